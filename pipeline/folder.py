@@ -1,0 +1,190 @@
+"""A run's folder: its lock, what is in it already, and putting finished files into it.
+
+While a run works, everything it writes lies in the hidden folder ``.work`` inside; ``.work/run.json`` says whose it is. Finished files
+move out of it by renaming, the manifest last, so a folder with a manifest is a finished run and a folder with ``.work`` an
+interrupted one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Literal
+
+from stages.errors import UnlayerError, UsageError
+
+MANIFEST = "manifest.json"
+State = Literal["new", "finished", "interrupted"]
+Identity = Mapping[str, object]
+"""What makes two runs the same: task, the inputs' checksums, and the settings that can change the layers; JSON values."""
+
+
+@dataclass
+class RunFolder:
+    """The folder of one run, claimed: no other process has it until the claim ends."""
+
+    path: Path
+
+    @property
+    def work(self) -> Path:
+        """Where layers and temporaries are written until they are whole."""
+        return self.path / ".work"
+
+    def state(self) -> tuple[State, Identity | None]:
+        """What is in the folder, and which run that is or was; ``None`` where an interrupted run left no trace of it."""
+        if self.work.is_dir():
+            record = read_json(self.work / "run.json")
+            return "interrupted", None if record is None else {name: value for name, value in record.items() if name != "files"}
+        if os.path.lexists(self.path / MANIFEST):
+            return "finished", identity_of(read_json(self.path / MANIFEST) or {})
+        return "new", None
+
+    def prepare(self, identity: Identity, *, resume: bool, overwrite: bool, roles: tuple[str, ...]) -> bool:
+        """Makes the folder ready for the run ``identity``; ``False`` where that run is finished and stays as it is.
+
+        Raises UsageError, naming what to do, where something else is in the folder.
+        """
+        state, there = self.state()
+        same = there == identity
+        if overwrite:
+            self.clear()
+        elif state == "finished" and same:
+            return False
+        elif state == "finished" or (state == "interrupted" and resume and there is not None and not same):
+            what = "a finished run" if state == "finished" else "an interrupted run"
+            raise UsageError(
+                f"{self.path}: holds {what} of another input or with other options, which --resume cannot go on with; "
+                "replace it with --overwrite, or choose another --out"
+            )
+        elif state == "interrupted" and not resume:
+            raise UsageError(f"{self.path}: holds an interrupted run; go on with it with --resume, or replace it with --overwrite")
+        self._refuse_strangers(roles)
+        # Nothing is saved yet that a run could go on from: what an interrupted one left is dropped.
+        shutil.rmtree(self.work, ignore_errors=True)
+        self.work.mkdir()
+        write_json(self.work / "run.json", identity)
+        return True
+
+    def clear(self) -> None:
+        """Removes what a run of ours left in the folder, and nothing else."""
+        manifest = read_json(self.path / MANIFEST)
+        if os.path.lexists(self.path / MANIFEST) and (manifest is None or identity_of(manifest) is None):
+            raise UsageError(f"{self.path}: its {MANIFEST} is not one of ours, so nothing was replaced; choose another --out")
+        # The manifest goes first: without it the rest is no finished run any more, whatever happens now.
+        for name in [MANIFEST, *files_of(manifest or {}), *files_of(read_json(self.work / "run.json") or {})]:
+            with suppress(FileNotFoundError, IsADirectoryError):
+                (self.path / name).unlink()
+        if self.work.is_dir() and ((self.work / "run.json").exists() or not any(self.work.iterdir())):
+            shutil.rmtree(self.work)
+
+    def publish(self, files: list[Path], manifest: Mapping[str, object], identity: Identity) -> None:
+        """Moves finished files from the work folder into the folder, the manifest last, and removes the work folder."""
+        # Should this stop half way, the files that are out already are known as ours.
+        write_json(self.work / "run.json", {**identity, "files": [file.name for file in files]})
+        for file in files:
+            file.replace(self.path / file.name)
+        write_json(self.work / MANIFEST, manifest)
+        (self.work / MANIFEST).replace(self.path / MANIFEST)
+        shutil.rmtree(self.work)
+
+    def _refuse_strangers(self, roles: tuple[str, ...]) -> None:
+        """Raises UsageError where a file that no run of ours is known to have written has a name that a layer may need."""
+        ours = re.compile(rf"((?:{'|'.join(roles)}|sheet)(?:-\d+)*\.\w+)")
+        known = files_of(read_json(self.work / "run.json") or {})
+        for entry in sorted(self.path.iterdir()):
+            if entry != self.work and entry.name not in known and ours.fullmatch(entry.name):
+                raise UsageError(f"{entry}: is in the way and not from a run of ours; move it, or choose another --out")
+
+
+@contextmanager
+def claim(path: Path) -> Iterator[RunFolder]:
+    """Makes the folder where there is none and holds its lock; the lock dies with the process.
+
+    Raises UnlayerError where it cannot be written or another run holds it. A folder that this made and that stays empty is removed.
+    """
+    made = not path.exists()
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        lock = _lock(path / ".lock")
+    except OSError as error:
+        reason = "is a file" if path.exists() and not path.is_dir() else error.strerror or str(error)
+        raise UnlayerError(f"{path}: cannot be used as the run's folder ({reason}); choose another --out") from error
+    try:
+        yield RunFolder(path)
+    finally:
+        with suppress(OSError):
+            (path / ".lock").unlink()
+        lock.close()
+        if made:
+            with suppress(OSError):
+                path.rmdir()
+
+
+def _lock(path: Path) -> IO[bytes]:
+    """The open, locked file. Raises UnlayerError where another process has it, OSError where it cannot be made."""
+    while True:
+        file = path.open("ab")
+        try:
+            if sys.platform == "win32":
+                import msvcrt
+
+                msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+            else:
+                import fcntl
+
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # The one who had it may have removed the file between our opening and our locking it.
+            if path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                return file
+        except BlockingIOError as error:
+            file.close()
+            raise UnlayerError(f"{path.parent}: another run is working in this folder; wait for it, or choose another --out") from error
+        file.close()
+
+
+def identity_of(manifest: Mapping[str, object]) -> Identity | None:
+    """The identity of the run that wrote ``manifest``; ``None`` where it is no manifest of ours."""
+    inputs = manifest.get("input")
+    if manifest.get("schema") != 1 or not isinstance(inputs, list) or not all(isinstance(item, dict) for item in inputs):
+        return None
+    return {"task": manifest.get("task"), "input": [item.get("sha256") for item in inputs], "settings": manifest.get("settings")}
+
+
+def files_of(record: Mapping[str, object]) -> list[str]:
+    """The names of files that a manifest or ``run.json`` says are the run's. Names that lead out of the folder are left out."""
+    names: list[object] = []
+    for key in ("files", "sheets"):
+        listed = record.get(key)
+        names += listed if isinstance(listed, list) else []
+    layers = record.get("layers")
+    names += [layer.get("path") for layer in layers if isinstance(layer, dict)] if isinstance(layers, list) else []
+    return [
+        name for name in names if isinstance(name, str) and name not in ("", ".", "..") and Path(name).name == name and "\0" not in name
+    ]
+
+
+def read_json(path: Path) -> dict[str, object] | None:
+    """The JSON object in a file, or ``None`` where there is none."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def write_json(path: Path, value: Mapping[str, object]) -> None:
+    """Writes ``value`` so that ``path`` always holds a whole file: the old one or the new one."""
+    part = path.with_name(path.name + ".part")
+    with part.open("w", encoding="utf-8") as file:
+        json.dump(value, file, indent=2)
+        file.write("\n")
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(path)

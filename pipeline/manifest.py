@@ -1,0 +1,126 @@
+"""The manifest: what a run took, what it made, and how. Its schema is the project's promise to other programs; see the README."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+
+from pipeline import __version__
+from pipeline.settings import Settings
+from pipeline.tasks import Result
+from stages.clip import ClipInfo
+from stages.read import Clip, sha256
+from stages.shots import Transition
+
+SCHEMA = 1
+
+
+def scene_name(shot: int) -> str:
+    """The layer's name of shot number ``shot`` (from 0): ``scene-001``."""
+    return f"scene-{shot + 1:03d}"
+
+
+def describe_transition(
+    transition: Transition, *, mix: Sequence[float] | None = None, space: str | None = None, matte: str | None = None
+) -> dict[str, object]:
+    """A transition as the manifest has it. ``mix`` and ``space`` replace what the search found by what the fit made of it."""
+    sides = [None if shot is None else scene_name(shot) for shot in (transition.outgoing, transition.incoming)]
+    entry: dict[str, object] = {
+        "from": sides[0],
+        "to": sides[1],
+        "first_frame": transition.first_frame,
+        "last_frame": transition.last_frame,
+        "kind": transition.kind,
+        "mix": [round(float(weight), 6) for weight in (transition.mix if mix is None else mix)],
+        "space": space or transition.space,
+        "matte": matte,
+    }
+    return entry if transition.color is None else {**entry, "color": transition.color}
+
+
+def checksums(inputs: Sequence[Path], clip: Clip) -> list[str]:
+    """One SHA-256 for each input: of the file's bytes; of a folder, over its pictures' checksums in order."""
+    if len(inputs) == 1 and inputs[0].is_dir():
+        return [hashlib.sha256("\n".join(sha256(path) for path in clip.paths).encode()).hexdigest()]
+    return [sha256(path) for path in inputs]
+
+
+def describe_input(path: Path, checksum: str, info: ClipInfo, frames: int | None) -> dict[str, object]:
+    """An input as the manifest has it. ``frames``: as decoded, where all were; what the header says otherwise."""
+    return {
+        "path": str(path),
+        "sha256": checksum,
+        "width": info.width,
+        "height": info.height,
+        "frames": info.frames if frames is None else frames,
+        "rate": f"{info.rate.numerator}/{info.rate.denominator}",
+    }
+
+
+def identity(settings: Settings, sums: Sequence[str]) -> dict[str, object]:
+    """What makes two runs the same; :func:`pipeline.folder.identity_of` reads it back from a manifest."""
+    return {"task": settings.task, "input": list(sums), "settings": settings.kept()}
+
+
+def build(
+    settings: Settings,
+    sums: Sequence[str],
+    info: ClipInfo,
+    result: Result,
+    *,
+    device: torch.device,
+    seconds: float,
+    stages: Mapping[str, float],
+    warnings: Sequence[str],
+) -> dict[str, object]:
+    """The whole manifest of a finished run, as JSON values. ``stages``: seconds by stage; ``seconds``: of the whole run."""
+    one = len(settings.inputs) == 1
+    frames = result.frames if one else 1
+    return {
+        "schema": SCHEMA,
+        "task": settings.task,
+        "input": [describe_input(path, checksum, info, frames) for path, checksum in zip(settings.inputs, sums, strict=True)],
+        "settings": settings.kept(),
+        "layers": [
+            {
+                "name": layer.name,
+                "role": layer.role,
+                "path": layer.path.name,
+                "first_frame": layer.first_frame,
+                "last_frame": layer.last_frame,
+            }
+            for layer in sorted(result.layers, key=lambda layer: (layer.first_frame, layer.name))
+        ],
+        "transitions": [dict(entry) for entry in result.transitions],
+        "sheets": [sheet.name for sheet in result.sheets],
+        "warnings": list(warnings),
+        "report": {
+            **result.report,
+            "seconds": round(seconds, 3),
+            "stages": {name: round(spent, 3) for name, spent in stages.items()},
+            "device": str(device),
+            "threads": torch.get_num_threads(),
+            "versions": versions(),
+        },
+    }
+
+
+def versions() -> dict[str, str]:
+    """The versions that can change a result."""
+    return {
+        "unlayer": __version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "av": version("av"),
+        "opencv": cv2.__version__,
+        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+    }

@@ -1,0 +1,147 @@
+"""One run, from the settings to the finished folder: checks first, then the task, then the manifest."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from pipeline import manifest
+from pipeline.folder import MANIFEST, RunFolder, claim
+from pipeline.progress import Stages, reporter, tell
+from pipeline.settings import Settings
+from pipeline.tasks import Budget, Job, check_options, find_task
+from stages.errors import UsageError
+from stages.read import Clip, open_clip
+from stages.sniff import printable
+
+
+def run(settings: Settings) -> int:
+    """Does the run and returns the exit status 0. Raises UnlayerError for all that the user can mend."""
+    budget = Budget(settings.max_seconds)
+    task = find_task(settings.task)
+    check_options(task, settings)
+    device = pick_device(settings.device)
+    stages = Stages(reporter(json_lines=settings.json, quiet=settings.no_progress))
+    out = settings.out or default_folder(settings)
+    if any(out.resolve() == path.resolve() for path in settings.inputs):
+        raise UsageError(f"{out}: is the input itself; choose another --out")
+    try:
+        with stages.stage("open"):
+            clip = open_checked(settings)
+        with claim(out) as folder:
+            with stages.stage("checksum"):
+                sums = manifest.checksums(settings.inputs, clip)
+            identity = manifest.identity(settings, sums)
+            if not folder.prepare(identity, resume=settings.resume, overwrite=settings.overwrite, roles=task.roles):
+                announce_unchanged(settings, out)
+                return 0
+            with tidied(folder):
+                result = task.run(Job(clip, settings, device, folder.work, stages, budget))
+                if clip.salvaged is not None:
+                    stages.warn(f"{printable(clip.info.path)}: is damaged; {clip.salvaged} frames of it could be decoded")
+                whole = manifest.build(
+                    settings,
+                    sums,
+                    clip.info,
+                    result,
+                    device=device,
+                    seconds=budget.spent(),
+                    stages=stages.seconds,
+                    warnings=stages.warnings,
+                )
+                folder.publish([layer.path for layer in result.layers] + list(result.sheets), whole, identity)
+    finally:
+        stages.shown.close()
+    summarise(settings, out, whole)
+    return 0
+
+
+@contextmanager
+def tidied(folder: RunFolder) -> Iterator[None]:
+    """Stopped by a signal, a run leaves what ``--resume`` needs; stopped by an error, nothing but what was there before."""
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        stop.args = ("stopped; the same command with --resume goes on, with --overwrite it begins anew",)
+        raise
+    except BaseException:
+        shutil.rmtree(folder.work, ignore_errors=True)
+        raise
+
+
+def open_checked(settings: Settings) -> Clip:
+    """The open clip. Raises where the settings cannot fit it, as far as its header tells: before anything heavy is done."""
+    clip = open_clip(settings.inputs, stream=settings.stream, salvage=settings.salvage, start=settings.start, end=settings.end)
+    frames, rate = clip.info.frames, clip.info.rate
+    if frames:
+        # Headers are not exact: a second of grace, the decoded count decides later.
+        seconds = float(frames / rate)
+        if settings.start is not None and settings.start > seconds + 1:
+            raise UsageError(
+                f"--start {float(settings.start):g} is behind the end of {printable(clip.info.path)}, which lasts {seconds:.3g} s"
+            )
+        for first, last in settings.transition:
+            if first > frames + float(rate):
+                raise UsageError(f"--transition {first}:{last} is behind the end of {printable(clip.info.path)}, which has {frames} frames")
+    return clip
+
+
+def default_folder(settings: Settings) -> Path:
+    """``<stem>-<task>`` in the current folder, for the first input."""
+    first = settings.inputs[0]
+    stem = first.resolve().name if first.is_dir() else first.stem
+    # A folder's name may have 255 bytes.
+    stem = stem.encode(errors="surrogateescape")[:200].decode(errors="ignore")
+    return Path(f"./{stem or 'clip'}-{settings.task}")
+
+
+def pick_device(word: str) -> torch.device:
+    """The device that ``--device`` names; ``auto`` is CUDA where there is a GPU, else the CPU. Raises UsageError where it is missing.
+
+    MPS is taken only where it is asked for: nothing here could be measured on it.
+    """
+    if word == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    made = torch.device(word)
+    if made.type == "cuda":
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if not count:
+            raise UsageError(f"--device {word}: there is no CUDA GPU that PyTorch {torch.__version__} can use; choose --device cpu")
+        if made.index is not None and made.index >= count:
+            raise UsageError(f"--device {word}: there are {count} GPUs, numbered from 0; choose a lower number")
+    if made.type == "mps" and not torch.backends.mps.is_available():
+        raise UsageError("--device mps: this machine has no Metal GPU; choose --device cpu")
+    return made
+
+
+def announce_unchanged(settings: Settings, out: Path) -> None:
+    """Says that there was nothing to do."""
+    if settings.json:
+        tell("done", out=str(out), manifest=str(out / MANIFEST), unchanged=True)
+    else:
+        Console().print(
+            f"{printable(out)}: this run is finished already; --overwrite does it again", markup=False, highlight=False, soft_wrap=True
+        )
+
+
+def summarise(settings: Settings, out: Path, whole: Mapping[str, object]) -> None:
+    """The table at the end: what was made, and where it lies."""
+    layers, report = whole["layers"], whole["report"]
+    assert isinstance(layers, list) and isinstance(report, dict)
+    if settings.json:
+        tell("done", out=str(out), manifest=str(out / MANIFEST), unchanged=False, layers=layers, seconds=report["seconds"])
+        return
+    console = Console()
+    table = Table("layer", "role", "frames", "file", title=None)
+    for layer in layers:
+        table.add_row(layer["name"], layer["role"], f"{layer['first_frame']} to {layer['last_frame']}", layer["path"])
+    console.print(table)
+    stages = ", ".join(f"{name} {seconds:.1f}" for name, seconds in report["stages"].items())
+    console.print(f"{report['seconds']:.1f} s ({stages}) on {report['device']}", markup=False, highlight=False, soft_wrap=True)
+    console.print(f"written to {printable(out)}", markup=False, highlight=False, soft_wrap=True)

@@ -1,0 +1,178 @@
+"""Everything a run can be told, in one place: name, default, meaning and check of each setting.
+
+The command line's options and their help are made from the fields below (:mod:`pipeline.cli`), and the manifest's ``settings`` are
+these fields again, so no default and no wording stands twice.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import Field, dataclass, field, fields
+from fractions import Fraction
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from stages.errors import UsageError
+
+PRESETS = ("fast", "balanced", "best", "paper")
+ALPHAS = ("prores", "vp9", "ffv1", "png")
+
+
+def time(word: str) -> Fraction:
+    """Seconds, exact, from ``12``, ``12.5``, ``mm:ss`` or ``hh:mm:ss.mmm``. Raises ArgumentTypeError."""
+    match = re.fullmatch(r"(?:(?:(\d{1,6}):)?([0-5]?\d):(?=[0-5]?\d(?:\.|$)))?(\d{1,12}(?:\.\d{0,12})?)", word, re.ASCII)
+    if not match:
+        raise argparse.ArgumentTypeError(f"{word!r} is not a time; write seconds (12.5) or hh:mm:ss.mmm (0:01:12.500)")
+    hours, minutes, seconds = match.groups()
+    return 3600 * int(hours or 0) + 60 * int(minutes or 0) + Fraction(seconds)
+
+
+def span(word: str) -> tuple[int, int]:
+    """``(first, last)`` from ``FIRST:LAST``, frames from 0, both inclusive. Raises ArgumentTypeError."""
+    match = re.fullmatch(r"(\d{1,9}):(\d{1,9})", word, re.ASCII)
+    if not match or int(match[1]) > int(match[2]):
+        raise argparse.ArgumentTypeError(f"{word!r} is not FIRST:LAST, two frame numbers from 0 with FIRST not after LAST (48:71)")
+    return int(match[1]), int(match[2])
+
+
+def positive(word: str) -> float:
+    """A number of seconds above zero. Raises ArgumentTypeError."""
+    try:
+        value = float(word)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{word!r} is not a number of seconds above 0")
+    return value
+
+
+def natural(word: str) -> int:
+    """A whole number from 0 to 2³¹ − 1. Raises ArgumentTypeError."""
+    if not re.fullmatch(r"\d{1,10}", word, re.ASCII) or int(word) >= 2**31:
+        raise argparse.ArgumentTypeError(f"{word!r} is not a whole number from 0 to {2**31 - 1}")
+    return int(word)
+
+
+def device(word: str) -> str:
+    """The spelling of a device; :func:`pipeline.run.pick_device` says whether this machine has it. Raises ArgumentTypeError."""
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d{1,3})?", word, re.ASCII):
+        raise argparse.ArgumentTypeError(f"{word!r} is not a device; choose auto, cpu, cuda, cuda:N or mps")
+    return word
+
+
+def one_of(*choices: str) -> Callable[[str], str]:
+    """A check that a word is one of ``choices``, with the nearest one in its message."""
+
+    def check(word: str) -> str:
+        if word not in choices:
+            raise argparse.ArgumentTypeError(f"{word!r} is not known; choose {', '.join(choices)}{nearest(word, choices)}")
+        return word
+
+    return check
+
+
+def nearest(word: str, choices: Sequence[str]) -> str:
+    """``"; did you mean X?"`` where a choice is near, else nothing."""
+    near = difflib.get_close_matches(word, choices, 1)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
+def setting(
+    default: Any,
+    help: str,
+    *,
+    metavar: str = "",
+    parse: Callable[[str], Any] = str,
+    group: str = "what to do",
+    verbs: Sequence[str] = ("run",),
+    repeat: bool = False,
+    result: bool = True,
+) -> Any:
+    """A dataclass field with what the command line and the manifest need to know of it.
+
+    parse: from the command line's word to the value; a default of ``False`` makes a switch without a word.
+    result: whether the value can change the layers. Those that cannot are neither compared nor kept in the manifest.
+    """
+    metadata = dict(help=help, metavar=metavar, parse=parse, group=group, verbs=tuple(verbs), repeat=repeat, result=result)
+    return field(default=default, metadata=metadata)
+
+
+_work = partial(setting, group="how much work")
+_read = partial(setting, group="what to read", verbs=("run", "probe"))
+_write = partial(setting, group="what to write")
+_print = partial(setting, group="what to print", result=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What the user asked for. Frames count from 0 in the input as decoded, times are exact seconds."""
+
+    inputs: tuple[Path, ...] = ()
+    task: str = setting("", "what the mixture is", metavar="TASK", result=False)
+    out: Path | None = setting(None, "the run's folder; <stem>-<task> here unless told", metavar="DIR", parse=Path, result=False)
+
+    preset: str = _work("balanced", f"how much work: {', '.join(PRESETS)}", metavar="NAME", parse=one_of(*PRESETS))
+    max_seconds: float | None = _work(None, "a budget: the best answer that fits in it, whatever the preset", metavar="S", parse=positive)
+    device: str = _work("auto", "where to fit: auto (a CUDA GPU where there is one), cpu, cuda, cuda:N, mps", metavar="NAME", parse=device)
+    seed: int = _work(0, "same input, options and seed: same layers, on the CPU", metavar="N", parse=natural)
+
+    stream: int | None = _read(None, "the video stream's index in the file; the first video unless told", metavar="N", parse=natural)
+    salvage: bool = _read(False, "of a damaged file, take what decodes and say how much that was")
+    start: Fraction | None = _read(None, "leave out what comes before; seconds or hh:mm:ss.mmm", metavar="T", parse=time)
+    end: Fraction | None = _read(None, "leave out what comes after; seconds or hh:mm:ss.mmm", metavar="T", parse=time)
+    transition: tuple[tuple[int, int], ...] = _read(
+        (), "the mixed frames of a transition, instead of searching; may be given again", metavar="FIRST:LAST", parse=span, repeat=True
+    )
+    hint: Path | None = _read(
+        None, "a picture that marks, white on black, the watermark or the foreground", metavar="FILE", parse=Path, verbs=("run",)
+    )
+
+    lossless: bool = _write(False, "layers as FFV1 in Matroska and PNG instead of H.264 in MP4")
+    alpha: str | None = _write(None, f"container of layers with alpha: {', '.join(ALPHAS)}", metavar="NAME", parse=one_of(*ALPHAS))
+    resume: bool = _write(False, "go on with an interrupted run; from the beginning where nothing was saved", result=False)
+    overwrite: bool = _write(False, "replace the run that is in the folder; other files in it stay", result=False)
+
+    no_progress: bool = _print(False, "no progress bar")
+    json: bool = _print(False, "machine-readable lines on standard output", verbs=("run", "probe"))
+    debug: bool = _print(False, "show where an error came from", verbs=("run", "probe"))
+
+    def __post_init__(self) -> None:
+        if self.start is not None and self.end is not None and self.start >= self.end:
+            raise UsageError(
+                f"--start {float(self.start):g} is not before --end {float(self.end):g} (seconds); give an earlier start or a later end"
+            )
+        spans = sorted(self.transition)
+        for (_, last), (first, after) in zip(spans, spans[1:], strict=False):
+            if first <= last:
+                raise UsageError(f"--transition {first}:{after} overlaps the one that ends at frame {last}; give ranges that do not")
+        if self.resume and self.overwrite:
+            raise UsageError("--resume and --overwrite contradict each other; give one of them")
+
+    def kept(self) -> dict[str, object]:
+        """The settings that can change the layers, as JSON values: what the manifest keeps and what makes two runs the same."""
+        return {item.name: plain(getattr(self, item.name)) for item in options("run") if item.metadata["result"]}
+
+
+def options(verb: str) -> list[Field[Any]]:
+    """The fields that are options of ``verb``, in the order of the help."""
+    return [item for item in fields(Settings) if verb in item.metadata.get("verbs", ())]
+
+
+def flag(item: Field[Any]) -> str:
+    """A field's option on the command line: ``max_seconds`` is ``--max-seconds``."""
+    return "--" + item.name.replace("_", "-")
+
+
+def plain(value: object) -> object:
+    """``value`` as JSON has it: paths and exact times as text, tuples as lists."""
+    if isinstance(value, Path | Fraction):
+        return str(value)
+    if isinstance(value, tuple | list):
+        return [plain(item) for item in value]
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    return value

@@ -1,0 +1,265 @@
+"""Undo the transitions of a clip: each shot comes out whole, going on through the mixed frames at both its ends.
+
+Find, separate one transition after another, write. Memory is bounded by one transition's window whatever the clip's length: separated
+frames wait on disk until one last pass over the clip writes all scenes, in which clean frames pass through untouched.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from pipeline.manifest import describe_transition, scene_name
+from pipeline.progress import Step
+from pipeline.search import search
+from pipeline.tasks import Job, Layer, Result, Task
+from stages.clip import Frames
+from stages.errors import UnlayerError
+from stages.plan import FitSettings
+from stages.separate import Separated, separate_transition
+from stages.sheet import chosen_frames, draw_sheet, write_sheet
+from stages.shots import Analysis, Transition
+from stages.sniff import printable
+from stages.write import LayerWriter
+
+ANCHORS = 12
+"""Clean frames that are shown to the fit at each side of a transition, where there are as many."""
+
+
+@dataclass
+class _Parts:
+    """The separated frames of one transition, waiting on disk. ``files``: ``outgoing``, ``incoming`` and ``matte``, where there is one."""
+
+    transition: Transition
+    entry: dict[str, object]
+    sheet: Path
+    seconds: dict[str, float]
+    report: dict[str, float]
+    files: dict[str, Path] = field(default_factory=dict)
+
+    def frames(self, side: str, first: int, last: int) -> torch.Tensor:
+        """Frames ``first`` to ``last`` (of the clip, inclusive) of one side as ``(T, C, H, W)`` float32 in [0, 1]."""
+        stored = np.load(self.files[side], mmap_mode="r")
+        begin = self.transition.first_frame
+        values = stored[first - begin : last - begin + 1]
+        return torch.from_numpy(values.astype(np.float32)) / float(np.iinfo(stored.dtype).max)
+
+
+def run(job: Job) -> Result:
+    """Does the task ``transition``; see :class:`pipeline.tasks.Task`."""
+    heads: list[int] = []
+    times: list[Fraction] = []
+
+    def seen(block: Frames) -> None:
+        heads.append(block.first)
+        times.extend(block.times)
+
+    with job.stages.stage("find") as step:
+        analysis = search(job.clip, job.settings, step, seen)
+    # Between two colours there is nothing to separate.
+    mixed = [item for item in analysis.transitions if len(item) and (item.outgoing, item.incoming) != (None, None)]
+    if not analysis.transitions:
+        job.stages.warn("no transition was found; the clip is written as it is. --transition FIRST:LAST tells where one is")
+    elif not mixed:
+        job.stages.warn("only hard cuts were found, no mixed frame; the shots are written as they are")
+    parts: dict[Transition, _Parts] = {}
+    seconds: dict[str, float] = defaultdict(float)
+    if mixed:
+        with job.stages.stage("separate", within=lambda: seconds) as step:
+            for number, transition in enumerate(mixed):
+                parts[transition] = _separate(job, analysis, mixed, number, step)
+                for name, spent in parts[transition].seconds.items():
+                    seconds[name] += spent
+    with job.stages.stage("write") as step:
+        layers = _write(job, analysis, list(parts.values()), times, heads[0], step)
+    entries = [parts[item].entry if item in parts else describe_transition(item) for item in analysis.transitions]
+    trimmed = job.settings.start is not None or job.settings.end is not None
+    frames = None if trimmed else analysis.frames
+    return Result(tuple(layers), frames, tuple(entries), tuple(part.sheet for part in parts.values()), _report(list(parts.values())))
+
+
+def _window(analysis: Analysis, transition: Transition) -> tuple[int, int]:
+    """First and last frame (inclusive) of what the fit is shown: the mixed frames and up to :data:`ANCHORS` clean ones at each side."""
+    first, last = transition.first_frame, transition.last_frame
+    if transition.outgoing is not None:
+        first = min(first, max(analysis.shots[transition.outgoing].first_frame, first - ANCHORS))
+    if transition.incoming is not None:
+        last = max(last, min(analysis.shots[transition.incoming].last_frame, last + ANCHORS))
+    return first, last
+
+
+def _separate(job: Job, analysis: Analysis, mixed: Sequence[Transition], number: int, step: Step) -> _Parts:
+    """Takes transition ``number`` of ``mixed`` apart, puts its layers on disk and draws its sheet."""
+    transition, alone = mixed[number], len(mixed) == 1
+    suffix = "" if alone else f"-{number + 1:03d}"
+
+    def progress(fraction: float, note: str) -> None:
+        step((number + fraction) / len(mixed), note if alone else f"{note} ({number + 1} of {len(mixed)})")
+
+    progress(0.0, f"frames {transition.first_frame} to {transition.last_frame}")
+    window = job.clip.frames(*_window(analysis, transition))
+    separated = separate_transition(window, transition, settings=_fit_settings(job, mixed[number:]), progress=progress)
+    entry = describe_transition(
+        transition, mix=separated.mix, space=separated.space, matte=None if separated.matte is None else f"matte{suffix}"
+    )
+    parts = _Parts(transition, entry, job.work / f"sheet{suffix}.png", dict(separated.seconds), dict(separated.report))
+    for side, pixels in _sides(transition, separated).items():
+        # The layers are rounded once, here, to what the files will hold.
+        parts.files[side] = _store(job.work / f"{number + 1:03d}-{side}.npy", pixels, deep=job.clip.info.bit_depth > 8)
+    write_sheet(parts.sheet, _sheet(window, transition, separated))
+    return parts
+
+
+def _sides(transition: Transition, separated: Separated) -> dict[str, torch.Tensor]:
+    """The separated layers that are scenes (a fade's colour is none), and the matte."""
+    sides: dict[str, torch.Tensor] = {}
+    if transition.outgoing is not None:
+        sides["outgoing"] = separated.outgoing
+    if transition.incoming is not None:
+        sides["incoming"] = separated.incoming
+    if separated.matte is not None:
+        sides["matte"] = separated.matte
+    for side, pixels in sides.items():
+        if len(pixels) != len(transition):
+            raise ValueError(f"{side} has {len(pixels)} frames for a transition of {len(transition)}")
+    return sides
+
+
+def _store(path: Path, pixels: torch.Tensor, *, deep: bool) -> Path:
+    """Puts ``(T, C, H, W)`` pixels in [0, 1] on disk with 8 or 16 bits a value."""
+    kind = np.uint16 if deep else np.uint8
+    stored = np.lib.format.open_memmap(path, mode="w+", dtype=kind, shape=tuple(pixels.shape))
+    for index, frame in enumerate(pixels):
+        stored[index] = (frame.detach().to("cpu", torch.float32).clamp(0, 1) * np.iinfo(kind).max).round().numpy()
+    stored.flush()
+    return path
+
+
+def _sheet(window: Frames, transition: Transition, separated: Separated) -> NDArray[np.uint8]:
+    """The contact sheet of one transition."""
+    shown = chosen_frames(len(transition))
+    numbers = [transition.first_frame + index for index in shown]
+    rows = {"input": window.pixels[[number - window.first for number in numbers]]}
+    for side, pixels in _sides(transition, separated).items():
+        shot = {"outgoing": transition.outgoing, "incoming": transition.incoming}.get(side)
+        rows[side if shot is None else scene_name(shot)] = pixels[shown]
+    title = f"{transition.kind}, frames {transition.first_frame} to {transition.last_frame}, mixed in {separated.space} light"
+    return draw_sheet(rows, numbers, separated.mix, transition.first_frame, title=title)
+
+
+def _fit_settings(job: Job, ahead: Sequence[Transition]) -> FitSettings:
+    """What the fit is told. A budget is shared out over the transitions ``ahead``, the first being the one to fit, by their frames."""
+    left = job.budget.left()
+    if left is not None:
+        # Writing decodes the clip again at full size and encodes it: some times what the search took.
+        left -= min(0.2 * left, 4 * job.stages.seconds.get("find", 0.0))
+        left *= len(ahead[0]) / sum(len(transition) for transition in ahead)
+    return FitSettings(preset=job.settings.preset, seed=job.settings.seed, device=job.device, max_seconds=left)
+
+
+@dataclass
+class _Output:
+    """A layer that is to be written: frames ``first`` to ``last``, from the clip and from separated parts."""
+
+    name: str
+    role: str
+    first: int
+    last: int
+    pixels: Callable[[Frames, int, int], torch.Tensor]
+    sound: bool = True
+
+
+def _write(job: Job, analysis: Analysis, parts: Sequence[_Parts], times: Sequence[Fraction], first: int, step: Step) -> list[Layer]:
+    """One pass over the clip that writes all layers. ``times`` are those of the frames from ``first`` on."""
+    waiting = sorted(_outputs(analysis, parts), key=lambda output: output.first)
+    layers: list[Layer] = []
+    open_now: list[tuple[_Output, LayerWriter, ExitStack]] = []
+    end = dict(enumerate(times[1:], first))
+    with ExitStack() as everything:
+        for block in job.clip.blocks():
+            while waiting and waiting[0].first <= block.last:
+                output = waiting.pop(0)
+                stop = end.get(output.last, times[-1] + 1 / job.clip.info.rate)
+                sound = job.clip.sound(times[output.first - first], stop) if output.sound else None
+                closing = everything.enter_context(ExitStack())
+                writer = LayerWriter(
+                    job.work / output.name,
+                    job.clip.info,
+                    lossless=job.settings.lossless,
+                    bit_depth=job.clip.info.bit_depth if job.settings.lossless else 8,
+                    sound=sound,
+                    pictures=job.clip.info.is_picture and output.first == output.last,
+                )
+                open_now.append((output, closing.enter_context(writer), closing))
+            for output, writer, closing in list(open_now):
+                begin, last = max(block.first, output.first), min(block.last, output.last)
+                chosen = slice(begin - block.first, last - block.first + 1)
+                writer.write(Frames(output.pixels(block, begin, last), block.times[chosen], begin))
+                if last == output.last:
+                    closing.close()
+                    open_now.remove((output, writer, closing))
+                    layers.append(Layer(output.name, output.role, writer.path, output.first, output.last))
+                    for warning in writer.warnings:
+                        job.stages.warn(f"{output.name}: {warning}")
+            step((block.last + 1 - first) / len(times), f"frame {block.last + 1} of {analysis.frames}")
+    if waiting or open_now:
+        raise UnlayerError(
+            f"{printable(job.clip.info.path)}: gave fewer frames on the second reading than on the first; is it still being written?"
+        )
+    return layers
+
+
+def _outputs(analysis: Analysis, parts: Sequence[_Parts]) -> list[_Output]:
+    """All layers of the clip: a scene for each shot, and a matte for each transition that has one."""
+    outputs: list[_Output] = []
+    for shot in range(len(analysis.shots)):
+        touching = [part for part in parts if shot in (part.transition.outgoing, part.transition.incoming)]
+
+        def scene(block: Frames, first: int, last: int, *, shot: int = shot, touching: Sequence[_Parts] = touching) -> torch.Tensor:
+            pixels = block.pixels[first - block.first : last - block.first + 1]
+            for part in touching:
+                begin, end = max(first, part.transition.first_frame), min(last, part.transition.last_frame)
+                if begin <= end:
+                    pixels = pixels.clone()
+                    side = "outgoing" if part.transition.outgoing == shot else "incoming"
+                    pixels[begin - first : end - first + 1] = part.frames(side, begin, end)
+            return pixels
+
+        outputs.append(_Output(scene_name(shot), "scene", *analysis.covered(shot), scene))
+    for part in parts:
+        if (name := part.entry["matte"]) is not None:
+
+            def matte(block: Frames, first: int, last: int, *, part: _Parts = part) -> torch.Tensor:
+                return part.frames("matte", first, last).expand(-1, 3, -1, -1).contiguous()
+
+            outputs.append(_Output(str(name), "matte", part.transition.first_frame, part.transition.last_frame, matte, sound=False))
+    return outputs
+
+
+def _report(parts: Sequence[_Parts]) -> dict[str, object]:
+    """The transitions' figures as one set: means weighted by frames, and each transition's own where there are several."""
+    means: dict[str, object] = {}
+    for name in sorted({name for part in parts for name in part.report}):
+        pairs = [(part.report[name], len(part.transition)) for part in parts if name in part.report]
+        means[name] = round(sum(value * weight for value, weight in pairs) / sum(weight for _, weight in pairs), 4)
+    if len(parts) > 1:
+        own = ({**part.report, "seconds": sum(part.seconds.values())} for part in parts)
+        means["transitions"] = [{name: round(value, 4) for name, value in figures.items()} for figures in own]
+    return means
+
+
+TASK = Task(
+    name="transition",
+    help="undo dissolves, fades, wipes and irises: every shot whole, going on through the transitions at its ends",
+    roles=("scene", "matte"),
+    run=run,
+    uses=frozenset({"transition"}),
+)

@@ -1,0 +1,110 @@
+"""Makes ``samples/fade.mp4``: two scenes that move, dissolved into each other by FFmpeg's own ``xfade``.
+
+The scenes are public-domain photographs from the scikit-image wheel (see ``samples/README.md``) brought to life: the camera pans and
+zooms, and a second photograph, cut out as a disc, travels across. Because they are computed, the true layers are known: see
+:func:`true_layers`. Run ``python samples/make.py`` to write the file again; it needs the ``dev`` extra.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+
+import cv2
+import ffmpeg
+import imageio_ffmpeg
+import numpy as np
+from numpy.typing import NDArray
+from skimage import data
+
+Stack = NDArray[np.uint8]
+
+RATE = 25
+HEIGHT, WIDTH = 216, 384
+SCENE = 50
+"""Frames of each scene: two seconds."""
+OFFSET = 25
+"""The frame at which the dissolve begins. FFmpeg's first frame of it still has weight 0."""
+SIDE = 112
+"""The side of the disc's photograph, in pixels."""
+
+
+def view(photo: Stack, centre: tuple[float, float], zoom: float) -> Stack:
+    """What a camera sees of ``photo`` around ``centre`` (x, y in its pixels), ``(HEIGHT, WIDTH, 3)``.
+
+    zoom: pixels of the picture to one of the photograph.
+    """
+    back = np.array([[1 / zoom, 0, centre[0] - WIDTH / 2 / zoom], [0, 1 / zoom, centre[1] - HEIGHT / 2 / zoom]])
+    seen = cv2.warpAffine(photo, back, (WIDTH, HEIGHT), flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REFLECT_101)
+    return np.asarray(seen, np.uint8)
+
+
+def with_disc(picture: Stack, photo: Stack, centre: tuple[float, float]) -> Stack:
+    """``picture`` with the square ``photo`` cut out as a soft-edged disc in front of it, at ``centre`` (x, y)."""
+    side = photo.shape[0]
+    y, x = np.mgrid[0:side, 0:side] - (side - 1) / 2
+    alpha = np.clip((side / 2 - 1 - np.hypot(x, y)) / 2, 0, 1).astype(np.float32)
+    move = np.array([[1, 0, centre[0] - side / 2], [0, 1, centre[1] - side / 2]])
+    moved, cover = (cv2.warpAffine(what, move, (WIDTH, HEIGHT), flags=cv2.INTER_LINEAR) for what in (photo.astype(np.float32), alpha))
+    mixed = cover[..., None] * moved + (1 - cover[..., None]) * picture
+    return np.round(mixed).astype(np.uint8)
+
+
+def scene_a() -> Stack:
+    """A cup of coffee, the camera panning to the left; a cat rises past it. ``(SCENE, HEIGHT, WIDTH, 3)``."""
+    coffee, cat = data.coffee(), cv2.resize(data.chelsea()[:300, 100:400], (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+    frames = []
+    for t in np.arange(SCENE) / SCENE:
+        table = view(coffee, (350 - 70 * t, 205), 0.95)
+        frames.append(with_disc(table, cat, (70 + 90 * t, 190 - 150 * t + 60 * t * t)))
+    return np.stack(frames)
+
+
+def scene_b() -> Stack:
+    """An astronaut, the camera coming closer; a rocket's picture crosses in front. ``(SCENE, HEIGHT, WIDTH, 3)``."""
+    portrait, launch = data.astronaut(), cv2.resize(data.rocket()[30:330, 170:470], (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+    frames = []
+    for t in np.arange(SCENE) / SCENE:
+        person = view(portrait, (240 - 10 * t, 150 + 8 * t), 0.85 + 0.15 * t)
+        frames.append(with_disc(person, launch, (330 - 80 * t, 50 + 110 * t)))
+    return np.stack(frames)
+
+
+def true_layers() -> tuple[Stack, Stack, NDArray[np.float64]]:
+    """The scenes and the mixing curve that ``fade.mp4`` is made of.
+
+    Returns ``a`` (frames 0 to ``SCENE`` - 1 of the clip) and ``b`` (frames ``OFFSET`` to ``OFFSET + SCENE`` - 1), each
+    ``(SCENE, HEIGHT, WIDTH, 3)`` RGB, and the weight of ``b`` in each of the clip's ``OFFSET + SCENE`` frames.
+    """
+    weight = np.clip((np.arange(OFFSET + SCENE) - OFFSET) / (SCENE - OFFSET), 0, 1)
+    return scene_a(), scene_b(), weight
+
+
+def write(path: Path) -> None:
+    """Encodes the sample: the dissolve by ``xfade``, a tone for each scene under it, H.264 and AAC in MP4."""
+    command = imageio_ffmpeg.get_ffmpeg_exe()
+    seconds, fade = SCENE / RATE, (SCENE - OFFSET) / RATE
+    with tempfile.TemporaryDirectory() as folder:
+        scenes = []
+        for name, frames in zip("ab", true_layers()[:2], strict=True):
+            raw = Path(folder, f"{name}.rgb")
+            raw.write_bytes(frames.tobytes())
+            source = ffmpeg.input(str(raw), format="rawvideo", pix_fmt="rgb24", s=f"{WIDTH}x{HEIGHT}", r=RATE)
+            scenes.append(source.video.filter("format", "gbrp"))
+        picture = ffmpeg.filter(scenes, "xfade", transition="fade", duration=fade, offset=OFFSET / RATE)
+        picture = picture.filter("scale", out_color_matrix="bt709", out_range="tv", flags="accurate_rnd+full_chroma_int").filter(
+            "format", "yuv420p"
+        )
+        tones = [ffmpeg.input(f"sine=frequency={pitch}:sample_rate=44100:duration={seconds}", f="lavfi").audio for pitch in (330, 495)]
+        sound = ffmpeg.filter(tones, "acrossfade", duration=fade).filter("volume", 0.3)
+        tags = dict(colorspace="bt709", color_primaries="bt709", color_trc="bt709", color_range="tv")
+        made = ffmpeg.output(
+            picture, sound, str(path), vcodec="libx264", preset="slow", crf=12, acodec="aac", audio_bitrate="64k", movflags="+faststart",
+            fflags="+bitexact", map_metadata=-1, **{"flags:v": "+bitexact", "flags:a": "+bitexact"}, **tags,
+        )  # fmt: skip
+        made.global_args("-loglevel", "error", "-nostdin").overwrite_output().run(cmd=command)
+
+
+if __name__ == "__main__":
+    write(Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).with_name("fade.mp4"))

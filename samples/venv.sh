@@ -1,0 +1,23 @@
+# Sourced by samples/run and tests/run from the project's root: sets PYTHON to one that has what the project needs.
+# The active virtual environment is used where there is one, else .venv, which is made where it is missing. EXTRA: "" or "dev".
+
+case "${VIRTUAL_ENV:-}" in "") venv=.venv ;; *) venv=$VIRTUAL_ENV ;; esac
+
+if [ ! -d "$venv" ]; then
+  for python in python3 python3.13 python3.12 python3.11 python; do
+    "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && break || python=
+  done
+  [ -n "$python" ] || { echo "Python 3.11 or newer is needed; install it and run this again" >&2; exit 1; }
+  echo "making $venv with $("$python" --version)" >&2
+  "$python" -m venv "$venv" || { echo "$venv could not be made; on Debian: apt-get install python3-venv" >&2; rm -rf "$venv"; exit 1; }
+fi
+PYTHON=$venv/bin/python
+[ -x "$PYTHON" ] || PYTHON=$venv/Scripts/python.exe
+
+# The stamp holds what was asked for, so that a second time costs nothing and a changed requirement is installed.
+stamp=$venv/.unlayer-${EXTRA:-base}
+if [ "$(cat "$stamp" 2>/dev/null)" != "$PWD $(cksum < pyproject.toml)" ]; then
+  echo "installing what is needed into $venv (PyTorch is large: minutes the first time)" >&2
+  "$PYTHON" -m pip install -qq --disable-pip-version-check -e ".${EXTRA:+[$EXTRA]}" >&2
+  echo "$PWD $(cksum < pyproject.toml)" > "$stamp"
+fi

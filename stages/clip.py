@@ -1,0 +1,66 @@
+"""What a clip is, once it is decoded: facts about it, and blocks of frames that travel with their times."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import torch
+
+
+@dataclass(frozen=True)
+class ClipInfo:
+    """Facts about one clip, as it is decoded: upright, one video stream, before any trim.
+
+    ``frames`` is what the container says and may be wrong or ``None``; only a whole decode knows.
+    ``rate`` is the average rate in frames per second. ``pixel_aspect`` is the sample aspect ratio of the upright picture.
+    """
+
+    path: Path
+    width: int
+    height: int
+    frames: int | None
+    rate: Fraction
+    time_base: Fraction
+    pixel_aspect: Fraction = Fraction(1)
+    rotation: int = 0
+    bit_depth: int = 8
+    codec: str = ""
+    pixel_format: str = ""
+    color_space: str = "bt601"
+    full_range: bool = False
+    stream: int = 0
+    audio_streams: int = 0
+    subtitle_streams: int = 0
+    has_alpha: bool = False
+    is_picture: bool = False
+
+
+@dataclass(frozen=True)
+class Frames:
+    """Consecutive frames of a clip with their presentation times.
+
+    pixels: ``(T, 3, H, W)`` float32, RGB in [0, 1].
+    times: ``T`` presentation times in seconds, exact, rising.
+    first: index of the first frame in the clip as decoded (from 0, before any trim).
+    """
+
+    pixels: torch.Tensor
+    times: tuple[Fraction, ...]
+    first: int = 0
+
+    def __post_init__(self) -> None:
+        shape = tuple(self.pixels.shape)
+        if self.pixels.ndim != 4 or shape[1] != 3 or self.pixels.dtype != torch.float32:
+            raise ValueError(f"frames must be (T, 3, H, W) float32, got {shape} {self.pixels.dtype}")
+        if len(self.times) != shape[0]:
+            raise ValueError(f"{shape[0]} frames need as many times, got {len(self.times)}")
+
+    def __len__(self) -> int:
+        return int(self.pixels.shape[0])
+
+    @property
+    def last(self) -> int:
+        """Index of the last frame, inclusive."""
+        return self.first + len(self) - 1

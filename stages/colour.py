@@ -1,0 +1,192 @@
+"""Colour and turns: decoded frames to upright RGB. Only :mod:`stages.read` and :mod:`stages.write` know the library the frames are of.
+
+Pictures are ``(H, W, 3)`` arrays, as the media library hands them out; the package's ``(T, C, H, W)`` begins with :func:`stack`.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+# (H, W, C): uint8, or float32 in [0, 1].
+Picture = NDArray[np.generic]
+# Flags of swscale (bicubic or area, accurate rounding, chroma at full size): with its defaults chroma is up to three levels off, and
+# whatever is scaled comes out two levels too dark.
+EXACT = 0x4 | 0x40000 | 0x2000
+_AREA = 0x20 | 0x40000 | 0x2000
+# Luma weights (kr, kb) by the numbers of ITU-T H.273 "matrix coefficients". Whatever is untagged is BT.601, as FFmpeg decodes it.
+_WEIGHTS = {1: (0.2126, 0.0722), 4: (0.30, 0.11), 7: (0.212, 0.087), 9: (0.2627, 0.0593), 10: (0.2627, 0.0593)}
+_NAMES = {0: "rgb", 1: "bt709", 4: "fcc", 7: "smpte240m", 9: "bt2020", 10: "bt2020"}
+
+
+def matrix_name(code: int) -> str:
+    """Name of a matrix by its H.273 number: ``bt601`` where it is not tagged."""
+    return _NAMES.get(code, "bt601")
+
+
+def rgb_from_yuv(yuv: NDArray[np.float32], bits: int, code: int, full_range: bool) -> NDArray[np.float32]:
+    """RGB = M (YUV - offset), clipped to [0, 1].
+
+    yuv: ``(H, W, 3)`` code values of ``bits`` bits with chroma at full size. code: the matrix's H.273 number. Returns ``(H, W, 3)``.
+    """
+    kr, kb = _WEIGHTS.get(code, (0.299, 0.114))
+    kg = 1 - kr - kb
+    unit = float(1 << (bits - 8))
+    black, luma, chroma = (0.0, 2.0**bits - 1, 2.0**bits - 1) if full_range else (16 * unit, 219 * unit, 224 * unit)
+    matrix = np.array([[1, 0, 2 * (1 - kr)], [1, -2 * (1 - kb) * kb / kg, -2 * (1 - kr) * kr / kg], [1, 2 * (1 - kb), 0]])
+    matrix = matrix / np.array([luma, chroma, chroma])
+    offset = -matrix @ np.array([black, 128 * unit, 128 * unit])
+    rgb = cv2.transform(yuv, np.column_stack([matrix, offset]).astype(np.float32))
+    return np.clip(rgb, 0, 1).astype(np.float32, copy=False)
+
+
+def yuv_planes(pixels: torch.Tensor, bits: int, halved: bool) -> list[NDArray[np.uint8] | NDArray[np.uint16]]:
+    """``(3, H, W)`` RGB in [0, 1] as planes of BT.709 codes in limited range: ``(H, W)`` luma and two of chroma.
+
+    halved: chroma at half width and height (rounded up), where H.264's decoders look for it: on the even columns,
+    between the lines. Swscale puts it in the middle of both, half a pixel off.
+    """
+    kr, kb = _WEIGHTS[1]
+    luma = (pixels * torch.tensor([kr, 1 - kr - kb, kb], dtype=pixels.dtype).view(3, 1, 1)).sum(0)
+    chroma = torch.stack([(pixels[2] - luma) / (2 * (1 - kb)), (pixels[0] - luma) / (2 * (1 - kr))])
+    if halved:
+        height, width = luma.shape
+        chroma = torch.nn.functional.pad(chroma[None], (0, width % 2, 0, height % 2), mode="replicate")[0]
+        chroma = (chroma[:, ::2] + chroma[:, 1::2]) / 2
+        padded = torch.nn.functional.pad(chroma[None], (1, 0, 0, 0), mode="replicate")[0]
+        chroma = (padded[..., 0:-1:2] + 2 * padded[..., 1::2] + padded[..., 2::2]) / 4
+    unit = 1 << (bits - 8)
+    codes = [(16 + 219 * luma) * unit, *((128 + 224 * part) * unit for part in chroma)]
+    kind = np.uint8 if bits == 8 else np.uint16
+    return [code.round().clamp(0, 2**bits - 1).numpy().astype(kind) for code in codes]
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What makes a stored picture upright: swap its axes, then mirror left-right, then top-bottom."""
+
+    swap: bool = False
+    mirror_x: bool = False
+    mirror_y: bool = False
+
+    @property
+    def degrees(self) -> int:
+        """Clockwise rotation in degrees that this is (0 for a pure mirroring)."""
+        if self.swap:
+            return 90 if self.mirror_x else 270
+        return 180 if self.mirror_x and self.mirror_y else 0
+
+    def apply(self, picture: Picture) -> Picture:
+        """The upright picture: ``(H, W, C)`` or, where the axes are swapped, ``(W, H, C)``."""
+        upright = picture.swapaxes(0, 1) if self.swap else picture
+        return upright[:: -1 if self.mirror_y else 1, :: -1 if self.mirror_x else 1]
+
+
+# By quarter turns counter-clockwise, as FFmpeg counts; and by EXIF's orientation from 1.
+_ROTATIONS = (Turn(), Turn(True, False, True), Turn(False, True, True), Turn(True, True, False))
+ORIENTATIONS = (Turn(), Turn(False, True, False), Turn(False, True, True), Turn(False, False, True),
+                Turn(True), Turn(True, True, False), Turn(True, True, True), Turn(True, False, True))
+
+
+def turn_from_matrix(side_data: bytes) -> Turn:
+    """The turn told by a display matrix: nine native 32-bit integers, x' = a x + c y, y' = b x + d y, y pointing down."""
+    a, b, _, c, d = struct.unpack_from("=5i", side_data)
+    if abs(a) >= abs(b):
+        return Turn(False, a < 0, d < 0)
+    return Turn(True, c < 0, b < 0)
+
+
+def resize(picture: Picture, height: int, width: int) -> Picture:
+    """``(H, W, C)`` to ``(height, width, C)``: area averages downwards, linear where a side grows."""
+    shrinks = height <= picture.shape[0] and width <= picture.shape[1]
+    scaled = cv2.resize(np.ascontiguousarray(picture), (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+    return np.asarray(scaled).reshape(height, width, picture.shape[2])
+
+
+def matrix_of(frame: Any) -> str:
+    """Name of the matrix that a decoded frame's codes are made with."""
+    return "rgb" if frame.format.is_rgb else matrix_name(frame.colorspace)
+
+
+def is_full(frame: Any) -> bool:
+    """Whether a decoded frame's codes use the full range, from black 0 to white 255."""
+    return bool(frame.format.is_rgb or frame.format.name.startswith(("yuvj", "gray")) or frame.color_range == 2)
+
+
+def turn_of(frame: Any) -> Turn:
+    """The turn that makes a frame upright, mirrored cameras included. A turn that the reader found elsewhere is the frame's ``opaque``."""
+    if isinstance(frame.opaque, Turn):
+        return frame.opaque
+    try:
+        matrix = frame.side_data.get("DISPLAYMATRIX")
+    except ValueError:
+        # PyAV cannot list side data that is newer than it is (EXIF); the angle it can tell, though not a mirroring.
+        return _ROTATIONS[round(frame.rotation / 90) % 4]
+    return Turn() if matrix is None else turn_from_matrix(bytes(matrix))
+
+
+def upright_size(frame: Any) -> tuple[int, int]:
+    """``(H, W)`` of a frame once it is upright."""
+    return (frame.width, frame.height) if turn_of(frame).swap else (frame.height, frame.width)
+
+
+def rgb_picture(frame: Any, size: tuple[int, int] | None = None) -> Picture:
+    """One frame as ``(H, W, 3)`` upright RGB: uint8, or float32 in [0, 1] where it has more than 8 bits. size: ``(H, W)``, upright."""
+    turn = turn_of(frame)
+    stored = size if size is None or not turn.swap else (size[1], size[0])
+    bits = max(component.bits for component in frame.format.components)
+    if bits > 8:
+        picture: Picture = _deep_rgb(frame, bits)
+        if stored is not None:
+            picture = resize(picture, *stored)
+    elif stored is None or stored == (frame.height, frame.width):
+        picture = frame.reformat(format="rgb24", interpolation=EXACT).to_ndarray()
+    elif stored[0] <= frame.height and stored[1] <= frame.width:
+        # One pass from the stored planes to the small picture: the whole film goes through here.
+        picture = frame.reformat(stored[1], stored[0], "rgb24", interpolation=_AREA).to_ndarray()
+    else:
+        picture = resize(frame.reformat(format="rgb24", interpolation=EXACT).to_ndarray(), *stored)
+    return turn.apply(picture)
+
+
+def _deep_rgb(frame: Any, bits: int) -> NDArray[np.float32]:
+    """``(H, W, 3)`` float32 RGB of a frame of 9 to 16 bits. Swscale's own matrix to deep RGB leaves 10-bit white 0.3 % too dark."""
+    name = frame.format.name
+    if name.startswith(("gbrp", "gbrap", "rgb48", "rgba64", "bgr48", "bgra64", "gray")) and "f" not in name:
+        array: NDArray[np.uint16] = frame.to_ndarray()
+        if array.ndim == 2:
+            array = np.repeat(array[..., None], 3, axis=2)
+        if not name.startswith("gray") or frame.color_range != 1:
+            return array[..., [2, 1, 0] if name.startswith("bgr") else [0, 1, 2]].astype(np.float32) / np.float32(2**bits - 1)
+        return rgb_from_yuv(_neutral(array[..., 0], bits), bits, frame.colorspace, False)
+    if frame.format.is_rgb or name.startswith("gray"):
+        deep = np.asarray(frame.reformat(format="gbrpf32le", interpolation=EXACT).to_ndarray(), np.float32)
+        return np.clip(np.nan_to_num(deep), 0, 1)
+    full = frame.reformat(format=f"yuv444p{bits}le", interpolation=EXACT)
+    planes = [np.frombuffer(plane, "<u2").reshape(plane.height, -1)[:, : plane.width] for plane in full.planes]
+    return rgb_from_yuv(np.stack(planes, axis=2).astype(np.float32), bits, frame.colorspace, is_full(frame))
+
+
+def _neutral(luma: Picture, bits: int) -> NDArray[np.float32]:
+    chroma = np.full(luma.shape, 1 << (bits - 1), np.float32)
+    return np.stack([luma.astype(np.float32), chroma, chroma], axis=2)
+
+
+def stack(pictures: list[Picture]) -> torch.Tensor:
+    """``T`` pictures ``(H, W, 3)`` as ``(T, 3, H, W)`` float32 in [0, 1]."""
+    tensor = torch.from_numpy(np.stack([picture.transpose(2, 0, 1) for picture in pictures]))
+    return tensor if tensor.dtype == torch.float32 else tensor.to(torch.float32).div_(255)
+
+
+def print_of(frame: Any) -> int:
+    """A checksum of every eighth line of the first plane: enough to know a frame again after a seek."""
+    plane = frame.planes[0]
+    lines = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[::8]
+    return zlib.crc32(lines[:, : min(plane.width, plane.line_size)].tobytes())

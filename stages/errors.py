@@ -1,0 +1,15 @@
+"""The two errors a user can meet. Each message is one line that names the file or option, what is wrong, and what to do."""
+
+from __future__ import annotations
+
+
+class UnlayerError(Exception):
+    """The input or the machine failed: the command line prints the message and exits with 1."""
+
+    exit_status = 1
+
+
+class UsageError(UnlayerError):
+    """The command line is wrong (an option's value, a range outside the clip): exits with 2."""
+
+    exit_status = 2

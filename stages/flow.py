@@ -1,0 +1,96 @@
+"""Optical flow between frames, and what is done with it: warping, composing, checking.
+
+A flow ``(T, 2, H, W)`` holds pixels (x, then y): ``warp(picture, flow)`` looks up ``picture`` at each place plus its flow, so the flow
+from frame t to frame u brings u's pixels to t.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+Pair = tuple[int, int]
+
+_LEAST_SIDE = 16  # DIS refuses smaller pictures
+_local = threading.local()
+
+
+def lookup(flow: Tensor) -> Tensor:
+    """Where ``flow`` ``(T, 2, H, W)`` points to, as ``grid_sample`` wants it: ``(T, H, W, 2)``, -1 to 1 from edge to edge."""
+    height, width = flow.shape[-2:]
+    x = torch.arange(width, dtype=flow.dtype, device=flow.device)
+    y = torch.arange(height, dtype=flow.dtype, device=flow.device)[:, None]
+    return torch.stack([(flow[:, 0] + x + 0.5) * (2 / width) - 1, (flow[:, 1] + y + 0.5) * (2 / height) - 1], -1)
+
+
+def warp(picture: Tensor, flow: Tensor) -> Tensor:
+    """``picture`` ``(T, C, H, W)`` looked up along ``flow`` ``(T, 2, H, W)``; beyond the edge its last pixel."""
+    return functional.grid_sample(picture, lookup(flow), mode="bilinear", padding_mode="border", align_corners=False)
+
+
+def resize(picture: Tensor, size: tuple[int, int]) -> Tensor:
+    """``(T, C, h, w)`` to ``(T, C, H, W)``: area averages downwards, bilinear upwards."""
+    if tuple(picture.shape[-2:]) == size:
+        return picture
+    if size[0] <= picture.shape[-2] and size[1] <= picture.shape[-1]:
+        return functional.interpolate(picture, size=size, mode="area")
+    return functional.interpolate(picture, size=size, mode="bilinear", align_corners=False)
+
+
+def resize_flow(flow: Tensor, size: tuple[int, int]) -> Tensor:
+    """A flow for pictures of another size: resized, and its pixels scaled with it."""
+    scale = flow.new_tensor([size[1] / flow.shape[-1], size[0] / flow.shape[-2]]).view(1, 2, 1, 1)
+    return resize(flow, size) * scale
+
+
+def box(picture: Tensor, radius: int) -> Tensor:
+    """Mean over a square of ``2 radius + 1`` pixels, edges repeated; ``(T, C, H, W)``."""
+    padded = functional.pad(picture, (radius,) * 4, mode="replicate")
+    return functional.avg_pool2d(padded, 2 * radius + 1, 1)
+
+
+def _grey(frame: Tensor) -> NDArray[np.uint8]:
+    red, green, blue = frame.clamp(0, 1)
+    grey: NDArray[np.uint8] = (255 * (0.299 * red + 0.587 * green + 0.114 * blue)).round().to("cpu", torch.uint8).numpy()
+    height, width = grey.shape
+    if min(height, width) < _LEAST_SIDE:
+        edges = (0, max(0, _LEAST_SIDE - height), 0, max(0, _LEAST_SIDE - width))
+        grey = np.asarray(cv2.copyMakeBorder(grey, *edges, cv2.BORDER_REPLICATE), np.uint8)
+    return grey
+
+
+def _dis(target: NDArray[np.uint8], source: NDArray[np.uint8]) -> NDArray[np.float32]:
+    # One object a thread: it keeps buffers between calls.
+    if not hasattr(_local, "dis"):
+        _local.dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    return np.asarray(_local.dis.calc(target, source, None), np.float32)
+
+
+def flows(frames: Tensor, pairs: Iterable[Pair]) -> Mapping[Pair, Tensor]:
+    """DIS flow (Kroeger et al., ECCV 2016) from frame t to frame u for each pair ``(t, u)``: ``(2, H, W)`` on the CPU. Same pairs, same flows."""
+    wanted = sorted(set(pairs))
+    height, width = frames.shape[-2:]
+    greys = {index: _grey(frames[index]) for index in sorted({index for pair in wanted for index in pair})}
+    with ThreadPoolExecutor(max(1, torch.get_num_threads())) as pool:
+        found = pool.map(lambda pair: _dis(greys[pair[0]], greys[pair[1]]), wanted)
+        return {
+            pair: torch.from_numpy(np.ascontiguousarray(flow[:height, :width].transpose(2, 0, 1))) for pair, flow in zip(wanted, found, strict=True)
+        }
+
+
+def consistency(forward: Tensor, backward: Tensor, tolerance: float) -> Tensor:
+    """Confidence ``exp(-(e / tolerance)²)`` of ``forward`` ``(T, 2, H, W)``, where e is how far going there and ``backward`` misses, in pixels.
+
+    Zero where the flow leaves the picture. Returns ``(T, 1, H, W)`` in [0, 1].
+    """
+    missed = (forward + warp(backward, forward)).norm(dim=1, keepdim=True)
+    inside = (lookup(forward).abs() <= 1).all(-1)[:, None]
+    return torch.exp(-((missed / tolerance) ** 2)) * inside

@@ -1,0 +1,110 @@
+"""The contact sheet of one transition: a picture for people who look before they read.
+
+Above, one row each for the input, the layers and, where there is one, the matte, in evenly spaced mixed frames; below, the mixing
+curve over all of them, with the frames that are shown marked on it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from stages.errors import UnlayerError
+
+Image = NDArray[np.uint8]
+
+COLUMNS = 8
+_LABEL = 150
+_GAP = 6
+_HEAD = 44
+_PLOT = 260
+_INK, _FAINT = (40, 40, 40), (205, 205, 205)
+_LINE = (200, 90, 20)  # OpenCV's order: blue, green, red
+
+
+def chosen_frames(count: int, columns: int = COLUMNS) -> list[int]:
+    """At most ``columns`` evenly spaced indices into ``count`` frames, the first and the last among them."""
+    if count <= columns:
+        return list(range(count))
+    return [round(column * (count - 1) / (columns - 1)) for column in range(columns)]
+
+
+def draw_sheet(
+    rows: Mapping[str, torch.Tensor], numbers: Sequence[int], mix: Sequence[float], first_frame: int, *, title: str = "", width: int = 1600
+) -> Image:
+    """The sheet as an ``(H, width, 3)`` picture, RGB, 8 bits.
+
+    rows: name of each row to its pictures ``(N, 3, h, w)`` or ``(N, 1, h, w)``, values in [0, 1], ``N`` the same for all.
+    numbers: the ``N`` frame numbers shown. mix: the weight of the incoming side for each frame from ``first_frame`` on.
+    Raises ValueError where these do not fit each other.
+    """
+    if not rows or any(len(pictures) != len(numbers) for pictures in rows.values()) or not len(numbers):
+        raise ValueError(f"each row needs {len(numbers)} pictures, got { {name: len(pictures) for name, pictures in rows.items()} }")
+    height, wide = next(iter(rows.values())).shape[-2:]
+    # Eight columns even where fewer frames are shown, so that a short transition is not blown up to a poster.
+    cell_w = (width - _LABEL - _GAP) // max(COLUMNS, len(numbers)) - _GAP
+    cell_h = min(max(1, round(height * cell_w / wide)), 4 * cell_w)
+    plot_top = _HEAD + 28 + len(rows) * (cell_h + _GAP)
+    sheet = np.full((plot_top + _PLOT, width, 3), 255, np.uint8)
+    _text(sheet, title, (_GAP + 4, 30), 0.7)
+    lefts = [_LABEL + column * (cell_w + _GAP) for column in range(len(numbers))]
+    for left, number in zip(lefts, numbers, strict=True):
+        _text(sheet, str(number), (left, _HEAD + 18), 0.5)
+    for row, (name, pictures) in enumerate(rows.items()):
+        top = _HEAD + 28 + row * (cell_h + _GAP)
+        _text(sheet, name, (_GAP + 4, top + 20), 0.5)
+        for left, picture in zip(lefts, pictures, strict=True):
+            sheet[top : top + cell_h, left : left + cell_w] = _shrunk(picture, cell_h, cell_w)
+    _plot(sheet, plot_top, mix, first_frame, numbers)
+    return sheet[..., ::-1].copy()
+
+
+def write_sheet(path: Path, sheet: Image) -> None:
+    """Writes an RGB picture as PNG. Raises UnlayerError where that fails."""
+    done, data = cv2.imencode(".png", np.ascontiguousarray(sheet[..., ::-1]))
+    if not done:
+        raise UnlayerError(f"{path}: the contact sheet could not be made")
+    path.write_bytes(data.tobytes())
+
+
+def _shrunk(picture: torch.Tensor, height: int, width: int) -> Image:
+    """One ``(3 or 1, h, w)`` picture as ``(height, width, 3)``, blue first."""
+    values = picture.detach().to("cpu", torch.float32).clamp(0, 1).expand(3, -1, -1).flip(0).permute(1, 2, 0).mul(255).round()
+    smaller = cv2.resize(values.to(torch.uint8).numpy(), (width, height), interpolation=cv2.INTER_AREA)
+    return np.asarray(smaller, np.uint8)
+
+
+def _text(sheet: Image, text: str, at: tuple[int, int], size: float) -> None:
+    # The Hershey fonts have ASCII alone.
+    cv2.putText(sheet, text.encode("ascii", "replace").decode(), at, cv2.FONT_HERSHEY_SIMPLEX, size, _INK, 1, cv2.LINE_AA)
+
+
+def _plot(sheet: Image, top: int, mix: Sequence[float], first_frame: int, shown: Sequence[int]) -> None:
+    """The mixing curve, from 0 to 1, over the frame numbers."""
+    left, right = _LABEL, sheet.shape[1] - 2 * _GAP - 20
+    upper, lower = top + 24, top + _PLOT - 44
+
+    def place(frame: float, weight: float) -> tuple[int, int]:
+        across = (frame - first_frame + 0.5) / len(mix)
+        return round(left + across * (right - left)), round(lower - weight * (lower - upper))
+
+    _text(sheet, "mix", (_GAP + 4, upper + 6), 0.5)
+    for weight in (0, 0.25, 0.5, 0.75, 1):
+        level = place(first_frame, weight)[1]
+        cv2.line(sheet, (left, level), (right, level), _FAINT, 1)
+        _text(sheet, f"{weight:g}", (left - 48, level + 5), 0.5)
+    every = max(1, -(-len(mix) // 16))
+    for frame in range(first_frame, first_frame + len(mix), every):
+        x, y = place(frame, 0)
+        cv2.line(sheet, (x, y), (x, y + 5), _INK, 1)
+        _text(sheet, str(frame), (x - 5 * len(str(frame)), y + 24), 0.5)
+    points = [place(first_frame + index, float(weight)) for index, weight in enumerate(mix)]
+    for begin, end in zip(points, points[1:], strict=False):
+        cv2.line(sheet, begin, end, _LINE, 2, cv2.LINE_AA)
+    for number in shown:
+        cv2.circle(sheet, points[number - first_frame], 4, _LINE, -1, cv2.LINE_AA)

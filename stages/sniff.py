@@ -1,0 +1,182 @@
+"""What a file's name and bytes tell before a media library sees it: its kind, a picture bomb, a missing end."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import re
+import struct
+from collections.abc import Iterable
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+from stages.errors import UnlayerError, UsageError
+
+# Demuxers that read one local file. Left out on purpose: playlists (hls, dash, concat, imf), scripts, and image2, which takes a name
+# for a pattern.
+CONTAINERS = ",".join([
+    "mov", "mp4", "m4a", "3gp", "3g2", "mj2", "matroska", "webm", "avi", "flv", "mpegts", "mpeg", "mpegvideo", "asf", "ogg", "mxf",
+    "nut", "rm", "dv", "ivf", "wtv", "h261", "h263", "h264", "hevc", "vvc", "obu", "av1", "m4v", "vc1", "cavsvideo", "mjpeg",
+    "mjpeg_2000", "yuv4mpegpipe", "gif", "apng", "png_pipe", "jpeg_pipe", "bmp_pipe", "tiff_pipe", "webp_pipe", "ppm_pipe", "pgm_pipe",
+    "qoi_pipe", "exr_pipe", "dpx_pipe", "j2k_pipe", "jpegxl_pipe", "wav", "w64", "mp3", "aac", "flac", "ac3", "eac3", "aiff", "amr",
+    "caf",
+])
+# Demuxers that give exactly one frame: pictures.
+PICTURES = frozenset({
+    "png_pipe", "jpeg_pipe", "bmp_pipe", "tiff_pipe", "webp_pipe", "ppm_pipe", "pgm_pipe", "qoi_pipe", "exr_pipe", "dpx_pipe",
+    "j2k_pipe", "jpegxl_pipe",
+})
+_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".qoi", ".exr", ".dpx", ".jp2", ".jxl"})
+_MAGIC = ((b"\xff\xd8\xff", "jpeg_pipe"), (b"BM", "bmp_pipe"), (b"II*\0", "tiff_pipe"), (b"MM\0*", "tiff_pipe"), (b"P5", "pgm_pipe"),
+          (b"P6", "ppm_pipe"), (b"qoif", "qoi_pipe"), (b"v/1\x01", "exr_pipe"))
+_EBML, _SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
+
+
+class IndexEntry(Protocol):
+    """A packet's place in its file, from a container's index."""
+
+    @property
+    def pos(self) -> int: ...
+    @property
+    def size(self) -> int: ...
+
+
+def printable(path: Path) -> str:
+    """The path as text for a message of one line: control characters are shown escaped."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode("ascii") for c in str(path))
+
+
+def sha256(path: Path) -> str:
+    """Hex digest of a file's bytes. Raises :class:`UnlayerError` where it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise UnlayerError(f"{printable(path)}: cannot be read ({error.strerror}); check its name and permissions") from error
+
+
+def check_file(path: Path, max_pixels: int) -> str | None:
+    """Say what kind of picture a file is (the name of a demuxer), or ``None`` for whatever needs probing.
+
+    Raises :class:`UnlayerError` where there is no such file, it is empty, or it is a picture of more than ``max_pixels``.
+    """
+    name = printable(path)
+    try:
+        if path.is_dir():
+            raise UnlayerError(f"{name}: is a folder; give one folder of numbered pictures alone, or files")
+        if not path.exists():
+            raise UnlayerError(f"{name}: there is no such file; check the name")
+        if not path.is_file():
+            raise UnlayerError(f"{name}: is no regular file; copy what it gives into a file first")
+        with path.open("rb") as file:
+            head = file.read(4096)
+    except OSError as error:
+        raise UnlayerError(f"{name}: cannot be read ({error.strerror}); check its permissions") from error
+    except ValueError as error:
+        raise UnlayerError(f"{name}: is no possible file name; check the name") from error
+    if not head:
+        raise UnlayerError(f"{name}: is empty (0 bytes); get the file again")
+    if head.startswith(b"\x89PNG\r\n\x1a\n"):
+        width, height = struct.unpack(">II", head[16:24].ljust(8, b"\0"))
+        if width * height > max_pixels:
+            raise UnlayerError(f"{name}: is {width}x{height}, more than the {max_pixels} pixels that are allowed; scale it down first")
+        return "apng" if b"acTL" in head else "png_pipe"
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return "webp_pipe"
+    # A raw stream of JPEGs begins like one of them.
+    if path.suffix.lower() in {".mjpg", ".mjpeg"}:
+        return None
+    return next((kind for magic, kind in _MAGIC if head.startswith(magic)), None)
+
+
+def explain(path: Path) -> str:
+    """The likely reason why a file that exists opens as nothing known, and what to do."""
+    with path.open("rb") as file:
+        head = file.read(4096)
+    if head[4:8] in {b"ftyp", b"moov", b"mdat", b"wide", b"free"}:
+        return "its index is missing or damaged (a recording or download that was cut off?); get the whole file"
+    text = not set(head) & set(range(9)) and b"\0" not in head
+    if text:
+        return "it is text, and scripts or playlists are not followed; give the video itself"
+    return "it is no video or picture of a known kind, or is damaged; convert it with FFmpeg"
+
+
+def cut_short(path: Path, container: str, entries: Iterable[IndexEntry]) -> str | None:
+    """Say so if a container's own bookkeeping tells that the file's end is missing. Decoders pass over a clean cut in silence."""
+    length = path.stat().st_size
+    if container.startswith("mov,"):
+        lost = sum(entry.pos + entry.size > length for entry in entries)
+        return f"is cut off: {lost} of its frames lie after the end of the file" if lost else None
+    with path.open("rb") as file:
+        if container.startswith("matroska"):
+            end = _segment_end(file)
+            return "is cut off: its segment ends after the end of the file" if end is not None and end > length else None
+        if container == "jpeg_pipe":
+            data = file.read()
+            scan = data.rfind(b"\xff\xda")
+            return "is cut off: the picture's end is missing" if data.rfind(b"\xff\xd9") < scan else None
+        if container == "gif":
+            file.seek(max(0, length - 64))
+            return None if b"\x3b" in file.read() else "is cut off: the animation's end is missing"
+    return None
+
+
+def orientation(path: Path) -> int:
+    """The orientation from 1 to 8 that a JPEG's EXIF tells; 1, upright, where it tells none."""
+    with path.open("rb") as file:
+        head = file.read(1 << 17)
+    start = head.find(b"Exif\0\0") + 6
+    tiff = head[start:]
+    order = {b"II*\0": "<", b"MM\0*": ">"}.get(tiff[:4])
+    if start < 6 or order is None:
+        return 1
+    with contextlib.suppress(struct.error):
+        place = struct.unpack_from(order + "I", tiff, 4)[0]
+        for entry in range(struct.unpack_from(order + "H", tiff, place)[0]):
+            tag, kind, _, value = struct.unpack_from(order + "HHIH", tiff, place + 2 + 12 * entry)
+            if (tag, kind) == (0x0112, 3) and 1 <= value <= 8:
+                return int(value)
+    return 1
+
+
+def _segment_end(file: BinaryIO) -> int | None:
+    """Where a Matroska file's segment says that it ends; ``None`` where it does not say."""
+    if file.read(4) != _EBML:
+        return None
+    size = _ebml_size(file)
+    if size is None:
+        return None
+    file.seek(size, os.SEEK_CUR)
+    if file.read(4) != _SEGMENT:
+        return None
+    size = _ebml_size(file)
+    return None if size is None else file.tell() + size
+
+
+def _ebml_size(file: BinaryIO) -> int | None:
+    """An EBML length: the first byte's leading zeros tell how many bytes follow; all ones mean unknown."""
+    first = file.read(1)
+    if not first or not first[0]:
+        return None
+    more = 8 - first[0].bit_length()
+    rest = file.read(more)
+    value = int.from_bytes(bytes([first[0] & (0x7F >> more)]) + rest, "big")
+    return None if value == (1 << 7 * (more + 1)) - 1 else value
+
+
+def numbered_pictures(folder: Path) -> tuple[Path, ...]:
+    """The pictures of a folder in natural order (``2.png`` before ``10.png``). Raises where it has none, or some of several kinds."""
+    try:
+        files = [path for path in folder.iterdir() if path.suffix.lower() in _SUFFIXES and not path.name.startswith(".")]
+    except OSError as error:
+        raise UnlayerError(f"{printable(folder)}: cannot be read ({error.strerror}); check its permissions") from error
+    files = [path for path in files if re.search(r"\d", path.stem)]
+    if not files:
+        raise UsageError(f"{printable(folder)}: holds no numbered pictures (as 0001.png); give a folder of pictures, or a file")
+    return tuple(sorted(files, key=_natural))
+
+
+def _natural(path: Path) -> tuple[list[tuple[int, str]], str]:
+    """Sort key of a name: its runs of digits count as numbers."""
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", path.name)], path.name

@@ -1,0 +1,382 @@
+"""Writing: layers to files that appear under their names complete or not at all. The only module that opens media files for writing.
+
+A layer's file holds exactly the frames it was given, upright, with their intervals, its first frame at time 0. Every muxer and encoder
+runs bit-exact, so equal layers are equal files.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import av
+import numpy as np
+import torch
+from av.audio.resampler import AudioResampler
+from av.audio.stream import AudioStream
+from av.container import InputContainer, OutputContainer
+from av.packet import Packet
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+from numpy.typing import NDArray
+
+from stages import colour
+from stages.clip import ClipInfo, Frames
+from stages.errors import UnlayerError
+from stages.formats import MATROSKA_UNIT, correct_matroska, encoding_for
+from stages.read import SoundSpan, open_media
+from stages.sniff import printable
+
+_MILLISECOND = Fraction(1, 1000)
+# WebM is to be counted in milliseconds.
+_UNITS = {"matroska": MATROSKA_UNIT, "webm": _MILLISECOND}
+# What sound is copied as it is (Matroska: whatever it takes), and what the rest is encoded with: codec, samples, rates that it knows.
+_COPIES = {
+    "mp4": {"aac", "mp3", "mp3float", "ac3", "eac3", "alac", "opus", "libopus"},
+    "mov": {"aac", "mp3", "mp3float", "ac3", "eac3", "alac", "pcm_s16le", "pcm_s16be", "pcm_s24le"},
+    "webm": {"opus", "libopus", "vorbis", "libvorbis"},
+}
+_AAC = ("aac", "fltp", (48000, 8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 64000, 88200, 96000))
+_CODERS = {"mp4": _AAC, "mov": _AAC, "webm": ("libopus", "s16", (48000,)), "matroska": ("flac", "s16", ())}
+_LAYOUTS = {1: "mono", 2: "stereo", 6: "5.1", 8: "7.1"}
+_DISK_FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
+_ERRORS = (av.FFmpegError, OSError, ValueError, MemoryError)
+
+
+class LayerWriter:
+    """Writes one layer. A context manager: a clean exit puts the file at :attr:`path`; an exception, or :meth:`abort`, leaves nothing.
+
+    path: the layer's name without its suffix, as in ``run/scene-001``. info: the clip it belongs to (size, pixel aspect, rate).
+    lossless: FFV1 in Matroska (full-range RGB, ``bit_depth`` bits) instead of H.264 in MP4. alpha: ``prores``, ``vp9``, ``ffv1`` or
+    ``png`` for a layer with an alpha channel. sound: what part of the input's sound goes with it. pictures: one PNG.
+    warnings: what went wrong with the sound; the layer is good without it.
+
+    Raises :class:`UnlayerError` naming the folder where it cannot be written or the disk is full.
+    """
+
+    def __init__(self, path: Path, info: ClipInfo, *, lossless: bool, alpha: str | None = None, bit_depth: int = 8,
+                 sound: SoundSpan | None = None, pictures: bool = False) -> None:
+        self.info = info
+        self.warnings: list[str] = []
+        self._encoding = encoding_for(info, lossless, alpha, bit_depth, pictures)
+        self._alpha = alpha is not None
+        self.path = path.with_name(path.name + self._encoding.suffix)
+        self._temporary = path.with_name(f".{path.name}.part{self._encoding.suffix}")
+        self._sound = sound if self._encoding.muxer else None
+        self._container: OutputContainer | None = None
+        self._tracks: _Tracks | None = None
+        self._tick = _UNITS.get(self._encoding.muxer) or Fraction(1, min(info.time_base.denominator, 10**9))
+        self._zero: Fraction | None = None
+        self._held: tuple[VideoFrame, Fraction] | None = None
+        self._interval = 1 / info.rate
+        self._durations: dict[int, int] = {}
+
+    def __enter__(self) -> Self:
+        with self._guarded():
+            if not self._encoding.muxer:
+                self._temporary.write_bytes(b"")
+                return self
+            try:
+                self._open(self._sound)
+            except (UnlayerError, *_ERRORS) as error:
+                if self._sound is None or (isinstance(error, OSError) and error.errno in (errno.EACCES, errno.ENOENT, errno.EROFS)):
+                    raise
+                self._warn(error)
+                self._close()
+                self._open(None)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if kind is not None:
+            self.abort()
+            return
+        with self._guarded():
+            self._finish()
+
+    def write(self, frames: Frames, alpha: torch.Tensor | None = None) -> None:
+        """Add consecutive frames, ``(T, 3, H, W)`` in [0, 1] with absolute times; alpha: ``(T, 1, H, W)`` in [0, 1], opaque unless given.
+
+        Raises :class:`ValueError` where sizes or times do not fit what came before.
+        """
+        height, width = self.info.height, self.info.width
+        if tuple(frames.pixels.shape[2:]) != (height, width):
+            raise ValueError(f"the layer is {height}x{width}, got frames {tuple(frames.pixels.shape)}")
+        if alpha is not None and (not self._alpha or tuple(alpha.shape) != (len(frames), 1, height, width)):
+            raise ValueError(f"alpha {tuple(alpha.shape)} does not fit frames {tuple(frames.pixels.shape)} or a layer without alpha")
+        with self._guarded():
+            for position, time in enumerate(frames.times):
+                veil = None if alpha is None else alpha[position : position + 1]
+                self._add(self._frame(frames.pixels[position : position + 1], veil), time)
+
+    def abort(self) -> None:
+        """Leave no file. Does nothing after a clean exit."""
+        self._close()
+        self._temporary.unlink(missing_ok=True)
+
+    def _frame(self, pixels: torch.Tensor, alpha: torch.Tensor | None) -> VideoFrame:
+        """``(1, 3, H, W)`` and ``(1, 1, H, W)`` as a frame that the encoder takes."""
+        encoding = self._encoding
+        pixels = pixels.detach().cpu()
+        if self._alpha:
+            pixels = torch.cat([pixels, torch.ones_like(pixels[:, :1]) if alpha is None else alpha.detach().to(pixels)], dim=1)
+        top = 2**encoding.bits - 1
+        if encoding.yuv:
+            planes = colour.yuv_planes(pixels[0, :3], encoding.bits, "420" in encoding.pixels)
+            if self._alpha:
+                planes.append((pixels[0, 3] * top).round().clamp(0, top).numpy().astype(planes[0].dtype))
+            return _planar(planes, encoding.pixels)
+        levels = pixels[0].permute(1, 2, 0).mul(top).round().clamp(0, top).numpy()
+        array: NDArray[Any] = np.ascontiguousarray(levels, np.uint8 if encoding.bits == 8 else np.uint16)
+        if encoding.pixels.startswith(("gbrp", "gbrap", "rgb")):
+            return VideoFrame.from_ndarray(array, encoding.pixels)
+        return VideoFrame.from_ndarray(array, "rgba" if self._alpha else "rgb24").reformat(format=encoding.pixels)
+
+    def _add(self, frame: VideoFrame, time: Fraction) -> None:
+        """Take a frame; encode the one before, now that its duration is known."""
+        if self._zero is None:
+            self._zero = time
+        if self._held is not None:
+            if self._container is None:
+                raise ValueError("a picture holds one frame")
+            before = self._held[1]
+            if time <= before:
+                raise ValueError(f"times must rise, got {time} after {before}")
+            self._interval = time - before
+            self._encode(*self._held)
+        self._held = (frame, time)
+
+    def _encode(self, frame: VideoFrame, time: Fraction) -> None:
+        assert self._zero is not None and self._tracks is not None
+        frame.pts = round((time - self._zero) / self._tick)
+        frame.time_base = self._tick
+        self._durations[frame.pts] = max(1, round((time + self._interval - self._zero) / self._tick) - frame.pts)
+        self._mux(self._tracks.video.encode(frame))
+
+    def _mux(self, packets: list[Packet[VideoStream]]) -> None:
+        assert self._tracks is not None and self._container is not None
+        for packet in packets:
+            assert packet.pts is not None
+            packet.duration = self._durations.pop(packet.pts, 0)
+            packet.time_base = self._tracks.named(self._tick)
+            self._tracks.mux_sound(until=packet.pts * self._tick)
+            self._container.mux(packet)
+
+    def _finish(self) -> None:
+        if self._held is None:
+            raise ValueError("no frame was written")
+        if self._container is None:
+            self._temporary.write_bytes(_png(self._held[0]))
+        else:
+            assert self._tracks is not None
+            self._encode(*self._held)
+            self._mux(self._tracks.video.encode(None))
+            self._tracks.mux_sound(until=None)
+            self._container.close()
+            self._container = None
+            self._tracks.close()
+            info = self.info
+            if self._encoding.muxer in ("matroska", "webm") and not correct_matroska(
+                    self._temporary, self._tick, info.width, info.height, info.pixel_aspect):
+                self.warnings.append(f"{self.path.name}: the pixels' shape of {info.pixel_aspect} could not be noted in the file")
+        with self._temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        self._temporary.replace(self.path)
+
+    def _open(self, sound: SoundSpan | None) -> None:
+        encoding, info = self._encoding, self.info
+        container = av.open(f"file:{self._temporary.absolute()}", "w", format=encoding.muxer,
+                            options={"fflags": "+bitexact", **encoding.muxer_options})
+        self._container = container
+        video = container.add_stream(encoding.codec, rate=info.rate, options={"flags": "+bitexact", **encoding.options})
+        assert isinstance(video, VideoStream)
+        context = video.codec_context
+        context.thread_type = "AUTO"
+        video.width, video.height, video.pix_fmt = info.width, info.height, encoding.pixels
+        context.sample_aspect_ratio = info.pixel_aspect
+        context.time_base = video.time_base = self._tick
+        # H.273: 1 is BT.709 (as primaries, curve and matrix); a matrix of 0 is RGB; range 1 is limited and 2 is full.
+        context.color_primaries = context.color_trc = 1
+        context.colorspace, context.color_range = (1, 1) if encoding.yuv else (0, 2)
+        self._tracks = _Tracks(container, video, encoding.muxer, self.warnings)
+        if sound is not None:
+            self._tracks.add_sound(sound)
+        container.start_encoding()
+
+    def _close(self) -> None:
+        """Close files, whatever state they are in: what is in them is thrown away."""
+        with contextlib.suppress(*_ERRORS):
+            if self._container is not None:
+                self._container.close()
+        self._container = None
+        if self._tracks is not None:
+            self._tracks.close()
+
+    def _warn(self, error: BaseException) -> None:
+        self.warnings.append(_sound_warning(self.info.path, error))
+
+    @contextlib.contextmanager
+    def _guarded(self) -> Iterator[None]:
+        """Turn faults of the disk and the encoder into one line, and leave no file behind after any fault."""
+        try:
+            yield
+        except UnlayerError:
+            self.abort()
+            raise
+        except (av.FFmpegError, OSError, MemoryError) as error:
+            with contextlib.suppress(OSError):
+                self.abort()
+            reason = " ".join((getattr(error, "strerror", None) or str(error) or type(error).__name__).split())
+            full = getattr(error, "errno", 0) in _DISK_FULL
+            todo = "free some space there" if full else "check that it is writable"
+            folder = printable(self.path.absolute().parent)
+            raise UnlayerError(f"{folder}: {self.path.name} cannot be written ({reason}); {todo}, or choose another --out") from error
+        except BaseException:
+            self.abort()
+            raise
+
+
+class _Tracks:
+    """The tracks of a file that is being written: its picture, and the sound that is copied or encoded beside it as time goes on."""
+
+    def __init__(self, container: OutputContainer, video: VideoStream, muxer: str, warnings: list[str]) -> None:
+        self.video = video
+        self._container, self._muxer, self._warnings = container, muxer, warnings
+        self._input: InputContainer | None = None
+        self._packets: Iterator[Packet[AudioStream]] | None = None
+        self._next: Packet[AudioStream] | None = None
+
+    def named(self, unit: Fraction) -> Fraction:
+        """The name under which the muxer is told a unit of time."""
+        return _MILLISECOND if self._muxer == "matroska" else unit
+
+    def add_sound(self, span: SoundSpan) -> None:
+        """Add every sound track of the input; packets follow with :meth:`mux_sound`."""
+        self._span = span
+        self._input = open_media(span.path)
+        copies: dict[int, AudioStream] = {}
+        coders: dict[int, tuple[AudioStream, AudioResampler]] = {}
+        for source in self._input.streams.audio:
+            if source.codec_context.name in _COPIES.get(self._muxer, {source.codec_context.name}):
+                try:
+                    copies[source.index] = self._container.add_stream_from_template(source)
+                    continue
+                except ValueError:
+                    # Not every version of a container takes every codec.
+                    pass
+            codec, sample_format, rates = _CODERS[self._muxer]
+            rate = source.rate if source.rate in rates or not rates else rates[0]
+            track = self._container.add_stream(codec, rate=rate, options={"flags": "+bitexact"})
+            assert isinstance(track, AudioStream)
+            # Some files count their channels without naming them, which encoders refuse.
+            track.layout = _LAYOUTS.get(source.layout.nb_channels, source.layout.name)
+            track.codec_context.open()
+            coders[source.index] = (track, AudioResampler(sample_format, track.layout, rate, track.codec_context.frame_size))
+        self._packets = self._sound(self._input, copies, coders)
+
+    def mux_sound(self, until: Fraction | None) -> None:
+        """Write the sound up to ``until`` (seconds in the layer; ``None``: all of it). A fault ends the sound, not the layer."""
+        while self._packets is not None:
+            try:
+                packet = self._next or next(self._packets, None)
+                self._next = packet
+                if packet is None:
+                    self._packets = None
+                    return
+                if until is not None and packet.pts is not None and packet.pts * packet.time_base > until:
+                    return
+                self._next = None
+                self._container.mux(self._scaled(packet))
+            except (UnlayerError, *_ERRORS) as error:
+                if getattr(error, "errno", 0) in _DISK_FULL:
+                    raise
+                self._warnings.append(_sound_warning(self._span.path, error))
+                self._packets = None
+
+    def _scaled(self, packet: Packet[AudioStream]) -> Packet[AudioStream]:
+        if self._muxer == "matroska":
+            scale = packet.time_base / MATROSKA_UNIT
+            packet.pts = packet.dts = round((packet.pts or 0) * scale)
+            packet.duration = round((packet.duration or 0) * scale)
+            packet.time_base = _MILLISECOND
+        return packet
+
+    def close(self) -> None:
+        if self._input is not None:
+            self._input.close()
+            self._input = None
+
+    def _sound(self, source: InputContainer, copies: dict[int, AudioStream],
+               coders: dict[int, tuple[AudioStream, AudioResampler]]) -> Iterator[Packet[AudioStream]]:
+        """Packets whose sound begins within the span, with times from the span's start."""
+        start, end = self._span.start, self._span.end
+        with contextlib.suppress(*_ERRORS):
+            source.seek(max(0, int((start - 1) * av.time_base)))
+        ended: set[int] = set()
+        clocks: dict[int, int] = {}
+        for packet in source.demux(tuple(source.streams.audio)):
+            index = packet.stream_index
+            if packet.pts is None or index in ended:
+                continue
+            time = packet.pts * packet.time_base
+            if time >= end:
+                ended.add(index)
+                if len(ended) == len(copies) + len(coders):
+                    break
+                continue
+            if time < start:
+                # What comes before is not heard, but codecs build on it.
+                if index in coders:
+                    packet.decode()
+                continue
+            shift = round(start / packet.time_base)
+            if index in copies:
+                packet.pts -= shift
+                packet.dts = packet.pts
+                packet.stream = copies[index]
+                yield packet
+                continue
+            track, resampler = coders[index]
+            for frame in packet.decode():
+                # Only the first frame of a packet has a time.
+                if frame.pts is not None and frame.time_base is not None and index not in clocks:
+                    clocks[index] = round((frame.pts * frame.time_base - start) * frame.sample_rate)
+                frame.pts, frame.time_base = clocks.get(index, 0), Fraction(1, frame.sample_rate)
+                clocks[index] = frame.pts + frame.samples
+                for resampled in resampler.resample(frame):
+                    yield from track.encode(resampled)
+        for track, resampler in coders.values():
+            for resampled in resampler.resample(None):
+                yield from track.encode(resampled)
+            yield from track.encode(None)
+
+
+def _sound_warning(path: Path, error: BaseException) -> str:
+    reason = " ".join(str(error).split()) or type(error).__name__
+    return f"{printable(path)}: its sound could not be carried over whole ({reason}); the layer is written without it"
+
+
+def _planar(planes: list[NDArray[Any]], pixels: str) -> VideoFrame:
+    """A frame of these planes, its lines as far apart as the library wants them."""
+    frame = VideoFrame(planes[0].shape[1], planes[0].shape[0], pixels)
+    # ProRes notes each frame's own tags, not the stream's.
+    frame.colorspace = frame.color_range = frame.color_primaries = frame.color_trc = 1
+    for plane, codes in zip(frame.planes, planes, strict=True):
+        lines = np.zeros((plane.height, plane.line_size // codes.itemsize), codes.dtype)
+        lines[:, : plane.width] = codes
+        plane.update(lines.tobytes())
+    return frame
+
+
+def _png(frame: VideoFrame) -> bytes:
+    """One frame as a PNG file."""
+    context = av.CodecContext.create("png", "w")
+    assert isinstance(context, av.VideoCodecContext)
+    context.width, context.height, context.pix_fmt, context.time_base = frame.width, frame.height, frame.format.name, Fraction(1, 25)
+    frame.pts, frame.time_base = 0, Fraction(1, 25)
+    return b"".join(bytes(packet) for packet in [*context.encode(frame), *context.encode(None)])

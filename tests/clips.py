@@ -1,0 +1,58 @@
+"""Small made scenes with known layers, how to mix them, and a stand-in for taking them apart."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import av
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from stages.clip import Frames
+from stages.separate import Separated
+from stages.shots import Transition
+
+Stack = NDArray[np.uint8]
+
+
+def moving(seed: int, frames: int, size: tuple[int, int] = (48, 64)) -> Stack:
+    """A made scene ``(frames, H, W, 3)``: a smooth coloured pattern that drifts, and a plain square that crosses it."""
+    height, width = size
+    rng = np.random.default_rng(seed)
+    phase, (right, down), colour = rng.uniform(0, 6, (3, 3)), rng.uniform(-0.15, 0.15, 2), rng.uniform(0.1, 0.9, 3)
+    y, x = np.mgrid[0:height, 0:width] / 8
+    stack = np.empty((frames, height, width, 3))
+    for t in range(frames):
+        # All channels move together, as in a picture of anything.
+        u, v = x + right * t, y + down * t
+        for c in range(3):
+            stack[t, ..., c] = 0.5 + 0.2 * np.sin(u + phase[c, 0]) * np.cos(v + phase[c, 1]) + 0.15 * np.sin(2 * u + 1.5 * v + phase[c, 2])
+        left = int(0.8 * t + 10 * seed) % (width - 10)
+        stack[t, height // 3 : height // 3 + 10, left : left + 10] = colour
+    return np.round(stack * 255).clip(0, 255).astype(np.uint8)
+
+
+def dissolve(a: Stack, b: Stack, pre: int, steps: int) -> tuple[Stack, NDArray[np.float64]]:
+    """``a`` dissolving linearly into ``b`` (of the same length), with ``pre`` clean frames before; and the weights of ``b``."""
+    weight = np.clip((np.arange(len(a)) - pre + 1) / (steps + 1), 0, 1)
+    mixed = (1 - weight)[:, None, None, None] * a + weight[:, None, None, None] * b
+    return np.round(mixed).astype(np.uint8), weight
+
+
+def read_clip(path: Path) -> Stack:
+    """All frames of a video as ``(T, H, W, 3)``."""
+    with av.open(str(path)) as box:
+        return np.stack([frame.to_ndarray(format="rgb24") for frame in box.decode(video=0)])
+
+
+def plain_answer(window: Frames, transition: Transition, *, settings: object, progress: Callable[[float, str], None]) -> Separated:
+    """Stands in for the separation: plain red for the outgoing side, plain green for the incoming one, a grey matte for a wipe."""
+    progress(0.5, "half")
+    count, (height, width) = len(transition), window.pixels.shape[2:]
+    red, green = torch.zeros(2, count, 3, height, width)
+    red[:, 0] = green[:, 1] = 1
+    matte = torch.full((count, 1, height, width), 0.5) if transition.kind == "wipe" else None
+    mix = tuple((index + 1) / (count + 1) for index in range(count))
+    return Separated(red, green, mix, matte, "gamma", {"fit": 0.25}, {"reconstruction_psnr": 40.0})

@@ -1,0 +1,31 @@
+"""Rules that hold for every test, and clips made on the spot."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import media
+import pytest
+import torch
+from clips import dissolve, moving
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """A missing GPU must not look like a passed GPU test."""
+    if item.get_closest_marker("gpu") and not torch.cuda.is_available():
+        if os.environ.get("UNLAYER_REQUIRE_GPU") == "1":
+            pytest.fail("UNLAYER_REQUIRE_GPU=1, but there is no CUDA GPU", pytrace=False)
+        pytest.skip("needs a CUDA GPU")
+
+
+@pytest.fixture
+def mixed_clip(tmp_path: Path) -> Callable[..., Path]:
+    """Makes a small clip with one dissolve and returns its path: 8 clean frames, ``steps`` mixed ones, 8 clean frames."""
+
+    def make(name: str = "mixed.mp4", steps: int = 8, size: tuple[int, int] = (48, 64)) -> Path:
+        count = 16 + steps
+        return media.save(tmp_path / name, dissolve(moving(1, count, size), moving(2, count, size), 8, steps)[0])
+
+    return make

@@ -1,0 +1,91 @@
+"""The layout's rules, held by reading the source: who may import whom, how long a file may be, that every test tests something."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ("pipeline", "stages", "models")
+SOURCES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+TESTS = sorted((ROOT / "tests").rglob("test_*.py"))
+
+
+def name_of(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Every module that a file imports, anywhere in it, by its full name."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{name_of(path)}: relative import; say where it comes from"
+            yield node.module or ""
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name_of)
+def test_imports_go_one_way(path: Path) -> None:
+    package = path.relative_to(ROOT).parts[0]
+    forbidden = {"pipeline": {"models", "tests", "samples"}, "stages": {"pipeline", "tests", "samples"}}
+    used = {module.split(".")[0] for module in imports(path)}
+    if package == "models":
+        assert used <= {"models", "torch", *sys.stdlib_module_names}, f"models know torch alone, {name_of(path)} imports {used}"
+    else:
+        assert not used & forbidden[package]
+
+
+@pytest.mark.parametrize("path", [path for path in SOURCES if name_of(path) not in ("stages/read.py", "stages/write.py")], ids=name_of)
+def test_only_reader_and_writer_know_the_media_library(path: Path) -> None:
+    assert "av" not in {module.split(".")[0] for module in imports(path)}
+
+
+@pytest.mark.parametrize("path", SOURCES + TESTS, ids=name_of)
+def test_no_file_is_too_long(path: Path) -> None:
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 400
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name_of)
+def test_public_names_have_docstrings(path: Path) -> None:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    protocols = {
+        node for node in ast.walk(tree) if isinstance(node, ast.ClassDef) and any("Protocol" in ast.unparse(base) for base in node.bases)
+    }
+    missing = []
+    for scope in [tree, *(node for node in tree.body if isinstance(node, ast.ClassDef) and not node.name.startswith("_"))]:
+        overrides = isinstance(scope, ast.ClassDef) and bool(scope.bases)
+        for node in scope.body:
+            # A method that a base class or a protocol declares is described there.
+            public = isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_")
+            if public and not ast.get_docstring(node) and scope not in protocols and not overrides:
+                missing.append(node.name)
+    assert ast.get_docstring(tree), f"{name_of(path)} does not say what it is for"
+    assert not missing, f"{name_of(path)}: no docstring on {missing}"
+
+
+def asserts(function: ast.FunctionDef, helpers: set[str]) -> bool:
+    """Whether a test asserts something, itself or by calling a helper of its file that does."""
+    for node in ast.walk(function):
+        if isinstance(node, ast.Assert) or "pytest.raises" in ast.unparse(node)[:13]:
+            return True
+        if isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] in helpers | {
+            "fail",
+            "raises",
+            "assert_close",
+            "assert_allclose",
+        }:
+            return True
+    return False
+
+
+@pytest.mark.parametrize("path", TESTS, ids=name_of)
+def test_every_test_asserts_something(path: Path) -> None:
+    functions = [node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.FunctionDef)]
+    helpers = {node.name for node in functions if not node.name.startswith("test") and asserts(node, set())}
+    idle = [node.name for node in functions if node.name.startswith("test") and not asserts(node, helpers)]
+    assert not idle, f"{name_of(path)}: {idle} assert nothing"

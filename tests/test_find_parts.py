@@ -1,0 +1,110 @@
+"""The search's parts, one equation at a time, against numbers worked out by hand."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from test_find import shot, texture, weights
+
+from stages.find import search_size
+from stages.find_blends import straightness
+from stages.find_curve import ask, products
+from stages.find_cuts import prominence
+from stages.find_shape import family, rising
+from stages.find_signs import Motion, kinship, plain_colour
+from stages.find_story import Event, story
+from stages.find_track import STILL, Grid, fitted
+from stages.find_wipes import step_times
+from stages.shots import Shot
+
+
+def test_search_size() -> None:
+    assert search_size(1920, 1080) == (54, 96)
+    assert search_size(1080, 1920) == (96, 54)
+    assert search_size(64, 48) == (48, 64)
+    assert search_size(1, 1) == (1, 1)
+    assert search_size(4000, 10) == (1, 96)
+
+
+def test_every_answer_about_an_exact_mixture_is_right() -> None:
+    rng = np.random.default_rng(0)
+    a, b = rng.random((2, 5, 7, 40, 3)).astype(np.float32)
+    w = np.linspace(0.1, 0.9, 5, dtype=np.float32)[:, None]
+    mixture = (1 - w)[..., None, None] * a + w[..., None, None] * b
+    for answer in ask(*products(mixture, a, b), 40):
+        np.testing.assert_allclose(answer.value, np.broadcast_to(w, (5, 7)), atol=3e-3)
+
+
+def test_what_is_left_of_an_exact_mixture_is_nothing() -> None:
+    a, b = np.random.default_rng(0).random((2, 1, 2, 30, 3)).astype(np.float32)
+    whole, fine = products(0.25 * a + 0.75 * b, b, a)
+    for part in (whole, fine):
+        assert np.all(part.left(np.float32(0.25)) < 1e-5)
+    np.testing.assert_allclose(whole.left(np.float32(0)), ((0.25 * (a - b)) ** 2).mean((2, 3)), rtol=1e-3)
+
+
+def test_straight_and_crooked_paths() -> None:
+    """On a line from 0 to 1 nothing is left; one that leads by a corner of height 1 is left with its height squared."""
+    line = np.linspace(0, 1, 11)
+    for height, expected in ((0.0, 0.0), (1.0, 1.0)):
+        points = np.stack([line, np.where((line > 0) & (line < 1), height, 0)], 1)
+        pairs = ((points[:, None] - points[None]) ** 2).sum(2)[..., None].astype(np.float32)
+        change, crooked = straightness(pairs, 10)
+        np.testing.assert_allclose([change[0], crooked[0]], [1.0, expected], atol=1e-6)
+
+
+def test_rising_pools_what_falls() -> None:
+    np.testing.assert_allclose(rising(np.array([0.1, 0.5, 0.3, 0.9])), [0.1, 0.4, 0.4, 0.9], atol=1e-3)
+    answer = rising(np.array([-1.0, -1.0, 2.0, 2.0]))
+    assert np.all(np.diff(answer) > 0) and answer[0] > 0 and answer[-1] < 1
+
+
+def test_family_holds_the_usual_curves() -> None:
+    curves = family(0, 21, np.arange(1.0, 21.0))
+    for kind in ("linear", "ease", "late", "early"):
+        assert np.abs(curves - weights(kind, 20)).max(1).min() < 1e-3
+
+
+def test_prominence_of_a_step() -> None:
+    assert prominence([0.1, 0.1, 0.9, 0.1, 0.1], 2) > 8
+    assert prominence([0.1, 0.9, 0.9, 0.1], 1) < 1
+
+
+def test_step_times() -> None:
+    weight = np.array([[0.0, 0.2, 1.0], [0.1, 0.9, 0.8], [0.9, 1.0, 1.0]])
+    assert step_times(weight).tolist() == [2, 1, 0]
+
+
+def test_camera_motion_is_measured_below_a_mixture() -> None:
+    scene = cv2.GaussianBlur(cv2.cvtColor(texture(3, 80, 120), cv2.COLOR_RGB2GRAY), (0, 0), 1)
+    reference, moved = scene[20:47, 20:68], scene[21:48, 22:70]  # one pixel up, two to the left: d = (2, 1)
+    other = cv2.cvtColor(texture(4, 27, 48), cv2.COLOR_RGB2GRAY)
+    motion = fitted(Grid.of(27, 48), reference, 0.6 * moved + 0.4 * other, 0.6, 0.4 * other, STILL + [0.06, 0, 0, 0.02, 0, 0])
+    np.testing.assert_allclose(motion[[0, 3]] * 24, [2, 1], atol=0.25)
+
+
+def test_kinship_forgives_motion_and_light() -> None:
+    motion = Motion()
+    one, moved, other = shot(1, 1, thing=False)[0], shot(1, 4, pan=(1.0, 0.5), thing=False)[3], shot(2, 1)[0]
+    assert kinship(motion, one, moved * 0.5 + 0.2) > 0.8
+    assert kinship(motion, one, other) < 0.35
+
+
+def test_plain_colour() -> None:
+    frame = np.zeros((20, 30, 3), np.float32)
+    frame[..., 0] = 1
+    assert plain_colour(frame) == "#ff0000"
+    frame[18, 20:26] = 0.7  # a caption
+    assert plain_colour(frame) == "#ff0000"
+    assert plain_colour(texture(1, 20, 30)) is None
+
+
+def test_no_transition_leads_from_colour_to_colour() -> None:
+    ramps = [Event(5, 9, "dissolve", mix=(0.1,) * 5, out_colour="#000000", in_colour="#ffffff")]
+    ramps.append(Event(15, 19, "dissolve", mix=(0.1,) * 5, out_colour="#ffffff", in_colour="#000000"))
+    found = story(30, ramps)
+    assert found.shots == (Shot(10, 14),)
+    assert [(one.kind, one.outgoing, one.incoming, one.color) for one in found.transitions] == [
+        ("fade", None, 0, "#000000"),
+        ("fade", 0, None, "#000000"),
+    ]

@@ -1,0 +1,197 @@
+"""The run's folder: locking, what may be replaced, and that nothing half-done has a final name."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.folder import RunFolder, claim, files_of, identity_of, read_json, write_json
+from stages.errors import UnlayerError, UsageError
+
+ROLES = ("scene", "matte")
+ONE = {"task": "transition", "input": ["aa"], "settings": {"seed": 0}}
+OTHER = {**ONE, "settings": {"seed": 1}}
+
+
+def manifest(identity: dict[str, object]) -> dict[str, object]:
+    inputs = identity["input"]
+    assert isinstance(inputs, list)
+    return {
+        "schema": 1,
+        "task": identity["task"],
+        "input": [{"sha256": item} for item in inputs],
+        "settings": identity["settings"],
+        "layers": [{"path": "scene-001.mp4"}],
+        "sheets": ["sheet.png"],
+    }
+
+
+def finish(folder: RunFolder, identity: dict[str, object] = ONE) -> None:
+    """Does what a run does, with two files."""
+    assert folder.prepare(identity, resume=False, overwrite=False, roles=ROLES)
+    files = [folder.work / "scene-001.mp4", folder.work / "sheet.png"]
+    for file in files:
+        file.write_text("ours")
+    folder.publish(files, manifest(identity), identity)
+
+
+def listing(path: Path) -> list[str]:
+    return sorted(entry.name for entry in path.iterdir())
+
+
+def test_a_finished_run_holds_its_files_and_nothing_else(tmp_path: Path) -> None:
+    with claim(tmp_path / "out") as folder:
+        finish(folder)
+        assert folder.state() == ("finished", ONE)
+    assert listing(tmp_path / "out") == ["manifest.json", "scene-001.mp4", "sheet.png"]
+
+
+def test_the_same_finished_run_is_left_as_it_is(tmp_path: Path) -> None:
+    with claim(tmp_path / "out") as folder:
+        finish(folder)
+        before = (tmp_path / "out/manifest.json").stat()
+        assert not folder.prepare(ONE, resume=False, overwrite=False, roles=ROLES)
+        assert not folder.prepare(ONE, resume=True, overwrite=False, roles=ROLES)
+        assert (tmp_path / "out/manifest.json").stat() == before
+
+
+def test_another_run_is_refused_and_both_options_named(tmp_path: Path) -> None:
+    with claim(tmp_path / "out") as folder:
+        finish(folder)
+        for resume in (False, True):
+            with pytest.raises(UsageError, match=r"(?s)--resume.*--overwrite"):
+                folder.prepare(OTHER, resume=resume, overwrite=False, roles=ROLES)
+
+
+def test_an_interrupted_run_is_refused_or_resumed(tmp_path: Path) -> None:
+    with claim(tmp_path / "out") as folder:
+        folder.prepare(ONE, resume=False, overwrite=False, roles=ROLES)
+        assert folder.state() == ("interrupted", ONE)
+        with pytest.raises(UsageError, match=r"(?s)--resume.*--overwrite"):
+            folder.prepare(ONE, resume=False, overwrite=False, roles=ROLES)
+        with pytest.raises(UsageError, match="--overwrite"):
+            folder.prepare(OTHER, resume=True, overwrite=False, roles=ROLES)
+        assert folder.prepare(ONE, resume=True, overwrite=False, roles=ROLES)
+        assert folder.prepare(OTHER, resume=False, overwrite=True, roles=ROLES)
+
+
+def test_resume_begins_where_nothing_was_saved(tmp_path: Path) -> None:
+    with claim(tmp_path / "out") as folder:
+        assert folder.prepare(ONE, resume=True, overwrite=False, roles=ROLES)
+    (tmp_path / "killed/.work").mkdir(parents=True)
+    with claim(tmp_path / "killed") as folder:
+        assert folder.prepare(ONE, resume=True, overwrite=False, roles=ROLES)
+
+
+def test_a_run_stopped_while_publishing_knows_its_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with claim(tmp_path / "out") as folder:
+        folder.prepare(ONE, resume=False, overwrite=False, roles=ROLES)
+        files = [folder.work / "scene-001.mp4", folder.work / "scene-002.mp4"]
+        files[0].write_text("ours")
+        with pytest.raises(FileNotFoundError):
+            folder.publish(files, manifest(ONE), ONE)
+        assert listing(folder.path) == [".lock", ".work", "scene-001.mp4"]
+        assert folder.prepare(ONE, resume=True, overwrite=False, roles=ROLES)
+
+
+def test_overwrite_replaces_our_files_alone(tmp_path: Path) -> None:
+    with claim(tmp_path / "out") as folder:
+        finish(folder)
+        for name in ("notes.txt", "scene-001.txt.bak"):
+            (folder.path / name).write_text("mine")
+        folder.prepare(OTHER, resume=False, overwrite=True, roles=ROLES)
+    assert listing(tmp_path / "out") == [".work", "notes.txt", "scene-001.txt.bak"]
+
+
+def test_foreign_files_are_never_replaced(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    (tmp_path / "scene-003.mkv").write_text("mine")
+    with claim(tmp_path) as folder:
+        for overwrite in (False, True):
+            with pytest.raises(UsageError, match=r"scene-003\.mkv"):
+                folder.prepare(ONE, resume=False, overwrite=overwrite, roles=ROLES)
+    assert (tmp_path / "scene-003.mkv").read_text() == "mine"
+
+
+def test_a_foreign_manifest_is_never_replaced(tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").write_text('{"name": "my web page"}')
+    with claim(tmp_path) as folder:
+        for overwrite in (False, True):
+            with pytest.raises(UsageError, match="--out"):
+                folder.prepare(ONE, resume=False, overwrite=overwrite, roles=ROLES)
+    assert "web page" in (tmp_path / "manifest.json").read_text()
+
+
+def test_overwrite_follows_no_path_out_of_the_folder(tmp_path: Path) -> None:
+    (tmp_path / "precious").write_text("mine")
+    out = tmp_path / "out"
+    out.mkdir()
+    crafted = manifest(ONE) | {
+        "layers": [{"path": "../precious"}, {"path": str(tmp_path / "precious")}, {"path": ".."}, {"path": 3}],
+        "sheets": 4,
+    }
+    write_json(out / "manifest.json", crafted)
+    with claim(out) as folder:
+        assert folder.prepare(ONE, resume=False, overwrite=True, roles=ROLES)
+    assert (tmp_path / "precious").read_text() == "mine"
+
+
+def test_a_second_run_is_refused_at_once(tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from pipeline.folder import claim\n"
+        f"with claim(Path({str(tmp_path / 'out')!r})): print('held', flush=True); sys.stdin.read()"
+    )
+    child = subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[1]
+    )
+    try:
+        assert child.stdout and child.stdout.readline() == "held\n"
+        with pytest.raises(UnlayerError, match="another run"), claim(tmp_path / "out"):
+            pass
+    finally:
+        child.kill()
+        child.communicate()
+    # The lock died with its process, although its file is still there.
+    assert (tmp_path / "out/.lock").exists()
+    with claim(tmp_path / "out") as folder:
+        finish(folder)
+    assert folder.state()[0] == "finished"
+
+
+def test_an_unused_folder_is_removed_again(tmp_path: Path) -> None:
+    with pytest.raises(ZeroDivisionError), claim(tmp_path / "new"):
+        raise ZeroDivisionError
+    assert not (tmp_path / "new").exists()
+    (tmp_path / "old").mkdir()
+    with claim(tmp_path / "old"):
+        pass
+    assert (tmp_path / "old").exists()
+
+
+def test_json_files_are_whole_or_absent(tmp_path: Path) -> None:
+    path = tmp_path / "x.json"
+    write_json(path, {"a": 1})
+    with pytest.raises(TypeError):
+        write_json(path, {"a": object()})
+    assert read_json(path) == {"a": 1}
+    for text in ("", "[1]", "{", '{"a": ' * 5000):
+        path.write_text(text)
+        assert read_json(path) is None
+
+
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(), lambda x: st.lists(x) | st.dictionaries(st.text(), x), max_leaves=8
+)
+
+
+@given(st.dictionaries(st.sampled_from(["schema", "task", "input", "settings", "layers", "sheets", "files"]), anything))
+def test_any_manifest_is_read_without_an_error(value: dict[str, object]) -> None:
+    assert all("/" not in name and name not in (".", "..") for name in files_of(value))
+    assert identity_of(value) is None or value.get("schema") == 1
+    assert json.loads(json.dumps(value)) == value
