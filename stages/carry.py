@@ -32,7 +32,8 @@ MOST = 600_000  # pixels of a level that are warped at once: bounds the memory o
 
 @dataclass(frozen=True)
 class Carried:
-    """Flows ``(n, 2, H, W)`` of the n mixed frames to the template of each scene, the templates' indices, and the carried layers ``(n, 3, H, W)``."""
+    """Flows ``(n, 2, H, W)`` of the n mixed frames to each scene's template, the templates' indices, and the carried layers
+    ``(n, 3, H, W)``."""
 
     flows: tuple[Tensor, Tensor]
     templates: tuple[int, int]
@@ -69,19 +70,24 @@ def extrapolated(known: Tensor, count: int) -> Tensor:
     return velocity * 6 * (1 - torch.exp(-steps / 6))
 
 
-def _rough(difference: Tensor) -> Tensor:
-    """Length of vectors ``(…, 2, h, w)``, smooth at zero (a tenth of a pixel)."""
+def _length(difference: Tensor) -> Tensor:
+    """Mean length of vectors ``(…, 2, h, w)``, smooth at zero (a tenth of a pixel)."""
     return ((difference**2).sum(-3) + 1e-2).sqrt().mean()
+
+
+def rough(flow: Tensor) -> Tensor:
+    """How much a flow ``(…, 2, h, w)`` differs between neighbouring nodes, in pixels."""
+    across = _length(flow[..., 1:] - flow[..., :-1]) if flow.shape[-1] > 1 else flow.new_zeros(())
+    down = _length(flow[..., 1:, :] - flow[..., :-1, :]) if flow.shape[-2] > 1 else flow.new_zeros(())
+    return across + down
 
 
 def regularity(flow: Tensor, known: Tensor, reverse: bool) -> tuple[Tensor, Tensor]:
     """Roughness over the picture and change of velocity over time, in pixels, of ``flow`` ``(n, 2, h, w)`` going on from ``known``."""
-    across = _rough(flow[..., 1:] - flow[..., :-1]) if flow.shape[-1] > 1 else flow.new_zeros(())
-    down = _rough(flow[..., 1:, :] - flow[..., :-1, :]) if flow.shape[-2] > 1 else flow.new_zeros(())
     ahead = flow.flip(0) if reverse else flow
     line = torch.cat([known[:2].flip(0), torch.zeros_like(flow[:1]), ahead])
-    bend = _rough(line[2:] - 2 * line[1:-1] + line[:-2]) if len(line) > 2 else flow.new_zeros(())
-    return across + down, bend
+    bend = _length(line[2:] - 2 * line[1:-1] + line[:-2]) if len(line) > 2 else flow.new_zeros(())
+    return rough(flow), bend
 
 
 def carry(
@@ -127,9 +133,9 @@ def carry(
                 if near is not None:
                     for picture, field, layer in zip(pictures, fields, near, strict=True):
                         loss = loss + agree * _carried_difference(picture, resize(field[part], small), layer[part])
-                (loss * (len(target[part]) / count)).backward()
-            rough = [regularity(field, was, reverse) for field, was, reverse in zip(fields, before, (False, True), strict=True)]
-            sum((scale * (SMOOTH * space + STEADY * time) for space, time in rough), target.new_zeros(())).backward()
+                torch.autograd.backward(loss * (len(target[part]) / count))
+            uneven = [regularity(field, was, reverse) for field, was, reverse in zip(fields, before, (False, True), strict=True)]
+            torch.autograd.backward(sum((scale * (SMOOTH * space + STEADY * time) for space, time in uneven), target.new_zeros(())))
             optimiser.step()
             done += 1
             if on_step:
@@ -141,12 +147,13 @@ def carry(
     return Carried(current, templates, carried_layers(mixture, current))
 
 
-def _round(difference: Tensor) -> Tensor:
+def rounded(difference: Tensor) -> Tensor:
+    """Mean absolute value, smooth below :data:`ROUND`."""
     return ((difference**2 + ROUND**2).sqrt() - ROUND).mean()
 
 
 def _carried_difference(picture: Tensor, flow: Tensor, layer: Tensor) -> Tensor:
-    return _round(warp(picture.expand(len(flow), -1, -1, -1), flow) - layer)
+    return rounded(warp(picture.expand(len(flow), -1, -1, -1), flow) - layer)
 
 
 def _data(pictures: Sequence[Tensor], fields: Sequence[Tensor], target: Tensor, weight: Tensor, mixture: Mixture) -> Tensor:
@@ -154,7 +161,7 @@ def _data(pictures: Sequence[Tensor], fields: Sequence[Tensor], target: Tensor, 
     carried = [warp(picture.expand(len(flow), -1, -1, -1), flow) for picture, flow in zip(pictures, fields, strict=True)]
     if mixture.locked is not None and mixture.color is not None:
         carried[0 if mixture.locked == "outgoing" else 1] = mixture.color.to(target).view(1, 3, 1, 1).expand_as(target)
-    return _round(mix(carried[0], carried[1], weight, mixture.space) - target)
+    return rounded(mix(carried[0], carried[1], weight, mixture.space) - target)
 
 
 def carried_layers(mixture: Mixture, both: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:

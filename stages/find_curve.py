@@ -68,6 +68,7 @@ class Products:
         return np.asarray(np.maximum(self.aa + self.bb - 2 * self.ab, 0), np.float32)
 
     def only(self, times: slice) -> Products:
+        """The same for some of the frames."""
         return Products(*(part[times] for part in (self.aa, self.bb, self.ab, self.am, self.bm, self.mm)))
 
 

@@ -18,6 +18,7 @@ from stages.shots import Space
 POWER = 2.2
 LINEAR_GAIN = -0.1  # mean log ratio of what is left over with linear and with encoded light, below which the mixture is in linear light
 ROUNDS = 5
+TURN = 5e-4  # a step back that is no more than noise
 HOPELESS = 0.3  # a window of which more than this is unexplained holds no transition at all
 
 
@@ -47,13 +48,14 @@ class Stretch:
     high: int
 
     def widened(self, before: int, after: int) -> tuple[int, int]:
-        """Clean frames a little away from a rough guess, with three more behind each where the stretch has them."""
+        """Clean frames away from a rough guess: with three more behind each where there is room for that, else halfway to the ends."""
         margin = max(4, (after - before) // 4)
-        start = max(min(before, self.low + 3), before - margin, self.low)
-        end = min(max(after, self.high - 3), after + margin, self.high)
+        start = max(self.low, before - margin, min(self.low + 3, before - (before - self.low + 1) // 2))
+        end = min(self.high, after + margin, max(self.high - 3, after + (self.high - after + 1) // 2))
         return start, end
 
     def layers(self, before: int, after: int, share: Callable[[int, Grid], Array | float]) -> Carried:
+        """Two clean frames carried by motion to all frames around and between them that the measurement uses."""
         return Carried(self.frames, before, after, max(self.low, before - CLEAN_FRAMES), min(self.high, after + CLEAN_FRAMES), share)
 
     def measured(self, before: int, after: int) -> tuple[Measured, Carried]:
@@ -75,21 +77,36 @@ def fit(frames: Array, before: int, after: int, low: int, high: int) -> Fit | No
     answer = _settled(stretch, before, after)
     if answer is None:
         return None
-    linear = Stretch(frames**POWER, low, high)
+    if plain_colour(frames[answer[0]]) and plain_colour(frames[answer[1]]):  # one number a frame fits either light
+        return _dissolve(stretch, *answer, "gamma")
+    linear = _in_linear_light(stretch, *answer)
     if _light_gain(stretch, linear, *answer) < LINEAR_GAIN:
         return _dissolve(linear, *(_settled(linear, *answer) or answer), "linear")
     return _dissolve(stretch, *answer, "gamma")
 
 
+def _in_linear_light(stretch: Stretch, before: int, after: int) -> Stretch:
+    """The same frames in linear light, as far around a transition as it may still move."""
+    low, high = max(stretch.low, before - 2 * CLEAN_FRAMES), min(stretch.high, after + 2 * CLEAN_FRAMES)
+    frames = stretch.frames.copy()
+    frames[low : high + 1] **= POWER
+    return Stretch(frames, low, high)
+
+
 def _plain_ends(frames: Array, before: int, after: int, low: int, high: int) -> tuple[int, int]:
-    """Takes ``low`` and ``high`` in to the plain frames next to ``before`` and ``after``, where these are plain.
+    """Takes ``low`` and ``high`` in to where a fade's plain side ends: the next picture appears, or the colour turns back.
 
     One black frame may be all there is between two fades, and what lies beyond it is another transition.
     """
+    way = frames[after].mean((0, 1)) - frames[before].mean((0, 1))
+
+    def goes_on(time: int) -> bool:
+        return float((frames[time + 1].mean((0, 1)) - frames[time].mean((0, 1))) @ way) >= -TURN
+
     if plain_colour(frames[before]):
-        low = next((time + 1 for time in range(before - 1, low - 1, -1) if not plain_colour(frames[time])), low)
+        low = next((time + 1 for time in range(before - 1, low - 1, -1) if not (plain_colour(frames[time]) and goes_on(time))), low)
     if plain_colour(frames[after]):
-        high = next((time - 1 for time in range(after + 1, high + 1) if not plain_colour(frames[time])), high)
+        high = next((time - 1 for time in range(after + 1, high + 1) if not (plain_colour(frames[time]) and goes_on(time - 1))), high)
     return low, high
 
 
@@ -105,7 +122,7 @@ def fit_between(frames: Array, first: int, last: int, before: int, after: int, l
     if shape:
         found = _passed(stretch, shape, before, after)
     else:
-        linear = Stretch(frames**POWER, low, high)
+        linear = _in_linear_light(stretch, before, after)
         in_linear = _light_gain(stretch, linear, before, after) < LINEAR_GAIN
         found = _dissolve(linear, before, after, "linear") if in_linear else _dissolve(stretch, before, after, "gamma")
     # At an end of the clip the transition's own frame served as the clean one: it gets the least weight there is.

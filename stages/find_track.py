@@ -35,6 +35,7 @@ class Grid:
 
     @staticmethod
     def of(height: int, width: int) -> Grid:
+        """The grid of a picture of this size."""
         unit = max(width, 2) / 2
         rows, columns = np.mgrid[0:height, 0:width].astype(np.float32)
         return Grid((columns - (width - 1) / 2) / unit, (rows - (height - 1) / 2) / unit, unit)

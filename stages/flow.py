@@ -75,19 +75,18 @@ def _dis(target: NDArray[np.uint8], source: NDArray[np.uint8]) -> NDArray[np.flo
 
 
 def flows(frames: Tensor, pairs: Iterable[Pair]) -> Mapping[Pair, Tensor]:
-    """DIS flow (Kroeger et al., ECCV 2016) from frame t to frame u for each pair ``(t, u)``: ``(2, H, W)`` on the CPU. Same pairs, same flows."""
+    """DIS flow (Kroeger et al., ECCV 2016) from frame t to frame u for each pair ``(t, u)``: ``(2, H, W)`` on the CPU."""
     wanted = sorted(set(pairs))
     height, width = frames.shape[-2:]
     greys = {index: _grey(frames[index]) for index in sorted({index for pair in wanted for index in pair})}
     with ThreadPoolExecutor(max(1, torch.get_num_threads())) as pool:
         found = pool.map(lambda pair: _dis(greys[pair[0]], greys[pair[1]]), wanted)
-        return {
-            pair: torch.from_numpy(np.ascontiguousarray(flow[:height, :width].transpose(2, 0, 1))) for pair, flow in zip(wanted, found, strict=True)
-        }
+        cut = [np.ascontiguousarray(flow[:height, :width].transpose(2, 0, 1)) for flow in found]
+        return {pair: torch.from_numpy(flow) for pair, flow in zip(wanted, cut, strict=True)}
 
 
 def consistency(forward: Tensor, backward: Tensor, tolerance: float) -> Tensor:
-    """Confidence ``exp(-(e / tolerance)²)`` of ``forward`` ``(T, 2, H, W)``, where e is how far going there and ``backward`` misses, in pixels.
+    """Confidence ``exp(-(e / tolerance)²)`` of ``forward`` ``(T, 2, H, W)``: e pixels are missed there and ``backward``.
 
     Zero where the flow leaves the picture. Returns ``(T, 1, H, W)`` in [0, 1].
     """

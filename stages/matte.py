@@ -24,7 +24,9 @@ ROUND = 0.02
 class Edge(torch.nn.Module):
     """The matte's few numbers: ``terms`` of the order of change, its centre and shape, the softness and each frame's progress."""
 
-    def __init__(self, kind: str, terms: tuple[float, float, float], centre: tuple[float, float], aspect: float, progress: Tensor, soft: float):
+    def __init__(
+        self, kind: str, terms: tuple[float, float, float], centre: tuple[float, float], aspect: float, progress: Tensor, soft: float
+    ) -> None:
         super().__init__()
         self.kind, self.aspect = kind, aspect
         self.slope = torch.nn.Parameter(torch.tensor(terms[1:], dtype=torch.float32))
@@ -42,13 +44,13 @@ class Edge(torch.nn.Module):
         return self.slope[0] * away
 
     def forward(self, height: int, width: int, leak: float = 0.0) -> Tensor:
-        """The matte ``(n, 1, H, W)`` in [0, 1]. A ``leak`` lets the gradient through where it is clipped, so that a far edge is still drawn."""
+        """The matte ``(n, 1, H, W)`` in [0, 1]. A ``leak`` lets the gradient through where it is clipped: a far edge is still drawn."""
         ramp = (self.edge.view(-1, 1, 1) - self.place(height, width)) / self.soft.exp()
         clipped = ramp.clamp(0, 1)
         return (clipped + leak * (ramp - clipped) if leak else clipped)[:, None]
 
 
-def fit_matte(mixture: Mixture, layers: tuple[Tensor, Tensor], kind: str, means: Tensor, previous: Edge | None = None) -> tuple[Tensor, Edge] | None:
+def fit_matte(mixture: Mixture, layers: tuple[Tensor, Tensor], means: Tensor, previous: Edge | None = None) -> tuple[Tensor, Edge] | None:
     """The matte ``(n, 1, H, W)`` of the mixed frames, or ``None`` where no wipe or iris explains them.
 
     layers: both scenes in the mixed frames, ``(n, 3, H, W)``, as well as they are known; means: the mean weight of each frame, ``(n,)``.
@@ -71,7 +73,7 @@ def fit_matte(mixture: Mixture, layers: tuple[Tensor, Tensor], kind: str, means:
         loss = ((rest**2 + ROUND**2).sqrt() - ROUND).mean() + (-pace).clamp_min(0).sum()
         if len(pace) > 1:
             loss = loss + STEADY * (pace[1:] - pace[:-1]).abs().mean()
-        loss.backward()
+        torch.autograd.backward(loss)
         optimiser.step()
     with torch.no_grad():
         return edge(height, width), edge

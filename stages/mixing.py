@@ -6,11 +6,13 @@ Layers and frames are ``(T, 3, H, W)`` or ``(3, H, W)`` RGB in [0, 1] as encoded
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from stages.shots import Space
 
@@ -63,17 +65,23 @@ def mix(outgoing: Tensor, incoming: Tensor, weight: Tensor, space: Space) -> Ten
     return light.clamp_min(1e-6) ** (1 / GAMMA)
 
 
-def slopes(outgoing: Tensor, incoming: Tensor, frame: Tensor, weight: Tensor, space: Space) -> tuple[Tensor, Tensor]:
-    """How the mixture moves with each layer: ``(dI/dA, dI/dB)``. In encoded values ``(1 - w, w)``; in light ``(1 - w) (A / I)^1.2`` and so on."""
+def slopes(outgoing: Tensor, incoming: Tensor, mixed: Tensor, weight: Tensor, space: Space) -> tuple[Tensor, Tensor]:
+    """``(dI/dA, dI/dB)``: in encoded values ``(1 - w, w)``, in light ``(1 - w) (A / I)^1.2`` and ``w (B / I)^1.2``."""
     if space == "gamma":
         return 1 - weight, weight
-    base = frame.clamp_min(_DARK)
+    base = mixed.clamp_min(_DARK)
     power = GAMMA - 1
     return (1 - weight) * (outgoing.clamp_min(_DARK) / base) ** power, weight * (incoming.clamp_min(_DARK) / base) ** power
 
 
 def share(
-    outgoing: Tensor, incoming: Tensor, frame: Tensor, weight: Tensor, space: Space, trust: tuple[Tensor | float, Tensor | float], data: float
+    outgoing: Tensor,
+    incoming: Tensor,
+    frame: Tensor,
+    weight: Tensor,
+    space: Space,
+    trust: tuple[Tensor | float, Tensor | float],
+    data: float,
 ) -> tuple[Tensor, Tensor]:
     """The layers nearest to given ones that mix to ``frame``: per value the minimum over a, b of
 
@@ -81,9 +89,9 @@ def share(
     ``b = B + β g / trust_B`` where ``g = data r / (1 + data (α² / trust_A + β² / trust_B))`` and r is what (A, B) leave unexplained.
     Exact for mixing in encoded values; one Gauss-Newton step for mixing in light.
     """
-    alpha, beta = slopes(outgoing, incoming, frame, weight, space)
-    rest = frame - mix(outgoing, incoming, weight, space)
-    gain = data * rest / (1 + data * (alpha**2 / trust[0] + beta**2 / trust[1]))
+    mixed = mix(outgoing, incoming, weight, space)
+    alpha, beta = slopes(outgoing, incoming, mixed, weight, space)
+    gain = data * (frame - mixed) / (1 + data * (alpha**2 / trust[0] + beta**2 / trust[1]))
     return outgoing + alpha * gain / trust[0], incoming + beta * gain / trust[1]
 
 
@@ -94,3 +102,15 @@ def project(mixture: Mixture, outgoing: Tensor, incoming: Tensor, *, steps: int 
     for _ in range(1 if mixture.space == "gamma" else steps):
         outgoing, incoming = share(outgoing, incoming, frame, weight, mixture.space, trust, 1e5)
     return outgoing, incoming
+
+
+def shrink(mixture: Mixture, pixels: int) -> Mixture:
+    """The same mixture with pictures of at most ``pixels``, by area averages; itself where it is no larger."""
+    height, width = mixture.frames.shape[-2:]
+    scale = math.sqrt(min(1.0, pixels / (height * width)))
+    if scale > 0.99:
+        return mixture
+    size = (max(1, round(height * scale)), max(1, round(width * scale)))
+    frames = torch.cat([functional.interpolate(frame[None], size=size, mode="area") for frame in mixture.frames])
+    weight = functional.interpolate(mixture.weight, size=size, mode="area") if mixture.has_matte else mixture.weight
+    return replace(mixture, frames=frames, weight=weight)

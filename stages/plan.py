@@ -1,10 +1,28 @@
-"""How much work a transition gets: steps and turns, fixed before the work begins."""
+"""How much work a transition gets: steps and turns, fixed before the work begins.
+
+A preset is a plan. A budget in seconds becomes one too: a short calibration measures what a step of each kind costs here and now, and
+the largest plan that fits is taken. From then on nothing looks at the clock, so the same plan gives the same layers.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
 
 import torch
+
+from stages.carry import carry
+from stages.fit import FitPlan
+from stages.fit_transition import fit_layers, fit_paper
+from stages.flow import flows, warp
+from stages.mixing import Mixture, shrink
+from stages.sweep import DISTANCES, SWEEPS
+from stages.tie import TIES
+
+Levels = tuple[tuple[int, int], ...]
 
 
 @dataclass(frozen=True)
@@ -15,3 +33,114 @@ class FitSettings:
     seed: int = 0
     device: torch.device = torch.device("cpu")
     max_seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The work on one transition.
+
+    pixels: largest picture that is worked on; a larger one is worked on in a smaller size and finished in its own.
+    levels: divisors of the sides and steps of the joint motion fit. fit_steps: steps of the networks, 0 for none.
+    turns: motion sweeps in a round. ties: as ``levels``, of the tied motion that ends a round.
+    rounds: how often sweeps and ties take turns. paper_steps: with a number, the published method instead.
+    """
+
+    pixels: int
+    levels: Levels
+    turns: int
+    ties: Levels = ()
+    fit_steps: int = 0
+    rounds: int = 1
+    paper_steps: int = 0
+
+
+PLANS: dict[str, Plan] = {
+    "best": Plan(960 * 540, ((4, 200), (2, 120), (1, 100)), 4, ((2, 30), (1, 30)), rounds=2),
+    "balanced": Plan(960 * 540, ((4, 150), (2, 100), (1, 80)), 3, ((2, 30), (1, 20))),
+    "fast": Plan(480 * 270, ((4, 120), (2, 70), (1, 30)), 2),
+    "paper": Plan(960 * 540, (), 0, paper_steps=4000),
+}
+
+SMALLER: tuple[Plan, ...] = (
+    PLANS["balanced"],
+    Plan(960 * 540, ((4, 150), (2, 100), (1, 80)), 3, ((2, 30),)),
+    Plan(960 * 540, ((4, 150), (2, 100), (1, 80)), 3),
+    Plan(960 * 540, ((4, 120), (2, 80), (1, 40)), 2),
+    PLANS["fast"],
+    Plan(320 * 180, ((4, 80), (2, 50), (1, 20)), 1),
+    Plan(240 * 136, ((4, 40), (2, 20)), 1),
+)
+"""What a budget is filled with when ``best`` is too much for it, the largest first."""
+
+SAFE = 0.8  # part of a budget that is planned for: machines slow down and rounding, checking and drawing take time too
+SAMPLE = 256 * 144  # pixels of the pictures that are measured on
+LEAST_FIT = 10**9  # fewer steps of the networks than this are not worth their start
+
+
+def plan_for(mixture: Mixture, settings: FitSettings) -> Plan:
+    """The preset's plan, or with ``max_seconds`` the largest that fits in it, with as many steps of the networks as still fit."""
+    if settings.preset not in PLANS:
+        raise ValueError(f"no preset {settings.preset!r}; there are {', '.join(PLANS)}")
+    if settings.max_seconds is None:
+        return PLANS[settings.preset]
+    began = time.monotonic()
+    costs = Costs(mixture, settings)
+    left = SAFE * settings.max_seconds - (time.monotonic() - began)
+    if settings.preset == "paper":
+        return replace(PLANS["paper"], paper_steps=max(1, int(left / costs.paper_step(PLANS["paper"]))))
+    for plan in (replace(PLANS["best"], fit_steps=0), *SMALLER):
+        spare = left - costs.of(plan)
+        if spare < 0 and plan is not SMALLER[-1]:
+            continue
+        steps = min(PLANS["best"].fit_steps, int(spare / costs.fit_step(plan))) if spare > 0 else 0
+        return replace(plan, fit_steps=steps if steps >= LEAST_FIT else 0)
+    return SMALLER[-1]
+
+
+class Costs:
+    """Seconds of each kind of step on this machine, measured on the clip itself at a small size."""
+
+    def __init__(self, mixture: Mixture, settings: FitSettings) -> None:
+        self.settings = settings
+        self.area = float(mixture.frames.shape[-2] * mixture.frames.shape[-1])
+        self.sample = sample = shrink(mixture, SAMPLE)
+        self.sampled = float(sample.frames.shape[-2] * sample.frames.shape[-1])
+        self.count = count = mixture.last - mixture.first + 1
+        carry(sample, [(2, 1)], device=settings.device)  # the first call also starts threads and allocates
+        # What every call pays once (flow of the clean frames, carrying at full size) is taken off by the difference.
+        few, more = (_seconds(partial(carry, sample, [(2, steps)], device=settings.device)) for steps in (1, 5))
+        self.carry = max((more - few) / 4, 1e-5) / (self.sampled / 4 * count)
+        pair = (sample.first, sample.first)
+        found = flows(sample.frames, [pair])[pair][None]
+        frame = sample.frames[sample.first][None]
+        self.flow = _seconds(lambda: flows(sample.frames, [pair])) / self.sampled
+        self.warp = _seconds(lambda: warp(frame, found)) / self.sampled
+
+    def of(self, plan: Plan) -> float:
+        """Seconds of ``plan`` without its networks."""
+        area = min(self.area, float(plan.pixels))
+        links = 2 * len(DISTANCES) * 2 * self.count * area
+        turns = links * (2 * self.flow + 3 * SWEEPS * self.warp)
+        # A step of the ties warps each tie as a step of the carrying warps each frame.
+        ties = TIES * self._motion(tuple((scale, steps + 8) for scale, steps in plan.ties), area)
+        return self._motion(plan.levels, area) + (turns * plan.turns + ties) * plan.rounds
+
+    def _motion(self, levels: Levels, area: float) -> float:
+        return sum(self.carry * self.count * steps * area / scale**2 for scale, steps in levels)
+
+    def fit_step(self, plan: Plan) -> float:
+        """Seconds of a step of the networks."""
+        work = partial(fit_layers, self.sample, seed=0, device=self.settings.device)
+        few, more = (_seconds(partial(work, plan=FitPlan(steps))) for steps in (1, 4))
+        return max((more - few) / 3, 1e-4) * min(self.area, float(plan.pixels)) / self.sampled
+
+    def paper_step(self, plan: Plan) -> float:
+        """Seconds of a step of the published networks."""
+        spent = _seconds(lambda: fit_paper(self.sample, steps=2, seed=0, device=self.settings.device))
+        return max(spent / 2, 1e-4) * min(self.area, float(plan.pixels)) / self.sampled
+
+
+def _seconds(work: Callable[[], Any]) -> float:
+    began = time.monotonic()
+    work()
+    return time.monotonic() - began

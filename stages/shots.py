@@ -22,7 +22,8 @@ class Transition:
     """The frames (inclusive) in which two pictures are mixed, both with a weight above zero.
 
     A hard cut mixes none: ``first_frame`` is the new shot's first frame and ``last_frame`` is one less.
-    outgoing, incoming: indices into :attr:`Analysis.shots`; ``None`` where that side is a plain colour (a fade), then ``color`` is its ``#rrggbb``.
+    outgoing, incoming: indices into :attr:`Analysis.shots`; ``None`` where that side is a plain colour (a fade),
+    then ``color`` is its ``#rrggbb``.
     mix: weight of the incoming side for each frame, in (0, 1), rising; its mean over the picture for wipes and irises.
     space: the light in which ``mix`` holds: ``gamma`` (as encoded) or ``linear`` (power 2.2).
     """

@@ -28,7 +28,7 @@ HOLD = 1.0  # weight of a frame's current value
 
 @dataclass(frozen=True)
 class Links:
-    """What one mixed frame is linked to: frames of the window, flows ``(K, 2, H, W)`` to them and confidences ``(K, 1, H, W)``, in half precision."""
+    """What one mixed frame is linked to: K frames of the window, flows ``(K, 2, H, W)``, confidences ``(K, 1, H, W)``; half floats."""
 
     frames: list[int]
     flows: Tensor
@@ -72,7 +72,11 @@ def offered(layer: Tensor, frame: int, links: Links, anchor: Tensor, anchor_weig
 
 
 def turn(
-    mixture: Mixture, layers: tuple[Tensor, Tensor], anchors: tuple[Tensor, Tensor], anchor_weight: Tensor, distances: Sequence[int] = DISTANCES
+    mixture: Mixture,
+    layers: tuple[Tensor, Tensor],
+    anchors: tuple[Tensor, Tensor],
+    anchor_weight: Tensor,
+    distances: Sequence[int] = DISTANCES,
 ) -> tuple[Tensor, Tensor]:
     """One turn: new flow, then :data:`SWEEPS` goes.
 

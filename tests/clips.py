@@ -9,6 +9,8 @@ import av
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
 
 from stages.clip import Frames
 from stages.separate import Separated
@@ -39,6 +41,32 @@ def dissolve(a: Stack, b: Stack, pre: int, steps: int) -> tuple[Stack, NDArray[n
     weight = np.clip((np.arange(len(a)) - pre + 1) / (steps + 1), 0, 1)
     mixed = (1 - weight)[:, None, None, None] * a + weight[:, None, None, None] * b
     return np.round(mixed).astype(np.uint8), weight
+
+
+def drifting(seed: int, frames: int, velocity: tuple[float, float], size: tuple[int, int] = (48, 64)) -> Tensor:
+    """A rough coloured texture ``(frames, 3, H, W)`` in [0, 1] whose content moves by ``velocity`` pixels (x, y) a frame."""
+    height, width = size
+    noise = torch.rand(1, 3, height // 4 + 24, width // 4 + 24, generator=torch.Generator().manual_seed(seed))
+    wide = functional.interpolate(noise, scale_factor=4, mode="bicubic", align_corners=False).clamp(0, 1)
+    x, y = torch.arange(width) + 0.5, torch.arange(height)[:, None] + 0.5
+    across, down = wide.shape[-1] / 2, wide.shape[-2] / 2
+    stack = []
+    for t in range(frames):
+        right, below = (x - width / 2 - velocity[0] * t) / across, (y - height / 2 - velocity[1] * t) / down
+        grid = torch.stack([right.expand(size), below.expand(size)], -1)[None].float()
+        stack.append(functional.grid_sample(wide, grid, mode="bicubic", align_corners=False).clamp(0, 1))
+    return torch.cat(stack)
+
+
+def pixels(stack: Stack) -> Tensor:
+    """8-bit frames ``(T, H, W, 3)`` as ``(T, 3, H, W)`` in [0, 1]."""
+    return torch.from_numpy(stack).permute(0, 3, 1, 2).float() / 255
+
+
+def psnr(estimate: Tensor, truth: Tensor) -> float:
+    """Mean over frames of the PSNR in dB, at most 60 each, as ``bench/score.py`` counts it; ``(T, 3, H, W)``."""
+    error = ((estimate - truth) ** 2).flatten(1).mean(1)
+    return float((-10 * error.clamp_min(1e-6).log10()).mean())
 
 
 def read_clip(path: Path) -> Stack:

@@ -1,0 +1,167 @@
+"""Plans: what a preset is, and what a budget buys where every cost is known."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+import stages.plan
+from pipeline.settings import PRESETS
+from stages.mixing import Mixture
+from stages.plan import PLANS, SAFE, SMALLER, Costs, FitSettings, Plan, plan_for
+
+BUDGETS = [0.0, 0.01, 0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 100.0, 300.0, 1000.0, 3000.0, 10_000.0, 1e6]
+LADDER = tuple(replace(plan, fit_steps=0) for plan in (PLANS["best"], *SMALLER))
+
+
+def mixture(height: int = 90, width: int = 160, mixed: int = 4) -> Mixture:
+    count = mixed + 4
+    frames = torch.rand(count, 3, height, width, generator=torch.Generator().manual_seed(0))
+    return Mixture(frames, ((torch.arange(count) - 1) / (mixed + 1)).clamp(0, 1).view(-1, 1, 1, 1), 2, mixed + 1)
+
+
+class Fixed(Costs):
+    """A machine with known costs, in seconds a pixel."""
+
+    def __init__(self, given: Mixture, settings: FitSettings) -> None:
+        self.settings, self.sample = settings, given
+        self.area = self.sampled = float(given.frames.shape[-2] * given.frames.shape[-1])
+        self.count = given.last - given.first + 1
+        self.carry, self.flow, self.warp = 1e-6, 4e-7, 1e-7
+
+    def fit_step(self, plan: Plan) -> float:
+        return 1e-5 * min(self.area, plan.pixels)
+
+    def paper_step(self, plan: Plan) -> float:
+        return 1e-4 * min(self.area, plan.pixels)
+
+
+@pytest.fixture
+def known_costs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every machine is the same, and measuring it takes no time."""
+    monkeypatch.setattr(stages.plan, "Costs", Fixed)
+    monkeypatch.setattr("stages.plan.time.monotonic", lambda: 0.0)
+
+
+def rung(plan: Plan) -> int:
+    """How far down the ladder a plan stands: 0 is the largest."""
+    return LADDER.index(replace(plan, fit_steps=0))
+
+
+@pytest.mark.parametrize("preset", ["best", "balanced", "fast", "paper"])
+def test_without_a_budget_a_preset_is_its_plan(preset: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def measured(*_: object) -> None:
+        raise AssertionError("a preset alone needs no measuring")
+
+    monkeypatch.setattr(stages.plan, "Costs", measured)
+    assert plan_for(mixture(), FitSettings(preset)) is PLANS[preset]
+
+
+def test_the_presets_are_the_command_lines() -> None:
+    assert set(PRESETS) == set(PLANS)
+
+
+def test_an_unknown_preset_is_named_with_those_there_are() -> None:
+    with pytest.raises(ValueError, match="no preset 'lazy'; there are best, balanced, fast, paper"):
+        plan_for(mixture(), FitSettings("lazy"))
+
+
+def test_every_plan_that_is_not_the_published_one_moves_and_sweeps() -> None:
+    for plan in (*PLANS.values(), *SMALLER):
+        assert plan.pixels > 0 and plan.rounds >= 1
+        assert bool(plan.paper_steps) != bool(plan.levels and plan.turns)
+        scales = [scale for scale, _ in plan.levels]
+        assert scales == sorted(scales, reverse=True), "coarse first"
+
+
+def test_costs_by_hand() -> None:
+    """A 10 x 20 picture, 4 mixed frames; a pixel of the motion fit costs 1e-6 s, of flow 4e-7, of a warp 1e-7."""
+    costs, nothing = Fixed(mixture(10, 20), FitSettings()), Plan(pixels=10_000, levels=(), turns=0)
+    motion = 1e-6 * 4 * (6 * 200 / 4 + 5 * 200)
+    assert costs.of(replace(nothing, levels=((2, 6), (1, 5)))) == pytest.approx(motion)
+    # Both scenes' frames with links at 1, 3 and 8 frames to both sides; there and back, then four goes with a warp and what is around it.
+    turn = 2 * 4 * 6 * 200 * (2 * 4e-7 + 3 * 4 * 1e-7)
+    assert costs.of(replace(nothing, turns=3)) == pytest.approx(3 * turn)
+    # Six ties a frame; solving counts as eight steps.
+    ties = 6 * 1e-6 * 4 * (7 + 8) * 200 / 4
+    assert costs.of(replace(nothing, ties=((2, 7),))) == pytest.approx(ties)
+    twice = motion + 2 * (3 * turn + ties)
+    assert costs.of(replace(nothing, levels=((2, 6), (1, 5)), turns=3, ties=((2, 7),), rounds=2)) == pytest.approx(twice)
+    # A picture that is made smaller costs what the smaller one does.
+    assert costs.of(Plan(pixels=50, levels=((1, 5),), turns=0)) == pytest.approx(1e-6 * 4 * 5 * 50)
+
+
+def test_the_ladder_falls() -> None:
+    costs = Fixed(mixture(1080, 8), FitSettings())
+    prices = [costs.of(plan) for plan in LADDER]
+    assert prices == sorted(prices, reverse=True)
+
+
+@pytest.mark.usefixtures("known_costs")
+@pytest.mark.parametrize("size", [(90, 160), (24, 32), (600, 1000)])
+def test_the_cost_of_a_plan_fits_its_budget(size: tuple[int, int]) -> None:
+    given = mixture(*size)
+    costs = Fixed(given, FitSettings())
+    for budget in BUDGETS:
+        plan = plan_for(given, FitSettings(max_seconds=budget))
+        price = costs.of(plan) + plan.fit_steps * costs.fit_step(plan)
+        assert price <= SAFE * budget or (rung(plan) == len(LADDER) - 1 and plan.fit_steps == 0), budget
+
+
+@pytest.mark.usefixtures("known_costs")
+@pytest.mark.parametrize("size", [(90, 160), (24, 32), (600, 1000)])
+def test_a_larger_budget_never_buys_a_smaller_plan(size: tuple[int, int]) -> None:
+    given = mixture(*size)
+    rungs = [rung(plan_for(given, FitSettings(max_seconds=budget))) for budget in BUDGETS]
+    assert rungs == sorted(rungs, reverse=True)
+    assert rungs[0] == len(LADDER) - 1 and rungs[-1] == 0
+
+
+@pytest.mark.usefixtures("known_costs")
+def test_a_larger_picture_never_buys_a_larger_plan() -> None:
+    rungs = [rung(plan_for(mixture(*size), FitSettings(max_seconds=2.0))) for size in ((24, 32), (90, 160), (270, 480), (600, 1000))]
+    assert rungs == sorted(rungs) and rungs[0] < rungs[-1]
+
+
+@pytest.mark.usefixtures("known_costs")
+def test_a_budget_for_the_published_method_buys_steps() -> None:
+    given = mixture(10, 20)
+    plan = plan_for(given, FitSettings("paper", max_seconds=100))
+    assert plan == replace(PLANS["paper"], paper_steps=4000)  # 0.8 * 100 s, at 0.02 s a step
+    assert plan_for(given, FitSettings("paper", max_seconds=0.001)).paper_steps == 1
+
+
+@pytest.mark.usefixtures("known_costs")
+def test_the_networks_get_what_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = mixture(10, 20)
+    monkeypatch.setattr(stages.plan, "LEAST_FIT", 10)
+    monkeypatch.setitem(PLANS, "best", replace(PLANS["best"], fit_steps=400))
+    costs = Fixed(given, FitSettings())
+    price, step = costs.of(LADDER[0]), 0.002
+    for steps, expected in ((5, 0), (25, 25), (100_000, 400)):
+        budget = (price + (steps + 0.5) * step) / SAFE
+        assert plan_for(given, FitSettings(max_seconds=budget)) == replace(PLANS["best"], fit_steps=expected)
+
+
+def test_what_measuring_took_is_taken_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    given, clock = mixture(), [0.0]
+
+    class Slow(Fixed):
+        def __init__(self, given: Mixture, settings: FitSettings) -> None:
+            super().__init__(given, settings)
+            clock[0] += 1e9
+
+    monkeypatch.setattr(stages.plan, "Costs", Slow)
+    monkeypatch.setattr("stages.plan.time.monotonic", lambda: clock[0])
+    assert plan_for(given, FitSettings(max_seconds=1e6)) == SMALLER[-1]
+
+
+def test_this_machine_is_measured() -> None:
+    given = mixture(20, 30)
+    costs = Costs(given, FitSettings())
+    assert costs.area == costs.sampled == 600 and costs.count == 4
+    assert all(0 < price < 1 for price in (costs.carry, costs.flow, costs.warp))
+    plan = plan_for(given, FitSettings(max_seconds=0.01))
+    assert plan == SMALLER[-1]
