@@ -25,6 +25,7 @@ Side = Literal["outgoing", "incoming"]
 GRID = 2  # pixels of a level per node of a flow
 ROUND = 0.02  # below this the difference counts squared, above it as it is
 SMOOTH, STEADY = 0.001, 0.002  # weights per pixel of difference between neighbours, and of a change of velocity
+COARSE = 56  # pixels of the shorter side from which a level is too large to be the coarsest
 KNOWN = 3  # clean frames before the template whose motion the flows go on from
 RATE = 0.3  # Adam's step, in pixels of a level
 MOST = 600_000  # pixels of a level that are warped at once: bounds the memory of a step
@@ -45,6 +46,16 @@ def template_of(mixture: Mixture, side: Side) -> int:
     if side == "outgoing":
         return max(0, mixture.first - 1)
     return min(len(mixture.frames) - 1, mixture.last + 1)
+
+
+def reaching(levels: Sequence[tuple[int, int]], side: int) -> tuple[tuple[int, int], ...]:
+    """``levels`` for pictures whose shorter side has ``side`` pixels: all moved to coarser ones, and a finest one added, while the coarsest
+    picture is still so large that fast motion is out of reach."""
+    reached = tuple(levels)
+    while reached and side / reached[0][0] >= COARSE:
+        finest = max(1, round(0.6 * reached[-1][1]))
+        reached = (*((2 * scale, steps) for scale, steps in reached), (1, finest))
+    return reached
 
 
 def known_motion(mixture: Mixture, side: Side) -> Tensor:

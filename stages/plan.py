@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from stages.carry import carry
+from stages.carry import carry, reaching
 from stages.fit import FitPlan
 from stages.fit_transition import fit_layers, fit_paper
 from stages.flow import flows, warp
@@ -103,6 +103,7 @@ class Costs:
     def __init__(self, mixture: Mixture, settings: FitSettings) -> None:
         self.settings = settings
         self.area = float(mixture.frames.shape[-2] * mixture.frames.shape[-1])
+        self.side = min(mixture.frames.shape[-2:])
         self.sample = sample = shrink(mixture, SAMPLE)
         self.sampled = float(sample.frames.shape[-2] * sample.frames.shape[-1])
         self.count = count = mixture.last - mixture.first + 1
@@ -123,7 +124,8 @@ class Costs:
         turns = links * (2 * self.flow + 3 * SWEEPS * self.warp)
         # A step of the ties warps each tie as a step of the carrying warps each frame.
         ties = TIES * self._motion(tuple((scale, steps + 8) for scale, steps in plan.ties), area)
-        return self._motion(plan.levels, area) + (turns * plan.turns + ties) * plan.rounds
+        levels = reaching(plan.levels, round(self.side * (area / self.area) ** 0.5))
+        return self._motion(levels, area) + (turns * plan.turns + ties) * plan.rounds
 
     def _motion(self, levels: Levels, area: float) -> float:
         return sum(self.carry * self.count * steps * area / scale**2 for scale, steps in levels)

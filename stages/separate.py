@@ -20,7 +20,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from stages.carry import Carried, carried_layers, carry
+from stages.carry import Carried, carried_layers, carry, reaching
 from stages.clip import Frames
 from stages.fit import FitPlan
 from stages.fit_transition import fit_layers, fit_paper
@@ -95,10 +95,11 @@ def alternate(
     with _timed(seconds, "motion"):
         carried: Carried | None = None
         mixture = matte.update(carried_layers(mixture, _still(mixture)))
-        for number, level in enumerate(plan.levels):
-            note = _part(progress, 0.3 * number / len(plan.levels), 0.3 * (number + 1) / len(plan.levels), "motion through the mixture")
+        levels = reaching(plan.levels, min(mixture.frames.shape[-2:]))
+        for number, level in enumerate(levels):
+            note = _part(progress, 0.3 * number / len(levels), 0.3 * (number + 1) / len(levels), "motion through the mixture")
             carried = carry(mixture, [level], start=carried.flows if carried else None, device=settings.device, on_step=note)
-            if number + 1 < len(plan.levels):
+            if number + 1 < len(levels):
                 mixture = matte.update(carried.layers)
     assert carried is not None, "a plan has at least one level"
     trust = trust_of(mixture, carried.layers)

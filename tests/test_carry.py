@@ -7,7 +7,7 @@ import torch
 from clips import drifting, psnr
 from torch import Tensor
 
-from stages.carry import Side, carried_layers, carry, extrapolated, known_motion, regularity, template_of
+from stages.carry import Side, carried_layers, carry, extrapolated, known_motion, reaching, regularity, template_of
 from stages.mixing import Mixture, mix
 from stages.shots import Space
 
@@ -187,3 +187,12 @@ def test_tiny_pictures_are_carried_too(size: tuple[int, int]) -> None:
     carried = carry(mixed(a, b), ((4, 3), (1, 3)))
     assert all(part.shape == (STEPS, channels, *size) for channels, parts in ((2, carried.flows), (3, carried.layers)) for part in parts)
     assert all(torch.isfinite(part).all() for part in (*carried.flows, *carried.layers))
+
+
+def test_large_pictures_get_coarser_levels_first() -> None:
+    """By hand: 144 / 4 = 36 is coarse enough; 270 / 4 = 67 is not, 270 / 8 = 34 is; 540 needs 16."""
+    levels = ((4, 150), (2, 100), (1, 80))
+    assert reaching(levels, 144) == levels
+    assert reaching(levels, 270) == ((8, 150), (4, 100), (2, 80), (1, 48))
+    assert reaching(levels, 540) == ((16, 150), (8, 100), (4, 80), (2, 48), (1, 29))
+    assert reaching((), 540) == ()

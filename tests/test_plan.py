@@ -27,6 +27,7 @@ class Fixed(Costs):
 
     def __init__(self, given: Mixture, settings: FitSettings) -> None:
         self.settings, self.sample = settings, given
+        self.side = min(given.frames.shape[-2:])
         self.area = self.sampled = float(given.frames.shape[-2] * given.frames.shape[-1])
         self.count = given.last - given.first + 1
         self.carry, self.flow, self.warp = 1e-6, 4e-7, 1e-7
