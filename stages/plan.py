@@ -55,16 +55,16 @@ class Plan:
 
 
 PLANS: dict[str, Plan] = {
-    "best": Plan(960 * 540, ((4, 200), (2, 120), (1, 100)), 4, ((2, 30), (1, 30)), rounds=2),
-    "balanced": Plan(960 * 540, ((4, 150), (2, 100), (1, 80)), 3, ((2, 30), (1, 20))),
+    "best": Plan(960 * 540, ((4, 200), (2, 120), (1, 100)), 4, ((2, 30), (1, 30)), 800, 2),
+    "balanced": Plan(960 * 540, ((4, 150), (2, 100), (1, 80)), 3, ((2, 30), (1, 20)), 600),
     "fast": Plan(480 * 270, ((4, 120), (2, 70), (1, 30)), 2),
     "paper": Plan(960 * 540, (), 0, paper_steps=4000),
 }
 
 SMALLER: tuple[Plan, ...] = (
     PLANS["balanced"],
-    Plan(960 * 540, ((4, 150), (2, 100), (1, 80)), 3, ((2, 30),)),
-    Plan(960 * 540, ((4, 150), (2, 100), (1, 80)), 3),
+    Plan(960 * 540, ((4, 150), (2, 100), (1, 80)), 3, ((2, 30),), 600),
+    Plan(960 * 540, ((4, 150), (2, 100), (1, 80)), 3, (), 400),
     Plan(960 * 540, ((4, 120), (2, 80), (1, 40)), 2),
     PLANS["fast"],
     Plan(320 * 180, ((4, 80), (2, 50), (1, 20)), 1),
@@ -74,26 +74,26 @@ SMALLER: tuple[Plan, ...] = (
 
 SAFE = 0.8  # part of a budget that is planned for: machines slow down and rounding, checking and drawing take time too
 SAMPLE = 256 * 144  # pixels of the pictures that are measured on
-LEAST_FIT = 10**9  # fewer steps of the networks than this are not worth their start
+NETWORK_PIXELS = 3000  # of the pictures that the networks draw
+NETWORK = (64, 64, 64, 48)  # channels of their blocks
 
 
 def plan_for(mixture: Mixture, settings: FitSettings) -> Plan:
-    """The preset's plan, or with ``max_seconds`` the largest that fits in it, with as many steps of the networks as still fit."""
+    """The preset's plan, or with ``max_seconds`` the largest that fits in it."""
     if settings.preset not in PLANS:
         raise ValueError(f"no preset {settings.preset!r}; there are {', '.join(PLANS)}")
     if settings.max_seconds is None:
         return PLANS[settings.preset]
     began = time.monotonic()
     costs = Costs(mixture, settings)
+    paper = settings.preset == "paper"
+    step = costs.paper_step(PLANS["paper"]) if paper else costs.fit_step()
     left = SAFE * settings.max_seconds - (time.monotonic() - began)
-    if settings.preset == "paper":
-        return replace(PLANS["paper"], paper_steps=max(1, int(left / costs.paper_step(PLANS["paper"]))))
-    for plan in (replace(PLANS["best"], fit_steps=0), *SMALLER):
-        spare = left - costs.of(plan)
-        if spare < 0 and plan is not SMALLER[-1]:
-            continue
-        steps = min(PLANS["best"].fit_steps, int(spare / costs.fit_step(plan))) if spare > 0 else 0
-        return replace(plan, fit_steps=steps if steps >= LEAST_FIT else 0)
+    if paper:
+        return replace(PLANS["paper"], paper_steps=max(1, int(left / step)))
+    for plan in (PLANS["best"], *SMALLER):
+        if costs.of(plan) + plan.fit_steps * step <= left:
+            return plan
     return SMALLER[-1]
 
 
@@ -130,11 +130,12 @@ class Costs:
     def _motion(self, levels: Levels, area: float) -> float:
         return sum(self.carry * self.count * steps * area / scale**2 for scale, steps in levels)
 
-    def fit_step(self, plan: Plan) -> float:
+    def fit_step(self) -> float:
         """Seconds of a step of the networks."""
-        work = partial(fit_layers, self.sample, seed=0, device=self.settings.device)
-        few, more = (_seconds(partial(work, plan=FitPlan(steps))) for steps in (1, 4))
-        return max((more - few) / 3, 1e-4) * min(self.area, float(plan.pixels)) / self.sampled
+        small = shrink(self.sample, NETWORK_PIXELS)
+        work = partial(fit_layers, small, seed=0, device=self.settings.device, learn_weight=False, widths=NETWORK)
+        few, more = (_seconds(partial(work, plan=FitPlan(steps))) for steps in (1, 6))
+        return max((more - few) / 5, 1e-4)
 
     def paper_step(self, plan: Plan) -> float:
         """Seconds of a step of the published networks."""

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from stages.carry import Carried, carried_layers, carry, reaching
 from stages.clip import Frames
@@ -27,7 +28,7 @@ from stages.fit_transition import fit_layers, fit_paper
 from stages.flow import box, resize, resize_flow
 from stages.matte import Edge, fit_matte
 from stages.mixing import Mixture, mix, project, shrink
-from stages.plan import FitSettings, Plan, plan_for
+from stages.plan import NETWORK, NETWORK_PIXELS, FitSettings, Plan, plan_for
 from stages.shots import Space, Transition
 from stages.sweep import turn
 from stages.tie import tie_down
@@ -106,7 +107,7 @@ def alternate(
     layers = anchors = project(mixture, *carried.layers)
     if plan.fit_steps:
         with _timed(seconds, "networks"):
-            layers = anchors = _networks(mixture, anchors, trust, plan, settings, _part(progress, 0.3, 0.5, "networks"))
+            layers = anchors = _networks(mixture, carried.layers, trust, plan, settings, _part(progress, 0.3, 0.5, "networks"))
     for number in range(plan.rounds):
         begin, size = 0.5 + 0.48 * number / plan.rounds, 0.24 / plan.rounds
         over = whole(mixture, layers)
@@ -167,23 +168,29 @@ class MatteFit:
 
 
 def _networks(
-    mixture: Mixture, anchors: Pair, trust: Tensor, plan: Plan, settings: FitSettings, progress: Callable[[float], None]
+    mixture: Mixture, carried: Pair, trust: Tensor, plan: Plan, settings: FitSettings, progress: Callable[[float], None]
 ) -> Pair:
-    """The generators, fitted to the mixture and towards what motion is sure of, fill in what it is not."""
-    over = torch.zeros(len(mixture.frames), *trust.shape[1:])
-    over[mixture.mixed] = trust
+    """Double-DIP's generators fill in what motion leaves open.
+
+    They see the mixture and the clean frames alone, at a small size: shown the carried layers they only learn their mistakes, and fine
+    detail they cannot place. So of theirs only what differs from the carried layers in the large is taken, and only where trust is low.
+    """
+    small = shrink(mixture, NETWORK_PIXELS)
     result = fit_layers(
-        mixture,
-        whole(mixture, anchors),
-        (over, over),
+        small,
         plan=FitPlan(plan.fit_steps),
         seed=settings.seed,
         device=settings.device,
+        learn_weight=False,
+        widths=NETWORK,
         on_step=lambda done, _: progress(done),
     )
-    drawn = result.outgoing[mixture.mixed], result.incoming[mixture.mixed]
-    blended = (trust * anchors[0] + (1 - trust) * drawn[0], trust * anchors[1] + (1 - trust) * drawn[1])
-    return project(mixture, *blended)
+    size, few = (trust.shape[-2], trust.shape[-1]), (small.frames.shape[-2], small.frames.shape[-1])
+    filled = []
+    for layer, drawn in zip(carried, (result.outgoing, result.incoming), strict=True):
+        differs = functional.interpolate(drawn[small.mixed] - resize(layer, few), size=size, mode="bicubic", align_corners=False)
+        filled.append((layer + (1 - trust) * differs).clamp(0, 1))
+    return project(mixture, filled[0], filled[1])
 
 
 def _published(

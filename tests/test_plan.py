@@ -13,7 +13,7 @@ from stages.mixing import Mixture
 from stages.plan import PLANS, SAFE, SMALLER, Costs, FitSettings, Plan, plan_for
 
 BUDGETS = [0.0, 0.01, 0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 100.0, 300.0, 1000.0, 3000.0, 10_000.0, 1e6]
-LADDER = tuple(replace(plan, fit_steps=0) for plan in (PLANS["best"], *SMALLER))
+LADDER = (PLANS["best"], *SMALLER)
 
 
 def mixture(height: int = 90, width: int = 160, mixed: int = 4) -> Mixture:
@@ -32,8 +32,8 @@ class Fixed(Costs):
         self.count = given.last - given.first + 1
         self.carry, self.flow, self.warp = 1e-6, 4e-7, 1e-7
 
-    def fit_step(self, plan: Plan) -> float:
-        return 1e-5 * min(self.area, plan.pixels)
+    def fit_step(self) -> float:
+        return 1e-5
 
     def paper_step(self, plan: Plan) -> float:
         return 1e-4 * min(self.area, plan.pixels)
@@ -48,7 +48,7 @@ def known_costs(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def rung(plan: Plan) -> int:
     """How far down the ladder a plan stands: 0 is the largest."""
-    return LADDER.index(replace(plan, fit_steps=0))
+    return LADDER.index(plan)
 
 
 @pytest.mark.parametrize("preset", ["best", "balanced", "fast", "paper"])
@@ -107,7 +107,7 @@ def test_the_cost_of_a_plan_fits_its_budget(size: tuple[int, int]) -> None:
     costs = Fixed(given, FitSettings())
     for budget in BUDGETS:
         plan = plan_for(given, FitSettings(max_seconds=budget))
-        price = costs.of(plan) + plan.fit_steps * costs.fit_step(plan)
+        price = costs.of(plan) + plan.fit_steps * costs.fit_step()
         assert price <= SAFE * budget or (rung(plan) == len(LADDER) - 1 and plan.fit_steps == 0), budget
 
 
@@ -132,18 +132,6 @@ def test_a_budget_for_the_published_method_buys_steps() -> None:
     plan = plan_for(given, FitSettings("paper", max_seconds=100))
     assert plan == replace(PLANS["paper"], paper_steps=4000)  # 0.8 * 100 s, at 0.02 s a step
     assert plan_for(given, FitSettings("paper", max_seconds=0.001)).paper_steps == 1
-
-
-@pytest.mark.usefixtures("known_costs")
-def test_the_networks_get_what_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    given = mixture(10, 20)
-    monkeypatch.setattr(stages.plan, "LEAST_FIT", 10)
-    monkeypatch.setitem(PLANS, "best", replace(PLANS["best"], fit_steps=400))
-    costs = Fixed(given, FitSettings())
-    price, step = costs.of(LADDER[0]), 0.002
-    for steps, expected in ((5, 0), (25, 25), (100_000, 400)):
-        budget = (price + (steps + 0.5) * step) / SAFE
-        assert plan_for(given, FitSettings(max_seconds=budget)) == replace(PLANS["best"], fit_steps=expected)
 
 
 def test_what_measuring_took_is_taken_off(monkeypatch: pytest.MonkeyPatch) -> None:
