@@ -36,9 +36,7 @@ def search(clip: Clip, settings: Settings, step: Step, seen: Callable[[Frames], 
     except UsageError as error:
         if not offset:
             raise
-        raise UsageError(
-            f"--transition lies outside the frames, from {offset} on, that the trim leaves; choose others"
-        ) from error
+        raise UsageError(f"--transition lies outside the frames, from {offset} on, that the trim leaves; choose others") from error
     return moved(found, offset) if offset else found
 
 

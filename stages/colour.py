@@ -91,8 +91,16 @@ class Turn:
 
 # By quarter turns counter-clockwise, as FFmpeg counts; and by EXIF's orientation from 1.
 _ROTATIONS = (Turn(), Turn(True, False, True), Turn(False, True, True), Turn(True, True, False))
-ORIENTATIONS = (Turn(), Turn(False, True, False), Turn(False, True, True), Turn(False, False, True),
-                Turn(True), Turn(True, True, False), Turn(True, True, True), Turn(True, False, True))
+ORIENTATIONS = (
+    Turn(),
+    Turn(False, True, False),
+    Turn(False, True, True),
+    Turn(False, False, True),
+    Turn(True),
+    Turn(True, True, False),
+    Turn(True, True, True),
+    Turn(True, False, True),
+)
 
 
 def turn_from_matrix(side_data: bytes) -> Turn:

@@ -7,10 +7,11 @@ ones only how it goes on. What motion knows already comes in as layers with a tr
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from models.curve import MonotoneCurve
 from models.generator import WIDTHS, Layer
@@ -19,6 +20,7 @@ from models.precision import probe
 from models.skip import Skip
 from stages.errors import UnlayerError
 from stages.fit import Draw, FitPlan, FitState, OnStep, fit
+from stages.flow import resize
 from stages.losses import (
     Schedule,
     agreement,
@@ -33,7 +35,7 @@ from stages.mixing import Mixture, mix
 
 WEIGHTS: dict[str, Schedule] = {
     "reconstruction": constant(1.0),
-    "agreement": constant(1.0),
+    "agreement": constant(0.2),
     "curve": constant(10.0),
     "matte": constant(0.05),
     "mask_consistency": constant(0.1),
@@ -42,6 +44,12 @@ WEIGHTS: dict[str, Schedule] = {
 
 PAPER_WEIGHTS: dict[str, Schedule] = {"reconstruction": constant(1.0), "exclusion": constant(0.1)}
 """Double-DIP's own, from its code for transparent layers."""
+
+FILLING = FitPlan(steps=800)
+"""What :func:`fill` does unless told: twice the steps bring 0.05 to 0.1 dB."""
+
+NARROW_WIDTHS = (64, 64, 64, 48)
+"""Half as wide as the measured generator: at a quarter of the size as good within 0.1 dB, in half the time."""
 
 PAPER_DEPTH = 2
 PAPER_JITTER = 1e-3
@@ -228,6 +236,46 @@ def fit_layers(
         on_step=on_step,
     )
     return module.result(mixture, state)
+
+
+def fill(
+    mixture: Mixture,
+    layers: tuple[Tensor, Tensor],
+    trust: Tensor,
+    *,
+    plan: FitPlan = FILLING,
+    scale: int = 4,
+    seed: int = 0,
+    device: torch.device | None = None,
+    on_step: OnStep | None = None,
+) -> tuple[Tensor, Tensor]:
+    """What networks make of the places where motion's ``layers`` ``(N, 3, H, W)`` are not trusted: both scenes, ``(N, 3, H, W)``.
+
+    The fit works at 1 / ``scale`` of the size and changes only what that size can show; the layers' own detail stays:
+    ``x + (1 - u) up(net - down(x))`` with trust u, ``(N, 1, H, W)`` in [0, 1]. Measured as a *start* for three turns of the motion sweeps,
+    with motion's own layers as their anchor: +0.6 dB where motion fails on much of the picture, -0.1 to +0.1 elsewhere. Do not make it
+    the anchor: that costs up to 0.5 dB where motion is right.
+    """
+    height, width = mixture.frames.shape[-2:]
+    size = (max(1, round(height / scale)), max(1, round(width / scale)))
+    small = replace(
+        mixture,
+        frames=resize(mixture.frames, size),
+        weight=resize(mixture.weight, size) if mixture.has_matte else mixture.weight,
+    )
+    given, sure = (resize(layers[0], size), resize(layers[1], size)), resize(trust, size)
+    found = fit_layers(
+        small, given, (sure, sure), plan=plan, seed=seed, device=device, learn_weight=False, widths=NARROW_WIDTHS, on_step=on_step
+    )
+
+    filled = []
+    for layer, low, net in zip(layers, given, (found.outgoing, found.incoming), strict=True):
+        out = layer.clone()
+        for frame in range(mixture.first, mixture.last + 1):  # one at a time: at full size a window of changes is large
+            change = F.interpolate((net - low)[frame : frame + 1], size=(height, width), mode="bicubic", align_corners=False)[0]
+            out[frame] = (layer[frame] + (1 - trust[frame]) * change).clamp(0, 1)
+        filled.append(out)
+    return filled[0], filled[1]
 
 
 class TwoPublished(nn.Module):

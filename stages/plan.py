@@ -16,7 +16,7 @@ import torch
 
 from stages.carry import carry, reaching
 from stages.fit import FitPlan
-from stages.fit_transition import fit_layers, fit_paper
+from stages.fit_transition import NARROW_WIDTHS, fit_layers, fit_paper
 from stages.flow import flows, warp
 from stages.mixing import Mixture, shrink
 from stages.sweep import DISTANCES, SWEEPS
@@ -75,7 +75,6 @@ SMALLER: tuple[Plan, ...] = (
 SAFE = 0.8  # part of a budget that is planned for: machines slow down and rounding, checking and drawing take time too
 SAMPLE = 256 * 144  # pixels of the pictures that are measured on
 NETWORK_PIXELS = 3000  # of the pictures that the networks draw
-NETWORK = (64, 64, 64, 48)  # channels of their blocks
 
 
 def plan_for(mixture: Mixture, settings: FitSettings) -> Plan:
@@ -133,7 +132,8 @@ class Costs:
     def fit_step(self) -> float:
         """Seconds of a step of the networks."""
         small = shrink(self.sample, NETWORK_PIXELS)
-        work = partial(fit_layers, small, seed=0, device=self.settings.device, learn_weight=False, widths=NETWORK)
+        work = partial(fit_layers, small, seed=0, device=self.settings.device, learn_weight=False, widths=NARROW_WIDTHS)
+        work(plan=FitPlan(1))  # the first call also probes the precision and allocates
         few, more = (_seconds(partial(work, plan=FitPlan(steps))) for steps in (1, 6))
         return max((more - few) / 5, 1e-4)
 

@@ -91,8 +91,17 @@ class Clip:
     salvaged: how many frames a damaged file gave; ``None`` for a sound file, and until it has been decoded to its end.
     """
 
-    def __init__(self, info: ClipInfo, paths: tuple[Path, ...], *, salvage: bool, start: Fraction | None, end: Fraction | None,
-                 max_pixels: int, zero: Fraction) -> None:
+    def __init__(
+        self,
+        info: ClipInfo,
+        paths: tuple[Path, ...],
+        *,
+        salvage: bool,
+        start: Fraction | None,
+        end: Fraction | None,
+        max_pixels: int,
+        zero: Fraction,
+    ) -> None:
         self.info = info
         self.paths = paths
         self.salvaged: int | None = None
@@ -229,14 +238,24 @@ class Clip:
             return
         if path is not None:
             first = printable(self.paths[0])
-            raise UnlayerError(f"{printable(path)}: is {width}x{height}, but {first} is {self.info.width}x{self.info.height}; "
-                               "give pictures of one size")
-        raise UnlayerError(f"{printable(self.info.path)}: changes its size at frame {index} from {self.info.width}x{self.info.height} "
-                           f"to {width}x{height}; convert it to one size, or end before it with --end")
+            raise UnlayerError(
+                f"{printable(path)}: is {width}x{height}, but {first} is {self.info.width}x{self.info.height}; give pictures of one size"
+            )
+        raise UnlayerError(
+            f"{printable(self.info.path)}: changes its size at frame {index} from {self.info.width}x{self.info.height} "
+            f"to {width}x{height}; convert it to one size, or end before it with --end"
+        )
 
 
-def open_clip(inputs: Sequence[Path], *, stream: int | None = None, salvage: bool = False, start: Fraction | None = None,
-              end: Fraction | None = None, max_pixels: int = MAX_PIXELS) -> Clip:
+def open_clip(
+    inputs: Sequence[Path],
+    *,
+    stream: int | None = None,
+    salvage: bool = False,
+    start: Fraction | None = None,
+    end: Fraction | None = None,
+    max_pixels: int = MAX_PIXELS,
+) -> Clip:
     """Open a video, a picture, a folder of numbered pictures, or several pictures of one size.
 
     stream: index in the file of the video stream (as ``probe`` and FFmpeg count all streams); the first that is no cover picture
@@ -296,8 +315,9 @@ def first_frame(container: InputContainer, stream: VideoStream, path: Path, salv
     raise UnlayerError(f"{printable(path)}: no frame of its video can be decoded; it is damaged or of an unknown kind")
 
 
-def _video_frames(container: InputContainer, stream: VideoStream, path: Path, salvage: bool, max_pixels: int,
-                  on_damage: Callable[[], None]) -> Generator[VideoFrame]:
+def _video_frames(
+    container: InputContainer, stream: VideoStream, path: Path, salvage: bool, max_pixels: int, on_damage: Callable[[], None]
+) -> Generator[VideoFrame]:
     """Decode in the order of display from where the container stands until its end, drained.
 
     Damage raises :class:`UnlayerError` naming the frame. With ``salvage`` it makes the decoder go on at the next key frame instead:
@@ -325,11 +345,14 @@ def _video_frames(container: InputContainer, stream: VideoStream, path: Path, sa
         if problem is None:
             continue
         if container.format.name in sniff.PICTURES:
-            raise UnlayerError(f"{printable(path)}: cannot be decoded ({problem}); it is damaged or of a kind that no decoder here reads: "
-                               "convert it to PNG or to a video")
+            raise UnlayerError(
+                f"{printable(path)}: cannot be decoded ({problem}); it is damaged or of a kind that no decoder here reads: "
+                "convert it to PNG or to a video"
+            )
         if not salvage:
-            raise UnlayerError(f"{printable(path)}: is damaged at frame {count} ({problem}); "
-                               "get a sound copy, or take what decodes with --salvage")
+            raise UnlayerError(
+                f"{printable(path)}: is damaged at frame {count} ({problem}); get a sound copy, or take what decodes with --salvage"
+            )
         on_damage()
         context.flush_buffers()
         waiting = True
@@ -379,12 +402,23 @@ def _describe(container: InputContainer, stream: VideoStream, frame: VideoFrame,
     picture = container.format.name in sniff.PICTURES or (container.format.name == "gif" and stream.frames == 1)
     bits = max(component.bits for component in frame.format.components)
     return ClipInfo(
-        path=path, width=width, height=height, frames=1 if picture else stream.frames or None,
-        rate=PICTURE_RATE if picture else rate, time_base=1 / PICTURE_RATE if picture else stream.time_base or 1 / rate,
-        pixel_aspect=1 / aspect if turn.swap else aspect, rotation=turn.degrees, bit_depth=min(16, bits + bits % 2) if bits > 8 else 8,
-        codec=stream.codec_context.name, pixel_format=frame.format.name, color_space=colour.matrix_of(frame),
-        full_range=colour.is_full(frame), stream=stream.index, audio_streams=len(container.streams.audio),
-        subtitle_streams=len(container.streams.subtitles), is_picture=picture,
+        path=path,
+        width=width,
+        height=height,
+        frames=1 if picture else stream.frames or None,
+        rate=PICTURE_RATE if picture else rate,
+        time_base=1 / PICTURE_RATE if picture else stream.time_base or 1 / rate,
+        pixel_aspect=1 / aspect if turn.swap else aspect,
+        rotation=turn.degrees,
+        bit_depth=min(16, bits + bits % 2) if bits > 8 else 8,
+        codec=stream.codec_context.name,
+        pixel_format=frame.format.name,
+        color_space=colour.matrix_of(frame),
+        full_range=colour.is_full(frame),
+        stream=stream.index,
+        audio_streams=len(container.streams.audio),
+        subtitle_streams=len(container.streams.subtitles),
+        is_picture=picture,
         has_alpha=any(part.is_alpha for part in frame.format.components) or stream.metadata.get("alpha_mode") == "1",
     )
 

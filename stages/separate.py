@@ -1,9 +1,9 @@
 """Takes one transition apart. Here both blocks meet: motion, which carries what is known, and networks, which settle the rest.
 
     clean frames --carry--> layers and how far they explain the input (trust)
-          trust --networks--> what motion leaves open
-         layers --sweeps--> every frame agrees with its neighbours, and the layers mix back to the input
-    and once more, the motion fit now drawn towards the layers.
+          trust --networks--> what motion leaves open, as a start
+         layers --sweeps and ties--> every frame agrees with others along its own motion, and the layers mix back to the input
+    the last once more in larger plans.
 
 All of it works on a picture of bounded size; :func:`finish` brings the result to the input's own size, frame by frame.
 """
@@ -19,16 +19,15 @@ from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from stages.carry import Carried, carried_layers, carry, reaching
 from stages.clip import Frames
 from stages.fit import FitPlan
-from stages.fit_transition import fit_layers, fit_paper
+from stages.fit_transition import fill, fit_paper
 from stages.flow import box, resize, resize_flow
 from stages.matte import Edge, fit_matte
 from stages.mixing import Mixture, mix, project, shrink
-from stages.plan import NETWORK, NETWORK_PIXELS, FitSettings, Plan, plan_for
+from stages.plan import NETWORK_PIXELS, FitSettings, Plan, plan_for
 from stages.shots import Space, Transition
 from stages.sweep import turn
 from stages.tie import tie_down
@@ -37,6 +36,7 @@ Pair = tuple[Tensor, Tensor]
 
 NOISE = 0.015  # what carried frames may leave unexplained (root mean square) before they are trusted half
 CLAMPED = 3  # times that layers are made to mix to the input and brought back into [0, 1]
+OPEN = 0.6  # mean trust below which motion leaves enough open for the networks
 ANCHOR = 30.0  # weight of a wholly trusted carried layer in the sweeps; a link at its most confident weighs 33
 
 
@@ -74,7 +74,7 @@ def separate_transition(
     with _timed(seconds, "finish"):
         progress(0.98, "full size")
         outgoing, incoming, full = finish(full, work, layers, carried)
-    frames, weight = full.frames[full.mixed], full.weight[full.mixed]
+    weight = full.weight[full.mixed]
     report = {
         "reconstruction_psnr": _reconstruction_psnr(full, (outgoing, incoming)),
         "trust": trusted,
@@ -83,7 +83,7 @@ def separate_transition(
         "work_height": float(work.frames.shape[-2]),
         "work_width": float(work.frames.shape[-1]),
     }
-    matte = weight if full.has_matte and len(frames) else None
+    matte = weight if full.has_matte else None
     means = tuple(float(value) for value in weight.mean((1, 2, 3)))
     return Separated(outgoing, incoming, means, matte, full.space, dict(seconds), report)
 
@@ -105,9 +105,10 @@ def alternate(
     assert carried is not None, "a plan has at least one level"
     trust = trust_of(mixture, carried.layers)
     layers = anchors = project(mixture, *carried.layers)
-    if plan.fit_steps:
+    # Where motion explains most of the picture the networks were measured to add nothing.
+    if plan.fit_steps and float(trust.mean()) < OPEN:
         with _timed(seconds, "networks"):
-            layers = anchors = _networks(mixture, carried.layers, trust, plan, settings, _part(progress, 0.3, 0.5, "networks"))
+            layers = _networks(mixture, carried.layers, trust, plan, settings, _part(progress, 0.3, 0.5, "networks"))
     for number in range(plan.rounds):
         begin, size = 0.5 + 0.48 * number / plan.rounds, 0.24 / plan.rounds
         over = whole(mixture, layers)
@@ -170,27 +171,22 @@ class MatteFit:
 def _networks(
     mixture: Mixture, carried: Pair, trust: Tensor, plan: Plan, settings: FitSettings, progress: Callable[[float], None]
 ) -> Pair:
-    """Double-DIP's generators fill in what motion leaves open.
-
-    They see the mixture and the clean frames alone, at a small size: shown the carried layers they only learn their mistakes, and fine
-    detail they cannot place. So of theirs only what differs from the carried layers in the large is taken, and only where trust is low.
-    """
-    small = shrink(mixture, NETWORK_PIXELS)
-    result = fit_layers(
-        small,
+    """Double-DIP's generators fill in what motion leaves open, in the large and only where trust is low; see :func:`fill`."""
+    over = torch.zeros(len(mixture.frames), *trust.shape[1:])
+    over[mixture.mixed] = trust
+    # A quarter of the size for a small picture, and about as many pixels for any other.
+    scale = max(4, round(math.sqrt(trust.shape[-2] * trust.shape[-1] / NETWORK_PIXELS)))
+    filled = fill(
+        mixture,
+        whole(mixture, carried),
+        over,
         plan=FitPlan(plan.fit_steps),
+        scale=scale,
         seed=settings.seed,
         device=settings.device,
-        learn_weight=False,
-        widths=NETWORK,
         on_step=lambda done, _: progress(done),
     )
-    size, few = (trust.shape[-2], trust.shape[-1]), (small.frames.shape[-2], small.frames.shape[-1])
-    filled = []
-    for layer, drawn in zip(carried, (result.outgoing, result.incoming), strict=True):
-        differs = functional.interpolate(drawn[small.mixed] - resize(layer, few), size=size, mode="bicubic", align_corners=False)
-        filled.append((layer + (1 - trust) * differs).clamp(0, 1))
-    return project(mixture, filled[0], filled[1])
+    return project(mixture, filled[0][mixture.mixed], filled[1][mixture.mixed])
 
 
 def _published(

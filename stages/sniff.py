@@ -15,21 +15,96 @@ from stages.errors import UnlayerError, UsageError
 
 # Demuxers that read one local file. Left out on purpose: playlists (hls, dash, concat, imf), scripts, and image2, which takes a name
 # for a pattern.
-CONTAINERS = ",".join([
-    "mov", "mp4", "m4a", "3gp", "3g2", "mj2", "matroska", "webm", "avi", "flv", "mpegts", "mpeg", "mpegvideo", "asf", "ogg", "mxf",
-    "nut", "rm", "dv", "ivf", "wtv", "h261", "h263", "h264", "hevc", "vvc", "obu", "av1", "m4v", "vc1", "cavsvideo", "mjpeg",
-    "mjpeg_2000", "yuv4mpegpipe", "gif", "apng", "png_pipe", "jpeg_pipe", "bmp_pipe", "tiff_pipe", "webp_pipe", "ppm_pipe", "pgm_pipe",
-    "qoi_pipe", "exr_pipe", "dpx_pipe", "j2k_pipe", "jpegxl_pipe", "wav", "w64", "mp3", "aac", "flac", "ac3", "eac3", "aiff", "amr",
-    "caf",
-])
+CONTAINERS = ",".join(
+    [
+        "mov",
+        "mp4",
+        "m4a",
+        "3gp",
+        "3g2",
+        "mj2",
+        "matroska",
+        "webm",
+        "avi",
+        "flv",
+        "mpegts",
+        "mpeg",
+        "mpegvideo",
+        "asf",
+        "ogg",
+        "mxf",
+        "nut",
+        "rm",
+        "dv",
+        "ivf",
+        "wtv",
+        "h261",
+        "h263",
+        "h264",
+        "hevc",
+        "vvc",
+        "obu",
+        "av1",
+        "m4v",
+        "vc1",
+        "cavsvideo",
+        "mjpeg",
+        "mjpeg_2000",
+        "yuv4mpegpipe",
+        "gif",
+        "apng",
+        "png_pipe",
+        "jpeg_pipe",
+        "bmp_pipe",
+        "tiff_pipe",
+        "webp_pipe",
+        "ppm_pipe",
+        "pgm_pipe",
+        "qoi_pipe",
+        "exr_pipe",
+        "dpx_pipe",
+        "j2k_pipe",
+        "jpegxl_pipe",
+        "wav",
+        "w64",
+        "mp3",
+        "aac",
+        "flac",
+        "ac3",
+        "eac3",
+        "aiff",
+        "amr",
+        "caf",
+    ]
+)
 # Demuxers that give exactly one frame: pictures.
-PICTURES = frozenset({
-    "png_pipe", "jpeg_pipe", "bmp_pipe", "tiff_pipe", "webp_pipe", "ppm_pipe", "pgm_pipe", "qoi_pipe", "exr_pipe", "dpx_pipe",
-    "j2k_pipe", "jpegxl_pipe",
-})
+PICTURES = frozenset(
+    {
+        "png_pipe",
+        "jpeg_pipe",
+        "bmp_pipe",
+        "tiff_pipe",
+        "webp_pipe",
+        "ppm_pipe",
+        "pgm_pipe",
+        "qoi_pipe",
+        "exr_pipe",
+        "dpx_pipe",
+        "j2k_pipe",
+        "jpegxl_pipe",
+    }
+)
 _SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".qoi", ".exr", ".dpx", ".jp2", ".jxl"})
-_MAGIC = ((b"\xff\xd8\xff", "jpeg_pipe"), (b"BM", "bmp_pipe"), (b"II*\0", "tiff_pipe"), (b"MM\0*", "tiff_pipe"), (b"P5", "pgm_pipe"),
-          (b"P6", "ppm_pipe"), (b"qoif", "qoi_pipe"), (b"v/1\x01", "exr_pipe"))
+_MAGIC = (
+    (b"\xff\xd8\xff", "jpeg_pipe"),
+    (b"BM", "bmp_pipe"),
+    (b"II*\0", "tiff_pipe"),
+    (b"MM\0*", "tiff_pipe"),
+    (b"P5", "pgm_pipe"),
+    (b"P6", "ppm_pipe"),
+    (b"qoif", "qoi_pipe"),
+    (b"v/1\x01", "exr_pipe"),
+)
 _EBML, _SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
 
 

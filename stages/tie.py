@@ -38,6 +38,12 @@ class Ties:
     frames: Tensor
     flows: Tensor
 
+    def cut(self, most: int) -> Ties:
+        """The first ``most`` ties of each frame."""
+        count, have = self.frames.shape
+        flows = self.flows.view(count, have, *self.flows.shape[1:])[:, :most]
+        return Ties(self.frames[:, :most], flows.flatten(0, 1))
+
     def flow(self, place: int, size: tuple[int, int]) -> Tensor:
         """Flows ``(K, 2, H, W)`` of mixed frame number ``place`` at full size."""
         count = self.frames.shape[1]
@@ -184,11 +190,16 @@ def tie_down(
     on_step: Callable[[float], None] | None = None,
 ) -> Pair:
     """Ties, then fits their flows and solves the layers at each of ``levels`` (a divisor of the sides, a number of steps)."""
-    ties = tied(mixture, carried, "outgoing"), tied(mixture, carried, "incoming")
-    if not min(tie.frames.shape[1] for tie in ties):
+    most = min(len(chosen(mixture, "outgoing")[0]), len(chosen(mixture, "incoming")[0]))
+    area = mixture.frames.shape[-2] * mixture.frames.shape[-1] * (mixture.last - mixture.first + 1) * most
+    # A level that is too large is left to the next coarser one, so that a long transition is tied too.
+    least = next(scale for scale in (1, 2, 4, 8, 16, 32, 64) if area / scale**2 <= MOST or scale == 64)
+    fitting = list({max(scale, least): steps for scale, steps in levels}.items())
+    if not most:
         return layers
-    area = mixture.frames.shape[-2] * mixture.frames.shape[-1] * ties[0].frames.numel()
-    fitting = [(scale, steps) for scale, steps in levels if area / scale**2 <= MOST]
+    # As many on one side as on the other: they are fitted in pairs.
+    both = tied(mixture, carried, "outgoing"), tied(mixture, carried, "incoming")
+    ties = both[0].cut(most), both[1].cut(most)
     for number, (scale, steps) in enumerate(fitting):
 
         def note(done: float, number: int = number) -> None:

@@ -60,8 +60,17 @@ class LayerWriter:
     Raises :class:`UnlayerError` naming the folder where it cannot be written or the disk is full.
     """
 
-    def __init__(self, path: Path, info: ClipInfo, *, lossless: bool, alpha: str | None = None, bit_depth: int = 8,
-                 sound: SoundSpan | None = None, pictures: bool = False) -> None:
+    def __init__(
+        self,
+        path: Path,
+        info: ClipInfo,
+        *,
+        lossless: bool,
+        alpha: str | None = None,
+        bit_depth: int = 8,
+        sound: SoundSpan | None = None,
+        pictures: bool = False,
+    ) -> None:
         self.info = info
         self.warnings: list[str] = []
         self._encoding = encoding_for(info, lossless, alpha, bit_depth, pictures)
@@ -182,7 +191,8 @@ class LayerWriter:
             self._tracks.close()
             info = self.info
             if self._encoding.muxer in ("matroska", "webm") and not correct_matroska(
-                    self._temporary, self._tick, info.width, info.height, info.pixel_aspect):
+                self._temporary, self._tick, info.width, info.height, info.pixel_aspect
+            ):
                 self.warnings.append(f"{self.path.name}: the pixels' shape of {info.pixel_aspect} could not be noted in the file")
         with self._temporary.open("rb+") as file:
             os.fsync(file.fileno())
@@ -190,8 +200,9 @@ class LayerWriter:
 
     def _open(self, sound: SoundSpan | None) -> None:
         encoding, info = self._encoding, self.info
-        container = av.open(f"file:{self._temporary.absolute()}", "w", format=encoding.muxer,
-                            options={"fflags": "+bitexact", **encoding.muxer_options})
+        container = av.open(
+            f"file:{self._temporary.absolute()}", "w", format=encoding.muxer, options={"fflags": "+bitexact", **encoding.muxer_options}
+        )
         self._container = container
         video = container.add_stream(encoding.codec, rate=info.rate, options={"flags": "+bitexact", **encoding.options})
         assert isinstance(video, VideoStream)
@@ -311,8 +322,9 @@ class _Tracks:
             self._input.close()
             self._input = None
 
-    def _sound(self, source: InputContainer, copies: dict[int, AudioStream],
-               coders: dict[int, tuple[AudioStream, AudioResampler]]) -> Iterator[Packet[AudioStream]]:
+    def _sound(
+        self, source: InputContainer, copies: dict[int, AudioStream], coders: dict[int, tuple[AudioStream, AudioResampler]]
+    ) -> Iterator[Packet[AudioStream]]:
         """Packets whose sound begins within the span, with times from the span's start."""
         start, end = self._span.start, self._span.end
         with contextlib.suppress(*_ERRORS):

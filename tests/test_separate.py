@@ -27,6 +27,8 @@ MOTION = Plan(pixels=960 * 540, levels=((4, 40), (2, 40), (1, 30)), turns=1)
 def tiny_plans() -> Iterator[None]:
     """Plans of a second: motion alone, with ties in two rounds, with networks, on a small picture, and the published method."""
     with pytest.MonkeyPatch.context() as patch:
+        # The networks run wherever a plan has them, however much motion explains.
+        patch.setattr("stages.separate.OPEN", 2.0)
         plans = {
             "motion": MOTION,
             "rounds": replace(MOTION, ties=((2, 10), (1, 10)), rounds=2),
@@ -269,3 +271,11 @@ def test_both_scenes_over_the_window_are_the_input_around_the_layers() -> None:
     for scene, layer in zip(whole(mixture, layers), layers, strict=True):
         assert torch.equal(scene[PRE : PRE + STEPS], layer)
         assert torch.equal(scene[:PRE], mixture.frames[:PRE]) and torch.equal(scene[PRE + STEPS :], mixture.frames[PRE + STEPS :])
+
+
+def test_the_networks_are_left_out_where_motion_explains_the_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    window = window_of(mix(*scenes((24, 32)), ramp(), "gamma"))
+    trusted = take_apart(window, told(ramp()), "networks").report["trust"]
+    for threshold, run in ((trusted - 0.01, False), (trusted + 0.01, True)):
+        monkeypatch.setattr("stages.separate.OPEN", threshold)
+        assert ("networks" in take_apart(window, told(ramp()), "networks").seconds) == run

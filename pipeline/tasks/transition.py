@@ -33,6 +33,9 @@ from stages.write import LayerWriter
 ANCHORS = 12
 """Clean frames that are shown to the fit at each side of a transition, where there are as many."""
 
+LARGE, FEW = 1_000_000, 6
+"""Pixels of a frame from which fewer clean ones are shown, and how many: the window is held in memory at full size."""
+
 
 @dataclass
 class _Parts:
@@ -86,13 +89,13 @@ def run(job: Job) -> Result:
     return Result(tuple(layers), frames, tuple(entries), tuple(part.sheet for part in parts.values()), _report(list(parts.values())))
 
 
-def _window(analysis: Analysis, transition: Transition) -> tuple[int, int]:
-    """First and last frame (inclusive) of what the fit is shown: the mixed frames and up to :data:`ANCHORS` clean ones at each side."""
+def _window(analysis: Analysis, transition: Transition, anchors: int) -> tuple[int, int]:
+    """First and last frame (inclusive) of what the fit is shown: the mixed frames and up to ``anchors`` clean ones at each side."""
     first, last = transition.first_frame, transition.last_frame
     if transition.outgoing is not None:
-        first = min(first, max(analysis.shots[transition.outgoing].first_frame, first - ANCHORS))
+        first = min(first, max(analysis.shots[transition.outgoing].first_frame, first - anchors))
     if transition.incoming is not None:
-        last = max(last, min(analysis.shots[transition.incoming].last_frame, last + ANCHORS))
+        last = max(last, min(analysis.shots[transition.incoming].last_frame, last + anchors))
     return first, last
 
 
@@ -105,7 +108,8 @@ def _separate(job: Job, analysis: Analysis, mixed: Sequence[Transition], number:
         step((number + fraction) / len(mixed), note if alone else f"{note} ({number + 1} of {len(mixed)})")
 
     progress(0.0, f"frames {transition.first_frame} to {transition.last_frame}")
-    window = job.clip.frames(*_window(analysis, transition))
+    anchors = FEW if job.clip.info.width * job.clip.info.height > LARGE else ANCHORS
+    window = job.clip.frames(*_window(analysis, transition, anchors))
     separated = separate_transition(window, transition, settings=_fit_settings(job, mixed[number:]), progress=progress)
     entry = describe_transition(
         transition, mix=separated.mix, space=separated.space, matte=None if separated.matte is None else f"matte{suffix}"
