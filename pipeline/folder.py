@@ -1,8 +1,8 @@
 """A run's folder: its lock, what is in it already, and putting finished files into it.
 
 While a run works, everything it writes lies in the hidden folder ``.work`` inside; ``.work/run.json`` says whose it is. Finished files
-move out of it by renaming, the manifest last, so a folder with a manifest is a finished run and a folder with ``.work`` an
-interrupted one.
+move out of it by renaming, the manifest last, so a folder with a manifest is a finished run and a folder with ``.work`` alone an
+interrupted one. A run that is being replaced stays whole until the new one is.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,11 +39,12 @@ class RunFolder:
 
     def state(self) -> tuple[State, Identity | None]:
         """What is in the folder, and which run that is or was; ``None`` where an interrupted run left no trace of it."""
+        # The manifest decides: a work folder beside it is what a run left that was killed while tidying up or while replacing this one.
+        if os.path.lexists(self.path / MANIFEST):
+            return "finished", identity_of(read_json(self.path / MANIFEST) or {})
         if self.work.is_dir():
             record = read_json(self.work / "run.json")
             return "interrupted", None if record is None else {name: value for name, value in record.items() if name != "files"}
-        if os.path.lexists(self.path / MANIFEST):
-            return "finished", identity_of(read_json(self.path / MANIFEST) or {})
         return "new", None
 
     def prepare(self, identity: Identity, *, resume: bool, overwrite: bool, roles: tuple[str, ...]) -> bool:
@@ -54,8 +55,9 @@ class RunFolder:
         state, there = self.state()
         same = there == identity
         if overwrite:
-            self.clear()
+            self._check_ours()
         elif state == "finished" and same:
+            self._drop_work()
             return False
         elif state == "finished" or (state == "interrupted" and resume and there is not None and not same):
             what = "a finished run" if state == "finished" else "an interrupted run"
@@ -66,21 +68,28 @@ class RunFolder:
         elif state == "interrupted" and not resume:
             raise UsageError(f"{self.path}: holds an interrupted run; go on with it with --resume, or replace it with --overwrite")
         self._refuse_strangers(roles)
+        if overwrite:
+            self._remove(files_of(read_json(self.work / "run.json") or {}))
         # Nothing is saved yet that a run could go on from: what an interrupted one left is dropped.
         shutil.rmtree(self.work, ignore_errors=True)
         self.work.mkdir()
         write_json(self.work / "run.json", identity)
         return True
 
-    def clear(self) -> None:
-        """Removes what a run of ours left in the folder, and nothing else."""
+    def _check_ours(self) -> None:
+        """Raises UsageError where the manifest is not one of ours. What it lists stays until the new run is published."""
         manifest = read_json(self.path / MANIFEST)
         if os.path.lexists(self.path / MANIFEST) and (manifest is None or identity_of(manifest) is None):
             raise UsageError(f"{self.path}: its {MANIFEST} is not one of ours, so nothing was replaced; choose another --out")
-        # The manifest goes first: without it the rest is no finished run any more, whatever happens now.
-        for name in [MANIFEST, *files_of(manifest or {}), *files_of(read_json(self.work / "run.json") or {})]:
+
+    def _remove(self, names: Iterable[str]) -> None:
+        """Removes files of ours by their names in the folder."""
+        for name in names:
             with suppress(FileNotFoundError, IsADirectoryError):
                 (self.path / name).unlink()
+
+    def _drop_work(self) -> None:
+        """Removes a work folder of ours."""
         if self.work.is_dir() and ((self.work / "run.json").exists() or not any(self.work.iterdir())):
             shutil.rmtree(self.work)
 
@@ -88,6 +97,8 @@ class RunFolder:
         """Moves finished files from the work folder into the folder, the manifest last, and removes the work folder."""
         # Should this stop half way, the files that are out already are known as ours.
         write_json(self.work / "run.json", {**identity, "files": [file.name for file in files]})
+        # The run that this one replaces: its manifest goes first, without it the rest is no finished run any more.
+        self._remove([MANIFEST, *files_of(read_json(self.path / MANIFEST) or {})] if (self.path / MANIFEST).exists() else [])
         for file in files:
             file.replace(self.path / file.name)
         write_json(self.work / MANIFEST, manifest)
@@ -97,7 +108,7 @@ class RunFolder:
     def _refuse_strangers(self, roles: tuple[str, ...]) -> None:
         """Raises UsageError where a file that no run of ours is known to have written has a name that a layer may need."""
         ours = re.compile(rf"((?:{'|'.join(roles)}|sheet)(?:-\d+)*\.\w+)")
-        known = files_of(read_json(self.work / "run.json") or {})
+        known = {*files_of(read_json(self.work / "run.json") or {}), *files_of(read_json(self.path / MANIFEST) or {})}
         for entry in sorted(self.path.iterdir()):
             if entry != self.work and entry.name not in known and ours.fullmatch(entry.name):
                 raise UsageError(f"{entry}: is in the way and not from a run of ours; move it, or choose another --out")

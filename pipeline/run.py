@@ -80,15 +80,17 @@ def open_checked(settings: Settings) -> Clip:
     clip = open_clip(settings.inputs, stream=settings.stream, salvage=settings.salvage, start=settings.start, end=settings.end)
     frames, rate = clip.info.frames, clip.info.rate
     if frames:
-        # Headers are not exact: a second of grace, the decoded count decides later.
+        # Headers are not exact: a little grace, the decoded count decides later.
         seconds = float(frames / rate)
         if settings.start is not None and settings.start > seconds + 1:
             raise UsageError(
                 f"--start {float(settings.start):g} is behind the end of {printable(clip.info.path)}, which lasts {seconds:.3g} s"
             )
         for first, last in settings.transition:
-            if first > frames + float(rate):
-                raise UsageError(f"--transition {first}:{last} is behind the end of {printable(clip.info.path)}, which has {frames} frames")
+            if last > 1.02 * frames + 2:
+                raise UsageError(
+                    f"--transition {first}:{last} is not inside {printable(clip.info.path)}, which has {frames} frames (0 to {frames - 1})"
+                )
     return clip
 
 

@@ -120,7 +120,8 @@ class Costs:
         """Seconds of ``plan`` without its networks."""
         area = min(self.area, float(plan.pixels))
         links = 2 * len(DISTANCES) * 2 * self.count * area
-        turns = links * (2 * self.flow + 3 * SWEEPS * self.warp)
+        # Flows are found side by side, one a thread.
+        turns = links * (2 * self.flow / torch.get_num_threads() + 2 * SWEEPS * self.warp)
         # A step of the ties warps each tie as a step of the carrying warps each frame.
         ties = TIES * self._motion(tuple((scale, steps + 8) for scale, steps in plan.ties), area)
         levels = reaching(plan.levels, round(self.side * (area / self.area) ** 0.5))
@@ -134,8 +135,8 @@ class Costs:
         small = shrink(self.sample, NETWORK_PIXELS)
         work = partial(fit_layers, small, seed=0, device=self.settings.device, learn_weight=False, widths=NARROW_WIDTHS)
         work(plan=FitPlan(1))  # the first call also probes the precision and allocates
-        few, more = (_seconds(partial(work, plan=FitPlan(steps))) for steps in (1, 6))
-        return max((more - few) / 5, 1e-4)
+        few, more = (_seconds(partial(work, plan=FitPlan(steps))) for steps in (1, 21))
+        return max((more - few) / 20, 1e-4)
 
     def paper_step(self, plan: Plan) -> float:
         """Seconds of a step of the published networks."""

@@ -105,8 +105,12 @@ def test_overwrite_replaces_our_files_alone(tmp_path: Path) -> None:
         finish(folder)
         for name in ("notes.txt", "scene-001.txt.bak"):
             (folder.path / name).write_text("mine")
+        before = listing(folder.path)
         folder.prepare(OTHER, resume=False, overwrite=True, roles=ROLES)
-    assert listing(tmp_path / "out") == [".work", "notes.txt", "scene-001.txt.bak"]
+        # The old run stays whole until the new one is, and is what the folder holds should that never be.
+        assert listing(folder.path) == sorted([".work", *before]) and folder.state() == ("finished", ONE)
+        folder.publish([], manifest(OTHER), OTHER)
+    assert listing(tmp_path / "out") == ["manifest.json", "notes.txt", "scene-001.txt.bak"]
 
 
 def test_foreign_files_are_never_replaced(tmp_path: Path) -> None:
