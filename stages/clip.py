@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
@@ -64,3 +64,32 @@ class Frames:
     def last(self) -> int:
         """Index of the last frame, inclusive."""
         return self.first + len(self) - 1
+
+
+@dataclass(frozen=True)
+class SoundSpan:
+    """The sound of ``path`` from ``start`` until ``end``, in seconds on the clip's own clock (as :attr:`Frames.times`)."""
+
+    path: Path
+    start: Fraction
+    end: Fraction
+
+
+@dataclass
+class Seen:
+    """What earlier passes learnt about each frame, in order from frame 0: its time, its stamp and a print of its pixels."""
+
+    times: list[Fraction] = field(default_factory=list)
+    stamps: list[int | None] = field(default_factory=list)
+    prints: list[int] = field(default_factory=list)
+    rising: bool = True
+
+    def add(self, index: int, time: Fraction, stamp: int | None, crc: int) -> None:
+        """Takes note of frame number ``index`` where it is new."""
+        if index < len(self.times):
+            return
+        last = self.stamps[-1] if self.stamps else None
+        self.rising = self.rising and stamp is not None and (not self.stamps or (last is not None and stamp > last))
+        self.times.append(time)
+        self.stamps.append(stamp)
+        self.prints.append(crc)

@@ -6,7 +6,6 @@ from frame t to frame u brings u's pixels to t.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
@@ -20,7 +19,8 @@ from torch.nn import functional
 Pair = tuple[int, int]
 
 _LEAST_SIDE = 16  # DIS refuses smaller pictures
-_local = threading.local()
+# Flows are found side by side already; one call need not spread over threads too.
+cv2.setNumThreads(1)
 
 
 def lookup(flow: Tensor) -> Tensor:
@@ -68,10 +68,9 @@ def _grey(frame: Tensor) -> NDArray[np.uint8]:
 
 
 def _dis(target: NDArray[np.uint8], source: NDArray[np.uint8]) -> NDArray[np.float32]:
-    # One object a thread: it keeps buffers between calls.
-    if not hasattr(_local, "dis"):
-        _local.dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    return np.asarray(_local.dis.calc(target, source, None), np.float32)
+    # A new object each time: one that is used again keeps buffers, and its flow then depends on what it was asked before.
+    dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    return np.asarray(dis.calc(target, source, None), np.float32)  # type: ignore[call-overload]
 
 
 def flows(frames: Tensor, pairs: Iterable[Pair]) -> Mapping[Pair, Tensor]:

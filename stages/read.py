@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -22,9 +22,9 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from stages import colour, sniff
-from stages.clip import ClipInfo, Frames
+from stages.clip import ClipInfo, Frames, Seen, SoundSpan
 from stages.errors import UnlayerError, UsageError
-from stages.sniff import printable, sha256
+from stages.sniff import printable, reason, sha256
 
 __all__ = ["MAX_PIXELS", "Clip", "SoundSpan", "choose_stream", "open_clip", "open_media", "sha256"]
 
@@ -52,36 +52,8 @@ def open_media(path: Path, max_pixels: int = MAX_PIXELS) -> InputContainer:
         raise UnlayerError(f"{printable(path)}: cannot be opened ({error.strerror})") from error
 
 
-@dataclass(frozen=True)
-class SoundSpan:
-    """The sound of ``path`` from ``start`` until ``end``, in seconds on the clip's own clock (as :attr:`Frames.times`)."""
-
-    path: Path
-    start: Fraction
-    end: Fraction
-
-
 class _LostError(Exception):
     """A seek did not land on a frame that is known; decode from the start instead."""
-
-
-@dataclass
-class _Seen:
-    """What earlier passes learnt about each frame, in order from frame 0: its time, its stamp and a print of its pixels."""
-
-    times: list[Fraction] = field(default_factory=list)
-    stamps: list[int | None] = field(default_factory=list)
-    prints: list[int] = field(default_factory=list)
-    rising: bool = True
-
-    def add(self, index: int, time: Fraction, stamp: int | None, crc: int) -> None:
-        if index < len(self.times):
-            return
-        last = self.stamps[-1] if self.stamps else None
-        self.rising = self.rising and stamp is not None and (not self.stamps or (last is not None and stamp > last))
-        self.times.append(time)
-        self.stamps.append(stamp)
-        self.prints.append(crc)
 
 
 class Clip:
@@ -108,7 +80,7 @@ class Clip:
         self._salvage, self._max_pixels = salvage, max_pixels
         self._start = None if start is None else start + zero
         self._end = None if end is None else end + zero
-        self._seen = _Seen()
+        self._seen = Seen()
         self._damaged = False
 
     def blocks(self, first: int = 0, last: int | None = None, size: tuple[int, int] | None = None, length: int = 16) -> Iterator[Frames]:
@@ -367,7 +339,7 @@ def _packets(container: InputContainer, stream: VideoStream) -> Iterator[tuple[P
         except StopIteration:
             return
         except _MEDIA_ERRORS as error:
-            yield None, _reason(error)
+            yield None, reason(error)
             return
         yield packet, "its data is incomplete" if packet.is_corrupt else None
 
@@ -379,17 +351,11 @@ def _decode_packet(context: VideoCodecContext, packet: Packet[VideoStream] | Non
     except EOFError:
         return [], None
     except _MEDIA_ERRORS as error:
-        return [], _reason(error)
+        return [], reason(error)
     for position, frame in enumerate(frames):
         if frame.is_corrupt:
             return frames[:position], "the decoder had to guess parts of it"
     return frames, None
-
-
-def _reason(error: BaseException) -> str:
-    """A library's error as a few words in one line."""
-    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return " ".join(text.split())
 
 
 def _describe(container: InputContainer, stream: VideoStream, frame: VideoFrame, path: Path) -> ClipInfo:

@@ -255,3 +255,9 @@ def numbered_pictures(folder: Path) -> tuple[Path, ...]:
 def _natural(path: Path) -> tuple[list[tuple[int, str]], str]:
     """Sort key of a name: its runs of digits count as numbers."""
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", path.name)], path.name
+
+
+def reason(error: BaseException) -> str:
+    """A library's error as a few words in one line."""
+    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return " ".join(text.split())
