@@ -1,6 +1,6 @@
 """Makes ``samples/before-after.png`` from a run on a clip: a mixed frame, and what its two scenes show at that moment.
 
-    python samples/picture.py fade-transition
+    python -m samples.picture fade-transition
 
 The run may be of any clip with a transition; it needs its input where the manifest says that it is.
 """
