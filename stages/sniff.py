@@ -13,6 +13,23 @@ from typing import BinaryIO, Protocol
 
 from stages.errors import UnlayerError, UsageError
 
+# Demuxers that give exactly one frame: pictures.
+PICTURES = frozenset(
+    {
+        "png_pipe",
+        "jpeg_pipe",
+        "bmp_pipe",
+        "tiff_pipe",
+        "webp_pipe",
+        "ppm_pipe",
+        "pgm_pipe",
+        "qoi_pipe",
+        "exr_pipe",
+        "dpx_pipe",
+        "j2k_pipe",
+        "jpegxl_pipe",
+    }
+)
 # Demuxers that read one local file. Left out on purpose: playlists (hls, dash, concat, imf), scripts, and image2, which takes a name
 # for a pattern.
 CONTAINERS = ",".join(
@@ -53,18 +70,7 @@ CONTAINERS = ",".join(
         "yuv4mpegpipe",
         "gif",
         "apng",
-        "png_pipe",
-        "jpeg_pipe",
-        "bmp_pipe",
-        "tiff_pipe",
-        "webp_pipe",
-        "ppm_pipe",
-        "pgm_pipe",
-        "qoi_pipe",
-        "exr_pipe",
-        "dpx_pipe",
-        "j2k_pipe",
-        "jpegxl_pipe",
+        *sorted(PICTURES),
         "wav",
         "w64",
         "mp3",
@@ -76,23 +82,6 @@ CONTAINERS = ",".join(
         "amr",
         "caf",
     ]
-)
-# Demuxers that give exactly one frame: pictures.
-PICTURES = frozenset(
-    {
-        "png_pipe",
-        "jpeg_pipe",
-        "bmp_pipe",
-        "tiff_pipe",
-        "webp_pipe",
-        "ppm_pipe",
-        "pgm_pipe",
-        "qoi_pipe",
-        "exr_pipe",
-        "dpx_pipe",
-        "j2k_pipe",
-        "jpegxl_pipe",
-    }
 )
 _SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".qoi", ".exr", ".dpx", ".jp2", ".jxl"})
 _MAGIC = (
