@@ -20,6 +20,7 @@ from stages.errors import UsageError
 
 PRESETS = ("fast", "balanced", "best", "paper")
 ALPHAS = ("prores", "vp9", "ffv1", "png")
+SPACES = ("auto", "gamma", "linear")
 
 
 def time(word: str) -> Fraction:
@@ -130,6 +131,8 @@ class Settings:
     hint: Path | None = _read(
         None, "a picture that marks, white on black, the watermark or the foreground", metavar="FILE", parse=Path, verbs=("run",)
     )
+
+    space: str = _work("auto", f"the light in which two layers add up: {', '.join(SPACES)}", metavar="NAME", parse=one_of(*SPACES))
 
     lossless: bool = _write(False, "layers as FFV1 in Matroska and PNG instead of H.264 in MP4")
     alpha: str | None = _write(None, f"container of layers with alpha: {', '.join(ALPHAS)}", metavar="NAME", parse=one_of(*ALPHAS))

@@ -106,15 +106,12 @@ def carry(
     levels: Sequence[tuple[int, int]],
     *,
     start: tuple[Tensor, Tensor] | None = None,
-    towards: tuple[Tensor, Tensor] | None = None,
-    agree: float = 0.3,
     device: torch.device | None = None,
     on_step: Callable[[float], None] | None = None,
 ) -> Carried:
     """Fits both flows. ``levels``: pairs of a divisor of the picture's sides and a number of steps, coarse first.
 
     start: flows ``(n, 2, H, W)`` to begin with; without them each scene's last velocity is drawn on.
-    towards: layers ``(n, 3, H, W)`` that the carried ones should be near too, with weight ``agree`` beside the mixture's 1.
     """
     device = device or mixture.frames.device
     count, size = mixture.last - mixture.first + 1, (mixture.frames.shape[-2], mixture.frames.shape[-1])
@@ -129,7 +126,6 @@ def carry(
         target = resize(mixture.frames[mixture.mixed], small).to(device)
         weight = mixture.weight[mixture.mixed].to(device)
         weight = resize(weight, small) if mixture.has_matte else weight
-        near = None if towards is None else [resize(layer, small).to(device) for layer in towards]
         per_pixel = torch.tensor([nodes[1] / small[1], nodes[0] / small[0]]).view(1, 2, 1, 1).to(device)
         fields = [(resize_flow(flow, nodes).to(device) / per_pixel).requires_grad_() for flow in current]
         before = [resize_flow(flow, nodes).to(device) / per_pixel for flow in known]
@@ -141,9 +137,6 @@ def carry(
             for begin in range(0, count, chunk):
                 part = slice(begin, min(count, begin + chunk))
                 loss = _data(pictures, [resize(field[part], small) for field in fields], target[part], weight[part], mixture)
-                if near is not None:
-                    for picture, field, layer in zip(pictures, fields, near, strict=True):
-                        loss = loss + agree * _carried_difference(picture, resize(field[part], small), layer[part])
                 torch.autograd.backward(loss * (len(target[part]) / count))
             uneven = [regularity(field, was, reverse) for field, was, reverse in zip(fields, before, (False, True), strict=True)]
             torch.autograd.backward(sum((scale * (SMOOTH * space + STEADY * time) for space, time in uneven), target.new_zeros(())))
@@ -161,10 +154,6 @@ def carry(
 def rounded(difference: Tensor) -> Tensor:
     """Mean absolute value, smooth below :data:`ROUND`."""
     return ((difference**2 + ROUND**2).sqrt() - ROUND).mean()
-
-
-def _carried_difference(picture: Tensor, flow: Tensor, layer: Tensor) -> Tensor:
-    return rounded(warp(picture.expand(len(flow), -1, -1, -1), flow) - layer)
 
 
 def _data(pictures: Sequence[Tensor], fields: Sequence[Tensor], target: Tensor, weight: Tensor, mixture: Mixture) -> Tensor:

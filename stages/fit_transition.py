@@ -337,9 +337,10 @@ def fit_paper(
 
         state = fit(module, terms, PAPER_WEIGHTS, plan, frames=len(frames), seed=seed, warm=state, on_step=partly)
         done += part
-        result = _published_result(module, mixture, state)
-        if done >= steps or (on_check is not None and on_check(done, result)):
-            return result
+        if done >= steps or on_check is not None:
+            result = _published_result(module, mixture, state)
+            if done >= steps or (on_check is not None and on_check(done, result)):
+                return result
 
 
 @torch.no_grad()

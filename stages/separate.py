@@ -15,7 +15,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -45,7 +45,7 @@ class Separated:
     """Both layers of the mixed frames, ``(n, 3, H, W)`` in [0, 1], and what was learnt about how they mix.
 
     mix: weight of the incoming scene for each frame, its mean where there is a ``matte`` ``(n, 1, H, W)``.
-    seconds: by stage. report: figures for the manifest.
+    seconds: by stage. report: figures for the manifest. plan: the work that was done, as :class:`stages.plan.Plan` has it.
     """
 
     outgoing: Tensor
@@ -55,6 +55,7 @@ class Separated:
     space: Space
     seconds: dict[str, float] = field(default_factory=dict)
     report: dict[str, float] = field(default_factory=dict)
+    plan: dict[str, object] = field(default_factory=dict)
 
 
 def separate_transition(
@@ -85,7 +86,7 @@ def separate_transition(
     }
     matte = weight if full.has_matte else None
     means = tuple(float(value) for value in weight.mean((1, 2, 3)))
-    return Separated(outgoing, incoming, means, matte, full.space, dict(seconds), report)
+    return Separated(outgoing, incoming, means, matte, full.space, dict(seconds), report, asdict(plan))
 
 
 def alternate(
@@ -168,9 +169,7 @@ class MatteFit:
         return self.mixture
 
 
-def _networks(
-    mixture: Mixture, carried: Pair, trust: Tensor, plan: Plan, settings: FitSettings, progress: Callable[[float], None]
-) -> Pair:
+def _networks(mixture: Mixture, carried: Pair, trust: Tensor, plan: Plan, settings: FitSettings, progress: Callable[[float], None]) -> Pair:
     """Double-DIP's generators fill in what motion leaves open, in the large and only where trust is low; see :func:`fill`."""
     over = torch.zeros(len(mixture.frames), *trust.shape[1:])
     over[mixture.mixed] = trust

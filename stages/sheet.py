@@ -1,7 +1,7 @@
-"""The contact sheet of one transition: a picture for people who look before they read.
+"""The contact sheet: a picture for people who look before they read.
 
-Above, one row each for the input, the layers and, where there is one, the matte, in evenly spaced mixed frames; below, the mixing
-curve over all of them, with the frames that are shown marked on it.
+Above, one row each for the input, the layers and, where there is one, the matte, in evenly spaced frames; below, for a
+transition, the mixing curve over all of them, with the frames that are shown marked on it.
 """
 
 from __future__ import annotations
@@ -35,12 +35,19 @@ def chosen_frames(count: int, columns: int = COLUMNS) -> list[int]:
 
 
 def draw_sheet(
-    rows: Mapping[str, torch.Tensor], numbers: Sequence[int], mix: Sequence[float], first_frame: int, *, title: str = "", width: int = 1600
+    rows: Mapping[str, torch.Tensor],
+    numbers: Sequence[int],
+    mix: Sequence[float] = (),
+    first_frame: int = 0,
+    *,
+    title: str = "",
+    width: int = 1600,
 ) -> Image:
     """The sheet as an ``(H, width, 3)`` picture, RGB, 8 bits.
 
     rows: name of each row to its pictures ``(N, 3, h, w)`` or ``(N, 1, h, w)``, values in [0, 1], ``N`` the same for all.
-    numbers: the ``N`` frame numbers shown. mix: the weight of the incoming side for each frame from ``first_frame`` on.
+    numbers: the ``N`` frame numbers shown. mix: the weight of the incoming side for each frame from ``first_frame`` on;
+    without one no curve is drawn.
     Raises ValueError where these do not fit each other.
     """
     if not rows or any(len(pictures) != len(numbers) for pictures in rows.values()) or not len(numbers):
@@ -50,7 +57,7 @@ def draw_sheet(
     cell_w = (width - _LABEL - _GAP) // max(COLUMNS, len(numbers)) - _GAP
     cell_h = min(max(1, round(height * cell_w / wide)), 4 * cell_w)
     plot_top = _HEAD + 28 + len(rows) * (cell_h + _GAP)
-    sheet = np.full((plot_top + _PLOT, width, 3), 255, np.uint8)
+    sheet = np.full((plot_top + (_PLOT if len(mix) else 0), width, 3), 255, np.uint8)
     _text(sheet, title, (_GAP + 4, 30), 0.7)
     lefts = [_LABEL + column * (cell_w + _GAP) for column in range(len(numbers))]
     for left, number in zip(lefts, numbers, strict=True):
@@ -60,7 +67,8 @@ def draw_sheet(
         _text(sheet, name, (_GAP + 4, top + 20), 0.5)
         for left, picture in zip(lefts, pictures, strict=True):
             sheet[top : top + cell_h, left : left + cell_w] = _shrunk(picture, cell_h, cell_w)
-    _plot(sheet, plot_top, mix, first_frame, numbers)
+    if len(mix):
+        _plot(sheet, plot_top, mix, first_frame, numbers)
     return sheet[..., ::-1].copy()
 
 

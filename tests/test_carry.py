@@ -109,16 +109,6 @@ def test_a_scene_without_clean_frames_starts_from_its_strongest_mixed_one(missin
     assert psnr(inner(carried.layers[1 - side]), inner(there[INSIDE])) > 26
 
 
-def test_layers_given_draw_the_flows_to_them() -> None:
-    a, b = scenes()
-    mixture = mixed(a, b)
-    start = straight((0, 0), PRE - 1), straight((0, 0), PRE + STEPS)
-    alone = carry(mixture, ((1, 25),), start=start)
-    drawn = carry(mixture, ((1, 25),), start=start, towards=(a[INSIDE], b[INSIDE]), agree=3.0)
-    for with_layers, without, truth in zip(drawn.layers, alone.layers, (a, b), strict=True):
-        assert psnr(with_layers, truth[INSIDE]) > psnr(without, truth[INSIDE]) + 0.5
-
-
 def test_the_same_input_gives_the_same_flows_and_progress_rises_to_one() -> None:
     told: list[float] = []
     mixture = mixed(*scenes())

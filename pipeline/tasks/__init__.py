@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from stages.read import Clip
 
 PLANNED = ("segment", "dehaze", "watermark", "transparency")
-TASK_OPTIONS = ("alpha", "hint", "transition")
+TASK_OPTIONS = ("alpha", "hint", "space", "transition")
 """Settings that only some tasks have a use for; elsewhere they are refused rather than ignored."""
 
 

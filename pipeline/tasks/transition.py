@@ -46,6 +46,7 @@ class _Parts:
     sheet: Path
     seconds: dict[str, float]
     report: dict[str, float]
+    plan: dict[str, object]
     files: dict[str, Path] = field(default_factory=dict)
 
     def frames(self, side: str, first: int, last: int) -> torch.Tensor:
@@ -114,7 +115,7 @@ def _separate(job: Job, analysis: Analysis, mixed: Sequence[Transition], number:
     entry = describe_transition(
         transition, mix=separated.mix, space=separated.space, matte=None if separated.matte is None else f"matte{suffix}"
     )
-    parts = _Parts(transition, entry, job.work / f"sheet{suffix}.png", dict(separated.seconds), dict(separated.report))
+    parts = _Parts(transition, entry, job.work / f"sheet{suffix}.png", dict(separated.seconds), dict(separated.report), separated.plan)
     for side, pixels in _sides(transition, separated).items():
         # The layers are rounded once, here, to what the files will hold.
         parts.files[side] = _store(job.work / f"{number + 1:03d}-{side}.npy", pixels, deep=job.clip.info.bit_depth > 8)
@@ -249,14 +250,20 @@ def _outputs(analysis: Analysis, parts: Sequence[_Parts]) -> list[_Output]:
 
 
 def _report(parts: Sequence[_Parts]) -> dict[str, object]:
-    """The transitions' figures as one set: means weighted by frames, and each transition's own where there are several."""
-    means: dict[str, object] = {}
+    """The transitions' figures as one set, means weighted by frames, and each transition's own with the plan that made it."""
+    means: dict[str, object] = {"reconstruction_psnr": None}
     for name in sorted({name for part in parts for name in part.report}):
         pairs = [(part.report[name], len(part.transition)) for part in parts if name in part.report]
         means[name] = round(sum(value * weight for value, weight in pairs) / sum(weight for _, weight in pairs), 4)
-    if len(parts) > 1:
-        own = ({**part.report, "seconds": sum(part.seconds.values())} for part in parts)
-        means["transitions"] = [{name: round(value, 4) for name, value in figures.items()} for figures in own]
+    means["transitions"] = [
+        {
+            "first_frame": part.transition.first_frame,
+            **{name: round(value, 4) for name, value in part.report.items()},
+            "seconds": {name: round(spent, 3) for name, spent in part.seconds.items()},
+            "plan": part.plan,
+        }
+        for part in parts
+    ]
     return means
 
 

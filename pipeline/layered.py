@@ -1,0 +1,334 @@
+"""Runs a task that splits every frame into the same layers: survey the whole clip, separate it window by window, write as it goes.
+
+Memory is bounded by one window whatever the clip's length. Windows overlap; their layers are faded into each other there, so that no
+seam shows. A task says what its layers are called and brings two functions, see :class:`Recipe`.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pipeline.progress import Step
+from pipeline.tasks import Job, Layer, Result
+from stages.brief import Brief, Separation
+from stages.clip import ClipInfo, Frames
+from stages.errors import UnlayerError, UsageError
+from stages.flow import resize
+from stages.plan import FitSettings
+from stages.read import Clip, open_clip
+from stages.sheet import COLUMNS, chosen_frames, draw_sheet, write_sheet
+from stages.sniff import printable
+from stages.write import LayerWriter
+
+WINDOW_VALUES = 100_000_000
+"""Values of a window's frames at most: 400 MB; large frames come in shorter windows."""
+
+SHEET_SIDE = 256
+WRITING = 0.15  # part of what is left of a budget that is kept for writing
+SURVEYING = 0.15  # part of a budget for the survey
+
+
+@dataclass(frozen=True)
+class Output:
+    """A layer that is written. ``alpha``: the name of the layer that is its alpha channel. ``sound``: whether the input's goes with it."""
+
+    role: str
+    alpha: str | None = None
+    sound: bool = True
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A task, as far as it is not the same for all.
+
+    outputs: the layers, in the order of the sheet. survey: what holds for the whole clip, from up to ``sample`` evenly spread frames.
+    separate: the layers of a window of frames, given that. window, overlap: frames of a window and what two of them share.
+    settle: makes layers mix to the input again, exactly, where two windows' answers were faded into each other.
+    """
+
+    outputs: tuple[Output, ...]
+    survey: Callable[[Tensor, Brief], Any]
+    separate: Callable[[Tensor, Any, Brief], Separation]
+    window: int = 48
+    overlap: int = 8
+    sample: int = 24
+    settle: Callable[[Tensor, dict[str, Tensor], Any], dict[str, Tensor]] | None = None
+
+    def lengths(self, info: ClipInfo) -> tuple[int, int]:
+        """Frames of a window and of an overlap for frames of this size; the overlap is at most a third of the window."""
+        window = max(3, min(self.window, WINDOW_VALUES // (3 * info.height * info.width)))
+        return window, min(self.overlap, window // 3)
+
+
+@dataclass
+class _Seen:
+    """What the first pass learnt: the frames' times, the first one's index, and evenly spread frames."""
+
+    first: int
+    times: list[Fraction]
+    kept: list[int]
+    sample: Tensor
+
+
+def run_layered(job: Job, recipe: Recipe) -> Result:
+    """Does ``recipe`` on the job's clip; see :class:`pipeline.tasks.Task`."""
+    hint = Hint.of(job)
+    unordered = job.clip.info.is_picture and len(job.clip.paths) > 1
+    seconds: dict[str, float] = defaultdict(float)
+    with job.stages.stage("read") as step:
+        seen = _look(job.clip, recipe.sample, step)
+        if hint is not None:
+            hint.check(seen.first + len(seen.times))
+    with job.stages.stage("survey") as step:
+        share = None if job.budget.left() is None else SURVEYING * (job.budget.left() or 0.0)
+        marks = hint.frames(seen.kept) if hint else None
+        facts = recipe.survey(seen.sample, _brief(job, share, step, marks, unordered))
+    report: dict[str, list[tuple[float, int]]] = defaultdict(list)
+    # Pictures that were given one by one belong together: they are one window.
+    length, overlap = (len(seen.times), 0) if unordered else recipe.lengths(job.clip.info)
+    files = _Files(job, recipe, seen, unordered, overlap)
+    with files.open, job.stages.stage("separate", within=lambda: seconds) as step:
+        done = 0
+        for window in _windows(job.clip, length, overlap):
+            left = len(seen.times) - done
+            share = None if job.budget.left() is None else (1 - WRITING) * (job.budget.left() or 0.0) * min(1.0, len(window) / max(1, left))
+            marks = hint.frames(range(window.first, window.last + 1)) if hint else None
+            span = done / len(seen.times), min(1.0, (done + len(window)) / len(seen.times))
+            separated = recipe.separate(window.pixels, facts, _brief(job, share, step, marks, unordered, span))
+            for name, spent in separated.seconds.items():
+                seconds[name] += spent
+            for name, value in separated.report.items():
+                report[name].append((value, len(window)))
+            done = files.add(window, separated, facts)
+        done = files.finish()
+        if done != len(seen.times):
+            raise UnlayerError(
+                f"{printable(job.clip.info.path)}: gave {done} frames on the second reading and {len(seen.times)} on the first; "
+                "is it still being written?"
+            )
+        sheet = files.sheet()
+    means = {
+        name: round(sum(value * weight for value, weight in values) / sum(weight for _, weight in values), 4)
+        for name, values in sorted(report.items())
+    }
+    trimmed = job.settings.start is not None or job.settings.end is not None
+    return Result(tuple(files.layers), None if trimmed else len(seen.times), sheets=(sheet,), report=means)
+
+
+def _brief(job: Job, share: float | None, step: Step, hint: Tensor | None, unordered: bool, at: tuple[float, float] = (0, 1)) -> Brief:
+    settings = FitSettings(preset=job.settings.preset, seed=job.settings.seed, device=job.device, max_seconds=share)
+    begin, end = at
+    return Brief(settings, lambda done, note: step(begin + (end - begin) * done, note), hint, unordered, job.settings.space)
+
+
+def _look(clip: Clip, most: int, step: Step) -> _Seen:
+    """The first pass: counts, and keeps every ``stride``-th frame, with ``stride`` doubled whenever too many are kept."""
+    size = clip.info.height * clip.info.width * 3
+    most = max(2, min(most, WINDOW_VALUES // size))
+    times: list[Fraction] = []
+    kept: list[tuple[int, Tensor]] = []
+    first, stride = 0, 1
+    for block in clip.blocks():
+        first = block.first if not times else first
+        for pixels in block.pixels:
+            if len(times) % stride == 0:
+                kept.append((first + len(times), pixels.clone()))
+                if len(kept) > 2 * most - 1:
+                    kept, stride = kept[::2], 2 * stride
+            times.append(block.times[len(times) - (block.first - first)])
+        step(len(times) / max(len(times), clip.info.frames or 1), f"frame {block.last + 1}")
+    if len(kept) > most:
+        kept = [kept[round(place * (len(kept) - 1) / (most - 1))] for place in range(most)]
+    return _Seen(first, times, [index for index, _ in kept], torch.stack([pixels for _, pixels in kept]))
+
+
+class Hint:
+    """The picture or clip that marks a place: white on black, of the input's size."""
+
+    def __init__(self, clip: Clip) -> None:
+        self.clip = clip
+
+    @classmethod
+    def of(cls, job: Job) -> Hint | None:
+        """The job's hint, where it has one. Raises UsageError where it does not fit the clip."""
+        path, info = job.settings.hint, job.clip.info
+        if path is None:
+            return None
+        clip = open_clip([path])
+        if (clip.info.width, clip.info.height) != (info.width, info.height):
+            raise UsageError(
+                f"--hint {printable(path)}: is {clip.info.width}x{clip.info.height}, but {printable(info.path)} is "
+                f"{info.width}x{info.height}; draw it at the input's size"
+            )
+        return cls(clip)
+
+    def check(self, count: int) -> None:
+        """Raises UsageError where the hint marks nothing, or is a clip of fewer than ``count`` frames."""
+        name, found, white = printable(self.clip.info.path), 0, 0.0
+        for block in self.clip.blocks():
+            found, white = found + len(block), max(white, float(block.pixels.max()))
+        if white < 0.5:
+            raise UsageError(f"--hint {name}: has nothing white in it; mark the place in white on black")
+        if not self.clip.info.is_picture and found < count:
+            raise UsageError(f"--hint {name}: has {found} frames and the input {count}; give a picture, or a clip as long as the input")
+
+    def frames(self, indices: Sequence[int]) -> Tensor:
+        """The hint in the clip's frames ``indices``, which rise: ``(T, 1, H, W)`` in [0, 1]; ``(1, 1, H, W)`` of a picture."""
+        if self.clip.info.is_picture:
+            return self.clip.frames(0, 0).pixels.mean(1, keepdim=True)
+        wanted = set(indices)
+        marks = [
+            pixels.mean(0, keepdim=True)
+            for block in self.clip.blocks(indices[0], indices[-1])
+            for index, pixels in enumerate(block.pixels, block.first)
+            if index in wanted
+        ]
+        return torch.stack(marks)
+
+
+def _windows(clip: Clip, length: int, overlap: int) -> Iterator[Frames]:
+    """The clip in windows of ``length`` frames that share ``overlap`` with the one before; the last may be shorter."""
+    held: Frames | None = None
+    fresh = 0
+    for block in clip.blocks():
+        held = block if held is None else _joined(held, block)
+        fresh += len(block)
+        while len(held) >= length:
+            yield _cut(held, 0, length)
+            held = _cut(held, length - overlap, len(held))
+            fresh = len(held) - overlap
+    if held is not None and fresh > 0:
+        yield held
+
+
+def _joined(one: Frames, other: Frames) -> Frames:
+    return Frames(torch.cat([one.pixels, other.pixels]), one.times + other.times, one.first)
+
+
+def _cut(frames: Frames, begin: int, end: int) -> Frames:
+    # A copy: what is cut off must not be held in memory by what is kept.
+    return Frames(frames.pixels[begin:end].clone(), frames.times[begin:end], frames.first + begin)
+
+
+class _Files:
+    """The layers' files. Frames that the next window will answer too are held back until it has, and faded into its answer."""
+
+    def __init__(self, job: Job, recipe: Recipe, seen: _Seen, unordered: bool, overlap: int) -> None:
+        self.job, self.recipe, self.seen, self.unordered, self.overlap = job, recipe, seen, unordered, overlap
+        self.layers: list[Layer] = []
+        self.written = 0
+        self.open = ExitStack()
+        self._writers: dict[str, LayerWriter] = {}
+        self._held: tuple[Frames, dict[str, Tensor]] | None = None
+        self._shown = [seen.first + place for place in chosen_frames(len(seen.times), COLUMNS)]
+        self._rows: dict[str, list[Tensor]] = defaultdict(list)
+
+    def add(self, window: Frames, separated: Separation, facts: Any) -> int:
+        """Takes a window's layers. Returns how many frames of the clip are answered by now."""
+        self._check(window, separated)
+        layers = {name: pixels.expand(len(window), -1, -1, -1) for name, pixels in separated.layers.items()}
+        if self._held is not None and self._held[0].last >= window.first:
+            before, old = self._held
+            count = before.last - window.first + 1
+            rise = (torch.arange(1, count + 1) / (count + 1)).view(-1, 1, 1, 1)
+            faded = {name: old[name][-count:] + rise * (pixels[:count] - old[name][-count:]) for name, pixels in layers.items()}
+            if self.recipe.settle is not None:
+                faded = self.recipe.settle(window.pixels[:count], faded, facts)
+            layers = {name: torch.cat([faded[name], pixels[count:]]) for name, pixels in layers.items()}
+        # A later window shares at most this many frames.
+        ready = len(window) - self.overlap
+        self._write(_cut(window, 0, max(0, ready)), {name: pixels[: max(0, ready)] for name, pixels in layers.items()}, separated.shared)
+        rest = {name: pixels[max(0, ready) :].clone() for name, pixels in layers.items()}
+        self._held = _cut(window, max(0, ready), len(window)), rest
+        self._shared = separated.shared
+        return window.last - self.seen.first + 1
+
+    def finish(self) -> int:
+        """Writes what was held back and closes the files. Returns how many frames were written."""
+        if self._held is not None:
+            self._write(*self._held, self._shared)
+        self.open.close()
+        for output in self.recipe.outputs:
+            if (writer := self._writers.get(output.role)) is not None:
+                first = self.seen.first
+                self.layers.append(Layer(output.role, output.role, writer.path, first, first + self.written - 1))
+                for warning in writer.warnings:
+                    self.job.stages.warn(f"{output.role}: {warning}")
+        return self.written
+
+    def sheet(self) -> Path:
+        """Draws the contact sheet, the input and every layer in a few frames, and returns where it is."""
+        rows = {name: torch.stack(pictures) for name, pictures in self._rows.items()}
+        path = self.job.work / "sheet.png"
+        write_sheet(path, draw_sheet(rows, self._shown, title=self.job.settings.task))
+        return path
+
+    def _check(self, window: Frames, separated: Separation) -> None:
+        size = window.pixels.shape[-2:]
+        for output in self.recipe.outputs:
+            pixels = separated.layers[output.role]
+            if pixels.shape[-2:] != size or len(pixels) not in ({1} if output.role in separated.shared else {len(window)}):
+                raise ValueError(f"layer {output.role} is {tuple(pixels.shape)} for a window of {tuple(window.pixels.shape)}")
+
+    def _write(self, frames: Frames, layers: Mapping[str, Tensor], shared: frozenset[str]) -> None:
+        self._show(frames, layers)
+        if self.job.clip.info.is_picture:
+            self._write_pictures(frames, layers, shared)
+        elif len(frames):
+            for output in self.recipe.outputs:
+                if output.role not in self._writers:
+                    self._writers[output.role] = self.open.enter_context(self._writer(output, output.role))
+                alpha = layers[output.alpha] if output.alpha else None
+                colour = layers[output.role].expand(-1, 3, -1, -1).contiguous()
+                self._writers[output.role].write(Frames(colour, frames.times, frames.first), alpha)
+        self.written += len(frames)
+
+    def _write_pictures(self, frames: Frames, layers: Mapping[str, Tensor], shared: frozenset[str]) -> None:
+        """One PNG a picture and layer; one in all for a layer that the pictures share."""
+        for output in self.recipe.outputs:
+            for place, number in enumerate(range(frames.first, frames.last + 1)):
+                common = output.role in shared
+                if common and number != self.seen.first:
+                    continue
+                name = output.role if common or len(self.seen.times) == 1 else f"{output.role}-{number + 1:03d}"
+                one = slice(place, place + 1)
+                with self._writer(output, name) as writer:
+                    colour = layers[output.role][one].expand(-1, 3, -1, -1).contiguous()
+                    writer.write(Frames(colour, frames.times[one], number), layers[output.alpha][one] if output.alpha else None)
+                last = len(self.seen.times) - 1 if common else number
+                self.layers.append(Layer(name, output.role, writer.path, number, last))
+
+    def _writer(self, output: Output, name: str) -> LayerWriter:
+        clip, settings = self.job.clip, self.job.settings
+        times = self.seen.times
+        alpha = (settings.alpha or ("ffv1" if settings.lossless else "prores")) if output.alpha else None
+        return LayerWriter(
+            self.job.work / name,
+            clip.info,
+            lossless=settings.lossless,
+            alpha=alpha,
+            bit_depth=clip.info.bit_depth if settings.lossless else 8,
+            sound=clip.sound(times[0], times[-1] + 1 / clip.info.rate) if output.sound else None,
+            pictures=clip.info.is_picture,
+        )
+
+    def _show(self, frames: Frames, layers: Mapping[str, Tensor]) -> None:
+        """Keeps small copies of the frames that the sheet shows."""
+        height, width = frames.pixels.shape[-2:]
+        scale = min(1.0, SHEET_SIDE / max(height, width))
+        size = max(1, round(height * scale)), max(1, round(width * scale))
+        for number in self._shown:
+            if frames.first <= number <= frames.last:
+                at = number - frames.first
+                self._rows["input"].append(resize(frames.pixels[at][None], size)[0])
+                for output in self.recipe.outputs:
+                    self._rows[output.role].append(resize(layers[output.role][at][None].expand(-1, 3, -1, -1), size)[0])

@@ -1,0 +1,51 @@
+"""What the task of a kind "one input, some layers" is told, and what it gives back; the tasks' own stages are written against this.
+
+Tensors are ``(T, C, H, W)``, RGB in [0, 1], float32, at the input's full size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+from stages.plan import FitSettings
+
+SPACES = ("auto", "gamma", "linear")
+
+
+@dataclass(frozen=True)
+class Brief:
+    """What a separation is told besides its frames.
+
+    settings: preset, seed, device and the seconds that this call may take. progress: fraction done and a note.
+    hint: ``(1, 1, H, W)`` or ``(T, 1, H, W)`` in [0, 1], white where the user marked something.
+    unordered: the frames are pictures that were given one by one, not a clip in time.
+    space: the light in which layers add up, one of :data:`SPACES`.
+    """
+
+    settings: FitSettings
+    progress: Callable[[float, str], None] = lambda fraction, note: None
+    hint: Tensor | None = None
+    unordered: bool = False
+    space: str = "auto"
+
+
+@dataclass(frozen=True)
+class Separation:
+    """The layers of one window by name: ``(T, C, H, W)`` in [0, 1] with 3 channels or 1.
+
+    shared: names of layers that are one picture, ``(1, C, H, W)``, for all frames.
+    report: figures for the manifest. seconds: by step.
+    """
+
+    layers: Mapping[str, Tensor]
+    shared: frozenset[str] = frozenset()
+    report: Mapping[str, float] = field(default_factory=dict)
+    seconds: Mapping[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name, pixels in self.layers.items():
+            if pixels.ndim != 4 or pixels.shape[1] not in (1, 3) or (name in self.shared and len(pixels) != 1):
+                raise ValueError(f"layer {name} must be (T, 3 or 1, H, W), one frame where it is shared, got {tuple(pixels.shape)}")
