@@ -37,6 +37,26 @@ class RunFolder:
         """Where layers and temporaries are written until they are whole."""
         return self.path / ".work"
 
+    @property
+    def kept(self) -> Path:
+        """Where a run keeps what a resumed one goes on from."""
+        return self.work / "keep"
+
+    def tidy(self) -> None:
+        """After an error: removes half-written files, and the work folder where nothing in it was kept."""
+        if not self.kept.is_dir() or not any(self.kept.rglob("*")):
+            shutil.rmtree(self.work, ignore_errors=True)
+        else:
+            self._drop_layers()
+
+    def _drop_layers(self) -> None:
+        """Empties the work folder but for what was kept and whose it is."""
+        for entry in self.work.iterdir():
+            if entry.is_dir() and entry != self.kept:
+                shutil.rmtree(entry, ignore_errors=True)
+            elif entry.is_file() and entry.name != "run.json":
+                entry.unlink(missing_ok=True)
+
     def state(self) -> tuple[State, Identity | None]:
         """What is in the folder, and which run that is or was; ``None`` where an interrupted run left no trace of it."""
         # The manifest decides: a work folder beside it is what a run left that was killed while tidying up or while replacing this one.
@@ -68,11 +88,13 @@ class RunFolder:
         elif state == "interrupted" and not resume:
             raise UsageError(f"{self.path}: holds an interrupted run; go on with it with --resume, or replace it with --overwrite")
         self._refuse_strangers(roles)
-        if overwrite:
-            self._remove(files_of(read_json(self.work / "run.json") or {}))
-        # Nothing is saved yet that a run could go on from: what an interrupted one left is dropped.
-        shutil.rmtree(self.work, ignore_errors=True)
-        self.work.mkdir()
+        # What a run had put out when it was stopped comes again.
+        self._remove(files_of(read_json(self.work / "run.json") or {}) if overwrite or state == "interrupted" else [])
+        if resume and same and self.work.is_dir():
+            self._drop_layers()
+        else:
+            shutil.rmtree(self.work, ignore_errors=True)
+        self.work.mkdir(exist_ok=True)
         write_json(self.work / "run.json", identity)
         return True
 

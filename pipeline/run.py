@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
+import hashlib
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,11 +12,12 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from pipeline import manifest
-from pipeline.folder import MANIFEST, RunFolder, claim
+from pipeline import __version__, manifest
+from pipeline.folder import MANIFEST, Identity, RunFolder, claim
 from pipeline.progress import Stages, reporter, tell
 from pipeline.settings import Settings
 from pipeline.tasks import Budget, Job, check_options, find_task
+from stages.checkpoint import Checkpoints
 from stages.errors import UsageError
 from stages.read import Clip, open_clip
 from stages.sniff import printable
@@ -42,7 +44,7 @@ def run(settings: Settings) -> int:
                 announce_unchanged(settings, out)
                 return 0
             with tidied(folder):
-                result = task.run(Job(clip, settings, device, folder.work, stages, budget))
+                result = task.run(Job(clip, settings, device, folder.work, stages, budget, checkpoints(folder, identity)))
                 if clip.salvaged is not None:
                     stages.warn(f"{printable(clip.info.path)}: is damaged; {clip.salvaged} frames of it could be decoded")
                 whole = manifest.build(
@@ -62,16 +64,22 @@ def run(settings: Settings) -> int:
     return 0
 
 
+def checkpoints(folder: RunFolder, identity: Identity) -> Checkpoints:
+    """Where the run keeps what a resumed one goes on from. Another version of the method, or of PyTorch, may come to other layers."""
+    whose = json.dumps([identity, __version__, torch.__version__], sort_keys=True)
+    return Checkpoints(folder.kept, hashlib.sha256(whose.encode()).hexdigest())
+
+
 @contextmanager
 def tidied(folder: RunFolder) -> Iterator[None]:
-    """Stopped by a signal, a run leaves what ``--resume`` needs; stopped by an error, nothing but what was there before."""
+    """Stopped, by a signal or an error, a run leaves what ``--resume`` needs, and no half file; where nothing was kept, nothing."""
     try:
         yield
     except KeyboardInterrupt as stop:
         stop.args = ("stopped; the same command with --resume goes on, with --overwrite it begins anew",)
         raise
     except BaseException:
-        shutil.rmtree(folder.work, ignore_errors=True)
+        folder.tidy()
         raise
 
 

@@ -18,6 +18,7 @@ from models.generator import WIDTHS, Layer
 from models.noise import walking_noise
 from models.precision import probe
 from models.skip import Skip
+from stages.checkpoint import Keeper, Nothing
 from stages.errors import UnlayerError
 from stages.fit import Draw, FitPlan, FitState, OnStep, fit
 from stages.flow import resize
@@ -302,7 +303,7 @@ def fit_paper(
     seed: int = 0,
     device: torch.device | None = None,
     check_every: int = 100,
-    warm: FitState | None = None,
+    keeper: Keeper | None = None,
     on_step: OnStep | None = None,
     on_check: Callable[[int, FitResult], bool] | None = None,
 ) -> FitResult:
@@ -311,6 +312,7 @@ def fit_paper(
     Two skip networks, Adam at 1e-3 without a schedule, float32, squared error and a tenth of exclusion, each step's input shaken by 1e-3.
     Every frame of the window is a mixture to it, clean ones too, with a weight of 0 or 1: there the other scene is free, as published.
     on_check: called every ``check_every`` steps with the steps done and the result so far; true ends the fit.
+    keeper: where the fit is kept every so often.
     """
     device = device or mixture.frames.device
     module = TwoPublished(mixture, seed).to(device)
@@ -325,7 +327,11 @@ def fit_paper(
         picture = mix(outgoing, incoming, weights[index], mixture.space)
         return {"reconstruction": squared_reconstruction(picture, frames[index]), "exclusion": exclusion(outgoing, incoming)}
 
-    state, done = warm, 0
+    keeper = keeper or Nothing()
+    state, done = None, 0
+    if (kept := keeper.newest("published", FitState)) is not None:
+        done, state, noise = kept
+        shaken.set_state(noise)
     while True:
         part = min(check_every, steps - done)
         plan = FitPlan(part, rate=1e-3, warm_up=0, decay=False, betas=(0.9, 0.999))
@@ -337,6 +343,7 @@ def fit_paper(
 
         state = fit(module, terms, PAPER_WEIGHTS, plan, frames=len(frames), seed=seed, warm=state, on_step=partly)
         done += part
+        keeper.note("published", (done, state, shaken.get_state()))
         if done >= steps or on_check is not None:
             result = _published_result(module, mixture, state)
             if done >= steps or (on_check is not None and on_check(done, result)):

@@ -6,6 +6,9 @@ from a centre for an iris; ``e_t`` is free and rises. All are fitted to the mixe
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -34,6 +37,18 @@ class Edge(torch.nn.Module):
         self.stretch = torch.nn.Parameter(torch.zeros(()))
         self.soft = torch.nn.Parameter(torch.tensor(soft).log())
         self.edge = torch.nn.Parameter(progress.clone())
+
+    def numbers(self) -> dict[str, object]:
+        """All that it is made of, as a checkpoint keeps it; :meth:`of` makes it again."""
+        return {"kind": self.kind, "aspect": self.aspect, "values": dict(self.state_dict())}
+
+    @classmethod
+    def of(cls, numbers: Mapping[str, Any]) -> Edge:
+        """The edge with these :meth:`numbers`."""
+        values = numbers["values"]
+        edge = cls(numbers["kind"], (0, 0, 0), (0, 0), numbers["aspect"], torch.zeros_like(values["edge"]), 1)
+        edge.load_state_dict(values)
+        return edge
 
     def place(self, height: int, width: int) -> Tensor:
         """Order of change ``(H, W)``, in units of the picture's width times the slope."""

@@ -7,7 +7,7 @@ the largest plan that fits is taken. From then on nothing looks at the clock, so
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -79,33 +79,46 @@ NETWORK_PIXELS = 3000  # of the pictures that the networks draw
 
 def plan_for(mixture: Mixture, settings: FitSettings) -> Plan:
     """The preset's plan, or with ``max_seconds`` the largest that fits in it."""
+    return plans_for(mixture, [mixture.last - mixture.first + 1], settings)[0]
+
+
+def plans_for(mixture: Mixture, counts: Sequence[int], settings: FitSettings) -> list[Plan]:
+    """A plan for each of several transitions of one clip, with ``counts`` mixed frames; ``max_seconds`` are for all of them.
+
+    The seconds are shared out by frames, and what a step costs is measured on one of them, ``mixture``.
+    """
     if settings.preset not in PLANS:
         raise ValueError(f"no preset {settings.preset!r}; there are {', '.join(PLANS)}")
     if settings.max_seconds is None:
-        return PLANS[settings.preset]
+        return [PLANS[settings.preset]] * len(counts)
     began = time.monotonic()
-    costs = Costs(mixture, settings)
     paper = settings.preset == "paper"
-    step = costs.paper_step(PLANS["paper"]) if paper else costs.fit_step()
+    costs = Costs(mixture, settings, paper=paper)
     left = SAFE * settings.max_seconds - (time.monotonic() - began)
-    if paper:
-        return replace(PLANS["paper"], paper_steps=max(1, int(left / step)))
-    for plan in (PLANS["best"], *SMALLER):
-        if costs.of(plan) + plan.fit_steps * step <= left:
-            return plan
-    return SMALLER[-1]
+    plans = []
+    for count in counts:
+        share = left * count / sum(counts)
+        if paper:
+            plans.append(replace(PLANS["paper"], paper_steps=max(1, int(share / costs.paper))))
+        else:
+            fitting = (plan for plan in (PLANS["best"], *SMALLER) if costs.of(plan, count) <= share)
+            plans.append(next(fitting, SMALLER[-1]))
+    return plans
 
 
 class Costs:
     """Seconds of each kind of step on this machine, measured on the clip itself at a small size."""
 
-    def __init__(self, mixture: Mixture, settings: FitSettings) -> None:
+    def __init__(self, mixture: Mixture, settings: FitSettings, *, paper: bool = False) -> None:
         self.settings = settings
         self.area = float(mixture.frames.shape[-2] * mixture.frames.shape[-1])
         self.side = min(mixture.frames.shape[-2:])
         self.sample = sample = shrink(mixture, SAMPLE)
         self.sampled = float(sample.frames.shape[-2] * sample.frames.shape[-1])
-        self.count = count = mixture.last - mixture.first + 1
+        count = mixture.last - mixture.first + 1
+        if paper:
+            self.paper = self.paper_step(PLANS["paper"])
+            return
         carry(sample, [(2, 1)], device=settings.device)  # the first call also starts threads and allocates
         # What every call pays once (flow of the clean frames, carrying at full size) is taken off by the difference.
         few, more = (_seconds(partial(carry, sample, [(2, steps)], device=settings.device)) for steps in (1, 5))
@@ -115,20 +128,22 @@ class Costs:
         frame = sample.frames[sample.first][None]
         self.flow = _seconds(lambda: flows(sample.frames, [pair])) / self.sampled
         self.warp = _seconds(lambda: warp(frame, found)) / self.sampled
+        self.fit = self.fit_step()
 
-    def of(self, plan: Plan) -> float:
-        """Seconds of ``plan`` without its networks."""
+    def of(self, plan: Plan, count: int) -> float:
+        """Seconds of ``plan`` for ``count`` mixed frames."""
         area = min(self.area, float(plan.pixels))
-        links = 2 * len(DISTANCES) * 2 * self.count * area
+        links = 2 * len(DISTANCES) * 2 * count * area
         # Flows are found side by side, one a thread.
         turns = links * (2 * self.flow / torch.get_num_threads() + 2 * SWEEPS * self.warp)
         # A step of the ties warps each tie as a step of the carrying warps each frame.
-        ties = TIES * self._motion(tuple((scale, steps + 8) for scale, steps in plan.ties), area)
+        ties = TIES * count * self._motion(tuple((scale, steps + 8) for scale, steps in plan.ties), area)
         levels = reaching(plan.levels, round(self.side * (area / self.area) ** 0.5))
-        return self._motion(levels, area) + (turns * plan.turns + ties) * plan.rounds
+        return count * self._motion(levels, area) + (turns * plan.turns + ties) * plan.rounds + plan.fit_steps * self.fit
 
     def _motion(self, levels: Levels, area: float) -> float:
-        return sum(self.carry * self.count * steps * area / scale**2 for scale, steps in levels)
+        """Of one frame."""
+        return sum(self.carry * steps * area / scale**2 for scale, steps in levels)
 
     def fit_step(self) -> float:
         """Seconds of a step of the networks."""

@@ -60,7 +60,7 @@ class Clip:
     """One video, or pictures of one size taken as frames. Made by :func:`open_clip`.
 
     info: facts from the header and the first frame. paths: the files that are read.
-    salvaged: how many frames a damaged file gave; ``None`` for a sound file, and until it has been decoded to its end.
+    salvaged: how many frames a damaged file gave; ``None`` for a sound file, and until its end. seen: what is known of the frames.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class Clip:
         self._salvage, self._max_pixels = salvage, max_pixels
         self._start = None if start is None else start + zero
         self._end = None if end is None else end + zero
-        self._seen = Seen()
+        self.seen = Seen()
         self._damaged = False
 
     def blocks(self, first: int = 0, last: int | None = None, size: tuple[int, int] | None = None, length: int = 16) -> Iterator[Frames]:
@@ -139,8 +139,8 @@ class Clip:
             yield from self._pictures(first)
             return
         at = first
-        known = len(self._seen.times)
-        if first >= _SEEK_FROM and known > first and self._seen.rising and not self._salvage:
+        known = len(self.seen.times)
+        if first >= _SEEK_FROM and known > first and self.seen.rising and not self._salvage:
             try:
                 for item in self._video(seek=first):
                     yield item
@@ -155,7 +155,7 @@ class Clip:
 
     def _video(self, seek: int | None = None) -> Generator[tuple[int, Fraction, VideoFrame]]:
         """Decode the video, from the start or, where ``seek`` is an index seen before, from there; check each against what was seen."""
-        seen, path = self._seen, self.info.path
+        seen, path = self.seen, self.info.path
         step = 1 / self.info.rate
         with open_media(path, self._max_pixels) as container:
             stream = container.streams[self.info.stream]

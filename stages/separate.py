@@ -1,43 +1,28 @@
-"""Takes one transition apart. Here both blocks meet: motion, which carries what is known, and networks, which settle the rest.
-
-    clean frames --carry--> layers and how far they explain the input (trust)
-          trust --networks--> what motion leaves open, as a start
-         layers --sweeps and ties--> every frame agrees with others along its own motion, and the layers mix back to the input
-    the last once more in larger plans.
-
-All of it works on a picture of bounded size; :func:`finish` brings the result to the input's own size, frame by frame.
-"""
+"""Takes one transition apart: at a working size of bounded area (:mod:`stages.alternate`), then at the input's own, frame by frame."""
 
 from __future__ import annotations
 
 import math
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 
 import torch
 from torch import Tensor
 
-from stages.carry import Carried, carried_layers, carry, reaching
+from stages.alternate import Alternated, Pair, alternate, inside, still
+from stages.carry import Carried, carried_layers
+from stages.checkpoint import Keeper, Nothing
 from stages.clip import Frames
-from stages.fit import FitPlan
-from stages.fit_transition import fill, fit_paper
-from stages.flow import box, resize, resize_flow
-from stages.matte import Edge, fit_matte
+from stages.fit_transition import fit_paper
+from stages.flow import resize, resize_flow
 from stages.mixing import Mixture, mix, project, shrink
-from stages.plan import NETWORK_PIXELS, FitSettings, Plan, plan_for
+from stages.plan import FitSettings, Plan, plan_for
 from stages.shots import Space, Transition
-from stages.sweep import turn
-from stages.tie import tie_down
 
-Pair = tuple[Tensor, Tensor]
-
-NOISE = 0.015  # what carried frames may leave unexplained (root mean square) before they are trusted half
 CLAMPED = 3  # times that layers are made to mix to the input and brought back into [0, 1]
-OPEN = 0.6  # mean trust below which motion leaves enough open for the networks
-ANCHOR = 30.0  # weight of a wholly trusted carried layer in the sweeps; a link at its most confident weighs 33
 
 
 @dataclass(frozen=True)
@@ -59,26 +44,39 @@ class Separated:
 
 
 def separate_transition(
-    window: Frames, transition: Transition, *, settings: FitSettings, progress: Callable[[float, str], None]
+    window: Frames,
+    transition: Transition,
+    *,
+    settings: FitSettings,
+    progress: Callable[[float, str], None],
+    plan: Plan | None = None,
+    keeper: Keeper | None = None,
 ) -> Separated:
-    """The layers of ``transition``'s frames. ``window``: these frames with clean ones at both sides; progress: fraction done and a note."""
+    """The layers of ``transition``'s frames. ``window``: these frames with clean ones at both sides; progress: fraction done and a note.
+
+    plan: the work to do; by ``settings`` unless told. keeper: where a run that may be killed keeps what is done.
+    """
     seconds: dict[str, float] = defaultdict(float)
+    keeper = keeper or Nothing()
     full = open_mixture(window, transition)
-    with _timed(seconds, "plan"):
-        progress(0.0, "measuring this machine" if settings.max_seconds else "planning")
-        plan = plan_for(full, settings)
+    if plan is None:
+        with _clocked(seconds, "plan"):
+            progress(0.0, "measuring this machine" if settings.max_seconds else "planning")
+            # Measured once: the resumed run does what the interrupted one had planned.
+            plan = plan_for(full, settings)
     work = shrink(full, plan.pixels)
     if plan.paper_steps:
-        layers, carried, work, trusted = *_published(work, plan, settings, progress, seconds), work, 0.0
+        done = _published(work, plan, settings, progress, seconds, keeper)
     else:
-        layers, carried, work, trusted = alternate(work, transition.kind, plan, settings, progress, seconds)
-    with _timed(seconds, "finish"):
+        done = alternate(work, transition.kind, plan, settings, progress, seconds, keeper)
+    work = done.mixture
+    with _clocked(seconds, "finish"):
         progress(0.98, "full size")
-        outgoing, incoming, full = finish(full, work, layers, carried)
+        outgoing, incoming, full = finish(full, work, done.layers, done.carried)
     weight = full.weight[full.mixed]
     report = {
         "reconstruction_psnr": _reconstruction_psnr(full, (outgoing, incoming)),
-        "trust": trusted,
+        "trust": done.trust,
         "fit_steps": float(plan.fit_steps or plan.paper_steps),
         "turns": float(plan.turns * plan.rounds),
         "work_height": float(work.frames.shape[-2]),
@@ -89,114 +87,21 @@ def separate_transition(
     return Separated(outgoing, incoming, means, matte, full.space, dict(seconds), report, asdict(plan))
 
 
-def alternate(
-    mixture: Mixture, kind: str, plan: Plan, settings: FitSettings, progress: Callable[[float, str], None], seconds: dict[str, float]
-) -> tuple[Pair, Carried, Mixture, float]:
-    """Motion and networks in turn. Returns the layers ``(n, 3, H, W)``, the last motion fit, the mixture with its matte, the mean trust."""
-    matte = MatteFit(mixture, kind)
-    with _timed(seconds, "motion"):
-        carried: Carried | None = None
-        mixture = matte.update(carried_layers(mixture, _still(mixture)))
-        levels = reaching(plan.levels, min(mixture.frames.shape[-2:]))
-        for number, level in enumerate(levels):
-            note = _part(progress, 0.3 * number / len(levels), 0.3 * (number + 1) / len(levels), "motion through the mixture")
-            carried = carry(mixture, [level], start=carried.flows if carried else None, device=settings.device, on_step=note)
-            if number + 1 < len(levels):
-                mixture = matte.update(carried.layers)
-    assert carried is not None, "a plan has at least one level"
-    trust = trust_of(mixture, carried.layers)
-    layers = anchors = project(mixture, *carried.layers)
-    # Where motion explains most of the picture the networks were measured to add nothing.
-    if plan.fit_steps and float(trust.mean()) < OPEN:
-        with _timed(seconds, "networks"):
-            layers = _networks(mixture, carried.layers, trust, plan, settings, _part(progress, 0.3, 0.5, "networks"))
-    for number in range(plan.rounds):
-        begin, size = 0.5 + 0.48 * number / plan.rounds, 0.24 / plan.rounds
-        over = whole(mixture, layers)
-        with _timed(seconds, "sweeps"):
-            for go in range(plan.turns):
-                progress(begin + size * go / plan.turns, "motion sweeps")
-                over = turn(mixture, over, anchors, ANCHOR * trust)
-        if plan.ties:
-            with _timed(seconds, "ties"):
-                note = _part(progress, begin + size, begin + 2 * size, "tied motion")
-                over = tie_down(mixture, over, carried, plan.ties, seed=settings.seed, device=settings.device, on_step=note)
-        layers = anchors = over[0][mixture.mixed], over[1][mixture.mixed]
-    return layers, carried, mixture, float(trust.mean())
-
-
-def trust_of(mixture: Mixture, layers: Pair) -> Tensor:
-    """How far ``layers`` ``(n, 3, H, W)`` are believed before they are made to mix to the input: ``1 / (1 + e / NOISE²)``, in [0, 1].
-
-    Returns ``(n, 1, H, W)``.
-
-    e is the mean square of what they leave unexplained around a pixel, the larger of a near and a wide mean.
-    """
-    frames, weight = mixture.frames[mixture.mixed], mixture.weight[mixture.mixed]
-    radius = max(2, round(min(frames.shape[-2:]) / 48))
-    trusted = []
-    for frame, outgoing, incoming, share in zip(frames, *layers, weight, strict=True):
-        rest = ((mix(outgoing, incoming, share, mixture.space) - frame) ** 2).mean(0)[None, None]
-        near = box(rest, radius)
-        trusted.append(1 / (1 + torch.maximum(near, box(near, radius)) / NOISE**2))
-    return torch.cat(trusted)
-
-
-def whole(mixture: Mixture, layers: Pair) -> Pair:
-    """Both scenes over the whole window, ``(N, 3, H, W)``: the input with the mixed frames replaced."""
-    outgoing, incoming = mixture.frames.clone(), mixture.frames.clone()
-    outgoing[mixture.mixed], incoming[mixture.mixed] = layers
-    return outgoing, incoming
-
-
-class MatteFit:
-    """Keeps a mixture's matte in step with its layers; does nothing for a dissolve."""
-
-    def __init__(self, mixture: Mixture, kind: str) -> None:
-        self.mixture, self.kind, self.means = mixture, kind, mixture.weight[mixture.mixed].mean((1, 2, 3))
-        self.edge: Edge | None = None
-
-    def update(self, layers: Pair) -> Mixture:
-        """The mixture with the matte that ``layers`` ``(n, 3, H, W)`` ask for."""
-        if self.kind not in ("wipe", "iris"):
-            return self.mixture
-        found = fit_matte(self.mixture, layers, self.means, self.edge)
-        if found is not None:
-            matte, self.edge = found
-            weight = self.mixture.weight.expand(-1, 1, *self.mixture.frames.shape[-2:]).clone()
-            weight[self.mixture.mixed] = matte
-            self.mixture = replace(self.mixture, weight=weight)
-        return self.mixture
-
-
-def _networks(mixture: Mixture, carried: Pair, trust: Tensor, plan: Plan, settings: FitSettings, progress: Callable[[float], None]) -> Pair:
-    """Double-DIP's generators fill in what motion leaves open, in the large and only where trust is low; see :func:`fill`."""
-    over = torch.zeros(len(mixture.frames), *trust.shape[1:])
-    over[mixture.mixed] = trust
-    # A quarter of the size for a small picture, and about as many pixels for any other.
-    scale = max(4, round(math.sqrt(trust.shape[-2] * trust.shape[-1] / NETWORK_PIXELS)))
-    filled = fill(
-        mixture,
-        whole(mixture, carried),
-        over,
-        plan=FitPlan(plan.fit_steps),
-        scale=scale,
-        seed=settings.seed,
-        device=settings.device,
-        on_step=lambda done, _: progress(done),
-    )
-    return project(mixture, filled[0][mixture.mixed], filled[1][mixture.mixed])
-
-
 def _published(
-    work: Mixture, plan: Plan, settings: FitSettings, progress: Callable[[float, str], None], seconds: dict[str, float]
-) -> tuple[Pair, Carried]:
+    work: Mixture, plan: Plan, settings: FitSettings, progress: Callable[[float, str], None], seconds: dict[str, float], keeper: Keeper
+) -> Alternated:
     """The method as published, for comparison: no motion, no sweeps; the residual is shared out at the end."""
-    with _timed(seconds, "networks"):
-        note = _part(progress, 0.0, 0.98, "published networks")
-        result = fit_paper(work, steps=plan.paper_steps, seed=settings.seed, device=settings.device, on_step=lambda done, _: note(done))
-    still = _still(work)
-    return project(work, result.outgoing[work.mixed], result.incoming[work.mixed]), Carried(still, (0, 0), carried_layers(work, still))
+    with _clocked(seconds, "networks"):
+        result = fit_paper(
+            work,
+            steps=plan.paper_steps,
+            seed=settings.seed,
+            device=settings.device,
+            on_step=lambda done, _: progress(0.98 * done, "published networks"),
+            keeper=keeper,
+        )
+    layers = project(work, *inside(work, (result.outgoing, result.incoming)))
+    return Alternated(layers, Carried(still(work), (0, 0), carried_layers(work, still(work))), work, 0.0)
 
 
 def open_mixture(window: Frames, transition: Transition) -> Mixture:
@@ -241,12 +146,6 @@ def finish(full: Mixture, work: Mixture, layers: Pair, carried: Carried) -> tupl
     return done[0], done[1], full
 
 
-def _still(mixture: Mixture) -> Pair:
-    """No motion at all, for both scenes of the mixed frames."""
-    still = torch.zeros(mixture.last - mixture.first + 1, 2, *mixture.frames.shape[-2:])
-    return still, still
-
-
 def _reconstruction_psnr(mixture: Mixture, layers: Pair) -> float:
     """PSNR in dB of the layers, rounded to 8 bits as files hold them, mixed back, against the input; at most 99."""
     error, values = 0.0, 0
@@ -257,14 +156,11 @@ def _reconstruction_psnr(mixture: Mixture, layers: Pair) -> float:
     return min(99.0, -10 * math.log10(max(error / values, 1e-10)))
 
 
-def _part(progress: Callable[[float, str], None], begin: float, end: float, note: str) -> Callable[[float], None]:
-    return lambda done: progress(begin + (end - begin) * done, note)
-
-
 @contextmanager
-def _timed(seconds: dict[str, float], name: str) -> Iterator[None]:
+def _clocked(seconds: MutableMapping[str, float], name: str) -> Iterator[None]:
+    """Adds what the block takes to ``seconds[name]``."""
     began = time.monotonic()
     try:
         yield
     finally:
-        seconds[name] += time.monotonic() - began
+        seconds[name] = seconds.get(name, 0.0) + time.monotonic() - began

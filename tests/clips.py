@@ -75,7 +75,9 @@ def read_clip(path: Path) -> Stack:
         return np.stack([frame.to_ndarray(format="rgb24") for frame in box.decode(video=0)])
 
 
-def plain_answer(window: Frames, transition: Transition, *, settings: object, progress: Callable[[float, str], None]) -> Separated:
+def plain_answer(
+    window: Frames, transition: Transition, *, settings: object, progress: Callable[[float, str], None], **more: object
+) -> Separated:
     """Stands in for the separation: plain red for the outgoing side, plain green for the incoming one, a grey matte for a wipe."""
     progress(0.5, "half")
     count, (height, width) = len(transition), window.pixels.shape[2:]

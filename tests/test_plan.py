@@ -10,7 +10,7 @@ import torch
 import stages.plan
 from pipeline.settings import PRESETS
 from stages.mixing import Mixture
-from stages.plan import PLANS, SAFE, SMALLER, Costs, FitSettings, Plan, plan_for
+from stages.plan import PLANS, SAFE, SMALLER, Costs, FitSettings, Plan, plan_for, plans_for
 
 BUDGETS = [0.0, 0.01, 0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 100.0, 300.0, 1000.0, 3000.0, 10_000.0, 1e6]
 LADDER = (PLANS["best"], *SMALLER)
@@ -25,12 +25,12 @@ def mixture(height: int = 90, width: int = 160, mixed: int = 4) -> Mixture:
 class Fixed(Costs):
     """A machine with known costs, in seconds a pixel."""
 
-    def __init__(self, given: Mixture, settings: FitSettings) -> None:
+    def __init__(self, given: Mixture, settings: FitSettings, *, paper: bool = False) -> None:
         self.settings, self.sample = settings, given
         self.side = min(given.frames.shape[-2:])
         self.area = self.sampled = float(given.frames.shape[-2] * given.frames.shape[-1])
-        self.count = given.last - given.first + 1
         self.carry, self.flow, self.warp = 1e-6, 4e-7, 1e-7
+        self.fit, self.paper = self.fit_step(), self.paper_step(PLANS["paper"])
 
     def fit_step(self) -> float:
         return 1e-5
@@ -81,23 +81,23 @@ def test_costs_by_hand() -> None:
     """A 10 x 20 picture, 4 mixed frames; a pixel of the motion fit costs 1e-6 s, of flow 4e-7, of a warp 1e-7."""
     costs, nothing = Fixed(mixture(10, 20), FitSettings()), Plan(pixels=10_000, levels=(), turns=0)
     motion = 1e-6 * 4 * (6 * 200 / 4 + 5 * 200)
-    assert costs.of(replace(nothing, levels=((2, 6), (1, 5)))) == pytest.approx(motion)
+    assert costs.of(replace(nothing, levels=((2, 6), (1, 5))), 4) == pytest.approx(motion)
     # Both scenes' frames with links at 1, 3 and 8 frames to both sides; there and back, one a thread, then four goes
     # with a warp and what is around it.
     turn = 2 * 4 * 6 * 200 * (2 * 4e-7 / torch.get_num_threads() + 2 * 4 * 1e-7)
-    assert costs.of(replace(nothing, turns=3)) == pytest.approx(3 * turn)
+    assert costs.of(replace(nothing, turns=3), 4) == pytest.approx(3 * turn)
     # Six ties a frame; solving counts as eight steps.
     ties = 6 * 1e-6 * 4 * (7 + 8) * 200 / 4
-    assert costs.of(replace(nothing, ties=((2, 7),))) == pytest.approx(ties)
+    assert costs.of(replace(nothing, ties=((2, 7),)), 4) == pytest.approx(ties)
     twice = motion + 2 * (3 * turn + ties)
-    assert costs.of(replace(nothing, levels=((2, 6), (1, 5)), turns=3, ties=((2, 7),), rounds=2)) == pytest.approx(twice)
+    assert costs.of(replace(nothing, levels=((2, 6), (1, 5)), turns=3, ties=((2, 7),), rounds=2), 4) == pytest.approx(twice)
     # A picture that is made smaller costs what the smaller one does.
-    assert costs.of(Plan(pixels=50, levels=((1, 5),), turns=0)) == pytest.approx(1e-6 * 4 * 5 * 50)
+    assert costs.of(Plan(pixels=50, levels=((1, 5),), turns=0), 4) == pytest.approx(1e-6 * 4 * 5 * 50)
 
 
 def test_the_ladder_falls() -> None:
     costs = Fixed(mixture(1080, 8), FitSettings())
-    prices = [costs.of(plan) for plan in LADDER]
+    prices = [costs.of(plan, 4) for plan in LADDER]
     assert prices == sorted(prices, reverse=True)
 
 
@@ -108,7 +108,7 @@ def test_the_cost_of_a_plan_fits_its_budget(size: tuple[int, int]) -> None:
     costs = Fixed(given, FitSettings())
     for budget in BUDGETS:
         plan = plan_for(given, FitSettings(max_seconds=budget))
-        price = costs.of(plan) + plan.fit_steps * costs.fit_step()
+        price = costs.of(plan, 4)
         assert price <= SAFE * budget or (rung(plan) == len(LADDER) - 1 and plan.fit_steps == 0), budget
 
 
@@ -128,6 +128,15 @@ def test_a_larger_picture_never_buys_a_larger_plan() -> None:
 
 
 @pytest.mark.usefixtures("known_costs")
+def test_a_budget_is_shared_out_over_transitions_by_their_frames() -> None:
+    given = mixture()
+    for budget in BUDGETS:
+        plans = plans_for(given, [4, 4, 12], FitSettings(max_seconds=budget))
+        assert plans[0] == plans[1] == plan_for(given, FitSettings(max_seconds=budget / 5))
+        assert Fixed(given, FitSettings()).of(plans[2], 12) <= SAFE * budget * 0.6 or plans[2] == SMALLER[-1]
+
+
+@pytest.mark.usefixtures("known_costs")
 def test_a_budget_for_the_published_method_buys_steps() -> None:
     given = mixture(10, 20)
     plan = plan_for(given, FitSettings("paper", max_seconds=100))
@@ -139,7 +148,7 @@ def test_what_measuring_took_is_taken_off(monkeypatch: pytest.MonkeyPatch) -> No
     given, clock = mixture(), [0.0]
 
     class Slow(Fixed):
-        def __init__(self, given: Mixture, settings: FitSettings) -> None:
+        def __init__(self, given: Mixture, settings: FitSettings, *, paper: bool = False) -> None:
             super().__init__(given, settings)
             clock[0] += 1e9
 
@@ -151,7 +160,7 @@ def test_what_measuring_took_is_taken_off(monkeypatch: pytest.MonkeyPatch) -> No
 def test_this_machine_is_measured() -> None:
     given = mixture(20, 30)
     costs = Costs(given, FitSettings())
-    assert costs.area == costs.sampled == 600 and costs.count == 4
-    assert all(0 < price < 1 for price in (costs.carry, costs.flow, costs.warp))
+    assert costs.area == costs.sampled == 600
+    assert all(0 < price < 1 for price in (costs.carry, costs.flow, costs.warp, costs.fit))
     plan = plan_for(given, FitSettings(max_seconds=0.01))
     assert plan == SMALLER[-1]

@@ -69,7 +69,7 @@ def test_a_seek_that_lands_wrong_is_noticed(film: tuple[Path, np.ndarray]) -> No
         pass
     right = clip.frames(50, 55)
     # As if the file had given other pixels there the first time.
-    clip._seen.prints[52] ^= 1
+    clip.seen.prints[52] ^= 1
     assert torch.equal(clip.frames(50, 55).pixels, right.pixels)
 
 

@@ -16,6 +16,7 @@ from clips import dissolve, moving, plain_answer, read_clip
 from pipeline.cli import main
 from pipeline.tasks import transition as task
 from stages.clip import Frames
+from stages.plan import PLANS, FitSettings, Plan
 from stages.read import open_clip
 from stages.separate import Separated
 from stages.shots import Analysis, Shot, Transition
@@ -219,32 +220,35 @@ def test_memory_waits_on_disk_and_is_gone_afterwards(mixed_clip: Callable[..., P
     kept = task._write
 
     def spy(job: task.Job, *rest: object) -> object:
-        seen.extend(sorted(entry.name for entry in job.work.iterdir()))
+        seen.extend(sorted(str(entry.relative_to(job.keep.folder)) for entry in job.keep.folder.rglob("*.npy")))
         return kept(job, *rest)  # type: ignore[arg-type]
 
     monkeypatch.setattr(task, "_write", spy)
     run(mixed_clip(), "--transition", "8:15")
-    assert {"001-outgoing.npy", "001-incoming.npy"} <= set(seen)
+    assert {"transition-001/outgoing.npy", "transition-001/incoming.npy"} == set(seen)
     assert not Path("out/.work").exists()
 
 
-def test_a_budget_is_shared_out_by_frames(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    given: list[float] = []
+def test_a_budget_is_planned_for_all_transitions_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    given: list[tuple[list[int], float]] = []
 
-    def settings(**values: object) -> object:
-        given.append(float(str(values["max_seconds"])))
-        return values
+    def plans(mixture: object, counts: list[int], settings: FitSettings) -> list[Plan]:
+        assert settings.max_seconds is not None
+        given.append((counts, settings.max_seconds))
+        return [PLANS["fast"]] * len(counts)
 
-    monkeypatch.setattr(task, "FitSettings", settings)
+    monkeypatch.setattr(task, "plans_for", plans)
     clip = media.save(tmp_path / "two.mp4", moving(1, 40))
     moves = [
         Transition(10, 15, "dissolve", tuple(k / 7 for k in range(1, 7)), "gamma", 0, 1),
         Transition(25, 26, "dissolve", (0.3, 0.6), "gamma", 1, 2),
     ]
     told(monkeypatch, [(0, 9), (16, 24), (27, 39)], moves, 40)
-    run(clip, "--max-seconds", 80)
-    # Six of eight mixed frames come first; what is left, less a part for writing, is the second one's.
-    assert 40 < given[0] <= 60 and 60 < given[1] <= 80
+    whole = run(clip, "--max-seconds", 80)
+    # What is left, less a part for writing, is for both.
+    assert len(given) == 1 and given[0][0] == [6, 2] and 60 < given[0][1] <= 80
+    report = whole["report"]
+    assert isinstance(report, dict) and [item["first_frame"] for item in report["transitions"]] == [10, 25]
 
 
 def test_pictures_in_pictures_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

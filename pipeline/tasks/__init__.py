@@ -21,6 +21,7 @@ from stages.errors import UsageError
 if TYPE_CHECKING:
     import torch
 
+    from stages.checkpoint import Checkpoints
     from stages.read import Clip
 
 PLANNED = ("segment", "dehaze", "watermark", "transparency")
@@ -57,7 +58,8 @@ class Budget:
 
 @dataclass(frozen=True)
 class Job:
-    """What a task gets: the open clip, the settings, a folder for layers and temporaries, the stages to report to, the time it has."""
+    """What a task gets: the open clip, the settings, a folder for layers and temporaries, the stages to report to, the time it has,
+    and where to keep what a killed run should not lose."""
 
     clip: Clip
     settings: Settings
@@ -65,6 +67,7 @@ class Job:
     work: Path
     stages: Stages
     budget: Budget
+    keep: Checkpoints
 
 
 @dataclass(frozen=True)

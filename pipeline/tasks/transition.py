@@ -6,10 +6,11 @@ frames wait on disk until one last pass over the clip writes all scenes, in whic
 
 from __future__ import annotations
 
+import shutil
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
@@ -21,12 +22,12 @@ from pipeline.manifest import describe_transition, scene_name
 from pipeline.progress import Step
 from pipeline.search import search
 from pipeline.tasks import Job, Layer, Result, Task
-from stages.clip import Frames
+from stages.clip import Frames, Seen
 from stages.errors import UnlayerError
-from stages.plan import FitSettings
-from stages.separate import Separated, separate_transition
+from stages.plan import PLANS, FitSettings, Plan, plans_for
+from stages.separate import Separated, open_mixture, separate_transition
 from stages.sheet import chosen_frames, draw_sheet, write_sheet
-from stages.shots import Analysis, Transition
+from stages.shots import Analysis, Shot, Transition
 from stages.sniff import printable
 from stages.write import LayerWriter
 
@@ -37,21 +38,33 @@ LARGE, FEW = 1_000_000, 6
 """Pixels of a frame from which fewer clean ones are shown, and how many: the window is held in memory at full size."""
 
 
+@dataclass(frozen=True)
+class _Found:
+    """What the search learnt. times: of the frames from ``first`` on. seen: what lets the clip be read in the middle."""
+
+    analysis: Analysis
+    first: int
+    times: list[Fraction]
+    seen: Seen
+
+
 @dataclass
 class _Parts:
-    """The separated frames of one transition, waiting on disk. ``files``: ``outgoing``, ``incoming`` and ``matte``, where there is one."""
+    """The separated frames of one transition, waiting on disk: ``outgoing.npy``, ``incoming.npy`` and ``matte.npy``, where there is one."""
 
     transition: Transition
     entry: dict[str, object]
-    sheet: Path
+    sheet: str
     seconds: dict[str, float]
     report: dict[str, float]
     plan: dict[str, object]
-    files: dict[str, Path] = field(default_factory=dict)
+    sides: tuple[str, ...]
+    folder: Path | None = None
 
     def frames(self, side: str, first: int, last: int) -> torch.Tensor:
         """Frames ``first`` to ``last`` (of the clip, inclusive) of one side as ``(T, C, H, W)`` float32 in [0, 1]."""
-        stored = np.load(self.files[side], mmap_mode="r")
+        assert self.folder is not None and side in self.sides
+        stored = np.load(self.folder / f"{side}.npy", mmap_mode="r")
         begin = self.transition.first_frame
         values = stored[first - begin : last - begin + 1]
         return torch.from_numpy(values.astype(np.float32)) / float(np.iinfo(stored.dtype).max)
@@ -59,15 +72,9 @@ class _Parts:
 
 def run(job: Job) -> Result:
     """Does the task ``transition``; see :class:`pipeline.tasks.Task`."""
-    heads: list[int] = []
-    times: list[Fraction] = []
-
-    def seen(block: Frames) -> None:
-        heads.append(block.first)
-        times.extend(block.times)
-
     with job.stages.stage("find") as step:
-        analysis = search(job.clip, job.settings, step, seen)
+        found = job.keep.recall("find", lambda: _find(job, step), _Found, Analysis, Shot, Transition, Seen)
+    analysis, job.clip.seen = found.analysis, found.seen
     # Between two colours there is nothing to separate.
     mixed = [item for item in analysis.transitions if len(item) and (item.outgoing, item.incoming) != (None, None)]
     if not analysis.transitions:
@@ -78,48 +85,84 @@ def run(job: Job) -> Result:
     seconds: dict[str, float] = defaultdict(float)
     if mixed:
         with job.stages.stage("separate", within=lambda: seconds) as step:
+            plans = _plans(job, analysis, mixed, step)
             for number, transition in enumerate(mixed):
-                parts[transition] = _separate(job, analysis, mixed, number, step)
+                parts[transition] = _separate(job, analysis, mixed, number, plans[number], step)
                 for name, spent in parts[transition].seconds.items():
                     seconds[name] += spent
     with job.stages.stage("write") as step:
-        layers = _write(job, analysis, list(parts.values()), times, heads[0], step)
+        layers = _write(job, analysis, list(parts.values()), found, step)
     entries = [parts[item].entry if item in parts else describe_transition(item) for item in analysis.transitions]
     trimmed = job.settings.start is not None or job.settings.end is not None
     frames = None if trimmed else analysis.frames
-    return Result(tuple(layers), frames, tuple(entries), tuple(part.sheet for part in parts.values()), _report(list(parts.values())))
+    done = list(parts.values())
+    return Result(tuple(layers), frames, tuple(entries), tuple(job.work / part.sheet for part in done), _report(done))
 
 
-def _window(analysis: Analysis, transition: Transition, anchors: int) -> tuple[int, int]:
-    """First and last frame (inclusive) of what the fit is shown: the mixed frames and up to ``anchors`` clean ones at each side."""
+def _find(job: Job, step: Step) -> _Found:
+    heads: list[int] = []
+    times: list[Fraction] = []
+
+    def seen(block: Frames) -> None:
+        heads.append(block.first)
+        times.extend(block.times)
+
+    return _Found(search(job.clip, job.settings, step, seen), heads[0], times, job.clip.seen)
+
+
+def _plans(job: Job, analysis: Analysis, mixed: Sequence[Transition], step: Step) -> list[Plan]:
+    """The work on each transition, fixed before any of it begins. A plan by the clock is kept: a resumed run does the same."""
+    if job.settings.max_seconds is None:
+        return [PLANS[job.settings.preset]] * len(mixed)
+
+    def measured() -> list[Plan]:
+        step(0.0, "measuring this machine")
+        settings = FitSettings(job.settings.preset, job.settings.seed, job.device, _seconds_left(job))
+        return plans_for(open_mixture(_window(job, analysis, mixed[0]), mixed[0]), [len(item) for item in mixed], settings)
+
+    return job.keep.fixed("plans", measured, Plan)
+
+
+def _window(job: Job, analysis: Analysis, transition: Transition) -> Frames:
+    """What the fit is shown: the mixed frames and up to :data:`ANCHORS` clean ones at each side."""
+    anchors = FEW if job.clip.info.width * job.clip.info.height > LARGE else ANCHORS
     first, last = transition.first_frame, transition.last_frame
     if transition.outgoing is not None:
         first = min(first, max(analysis.shots[transition.outgoing].first_frame, first - anchors))
     if transition.incoming is not None:
         last = max(last, min(analysis.shots[transition.incoming].last_frame, last + anchors))
-    return first, last
+    return job.clip.frames(first, last)
 
 
-def _separate(job: Job, analysis: Analysis, mixed: Sequence[Transition], number: int, step: Step) -> _Parts:
-    """Takes transition ``number`` of ``mixed`` apart, puts its layers on disk and draws its sheet."""
+def _separate(job: Job, analysis: Analysis, mixed: Sequence[Transition], number: int, plan: Plan, step: Step) -> _Parts:
+    """Takes transition ``number`` of ``mixed`` apart, puts its layers on disk and draws its sheet; once: a resumed run finds them there."""
     transition, alone = mixed[number], len(mixed) == 1
     suffix = "" if alone else f"-{number + 1:03d}"
+    room = job.keep.within(f"transition-{number + 1:03d}")
 
     def progress(fraction: float, note: str) -> None:
         step((number + fraction) / len(mixed), note if alone else f"{note} ({number + 1} of {len(mixed)})")
 
-    progress(0.0, f"frames {transition.first_frame} to {transition.last_frame}")
-    anchors = FEW if job.clip.info.width * job.clip.info.height > LARGE else ANCHORS
-    window = job.clip.frames(*_window(analysis, transition, anchors))
-    separated = separate_transition(window, transition, settings=_fit_settings(job, mixed[number:]), progress=progress)
-    entry = describe_transition(
-        transition, mix=separated.mix, space=separated.space, matte=None if separated.matte is None else f"matte{suffix}"
-    )
-    parts = _Parts(transition, entry, job.work / f"sheet{suffix}.png", dict(separated.seconds), dict(separated.report), separated.plan)
-    for side, pixels in _sides(transition, separated).items():
-        # The layers are rounded once, here, to what the files will hold.
-        parts.files[side] = _store(job.work / f"{number + 1:03d}-{side}.npy", pixels, deep=job.clip.info.bit_depth > 8)
-    write_sheet(parts.sheet, _sheet(window, transition, separated))
+    def work() -> _Parts:
+        progress(0.0, f"frames {transition.first_frame} to {transition.last_frame}")
+        window = _window(job, analysis, transition)
+        settings = FitSettings(job.settings.preset, job.settings.seed, job.device)
+        separated = separate_transition(window, transition, settings=settings, progress=progress, plan=plan, keeper=room)
+        entry = describe_transition(
+            transition, mix=separated.mix, space=separated.space, matte=None if separated.matte is None else f"matte{suffix}"
+        )
+        room.folder.mkdir(parents=True, exist_ok=True)
+        sides = _sides(transition, separated)
+        for side, pixels in sides.items():
+            # The layers are rounded once, here, to what the files will hold.
+            _store(room.folder / f"{side}.npy", pixels, deep=job.clip.info.bit_depth > 8)
+        write_sheet(room.folder / "sheet.png", _sheet(window, transition, separated))
+        return _Parts(transition, entry, f"sheet{suffix}.png", separated.seconds, separated.report, separated.plan, tuple(sides))
+
+    parts = room.fixed("parts", work, _Parts, Transition)
+    room.drop("standing")
+    parts.folder = room.folder
+    shutil.copyfile(room.folder / "sheet.png", job.work / parts.sheet)
     return parts
 
 
@@ -138,14 +181,13 @@ def _sides(transition: Transition, separated: Separated) -> dict[str, torch.Tens
     return sides
 
 
-def _store(path: Path, pixels: torch.Tensor, *, deep: bool) -> Path:
+def _store(path: Path, pixels: torch.Tensor, *, deep: bool) -> None:
     """Puts ``(T, C, H, W)`` pixels in [0, 1] on disk with 8 or 16 bits a value."""
     kind = np.uint16 if deep else np.uint8
     stored = np.lib.format.open_memmap(path, mode="w+", dtype=kind, shape=tuple(pixels.shape))
     for index, frame in enumerate(pixels):
         stored[index] = (frame.detach().to("cpu", torch.float32).clamp(0, 1) * np.iinfo(kind).max).round().numpy()
     stored.flush()
-    return path
 
 
 def _sheet(window: Frames, transition: Transition, separated: Separated) -> NDArray[np.uint8]:
@@ -160,14 +202,13 @@ def _sheet(window: Frames, transition: Transition, separated: Separated) -> NDAr
     return draw_sheet(rows, numbers, separated.mix, transition.first_frame, title=title)
 
 
-def _fit_settings(job: Job, ahead: Sequence[Transition]) -> FitSettings:
-    """What the fit is told. A budget is shared out over the transitions ``ahead``, the first being the one to fit, by their frames."""
+def _seconds_left(job: Job) -> float | None:
+    """What is left of the budget for all transitions together."""
     left = job.budget.left()
-    if left is not None:
-        # Writing decodes the clip again at full size and encodes it: some times what the search took.
-        left -= min(0.2 * left, 4 * job.stages.seconds.get("find", 0.0))
-        left *= len(ahead[0]) / sum(len(transition) for transition in ahead)
-    return FitSettings(preset=job.settings.preset, seed=job.settings.seed, device=job.device, max_seconds=left)
+    if left is None:
+        return None
+    # Writing decodes the clip again at full size and encodes it: some times what the search took.
+    return left - min(0.2 * left, 4 * job.stages.seconds.get("find", 0.0))
 
 
 @dataclass
@@ -182,8 +223,9 @@ class _Output:
     sound: bool = True
 
 
-def _write(job: Job, analysis: Analysis, parts: Sequence[_Parts], times: Sequence[Fraction], first: int, step: Step) -> list[Layer]:
-    """One pass over the clip that writes all layers. ``times`` are those of the frames from ``first`` on."""
+def _write(job: Job, analysis: Analysis, parts: Sequence[_Parts], found: _Found, step: Step) -> list[Layer]:
+    """One pass over the clip that writes all layers."""
+    times, first = found.times, found.first
     waiting = sorted(_outputs(analysis, parts), key=lambda output: output.first)
     layers: list[Layer] = []
     open_now: list[tuple[_Output, LayerWriter, ExitStack]] = []

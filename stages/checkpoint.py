@@ -1,0 +1,215 @@
+"""Results that are worth keeping, on disk, so that a run that is killed at any moment goes on instead of beginning again.
+
+A step of the work is wrapped in :meth:`Keeper.recall`, or a chain of them in :func:`follow`: done once, its result is kept, and a resumed
+run takes it from there. As each step is a function of the results before it, the resumed run's layers are those of one that was never
+interrupted, byte for byte.
+
+A file holds one result: its tensors as safetensors, everything else as JSON in the same file's header. Nothing is ever unpickled. It
+is written beside its place, flushed and renamed, so a file is whole or not there at all.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from stages.errors import UnlayerError
+
+T = TypeVar("T")
+
+SUFFIX = ".safetensors"
+EVERY = 5.0
+"""Seconds of work that are worth a file: a result that took less is made again, unless so much has gathered since the last file."""
+
+
+class Keeper(Protocol):
+    """What a long computation needs to be resumable; :class:`Checkpoints` keeps on disk, :class:`Nothing` does not."""
+
+    def recall(self, name: str, make: Callable[[], T], *kinds: type) -> T:
+        """The result kept as ``name``, or ``make()``, kept where it took long enough."""
+        ...
+
+    def fixed(self, name: str, make: Callable[[], T], *kinds: type) -> T:
+        """As :meth:`recall`, but kept at once: for what a second time would come out differently, as a plan by the clock."""
+        ...
+
+    def newest(self, name: str, *kinds: type) -> Any:
+        """What was noted last as ``name``; ``None`` where nothing was."""
+        ...
+
+    def note(self, name: str, value: object) -> None:
+        """Keeps ``value`` as ``name`` in place of what was noted before, where long enough has passed since anything was kept."""
+        ...
+
+    def within(self, name: str) -> Keeper:
+        """A room of its own for a part of the work."""
+        ...
+
+
+class Nothing:
+    """A :class:`Keeper` that keeps nothing."""
+
+    def recall(self, name: str, make: Callable[[], T], *kinds: type) -> T:
+        """``make()``."""
+        return make()
+
+    def fixed(self, name: str, make: Callable[[], T], *kinds: type) -> T:
+        """``make()``."""
+        return make()
+
+    def newest(self, name: str, *kinds: type) -> Any:
+        """Nothing."""
+        return None
+
+    def note(self, name: str, value: object) -> None:
+        """Does nothing."""
+
+    def within(self, name: str) -> Nothing:
+        """The same."""
+        return self
+
+
+def follow(keeper: Keeper, name: str, steps: Sequence[Callable[[T], T]], start: T, *kinds: type) -> T:
+    """Does ``steps`` in order, each from the state that the one before gave, and returns the last state.
+
+    The newest state is noted as ``name``, so that a resumed run goes on behind the last step whose state was kept.
+    """
+    done, state = keeper.newest(name, *kinds) or (0, start)
+    for number, step in enumerate(steps[done:], done + 1):
+        state = step(state)
+        keeper.note(name, (number, state))
+    return state
+
+
+class Checkpoints:
+    """A folder of kept results that belong to one run.
+
+    fingerprint: of the input, the settings and the version; a file with another one is refused. every: see :data:`EVERY`.
+    Values are made of tensors, numbers, text, lists, tuples, mappings and dataclasses of them; ``kinds`` are the dataclasses that may be
+    in what is read. Reading raises UnlayerError where the file is no checkpoint of this run, writing where there is no room.
+    """
+
+    def __init__(self, folder: Path, fingerprint: str, *, every: float = EVERY, clock: Callable[[], float] = time.monotonic) -> None:
+        self.folder, self.fingerprint, self.every, self.clock = folder, fingerprint, every, clock
+        self._last = clock()
+
+    def recall(self, name: str, make: Callable[[], T], *kinds: type) -> T:
+        """The result kept as ``name``, or ``make()``, which is kept where at least ``every`` seconds went by since anything was."""
+        return self._recalled(name, make, kinds, self.note)
+
+    def fixed(self, name: str, make: Callable[[], T], *kinds: type) -> T:
+        """The result kept as ``name``, or ``make()``, which is kept at once."""
+        return self._recalled(name, make, kinds, self.keep)
+
+    def _recalled(self, name: str, make: Callable[[], T], kinds: tuple[type, ...], keep: Callable[[str, object], None]) -> T:
+        path = self._path(name)
+        if path.exists():
+            found: T = self._load(path, kinds)[0]
+            return found
+        made = make()
+        keep(name, (made,))
+        return made
+
+    def newest(self, name: str, *kinds: type) -> Any:
+        """What was noted last as ``name``; ``None`` where nothing was."""
+        path = self._path(name)
+        return self._load(path, kinds) if path.exists() else None
+
+    def note(self, name: str, value: object) -> None:
+        """Keeps ``value`` as ``name`` where at least ``every`` seconds went by since anything was kept."""
+        if self.clock() - self._last >= self.every:
+            self.keep(name, value)
+
+    def keep(self, name: str, value: object) -> None:
+        """Keeps ``value`` as ``name`` at once, in place of what was kept under that name."""
+        tensors: dict[str, torch.Tensor] = {}
+        body = json.dumps(_encoded(value, tensors))
+        path = self._path(name)
+        part = path.with_name(f".{path.name}.part")
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            save_file(tensors or {"": torch.zeros(0)}, part, metadata={"fingerprint": self.fingerprint, "value": body})
+            with part.open("rb+") as file:
+                os.fsync(file.fileno())
+            part.replace(path)
+        except (OSError, SafetensorError) as error:
+            part.unlink(missing_ok=True)
+            raise UnlayerError(
+                f"{self.folder}: a checkpoint could not be written ({error}); make room, then go on with --resume"
+            ) from error
+        self._last = self.clock()
+
+    def within(self, name: str) -> Checkpoints:
+        """A folder in the folder."""
+        return Checkpoints(self.folder / name, self.fingerprint, every=self.every, clock=self.clock)
+
+    def _path(self, name: str) -> Path:
+        return self.folder / f"{name}{SUFFIX}"
+
+    def drop(self, name: str) -> None:
+        """Removes what was kept as ``name``, where something was."""
+        self._path(name).unlink(missing_ok=True)
+
+    def forget(self) -> None:
+        """Removes the folder and all that is in it."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _load(self, path: Path, kinds: tuple[type, ...]) -> Any:
+        try:
+            with safe_open(path, framework="pt") as file:
+                about = file.metadata() or {}
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
+            if about["fingerprint"] != self.fingerprint:
+                raise UnlayerError(
+                    f"{path}: was kept by another version, or for another input or other settings; begin anew with --overwrite"
+                )
+            return _decoded(json.loads(about["value"]), tensors, {kind.__name__: kind for kind in kinds})
+        except (OSError, SafetensorError, KeyError, ValueError, TypeError, RecursionError) as error:
+            raise UnlayerError(f"{path}: is no checkpoint of ours or is damaged; begin anew with --overwrite") from error
+
+
+def _encoded(value: object, tensors: dict[str, torch.Tensor]) -> Any:
+    """``value`` as JSON; its tensors go into ``tensors`` under the numbers that stand for them."""
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, torch.Tensor):
+        name = str(len(tensors))
+        # A copy: two views of one memory are refused by the format.
+        tensors[name] = value.detach().to("cpu", copy=True).contiguous()
+        return {"tensor": name}
+    if isinstance(value, Fraction):
+        return {"fraction": [value.numerator, value.denominator]}
+    if isinstance(value, list | tuple):
+        return {type(value).__name__: [_encoded(item, tensors) for item in value]}
+    if isinstance(value, Mapping):
+        return {"dict": [[_encoded(key, tensors), _encoded(item, tensors)] for key, item in value.items()]}
+    if is_dataclass(value) and not isinstance(value, type):
+        return {type(value).__name__: {item.name: _encoded(getattr(value, item.name), tensors) for item in fields(value)}}
+    raise TypeError(f"{type(value).__name__} cannot be kept in a checkpoint")
+
+
+def _decoded(value: Any, tensors: Mapping[str, torch.Tensor], kinds: Mapping[str, type]) -> Any:
+    if not isinstance(value, dict):
+        return value
+    ((kind, inside),) = value.items()
+    if kind == "tensor":
+        return tensors[inside]
+    if kind == "fraction":
+        return Fraction(*inside)
+    if kind in ("list", "tuple"):
+        items = [_decoded(item, tensors, kinds) for item in inside]
+        return items if kind == "list" else tuple(items)
+    if kind == "dict":
+        return {_decoded(key, tensors, kinds): _decoded(item, tensors, kinds) for key, item in inside}
+    return kinds[kind](**{name: _decoded(item, tensors, kinds) for name, item in inside.items()})

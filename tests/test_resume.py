@@ -1,0 +1,206 @@
+"""A run that is stopped at any moment and resumed gives the layers of one that never was, byte for byte."""
+
+from __future__ import annotations
+
+import hashlib
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import media
+import numpy as np
+import pytest
+from clips import dissolve, moving
+
+from pipeline import run as running
+from pipeline.cli import main
+from stages import checkpoint, fit_transition, plan
+from stages.checkpoint import Checkpoints
+from stages.fit import fit
+from stages.separate import separate_transition
+
+ROOT = Path(__file__).parents[1]
+SIZE = (32, 48)
+SMALL = replace(plan.PLANS["balanced"], levels=((2, 6), (1, 4)), turns=2, ties=((2, 3),), fit_steps=4, rounds=2)
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Plans of a moment, and a file for whatever is done."""
+    monkeypatch.setitem(plan.PLANS, "balanced", SMALL)
+    monkeypatch.setitem(plan.PLANS, "paper", replace(plan.PLANS["paper"], paper_steps=20))
+    monkeypatch.setitem(fit_transition.fit_paper.__kwdefaults__, "check_every", 8)
+    monkeypatch.setattr("stages.alternate.OPEN", 2.0)  # the networks always have work
+    monkeypatch.setattr(checkpoint, "EVERY", 0.0)
+    monkeypatch.setattr(Checkpoints.__init__, "__kwdefaults__", {"every": 0.0, "clock": time.monotonic})
+    monkeypatch.chdir(tmp_path)
+
+
+def clip(path: Path = Path("in.mkv")) -> Path:
+    """Two dissolves between three scenes."""
+    a, b, c = (moving(seed, 12, SIZE) for seed in (1, 2, 3))
+    first, _ = dissolve(a, b, 4, 4)
+    second, _ = dissolve(b, c, 4, 4)
+    return media.save(path, np.concatenate([first, second[4:]]))
+
+
+WORDS = ("--task", "transition", "--transition", "4:7", "--transition", "12:15", "--no-progress", "--lossless")
+
+
+def layers(folder: str) -> dict[str, str]:
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in Path(folder).glob("*.mkv")}
+
+
+def kept_files(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of all checkpoints that a whole run writes, in order."""
+    names: list[str] = []
+    keep = Checkpoints.keep
+
+    def spy(self: Checkpoints, name: str, value: object) -> None:
+        names.append(name)
+        keep(self, name, value)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Checkpoints, "keep", spy)
+        assert main(["run", str(clip()), *WORDS, "--out", "whole"]) == 0
+    return names
+
+
+def stop_after(monkeypatch: pytest.MonkeyPatch, count: int, how: type[BaseException]) -> None:
+    """Raises ``how`` behind the checkpoint number ``count``, from now on."""
+    done = [0]
+    keep = Checkpoints.keep
+
+    def stopping(self: Checkpoints, name: str, value: object) -> None:
+        keep(self, name, value)
+        done[0] += 1
+        if done[0] == count:
+            raise how
+
+    monkeypatch.setattr(Checkpoints, "keep", stopping)
+
+
+def test_stopped_after_every_checkpoint_and_resumed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    names = kept_files(monkeypatch)
+    # The search; of each transition two levels of motion, what it settles, networks, two rounds of two turns and ties; its parts.
+    assert names == ["find", *(["standing"] * 10 + ["parts"]) * 2]
+    expected = layers("whole")
+    assert len(expected) == 3
+    keep, stops = Checkpoints.keep, 0
+    for _ in range(40):
+        monkeypatch.setattr(Checkpoints, "keep", keep)
+        stop_after(monkeypatch, 1, KeyboardInterrupt)
+        status = main(["run", "in.mkv", *WORDS, "--out", "cut", "--resume"])
+        stops += status != 0
+        if status == 0:
+            break
+        assert status == 130 and "--resume goes on" in capsys.readouterr().err
+        assert not Path("cut/manifest.json").exists() and not layers("cut")
+    # One more piece of work is done each time, and none twice.
+    assert stops == len(names)
+    assert layers("cut") == expected
+    assert not Path("cut/.work").exists()
+
+
+def test_finished_transitions_are_not_fitted_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    fitted: list[int] = []
+    separate = separate_transition
+
+    def spy(window: Any, move: Any, **more: Any) -> Any:
+        fitted.append(move.first_frame)
+        if len(fitted) == 2:
+            raise KeyboardInterrupt
+        return separate(window, move, **more)
+
+    monkeypatch.setattr("pipeline.tasks.transition.separate_transition", spy)
+    assert main(["run", str(clip()), *WORDS, "--out", "out"]) == 130
+    assert main(["run", "in.mkv", *WORDS, "--out", "out", "--resume"]) == 0
+    assert fitted == [4, 12, 12]
+
+
+def test_the_published_fit_goes_on_in_the_middle(monkeypatch: pytest.MonkeyPatch) -> None:
+    words = ("--task", "transition", "--transition", "4:7", "--preset", "paper", "--no-progress", "--lossless", "--end", "0.4")
+    assert main(["run", str(clip()), *words, "--out", "whole"]) == 0
+    with monkeypatch.context() as patch:
+        stop_after(patch, 3, KeyboardInterrupt)  # behind the search and 16 steps
+        assert main(["run", "in.mkv", *words, "--out", "cut"]) == 130
+    steps: list[float] = []
+
+    def spy(*given: Any, **more: Any) -> Any:
+        steps.append(given[3].steps)
+        return fit(*given, **more)
+
+    monkeypatch.setattr("stages.fit_transition.fit", spy)
+    assert main(["run", "in.mkv", *words, "--out", "cut", "--resume"]) == 0
+    assert steps == [4]
+    assert layers("cut") == layers("whole")
+
+
+def test_a_plan_by_the_clock_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Any] = []
+    separate = separate_transition
+
+    def spy(window: Any, move: Any, **more: Any) -> Any:
+        seen.append(more["plan"])
+        if len(seen) == 1:
+            raise KeyboardInterrupt
+        return separate(window, move, **more)
+
+    def plans(mixture: Any, counts: Any, settings: Any) -> list[plan.Plan]:
+        return [replace(SMALL, turns=1 + len(seen))] * len(counts)
+
+    monkeypatch.setattr("pipeline.tasks.transition.separate_transition", spy)
+    monkeypatch.setattr("pipeline.tasks.transition.plans_for", plans)
+    assert main(["run", str(clip()), *WORDS, "--out", "out", "--max-seconds", "60"]) == 130
+    assert main(["run", "in.mkv", *WORDS, "--out", "out", "--max-seconds", "60", "--resume"]) == 0
+    assert {item.turns for item in seen} == {1}
+
+
+@pytest.mark.parametrize("change", ["input", "settings", "version"])
+def test_another_runs_checkpoints_are_refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], change: str) -> None:
+    with monkeypatch.context() as patch:
+        stop_after(patch, 4, KeyboardInterrupt)
+        assert main(["run", str(clip()), *WORDS, "--out", "out"]) == 130
+    capsys.readouterr()
+    more: list[str] = []
+    if change == "input":
+        media.save(Path("in.mkv"), moving(5, 20, SIZE))
+    elif change == "settings":
+        more = ["--seed", "3"]
+    else:
+        monkeypatch.setattr(running, "__version__", "9.9")
+    status = main(["run", "in.mkv", *WORDS, *more, "--out", "out", "--resume"])
+    said = capsys.readouterr().err
+    assert status in (1, 2) and "--overwrite" in said and len(said.strip().splitlines()) == 1
+    assert main(["run", "in.mkv", *WORDS, *more, "--out", "out", "--overwrite"]) == 0
+
+
+def start(*words: str) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "pipeline", "run", *words], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("task", ["transition"])
+def test_killed_again_and_again(tmp_path: Path, task: str) -> None:
+    """SIGKILL at moments that have nothing to do with ours; the real plans, a real process."""
+    a, b = (moving(seed, 24, (96, 128)) for seed in (1, 2))
+    source = media.save(tmp_path / "in.mkv", dissolve(a, b, 8, 8)[0])
+    words = [str(source), "--task", task, "--no-progress", "--lossless", "--transition", "8:15"]
+    assert start(*words, "--out", str(tmp_path / "whole")).wait(600) == 0
+    rng, kills = np.random.default_rng(0), 0
+    while True:
+        child = start(*words, "--out", str(tmp_path / "cut"), "--resume")
+        try:
+            assert child.wait(float(rng.uniform(3, 9)) + kills) == 0
+            break
+        except subprocess.TimeoutExpired:
+            child.send_signal(signal.SIGKILL)
+            child.wait()
+            kills += 1
+    assert kills >= 2 and layers(str(tmp_path / "cut")) == layers(str(tmp_path / "whole"))
