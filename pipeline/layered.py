@@ -6,11 +6,13 @@ seam shows. A task says what its layers are called and brings two functions, see
 
 from __future__ import annotations
 
+import shutil
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from torch import Tensor
 from pipeline.progress import Step
 from pipeline.tasks import Job, Layer, Result
 from stages.brief import Brief, Separation
+from stages.checkpoint import Checkpoints, Keeper
 from stages.clip import ClipInfo, Frames
 from stages.errors import UnlayerError, UsageError
 from stages.flow import resize
@@ -33,6 +36,9 @@ WINDOW_VALUES = 100_000_000
 """Values of a window's frames at most: 400 MB; large frames come in shorter windows."""
 
 SHEET_SIDE = 256
+SPARE = 4 * 2**30
+"""Bytes of disk that checkpoints leave free."""
+_STEPS = 65535
 WRITING = 0.15  # part of what is left of a budget that is kept for writing
 SURVEYING = 0.15  # part of a budget for the survey
 
@@ -53,6 +59,7 @@ class Recipe:
     outputs: the layers, in the order of the sheet. survey: what holds for the whole clip, from up to ``sample`` evenly spread frames.
     separate: the layers of a window of frames, given that. window, overlap: frames of a window and what two of them share.
     settle: makes layers mix to the input again, exactly, where two windows' answers were faded into each other.
+    kinds: the dataclasses that are in what ``survey`` returns, so that a checkpoint may hold it.
     """
 
     outputs: tuple[Output, ...]
@@ -62,6 +69,7 @@ class Recipe:
     overlap: int = 8
     sample: int = 24
     settle: Callable[[Tensor, dict[str, Tensor], Any], dict[str, Tensor]] | None = None
+    kinds: tuple[type, ...] = ()
 
     def lengths(self, info: ClipInfo) -> tuple[int, int]:
         """Frames of a window and of an overlap for frames of this size; the overlap is at most a third of the window."""
@@ -91,7 +99,8 @@ def run_layered(job: Job, recipe: Recipe) -> Result:
     with job.stages.stage("survey") as step:
         share = None if job.budget.left() is None else SURVEYING * (job.budget.left() or 0.0)
         marks = hint.frames(seen.kept) if hint else None
-        facts = recipe.survey(seen.sample, _brief(job, share, step, marks, unordered))
+        brief = _brief(job, share, step, marks, unordered, job.keep.within("survey"))
+        facts = job.keep.recall("facts", lambda: recipe.survey(seen.sample, brief), *recipe.kinds)
     report: dict[str, list[tuple[float, int]]] = defaultdict(list)
     # Pictures that were given one by one belong together: they are one window.
     length, overlap = (len(seen.times), 0) if unordered else recipe.lengths(job.clip.info)
@@ -103,7 +112,9 @@ def run_layered(job: Job, recipe: Recipe) -> Result:
             share = None if job.budget.left() is None else (1 - WRITING) * (job.budget.left() or 0.0) * min(1.0, len(window) / max(1, left))
             marks = hint.frames(range(window.first, window.last + 1)) if hint else None
             span = done / len(seen.times), min(1.0, (done + len(window)) / len(seen.times))
-            separated = recipe.separate(window.pixels, facts, _brief(job, share, step, marks, unordered, span))
+            room = job.keep.within(f"window-{window.first:06d}")
+            brief = _brief(job, share, step, marks, unordered, room, span)
+            separated = _kept(room, partial(recipe.separate, window.pixels, facts, brief), window)
             for name, spent in separated.seconds.items():
                 seconds[name] += spent
             for name, value in separated.report.items():
@@ -124,10 +135,41 @@ def run_layered(job: Job, recipe: Recipe) -> Result:
     return Result(tuple(files.layers), None if trimmed else len(seen.times), sheets=(sheet,), report=means)
 
 
-def _brief(job: Job, share: float | None, step: Step, hint: Tensor | None, unordered: bool, at: tuple[float, float] = (0, 1)) -> Brief:
+def _brief(
+    job: Job,
+    share: float | None,
+    step: Step,
+    hint: Tensor | None,
+    unordered: bool,
+    keeper: Keeper,
+    at: tuple[float, float] = (0, 1),
+) -> Brief:
     settings = FitSettings(preset=job.settings.preset, seed=job.settings.seed, device=job.device, max_seconds=share)
     begin, end = at
-    return Brief(settings, lambda done, note: step(begin + (end - begin) * done, note), hint, unordered, job.settings.space)
+    return Brief(settings, lambda done, note: step(begin + (end - begin) * done, note), hint, unordered, job.settings.space, keeper)
+
+
+def _kept(room: Checkpoints, separate: Callable[[], Separation], window: Frames) -> Separation:
+    """A window's layers, from the checkpoint where they are in one; in steps of 1/65535, as which they are kept, in any case.
+
+    Such steps hold values of 8 and 16 bits exactly. Where the disk has no room for many more windows nothing is kept.
+    """
+
+    def work() -> Separation:
+        made = separate()
+        coarse = {name: (pixels.clamp(0, 1) * _STEPS).round().to(torch.int32).to(torch.uint16) for name, pixels in made.layers.items()}
+        return Separation(coarse, made.shared, dict(made.report), dict(made.seconds))
+
+    size = 2 * 3 * window.pixels.numel()
+    scarce = shutil.disk_usage(nearest_folder(room.folder)).free < SPARE + 4 * size
+    kept = work() if scarce else room.recall("layers", work, Separation)
+    fine = {name: pixels.to(torch.int32).float() / _STEPS for name, pixels in kept.layers.items()}
+    return Separation(fine, kept.shared, kept.report, kept.seconds)
+
+
+def nearest_folder(path: Path) -> Path:
+    """``path``, or the nearest folder above it that exists."""
+    return next(folder for folder in (path, *path.parents) if folder.exists())
 
 
 def _look(clip: Clip, most: int, step: Step) -> _Seen:

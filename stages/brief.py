@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
+from stages.checkpoint import Keeper, Nothing
 from stages.plan import FitSettings
 
 SPACES = ("auto", "gamma", "linear")
@@ -23,6 +24,7 @@ class Brief:
     hint: ``(1, 1, H, W)`` or ``(T, 1, H, W)`` in [0, 1], white where the user marked something.
     unordered: the frames are pictures that were given one by one, not a clip in time.
     space: the light in which layers add up, one of :data:`SPACES`.
+    keeper: where what should survive a kill is kept; a plan by the clock (``max_seconds``) goes through its ``fixed``.
     """
 
     settings: FitSettings
@@ -30,6 +32,7 @@ class Brief:
     hint: Tensor | None = None
     unordered: bool = False
     space: str = "auto"
+    keeper: Keeper = field(default_factory=Nothing)
 
 
 @dataclass(frozen=True)

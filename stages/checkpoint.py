@@ -14,7 +14,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -29,6 +29,7 @@ from stages.errors import UnlayerError
 T = TypeVar("T")
 
 SUFFIX = ".safetensors"
+_LISTS: dict[str, Callable[[Iterable[Any]], Any]] = {"list": list, "tuple": tuple, "frozenset": frozenset}
 EVERY = 5.0
 """Seconds of work that are worth a file: a result that took less is made again, unless so much has gathered since the last file."""
 
@@ -190,7 +191,7 @@ def _encoded(value: object, tensors: dict[str, torch.Tensor]) -> Any:
         return {"tensor": name}
     if isinstance(value, Fraction):
         return {"fraction": [value.numerator, value.denominator]}
-    if isinstance(value, list | tuple):
+    if isinstance(value, list | tuple | frozenset):
         return {type(value).__name__: [_encoded(item, tensors) for item in value]}
     if isinstance(value, Mapping):
         return {"dict": [[_encoded(key, tensors), _encoded(item, tensors)] for key, item in value.items()]}
@@ -207,9 +208,8 @@ def _decoded(value: Any, tensors: Mapping[str, torch.Tensor], kinds: Mapping[str
         return tensors[inside]
     if kind == "fraction":
         return Fraction(*inside)
-    if kind in ("list", "tuple"):
-        items = [_decoded(item, tensors, kinds) for item in inside]
-        return items if kind == "list" else tuple(items)
+    if kind in _LISTS:
+        return _LISTS[kind](_decoded(item, tensors, kinds) for item in inside)
     if kind == "dict":
         return {_decoded(key, tensors, kinds): _decoded(item, tensors, kinds) for key, item in inside}
     return kinds[kind](**{name: _decoded(item, tensors, kinds) for name, item in inside.items()})

@@ -14,11 +14,15 @@ from typing import Any
 import media
 import numpy as np
 import pytest
+import torch
 from clips import dissolve, moving
 
 from pipeline import run as running
 from pipeline.cli import main
+from pipeline.layered import Output, Recipe, run_layered
+from pipeline.tasks import Task
 from stages import checkpoint, fit_transition, plan
+from stages.brief import Brief, Separation
 from stages.checkpoint import Checkpoints
 from stages.fit import fit
 from stages.separate import separate_transition
@@ -33,7 +37,7 @@ def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Plans of a moment, and a file for whatever is done."""
     monkeypatch.setitem(plan.PLANS, "balanced", SMALL)
     monkeypatch.setitem(plan.PLANS, "paper", replace(plan.PLANS["paper"], paper_steps=20))
-    monkeypatch.setitem(fit_transition.fit_paper.__kwdefaults__, "check_every", 8)
+    monkeypatch.setattr(fit_transition.fit_paper, "__kwdefaults__", {**(fit_transition.fit_paper.__kwdefaults__ or {}), "check_every": 8})
     monkeypatch.setattr("stages.alternate.OPEN", 2.0)  # the networks always have work
     monkeypatch.setattr(checkpoint, "EVERY", 0.0)
     monkeypatch.setattr(Checkpoints.__init__, "__kwdefaults__", {"every": 0.0, "clock": time.monotonic})
@@ -183,6 +187,36 @@ def start(*words: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         [sys.executable, "-m", "pipeline", "run", *words], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
+
+
+def test_a_task_of_windows_goes_on_in_the_window_it_was_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[int] = []
+
+    def survey(sample: torch.Tensor, brief: Brief) -> dict[str, float]:
+        return {"mean": float(sample.mean())}
+
+    def separate(frames: torch.Tensor, facts: dict[str, float], brief: Brief) -> Separation:
+        calls.append(len(frames))
+        brief.keeper.fixed("plan", lambda: 3)
+        return Separation({"one": frames * facts["mean"], "two": torch.rand(1, 1, *SIZE).clamp(0.2, 0.9)}, frozenset({"two"}))
+
+    recipe = Recipe((Output("one"), Output("two")), survey, separate, window=6, overlap=2)
+    task = Task("split", "", ("one", "two"), lambda job: run_layered(job, recipe))
+    monkeypatch.setattr(running, "find_task", lambda name: task)
+    words = ("run", str(clip()), "--task", "split", "--no-progress", "--lossless", "--out")
+    torch.manual_seed(0)
+    assert main([*words, "whole"]) == 0
+    windows = len(calls)
+    torch.manual_seed(0)
+    keep = Checkpoints.keep
+    for _ in range(20):
+        monkeypatch.setattr(Checkpoints, "keep", keep)
+        stop_after(monkeypatch, 1, KeyboardInterrupt)
+        if main([*words, "cut", "--resume"]) == 0:
+            break
+    assert layers("cut") == layers("whole") and len(layers("whole")) == 2
+    # Each window was done once, but for the call that the plan's checkpoint stopped in the middle.
+    assert len(calls) == windows + 2 * windows
 
 
 @pytest.mark.slow
