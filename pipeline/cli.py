@@ -26,10 +26,11 @@ from stages.errors import UnlayerError, UsageError
 VERBS = {
     "run": "take one clip apart",
     "probe": "show what is in a clip: streams, shots, cuts and transitions",
-    "batch": "the same for every clip of a folder (not built yet)",
+    "batch": "the same for every clip of a folder",
     "report": "write a run's report.html again (not built yet)",
 }
-NOT_BUILT = ("batch", "report")
+NOT_BUILT = ("report",)
+INPUTS = {"batch": ("FOLDER", "where the clips lie")}
 EXAMPLES = "example: python -m pipeline run samples/fade.mp4 --task transition"
 
 
@@ -45,12 +46,13 @@ class _Parser(argparse.ArgumentParser):
 
 
 def parser(verb: str) -> argparse.ArgumentParser:
-    """The options of ``run`` or ``probe``, each made from its field in :class:`Settings`."""
+    """The options of a verb, each made from its field in :class:`Settings`."""
     from pipeline.tasks import names
 
     made = _Parser(prog=f"python -m pipeline {verb}", description=VERBS[verb], allow_abbrev=False)
     made.epilog = f"tasks: {', '.join(names())}. {EXAMPLES}"
-    made.add_argument("inputs", nargs="*", type=Path, metavar="INPUT", help="a clip, a picture, or a folder of numbered pictures")
+    name, help = INPUTS.get(verb, ("INPUT", "a clip, a picture, or a folder of numbered pictures"))
+    made.add_argument("inputs", nargs="*", type=Path, metavar=name, help=help)
     groups: dict[str, argparse._ArgumentGroup] = {}
     for item in options(verb):
         known = item.metadata
@@ -86,7 +88,8 @@ def parse(verb: str, words: Sequence[str]) -> Settings:
     # Behind "--" everything is a file's name, whatever it begins with.
     given["inputs"] = (*given["inputs"], *map(Path, words[cut + 1 :]))
     if not given["inputs"]:
-        raise UsageError(f"{verb} needs an INPUT: a clip, a picture, or a folder of numbered pictures")
+        name, help = INPUTS.get(verb, ("INPUT", "a clip, a picture, or a folder of numbered pictures"))
+        raise UsageError(f"{verb} needs {name}: {help}")
     return Settings(**given)
 
 
@@ -103,12 +106,16 @@ def dispatch(words: Sequence[str]) -> int:
     if verb not in VERBS:
         raise UsageError(f"{verb!r} is not a verb; choose {', '.join(VERBS)}{nearest(verb, list(VERBS))}")
     if verb in NOT_BUILT:
-        raise UsageError(f"{verb} is not built yet; run and probe are")
+        raise UsageError(f"{verb} is not built yet; run, batch and probe are")
     settings = parse(verb, words[1:])
     if verb == "probe":
         from pipeline.probe import probe
 
         return probe(settings)
+    if verb == "batch":
+        from pipeline.batch import batch
+
+        return batch(settings)
     from pipeline.run import run
 
     return run(settings)

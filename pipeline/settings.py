@@ -105,6 +105,7 @@ def setting(
 _work = partial(setting, group="how much work")
 _read = partial(setting, group="what to read", verbs=("run", "probe"))
 _write = partial(setting, group="what to write")
+_batch = partial(setting, group="a folder of clips", verbs=("batch",), result=False)
 _print = partial(setting, group="what to print", result=False)
 
 
@@ -114,7 +115,9 @@ class Settings:
 
     inputs: tuple[Path, ...] = ()
     task: str = setting("", "what the mixture is", metavar="TASK", result=False)
-    out: Path | None = setting(None, "the run's folder; <stem>-<task> here unless told", metavar="DIR", parse=Path, result=False)
+    out: Path | None = setting(
+        None, "the run's folder; <stem>-<task> here unless told; of a batch the folder of its runs", metavar="DIR", parse=Path, result=False
+    )
 
     preset: str = _work("balanced", f"how much work: {', '.join(PRESETS)}", metavar="NAME", parse=one_of(*PRESETS))
     max_seconds: float | None = _work(None, "a budget: the best answer that fits in it, whatever the preset", metavar="S", parse=positive)
@@ -139,6 +142,11 @@ class Settings:
     resume: bool = _write(False, "go on with an interrupted run; from the beginning where nothing was saved", result=False)
     overwrite: bool = _write(False, "replace the run that is in the folder; other files in it stay", result=False)
 
+    pattern: str = _batch("*", "only files whose name fits, as *.mkv; videos alone unless told", metavar="GLOB")
+    flat: bool = _batch(False, "only the folder itself, not the folders in it")
+    jobs: int | None = _batch(None, "clips at once; as cores and memory allow unless told", metavar="N", parse=natural)
+    watch: bool = _batch(False, "go on and take clips as they arrive, until Ctrl-C")
+
     no_progress: bool = _print(False, "no progress bar")
     json: bool = _print(False, "machine-readable lines on standard output", verbs=("run", "probe"))
     debug: bool = _print(False, "show where an error came from", verbs=("run", "probe"))
@@ -162,7 +170,8 @@ class Settings:
 
 def options(verb: str) -> list[Field[Any]]:
     """The fields that are options of ``verb``, in the order of the help."""
-    return [item for item in fields(Settings) if verb in item.metadata.get("verbs", ())]
+    wanted = {verb, "run"} if verb == "batch" else {verb}
+    return [item for item in fields(Settings) if wanted & set(item.metadata.get("verbs", ()))]
 
 
 def flag(item: Field[Any]) -> str:

@@ -13,6 +13,7 @@ Array = npt.NDArray[np.float32]
 
 CELLS = 4  # cells along each side of a block: enough of them tell one content from another, few enough forgive motion
 SCAN_BLOCKS = (4, 6)  # rows, columns
+MARK, LETTERS = 0.02, 0.15  # part of a plain frame that a mark may cover; how far letters are from the colour of their card
 PLAIN = 0.02  # mean difference from its median colour below which a frame is plain
 STRUCTURE = 0.004  # contrast below which a block has no structure
 
@@ -95,9 +96,10 @@ def _correlation(one: Array, other: Array) -> float:
 
 
 def plain_colour(frame: Array) -> str | None:
-    """The colour ``#rrggbb`` of a frame ``(H, W, 3)`` that has only one, but for a caption or a mark."""
+    """The colour ``#rrggbb`` of a frame ``(H, W, 3)`` that has only one, but for a mark in a corner; a title card is a picture."""
     pixels = frame.reshape(-1, 3)
     colour = np.median(pixels, axis=0)
-    if float(np.abs(pixels - colour).mean()) > PLAIN:
+    away = np.abs(pixels - colour)
+    if float(away.mean()) > PLAIN or float(np.quantile(away.mean(1), 1 - MARK)) > LETTERS:
         return None
     return "#" + "".join(f"{round(float(part) * 255):02x}" for part in np.clip(colour, 0, 1))

@@ -138,7 +138,8 @@ def finish(full: Mixture, work: Mixture, layers: Pair, carried: Carried) -> tupl
                 sharp[0] + resize(parts[0] - blurred[0], size),
                 sharp[1] + resize(parts[1] - blurred[1], size),
             )
-        for _ in range(CLAMPED):
+        # Against a colour one go is meant to leave the input's own error alone; more would bring it back.
+        for _ in range(1 if full.locked else CLAMPED):
             clean = project(one, *parts)
             parts = clean[0].clamp(0, 1), clean[1].clamp(0, 1)
         for side, layer in zip(done, parts, strict=True):

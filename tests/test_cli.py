@@ -64,7 +64,7 @@ def test_help_of_run_shows_every_default(capsys: pytest.CaptureFixture[str]) -> 
         assert f"(default: {default})" in shown
 
 
-@pytest.mark.parametrize("verb", ["batch", "report"])
+@pytest.mark.parametrize("verb", ["report"])
 def test_verbs_that_are_not_built_say_so(run: Run, verb: str) -> None:
     refused(run(verb, "x"), 2, verb, "not built yet")
 

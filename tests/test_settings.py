@@ -99,7 +99,7 @@ def test_inputs_may_stand_anywhere_and_begin_with_a_dash() -> None:
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        ("", "needs an INPUT"),
+        ("", "needs INPUT"),
         ("a --presett best", "--preset"),
         ("a --preset bets", "did you mean best"),
         ("a --max-seconds 0", "above 0"),
