@@ -72,7 +72,13 @@ def batch(settings: Settings) -> int:
         shown = board(json_lines=settings.json, quiet=settings.no_progress)
         work = Batch(settings, room.path, items, shown)
         try:
-            work.run()
+            if settings.ray:
+                from pipeline.cluster import Cluster
+
+                with Cluster(settings.ray, settings, settings.ray_cpus, settings.ray_gpus) as cluster:
+                    cluster.run(items, shown, work.over)
+            else:
+                work.run()
         except KeyboardInterrupt as stop:
             stop.args = ("stopped; the same command goes on with what is left",)
             raise
@@ -92,6 +98,8 @@ def check(settings: Settings) -> None:
     check_options(task, settings)
     if settings.transition:
         raise UsageError("--transition belongs to one clip; use it with run")
+    if settings.ray and (settings.overwrite or settings.watch):
+        raise UsageError("--ray goes on with what is there and ends; leave out --overwrite and --watch, or choose another --out")
     if settings.jobs == 0:
         raise UsageError("--jobs 0 would do nothing; give 1 or more")
     pick_device(settings.device)
@@ -217,6 +225,10 @@ class Batch:
         if status != 0 or item.status == "running":
             item.status, item.error = "failed", child.complaint(status)
         del self.running[slot]
+        self.over(item)
+
+    def over(self, item: Item) -> None:
+        """Takes note of a clip that is over."""
         self.shown.ended(item)
         write_json(self.out / RECORD, self.record())
 

@@ -44,7 +44,7 @@ class RunFolder:
 
     def tidy(self) -> None:
         """After an error: removes half-written files, and the work folder where nothing in it was kept."""
-        if not self.kept.is_dir() or not any(self.kept.rglob("*")):
+        if not self.kept.is_dir() or not any(entry.is_file() for entry in self.kept.rglob("*")):
             shutil.rmtree(self.work, ignore_errors=True)
         else:
             self._drop_layers()
@@ -215,9 +215,13 @@ def read_json(path: Path) -> dict[str, object] | None:
 def write_json(path: Path, value: Mapping[str, object]) -> None:
     """Writes ``value`` so that ``path`` always holds a whole file: the old one or the new one."""
     part = path.with_name(path.name + ".part")
-    with part.open("w", encoding="utf-8") as file:
-        json.dump(value, file, indent=2)
-        file.write("\n")
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
+    try:
+        with part.open("w", encoding="utf-8") as file:
+            json.dump(value, file, indent=2)
+            file.write("\n")
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    except OSError:
+        part.unlink(missing_ok=True)
+        raise

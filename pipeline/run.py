@@ -18,7 +18,7 @@ from pipeline.progress import Stages, reporter, tell
 from pipeline.settings import Settings
 from pipeline.tasks import Budget, Job, check_options, find_task
 from stages.checkpoint import Checkpoints
-from stages.errors import UsageError
+from stages.errors import DISK_FULL, FitError, UnlayerError, UsageError
 from stages.read import Clip, open_clip
 from stages.sniff import printable
 
@@ -36,7 +36,7 @@ def run(settings: Settings) -> int:
     try:
         with stages.stage("open"):
             clip = open_checked(settings)
-        with claim(out) as folder:
+        with claim(out) as folder, explained(clip, folder, device):
             with stages.stage("checksum"):
                 sums = manifest.checksums(settings.inputs, clip)
             identity = manifest.identity(settings, sums)
@@ -81,6 +81,33 @@ def tidied(folder: RunFolder) -> Iterator[None]:
     except BaseException:
         folder.tidy()
         raise
+
+
+@contextmanager
+def explained(clip: Clip, folder: RunFolder, device: torch.device) -> Iterator[None]:
+    """Faults of the fit, of the GPU's memory and of the disk become one line that names the input or the folder, and what to do."""
+    name = printable(clip.info.path)
+    try:
+        yield
+    except FitError as error:
+        raise UnlayerError(f"{name}: {error}") from error
+    except torch.OutOfMemoryError as error:
+        raise UnlayerError(f"{name}: {device} has not memory enough for it; choose --preset fast or --device cpu") from error
+    except (MemoryError, RuntimeError) as error:
+        # So PyTorch says it of the machine's own memory.
+        if isinstance(error, RuntimeError) and "DefaultCPUAllocator" not in str(error):
+            raise
+        raise UnlayerError(
+            f"{name}: out of memory; close other programs, choose --preset fast, or take a part with --start and --end"
+        ) from error
+    except OSError as error:
+        if error.errno not in DISK_FULL:
+            raise
+        folder.tidy()
+        why = error.strerror or "the disk is full"
+        raise UnlayerError(
+            f"{printable(folder.path)}: cannot be written ({why}); free some space there and go on with --resume, or choose another --out"
+        ) from error
 
 
 def open_checked(settings: Settings) -> Clip:

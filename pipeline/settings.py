@@ -51,6 +51,11 @@ def positive(word: str) -> float:
     return value
 
 
+def share(word: str) -> float:
+    """A number from 0 on. Raises ArgumentTypeError."""
+    return 0.0 if re.fullmatch(r"0(\.0*)?", word, re.ASCII) else positive(word)
+
+
 def natural(word: str) -> int:
     """A whole number from 0 to 2³¹ − 1. Raises ArgumentTypeError."""
     if not re.fullmatch(r"\d{1,10}", word, re.ASCII) or int(word) >= 2**31:
@@ -146,6 +151,10 @@ class Settings:
     flat: bool = _batch(False, "only the folder itself, not the folders in it")
     jobs: int | None = _batch(None, "clips at once; as cores and memory allow unless told", metavar="N", parse=natural)
     watch: bool = _batch(False, "go on and take clips as they arrive, until Ctrl-C")
+
+    ray: str | None = _batch(None, "on the Ray cluster at this address (auto: the one this machine is in)", metavar="ADDRESS")
+    ray_cpus: float = _batch(1.0, "cores that a task takes on the cluster", metavar="N", parse=positive)
+    ray_gpus: float = _batch(0.0, "the part of a GPU that a task takes, as 0.25", metavar="N", parse=share)
 
     no_progress: bool = _print(False, "no progress bar")
     json: bool = _print(False, "machine-readable lines on standard output", verbs=("run", "probe"))

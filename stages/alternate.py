@@ -28,6 +28,7 @@ from stages.matte import Edge, fit_matte
 from stages.mixing import Mixture, mix, project
 from stages.plan import NETWORK_PIXELS, FitSettings, Plan
 from stages.sweep import turn
+from stages.threads import few_threads
 from stages.tie import tie_down
 
 Pair = tuple[Tensor, Tensor]
@@ -153,16 +154,17 @@ class Alternation:
         over[mixture.mixed] = trust
         # A quarter of the size for a small picture, and about as many pixels for any other.
         scale = max(4, round(math.sqrt(trust.shape[-2] * trust.shape[-1] / NETWORK_PIXELS)))
-        filled = fill(
-            mixture,
-            whole(mixture, carried.layers),
-            over,
-            plan=FitPlan(self.plan.fit_steps),
-            scale=scale,
-            seed=self.settings.seed,
-            device=self.settings.device,
-            on_step=lambda done, _: on_step(done),
-        )
+        with few_threads():
+            filled = fill(
+                mixture,
+                whole(mixture, carried.layers),
+                over,
+                plan=FitPlan(self.plan.fit_steps),
+                scale=scale,
+                seed=self.settings.seed,
+                device=self.settings.device,
+                on_step=lambda done, _: on_step(done),
+            )
         return replace(standing, layers=project(mixture, *inside(mixture, filled)))
 
     def _turn(self, *, new_round: bool) -> Callable[[Standing, OnStep], Standing]:

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from stages.errors import UnlayerError
+from stages.errors import FitError
 from stages.losses import Schedule, ramp, warm_and_decay
 
 Terms = Callable[[Tensor, float], Mapping[str, Tensor]]
@@ -60,6 +60,40 @@ class FitState:
     module: dict[str, Any]
     optimiser: dict[str, Any]
     steps: int
+
+
+class Guard:
+    """For loops of their own, over a few tensors: where a loss or a value is no number, back to the last good values with a third of the
+    step (:attr:`boldness`), and the third time an end in one line."""
+
+    def __init__(self, fitted: Sequence[Tensor], optimiser: torch.optim.Optimizer) -> None:
+        self.boldness = 1.0
+        self._fitted, self._optimiser, self._failures = fitted, optimiser, 0
+        self._good = [value.detach().clone() for value in fitted]
+
+    def passes(self, loss: Tensor) -> bool:
+        """Whether ``loss`` is a number; where it is none, the step is to be left out. To be asked before the loss goes backward."""
+        if bool(torch.isfinite(loss)):
+            return True
+        self._back()
+        return False
+
+    def step(self) -> None:
+        """The optimiser's step from values whose losses all passed."""
+        self._good = [value.detach().clone() for value in self._fitted]
+        self._optimiser.step()
+        if not all(bool(torch.isfinite(value).all()) for value in self._fitted):
+            self._back()
+
+    @torch.no_grad()
+    def _back(self) -> None:
+        self._failures += 1
+        if self._failures == TRIES:
+            raise FitError(f"the fit of its motion lost its way {TRIES} times; try another --seed or --device cpu")
+        self.boldness /= 3
+        self._optimiser.state.clear()
+        for value, good in zip(self._fitted, self._good, strict=True):
+            value.copy_(good)
 
 
 def shuffled(frames: int, batch: int) -> Draw:
@@ -121,9 +155,7 @@ def fit(
         if not math.isfinite(value):
             failures += 1
             if failures == TRIES:
-                raise UnlayerError(
-                    f"the fit lost its way {TRIES} times, at step {step} of {plan.steps}; try another --seed or --device cpu"
-                )
+                raise FitError(f"the fit lost its way {TRIES} times, at step {step} of {plan.steps}; try another --seed or --device cpu")
             boldness /= 3
             _restore(good, module, optimiser)
             continue

@@ -20,6 +20,7 @@ from stages.fit_transition import NARROW_WIDTHS, fit_layers, fit_paper
 from stages.flow import flows, warp
 from stages.mixing import Mixture, shrink
 from stages.sweep import DISTANCES, SWEEPS
+from stages.threads import few_threads
 from stages.tie import TIES
 
 Levels = tuple[tuple[int, int], ...]
@@ -73,6 +74,7 @@ SMALLER: tuple[Plan, ...] = (
 """What a budget is filled with when ``best`` is too much for it, the largest first."""
 
 SAFE = 0.8  # part of a budget that is planned for: machines slow down and rounding, checking and drawing take time too
+TIE = 1.5  # what a tie costs in a step to what a frame costs in a step of the carrying
 SAMPLE = 256 * 144  # pixels of the pictures that are measured on
 NETWORK_PIXELS = 3000  # of the pictures that the networks draw
 
@@ -119,10 +121,9 @@ class Costs:
         if paper:
             self.paper = self.paper_step(PLANS["paper"])
             return
-        carry(sample, [(2, 1)], device=settings.device)  # the first call also starts threads and allocates
-        # What every call pays once (flow of the clean frames, carrying at full size) is taken off by the difference.
-        few, more = (_seconds(partial(carry, sample, [(2, steps)], device=settings.device)) for steps in (1, 5))
-        self.carry = max((more - few) / 4, 1e-5) / (self.sampled / 4 * count)
+        # A step costs by its pixels, but for the smallest pictures, where what costs is to begin each of its operations.
+        self.least = self._carry_step(8, 9)
+        self.carry = self._carry_step(1, 4) / (self.sampled * count)
         pair = (sample.first, sample.first)
         found = flows(sample.frames, [pair])[pair][None]
         frame = sample.frames[sample.first][None]
@@ -136,21 +137,29 @@ class Costs:
         links = 2 * len(DISTANCES) * 2 * count * area
         # Flows are found side by side, one a thread.
         turns = links * (2 * self.flow / torch.get_num_threads() + 2 * SWEEPS * self.warp)
-        # A step of the ties warps each tie as a step of the carrying warps each frame.
-        ties = TIES * count * self._motion(tuple((scale, steps + 8) for scale, steps in plan.ties), area)
+        # A step of the ties warps each tie as a step of the carrying warps each frame, and looks up which frame that is.
+        ties = TIE * TIES * self._motion(tuple((scale, steps + 8) for scale, steps in plan.ties), area * count)
         levels = reaching(plan.levels, round(self.side * (area / self.area) ** 0.5))
-        return count * self._motion(levels, area) + (turns * plan.turns + ties) * plan.rounds + plan.fit_steps * self.fit
+        return self._motion(levels, area * count) + (turns * plan.turns + ties) * plan.rounds + plan.fit_steps * self.fit
 
-    def _motion(self, levels: Levels, area: float) -> float:
-        """Of one frame."""
-        return sum(self.carry * steps * area / scale**2 for scale, steps in levels)
+    def _motion(self, levels: Levels, pixels: float) -> float:
+        """Seconds of a motion fit on so many pixels in all frames."""
+        return sum(steps * max(self.least, self.carry * pixels / scale**2) for scale, steps in levels)
+
+    def _carry_step(self, scale: int, steps: int) -> float:
+        """Seconds of a step at ``1 / scale`` of the sides, from ``steps`` of them."""
+        carry(self.sample, [(scale, 1)], device=self.settings.device)  # the first call also starts threads and allocates
+        # What every call pays once (flow of the clean frames, carrying at full size) is taken off by the difference.
+        few, more = (_seconds(partial(carry, self.sample, [(scale, 1 + number)], device=self.settings.device)) for number in (0, steps))
+        return max((more - few) / steps, 1e-5)
 
     def fit_step(self) -> float:
         """Seconds of a step of the networks."""
         small = shrink(self.sample, NETWORK_PIXELS)
         work = partial(fit_layers, small, seed=0, device=self.settings.device, learn_weight=False, widths=NARROW_WIDTHS)
-        work(plan=FitPlan(1))  # the first call also probes the precision and allocates
-        few, more = (_seconds(partial(work, plan=FitPlan(steps))) for steps in (1, 21))
+        with few_threads():
+            work(plan=FitPlan(1))  # the first call also probes the precision and allocates
+            few, more = (_seconds(partial(work, plan=FitPlan(steps))) for steps in (1, 21))
         return max((more - few) / 20, 1e-4)
 
     def paper_step(self, plan: Plan) -> float:

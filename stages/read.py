@@ -73,6 +73,7 @@ class Clip:
         end: Fraction | None,
         max_pixels: int,
         zero: Fraction,
+        damaged: bool = False,
     ) -> None:
         self.info = info
         self.paths = paths
@@ -81,7 +82,7 @@ class Clip:
         self._start = None if start is None else start + zero
         self._end = None if end is None else end + zero
         self.seen = Seen()
-        self._damaged = False
+        self._damaged = damaged
 
     def blocks(self, first: int = 0, last: int | None = None, size: tuple[int, int] | None = None, length: int = 16) -> Iterator[Frames]:
         """Stream the frames ``first`` to ``last`` (inclusive, ``None``: to the end) that lie within the trim.
@@ -182,7 +183,8 @@ class Clip:
                     time = seen.times[index]
                 else:
                     time = _next_time(time, frame, step)
-                self._check_size(frame, index)
+                if self._end is None or time < self._end:
+                    self._check_size(frame, index)
                 seen.add(index, time, frame.pts, crc)
                 yield index, time, frame
                 index += 1
@@ -244,24 +246,22 @@ def open_clip(
     folder = len(paths) == 1 and paths[0].is_dir()
     if folder:
         paths = sniff.numbered_pictures(paths[0])
-    several = len(paths) > 1
     with open_media(paths[0], max_pixels) as container:
         video = choose_stream(container, paths[0], stream)
         zero = Fraction(container.start_time or 0, av.time_base)
-        if not salvage and (reason := sniff.cut_short(paths[0], container.format.name, video.index_entries)):
-            raise UnlayerError(f"{printable(paths[0])}: {reason}; get the whole file, or take what decodes with --salvage")
+        if (cut := sniff.cut_short(paths[0], container.format.name, video.index_entries)) and not salvage:
+            raise UnlayerError(f"{printable(paths[0])}: {cut}; get the whole file, or take what decodes with --salvage")
         frame = first_frame(container, video, paths[0], salvage, max_pixels)
         info = _describe(container, video, frame, paths[0])
-    if several or folder:
+    if len(paths) > 1 or folder:
         if not info.is_picture:
             raise UsageError(f"{printable(paths[0])}: is a video; give one video, or several pictures of one size")
         for path in paths[1:]:
             if sniff.check_file(path, max_pixels) not in sniff.PICTURES:
                 raise UsageError(f"{printable(path)}: is no picture; give one video, or several pictures of one size")
         info = replace(info, frames=len(paths), is_picture=not folder)
-    if info.is_picture or folder:
-        zero = Fraction(0)
-    return Clip(info, paths, salvage=salvage, start=start, end=end, max_pixels=max_pixels, zero=zero)
+    zero = Fraction(0) if info.is_picture or folder else zero
+    return Clip(info, paths, salvage=salvage, start=start, end=end, max_pixels=max_pixels, zero=zero, damaged=cut is not None)
 
 
 def choose_stream(container: InputContainer, path: Path, wanted: int | None) -> VideoStream:
@@ -295,7 +295,8 @@ def _video_frames(
     Damage raises :class:`UnlayerError` naming the frame. With ``salvage`` it makes the decoder go on at the next key frame instead:
     what lies between is predicted from frames that are lost.
     """
-    context = stream.codec_context
+    if (context := getattr(stream, "codec_context", None)) is None:
+        raise UnlayerError(f"{printable(path)}: no decoder here reads its video; convert it with FFmpeg")
     context.options = {"max_pixels": str(max_pixels)}
     # With frame threads an error comes late, after frames that were predicted from the lost one.
     context.thread_type = "SLICE" if salvage else "AUTO"
@@ -335,9 +336,8 @@ def _packets(container: InputContainer, stream: VideoStream) -> Iterator[tuple[P
     packets = container.demux(stream)
     while True:
         try:
-            packet = next(packets)
-        except StopIteration:
-            return
+            if (packet := next(packets, None)) is None:
+                return
         except _MEDIA_ERRORS as error:
             yield None, reason(error)
             return
@@ -361,9 +361,8 @@ def _decode_packet(context: VideoCodecContext, packet: Packet[VideoStream] | Non
 def _describe(container: InputContainer, stream: VideoStream, frame: VideoFrame, path: Path) -> ClipInfo:
     turn = colour.turn_of(frame)
     height, width = colour.upright_size(frame)
-    aspect = stream.sample_aspect_ratio or Fraction(1)
-    if aspect <= 0:
-        aspect = Fraction(1)
+    aspect = stream.sample_aspect_ratio
+    aspect = aspect if aspect and aspect > 0 else Fraction(1)
     rate = stream.average_rate or stream.guessed_rate or PICTURE_RATE
     picture = container.format.name in sniff.PICTURES or (container.format.name == "gif" and stream.frames == 1)
     bits = max(component.bits for component in frame.format.components)

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from stages import colour
 from stages.clip import ClipInfo, Frames
-from stages.errors import UnlayerError
+from stages.errors import DISK_FULL, UnlayerError
 from stages.formats import MATROSKA_UNIT, correct_matroska, encoding_for
 from stages.read import SoundSpan, open_media
 from stages.sniff import printable
@@ -45,7 +45,6 @@ _COPIES = {
 _AAC = ("aac", "fltp", (48000, 8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 64000, 88200, 96000))
 _CODERS = {"mp4": _AAC, "mov": _AAC, "webm": ("libopus", "s16", (48000,)), "matroska": ("flac", "s16", ())}
 _LAYOUTS = {1: "mono", 2: "stereo", 6: "5.1", 8: "7.1"}
-_DISK_FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 _ERRORS = (av.FFmpegError, OSError, ValueError, MemoryError)
 
 
@@ -243,7 +242,7 @@ class LayerWriter:
             with contextlib.suppress(OSError):
                 self.abort()
             reason = " ".join((getattr(error, "strerror", None) or str(error) or type(error).__name__).split())
-            full = getattr(error, "errno", 0) in _DISK_FULL
+            full = getattr(error, "errno", 0) in DISK_FULL
             todo = "free some space there" if full else "check that it is writable"
             folder = printable(self.path.absolute().parent)
             raise UnlayerError(f"{folder}: {self.path.name} cannot be written ({reason}); {todo}, or choose another --out") from error
@@ -273,6 +272,8 @@ class _Tracks:
         copies: dict[int, AudioStream] = {}
         coders: dict[int, tuple[AudioStream, AudioResampler]] = {}
         for source in self._input.streams.audio:
+            if getattr(source, "codec_context", None) is None:
+                raise ValueError("no decoder here reads it")
             if source.codec_context.name in _COPIES.get(self._muxer, {source.codec_context.name}):
                 try:
                     copies[source.index] = self._container.add_stream_from_template(source)
@@ -304,7 +305,7 @@ class _Tracks:
                 self._next = None
                 self._container.mux(self._scaled(packet))
             except (UnlayerError, *_ERRORS) as error:
-                if getattr(error, "errno", 0) in _DISK_FULL:
+                if getattr(error, "errno", 0) in DISK_FULL:
                     raise
                 self._warnings.append(_sound_warning(self._span.path, error))
                 self._packets = None

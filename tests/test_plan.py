@@ -29,7 +29,7 @@ class Fixed(Costs):
         self.settings, self.sample = settings, given
         self.side = min(given.frames.shape[-2:])
         self.area = self.sampled = float(given.frames.shape[-2] * given.frames.shape[-1])
-        self.carry, self.flow, self.warp = 1e-6, 4e-7, 1e-7
+        self.carry, self.flow, self.warp, self.least = 1e-6, 4e-7, 1e-7, 1e-5
         self.fit, self.paper = self.fit_step(), self.paper_step(PLANS["paper"])
 
     def fit_step(self) -> float:
@@ -86,8 +86,8 @@ def test_costs_by_hand() -> None:
     # with a warp and what is around it.
     turn = 2 * 4 * 6 * 200 * (2 * 4e-7 / torch.get_num_threads() + 2 * 4 * 1e-7)
     assert costs.of(replace(nothing, turns=3), 4) == pytest.approx(3 * turn)
-    # Six ties a frame; solving counts as eight steps.
-    ties = 6 * 1e-6 * 4 * (7 + 8) * 200 / 4
+    # Six ties a frame, each half as dear again; solving counts as eight steps.
+    ties = 1.5 * 6 * 1e-6 * 4 * (7 + 8) * 200 / 4
     assert costs.of(replace(nothing, ties=((2, 7),)), 4) == pytest.approx(ties)
     twice = motion + 2 * (3 * turn + ties)
     assert costs.of(replace(nothing, levels=((2, 6), (1, 5)), turns=3, ties=((2, 7),), rounds=2), 4) == pytest.approx(twice)

@@ -86,14 +86,25 @@ class Result:
 
 
 @dataclass(frozen=True)
+class Parts:
+    """How a run is spread over machines: ``count`` says of how many parts it is, ``do`` does one of them. What they find is kept in the
+    job's checkpoints, where the task's ``run`` finds it instead of doing it."""
+
+    count: Callable[[Job], int]
+    do: Callable[[Job, int], None]
+
+
+@dataclass(frozen=True)
 class Task:
-    """A task: what it is called, in one line; which of :data:`TASK_OPTIONS` it uses; the roles of its layers; how to do it."""
+    """A task: what it is called, in one line; which of :data:`TASK_OPTIONS` it uses; the roles of its layers; how to do it; in parts,
+    where it has any."""
 
     name: str
     help: str
     roles: tuple[str, ...]
     run: Callable[[Job], Result]
     uses: frozenset[str] = frozenset()
+    parts: Parts | None = None
 
 
 def names() -> tuple[str, ...]:

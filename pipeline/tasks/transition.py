@@ -10,7 +10,7 @@ import shutil
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -21,9 +21,10 @@ from numpy.typing import NDArray
 from pipeline.manifest import describe_transition, scene_name
 from pipeline.progress import Step
 from pipeline.search import search
-from pipeline.tasks import Job, Layer, Result, Task
+from pipeline.tasks import Job, Layer, Parts, Result, Task
+from stages.checkpoint import Checkpoints
 from stages.clip import Frames, Seen
-from stages.errors import UnlayerError
+from stages.errors import FitError, UnlayerError
 from stages.plan import PLANS, FitSettings, Plan, plans_for
 from stages.separate import Separated, open_mixture, separate_transition
 from stages.sheet import chosen_frames, draw_sheet, write_sheet
@@ -36,6 +37,9 @@ ANCHORS = 12
 
 LARGE, FEW = 1_000_000, 6
 """Pixels of a frame from which fewer clean ones are shown, and how many: the window is held in memory at full size."""
+
+HALVINGS = 3
+"""How often a transition's working size is halved, at most, where the GPU's memory is too small for it."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,10 @@ class _Found:
 
 @dataclass
 class _Parts:
-    """The separated frames of one transition, waiting on disk: ``outgoing.npy``, ``incoming.npy`` and ``matte.npy``, where there is one."""
+    """The separated frames of one transition, waiting on disk: ``outgoing.npy``, ``incoming.npy`` and ``matte.npy``, where there is one.
+
+    reduced: how often the working size was halved for want of memory.
+    """
 
     transition: Transition
     entry: dict[str, object]
@@ -59,6 +66,7 @@ class _Parts:
     report: dict[str, float]
     plan: dict[str, object]
     sides: tuple[str, ...]
+    reduced: int = 0
     folder: Path | None = None
 
     def frames(self, side: str, first: int, last: int) -> torch.Tensor:
@@ -72,11 +80,8 @@ class _Parts:
 
 def run(job: Job) -> Result:
     """Does the task ``transition``; see :class:`pipeline.tasks.Task`."""
-    with job.stages.stage("find") as step:
-        found = job.keep.recall("find", lambda: _find(job, step), _Found, Analysis, Shot, Transition, Seen)
-    analysis, job.clip.seen = found.analysis, found.seen
-    # Between two colours there is nothing to separate.
-    mixed = [item for item in analysis.transitions if len(item) and (item.outgoing, item.incoming) != (None, None)]
+    found, mixed = _known(job)
+    analysis = found.analysis
     if not analysis.transitions:
         job.stages.warn("no transition was found; the clip is written as it is. --transition FIRST:LAST tells where one is")
     elif not mixed:
@@ -97,6 +102,29 @@ def run(job: Job) -> Result:
     frames = None if trimmed else analysis.frames
     done = list(parts.values())
     return Result(tuple(layers), frames, tuple(entries), tuple(job.work / part.sheet for part in done), _report(done))
+
+
+def count(job: Job) -> int:
+    """How many transitions there are to take apart, each a part that may be done by itself; see :class:`pipeline.tasks.Parts`."""
+    found, mixed = _known(job)
+    _plans(job, found.analysis, mixed, lambda done, note: None)
+    return len(mixed)
+
+
+def do(job: Job, number: int) -> None:
+    """Takes transition ``number`` apart, from 0; its layers are kept."""
+    found, mixed = _known(job)
+    with job.stages.stage("separate") as step:
+        plans = _plans(job, found.analysis, mixed, step)
+        _separate(job, found.analysis, mixed, number, plans[number], step)
+
+
+def _known(job: Job) -> tuple[_Found, list[Transition]]:
+    """What the search finds, and the transitions that there is something to separate in: between two colours there is nothing."""
+    with job.stages.stage("find") as step:
+        found = job.keep.recall("find", lambda: _find(job, step), _Found, Analysis, Shot, Transition, Seen)
+    job.clip.seen = found.seen
+    return found, [item for item in found.analysis.transitions if len(item) and (item.outgoing, item.incoming) != (None, None)]
 
 
 def _find(job: Job, step: Step) -> _Found:
@@ -147,7 +175,14 @@ def _separate(job: Job, analysis: Analysis, mixed: Sequence[Transition], number:
         progress(0.0, f"frames {transition.first_frame} to {transition.last_frame}")
         window = _window(job, analysis, transition)
         settings = FitSettings(job.settings.preset, job.settings.seed, job.device)
-        separated = separate_transition(window, transition, settings=settings, progress=progress, plan=plan, keeper=room)
+
+        def separate(plan: Plan, keeper: Checkpoints) -> Separated:
+            return separate_transition(window, transition, settings=settings, progress=progress, plan=plan, keeper=keeper)
+
+        separated, reduced = _within_memory(separate, plan, window, room)
+        if not all(bool(frame.isfinite().all()) for side in _sides(transition, separated).values() for frame in side):
+            frames = f"{transition.first_frame} to {transition.last_frame}"
+            raise FitError(f"the layers of the frames {frames} are no numbers; try another --seed or --device cpu")
         entry = describe_transition(
             transition, mix=separated.mix, space=separated.space, matte=None if separated.matte is None else f"matte{suffix}"
         )
@@ -157,13 +192,39 @@ def _separate(job: Job, analysis: Analysis, mixed: Sequence[Transition], number:
             # The layers are rounded once, here, to what the files will hold.
             _store(room.folder / f"{side}.npy", pixels, deep=job.clip.info.bit_depth > 8)
         write_sheet(room.folder / "sheet.png", _sheet(window, transition, separated))
-        return _Parts(transition, entry, f"sheet{suffix}.png", separated.seconds, separated.report, separated.plan, tuple(sides))
+        return _Parts(transition, entry, f"sheet{suffix}.png", separated.seconds, separated.report, separated.plan, tuple(sides), reduced)
 
     parts = room.fixed("parts", work, _Parts, Transition)
     room.drop("standing")
+    if parts.reduced:
+        times = "once" if parts.reduced == 1 else f"{parts.reduced} times"
+        frames = f"frames {transition.first_frame} to {transition.last_frame}"
+        job.stages.warn(f"{frames}: the memory of {job.device} was too small; the working size was halved {times}")
     parts.folder = room.folder
     shutil.copyfile(room.folder / "sheet.png", job.work / parts.sheet)
     return parts
+
+
+def _within_memory(
+    separate: Callable[[Plan, Checkpoints], Separated], plan: Plan, window: Frames, room: Checkpoints
+) -> tuple[Separated, int]:
+    """``separate(plan, keeper)`` at the largest working size that the memory holds, and how often it was halved for that.
+
+    Each size keeps what it has done in a room of its own, and a resumed run goes on with the size that the interrupted one had come to.
+    """
+    height, width = window.pixels.shape[-2:]
+    times = int(room.newest("reduced") or 0)
+    while True:
+        smaller = replace(plan, pixels=min(plan.pixels, height * width) >> times) if times else plan
+        try:
+            return separate(smaller, room.within(f"reduced-{times}") if times else room), times
+        except torch.OutOfMemoryError:
+            if times == HALVINGS:
+                raise
+        # Here, not in the handler: the exception would hold the tensors that were in work.
+        times += 1
+        room.keep("reduced", times)
+        torch.cuda.empty_cache()
 
 
 def _sides(transition: Transition, separated: Separated) -> dict[str, torch.Tensor]:
@@ -184,10 +245,17 @@ def _sides(transition: Transition, separated: Separated) -> dict[str, torch.Tens
 def _store(path: Path, pixels: torch.Tensor, *, deep: bool) -> None:
     """Puts ``(T, C, H, W)`` pixels in [0, 1] on disk with 8 or 16 bits a value."""
     kind = np.uint16 if deep else np.uint8
-    stored = np.lib.format.open_memmap(path, mode="w+", dtype=kind, shape=tuple(pixels.shape))
-    for index, frame in enumerate(pixels):
-        stored[index] = (frame.detach().to("cpu", torch.float32).clamp(0, 1) * np.iinfo(kind).max).round().numpy()
-    stored.flush()
+    about = {"descr": np.lib.format.dtype_to_descr(np.dtype(kind)), "fortran_order": False, "shape": tuple(pixels.shape)}
+    try:
+        # Not by a memory map: on a full disk writing to one ends the process.
+        with path.open("wb") as file:
+            np.lib.format.write_array_header_1_0(file, about)
+            for frame in pixels:
+                levels = (frame.detach().to("cpu", torch.float32).clamp(0, 1) * np.iinfo(kind).max).round()
+                file.write(levels.numpy().astype(kind).tobytes())
+    except OSError:
+        path.unlink(missing_ok=True)
+        raise
 
 
 def _sheet(window: Frames, transition: Transition, separated: Separated) -> NDArray[np.uint8]:
@@ -303,6 +371,7 @@ def _report(parts: Sequence[_Parts]) -> dict[str, object]:
             **{name: round(value, 4) for name, value in part.report.items()},
             "seconds": {name: round(spent, 3) for name, spent in part.seconds.items()},
             "plan": part.plan,
+            "reduced": part.reduced,
         }
         for part in parts
     ]
@@ -315,4 +384,5 @@ TASK = Task(
     roles=("scene", "matte"),
     run=run,
     uses=frozenset({"transition"}),
+    parts=Parts(count, do),
 )

@@ -1,0 +1,27 @@
+"""Take haze or fog from a clip or a picture: what lies behind it, how much of it comes through, and the haze's own light."""
+
+from __future__ import annotations
+
+from pipeline.layered import Output, Recipe, run_layered
+from pipeline.tasks import Job, Result, Task
+from stages.dehaze import separate, settle, survey
+
+RECIPE = Recipe(
+    outputs=(Output("clear"), Output("transmission", sound=False), Output("airlight", sound=False)),
+    survey=survey,
+    separate=separate,
+    settle=settle,
+)
+
+
+def run(job: Job) -> Result:
+    """Does the task ``dehaze``; see :class:`pipeline.tasks.Task`."""
+    return run_layered(job, RECIPE)
+
+
+TASK = Task(
+    name="dehaze",
+    help="take off haze and fog: the clear picture, the transmission and the airlight",
+    roles=("clear", "transmission", "airlight"),
+    run=run,
+)

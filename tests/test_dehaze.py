@@ -1,0 +1,201 @@
+"""Haze made here, so that the clear picture, the transmission and the airlight are known."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from clips import drifting, psnr
+from torch import Tensor
+
+from stages.brief import Brief, Separation
+from stages.dehaze import separate, settle, settled, survey
+from stages.dehaze_airlight import blue_sky, find_airlight
+from stages.dehaze_model import dark_bound, guided, haze, least_transmission, recover, rounded
+from stages.dehaze_veil import envelope, find_ties, transmission_of
+from stages.plan import FitSettings
+
+SIZE = (72, 96)
+
+
+def brief(preset: str = "fast", seed: int = 0, seconds: float | None = None) -> Brief:
+    return Brief(FitSettings(preset=preset, seed=seed, max_seconds=seconds))
+
+
+def scene(frames: int = 1, size: tuple[int, int] = SIZE, seed: int = 3, velocity: tuple[float, float] = (0.7, 0.0)) -> Tensor:
+    """A rough texture with black and white in many places, ``(T, 3, H, W)``."""
+    return ((drifting(seed, frames, velocity, size) - 0.5) * 2 + 0.4).clamp(0, 1)
+
+
+def veil(size: tuple[int, int] = SIZE, near: float = 0.8, far: float = 0.35) -> Tensor:
+    """A transmission that falls upwards, ``(1, 1, H, W)``."""
+    return torch.linspace(far, near, size[0]).view(1, 1, -1, 1).expand(1, 1, *size)
+
+
+def solve(frames: Tensor, told: Brief | None = None) -> Separation:
+    told = told or brief()
+    return separate(frames, survey(frames, told), told)
+
+
+def mixed_back(separated: Separation) -> Tensor:
+    layers = separated.layers
+    return haze(rounded(layers["clear"]), rounded(layers["transmission"]), rounded(layers["airlight"]))
+
+
+def test_the_haze_model_by_hand() -> None:
+    clear, light = torch.full((1, 3, 1, 1), 0.2), torch.full((1, 3, 1, 1), 0.8)
+    hazy = haze(clear, torch.full((1, 1, 1, 1), 0.25), light)
+    assert float(hazy[0, 0, 0, 0]) == pytest.approx(0.25 * 0.2 + 0.75 * 0.8)
+    assert torch.allclose(recover(hazy, torch.full((1, 1, 1, 1), 0.25), light), clear)
+
+
+def test_black_meets_its_bound_and_nothing_passes_below() -> None:
+    light, t = torch.full((1, 3, 1, 1), 0.9), veil()
+    clear = scene()
+    bound = dark_bound(haze(clear, t, light), light)
+    assert bool((bound <= t + 1e-5).all())
+    black = clear.amin(1, keepdim=True) == 0
+    assert torch.allclose(bound[black], t[black], atol=1e-5)
+
+
+def test_the_least_transmission_keeps_the_clear_picture_in_range() -> None:
+    frames, light = torch.rand(1, 3, *SIZE, generator=torch.Generator().manual_seed(0)), torch.tensor([0.6, 0.7, 0.8]).view(1, 3, 1, 1)
+    clear = light + (frames - light) / least_transmission(frames, light)
+    assert float(clear.min()) > -1e-5 and float(clear.max()) < 1 + 1e-5
+
+
+def test_the_guided_filter_keeps_an_affine_function_of_the_guide() -> None:
+    guide = scene()
+    signal = 0.3 * guide[:, :1] - 0.2 * guide[:, 1:2] + 0.4
+    assert torch.allclose(guided(guide, signal, guide, 4, 1e-8), signal, atol=2e-3)
+    flat = torch.full_like(signal, 0.5)
+    assert torch.allclose(guided(guide, flat, guide, 4, 1e-3), flat, atol=1e-5)
+
+
+def test_the_envelope_finds_the_transmission_and_passes_over_a_white_wall() -> None:
+    clear, t, light = scene(), veil(), torch.ones(1, 3, 1, 1)
+    clear[..., 20:50, 30:60] = 0.9
+    hazy = haze(clear, t, light)
+    found = torch.nn.functional.interpolate(transmission_of(envelope(hazy, light), 0.0), size=SIZE, mode="bilinear")
+    assert float((found - t).abs().mean()) < 0.06
+    assert float((found - t)[..., 25:45, 35:55].abs().mean()) < 0.1
+
+
+@pytest.mark.parametrize("light", [(1.0, 1.0, 1.0), (0.8, 0.8, 0.8)])
+def test_the_airlight_is_found_without_an_opaque_place(light: tuple[float, ...]) -> None:
+    # Some of the scene is white, as in any picture with a highlight.
+    found, _ = find_airlight(haze(scene(), veil(), torch.tensor(light).view(1, 3, 1, 1)), 0.03)
+    assert torch.allclose(found.flatten(), torch.tensor(light), atol=0.06)
+
+
+def test_a_coloured_sky_gives_the_airlight_its_colour() -> None:
+    light = torch.tensor([0.85, 0.78, 0.65])
+    t = veil().clone()
+    t[..., : SIZE[0] // 3, :] = 0
+    found, seen = find_airlight(haze(scene() * 0.9, t, light.view(1, 3, 1, 1)), 0.03)
+    assert torch.allclose(found.flatten(), light, atol=0.05)
+    assert seen > 0.5
+
+
+def test_a_blue_sky_is_told_from_a_grey_one_and_from_a_blue_thing_below() -> None:
+    picture = scene()
+    assert blue_sky(picture) < 0.05
+    for colour, place, least, most in (
+        ((0.5, 0.6, 0.75), slice(0, 24), 0.9, 1.0),
+        ((0.7, 0.7, 0.7), slice(0, 24), 0.0, 0.05),
+        ((0.5, 0.6, 0.75), slice(40, 64), 0.0, 0.05),
+    ):
+        seen = picture.clone()
+        seen[:, :, place] = torch.tensor(colour).view(1, 3, 1, 1)
+        assert least <= blue_sky(seen) <= most
+
+
+def test_layers_of_a_picture() -> None:
+    clear, t, light = scene(), veil(), torch.full((1, 3, 1, 1), 0.95)
+    hazy = rounded(haze(clear, t, light))
+    separated = solve(hazy)
+    assert psnr(separated.layers["clear"], clear) > 22 > psnr(hazy, clear) + 6
+    assert psnr(separated.layers["transmission"], t) > 22
+    assert separated.report["reconstruction_psnr"] > 45
+
+
+def test_a_clip_does_not_flicker() -> None:
+    clear, light = scene(8), torch.full((1, 3, 1, 1), 0.95)
+    separated = solve(rounded(haze(clear, veil(), light)))
+    found = separated.layers["clear"]
+    assert psnr(found, clear) > 22
+    change = (found.mean((1, 2, 3)) - clear.mean((1, 2, 3))).diff()
+    assert float(change.abs().max()) < 0.01
+    assert float(separated.layers["transmission"].diff(dim=0).abs().mean()) < 0.02
+    assert separated.shared == {"airlight"}
+
+
+def test_ties_hold_consecutive_frames_together() -> None:
+    clear, light = scene(4), torch.ones(1, 3, 1, 1)
+    hazy = haze(clear, veil(), light)
+    # One frame alone says something else.
+    hazy[2] = 0.2 + 0.8 * hazy[2]
+    spread = [float(envelope(hazy, light, ties)[:, 0].mean((1, 2)).std()) for ties in (None, find_ties(hazy))]
+    assert spread[1] < 0.6 * spread[0]
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 7), (2, 2), (5, 3), (37, 53)])
+@pytest.mark.parametrize("count", [1, 2])
+def test_any_size_and_length(size: tuple[int, int], count: int) -> None:
+    frames = rounded(torch.rand(count, 3, *size, generator=torch.Generator().manual_seed(1)))
+    check(frames, solve(frames))
+
+
+@pytest.mark.parametrize("value", [0.0, 0.5, 1.0])
+def test_constant_frames(value: float) -> None:
+    frames = torch.full((2, 3, 24, 32), value)
+    check(frames, solve(frames))
+
+
+@pytest.mark.parametrize("preset", ["fast", "balanced", "best", "paper"])
+def test_presets_and_budgets(preset: str) -> None:
+    frames = rounded(haze(scene(2, (32, 40)), veil((32, 40)), torch.full((1, 3, 1, 1), 0.9)))
+    check(frames, solve(frames, brief(preset, seconds=1.0)))
+
+
+def test_the_same_seed_gives_the_same_bytes() -> None:
+    frames = rounded(haze(scene(2), veil(), torch.full((1, 3, 1, 1), 0.9)))
+    one, two = solve(frames), solve(frames)
+    assert all(torch.equal(one.layers[name], two.layers[name]) for name in one.layers)
+
+
+def test_pictures_given_one_by_one_have_an_airlight_each() -> None:
+    lights = torch.tensor([[0.95, 0.95, 0.95], [0.7, 0.7, 0.7]]).view(2, 3, 1, 1)
+    frames = rounded(haze(scene(2, velocity=(20.0, 0.0)), veil(), lights))
+    told = Brief(FitSettings(preset="fast"), unordered=True)
+    separated = separate(frames, survey(frames, told), told)
+    check(frames, separated)
+    assert torch.allclose(separated.layers["airlight"].mean((2, 3)), lights.flatten(1), atol=0.1)
+
+
+def test_layers_between_two_windows_mix_to_the_input_again() -> None:
+    frames = rounded(haze(scene(), veil(), torch.full((1, 3, 1, 1), 0.9)))
+    facts = survey(frames, brief())
+    layers = dict(separate(frames, facts, brief()).layers)
+    faded = layers | {"transmission": (layers["transmission"] + 0.1).clamp(max=1), "clear": layers["clear"] * 0.9}
+    check(frames, Separation(settle(frames, faded, facts)))
+
+
+def test_a_transmission_is_raised_rather_than_the_picture_cut() -> None:
+    frames, light = scene(), torch.full((1, 3, 1, 1), 0.9)
+    t, clear = settled(frames, torch.full((1, 1, *SIZE), 0.1), light)
+    assert bool((t >= least_transmission(frames, light) - 1e-5).all())
+    assert psnr(haze(clear, t, light), frames) > 59
+
+
+def check(frames: Tensor, separated: Separation) -> None:
+    """What holds for any input: shapes, ranges, and layers that mix back to it."""
+    layers = separated.layers
+    count, _, height, width = frames.shape
+    assert layers["clear"].shape == frames.shape and layers["transmission"].shape == (count, 1, height, width)
+    assert layers["airlight"].shape in ((1, 3, height, width), frames.shape)
+    for pixels in layers.values():
+        assert bool(torch.isfinite(pixels).all()) and float(pixels.min()) >= 0 and float(pixels.max()) <= 1
+    error = float((mixed_back(separated) - frames).square().mean())
+    assert -10 * math.log10(max(error, 1e-10)) > 40

@@ -1,0 +1,138 @@
+"""What holds for every task that splits frames alike, whatever it is: sizes, ranges, layers that mix back, the same bytes again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import media
+import numpy as np
+import pytest
+from clips import moving, read_clip
+from numpy.typing import NDArray
+
+from pipeline.cli import main
+from pipeline.tasks import find_task, names
+
+Values = NDArray[np.float64]
+TASKS = [name for name in names() if name != "transition"]
+
+
+def summed(layers: dict[str, Values], report: dict[str, float]) -> Values:
+    """Transmission plus reflection in the light that the report names."""
+    if report["space"] < 0.5:
+        return layers["transmission"] + layers["reflection"]
+    return np.asarray((layers["transmission"] ** 2.2 + layers["reflection"] ** 2.2) ** (1 / 2.2))
+
+
+MIXED: dict[str, Callable[[dict[str, Values], dict[str, float]], Values]] = {
+    "segment": lambda layers, _: layers["matte"] * layers["foreground"] + (1 - layers["matte"]) * layers["background"],
+    "dehaze": lambda layers, _: layers["transmission"] * layers["clear"] + (1 - layers["transmission"]) * layers["airlight"],
+    "watermark": lambda layers, _: (1 - layers["matte"]) * layers["clean"] + layers["matte"] * layers["watermark"],
+    "transparency": summed,
+}
+"""How each task's layers, values in [0, 1], make the input."""
+
+
+def test_every_task_says_how_its_layers_mix() -> None:
+    assert set(TASKS) == set(MIXED)
+
+
+@pytest.fixture(autouse=True)
+def there(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def run(task: str, *words: object, out: str = "out") -> dict[str, Any]:
+    assert main(["run", *map(str, words), "--task", task, "--out", out, "--lossless", "--preset", "fast", "--no-progress"]) == 0
+    whole: dict[str, Any] = json.loads(Path(out, "manifest.json").read_text())
+    return whole
+
+
+def layers_of(whole: dict[str, Any], out: str = "out") -> dict[str, Values]:
+    """Every layer by its role, ``(T, H, W, 3)`` in [0, 1]; without alpha."""
+    found = {}
+    for layer in whole["layers"]:
+        path = Path(out, layer["path"])
+        picture = cv2.imread(str(path), cv2.IMREAD_COLOR)[None, ..., ::-1] if path.suffix == ".png" else read_clip(path)
+        assert len(picture) == layer["last_frame"] - layer["first_frame"] + 1
+        found[layer["role"]] = np.asarray(picture, np.float64) / 255
+    return found
+
+
+def check(task: str, whole: dict[str, Any], source: NDArray[np.uint8], out: str = "out") -> None:
+    """The layers are the task's, of the input's size, and mix back to it with at least 40 dB."""
+    assert {layer["role"] for layer in whole["layers"]} == set(find_task(task).roles)
+    layers = layers_of(whole, out)
+    assert {values.shape for values in layers.values()} == {source.shape}
+    again = MIXED[task](layers, whole["report"]).clip(0, 1)
+    error = float(((again - source / 255) ** 2).mean())
+    assert error <= 1e-4, f"{task}: {-10 * np.log10(error):.1f} dB"
+    assert (Path(out) / whole["sheets"][0]).exists()
+
+
+def save(frames: NDArray[np.uint8]) -> Path:
+    if len(frames) == 1:
+        cv2.imwrite("in.png", frames[0][..., ::-1])
+        return Path("in.png")
+    return media.save(Path("in.mkv"), frames)
+
+
+@pytest.mark.parametrize("size", [(48, 64), (37, 53), (5, 3), (1, 1)], ids=str)
+@pytest.mark.parametrize("count", [1, 2, 6])
+@pytest.mark.parametrize("task", TASKS)
+def test_any_length_and_size(task: str, count: int, size: tuple[int, int]) -> None:
+    large = moving(3, count, (48, 64))
+    frames = np.ascontiguousarray(large[:, : size[0], : size[1]])
+    check(task, run(task, save(frames)), frames)
+
+
+@pytest.mark.parametrize("level", [0, 128, 255])
+@pytest.mark.parametrize("count", [1, 4])
+@pytest.mark.parametrize("task", TASKS)
+def test_a_constant_input(task: str, count: int, level: int) -> None:
+    frames = np.full((count, 32, 40, 3), level, np.uint8)
+    check(task, run(task, save(frames)), frames)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_the_same_seed_gives_the_same_bytes(task: str) -> None:
+    source = save(moving(4, 5, (40, 56)))
+    for out in ("one", "other"):
+        run(task, source, "--seed", "3", out=out)
+    sums = [
+        {
+            path.name: hashlib.sha256(path.read_bytes()).hexdigest()
+            for path in sorted(Path(out).iterdir())
+            if path.suffix in (".mkv", ".png")
+        }
+        for out in ("one", "other")
+    ]
+    assert sums[0] == sums[1] and len(sums[0]) >= 3
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_clip_of_several_windows_has_no_seam(task: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.layered.WINDOW_VALUES", 6 * 40 * 56 * 3)
+    frames = moving(5, 11, (40, 56))
+    check(task, run(task, save(frames)), frames)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_budget_is_kept_to(task: str) -> None:
+    whole = run(task, save(moving(4, 4, (40, 56))), "--max-seconds", "4")
+    assert whole["report"]["seconds"] <= 4 * 1.25 + 30
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("task", TASKS)
+def test_the_published_method_runs(task: str) -> None:
+    frames = moving(4, 2, (40, 56))
+    source = save(frames)
+    words = ["run", str(source), "--task", task, "--out", "out", "--lossless", "--preset", "paper", "--max-seconds", "20", "--no-progress"]
+    assert main(words) == 0
+    check(task, json.loads(Path("out/manifest.json").read_text()), frames)
