@@ -17,6 +17,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from stages.fit import Guard
 from stages.flow import flows, resize, resize_flow, warp
 from stages.mixing import Mixture, mix
 
@@ -130,17 +131,21 @@ def carry(
         fields = [(resize_flow(flow, nodes).to(device) / per_pixel).requires_grad_() for flow in current]
         before = [resize_flow(flow, nodes).to(device) / per_pixel for flow in known]
         optimiser = torch.optim.Adam(fields, lr=RATE, betas=(0.9, 0.99))
+        guard = Guard(fields, optimiser)
         chunk = max(1, MOST // (small[0] * small[1]))
         for step in range(steps):
-            optimiser.param_groups[0]["lr"] = RATE * min(1.0, 2 * (steps - step) / steps)
+            optimiser.param_groups[0]["lr"] = RATE * guard.boldness * min(1.0, 2 * (steps - step) / steps)
             optimiser.zero_grad()
             for begin in range(0, count, chunk):
                 part = slice(begin, min(count, begin + chunk))
                 loss = _data(pictures, [resize(field[part], small) for field in fields], target[part], weight[part], mixture)
+                if not guard.passes(loss):
+                    break
                 torch.autograd.backward(loss * (len(target[part]) / count))
-            uneven = [regularity(field, was, reverse) for field, was, reverse in zip(fields, before, (False, True), strict=True)]
-            torch.autograd.backward(sum((scale * (SMOOTH * space + STEADY * time) for space, time in uneven), target.new_zeros(())))
-            optimiser.step()
+            else:
+                uneven = [regularity(field, was, reverse) for field, was, reverse in zip(fields, before, (False, True), strict=True)]
+                torch.autograd.backward(sum((scale * (SMOOTH * space + STEADY * time) for space, time in uneven), target.new_zeros(())))
+                guard.step()
             done += 1
             if on_step:
                 on_step(done / total)

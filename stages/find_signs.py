@@ -49,6 +49,9 @@ def grey_bytes(frame: Array) -> npt.NDArray[np.uint8]:
     return (cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) * 255 + 0.5).astype(np.uint8)
 
 
+LEAST_SIDE = 32
+
+
 class Motion:
     """Dense optical flow between small frames (DIS). Frames under 16 pixels a side are taken as not moving."""
 
@@ -59,8 +62,12 @@ class Motion:
         """Displacement ``(H, W, 2)`` in pixels (x, y) that leads from each pixel of ``first`` to ``second``."""
         if min(first.shape[:2]) < 16:
             return np.zeros((*first.shape[:2], 2), np.float32)
-        start = np.zeros((*first.shape[:2], 2), np.float32)
-        return np.asarray(self._dis.calc(grey_bytes(first), grey_bytes(second), start), np.float32)
+        height, width = first.shape[:2]
+        # With a side of less than 32 pixels this preset of DIS reads beyond its memory.
+        edges = (0, max(0, LEAST_SIDE - height), 0, max(0, LEAST_SIDE - width))
+        one, two = (cv2.copyMakeBorder(grey_bytes(frame), *edges, cv2.BORDER_REPLICATE) for frame in (first, second))
+        found = np.asarray(self._dis.calc(one, two, np.zeros((*one.shape[:2], 2), np.float32)), np.float32)
+        return np.ascontiguousarray(found[:height, :width])
 
     def residual(self, first: Array, second: Array) -> float:
         """Mean absolute difference between ``first`` and ``second`` brought to it by their flow."""

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from stages.carry import GRID, RATE, SMOOTH, Carried, Side, rough, rounded, template_of
+from stages.fit import Guard
 from stages.flow import box, flows, lookup, resize, resize_flow, warp
 from stages.mixing import Mixture, mix, share
 
@@ -115,9 +116,10 @@ def fit_ties(
         (resize_flow(tie.flows, nodes).to(device) * per_node).view(count, -1, 2, *nodes).contiguous().requires_grad_() for tie in ties
     ]
     optimiser = torch.optim.Adam(fields, lr=RATE, betas=(0.8, 0.99))
+    guard = Guard(fields, optimiser)
     order = torch.Generator().manual_seed(seed)
     for step in range(steps):
-        optimiser.param_groups[0]["lr"] = 2 / 3 * RATE * min(1.0, 2 * (steps - step) / steps)
+        optimiser.param_groups[0]["lr"] = 2 / 3 * RATE * guard.boldness * min(1.0, 2 * (steps - step) / steps)
         optimiser.zero_grad()
         for mine, other in enumerate(torch.randperm(most, generator=order).tolist()):
             loss = target.new_zeros(())
@@ -127,8 +129,11 @@ def fit_ties(
                 loss = loss + AGREE * rounded(layer - bank[mixture.mixed]) + scale * SMOOTH * rough(field[:, number])
                 brought.append(layer)
             loss = loss + rounded(mix(brought[0], brought[1], weight, mixture.space) - target)
+            if not guard.passes(loss):
+                break
             torch.autograd.backward(loss)
-        optimiser.step()
+        else:
+            guard.step()
         if on_step:
             on_step((step + 1) / steps)
     out = [Ties(tie.frames, (field.detach().flatten(0, 1) / per_node).cpu()) for tie, field in zip(ties, fields, strict=True)]

@@ -20,6 +20,8 @@ from clips import dissolve, moving
 
 from pipeline.cli import main
 
+# Ray reads them once, when it is loaded.
+os.environ.update({"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0123456789abcdef0123456789abcdef0123456789abcdef"})
 ray: Any = pytest.importorskip("ray", reason="the optional extra unlayer[ray] is not installed")
 from ray.cluster_utils import Cluster  # noqa: E402
 
@@ -28,14 +30,11 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.filterwarnings("ignore"),  # Ray's own
 ]
-TOKEN = "0123456789abcdef0123456789abcdef0123456789abcdef"
 
 
 @pytest.fixture
 def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """A head without cores and two machines of one core each."""
-    monkeypatch.setenv("RAY_AUTH_MODE", "token")
-    monkeypatch.setenv("RAY_AUTH_TOKEN", TOKEN)
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), str(ROOT / "tests")]))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.chdir(tmp_path)

@@ -1,0 +1,235 @@
+"""How the faults of ``../shared/MEDIA.md`` are provoked, and what an answer to one looks like.
+
+Functions that take a ``patch`` bring a fault into the process they are called in, through functions that the code has anyway; what
+:class:`Zygote` starts has them called in a child, by their names.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import media
+import numpy as np
+import pytest
+from clips import dissolve, moving, plain_answer
+
+ROOT = Path(__file__).parents[2]
+GIB = 2**30
+MIXED = ("--transition", "4:7")
+"""The mixed frames of :func:`film`."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the user sees. status: ``None`` where the process had to be killed at its deadline. memory: its largest, in bytes."""
+
+    status: int | None
+    out: str
+    err: str
+    memory: int = 0
+
+
+Run = Callable[..., Answer]
+
+
+def refused(answer: Answer, status: int, *says: str) -> str:
+    """Holds that an answer is a refusal: its status, nothing on standard output, one line that says all of ``says``; returns the line."""
+    assert answer.status == status, (answer.status, answer.err)
+    assert answer.out == "" and "Traceback" not in answer.err
+    lines = [line for line in answer.err.splitlines() if not line.startswith("unlayer: warning: ") and " done in " not in line]
+    assert len(lines) == 1 and lines[0].startswith("unlayer: ") and lines[0].isprintable(), answer.err
+    assert all(word in lines[0] for word in says), (says, lines[0])
+    return lines[0]
+
+
+def sane(answer: Answer) -> None:
+    """Holds that a run on anything at all ended by itself, with an answer or one line, in bounded memory."""
+    assert answer.status in (0, 1, 2), answer
+    assert "Traceback" not in answer.err and "unexpected" not in answer.err, answer.err
+    assert answer.memory < GIB, answer.memory
+    if answer.status:
+        assert sum(line.startswith("unlayer: ") for line in answer.err.splitlines()) == 1, answer.err
+
+
+def visible(folder: Path) -> list[str]:
+    """The names in a run's folder that are no run's private ones; none where there is no folder."""
+    return sorted(entry.name for entry in folder.iterdir() if not entry.name.startswith(".")) if folder.is_dir() else []
+
+
+def parts(folder: Path) -> list[str]:
+    """Half-written files, wherever they are."""
+    return sorted(str(entry.relative_to(folder)) for entry in folder.rglob("*") if ".part" in entry.name)
+
+
+def layers(folder: Path) -> dict[str, str]:
+    """A checksum of every layer in a run's folder."""
+    return {entry.name: hashlib.sha256(entry.read_bytes()).hexdigest() for entry in sorted(folder.glob("scene-*"))}
+
+
+def manifest(folder: Path) -> dict[str, Any]:
+    """A finished run's manifest."""
+    whole: dict[str, Any] = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    return whole
+
+
+def film(path: Path, size: tuple[int, int] = (32, 48), **options: Any) -> Path:
+    """A dissolve over the frames 4 to 7 of 12, without loss unless ``options`` say otherwise."""
+    frames, _ = dissolve(moving(1, 12, size), moving(2, 12, size), 4, 4)
+    return media.save(path, frames, **options)
+
+
+def still(path: Path, frames: int = 6, size: tuple[int, int] = (32, 48), **options: Any) -> Path:
+    """A film with no transition in it."""
+    return media.save(path, np.ascontiguousarray(moving(1, frames, size)), **options)
+
+
+class Zygote:
+    """The process that forks the others; see :mod:`zygote`."""
+
+    def __init__(self) -> None:
+        single = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+        self.process = subprocess.Popen(
+            [sys.executable, str(Path(__file__).with_name("zygote.py"))],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, **single},
+        )
+
+    def start(self, folder: Path, *words: object, faults: tuple[tuple[Any, ...], ...] = (), **limits: int) -> int:
+        """Begins a run in ``folder`` and returns its process's number. limits: ``memory``, ``file_size`` (bytes more), ``user``."""
+        return int(self._ask(do="start", folder=str(folder), words=[str(word) for word in words], faults=faults, **limits))
+
+    def wait(self, number: int, seconds: float = 60) -> Answer:
+        """Its end; it is killed where it is not over in time."""
+        return Answer(**self._ask(do="wait", number=number, seconds=seconds))
+
+    def run(self, folder: Path, *words: object, seconds: float = 60, **more: Any) -> Answer:
+        """Both."""
+        return self.wait(self.start(folder, *words, **more), seconds)
+
+    def close(self) -> None:
+        """Ends it."""
+        assert self.process.stdin is not None and self.process.stdout is not None
+        self.process.stdin.close()
+        self.process.wait(30)
+        self.process.stdout.close()
+
+    def _ask(self, **request: object) -> Any:
+        assert self.process.stdin is not None and self.process.stdout is not None
+        print(json.dumps(request), file=self.process.stdin, flush=True)
+        return json.loads(self.process.stdout.readline())
+
+
+def until(seen: Callable[[], bool], seconds: float = 60) -> None:
+    """Waits for something that another process does."""
+    end = time.monotonic() + seconds
+    while not seen():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.01)
+
+
+def small_plans(patch: pytest.MonkeyPatch) -> None:
+    """Real separations of a moment, every step of which is kept."""
+    from stages import plan
+    from stages.checkpoint import Checkpoints
+
+    small = replace(plan.PLANS["balanced"], levels=((2, 4), (1, 3)), turns=1, ties=((2, 4),), fit_steps=4, rounds=1)
+    patch.setitem(plan.PLANS, "balanced", small)
+    patch.setattr("stages.alternate.OPEN", 2.0)  # the networks always have work
+    patch.setattr(Checkpoints.__init__, "__kwdefaults__", {"every": 0.0, "clock": time.monotonic})
+
+
+def stand_in(patch: pytest.MonkeyPatch) -> None:
+    """Plain colours instead of a separation."""
+    patch.setattr("pipeline.tasks.transition.separate_transition", plain_answer)
+
+
+def at_step(patch: pytest.MonkeyPatch, stage: str, count: int, action: Callable[[], None]) -> None:
+    """Does ``action`` where the ``count``-th step of ``stage`` is told."""
+    told = [0]
+
+    def step(self: object, name: str, fraction: float, note: str) -> None:
+        told[0] += name == stage
+        if name == stage and told[0] == count:
+            action()
+
+    patch.setattr("pipeline.progress.Silent.step", step)
+
+
+def die() -> None:
+    """SIGKILL."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def killed_at_step(patch: pytest.MonkeyPatch, stage: str, count: int) -> None:
+    """SIGKILL at the ``count``-th step of ``stage``."""
+    at_step(patch, stage, count, die)
+
+
+def held_at_step(patch: pytest.MonkeyPatch, stage: str, count: int) -> None:
+    """At that step: makes the file ``held`` and goes on when there is a file ``go``."""
+
+    def hold() -> None:
+        Path("held").touch()
+        until(Path("go").exists)
+
+    at_step(patch, stage, count, hold)
+
+
+def killed_while_keeping(patch: pytest.MonkeyPatch, count: int, how: str) -> None:
+    """SIGKILL in the ``count``-th checkpoint: ``half`` way through its file, or with the file ``whole`` but not under its name yet."""
+    done = [0]
+    if how == "half":
+        from stages import checkpoint
+
+        save = checkpoint.save_file
+
+        def saving(tensors: Any, path: Path, metadata: Any) -> None:
+            save(tensors, path, metadata)
+            done[0] += 1
+            if done[0] == count:
+                os.truncate(path, path.stat().st_size // 2)
+                die()
+
+        patch.setattr(checkpoint, "save_file", saving)
+    else:
+        killed_while_renaming(patch, ".safetensors.part", count)
+
+
+def killed_while_renaming(patch: pytest.MonkeyPatch, suffix: str, count: int) -> None:
+    """SIGKILL before the ``count``-th file whose name ends so gets its final name."""
+    done, move = [0], Path.replace
+
+    def replacing(self: Path, target: Path) -> Path:
+        done[0] += self.name.endswith(suffix)
+        if self.name.endswith(suffix) and done[0] == count:
+            die()
+        return move(self, target)
+
+    patch.setattr(Path, "replace", replacing)
+
+
+def killed_while_writing(patch: pytest.MonkeyPatch, count: int) -> None:
+    """SIGKILL while the ``count``-th frame of a layer goes to its encoder."""
+    from stages.write import LayerWriter
+
+    done, encode = [0], LayerWriter._encode
+
+    def encoding(self: LayerWriter, *frame: Any) -> None:
+        encode(self, *frame)
+        done[0] += 1
+        if done[0] == count:
+            die()
+
+    patch.setattr(LayerWriter, "_encode", encoding)

@@ -1,0 +1,58 @@
+"""A disk that is full and a folder that cannot be written: said in one line, and nothing half-written stays."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import media
+import numpy as np
+import pytest
+from clips import dissolve
+from provoke import MIXED, Zygote, film, layers, parts, refused, visible
+
+WORDS = ("--task", "transition", "--no-progress", *MIXED)
+NOBODY = 65534
+
+
+def test_disk_full(zygote: Zygote, tmp_path: Path) -> None:
+    """Row 5: wherever the disk is full, one line names the folder and asks for space; partial files are gone, and it goes on later."""
+    frames, _ = dissolve(*np.random.default_rng(0).integers(0, 256, (2, 80, 48, 64, 3), np.uint8), 4, 4)
+    media.save(tmp_path / "in.mkv", frames)
+    words = ("run", "in.mkv", *WORDS, "--out", "out", "--lossless")
+    faults, said = (("small_plans",), ("stand_in",)), []
+    # Too small for the record of the run, a checkpoint, the layers that wait, the sheet, the layers' files.
+    for size in (0, 1_000, 30_000, 100_000, 450_000):
+        line = refused(zygote.run(tmp_path, *words, "--resume", faults=faults, file_size=size), 1, "out", "File too large")
+        assert "free some space there" in line or "make room, then go on with --resume" in line
+        assert visible(tmp_path / "out") == [] and parts(tmp_path) == []
+        said.append(line)
+    assert "checkpoint" in said[1] and "scene-00" in said[-1] and len(set(said)) >= 3, said
+    answer = zygote.run(tmp_path, *words, "--resume", faults=faults)
+    assert answer.status == 0, answer
+    assert len(layers(tmp_path / "out")) == 2 and not (tmp_path / "out/.work").exists()
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that other users can read: those of pytest are its user's alone."""
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+@pytest.mark.parametrize("out", ["new", "there", "below/it"])
+def test_folder_not_writable(zygote: Zygote, open_folder: Path, out: str) -> None:
+    """Row 6: an output folder that cannot be written is said before anything is searched or fitted, and nothing is left."""
+    film(open_folder / "in.mkv")
+    for name in ("there", "below"):
+        (open_folder / name).mkdir(mode=0o555)
+    open_folder.chmod(0o555)
+    user = {} if os.geteuid() else {"user": NOBODY}
+    faults = (("killed_at_step", "find", 1), ("killed_at_step", "separate", 1))
+    answer = zygote.run(open_folder, "run", "in.mkv", *WORDS, "--out", out, faults=faults, **user)
+    refused(answer, 1, out, "cannot be used as the run's folder (Permission denied)", "choose another --out")
+    open_folder.chmod(0o755)
+    assert sorted(path.name for path in open_folder.rglob("*")) == ["below", "in.mkv", "there"]

@@ -1,0 +1,204 @@
+"""A fit that goes wrong: it recovers where it can, says so where it did, and is one clear line where it cannot."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from clips import read_clip
+from provoke import MIXED, Run, film, layers, manifest, refused, small_plans, visible
+
+from pipeline import run as running
+from pipeline.layered import Output, Recipe, run_layered
+from pipeline.tasks import Task
+from stages import carry, fit_transition, separate, tie
+from stages import fit as loop
+from stages.brief import Separation
+
+WORDS = ("run", "in.mkv", "--task", "transition", "--no-progress", "--lossless", *MIXED)
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    small_plans(monkeypatch)
+    film(tmp_path / "in.mkv")
+
+
+def break_losses(patch: pytest.MonkeyPatch, broken: Callable[[int], bool]) -> None:
+    """Turns the losses of the networks' fit into NaN at the steps for which ``broken`` is true."""
+    fit = loop.fit
+
+    def breaking(module: Any, terms: Any, *rest: Any, **more: Any) -> Any:
+        calls = [-1]
+
+        def worse(index: torch.Tensor, progress: float) -> dict[str, torch.Tensor]:
+            calls[0] += 1
+            return {name: loss * (float("nan") if broken(calls[0]) else 1) for name, loss in terms(index, progress).items()}
+
+        return fit(module, worse, *rest, **more)
+
+    patch.setattr(fit_transition, "fit", breaking)
+
+
+def rates_of(patch: pytest.MonkeyPatch) -> list[float]:
+    """The learning rate of every step that is taken from now on."""
+    rates: list[float] = []
+    make = loop._optimiser
+
+    def spied(*given: Any) -> torch.optim.Adam:
+        made = make(*given)
+        made.register_step_pre_hook(lambda optimiser, *_: rates.append(optimiser.param_groups[0]["lr"]))
+        return made
+
+    patch.setattr(loop, "_optimiser", spied)
+    return rates
+
+
+def test_loss_turns_nan(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Row 18: where the loss turns NaN the fit goes back to the last good state with a smaller step, and the run comes to its end."""
+    with monkeypatch.context() as patch:
+        usual = rates_of(patch)
+        assert run(*WORDS, "--out", "sound").status == 0
+    restored: list[bool] = []
+    restore = loop._restore
+
+    def spy(state: loop.FitState, module: torch.nn.Module, optimiser: torch.optim.Adam) -> None:
+        restore(state, module, optimiser)
+        restored.append(all(torch.equal(value, state.module[name]) for name, value in module.state_dict().items()))
+
+    monkeypatch.setattr(loop, "_restore", spy)
+    rates = rates_of(monkeypatch)
+    break_losses(monkeypatch, lambda step: step == 1)
+    assert run(*WORDS, "--out", "broken").status == 0
+    assert len(usual) == 4 and restored == [True]
+    assert rates == pytest.approx([usual[0], usual[2] / 3, usual[3] / 3])
+    for name in layers(tmp_path / "sound"):
+        one, other = (read_clip(tmp_path / folder / name).astype(int) for folder in ("sound", "broken"))
+        assert one.shape == other.shape and np.abs(one - other).mean() < 20
+    assert "NaN" not in (tmp_path / "broken/manifest.json").read_text()
+
+
+def test_loss_stays_nan(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Row 18: after three tries it is one clear line that names the file and what to do, and no layer has a name."""
+    break_losses(monkeypatch, lambda step: step > 0)
+    refused(run(*WORDS, "--out", "out"), 1, "in.mkv: the fit lost its way 3 times", "try another --seed or --device cpu")
+    assert visible(tmp_path / "out") == []
+
+
+def break_motion(patch: pytest.MonkeyPatch, module: Any, broken: Callable[[int], bool]) -> None:
+    """Turns the loss of the fits of motion in ``module`` into NaN whenever it is asked for the times for which ``broken`` is true."""
+    calls, rounded = [-1], module.rounded
+
+    def worse(difference: torch.Tensor) -> torch.Tensor:
+        calls[0] += 1
+        return rounded(difference) * (float("nan") if broken(calls[0]) else 1)
+
+    patch.setattr(module, "rounded", worse)
+
+
+@pytest.mark.parametrize("module", [carry, tie])
+def test_loss_of_the_motion_turns_nan(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: Any) -> None:
+    """Row 18: the same where it is the fit of the motion: it recovers from one, and three are one clear line."""
+    with monkeypatch.context() as patch:
+        break_motion(patch, module, lambda call: call == 1)
+        assert run(*WORDS, "--out", "out").status == 0
+        assert "NaN" not in (tmp_path / "out/manifest.json").read_text()
+    break_motion(monkeypatch, module, lambda call: call > 0)
+    refused(run(*WORDS, "--out", "other"), 1, "in.mkv: the fit of its motion lost its way 3 times", "--seed")
+    assert visible(tmp_path / "other") == []
+
+
+def test_layers_of_nan_are_never_written(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Row 18: whatever else turns NaN, no layer is made of it."""
+
+    def finished(*given: Any) -> Any:
+        outgoing, incoming, mixture = finish(*given)
+        outgoing[1, 0, 3, 3] = float("nan")
+        return outgoing, incoming, mixture
+
+    finish = separate.finish
+    monkeypatch.setattr(separate, "finish", finished)
+    refused(run(*WORDS, "--out", "out"), 1, "in.mkv: the layers of the frames 4 to 7 are no numbers", "--seed")
+    assert visible(tmp_path / "out") == []
+
+
+def small_memory(patch: pytest.MonkeyPatch, pixels: int) -> list[int]:
+    """A GPU whose memory holds pictures of ``pixels``; the sizes that are tried on it."""
+    tried: list[int] = []
+    alternate = separate.alternate
+
+    def allocating(work: Any, *rest: Any) -> Any:
+        tried.append(work.frames.shape[-2] * work.frames.shape[-1])
+        if tried[-1] > pixels:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 1.00 GiB.")
+        return alternate(work, *rest)
+
+    patch.setattr(separate, "alternate", allocating)
+    return tried
+
+
+@pytest.mark.parametrize(("holds", "reduced"), [(1536, 0), (800, 1), (400, 2), (200, 3)])
+def test_gpu_out_of_memory(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, holds: int, reduced: int) -> None:
+    """Row 19: out of memory on the GPU the working size is halved, up to three times; the manifest and a warning say so."""
+    tried = small_memory(monkeypatch, holds)
+    answer = run(*WORDS, "--out", "out")
+    assert answer.status == 0, answer.err
+    assert len(tried) == reduced + 1 and all(after < 0.6 * before for before, after in zip(tried, tried[1:], strict=False))
+    whole = manifest(tmp_path / "out")
+    (entry,) = whole["report"]["transitions"]
+    assert entry["reduced"] == reduced and entry["work_height"] * entry["work_width"] == tried[-1]
+    if reduced:
+        assert entry["plan"]["pixels"] == 1536 >> reduced
+        assert [text for text in whole["warnings"] if text.startswith("frames 4 to 7: the memory of cpu was too small; ")]
+        assert "the working size was halved" in answer.err
+    else:
+        assert answer.err == ""
+    # What is written has the input's size all the same.
+    assert read_clip(tmp_path / "out/scene-001.mkv").shape == (8, 32, 48, 3)
+
+
+def test_gpu_far_too_small(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Row 19: where an eighth of the size is too much as well, one line names the file and what to do."""
+    tried = small_memory(monkeypatch, 100)
+    refused(run(*WORDS, "--out", "out"), 1, "in.mkv", "has not memory enough", "--preset fast", "--device cpu")
+    assert len(tried) == 4 and visible(tmp_path / "out") == []
+
+
+def test_a_resumed_run_goes_on_in_the_smaller_size(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Row 19: interrupted after it, a run goes on in the size that it had come to, to the same layers."""
+    with monkeypatch.context() as patch:
+        small_memory(patch, 800)
+        assert run(*WORDS, "--out", "whole").status == 0
+    with monkeypatch.context() as patch:
+        small_memory(patch, 800)
+        patch.setattr(separate, "finish", interrupt)
+        assert run(*WORDS, "--out", "cut").status == 130
+    # The memory is larger now; what was begun is not mixed with another size.
+    tried = small_memory(monkeypatch, 10**9)
+    assert run(*WORDS, "--out", "cut", "--resume").status == 0
+    assert len(tried) == 1 and tried[0] <= 800
+    assert layers(tmp_path / "cut") == layers(tmp_path / "whole")
+    assert manifest(tmp_path / "cut")["report"]["transitions"][0]["reduced"] == 1
+
+
+def interrupt(*given: Any) -> Any:
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(
+    "error", [torch.OutOfMemoryError("CUDA out of memory."), MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: …")]
+)
+def test_out_of_memory_in_a_task_of_windows(run: Run, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    """Row 19: a task that works window by window is ended by it in one clear line."""
+
+    def fails(*given: Any) -> Separation:
+        raise error
+
+    recipe = Recipe((Output("one"),), lambda sample, brief: None, fails)
+    monkeypatch.setattr(running, "find_task", lambda name: Task("split", "", ("one",), lambda job: run_layered(job, recipe)))
+    refused(run("run", "in.mkv", "--task", "split", "--no-progress", "--out", "out"), 1, "in.mkv", "memory", "--preset fast")
+    assert visible(Path("out")) == []

@@ -1,0 +1,32 @@
+"""``probe`` answers on every messy file of ``../shared/data`` within a minute: facts, or one clear line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import media
+import pytest
+from provoke import GIB, Zygote, refused
+
+MESSY = media.SHARED / "messy"
+pytestmark = pytest.mark.skipif(not MESSY.is_dir(), reason=f"{MESSY} is missing")
+FILES = sorted(path.name for path in MESSY.iterdir()) if MESSY.is_dir() else []
+NO_USE = {
+    "corrupt_truncated_decord.mp4": ("is damaged at frame 28", "--salvage"),
+    "sizechange_raw.h264": ("changes its size at frame", "--end"),
+    "webp_anim_iss634.webp": ("cannot be decoded", "convert it"),
+}
+MINUTE = 60
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_probe_answers(zygote: Zygote, tmp_path: Path, name: str) -> None:
+    answer = zygote.run(tmp_path, "probe", MESSY / name, "--json", seconds=MINUTE)
+    assert answer.status is not None, f"no answer in {MINUTE} s"
+    assert answer.memory < GIB
+    if name in NO_USE:
+        refused(answer, 1, name, *NO_USE[name])
+    else:
+        facts = json.loads(answer.out)
+        assert answer.status == 0 and facts["frames"] >= 1 and facts["shots"] and facts["width"] >= 1
