@@ -16,7 +16,7 @@ from typing import Any
 import media
 import numpy as np
 import pytest
-from clips import dissolve, moving
+from clips import dissolve, drifting
 
 from pipeline.cli import main
 
@@ -48,12 +48,17 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
         made.shutdown()
 
 
-def film(path: str, seeds: tuple[int, ...], size: tuple[int, int] = (48, 64)) -> None:
+def film(path: str, seeds: tuple[int, ...], size: tuple[int, int] = (96, 128)) -> None:
     """Scenes that dissolve into each other."""
     Path(path).parent.mkdir(exist_ok=True)
-    scenes = [moving(seed, 20, size) for seed in seeds]
-    parts = [dissolve(a, b, 6, 6)[0] for a, b in zip(scenes, scenes[1:], strict=False)]
-    media.save(Path(path), np.concatenate([parts[0], *(part[6:] for part in parts[1:])]))
+    whole, before = [], np.empty(0)
+    for number, seed in enumerate(seeds):
+        scene = (drifting(seed, 48, (0.4, 0.2), size) * 255).round().byte().permute(0, 2, 3, 1).numpy()
+        if number:
+            whole.append(dissolve(before[28:40], scene[:12], 0, 12)[0])
+        whole.append(scene[12 if number else 0 : 28])
+        before = scene
+    media.save(Path(path), np.concatenate(whole))
 
 
 def layers(folder: str) -> dict[str, str]:
@@ -120,7 +125,7 @@ def test_spread_over_machines_it_gives_the_same_layers(cluster: Any) -> None:
 
 
 def test_a_worker_that_is_killed_and_a_machine_that_is_lost(cluster: Any) -> None:
-    film("clips/long.mkv", (1, 2, 3, 4), (96, 128))
+    film("clips/long.mkv", (1, 2, 3, 4))
     child = driver(cluster.address)
     until(lambda: workers_at("part"))
     os.kill(workers_at("part")[0], signal.SIGKILL)
@@ -132,8 +137,8 @@ def test_a_worker_that_is_killed_and_a_machine_that_is_lost(cluster: Any) -> Non
 
 
 def test_a_driver_that_is_killed_and_started_again(cluster: Any) -> None:
-    film("clips/a.mkv", (1, 2, 3), (96, 128))
-    film("clips/b.mkv", (4, 5), (96, 128))
+    film("clips/a.mkv", (1, 2, 3))
+    film("clips/b.mkv", (4, 5))
     child = driver(cluster.address)
     until(lambda: list(Path("out").rglob("parts.safetensors")))
     child.send_signal(signal.SIGKILL)
