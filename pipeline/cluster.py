@@ -8,6 +8,7 @@ is lost is tried again elsewhere and goes on from its checkpoint, and a driver t
 from __future__ import annotations
 
 import os
+import socket
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -53,8 +54,10 @@ class Cluster:
             raise UsageError("--ray needs Ray, which is not installed; pip install 'unlayer[ray]'") from error
         self.ray = ray
         try:
+            _knock(self.address)
             ray.init(address=self.address, log_to_driver=False, configure_logging=False, ignore_reinit_error=True)
-        except (ConnectionError, RuntimeError, ValueError, OSError, ray.exceptions.RayError) as error:
+        # Ray ends the process where nobody answers.
+        except (ConnectionError, RuntimeError, ValueError, OSError, SystemExit, ray.exceptions.RayError) as error:
             line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             raise UnlayerError(f"--ray {self.address}: no cluster answers ({line}); start one with: ray start --head") from error
         return self
@@ -114,6 +117,13 @@ class Cluster:
         if clip.left == 0:
             item.stage = "finish"
             self._submit(clip, "finish", parts.finish, clip.settings)
+
+
+def _knock(address: str) -> None:
+    """Raises OSError at once where nobody listens at ``host:port``; Ray would try for minutes. Other kinds of address are Ray's own."""
+    host, _, port = address.rpartition(":")
+    if host and port.isdigit() and "/" not in host:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
 
 
 def _line(error: Exception) -> str:
