@@ -100,7 +100,9 @@ def run_layered(job: Job, recipe: Recipe) -> Result:
         share = None if job.budget.left() is None else SURVEYING * (job.budget.left() or 0.0)
         marks = hint.frames(seen.kept) if hint else None
         brief = _brief(job, share, step, marks, unordered, job.keep.within("survey"))
-        facts = job.keep.recall("facts", lambda: recipe.survey(seen.sample, brief), *recipe.kinds)
+        # What a budget decides would come out differently the next time.
+        keep = job.keep.recall if job.settings.max_seconds is None else job.keep.fixed
+        facts = keep("facts", lambda: recipe.survey(seen.sample, brief), *recipe.kinds)
     report: dict[str, list[tuple[float, int]]] = defaultdict(list)
     # Pictures that were given one by one belong together: they are one window.
     length, overlap = (len(seen.times), 0) if unordered else recipe.lengths(job.clip.info)

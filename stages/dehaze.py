@@ -94,10 +94,14 @@ def _drawn(small: Tensor, facts: Facts, brief: Brief) -> tuple[Tensor, int]:
     brief.progress(0.0, "motion")
     ties = find_ties(small)
     turns = TURNS[settings.preset]
-    if settings.max_seconds is not None:
-        began = time.monotonic()
-        envelope(small, airlight, ties, turns=1)
-        turns = min(TURNS["best"], max(FEWEST, int(SHARE * settings.max_seconds / (time.monotonic() - began + 1e-6))))
+    if (budget := settings.max_seconds) is not None:
+
+        def measured() -> int:
+            began = time.monotonic()
+            envelope(small, airlight, ties, turns=1)
+            return min(TURNS["best"], max(FEWEST, int(SHARE * budget / (time.monotonic() - began + 1e-6))))
+
+        turns = brief.keeper.fixed("turns", measured)
     brief.progress(0.2, "transmission")
     log = envelope(small, airlight, ties, turns=turns)
     return resize(transmission_of(log, facts.black), (small.shape[-2], small.shape[-1])), turns
@@ -108,12 +112,15 @@ def _published(small: Tensor, facts: Facts, brief: Brief) -> tuple[Tensor, int]:
     assert facts.airlight is not None
     settings, airlight = brief.settings, facts.airlight
     steps = dehaze_paper.STEPS
-    if settings.max_seconds is not None:
-        for count in (1, 4):  # the first call also starts threads and allocates
-            began = time.monotonic()
-            dehaze_paper.fit_paper(small[:1], airlight, steps=count, seed=settings.seed, device=settings.device)
-        step = (time.monotonic() - began) / 4
-        steps = min(steps, max(1, int(SHARE * settings.max_seconds / len(small) / step)))
+    if (budget := settings.max_seconds) is not None:
+
+        def measured() -> int:
+            for count in (1, 4):  # the first call also starts threads and allocates
+                began = time.monotonic()
+                dehaze_paper.fit_paper(small[:1], airlight, steps=count, seed=settings.seed, device=settings.device)
+            return min(dehaze_paper.STEPS, max(1, int(SHARE * budget / len(small) * 4 / (time.monotonic() - began))))
+
+        steps = brief.keeper.fixed("steps", measured)
 
     def note(done: float, losses: Mapping[str, float]) -> None:
         del losses

@@ -173,10 +173,14 @@ def small(frames: Tensor) -> Tensor:
 
 
 def _plan_for(light: Tensor, brief: Brief) -> ClipPlan:
-    """The preset's plan, or with a budget the largest that fits in it, by what a part of the work costs here and now."""
-    settings = brief.settings
-    if settings.max_seconds is None:
-        return PLANS[settings.preset]
+    """The preset's plan, or with a budget the largest that fits in it; a resumed run keeps it."""
+    if brief.settings.max_seconds is None:
+        return PLANS[brief.settings.preset]
+    return brief.keeper.fixed("plan", partial(_plan_within, light, brief.settings.max_seconds), ClipPlan)
+
+
+def _plan_within(light: Tensor, budget: float) -> ClipPlan:
+    """The largest plan that fits in ``budget`` seconds, by what a part of the work costs here and now."""
     began = time.monotonic()
     full = light.shape[-2] * light.shape[-1]
     trial = replace(SMALLER[-1], pixels=96 * 54, mosaic_pixels=96 * 54, mosaic_steps=5)
@@ -185,7 +189,7 @@ def _plan_for(light: Tensor, brief: Brief) -> ClipPlan:
     cost = [_seconds(partial(separate_clip, few, replace(trial, turns=turns), lambda done: None)) for turns in (0, 1)]
     sample = few.shape[-2] * few.shape[-1]
     per_turn = max(cost[1] - cost[0], 1e-4) / (len(few) * sample)
-    left = SAFE * settings.max_seconds - (time.monotonic() - began)
+    left = SAFE * budget - (time.monotonic() - began)
     for plan in (PLANS["best"], *SMALLER):
         pixels = min(plan.pixels, full) * len(light)
         # The trial fits 12 short mosaics of half as many frames as usual.
@@ -211,9 +215,8 @@ def _published(frames: Tensor, facts: Facts, brief: Brief) -> tuple[tuple[Tensor
     small = resize(light, within(size, PAPER_PIXELS))
     steps = PAPER_STEPS
     work = partial(fit_published, small, shared=facts.mixtures, seed=settings.seed, device=settings.device)
-    if settings.max_seconds is not None:
-        step = _seconds(lambda: work(steps=3)) / 3
-        steps = max(1, min(steps, int(SAFE * settings.max_seconds / step)))
+    if (budget := settings.max_seconds) is not None:
+        steps = brief.keeper.fixed("steps", lambda: max(1, min(PAPER_STEPS, int(SAFE * budget * 3 / _seconds(lambda: work(steps=3))))))
     one, other, weights = work(steps=steps, progress=lambda done: brief.progress(done, "published networks"))
     one, other = resize(one, size), resize(other, size)
     report = {"fit_steps": float(steps)}

@@ -20,7 +20,7 @@ from clips import dissolve, moving
 from pipeline import run as running
 from pipeline.cli import main
 from pipeline.layered import Output, Recipe, run_layered
-from pipeline.tasks import Task
+from pipeline.tasks import Task, names
 from stages import checkpoint, fit_transition, plan
 from stages.brief import Brief, Separation
 from stages.checkpoint import Checkpoints
@@ -217,6 +217,22 @@ def test_a_task_of_windows_goes_on_in_the_window_it_was_in(monkeypatch: pytest.M
     assert layers("cut") == layers("whole") and len(layers("whole")) == 2
     # Each window was done once, but for the call that the plan's checkpoint stopped in the middle.
     assert len(calls) == windows + 2 * windows
+
+
+@pytest.mark.parametrize("task", [name for name in names() if name != "transition"])
+def test_every_task_of_windows_goes_on(monkeypatch: pytest.MonkeyPatch, task: str) -> None:
+    monkeypatch.setattr("pipeline.layered.WINDOW_VALUES", 3 * 24 * 32 * 3)
+    media.save(Path("in.mkv"), moving(1, 4, (24, 32)))
+    words = ("run", "in.mkv", "--task", task, "--no-progress", "--lossless", "--preset", "fast", "--max-seconds", "5", "--out")
+    keep, stops = Checkpoints.keep, 0
+    for _ in range(30):
+        monkeypatch.setattr(Checkpoints, "keep", keep)
+        stop_after(monkeypatch, 1, KeyboardInterrupt)
+        if main([*words, "cut", "--resume"]) == 0:
+            break
+        stops += 1
+    # What was kept is read back by a run that then has nothing left to do but to write.
+    assert stops >= 3 and len(layers("cut")) >= 2
 
 
 @pytest.mark.slow

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from pipeline.layered import Output, Recipe, run_layered
 from pipeline.tasks import Job, Result, Task
-from stages.dehaze import separate, settle, survey
+from stages.dehaze import Facts, separate, settle, survey
 
 RECIPE = Recipe(
     outputs=(Output("clear"), Output("transmission", sound=False), Output("airlight", sound=False)),
     survey=survey,
     separate=separate,
     settle=settle,
+    kinds=(Facts,),
 )
 
 

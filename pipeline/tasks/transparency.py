@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from pipeline.layered import Output, Recipe, run_layered
 from pipeline.tasks import Job, Result, Task
-from stages.transparency import separate, settle, survey
+from stages.transparency import Facts, separate, settle, survey
 
 RECIPE = Recipe(
     outputs=(Output("transmission"), Output("reflection", sound=False)),
     survey=survey,
     separate=separate,
     settle=settle,
+    kinds=(Facts,),
 )
 
 
