@@ -74,6 +74,10 @@ class RunFolder:
         """
         state, there = self.state()
         same = there == identity
+        record = read_json(self.work / "run.json")
+        if resume and record == identity:
+            # It was stopped while it worked; a finished run that it was to replace is still there, and stays until it is.
+            state, same = "interrupted", True
         if overwrite:
             self._check_ours()
         elif state == "finished" and same:

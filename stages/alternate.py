@@ -57,12 +57,14 @@ class Standing:
 
 @dataclass(frozen=True)
 class Alternated:
-    """The layers ``(n, 3, H, W)``, the motion they began from, the mixture with its matte, and the mean trust in that motion."""
+    """The layers ``(n, 3, H, W)``, the motion they began from, the mixture with its matte, the mean trust in that motion, the networks'
+    steps."""
 
     layers: Pair
     carried: Carried
     mixture: Mixture
     trust: float
+    fit_steps: int = 0
 
 
 @dataclass(frozen=True)
@@ -213,7 +215,8 @@ def alternate(
     chain = [timed(step, begin) for step, begin in zip(steps, begins, strict=False)]
     standing = follow(keeper or Nothing(), "standing", chain, Standing(still(mixture)), Standing)
     trust = float(work.trust(standing).mean())
-    return Alternated(_known(standing), work.carried(standing), work.mixture(standing), trust)
+    steps_done = plan.fit_steps if trust < OPEN else 0
+    return Alternated(_known(standing), work.carried(standing), work.mixture(standing), trust, steps_done)
 
 
 def trust_of(mixture: Mixture, layers: Pair) -> Tensor:

@@ -77,7 +77,7 @@ def separate_transition(
     report = {
         "reconstruction_psnr": _reconstruction_psnr(full, (outgoing, incoming)),
         "trust": done.trust,
-        "fit_steps": float(plan.fit_steps or plan.paper_steps),
+        "fit_steps": float(done.fit_steps),
         "turns": float(plan.turns * plan.rounds),
         "work_height": float(work.frames.shape[-2]),
         "work_width": float(work.frames.shape[-1]),
@@ -101,7 +101,7 @@ def _published(
             keeper=keeper,
         )
     layers = project(work, *inside(work, (result.outgoing, result.incoming)))
-    return Alternated(layers, Carried(still(work), (0, 0), carried_layers(work, still(work))), work, 0.0)
+    return Alternated(layers, Carried(still(work), (0, 0), carried_layers(work, still(work))), work, 0.0, plan.paper_steps)
 
 
 def open_mixture(window: Frames, transition: Transition) -> Mixture:

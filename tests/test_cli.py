@@ -16,7 +16,6 @@ from clips import plain_answer
 
 from pipeline import __version__
 from pipeline.cli import VERBS, main
-from pipeline.tasks import PLANNED, names
 
 ROOT = Path(__file__).parents[1]
 Run = Callable[..., tuple[int, str, str]]
@@ -67,13 +66,6 @@ def test_help_of_run_shows_every_default(capsys: pytest.CaptureFixture[str]) -> 
 @pytest.mark.parametrize("verb", ["report"])
 def test_verbs_that_are_not_built_say_so(run: Run, verb: str) -> None:
     refused(run(verb, "x"), 2, verb, "not built yet")
-
-
-@pytest.mark.parametrize("task", PLANNED)
-def test_tasks_that_are_not_built_say_so(run: Run, task: str) -> None:
-    if task not in names():
-        refused(run("run", "x", "--task", task), 2, task, "not built yet")
-    assert "transition" in names()
 
 
 def test_wrong_command_lines(run: Run) -> None:

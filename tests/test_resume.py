@@ -254,3 +254,24 @@ def test_killed_again_and_again(tmp_path: Path, task: str) -> None:
             child.wait()
             kills += 1
     assert kills >= 2 and layers(str(tmp_path / "cut")) == layers(str(tmp_path / "whole"))
+
+
+def test_a_replacement_that_was_stopped_goes_on_and_the_old_run_stays_until_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert main(["run", str(clip()), *WORDS, "--out", "out"]) == 0
+    before = layers("out")
+    for more in ([], ["--seed", "5"]):
+        with monkeypatch.context() as patch:
+            stop_after(patch, 3, KeyboardInterrupt)
+            assert main(["run", "in.mkv", *WORDS, *more, "--out", "out", "--overwrite"]) == 130
+        assert layers("out") == before
+        steps: list[str] = []
+        keep = Checkpoints.keep
+
+        def spy(self: Checkpoints, name: str, value: object, steps: list[str] = steps, keep: Any = keep) -> None:
+            steps.append(name)
+            keep(self, name, value)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Checkpoints, "keep", spy)
+            assert main(["run", "in.mkv", *WORDS, *more, "--out", "out", "--resume"]) == 0
+        assert steps and "find" not in steps, "it went on and did not begin again"

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from stages.checkpoint import Checkpoints
     from stages.read import Clip
 
-PLANNED = ("segment", "dehaze", "watermark", "transparency")
 TASK_OPTIONS = ("alpha", "hint", "space", "transition")
 """Settings that only some tasks have a use for; elsewhere they are refused rather than ignored."""
 
@@ -117,8 +116,6 @@ def find_task(name: str) -> Task:
     if not name:
         raise UsageError(f"--task is missing; choose {', '.join(names())}")
     if name not in names():
-        if name in PLANNED:
-            raise UsageError(f"--task {name} is not built yet; choose {', '.join(names())}")
         raise UsageError(f"--task {name!r} is not known; choose {', '.join(names())}{nearest(name, names())}")
     task = import_module(f"{__name__}.{name}").TASK
     assert isinstance(task, Task)

@@ -56,7 +56,7 @@ class _Found:
 class _Parts:
     """The separated frames of one transition, waiting on disk: ``outgoing.npy``, ``incoming.npy`` and ``matte.npy``, where there is one.
 
-    reduced: how often the working size was halved for want of memory.
+    reduced: how often the working size was halved for want of memory. fresh: taken apart by this process, not by one before it.
     """
 
     transition: Transition
@@ -67,6 +67,7 @@ class _Parts:
     plan: dict[str, object]
     sides: tuple[str, ...]
     reduced: int = 0
+    fresh: bool = False
     folder: Path | None = None
 
     def frames(self, side: str, first: int, last: int) -> torch.Tensor:
@@ -93,7 +94,7 @@ def run(job: Job) -> Result:
             plans = _plans(job, analysis, mixed, step)
             for number, transition in enumerate(mixed):
                 parts[transition] = _separate(job, analysis, mixed, number, plans[number], step)
-                for name, spent in parts[transition].seconds.items():
+                for name, spent in parts[transition].seconds.items() if parts[transition].fresh else ():
                     seconds[name] += spent
     with job.stages.stage("write") as step:
         layers = _write(job, analysis, list(parts.values()), found, step)
@@ -194,7 +195,9 @@ def _separate(job: Job, analysis: Analysis, mixed: Sequence[Transition], number:
         write_sheet(room.folder / "sheet.png", _sheet(window, transition, separated))
         return _Parts(transition, entry, f"sheet{suffix}.png", separated.seconds, separated.report, separated.plan, tuple(sides), reduced)
 
+    known = room.newest("parts", _Parts, Transition) is not None
     parts = room.fixed("parts", work, _Parts, Transition)
+    parts.fresh = not known
     room.drop("standing")
     if parts.reduced:
         times = "once" if parts.reduced == 1 else f"{parts.reduced} times"
