@@ -12,8 +12,7 @@ from __future__ import annotations
 import math
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import torch
@@ -21,6 +20,7 @@ from torch import Tensor
 
 from stages import dehaze_paper
 from stages.brief import Brief, Separation
+from stages.clock import clocked
 from stages.dehaze_airlight import blue_sky, find_airlight
 from stages.dehaze_model import guided, haze, least_transmission, recover, rounded
 from stages.dehaze_veil import envelope, find_ties, transmission_of
@@ -68,11 +68,11 @@ def separate(frames: Tensor, facts: Facts, brief: Brief) -> Separation:
         return _each(frames, brief)
     seconds: dict[str, float] = defaultdict(float)
     airlight, small = facts.airlight, working(frames)
-    with _timed(seconds, "transmission"):
+    with clocked(seconds, "transmission"):
         veil, turns = (_published if brief.settings.preset == "paper" else _drawn)(small, facts, brief)
     radius, edges = (dehaze_paper.RADIUS, dehaze_paper.EDGES) if brief.settings.preset == "paper" else (RADIUS, EDGES)
     transmission, clear = torch.empty_like(frames[:, :1]), torch.empty_like(frames)
-    with _timed(seconds, "finish"):
+    with clocked(seconds, "finish"):
         for index in range(len(frames)):  # one at a time: the coefficients of the filter are four pictures at full size
             brief.progress(0.5 + 0.5 * index / len(frames), "full size")
             one = slice(index, index + 1)
@@ -177,12 +177,3 @@ def _reconstruction_psnr(frames: Tensor, layers: dict[str, Tensor]) -> float:
         again = haze(rounded(clear), rounded(transmission), rounded(layers["airlight"][0]))
         error += float((again - frame).square().mean()) / len(frames)
     return min(99.0, -10 * math.log10(max(error, 1e-10)))
-
-
-@contextmanager
-def _timed(seconds: dict[str, float], name: str) -> Iterator[None]:
-    began = time.monotonic()
-    try:
-        yield
-    finally:
-        seconds[name] += time.monotonic() - began

@@ -7,14 +7,14 @@ the largest plan that fits is taken. From then on nothing looks at the clock, so
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
 
 import torch
 
 from stages.carry import carry, reaching
+from stages.clock import seconds_of
 from stages.fit import FitPlan
 from stages.fit_transition import NARROW_WIDTHS, fit_layers, fit_paper
 from stages.flow import flows, warp
@@ -127,8 +127,8 @@ class Costs:
         pair = (sample.first, sample.first)
         found = flows(sample.frames, [pair])[pair][None]
         frame = sample.frames[sample.first][None]
-        self.flow = _seconds(lambda: flows(sample.frames, [pair])) / self.sampled
-        self.warp = _seconds(lambda: warp(frame, found)) / self.sampled
+        self.flow = seconds_of(lambda: flows(sample.frames, [pair])) / self.sampled
+        self.warp = seconds_of(lambda: warp(frame, found)) / self.sampled
         self.fit = self.fit_step()
 
     def of(self, plan: Plan, count: int) -> float:
@@ -150,7 +150,7 @@ class Costs:
         """Seconds of a step at ``1 / scale`` of the sides, from ``steps`` of them."""
         carry(self.sample, [(scale, 1)], device=self.settings.device)  # the first call also starts threads and allocates
         # What every call pays once (flow of the clean frames, carrying at full size) is taken off by the difference.
-        few, more = (_seconds(partial(carry, self.sample, [(scale, 1 + number)], device=self.settings.device)) for number in (0, steps))
+        few, more = (seconds_of(partial(carry, self.sample, [(scale, 1 + number)], device=self.settings.device)) for number in (0, steps))
         return max((more - few) / steps, 1e-5)
 
     def fit_step(self) -> float:
@@ -159,16 +159,10 @@ class Costs:
         work = partial(fit_layers, small, seed=0, device=self.settings.device, learn_weight=False, widths=NARROW_WIDTHS)
         with few_threads():
             work(plan=FitPlan(1))  # the first call also probes the precision and allocates
-            few, more = (_seconds(partial(work, plan=FitPlan(steps))) for steps in (1, 21))
+            few, more = (seconds_of(partial(work, plan=FitPlan(steps))) for steps in (1, 21))
         return max((more - few) / 20, 1e-4)
 
     def paper_step(self, plan: Plan) -> float:
         """Seconds of a step of the published networks."""
-        spent = _seconds(lambda: fit_paper(self.sample, steps=2, seed=0, device=self.settings.device))
+        spent = seconds_of(lambda: fit_paper(self.sample, steps=2, seed=0, device=self.settings.device))
         return max(spent / 2, 1e-4) * min(self.area, float(plan.pixels)) / self.sampled
-
-
-def _seconds(work: Callable[[], Any]) -> float:
-    began = time.monotonic()
-    work()
-    return time.monotonic() - began

@@ -14,8 +14,7 @@ from __future__ import annotations
 import math
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -23,6 +22,7 @@ import torch
 from torch import Tensor
 
 from stages.brief import Brief, Separation
+from stages.clock import clocked, seconds_of
 from stages.fit import FitPlan
 from stages.flow import resize
 from stages.plan import SAFE
@@ -71,20 +71,20 @@ def separate(frames: Tensor, facts: Facts, brief: Brief) -> Separation:
     seconds: dict[str, float] = defaultdict(float)
     size = (frames.shape[-2], frames.shape[-1])
     work = _shrunk(frames, WORK_PIXELS)
-    with _timed(seconds, "motion"):
+    with clocked(seconds, "motion"):
         brief.progress(0.0, "motion")
         motion = None if facts.still or len(frames) < 2 else find_motion(work)
-    with _timed(seconds, "votes"):
+    with clocked(seconds, "votes"):
         brief.progress(0.2, "votes")
         odds = matte_odds(_shrunk(work, VOTE_PIXELS), motion, facts, brief)
-    with _timed(seconds, "networks"):
+    with clocked(seconds, "networks"):
         found, steps = _networks(_shrunk(work, FIT_PIXELS), odds, motion, facts, brief, began)
         odds = moved_odds(odds, found.matte)
-    with _timed(seconds, "cut"):
+    with clocked(seconds, "cut"):
         brief.progress(0.8, "edges")
         odds = resize(odds[:, None], (work.shape[-2], work.shape[-1]))[:, 0]
         matte = refine(cut(work, odds), work, frames)
-    with _timed(seconds, "background"):
+    with clocked(seconds, "background"):
         brief.progress(0.9, "background")
         plate = None if facts.plate is None else facts.plate.without(frames, matte)
         # What the cut left out but may be foreground is no background either: the tip of a tail, a blurred leg.
@@ -92,7 +92,7 @@ def separate(frames: Tensor, facts: Facts, brief: Brief) -> Separation:
         background, missing = complete(frames, torch.maximum(matte, maybe), motion, plate)
         if plate is not None:
             matte = torch.maximum(matte, matched_matte(frames, background, matte))
-    with _timed(seconds, "finish"):
+    with clocked(seconds, "finish"):
         foreground = torch.empty_like(frames)
         for t in range(len(frames)):
             drawn = resize(found.background[t][None], size)
@@ -195,13 +195,17 @@ def _networks(frames: Tensor, odds: Tensor, motion: Motion | None, facts: Facts,
         return fitting(known, plan=FitPlan(steps), seed=settings.seed, device=settings.device, on_step=lambda done, _: report(done))
 
     steps = STEPS[settings.preset]
-    if settings.max_seconds is not None:
-        fitted(1)  # the first call also probes the precision and allocates
-        few, more = (_seconds(partial(fitted, count)) for count in (1, 6))
-        # What comes after the networks takes about as long as what came before.
-        left = SAFE * settings.max_seconds - 2 * (time.monotonic() - began)
-        most = STEPS["paper"] if settings.preset == "paper" else STEPS["best"]
-        steps = max(1, min(most, int(left / max((more - few) / 5, 1e-4))))
+    if (budget := settings.max_seconds) is not None:
+
+        def measured() -> int:
+            fitted(1)  # the first call also probes the precision and allocates
+            few, more = (seconds_of(partial(fitted, count)) for count in (1, 6))
+            # What comes after the networks takes about as long as what came before.
+            left = SAFE * budget - 2 * (time.monotonic() - began)
+            most = STEPS["paper"] if settings.preset == "paper" else STEPS["best"]
+            return max(1, min(most, int(left / max((more - few) / 5, 1e-4))))
+
+        steps = brief.keeper.fixed("steps", measured)
     return fitted(steps, lambda done: brief.progress(0.3 + 0.5 * done, "networks")), steps
 
 
@@ -220,18 +224,3 @@ def _reconstruction_psnr(frames: Tensor, layers: dict[str, Tensor]) -> float:
         foreground, background, matte = ((each * 255).round() / 255 for each in rest)
         error += float(((background + matte * (foreground - background) - frame) ** 2).sum())
     return min(99.0, -10 * math.log10(max(error / frames.numel(), 1e-10)))
-
-
-def _seconds(work: Callable[[], object]) -> float:
-    began = time.monotonic()
-    work()
-    return time.monotonic() - began
-
-
-@contextmanager
-def _timed(seconds: dict[str, float], name: str) -> Iterator[None]:
-    began = time.monotonic()
-    try:
-        yield
-    finally:
-        seconds[name] += time.monotonic() - began

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import math
-import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, MutableMapping
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 
 import torch
@@ -16,6 +14,7 @@ from stages.alternate import Alternated, Pair, alternate, inside, still
 from stages.carry import Carried, carried_layers
 from stages.checkpoint import Keeper, Nothing
 from stages.clip import Frames
+from stages.clock import clocked
 from stages.fit_transition import fit_paper
 from stages.flow import resize, resize_flow
 from stages.mixing import Mixture, mix, project, shrink
@@ -60,7 +59,7 @@ def separate_transition(
     keeper = keeper or Nothing()
     full = open_mixture(window, transition)
     if plan is None:
-        with _clocked(seconds, "plan"):
+        with clocked(seconds, "plan"):
             progress(0.0, "measuring this machine" if settings.max_seconds else "planning")
             # Measured once: the resumed run does what the interrupted one had planned.
             plan = plan_for(full, settings)
@@ -70,7 +69,7 @@ def separate_transition(
     else:
         done = alternate(work, transition.kind, plan, settings, progress, seconds, keeper)
     work = done.mixture
-    with _clocked(seconds, "finish"):
+    with clocked(seconds, "finish"):
         progress(0.98, "full size")
         outgoing, incoming, full = finish(full, work, done.layers, done.carried)
     weight = full.weight[full.mixed]
@@ -91,7 +90,7 @@ def _published(
     work: Mixture, plan: Plan, settings: FitSettings, progress: Callable[[float, str], None], seconds: dict[str, float], keeper: Keeper
 ) -> Alternated:
     """The method as published, for comparison: no motion, no sweeps; the residual is shared out at the end."""
-    with _clocked(seconds, "networks"):
+    with clocked(seconds, "networks"):
         result = fit_paper(
             work,
             steps=plan.paper_steps,
@@ -155,13 +154,3 @@ def _reconstruction_psnr(mixture: Mixture, layers: Pair) -> float:
         error += float(((again - frame) ** 2).sum())
         values += frame.numel()
     return min(99.0, -10 * math.log10(max(error / values, 1e-10)))
-
-
-@contextmanager
-def _clocked(seconds: MutableMapping[str, float], name: str) -> Iterator[None]:
-    """Adds what the block takes to ``seconds[name]``."""
-    began = time.monotonic()
-    try:
-        yield
-    finally:
-        seconds[name] = seconds.get(name, 0.0) + time.monotonic() - began

@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from stages.brief import Brief, Separation
+from stages.clock import seconds_of
 from stages.flow import resize
 from stages.mixing import GAMMA
 from stages.transparency_clip import ClipPlan, encoded, separate_clip, within
@@ -186,7 +187,7 @@ def _plan_within(light: Tensor, budget: float) -> ClipPlan:
     trial = replace(SMALLER[-1], pixels=96 * 54, mosaic_pixels=96 * 54, mosaic_steps=5)
     # A few small frames: their number and size scale what sweeps cost, and mosaics look at a bounded number of frames.
     few = resize(light[:6], within((light.shape[-2], light.shape[-1]), trial.pixels))
-    cost = [_seconds(partial(separate_clip, few, replace(trial, turns=turns), lambda done: None)) for turns in (0, 1)]
+    cost = [seconds_of(partial(separate_clip, few, replace(trial, turns=turns), lambda done: None)) for turns in (0, 1)]
     sample = few.shape[-2] * few.shape[-1]
     per_turn = max(cost[1] - cost[0], 1e-4) / (len(few) * sample)
     left = SAFE * budget - (time.monotonic() - began)
@@ -201,12 +202,6 @@ def _plan_within(light: Tensor, budget: float) -> ClipPlan:
     return SMALLER[-1]
 
 
-def _seconds(work: Callable[[], object]) -> float:
-    began = time.monotonic()
-    work()
-    return time.monotonic() - began
-
-
 def _published(frames: Tensor, facts: Facts, brief: Brief) -> tuple[tuple[Tensor, Tensor], dict[str, float]]:
     """The published method, at a bounded size; what it leaves unexplained is shared out evenly so that the layers mix to the input."""
     settings = brief.settings
@@ -216,7 +211,7 @@ def _published(frames: Tensor, facts: Facts, brief: Brief) -> tuple[tuple[Tensor
     steps = PAPER_STEPS
     work = partial(fit_published, small, shared=facts.mixtures, seed=settings.seed, device=settings.device)
     if (budget := settings.max_seconds) is not None:
-        steps = brief.keeper.fixed("steps", lambda: max(1, min(PAPER_STEPS, int(SAFE * budget * 3 / _seconds(lambda: work(steps=3))))))
+        steps = brief.keeper.fixed("steps", lambda: max(1, min(PAPER_STEPS, int(SAFE * budget * 3 / seconds_of(lambda: work(steps=3))))))
     one, other, weights = work(steps=steps, progress=lambda done: brief.progress(done, "published networks"))
     one, other = resize(one, size), resize(other, size)
     report = {"fit_steps": float(steps)}
