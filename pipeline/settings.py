@@ -63,6 +63,14 @@ def natural(word: str) -> int:
     return int(word)
 
 
+def memory(word: str) -> int:
+    """Bytes from ``3G``, ``1.5GiB`` or ``800M`` (powers of 1024). Raises ArgumentTypeError."""
+    match = re.fullmatch(r"(\d{1,6}(?:\.\d{1,6})?)\s?([MGT])(?:i?B)?", word, re.ASCII | re.IGNORECASE)
+    if not match or not float(match[1]):
+        raise argparse.ArgumentTypeError(f"{word!r} is not an amount of memory; write it as 3G or 800M")
+    return int(float(match[1]) * 1024 ** {"M": 2, "G": 3, "T": 4}[match[2].upper()])
+
+
 def device(word: str) -> str:
     """The spelling of a device; :func:`pipeline.run.pick_device` says whether this machine has it. Raises ArgumentTypeError."""
     if not re.fullmatch(r"auto|cpu|mps|cuda(:\d{1,3})?", word, re.ASCII):
@@ -127,10 +135,19 @@ class Settings:
     preset: str = _work("balanced", f"how much work: {', '.join(PRESETS)}", metavar="NAME", parse=one_of(*PRESETS))
     max_seconds: float | None = _work(None, "a budget: the best answer that fits in it, whatever the preset", metavar="S", parse=positive)
     device: str = _work("auto", "where to fit: auto (a CUDA GPU where there is one), cpu, cuda, cuda:N, mps", metavar="NAME", parse=device)
+    max_memory: int = _work(
+        4 * 2**30,
+        "memory to plan for, as 3G or 800M: where more would be needed, smaller pictures are worked on",
+        metavar="SIZE",
+        parse=memory,
+    )
     seed: int = _work(0, "same input, options and seed: same layers, on the CPU", metavar="N", parse=natural)
 
     stream: int | None = _read(None, "the video stream's index in the file; the first video unless told", metavar="N", parse=natural)
     salvage: bool = _read(False, "of a damaged file, take what decodes and say how much that was")
+    max_pixels: int = _read(
+        8192 * 8192, "larger frames are refused: they may be made to fill the memory", metavar="N", parse=natural, result=False
+    )
     start: Fraction | None = _read(None, "leave out what comes before; seconds or hh:mm:ss.mmm", metavar="T", parse=time)
     end: Fraction | None = _read(None, "leave out what comes after; seconds or hh:mm:ss.mmm", metavar="T", parse=time)
     transition: tuple[tuple[int, int], ...] = _read(
