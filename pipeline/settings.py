@@ -135,9 +135,9 @@ class Settings:
     preset: str = _work("balanced", f"how much work: {', '.join(PRESETS)}", metavar="NAME", parse=one_of(*PRESETS))
     max_seconds: float | None = _work(None, "a budget: the best answer that fits in it, whatever the preset", metavar="S", parse=positive)
     device: str = _work("auto", "where to fit: auto (a CUDA GPU where there is one), cpu, cuda, cuda:N, mps", metavar="NAME", parse=device)
-    max_memory: int = _work(
-        4 * 2**30,
-        "memory to plan for, as 3G or 800M: where more would be needed, smaller pictures are worked on",
+    max_memory: int | None = _work(
+        None,
+        "memory to plan for, as 3G or 800M (4G unless told): shorter windows and smaller working pictures where they need more",
         metavar="SIZE",
         parse=memory,
     )
