@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import torch
 
@@ -24,8 +24,9 @@ from pipeline.folder import MANIFEST, claim, write_json
 from pipeline.memory import PLANNED
 from pipeline.run import pick_device, short_name
 from pipeline.settings import Settings, flag, options
+from pipeline.store import Store, store_at
 from pipeline.tasks import check_options, find_task
-from stages.errors import UsageError
+from stages.errors import UnlayerError, UsageError
 from stages.sniff import printable
 
 RECORD = "batch.json"
@@ -66,7 +67,7 @@ def batch(settings: Settings) -> int:
     """Does every clip. Returns 0, or 1 where a clip failed. Raises UnlayerError before anything is begun where it cannot be."""
     check(settings)
     folder = settings.inputs[0]
-    out = settings.out or Path(f"./{folder.resolve().name or 'clips'}-{settings.task}")
+    out = out_of(settings)
     with claim(out) as room:
         items = find_clips(folder, out, settings)
         if not items and not settings.watch:
@@ -87,8 +88,20 @@ def batch(settings: Settings) -> int:
         finally:
             work.stop()
             shown.close(items)
-            write_json(out / RECORD, work.record())
+            work.note()
     return 1 if any(item.status == "failed" for item in items) else 0
+
+
+def store_of(item: Item, settings: Settings) -> Store | None:
+    """Where a clip's run is kept on shared storage, under the name that it has in the batch's own folder."""
+    if settings.store is None:
+        return None
+    return store_at(settings.store).within(PurePosixPath(item.out.relative_to(out_of(settings)).as_posix()))
+
+
+def out_of(settings: Settings) -> Path:
+    """The folder of a batch's runs."""
+    return settings.out or Path(f"./{settings.inputs[0].resolve().name or 'clips'}-{settings.task}")
 
 
 def check(settings: Settings) -> None:
@@ -102,6 +115,8 @@ def check(settings: Settings) -> None:
         raise UsageError("--transition belongs to one clip; use it with run")
     if settings.ray and (settings.overwrite or settings.watch):
         raise UsageError("--ray goes on with what is there and ends; leave out --overwrite and --watch, or choose another --out")
+    if settings.store:
+        store_at(settings.store)
     if settings.jobs == 0:
         raise UsageError("--jobs 0 would do nothing; give 1 or more")
     pick_device(settings.device)
@@ -202,6 +217,8 @@ class Batch:
         threads = max(1, cores() // self.jobs)
         item.status, item.stage = "running", "start"
         item.out.parent.mkdir(parents=True, exist_ok=True)
+        if (store := store_of(item, self.settings)) and not item.out.exists():
+            store.fetch(item.out, layers=True)
         self.running[slot] = item, Child(command(item, self.settings, slot), threads)
         self.shown.began(item)
 
@@ -221,13 +238,31 @@ class Batch:
         item.seconds, item.stage = child.seconds(), ""
         if status != 0 or item.status == "running":
             item.status, item.error = "failed", child.complaint(status)
+        if store := store_of(item, self.settings):
+            self._send(store, item)
         del self.running[slot]
         self.over(item)
+
+    def _send(self, store: Store, item: Item) -> None:
+        """A clip's run, or what it kept before it failed, to the store."""
+        try:
+            if item.status == "done":
+                store.publish(item.out)
+            elif item.status == "failed":
+                store.send_kept(item.out)
+        except UnlayerError as error:
+            item.status, item.error = "failed", item.error or str(error)
 
     def over(self, item: Item) -> None:
         """Takes note of a clip that is over."""
         self.shown.ended(item)
+        self.note()
+
+    def note(self) -> None:
+        """Writes ``batch.json``."""
         write_json(self.out / RECORD, self.record())
+        if self.settings.store:
+            store_at(self.settings.store).send(self.out / RECORD, RECORD)
 
 
 def command(item: Item, settings: Settings, slot: int) -> list[str]:

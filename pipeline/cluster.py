@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pipeline import parts
-from pipeline.batch import Item
+from pipeline.batch import Item, store_of
 from pipeline.board import Board
 from pipeline.settings import Settings
 from stages.errors import UnlayerError, UsageError
@@ -86,7 +86,9 @@ class Cluster:
             shown.show(items)
 
     def _settings(self, item: Item) -> Settings:
-        return replace(self.settings, inputs=(item.path.resolve(),), out=item.out.resolve(), resume=True, ray=None)
+        store = store_of(item, self.settings)
+        url = store.url if store else None
+        return replace(self.settings, inputs=(item.path.resolve(),), out=item.out.resolve(), resume=True, ray=None, store=url)
 
     def _submit(self, clip: _Clip, stage: str, work: Callable[..., Any], *words: Any) -> None:
         remote = self.ray.remote(num_cpus=self.cpus, num_gpus=self.gpus, max_retries=RETRIES, retry_exceptions=False)

@@ -21,6 +21,7 @@ from typing import IO, Literal
 from stages.errors import UnlayerError, UsageError
 
 MANIFEST = "manifest.json"
+WORK = ".work"
 State = Literal["new", "finished", "interrupted"]
 Identity = Mapping[str, object]
 """What makes two runs the same: task, the inputs' checksums, and the settings that can change the layers; JSON values."""
@@ -35,7 +36,7 @@ class RunFolder:
     @property
     def work(self) -> Path:
         """Where layers and temporaries are written until they are whole."""
-        return self.path / ".work"
+        return self.path / WORK
 
     @property
     def kept(self) -> Path:

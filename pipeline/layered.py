@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from pipeline.hint import Hint
-from pipeline.memory import check_enough, halving, planned, say_halved
+from pipeline.memory import check_enough, check_room, halving, planned, say_halved
 from pipeline.progress import Step
 from pipeline.tasks import Job, Layer, Result, Task
 from stages.brief import Brief, Separation
@@ -107,6 +107,10 @@ def run_layered(job: Job, recipe: Recipe) -> Result:
     report: dict[str, list[tuple[float, int]]] = defaultdict(list)
     # Pictures that were given one by one belong together: they are one window.
     length, overlap = (len(seen.times), 0) if unordered else recipe.lengths(job.clip.info, most)
+    if job.settings.lossless and not job.clip.info.is_picture:
+        # Without loss video takes about half of its values.
+        values = 3 * job.clip.info.height * job.clip.info.width * len(seen.times) * len(recipe.outputs)
+        check_room(job.work, values * (2 if job.clip.info.bit_depth > 8 else 1) // 2)
     files = _Files(job, recipe, seen, unordered, overlap)
     with files.open, job.stages.stage("separate", within=lambda: seconds) as step:
         done = 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -13,6 +14,7 @@ import torch
 from pipeline.settings import Settings
 from stages.checkpoint import Checkpoints
 from stages.errors import UnlayerError, UsageError
+from stages.sniff import printable
 
 T = TypeVar("T")
 
@@ -50,6 +52,16 @@ def check_enough(needed: float, settings: Settings, what: str) -> str | None:
 def amount(size: float) -> str:
     """Bytes for people, as ``--max-memory`` takes them: ``3.2G``, ``800M``."""
     return f"{size / 2**30:.3g}G" if size >= 2**30 else f"{-(-size // 2**20):.0f}M"
+
+
+def check_room(folder: Path, needed: int) -> None:
+    """Raises UnlayerError where the disk of ``folder`` has not ``needed`` bytes for what a run will put there, before any work is done."""
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise UnlayerError(
+            f"{printable(folder.parent)}: has {amount(free)} of disk left and about {amount(needed)} are needed; "
+            "free some space there, or choose another --out"
+        )
 
 
 def machine_memory() -> int:

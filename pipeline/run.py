@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -16,6 +17,7 @@ from pipeline import __version__, manifest
 from pipeline.folder import MANIFEST, Identity, RunFolder, claim
 from pipeline.progress import Stages, reporter, tell
 from pipeline.settings import Settings
+from pipeline.store import store_at
 from pipeline.tasks import Budget, Job, check_options, find_task
 from stages.checkpoint import Checkpoints
 from stages.errors import DISK_FULL, FitError, UnlayerError, UsageError
@@ -44,7 +46,7 @@ def run(settings: Settings) -> int:
                 announce_unchanged(settings, out)
                 return 0
             with tidied(folder):
-                result = task.run(Job(clip, settings, device, folder.work, stages, budget, checkpoints(folder, identity)))
+                result = task.run(Job(clip, settings, device, folder.work, stages, budget, checkpoints(folder, identity, settings.store)))
                 if clip.salvaged is not None:
                     stages.warn(f"{printable(clip.info.path)}: is damaged; {clip.salvaged} frames of it could be decoded")
                 whole = manifest.build(
@@ -64,10 +66,16 @@ def run(settings: Settings) -> int:
     return 0
 
 
-def checkpoints(folder: RunFolder, identity: Identity) -> Checkpoints:
-    """Where the run keeps what a resumed one goes on from. Another version of the method, or of PyTorch, may come to other layers."""
+def checkpoints(folder: RunFolder, identity: Identity, store: str | None = None) -> Checkpoints:
+    """Where the run keeps what a resumed one goes on from. Another version of the method, or of PyTorch, may come to other layers.
+
+    store: URL of shared storage that is sent what is kept, as soon as it is.
+    """
     whose = json.dumps([identity, __version__, torch.__version__], sort_keys=True)
-    return Checkpoints(folder.kept, hashlib.sha256(whose.encode()).hexdigest())
+    kept = Checkpoints(folder.kept, hashlib.sha256(whose.encode()).hexdigest())
+    if store:
+        kept.after = partial(store_at(store).send_kept, folder.path)
+    return kept
 
 
 @contextmanager

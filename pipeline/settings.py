@@ -169,6 +169,11 @@ class Settings:
     jobs: int | None = _batch(None, "clips at once; as cores and memory allow unless told", metavar="N", parse=natural)
     watch: bool = _batch(False, "go on and take clips as they arrive, until Ctrl-C")
 
+    store: str | None = _batch(
+        None,
+        "shared storage that keeps runs and checkpoints as well, as s3://bucket/layers; --out is then a local copy",
+        metavar="URL",
+    )
     ray: str | None = _batch(None, "on the Ray cluster at this address (auto: the one this machine is in)", metavar="ADDRESS")
     ray_cpus: float = _batch(1.0, "cores that a task takes on the cluster", metavar="N", parse=positive)
     ray_gpus: float = _batch(0.0, "the part of a GPU that a task takes, as 0.25", metavar="N", parse=share)

@@ -97,6 +97,7 @@ class Checkpoints:
     """A folder of kept results that belong to one run.
 
     fingerprint: of the input, the settings and the version; a file with another one is refused. every: see :data:`EVERY`.
+    after: called when something was kept.
     Values are made of tensors, numbers, text, lists, tuples, mappings and dataclasses of them; ``kinds`` are the dataclasses that may be
     in what is read. Reading raises UnlayerError where the file is no checkpoint of this run, writing where there is no room.
     """
@@ -104,6 +105,7 @@ class Checkpoints:
     def __init__(self, folder: Path, fingerprint: str, *, every: float = EVERY, clock: Callable[[], float] = time.monotonic) -> None:
         self.folder, self.fingerprint, self.every, self.clock = folder, fingerprint, every, clock
         self._last = clock()
+        self.after: Callable[[], None] | None = None
 
     def recall(self, name: str, make: Callable[[], T], *kinds: type) -> T:
         """The result kept as ``name``, or ``make()``, which is kept where at least ``every`` seconds went by since anything was."""
@@ -150,10 +152,14 @@ class Checkpoints:
                 f"{self.folder}: a checkpoint could not be written ({error}); make room, then go on with --resume"
             ) from error
         self._last = self.clock()
+        if self.after is not None:
+            self.after()
 
     def within(self, name: str) -> Checkpoints:
         """A folder in the folder."""
-        return Checkpoints(self.folder / name, self.fingerprint, every=self.every, clock=self.clock)
+        room = Checkpoints(self.folder / name, self.fingerprint, every=self.every, clock=self.clock)
+        room.after = self.after
+        return room
 
     def _path(self, name: str) -> Path:
         return self.folder / f"{name}{SUFFIX}"

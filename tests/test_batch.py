@@ -84,9 +84,10 @@ def test_the_words_for_one_clip() -> None:
 
 def test_clips_at_once_are_bounded_by_clips_cores_and_what_was_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "cores", lambda: 16)
-    monkeypatch.setattr(os, "sysconf", lambda name: {"SC_AVPHYS_PAGES": 16 * 2**18, "SC_PAGE_SIZE": 4096}[name])
+    monkeypatch.setattr(os, "sysconf", lambda name: {"SC_AVPHYS_PAGES": 20 * 2**18, "SC_PAGE_SIZE": 4096}[name])
     assert [jobs_at_once(settings(), clips) for clips in (0, 1, 3, 100)] == [1, 1, 3, 5]
     assert jobs_at_once(settings(jobs=7), 2) == 7
+    assert jobs_at_once(settings(max_memory=10 * 2**30), 100) == 2
     monkeypatch.setattr(module, "cores", lambda: 1)
     assert jobs_at_once(settings(), 9) == 1
 

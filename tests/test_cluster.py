@@ -84,8 +84,8 @@ def statuses(out: str) -> list[str]:
     return [clip["status"] for clip in json.loads(Path(out, "batch.json").read_text())["clips"]]
 
 
-def driver(address: str) -> subprocess.Popen[str]:
-    words = [sys.executable, "-m", "pipeline", "batch", "clips", *WORDS, "--out", "out", "--ray", address]
+def driver(address: str, *more: str) -> subprocess.Popen[str]:
+    words = [sys.executable, "-m", "pipeline", "batch", "clips", *WORDS, "--out", "out", "--ray", address, *more]
     return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
@@ -134,6 +134,21 @@ def test_a_worker_that_is_killed_and_a_machine_that_is_lost(cluster: Any) -> Non
     _, err = child.communicate(timeout=500)
     assert child.returncode == 0, err
     assert statuses("out") == ["done"] and layers("out") == expected()
+
+
+def test_runs_on_shared_storage_that_is_no_folder(cluster: Any, tmp_path: Path) -> None:
+    """Every task works in a folder of its own; what it needs of the others comes from the store."""
+    film("clips/long.mkv", (1, 2, 3))
+    store = f"file://{tmp_path}/store"
+    child = driver(cluster.address, "--store", store)
+    until(lambda: list(Path("store").rglob("parts.safetensors")) or workers_at("part"))
+    os.kill(workers_at("part")[0], signal.SIGKILL)
+    _, err = child.communicate(timeout=500)
+    assert child.returncode == 0, err
+    assert layers("store") == expected() and layers("out") == {} and not list(Path("store").rglob(".work"))
+    again = driver(cluster.address, "--store", store)
+    again.communicate(timeout=300)
+    assert statuses("out") == ["unchanged"] and again.returncode == 0
 
 
 def test_a_driver_that_is_killed_and_started_again(cluster: Any) -> None:

@@ -87,10 +87,11 @@ class Result:
 @dataclass(frozen=True)
 class Parts:
     """How a run is spread over machines: ``count`` says of how many parts it is, ``do`` does one of them. What they find is kept in the
-    job's checkpoints, where the task's ``run`` finds it instead of doing it."""
+    job's checkpoints, in the folder that ``room`` names, where the task's ``run`` finds it instead of doing it."""
 
     count: Callable[[Job], int]
     do: Callable[[Job, int], None]
+    room: Callable[[int], str]
 
 
 @dataclass(frozen=True)

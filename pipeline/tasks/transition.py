@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 
 from pipeline.manifest import describe_transition, scene_name
-from pipeline.memory import check_enough, halving, planned, say_halved
+from pipeline.memory import check_enough, check_room, halving, planned, say_halved
 from pipeline.progress import Step
 from pipeline.search import search
 from pipeline.shelf import Shelf, stored
@@ -115,6 +115,11 @@ def do(job: Job, number: int) -> None:
         _separate(job, found.analysis, mixed, number, plans[number], step)
 
 
+def room_of(number: int) -> str:
+    """The folder in the checkpoints that transition ``number``, from 0, has for itself."""
+    return f"transition-{number + 1:03d}"
+
+
 def _known(job: Job) -> tuple[_Found, list[Transition]]:
     """What the search finds, and the transitions that there is something to separate in: between two colours there is nothing."""
     with job.stages.stage("find") as step:
@@ -173,7 +178,7 @@ def _separate(job: Job, analysis: Analysis, mixed: Sequence[Transition], number:
     """Takes transition ``number`` of ``mixed`` apart, puts its layers on disk and draws its sheet; once: a resumed run finds them there."""
     transition, alone = mixed[number], len(mixed) == 1
     suffix = "" if alone else f"-{number + 1:03d}"
-    room = job.keep.within(f"transition-{number + 1:03d}")
+    room = job.keep.within(room_of(number))
 
     def progress(fraction: float, note: str) -> None:
         step((number + fraction) / len(mixed), note if alone else f"{note} ({number + 1} of {len(mixed)})")
@@ -182,6 +187,8 @@ def _separate(job: Job, analysis: Analysis, mixed: Sequence[Transition], number:
         frames = f"frames {transition.first_frame} to {transition.last_frame}"
         progress(0.0, frames)
         window = _window(job, analysis, transition)
+        values = 3 * window.size[0] * window.size[1] * len(transition)
+        check_room(job.work, 2 * values * (2 if job.clip.info.bit_depth > 8 else 1))
         bounded = _bounded(job, plan, window, len(transition), frames)
         settings = FitSettings(job.settings.preset, job.settings.seed, job.device)
 
@@ -337,5 +344,5 @@ TASK = Task(
     roles=("scene", "matte"),
     run=run,
     uses=frozenset({"transition"}),
-    parts=Parts(count, do),
+    parts=Parts(count, do, room_of),
 )

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import media
 import numpy as np
 import pytest
 from clips import dissolve
-from provoke import MIXED, Zygote, film, layers, parts, refused, visible
+from provoke import MIXED, Run, Zygote, film, layers, parts, refused, visible
 
 WORDS = ("--task", "transition", "--no-progress", *MIXED)
 NOBODY = 65534
@@ -33,6 +35,21 @@ def test_disk_full(zygote: Zygote, tmp_path: Path) -> None:
     answer = zygote.run(tmp_path, *words, "--resume", faults=faults)
     assert answer.status == 0, answer
     assert len(layers(tmp_path / "out")) == 2 and not (tmp_path / "out/.work").exists()
+
+
+@pytest.mark.parametrize(("words", "needed"), [(WORDS, 36_864), (("--task", "dehaze", "--no-progress", "--lossless"), 82_944)])
+def test_too_little_room_is_said_before_the_work(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: Any, needed: int
+) -> None:
+    """Row 5: known before anything is fitted; the line says how much is needed, and how much there is."""
+    film(tmp_path / "in.mkv")
+    real = shutil.disk_usage
+    for free in (needed - 1, 1000):
+        monkeypatch.setattr(shutil, "disk_usage", lambda path, free=free: real(path)._replace(free=free))
+        refused(run("run", "in.mkv", *words, "--out", "out"), 1, "out: has 1M of disk left and about 1M are needed", "choose another --out")
+        assert visible(tmp_path / "out") == []
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: real(path)._replace(free=needed))
+    assert run("run", "in.mkv", *words, "--preset", "fast", "--out", "out").status == 0
 
 
 @pytest.fixture

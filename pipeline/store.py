@@ -1,0 +1,111 @@
+"""Runs on shared storage that is no folder: ``--store`` takes any URL that fsspec knows (``s3://``, ``gs://``, ``sftp://``, ``file://``).
+
+Work is done in a local folder. What a run keeps for ``--resume`` is sent as it is kept, and fetched by whoever goes on with it; the
+layers are sent when the run is finished, the manifest last, so that a folder with one is a finished run there too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from pipeline.folder import MANIFEST, WORK
+from stages.errors import UnlayerError, UsageError
+
+KEPT = f"{WORK}/keep"
+PART = ".part"
+"""What a file is called at its end while it is on its way."""
+
+
+class Store:
+    """One run's folder on shared storage. ``url``: of that folder. Raises UsageError where nothing here knows such a URL."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url.rstrip("/")
+        try:
+            from fsspec.core import url_to_fs
+        except ImportError as error:
+            raise UsageError("--store needs fsspec, which is not installed; pip install fsspec") from error
+        try:
+            found: tuple[Any, str] = url_to_fs(self.url)
+        except (ImportError, ValueError) as error:
+            raise UsageError(f"--store {url}: {error}") from error
+        self.files, self.root = found[0], found[1].rstrip("/")
+        self._known: dict[str, tuple[int, int]] = {}
+
+    def within(self, name: PurePosixPath) -> Store:
+        """The folder ``name`` in this one."""
+        return store_at(f"{self.url}/{name}")
+
+    def fetch(self, folder: Path, wanted: Callable[[str], bool] = lambda name: True, *, layers: bool = False) -> None:
+        """Brings the run's manifest and what it keeps into ``folder``; with ``layers`` all that it made as well.
+
+        wanted: which of the kept files, by their names in the folder ``keep``.
+        """
+        with self._said("read"):
+            names = [path[len(self.root) + 1 :] for path in self.files.find(self.root)] if self.files.exists(self.root) else []
+            for name in names:
+                ours = name in (MANIFEST, f"{WORK}/run.json") or (name.startswith(KEPT + "/") and wanted(name[len(KEPT) + 1 :]))
+                ours = ours or (layers and not name.startswith("."))
+                if not ours or name.endswith(PART) or ".." in PurePosixPath(name).parts:
+                    continue
+                path = folder / name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                part = path.with_name(path.name + PART)
+                self.files.get_file(f"{self.root}/{name}", str(part))
+                part.replace(path)
+                self._known[name] = _state(path)
+
+    def send_kept(self, folder: Path) -> None:
+        """Sends what ``folder``'s run keeps and the store has not got yet. Checkpoints go last: they say that the rest is whole."""
+        paths = [path for path in (folder / KEPT).rglob("*") if path.is_file() and not path.name.endswith(PART)]
+        record = folder / WORK / "run.json"
+        paths.sort(key=lambda path: (path.suffix == ".safetensors", path.stat().st_mtime_ns))
+        for path in ([record] if record.exists() else []) + paths:
+            name = path.relative_to(folder).as_posix()
+            if (state := _state(path)) != self._known.get(name):
+                self._put(path, name)
+                self._known[name] = state
+
+    def publish(self, folder: Path) -> None:
+        """Sends a finished run's files, the manifest last, and removes what it kept."""
+        paths = [path for path in sorted(folder.rglob("*")) if path.is_file() and not path.relative_to(folder).parts[0].startswith(".")]
+        for path in sorted(paths, key=lambda path: path == folder / MANIFEST):
+            self._put(path, path.relative_to(folder).as_posix())
+        with self._said("written"):
+            if self.files.exists(f"{self.root}/{WORK}"):
+                self.files.rm(f"{self.root}/{WORK}", recursive=True)
+
+    def send(self, path: Path, name: str) -> None:
+        """Sends one file."""
+        self._put(path, name)
+
+    def _put(self, path: Path, name: str) -> None:
+        target = f"{self.root}/{name}"
+        with self._said("written"):
+            self.files.makedirs(str(PurePosixPath(target).parent), exist_ok=True)
+            self.files.put_file(str(path), target + PART)
+            self.files.mv(target + PART, target)
+
+    @contextmanager
+    def _said(self, what: str) -> Iterator[None]:
+        """Whatever goes wrong there, each kind of storage in its own way, becomes one line."""
+        try:
+            yield
+        except Exception as error:
+            lines = str(error).strip().splitlines() or [type(error).__name__]
+            raise UnlayerError(f"{self.url}: cannot be {what} ({lines[0]}); check the address and your access to it") from error
+
+
+@lru_cache(maxsize=64)
+def store_at(url: str) -> Store:
+    """The store at ``url``; the same one for as long as this process lives, so that nothing is sent twice."""
+    return Store(url)
+
+
+def _state(path: Path) -> tuple[int, int]:
+    facts = path.stat()
+    return facts.st_size, facts.st_mtime_ns

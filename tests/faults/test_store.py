@@ -1,0 +1,173 @@
+"""Runs on shared storage that is reached by URL: what is sent, in which order, what is fetched, and going on somewhere else."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import media
+import pytest
+from clips import dissolve, moving
+from provoke import ROOT, layers, small_plans
+
+from pipeline import parts
+from pipeline.cli import main
+from pipeline.settings import Settings
+from pipeline.store import Store, store_at
+from stages.errors import UnlayerError, UsageError
+
+
+@pytest.fixture(autouse=True)
+def here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    monkeypatch.chdir(tmp_path)
+    store_at.cache_clear()
+    yield
+    store_at.cache_clear()
+    memory = fsspec.filesystem("memory")
+    if memory.exists("/runs"):
+        memory.rm("/runs", recursive=True)
+
+
+def folder_of(path: str, **files: str) -> Path:
+    """A folder with such files; ``__`` in a name leads into a folder, ``_.`` is a dot at its beginning."""
+    for name, text in files.items():
+        target = Path(path, name.replace("__", "/"))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text)
+    return Path(path)
+
+
+def there(url: str = "memory://runs/a") -> dict[str, str]:
+    """What lies on the store, by name."""
+    files, root = fsspec.core.url_to_fs(url)
+    return {path[len(root.rstrip("/")) + 1 :]: files.cat_file(path).decode() for path in files.find(root)}
+
+
+def working(path: str) -> Path:
+    """A run's folder in the middle of its work."""
+    folder = folder_of(path, **{".work/run.json": "run", ".work/keep/find.safetensors": "find", ".work/keep/t-1/outgoing.npy": "pixels"})
+    return folder_of(str(folder), **{".work/keep/t-1/parts.safetensors": "parts", ".work/scene-001.mp4": "half", ".lock": ""})
+
+
+def test_what_is_kept_is_sent_and_fetched_elsewhere() -> None:
+    store = Store("memory://runs/a")
+    store.send_kept(working("here"))
+    kept = {".work/run.json": "run", ".work/keep/find.safetensors": "find"}
+    part = {".work/keep/t-1/outgoing.npy": "pixels", ".work/keep/t-1/parts.safetensors": "parts"}
+    assert there() == kept | part
+    Store("memory://runs/a/").fetch(Path("there"))
+    assert {str(path.relative_to("there")): path.read_text() for path in Path("there").rglob("*") if path.is_file()} == kept | part
+    Store("memory://runs/a").fetch(Path("few"), lambda name: "/" not in name)
+    assert {str(path.relative_to("few")) for path in Path("few").rglob("*") if path.is_file()} == set(kept)
+
+
+def test_nothing_is_sent_twice_and_checkpoints_go_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    store, sent = Store("memory://runs/a"), []
+    put = Store._put
+
+    def spy(self: Store, path: Path, name: str) -> None:
+        sent.append(name)
+        put(self, path, name)
+
+    monkeypatch.setattr(Store, "_put", spy)
+    folder = working("here")
+    store.send_kept(folder)
+    assert sent[0] == ".work/run.json" and sent[1].endswith(".npy") and all(name.endswith(".safetensors") for name in sent[2:])
+    sent.clear()
+    store.send_kept(folder)
+    assert sent == []
+    (folder / ".work/keep/find.safetensors").write_text("found more")
+    store.send_kept(folder)
+    assert sent == [".work/keep/find.safetensors"] and there()[".work/keep/find.safetensors"] == "found more"
+
+
+def test_a_finished_run_is_sent_with_its_manifest_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store("memory://runs/a")
+    store.send_kept(working("here"))
+    folder = folder_of("done", **{"manifest.json": "{}", "scene-001.mp4": "one", "sheet.png": "sheet", ".lock": ""})
+    order: list[str] = []
+    put = Store._put
+    monkeypatch.setattr(Store, "_put", lambda self, path, name: (order.append(name), put(self, path, name))[1])
+    store.publish(folder)
+    assert order == ["scene-001.mp4", "sheet.png", "manifest.json"]
+    assert there() == {"manifest.json": "{}", "scene-001.mp4": "one", "sheet.png": "sheet"}
+
+
+def test_names_that_lead_out_of_the_folder_are_not_fetched() -> None:
+    memory = fsspec.filesystem("memory")
+    memory.pipe_file("/runs/a/.work/keep/../../../../evil.safetensors", b"evil")
+    memory.pipe_file("/runs/a/.work/keep/half.safetensors.part", b"half")
+    Store("memory://runs/a").fetch(Path("in/here"))
+    assert not list(Path(".").rglob("*evil*")) and not list(Path(".").rglob("*half*"))
+
+
+@pytest.mark.parametrize("url", ["nothing://bucket/runs", "abfs-no-such://x"])
+def test_an_address_that_nothing_here_knows(url: str) -> None:
+    with pytest.raises(UsageError, match=f"--store {url}"):
+        Store(url)
+
+
+def test_storage_that_fails_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store("memory://runs/a")
+
+    def refuse(*words: Any, **more: Any) -> None:
+        raise RuntimeError("AccessDenied\nwith a long story")
+
+    monkeypatch.setattr(store.files, "put_file", refuse)
+    with pytest.raises(UnlayerError, match=r"^memory://runs/a: cannot be written \(AccessDenied\); check the address and your access"):
+        store.send_kept(working("here"))
+
+
+def film(path: str = "in.mkv") -> Path:
+    return media.save(Path(path), dissolve(moving(1, 12, (32, 48)), moving(2, 12, (32, 48)), 4, 4)[0])
+
+
+def test_parts_done_on_machines_that_share_nothing_else(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    small_plans(monkeypatch)
+    film()
+    words = ["run", "in.mkv", "--task", "transition", "--transition", "4:7", "--lossless", "--no-progress", "--out", "plain"]
+    assert main(words) == 0
+    url = f"file://{tmp_path}/shared/in"
+    told = Settings(inputs=(Path("in.mkv"),), task="transition", transition=((4, 7),), lossless=True, resume=True)
+    settings = replace(told, out=Path("nowhere"), store=url)
+    assert parts.prepare(settings) == 1
+    with monkeypatch.context() as patch:
+        calls = []
+
+        def stop(*given: Any, **more: Any) -> None:
+            calls.append(1)
+            raise KeyboardInterrupt
+
+        patch.setattr("stages.alternate.turn", stop)
+        with pytest.raises(KeyboardInterrupt):
+            parts.do(settings, 0)
+    # Another machine goes on behind what the lost one had kept.
+    assert (tmp_path / "shared/in/.work/keep/transition-001/standing.safetensors").exists()
+    carried: list[int] = []
+    monkeypatch.setattr("stages.alternate.carry", lambda *given, **more: carried.append(1))
+    parts.do(settings, 0)
+    assert carried == []
+    assert parts.finish(settings) is True and parts.finish(replace(settings)) is False
+    assert layers(tmp_path / "shared/in") == layers(Path("plain")) and len(layers(Path("plain"))) == 2
+    assert sorted(path.name for path in (tmp_path / "shared/in").iterdir()) == sorted(path.name for path in Path("plain").iterdir())
+    assert not Path("nowhere").exists()
+
+
+def test_a_batch_keeps_its_runs_on_the_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    Path("clips/deep").mkdir(parents=True)
+    media.save(Path("clips/deep/a.mp4"), media.moving(6))
+    Path("clips/bad.mp4").write_bytes(b"no clip")
+    words = ["batch", "clips", "--task", "transition", "--no-progress", "--store", f"file://{tmp_path}/shared"]
+    assert main([*words, "--out", "one"]) == 1
+    names = {str(path.relative_to("shared")) for path in Path("shared").rglob("*") if path.is_file()}
+    assert {"batch.json", "deep/a-transition/manifest.json", "deep/a-transition/scene-001.mp4"} <= names
+    Path("clips/bad.mp4").unlink()
+    # Somewhere else nothing is left to do.
+    assert main([*words, "--out", "two"]) == 0
+    (clip,) = json.loads(Path("shared/batch.json").read_text())["clips"]
+    assert clip["status"] == "unchanged" and Path("two/deep/a-transition/scene-001.mp4").exists()
