@@ -70,15 +70,22 @@ def device(word: str) -> str:
     return word
 
 
-def one_of(*choices: str) -> Callable[[str], str]:
-    """A check that a word is one of ``choices``, with the nearest one in its message."""
+@dataclass(frozen=True)
+class OneOf:
+    """A check that a word is one of ``choices``, with the nearest one in its message. Raises ArgumentTypeError."""
 
-    def check(word: str) -> str:
-        if word not in choices:
-            raise argparse.ArgumentTypeError(f"{word!r} is not known; choose {', '.join(choices)}{nearest(word, choices)}")
+    choices: tuple[str, ...]
+
+    def __call__(self, word: str) -> str:
+        if word not in self.choices:
+            choices = ", ".join(self.choices)
+            raise argparse.ArgumentTypeError(f"{word!r} is not known; choose {choices}{nearest(word, self.choices)}")
         return word
 
-    return check
+
+def one_of(*choices: str) -> OneOf:
+    """A check that a word is one of ``choices``."""
+    return OneOf(choices)
 
 
 def nearest(word: str, choices: Sequence[str]) -> str:
@@ -120,45 +127,44 @@ class Settings:
 
     inputs: tuple[Path, ...] = ()
     task: str = setting("", "what the mixture is", metavar="TASK", result=False)
-    out: Path | None = setting(
-        None, "the run's folder; <stem>-<task> here unless told; of a batch the folder of its runs", metavar="DIR", parse=Path, result=False
-    )
+    out: Path | None = setting(None, "where the layers go; <stem>-<task> here unless told", metavar="DIR", parse=Path, result=False)
 
-    preset: str = _work("balanced", f"how much work: {', '.join(PRESETS)}", metavar="NAME", parse=one_of(*PRESETS))
-    max_seconds: float | None = _work(None, "a budget: the best answer that fits in it, whatever the preset", metavar="S", parse=positive)
-    device: str = _work("auto", "where to fit: auto (a CUDA GPU where there is one), cpu, cuda, cuda:N, mps", metavar="NAME", parse=device)
-    seed: int = _work(0, "same input, options and seed: same layers, on the CPU", metavar="N", parse=natural)
+    config: Path | None = setting(None, "settings from TOML or a manifest.json; options here win", metavar="FILE", parse=Path, result=False)
+    dry_run: bool = setting(False, "what would be done, how long it takes; write nothing", result=False)
 
-    stream: int | None = _read(None, "the video stream's index in the file; the first video unless told", metavar="N", parse=natural)
-    salvage: bool = _read(False, "of a damaged file, take what decodes and say how much that was")
+    preset: str = _work("balanced", ", ".join(PRESETS), metavar="NAME", parse=one_of(*PRESETS))
+    max_seconds: float | None = _work(None, "a budget: the best answer that fits in it", metavar="S", parse=positive)
+    device: str = _work("auto", "auto (CUDA, else cpu), cpu, cuda, cuda:N, mps", metavar="NAME", parse=device)
+    seed: int = _work(0, "same seed, same layers, on the CPU", metavar="N", parse=natural)
+
+    stream: int | None = _read(None, "the video stream's index; the first unless told", metavar="N", parse=natural)
+    salvage: bool = _read(False, "of a damaged file, take what decodes and say how much")
     start: Fraction | None = _read(None, "leave out what comes before; seconds or hh:mm:ss.mmm", metavar="T", parse=time)
     end: Fraction | None = _read(None, "leave out what comes after; seconds or hh:mm:ss.mmm", metavar="T", parse=time)
     transition: tuple[tuple[int, int], ...] = _read(
-        (), "the mixed frames of a transition, instead of searching; may be given again", metavar="FIRST:LAST", parse=span, repeat=True
+        (), "the mixed frames, not searched for; may be repeated", metavar="FIRST:LAST", parse=span, repeat=True
     )
-    hint: Path | None = _read(
-        None, "a picture that marks, white on black, the watermark or the foreground", metavar="FILE", parse=Path, verbs=("run",)
-    )
+    hint: Path | None = _read(None, "marks, white on black, the watermark or foreground", metavar="FILE", parse=Path, verbs=("run",))
 
-    space: str = _work("auto", f"the light in which two layers add up: {', '.join(SPACES)}", metavar="NAME", parse=one_of(*SPACES))
+    space: str = _work("auto", f"light that adds up: {', '.join(SPACES)}", metavar="NAME", parse=one_of(*SPACES))
 
-    lossless: bool = _write(False, "layers as FFV1 in Matroska and PNG instead of H.264 in MP4")
-    alpha: str | None = _write(None, f"container of layers with alpha: {', '.join(ALPHAS)}", metavar="NAME", parse=one_of(*ALPHAS))
-    resume: bool = _write(False, "go on with an interrupted run; from the beginning where nothing was saved", result=False)
-    overwrite: bool = _write(False, "replace the run that is in the folder; other files in it stay", result=False)
+    lossless: bool = _write(False, "layers as FFV1 in Matroska, not H.264 in MP4")
+    alpha: str | None = _write(None, f"of layers with alpha: {', '.join(ALPHAS)}", metavar="NAME", parse=one_of(*ALPHAS))
+    resume: bool = _write(False, "go on with an interrupted run; begin where there is none", result=False)
+    overwrite: bool = _write(False, "replace the run that is there; other files stay", result=False)
 
-    pattern: str = _batch("*", "only files whose name fits, as *.mkv; videos alone unless told", metavar="GLOB")
+    pattern: str = _batch("*", "only names that fit, as *.mkv (videos unless told)", metavar="GLOB")
     flat: bool = _batch(False, "only the folder itself, not the folders in it")
     jobs: int | None = _batch(None, "clips at once; as cores and memory allow unless told", metavar="N", parse=natural)
     watch: bool = _batch(False, "go on and take clips as they arrive, until Ctrl-C")
 
-    ray: str | None = _batch(None, "on the Ray cluster at this address (auto: the one this machine is in)", metavar="ADDRESS")
+    ray: str | None = _batch(None, "on the Ray cluster at this address (auto: its own)", metavar="ADDRESS")
     ray_cpus: float = _batch(1.0, "cores that a task takes on the cluster", metavar="N", parse=positive)
     ray_gpus: float = _batch(0.0, "the part of a GPU that a task takes, as 0.25", metavar="N", parse=share)
 
     no_progress: bool = _print(False, "no progress bar")
-    json: bool = _print(False, "machine-readable lines on standard output", verbs=("run", "probe"))
-    debug: bool = _print(False, "show where an error came from", verbs=("run", "probe"))
+    json: bool = _print(False, "machine-readable lines on standard output", verbs=("run", "probe", "doctor"))
+    debug: bool = _print(False, "show where an error came from", verbs=("run", "probe", "doctor"))
 
     def __post_init__(self) -> None:
         if self.start is not None and self.end is not None and self.start >= self.end:
