@@ -14,7 +14,7 @@ import argparse
 import json
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import Field
 from fractions import Fraction
 from pathlib import Path
@@ -51,21 +51,22 @@ def settings_of(text: str, name: str, verb: str = "run", *, manifest: bool = Fal
     # Python refuses numbers of thousands of digits, and nests only so deep.
     except (ValueError, RecursionError) as error:
         raise UsageError(f"--config {name}: is no {'JSON' if manifest else 'TOML'} ({' '.join(str(error).split())})") from error
-    if manifest:
-        whole = _of_manifest(whole, name)
-    known = {item.name: item for item in options(verb) if item.name != "config"}
+    return checked(_of_manifest(whole, name) if manifest else whole, f"--config {name}", verb)
+
+
+def checked(whole: Mapping[str, Any], where: str, verb: str = "run", without: Collection[str] = ("config",)) -> dict[str, Any]:
+    """Settings by name from plain values, those that are ``None`` left out. ``where`` begins the message of a UsageError."""
+    known = {item.name: item for item in options(verb) if item.name not in without}
     found = {}
     for key, value in whole.items():
         if key not in known:
-            raise UsageError(f"--config {name}: {key!r} {_why_not(key, verb, list(known))}")
-        item = known[key]
-        # A manifest has every setting, also those that were not given.
-        if value is None and manifest:
-            continue
+            raise UsageError(f"{where}: {key!r} {_why_not(key, list(known))}")
         try:
-            found[key] = value_of(item, value)
+            # A manifest has every setting, also those that were not given; TOML knows no such value.
+            if value is not None:
+                found[key] = value_of(known[key], value)
         except argparse.ArgumentTypeError as error:
-            raise UsageError(f"--config {name}: {key}: {error}") from error
+            raise UsageError(f"{where}: {key}: {error}") from error
     return found
 
 
@@ -76,11 +77,11 @@ def _of_manifest(whole: object, name: str) -> Mapping[str, Any]:
     return {"task": whole.get("task"), **settings}
 
 
-def _why_not(key: str, verb: str, known: list[str]) -> str:
+def _why_not(key: str, known: Sequence[str]) -> str:
     if key in Settings.__dataclass_fields__:
-        return f"cannot be set here; leave it out{'' if key in ('inputs', 'config') else f', or use it with another verb than {verb}'}"
+        return "cannot be set here; leave it out"
     # Written as on the command line, it is as near as can be.
-    return f"is not a setting{nearest(key.lstrip('-').replace('-', '_').lower(), known) or '; names are as in the manifest, max_seconds'}"
+    return f"is not a setting{nearest(key.lstrip('-').replace('-', '_').lower(), known) or '; names are as in a manifest: max_seconds'}"
 
 
 def value_of(item: Field[Any], value: object) -> Any:
