@@ -148,7 +148,8 @@ def _brief(
 ) -> Brief:
     settings = FitSettings(preset=job.settings.preset, seed=job.settings.seed, device=job.device, max_seconds=share)
     begin, end = at
-    return Brief(settings, lambda done, note: step(begin + (end - begin) * done, note), hint, unordered, job.settings.space, keeper)
+    space = job.settings.space
+    return Brief(settings, lambda done, note: step(begin + (end - begin) * done, note), hint, unordered, space, keeper=keeper)
 
 
 def _kept(room: Checkpoints, separate: Callable[[], Separation], window: Frames) -> Separation:

@@ -24,6 +24,7 @@ class Brief:
     hint: ``(1, 1, H, W)`` or ``(T, 1, H, W)`` in [0, 1], white where the user marked something.
     unordered: the frames are pictures that were given one by one, not a clip in time.
     space: the light in which layers add up, one of :data:`SPACES`.
+    reduced: how often the working size is halved, for want of memory.
     keeper: where what should survive a kill is kept; a plan by the clock (``max_seconds``) goes through its ``fixed``.
     """
 
@@ -32,7 +33,12 @@ class Brief:
     hint: Tensor | None = None
     unordered: bool = False
     space: str = "auto"
+    reduced: int = 0
     keeper: Keeper = field(default_factory=Nothing)
+
+    def within(self, pixels: int) -> int:
+        """A working size of so many pixels, as far as the memory has room for it."""
+        return max(1, pixels >> self.reduced)
 
 
 @dataclass(frozen=True)

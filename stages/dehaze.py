@@ -9,7 +9,6 @@ The clear layer is never drawn by a network: it is what the haze model says, so 
 
 from __future__ import annotations
 
-import math
 import time
 from collections import defaultdict
 from collections.abc import Mapping
@@ -24,7 +23,8 @@ from stages.clock import clocked
 from stages.dehaze_airlight import blue_sky, find_airlight
 from stages.dehaze_model import guided, haze, least_transmission, recover, rounded
 from stages.dehaze_veil import envelope, find_ties, transmission_of
-from stages.flow import resize
+from stages.flow import resize, shrunk
+from stages.mixing import psnr_of
 
 TURNS = {"fast": 10, "balanced": 14, "best": 24, "paper": 0}
 """Turns of the envelope's fit by preset; it has settled to a tenth of a decibel after ten."""
@@ -56,7 +56,7 @@ def survey(sample: Tensor, brief: Brief) -> Facts:
     if brief.unordered and len(sample) > 1:
         return Facts(None)
     chosen = torch.linspace(0, len(sample) - 1, min(SURVEYED, len(sample))).round().long()
-    small = working(sample[chosen])
+    small = shrunk(sample[chosen], brief.within(WORK))
     black = BLACK + (BLUE_BLACK - BLACK) * blue_sky(small)
     airlight, opaque = find_airlight(small, black)
     return Facts(rounded(airlight), max(black, BLACK + (GREY_BLACK - BLACK) * opaque))
@@ -67,7 +67,7 @@ def separate(frames: Tensor, facts: Facts, brief: Brief) -> Separation:
     if facts.airlight is None:
         return _each(frames, brief)
     seconds: dict[str, float] = defaultdict(float)
-    airlight, small = facts.airlight, working(frames)
+    airlight, small = facts.airlight, shrunk(frames, brief.within(WORK))
     with clocked(seconds, "transmission"):
         veil, turns = (_published if brief.settings.preset == "paper" else _drawn)(small, facts, brief)
     radius, edges = (dehaze_paper.RADIUS, dehaze_paper.EDGES) if brief.settings.preset == "paper" else (RADIUS, EDGES)
@@ -144,14 +144,6 @@ def settled(frames: Tensor, transmission: Tensor, airlight: Tensor) -> tuple[Ten
     return held, recover(frames, held, airlight)
 
 
-def working(frames: Tensor) -> Tensor:
-    """The frames at the size that is worked on, of at most ``WORK`` pixels."""
-    height, width = frames.shape[-2:]
-    scale = math.sqrt(min(1.0, WORK / (height * width)))
-    size = max(1, round(height * scale)), max(1, round(width * scale))
-    return torch.cat([resize(frame[None], size) for frame in frames])
-
-
 def _each(frames: Tensor, brief: Brief) -> Separation:
     """Pictures that have nothing to do with each other, one by one."""
     parts, seconds_each = [], brief.settings.max_seconds
@@ -171,9 +163,9 @@ def _each(frames: Tensor, brief: Brief) -> Separation:
 
 
 def _reconstruction_psnr(frames: Tensor, layers: dict[str, Tensor]) -> float:
-    """PSNR in dB of the layers, rounded to 8 bits, mixed back, against the input; at most 99."""
+    """PSNR in dB of the layers, rounded to 8 bits, mixed back, against the input."""
     error = 0.0
     for frame, clear, transmission in zip(frames, layers["clear"], layers["transmission"], strict=True):
         again = haze(rounded(clear), rounded(transmission), rounded(layers["airlight"][0]))
         error += float((again - frame).square().mean()) / len(frames)
-    return min(99.0, -10 * math.log10(max(error, 1e-10)))
+    return psnr_of(error)

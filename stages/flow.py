@@ -6,6 +6,7 @@ from frame t to frame u brings u's pixels to t.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
@@ -43,6 +44,20 @@ def resize(picture: Tensor, size: tuple[int, int]) -> Tensor:
     if size[0] <= picture.shape[-2] and size[1] <= picture.shape[-1]:
         return functional.interpolate(picture, size=size, mode="area")
     return functional.interpolate(picture, size=size, mode="bilinear", align_corners=False)
+
+
+def within(size: tuple[int, int], pixels: int) -> tuple[int, int]:
+    """The size of the largest picture of the same form with no more than about ``pixels``; never larger than it is."""
+    scale = math.sqrt(min(1.0, pixels / (size[0] * size[1])))
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
+
+
+def shrunk(frames: Tensor, pixels: int) -> Tensor:
+    """``frames`` ``(T, C, H, W)`` with at most about ``pixels`` each, by area averages; themselves where they have hardly more."""
+    size = (frames.shape[-2], frames.shape[-1])
+    if pixels > 0.98 * size[0] * size[1]:
+        return frames
+    return torch.cat([resize(frame[None], within(size, pixels)) for frame in frames])
 
 
 def resize_flow(flow: Tensor, size: tuple[int, int]) -> Tensor:

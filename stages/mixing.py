@@ -10,10 +10,10 @@ import math
 from dataclasses import dataclass, replace
 from typing import Literal
 
-import torch
 from torch import Tensor
 from torch.nn import functional
 
+from stages.flow import shrunk
 from stages.shots import Space
 
 GAMMA = 2.2
@@ -65,6 +65,11 @@ def mix(outgoing: Tensor, incoming: Tensor, weight: Tensor, space: Space) -> Ten
     return light.clamp_min(1e-6) ** (1 / GAMMA)
 
 
+def psnr_of(error: float) -> float:
+    """PSNR in dB of a mean squared error of values in [0, 1]; at most 99."""
+    return min(99.0, -10 * math.log10(max(error, 1e-10)))
+
+
 def slopes(outgoing: Tensor, incoming: Tensor, mixed: Tensor, weight: Tensor, space: Space) -> tuple[Tensor, Tensor]:
     """``(dI/dA, dI/dB)``: in encoded values ``(1 - w, w)``, in light ``(1 - w) (A / I)^1.2`` and ``w (B / I)^1.2``."""
     if space == "gamma":
@@ -114,11 +119,9 @@ def project(mixture: Mixture, outgoing: Tensor, incoming: Tensor, *, steps: int 
 
 def shrink(mixture: Mixture, pixels: int) -> Mixture:
     """The same mixture with pictures of at most ``pixels``, by area averages; itself where it is no larger."""
-    height, width = mixture.frames.shape[-2:]
-    scale = math.sqrt(min(1.0, pixels / (height * width)))
-    if scale > 0.99:
+    frames = shrunk(mixture.frames, pixels)
+    if frames is mixture.frames:
         return mixture
-    size = (max(1, round(height * scale)), max(1, round(width * scale)))
-    frames = torch.cat([functional.interpolate(frame[None], size=size, mode="area") for frame in mixture.frames])
+    size = (frames.shape[-2], frames.shape[-1])
     weight = functional.interpolate(mixture.weight, size=size, mode="area") if mixture.has_matte else mixture.weight
     return replace(mixture, frames=frames, weight=weight)

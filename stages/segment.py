@@ -11,7 +11,6 @@ Everything up to the cut works on pictures of bounded size; the matte, the backg
 
 from __future__ import annotations
 
-import math
 import time
 from collections import defaultdict
 from collections.abc import Callable
@@ -24,7 +23,8 @@ from torch import Tensor
 from stages.brief import Brief, Separation
 from stages.clock import clocked, seconds_of
 from stages.fit import FitPlan
-from stages.flow import resize
+from stages.flow import resize, shrunk
+from stages.mixing import psnr_of
 from stages.plan import SAFE
 from stages.segment_background import Plate, complete, find_plate, grown, margin_of, spread
 from stages.segment_cut import SOFT, cut, refine
@@ -70,15 +70,15 @@ def separate(frames: Tensor, facts: Facts, brief: Brief) -> Separation:
     began = time.monotonic()
     seconds: dict[str, float] = defaultdict(float)
     size = (frames.shape[-2], frames.shape[-1])
-    work = _shrunk(frames, WORK_PIXELS)
+    work = shrunk(frames, brief.within(WORK_PIXELS))
     with clocked(seconds, "motion"):
         brief.progress(0.0, "motion")
         motion = None if facts.still or len(frames) < 2 else find_motion(work)
     with clocked(seconds, "votes"):
         brief.progress(0.2, "votes")
-        odds = matte_odds(_shrunk(work, VOTE_PIXELS), motion, facts, brief)
+        odds = matte_odds(shrunk(work, brief.within(VOTE_PIXELS)), motion, facts, brief)
     with clocked(seconds, "networks"):
-        found, steps = _networks(_shrunk(work, FIT_PIXELS), odds, motion, facts, brief, began)
+        found, steps = _networks(shrunk(work, brief.within(FIT_PIXELS)), odds, motion, facts, brief, began)
         odds = moved_odds(odds, found.matte)
     with clocked(seconds, "cut"):
         brief.progress(0.8, "edges")
@@ -209,18 +209,10 @@ def _networks(frames: Tensor, odds: Tensor, motion: Motion | None, facts: Facts,
     return fitted(steps, lambda done: brief.progress(0.3 + 0.5 * done, "networks")), steps
 
 
-def _shrunk(frames: Tensor, pixels: int) -> Tensor:
-    """``frames`` ``(T, 3, H, W)`` with at most about ``pixels`` each, by area averages; themselves where they have no more."""
-    height, width = frames.shape[-2:]
-    scale = math.sqrt(min(1.0, pixels / (height * width)))
-    size = (max(1, round(height * scale)), max(1, round(width * scale)))
-    return frames if scale > 0.99 else torch.cat([resize(frame[None], size) for frame in frames])
-
-
 def _reconstruction_psnr(frames: Tensor, layers: dict[str, Tensor]) -> float:
-    """PSNR in dB of the layers, rounded to 8 bits as files hold them, mixed back, against the input; at most 99."""
+    """PSNR in dB of the layers, rounded to 8 bits as files hold them, mixed back, against the input."""
     error = 0.0
     for frame, *rest in zip(frames, layers["foreground"], layers["background"], layers["matte"], strict=True):
         foreground, background, matte = ((each * 255).round() / 255 for each in rest)
         error += float(((background + matte * (foreground - background) - frame) ** 2).sum())
-    return min(99.0, -10 * math.log10(max(error / frames.numel(), 1e-10)))
+    return psnr_of(error / frames.numel())

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 
 import torch
@@ -13,29 +12,41 @@ from torch import Tensor
 from stages.alternate import Alternated, Pair, alternate, inside, still
 from stages.carry import Carried, carried_layers
 from stages.checkpoint import Keeper, Nothing
-from stages.clip import Frames
 from stages.clock import clocked
 from stages.fit_transition import fit_paper
 from stages.flow import resize, resize_flow
-from stages.mixing import Mixture, mix, project, shrink
-from stages.plan import FitSettings, Plan, plan_for
+from stages.mixing import Mixture, mix, project, psnr_of
+from stages.plan import LARGEST, FitSettings, Plan, plan_for
 from stages.shots import Space, Transition
+from stages.window import Window
 
 CLAMPED = 3  # times that layers are made to mix to the input and brought back into [0, 1]
 
 
 @dataclass(frozen=True)
-class Separated:
-    """Both layers of the mixed frames, ``(n, 3, H, W)`` in [0, 1], and what was learnt about how they mix.
+class Finished:
+    """One mixed frame ``(3, H, W)`` in [0, 1], both its layers at its own size, and where the weight varies its matte ``(1, H, W)``."""
 
-    mix: weight of the incoming scene for each frame, its mean where there is a ``matte`` ``(n, 1, H, W)``.
+    frame: Tensor
+    outgoing: Tensor
+    incoming: Tensor
+    matte: Tensor | None = None
+
+
+Put = Callable[[int, Finished], None]
+"""Takes the layers of one mixed frame; the first argument counts them from 0."""
+
+
+@dataclass(frozen=True)
+class Separated:
+    """What was learnt about how the layers mix.
+
+    mix: weight of the incoming scene for each frame, its mean where there is a matte (``has_matte``).
     seconds: by stage. report: figures for the manifest. plan: the work that was done, as :class:`stages.plan.Plan` has it.
     """
 
-    outgoing: Tensor
-    incoming: Tensor
     mix: tuple[float, ...]
-    matte: Tensor | None
+    has_matte: bool
     space: Space
     seconds: dict[str, float] = field(default_factory=dict)
     report: dict[str, float] = field(default_factory=dict)
@@ -43,47 +54,50 @@ class Separated:
 
 
 def separate_transition(
-    window: Frames,
+    window: Window,
     transition: Transition,
     *,
     settings: FitSettings,
     progress: Callable[[float, str], None],
+    put: Put,
     plan: Plan | None = None,
     keeper: Keeper | None = None,
 ) -> Separated:
-    """The layers of ``transition``'s frames. ``window``: these frames with clean ones at both sides; progress: fraction done and a note.
+    """Takes ``transition`` apart and gives the layers of its frames to ``put``, one frame after another.
 
+    window: its frames with clean ones at both sides, of which a few at a time are held in full. progress: fraction done and a note.
     plan: the work to do; by ``settings`` unless told. keeper: where a run that may be killed keeps what is done.
     """
     seconds: dict[str, float] = defaultdict(float)
     keeper = keeper or Nothing()
-    full = open_mixture(window, transition)
     if plan is None:
         with clocked(seconds, "plan"):
             progress(0.0, "measuring this machine" if settings.max_seconds else "planning")
-            # Measured once: the resumed run does what the interrupted one had planned.
-            plan = plan_for(full, settings)
-    work = shrink(full, plan.pixels)
+            plan = plan_for(open_mixture(window, transition, LARGEST), settings)
+    work = open_mixture(window, transition, plan.pixels)
     if plan.paper_steps:
         done = _published(work, plan, settings, progress, seconds, keeper)
     else:
         done = alternate(work, transition.kind, plan, settings, progress, seconds, keeper)
     work = done.mixture
+    means: list[float] = []
+    error = 0.0
     with clocked(seconds, "finish"):
-        progress(0.98, "full size")
-        outgoing, incoming, full = finish(full, work, done.layers, done.carried)
-    weight = full.weight[full.mixed]
+        for place, (full, layers) in enumerate(finish(window, done)):
+            progress(0.98 + 0.02 * place / len(transition), "full size")
+            frame, weight = full.frames[1], full.weight[1]
+            error += _squared_error(frame, layers, weight, full.space)
+            means.append(float(weight.mean()))
+            put(place, Finished(frame, *layers, weight if full.has_matte else None))
     report = {
-        "reconstruction_psnr": _reconstruction_psnr(full, (outgoing, incoming)),
+        "reconstruction_psnr": psnr_of(error / len(transition)),
         "trust": done.trust,
         "fit_steps": float(done.fit_steps),
         "turns": float(plan.turns * plan.rounds),
         "work_height": float(work.frames.shape[-2]),
         "work_width": float(work.frames.shape[-1]),
     }
-    matte = weight if full.has_matte else None
-    means = tuple(float(value) for value in weight.mean((1, 2, 3)))
-    return Separated(outgoing, incoming, means, matte, full.space, dict(seconds), report, asdict(plan))
+    return Separated(tuple(means), work.has_matte, work.space, dict(seconds), report, asdict(plan))
 
 
 def _published(
@@ -103,54 +117,59 @@ def _published(
     return Alternated(layers, Carried(still(work), (0, 0), carried_layers(work, still(work))), work, 0.0, plan.paper_steps)
 
 
-def open_mixture(window: Frames, transition: Transition) -> Mixture:
-    """The window as a mixture, with the weights that the search found."""
+def open_mixture(window: Window, transition: Transition, pixels: int) -> Mixture:
+    """The window as a mixture, in pictures of at most ``pixels``, with the weights that the search found."""
     first, last = transition.first_frame - window.first, transition.last_frame - window.first
-    weight = torch.zeros(len(window), 1, 1, 1)
+    weight = torch.zeros(window.last - window.first + 1, 1, 1, 1)
     weight[first : last + 1, 0, 0, 0] = torch.tensor(transition.mix)
     weight[last + 1 :] = 1
+    frames = window.shrunk(pixels)
     if transition.color is None:
-        return Mixture(window.pixels, weight, first, last, transition.space)
+        return Mixture(frames, weight, first, last, transition.space)
     digits = transition.color.lstrip("#")
     color = torch.tensor([int(digits[at : at + 2], 16) / 255 for at in (0, 2, 4)])
-    locked = "outgoing" if transition.outgoing is None else "incoming"
-    return Mixture(window.pixels, weight, first, last, transition.space, "outgoing" if locked == "outgoing" else "incoming", color)
+    return Mixture(frames, weight, first, last, transition.space, "outgoing" if transition.outgoing is None else "incoming", color)
 
 
-def finish(full: Mixture, work: Mixture, layers: Pair, carried: Carried) -> tuple[Tensor, Tensor, Mixture]:
-    """Layers of the working size in the input's own: the clean frames carried at full size give the detail, the layers the rest."""
-    size = (full.frames.shape[-2], full.frames.shape[-1])
-    if work.has_matte:
-        weight = full.weight.expand(-1, 1, *size).clone()
-        weight[full.mixed] = torch.cat([resize(one[None], size) for one in work.weight[work.mixed]])
-        full = replace(full, weight=weight)
-    count = full.last - full.first + 1
-    done = torch.empty(count, 3, *size), torch.empty(count, 3, *size)
-    for place in range(count):
-        one = replace(full, first=full.first + place, last=full.first + place)
-        parts = layers[0][place : place + 1], layers[1][place : place + 1]
-        if parts[0].shape[-2:] != size:
-            flows = carried.flows[0][place : place + 1], carried.flows[1][place : place + 1]
-            sharp = carried_layers(full, (resize_flow(flows[0], size), resize_flow(flows[1], size)))
-            blurred = carried.layers[0][place : place + 1], carried.layers[1][place : place + 1]
-            parts = (
-                sharp[0] + resize(parts[0] - blurred[0], size),
-                sharp[1] + resize(parts[1] - blurred[1], size),
-            )
-        # Against a colour one go is meant to leave the input's own error alone; more would bring it back.
-        for _ in range(1 if full.locked else CLAMPED):
-            clean = project(one, *parts)
-            parts = clean[0].clamp(0, 1), clean[1].clamp(0, 1)
-        for side, layer in zip(done, parts, strict=True):
-            side[place] = layer[0]
-    return done[0], done[1], full
+def finish(window: Window, done: Alternated) -> Iterator[tuple[Mixture, Pair]]:
+    """Each mixed frame in full, between the two clean ones that its layers are carried from, and its layers ``(3, H, W)``."""
+    work = done.mixture
+    ends = [window.frame(window.first + index) for index in done.carried.templates]
+    place = 0
+    for block in window.blocks(window.first + work.first, window.first + work.last):
+        for frame in block.pixels:
+            weight = work.weight[work.first + place][None]
+            weight = resize(weight, window.size) if work.has_matte else weight
+            around = torch.cat([torch.zeros_like(weight), weight, torch.ones_like(weight)])
+            one = replace(work, frames=torch.cat([ends[0], frame[None], ends[1]]), weight=around, first=1, last=1)
+            yield one, finish_frame(one, done, place)
+            place += 1
 
 
-def _reconstruction_psnr(mixture: Mixture, layers: Pair) -> float:
-    """PSNR in dB of the layers, rounded to 8 bits as files hold them, mixed back, against the input; at most 99."""
-    error, values = 0.0, 0
-    for frame, outgoing, incoming, weight in zip(mixture.frames[mixture.mixed], *layers, mixture.weight[mixture.mixed], strict=True):
-        again = mix((outgoing * 255).round() / 255, (incoming * 255).round() / 255, weight, mixture.space)
-        error += float(((again - frame) ** 2).sum())
-        values += frame.numel()
-    return min(99.0, -10 * math.log10(max(error / values, 1e-10)))
+def finish_frame(one: Mixture, done: Alternated, place: int) -> Pair:
+    """The layers ``(3, H, W)`` of mixed frame ``place``, which is the middle one of ``one``, in its own size.
+
+    The clean frames carried at full size give the detail, the layers of the working size the rest.
+    """
+    size = (one.frames.shape[-2], one.frames.shape[-1])
+    at = slice(place, place + 1)
+    parts = done.layers[0][at], done.layers[1][at]
+    if parts[0].shape[-2:] != size:
+        flows = done.carried.flows[0][at], done.carried.flows[1][at]
+        sharp = carried_layers(one, (resize_flow(flows[0], size), resize_flow(flows[1], size)))
+        blurred = done.carried.layers[0][at], done.carried.layers[1][at]
+        parts = (
+            sharp[0] + resize(parts[0] - blurred[0], size),
+            sharp[1] + resize(parts[1] - blurred[1], size),
+        )
+    # Against a colour one go is meant to leave the input's own error alone; more would bring it back.
+    for _ in range(1 if one.locked else CLAMPED):
+        clean = project(one, *parts)
+        parts = clean[0].clamp(0, 1), clean[1].clamp(0, 1)
+    return parts[0][0], parts[1][0]
+
+
+def _squared_error(frame: Tensor, layers: Pair, weight: Tensor, space: Space) -> float:
+    """Mean squared error of the layers, rounded to 8 bits as files hold them, mixed back, against the input's frame."""
+    again = mix((layers[0] * 255).round() / 255, (layers[1] * 255).round() / 255, weight, space)
+    return float(((again - frame) ** 2).sum()) / frame.numel()

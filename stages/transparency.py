@@ -10,7 +10,6 @@ layers that leave this module are encoded again.
 
 from __future__ import annotations
 
-import math
 import time
 from collections import defaultdict
 from collections.abc import Mapping
@@ -22,9 +21,9 @@ from torch import Tensor
 
 from stages.brief import Brief, Separation
 from stages.clock import seconds_of
-from stages.flow import resize
-from stages.mixing import GAMMA
-from stages.transparency_clip import ClipPlan, encoded, separate_clip, within
+from stages.flow import resize, shrunk
+from stages.mixing import GAMMA, psnr_of
+from stages.transparency_clip import ClipPlan, encoded, separate_clip
 from stages.transparency_mixtures import find_ends, fit_line, unmix
 from stages.transparency_motion import moves
 from stages.transparency_paper import fit_published
@@ -109,12 +108,13 @@ def separate(frames: Tensor, facts: Facts, brief: Brief) -> Separation:
     elif facts.mixtures:
         found, more = _mixtures(light)
         name = "unmixing"
-    elif not moves(encoded(resize(light, within((light.shape[-2], light.shape[-1]), PLANS["fast"].pixels)))):
+    elif not moves(encoded(shrunk(light, PLANS["fast"].pixels))):
         # Of a clip that stands still no more can be known than of a picture.
         found, more = separate_picture(light), {}
         name = "picture"
     else:
-        plan = brief.keeper.fixed("plan", lambda: _plan_for(light, brief), ClipPlan)
+        plan = _plan_for(light, brief)
+        plan = replace(plan, pixels=brief.within(plan.pixels), mosaic_pixels=brief.within(plan.mosaic_pixels))
         found = separate_clip(light, plan, lambda done: brief.progress(done, "two moving layers"))
         found = as_before(frames, found, facts)
         more = {"turns": float(plan.turns), "mosaic_steps": float(plan.mosaic_steps)}
@@ -169,8 +169,7 @@ def _likeness(one: Tensor, other: Tensor) -> float:
 
 def small(frames: Tensor) -> Tensor:
     """The size at which layers of different windows are compared."""
-    size = within((frames.shape[-2], frames.shape[-1]), KNOWN_SIDE**2 * 4)
-    return torch.cat([resize(frame[None], size) for frame in frames])
+    return shrunk(frames, KNOWN_SIDE**2 * 4)
 
 
 def _plan_for(light: Tensor, brief: Brief) -> ClipPlan:
@@ -186,7 +185,7 @@ def _plan_within(light: Tensor, budget: float) -> ClipPlan:
     full = light.shape[-2] * light.shape[-1]
     trial = replace(SMALLER[-1], pixels=96 * 54, mosaic_pixels=96 * 54, mosaic_steps=5)
     # A few small frames: their number and size scale what sweeps cost, and mosaics look at a bounded number of frames.
-    few = resize(light[:6], within((light.shape[-2], light.shape[-1]), trial.pixels))
+    few = shrunk(light[:6], trial.pixels)
     cost = [seconds_of(partial(separate_clip, few, replace(trial, turns=turns), lambda done: None)) for turns in (0, 1)]
     sample = few.shape[-2] * few.shape[-1]
     per_turn = max(cost[1] - cost[0], 1e-4) / (len(few) * sample)
@@ -207,7 +206,7 @@ def _published(frames: Tensor, facts: Facts, brief: Brief) -> tuple[tuple[Tensor
     settings = brief.settings
     size = (frames.shape[-2], frames.shape[-1])
     light = to_light(frames, facts.space)
-    small = resize(light, within(size, PAPER_PIXELS))
+    small = shrunk(light, brief.within(PAPER_PIXELS))
     steps = PAPER_STEPS
     work = partial(fit_published, small, shared=facts.mixtures, seed=settings.seed, device=settings.device)
     if (budget := settings.max_seconds) is not None:
@@ -224,8 +223,9 @@ def _published(frames: Tensor, facts: Facts, brief: Brief) -> tuple[tuple[Tensor
 
 
 def _reconstruction_psnr(frames: Tensor, layers: Mapping[str, Tensor], report: Mapping[str, float]) -> float:
+    """PSNR in dB of the layers, mixed back, against the input."""
     errors = []
     for index, frame in enumerate(frames):
         one = {role: layer[min(index, len(layer) - 1)] for role, layer in layers.items()}
         errors.append(float(((mixed(one, report, index) - frame) ** 2).mean()))
-    return min(100.0, -10 * math.log10(max(sum(errors) / len(errors), 1e-10)))
+    return psnr_of(sum(errors) / len(errors))

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stages.flow import Pair, resize, resize_flow, warp
+from stages.flow import Pair, resize, resize_flow, shrunk, warp, within
 from stages.losses import gradients
 from stages.transparency_mosaic import Mosaic, Placed, fit_mosaic
 from stages.transparency_motion import chain, distance, refined, trusted, two_motions
@@ -64,7 +64,7 @@ class Links:
 def separate_clip(frames: Tensor, plan: ClipPlan, progress: Progress) -> Layers:
     """Both layers of two frames or more, first the one whose motion more corners follow; they add up to ``frames`` and lie in [0, I]."""
     full = (frames.shape[-2], frames.shape[-1])
-    work = resize(frames, within(full, plan.pixels))
+    work = shrunk(frames, plan.pixels)
     mosaic = fit_planes(work, plan, lambda done: progress(0.4 * done))
     detail = min(1 / DETAIL, max(DETAIL, sharpness(mosaic.layers[1]) / max(sharpness(mosaic.layers[0]), 1e-9)))
     layers = _adding_up(work, mosaic.layers, detail)
@@ -84,12 +84,6 @@ def separate_clip(frames: Tensor, plan: ClipPlan, progress: Progress) -> Layers:
             progress(0.8)
             layers = sweep(frames, layers, layers, links, detail)
     return layers
-
-
-def within(size: tuple[int, int], pixels: int) -> tuple[int, int]:
-    """The size of the largest picture of the same form with no more than ``pixels``; never larger than it is."""
-    scale = min(1.0, (pixels / (size[0] * size[1])) ** 0.5)
-    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
 def fit_planes(frames: Tensor, plan: ClipPlan, progress: Progress) -> Mosaic:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -13,8 +15,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from stages.clip import Frames
-from stages.separate import Separated
+from stages.mixing import Mixture
+from stages.plan import LARGEST
+from stages.separate import Finished, Put, Separated, open_mixture, separate_transition
 from stages.shots import Transition
+from stages.window import Window
 
 Stack = NDArray[np.uint8]
 
@@ -76,13 +81,43 @@ def read_clip(path: Path) -> Stack:
 
 
 def plain_answer(
-    window: Frames, transition: Transition, *, settings: object, progress: Callable[[float, str], None], **more: object
+    window: Window, transition: Transition, *, settings: object, progress: Callable[[float, str], None], put: Put, **more: object
 ) -> Separated:
     """Stands in for the separation: plain red for the outgoing side, plain green for the incoming one, a grey matte for a wipe."""
     progress(0.5, "half")
-    count, (height, width) = len(transition), window.pixels.shape[2:]
-    red, green = torch.zeros(2, count, 3, height, width)
-    red[:, 0] = green[:, 1] = 1
-    matte = torch.full((count, 1, height, width), 0.5) if transition.kind == "wipe" else None
+    count, size = len(transition), window.size
+    red, green = torch.zeros(2, 3, *size)
+    red[0] = green[1] = 1
+    matte = torch.full((1, *size), 0.5) if transition.kind == "wipe" else None
+    for place in range(count):
+        put(place, Finished(window.frame(transition.first_frame + place)[0], red, green, matte))
     mix = tuple((index + 1) / (count + 1) for index in range(count))
-    return Separated(red, green, mix, matte, "gamma", {"fit": 0.25}, {"reconstruction_psnr": 40.0})
+    return Separated(mix, matte is not None, "gamma", {"fit": 0.25}, {"reconstruction_psnr": 40.0})
+
+
+@dataclass
+class Apart:
+    """A transition taken apart in memory: its layers ``(n, 3, H, W)``, its matte where it has one, and what was learnt of it."""
+
+    outgoing: Tensor
+    incoming: Tensor
+    matte: Tensor | None
+    done: Separated
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.done, name)
+
+
+def apart(frames: Frames, transition: Transition, **more: Any) -> Apart:
+    """:func:`stages.separate.separate_transition` of frames that are in memory."""
+    kept: list[Finished] = []
+    more = {"progress": lambda done, note: None, **more}
+    done = separate_transition(Window.of(frames), transition, put=lambda place, frame: kept.append(frame), **more)
+    mattes = [frame.matte for frame in kept if frame.matte is not None]
+    layers = torch.stack([frame.outgoing for frame in kept]), torch.stack([frame.incoming for frame in kept])
+    return Apart(*layers, torch.stack(mattes) if mattes else None, done)
+
+
+def opened(frames: Frames, transition: Transition) -> Mixture:
+    """:func:`stages.separate.open_mixture` of frames that are in memory."""
+    return open_mixture(Window.of(frames), transition, LARGEST)

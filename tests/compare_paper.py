@@ -22,14 +22,13 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import cv2
 import numpy as np
 import torch
-from clips import pixels, psnr
+from clips import apart, opened, pixels, psnr
 from torch import Tensor
 
 from stages.clip import Frames
 from stages.fit_transition import FitResult, fit_paper
 from stages.mixing import Mixture, project
 from stages.plan import FitSettings
-from stages.separate import open_mixture, separate_transition
 from stages.shots import Transition
 
 HEIGHT, WIDTH = 72, 128
@@ -52,7 +51,7 @@ class Case:
     @property
     def mixture(self) -> Mixture:
         """The clip as both methods get it."""
-        return open_mixture(self.window, self.transition)
+        return opened(self.window, self.transition)
 
 
 def case(height: int = HEIGHT, width: int = WIDTH) -> Case:
@@ -128,7 +127,7 @@ def watch_paper(
 def whole_run(given: Case, preset: str) -> tuple[float, float]:
     """Seconds and PSNR of a preset, from the window to the finished layers."""
     began = time.monotonic()
-    result = separate_transition(given.window, given.transition, settings=FitSettings(preset), progress=lambda done, note: None)
+    result = apart(given.window, given.transition, settings=FitSettings(preset))
     return time.monotonic() - began, score((result.outgoing, result.incoming), given.truth)
 
 

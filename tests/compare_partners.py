@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import numpy as np
 import torch
-from clips import psnr
+from clips import opened, psnr
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -37,7 +37,6 @@ from stages.fit import FitPlan
 from stages.fit_transition import fit_layers
 from stages.mixing import Mixture, project
 from stages.plan import PLANS, FitSettings
-from stages.separate import open_mixture
 from stages.shots import Transition
 
 SHARED = Path(__file__).parents[2] / "shared"
@@ -68,7 +67,7 @@ def build(case: dict[str, Any]) -> tuple[Mixture, Pair]:
     curve = torch.as_tensor(weight).float().reshape(len(mixed), -1).mean(1)
     window = Frames(eight_bits(mixed), tuple(Fraction(index, 25) for index in range(len(mixed))))
     found = Transition(pre, pre + steps - 1, "dissolve", tuple(curve[pre : pre + steps].tolist()), "gamma", 0, 1)
-    mixture = open_mixture(window, found)
+    mixture = opened(window, found)
     return mixture, (eight_bits(a)[mixture.mixed], eight_bits(b)[mixture.mixed])
 
 

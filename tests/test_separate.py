@@ -8,7 +8,7 @@ from fractions import Fraction
 
 import pytest
 import torch
-from clips import dissolve, drifting, moving, pixels, psnr
+from clips import Apart, apart, dissolve, drifting, moving, opened, pixels, psnr
 from torch import Tensor
 
 import stages.plan
@@ -16,7 +16,6 @@ from stages.alternate import trust_of, whole
 from stages.clip import Frames
 from stages.mixing import mix
 from stages.plan import FitSettings, Plan
-from stages.separate import Separated, open_mixture, separate_transition
 from stages.shots import Kind, Space, Transition
 
 PRE, STEPS, POST = 4, 6, 4
@@ -66,11 +65,11 @@ def told(weight: Tensor, kind: Kind = "dissolve", space: Space = "gamma", first:
     return Transition(first + inside[0], first + inside[-1], kind, share, space, 0, 1, color)
 
 
-def take_apart(window: Frames, transition: Transition, preset: str = "motion", seed: int = 0) -> Separated:
-    return separate_transition(window, transition, settings=FitSettings(preset, seed), progress=lambda done, note: None)
+def take_apart(window: Frames, transition: Transition, preset: str = "motion", seed: int = 0) -> Apart:
+    return apart(window, transition, settings=FitSettings(preset, seed))
 
 
-def sound(result: Separated, window: Frames, transition: Transition, least: float = 40.0) -> None:
+def sound(result: Apart, window: Frames, transition: Transition, least: float = 40.0) -> None:
     """What holds for every result: shapes, range, and that the layers mix back to the input."""
     count, size = len(transition), window.pixels.shape[2:]
     for layer in (result.outgoing, result.incoming):
@@ -86,7 +85,7 @@ def sound(result: Separated, window: Frames, transition: Transition, least: floa
     assert all(spent >= 0 for spent in result.seconds.values())
 
 
-def gain(result: Separated, truth: tuple[Tensor, Tensor], mixed: Tensor, first: int = PRE) -> tuple[float, float]:
+def gain(result: Apart, truth: tuple[Tensor, Tensor], mixed: Tensor, first: int = PRE) -> tuple[float, float]:
     """PSNR of the layers, and that of the better of the held clean frames and the mixture itself, means of both sides."""
     inside = slice(first, first + len(result.outgoing))
     a, b = truth[0][inside], truth[1][inside]
@@ -231,7 +230,7 @@ def test_progress_rises_and_says_what_is_done(preset: str) -> None:
     heard: list[tuple[float, str]] = []
     window = window_of(mix(*scenes((24, 32)), ramp(), "gamma"))
     settings = FitSettings(preset)
-    separate_transition(window, told(ramp()), settings=settings, progress=lambda done, note: heard.append((done, note)))
+    apart(window, told(ramp()), settings=settings, progress=lambda done, note: heard.append((done, note)))
     done = [share for share, _ in heard]
     assert done == sorted(done) and done[0] == 0 and 0.9 < done[-1] <= 1
     notes = {note for _, note in heard}
@@ -241,7 +240,7 @@ def test_progress_rises_and_says_what_is_done(preset: str) -> None:
 
 def test_an_opened_mixture_has_the_searchs_weights() -> None:
     window = window_of(torch.zeros(6, 3, 4, 5), 10)
-    mixture = open_mixture(window, Transition(12, 14, "fade", (0.2, 0.5, 0.9), "linear", None, 0, "#ff8000"))
+    mixture = opened(window, Transition(12, 14, "fade", (0.2, 0.5, 0.9), "linear", None, 0, "#ff8000"))
     torch.testing.assert_close(mixture.weight.flatten(), torch.tensor([0, 0, 0.2, 0.5, 0.9, 1]))
     assert (mixture.first, mixture.last, mixture.space, mixture.locked) == (2, 4, "linear", "outgoing")
     assert mixture.color is not None
@@ -251,7 +250,7 @@ def test_an_opened_mixture_has_the_searchs_weights() -> None:
 def test_trust_is_half_where_what_is_left_is_the_noise() -> None:
     """``1 / (1 + e / 0.015²)``: 1 where nothing is left, 1/2 at 0.015, 1/5 at 0.03."""
     frames = mix(*scenes(), ramp(), "gamma")
-    mixture = open_mixture(window_of(frames), told(ramp()))
+    mixture = opened(window_of(frames), told(ramp()))
     mixed = mixture.frames[mixture.mixed]
     for off, expected in ((0.0, 1.0), (0.015, 0.5), (0.03, 0.2)):
         trust = trust_of(mixture, (mixed + off, mixed + off))
@@ -259,7 +258,7 @@ def test_trust_is_half_where_what_is_left_is_the_noise() -> None:
 
 
 def test_trust_falls_only_near_what_is_not_explained() -> None:
-    mixture = open_mixture(window_of(mix(*scenes(), ramp(), "gamma")), told(ramp()))
+    mixture = opened(window_of(mix(*scenes(), ramp(), "gamma")), told(ramp()))
     wrong = mixture.frames[mixture.mixed].clone()
     wrong[:, :, 10:14, 10:14] += 0.2
     trust = trust_of(mixture, (wrong, wrong))
@@ -267,7 +266,7 @@ def test_trust_falls_only_near_what_is_not_explained() -> None:
 
 
 def test_both_scenes_over_the_window_are_the_input_around_the_layers() -> None:
-    mixture = open_mixture(window_of(mix(*scenes(), ramp(), "gamma")), told(ramp()))
+    mixture = opened(window_of(mix(*scenes(), ramp(), "gamma")), told(ramp()))
     layers = torch.zeros(STEPS, 3, *SIZE), torch.ones(STEPS, 3, *SIZE)
     for scene, layer in zip(whole(mixture, layers), layers, strict=True):
         assert torch.equal(scene[PRE : PRE + STEPS], layer)

@@ -20,11 +20,12 @@ from stages.plan import PLANS, FitSettings, Plan
 from stages.read import open_clip
 from stages.separate import Separated
 from stages.shots import Analysis, Shot, Transition
+from stages.window import Window
 
 windows: list[tuple[int, int, int]] = []
 
 
-def stand_in(window: Frames, transition: Transition, **more: Any) -> Separated:
+def stand_in(window: Window, transition: Transition, **more: Any) -> Separated:
     """:func:`clips.plain_answer`, which notes what window it was given."""
     windows.append((window.first, window.last, transition.first_frame))
     return plain_answer(window, transition, **more)

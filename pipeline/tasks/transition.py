@@ -13,6 +13,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -21,22 +22,23 @@ from numpy.typing import NDArray
 from pipeline.manifest import describe_transition, scene_name
 from pipeline.progress import Step
 from pipeline.search import search
+from pipeline.shelf import Shelf, stored
 from pipeline.tasks import Job, Layer, Parts, Result, Task
 from stages.checkpoint import Checkpoints
 from stages.clip import Frames, Seen
-from stages.errors import FitError, UnlayerError
-from stages.plan import PLANS, FitSettings, Plan, plans_for
+from stages.errors import UnlayerError
+from stages.plan import LARGEST, PLANS, FitSettings, Plan, plans_for
 from stages.separate import Separated, open_mixture, separate_transition
 from stages.sheet import chosen_frames, draw_sheet, write_sheet
 from stages.shots import Analysis, Shot, Transition
 from stages.sniff import printable
+from stages.window import Window
 from stages.write import LayerWriter
+
+T = TypeVar("T")
 
 ANCHORS = 12
 """Clean frames that are shown to the fit at each side of a transition, where there are as many."""
-
-LARGE, FEW = 1_000_000, 6
-"""Pixels of a frame from which fewer clean ones are shown, and how many: the window is held in memory at full size."""
 
 HALVINGS = 3
 """How often a transition's working size is halved, at most, where the GPU's memory is too small for it."""
@@ -73,10 +75,8 @@ class _Parts:
     def frames(self, side: str, first: int, last: int) -> torch.Tensor:
         """Frames ``first`` to ``last`` (of the clip, inclusive) of one side as ``(T, C, H, W)`` float32 in [0, 1]."""
         assert self.folder is not None and side in self.sides
-        stored = np.load(self.folder / f"{side}.npy", mmap_mode="r")
         begin = self.transition.first_frame
-        values = stored[first - begin : last - begin + 1]
-        return torch.from_numpy(values.astype(np.float32)) / float(np.iinfo(stored.dtype).max)
+        return stored(self.folder, side, first - begin, last - begin)
 
 
 def run(job: Job) -> Result:
@@ -147,20 +147,20 @@ def _plans(job: Job, analysis: Analysis, mixed: Sequence[Transition], step: Step
     def measured() -> list[Plan]:
         step(0.0, "measuring this machine")
         settings = FitSettings(job.settings.preset, job.settings.seed, job.device, _seconds_left(job))
-        return plans_for(open_mixture(_window(job, analysis, mixed[0]), mixed[0]), [len(item) for item in mixed], settings)
+        return plans_for(open_mixture(_window(job, analysis, mixed[0]), mixed[0], LARGEST), [len(item) for item in mixed], settings)
 
     return job.keep.fixed("plans", measured, Plan)
 
 
-def _window(job: Job, analysis: Analysis, transition: Transition) -> Frames:
+def _window(job: Job, analysis: Analysis, transition: Transition) -> Window:
     """What the fit is shown: the mixed frames and up to :data:`ANCHORS` clean ones at each side."""
-    anchors = FEW if job.clip.info.width * job.clip.info.height > LARGE else ANCHORS
     first, last = transition.first_frame, transition.last_frame
     if transition.outgoing is not None:
-        first = min(first, max(analysis.shots[transition.outgoing].first_frame, first - anchors))
+        first = min(first, max(analysis.shots[transition.outgoing].first_frame, first - ANCHORS))
     if transition.incoming is not None:
-        last = max(last, min(analysis.shots[transition.incoming].last_frame, last + anchors))
-    return job.clip.frames(first, last)
+        last = max(last, min(analysis.shots[transition.incoming].last_frame, last + ANCHORS))
+    info = job.clip.info
+    return Window(job.clip.blocks, first, last, (info.height, info.width), printable(info.path))
 
 
 def _separate(job: Job, analysis: Analysis, mixed: Sequence[Transition], number: int, plan: Plan, step: Step) -> _Parts:
@@ -177,23 +177,19 @@ def _separate(job: Job, analysis: Analysis, mixed: Sequence[Transition], number:
         window = _window(job, analysis, transition)
         settings = FitSettings(job.settings.preset, job.settings.seed, job.device)
 
-        def separate(plan: Plan, keeper: Checkpoints) -> Separated:
-            return separate_transition(window, transition, settings=settings, progress=progress, plan=plan, keeper=keeper)
+        def separate(plan: Plan, keeper: Checkpoints) -> tuple[Separated, Shelf]:
+            shelf = Shelf(room.folder, transition, deep=job.clip.info.bit_depth > 8, shown=chosen_frames(len(transition)))
+            with shelf:
+                done = separate_transition(window, transition, settings=settings, progress=progress, put=shelf, plan=plan, keeper=keeper)
+            return done, shelf
 
-        separated, reduced = _within_memory(separate, plan, window, room)
-        if not all(bool(frame.isfinite().all()) for side in _sides(transition, separated).values() for frame in side):
-            frames = f"{transition.first_frame} to {transition.last_frame}"
-            raise FitError(f"the layers of the frames {frames} are no numbers; try another --seed or --device cpu")
+        (separated, shelf), reduced = _within_memory(separate, plan, window, room)
         entry = describe_transition(
-            transition, mix=separated.mix, space=separated.space, matte=None if separated.matte is None else f"matte{suffix}"
+            transition, mix=separated.mix, space=separated.space, matte=f"matte{suffix}" if separated.has_matte else None
         )
-        room.folder.mkdir(parents=True, exist_ok=True)
-        sides = _sides(transition, separated)
-        for side, pixels in sides.items():
-            # The layers are rounded once, here, to what the files will hold.
-            _store(room.folder / f"{side}.npy", pixels, deep=job.clip.info.bit_depth > 8)
-        write_sheet(room.folder / "sheet.png", _sheet(window, transition, separated))
-        return _Parts(transition, entry, f"sheet{suffix}.png", separated.seconds, separated.report, separated.plan, tuple(sides), reduced)
+        write_sheet(room.folder / "sheet.png", _sheet(transition, separated, shelf))
+        done = separated.seconds, separated.report, separated.plan, shelf.sides
+        return _Parts(transition, entry, f"sheet{suffix}.png", *done, reduced)
 
     known = room.newest("parts", _Parts, Transition) is not None
     parts = room.fixed("parts", work, _Parts, Transition)
@@ -208,14 +204,12 @@ def _separate(job: Job, analysis: Analysis, mixed: Sequence[Transition], number:
     return parts
 
 
-def _within_memory(
-    separate: Callable[[Plan, Checkpoints], Separated], plan: Plan, window: Frames, room: Checkpoints
-) -> tuple[Separated, int]:
+def _within_memory(separate: Callable[[Plan, Checkpoints], T], plan: Plan, window: Window, room: Checkpoints) -> tuple[T, int]:
     """``separate(plan, keeper)`` at the largest working size that the memory holds, and how often it was halved for that.
 
     Each size keeps what it has done in a room of its own, and a resumed run goes on with the size that the interrupted one had come to.
     """
-    height, width = window.pixels.shape[-2:]
+    height, width = window.size
     times = int(room.newest("reduced") or 0)
     while True:
         smaller = replace(plan, pixels=min(plan.pixels, height * width) >> times) if times else plan
@@ -230,46 +224,15 @@ def _within_memory(
         torch.cuda.empty_cache()
 
 
-def _sides(transition: Transition, separated: Separated) -> dict[str, torch.Tensor]:
-    """The separated layers that are scenes (a fade's colour is none), and the matte."""
-    sides: dict[str, torch.Tensor] = {}
-    if transition.outgoing is not None:
-        sides["outgoing"] = separated.outgoing
-    if transition.incoming is not None:
-        sides["incoming"] = separated.incoming
-    if separated.matte is not None:
-        sides["matte"] = separated.matte
-    for side, pixels in sides.items():
-        if len(pixels) != len(transition):
-            raise ValueError(f"{side} has {len(pixels)} frames for a transition of {len(transition)}")
-    return sides
-
-
-def _store(path: Path, pixels: torch.Tensor, *, deep: bool) -> None:
-    """Puts ``(T, C, H, W)`` pixels in [0, 1] on disk with 8 or 16 bits a value."""
-    kind = np.uint16 if deep else np.uint8
-    about = {"descr": np.lib.format.dtype_to_descr(np.dtype(kind)), "fortran_order": False, "shape": tuple(pixels.shape)}
-    try:
-        # Not by a memory map: on a full disk writing to one ends the process.
-        with path.open("wb") as file:
-            np.lib.format.write_array_header_1_0(file, about)
-            for frame in pixels:
-                levels = (frame.detach().to("cpu", torch.float32).clamp(0, 1) * np.iinfo(kind).max).round()
-                file.write(levels.numpy().astype(kind).tobytes())
-    except OSError:
-        path.unlink(missing_ok=True)
-        raise
-
-
-def _sheet(window: Frames, transition: Transition, separated: Separated) -> NDArray[np.uint8]:
+def _sheet(transition: Transition, separated: Separated, shelf: Shelf) -> NDArray[np.uint8]:
     """The contact sheet of one transition."""
-    shown = chosen_frames(len(transition))
-    numbers = [transition.first_frame + index for index in shown]
-    rows = {"input": window.pixels[[number - window.first for number in numbers]]}
-    for side, pixels in _sides(transition, separated).items():
-        shot = {"outgoing": transition.outgoing, "incoming": transition.incoming}.get(side)
-        rows[side if shot is None else scene_name(shot)] = pixels[shown]
+    shots = {"outgoing": transition.outgoing, "incoming": transition.incoming}
+    rows = {}
+    for name, pictures in shelf.rows.items():
+        shot = shots.get(name)
+        rows[name if shot is None else scene_name(shot)] = torch.stack(pictures)
     title = f"{transition.kind}, frames {transition.first_frame} to {transition.last_frame}, mixed in {separated.space} light"
+    numbers = [transition.first_frame + place for place in chosen_frames(len(transition))]
     return draw_sheet(rows, numbers, separated.mix, transition.first_frame, title=title)
 
 

@@ -116,12 +116,12 @@ def test_layers_of_nan_are_never_written(run: Run, tmp_path: Path, monkeypatch: 
     """Row 18: whatever else turns NaN, no layer is made of it."""
 
     def finished(*given: Any) -> Any:
-        outgoing, incoming, mixture = finish(*given)
-        outgoing[1, 0, 3, 3] = float("nan")
-        return outgoing, incoming, mixture
+        outgoing, incoming = finish(*given)
+        outgoing[0, 3, 3] = float("nan")
+        return outgoing, incoming
 
-    finish = separate.finish
-    monkeypatch.setattr(separate, "finish", finished)
+    finish = separate.finish_frame
+    monkeypatch.setattr(separate, "finish_frame", finished)
     refused(run(*WORDS, "--out", "out"), 1, "in.mkv: the layers of the frames 4 to 7 are no numbers", "--seed")
     assert visible(tmp_path / "out") == []
 
