@@ -26,11 +26,10 @@ from pipeline.config import checked
 from pipeline.folder import MANIFEST, read_json
 from pipeline.progress import Silent
 from pipeline.run import perform
+from pipeline.scratch import save_frames
 from pipeline.settings import Settings, plain
-from stages.clip import ClipInfo, Frames
 from stages.errors import UnlayerError, UsageError
 from stages.read import open_clip
-from stages.write import LayerWriter
 
 Pixels = NDArray[Any] | torch.Tensor
 Source = str | os.PathLike[str] | Pixels | Sequence[str | os.PathLike[str]] | Sequence[Pixels]
@@ -167,14 +166,17 @@ def _inputs(source: Source, room: Path, fps: float | Fraction | None) -> tuple[P
         raise UsageError("separate(): source mixes paths and arrays; give the one or the other")
     if several:
         pictures = [_pixels(part, picture=True) for part in parts]
-        return tuple(_save(room / f"picture-{number:03d}", *picture, RATE) for number, picture in enumerate(pictures, 1))
+        return tuple(
+            save_frames(room / f"picture-{number:03d}", *picture, RATE, picture=True) for number, picture in enumerate(pictures, 1)
+        )
     try:
         rate = RATE if fps is None else Fraction(fps).limit_denominator(100_000)
     except (TypeError, ValueError, OverflowError):
         rate = Fraction(0)
     if not 0 < rate <= 100_000:
         raise UsageError(f"separate(): fps {fps!r} is not a number of frames per second above 0")
-    return (_save(room / "input", *_pixels(parts[0]), rate),)
+    pixels, bits = _pixels(source)
+    return (save_frames(room / "input", pixels, bits, rate, picture=len(source.shape) == 3),)  # type: ignore[union-attr]
 
 
 def _pixels(source: Any, *, picture: bool = False) -> tuple[torch.Tensor, int]:
@@ -194,13 +196,3 @@ def _pixels(source: Any, *, picture: bool = False) -> tuple[torch.Tensor, int]:
         raise UsageError("separate(): source has values outside [0, 1]; integers must be uint8 or uint16")
     fine = fine if turned else fine.movedim(-1, -3)
     return fine.reshape(-1, *fine.shape[-3:]), 8 if values.dtype == np.uint8 else 16
-
-
-def _save(path: Path, pixels: torch.Tensor, bits: int, rate: Fraction) -> Path:
-    """One frame as PNG, more as FFV1."""
-    height, width = pixels.shape[-2:]
-    info = ClipInfo(path, width, height, len(pixels), rate, 1 / rate, bit_depth=bits)
-    with LayerWriter(path, info, lossless=True, bit_depth=bits, pictures=len(pixels) == 1) as writer:
-        for number in range(len(pixels)):
-            writer.write(Frames(pixels[number : number + 1], (number / rate,), number))
-    return writer.path

@@ -58,7 +58,7 @@ def dispatch(words: Sequence[str]) -> int:
         check_name(settings.task)
         if (clash := hidden(settings.task)) is not None:
             say(f"warning: {clash}")
-    module, name = (DRY_RUN if settings.dry_run else VERBS[verb].where).split(":")
+    module, name = (DRY_RUN if settings.dry_run and verb == "run" else VERBS[verb].where).split(":")
     status = getattr(import_module(module), name)(settings)
     assert isinstance(status, int)
     return status

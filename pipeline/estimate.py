@@ -1,0 +1,251 @@
+"""How long a run will take on this machine, and how much memory: measured on a small piece in a few seconds, and scaled up.
+
+An estimate, no more: clips differ in what moves, and machines in what else they do.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from fractions import Fraction
+from pathlib import Path
+
+from pipeline.layered import WINDOW_VALUES, Recipe
+from pipeline.progress import Silent, Stages
+from pipeline.scratch import save_frames
+from pipeline.settings import Settings
+from pipeline.tasks import Budget, Job, Result, Task
+from pipeline.tasks.transition import separable, window_of
+from stages.checkpoint import Checkpoints
+from stages.clip import Frames
+from stages.clock import seconds_of
+from stages.plan import LARGEST, Costs, FitSettings, plans_for
+from stages.read import Clip, open_clip
+from stages.separate import open_mixture
+from stages.shots import Analysis, Transition
+from stages.write import LayerWriter
+
+MEASURE = 5.0
+"""Seconds that a measurement may take before it makes do with what it has."""
+
+FEW, MORE = 2, 6
+"""Frames of the two pieces that are taken apart: what a window costs and what a frame of it costs show by their difference."""
+
+SMALL = 128 * 72
+"""Pixels of the smallest piece."""
+
+BASE = 420 * 2**20
+"""Bytes that PyTorch and the decoders take before anything is computed."""
+
+FACTORS = {"transition": {"fast": 15.0, "balanced": 38.0, "best": 38.0}, "dehaze": {}, "transparency": {"fast": 24.0}}
+"""Bytes of the largest memory for each byte of the frames in work, measured on the sample; see :data:`FACTOR` for the rest."""
+FACTOR = {"dehaze": 9.0}
+USUAL = 40.0
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """seconds: by stage. more: seconds that may come on top, where the networks are needed. memory: the largest, in bytes.
+    plans: the work on each transition. layers: name, role and suffix, where they were seen. notes: what makes it less sure."""
+
+    seconds: dict[str, float]
+    memory: int
+    more: float = 0.0
+    plans: tuple[dict[str, object], ...] = ()
+    layers: tuple[tuple[str, str, str], ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def total(self) -> float:
+        """Seconds in all, the middle of what may be."""
+        return sum(self.seconds.values()) + self.more / 2
+
+
+def of_transitions(job: Job, analysis: Analysis) -> Estimate:
+    """For the task ``transition``: a step of each kind is measured, and counted as often as the plans have it."""
+    mixed = separable(analysis)
+    seconds, more, plans = {}, 0.0, []
+    if mixed:
+        mixture = open_mixture(window_of(job, analysis, mixed[0]), mixed[0], LARGEST)
+        settings = FitSettings(job.settings.preset, job.settings.seed, job.device, job.settings.max_seconds)
+        paper = settings.preset == "paper"
+        costs = Costs(mixture, settings, paper=paper)
+        plans = plans_for(mixture, [len(item) for item in mixed], settings, costs)
+        if paper:
+            seconds["networks"] = sum(plan.paper_steps * costs.paper for plan in plans)
+        else:
+            seconds["separate"] = sum(costs.of(replace(plan, fit_steps=0), len(item)) for plan, item in zip(plans, mixed, strict=True))
+            more = sum(plan.fit_steps * costs.fit for plan in plans)
+    decode, encode = _files(job)
+    covered = [analysis.covered(shot) for shot in range(len(analysis.shots))]
+    seconds["write"] = analysis.frames * decode + sum(last - first + 1 for first, last in covered) * encode
+    longest = max((_length(item) for item in mixed), default=0)
+    pixels = min(job.clip.info.width * job.clip.info.height, max((plan.pixels for plan in plans), default=0))
+    memory = BASE + _factor(job.settings) * 12 * longest * pixels + 12 * 32 * job.clip.info.width * job.clip.info.height
+    return Estimate(seconds, int(memory), more, tuple(asdict(plan) for plan in plans))
+
+
+def _length(transition: Transition) -> int:
+    """Frames of a transition's window, with the clean ones at both sides."""
+    return len(transition) + 24
+
+
+def _factor(settings: Settings) -> float:
+    return FACTORS.get(settings.task, {}).get(settings.preset, FACTOR.get(settings.task, USUAL))
+
+
+def _files(job: Job) -> tuple[float, float]:
+    """Seconds to decode a frame, and to encode one of a layer, in full."""
+    blocks = job.clip.blocks(length=8)
+    began = time.monotonic()
+    block = next(blocks)
+    decode = (time.monotonic() - began) / len(block)
+    lossless = job.settings.lossless
+    writer = LayerWriter(job.work / "piece", job.clip.info, lossless=lossless, pictures=job.clip.info.is_picture)
+    frames = Frames(block.pixels[:1], block.times[:1]) if job.clip.info.is_picture else block
+
+    def encode() -> None:
+        with writer:
+            writer.write(frames)
+
+    return decode, seconds_of(encode) / len(frames)
+
+
+class _EnoughError(Exception):
+    """The time for measuring is over."""
+
+
+class _Watch(Silent):
+    """Ends a run that takes too long, and knows how far it has come."""
+
+    def __init__(self, until: float) -> None:
+        self.until, self.stage, self.fraction = until, "", 0.0
+
+    def begin(self, stage: str) -> None:
+        self.stage, self.fraction = stage, 0.0
+
+    def step(self, stage: str, fraction: float, note: str) -> None:
+        self.fraction = fraction
+        if time.monotonic() > self.until:
+            raise _EnoughError
+
+    def warn(self, text: str) -> None:
+        pass
+
+
+@dataclass
+class _Piece:
+    """What a piece took: seconds to look at it first, and to take it apart; whether the second is extrapolated or unknown."""
+
+    frames: int
+    pixels: int
+    survey: float = 0.0
+    separate: float = 0.0
+    whole: bool = True
+    result: Result | None = field(default=None, repr=False)
+
+
+def of_frames(job: Job, task: Task, frames: int, clock: Callable[[], float] = time.monotonic) -> Estimate:
+    """For a task that splits every frame alike, ``frames`` of them: the task itself takes a few small frames apart, then larger ones."""
+    info, until = job.clip.info, clock() + MEASURE
+    unordered = info.is_picture
+    full = info.width * info.height
+    sample = next(job.clip.blocks(length=MORE if not unordered else max(MORE, frames)))
+    counts = [len(sample)] if unordered or len(sample) <= FEW else [FEW, len(sample)]
+    rounds: list[list[_Piece]] = []
+    pixels = min(full, SMALL)
+    while not rounds or (rounds[-1][-1].pixels < full and clock() < until):
+        began = clock()
+        made = [_take_apart(job, task, sample, count, pixels, until if rounds else until + MEASURE) for count in counts]
+        if rounds and not all(piece.whole for piece in made):
+            break
+        rounds.append(made)
+        # The next one is four times as large, and takes about as many times as long.
+        if not all(piece.whole for piece in made) or clock() + 4 * (clock() - began) > until:
+            break
+        pixels = min(full, 4 * pixels)
+    last = rounds[-1]
+    growth = _growth(rounds) if len(rounds) > 1 else 1.0
+    scale = (full / last[-1].pixels) ** growth
+    window = frames if unordered else max(3, min(Recipe.window, WINDOW_VALUES // (3 * full)))
+    shared = 0 if unordered else min(Recipe.overlap, window // 3)
+    windows = max(1, math.ceil((frames - shared) / max(1, window - shared)))
+    each, one = _line([(piece.frames, piece.separate) for piece in last])
+    looking, look = _line([(piece.frames, piece.survey) for piece in last])
+    decode, encode = _files(job)
+    result = last[-1].result
+    layers = len({layer.role for layer in result.layers}) if result else len(task.roles)
+    seconds = {
+        "survey": scale * (look + looking * min(frames, Recipe.sample)),
+        "separate": scale * (one * windows + each * (frames + shared * (windows - 1))),
+        "files": frames * (2 * decode + layers * encode),
+    }
+    notes = () if last[-1].whole else (f"a small piece was not done in {MEASURE:g} s; the rest of it is guessed from how far it came",)
+    area = min(full, 480 * 270)
+    memory = BASE + 12 * min(frames, window) * (_factor(job.settings) * area + 4 * (full - area))
+    named = tuple((layer.name, layer.role, layer.path.suffix) for layer in result.layers) if result else ()
+    return Estimate(seconds, int(memory), layers=named, notes=notes)
+
+
+def _growth(rounds: Sequence[Sequence[_Piece]]) -> float:
+    """The power of the pixels with which the seconds grow, from the last two sizes."""
+    (before, small), (after, large) = ((pieces[-1].separate, pieces[-1].pixels) for pieces in rounds[-2:])
+    if min(before, after) <= 0 or small == large:
+        return 1.0
+    return min(1.1, max(0.5, math.log(after / before) / math.log(large / small)))
+
+
+def _line(points: Sequence[tuple[int, float]]) -> tuple[float, float]:
+    """What a frame costs and what is paid once, from the seconds of one or two numbers of frames."""
+    (few, less), (more, much) = points[0], points[-1]
+    if few == more:
+        return much / more, 0.0
+    # Never less than nothing: what moves in a piece decides as well.
+    each = min(max(0.0, (much - less) / (more - few)), much / more)
+    return each, max(0.0, much - each * more)
+
+
+def _take_apart(job: Job, task: Task, sample: Frames, count: int, pixels: int, until: float) -> _Piece:
+    """Runs the task on the first ``count`` frames of ``sample`` with about ``pixels`` each."""
+    info = job.clip.info
+    share = math.sqrt(min(1.0, pixels / (info.width * info.height)))
+    size = max(1, round(info.height * share)), max(1, round(info.width * share))
+    room = job.work / f"{size[0]}-{count}"
+    (room / "work").mkdir(parents=True)
+    clip = _shrunk(job.clip, room, sample.first, count, size)
+    hint = None if job.settings.hint is None else _shrunk_hint(job.settings.hint, room, sample.first, count, size)
+    settings = replace(job.settings, hint=hint, max_seconds=None, start=None, end=None)
+    watch = _Watch(until)
+    stages = Stages(watch)
+    piece = _Piece(count, size[0] * size[1])
+    small = Job(clip, settings, job.device, room / "work", stages, Budget(None), Checkpoints(room / "keep", "measured"))
+    try:
+        piece.result = task.run(small)
+    except _EnoughError:
+        piece.whole = False
+    rest = {name: spent for name, spent in stages.seconds.items() if name not in ("read", "survey", "write")}
+    piece.survey, piece.separate = stages.seconds.get("survey", 0.0), sum(rest.values())
+    if not piece.whole:
+        share = max(0.01, watch.fraction)
+        piece.survey = piece.survey / share if watch.stage == "survey" else piece.survey
+        # Where it did not come so far, as long again is the best guess there is.
+        piece.separate = piece.survey if watch.stage in ("read", "survey") else piece.separate / share
+    return piece
+
+
+def _shrunk(clip: Clip, room: Path, first: int, count: int, size: tuple[int, int]) -> Clip:
+    """A few frames of a clip as a clip of their own."""
+    frames = clip.frames(first, first + count - 1, size)
+    if clip.info.is_picture:
+        paths = [save_frames(room / f"{index:03d}", one[None], 8, Fraction(25), picture=True) for index, one in enumerate(frames.pixels)]
+        return open_clip(paths)
+    return open_clip([save_frames(room / "piece", frames.pixels, 8, clip.info.rate)])
+
+
+def _shrunk_hint(path: Path, room: Path, first: int, count: int, size: tuple[int, int]) -> Path:
+    hint = open_clip([path])
+    picture = hint.info.is_picture
+    frames = hint.frames(0, 0, size) if picture else hint.frames(first, first + count - 1, size)
+    return save_frames(room / "hint", frames.pixels, 8, Fraction(25), picture=picture)
