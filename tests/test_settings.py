@@ -74,7 +74,7 @@ def test_every_setting_is_documented() -> None:
 def test_all_options_of_the_contract_exist() -> None:
     promised = (
         "out preset max-seconds device seed lossless alpha stream salvage hint transition start end "
-        "resume overwrite no-progress json debug task space"
+        "resume overwrite no-progress json debug task space config dry-run"
     ).split()
     assert {flag(item) for item in options("run")} == {f"--{name}" for name in promised}
 
@@ -112,7 +112,12 @@ def test_inputs_may_stand_anywhere_and_begin_with_a_dash() -> None:
         ("a --transition 9:3", "FIRST:LAST"),
         ("a --transition 3:9 --transition 9:12", "overlaps"),
         ("a --resume --overwrite", "contradict"),
-        ("a --out", "--out"),
+        ("a --out", "--out needs DIR"),
+        ("a --out --json", "--out needs DIR"),
+        ("a --json=1", "--json is a switch"),
+        ("a --no-lossles", "did you mean --no-lossless"),
+        ("a --no-preset", "not an option"),
+        ("a -p best", "not an option"),
     ],
 )
 def test_wrong_words_are_refused_in_one_line(words: str, says: str) -> None:
