@@ -28,21 +28,27 @@ from stages.shots import Analysis, Transition
 from stages.write import LayerWriter
 
 MEASURE = 5.0
-"""Seconds that a measurement may take before it makes do with what it has."""
+"""Seconds that a piece may take before its end is guessed from how far it has come."""
 
-FEW, MORE = 2, 6
-"""Frames of the two pieces that are taken apart: what a window costs and what a frame of it costs show by their difference."""
+SMALL = 64 * 36
+"""Pixels of the smallest piece; where that is soon done, one of four times as many follows."""
 
-SMALL = 128 * 72
-"""Pixels of the smallest piece."""
+GROWTH = 0.6
+"""The power of the pixels with which seconds grow where only one piece was measured: much of the work is done at a size of its own."""
 
 BASE = 420 * 2**20
 """Bytes that PyTorch and the decoders take before anything is computed."""
 
-FACTORS = {"transition": {"fast": 15.0, "balanced": 38.0, "best": 38.0}, "dehaze": {}, "transparency": {"fast": 24.0}}
-"""Bytes of the largest memory for each byte of the frames in work, measured on the sample; see :data:`FACTOR` for the rest."""
-FACTOR = {"dehaze": 9.0}
+FACTORS = {
+    "transition": {"fast": 15.0, "balanced": 38.0, "best": 38.0},
+    "transparency": {"fast": 24.0},
+    "segment": {"fast": 18.0, "balanced": 18.0},
+    "dehaze": {"fast": 9.0, "balanced": 9.0, "best": 9.0},
+    "watermark": {"fast": 7.0, "balanced": 7.0, "best": 7.0},
+}
+"""Bytes of the largest memory for each byte of the frames in work, by task and preset, measured on the sample."""
 USUAL = 40.0
+"""The same where nothing was measured."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +99,7 @@ def _length(transition: Transition) -> int:
 
 
 def _factor(settings: Settings) -> float:
-    return FACTORS.get(settings.task, {}).get(settings.preset, FACTOR.get(settings.task, USUAL))
+    return FACTORS.get(settings.task, {}).get(settings.preset, USUAL)
 
 
 def _files(job: Job) -> tuple[float, float]:
@@ -137,9 +143,8 @@ class _Watch(Silent):
 
 @dataclass
 class _Piece:
-    """What a piece took: seconds to look at it first, and to take it apart; whether the second is extrapolated or unknown."""
+    """What a piece took: seconds to look at it first, and to take it apart; ``whole``: to its end, not guessed."""
 
-    frames: int
     pixels: int
     survey: float = 0.0
     separate: float = 0.0
@@ -148,78 +153,59 @@ class _Piece:
 
 
 def of_frames(job: Job, task: Task, frames: int, clock: Callable[[], float] = time.monotonic) -> Estimate:
-    """For a task that splits every frame alike, ``frames`` of them: the task itself takes a few small frames apart, then larger ones."""
-    info, until = job.clip.info, clock() + MEASURE
+    """For a task that splits every frame alike, ``frames`` of them: the task itself takes a window of them apart, made small."""
+    info, full = job.clip.info, job.clip.info.width * job.clip.info.height
     unordered = info.is_picture
-    full = info.width * info.height
-    sample = next(job.clip.blocks(length=MORE if not unordered else max(MORE, frames)))
-    counts = [len(sample)] if unordered or len(sample) <= FEW else [FEW, len(sample)]
-    rounds: list[list[_Piece]] = []
-    pixels = min(full, SMALL)
-    while not rounds or (rounds[-1][-1].pixels < full and clock() < until):
-        began = clock()
-        made = [_take_apart(job, task, sample, count, pixels, until if rounds else until + MEASURE) for count in counts]
-        if rounds and not all(piece.whole for piece in made):
-            break
-        rounds.append(made)
-        # The next one is four times as large, and takes about as many times as long.
-        if not all(piece.whole for piece in made) or clock() + 4 * (clock() - began) > until:
-            break
-        pixels = min(full, 4 * pixels)
-    last = rounds[-1]
-    growth = _growth(rounds) if len(rounds) > 1 else 1.0
-    scale = (full / last[-1].pixels) ** growth
     window = frames if unordered else max(3, min(Recipe.window, WINDOW_VALUES // (3 * full)))
     shared = 0 if unordered else min(Recipe.overlap, window // 3)
     windows = max(1, math.ceil((frames - shared) / max(1, window - shared)))
-    each, one = _line([(piece.frames, piece.separate) for piece in last])
-    looking, look = _line([(piece.frames, piece.survey) for piece in last])
+    count = min(frames, window)
+    began = clock()
+    pieces = [_take_apart(job, task, count, min(full, SMALL), began + MEASURE)]
+    if pieces[0].whole and pieces[0].pixels < full and clock() - began < MEASURE / 2:
+        larger = _take_apart(job, task, count, min(full, 4 * SMALL), clock() + MEASURE)
+        pieces += [larger] if larger.whole else []
+    last = pieces[-1]
+    scale = (full / last.pixels) ** _growth(pieces)
     decode, encode = _files(job)
-    result = last[-1].result
-    layers = len({layer.role for layer in result.layers}) if result else len(task.roles)
+    layers = len({layer.role for layer in last.result.layers}) if last.result else len(task.roles)
     seconds = {
-        "survey": scale * (look + looking * min(frames, Recipe.sample)),
-        "separate": scale * (one * windows + each * (frames + shared * (windows - 1))),
+        "survey": scale * last.survey,
+        "separate": scale * last.separate * (frames + shared * (windows - 1)) / count,
         "files": frames * (2 * decode + layers * encode),
     }
-    notes = () if last[-1].whole else (f"a small piece was not done in {MEASURE:g} s; the rest of it is guessed from how far it came",)
+    notes = () if last.whole else ("even a small piece was not done in time; these seconds may be wrong by several times",)
+    # Larger frames are mostly worked on in smaller sizes.
     area = min(full, 480 * 270)
-    memory = BASE + 12 * min(frames, window) * (_factor(job.settings) * area + 4 * (full - area))
-    named = tuple((layer.name, layer.role, layer.path.suffix) for layer in result.layers) if result else ()
+    memory = BASE + 12 * count * (_factor(job.settings) * area + 4 * (full - area))
+    named = tuple((layer.name, layer.role, layer.path.suffix) for layer in last.result.layers) if last.result else ()
     return Estimate(seconds, int(memory), layers=named, notes=notes)
 
 
-def _growth(rounds: Sequence[Sequence[_Piece]]) -> float:
-    """The power of the pixels with which the seconds grow, from the last two sizes."""
-    (before, small), (after, large) = ((pieces[-1].separate, pieces[-1].pixels) for pieces in rounds[-2:])
-    if min(before, after) <= 0 or small == large:
-        return 1.0
-    return min(1.1, max(0.5, math.log(after / before) / math.log(large / small)))
+def _growth(pieces: Sequence[_Piece]) -> float:
+    """The power of the pixels with which the seconds grow, from two sizes where there are."""
+    before, after = (piece.survey + piece.separate for piece in (pieces[0], pieces[-1]))
+    if len(pieces) < 2 or min(before, after) <= 0:
+        return GROWTH
+    seen = math.log(after / before) / math.log(pieces[-1].pixels / pieces[0].pixels)
+    # In small pictures what is paid once for each operation hides what grows.
+    return (min(1.1, max(GROWTH, seen)) + 1) / 2
 
 
-def _line(points: Sequence[tuple[int, float]]) -> tuple[float, float]:
-    """What a frame costs and what is paid once, from the seconds of one or two numbers of frames."""
-    (few, less), (more, much) = points[0], points[-1]
-    if few == more:
-        return much / more, 0.0
-    # Never less than nothing: what moves in a piece decides as well.
-    each = min(max(0.0, (much - less) / (more - few)), much / more)
-    return each, max(0.0, much - each * more)
-
-
-def _take_apart(job: Job, task: Task, sample: Frames, count: int, pixels: int, until: float) -> _Piece:
-    """Runs the task on the first ``count`` frames of ``sample`` with about ``pixels`` each."""
+def _take_apart(job: Job, task: Task, count: int, pixels: int, until: float) -> _Piece:
+    """Runs the task on the first ``count`` frames that the trim leaves, with about ``pixels`` each."""
     info = job.clip.info
     share = math.sqrt(min(1.0, pixels / (info.width * info.height)))
     size = max(1, round(info.height * share)), max(1, round(info.width * share))
     room = job.work / f"{size[0]}-{count}"
     (room / "work").mkdir(parents=True)
-    clip = _shrunk(job.clip, room, sample.first, count, size)
-    hint = None if job.settings.hint is None else _shrunk_hint(job.settings.hint, room, sample.first, count, size)
+    first = next(job.clip.blocks(size=(1, 1), length=1)).first
+    clip = _shrunk(job.clip, room, first, count, size)
+    hint = None if job.settings.hint is None else _shrunk_hint(job.settings.hint, room, first, count, size)
     settings = replace(job.settings, hint=hint, max_seconds=None, start=None, end=None)
     watch = _Watch(until)
     stages = Stages(watch)
-    piece = _Piece(count, size[0] * size[1])
+    piece = _Piece(size[0] * size[1])
     small = Job(clip, settings, job.device, room / "work", stages, Budget(None), Checkpoints(room / "keep", "measured"))
     try:
         piece.result = task.run(small)
@@ -228,10 +214,10 @@ def _take_apart(job: Job, task: Task, sample: Frames, count: int, pixels: int, u
     rest = {name: spent for name, spent in stages.seconds.items() if name not in ("read", "survey", "write")}
     piece.survey, piece.separate = stages.seconds.get("survey", 0.0), sum(rest.values())
     if not piece.whole:
-        share = max(0.01, watch.fraction)
-        piece.survey = piece.survey / share if watch.stage == "survey" else piece.survey
+        done = max(0.01, watch.fraction)
+        piece.survey = piece.survey / done if watch.stage == "survey" else piece.survey
         # Where it did not come so far, as long again is the best guess there is.
-        piece.separate = piece.survey if watch.stage in ("read", "survey") else piece.separate / share
+        piece.separate = piece.survey if watch.stage in ("read", "survey") else piece.separate / done
     return piece
 
 
