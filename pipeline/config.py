@@ -12,15 +12,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 import tomllib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import Field
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from pipeline.settings import Settings, nearest, options, time
+from pipeline.settings import Settings, nearest, options
 from stages.errors import UsageError
 from stages.sniff import printable
 
@@ -93,11 +91,7 @@ def value_of(item: Field[Any], value: object) -> Any:
     if item.metadata["repeat"]:
         values = value if isinstance(value, list) else [value]
         return tuple(item.metadata["parse"](_word(_span(one))) for one in values)
-    word = _word(value)
-    # So a manifest keeps a time that no decimal number is.
-    if item.metadata["parse"] is time and re.fullmatch(r"\d{1,15}/[1-9]\d{0,15}", word, re.ASCII):
-        return Fraction(word)
-    return item.metadata["parse"](word)
+    return item.metadata["parse"](_word(value))
 
 
 def _span(value: object) -> object:

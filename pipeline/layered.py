@@ -208,7 +208,7 @@ class Hint:
         path, info = job.settings.hint, job.clip.info
         if path is None:
             return None
-        clip = open_clip([path])
+        clip = open_clip([path], max_pixels=job.settings.max_pixels)
         if (clip.info.width, clip.info.height) != (info.width, info.height):
             raise UsageError(
                 f"--hint {printable(path)}: is {clip.info.width}x{clip.info.height}, but {printable(info.path)} is "

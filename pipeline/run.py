@@ -120,7 +120,14 @@ def explained(clip: Clip, folder: RunFolder, device: torch.device) -> Iterator[N
 
 def open_checked(settings: Settings) -> Clip:
     """The open clip. Raises where the settings cannot fit it, as far as its header tells: before anything heavy is done."""
-    clip = open_clip(settings.inputs, stream=settings.stream, salvage=settings.salvage, start=settings.start, end=settings.end)
+    clip = open_clip(
+        settings.inputs,
+        stream=settings.stream,
+        salvage=settings.salvage,
+        start=settings.start,
+        end=settings.end,
+        max_pixels=settings.max_pixels,
+    )
     frames, rate = clip.info.frames, clip.info.rate
     if frames:
         # Headers are not exact: a little grace, the decoded count decides later.

@@ -24,7 +24,10 @@ SPACES = ("auto", "gamma", "linear")
 
 
 def time(word: str) -> Fraction:
-    """Seconds, exact, from ``12``, ``12.5``, ``mm:ss`` or ``hh:mm:ss.mmm``. Raises ArgumentTypeError."""
+    """Seconds, exact, from ``12``, ``12.5``, ``mm:ss`` or ``hh:mm:ss.mmm``; and ``1/3``, as :func:`plain` writes it. Raises
+    ArgumentTypeError."""
+    if re.fullmatch(r"\d{1,24}/[1-9]\d{0,12}", word, re.ASCII):
+        return Fraction(word)
     match = re.fullmatch(r"(?:(?:(\d{1,6}):)?([0-5]?\d):(?=[0-5]?\d(?:\.|$)))?(\d{1,12}(?:\.\d{0,12})?)", word, re.ASCII)
     if not match:
         raise argparse.ArgumentTypeError(f"{word!r} is not a time; write seconds (12.5) or hh:mm:ss.mmm (0:01:12.500)")
@@ -61,6 +64,17 @@ def natural(word: str) -> int:
     if not re.fullmatch(r"\d{1,10}", word, re.ASCII) or int(word) >= 2**31:
         raise argparse.ArgumentTypeError(f"{word!r} is not a whole number from 0 to {2**31 - 1}")
     return int(word)
+
+
+def memory(word: str) -> int:
+    """Bytes from ``3G``, ``1.5GiB`` or ``800M`` (powers of 1024); and as a plain number, as :func:`plain` writes it, from a mebibyte on.
+    Raises ArgumentTypeError."""
+    if re.fullmatch(r"\d{7,16}", word, re.ASCII) and int(word) >= 2**20:
+        return int(word)
+    match = re.fullmatch(r"(\d{1,6}(?:\.\d{1,6})?)\s?([MGT])(?:i?B)?", word, re.ASCII | re.IGNORECASE)
+    if not match or not float(match[1]):
+        raise argparse.ArgumentTypeError(f"{word!r} is not an amount of memory; write it as 3G or 800M")
+    return int(float(match[1]) * 1024 ** {"M": 2, "G": 3, "T": 4}[match[2].upper()])
 
 
 def device(word: str) -> str:
@@ -135,10 +149,12 @@ class Settings:
     preset: str = _work("balanced", ", ".join(PRESETS), metavar="NAME", parse=one_of(*PRESETS))
     max_seconds: float | None = _work(None, "a budget: the best answer that fits in it", metavar="S", parse=positive)
     device: str = _work("auto", "auto (CUDA, else cpu), cpu, cuda, cuda:N, mps", metavar="NAME", parse=device)
+    max_memory: int = _work(4 * 2**30, "smaller pictures where it took more, as 800M", metavar="SIZE", parse=memory)
     seed: int = _work(0, "same seed, same layers, on the CPU", metavar="N", parse=natural)
 
     stream: int | None = _read(None, "the video stream's index; the first unless told", metavar="N", parse=natural)
     salvage: bool = _read(False, "of a damaged file, take what decodes and say how much")
+    max_pixels: int = _read(8192 * 8192, "larger frames are refused", metavar="N", parse=natural, result=False)
     start: Fraction | None = _read(None, "leave out what comes before; seconds or hh:mm:ss.mmm", metavar="T", parse=time)
     end: Fraction | None = _read(None, "leave out what comes after; seconds or hh:mm:ss.mmm", metavar="T", parse=time)
     transition: tuple[tuple[int, int], ...] = _read(

@@ -22,7 +22,7 @@ from rich.table import Table
 from rich.text import Text
 from typer.core import TyperCommand
 
-from pipeline.settings import OneOf, Settings, flag, nearest, options
+from pipeline.settings import OneOf, Settings, flag, memory, nearest, options
 from pipeline.settings import device as device_word
 from stages.errors import UsageError
 
@@ -69,7 +69,7 @@ def read_words(verb: str, words: Sequence[str]) -> tuple[dict[str, Any], frozens
         answer = command().main([verb, *told, *words[cut + 1 :]], prog_name=program(), standalone_mode=False)
     except typer.TyperException as error:
         raise UsageError(" ".join(error.format_message().split())) from error
-    return {name: value for name, value in answer.items() if value}, back
+    return answer, back
 
 
 def _in_order(verb: str, words: Sequence[str]) -> tuple[list[str], frozenset[str]]:
@@ -145,7 +145,8 @@ def _asks(name: str, verb: Verb) -> Callable[..., dict[str, Any]]:
     """A function whose parameters are the verb's options, as Typer reads them; it answers what was given, as settings."""
 
     def asks(**words: Any) -> dict[str, Any]:
-        given = {item.name: _value(item, words[item.name]) for item in options(name) if words[item.name]}
+        # An option that was not given is None, False or an empty list; a word that was may be empty.
+        given = {item.name: _value(item, word) for item in options(name) if (word := words[item.name]) or word == ""}
         return given if verb.inputs is None else {**given, "inputs": tuple(map(Path, words["inputs"] or ()))}
 
     parameters = []
@@ -184,7 +185,8 @@ def _value(item: Field[Any], words: Any) -> Any:
 
 def told(item: Field[Any]) -> str:
     """A setting's help as the command line has it, with its default."""
-    default = item.default
+    default: Any = item.default
+    default = f"{default / 2**30:g}G" if item.metadata["parse"] is memory else default
     return f"{item.metadata['help']} (default: {default})" if default or type(default) is int else str(item.metadata["help"])
 
 

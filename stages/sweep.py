@@ -8,6 +8,7 @@ two layers are moved, per value and in closed form, to mix back to the input (:f
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -24,6 +25,7 @@ NEAR = 0.03  # differences below this count squared, above it as they are
 STILL = 0.3  # pixels: a shorter flow counts as none, so that what stands still is not blurred
 TOLERANCE = 2.0  # pixels that a flow may miss there and back
 HOLD = 1.0  # weight of a frame's current value
+AT_ONCE = 16  # pairs of frames whose flows are found at once
 
 
 @dataclass(frozen=True)
@@ -42,22 +44,29 @@ def find_links(layer: Tensor, mixture: Mixture, allowed: range, distances: Seque
         [frame + sign * distance for distance in distances for sign in (-1, 1) if frame + sign * distance in allowed]
         for frame in range(mixture.first, mixture.last + 1)
     ]
-    pairs: set[Pair] = set()
-    for frame, others in enumerate(wanted, mixture.first):
-        pairs |= {(frame, other) for other in others} | {(other, frame) for other in others}
-    found = flows(layer, pairs)
+    # A few pairs at a time: a flow in full takes twice what is kept of it, and each is needed both ways.
+    pairs = sorted({(min(frame, other), max(frame, other)) for frame, others in enumerate(wanted, mixture.first) for other in others})
+    linked: dict[Pair, tuple[Tensor, Tensor]] = {}
+    for begin in range(0, len(pairs), AT_ONCE):
+        some = pairs[begin : begin + AT_ONCE]
+        found = flows(layer, some + [(other, frame) for frame, other in some])
+        for (frame, other), flow in found.items():
+            if frame in range(mixture.first, mixture.last + 1) and other in wanted[frame - mixture.first]:
+                linked[frame, other] = _link(flow[None], found[other, frame][None], abs(other - frame))
     links = []
     for frame, others in enumerate(wanted, mixture.first):
-        if not others:
-            links.append(Links([], layer.new_zeros(0, 2, *layer.shape[-2:]), layer.new_zeros(0, 1, *layer.shape[-2:])))
-            continue
-        forward = torch.stack([found[frame, other] for other in others])
-        backward = torch.stack([found[other, frame] for other in others])
-        forward = forward * (forward.norm(dim=1, keepdim=True) > STILL)
-        far = torch.tensor([abs(other - frame) for other in others], dtype=torch.float32).view(-1, 1, 1, 1)
-        confidence = consistency(forward, backward, TOLERANCE) / far.sqrt()
-        links.append(Links(others, forward.half().to(layer.device), confidence.half().to(layer.device)))
+        size = layer.shape[-2:]
+        both = [linked.pop((frame, other)) for other in others]
+        forward = torch.cat([flow for flow, _ in both]) if both else torch.zeros(0, 2, *size)
+        confidence = torch.cat([sure for _, sure in both]) if both else torch.zeros(0, 1, *size)
+        links.append(Links(others, forward.to(layer.device), confidence.to(layer.device)))
     return links
+
+
+def _link(forward: Tensor, backward: Tensor, far: int) -> tuple[Tensor, Tensor]:
+    """Flow ``(1, 2, H, W)`` and confidence ``(1, 1, H, W)`` of a link over ``far`` frames, as half floats."""
+    forward = forward * (forward.norm(dim=1, keepdim=True) > STILL)
+    return forward.half(), (consistency(forward, backward, TOLERANCE) / math.sqrt(far)).half()
 
 
 def offered(layer: Tensor, frame: int, links: Links, anchor: Tensor, anchor_weight: Tensor) -> tuple[Tensor, Tensor]:

@@ -27,6 +27,7 @@ FLOOR = 0.01  # what a tie is never believed to be nearer than
 DATA = 5e4  # weight of the mixture beside a tie's, at most 100
 HOLD = 1.0  # weight of a frame's current value
 RADIUS = 2  # of the square over which a tie is judged
+AT_ONCE = 600_000  # pixels of a level that are warped at once: bounds the memory of a step
 MOST = 20_000_000  # pixels of all ties of a scene at the finest level: bounds the memory of their flows
 
 Pair = tuple[Tensor, Tensor]
@@ -118,26 +119,49 @@ def fit_ties(
     optimiser = torch.optim.Adam(fields, lr=RATE, betas=(0.8, 0.99))
     guard = Guard(fields, optimiser)
     order = torch.Generator().manual_seed(seed)
+    chunk = max(1, AT_ONCE // (small[0] * small[1]))
+    parts = [slice(begin, min(count, begin + chunk)) for begin in range(0, count, chunk)]
     for step in range(steps):
         optimiser.param_groups[0]["lr"] = 2 / 3 * RATE * guard.boldness * min(1.0, 2 * (steps - step) / steps)
         optimiser.zero_grad()
         for mine, other in enumerate(torch.randperm(most, generator=order).tolist()):
-            loss = target.new_zeros(())
-            brought = []
-            for bank, tie, field, number in zip(banks, ties, fields, (mine, other), strict=True):
-                layer = warp(bank[tie.frames[:, number]], resize(field[:, number], small))
-                loss = loss + AGREE * rounded(layer - bank[mixture.mixed]) + scale * SMOOTH * rough(field[:, number])
-                brought.append(layer)
-            loss = loss + rounded(mix(brought[0], brought[1], weight, mixture.space) - target)
-            if not guard.passes(loss):
-                break
-            torch.autograd.backward(loss)
+            for part in parts:
+                loss = _unexplained(mixture, banks, ties, fields, (mine, other), part, scale, target, weight)
+                if not guard.passes(loss):
+                    break
+                torch.autograd.backward(loss * (len(target[part]) / count))
+            else:
+                continue
+            break
         else:
             guard.step()
         if on_step:
             on_step((step + 1) / steps)
     out = [Ties(tie.frames, (field.detach().flatten(0, 1) / per_node).cpu()) for tie, field in zip(ties, fields, strict=True)]
     return out[0], out[1]
+
+
+def _unexplained(
+    mixture: Mixture,
+    banks: Sequence[Tensor],
+    ties: tuple[Ties, Ties],
+    fields: Sequence[Tensor],
+    numbers: tuple[int, int],
+    part: slice,
+    scale: int,
+    target: Tensor,
+    weight: Tensor,
+) -> Tensor:
+    """What some mixed frames' ties, one ``number`` a scene, leave unexplained of the input, how far they are from the layers, how rough."""
+    size = (target.shape[-2], target.shape[-1])
+    loss = target.new_zeros(())
+    brought = []
+    for bank, tie, field, number in zip(banks, ties, fields, numbers, strict=True):
+        flow = field[part, number]
+        layer = warp(bank[tie.frames[part, number]], resize(flow, size))
+        loss = loss + AGREE * rounded(layer - bank[mixture.mixed][part]) + scale * SMOOTH * rough(flow)
+        brought.append(layer)
+    return loss + rounded(mix(brought[0], brought[1], weight[part], mixture.space) - target[part])
 
 
 def solve(mixture: Mixture, layers: Pair, ties: tuple[Ties, Ties]) -> Pair:

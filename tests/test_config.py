@@ -61,6 +61,8 @@ def test_the_command_line_stands_above_it() -> None:
     made = with_config(TOML, "--preset", "best", "--transition", "3:9", "--no-lossless", "--task", "dehaze")
     assert (made.preset, made.transition, made.lossless, made.task) == ("best", ((3, 9),), False, "dehaze")
     assert made.max_seconds == 60.0
+    made = with_config("seed = 5\nstart = 3", "--seed", "0", "--start=0")
+    assert (made.seed, made.start) == (0, 0)
 
 
 def test_batch_takes_one_too() -> None:
@@ -146,6 +148,7 @@ def test_settings_survive_the_manifest() -> None:
         task="segment",
         preset="best",
         max_seconds=12.5,
+        max_memory=3 * 2**30,
         seed=3,
         start=Fraction(1, 3),
         end=Fraction(7),
@@ -197,6 +200,7 @@ def test_any_toml_is_settings_or_refused(pairs: list[tuple[str, Any]]) -> None:
 
 def test_every_setting_of_run_can_be_configured() -> None:
     words = {"task": "segment", "max_seconds": 5, "transition": "1:2", "space": "gamma", "alpha": "vp9", "preset": "fast", "device": "cpu"}
+    words["max_memory"] = "3G"
     for item in options("run"):
         if item.name == "config":
             continue
