@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable
 from dataclasses import fields
 from fractions import Fraction
@@ -206,3 +207,8 @@ def test_every_setting_of_run_can_be_configured() -> None:
             continue
         value = True if item.default is False else words.get(item.name, "1")
         assert item.name in settings_of(f"{item.name} = {json.dumps(value)}", "x")
+
+
+def test_the_readmes_configuration_is_one() -> None:
+    (text,) = re.findall(r"```toml\n(.*?)```", (Path(__file__).parents[1] / "README.md").read_text(), re.DOTALL)
+    assert settings_of(text, "README.md")["transition"] == ((1600, 1624),)
