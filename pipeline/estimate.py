@@ -24,7 +24,7 @@ from stages.clock import seconds_of
 from stages.plan import LARGEST, Costs, FitSettings, plans_for
 from stages.read import Clip, open_clip
 from stages.separate import open_mixture
-from stages.shots import Analysis, Transition
+from stages.shots import Analysis
 from stages.write import LayerWriter
 
 MEASURE = 5.0
@@ -87,15 +87,11 @@ def of_transitions(job: Job, analysis: Analysis) -> Estimate:
     decode, encode = _files(job)
     covered = [analysis.covered(shot) for shot in range(len(analysis.shots))]
     seconds["write"] = analysis.frames * decode + sum(last - first + 1 for first, last in covered) * encode
-    longest = max((_length(item) for item in mixed), default=0)
+    windows = [window_of(job, analysis, item) for item in mixed]
+    longest = max((window.last - window.first + 1 for window in windows), default=0)
     pixels = min(job.clip.info.width * job.clip.info.height, max((plan.pixels for plan in plans), default=0))
     memory = BASE + _factor(job.settings) * 12 * longest * pixels + 12 * 32 * job.clip.info.width * job.clip.info.height
     return Estimate(seconds, int(memory), more, tuple(asdict(plan) for plan in plans))
-
-
-def _length(transition: Transition) -> int:
-    """Frames of a transition's window, with the clean ones at both sides."""
-    return len(transition) + 24
 
 
 def _factor(settings: Settings) -> float:
