@@ -38,7 +38,7 @@ def parse(verb: str, words: Sequence[str]) -> Settings:
 
 def dispatch(words: Sequence[str]) -> int:
     """Does what ``words`` ask for. Returns the exit status; raises UnlayerError."""
-    if COMPLETING in os.environ:
+    if os.environ.get(COMPLETING):
         command().main(list(words), prog_name=SCRIPT, complete_var=COMPLETING)
     if not words or words[0] in (*ALONE, "help"):
         # Completion belongs to the installed program, however we were started.

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from pipeline.batch import cores
@@ -167,7 +167,7 @@ def size(count: float) -> str:
 def show(findings: list[Finding]) -> None:
     """The findings as a table, and what to do."""
     console = Console()
-    table = Table("", "what", "", "found")
+    table = Table("", "what", "", Column("found", overflow="fold"))
     group = ""
     for finding in findings:
         mark = {"ok": Text("ok", "green"), "absent": Text("-", "dim"), "bad": Text("bad", "bold red")}[finding.state]

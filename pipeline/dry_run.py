@@ -74,7 +74,7 @@ def _begin(settings: Settings, clip: Clip, out: Path, device: str) -> dict[str, 
     """What is known without computing: the input, the folder and what is in it, the settings."""
     info = clip.info
     return {
-        "dry_run": True,
+        "event": "dry_run",
         "task": settings.task,
         "input": [str(path) for path in settings.inputs],
         "width": info.width,

@@ -80,7 +80,8 @@ def memory(word: str) -> int:
 def device(word: str) -> str:
     """The spelling of a device; :func:`pipeline.run.pick_device` says whether this machine has it. Raises ArgumentTypeError."""
     if not re.fullmatch(r"auto|cpu|mps|cuda(:\d{1,3})?", word, re.ASCII):
-        raise argparse.ArgumentTypeError(f"{word!r} is not a device; choose auto, cpu, cuda, cuda:N or mps")
+        near = nearest(word, ("auto", "cpu", "cuda", "mps"))
+        raise argparse.ArgumentTypeError(f"{word!r} is not a device; choose auto, cpu, cuda, cuda:N or mps{near}")
     return word
 
 

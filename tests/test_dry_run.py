@@ -63,7 +63,7 @@ def test_a_transition(mixed_clip: Callable[..., Path], monkeypatch: pytest.Monke
     words = [clip, "--task", "transition", "--transition", "8:15", "--lossless", "--out", "out"]
     facts = dry(*words)
     assert [entry.name for entry in tmp_path.iterdir()] == [clip.name]
-    assert (facts["dry_run"], facts["frames"], facts["width"], facts["height"], facts["folder"]) == (True, 24, 64, 48, "new")
+    assert (facts["event"], facts["frames"], facts["width"], facts["height"], facts["folder"]) == ("dry_run", 24, 64, 48, "new")
     assert facts["plans"][0]["fit_steps"] == 600
     # 8 mixed frames, and half of what the networks would take on top of them.
     assert facts["seconds"]["most"] - facts["seconds"]["least"] == pytest.approx(6.0, abs=0.11)

@@ -107,6 +107,7 @@ def test_inputs_may_stand_anywhere_and_begin_with_a_dash() -> None:
         ("a --seed -1", "--seed"),
         ("a --seed 1.5", "whole number"),
         ("a --device tpu", "not a device"),
+        ("a --device cdua", "did you mean cuda"),
         ("a --device cuda:x", "not a device"),
         ("a --start 5 --end 5", "not before"),
         ("a --transition 9:3", "FIRST:LAST"),

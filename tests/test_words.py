@@ -91,6 +91,14 @@ def test_the_completion_script_is_shown() -> None:
     assert done.returncode == 0 and "_UNLAYER_COMPLETE=complete_bash" in done.stdout
 
 
+def test_completion_is_installed(tmp_path: Path) -> None:
+    environment = {**os.environ, "_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1", "HOME": str(tmp_path)}
+    words = [sys.executable, "-m", "pipeline", "--install-completion", "bash"]
+    done = subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0 and "bash completion installed" in done.stdout
+    assert any("_UNLAYER_COMPLETE" in path.read_text() for path in tmp_path.rglob("*") if path.is_file())
+
+
 @pytest.mark.parametrize(
     ("words", "inputs"),
     [
