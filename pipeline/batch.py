@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
@@ -20,7 +21,8 @@ import torch
 from pipeline.board import Board, board
 from pipeline.child import Child
 from pipeline.folder import MANIFEST, claim, write_json
-from pipeline.run import pick_device
+from pipeline.memory import PLANNED
+from pipeline.run import pick_device, short_name
 from pipeline.settings import Settings, flag, options
 from pipeline.tasks import check_options, find_task
 from stages.errors import UsageError
@@ -33,8 +35,8 @@ SUFFIXES = frozenset(
 )
 """Names that are taken for clips where no pattern is given; what is in them shows when they are opened."""
 
-CORES, MEMORY = 2, 3 * 2**30
-"""What a clip is given at least, where there is as much: threads, and bytes of memory."""
+CORES = 2
+"""Threads that a clip is given at least, where there are as many."""
 
 POLL = 0.1
 ARRIVED = 5.0
@@ -114,19 +116,14 @@ def find_clips(folder: Path, out: Path, settings: Settings) -> list[Item]:
         fits = path.suffix.lower() in SUFFIXES if settings.pattern == "*" else fnmatch.fnmatch(path.name, settings.pattern)
         if fits:
             found.append(path)
-    stems = [path.with_suffix("") for path in found]
+    stems = Counter(path.with_suffix("") for path in found)
     items = []
-    for path, stem in zip(found, stems, strict=True):
+    for path in found:
         # Two clips that differ by their suffix alone keep it.
-        name = path.name if stems.count(stem) > 1 else path.stem
+        name = path.name if stems[path.with_suffix("")] > 1 else path.stem
         within = path.parent.relative_to(folder)
-        items.append(Item(path, out / within / f"{cut(name)}-{settings.task}"))
+        items.append(Item(path, out / within / f"{short_name(name)}-{settings.task}"))
     return items
-
-
-def cut(name: str) -> str:
-    """A name that leaves room for more within the 255 bytes of a folder's name."""
-    return name.encode(errors="surrogateescape")[:200].decode(errors="ignore")
 
 
 def walk(folder: Path, out: Path, *, flat: bool) -> Iterator[Path]:
@@ -149,7 +146,7 @@ def jobs_at_once(settings: Settings, clips: int) -> int:
         return settings.jobs
     with suppress(ValueError, OSError, AttributeError):
         pages = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-        return max(1, min(clips or 1, cores() // CORES, pages // MEMORY))
+        return max(1, min(clips or 1, cores() // CORES, pages // (settings.max_memory or PLANNED)))
     return max(1, min(clips or 1, cores() // CORES))
 
 

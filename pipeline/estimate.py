@@ -12,16 +12,16 @@ from dataclasses import asdict, dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 
-from pipeline.layered import WINDOW_VALUES, Recipe
+from pipeline.layered import Recipe
+from pipeline.memory import BASE, planned
 from pipeline.progress import Silent, Stages
 from pipeline.scratch import save_frames
-from pipeline.settings import Settings
 from pipeline.tasks import Budget, Job, Result, Task
 from pipeline.tasks.transition import separable, window_of
 from stages.checkpoint import Checkpoints
 from stages.clip import Frames
 from stages.clock import seconds_of
-from stages.plan import LARGEST, Costs, FitSettings, plans_for
+from stages.plan import LARGEST, Costs, FitSettings, Plan, bytes_of, plans_for, within_memory
 from stages.read import Clip, open_clip
 from stages.separate import open_mixture
 from stages.shots import Analysis
@@ -35,20 +35,6 @@ SMALL = 64 * 36
 
 GROWTH = 0.6
 """The power of the pixels with which seconds grow where only one piece was measured: much of the work is done at a size of its own."""
-
-BASE = 420 * 2**20
-"""Bytes that PyTorch and the decoders take before anything is computed."""
-
-FACTORS = {
-    "transition": {"fast": 15.0, "balanced": 38.0, "best": 38.0},
-    "transparency": {"fast": 24.0},
-    "segment": {"fast": 18.0, "balanced": 18.0},
-    "dehaze": {"fast": 9.0, "balanced": 9.0, "best": 9.0},
-    "watermark": {"fast": 7.0, "balanced": 7.0, "best": 7.0},
-}
-"""Bytes of the largest memory for each byte of the frames in work, by task and preset, measured on the sample."""
-USUAL = 40.0
-"""The same where nothing was measured."""
 
 
 @dataclass(frozen=True)
@@ -72,13 +58,20 @@ class Estimate:
 def of_transitions(job: Job, analysis: Analysis) -> Estimate:
     """For the task ``transition``: a step of each kind is measured, and counted as often as the plans have it."""
     mixed = separable(analysis)
-    seconds, more, plans = {}, 0.0, []
+    full = job.clip.info.width * job.clip.info.height
+    seconds, more = {}, 0.0
+    plans: list[Plan] = []
+    taken: list[int] = []
     if mixed:
         mixture = open_mixture(window_of(job, analysis, mixed[0]), mixed[0], LARGEST)
         settings = FitSettings(job.settings.preset, job.settings.seed, job.device, job.settings.max_seconds)
         paper = settings.preset == "paper"
         costs = Costs(mixture, settings, paper=paper)
         plans = plans_for(mixture, [len(item) for item in mixed], settings, costs)
+        windows = [window_of(job, analysis, item) for item in mixed]
+        counts = [(len(item), window.last - window.first + 1 - len(item)) for item, window in zip(mixed, windows, strict=True)]
+        plans = [within_memory(plan, planned(job.settings), *count, full) for plan, count in zip(plans, counts, strict=True)]
+        taken = [bytes_of(plan.pixels, *count, full) for plan, count in zip(plans, counts, strict=True)]
         if paper:
             seconds["networks"] = sum(plan.paper_steps * costs.paper for plan in plans)
         else:
@@ -87,15 +80,7 @@ def of_transitions(job: Job, analysis: Analysis) -> Estimate:
     decode, encode = _files(job)
     covered = [analysis.covered(shot) for shot in range(len(analysis.shots))]
     seconds["write"] = analysis.frames * decode + sum(last - first + 1 for first, last in covered) * encode
-    windows = [window_of(job, analysis, item) for item in mixed]
-    longest = max((window.last - window.first + 1 for window in windows), default=0)
-    pixels = min(job.clip.info.width * job.clip.info.height, max((plan.pixels for plan in plans), default=0))
-    memory = BASE + _factor(job.settings) * 12 * longest * pixels + 12 * 32 * job.clip.info.width * job.clip.info.height
-    return Estimate(seconds, int(memory), more, tuple(asdict(plan) for plan in plans))
-
-
-def _factor(settings: Settings) -> float:
-    return FACTORS.get(settings.task, {}).get(settings.preset, USUAL)
+    return Estimate(seconds, BASE + max(taken, default=0), more, tuple(asdict(plan) for plan in plans))
 
 
 def _files(job: Job) -> tuple[float, float]:
@@ -152,8 +137,11 @@ def of_frames(job: Job, task: Task, frames: int, clock: Callable[[], float] = ti
     """For a task that splits every frame alike, ``frames`` of them: the task itself takes a window of them apart, made small."""
     info, full = job.clip.info, job.clip.info.width * job.clip.info.height
     unordered = info.is_picture
-    window = frames if unordered else max(3, min(Recipe.window, WINDOW_VALUES // (3 * full)))
-    shared = 0 if unordered else min(Recipe.overlap, window // 3)
+    recipe = task.recipe if isinstance(task.recipe, Recipe) else None
+    bytes_each = (recipe.memory if recipe else Recipe.memory) * 3 * full
+    room = max(3, int(planned(job.settings) / bytes_each))
+    window = frames if unordered else max(3, min(recipe.window if recipe else Recipe.window, room))
+    shared = 0 if unordered else min(recipe.overlap if recipe else Recipe.overlap, window // 3)
     windows = max(1, math.ceil((frames - shared) / max(1, window - shared)))
     count = min(frames, window)
     began = clock()
@@ -171,9 +159,7 @@ def of_frames(job: Job, task: Task, frames: int, clock: Callable[[], float] = ti
         "files": frames * (2 * decode + layers * encode),
     }
     notes = () if last.whole else ("even a small piece was not done in time; these seconds may be wrong by several times",)
-    # Larger frames are mostly worked on in smaller sizes.
-    area = min(full, 480 * 270)
-    memory = BASE + 12 * count * (_factor(job.settings) * area + 4 * (full - area))
+    memory = BASE + bytes_each * count
     named = tuple((layer.name, layer.role, layer.path.suffix) for layer in last.result.layers) if last.result else ()
     return Estimate(seconds, int(memory), layers=named, notes=notes)
 

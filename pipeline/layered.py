@@ -8,32 +8,30 @@ from __future__ import annotations
 
 import shutil
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from pipeline.hint import Hint
+from pipeline.memory import check_enough, halving, planned, say_halved
 from pipeline.progress import Step
-from pipeline.tasks import Job, Layer, Result
+from pipeline.tasks import Job, Layer, Result, Task
 from stages.brief import Brief, Separation
 from stages.checkpoint import Checkpoints, Keeper
 from stages.clip import ClipInfo, Frames
-from stages.errors import UnlayerError, UsageError
+from stages.errors import UnlayerError
 from stages.flow import resize
 from stages.plan import FitSettings
-from stages.read import Clip, open_clip
+from stages.read import Clip
 from stages.sheet import COLUMNS, chosen_frames, draw_sheet, write_sheet
 from stages.sniff import printable
 from stages.write import LayerWriter
-
-WINDOW_VALUES = 100_000_000
-"""Values of a window's frames at most: 400 MB; large frames come in shorter windows."""
 
 SHEET_SIDE = 256
 SPARE = 4 * 2**30
@@ -59,6 +57,7 @@ class Recipe:
     outputs: the layers, in the order of the sheet. survey: what holds for the whole clip, from up to ``sample`` evenly spread frames.
     separate: the layers of a window of frames, given that. window, overlap: frames of a window and what two of them share.
     settle: makes layers mix to the input again, exactly, where two windows' answers were faded into each other.
+    memory: bytes that a value of a window's frames takes when most of them are in use, measured; windows are as long as memory allows.
     kinds: the dataclasses that are in what ``survey`` returns, so that a checkpoint may hold it.
     """
 
@@ -68,13 +67,19 @@ class Recipe:
     window: int = 48
     overlap: int = 8
     sample: int = 24
+    memory: float = 24.0
     settle: Callable[[Tensor, dict[str, Tensor], Any], dict[str, Tensor]] | None = None
     kinds: tuple[type, ...] = ()
 
-    def lengths(self, info: ClipInfo) -> tuple[int, int]:
-        """Frames of a window and of an overlap for frames of this size; the overlap is at most a third of the window."""
-        window = max(3, min(self.window, WINDOW_VALUES // (3 * info.height * info.width)))
+    def lengths(self, info: ClipInfo, most: int) -> tuple[int, int]:
+        """Frames of a window, ``most`` or fewer where it has room for no more, and of an overlap, at most a third of the window."""
+        window = max(3, min(self.window, most))
         return window, min(self.overlap, window // 3)
+
+
+def layered_task(name: str, help: str, recipe: Recipe, uses: frozenset[str] = frozenset()) -> Task:
+    """The task that does ``recipe``; its roles are the recipe's outputs. ``uses``: which of the options that only some tasks have."""
+    return Task(name, help, tuple(output.role for output in recipe.outputs), lambda job: run_layered(job, recipe), uses, recipe=recipe)
 
 
 @dataclass
@@ -92,20 +97,26 @@ def run_layered(job: Job, recipe: Recipe) -> Result:
     hint = Hint.of(job)
     unordered = job.clip.info.is_picture and len(job.clip.paths) > 1
     seconds: dict[str, float] = defaultdict(float)
+    most = _room(job, recipe, unordered)
     with job.stages.stage("read") as step:
-        seen = _look(job.clip, recipe.sample, step)
+        seen = _look(job.clip, min(recipe.sample, max(2, most)), step)
         if hint is not None:
             hint.check(seen.first + len(seen.times))
     with job.stages.stage("survey") as step:
         share = None if job.budget.left() is None else SURVEYING * (job.budget.left() or 0.0)
         marks = hint.frames(seen.kept) if hint else None
-        brief = _brief(job, share, step, marks, unordered, job.keep.within("survey"))
+        room = job.keep.within("survey")
+        brief = _brief(job, share, step, marks, unordered, room)
+
+        def survey(times: int, keeper: Checkpoints) -> Any:
+            return recipe.survey(seen.sample, replace(brief, reduced=times, keeper=keeper))
+
         # What a budget decides would come out differently the next time.
         keep = job.keep.recall if job.settings.max_seconds is None else job.keep.fixed
-        facts = keep("facts", lambda: recipe.survey(seen.sample, brief), *recipe.kinds)
+        facts = keep("facts", lambda: halving(survey, room)[0], *recipe.kinds)
     report: dict[str, list[tuple[float, int]]] = defaultdict(list)
     # Pictures that were given one by one belong together: they are one window.
-    length, overlap = (len(seen.times), 0) if unordered else recipe.lengths(job.clip.info)
+    length, overlap = (len(seen.times), 0) if unordered else recipe.lengths(job.clip.info, most)
     files = _Files(job, recipe, seen, unordered, overlap)
     with files.open, job.stages.stage("separate", within=lambda: seconds) as step:
         done = 0
@@ -116,7 +127,15 @@ def run_layered(job: Job, recipe: Recipe) -> Result:
             span = done / len(seen.times), min(1.0, (done + len(window)) / len(seen.times))
             room = job.keep.within(f"window-{window.first:06d}")
             brief = _brief(job, share, step, marks, unordered, room, span)
-            separated = _kept(room, partial(recipe.separate, window.pixels, facts, brief), window)
+
+            def separate(times: int, keeper: Checkpoints, window: Frames = window, brief: Brief = brief) -> Separation:
+                told = replace(brief, reduced=times, keeper=keeper)
+                return _kept(keeper, lambda: recipe.separate(window.pixels, facts, told), window)
+
+            separated, reduced = halving(separate, room)
+            if reduced:
+                job.stages.warn(say_halved(window.first, window.last, job.device, reduced))
+            report["reduced"].append((reduced, len(window)))
             for name, spent in separated.seconds.items():
                 seconds[name] += spent
             for name, value in separated.report.items():
@@ -135,6 +154,18 @@ def run_layered(job: Job, recipe: Recipe) -> Result:
     }
     trimmed = job.settings.start is not None or job.settings.end is not None
     return Result(tuple(files.layers), None if trimmed else len(seen.times), sheets=(sheet,), report=means)
+
+
+def _room(job: Job, recipe: Recipe, unordered: bool) -> int:
+    """How many frames a window may have by the memory there is. Raises UnlayerError where it has no room for the fewest."""
+    info = job.clip.info
+    each = recipe.memory * 3 * info.height * info.width
+    least = len(job.clip.paths) if unordered else 1 if info.frames == 1 else 3
+    frames = f"{least} frames" if least > 1 else "a frame"
+    warning = check_enough(each * least, job.settings, f"{printable(info.path)}: {frames} of {info.width}x{info.height}")
+    if warning:
+        job.stages.warn(warning)
+    return max(least, int(planned(job.settings) / each))
 
 
 def _brief(
@@ -177,8 +208,6 @@ def nearest_folder(path: Path) -> Path:
 
 def _look(clip: Clip, most: int, step: Step) -> _Seen:
     """The first pass: counts, and keeps every ``stride``-th frame, with ``stride`` doubled whenever too many are kept."""
-    size = clip.info.height * clip.info.width * 3
-    most = max(2, min(most, WINDOW_VALUES // size))
     times: list[Fraction] = []
     kept: list[tuple[int, Tensor]] = []
     first, stride = 0, 1
@@ -194,50 +223,6 @@ def _look(clip: Clip, most: int, step: Step) -> _Seen:
     if len(kept) > most:
         kept = [kept[round(place * (len(kept) - 1) / (most - 1))] for place in range(most)]
     return _Seen(first, times, [index for index, _ in kept], torch.stack([pixels for _, pixels in kept]))
-
-
-class Hint:
-    """The picture or clip that marks a place: white on black, of the input's size."""
-
-    def __init__(self, clip: Clip) -> None:
-        self.clip = clip
-
-    @classmethod
-    def of(cls, job: Job) -> Hint | None:
-        """The job's hint, where it has one. Raises UsageError where it does not fit the clip."""
-        path, info = job.settings.hint, job.clip.info
-        if path is None:
-            return None
-        clip = open_clip([path], max_pixels=job.settings.max_pixels)
-        if (clip.info.width, clip.info.height) != (info.width, info.height):
-            raise UsageError(
-                f"--hint {printable(path)}: is {clip.info.width}x{clip.info.height}, but {printable(info.path)} is "
-                f"{info.width}x{info.height}; draw it at the input's size"
-            )
-        return cls(clip)
-
-    def check(self, count: int) -> None:
-        """Raises UsageError where the hint marks nothing, or is a clip of fewer than ``count`` frames."""
-        name, found, white = printable(self.clip.info.path), 0, 0.0
-        for block in self.clip.blocks():
-            found, white = found + len(block), max(white, float(block.pixels.max()))
-        if white < 0.5:
-            raise UsageError(f"--hint {name}: has nothing white in it; mark the place in white on black")
-        if not self.clip.info.is_picture and found < count:
-            raise UsageError(f"--hint {name}: has {found} frames and the input {count}; give a picture, or a clip as long as the input")
-
-    def frames(self, indices: Sequence[int]) -> Tensor:
-        """The hint in the clip's frames ``indices``, which rise: ``(T, 1, H, W)`` in [0, 1]; ``(1, 1, H, W)`` of a picture."""
-        if self.clip.info.is_picture:
-            return self.clip.frames(0, 0).pixels.mean(1, keepdim=True)
-        wanted = set(indices)
-        marks = [
-            pixels.mean(0, keepdim=True)
-            for block in self.clip.blocks(indices[0], indices[-1])
-            for index, pixels in enumerate(block.pixels, block.first)
-            if index in wanted
-        ]
-        return torch.stack(marks)
 
 
 def _windows(clip: Clip, length: int, overlap: int) -> Iterator[Frames]:

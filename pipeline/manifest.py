@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from pipeline import __version__
+from pipeline.memory import peak_memory
 from pipeline.settings import Settings
 from pipeline.tasks import Result
 from stages.clip import ClipInfo
@@ -107,6 +108,7 @@ def build(
             "seconds": round(seconds, 3),
             "stages": {name: round(spent, 3) for name, spent in stages.items()},
             "device": str(device),
+            "peak_memory": peak_memory(),
             "threads": torch.get_num_threads(),
             "versions": versions(),
         },

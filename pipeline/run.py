@@ -148,9 +148,12 @@ def default_folder(settings: Settings) -> Path:
     """``<stem>-<task>`` in the current folder, for the first input."""
     first = settings.inputs[0]
     stem = first.resolve().name if first.is_dir() else first.stem
-    # A folder's name may have 255 bytes.
-    stem = stem.encode(errors="surrogateescape")[:200].decode(errors="ignore")
-    return Path(f"./{stem or 'clip'}-{settings.task}")
+    return Path(f"./{short_name(stem) or 'clip'}-{settings.task}")
+
+
+def short_name(name: str) -> str:
+    """A name that leaves room for more within the 255 bytes of a folder's name."""
+    return name.encode(errors="surrogateescape")[:200].decode(errors="ignore")
 
 
 def pick_device(word: str) -> torch.device:

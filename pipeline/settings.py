@@ -150,7 +150,7 @@ class Settings:
     preset: str = _work("balanced", ", ".join(PRESETS), metavar="NAME", parse=one_of(*PRESETS))
     max_seconds: float | None = _work(None, "a budget: the best answer that fits in it", metavar="S", parse=positive)
     device: str = _work("auto", "auto (CUDA, else cpu), cpu, cuda, cuda:N, mps", metavar="NAME", parse=device)
-    max_memory: int = _work(4 * 2**30, "smaller pictures where it took more, as 800M", metavar="SIZE", parse=memory)
+    max_memory: int | None = _work(None, "memory to plan for, as 3G or 800M (4G unless told)", metavar="SIZE", parse=memory)
     seed: int = _work(0, "same seed, same layers, on the CPU", metavar="N", parse=natural)
 
     stream: int | None = _read(None, "the video stream's index; the first unless told", metavar="N", parse=natural)

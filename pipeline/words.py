@@ -22,7 +22,7 @@ from rich.table import Table
 from rich.text import Text
 from typer.core import TyperCommand
 
-from pipeline.settings import OneOf, Settings, flag, memory, nearest, options
+from pipeline.settings import OneOf, Settings, flag, nearest, options
 from pipeline.settings import device as device_word
 from stages.errors import UsageError
 
@@ -185,8 +185,7 @@ def _value(item: Field[Any], words: Any) -> Any:
 
 def told(item: Field[Any]) -> str:
     """A setting's help as the command line has it, with its default."""
-    default: Any = item.default
-    default = f"{default / 2**30:g}G" if item.metadata["parse"] is memory else default
+    default = item.default
     return f"{item.metadata['help']} (default: {default})" if default or type(default) is int else str(item.metadata["help"])
 
 

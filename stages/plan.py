@@ -21,7 +21,7 @@ from stages.flow import flows, warp
 from stages.mixing import Mixture, shrink
 from stages.sweep import DISTANCES, SWEEPS
 from stages.threads import few_threads
-from stages.tie import TIES
+from stages.tie import MOST, TIES
 
 Levels = tuple[tuple[int, int], ...]
 
@@ -76,6 +76,13 @@ SMALLER: tuple[Plan, ...] = (
 )
 """What a budget is filled with when ``best`` is too much for it, the largest first."""
 
+MIXED_BYTES, CLEAN_BYTES, TIE_BYTES, FULL_BYTES = 220, 81, 24, 250
+"""Bytes that a transition takes when it takes most, measured (``tests/measure_memory.py``): for each pixel of a mixed and of a clean frame
+at the working size, of a tie at its level, and of one frame in full, of which :mod:`stages.separate` holds a few."""
+
+LEAST = 64 * 36
+"""Pixels of the smallest pictures that are worth working on."""
+
 SAFE = 0.8  # part of a budget that is planned for: machines slow down and rounding, checking and drawing take time too
 TIE = 1.5  # what a tie costs in a step to what a frame costs in a step of the carrying
 SAMPLE = 256 * 144  # pixels of the pictures that are measured on
@@ -109,6 +116,21 @@ def plans_for(mixture: Mixture, counts: Sequence[int], settings: FitSettings, co
             fitting = (plan for plan in (PLANS["best"], *SMALLER) if costs.of(plan, count) <= share)
             plans.append(next(fitting, SMALLER[-1]))
     return plans
+
+
+def bytes_of(pixels: int, mixed: int, clean: int, full: int) -> int:
+    """The memory, in bytes, that a transition takes with so many mixed and clean frames of ``full`` pixels, worked on at ``pixels``."""
+    area = min(pixels, full)
+    ties = min(MOST, TIES * mixed * area)
+    return area * (MIXED_BYTES * mixed + CLEAN_BYTES * clean) + TIE_BYTES * ties + FULL_BYTES * full
+
+
+def within_memory(plan: Plan, memory: int, mixed: int, clean: int, full: int) -> Plan:
+    """The plan with pictures small enough to take ``memory`` bytes at most, if they need not be smaller than :data:`LEAST` for it."""
+    left, each = memory - FULL_BYTES * full, MIXED_BYTES * mixed + CLEAN_BYTES * clean
+    # Ties take a share for each pixel or, where there are many pixels, the most that they ever take.
+    most = max(left // (each + TIE_BYTES * TIES * mixed), (left - TIE_BYTES * MOST) // each)
+    return replace(plan, pixels=min(plan.pixels, max(LEAST, most)))
 
 
 class Costs:

@@ -144,7 +144,9 @@ def check_file(path: Path, max_pixels: int) -> str | None:
     if head.startswith(b"\x89PNG\r\n\x1a\n"):
         width, height = struct.unpack(">II", head[16:24].ljust(8, b"\0"))
         if width * height > max_pixels:
-            raise UnlayerError(f"{name}: is {width}x{height}, more than the {max_pixels} pixels that are allowed; scale it down first")
+            raise UnlayerError(
+                f"{name}: is {width}x{height}, more than the {max_pixels} pixels that are allowed; scale it down, or allow it with --max-pixels"
+            )
         return "apng" if b"acTL" in head else "png_pipe"
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         return "webp_pipe"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,11 @@ import torch
 from clips import read_clip
 from torch import Tensor
 
-from pipeline import layered
+from pipeline import memory
 from pipeline import run as running
 from pipeline.cli import main
 from pipeline.layered import Output, Recipe, run_layered
+from pipeline.memory import BASE, PLANNED
 from pipeline.tasks import Job, Result, Task
 from stages.brief import Brief, Separation
 
@@ -133,9 +135,46 @@ def test_a_long_clip_is_sampled_evenly(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_large_frames_come_in_shorter_windows(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(layered, "WINDOW_VALUES", 4 * 48 * 64 * 3)
-    run(monkeypatch, RECIPE, media.save(Path("in.mp4"), media.moving(9)))
+    # So costly that what is planned for unless told has room for four frames.
+    costly = replace(RECIPE, memory=(PLANNED - BASE) / (4.5 * 48 * 64 * 3))
+    run(monkeypatch, costly, media.save(Path("in.mp4"), media.moving(9)))
     assert [call["window"] for call in seen[1:]] == [4, 4, 3]
+
+
+def test_memory_that_is_told_makes_windows_shorter_or_longer(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    costly = replace(RECIPE, memory=2**20)  # 9 GiB a frame
+    media.save(Path("in.mp4"), media.moving(9))
+    run(monkeypatch, costly, "in.mp4", "--max-memory", "38G")
+    assert [call["window"] for call in seen[1:]] == [4, 4, 3]
+    run(monkeypatch, costly, "in.mp4", "--max-memory", "20G", "--overwrite", status=2)
+    assert "--max-memory 20G is too little for in.mp4: 3 frames of 64x48; it needs about 27.5G" in capsys.readouterr().err
+    # Unless told the machine's own memory is the bound.
+    monkeypatch.setattr(memory, "machine_memory", lambda: 30 * 2**30)
+    whole = run(monkeypatch, costly, "in.mp4", "--overwrite")
+    assert "in.mp4: 3 frames of 64x48: needs about 27.5G of memory" in whole["warnings"]
+    monkeypatch.setattr(memory, "machine_memory", lambda: 8 * 2**30)
+    run(monkeypatch, costly, "in.mp4", "--overwrite", status=1)
+    assert "needs about 27.5G of memory and this machine has 8G" in capsys.readouterr().err
+
+
+def test_too_small_a_gpu_halves_the_working_size(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    tried: list[int] = []
+
+    def small(frames: Tensor, facts: float, brief: Brief) -> Separation:
+        tried.append(brief.within(4096))
+        if tried[-1] > 1024:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 1.00 GiB.")
+        return halves(frames, facts, brief)
+
+    recipe = replace(RECIPE, separate=small)
+    media.save(Path("in.mp4"), media.moving(6))
+    whole = run(monkeypatch, recipe, "in.mp4")
+    assert tried == [4096, 2048, 1024]
+    assert whole["warnings"] == ["frames 0 to 5: the memory of cpu was too small; the working size was halved 2 times"]
+    assert whole["report"]["reduced"] == 2
+    monkeypatch.setattr(memory, "HALVINGS", 1)
+    run(monkeypatch, recipe, "in.mp4", "--overwrite", status=1)
+    assert "in.mp4: cpu has not memory enough for it; choose --preset fast or --device cpu" in capsys.readouterr().err
 
 
 def test_several_pictures_are_one_window_with_a_file_each(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -99,7 +99,7 @@ class Parts:
 @dataclass(frozen=True)
 class Task:
     """A task: what it is called, in one line; which of :data:`TASK_OPTIONS` it uses; the roles of its layers; how to do it; in parts,
-    where it has any."""
+    where it has any; the recipe it is made of, where it is made of one."""
 
     name: str
     help: str
@@ -107,6 +107,7 @@ class Task:
     run: Callable[[Job], Result]
     uses: frozenset[str] = frozenset()
     parts: Parts | None = None
+    recipe: object = None
 
 
 GROUP = "unlayer.tasks"

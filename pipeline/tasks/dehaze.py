@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline.layered import Output, Recipe, run_layered
-from pipeline.tasks import Job, Result, Task
+from pipeline.layered import Output, Recipe, layered_task
 from stages.dehaze import Facts, separate, settle, survey
 
 RECIPE = Recipe(
@@ -14,15 +13,8 @@ RECIPE = Recipe(
     kinds=(Facts,),
 )
 
-
-def run(job: Job) -> Result:
-    """Does the task ``dehaze``; see :class:`pipeline.tasks.Task`."""
-    return run_layered(job, RECIPE)
-
-
-TASK = Task(
-    name="dehaze",
-    help="take off haze and fog: the clear picture, the transmission and the airlight",
-    roles=("clear", "transmission", "airlight"),
-    run=run,
+TASK = layered_task(
+    "dehaze",
+    "take off haze and fog: the clear picture, the transmission and the airlight",
+    RECIPE,
 )

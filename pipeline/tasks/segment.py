@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline.layered import Output, Recipe, run_layered
-from pipeline.tasks import Job, Result, Task
+from pipeline.layered import Output, Recipe, layered_task
 from stages.segment import Facts, separate, settle, survey
 from stages.segment_background import Plate
 
@@ -15,16 +14,9 @@ RECIPE = Recipe(
     kinds=(Facts, Plate),
 )
 
-
-def run(job: Job) -> Result:
-    """Takes the job's clip apart."""
-    return run_layered(job, RECIPE)
-
-
-TASK = Task(
-    name="segment",
-    help="foreground and background: what moves against the camera (in a picture: what stands out), and all that lies behind it",
-    roles=("foreground", "background", "matte"),
-    run=run,
+TASK = layered_task(
+    "segment",
+    "foreground and background: what moves against the camera (in a picture: what stands out), and all that lies behind it",
+    RECIPE,
     uses=frozenset({"alpha", "hint"}),
 )

@@ -13,13 +13,13 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from pipeline.manifest import describe_transition, scene_name
+from pipeline.memory import check_enough, halving, planned, say_halved
 from pipeline.progress import Step
 from pipeline.search import search
 from pipeline.shelf import Shelf, stored
@@ -27,7 +27,7 @@ from pipeline.tasks import Job, Layer, Parts, Result, Task
 from stages.checkpoint import Checkpoints
 from stages.clip import Frames, Seen
 from stages.errors import UnlayerError
-from stages.plan import LARGEST, PLANS, FitSettings, Plan, plans_for
+from stages.plan import LARGEST, LEAST, PLANS, FitSettings, Plan, bytes_of, plans_for, within_memory
 from stages.separate import Separated, open_mixture, separate_transition
 from stages.sheet import chosen_frames, draw_sheet, write_sheet
 from stages.shots import Analysis, Shot, Transition
@@ -35,13 +35,8 @@ from stages.sniff import printable
 from stages.window import Window
 from stages.write import LayerWriter
 
-T = TypeVar("T")
-
 ANCHORS = 12
 """Clean frames that are shown to the fit at each side of a transition, where there are as many."""
-
-HALVINGS = 3
-"""How often a transition's working size is halved, at most, where the GPU's memory is too small for it."""
 
 
 @dataclass(frozen=True)
@@ -168,6 +163,17 @@ def window_of(job: Job, analysis: Analysis, transition: Transition) -> Window:
     return Window(job.clip.blocks, first, last, (info.height, info.width), printable(info.path))
 
 
+def _bounded(job: Job, plan: Plan, window: Window, mixed: int, frames: str) -> Plan:
+    """The plan with pictures as small as memory wants them. Raises UnlayerError where the smallest are too large."""
+    height, width = window.size
+    clean = window.last - window.first + 1 - mixed
+    least = bytes_of(LEAST, mixed, clean, height * width)
+    warning = check_enough(least, job.settings, f"{window.name}: {frames} of {width}x{height}")
+    if warning:
+        job.stages.warn(warning)
+    return within_memory(plan, max(least, planned(job.settings)), mixed, clean, height * width)
+
+
 def _separate(job: Job, analysis: Analysis, mixed: Sequence[Transition], number: int, plan: Plan, step: Step) -> _Parts:
     """Takes transition ``number`` of ``mixed`` apart, puts its layers on disk and draws its sheet; once: a resumed run finds them there."""
     transition, alone = mixed[number], len(mixed) == 1
@@ -178,17 +184,20 @@ def _separate(job: Job, analysis: Analysis, mixed: Sequence[Transition], number:
         step((number + fraction) / len(mixed), note if alone else f"{note} ({number + 1} of {len(mixed)})")
 
     def work() -> _Parts:
-        progress(0.0, f"frames {transition.first_frame} to {transition.last_frame}")
+        frames = f"frames {transition.first_frame} to {transition.last_frame}"
+        progress(0.0, frames)
         window = window_of(job, analysis, transition)
+        bounded = _bounded(job, plan, window, len(transition), frames)
         settings = FitSettings(job.settings.preset, job.settings.seed, job.device)
 
-        def separate(plan: Plan, keeper: Checkpoints) -> tuple[Separated, Shelf]:
+        def separate(times: int, keeper: Checkpoints) -> tuple[Separated, Shelf]:
+            smaller = replace(bounded, pixels=min(bounded.pixels, window.size[0] * window.size[1]) >> times) if times else bounded
             shelf = Shelf(room.folder, transition, deep=job.clip.info.bit_depth > 8, shown=chosen_frames(len(transition)))
             with shelf:
-                done = separate_transition(window, transition, settings=settings, progress=progress, put=shelf, plan=plan, keeper=keeper)
+                done = separate_transition(window, transition, settings=settings, progress=progress, put=shelf, plan=smaller, keeper=keeper)
             return done, shelf
 
-        (separated, shelf), reduced = _within_memory(separate, plan, window, room)
+        (separated, shelf), reduced = halving(separate, room)
         entry = describe_transition(
             transition, mix=separated.mix, space=separated.space, matte=f"matte{suffix}" if separated.has_matte else None
         )
@@ -201,32 +210,10 @@ def _separate(job: Job, analysis: Analysis, mixed: Sequence[Transition], number:
     parts.fresh = not known
     room.drop("standing")
     if parts.reduced:
-        times = "once" if parts.reduced == 1 else f"{parts.reduced} times"
-        frames = f"frames {transition.first_frame} to {transition.last_frame}"
-        job.stages.warn(f"{frames}: the memory of {job.device} was too small; the working size was halved {times}")
+        job.stages.warn(say_halved(transition.first_frame, transition.last_frame, job.device, parts.reduced))
     parts.folder = room.folder
     shutil.copyfile(room.folder / "sheet.png", job.work / parts.sheet)
     return parts
-
-
-def _within_memory(separate: Callable[[Plan, Checkpoints], T], plan: Plan, window: Window, room: Checkpoints) -> tuple[T, int]:
-    """``separate(plan, keeper)`` at the largest working size that the memory holds, and how often it was halved for that.
-
-    Each size keeps what it has done in a room of its own, and a resumed run goes on with the size that the interrupted one had come to.
-    """
-    height, width = window.size
-    times = int(room.newest("reduced") or 0)
-    while True:
-        smaller = replace(plan, pixels=min(plan.pixels, height * width) >> times) if times else plan
-        try:
-            return separate(smaller, room.within(f"reduced-{times}") if times else room), times
-        except torch.OutOfMemoryError:
-            if times == HALVINGS:
-                raise
-        # Here, not in the handler: the exception would hold the tensors that were in work.
-        times += 1
-        room.keep("reduced", times)
-        torch.cuda.empty_cache()
 
 
 def _sheet(transition: Transition, separated: Separated, shelf: Shelf) -> NDArray[np.uint8]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline.layered import Output, Recipe, run_layered
-from pipeline.tasks import Job, Result, Task
+from pipeline.layered import Output, Recipe, layered_task
 from stages.transparency import Facts, separate, settle, survey
 
 RECIPE = Recipe(
@@ -14,16 +13,9 @@ RECIPE = Recipe(
     kinds=(Facts,),
 )
 
-
-def run(job: Job) -> Result:
-    """Does the task ``transparency``; see :class:`pipeline.tasks.Task`."""
-    return run_layered(job, RECIPE)
-
-
-TASK = Task(
-    name="transparency",
-    help="undo reflections and other sums of two layers: what lies behind the glass, and what it reflects",
-    roles=("transmission", "reflection"),
-    run=run,
+TASK = layered_task(
+    "transparency",
+    "undo reflections and other sums of two layers: what lies behind the glass, and what it reflects",
+    RECIPE,
     uses=frozenset({"space"}),
 )

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline.layered import Output, Recipe, run_layered
-from pipeline.tasks import Job, Result, Task
+from pipeline.layered import Output, Recipe, layered_task
 from stages.watermark import Effort, Facts, separate, survey
 
 RECIPE = Recipe(
@@ -13,16 +12,9 @@ RECIPE = Recipe(
     kinds=(Facts, Effort),
 )
 
-
-def run(job: Job) -> Result:
-    """Does the task ``watermark``; see :class:`pipeline.tasks.Task`."""
-    return run_layered(job, RECIPE)
-
-
-TASK = Task(
-    name="watermark",
-    help="take off a watermark or a channel's logo: the clean picture, the mark and its matte",
-    roles=("clean", "watermark", "matte"),
-    run=run,
+TASK = layered_task(
+    "watermark",
+    "take off a watermark or a channel's logo: the clean picture, the mark and its matte",
+    RECIPE,
     uses=frozenset({"hint"}),
 )

@@ -1,0 +1,100 @@
+"""Memory: how much a run may plan for, what this machine has, and what is done where a GPU's is too small after all."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+
+from pipeline.settings import Settings
+from stages.checkpoint import Checkpoints
+from stages.errors import UnlayerError, UsageError
+
+T = TypeVar("T")
+
+PLANNED = 4 * 2**30
+"""Bytes that a run plans for unless ``--max-memory`` says otherwise. The same on every machine, so that the layers are, too."""
+
+BASE = 500 * 2**20
+"""Bytes that a process takes before it has any frame: Python, PyTorch, the codecs."""
+
+HALVINGS = 3
+"""How often a working size is halved, at most, where the GPU's memory is too small for it."""
+
+
+def planned(settings: Settings) -> int:
+    """Bytes that frames and what is made of them may take."""
+    return max(0, (settings.max_memory or PLANNED) - BASE)
+
+
+def check_enough(needed: float, settings: Settings, what: str) -> str | None:
+    """Compares what the least of a work needs, in bytes beside :data:`BASE`, with what may be planned for.
+
+    Raises UsageError where it is more than ``--max-memory``, UnlayerError where it is more than this machine has. Returns a warning where
+    it is merely more than what is planned for by default.
+    """
+    total = needed + BASE
+    if needed <= planned(settings):
+        return None
+    if settings.max_memory:
+        raise UsageError(f"--max-memory {amount(settings.max_memory)} is too little for {what}; it needs about {amount(total)}")
+    if total > (have := machine_memory()):
+        raise UnlayerError(f"{what}: needs about {amount(total)} of memory and this machine has {amount(have)}; scale it down first")
+    return f"{what}: needs about {amount(total)} of memory"
+
+
+def amount(size: float) -> str:
+    """Bytes for people, as ``--max-memory`` takes them: ``3.2G``, ``800M``."""
+    return f"{size / 2**30:.3g}G" if size >= 2**30 else f"{-(-size // 2**20):.0f}M"
+
+
+def machine_memory() -> int:
+    """Bytes of memory that this process may have: the machine's, or its container's where that is less."""
+    found = []
+    with suppress(ValueError, OSError, AttributeError):
+        found.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    for limit in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+        with suppress(ValueError, OSError):
+            found.append(int(Path(limit).read_text(encoding="ascii")))
+    return min(found) if found else PLANNED
+
+
+def peak_memory() -> int | None:
+    """The most bytes that this process has had until now; ``None`` where the system does not tell."""
+    try:
+        import resource
+    except ImportError:
+        return None
+    import sys
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak
+
+
+def halving(work: Callable[[int, Checkpoints], T], room: Checkpoints) -> tuple[T, int]:
+    """``work(times, keeper)`` with its working size halved as few ``times`` as the GPU's memory asks for, and how many that was.
+
+    Each size keeps what it has done in a room of its own, and a resumed run goes on with the size that the interrupted one had come to.
+    Raises torch.OutOfMemoryError where :data:`HALVINGS` are too few.
+    """
+    times = int(room.newest("reduced") or 0)
+    while True:
+        try:
+            return work(times, room.within(f"reduced-{times}") if times else room), times
+        except torch.OutOfMemoryError:
+            if times == HALVINGS:
+                raise
+        # Here, not in the handler: the exception would hold the tensors that were in work.
+        times += 1
+        room.keep("reduced", times)
+        torch.cuda.empty_cache()
+
+
+def say_halved(first: int, last: int, device: torch.device, times: int) -> str:
+    """The warning about it."""
+    often = "once" if times == 1 else f"{times} times"
+    return f"frames {first} to {last}: the memory of {device} was too small; the working size was halved {often}"
