@@ -103,17 +103,7 @@ def run_layered(job: Job, recipe: Recipe) -> Result:
         if hint is not None:
             hint.check(seen.first + len(seen.times))
     with job.stages.stage("survey") as step:
-        share = None if job.budget.left() is None else SURVEYING * (job.budget.left() or 0.0)
-        marks = hint.frames(seen.kept) if hint else None
-        room = job.keep.within("survey")
-        brief = _brief(job, share, step, marks, unordered, room)
-
-        def survey(times: int, keeper: Checkpoints) -> Any:
-            return recipe.survey(seen.sample, replace(brief, reduced=times, keeper=keeper))
-
-        # What a budget decides would come out differently the next time.
-        keep = job.keep.recall if job.settings.max_seconds is None else job.keep.fixed
-        facts = keep("facts", lambda: halving(survey, room)[0], *recipe.kinds)
+        facts = _survey(job, recipe, seen, hint, unordered, step)
     report: dict[str, list[tuple[float, int]]] = defaultdict(list)
     # Pictures that were given one by one belong together: they are one window.
     length, overlap = (len(seen.times), 0) if unordered else recipe.lengths(job.clip.info, most)
@@ -154,6 +144,21 @@ def run_layered(job: Job, recipe: Recipe) -> Result:
     }
     trimmed = job.settings.start is not None or job.settings.end is not None
     return Result(tuple(files.layers), None if trimmed else len(seen.times), sheets=(sheet,), report=means)
+
+
+def _survey(job: Job, recipe: Recipe, seen: _Seen, hint: Hint | None, unordered: bool, step: Step) -> Any:
+    """What holds for the whole clip. The sample is let go afterwards."""
+    share = None if job.budget.left() is None else SURVEYING * (job.budget.left() or 0.0)
+    room = job.keep.within("survey")
+    brief = _brief(job, share, step, hint.frames(seen.kept) if hint else None, unordered, room)
+    sample, seen.sample = seen.sample, torch.empty(0)
+
+    def survey(times: int, keeper: Checkpoints) -> Any:
+        return recipe.survey(sample, replace(brief, reduced=times, keeper=keeper))
+
+    # What a budget decides would come out differently the next time.
+    keep = job.keep.recall if job.settings.max_seconds is None else job.keep.fixed
+    return keep("facts", lambda: halving(survey, room)[0], *recipe.kinds)
 
 
 def _room(job: Job, recipe: Recipe, unordered: bool) -> int:

@@ -76,7 +76,7 @@ SMALLER: tuple[Plan, ...] = (
 )
 """What a budget is filled with when ``best`` is too much for it, the largest first."""
 
-MIXED_BYTES, CLEAN_BYTES, TIE_BYTES, FULL_BYTES = 220, 81, 24, 250
+MIXED_BYTES, CLEAN_BYTES, TIE_BYTES, FULL_BYTES = 220, 81, 24, 280
 """Bytes that a transition takes when it takes most, measured (``tests/measure_memory.py``): for each pixel of a mixed and of a clean frame
 at the working size, of a tie at its level, and of one frame in full, of which :mod:`stages.separate` holds a few."""
 

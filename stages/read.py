@@ -297,6 +297,7 @@ def _video_frames(
     """
     if (context := getattr(stream, "codec_context", None)) is None:
         raise UnlayerError(f"{printable(path)}: no decoder here reads its video; convert it with FFmpeg")
+    sniff.check_size(path, context.width, context.height, max_pixels)
     context.options = {"max_pixels": str(max_pixels)}
     # With frame threads an error comes late, after frames that were predicted from the lost one.
     context.thread_type = "SLICE" if salvage else "AUTO"

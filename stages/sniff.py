@@ -120,6 +120,15 @@ def sha256(path: Path) -> str:
         raise UnlayerError(f"{printable(path)}: cannot be read ({error.strerror}); check its name and permissions") from error
 
 
+def check_size(path: Path, width: int, height: int, max_pixels: int) -> None:
+    """Raises :class:`UnlayerError` for frames that are larger than what is allowed."""
+    if width * height > max_pixels:
+        raise UnlayerError(
+            f"{printable(path)}: is {width}x{height}, more than the {max_pixels} pixels that are allowed; "
+            "scale it down, or allow it with --max-pixels"
+        )
+
+
 def check_file(path: Path, max_pixels: int) -> str | None:
     """Say what kind of picture a file is (the name of a demuxer), or ``None`` for whatever needs probing.
 
@@ -143,10 +152,7 @@ def check_file(path: Path, max_pixels: int) -> str | None:
         raise UnlayerError(f"{name}: is empty (0 bytes); get the file again")
     if head.startswith(b"\x89PNG\r\n\x1a\n"):
         width, height = struct.unpack(">II", head[16:24].ljust(8, b"\0"))
-        if width * height > max_pixels:
-            raise UnlayerError(
-                f"{name}: is {width}x{height}, more than the {max_pixels} pixels that are allowed; scale it down, or allow it with --max-pixels"
-            )
+        check_size(path, width, height, max_pixels)
         return "apng" if b"acTL" in head else "png_pipe"
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         return "webp_pipe"

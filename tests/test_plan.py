@@ -10,7 +10,7 @@ import torch
 import stages.plan
 from pipeline.settings import PRESETS
 from stages.mixing import Mixture
-from stages.plan import PLANS, SAFE, SMALLER, Costs, FitSettings, Plan, plan_for, plans_for
+from stages.plan import LEAST, PLANS, SAFE, SMALLER, Costs, FitSettings, Plan, bytes_of, plan_for, plans_for, within_memory
 
 BUDGETS = [0.0, 0.01, 0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 100.0, 300.0, 1000.0, 3000.0, 10_000.0, 1e6]
 LADDER = (PLANS["best"], *SMALLER)
@@ -164,3 +164,18 @@ def test_this_machine_is_measured() -> None:
     assert all(0 < price < 1 for price in (costs.carry, costs.flow, costs.warp, costs.fit))
     plan = plan_for(given, FitSettings(max_seconds=0.01))
     assert plan == SMALLER[-1]
+
+
+@pytest.mark.parametrize("mixed", [1, 8, 24, 160])
+@pytest.mark.parametrize("full", [176 * 144, 1920 * 1080, 3840 * 2160])
+def test_a_plan_is_made_to_fit_the_memory(mixed: int, full: int) -> None:
+    for memory in (3 << 30, 6 << 30, 60 << 30):
+        plan = within_memory(PLANS["balanced"], memory, mixed, 24, full)
+        assert LEAST <= plan.pixels <= PLANS["balanced"].pixels
+        assert replace(plan, pixels=0) == replace(PLANS["balanced"], pixels=0)
+        if bytes_of(LEAST, mixed, 24, full) <= memory:
+            assert bytes_of(plan.pixels, mixed, 24, full) <= memory
+        # No smaller than it has to be.
+        enough = plan.pixels in (LEAST, PLANS["balanced"].pixels) or plan.pixels >= full
+        assert enough or bytes_of(round(1.02 * plan.pixels), mixed, 24, full) > memory * 0.99
+    assert within_memory(PLANS["fast"], 1, mixed, 24, full).pixels == LEAST

@@ -222,7 +222,7 @@ def test_a_task_of_windows_goes_on_in_the_window_it_was_in(monkeypatch: pytest.M
 
 @pytest.mark.parametrize("task", [name for name in names() if name != "transition"])
 def test_every_task_of_windows_goes_on(monkeypatch: pytest.MonkeyPatch, task: str) -> None:
-    monkeypatch.setattr("pipeline.layered.WINDOW_VALUES", 3 * 24 * 32 * 3)
+    monkeypatch.setattr("pipeline.layered._room", lambda *about: 3)
     media.save(Path("in.mkv"), moving(1, 4, (24, 32)))
     words = ("run", "in.mkv", "--task", task, "--no-progress", "--lossless", "--preset", "fast", "--max-seconds", "5", "--out")
     keep, stops = Checkpoints.keep, 0

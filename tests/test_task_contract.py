@@ -127,7 +127,7 @@ def test_the_same_seed_gives_the_same_bytes(task: str) -> None:
 
 @pytest.mark.parametrize("task", TASKS)
 def test_a_clip_of_several_windows_has_no_seam(task: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.layered.WINDOW_VALUES", 4 * 24 * 40 * 3)
+    monkeypatch.setattr("pipeline.layered._room", lambda *about: 4)
     frames = moving(5, 6, (24, 40))
     check(task, run(task, save(frames)), frames)
 

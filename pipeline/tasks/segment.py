@@ -11,6 +11,7 @@ RECIPE = Recipe(
     survey=survey,
     separate=separate,
     settle=settle,
+    memory=36,
     kinds=(Facts, Plate),
 )
 

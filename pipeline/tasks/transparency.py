@@ -10,6 +10,7 @@ RECIPE = Recipe(
     survey=survey,
     separate=separate,
     settle=settle,
+    memory=40,
     kinds=(Facts,),
 )
 
