@@ -122,7 +122,7 @@ def test_a_task_of_frames(task: str, tmp_path: Path) -> None:
     save(Path("in.mkv"), moving(1, 5, (24, 40)))
     facts = dry("in.mkv", "--task", task, "--lossless", "--preset", "fast", "--out", "out")
     assert [entry.name for entry in tmp_path.iterdir()] == ["in.mkv"]
-    assert facts["frames"] == 5 and facts["seconds"]["total"] > 0
+    assert facts["frames"] == 5 and set(facts["seconds"]["stages"]) == {"survey", "separate", "files"}
     assert main(["run", "in.mkv", "--task", task, "--lossless", "--preset", "fast", "--out", "out", "--no-progress"]) == 0
     layers = json.loads(Path("out/manifest.json").read_text())["layers"]
     assert sorted(layer["path"] for layer in facts["layers"]) == sorted(layer["path"] for layer in layers)
