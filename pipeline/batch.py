@@ -111,6 +111,8 @@ def check(settings: Settings) -> None:
         raise UsageError(f"batch needs one folder of clips, got {', '.join(printable(path) for path in folders)}; use run for single clips")
     task = find_task(settings.task)
     check_options(task, settings)
+    if settings.dry_run:
+        raise UsageError("--dry-run is about one clip; use it with run")
     if settings.transition:
         raise UsageError("--transition belongs to one clip; use it with run")
     if settings.ray and (settings.overwrite or settings.watch):
@@ -271,7 +273,7 @@ def command(item: Item, settings: Settings, slot: int) -> list[str]:
     words.append("--overwrite" if settings.overwrite else "--resume")
     for option in options("run"):
         value = getattr(settings, option.name)
-        if option.name in ("task", "out", "json", "overwrite", "resume", "no_progress", "transition") or value == option.default:
+        if option.name in ("task", "out", "config", "json", "overwrite", "resume", "no_progress", "transition") or value == option.default:
             continue
         words += [flag(option)] if value is True else [flag(option), str(value)]
     if settings.device == "auto" and torch.cuda.is_available():

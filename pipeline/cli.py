@@ -1,12 +1,10 @@
-"""The command line: words to :class:`pipeline.settings.Settings`, errors to one line and an exit status.
+"""The command line: a verb and its words (:mod:`pipeline.words`) to what they ask for, errors to one line and an exit status.
 
-Options are made from the settings' fields. Nothing heavy is imported before the words are known to be right, so that a mistyped
-option is answered at once.
+Nothing heavy is imported before the words are known to be right, so that a mistyped option is answered at once.
 """
 
 from __future__ import annotations
 
-import argparse
 import io
 import os
 import signal
@@ -15,110 +13,55 @@ import threading
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
+from importlib import import_module
 from types import FrameType
-from typing import Any, NoReturn
+from typing import NoReturn
 
-from pipeline import __version__
-from pipeline.settings import Settings, flag, nearest, options
+from pipeline.settings import Settings, nearest
+from pipeline.words import SCRIPT, VERBS, command, program, settings_from
 from stages.errors import UnlayerError, UsageError
 
-VERBS = {
-    "run": "take one clip apart",
-    "probe": "show what is in a clip: streams, shots, cuts and transitions",
-    "batch": "the same for every clip of a folder",
-    "report": "write a run's report.html again (not built yet)",
-}
-NOT_BUILT = ("report",)
-INPUTS = {"batch": ("FOLDER", "where the clips lie")}
-EXAMPLES = "example: python -m pipeline run samples/fade.mp4 --task transition"
+COMPLETING = f"_{SCRIPT.upper()}_COMPLETE"
+"""The shell sets it where it asks for the words that may come next."""
+ALONE = ("-h", "--help", "--version", "--install-completion", "--show-completion")
+DRY_RUN = "pipeline.dry_run:dry_run"
 
 
 class Terminated(KeyboardInterrupt):
     """SIGTERM arrived: treated like Ctrl-C, with its own exit status."""
 
 
-class _Parser(argparse.ArgumentParser):
-    """An argument parser whose complaints are our errors: one line, no usage dump."""
-
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(message.removeprefix("argument "))
-
-
-def parser(verb: str) -> argparse.ArgumentParser:
-    """The options of a verb, each made from its field in :class:`Settings`."""
-    from pipeline.tasks import names
-
-    made = _Parser(prog=f"python -m pipeline {verb}", description=VERBS[verb], allow_abbrev=False)
-    made.epilog = f"tasks: {', '.join(names())}. {EXAMPLES}"
-    name, help = INPUTS.get(verb, ("INPUT", "a clip, a picture, or a folder of numbered pictures"))
-    made.add_argument("inputs", nargs="*", type=Path, metavar=name, help=help)
-    groups: dict[str, argparse._ArgumentGroup] = {}
-    for item in options(verb):
-        known = item.metadata
-        if known["group"] not in groups:
-            groups[known["group"]] = made.add_argument_group(known["group"])
-        group = groups[known["group"]]
-        told = f" (default: {item.default})" if item.default or type(item.default) is int else ""
-        if item.default is False:
-            group.add_argument(flag(item), action="store_true", help=known["help"])
-        else:
-            action = "append" if known["repeat"] else "store"
-            # The default stays in the dataclass: what is not given is left out of the answer.
-            group.add_argument(
-                flag(item),
-                action=action,
-                type=known["parse"],
-                metavar=known["metavar"],
-                help=known["help"] + told,
-                default=argparse.SUPPRESS,
-            )
-    return made
-
-
 def parse(verb: str, words: Sequence[str]) -> Settings:
     """The settings that ``words`` (without the verb) ask for. Raises UsageError; ``--help`` exits with 0."""
-    made = parser(verb)
-    cut = list(words).index("--") if "--" in words else len(words)
-    answer, unknown = made.parse_known_intermixed_args(list(words[:cut]))
-    for word in unknown:
-        known = [flag(item) for item in options(verb)]
-        raise UsageError(f"{word} is not an option of {verb}{nearest(word.split('=')[0], known) or '; see --help'}")
-    given: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in vars(answer).items()}
-    # Behind "--" everything is a file's name, whatever it begins with.
-    given["inputs"] = (*given["inputs"], *map(Path, words[cut + 1 :]))
-    if not given["inputs"]:
-        name, help = INPUTS.get(verb, ("INPUT", "a clip, a picture, or a folder of numbered pictures"))
-        raise UsageError(f"{verb} needs {name}: {help}")
-    return Settings(**given)
+    return settings_from(verb, words)
 
 
 def dispatch(words: Sequence[str]) -> int:
     """Does what ``words`` ask for. Returns the exit status; raises UnlayerError."""
-    if not words or words[0] in ("-h", "--help", "help"):
-        print(f"unlayer {__version__}: takes mixed video apart\n\nusage: python -m pipeline VERB ...; VERB --help shows its options\n")
-        print("\n".join(f"  {verb:<8}{help}" for verb, help in VERBS.items()), EXAMPLES, sep="\n\n")
+    if os.environ.get(COMPLETING):
+        command().main(list(words), prog_name=SCRIPT, complete_var=COMPLETING)
+    if not words or words[0] in (*ALONE, "help"):
+        # Completion belongs to the installed program, however we were started.
+        name = SCRIPT if words and "completion" in words[0] else program()
+        command().main(["--help"] if not words or words[0] == "help" else list(words), prog_name=name, standalone_mode=False)
         return 0 if words else 2
-    if words[0] == "--version":
-        print(f"unlayer {__version__}")
-        return 0
     verb = words[0]
     if verb not in VERBS:
-        raise UsageError(f"{verb!r} is not a verb; choose {', '.join(VERBS)}{nearest(verb, list(VERBS))}")
-    if verb in NOT_BUILT:
-        raise UsageError(f"{verb} is not built yet; run, batch and probe are")
+        known = [*VERBS, *ALONE] if verb.startswith("-") else list(VERBS)
+        raise UsageError(f"{verb!r} is not a verb; choose {', '.join(VERBS)}{nearest(verb, known)}")
+    if not VERBS[verb].built:
+        raise UsageError(f"{verb} is not built yet; {', '.join(name for name, known in VERBS.items() if known.built)} are")
     settings = parse(verb, words[1:])
-    if verb == "probe":
-        from pipeline.probe import probe
+    if verb in ("run", "batch"):
+        from pipeline.tasks import check_name, hidden
 
-        return probe(settings)
-    if verb == "batch":
-        from pipeline.batch import batch
-
-        return batch(settings)
-    from pipeline.run import run
-
-    return run(settings)
+        check_name(settings.task)
+        if (clash := hidden(settings.task)) is not None:
+            say(f"warning: {clash}")
+    module, name = (DRY_RUN if settings.dry_run and verb == "run" else VERBS[verb].where).split(":")
+    status = getattr(import_module(module), name)(settings)
+    assert isinstance(status, int)
+    return status
 
 
 @contextmanager

@@ -79,7 +79,7 @@ class Recipe:
 
 def layered_task(name: str, help: str, recipe: Recipe, uses: frozenset[str] = frozenset()) -> Task:
     """The task that does ``recipe``; its roles are the recipe's outputs. ``uses``: which of the options that only some tasks have."""
-    return Task(name, help, tuple(output.role for output in recipe.outputs), lambda job: run_layered(job, recipe), uses)
+    return Task(name, help, tuple(output.role for output in recipe.outputs), lambda job: run_layered(job, recipe), uses, recipe=recipe)
 
 
 @dataclass

@@ -15,7 +15,7 @@ from rich.table import Table
 
 from pipeline import __version__, manifest
 from pipeline.folder import MANIFEST, Identity, RunFolder, claim
-from pipeline.progress import Stages, reporter, tell
+from pipeline.progress import Reporter, Stages, reporter, tell
 from pipeline.settings import Settings
 from pipeline.store import store_at
 from pipeline.tasks import Budget, Job, check_options, find_task
@@ -27,11 +27,21 @@ from stages.sniff import printable
 
 def run(settings: Settings) -> int:
     """Does the run and returns the exit status 0. Raises UnlayerError for all that the user can mend."""
+    out, whole = perform(settings, reporter(json_lines=settings.json, quiet=settings.no_progress))
+    if whole is None:
+        announce_unchanged(settings, out)
+    else:
+        summarise(settings, out, whole)
+    return 0
+
+
+def perform(settings: Settings, shown: Reporter) -> tuple[Path, Mapping[str, object] | None]:
+    """The run itself, which prints nothing: its folder and its manifest; ``None`` where it was finished already. Raises UnlayerError."""
     budget = Budget(settings.max_seconds)
     task = find_task(settings.task)
     check_options(task, settings)
     device = pick_device(settings.device)
-    stages = Stages(reporter(json_lines=settings.json, quiet=settings.no_progress))
+    stages = Stages(shown)
     out = settings.out or default_folder(settings)
     if any(out.resolve() == path.resolve() for path in settings.inputs):
         raise UsageError(f"{out}: is the input itself; choose another --out")
@@ -43,8 +53,7 @@ def run(settings: Settings) -> int:
                 sums = manifest.checksums(settings.inputs, clip)
             identity = manifest.identity(settings, sums)
             if not folder.prepare(identity, resume=settings.resume, overwrite=settings.overwrite, roles=task.roles):
-                announce_unchanged(settings, out)
-                return 0
+                return out, None
             with tidied(folder):
                 result = task.run(Job(clip, settings, device, folder.work, stages, budget, checkpoints(folder, identity, settings.store)))
                 if clip.salvaged is not None:
@@ -62,8 +71,7 @@ def run(settings: Settings) -> int:
                 folder.publish([layer.path for layer in result.layers] + list(result.sheets), whole, identity)
     finally:
         stages.shown.close()
-    summarise(settings, out, whole)
-    return 0
+    return out, whole
 
 
 def checkpoints(folder: RunFolder, identity: Identity, store: str | None = None) -> Checkpoints:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from itertools import chain
+from itertools import chain, takewhile
 
 from pipeline.progress import Step
 from pipeline.settings import Settings
@@ -15,14 +15,21 @@ from stages.read import Clip
 from stages.shots import Analysis, Shot
 
 
-def search(clip: Clip, settings: Settings, step: Step, seen: Callable[[Frames], None] = lambda block: None) -> Analysis:
-    """Shots and transitions of the clip; ``seen`` is shown each block that goes by.
+def search(
+    clip: Clip,
+    settings: Settings,
+    step: Step,
+    seen: Callable[[Frames], None] = lambda block: None,
+    enough: Callable[[], bool] = lambda: False,
+) -> Analysis:
+    """Shots and transitions of the clip; ``seen`` is shown each block that goes by; once ``enough`` answers yes the rest is left out.
 
     Frames count as in the whole clip, ``Analysis.frames`` are those that were decoded: fewer where ``--start`` or ``--end`` trims.
     Raises UsageError for a ``--transition`` outside the clip.
     """
     blocks = counted(clip.blocks(size=search_size(clip.info.width, clip.info.height)), clip.info.frames, step, seen)
     head = next(blocks, None)
+    blocks = takewhile(lambda block: not enough(), blocks)
     offset = head.first if head else 0
     for first, last in settings.transition:
         if first < offset:

@@ -24,7 +24,10 @@ SPACES = ("auto", "gamma", "linear")
 
 
 def time(word: str) -> Fraction:
-    """Seconds, exact, from ``12``, ``12.5``, ``mm:ss`` or ``hh:mm:ss.mmm``. Raises ArgumentTypeError."""
+    """Seconds, exact, from ``12``, ``12.5``, ``mm:ss`` or ``hh:mm:ss.mmm``; and ``1/3``, as :func:`plain` writes it. Raises
+    ArgumentTypeError."""
+    if re.fullmatch(r"\d{1,24}/[1-9]\d{0,12}", word, re.ASCII):
+        return Fraction(word)
     match = re.fullmatch(r"(?:(?:(\d{1,6}):)?([0-5]?\d):(?=[0-5]?\d(?:\.|$)))?(\d{1,12}(?:\.\d{0,12})?)", word, re.ASCII)
     if not match:
         raise argparse.ArgumentTypeError(f"{word!r} is not a time; write seconds (12.5) or hh:mm:ss.mmm (0:01:12.500)")
@@ -64,7 +67,10 @@ def natural(word: str) -> int:
 
 
 def memory(word: str) -> int:
-    """Bytes from ``3G``, ``1.5GiB`` or ``800M`` (powers of 1024). Raises ArgumentTypeError."""
+    """Bytes from ``3G``, ``1.5GiB`` or ``800M`` (powers of 1024); and as a plain number, as :func:`plain` writes it, from a mebibyte on.
+    Raises ArgumentTypeError."""
+    if re.fullmatch(r"\d{7,16}", word, re.ASCII) and int(word) >= 2**20:
+        return int(word)
     match = re.fullmatch(r"(\d{1,6}(?:\.\d{1,6})?)\s?([MGT])(?:i?B)?", word, re.ASCII | re.IGNORECASE)
     if not match or not float(match[1]):
         raise argparse.ArgumentTypeError(f"{word!r} is not an amount of memory; write it as 3G or 800M")
@@ -74,19 +80,27 @@ def memory(word: str) -> int:
 def device(word: str) -> str:
     """The spelling of a device; :func:`pipeline.run.pick_device` says whether this machine has it. Raises ArgumentTypeError."""
     if not re.fullmatch(r"auto|cpu|mps|cuda(:\d{1,3})?", word, re.ASCII):
-        raise argparse.ArgumentTypeError(f"{word!r} is not a device; choose auto, cpu, cuda, cuda:N or mps")
+        near = nearest(word, ("auto", "cpu", "cuda", "mps"))
+        raise argparse.ArgumentTypeError(f"{word!r} is not a device; choose auto, cpu, cuda, cuda:N or mps{near}")
     return word
 
 
-def one_of(*choices: str) -> Callable[[str], str]:
-    """A check that a word is one of ``choices``, with the nearest one in its message."""
+@dataclass(frozen=True)
+class OneOf:
+    """A check that a word is one of ``choices``, with the nearest one in its message. Raises ArgumentTypeError."""
 
-    def check(word: str) -> str:
-        if word not in choices:
-            raise argparse.ArgumentTypeError(f"{word!r} is not known; choose {', '.join(choices)}{nearest(word, choices)}")
+    choices: tuple[str, ...]
+
+    def __call__(self, word: str) -> str:
+        if word not in self.choices:
+            choices = ", ".join(self.choices)
+            raise argparse.ArgumentTypeError(f"{word!r} is not known; choose {choices}{nearest(word, self.choices)}")
         return word
 
-    return check
+
+def one_of(*choices: str) -> OneOf:
+    """A check that a word is one of ``choices``."""
+    return OneOf(choices)
 
 
 def nearest(word: str, choices: Sequence[str]) -> str:
@@ -128,59 +142,47 @@ class Settings:
 
     inputs: tuple[Path, ...] = ()
     task: str = setting("", "what the mixture is", metavar="TASK", result=False)
-    out: Path | None = setting(
-        None, "the run's folder; <stem>-<task> here unless told; of a batch the folder of its runs", metavar="DIR", parse=Path, result=False
-    )
+    out: Path | None = setting(None, "where the layers go; <stem>-<task> here unless told", metavar="DIR", parse=Path, result=False)
 
-    preset: str = _work("balanced", f"how much work: {', '.join(PRESETS)}", metavar="NAME", parse=one_of(*PRESETS))
-    max_seconds: float | None = _work(None, "a budget: the best answer that fits in it, whatever the preset", metavar="S", parse=positive)
-    device: str = _work("auto", "where to fit: auto (a CUDA GPU where there is one), cpu, cuda, cuda:N, mps", metavar="NAME", parse=device)
-    max_memory: int | None = _work(
-        None,
-        "memory to plan for, as 3G or 800M (4G unless told): shorter windows and smaller working pictures where they need more",
-        metavar="SIZE",
-        parse=memory,
-    )
-    seed: int = _work(0, "same input, options and seed: same layers, on the CPU", metavar="N", parse=natural)
+    config: Path | None = setting(None, "settings from TOML or a manifest.json; options here win", metavar="FILE", parse=Path, result=False)
+    dry_run: bool = setting(False, "what would be done, how long it takes; write nothing", result=False)
 
-    stream: int | None = _read(None, "the video stream's index in the file; the first video unless told", metavar="N", parse=natural)
-    salvage: bool = _read(False, "of a damaged file, take what decodes and say how much that was")
-    max_pixels: int = _read(
-        8192 * 8192, "larger frames are refused: they may be made to fill the memory", metavar="N", parse=natural, result=False
-    )
+    preset: str = _work("balanced", ", ".join(PRESETS), metavar="NAME", parse=one_of(*PRESETS))
+    max_seconds: float | None = _work(None, "a budget: the best answer that fits in it", metavar="S", parse=positive)
+    device: str = _work("auto", "auto (CUDA, else cpu), cpu, cuda, cuda:N, mps", metavar="NAME", parse=device)
+    max_memory: int | None = _work(None, "memory to plan for, as 3G or 800M (4G unless told)", metavar="SIZE", parse=memory)
+    seed: int = _work(0, "same seed, same layers, on the CPU", metavar="N", parse=natural)
+
+    stream: int | None = _read(None, "the video stream's index; the first unless told", metavar="N", parse=natural)
+    salvage: bool = _read(False, "of a damaged file, take what decodes and say how much")
+    max_pixels: int = _read(8192 * 8192, "larger frames are refused", metavar="N", parse=natural, result=False)
     start: Fraction | None = _read(None, "leave out what comes before; seconds or hh:mm:ss.mmm", metavar="T", parse=time)
     end: Fraction | None = _read(None, "leave out what comes after; seconds or hh:mm:ss.mmm", metavar="T", parse=time)
     transition: tuple[tuple[int, int], ...] = _read(
-        (), "the mixed frames of a transition, instead of searching; may be given again", metavar="FIRST:LAST", parse=span, repeat=True
+        (), "the mixed frames, not searched for; may be repeated", metavar="FIRST:LAST", parse=span, repeat=True
     )
-    hint: Path | None = _read(
-        None, "a picture that marks, white on black, the watermark or the foreground", metavar="FILE", parse=Path, verbs=("run",)
-    )
+    hint: Path | None = _read(None, "marks, white on black, the watermark or foreground", metavar="FILE", parse=Path, verbs=("run",))
 
-    space: str = _work("auto", f"the light in which two layers add up: {', '.join(SPACES)}", metavar="NAME", parse=one_of(*SPACES))
+    space: str = _work("auto", f"light that adds up: {', '.join(SPACES)}", metavar="NAME", parse=one_of(*SPACES))
 
-    lossless: bool = _write(False, "layers as FFV1 in Matroska and PNG instead of H.264 in MP4")
-    alpha: str | None = _write(None, f"container of layers with alpha: {', '.join(ALPHAS)}", metavar="NAME", parse=one_of(*ALPHAS))
-    resume: bool = _write(False, "go on with an interrupted run; from the beginning where nothing was saved", result=False)
-    overwrite: bool = _write(False, "replace the run that is in the folder; other files in it stay", result=False)
+    lossless: bool = _write(False, "layers as FFV1 in Matroska, not H.264 in MP4")
+    alpha: str | None = _write(None, f"of layers with alpha: {', '.join(ALPHAS)}", metavar="NAME", parse=one_of(*ALPHAS))
+    resume: bool = _write(False, "go on with an interrupted run; begin where there is none", result=False)
+    overwrite: bool = _write(False, "replace the run that is there; other files stay", result=False)
 
-    pattern: str = _batch("*", "only files whose name fits, as *.mkv; videos alone unless told", metavar="GLOB")
+    pattern: str = _batch("*", "only names that fit, as *.mkv (videos unless told)", metavar="GLOB")
     flat: bool = _batch(False, "only the folder itself, not the folders in it")
     jobs: int | None = _batch(None, "clips at once; as cores and memory allow unless told", metavar="N", parse=natural)
     watch: bool = _batch(False, "go on and take clips as they arrive, until Ctrl-C")
 
-    store: str | None = _batch(
-        None,
-        "shared storage that keeps runs and checkpoints as well, as s3://bucket/layers; --out is then a local copy",
-        metavar="URL",
-    )
-    ray: str | None = _batch(None, "on the Ray cluster at this address (auto: the one this machine is in)", metavar="ADDRESS")
+    store: str | None = _batch(None, "keeps runs as well: a URL as s3://bucket/layers", metavar="URL")
+    ray: str | None = _batch(None, "on the Ray cluster at this address (auto: its own)", metavar="ADDRESS")
     ray_cpus: float = _batch(1.0, "cores that a task takes on the cluster", metavar="N", parse=positive)
     ray_gpus: float = _batch(0.0, "the part of a GPU that a task takes, as 0.25", metavar="N", parse=share)
 
     no_progress: bool = _print(False, "no progress bar")
-    json: bool = _print(False, "machine-readable lines on standard output", verbs=("run", "probe"))
-    debug: bool = _print(False, "show where an error came from", verbs=("run", "probe"))
+    json: bool = _print(False, "machine-readable lines on standard output", verbs=("run", "probe", "doctor"))
+    debug: bool = _print(False, "show where an error came from", verbs=("run", "probe", "doctor"))
 
     def __post_init__(self) -> None:
         if self.start is not None and self.end is not None and self.start >= self.end:

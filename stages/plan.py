@@ -94,10 +94,10 @@ def plan_for(mixture: Mixture, settings: FitSettings) -> Plan:
     return plans_for(mixture, [mixture.last - mixture.first + 1], settings)[0]
 
 
-def plans_for(mixture: Mixture, counts: Sequence[int], settings: FitSettings) -> list[Plan]:
+def plans_for(mixture: Mixture, counts: Sequence[int], settings: FitSettings, costs: Costs | None = None) -> list[Plan]:
     """A plan for each of several transitions of one clip, with ``counts`` mixed frames; ``max_seconds`` are for all of them.
 
-    The seconds are shared out by frames, and what a step costs is measured on one of them, ``mixture``.
+    The seconds are shared out by frames, and what a step costs is measured on one of them, ``mixture``, where ``costs`` are not known.
     """
     if settings.preset not in PLANS:
         raise ValueError(f"no preset {settings.preset!r}; there are {', '.join(PLANS)}")
@@ -105,7 +105,7 @@ def plans_for(mixture: Mixture, counts: Sequence[int], settings: FitSettings) ->
         return [PLANS[settings.preset]] * len(counts)
     began = time.monotonic()
     paper = settings.preset == "paper"
-    costs = Costs(mixture, settings, paper=paper)
+    costs = costs or Costs(mixture, settings, paper=paper)
     left = SAFE * settings.max_seconds - (time.monotonic() - began)
     plans = []
     for count in counts:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import signal
@@ -11,6 +12,8 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+import av
+import numpy as np
 import pytest
 import torch
 from clips import plain_answer
@@ -51,7 +54,11 @@ def refused(answer: tuple[int, str, str], status: int, *says: str) -> None:
 def test_help_and_version(run: Run) -> None:
     status, out, _ = run("--help")
     assert status == 0 and all(verb in out for verb in VERBS)
-    assert run("--version") == (0, f"unlayer {__version__}\n", "")
+    status, out, err = run("--version")
+    assert (status, err) == (0, "") and out.splitlines()[0] == f"unlayer {__version__}"
+    versions = dict(line.split(maxsplit=1) for line in out.splitlines())
+    assert versions["torch"] == torch.__version__ and versions["av"] == av.__version__ and versions["numpy"] == np.__version__
+    assert ".".join(map(str, av.library_versions["libavcodec"])) in versions["ffmpeg"] or versions["ffmpeg"] == "of this system"
     assert run()[0] == 2
 
 
@@ -64,13 +71,20 @@ def test_help_of_run_shows_every_default(capsys: pytest.CaptureFixture[str]) -> 
         assert f"(default: {default})" in shown
 
 
-@pytest.mark.parametrize("verb", ["report"])
+@pytest.mark.parametrize("verb", [name for name, verb in VERBS.items() if not verb.built])
 def test_verbs_that_are_not_built_say_so(run: Run, verb: str) -> None:
     refused(run(verb, "x"), 2, verb, "not built yet")
 
 
+@pytest.mark.parametrize("verb", [name for name, verb in VERBS.items() if verb.built])
+def test_every_verb_that_is_built_has_its_function(verb: str) -> None:
+    module, name = VERBS[verb].where.split(":")
+    assert callable(getattr(importlib.import_module(module), name))
+
+
 def test_wrong_command_lines(run: Run) -> None:
     refused(run("rum", "x"), 2, "did you mean run")
+    refused(run("--versoin"), 2, "did you mean --version")
     refused(run("run", "--task", "transition"), 2, "INPUT")
     refused(run("run", "x"), 2, "--task")
     refused(run("run", "x", "--task", "transitoin"), 2, "did you mean transition")
@@ -201,7 +215,18 @@ def test_killed_then_refused_then_resumed(run: Run, mixed_clip: Callable[..., Pa
     assert sorted(entry.name for entry in Path("out").iterdir()) == ["manifest.json", "scene-001.mp4", "scene-002.mp4", "sheet.png"]
 
 
-def test_wrong_words_are_answered_before_anything_heavy_is_imported() -> None:
-    code = "import sys; from pipeline.cli import main; main(['run', 'x', '--presett', 'y']); print({'torch', 'av'} & set(sys.modules))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
-    assert done.stdout == "set()\n" and "--presett" in done.stderr
+HEAVY = """
+import sys
+from pipeline.cli import main
+main(sys.argv[1:])
+print({"torch", "av", "numpy", "cv2"} & set(sys.modules))
+"""
+
+
+@pytest.mark.parametrize(
+    "words", ["run x --presett y", "run x --task transitoin", "run x --preset fats --task segment", "rum", "--version"]
+)
+def test_words_are_answered_before_anything_heavy_is_imported(words: str) -> None:
+    done = subprocess.run([sys.executable, "-c", HEAVY, *words.split()], capture_output=True, text=True, cwd=ROOT)
+    assert done.stdout.splitlines()[-1] == "set()"
+    assert "did you mean" in done.stderr or words == "--version"

@@ -58,6 +58,7 @@ def run(monkeypatch: pytest.MonkeyPatch, recipe: Recipe, *words: object, status:
         return run_layered(job, recipe)
 
     task = Task("split", "", tuple(output.role for output in recipe.outputs), work, frozenset({"hint", "alpha"}))
+    monkeypatch.setattr("pipeline.tasks.check_name", lambda name: None)
     monkeypatch.setattr(running, "find_task", lambda name: task)
     assert main(["run", *map(str, words), "--task", "split", "--out", "out", "--lossless", "--no-progress"]) == status
     whole: dict[str, Any] = json.loads(Path("out", "manifest.json").read_text()) if status == 0 else {}

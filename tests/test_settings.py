@@ -74,7 +74,7 @@ def test_every_setting_is_documented() -> None:
 def test_all_options_of_the_contract_exist() -> None:
     promised = (
         "out preset max-seconds device seed lossless alpha stream salvage hint transition start end "
-        "resume overwrite no-progress json debug task space max-memory max-pixels"
+        "resume overwrite no-progress json debug task space config dry-run max-memory max-pixels"
     ).split()
     assert {flag(item) for item in options("run")} == {f"--{name}" for name in promised}
 
@@ -107,12 +107,18 @@ def test_inputs_may_stand_anywhere_and_begin_with_a_dash() -> None:
         ("a --seed -1", "--seed"),
         ("a --seed 1.5", "whole number"),
         ("a --device tpu", "not a device"),
+        ("a --device cdua", "did you mean cuda"),
         ("a --device cuda:x", "not a device"),
         ("a --start 5 --end 5", "not before"),
         ("a --transition 9:3", "FIRST:LAST"),
         ("a --transition 3:9 --transition 9:12", "overlaps"),
         ("a --resume --overwrite", "contradict"),
-        ("a --out", "--out"),
+        ("a --out", "--out needs DIR"),
+        ("a --out --json", "--out needs DIR"),
+        ("a --json=1", "--json is a switch"),
+        ("a --no-lossles", "did you mean --no-lossless"),
+        ("a --no-preset", "not an option"),
+        ("a -p best", "not an option"),
     ],
 )
 def test_wrong_words_are_refused_in_one_line(words: str, says: str) -> None:
@@ -126,3 +132,19 @@ def test_kept_settings_are_those_that_change_layers() -> None:
     kept = Settings(inputs=(Path("a"),), task="transition", start=Fraction(1, 3), hint=Path("x"), out=Path("o"), json=True).kept()
     assert kept["start"] == "1/3" and kept["hint"] == "x" and kept["preset"] == "balanced" and kept["seed"] == 0
     assert not {"out", "json", "resume", "overwrite", "debug", "no_progress", "inputs"} & set(kept)
+
+
+def test_settings_are_read_back_as_they_are_written() -> None:
+    written = {
+        "start": Fraction(1, 3),
+        "end": Fraction(12345678901234567, 1000000000),
+        "max_memory": 3 * 2**30,
+        "max_seconds": 0.1,
+        "seed": 7,
+    }
+    for item in options("run"):
+        if (value := written.get(item.name)) is not None:
+            assert item.metadata["parse"](str(settings.plain(value))) == value
+    for word in ("3", "1000", "1048575", "0G", "3K", "-1G"):
+        with pytest.raises(argparse.ArgumentTypeError, match="not an amount of memory"):
+            settings.memory(word)

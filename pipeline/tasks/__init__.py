@@ -1,4 +1,5 @@
 """The tasks: one file each, found by its name. A file ``pipeline/tasks/<name>.py`` with a :data:`TASK` is a task; nothing else knows of it.
+So is what an installed package offers as an entry point of the group ``unlayer.tasks``: ``rain = "package.module:TASK"``.
 
 A task reads the job's clip, writes its layers into the job's work folder and returns what it wrote; the run around it
 (:mod:`pipeline.run`) owns the folder, the clock, the manifest and what is printed.
@@ -7,16 +8,18 @@ A task reads the job's clip, writes its layers into the job's work folder and re
 from __future__ import annotations
 
 import pkgutil
+import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.progress import Stages
 from pipeline.settings import Settings, nearest, options
-from stages.errors import UsageError
+from stages.errors import UnlayerError, UsageError
 
 if TYPE_CHECKING:
     import torch
@@ -97,7 +100,7 @@ class Parts:
 @dataclass(frozen=True)
 class Task:
     """A task: what it is called, in one line; which of :data:`TASK_OPTIONS` it uses; the roles of its layers; how to do it; in parts,
-    where it has any."""
+    where it has any; the recipe it is made of, where it is made of one."""
 
     name: str
     help: str
@@ -105,21 +108,79 @@ class Task:
     run: Callable[[Job], Result]
     uses: frozenset[str] = frozenset()
     parts: Parts | None = None
+    recipe: object = None
+
+
+GROUP = "unlayer.tasks"
+"""The entry points that are tasks from outside."""
+_NAME = re.compile(r"[a-z][a-z0-9_-]{0,40}", re.ASCII)
+
+
+def built_in() -> frozenset[str]:
+    """The names of the project's own tasks."""
+    return frozenset(module.name for module in pkgutil.iter_modules(__path__))
+
+
+def offered() -> dict[str, list[EntryPoint]]:
+    """What installed packages offer as tasks, by name. Names that could not be part of a folder's are left out."""
+    found: dict[str, list[EntryPoint]] = {}
+    for point in entry_points(group=GROUP):
+        if _NAME.fullmatch(point.name):
+            same = found.setdefault(point.name, [])
+            # A package that is installed twice is found twice.
+            if (point.value, package_of(point)) not in [(other.value, package_of(other)) for other in same]:
+                same.append(point)
+    return found
+
+
+def package_of(point: EntryPoint) -> str:
+    """The name of the package that offers a task."""
+    return point.dist.name if point.dist is not None else "an unknown package"
 
 
 def names() -> tuple[str, ...]:
     """The names of all tasks there are."""
-    return tuple(sorted(module.name for module in pkgutil.iter_modules(__path__)))
+    return tuple(sorted(built_in() | set(offered())))
+
+
+def check_name(name: str) -> None:
+    """Raises UsageError where there is no task called ``name``, or more than one from outside. Imports none."""
+    if not name:
+        raise UsageError(f"--task is missing; choose {', '.join(names())}")
+    if name in built_in():
+        return
+    points = offered().get(name, [])
+    if not points:
+        raise UsageError(f"--task {name!r} is not known; choose {', '.join(names())}{nearest(name, names())}")
+    if len(points) > 1:
+        packages = " and ".join(f"{package_of(point)} ({point.value})" for point in points)
+        raise UsageError(f"--task {name} is offered by {packages}; uninstall all of them but one")
+
+
+def hidden(name: str) -> str | None:
+    """One line on what is offered under the name of a task of the project's own, which wins; ``None`` where nothing is."""
+    points = offered().get(name, []) if name in built_in() else []
+    packages = ", ".join(f"{package_of(point)} ({point.value})" for point in points)
+    return f"the task {name} of {packages} is not used: Unlayer has one of that name, which wins" if points else None
 
 
 def find_task(name: str) -> Task:
-    """The task called ``name``. Raises UsageError where there is none."""
-    if not name:
-        raise UsageError(f"--task is missing; choose {', '.join(names())}")
-    if name not in names():
-        raise UsageError(f"--task {name!r} is not known; choose {', '.join(names())}{nearest(name, names())}")
-    task = import_module(f"{__name__}.{name}").TASK
-    assert isinstance(task, Task)
+    """The task called ``name``. Raises UsageError where there is none, UnlayerError where one from outside cannot be loaded."""
+    check_name(name)
+    if name in built_in():
+        task = import_module(f"{__name__}.{name}").TASK
+        assert isinstance(task, Task)
+        return task
+    (point,) = offered()[name]
+    try:
+        task = point.load()
+        if not isinstance(task, Task):
+            raise TypeError(f"it is no pipeline.tasks.Task but {type(task).__name__}")
+    except Exception as error:
+        why = " ".join(str(error).split()) or type(error).__name__
+        raise UnlayerError(
+            f"--task {name}: {point.value} of {package_of(point)} cannot be loaded ({why}); update or uninstall that package"
+        ) from error
     return task
 
 

@@ -121,11 +121,16 @@ def room_of(number: int) -> str:
 
 
 def _known(job: Job) -> tuple[_Found, list[Transition]]:
-    """What the search finds, and the transitions that there is something to separate in: between two colours there is nothing."""
+    """What the search finds, and the transitions that there is something to separate in."""
     with job.stages.stage("find") as step:
         found = job.keep.recall("find", lambda: _find(job, step), _Found, Analysis, Shot, Transition, Seen)
     job.clip.seen = found.seen
-    return found, [item for item in found.analysis.transitions if len(item) and (item.outgoing, item.incoming) != (None, None)]
+    return found, separable(found.analysis)
+
+
+def separable(analysis: Analysis) -> list[Transition]:
+    """The transitions with something to take apart: a cut mixes no frame, and between two colours there is no scene."""
+    return [item for item in analysis.transitions if len(item) and (item.outgoing, item.incoming) != (None, None)]
 
 
 def _find(job: Job, step: Step) -> _Found:
@@ -147,12 +152,12 @@ def _plans(job: Job, analysis: Analysis, mixed: Sequence[Transition], step: Step
     def measured() -> list[Plan]:
         step(0.0, "measuring this machine")
         settings = FitSettings(job.settings.preset, job.settings.seed, job.device, _seconds_left(job))
-        return plans_for(open_mixture(_window(job, analysis, mixed[0]), mixed[0], LARGEST), [len(item) for item in mixed], settings)
+        return plans_for(open_mixture(window_of(job, analysis, mixed[0]), mixed[0], LARGEST), [len(item) for item in mixed], settings)
 
     return job.keep.fixed("plans", measured, Plan)
 
 
-def _window(job: Job, analysis: Analysis, transition: Transition) -> Window:
+def window_of(job: Job, analysis: Analysis, transition: Transition) -> Window:
     """What the fit is shown: the mixed frames and up to :data:`ANCHORS` clean ones at each side."""
     first, last = transition.first_frame, transition.last_frame
     if transition.outgoing is not None:
@@ -186,7 +191,7 @@ def _separate(job: Job, analysis: Analysis, mixed: Sequence[Transition], number:
     def work() -> _Parts:
         frames = f"frames {transition.first_frame} to {transition.last_frame}"
         progress(0.0, frames)
-        window = _window(job, analysis, transition)
+        window = window_of(job, analysis, transition)
         values = 3 * window.size[0] * window.size[1] * len(transition)
         check_room(job.work, 2 * values * (2 if job.clip.info.bit_depth > 8 else 1))
         bounded = _bounded(job, plan, window, len(transition), frames)

@@ -199,6 +199,7 @@ def test_out_of_memory_in_a_task_of_windows(run: Run, monkeypatch: pytest.Monkey
         raise error
 
     recipe = Recipe((Output("one"),), lambda sample, brief: None, fails)
+    monkeypatch.setattr("pipeline.tasks.check_name", lambda name: None)
     monkeypatch.setattr(running, "find_task", lambda name: Task("split", "", ("one",), lambda job: run_layered(job, recipe)))
     refused(run("run", "in.mkv", "--task", "split", "--no-progress", "--out", "out"), 1, "in.mkv", "memory", "--preset fast")
     assert visible(Path("out")) == []

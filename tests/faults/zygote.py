@@ -97,6 +97,8 @@ def serve() -> None:
     # Their threads would not be there after a fork, so nothing is computed in this process.
     for name in ("pipeline.run", "pipeline.probe", "pipeline.tasks.transition", "clips", "provoke", "pytest"):
         importlib.import_module(name)
+    # The first words make the parser, which every fork then has.
+    importlib.import_module("pipeline.cli").parse("run", ["film.mp4"])
     ends: dict[int, list[int]] = {}
     for line in sys.stdin:
         request = json.loads(line)

@@ -1,0 +1,111 @@
+"""``--config``: settings from a TOML file, by the settings' own names, or those of a finished run from its ``manifest.json``.
+
+    preset = "fast"
+    max_seconds = 60
+    start = "0:01:02"
+    transition = ["48:71"]
+
+Values are written as on the command line, numbers and switches (``lossless = true``) as TOML has them. Paths count from the current folder.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tomllib
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import Field
+from pathlib import Path
+from typing import Any
+
+from pipeline.settings import Settings, nearest, options
+from stages.errors import UsageError
+from stages.sniff import printable
+
+LARGEST = 64 * 2**20
+"""Bytes of a configuration: a manifest lists the weight of every mixed frame."""
+
+
+def read_config(path: Path, verb: str = "run") -> dict[str, Any]:
+    """The settings that a file gives to ``verb``, by name. Raises UsageError, which names the file and the key."""
+    shown = printable(path)
+    try:
+        if not path.is_file():
+            raise UsageError(f"--config {shown}: there is no such file")
+        if path.stat().st_size > LARGEST:
+            raise UsageError(f"--config {shown}: is too large for a configuration")
+        text = path.read_bytes().decode("utf-8")
+    except OSError as error:
+        raise UsageError(f"--config {shown}: cannot be read ({error.strerror})") from error
+    except ValueError as error:
+        raise UsageError(f"--config {shown}: is no text in UTF-8") from error
+    return settings_of(text, shown, verb, manifest=path.suffix.lower() == ".json")
+
+
+def settings_of(text: str, name: str, verb: str = "run", *, manifest: bool = False) -> dict[str, Any]:
+    """The settings in the text of a configuration called ``name``; ``manifest``: in that of a manifest. Raises UsageError."""
+    try:
+        whole = json.loads(text) if manifest else tomllib.loads(text)
+    # Python refuses numbers of thousands of digits, and nests only so deep.
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"--config {name}: is no {'JSON' if manifest else 'TOML'} ({' '.join(str(error).split())})") from error
+    return checked(_of_manifest(whole, name) if manifest else whole, f"--config {name}", verb)
+
+
+def checked(whole: Mapping[str, Any], where: str, verb: str = "run", without: Collection[str] = ("config",)) -> dict[str, Any]:
+    """Settings by name from plain values, those that are ``None`` left out. ``where`` begins the message of a UsageError."""
+    known = {item.name: item for item in options(verb) if item.name not in without}
+    found = {}
+    for key, value in whole.items():
+        if key not in known:
+            raise UsageError(f"{where}: {key!r} {_why_not(key, list(known))}")
+        try:
+            # A manifest has every setting, also those that were not given; TOML knows no such value.
+            if value is not None:
+                found[key] = value_of(known[key], value)
+        except argparse.ArgumentTypeError as error:
+            raise UsageError(f"{where}: {key}: {error}") from error
+    return found
+
+
+def _of_manifest(whole: object, name: str) -> Mapping[str, Any]:
+    settings = whole.get("settings") if isinstance(whole, dict) else None
+    if not isinstance(whole, dict) or whole.get("schema") != 1 or not isinstance(settings, dict):
+        raise UsageError(f"--config {name}: is no manifest of ours; give a run's manifest.json or a TOML file")
+    return {"task": whole.get("task"), **settings}
+
+
+def _why_not(key: str, known: Sequence[str]) -> str:
+    if key in Settings.__dataclass_fields__:
+        return "cannot be set here; leave it out"
+    # Written as on the command line, it is as near as can be.
+    return f"is not a setting{nearest(key.lstrip('-').replace('-', '_').lower(), known) or '; names are as in a manifest: max_seconds'}"
+
+
+def value_of(item: Field[Any], value: object) -> Any:
+    """A setting's value from what TOML or JSON has for it. Raises ArgumentTypeError."""
+    if item.default is False:
+        if not isinstance(value, bool):
+            raise argparse.ArgumentTypeError(f"{value!r} is neither true nor false")
+        return value
+    if item.metadata["repeat"]:
+        values = value if isinstance(value, list) else [value]
+        return tuple(item.metadata["parse"](_word(_span(one))) for one in values)
+    return item.metadata["parse"](_word(value))
+
+
+def _span(value: object) -> object:
+    """``[48, 71]``, as a manifest keeps it, as the word ``48:71``."""
+    pair = isinstance(value, list) and len(value) == 2 and all(isinstance(number, int) for number in value)
+    return ":".join(map(str, value)) if pair and isinstance(value, list) else value
+
+
+def _word(value: object) -> str:
+    """A value as the word that the command line would have for it. Raises ArgumentTypeError."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        kind = {bool: "a switch", dict: "a table", list: "a list"}.get(type(value), f"a {type(value).__name__}")
+        raise argparse.ArgumentTypeError(f"{kind} is not what belongs here; write it as on the command line, in quotes")
+    word = value if isinstance(value, str) else str(value)
+    if "\0" in word:
+        raise argparse.ArgumentTypeError("holds a null character")
+    return word

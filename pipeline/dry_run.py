@@ -1,0 +1,222 @@
+"""``run --dry-run``: what would be done, how long it will take here and how much memory, without a file being written where a run would."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from pipeline import manifest
+from pipeline.doctor import free_memory, size
+from pipeline.estimate import Estimate, of_frames, of_transitions
+from pipeline.folder import RunFolder
+from pipeline.manifest import describe_transition, scene_name
+from pipeline.progress import Stages, reporter
+from pipeline.run import default_folder, open_checked, pick_device
+from pipeline.search import search
+from pipeline.settings import Settings
+from pipeline.tasks import Budget, Job, check_options, find_task
+from pipeline.tasks.transition import separable
+from stages.checkpoint import Checkpoints
+from stages.errors import UsageError
+from stages.formats import encoding_for
+from stages.read import Clip
+from stages.shots import Analysis
+from stages.sniff import printable
+
+SEARCH = 30.0
+"""Seconds after which the search for transitions is ended: what is found by then stands for the rest."""
+
+
+def dry_run(settings: Settings) -> int:
+    """Prints what the run would do; returns the exit status 0. Raises UnlayerError where the run would, as far as that shows at once."""
+    task = find_task(settings.task)
+    check_options(task, settings)
+    device = pick_device(settings.device)
+    out = settings.out or default_folder(settings)
+    if any(out.resolve() == path.resolve() for path in settings.inputs):
+        raise UsageError(f"{out}: is the input itself; choose another --out")
+    stages = Stages(reporter(json_lines=False, quiet=settings.json or settings.no_progress))
+    try:
+        clip = open_checked(settings)
+        with tempfile.TemporaryDirectory(prefix="unlayer-dry-run-") as room:
+            work = Path(room)
+            job = Job(clip, settings, device, work, stages, Budget(settings.max_seconds), Checkpoints(work / "keep", "dry run"))
+            # A task of this name knows transitions; every other one splits all frames alike.
+            if task.name == "transition":
+                facts = _transitions(job)
+            else:
+                with stages.stage("measure"):
+                    frames, sure = _count(clip, trimmed=settings.start is not None or settings.end is not None)
+                    facts = {"frames": frames} | _told(
+                        of_frames(job, task, frames), () if sure else (f"the clip has {frames} frames or more",)
+                    )
+                if not facts["layers"]:
+                    facts["layers"] = [{"name": role, "role": role, "path": None} for role in task.roles]
+    finally:
+        stages.shown.close()
+    facts = _begin(settings, clip, out, str(device)) | facts
+    if settings.max_seconds is not None:
+        facts["seconds"]["total"] = min(facts["seconds"]["total"], settings.max_seconds)
+    if settings.json:
+        print(json.dumps(facts))
+    else:
+        show(facts)
+    return 0
+
+
+def _begin(settings: Settings, clip: Clip, out: Path, device: str) -> dict[str, Any]:
+    """What is known without computing: the input, the folder and what is in it, the settings."""
+    info = clip.info
+    return {
+        "event": "dry_run",
+        "task": settings.task,
+        "input": [str(path) for path in settings.inputs],
+        "width": info.width,
+        "height": info.height,
+        "rate": f"{info.rate.numerator}/{info.rate.denominator}",
+        "device": device,
+        "settings": settings.kept(),
+        "out": str(out),
+        "folder": _state(settings, clip, out),
+    }
+
+
+def _state(settings: Settings, clip: Clip, out: Path) -> str:
+    """What a run would find in its folder, and do about it."""
+    state, there = RunFolder(out).state()
+    if state == "new":
+        return "new"
+    same = there == manifest.identity(settings, manifest.checksums(settings.inputs, clip))
+    if settings.overwrite:
+        return f"holds {'a finished' if state == 'finished' else 'an interrupted'} run, which would be replaced"
+    if same and state == "finished":
+        return "holds this very run, finished: nothing would be done"
+    if same and settings.resume:
+        return "holds this run, interrupted: it would go on"
+    return (
+        f"holds {'another' if not same else 'this'} run, {state}: it would be refused without {'--overwrite' if not same else '--resume'}"
+    )
+
+
+def _transitions(job: Job) -> dict[str, Any]:
+    """What the search finds, and the estimate for it. A search that is ended stands for the rest of the clip."""
+    began = time.monotonic()
+    cut_short: list[bool] = []
+
+    def enough() -> bool:
+        # Ranges that were given must be seen, wherever they are.
+        over = time.monotonic() - began > SEARCH and not job.settings.transition
+        if over:
+            cut_short.append(True)
+        return over
+
+    with job.stages.stage("find") as step:
+        analysis = search(job.clip, job.settings, step, enough=enough)
+    spent = time.monotonic() - began
+    with job.stages.stage("measure"):
+        estimate = of_transitions(job, analysis)
+    whole = job.clip.info.frames or 0
+    part = analysis.frames / whole if cut_short and whole > analysis.frames else 1.0
+    notes: tuple[str, ...] = ()
+    if cut_short:
+        notes = (f"only {analysis.frames} frames were searched, in {SEARCH:g} s; the rest of the clip is counted as the same",)
+    seconds = {"find": spent, **estimate.seconds}
+    scaled = Estimate(
+        {name: value / part for name, value in seconds.items()}, estimate.memory, estimate.more / part, estimate.plans, (), notes
+    )
+    told = _told(scaled, ())
+    return {
+        "frames": whole if cut_short and whole else analysis.frames,
+        "transitions": [describe_transition(item) for item in analysis.transitions],
+        **told,
+        "layers": _scenes(job, analysis),
+    }
+
+
+def _scenes(job: Job, analysis: Analysis) -> list[dict[str, object]]:
+    """The layers of the task ``transition``: a scene for each shot, a matte for each soft edge."""
+    settings, info = job.settings, job.clip.info
+    layers: list[dict[str, object]] = []
+    for shot in range(len(analysis.shots)):
+        first, last = analysis.covered(shot)
+        suffix = encoding_for(info, settings.lossless, None, info.bit_depth, info.is_picture and first == last).suffix
+        name = scene_name(shot)
+        layers.append({"name": name, "role": "scene", "path": name + suffix, "first_frame": first, "last_frame": last})
+    mixed = separable(analysis)
+    for number, move in enumerate(mixed):
+        if move.kind in ("wipe", "iris"):
+            name = "matte" if len(mixed) == 1 else f"matte-{number + 1:03d}"
+            suffix = encoding_for(info, settings.lossless, None, info.bit_depth, False).suffix
+            span = {"first_frame": move.first_frame, "last_frame": move.last_frame}
+            layers.append({"name": name, "role": "matte", "path": name + suffix, **span})
+    return layers
+
+
+def _count(clip: Clip, *, trimmed: bool) -> tuple[int, bool]:
+    """How many frames the trim leaves, and whether that is sure: counted for some seconds where the header does not say."""
+    if clip.info.frames and not trimmed and not clip.info.is_picture:
+        return clip.info.frames, True
+    began, count = time.monotonic(), 0
+    for block in clip.blocks(size=(9, 16)):
+        count += len(block)
+        if time.monotonic() - began > 5:
+            return max(count, 0 if trimmed else clip.info.frames or 0), False
+    return count, True
+
+
+def _told(estimate: Estimate, notes: tuple[str, ...]) -> dict[str, Any]:
+    least = sum(estimate.seconds.values())
+    return {
+        "layers": [{"name": name, "role": role, "path": name + suffix} for name, role, suffix in estimate.layers],
+        "plans": list(estimate.plans),
+        "seconds": {
+            "total": round(estimate.total, 1),
+            "least": round(least, 1),
+            "most": round(least + estimate.more, 1),
+            "stages": {name: round(value, 1) for name, value in estimate.seconds.items()},
+        },
+        "memory": estimate.memory,
+        "free_memory": free_memory(),
+        "notes": ["seconds and memory are estimates, from a few seconds of measuring on this machine as busy as it is now", *estimate.notes]
+        + list(notes),
+    }
+
+
+def show(facts: dict[str, Any]) -> None:
+    """The facts for people."""
+    console = Console()
+
+    def line(text: str) -> None:
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    inputs = ", ".join(printable(Path(path)) for path in facts["input"])
+    line(f"{facts['task']} of {inputs}: {facts['width']}x{facts['height']}, {facts['frames']} frames, on {facts['device']}")
+    line(f"into {printable(Path(facts['out']))} ({facts['folder']})")
+    if moves := facts.get("transitions"):
+        table = Table("transition", "first", "last", "from", "to")
+        for move in moves:
+            sides = [str(move[side] or move.get("color")) for side in ("from", "to")]
+            table.add_row(move["kind"], str(move["first_frame"]), str(move["last_frame"]), *sides)
+        console.print(table)
+    elif "transitions" in facts:
+        line("no transition was found: the clip would be written as it is")
+    table = Table("layer", "role", "file")
+    for layer in facts["layers"]:
+        table.add_row(layer["name"], layer["role"], layer["path"] or "")
+    console.print(table)
+    for plan in facts["plans"]:
+        line(f"plan: {', '.join(f'{name} {value}' for name, value in plan.items() if value)}")
+    seconds = facts["seconds"]
+    between = f" ({seconds['least']:.0f} to {seconds['most']:.0f})" if seconds["most"] > 1.1 * seconds["least"] else ""
+    line(f"about {seconds['total']:.0f} s{between}: {', '.join(f'{name} {value:.1f}' for name, value in seconds['stages'].items())}")
+    free = f", {size(facts['free_memory'])} are free" if facts["free_memory"] else ""
+    line(f"about {size(facts['memory'])} of memory at most{free}")
+    for note in facts["notes"]:
+        line(f"note: {note}")
+    line("nothing was written")

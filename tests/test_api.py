@@ -1,0 +1,179 @@
+"""``from pipeline import separate``: the command line's run, with arrays or files on both ends."""
+
+from __future__ import annotations
+
+import gc
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from clips import moving, plain_answer
+from media import save
+
+from pipeline import LayerResult, Separated, UnlayerError, UsageError, separate
+from pipeline.cli import main
+from pipeline.tasks import names
+
+ROOT = Path(__file__).parents[1]
+QUICK = {"preset": "fast", "seed": 3}
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.parametrize("task", [name for name in names() if name != "transition"])
+def test_the_same_layers_as_from_the_command_line(task: str) -> None:
+    save(Path("in.mkv"), moving(4, 3, (24, 40)))
+    made = separate("in.mkv", task, out="api", **QUICK)
+    assert main(["run", "in.mkv", "--task", task, "--preset", "fast", "--seed", "3", "--out", "cli", "--no-progress"]) == 0
+    whole = json.loads(Path("cli/manifest.json").read_text())
+    assert [layer["path"] for layer in whole["layers"]] == [layer.path.name for layer in made.layers.values()]
+    for layer in made.layers.values():
+        assert layer.path.read_bytes() == (Path("cli") / layer.path.name).read_bytes()
+    assert made.manifest["settings"] == whole["settings"] and made.folder == Path("api")
+
+
+def test_a_transition_from_an_array(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("pipeline.tasks.transition.separate_transition", plain_answer)
+    frames = moving(1, 24)
+    told: list[tuple[str, float, str]] = []
+    with separate(frames, "transition", fps=Fraction(30000, 1001), transition=[(8, 15)], progress=lambda *step: told.append(step)) as made:
+        one, other = made.layers.values()
+        assert isinstance(made, Separated) and isinstance(one, LayerResult)
+        assert (one.name, one.role, one.first_frame, one.last_frame) == ("scene-001", "scene", 0, 15)
+        assert one.frames.shape == (16, 48, 64, 3) and one.frames.dtype == np.uint8
+        # Lossless on both ways: what is not mixed comes back as it was.
+        assert np.array_equal(one.frames[:8], frames[:8]) and np.array_equal(other.frames[8:], frames[16:])
+        assert (one.frames[8:] == (255, 0, 0)).all()
+        assert np.array_equal(np.concatenate(list(one.blocks())), one.frames)
+        assert made.manifest["input"][0]["rate"] == "30000/1001"
+        folder = made.folder
+        assert folder.exists()
+    assert not folder.exists() and one.frames.shape == (16, 48, 64, 3)
+    assert {stage for stage, _, _ in told} >= {"open", "find", "separate", "write"}
+    assert all(0 <= fraction <= 1 and isinstance(note, str) for _, fraction, note in told)
+    assert list(Path().iterdir()) == [] and capfd.readouterr() == ("", "")
+
+
+def test_the_temporary_folder_goes_with_its_owner() -> None:
+    made = separate(moving(4, 2, (24, 32)), "dehaze", **QUICK)
+    folder = made.folder
+    assert folder.exists()
+    del made
+    gc.collect()
+    assert not folder.exists()
+
+
+def test_arrays_of_every_kind_are_the_same_clip(monkeypatch: pytest.MonkeyPatch) -> None:
+    frames = moving(2, 4, (20, 28))
+    values = frames.astype(np.float32) / 255
+    kinds: list[Any] = [frames, frames.astype(np.uint16) * 257, values, values.astype(np.float64)]
+    kinds += [torch.from_numpy(frames).permute(0, 3, 1, 2), torch.from_numpy(values).permute(0, 3, 1, 2)]
+    for kind in kinds:
+        with separate(kind, "transition") as made:
+            (layer,) = made.layers.values()
+            found = layer.frames
+        top = 255 if kind.dtype in (np.uint8, torch.uint8) else 65535
+        assert found.dtype == (np.uint8 if top == 255 else np.uint16)
+        assert np.abs(found / top - values).max() < 1e-4
+        assert "no transition was found" in made.manifest["warnings"][0]
+
+
+def test_one_picture_and_several() -> None:
+    pictures = moving(3, 3, (24, 32))
+    with separate(pictures[0], "dehaze", **QUICK) as made:
+        assert [layer.path.suffix for layer in made.layers.values()] == [".png"] * 3
+        assert made.layers["clear"].frames.shape == (1, 24, 32, 3)
+    with separate(list(pictures), "watermark", **QUICK) as made:
+        assert {"clean-001", "clean-002", "clean-003", "watermark"} <= set(made.layers)
+
+
+def test_several_files() -> None:
+    pictures = moving(3, 2, (24, 32))
+    for number, picture in enumerate(pictures):
+        save(Path(f"{number}.png"), picture[None], **{"c:v": "png"})
+    with separate(["0.png", Path("1.png")], "watermark", **QUICK) as made:
+        assert {"clean-001", "clean-002"} <= set(made.layers)
+
+
+@pytest.mark.parametrize(
+    ("source", "more", "says"),
+    [
+        (np.zeros((4, 5, 6), np.uint8), {}, "it must be (T, H, W, 3)"),
+        (torch.zeros(4, 5, 6, 3), {}, "it must be (T, 3, H, W)"),
+        (np.zeros((0, 5, 6, 3), np.uint8), {}, "it must be"),
+        (np.zeros((2, 5, 6, 3), np.int64), {}, "int64"),
+        (np.full((2, 5, 6, 3), 1.5), {}, "outside [0, 1]"),
+        (np.full((2, 5, 6, 3), np.nan), {}, "outside [0, 1]"),
+        (np.zeros((2, 5, 6, 3), np.uint8), {"fps": 0}, "fps 0"),
+        (np.zeros((2, 5, 6, 3), np.uint8), {"fps": float("nan")}, "fps nan"),
+        ("in.mp4", {"fps": 25}, "a file has its own"),
+        ([], {}, "source is empty"),
+        (["a.png", np.zeros((5, 6, 3), np.uint8)], {}, "mixes paths and arrays"),
+        ([np.zeros((1, 5, 6, 3), np.uint8)], {}, "it must be (H, W, 3)"),
+        (7, {}, "source is a int"),
+        ("in.mp4", {"prest": "fast"}, "did you mean preset"),
+        ("in.mp4", {"preset": "fats"}, "did you mean fast"),
+        ("in.mp4", {"json": True}, "cannot be set here"),
+        ("in.mp4", {"lossless": 1}, "neither true nor false"),
+        ("in.mp4", {"resume": True, "overwrite": True}, "contradict"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_wrong_arguments(source: Any, more: dict[str, Any], says: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        separate(source, "dehaze", **more)
+    assert says in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_errors_are_raised_and_leave_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))
+    with pytest.raises(UsageError, match="did you mean dehaze"):
+        separate(moving(1, 2), "dehase")
+    with pytest.raises(UnlayerError, match=r"none\.mp4"):
+        separate("none.mp4", "dehaze")
+
+    def stop(*step: object) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        separate(moving(1, 2), "dehaze", progress=stop)
+    assert list((tmp_path / "tmp").iterdir()) == []
+
+
+def test_a_finished_run_is_given_back(mixed_clip: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.tasks.transition.separate_transition", plain_answer)
+    clip = mixed_clip()
+    first = separate(clip, "transition", out="out", transition=[(8, 15)])
+    monkeypatch.setattr("pipeline.tasks.transition.separate_transition", None)
+    again = separate(clip, "transition", out="out", transition=["8:15"])
+    assert again.layers == first.layers and again.manifest == json.loads(json.dumps(first.manifest))
+
+
+def test_the_package_stays_light() -> None:
+    code = "import sys, pipeline; print({'torch', 'av', 'numpy', 'typer'} & set(sys.modules), callable(pipeline.separate))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert done.stdout == "set() True\n"
+    with pytest.raises(AttributeError, match="has no attribute 'seperate'"):
+        import pipeline
+
+        pipeline.seperate  # noqa: B018
+
+
+def test_the_example_runs(mixed_clip: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("pipeline.tasks.transition.separate_transition", plain_answer)
+    from samples import separate as example
+
+    example.main([str(mixed_clip())])
+    out = capsys.readouterr().out
+    assert out.startswith("scene-001: frames 0 to 23, (24, 48, 64, 3), mean level ")

@@ -1,0 +1,187 @@
+"""``--dry-run``: says what the run then does, writes nothing, and what it estimates is near."""
+
+from __future__ import annotations
+
+import json
+import resource
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from clips import moving, plain_answer
+from media import save
+
+from pipeline import dry_run as module
+from pipeline import estimate
+from pipeline.cli import main
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Costs that need no measuring."""
+
+    class Known:
+        paper, fit = 0.5, 0.01
+
+        def __init__(self, *words: object, **more: object) -> None:
+            pass
+
+        def of(self, plan: Any, count: int) -> float:
+            return 0.25 * count + plan.fit_steps * self.fit
+
+    monkeypatch.setattr(estimate, "Costs", Known)
+
+
+def dry(*words: object) -> dict[str, Any]:
+    """What ``--dry-run --json`` says."""
+    import contextlib
+    import io
+
+    text = io.StringIO()
+    with contextlib.redirect_stdout(text):
+        assert main(["run", *map(str, words), "--dry-run", "--json"]) == 0
+    answer: dict[str, Any] = json.loads(text.getvalue())
+    return answer
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_transition(mixed_clip: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    clip = mixed_clip()
+    words = [clip, "--task", "transition", "--transition", "8:15", "--lossless", "--out", "out"]
+    facts = dry(*words)
+    assert [entry.name for entry in tmp_path.iterdir()] == [clip.name]
+    assert (facts["event"], facts["frames"], facts["width"], facts["height"], facts["folder"]) == ("dry_run", 24, 64, 48, "new")
+    assert facts["plans"][0]["fit_steps"] == 600
+    # 8 mixed frames, and half of what the networks would take on top of them.
+    assert facts["seconds"]["most"] - facts["seconds"]["least"] == pytest.approx(6.0, abs=0.11)
+    assert facts["seconds"]["least"] <= facts["seconds"]["total"] <= facts["seconds"]["most"]
+    assert facts["seconds"]["stages"]["separate"] == pytest.approx(2.0)
+    assert facts["memory"] > 2**28 and "estimates" in facts["notes"][0]
+    monkeypatch.setattr("pipeline.tasks.transition.separate_transition", plain_answer)
+    assert main(["run", *map(str, words), "--no-progress"]) == 0
+    whole = json.loads(Path("out/manifest.json").read_text())
+    assert facts["layers"] == whole["layers"] and facts["settings"] == whole["settings"]
+    assert [move["first_frame"] for move in facts["transitions"]] == [8]
+    assert "nothing would be done" in dry(*words)["folder"]
+    assert "refused without --overwrite" in dry(*words, "--seed", 4)["folder"]
+    assert "would be replaced" in dry(*words, "--seed", 4, "--overwrite")["folder"]
+
+
+@pytest.mark.usefixtures("quick")
+def test_an_interrupted_run_and_a_budget(mixed_clip: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    clip = mixed_clip()
+    words = [clip, "--task", "transition", "--transition", "8:15", "--out", "out"]
+
+    def stop(*more: object, **most: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("pipeline.tasks.transition.separate_transition", stop)
+    assert main(["run", *map(str, words), "--no-progress"]) == 130
+    before = sorted(path.read_bytes() for path in Path("out").rglob("*") if path.is_file())
+    assert "refused without --resume" in dry(*words)["folder"]
+    assert "would go on" in dry(*words, "--resume")["folder"]
+    assert before == sorted(path.read_bytes() for path in Path("out").rglob("*") if path.is_file())
+    facts = dry(clip, "--task", "transition", "--transition", "8:15", "--max-seconds", 1)
+    assert facts["seconds"]["total"] <= 1 and facts["plans"][0]["fit_steps"] == 0
+    facts = dry(clip, "--task", "transition", "--transition", "8:15", "--preset", "paper")
+    assert facts["seconds"]["stages"]["networks"] == 2000
+
+
+def test_a_clip_without_a_transition_needs_no_measuring() -> None:
+    save(Path("in.mkv"), moving(1, 12))
+    facts = dry("in.mkv", "--task", "transition")
+    assert facts["transitions"] == [] and facts["plans"] == [] and [layer["path"] for layer in facts["layers"]] == ["scene-001.mp4"]
+    assert facts["seconds"]["total"] < 20
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_long_search_is_ended(mixed_clip: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SEARCH", -1.0)
+    save(Path("in.mp4"), moving(1, 60))
+    facts = dry("in.mp4", "--task", "transition")
+    assert "only 16 frames were searched" in facts["notes"][1] and facts["frames"] == 60
+    # A range that was given is seen, wherever it is.
+    facts = dry(mixed_clip(), "--task", "transition", "--transition", "8:15")
+    assert facts["frames"] == 24 and len(facts["notes"]) == 1
+
+
+@pytest.mark.parametrize("task", ["dehaze", "watermark"])
+def test_a_task_of_frames(task: str, tmp_path: Path) -> None:
+    save(Path("in.mkv"), moving(1, 5, (24, 40)))
+    facts = dry("in.mkv", "--task", task, "--lossless", "--preset", "fast", "--out", "out")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["in.mkv"]
+    assert facts["frames"] == 5 and set(facts["seconds"]["stages"]) == {"survey", "separate", "files"}
+    assert main(["run", "in.mkv", "--task", task, "--lossless", "--preset", "fast", "--out", "out", "--no-progress"]) == 0
+    layers = json.loads(Path("out/manifest.json").read_text())["layers"]
+    assert sorted(layer["path"] for layer in facts["layers"]) == sorted(layer["path"] for layer in layers)
+
+
+def test_pictures_and_a_hint() -> None:
+    pictures = moving(2, 2, (24, 32))
+    for number, picture in enumerate(pictures):
+        cv2.imwrite(f"{number}.png", picture)
+    mark = np.zeros((24, 32, 3), np.uint8)
+    mark[4:12, 4:16] = 255
+    cv2.imwrite("hint.png", mark)
+    facts = dry("0.png", "--task", "watermark", "--hint", "hint.png", "--preset", "fast")
+    assert {layer["path"] for layer in facts["layers"]} == {"clean.png", "watermark.png", "matte.png"}
+    facts = dry("0.png", "1.png", "--task", "watermark", "--preset", "fast")
+    assert {"clean-001.png", "clean-002.png", "watermark.png"} <= {layer["path"] for layer in facts["layers"]}
+
+
+def test_a_piece_that_takes_too_long_is_guessed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(estimate, "MEASURE", -1.0)
+    save(Path("in.mkv"), moving(1, 5, (24, 40)))
+    facts = dry("in.mkv", "--task", "dehaze")
+    assert "wrong by several times" in facts["notes"][1]
+    assert [layer["role"] for layer in facts["layers"]] == ["clear", "transmission", "airlight"]
+
+
+@pytest.mark.usefixtures("quick")
+def test_for_people(mixed_clip: Callable[..., Path], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", str(mixed_clip()), "--task", "transition", "--transition", "8:15", "--dry-run", "--no-progress"]) == 0
+    out = capsys.readouterr().out
+    for says in ("64x48, 24 frames", "scene-002.mp4", "dissolve", "plan: ", "about ", "of memory at most", "nothing was written"):
+        assert says in out
+
+
+def test_what_a_run_refuses_is_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    for words, status, says in (
+        (["none.mp4", "--task", "transition"], 1, "none.mp4"),
+        (["none.mp4", "--task", "transition", "--alpha", "png"], 2, "--alpha"),
+        (["x.mp4", "--task", "dehaze", "--out", "x.mp4"], 2, "is the input itself"),
+    ):
+        assert main(["run", *words, "--dry-run"]) == status
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.startswith("unlayer: ") and says in line
+    (tmp_path / "clips").mkdir()
+    assert main(["batch", "clips", "--task", "dehaze", "--dry-run"]) == 2
+    assert "use it with run" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("preset", ["fast", "balanced"])
+def test_the_estimate_is_near(preset: str) -> None:
+    words = [sys.executable, "-m", "pipeline", "run", str(ROOT / "samples/fade.mp4"), "--task", "transition", "--preset", preset]
+    env = {"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", "OMP_NUM_THREADS": "1"}
+    told = json.loads(subprocess.run([*words, "--dry-run", "--json"], capture_output=True, check=True, env=env).stdout)
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run([*words, "--out", "out", "--no-progress"], capture_output=True, check=True, env=env)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    # One thread's own time: what other programs take of the machine differs between the estimate and the run.
+    seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    memory = 1024 * after.ru_maxrss
+    assert seconds / 2.5 <= told["seconds"]["total"] <= seconds * 2.5, f"{told['seconds']} estimated, {seconds:.1f} s taken"
+    assert memory / 2.5 <= told["memory"] <= memory * 2.5, f"{told['memory'] / 2**20:.0f} MiB estimated, {memory / 2**20:.0f} taken"
