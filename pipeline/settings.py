@@ -77,6 +77,13 @@ def memory(word: str) -> int:
     return int(float(match[1]) * 1024 ** {"M": 2, "G": 3, "T": 4}[match[2].upper()])
 
 
+def counts(word: str) -> tuple[int, ...]:
+    """Whole numbers above zero from ``20,60,200`` or ``144p,1080p``. Raises ArgumentTypeError."""
+    if not re.fullmatch(r"[1-9]\d{0,4}p?(,[1-9]\d{0,4}p?)*", word, re.ASCII):
+        raise argparse.ArgumentTypeError(f"{word!r} is not a list of numbers; write them as 20,60 or 144p,360p")
+    return tuple(dict.fromkeys(int(part.removesuffix("p")) for part in word.split(",")))
+
+
 def device(word: str) -> str:
     """The spelling of a device; :func:`pipeline.run.pick_device` says whether this machine has it. Raises ArgumentTypeError."""
     if not re.fullmatch(r"auto|cpu|mps|cuda(:\d{1,3})?", word, re.ASCII):
@@ -129,10 +136,11 @@ def setting(
     return field(default=default, metadata=metadata)
 
 
-_work = partial(setting, group="how much work")
+_work = partial(setting, group="how much work", verbs=("run", "bench"))
 _read = partial(setting, group="what to read", verbs=("run", "probe"))
 _write = partial(setting, group="what to write")
 _batch = partial(setting, group="a folder of clips", verbs=("batch",), result=False)
+_bench = partial(setting, group="what to measure", verbs=("bench",), result=False)
 _print = partial(setting, group="what to print", result=False)
 
 
@@ -141,16 +149,16 @@ class Settings:
     """What the user asked for. Frames count from 0 in the input as decoded, times are exact seconds."""
 
     inputs: tuple[Path, ...] = ()
-    task: str = setting("", "what the mixture is", metavar="TASK", result=False)
+    task: str = setting("", "what the mixture is", metavar="TASK", verbs=("run", "bench"), result=False)
     out: Path | None = setting(None, "where the layers go; <stem>-<task> here unless told", metavar="DIR", parse=Path, result=False)
 
     config: Path | None = setting(None, "settings from TOML or a manifest.json; options here win", metavar="FILE", parse=Path, result=False)
     dry_run: bool = setting(False, "what would be done, how long it takes; write nothing", result=False)
 
     preset: str = _work("balanced", ", ".join(PRESETS), metavar="NAME", parse=one_of(*PRESETS))
-    max_seconds: float | None = _work(None, "a budget: the best answer that fits in it", metavar="S", parse=positive)
+    max_seconds: float | None = _work(None, "a budget: the best that fits in it (bench: 600)", metavar="S", parse=positive)
     device: str = _work("auto", "auto (CUDA, else cpu), cpu, cuda, cuda:N, mps", metavar="NAME", parse=device)
-    max_memory: int | None = _work(None, "memory to plan for, as 3G or 800M (4G unless told)", metavar="SIZE", parse=memory)
+    max_memory: int | None = _work(None, "memory to plan for, as 3G or 800M (4G unless told)", metavar="SIZE", parse=memory, verbs=("run",))
     seed: int = _work(0, "same seed, same layers, on the CPU", metavar="N", parse=natural)
 
     stream: int | None = _read(None, "the video stream's index; the first unless told", metavar="N", parse=natural)
@@ -163,7 +171,7 @@ class Settings:
     )
     hint: Path | None = _read(None, "marks, white on black, the watermark or foreground", metavar="FILE", parse=Path, verbs=("run",))
 
-    space: str = _work("auto", f"light that adds up: {', '.join(SPACES)}", metavar="NAME", parse=one_of(*SPACES))
+    space: str = _work("auto", f"light that adds up: {', '.join(SPACES)}", metavar="NAME", parse=one_of(*SPACES), verbs=("run",))
 
     lossless: bool = _write(False, "layers as FFV1 in Matroska, not H.264 in MP4")
     alpha: str | None = _write(None, f"of layers with alpha: {', '.join(ALPHAS)}", metavar="NAME", parse=one_of(*ALPHAS))
@@ -180,9 +188,14 @@ class Settings:
     ray_cpus: float = _batch(1.0, "cores that a task takes on the cluster", metavar="N", parse=positive)
     ray_gpus: float = _batch(0.0, "the part of a GPU that a task takes, as 0.25", metavar="N", parse=share)
 
+    sizes: tuple[int, ...] | None = _bench(None, "heights, as 144p,360p (144p to 1080p unless told)", metavar="LIST", parse=counts)
+    frames: tuple[int, ...] | None = _bench(None, "lengths of the clips (20,60,200 unless told)", metavar="LIST", parse=counts)
+    rows: Path | None = _bench(None, "keeps rows; what is in it is not done again", metavar="FILE", parse=Path)
+    table: Path | None = _bench(None, "writes the table as Markdown too", metavar="FILE", parse=Path)
+
     no_progress: bool = _print(False, "no progress bar")
-    json: bool = _print(False, "machine-readable lines on standard output", verbs=("run", "probe", "doctor"))
-    debug: bool = _print(False, "show where an error came from", verbs=("run", "probe", "doctor"))
+    json: bool = _print(False, "machine-readable lines on standard output", verbs=("run", "probe", "doctor", "bench"))
+    debug: bool = _print(False, "show where an error came from", verbs=("run", "probe", "doctor", "bench"))
 
     def __post_init__(self) -> None:
         if self.start is not None and self.end is not None and self.start >= self.end:

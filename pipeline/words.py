@@ -48,6 +48,7 @@ VERBS: dict[str, Verb] = {
     "probe": Verb("show what is in a clip: streams, shots, cuts and transitions", "pipeline.probe:probe"),
     "batch": Verb("the same for every clip of a folder", "pipeline.batch:batch", ("FOLDER", "where the clips lie")),
     "doctor": Verb("say what this machine can do, and what it lacks", "pipeline.doctor:doctor", None),
+    "bench": Verb("measure what runs cost here: seconds, dB a second, memory, growth", "pipeline.bench:bench", None),
     "report": Verb(
         "write a run's report.html again (not built yet)", "pipeline.report:report", ("RUN", "the folder of a finished run"), built=False
     ),
@@ -223,7 +224,8 @@ def show_help(name: str, console: Console | None = None) -> None:
     """Prints the help of a verb."""
     verb, console = VERBS[name], console or Console()
     inputs = f" {verb.inputs[0]}{'...' if name == 'run' else ''}" if verb.inputs else ""
-    task = " --task TASK" if any(item.name == "task" for item in options(name)) else ""
+    # Where nothing is given to be taken apart the task has a default.
+    task = " --task TASK" if verb.inputs and any(item.name == "task" for item in options(name)) else ""
     console.print(Text(f"{program()} {name}{inputs}{task} [options]", "bold"), Text(f"{verb.help}"), sep="\n", soft_wrap=True)
     groups: dict[str, list[tuple[str, str]]] = {}
     if verb.inputs:
