@@ -1,0 +1,32 @@
+"""Writes the list of all options in ``docs/options.md`` again, from the settings: ``python -m samples.options``."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from pipeline.settings import flag, options
+from pipeline.words import VERBS, told
+
+PAGE = Path(__file__).parents[1] / "docs" / "options.md"
+BEGIN, END = "<!-- from python -m samples.options -->", "<!-- end -->"
+
+
+def listed() -> str:
+    """A table for each verb, those that ``batch`` shares with ``run`` left out of its own."""
+    parts, shared = [], {item.name for item in options("run")}
+    for verb, known in VERBS.items():
+        items = [item for item in options(verb) if verb != "batch" or item.name not in shared]
+        parts.append(f"### `{verb}`: {known.help}\n\n| option | meaning |\n|---|---|")
+        parts += [f"| `{' '.join([flag(item), item.metadata['metavar']]).strip()}` | {told(item)} |" for item in items]
+        parts.append("" if verb != "batch" else "\nand all options of `run` but `--out`, which is the parent of the runs' folders.\n")
+    return "\n".join(parts).replace("\n\n\n", "\n\n").strip()
+
+
+def renewed(page: str) -> str:
+    """The page with the list as it is now."""
+    return re.sub(f"{re.escape(BEGIN)}.*{re.escape(END)}", lambda _: f"{BEGIN}\n\n{listed()}\n\n{END}", page, flags=re.DOTALL)
+
+
+if __name__ == "__main__":
+    PAGE.write_text(renewed(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
