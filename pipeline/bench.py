@@ -44,8 +44,8 @@ LOOK = 0.1  # seconds between two looks at a run
 class Row:
     """One clip taken apart. state: ``measured``, ``skipped``, ``stopped`` or ``failed``; note: why, where it was not measured.
 
-    seconds: of the run, from its inputs to its manifest, by the clock; cpu_seconds: of all its processors, its start with it. held, reached:
-    mean PSNR of the judged layers in dB, of a plain method and of the run. memory: the run's peak in bytes.
+    seconds: of the run, from its inputs to its manifest, by the clock; cpu_seconds: of all its processors, its start with it.
+    held, reached: mean PSNR of the judged layers in dB, of a plain method and of the run. memory: the run's peak in bytes.
     """
 
     task: str
@@ -78,6 +78,14 @@ class Row:
     def key(self) -> tuple[str, str, str, int, int]:
         """What makes two rows the same."""
         return self.task, self.preset, self.device, self.height, self.frames
+
+
+FIGURES: dict[str, Callable[[Row], float]] = {
+    "seconds": lambda row: row.seconds,
+    "processor seconds": lambda row: row.cpu_seconds,
+    "memory": lambda row: row.memory,
+}
+"""What grows."""
 
 
 def bench(settings: Settings) -> int:
@@ -201,8 +209,7 @@ def foreseen(row: Row, before: Sequence[Row]) -> float:
 
 def markdown(rows: Sequence[Row]) -> str:
     """The rows as a table in Markdown, and how their cost grows."""
-    head = "| size | frames | seconds | processor seconds | plain method, dB | Unlayer, dB | dB a second | memory |\n|---|---|---|---|---|---|---|---|"
-    lines = [head]
+    lines = ["| size | frames | seconds | processor seconds | plain method, dB | Unlayer, dB | dB a second | memory |", "|---" * 8 + "|"]
     for row in sorted(rows, key=lambda row: (row.height, row.frames)):
         lines.append("| " + " | ".join(cells(row)) + " |")
     return "\n".join(lines) + "\n\n" + "\n".join(told(rows)) + "\n"
@@ -220,12 +227,7 @@ def cells(row: Row) -> list[str]:
 def told(rows: Sequence[Row]) -> list[str]:
     """How the cost grows, a line a figure."""
     lines = []
-    figures: dict[str, Callable[[Row], float]] = {
-        "seconds": lambda row: row.seconds,
-        "processor seconds": lambda row: row.cpu_seconds,
-        "memory": lambda row: row.memory,
-    }
-    for name, figure in figures.items():
+    for name, figure in FIGURES.items():
         if (powers := growth(rows, figure)) is not None:
             by_pixels, by_frames, off = powers
             lines.append(f"{name}: pixels^{by_pixels:.2f} frames^{by_frames:.2f}, rows differ from it by a factor of {off:.2f} in the mean")
@@ -276,11 +278,10 @@ class _Board:
 
     def close(self, rows: Sequence[Row]) -> None:
         if self.json_lines:
-            powers = {
-                name: growth(rows, figure) for name, figure in (("seconds", lambda row: row.seconds), ("memory", lambda row: row.memory))
-            }
+            powers = {name: growth(rows, figure) for name, figure in FIGURES.items()}
             tell(
-                "growth", **{name: found and {"pixels": found[0], "frames": found[1], "factor": found[2]} for name, found in powers.items()}
+                "growth",
+                **{name: found and dict(zip(("pixels", "frames", "factor"), found, strict=True)) for name, found in powers.items()},
             )
             return
         console = Console()

@@ -1,0 +1,188 @@
+"""Makes the pictures in ``docs/``: ``python -m samples.figures [steps] [motion] [left-out] [curves] [tasks]``, all unless told.
+
+They are made by the code that a run uses, on the sample's scenes and photographs, whose true layers are known.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from pipeline import separate
+from samples.ablation import MIXED, ROWS, SIZE, STILL, WHOLE, by_plan, case, take_apart
+from samples.make import data, scene_a, scene_b
+from stages.alternate import trust_of
+from stages.carry import carry, reaching
+from stages.mixing import GAMMA, psnr_of
+
+DOCS = Path(__file__).parents[1] / "docs"
+Tile = NDArray[np.uint8]
+TEXT, GAP, COLOURS = 18, 4, 200
+"""Pixels of a line of text and between pictures; colours of a picture's palette, which keeps the files small."""
+INK = (40, 40, 40)
+
+
+def tile(picture: Tensor | NDArray[np.float64], label: str) -> Tile:
+    """A picture ``(3, H, W)`` or ``(1, H, W)`` in [0, 1] with a line of text above it, ``(H + TEXT, W, 3)``."""
+    values = torch.as_tensor(picture).clamp(0, 1).expand(3, -1, -1).permute(1, 2, 0).numpy()
+    out = np.full((values.shape[0] + TEXT, values.shape[1], 3), 255, np.uint8)
+    out[TEXT:] = np.rint(255 * values)
+    cv2.putText(out, label, (1, TEXT - 5), cv2.FONT_HERSHEY_SIMPLEX, 0.36, INK, 1, cv2.LINE_AA)
+    return out
+
+
+def grid(rows: Sequence[Sequence[Tile]]) -> Tile:
+    """Tiles of one size in rows, white between them."""
+
+    def joined(parts: Sequence[Tile], axis: int) -> Tile:
+        gap = list(parts[0].shape)
+        gap[axis] = GAP
+        between = [part for number, part in enumerate(parts) for part in ([np.full(gap, 255, np.uint8)] if number else []) + [part]]
+        return np.concatenate(between, axis)
+
+    return joined([joined(row, 1) for row in rows], 0)
+
+
+def save(name: str, picture: Tile) -> None:
+    """Writes ``docs/<name>.png`` with a palette."""
+    Image.fromarray(picture).quantize(COLOURS, dither=Image.Dither.NONE).save(DOCS / f"{name}.png", optimize=True)
+
+
+def steps() -> Tile:
+    """A late frame of the outgoing scene and the same of the incoming one: the input, what each step makes of it, the truth."""
+    given = case("", 3)
+    place = MIXED - 4  # the outgoing scene has a third of the mixture here
+    mixed = given.window.pixels[given.mixture.mixed][place]
+    made = {
+        "held": by_plan(given, STILL),
+        "motion": take_apart(given, "without sweeps and ties")[0],
+        "+ sweeps and ties": by_plan(given, WHOLE),
+    }
+    rows = []
+    for side, name in enumerate(("outgoing", "incoming")):
+        tiles = [tile(mixed, "mixed frame")]
+        for label, layers in made.items():
+            reached = psnr_of(float(((layers[side][place] - given.truth[side][place]) ** 2).mean()))
+            tiles.append(tile(layers[side][place], f"{label}: {reached:.1f} dB"))
+        rows.append([*tiles, tile(given.truth[side][place], f"true {name} scene")])
+    return grid(rows)
+
+
+def motion() -> Tile:
+    """Both flows that are fitted through the mixture, what they carry, and how far that is trusted."""
+    given = case("", 3)
+    mixture, place = given.mixture, MIXED // 2
+    found = carry(mixture, reaching(WHOLE.levels, SIZE[0]))
+    trust = trust_of(mixture, found.layers)
+    top = max(float(flow[place].norm(dim=0).max()) for flow in found.flows)
+    rows = []
+    for side, name in enumerate(("outgoing", "incoming")):
+        frame = mixture.frames[found.templates[side]]
+        shown = coloured(found.flows[side][place], top)
+        rows.append([tile(frame, f"clean frame, {name}"), tile(shown, "its flow"), tile(found.layers[side][place], "carried along it")])
+    rows[0].append(tile(mixture.frames[mixture.mixed][place], "mixed frame"))
+    rows[1].append(tile(trust[place], f"trust, mean {float(trust.mean()):.2f}"))
+    return grid(rows)
+
+
+def coloured(flow: Tensor, top: float) -> Tensor:
+    """A flow ``(2, H, W)`` as a picture: direction is hue, length up to ``top`` is how far from white."""
+    angle, length = torch.atan2(flow[1], flow[0]), flow.norm(dim=0) / top
+    planes = [180 * (angle / np.pi + 1) / 2, 255 * length.clamp(0, 1), torch.full_like(length, 255)]
+    hue = torch.stack(planes, -1).numpy().astype(np.uint8)
+    return torch.from_numpy(cv2.cvtColor(hue, cv2.COLOR_HSV2RGB)).permute(2, 0, 1).float() / 255
+
+
+def left_out() -> Tile:
+    """The same late frame of the outgoing scene with one part of the method left out each time."""
+    given, place = case("", 3), MIXED - 3
+    names = ["everything", "without motion through the mixture", "without sweeps and ties", "without anchors", "networks alone"]
+    tiles = [tile(given.window.pixels[given.mixture.mixed][place], "mixed frame"), tile(given.truth[0][place], "true outgoing scene")]
+    for name in [*names, next(reversed(ROWS))]:
+        layers, _ = take_apart(given, name)
+        reached = psnr_of(float(((layers[0][place] - given.truth[0][place]) ** 2).mean()))
+        short = name.replace("through the mixture", "").replace("nothing: the last clean frames, ", "").strip()
+        tiles.append(tile(layers[0][place], f"{short}: {reached:.1f} dB"))
+    return grid([tiles[:4], tiles[4:]])
+
+
+def curves() -> Tile:
+    """PSNR of both layers in each mixed frame: everything, motion alone, and held frames."""
+    given = case("", 1)
+    made = {
+        "everything": (by_plan(given, WHOLE), (30, 90, 200)),
+        "motion alone": (take_apart(given, "without sweeps and ties")[0], (220, 130, 30)),
+        "held": (by_plan(given, STILL), (120, 120, 120)),
+    }
+    wide, high, low, top = 300, 200, 15.0, 55.0
+    panels = []
+    for side, name in enumerate(("outgoing", "incoming")):
+        panel = np.full((high, wide, 3), 255, np.uint8)
+        for level in range(int(low), int(top) + 1, 10):
+            y = round(high - 20 - (level - low) / (top - low) * (high - 40))
+            cv2.line(panel, (30, y), (wide - 5, y), (220, 220, 220), 1)
+            cv2.putText(panel, str(level), (4, y + 4), cv2.FONT_HERSHEY_SIMPLEX, 0.36, INK, 1, cv2.LINE_AA)
+        for number, (label, (layers, colour)) in enumerate(made.items()):
+            errors = ((layers[side] - given.truth[side]) ** 2).flatten(1).mean(1)
+            points = [
+                (
+                    30 + round((wide - 40) * place / (MIXED - 1)),
+                    round(high - 20 - (psnr_of(float(error)) - low) / (top - low) * (high - 40)),
+                )
+                for place, error in enumerate(errors)
+            ]
+            cv2.polylines(panel, [np.array(points, np.int32)], False, colour, 2, cv2.LINE_AA)
+            cv2.putText(panel, label, (30 + 95 * number, high - 5), cv2.FONT_HERSHEY_SIMPLEX, 0.36, colour, 1, cv2.LINE_AA)
+        cv2.putText(panel, f"{name} scene, dB by frame", (30, 14), cv2.FONT_HERSHEY_SIMPLEX, 0.4, INK, 1, cv2.LINE_AA)
+        panels.append(panel)
+    return grid([panels])
+
+
+def tasks() -> Tile:
+    """The other tasks on the sample's photographs: what goes in, and the layers that come out."""
+    height, width = SIZE
+    coffee, portrait = (
+        cv2.resize(photo, (width, height), interpolation=cv2.INTER_AREA) / 255 for photo in (data.coffee(), data.astronaut())
+    )
+    scene = np.stack([cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA) for frame in scene_a()[10:26]]) / 255
+    others = np.stack([cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA) for frame in scene_b()[:3]]) / 255
+    clear_air = np.linspace(0.3, 0.9, height)[:, None, None]
+    hazy = clear_air * coffee + (1 - clear_air) * np.array([0.85, 0.87, 0.9])
+    matte = np.zeros((height, width))
+    cv2.putText(matte, "SAMPLE", (30, 65), cv2.FONT_HERSHEY_SIMPLEX, 1.0, 1.0, 3, cv2.LINE_AA)
+    share = 0.6 * matte[..., None]
+    marked = [(1 - share) * picture + share for picture in (coffee, portrait, others[2])]
+    light = [(a * coffee**GAMMA + (1 - a) * portrait**GAMMA) ** (1 / GAMMA) for a in (0.7, 0.45)]
+    rows = []
+    for task, source, roles in (
+        ("segment", [scene], ("foreground", "background", "matte")),
+        ("dehaze", [hazy], ("clear", "transmission", "airlight")),
+        ("watermark", marked, ("clean", "watermark", "matte")),
+        ("transparency", light, ("transmission", "reflection")),
+    ):
+        with separate([np.asarray(item) for item in source] if len(source) > 1 else source[0], task, preset="balanced") as made:
+            shown = {layer.role: layer for layer in reversed(made.layers.values())}
+            first = source[0][len(source[0]) // 2] if source[0].ndim == 4 else source[0]
+            tiles = [tile(first.transpose(2, 0, 1), f"{task}: input" + (f", 1 of {len(source)}" if len(source) > 1 else ""))]
+            for role in roles:
+                frames = shown[role].frames
+                tiles.append(tile(frames[len(frames) // 2].transpose(2, 0, 1) / np.iinfo(frames.dtype).max, role))
+        blank = np.full_like(tiles[0], 255)
+        rows.append([*tiles, blank][:4])
+    return grid(rows)
+
+
+PICTURES: dict[str, Callable[[], Tile]] = {"steps": steps, "motion": motion, "left-out": left_out, "curves": curves, "tasks": tasks}
+
+if __name__ == "__main__":
+    for wanted in sys.argv[1:] or PICTURES:
+        save(wanted, PICTURES[wanted]())
+        print(DOCS / f"{wanted}.png", (DOCS / f"{wanted}.png").stat().st_size)
