@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from pipeline.progress import Step
-from pipeline.tasks import Job, Layer, Result
+from pipeline.tasks import Fit, Job, Layer, Result
 from stages.brief import Brief, Separation
 from stages.checkpoint import Checkpoints, Keeper
 from stages.clip import ClipInfo, Frames
@@ -30,6 +30,7 @@ from stages.plan import FitSettings
 from stages.read import Clip, open_clip
 from stages.sheet import COLUMNS, chosen_frames, draw_sheet, write_sheet
 from stages.sniff import printable
+from stages.trace import joined, placed, thinned
 from stages.write import LayerWriter
 
 WINDOW_VALUES = 100_000_000
@@ -102,7 +103,9 @@ def run_layered(job: Job, recipe: Recipe) -> Result:
         brief = _brief(job, share, step, marks, unordered, job.keep.within("survey"))
         # What a budget decides would come out differently the next time.
         keep = job.keep.recall if job.settings.max_seconds is None else job.keep.fixed
-        facts = keep("facts", lambda: recipe.survey(seen.sample, brief), *recipe.kinds)
+        facts, told = keep("survey", lambda: (recipe.survey(seen.sample, brief), brief.trace.curves()), *recipe.kinds)
+    begin = SURVEYING if told else 0.0
+    told = placed(told, 0.0, begin)
     report: dict[str, list[tuple[float, int]]] = defaultdict(list)
     # Pictures that were given one by one belong together: they are one window.
     length, overlap = (len(seen.times), 0) if unordered else recipe.lengths(job.clip.info)
@@ -116,7 +119,8 @@ def run_layered(job: Job, recipe: Recipe) -> Result:
             span = done / len(seen.times), min(1.0, (done + len(window)) / len(seen.times))
             room = job.keep.within(f"window-{window.first:06d}")
             brief = _brief(job, share, step, marks, unordered, room, span)
-            separated = _kept(room, partial(recipe.separate, window.pixels, facts, brief), window)
+            separated = _kept(room, partial(recipe.separate, window.pixels, facts, brief), window, brief)
+            told = joined(told, placed(separated.trace, *(begin + (1 - begin) * at for at in span)))
             for name, spent in separated.seconds.items():
                 seconds[name] += spent
             for name, value in separated.report.items():
@@ -134,7 +138,8 @@ def run_layered(job: Job, recipe: Recipe) -> Result:
         for name, values in sorted(report.items())
     }
     trimmed = job.settings.start is not None or job.settings.end is not None
-    return Result(tuple(files.layers), None if trimmed else len(seen.times), sheets=(sheet,), report=means)
+    fits = (Fit(job.settings.task, seen.first, seen.first + len(seen.times) - 1, thinned(told)),) if told else ()
+    return Result(tuple(files.layers), None if trimmed else len(seen.times), sheets=(sheet,), report=means, fits=fits)
 
 
 def _brief(
@@ -151,7 +156,7 @@ def _brief(
     return Brief(settings, lambda done, note: step(begin + (end - begin) * done, note), hint, unordered, job.settings.space, keeper)
 
 
-def _kept(room: Checkpoints, separate: Callable[[], Separation], window: Frames) -> Separation:
+def _kept(room: Checkpoints, separate: Callable[[], Separation], window: Frames, brief: Brief) -> Separation:
     """A window's layers, from the checkpoint where they are in one; in steps of 1/65535, as which they are kept, in any case.
 
     Such steps hold values of 8 and 16 bits exactly. Where the disk has no room for many more windows nothing is kept.
@@ -160,13 +165,13 @@ def _kept(room: Checkpoints, separate: Callable[[], Separation], window: Frames)
     def work() -> Separation:
         made = separate()
         coarse = {name: (pixels.clamp(0, 1) * _STEPS).round().to(torch.int32).to(torch.uint16) for name, pixels in made.layers.items()}
-        return Separation(coarse, made.shared, dict(made.report), dict(made.seconds))
+        return Separation(coarse, made.shared, dict(made.report), dict(made.seconds), brief.trace.curves())
 
     size = 2 * 3 * window.pixels.numel()
     scarce = shutil.disk_usage(nearest_folder(room.folder)).free < SPARE + 4 * size
     kept = work() if scarce else room.recall("layers", work, Separation)
     fine = {name: pixels.to(torch.int32).float() / _STEPS for name, pixels in kept.layers.items()}
-    return Separation(fine, kept.shared, kept.report, kept.seconds)
+    return Separation(fine, kept.shared, kept.report, kept.seconds, kept.trace)
 
 
 def nearest_folder(path: Path) -> Path:

@@ -20,6 +20,7 @@ from stages.flow import resize, resize_flow
 from stages.mixing import Mixture, mix, project, shrink
 from stages.plan import FitSettings, Plan, plan_for
 from stages.shots import Space, Transition
+from stages.trace import Curves, thinned
 
 CLAMPED = 3  # times that layers are made to mix to the input and brought back into [0, 1]
 
@@ -30,6 +31,7 @@ class Separated:
 
     mix: weight of the incoming scene for each frame, its mean where there is a ``matte`` ``(n, 1, H, W)``.
     seconds: by stage. report: figures for the manifest. plan: the work that was done, as :class:`stages.plan.Plan` has it.
+    trace: the losses on the way.
     """
 
     outgoing: Tensor
@@ -40,6 +42,7 @@ class Separated:
     seconds: dict[str, float] = field(default_factory=dict)
     report: dict[str, float] = field(default_factory=dict)
     plan: dict[str, object] = field(default_factory=dict)
+    trace: Curves = field(default_factory=dict)
 
 
 def separate_transition(
@@ -83,7 +86,7 @@ def separate_transition(
     }
     matte = weight if full.has_matte else None
     means = tuple(float(value) for value in weight.mean((1, 2, 3)))
-    return Separated(outgoing, incoming, means, matte, full.space, dict(seconds), report, asdict(plan))
+    return Separated(outgoing, incoming, means, matte, full.space, dict(seconds), report, asdict(plan), thinned(done.trace))
 
 
 def _published(
@@ -100,7 +103,7 @@ def _published(
             keeper=keeper,
         )
     layers = project(work, *inside(work, (result.outgoing, result.incoming)))
-    return Alternated(layers, Carried(still(work), (0, 0), carried_layers(work, still(work))), work, 0.0, plan.paper_steps)
+    return Alternated(layers, Carried(still(work), (0, 0), carried_layers(work, still(work))), work, 0.0, plan.paper_steps, result.trace)
 
 
 def open_mixture(window: Frames, transition: Transition) -> Mixture:

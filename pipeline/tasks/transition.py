@@ -10,7 +10,7 @@ import shutil
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from pipeline.manifest import describe_transition, scene_name
 from pipeline.progress import Step
 from pipeline.search import search
-from pipeline.tasks import Job, Layer, Parts, Result, Task
+from pipeline.tasks import Fit, Job, Layer, Parts, Result, Task
 from stages.checkpoint import Checkpoints
 from stages.clip import Frames, Seen
 from stages.errors import FitError, UnlayerError
@@ -30,6 +30,7 @@ from stages.separate import Separated, open_mixture, separate_transition
 from stages.sheet import chosen_frames, draw_sheet, write_sheet
 from stages.shots import Analysis, Shot, Transition
 from stages.sniff import printable
+from stages.trace import Curves
 from stages.write import LayerWriter
 
 ANCHORS = 12
@@ -69,6 +70,7 @@ class _Parts:
     reduced: int = 0
     fresh: bool = False
     folder: Path | None = None
+    trace: Curves = field(default_factory=dict)
 
     def frames(self, side: str, first: int, last: int) -> torch.Tensor:
         """Frames ``first`` to ``last`` (of the clip, inclusive) of one side as ``(T, C, H, W)`` float32 in [0, 1]."""
@@ -102,7 +104,8 @@ def run(job: Job) -> Result:
     trimmed = job.settings.start is not None or job.settings.end is not None
     frames = None if trimmed else analysis.frames
     done = list(parts.values())
-    return Result(tuple(layers), frames, tuple(entries), tuple(job.work / part.sheet for part in done), _report(done))
+    fits = tuple(Fit(part.transition.kind, part.transition.first_frame, part.transition.last_frame, part.trace) for part in done)
+    return Result(tuple(layers), frames, tuple(entries), tuple(job.work / part.sheet for part in done), _report(done), fits)
 
 
 def count(job: Job) -> int:
@@ -193,7 +196,8 @@ def _separate(job: Job, analysis: Analysis, mixed: Sequence[Transition], number:
             # The layers are rounded once, here, to what the files will hold.
             _store(room.folder / f"{side}.npy", pixels, deep=job.clip.info.bit_depth > 8)
         write_sheet(room.folder / "sheet.png", _sheet(window, transition, separated))
-        return _Parts(transition, entry, f"sheet{suffix}.png", separated.seconds, separated.report, separated.plan, tuple(sides), reduced)
+        told = separated.seconds, separated.report, separated.plan
+        return _Parts(transition, entry, f"sheet{suffix}.png", *told, tuple(sides), reduced, trace=separated.trace)
 
     known = room.newest("parts", _Parts, Transition) is not None
     parts = room.fixed("parts", work, _Parts, Transition)
