@@ -27,10 +27,9 @@ VERBS = {
     "run": "take one clip apart",
     "probe": "show what is in a clip: streams, shots, cuts and transitions",
     "batch": "the same for every clip of a folder",
-    "report": "write a run's report.html again (not built yet)",
+    "report": "write a run's report.html again",
 }
-NOT_BUILT = ("report",)
-INPUTS = {"batch": ("FOLDER", "where the clips lie")}
+INPUTS = {"batch": ("FOLDER", "where the clips lie"), "report": ("RUN", "the folder that a run wrote")}
 EXAMPLES = "example: python -m pipeline run samples/fade.mp4 --task transition"
 
 
@@ -105,8 +104,6 @@ def dispatch(words: Sequence[str]) -> int:
     verb = words[0]
     if verb not in VERBS:
         raise UsageError(f"{verb!r} is not a verb; choose {', '.join(VERBS)}{nearest(verb, list(VERBS))}")
-    if verb in NOT_BUILT:
-        raise UsageError(f"{verb} is not built yet; run, batch and probe are")
     settings = parse(verb, words[1:])
     if verb == "probe":
         from pipeline.probe import probe
@@ -116,6 +113,10 @@ def dispatch(words: Sequence[str]) -> int:
         from pipeline.batch import batch
 
         return batch(settings)
+    if verb == "report":
+        from pipeline.report import report
+
+        return report(settings)
     from pipeline.run import run
 
     return run(settings)
