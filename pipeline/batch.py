@@ -86,7 +86,18 @@ def batch(settings: Settings) -> int:
             work.stop()
             shown.close(items)
             write_json(out / RECORD, work.record())
+            with_index(out, work)
     return 1 if any(item.status == "failed" for item in items) else 0
+
+
+def with_index(out: Path, work: Batch) -> None:
+    """Writes the page of all runs. The runs are done: what goes wrong with it is said, and no more."""
+    from pipeline.report.index import write_index
+
+    try:
+        write_index(out, work.record())
+    except Exception as error:
+        print(f"unlayer: warning: the index page could not be made ({error})", file=sys.stderr)
 
 
 def check(settings: Settings) -> None:

@@ -148,7 +148,8 @@ def carry(
                 uneven = [regularity(field, was, reverse) for field, was, reverse in zip(fields, before, (False, True), strict=True)]
                 torch.autograd.backward(sum((scale * (SMOOTH * space + STEADY * time) for space, time in uneven), target.new_zeros(())))
                 guard.step()
-                losses |= {"roughness": sum(float(space) for space, _ in uneven), "bend": sum(float(time) for _, time in uneven)}
+                both = [sum(float(each.detach()) for each in kind) for kind in zip(*uneven, strict=True)]
+                losses |= {"roughness": both[0], "bend": both[1]}
             done += 1
             if on_step:
                 on_step(done / total, losses)

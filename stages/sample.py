@@ -77,7 +77,10 @@ def _by_child(wanted: Sequence[Wanted], found: Sequence[dict[int, Picture]], dea
         return
     at = 0
     while (end := said.find(b"\n", at)) >= 0:
-        number, index = map(int, said[at:end].split())
+        words = said[at:end].split()
+        if len(words) != 2 or not all(word.isdigit() for word in words) or int(words[0]) >= len(wanted):
+            return
+        number, index = map(int, words)
         height, width = wanted[number].size
         at = end + 1 + height * width * 3
         if at > len(said):

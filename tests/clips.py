@@ -17,6 +17,8 @@ from stages.separate import Separated
 from stages.shots import Transition
 
 Stack = NDArray[np.uint8]
+OWN = ("losses.json", "manifest.json", "report", "report.html")
+"""What every finished run's folder holds besides its layers and sheets."""
 
 
 def moving(seed: int, frames: int, size: tuple[int, int] = (48, 64)) -> Stack:

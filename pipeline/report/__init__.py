@@ -17,7 +17,7 @@ from rich.console import Console
 from pipeline.folder import MANIFEST, REPORT, RunFolder, claim, files_of, ours, read_json, write_json
 from pipeline.manifest import checksums
 from pipeline.progress import Stages, Step, reporter
-from pipeline.report.assemble import SECONDS, Assembled, assemble, known_input
+from pipeline.report.contents import SECONDS, Assembled, assemble, known_input
 from pipeline.report.facts import Facts, facts_of, input_paths
 from pipeline.settings import Settings
 from stages.errors import UnlayerError, UsageError

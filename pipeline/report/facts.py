@@ -103,7 +103,7 @@ def facts_of(manifest: Mapping[str, Any]) -> Facts:
             _rate(str(inputs[0]["rate"])),
             tuple(name for name in _list(manifest.get("report_files") or []) if isinstance(name, str)),
         )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         what = f"lacks {error}" if isinstance(error, KeyError) else str(error)
         raise UnlayerError(f"its manifest.json cannot be read as a run's ({what}); do the run again") from error
 

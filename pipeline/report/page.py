@@ -17,7 +17,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from pipeline import __version__
-from pipeline.report.assemble import Assembled
+from pipeline.report.contents import Assembled
 from pipeline.report.facts import Facts, Move, input_paths
 from pipeline.report.media import link
 from pipeline.report.plots import fits_of, frames_plot, losses_plot

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.report.assemble import SeamFact
+from pipeline.report.contents import SeamFact
 from pipeline.report.facts import Facts
 
 GOOD, FAIR = 40.0, 30.0

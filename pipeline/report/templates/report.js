@@ -135,7 +135,10 @@
       const wide = some.videoWidth || some.naturalWidth, high = some.videoHeight || some.naturalHeight;
       const scale = Math.min(1, 1600 / Math.max(wide, high)) * (Math.max(wide, high) < 640 ? 640 / Math.max(wide, high) : 1);
       const size = [Math.max(1, Math.round(wide * scale)), Math.max(1, Math.round(high * scale))];
-      if (canvas.width !== size[0] || canvas.height !== size[1]) [canvas.width, canvas.height] = size;
+      if (canvas.width !== size[0] || canvas.height !== size[1]) {
+        [canvas.width, canvas.height] = size;
+        canvas.style.setProperty("--aspect", String(size[0] / size[1]));
+      }
     }
     const pen = canvas.getContext("2d");
     const style = getComputedStyle(document.documentElement);
@@ -265,7 +268,7 @@
     for (const side of sides) side.addEventListener("change", draw);
     const frame = canvas.parentElement;
     const drag = (event) => {
-      const box = frame.getBoundingClientRect();
+      const box = canvas.getBoundingClientRect();
       divide.value = String(Math.round(clamp((event.clientX - box.left) / box.width, 0, 1) * 1000));
       draw();
     };
