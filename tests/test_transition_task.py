@@ -185,7 +185,7 @@ def test_json_lines_tell_what_happens(mixed_clip: Callable[..., Path], capsys: p
     out, err = capsys.readouterr()
     events = [json.loads(line) for line in out.splitlines()]
     assert err == "" and events[-1]["event"] == "done" and events[-1]["manifest"] == "out/manifest.json"
-    assert [event["stage"] for event in events if event["event"] == "begin"] == ["open", "checksum", "find", "separate", "write"]
+    assert [event["stage"] for event in events if event["event"] == "begin"] == ["open", "checksum", "find", "separate", "write", "report"]
 
 
 def test_a_finished_run_is_left_and_another_refused(mixed_clip: Callable[..., Path], capsys: pytest.CaptureFixture[str]) -> None:
