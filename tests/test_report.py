@@ -279,7 +279,7 @@ def test_pictures_have_no_players_but_a_slider() -> None:
     page = page_of(Path("out"))
     assert not page.all("video") and len(page.all("canvas")) == 1
     shown = [each["src"] for each in page.all("img") if "live" in (each.get("class") or "")]
-    assert shown == ["report/input-001.jpg", "airlight.png", "clear.png", "transmission.png"]
+    assert shown == ["report/input-001.jpg", "clear.png", "transmission.png", "airlight.png"]
     assert not [each for each in page.all("input") if each.get("id") == "scrub"]
 
 

@@ -29,7 +29,8 @@ from pipeline.report.media import (
     shown_spans,
     write_picture,
 )
-from stages.errors import UnlayerError
+from pipeline.tasks import find_task
+from stages.errors import UnlayerError, UsageError
 from stages.read import Clip
 from stages.sample import Picture, Wanted, sample
 from stages.seams import CLEAN, Seam, seam
@@ -108,7 +109,7 @@ def assemble(
         track = guarded(_later(layer, facts, folder, into, spans, until(len(videos) - number)), made.notes, layer.name)
         made.tracks += [track] if track else []
     made.tracks += picture_tracks(facts)
-    made.tracks = [track for track in made.tracks if track.frames]
+    made.tracks = sorted((track for track in made.tracks if track.frames), key=_order(facts))
     _say_what_is_left_out(made, facts)
     made.timeline = timeline(facts, made.tracks)
     for layer in videos if not facts.moves else ():
@@ -120,6 +121,20 @@ def assemble(
     write_json(into / DATA, {"schema": 1, "tracks": [track.told() for track in made.tracks]})
     made.files = sorted(f"{REPORT}/{path.name}" for path in into.iterdir() if path.is_file())
     return made
+
+
+def _order(facts: Facts) -> Callable[[Track], tuple[int, int]]:
+    """The input, then the layers as the task lists their roles: the one that people want is the first."""
+    roles: tuple[str, ...] = ()
+    with contextlib.suppress(UsageError):
+        roles = find_task(facts.task).roles
+
+    def place(track: Track) -> tuple[int, int]:
+        if track.role == "input":
+            return -1, 0
+        return (roles.index(track.role) if track.role in roles and not facts.moves else len(roles)), track.spans[0][0]
+
+    return place
 
 
 def _later(layer: LayerFact, facts: Facts, folder: Path, into: Path, spans: Any, until: float) -> Callable[[], Track]:

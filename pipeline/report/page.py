@@ -19,7 +19,7 @@ from markupsafe import Markup
 from pipeline import __version__
 from pipeline.report.contents import Assembled
 from pipeline.report.facts import Facts, Move, input_paths
-from pipeline.report.media import link
+from pipeline.report.media import Track, link
 from pipeline.report.plots import fits_of, frames_plot, losses_plot
 from pipeline.report.words import bars, checks, figures, rows
 from stages.sniff import printable
@@ -61,7 +61,7 @@ def render(facts: Facts, made: Assembled, losses: Mapping[str, Any], *, gone: st
         notes.append(f"The mixing curves of the first {MIXES} of {len(mixed)} transitions are drawn.")
     if len(drawn) > LOSSES:
         notes.append(f"The losses of the first {LOSSES} of {len(drawn)} fits are drawn.")
-    tracks = [{**track.told(), "told_spans": _spans(track.spans, moving)} for track in made.tracks]
+    tracks = [{**track.told(), "told_spans": _told(track, moving)} for track in made.tracks]
     data = {
         "tracks": [{key: track[key] for key in ("name", "slug", "spans", "pictures", "step", "times")} for track in tracks],
         "timeline": made.timeline,
@@ -108,11 +108,10 @@ def _called(move: Move) -> str:
     return f"{move.kind} {move.first} to {move.last}" if move.is_mixed else f"cut at {move.first}"
 
 
-def _spans(spans: list[tuple[int, int]], moving: bool) -> str:
-    if not moving:
-        return ""
-    first, last = spans[0][0], spans[-1][1]
-    return f"frame {first}" if first == last else f"frames {first} to {last}"
+def _told(track: Track, moving: bool) -> str:
+    first, last = track.spans[0][0], track.spans[-1][1]
+    frames = f"frame {first}" if first == last else f"frames {first} to {last}"
+    return ", ".join(([] if track.role == track.name else [track.role]) + ([frames] if moving else []))
 
 
 def _lede(facts: Facts, moving: bool) -> str:
