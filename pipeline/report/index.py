@@ -26,13 +26,14 @@ def write_index(out: Path, record: Mapping[str, Any]) -> None:
     if os.path.lexists(place) and not _is_ours(place):
         raise UnlayerError(f"{printable(place)} is not from a batch of ours; move it")
     clips = record.get("clips")
-    runs = [_run(out, dict(clip)) for clip in (clips if isinstance(clips, list) else [])]
+    source = Path(str(record.get("folder", "")))
+    runs = [_run(out, source, dict(clip)) for clip in (clips if isinstance(clips, list) else [])]
     runs.sort(key=lambda run: (ORDER.get(run["status"], 1), not run["warnings"], run["name"]))
     counts = Counter(run["word"] for run in runs)
     text = page(
         "index.html.j2",
         "index.js",
-        title=printable(Path(str(record.get("folder", "")))),
+        title=printable(source),
         task=str(record.get("task", "")),
         runs=runs,
         counts=[(word, counts[word]) for word in dict.fromkeys(WORDS.values()) if counts[word]],
@@ -51,9 +52,9 @@ def _is_ours(place: Path) -> bool:
         return False
 
 
-def _run(out: Path, clip: Mapping[str, Any]) -> dict[str, Any]:
+def _run(out: Path, source: Path, clip: Mapping[str, Any]) -> dict[str, Any]:
     """One run as the page shows it; what its manifest does not tell is left out."""
-    folder = Path(str(clip.get("out", "")))
+    folder, path = Path(str(clip.get("out", ""))), Path(str(clip.get("path", "")))
     manifest = read_json(folder / MANIFEST) or {}
     beside = Path(os.path.relpath(folder, out)).as_posix()
     report = manifest.get("report")
@@ -71,7 +72,7 @@ def _run(out: Path, clip: Mapping[str, Any]) -> dict[str, Any]:
     ]
     warnings = clip.get("warnings") or manifest.get("warnings") or []
     return {
-        "name": printable(Path(str(clip.get("path", "")))),
+        "name": printable(path.relative_to(source) if path.is_relative_to(source) else path),
         "status": status,
         "word": WORDS.get(status, status),
         "told": ", ".join(word for word in told if word),
