@@ -180,9 +180,9 @@ class Settings:
     ray_cpus: float = _batch(1.0, "cores that a task takes on the cluster", metavar="N", parse=positive)
     ray_gpus: float = _batch(0.0, "the part of a GPU that a task takes, as 0.25", metavar="N", parse=share)
 
-    no_progress: bool = _print(False, "no progress bar")
+    no_progress: bool = _print(False, "no progress bar", verbs=("run", "report"))
     json: bool = _print(False, "machine-readable lines on standard output", verbs=("run", "probe", "doctor"))
-    debug: bool = _print(False, "show where an error came from", verbs=("run", "probe", "doctor"))
+    debug: bool = _print(False, "show where an error came from", verbs=("run", "probe", "doctor", "report"))
 
     def __post_init__(self) -> None:
         if self.start is not None and self.end is not None and self.start >= self.end:

@@ -48,9 +48,7 @@ VERBS: dict[str, Verb] = {
     "probe": Verb("show what is in a clip: streams, shots, cuts and transitions", "pipeline.probe:probe"),
     "batch": Verb("the same for every clip of a folder", "pipeline.batch:batch", ("FOLDER", "where the clips lie")),
     "doctor": Verb("say what this machine can do, and what it lacks", "pipeline.doctor:doctor", None),
-    "report": Verb(
-        "write a run's report.html again (not built yet)", "pipeline.report:report", ("RUN", "the folder of a finished run"), built=False
-    ),
+    "report": Verb("write a run's report.html again", "pipeline.report:report", ("RUN", "the folder that a run wrote")),
 }
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import torch
@@ -188,6 +189,11 @@ def _search(sample: Tensor, few: int, box: Tensor, weight: Tensor, effort: Effor
         mark = agreed if agreed is not None and _bears_out(agreed, mark) else mark
     elif first.opacity <= OPAQUE:
         mark = single_mark(pictures, mark, allowed, weight, 2 * effort.turns)
+
+    def note(done: float, losses: Mapping[str, float]) -> None:
+        brief.progress(0.5 + 0.5 * done, "drawing the mark")
+        brief.trace.add("drawing the mark", done, losses)
+
     mark = drawn(
         pictures,
         mark,
@@ -196,7 +202,7 @@ def _search(sample: Tensor, few: int, box: Tensor, weight: Tensor, effort: Effor
         steps=effort.steps,
         rounds=effort.rounds,
         seed=brief.settings.seed,
-        progress=lambda done: brief.progress(0.5 + 0.5 * done, "drawing the mark"),
+        on_step=note,
     )
     if size != full.shape[-2:]:
         matte, ink = (resize(layer[None], (full.shape[-2], full.shape[-1]))[0] for layer in (mark.matte, mark.ink))

@@ -47,8 +47,12 @@ def fill(frames: Tensor, hole: Tensor, brief: Brief, steps: int) -> Tensor:
 
     codes = [parameter for name, parameter in layer.named_parameters() if name.startswith("noise")]
 
+    def note(done: float, losses: Mapping[str, float]) -> None:
+        brief.progress(done, "filling what is hidden")
+        brief.trace.add("filling", done, losses)
+
     def run(count: int, report: bool) -> None:
-        step = (lambda done, _: brief.progress(done, "filling what is hidden")) if report else None
+        step = note if report else None
         fit(layer, terms, {"reconstruction": constant(1)}, FitPlan(count, BATCH), frames=len(frames), seed=seed, codes=codes, on_step=step)
 
     if brief.settings.max_seconds is not None:

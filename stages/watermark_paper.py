@@ -65,10 +65,13 @@ def separate_published(frames: Tensor, box: Tensor, brief: Brief) -> Separation:
             "exclusion": exclusion(clean, (matte * mark).expand(len(index), -1, -1, -1)),
         }
 
+    def note(done: float, losses: Mapping[str, float]) -> None:
+        brief.progress(done, "the published networks")
+        brief.trace.add("networks", done, losses)
+
     def run(steps: int, report: bool) -> None:
         plan = FitPlan(steps, batch=BATCH, rate=1e-3, code_rate=1e-3, warm_up=0, decay=False, betas=(0.9, 0.999))
-        step = (lambda done, _: brief.progress(done, "the published networks")) if report else None
-        fit(module, terms, WEIGHTS, plan, frames=count, seed=seed, on_step=step)
+        fit(module, terms, WEIGHTS, plan, frames=count, seed=seed, on_step=note if report else None)
 
     steps = STEPS
     began = time.perf_counter()
