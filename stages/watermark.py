@@ -20,7 +20,7 @@ from stages.brief import Brief, Separation
 from stages.flow import resize
 from stages.losses import gradients
 from stages.watermark_fill import fill
-from stages.watermark_find import CLEAR, HYPOTHESES, ROUNDS, Mark, find_mark, outlined
+from stages.watermark_find import CLEAR, HYPOTHESES, ROUNDS, Mark, find_mark, outlined, texture
 from stages.watermark_fit import OPAQUE, agreed_mark, continuity, drawn
 from stages.watermark_paper import separate_published
 from stages.watermark_single import single_mark
@@ -182,7 +182,7 @@ def _search(sample: Tensor, few: int, box: Tensor, weight: Tensor, effort: Effor
     size = pictures.shape[-2:]
     allowed, weight = _fitted(allowed, size), _fitted(weight[area], size)
     same = brief.hint is not None and size == scale
-    mark = first if same else outlined(pictures, first.opacity, first.hue, allowed, weight, 2 * effort.turns)
+    mark = first if same else outlined(pictures, first.opacity, first.hue, allowed, weight, 2 * effort.turns, texture(pictures))
     if len(sample) > 1:
         agreed = agreed_mark(pictures, first.opacity, allowed, weight, 2 * effort.turns)
         mark = agreed if agreed is not None and _bears_out(agreed, mark) else mark
