@@ -19,6 +19,7 @@ from torch.nn import functional as F
 from stages.brief import Brief, Separation
 from stages.flow import resize
 from stages.losses import gradients
+from stages.watermark_colours import all_colours
 from stages.watermark_fill import fill
 from stages.watermark_find import CLEAR, HYPOTHESES, ROUNDS, Mark, find_mark, outlined, texture
 from stages.watermark_fit import OPAQUE, agreed_mark, continuity, drawn
@@ -50,7 +51,9 @@ class Effort:
     def work(self) -> float:
         """Pixels that are gone through once by a step of the fit, or as often as takes that long."""
         tries = len(HYPOTHESES) + 6 * ROUNDS
-        search = self.search_pixels * tries * (0.5 * min(self.pictures, SEARCHED) + 0.06 * self.turns)
+        # One picture alone is searched twice, and a third time for further colours.
+        often = 3 if self.pictures == 1 else 1
+        search = self.search_pixels * tries * often * (0.5 * min(self.pictures, SEARCHED) + 0.06 * self.turns)
         return search + self.fit_pixels * self.rounds * self.steps * min(self.pictures, 8)
 
 
@@ -188,6 +191,7 @@ def _search(sample: Tensor, few: int, box: Tensor, weight: Tensor, effort: Effor
         mark = agreed if agreed is not None and _bears_out(agreed, mark) else mark
     elif first.opacity <= OPAQUE:
         mark = single_mark(pictures, mark, allowed, weight, 2 * effort.turns)
+        mark = all_colours(pictures, mark, allowed, weight, effort.turns, texture(pictures))
     mark = drawn(
         pictures,
         mark,

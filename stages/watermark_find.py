@@ -259,18 +259,21 @@ def find_mark(
     colour in turn, and the one that makes the pictures most continuous stays.
     """
     spreads = texture(pictures)
-    tried = []
-    for number, (opacity, colour) in enumerate(HYPOTHESES):
-        tried.append(outlined(pictures, opacity, pictures.new_tensor(colour), allowed, weight, turns, spreads))
-        progress(number / len(HYPOTHESES))
+    # Texture tells finely, but only near the truth; the plain cost also sees a mark whose colour is only roughly right.
+    ways = (None,) if spreads is None else (None, spreads)
     settled = []
-    for best in sorted(tried, key=lambda mark: -mark.gain)[:3]:
-        for _ in range(ROUNDS):
-            line = opacity_and_colour(pictures, best.matte[0] > 0)
-            if line is None:
-                break
-            best = outlined(pictures, *line, allowed, weight, 2 * turns, spreads)
-        settled.append(best)
+    for turn, way in enumerate(ways):
+        tried = []
+        for number, (opacity, colour) in enumerate(HYPOTHESES):
+            tried.append(outlined(pictures, opacity, pictures.new_tensor(colour), allowed, weight, turns, way))
+            progress((turn + number / len(HYPOTHESES)) / len(ways))
+        for best in sorted(tried, key=lambda mark: -mark.gain)[:3]:
+            for measure in (way,) * ROUNDS if way is spreads else (way, spreads, spreads):
+                line = opacity_and_colour(pictures, best.matte[0] > 0)
+                if line is None:
+                    break
+                best = outlined(pictures, *line, allowed, weight, 2 * turns, measure)
+            settled.append(best)
     mark = max(settled, key=lambda mark: mark.gain)
     chosen = mark.matte[0] > 0
     rim = int((grown(chosen, 1) & ~grown(chosen, -1)).sum())
