@@ -32,6 +32,7 @@ EXCLUSION = 0.2  # how much more an edge of the picture costs on an outline than
 BEYOND = 8.0  # cost of a clean value that lies this far (times 1) outside of [0, 1]
 NAT = 0.05  # cost of a nat, where a single picture's own texture says how usual a difference is
 SPARING = 0.1  # the exclusion there
+PURE = 0.05  # a single picture's colour this near to white or black is that
 FARTHEST = 0.3  # the most that a clean value outside of [0, 1] costs there: on a soft outline it means little
 LEAST_GAIN = 0.06  # how much continuity a mark must win per pixel of its outline to be believed in
 CLEAR = 0.97  # the highest opacity that is inverted: above it a picture of 8 bits holds nothing of what is beneath
@@ -220,8 +221,11 @@ def opacity_and_colour(pictures: Tensor, chosen: Tensor) -> tuple[float, Tensor]
         mean_outer, mean_inner = ((weight * side).sum(1, keepdim=True) / weight.sum() for side in (outer, inner))
         if turn == 40:
             # No colour is brighter than white or darker than black: such a line is turned around that corner instead.
-            reach = float((offset / (1 - slope)).mean())
-            anchor = 1.0 if reach > 1 else 0.0 if reach < 0 else None
+            # One picture does not tell nearly white from white, and marks are white or black far oftener.
+            hue, near = offset / (1 - slope), PURE if len(pictures) == 1 else 0.0
+            reach, spread = float(hue.mean()), float(hue.max() - hue.min())
+            near = near if spread < PURE else 0.0
+            anchor = 1.0 if reach > 1 - near else 0.0 if reach < near else None
         if anchor is not None:
             mean_outer = mean_inner = torch.full((3, 1), anchor)
         spread_outer, spread_inner = (weight * (outer - mean_outer) ** 2).sum(), (weight * (inner - mean_inner) ** 2).sum()
