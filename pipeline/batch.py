@@ -89,6 +89,7 @@ def batch(settings: Settings) -> int:
             work.stop()
             shown.close(items)
             work.note()
+            with_index(out, work, settings)
     return 1 if any(item.status == "failed" for item in items) else 0
 
 
@@ -102,6 +103,18 @@ def store_of(item: Item, settings: Settings) -> Store | None:
 def out_of(settings: Settings) -> Path:
     """The folder of a batch's runs."""
     return settings.out or Path(f"./{settings.inputs[0].resolve().name or 'clips'}-{settings.task}")
+
+
+def with_index(out: Path, work: Batch, settings: Settings) -> None:
+    """Writes the page of all runs. The runs are done: what goes wrong with it is said, and no more."""
+    from pipeline.report.index import INDEX, write_index
+
+    try:
+        write_index(out, work.record())
+        if settings.store:
+            store_at(settings.store).send(out / INDEX, INDEX)
+    except Exception as error:
+        print(f"unlayer: warning: the index page could not be made ({error})", file=sys.stderr)
 
 
 def check(settings: Settings) -> None:

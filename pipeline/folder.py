@@ -22,6 +22,10 @@ from stages.errors import UnlayerError, UsageError
 
 MANIFEST = "manifest.json"
 WORK = ".work"
+REPORT = "report"
+"""The folder in the run's folder that holds the report's pictures and previews."""
+OWN = (".mp4", ".jpg", ".json")
+"""How the names of the files in it end."""
 State = Literal["new", "finished", "interrupted"]
 Identity = Mapping[str, object]
 """What makes two runs the same: task, the inputs' checksums, and the settings that can change the layers; JSON values."""
@@ -65,7 +69,9 @@ class RunFolder:
             return "finished", identity_of(read_json(self.path / MANIFEST) or {})
         if self.work.is_dir():
             record = read_json(self.work / "run.json")
-            return "interrupted", None if record is None else {name: value for name, value in record.items() if name != "files"}
+            return "interrupted", None if record is None else {
+                name: value for name, value in record.items() if name not in ("files", "report_files")
+            }
         return "new", None
 
     def prepare(self, identity: Identity, *, resume: bool, overwrite: bool, roles: tuple[str, ...]) -> bool:
@@ -94,7 +100,7 @@ class RunFolder:
             raise UsageError(f"{self.path}: holds an interrupted run; go on with it with --resume, or replace it with --overwrite")
         self._refuse_strangers(roles)
         # What a run had put out when it was stopped comes again.
-        self._remove(files_of(read_json(self.work / "run.json") or {}) if overwrite or state == "interrupted" else [])
+        self.remove(files_of(read_json(self.work / "run.json") or {}) if overwrite or state == "interrupted" else [])
         if resume and same and self.work.is_dir():
             self._drop_layers()
         else:
@@ -109,11 +115,19 @@ class RunFolder:
         if os.path.lexists(self.path / MANIFEST) and (manifest is None or identity_of(manifest) is None):
             raise UsageError(f"{self.path}: its {MANIFEST} is not one of ours, so nothing was replaced; choose another --out")
 
-    def _remove(self, names: Iterable[str]) -> None:
+    def remove(self, names: Iterable[str]) -> None:
         """Removes files of ours by their names in the folder."""
+        inside, within = self.path / REPORT, False
         for name in names:
-            with suppress(FileNotFoundError, IsADirectoryError):
+            within = within or "/" in name
+            # What a link of that name leads to is not ours.
+            if "/" in name and inside.is_symlink():
+                continue
+            with suppress(FileNotFoundError, IsADirectoryError, NotADirectoryError):
                 (self.path / name).unlink()
+        if within:
+            with suppress(OSError):
+                inside.rmdir()
 
     def _drop_work(self) -> None:
         """Removes a work folder of ours."""
@@ -123,21 +137,37 @@ class RunFolder:
     def publish(self, files: list[Path], manifest: Mapping[str, object], identity: Identity) -> None:
         """Moves finished files from the work folder into the folder, the manifest last, and removes the work folder."""
         # Should this stop half way, the files that are out already are known as ours.
-        write_json(self.work / "run.json", {**identity, "files": [file.name for file in files]})
+        names = [file.relative_to(self.work).as_posix() for file in files]
+        write_json(
+            self.work / "run.json",
+            {**identity, "files": [name for name in names if flat_name(name)], "report_files": [name for name in names if ours(name)]},
+        )
         # The run that this one replaces: its manifest goes first, without it the rest is no finished run any more.
-        self._remove([MANIFEST, *files_of(read_json(self.path / MANIFEST) or {})] if (self.path / MANIFEST).exists() else [])
-        for file in files:
-            file.replace(self.path / file.name)
+        self.remove([MANIFEST, *files_of(read_json(self.path / MANIFEST) or {})] if (self.path / MANIFEST).exists() else [])
+        for file, name in zip(files, names, strict=True):
+            self.put(file, name)
         write_json(self.work / MANIFEST, manifest)
         (self.work / MANIFEST).replace(self.path / MANIFEST)
         shutil.rmtree(self.work)
 
+    def put(self, file: Path, name: str) -> None:
+        """Moves a finished file to its name in the folder."""
+        if "/" in name:
+            (self.path / REPORT).mkdir(exist_ok=True)
+        file.replace(self.path / name)
+
     def _refuse_strangers(self, roles: tuple[str, ...]) -> None:
         """Raises UsageError where a file that no run of ours is known to have written has a name that a layer may need."""
-        ours = re.compile(rf"((?:{'|'.join(roles)}|sheet)(?:-\d+)*\.\w+)")
+        taken = re.compile(rf"(?:{'|'.join(roles)}|sheet)(?:-\d+)*\.\w+|report\.html|losses\.json")
         known = {*files_of(read_json(self.work / "run.json") or {}), *files_of(read_json(self.path / MANIFEST) or {})}
-        for entry in sorted(self.path.iterdir()):
-            if entry != self.work and entry.name not in known and ours.fullmatch(entry.name):
+        inside = self.path / REPORT
+        strangers = [entry for entry in sorted(self.path.iterdir()) if entry != self.work and taken.fullmatch(entry.name)]
+        if inside.is_dir() and not inside.is_symlink():
+            strangers += sorted(entry for entry in inside.iterdir() if entry.suffix in OWN)
+        elif os.path.lexists(inside):
+            strangers.append(inside)
+        for entry in strangers:
+            if entry.relative_to(self.path).as_posix() not in known:
                 raise UsageError(f"{entry}: is in the way and not from a run of ours; move it, or choose another --out")
 
 
@@ -203,9 +233,20 @@ def files_of(record: Mapping[str, object]) -> list[str]:
         names += listed if isinstance(listed, list) else []
     layers = record.get("layers")
     names += [layer.get("path") for layer in layers if isinstance(layer, dict)] if isinstance(layers, list) else []
-    return [
-        name for name in names if isinstance(name, str) and name not in ("", ".", "..") and Path(name).name == name and "\0" not in name
-    ]
+    plain = [name for name in names if isinstance(name, str) and flat_name(name)]
+    listed = record.get("report_files")
+    return plain + [name for name in listed if isinstance(name, str) and ours(name)] if isinstance(listed, list) else plain
+
+
+def flat_name(name: str) -> bool:
+    """Whether ``name`` is that of a file in the folder itself."""
+    return name not in ("", ".", "..") and Path(name).name == name and "\0" not in name
+
+
+def ours(name: str) -> bool:
+    """Whether ``name`` may be that of a report's file: in the folder itself or in :data:`REPORT`."""
+    folder, slash, file = name.rpartition("/")
+    return flat_name(file) and (not slash or folder == REPORT)
 
 
 def read_json(path: Path) -> dict[str, object] | None:

@@ -21,7 +21,7 @@ from torch import Tensor
 from pipeline.hint import Hint
 from pipeline.memory import check_enough, check_room, halving, planned, say_halved
 from pipeline.progress import Step
-from pipeline.tasks import Job, Layer, Result, Task
+from pipeline.tasks import Fit, Job, Layer, Result, Task
 from stages.brief import Brief, Separation
 from stages.checkpoint import Checkpoints, Keeper
 from stages.clip import ClipInfo, Frames
@@ -31,6 +31,7 @@ from stages.plan import FitSettings
 from stages.read import Clip
 from stages.sheet import COLUMNS, chosen_frames, draw_sheet, write_sheet
 from stages.sniff import printable
+from stages.trace import Curves, Trace, joined, placed, thinned
 from stages.write import LayerWriter
 
 SHEET_SIDE = 256
@@ -103,7 +104,9 @@ def run_layered(job: Job, recipe: Recipe) -> Result:
         if hint is not None:
             hint.check(seen.first + len(seen.times))
     with job.stages.stage("survey") as step:
-        facts = _survey(job, recipe, seen, hint, unordered, step)
+        facts, told = _survey(job, recipe, seen, hint, unordered, step)
+    begin = SURVEYING if told else 0.0
+    told = placed(told, 0.0, begin)
     report: dict[str, list[tuple[float, int]]] = defaultdict(list)
     # Pictures that were given one by one belong together: they are one window.
     length, overlap = (len(seen.times), 0) if unordered else recipe.lengths(job.clip.info, most)
@@ -123,10 +126,11 @@ def run_layered(job: Job, recipe: Recipe) -> Result:
             brief = _brief(job, share, step, marks, unordered, room, span)
 
             def separate(times: int, keeper: Checkpoints, window: Frames = window, brief: Brief = brief) -> Separation:
-                told = replace(brief, reduced=times, keeper=keeper)
-                return _kept(keeper, lambda: recipe.separate(window.pixels, facts, told), window)
+                again = replace(brief, reduced=times, keeper=keeper, trace=Trace())
+                return _kept(keeper, lambda: recipe.separate(window.pixels, facts, again), window, again)
 
             separated, reduced = halving(separate, room)
+            told = joined(told, placed(separated.trace, *(begin + (1 - begin) * at for at in span)))
             if reduced:
                 job.stages.warn(say_halved(window.first, window.last, job.device, reduced))
             report["reduced"].append((reduced, len(window)))
@@ -147,22 +151,24 @@ def run_layered(job: Job, recipe: Recipe) -> Result:
         for name, values in sorted(report.items())
     }
     trimmed = job.settings.start is not None or job.settings.end is not None
-    return Result(tuple(files.layers), None if trimmed else len(seen.times), sheets=(sheet,), report=means)
+    fits = (Fit(job.settings.task, seen.first, seen.first + len(seen.times) - 1, thinned(told)),) if told else ()
+    return Result(tuple(files.layers), None if trimmed else len(seen.times), sheets=(sheet,), report=means, fits=fits)
 
 
-def _survey(job: Job, recipe: Recipe, seen: _Seen, hint: Hint | None, unordered: bool, step: Step) -> Any:
-    """What holds for the whole clip. The sample is let go afterwards."""
+def _survey(job: Job, recipe: Recipe, seen: _Seen, hint: Hint | None, unordered: bool, step: Step) -> tuple[Any, Curves]:
+    """What holds for the whole clip, and the losses on the way to it. The sample is let go afterwards."""
     share = None if job.budget.left() is None else SURVEYING * (job.budget.left() or 0.0)
     room = job.keep.within("survey")
     brief = _brief(job, share, step, hint.frames(seen.kept) if hint else None, unordered, room)
     sample, seen.sample = seen.sample, torch.empty(0)
 
-    def survey(times: int, keeper: Checkpoints) -> Any:
-        return recipe.survey(sample, replace(brief, reduced=times, keeper=keeper))
+    def survey(times: int, keeper: Checkpoints) -> tuple[Any, Curves]:
+        again = replace(brief, reduced=times, keeper=keeper, trace=Trace())
+        return recipe.survey(sample, again), again.trace.curves()
 
     # What a budget decides would come out differently the next time.
     keep = job.keep.recall if job.settings.max_seconds is None else job.keep.fixed
-    return keep("facts", lambda: halving(survey, room)[0], *recipe.kinds)
+    return keep("survey", lambda: halving(survey, room)[0], *recipe.kinds)
 
 
 def _room(job: Job, recipe: Recipe, unordered: bool) -> int:
@@ -192,7 +198,7 @@ def _brief(
     return Brief(settings, lambda done, note: step(begin + (end - begin) * done, note), hint, unordered, space, keeper=keeper)
 
 
-def _kept(room: Checkpoints, separate: Callable[[], Separation], window: Frames) -> Separation:
+def _kept(room: Checkpoints, separate: Callable[[], Separation], window: Frames, brief: Brief) -> Separation:
     """A window's layers, from the checkpoint where they are in one; in steps of 1/65535, as which they are kept, in any case.
 
     Such steps hold values of 8 and 16 bits exactly. Where the disk has no room for many more windows nothing is kept.
@@ -201,13 +207,13 @@ def _kept(room: Checkpoints, separate: Callable[[], Separation], window: Frames)
     def work() -> Separation:
         made = separate()
         coarse = {name: (pixels.clamp(0, 1) * _STEPS).round().to(torch.int32).to(torch.uint16) for name, pixels in made.layers.items()}
-        return Separation(coarse, made.shared, dict(made.report), dict(made.seconds))
+        return Separation(coarse, made.shared, dict(made.report), dict(made.seconds), brief.trace.curves())
 
     size = 2 * 3 * window.pixels.numel()
     scarce = shutil.disk_usage(nearest_folder(room.folder)).free < SPARE + 4 * size
     kept = work() if scarce else room.recall("layers", work, Separation)
     fine = {name: pixels.to(torch.int32).float() / _STEPS for name, pixels in kept.layers.items()}
-    return Separation(fine, kept.shared, kept.report, kept.seconds)
+    return Separation(fine, kept.shared, kept.report, kept.seconds, kept.trace)
 
 
 def nearest_folder(path: Path) -> Path:

@@ -16,7 +16,7 @@ import torch
 from pipeline import __version__
 from pipeline.memory import peak_memory
 from pipeline.settings import Settings
-from pipeline.tasks import Result
+from pipeline.tasks import Fit, Result
 from stages.clip import ClipInfo
 from stages.read import Clip, sha256
 from stages.shots import Transition
@@ -81,8 +81,13 @@ def build(
     seconds: float,
     stages: Mapping[str, float],
     warnings: Sequence[str],
+    report_files: Sequence[str] = (),
+    thumbnail: str | None = None,
 ) -> dict[str, object]:
-    """The whole manifest of a finished run, as JSON values. ``stages``: seconds by stage; ``seconds``: of the whole run."""
+    """The whole manifest of a finished run, as JSON values. ``stages``: seconds by stage; ``seconds``: of the whole run.
+
+    report_files: the report's page and all that belongs to it. thumbnail: the one of them that stands for the run.
+    """
     one = len(settings.inputs) == 1
     frames = result.frames if one else 1
     return {
@@ -103,6 +108,8 @@ def build(
         "transitions": [dict(entry) for entry in result.transitions],
         "sheets": [sheet.name for sheet in result.sheets],
         "warnings": list(warnings),
+        "report_files": list(report_files),
+        "thumbnail": thumbnail,
         "report": {
             **result.report,
             "seconds": round(seconds, 3),
@@ -112,6 +119,14 @@ def build(
             "threads": torch.get_num_threads(),
             "versions": versions(),
         },
+    }
+
+
+def describe_fits(fits: Sequence[Fit]) -> dict[str, object]:
+    """``losses.json``: the losses by stage and name, as points ``[progress, value]``, of everything that was fitted."""
+    return {
+        "schema": SCHEMA,
+        "fits": [{"name": fit.name, "first_frame": fit.first_frame, "last_frame": fit.last_frame, "curves": fit.curves} for fit in fits],
     }
 
 

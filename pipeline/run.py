@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -14,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pipeline import __version__, manifest
-from pipeline.folder import MANIFEST, Identity, RunFolder, claim
+from pipeline.folder import MANIFEST, REPORT, Identity, RunFolder, claim, write_json
 from pipeline.progress import Reporter, Stages, reporter, tell
 from pipeline.settings import Settings
 from pipeline.store import store_at
@@ -58,20 +59,58 @@ def perform(settings: Settings, shown: Reporter) -> tuple[Path, Mapping[str, obj
                 result = task.run(Job(clip, settings, device, folder.work, stages, budget, checkpoints(folder, identity, settings.store)))
                 if clip.salvaged is not None:
                     stages.warn(f"{printable(clip.info.path)}: is damaged; {clip.salvaged} frames of it could be decoded")
-                whole = manifest.build(
-                    settings,
-                    sums,
-                    clip.info,
-                    result,
-                    device=device,
-                    seconds=budget.spent(),
-                    stages=stages.seconds,
-                    warnings=stages.warnings,
-                )
-                folder.publish([layer.path for layer in result.layers] + list(result.sheets), whole, identity)
+
+                def described(names: Sequence[str] = (), thumbnail: str | None = None) -> dict[str, object]:
+                    return manifest.build(
+                        settings,
+                        sums,
+                        clip.info,
+                        result,
+                        device=device,
+                        seconds=budget.spent(),
+                        stages=stages.seconds,
+                        warnings=stages.warnings,
+                        report_files=names,
+                        thumbnail=thumbnail,
+                    )
+
+                whole, names = with_report(described, clip, folder.work, stages, settings, manifest.describe_fits(result.fits))
+                own = [folder.work / name for name in names]
+                folder.publish([*(layer.path for layer in result.layers), *result.sheets, *own], whole, identity)
     finally:
         stages.shown.close()
     return out, whole
+
+
+def with_report(
+    described: Callable[..., dict[str, object]],
+    clip: Clip,
+    work: Path,
+    stages: Stages,
+    settings: Settings,
+    losses: Mapping[str, object],
+) -> tuple[dict[str, object], list[str]]:
+    """Makes the report in the work folder. Returns the manifest and the names of the report's files.
+
+    The layers are done: whatever goes wrong here is a warning.
+    """
+    from pipeline import report
+
+    try:
+        write_json(work / report.LOSSES, losses)
+        with stages.stage("report") as step:
+            made = report.attach(described(), losses, clip, work, step, seconds=settings.max_seconds)
+        names = [report.LOSSES, *made.files]
+        whole = described(names, made.made.thumbnail)
+        made.write(whole)
+        return whole, names
+    except Exception as error:
+        shutil.rmtree(work / REPORT, ignore_errors=True)
+        (work / report.PAGE).unlink(missing_ok=True)
+        names = [report.LOSSES] if (work / report.LOSSES).exists() else []
+        why = str(error) if isinstance(error, UnlayerError) else f"{type(error).__name__}: {error}"
+        stages.warn(f"the layers are done, but report.html could not be made ({why}); python -m pipeline report tries again")
+        return described(names), names
 
 
 def checkpoints(folder: RunFolder, identity: Identity, store: str | None = None) -> Checkpoints:

@@ -193,9 +193,9 @@ class Settings:
     rows: Path | None = _bench(None, "keeps rows; what is in it is not done again", metavar="FILE", parse=Path)
     table: Path | None = _bench(None, "writes the table as Markdown too", metavar="FILE", parse=Path)
 
-    no_progress: bool = _print(False, "no progress bar")
+    no_progress: bool = _print(False, "no progress bar", verbs=("run", "report"))
     json: bool = _print(False, "machine-readable lines on standard output", verbs=("run", "probe", "doctor", "bench"))
-    debug: bool = _print(False, "show where an error came from", verbs=("run", "probe", "doctor", "bench"))
+    debug: bool = _print(False, "show where an error came from", verbs=("run", "probe", "doctor", "report", "bench"))
 
     def __post_init__(self) -> None:
         if self.start is not None and self.end is not None and self.start >= self.end:

@@ -49,9 +49,7 @@ VERBS: dict[str, Verb] = {
     "batch": Verb("the same for every clip of a folder", "pipeline.batch:batch", ("FOLDER", "where the clips lie")),
     "doctor": Verb("say what this machine can do, and what it lacks", "pipeline.doctor:doctor", None),
     "bench": Verb("measure what runs cost here: seconds, dB a second, memory, growth", "pipeline.bench:bench", None),
-    "report": Verb(
-        "write a run's report.html again (not built yet)", "pipeline.report:report", ("RUN", "the folder of a finished run"), built=False
-    ),
+    "report": Verb("write a run's report.html again", "pipeline.report:report", ("RUN", "the folder that a run wrote")),
 }
 
 

@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, MutableMapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, MutableMapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -21,7 +21,7 @@ from torch import Tensor
 
 from stages.carry import Carried, carried_layers, carry, reaching, template_of
 from stages.checkpoint import Keeper, Nothing, follow
-from stages.fit import FitPlan
+from stages.fit import FitPlan, OnStep
 from stages.fit_transition import fill
 from stages.flow import box
 from stages.matte import Edge, fit_matte
@@ -30,9 +30,9 @@ from stages.plan import NETWORK_PIXELS, FitSettings, Plan
 from stages.sweep import turn
 from stages.threads import few_threads
 from stages.tie import tie_down
+from stages.trace import Curves, Trace, joined
 
 Pair = tuple[Tensor, Tensor]
-OnStep = Callable[[float], None]
 
 NOISE = 0.015  # what carried frames may leave unexplained (root mean square) before they are trusted half
 OPEN = 0.6  # mean trust below which motion leaves enough open for the networks
@@ -45,7 +45,7 @@ class Standing:
 
     flows: of both scenes, ``(n, 2, H, W)``, as :class:`stages.carry.Carried` has them.
     layers: ``(n, 3, H, W)``, from the end of the motion fit on. anchors: what the sweeps hold them near to; the carried layers unless told.
-    matte: ``(n, 1, H, W)`` of a wipe or an iris, and the numbers of its edge.
+    matte: ``(n, 1, H, W)`` of a wipe or an iris, and the numbers of its edge. trace: the losses of the steps so far.
     """
 
     flows: Pair
@@ -53,18 +53,20 @@ class Standing:
     anchors: Pair | None = None
     matte: Tensor | None = None
     edge: dict[str, Any] | None = None
+    trace: Curves = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Alternated:
     """The layers ``(n, 3, H, W)``, the motion they began from, the mixture with its matte, the mean trust in that motion, the networks'
-    steps."""
+    steps, and the losses on the way."""
 
     layers: Pair
     carried: Carried
     mixture: Mixture
     trust: float
     fit_steps: int = 0
+    trace: Curves = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -165,7 +167,7 @@ class Alternation:
                 scale=scale,
                 seed=self.settings.seed,
                 device=self.settings.device,
-                on_step=lambda done, _: on_step(done),
+                on_step=on_step,
             )
         return replace(standing, layers=project(mixture, *inside(mixture, filled)))
 
@@ -176,9 +178,21 @@ class Alternation:
             standing = replace(standing, anchors=standing.layers) if new_round else standing
             anchors = standing.anchors or project(mixture, *self.carried(standing).layers)
             swept = turn(mixture, whole(mixture, _known(standing)), anchors, ANCHOR * self.trust(standing))
-            return replace(standing, layers=inside(mixture, swept))
+            layers = inside(mixture, swept)
+            on_step(1.0, self._rest(mixture, _known(standing), layers))
+            return replace(standing, layers=layers)
 
         return work
+
+    def _rest(self, mixture: Mixture, before: Pair, after: Pair) -> dict[str, float]:
+        """What a step in closed form has to show for itself, root mean squares: what is unexplained behind it, how far layers moved."""
+        frames, weight = mixture.frames[mixture.mixed], mixture.weight[mixture.mixed]
+        rest = sum(
+            float(((mix(one, other, share, mixture.space) - frame) ** 2).mean())
+            for frame, one, other, share in zip(frames, *after, weight, strict=True)
+        )
+        moved = sum(float(((new - old) ** 2).mean()) for old, new in zip(before, after, strict=True)) / 2
+        return {"residual": math.sqrt(rest / len(frames)), "moved": math.sqrt(moved)}
 
     def _ties(self, standing: Standing, on_step: OnStep) -> Standing:
         mixture, settings = self.mixture(standing), self.settings
@@ -202,10 +216,18 @@ def alternate(
     def timed(step: _Step, begin: float) -> Callable[[Standing], Standing]:
         def do(standing: Standing) -> Standing:
             began = time.monotonic()
-            after = step.work(standing, lambda done: progress(begin + (step.end - begin) * done, step.note))
+            trace = Trace()
+
+            def on_step(done: float, losses: Mapping[str, float]) -> None:
+                at = begin + (step.end - begin) * done
+                progress(at, step.note)
+                trace.add(step.stage, at, losses)
+
+            after = step.work(standing, on_step)
             # A step that found nothing to do has no entry in the account.
             if after is not standing:
                 seconds[step.stage] = seconds.get(step.stage, 0.0) + time.monotonic() - began
+                after = replace(after, trace=joined(standing.trace, trace.curves()))
             return after
 
         return do
@@ -216,7 +238,7 @@ def alternate(
     standing = follow(keeper or Nothing(), "standing", chain, Standing(still(mixture)), Standing)
     trust = float(work.trust(standing).mean())
     steps_done = plan.fit_steps if trust < OPEN else 0
-    return Alternated(_known(standing), work.carried(standing), work.mixture(standing), trust, steps_done)
+    return Alternated(_known(standing), work.carried(standing), work.mixture(standing), trust, steps_done, standing.trace)
 
 
 def trust_of(mixture: Mixture, layers: Pair) -> Tensor:

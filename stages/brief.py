@@ -12,6 +12,7 @@ from torch import Tensor
 
 from stages.checkpoint import Keeper, Nothing
 from stages.plan import FitSettings
+from stages.trace import Curves, Trace
 
 SPACES = ("auto", "gamma", "linear")
 
@@ -26,6 +27,7 @@ class Brief:
     space: the light in which layers add up, one of :data:`SPACES`.
     reduced: how often the working size is halved, for want of memory.
     keeper: where what should survive a kill is kept; a plan by the clock (``max_seconds``) goes through its ``fixed``.
+    trace: takes the losses of whatever is fitted, by stage, for the report.
     """
 
     settings: FitSettings
@@ -35,6 +37,7 @@ class Brief:
     space: str = "auto"
     reduced: int = 0
     keeper: Keeper = field(default_factory=Nothing)
+    trace: Trace = field(default_factory=Trace)
 
     def within(self, pixels: int) -> int:
         """A working size of so many pixels, as far as the memory has room for it."""
@@ -46,13 +49,14 @@ class Separation:
     """The layers of one window by name: ``(T, C, H, W)`` in [0, 1] with 3 channels or 1.
 
     shared: names of layers that are one picture, ``(1, C, H, W)``, for all frames.
-    report: figures for the manifest. seconds: by step.
+    report: figures for the manifest. seconds: by step. trace: the losses; the pipeline takes them from the brief's.
     """
 
     layers: Mapping[str, Tensor]
     shared: frozenset[str] = frozenset()
     report: Mapping[str, float] = field(default_factory=dict)
     seconds: Mapping[str, float] = field(default_factory=dict)
+    trace: Curves = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name, pixels in self.layers.items():

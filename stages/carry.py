@@ -10,14 +10,14 @@ from coarse to fine. No half-separated layer is ever matched, so no ghost of the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from torch import Tensor
 
-from stages.fit import Guard
+from stages.fit import Guard, OnStep
 from stages.flow import flows, resize, resize_flow, warp
 from stages.mixing import Mixture, mix
 
@@ -108,7 +108,7 @@ def carry(
     *,
     start: tuple[Tensor, Tensor] | None = None,
     device: torch.device | None = None,
-    on_step: Callable[[float], None] | None = None,
+    on_step: OnStep | None = None,
 ) -> Carried:
     """Fits both flows. ``levels``: pairs of a divisor of the picture's sides and a number of steps, coarse first.
 
@@ -136,19 +136,23 @@ def carry(
         for step in range(steps):
             optimiser.param_groups[0]["lr"] = RATE * guard.boldness * min(1.0, 2 * (steps - step) / steps)
             optimiser.zero_grad()
+            losses = {"unexplained": 0.0}
             for begin in range(0, count, chunk):
                 part = slice(begin, min(count, begin + chunk))
                 loss = _data(pictures, [resize(field[part], small) for field in fields], target[part], weight[part], mixture)
                 if not guard.passes(loss):
                     break
                 torch.autograd.backward(loss * (len(target[part]) / count))
+                losses["unexplained"] += float(loss.detach()) * len(target[part]) / count
             else:
                 uneven = [regularity(field, was, reverse) for field, was, reverse in zip(fields, before, (False, True), strict=True)]
                 torch.autograd.backward(sum((scale * (SMOOTH * space + STEADY * time) for space, time in uneven), target.new_zeros(())))
                 guard.step()
+                both = [sum(float(each.detach()) for each in kind) for kind in zip(*uneven, strict=True)]
+                losses |= {"roughness": both[0], "bend": both[1]}
             done += 1
             if on_step:
-                on_step(done / total)
+                on_step(done / total, losses)
         current = (
             resize_flow((fields[0].detach() * per_pixel).cpu(), size),
             resize_flow((fields[1].detach() * per_pixel).cpu(), size),

@@ -13,6 +13,7 @@ import time
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -103,7 +104,7 @@ def _drawn(small: Tensor, facts: Facts, brief: Brief) -> tuple[Tensor, int]:
 
         turns = brief.keeper.fixed("turns", measured)
     brief.progress(0.2, "transmission")
-    log = envelope(small, airlight, ties, turns=turns)
+    log = envelope(small, airlight, ties, turns=turns, on_step=partial(brief.trace.add, "transmission"))
     return resize(transmission_of(log, facts.black), (small.shape[-2], small.shape[-1])), turns
 
 
@@ -123,8 +124,8 @@ def _published(small: Tensor, facts: Facts, brief: Brief) -> tuple[Tensor, int]:
         steps = brief.keeper.fixed("steps", measured)
 
     def note(done: float, losses: Mapping[str, float]) -> None:
-        del losses
         brief.progress(0.5 * done, "published networks")
+        brief.trace.add("networks", done, losses)
 
     return dehaze_paper.fit_paper(small, airlight, steps=steps, seed=settings.seed, device=settings.device, on_step=note), steps
 
@@ -151,7 +152,7 @@ def _each(frames: Tensor, brief: Brief) -> Separation:
     for index in range(len(frames)):
         brief.progress(index / len(frames), f"picture {index + 1} of {len(frames)}")
         one = frames[index : index + 1]
-        quiet = Brief(told)
+        quiet = Brief(told, trace=brief.trace)
         parts.append(separate(one, survey(one, quiet), quiet))
     layers = {name: torch.cat([part.layers[name] for part in parts]) for name in parts[0].layers}
     seconds: dict[str, float] = defaultdict(float)

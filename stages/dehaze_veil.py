@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from stages.dehaze_model import dark_bound
+from stages.fit import OnStep
 from stages.flow import consistency, flows, resize, resize_flow, warp
 from stages.losses import gradients
 
@@ -59,7 +60,14 @@ def find_ties(frames: Tensor) -> Ties | None:
     return Ties(resize_flow(forward, size), resize(consistency(forward, backward, 2.0), size))
 
 
-def envelope(frames: Tensor, airlight: Tensor, ties: Ties | None = None, start: Tensor | None = None, turns: int = 14) -> Tensor:
+def envelope(
+    frames: Tensor,
+    airlight: Tensor,
+    ties: Ties | None = None,
+    start: Tensor | None = None,
+    turns: int = 14,
+    on_step: OnStep | None = None,
+) -> Tensor:
     """Log transmission on the grid, ``(T, 1, h, w)``, of working pictures ``(T, 3, H, W)`` under an airlight ``(1, 3, 1, 1)``.
 
     Minimises over x, for log bounds y of the darkest pixel around each point, and weights c at edges and of flow::
@@ -91,7 +99,9 @@ def envelope(frames: Tensor, airlight: Tensor, ties: Ties | None = None, start: 
         # Every bound draws at first, then only the near ones, lest the answer depend on the start.
         reach = REACH * (1 if start is not None else max(1.0, WIDE ** (1 - 2 * turn / turns)))
         weight = torch.where(over < 0, torch.ones_like(over), PULL / (1 + (over / reach).square()))
-        x = _solve(weight, weight * y + lean, tension, x, ITERATIONS)
+        before, x = x, _solve(weight, weight * y + lean, tension, x, ITERATIONS)
+        if on_step is not None:
+            on_step((turn + 1) / turns, {"moved": float((x - before).square().mean().sqrt())})
     return x
 
 

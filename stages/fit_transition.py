@@ -7,7 +7,7 @@ ones only how it goes on. What motion knows already comes in as layers with a tr
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
@@ -33,6 +33,7 @@ from stages.losses import (
     squared_reconstruction,
 )
 from stages.mixing import Mixture, mix
+from stages.trace import Curves, Trace, joined
 
 WEIGHTS: dict[str, Schedule] = {
     "reconstruction": constant(1.0),
@@ -59,6 +60,7 @@ MIXED_SHARE = 0.6
 MATTE_REACH = 4.0
 MATTE_EDGE = 0.02
 RENDERED = 8
+FEW = 5  # points of each loss that a part of the published fit leaves in its trace
 
 
 @dataclass(frozen=True)
@@ -67,13 +69,14 @@ class FitResult:
 
     outgoing, incoming: ``(N, 3, H, W)`` in [0, 1] as the networks give them, not made to mix to the input. Clean frames are the input's
     own; where a scene cannot be seen at all its nearest frame is held. weight: as in :class:`stages.mixing.Mixture`.
-    state: to go on from with more steps.
+    state: to go on from with more steps. trace: the published fit's losses.
     """
 
     outgoing: Tensor
     incoming: Tensor
     weight: Tensor
     state: FitState
+    trace: Curves = field(default_factory=dict)
 
 
 def _parts(index: Tensor) -> list[Tensor]:
@@ -328,24 +331,25 @@ def fit_paper(
         return {"reconstruction": squared_reconstruction(picture, frames[index]), "exclusion": exclusion(outgoing, incoming)}
 
     keeper = keeper or Nothing()
-    state, done = None, 0
+    state, done, told = None, 0, Curves()
     if (kept := keeper.newest("published", FitState)) is not None:
-        done, state, noise = kept
+        done, state, noise, told = kept
         shaken.set_state(noise)
     while True:
         part = min(check_every, steps - done)
         plan = FitPlan(part, rate=1e-3, warm_up=0, decay=False, betas=(0.9, 0.999))
-        begun = done
+        begun, trace = done, Trace(FEW)
 
-        def partly(progress: float, losses: Mapping[str, float], begun: int = begun, part: int = part) -> None:
+        def partly(progress: float, losses: Mapping[str, float], begun: int = begun, part: int = part, trace: Trace = trace) -> None:
+            trace.add("networks", (begun + progress * part) / steps, losses)
             if on_step is not None:
                 on_step((begun + progress * part) / steps, losses)
 
         state = fit(module, terms, PAPER_WEIGHTS, plan, frames=len(frames), seed=seed, warm=state, on_step=partly)
-        done += part
-        keeper.note("published", (done, state, shaken.get_state()))
+        done, told = done + part, joined(told, trace.curves())
+        keeper.note("published", (done, state, shaken.get_state(), told))
         if done >= steps or on_check is not None:
-            result = _published_result(module, mixture, state)
+            result = replace(_published_result(module, mixture, state), trace=told)
             if done >= steps or (on_check is not None and on_check(done, result)):
                 return result
 

@@ -40,6 +40,19 @@ class Encoding:
         return self.pixels.startswith("yuv")
 
 
+PREVIEW = Encoding(
+    ".mp4",
+    "mp4",
+    "libx264",
+    "yuv420p",
+    8,
+    # A key frame every half second or so: a preview is there to be scrubbed.
+    {"crf": "24", "preset": "veryfast", "bf": "0", "g": "12", "mbtree": "0"},
+    {"movflags": "+faststart"},
+)
+"""What the report's own videos are encoded with: quickly, and so that every browser plays them."""
+
+
 def encoding_for(info: ClipInfo, lossless: bool, alpha: str | None, bit_depth: int, pictures: bool) -> Encoding:
     """The encoding of a layer; see :class:`stages.write.LayerWriter`. Raises :class:`ValueError` for an unknown ``alpha``."""
     bits = next((depth for depth in _DEPTHS if depth >= bit_depth), 16)

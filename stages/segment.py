@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -22,7 +22,7 @@ from torch import Tensor
 
 from stages.brief import Brief, Separation
 from stages.clock import clocked, seconds_of
-from stages.fit import FitPlan
+from stages.fit import FitPlan, OnStep
 from stages.flow import resize, shrunk
 from stages.mixing import psnr_of
 from stages.plan import SAFE
@@ -191,8 +191,12 @@ def _networks(frames: Tensor, odds: Tensor, motion: Motion | None, facts: Facts,
     settings = brief.settings
     fitting = fit_paper_segments if settings.preset == "paper" else fit_segments
 
-    def fitted(steps: int, report: Callable[[float], None] = lambda done: None) -> Segments:
-        return fitting(known, plan=FitPlan(steps), seed=settings.seed, device=settings.device, on_step=lambda done, _: report(done))
+    def fitted(steps: int, on_step: OnStep | None = None) -> Segments:
+        return fitting(known, plan=FitPlan(steps), seed=settings.seed, device=settings.device, on_step=on_step)
+
+    def note(done: float, losses: Mapping[str, float]) -> None:
+        brief.progress(0.3 + 0.5 * done, "networks")
+        brief.trace.add("networks", done, losses)
 
     steps = STEPS[settings.preset]
     if (budget := settings.max_seconds) is not None:
@@ -206,7 +210,7 @@ def _networks(frames: Tensor, odds: Tensor, motion: Motion | None, facts: Facts,
             return max(1, min(most, int(left / max((more - few) / 5, 1e-4))))
 
         steps = brief.keeper.fixed("steps", measured)
-    return fitted(steps, lambda done: brief.progress(0.3 + 0.5 * done, "networks")), steps
+    return fitted(steps, note), steps
 
 
 def _reconstruction_psnr(frames: Tensor, layers: dict[str, Tensor]) -> float:

@@ -18,6 +18,7 @@ from stages.flow import resize, resize_flow
 from stages.mixing import Mixture, mix, project, psnr_of
 from stages.plan import LARGEST, FitSettings, Plan, plan_for
 from stages.shots import Space, Transition
+from stages.trace import Curves, thinned
 from stages.window import Window
 
 CLAMPED = 3  # times that layers are made to mix to the input and brought back into [0, 1]
@@ -43,6 +44,7 @@ class Separated:
 
     mix: weight of the incoming scene for each frame, its mean where there is a matte (``has_matte``).
     seconds: by stage. report: figures for the manifest. plan: the work that was done, as :class:`stages.plan.Plan` has it.
+    trace: the losses on the way.
     """
 
     mix: tuple[float, ...]
@@ -51,6 +53,7 @@ class Separated:
     seconds: dict[str, float] = field(default_factory=dict)
     report: dict[str, float] = field(default_factory=dict)
     plan: dict[str, object] = field(default_factory=dict)
+    trace: Curves = field(default_factory=dict)
 
 
 def separate_transition(
@@ -97,7 +100,7 @@ def separate_transition(
         "work_height": float(work.frames.shape[-2]),
         "work_width": float(work.frames.shape[-1]),
     }
-    return Separated(tuple(means), work.has_matte, work.space, dict(seconds), report, asdict(plan))
+    return Separated(tuple(means), work.has_matte, work.space, dict(seconds), report, asdict(plan), thinned(done.trace))
 
 
 def _published(
@@ -114,7 +117,7 @@ def _published(
             keeper=keeper,
         )
     layers = project(work, *inside(work, (result.outgoing, result.incoming)))
-    return Alternated(layers, Carried(still(work), (0, 0), carried_layers(work, still(work))), work, 0.0, plan.paper_steps)
+    return Alternated(layers, Carried(still(work), (0, 0), carried_layers(work, still(work))), work, 0.0, plan.paper_steps, result.trace)
 
 
 def open_mixture(window: Window, transition: Transition, pixels: int) -> Mixture:

@@ -7,14 +7,14 @@ tie weighing as much as what it brings agrees with the layer nearby.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from stages.carry import GRID, RATE, SMOOTH, Carried, Side, rough, rounded, template_of
-from stages.fit import Guard
+from stages.fit import Guard, OnStep
 from stages.flow import box, flows, lookup, resize, resize_flow, warp
 from stages.mixing import Mixture, mix, share
 
@@ -98,7 +98,7 @@ def fit_ties(
     *,
     seed: int = 0,
     device: torch.device | None = None,
-    on_step: Callable[[float], None] | None = None,
+    on_step: OnStep | None = None,
 ) -> tuple[Ties, Ties]:
     """Fits the flows of all ties, at ``1 / scale`` of the sides: in each step every tie of one scene meets some tie of the other.
 
@@ -124,19 +124,22 @@ def fit_ties(
     for step in range(steps):
         optimiser.param_groups[0]["lr"] = 2 / 3 * RATE * guard.boldness * min(1.0, 2 * (steps - step) / steps)
         optimiser.zero_grad()
+        told = 0.0
         for mine, other in enumerate(torch.randperm(most, generator=order).tolist()):
             for part in parts:
                 loss = _unexplained(mixture, banks, ties, fields, (mine, other), part, scale, target, weight)
                 if not guard.passes(loss):
                     break
-                torch.autograd.backward(loss * (len(target[part]) / count))
+                share = len(target[part]) / count
+                torch.autograd.backward(loss * share)
+                told += float(loss.detach()) * share / most
             else:
                 continue
             break
         else:
             guard.step()
         if on_step:
-            on_step((step + 1) / steps)
+            on_step((step + 1) / steps, {"disagreement": told})
     out = [Ties(tie.frames, (field.detach().flatten(0, 1) / per_node).cpu()) for tie, field in zip(ties, fields, strict=True)]
     return out[0], out[1]
 
@@ -216,7 +219,7 @@ def tie_down(
     *,
     seed: int = 0,
     device: torch.device | None = None,
-    on_step: Callable[[float], None] | None = None,
+    on_step: OnStep | None = None,
 ) -> Pair:
     """Ties, then fits their flows and solves the layers at each of ``levels`` (a divisor of the sides, a number of steps)."""
     most = min(len(chosen(mixture, "outgoing")[0]), len(chosen(mixture, "incoming")[0]))
@@ -231,9 +234,9 @@ def tie_down(
     ties = both[0].cut(most), both[1].cut(most)
     for number, (scale, steps) in enumerate(fitting):
 
-        def note(done: float, number: int = number) -> None:
+        def note(done: float, losses: Mapping[str, float], number: int = number) -> None:
             if on_step:
-                on_step((number + done) / len(fitting))
+                on_step((number + done) / len(fitting), losses)
 
         ties = fit_ties(mixture, layers, ties, scale, steps, seed=seed, device=device, on_step=note)
         layers = solve(mixture, layers, ties)

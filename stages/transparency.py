@@ -115,7 +115,7 @@ def separate(frames: Tensor, facts: Facts, brief: Brief) -> Separation:
     else:
         plan = _plan_for(light, brief)
         plan = replace(plan, pixels=brief.within(plan.pixels), mosaic_pixels=brief.within(plan.mosaic_pixels))
-        found = separate_clip(light, plan, lambda done: brief.progress(done, "two moving layers"))
+        found = separate_clip(light, plan, lambda done: brief.progress(done, "two moving layers"), brief.trace)
         found = as_before(frames, found, facts)
         more = {"turns": float(plan.turns), "mosaic_steps": float(plan.mosaic_steps)}
         name = "motion"
@@ -211,7 +211,12 @@ def _published(frames: Tensor, facts: Facts, brief: Brief) -> tuple[tuple[Tensor
     work = partial(fit_published, small, shared=facts.mixtures, seed=settings.seed, device=settings.device)
     if (budget := settings.max_seconds) is not None:
         steps = brief.keeper.fixed("steps", lambda: max(1, min(PAPER_STEPS, int(SAFE * budget * 3 / seconds_of(lambda: work(steps=3))))))
-    one, other, weights = work(steps=steps, progress=lambda done: brief.progress(done, "published networks"))
+
+    def note(done: float, losses: Mapping[str, float]) -> None:
+        brief.progress(done, "published networks")
+        brief.trace.add("networks", done, losses)
+
+    one, other, weights = work(steps=steps, on_step=note)
     one, other = resize(one, size), resize(other, size)
     report = {"fit_steps": float(steps)}
     if facts.mixtures:

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from stages.flow import Pair, resize, resize_flow, shrunk, warp, within
 from stages.losses import gradients
+from stages.trace import Trace
 from stages.transparency_mosaic import Mosaic, Placed, fit_mosaic
 from stages.transparency_motion import chain, distance, refined, trusted, two_motions
 
@@ -61,8 +62,11 @@ class Links:
         return Links(self.frames, resize_flow(self.flows, size), resize(self.confidence, size))
 
 
-def separate_clip(frames: Tensor, plan: ClipPlan, progress: Progress) -> Layers:
-    """Both layers of two frames or more, first the one whose motion more corners follow; they add up to ``frames`` and lie in [0, I]."""
+def separate_clip(frames: Tensor, plan: ClipPlan, progress: Progress, trace: Trace | None = None) -> Layers:
+    """Both layers of two frames or more, first the one whose motion more corners follow; they add up to ``frames`` and lie in [0, I].
+
+    trace: takes note of how far the sweeps move the layers.
+    """
     full = (frames.shape[-2], frames.shape[-1])
     work = shrunk(frames, plan.pixels)
     mosaic = fit_planes(work, plan, lambda done: progress(0.4 * done))
@@ -74,7 +78,10 @@ def separate_clip(frames: Tensor, plan: ClipPlan, progress: Progress) -> Layers:
         progress(0.4 + 0.4 * turn / plan.turns)
         links = find_links(layers[0]), find_links(layers[1])
         for go in range(SWEEPS):
-            layers = sweep(work, layers, anchors, links, detail, backwards=go % 2 == 1)
+            before, layers = layers, sweep(work, layers, anchors, links, detail, backwards=go % 2 == 1)
+            if trace is not None:
+                moved = float((layers[0] - before[0]).square().mean().sqrt())
+                trace.add("sweeps", (turn * SWEEPS + go + 1) / (plan.turns * SWEEPS), {"moved": moved})
     if work.shape != frames.shape:
         # The less sharp layer is enlarged; what it leaves of the input is the other one, with all the detail.
         soft = 1 if detail <= 1 else 0

@@ -7,14 +7,13 @@ for one picture or a clip it starts, and by symmetry all but stays, at one half.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
 from models.noise import walking_noise
 from models.skip import Skip
-from stages.fit import FitPlan, fit
+from stages.fit import FitPlan, OnStep, fit
 from stages.losses import constant, exclusion, squared_reconstruction
 
 DEPTH = 2  # channels of the noise
@@ -48,7 +47,7 @@ class TwoPublished(nn.Module):
 
 
 def fit_published(
-    frames: Tensor, *, shared: bool, steps: int, seed: int, device: torch.device, progress: Callable[[float], None] = lambda done: None
+    frames: Tensor, *, shared: bool, steps: int, seed: int, device: torch.device, on_step: OnStep | None = None
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Layers A and B, ``(1, 3, H, W)`` if ``shared`` by all ``frames`` ``(T, 3, H, W)`` and a picture a frame otherwise, and A's weights
     ``(T,)``; on the CPU."""
@@ -67,7 +66,7 @@ def fit_published(
         return {"reconstruction": squared_reconstruction(picture, target[index]), "exclusion": exclusion(one, other)}
 
     plan = FitPlan(steps, batch=BATCH, rate=1e-3, code_rate=1e-3, warm_up=0, decay=False, betas=(0.9, 0.999))
-    fit(module, terms, WEIGHTS, plan, frames=count, seed=seed, on_step=lambda done, _: progress(done))
+    fit(module, terms, WEIGHTS, plan, frames=count, seed=seed, on_step=on_step)
     # With the batch's own statistics, as published: the networks never leave their training mode.
     with torch.no_grad():
         drawn = torch.arange(1 if shared else count, device=device)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import torch
@@ -19,8 +20,9 @@ from torch.nn import functional as F
 from stages.brief import Brief, Separation
 from stages.flow import resize
 from stages.losses import gradients
+from stages.watermark_colours import all_colours
 from stages.watermark_fill import fill
-from stages.watermark_find import CLEAR, HYPOTHESES, ROUNDS, Mark, find_mark, outlined
+from stages.watermark_find import CLEAR, HYPOTHESES, ROUNDS, Mark, find_mark, outlined, texture
 from stages.watermark_fit import OPAQUE, agreed_mark, continuity, drawn
 from stages.watermark_paper import separate_published
 from stages.watermark_single import single_mark
@@ -50,7 +52,9 @@ class Effort:
     def work(self) -> float:
         """Pixels that are gone through once by a step of the fit, or as often as takes that long."""
         tries = len(HYPOTHESES) + 6 * ROUNDS
-        search = self.search_pixels * tries * (0.5 * min(self.pictures, SEARCHED) + 0.06 * self.turns)
+        # One picture alone is searched twice, and a third time for further colours.
+        often = 3 if self.pictures == 1 else 1
+        search = self.search_pixels * tries * often * (0.5 * min(self.pictures, SEARCHED) + 0.06 * self.turns)
         return search + self.fit_pixels * self.rounds * self.steps * min(self.pictures, 8)
 
 
@@ -182,12 +186,18 @@ def _search(sample: Tensor, few: int, box: Tensor, weight: Tensor, effort: Effor
     size = pictures.shape[-2:]
     allowed, weight = _fitted(allowed, size), _fitted(weight[area], size)
     same = brief.hint is not None and size == scale
-    mark = first if same else outlined(pictures, first.opacity, first.hue, allowed, weight, 2 * effort.turns)
+    mark = first if same else outlined(pictures, first.opacity, first.hue, allowed, weight, 2 * effort.turns, texture(pictures))
     if len(sample) > 1:
         agreed = agreed_mark(pictures, first.opacity, allowed, weight, 2 * effort.turns)
         mark = agreed if agreed is not None and _bears_out(agreed, mark) else mark
     elif first.opacity <= OPAQUE:
         mark = single_mark(pictures, mark, allowed, weight, 2 * effort.turns)
+        mark = all_colours(pictures, mark, allowed, weight, effort.turns, texture(pictures))
+
+    def note(done: float, losses: Mapping[str, float]) -> None:
+        brief.progress(0.5 + 0.5 * done, "drawing the mark")
+        brief.trace.add("drawing the mark", done, losses)
+
     mark = drawn(
         pictures,
         mark,
@@ -196,7 +206,7 @@ def _search(sample: Tensor, few: int, box: Tensor, weight: Tensor, effort: Effor
         steps=effort.steps,
         rounds=effort.rounds,
         seed=brief.settings.seed,
-        progress=lambda done: brief.progress(0.5 + 0.5 * done, "drawing the mark"),
+        on_step=note,
     )
     if size != full.shape[-2:]:
         matte, ink = (resize(layer[None], (full.shape[-2], full.shape[-1]))[0] for layer in (mark.matte, mark.ink))

@@ -5,8 +5,8 @@ Frames ``(T, 3, H, W)`` in [0, 1], maps ``(H, W)``.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -14,12 +14,15 @@ from torch.nn import functional as F
 
 from models.generator import Layer
 from stages.brief import Brief
+from stages.clock import seconds_of
 from stages.fit import FitPlan, fit
 from stages.losses import constant, reconstruction
 
 SIDE = 24  # pixels around a hole that the generator learns from, and the hole's own size
 PIXELS = 40_000  # a larger part is drawn smaller
 BATCH = 8
+SHARE = 0.6  # of the time that this call may take
+LEAST_STEPS = 10
 
 
 def fill(frames: Tensor, hole: Tensor, brief: Brief, steps: int) -> Tensor:
@@ -39,24 +42,34 @@ def fill(frames: Tensor, hole: Tensor, brief: Brief, steps: int) -> Tensor:
     if not bool(seen.any()):
         return frames
     device, seed = brief.settings.device, brief.settings.seed
-    layer = Layer(len(frames), 3, size, seed=seed).to(device)
     target, trust = small.to(device), seen.to(device)
 
-    def terms(index: Tensor, progress: float) -> Mapping[str, Tensor]:
-        return {"reconstruction": reconstruction(layer(index), target[index], trust)}
+    def note(done: float, losses: Mapping[str, float]) -> None:
+        brief.progress(done, "filling what is hidden")
+        brief.trace.add("filling", done, losses)
 
-    codes = [parameter for name, parameter in layer.named_parameters() if name.startswith("noise")]
+    def fitted(count: int, report: bool = False) -> Layer:
+        """A generator of its own after ``count`` steps: what is fitted to measure the time teaches the real one nothing."""
+        layer = Layer(len(frames), 3, size, seed=seed).to(device)
 
-    def run(count: int, report: bool) -> None:
-        step = (lambda done, _: brief.progress(done, "filling what is hidden")) if report else None
+        def terms(index: Tensor, progress: float) -> Mapping[str, Tensor]:
+            return {"reconstruction": reconstruction(layer(index), target[index], trust)}
+
+        codes = [parameter for name, parameter in layer.named_parameters() if name.startswith("noise")]
+        step = note if report else None
         fit(layer, terms, {"reconstruction": constant(1)}, FitPlan(count, BATCH), frames=len(frames), seed=seed, codes=codes, on_step=step)
+        return layer
 
-    if brief.settings.max_seconds is not None:
-        run(1, False)  # the first step also allocates
-        began = time.perf_counter()
-        run(3, False)
-        steps = max(10, min(steps, int(0.6 * brief.settings.max_seconds / max(1e-4, (time.perf_counter() - began) / 3))))
-    run(steps, True)
+    if (budget := brief.settings.max_seconds) is not None:
+        most = steps
+
+        def measured() -> int:
+            fitted(1)  # the first call also allocates
+            few, more = (seconds_of(partial(fitted, count)) for count in (1, 4))
+            return max(LEAST_STEPS, min(most, int(SHARE * budget / max((more - few) / 3, 1e-4))))
+
+        steps = brief.keeper.fixed("fill", measured)
+    layer = fitted(steps, report=True)
     drawn = F.interpolate(layer.render().cpu(), size=(height, width), mode="bilinear", align_corners=False)
     shown = (~inside).float()[None, None]
     filled = (drawn + carried_on((part - drawn) * shown, shown.expand(len(part), 1, -1, -1))).clamp(0, 1)

@@ -11,12 +11,15 @@ Pictures ``(K, 3, H, W)`` in [0, 1] that share one mark; matte ``(1, H, W)``, in
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from stages.watermark_texture import unusual, whitening
 
 OFFSETS = ((0, 1), (1, 0), (1, 1), (1, -1), (0, 2), (2, 0), (0, 3), (3, 0), (2, 2), (2, -2))
 """Pairs of pixels that are compared, by their distance down and to the right; the longer ones see across a soft outline."""
@@ -27,6 +30,10 @@ SCALE = 0.05  # a difference between neighbours above this is an edge, and edges
 OUTLINE = 0.05  # cost of a pair that an outline separates, for one picture; about the misfit of a difference of 0.06
 EXCLUSION = 0.2  # how much more an edge of the picture costs on an outline than elsewhere: two layers share no edges
 BEYOND = 8.0  # cost of a clean value that lies this far (times 1) outside of [0, 1]
+NAT = 0.05  # cost of a nat, where a single picture's own texture says how usual a difference is
+SPARING = 0.1  # the exclusion there
+PURE = 0.05  # a single picture's colour this near to white or black is that
+FARTHEST = 0.3  # the most that a clean value outside of [0, 1] costs there: on a soft outline it means little
 LEAST_GAIN = 0.06  # how much continuity a mark must win per pixel of its outline to be believed in
 CLEAR = 0.97  # the highest opacity that is inverted: above it a picture of 8 bits holds nothing of what is beneath
 GREYS = tuple((opacity, (grey,) * 3) for grey in (1.0, 0.0, 0.5) for opacity in (0.2, 0.35, 0.5, 0.7, 0.95))
@@ -97,27 +104,50 @@ def outside(pictures: Tensor, matte: Tensor | float, ink: Tensor) -> Tensor:
     return ((ink - pictures).clamp_min(0) + (pictures - ink - (1 - matte)).clamp_min(0)).sum(1).amax(0)
 
 
-def move(pictures: Tensor, matte: Tensor, ink: Tensor, opacity: float, colour: Tensor, outline: float, weight: Tensor) -> Cut:
+def texture(pictures: Tensor) -> tuple[Tensor, ...] | None:
+    """How a single picture's differences spread, for every offset; None for several, which tell a mark well enough by themselves."""
+    if len(pictures) > 1 or min(pictures.shape[-2:]) < 8:
+        return None
+    return tuple(whitening(there - here) for here, there in (pairs(pictures[0], offset) for offset in OFFSETS))
+
+
+def move(
+    pictures: Tensor,
+    matte: Tensor,
+    ink: Tensor,
+    opacity: float,
+    colour: Tensor,
+    outline: float,
+    weight: Tensor,
+    spreads: tuple[Tensor, ...] | None = None,
+) -> Cut:
     """The expansion move: every pixel keeps its ``matte`` and ``ink``, or takes ``opacity`` and ``colour``, (3,) or (3, H, W).
 
     A pair costs the misfit of ``sqrt((1 - m_x) (1 - m_y)) (C_y - C_x)``: a difference of the clean picture as strong as it shows in the
-    input, and neither side's noise counts more than the other's. ``weight`` (H, W): how much a pixel has to tell.
+    input, and neither side's noise counts more than the other's. ``weight`` (H, W): how much a pixel has to tell. spreads: by
+    :func:`texture`; a pair then costs what its difference does among those around it.
     """
     new_ink = opacity * (colour.view(3, 1, 1) if colour.ndim == 1 else colour)
     kept, new = (pictures - ink) / (1 - matte), (pictures - new_ink) / (1 - opacity)
     show, new_show = (1 - matte).sqrt(), (1 - opacity) ** 0.5
     differs = (torch.maximum((ink - new_ink).abs().amax(0), (matte[0] - opacity).abs()) > 0.02).float()
-    unary = BEYOND * (outside(pictures, opacity, new_ink) - outside(pictures, matte, ink))
+    most = math.inf if spreads is None else FARTHEST
+    unary = (BEYOND * outside(pictures, opacity, new_ink)).clamp(max=most) - (BEYOND * outside(pictures, matte, ink)).clamp(max=most)
+    exclusion = EXCLUSION if spreads is None else SPARING
     weights = []
-    for offset in OFFSETS:
+    for number, offset in enumerate(OFFSETS):
+
+        def strange(difference: Tensor, number: int = number) -> Tensor:
+            return misfit(difference) if spreads is None else NAT * unusual(difference[0], spreads[number])
+
         length = outline / (offset[0] ** 2 + offset[1] ** 2) ** 0.5
         tells = torch.maximum(*pairs(weight, offset))
         (kept_x, kept_y), (new_x, new_y), (show_x, show_y) = pairs(kept, offset), pairs(new, offset), pairs(show, offset)
         (ink_x, ink_y), (differs_x, differs_y) = pairs(ink, offset), pairs(differs, offset)
-        stay = tells * misfit(show_x * show_y * (kept_y - kept_x)) + length * ((ink_x - ink_y).abs().amax(0) > 0.02)
-        enter = tells * (1 + EXCLUSION * differs_x) * misfit(show_x * new_show * (new_y - kept_x)) + length * differs_x
-        leave = tells * (1 + EXCLUSION * differs_y) * misfit(new_show * show_y * (kept_y - new_x)) + length * differs_y
-        both = tells * misfit(new_show**2 * (new_y - new_x))
+        stay = tells * strange(show_x * show_y * (kept_y - kept_x)) + length * ((ink_x - ink_y).abs().amax(0) > 0.02)
+        enter = tells * (1 + exclusion * differs_x) * strange(show_x * new_show * (new_y - kept_x)) + length * differs_x
+        leave = tells * (1 + exclusion * differs_y) * strange(new_show * show_y * (kept_y - new_x)) + length * differs_y
+        both = tells * strange(new_show**2 * (new_y - new_x))
         unary_x, unary_y = pairs(unary, offset)
         unary_x += leave - stay
         unary_y += both - leave
@@ -191,8 +221,11 @@ def opacity_and_colour(pictures: Tensor, chosen: Tensor) -> tuple[float, Tensor]
         mean_outer, mean_inner = ((weight * side).sum(1, keepdim=True) / weight.sum() for side in (outer, inner))
         if turn == 40:
             # No colour is brighter than white or darker than black: such a line is turned around that corner instead.
-            reach = float((offset / (1 - slope)).mean())
-            anchor = 1.0 if reach > 1 else 0.0 if reach < 0 else None
+            # One picture does not tell nearly white from white, and marks are white or black far oftener.
+            hue, near = offset / (1 - slope), PURE if len(pictures) == 1 else 0.0
+            reach, spread = float(hue.mean()), float(hue.max() - hue.min())
+            near = near if spread < PURE else 0.0
+            anchor = 1.0 if reach > 1 - near else 0.0 if reach < near else None
         if anchor is not None:
             mean_outer = mean_inner = torch.full((3, 1), anchor)
         spread_outer, spread_inner = (weight * (outer - mean_outer) ** 2).sum(), (weight * (inner - mean_inner) ** 2).sum()
@@ -229,28 +262,40 @@ def find_mark(
     weight: how much a pixel has to tell, (H, W). Every hypothesis gets its best outline; the best few then settle outline, opacity and
     colour in turn, and the one that makes the pictures most continuous stays.
     """
-    tried = []
-    for number, (opacity, colour) in enumerate(HYPOTHESES):
-        tried.append(outlined(pictures, opacity, pictures.new_tensor(colour), allowed, weight, turns))
-        progress(number / len(HYPOTHESES))
+    spreads = texture(pictures)
+    # Texture tells finely, but only near the truth; the plain cost also sees a mark whose colour is only roughly right.
+    ways = (None,) if spreads is None else (None, spreads)
     settled = []
-    for best in sorted(tried, key=lambda mark: -mark.gain)[:3]:
-        for _ in range(ROUNDS):
-            line = opacity_and_colour(pictures, best.matte[0] > 0)
-            if line is None:
-                break
-            best = outlined(pictures, *line, allowed, weight, 2 * turns)
-        settled.append(best)
+    for turn, way in enumerate(ways):
+        tried = []
+        for number, (opacity, colour) in enumerate(HYPOTHESES):
+            tried.append(outlined(pictures, opacity, pictures.new_tensor(colour), allowed, weight, turns, way))
+            progress((turn + number / len(HYPOTHESES)) / len(ways))
+        for best in sorted(tried, key=lambda mark: -mark.gain)[:3]:
+            for measure in (way,) * ROUNDS if way is spreads else (way, spreads, spreads):
+                line = opacity_and_colour(pictures, best.matte[0] > 0)
+                if line is None:
+                    break
+                best = outlined(pictures, *line, allowed, weight, 2 * turns, measure)
+            settled.append(best)
     mark = max(settled, key=lambda mark: mark.gain)
     chosen = mark.matte[0] > 0
     rim = int((grown(chosen, 1) & ~grown(chosen, -1)).sum())
     return mark if rim and mark.gain > LEAST_GAIN * rim else None
 
 
-def outlined(pictures: Tensor, opacity: float, colour: Tensor, allowed: Tensor, weight: Tensor, turns: int) -> Mark:
-    """The best mark of this opacity and one ``colour`` (3,), an empty one where there is none."""
+def outlined(
+    pictures: Tensor,
+    opacity: float,
+    colour: Tensor,
+    allowed: Tensor,
+    weight: Tensor,
+    turns: int,
+    spreads: tuple[Tensor, ...] | None = None,
+) -> Mark:
+    """The best mark of this opacity and one ``colour`` (3,), an empty one where there is none; the rest as for :func:`move`."""
     none, no_ink = torch.zeros_like(pictures[0, :1]), torch.zeros_like(pictures[0])
-    cut = move(pictures, none, no_ink, opacity, colour, OUTLINE / len(pictures) ** 0.5, weight)
+    cut = move(pictures, none, no_ink, opacity, colour, OUTLINE / len(pictures) ** 0.5, weight, spreads)
     chosen = solve(cut, allowed, turns)
     matte = opacity * chosen.float()[None]
     return Mark(matte, matte * colour.view(3, 1, 1), opacity, -cut.cost(chosen))

@@ -5,13 +5,13 @@ Pictures ``(K, 3, H, W)`` in [0, 1] that share the mark; matte ``(1, H, W)``, in
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from stages.fit import FitPlan, fit
+from stages.fit import FitPlan, OnStep, fit
 from stages.losses import constant
 from stages.watermark_fill import carried_on
 from stages.watermark_find import OUTLINE, Mark, grown, misfit, move, pairs, shared_opacity, solve
@@ -137,7 +137,7 @@ WEIGHTS = {"continuity": constant(1.0), "range": constant(24.0), "ink": constant
 
 
 def fit_overlay(
-    pictures: Tensor, mark: Mark, allowed: Tensor, *, steps: int, seed: int, on_step: Callable[[float], None] = lambda done: None
+    pictures: Tensor, mark: Mark, allowed: Tensor, *, steps: int, seed: int, on_step: OnStep = lambda done, losses: None
 ) -> Mark:
     """The mark with the matte and, with several pictures, the colours that make the clean pictures most continuous.
 
@@ -161,7 +161,7 @@ def fit_overlay(
 
     def after(progress: float, losses: Mapping[str, float]) -> None:
         overlay.settle()
-        on_step(progress)
+        on_step(progress, losses)
 
     plan = FitPlan(steps, batch=8, rate=0.05, warm_up=0)
     fit(overlay, terms, WEIGHTS, plan, frames=len(pictures), seed=seed, on_step=after)
@@ -205,7 +205,7 @@ def drawn(
     steps: int,
     rounds: int,
     seed: int,
-    progress: Callable[[float], None] = lambda done: None,
+    on_step: OnStep = lambda done, losses: None,
 ) -> Mark:
     """The mark drawn to the pixel: fitted and cleaned in turn, fitted last. One that lets nothing through has no clean picture to fit."""
     if mark.opacity > OPAQUE:
@@ -216,8 +216,8 @@ def drawn(
         if number:
             mark = cleaned(pictures, mark, allowed, weight)
 
-        def report(done: float, number: int = number) -> None:
-            progress((number + done) / rounds)
+        def report(done: float, losses: Mapping[str, float], number: int = number) -> None:
+            on_step((number + done) / rounds, losses)
 
         mark = fit_overlay(pictures, mark, allowed, steps=steps, seed=seed, on_step=report)
     return mark

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +18,7 @@ from torch.nn import functional as F
 from models.noise import walking_noise
 from models.skip import Skip
 from stages.brief import Brief, Separation
+from stages.clock import seconds_of
 from stages.fit import FitPlan, fit
 from stages.flow import resize
 from stages.losses import constant, exclusion, squared_reconstruction
@@ -24,6 +26,7 @@ from stages.losses import constant, exclusion, squared_reconstruction
 DEPTH = 2  # channels of the noise
 STEPS = 4000
 BATCH = 4
+SHARE = 0.8  # of the time that this call may take
 PIXELS = 960 * 540
 WEIGHTS = {"reconstruction": constant(1.0), "outside": constant(1.0), "exclusion": constant(0.1)}
 
@@ -55,27 +58,38 @@ def separate_published(frames: Tensor, box: Tensor, brief: Brief) -> Separation:
     device, seed = brief.settings.device, brief.settings.seed
     target = resize(frames, size).to(device)
     inside = resize(box[None, None].float(), size).to(device)
-    module = Published(count, size, seed).to(device)
 
-    def terms(index: Tensor, progress: float) -> Mapping[str, Tensor]:
-        clean, mark, matte = module(index)
-        return {
-            "reconstruction": squared_reconstruction(matte * mark + (1 - matte) * clean, target[index]),
-            "outside": ((1 - inside) * matte).square().mean() + ((1 - inside) * (clean - target[index])).square().mean(),
-            "exclusion": exclusion(clean, (matte * mark).expand(len(index), -1, -1, -1)),
-        }
+    def note(done: float, losses: Mapping[str, float]) -> None:
+        brief.progress(done, "the published networks")
+        brief.trace.add("networks", done, losses)
 
-    def run(steps: int, report: bool) -> None:
+    def fitted(steps: int, report: bool = False) -> Published:
+        """Networks of their own after ``steps``: what is fitted to measure the time teaches the real ones nothing."""
+        module = Published(count, size, seed).to(device)
+
+        def terms(index: Tensor, progress: float) -> Mapping[str, Tensor]:
+            clean, mark, matte = module(index)
+            return {
+                "reconstruction": squared_reconstruction(matte * mark + (1 - matte) * clean, target[index]),
+                "outside": ((1 - inside) * matte).square().mean() + ((1 - inside) * (clean - target[index])).square().mean(),
+                "exclusion": exclusion(clean, (matte * mark).expand(len(index), -1, -1, -1)),
+            }
+
         plan = FitPlan(steps, batch=BATCH, rate=1e-3, code_rate=1e-3, warm_up=0, decay=False, betas=(0.9, 0.999))
-        step = (lambda done, _: brief.progress(done, "the published networks")) if report else None
-        fit(module, terms, WEIGHTS, plan, frames=count, seed=seed, on_step=step)
+        fit(module, terms, WEIGHTS, plan, frames=count, seed=seed, on_step=note if report else None)
+        return module
 
     steps = STEPS
     began = time.perf_counter()
-    if brief.settings.max_seconds is not None:
-        run(2, False)
-        steps = max(1, min(STEPS, int(0.8 * brief.settings.max_seconds / max(1e-4, (time.perf_counter() - began) / 2))))
-    run(steps, True)
+    if (budget := brief.settings.max_seconds) is not None:
+
+        def measured() -> int:
+            fitted(1)  # the first call also allocates
+            few, more = (seconds_of(partial(fitted, steps)) for steps in (1, 3))
+            return max(1, min(STEPS, int(SHARE * budget / max((more - few) / 2, 1e-4))))
+
+        steps = brief.keeper.fixed("steps", measured)
+    module = fitted(steps, report=True)
     with torch.no_grad():
         parts = [module(torch.arange(at, min(at + BATCH, count), device=device)) for at in range(0, count, BATCH)]
         clean, mark, matte = torch.cat([part[0] for part in parts]).cpu(), parts[0][1].cpu(), parts[0][2].cpu()

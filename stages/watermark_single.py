@@ -15,14 +15,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from stages.watermark_find import OUTLINE, Mark, grown, move, pairs, solve
+from stages.watermark_find import OUTLINE, Mark, grown, move, pairs, solve, texture
 
 REACH = 32  # pixels around one in which its colour is looked for
 STRIDE = 4  # of them every so many
 ALIKE = 0.025  # distance of colours that are one
 FLOOR = 0.1  # of a count: below it nothing is like this colour
 SURE = 3.0  # nats that the colours may say at most
-SUPPORT = 0.1  # weight of a nat beside the misfit of pairs
+SUPPORT = 0.125  # weight of a nat beside the misfit of pairs
 ROUNDS = 2
 SPECK, PINHOLE = 10, 4  # parts of the mark, and holes in it, of fewer pixels are none
 GAP, SPUR = 2, 1  # half the width of what is closed and opened to see thin holes and spurs
@@ -56,7 +56,7 @@ def single_mark(pictures: Tensor, mark: Mark, allowed: Tensor, weight: Tensor, t
     shown, hue = pictures[0], mark.hue
     undone = (shown - mark.opacity * hue.view(3, 1, 1)) / (1 - mark.opacity)
     none, no_ink = torch.zeros_like(shown[:1]), torch.zeros_like(shown)
-    cut = move(pictures, none, no_ink, mark.opacity, hue, OUTLINE, weight)
+    cut = move(pictures, none, no_ink, mark.opacity, hue, OUTLINE, weight, texture(pictures))
     chosen = solve(cut, allowed, turns)
     for _ in range(ROUNDS):
         usual = support(shown, undone, torch.where(chosen, undone, shown), mark.opacity)

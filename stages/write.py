@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from stages import colour
 from stages.clip import ClipInfo, Frames
 from stages.errors import DISK_FULL, UnlayerError
-from stages.formats import MATROSKA_UNIT, correct_matroska, encoding_for
+from stages.formats import MATROSKA_UNIT, Encoding, correct_matroska, encoding_for
 from stages.read import SoundSpan, open_media
 from stages.sniff import printable
 
@@ -54,6 +54,7 @@ class LayerWriter:
     path: the layer's name without its suffix, as in ``run/scene-001``. info: the clip it belongs to (size, pixel aspect, rate).
     lossless: FFV1 in Matroska (full-range RGB, ``bit_depth`` bits) instead of H.264 in MP4. alpha: ``prores``, ``vp9``, ``ffv1`` or
     ``png`` for a layer with an alpha channel. sound: what part of the input's sound goes with it. pictures: one PNG.
+    encoding: instead of what these ask for.
     warnings: what went wrong with the sound; the layer is good without it.
 
     Raises :class:`UnlayerError` naming the folder where it cannot be written or the disk is full.
@@ -69,10 +70,11 @@ class LayerWriter:
         bit_depth: int = 8,
         sound: SoundSpan | None = None,
         pictures: bool = False,
+        encoding: Encoding | None = None,
     ) -> None:
         self.info = info
         self.warnings: list[str] = []
-        self._encoding = encoding_for(info, lossless, alpha, bit_depth, pictures)
+        self._encoding = encoding or encoding_for(info, lossless, alpha, bit_depth, pictures)
         self._alpha = alpha is not None
         self.path = path.with_name(path.name + self._encoding.suffix)
         self._temporary = path.with_name(f".{path.name}.part{self._encoding.suffix}")

@@ -22,6 +22,8 @@ from stages.shots import Transition
 from stages.window import Window
 
 Stack = NDArray[np.uint8]
+OWN = ("losses.json", "manifest.json", "report", "report.html")
+"""What every finished run's folder holds besides its layers and sheets."""
 
 
 def moving(seed: int, frames: int, size: tuple[int, int] = (48, 64)) -> Stack:

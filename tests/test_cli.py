@@ -16,7 +16,7 @@ import av
 import numpy as np
 import pytest
 import torch
-from clips import plain_answer
+from clips import OWN, plain_answer
 
 from pipeline import __version__
 from pipeline.cli import VERBS, main
@@ -71,9 +71,11 @@ def test_help_of_run_shows_every_default(capsys: pytest.CaptureFixture[str]) -> 
         assert f"(default: {default})" in shown
 
 
-@pytest.mark.parametrize("verb", [name for name, verb in VERBS.items() if not verb.built])
-def test_verbs_that_are_not_built_say_so(run: Run, verb: str) -> None:
-    refused(run(verb, "x"), 2, verb, "not built yet")
+def test_report_wants_a_finished_run(run: Run, tmp_path: Path) -> None:
+    refused(run("report"), 2, "RUN")
+    refused(run("report", "nowhere"), 2, "nowhere", "folder")
+    (tmp_path / "empty").mkdir()
+    refused(run("report", "empty"), 1, "empty", "manifest.json")
 
 
 @pytest.mark.parametrize("verb", [name for name, verb in VERBS.items() if verb.built])
@@ -212,7 +214,7 @@ def test_killed_then_refused_then_resumed(run: Run, mixed_clip: Callable[..., Pa
     refused(run(*words, "--resume", "--seed", 7), 2, "--overwrite")
     monkeypatch.setattr("pipeline.tasks.transition.separate_transition", plain_answer)
     assert run(*words, "--resume")[0] == 0
-    assert sorted(entry.name for entry in Path("out").iterdir()) == ["manifest.json", "scene-001.mp4", "scene-002.mp4", "sheet.png"]
+    assert sorted(entry.name for entry in Path("out").iterdir()) == sorted([*OWN, "scene-001.mp4", "scene-002.mp4", "sheet.png"])
 
 
 HEAVY = """

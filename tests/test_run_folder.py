@@ -132,6 +132,27 @@ def test_a_foreign_manifest_is_never_replaced(tmp_path: Path) -> None:
     assert "web page" in (tmp_path / "manifest.json").read_text()
 
 
+def test_a_reports_files_are_removed_and_no_link_is_followed(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere/still.jpg").write_text("mine")
+    out = tmp_path / "out"
+    out.mkdir()
+    crafted = manifest(ONE) | {
+        "report_files": ["report.html", "report/still.jpg", "report/../../elsewhere/still.jpg", "../x", 3, "report/"]
+    }
+    assert files_of(crafted) == ["sheet.png", "scene-001.mp4", "report.html", "report/still.jpg"]
+    write_json(out / "manifest.json", crafted)
+    (out / "report").symlink_to(tmp_path / "elsewhere")
+    with claim(out) as folder:
+        folder.remove(files_of(crafted))
+        assert (tmp_path / "elsewhere/still.jpg").read_text() == "mine" and (out / "report").is_symlink()
+        (out / "report").unlink()
+        (out / "report").mkdir()
+        (out / "report/still.jpg").write_text("ours")
+        folder.remove(files_of(crafted))
+    assert listing(out) == ["manifest.json"]
+
+
 def test_overwrite_follows_no_path_out_of_the_folder(tmp_path: Path) -> None:
     (tmp_path / "precious").write_text("mine")
     out = tmp_path / "out"
@@ -194,8 +215,8 @@ anything = st.recursive(
 )
 
 
-@given(st.dictionaries(st.sampled_from(["schema", "task", "input", "settings", "layers", "sheets", "files"]), anything))
+@given(st.dictionaries(st.sampled_from(["schema", "task", "input", "settings", "layers", "sheets", "files", "report_files"]), anything))
 def test_any_manifest_is_read_without_an_error(value: dict[str, object]) -> None:
-    assert all("/" not in name and name not in (".", "..") for name in files_of(value))
+    assert all("/" not in name.removeprefix("report/") and name not in (".", "..") for name in files_of(value))
     assert identity_of(value) is None or value.get("schema") == 1
     assert json.loads(json.dumps(value)) == value

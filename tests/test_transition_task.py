@@ -11,7 +11,7 @@ import av
 import media
 import numpy as np
 import pytest
-from clips import dissolve, moving, plain_answer, read_clip
+from clips import OWN, dissolve, moving, plain_answer, read_clip
 
 from pipeline.cli import main
 from pipeline.tasks import transition as task
@@ -89,7 +89,7 @@ def test_clean_frames_pass_unchanged_and_mixed_ones_come_from_the_separation(mix
     report = whole["report"]
     assert isinstance(report, dict) and report["reconstruction_psnr"] == 40.0 and report["stages"]["fit"] == 0.25
     assert sum(report["stages"].values()) <= report["seconds"] + 0.25
-    assert sorted(entry.name for entry in Path("out").iterdir()) == ["manifest.json", "scene-001.mkv", "scene-002.mkv", "sheet.png"]
+    assert sorted(entry.name for entry in Path("out").iterdir()) == sorted([*OWN, "scene-001.mkv", "scene-002.mkv", "sheet.png"])
 
 
 def test_playable_files_unless_told(mixed_clip: Callable[..., Path]) -> None:
@@ -186,7 +186,7 @@ def test_json_lines_tell_what_happens(mixed_clip: Callable[..., Path], capsys: p
     out, err = capsys.readouterr()
     events = [json.loads(line) for line in out.splitlines()]
     assert err == "" and events[-1]["event"] == "done" and events[-1]["manifest"] == "out/manifest.json"
-    assert [event["stage"] for event in events if event["event"] == "begin"] == ["open", "checksum", "find", "separate", "write"]
+    assert [event["stage"] for event in events if event["event"] == "begin"] == ["open", "checksum", "find", "separate", "write", "report"]
 
 
 def test_a_finished_run_is_left_and_another_refused(mixed_clip: Callable[..., Path], capsys: pytest.CaptureFixture[str]) -> None:

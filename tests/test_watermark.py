@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TypeVar
+
 import pytest
 import torch
 from clips import moving, psnr
@@ -9,13 +13,31 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from stages.brief import Brief, Separation
+from stages.checkpoint import Nothing
 from stages.plan import FitSettings
 from stages.watermark import independent, separate, stirred, survey
+from stages.watermark_colours import all_colours, part_colour
 from stages.watermark_fill import carried_on, fill
-from stages.watermark_find import OFFSETS, Cut, grown, misfit, move, opacity_and_colour, pairs, shared_opacity, solve
+from stages.watermark_find import (
+    OFFSETS,
+    Cut,
+    Mark,
+    grown,
+    misfit,
+    move,
+    opacity_and_colour,
+    outlined,
+    pairs,
+    shared_opacity,
+    solve,
+    texture,
+)
 from stages.watermark_fit import consensus
+from stages.watermark_paper import separate_published
 from stages.watermark_single import mended, support
+from stages.watermark_texture import unusual, whitening
 
+T = TypeVar("T")
 SIZE = (72, 96)
 WHITE, RED = (1.0, 1.0, 1.0), (0.9, 0.1, 0.1)
 
@@ -240,6 +262,63 @@ def test_mending_closes_a_line_of_the_picture_and_keeps_a_gap_of_the_mark() -> N
     assert torch.equal(mended(shown, undone, chosen, 0.3, torch.ones(3)), shape)
 
 
+def grass(size: tuple[int, int] = SIZE) -> Tensor:
+    """Green of one hue, rough in its light alone, ``(1, 3, H, W)``."""
+    rough = F.avg_pool2d(torch.randn(1, 1, size[0] + 2, size[1] + 2, generator=torch.Generator().manual_seed(4)), 3, 1)
+    return (0.45 + 0.35 * rough).clamp(0.1, 0.9) * torch.tensor([0.7, 1.0, 0.3]).view(1, 3, 1, 1)
+
+
+def test_a_difference_costs_more_where_its_colour_is_rare() -> None:
+    differences = [there - here for here, there in (pairs(grass()[0], (0, 1)),)][0]
+    factor = whitening(differences)
+    light = torch.tensor([0.07, 0.1, 0.03]).view(3, 1, 1).expand_as(differences)
+    tint = torch.tensor([0.07, -0.1, 0.03]).view(3, 1, 1).expand_as(differences)
+    assert float(unusual(torch.zeros_like(light), factor).abs().max()) == 0
+    assert float(unusual(tint, factor).mean()) > 3 * float(unusual(light, factor).mean())
+
+
+def test_an_edge_does_not_widen_what_is_usual() -> None:
+    flat = 0.01 * torch.randn(3, 60, 60, generator=torch.Generator().manual_seed(1))
+    edged = flat.clone()
+    edged[:, :, 30] += 0.5
+    probe = torch.full_like(flat, 0.05)
+    without, within = (float(unusual(probe, whitening(kind))[10:50, 10:50].mean()) for kind in (flat, edged))
+    assert within > 0.7 * without
+
+
+def test_texture_tells_a_faint_mark_on_grass() -> None:
+    shape = (letters() > 0.5).float()
+    frames, everywhere = marked(grass(), shape, 0.25, WHITE), torch.ones(SIZE)
+    allowed = box_around(shape)[0, 0]
+    wrong = [
+        int(((outlined(frames, 0.25, torch.ones(3), allowed, everywhere, 120, spreads).matte > 0) ^ (shape[0] > 0)).sum())
+        for spreads in (None, texture(frames))
+    ]
+    assert wrong[1] < 40 and wrong[1] < 0.2 * wrong[0]
+    assert texture(scenes(2)) is None
+
+
+def two_colours() -> Tensor:
+    """Red to the left, white to the right, ``(1, 3, H, W)``."""
+    hue = torch.where(torch.arange(SIZE[1]) < 50, torch.tensor(RED)[:, None], torch.tensor(WHITE)[:, None])
+    return hue[None, :, None].expand(1, 3, *SIZE)
+
+
+def test_a_second_colour_of_a_single_picture() -> None:
+    shape = (letters() > 0.5).float()
+    frames = marked(scene(), shape, 0.5, two_colours())
+    left = 0.5 * (shape[0] * (torch.arange(SIZE[1]) < 50))
+    mark = Mark(left, left * torch.tensor(RED).view(3, 1, 1), 0.5, 1.0)
+    ring = shape[0, 0].bool() & (torch.arange(SIZE[1]) >= 50)
+    assert torch.allclose(part_colour(frames, mark.matte, mark.ink, 0.5, ring), torch.ones(3), atol=0.08)
+    whole = all_colours(frames, mark, box_around(shape)[0, 0], torch.ones(SIZE), 80, texture(frames))
+    assert int(((whole.matte[0] > 0) ^ shape[0, 0].bool()).sum()) < 40
+    assert torch.allclose(whole.colour[:, ring].median(1).values, torch.ones(3), atol=0.08)
+    one = marked(scene(), shape, 0.5, RED)
+    kept = Mark(0.5 * shape[0], 0.5 * shape[0] * torch.tensor(RED).view(3, 1, 1), 0.5, 1.0)
+    assert torch.equal(all_colours(one, kept, box_around(shape)[0, 0], torch.ones(SIZE), 80, texture(one)).matte, kept.matte)
+
+
 def test_frames_that_are_alike_count_as_one() -> None:
     assert independent(scene().expand(5, -1, -1, -1)) == pytest.approx(1, abs=1e-3)
     noise = torch.rand(5, 3, *SIZE, generator=torch.Generator().manual_seed(0))
@@ -278,3 +357,37 @@ def test_the_published_method_runs() -> None:
         "watermark": (1, 3, 40, 48),
         "matte": (1, 1, 40, 48),
     }
+
+
+class Given(Nothing):
+    """Measures, where told to, and goes by another number all the same."""
+
+    def __init__(self, count: int, *, measuring: bool) -> None:
+        self.count, self.measuring, self.asked = count, measuring, list[str]()
+
+    def fixed(self, name: str, make: Callable[[], T], *kinds: type) -> T:
+        self.asked.append(name)
+        if self.measuring:
+            make()
+        return self.count  # type: ignore[return-value]
+
+
+def test_a_fill_by_the_clock_does_the_steps_that_were_kept() -> None:
+    frames, hole = scenes(2, (40, 48)), torch.zeros(40, 48, dtype=torch.bool)
+    hole[18:24, 20:28] = True
+    kept, measured = Given(6, measuring=False), Given(6, measuring=True)
+    told = brief(seconds=2.0)
+    resumed, first = (fill(frames, hole, replace(told, keeper=keeper), 100) for keeper in (kept, measured))
+    assert kept.asked == measured.asked == ["fill"]
+    assert torch.equal(resumed, first)
+    assert torch.equal(first, fill(frames, hole, brief(), 6))
+
+
+def test_the_published_method_by_the_clock_does_the_steps_that_were_kept() -> None:
+    frames, box = scenes(1, (24, 32)), torch.ones(24, 32, dtype=torch.bool)
+    kept, measured = Given(2, measuring=False), Given(2, measuring=True)
+    told = brief(preset="paper", seconds=2.0)
+    resumed, first = (separate_published(frames, box, replace(told, keeper=keeper)) for keeper in (kept, measured))
+    assert kept.asked == measured.asked == ["steps"]
+    assert all(torch.equal(resumed.layers[name], first.layers[name]) for name in first.layers)
+    assert first.report["fit_steps"] == 2

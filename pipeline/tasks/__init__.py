@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from stages.checkpoint import Checkpoints
     from stages.read import Clip
+    from stages.trace import Curves
 
 TASK_OPTIONS = ("alpha", "hint", "space", "transition")
 """Settings that only some tasks have a use for; elsewhere they are refused rather than ignored."""
@@ -40,6 +41,16 @@ class Layer:
     path: Path
     first_frame: int
     last_frame: int
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What was fitted to the frames ``first_frame`` to ``last_frame``, and its losses as :class:`stages.trace.Trace` has them."""
+
+    name: str
+    first_frame: int
+    last_frame: int
+    curves: Curves
 
 
 @dataclass(frozen=True)
@@ -78,6 +89,7 @@ class Result:
 
     frames: how many frames the clip turned out to have; ``None`` where only a part was read.
     transitions: as the manifest has them. sheets: pictures for people, in the work folder. report: figures for the manifest.
+    fits: the losses on the way.
     """
 
     layers: tuple[Layer, ...]
@@ -85,6 +97,7 @@ class Result:
     transitions: tuple[Mapping[str, object], ...] = ()
     sheets: tuple[Path, ...] = ()
     report: Mapping[str, object] = field(default_factory=dict)
+    fits: tuple[Fit, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import shutil
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from pipeline.memory import check_enough, check_room, halving, planned, say_halv
 from pipeline.progress import Step
 from pipeline.search import search
 from pipeline.shelf import Shelf, stored
-from pipeline.tasks import Job, Layer, Parts, Result, Task
+from pipeline.tasks import Fit, Job, Layer, Parts, Result, Task
 from stages.checkpoint import Checkpoints
 from stages.clip import Frames, Seen
 from stages.errors import UnlayerError
@@ -32,6 +32,7 @@ from stages.separate import Separated, open_mixture, separate_transition
 from stages.sheet import chosen_frames, draw_sheet, write_sheet
 from stages.shots import Analysis, Shot, Transition
 from stages.sniff import printable
+from stages.trace import Curves
 from stages.window import Window
 from stages.write import LayerWriter
 
@@ -66,6 +67,7 @@ class _Parts:
     reduced: int = 0
     fresh: bool = False
     folder: Path | None = None
+    trace: Curves = field(default_factory=dict)
 
     def frames(self, side: str, first: int, last: int) -> torch.Tensor:
         """Frames ``first`` to ``last`` (of the clip, inclusive) of one side as ``(T, C, H, W)`` float32 in [0, 1]."""
@@ -97,7 +99,8 @@ def run(job: Job) -> Result:
     trimmed = job.settings.start is not None or job.settings.end is not None
     frames = None if trimmed else analysis.frames
     done = list(parts.values())
-    return Result(tuple(layers), frames, tuple(entries), tuple(job.work / part.sheet for part in done), _report(done))
+    fits = tuple(Fit(part.transition.kind, part.transition.first_frame, part.transition.last_frame, part.trace) for part in done)
+    return Result(tuple(layers), frames, tuple(entries), tuple(job.work / part.sheet for part in done), _report(done), fits)
 
 
 def count(job: Job) -> int:
@@ -210,7 +213,7 @@ def _separate(job: Job, analysis: Analysis, mixed: Sequence[Transition], number:
         )
         write_sheet(room.folder / "sheet.png", _sheet(transition, separated, shelf))
         done = separated.seconds, separated.report, separated.plan, shelf.sides
-        return _Parts(transition, entry, f"sheet{suffix}.png", *done, reduced)
+        return _Parts(transition, entry, f"sheet{suffix}.png", *done, reduced, trace=separated.trace)
 
     known = room.newest("parts", _Parts, Transition) is not None
     parts = room.fixed("parts", work, _Parts, Transition)

@@ -1,0 +1,71 @@
+"""How usual a difference between neighbours is in one picture, by what its own surroundings hold: a cost in nats.
+
+A mark of faint white hardly shows against the light and dark of grass, but grass varies little in hue. So differences count by their own
+local spread in colour: a Student t with three degrees, one matrix per pixel and distance (Mahalanobis; the t of Lange et al. 1989, whose
+reweighting makes the matrices robust against edges and the mark's own outline).
+
+One picture ``(3, H, W)`` in [0, 1]; a matrix's whitening factor has six planes ``(6, h, w)``.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+AROUND = 20  # pixels to every side from which a spread is taken
+TAIL = 2.0  # degrees of freedom
+TURNS = 4  # of the reweighting
+SHARED = 0.1  # part of the whole picture's spread in every local one
+NOISE = 0.006  # of an 8-bit picture: no spread is narrower
+ENTRIES = ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))
+UNIT = (1.0, 0.0, 0.0, 1.0, 0.0, 1.0)
+
+
+def whitening(difference: Tensor) -> Tensor:
+    """The factors ``(6, h, w)`` that make differences ``(3, h, w)`` as wide in every colour as they are around."""
+    products = torch.stack([difference[row] * difference[column] for row, column in ENTRIES])
+    unit = difference.new_tensor(UNIT).view(6, 1, 1)
+    weight, factor = torch.ones_like(difference[0]), products
+    for _ in range(TURNS):
+        spread = _mean_around(weight * products, AROUND)
+        spread = torch.lerp(spread, spread.mean((1, 2), keepdim=True), SHARED) + NOISE**2 * unit
+        factor = _inverse_root(spread)
+        weight = (TAIL + 3) / (TAIL + _length(difference, factor))
+    return factor
+
+
+def unusual(difference: Tensor, factor: Tensor) -> Tensor:
+    """Nats that differences ``(3, h, w)`` cost, ``(h, w)``, zero for none; ``factor`` by :func:`whitening`."""
+    return 0.5 * (TAIL + 3) * torch.log1p(_length(difference, factor) / TAIL)
+
+
+def _length(difference: Tensor, factor: Tensor) -> Tensor:
+    """The squared length of the whitened differences."""
+    first = factor[0] * difference[0]
+    second = factor[1] * difference[0] + factor[2] * difference[1]
+    third = factor[3] * difference[0] + factor[4] * difference[1] + factor[5] * difference[2]
+    return first.square() + second.square() + third.square()
+
+
+def _inverse_root(spread: Tensor) -> Tensor:
+    """The inverse of the Cholesky factor of symmetric matrices, both by their six entries ``(6, h, w)``; by hand, as there are many."""
+    s00, s01, s02, s11, s12, s22 = spread
+    l00 = s00.sqrt()
+    l10, l20 = s01 / l00, s02 / l00
+    l11 = (s11 - l10.square()).clamp_min(1e-8).sqrt()
+    l21 = (s12 - l10 * l20) / l11
+    l22 = (s22 - l20.square() - l21.square()).clamp_min(1e-8).sqrt()
+    return torch.stack([1 / l00, -l10 / (l00 * l11), 1 / l11, (l10 * l21 - l11 * l20) / (l00 * l11 * l22), -l21 / (l11 * l22), 1 / l22])
+
+
+def _mean_around(planes: Tensor, by: int) -> Tensor:
+    """Means of ``planes`` (C, h, w) over the pixels at most ``by`` away, fewer at the rim. Running sums: the window is large."""
+    total = planes.double()
+    for axis in (1, 2):
+        count = total.shape[axis]
+        sums = torch.cat([torch.zeros_like(total.narrow(axis, 0, 1)), total.cumsum(axis)], axis)
+        place = torch.arange(count, device=planes.device)
+        last, first = (place + by + 1).clamp(max=count), (place - by).clamp(min=0)
+        number = (last - first).view(1, -1, 1) if axis == 1 else (last - first).view(1, 1, -1)
+        total = (sums.index_select(axis, last) - sums.index_select(axis, first)) / number
+    return total.to(planes.dtype)

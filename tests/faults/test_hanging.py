@@ -1,0 +1,64 @@
+"""A decoder that hangs: decord, which samples pictures, runs in a child that is killed at its deadline."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+import media
+import numpy as np
+import pytest
+from clips import moving
+
+from stages import sample as sampling
+from stages.sample import CHILD, Wanted, sample
+
+HANGS = "import sys, time; sys.stdout.buffer.write(b'0 1\\n' + bytes(24 * 32 * 3)); sys.stdout.flush(); time.sleep(60)"
+
+
+@pytest.fixture
+def wanted(tmp_path: Path) -> Wanted:
+    path = media.save(tmp_path / "in.mkv", np.ascontiguousarray(moving(1, 6, (48, 64))))
+    return Wanted(path, (1, 4), (24, 32), about=10**9)
+
+
+def good(pictures: dict[int, np.ndarray], index: int) -> bool:
+    """Whether a picture is the film's, shrunk."""
+    small = moving(1, 6, (48, 64))[index].reshape(24, 2, 32, 2, 3).mean((1, 3))
+    return bool(np.abs(pictures[index] - small).mean() < 4)
+
+
+def test_a_decoder_that_hangs(wanted: Wanted, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Row 17: a decoder that hangs; its child is killed at the deadline, what it gave counts and the reader gives the rest."""
+    monkeypatch.setattr(sampling, "CHILD", (sys.executable, "-c", HANGS))
+    began = time.monotonic()
+    (found,) = sample([wanted], deadline=1.0)
+    assert time.monotonic() - began < 10
+    assert set(found) == {1, 4} and not found[1].any() and good(found, 4)
+
+
+@pytest.mark.parametrize("child", ["import os; os.abort()", "raise ImportError", "print('what is this')", "import sys; sys.exit(3)"])
+def test_a_decoder_that_is_missing_or_crashes(wanted: Wanted, monkeypatch: pytest.MonkeyPatch, child: str) -> None:
+    """Row 17: the same where decord is not there or ends its process: the reader gives all pictures."""
+    monkeypatch.setattr(sampling, "CHILD", (sys.executable, "-c", child))
+    (found,) = sample([wanted])
+    assert good(found, 1) and good(found, 4)
+
+
+def test_decord_and_the_reader_agree(wanted: Wanted, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("importlib.metadata").version("decord")
+    asked: list[object] = []
+    with monkeypatch.context() as patch:
+        patch.setattr(sampling, "_by_reader", lambda *words: asked.append(words) or {})
+        (found,) = sample([wanted])
+    assert not asked and set(found) == {1, 4} and good(found, 1) and good(found, 4)
+    assert CHILD[0] == sys.executable
+
+
+def test_a_small_film_is_not_worth_a_child(wanted: Wanted, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sampling, "CHILD", ("no such program",))
+    (found,) = sample([Wanted(wanted.path, wanted.indices, wanted.size)])
+    assert good(found, 4)
+    (found,) = sample([Wanted(wanted.path.with_name("gone.mkv"), (0,), (8, 8))])
+    assert found == {}
