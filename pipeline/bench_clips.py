@@ -173,9 +173,10 @@ def haze(height: int, frames: int) -> Known:
 def mark(height: int, frames: int) -> Known:
     """A scene under a white word, half transparent."""
     scene, width = Scene(1, height), width_of(height)
-    matte = np.zeros((height, width), np.float32)
-    cv2.putText(matte, "BENCH", (width // 3, height // 2), cv2.FONT_HERSHEY_SIMPLEX, height / 144, 1.0, max(1, height // 48), cv2.LINE_AA)
-    share = 0.6 * matte[..., None]
+    word = np.zeros((height, width), np.uint8)
+    place = (width // 3, height // 2)
+    cv2.putText(word, "BENCH", place, cv2.FONT_HERSHEY_SIMPLEX, height / 144, 255, max(1, height // 48), cv2.LINE_AA)
+    share = np.float32(0.6 / 255) * word[..., None]
     return _one_layer(height, frames, "clean", scene.frame, lambda index: (1 - share) * scene.frame(index) + share)
 
 

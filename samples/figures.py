@@ -156,9 +156,9 @@ def tasks() -> Tile:
     others = np.stack([cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA) for frame in scene_b()[:3]]) / 255
     clear_air = np.linspace(0.3, 0.9, height)[:, None, None]
     hazy = clear_air * coffee + (1 - clear_air) * np.array([0.85, 0.87, 0.9])
-    matte = np.zeros((height, width))
-    cv2.putText(matte, "SAMPLE", (30, 65), cv2.FONT_HERSHEY_SIMPLEX, 1.0, 1.0, 3, cv2.LINE_AA)
-    share = 0.6 * matte[..., None]
+    matte = np.zeros((height, width), np.uint8)
+    cv2.putText(matte, "SAMPLE", (30, 65), cv2.FONT_HERSHEY_SIMPLEX, 1.0, 255, 3, cv2.LINE_AA)
+    share = 0.6 / 255 * matte[..., None]
     marked = [(1 - share) * picture + share for picture in (coffee, portrait, others[2])]
     light = [(a * coffee**GAMMA + (1 - a) * portrait**GAMMA) ** (1 / GAMMA) for a in (0.7, 0.45)]
     rows = []
