@@ -1,4 +1,5 @@
-"""What each part of the method does, shown by leaving it out, on the sample's scenes: ``python -m samples.ablation``.
+"""What each part of the method does, shown by leaving it out, on the sample's scenes: ``python -m samples.ablation``
+(with names of rows: those alone).
 
 Two cases: the scenes as they are, and every third frame of them, so that everything moves three times as fast. Each row takes the same
 dissolve apart with one thing left out, through the code that a run uses; the true layers judge and are told to nobody.
@@ -6,6 +7,7 @@ dissolve apart with one thing left out, through the code that a run uses; the tr
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -145,8 +147,8 @@ def take_apart(given: Case, name: str) -> tuple[Pair, float]:
         return layers, time.monotonic() - began
 
 
-def main() -> None:
-    """Prints the table as Markdown, row by row."""
+def main(names: Sequence[str] = ()) -> None:
+    """Prints the table as Markdown, row by row; all rows unless told."""
     both = cases()
     torch.manual_seed(0)
     fit_layers(both[0].mixture, plan=FitPlan(1), learn_weight=False)  # the first call probes the precision
@@ -155,10 +157,10 @@ def main() -> None:
     )
     print("| left out | " + " | ".join(f"{given.name} | s" for given in both) + " |")
     print("|---|" + "---|---|" * len(both), flush=True)
-    for name in ROWS:
+    for name in names or ROWS:
         figures = [(score(layers, given.truth), seconds) for given in both for layers, seconds in [take_apart(given, name)]]
         print(f"| {name} | " + " | ".join(f"{reached:.1f} | {seconds:.1f}" for reached, seconds in figures) + " |", flush=True)
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

@@ -1,0 +1,124 @@
+"""The documents: every command in them is one, every link leads somewhere, pictures are there and small, lists are as the code has them."""
+
+from __future__ import annotations
+
+import ast
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from pipeline.cli import parse
+from pipeline.tasks import names
+from pipeline.words import VERBS
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+LINES = 150
+"""Of a page in ``docs/``."""
+BYTES = 150_000
+"""Of a picture there."""
+
+
+def name_of(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def commands(path: Path) -> list[str]:
+    """Every command on a page, in blocks and between backticks, with a line that is broken by a backslash made whole."""
+    text = path.read_text(encoding="utf-8").replace("\\\n", " ")
+    blocks = re.findall(r"^(?:    )?((?:python|bash) .+?)\s*(?:#.*)?$", text, re.MULTILINE)
+    inline = re.findall(r"`((?:python|bash) [^`]+)`", re.sub(r"```.*?```", "", text, flags=re.DOTALL))
+    return [" ".join(command.split()) for command in [*blocks, *inline]]
+
+
+ALL = sorted({(name_of(path), command) for path in PAGES for command in commands(path)})
+
+
+def test_there_are_commands_to_hold() -> None:
+    assert len(ALL) > 25
+
+
+@pytest.mark.parametrize(("page", "command"), ALL)
+def test_every_command_is_one(page: str, command: str) -> None:
+    words = shlex.split(command)
+    if words[:3] == ["python", "-m", "pipeline"]:
+        check_verb(words[3:])
+    elif words[:2] == ["python", "-m"]:
+        module = words[2].replace(".", "/")
+        assert words[2] == "pytest" or (ROOT / f"{module}.py").exists(), command
+        if words[2] == "samples.figures":
+            assert set(words[3:]) <= keys_of(ROOT / "samples" / "figures.py", "PICTURES")
+        if words[2] == "pytest":
+            assert all((ROOT / word).exists() for word in words if word.endswith(".py"))
+    else:
+        assert (ROOT / words[1]).exists(), command
+
+
+def check_verb(words: list[str]) -> None:
+    """Holds that the program understands the words. Files that they name need not be there."""
+    if words[0].startswith("-"):
+        assert words in (["--help"], ["--version"], ["--install-completion"])
+        return
+    assert words[0] in VERBS and VERBS[words[0]].built
+    if "--help" in words:
+        return
+    # Settings from a file would be read, and the file is an example.
+    told = [word for at, word in enumerate(words[1:], 1) if "--config" not in (word, words[at - 1])]
+    if words[-1] == "...":
+        return
+    made = parse(words[0], told)
+    assert not made.task or made.task in {*names(), "rain"}
+
+
+def keys_of(path: Path, name: str) -> set[str]:
+    """The keys of a dictionary at the top of a file."""
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        target = node.target if isinstance(node, ast.AnnAssign) else None
+        if isinstance(target, ast.Name) and target.id == name and isinstance(node, ast.AnnAssign) and isinstance(node.value, ast.Dict):
+            return {str(ast.literal_eval(key)) for key in node.value.keys if key is not None}
+    raise AssertionError(f"{path} has no {name}")
+
+
+@pytest.mark.parametrize("path", PAGES, ids=name_of)
+def test_links_lead_somewhere(path: Path) -> None:
+    text = re.sub(r"```.*?```", "", path.read_text(encoding="utf-8"), flags=re.DOTALL)
+    links = [link.split("#")[0] for link in re.findall(r"\]\(([^)]+)\)", text) if "://" not in link]
+    missing = [link for link in links if not (path.parent / link).exists()]
+    assert not missing
+
+
+@pytest.mark.parametrize("path", [path for path in PAGES if path.parent.name == "docs"], ids=name_of)
+def test_a_page_is_short_and_in_the_index(path: Path) -> None:
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= LINES
+    assert path.name == "README.md" or f"]({path.name})" in (ROOT / "docs" / "README.md").read_text(encoding="utf-8")
+
+
+def test_every_file_that_is_named_is_there() -> None:
+    named = {word for path in PAGES for word in re.findall(r"`((?:pipeline|stages|models|tests|samples|docs)/[\w./-]+)`", path.read_text())}
+    assert len(named) > 10 and not [name for name in named if not (ROOT / name).exists()]
+
+
+def test_pictures_are_small_and_used_and_made_by_the_script() -> None:
+    pictures = sorted((ROOT / "docs").glob("*.png"))
+    text = "".join(path.read_text(encoding="utf-8") for path in PAGES)
+    assert pictures and {path.stem for path in pictures} == keys_of(ROOT / "samples" / "figures.py", "PICTURES")
+    for picture in pictures:
+        assert picture.stat().st_size < BYTES and f"({picture.name})" in text
+
+
+def test_the_list_of_options_is_as_the_settings_have_it() -> None:
+    from samples.options import PAGE, renewed
+
+    page = PAGE.read_text(encoding="utf-8")
+    assert page == renewed(page), "python -m samples.options writes it again"
+    assert all(f"### `{verb}`" in page for verb in VERBS)
+
+
+def test_the_contract_of_the_run_folder_is_what_a_manifest_has() -> None:
+    import json
+
+    page = (ROOT / "docs" / "run-folder.md").read_text(encoding="utf-8")
+    (shown,) = re.findall(r"```json\n(.*?)```", page, re.DOTALL)
+    assert list(json.loads(shown)) == ["schema", "task", "input", "settings", "layers", "transitions", "sheets", "warnings", "report"]
