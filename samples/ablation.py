@@ -35,7 +35,7 @@ from stages.window import Window
 
 SIZE = 108, 192
 CLEAN, MIXED = 5, 10
-NETWORK_STEPS = 400
+NETWORK_STEPS = 300
 
 Pair = tuple[Tensor, Tensor]
 

@@ -1,0 +1,89 @@
+"""What film costs, measured: ``python tests/measure_film.py [--height 720] [--frames 300] [--mixed 24] [--preset fast]``.
+
+Makes an H.264 clip with one dissolve, takes it apart in a process of its own on one thread, and reads from its manifest what a clean and a
+mixed frame took, in seconds of the processor: stages by the clock, scaled so that they add up to what the process computed, so that what
+else the machine did does not count. The figures in ``docs/cluster.md`` come from here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import torch
+
+from pipeline.bench import _cpu
+from pipeline.bench_clips import RATE, Scene, width_of
+from pipeline.child import Child
+from stages.clip import ClipInfo, Frames
+from stages.write import LayerWriter
+
+APART = ("plan", "motion", "networks", "sweeps", "ties", "finish", "separate")
+"""The stages that mixed frames are for; the rest is for every frame."""
+HOURS = 1000.0
+TRANSITIONS = 30.0
+"""Gradual transitions in an hour of film: an assumption."""
+
+
+def film(path: Path, height: int, count: int, mixed: int) -> Path:
+    """A clip of ``count`` frames with a linear dissolve of ``mixed`` in its middle, in H.264."""
+    scenes, first = (Scene(1, height), Scene(2, height)), (count - mixed) // 2
+    info = ClipInfo(path, width_of(height), height, count, RATE, 1 / RATE)
+    with LayerWriter(path, info, lossless=False) as writer:
+        for index in range(count):
+            share = min(1.0, max(0.0, (index - first + 1) / (mixed + 1)))
+            picture = sum(part * scene.frame(index) for part, scene in zip((1 - share, share), scenes, strict=True) if part)
+            writer.write(Frames(torch.as_tensor(picture).permute(2, 0, 1)[None].float(), (index / RATE,), index))
+    return writer.path
+
+
+def measured(clip: Path, out: Path, preset: str) -> tuple[dict[str, object], float]:
+    """The manifest of a run on one thread, and the seconds that its process computed."""
+    spent = _cpu()
+    words = ["run", str(clip), "--task", "transition", "--preset", preset, "--out", str(out), "--json"]
+    child = Child([sys.executable, "-m", "pipeline", *words], 1)
+    while (status := child.status()) is None:
+        list(child.events())
+        time.sleep(0.1)
+    if status:
+        raise SystemExit(child.complaint(status))
+    whole: dict[str, object] = json.loads((out / "manifest.json").read_text())
+    return whole, _cpu() - spent
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    """Prints seconds a frame, and what a thousand hours come to."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name, value in (("height", 720), ("frames", 300), ("mixed", 24)):
+        parser.add_argument(f"--{name}", type=int, default=value)
+    parser.add_argument("--preset", default="fast")
+    told = parser.parse_args(words)
+    with tempfile.TemporaryDirectory(prefix="unlayer-film-") as room:
+        clip = film(Path(room, "film"), told.height, told.frames, told.mixed)
+        whole, spent = measured(clip, Path(room, "out"), told.preset)
+        report, moves = whole["report"], whole["transitions"]
+    assert isinstance(report, dict) and isinstance(moves, list)
+    found = sum(move["last_frame"] - move["first_frame"] + 1 for move in moves)
+    stages = {name: seconds * spent / sum(report["stages"].values()) for name, seconds in report["stages"].items()}
+    fit = sum(seconds for name, seconds in stages.items() if name in APART)
+    clean, mixed = (spent - fit) / told.frames, fit / max(1, found)
+    size = f"{width_of(told.height)}x{told.height}"
+    print(f"{size}, {told.frames} frames, {found} mixed ones found, {told.preset}, one thread of {os.cpu_count()}", flush=True)
+    print("seconds of the processor:", ", ".join(f"{name} {seconds:.1f}" for name, seconds in stages.items()), f"; {spent:.1f} in all")
+    print(f"{clean:.4f} s for every frame, {mixed:.3f} s more for a mixed one; {report['peak_memory'] / 2**20:.0f} MiB")
+    frames = HOURS * 3600 * 25
+    total = frames * clean + HOURS * TRANSITIONS * told.mixed * mixed
+    print(f"{HOURS:.0f} h at 25 frames/s, {TRANSITIONS:.0f} transitions an hour: {total / 3600:,.0f} core hours")
+    print(f"of which {frames * clean / 3600:,.0f} for every frame, {HOURS * TRANSITIONS * told.mixed * mixed / 3600:,.0f} for mixed ones")
+
+
+if __name__ == "__main__":
+    main()
