@@ -24,7 +24,7 @@ BLACK = 0.005  # light of the black of a scene itself, seen with no pane
 LIFT = 2.0  # mean of the light laid over the picture, in parts of what its black is lifted by; where all is brighter, more is reflected
 COVERED = 0.7  # part of the lower envelope that the pane's light takes at most
 BROAD = 0.25  # spread of the pane's light, in parts of the picture's side
-BELIEVED = 0.1  # part of the light found by washed-out texture that is taken out
+BELIEVED, TRUSTED = 0.05, 0.8  # part of the light found by washed-out texture that is taken out: always, and more where it explains much
 
 
 def separate_picture(light: Tensor) -> tuple[Tensor, Tensor]:
@@ -35,7 +35,8 @@ def separate_picture(light: Tensor) -> tuple[Tensor, Tensor]:
     reflections = []
     for picture in light.split(1):  # type: ignore[no-untyped-call]
         seen = resize(picture, small).clamp(0, 1)
-        found = pane_light(seen) + BELIEVED * washed_out(seen)
+        washed = washed_out(seen)
+        found = pane_light(seen) + (BELIEVED + TRUSTED * explained(washed, seen)) * washed
         reflections.append(torch.minimum(resize(found, size).clamp_min(0), picture))
     reflection = torch.cat(reflections)
     return light - reflection, reflection
@@ -53,6 +54,15 @@ def pane_light(light: Tensor) -> Tensor:
     height = (smooth(envelope, spread) / dark).amin(1, keepdim=True)
     found = LIFT * lifted * colour / colour.mean() * height / height.mean().clamp_min(1e-9)
     return torch.minimum(found, COVERED * smooth(envelope, 2))
+
+
+def explained(found: Tensor, light: Tensor) -> float:
+    """How much of the picture's light is laid over it, 0 to 1, if bright where the picture is bright, as light that is added must be: its
+    share times its correlation with the picture."""
+    one, other = found.mean(1).flatten(), light.mean(1).flatten()
+    share = float(one.mean() / other.mean().clamp_min(1e-5))
+    one, other = one - one.mean(), other - other.mean()
+    return min(1.0, share * max(0.0, float((one * other).sum() / (one.norm() * other.norm()).clamp_min(1e-9))))
 
 
 def quantile(pixels: Tensor, part: float) -> Tensor:
