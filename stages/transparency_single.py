@@ -1,12 +1,12 @@
 """One picture that is the sum of two: a guess, as the picture does not say which part of its light came from where.
 
-Two things can be said of the reflection without knowing either scene. A pane lifts the black of what is behind it: nearly every scene has
+Three things can be said of the reflection without knowing either scene. A pane lifts the black of what is behind it: nearly every scene has
 something black in view (dark-object subtraction, Chavez, Remote Sensing of Environment 1988), so a picture whose darkest places are not
 black has light laid over it, at least as much as is seen there, of the colour by which its dark places differ from the rest, and more
 where the lower envelope of its light is high. And it washes texture out, more in one place than in another
-(:mod:`stages.transparency_contrast`). Both are taken out with restraint: on pairs with a known truth, more of it does harm where sharp
-things are reflected, which neither tells from what is behind the pane. A picture whose black is black and whose texture is evenly strong
-stays as it is. Light is ``(T, 3, H, W)`` in [0, 1].
+(:mod:`stages.transparency_contrast`). And it is often out of focus (:mod:`stages.transparency_sharp`). All are taken out with restraint:
+on pairs with a known truth, more of it does harm where sharp things are reflected, which none tells from what is behind the pane. A
+picture whose black is black and whose texture is evenly strong stays nearly as it is. Light is ``(T, 3, H, W)`` in [0, 1].
 """
 
 from __future__ import annotations
@@ -17,13 +17,15 @@ from torch.nn import functional
 
 from stages.flow import resize
 from stages.transparency_contrast import smooth, washed_out
+from stages.transparency_sharp import out_of_focus
 
-SIDE = 320  # of the picture that is worked on, at most: what is estimated has no finer detail
+SIDE = 384  # of the picture that is worked on, at most: what is estimated has no finer detail
 DARK, DARKER = 0.1, 0.01  # parts of the picture: its dark places, and those that show what its black is lifted to
 BLACK = 0.005  # light of the black of a scene itself, seen with no pane
 LIFT = 2.0  # mean of the light laid over the picture, in parts of what its black is lifted by; where all is brighter, more is reflected
 COVERED = 0.7  # part of the lower envelope that the pane's light takes at most
 BROAD = 0.25  # spread of the pane's light, in parts of the picture's side
+FOCUS = 0.1  # part of the light out of focus that is taken out
 BELIEVED, TRUSTED = 0.05, 0.8  # part of the light found by washed-out texture that is taken out: always, and more where it explains much
 
 
@@ -36,7 +38,7 @@ def separate_picture(light: Tensor) -> tuple[Tensor, Tensor]:
     for picture in light.split(1):  # type: ignore[no-untyped-call]
         seen = resize(picture, small).clamp(0, 1)
         washed = washed_out(seen)
-        found = pane_light(seen) + (BELIEVED + TRUSTED * explained(washed, seen)) * washed
+        found = pane_light(seen) + (BELIEVED + TRUSTED * explained(washed, seen)) * washed + FOCUS * out_of_focus(seen)
         reflections.append(torch.minimum(resize(found, size).clamp_min(0), picture))
     reflection = torch.cat(reflections)
     return light - reflection, reflection
