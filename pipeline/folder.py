@@ -79,6 +79,8 @@ class RunFolder:
 
         Raises UsageError, naming what to do, where something else is in the folder.
         """
+        if self.work.is_symlink():
+            raise UsageError(f"{self.work}: is a link, and what it leads to is not ours; remove it, or choose another --out")
         state, there = self.state()
         same = there == identity
         record = read_json(self.work / "run.json")

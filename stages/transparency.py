@@ -110,7 +110,7 @@ def separate(frames: Tensor, facts: Facts, brief: Brief) -> Separation:
         name = "unmixing"
     elif not moves(encoded(shrunk(light, PLANS["fast"].pixels))):
         # Of a clip that stands still no more can be known than of a picture.
-        found, more = separate_picture(light), {}
+        found, more = _picture(light, facts.space), {}
         name = "picture"
     else:
         plan = _plan_for(light, brief)
@@ -170,6 +170,15 @@ def _likeness(one: Tensor, other: Tensor) -> float:
 def small(frames: Tensor) -> Tensor:
     """The size at which layers of different windows are compared."""
     return shrunk(frames, KNOWN_SIDE**2 * 4)
+
+
+def _picture(light: Tensor, space: str) -> tuple[Tensor, Tensor]:
+    """Both layers of pictures by themselves. What is known of panes holds in linear light, whatever the layers are said to add up in."""
+    if space == "linear":
+        return separate_picture(light)
+    transmission = from_light(separate_picture(to_light(light, "linear"))[0], "linear")
+    transmission = torch.minimum(transmission, light)
+    return transmission, light - transmission
 
 
 def _plan_for(light: Tensor, brief: Brief) -> ClipPlan:

@@ -1,9 +1,12 @@
 """One picture that is the sum of two: a guess, as the picture does not say which part of its light came from where.
 
-What can be said: edges that are sharp and strong belong to what the eye sits on, the transmission, and what is left where they are taken
-out is smooth and dim, a reflection out of focus (Li and Brown, CVPR 2014: half-quadratic splitting, each step in closed form by Fourier
-transform). In places full of fine texture that is not so: there the weak gradients are the texture's own. Light is ``(T, 3, H, W)`` in
-[0, 1].
+Three things can be said of the reflection without knowing either scene. A pane lifts the black of what is behind it: nearly every scene has
+something black in view (dark-object subtraction, Chavez, Remote Sensing of Environment 1988), so a picture whose darkest places are not
+black has light laid over it, at least as much as is seen there, of the colour by which its dark places differ from the rest, and more
+where the lower envelope of its light is high. And it washes texture out, more in one place than in another
+(:mod:`stages.transparency_contrast`). And it is often out of focus (:mod:`stages.transparency_sharp`). All are taken out with restraint:
+on pairs with a known truth, more of it does harm where sharp things are reflected, which none tells from what is behind the pane. A
+picture whose black is black and whose texture is evenly strong stays nearly as it is. Light is ``(T, 3, H, W)`` in [0, 1].
 """
 
 from __future__ import annotations
@@ -13,17 +16,17 @@ from torch import Tensor
 from torch.nn import functional
 
 from stages.flow import resize
+from stages.transparency_contrast import smooth, washed_out
+from stages.transparency_sharp import out_of_focus
 
-SMOOTH = 20.0  # weight of the reflection's second derivatives
-FIRST, LAST = (
-    20.0,
-    1e5,
-)  # the splitting's weight, doubled from step to step; a gradient counts as an edge where its square is over 1 / weight
-LEVELLED = 20  # steps towards a channel's level
-SIDE = 384  # of the picture that is worked on, at most: a smooth layer needs no more
-BELIEVED = 0.2  # part of what was found smooth that is taken out; on pairs with a known truth all of it is far too much
-TEXTURE = 0.04  # root mean square of fine detail, in encoded values, at which a place counts as half textured
-DARK = 0.005  # quantile of the reflection that is brought to black: a sum leaves its level open
+SIDE = 384  # of the picture that is worked on, at most: what is estimated has no finer detail
+DARK, DARKER = 0.1, 0.01  # parts of the picture: its dark places, and those that show what its black is lifted to
+BLACK = 0.005  # light of the black of a scene itself, seen with no pane
+LIFT = 2.0  # mean of the light laid over the picture, in parts of what its black is lifted by; where all is brighter, more is reflected
+COVERED = 0.7  # part of the lower envelope that the pane's light takes at most
+BROAD = 0.25  # spread of the pane's light, in parts of the picture's side
+FOCUS = 0.1  # part of the light out of focus that is taken out
+BELIEVED, TRUSTED = 0.05, 0.8  # part of the light found by washed-out texture that is taken out: always, and more where it explains much
 
 
 def separate_picture(light: Tensor) -> tuple[Tensor, Tensor]:
@@ -33,71 +36,43 @@ def separate_picture(light: Tensor) -> tuple[Tensor, Tensor]:
     small = (max(1, round(size[0] * scale)), max(1, round(size[1] * scale)))
     reflections = []
     for picture in light.split(1):  # type: ignore[no-untyped-call]
-        seen = resize(picture, small)
-        smooth = seen - sharp_layer(seen)
-        flat = smooth.flatten(2)
-        level = flat.kthvalue(max(1, round(DARK * flat.shape[-1])), dim=-1).values[..., None, None]
-        found = BELIEVED * (1 - textured(seen)) * (smooth - level).clamp_min(0)
-        reflections.append(torch.minimum(resize(found, size), picture))
+        seen = resize(picture, small).clamp(0, 1)
+        washed = washed_out(seen)
+        found = pane_light(seen) + (BELIEVED + TRUSTED * explained(washed, seen)) * washed + FOCUS * out_of_focus(seen)
+        reflections.append(torch.minimum(resize(found, size).clamp_min(0), picture))
     reflection = torch.cat(reflections)
     return light - reflection, reflection
 
 
-def sharp_layer(light: Tensor) -> Tensor:
-    """The layer T of one picture I ``(1, 3, H, W)`` with few, strong edges, the rest being smooth: the least of
-    ``SMOOTH |lap(I - T)|² + #{x: grad T(x) != 0}``, 0 <= T <= I, with edges at the same places in all channels."""
-    height, width = light.shape[-2:]
-    # Mirrored, so that the Fourier transform meets no edge at the border.
-    mirrored = torch.cat([light, light.flip(-1)], -1)
-    mirrored = torch.cat([mirrored, mirrored.flip(-2)], -2).double()
-    rows, columns = mirrored.shape[-2:]
-    kernels = torch.zeros(3, rows, columns, dtype=torch.float64)
-    kernels[0, 0, 0] -= 1
-    kernels[0, 0, -1] += 1
-    kernels[1, 0, 0] -= 1
-    kernels[1, -1, 0] += 1
-    kernels[2, 0, 0] -= 4
-    for y, x in ((0, 1), (0, -1), (1, 0), (-1, 0)):
-        kernels[2, y, x] += 1
-    across, down, bend = torch.fft.rfft2(kernels)
-    slopes = across.abs() ** 2 + down.abs() ** 2
-    bends = SMOOTH * bend.abs() ** 2
-    given = torch.fft.rfft2(mirrored)
-    layer, weight = mirrored, FIRST
-    while weight < LAST:
-        spectrum = torch.fft.rfft2(layer)
-        total = bends * given
-        for filtered in (across, down):
-            edges = torch.fft.irfft2(filtered * spectrum, s=(rows, columns))
-            edges = edges * ((edges**2).sum(1, keepdim=True) > 1 / weight)
-            total = total + weight * filtered.conj() * torch.fft.rfft2(edges)
-        solved = total / (bends + weight * slopes).clamp_min(1e-12)
-        solved[..., 0, 0] = given[..., 0, 0]
-        layer = torch.fft.irfft2(solved, s=(rows, columns))
-        # The edges leave each channel's level open: that with which most of it lies within [0, I].
-        for _ in range(LEVELLED):
-            outside = layer - torch.minimum(layer.clamp_min(0), mirrored)
-            layer = layer - 2 * outside.mean((-2, -1), keepdim=True)
-        layer = torch.minimum(layer.clamp_min(0), mirrored)
-        weight *= 2
-    return layer[..., :height, :width].to(light)
+def pane_light(light: Tensor) -> Tensor:
+    """Light that lifts the black of one picture ``(1, 3, H, W)``; nothing where the picture's black is black."""
+    pixels = light.flatten(2)
+    lifted = float((quantile(pixels, DARKER).min() - BLACK).clamp_min(0))
+    dark = quantile(pixels, DARK).clamp_min(1e-5)
+    # What is dark shows the pane's colour more than the scene's.
+    colour = dark.square() / pixels.mean(-1, keepdim=True)[..., None].clamp_min(1e-5)
+    envelope = lower(light, 3)
+    spread = BROAD * (light.shape[-2] + light.shape[-1]) / 2
+    height = (smooth(envelope, spread) / dark).amin(1, keepdim=True)
+    found = LIFT * lifted * colour / colour.mean() * height / height.mean().clamp_min(1e-9)
+    return torch.minimum(found, COVERED * smooth(envelope, 2))
 
 
-def textured(light: Tensor) -> Tensor:
-    """How far a place is full of fine detail, ``(1, 1, H, W)`` in [0, 1]."""
-    seen = light.clamp_min(0).sqrt().mean(1, keepdim=True)
-    longest = max(light.shape[-2:])
-    detail = (seen - blur(seen, 1.5 * longest / 256)) ** 2
-    return 1 - 1 / (1 + blur(detail, longest / 32) / TEXTURE**2)
+def explained(found: Tensor, light: Tensor) -> float:
+    """How much of the picture's light is laid over it, 0 to 1, if bright where the picture is bright, as light that is added must be: its
+    share times its correlation with the picture."""
+    one, other = found.mean(1).flatten(), light.mean(1).flatten()
+    share = float(one.mean() / other.mean().clamp_min(1e-5))
+    one, other = one - one.mean(), other - other.mean()
+    return min(1.0, share * max(0.0, float((one * other).sum() / (one.norm() * other.norm()).clamp_min(1e-9))))
 
 
-def blur(picture: Tensor, spread: float) -> Tensor:
-    """Gaussian blur with a standard deviation of ``spread`` pixels, edges repeated; ``(T, C, H, W)``."""
-    radius = max(1, round(3 * spread))
-    x = torch.arange(-radius, radius + 1, dtype=picture.dtype)
-    kernel = torch.exp(-0.5 * (x / max(spread, 1e-3)) ** 2)
-    kernel = kernel / kernel.sum()
-    channels = picture.shape[1]
-    padded = functional.pad(picture, (radius,) * 4, mode="replicate")
-    rows = functional.conv2d(padded, kernel.view(1, 1, 1, -1).expand(channels, 1, 1, -1), groups=channels)
-    return functional.conv2d(rows, kernel.view(1, 1, -1, 1).expand(channels, 1, -1, 1), groups=channels)
+def quantile(pixels: Tensor, part: float) -> Tensor:
+    """The value that ``part`` of the pixels ``(1, 3, N)`` lie under, in each channel: ``(1, 3, 1, 1)``."""
+    return pixels.kthvalue(max(1, round(part * pixels.shape[-1])), dim=-1).values[..., None, None]
+
+
+def lower(picture: Tensor, reach: int) -> Tensor:
+    """The least value within ``reach`` pixels, in each channel."""
+    padded = functional.pad(picture, (reach,) * 4, mode="replicate")
+    return -functional.max_pool2d(-padded, 2 * reach + 1, 1)

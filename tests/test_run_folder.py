@@ -220,3 +220,16 @@ def test_any_manifest_is_read_without_an_error(value: dict[str, object]) -> None
     assert all("/" not in name.removeprefix("report/") and name not in (".", "..") for name in files_of(value))
     assert identity_of(value) is None or value.get("schema") == 1
     assert json.loads(json.dumps(value)) == value
+
+
+@pytest.mark.parametrize(
+    "how", [{"resume": True, "overwrite": False}, {"resume": False, "overwrite": True}, {"resume": False, "overwrite": False}]
+)
+def test_a_work_folder_that_is_a_link_is_not_touched(tmp_path: Path, how: dict[str, bool]) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/run.json").write_text("{}")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/.work").symlink_to(tmp_path / "mine")
+    with claim(tmp_path / "out") as folder, pytest.raises(UsageError, match="is a link"):
+        folder.prepare(ONE, roles=("scene",), **how)
+    assert (tmp_path / "mine/run.json").read_text() == "{}"

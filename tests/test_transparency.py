@@ -16,9 +16,11 @@ from stages.flow import warp
 from stages.plan import FitSettings
 from stages.transparency import Facts, as_before, from_light, mixed, separate, settle, small, survey, to_light
 from stages.transparency_clip import ClipPlan, separate_clip
+from stages.transparency_contrast import washed_out
 from stages.transparency_mixtures import find_ends, fit_line, unmix
 from stages.transparency_mosaic import homography_of
 from stages.transparency_motion import distance, flow_of, two_motions
+from stages.transparency_single import pane_light, separate_picture
 
 
 def scene(seed: int, size: tuple[int, int] = (96, 128), sheets: int = 150) -> Tensor:
@@ -164,6 +166,45 @@ def test_windows_of_a_clip_call_the_same_layer_transmission() -> None:
         torch.testing.assert_close(as_before(frames[2:], (found[0][2:], found[1][2:]), facts)[0], one[2:])
     # Frames that the survey did not see say nothing.
     torch.testing.assert_close(as_before(frames[4:5], (other[4:5], one[4:5]), facts)[0], other[4:5])
+
+
+def gravel(seed: int, size: tuple[int, int] = (120, 160)) -> Tensor:
+    """Light of a stony ground in sun and shade, black between the stones: ``(1, 3, H, W)``."""
+    draw = torch.Generator().manual_seed(seed)
+    stones = F.avg_pool2d(torch.rand(1, 1, size[0] + 2, size[1] + 2, generator=draw), 3, 1)
+    stones = ((stones - 0.3) / 0.4).clamp(0, 1) ** 2
+    shade = 0.3 + 0.7 * F.interpolate(torch.rand(1, 1, 4, 5, generator=draw), size, mode="bicubic").clamp(0, 1)
+    return 0.5 * stones * shade * torch.tensor([1.0, 0.9, 0.7]).view(1, 3, 1, 1)
+
+
+def test_light_on_a_pane_is_found_by_the_texture_it_washes_out() -> None:
+    ground = gravel(21)
+    veil = torch.zeros_like(ground)
+    veil[..., 20:90, 90:150] = torch.tensor([0.12, 0.14, 0.2]).view(1, 3, 1, 1)
+    found = washed_out(ground + veil)
+    inside, outside = found[..., 30:80, 100:140].mean(), found[..., :, :80].mean()
+    assert 0.08 < inside < 0.2 and outside < 0.03
+    assert washed_out(ground).mean() < 0.02
+    taken = separate_picture(ground + veil)
+    seen = aligned((ground + veil) ** (1 / 2.2), ground ** (1 / 2.2))
+    assert aligned(taken[0] ** (1 / 2.2), ground ** (1 / 2.2)) > seen + 0.3
+    assert aligned(taken[1] ** (1 / 2.2), veil ** (1 / 2.2)) > aligned((ground + veil) ** (1 / 2.2), veil ** (1 / 2.2)) + 1
+
+
+def test_light_that_lifts_the_black_of_a_picture_is_taken_out() -> None:
+    ground = gravel(22)
+    pane = torch.tensor([0.06, 0.05, 0.03]).view(1, 3, 1, 1) * torch.linspace(0.7, 1.3, 160)
+    found = pane_light(ground + pane)
+    assert 0.4 < float(found.mean() / pane.mean()) < 1.5
+    assert found[:, 0].mean() > 1.2 * found[:, 2].mean()  # its colour
+    transmission = separate_picture(ground + pane)[0]
+    assert psnr(transmission ** (1 / 2.2), ground ** (1 / 2.2)) > psnr((ground + pane) ** (1 / 2.2), ground ** (1 / 2.2)) + 2
+
+
+def test_a_picture_with_nothing_laid_over_it_stays_nearly_as_it_is() -> None:
+    for picture in (gravel(23), scene(24)[None] ** 2.2):
+        assert pane_light(picture).max() == 0
+        assert psnr(separate_picture(picture)[0] ** (1 / 2.2), picture ** (1 / 2.2)) > 32
 
 
 SIZES = [(1, 1, 1), (1, 37, 53), (2, 1, 1), (2, 37, 53), (3, 5, 200), (1, 2, 3)]

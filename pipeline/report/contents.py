@@ -29,8 +29,8 @@ from pipeline.report.media import (
     shown_spans,
     write_picture,
 )
-from pipeline.tasks import find_task
-from stages.errors import UnlayerError, UsageError
+from pipeline.tasks import find_task, names
+from stages.errors import UnlayerError
 from stages.read import Clip
 from stages.sample import Picture, Wanted, sample
 from stages.seams import CLEAN, Seam, seam
@@ -125,9 +125,8 @@ def assemble(
 
 def _order(facts: Facts) -> Callable[[Track], tuple[int, int]]:
     """The input, then the layers as the task lists their roles: the one that people want is the first."""
-    roles: tuple[str, ...] = ()
-    with contextlib.suppress(UsageError):
-        roles = find_task(facts.task).roles
+    # A task that somebody added may be gone by the time that its run's report is written again.
+    roles = find_task(facts.task).roles if facts.task in names() else ()
 
     def place(track: Track) -> tuple[int, int]:
         if track.role == "input":
