@@ -74,10 +74,15 @@ def check_verb(words: list[str]) -> None:
 
 def keys_of(path: Path, name: str) -> set[str]:
     """The keys of a dictionary at the top of a file."""
+    return set(keys_in_order(path, name))
+
+
+def keys_in_order(path: Path, name: str) -> list[str]:
+    """The same in their order."""
     for node in ast.parse(path.read_text(encoding="utf-8")).body:
         target = node.target if isinstance(node, ast.AnnAssign) else None
         if isinstance(target, ast.Name) and target.id == name and isinstance(node, ast.AnnAssign) and isinstance(node.value, ast.Dict):
-            return {str(ast.literal_eval(key)) for key in node.value.keys if key is not None}
+            return [str(ast.literal_eval(key)) for key in node.value.keys if key is not None]
     raise AssertionError(f"{path} has no {name}")
 
 
@@ -114,6 +119,16 @@ def test_the_list_of_options_is_as_the_settings_have_it() -> None:
     page = PAGE.read_text(encoding="utf-8")
     assert page == renewed(page), "python -m samples.options writes it again"
     assert all(f"### `{verb}`" in page for verb in VERBS)
+
+
+def test_tables_have_the_rows_and_columns_of_their_commands() -> None:
+    from pipeline.bench import markdown
+
+    assert markdown([]).splitlines()[0] in (ROOT / "docs" / "speed.md").read_text(encoding="utf-8").splitlines()
+    page = (ROOT / "docs" / "how-it-works.md").read_text(encoding="utf-8")
+    table = page[page.index("| left out |") :].split("\n\n")[0]
+    rows = [line.split("|")[1].strip() for line in table.splitlines()[2:]]
+    assert rows == [name for name in keys_in_order(ROOT / "samples" / "ablation.py", "ROWS") if name in rows] and len(rows) >= 9
 
 
 def test_the_contract_of_the_run_folder_is_what_a_manifest_has() -> None:
