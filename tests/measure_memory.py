@@ -5,7 +5,6 @@ Each row is a process of its own, with a step or two of every kind: how many ste
 
 from __future__ import annotations
 
-import resource
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ import torch
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
+from pipeline.memory import peak_memory  # noqa: E402
 from stages.clip import Frames  # noqa: E402
 from stages.plan import LARGEST, FitSettings, Plan, bytes_of  # noqa: E402
 from stages.separate import separate_transition  # noqa: E402
@@ -50,7 +50,7 @@ def peak(height: int, width: int, mixed: int, pixels: int) -> int:
             put=lambda place, frame: None,
             plan=Plan(pixels, ((4, 1), (2, 1), (1, 1)), 1, ((2, 1), (1, 1)), 0, 1),
         )
-    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak_memory() or 0
 
 
 def main() -> int:
