@@ -21,6 +21,7 @@ from stages.shots import Space, Transition
 from stages.trace import Curves, thinned
 from stages.window import Window
 
+BAND = 1 << 20  # pixels that are made to mix to the input at once: what that takes beside them is many times as much
 CLAMPED = 3  # times that layers are made to mix to the input and brought back into [0, 1]
 
 
@@ -137,14 +138,16 @@ def open_mixture(window: Window, transition: Transition, pixels: int) -> Mixture
 def finish(window: Window, done: Alternated) -> Iterator[tuple[Mixture, Pair]]:
     """Each mixed frame in full, between the two clean ones that its layers are carried from, and its layers ``(3, H, W)``."""
     work = done.mixture
-    ends = [window.frame(window.first + index) for index in done.carried.templates]
+    # One place for all: the middle is changed from frame to frame.
+    frames = torch.cat([window.frame(window.first + index) for index in (done.carried.templates[0], *done.carried.templates)])
     place = 0
     for block in window.blocks(window.first + work.first, window.first + work.last):
         for frame in block.pixels:
             weight = work.weight[work.first + place][None]
             weight = resize(weight, window.size) if work.has_matte else weight
             around = torch.cat([torch.zeros_like(weight), weight, torch.ones_like(weight)])
-            one = replace(work, frames=torch.cat([ends[0], frame[None], ends[1]]), weight=around, first=1, last=1)
+            frames[1] = frame
+            one = replace(work, frames=frames, weight=around, first=1, last=1)
             yield one, finish_frame(one, done, place)
             place += 1
 
@@ -156,7 +159,7 @@ def finish_frame(one: Mixture, done: Alternated, place: int) -> Pair:
     """
     size = (one.frames.shape[-2], one.frames.shape[-1])
     at = slice(place, place + 1)
-    parts = done.layers[0][at], done.layers[1][at]
+    parts = done.layers[0][at].clone(), done.layers[1][at].clone()
     if parts[0].shape[-2:] != size:
         flows = done.carried.flows[0][at], done.carried.flows[1][at]
         sharp = carried_layers(one, (resize_flow(flows[0], size), resize_flow(flows[1], size)))
@@ -165,11 +168,22 @@ def finish_frame(one: Mixture, done: Alternated, place: int) -> Pair:
             sharp[0] + resize(parts[0] - blurred[0], size),
             sharp[1] + resize(parts[1] - blurred[1], size),
         )
+    height = max(1, BAND // size[1])
+    for top in range(0, size[0], height):
+        _mix_again(one, parts, slice(top, top + height))
+    return parts[0][0], parts[1][0]
+
+
+def _mix_again(one: Mixture, parts: Pair, rows: slice) -> None:
+    """Makes some rows of the layers ``(1, 3, H, W)`` mix to the input, in place: each pixel by itself, so a band at a time is enough."""
+    band = replace(one, frames=one.frames[..., rows, :], weight=one.weight[..., rows, :] if one.has_matte else one.weight)
+    layers = parts[0][..., rows, :], parts[1][..., rows, :]
     # Against a colour one go is meant to leave the input's own error alone; more would bring it back.
     for _ in range(1 if one.locked else CLAMPED):
-        clean = project(one, *parts)
-        parts = clean[0].clamp(0, 1), clean[1].clamp(0, 1)
-    return parts[0][0], parts[1][0]
+        clean = project(band, *layers)
+        layers = clean[0].clamp(0, 1), clean[1].clamp(0, 1)
+    for part, layer in zip(parts, layers, strict=True):
+        part[..., rows, :] = layer
 
 
 def _squared_error(frame: Tensor, layers: Pair, weight: Tensor, space: Space) -> float:

@@ -25,7 +25,14 @@ from stages.shots import Transition  # noqa: E402
 from stages.window import Window  # noqa: E402
 
 CLEAN = 24
-ROWS = ((270, 480, 8, LARGEST), (270, 480, 24, LARGEST), (270, 480, 72, LARGEST), (540, 960, 24, LARGEST), (2160, 3840, 8, 270 * 480))
+ROWS = (
+    (270, 480, 8, LARGEST),
+    (270, 480, 24, LARGEST),
+    (270, 480, 72, LARGEST),
+    (540, 960, 24, LARGEST),
+    (1080, 1920, 8, 270 * 480),
+    (2160, 3840, 8, 270 * 480),
+)
 
 
 def peak(height: int, width: int, mixed: int, pixels: int) -> int:
