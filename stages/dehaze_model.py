@@ -14,6 +14,13 @@ LEAST = 0.05
 """Below this a transmission says that nothing of the scene is left: rounding to 8 bits alone would be amplified 20 times."""
 
 
+def spread(airlight: Tensor, size: tuple[int, int]) -> Tensor:
+    """A field ``(1, 3, h, w)`` at ``size``: ``(1, 3, H, W)``, smooth; one colour stays ``(1, 3, 1, 1)``."""
+    if airlight.shape[-2:] == (1, 1):
+        return airlight
+    return F.interpolate(airlight.log(), size=size, mode="bicubic", align_corners=False).exp().clamp(0, 1)
+
+
 def haze(clear: Tensor, transmission: Tensor, airlight: Tensor) -> Tensor:
     """The hazy picture ``t J + (1 - t) A``."""
     return airlight + transmission * (clear - airlight)
