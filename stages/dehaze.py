@@ -1,6 +1,6 @@
 """Takes haze from pictures and clips: the clear layer, its transmission and the airlight.
 
-    sample --survey--> the airlight, one for the whole clip
+    sample --survey--> the airlight, one for the whole clip; it varies slowly over the picture where the haze shows that it does
     window --envelope--> transmission, smooth but at edges, tied along the motion
            --guided filter--> the same at full size --the haze model, inverted--> the clear layer
 
@@ -46,7 +46,8 @@ BLUE_BLACK = 0.2  # the same under a blue sky: dense haze would hide that, and t
 class Facts:
     """What holds for the whole clip.
 
-    airlight: ``(1, 3, 1, 1)``, or ``None`` for pictures that have nothing to do with each other. black: see ``transmission_of``.
+    airlight: one colour ``(1, 3, 1, 1)`` or a field on a few nodes ``(1, 3, h, w)``, which :func:`stages.dehaze_model.spread` brings to a
+    size; ``None`` for pictures that have nothing to do with each other. black: see ``transmission_of``.
     """
 
     airlight: Tensor | None

@@ -1,7 +1,7 @@
 """The haze model: how a clear picture, its transmission and the airlight make a frame, and what the model allows.
 
 Pictures are ``(T, 3, H, W)`` RGB in [0, 1] as encoded, transmissions ``(T, 1, H, W)`` in (0, 1], an airlight is ``(T or 1, 3, H, W)`` or
-``(1, 3, 1, 1)``. Koschmieder's law per pixel and channel: ``I = t J + (1 - t) A``.
+``(1, 3, 1, 1)``; a field of it is kept on a few nodes. Koschmieder's law per pixel and channel: ``I = t J + (1 - t) A``.
 """
 
 from __future__ import annotations
