@@ -60,10 +60,9 @@ def survey(sample: Tensor, brief: Brief) -> Facts:
         return Facts(None)
     chosen = torch.linspace(0, len(sample) - 1, min(SURVEYED, len(sample))).round().long()
     small = shrunk(sample[chosen], brief.within(WORK))
-    blue = blue_sky(small)
-    black = BLACK + (BLUE_BLACK - BLACK) * blue
+    black = BLACK + (BLUE_BLACK - BLACK) * blue_sky(small)
     airlight, opaque = find_airlight(small, black)
-    field = find_field(small, rounded(airlight), black, max(opaque, 1 - blue))
+    field = find_field(small, rounded(airlight), black, opaque)
     return Facts(field, max(black, BLACK + (GREY_BLACK - BLACK) * opaque))
 
 

@@ -1,4 +1,4 @@
-"""The airlight as a field: for the whole clip, but brighter near the sun or a lamp and of another tint elsewhere.
+"""The airlight as a field: one for the whole clip, but brighter near the sun or a lamp and of another tint elsewhere.
 
 Where the haze is opaque a frame shows the airlight itself. Such places are even, as haze has no texture; they change over the picture as
 slowly as light does; and they hang together with the brightest haze. The transmission does not tell them: drawn as smoothly as it is, it
@@ -7,7 +7,8 @@ for the one colour in :mod:`stages.dehaze_airlight`, but only if they agree all 
 
 Everywhere else a frame cannot tell a dimmer airlight from thinner haze before something dark, so there the field is carried on from the
 nearest places that speak, and without any it stays one colour. With a haze made by a field (15 % from left to right, a glow, two tints)
-a third to six sevenths of the one colour's error go, and the clear picture gains up to 4 dB; under one colour nothing changes.
+up to nine tenths of the one colour's error go, and the clear picture gains up to 5 dB; where nothing speaks nothing changes. An even
+place is a wall with light on it, if highlights ask for as bright an airlight: taken for a sky it cost 2 to 7 dB.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ EVEN = 0.3  # evenness of places that an opaque sky reaches over
 SEED, GAP = 0.95, 0.03  # of the brightest airlight from which a sky spreads, and what it passes over, of the longer side: wires, poles
 DIMMEST = 0.65  # of the brightest airlight that the field falls to
 STRAY = 0.03  # distance in log brightness from the field, from which a place is rather a thing
+DOUBTFUL = 0.4  # sureness up to which the airlight is not seen; walls came to 0.36
 FEW, ENOUGH = 0.01, 0.03  # part of the picture up to which the airlight in view is not believed, and from which it is
 SMOOTH, CONSTANT = 3e-4, 1e-5  # stiffness of the field and its pull to one colour, against all the picture speaking
 SPECKS = 0.01  # part of the haze of a part of the picture, in which highlights may be above white
@@ -49,11 +51,11 @@ def nodes_of(size: tuple[int, int]) -> tuple[int, int]:
     return max(1, round(NODES * size[0] / longer)), max(1, round(NODES * size[1] / longer))
 
 
-def find_field(frames: Tensor, airlight: Tensor, black: float, sure: float = 1.0) -> Tensor:
+def find_field(frames: Tensor, airlight: Tensor, black: float, seen: float) -> Tensor:
     """The airlight's field ``(1, 3, h, w)`` of working pictures ``(T, 3, H, W)``, around the one colour ``airlight`` ``(1, 3, 1, 1)``.
 
-    Without evidence it is that colour. black: see :func:`stages.dehaze_veil.transmission_of`. sure: how far an even sky may be taken for
-    haze, 0 to 1; not at all where it is blue.
+    Without evidence it is that colour. black: see :func:`stages.dehaze_veil.transmission_of`. seen: how sure the airlight is seen
+    itself, 0 to 1, as :func:`stages.dehaze_airlight.find_airlight` has it; without that an even place is rather a wall with light on it.
     """
     size = (frames.shape[-2], frames.shape[-1])
     if min(nodes_of(size)) < 2 or min(size) < SMALLEST:
@@ -63,8 +65,8 @@ def find_field(frames: Tensor, airlight: Tensor, black: float, sure: float = 1.0
     bright = values.mean(1, keepdim=True).exp()
     even = resize(evenness(frames), coarse).double()
     even = even * reached(even * (bright > DIMMEST) > EVEN, bright > SEED)
-    sure = sure * min(1.0, (float(even.mean()) - FEW) / (ENOUGH - FEW))
-    if sure <= 0:
+    sure = min(1.0, (seen - DOUBTFUL) / (1 - DOUBTFUL) * 2) * min(1.0, (float(even.mean()) - FEW) / (ENOUGH - FEW))
+    if seen <= DOUBTFUL or sure <= 0:
         return _by_white(frames, airlight, black)
     field, log = airlight, None
     for _ in range(ROUNDS):
