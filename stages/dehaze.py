@@ -1,6 +1,6 @@
 """Takes haze from pictures and clips: the clear layer, its transmission and the airlight.
 
-    sample --survey--> the airlight, one for the whole clip
+    sample --survey--> the airlight, one for the whole clip; it varies slowly over the picture where the haze shows that it does
     window --envelope--> transmission, smooth but at edges, tied along the motion
            --guided filter--> the same at full size --the haze model, inverted--> the clear layer
 
@@ -22,7 +22,8 @@ from stages import dehaze_paper
 from stages.brief import Brief, Separation
 from stages.clock import clocked
 from stages.dehaze_airlight import blue_sky, find_airlight
-from stages.dehaze_model import guided, haze, least_transmission, recover, rounded
+from stages.dehaze_field import find_field
+from stages.dehaze_model import guided, haze, least_transmission, recover, rounded, spread
 from stages.dehaze_veil import envelope, find_ties, transmission_of
 from stages.flow import resize, shrunk
 from stages.mixing import psnr_of
@@ -45,7 +46,8 @@ BLUE_BLACK = 0.2  # the same under a blue sky: dense haze would hide that, and t
 class Facts:
     """What holds for the whole clip.
 
-    airlight: ``(1, 3, 1, 1)``, or ``None`` for pictures that have nothing to do with each other. black: see ``transmission_of``.
+    airlight: one colour ``(1, 3, 1, 1)`` or a field on a few nodes ``(1, 3, h, w)``, which :func:`stages.dehaze_model.spread` brings to a
+    size; ``None`` for pictures that have nothing to do with each other. black: see ``transmission_of``.
     """
 
     airlight: Tensor | None
@@ -60,7 +62,8 @@ def survey(sample: Tensor, brief: Brief) -> Facts:
     small = shrunk(sample[chosen], brief.within(WORK))
     black = BLACK + (BLUE_BLACK - BLACK) * blue_sky(small)
     airlight, opaque = find_airlight(small, black)
-    return Facts(rounded(airlight), max(black, BLACK + (GREY_BLACK - BLACK) * opaque))
+    field = find_field(small, rounded(airlight), black, opaque)
+    return Facts(field, max(black, BLACK + (GREY_BLACK - BLACK) * opaque))
 
 
 def separate(frames: Tensor, facts: Facts, brief: Brief) -> Separation:
@@ -68,7 +71,8 @@ def separate(frames: Tensor, facts: Facts, brief: Brief) -> Separation:
     if facts.airlight is None:
         return _each(frames, brief)
     seconds: dict[str, float] = defaultdict(float)
-    airlight, small = facts.airlight, shrunk(frames, brief.within(WORK))
+    small = shrunk(frames, brief.within(WORK))
+    airlight = spread(facts.airlight, (frames.shape[-2], frames.shape[-1]))
     with clocked(seconds, "transmission"):
         veil, turns = (_published if brief.settings.preset == "paper" else _drawn)(small, facts, brief)
     radius, edges = (dehaze_paper.RADIUS, dehaze_paper.EDGES) if brief.settings.preset == "paper" else (RADIUS, EDGES)
@@ -111,7 +115,7 @@ def _drawn(small: Tensor, facts: Facts, brief: Brief) -> tuple[Tensor, int]:
 def _published(small: Tensor, facts: Facts, brief: Brief) -> tuple[Tensor, int]:
     """The transmission ``(T, 1, h, w)`` of working frames as the published method finds it, and its steps for each frame."""
     assert facts.airlight is not None
-    settings, airlight = brief.settings, facts.airlight
+    settings, airlight = brief.settings, spread(facts.airlight, (small.shape[-2], small.shape[-1]))
     steps = dehaze_paper.STEPS
     if (budget := settings.max_seconds) is not None:
 

@@ -1,7 +1,7 @@
 """The haze model: how a clear picture, its transmission and the airlight make a frame, and what the model allows.
 
 Pictures are ``(T, 3, H, W)`` RGB in [0, 1] as encoded, transmissions ``(T, 1, H, W)`` in (0, 1], an airlight is ``(T or 1, 3, H, W)`` or
-``(1, 3, 1, 1)``. Koschmieder's law per pixel and channel: ``I = t J + (1 - t) A``.
+``(1, 3, 1, 1)``; a field of it is kept on a few nodes. Koschmieder's law per pixel and channel: ``I = t J + (1 - t) A``.
 """
 
 from __future__ import annotations
@@ -12,6 +12,13 @@ from torch.nn import functional as F
 
 LEAST = 0.05
 """Below this a transmission says that nothing of the scene is left: rounding to 8 bits alone would be amplified 20 times."""
+
+
+def spread(airlight: Tensor, size: tuple[int, int]) -> Tensor:
+    """A field ``(1, 3, h, w)`` at ``size``: ``(1, 3, H, W)``, smooth; one colour stays ``(1, 3, 1, 1)``."""
+    if airlight.shape[-2:] == (1, 1):
+        return airlight
+    return F.interpolate(airlight.log(), size=size, mode="bicubic", align_corners=False).exp().clamp(0, 1)
 
 
 def haze(clear: Tensor, transmission: Tensor, airlight: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from stages.dehaze_model import dark_bound
+from stages.dehaze_model import dark_bound, spread
 from stages.fit import OnStep
 from stages.flow import consistency, flows, resize, resize_flow, warp
 from stages.losses import gradients
@@ -68,7 +68,7 @@ def envelope(
     turns: int = 14,
     on_step: OnStep | None = None,
 ) -> Tensor:
-    """Log transmission on the grid, ``(T, 1, h, w)``, of working pictures ``(T, 3, H, W)`` under an airlight ``(1, 3, 1, 1)``.
+    """Log transmission on the grid, ``(T, 1, h, w)``, of working pictures ``(T, 3, H, W)`` under an airlight ``(1, 3, 1, 1)`` or a field.
 
     Minimises over x, for log bounds y of the darkest pixel around each point, and weights c at edges and of flow::
 
@@ -78,11 +78,12 @@ def envelope(
     ``d log |I - A|`` that is followed. start: an earlier answer.
     """
     size = grid_size((frames.shape[-2], frames.shape[-1]))
-    bound = F.pad(dark_bound(frames, airlight), (GRID // 2 + 1, GRID // 2) * 2, mode="replicate")
+    bound = dark_bound(frames, spread(airlight, (frames.shape[-2], frames.shape[-1])))
+    bound = F.pad(bound, (GRID // 2 + 1, GRID // 2) * 2, mode="replicate")
     y = resize(F.max_pool2d(bound, GRID + 2, 1), size).clamp(FAINT, 1).log().double()
     small = resize(frames, size).double()
     stiff = [STIFFNESS * (torch.exp(-d.abs().mean(1, keepdim=True) / EDGE) + LOOSE) for d in gradients(small)]
-    distance = (small - airlight).square().mean(1, keepdim=True).sqrt().clamp_min(LEAST_DISTANCE).log()
+    distance = (small - spread(airlight, size)).square().mean(1, keepdim=True).sqrt().clamp_min(LEAST_DISTANCE).log()
     followed = [FOLLOWED * d * torch.exp(-((d / SHADES) ** 2)) for d in gradients(distance)]
     lean = _transposed([c * g for c, g in zip(stiff, followed, strict=True)], y)
 

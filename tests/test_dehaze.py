@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -12,7 +13,8 @@ from torch import Tensor
 from stages.brief import Brief, Separation
 from stages.dehaze import separate, settle, settled, survey
 from stages.dehaze_airlight import blue_sky, find_airlight
-from stages.dehaze_model import dark_bound, guided, haze, least_transmission, recover, rounded
+from stages.dehaze_field import evenness, find_field, reached
+from stages.dehaze_model import dark_bound, guided, haze, least_transmission, recover, rounded, spread
 from stages.dehaze_veil import envelope, find_ties, transmission_of
 from stages.plan import FitSettings
 
@@ -109,6 +111,92 @@ def test_a_blue_sky_is_told_from_a_grey_one_and_from_a_blue_thing_below() -> Non
         seen = picture.clone()
         seen[:, :, place] = torch.tensor(colour).view(1, 3, 1, 1)
         assert least <= blue_sky(seen) <= most
+
+
+def uneven(kind: str, size: tuple[int, int] = SIZE) -> Tensor:
+    """Airlights ``(1, 3, H, W)`` that vary slowly: 15 % from left to right, a glow around a lamp, or another tint on each side."""
+    x, y = torch.linspace(0, 1, size[1]).expand(size), torch.linspace(0, 1, size[0])[:, None].expand(size)
+    if kind == "tint":
+        return torch.stack([0.85 + 0.1 * x, 0.87 + 0 * x, 0.95 - 0.1 * x])[None]
+    light = {"even": 0.9 + 0 * x, "across": 0.9 - 0.135 * x, "glow": 0.675 + 0.225 * torch.exp(-((x - 0.3) ** 2 + (y - 0.1) ** 2) / 0.08)}
+    return light[kind].expand(1, 3, *size)
+
+
+def below_a_sky() -> Tensor:
+    t = veil().clone()
+    t[..., : SIZE[0] // 3, :] = 0
+    return t
+
+
+@pytest.mark.parametrize(
+    ("kind", "sky", "part", "gain"),
+    [
+        ("glow", True, 0.4, 1.0),
+        ("across", False, 0.2, 0.5),
+        ("tint", False, 0.3, 1.0),
+    ],
+)
+def test_an_airlight_that_varies_is_found_better_than_one_colour(kind: str, sky: bool, part: float, gain: float) -> None:
+    # Of the error that the one colour makes `part` may be left, and the clear picture is closer by `gain` dB.
+    light, t, clear = uneven(kind), below_a_sky() if sky else veil(), scene()
+    hazy = rounded(haze(clear, t, light))
+    facts, told = survey(hazy, brief()), brief()
+    assert facts.airlight is not None and facts.airlight.shape[-1] > 1
+    one = replace(facts, airlight=rounded(find_airlight(hazy, 0.03)[0]))
+    field, const = (separate(hazy, which, told).layers for which in (facts, one))
+    wrong, before = (float((layers["airlight"] / light - 1).abs().mean()) for layers in (field, const))
+    assert wrong < part * before
+    below = slice(SIZE[0] // 3 if sky else 0, None)  # nothing of the clear picture is in the sky
+    assert psnr(field["clear"][:, :, below], clear[:, :, below]) > psnr(const["clear"][:, :, below], clear[:, :, below]) + gain
+    check(hazy, separate(hazy, facts, told))
+
+
+@pytest.mark.parametrize("sky", [True, False])
+def test_one_colour_stays_one_colour(sky: bool) -> None:
+    found = survey(rounded(haze(scene(), below_a_sky() if sky else veil(), uneven("even"))), brief()).airlight
+    assert found is not None and float(found.amax((2, 3)).div(found.amin((2, 3))).max()) < 1.02
+    assert torch.allclose(found.mean((2, 3)), torch.tensor(0.9), atol=0.02)
+
+
+def test_neither_a_wall_nor_too_small_a_picture_makes_a_field() -> None:
+    one = torch.full((1, 3, 1, 1), 0.9)
+    wall = scene()
+    wall[..., :40, :60] = uneven("across")[..., :40, :60]
+    assert torch.equal(find_field(wall, one, 0.03, seen=0.0), one)
+    assert find_field(wall, one, 0.03, seen=1.0).shape[-1] > 1
+    assert torch.equal(find_field(wall[..., :12, :12], one, 0.03, seen=1.0), one)
+
+
+def test_a_field_is_smooth_and_one_colour_is_left_alone() -> None:
+    one = torch.full((1, 3, 1, 1), 0.8)
+    assert torch.equal(spread(one, SIZE), one)
+    field = torch.linspace(0.6, 0.9, 24).view(1, 1, 4, 6).expand(1, 3, 4, 6)
+    wide = spread(field, SIZE)
+    assert wide.shape == (1, 3, *SIZE) and float(wide.min()) > 0.55 and float(wide.max()) < 0.95
+    assert float(wide.diff(dim=-1).abs().max()) < 0.01
+
+
+def test_even_places_are_no_texture_and_no_slope_and_are_reached_from_others() -> None:
+    picture = scene()
+    picture[..., :30, :] = uneven("across")[..., :30, :]
+    even = evenness(picture)
+    assert float(even[..., 4:24, 4:-4].min()) > 0.6 and float(even[..., 40:, :].mean()) < 0.2
+    open_ = torch.zeros(1, 1, 12, 12, dtype=torch.bool)
+    open_[..., 2:5, :5] = open_[..., 8:, 8:] = True
+    seeds = torch.zeros_like(open_)
+    seeds[..., 3, 0] = seeds[..., 0, 0] = True
+    assert torch.equal(reached(open_, seeds).nonzero(), (open_ & (torch.arange(12) < 6)).nonzero())
+
+
+def test_a_clip_has_one_field() -> None:
+    light = uneven("across")
+    frames = rounded(haze(scene(5), below_a_sky(), light))
+    facts = survey(frames, brief())
+    separated = separate(frames, facts, brief())
+    assert separated.shared == {"airlight"} and separated.layers["airlight"].shape == (1, 3, *SIZE)
+    check(frames, separated)
+    faded = dict(separated.layers) | {"transmission": (separated.layers["transmission"] + 0.1).clamp(max=1)}
+    check(frames, Separation(settle(frames, faded, facts)))
 
 
 def test_layers_of_a_picture() -> None:
