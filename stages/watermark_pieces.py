@@ -110,9 +110,8 @@ def weighed(pictures: Tensor, mark: Mark, allowed: Tensor, turns: int) -> Mark:
 
     def against(piece: Tensor, whole: Tensor, most: float) -> float:
         """How much speaks against ``piece`` of ``whole``."""
-        size = int(piece.sum())
         strange = held_out(shown, undone, whole, piece, mark.opacity)
-        return strange + CONTINUITY * min(most, (judge.cost(whole) - judge.cost(whole & ~piece)) / size**0.5)
+        return strange + CONTINUITY * min(most, (judge.cost(whole) - judge.cost(whole & ~piece)) / math.sqrt(_size(piece)))
 
     first = chosen
     for _ in range(ROUNDS):
