@@ -25,6 +25,7 @@ from stages.watermark_fill import fill
 from stages.watermark_find import CLEAR, HYPOTHESES, ROUNDS, Mark, find_mark, outlined, texture
 from stages.watermark_fit import OPAQUE, agreed_mark, continuity, drawn
 from stages.watermark_paper import separate_published
+from stages.watermark_pieces import weighed
 from stages.watermark_single import single_mark
 
 FAINT = 2 / 255  # a matte below this changes no picture of 8 bits
@@ -192,6 +193,7 @@ def _search(sample: Tensor, few: int, box: Tensor, weight: Tensor, effort: Effor
         mark = agreed if agreed is not None and _bears_out(agreed, mark) else mark
     elif first.opacity <= OPAQUE:
         mark = single_mark(pictures, mark, allowed, weight, 2 * effort.turns)
+        mark = weighed(pictures, mark, allowed, 2 * effort.turns)
         mark = all_colours(pictures, mark, allowed, weight, effort.turns, texture(pictures))
 
     def note(done: float, losses: Mapping[str, float]) -> None:

@@ -73,16 +73,16 @@ def mended(shown: Tensor, undone: Tensor, chosen: Tensor, opacity: float, hue: T
     hole a good part of the jump is left, everywhere with the same sign.
     """
     chosen = chosen.clone()
-    for part in _parts(chosen):
+    for part in parts(chosen):
         if int(part.sum()) < SPECK:
             chosen &= ~part
-    for part in _parts(~chosen):
+    for part in parts(~chosen):
         if int(part.sum()) < PINHOLE:
             chosen |= part
-    for part in _parts(grown(grown(chosen, GAP), -GAP) & ~chosen):
+    for part in parts(grown(grown(chosen, GAP), -GAP) & ~chosen):
         if int(part.sum()) >= THIN_HOLE and _left_over(shown, undone, chosen & ~part, part, opacity, hue) > BIASED:
             chosen |= part
-    for part in _parts(chosen & ~grown(grown(chosen, -SPUR), SPUR)):
+    for part in parts(chosen & ~grown(grown(chosen, -SPUR), SPUR)):
         if int(part.sum()) < THIN_SPUR and _left_over(undone, shown, ~chosen, part, opacity, hue) < FITTED:
             chosen &= ~part
     return chosen
@@ -103,7 +103,7 @@ def _left_over(inside: Tensor, around: Tensor, other: Tensor, part: Tensor, opac
     return float(differences.median(1).values.norm() / expected.median(1).values.norm().clamp_min(1e-3))
 
 
-def _parts(chosen: Tensor) -> Iterator[Tensor]:
+def parts(chosen: Tensor) -> Iterator[Tensor]:
     """The connected parts of a map."""
     count, labels = cv2.connectedComponents(chosen.numpy().astype(np.uint8), connectivity=4)
     parts = torch.from_numpy(labels)
