@@ -20,7 +20,7 @@ import torch
 
 from pipeline.board import Board, board
 from pipeline.child import Child
-from pipeline.folder import MANIFEST, claim, write_json
+from pipeline.folder import MANIFEST, WORK, claim, identity_of, read_json, write_json
 from pipeline.memory import PLANNED
 from pipeline.run import pick_device, short_name
 from pipeline.settings import Settings, flag, options
@@ -83,7 +83,8 @@ def batch(settings: Settings) -> int:
             else:
                 work.run()
         except KeyboardInterrupt as stop:
-            stop.args = ("stopped; the same command goes on with what is left",)
+            how = "the same command without --overwrite" if settings.overwrite else "the same command"
+            stop.args = (f"stopped; {how} goes on with what is left",)
             raise
         finally:
             work.stop()
@@ -145,12 +146,19 @@ def find_clips(folder: Path, out: Path, settings: Settings) -> list[Item]:
         if fits:
             found.append(path)
     stems = Counter(path.with_suffix("") for path in found)
-    items = []
+    items: list[Item] = []
+    taken: set[Path] = set()
     for path in found:
         # Two clips that differ by their suffix alone keep it.
         name = path.name if stems[path.with_suffix("")] > 1 else path.stem
         within = path.parent.relative_to(folder)
-        items.append(Item(path, out / within / f"{short_name(name)}-{settings.task}"))
+        place = out / within / f"{short_name(name)}-{settings.task}"
+        # Names may still come to the same: cut short, or a.mp4.mov beside a.mp4 and a.mkv.
+        number = 2
+        while place in taken:
+            place, number = out / within / f"{short_name(name)}-{number}-{settings.task}", number + 1
+        taken.add(place)
+        items.append(Item(path, place))
     return items
 
 
@@ -161,7 +169,12 @@ def walk(folder: Path, out: Path, *, flat: bool) -> Iterator[Path]:
             if entry.name.startswith("."):
                 continue
             if entry.is_dir() and not entry.is_symlink():
-                ours = (entry / MANIFEST).exists() or (entry / ".work").exists() or entry.resolve() == out
+                manifest = read_json(entry / MANIFEST)
+                ours = (
+                    (manifest is not None and identity_of(manifest) is not None)
+                    or (entry / WORK / "run.json").exists()
+                    or entry.resolve() == out
+                )
                 if not flat and not ours:
                     yield from walk(entry, out, flat=flat)
             elif entry.is_file():
@@ -231,11 +244,19 @@ class Batch:
     def _start(self, slot: int, item: Item) -> None:
         threads = max(1, cores() // self.jobs)
         item.status, item.stage = "running", "start"
-        item.out.parent.mkdir(parents=True, exist_ok=True)
-        if (store := store_of(item, self.settings)) and not item.out.exists():
-            store.fetch(item.out, layers=True)
-        self.running[slot] = item, Child(command(item, self.settings, slot), threads)
         self.shown.began(item)
+        try:
+            item.out.parent.mkdir(parents=True, exist_ok=True)
+            if store := store_of(item, self.settings):
+                if self.settings.overwrite:
+                    store.forget_kept()
+                elif not (item.out / MANIFEST).exists():
+                    store.fetch(item.out, layers=True)
+            self.running[slot] = item, Child(command(item, self.settings, slot), threads)
+        except (OSError, UnlayerError) as error:
+            # One clip's trouble is its own.
+            item.status, item.stage, item.error = "failed", "", str(error)
+            self.over(item)
 
     def _hear(self, slot: int, item: Item, child: Child) -> None:
         for event in child.events():
@@ -261,7 +282,7 @@ class Batch:
     def _send(self, store: Store, item: Item) -> None:
         """A clip's run, or what it kept before it failed, to the store."""
         try:
-            if item.status == "done":
+            if item.status == "done" or (item.status == "unchanged" and not store.finished()):
                 store.publish(item.out)
             elif item.status == "failed":
                 store.send_kept(item.out)
@@ -277,7 +298,11 @@ class Batch:
         """Writes ``batch.json``."""
         write_json(self.out / RECORD, self.record())
         if self.settings.store:
-            store_at(self.settings.store).send(self.out / RECORD, RECORD)
+            try:
+                store_at(self.settings.store).send(self.out / RECORD, RECORD)
+            except UnlayerError as error:
+                # It is sent again when the next clip is over.
+                print(f"unlayer: warning: {error}", file=sys.stderr)
 
 
 def command(item: Item, settings: Settings, slot: int) -> list[str]:

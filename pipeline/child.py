@@ -11,6 +11,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 GRACE = 30.0
@@ -21,7 +22,10 @@ class Child:
     """One process. ``threads``: how many it may compute with."""
 
     def __init__(self, words: Sequence[str], threads: int) -> None:
-        environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
+        # The package that runs here, not a file of its name in the current folder.
+        paths = os.pathsep.join([str(Path(__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])])
+        environment = {**os.environ, "PYTHONSAFEPATH": "1", "PYTHONPATH": paths}
+        environment |= {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
         # In a session of its own: Ctrl-C reaches us alone, and we pass it on in our own time.
         self.process = subprocess.Popen(
             words,

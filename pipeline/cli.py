@@ -27,6 +27,10 @@ ALONE = ("-h", "--help", "--version", "--install-completion", "--show-completion
 DRY_RUN = "pipeline.dry_run:dry_run"
 
 
+_debugging = [False]
+"""Whether the settings, which a file may hold, ask for where an error came from."""
+
+
 class Terminated(KeyboardInterrupt):
     """SIGTERM arrived: treated like Ctrl-C, with its own exit status."""
 
@@ -52,6 +56,7 @@ def dispatch(words: Sequence[str]) -> int:
     if not VERBS[verb].built:
         raise UsageError(f"{verb} is not built yet; {', '.join(name for name, known in VERBS.items() if known.built)} are")
     settings = parse(verb, words[1:])
+    _debugging[0] = settings.debug
     if verb in ("run", "batch"):
         from pipeline.tasks import check_name, hidden
 
@@ -105,6 +110,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         with _sigterm_raises():
+            _debugging[0] = False
             return dispatch(words)
     except BrokenPipeError:  # the reader of our output has gone (probe | head): nobody is left to be told
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -113,7 +119,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         say(stop.args[0] if stop.args else "stopped")
         return 143 if isinstance(stop, Terminated) else 130
     except Exception as error:
-        if "--debug" in words:
+        if "--debug" in words or _debugging[0]:
             traceback.print_exc()
         say(error if isinstance(error, UnlayerError) else explain(error))
         return error.exit_status if isinstance(error, UnlayerError) else 1

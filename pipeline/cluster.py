@@ -80,8 +80,9 @@ class Cluster:
             done, _ = self.ray.wait(list(self._clips), num_returns=1, timeout=1.0)
             for reference in done:
                 clip, stage = self._clips.pop(reference)
+                before = clip.item.status
                 self._next(clip, stage, reference)
-                if clip.item.status != "running":
+                if before == "running" and clip.item.status != "running":
                     ended(clip.item)
             shown.show(items)
 

@@ -112,7 +112,7 @@ def about_extras() -> list[Finding]:
     """What is used where it is there, and not needed."""
     found = []
     for name, distribution, use in (
-        ("decord", "decord", "not used so far"),
+        ("decord", "decord", "samples the report's pictures; without it PyAV does"),
         ("ray", "ray", "batch --ray spreads a folder over a cluster"),
     ):
         there = importlib.util.find_spec(name) is not None

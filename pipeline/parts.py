@@ -52,6 +52,8 @@ def finish(settings: Settings) -> bool:
         out = settings.out or default_folder(settings)
         if (out / MANIFEST).exists():
             run(replace(settings, resume=True, overwrite=False, no_progress=True, json=False))
+            if store:
+                store.forget_kept()
             return False
         run(replace(settings, resume=True, overwrite=False, no_progress=True, json=False))
         if store:

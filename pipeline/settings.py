@@ -178,7 +178,7 @@ class Settings:
     resume: bool = _write(False, "go on with an interrupted run; begin where there is none", result=False)
     overwrite: bool = _write(False, "replace the run that is there; other files stay", result=False)
 
-    pattern: str = _batch("*", "only names that fit, as *.mkv (videos unless told)", metavar="GLOB")
+    pattern: str = _batch("*", "only names that fit, as *.mkv; * takes all videos", metavar="GLOB")
     flat: bool = _batch(False, "only the folder itself, not the folders in it")
     jobs: int | None = _batch(None, "clips at once; as cores and memory allow unless told", metavar="N", parse=natural)
     watch: bool = _batch(False, "go on and take clips as they arrive, until Ctrl-C")

@@ -6,13 +6,14 @@ layers are sent when the run is finished, the manifest last, so that a folder wi
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from pipeline.folder import MANIFEST, WORK
+from pipeline.folder import MANIFEST, WORK, files_of
 from stages.errors import UnlayerError, UsageError
 
 KEPT = f"{WORK}/keep"
@@ -47,7 +48,11 @@ class Store:
         """
         with self._said("read"):
             names = [path[len(self.root) + 1 :] for path in self.files.find(self.root)] if self.files.exists(self.root) else []
-            for name in names:
+            done = MANIFEST in names
+            # The manifest last: a folder with one is a finished run. What a finished run kept is of no use.
+            for name in sorted(names, key=lambda name: name == MANIFEST):
+                if done and name.startswith(f"{WORK}/"):
+                    continue
                 ours = name in (MANIFEST, f"{WORK}/run.json") or (name.startswith(KEPT + "/") and wanted(name[len(KEPT) + 1 :]))
                 ours = ours or (layers and not name.startswith("."))
                 if not ours or name.endswith(PART) or ".." in PurePosixPath(name).parts:
@@ -73,11 +78,36 @@ class Store:
     def publish(self, folder: Path) -> None:
         """Sends a finished run's files, the manifest last, and removes what it kept."""
         paths = [path for path in sorted(folder.rglob("*")) if path.is_file() and not path.relative_to(folder).parts[0].startswith(".")]
+        self._retire({path.relative_to(folder).as_posix() for path in paths})
         for path in sorted(paths, key=lambda path: path == folder / MANIFEST):
             self._put(path, path.relative_to(folder).as_posix())
+        self.forget_kept()
+
+    def forget_kept(self) -> None:
+        """Removes what the run kept for going on."""
+        self._known.clear()
         with self._said("written"):
             if self.files.exists(f"{self.root}/{WORK}"):
                 self.files.rm(f"{self.root}/{WORK}", recursive=True)
+
+    def finished(self) -> bool:
+        """Whether a finished run is there."""
+        with self._said("read"):
+            return bool(self.files.exists(f"{self.root}/{MANIFEST}"))
+
+    def _retire(self, names: set[str]) -> None:
+        """Takes away the run that is replaced: its manifest first, then those of its files that the new one, of ``names``, has not."""
+        with self._said("written"):
+            if not self.files.exists(f"{self.root}/{MANIFEST}"):
+                return
+            try:
+                before = json.loads(self.files.cat_file(f"{self.root}/{MANIFEST}"))
+            except ValueError:
+                before = {}
+            self.files.rm_file(f"{self.root}/{MANIFEST}")
+            for name in files_of(before if isinstance(before, dict) else {}):
+                if name not in names and self.files.exists(f"{self.root}/{name}"):
+                    self.files.rm_file(f"{self.root}/{name}")
 
     def send(self, path: Path, name: str) -> None:
         """Sends one file."""

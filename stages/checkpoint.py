@@ -30,6 +30,7 @@ T = TypeVar("T")
 
 SUFFIX = ".safetensors"
 _LISTS: dict[str, Callable[[Iterable[Any]], Any]] = {"list": list, "tuple": tuple, "frozenset": frozenset}
+LONG = 1000  # numbers in a list from which they are kept as a tensor
 EVERY = 5.0
 """Seconds of work that are worth a file: a result that took less is made again, unless so much has gathered since the last file."""
 
@@ -104,7 +105,7 @@ class Checkpoints:
 
     def __init__(self, folder: Path, fingerprint: str, *, every: float = EVERY, clock: Callable[[], float] = time.monotonic) -> None:
         self.folder, self.fingerprint, self.every, self.clock = folder, fingerprint, every, clock
-        self._last = clock()
+        self._last = [clock()]
         self.after: Callable[[], None] | None = None
 
     def recall(self, name: str, make: Callable[[], T], *kinds: type) -> T:
@@ -131,7 +132,7 @@ class Checkpoints:
 
     def note(self, name: str, value: object) -> None:
         """Keeps ``value`` as ``name`` where at least ``every`` seconds went by since anything was kept."""
-        if self.clock() - self._last >= self.every:
+        if self.clock() - self._last[0] >= self.every:
             self.keep(name, value)
 
     def keep(self, name: str, value: object) -> None:
@@ -151,14 +152,15 @@ class Checkpoints:
             raise UnlayerError(
                 f"{self.folder}: a checkpoint could not be written ({error}); make room, then go on with --resume"
             ) from error
-        self._last = self.clock()
+        self._last[0] = self.clock()
         if self.after is not None:
             self.after()
 
     def within(self, name: str) -> Checkpoints:
         """A folder in the folder."""
         room = Checkpoints(self.folder / name, self.fingerprint, every=self.every, clock=self.clock)
-        room.after = self.after
+        # One clock for all rooms: what several short pieces of work took adds up.
+        room.after, room._last = self.after, self._last
         return room
 
     def _path(self, name: str) -> Path:
@@ -197,6 +199,9 @@ def _encoded(value: object, tensors: dict[str, torch.Tensor]) -> Any:
         return {"tensor": name}
     if isinstance(value, Fraction):
         return {"fraction": [value.numerator, value.denominator]}
+    if isinstance(value, list) and len(value) > LONG and (numbers := _numbers(value)) is not None:
+        # Not in the header, which may hold 100 MB: a long film has millions of times.
+        return {"ints" if numbers.ndim == 1 else "fractions": _encoded(numbers, tensors)}
     if isinstance(value, list | tuple | frozenset):
         return {type(value).__name__: [_encoded(item, tensors) for item in value]}
     if isinstance(value, Mapping):
@@ -206,12 +211,29 @@ def _encoded(value: object, tensors: dict[str, torch.Tensor]) -> Any:
     raise TypeError(f"{type(value).__name__} cannot be kept in a checkpoint")
 
 
+def _numbers(values: list[Any]) -> torch.Tensor | None:
+    """Whole numbers ``(n,)`` or fractions ``(n, 2)`` of a list; ``None`` where something else is in it, or too large."""
+    kinds = {type(value) for value in values}
+    try:
+        if kinds == {int}:
+            return torch.tensor(values, dtype=torch.int64)
+        if kinds == {Fraction}:
+            return torch.tensor([[value.numerator, value.denominator] for value in values], dtype=torch.int64)
+    except (RuntimeError, OverflowError):
+        return None
+    return None
+
+
 def _decoded(value: Any, tensors: Mapping[str, torch.Tensor], kinds: Mapping[str, type]) -> Any:
     if not isinstance(value, dict):
         return value
     ((kind, inside),) = value.items()
     if kind == "tensor":
         return tensors[inside]
+    if kind == "ints":
+        return _decoded(inside, tensors, kinds).tolist()
+    if kind == "fractions":
+        return [Fraction(*pair) for pair in _decoded(inside, tensors, kinds).tolist()]
     if kind == "fraction":
         return Fraction(*inside)
     if kind in _LISTS:

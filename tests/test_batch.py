@@ -49,7 +49,8 @@ def names(items: list[Item]) -> list[tuple[str, str]]:
 
 def test_which_files_are_clips() -> None:
     touch("clips/b.mp4", "clips/a.MKV", "clips/notes.txt", "clips/.hidden.mp4", "clips/in/c.webm", "clips/p.png")
-    touch("clips/a-transition/manifest.json", "clips/a-transition/scene-001.mp4", "clips/half/.work/x", "clips/half/scene.mp4")
+    touch("clips/a-transition/manifest.json", "clips/a-transition/scene-001.mp4", "clips/half/.work/run.json", "clips/half/scene.mp4")
+    Path("clips/a-transition/manifest.json").write_text('{"schema": 1, "task": "transition", "input": []}')
     os.symlink(".", "clips/loop")
     assert names(find_clips(Path("clips"), Path("out"), settings())) == [
         ("clips/a.MKV", "out/a-transition"),
@@ -242,3 +243,14 @@ def test_watch_needs_no_clip_yet_but_a_plain_batch_does() -> None:
     Path("clips").mkdir()
     with pytest.raises(UsageError, match="has no clip"):
         module.batch(settings(out=Path("out")))
+
+
+def test_no_two_clips_share_a_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("clips/web").mkdir(parents=True)
+    for name in ("a.mp4", "a.mkv", "a.mp4.mov", "web/b.mp4"):
+        Path("clips", name).write_bytes(b"")
+    # Another program's manifest makes no run of ours of a folder.
+    Path("clips/web/manifest.json").write_text("{}")
+    outs = [item.out for item in find_clips(Path("clips"), Path("o"), settings())]
+    assert len(outs) == len(set(outs)) == 4

@@ -7,6 +7,7 @@ import os
 import pickle
 from collections.abc import Callable
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -187,3 +188,23 @@ def test_a_chain_goes_on_behind_the_last_step_that_was_kept(tmp_path: Path, kill
 def test_what_cannot_be_kept_says_so(tmp_path: Path) -> None:
     with pytest.raises(TypeError, match="set cannot be kept"):
         Checkpoints(tmp_path, "f").keep("a", {1, 2})
+
+
+def test_short_pieces_in_rooms_of_their_own_add_up(tmp_path: Path) -> None:
+    now = [0.0]
+    kept = Checkpoints(tmp_path, "one", every=5.0, clock=lambda: now[0])
+    for number in range(6):
+        now[0] += 2.0
+        kept.within(f"window-{number}").recall("layers", lambda: torch.zeros(1))
+    assert [number for number in range(6) if (tmp_path / f"window-{number}").exists()] == [2, 5]
+
+
+def test_a_long_films_times_fit(tmp_path: Path) -> None:
+    """The header of a file may hold 100 MB; what is long in it are numbers, and those are kept as tensors."""
+    kept = Checkpoints(tmp_path, "one", every=0.0)
+    value = [[Fraction(number, 25) for number in range(5000)], list(range(2**32, 2**32 + 5000)), [1, None] * 1000, [True] * 2000]
+    kept.keep("find", (value,))
+    found = kept.newest("find")[0]
+    assert found == value
+    assert all(type(item) is Fraction for item in found[0]) and type(found[3][0]) is bool
+    assert (tmp_path / "find.safetensors").stat().st_size < 150_000

@@ -48,7 +48,9 @@ def checks(facts: Facts, seams: Sequence[SeamFact]) -> list[Check]:
 
 def rows(values: Mapping[str, Any]) -> list[tuple[str, str]]:
     """A mapping's entries as words; what is not set is left out."""
-    return [(str(name).replace("_", " "), spoken(value)) for name, value in values.items() if value not in (None, [], "", False)]
+    return [
+        (str(name).replace("_", " "), spoken(value)) for name, value in values.items() if value is not False and value not in (None, [], "")
+    ]
 
 
 def spoken(value: Any) -> str:
@@ -57,6 +59,8 @@ def spoken(value: Any) -> str:
         return "yes"
     if isinstance(value, float):
         return f"{value:.4g}"
+    if isinstance(value, int) and value >= 2**26:
+        return f"{value / 2**30:.2f} GiB"
     if isinstance(value, list):
         return ", ".join(":".join(map(str, item)) if isinstance(item, list) else str(item) for item in value[:50])
     return str(value)[:2000]

@@ -189,7 +189,7 @@ def find_task(name: str) -> Task:
         task = point.load()
         if not isinstance(task, Task):
             raise TypeError(f"it is no pipeline.tasks.Task but {type(task).__name__}")
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         why = " ".join(str(error).split()) or type(error).__name__
         raise UnlayerError(
             f"--task {name}: {point.value} of {package_of(point)} cannot be loaded ({why}); update or uninstall that package"

@@ -171,3 +171,42 @@ def test_a_batch_keeps_its_runs_on_the_store(tmp_path: Path, monkeypatch: pytest
     assert main([*words, "--out", "two"]) == 0
     (clip,) = json.loads(Path("shared/batch.json").read_text())["clips"]
     assert clip["status"] == "unchanged" and Path("two/deep/a-transition/scene-001.mp4").exists()
+
+
+def test_a_run_that_is_replaced_leaves_nothing_behind() -> None:
+    store = Store("memory://runs/a")
+    about = {"schema": 1, "task": "transition", "input": [], "layers": [{"path": "scene-001.mkv"}], "sheets": ["sheet.png"]}
+    store.publish(folder_of("old", **{"manifest.json": json.dumps(about), "scene-001.mkv": "old", "sheet.png": "old"}))
+    fsspec.filesystem("memory").pipe_file("/runs/a/notes.txt", b"mine")
+    store.publish(folder_of("new", **{"manifest.json": "{}", "scene-001.mp4": "new", "sheet.png": "new"}))
+    assert there() == {"manifest.json": "{}", "scene-001.mp4": "new", "sheet.png": "new", "notes.txt": "mine"}
+
+
+def test_a_manifest_comes_last_and_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store("memory://runs/a")
+    store.publish(folder_of("done", **{"manifest.json": "{}", "scene-001.mp4": "one"}))
+    fsspec.filesystem("memory").pipe_file("/runs/a/.work/run.json", b"left by a kill")
+    fetched: list[str] = []
+    get = store.files.get_file
+    monkeypatch.setattr(store.files, "get_file", lambda source, target: (fetched.append(source), get(source, target))[1])
+    store.fetch(Path("here"), layers=True)
+    assert [name.rsplit("/", 1)[1] for name in fetched] == ["scene-001.mp4", "manifest.json"]
+    assert not Path("here/.work").exists()
+
+
+def test_what_did_not_reach_the_store_is_sent_the_next_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    Path("clips").mkdir()
+    media.save(Path("clips/a.mp4"), media.moving(6))
+    # A file of our name in the current folder is not what the clips' processes run.
+    Path("pipeline.py").write_text("raise SystemExit(9)")
+    words = ["batch", "clips", "--task", "transition", "--no-progress", "--out", "one", "--store", f"file://{tmp_path}/shared"]
+    with monkeypatch.context() as patch:
+
+        def fails(self: Store, folder: Path) -> None:
+            raise UnlayerError("503")
+
+        patch.setattr(Store, "publish", fails)
+        assert main(words) == 1
+    assert not Path("shared/a-transition/manifest.json").exists()
+    assert main(words) == 0 and Path("shared/a-transition/manifest.json").exists()
