@@ -69,9 +69,7 @@ class RunFolder:
             return "finished", identity_of(read_json(self.path / MANIFEST) or {})
         if self.work.is_dir():
             record = read_json(self.work / "run.json")
-            return "interrupted", None if record is None else {
-                name: value for name, value in record.items() if name not in ("files", "report_files")
-            }
+            return "interrupted", None if record is None else bare(record)
         return "new", None
 
     def prepare(self, identity: Identity, *, resume: bool, overwrite: bool, roles: tuple[str, ...]) -> bool:
@@ -84,7 +82,9 @@ class RunFolder:
         state, there = self.state()
         same = there == identity
         record = read_json(self.work / "run.json")
-        if resume and record == identity:
+        # Put out whole already, where it was stopped while it tidied up.
+        over = record is not None and "files" in record and state == "finished" and same
+        if resume and record is not None and not over and bare(record) == identity:
             # It was stopped while it worked; a finished run that it was to replace is still there, and stays until it is.
             state, same = "interrupted", True
         if overwrite:
@@ -102,7 +102,9 @@ class RunFolder:
             raise UsageError(f"{self.path}: holds an interrupted run; go on with it with --resume, or replace it with --overwrite")
         self._refuse_strangers(roles)
         # What a run had put out when it was stopped comes again.
-        self.remove(files_of(read_json(self.work / "run.json") or {}) if overwrite or state == "interrupted" else [])
+        # While a manifest is there nothing of a newer run is out: what has those names is the finished run's and stays.
+        out = not os.path.lexists(self.path / MANIFEST)
+        self.remove(files_of(record or {}) if out and (overwrite or state == "interrupted") else [])
         if resume and same and self.work.is_dir():
             self._drop_layers()
         else:
@@ -225,6 +227,11 @@ def identity_of(manifest: Mapping[str, object]) -> Identity | None:
     if manifest.get("schema") != 1 or not isinstance(inputs, list) or not all(isinstance(item, dict) for item in inputs):
         return None
     return {"task": manifest.get("task"), "input": [item.get("sha256") for item in inputs], "settings": manifest.get("settings")}
+
+
+def bare(record: Mapping[str, object]) -> dict[str, object]:
+    """The identity in a ``run.json``, without the names of files that are being put out."""
+    return {name: value for name, value in record.items() if name not in ("files", "report_files")}
 
 
 def files_of(record: Mapping[str, object]) -> list[str]:

@@ -233,3 +233,24 @@ def test_a_work_folder_that_is_a_link_is_not_touched(tmp_path: Path, how: dict[s
     with claim(tmp_path / "out") as folder, pytest.raises(UsageError, match="is a link"):
         folder.prepare(ONE, roles=("scene",), **how)
     assert (tmp_path / "mine/run.json").read_text() == "{}"
+
+
+def test_stopped_between_its_record_and_the_old_runs_end(tmp_path: Path) -> None:
+    """Killed in publishing before the old manifest is gone: the old run is whole, and the new one goes on."""
+    with claim(tmp_path / "out") as folder:
+        finish(folder)
+        before = listing(tmp_path / "out")
+        two = {**ONE, "settings": {"seed": 2}}
+        assert folder.prepare(two, resume=False, overwrite=True, roles=("scene",))
+        write_json(folder.work / "run.json", {**two, "files": ["scene-001.mp4", "sheet.png"]})
+        assert folder.prepare(two, resume=True, overwrite=False, roles=("scene",))
+        assert "manifest.json" in before and set(before) <= set(listing(tmp_path / "out"))
+
+
+def test_stopped_while_tidying_up_is_finished(tmp_path: Path) -> None:
+    with claim(tmp_path / "out") as folder:
+        finish(folder)
+        folder.work.mkdir()
+        write_json(folder.work / "run.json", {**ONE, "files": ["scene-001.mp4", "sheet.png"]})
+        assert folder.prepare(ONE, resume=True, overwrite=False, roles=("scene",)) is False
+    assert listing(tmp_path / "out") == ["manifest.json", "scene-001.mp4", "sheet.png"]
