@@ -10,6 +10,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import Literal
 
+import torch
 from torch import Tensor
 from torch.nn import functional
 
@@ -60,7 +61,7 @@ class Mixture:
 def mix(outgoing: Tensor, incoming: Tensor, weight: Tensor, space: Space) -> Tensor:
     """The mixture ``(1 - w) A + w B``, in encoded values or, with ``space="linear"``, in light: ``((1 - w) A^2.2 + w B^2.2)^(1/2.2)``."""
     if space == "gamma":
-        return outgoing + weight * (incoming - outgoing)
+        return torch.lerp(outgoing, incoming, weight)
     light = (1 - weight) * outgoing.clamp_min(1e-3) ** GAMMA + weight * incoming.clamp_min(1e-3) ** GAMMA
     return light.clamp_min(1e-6) ** (1 / GAMMA)
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields, replace
 import torch
 from torch import Tensor
 
-from stages.flow import consistency, flows, resize, resize_flow, warp
+from stages.flow import consistency, flows, length, resize, resize_flow, warp
 
 GAPS = (1, 2)
 """Frames between the two of a pair. Over 4 frames what is near the camera moves differently enough to look like a foreground."""
@@ -45,8 +45,7 @@ class Motion:
     @property
     def speed(self) -> Tensor:
         """Length of the residual, ``(T, h, w)``."""
-        speed: Tensor = self.residual.norm(dim=1)
-        return speed
+        return length(self.residual)[:, 0]
 
     def resized(self, size: tuple[int, int]) -> Motion:
         """The same for frames of another size ``(H, W)``."""
@@ -124,8 +123,8 @@ def find_motion(frames: Tensor) -> Motion:
 
 def _agreement(flow: Tensor, back: Tensor) -> Tensor:
     """Weight of a flow ``(n, 2, h, w)`` by how well ``back`` undoes it; never quite nothing. Returns ``(n, 1, h, w)``."""
-    missed = (flow + warp(back, flow)).norm(dim=1, keepdim=True)
-    return torch.exp(-((missed / (1 + ROUGH * flow.norm(dim=1, keepdim=True))) ** 2)) + 0.02
+    missed = length(flow + warp(back, flow))
+    return torch.exp(-((missed / (1 + ROUGH * length(flow))) ** 2)) + 0.02
 
 
 def camera_flow(flow: Tensor) -> Tensor:
@@ -161,7 +160,7 @@ def fit_homographies(flow: Tensor) -> Tensor:
         terms = still + torch.linalg.solve(weighted.mT @ design + ridge, right)
         matrices = torch.cat([terms, torch.ones(len(terms), 1, dtype=torch.float64)], 1).view(-1, 3, 3)
         predicted = project_points(matrices, x, y)
-        missed = (predicted - torch.stack([u, v], 1)).norm(dim=1) * (width / 2)
+        missed = torch.hypot(predicted[:, 0] - u, predicted[:, 1] - v) * (width / 2)
         if not number:
             scale = missed.quantile(0.9, dim=1, keepdim=True) + 0.5
         scale = torch.maximum(0.8 * scale, (2 * missed.median(dim=1, keepdim=True).values).clamp_min(0.5))

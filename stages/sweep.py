@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from stages.flow import Pair, consistency, flows, warp
+from stages.flow import Pair, consistency, flows, length, warp
 from stages.mixing import Mixture, share
 
 DISTANCES = (1, 3, 8)  # frames to either side that a frame is linked to
@@ -65,18 +65,20 @@ def find_links(layer: Tensor, mixture: Mixture, allowed: range, distances: Seque
 
 def _link(forward: Tensor, backward: Tensor, far: int) -> tuple[Tensor, Tensor]:
     """Flow ``(1, 2, H, W)`` and confidence ``(1, 1, H, W)`` of a link over ``far`` frames, as half floats."""
-    forward = forward * (forward.norm(dim=1, keepdim=True) > STILL)
+    forward = forward * (length(forward) > STILL)
     return forward.half(), (consistency(forward, backward, TOLERANCE) / math.sqrt(far)).half()
 
 
 def offered(layer: Tensor, frame: int, links: Links, anchor: Tensor, anchor_weight: Tensor) -> tuple[Tensor, Tensor]:
     """Value ``(3, H, W)`` and weight that the links, the anchor ``(3, H, W)`` and the current value together give ``frame``."""
     current = layer[frame]
-    total, weight = HOLD * current + anchor_weight * anchor, HOLD + anchor_weight.expand_as(current)
-    if links.frames:
-        offers = warp(layer[links.frames], links.flows.float())
-        trust = links.confidence.float() / ((current - offers) ** 2 + NEAR**2).sqrt()
-        total, weight = total + (trust * offers).sum(0), weight + trust.sum(0)
+    total, weight = HOLD * current + anchor_weight * anchor, (HOLD + anchor_weight).expand_as(current).clone()
+    # One link at a time and in place: what is worked on stays near the processor.
+    for other, flow, confidence in zip(links.frames, links.flows, links.confidence, strict=True):
+        offer = warp(layer[other][None], flow[None].float())[0]
+        trust = (current - offer).square_().add_(NEAR**2).rsqrt_().mul_(confidence)
+        total.addcmul_(trust, offer)
+        weight += trust
     return total / weight, weight
 
 
