@@ -18,18 +18,18 @@ import torch
 from torch import Tensor
 
 from stages.fit import Guard, OnStep
-from stages.flow import flows, resize, resize_flow, warp
+from stages.flow import Comb, flows, resize, resize_flow, warp
 from stages.mixing import Mixture, mix
+from stages.penalties import rounded, uneven
 
 Side = Literal["outgoing", "incoming"]
 
 GRID = 2  # pixels of a level per node of a flow
-ROUND = 0.02  # below this the difference counts squared, above it as it is
 SMOOTH, STEADY = 0.001, 0.002  # weights per pixel of difference between neighbours, and of a change of velocity
 COARSE = 56  # pixels of the shorter side from which a level is too large to be the coarsest
 KNOWN = 3  # clean frames before the template whose motion the flows go on from
-RATE = 0.3  # Adam's step, in pixels of a level
-MOST = 600_000  # pixels of a level that are warped at once: bounds the memory of a step
+RATE = 0.5  # Adam's step, in pixels of a level
+MOST = 40_000  # nodes of a level that are warped at once: as many as stay near the processor
 
 
 @dataclass(frozen=True)
@@ -82,24 +82,16 @@ def extrapolated(known: Tensor, count: int) -> Tensor:
     return velocity * 6 * (1 - torch.exp(-steps / 6))
 
 
-def _length(difference: Tensor) -> Tensor:
-    """Mean length of vectors ``(…, 2, h, w)``, smooth at zero (a tenth of a pixel)."""
-    return ((difference**2).sum(-3) + 1e-2).sqrt().mean()
-
-
 def rough(flow: Tensor) -> Tensor:
     """How much a flow ``(…, 2, h, w)`` differs between neighbouring nodes, in pixels."""
-    across = _length(flow[..., 1:] - flow[..., :-1]) if flow.shape[-1] > 1 else flow.new_zeros(())
-    down = _length(flow[..., 1:, :] - flow[..., :-1, :]) if flow.shape[-2] > 1 else flow.new_zeros(())
-    return across + down
+    return uneven(flow, -1) + uneven(flow, -2)
 
 
 def regularity(flow: Tensor, known: Tensor, reverse: bool) -> tuple[Tensor, Tensor]:
     """Roughness over the picture and change of velocity over time, in pixels, of ``flow`` ``(n, 2, h, w)`` going on from ``known``."""
     ahead = flow.flip(0) if reverse else flow
     line = torch.cat([known[:2].flip(0), torch.zeros_like(flow[:1]), ahead])
-    bend = _length(line[2:] - 2 * line[1:-1] + line[:-2]) if len(line) > 2 else flow.new_zeros(())
-    return rough(flow), bend
+    return rough(flow), uneven(line, 0, order=2)
 
 
 def carry(
@@ -130,20 +122,28 @@ def carry(
         per_pixel = torch.tensor([nodes[1] / small[1], nodes[0] / small[0]]).view(1, 2, 1, 1).to(device)
         fields = [(resize_flow(flow, nodes).to(device) / per_pixel).requires_grad_() for flow in current]
         before = [resize_flow(flow, nodes).to(device) / per_pixel for flow in known]
-        optimiser = torch.optim.Adam(fields, lr=RATE, betas=(0.9, 0.99))
+        for field in fields:
+            field.grad = torch.zeros_like(field)
+        optimiser = torch.optim.Adam(fields, lr=RATE, betas=(0.9, 0.99), fused=True)
         guard = Guard(fields, optimiser)
-        chunk = max(1, MOST // (small[0] * small[1]))
+        chunk = max(1, MOST // (nodes[0] * nodes[1]))
+        combs = [Comb(small, number, target) for number in range(Comb.MANY)]
+        seen = [(comb, comb.of(target), comb.of(weight) if mixture.has_matte else weight) for comb in combs]
         for step in range(steps):
             optimiser.param_groups[0]["lr"] = RATE * guard.boldness * min(1.0, 2 * (steps - step) / steps)
-            optimiser.zero_grad()
             losses = {"unexplained": 0.0}
+            comb, target, weight = seen[step % Comb.MANY]
             for begin in range(0, count, chunk):
                 part = slice(begin, min(count, begin + chunk))
-                loss = _data(pictures, [resize(field[part], small) for field in fields], target[part], weight[part], mixture)
+                pieces = [field.detach()[part].requires_grad_() for field in fields]
+                loss = _data(pictures, pieces, comb, target[part], weight[part], mixture)
                 if not guard.passes(loss):
                     break
-                torch.autograd.backward(loss * (len(target[part]) / count))
-                losses["unexplained"] += float(loss.detach()) * len(target[part]) / count
+                share = len(target[part]) / count
+                for field, slope in zip(fields, torch.autograd.grad(loss * share, pieces, materialize_grads=True), strict=True):
+                    assert field.grad is not None
+                    field.grad[part] = slope
+                losses["unexplained"] += float(loss.detach()) * share
             else:
                 uneven = [regularity(field, was, reverse) for field, was, reverse in zip(fields, before, (False, True), strict=True)]
                 torch.autograd.backward(sum((scale * (SMOOTH * space + STEADY * time) for space, time in uneven), target.new_zeros(())))
@@ -160,14 +160,13 @@ def carry(
     return Carried(current, templates, carried_layers(mixture, current))
 
 
-def rounded(difference: Tensor) -> Tensor:
-    """Mean absolute value, smooth below :data:`ROUND`."""
-    return ((difference**2 + ROUND**2).sqrt() - ROUND).mean()
-
-
-def _data(pictures: Sequence[Tensor], fields: Sequence[Tensor], target: Tensor, weight: Tensor, mixture: Mixture) -> Tensor:
-    """What the carried templates leave unexplained of ``target`` ``(n, 3, h, w)``."""
-    carried = [warp(picture.expand(len(flow), -1, -1, -1), flow) for picture, flow in zip(pictures, fields, strict=True)]
+def _data(
+    pictures: Sequence[Tensor], fields: Sequence[Tensor], comb: Comb, target: Tensor, weight: Tensor, mixture: Mixture
+) -> Tensor:
+    """What the carried templates leave unexplained of ``target`` ``(n, 3, h, w)``, a comb of the mixed frames."""
+    carried = [
+        comb.warp(picture.expand(len(field), -1, -1, -1), comb.resized(field)) for picture, field in zip(pictures, fields, strict=True)
+    ]
     if mixture.locked is not None and mixture.color is not None:
         carried[0 if mixture.locked == "outgoing" else 1] = mixture.color.to(target).view(1, 3, 1, 1).expand_as(target)
     return rounded(mix(carried[0], carried[1], weight, mixture.space) - target)

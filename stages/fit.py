@@ -80,9 +80,11 @@ class Guard:
 
     def step(self) -> None:
         """The optimiser's step from values whose losses all passed."""
-        self._good = [value.detach().clone() for value in self._fitted]
+        for value, good in zip(self._fitted, self._good, strict=True):
+            good.copy_(value.detach())
         self._optimiser.step()
-        if not all(bool(torch.isfinite(value).all()) for value in self._fitted):
+        # The sum of many numbers is one only if all are.
+        if not all(bool(torch.isfinite(value.sum())) for value in self._fitted):
             self._back()
 
     @torch.no_grad()

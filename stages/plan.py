@@ -61,7 +61,7 @@ LARGEST = 960 * 540
 PLANS: dict[str, Plan] = {
     "best": Plan(LARGEST, ((4, 200), (2, 120), (1, 100)), 4, ((2, 30), (1, 30)), 800, 2),
     # Coarse ties first, and few fine ones: as good as (2, 30), (1, 20), in six tenths of the time.
-    "balanced": Plan(LARGEST, ((4, 150), (2, 100), (1, 80)), 3, ((4, 20), (2, 15), (1, 10)), 600),
+    "balanced": Plan(LARGEST, ((4, 150), (2, 100), (1, 80)), 3, ((4, 20), (2, 15), (1, 14)), 600),
     "fast": Plan(480 * 270, ((4, 120), (2, 70), (1, 30)), 2),
     "paper": Plan(LARGEST, (), 0, paper_steps=4000),
 }

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from stages.flow import Pair, consistency, flows, length, warp
+from stages.flow import Pair, consistency, flows, length, warp_one
 from stages.mixing import Mixture, share
 
 DISTANCES = (1, 3, 8)  # frames to either side that a frame is linked to
@@ -75,7 +75,7 @@ def offered(layer: Tensor, frame: int, links: Links, anchor: Tensor, anchor_weig
     total, weight = HOLD * current + anchor_weight * anchor, (HOLD + anchor_weight).expand_as(current).clone()
     # One link at a time and in place: what is worked on stays near the processor.
     for other, flow, confidence in zip(links.frames, links.flows, links.confidence, strict=True):
-        offer = warp(layer[other][None], flow[None].float())[0]
+        offer = warp_one(layer[other], flow.float())
         trust = (current - offer).square_().add_(NEAR**2).rsqrt_().mul_(confidence)
         total.addcmul_(trust, offer)
         weight += trust

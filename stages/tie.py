@@ -13,21 +13,23 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from stages.carry import GRID, RATE, SMOOTH, Carried, Side, rough, rounded, template_of
+from stages.carry import GRID, SMOOTH, Carried, Side, rough, template_of
 from stages.fit import Guard, OnStep
-from stages.flow import box, flows, lookup, resize, resize_flow, warp
+from stages.flow import Comb, box, flows, lookup, resize, resize_flow, warp, warp_one
 from stages.mixing import Mixture, mix, share
+from stages.penalties import rounded
 
 TIES = 6  # frames that each mixed frame is tied to, in each scene
 CLEAN = (0, 2, 5)  # of which clean ones, counted from the template away from the transition
 NEIGHBOURS = (1, 3, 6)  # and then frames at these distances, those towards the template first
+RATE = 0.2  # Adam's step, in pixels of a level
 AGREE = 0.2  # weight of being near the layers as they are, beside the mixture's 1
 GOES = 4  # goes through the frames in a solution
 FLOOR = 0.01  # what a tie is never believed to be nearer than
 DATA = 5e4  # weight of the mixture beside a tie's, at most 100
 HOLD = 1.0  # weight of a frame's current value
 RADIUS = 2  # of the square over which a tie is judged
-AT_ONCE = 600_000  # pixels of a level that are warped at once: bounds the memory of a step
+AT_ONCE = 40_000  # nodes of a level that are warped at once: as many as stay near the processor
 MOST = 20_000_000  # pixels of all ties of a scene at the finest level: bounds the memory of their flows
 
 Pair = tuple[Tensor, Tensor]
@@ -50,6 +52,16 @@ class Ties:
         """Flows ``(K, 2, H, W)`` of mixed frame number ``place`` at full size."""
         count = self.frames.shape[1]
         return resize_flow(self.flows[place * count : (place + 1) * count], size)
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What one step looks at: a comb of the mixed frames, their weights and both scenes' layers, ``(n, 3, h, w)``."""
+
+    comb: Comb
+    target: Tensor
+    weight: Tensor
+    layers: Sequence[Tensor]
 
 
 def composed(ahead: Tensor, other: Tensor) -> Tensor:
@@ -112,26 +124,38 @@ def fit_ties(
     banks = [resize(layer, small).to(device) for layer in layers]
     target, weight = resize(mixture.frames[mixture.mixed], small).to(device), mixture.weight[mixture.mixed].to(device)
     weight = resize(weight, small) if mixture.has_matte else weight
+    combs = [Comb(small, number, target) for number in range(Comb.MANY)]
+    seen = [
+        _Seen(comb, comb.of(target), comb.of(weight) if mixture.has_matte else weight, [comb.of(bank[mixture.mixed]) for bank in banks])
+        for comb in combs
+    ]
     count, most = ties[0].frames.shape[0], min(ties[0].frames.shape[1], ties[1].frames.shape[1])
     fields = [
         (resize_flow(tie.flows, nodes).to(device) * per_node).view(count, -1, 2, *nodes).contiguous().requires_grad_() for tie in ties
     ]
-    optimiser = torch.optim.Adam(fields, lr=RATE, betas=(0.8, 0.99))
+    for field in fields:
+        field.grad = torch.zeros_like(field)
+    optimiser = torch.optim.Adam(fields, lr=RATE, betas=(0.8, 0.99), fused=True)
     guard = Guard(fields, optimiser)
     order = torch.Generator().manual_seed(seed)
-    chunk = max(1, AT_ONCE // (small[0] * small[1]))
+    chunk = max(1, AT_ONCE // (nodes[0] * nodes[1]))
     parts = [slice(begin, min(count, begin + chunk)) for begin in range(0, count, chunk)]
     for step in range(steps):
-        optimiser.param_groups[0]["lr"] = 2 / 3 * RATE * guard.boldness * min(1.0, 2 * (steps - step) / steps)
-        optimiser.zero_grad()
+        optimiser.param_groups[0]["lr"] = RATE * guard.boldness * min(1.0, 2 * (steps - step) / steps)
         told = 0.0
         for mine, other in enumerate(torch.randperm(most, generator=order).tolist()):
             for part in parts:
-                loss = _unexplained(mixture, banks, ties, fields, (mine, other), part, scale, target, weight)
+                met = list(zip(fields, (mine, other), strict=True))
+                flows = [field.detach()[part, number].requires_grad_() for field, number in met]
+                bringing = [bank[tie.frames[part, number]] for bank, tie, number in zip(banks, ties, (mine, other), strict=True)]
+                loss = _unexplained(mixture, bringing, flows, part, scale, seen[(step + mine) % Comb.MANY])
                 if not guard.passes(loss):
                     break
-                share = len(target[part]) / count
-                torch.autograd.backward(loss * share)
+                share = (part.stop - part.start) / count
+                # Set, not added up: a tie is met once in a step.
+                for (field, number), slope in zip(met, torch.autograd.grad(loss * share, flows), strict=True):
+                    assert field.grad is not None
+                    field.grad[part, number] = slope
                 told += float(loss.detach()) * share / most
             else:
                 continue
@@ -144,27 +168,18 @@ def fit_ties(
     return out[0], out[1]
 
 
-def _unexplained(
-    mixture: Mixture,
-    banks: Sequence[Tensor],
-    ties: tuple[Ties, Ties],
-    fields: Sequence[Tensor],
-    numbers: tuple[int, int],
-    part: slice,
-    scale: int,
-    target: Tensor,
-    weight: Tensor,
-) -> Tensor:
-    """What some mixed frames' ties, one ``number`` a scene, leave unexplained of the input, how far they are from the layers, how rough."""
-    size = (target.shape[-2], target.shape[-1])
-    loss = target.new_zeros(())
+def _unexplained(mixture: Mixture, banks: Sequence[Tensor], flows: Sequence[Tensor], part: slice, scale: int, seen: _Seen) -> Tensor:
+    """What some mixed frames' ties, one a scene, leave unexplained of the input, how far they are from the layers, how rough.
+
+    banks: the frames ``(n, 3, H, W)`` that they are tied to; flows: of the ties, ``(n, 2, h, w)``.
+    """
+    loss = seen.target.new_zeros(())
     brought = []
-    for bank, tie, field, number in zip(banks, ties, fields, numbers, strict=True):
-        flow = field[part, number]
-        layer = warp(bank[tie.frames[part, number]], resize(flow, size))
-        loss = loss + AGREE * rounded(layer - bank[mixture.mixed][part]) + scale * SMOOTH * rough(flow)
+    for bank, near, flow in zip(banks, seen.layers, flows, strict=True):
+        layer = seen.comb.warp(bank, seen.comb.resized(flow))
+        loss = loss + AGREE * rounded(layer - near[part]) + scale * SMOOTH * rough(flow)
         brought.append(layer)
-    return loss + rounded(mix(brought[0], brought[1], weight[part], mixture.space) - target[part])
+    return loss + rounded(mix(brought[0], brought[1], seen.weight[part], mixture.space) - seen.target[part])
 
 
 def solve(mixture: Mixture, layers: Pair, ties: tuple[Ties, Ties]) -> Pair:
@@ -198,17 +213,21 @@ def _judged(layer: Tensor, tie: Ties, frame: int, place: int) -> Tensor:
     brought = warp(layer[tie.frames[place]], flow)
     error = box(((brought - layer[frame]) ** 2).mean(1, keepdim=True), RADIUS)
     far = (tie.frames[place] - frame).abs().view(-1, 1, 1, 1)
-    inside = (lookup(flow).abs() <= 1.01).all(-1)[:, None]
+    inside = lookup(flow).abs().amax(-1)[:, None] <= 1.01
     return 0.01 / (error + FLOOR**2 * (1 + far / 5)) * inside
 
 
 def _drawn(layer: Tensor, tie: Ties, frame: int, place: int, weight: Tensor) -> Pair:
     """Where its ties and its current value draw a frame, ``(3, H, W)``, and how strongly."""
     current = layer[frame]
-    brought = warp(layer[tie.frames[place]], tie.flow(place, (layer.shape[-2], layer.shape[-1])))
-    robust = weight / (1 + (current - brought) ** 2 / (10 * FLOOR**2)).sqrt()
-    total = robust.sum(0) + HOLD
-    return ((robust * brought).sum(0) + HOLD * current) / total, total
+    total, sure = HOLD * current, torch.full_like(current, HOLD)
+    # One tie at a time and in place: what is worked on stays near the processor.
+    for other, flow, known in zip(tie.frames[place].tolist(), tie.flow(place, (layer.shape[-2], layer.shape[-1])), weight, strict=True):
+        brought = warp_one(layer[other], flow)
+        robust = (current - brought).square_().div_(10 * FLOOR**2).add_(1).rsqrt_().mul_(known)
+        total.addcmul_(robust, brought)
+        sure += robust
+    return total.div_(sure), sure
 
 
 def tie_down(

@@ -7,7 +7,7 @@ import torch
 from clips import drifting
 from torch import Tensor
 
-from stages.flow import box, consistency, flows, resize, resize_flow, warp
+from stages.flow import Comb, box, consistency, flows, length, resize, resize_flow, warp, warp_one
 
 
 def random(*shape: int) -> Tensor:
@@ -123,3 +123,29 @@ def test_tiny_pictures_have_flows_too(size: tuple[int, int]) -> None:
     moved = warp(frames[1:], flow[None])
     assert moved.shape == (1, 3, *size) and torch.isfinite(moved).all()
     assert float(moved.min()) >= 0 and float(moved.max()) <= 1.0001
+
+
+def test_lengths_are_those_of_the_vectors() -> None:
+    flow = 4 * random(2, 2, 5, 6) - 2
+    torch.testing.assert_close(length(flow), flow.norm(dim=1, keepdim=True))
+
+
+def test_one_picture_is_warped_as_many_are() -> None:
+    picture, flow = random(1, 3, 7, 9), 6 * random(1, 2, 7, 9) - 3
+    assert torch.equal(warp_one(picture[0], flow[0]), warp(picture, flow)[0])
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 6), (5, 7), (6, 8)])
+def test_combs_make_up_the_whole_picture(size: tuple[int, int]) -> None:
+    """Each shows of a picture, of one made larger and of a warped one just what it should, and together they leave no pixel out."""
+    picture, nodes = random(2, 3, *size), 4 * random(2, 2, -(-size[0] // 2), -(-size[1] // 2)) - 2
+    numbers = torch.arange(size[0] * size[1], dtype=torch.float32).view(1, 1, *size)
+    seen = []
+    for number in range(Comb.MANY):
+        comb = Comb(size, number, picture)
+        seen += comb.of(numbers).flatten().tolist()
+        flow = resize(nodes, size)
+        torch.testing.assert_close(comb.resized(nodes), comb.of(flow), atol=1e-4, rtol=0)
+        torch.testing.assert_close(comb.warp(picture, comb.of(flow)), comb.of(warp(picture, flow)), atol=1e-4, rtol=0)
+    assert set(seen) == set(range(size[0] * size[1]))
+    assert len(seen) == size[0] * size[1] or 1 in size
