@@ -28,7 +28,7 @@ GRID = 2  # pixels of a level per node of a flow
 SMOOTH, STEADY = 0.001, 0.002  # weights per pixel of difference between neighbours, and of a change of velocity
 COARSE = 56  # pixels of the shorter side from which a level is too large to be the coarsest
 KNOWN = 3  # clean frames before the template whose motion the flows go on from
-RATE = 0.5  # Adam's step, in pixels of a level
+RATE = 0.45  # Adam's step, in pixels of a level
 MOST = 40_000  # nodes of a level that are warped at once: as many as stay near the processor
 
 

@@ -85,7 +85,8 @@ LEAST = 64 * 36
 """Pixels of the smallest pictures that are worth working on."""
 
 SAFE = 0.8  # part of a budget that is planned for: machines slow down and rounding, checking and drawing take time too
-TIE = 1.5  # what a tie costs in a step to what a frame costs in a step of the carrying
+TIE = 1.4  # what a tie costs in a step to what a frame costs in a step of the carrying
+SOLVE = 4  # steps of the ties at full size that solving the layers behind a level costs
 SAMPLE = 256 * 144  # pixels of the pictures that are measured on
 NETWORK_PIXELS = 3000  # of the pictures that the networks draw
 
@@ -164,7 +165,7 @@ class Costs:
         # Flows are found side by side, one a thread.
         turns = links * (2 * self.flow / torch.get_num_threads() + 2 * SWEEPS * self.warp)
         # A step of the ties warps each tie as a step of the carrying warps each frame, and looks up which frame that is.
-        ties = TIE * TIES * self._motion(tuple((scale, steps + 8) for scale, steps in plan.ties), area * count)
+        ties = TIE * TIES * self._motion((*plan.ties, (1, SOLVE * len(plan.ties))), area * count)
         levels = reaching(plan.levels, round(self.side * (area / self.area) ** 0.5))
         return self._motion(levels, area * count) + (turns * plan.turns + ties) * plan.rounds + plan.fit_steps * self.fit
 

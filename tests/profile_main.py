@@ -1,7 +1,7 @@
 """Where the seconds of whole runs go, by stage and by operator: ``python tests/profile_main.py`` (``--clip FILE`` for your own).
 
-Each clip is taken apart twice, as a run does it, on one thread: once for the seconds of its stages, which its manifest has, and once with a
-clock around every operator of PyTorch and around OpenCV's optical flow, in CPU time, so that other work beside it counts little.
+Each clip is taken apart twice, as a run does it, on one thread: once for the seconds of its stages, as its manifest has them, and once with
+a clock around every operator of PyTorch and around OpenCV's optical flow. All in CPU time, so that other work beside it counts little.
 Without ``--clip`` the two clips are mixed as the development footage's scoring script mixes them, where that lies beside the project.
 """
 
@@ -61,12 +61,12 @@ def mixed(name: str, folder: Path) -> Path:
 
 
 def by_stage(clip: Path, preset: str) -> str:
-    """Seconds of each stage of a run, as a table."""
-    with separate(clip, "transition", preset=preset) as made:
+    """CPU seconds of each stage of a run, as a table."""
+    with mock.patch("time.monotonic", time.process_time), separate(clip, "transition", preset=preset) as made:
         seconds: dict[str, float] = made.manifest["report"]["stages"]
     total = sum(seconds.values())
     lines = [f"| {name} | {spent:.1f} | {100 * spent / total:.0f} % |" for name, spent in seconds.items() if spent >= 0.005 * total]
-    return "\n".join(["| stage | seconds | of all |", "|---|---|---|", *lines, f"| all | {total:.1f} | |"])
+    return "\n".join(["| stage | CPU seconds | of all |", "|---|---|---|", *lines, f"| all | {total:.1f} | |"])
 
 
 def by_operator(clip: Path, preset: str) -> str:

@@ -86,8 +86,8 @@ def test_costs_by_hand() -> None:
     # with a warp and what is around it.
     turn = 2 * 4 * 6 * 200 * (2 * 4e-7 / torch.get_num_threads() + 2 * 4 * 1e-7)
     assert costs.of(replace(nothing, turns=3), 4) == pytest.approx(3 * turn)
-    # Six ties a frame, each half as dear again; solving counts as eight steps.
-    ties = 1.5 * 6 * 1e-6 * 4 * (7 + 8) * 200 / 4
+    # Six ties a frame, each two fifths dearer; solving counts as four steps at full size.
+    ties = 1.4 * 6 * 1e-6 * 4 * (7 / 4 + 4) * 200
     assert costs.of(replace(nothing, ties=((2, 7),)), 4) == pytest.approx(ties)
     twice = motion + 2 * (3 * turn + ties)
     assert costs.of(replace(nothing, levels=((2, 6), (1, 5)), turns=3, ties=((2, 7),), rounds=2), 4) == pytest.approx(twice)
