@@ -16,12 +16,12 @@ from torch import Tensor
 from stages.find_wipes import block_weights, pixel_places, shape_of
 from stages.flow import resize
 from stages.mixing import Mixture, mix
+from stages.penalties import rounded
 
 SIDE = 256  # longer side at which the edge is fitted
 STEPS = 300
 LEAK = 0.02  # at the start; it would soften the edge in the end
 STEADY = 0.05  # weight of a change of the edge's pace
-ROUND = 0.02
 
 
 class Edge(torch.nn.Module):
@@ -85,7 +85,7 @@ def fit_matte(mixture: Mixture, layers: tuple[Tensor, Tensor], means: Tensor, pr
         leak = LEAK * max(0.0, 1 - 2 * step / STEPS)
         rest = mix(a, b, edge(*size, leak=leak).clamp(-0.2, 1.2), mixture.space) - small
         pace = edge.edge[1:] - edge.edge[:-1]
-        loss = ((rest**2 + ROUND**2).sqrt() - ROUND).mean() + (-pace).clamp_min(0).sum()
+        loss = rounded(rest) + (-pace).clamp_min(0).sum()
         if len(pace) > 1:
             loss = loss + STEADY * (pace[1:] - pace[:-1]).abs().mean()
         torch.autograd.backward(loss)
