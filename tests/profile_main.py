@@ -28,7 +28,7 @@ from pipeline import separate
 from stages import flow
 
 CASES = ("bunny_x_street", "stream_x_geese_540p")
-ROWS = 14
+ROWS = 12
 
 
 class Clocked(TorchDispatchMode):
@@ -65,7 +65,7 @@ def by_stage(clip: Path, preset: str) -> str:
     with mock.patch("time.monotonic", time.process_time), separate(clip, "transition", preset=preset) as made:
         seconds: dict[str, float] = made.manifest["report"]["stages"]
     total = sum(seconds.values())
-    lines = [f"| {name} | {spent:.1f} | {100 * spent / total:.0f} % |" for name, spent in seconds.items() if spent >= 0.005 * total]
+    lines = [f"| {name} | {spent:.1f} | {100 * spent / total:.0f} % |" for name, spent in seconds.items() if spent >= 0.01 * total]
     return "\n".join(["| stage | CPU seconds | of all |", "|---|---|---|", *lines, f"| all | {total:.1f} | |"])
 
 
