@@ -28,7 +28,7 @@ OWN = (".mp4", ".jpg", ".json")
 """How the names of the files in it end."""
 State = Literal["new", "finished", "interrupted"]
 Identity = Mapping[str, object]
-"""What makes two runs the same: task, the inputs' checksums, and the settings that can change the layers; JSON values."""
+"""What makes two runs the same: task, the checksums of inputs and hint, and the settings that can change the layers; JSON values."""
 
 
 @dataclass
@@ -226,7 +226,8 @@ def identity_of(manifest: Mapping[str, object]) -> Identity | None:
     inputs = manifest.get("input")
     if manifest.get("schema") != 1 or not isinstance(inputs, list) or not all(isinstance(item, dict) for item in inputs):
         return None
-    return {"task": manifest.get("task"), "input": [item.get("sha256") for item in inputs], "settings": manifest.get("settings")}
+    hint = {"hint_sha256": manifest["hint_sha256"]} if "hint_sha256" in manifest else {}
+    return {"task": manifest.get("task"), "input": [item.get("sha256") for item in inputs], "settings": manifest.get("settings"), **hint}
 
 
 def bare(record: Mapping[str, object]) -> dict[str, object]:

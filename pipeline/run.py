@@ -72,6 +72,7 @@ def perform(settings: Settings, shown: Reporter) -> tuple[Path, Mapping[str, obj
                         warnings=stages.warnings,
                         report_files=names,
                         thumbnail=thumbnail,
+                        hint_sha256=identity.get("hint_sha256"),
                     )
 
                 whole, names = with_report(described, clip, folder.work, stages, settings, manifest.describe_fits(result.fits))

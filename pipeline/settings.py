@@ -23,6 +23,18 @@ ALPHAS = ("prores", "vp9", "ffv1", "png")
 SPACES = ("auto", "gamma", "linear")
 
 
+def text(word: str) -> str:
+    """A word that is not empty. Raises ArgumentTypeError."""
+    if not word:
+        raise argparse.ArgumentTypeError("is empty; write a value, or leave the option out")
+    return word
+
+
+def path(word: str) -> Path:
+    """A file or folder; nothing is not the current folder. Raises ArgumentTypeError."""
+    return Path(text(word))
+
+
 def time(word: str) -> Fraction:
     """Seconds, exact, from ``12``, ``12.5``, ``mm:ss`` or ``hh:mm:ss.mmm``; and ``1/3``, as :func:`plain` writes it. Raises
     ArgumentTypeError."""
@@ -67,10 +79,10 @@ def natural(word: str) -> int:
 
 
 def memory(word: str) -> int:
-    """Bytes from ``3G``, ``1.5GiB`` or ``800M`` (powers of 1024); and as a plain number, as :func:`plain` writes it, from a mebibyte on.
-    Raises ArgumentTypeError."""
-    if re.fullmatch(r"\d{7,16}", word, re.ASCII) and int(word) >= 2**20:
-        return int(word)
+    """Bytes from ``3G``, ``1.5GiB`` or ``800M`` (powers of 1024); and as a plain number (``2000000000``, ``2e9``), as :func:`plain`
+    writes it, from a mebibyte on. Raises ArgumentTypeError."""
+    if re.fullmatch(r"\d{7,16}|[1-9](\.\d+)?e[+]?\d\d?", word, re.ASCII | re.IGNORECASE) and 2**20 <= float(word) < 10**16:
+        return int(word) if word.isdecimal() else int(float(word))
     match = re.fullmatch(r"(\d{1,6}(?:\.\d{1,6})?)\s?([MGT])(?:i?B)?", word, re.ASCII | re.IGNORECASE)
     if not match or not float(match[1]):
         raise argparse.ArgumentTypeError(f"{word!r} is not an amount of memory; write it as 3G or 800M")
@@ -121,7 +133,7 @@ def setting(
     help: str,
     *,
     metavar: str = "",
-    parse: Callable[[str], Any] = str,
+    parse: Callable[[str], Any] = text,
     group: str = "what to do",
     verbs: Sequence[str] = ("run",),
     repeat: bool = False,
@@ -149,10 +161,12 @@ class Settings:
     """What the user asked for. Frames count from 0 in the input as decoded, times are exact seconds."""
 
     inputs: tuple[Path, ...] = ()
+    passing: Path | None = None
+    """A folder that goes when the run is over: what lies in it, arrays from Python, is kept by its bare name."""
     task: str = setting("", "what the mixture is", metavar="TASK", verbs=("run", "bench"), result=False)
-    out: Path | None = setting(None, "where the layers go; <stem>-<task> here unless told", metavar="DIR", parse=Path, result=False)
+    out: Path | None = setting(None, "where the layers go; <stem>-<task> here unless told", metavar="DIR", parse=path, result=False)
 
-    config: Path | None = setting(None, "settings from TOML or a manifest.json; options here win", metavar="FILE", parse=Path, result=False)
+    config: Path | None = setting(None, "settings from TOML or a manifest.json; options here win", metavar="FILE", parse=path, result=False)
     dry_run: bool = setting(False, "what would be done, how long it takes; write nothing", result=False)
 
     preset: str = _work("balanced", ", ".join(PRESETS), metavar="NAME", parse=one_of(*PRESETS))
@@ -169,7 +183,7 @@ class Settings:
     transition: tuple[tuple[int, int], ...] = _read(
         (), "the mixed frames, not searched for; may be repeated", metavar="FIRST:LAST", parse=span, repeat=True
     )
-    hint: Path | None = _read(None, "marks, white on black, the watermark or foreground", metavar="FILE", parse=Path, verbs=("run",))
+    hint: Path | None = _read(None, "marks, white on black, the watermark or foreground", metavar="FILE", parse=path, verbs=("run",))
 
     space: str = _work("auto", f"light that adds up: {', '.join(SPACES)}", metavar="NAME", parse=one_of(*SPACES), verbs=("run",))
 
@@ -190,8 +204,8 @@ class Settings:
 
     sizes: tuple[int, ...] | None = _bench(None, "heights, as 144p,360p (144p to 1080p unless told)", metavar="LIST", parse=counts)
     frames: tuple[int, ...] | None = _bench(None, "lengths of the clips (20,60,200 unless told)", metavar="LIST", parse=counts)
-    rows: Path | None = _bench(None, "keeps rows; what is in it is not done again", metavar="FILE", parse=Path)
-    table: Path | None = _bench(None, "writes the table as Markdown too", metavar="FILE", parse=Path)
+    rows: Path | None = _bench(None, "keeps rows; what is in it is not done again", metavar="FILE", parse=path)
+    table: Path | None = _bench(None, "writes the table as Markdown too", metavar="FILE", parse=path)
 
     no_progress: bool = _print(False, "no progress bar", verbs=("run", "report"))
     json: bool = _print(False, "machine-readable lines on standard output", verbs=("run", "probe", "doctor", "bench"))
@@ -211,7 +225,12 @@ class Settings:
 
     def kept(self) -> dict[str, object]:
         """The settings that can change the layers, as JSON values: what the manifest keeps and what makes two runs the same."""
-        return {item.name: plain(getattr(self, item.name)) for item in options("run") if item.metadata["result"]}
+        kept = {item.name: plain(getattr(self, item.name)) for item in options("run") if item.metadata["result"]}
+        return kept if self.hint is None else {**kept, "hint": self.known_as(self.hint)}
+
+    def known_as(self, path: Path) -> str:
+        """What the manifest calls a file that was given."""
+        return path.stem if self.passing is not None and path.parent == self.passing else str(path)
 
 
 def options(verb: str) -> list[Field[Any]]:

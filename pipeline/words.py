@@ -146,7 +146,7 @@ def _asks(name: str, verb: Verb) -> Callable[..., dict[str, Any]]:
     def asks(**words: Any) -> dict[str, Any]:
         # An option that was not given is None, False or an empty list; a word that was may be empty.
         given = {item.name: _value(item, word) for item in options(name) if (word := words[item.name]) or word == ""}
-        return given if verb.inputs is None else {**given, "inputs": tuple(map(Path, words["inputs"] or ()))}
+        return given if verb.inputs is None else {**given, "inputs": tuple(_input(word, *verb.inputs) for word in words["inputs"] or ())}
 
     parameters = []
     if verb.inputs is not None:
@@ -169,6 +169,13 @@ def _asks(name: str, verb: Verb) -> Callable[..., dict[str, Any]]:
 def _same(word: str) -> str:
     """Words are parsed by the settings, not by Typer: it would refuse names of files that are no text."""
     return word
+
+
+def _input(word: str, metavar: str, help: str) -> Path:
+    if not word:
+        # As where a shell's variable is not set; it would be the current folder.
+        raise UsageError(f"{metavar} is empty; give {help}")
+    return Path(word)
 
 
 def _value(item: Field[Any], words: Any) -> Any:
