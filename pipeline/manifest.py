@@ -22,6 +22,8 @@ from stages.read import Clip, open_clip, sha256
 from stages.shots import Transition
 
 SCHEMA = 1
+SPACES = {"gamma": "encoded values", "linear": "linear light"}
+"""What a transition's ``space`` means, in words."""
 
 
 def scene_name(shot: int) -> str:

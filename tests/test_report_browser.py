@@ -194,7 +194,8 @@ const begins = arguments[0], videos = [...document.querySelectorAll("video")];
 window.looks = [];
 // Behind all that the page does for a frame of the screen.
 const look = () => setTimeout(() => {
-  const at = videos.map(v => [begins[v.src.split("/").pop()], v]).filter(([begin, v]) => !v.closest("figure").classList.contains("is-away"));
+  const inside = v => !v.closest("figure").classList.contains("is-away");
+  const at = videos.filter(inside).map(v => [begins[v.src.split("/").pop()], v]);
   if (document.body.classList.contains("playing"))
     window.looks.push([Number(document.body.dataset.frame), ...at.map(([begin, v]) => begin + v.currentTime / arguments[1])]);
   requestAnimationFrame(look);
