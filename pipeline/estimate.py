@@ -16,11 +16,12 @@ from pipeline.layered import Recipe
 from pipeline.memory import BASE, planned
 from pipeline.progress import Silent, Stages
 from pipeline.scratch import save_frames
-from pipeline.tasks import Budget, Job, Result, Task
+from pipeline.tasks import Budget, Job, Result, Task, blaming
 from pipeline.tasks.transition import separable, window_of
 from stages.checkpoint import Checkpoints
 from stages.clip import Frames
 from stages.clock import seconds_of
+from stages.errors import UnlayerError
 from stages.plan import LARGEST, Costs, FitSettings, Plan, bytes_of, plans_for, within_memory
 from stages.read import Clip, open_clip
 from stages.separate import open_mixture
@@ -100,7 +101,7 @@ def _files(job: Job) -> tuple[float, float]:
     return decode, seconds_of(encode) / len(frames)
 
 
-class _EnoughError(Exception):
+class _EnoughError(UnlayerError):
     """The time for measuring is over."""
 
 
@@ -190,7 +191,8 @@ def _take_apart(job: Job, task: Task, count: int, pixels: int, until: float) -> 
     piece = _Piece(size[0] * size[1])
     small = Job(clip, settings, job.device, room / "work", stages, Budget(None), Checkpoints(room / "keep", "measured"))
     try:
-        piece.result = task.run(small)
+        with blaming(task.name):
+            piece.result = task.run(small)
     except _EnoughError:
         piece.whole = False
     rest = {name: spent for name, spent in stages.seconds.items() if name not in ("read", "survey", "write")}

@@ -19,7 +19,7 @@ from pipeline.folder import MANIFEST, REPORT, Identity, RunFolder, claim, write_
 from pipeline.progress import Reporter, Stages, reporter, tell
 from pipeline.settings import Settings
 from pipeline.store import store_at
-from pipeline.tasks import Budget, Job, check_options, find_task
+from pipeline.tasks import Budget, Job, blaming, check_options, find_task
 from stages.checkpoint import Checkpoints
 from stages.errors import DISK_FULL, FitError, UnlayerError, UsageError
 from stages.read import Clip, open_clip
@@ -56,7 +56,9 @@ def perform(settings: Settings, shown: Reporter) -> tuple[Path, Mapping[str, obj
             if not folder.prepare(identity, resume=settings.resume, overwrite=settings.overwrite, roles=task.roles):
                 return out, None
             with tidied(folder):
-                result = task.run(Job(clip, settings, device, folder.work, stages, budget, checkpoints(folder, identity, settings.store)))
+                keep = checkpoints(folder, identity, settings.store)
+                with blaming(task.name):
+                    result = task.run(Job(clip, settings, device, folder.work, stages, budget, keep))
                 if clip.salvaged is not None:
                     stages.warn(f"{printable(clip.info.path)}: is damaged; {clip.salvaged} frames of it could be decoded")
 
