@@ -10,7 +10,7 @@ import shutil
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -60,6 +60,7 @@ class Recipe:
     settle: makes layers mix to the input again, exactly, where two windows' answers were faded into each other.
     memory: bytes that a value of a window's frames takes when most of them are in use, measured; windows are as long as memory allows.
     kinds: the dataclasses that are in what ``survey`` returns, so that a checkpoint may hold it.
+    limits: for an estimate, the pixels beyond which parts of ``separate`` cost no more, by the notes with which they tell their progress.
     """
 
     outputs: tuple[Output, ...]
@@ -71,6 +72,7 @@ class Recipe:
     memory: float = 24.0
     settle: Callable[[Tensor, dict[str, Tensor], Any], dict[str, Tensor]] | None = None
     kinds: tuple[type, ...] = ()
+    limits: Mapping[str, int] = field(default_factory=dict)
 
     def lengths(self, info: ClipInfo, most: int) -> tuple[int, int]:
         """Frames of a window, ``most`` or fewer where it has room for no more, and of an overlap, at most a third of the window."""

@@ -245,7 +245,8 @@ def summarise(settings: Settings, out: Path, whole: Mapping[str, object]) -> Non
     console = Console()
     table = Table("layer", "role", "frames", "file", title=None)
     for layer in layers:
-        table.add_row(layer["name"], layer["role"], f"{layer['first_frame']} to {layer['last_frame']}", layer["path"])
+        first, last = layer["first_frame"], layer["last_frame"]
+        table.add_row(layer["name"], layer["role"], f"{first} to {last}" if last > first else f"{first}", layer["path"])
     console.print(table)
     stages = ", ".join(f"{name} {seconds:.1f}" for name, seconds in report["stages"].items())
     console.print(f"{report['seconds']:.1f} s ({stages}) on {report['device']}", markup=False, highlight=False, soft_wrap=True)

@@ -17,7 +17,7 @@ import pytest
 from clips import moving, plain_answer
 from media import save
 
-from pipeline import dry_batch, estimate
+from pipeline import dry_batch, estimate, separate
 from pipeline import dry_run as module
 from pipeline.cli import main
 
@@ -153,6 +153,46 @@ def test_a_piece_that_takes_too_long_is_guessed(monkeypatch: pytest.MonkeyPatch)
     facts = dry("in.mkv", "--task", "dehaze")
     assert "wrong by several times" in facts["notes"][1]
     assert [layer["role"] for layer in facts["layers"]] == ["clear", "transmission", "airlight"]
+
+
+def test_what_is_left_of_a_piece_goes_on_as_its_last_part_did(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = iter((0.0, 0.0, 0.0, 1.0, 2.0, 4.0, 6.0, 6.0))
+    monkeypatch.setattr(estimate, "time", SimpleNamespace(monotonic=lambda: next(now)))
+    watch = estimate._Watch(until=5.0)
+    watch.begin("separate")
+    watch.step("separate", 0.0, "motion")
+    watch.step("separate", 0.2, "votes")
+    watch.step("separate", 0.3, "networks")
+    watch.step("separate", 0.4, "networks")
+    with pytest.raises(estimate._EnoughError):
+        watch.step("separate", 0.5, "networks")
+    watch.end("separate", 6.0)
+    # Half is left, at 2 seconds a tenth.
+    watch.guess()
+    assert watch.spent == pytest.approx({"": 0.0, "motion": 1.0, "votes": 1.0, "networks": 4.0 + 10.0})
+
+
+def test_parts_of_a_size_of_their_own_do_not_grow(monkeypatch: pytest.MonkeyPatch) -> None:
+    from pipeline.tasks import segment
+
+    def apart(job: Any, task: Any, count: int, pixels: int, until: float) -> Any:
+        return estimate._Piece(pixels, 0.0, {"networks": 4.0, "background": 1.0}, whole=False)
+
+    monkeypatch.setattr(estimate, "_take_apart", apart)
+    save(Path("in.mkv"), moving(1, 3, (240, 320)))
+    seconds = dry("in.mkv", "--task", "segment")["seconds"]["stages"]
+    # The piece is as large as the networks' own pictures.
+    pixels, limit = 240 * 320, segment.RECIPE.limits["networks"]
+    expected = 4 + (pixels / limit) ** estimate.GROWTH
+    assert estimate.SMALL < limit < pixels and seconds["separate"] == pytest.approx(expected, abs=0.06)
+
+
+def test_limits_are_of_notes_that_are_told() -> None:
+    from pipeline.tasks import segment
+
+    told: list[str] = []
+    with separate(moving(1, 4, (24, 40)), "segment", preset="fast", progress=lambda stage, done, note: told.append(note)):
+        assert set(segment.RECIPE.limits) <= set(told)
 
 
 @pytest.mark.usefixtures("quick")

@@ -25,7 +25,7 @@ from stages.read import Clip, open_clip
 from stages.sniff import printable
 
 PAGE = "report.html"
-LEAST = 5.0
+LEAST = 3.0
 """Seconds for previews in the shortest budget: what a run may take beyond it for writing has room for them."""
 LOSSES = "losses.json"
 
