@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from pipeline.bench_clips import KINDS, Known, Picture, layer_frames, width_of
 from pipeline.child import Child
@@ -289,7 +289,8 @@ class _Board:
             )
             return
         console = Console()
-        table = Table("size", "frames", "seconds", "processor", "plain, dB", "Unlayer, dB", "dB/s", "memory")
+        # In a narrow terminal the words give way, not the sizes.
+        table = Table(Column("size", no_wrap=True), "frames", "seconds", "processor", "plain, dB", "Unlayer, dB", "dB/s", "memory")
         for row in sorted(rows, key=lambda row: (row.height, row.frames)):
             words = cells(row)
             table.add_row(*(words if row.state == "measured" else [*words[:3], *[""] * 5]))
