@@ -71,7 +71,7 @@ def batch(settings: Settings) -> int:
     with claim(out) as room:
         items = find_clips(folder, out, settings)
         if not items and not settings.watch:
-            raise UsageError(f"{printable(folder)}: has no clip{'' if settings.pattern == '*' else ' whose name fits ' + settings.pattern}")
+            raise no_clip(settings)
         shown = board(json_lines=settings.json, quiet=settings.no_progress)
         work = Batch(settings, room.path, items, shown)
         try:
@@ -101,6 +101,12 @@ def store_of(item: Item, settings: Settings) -> Store | None:
     return store_at(settings.store).within(PurePosixPath(item.out.relative_to(out_of(settings)).as_posix()))
 
 
+def no_clip(settings: Settings) -> UsageError:
+    """The error of a folder without a clip."""
+    fits = "" if settings.pattern == "*" else f" whose name fits {settings.pattern}"
+    return UsageError(f"{printable(settings.inputs[0])}: has no clip{fits}")
+
+
 def out_of(settings: Settings) -> Path:
     """The folder of a batch's runs."""
     return settings.out or Path(f"./{settings.inputs[0].resolve().name or 'clips'}-{settings.task}")
@@ -125,10 +131,6 @@ def check(settings: Settings) -> None:
         raise UsageError(f"batch needs one folder of clips, got {', '.join(printable(path) for path in folders)}; use run for single clips")
     task = find_task(settings.task)
     check_options(task, settings)
-    if settings.dry_run:
-        raise UsageError("--dry-run is about one clip; use it with run")
-    if settings.transition:
-        raise UsageError("--transition belongs to one clip; use it with run")
     if settings.ray and (settings.overwrite or settings.watch):
         raise UsageError("--ray goes on with what is there and ends; leave out --overwrite and --watch, or choose another --out")
     if settings.store:

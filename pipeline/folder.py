@@ -28,7 +28,7 @@ OWN = (".mp4", ".jpg", ".json")
 """How the names of the files in it end."""
 State = Literal["new", "finished", "interrupted"]
 Identity = Mapping[str, object]
-"""What makes two runs the same: task, the inputs' checksums, and the settings that can change the layers; JSON values."""
+"""What makes two runs the same: task, the checksums of inputs and hint, and the settings that can change the layers; JSON values."""
 
 
 @dataclass
@@ -88,7 +88,7 @@ class RunFolder:
             # It was stopped while it worked; a finished run that it was to replace is still there, and stays until it is.
             state, same = "interrupted", True
         if overwrite:
-            self._check_ours()
+            self.check_ours()
         elif state == "finished" and same:
             self._drop_work()
             return False
@@ -100,7 +100,7 @@ class RunFolder:
             )
         elif state == "interrupted" and not resume:
             raise UsageError(f"{self.path}: holds an interrupted run; go on with it with --resume, or replace it with --overwrite")
-        self._refuse_strangers(roles)
+        self.refuse_strangers(roles)
         # What a run had put out when it was stopped comes again.
         # While a manifest is there nothing of a newer run is out: what has those names is the finished run's and stays.
         out = not os.path.lexists(self.path / MANIFEST)
@@ -113,7 +113,7 @@ class RunFolder:
         write_json(self.work / "run.json", identity)
         return True
 
-    def _check_ours(self) -> None:
+    def check_ours(self) -> None:
         """Raises UsageError where the manifest is not one of ours. What it lists stays until the new run is published."""
         manifest = read_json(self.path / MANIFEST)
         if os.path.lexists(self.path / MANIFEST) and (manifest is None or identity_of(manifest) is None):
@@ -160,7 +160,7 @@ class RunFolder:
             (self.path / REPORT).mkdir(exist_ok=True)
         file.replace(self.path / name)
 
-    def _refuse_strangers(self, roles: tuple[str, ...]) -> None:
+    def refuse_strangers(self, roles: tuple[str, ...]) -> None:
         """Raises UsageError where a file that no run of ours is known to have written has a name that a layer may need."""
         taken = re.compile(rf"(?:{'|'.join(roles)}|sheet)(?:-\d+)*\.\w+|report\.html|losses\.json")
         known = {*files_of(read_json(self.work / "run.json") or {}), *files_of(read_json(self.path / MANIFEST) or {})}
@@ -226,7 +226,8 @@ def identity_of(manifest: Mapping[str, object]) -> Identity | None:
     inputs = manifest.get("input")
     if manifest.get("schema") != 1 or not isinstance(inputs, list) or not all(isinstance(item, dict) for item in inputs):
         return None
-    return {"task": manifest.get("task"), "input": [item.get("sha256") for item in inputs], "settings": manifest.get("settings")}
+    hint = {"hint_sha256": manifest["hint_sha256"]} if "hint_sha256" in manifest else {}
+    return {"task": manifest.get("task"), "input": [item.get("sha256") for item in inputs], "settings": manifest.get("settings"), **hint}
 
 
 def bare(record: Mapping[str, object]) -> dict[str, object]:

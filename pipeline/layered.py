@@ -10,7 +10,7 @@ import shutil
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -60,6 +60,7 @@ class Recipe:
     settle: makes layers mix to the input again, exactly, where two windows' answers were faded into each other.
     memory: bytes that a value of a window's frames takes when most of them are in use, measured; windows are as long as memory allows.
     kinds: the dataclasses that are in what ``survey`` returns, so that a checkpoint may hold it.
+    limits: for an estimate, the pixels beyond which parts of ``separate`` cost no more, by the notes with which they tell their progress.
     """
 
     outputs: tuple[Output, ...]
@@ -71,6 +72,7 @@ class Recipe:
     memory: float = 24.0
     settle: Callable[[Tensor, dict[str, Tensor], Any], dict[str, Tensor]] | None = None
     kinds: tuple[type, ...] = ()
+    limits: Mapping[str, int] = field(default_factory=dict)
 
     def lengths(self, info: ClipInfo, most: int) -> tuple[int, int]:
         """Frames of a window, ``most`` or fewer where it has room for no more, and of an overlap, at most a third of the window."""
@@ -127,7 +129,7 @@ def run_layered(job: Job, recipe: Recipe) -> Result:
 
             def separate(times: int, keeper: Checkpoints, window: Frames = window, brief: Brief = brief) -> Separation:
                 again = replace(brief, reduced=times, keeper=keeper, trace=Trace())
-                return _kept(keeper, lambda: recipe.separate(window.pixels, facts, again), window, again)
+                return _kept(keeper, lambda: checked(recipe.separate(window.pixels, facts, again), recipe, window.pixels), window, again)
 
             separated, reduced = halving(separate, room)
             told = joined(told, placed(separated.trace, *(begin + (1 - begin) * at for at in span)))
@@ -216,6 +218,22 @@ def _kept(room: Checkpoints, separate: Callable[[], Separation], window: Frames,
     return Separation(fine, kept.shared, kept.report, kept.seconds, kept.trace)
 
 
+def checked(made: object, recipe: Recipe, window: Tensor) -> Separation:
+    """The layers of a window ``(T, 3, H, W)``, as ``recipe`` gave them. Raises ValueError, which says what is wrong with them."""
+    if not isinstance(made, Separation):
+        raise ValueError(f"separate() gave a {type(made).__name__}, no Separation")
+    wanted = {name for output in recipe.outputs for name in (output.role, output.alpha) if name}
+    if missing := wanted - set(made.layers):
+        raise ValueError(f"separate() gave the layers {', '.join(sorted(made.layers))}; {', '.join(sorted(missing))} is missing")
+    for name in sorted(wanted):
+        pixels, length = made.layers[name], 1 if name in made.shared else len(window)
+        if tuple(pixels.shape) not in [(length, channels, *window.shape[-2:]) for channels in (1, 3)]:
+            raise ValueError(f"the layer {name} is {tuple(pixels.shape)} for a window of {tuple(window.shape)}")
+        if not bool(pixels.isfinite().all()):
+            raise ValueError(f"the layer {name} holds values that are no numbers")
+    return made
+
+
 def nearest_folder(path: Path) -> Path:
     """``path``, or the nearest folder above it that exists."""
     return next(folder for folder in (path, *path.parents) if folder.exists())
@@ -279,7 +297,6 @@ class _Files:
 
     def add(self, window: Frames, separated: Separation, facts: Any) -> int:
         """Takes a window's layers. Returns how many frames of the clip are answered by now."""
-        self._check(window, separated)
         layers = {name: pixels.expand(len(window), -1, -1, -1) for name, pixels in separated.layers.items()}
         if self._held is not None and self._held[0].last >= window.first:
             before, old = self._held
@@ -316,13 +333,6 @@ class _Files:
         path = self.job.work / "sheet.png"
         write_sheet(path, draw_sheet(rows, self._shown, title=self.job.settings.task))
         return path
-
-    def _check(self, window: Frames, separated: Separation) -> None:
-        size = window.pixels.shape[-2:]
-        for output in self.recipe.outputs:
-            pixels = separated.layers[output.role]
-            if pixels.shape[-2:] != size or len(pixels) not in ({1} if output.role in separated.shared else {len(window)}):
-                raise ValueError(f"layer {output.role} is {tuple(pixels.shape)} for a window of {tuple(window.pixels.shape)}")
 
     def _write(self, frames: Frames, layers: Mapping[str, Tensor], shared: frozenset[str]) -> None:
         self._show(frames, layers)

@@ -19,7 +19,7 @@ from pipeline.folder import MANIFEST, REPORT, Identity, RunFolder, claim, write_
 from pipeline.progress import Reporter, Stages, reporter, tell
 from pipeline.settings import Settings
 from pipeline.store import store_at
-from pipeline.tasks import Budget, Job, check_options, find_task
+from pipeline.tasks import Budget, Job, blaming, check_options, find_task
 from stages.checkpoint import Checkpoints
 from stages.errors import DISK_FULL, FitError, UnlayerError, UsageError
 from stages.read import Clip, open_clip
@@ -56,7 +56,9 @@ def perform(settings: Settings, shown: Reporter) -> tuple[Path, Mapping[str, obj
             if not folder.prepare(identity, resume=settings.resume, overwrite=settings.overwrite, roles=task.roles):
                 return out, None
             with tidied(folder):
-                result = task.run(Job(clip, settings, device, folder.work, stages, budget, checkpoints(folder, identity, settings.store)))
+                keep = checkpoints(folder, identity, settings.store)
+                with blaming(task.name):
+                    result = task.run(Job(clip, settings, device, folder.work, stages, budget, keep))
                 if clip.salvaged is not None:
                     stages.warn(f"{printable(clip.info.path)}: is damaged; {clip.salvaged} frames of it could be decoded")
 
@@ -72,6 +74,7 @@ def perform(settings: Settings, shown: Reporter) -> tuple[Path, Mapping[str, obj
                         warnings=stages.warnings,
                         report_files=names,
                         thumbnail=thumbnail,
+                        hint_sha256=identity.get("hint_sha256"),
                     )
 
                 whole, names = with_report(described, clip, folder.work, stages, settings, manifest.describe_fits(result.fits))
@@ -242,7 +245,8 @@ def summarise(settings: Settings, out: Path, whole: Mapping[str, object]) -> Non
     console = Console()
     table = Table("layer", "role", "frames", "file", title=None)
     for layer in layers:
-        table.add_row(layer["name"], layer["role"], f"{layer['first_frame']} to {layer['last_frame']}", layer["path"])
+        first, last = layer["first_frame"], layer["last_frame"]
+        table.add_row(layer["name"], layer["role"], f"{first} to {last}" if last > first else f"{first}", layer["path"])
     console.print(table)
     stages = ", ".join(f"{name} {seconds:.1f}" for name, seconds in report["stages"].items())
     console.print(f"{report['seconds']:.1f} s ({stages}) on {report['device']}", markup=False, highlight=False, soft_wrap=True)

@@ -101,7 +101,7 @@ def test_clips_at_once_are_bounded_by_clips_cores_and_what_was_told(monkeypatch:
         (["empty"], "has no clip"),
         (["clips", "--pattern", "*.xyz"], "name fits *.xyz"),
         (["clips", "--jobs", "0"], "1 or more"),
-        (["clips", "--transition", "1:2"], "one clip"),
+        (["clips", "--transition", "1:2"], "not an option of batch; it is one of run and probe"),
         (["clips", "--device", "cuda:77"], "--device"),
         (["clips", "--alpha", "png"], "no meaning"),
     ],

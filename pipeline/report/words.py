@@ -53,6 +53,11 @@ def rows(values: Mapping[str, Any]) -> list[tuple[str, str]]:
     ]
 
 
+def counted(count: int, what: str) -> str:
+    """``1 layer``, ``2 layers``."""
+    return f"{count} {what}{'' if count == 1 else 's'}"
+
+
 def spoken(value: Any) -> str:
     """A value as people write it."""
     if value is True:

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pipeline.manifest import describe_transition, scene_name
+from pipeline.manifest import SPACES, describe_transition, scene_name
 from pipeline.memory import check_enough, check_room, halving, planned, say_halved
 from pipeline.progress import Step
 from pipeline.search import search
@@ -233,7 +233,7 @@ def _sheet(transition: Transition, separated: Separated, shelf: Shelf) -> NDArra
     for name, pictures in shelf.rows.items():
         shot = shots.get(name)
         rows[name if shot is None else scene_name(shot)] = torch.stack(pictures)
-    title = f"{transition.kind}, frames {transition.first_frame} to {transition.last_frame}, mixed in {separated.space} light"
+    title = f"{transition.kind}, frames {transition.first_frame} to {transition.last_frame}, mixed in {SPACES[separated.space]}"
     numbers = [transition.first_frame + place for place in chosen_frames(len(transition))]
     return draw_sheet(rows, numbers, separated.mix, transition.first_frame, title=title)
 
