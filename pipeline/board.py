@@ -17,7 +17,7 @@ from pipeline.progress import tell
 from stages.sniff import printable
 
 if TYPE_CHECKING:
-    from pipeline.batch import Item
+    from pipeline.clips import Item
 
 ROWS = 12
 """Clips of each kind that the live table shows at most: it has to fit a screen."""

@@ -19,11 +19,13 @@ from pipeline.folder import MANIFEST, REPORT, Identity, RunFolder, claim, write_
 from pipeline.progress import Reporter, Stages, reporter, tell
 from pipeline.settings import Settings
 from pipeline.store import store_at
-from pipeline.tasks import Budget, Job, check_options, find_task
+from pipeline.tasks import Budget, Job, Task, check_options, find_task
 from stages.checkpoint import Checkpoints
 from stages.errors import DISK_FULL, FitError, UnlayerError, UsageError
 from stages.read import Clip, open_clip
 from stages.sniff import printable
+
+RESTARTED = "what an interrupted run had kept was of another input, of other settings or of another version; it was begun anew"
 
 
 def run(settings: Settings) -> int:
@@ -53,8 +55,10 @@ def perform(settings: Settings, shown: Reporter) -> tuple[Path, Mapping[str, obj
             with stages.stage("checksum"):
                 sums = manifest.checksums(settings.inputs, clip)
             identity = manifest.identity(settings, sums)
-            if not folder.prepare(identity, resume=settings.resume, overwrite=settings.overwrite, roles=task.roles):
+            if not prepare(folder, identity, settings, task):
                 return out, None
+            if folder.restarted:
+                stages.warn(RESTARTED)
             with tidied(folder):
                 result = task.run(Job(clip, settings, device, folder.work, stages, budget, checkpoints(folder, identity, settings.store)))
                 if clip.salvaged is not None:
@@ -80,6 +84,24 @@ def perform(settings: Settings, shown: Reporter) -> tuple[Path, Mapping[str, obj
     finally:
         stages.shown.close()
     return out, whole
+
+
+def makers() -> list[str]:
+    """The versions of the method and of PyTorch: another one may come to other layers, so it cannot go on where one stopped."""
+    return [__version__, torch.__version__]
+
+
+def prepare(folder: RunFolder, identity: Identity, settings: Settings, task: Task, *, elsewhere: bool = False) -> bool:
+    """:meth:`pipeline.folder.RunFolder.prepare` for a run of ``task`` with these settings."""
+    return folder.prepare(
+        identity,
+        resume=settings.resume,
+        overwrite=settings.overwrite,
+        roles=task.roles,
+        anew=settings.anew,
+        about={"versions": makers(), "names": [path.name for path in settings.inputs]},
+        elsewhere=elsewhere,
+    )
 
 
 def with_report(
@@ -114,11 +136,11 @@ def with_report(
 
 
 def checkpoints(folder: RunFolder, identity: Identity, store: str | None = None) -> Checkpoints:
-    """Where the run keeps what a resumed one goes on from. Another version of the method, or of PyTorch, may come to other layers.
+    """Where the run keeps what a resumed one goes on from.
 
     store: URL of shared storage that is sent what is kept, as soon as it is.
     """
-    whose = json.dumps([identity, __version__, torch.__version__], sort_keys=True)
+    whose = json.dumps([identity, *makers()], sort_keys=True)
     kept = Checkpoints(folder.kept, hashlib.sha256(whose.encode()).hexdigest())
     if store:
         kept.after = partial(store_at(store).send_kept, folder.path)

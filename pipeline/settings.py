@@ -176,6 +176,7 @@ class Settings:
     lossless: bool = _write(False, "layers as FFV1 in Matroska, not H.264 in MP4")
     alpha: str | None = _write(None, f"of layers with alpha: {', '.join(ALPHAS)}", metavar="NAME", parse=one_of(*ALPHAS))
     resume: bool = _write(False, "go on with an interrupted run; begin where there is none", result=False)
+    anew: bool = _write(False, "with --resume: begin again what it cannot go on with", result=False)
     overwrite: bool = _write(False, "replace the run that is there; other files stay", result=False)
 
     pattern: str = _batch("*", "only names that fit, as *.mkv; * takes all videos", metavar="GLOB")
@@ -208,6 +209,8 @@ class Settings:
                 raise UsageError(f"--transition {first}:{after} overlaps the one that ends at frame {last}; give ranges that do not")
         if self.resume and self.overwrite:
             raise UsageError("--resume and --overwrite contradict each other; give one of them")
+        if self.anew and not self.resume:
+            raise UsageError("--anew says what --resume does with an interrupted run that does not fit; give it with --resume")
 
     def kept(self) -> dict[str, object]:
         """The settings that can change the layers, as JSON values: what the manifest keeps and what makes two runs the same."""

@@ -17,7 +17,8 @@ import torch
 
 from pipeline import memory
 from pipeline.cli import main
-from pipeline.memory import BASE, PLANNED, amount, check_enough, halving, machine_memory, peak_memory, planned
+from pipeline.machine import machine_memory
+from pipeline.memory import BASE, PLANNED, amount, check_enough, halving, peak_memory, planned
 from pipeline.settings import Settings
 from stages.checkpoint import Checkpoints
 from stages.errors import UnlayerError, UsageError
