@@ -50,6 +50,20 @@ def check_enough(needed: float, settings: Settings, what: str) -> str | None:
     return f"{what}: needs about {amount(total)} of memory"
 
 
+def say_tight(used: float, what: str) -> str | None:
+    """A warning where a work, as it is planned, takes more than this machine has, in bytes beside :data:`BASE`.
+
+    It is planned the same on every machine, so that the layers are the same: less is planned for only where that is asked for.
+    """
+    total, have = used + BASE, machine_memory()
+    if have is None or total <= have:
+        return None
+    return (
+        f"{what}: about {amount(total)} of memory is planned for and this machine has {amount(have)}; "
+        f"should that be too little, --max-memory {amount(0.75 * have)} plans for less, and for other layers"
+    )
+
+
 def amount(size: float) -> str:
     """Bytes for people, as ``--max-memory`` takes them: ``3.2G``, ``800M``."""
     return f"{size / 2**30:.3g}G" if size >= 2**30 else f"{-(-size // 2**20):.0f}M"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 
 from pipeline.manifest import describe_transition, scene_name
-from pipeline.memory import check_enough, check_room, halving, planned, say_halved
+from pipeline.memory import check_enough, check_room, halving, planned, say_halved, say_tight
 from pipeline.progress import Step
 from pipeline.search import search
 from pipeline.shelf import Shelf, stored
@@ -87,6 +87,7 @@ def run(job: Job) -> Result:
     parts: dict[Transition, _Parts] = {}
     seconds: dict[str, float] = defaultdict(float)
     if mixed:
+        _check_room(job, range(len(mixed)), mixed)
         with job.stages.stage("separate", within=lambda: seconds) as step:
             plans = _plans(job, analysis, mixed, step)
             for number, transition in enumerate(mixed):
@@ -113,9 +114,24 @@ def count(job: Job) -> int:
 def do(job: Job, number: int) -> None:
     """Takes transition ``number`` apart, from 0; its layers are kept."""
     found, mixed = _known(job)
+    _check_room(job, [number], mixed)
     with job.stages.stage("separate") as step:
         plans = _plans(job, found.analysis, mixed, step)
         _separate(job, found.analysis, mixed, number, plans[number], step)
+
+
+def _check_room(job: Job, numbers: Iterable[int], mixed: Sequence[Transition]) -> None:
+    """Raises UnlayerError where the disk has no room for the frames of all these transitions, which wait there until the end.
+
+    Those that wait there already, of a run that was interrupted, need no more.
+    """
+    value = 3 * job.clip.info.height * job.clip.info.width * (2 if job.clip.info.bit_depth > 8 else 1)
+    needed = 0
+    for number in numbers:
+        sides = 2 - (mixed[number].outgoing, mixed[number].incoming).count(None)
+        there = sum(path.stat().st_size for path in job.keep.within(room_of(number)).folder.glob("*.npy"))
+        needed += max(0, sides * value * len(mixed[number]) - there)
+    check_room(job.work, needed)
 
 
 def room_of(number: int) -> str:
@@ -177,9 +193,11 @@ def _bounded(job: Job, plan: Plan, window: Window, mixed: int, frames: str) -> P
     clean = window.last - window.first + 1 - mixed
     least = bytes_of(LEAST, mixed, clean, height * width)
     warning = check_enough(least, job.settings, f"{window.name}: {frames} of {width}x{height}")
-    if warning:
-        job.stages.warn(warning)
-    return within_memory(plan, max(least, planned(job.settings)), mixed, clean, height * width)
+    bounded = within_memory(plan, max(least, planned(job.settings)), mixed, clean, height * width)
+    tight = say_tight(bytes_of(bounded.pixels, mixed, clean, height * width), f"{window.name}: {frames} of {width}x{height}")
+    for text in filter(None, (warning, tight)):
+        job.stages.warn(text)
+    return bounded
 
 
 def _separate(job: Job, analysis: Analysis, mixed: Sequence[Transition], number: int, plan: Plan, step: Step) -> _Parts:
@@ -195,8 +213,6 @@ def _separate(job: Job, analysis: Analysis, mixed: Sequence[Transition], number:
         frames = f"frames {transition.first_frame} to {transition.last_frame}"
         progress(0.0, frames)
         window = window_of(job, analysis, transition)
-        values = 3 * window.size[0] * window.size[1] * len(transition)
-        check_room(job.work, 2 * values * (2 if job.clip.info.bit_depth > 8 else 1))
         bounded = _bounded(job, plan, window, len(transition), frames)
         settings = FitSettings(job.settings.preset, job.settings.seed, job.device)
 
