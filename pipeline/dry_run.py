@@ -118,7 +118,7 @@ def _transitions(job: Job) -> dict[str, Any]:
         return over
 
     with job.stages.stage("find") as step:
-        analysis = search(job.clip, job.settings, step, enough=enough)
+        analysis = search(job.clip, job.settings, step, enough=enough).analysis
     spent = time.monotonic() - began
     with job.stages.stage("measure"):
         estimate = of_transitions(job, analysis)

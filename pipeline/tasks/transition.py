@@ -143,6 +143,8 @@ def _known(job: Job) -> tuple[_Found, list[Transition]]:
     """What the search finds, and the transitions that there is something to separate in."""
     with job.stages.stage("find") as step:
         found = job.keep.recall("find", lambda: _find(job, step), _Found, Analysis, Shot, Transition, Seen)
+    if job.keep.has("find"):
+        job.keep.drop("search")
     job.clip.seen = found.seen
     return found, separable(found.analysis)
 
@@ -153,14 +155,8 @@ def separable(analysis: Analysis) -> list[Transition]:
 
 
 def _find(job: Job, step: Step) -> _Found:
-    heads: list[int] = []
-    times: list[Fraction] = []
-
-    def seen(block: Frames) -> None:
-        heads.append(block.first)
-        times.extend(block.times)
-
-    return _Found(search(job.clip, job.settings, step, seen), heads[0], times, job.clip.seen)
+    found = search(job.clip, job.settings, step, keeper=job.keep)
+    return _Found(found.analysis, found.first, found.times, job.clip.seen)
 
 
 def _plans(job: Job, analysis: Analysis, mixed: Sequence[Transition], step: Step) -> list[Plan]:
