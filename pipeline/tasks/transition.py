@@ -272,14 +272,27 @@ class _Output:
 
 
 def _write(job: Job, analysis: Analysis, parts: Sequence[_Parts], found: _Found, step: Step) -> list[Layer]:
-    """One pass over the clip that writes all layers."""
+    """One pass over the clip that writes all layers. A layer that is whole is kept: a resumed run goes on with the first that is not."""
     times, first = found.times, found.first
-    waiting = sorted(_outputs(analysis, parts), key=lambda output: output.first)
+    written = job.keep.within("written")
     layers: list[Layer] = []
+    waiting: list[_Output] = []
+
+    def over(output: _Output, name: str, warnings: Sequence[str]) -> None:
+        layers.append(Layer(output.name, output.role, job.work / name, output.first, output.last))
+        for warning in warnings:
+            job.stages.warn(f"{output.name}: {warning}")
+
+    for output in sorted(_outputs(analysis, parts), key=lambda output: output.first):
+        known = written.newest(output.name)
+        if known is not None and (written.folder / known[0]).exists():
+            over(output, *known)
+        else:
+            waiting.append(output)
     open_now: list[tuple[_Output, LayerWriter, ExitStack]] = []
     end = dict(enumerate(times[1:], first))
     with ExitStack() as everything:
-        for block in job.clip.blocks():
+        for block in job.clip.blocks(waiting[0].first) if waiting else ():
             while waiting and waiting[0].first <= block.last:
                 output = waiting.pop(0)
                 stop = end.get(output.last, times[-1] + 1 / job.clip.info.rate)
@@ -301,14 +314,20 @@ def _write(job: Job, analysis: Analysis, parts: Sequence[_Parts], found: _Found,
                 if last == output.last:
                     closing.close()
                     open_now.remove((output, writer, closing))
-                    layers.append(Layer(output.name, output.role, writer.path, output.first, output.last))
-                    for warning in writer.warnings:
-                        job.stages.warn(f"{output.name}: {warning}")
+                    over(output, writer.path.name, writer.warnings)
+                    # With a store it would be sent twice, as a part of the run that is not over and of the one that is.
+                    if job.settings.store is None:
+                        written.folder.mkdir(parents=True, exist_ok=True)
+                        writer.path.replace(written.folder / writer.path.name)
+                        written.keep(output.name, (writer.path.name, writer.warnings))
             step((block.last + 1 - first) / len(times), f"frame {block.last + 1} of {analysis.frames}")
     if waiting or open_now:
         raise UnlayerError(
             f"{printable(job.clip.info.path)}: gave fewer frames on the second reading than on the first; is it still being written?"
         )
+    for layer in layers:
+        if not layer.path.exists():
+            (written.folder / layer.path.name).replace(layer.path)
     return layers
 
 
