@@ -197,19 +197,17 @@ def open_checked(settings: Settings) -> Clip:
         end=settings.end,
         max_pixels=settings.max_pixels,
     )
-    frames, rate = clip.info.frames, clip.info.rate
-    if frames:
-        # Headers are not exact: a little grace, the decoded count decides later.
-        seconds = float(frames / rate)
-        if settings.start is not None and settings.start > seconds + 1:
-            raise UsageError(
-                f"--start {float(settings.start):g} is behind the end of {printable(clip.info.path)}, which lasts {seconds:.3g} s"
-            )
-        for first, last in settings.transition:
-            if last > 1.02 * frames + 2:
-                raise UsageError(
-                    f"--transition {first}:{last} is not inside {printable(clip.info.path)}, which has {frames} frames (0 to {frames - 1})"
-                )
+    info, name = clip.info, printable(clip.info.path)
+    seconds = float(info.frames / info.rate) if info.frames else float(info.seconds) if info.seconds else None
+    # Headers are not exact: a little grace, the decoded count decides later.
+    if seconds is not None and settings.start is not None and settings.start > seconds + 1:
+        raise UsageError(f"--start {float(settings.start):g} is behind the end of {name}, which lasts {seconds:.3g} s")
+    for first, last in settings.transition:
+        if info.frames and last > 1.02 * info.frames + 2:
+            raise UsageError(f"--transition {first}:{last} is not inside {name}, which has {info.frames} frames (0 to {info.frames - 1})")
+        # Matroska does not count its frames, and its rate may vary.
+        if not info.frames and seconds is not None and last > (about := seconds * float(info.rate)) * 1.5 + 2:
+            raise UsageError(f"--transition {first}:{last} is not inside {name}, which lasts {seconds:.3g} s, about {about:.0f} frames")
     return clip
 
 

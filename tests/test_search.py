@@ -92,3 +92,22 @@ def test_a_run_keeps_it_until_the_search_is_over(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(Checkpoints, "drop", lambda self, name: (dropped.append(name), drop(self, name))[1])
     assert main(["run", "in.mkv", "--task", "transition", "--no-progress", "--out", "out", "--resume"]) == 0
     assert dropped == ["search"]
+
+
+@pytest.mark.parametrize(
+    ("name", "words", "said"),
+    [
+        ("in.mkv", ["--transition", "200:210"], "--transition 200:210 is not inside in.mkv, which lasts 0.8 s, about 20 frames"),
+        ("in.mp4", ["--transition", "200:210"], "--transition 200:210 is not inside in.mp4, which has 20 frames (0 to 19)"),
+        ("in.mkv", ["--start", "9"], "--start 9 is behind the end of in.mkv, which lasts 0.8 s"),
+    ],
+)
+def test_a_range_far_outside_is_said_before_the_search(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, words: list[str], said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    media.save(Path(name), moving(1, 20, (18, 24)))
+    searched: list[int] = []
+    monkeypatch.setattr("pipeline.tasks.transition.search", lambda *given, **more: searched.append(1))
+    assert main(["run", name, "--task", "transition", "--no-progress", *words]) == 2
+    assert said in capsys.readouterr().err and not searched
