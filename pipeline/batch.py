@@ -122,8 +122,10 @@ def jobs_at_once(settings: Settings, clips: int) -> int:
     """How many clips are done at once: as told, or as many as cores and free memory allow."""
     if settings.jobs:
         return settings.jobs
-    each = settings.max_memory or PLANNED
-    return max(1, min(clips or 1, cores() // CORES, (free_memory() or each) // each))
+    bounds, free = [clips or 1, cores() // CORES], free_memory()
+    if free is not None:
+        bounds.append(free // (settings.max_memory or PLANNED))
+    return max(1, min(bounds))
 
 
 class Batch:
@@ -257,10 +259,7 @@ def command(item: Item, settings: Settings) -> list[str]:
     words += ["--overwrite"] if settings.overwrite else ["--resume", "--anew"]
     for option in options("run"):
         value = getattr(settings, option.name)
-        if (
-            option.name in ("task", "out", "config", "json", "overwrite", "resume", "anew", "no_progress", "transition")
-            or value == option.default
-        ):
+        if option.name in NOT_PASSED_ON or value == option.default:
             continue
         words += [flag(option)] if value is True else [flag(option), str(value)]
     return [*words, "--", str(item.path)]

@@ -65,7 +65,8 @@ def finish(settings: Settings) -> tuple[bool, Warnings]:
         if store and (out / MANIFEST).exists():
             store.forget_kept()
             return False, []
-        _, made = perform(replace(settings, resume=True, overwrite=False), Silent())
+        # What the parts have done is no reason to begin anew: a machine of another version says so.
+        _, made = perform(replace(settings, resume=True, anew=False, overwrite=False), Silent())
         if made is None:
             return False, []
         if store:

@@ -117,7 +117,7 @@ def test_clips_at_once_are_bounded_by_clips_cores_and_what_was_told(monkeypatch:
     assert jobs_at_once(settings(jobs=7), 2) == 7
     assert jobs_at_once(settings(max_memory=10 * 2**30), 100) == 2
     monkeypatch.setattr(module, "free_memory", lambda: None)
-    assert jobs_at_once(settings(), 100) == 1
+    assert jobs_at_once(settings(), 100) == 8
     monkeypatch.setattr(module, "free_memory", lambda: 2**40)
     monkeypatch.setattr(module, "cores", lambda: 1)
     assert jobs_at_once(settings(), 9) == 1

@@ -275,3 +275,15 @@ def test_a_clip_that_was_begun_anew_leaves_nothing_old_on_the_store() -> None:
     Batch(given, Path("out"), [item], Quiet())._send(Store("memory://runs/a"), item)
     kept = ("find.safetensors", "t-1/outgoing.npy", "t-1/parts.safetensors")
     assert set(there()) == {".work/run.json", *(f".work/keep/{name}" for name in kept)}
+
+
+def test_a_machine_of_another_version_does_not_undo_what_the_parts_did(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    small_plans(monkeypatch)
+    film()
+    told = Settings(inputs=(Path("in.mkv"),), task="transition", transition=((4, 7),), resume=True, anew=True, out=Path("out"))
+    assert parts.prepare(told) == (1, []) and parts.do(told, 0) == []
+    with monkeypatch.context() as patch, pytest.raises(UsageError, match="version"):
+        patch.setattr("pipeline.run.__version__", "9.9")
+        parts.finish(told)
+    assert Path("out/.work/keep/transition-001/parts.safetensors").exists()
+    assert parts.finish(told)[0] is True
