@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 import torch
 from clips import drifting
+from clips import psnr_of_all as psnr
 from torch import Tensor
 
 from stages.brief import Brief, Separation
@@ -19,15 +18,6 @@ from stages.segment_still import hint_odds, saliency_odds
 from stages.segment_votes import otsu
 
 LITTLE = FitSettings(max_seconds=0.01)
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Pictures of some thousand pixels: on a busy machine a second thread is only waited for."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def take_apart(frames: Tensor, settings: FitSettings = LITTLE, hint: Tensor | None = None) -> Separation:
@@ -56,10 +46,6 @@ def overlap(found: Tensor, true: Tensor) -> float:
     """Intersection over union of two mattes, thresholded, as a mean over frames."""
     one, other = found[:, 0] > 0.5, true[:, 0] > 0.5
     return float(((one & other).sum((1, 2)) / (one | other).sum((1, 2)).clamp_min(1)).mean())
-
-
-def psnr(one: Tensor, other: Tensor) -> float:
-    return float(-10 * torch.log10(((one - other) ** 2).mean().clamp_min(1e-10)))
 
 
 def mixed_back(frames: Tensor, layers: dict[str, Tensor]) -> float:
