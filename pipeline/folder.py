@@ -117,9 +117,9 @@ class RunFolder:
         elif state == "interrupted" and resume and stale and anew:
             self.restarted, same = True, False
         elif state == "finished" or (state == "interrupted" and resume and stale):
-            what = "a finished run of another input or with" if state == "finished" else "an interrupted run of another input, version or"
+            what = "a finished run" if state == "finished" else "an interrupted run of another version,"
             raise UsageError(
-                f"{self.path}: holds {what} other options, which --resume cannot go on with; "
+                f"{self.path}: holds {what} of another input or with other options, which --resume cannot go on with; "
                 "replace it with --overwrite, or choose another --out"
             )
         elif state == "interrupted" and not resume:

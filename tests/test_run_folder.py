@@ -308,7 +308,7 @@ def test_an_interrupted_run_that_does_not_fit_is_begun_anew_where_that_was_asked
         if other is None:
             (folder.work / "run.json").write_text("{}")
         (folder.kept / "x").mkdir(parents=True)
-        with pytest.raises(UsageError, match=r"another input, version or other options.*--overwrite"):
+        with pytest.raises(UsageError, match=r"an interrupted run of another version, of another input or with other options.*--overwrite"):
             folder.prepare(ONE, resume=True, overwrite=False, roles=ROLES, about=now)
         assert (folder.kept / "x").exists() and not folder.restarted
         assert folder.prepare(ONE, resume=True, overwrite=False, roles=ROLES, about=now, anew=True)
