@@ -10,7 +10,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from pipeline.batch import Item, check, find_clips, jobs_at_once, no_clip, out_of
+from pipeline.batch import check, jobs_at_once, no_clip
+from pipeline.clips import Item, find_clips, out_of
 from pipeline.dry_run import foreseen, known
 from pipeline.progress import Silent, Stages
 from pipeline.settings import Settings

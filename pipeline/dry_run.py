@@ -12,10 +12,11 @@ from rich.console import Console
 from rich.table import Table
 
 from pipeline import manifest
-from pipeline.doctor import free_memory, size
 from pipeline.estimate import Estimate, of_frames, of_transitions
 from pipeline.folder import RunFolder
+from pipeline.machine import free_memory
 from pipeline.manifest import describe_transition, scene_name
+from pipeline.memory import amount
 from pipeline.progress import Stages, reporter
 from pipeline.run import default_folder, open_checked, pick_device
 from pipeline.search import search
@@ -128,7 +129,7 @@ def _transitions(job: Job) -> dict[str, Any]:
         return over
 
     with job.stages.stage("find") as step:
-        analysis = search(job.clip, job.settings, step, enough=enough)
+        analysis = search(job.clip, job.settings, step, enough=enough).analysis
     spent = time.monotonic() - began
     with job.stages.stage("measure"):
         estimate = of_transitions(job, analysis)
@@ -226,8 +227,8 @@ def show(facts: dict[str, Any]) -> None:
     seconds = facts["seconds"]
     between = f" ({seconds['least']:.0f} to {seconds['most']:.0f})" if seconds["most"] > 1.1 * seconds["least"] else ""
     line(f"about {seconds['total']:.0f} s{between}: {', '.join(f'{name} {value:.1f}' for name, value in seconds['stages'].items())}")
-    free = f", {size(facts['free_memory'])} are free" if facts["free_memory"] else ""
-    line(f"about {size(facts['memory'])} of memory at most{free}")
+    free = f", {amount(facts['free_memory'])} are free" if facts["free_memory"] else ""
+    line(f"about {amount(facts['memory'])} of memory at most{free}")
     for note in facts["notes"]:
         line(f"note: {note}")
     line("nothing was written")

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from pipeline.hint import Hint
-from pipeline.memory import check_enough, check_room, halving, planned, say_halved
+from pipeline.memory import check_enough, check_room, halving, planned, say_halved, say_tight
 from pipeline.progress import Step
 from pipeline.tasks import Fit, Job, Layer, Result, Task
 from stages.brief import Brief, Separation
@@ -36,7 +36,7 @@ from stages.write import LayerWriter
 
 SHEET_SIDE = 256
 SPARE = 4 * 2**30
-"""Bytes of disk that checkpoints leave free."""
+"""Bytes of disk that checkpoints leave free, beside what the layers need."""
 _STEPS = 65535
 WRITING = 0.15  # part of what is left of a budget that is kept for writing
 SURVEYING = 0.15  # part of a budget for the survey
@@ -112,10 +112,12 @@ def run_layered(job: Job, recipe: Recipe) -> Result:
     report: dict[str, list[tuple[float, int]]] = defaultdict(list)
     # Pictures that were given one by one belong together: they are one window.
     length, overlap = (len(seen.times), 0) if unordered else recipe.lengths(job.clip.info, most)
+    size = 0
     if job.settings.lossless and not job.clip.info.is_picture:
         # Without loss video takes about half of its values.
         values = 3 * job.clip.info.height * job.clip.info.width * len(seen.times) * len(recipe.outputs)
-        check_room(job.work, values * (2 if job.clip.info.bit_depth > 8 else 1) // 2)
+        size = values * (2 if job.clip.info.bit_depth > 8 else 1) // 2
+        check_room(job.work, size)
     files = _Files(job, recipe, seen, unordered, overlap)
     with files.open, job.stages.stage("separate", within=lambda: seconds) as step:
         done = 0
@@ -126,10 +128,14 @@ def run_layered(job: Job, recipe: Recipe) -> Result:
             span = done / len(seen.times), min(1.0, (done + len(window)) / len(seen.times))
             room = job.keep.within(f"window-{window.first:06d}")
             brief = _brief(job, share, step, marks, unordered, room, span)
+            # What is kept leaves the room that the layers still to be written need, so that a resumed run has it too.
+            spare = SPARE + size * (len(seen.times) - files.written) // len(seen.times)
 
-            def separate(times: int, keeper: Checkpoints, window: Frames = window, brief: Brief = brief) -> Separation:
+            def separate(times: int, keeper: Checkpoints, window: Frames = window, brief: Brief = brief, spare: int = spare) -> Separation:
                 again = replace(brief, reduced=times, keeper=keeper, trace=Trace())
-                return _kept(keeper, lambda: checked(recipe.separate(window.pixels, facts, again), recipe, window.pixels), window, again)
+                return _kept(
+                    keeper, lambda: checked(recipe.separate(window.pixels, facts, again), recipe, window.pixels), window, again, spare
+                )
 
             separated, reduced = halving(separate, room)
             told = joined(told, placed(separated.trace, *(begin + (1 - begin) * at for at in span)))
@@ -178,11 +184,16 @@ def _room(job: Job, recipe: Recipe, unordered: bool) -> int:
     info = job.clip.info
     each = recipe.memory * 3 * info.height * info.width
     least = len(job.clip.paths) if unordered else 1 if info.frames == 1 else 3
-    frames = f"{least} frames" if least > 1 else "a frame"
-    warning = check_enough(each * least, job.settings, f"{printable(info.path)}: {frames} of {info.width}x{info.height}")
-    if warning:
-        job.stages.warn(warning)
-    return max(least, int(planned(job.settings) / each))
+
+    def frames(count: int) -> str:
+        return f"{printable(info.path)}: {f'{count} frames' if count > 1 else 'a frame'} of {info.width}x{info.height}"
+
+    most = max(least, int(planned(job.settings) / each))
+    window = least if unordered else min(recipe.lengths(info, most)[0], info.frames or most)
+    for warning in (check_enough(each * least, job.settings, frames(least)), say_tight(each * window, frames(window))):
+        if warning:
+            job.stages.warn(warning)
+    return most
 
 
 def _brief(
@@ -200,10 +211,10 @@ def _brief(
     return Brief(settings, lambda done, note: step(begin + (end - begin) * done, note), hint, unordered, space, keeper=keeper)
 
 
-def _kept(room: Checkpoints, separate: Callable[[], Separation], window: Frames, brief: Brief) -> Separation:
+def _kept(room: Checkpoints, separate: Callable[[], Separation], window: Frames, brief: Brief, spare: int) -> Separation:
     """A window's layers, from the checkpoint where they are in one; in steps of 1/65535, as which they are kept, in any case.
 
-    Such steps hold values of 8 and 16 bits exactly. Where the disk has no room for many more windows nothing is kept.
+    Such steps hold values of 8 and 16 bits exactly. Where the disk has no room for more windows and ``spare`` bytes nothing is kept.
     """
 
     def work() -> Separation:
@@ -212,7 +223,7 @@ def _kept(room: Checkpoints, separate: Callable[[], Separation], window: Frames,
         return Separation(coarse, made.shared, dict(made.report), dict(made.seconds), brief.trace.curves())
 
     size = 2 * 3 * window.pixels.numel()
-    scarce = shutil.disk_usage(nearest_folder(room.folder)).free < SPARE + 4 * size
+    scarce = shutil.disk_usage(nearest_folder(room.folder)).free < spare + 4 * size
     kept = work() if scarce else room.recall("layers", work, Separation)
     fine = {name: pixels.to(torch.int32).float() / _STEPS for name, pixels in kept.layers.items()}
     return Separation(fine, kept.shared, kept.report, kept.seconds, kept.trace)

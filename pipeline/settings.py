@@ -228,6 +228,7 @@ class Settings:
         rare=("batch",),
         elsewhere={"batch": "nothing more: a batch goes on by itself"},
     )
+    anew: bool = _write(False, "with --resume: begin again what it cannot go on with", result=False, rare=BOTH)
     overwrite: bool = _write(False, "replace the run that is there; other files stay", result=False)
 
     pattern: str = _batch("*", "only names that fit, as *.mkv; all videos unless told", metavar="GLOB")
@@ -260,6 +261,8 @@ class Settings:
                 raise UsageError(f"--transition {first}:{after} overlaps the one that ends at frame {last}; give ranges that do not")
         if self.resume and self.overwrite:
             raise UsageError("--resume and --overwrite contradict each other; give one of them")
+        if self.anew and not self.resume:
+            raise UsageError("--anew says what --resume does with an interrupted run that does not fit; give it with --resume")
 
     def kept(self) -> dict[str, object]:
         """The settings that can change the layers, as JSON values: what the manifest keeps and what makes two runs the same."""
