@@ -28,11 +28,13 @@ from pipeline.progress import Silent
 from pipeline.run import perform
 from pipeline.scratch import save_frames
 from pipeline.settings import Settings, plain
+from pipeline.tasks import names
 from stages.errors import UnlayerError, UsageError
 from stages.read import open_clip
 
 Pixels = NDArray[Any] | torch.Tensor
-Source = str | os.PathLike[str] | Pixels | Sequence[str | os.PathLike[str]] | Sequence[Pixels]
+Name = str | os.PathLike[str]
+Source = Name | Pixels | Sequence[Name] | Sequence[Pixels]
 Progress = Callable[[str, float, str], None]
 """Called with the stage, the fraction of it that is done, 0 to 1, and a few words."""
 
@@ -93,7 +95,7 @@ def separate(
     source: Source,
     task: str,
     *,
-    out: str | os.PathLike[str] | None = None,
+    out: Name | None = None,
     fps: float | Fraction | None = None,
     progress: Progress | None = None,
     **settings: Any,
@@ -105,24 +107,48 @@ def separate(
     floating-point values lie in [0, 1]. task: one of ``pipeline.tasks.names()``. out: the folder for the layers; without it a
     temporary one, in which layers are lossless if nothing else is said. fps: frames per second of an array, 25 unless told.
     progress: called with stage, fraction and a note. settings: as in :class:`pipeline.settings.Settings`, by their names
-    (``preset="fast"``, ``max_seconds=60``, ``transition=[(48, 71)]``), values as they are or as words.
+    (``preset="fast"``, ``max_seconds=60``, ``transition=[(48, 71)]``), values as they are or as words; ``hint`` may be an array too,
+    ``(H, W)`` or ``(H, W, C)``, or a tensor ``(H, W)`` or ``(C, H, W)``, white (the largest value, or true) on black.
 
     Warnings stand in ``manifest["warnings"]``. Raises UsageError for wrong arguments and UnlayerError for what the input or the machine
     lacks, each with one line; KeyboardInterrupt passes, and with ``out`` a later ``resume=True`` goes on.
     """
-    given = checked({name: plain(value) for name, value in settings.items()}, "separate()", without=NOT_HERE)
-    with tempfile.TemporaryDirectory(prefix="unlayer-") as room:
-        inputs = _inputs(source, Path(room), fps)
+    if not isinstance(task, str):
+        raise UsageError(f"separate(): task is {task!r}; give one of {', '.join(names())}")
+    if progress is not None and not callable(progress):
+        raise UsageError(f"separate(): progress is {progress!r}; give a function of stage, fraction and note")
+    if out is not None:
+        out = _path(out, "out")
+    with tempfile.TemporaryDirectory(prefix="unlayer-") as name:
+        room = Path(name)
+        if isinstance(hint := settings.get("hint"), np.ndarray | torch.Tensor):
+            settings["hint"] = _mark(hint, room)
+        given = checked({name: _plain(value) for name, value in settings.items()}, "separate()", without=NOT_HERE)
+        words = {**given, "inputs": _inputs(source, room, fps), "task": task, "passing": room}
         if out is not None:
-            return _result(*perform(Settings(**given, inputs=inputs, task=task, out=Path(out)), _Told(progress)))
+            return _result(*perform(Settings(**words, out=out), _Told(progress)))
         folder = Path(tempfile.mkdtemp(prefix="unlayer-"))
         try:
-            made = _result(*perform(Settings(**{"lossless": True, **given}, inputs=inputs, task=task, out=folder), _Told(progress)))
+            made = _result(*perform(Settings(**{"lossless": True, **words, "out": folder}), _Told(progress)))
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
     made._cleanup.append(weakref.finalize(made, shutil.rmtree, folder, ignore_errors=True))
     return made
+
+
+def _plain(value: Any) -> Any:
+    """A setting's value as JSON has it; NumPy's numbers are numbers."""
+    if isinstance(value, tuple | list):
+        return [_plain(item) for item in value]
+    return value.item() if isinstance(value, np.generic) else plain(value)
+
+
+def _path(given: Any, what: str) -> Path:
+    """A path that was given as ``what``. Raises UsageError."""
+    if not isinstance(given, str | os.PathLike) or not os.fspath(given):
+        raise UsageError(f"separate(): {what} is {given!r}; give a path")
+    return Path(given)
 
 
 def _result(folder: Path, manifest: Mapping[str, Any] | None) -> Separated:
@@ -153,7 +179,7 @@ class _Told(Silent):
 
 def _inputs(source: Source, room: Path, fps: float | Fraction | None) -> tuple[Path, ...]:
     """The source as files; arrays are put into ``room``, losslessly."""
-    several = isinstance(source, Sequence) and not isinstance(source, str)
+    several = isinstance(source, Sequence) and not isinstance(source, str | bytes)
     parts: Sequence[Any] = source if several else [source]  # type: ignore[assignment]
     if not parts:
         raise UsageError("separate(): source is empty; give a path or an array")
@@ -161,38 +187,54 @@ def _inputs(source: Source, room: Path, fps: float | Fraction | None) -> tuple[P
     if all(files):
         if fps is not None:
             raise UsageError("separate(): fps is for arrays; a file has its own")
-        return tuple(map(Path, parts))
+        return tuple(_path(part, "source") for part in parts)
     if any(files):
         raise UsageError("separate(): source mixes paths and arrays; give the one or the other")
     if several:
         pictures = [_pixels(part, picture=True) for part in parts]
-        return tuple(
-            save_frames(room / f"picture-{number:03d}", *picture, RATE, picture=True) for number, picture in enumerate(pictures, 1)
-        )
+        return tuple(save_frames(room / f"array-{number:03d}", *picture, RATE, picture=True) for number, picture in enumerate(pictures, 1))
     try:
-        rate = RATE if fps is None else Fraction(fps).limit_denominator(100_000)
+        rate = RATE if fps is None else Fraction(_plain(fps)).limit_denominator(100_000)
     except (TypeError, ValueError, OverflowError):
         rate = Fraction(0)
     if not 0 < rate <= 100_000:
         raise UsageError(f"separate(): fps {fps!r} is not a number of frames per second above 0")
     pixels, bits = _pixels(source)
-    return (save_frames(room / "input", pixels, bits, rate, picture=len(source.shape) == 3),)  # type: ignore[union-attr]
+    return (save_frames(room / "array", pixels, bits, rate, picture=len(source.shape) == 3),)  # type: ignore[union-attr]
 
 
-def _pixels(source: Any, *, picture: bool = False) -> tuple[torch.Tensor, int]:
+def _mark(hint: Any, room: Path) -> Path:
+    """A hint that was given as an array, as a picture in ``room``. Raises UsageError."""
+    if isinstance(hint, torch.Tensor):
+        hint = hint.float() if hint.dtype == torch.bool else hint
+        hint = hint[None] if hint.ndim == 2 else hint
+        hint = hint.repeat(3, 1, 1) if hint.ndim == 3 and len(hint) == 1 else hint
+    else:
+        hint = hint.astype(np.float32) if hint.dtype == np.bool_ else hint
+        hint = hint[..., None] if hint.ndim == 2 else hint
+        hint = hint.repeat(3, -1) if hint.ndim == 3 and hint.shape[-1] == 1 else hint
+    pixels, bits = _pixels(hint, picture=True, what="hint")
+    return save_frames(room / "array-hint", pixels, bits, RATE, picture=True)
+
+
+def _pixels(source: Any, *, picture: bool = False, what: str = "source") -> tuple[torch.Tensor, int]:
     """``(T, 3, H, W)`` in [0, 1], and the depth in bits that holds it. Raises UsageError."""
     if not isinstance(source, np.ndarray | torch.Tensor):
-        raise UsageError(f"separate(): source is a {type(source).__name__}; give a path, an array (T, H, W, 3) or a tensor (T, 3, H, W)")
+        kind = type(source).__name__
+        raise UsageError(f"separate(): {what} is of type {kind}; give a path, an array (T, H, W, 3) or a tensor (T, 3, H, W)")
     shape, turned = tuple(source.shape), isinstance(source, torch.Tensor)
-    wanted = f"{'' if picture else 'T, '}{'3, H, W' if turned else 'H, W, 3'}"
+    wanted = f"({'' if picture else 'T, '}{'3, H, W' if turned else 'H, W, 3'}){' or (H, W)' if what == 'hint' else ''}"
     if len(shape) not in ((3,) if picture else (3, 4)) or shape[-3 if turned else -1] != 3 or 0 in shape:
-        raise UsageError(f"separate(): source has the shape {shape}; it must be ({wanted})")
-    values = source.detach().cpu().numpy() if isinstance(source, torch.Tensor) else source
+        raise UsageError(f"separate(): {what} has the shape {shape}; it must be {wanted}")
+    values: NDArray[Any] = source  # type: ignore[assignment]
+    if isinstance(source, torch.Tensor):
+        # NumPy does not know all of PyTorch's floating-point numbers.
+        values = (source.float() if source.is_floating_point() else source).detach().cpu().numpy()
     if values.dtype not in (np.uint8, np.uint16) and values.dtype.kind != "f":
-        raise UsageError(f"separate(): source is of {values.dtype}; use uint8, uint16, or floating-point values in [0, 1]")
+        raise UsageError(f"separate(): {what} is of {values.dtype}; use uint8, uint16, or floating-point values in [0, 1]")
     top = 1 if values.dtype.kind == "f" else np.iinfo(values.dtype).max
     fine = torch.from_numpy(np.ascontiguousarray(values, np.float32)) / top
     if not bool(((fine >= 0) & (fine <= 1)).all()):
-        raise UsageError("separate(): source has values outside [0, 1]; integers must be uint8 or uint16")
+        raise UsageError(f"separate(): {what} has values outside [0, 1]; integers must be uint8 or uint16")
     fine = fine if turned else fine.movedim(-1, -3)
     return fine.reshape(-1, *fine.shape[-3:]), 8 if values.dtype == np.uint8 else 16

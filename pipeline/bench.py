@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from pipeline.bench_clips import KINDS, Known, Picture, layer_frames, width_of
 from pipeline.child import Child
@@ -35,6 +35,7 @@ HEIGHTS = (144, 240, 360, 540, 720, 1080)
 FRAMES = (20, 60, 200)
 BUDGET = 600.0
 """Seconds for all rows unless ``--max-seconds`` says otherwise."""
+LEAST_FRAMES = 3  # of a clip with a dissolve
 GUESS = 0.9  # power of the values with which seconds grow while too few rows are known
 SURE = 1.2  # by how much a row may be dearer than foreseen and still be begun
 LOOK = 0.1  # seconds between two looks at a run
@@ -93,6 +94,9 @@ def bench(settings: Settings) -> int:
     task = settings.task or "transition"
     if task not in KINDS:
         raise UsageError(f"--task {task}: bench knows {', '.join(KINDS)}{nearest(task, tuple(KINDS))}")
+    least = min(settings.frames or FRAMES)
+    if task == "transition" and least < LEAST_FRAMES:
+        raise UsageError(f"--frames {least}: a dissolve needs {LEAST_FRAMES} frames or more, a mixed one with clean ones on both sides")
     device = str(pick_device(settings.device))
     budget, began = settings.max_seconds or BUDGET, time.monotonic()
     known = read_rows(settings.rows) if settings.rows else []
@@ -285,7 +289,8 @@ class _Board:
             )
             return
         console = Console()
-        table = Table("size", "frames", "seconds", "processor", "plain, dB", "Unlayer, dB", "dB/s", "memory")
+        # In a narrow terminal the words give way, not the sizes.
+        table = Table(Column("size", no_wrap=True), "frames", "seconds", "processor", "plain, dB", "Unlayer, dB", "dB/s", "memory")
         for row in sorted(rows, key=lambda row: (row.height, row.frames)):
             words = cells(row)
             table.add_row(*(words if row.state == "measured" else [*words[:3], *[""] * 5]))

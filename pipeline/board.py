@@ -6,18 +6,16 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from rich.console import Console
 from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
 
+from pipeline.clips import Item
 from pipeline.progress import tell
 from stages.sniff import printable
-
-if TYPE_CHECKING:
-    from pipeline.batch import Item
 
 ROWS = 12
 """Clips of each kind that the live table shows at most: it has to fit a screen."""

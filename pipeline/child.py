@@ -10,7 +10,7 @@ import subprocess
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +19,13 @@ GRACE = 30.0
 
 
 class Child:
-    """One process. ``threads``: how many it may compute with."""
+    """One process. ``threads``: how many it may compute with. ``more``: of its environment."""
 
-    def __init__(self, words: Sequence[str], threads: int) -> None:
+    def __init__(self, words: Sequence[str], threads: int, more: Mapping[str, str] | None = None) -> None:
         # The package that runs here, not a file of its name in the current folder.
         paths = os.pathsep.join([str(Path(__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])])
         environment = {**os.environ, "PYTHONSAFEPATH": "1", "PYTHONPATH": paths}
-        environment |= {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
+        environment |= {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads), **(more or {})}
         # In a session of its own: Ctrl-C reaches us alone, and we pass it on in our own time.
         self.process = subprocess.Popen(
             words,

@@ -24,7 +24,7 @@ from stages.errors import UnlayerError, UsageError
 COMPLETING = f"_{SCRIPT.upper()}_COMPLETE"
 """The shell sets it where it asks for the words that may come next."""
 ALONE = ("-h", "--help", "--version", "--install-completion", "--show-completion")
-DRY_RUN = "pipeline.dry_run:dry_run"
+DRY_RUN = {"run": "pipeline.dry_run:dry_run", "batch": "pipeline.dry_batch:dry_batch"}
 
 
 _debugging = [False]
@@ -44,6 +44,8 @@ def dispatch(words: Sequence[str]) -> int:
     """Does what ``words`` ask for. Returns the exit status; raises UnlayerError."""
     if os.environ.get(COMPLETING):
         command().main(list(words), prog_name=SCRIPT, complete_var=COMPLETING)
+    if words and words[0] == "help" and len(words) > 1:
+        words = [*words[1:2], "--help"]
     if not words or words[0] in (*ALONE, "help"):
         # Completion belongs to the installed program, however we were started.
         name = SCRIPT if words and "completion" in words[0] else program()
@@ -63,7 +65,7 @@ def dispatch(words: Sequence[str]) -> int:
         check_name(settings.task)
         if (clash := hidden(settings.task)) is not None:
             say(f"warning: {clash}")
-    module, name = (DRY_RUN if settings.dry_run and verb == "run" else VERBS[verb].where).split(":")
+    module, name = (DRY_RUN[verb] if settings.dry_run else VERBS[verb].where).split(":")
     status = getattr(import_module(module), name)(settings)
     assert isinstance(status, int)
     return status

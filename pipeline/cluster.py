@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pipeline import parts
-from pipeline.batch import Item, store_of
 from pipeline.board import Board
+from pipeline.clips import Item, store_of
 from pipeline.settings import Settings
 from stages.errors import UnlayerError, UsageError
 
@@ -26,10 +27,11 @@ RETRIES = 3
 
 @dataclass
 class _Clip:
-    """A clip in work: how many parts it has and how many of them are not done yet."""
+    """A clip in work: when it began, how many parts it has and how many of them are not done yet."""
 
     item: Item
     settings: Settings
+    began: float = field(default_factory=time.monotonic)
     parts: int = 0
     left: int = 0
 
@@ -89,7 +91,7 @@ class Cluster:
     def _settings(self, item: Item) -> Settings:
         store = store_of(item, self.settings)
         url = store.url if store else None
-        return replace(self.settings, inputs=(item.path.resolve(),), out=item.out.resolve(), resume=True, ray=None, store=url)
+        return replace(self.settings, inputs=(item.path.resolve(),), out=item.out.resolve(), resume=True, anew=True, ray=None, store=url)
 
     def _submit(self, clip: _Clip, stage: str, work: Callable[..., Any], *words: Any) -> None:
         remote = self.ray.remote(num_cpus=self.cpus, num_gpus=self.gpus, max_retries=RETRIES, retry_exceptions=False)
@@ -99,15 +101,17 @@ class Cluster:
     def _next(self, clip: _Clip, stage: str, reference: Any) -> None:
         """Takes note of a task's end and submits what comes after it."""
         item = clip.item
-        if item.status == "failed":
-            return
+        item.seconds = time.monotonic() - clip.began
         try:
-            result = self.ray.get(reference)
+            answer = self.ray.get(reference)
         except Exception as error:
             item.status, item.stage, item.error = "failed", "", _line(error)
+            self._give_up(clip)
             return
+        result, told = (0, answer) if stage == "part" else answer
+        item.warnings += [text for text in told if text not in item.warnings]
         if stage == "prepare":
-            clip.parts = clip.left = int(result)
+            clip.parts = clip.left = result
             for number in range(clip.parts):
                 self._submit(clip, "part", parts.do, clip.settings, number)
             item.stage = "separate"
@@ -120,6 +124,12 @@ class Cluster:
         if clip.left == 0:
             item.stage = "finish"
             self._submit(clip, "finish", parts.finish, clip.settings)
+
+    def _give_up(self, clip: _Clip) -> None:
+        """Ends the other tasks of a clip that failed; what they have kept stays."""
+        for reference in [reference for reference, (other, _) in self._clips.items() if other is clip]:
+            del self._clips[reference]
+            self.ray.cancel(reference, recursive=False)
 
 
 def _knock(address: str) -> None:

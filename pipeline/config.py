@@ -30,6 +30,8 @@ def read_config(path: Path, verb: str = "run") -> dict[str, Any]:
     """The settings that a file gives to ``verb``, by name. Raises UsageError, which names the file and the key."""
     shown = printable(path)
     try:
+        if path.is_dir():
+            raise UsageError(f"--config {shown}: is a folder; give a TOML file, or a run's manifest.json")
         if not path.is_file():
             raise UsageError(f"--config {shown}: there is no such file")
         if path.stat().st_size > LARGEST:
@@ -89,15 +91,15 @@ def value_of(item: Field[Any], value: object) -> Any:
             raise argparse.ArgumentTypeError(f"{value!r} is neither true nor false")
         return value
     if item.metadata["repeat"]:
-        values = value if isinstance(value, list) else [value]
-        return tuple(item.metadata["parse"](_word(_span(one))) for one in values)
+        # One alone needs no list around it.
+        values: list[Any] = value if isinstance(value, list) and not _is_span(value) else [value]
+        return tuple(item.metadata["parse"](_word(f"{one[0]}:{one[1]}" if _is_span(one) else one)) for one in values)
     return item.metadata["parse"](_word(value))
 
 
-def _span(value: object) -> object:
-    """``[48, 71]``, as a manifest keeps it, as the word ``48:71``."""
-    pair = isinstance(value, list) and len(value) == 2 and all(isinstance(number, int) for number in value)
-    return ":".join(map(str, value)) if pair and isinstance(value, list) else value
+def _is_span(value: Any) -> bool:
+    """Whether it is two numbers, as ``[48, 71]``, as which a manifest keeps ``48:71``."""
+    return isinstance(value, list) and len(value) == 2 and all(type(number) is int for number in value)
 
 
 def _word(value: object) -> str:
@@ -105,7 +107,8 @@ def _word(value: object) -> str:
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         kind = {bool: "a switch", dict: "a table", list: "a list"}.get(type(value), f"a {type(value).__name__}")
         raise argparse.ArgumentTypeError(f"{kind} is not what belongs here; write it as on the command line, in quotes")
-    word = value if isinstance(value, str) else str(value)
+    # TOML's 2e9 is 2000000000.0, and no less whole for it.
+    word = str(int(value)) if isinstance(value, float) and value.is_integer() and abs(value) < 2**53 else str(value)
     if "\0" in word:
         raise argparse.ArgumentTypeError("holds a null character")
     return word

@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 import tempfile
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -17,7 +16,8 @@ from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
-from pipeline.batch import cores
+from pipeline.machine import cores, free_memory
+from pipeline.memory import amount
 from pipeline.settings import Settings
 from pipeline.tasks import built_in, find_task, hidden, names, offered
 from pipeline.versions import versions
@@ -58,7 +58,7 @@ def about_devices() -> list[Finding]:
     for index in range(count):
         about = torch.cuda.get_device_properties(index)
         free, total = torch.cuda.mem_get_info(index)
-        found.append(Finding("devices", f"cuda:{index}", "ok", f"{about.name}, {size(free)} of {size(total)} free"))
+        found.append(Finding("devices", f"cuda:{index}", "ok", f"{about.name}, {amount(free)} of {amount(total)} free"))
     if not count:
         found.append(Finding("devices", "cuda", "absent", "no CUDA GPU that this PyTorch can use; runs take the CPU"))
     metal = torch.backends.mps.is_available()
@@ -85,7 +85,7 @@ def about_room() -> list[Finding]:
     memory = Finding("room", "memory", "absent", "free memory is not known here")
     if free is not None:
         memory = Finding(
-            "room", "memory", "ok" if free >= MEMORY else "bad", f"{size(free)} free", "close other programs" if free < MEMORY else ""
+            "room", "memory", "ok" if free >= MEMORY else "bad", f"{amount(free)} free", "close other programs" if free < MEMORY else ""
         )
     try:
         space = shutil.disk_usage(".").free
@@ -94,7 +94,10 @@ def about_room() -> list[Finding]:
     except OSError as error:
         return [memory, Finding("room", "disk here", "bad", f"cannot be written ({error.strerror})", "go to another folder, or give --out")]
     low = space < DISK
-    return [memory, Finding("room", "disk here", "bad" if low else "ok", f"{size(space)} free", "free some, or give --out" if low else "")]
+    return [
+        memory,
+        Finding("room", "disk here", "bad" if low else "ok", f"{amount(space)} free", "free some, or give --out" if low else ""),
+    ]
 
 
 def about_formats() -> list[Finding]:
@@ -145,23 +148,6 @@ def ffmpeg_binary() -> str | None:
         return str(imageio_ffmpeg.get_ffmpeg_exe())
     except (ImportError, RuntimeError):
         return shutil.which("ffmpeg")
-
-
-def free_memory() -> int | None:
-    """Bytes of memory that programs can still have; ``None`` where the system does not tell."""
-    with suppress(OSError, ValueError, IndexError):
-        # What files only keep in memory until somebody wants it counts as free here, and nowhere else.
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-        return 1024 * int(next(line.split()[1] for line in lines if line.startswith("MemAvailable:")))
-    try:
-        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (ValueError, OSError, AttributeError):
-        return None
-
-
-def size(count: float) -> str:
-    """Bytes for people."""
-    return f"{count / 2**30:.1f} GiB" if count >= 2**30 else f"{count / 2**20:.0f} MiB"
 
 
 def show(findings: list[Finding]) -> None:

@@ -12,10 +12,11 @@ from rich.console import Console
 from rich.table import Table
 
 from pipeline import manifest
-from pipeline.doctor import free_memory, size
 from pipeline.estimate import Estimate, of_frames, of_transitions
 from pipeline.folder import RunFolder
+from pipeline.machine import free_memory
 from pipeline.manifest import describe_transition, scene_name
+from pipeline.memory import amount
 from pipeline.progress import Stages, reporter
 from pipeline.run import default_folder, open_checked, pick_device
 from pipeline.search import search
@@ -23,7 +24,7 @@ from pipeline.settings import Settings
 from pipeline.tasks import Budget, Job, check_options, find_task
 from pipeline.tasks.transition import separable
 from stages.checkpoint import Checkpoints
-from stages.errors import UsageError
+from stages.errors import UnlayerError, UsageError
 from stages.formats import encoding_for
 from stages.read import Clip
 from stages.shots import Analysis
@@ -35,73 +36,84 @@ SEARCH = 30.0
 
 def dry_run(settings: Settings) -> int:
     """Prints what the run would do; returns the exit status 0. Raises UnlayerError where the run would, as far as that shows at once."""
+    stages = Stages(reporter(json_lines=False, quiet=settings.json or settings.no_progress))
+    try:
+        facts = foreseen(settings, stages)
+    finally:
+        stages.shown.close()
+    print(json.dumps(facts)) if settings.json else show(facts)
+    return 0
+
+
+def foreseen(settings: Settings, stages: Stages) -> dict[str, Any]:
+    """What the run would do and what that would cost, measured on a piece. Raises UnlayerError where the run would."""
+    begin = known(settings)
+    task, clip = find_task(settings.task), open_checked(settings)
+    with tempfile.TemporaryDirectory(prefix="unlayer-dry-run-") as room:
+        work, device = Path(room), pick_device(settings.device)
+        job = Job(clip, settings, device, work, stages, Budget(settings.max_seconds), Checkpoints(work / "keep", "dry run"))
+        # A task of this name knows transitions; every other one splits all frames alike.
+        if task.name == "transition":
+            facts = _transitions(job)
+        else:
+            with stages.stage("measure"):
+                frames, sure = _count(clip, trimmed=settings.start is not None or settings.end is not None)
+                facts = {"frames": frames} | _told(of_frames(job, task, frames), () if sure else (f"the clip has {frames} frames or more",))
+            if not facts["layers"]:
+                facts["layers"] = [{"name": role, "role": role, "path": None} for role in task.roles]
+    if settings.max_seconds is not None:
+        facts["seconds"]["total"] = min(facts["seconds"]["total"], settings.max_seconds)
+    return begin | facts
+
+
+def known(settings: Settings) -> dict[str, Any]:
+    """What is known without computing: the input, the folder, what is in it and whether that leaves anything to do, the settings.
+    Raises UnlayerError where the run would."""
     task = find_task(settings.task)
     check_options(task, settings)
     device = pick_device(settings.device)
     out = settings.out or default_folder(settings)
     if any(out.resolve() == path.resolve() for path in settings.inputs):
         raise UsageError(f"{out}: is the input itself; choose another --out")
-    stages = Stages(reporter(json_lines=False, quiet=settings.json or settings.no_progress))
-    try:
-        clip = open_checked(settings)
-        with tempfile.TemporaryDirectory(prefix="unlayer-dry-run-") as room:
-            work = Path(room)
-            job = Job(clip, settings, device, work, stages, Budget(settings.max_seconds), Checkpoints(work / "keep", "dry run"))
-            # A task of this name knows transitions; every other one splits all frames alike.
-            if task.name == "transition":
-                facts = _transitions(job)
-            else:
-                with stages.stage("measure"):
-                    frames, sure = _count(clip, trimmed=settings.start is not None or settings.end is not None)
-                    facts = {"frames": frames} | _told(
-                        of_frames(job, task, frames), () if sure else (f"the clip has {frames} frames or more",)
-                    )
-                if not facts["layers"]:
-                    facts["layers"] = [{"name": role, "role": role, "path": None} for role in task.roles]
-    finally:
-        stages.shown.close()
-    facts = _begin(settings, clip, out, str(device)) | facts
-    if settings.max_seconds is not None:
-        facts["seconds"]["total"] = min(facts["seconds"]["total"], settings.max_seconds)
-    if settings.json:
-        print(json.dumps(facts))
-    else:
-        show(facts)
-    return 0
-
-
-def _begin(settings: Settings, clip: Clip, out: Path, device: str) -> dict[str, Any]:
-    """What is known without computing: the input, the folder and what is in it, the settings."""
-    info = clip.info
+    clip = open_checked(settings)
+    info, (folder, does) = clip.info, _state(settings, clip, RunFolder(out), task.roles)
     return {
         "event": "dry_run",
         "task": settings.task,
         "input": [str(path) for path in settings.inputs],
         "width": info.width,
         "height": info.height,
+        "frames": info.frames,
         "rate": f"{info.rate.numerator}/{info.rate.denominator}",
-        "device": device,
+        "device": str(device),
         "settings": settings.kept(),
         "out": str(out),
-        "folder": _state(settings, clip, out),
+        "folder": folder,
+        "does": does,
     }
 
 
-def _state(settings: Settings, clip: Clip, out: Path) -> str:
-    """What a run would find in its folder, and do about it."""
-    state, there = RunFolder(out).state()
+def _state(settings: Settings, clip: Clip, folder: RunFolder, roles: tuple[str, ...]) -> tuple[str, bool]:
+    """What a run would find in its folder and do about it, and whether there is anything to do. Raises UsageError for strangers' files."""
+    state, there = folder.state()
+    same = state != "new" and there == manifest.identity(settings, manifest.checksums(settings.inputs, clip))
+    if same and state == "finished" and not settings.overwrite:
+        return "holds this very run, finished: nothing would be done", False
+    # One that left no trace of what it was is begun anew.
+    goes_on = settings.resume and state == "interrupted" and (same or there is None)
+    if state != "new" and not settings.overwrite and not goes_on:
+        what, how = ("this", "--resume") if same else ("another", "--overwrite")
+        return f"holds {what} run, {state}: it would be refused without {how}", False
+    if folder.path.exists() and not folder.path.is_dir():
+        raise UnlayerError(f"{folder.path}: cannot be used as the run's folder (is a file); choose another --out")
+    if folder.path.is_dir():
+        folder.check_ours()
+        folder.refuse_strangers(roles)
     if state == "new":
-        return "new"
-    same = there == manifest.identity(settings, manifest.checksums(settings.inputs, clip))
+        return "new", True
     if settings.overwrite:
-        return f"holds {'a finished' if state == 'finished' else 'an interrupted'} run, which would be replaced"
-    if same and state == "finished":
-        return "holds this very run, finished: nothing would be done"
-    if same and settings.resume:
-        return "holds this run, interrupted: it would go on"
-    return (
-        f"holds {'another' if not same else 'this'} run, {state}: it would be refused without {'--overwrite' if not same else '--resume'}"
-    )
+        return f"holds {'a finished' if state == 'finished' else 'an interrupted'} run, which would be replaced", True
+    return "holds this run, interrupted: it would go on", True
 
 
 def _transitions(job: Job) -> dict[str, Any]:
@@ -117,7 +129,7 @@ def _transitions(job: Job) -> dict[str, Any]:
         return over
 
     with job.stages.stage("find") as step:
-        analysis = search(job.clip, job.settings, step, enough=enough)
+        analysis = search(job.clip, job.settings, step, enough=enough).analysis
     spent = time.monotonic() - began
     with job.stages.stage("measure"):
         estimate = of_transitions(job, analysis)
@@ -215,8 +227,8 @@ def show(facts: dict[str, Any]) -> None:
     seconds = facts["seconds"]
     between = f" ({seconds['least']:.0f} to {seconds['most']:.0f})" if seconds["most"] > 1.1 * seconds["least"] else ""
     line(f"about {seconds['total']:.0f} s{between}: {', '.join(f'{name} {value:.1f}' for name, value in seconds['stages'].items())}")
-    free = f", {size(facts['free_memory'])} are free" if facts["free_memory"] else ""
-    line(f"about {size(facts['memory'])} of memory at most{free}")
+    free = f", {amount(facts['free_memory'])} are free" if facts["free_memory"] else ""
+    line(f"about {amount(facts['memory'])} of memory at most{free}")
     for note in facts["notes"]:
         line(f"note: {note}")
     line("nothing was written")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
@@ -16,11 +16,12 @@ from pipeline.layered import Recipe
 from pipeline.memory import BASE, planned
 from pipeline.progress import Silent, Stages
 from pipeline.scratch import save_frames
-from pipeline.tasks import Budget, Job, Result, Task
+from pipeline.tasks import Budget, Job, Result, Task, blaming
 from pipeline.tasks.transition import separable, window_of
 from stages.checkpoint import Checkpoints
 from stages.clip import Frames
 from stages.clock import seconds_of
+from stages.errors import UnlayerError
 from stages.plan import LARGEST, Costs, FitSettings, Plan, bytes_of, plans_for, within_memory
 from stages.read import Clip, open_clip
 from stages.separate import open_mixture
@@ -29,6 +30,9 @@ from stages.write import LayerWriter
 
 MEASURE = 5.0
 """Seconds that a piece may take before its end is guessed from how far it has come."""
+
+NOT_APART = ("read", "survey", "write")
+"""Stages in which nothing is taken apart."""
 
 SMALL = 64 * 36
 """Pixels of the smallest piece; where that is soon done, one of four times as many follows."""
@@ -100,23 +104,50 @@ def _files(job: Job) -> tuple[float, float]:
     return decode, seconds_of(encode) / len(frames)
 
 
-class _EnoughError(Exception):
+class _EnoughError(UnlayerError):
     """The time for measuring is over."""
 
 
 class _Watch(Silent):
-    """Ends a run that takes too long, and knows how far it has come."""
+    """Ends a run that takes too long; knows how far it has come, and what each part of taking apart took, by its note."""
 
     def __init__(self, until: float) -> None:
-        self.until, self.stage, self.fraction = until, "", 0.0
+        self.until, self.stage, self.fraction, self.note = until, "", 0.0, ""
+        self.at, self.since = time.monotonic(), (0.0, 0.0)
+        self.spent: dict[str, float] = {}
+        self.stopped = ""
 
     def begin(self, stage: str) -> None:
-        self.stage, self.fraction = stage, 0.0
+        self._count(0.0, "")
+        self.stage = stage
 
     def step(self, stage: str, fraction: float, note: str) -> None:
-        self.fraction = fraction
-        if time.monotonic() > self.until:
+        self._count(fraction, note)
+        if self.at > self.until:
+            self.stopped = stage
             raise _EnoughError
+
+    def end(self, stage: str, seconds: float) -> None:
+        if not self.stopped:
+            self._count(0.0, "")
+        self.stage = ""
+
+    def _count(self, fraction: float, note: str) -> None:
+        before, self.at = self.at, time.monotonic()
+        if self.stage not in ("", *NOT_APART):
+            # A note is told when its part begins.
+            self.spent[self.note] = self.spent.get(self.note, 0.0) + self.at - before
+        if note != self.note:
+            self.since = self.at, fraction
+        self.fraction, self.note = fraction, note
+
+    def guess(self) -> None:
+        """Counts what is left of taking apart as going on as its last part did, or where that is not seen, as all of it did."""
+        began, fraction = self.since
+        gone, seconds = self.fraction - fraction, self.at - began
+        if gone < 0.02:
+            gone, seconds = max(0.01, self.fraction), sum(self.spent.values())
+        self.spent[self.note] = self.spent.get(self.note, 0.0) + (1 - self.fraction) * seconds / gone
 
     def warn(self, text: str) -> None:
         pass
@@ -124,11 +155,11 @@ class _Watch(Silent):
 
 @dataclass
 class _Piece:
-    """What a piece took: seconds to look at it first, and to take it apart; ``whole``: to its end, not guessed."""
+    """What a piece took: seconds to look at it first, and to take it apart, by its notes; ``whole``: to its end, not guessed."""
 
     pixels: int
     survey: float = 0.0
-    separate: float = 0.0
+    separate: Mapping[str, float] = field(default_factory=dict)
     whole: bool = True
     result: Result | None = field(default=None, repr=False)
 
@@ -144,18 +175,24 @@ def of_frames(job: Job, task: Task, frames: int, clock: Callable[[], float] = ti
     shared = 0 if unordered else min(recipe.overlap if recipe else Recipe.overlap, window // 3)
     windows = max(1, math.ceil((frames - shared) / max(1, window - shared)))
     count = min(frames, window)
+    limits = recipe.limits if recipe else {}
+    # As large as what never grows: that is seen as it is then.
+    small = max(SMALL, min(limits.values(), default=SMALL))
     began = clock()
-    pieces = [_take_apart(job, task, count, min(full, SMALL), began + MEASURE)]
+    pieces = [_take_apart(job, task, count, min(full, small), began + MEASURE)]
     if pieces[0].whole and pieces[0].pixels < full and clock() - began < MEASURE / 2:
-        larger = _take_apart(job, task, count, min(full, 4 * SMALL), clock() + MEASURE)
+        larger = _take_apart(job, task, count, min(full, 4 * small), clock() + MEASURE)
         pieces += [larger] if larger.whole else []
     last = pieces[-1]
-    scale = (full / last.pixels) ** _growth(pieces)
+    growth = _growth(pieces)
+    # What is done at a size of its own grows no further.
+    sizes = {note: (min(full, limits.get(note, full)), min(last.pixels, limits.get(note, full))) for note in last.separate}
+    separate = sum(spent * (sizes[note][0] / sizes[note][1]) ** growth for note, spent in last.separate.items())
     decode, encode = _files(job)
     layers = len({layer.role for layer in last.result.layers}) if last.result else len(task.roles)
     seconds = {
-        "survey": scale * last.survey,
-        "separate": scale * last.separate * (frames + shared * (windows - 1)) / count,
+        "survey": (full / last.pixels) ** growth * last.survey,
+        "separate": separate * (frames + shared * (windows - 1)) / count,
         "files": frames * (2 * decode + layers * encode),
     }
     notes = () if last.whole else ("even a small piece was not done in time; these seconds may be wrong by several times",)
@@ -166,7 +203,7 @@ def of_frames(job: Job, task: Task, frames: int, clock: Callable[[], float] = ti
 
 def _growth(pieces: Sequence[_Piece]) -> float:
     """The power of the pixels with which the seconds grow, from two sizes where there are."""
-    before, after = (piece.survey + piece.separate for piece in (pieces[0], pieces[-1]))
+    before, after = (piece.survey + sum(piece.separate.values()) for piece in (pieces[0], pieces[-1]))
     if len(pieces) < 2 or min(before, after) <= 0:
         return GROWTH
     seen = math.log(after / before) / math.log(pieces[-1].pixels / pieces[0].pixels)
@@ -190,16 +227,18 @@ def _take_apart(job: Job, task: Task, count: int, pixels: int, until: float) -> 
     piece = _Piece(size[0] * size[1])
     small = Job(clip, settings, job.device, room / "work", stages, Budget(None), Checkpoints(room / "keep", "measured"))
     try:
-        piece.result = task.run(small)
+        with blaming(task.name):
+            piece.result = task.run(small)
     except _EnoughError:
         piece.whole = False
-    rest = {name: spent for name, spent in stages.seconds.items() if name not in ("read", "survey", "write")}
-    piece.survey, piece.separate = stages.seconds.get("survey", 0.0), sum(rest.values())
-    if not piece.whole:
-        done = max(0.01, watch.fraction)
-        piece.survey = piece.survey / done if watch.stage == "survey" else piece.survey
+    piece.survey = stages.seconds.get("survey", 0.0)
+    if watch.stopped in ("read", "survey"):
+        piece.survey /= max(0.01, watch.fraction) if watch.stopped == "survey" else 1.0
         # Where it did not come so far, as long again is the best guess there is.
-        piece.separate = piece.survey if watch.stage in ("read", "survey") else piece.separate / done
+        watch.spent = {"": piece.survey}
+    elif not piece.whole:
+        watch.guess()
+    piece.separate = watch.spent
     return piece
 
 

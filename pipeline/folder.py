@@ -28,7 +28,7 @@ OWN = (".mp4", ".jpg", ".json")
 """How the names of the files in it end."""
 State = Literal["new", "finished", "interrupted"]
 Identity = Mapping[str, object]
-"""What makes two runs the same: task, the inputs' checksums, and the settings that can change the layers; JSON values."""
+"""What makes two runs the same: task, the checksums of inputs and hint, and the settings that can change the layers; JSON values."""
 
 
 @dataclass
@@ -36,6 +36,7 @@ class RunFolder:
     """The folder of one run, claimed: no other process has it until the claim ends."""
 
     path: Path
+    restarted: bool = False
 
     @property
     def work(self) -> Path:
@@ -72,35 +73,58 @@ class RunFolder:
             return "interrupted", None if record is None else bare(record)
         return "new", None
 
-    def prepare(self, identity: Identity, *, resume: bool, overwrite: bool, roles: tuple[str, ...]) -> bool:
+    def prepare(
+        self,
+        identity: Identity,
+        *,
+        resume: bool,
+        overwrite: bool,
+        roles: tuple[str, ...],
+        anew: bool = False,
+        about: Mapping[str, object] | None = None,
+        elsewhere: bool = False,
+    ) -> bool:
         """Makes the folder ready for the run ``identity``; ``False`` where that run is finished and stays as it is.
 
+        anew: an interrupted run that ``resume`` cannot go on with is begun again, and :attr:`restarted` says so. about: what else
+        ``run.json`` says of it; one whose ``versions`` differ cannot be gone on with. elsewhere: a finished run's layers need not lie
+        here beside its manifest.
         Raises UsageError, naming what to do, where something else is in the folder.
         """
         if self.work.is_symlink():
             raise UsageError(f"{self.work}: is a link, and what it leads to is not ours; remove it, or choose another --out")
         state, there = self.state()
         same = there == identity
+        lost = self._lost() if state == "finished" and same and not elsewhere else []
         record = read_json(self.work / "run.json")
         # Put out whole already, where it was stopped while it tidied up.
-        over = record is not None and "files" in record and state == "finished" and same
+        over = record is not None and "files" in record and state == "finished" and same and not lost
         if resume and record is not None and not over and bare(record) == identity:
             # It was stopped while it worked; a finished run that it was to replace is still there, and stays until it is.
             state, same = "interrupted", True
+        versions = dict(about or {}).get("versions")
+        stale = record is not None and not (same and record.get("versions", versions) == versions)
         if overwrite:
-            self._check_ours()
-        elif state == "finished" and same:
+            self.check_ours()
+        elif state == "finished" and same and not lost:
             self._drop_work()
             return False
-        elif state == "finished" or (state == "interrupted" and resume and there is not None and not same):
-            what = "a finished run" if state == "finished" else "an interrupted run"
+        elif state == "finished" and same and resume:
+            # As with --overwrite: what is still there stays until the new run is whole.
+            same = False
+        elif state == "finished" and same:
+            raise UsageError(f"{self.path}: this run is finished, but its {lost[0]} is missing; make it again with --resume or --overwrite")
+        elif state == "interrupted" and resume and stale and anew:
+            self.restarted, same = True, False
+        elif state == "finished" or (state == "interrupted" and resume and stale):
+            what = "a finished run" if state == "finished" else "an interrupted run of another version,"
             raise UsageError(
                 f"{self.path}: holds {what} of another input or with other options, which --resume cannot go on with; "
                 "replace it with --overwrite, or choose another --out"
             )
         elif state == "interrupted" and not resume:
             raise UsageError(f"{self.path}: holds an interrupted run; go on with it with --resume, or replace it with --overwrite")
-        self._refuse_strangers(roles)
+        self.refuse_strangers(roles)
         # What a run had put out when it was stopped comes again.
         # While a manifest is there nothing of a newer run is out: what has those names is the finished run's and stays.
         out = not os.path.lexists(self.path / MANIFEST)
@@ -110,10 +134,15 @@ class RunFolder:
         else:
             shutil.rmtree(self.work, ignore_errors=True)
         self.work.mkdir(exist_ok=True)
-        write_json(self.work / "run.json", identity)
+        write_json(self.work / "run.json", {**identity, **(about or {})})
         return True
 
-    def _check_ours(self) -> None:
+    def _lost(self) -> list[str]:
+        """Layers that the finished run's manifest names and that are not there any more."""
+        named = files_of({"layers": (read_json(self.path / MANIFEST) or {}).get("layers")})
+        return [name for name in named if not os.path.lexists(self.path / name)]
+
+    def check_ours(self) -> None:
         """Raises UsageError where the manifest is not one of ours. What it lists stays until the new run is published."""
         manifest = read_json(self.path / MANIFEST)
         if os.path.lexists(self.path / MANIFEST) and (manifest is None or identity_of(manifest) is None):
@@ -136,15 +165,27 @@ class RunFolder:
     def _drop_work(self) -> None:
         """Removes a work folder of ours."""
         if self.work.is_dir() and ((self.work / "run.json").exists() or not any(self.work.iterdir())):
-            shutil.rmtree(self.work)
+            self._clear()
+
+    def _clear(self) -> None:
+        """Removes the work folder, what says that it is ours last: killed in between, it is still known as ours."""
+        shutil.rmtree(self.kept, ignore_errors=True)
+        self._drop_layers()
+        shutil.rmtree(self.work)
 
     def publish(self, files: list[Path], manifest: Mapping[str, object], identity: Identity) -> None:
         """Moves finished files from the work folder into the folder, the manifest last, and removes the work folder."""
         # Should this stop half way, the files that are out already are known as ours.
         names = [file.relative_to(self.work).as_posix() for file in files]
+        record = read_json(self.work / "run.json") or {}
         write_json(
             self.work / "run.json",
-            {**identity, "files": [name for name in names if flat_name(name)], "report_files": [name for name in names if ours(name)]},
+            {
+                **record,
+                **identity,
+                "files": [name for name in names if flat_name(name)],
+                "report_files": [name for name in names if ours(name)],
+            },
         )
         # The run that this one replaces: its manifest goes first, without it the rest is no finished run any more.
         self.remove([MANIFEST, *files_of(read_json(self.path / MANIFEST) or {})] if (self.path / MANIFEST).exists() else [])
@@ -152,7 +193,7 @@ class RunFolder:
             self.put(file, name)
         write_json(self.work / MANIFEST, manifest)
         (self.work / MANIFEST).replace(self.path / MANIFEST)
-        shutil.rmtree(self.work)
+        self._clear()
 
     def put(self, file: Path, name: str) -> None:
         """Moves a finished file to its name in the folder."""
@@ -160,7 +201,7 @@ class RunFolder:
             (self.path / REPORT).mkdir(exist_ok=True)
         file.replace(self.path / name)
 
-    def _refuse_strangers(self, roles: tuple[str, ...]) -> None:
+    def refuse_strangers(self, roles: tuple[str, ...]) -> None:
         """Raises UsageError where a file that no run of ours is known to have written has a name that a layer may need."""
         taken = re.compile(rf"(?:{'|'.join(roles)}|sheet)(?:-\d+)*\.\w+|report\.html|losses\.json")
         known = {*files_of(read_json(self.work / "run.json") or {}), *files_of(read_json(self.path / MANIFEST) or {})}
@@ -226,12 +267,21 @@ def identity_of(manifest: Mapping[str, object]) -> Identity | None:
     inputs = manifest.get("input")
     if manifest.get("schema") != 1 or not isinstance(inputs, list) or not all(isinstance(item, dict) for item in inputs):
         return None
-    return {"task": manifest.get("task"), "input": [item.get("sha256") for item in inputs], "settings": manifest.get("settings")}
+    hint = {"hint_sha256": manifest["hint_sha256"]} if "hint_sha256" in manifest else {}
+    return {"task": manifest.get("task"), "input": [item.get("sha256") for item in inputs], "settings": manifest.get("settings"), **hint}
 
 
 def bare(record: Mapping[str, object]) -> dict[str, object]:
-    """The identity in a ``run.json``, without the names of files that are being put out."""
-    return {name: value for name, value in record.items() if name not in ("files", "report_files")}
+    """The identity in a ``run.json``, without what else it says."""
+    return {name: record.get(name) for name in ("task", "input", "settings")}
+
+
+def names_of(place: Path) -> list[str]:
+    """The names of the files that the run in ``place``, finished or not, was made of; none where there is no run of ours."""
+    manifest, record = read_json(place / MANIFEST), read_json(place / WORK / "run.json") or {}
+    inputs = manifest.get("input") if manifest is not None and identity_of(manifest) is not None else record.get("names")
+    paths = [item.get("path") if isinstance(item, dict) else item for item in inputs] if isinstance(inputs, list) else []
+    return [Path(path).name for path in paths if isinstance(path, str)]
 
 
 def files_of(record: Mapping[str, object]) -> list[str]:

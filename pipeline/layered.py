@@ -10,7 +10,7 @@ import shutil
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from pipeline.hint import Hint
-from pipeline.memory import check_enough, check_room, halving, planned, say_halved
+from pipeline.memory import check_enough, check_room, halving, planned, say_halved, say_tight
 from pipeline.progress import Step
 from pipeline.tasks import Fit, Job, Layer, Result, Task
 from stages.brief import Brief, Separation
@@ -36,7 +36,7 @@ from stages.write import LayerWriter
 
 SHEET_SIDE = 256
 SPARE = 4 * 2**30
-"""Bytes of disk that checkpoints leave free."""
+"""Bytes of disk that checkpoints leave free, beside what the layers need."""
 _STEPS = 65535
 WRITING = 0.15  # part of what is left of a budget that is kept for writing
 SURVEYING = 0.15  # part of a budget for the survey
@@ -60,6 +60,7 @@ class Recipe:
     settle: makes layers mix to the input again, exactly, where two windows' answers were faded into each other.
     memory: bytes that a value of a window's frames takes when most of them are in use, measured; windows are as long as memory allows.
     kinds: the dataclasses that are in what ``survey`` returns, so that a checkpoint may hold it.
+    limits: for an estimate, the pixels beyond which parts of ``separate`` cost no more, by the notes with which they tell their progress.
     """
 
     outputs: tuple[Output, ...]
@@ -71,6 +72,7 @@ class Recipe:
     memory: float = 24.0
     settle: Callable[[Tensor, dict[str, Tensor], Any], dict[str, Tensor]] | None = None
     kinds: tuple[type, ...] = ()
+    limits: Mapping[str, int] = field(default_factory=dict)
 
     def lengths(self, info: ClipInfo, most: int) -> tuple[int, int]:
         """Frames of a window, ``most`` or fewer where it has room for no more, and of an overlap, at most a third of the window."""
@@ -110,10 +112,12 @@ def run_layered(job: Job, recipe: Recipe) -> Result:
     report: dict[str, list[tuple[float, int]]] = defaultdict(list)
     # Pictures that were given one by one belong together: they are one window.
     length, overlap = (len(seen.times), 0) if unordered else recipe.lengths(job.clip.info, most)
+    size = 0
     if job.settings.lossless and not job.clip.info.is_picture:
         # Without loss video takes about half of its values.
         values = 3 * job.clip.info.height * job.clip.info.width * len(seen.times) * len(recipe.outputs)
-        check_room(job.work, values * (2 if job.clip.info.bit_depth > 8 else 1) // 2)
+        size = values * (2 if job.clip.info.bit_depth > 8 else 1) // 2
+        check_room(job.work, size)
     files = _Files(job, recipe, seen, unordered, overlap)
     with files.open, job.stages.stage("separate", within=lambda: seconds) as step:
         done = 0
@@ -124,10 +128,14 @@ def run_layered(job: Job, recipe: Recipe) -> Result:
             span = done / len(seen.times), min(1.0, (done + len(window)) / len(seen.times))
             room = job.keep.within(f"window-{window.first:06d}")
             brief = _brief(job, share, step, marks, unordered, room, span)
+            # What is kept leaves the room that the layers still to be written need, so that a resumed run has it too.
+            spare = SPARE + size * (len(seen.times) - files.written) // len(seen.times)
 
-            def separate(times: int, keeper: Checkpoints, window: Frames = window, brief: Brief = brief) -> Separation:
+            def separate(times: int, keeper: Checkpoints, window: Frames = window, brief: Brief = brief, spare: int = spare) -> Separation:
                 again = replace(brief, reduced=times, keeper=keeper, trace=Trace())
-                return _kept(keeper, lambda: recipe.separate(window.pixels, facts, again), window, again)
+                return _kept(
+                    keeper, lambda: checked(recipe.separate(window.pixels, facts, again), recipe, window.pixels), window, again, spare
+                )
 
             separated, reduced = halving(separate, room)
             told = joined(told, placed(separated.trace, *(begin + (1 - begin) * at for at in span)))
@@ -176,11 +184,16 @@ def _room(job: Job, recipe: Recipe, unordered: bool) -> int:
     info = job.clip.info
     each = recipe.memory * 3 * info.height * info.width
     least = len(job.clip.paths) if unordered else 1 if info.frames == 1 else 3
-    frames = f"{least} frames" if least > 1 else "a frame"
-    warning = check_enough(each * least, job.settings, f"{printable(info.path)}: {frames} of {info.width}x{info.height}")
-    if warning:
-        job.stages.warn(warning)
-    return max(least, int(planned(job.settings) / each))
+
+    def frames(count: int) -> str:
+        return f"{printable(info.path)}: {f'{count} frames' if count > 1 else 'a frame'} of {info.width}x{info.height}"
+
+    most = max(least, int(planned(job.settings) / each))
+    window = least if unordered else min(recipe.lengths(info, most)[0], info.frames or most)
+    for warning in (check_enough(each * least, job.settings, frames(least)), say_tight(each * window, frames(window))):
+        if warning:
+            job.stages.warn(warning)
+    return most
 
 
 def _brief(
@@ -198,10 +211,10 @@ def _brief(
     return Brief(settings, lambda done, note: step(begin + (end - begin) * done, note), hint, unordered, space, keeper=keeper)
 
 
-def _kept(room: Checkpoints, separate: Callable[[], Separation], window: Frames, brief: Brief) -> Separation:
+def _kept(room: Checkpoints, separate: Callable[[], Separation], window: Frames, brief: Brief, spare: int) -> Separation:
     """A window's layers, from the checkpoint where they are in one; in steps of 1/65535, as which they are kept, in any case.
 
-    Such steps hold values of 8 and 16 bits exactly. Where the disk has no room for many more windows nothing is kept.
+    Such steps hold values of 8 and 16 bits exactly. Where the disk has no room for more windows and ``spare`` bytes nothing is kept.
     """
 
     def work() -> Separation:
@@ -210,10 +223,26 @@ def _kept(room: Checkpoints, separate: Callable[[], Separation], window: Frames,
         return Separation(coarse, made.shared, dict(made.report), dict(made.seconds), brief.trace.curves())
 
     size = 2 * 3 * window.pixels.numel()
-    scarce = shutil.disk_usage(nearest_folder(room.folder)).free < SPARE + 4 * size
+    scarce = shutil.disk_usage(nearest_folder(room.folder)).free < spare + 4 * size
     kept = work() if scarce else room.recall("layers", work, Separation)
     fine = {name: pixels.to(torch.int32).float() / _STEPS for name, pixels in kept.layers.items()}
     return Separation(fine, kept.shared, kept.report, kept.seconds, kept.trace)
+
+
+def checked(made: object, recipe: Recipe, window: Tensor) -> Separation:
+    """The layers of a window ``(T, 3, H, W)``, as ``recipe`` gave them. Raises ValueError, which says what is wrong with them."""
+    if not isinstance(made, Separation):
+        raise ValueError(f"separate() gave a {type(made).__name__}, no Separation")
+    wanted = {name for output in recipe.outputs for name in (output.role, output.alpha) if name}
+    if missing := wanted - set(made.layers):
+        raise ValueError(f"separate() gave the layers {', '.join(sorted(made.layers))}; {', '.join(sorted(missing))} is missing")
+    for name in sorted(wanted):
+        pixels, length = made.layers[name], 1 if name in made.shared else len(window)
+        if tuple(pixels.shape) not in [(length, channels, *window.shape[-2:]) for channels in (1, 3)]:
+            raise ValueError(f"the layer {name} is {tuple(pixels.shape)} for a window of {tuple(window.shape)}")
+        if not bool(pixels.isfinite().all()):
+            raise ValueError(f"the layer {name} holds values that are no numbers")
+    return made
 
 
 def nearest_folder(path: Path) -> Path:
@@ -279,7 +308,6 @@ class _Files:
 
     def add(self, window: Frames, separated: Separation, facts: Any) -> int:
         """Takes a window's layers. Returns how many frames of the clip are answered by now."""
-        self._check(window, separated)
         layers = {name: pixels.expand(len(window), -1, -1, -1) for name, pixels in separated.layers.items()}
         if self._held is not None and self._held[0].last >= window.first:
             before, old = self._held
@@ -316,13 +344,6 @@ class _Files:
         path = self.job.work / "sheet.png"
         write_sheet(path, draw_sheet(rows, self._shown, title=self.job.settings.task))
         return path
-
-    def _check(self, window: Frames, separated: Separation) -> None:
-        size = window.pixels.shape[-2:]
-        for output in self.recipe.outputs:
-            pixels = separated.layers[output.role]
-            if pixels.shape[-2:] != size or len(pixels) not in ({1} if output.role in separated.shared else {len(window)}):
-                raise ValueError(f"layer {output.role} is {tuple(pixels.shape)} for a window of {tuple(window.pixels.shape)}")
 
     def _write(self, frames: Frames, layers: Mapping[str, Tensor], shared: frozenset[str]) -> None:
         self._show(frames, layers)

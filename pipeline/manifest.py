@@ -18,10 +18,12 @@ from pipeline.memory import peak_memory
 from pipeline.settings import Settings
 from pipeline.tasks import Fit, Result
 from stages.clip import ClipInfo
-from stages.read import Clip, sha256
+from stages.read import Clip, open_clip, sha256
 from stages.shots import Transition
 
 SCHEMA = 1
+SPACES = {"gamma": "encoded values", "linear": "linear light"}
+"""What a transition's ``space`` means, in words."""
 
 
 def scene_name(shot: int) -> str:
@@ -54,10 +56,10 @@ def checksums(inputs: Sequence[Path], clip: Clip) -> list[str]:
     return [sha256(path) for path in inputs]
 
 
-def describe_input(path: Path, checksum: str, info: ClipInfo, frames: int | None) -> dict[str, object]:
+def describe_input(path: str, checksum: str, info: ClipInfo, frames: int | None) -> dict[str, object]:
     """An input as the manifest has it. ``frames``: as decoded, where all were; what the header says otherwise."""
     return {
-        "path": str(path),
+        "path": path,
         "sha256": checksum,
         "width": info.width,
         "height": info.height,
@@ -67,8 +69,13 @@ def describe_input(path: Path, checksum: str, info: ClipInfo, frames: int | None
 
 
 def identity(settings: Settings, sums: Sequence[str]) -> dict[str, object]:
-    """What makes two runs the same; :func:`pipeline.folder.identity_of` reads it back from a manifest."""
-    return {"task": settings.task, "input": list(sums), "settings": settings.kept()}
+    """What makes two runs the same; :func:`pipeline.folder.identity_of` reads it back from a manifest. Raises UnlayerError where the hint
+    cannot be read."""
+    found: dict[str, object] = {"task": settings.task, "input": list(sums), "settings": settings.kept()}
+    if settings.hint is not None:
+        # A hint that was drawn anew under the same name makes another run.
+        (found["hint_sha256"],) = checksums([settings.hint], open_clip([settings.hint], max_pixels=settings.max_pixels))
+    return found
 
 
 def build(
@@ -83,18 +90,22 @@ def build(
     warnings: Sequence[str],
     report_files: Sequence[str] = (),
     thumbnail: str | None = None,
+    hint_sha256: object = None,
 ) -> dict[str, object]:
     """The whole manifest of a finished run, as JSON values. ``stages``: seconds by stage; ``seconds``: of the whole run.
 
-    report_files: the report's page and all that belongs to it. thumbnail: the one of them that stands for the run.
+    report_files: the report's page and all that belongs to it. thumbnail: the one of them that stands for the run. hint_sha256: as
+    :func:`identity` has it.
     """
     one = len(settings.inputs) == 1
     frames = result.frames if one else 1
+    inputs = zip(map(settings.known_as, settings.inputs), sums, strict=True)
     return {
         "schema": SCHEMA,
         "task": settings.task,
-        "input": [describe_input(path, checksum, info, frames) for path, checksum in zip(settings.inputs, sums, strict=True)],
+        "input": [describe_input(path, checksum, info, frames) for path, checksum in inputs],
         "settings": settings.kept(),
+        **({} if hint_sha256 is None else {"hint_sha256": hint_sha256}),
         "layers": [
             {
                 "name": layer.name,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 from collections.abc import Callable
@@ -12,6 +11,7 @@ from typing import TypeVar
 
 import torch
 
+from pipeline.machine import machine_memory
 from pipeline.settings import Settings
 from stages.checkpoint import Checkpoints
 from stages.errors import UnlayerError, UsageError
@@ -45,9 +45,23 @@ def check_enough(needed: float, settings: Settings, what: str) -> str | None:
         return None
     if settings.max_memory:
         raise UsageError(f"--max-memory {amount(settings.max_memory)} is too little for {what}; it needs about {amount(total)}")
-    if total > (have := machine_memory()):
+    if total > (have := machine_memory() or PLANNED):
         raise UnlayerError(f"{what}: needs about {amount(total)} of memory and this machine has {amount(have)}; scale it down first")
     return f"{what}: needs about {amount(total)} of memory"
+
+
+def say_tight(used: float, what: str) -> str | None:
+    """A warning where a work, as it is planned, takes more than this machine has, in bytes beside :data:`BASE`.
+
+    It is planned the same on every machine, so that the layers are the same: less is planned for only where that is asked for.
+    """
+    total, have = used + BASE, machine_memory()
+    if have is None or total <= have:
+        return None
+    return (
+        f"{what}: about {amount(total)} of memory is planned for and this machine has {amount(have)}; "
+        f"should that be too little, --max-memory {amount(0.75 * have)} plans for less, and for other layers"
+    )
 
 
 def amount(size: float) -> str:
@@ -63,17 +77,6 @@ def check_room(folder: Path, needed: int) -> None:
             f"{printable(folder.parent)}: has {amount(free)} of disk left and about {amount(needed)} are needed; "
             "free some space there, or choose another --out"
         )
-
-
-def machine_memory() -> int:
-    """Bytes of memory that this process may have: the machine's, or its container's where that is less."""
-    found = []
-    with suppress(ValueError, OSError, AttributeError):
-        found.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
-    for limit in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
-        with suppress(ValueError, OSError):
-            found.append(int(Path(limit).read_text(encoding="ascii")))
-    return min(found) if found else PLANNED
 
 
 def peak_memory() -> int | None:

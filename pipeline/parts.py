@@ -1,8 +1,9 @@
 """One run done in parts, by processes that share nothing but its folder: prepared once, each part by whoever has time, then finished.
 
-The parts' results lie in the run's checkpoints; finishing is an ordinary run that finds them there. Who calls these functions sees to it
-that nobody else works in the folder (:mod:`pipeline.cluster` does). Where the run is kept on shared storage (``settings.store``, here the
-URL of this very run) every call works in a folder of its own, fetches what it needs and sends what it made.
+The parts' results lie in the run's checkpoints; finishing is an ordinary run that finds them there. Each function returns its work's
+warnings too. Who calls them sees to it that nobody else works in the folder (:mod:`pipeline.cluster` does). Where the run is kept on
+shared storage (``settings.store``, here the URL of this very run) every call works in a folder of its own, fetches what it needs and
+sends what it made.
 """
 
 from __future__ import annotations
@@ -14,51 +15,65 @@ from dataclasses import replace
 from pathlib import Path
 
 from pipeline import manifest
-from pipeline.folder import MANIFEST, RunFolder, claim, read_json
+from pipeline.folder import MANIFEST, RunFolder, bare, claim, read_json
 from pipeline.progress import Silent, Stages
-from pipeline.run import checkpoints, default_folder, open_checked, pick_device, run
+from pipeline.run import RESTARTED, checkpoints, default_folder, open_checked, perform, pick_device
+from pipeline.run import prepare as begin
 from pipeline.settings import Settings
 from pipeline.store import Store, store_at
 from pipeline.tasks import Budget, Job, check_options, find_task
 from stages.errors import UnlayerError
 
+Warnings = list[str]
 
-def prepare(settings: Settings) -> int:
+
+def prepare(settings: Settings) -> tuple[int, Warnings]:
     """Begins or resumes the run and does what all parts need. Returns how many parts there are; 0 where the run is finished."""
     task = find_task(settings.task)
     check_options(task, settings)
     clip = open_checked(settings)
     with _here(settings, lambda name: "/" not in name) as (settings, store), claim(settings.out or default_folder(settings)) as folder:
         identity = manifest.identity(settings, manifest.checksums(settings.inputs, clip))
-        if not folder.prepare(identity, resume=settings.resume, overwrite=settings.overwrite, roles=task.roles):
-            return 0
+        # A store gave the manifest of a finished run, not its layers.
+        if not begin(folder, identity, settings, task, elsewhere=store is not None):
+            return 0, []
+        if store and folder.restarted:
+            store.forget_kept()
         if store:
             store.send_kept(folder.path)
-        return task.parts.count(_job(settings, folder)) if task.parts else 0
+        job = _job(settings, folder)
+        if folder.restarted:
+            job.stages.warn(RESTARTED)
+        return task.parts.count(job) if task.parts else 0, job.stages.warnings
 
 
-def do(settings: Settings, number: int) -> None:
+def do(settings: Settings, number: int) -> Warnings:
     """Does part ``number``, from 0, of a run that is prepared; nothing where it is done already."""
     task = find_task(settings.task)
     assert task.parts is not None, "a task without parts has none to do"
     room = task.parts.room(number) + "/"
     with _here(settings, lambda name: "/" not in name or name.startswith(room)) as (settings, _):
-        task.parts.do(_job(settings, RunFolder(settings.out or default_folder(settings))), number)
+        job = _job(settings, RunFolder(settings.out or default_folder(settings)))
+        task.parts.do(job, number)
+        return job.stages.warnings
 
 
-def finish(settings: Settings) -> bool:
+def finish(settings: Settings) -> tuple[bool, Warnings]:
     """Puts the run together and writes its layers. Returns whether there was anything left to do."""
     with _here(settings, lambda name: True) as (settings, store):
         out = settings.out or default_folder(settings)
-        if (out / MANIFEST).exists():
-            run(replace(settings, resume=True, overwrite=False, no_progress=True, json=False))
-            if store:
-                store.forget_kept()
-            return False
-        run(replace(settings, resume=True, overwrite=False, no_progress=True, json=False))
+        if store and (out / MANIFEST).exists():
+            store.forget_kept()
+            return False, []
+        # What the parts have done is no reason to begin anew: a machine of another version says so.
+        _, made = perform(replace(settings, resume=True, anew=False, overwrite=False), Silent())
+        if made is None:
+            return False, []
         if store:
             store.publish(out)
-        return True
+        warnings = made["warnings"]
+        assert isinstance(warnings, list)
+        return True, warnings
 
 
 @contextmanager
@@ -79,7 +94,7 @@ def _job(settings: Settings, folder: RunFolder) -> Job:
     record = read_json(folder.work / "run.json")
     if record is None:
         raise UnlayerError(f"{folder.path}: is not prepared for a run in parts; begin it again")
-    identity = {name: record.get(name) for name in ("task", "input", "settings")}
+    identity = bare(record)
     clip = open_checked(settings)
     kept = checkpoints(folder, identity, settings.store)
     # Everything is kept: other processes are to find it.

@@ -26,7 +26,7 @@ def probe(settings: Settings) -> int:
     try:
         clip = open_checked(settings)
         with stages.stage("find") as step:
-            analysis = search(clip, settings, step)
+            analysis = search(clip, settings, step).analysis
     finally:
         stages.shown.close()
     facts = describe(clip, analysis)

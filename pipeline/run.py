@@ -19,11 +19,13 @@ from pipeline.folder import MANIFEST, REPORT, Identity, RunFolder, claim, write_
 from pipeline.progress import Reporter, Stages, reporter, tell
 from pipeline.settings import Settings
 from pipeline.store import store_at
-from pipeline.tasks import Budget, Job, check_options, find_task
+from pipeline.tasks import Budget, Job, Task, blaming, check_options, find_task
 from stages.checkpoint import Checkpoints
 from stages.errors import DISK_FULL, FitError, UnlayerError, UsageError
 from stages.read import Clip, open_clip
 from stages.sniff import printable
+
+RESTARTED = "what an interrupted run had kept was of another input, of other settings or of another version; it was begun anew"
 
 
 def run(settings: Settings) -> int:
@@ -53,10 +55,14 @@ def perform(settings: Settings, shown: Reporter) -> tuple[Path, Mapping[str, obj
             with stages.stage("checksum"):
                 sums = manifest.checksums(settings.inputs, clip)
             identity = manifest.identity(settings, sums)
-            if not folder.prepare(identity, resume=settings.resume, overwrite=settings.overwrite, roles=task.roles):
+            if not prepare(folder, identity, settings, task):
                 return out, None
+            if folder.restarted:
+                stages.warn(RESTARTED)
             with tidied(folder):
-                result = task.run(Job(clip, settings, device, folder.work, stages, budget, checkpoints(folder, identity, settings.store)))
+                keep = checkpoints(folder, identity, settings.store)
+                with blaming(task.name):
+                    result = task.run(Job(clip, settings, device, folder.work, stages, budget, keep))
                 if clip.salvaged is not None:
                     stages.warn(f"{printable(clip.info.path)}: is damaged; {clip.salvaged} frames of it could be decoded")
 
@@ -72,6 +78,7 @@ def perform(settings: Settings, shown: Reporter) -> tuple[Path, Mapping[str, obj
                         warnings=stages.warnings,
                         report_files=names,
                         thumbnail=thumbnail,
+                        hint_sha256=identity.get("hint_sha256"),
                     )
 
                 whole, names = with_report(described, clip, folder.work, stages, settings, manifest.describe_fits(result.fits))
@@ -80,6 +87,24 @@ def perform(settings: Settings, shown: Reporter) -> tuple[Path, Mapping[str, obj
     finally:
         stages.shown.close()
     return out, whole
+
+
+def makers() -> list[str]:
+    """The versions of the method and of PyTorch: another one may come to other layers, so it cannot go on where one stopped."""
+    return [__version__, torch.__version__]
+
+
+def prepare(folder: RunFolder, identity: Identity, settings: Settings, task: Task, *, elsewhere: bool = False) -> bool:
+    """:meth:`pipeline.folder.RunFolder.prepare` for a run of ``task`` with these settings."""
+    return folder.prepare(
+        identity,
+        resume=settings.resume,
+        overwrite=settings.overwrite,
+        roles=task.roles,
+        anew=settings.anew,
+        about={"versions": makers(), "names": [path.name for path in settings.inputs]},
+        elsewhere=elsewhere,
+    )
 
 
 def with_report(
@@ -114,11 +139,11 @@ def with_report(
 
 
 def checkpoints(folder: RunFolder, identity: Identity, store: str | None = None) -> Checkpoints:
-    """Where the run keeps what a resumed one goes on from. Another version of the method, or of PyTorch, may come to other layers.
+    """Where the run keeps what a resumed one goes on from.
 
     store: URL of shared storage that is sent what is kept, as soon as it is.
     """
-    whose = json.dumps([identity, __version__, torch.__version__], sort_keys=True)
+    whose = json.dumps([identity, *makers()], sort_keys=True)
     kept = Checkpoints(folder.kept, hashlib.sha256(whose.encode()).hexdigest())
     if store:
         kept.after = partial(store_at(store).send_kept, folder.path)
@@ -175,19 +200,17 @@ def open_checked(settings: Settings) -> Clip:
         end=settings.end,
         max_pixels=settings.max_pixels,
     )
-    frames, rate = clip.info.frames, clip.info.rate
-    if frames:
-        # Headers are not exact: a little grace, the decoded count decides later.
-        seconds = float(frames / rate)
-        if settings.start is not None and settings.start > seconds + 1:
-            raise UsageError(
-                f"--start {float(settings.start):g} is behind the end of {printable(clip.info.path)}, which lasts {seconds:.3g} s"
-            )
-        for first, last in settings.transition:
-            if last > 1.02 * frames + 2:
-                raise UsageError(
-                    f"--transition {first}:{last} is not inside {printable(clip.info.path)}, which has {frames} frames (0 to {frames - 1})"
-                )
+    info, name = clip.info, printable(clip.info.path)
+    seconds = float(info.frames / info.rate) if info.frames else float(info.seconds) if info.seconds else None
+    # Headers are not exact: a little grace, the decoded count decides later.
+    if seconds is not None and settings.start is not None and settings.start > seconds + 1:
+        raise UsageError(f"--start {float(settings.start):g} is behind the end of {name}, which lasts {seconds:.3g} s")
+    for first, last in settings.transition:
+        if info.frames and last > 1.02 * info.frames + 2:
+            raise UsageError(f"--transition {first}:{last} is not inside {name}, which has {info.frames} frames (0 to {info.frames - 1})")
+        # Matroska does not count its frames, and its rate may vary.
+        if not info.frames and seconds is not None and last > (about := seconds * float(info.rate)) * 1.5 + 2:
+            raise UsageError(f"--transition {first}:{last} is not inside {name}, which lasts {seconds:.3g} s, about {about:.0f} frames")
     return clip
 
 
@@ -242,7 +265,8 @@ def summarise(settings: Settings, out: Path, whole: Mapping[str, object]) -> Non
     console = Console()
     table = Table("layer", "role", "frames", "file", title=None)
     for layer in layers:
-        table.add_row(layer["name"], layer["role"], f"{layer['first_frame']} to {layer['last_frame']}", layer["path"])
+        first, last = layer["first_frame"], layer["last_frame"]
+        table.add_row(layer["name"], layer["role"], f"{first} to {last}" if last > first else f"{first}", layer["path"])
     console.print(table)
     stages = ", ".join(f"{name} {seconds:.1f}" for name, seconds in report["stages"].items())
     console.print(f"{report['seconds']:.1f} s ({stages}) on {report['device']}", markup=False, highlight=False, soft_wrap=True)

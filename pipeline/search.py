@@ -3,48 +3,78 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from fractions import Fraction
 from itertools import chain, takewhile
+from typing import Any
 
 from pipeline.progress import Step
 from pipeline.settings import Settings
-from stages.clip import Frames
+from stages.checkpoint import Keeper, Nothing
+from stages.clip import Frames, Seen
 from stages.errors import UsageError
 from stages.find import find, search_size
+from stages.find_story import Event
 from stages.read import Clip
 from stages.shots import Analysis, Shot
+
+EVERY = 30.0
+"""Seconds of the search after which its standing, some 25 MB, is kept."""
+
+
+@dataclass(frozen=True)
+class Searched:
+    """What was found, the first frame that was read, and the times of all from there on."""
+
+    analysis: Analysis
+    first: int
+    times: list[Fraction]
 
 
 def search(
     clip: Clip,
     settings: Settings,
     step: Step,
-    seen: Callable[[Frames], None] = lambda block: None,
     enough: Callable[[], bool] = lambda: False,
-) -> Analysis:
-    """Shots and transitions of the clip; ``seen`` is shown each block that goes by; once ``enough`` answers yes the rest is left out.
+    keeper: Keeper | None = None,
+) -> Searched:
+    """Shots and transitions of the clip; once ``enough`` answers yes the rest is left out. An interrupted search goes on where ``keeper``
+    has it.
 
     Frames count as in the whole clip, ``Analysis.frames`` are those that were decoded: fewer where ``--start`` or ``--end`` trims.
     Raises UsageError for a ``--transition`` outside the clip.
     """
-    blocks = counted(clip.blocks(size=search_size(clip.info.width, clip.info.height)), clip.info.frames, step, seen)
+    keeper = keeper or Nothing()
+    begin, times, standing = 0, [], None
+    if (kept := keeper.newest("search", Seen, Event)) is not None:
+        begin, times, standing, clip.seen = kept
+    small = clip.blocks(begin + len(times), size=search_size(clip.info.width, clip.info.height))
+    blocks = counted(small, clip.info.frames, step, times.extend)
     head = next(blocks, None)
     blocks = takewhile(lambda block: not enough(), blocks)
-    offset = head.first if head else 0
+    offset = begin if kept or not head else head.first
     for first, last in settings.transition:
         if first < offset:
             raise UsageError(
                 f"--transition {first}:{last} begins before the first frame that --start leaves, {offset}; choose another range"
             )
+
+    def before(tell: Callable[[], dict[str, Any]]) -> None:
+        # The block that comes next is among the frames that were seen: a clip can be sought only where it is known.
+        if keeper.due(EVERY):
+            standing = tell()
+            keeper.note("search", (offset, times[: standing["first"] + len(standing["frames"])], standing, clip.seen))
+
     # The search counts the frames it is given from 0.
     given = (Frames(block.pixels, block.times, block.first - offset) for block in chain([head] if head else [], blocks))
+    spans = [(first - offset, last - offset) for first, last in settings.transition]
     try:
-        found = find(given, overrides=[(first - offset, last - offset) for first, last in settings.transition])
+        found = find(given, overrides=spans, standing=standing, before=before)
     except UsageError as error:
         if not offset:
             raise
         raise UsageError(f"--transition lies outside the frames, from {offset} on, that the trim leaves; choose others") from error
-    return moved(found, offset) if offset else found
+    return Searched(moved(found, offset) if offset else found, offset, times)
 
 
 def moved(analysis: Analysis, by: int) -> Analysis:
@@ -55,11 +85,12 @@ def moved(analysis: Analysis, by: int) -> Analysis:
 
 
 def counted(
-    blocks: Iterable[Frames], frames: int | None, step: Step, seen: Callable[[Frames], None] = lambda block: None
+    blocks: Iterable[Frames], frames: int | None, step: Step, seen: Callable[[Iterable[Fraction]], None] = lambda times: None
 ) -> Iterator[Frames]:
-    """The same blocks, with a step told for each. ``frames``: how many are expected; where that is unknown the fraction stays 0."""
+    """The same blocks, with a step told for each and its ``times`` to ``seen``. ``frames``: how many are expected; where that is unknown
+    the fraction stays 0."""
     for block in blocks:
-        seen(block)
+        seen(block.times)
         yield block
         done = block.last + 1
         step(done / frames if frames else 0.0, f"frame {done} of {frames}" if frames else f"frame {done}")

@@ -23,6 +23,18 @@ ALPHAS = ("prores", "vp9", "ffv1", "png")
 SPACES = ("auto", "gamma", "linear")
 
 
+def text(word: str) -> str:
+    """A word that is not empty. Raises ArgumentTypeError."""
+    if not word:
+        raise argparse.ArgumentTypeError("is empty; write a value, or leave the option out")
+    return word
+
+
+def path(word: str) -> Path:
+    """A file or folder; nothing is not the current folder. Raises ArgumentTypeError."""
+    return Path(text(word))
+
+
 def time(word: str) -> Fraction:
     """Seconds, exact, from ``12``, ``12.5``, ``mm:ss`` or ``hh:mm:ss.mmm``; and ``1/3``, as :func:`plain` writes it. Raises
     ArgumentTypeError."""
@@ -67,10 +79,10 @@ def natural(word: str) -> int:
 
 
 def memory(word: str) -> int:
-    """Bytes from ``3G``, ``1.5GiB`` or ``800M`` (powers of 1024); and as a plain number, as :func:`plain` writes it, from a mebibyte on.
-    Raises ArgumentTypeError."""
-    if re.fullmatch(r"\d{7,16}", word, re.ASCII) and int(word) >= 2**20:
-        return int(word)
+    """Bytes from ``3G``, ``1.5GiB`` or ``800M`` (powers of 1024); and as a plain number (``2000000000``, ``2e9``), as :func:`plain`
+    writes it, from a mebibyte on. Raises ArgumentTypeError."""
+    if re.fullmatch(r"\d{7,16}|[1-9](\.\d+)?e[+]?\d\d?", word, re.ASCII | re.IGNORECASE) and 2**20 <= float(word) < 10**16:
+        return int(word) if word.isdecimal() else int(float(word))
     match = re.fullmatch(r"(\d{1,6}(?:\.\d{1,6})?)\s?([MGT])(?:i?B)?", word, re.ASCII | re.IGNORECASE)
     if not match or not float(match[1]):
         raise argparse.ArgumentTypeError(f"{word!r} is not an amount of memory; write it as 3G or 800M")
@@ -121,20 +133,28 @@ def setting(
     help: str,
     *,
     metavar: str = "",
-    parse: Callable[[str], Any] = str,
+    parse: Callable[[str], Any] = text,
     group: str = "what to do",
     verbs: Sequence[str] = ("run",),
     repeat: bool = False,
     result: bool = True,
+    rare: Sequence[str] = (),
+    elsewhere: Mapping[str, str] | None = None,
 ) -> Any:
     """A dataclass field with what the command line and the manifest need to know of it.
 
     parse: from the command line's word to the value; a default of ``False`` makes a switch without a word.
     result: whether the value can change the layers. Those that cannot are neither compared nor kept in the manifest.
+    rare: the verbs that show it with ``--help-all`` alone. elsewhere: the help of verbs for which ``help`` is not right.
     """
     metadata = dict(help=help, metavar=metavar, parse=parse, group=group, verbs=tuple(verbs), repeat=repeat, result=result)
+    metadata |= dict(rare=tuple(rare), elsewhere=elsewhere or {})
     return field(default=default, metadata=metadata)
 
+
+BOTH = ("run", "batch")
+ONE_CLIP = ("transition",)
+"""Options of ``run`` that mean nothing for a folder of clips."""
 
 _work = partial(setting, group="how much work", verbs=("run", "bench"))
 _read = partial(setting, group="what to read", verbs=("run", "probe"))
@@ -149,53 +169,86 @@ class Settings:
     """What the user asked for. Frames count from 0 in the input as decoded, times are exact seconds."""
 
     inputs: tuple[Path, ...] = ()
-    task: str = setting("", "what the mixture is", metavar="TASK", verbs=("run", "bench"), result=False)
-    out: Path | None = setting(None, "where the layers go; <stem>-<task> here unless told", metavar="DIR", parse=Path, result=False)
+    passing: Path | None = None
+    """A folder that goes when the run is over: what lies in it, arrays from Python, is kept by its bare name."""
+    task: str = setting(
+        "",
+        "what the mixture is",
+        metavar="TASK",
+        verbs=("run", "bench"),
+        result=False,
+        elsewhere={"bench": "what the mixture is (transition unless told)"},
+    )
+    out: Path | None = setting(
+        None,
+        "where the layers go; <stem>-<task> here unless told",
+        metavar="DIR",
+        parse=path,
+        result=False,
+        elsewhere={"batch": "for the runs' folders; <folder>-<task> here unless told"},
+    )
 
-    config: Path | None = setting(None, "settings from TOML or a manifest.json; options here win", metavar="FILE", parse=Path, result=False)
+    config: Path | None = setting(None, "settings from TOML or a manifest.json; options here win", metavar="FILE", parse=path, result=False)
     dry_run: bool = setting(False, "what would be done, how long it takes; write nothing", result=False)
 
     preset: str = _work("balanced", ", ".join(PRESETS), metavar="NAME", parse=one_of(*PRESETS))
-    max_seconds: float | None = _work(None, "a budget: the best that fits in it (bench: 600)", metavar="S", parse=positive)
-    device: str = _work("auto", "auto (CUDA, else cpu), cpu, cuda, cuda:N, mps", metavar="NAME", parse=device)
-    max_memory: int | None = _work(None, "memory to plan for, as 3G or 800M (4G unless told)", metavar="SIZE", parse=memory, verbs=("run",))
-    seed: int = _work(0, "same seed, same layers, on the CPU", metavar="N", parse=natural)
-
-    stream: int | None = _read(None, "the video stream's index; the first unless told", metavar="N", parse=natural)
-    salvage: bool = _read(False, "of a damaged file, take what decodes and say how much")
-    max_pixels: int = _read(8192 * 8192, "larger frames are refused", metavar="N", parse=natural, result=False)
-    start: Fraction | None = _read(None, "leave out what comes before; seconds or hh:mm:ss.mmm", metavar="T", parse=time)
-    end: Fraction | None = _read(None, "leave out what comes after; seconds or hh:mm:ss.mmm", metavar="T", parse=time)
-    transition: tuple[tuple[int, int], ...] = _read(
-        (), "the mixed frames, not searched for; may be repeated", metavar="FIRST:LAST", parse=span, repeat=True
+    max_seconds: float | None = _work(
+        None,
+        "a budget: the best that fits in it",
+        metavar="S",
+        parse=positive,
+        elsewhere={"batch": "a budget for each clip", "bench": "a budget for all rows (600 unless told)"},
     )
-    hint: Path | None = _read(None, "marks, white on black, the watermark or foreground", metavar="FILE", parse=Path, verbs=("run",))
+    device: str = _work("auto", "auto (CUDA, else cpu), cpu, cuda, cuda:N, mps", metavar="NAME", parse=device)
+    max_memory: int | None = _work(
+        None, "memory to plan for, as 3G or 800M (4G unless told)", metavar="SIZE", parse=memory, verbs=("run",), rare=BOTH
+    )
+    seed: int = _work(0, "same seed, same layers, on the CPU", metavar="N", parse=natural, rare=BOTH)
 
-    space: str = _work("auto", f"light that adds up: {', '.join(SPACES)}", metavar="NAME", parse=one_of(*SPACES), verbs=("run",))
+    stream: int | None = _read(None, "the video stream's index; the first unless told", metavar="N", parse=natural, rare=BOTH)
+    salvage: bool = _read(False, "of a damaged file, take what decodes and say how much", rare=BOTH)
+    max_pixels: int = _read(8192 * 8192, "larger frames are refused", metavar="N", parse=natural, result=False, rare=BOTH)
+    start: Fraction | None = _read(None, "leave out what comes before; seconds or hh:mm:ss.mmm", metavar="T", parse=time, rare=("batch",))
+    end: Fraction | None = _read(None, "leave out what comes after; seconds or hh:mm:ss.mmm", metavar="T", parse=time, rare=("batch",))
+    transition: tuple[tuple[int, int], ...] = _read(
+        (), "the mixed frames, not searched for; may be repeated", metavar="FIRST:LAST", parse=span, repeat=True, rare=("run",)
+    )
+    hint: Path | None = _read(
+        None, "marks, white on black, the watermark or foreground", metavar="FILE", parse=path, verbs=("run",), rare=("batch",)
+    )
+
+    space: str = _work("auto", f"light that adds up: {', '.join(SPACES)}", metavar="NAME", parse=one_of(*SPACES), verbs=("run",), rare=BOTH)
 
     lossless: bool = _write(False, "layers as FFV1 in Matroska, not H.264 in MP4")
-    alpha: str | None = _write(None, f"of layers with alpha: {', '.join(ALPHAS)}", metavar="NAME", parse=one_of(*ALPHAS))
-    resume: bool = _write(False, "go on with an interrupted run; begin where there is none", result=False)
+    alpha: str | None = _write(None, f"of layers with alpha: {', '.join(ALPHAS)}", metavar="NAME", parse=one_of(*ALPHAS), rare=BOTH)
+    resume: bool = _write(
+        False,
+        "go on with an interrupted run; begin where there is none",
+        result=False,
+        rare=("batch",),
+        elsewhere={"batch": "nothing more: a batch goes on by itself"},
+    )
+    anew: bool = _write(False, "with --resume: begin again what it cannot go on with", result=False, rare=BOTH)
     overwrite: bool = _write(False, "replace the run that is there; other files stay", result=False)
 
-    pattern: str = _batch("*", "only names that fit, as *.mkv; * takes all videos", metavar="GLOB")
-    flat: bool = _batch(False, "only the folder itself, not the folders in it")
+    pattern: str = _batch("*", "only names that fit, as *.mkv; all videos unless told", metavar="GLOB")
+    flat: bool = _batch(False, "only the folder itself, not the folders in it", rare=BOTH)
     jobs: int | None = _batch(None, "clips at once; as cores and memory allow unless told", metavar="N", parse=natural)
     watch: bool = _batch(False, "go on and take clips as they arrive, until Ctrl-C")
 
     store: str | None = _batch(None, "keeps runs as well: a URL as s3://bucket/layers", metavar="URL")
     ray: str | None = _batch(None, "on the Ray cluster at this address (auto: its own)", metavar="ADDRESS")
-    ray_cpus: float = _batch(1.0, "cores that a task takes on the cluster", metavar="N", parse=positive)
-    ray_gpus: float = _batch(0.0, "the part of a GPU that a task takes, as 0.25", metavar="N", parse=share)
+    ray_cpus: float = _batch(1.0, "cores that a task takes on the cluster", metavar="N", parse=positive, rare=BOTH)
+    ray_gpus: float = _batch(0.0, "the part of a GPU that a task takes, as 0.25", metavar="N", parse=share, rare=BOTH)
 
     sizes: tuple[int, ...] | None = _bench(None, "heights, as 144p,360p (144p to 1080p unless told)", metavar="LIST", parse=counts)
     frames: tuple[int, ...] | None = _bench(None, "lengths of the clips (20,60,200 unless told)", metavar="LIST", parse=counts)
-    rows: Path | None = _bench(None, "keeps rows; what is in it is not done again", metavar="FILE", parse=Path)
-    table: Path | None = _bench(None, "writes the table as Markdown too", metavar="FILE", parse=Path)
+    rows: Path | None = _bench(None, "keeps rows; what is in it is not done again", metavar="FILE", parse=path)
+    table: Path | None = _bench(None, "writes the table as Markdown too", metavar="FILE", parse=path)
 
-    no_progress: bool = _print(False, "no progress bar", verbs=("run", "report"))
-    json: bool = _print(False, "machine-readable lines on standard output", verbs=("run", "probe", "doctor", "bench"))
-    debug: bool = _print(False, "show where an error came from", verbs=("run", "probe", "doctor", "report", "bench"))
+    no_progress: bool = _print(False, "no progress bar", verbs=("run", "report"), rare=BOTH)
+    json: bool = _print(False, "machine-readable lines on standard output", verbs=("run", "probe", "doctor", "bench"), rare=BOTH)
+    debug: bool = _print(False, "show where an error came from", verbs=("run", "probe", "doctor", "report", "bench"), rare=BOTH)
 
     def __post_init__(self) -> None:
         if self.start is not None and self.end is not None and self.start >= self.end:
@@ -208,16 +261,24 @@ class Settings:
                 raise UsageError(f"--transition {first}:{after} overlaps the one that ends at frame {last}; give ranges that do not")
         if self.resume and self.overwrite:
             raise UsageError("--resume and --overwrite contradict each other; give one of them")
+        if self.anew and not self.resume:
+            raise UsageError("--anew says what --resume does with an interrupted run that does not fit; give it with --resume")
 
     def kept(self) -> dict[str, object]:
         """The settings that can change the layers, as JSON values: what the manifest keeps and what makes two runs the same."""
-        return {item.name: plain(getattr(self, item.name)) for item in options("run") if item.metadata["result"]}
+        kept = {item.name: plain(getattr(self, item.name)) for item in options("run") if item.metadata["result"]}
+        return kept if self.hint is None else {**kept, "hint": self.known_as(self.hint)}
+
+    def known_as(self, path: Path) -> str:
+        """What the manifest calls a file that was given."""
+        return path.stem if self.passing is not None and path.parent == self.passing else str(path)
 
 
 def options(verb: str) -> list[Field[Any]]:
     """The fields that are options of ``verb``, in the order of the help."""
     wanted = {verb, "run"} if verb == "batch" else {verb}
-    return [item for item in fields(Settings) if wanted & set(item.metadata.get("verbs", ()))]
+    found = [item for item in fields(Settings) if wanted & set(item.metadata.get("verbs", ()))]
+    return [item for item in found if verb != "batch" or item.name not in ONE_CLIP]
 
 
 def flag(item: Field[Any]) -> str:

@@ -28,6 +28,7 @@ from stages.errors import UsageError
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 EXAMPLE = "python -m pipeline run samples/fade.mp4 --task transition"
+HELP_ALL = "--help-all"
 SCRIPT = "unlayer"
 """The program's name where it is installed, for which the shell completes words."""
 
@@ -59,8 +60,8 @@ def read_words(verb: str, words: Sequence[str]) -> tuple[dict[str, Any], frozens
     Raises UsageError for a wrong word; ``--help`` prints and exits with 0.
     """
     cut = list(words).index("--") if "--" in words else len(words)
-    if {"-h", "--help"} & set(words[:cut]):
-        show_help(verb)
+    if {"-h", "--help", HELP_ALL} & set(words[:cut]):
+        show_help(verb, everything=HELP_ALL in words[:cut])
         raise SystemExit(0)
     told, back = _in_order(verb, words[:cut])
     try:
@@ -88,8 +89,10 @@ def _in_order(verb: str, words: Sequence[str]) -> tuple[list[str], frozenset[str
         elif item is None:
             taken = known.get(f"--{name[5:]}") if name.startswith("--no-") and not equals else None
             if taken is None or taken.default is not False:
-                near = [*known, *(f"--no-{name[2:]}" for name, item in known.items() if item.default is False)]
-                raise UsageError(f"{word} is not an option of {verb}{nearest(name, near) or '; see --help'}")
+                near = [*known, HELP_ALL, *(f"--no-{name[2:]}" for name, item in known.items() if item.default is False)]
+                owners = [other for other in VERBS if name in map(flag, options(other))]
+                instead = f"; it is one of {' and '.join(owners)}" if owners else nearest(name, near) or "; see --help-all"
+                raise UsageError(f"{word} is not an option of {verb}{instead}")
             back.add(taken.name)
         elif item.default is False:
             if equals:
@@ -99,7 +102,7 @@ def _in_order(verb: str, words: Sequence[str]) -> tuple[list[str], frozenset[str
         else:
             if not equals:
                 if not left or left[0] in known or _is_option(left[0]):
-                    raise UsageError(f"{name} needs {item.metadata['metavar']}: {item.metadata['help']}")
+                    raise UsageError(f"{name} needs {item.metadata['metavar']}: {help_of(item, verb)}")
                 value = left.pop(0)
             given.append(f"{name}={value}")
     return [*given, "--", *inputs], frozenset(back)
@@ -146,7 +149,7 @@ def _asks(name: str, verb: Verb) -> Callable[..., dict[str, Any]]:
     def asks(**words: Any) -> dict[str, Any]:
         # An option that was not given is None, False or an empty list; a word that was may be empty.
         given = {item.name: _value(item, word) for item in options(name) if (word := words[item.name]) or word == ""}
-        return given if verb.inputs is None else {**given, "inputs": tuple(map(Path, words["inputs"] or ()))}
+        return given if verb.inputs is None else {**given, "inputs": tuple(_input(word, *verb.inputs) for word in words["inputs"] or ())}
 
     parameters = []
     if verb.inputs is not None:
@@ -158,9 +161,13 @@ def _asks(name: str, verb: Verb) -> Callable[..., dict[str, Any]]:
         given: dict[str, Any] = {} if switch else {"parser": _same, "metavar": known["metavar"]}
         if choices := choices_of(item):
             given["autocompletion"] = _beginning(choices)
-        option = typer.Option(None, flag(item), help=told(item), rich_help_panel=known["group"], show_default=False, **given)
+        # The shell is to offer what takes a switch back; --no-progress has no such word.
+        spelled = f"{flag(item)}/--no-{flag(item)[2:]}" if switch and not item.name.startswith("no_") else flag(item)
+        option = typer.Option(None, spelled, help=told(item, name), rich_help_panel=known["group"], show_default=False, **given)
         kind: Any = bool | None if switch else list[Any] | None if known["repeat"] else Any
         parameters.append(inspect.Parameter(item.name, inspect.Parameter.KEYWORD_ONLY, default=option, annotation=kind))
+    more = typer.Option(None, HELP_ALL, help="show all options and exit")
+    parameters.append(inspect.Parameter("help_all", inspect.Parameter.KEYWORD_ONLY, default=more, annotation=bool | None))
     asks.__annotations__ = {item.name: item.annotation for item in parameters}
     asks.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     return asks
@@ -169,6 +176,13 @@ def _asks(name: str, verb: Verb) -> Callable[..., dict[str, Any]]:
 def _same(word: str) -> str:
     """Words are parsed by the settings, not by Typer: it would refuse names of files that are no text."""
     return word
+
+
+def _input(word: str, metavar: str, help: str) -> Path:
+    if not word:
+        # As where a shell's variable is not set; it would be the current folder.
+        raise UsageError(f"{metavar} is empty; give {help}")
+    return Path(word)
 
 
 def _value(item: Field[Any], words: Any) -> Any:
@@ -182,10 +196,15 @@ def _value(item: Field[Any], words: Any) -> Any:
         raise UsageError(f"{flag(item)}: {error}") from error
 
 
-def told(item: Field[Any]) -> str:
-    """A setting's help as the command line has it, with its default."""
+def help_of(item: Field[Any], verb: str) -> str:
+    """A setting's help where it is an option of ``verb``."""
+    return str(item.metadata["elsewhere"].get(verb, item.metadata["help"]))
+
+
+def told(item: Field[Any], verb: str) -> str:
+    """The same with its default."""
     default = item.default
-    return f"{item.metadata['help']} (default: {default})" if default or type(default) is int else str(item.metadata["help"])
+    return help_of(item, verb) + (f" (default: {default})" if default not in ("", "*") and (default or type(default) is int) else "")
 
 
 def choices_of(item: Field[Any]) -> tuple[str, ...]:
@@ -218,18 +237,19 @@ class _Command(TyperCommand):
         show_help(self.name)
 
 
-def show_help(name: str, console: Console | None = None) -> None:
-    """Prints the help of a verb."""
+def show_help(name: str, console: Console | None = None, *, everything: bool = False) -> None:
+    """Prints the help of a verb: the options that people need most, or all of them."""
     verb, console = VERBS[name], console or Console()
+    items = [item for item in options(name) if everything or name not in item.metadata["rare"]]
     inputs = f" {verb.inputs[0]}{'...' if name == 'run' else ''}" if verb.inputs else ""
     # Where nothing is given to be taken apart the task has a default.
     task = " --task TASK" if verb.inputs and any(item.name == "task" for item in options(name)) else ""
     console.print(Text(f"{program()} {name}{inputs}{task} [options]", "bold"), Text(f"{verb.help}"), sep="\n", soft_wrap=True)
     groups: dict[str, list[tuple[str, str]]] = {}
     if verb.inputs:
-        groups["inputs"] = [verb.inputs]
-    for item in options(name):
-        groups.setdefault(item.metadata["group"], []).append((f"{flag(item)} {item.metadata['metavar']}".rstrip(), told(item)))
+        groups[items[0].metadata["group"]] = [verb.inputs]
+    for item in items:
+        groups.setdefault(item.metadata["group"], []).append((f"{flag(item)} {item.metadata['metavar']}".rstrip(), told(item, name)))
     width = max(len(option) for rows in groups.values() for option, _ in rows)
     for group, rows in groups.items():
         console.print(Text(group, "yellow"))
@@ -242,7 +262,11 @@ def show_help(name: str, console: Console | None = None) -> None:
     if task:
         from pipeline.tasks import names
 
-        console.print(Text(f"tasks: {', '.join(names())}", "dim"), Text(f"example: {EXAMPLE}", "dim"), sep="\n", soft_wrap=True)
+        console.print(Text(f"tasks: {', '.join(names())}", "dim"), soft_wrap=True)
+    if name == "run":
+        console.print(Text(f"example: {EXAMPLE}", "dim"), soft_wrap=True)
+    if left := len(options(name)) - len(items):
+        console.print(Text(f"{HELP_ALL} shows {left} options more", "dim"))
 
 
 def settings_from(verb: str, words: Sequence[str]) -> Settings:

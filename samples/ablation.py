@@ -42,7 +42,7 @@ Pair = tuple[Tensor, Tensor]
 
 @dataclass(frozen=True)
 class Case:
-    """A window of frames, its transition, and its true layers in the mixed frames, ``(MIXED, 3, H, W)``."""
+    """A window of frames, its transition, and its true layers in the mixed frames, ``(n, 3, H, W)``."""
 
     name: str
     window: Frames
@@ -55,22 +55,22 @@ class Case:
         return open_mixture(Window.of(self.window), self.transition, LARGEST)
 
 
-def case(name: str, stride: int, size: tuple[int, int] = SIZE) -> Case:
+def case(name: str, stride: int, size: tuple[int, int] = SIZE, clean: int = CLEAN, mixed: int = MIXED) -> Case:
     """The sample's scenes, every ``stride``-th frame, made smaller, in a linear dissolve; rounded to 8 bits as in a lossless file."""
     height, width = size
     small = [[cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA) for frame in scene] for scene in true_layers()[:2]]
     scenes = [torch.from_numpy(np.stack(scene)).permute(0, 3, 1, 2).float() / 255 for scene in small]
     if stride == 1:  # from the frames that both have
-        first = (OFFSET + SCENE - MIXED) // 2
-        outgoing, incoming = scenes[0][first - CLEAN : first + MIXED], scenes[1][first - OFFSET : first - OFFSET + MIXED + CLEAN]
+        first = (OFFSET + SCENE - mixed) // 2
+        outgoing, incoming = scenes[0][first - clean : first + mixed], scenes[1][first - OFFSET : first - OFFSET + mixed + clean]
     else:
-        outgoing, incoming = (scene[::stride][: CLEAN + MIXED] for scene in scenes)
-    weight = (torch.arange(1, MIXED + 1) / (MIXED + 1)).view(-1, 1, 1, 1)
-    truth = outgoing[CLEAN:], incoming[:MIXED]
-    mixed = (((1 - weight) * truth[0] + weight * truth[1]) * 255).round() / 255
-    frames = torch.cat([outgoing[:CLEAN], mixed, incoming[MIXED:]])
+        outgoing, incoming = (scene[::stride][: clean + mixed] for scene in scenes)
+    weight = (torch.arange(1, mixed + 1) / (mixed + 1)).view(-1, 1, 1, 1)
+    truth = outgoing[clean:], incoming[:mixed]
+    between = (((1 - weight) * truth[0] + weight * truth[1]) * 255).round() / 255
+    frames = torch.cat([outgoing[:clean], between, incoming[mixed:]])
     window = Frames(frames, tuple(Fraction(index, 25) for index in range(len(frames))))
-    return Case(name, window, Transition(CLEAN, CLEAN + MIXED - 1, "dissolve", tuple(weight.flatten().tolist()), "gamma", 0, 1), truth)
+    return Case(name, window, Transition(clean, clean + mixed - 1, "dissolve", tuple(weight.flatten().tolist()), "gamma", 0, 1), truth)
 
 
 def cases() -> list[Case]:

@@ -9,6 +9,9 @@ from pipeline.settings import flag, options
 from pipeline.words import VERBS, told
 
 PAGE = Path(__file__).parents[1] / "docs" / "options.md"
+SHARED = (
+    "\nand all options of `run` but `--transition`; `--out` is the folder for the runs' folders, `--max-seconds` holds for each clip.\n"
+)
 BEGIN, END = "<!-- from python -m samples.options -->", "<!-- end -->"
 
 
@@ -18,8 +21,8 @@ def listed() -> str:
     for verb, known in VERBS.items():
         items = [item for item in options(verb) if verb != "batch" or item.name not in shared]
         parts.append(f"### `{verb}`: {known.help}\n\n| option | meaning |\n|---|---|")
-        parts += [f"| `{' '.join([flag(item), item.metadata['metavar']]).strip()}` | {told(item)} |" for item in items]
-        parts.append("" if verb != "batch" else "\nand all options of `run` but `--out`, which is the parent of the runs' folders.\n")
+        parts += [f"| `{' '.join([flag(item), item.metadata['metavar']]).strip()}` | {told(item, verb)} |" for item in items]
+        parts.append(SHARED if verb == "batch" else "")
     return "\n".join(parts).replace("\n\n\n", "\n\n").strip()
 
 

@@ -54,6 +54,10 @@ class Keeper(Protocol):
         """Keeps ``value`` as ``name`` in place of what was noted before, where long enough has passed since anything was kept."""
         ...
 
+    def due(self, seconds: float) -> bool:
+        """Whether so many seconds went by since anything was kept."""
+        ...
+
     def within(self, name: str) -> Keeper:
         """A room of its own for a part of the work."""
         ...
@@ -76,6 +80,10 @@ class Nothing:
 
     def note(self, name: str, value: object) -> None:
         """Does nothing."""
+
+    def due(self, seconds: float) -> bool:
+        """Never."""
+        return False
 
     def within(self, name: str) -> Nothing:
         """The same."""
@@ -132,8 +140,16 @@ class Checkpoints:
 
     def note(self, name: str, value: object) -> None:
         """Keeps ``value`` as ``name`` where at least ``every`` seconds went by since anything was kept."""
-        if self.clock() - self._last[0] >= self.every:
+        if self.due(self.every):
             self.keep(name, value)
+
+    def due(self, seconds: float) -> bool:
+        """Whether at least ``seconds`` went by since anything was kept."""
+        return self.clock() - self._last[0] >= seconds
+
+    def has(self, name: str) -> bool:
+        """Whether something is kept as ``name``."""
+        return self._path(name).exists()
 
     def keep(self, name: str, value: object) -> None:
         """Keeps ``value`` as ``name`` at once, in place of what was kept under that name."""

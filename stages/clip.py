@@ -14,6 +14,7 @@ class ClipInfo:
     """Facts about one clip, as it is decoded: upright, one video stream, before any trim.
 
     ``frames`` is what the container says and may be wrong or ``None``; only a whole decode knows.
+    So may ``seconds``, how long it says that it lasts.
     ``rate`` is the average rate in frames per second. ``pixel_aspect`` is the sample aspect ratio of the upright picture.
     """
 
@@ -34,6 +35,7 @@ class ClipInfo:
     audio_streams: int = 0
     subtitle_streams: int = 0
     has_alpha: bool = False
+    seconds: Fraction | None = None
     is_picture: bool = False
 
 

@@ -6,10 +6,12 @@ between them lie the dissolves, fades, wipes and irises (:mod:`stages.find_blend
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
+import torch
 
 from stages.clip import Frames
 from stages.errors import UsageError
@@ -24,6 +26,8 @@ SIDE = 96
 CONTEXT = 20  # frames that have to be known after a transition before it is believed
 KEEP = LONGEST + 2 * CONTEXT
 TICK = 32  # frames between two looks
+_STACKS = ("frames", "contents")
+_PLAIN = ("first", "steps", "residuals", "cuts", "events", "done", "waiting")
 
 
 def search_size(width: int, height: int) -> tuple[int, int]:
@@ -32,13 +36,22 @@ def search_size(width: int, height: int) -> tuple[int, int]:
     return max(1, round(height * scale)), max(1, round(width * scale))
 
 
-def find(blocks: Iterable[Frames], *, overrides: Sequence[tuple[int, int]] = (), progress: Callable[[int], None] | None = None) -> Analysis:
+def find(
+    blocks: Iterable[Frames],
+    *,
+    overrides: Sequence[tuple[int, int]] = (),
+    progress: Callable[[int], None] | None = None,
+    standing: Mapping[str, Any] | None = None,
+    before: Callable[[Callable[[], dict[str, Any]]], None] | None = None,
+) -> Analysis:
     """Finds cuts, dissolves, fades, wipes and irises.
 
     blocks: the clip's frames in order, made small (:func:`search_size`).
     overrides: first and last frame (inclusive) of transitions that the user knows. They stand in place of what is found where they overlap
     it; their kind and curve are measured. Raises :class:`UsageError` for a range outside the clip or two that overlap.
     progress: called with the number of frames seen so far.
+    before: called ahead of each block but the first with what tells the search's standing, as values that a checkpoint holds.
+    standing: of an interrupted search of the same frames; ``blocks`` are then those that it had not taken yet.
     """
     spans = sorted((first, last) for first, last in overrides)
     for first, last in spans:
@@ -48,7 +61,11 @@ def find(blocks: Iterable[Frames], *, overrides: Sequence[tuple[int, int]] = (),
         if other[0] <= one[1]:
             raise UsageError(f"--transition {other[0]}:{other[1]} overlaps {one[0]}:{one[1]}; give ranges that do not")
     search = _Search(spans)
+    if standing is not None:
+        search.take(standing)
     for block in blocks:
+        if before and search.frames:
+            before(search.standing)
         pixels = block.pixels.permute(0, 2, 3, 1).cpu().numpy()
         for start in range(0, len(pixels), TICK):
             search.add(np.ascontiguousarray(pixels[start : start + TICK]))
@@ -101,6 +118,20 @@ class _Search:
         if len(self.frames) >= self.keep + TICK:
             self.look(final=False)
 
+    def standing(self) -> dict[str, Any]:
+        """All that the search is made of between two blocks."""
+        stacks = {name: torch.from_numpy(np.stack(getattr(self, name))) for name in _STACKS}
+        plain = {name: getattr(self, name) for name in _PLAIN}
+        return {**stacks, **plain, "pairs": torch.from_numpy(self.pairs), "turned_down": self.scan.turned_down}
+
+    def take(self, standing: Mapping[str, Any]) -> None:
+        """Goes on where another search stood."""
+        for name in _STACKS:
+            setattr(self, name, list(standing[name].numpy()))
+        for name in _PLAIN:
+            setattr(self, name, standing[name])
+        self.pairs, self.scan.turned_down = standing["pairs"].numpy(), standing["turned_down"]
+
     def look(self, final: bool) -> None:
         """Decides what the frames at hand can tell and forgets those that nothing later can need."""
         self._grow_pairs()
@@ -121,7 +152,7 @@ class _Search:
         for found in self.scan.transitions(stack, self.pairs[:known, :known], self.first, walls, low, limit):
             if not self._claimed(self.first + found.before + 1, self.first + found.after - 1):
                 self._note(stack, found)
-                self.done = self.first + found.after
+                self.done = self.first + int(found.after)
         self._forget(max(0, len(self.frames) - self.keep))
 
     def _claimed(self, start: int, end: int) -> bool:

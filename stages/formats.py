@@ -71,10 +71,9 @@ def encoding_for(info: ClipInfo, lossless: bool, alpha: str | None, bit_depth: i
         pixels = ("bgra" if alpha else "bgr0") if bits == 8 else f"{'gbrap' if alpha else 'gbrp'}{bits}le"
         # Slices let it use several threads, and do not depend on how many there are.
         slices = {"slices": "4"} if info.width >= 64 and info.height >= 64 else {}
-        if info.width == 1:
-            # Its own choice of slices is wider than that.
-            slices = {"slices": "1"}
-        return Encoding(".mkv", "matroska", "ffv1", pixels, bits, {"level": "3", "slicecrc": "1", **slices}, _MATROSKA)
+        # No slice is narrower than two pixels; its first version has none.
+        options = {"level": "3", "slicecrc": "1", **slices} if info.width > 1 else {"level": "1"}
+        return Encoding(".mkv", "matroska", "ffv1", pixels, bits, options, _MATROSKA)
     # Half-size chroma cannot have odd sizes, nor can cropping in the stream bring them back.
     pixels = "yuv444p" if info.width % 2 or info.height % 2 else "yuv420p"
     # Without B frames decoding and display order are one, and durations of variable length stay exact. x264's macroblock tree reads

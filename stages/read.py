@@ -362,8 +362,7 @@ def _decode_packet(context: VideoCodecContext, packet: Packet[VideoStream] | Non
 def _describe(container: InputContainer, stream: VideoStream, frame: VideoFrame, path: Path) -> ClipInfo:
     turn = colour.turn_of(frame)
     height, width = colour.upright_size(frame)
-    aspect = stream.sample_aspect_ratio
-    aspect = aspect if aspect and aspect > 0 else Fraction(1)
+    aspect = found if (found := stream.sample_aspect_ratio) and found > 0 else Fraction(1)
     rate = stream.average_rate or stream.guessed_rate or PICTURE_RATE
     picture = container.format.name in sniff.PICTURES or (container.format.name == "gif" and stream.frames == 1)
     bits = max(component.bits for component in frame.format.components)
@@ -386,6 +385,7 @@ def _describe(container: InputContainer, stream: VideoStream, frame: VideoFrame,
         subtitle_streams=len(container.streams.subtitles),
         is_picture=picture,
         has_alpha=any(part.is_alpha for part in frame.format.components) or stream.metadata.get("alpha_mode") == "1",
+        seconds=Fraction(container.duration, av.time_base) if container.duration and not picture else None,
     )
 
 

@@ -29,8 +29,8 @@ from stages.plan import SAFE
 from stages.segment_background import Plate, complete, find_plate, grown, margin_of, spread
 from stages.segment_cut import SOFT, cut, refine
 from stages.segment_fit import Known, Segments, fit_paper_segments, fit_segments
-from stages.segment_motion import Motion, find_motion
-from stages.segment_still import difference_odds, hint_odds, mark_odds, saliency_odds, speed_odds
+from stages.segment_motion import Motion, camera_rests, find_motion, shown_motion
+from stages.segment_still import difference_odds, hint_odds, mark_odds, saliency_odds, shown_odds, speed_odds
 from stages.segment_votes import vote
 
 WORK_PIXELS = 424 * 240  # of the pictures that flow and cut see
@@ -62,7 +62,9 @@ def survey(sample: Tensor, brief: Brief) -> Facts:
     """Whether anything moves, and the background where the camera does not. ``sample``: evenly spread frames ``(S, 3, H, W)``."""
     brief.progress(0.0, "looking for a still background")
     still = len(sample) == 1 or brief.unordered or max(float((frame - sample[0]).abs().mean()) for frame in sample) < STILL
-    return Facts(None if still else find_plate(sample), still)
+    # A smooth picture agrees with its median though the camera moves.
+    fixed = not still and camera_rests(shrunk(sample, VOTE_PIXELS))
+    return Facts(find_plate(sample) if fixed else None, still)
 
 
 def separate(frames: Tensor, facts: Facts, brief: Brief) -> Separation:
@@ -136,6 +138,7 @@ def matte_odds(frames: Tensor, motion: Motion | None, facts: Facts, brief: Brief
         )
     motion = motion.resized(size)
     odds, unit = speed_odds(motion.speed)
+    odds = shown_odds(odds, shown_motion(frames, motion), motion.speed)
     # What moved before or will move is not background while it rests: votes decide.
     rested = motion.carried(torch.sigmoid(odds)[:, None])[:, 0].clamp(1e-3, 0.999).logit()
     odds = torch.maximum(odds, rested.clamp(max=RESTED))

@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields, replace
 import torch
 from torch import Tensor
 
-from stages.flow import consistency, flows, length, resize, resize_flow, warp
+from stages.flow import box, consistency, flows, length, resize, resize_flow, warp
 
 GAPS = (1, 2)
 """Frames between the two of a pair. Over 4 frames what is near the camera moves differently enough to look like a foreground."""
@@ -23,6 +23,7 @@ ROUNDS = 30
 ROUGH = 0.1  # a flow is believed to this part of its length, and to a pixel
 SMOOTHING = 5
 FADING = 0.02
+RESTS = 0.003  # part of the width that a fixed camera may be off in most frames
 
 
 @dataclass(frozen=True)
@@ -119,6 +120,33 @@ def find_motion(frames: Tensor) -> Motion:
     assert near is not None, "a window with motion has two frames or more"
     motion = replace(near, residual=total / weight)
     return replace(motion, residual=motion.along(motion.residual, SMOOTHING))
+
+
+def shown_motion(frames: Tensor, motion: Motion) -> Tensor:
+    """How far ``frames`` ``(T, 3, h, w)`` show that something moves against the camera: ``(T, h, w)``, 0 where nothing tells.
+
+    The logarithm by how much the flow explains the neighbouring frames better than the camera's motion does. On plain or glittering
+    surfaces flow is guessed, and explains nothing. motion: of frames of this size.
+    """
+    ways = []
+    for one, other, flow, camera in (
+        (frames[:-1], frames[1:], motion.forward, motion.camera_forward),
+        (frames[1:], frames[:-1], motion.backward, motion.camera_backward),
+    ):
+        ways.append([(one - warp(other, by)).abs().mean(1, keepdim=True) for by in (camera, flow)])
+    noise = float(sum(missed.median() for _, missed in ways)) / 2 + 1 / 255
+    ahead, behind = (torch.log((box(still, 2) + noise) / (box(missed, 2) + noise)).clamp_min(0) for still, missed in ways)
+    none = torch.zeros_like(ahead[:1])
+    return box(torch.maximum(torch.cat([ahead, none]), torch.cat([none, behind])), 2)[:, 0]
+
+
+def camera_rests(sample: Tensor) -> bool:
+    """Whether the camera stands still over ``sample`` ``(S, 3, h, w)``, S of 2 or more: no frame is moved against the middle one."""
+    middle = len(sample) // 2
+    pairs = [(middle, index) for index in range(len(sample)) if index != middle]
+    found = flows(sample, pairs)
+    moved = length(camera_flow(torch.stack([found[pair] for pair in pairs]))).flatten(1).median(1).values
+    return float(moved.quantile(0.9)) <= RESTS * sample.shape[-1]
 
 
 def _agreement(flow: Tensor, back: Tensor) -> Tensor:

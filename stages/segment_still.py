@@ -24,6 +24,8 @@ STRIP = 0.05  # part of the sides along the border whose motion is a background'
 MOST = 0.9  # quantile of it
 ABOVE, RAISED = 1.2, 2.0  # how far above it a foreground is expected; how far it may raise the threshold
 SLOW = 1e-3  # part of the width a frame that counts as motion at all
+SHOWN, BELIEF, FAST = 0.1, 1.5, 0.01
+"""How much shown motion is enough at least, how sharply it decides, and the part of the width a frame that is believed without it."""
 
 THICK = 0.1  # part of the shorter side; a mark that is thinner is a stroke
 STROKE = 0.6  # a mark that fills more of its bounding box than this is an area, less is strokes
@@ -49,6 +51,17 @@ def speed_odds(speed: Tensor) -> tuple[Tensor, Tensor]:
         found.append(min(max(parted, ABOVE * (sides[1] + sides[2]) / 2), RAISED * parted))
     unit = running_median(torch.tensor(found), 3).clamp_min(least).to(speed)
     return _steep(speed / unit.view(-1, 1, 1)), unit
+
+
+def shown_odds(odds: Tensor, shown: Tensor, speed: Tensor) -> Tensor:
+    """Log-odds of speeds ``(T, h, w)``, those for the foreground only as far as the frames show motion there; nothing is known else.
+
+    shown: see :func:`stages.segment_motion.shown_motion`; what is enough of it is Otsu's threshold. Fast motion is believed without: flow
+    and camera both miss there.
+    """
+    enough = max(SHOWN, otsu(shown**LEVELLED) ** (1 / LEVELLED))
+    fast = torch.log(speed / (FAST * speed.shape[-1])).clamp_min(0)
+    return torch.minimum(odds, (BELIEF * (torch.log((shown + 0.01) / enough) + fast)).clamp_min(0))
 
 
 def _steep(ratio: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from stages.clip import Frames
-from stages.mixing import Mixture
+from stages.mixing import Mixture, psnr_of
 from stages.plan import LARGEST
 from stages.separate import Finished, Put, Separated, open_mixture, separate_transition
 from stages.shots import Transition
@@ -74,6 +74,11 @@ def psnr(estimate: Tensor, truth: Tensor) -> float:
     """Mean over frames of the PSNR in dB, at most 60 each, as ``bench/score.py`` counts it; ``(T, 3, H, W)``."""
     error = ((estimate - truth) ** 2).flatten(1).mean(1)
     return float((-10 * error.clamp_min(1e-6).log10()).mean())
+
+
+def psnr_of_all(estimate: Tensor, truth: Tensor) -> float:
+    """PSNR in dB of all values together, of any shape; at most 99."""
+    return psnr_of(float(((estimate - truth) ** 2).mean()))
 
 
 def read_clip(path: Path) -> Stack:

@@ -14,22 +14,19 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from fractions import Fraction
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-import cv2
-import numpy as np
 import torch
-from clips import apart, opened, pixels, psnr
+from clips import apart, psnr
 from torch import Tensor
 
-from stages.clip import Frames
+from samples.ablation import Case
+from samples.ablation import case as scenes
 from stages.fit_transition import FitResult, fit_paper
-from stages.mixing import Mixture, project
+from stages.mixing import project
 from stages.plan import FitSettings
-from stages.shots import Transition
 
 HEIGHT, WIDTH = 72, 128
 CLEAN, MIXED = 8, 12
@@ -40,35 +37,9 @@ CHECK = 25  # steps of the published fit between two looks; rendering then costs
 Pair = tuple[Tensor, Tensor]
 
 
-@dataclass(frozen=True)
-class Case:
-    """A clip, what the search would say of it, and its true layers in the mixed frames ``(MIXED, 3, H, W)``."""
-
-    window: Frames
-    transition: Transition
-    truth: Pair
-
-    @property
-    def mixture(self) -> Mixture:
-        """The clip as both methods get it."""
-        return opened(self.window, self.transition)
-
-
 def case(height: int = HEIGHT, width: int = WIDTH) -> Case:
-    """The sample's scenes, made smaller, in a linear dissolve; rounded to 8 bits as in a lossless file."""
-    from samples.make import OFFSET, SCENE, true_layers
-
-    whole = true_layers()[:2]
-    a, b = (np.stack([cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA) for frame in scene]) for scene in whole)
-    # In the clip's frames: scene a lasts to SCENE - 1 and scene b begins at OFFSET; the dissolve lies in the middle of what both have.
-    first = (OFFSET + SCENE - MIXED) // 2
-    weight = (torch.arange(1, MIXED + 1) / (MIXED + 1)).view(-1, 1, 1, 1)
-    outgoing, incoming = pixels(a[first - CLEAN : first + MIXED]), pixels(b[first - OFFSET : first - OFFSET + MIXED + CLEAN])
-    truth = outgoing[CLEAN:], incoming[:MIXED]
-    mixed = (((1 - weight) * truth[0] + weight * truth[1]) * 255).round() / 255
-    frames = torch.cat([outgoing[:CLEAN], mixed, incoming[MIXED:]])
-    window = Frames(frames, tuple(Fraction(index, 25) for index in range(len(frames))))
-    return Case(window, Transition(CLEAN, CLEAN + MIXED - 1, "dissolve", tuple(weight.flatten().tolist()), "gamma", 0, 1), truth)
+    """The sample's scenes in a linear dissolve."""
+    return scenes("the sample", 1, (height, width), CLEAN, MIXED)
 
 
 def score(layers: Pair, truth: Pair) -> float:

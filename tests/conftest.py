@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import media
@@ -18,6 +18,15 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         if os.environ.get("UNLAYER_REQUIRE_GPU") == "1":
             pytest.fail("UNLAYER_REQUIRE_GPU=1, but there is no CUDA GPU", pytrace=False)
         pytest.skip("needs a CUDA GPU")
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Pictures of some thousand pixels: on a busy machine a second thread is only waited for."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture

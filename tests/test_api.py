@@ -11,6 +11,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -120,7 +121,15 @@ def test_several_files() -> None:
         ([], {}, "source is empty"),
         (["a.png", np.zeros((5, 6, 3), np.uint8)], {}, "mixes paths and arrays"),
         ([np.zeros((1, 5, 6, 3), np.uint8)], {}, "it must be (H, W, 3)"),
-        (7, {}, "source is a int"),
+        (7, {}, "source is of type int"),
+        (b"in.mp4", {}, "source is of type bytes"),
+        ("", {}, "source is ''"),
+        ("in.mp4", {"out": ""}, "out is ''"),
+        ("in.mp4", {"out": 5}, "out is 5"),
+        ("in.mp4", {"hint": ""}, "hint: is empty"),
+        ("in.mp4", {"progress": 5}, "progress is 5"),
+        ("in.mp4", {"hint": np.zeros(5)}, "hint has the shape (5,); it must be (H, W, 3) or (H, W)"),
+        ("in.mp4", {"hint": np.zeros((5, 6), int)}, "hint is of int64"),
         ("in.mp4", {"prest": "fast"}, "did you mean preset"),
         ("in.mp4", {"preset": "fats"}, "did you mean fast"),
         ("in.mp4", {"json": True}, "cannot be set here"),
@@ -133,6 +142,57 @@ def test_wrong_arguments(source: Any, more: dict[str, Any], says: str) -> None:
     with pytest.raises(UsageError) as caught:
         separate(source, "dehaze", **more)
     assert says in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_task_that_is_no_text() -> None:
+    with pytest.raises(UsageError, match="task is 5; give one of dehaze"):
+        separate("in.mp4", 5)  # type: ignore[arg-type]
+
+
+def test_numbers_of_numpy_are_numbers() -> None:
+    more = {"seed": np.int64(3), "max_seconds": np.float32(20), "lossless": np.bool_(True), "max_memory": 2e9}
+    with separate(moving(1, 2, (20, 28)), "dehaze", preset="fast", fps=np.float32(30), **more) as made:
+        kept = made.manifest["settings"]
+        assert (kept["seed"], kept["max_seconds"], kept["lossless"], kept["max_memory"]) == (3, 20.0, True, 2_000_000_000)
+        assert made.manifest["input"][0]["rate"] == "30/1"
+    with separate(moving(1, 4, (20, 28)), "transition", transition=[(np.int64(1), np.int64(2))], preset="fast") as made:
+        assert made.manifest["settings"]["transition"] == [[1, 2]]
+
+
+def test_bfloat16_is_taken() -> None:
+    with separate(torch.rand(3, 20, 28, generator=torch.Generator().manual_seed(0)).bfloat16(), "dehaze", preset="fast") as made:
+        assert made.layers["clear"].frames.shape == (1, 20, 28, 3)
+
+
+def test_hints_of_every_kind_are_the_same() -> None:
+    picture = moving(3, 1, (24, 32))[0]
+    mark = np.zeros((24, 32), np.uint8)
+    mark[4:12, 4:16] = 255
+    cv2.imwrite("hint.png", mark)
+    mixed = picture.copy()
+    mixed[6:10, 6:14] = 250
+    kinds: list[Any] = ["hint.png", mark, mark[..., None], np.repeat(mark[..., None], 3, -1), mark > 0, mark / 255]
+    kinds += [torch.from_numpy(mark), torch.from_numpy(mark)[None], torch.from_numpy(mark > 0)]
+    masks = []
+    for kind in kinds:
+        with separate(mixed, "watermark", hint=kind, **QUICK) as made:
+            masks.append(made.layers["matte"].frames)
+            assert made.manifest["settings"]["hint"] == ("hint.png" if kind is kinds[0] else "array-hint")
+    assert masks[0].any() and all(np.array_equal(mask, masks[0]) for mask in masks)
+
+
+def test_arrays_are_known_again_by_what_they_hold() -> None:
+    picture, mark = moving(3, 1, (24, 32))[0], np.zeros((24, 32), bool)
+    mark[4:12, 4:16] = True
+    made = separate(picture, "watermark", hint=mark, out="out", **QUICK)
+    assert [item["path"] for item in made.manifest["input"]] == ["array"]
+    again = separate(picture, "watermark", hint=mark, out="out", **QUICK)
+    assert again.manifest["report"] == made.manifest["report"]
+    # The same name, another mark: the layers that are there are not its.
+    with pytest.raises(UsageError, match="another input or with other options"):
+        separate(picture, "watermark", hint=~mark, out="out", **QUICK)
+    with separate(list(moving(3, 2, (24, 32))), "watermark", **QUICK) as several:
+        assert [item["path"] for item in several.manifest["input"]] == ["array-001", "array-002"]
 
 
 def test_errors_are_raised_and_leave_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,8 +18,9 @@ import pytest
 from clips import dissolve, moving, read_clip
 
 from pipeline import batch as module
-from pipeline.batch import Arrivals, Item, command, find_clips, jobs_at_once
+from pipeline.batch import command, jobs_at_once, one_gpu
 from pipeline.cli import main
+from pipeline.clips import Arrivals, Item, find_clips
 from pipeline.settings import Settings
 from stages.errors import UsageError
 
@@ -75,20 +76,49 @@ def test_clips_that_differ_by_their_suffix_have_folders_of_their_own() -> None:
     ]
 
 
+def interrupted(place: str, *files: str) -> None:
+    Path(place, ".work").mkdir(parents=True)
+    Path(place, ".work/run.json").write_text(json.dumps({"task": "transition", "input": ["aa"], "settings": {}, "names": files}))
+
+
+def finished(place: str, *files: str) -> None:
+    Path(place).mkdir(parents=True)
+    inputs = [{"path": f"somewhere/{name}", "sha256": "aa"} for name in files]
+    Path(place, "manifest.json").write_text(json.dumps({"schema": 1, "task": "transition", "input": inputs, "settings": {}, "layers": []}))
+
+
+@pytest.mark.parametrize("make", [interrupted, finished])
+def test_a_clips_folder_stays_its_own_whatever_comes_and_goes_beside_it(make: Any) -> None:
+    def places() -> dict[str, str]:
+        return {item.path.name: item.out.name for item in find_clips(Path("clips"), Path("o"), settings())}
+
+    touch("clips/a.mp4")
+    make("o/a-transition", "a.mp4")
+    touch("clips/a.mkv")
+    assert places() == {"a.mp4": "a-transition", "a.mkv": "a.mkv-transition"}
+    make("o/a.mkv-transition", "a.mkv")
+    assert places() == {"a.mp4": "a-transition", "a.mkv": "a.mkv-transition"}
+    Path("clips/a.mp4").unlink()
+    assert places() == {"a.mkv": "a.mkv-transition"}
+
+
 def test_the_words_for_one_clip() -> None:
     given = settings(seed=3, lossless=True, max_seconds=20.0, hint=Path("h.png"))
-    words = command(Item(Path("-odd.mp4"), Path("out/x")), given, 0)
+    words = command(Item(Path("-odd.mp4"), Path("out/x")), given)
     assert words[1:5] == ["-m", "pipeline", "run", "--task"] and words[-2:] == ["--", "-odd.mp4"] and "--resume" in words
     assert words[words.index("--seed") + 1] == "3" and words[words.index("--max-seconds") + 1] == "20.0" and "--lossless" in words
-    assert "--overwrite" in command(Item(Path("a"), Path("b")), settings(overwrite=True), 0)
+    assert "--overwrite" in command(Item(Path("a"), Path("b")), settings(overwrite=True))
 
 
 def test_clips_at_once_are_bounded_by_clips_cores_and_what_was_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "cores", lambda: 16)
-    monkeypatch.setattr(os, "sysconf", lambda name: {"SC_AVPHYS_PAGES": 20 * 2**18, "SC_PAGE_SIZE": 4096}[name])
+    monkeypatch.setattr(module, "free_memory", lambda: 20 * 2**30)
     assert [jobs_at_once(settings(), clips) for clips in (0, 1, 3, 100)] == [1, 1, 3, 5]
     assert jobs_at_once(settings(jobs=7), 2) == 7
     assert jobs_at_once(settings(max_memory=10 * 2**30), 100) == 2
+    monkeypatch.setattr(module, "free_memory", lambda: None)
+    assert jobs_at_once(settings(), 100) == 8
+    monkeypatch.setattr(module, "free_memory", lambda: 2**40)
     monkeypatch.setattr(module, "cores", lambda: 1)
     assert jobs_at_once(settings(), 9) == 1
 
@@ -101,7 +131,7 @@ def test_clips_at_once_are_bounded_by_clips_cores_and_what_was_told(monkeypatch:
         (["empty"], "has no clip"),
         (["clips", "--pattern", "*.xyz"], "name fits *.xyz"),
         (["clips", "--jobs", "0"], "1 or more"),
-        (["clips", "--transition", "1:2"], "one clip"),
+        (["clips", "--transition", "1:2"], "not an option of batch; it is one of run and probe"),
         (["clips", "--device", "cuda:77"], "--device"),
         (["clips", "--alpha", "png"], "no meaning"),
     ],
@@ -160,9 +190,9 @@ def test_a_clip_whose_process_is_killed_is_one_failure(monkeypatch: pytest.Monke
     make("clips/b.mp4", 2)
     original = module.command
 
-    def deadly(item: Item, given: Settings, slot: int) -> list[str]:
+    def deadly(item: Item, given: Settings) -> list[str]:
         dies = [sys.executable, "-c", "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"]
-        return dies if item.path.name == "a.mp4" else original(item, given, slot)
+        return dies if item.path.name == "a.mp4" else original(item, given)
 
     monkeypatch.setattr(module, "command", deadly)
     assert main(["batch", "clips", "--task", "transition", "--out", "out", "--no-progress"]) == 1
@@ -216,6 +246,29 @@ def test_watching_takes_clips_as_they_arrive_and_are_whole() -> None:
     assert at(6) == [] and at(10) == [] and at(11.5) == ["a.mp4"] and at(20) == []
 
 
+def test_watching_tries_again_what_has_changed_since() -> None:
+    """An upload that paused was taken, and failed; when it goes on and is over, it is taken again. One at work is left alone."""
+    now = [0.0]
+    touch("clips/a.mp4", "clips/b.mp4")
+    items = find_clips(Path("clips"), Path("out"), settings())
+    arrivals = Arrivals(settings(watch=True), Path("out"), items, clock=lambda: now[0])
+
+    def at(time: float) -> list[str]:
+        now[0] = time
+        assert arrivals.settled() == []
+        return [item.status for item in items]
+
+    items[0].status, items[1].status = "failed", "running"
+    items[0].error, items[0].warnings = "is cut short", ["a warning"]
+    assert at(2) == at(20) == ["failed", "running"]
+    for item in items:
+        item.path.write_bytes(b"longer")
+    assert at(30) == ["failed", "running"] and at(34) == ["failed", "running"]
+    assert at(35.5) == ["waiting", "running"] and (items[0].error, items[0].warnings) == ("", [])
+    items[0].status, items[1].status = "done", "failed"
+    assert at(40) == ["done", "failed"] and at(46) == ["done", "waiting"]
+
+
 def test_watching_until_it_is_stopped() -> None:
     Path("clips").mkdir()
     child = start("clips", "--task", "transition", "--out", "out", "--watch", "--no-progress")
@@ -254,3 +307,44 @@ def test_no_two_clips_share_a_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     Path("clips/web/manifest.json").write_text("{}")
     outs = [item.out for item in find_clips(Path("clips"), Path("o"), settings())]
     assert len(outs) == len(set(outs)) == 4
+
+
+def test_a_folder_that_cannot_be_read_is_said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    touch("clips/a.mp4", "clips/closed/b.mp4")
+    listed = Path.iterdir
+
+    def refuse(folder: Path) -> Any:
+        if folder.name == "closed":
+            raise PermissionError(13, "Permission denied", str(folder))
+        return listed(folder)
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    assert len(find_clips(Path("clips"), Path("out"), settings(), module.say_closed)) == 1
+    assert capsys.readouterr().err == "unlayer: warning: clips/closed: cannot be read (Permission denied); the clips in it are left out\n"
+
+
+def test_each_slot_has_its_gpu_and_the_run_does_not_know(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert one_gpu(settings(device="cpu"), 1) == {}
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert [one_gpu(settings(), slot) for slot in (0, 1, 2)] == [{"CUDA_VISIBLE_DEVICES": name} for name in "010"]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,7")
+    assert one_gpu(settings(), 1) == {"CUDA_VISIBLE_DEVICES": "7"} and one_gpu(settings(device="cuda:0"), 1) == {}
+    assert "--device" not in command(Item(Path("a"), Path("b")), settings())
+
+
+def test_what_an_interrupted_clip_had_kept_of_another_version_is_no_hindrance(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At night: it is begun anew and ``batch.json`` says so; a finished run of other settings stays as it is."""
+    make("clips/a.mp4")
+    make("clips/b.mp4", 2)
+    assert main(["batch", "clips", "--task", "transition", "--out", "out", "--pattern", "b.mp4", "--seed", "5"]) == 0
+    before = Path("out/b-transition/manifest.json").read_bytes()
+    Path("out/a-transition/.work/keep").mkdir(parents=True)
+    Path("out/a-transition/.work/run.json").write_text('{"task": "transition", "input": ["aa"], "settings": {}, "versions": ["0.0.1"]}')
+    Path("out/a-transition/.work/keep/find.safetensors").write_bytes(b"of an older version")
+    assert main(["batch", "clips", "--task", "transition", "--out", "out", "--no-progress"]) == 1
+    first, second = record()["clips"]
+    assert first["status"] == "done" and any("it was begun anew" in text for text in first["warnings"])
+    assert second["status"] == "failed" and "--overwrite" in second["error"]
+    assert Path("out/b-transition/manifest.json").read_bytes() == before

@@ -53,6 +53,21 @@ def test_every_task_has_a_clip(task: str, tmp_path: Path) -> None:
         assert all(picture.shape == (36, 64, 3) and picture.min() >= 0 and picture.max() <= 1 for picture in pictures)
 
 
+def test_sizes_are_whole_in_a_narrow_terminal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    module._Board(False).close([row(1080, 200, state="skipped"), row(144, 20, seconds=1234.5, cpu_seconds=1200.0, held=25.5, reached=36.5)])
+    assert "1920x1080" in capsys.readouterr().out
+
+
+def test_a_dissolve_needs_clean_frames_around_it(capsys: pytest.CaptureFixture[str]) -> None:
+    for frames in ("1", "60,2"):
+        assert main(["bench", "--sizes", "36", "--frames", frames, "--preset", "fast"]) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert "a dissolve needs 3 frames or more" in line
+    clip = KINDS["transition"](36, module.LEAST_FRAMES)
+    assert clip.scored == (1, 1) and np.array_equal(clip.mixed(0), clip.truth(0)["scene-001"])
+
+
 def test_a_row_is_a_real_run_that_is_judged() -> None:
     made = measure(row(36, 12), 0, 120)
     assert made.state == "measured" and made.seconds > 0 and made.memory > 2**26

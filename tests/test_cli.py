@@ -64,7 +64,7 @@ def test_help_and_version(run: Run) -> None:
 
 def test_help_of_run_shows_every_default(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stop:
-        main(["run", "--help"])
+        main(["run", "--help-all"])
     assert stop.value.code == 0
     shown = " ".join(capsys.readouterr().out.split())
     for default in ("balanced", "auto", "0"):

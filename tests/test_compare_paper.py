@@ -64,7 +64,7 @@ def test_the_published_fit_is_watched_until_it_is_quiet(given: Case) -> None:
     ticks = iter(range(1000))
     short = Frames(given.window.pixels[CLEAN - 2 : CLEAN + 4], given.window.times[:6])
     transition = replace(given.transition, first_frame=2, last_frame=5, mix=given.transition.mix[:4])
-    small = Case(short, transition, (given.truth[0][:4], given.truth[1][:4]))
+    small = Case("", short, transition, (given.truth[0][:4], given.truth[1][:4]))
     record = watch_paper(small, Record(1e9, limit=2.0), check=2, say=lines.append, clock=lambda: float(next(ticks)))
     # The clock is read once before the fit and twice a look; the second reading's second is not the fit's.
     assert [(steps, seconds) for steps, seconds, _ in record.history] == [(2, 1.0), (4, 2.0)]

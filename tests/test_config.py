@@ -87,7 +87,11 @@ def test_batch_takes_one_too() -> None:
         ("max_seconds = nan", "max_seconds: 'nan'"),
         ("max_seconds = [1]", "max_seconds: a list is not what belongs here"),
         ("start = 1979-05-27", "start: a date is not what belongs here"),
-        ("transition = [48, 71]", "transition: '48' is not FIRST:LAST"),
+        ("transition = [48, 71, 80]", "transition: '48' is not FIRST:LAST"),
+        ("transition = [48.0, 71.5]", "transition: '48' is not FIRST:LAST"),
+        ('hint = ""', "hint: is empty"),
+        ('out = ""', "out: is empty"),
+        ("max_memory = 2e5", "max_memory: '200000' is not an amount of memory"),
         ("transition = [[9, 3]]", "transition: '9:3' is not FIRST:LAST"),
         ("[run]\nseed = 1", "'run' is not a setting"),
         ('inputs = ["b"]', "'inputs' cannot be set here"),
@@ -109,6 +113,11 @@ def test_wrong_configurations_are_refused_in_one_line(text: str, says: str) -> N
     assert says in message and message.startswith("--config my.toml: ") and "\n" not in message
 
 
+def test_numbers_as_people_write_them() -> None:
+    made = settings_of("transition = [48, 71]\nmax_memory = 2e9\nseed = 3.0\nmax_seconds = 1e2", "x")
+    assert made == {"transition": ((48, 71),), "max_memory": 2_000_000_000, "seed": 3, "max_seconds": 100.0}
+
+
 def test_files_that_are_no_configuration(tmp_path: Path) -> None:
     Path("large.toml").touch()
     os.truncate("large.toml", LARGEST + 1)
@@ -116,7 +125,7 @@ def test_files_that_are_no_configuration(tmp_path: Path) -> None:
     Path("list.json").write_text("[1]")
     for name, says in {
         "none.toml": "no such file",
-        str(tmp_path): "no such file",
+        str(tmp_path): "is a folder; give a TOML file",
         "large.toml": "too large",
         "of_another.json": "no manifest of ours",
         "list.json": "no manifest of ours",

@@ -62,7 +62,7 @@ def check_verb(words: list[str]) -> None:
         assert words in (["--help"], ["--version"], ["--install-completion"])
         return
     assert words[0] in VERBS and VERBS[words[0]].built
-    if "--help" in words:
+    if "--help" in words or "--help-all" in words:
         return
     # Settings from a file would be read, and the file is an example.
     told = [word for at, word in enumerate(words[1:], 1) if "--config" not in (word, words[at - 1])]

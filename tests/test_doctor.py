@@ -92,7 +92,3 @@ def test_a_folder_that_cannot_be_written_is_said(monkeypatch: pytest.MonkeyPatch
     assert module.about_room()[1] == Finding(
         "room", "disk here", "bad", "cannot be written (Permission denied)", "go to another folder, or give --out"
     )
-
-
-def test_bytes_for_people() -> None:
-    assert (module.size(3 * 2**29), module.size(700 * 2**20)) == ("1.5 GiB", "700 MiB")

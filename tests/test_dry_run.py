@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import cv2
@@ -16,8 +17,8 @@ import pytest
 from clips import moving, plain_answer
 from media import save
 
+from pipeline import dry_batch, estimate, separate
 from pipeline import dry_run as module
-from pipeline import estimate
 from pipeline.cli import main
 
 ROOT = Path(__file__).parents[1]
@@ -46,12 +47,17 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def dry(*words: object) -> dict[str, Any]:
     """What ``--dry-run --json`` says."""
+    return told("run", *words)
+
+
+def told(verb: str, *words: object) -> dict[str, Any]:
+    """What the verb's ``--dry-run --json`` says."""
     import contextlib
     import io
 
     text = io.StringIO()
     with contextlib.redirect_stdout(text):
-        assert main(["run", *map(str, words), "--dry-run", "--json"]) == 0
+        assert main([verb, *map(str, words), "--dry-run", "--json"]) == 0
     answer: dict[str, Any] = json.loads(text.getvalue())
     return answer
 
@@ -149,6 +155,46 @@ def test_a_piece_that_takes_too_long_is_guessed(monkeypatch: pytest.MonkeyPatch)
     assert [layer["role"] for layer in facts["layers"]] == ["clear", "transmission", "airlight"]
 
 
+def test_what_is_left_of_a_piece_goes_on_as_its_last_part_did(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = iter((0.0, 0.0, 0.0, 1.0, 2.0, 4.0, 6.0, 6.0))
+    monkeypatch.setattr(estimate, "time", SimpleNamespace(monotonic=lambda: next(now)))
+    watch = estimate._Watch(until=5.0)
+    watch.begin("separate")
+    watch.step("separate", 0.0, "motion")
+    watch.step("separate", 0.2, "votes")
+    watch.step("separate", 0.3, "networks")
+    watch.step("separate", 0.4, "networks")
+    with pytest.raises(estimate._EnoughError):
+        watch.step("separate", 0.5, "networks")
+    watch.end("separate", 6.0)
+    # Half is left, at 2 seconds a tenth.
+    watch.guess()
+    assert watch.spent == pytest.approx({"": 0.0, "motion": 1.0, "votes": 1.0, "networks": 4.0 + 10.0})
+
+
+def test_parts_of_a_size_of_their_own_do_not_grow(monkeypatch: pytest.MonkeyPatch) -> None:
+    from pipeline.tasks import segment
+
+    def apart(job: Any, task: Any, count: int, pixels: int, until: float) -> Any:
+        return estimate._Piece(pixels, 0.0, {"networks": 4.0, "background": 1.0}, whole=False)
+
+    monkeypatch.setattr(estimate, "_take_apart", apart)
+    save(Path("in.mkv"), moving(1, 3, (240, 320)))
+    seconds = dry("in.mkv", "--task", "segment")["seconds"]["stages"]
+    # The piece is as large as the networks' own pictures.
+    pixels, limit = 240 * 320, segment.RECIPE.limits["networks"]
+    expected = 4 + (pixels / limit) ** estimate.GROWTH
+    assert estimate.SMALL < limit < pixels and seconds["separate"] == pytest.approx(expected, abs=0.06)
+
+
+def test_limits_are_of_notes_that_are_told() -> None:
+    from pipeline.tasks import segment
+
+    told: list[str] = []
+    with separate(moving(1, 4, (24, 40)), "segment", preset="fast", progress=lambda stage, done, note: told.append(note)):
+        assert set(segment.RECIPE.limits) <= set(told)
+
+
 @pytest.mark.usefixtures("quick")
 def test_for_people(mixed_clip: Callable[..., Path], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["run", str(mixed_clip()), "--task", "transition", "--transition", "8:15", "--dry-run", "--no-progress"]) == 0
@@ -168,7 +214,82 @@ def test_what_a_run_refuses_is_refused(capsys: pytest.CaptureFixture[str], tmp_p
         assert line.startswith("unlayer: ") and says in line
     (tmp_path / "clips").mkdir()
     assert main(["batch", "clips", "--task", "dehaze", "--dry-run"]) == 2
-    assert "use it with run" in capsys.readouterr().err
+    assert "clips: has no clip" in capsys.readouterr().err
+
+
+def test_a_folder_that_a_run_refuses_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    save(Path("in.mkv"), moving(1, 5, (24, 40)))
+    for name in ("taken", "other"):
+        Path(name).mkdir()
+    Path("taken/clear.mp4").write_text("mine")
+    Path("other/manifest.json").write_text("{}")
+    Path("file").touch()
+    for out, more, status, says in (
+        ("taken", [], 2, "taken/clear.mp4: is in the way and not from a run of ours"),
+        ("other", ["--overwrite"], 2, "is not one of ours"),
+        ("file", [], 1, "file: cannot be used as the run's folder (is a file)"),
+    ):
+        words = ["run", "in.mkv", "--task", "dehaze", "--preset", "fast", "--out", out, *more]
+        assert main([*words, "--dry-run"]) == status
+        (line,) = capsys.readouterr().err.splitlines()
+        assert says in line
+        assert main([*words, "--no-progress"]) == status
+        assert capsys.readouterr().err.splitlines() == [line]
+
+
+def batch(*words: str) -> dict[str, Any]:
+    """What ``batch --dry-run --json`` says."""
+    return told("batch", *words)
+
+
+def test_a_batch_says_what_it_would_do_with_each_clip(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("clips").mkdir()
+    for number, name in enumerate(("done", "half", "new", "other", "taken")):
+        save(Path("clips", f"{name}.mkv"), moving(number, 4, (24, 40)))
+    Path("clips/bad.mkv").write_text("no clip")
+    words = ["--task", "dehaze", "--preset", "fast", "--no-progress"]
+    assert main(["run", "clips/done.mkv", *words, "--out", "out/done-dehaze"]) == 0
+    assert main(["run", "clips/other.mkv", *words, "--seed", "9", "--out", "out/other-dehaze"]) == 0
+    Path("out/half-dehaze/.work").mkdir(parents=True)
+    Path("out/taken-dehaze").mkdir()
+    Path("out/taken-dehaze/clear.mp4").write_text("mine")
+    before = sorted(tmp_path.rglob("*"))
+    capsys.readouterr()
+    facts = batch("clips", *words, "--out", "out", "--jobs", "2")
+    assert sorted(tmp_path.rglob("*")) == before
+    clips = {Path(clip["path"]).stem: clip for clip in facts["clips"]}
+    assert [name for name, clip in clips.items() if clip["does"]] == ["half", "new"]
+    for name, says in {
+        "bad": "would fail: clips/bad.mkv",
+        "done": "finished: nothing would be done",
+        "half": "would go on",
+        "new": "new",
+        "other": "refused without --overwrite",
+        "taken": "is in the way",
+    }.items():
+        assert says in clips[name]["folder"], name
+    assert facts["jobs"] == 2 and facts["measured"] == 2
+    assert facts["seconds"] == pytest.approx((clips["half"]["seconds"] + clips["new"]["seconds"]) / 2, abs=0.1)
+    assert all(
+        clip["does"]
+        for clip in batch("clips", *words, "--out", "out", "--overwrite")["clips"]
+        if clip["path"][6:] not in ("bad.mkv", "taken.mkv")
+    )
+
+
+def test_clips_beyond_the_time_for_measuring_are_counted_by_their_size(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seconds = iter((0.0, 0.0, 99.0))
+    monkeypatch.setattr(dry_batch, "time", SimpleNamespace(monotonic=lambda: next(seconds)))
+    monkeypatch.setattr(dry_batch, "foreseen", lambda one, stages: {"frames": 4, "seconds": {"total": 8.0}})
+    Path("clips").mkdir()
+    save(Path("clips/a.mkv"), moving(1, 4, (24, 40)))
+    # Twice as many bytes: what follows the last packet is not looked at.
+    Path("clips/b.mkv").write_bytes(Path("clips/a.mkv").read_bytes().ljust(2 * Path("clips/a.mkv").stat().st_size, b"\0"))
+    assert main(["batch", "clips", "--task", "dehaze", "--dry-run", "--jobs", "1"]) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert "2 of 2 clips would be done, 1 at once, in about 24 s (1 of them by the sizes of their files); nothing was written" in out
 
 
 @pytest.mark.slow

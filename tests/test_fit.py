@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 import torch
 from clips import moving
+from clips import psnr_of_all as psnr
 from torch import Tensor, nn
 
 from stages.errors import UnlayerError
@@ -16,15 +15,6 @@ from stages.losses import constant
 from stages.mixing import Mixture
 
 NARROW = (16, 16, 16, 16)
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Pictures of some hundred pixels: on a busy machine a second thread is only waited for."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 class Value(nn.Module):
@@ -45,10 +35,6 @@ def mixture(matte: bool = False, locked: bool = False) -> tuple[Mixture, Tensor,
     frames = (1 - weight) * one + weight * other
     side, color = ("incoming", torch.zeros(3)) if locked else (None, None)
     return Mixture(frames, weight, 4, 7, "gamma", side, color), one, other  # type: ignore[arg-type]
-
-
-def psnr(layer: Tensor, truth: Tensor) -> float:
-    return float(-10 * ((layer - truth) ** 2).mean().log10())
 
 
 def test_the_loop_finds_a_minimum_and_tells_each_loss() -> None:

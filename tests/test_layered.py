@@ -152,6 +152,10 @@ def test_memory_that_is_told_makes_windows_shorter_or_longer(monkeypatch: pytest
     monkeypatch.setattr(memory, "machine_memory", lambda: 30 * 2**30)
     whole = run(monkeypatch, costly, "in.mp4", "--overwrite")
     assert "in.mp4: 3 frames of 64x48: needs about 27.5G of memory" in whole["warnings"]
+    # A window's memory is more than that machine's: said, and worked on all the same.
+    monkeypatch.setattr(memory, "machine_memory", lambda: 2 * 2**30)
+    whole = run(monkeypatch, replace(RECIPE, memory=2**15), "in.mp4", "--overwrite")
+    assert any("in.mp4: 6 frames of 64x48: about" in text and "this machine has 2G" in text for text in whole["warnings"])
     monkeypatch.setattr(memory, "machine_memory", lambda: 8 * 2**30)
     run(monkeypatch, costly, "in.mp4", "--overwrite", status=1)
     assert "needs about 27.5G of memory and this machine has 8G" in capsys.readouterr().err

@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import media
 import pytest
@@ -24,7 +26,7 @@ from stages.shots import Transition
 INFO = ClipInfo(Path("fade.mp4"), 640, 360, 119, Fraction(30000, 1001), Fraction(1, 30000))
 
 
-def built(result: Result, settings: Settings | None = None) -> dict[str, object]:
+def built(result: Result, settings: Settings | None = None, **more: Any) -> dict[str, object]:
     settings = settings or Settings(inputs=(Path("in/fade.mp4"),), task="transition", start=Fraction(1, 2))
     return manifest.build(
         settings,
@@ -35,6 +37,7 @@ def built(result: Result, settings: Settings | None = None) -> dict[str, object]
         seconds=63.00049,
         stages={"find": 1.23456, "fit": 60.0},
         warnings=["careful"],
+        **more,
     )
 
 
@@ -90,10 +93,16 @@ def test_several_pictures_have_one_frame_each() -> None:
     assert isinstance(whole["input"], list) and [item["frames"] for item in whole["input"]] == [1, 1]
 
 
-def test_identity_reads_back() -> None:
-    settings = Settings(inputs=(Path("a"),), task="transition", transition=((3, 9),), end=Fraction(7, 3), hint=Path("h.png"))
-    whole = json.loads(json.dumps(built(Result((), 1), settings)))
-    assert identity_of(whole) == manifest.identity(settings, ["ab"])
+def test_identity_reads_back(tmp_path: Path) -> None:
+    hint = media.save(tmp_path / "hint.png", moving(1, 1), **{"c:v": "png"})
+    settings = Settings(inputs=(Path("a"),), task="transition", transition=((3, 9),), end=Fraction(7, 3))
+    assert identity_of(json.loads(json.dumps(built(Result((), 1), settings)))) == manifest.identity(settings, ["ab"])
+    known = manifest.identity(replace(settings, hint=hint), ["ab"])
+    whole = json.loads(json.dumps(built(Result((), 1), replace(settings, hint=hint), hint_sha256=known["hint_sha256"])))
+    assert identity_of(whole) == known and known["hint_sha256"] == hashlib.sha256(hint.read_bytes()).hexdigest()
+    # Drawn anew under the same name, it makes another run.
+    media.save(hint, moving(2, 1), **{"c:v": "png"})
+    assert identity_of(whole) != manifest.identity(replace(settings, hint=hint), ["ab"])
 
 
 def test_checksums(tmp_path: Path) -> None:

@@ -17,7 +17,8 @@ import torch
 
 from pipeline import memory
 from pipeline.cli import main
-from pipeline.memory import BASE, PLANNED, amount, check_enough, halving, machine_memory, peak_memory, planned
+from pipeline.machine import machine_memory
+from pipeline.memory import BASE, PLANNED, amount, check_enough, halving, peak_memory, planned, say_tight
 from pipeline.settings import Settings
 from stages.checkpoint import Checkpoints
 from stages.errors import UnlayerError, UsageError
@@ -64,10 +65,29 @@ def test_too_little_memory_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
         check_enough(9.5 * GIB, Settings(max_memory=5 * GIB), "in.mp4")
 
 
+def test_a_small_machine_is_said_to_be_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The plan stays that of every machine: the layers are the same. Who runs out of memory knows what to do."""
+    monkeypatch.setattr(memory, "machine_memory", lambda: 2 * GIB)
+    assert say_tight(GIB, "in.mp4") is None
+    assert say_tight(3 * GIB, "in.mp4") == (
+        "in.mp4: about 3.49G of memory is planned for and this machine has 2G; "
+        "should that be too little, --max-memory 1.5G plans for less, and for other layers"
+    )
+    media.save(Path("in.mkv"), media.moving(6))
+    words = ["run", "in.mkv", "--task", "transition", "--transition", "2:3", "--preset", "fast", "--no-progress", "--out"]
+    for have, warned in ((2 * GIB, False), (BASE + 2**20, True)):
+        monkeypatch.setattr(memory, "machine_memory", lambda have=have: have)
+        assert main([*words, f"out-{warned}"]) == 0
+        whole = json.loads(Path(f"out-{warned}/manifest.json").read_text())
+        assert any("frames 2 to 3 of 64x48: about" in text for text in whole["warnings"]) is warned
+    layers = [Path(f"out-{warned}/scene-001.mp4").read_bytes() for warned in (False, True)]
+    assert layers[0] == layers[1]
+
+
 def test_this_machine_has_memory() -> None:
-    assert GIB < machine_memory() < 2**50
-    peak = peak_memory()
-    assert peak is not None and 50 * 2**20 < peak < machine_memory()
+    have, peak = machine_memory(), peak_memory()
+    assert have is not None and GIB < have < 2**50
+    assert peak is not None and 50 * 2**20 < peak < have
 
 
 def test_halving_goes_on_where_it_was(tmp_path: Path) -> None:

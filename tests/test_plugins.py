@@ -112,6 +112,37 @@ def test_a_broken_task_is_one_line_that_names_it(
         find_task("rain")
 
 
+@pytest.mark.parametrize(
+    ("wrong", "why"),
+    [
+        ('Separation({"claen": frames, "streaks": frames})', "separate() gave the layers claen, streaks; clean is missing"),
+        ('Separation({"clean": frames * float("nan"), "streaks": frames})', "the layer clean holds values that are no numbers"),
+        ('Separation({"clean": frames[:, :, 1:], "streaks": frames})', "the layer clean is (5, 3, 23, 32) for a window of (5, 3, 24, 32)"),
+        ('Separation({"clean": frames[:, :2], "streaks": frames})', "layer clean must be (T, 3 or 1, H, W), one frame where it is shared"),
+        ("frames", "separate() gave a Tensor, no Separation"),
+        ("frames.nothing", "AttributeError: 'Tensor' object has no attribute 'nothing'"),
+    ],
+    ids=["names", "no numbers", "size", "channels", "type", "raises"],
+)
+def test_what_a_task_from_outside_does_wrong_is_said_in_one_line(
+    install: Install, capsys: pytest.CaptureFixture[str], wrong: str, why: str
+) -> None:
+    install("rainy", RAIN.replace('Separation({"clean": frames, "streaks": 0 * frames})', wrong), "rain = rainy:TASK")
+    save(Path("in.mkv"), moving(1, 5, (24, 32)))
+    for more in ([], ["--dry-run"]):
+        assert main(["run", "in.mkv", "--task", "rain", "--no-progress", *more]) == 1
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.startswith("unlayer: --task rain: rainy:TASK of rainy failed (") and why in line
+    assert not Path("in-rain").exists()
+
+
+def test_a_task_under_another_name_is_refused(install: Install, capsys: pytest.CaptureFixture[str]) -> None:
+    install("rainy", RAIN, "snow = rainy:TASK")
+    assert main(["run", "in.mkv", "--task", "snow"]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "rainy:TASK of rainy cannot be loaded (it calls itself 'rain', and its entry point 'snow')" in line
+
+
 def test_names_that_could_lead_out_of_a_folder_are_no_tasks(install: Install) -> None:
     install("evil", RAIN, "../../rain = evil:TASK", "Rain drops = evil:TASK", "-rf = evil:TASK")
     assert set(names()) == built_in()

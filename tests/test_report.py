@@ -19,7 +19,7 @@ from clips import OWN, dissolve, moving, plain_answer, read_clip
 from pipeline.cli import main
 from pipeline.report.facts import facts_of
 from pipeline.report.media import LONGEST, fitting, link, shown_spans
-from pipeline.report.plots import fits_of, frames_plot, losses_plot
+from pipeline.tasks import transition
 from stages.errors import UnlayerError
 from stages.sample import sample
 from stages.separate import separate_transition
@@ -281,6 +281,20 @@ def test_pictures_have_no_players_but_a_slider() -> None:
     shown = [each["src"] for each in page.all("img") if "live" in (each.get("class") or "")]
     assert shown == ["report/input-001.jpg", "clear.png", "transmission.png", "airlight.png"]
     assert not [each for each in page.all("input") if each.get("id") == "scrub"]
+    # Pictures are counted from 1, layers and input alike.
+    assert (
+        "1 picture of 56x40" in page.text
+        and "what pictures airlight.png airlight 1 clear.png clear 1" in page.text
+        and "input, 56x40 1" in page.text
+    )
+
+
+def test_sheet_and_page_say_the_light_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    titles: list[str] = []
+    draw = transition.draw_sheet
+    monkeypatch.setattr(transition, "draw_sheet", lambda *rows, title: (titles.append(title), draw(*rows, title=title))[1])
+    page = page_of(run(film()))
+    assert titles == ["dissolve, frames 5 to 10, mixed in encoded values"] and "frames 5 to 10, mixed in encoded values" in page.text
 
 
 def test_what_is_transparent_lies_on_a_board() -> None:
@@ -336,23 +350,6 @@ def test_links_are_quoted() -> None:
     assert link('a"#?.mp4') == "a%22%23%3F.mp4" and link(os.fsdecode(b"\xff")) == "%FF"
 
 
-def test_curves_are_drawn_where_they_lie() -> None:
-    plot = frames_plot({"w": [0.0, 0.5, 1.0]}, 7)
-    assert plot.lines[0].points == "166.7,100.00 500.0,50.00 833.3,0.00" and [mark.label for mark in plot.across] == ["7", "8", "9"]
-    drawn = losses_plot({"motion": {"loss": [[0.1, 1.0], [0.5, 0.1]]}, "sweeps": {"moved": [[1.0, 0.01]], "none": [[1.0, 0.0]]}})
-    assert drawn is not None and [line.name for line in drawn.lines] == ["motion: loss", "sweeps: moved"]
-    assert [(band.label, band.at, band.end) for band in drawn.bands] == [("motion", 0, 50), ("sweeps", 50, 100)]
-    assert losses_plot({}) is None
-
-
-@pytest.mark.parametrize(
-    "told",
-    [{}, {"fits": 3}, {"fits": [3, {"name": "x"}, {"name": 1, "first_frame": 0, "last_frame": 1, "curves": {"a": {"b": [[0, "x"]]}}}]}],
-)
-def test_damaged_losses_are_left_out(told: dict[str, Any]) -> None:
-    assert fits_of(told) == []
-
-
 def test_facts_refuse_what_is_no_manifest() -> None:
     for value in ({}, {"schema": 1}, {"schema": 1, "task": "x", "input": [], "layers": []}):
         with pytest.raises(UnlayerError, match="manifest"):
@@ -388,6 +385,7 @@ def test_a_batch_has_an_index_with_failures_first(monkeypatch: pytest.MonkeyPatc
     page = Page(Path("runs/index.html").read_text())
     runs = [about for about in page.all("li") if "run" in (about.get("class") or "").split()]
     assert [about["data-word"] for about in runs] == ["failed", "done"] and len(page.scripts) == 1
+    assert "done, 2 layers, 1 transition, 40.0 dB" in page.text
     assert [about["href"] for about in page.all("a")] == ["./in-transition/report.html"]
     assert [about["src"] for about in page.all("img")] == ["./in-transition/report/still-input.jpg"]
     write_index(Path("runs"), record)

@@ -183,12 +183,49 @@ def test_players_play_in_step(show: Callable[..., webdriver.Chrome]) -> None:
     while (now := state(browser))["frame"] < LAST - 1 and now["playing"]:
         looks.append(now)
     press(browser, "k")
-    assert looks and looks[-1]["frame"] > looks[0]["frame"] and all(not each["paused"] for each in looks[len(looks) // 2]["videos"])
-    apart = [max(frames) - min(frames) for now in looks for frames in [[e["time"] / STEP + BEGINS[e["name"]] for e in now["videos"]]]]
-    assert np.median(apart) <= 1 and max(apart) < 4, apart
+    assert looks and looks[-1]["frame"] > looks[0]["frame"]
     now = settled(browser)
     assert not now["playing"]
     in_step(now)
+
+
+LOOKS = """
+const begins = arguments[0], videos = [...document.querySelectorAll("video")];
+window.looks = [];
+// Behind all that the page does for a frame of the screen.
+const look = () => setTimeout(() => {
+  const inside = v => !v.closest("figure").classList.contains("is-away");
+  const at = videos.filter(inside).map(v => [begins[v.src.split("/").pop()], v]);
+  if (document.body.classList.contains("playing"))
+    window.looks.push([Number(document.body.dataset.frame), ...at.map(([begin, v]) => begin + v.currentTime / arguments[1])]);
+  requestAnimationFrame(look);
+});
+requestAnimationFrame(look);
+"""
+
+
+@pytest.mark.parametrize("speed", ["0.1", "0.25", "0.5", "1", "2"])
+def test_players_keep_step_at_every_speed(show: Callable[..., webdriver.Chrome], speed: str) -> None:
+    browser = show()
+    # From before the second scene's begin, so that a player joins on the way.
+    slow = float(speed) < 0.5
+    press(browser, Keys.HOME, *([Keys.ARROW_RIGHT] * (FIRST - 2 if slow else FIRST - 12)))
+    settled(browser)
+    browser.find_element(By.ID, "speed").send_keys(speed)
+    browser.execute_script(LOOKS, BEGINS, STEP)
+    browser.find_element(By.ID, "toggle").click()
+    wait(lambda: state(browser)["frame"] >= FIRST + (4 if slow else 16), 30)
+    press(browser, "k")
+    looks = browser.execute_script("return window.looks")
+    assert len(looks) > 10 and {len(look) for look in looks} == {3, 4} and looks[0][0] < FIRST
+    apart = [max(players) - min(players) for _, *players in looks]
+    behind = [max(abs(at - frame - 0.5) for at in players) for frame, *players in looks]
+    if slow:
+        # Sent from frame to frame: each stands in the middle of it.
+        assert max(behind) < 0.05
+        return
+    # Half a frame off the clock, which itself is up to half a frame off the middle; but for a moment in which this machine was busy.
+    assert np.percentile(apart, 80) <= 0.5 and np.percentile(behind, 80) <= 1 and np.percentile(behind[:10], 60) <= 1, (apart, behind)
 
 
 def test_playing_ends_at_the_end_and_begins_again(show: Callable[..., webdriver.Chrome]) -> None:

@@ -25,7 +25,9 @@ from stages import checkpoint, fit_transition, plan
 from stages.brief import Brief, Separation
 from stages.checkpoint import Checkpoints
 from stages.fit import fit
+from stages.read import Clip
 from stages.separate import separate_transition
+from stages.write import LayerWriter
 
 ROOT = Path(__file__).parents[1]
 SIZE = (32, 48)
@@ -92,8 +94,8 @@ def stop_after(monkeypatch: pytest.MonkeyPatch, count: int, how: type[BaseExcept
 
 def test_stopped_after_every_checkpoint_and_resumed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     names = kept_files(monkeypatch)
-    # The search; of each transition two levels of motion, what it settles, networks, two rounds of two turns and ties; its parts.
-    assert names == ["find", *(["standing"] * 10 + ["parts"]) * 2]
+    # The search; of each transition two levels of motion, what it settles, networks, two rounds of two turns and ties; its parts; layers.
+    assert names == ["find", *(["standing"] * 10 + ["parts"]) * 2, "scene-001", "scene-002", "scene-003"]
     expected = layers("whole")
     assert len(expected) == 4
     keep, stops = Checkpoints.keep, 0
@@ -126,6 +128,42 @@ def test_finished_transitions_are_not_fitted_again(monkeypatch: pytest.MonkeyPat
     assert main(["run", str(clip()), *WORDS, "--out", "out"]) == 130
     assert main(["run", "in.mkv", *WORDS, "--out", "out", "--resume"]) == 0
     assert fitted == [4, 12, 12]
+
+
+@pytest.mark.parametrize("more", [[], ["--start", "0.04"]])
+def test_layers_that_are_whole_are_not_written_again(monkeypatch: pytest.MonkeyPatch, more: list[str]) -> None:
+    """What is written is read from the first frame on that a layer still needs."""
+    assert main(["run", str(clip()), *WORDS, *more, "--out", "whole"]) == 0
+    with monkeypatch.context() as patch:
+        keep = Checkpoints.keep
+
+        def stopping(self: Checkpoints, name: str, value: object) -> None:
+            keep(self, name, value)
+            if name == "scene-002":
+                raise KeyboardInterrupt
+
+        patch.setattr(Checkpoints, "keep", stopping)
+        assert main(["run", "in.mkv", *WORDS, *more, "--out", "cut"]) == 130
+    read: list[int] = []
+    blocks = Clip.blocks
+
+    def spy(self: Clip, first: int = 0, *words: Any, **options: Any) -> Any:
+        if self.info.path.name == "in.mkv" and not words and not options:
+            read.append(first)
+        return blocks(self, first, *words, **options)
+
+    written: list[str] = []
+    begin = LayerWriter.__init__
+
+    def writer(self: LayerWriter, path: Path, *words: Any, **options: Any) -> None:
+        written.append(path.name)
+        begin(self, path, *words, **options)
+
+    monkeypatch.setattr(Clip, "blocks", spy)
+    monkeypatch.setattr(LayerWriter, "__init__", writer)
+    assert main(["run", "in.mkv", *WORDS, *more, "--out", "cut", "--resume"]) == 0
+    assert [name for name in written if name.startswith("scene")] == ["scene-003"] and read[0] == 12
+    assert layers("cut") == layers("whole") and len(layers("whole")) == 4
 
 
 def test_the_published_fit_goes_on_in_the_middle(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.folder import RunFolder, claim, files_of, identity_of, read_json, write_json
+from pipeline.folder import RunFolder, claim, files_of, identity_of, names_of, read_json, write_json
 from stages.errors import UnlayerError, UsageError
 
 ROLES = ("scene", "matte")
@@ -253,4 +254,71 @@ def test_stopped_while_tidying_up_is_finished(tmp_path: Path) -> None:
         folder.work.mkdir()
         write_json(folder.work / "run.json", {**ONE, "files": ["scene-001.mp4", "sheet.png"]})
         assert folder.prepare(ONE, resume=True, overwrite=False, roles=("scene",)) is False
+    assert listing(tmp_path / "out") == ["manifest.json", "scene-001.mp4", "sheet.png"]
+
+
+def test_killed_while_it_removes_what_it_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever is left of the work folder then is known as ours, and goes the next time."""
+    removed: list[str] = []
+
+    def killed(path: Path, ignore_errors: bool = False) -> None:
+        if removed:
+            raise KeyboardInterrupt
+        removed.append(path.name)
+        for entry in sorted(path.rglob("*.safetensors"))[:1]:
+            entry.unlink()
+
+    with claim(tmp_path / "out") as folder:
+        assert folder.prepare(ONE, resume=False, overwrite=False, roles=ROLES)
+        for name in ("find", "survey"):
+            (folder.kept / name).mkdir(parents=True)
+            (folder.kept / name / "a.safetensors").write_text("kept")
+        files = [folder.work / "scene-001.mp4", folder.work / "sheet.png"]
+        for file in files:
+            file.write_text("ours")
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(shutil, "rmtree", killed)
+            folder.publish(files, manifest(ONE), ONE)
+        assert folder.kept.is_dir() and (folder.work / "run.json").exists()
+        assert folder.prepare(ONE, resume=True, overwrite=False, roles=ROLES) is False
+    assert listing(tmp_path / "out") == ["manifest.json", "scene-001.mp4", "sheet.png"]
+
+
+def test_a_finished_run_without_one_of_its_layers_is_made_again(tmp_path: Path) -> None:
+    with claim(tmp_path / "out") as folder:
+        finish(folder)
+        (folder.path / "sheet.png").unlink()
+        assert not folder.prepare(ONE, resume=True, overwrite=False, roles=ROLES), "a sheet is no layer"
+        (folder.path / "scene-001.mp4").unlink()
+        with pytest.raises(UsageError, match=r"its scene-001\.mp4 is missing; make it again with --resume or --overwrite"):
+            folder.prepare(ONE, resume=False, overwrite=False, roles=ROLES)
+        assert not folder.prepare(ONE, resume=True, overwrite=False, roles=ROLES, elsewhere=True)
+        assert folder.prepare(ONE, resume=True, overwrite=False, roles=ROLES)
+        # Interrupted, it goes on.
+        (folder.kept / "x").mkdir(parents=True)
+        assert folder.prepare(ONE, resume=True, overwrite=False, roles=ROLES) and (folder.kept / "x").exists()
+
+
+@pytest.mark.parametrize("other", [{"versions": ["1"]}, {}, None])
+def test_an_interrupted_run_that_does_not_fit_is_begun_anew_where_that_was_asked(tmp_path: Path, other: dict[str, object] | None) -> None:
+    """Of another version, of other settings, or of no run that is known."""
+    now = {"versions": ["2"], "names": ["in.mp4"]}
+    with claim(tmp_path / "out") as folder:
+        folder.prepare(ONE if other else OTHER, resume=False, overwrite=False, roles=ROLES, about=other)
+        if other is None:
+            (folder.work / "run.json").write_text("{}")
+        (folder.kept / "x").mkdir(parents=True)
+        with pytest.raises(UsageError, match=r"an interrupted run of another version, of another input or with other options.*--overwrite"):
+            folder.prepare(ONE, resume=True, overwrite=False, roles=ROLES, about=now)
+        assert (folder.kept / "x").exists() and not folder.restarted
+        assert folder.prepare(ONE, resume=True, overwrite=False, roles=ROLES, about=now, anew=True)
+        assert folder.restarted and not folder.kept.exists() and names_of(folder.path) == ["in.mp4"]
+
+
+def test_a_finished_run_is_never_begun_anew(tmp_path: Path) -> None:
+    with claim(tmp_path / "out") as folder:
+        finish(folder)
+        with pytest.raises(UsageError, match="a finished run of another input or with other options"):
+            folder.prepare(OTHER, resume=True, overwrite=False, roles=ROLES, anew=True)
+        assert not folder.prepare(ONE, resume=True, overwrite=False, roles=ROLES, anew=True, about={"versions": ["2"]})
     assert listing(tmp_path / "out") == ["manifest.json", "scene-001.mp4", "sheet.png"]

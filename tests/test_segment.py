@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 import torch
 from clips import drifting
+from clips import psnr_of_all as psnr
 from torch import Tensor
 
 from stages.brief import Brief, Separation
@@ -14,20 +13,11 @@ from stages.plan import FitSettings
 from stages.segment import separate, settle, survey
 from stages.segment_background import complete, find_plate, spread
 from stages.segment_fit import neighbours
-from stages.segment_motion import Motion, camera_flow, find_motion, fit_homographies, homography_flow
-from stages.segment_still import hint_odds, saliency_odds
+from stages.segment_motion import Motion, camera_flow, find_motion, fit_homographies, homography_flow, shown_motion
+from stages.segment_still import hint_odds, saliency_odds, shown_odds
 from stages.segment_votes import otsu
 
 LITTLE = FitSettings(max_seconds=0.01)
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Pictures of some thousand pixels: on a busy machine a second thread is only waited for."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def take_apart(frames: Tensor, settings: FitSettings = LITTLE, hint: Tensor | None = None) -> Separation:
@@ -58,10 +48,6 @@ def overlap(found: Tensor, true: Tensor) -> float:
     return float(((one & other).sum((1, 2)) / (one | other).sum((1, 2)).clamp_min(1)).mean())
 
 
-def psnr(one: Tensor, other: Tensor) -> float:
-    return float(-10 * torch.log10(((one - other) ** 2).mean().clamp_min(1e-10)))
-
-
 def mixed_back(frames: Tensor, layers: dict[str, Tensor]) -> float:
     foreground, background, matte = ((layers[name] * 255).round() / 255 for name in ("foreground", "background", "matte"))
     return psnr(matte * foreground + (1 - matte) * background, frames)
@@ -74,6 +60,36 @@ def test_what_moves_against_the_camera_is_the_foreground(camera: tuple[float, fl
     assert overlap(layers["matte"], matte) > least
     assert psnr(layers["background"], background) > clean > psnr(frames, background) + 8
     assert mixed_back(frames, dict(layers)) > 40
+
+
+def test_a_slow_pan_over_a_smooth_place_is_no_fixed_camera() -> None:
+    # Every frame agrees with the median, so does the slow disc: only the camera's motion tells.
+    size, count = (72, 96), 12
+    background = 0.5 + 0.12 * (drifting(1, count, (-0.5, 0.0), size) - 0.5)
+    velocity = (0.4, 0.1)
+    matte = disc(count, size, (40, 34), velocity, 14)
+    frames = matte * (0.5 + 0.3 * (drifting(2, count, velocity, size) - 0.5)) + (1 - matte) * background
+    facts = survey(frames, Brief(LITTLE))
+    assert find_plate(frames) is not None and facts.plate is None
+    assert survey(frames[:1].expand(count, -1, -1, -1) + 0.03 * torch.rand(count, 1, 1, 1), Brief(LITTLE)).plate is not None
+    assert overlap(separate(frames, facts, Brief(LITTLE)).layers["matte"], matte) > 0.7
+
+
+def test_flow_that_explains_nothing_is_not_believed() -> None:
+    frames, _, matte = made(6, camera=(-1.0, 0.0))
+    motion = find_motion(frames)
+    shown = shown_motion(frames, motion)
+    there, elsewhere = matte[:, 0] > 0.9, matte[:, 0] < 0.01
+    assert float(shown[there].median()) > 5 * float(shown[elsewhere].median()) and float(shown.min()) >= 0
+    # The same flow over a plain picture: nothing tells.
+    plain = torch.full_like(frames, 0.4)
+    assert float(shown_motion(plain, motion).max()) < 1e-4
+    odds = torch.full_like(shown, 2.0)
+    slow = torch.full_like(shown, 0.2)
+    assert bool((shown_odds(odds, torch.zeros_like(shown), slow) == 0).all())
+    assert bool((shown_odds(odds, torch.full_like(shown, 0.05), 100 * slow) > shown_odds(odds, torch.full_like(shown, 0.05), slow)).all())
+    assert bool((shown_odds(odds, torch.where(there, 1.0, 0.0), slow)[there] > 1).all())
+    assert bool((shown_odds(-odds, shown, slow) == -2).all())
 
 
 def test_who_comes_and_stays_is_no_background() -> None:

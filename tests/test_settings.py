@@ -67,14 +67,14 @@ def test_span() -> None:
 
 def test_every_setting_is_documented() -> None:
     for item in fields(Settings):
-        if item.name != "inputs":
+        if item.name not in ("inputs", "passing"):
             assert item.metadata["help"] and item.metadata["verbs"], item.name
 
 
 def test_all_options_of_the_contract_exist() -> None:
     promised = (
         "out preset max-seconds device seed lossless alpha stream salvage hint transition start end "
-        "resume overwrite no-progress json debug task space config dry-run max-memory max-pixels"
+        "resume anew overwrite no-progress json debug task space config dry-run max-memory max-pixels"
     ).split()
     assert {flag(item) for item in options("run")} == {f"--{name}" for name in promised}
 
@@ -116,6 +116,9 @@ def test_inputs_may_stand_anywhere_and_begin_with_a_dash() -> None:
         ("a --out", "--out needs DIR"),
         ("a --out --json", "--out needs DIR"),
         ("a --json=1", "--json is a switch"),
+        ("a --out=", "--out: is empty"),
+        ("a --hint=", "--hint: is empty"),
+        ("a --task=", "--task: is empty"),
         ("a --no-lossles", "did you mean --no-lossless"),
         ("a --no-preset", "not an option"),
         ("a -p best", "not an option"),
@@ -126,6 +129,20 @@ def test_wrong_words_are_refused_in_one_line(words: str, says: str) -> None:
         parse("run", words.split())
     assert says in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_an_empty_name_is_not_the_current_folder() -> None:
+    for verb, words in (("run", ["a", ""]), ("run", [""]), ("probe", [""]), ("run", ["a", "--out", ""])):
+        with pytest.raises(UsageError, match="is empty"):
+            parse(verb, words)
+
+
+def test_amounts_of_memory() -> None:
+    told = {"3G": 3 * 2**30, "1.5GiB": 3 * 2**29, "2000000000": 2_000_000_000, "2e9": 2_000_000_000, "1.5E+9": 1_500_000_000}
+    assert {word: settings.memory(word) for word in told} == told
+    for word in ("", "2e5", "2e99", "4", "lots"):
+        with pytest.raises(argparse.ArgumentTypeError, match="amount of memory"):
+            settings.memory(word)
 
 
 def test_kept_settings_are_those_that_change_layers() -> None:

@@ -14,10 +14,10 @@ import pytest
 from clips import OWN, dissolve, moving, plain_answer, read_clip
 
 from pipeline.cli import main
+from pipeline.search import Searched
 from pipeline.tasks import transition as task
-from stages.clip import Frames
 from stages.plan import PLANS, FitSettings, Plan
-from stages.read import open_clip
+from stages.read import Clip, open_clip
 from stages.separate import Separated
 from stages.shots import Analysis, Shot, Transition
 from stages.window import Window
@@ -42,10 +42,9 @@ def told(monkeypatch: pytest.MonkeyPatch, shots: list[tuple[int, int]], transiti
     """Has the search answer with these shots and transitions."""
     analysis = Analysis(frames, tuple(Shot(*shot) for shot in shots), tuple(transitions))
 
-    def found(clip: object, settings: object, step: object, seen: Callable[[Frames], None]) -> Analysis:
-        for block in clip.blocks(size=(8, 8)):  # type: ignore[attr-defined]
-            seen(block)
-        return analysis
+    def found(clip: Clip, settings: object, step: object, keeper: object) -> Searched:
+        blocks = list(clip.blocks(size=(8, 8)))
+        return Searched(analysis, blocks[0].first, [time for block in blocks for time in block.times])
 
     monkeypatch.setattr(task, "search", found)
 

@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from clips import psnr_of_all as psnr
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
@@ -39,10 +40,6 @@ def scene(seed: int, size: tuple[int, int] = (96, 128), sheets: int = 150) -> Te
 
 def rounded(picture: Tensor) -> Tensor:
     return (picture.clamp(0, 1) * 255).round() / 255
-
-
-def psnr(one: Tensor, other: Tensor) -> float:
-    return -10 * math.log10(max(float(((one - other) ** 2).mean()), 1e-12))
 
 
 def aligned(guess: Tensor, truth: Tensor) -> float:

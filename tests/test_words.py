@@ -13,37 +13,65 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from pipeline.cli import parse
+from pipeline.cli import main, parse
 from pipeline.settings import PRESETS, flag, options
 from pipeline.tasks import names
 from pipeline.words import VERBS, choices_of, show_help, told
 from stages.errors import UsageError
 
 ROOT = Path(__file__).parents[1]
-SCREEN = 80, 50
-"""Columns and lines of a terminal that a help must fit."""
+SCREEN = 80, 24
+"""Columns and lines of the smallest terminal there is by default; its last line is the prompt's."""
 
 
-def shown(verb: str, width: int = SCREEN[0]) -> str:
+def shown(verb: str, width: int = SCREEN[0], *, everything: bool = False) -> str:
     """The help of a verb on a terminal of this width."""
     text = io.StringIO()
-    show_help(verb, Console(file=text, width=width))
+    show_help(verb, Console(file=text, width=width), everything=everything)
     return text.getvalue()
 
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_help_fits_a_screen(verb: str) -> None:
     lines = shown(verb).splitlines()
-    assert len(lines) <= SCREEN[1] and max(map(len, lines)) <= SCREEN[0]
+    assert len(lines) < SCREEN[1] and max(map(len, lines)) <= SCREEN[0]
+    lines = shown(verb, everything=True).splitlines()
+    assert len(lines) < 45 and max(map(len, lines)) <= SCREEN[0]
 
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_help_is_made_from_the_settings_and_grouped(verb: str) -> None:
-    lines = [" ".join(line.split()) for line in shown(verb, 200).splitlines()]
+    lines = [" ".join(line.split()) for line in shown(verb, 200, everything=True).splitlines()]
     for item in options(verb):
-        assert " ".join(f"{flag(item)} {item.metadata['metavar']} {told(item)}".split()) in lines
+        assert " ".join(f"{flag(item)} {item.metadata['metavar']} {told(item, verb)}".split()) in lines
     groups = list(dict.fromkeys(item.metadata["group"] for item in options(verb)))
     assert [line for line in lines if line in groups] == groups
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_rare_options_are_left_out_and_counted(verb: str) -> None:
+    rare = [item for item in options(verb) if verb in item.metadata["rare"]]
+    text = shown(verb)
+    assert not [item.name for item in rare if f"  {flag(item)} " in text]
+    assert (f"--help-all shows {len(rare)} options more" in text) is bool(rare) is (verb in ("run", "batch"))
+
+
+def test_help_says_what_an_option_is_to_this_verb() -> None:
+    assert "bench" not in shown("run", everything=True) and "600 unless told" in shown("bench")
+    assert "<stem>-<task>" in shown("run") and "<stem>" not in shown("batch") and "<folder>-<task>" in shown("batch")
+    assert "--transition" not in shown("batch", everything=True)
+
+
+@pytest.mark.parametrize(("words", "more"), [(["help", "run"], False), (["run", "--help-all"], True), (["help", "batch"], False)], ids=str)
+def test_help_in_other_words(words: list[str], more: bool, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(words)
+    assert stop.value.code == 0 and ("--max-pixels" in capsys.readouterr().out) is more
+
+
+def test_help_for_no_verb(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["help", "rum"]) == 2 and "did you mean run" in capsys.readouterr().err
+    assert main(["help"]) == 0 and "batch" in capsys.readouterr().out
 
 
 def test_typer_shows_the_same_help(capsys: pytest.CaptureFixture[str]) -> None:
@@ -74,6 +102,8 @@ def completed(*words: str) -> list[str]:
 def test_the_shell_completes_verbs_options_and_values() -> None:
     assert completed("do") == ["doctor"]
     assert completed("run", "--max-s") == ["--max-seconds"]
+    assert completed("run", "--no-l") == ["--no-lossless"] and set(completed("run", "--help")) == {"--help", "--help-all"}
+    assert "--no-no-progress" not in completed("run", "--no-")
     assert completed("run", "--task", "trans") == ["transition", "transparency"]
     assert completed("run", "film.mp4", "--preset", "") == list(PRESETS)
 

@@ -328,3 +328,15 @@ def test_strange_names_are_names(tmp_path: Path, name: str) -> None:
             writer.write(Frames(frames.pixels[:1], frames.times[:1]))
         assert len(back(writer.path)) == 1
     assert len(leftovers(folder)) == 3
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 1), (300, 1), (600, 2)])
+@pytest.mark.parametrize(("bits", "alpha"), [(8, None), (8, "ffv1"), (10, None), (16, "ffv1")])
+def test_narrow_layers_come_back_without_loss(tmp_path: Path, size: tuple[int, int], bits: int, alpha: str | None) -> None:
+    """No slice of FFV1's later versions is one pixel wide, and a single slice may be too high."""
+    pixels = torch.from_numpy(np.random.default_rng(0).integers(0, 2**bits, (3, 3, *size))).float() / (2**bits - 1)
+    info = ClipInfo(Path("in"), size[1], size[0], 3, Fraction(25), Fraction(1, 25), bit_depth=bits)
+    times = tuple(Fraction(index, 25) for index in range(3))
+    with LayerWriter(tmp_path / "layer", info, lossless=True, bit_depth=bits, alpha=alpha) as writer:
+        writer.write(Frames(pixels, times, 0), pixels[:, :1] if alpha else None)
+    assert torch.allclose(open_clip([writer.path]).frames(0, 2).pixels, pixels, atol=1e-6)

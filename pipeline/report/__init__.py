@@ -25,6 +25,8 @@ from stages.read import Clip, open_clip
 from stages.sniff import printable
 
 PAGE = "report.html"
+LEAST = 3.0
+"""Seconds for previews in the shortest budget: what a run may take beyond it for writing has room for them."""
 LOSSES = "losses.json"
 
 
@@ -50,7 +52,7 @@ def attach(
     manifest: Mapping[str, Any], losses: Mapping[str, Any], clip: Clip, work: Path, step: Step, *, seconds: float | None = None
 ) -> Attached:
     """Makes the previews and pictures of a run whose layers lie in ``work``. seconds: what the run may take, where it is bounded."""
-    share = SECONDS if seconds is None else min(SECONDS, max(1.0, 0.05 * seconds))
+    share = SECONDS if seconds is None else min(SECONDS, max(LEAST, 0.05 * seconds))
     return Attached(work, assemble(facts_of(manifest), work, work / REPORT, clip, seconds=share, step=step), losses)
 
 

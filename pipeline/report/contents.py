@@ -146,7 +146,9 @@ def _say_what_is_left_out(made: Assembled, facts: Facts) -> None:
         own = next((len(layer) for layer in facts.layers if layer.slug == track.slug), whole) if track.role != "input" else whole
         if track.preview and track.video and track.frames < own:
             parts = ", ".join(f"{first} to {last}" for first, last in track.spans[:6]) + (" and so on" if len(track.spans) > 6 else "")
-            made.notes.append(f"The player of {track.name} shows {track.frames} of {own} frames ({parts}), to keep the folder small.")
+            made.notes.append(
+                f"The player of {track.name} shows {track.frames} of {own} frames ({parts}), to keep the run short and its folder small."
+            )
 
 
 def timeline(facts: Facts, tracks: Sequence[Track]) -> dict[str, Any]:

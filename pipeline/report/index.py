@@ -11,6 +11,7 @@ from typing import Any
 from pipeline.folder import MANIFEST, REPORT, ours, read_json
 from pipeline.report.media import link
 from pipeline.report.page import page
+from pipeline.report.words import counted
 from stages.errors import UnlayerError
 from stages.sniff import printable
 
@@ -65,8 +66,8 @@ def _run(out: Path, source: Path, clip: Mapping[str, Any]) -> dict[str, Any]:
     psnr, status = report.get("reconstruction_psnr"), str(clip.get("status", ""))
     told = [
         WORDS.get(status, status),
-        f"{len(layers)} layers" if isinstance(layers, list) else "",
-        f"{len(moves)} transitions" if isinstance(moves, list) and moves else "",
+        counted(len(layers), "layer") if isinstance(layers, list) else "",
+        counted(len(moves), "transition") if isinstance(moves, list) and moves else "",
         f"{psnr:.1f} dB mixed again" if isinstance(psnr, int | float) else "",
         f"{float(clip.get('seconds') or 0.0):.0f} s",
     ]

@@ -17,11 +17,12 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from pipeline import __version__
+from pipeline.manifest import SPACES
 from pipeline.report.contents import Assembled
 from pipeline.report.facts import Facts, Move, input_paths
 from pipeline.report.media import Track, link
 from pipeline.report.plots import fits_of, frames_plot, losses_plot
-from pipeline.report.words import bars, checks, figures, rows
+from pipeline.report.words import bars, checks, counted, figures, rows
 from stages.sniff import printable
 
 TEMPLATES = Path(__file__).with_name("templates")
@@ -92,10 +93,14 @@ def render(facts: Facts, made: Assembled, losses: Mapping[str, Any], *, gone: st
         settings=rows(facts.settings),
         figures=figures(facts.report),
         versions=rows(versions if isinstance(versions := facts.report.get("versions"), dict) else {}),
-        files=_files(facts),
+        files=_files(facts, moving),
         inputs=[
-            {"name": printable(path), "size": f"{item.get('width')}x{item.get('height')}", "frames": item.get("frames")}
-            for path, item in zip(input_paths(facts), facts.inputs, strict=True)
+            {
+                "name": printable(path),
+                "size": f"{item.get('width')}x{item.get('height')}",
+                "frames": item.get("frames") if moving else number,
+            }
+            for number, (path, item) in enumerate(zip(input_paths(facts), facts.inputs, strict=True), 1)
         ],
         sheets=[link(name) for name in facts.sheets[:50]],
         scrubs=moving or (facts.frames - facts.first > 1),
@@ -118,7 +123,7 @@ def _lede(facts: Facts, moving: bool) -> str:
     height, width = facts.size
     count = facts.frames - facts.first
     if not moving:
-        return f"{count} picture{'s' if count > 1 else ''} of {width}x{height}"
+        return f"{counted(count, 'picture')} of {width}x{height}"
     return f"{count} frames of {width}x{height}, {facts.rate:.5g} a second, {count / facts.rate:.1f} s"
 
 
@@ -166,7 +171,7 @@ def _marks(facts: Facts) -> list[dict[str, Any]]:
 
 def _mix(move: Move) -> dict[str, Any]:
     whose = f"weight of {move.sides[1] or move.color or 'the incoming scene'}"
-    light = {"linear": ", mixed in linear light", "gamma": ", mixed in encoded values"}.get(move.space, "")
+    light = f", mixed in {SPACES[move.space]}" if move.space in SPACES else ""
     return {
         "title": f"{move.kind.capitalize()}, frames {move.first} to {move.last}{light}",
         "label": f"Mixing curve of the {move.kind}, frames {move.first} to {move.last}",
@@ -185,13 +190,19 @@ def _means(made: Assembled, facts: Facts) -> dict[str, Any] | None:
     return {"title": f"The {names} over time", "plot": frames_plot(curves, facts.first), "first": facts.first, "count": count}
 
 
-def _files(facts: Facts) -> list[dict[str, str]]:
+def _covers(first: int, last: int, moving: bool) -> str:
+    """Which frames of a clip, from 0, or which of the pictures, from 1, a file covers."""
+    begin, end = (first, last) if moving else (first + 1, last + 1)
+    return f"{begin} to {end}" if last > first else str(begin)
+
+
+def _files(facts: Facts, moving: bool) -> list[dict[str, str]]:
     made = [
         {
             "name": layer.path,
             "href": link(layer.path),
             "what": layer.name if layer.name == layer.role else f"{layer.name}, {layer.role}",
-            "frames": f"{layer.first} to {layer.last}" if layer.last > layer.first else str(layer.first),
+            "frames": _covers(layer.first, layer.last, moving),
         }
         for layer in facts.layers
     ]

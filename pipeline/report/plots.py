@@ -16,12 +16,17 @@ COLOURS = 10
 
 @dataclass(frozen=True)
 class Line:
-    """One curve. points: for ``<polyline>``. dots: the same where there are few. end: its last value, for the legend."""
+    """One curve. points: for ``<polyline>``; two of the same place are a dot. end: its last value, for the legend."""
 
     name: str
     colour: int
     points: str
     end: str
+
+    @property
+    def is_dot(self) -> bool:
+        """Whether there is one point alone."""
+        return len(set(self.points.split())) == 1
 
 
 @dataclass(frozen=True)
@@ -88,7 +93,7 @@ def losses_plot(curves: Curves) -> Plot | None:
     for number, (name, points) in enumerate(drawn):
         spots = [((at - begin) / span, level(value)) for at, value in points]
         if len(spots) == 1:
-            spots = [(max(0.0, spots[0][0] - 0.01), spots[0][1]), spots[0]]
+            spots = 2 * spots
         lines.append(Line(name, number % COLOURS, _points(spots), f"{points[-1][1]:.3g}"))
     every = max(1, math.ceil((high - low) / 5))
     up = tuple(Mark(round(100 * level(10.0**power), 2), f"1e{power}" if power else "1") for power in range(low, high + 1, every))

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pipeline.memory import amount
 from pipeline.report.contents import SeamFact
 from pipeline.report.facts import Facts
 
@@ -53,6 +54,11 @@ def rows(values: Mapping[str, Any]) -> list[tuple[str, str]]:
     ]
 
 
+def counted(count: int, what: str) -> str:
+    """``1 layer``, ``2 layers``."""
+    return f"{count} {what}{'' if count == 1 else 's'}"
+
+
 def spoken(value: Any) -> str:
     """A value as people write it."""
     if value is True:
@@ -60,7 +66,7 @@ def spoken(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.4g}"
     if isinstance(value, int) and value >= 2**26:
-        return f"{value / 2**30:.2f} GiB"
+        return amount(value)
     if isinstance(value, list):
         return ", ".join(":".join(map(str, item)) if isinstance(item, list) else str(item) for item in value[:50])
     return str(value)[:2000]

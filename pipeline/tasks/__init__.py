@@ -10,7 +10,8 @@ from __future__ import annotations
 import pkgutil
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
@@ -189,12 +190,32 @@ def find_task(name: str) -> Task:
         task = point.load()
         if not isinstance(task, Task):
             raise TypeError(f"it is no pipeline.tasks.Task but {type(task).__name__}")
+        if task.name != name:
+            raise ValueError(f"it calls itself {task.name!r}, and its entry point {name!r}")
     except (Exception, SystemExit) as error:
         why = " ".join(str(error).split()) or type(error).__name__
         raise UnlayerError(
             f"--task {name}: {point.value} of {package_of(point)} cannot be loaded ({why}); update or uninstall that package"
         ) from error
     return task
+
+
+@contextmanager
+def blaming(name: str) -> Iterator[None]:
+    """What a task from outside does wrong becomes one line that names it and its package; our own tasks' errors pass."""
+    try:
+        yield
+    # What the machine lacks is nobody's fault; who runs the task says what to do about it.
+    except (UnlayerError, MemoryError, OSError):
+        raise
+    except Exception as error:
+        if name in built_in() or "memory" in str(error):
+            raise
+        (point,) = offered()[name]
+        why = str(error) if type(error) is ValueError else f"{type(error).__name__}: {error}"
+        raise UnlayerError(
+            f"--task {name}: {point.value} of {package_of(point)} failed ({' '.join(why.split())}); --debug shows where, for its author"
+        ) from error
 
 
 def check_options(task: Task, settings: Settings) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pipeline.layered import Output, Recipe, layered_task
-from stages.segment import Facts, separate, settle, survey
+from stages.segment import FIT_PIXELS, VOTE_PIXELS, WORK_PIXELS, Facts, separate, settle, survey
 from stages.segment_background import Plate
 
 RECIPE = Recipe(
@@ -13,6 +13,7 @@ RECIPE = Recipe(
     settle=settle,
     memory=36,
     kinds=(Facts, Plate),
+    limits={"motion": WORK_PIXELS, "votes": VOTE_PIXELS, "networks": FIT_PIXELS, "edges": WORK_PIXELS},
 )
 
 TASK = layered_task(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -18,8 +18,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pipeline.manifest import describe_transition, scene_name
-from pipeline.memory import check_enough, check_room, halving, planned, say_halved
+from pipeline.manifest import SPACES, describe_transition, scene_name
+from pipeline.memory import check_enough, check_room, halving, planned, say_halved, say_tight
 from pipeline.progress import Step
 from pipeline.search import search
 from pipeline.shelf import Shelf, stored
@@ -87,6 +87,7 @@ def run(job: Job) -> Result:
     parts: dict[Transition, _Parts] = {}
     seconds: dict[str, float] = defaultdict(float)
     if mixed:
+        _check_room(job, range(len(mixed)), mixed)
         with job.stages.stage("separate", within=lambda: seconds) as step:
             plans = _plans(job, analysis, mixed, step)
             for number, transition in enumerate(mixed):
@@ -113,9 +114,24 @@ def count(job: Job) -> int:
 def do(job: Job, number: int) -> None:
     """Takes transition ``number`` apart, from 0; its layers are kept."""
     found, mixed = _known(job)
+    _check_room(job, [number], mixed)
     with job.stages.stage("separate") as step:
         plans = _plans(job, found.analysis, mixed, step)
         _separate(job, found.analysis, mixed, number, plans[number], step)
+
+
+def _check_room(job: Job, numbers: Iterable[int], mixed: Sequence[Transition]) -> None:
+    """Raises UnlayerError where the disk has no room for the frames of all these transitions, which wait there until the end.
+
+    Those that wait there already, of a run that was interrupted, need no more.
+    """
+    value = 3 * job.clip.info.height * job.clip.info.width * (2 if job.clip.info.bit_depth > 8 else 1)
+    needed = 0
+    for number in numbers:
+        sides = 2 - (mixed[number].outgoing, mixed[number].incoming).count(None)
+        there = sum(path.stat().st_size for path in job.keep.within(room_of(number)).folder.glob("*.npy"))
+        needed += max(0, sides * value * len(mixed[number]) - there)
+    check_room(job.work, needed)
 
 
 def room_of(number: int) -> str:
@@ -127,6 +143,8 @@ def _known(job: Job) -> tuple[_Found, list[Transition]]:
     """What the search finds, and the transitions that there is something to separate in."""
     with job.stages.stage("find") as step:
         found = job.keep.recall("find", lambda: _find(job, step), _Found, Analysis, Shot, Transition, Seen)
+    if job.keep.has("find"):
+        job.keep.drop("search")
     job.clip.seen = found.seen
     return found, separable(found.analysis)
 
@@ -137,14 +155,8 @@ def separable(analysis: Analysis) -> list[Transition]:
 
 
 def _find(job: Job, step: Step) -> _Found:
-    heads: list[int] = []
-    times: list[Fraction] = []
-
-    def seen(block: Frames) -> None:
-        heads.append(block.first)
-        times.extend(block.times)
-
-    return _Found(search(job.clip, job.settings, step, seen), heads[0], times, job.clip.seen)
+    found = search(job.clip, job.settings, step, keeper=job.keep)
+    return _Found(found.analysis, found.first, found.times, job.clip.seen)
 
 
 def _plans(job: Job, analysis: Analysis, mixed: Sequence[Transition], step: Step) -> list[Plan]:
@@ -177,9 +189,11 @@ def _bounded(job: Job, plan: Plan, window: Window, mixed: int, frames: str) -> P
     clean = window.last - window.first + 1 - mixed
     least = bytes_of(LEAST, mixed, clean, height * width)
     warning = check_enough(least, job.settings, f"{window.name}: {frames} of {width}x{height}")
-    if warning:
-        job.stages.warn(warning)
-    return within_memory(plan, max(least, planned(job.settings)), mixed, clean, height * width)
+    bounded = within_memory(plan, max(least, planned(job.settings)), mixed, clean, height * width)
+    tight = say_tight(bytes_of(bounded.pixels, mixed, clean, height * width), f"{window.name}: {frames} of {width}x{height}")
+    for text in filter(None, (warning, tight)):
+        job.stages.warn(text)
+    return bounded
 
 
 def _separate(job: Job, analysis: Analysis, mixed: Sequence[Transition], number: int, plan: Plan, step: Step) -> _Parts:
@@ -195,8 +209,6 @@ def _separate(job: Job, analysis: Analysis, mixed: Sequence[Transition], number:
         frames = f"frames {transition.first_frame} to {transition.last_frame}"
         progress(0.0, frames)
         window = window_of(job, analysis, transition)
-        values = 3 * window.size[0] * window.size[1] * len(transition)
-        check_room(job.work, 2 * values * (2 if job.clip.info.bit_depth > 8 else 1))
         bounded = _bounded(job, plan, window, len(transition), frames)
         settings = FitSettings(job.settings.preset, job.settings.seed, job.device)
 
@@ -233,7 +245,7 @@ def _sheet(transition: Transition, separated: Separated, shelf: Shelf) -> NDArra
     for name, pictures in shelf.rows.items():
         shot = shots.get(name)
         rows[name if shot is None else scene_name(shot)] = torch.stack(pictures)
-    title = f"{transition.kind}, frames {transition.first_frame} to {transition.last_frame}, mixed in {separated.space} light"
+    title = f"{transition.kind}, frames {transition.first_frame} to {transition.last_frame}, mixed in {SPACES[separated.space]}"
     numbers = [transition.first_frame + place for place in chosen_frames(len(transition))]
     return draw_sheet(rows, numbers, separated.mix, transition.first_frame, title=title)
 
@@ -260,14 +272,27 @@ class _Output:
 
 
 def _write(job: Job, analysis: Analysis, parts: Sequence[_Parts], found: _Found, step: Step) -> list[Layer]:
-    """One pass over the clip that writes all layers."""
+    """One pass over the clip that writes all layers. A layer that is whole is kept: a resumed run goes on with the first that is not."""
     times, first = found.times, found.first
-    waiting = sorted(_outputs(analysis, parts), key=lambda output: output.first)
+    written = job.keep.within("written")
     layers: list[Layer] = []
+    waiting: list[_Output] = []
+
+    def over(output: _Output, name: str, warnings: Sequence[str]) -> None:
+        layers.append(Layer(output.name, output.role, job.work / name, output.first, output.last))
+        for warning in warnings:
+            job.stages.warn(f"{output.name}: {warning}")
+
+    for output in sorted(_outputs(analysis, parts), key=lambda output: output.first):
+        known = written.newest(output.name)
+        if known is not None and (written.folder / known[0]).exists():
+            over(output, *known)
+        else:
+            waiting.append(output)
     open_now: list[tuple[_Output, LayerWriter, ExitStack]] = []
     end = dict(enumerate(times[1:], first))
     with ExitStack() as everything:
-        for block in job.clip.blocks():
+        for block in job.clip.blocks(waiting[0].first) if waiting else ():
             while waiting and waiting[0].first <= block.last:
                 output = waiting.pop(0)
                 stop = end.get(output.last, times[-1] + 1 / job.clip.info.rate)
@@ -289,14 +314,20 @@ def _write(job: Job, analysis: Analysis, parts: Sequence[_Parts], found: _Found,
                 if last == output.last:
                     closing.close()
                     open_now.remove((output, writer, closing))
-                    layers.append(Layer(output.name, output.role, writer.path, output.first, output.last))
-                    for warning in writer.warnings:
-                        job.stages.warn(f"{output.name}: {warning}")
+                    over(output, writer.path.name, writer.warnings)
+                    # With a store it would be sent twice, as a part of the run that is not over and of the one that is.
+                    if job.settings.store is None:
+                        written.folder.mkdir(parents=True, exist_ok=True)
+                        writer.path.replace(written.folder / writer.path.name)
+                        written.keep(output.name, (writer.path.name, writer.warnings))
             step((block.last + 1 - first) / len(times), f"frame {block.last + 1} of {analysis.frames}")
     if waiting or open_now:
         raise UnlayerError(
             f"{printable(job.clip.info.path)}: gave fewer frames on the second reading than on the first; is it still being written?"
         )
+    for layer in layers:
+        if not layer.path.exists():
+            (written.folder / layer.path.name).replace(layer.path)
     return layers
 
 

@@ -13,7 +13,11 @@ import media
 import numpy as np
 import pytest
 from clips import dissolve
-from provoke import MIXED, Run, Zygote, film, layers, parts, refused, visible
+from provoke import MIXED, Run, Zygote, film, layers, parts, refused, small_plans, visible
+
+from pipeline.layered import SPARE
+from pipeline.tasks import transition
+from stages.checkpoint import Checkpoints
 
 WORDS = ("--task", "transition", "--no-progress", *MIXED)
 NOBODY = 65534
@@ -50,6 +54,51 @@ def test_too_little_room_is_said_before_the_work(
         assert visible(tmp_path / "out") == []
     monkeypatch.setattr(shutil, "disk_usage", lambda path: real(path)._replace(free=needed))
     assert run("run", "in.mkv", *words, "--preset", "fast", "--out", "out").status == 0
+
+
+def test_all_transitions_have_room_before_the_first_is_fitted(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their frames wait together until the layers are written. What a run kept before it was stopped is no reason to refuse it."""
+    small_plans(monkeypatch)
+    a, b, c = np.random.default_rng(0).integers(0, 256, (3, 12, 48, 64, 3), np.uint8)
+    media.save(tmp_path / "in.mkv", np.concatenate([dissolve(a, b, 4, 4)[0], dissolve(b, c, 4, 4)[0][4:]]))
+    each = 2 * 4 * 3 * 48 * 64
+    words = ("run", "in.mkv", *WORDS, "--transition", "12:15", "--out", "out", "--resume")
+    real, fitted = shutil.disk_usage, []
+    separate = transition.separate_transition
+
+    def spy(window: Any, move: Any, **more: Any) -> Any:
+        fitted.append(move.first_frame)
+        if len(fitted) == 2:
+            raise KeyboardInterrupt
+        return separate(window, move, **more)
+
+    def free(size: int) -> None:
+        monkeypatch.setattr(shutil, "disk_usage", lambda path: real(path)._replace(free=size))
+
+    monkeypatch.setattr(transition, "separate_transition", spy)
+    free(2 * each - 1)
+    refused(run(*words), 1, "out: has 1M of disk left and about 1M are needed")
+    assert fitted == []
+    free(2 * each)
+    assert run(*words).status == 130
+    free(each - 1)
+    assert run(*words).status == 1
+    free(each)
+    assert run(*words).status == 0 and fitted == [4, 12, 12]
+
+
+@pytest.mark.parametrize(("more", "kept"), [(82_943, False), (82_944, True)])
+def test_checkpoints_leave_the_room_that_the_layers_need(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: int, kept: bool
+) -> None:
+    """82 944 bytes, as above: else ``--resume`` would be refused for want of the room that the run's own checkpoints took."""
+    film(tmp_path / "in.mkv")
+    real, names = shutil.disk_usage, []
+    window = 2 * 3 * 12 * 3 * 32 * 48
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: real(path)._replace(free=SPARE + 4 * window + more))
+    monkeypatch.setattr(Checkpoints, "note", lambda self, name, value: names.append(name))
+    assert run("run", "in.mkv", "--task", "dehaze", "--preset", "fast", "--lossless", "--no-progress", "--out", "out").status == 0
+    assert ("layers" in names) is kept
 
 
 @pytest.fixture

@@ -54,8 +54,8 @@ def test_killed_while_a_checkpoint_is_written(zygote: Zygote, tmp_path: Path, wh
     assert zygote.run(tmp_path, *WORDS, "--out", "out", faults=(*SMALL, fault)).status == -signal.SIGKILL
     kept = tmp_path / "out/.work/keep/transition-001"
     assert {path.name for path in kept.iterdir()} == {"standing.safetensors", ".standing.safetensors.part"}
-    # Five are left to be kept; one that began anew would keep seven.
-    fault = ("killed_while_keeping", 6, "whole")
+    # Five and two layers are left to be kept; one that began anew would keep nine.
+    fault = ("killed_while_keeping", 8, "whole")
     assert zygote.run(tmp_path, *WORDS, "--out", "out", "--resume", faults=(*SMALL, fault)).status == 0
     assert layers(tmp_path / "out") == whole
 

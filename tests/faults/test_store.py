@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import fsspec
 import media
@@ -15,7 +15,12 @@ from clips import dissolve, moving
 from provoke import ROOT, layers, small_plans
 
 from pipeline import parts
+from pipeline.batch import Batch
+from pipeline.board import Quiet
+from pipeline.child import Child
 from pipeline.cli import main
+from pipeline.clips import Item
+from pipeline.run import RESTARTED
 from pipeline.settings import Settings
 from pipeline.store import Store, store_at
 from stages.errors import UnlayerError, UsageError
@@ -134,7 +139,7 @@ def test_parts_done_on_machines_that_share_nothing_else(monkeypatch: pytest.Monk
     url = f"file://{tmp_path}/shared/in"
     told = Settings(inputs=(Path("in.mkv"),), task="transition", transition=((4, 7),), lossless=True, resume=True)
     settings = replace(told, out=Path("nowhere"), store=url)
-    assert parts.prepare(settings) == 1
+    assert parts.prepare(settings) == (1, [])
     with monkeypatch.context() as patch:
         calls = []
 
@@ -151,7 +156,7 @@ def test_parts_done_on_machines_that_share_nothing_else(monkeypatch: pytest.Monk
     monkeypatch.setattr("stages.alternate.carry", lambda *given, **more: carried.append(1))
     parts.do(settings, 0)
     assert carried == []
-    assert parts.finish(settings) is True and parts.finish(replace(settings)) is False
+    assert parts.finish(settings) == (True, []) and parts.finish(replace(settings)) == (False, [])
     assert layers(tmp_path / "shared/in") == layers(Path("plain")) and len(layers(Path("plain"))) == 2
     assert sorted(path.name for path in (tmp_path / "shared/in").iterdir()) == sorted(path.name for path in Path("plain").iterdir())
     assert not Path("nowhere").exists()
@@ -210,3 +215,75 @@ def test_what_did_not_reach_the_store_is_sent_the_next_time(tmp_path: Path, monk
         assert main(words) == 1
     assert not Path("shared/a-transition/manifest.json").exists()
     assert main(words) == 0 and Path("shared/a-transition/manifest.json").exists()
+
+
+class Stopped:
+    """A clip's process that ends when it is asked to."""
+
+    def signal(self, number: int) -> None:
+        self.number = number
+
+    def wait(self) -> int:
+        return 143
+
+
+def test_a_clip_that_is_stopped_sends_what_it_kept() -> None:
+    given = Settings(inputs=(Path("clips"),), task="transition", out=Path("out"), store="memory://runs")
+    items = [Item(Path(f"clips/{name}.mp4"), Path(f"out/{name}"), "running") for name in "ab"]
+    working("out/a")
+    folder_of("out/b", **{"manifest.json": "{}"})
+    batch = Batch(given, Path("out"), items, Quiet())
+    batch.running = {slot: (item, cast(Child, Stopped())) for slot, item in enumerate(items)}
+    batch.stop()
+    assert [item.status for item in items] == ["waiting", "waiting"] and not batch.running
+    assert ".work/keep/find.safetensors" in there() and not there("memory://runs/b"), "what is finished is sent by the next batch"
+
+
+def test_what_is_kept_here_is_newer_than_what_was_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Going on here, an interrupted clip does not fall back to what the store has; one that is finished there is fetched."""
+    monkeypatch.setattr("pipeline.batch.Child", lambda *words: Stopped())
+    given = Settings(inputs=(Path("clips"),), task="transition", out=Path("out"), store="memory://runs")
+    item, kept = Item(Path("clips/a.mp4"), Path("out/a")), Path("out/a/.work/keep/find.safetensors")
+    Store("memory://runs/a").send_kept(working("out/a"))
+    kept.write_text("found more")
+    batch = Batch(given, Path("out"), [item], Quiet())
+    batch._start(0, item)
+    assert kept.read_text() == "found more"
+    fsspec.filesystem("memory").pipe_file("/runs/a/manifest.json", b"{}")
+    batch._start(0, item)
+    assert Path("out/a/manifest.json").exists()
+
+
+def test_what_was_kept_of_another_run_does_not_stay_on_the_store(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Prepared anew on a cluster: the parts find nothing of the run before."""
+    small_plans(monkeypatch)
+    film()
+    url = f"file://{tmp_path}/shared/in"
+    names = (".work/keep/find.safetensors", ".work/keep/transition-001/parts.safetensors")
+    folder_of("shared/in", **{".work/run.json": "{}", **dict.fromkeys(names, "old")})
+    told = Settings(inputs=(Path("in.mkv"),), task="transition", transition=((4, 7),), lossless=True, resume=True, anew=True, store=url)
+    assert parts.prepare(told) == (1, [RESTARTED])
+    left = [path for path in Path("shared/in/.work/keep").rglob("*") if path.is_file()]
+    assert not any(path.name == "parts.safetensors" or path.read_bytes() == b"old" for path in left)
+    assert parts.do(told, 0) == [] and parts.finish(told)[0] is True
+
+
+def test_a_clip_that_was_begun_anew_leaves_nothing_old_on_the_store() -> None:
+    given = Settings(inputs=(Path("clips"),), task="transition", out=Path("out"), store="memory://runs")
+    fsspec.filesystem("memory").pipe_file("/runs/a/.work/keep/old.safetensors", b"old")
+    item = Item(Path("clips/a.mp4"), working("out/a"), "failed", warnings=[RESTARTED])
+    Batch(given, Path("out"), [item], Quiet())._send(Store("memory://runs/a"), item)
+    kept = ("find.safetensors", "t-1/outgoing.npy", "t-1/parts.safetensors")
+    assert set(there()) == {".work/run.json", *(f".work/keep/{name}" for name in kept)}
+
+
+def test_a_machine_of_another_version_does_not_undo_what_the_parts_did(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    small_plans(monkeypatch)
+    film()
+    told = Settings(inputs=(Path("in.mkv"),), task="transition", transition=((4, 7),), resume=True, anew=True, out=Path("out"))
+    assert parts.prepare(told) == (1, []) and parts.do(told, 0) == []
+    with monkeypatch.context() as patch, pytest.raises(UsageError, match="version"):
+        patch.setattr("pipeline.run.__version__", "9.9")
+        parts.finish(told)
+    assert Path("out/.work/keep/transition-001/parts.safetensors").exists()
+    assert parts.finish(told)[0] is True

@@ -21,6 +21,8 @@
 
   let now = 0; // the frame that is shown, from 0
   let clock = 0, before = 0, playing = false, speed = 1;
+  // Up to this speed the players are sent from frame to frame; browsers play no slower than a sixteenth, and not evenly there.
+  const SLOW = 0.25;
 
   class Track {
     constructor(about) {
@@ -74,7 +76,6 @@
       this.away(i < 0);
       if (!this.isVideo) return this.turn(n);
       if (!this.media.paused) this.media.pause();
-      this.media.playbackRate = speed;
       if (i >= 0) this.seek(this.start(i) + this.length(i) / 2);
     }
     turn(n) {
@@ -89,31 +90,27 @@
     holds(n) {
       const i = this.place(n);
       if (!this.isVideo || i < 0 || this.broken) return false;
-      return this.media.seeking || this.media.readyState < (i < this.count - 3 ? 3 : 2);
+      const video = this.media;
+      if (video.seeking || video.readyState < (i < this.count - 3 ? 3 : 2)) return true;
+      return speed > SLOW && video.paused && i < this.count - 1;
     }
-    // Goes along with the clock, and catches up where it is more than half a frame off.
-    follow(n) {
+    // Goes along with the clock; at the rate 0 it is under way, and waits with the others.
+    follow(n, waits) {
       const i = this.place(n);
       this.away(i < 0);
       if (!this.isVideo) return this.turn(n);
       const video = this.media;
-      if (i < 0) {
-        if (!video.paused) video.pause();
-        if (this.spans.length && n + line.first < this.spans[0][0]) this.seek(this.length(0) / 2);
-        return;
-      }
-      const want = this.start(i) + clamp(clock - timeOf(n), 0, this.length(i));
-      const drift = video.currentTime - want;
-      const off = Math.abs(drift) > this.length(i) / 2;
       if (video.seeking || this.broken) return;
-      if (video.paused) {
-        if (i >= this.count - 1) return off ? this.seek(this.start(i) + this.length(i) / 2) : undefined;
-        if (off) this.seek(want);
-        video.playbackRate = speed;
-        video.play().catch(() => {});
-      } else if (Math.abs(drift) > 0.2) this.seek(want);
-      else if (off) video.playbackRate = clamp(speed * (1 - 4 * drift), speed / 2, speed * 1.5);
-      else if (Math.abs(drift) < this.length(i) / 8) video.playbackRate = speed;
+      const coming = i < 0 && this.spans.length && n + line.first < this.spans[0][0];
+      if (i < 0 && !coming) return video.pause();
+      const want = coming ? 0 : this.start(i) + clamp(clock - timeOf(n), 0, this.length(i));
+      const drift = video.currentTime - want, long = this.length(coming ? 0 : i);
+      if (i >= this.count - 1) return Math.abs(drift) > long / 2 ? this.seek(this.start(i) + long / 2) : undefined;
+      if (Math.abs(drift) > (video.paused || waits ? long / 2 : Math.max(0.2, 2 * long))) return this.seek(want + long / 100);
+      // What is off goes within some tenths of a second at any speed.
+      const rate = coming || waits ? 0 : Math.abs(drift) < long / 8 ? speed : clamp(speed - 8 * drift, speed / 2, 2 * speed);
+      if (video.playbackRate !== rate) video.playbackRate = rate;
+      if (video.paused) video.play().catch(() => {});
     }
   }
 
@@ -212,21 +209,24 @@
     if (toggle) toggle.setAttribute("aria-label", playing ? "Pause" : "Play");
     if (!playing) return go(now);
     if (now >= last) go(0);
-    clock = timeOf(now);
+    // The players stand in the middle of a frame.
+    clock = timeOf(now) + lengthOf(now) / 2;
     before = performance.now();
     requestAnimationFrame(tick);
   }
-  function tick(at) {
+  function tick() {
     if (!playing) return;
-    const passed = clamp((at - before) / 1000, 0, 0.25);
+    // Not the time that the browser gives, at which this should have been called: the players did not wait.
+    const at = performance.now(), passed = clamp((at - before) / 1000, 0, 0.25);
     before = at;
-    if (!tracks.some((track) => track.holds(now))) clock += passed * speed;
+    const waits = tracks.some((track) => track.holds(now)), shown = now;
+    if (!waits) clock += passed * speed;
     if (clock >= total) {
       now = last;
       return set(false);
     }
     now = frameAt(clock);
-    for (const track of tracks) track.follow(now);
+    for (const track of tracks) if (speed > SLOW) track.follow(now, waits); else if (now !== shown) track.show(now);
     paint();
     draw();
     requestAnimationFrame(tick);
