@@ -16,8 +16,8 @@ from stages.find_wipes import COLUMNS, ROWS, Shape, block_weights, coverage, edg
 from stages.shots import Space
 
 POWER = 2.2
-# Mean log ratio of what is left over with linear and with encoded light, below which the mixture is in linear light. Of made mixtures of real
-# shots nearly all in light came below -0.03, those of encoded values above 0.04.
+# Mean log ratio of what is left over with linear and with encoded light, below which the mixture is in linear light. Of made mixtures of
+# real shots nearly all in light came below -0.03, those of encoded values above 0.04.
 LINEAR_GAIN = -0.03
 LINEAR_FADE = -0.4  # the same against a colour, where whatever moves is left over either way and fades in encoded values are the rule
 ROUNDS = 5
