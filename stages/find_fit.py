@@ -19,7 +19,7 @@ POWER = 2.2
 # Mean log ratio of what is left over with linear and with encoded light, below which the mixture is in linear light. Of made mixtures of
 # real shots nearly all in light came below -0.03, those of encoded values above 0.04.
 LINEAR_GAIN = -0.03
-LINEAR_FADE = -0.4  # the same against a colour, where whatever moves is left over either way and fades in encoded values are the rule
+LINEAR_FADE = -0.3  # the same against a colour: whatever moves is left over either way. Against black the two are one but for the curve
 ROUNDS = 5
 TURN = 5e-4  # a step back that is no more than noise
 HOPELESS = 0.3  # a window of which more than this is unexplained holds no transition at all
