@@ -160,9 +160,7 @@ def carry(
     return Carried(current, templates, carried_layers(mixture, current))
 
 
-def _data(
-    pictures: Sequence[Tensor], fields: Sequence[Tensor], comb: Comb, target: Tensor, weight: Tensor, mixture: Mixture
-) -> Tensor:
+def _data(pictures: Sequence[Tensor], fields: Sequence[Tensor], comb: Comb, target: Tensor, weight: Tensor, mixture: Mixture) -> Tensor:
     """What the carried templates leave unexplained of ``target`` ``(n, 3, h, w)``, a comb of the mixed frames."""
     carried = [
         comb.warp(picture.expand(len(field), -1, -1, -1), comb.resized(field)) for picture, field in zip(pictures, fields, strict=True)

@@ -16,7 +16,7 @@ import torch
 from stages.clip import Frames
 from stages.errors import UsageError
 from stages.find_blends import LONGEST, Scan
-from stages.find_cuts import AKIN, is_cut
+from stages.find_cuts import AKIN, goes_on, is_cut
 from stages.find_fit import Fit, fit_between
 from stages.find_signs import Array, Motion, contents, distances, kinship, plain_colour
 from stages.find_story import Event, story
@@ -139,6 +139,8 @@ class _Search:
         for place in range(1, known):
             number = self.first + place
             if number in self.cuts[-8:] or self._claimed(number - 1, number) or not is_cut(self.steps, self.residuals, place):
+                continue
+            if goes_on(self.contents[place - 2 : place + 2]):
                 continue
             if kinship(self.motion, self.frames[place - 1], self.frames[place]) < AKIN:
                 self.cuts.append(number)

@@ -126,6 +126,21 @@ def test_mixture_in_linear_light_is_told_from_one_of_encoded_values(seed: int) -
         assert close(one.mix, weights("linear", 20)) < 0.015
 
 
+@pytest.mark.parametrize("forwards", [True, False])
+def test_a_dark_shot_that_lights_up_in_linear_light_is_no_cut(forwards: bool) -> None:
+    dark, bright = 0.13 * shot(5, 34), shot(6, 34, pan=(0.3, 0.0))
+    clip = mixed(dark, bright, 12, weights("linear", 10), 2.2)
+    (one,) = find(blocks(clip if forwards else clip[::-1])).transitions
+    assert (one.space, one.first_frame, one.last_frame) == ("linear", 12, 21)
+
+
+def test_fast_cameras_on_both_sides() -> None:
+    clip = mixed(shot(2, 40, pan=(3.0, 0.5)), shot(3, 40, pan=(-3.0, 0.0)), 10, weights("linear", 20))
+    (one,) = find(blocks(clip)).transitions
+    assert one.kind == "dissolve"
+    assert abs(one.first_frame - 10) <= 1 and abs(one.last_frame - 29) <= 1
+
+
 @pytest.mark.parametrize("kind", ["right", "right-back", "down", "slant", "open", "open-back"])
 def test_wipes_and_irises(kind: str) -> None:
     matte = mattes(kind, 18, (54, 96))

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-from test_find import shot, texture, weights
+import pytest
+from test_find import mixed, shot, texture, weights
 
+from stages import find_fit
 from stages.find import search_size
 from stages.find_blends import straightness
 from stages.find_curve import ask, products
-from stages.find_cuts import prominence
+from stages.find_cuts import goes_on, prominence
 from stages.find_shape import family, rising
 from stages.find_signs import Motion, kinship, plain_colour
 from stages.find_story import Event, story
@@ -108,3 +110,23 @@ def test_no_transition_leads_from_colour_to_colour() -> None:
         ("fade", None, 0, "#000000"),
         ("fade", 0, None, "#000000"),
     ]
+
+
+def test_a_step_goes_on_where_the_one_beside_it_leads_the_same_way_in_light() -> None:
+    def at(light: float) -> np.ndarray:
+        return np.full((2, 3), light ** (1 / 2.2), np.float32)
+
+    assert goes_on([at(0), at(0), at(0.1), at(0.2)])  # the first steps of a mixture
+    assert goes_on([at(0.3), at(0.2), at(0.1), at(0.1)])  # its last ones
+    assert not goes_on([at(0), at(0), at(0.1), at(0.1)])  # a cut
+    assert not goes_on([at(0), at(0), at(0.1), at(0.0)])  # a flash
+    assert not goes_on([at(0), at(0), at(0.1), at(0.13)])  # a cut to a shot that moves
+
+
+@pytest.mark.parametrize("plain, expected", [(True, "gamma"), (False, "linear")])
+def test_a_fade_needs_more_to_be_in_linear_light(plain: bool, expected: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(find_fit, "_light_gain", lambda *words: (find_fit.LINEAR_GAIN + find_fit.LINEAR_FADE) / 2)
+    other = np.zeros((30, 54, 96, 3), np.float32) if plain else shot(4, 30)
+    clip = mixed(shot(3, 30), other, 10, weights("linear", 8))
+    found = find_fit.fit_between(clip, 10, 17, 9, 18, 0, 29)
+    assert found.space == expected
