@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from stages.find_fit import Fit, fit
-from stages.find_signs import Array, Motion, kinship, plain_colour
+from stages.find_fit import POWER, Fit, fit
+from stages.find_signs import Array, Motion, kinship, oneness, plain_colour
 
 SPANS = (5, 7, 10, 14, 20, 28, 40, 56, 80, 112, 160)
 LONGEST = SPANS[-1]
@@ -28,6 +28,7 @@ KINSHIP_LIMIT = 0.25
 UNEXPLAINED_LIMIT = 0.25
 RESTLESS_LIMIT = 0.8
 DOUBT_LIMIT = 1.2  # in single shots of real footage nothing was seen below 1.4; fast cameras in true dissolves reach 1.2
+ONENESS_LIMIT = 0.6  # that of true dissolves between real shots is mostly within 0.3 of 0, that of whip pans near 1
 FREE_TEXTURE = 0.5
 TEXTURE_LIMIT = 0.4
 MOST = 64  # candidates looked at in one stretch
@@ -80,20 +81,41 @@ class Scan:
     turned_down: list[tuple[int, int]] = field(default_factory=list)
 
     def judged(self, frames: Array, window: tuple[int, int], low: int, high: int) -> Fit | None:
-        """The transition near ``window`` within ``low..high``, if there is one."""
+        """The transition near ``window`` within ``low..high``, if there is one.
+
+        Where the cameras' motion leaves too much unexplained dense flows have a second look. They explain pans as well as they do
+        mixtures; it is the contrast that tells those apart.
+        """
         if kinship(self.motion, frames[window[0]], frames[window[1]]) > AKIN:
             return None
         found = fit(frames, *window, low, high)
-        if found is None:
+        if found is not None and (found.kind != "dissolve" or self._against_colour(found, frames)):
+            return found if self.doubt(found, frames) < DOUBT_LIMIT else None
+        if found is not None:
+            if len(found.mix) > 1 and abs(self._oneness(found, frames)) > ONENESS_LIMIT:  # one frame between two shots may be anything
+                return None
+            if self.doubt(found, frames) < DOUBT_LIMIT:
+                return found
+        again = fit(frames, *window, low, high, dense=True)
+        if again is None or again.kind != "dissolve" or self.doubt(again, frames) > DOUBT_LIMIT:
             return None
-        return found if self.doubt(found, frames[found.before], frames[found.after]) < DOUBT_LIMIT else None
+        return again if abs(self._oneness(again, frames)) < ONENESS_LIMIT else None
 
-    def doubt(self, found: Fit, one: Array, other: Array) -> float:
-        """How little a transition between two clean frames ``(H, W, 3)`` can be believed: a sum of what speaks against it."""
+    @staticmethod
+    def _against_colour(found: Fit, frames: Array) -> bool:
+        return bool(plain_colour(frames[found.before]) or plain_colour(frames[found.after]))
+
+    @staticmethod
+    def _oneness(found: Fit, frames: Array) -> float:
+        part = frames[found.before : found.after + 1]
+        return oneness(part**POWER if found.space == "linear" else part, found.mix)
+
+    def doubt(self, found: Fit, frames: Array) -> float:
+        """How little a transition in ``frames`` ``(T, H, W, 3)`` can be believed: a sum of what speaks against it."""
         doubt = found.unexplained / UNEXPLAINED_LIMIT
-        if plain_colour(one) or plain_colour(other):  # a colour is akin to nothing, and against it all structure moves as its shot does
+        if self._against_colour(found, frames):  # a colour is akin to nothing, and against it all structure moves as its shot does
             return doubt
-        kin = kinship(self.motion, one, other)
+        kin = kinship(self.motion, frames[found.before], frames[found.after])
         doubt += found.restless / RESTLESS_LIMIT + max(0.0, kin - FREE_KINSHIP) / KINSHIP_LIMIT
         return doubt + max(0.0, found.texture - FREE_TEXTURE) / TEXTURE_LIMIT
 

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stages.find_signs import Array, blocked, resized
-from stages.find_track import Carried
+from stages.find_track import Layers
 
 Curve = npt.NDArray[np.float64]
 
@@ -143,7 +143,7 @@ def block_frames(frames: Array) -> Array:
     return np.ascontiguousarray(blocked(resized(frames, height, width, how=cv2.INTER_LINEAR), ROWS, COLUMNS))
 
 
-def measure(frames: Array, before: int, after: int, low: int, high: int, layers: Carried | None = None) -> Measured:
+def measure(frames: Array, before: int, after: int, low: int, high: int, layers: Layers | None = None) -> Measured:
     """Weights of the frames strictly between ``before`` and ``after``.
 
     frames: ``(T, H, W, 3)``, all that may be looked at; ``before`` is a clean frame of the outgoing shot and ``after`` one of the incoming;

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
 
 from stages.find_curve import CLEAN_FRAMES, NOISE, Curve, Measured, block_frames, measure
+from stages.find_dense import Dense
 from stages.find_shape import ends, rising, shaped
 from stages.find_signs import Array, plain_colour
-from stages.find_track import Carried, Grid
+from stages.find_track import Carried, Grid, Layers
 from stages.find_wipes import COLUMNS, ROWS, Shape, block_weights, coverage, edges, shape_of
 from stages.shots import Space
 
@@ -44,11 +45,16 @@ class Fit:
 
 @dataclass(frozen=True)
 class Stretch:
-    """Frames ``(T, H, W, 3)`` of which ``low..high`` hold the two shots and the transition between them and nothing else."""
+    """Frames ``(T, H, W, 3)`` of which ``low..high`` hold the two shots and the transition between them and nothing else.
+
+    dense: whether the clean frames are carried by dense flows, not by their cameras' motion alone.
+    """
 
     frames: Array
     low: int
     high: int
+    dense: bool = False
+    known: dict[tuple[int, int], tuple[Measured, Layers]] = field(default_factory=dict)
 
     def widened(self, before: int, after: int) -> tuple[int, int]:
         """Clean frames away from a rough guess: with three more behind each where there is room for that, else halfway to the ends."""
@@ -61,20 +67,26 @@ class Stretch:
         """Two clean frames carried by motion to all frames around and between them that the measurement uses."""
         return Carried(self.frames, before, after, max(self.low, before - CLEAN_FRAMES), min(self.high, after + CLEAN_FRAMES), share)
 
-    def measured(self, before: int, after: int) -> tuple[Measured, Carried]:
+    def measured(self, before: int, after: int) -> tuple[Measured, Layers]:
         """Weights between two clean frames, measured against these carried by motion."""
-        held = measure(self.frames, before, after, self.low, self.high).curve
-        layers = self.layers(before, after, lambda time, _: float(held[time - before - 1]))
-        return measure(self.frames, before, after, self.low, self.high, layers), layers
+        if (before, after) not in self.known:
+            held = measure(self.frames, before, after, self.low, self.high).curve
+            layers: Layers = self.layers(before, after, lambda time, _: float(held[time - before - 1]))
+            found = measure(self.frames, before, after, self.low, self.high, layers)
+            if self.dense and isinstance(layers, Carried):
+                layers = Dense(self.frames, layers, self.low, self.high, found.curve.astype(np.float32))
+                found = measure(self.frames, before, after, self.low, self.high, layers)
+            self.known[before, after] = found, layers
+        return self.known[before, after]
 
 
-def fit(frames: Array, before: int, after: int, low: int, high: int) -> Fit | None:
+def fit(frames: Array, before: int, after: int, low: int, high: int, dense: bool = False) -> Fit | None:
     """The transition near ``before..after`` within ``low..high``, or None where there turns out to be none.
 
-    frames: ``(T, H, W, 3)``, encoded RGB.
+    frames: ``(T, H, W, 3)``, encoded RGB. dense: as of :class:`Stretch`.
     """
     low, high = _plain_ends(frames, before, after, low, high)
-    stretch = Stretch(frames, low, high)
+    stretch = Stretch(frames, low, high, dense)
     if _shape(stretch, *stretch.widened(before, after)):
         return _wipe(stretch, before, after)
     answer = _settled(stretch, before, after)
@@ -83,7 +95,8 @@ def fit(frames: Array, before: int, after: int, low: int, high: int) -> Fit | No
     if plain_colour(frames[answer[0]]) and plain_colour(frames[answer[1]]):  # one number a frame fits either light
         return _dissolve(stretch, *answer, "gamma")
     linear = _in_linear_light(stretch, *answer)
-    if _mixed_in_light(stretch, linear, *answer):
+    # Dense flows explain either light too well to tell them apart.
+    if _mixed_in_light(replace(stretch, dense=False, known={}), replace(linear, dense=False, known={}), *answer):
         return _dissolve(linear, *(_settled(linear, *answer) or answer), "linear")
     return _dissolve(stretch, *answer, "gamma")
 
@@ -93,7 +106,7 @@ def _in_linear_light(stretch: Stretch, before: int, after: int) -> Stretch:
     low, high = max(stretch.low, before - 2 * CLEAN_FRAMES), min(stretch.high, after + 2 * CLEAN_FRAMES)
     frames = stretch.frames.copy()
     frames[low : high + 1] **= POWER
-    return Stretch(frames, low, high)
+    return Stretch(frames, low, high, stretch.dense)
 
 
 def _plain_ends(frames: Array, before: int, after: int, low: int, high: int) -> tuple[int, int]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import cv2
 import numpy as np
@@ -87,6 +88,14 @@ def greys(frames: Array) -> Grey:
 def _expected(known: dict[int, Params], near: int, far: int) -> Params:
     """Motion goes on as it was, a little slower."""
     return known[near] + 0.7 * (known[near] - known[far]) if far in known else known[near]
+
+
+class Layers(Protocol):
+    """Two clean frames as they would be at other times, ``(H, W, 3)`` each."""
+
+    def outgoing_at(self, time: int) -> Array: ...
+
+    def incoming_at(self, time: int) -> Array: ...
 
 
 class Carried:

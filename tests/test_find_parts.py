@@ -12,10 +12,11 @@ from stages.find import search_size
 from stages.find_blends import straightness
 from stages.find_curve import ask, products
 from stages.find_cuts import goes_on, prominence
+from stages.find_dense import Dense
 from stages.find_shape import family, rising
-from stages.find_signs import Motion, kinship, plain_colour
+from stages.find_signs import Motion, kinship, oneness, plain_colour
 from stages.find_story import Event, story
-from stages.find_track import STILL, Grid, fitted
+from stages.find_track import STILL, Carried, Grid, fitted
 from stages.find_wipes import step_times
 from stages.shots import Shot
 
@@ -130,3 +131,34 @@ def test_a_fade_needs_more_to_be_in_linear_light(plain: bool, expected: str, mon
     clip = mixed(shot(3, 30), other, 10, weights("linear", 8))
     found = find_fit.fit_between(clip, 10, 17, 9, 18, 0, 29)
     assert found.space == expected
+
+
+def test_a_mixture_loses_contrast_and_one_picture_that_moves_does_not() -> None:
+    wide = texture(1, 54, 160)
+    pan = np.stack([wide[:, 8 * time : 8 * time + 96] for time in range(9)])
+    mix = np.linspace(0, 1, 9)[1:-1]
+    assert oneness(pan, mix.astype(np.float32)) > 0.7
+    weight = np.linspace(0, 1, 9, dtype=np.float32)[:, None, None, None]
+    mixture = (1 - weight) * texture(1, 54, 96) + weight * texture(2, 54, 96)
+    assert abs(oneness(mixture, mix.astype(np.float32))) < 0.25
+
+
+def test_dense_flows_follow_what_no_camera_does() -> None:
+    """Two halves that move apart, mixed with a still picture: the affine tracks miss it, the flows explain more than half of that."""
+    wide, other = texture(3, 48, 120), texture(4, 48, 64)
+    frames = []
+    for time in range(14):
+        picture = np.concatenate([wide[:24, 20 + 2 * time : 84 + 2 * time], wide[24:, 50 - 2 * time : 114 - 2 * time]])
+        weight = min(max((time - 3) / 7, 0), 1)
+        frames.append((1 - weight) * picture + weight * other)
+    clip = np.stack(frames).astype(np.float32)
+    affine = Carried(clip, 3, 10, 0, 13, lambda time, grid: (time - 3) / 7)
+    dense = Dense(clip, affine, 0, 13, np.arange(1, 7, dtype=np.float32) / 7)
+    wrong = []
+    for layers in (affine, dense):
+        left = [
+            (1 - w) * layers.outgoing_at(3 + n) + w * layers.incoming_at(3 + n) - clip[3 + n] for n, w in ((n, n / 7) for n in range(1, 7))
+        ]
+        wrong.append(float(np.abs(np.stack(left)).mean()))
+    assert wrong[1] < 0.5 * wrong[0]
+    np.testing.assert_array_equal(dense.outgoing_at(2), affine.outgoing_at(2))
