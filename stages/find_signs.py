@@ -102,7 +102,7 @@ def _correlation(one: Array, other: Array) -> float:
     return float((weight * alike).sum() / (weight.sum() + 1e-6))
 
 
-def oneness(frames: Array, mix: Array) -> float:
+def oneness(frames: Array, mix: npt.NDArray[np.float64]) -> float:
     """Whether the frames between two pictures have the contrast of one picture, 1, or that of a mixture of two, 0.
 
     frames: ``(n + 2, H, W, 3)``, the two pictures first and last; mix: ``(n,)``, the last one's weights. Contrasts of pictures that have
