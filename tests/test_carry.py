@@ -7,9 +7,9 @@ import torch
 from clips import drifting, psnr
 from torch import Tensor
 
-from stages.carry import Side, carried_layers, carry, extrapolated, known_motion, reaching, regularity, template_of
 from stages.mixing import Mixture, mix
 from stages.shots import Space
+from stages.transition.carry import Side, carried_layers, carry, extrapolated, known_motion, reaching, regularity, template_of
 
 PRE, STEPS, POST = 4, 5, 4
 COUNT = PRE + STEPS + POST
@@ -120,7 +120,7 @@ def test_the_same_input_gives_the_same_flows_and_progress_rises_to_one() -> None
 def test_pieces_of_the_frames_give_the_same_as_all_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     mixture = mixed(*scenes())
     at_once = carry(mixture, ((2, 8),))
-    monkeypatch.setattr("stages.carry.MOST", 2 * 24 * 32)
+    monkeypatch.setattr("stages.transition.carry.MOST", 2 * 24 * 32)
     for one, other in zip(at_once.flows, carry(mixture, ((2, 8),)).flows, strict=True):
         torch.testing.assert_close(one, other, atol=0.02, rtol=0)
 
