@@ -21,12 +21,13 @@ from pipeline import run as running
 from pipeline.cli import main
 from pipeline.layered import Output, Recipe, run_layered
 from pipeline.tasks import Task, names
-from stages import checkpoint, plan
+from stages import checkpoint
 from stages.brief import Brief, Separation
 from stages.checkpoint import Checkpoints
 from stages.fit import fit
 from stages.read import Clip
 from stages.transition import networks as fit_transition
+from stages.transition import plan
 from stages.transition.separate import separate_transition
 from stages.write import LayerWriter
 
