@@ -15,13 +15,12 @@ import time
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 
 import torch
 from torch import Tensor
 
 from stages.brief import SAFE, Brief, Separation
-from stages.clock import clocked, seconds_of
+from stages.clock import clocked, seconds_a_step
 from stages.fit import FitPlan, OnStep
 from stages.flow import resize, shrunk
 from stages.mixing import psnr_of
@@ -205,11 +204,11 @@ def _networks(frames: Tensor, odds: Tensor, motion: Motion | None, facts: Facts,
 
         def measured() -> int:
             fitted(1)  # the first call also probes the precision and allocates
-            few, more = (seconds_of(partial(fitted, count)) for count in (1, 6))
+            cost = seconds_a_step(fitted, 1, 6)
             # What comes after the networks takes about as long as what came before.
             left = SAFE * budget - 2 * (time.monotonic() - began)
             most = STEPS["paper"] if settings.preset == "paper" else STEPS["best"]
-            return max(1, min(most, int(left / max((more - few) / 5, 1e-4))))
+            return max(1, min(most, int(left / cost)))
 
         steps = brief.keeper.fixed("steps", measured)
     return fitted(steps, note), steps

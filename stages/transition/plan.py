@@ -15,7 +15,7 @@ import torch
 
 from models.generator import NARROW_WIDTHS
 from stages.brief import SAFE, FitSettings
-from stages.clock import seconds_of
+from stages.clock import seconds_a_step, seconds_of
 from stages.fit import FitPlan
 from stages.flow import flows, warp
 from stages.mixing import Mixture, shrink
@@ -168,8 +168,7 @@ class Costs:
         """Seconds of a step at ``1 / scale`` of the sides, from ``steps`` of them."""
         carry(self.sample, [(scale, 1)], device=self.settings.device)  # the first call also starts threads and allocates
         # What every call pays once (flow of the clean frames, carrying at full size) is taken off by the difference.
-        few, more = (seconds_of(partial(carry, self.sample, [(scale, 1 + number)], device=self.settings.device)) for number in (0, steps))
-        return max((more - few) / steps, 1e-5)
+        return seconds_a_step(lambda count: carry(self.sample, [(scale, count)], device=self.settings.device), 1, 1 + steps)
 
     def fit_step(self) -> float:
         """Seconds of a step of the networks."""
@@ -177,8 +176,7 @@ class Costs:
         work = partial(fit_layers, small, seed=0, device=self.settings.device, learn_weight=False, widths=NARROW_WIDTHS)
         with few_threads():
             work(plan=FitPlan(1))  # the first call also probes the precision and allocates
-            few, more = (seconds_of(partial(work, plan=FitPlan(steps))) for steps in (1, 21))
-        return max((more - few) / 20, 1e-4)
+            return seconds_a_step(lambda steps: work(plan=FitPlan(steps)), 1, 21)
 
     def paper_step(self, plan: Plan) -> float:
         """Seconds of a step of the published networks."""

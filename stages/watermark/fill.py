@@ -6,7 +6,6 @@ Frames ``(T, 3, H, W)`` in [0, 1], maps ``(H, W)``.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 
 import torch
 from torch import Tensor
@@ -14,7 +13,7 @@ from torch.nn import functional as F
 
 from models.generator import Layer
 from stages.brief import Brief
-from stages.clock import seconds_of
+from stages.clock import seconds_a_step
 from stages.fit import FitPlan, fit
 from stages.losses import constant, reconstruction
 
@@ -65,8 +64,7 @@ def fill(frames: Tensor, hole: Tensor, brief: Brief, steps: int) -> Tensor:
 
         def measured() -> int:
             fitted(1)  # the first call also allocates
-            few, more = (seconds_of(partial(fitted, count)) for count in (1, 4))
-            return max(LEAST_STEPS, min(most, int(SHARE * budget / max((more - few) / 3, 1e-4))))
+            return max(LEAST_STEPS, min(most, int(SHARE * budget / seconds_a_step(fitted, 1, 4))))
 
         steps = brief.keeper.fixed("fill", measured)
     layer = fitted(steps, report=True)

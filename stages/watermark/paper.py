@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping
-from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +17,7 @@ from torch.nn import functional as F
 from models.noise import walking_noise
 from models.skip import Skip
 from stages.brief import Brief, Separation
-from stages.clock import seconds_of
+from stages.clock import seconds_a_step
 from stages.fit import FitPlan, fit
 from stages.flow import resize
 from stages.losses import constant, exclusion, squared_reconstruction
@@ -85,8 +84,7 @@ def separate_published(frames: Tensor, box: Tensor, brief: Brief) -> Separation:
 
         def measured() -> int:
             fitted(1)  # the first call also allocates
-            few, more = (seconds_of(partial(fitted, steps)) for steps in (1, 3))
-            return max(1, min(STEPS, int(SHARE * budget / max((more - few) / 2, 1e-4))))
+            return max(1, min(STEPS, int(SHARE * budget / seconds_a_step(fitted, 1, 3))))
 
         steps = brief.keeper.fixed("steps", measured)
     module = fitted(steps, report=True)
