@@ -16,6 +16,8 @@ from models.noise import CoupledNoise
 CODE_CHANNELS = 32
 CODE_SCALE = 16
 WIDTHS = (128, 128, 128, 96)
+NARROW_WIDTHS = (64, 64, 64, 48)
+"""At a quarter of a clip's size as good within 0.1 dB, in half the time."""
 
 
 def code_size(size: tuple[int, int]) -> tuple[int, int]:

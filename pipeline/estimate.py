@@ -18,14 +18,15 @@ from pipeline.progress import Silent, Stages
 from pipeline.scratch import save_frames
 from pipeline.tasks import Budget, Job, Result, Task, blaming
 from pipeline.tasks.transition import separable, window_of
+from stages.brief import FitSettings
 from stages.checkpoint import Checkpoints
 from stages.clip import Frames
 from stages.clock import seconds_of
 from stages.errors import UnlayerError
-from stages.plan import LARGEST, Costs, FitSettings, Plan, bytes_of, plans_for, within_memory
 from stages.read import Clip, open_clip
-from stages.separate import open_mixture
 from stages.shots import Analysis
+from stages.transition.plan import LARGEST, Costs, Plan, bytes_of, plans_for, within_memory
+from stages.transition.separate import open_mixture
 from stages.write import LayerWriter
 
 MEASURE = 5.0

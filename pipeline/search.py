@@ -13,8 +13,8 @@ from pipeline.settings import Settings
 from stages.checkpoint import Keeper, Nothing
 from stages.clip import Frames, Seen
 from stages.errors import UsageError
-from stages.find import find, search_size
-from stages.find_story import Event
+from stages.find.search import find, search_size
+from stages.find.story import Event
 from stages.read import Clip
 from stages.shots import Analysis, Shot
 

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from stages.errors import FitError
 from stages.flow import shrunk
-from stages.separate import Finished
 from stages.shots import Transition
+from stages.transition.separate import Finished
 
 SHOWN = 512 * 512
 """Pixels of the copies that are kept for the contact sheet, at most."""

@@ -23,14 +23,15 @@ from torch import Tensor
 
 from models.noise import CoupledNoise
 from samples.make import OFFSET, SCENE, true_layers
-from stages import alternate
+from stages.brief import FitSettings
 from stages.clip import Frames
 from stages.fit import FitPlan
-from stages.fit_transition import fit_layers
 from stages.mixing import Mixture, psnr_of
-from stages.plan import LARGEST, PLANS, FitSettings, Plan
-from stages.separate import Finished, open_mixture, separate_transition
 from stages.shots import Transition
+from stages.transition import alternate
+from stages.transition.networks import fit_layers
+from stages.transition.plan import LARGEST, PLANS, Plan
+from stages.transition.separate import Finished, open_mixture, separate_transition
 from stages.window import Window
 
 SIZE = 108, 192

@@ -8,13 +8,25 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+import torch
 from torch import Tensor
 
 from stages.checkpoint import Keeper, Nothing
-from stages.plan import FitSettings
 from stages.trace import Curves, Trace
 
 SPACES = ("auto", "gamma", "linear")
+
+SAFE = 0.8  # part of a budget that is planned for: machines slow down and rounding, checking and drawing take time too
+
+
+@dataclass(frozen=True)
+class FitSettings:
+    """What the user decides of a separation. ``max_seconds``: the time it may take, ``None`` for the preset's own amount."""
+
+    preset: str = "balanced"
+    seed: int = 0
+    device: torch.device = torch.device("cpu")
+    max_seconds: float | None = None
 
 
 @dataclass(frozen=True)

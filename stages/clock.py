@@ -5,6 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import contextmanager
+from functools import partial
+
+LEAST_PART = 0.05
+"""Of the mean of all steps, the least that one may cost: a machine that was held up meanwhile must not make a plan of thousands."""
 
 
 @contextmanager
@@ -15,6 +19,13 @@ def clocked(seconds: MutableMapping[str, float], name: str) -> Iterator[None]:
         yield
     finally:
         seconds[name] = seconds.get(name, 0.0) + time.monotonic() - began
+
+
+def seconds_a_step(work: Callable[[int], object], few: int, more: int) -> float:
+    """Seconds of a step of ``work(steps)``: what ``more`` steps take beyond ``few``, without what every call pays once."""
+    first = min(seconds_of(partial(work, few)) for _ in range(2))
+    last = seconds_of(partial(work, more))
+    return max((last - first) / (more - few), LEAST_PART * last / more, 1e-6)
 
 
 def seconds_of(work: Callable[[], object]) -> float:

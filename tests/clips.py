@@ -16,9 +16,9 @@ from torch.nn import functional
 
 from stages.clip import Frames
 from stages.mixing import Mixture, psnr_of
-from stages.plan import LARGEST
-from stages.separate import Finished, Put, Separated, open_mixture, separate_transition
 from stages.shots import Transition
+from stages.transition.plan import LARGEST
+from stages.transition.separate import Finished, Put, Separated, open_mixture, separate_transition
 from stages.window import Window
 
 Stack = NDArray[np.uint8]
@@ -116,7 +116,7 @@ class Apart:
 
 
 def apart(frames: Frames, transition: Transition, **more: Any) -> Apart:
-    """:func:`stages.separate.separate_transition` of frames that are in memory."""
+    """:func:`stages.transition.separate.separate_transition` of frames that are in memory."""
     kept: list[Finished] = []
     more = {"progress": lambda done, note: None, **more}
     done = separate_transition(Window.of(frames), transition, put=lambda place, frame: kept.append(frame), **more)
@@ -126,5 +126,5 @@ def apart(frames: Frames, transition: Transition, **more: Any) -> Apart:
 
 
 def opened(frames: Frames, transition: Transition) -> Mixture:
-    """:func:`stages.separate.open_mixture` of frames that are in memory."""
+    """:func:`stages.transition.separate.open_mixture` of frames that are in memory."""
     return open_mixture(Window.of(frames), transition, LARGEST)

@@ -24,9 +24,9 @@ from torch import Tensor
 
 from samples.ablation import Case
 from samples.ablation import case as scenes
-from stages.fit_transition import FitResult, fit_paper
+from stages.brief import FitSettings
 from stages.mixing import project
-from stages.plan import FitSettings
+from stages.transition.networks import FitResult, fit_paper
 
 HEIGHT, WIDTH = 72, 128
 CLEAN, MIXED = 8, 12

@@ -30,14 +30,15 @@ from clips import opened, psnr
 from numpy.typing import NDArray
 from torch import Tensor
 
-from stages import alternate as heart
-from stages.alternate import alternate
+from stages.brief import FitSettings
 from stages.clip import Frames
 from stages.fit import FitPlan
-from stages.fit_transition import fit_layers
 from stages.mixing import Mixture, project
-from stages.plan import PLANS, FitSettings
 from stages.shots import Transition
+from stages.transition import alternate as heart
+from stages.transition.alternate import alternate
+from stages.transition.networks import fit_layers
+from stages.transition.plan import PLANS
 
 SHARED = Path(__file__).parents[2] / "shared"
 CASES = ("bunny_x_street", "flower_x_friday", "carphone_x_apollo")

@@ -1,4 +1,4 @@
-"""How much memory a transition takes, measured: ``python tests/measure_memory.py``. The constants in ``stages/plan.py`` come from here.
+"""How much memory a transition takes, measured: ``python tests/measure_memory.py``. ``stages/transition/plan.py`` counts with it.
 
 Each row is a process of its own, with a step or two of every kind: how many steps there are makes no difference to the memory.
 """
@@ -18,10 +18,11 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 from pipeline.memory import peak_memory  # noqa: E402
+from stages.brief import FitSettings  # noqa: E402
 from stages.clip import Frames  # noqa: E402
-from stages.plan import LARGEST, FitSettings, Plan, bytes_of  # noqa: E402
-from stages.separate import separate_transition  # noqa: E402
 from stages.shots import Transition  # noqa: E402
+from stages.transition.plan import LARGEST, Plan, bytes_of  # noqa: E402
+from stages.transition.separate import separate_transition  # noqa: E402
 from stages.window import Window  # noqa: E402
 
 CLEAN = 24
@@ -48,7 +49,7 @@ def peak(height: int, width: int, mixed: int, pixels: int) -> int:
 
     first = CLEAN // 2
     weights = tuple((index + 1) / (mixed + 1) for index in range(mixed))
-    with mock.patch("stages.alternate.OPEN", -1.0):
+    with mock.patch("stages.transition.alternate.OPEN", -1.0):
         separate_transition(
             Window(blocks, 0, mixed + CLEAN - 1, (height, width)),
             Transition(first, first + mixed - 1, "dissolve", weights, "gamma", 0, 1),

@@ -27,15 +27,15 @@ sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
 
 from clips import drifting  # noqa: E402
 
-from stages.alternate import still, whole  # noqa: E402
 from stages.carry import Carried, carry  # noqa: E402
 from stages.fit import FitPlan  # noqa: E402
-from stages.fit_transition import fill  # noqa: E402
 from stages.flow import flows  # noqa: E402
 from stages.mixing import Mixture, mix  # noqa: E402
-from stages.plan import PLANS  # noqa: E402
-from stages.sweep import turn  # noqa: E402
-from stages.tie import tie_down  # noqa: E402
+from stages.transition.alternate import still, whole  # noqa: E402
+from stages.transition.networks import fill  # noqa: E402
+from stages.transition.plan import PLANS  # noqa: E402
+from stages.transition.sweep import turn  # noqa: E402
+from stages.transition.tie import tie_down  # noqa: E402
 
 CLEAN, MIXED = 12, 12
 

@@ -40,6 +40,15 @@ def test_imports_go_one_way(path: Path) -> None:
         assert not used & forbidden[package]
 
 
+@pytest.mark.parametrize("path", sorted((ROOT / "stages").rglob("*.py")), ids=name_of)
+def test_folders_of_stages_use_only_what_is_for_all(path: Path) -> None:
+    folders = {folder.name for folder in (ROOT / "stages").iterdir() if folder.is_dir()}
+    used = {module.split(".")[1] for module in imports(path) if module.startswith("stages.")} & folders
+    own = path.relative_to(ROOT / "stages").parts[0]
+    allowed = {own} | ({"find"} if own == "transition" else set())
+    assert own not in folders and not used or own in folders and used <= allowed
+
+
 @pytest.mark.parametrize("path", [path for path in SOURCES if name_of(path) not in ("stages/read.py", "stages/write.py")], ids=name_of)
 def test_only_reader_and_writer_know_the_media_library(path: Path) -> None:
     assert "av" not in {module.split(".")[0] for module in imports(path)}

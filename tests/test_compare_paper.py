@@ -10,7 +10,7 @@ from compare_paper import CLEAN, MIXED, Case, Record, case, score, verdict, watc
 
 from stages.clip import Frames
 from stages.mixing import mix
-from stages.plan import Plan
+from stages.transition.plan import Plan
 
 pytest.importorskip("samples.make", reason="needs scikit-image, from the dev extra")
 
@@ -93,7 +93,7 @@ def test_the_comparison_is_printed_and_its_status_told(
 
 
 def test_a_whole_run_is_timed_and_judged(monkeypatch: pytest.MonkeyPatch, given: Case) -> None:
-    monkeypatch.setattr("stages.plan.PLANS", {"tiny": Plan(pixels=960 * 540, levels=((2, 20), (1, 10)), turns=1)})
+    monkeypatch.setattr("stages.transition.plan.PLANS", {"tiny": Plan(pixels=960 * 540, levels=((2, 20), (1, 10)), turns=1)})
     seconds, reached = compare_paper.whole_run(given, "tiny")
     mixed = given.window.pixels[given.mixture.mixed]
     assert seconds > 0 and reached > score((mixed, mixed), given.truth) + 3

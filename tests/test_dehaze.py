@@ -10,13 +10,12 @@ import torch
 from clips import drifting, psnr
 from torch import Tensor
 
-from stages.brief import Brief, Separation
-from stages.dehaze import separate, settle, settled, survey
-from stages.dehaze_airlight import blue_sky, find_airlight
-from stages.dehaze_field import evenness, find_field, reached
-from stages.dehaze_model import dark_bound, guided, haze, least_transmission, recover, rounded, spread
-from stages.dehaze_veil import envelope, find_ties, transmission_of
-from stages.plan import FitSettings
+from stages.brief import Brief, FitSettings, Separation
+from stages.dehaze.airlight import blue_sky, find_airlight
+from stages.dehaze.field import evenness, find_field, reached
+from stages.dehaze.layers import separate, settle, settled, survey
+from stages.dehaze.model import dark_bound, guided, haze, least_transmission, recover, rounded, spread
+from stages.dehaze.veil import envelope, find_ties, transmission_of
 
 SIZE = (72, 96)
 

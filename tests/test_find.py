@@ -17,7 +17,7 @@ import torch
 
 from stages.clip import Frames
 from stages.errors import UsageError
-from stages.find import KEEP, TICK, find, search_size
+from stages.find.search import KEEP, TICK, find, search_size
 from stages.read import open_clip
 from stages.shots import Analysis, Shot
 

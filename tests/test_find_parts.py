@@ -7,17 +7,17 @@ import numpy as np
 import pytest
 from test_find import mixed, shot, texture, weights
 
-from stages import find_fit
-from stages.find import search_size
-from stages.find_blends import straightness
-from stages.find_curve import ask, products
-from stages.find_cuts import goes_on, prominence
-from stages.find_dense import Dense
-from stages.find_shape import family, rising
-from stages.find_signs import Motion, kinship, oneness, plain_colour
-from stages.find_story import Event, story
-from stages.find_track import STILL, Carried, Grid, fitted
-from stages.find_wipes import step_times
+from stages.find import fit as find_fit
+from stages.find.blends import straightness
+from stages.find.curve import ask, products
+from stages.find.cuts import goes_on, prominence
+from stages.find.dense import Dense
+from stages.find.search import search_size
+from stages.find.shape import family, rising
+from stages.find.signs import Motion, kinship, oneness, plain_colour
+from stages.find.story import Event, story
+from stages.find.track import STILL, Carried, Grid, fitted
+from stages.find.wipes import step_times
 from stages.shots import Shot
 
 

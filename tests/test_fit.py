@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from stages.errors import UnlayerError
 from stages.fit import FitPlan, FitState, fit, shuffled
-from stages.fit_transition import TwoScenes, clean_and_mixed, fill, fit_layers, fit_paper
 from stages.losses import constant
 from stages.mixing import Mixture
+from stages.transition.networks import TwoScenes, clean_and_mixed, fill, fit_layers, fit_paper
 
 NARROW = (16, 16, 16, 16)
 

@@ -9,9 +9,9 @@ import torch
 from clips import drifting
 from torch import Tensor
 
-from stages.matte import Edge, fit_matte
 from stages.mixing import Mixture, mix
 from stages.shots import Space
+from stages.transition.matte import Edge, fit_matte
 
 PRE, STEPS, POST = 2, 9, 2
 COUNT = PRE + STEPS + POST

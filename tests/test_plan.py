@@ -7,10 +7,11 @@ from dataclasses import replace
 import pytest
 import torch
 
-import stages.plan
+import stages.transition.plan
 from pipeline.settings import PRESETS
+from stages.brief import SAFE, FitSettings
 from stages.mixing import Mixture
-from stages.plan import LEAST, PLANS, SAFE, SMALLER, Costs, FitSettings, Plan, bytes_of, plan_for, plans_for, within_memory
+from stages.transition.plan import LEAST, PLANS, SMALLER, Costs, Plan, bytes_of, plan_for, plans_for, within_memory
 
 BUDGETS = [0.0, 0.01, 0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 100.0, 300.0, 1000.0, 3000.0, 10_000.0, 1e6]
 LADDER = (PLANS["best"], *SMALLER)
@@ -42,8 +43,8 @@ class Fixed(Costs):
 @pytest.fixture
 def known_costs(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every machine is the same, and measuring it takes no time."""
-    monkeypatch.setattr(stages.plan, "Costs", Fixed)
-    monkeypatch.setattr("stages.plan.time.monotonic", lambda: 0.0)
+    monkeypatch.setattr(stages.transition.plan, "Costs", Fixed)
+    monkeypatch.setattr("stages.transition.plan.time.monotonic", lambda: 0.0)
 
 
 def rung(plan: Plan) -> int:
@@ -56,7 +57,7 @@ def test_without_a_budget_a_preset_is_its_plan(preset: str, monkeypatch: pytest.
     def measured(*_: object) -> None:
         raise AssertionError("a preset alone needs no measuring")
 
-    monkeypatch.setattr(stages.plan, "Costs", measured)
+    monkeypatch.setattr(stages.transition.plan, "Costs", measured)
     assert plan_for(mixture(), FitSettings(preset)) is PLANS[preset]
 
 
@@ -152,8 +153,8 @@ def test_what_measuring_took_is_taken_off(monkeypatch: pytest.MonkeyPatch) -> No
             super().__init__(given, settings)
             clock[0] += 1e9
 
-    monkeypatch.setattr(stages.plan, "Costs", Slow)
-    monkeypatch.setattr("stages.plan.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr(stages.transition.plan, "Costs", Slow)
+    monkeypatch.setattr("stages.transition.plan.time.monotonic", lambda: clock[0])
     assert plan_for(given, FitSettings(max_seconds=1e6)) == SMALLER[-1]
 
 

@@ -22,7 +22,7 @@ from pipeline.report.media import LONGEST, fitting, link, shown_spans
 from pipeline.tasks import transition
 from stages.errors import UnlayerError
 from stages.sample import sample
-from stages.separate import separate_transition
+from stages.transition.separate import separate_transition
 
 HOSTILE = ['"><img src=x onerror=alert(1)>.mp4', "</script><script>alert(1)</script>.mp4", "';alert(1);'.mp4", "{{ 7 * 7 }}&amp;%3C.mp4"]
 

@@ -21,12 +21,14 @@ from pipeline import run as running
 from pipeline.cli import main
 from pipeline.layered import Output, Recipe, run_layered
 from pipeline.tasks import Task, names
-from stages import checkpoint, fit_transition, plan
+from stages import checkpoint
 from stages.brief import Brief, Separation
 from stages.checkpoint import Checkpoints
 from stages.fit import fit
 from stages.read import Clip
-from stages.separate import separate_transition
+from stages.transition import networks as fit_transition
+from stages.transition import plan
+from stages.transition.separate import separate_transition
 from stages.write import LayerWriter
 
 ROOT = Path(__file__).parents[1]
@@ -40,7 +42,7 @@ def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(plan.PLANS, "balanced", SMALL)
     monkeypatch.setitem(plan.PLANS, "paper", replace(plan.PLANS["paper"], paper_steps=20))
     monkeypatch.setattr(fit_transition.fit_paper, "__kwdefaults__", {**(fit_transition.fit_paper.__kwdefaults__ or {}), "check_every": 8})
-    monkeypatch.setattr("stages.alternate.OPEN", 2.0)  # the networks always have work
+    monkeypatch.setattr("stages.transition.alternate.OPEN", 2.0)  # the networks always have work
     monkeypatch.setattr(checkpoint, "EVERY", 0.0)
     monkeypatch.setattr(Checkpoints.__init__, "__kwdefaults__", {"every": 0.0, "clock": time.monotonic})
     monkeypatch.chdir(tmp_path)
@@ -178,7 +180,7 @@ def test_the_published_fit_goes_on_in_the_middle(monkeypatch: pytest.MonkeyPatch
         steps.append(given[3].steps)
         return fit(*given, **more)
 
-    monkeypatch.setattr("stages.fit_transition.fit", spy)
+    monkeypatch.setattr("stages.transition.networks.fit", spy)
     assert main(["run", "in.mkv", *words, "--out", "cut", "--resume"]) == 0
     assert steps == [4]
     assert layers("cut") == layers("whole")

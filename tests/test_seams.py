@@ -6,7 +6,7 @@ import numpy as np
 from clips import drifting
 
 from stages.sample import Picture, levels
-from stages.seams import seam
+from stages.transition.seams import seam
 
 
 def frames(count: int = 5) -> list[Picture]:

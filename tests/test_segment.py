@@ -8,14 +8,13 @@ from clips import drifting
 from clips import psnr_of_all as psnr
 from torch import Tensor
 
-from stages.brief import Brief, Separation
-from stages.plan import FitSettings
-from stages.segment import separate, settle, survey
-from stages.segment_background import complete, find_plate, spread
-from stages.segment_fit import neighbours
-from stages.segment_motion import Motion, camera_flow, find_motion, fit_homographies, homography_flow, shown_motion
-from stages.segment_still import hint_odds, saliency_odds, shown_odds
-from stages.segment_votes import otsu
+from stages.brief import Brief, FitSettings, Separation
+from stages.segment.background import complete, find_plate, spread
+from stages.segment.fit import neighbours
+from stages.segment.layers import separate, settle, survey
+from stages.segment.motion import Motion, camera_flow, find_motion, fit_homographies, homography_flow, shown_motion
+from stages.segment.still import hint_odds, saliency_odds, shown_odds
+from stages.segment.votes import otsu
 
 LITTLE = FitSettings(max_seconds=0.01)
 

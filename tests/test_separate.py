@@ -11,12 +11,13 @@ import torch
 from clips import Apart, apart, dissolve, drifting, moving, opened, pixels, psnr
 from torch import Tensor
 
-import stages.plan
-from stages.alternate import trust_of, whole
+import stages.transition.plan
+from stages.brief import FitSettings
 from stages.clip import Frames
 from stages.mixing import mix
-from stages.plan import FitSettings, Plan
 from stages.shots import Kind, Space, Transition
+from stages.transition.alternate import trust_of, whole
+from stages.transition.plan import Plan
 
 PRE, STEPS, POST = 4, 6, 4
 SIZE = (36, 48)
@@ -28,7 +29,7 @@ def tiny_plans() -> Iterator[None]:
     """Plans of a second: motion alone, with ties in two rounds, with networks, on a small picture, and the published method."""
     with pytest.MonkeyPatch.context() as patch:
         # The networks run wherever a plan has them, however much motion explains.
-        patch.setattr("stages.alternate.OPEN", 2.0)
+        patch.setattr("stages.transition.alternate.OPEN", 2.0)
         plans = {
             "motion": MOTION,
             "rounds": replace(MOTION, ties=((2, 10), (1, 10)), rounds=2),
@@ -36,7 +37,7 @@ def tiny_plans() -> Iterator[None]:
             "small": replace(MOTION, pixels=SIZE[0] * SIZE[1] // 4),
             "paper": Plan(pixels=960 * 540, levels=(), turns=0, paper_steps=2),
         }
-        patch.setattr(stages.plan, "PLANS", plans)
+        patch.setattr(stages.transition.plan, "PLANS", plans)
         yield
 
 
@@ -277,5 +278,5 @@ def test_the_networks_are_left_out_where_motion_explains_the_picture(monkeypatch
     window = window_of(mix(*scenes((24, 32)), ramp(), "gamma"))
     trusted = take_apart(window, told(ramp()), "networks").report["trust"]
     for threshold, run in ((trusted - 0.01, False), (trusted + 0.01, True)):
-        monkeypatch.setattr("stages.alternate.OPEN", threshold)
+        monkeypatch.setattr("stages.transition.alternate.OPEN", threshold)
         assert ("networks" in take_apart(window, told(ramp()), "networks").seconds) == run

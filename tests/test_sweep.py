@@ -11,7 +11,7 @@ from torch import Tensor
 
 from stages.mixing import Mixture, mix, project
 from stages.shots import Space
-from stages.sweep import HOLD, NEAR, Links, find_links, offered, turn
+from stages.transition.sweep import HOLD, NEAR, Links, find_links, offered, turn
 
 PRE, STEPS, POST = 4, 5, 4
 COUNT = PRE + STEPS + POST

@@ -9,7 +9,7 @@ from test_carry import COUNT, INSIDE, LEFT, PRE, RIGHT, SIZE, STEPS, inner, mixe
 
 from stages.carry import Carried, carried_layers
 from stages.mixing import mix, project
-from stages.tie import TIES, chosen, composed, fit_ties, solve, tie_down, tied
+from stages.transition.tie import TIES, chosen, composed, fit_ties, solve, tie_down, tied
 
 
 def known() -> tuple[Carried, tuple[torch.Tensor, torch.Tensor]]:

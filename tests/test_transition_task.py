@@ -16,10 +16,11 @@ from clips import OWN, dissolve, moving, plain_answer, read_clip
 from pipeline.cli import main
 from pipeline.search import Searched
 from pipeline.tasks import transition as task
-from stages.plan import PLANS, FitSettings, Plan
+from stages.brief import FitSettings
 from stages.read import Clip, open_clip
-from stages.separate import Separated
 from stages.shots import Analysis, Shot, Transition
+from stages.transition.plan import PLANS, Plan
+from stages.transition.separate import Separated
 from stages.window import Window
 
 windows: list[tuple[int, int, int]] = []

@@ -12,16 +12,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from stages.brief import Brief, Separation
+from stages.brief import Brief, FitSettings, Separation
 from stages.flow import warp
-from stages.plan import FitSettings
-from stages.transparency import Facts, as_before, from_light, mixed, separate, settle, small, survey, to_light
-from stages.transparency_clip import ClipPlan, separate_clip
-from stages.transparency_contrast import washed_out
-from stages.transparency_mixtures import find_ends, fit_line, unmix
-from stages.transparency_mosaic import homography_of
-from stages.transparency_motion import distance, flow_of, two_motions
-from stages.transparency_single import pane_light, separate_picture
+from stages.transparency.clip import ClipPlan, separate_clip
+from stages.transparency.contrast import washed_out
+from stages.transparency.layers import Facts, as_before, from_light, mixed, separate, settle, small, survey, to_light
+from stages.transparency.mixtures import find_ends, fit_line, unmix
+from stages.transparency.mosaic import homography_of
+from stages.transparency.motion import distance, flow_of, two_motions
+from stages.transparency.single import pane_light, separate_picture
 
 
 def scene(seed: int, size: tuple[int, int] = (96, 128), sheets: int = 150) -> Tensor:

@@ -12,13 +12,11 @@ from clips import moving, psnr
 from torch import Tensor
 from torch.nn import functional as F
 
-from stages.brief import Brief, Separation
+from stages.brief import Brief, FitSettings, Separation
 from stages.checkpoint import Nothing
-from stages.plan import FitSettings
-from stages.watermark import independent, separate, stirred, survey
-from stages.watermark_colours import all_colours, part_colour
-from stages.watermark_fill import carried_on, fill
-from stages.watermark_find import (
+from stages.watermark.colours import all_colours, part_colour
+from stages.watermark.fill import carried_on, fill
+from stages.watermark.find import (
     OFFSETS,
     Cut,
     Mark,
@@ -32,10 +30,11 @@ from stages.watermark_find import (
     solve,
     texture,
 )
-from stages.watermark_fit import consensus
-from stages.watermark_paper import separate_published
-from stages.watermark_single import mended, support
-from stages.watermark_texture import unusual, whitening
+from stages.watermark.fit import consensus
+from stages.watermark.layers import independent, separate, stirred, survey
+from stages.watermark.paper import separate_published
+from stages.watermark.single import mended, support
+from stages.watermark.texture import unusual, whitening
 
 T = TypeVar("T")
 SIZE = (72, 96)

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from stages.watermark_find import NAT, Mark, texture
-from stages.watermark_pieces import Outlines, held_out, outlines, weighed
+from stages.watermark.find import NAT, Mark, texture
+from stages.watermark.pieces import Outlines, held_out, outlines, weighed
 
 OPACITY, WHITE = 0.4, torch.ones(3)
 

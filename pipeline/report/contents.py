@@ -33,8 +33,8 @@ from pipeline.tasks import find_task, names
 from stages.errors import UnlayerError
 from stages.read import Clip
 from stages.sample import Picture, Wanted, sample
-from stages.seams import CLEAN, Seam, seam
 from stages.sniff import printable
+from stages.transition.seams import CLEAN, Seam, seam
 
 CELLS, CELL_HEIGHT = 12, 72
 """Pictures in the strip of the whole clip, and their height in pixels."""

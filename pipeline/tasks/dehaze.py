@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pipeline.layered import Output, Recipe, layered_task
-from stages.dehaze import Facts, separate, settle, survey
+from stages.dehaze.layers import Facts, separate, settle, survey
 
 RECIPE = Recipe(
     outputs=(Output("clear"), Output("transmission", sound=False), Output("airlight", sound=False)),

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from pipeline.layered import Output, Recipe, layered_task
-from stages.segment import FIT_PIXELS, VOTE_PIXELS, WORK_PIXELS, Facts, separate, settle, survey
-from stages.segment_background import Plate
+from stages.segment.background import Plate
+from stages.segment.layers import FIT_PIXELS, VOTE_PIXELS, WORK_PIXELS, Facts, separate, settle, survey
 
 RECIPE = Recipe(
     outputs=(Output("foreground", alpha="matte"), Output("background"), Output("matte", sound=False)),

@@ -24,15 +24,16 @@ from pipeline.progress import Step
 from pipeline.search import search
 from pipeline.shelf import Shelf, stored
 from pipeline.tasks import Fit, Job, Layer, Parts, Result, Task
+from stages.brief import FitSettings
 from stages.checkpoint import Checkpoints
 from stages.clip import Frames, Seen
 from stages.errors import UnlayerError
-from stages.plan import LARGEST, LEAST, PLANS, FitSettings, Plan, bytes_of, plans_for, within_memory
-from stages.separate import Separated, open_mixture, separate_transition
 from stages.sheet import chosen_frames, draw_sheet, write_sheet
 from stages.shots import Analysis, Shot, Transition
 from stages.sniff import printable
 from stages.trace import Curves
+from stages.transition.plan import LARGEST, LEAST, PLANS, Plan, bytes_of, plans_for, within_memory
+from stages.transition.separate import Separated, open_mixture, separate_transition
 from stages.window import Window
 from stages.write import LayerWriter
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pipeline.layered import Output, Recipe, layered_task
-from stages.transparency import Facts, separate, settle, survey
+from stages.transparency.layers import Facts, separate, settle, survey
 
 RECIPE = Recipe(
     outputs=(Output("transmission"), Output("reflection", sound=False)),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pipeline.layered import Output, Recipe, layered_task
-from stages.watermark import Effort, Facts, separate, survey
+from stages.watermark.layers import Effort, Facts, separate, survey
 
 RECIPE = Recipe(
     outputs=(Output("clean"), Output("watermark", sound=False), Output("matte", sound=False)),

@@ -141,12 +141,12 @@ def until(seen: Callable[[], bool], seconds: float = 60) -> None:
 
 def small_plans(patch: pytest.MonkeyPatch) -> None:
     """Real separations of a moment, every step of which is kept."""
-    from stages import plan
     from stages.checkpoint import Checkpoints
+    from stages.transition import plan
 
     small = replace(plan.PLANS["balanced"], levels=((2, 4), (1, 3)), turns=1, ties=((2, 4),), fit_steps=4, rounds=1)
     patch.setitem(plan.PLANS, "balanced", small)
-    patch.setattr("stages.alternate.OPEN", 2.0)  # the networks always have work
+    patch.setattr("stages.transition.alternate.OPEN", 2.0)  # the networks always have work
     patch.setattr(Checkpoints.__init__, "__kwdefaults__", {"every": 0.0, "clock": time.monotonic})
 
 

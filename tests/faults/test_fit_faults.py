@@ -15,9 +15,11 @@ from provoke import MIXED, Run, film, layers, manifest, refused, small_plans, vi
 from pipeline import run as running
 from pipeline.layered import Output, Recipe, run_layered
 from pipeline.tasks import Task
-from stages import carry, fit_transition, separate, tie
+from stages import carry
 from stages import fit as loop
 from stages.brief import Separation
+from stages.transition import networks as fit_transition
+from stages.transition import separate, tie
 
 WORDS = ("run", "in.mkv", "--task", "transition", "--no-progress", "--lossless", *MIXED)
 

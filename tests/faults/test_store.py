@@ -147,13 +147,13 @@ def test_parts_done_on_machines_that_share_nothing_else(monkeypatch: pytest.Monk
             calls.append(1)
             raise KeyboardInterrupt
 
-        patch.setattr("stages.alternate.turn", stop)
+        patch.setattr("stages.transition.alternate.turn", stop)
         with pytest.raises(KeyboardInterrupt):
             parts.do(settings, 0)
     # Another machine goes on behind what the lost one had kept.
     assert (tmp_path / "shared/in/.work/keep/transition-001/standing.safetensors").exists()
     carried: list[int] = []
-    monkeypatch.setattr("stages.alternate.carry", lambda *given, **more: carried.append(1))
+    monkeypatch.setattr("stages.transition.alternate.carry", lambda *given, **more: carried.append(1))
     parts.do(settings, 0)
     assert carried == []
     assert parts.finish(settings) == (True, []) and parts.finish(replace(settings)) == (False, [])

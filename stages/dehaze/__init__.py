@@ -1,0 +1,1 @@
+"""Clear layer, transmission and airlight; begins at :mod:`stages.dehaze.layers`."""

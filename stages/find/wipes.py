@@ -1,0 +1,151 @@
+"""Wipes and irises: transitions in which each place of the picture changes at a time of its own.
+
+The time at which a block changes is the one step that comes nearest to its own weights. In a
+dissolve it is the same everywhere; in a wipe it is a plane over the picture and in an iris it grows or shrinks with the distance from a
+centre. The fitted model is a soft edge: weight ``m = clip((e - place) / soft, 0, 1)`` where ``place`` runs from 0 where the picture
+changes first to 1 where it changes last and ``e`` from 0 to ``1 + soft``. Axes: T frames, K blocks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from stages.find.curve import NOISE, Curve
+from stages.find.signs import Array, blocked, resized
+
+ROWS, COLUMNS = 12, 16
+SOFT = (0.01, 0.03, 0.06, 0.09, 0.12, 0.15, 0.2, 0.25, 0.3, 0.4)
+EXPLAINED = 0.85  # share of the variance of the times that the shape has to explain
+LEAST_RANGE = 0.3  # and how much of the window has to pass between the first place and the last
+CENTRES = (0.0, -0.2, 0.2)  # places tried for an iris's centre, as parts of the picture's sides from its middle
+OUTLIER = 0.25  # a block's weight that is further off than this says no more than one that is this far off
+
+Float = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Order in which the places of a picture change: ``time = start + x * across + y * down`` or ``start + radius * out``."""
+
+    kind: Literal["wipe", "iris"]
+    terms: tuple[float, float, float]
+    centre: tuple[float, float]
+    aspect: float
+    explained: float
+    first: float
+    last: float
+
+    def times(self, x: Float, y: Float) -> Float:
+        """Time of change at places given in picture widths from the middle."""
+        return np.asarray(design(self.kind, x, y, self.centre) @ np.array(self.terms))
+
+    def place(self, height: int, width: int) -> Float:
+        """Order of change of each of ``H x W`` equal parts of the picture, in 0 to 1."""
+        x, y = pixel_places(height, width, self.aspect)
+        times = self.times(x.ravel(), y.ravel()).reshape(height, width)
+        return (times - self.first) / max(self.last - self.first, 1e-6)
+
+
+def pixel_places(rows: int, columns: int, aspect: float) -> tuple[Float, Float]:
+    """Middles of ``rows x columns`` equal parts of a picture of height ``aspect`` and width 1, from its middle."""
+    y, x = np.mgrid[0:rows, 0:columns].astype(np.float64)
+    return (x + 0.5) / columns - 0.5, ((y + 0.5) / rows - 0.5) * aspect
+
+
+def design(kind: str, x: Float, y: Float, centre: tuple[float, float]) -> Float:
+    """Columns that a shape's times are a sum of, ``(places, 3)``."""
+    if kind == "wipe":
+        return np.stack([np.ones_like(x), x, y], 1)
+    return np.stack([np.ones_like(x), np.hypot(x - centre[0], y - centre[1]), np.zeros_like(x)], 1)
+
+
+def block_weights(frames: Array, outgoing: Array, incoming: Array) -> tuple[Float, Float]:
+    """Each block's own weight of ``incoming`` ``(T, K)`` and how much the sides differ there ``(T, K)``; all pictures ``(T, H, W, 3)``."""
+    height = ROWS * max(1, round(frames.shape[1] / ROWS))
+    width = COLUMNS * max(1, round(frames.shape[2] / COLUMNS))
+    mixed, a, b = (blocked(resized(part, height, width, cv2.INTER_LINEAR), ROWS, COLUMNS) for part in (frames, outgoing, incoming))
+    step = b - a
+    power = (step * step).mean((2, 3))
+    weight = ((mixed - a) * step).mean((2, 3)) / (power + 5 * NOISE)
+    return np.clip(weight, 0, 1).astype(np.float64), power.astype(np.float64)
+
+
+def step_times(weights: Float) -> Float:
+    """For each block the step from 0 to 1 that is nearest to its weights ``(T, K)``: ``(K,)``, the number of frames before it."""
+    gain = np.concatenate([np.zeros((1, weights.shape[1])), np.cumsum(0.5 - weights, axis=0)])
+    return np.asarray(gain.argmax(0), np.float64)
+
+
+def fitted_times(table: Float, times: Float, trust: Float) -> tuple[Float, float]:
+    """Robust least squares: terms of ``table`` and the share of the variance that they explain."""
+    weight = trust
+    terms: Float = np.zeros(table.shape[1])
+    wrong = times
+    for _ in range(10):
+        heavy = table * weight[:, None]
+        terms = np.asarray(np.linalg.solve(heavy.T @ table + 1e-6 * np.eye(table.shape[1]), heavy.T @ times), np.float64)
+        wrong = times - table @ terms
+        spread = 1.5 * float(np.median(np.abs(wrong[trust > 0]))) + 0.3
+        weight = trust / (1 + (wrong / spread) ** 2)
+    mean = float((weight * times).sum() / weight.sum())
+    total = float((weight * (times - mean) ** 2).sum())
+    return terms, 1 - float((weight * wrong**2).sum()) / max(total, 1e-9)
+
+
+def shape_of(weights: Float, power: Float, aspect: float) -> Shape | None:
+    """The wipe or iris that the blocks' weights ``(T, K)`` follow, or None: then they all change together or in no simple order.
+
+    power: how much the two sides differ in each block, ``(K,)``; aspect: height over width. Times count from the first frame given.
+    """
+    trust = np.minimum(power / (np.median(power) + 1e-5), 1) * (power > 10 * NOISE)
+    if (trust > 0.1).sum() < 12:
+        return None
+    times = step_times(weights)
+    length = 6 * float((trust * (weights * (1 - weights)).sum(0)).sum() / trust.sum())
+    x, y = (part.ravel() for part in pixel_places(ROWS, COLUMNS, aspect))
+    corner_x, corner_y = (part.ravel() for part in pixel_places(96, 96, aspect))
+    best: Shape | None = None
+    centres = [(0.0, 0.0)] + [(cx, cy * aspect) for cx in CENTRES for cy in CENTRES if (cx, cy) != (0.0, 0.0)]
+    for kind, centre in [("wipe", (0.0, 0.0)), *(("iris", centre) for centre in centres)]:
+        terms, explained = fitted_times(design(kind, x, y, centre), times, trust)
+        reach = design(kind, corner_x, corner_y, centre) @ terms
+        first, last = float(reach.min()), float(reach.max())
+        if explained < EXPLAINED or last - first < max(LEAST_RANGE * len(weights), length):
+            continue
+        # A centre off the middle has to explain clearly more than the middle does.
+        if best is None or explained > best.explained + (0.02 if kind == "iris" and centre != (0.0, 0.0) else 0.0):
+            best = Shape("wipe" if kind == "wipe" else "iris", (terms[0], terms[1], terms[2]), centre, aspect, explained, first, last)
+    return best
+
+
+def edges(weights: Float, power: Float, place: Float) -> tuple[Curve, Curve, float]:
+    """Progress ``e / (1 + soft)`` of the edge in each frame with its standard error, both ``(T,)``, and its softness.
+
+    weights, power: ``(T, K)`` as of :func:`block_weights`; place: order of change of each block's pixels, ``(K, pixels)``. Mean and spread
+    of the probability on a grid: where the edge passes over blocks that look the same on both sides, every progress is as good as the next.
+    """
+    trust = np.minimum(power / (np.median(power) + 1e-5), 1)
+    progress = np.linspace(0, 1, 121)
+    costs = []
+    for soft in SOFT:
+        model = np.clip((progress[:, None, None] * (1 + soft) - place) / soft, 0, 1).mean(2)
+        wrong = np.minimum((weights[:, None] - model) ** 2, OUTLIER**2)
+        costs.append((trust[:, None] * wrong).sum(2))
+    totals = [float(cost.min(1).sum()) for cost in costs]
+    choice = int(np.argmin(totals))
+    variance = max(totals[choice] / float(trust.sum()), 0.02**2)
+    chance = np.exp(-(costs[choice] - costs[choice].min(1, keepdims=True)) / (2 * variance))
+    chance /= chance.sum(1, keepdims=True)
+    mean = chance @ progress
+    spread = np.sqrt(np.maximum(chance @ progress**2 - mean**2, 0))
+    return mean, spread, SOFT[choice]
+
+
+def coverage(place: Float, progress: float, soft: float) -> Float:
+    """Weight of the incoming side at each pixel, in the shape of ``place``."""
+    return np.clip((progress * (1 + soft) - place) / soft, 0, 1)

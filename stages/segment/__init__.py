@@ -1,0 +1,1 @@
+"""Foreground, background and matte; begins at :mod:`stages.segment.layers`."""

@@ -1,0 +1,161 @@
+"""Who looks and moves like the foreground: pixels of all frames vote for those that are like them.
+
+Seeds vote in small histograms over colour and place, and over motion, place and time (a blurred grid stands for the sums over all pairs
+of pixels: bilateral space, Chen et al. 2007; Märki et al. 2016 for video). The odds that come back are joined with the motion's own, laid
+on the picture's edges, averaged along the flow, and vote again.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from stages.flow import box
+from stages.segment.motion import Motion, border_distance
+
+TURNS = 4
+SURE = 3.0  # log-odds beyond which motion alone is not believed further
+VOTE = 4.0  # the same for votes
+COLOUR_SHARE = 0.7  # of the votes by colour beside the motion's odds
+MOTION_SHARE = 0.5
+RARE = 0.02  # votes of pixels that hardly anyone is like count nothing
+BORDER = 12.0  # what the picture's border casts for the background beside the seeds
+BORDER_REACH = 0.03
+SPREAD = 1.5  # places are told apart over so many sizes of the foreground
+LEAST_AREA = 0.003
+ASSIST = -0.1  # log-odds that the background is given at the start
+EDGE_RADIUS, EDGE = 2, 1e-3
+"""Of the guided filter between the turns."""
+FLOW_TURNS = 4
+
+COLOUR_BINS, PLACE_BINS, SPEED_BINS, SPEED_PLACE_BINS, FRAMES_PER_BIN = 16, 14, 16, 10, 3
+
+
+def vote(frames: Tensor, odds: Tensor, motion: Motion | None, unit: Tensor, *, turns: int = TURNS, border: float = BORDER) -> Tensor:
+    """The foreground's log-odds ``(T, h, w)`` after some turns of votes.
+
+    frames: ``(T, 3, h, w)`` in [0, 1]. odds: log-odds to begin with, ``(T, h, w)``, within 3 of zero; zero knows nothing.
+    motion: of frames of this size, ``None`` for a picture. unit: ``(T,)`` pixels a frame that make a speed notable.
+    border: the weight of the prior that the picture's border is background.
+    """
+    count, _, height, width = frames.shape
+    matte, trust = torch.sigmoid(odds), (odds.abs() - 0.5).clamp_min(0) / (SURE - 0.5)
+    looks = _spread_colours(frames)
+    edge = border * torch.exp(-border_distance((height, width)) / BORDER_REACH).to(frames)
+    now = odds
+    for _ in range(turns):
+        place = _places(matte)
+        ours, theirs = (trust * matte).flatten(), ((trust + edge) * (1 - matte)).flatten()
+        found = _odds(looks + place, [COLOUR_BINS] * 3 + [PLACE_BINS] * 2, ours, theirs).view_as(odds)
+        now = odds + COLOUR_SHARE * found + ASSIST
+        if motion is not None:
+            speeds = [torch.tanh(motion.residual[:, axis] / (3 * unit.view(-1, 1, 1))) / 2 + 0.5 for axis in (0, 1)]
+            when = (torch.arange(count).to(frames) / count).view(-1, 1, 1).expand_as(odds)
+            bins = [SPEED_BINS] * 2 + [SPEED_PLACE_BINS] * 2 + [max(1, count // FRAMES_PER_BIN)]
+            now = now + MOTION_SHARE * _odds([*speeds, *place, when], bins, ours, theirs).view_as(odds)
+        now = guided_filter(now[:, None], frames, EDGE_RADIUS, EDGE)
+        now = (motion.along(now, FLOW_TURNS) if motion is not None else now)[:, 0]
+        matte = torch.sigmoid(now)
+        trust = (2 * matte - 1).abs()
+    return now
+
+
+def _odds(features: Sequence[Tensor], bins: Sequence[int], ours: Tensor, theirs: Tensor) -> Tensor:
+    """Log-odds ``(N,)`` of votes ``ours`` against ``theirs`` ``(N,)`` among pixels alike in ``features``, each ``(...)`` of N in [0, 1]."""
+    cell = torch.zeros_like(ours, dtype=torch.long)
+    for feature, number in zip(features, bins, strict=True):
+        cell = cell * number + (feature.flatten() * number).long().clamp(0, number - 1)
+    votes = [_blurred(torch.bincount(cell, each, math.prod(bins)).view(*bins)).flatten()[cell] for each in (ours, theirs)]
+    return torch.log((votes[0] + RARE) / (votes[1] + RARE)).clamp(-VOTE, VOTE).float()
+
+
+def _blurred(grid: Tensor) -> Tensor:
+    """A Gaussian of one bin along every axis, cut off at two."""
+    kernel = torch.exp(-0.5 * torch.arange(-2.0, 3.0) ** 2)
+    kernel = kernel / kernel.sum()
+    for axis, size in enumerate(grid.shape):
+        total = torch.zeros_like(grid)
+        for shift, weight in zip(range(-2, 3), kernel.tolist(), strict=True):
+            length = size - abs(shift)
+            if length > 0:
+                total.narrow(axis, max(0, -shift), length).add_(grid.narrow(axis, max(0, shift), length), alpha=weight)
+        grid = total
+    return grid
+
+
+def _spread_colours(frames: Tensor) -> list[Tensor]:
+    """L, a and b of ``frames`` ``(T, 3, h, w)``, each stretched over what the window holds: three of ``(T, h, w)`` in [0, 1]."""
+    lab = lab_colours(frames)
+    spread = []
+    for axis, least in enumerate((20.0, 30.0, 30.0)):
+        low, high = np.quantile(lab[:, axis].cpu().numpy(), [0.005, 0.995])
+        size = max(high - low, least)
+        spread.append(((lab[:, axis] - (low + high - size) / 2) / size).clamp(0, 1))
+    return spread
+
+
+def lab_colours(frames: Tensor) -> Tensor:
+    """``frames`` ``(T, 3, h, w)`` in [0, 1] as CIE L (0 to 100), a and b."""
+    pictures = [cv2.cvtColor(np.ascontiguousarray(frame.permute(1, 2, 0).cpu().numpy()), cv2.COLOR_RGB2LAB) for frame in frames]
+    return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).to(frames)
+
+
+def _places(matte: Tensor) -> list[Tensor]:
+    """x and y of every pixel from the foreground's centre in its own size: two of ``(T, h, w)`` in (0, 1)."""
+    height, width = matte.shape[-2:]
+    x, y = torch.arange(width).to(matte), torch.arange(height).to(matte)[:, None]
+    strong = matte * (matte > 0.5)
+    weight = strong + 1e-3 * matte + 1e-6
+    mass = weight.sum((1, 2))
+    sizes = strong.sum((1, 2)).clamp_min(LEAST_AREA * height * width).sqrt()
+    size = running_median(sizes, 2).view(-1, 1, 1)
+    centres = [((weight * axis).sum((1, 2)) / mass).view(-1, 1, 1) for axis in (x, y)]
+    return [
+        (torch.tanh((axis - centre) / (SPREAD * size)) / 2 + 0.5).expand_as(matte) for axis, centre in zip((x, y), centres, strict=True)
+    ]
+
+
+def running_median(values: Tensor, reach: int) -> Tensor:
+    """Of ``values`` ``(T,)`` over ``reach`` frames to each side."""
+    return torch.stack([values[max(0, t - reach) : t + reach + 1].median() for t in range(len(values))])
+
+
+def otsu(values: Tensor, bins: int = 256) -> float:
+    """The threshold that parts ``values`` of any shape into two groups as far apart as can be (Otsu 1979); of equal ones that value."""
+    low, high = float(values.min()), float(values.max())
+    if high - low < 1e-9:
+        return high
+    counts, edges = np.histogram(values.cpu().numpy().ravel(), bins)
+    centres = (edges[1:] + edges[:-1]) / 2
+    below, sums = np.cumsum(counts), np.cumsum(counts * centres)
+    between = (sums[-1] / below[-1] * below - sums) ** 2 / np.maximum(below * (below[-1] - below), 1)
+    return float(centres[between[:-1].argmax()])
+
+
+def guided_lines(values: Tensor, guide: Tensor, radius: int, floor: float) -> tuple[Tensor, Tensor]:
+    """``values`` ``(T, 1, h, w)`` as locally linear functions of the colours of ``guide`` ``(T, 3, h, w)`` (He et al. 2010, eq. 14 to 16).
+
+    Returns slopes ``(T, 3, h, w)`` and offsets ``(T, 1, h, w)``. At a small size they serve a larger guide too (He and Sun 2015).
+    floor: the variance of colour below which a square of ``2 radius + 1`` pixels counts as flat.
+    """
+    slopes, offsets = [], []
+    for value, picture in zip(values[:, None], guide[:, None], strict=True):
+        mean, mean_value = box(picture, radius), box(value, radius)
+        covariance = box(picture * value, radius) - mean * mean_value
+        spread = box((picture[:, :, None] * picture[:, None]).flatten(1, 2), radius) - (mean[:, :, None] * mean[:, None]).flatten(1, 2)
+        matrix = spread.view(1, 3, 3, *spread.shape[-2:]).permute(0, 3, 4, 1, 2) + floor * torch.eye(3).to(picture)
+        slope = torch.linalg.solve(matrix, covariance.permute(0, 2, 3, 1)[..., None])[..., 0].permute(0, 3, 1, 2)
+        slopes.append(box(slope, radius))
+        offsets.append(box(mean_value - (slope * mean).sum(1, keepdim=True), radius))
+    return torch.cat(slopes), torch.cat(offsets)
+
+
+def guided_filter(values: Tensor, guide: Tensor, radius: int, floor: float) -> Tensor:
+    """``values`` ``(T, 1, h, w)`` laid on the edges of ``guide``, see :func:`guided_lines`."""
+    slope, offset = guided_lines(values, guide, radius, floor)
+    return (slope * guide).sum(1, keepdim=True) + offset

@@ -1,0 +1,1 @@
+"""Transmission and reflection; begins at :mod:`stages.transparency.layers`."""

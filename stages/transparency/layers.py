@@ -1,0 +1,245 @@
+"""Takes pictures apart that are the sum of two layers: what is seen through a pane, and what the pane reflects.
+
+    several pictures on one line   -> mixtures of the same two layers: closed form (mixtures)
+    one picture                    -> what a veil of light explains (single)
+    a clip, or pictures that move  -> two moving layers (clip)
+
+Layers add up in encoded values (``gamma``) or in light (``linear``, a power of 2.2). Tensors are ``(T, 3, H, W)`` RGB in [0, 1]; the
+layers that leave this module are encoded again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from stages.brief import Brief, Separation
+from stages.clock import seconds_of
+from stages.flow import resize, shrunk
+from stages.mixing import GAMMA, psnr_of
+from stages.transparency.clip import ClipPlan, encoded, separate_clip
+from stages.transparency.mixtures import find_ends, fit_line, unmix
+from stages.transparency.motion import moves
+from stages.transparency.paper import fit_published
+from stages.transparency.single import separate_picture
+
+PLANS: dict[str, ClipPlan] = {
+    "best": ClipPlan(960 * 540, 320 * 180, 300, 4, True),
+    "balanced": ClipPlan(480 * 270, 200 * 112, 150, 2, True),
+    "fast": ClipPlan(320 * 180, 160 * 90, 80, 1, False),
+}
+SMALLER: tuple[ClipPlan, ...] = (
+    PLANS["balanced"],
+    ClipPlan(480 * 270, 200 * 112, 100, 1, False),
+    PLANS["fast"],
+    ClipPlan(240 * 136, 120 * 68, 40, 1, False),
+    ClipPlan(240 * 136, 120 * 68, 20, 0, False),
+)
+"""What a budget is filled with when ``best`` is too much for it, the largest first."""
+
+SAFE = 0.7  # part of a budget that is planned for
+PAPER_STEPS = 5000
+PAPER_PIXELS = 512 * 288
+KNOWN_SIDE = 64  # of the small pictures that a window's layers are told apart by
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What holds for the whole input.
+
+    space: ``gamma`` or ``linear``. mixtures: whether the pictures are mixtures of the same two layers.
+    seen, transmission: some frames and their transmission, ``(S, 3, h, w)``, small, so that every window of a clip calls the same layer so.
+    """
+
+    space: str
+    mixtures: bool
+    seen: Tensor
+    transmission: Tensor
+
+
+def to_light(frames: Tensor, space: str) -> Tensor:
+    """Encoded values to the space in which layers add."""
+    return frames.clamp(0, 1) ** GAMMA if space == "linear" else frames.clamp(0, 1)
+
+
+def from_light(light: Tensor, space: str) -> Tensor:
+    """The way back from :func:`to_light`."""
+    return light.clamp(0, 1) ** (1 / GAMMA) if space == "linear" else light.clamp(0, 1)
+
+
+def survey(sample: Tensor, brief: Brief) -> Facts:
+    """Decides in which light the layers add and whether the pictures are mixtures of the same two; ``sample`` ``(S, 3, H, W)``."""
+    space, mixtures = _space(sample, brief)
+    none = sample[:0, :, :1, :1]
+    seen = small(sample)
+    if mixtures or brief.settings.preset == "paper" or not moves(seen):
+        return Facts(space, mixtures, none, none)
+    layers = separate_clip(to_light(seen, space), SMALLER[-1], lambda done: brief.progress(done, "which layer is which"))
+    return Facts(space, mixtures, seen, layers[0])
+
+
+def _space(sample: Tensor, brief: Brief) -> tuple[str, bool]:
+    """The space, and whether the pictures are mixtures: those that lie on a line in it."""
+    told = None if brief.space == "auto" else brief.space
+    if brief.unordered and len(sample) > 1:
+        lines = {space: fit_line(to_light(sample, space)) for space in ("gamma", "linear") if told in (None, space)}
+        ends = {space: find_ends(line) for space, line in lines.items() if line.holds}
+        # Two pictures lie on a line in any space: what tells is in which one their gradients lie on two lines.
+        if ends and (len(sample) > 2 or any(each.hold for each in ends.values())):
+            return min(ends, key=lambda space: ends[space].dependence), True
+    return told or "linear", False
+
+
+def separate(frames: Tensor, facts: Facts, brief: Brief) -> Separation:
+    """Both layers of one window of frames, or of all pictures; see :mod:`stages.transparency.layers`."""
+    seconds: dict[str, float] = defaultdict(float)
+    began = time.monotonic()
+    light = to_light(frames, facts.space)
+    report = {"space": float(facts.space == "linear")}
+    if brief.settings.preset == "paper":
+        found, more = _published(frames, facts, brief)
+        name = "networks"
+    elif facts.mixtures:
+        found, more = _mixtures(light)
+        name = "unmixing"
+    elif not moves(encoded(shrunk(light, PLANS["fast"].pixels))):
+        # Of a clip that stands still no more can be known than of a picture.
+        found, more = _picture(light, facts.space), {}
+        name = "picture"
+    else:
+        plan = _plan_for(light, brief)
+        plan = replace(plan, pixels=brief.within(plan.pixels), mosaic_pixels=brief.within(plan.mosaic_pixels))
+        found = separate_clip(light, plan, lambda done: brief.progress(done, "two moving layers"), brief.trace)
+        found = as_before(frames, found, facts)
+        more = {"turns": float(plan.turns), "mosaic_steps": float(plan.mosaic_steps)}
+        name = "motion"
+    seconds[name] = time.monotonic() - began
+    layers = {role: from_light(layer, facts.space) for role, layer in zip(("transmission", "reflection"), found, strict=True)}
+    report |= more | {"reconstruction_psnr": _reconstruction_psnr(frames, layers, report | more)}
+    shared = frozenset(layers) if facts.mixtures else frozenset[str]()
+    return Separation(layers, shared, report, dict(seconds))
+
+
+def settle(frames: Tensor, layers: Mapping[str, Tensor], facts: Facts) -> dict[str, Tensor]:
+    """Layers that add up to ``frames`` again after they were faded or rounded: the transmission is what the reflection leaves."""
+    light = to_light(frames, facts.space)
+    reflection = torch.minimum(to_light(layers["reflection"], facts.space), light)
+    return {"transmission": from_light(light - reflection, facts.space), "reflection": from_light(reflection, facts.space)}
+
+
+def mixed(layers: Mapping[str, Tensor], report: Mapping[str, float], index: int = 0) -> Tensor:
+    """The input again, from layers and report: the sum, or for mixtures that of picture ``index``, ``w T + (1 - w) R``; in its space."""
+    space = "linear" if report["space"] else "gamma"
+    one, other = (to_light(layers[role], space) for role in ("transmission", "reflection"))
+    weight = report.get(f"weight_{index + 1}")
+    return from_light(one + other if weight is None else weight * one + (1 - weight) * other, space)
+
+
+def _mixtures(light: Tensor) -> tuple[tuple[Tensor, Tensor], dict[str, float]]:
+    line = fit_line(light)
+    one, other, weights = unmix(line, find_ends(line))
+    return (one[None], other[None]), {f"weight_{number + 1}": float(weight) for number, weight in enumerate(weights)}
+
+
+def as_before(frames: Tensor, layers: tuple[Tensor, Tensor], facts: Facts) -> tuple[Tensor, Tensor]:
+    """The layers named as the survey named them in the frames that both know."""
+    if not len(facts.seen):
+        return layers
+    here = small(frames)
+    known = [(t, s) for t in range(len(here)) for s in range(len(facts.seen)) if bool((here[t] == facts.seen[s]).all())]
+    if not known:
+        return layers
+    mine, its = [t for t, _ in known], [s for _, s in known]
+    # Compared without what is smooth in both, of which no layer can be told by.
+    votes = [_likeness(small(layer[mine]), facts.transmission[its]) for layer in layers]
+    return layers if votes[0] >= votes[1] else (layers[1], layers[0])
+
+
+def _likeness(one: Tensor, other: Tensor) -> float:
+    """Correlation of the edges of two clips ``(T, 3, h, w)``, -1 to 1."""
+    edges = [torch.cat([d.flatten() for d in (layer.diff(dim=-1), layer.diff(dim=-2))]) for layer in (one, other)]
+    return float((edges[0] * edges[1]).sum() / (edges[0].norm() * edges[1].norm()).clamp_min(1e-9))
+
+
+def small(frames: Tensor) -> Tensor:
+    """The size at which layers of different windows are compared."""
+    return shrunk(frames, KNOWN_SIDE**2 * 4)
+
+
+def _picture(light: Tensor, space: str) -> tuple[Tensor, Tensor]:
+    """Both layers of pictures by themselves. What is known of panes holds in linear light, whatever the layers are said to add up in."""
+    if space == "linear":
+        return separate_picture(light)
+    transmission = from_light(separate_picture(to_light(light, "linear"))[0], "linear")
+    transmission = torch.minimum(transmission, light)
+    return transmission, light - transmission
+
+
+def _plan_for(light: Tensor, brief: Brief) -> ClipPlan:
+    """The preset's plan, or with a budget the largest that fits in it; a resumed run keeps it."""
+    if brief.settings.max_seconds is None:
+        return PLANS[brief.settings.preset]
+    return brief.keeper.fixed("plan", partial(_plan_within, light, brief.settings.max_seconds), ClipPlan)
+
+
+def _plan_within(light: Tensor, budget: float) -> ClipPlan:
+    """The largest plan that fits in ``budget`` seconds, by what a part of the work costs here and now."""
+    began = time.monotonic()
+    full = light.shape[-2] * light.shape[-1]
+    trial = replace(SMALLER[-1], pixels=96 * 54, mosaic_pixels=96 * 54, mosaic_steps=5)
+    # A few small frames: their number and size scale what sweeps cost, and mosaics look at a bounded number of frames.
+    few = shrunk(light[:6], trial.pixels)
+    cost = [seconds_of(partial(separate_clip, few, replace(trial, turns=turns), lambda done: None)) for turns in (0, 1)]
+    sample = few.shape[-2] * few.shape[-1]
+    per_turn = max(cost[1] - cost[0], 1e-4) / (len(few) * sample)
+    left = SAFE * budget - (time.monotonic() - began)
+    for plan in (PLANS["best"], *SMALLER):
+        pixels = min(plan.pixels, full) * len(light)
+        # The trial fits 12 short mosaics of half as many frames as usual.
+        mosaics = cost[0] * 2 * min(plan.mosaic_pixels, full) / sample * (plan.mosaic_steps + 60) / 60
+        work = mosaics + per_turn * pixels * (plan.turns + 0.2)
+        work += 0.4 * per_turn * full * len(light) if plan.full and full > plan.pixels else 0.0
+        if work <= left:
+            return plan
+    return SMALLER[-1]
+
+
+def _published(frames: Tensor, facts: Facts, brief: Brief) -> tuple[tuple[Tensor, Tensor], dict[str, float]]:
+    """The published method, at a bounded size; what it leaves unexplained is shared out evenly so that the layers mix to the input."""
+    settings = brief.settings
+    size = (frames.shape[-2], frames.shape[-1])
+    light = to_light(frames, facts.space)
+    small = shrunk(light, brief.within(PAPER_PIXELS))
+    steps = PAPER_STEPS
+    work = partial(fit_published, small, shared=facts.mixtures, seed=settings.seed, device=settings.device)
+    if (budget := settings.max_seconds) is not None:
+        steps = brief.keeper.fixed("steps", lambda: max(1, min(PAPER_STEPS, int(SAFE * budget * 3 / seconds_of(lambda: work(steps=3))))))
+
+    def note(done: float, losses: Mapping[str, float]) -> None:
+        brief.progress(done, "published networks")
+        brief.trace.add("networks", done, losses)
+
+    one, other, weights = work(steps=steps, on_step=note)
+    one, other = resize(one, size), resize(other, size)
+    report = {"fit_steps": float(steps)}
+    if facts.mixtures:
+        return (one, other), report | {f"weight_{number + 1}": float(weight) for number, weight in enumerate(weights)}
+    share = weights.view(-1, 1, 1, 1)
+    one, other = share * one, (1 - share) * other
+    reflection = torch.minimum((other + (light - one - other) / 2).clamp_min(0), light)
+    return (light - reflection, reflection), report
+
+
+def _reconstruction_psnr(frames: Tensor, layers: Mapping[str, Tensor], report: Mapping[str, float]) -> float:
+    """PSNR in dB of the layers, mixed back, against the input."""
+    errors = []
+    for index, frame in enumerate(frames):
+        one = {role: layer[min(index, len(layer) - 1)] for role, layer in layers.items()}
+        errors.append(float(((mixed(one, report, index) - frame) ** 2).mean()))
+    return psnr_of(sum(errors) / len(errors))

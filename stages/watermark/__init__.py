@@ -1,0 +1,1 @@
+"""Clean layer, mark and its matte; begins at :mod:`stages.watermark.layers`."""

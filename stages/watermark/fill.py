@@ -1,0 +1,94 @@
+"""Fills what an opaque mark hides: a generator draws the frames from what is seen around it.
+
+Frames ``(T, 3, H, W)`` in [0, 1], maps ``(H, W)``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from models.generator import Layer
+from stages.brief import Brief
+from stages.clock import seconds_a_step
+from stages.fit import FitPlan, fit
+from stages.losses import constant, reconstruction
+
+SIDE = 24  # pixels around a hole that the generator learns from, and the hole's own size
+PIXELS = 40_000  # a larger part is drawn smaller
+BATCH = 8
+SHARE = 0.6  # of the time that this call may take
+LEAST_STEPS = 10
+
+
+def fill(frames: Tensor, hole: Tensor, brief: Brief, steps: int) -> Tensor:
+    """The frames with ``hole`` filled; everything else stays.
+
+    Deep image prior (Ulyanov et al. 2018): fitted to what is around the hole, the generator goes on into it. What it misses at the rim is
+    carried on inwards and added, so that no seam shows.
+    """
+    rows, columns = (_span(hole.any(axis)) for axis in (1, 0))
+    part, inside = frames[..., rows, columns], hole[rows, columns]
+    height, width = part.shape[-2:]
+    scale = min(1.0, (PIXELS / (height * width)) ** 0.5)
+    size = max(2, round(height * scale)), max(2, round(width * scale))
+    small = F.interpolate(part, size=size, mode="area")
+    # A pixel that is in part hidden says nothing.
+    seen = 1 - (F.interpolate(inside[None, None].float(), size=size, mode="area") > 0).float()
+    if not bool(seen.any()):
+        return frames
+    device, seed = brief.settings.device, brief.settings.seed
+    target, trust = small.to(device), seen.to(device)
+
+    def note(done: float, losses: Mapping[str, float]) -> None:
+        brief.progress(done, "filling what is hidden")
+        brief.trace.add("filling", done, losses)
+
+    def fitted(count: int, report: bool = False) -> Layer:
+        """A generator of its own after ``count`` steps: what is fitted to measure the time teaches the real one nothing."""
+        layer = Layer(len(frames), 3, size, seed=seed).to(device)
+
+        def terms(index: Tensor, progress: float) -> Mapping[str, Tensor]:
+            return {"reconstruction": reconstruction(layer(index), target[index], trust)}
+
+        codes = [parameter for name, parameter in layer.named_parameters() if name.startswith("noise")]
+        step = note if report else None
+        fit(layer, terms, {"reconstruction": constant(1)}, FitPlan(count, BATCH), frames=len(frames), seed=seed, codes=codes, on_step=step)
+        return layer
+
+    if (budget := brief.settings.max_seconds) is not None:
+        most = steps
+
+        def measured() -> int:
+            fitted(1)  # the first call also allocates
+            return max(LEAST_STEPS, min(most, int(SHARE * budget / seconds_a_step(fitted, 1, 4))))
+
+        steps = brief.keeper.fixed("fill", measured)
+    layer = fitted(steps, report=True)
+    drawn = F.interpolate(layer.render().cpu(), size=(height, width), mode="bilinear", align_corners=False)
+    shown = (~inside).float()[None, None]
+    filled = (drawn + carried_on((part - drawn) * shown, shown.expand(len(part), 1, -1, -1))).clamp(0, 1)
+    result = frames.clone()
+    result[..., rows, columns] = torch.where(inside, filled, part)
+    return result
+
+
+def carried_on(values: Tensor, known: Tensor) -> Tensor:
+    """``values`` (T, C, H, W), zero where not ``known`` (T, 1, H, W), carried on smoothly: averages of ever larger squares (pull, push)."""
+    if min(values.shape[-2:]) <= 1:
+        return values.sum((-2, -1), keepdim=True) / known.sum((-2, -1), keepdim=True).clamp_min(1e-6) * torch.ones_like(values)
+    pooled = F.avg_pool2d(values, 2, ceil_mode=True), F.avg_pool2d(known, 2, ceil_mode=True)
+    part = pooled[1].clamp_min(1e-6)
+    coarse = carried_on(pooled[0] / part * (pooled[1] > 0), (pooled[1] > 0).float())
+    rest = F.interpolate(coarse, size=values.shape[-2:], mode="bilinear", align_corners=False)
+    return torch.where(known > 0, values, rest)
+
+
+def _span(line: Tensor) -> slice:
+    marked = line.nonzero()
+    first, last = int(marked.min()), int(marked.max()) + 1
+    more = SIDE + (last - first)
+    return slice(max(0, first - more), min(len(line), last + more))

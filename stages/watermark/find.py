@@ -1,0 +1,301 @@
+"""Finds a mark that lies over pictures: where it is, how opaque it is, which colours it has.
+
+One equation rules it, ``I = (1 - m) C + p`` with the matte m, the ink p = m * colour and the clean picture C. No prior of C is needed but
+that its neighbouring pixels differ little, and by no more across the mark's outline than elsewhere: a pixel is marked where undoing the
+mark makes the picture more continuous. Over all pixels that is a binary labelling with costs on pairs of pixels, which a minimal cut
+solves (Boykov et al. 2001, expansion moves); here in its convex form, a total variation with a direction on every pair, by a
+preconditioned primal-dual method (Pock & Chambolle 2011), as it needs nothing but tensors.
+
+Pictures ``(K, 3, H, W)`` in [0, 1] that share one mark; matte ``(1, H, W)``, ink ``(3, H, W)``; maps of pixels ``(H, W)``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from stages.watermark.texture import unusual, whitening
+
+OFFSETS = ((0, 1), (1, 0), (1, 1), (1, -1), (0, 2), (2, 0), (0, 3), (3, 0), (2, 2), (2, -2))
+"""Pairs of pixels that are compared, by their distance down and to the right; the longer ones see across a soft outline."""
+ACROSS = ((0, 3), (3, 0), (2, 2), (2, -2), (0, 4), (4, 0), (3, 3), (3, -3))
+"""Pairs that reach from inside an outline to outside, both clear of it."""
+
+SCALE = 0.05  # a difference between neighbours above this is an edge, and edges cost hardly more the stronger they are
+OUTLINE = 0.05  # cost of a pair that an outline separates, for one picture; about the misfit of a difference of 0.06
+EXCLUSION = 0.2  # how much more an edge of the picture costs on an outline than elsewhere: two layers share no edges
+BEYOND = 8.0  # cost of a clean value that lies this far (times 1) outside of [0, 1]
+NAT = 0.05  # cost of a nat, where a single picture's own texture says how usual a difference is
+SPARING = 0.1  # the exclusion there
+PURE = 0.05  # a single picture's colour this near to white or black is that
+FARTHEST = 0.3  # the most that a clean value outside of [0, 1] costs there: on a soft outline it means little
+LEAST_GAIN = 0.06  # how much continuity a mark must win per pixel of its outline to be believed in
+CLEAR = 0.97  # the highest opacity that is inverted: above it a picture of 8 bits holds nothing of what is beneath
+GREYS = tuple((opacity, (grey,) * 3) for grey in (1.0, 0.0, 0.5) for opacity in (0.2, 0.35, 0.5, 0.7, 0.95))
+HUES = tuple((float(n & 1), float(n >> 1 & 1), float(n >> 2 & 1)) for n in range(1, 7))
+HYPOTHESES = GREYS + tuple((opacity, hue) for opacity in (0.35, 0.7) for hue in HUES)
+"""Opacities and colours to start from: near enough to any mark's for its outline to show."""
+ROUNDS = 3  # of outline and opacity in turn; they settle in two
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A mark as far as it is known: ``matte`` (1, H, W), ``ink`` (3, H, W) with ink <= matte, the opacity where it is full.
+
+    gain: by how much undoing it makes the pictures more continuous, in units of :func:`misfit`.
+    """
+
+    matte: Tensor
+    ink: Tensor
+    opacity: float
+    gain: float
+
+    @property
+    def hue(self) -> Tensor:
+        """The mean colour ``(3,)``."""
+        return self.ink.sum((1, 2)) / self.matte.sum().clamp_min(1e-6)
+
+    @property
+    def colour(self) -> Tensor:
+        """The mark's own colour ``(3, H, W)`` where it has any; its mean elsewhere."""
+        return torch.where(self.matte > 0, self.ink / self.matte.clamp_min(1e-6), self.hue.view(3, 1, 1)).clamp(0, 1)
+
+
+@dataclass(frozen=True)
+class Cut:
+    """A binary labelling's costs: ``unary`` (H, W) for label 1, and per offset ``(h, w)`` for label 0 at a pixel and 1 at its partner."""
+
+    unary: Tensor
+    pairs: tuple[Tensor, ...]
+
+    def cost(self, chosen: Tensor) -> float:
+        """The cost of the labelling ``chosen`` (H, W, boolean), less that of choosing nothing."""
+        label = chosen.float()
+        total = (self.unary * label).sum()
+        for offset, weight in zip(OFFSETS, self.pairs, strict=True):
+            here, there = pairs(label, offset)
+            total = total + (weight * (there - here).clamp_min(0)).sum()
+        return float(total)
+
+
+def pairs(picture: Tensor, offset: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """Views of ``(..., H, W)`` such that equal places hold a pixel and its partner ``offset`` (down, right) away; empty if too small."""
+    down, right = offset
+    height, width = picture.shape[-2:]
+    upper, lower = slice(0, max(0, height - down)), slice(min(down, height), height)
+    left, beyond = slice(0, max(0, width - abs(right))), slice(min(abs(right), width), width)
+    if right < 0:
+        left, beyond = beyond, left
+    return picture[..., upper, left], picture[..., lower, beyond]
+
+
+def misfit(difference: Tensor, scale: float = SCALE) -> Tensor:
+    """``s log(1 + |d|² / s²)``, mean over pictures: what differences ``(K, 3, h, w)`` between neighbours cost, ``(h, w)``."""
+    return scale * torch.log1p(difference.square().sum(1) / scale**2).mean(0)
+
+
+def outside(pictures: Tensor, matte: Tensor | float, ink: Tensor) -> Tensor:
+    """How far ``(1 - m) C`` would leave ``[0, 1 - m]``, in the picture where it is worst: ``(H, W)``."""
+    return ((ink - pictures).clamp_min(0) + (pictures - ink - (1 - matte)).clamp_min(0)).sum(1).amax(0)
+
+
+def texture(pictures: Tensor) -> tuple[Tensor, ...] | None:
+    """How a single picture's differences spread, for every offset; None for several, which tell a mark well enough by themselves."""
+    if len(pictures) > 1 or min(pictures.shape[-2:]) < 8:
+        return None
+    return tuple(whitening(there - here) for here, there in (pairs(pictures[0], offset) for offset in OFFSETS))
+
+
+def move(
+    pictures: Tensor,
+    matte: Tensor,
+    ink: Tensor,
+    opacity: float,
+    colour: Tensor,
+    outline: float,
+    weight: Tensor,
+    spreads: tuple[Tensor, ...] | None = None,
+) -> Cut:
+    """The expansion move: every pixel keeps its ``matte`` and ``ink``, or takes ``opacity`` and ``colour``, (3,) or (3, H, W).
+
+    A pair costs the misfit of ``sqrt((1 - m_x) (1 - m_y)) (C_y - C_x)``: a difference of the clean picture as strong as it shows in the
+    input, and neither side's noise counts more than the other's. ``weight`` (H, W): how much a pixel has to tell. spreads: by
+    :func:`texture`; a pair then costs what its difference does among those around it.
+    """
+    new_ink = opacity * (colour.view(3, 1, 1) if colour.ndim == 1 else colour)
+    kept, new = (pictures - ink) / (1 - matte), (pictures - new_ink) / (1 - opacity)
+    show, new_show = (1 - matte).sqrt(), (1 - opacity) ** 0.5
+    differs = (torch.maximum((ink - new_ink).abs().amax(0), (matte[0] - opacity).abs()) > 0.02).float()
+    most = math.inf if spreads is None else FARTHEST
+    unary = (BEYOND * outside(pictures, opacity, new_ink)).clamp(max=most) - (BEYOND * outside(pictures, matte, ink)).clamp(max=most)
+    exclusion = EXCLUSION if spreads is None else SPARING
+    weights = []
+    for number, offset in enumerate(OFFSETS):
+
+        def strange(difference: Tensor, number: int = number) -> Tensor:
+            return misfit(difference) if spreads is None else NAT * unusual(difference[0], spreads[number])
+
+        length = outline / (offset[0] ** 2 + offset[1] ** 2) ** 0.5
+        tells = torch.maximum(*pairs(weight, offset))
+        (kept_x, kept_y), (new_x, new_y), (show_x, show_y) = pairs(kept, offset), pairs(new, offset), pairs(show, offset)
+        (ink_x, ink_y), (differs_x, differs_y) = pairs(ink, offset), pairs(differs, offset)
+        stay = tells * strange(show_x * show_y * (kept_y - kept_x)) + length * ((ink_x - ink_y).abs().amax(0) > 0.02)
+        enter = tells * (1 + exclusion * differs_x) * strange(show_x * new_show * (new_y - kept_x)) + length * differs_x
+        leave = tells * (1 + exclusion * differs_y) * strange(new_show * show_y * (kept_y - new_x)) + length * differs_y
+        both = tells * strange(new_show**2 * (new_y - new_x))
+        unary_x, unary_y = pairs(unary, offset)
+        unary_x += leave - stay
+        unary_y += both - leave
+        # Where a cut cannot express a pair (two labels that would both gain by being different), it counts as indifferent.
+        weights.append((enter + leave - stay - both).clamp_min(0))
+    return Cut(unary, tuple(weights))
+
+
+def solve(cut: Cut, allowed: Tensor, turns: int) -> Tensor:
+    """The labelling ``(H, W)``, boolean, of least cost within ``allowed``, nearly: ``turns`` of the primal-dual method."""
+    label = torch.full_like(cut.unary, 0.5) * allowed
+    degree = torch.zeros_like(label)
+    for offset in OFFSETS:
+        for side in pairs(degree, offset):
+            side += 1
+    mean = sum(float(weight.sum()) for weight in cut.pairs) / max(1, sum(weight.numel() for weight in cut.pairs))
+    scale = 1 / max(mean, 1e-9)
+    unary, weights = cut.unary * scale, [weight * scale for weight in cut.pairs]
+    flows = [torch.zeros_like(weight) for weight in weights]
+    ahead = label
+    for _ in range(turns):
+        slope = unary.clone()
+        for offset, flow, weight in zip(OFFSETS, flows, weights, strict=True):
+            here, there = pairs(ahead, offset)
+            flow.add_(there - here, alpha=0.5)
+            torch.minimum(flow, weight, out=flow).clamp_(min=0)
+            slope_here, slope_there = pairs(slope, offset)
+            slope_here -= flow
+            slope_there += flow
+        stepped = (label - slope / degree.clamp_min(1)).clamp(0, 1) * allowed
+        ahead, label = 2 * stepped - label, stepped
+    return label > 0.5
+
+
+def grown(chosen: Tensor, by: int) -> Tensor:
+    """Pixels at most ``by`` away from ``chosen`` (H, W), boolean, in rows and columns; with a negative number those that far inside."""
+    size = 2 * abs(by) + 1
+    sign = 1 if by > 0 else -1
+    return F.max_pool2d(sign * chosen.float()[None, None], size, 1, abs(by))[0, 0] * sign > 0.5
+
+
+def across(pictures: Tensor, chosen: Tensor, clean: Tensor) -> tuple[Tensor, Tensor]:
+    """Values ``(K, 3, n)`` of ``clean`` just outside the pixels ``chosen`` and of ``pictures`` just inside, both clear of the outline.
+
+    Strokes too thin to have an inside give the pixels that they have.
+    """
+    core, rim = grown(chosen, -1), grown(chosen, 1)
+    core = core if int(core.sum()) > 0.1 * int(chosen.sum()) else chosen
+    outer, inner = [], []
+    for offset in ACROSS:
+        for outer_side in (0, 1):
+            inner_side = 1 - outer_side
+            here = ~pairs(rim, offset)[outer_side] & pairs(core, offset)[inner_side]
+            outer.append(pairs(clean, offset)[outer_side][:, :, here])
+            inner.append(pairs(pictures, offset)[inner_side][:, :, here])
+    return torch.cat(outer, -1), torch.cat(inner, -1)
+
+
+def opacity_and_colour(pictures: Tensor, chosen: Tensor) -> tuple[float, Tensor] | None:
+    """Opacity and colour (3,) of a mark of one colour from the line ``inside = (1 - a) outside + a colour`` over its outline's pixels.
+
+    Both sides are noisy alike, so the slope is the ratio of their spreads (reduced major axis), not that of least squares, which would
+    take every mark for more opaque than it is. Re-weighted against pixels where something else changes too. None with too few pixels.
+    """
+    outer, inner = (side.permute(1, 0, 2).flatten(1) for side in across(pictures, chosen, pictures))
+    if outer.shape[1] < 30:
+        return None
+    weight = torch.ones(outer.shape[1])
+    slope, offset, anchor = torch.tensor(0.5), torch.zeros(3, 1), None
+    for turn in range(60):
+        mean_outer, mean_inner = ((weight * side).sum(1, keepdim=True) / weight.sum() for side in (outer, inner))
+        if turn == 40:
+            # No colour is brighter than white or darker than black: such a line is turned around that corner instead.
+            # One picture does not tell nearly white from white, and marks are white or black far oftener.
+            hue, near = offset / (1 - slope), PURE if len(pictures) == 1 else 0.0
+            reach, spread = float(hue.mean()), float(hue.max() - hue.min())
+            near = near if spread < PURE else 0.0
+            anchor = 1.0 if reach > 1 - near else 0.0 if reach < near else None
+        if anchor is not None:
+            mean_outer = mean_inner = torch.full((3, 1), anchor)
+        spread_outer, spread_inner = (weight * (outer - mean_outer) ** 2).sum(), (weight * (inner - mean_inner) ** 2).sum()
+        slope = (spread_inner / spread_outer.clamp_min(1e-9)).sqrt().clamp(1 - CLEAR, CLEAR)
+        offset = mean_inner - slope * mean_outer
+        error = (inner - slope * outer - offset).square().sum(0) / slope
+        weight = 1 / (error + max(0.03, 0.2 * 0.8**turn) ** 2)
+    opacity = 1 - float(slope)
+    return opacity, (offset[:, 0] / opacity).clamp(0, 1)
+
+
+def shared_opacity(pictures: Tensor, chosen: Tensor) -> float | None:
+    """The opacity of a mark of any colours over several pictures: how much less they differ inside its outline than outside."""
+    if len(pictures) < 2:
+        return None
+    sides = across(pictures, chosen, pictures)
+    if sides[0].shape[-1] < 30:
+        return None
+    outer, inner = (side - side.mean(0, keepdim=True) for side in sides)
+    weight = torch.ones(outer.shape[-1])
+    slope = torch.tensor(0.5)
+    for turn in range(40):
+        slope = ((weight * inner.square()).sum() / (weight * outer.square()).sum().clamp_min(1e-9)).sqrt().clamp(1 - CLEAR, CLEAR)
+        error = (inner - slope * outer).square().sum(1).mean(0) / slope
+        weight = 1 / (error + max(0.03, 0.2 * 0.8**turn) ** 2)
+    return 1 - float(slope)
+
+
+def find_mark(
+    pictures: Tensor, allowed: Tensor, weight: Tensor, *, turns: int = 80, progress: Callable[[float], None] = lambda done: None
+) -> Mark | None:
+    """The mark of all ``pictures`` within ``allowed`` (H, W), of one opacity, with its colours; None where there is none.
+
+    weight: how much a pixel has to tell, (H, W). Every hypothesis gets its best outline; the best few then settle outline, opacity and
+    colour in turn, and the one that makes the pictures most continuous stays.
+    """
+    spreads = texture(pictures)
+    # Texture tells finely, but only near the truth; the plain cost also sees a mark whose colour is only roughly right.
+    ways = (None,) if spreads is None else (None, spreads)
+    settled = []
+    for turn, way in enumerate(ways):
+        tried = []
+        for number, (opacity, colour) in enumerate(HYPOTHESES):
+            tried.append(outlined(pictures, opacity, pictures.new_tensor(colour), allowed, weight, turns, way))
+            progress((turn + number / len(HYPOTHESES)) / len(ways))
+        for best in sorted(tried, key=lambda mark: -mark.gain)[:3]:
+            for measure in (way,) * ROUNDS if way is spreads else (way, spreads, spreads):
+                line = opacity_and_colour(pictures, best.matte[0] > 0)
+                if line is None:
+                    break
+                best = outlined(pictures, *line, allowed, weight, 2 * turns, measure)
+            settled.append(best)
+    mark = max(settled, key=lambda mark: mark.gain)
+    chosen = mark.matte[0] > 0
+    rim = int((grown(chosen, 1) & ~grown(chosen, -1)).sum())
+    return mark if rim and mark.gain > LEAST_GAIN * rim else None
+
+
+def outlined(
+    pictures: Tensor,
+    opacity: float,
+    colour: Tensor,
+    allowed: Tensor,
+    weight: Tensor,
+    turns: int,
+    spreads: tuple[Tensor, ...] | None = None,
+) -> Mark:
+    """The best mark of this opacity and one ``colour`` (3,), an empty one where there is none; the rest as for :func:`move`."""
+    none, no_ink = torch.zeros_like(pictures[0, :1]), torch.zeros_like(pictures[0])
+    cut = move(pictures, none, no_ink, opacity, colour, OUTLINE / len(pictures) ** 0.5, weight, spreads)
+    chosen = solve(cut, allowed, turns)
+    matte = opacity * chosen.float()[None]
+    return Mark(matte, matte * colour.view(3, 1, 1), opacity, -cut.cost(chosen))

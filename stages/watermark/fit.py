@@ -1,0 +1,223 @@
+"""Draws a found mark to the pixel: the colours that several pictures agree on, its soft outline, its opacity.
+
+Pictures ``(K, 3, H, W)`` in [0, 1] that share the mark; matte ``(1, H, W)``, ink ``(3, H, W)`` = matte * colour; maps ``(H, W)``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from stages.fit import FitPlan, OnStep, fit
+from stages.losses import constant
+from stages.watermark.fill import carried_on
+from stages.watermark.find import OUTLINE, Mark, grown, misfit, move, pairs, shared_opacity, solve
+
+NEIGHBOURS = ((0, 1), (1, 0))
+STEPS = ((0, 1), (1, 0), (1, 1), (1, -1), (0, 2), (2, 0), (0, 3), (3, 0))
+FINE = 0.02  # scale of the misfit here: the mark is nearly gone, what is left of it is faint
+AGREED = 0.7  # an edge is the mark's where 85 % of the pictures have it: (1 + AGREED) / 2
+TURNS = 400
+CLEANING = 100
+OPAQUE = 0.95  # an opacity above this is taken for 1
+
+
+def consensus(pictures: Tensor, allowed: Tensor, turns: int = TURNS) -> Tensor:
+    """What the pictures have in common against what is around it: ``(3, H, W)``, zero outside ``allowed`` (H, W).
+
+    The J of least ``sum over pairs of neighbours of mean_k |d I_k - d J| + AGREED |d J|``: its edges are those that nearly all pictures
+    have, as strong as their median (Weiss 2001; Dekel et al. 2017, eq. 3), integrated. Primal-dual, as in the cut.
+    """
+    count = len(pictures)
+    edges = [there - here for here, there in (pairs(pictures, offset) for offset in NEIGHBOURS)]
+    pulls, rests = [torch.zeros_like(edge) for edge in edges], [torch.zeros_like(edge[0]) for edge in edges]
+    common = torch.zeros_like(pictures[0])
+    ahead = common
+    for _ in range(turns):
+        slope = torch.zeros_like(common)
+        for offset, edge, pull, rest in zip(NEIGHBOURS, edges, pulls, rests, strict=True):
+            here, there = pairs(ahead, offset)
+            pull.add_((there - here)[None] - edge, alpha=0.5 / count).clamp_(-1 / count, 1 / count)
+            rest.add_(there - here, alpha=0.5).clamp_(-AGREED, AGREED)
+            slope_here, slope_there = pairs(slope, offset)
+            total = pull.sum(0) + rest
+            slope_here -= total
+            slope_there += total
+        stepped = (common - slope / 8) * allowed
+        ahead, common = 2 * stepped - common, stepped
+    return common
+
+
+def agreed_mark(pictures: Tensor, opacity: float, allowed: Tensor, weight: Tensor, turns: int, rounds: int = 2) -> Mark | None:
+    """The mark of several pictures, of any colours, by what they have in common. None where the cut finds nothing.
+
+    With J of :func:`consensus` the ink is ``J + a C`` where C, the clean median, is the pictures' median less J. So every pixel's colour is
+    known but for whether it is marked at all, which one cut over all of them decides; then the opacity follows again, and so on.
+    """
+    common = consensus(pictures, allowed)
+    clean = pictures.median(0).values - common
+    none, no_ink = torch.zeros_like(pictures[0, :1]), torch.zeros_like(pictures[0])
+    chosen, colour = torch.zeros_like(allowed, dtype=torch.bool), no_ink
+    for _ in range(rounds):
+        colour = (common / opacity + clean).clamp(0, 1)
+        cut = move(pictures, none, no_ink, opacity, colour, OUTLINE / len(pictures) ** 0.5, weight)
+        chosen = solve(cut, allowed, turns)
+        if not bool(chosen.any()):
+            return None
+        opacity = shared_opacity(pictures, chosen) or opacity
+    matte = opacity * chosen.float()[None]
+    return Mark(matte, matte * colour, opacity, 0.0)
+
+
+class Overlay(nn.Module):
+    """A mark that can be fitted: how much of its opacity each pixel has, ``shape`` (1, H, W), and its ``colour`` (3, H, W)."""
+
+    free: Tensor
+    start: Tensor
+
+    def __init__(self, mark: Mark, free: Tensor, *, coloured: bool) -> None:
+        super().__init__()
+        chosen = mark.matte > 0
+        self.opacity = mark.opacity
+        self.shape = nn.Parameter(chosen.float())
+        self.colour = nn.Parameter(_continued(mark.colour, chosen), requires_grad=coloured)
+        self.register_buffer("free", free[None].float())
+        self.register_buffer("start", chosen.float())
+
+    def forward(self) -> tuple[Tensor, Tensor]:
+        """Matte and ink."""
+        matte = self.opacity * torch.lerp(self.start, self.shape, self.free)
+        return matte, matte * self.colour
+
+    @torch.no_grad()
+    def settle(self) -> None:
+        """Back into [0, 1] after a step."""
+        self.shape.clamp_(0, 1)
+        self.colour.clamp_(0, 1)
+
+
+def _continued(colour: Tensor, chosen: Tensor) -> Tensor:
+    """The colours of ``chosen`` (1, H, W) carried on to the pixels around it."""
+    known = chosen.float()
+    near = F.avg_pool2d((colour * known)[None], 5, 1, 2)[0] / F.avg_pool2d(known[None], 5, 1, 2)[0].clamp_min(1e-6)
+    return torch.where(chosen, colour, torch.where(F.max_pool2d(known[None], 5, 1, 2)[0] > 0, near, colour)).clamp(0, 1)
+
+
+def continuity(pictures: Tensor, matte: Tensor, ink: Tensor) -> Tensor:
+    """Mean misfit of the clean pictures' differences, as strong as they show in the input; see :func:`stages.watermark.find.move`."""
+    clean, show = (pictures - ink) / (1 - matte), (1 - matte).sqrt()
+    total = clean.sum() * 0
+    for offset in STEPS:
+        (here, there), (show_here, show_there) = pairs(clean, offset), pairs(show, offset)
+        if here.numel():
+            total = total + misfit(show_here * show_there * (there - here), FINE).mean()
+    return total
+
+
+def out_of_range(pictures: Tensor, matte: Tensor, ink: Tensor) -> Tensor:
+    """Mean distance of clean values from [0, 1]."""
+    clean = (pictures - ink) / (1 - matte)
+    return (torch.relu(-clean) + torch.relu(clean - 1)).mean()
+
+
+def flatness(picture: Tensor) -> Tensor:
+    """Total variation ``mean |d x|`` over both directions, the length taken over channels."""
+    total = picture.sum() * 0
+    for offset in NEIGHBOURS:
+        here, there = pairs(picture, offset)
+        if here.numel():
+            total = total + ((there - here).square().sum(0) + 1e-8).sqrt().mean()
+    return total
+
+
+WEIGHTS = {"continuity": constant(1.0), "range": constant(24.0), "ink": constant(0.05), "shape": constant(0.1)}
+
+
+def fit_overlay(
+    pictures: Tensor, mark: Mark, allowed: Tensor, *, steps: int, seed: int, on_step: OnStep = lambda done, losses: None
+) -> Mark:
+    """The mark with the matte and, with several pictures, the colours that make the clean pictures most continuous.
+
+    A single picture cannot tell its own colours from the mark's: there the colour is given and only the outline, a pixel to both sides, is
+    fitted. The opacity stays.
+    """
+    chosen, several = mark.matte[0] > 0, len(pictures) > 1
+    free = grown(chosen, 1) & allowed
+    free = free if several else free & ~grown(chosen, -1)
+    overlay = Overlay(mark, free, coloured=several).to(pictures.device)
+
+    def terms(index: Tensor, progress: float) -> Mapping[str, Tensor]:
+        matte, ink = overlay()
+        shown = pictures[index]
+        return {
+            "continuity": continuity(shown, matte, ink),
+            "range": out_of_range(shown, matte, ink),
+            "ink": flatness(ink),
+            "shape": flatness(matte / overlay.opacity),
+        }
+
+    def after(progress: float, losses: Mapping[str, float]) -> None:
+        overlay.settle()
+        on_step(progress, losses)
+
+    plan = FitPlan(steps, batch=8, rate=0.05, warm_up=0)
+    fit(overlay, terms, WEIGHTS, plan, frames=len(pictures), seed=seed, on_step=after)
+    with torch.no_grad():
+        matte, ink = overlay()
+        free = matte > 0
+        return Mark(matte * free, ink * free, mark.opacity, mark.gain)
+
+
+def opaque_mark(pictures: Tensor, mark: Mark) -> Mark:
+    """An opaque mark with the soft outline that follows from what is around it, carried on inwards: the part of the way from there to the
+    mark's colour that the pictures have gone."""
+    chosen = mark.matte > 0
+    inside, outside = grown(chosen[0], -1), (~grown(chosen[0], 2)).float()
+    clean = carried_on(pictures * outside, outside.expand(len(pictures), 1, -1, -1))
+    colour = _continued(mark.colour, inside[None] if bool(inside.any()) else chosen)
+    way = colour - clean
+    gone = (((pictures - clean) * way).sum((0, 1)) / way.square().sum((0, 1)).clamp_min(1e-3)).clamp(0, 1)
+    matte = torch.where(inside, torch.ones(()), gone * grown(chosen[0], 1))[None]
+    return Mark(matte, matte * colour, 1.0, mark.gain)
+
+
+def cleaned(pictures: Tensor, mark: Mark, allowed: Tensor, weight: Tensor) -> Mark:
+    """The mark as it stands, every pixel whole or not at all, less what makes the pictures no more continuous; its opacity anew."""
+    chosen = mark.matte[0] > mark.opacity / 2
+    matte = mark.opacity * chosen.float()[None]
+    colour = mark.colour
+    cut = move(pictures, matte, matte * colour, 0.0, torch.zeros(3), OUTLINE / len(pictures) ** 0.5, weight)
+    chosen = chosen & ~solve(cut, allowed, CLEANING)
+    opacity = shared_opacity(pictures, chosen) or mark.opacity
+    matte = opacity * chosen.float()[None]
+    return Mark(matte, matte * colour, opacity, mark.gain)
+
+
+def drawn(
+    pictures: Tensor,
+    mark: Mark,
+    allowed: Tensor,
+    weight: Tensor,
+    *,
+    steps: int,
+    rounds: int,
+    seed: int,
+    on_step: OnStep = lambda done, losses: None,
+) -> Mark:
+    """The mark drawn to the pixel: fitted and cleaned in turn, fitted last. One that lets nothing through has no clean picture to fit."""
+    if mark.opacity > OPAQUE:
+        return opaque_mark(pictures, mark)
+    # One picture has nothing to add on where the mark is: that is settled before.
+    rounds = rounds if len(pictures) > 1 else 1
+    for number in range(rounds):
+        if number:
+            mark = cleaned(pictures, mark, allowed, weight)
+
+        def report(done: float, losses: Mapping[str, float], number: int = number) -> None:
+            on_step((number + done) / rounds, losses)
+
+        mark = fit_overlay(pictures, mark, allowed, steps=steps, seed=seed, on_step=report)
+    return mark

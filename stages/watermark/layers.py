@@ -1,0 +1,289 @@
+"""Takes a watermark off: one picture with a box around the mark, several pictures under one mark, a clip with a channel's logo.
+
+``I = (1 - m) C + m W`` with a matte m and a mark W that all frames share. The survey finds and draws both (:mod:`stages.watermark.find`,
+:mod:`stages.watermark.fit`), so that every window undoes the same mark; where it is opaque a generator fills what is lost.
+
+Frames ``(T, 3, H, W)`` in [0, 1]; matte ``(1, H, W)``, colour ``(3, H, W)``, maps ``(H, W)``.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from stages.brief import Brief, Separation
+from stages.flow import resize
+from stages.losses import gradients
+from stages.watermark.colours import all_colours
+from stages.watermark.fill import fill
+from stages.watermark.find import CLEAR, HYPOTHESES, ROUNDS, Mark, find_mark, outlined, texture
+from stages.watermark.fit import OPAQUE, agreed_mark, continuity, drawn
+from stages.watermark.paper import separate_published
+from stages.watermark.pieces import weighed
+from stages.watermark.single import single_mark
+
+FAINT = 2 / 255  # a matte below this changes no picture of 8 bits
+MARGIN = 16  # pixels around a mark, or the box, that are looked at
+STIRRED = 0.03  # spread over the frames from which a place has fully to tell: what never changes may be part of the scene
+UNLIKE, SAME = 1.5, 1.1  # fewer independent frames, or pictures given one by one, than this are one
+RINGS = 4  # pixels within which a place must be stirred
+COMPARED = 40_000  # pixels on which pictures are compared
+SAFE = 0.7  # part of a budget that is planned for
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How much is done: pixels and pictures of search and fit, turns of a cut, steps and rounds of the fit, steps of the fill."""
+
+    search_pixels: int
+    fit_pixels: int
+    pictures: int
+    turns: int
+    steps: int
+    rounds: int
+    fill_steps: int
+
+    @property
+    def work(self) -> float:
+        """Pixels that are gone through once by a step of the fit, or as often as takes that long."""
+        tries = len(HYPOTHESES) + 6 * ROUNDS
+        # One picture alone is searched twice, and a third time for further colours.
+        often = 3 if self.pictures == 1 else 1
+        search = self.search_pixels * tries * often * (0.5 * min(self.pictures, SEARCHED) + 0.06 * self.turns)
+        return search + self.fit_pixels * self.rounds * self.steps * min(self.pictures, 8)
+
+
+SEARCHED = 6  # pictures that the search looks at
+EFFORTS = {
+    "best": Effort(90_000, 250_000, 16, 120, 150, 3, 800),
+    "balanced": Effort(80_000, 160_000, 12, 80, 80, 2, 400),
+    "fast": Effort(40_000, 80_000, 8, 60, 40, 2, 200),
+}
+LEAST = Effort(12_000, 24_000, 4, 50, 25, 1, 60)
+
+
+@dataclass(frozen=True)
+class Facts:
+    """The mark of the whole clip: ``matte`` (1, H, W), ``colour`` (3, H, W), ``lost`` (H, W) where nothing shows through; all at full size.
+
+    effort: what the rest of the work may take. box: where the mark may be, (H, W).
+    """
+
+    matte: Tensor
+    colour: Tensor
+    lost: Tensor
+    opacity: float
+    effort: Effort
+    box: Tensor
+
+
+def survey(sample: Tensor, brief: Brief) -> Facts:
+    """The mark, from evenly spread frames ``(S, 3, H, W)``."""
+    size = sample.shape[-2:]
+    box = torch.ones(size, dtype=torch.bool) if brief.hint is None else brief.hint.amax((0, 1)) > 0.5
+    nothing = Facts(torch.zeros(1, *size), torch.zeros(3, *size), torch.zeros(size, dtype=torch.bool), 0.0, EFFORTS["balanced"], box)
+    if brief.settings.preset == "paper":
+        return nothing
+    effort = _effort(sample, brief)
+    facts = replace(nothing, effort=effort)
+    # What tells a mark from a picture is a box around it, or that it stays where pictures differ.
+    count = independent(sample)
+    if brief.unordered and count > SAME:
+        count = float(len(sample))  # pictures, not frames: what they have in common is the mark
+    if (brief.hint is None and count < UNLIKE) or min(size) < 8 or not bool(box.any()):
+        return facts
+    weight = torch.ones(size) if brief.hint is not None else stirred(sample)
+    # Frames that are nearly the same tell no more than one.
+    told = sample if count >= UNLIKE else sample[len(sample) // 2][None]
+    found = _search(told, min(round(count), SEARCHED), box, weight, effort, brief)
+    if found is None:
+        return facts
+    mark, area = found
+    matte, colour = torch.zeros(1, *size), torch.zeros(3, *size)
+    matte[(slice(None), *area)], colour[(slice(None), *area)] = mark.matte, mark.colour
+    matte = torch.where(matte < FAINT, torch.zeros(()), matte)
+    # On an opaque mark's soft outline the picture is rather drawn than amplified more than twice.
+    lost = matte[0] > 0.5 if mark.opacity > OPAQUE else torch.zeros(size, dtype=torch.bool)
+    return replace(facts, matte=matte, colour=colour * (matte > 0), lost=lost, opacity=mark.opacity)
+
+
+def separate(frames: Tensor, facts: Facts, brief: Brief) -> Separation:
+    """The layers ``clean`` (T, 3, H, W), and ``watermark`` (1, 3, H, W) and ``matte`` (1, 1, H, W) that all frames share."""
+    began = time.monotonic()
+    if brief.settings.preset == "paper":
+        return separate_published(frames, facts.box, brief)
+    seconds = {}
+    matte, ink = facts.matte, facts.matte * facts.colour
+    touched = matte > 0
+    # Where nothing is marked the frame stays as it is, to the bit.
+    clean = torch.where(touched, ((frames - ink) / (1 - matte).clamp_min(1 - CLEAR)).clamp(0, 1), frames)
+    seconds["invert"] = time.monotonic() - began
+    if bool(facts.lost.any()):
+        clean = fill(clean, facts.lost, brief, facts.effort.fill_steps)
+        seconds["fill"] = time.monotonic() - began - seconds["invert"]
+    error = float((((1 - matte) * clean + ink) - frames).square().mean())
+    report = {
+        "opacity": facts.opacity,
+        "marked_part": float(touched.float().mean()),
+        "lost_part": float(facts.lost.float().mean()),
+        "reconstruction_psnr": -10 * math.log10(max(error, 1e-10)),
+    }
+    brief.progress(1.0, "clean")
+    return Separation(
+        {"clean": clean, "watermark": facts.colour[None].clamp(0, 1), "matte": matte[None].clamp(0, 1)},
+        frozenset({"watermark", "matte"}),
+        report,
+        seconds,
+    )
+
+
+def stirred(pictures: Tensor) -> Tensor:
+    """How much the pictures ``(K, 3, H, W)`` change in and around each pixel, ``(H, W)`` in [0, 1]."""
+    spread = pictures.std(0).amax(0, keepdim=True)
+    return (F.max_pool2d(spread[None], 2 * RINGS + 1, 1, RINGS)[0, 0] / STIRRED).clamp(0, 1)
+
+
+def independent(pictures: Tensor) -> float:
+    """How many of the pictures ``(K, 3, H, W)`` have edges of their own: ``K / (1 + (K - 1) r)``, r their edges' mean correlation."""
+    count = len(pictures)
+    small = _shrunk(pictures, COMPARED)
+    edges = torch.cat([difference.flatten(1) for difference in gradients(small)], 1)
+    edges = edges / edges.norm(dim=1, keepdim=True).clamp_min(1e-6)
+    if count < 2:
+        return 1.0
+    alike = ((edges @ edges.T).sum() - edges.square().sum()) / (count * (count - 1))
+    return float(count / (1 + (count - 1) * alike.clamp(0, 1)))
+
+
+def _search(sample: Tensor, few: int, box: Tensor, weight: Tensor, effort: Effort, brief: Brief) -> tuple[Mark, tuple[slice, slice]] | None:
+    """The mark, and the part of the picture that it was drawn in. The search looks at a ``few`` of the frames."""
+    area = _around(box, MARGIN if brief.hint is not None else 0)
+    near = sample[_spread(len(sample), few)][..., area[0], area[1]]
+    small, allowed = _shrunk(near, effort.search_pixels), _allowed(box[area])
+    scale = small.shape[-2:]
+    first = find_mark(
+        small,
+        _fitted(allowed, scale),
+        _fitted(weight[area], scale),
+        turns=effort.turns,
+        progress=lambda done: brief.progress(0.5 * done, "searching the mark"),
+    )
+    if first is None:
+        return None
+    if brief.hint is None:
+        seen = F.interpolate(first.matte[None], size=near.shape[-2:], mode="nearest")[0, 0] > 0
+        # As much again to every side: parts of another colour may not have been seen yet.
+        inner = _around(seen, MARGIN, 1.0)
+        area = tuple(slice(whole.start + part.start, whole.start + part.stop) for whole, part in zip(area, inner, strict=True))  # type: ignore[assignment]
+        allowed = _allowed(box[area])
+    full = sample[_spread(len(sample), effort.pictures)][..., area[0], area[1]]
+    pictures = _shrunk(full, effort.fit_pixels)
+    size = pictures.shape[-2:]
+    allowed, weight = _fitted(allowed, size), _fitted(weight[area], size)
+    same = brief.hint is not None and size == scale
+    mark = first if same else outlined(pictures, first.opacity, first.hue, allowed, weight, 2 * effort.turns, texture(pictures))
+    if len(sample) > 1:
+        agreed = agreed_mark(pictures, first.opacity, allowed, weight, 2 * effort.turns)
+        mark = agreed if agreed is not None and _bears_out(agreed, mark) else mark
+    elif first.opacity <= OPAQUE:
+        mark = single_mark(pictures, mark, allowed, weight, 2 * effort.turns)
+        mark = weighed(pictures, mark, allowed, 2 * effort.turns)
+        mark = all_colours(pictures, mark, allowed, weight, effort.turns, texture(pictures))
+
+    def note(done: float, losses: Mapping[str, float]) -> None:
+        brief.progress(0.5 + 0.5 * done, "drawing the mark")
+        brief.trace.add("drawing the mark", done, losses)
+
+    mark = drawn(
+        pictures,
+        mark,
+        allowed > 0.5,
+        weight,
+        steps=effort.steps,
+        rounds=effort.rounds,
+        seed=brief.settings.seed,
+        on_step=note,
+    )
+    if size != full.shape[-2:]:
+        matte, ink = (resize(layer[None], (full.shape[-2], full.shape[-1]))[0] for layer in (mark.matte, mark.ink))
+        mark = Mark(matte, ink, mark.opacity, mark.gain)
+    return mark, area
+
+
+def _bears_out(agreed: Mark, first: Mark) -> bool:
+    """Whether the mark of all colours has the first one in it, nearly as opaque as that, and is not out of all proportion to it."""
+    inside, chosen = agreed.matte > 0, first.matte > 0
+    kept = float((inside & chosen).sum()) / max(1, int(chosen.sum()))
+    return kept > 0.6 and abs(agreed.opacity - first.opacity) < 0.1 and int(inside.sum()) < 8 * int(chosen.sum())
+
+
+def _effort(sample: Tensor, brief: Brief) -> Effort:
+    """The preset's effort, or the largest that a budget has room for. The clock is looked at once."""
+    chosen = EFFORTS[brief.settings.preset]
+    if brief.settings.max_seconds is None:
+        return chosen
+    side = 48
+    probe = torch.rand(4, 3, side, side, generator=torch.Generator().manual_seed(0))
+    matte = torch.full((1, side, side), 0.5, requires_grad=True)
+    seconds = math.inf
+    for _ in range(3):
+        began = time.perf_counter()
+        torch.autograd.grad(continuity(probe, matte, matte * torch.ones(3, 1, 1)), matte)
+        seconds = min(seconds, time.perf_counter() - began)
+    unit = seconds / (len(probe) * side * side)
+    room = SAFE * brief.settings.max_seconds / unit
+    size = sample.shape[-1] * sample.shape[-2]
+    for effort in (EFFORTS["best"], EFFORTS["balanced"], EFFORTS["fast"]):
+        fitting = replace(
+            effort,
+            search_pixels=min(size, effort.search_pixels),
+            fit_pixels=min(size, effort.fit_pixels),
+            pictures=min(len(sample), effort.pictures),
+        )
+        if fitting.work <= room:
+            return effort
+    return LEAST
+
+
+def _around(place: Tensor, margin: int, part: float = 0.0) -> tuple[slice, slice]:
+    """Rows and columns of ``place`` (H, W), and around it ``margin`` pixels and this ``part`` of its sides."""
+    spans = []
+    for line in (place.any(1), place.any(0)):
+        marked = line.nonzero()
+        first, last = int(marked.min()), int(marked.max()) + 1
+        more = margin + round(part * (last - first))
+        spans.append(slice(max(0, first - more), min(len(line), last + more)))
+    return spans[0], spans[1]
+
+
+def _allowed(box: Tensor) -> Tensor:
+    """Where the mark may be: the box without the pixels on the picture's rim, so that there is an outside all around; ``(H, W)``."""
+    allowed = box.clone()
+    if min(box.shape) > 2:
+        allowed[0], allowed[-1], allowed[:, 0], allowed[:, -1] = False, False, False, False
+    return allowed.float()
+
+
+def _shrunk(pictures: Tensor, pixels: int) -> Tensor:
+    """The pictures with at most ``pixels`` each, by area averages."""
+    height, width = pictures.shape[-2:]
+    scale = math.sqrt(min(1.0, pixels / (height * width)))
+    if scale > 0.99:
+        return pictures
+    return F.interpolate(pictures, size=(max(8, round(height * scale)), max(8, round(width * scale))), mode="area")
+
+
+def _fitted(map_: Tensor, size: torch.Size) -> Tensor:
+    """A map (H, W) in another size, nearest."""
+    return map_ if map_.shape == size else F.interpolate(map_[None, None], size=tuple(size), mode="nearest")[0, 0]
+
+
+def _spread(count: int, most: int) -> Tensor:
+    """At most ``most`` indices of ``count``, evenly spread."""
+    return torch.linspace(0, count - 1, min(count, most)).round().long()

@@ -1,0 +1,105 @@
+"""Double-DIP's watermark removal as published (Gandelsman et al. 2019, section 7), for comparison with ``--preset paper``.
+
+Three networks: a picture a frame, one mark and one matte that they share; ``I = m W + (1 - m) C``. Inside the box everything is fitted,
+outside it the matte is held at zero, and the layers are to share no edges.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from models.noise import walking_noise
+from models.skip import Skip
+from stages.brief import Brief, Separation
+from stages.clock import seconds_a_step
+from stages.fit import FitPlan, fit
+from stages.flow import resize
+from stages.losses import constant, exclusion, squared_reconstruction
+
+DEPTH = 2  # channels of the noise
+STEPS = 4000
+BATCH = 4
+SHARE = 0.8  # of the time that this call may take
+PIXELS = 960 * 540
+WEIGHTS = {"reconstruction": constant(1.0), "outside": constant(1.0), "exclusion": constant(0.1)}
+
+
+class Published(nn.Module):
+    """The three networks and their noise."""
+
+    noise: Tensor
+    still: Tensor
+
+    def __init__(self, frames: int, size: tuple[int, int], seed: int) -> None:
+        super().__init__()
+        self.clean = Skip(DEPTH, 3, seed=3 * seed)
+        self.mark = Skip(DEPTH, 3, seed=3 * seed + 1)
+        self.matte = Skip(DEPTH, 1, seed=3 * seed + 2)
+        self.register_buffer("noise", walking_noise(frames, DEPTH, size, 3 * seed))
+        self.register_buffer("still", torch.cat([walking_noise(1, DEPTH, size, 3 * seed + number) for number in (1, 2)]))
+
+    def forward(self, index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Clean pictures ``(B, 3, H, W)`` of the frames ``index``, mark ``(1, 3, H, W)`` and matte ``(1, 1, H, W)``."""
+        return self.clean(self.noise[index]), self.mark(self.still[:1]), self.matte(self.still[1:])
+
+
+def separate_published(frames: Tensor, box: Tensor, brief: Brief) -> Separation:
+    """The published method on ``frames`` (T, 3, H, W) with ``box`` (H, W); as many of its steps as the budget holds."""
+    count, (height, width) = len(frames), (frames.shape[-2], frames.shape[-1])
+    scale = min(1.0, math.sqrt(PIXELS / (height * width)))
+    size = max(1, round(height * scale)), max(1, round(width * scale))
+    device, seed = brief.settings.device, brief.settings.seed
+    target = resize(frames, size).to(device)
+    inside = resize(box[None, None].float(), size).to(device)
+
+    def note(done: float, losses: Mapping[str, float]) -> None:
+        brief.progress(done, "the published networks")
+        brief.trace.add("networks", done, losses)
+
+    def fitted(steps: int, report: bool = False) -> Published:
+        """Networks of their own after ``steps``: what is fitted to measure the time teaches the real ones nothing."""
+        module = Published(count, size, seed).to(device)
+
+        def terms(index: Tensor, progress: float) -> Mapping[str, Tensor]:
+            clean, mark, matte = module(index)
+            return {
+                "reconstruction": squared_reconstruction(matte * mark + (1 - matte) * clean, target[index]),
+                "outside": ((1 - inside) * matte).square().mean() + ((1 - inside) * (clean - target[index])).square().mean(),
+                "exclusion": exclusion(clean, (matte * mark).expand(len(index), -1, -1, -1)),
+            }
+
+        plan = FitPlan(steps, batch=BATCH, rate=1e-3, code_rate=1e-3, warm_up=0, decay=False, betas=(0.9, 0.999))
+        fit(module, terms, WEIGHTS, plan, frames=count, seed=seed, on_step=note if report else None)
+        return module
+
+    steps = STEPS
+    began = time.perf_counter()
+    if (budget := brief.settings.max_seconds) is not None:
+
+        def measured() -> int:
+            fitted(1)  # the first call also allocates
+            return max(1, min(STEPS, int(SHARE * budget / seconds_a_step(fitted, 1, 3))))
+
+        steps = brief.keeper.fixed("steps", measured)
+    module = fitted(steps, report=True)
+    with torch.no_grad():
+        parts = [module(torch.arange(at, min(at + BATCH, count), device=device)) for at in range(0, count, BATCH)]
+        clean, mark, matte = torch.cat([part[0] for part in parts]).cpu(), parts[0][1].cpu(), parts[0][2].cpu()
+    full = height, width
+    clean, mark, matte = (layer if size == full else F.interpolate(layer, size=full, mode="bilinear") for layer in (clean, mark, matte))
+    matte = matte * box
+    clean = torch.where(box, clean, frames)
+    error = float((matte * mark + (1 - matte) * clean - frames).square().mean())
+    report = {"fit_steps": float(steps), "reconstruction_psnr": -10 * math.log10(max(error, 1e-10))}
+    return Separation(
+        {"clean": clean, "watermark": mark, "matte": matte},
+        frozenset({"watermark", "matte"}),
+        report,
+        {"fit": time.perf_counter() - began},
+    )
