@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = ["LayerResult", "Separated", "UnlayerError", "UsageError", "__version__", "separate"]
 
 if TYPE_CHECKING:

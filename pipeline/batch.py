@@ -174,7 +174,13 @@ class Batch:
             if store := store_of(item, self.settings):
                 if self.settings.overwrite:
                     store.forget_kept()
-                elif not (item.out / MANIFEST).exists() and (not (item.out / WORK).exists() or store.finished()):
+                elif not (item.out / MANIFEST).exists() and store.finished():
+                    # Finished elsewhere: what was kept here before that is of no use.
+                    if (item.out / WORK).exists():
+                        with claim(item.out) as folder:
+                            folder.drop_work()
+                    store.fetch(item.out, layers=True)
+                elif not (item.out / MANIFEST).exists() and not (item.out / WORK).exists():
                     # What an interrupted run has kept here is newer than what it sent.
                     store.fetch(item.out, layers=True)
             self.running[slot] = item, Child(command(item, self.settings), threads, one_gpu(self.settings, slot))
@@ -246,7 +252,7 @@ def one_gpu(settings: Settings, slot: int) -> dict[str, str]:
 def command(item: Item, settings: Settings) -> list[str]:
     """The words that start one clip's process."""
     words = [sys.executable, "-m", "pipeline", "run", "--task", settings.task, "--out", str(item.out), "--json"]
-    words += ["--overwrite"] if settings.overwrite else ["--resume", "--anew"]
+    words += ["--overwrite"] if settings.overwrite or item.changed else ["--resume", "--anew"]
     for option in options("run"):
         value = getattr(settings, option.name)
         if option.name in NOT_PASSED_ON or value == option.default:

@@ -27,7 +27,10 @@ ARRIVED = 5.0
 
 @dataclass
 class Item:
-    """One clip and what came of it. status: ``waiting``, ``running``, ``done``, ``unchanged`` (was finished already) or ``failed``."""
+    """One clip and what came of it. status: ``waiting``, ``running``, ``done``, ``unchanged`` (was finished already) or ``failed``.
+
+    changed: its file is another than the one that was done before.
+    """
 
     path: Path
     out: Path
@@ -37,11 +40,12 @@ class Item:
     seconds: float = 0.0
     error: str = ""
     warnings: list[str] = field(default_factory=list)
+    changed: bool = False
 
     def entry(self) -> dict[str, object]:
         """As ``batch.json`` has it."""
         facts = asdict(self) | {"path": str(self.path), "out": str(self.out), "seconds": round(self.seconds, 3)}
-        return {name: value for name, value in facts.items() if name not in ("stage", "fraction")}
+        return {name: value for name, value in facts.items() if name not in ("stage", "fraction", "changed")}
 
 
 def find_clips(folder: Path, out: Path, settings: Settings, closed: Callable[[OSError], None] = lambda error: None) -> list[Item]:
@@ -131,7 +135,8 @@ class Arrivals:
             elif now - self.seen[item.path][1] >= ARRIVED:
                 self.taken[item.path] = state
                 if before:
-                    before.status, before.error, before.warnings = "waiting", "", []
+                    # What was made of it before is replaced, once the new run is whole.
+                    before.status, before.error, before.warnings, before.changed = "waiting", "", [], True
                 else:
                     ready.append(item)
         return ready

@@ -26,7 +26,7 @@ def dry_batch(settings: Settings) -> int:
     """Prints what the batch would do; returns the exit status 0. Raises UnlayerError where the batch would before a clip is begun."""
     check(settings)
     items = find_clips(settings.inputs[0], out_of(settings), settings)
-    if not items:
+    if not items and not settings.watch:
         raise no_clip(settings)
     began, clips = time.monotonic(), []
     for item in items:
@@ -51,7 +51,7 @@ def dry_batch(settings: Settings) -> int:
 def _clip(item: Item, settings: Settings, *, measure: bool) -> dict[str, Any]:
     """One clip: what is in it and in its folder; its seconds, where it would be done and there is time to measure them."""
     told: dict[str, Any] = {"path": str(item.path), "out": str(item.out), "frames": None, "bytes": 0, "does": False, "seconds": None}
-    one = replace(settings, inputs=(item.path,), out=item.out, resume=not settings.overwrite)
+    one = replace(settings, inputs=(item.path,), out=item.out, resume=not settings.overwrite, anew=not settings.overwrite)
     try:
         facts = known(one)
         told["bytes"] = item.path.stat().st_size

@@ -13,12 +13,12 @@ from rich.table import Table
 
 from pipeline import manifest
 from pipeline.estimate import Estimate, of_frames, of_transitions
-from pipeline.folder import RunFolder
+from pipeline.folder import Doing, RunFolder
 from pipeline.machine import free_memory
 from pipeline.manifest import describe_transition, scene_name
 from pipeline.memory import amount
 from pipeline.progress import Stages, reporter
-from pipeline.run import default_folder, open_checked, pick_device
+from pipeline.run import default_folder, makers, open_checked, pick_device
 from pipeline.search import search
 from pipeline.settings import Settings
 from pipeline.tasks import Budget, Job, check_options, find_task
@@ -66,6 +66,17 @@ def foreseen(settings: Settings, stages: Stages) -> dict[str, Any]:
     return begin | facts
 
 
+DOING: dict[Doing, str] = {
+    "new": "new",
+    "go on": "holds this run, interrupted: it would go on",
+    "leave": "holds this very run, finished: nothing would be done",
+    "again": "holds this run, finished, without all of its layers: it would be made again",
+    "anew": "holds an interrupted run that cannot be gone on with: it would be begun again",
+    "replace": "holds a run, which would be replaced",
+}
+"""What is said of a folder by what a run would do about it."""
+
+
 def known(settings: Settings) -> dict[str, Any]:
     """What is known without computing: the input, the folder, what is in it and whether that leaves anything to do, the settings.
     Raises UnlayerError where the run would."""
@@ -94,26 +105,14 @@ def known(settings: Settings) -> dict[str, Any]:
 
 
 def _state(settings: Settings, clip: Clip, folder: RunFolder, roles: tuple[str, ...]) -> tuple[str, bool]:
-    """What a run would find in its folder and do about it, and whether there is anything to do. Raises UsageError for strangers' files."""
-    state, there = folder.state()
-    same = state != "new" and there == manifest.identity(settings, manifest.checksums(settings.inputs, clip))
-    if same and state == "finished" and not settings.overwrite:
-        return "holds this very run, finished: nothing would be done", False
-    # One that left no trace of what it was is begun anew.
-    goes_on = settings.resume and state == "interrupted" and (same or there is None)
-    if state != "new" and not settings.overwrite and not goes_on:
-        what, how = ("this", "--resume") if same else ("another", "--overwrite")
-        return f"holds {what} run, {state}: it would be refused without {how}", False
+    """What a run would find in its folder and do about it, and whether there is anything to do. Raises UnlayerError where it would."""
     if folder.path.exists() and not folder.path.is_dir():
         raise UnlayerError(f"{folder.path}: cannot be used as the run's folder (is a file); choose another --out")
-    if folder.path.is_dir():
-        folder.check_ours()
+    identity = manifest.identity(settings, manifest.checksums(settings.inputs, clip))
+    doing = folder.decide(identity, resume=settings.resume, overwrite=settings.overwrite, anew=settings.anew, versions=makers())
+    if doing != "leave" and folder.path.is_dir():
         folder.refuse_strangers(roles)
-    if state == "new":
-        return "new", True
-    if settings.overwrite:
-        return f"holds {'a finished' if state == 'finished' else 'an interrupted'} run, which would be replaced", True
-    return "holds this run, interrupted: it would go on", True
+    return DOING[doing], doing != "leave"
 
 
 def _transitions(job: Job) -> dict[str, Any]:

@@ -22,11 +22,16 @@ from stages.errors import UnlayerError, UsageError
 
 MANIFEST = "manifest.json"
 WORK = ".work"
+HINT = "hint_sha256"
+"""What a manifest and ``run.json`` call the checksum of what ``--hint`` named, where it was given."""
 REPORT = "report"
 """The folder in the run's folder that holds the report's pictures and previews."""
 OWN = (".mp4", ".jpg", ".json")
 """How the names of the files in it end."""
 State = Literal["new", "finished", "interrupted"]
+Doing = Literal["new", "go on", "leave", "again", "anew", "replace"]
+"""What a run does about its folder: begin, go on, leave the finished run, make it again as layers of it are gone, begin an interrupted one
+again that cannot be gone on with, or replace what is there."""
 Identity = Mapping[str, object]
 """What makes two runs the same: task, the checksums of inputs and hint, and the settings that can change the layers; JSON values."""
 
@@ -73,6 +78,56 @@ class RunFolder:
             return "interrupted", None if record is None else bare(record)
         return "new", None
 
+    def decide(
+        self,
+        identity: Identity,
+        *,
+        resume: bool,
+        overwrite: bool,
+        anew: bool = False,
+        versions: object = None,
+        elsewhere: bool = False,
+    ) -> Doing:
+        """What the run ``identity`` does about what is in the folder; nothing is changed.
+
+        anew: an interrupted run that ``resume`` cannot go on with is begun again. versions: one that others kept cannot be gone on with.
+        elsewhere: a finished run's layers need not lie here beside its manifest.
+        Raises UsageError, naming what to do, where something else is in the folder.
+        """
+        if self.work.is_symlink():
+            raise UsageError(f"{self.work}: is a link, and what it leads to is not ours; remove it, or choose another --out")
+        state, there = self.state()
+        if overwrite:
+            self.check_ours()
+            return "new" if state == "new" else "replace"
+        same = there is not None and alike(there, identity)
+        lost = self._lost() if state == "finished" and same and not elsewhere else []
+        record = read_json(self.work / "run.json")
+        # Put out whole already, where it was stopped while it tidied up.
+        over = record is not None and "files" in record and state == "finished" and same and not lost
+        if resume and record is not None and not over and bare(record) == identity:
+            # It was stopped while it worked; a finished run that it was to replace is still there, and stays until it is.
+            state, same = "interrupted", True
+        stale = record is not None and not (same and record.get("versions") == versions)
+        if state == "finished" and same and not lost:
+            return "leave"
+        if state == "finished" and same and resume:
+            return "again"
+        if state == "finished" and same:
+            raise UsageError(f"{self.path}: this run is finished, but its {lost[0]} is missing; make it again with --resume or --overwrite")
+        if state == "interrupted" and resume and stale and anew:
+            return "anew"
+        if state == "finished" or (state == "interrupted" and resume and stale):
+            what = "a finished run" if state == "finished" else "an interrupted run of another version,"
+            raise UsageError(
+                f"{self.path}: holds {what} of another input or with other options, which --resume cannot go on with; "
+                "replace it with --overwrite, or choose another --out"
+            )
+        if state == "interrupted" and not resume:
+            raise UsageError(f"{self.path}: holds an interrupted run; go on with it with --resume, or replace it with --overwrite")
+        # One that left no trace of what it was is begun anew.
+        return "go on" if state == "interrupted" and same else "new"
+
     def prepare(
         self,
         identity: Identity,
@@ -84,52 +139,23 @@ class RunFolder:
         about: Mapping[str, object] | None = None,
         elsewhere: bool = False,
     ) -> bool:
-        """Makes the folder ready for the run ``identity``; ``False`` where that run is finished and stays as it is.
+        """Makes the folder ready for the run ``identity``, as :meth:`decide` has it; ``False`` where that is finished and stays as it is.
 
-        anew: an interrupted run that ``resume`` cannot go on with is begun again, and :attr:`restarted` says so. about: what else
-        ``run.json`` says of it; one whose ``versions`` differ cannot be gone on with. elsewhere: a finished run's layers need not lie
-        here beside its manifest.
-        Raises UsageError, naming what to do, where something else is in the folder.
+        about: what else ``run.json`` says of it, ``versions`` above all. :attr:`restarted` says whether an interrupted run was begun again.
+        Raises UsageError also where files that are no run's have the layers' names.
         """
-        if self.work.is_symlink():
-            raise UsageError(f"{self.work}: is a link, and what it leads to is not ours; remove it, or choose another --out")
-        state, there = self.state()
-        same = there == identity
-        lost = self._lost() if state == "finished" and same and not elsewhere else []
-        record = read_json(self.work / "run.json")
-        # Put out whole already, where it was stopped while it tidied up.
-        over = record is not None and "files" in record and state == "finished" and same and not lost
-        if resume and record is not None and not over and bare(record) == identity:
-            # It was stopped while it worked; a finished run that it was to replace is still there, and stays until it is.
-            state, same = "interrupted", True
         versions = dict(about or {}).get("versions")
-        stale = record is not None and not (same and record.get("versions", versions) == versions)
-        if overwrite:
-            self.check_ours()
-        elif state == "finished" and same and not lost:
-            self._drop_work()
+        doing = self.decide(identity, resume=resume, overwrite=overwrite, anew=anew, versions=versions, elsewhere=elsewhere)
+        if doing == "leave":
+            self.drop_work()
             return False
-        elif state == "finished" and same and resume:
-            # As with --overwrite: what is still there stays until the new run is whole.
-            same = False
-        elif state == "finished" and same:
-            raise UsageError(f"{self.path}: this run is finished, but its {lost[0]} is missing; make it again with --resume or --overwrite")
-        elif state == "interrupted" and resume and stale and anew:
-            self.restarted, same = True, False
-        elif state == "finished" or (state == "interrupted" and resume and stale):
-            what = "a finished run" if state == "finished" else "an interrupted run of another version,"
-            raise UsageError(
-                f"{self.path}: holds {what} of another input or with other options, which --resume cannot go on with; "
-                "replace it with --overwrite, or choose another --out"
-            )
-        elif state == "interrupted" and not resume:
-            raise UsageError(f"{self.path}: holds an interrupted run; go on with it with --resume, or replace it with --overwrite")
+        self.restarted = doing == "anew"
         self.refuse_strangers(roles)
         # What a run had put out when it was stopped comes again.
         # While a manifest is there nothing of a newer run is out: what has those names is the finished run's and stays.
         out = not os.path.lexists(self.path / MANIFEST)
-        self.remove(files_of(record or {}) if out and (overwrite or state == "interrupted") else [])
-        if resume and same and self.work.is_dir():
+        self.remove(files_of(read_json(self.work / "run.json") or {}) if out else [])
+        if doing == "go on":
             self._drop_layers()
         else:
             shutil.rmtree(self.work, ignore_errors=True)
@@ -162,7 +188,7 @@ class RunFolder:
             with suppress(OSError):
                 inside.rmdir()
 
-    def _drop_work(self) -> None:
+    def drop_work(self) -> None:
         """Removes a work folder of ours."""
         if self.work.is_dir() and ((self.work / "run.json").exists() or not any(self.work.iterdir())):
             self._clear()
@@ -267,13 +293,18 @@ def identity_of(manifest: Mapping[str, object]) -> Identity | None:
     inputs = manifest.get("input")
     if manifest.get("schema") != 1 or not isinstance(inputs, list) or not all(isinstance(item, dict) for item in inputs):
         return None
-    hint = {"hint_sha256": manifest["hint_sha256"]} if "hint_sha256" in manifest else {}
-    return {"task": manifest.get("task"), "input": [item.get("sha256") for item in inputs], "settings": manifest.get("settings"), **hint}
+    return bare({**manifest, "input": [item.get("sha256") for item in inputs]})
 
 
-def bare(record: Mapping[str, object]) -> dict[str, object]:
+def bare(record: Mapping[str, object]) -> Identity:
     """The identity in a ``run.json``, without what else it says."""
-    return {name: record.get(name) for name in ("task", "input", "settings")}
+    hint = {HINT: record[HINT]} if HINT in record else {}
+    return {name: record.get(name) for name in ("task", "input", "settings")} | hint
+
+
+def alike(there: Identity, identity: Identity) -> bool:
+    """Whether the run that is ``there`` is the same as ``identity``. Runs once did not say what their hint looked like."""
+    return there == (identity if HINT in there else {name: value for name, value in identity.items() if name != HINT})
 
 
 def names_of(place: Path) -> list[str]:

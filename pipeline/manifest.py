@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from pipeline import __version__
+from pipeline.folder import HINT
 from pipeline.memory import peak_memory
 from pipeline.settings import Settings
 from pipeline.tasks import Fit, Result
@@ -74,7 +75,7 @@ def identity(settings: Settings, sums: Sequence[str]) -> dict[str, object]:
     found: dict[str, object] = {"task": settings.task, "input": list(sums), "settings": settings.kept()}
     if settings.hint is not None:
         # A hint that was drawn anew under the same name makes another run.
-        (found["hint_sha256"],) = checksums([settings.hint], open_clip([settings.hint], max_pixels=settings.max_pixels))
+        (found[HINT],) = checksums([settings.hint], open_clip([settings.hint], max_pixels=settings.max_pixels))
     return found
 
 
@@ -105,7 +106,7 @@ def build(
         "task": settings.task,
         "input": [describe_input(path, checksum, info, frames) for path, checksum in inputs],
         "settings": settings.kept(),
-        **({} if hint_sha256 is None else {"hint_sha256": hint_sha256}),
+        **({} if hint_sha256 is None else {HINT: hint_sha256}),
         "layers": [
             {
                 "name": layer.name,

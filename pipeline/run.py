@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pipeline import __version__, manifest
-from pipeline.folder import MANIFEST, REPORT, Identity, RunFolder, claim, write_json
+from pipeline.folder import HINT, MANIFEST, REPORT, Identity, RunFolder, claim, write_json
 from pipeline.progress import Reporter, Stages, reporter, tell
 from pipeline.settings import Settings
 from pipeline.store import store_at
@@ -78,7 +78,7 @@ def perform(settings: Settings, shown: Reporter) -> tuple[Path, Mapping[str, obj
                         warnings=stages.warnings,
                         report_files=names,
                         thumbnail=thumbnail,
-                        hint_sha256=identity.get("hint_sha256"),
+                        hint_sha256=identity.get(HINT),
                     )
 
                 whole, names = with_report(described, clip, folder.work, stages, settings, manifest.describe_fits(result.fits))

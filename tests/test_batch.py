@@ -266,6 +266,8 @@ def test_watching_tries_again_what_has_changed_since() -> None:
     assert at(30) == ["failed", "running"] and at(34) == ["failed", "running"]
     assert at(35.5) == ["waiting", "running"] and (items[0].error, items[0].warnings) == ("", [])
     items[0].status, items[1].status = "done", "failed"
+    assert "--resume" in command(find_clips(Path("clips"), Path("out"), settings())[0], settings())
+    assert "--overwrite" in command(items[0], settings()), "a finished run of the file that was there before is replaced"
     assert at(40) == ["done", "failed"] and at(46) == ["done", "waiting"]
 
 

@@ -81,7 +81,7 @@ def test_a_transition(mixed_clip: Callable[..., Path], monkeypatch: pytest.Monke
     assert facts["layers"] == whole["layers"] and facts["settings"] == whole["settings"]
     assert [move["first_frame"] for move in facts["transitions"]] == [8]
     assert "nothing would be done" in dry(*words)["folder"]
-    assert "refused without --overwrite" in dry(*words, "--seed", 4)["folder"]
+    assert main(["run", *map(str, words), "--seed", "4", "--dry-run", "--json"]) == 2, "as the run itself would be"
     assert "would be replaced" in dry(*words, "--seed", 4, "--overwrite")["folder"]
 
 
@@ -96,7 +96,7 @@ def test_an_interrupted_run_and_a_budget(mixed_clip: Callable[..., Path], monkey
     monkeypatch.setattr("pipeline.tasks.transition.separate_transition", stop)
     assert main(["run", *map(str, words), "--no-progress"]) == 130
     before = sorted(path.read_bytes() for path in Path("out").rglob("*") if path.is_file())
-    assert "refused without --resume" in dry(*words)["folder"]
+    assert main(["run", *map(str, words), "--dry-run", "--json"]) == 2
     assert "would go on" in dry(*words, "--resume")["folder"]
     assert before == sorted(path.read_bytes() for path in Path("out").rglob("*") if path.is_file())
     facts = dry(clip, "--task", "transition", "--transition", "8:15", "--max-seconds", 1)
@@ -244,13 +244,16 @@ def batch(*words: str) -> dict[str, Any]:
 
 def test_a_batch_says_what_it_would_do_with_each_clip(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Path("clips").mkdir()
-    for number, name in enumerate(("done", "half", "new", "other", "taken")):
+    for number, name in enumerate(("done", "half", "lost", "new", "other", "taken")):
         save(Path("clips", f"{name}.mkv"), moving(number, 4, (24, 40)))
     Path("clips/bad.mkv").write_text("no clip")
     words = ["--task", "dehaze", "--preset", "fast", "--no-progress"]
     assert main(["run", "clips/done.mkv", *words, "--out", "out/done-dehaze"]) == 0
     assert main(["run", "clips/other.mkv", *words, "--seed", "9", "--out", "out/other-dehaze"]) == 0
+    assert main(["run", "clips/lost.mkv", *words, "--out", "out/lost-dehaze"]) == 0
+    Path("out/lost-dehaze/clear.mp4").unlink()
     Path("out/half-dehaze/.work").mkdir(parents=True)
+    Path("out/half-dehaze/.work/run.json").write_text('{"versions": ["0"]}')
     Path("out/taken-dehaze").mkdir()
     Path("out/taken-dehaze/clear.mp4").write_text("mine")
     before = sorted(tmp_path.rglob("*"))
@@ -258,18 +261,19 @@ def test_a_batch_says_what_it_would_do_with_each_clip(tmp_path: Path, capsys: py
     facts = batch("clips", *words, "--out", "out", "--jobs", "2")
     assert sorted(tmp_path.rglob("*")) == before
     clips = {Path(clip["path"]).stem: clip for clip in facts["clips"]}
-    assert [name for name, clip in clips.items() if clip["does"]] == ["half", "new"]
+    assert [name for name, clip in clips.items() if clip["does"]] == ["half", "lost", "new"]
     for name, says in {
         "bad": "would fail: clips/bad.mkv",
         "done": "finished: nothing would be done",
-        "half": "would go on",
+        "half": "would be begun again",
+        "lost": "would be made again",
         "new": "new",
-        "other": "refused without --overwrite",
+        "other": "replace it with --overwrite",
         "taken": "is in the way",
     }.items():
         assert says in clips[name]["folder"], name
-    assert facts["jobs"] == 2 and facts["measured"] == 2
-    assert facts["seconds"] == pytest.approx((clips["half"]["seconds"] + clips["new"]["seconds"]) / 2, abs=0.1)
+    assert facts["jobs"] == 2 and facts["measured"] == 3
+    assert facts["seconds"] == pytest.approx(sum(clips[name]["seconds"] for name in ("half", "lost", "new")) / 2, abs=0.1)
     assert all(
         clip["does"]
         for clip in batch("clips", *words, "--out", "out", "--overwrite")["clips"]

@@ -7,12 +7,13 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.folder import RunFolder, claim, files_of, identity_of, names_of, read_json, write_json
+from pipeline.folder import HINT, RunFolder, claim, files_of, identity_of, names_of, read_json, write_json
 from stages.errors import UnlayerError, UsageError
 
 ROLES = ("scene", "matte")
@@ -28,6 +29,7 @@ def manifest(identity: dict[str, object]) -> dict[str, object]:
         "task": identity["task"],
         "input": [{"sha256": item} for item in inputs],
         "settings": identity["settings"],
+        **({HINT: identity[HINT]} if HINT in identity else {}),
         "layers": [{"path": "scene-001.mp4"}],
         "sheets": ["sheet.png"],
     }
@@ -322,3 +324,34 @@ def test_a_finished_run_is_never_begun_anew(tmp_path: Path) -> None:
             folder.prepare(OTHER, resume=True, overwrite=False, roles=ROLES, anew=True)
         assert not folder.prepare(ONE, resume=True, overwrite=False, roles=ROLES, anew=True, about={"versions": ["2"]})
     assert listing(tmp_path / "out") == ["manifest.json", "scene-001.mp4", "sheet.png"]
+
+
+def test_a_hint_is_part_of_the_run_whatever_becomes_of_it(tmp_path: Path) -> None:
+    one, other = {**ONE, HINT: "a"}, {**ONE, HINT: "b"}
+    how: dict[str, Any] = {"resume": True, "overwrite": False, "versions": ["1"]}
+    with claim(tmp_path / "out") as folder:
+        assert folder.prepare(one, resume=False, overwrite=False, roles=ROLES, about={"versions": ["1"]})
+        assert folder.decide(one, **how) == folder.decide(one, **how, anew=True) == "go on"
+        assert folder.decide(other, **how, anew=True) == "anew"
+        with pytest.raises(UsageError, match="an interrupted run of another version, of another input"):
+            folder.decide(other, **how)
+        shutil.rmtree(folder.work)
+        finish(folder, one)
+        assert folder.decide(one, **how) == "leave"
+        # Replacing it, stopped and resumed.
+        assert folder.prepare(other, resume=False, overwrite=True, roles=ROLES, about={"versions": ["1"]})
+        assert folder.decide(other, **how) == "go on"
+
+
+def test_a_finished_run_of_before_hints_were_noted_stays(tmp_path: Path) -> None:
+    with claim(tmp_path / "out") as folder:
+        finish(folder, ONE)
+        assert folder.decide({**ONE, HINT: "a"}, resume=True, overwrite=False) == "leave"
+        with pytest.raises(UsageError, match="a finished run of another input"):
+            folder.decide({**OTHER, HINT: "a"}, resume=True, overwrite=False)
+
+
+def test_an_unfinished_run_of_a_version_that_did_not_say_so_is_not_gone_on_with(tmp_path: Path) -> None:
+    with claim(tmp_path / "out") as folder:
+        folder.prepare(ONE, resume=False, overwrite=False, roles=ROLES)
+        assert folder.decide(ONE, resume=True, overwrite=False, anew=True, versions=["1"]) == "anew"

@@ -20,7 +20,8 @@ from pipeline.board import Quiet
 from pipeline.child import Child
 from pipeline.cli import main
 from pipeline.clips import Item
-from pipeline.run import RESTARTED
+from pipeline.folder import identity_of
+from pipeline.run import RESTARTED, makers
 from pipeline.settings import Settings
 from pipeline.store import Store, store_at
 from stages.errors import UnlayerError, UsageError
@@ -176,6 +177,15 @@ def test_a_batch_keeps_its_runs_on_the_store(tmp_path: Path, monkeypatch: pytest
     assert main([*words, "--out", "two"]) == 0
     (clip,) = json.loads(Path("shared/batch.json").read_text())["clips"]
     assert clip["status"] == "unchanged" and Path("two/deep/a-transition/scene-001.mp4").exists()
+    # Nor where the same run was begun before it was finished elsewhere.
+    work = Path("three/deep/a-transition/.work")
+    work.mkdir(parents=True)
+    same = identity_of(json.loads(Path("one/deep/a-transition/manifest.json").read_text()))
+    assert same is not None
+    (work / "run.json").write_text(json.dumps({**same, "versions": makers()}))
+    assert main([*words, "--out", "three"]) == 0
+    (clip,) = json.loads(Path("three/batch.json").read_text())["clips"]
+    assert clip["status"] == "unchanged" and not work.exists()
 
 
 def test_a_run_that_is_replaced_leaves_nothing_behind() -> None:
