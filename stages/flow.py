@@ -54,6 +54,10 @@ def _sampled(picture: Tensor, grid: Tensor) -> Tensor:
     return functional.grid_sample(picture, grid, mode="bilinear", padding_mode="border", align_corners=False)
 
 
+SMALL = 128 * 72
+"""Pixels of the largest picture whose combs are all of it."""
+
+
 class Comb:
     """Every second pixel, across and down, of pictures of a ``size``: number 0 to 3 of the four such combs that make them up.
 
@@ -63,8 +67,9 @@ class Comb:
     MANY = 4
 
     def __init__(self, size: tuple[int, int], number: int, like: Tensor) -> None:
-        # One after the other they lie crosswise.
-        down, right = ((0, 0), (1, 1), (0, 1), (1, 0))[number]
+        # One after the other they lie crosswise. A small picture is taken whole: it costs little, and a quarter of it says little.
+        self._every = 1 if size[0] * size[1] <= SMALL else 2
+        down, right = ((0, 0), (1, 1), (0, 1), (1, 0))[number] if self._every == 2 else (0, 0)
         # Of a picture one pixel high or wide that pixel.
         self._begin = min(down, size[0] - 1), min(right, size[1] - 1)
         still = lookup(like.new_zeros(1, 2, *size))
@@ -73,7 +78,7 @@ class Comb:
 
     def of(self, picture: Tensor) -> Tensor:
         """These pixels of ``(T, C, H, W)``."""
-        return picture[..., self._begin[0] :: 2, self._begin[1] :: 2].contiguous()
+        return picture[..., self._begin[0] :: self._every, self._begin[1] :: self._every].contiguous()
 
     def resized(self, picture: Tensor) -> Tensor:
         """These pixels of ``(T, C, h, w)`` made as large as the picture."""
