@@ -23,6 +23,7 @@ from pipeline.memory import check_enough, check_room, halving, planned, say_halv
 from pipeline.progress import Step
 from pipeline.search import search
 from pipeline.shelf import Shelf, stored
+from pipeline.store import WRITTEN
 from pipeline.tasks import Fit, Job, Layer, Parts, Result, Task
 from stages.brief import FitSettings
 from stages.checkpoint import Checkpoints
@@ -275,7 +276,7 @@ class _Output:
 def _write(job: Job, analysis: Analysis, parts: Sequence[_Parts], found: _Found, step: Step) -> list[Layer]:
     """One pass over the clip that writes all layers. A layer that is whole is kept: a resumed run goes on with the first that is not."""
     times, first = found.times, found.first
-    written = job.keep.within("written")
+    written = job.keep.within(WRITTEN)
     layers: list[Layer] = []
     waiting: list[_Output] = []
 
