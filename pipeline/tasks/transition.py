@@ -6,6 +6,7 @@ frames wait on disk until one last pass over the clip writes all scenes, in whic
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
@@ -329,7 +330,12 @@ def _write(job: Job, analysis: Analysis, parts: Sequence[_Parts], found: _Found,
         )
     for layer in layers:
         if not layer.path.exists():
-            (written.folder / layer.path.name).replace(layer.path)
+            whole = written.folder / layer.path.name
+            # A second name for the same bytes, so that a run which is stopped in its report has its layers still.
+            try:
+                os.link(whole, layer.path)
+            except OSError:  # not every file system has links
+                whole.replace(layer.path)
     return layers
 
 
