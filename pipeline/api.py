@@ -123,6 +123,8 @@ def separate(
         room = Path(name)
         if isinstance(hint := settings.get("hint"), np.ndarray | torch.Tensor):
             settings["hint"] = _mark(hint, room)
+        elif isinstance(hint, str | os.PathLike) and hint:
+            settings["hint"] = _path(hint, "hint")
         given = checked({name: _plain(value) for name, value in settings.items()}, "separate()", without=NOT_HERE)
         words = {**given, "inputs": _inputs(source, room, fps), "task": task, "passing": room}
         if out is not None:
@@ -145,10 +147,19 @@ def _plain(value: Any) -> Any:
 
 
 def _path(given: Any, what: str) -> Path:
-    """A path that was given as ``what``. Raises UsageError."""
-    if not isinstance(given, str | os.PathLike) or not os.fspath(given):
+    """A path that was given as ``what``, to something that is there or might be. Raises UsageError."""
+    name = os.fspath(given) if isinstance(given, str | os.PathLike) else None
+    if not isinstance(name, str) or not name:
         raise UsageError(f"separate(): {what} is {given!r}; give a path")
-    return Path(given)
+    try:
+        os.stat(name)
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    # What no path can hold is a ValueError: a null character, half of a surrogate pair.
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else "no path can hold all its characters"
+        raise UsageError(f"separate(): {what} is {name!r}, which cannot be used ({why}); give another path") from error
+    return Path(name)
 
 
 def _result(folder: Path, manifest: Mapping[str, Any] | None) -> Separated:
@@ -206,6 +217,7 @@ def _inputs(source: Source, room: Path, fps: float | Fraction | None) -> tuple[P
 def _mark(hint: Any, room: Path) -> Path:
     """A hint that was given as an array, as a picture in ``room``. Raises UsageError."""
     if isinstance(hint, torch.Tensor):
+        _check_plain(hint, "hint")
         hint = hint.float() if hint.dtype == torch.bool else hint
         hint = hint[None] if hint.ndim == 2 else hint
         hint = hint.repeat(3, 1, 1) if hint.ndim == 3 and len(hint) == 1 else hint
@@ -217,12 +229,21 @@ def _mark(hint: Any, room: Path) -> Path:
     return save_frames(room / "array-hint", pixels, bits, RATE, picture=True)
 
 
+def _check_plain(tensor: torch.Tensor, what: str) -> None:
+    """Raises UsageError for a tensor without a value for every place."""
+    if tensor.is_meta or tensor.is_nested or tensor.is_quantized or tensor.layout != torch.strided:
+        kind = "meta" if tensor.is_meta else "nested" if tensor.is_nested else "quantized" if tensor.is_quantized else "sparse"
+        raise UsageError(f"separate(): {what} is a {kind} tensor; give a dense one that holds its values")
+
+
 def _pixels(source: Any, *, picture: bool = False, what: str = "source") -> tuple[torch.Tensor, int]:
     """``(T, 3, H, W)`` in [0, 1], and the depth in bits that holds it. Raises UsageError."""
     if not isinstance(source, np.ndarray | torch.Tensor):
         kind = type(source).__name__
         raise UsageError(f"separate(): {what} is of type {kind}; give a path, an array (T, H, W, 3) or a tensor (T, 3, H, W)")
-    shape, turned = tuple(source.shape), isinstance(source, torch.Tensor)
+    if turned := isinstance(source, torch.Tensor):
+        _check_plain(source, what)
+    shape = tuple(source.shape)
     wanted = f"({'' if picture else 'T, '}{'3, H, W' if turned else 'H, W, 3'}){' or (H, W)' if what == 'hint' else ''}"
     if len(shape) not in ((3,) if picture else (3, 4)) or shape[-3 if turned else -1] != 3 or 0 in shape:
         raise UsageError(f"separate(): {what} has the shape {shape}; it must be {wanted}")

@@ -18,7 +18,7 @@ from dataclasses import Field
 from pathlib import Path
 from typing import Any
 
-from pipeline.settings import Settings, nearest, options
+from pipeline.settings import Settings, nearest, options, plain
 from stages.errors import UsageError
 from stages.sniff import printable
 
@@ -62,7 +62,7 @@ def checked(whole: Mapping[str, Any], where: str, verb: str = "run", without: Co
         if key not in known:
             raise UsageError(f"{where}: {key!r} {_why_not(key, list(known))}")
         try:
-            # A manifest has every setting, also those that were not given; TOML knows no such value.
+            # From Python or a manifest it may be there though it was not given; TOML knows no such value.
             if value is not None:
                 found[key] = value_of(known[key], value)
         except argparse.ArgumentTypeError as error:
@@ -74,7 +74,9 @@ def _of_manifest(whole: object, name: str) -> Mapping[str, Any]:
     settings = whole.get("settings") if isinstance(whole, dict) else None
     if not isinstance(whole, dict) or whole.get("schema") != 1 or not isinstance(settings, dict):
         raise UsageError(f"--config {name}: is no manifest of ours; give a run's manifest.json or a TOML file")
-    return {"task": whole.get("task"), **settings}
+    # A manifest has every setting: one at its default says nothing, and not every command has an option for it.
+    usual = {item.name: plain(item.default) for item in options("run")}
+    return {"task": whole.get("task"), **{key: value for key, value in settings.items() if key not in usual or value != usual[key]}}
 
 
 def _why_not(key: str, known: Sequence[str]) -> str:

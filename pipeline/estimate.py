@@ -12,9 +12,9 @@ from dataclasses import asdict, dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 
-from pipeline.layered import Recipe
 from pipeline.memory import BASE, planned
 from pipeline.progress import Silent, Stages
+from pipeline.recipe import Recipe
 from pipeline.scratch import save_frames
 from pipeline.tasks import Budget, Job, Result, Task, blaming
 from pipeline.tasks.transition import separable, window_of

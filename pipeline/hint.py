@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -14,10 +15,10 @@ from stages.sniff import printable
 
 
 class Hint:
-    """The picture or clip that marks a place: white on black, of the input's size."""
+    """The picture or clip that marks a place: white on black, of the input's size. ``name``: what messages call it."""
 
-    def __init__(self, clip: Clip) -> None:
-        self.clip = clip
+    def __init__(self, clip: Clip, name: str) -> None:
+        self.clip, self.name = clip, name
 
     @classmethod
     def of(cls, job: Job) -> Hint | None:
@@ -26,22 +27,24 @@ class Hint:
         if path is None:
             return None
         clip = open_clip([path], max_pixels=job.settings.max_pixels)
+        # Arrays from Python lie in a folder of ours, which means nothing to whoever gave them.
+        name, mixed = (printable(Path(job.settings.known_as(one))) for one in (path, info.path))
         if (clip.info.width, clip.info.height) != (info.width, info.height):
             raise UsageError(
-                f"--hint {printable(path)}: is {clip.info.width}x{clip.info.height}, but {printable(info.path)} is "
+                f"--hint {name}: is {clip.info.width}x{clip.info.height}, but {mixed} is "
                 f"{info.width}x{info.height}; draw it at the input's size"
             )
-        return cls(clip)
+        return cls(clip, name)
 
     def check(self, count: int) -> None:
         """Raises UsageError where the hint marks nothing, or is a clip of fewer than ``count`` frames."""
-        name, found, white = printable(self.clip.info.path), 0, 0.0
+        found, white = 0, 0.0
         for block in self.clip.blocks():
             found, white = found + len(block), max(white, float(block.pixels.max()))
         if white < 0.5:
-            raise UsageError(f"--hint {name}: has nothing white in it; mark the place in white on black")
+            raise UsageError(f"--hint {self.name}: has nothing white in it; mark the place in white on black")
         if not self.clip.info.is_picture and found < count:
-            raise UsageError(f"--hint {name}: has {found} frames and the input {count}; give a picture, or a clip as long as the input")
+            raise UsageError(f"--hint {self.name}: has {found} frames and the input {count}; give a picture, or a clip of as many")
 
     def frames(self, indices: Sequence[int]) -> Tensor:
         """The hint in the clip's frames ``indices``, which rise: ``(T, 1, H, W)`` in [0, 1]; ``(1, 1, H, W)`` of a picture."""

@@ -153,8 +153,8 @@ def setting(
 
 
 BOTH = ("run", "batch")
-ONE_CLIP = ("transition",)
-"""Options of ``run`` that mean nothing for a folder of clips."""
+ONE_CLIP = ("transition", "anew")
+"""Options of ``run`` that a folder of clips has not: frames differ from clip to clip, and a batch begins anew by itself."""
 
 _work = partial(setting, group="how much work", verbs=("run", "bench"))
 _read = partial(setting, group="what to read", verbs=("run", "probe"))

@@ -17,6 +17,8 @@ from pipeline.folder import MANIFEST, WORK, files_of
 from stages.errors import UnlayerError, UsageError
 
 KEPT = f"{WORK}/keep"
+WRITTEN = "written"
+"""The folder in it for layers that are whole before the run is over: they are large, and soon written again."""
 PART = ".part"
 """What a file is called at its end while it is on its way."""
 
@@ -53,6 +55,9 @@ class Store:
             for name in sorted(names, key=lambda name: name == MANIFEST):
                 if done and name.startswith(f"{WORK}/"):
                     continue
+                # Where the search is over, how far it once had come is of no use.
+                if name == f"{KEPT}/search.safetensors" and f"{KEPT}/find.safetensors" in names:
+                    continue
                 ours = name in (MANIFEST, f"{WORK}/run.json") or (name.startswith(KEPT + "/") and wanted(name[len(KEPT) + 1 :]))
                 ours = ours or (layers and not name.startswith("."))
                 if not ours or name.endswith(PART) or ".." in PurePosixPath(name).parts:
@@ -65,8 +70,10 @@ class Store:
                 self._known[name] = _state(path)
 
     def send_kept(self, folder: Path) -> None:
-        """Sends what ``folder``'s run keeps and the store has not got yet. Checkpoints go last: they say that the rest is whole."""
+        """Sends what ``folder``'s run keeps and the store has not got yet, but no layers. Checkpoints go last: they say that the rest is
+        whole."""
         paths = [path for path in (folder / KEPT).rglob("*") if path.is_file() and not path.name.endswith(PART)]
+        paths = [path for path in paths if folder / KEPT / WRITTEN not in path.parents]
         record = folder / WORK / "run.json"
         paths.sort(key=lambda path: (path.suffix == ".safetensors", path.stat().st_mtime_ns))
         for path in ([record] if record.exists() else []) + paths:

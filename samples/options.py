@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from pipeline.settings import flag, options
+from pipeline.settings import ONE_CLIP, flag, options
 from pipeline.words import VERBS, told
 
 PAGE = Path(__file__).parents[1] / "docs" / "options.md"
 SHARED = (
-    "\nand all options of `run` but `--transition`; `--out` is the folder for the runs' folders, `--max-seconds` holds for each clip.\n"
+    f"\nand all options of `run` but {' and '.join(f'`--{name}`' for name in ONE_CLIP)}; `--out` is the folder for the runs' folders, "
+    "`--max-seconds` holds for each clip.\n"
 )
 BEGIN, END = "<!-- from python -m samples.options -->", "<!-- end -->"
 

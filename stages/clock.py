@@ -23,9 +23,14 @@ def clocked(seconds: MutableMapping[str, float], name: str) -> Iterator[None]:
 
 def seconds_a_step(work: Callable[[int], object], few: int, more: int) -> float:
     """Seconds of a step of ``work(steps)``: what ``more`` steps take beyond ``few``, without what every call pays once."""
+    return call_and_step(work, few, more)[1]
+
+
+def call_and_step(work: Callable[[int], object], few: int, more: int) -> tuple[float, float]:
+    """Seconds of ``work(few)``, and of a step as :func:`seconds_a_step` has it."""
     first = min(seconds_of(partial(work, few)) for _ in range(2))
     last = seconds_of(partial(work, more))
-    return max((last - first) / (more - few), LEAST_PART * last / more, 1e-6)
+    return first, max((last - first) / (more - few), LEAST_PART * last / more, 1e-6)
 
 
 def seconds_of(work: Callable[[], object]) -> float:

@@ -127,6 +127,15 @@ def test_several_files() -> None:
         ("in.mp4", {"out": ""}, "out is ''"),
         ("in.mp4", {"out": 5}, "out is 5"),
         ("in.mp4", {"hint": ""}, "hint: is empty"),
+        ("a\0b.mp4", {}, "source is 'a\\x00b.mp4', which cannot be used"),
+        ("\ud800.mp4", {}, "which cannot be used"),
+        (["a.png", "n" * 300], {}, "which cannot be used (File name too long); give another path"),
+        ("in.mp4", {"out": "a\0b"}, "out is 'a\\x00b', which cannot be used"),
+        ("in.mp4", {"out": Path("n" * 300, "a")}, "(File name too long); give another path"),
+        ("in.mp4", {"hint": "n" * 300}, "(File name too long); give another path"),
+        (torch.zeros(2, 3, 5, 6, device="meta"), {}, "source is a meta tensor"),
+        (torch.zeros(2, 3, 5, 6).to_sparse(), {}, "source is a sparse tensor"),
+        ("in.mp4", {"hint": torch.zeros(5, 6).to_sparse()}, "hint is a sparse tensor"),
         ("in.mp4", {"progress": 5}, "progress is 5"),
         ("in.mp4", {"hint": np.zeros(5)}, "hint has the shape (5,); it must be (H, W, 3) or (H, W)"),
         ("in.mp4", {"hint": np.zeros((5, 6), int)}, "hint is of int64"),
@@ -179,6 +188,14 @@ def test_hints_of_every_kind_are_the_same() -> None:
             masks.append(made.layers["matte"].frames)
             assert made.manifest["settings"]["hint"] == ("hint.png" if kind is kinds[0] else "array-hint")
     assert masks[0].any() and all(np.array_equal(mask, masks[0]) for mask in masks)
+
+
+def test_a_hint_that_does_not_fit_is_named_as_the_manifest_names_it() -> None:
+    picture = moving(3, 1, (24, 32))[0]
+    with pytest.raises(UsageError, match="^--hint array-hint: is 6x5, but array is 32x24; draw it at the input's size$"):
+        separate(picture, "watermark", hint=np.ones((5, 6)), **QUICK)
+    with pytest.raises(UsageError, match="^--hint array-hint: has nothing white in it"):
+        separate(picture, "watermark", hint=np.zeros((24, 32)), **QUICK)
 
 
 def test_arrays_are_known_again_by_what_they_hold() -> None:

@@ -173,6 +173,17 @@ def test_settings_survive_the_manifest() -> None:
     assert Settings(inputs=(Path("a"),), **settings_of(text, "manifest.json", manifest=True)) == made
 
 
+def test_batch_and_bench_take_the_manifest_of_a_run() -> None:
+    kept = Settings(inputs=(Path("a"),), task="segment", preset="best", seed=3).kept()
+    text = json.dumps({"schema": 1, "task": "segment", "settings": kept})
+    made = with_config(text, name="manifest.json", verb="batch")
+    assert (made.task, made.preset, made.seed, made.transition) == ("segment", "best", 3, ())
+    assert settings_of(text, "x", "bench", manifest=True) == {"task": "segment", "preset": "best", "seed": 3}
+    text = json.dumps({"schema": 1, "task": "transition", "settings": {**kept, "transition": [[3, 9]]}})
+    with pytest.raises(UsageError, match="'transition' cannot be set here; leave it out"):
+        settings_of(text, "x", "batch", manifest=True)
+
+
 PLAIN = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.sampled_from(PRESETS)
 VALUES = st.recursive(
     PLAIN, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=2), max_leaves=6

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.cli import parse
+from pipeline.recipe import Recipe
+from pipeline.settings import options
 from pipeline.tasks import names
 from pipeline.words import VERBS
 
@@ -119,6 +121,20 @@ def test_the_list_of_options_is_as_the_settings_have_it() -> None:
     page = PAGE.read_text(encoding="utf-8")
     assert page == renewed(page), "python -m samples.options writes it again"
     assert all(f"### `{verb}`" in page for verb in VERBS)
+
+
+def test_a_batch_lists_no_option_that_it_refuses() -> None:
+    from samples.options import listed
+
+    assert not {item.name for item in options("batch")} & {"transition", "anew"}
+    assert "all options of `run` but `--transition` and `--anew`" in listed()
+
+
+def test_the_pages_say_where_a_recipe_is_explained() -> None:
+    explained = "recipe (`" + Recipe.__module__.replace(".", "/") + ".py`)"
+    page = (ROOT / "docs" / "adding-a-task.md").read_text(encoding="utf-8")
+    assert explained in page and explained in (ROOT / "README.md").read_text(encoding="utf-8")
+    assert "| `Recipe.limits` |" in page
 
 
 def test_tables_have_the_rows_and_columns_of_their_commands() -> None:

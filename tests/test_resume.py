@@ -10,12 +10,13 @@ import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import media
 import numpy as np
 import pytest
 import torch
-from clips import dissolve, moving
+from clips import dissolve, moving, plain_answer
 
 from pipeline import run as running
 from pipeline.cli import main
@@ -166,6 +167,23 @@ def test_layers_that_are_whole_are_not_written_again(monkeypatch: pytest.MonkeyP
     assert main(["run", "in.mkv", *WORDS, *more, "--out", "cut", "--resume"]) == 0
     assert [name for name in written if name.startswith("scene")] == ["scene-003"] and read[0] == 12
     assert layers("cut") == layers("whole") and len(layers("whole")) == 4
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_stopped_in_the_report_the_layers_are_there_still(monkeypatch: pytest.MonkeyPatch, links: bool) -> None:
+    monkeypatch.setattr("pipeline.tasks.transition.separate_transition", plain_answer)
+    if not links:
+        monkeypatch.setattr("os.link", Mock(side_effect=OSError))
+    with monkeypatch.context() as patch:
+        patch.setattr("pipeline.run.with_report", Mock(side_effect=KeyboardInterrupt))
+        assert main(["run", str(clip()), *WORDS, "--out", "out"]) == 130
+    made = Mock(side_effect=LayerWriter)
+    monkeypatch.setattr("pipeline.tasks.transition.LayerWriter", made)
+    assert main(["run", "in.mkv", *WORDS, "--out", "out", "--resume"]) == 0
+    assert made.call_count == (0 if links else 3)
+    assert main(["run", "in.mkv", *WORDS, "--out", "whole"]) == 0
+    assert layers("out") == layers("whole") and len(layers("out")) == 4
+    assert not Path("out/.work").exists() and {path.stat().st_nlink for path in Path("out").glob("*.mkv")} == {1}
 
 
 def test_the_published_fit_goes_on_in_the_middle(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ from stages.brief import Brief, FitSettings, Separation
 from stages.flow import warp
 from stages.transparency.clip import ClipPlan, separate_clip
 from stages.transparency.contrast import washed_out
-from stages.transparency.layers import Facts, as_before, from_light, mixed, separate, settle, small, survey, to_light
+from stages.transparency.layers import SMALLER, Facts, _plan_within, as_before, from_light, mixed, separate, settle, small, survey, to_light
 from stages.transparency.mixtures import find_ends, fit_line, unmix
 from stages.transparency.mosaic import homography_of
 from stages.transparency.motion import distance, flow_of, two_motions
@@ -267,3 +267,18 @@ def test_a_plan_without_turns_still_adds_up() -> None:
     light = 0.7 * moving(19, 4, (2.0, 0.5), (40, 64)) + 0.3 * moving(20, 4, (-1.0, 1.0), (40, 64))
     layers = separate_clip(light, ClipPlan(20 * 32, 20 * 32, 5, 0, True), lambda done: None)
     torch.testing.assert_close(layers[0] + layers[1], light)
+
+
+def test_a_machine_that_is_held_up_gets_no_larger_plan(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, held_up = [0.0], [0.0]
+
+    def work(frames: Tensor, plan: ClipPlan, progress: object) -> None:
+        now[0] += 0.001 + plan.turns + held_up[0]
+        held_up[0] = 0.0
+
+    monkeypatch.setattr("stages.transparency.layers.separate_clip", work)
+    monkeypatch.setattr("stages.clock.time.monotonic", lambda: now[0])
+    clip = torch.zeros(240, 3, 54, 96)
+    usual = _plan_within(clip, 100.0)
+    held_up[0] = 2.0
+    assert _plan_within(clip, 100.0) == usual == SMALLER[1]

@@ -6,6 +6,7 @@ frames wait on disk until one last pass over the clip writes all scenes, in whic
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
@@ -23,6 +24,7 @@ from pipeline.memory import check_enough, check_room, halving, planned, say_halv
 from pipeline.progress import Step
 from pipeline.search import search
 from pipeline.shelf import Shelf, stored
+from pipeline.store import WRITTEN
 from pipeline.tasks import Fit, Job, Layer, Parts, Result, Task
 from stages.brief import FitSettings
 from stages.checkpoint import Checkpoints
@@ -275,7 +277,7 @@ class _Output:
 def _write(job: Job, analysis: Analysis, parts: Sequence[_Parts], found: _Found, step: Step) -> list[Layer]:
     """One pass over the clip that writes all layers. A layer that is whole is kept: a resumed run goes on with the first that is not."""
     times, first = found.times, found.first
-    written = job.keep.within("written")
+    written = job.keep.within(WRITTEN)
     layers: list[Layer] = []
     waiting: list[_Output] = []
 
@@ -328,7 +330,12 @@ def _write(job: Job, analysis: Analysis, parts: Sequence[_Parts], found: _Found,
         )
     for layer in layers:
         if not layer.path.exists():
-            (written.folder / layer.path.name).replace(layer.path)
+            whole = written.folder / layer.path.name
+            # A second name for the same bytes, so that a run which is stopped in its report has its layers still.
+            try:
+                os.link(whole, layer.path)
+            except OSError:  # not every file system has links
+                whole.replace(layer.path)
     return layers
 
 

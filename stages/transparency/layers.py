@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from stages.brief import Brief, Separation
-from stages.clock import seconds_of
+from stages.clock import call_and_step, seconds_of
 from stages.flow import resize, shrunk
 from stages.mixing import GAMMA, psnr_of
 from stages.transparency.clip import ClipPlan, encoded, separate_clip
@@ -195,14 +195,14 @@ def _plan_within(light: Tensor, budget: float) -> ClipPlan:
     trial = replace(SMALLER[-1], pixels=96 * 54, mosaic_pixels=96 * 54, mosaic_steps=5)
     # A few small frames: their number and size scale what sweeps cost, and mosaics look at a bounded number of frames.
     few = shrunk(light[:6], trial.pixels)
-    cost = [seconds_of(partial(separate_clip, few, replace(trial, turns=turns), lambda done: None)) for turns in (0, 1)]
+    once, turn = call_and_step(lambda turns: separate_clip(few, replace(trial, turns=turns), lambda done: None), 0, 1)
     sample = few.shape[-2] * few.shape[-1]
-    per_turn = max(cost[1] - cost[0], 1e-4) / (len(few) * sample)
+    per_turn = turn / (len(few) * sample)
     left = SAFE * budget - (time.monotonic() - began)
     for plan in (PLANS["best"], *SMALLER):
         pixels = min(plan.pixels, full) * len(light)
         # The trial fits 12 short mosaics of half as many frames as usual.
-        mosaics = cost[0] * 2 * min(plan.mosaic_pixels, full) / sample * (plan.mosaic_steps + 60) / 60
+        mosaics = once * 2 * min(plan.mosaic_pixels, full) / sample * (plan.mosaic_steps + 60) / 60
         work = mosaics + per_turn * pixels * (plan.turns + 0.2)
         work += 0.4 * per_turn * full * len(light) if plan.full and full > plan.pixels else 0.0
         if work <= left:

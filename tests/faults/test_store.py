@@ -91,6 +91,18 @@ def test_nothing_is_sent_twice_and_checkpoints_go_last(monkeypatch: pytest.Monke
     assert sent == [".work/keep/find.safetensors"] and there()[".work/keep/find.safetensors"] == "found more"
 
 
+def test_neither_whole_layers_nor_a_search_that_is_over_travel() -> None:
+    folder = folder_of(str(working("here")), **{".work/keep/search.safetensors": "so far", ".work/keep/written/scene-001.mp4": "large"})
+    folder_of(str(folder), **{".work/keep/written/scene-001.safetensors": "whole"})
+    Store("memory://runs/a").send_kept(folder)
+    assert ".work/keep/search.safetensors" in there() and not any("written" in name for name in there())
+    Store("memory://runs/a").fetch(Path("there"))
+    assert sorted(path.name for path in Path("there/.work/keep").glob("*.*")) == ["find.safetensors"]
+    fsspec.filesystem("memory").rm("/runs/a/.work/keep/find.safetensors")
+    Store("memory://runs/a").fetch(Path("early"))
+    assert sorted(path.name for path in Path("early/.work/keep").glob("*.*")) == ["search.safetensors"]
+
+
 def test_a_finished_run_is_sent_with_its_manifest_last(monkeypatch: pytest.MonkeyPatch) -> None:
     store = Store("memory://runs/a")
     store.send_kept(working("here"))
