@@ -136,8 +136,11 @@ def test_one_picture_is_warped_as_many_are() -> None:
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 6), (5, 7), (6, 8)])
-def test_combs_make_up_the_whole_picture(size: tuple[int, int]) -> None:
+@pytest.mark.parametrize("small", [True, False])
+def test_combs_make_up_the_whole_picture(size: tuple[int, int], small: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each shows of a picture, of one made larger and of a warped one just what it should, and together they leave no pixel out."""
+    if not small:
+        monkeypatch.setattr("stages.flow.SMALL", 0)
     picture, nodes = random(2, 3, *size), 4 * random(2, 2, -(-size[0] // 2), -(-size[1] // 2)) - 2
     numbers = torch.arange(size[0] * size[1], dtype=torch.float32).view(1, 1, *size)
     seen = []
@@ -148,4 +151,5 @@ def test_combs_make_up_the_whole_picture(size: tuple[int, int]) -> None:
         torch.testing.assert_close(comb.resized(nodes), comb.of(flow), atol=1e-4, rtol=0)
         torch.testing.assert_close(comb.warp(picture, comb.of(flow)), comb.of(warp(picture, flow)), atol=1e-4, rtol=0)
     assert set(seen) == set(range(size[0] * size[1]))
-    assert len(seen) == size[0] * size[1] or 1 in size
+    # Of a small picture each is all of it.
+    assert len(seen) == (4 if small else 1) * size[0] * size[1] or (1 in size and not small)
