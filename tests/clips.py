@@ -104,8 +104,10 @@ def plain_answer(
 
 @dataclass
 class Apart:
-    """A transition taken apart in memory: its layers ``(n, 3, H, W)``, its matte where it has one, and what was learnt of it."""
+    """A transition taken apart in memory: the mixed frames as they were put out with its layers, ``(n, 3, H, W)``, its matte where it has
+    one, and what was learnt of it."""
 
+    frames: Tensor
     outgoing: Tensor
     incoming: Tensor
     matte: Tensor | None
@@ -122,7 +124,7 @@ def apart(frames: Frames, transition: Transition, **more: Any) -> Apart:
     done = separate_transition(Window.of(frames), transition, put=lambda place, frame: kept.append(frame), **more)
     mattes = [frame.matte for frame in kept if frame.matte is not None]
     layers = torch.stack([frame.outgoing for frame in kept]), torch.stack([frame.incoming for frame in kept])
-    return Apart(*layers, torch.stack(mattes) if mattes else None, done)
+    return Apart(torch.stack([frame.frame for frame in kept]), *layers, torch.stack(mattes) if mattes else None, done)
 
 
 def opened(frames: Frames, transition: Transition) -> Mixture:

@@ -224,6 +224,8 @@ def test_a_window_is_numbered_as_in_its_clip() -> None:
     plain = take_apart(window_of(frames), told(ramp()))
     later = take_apart(window_of(frames, 100), told(ramp(), first=100))
     assert torch.equal(plain.outgoing, later.outgoing) and torch.equal(plain.incoming, later.incoming)
+    # The input's frames come out with the layers, and stay what they are while more come.
+    assert torch.equal(plain.frames, window_of(frames).pixels[PRE : PRE + STEPS]) and torch.equal(later.frames, plain.frames)
 
 
 @pytest.mark.parametrize("preset", ["motion", "rounds", "networks", "paper"])

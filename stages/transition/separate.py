@@ -93,7 +93,8 @@ def separate_transition(
             frame, weight = full.frames[1], full.weight[1]
             error += _squared_error(frame, layers, weight, full.space)
             means.append(float(weight.mean()))
-            put(place, Finished(frame, *layers, weight if full.has_matte else None))
+            # The frame's place is the next one's, too; what is put out stays.
+            put(place, Finished(frame.clone(), *layers, weight if full.has_matte else None))
     report = {
         "reconstruction_psnr": psnr_of(error / len(transition)),
         "trust": done.trust,
