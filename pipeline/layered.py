@@ -19,7 +19,7 @@ from torch import Tensor
 from pipeline.hint import Hint
 from pipeline.layered_files import LayerFiles
 from pipeline.memory import check_enough, check_room, halving, planned, say_halved, say_tight
-from pipeline.passes import Seen, look, windows
+from pipeline.passes import Overview, look, windows
 from pipeline.progress import Step
 from pipeline.recipe import Output, Recipe, checked
 from pipeline.tasks import Fit, Job, Result, Task
@@ -112,7 +112,7 @@ def run_layered(job: Job, recipe: Recipe) -> Result:
     return Result(tuple(files.layers), None if trimmed else len(seen.times), sheets=(sheet,), report=means, fits=fits)
 
 
-def _survey(job: Job, recipe: Recipe, seen: Seen, hint: Hint | None, unordered: bool, step: Step) -> tuple[Any, Curves]:
+def _survey(job: Job, recipe: Recipe, seen: Overview, hint: Hint | None, unordered: bool, step: Step) -> tuple[Any, Curves]:
     """What holds for the whole clip, and the losses on the way to it. The sample is let go afterwards."""
     share = None if job.budget.left() is None else SURVEYING * (job.budget.left() or 0.0)
     room = job.keep.within("survey")

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pipeline.passes import Seen, cut
+from pipeline.passes import Overview, cut
 from pipeline.recipe import Output, Recipe
 from pipeline.tasks import Job, Layer
 from stages.brief import Separation
@@ -26,7 +26,7 @@ SHEET_SIDE = 256
 class LayerFiles:
     """The layers' files. Frames that the next window will answer too are held back until it has, and faded into its answer."""
 
-    def __init__(self, job: Job, recipe: Recipe, seen: Seen, unordered: bool, overlap: int) -> None:
+    def __init__(self, job: Job, recipe: Recipe, seen: Overview, unordered: bool, overlap: int) -> None:
         self.job, self.recipe, self.seen, self.unordered, self.overlap = job, recipe, seen, unordered, overlap
         self.layers: list[Layer] = []
         self.written = 0

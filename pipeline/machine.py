@@ -41,7 +41,7 @@ def free_memory() -> int | None:
     found = list(_bounds(lambda limit, group: max(0, limit - _used(group))))
     try:
         # What files only keep in memory until somebody wants it counts as free here, and nowhere else.
-        found.append(1024 * _value(MEMINFO, "MemAvailable:"))
+        found.append(1024 * value_of(MEMINFO, "MemAvailable:"))
     except (OSError, ValueError, StopIteration):
         with suppress(ValueError, OSError, AttributeError):
             found.append(os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
@@ -61,13 +61,13 @@ def _used(group: Path) -> int:
     whole = (group / "memory.current").exists()
     used = int((group / ("memory.current" if whole else "memory.usage_in_bytes")).read_text(encoding="ascii"))
     with suppress(OSError, ValueError, StopIteration):
-        used -= _value(group / "memory.stat", "inactive_file" if whole else "total_inactive_file")
+        used -= value_of(group / "memory.stat", "inactive_file" if whole else "total_inactive_file")
     return used
 
 
-def _value(table: Path, name: str) -> int:
+def value_of(table: Path, name: str) -> int:
     """The number behind ``name`` in a table of lines. Raises OSError, ValueError or StopIteration where there is none."""
-    lines = (line.split() for line in table.read_text(encoding="ascii").splitlines())
+    lines = (line.split() for line in table.read_text(encoding="ascii", errors="replace").splitlines())
     return int(next(words[1] for words in lines if words[:1] == [name] and len(words) > 1))
 
 

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import torch
 
-from pipeline.machine import machine_memory
+from pipeline.machine import machine_memory, value_of
 from pipeline.settings import Settings
 from stages.checkpoint import Checkpoints
 from stages.errors import UnlayerError, UsageError
@@ -83,8 +83,7 @@ def peak_memory() -> int | None:
     """The most bytes that this process has had until now; ``None`` where the system does not tell."""
     # Not getrusage where there is another way: on Linux it begins with what the process had that started this one.
     with suppress(OSError, ValueError, StopIteration):
-        lines = Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines()
-        return 1024 * int(next(line for line in lines if line.startswith("VmHWM:")).split()[1])
+        return 1024 * value_of(Path("/proc/self/status"), "VmHWM:")
     try:
         import resource
     except ImportError:

@@ -15,7 +15,7 @@ from stages.read import Clip
 
 
 @dataclass
-class Seen:
+class Overview:
     """What the first pass learnt: the frames' times, the first one's index, and evenly spread frames."""
 
     first: int
@@ -24,7 +24,7 @@ class Seen:
     sample: Tensor
 
 
-def look(clip: Clip, most: int, step: Step) -> Seen:
+def look(clip: Clip, most: int, step: Step) -> Overview:
     """The first pass: counts, and keeps every ``stride``-th frame, with ``stride`` doubled whenever too many are kept."""
     times: list[Fraction] = []
     kept: list[tuple[int, Tensor]] = []
@@ -40,7 +40,7 @@ def look(clip: Clip, most: int, step: Step) -> Seen:
         step(len(times) / max(len(times), clip.info.frames or 1), f"frame {block.last + 1}")
     if len(kept) > most:
         kept = [kept[round(place * (len(kept) - 1) / (most - 1))] for place in range(most)]
-    return Seen(first, times, [index for index, _ in kept], torch.stack([pixels for _, pixels in kept]))
+    return Overview(first, times, [index for index, _ in kept], torch.stack([pixels for _, pixels in kept]))
 
 
 def windows(clip: Clip, length: int, overlap: int) -> Iterator[Frames]:

@@ -24,11 +24,12 @@ EVERY = 30.0
 
 @dataclass(frozen=True)
 class Searched:
-    """What was found, the first frame that was read, and the times of all from there on."""
+    """What the search learnt. times: of the frames from ``first`` on. seen: what lets the clip be read in the middle."""
 
     analysis: Analysis
     first: int
     times: list[Fraction]
+    seen: Seen
 
 
 def search(
@@ -74,7 +75,7 @@ def search(
         if not offset:
             raise
         raise UsageError(f"--transition lies outside the frames, from {offset} on, that the trim leaves; choose others") from error
-    return Searched(moved(found, offset) if offset else found, offset, times)
+    return Searched(moved(found, offset) if offset else found, offset, times, clip.seen)
 
 
 def moved(analysis: Analysis, by: int) -> Analysis:

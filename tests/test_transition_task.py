@@ -45,7 +45,7 @@ def told(monkeypatch: pytest.MonkeyPatch, shots: list[tuple[int, int]], transiti
 
     def found(clip: Clip, settings: object, step: object, keeper: object) -> Searched:
         blocks = list(clip.blocks(size=(8, 8)))
-        return Searched(analysis, blocks[0].first, [time for block in blocks for time in block.times])
+        return Searched(analysis, blocks[0].first, [time for block in blocks for time in block.times], clip.seen)
 
     monkeypatch.setattr(task, "search", found)
 

@@ -12,7 +12,6 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +21,7 @@ from numpy.typing import NDArray
 from pipeline.manifest import SPACES, describe_transition, scene_name
 from pipeline.memory import check_enough, check_room, halving, planned, say_halved, say_tight
 from pipeline.progress import Step
-from pipeline.search import search
+from pipeline.search import Searched, search
 from pipeline.shelf import Shelf, stored
 from pipeline.store import WRITTEN
 from pipeline.tasks import Fit, Job, Layer, Parts, Result, Task
@@ -41,16 +40,6 @@ from stages.write import LayerWriter
 
 ANCHORS = 12
 """Clean frames that are shown to the fit at each side of a transition, where there are as many."""
-
-
-@dataclass(frozen=True)
-class _Found:
-    """What the search learnt. times: of the frames from ``first`` on. seen: what lets the clip be read in the middle."""
-
-    analysis: Analysis
-    first: int
-    times: list[Fraction]
-    seen: Seen
 
 
 @dataclass
@@ -142,10 +131,12 @@ def room_of(number: int) -> str:
     return f"transition-{number + 1:03d}"
 
 
-def _known(job: Job) -> tuple[_Found, list[Transition]]:
+def _known(job: Job) -> tuple[Searched, list[Transition]]:
     """What the search finds, and the transitions that there is something to separate in."""
     with job.stages.stage("find") as step:
-        found = job.keep.recall("find", lambda: _find(job, step), _Found, Analysis, Shot, Transition, Seen)
+        found = job.keep.recall(
+            "find", lambda: search(job.clip, job.settings, step, keeper=job.keep), Searched, Analysis, Shot, Transition, Seen
+        )
     if job.keep.has("find"):
         job.keep.drop("search")
     job.clip.seen = found.seen
@@ -155,11 +146,6 @@ def _known(job: Job) -> tuple[_Found, list[Transition]]:
 def separable(analysis: Analysis) -> list[Transition]:
     """The transitions with something to take apart: a cut mixes no frame, and between two colours there is no scene."""
     return [item for item in analysis.transitions if len(item) and (item.outgoing, item.incoming) != (None, None)]
-
-
-def _find(job: Job, step: Step) -> _Found:
-    found = search(job.clip, job.settings, step, keeper=job.keep)
-    return _Found(found.analysis, found.first, found.times, job.clip.seen)
 
 
 def _plans(job: Job, analysis: Analysis, mixed: Sequence[Transition], step: Step) -> list[Plan]:
@@ -274,7 +260,7 @@ class _Output:
     sound: bool = True
 
 
-def _write(job: Job, analysis: Analysis, parts: Sequence[_Parts], found: _Found, step: Step) -> list[Layer]:
+def _write(job: Job, analysis: Analysis, parts: Sequence[_Parts], found: Searched, step: Step) -> list[Layer]:
     """One pass over the clip that writes all layers. A layer that is whole is kept: a resumed run goes on with the first that is not."""
     times, first = found.times, found.first
     written = job.keep.within(WRITTEN)
