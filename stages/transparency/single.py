@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from stages.flow import resize
+from stages.transparency.colours import common_colours, share_of_colours, through
 from stages.transparency.contrast import smooth, washed_out
 from stages.transparency.sharp import out_of_focus
 
@@ -26,6 +27,10 @@ LIFT = 2.0  # mean of the light laid over the picture, in parts of what its blac
 COVERED = 0.7  # part of the lower envelope that the pane's light takes at most
 BROAD = 0.25  # spread of the pane's light, in parts of the picture's side
 FOCUS = 0.1  # part of the light out of focus that is taken out
+COLOURED = 0.85  # part of the light that is taken out by its colours
+ALIKE, DOUBT = 0.82, 0.04  # correlation of the layers at which it is as likely that they are one, and how fast that turns
+TAKEN, BEYOND = 0.9, 1e-3  # part of what is left that is taken at most, and part of the values that may be beyond it
+FAINT = 0.002  # light that counts as none
 BELIEVED, TRUSTED = 0.05, 0.8  # part of the light found by washed-out texture that is taken out: always, and more where it explains much
 
 
@@ -37,9 +42,14 @@ def separate_picture(light: Tensor) -> tuple[Tensor, Tensor]:
     reflections = []
     for picture in light.split(1):  # type: ignore[no-untyped-call]
         seen = resize(picture, small).clamp(0, 1)
-        washed = washed_out(seen)
-        found = pane_light(seen) + (BELIEVED + TRUSTED * explained(washed, seen)) * washed + FOCUS * out_of_focus(seen)
-        reflections.append(torch.minimum(resize(found, size).clamp_min(0), picture))
+        washed, pane, colours = washed_out(seen), pane_light(seen), common_colours(seen)
+        tinted, tint = share_of_colours(seen, washed, colours), share_of_colours(seen, pane, colours)
+        sure = apart(through(tinted, seen), seen)
+        found = pane + (BELIEVED + TRUSTED * sure * explained(washed, seen)) * washed + FOCUS * out_of_focus(seen)
+        matrix = COLOURED * sure * tinted + tint
+        matrix = matrix * possible(through(matrix, seen), seen - torch.minimum(found, seen))
+        # The colours hold for every pixel, so what they take out is as sharp as the picture.
+        reflections.append(torch.minimum((resize(found, size) + through(matrix, picture)).clamp_min(0), picture))
     reflection = torch.cat(reflections)
     return light - reflection, reflection
 
@@ -63,8 +73,28 @@ def explained(found: Tensor, light: Tensor) -> float:
     share times its correlation with the picture."""
     one, other = found.mean(1).flatten(), light.mean(1).flatten()
     share = float(one.mean() / other.mean().clamp_min(1e-5))
+    return min(1.0, share * max(0.0, float(correlation(one, other))))
+
+
+def apart(found: Tensor, light: Tensor) -> float:
+    """How far ``found`` can be another layer than what it leaves of ``light``, 0 to 1: two layers have nothing to do with each other, so
+    what goes with what is left, place by place, is the same layer again."""
+    one, other = found.mean(1).flatten(), (light - found).mean(1).flatten()
+    return float(torch.sigmoid((ALIKE - correlation(one, other)) / DOUBT))
+
+
+def possible(found: Tensor, left: Tensor) -> float:
+    """The part of ``found``, at most all of it, that nowhere takes more than there is ``left``, nor quite that; but in a few pixels."""
+    ratio = ((found - FAINT) / (left + FAINT)).flatten()
+    most = float(ratio.kthvalue(max(1, round((1 - BEYOND) * len(ratio)))).values)
+    return min(1.0, TAKEN / max(most, 1e-6))
+
+
+def correlation(one: Tensor, other: Tensor) -> Tensor:
+    """Pearson's correlation of two vectors; 0 where one of them is constant."""
     one, other = one - one.mean(), other - other.mean()
-    return min(1.0, share * max(0.0, float((one * other).sum() / (one.norm() * other.norm()).clamp_min(1e-9))))
+    scale: Tensor = (one.norm() * other.norm()).clamp_min(1e-9)
+    return torch.dot(one, other) / scale
 
 
 def quantile(pixels: Tensor, part: float) -> Tensor:
