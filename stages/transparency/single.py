@@ -1,12 +1,15 @@
 """One picture that is the sum of two: a guess, as the picture does not say which part of its light came from where.
 
+    picture --its signs--> roughly where light is laid over it --the picture's own colours--> the same with every edge, sure of or not
+
 Three things can be said of the reflection without knowing either scene. A pane lifts the black of what is behind it: nearly every scene has
 something black in view (dark-object subtraction, Chavez, Remote Sensing of Environment 1988), so a picture whose darkest places are not
 black has light laid over it, at least as much as is seen there, of the colour by which its dark places differ from the rest, and more
 where the lower envelope of its light is high. And it washes texture out, more in one place than in another
-(:mod:`stages.transparency.contrast`). And it is often out of focus (:mod:`stages.transparency.sharp`). All are taken out with restraint:
-on pairs with a known truth, more of it does harm where sharp things are reflected, which none tells from what is behind the pane. A
-picture whose black is black and whose texture is evenly strong stays nearly as it is. Light is ``(T, 3, H, W)`` in [0, 1].
+(:mod:`stages.transparency.contrast`). And it is often out of focus (:mod:`stages.transparency.sharp`). All three are rough, and taken out
+with restraint. What they point at among the colours that the picture is a sum of (:mod:`stages.transparency.colours`) is as sharp as the
+picture, and taken out where it can be another layer: two layers have nothing to do with each other, and neither takes more light than there
+is. A picture whose black is black and whose texture is evenly strong stays nearly as it is. Light is ``(T, 3, H, W)`` in [0, 1].
 """
 
 from __future__ import annotations
@@ -28,7 +31,7 @@ COVERED = 0.7  # part of the lower envelope that the pane's light takes at most
 BROAD = 0.25  # spread of the pane's light, in parts of the picture's side
 FOCUS = 0.1  # part of the light out of focus that is taken out
 COLOURED = 0.85  # part of the light that is taken out by its colours
-ALIKE, DOUBT = 0.82, 0.04  # correlation of the layers at which it is as likely that they are one, and how fast that turns
+ALIKE, DOUBT = 0.82, 0.02  # correlation of the layers at which it is as likely that they are one, and how fast that turns
 TAKEN, BEYOND = 0.9, 1e-3  # part of what is left that is taken at most, and part of the values that may be beyond it
 FAINT = 0.002  # light that counts as none
 BELIEVED, TRUSTED = 0.05, 0.8  # part of the light found by washed-out texture that is taken out: always, and more where it explains much
@@ -46,7 +49,7 @@ def separate_picture(light: Tensor) -> tuple[Tensor, Tensor]:
         tinted, tint = share_of_colours(seen, washed, colours), share_of_colours(seen, pane, colours)
         sure = apart(through(tinted, seen), seen)
         found = pane + (BELIEVED + TRUSTED * sure * explained(washed, seen)) * washed + FOCUS * out_of_focus(seen)
-        matrix = COLOURED * sure * tinted + tint
+        matrix = COLOURED * sure * tinted + apart(through(tint, seen), seen) * tint
         matrix = matrix * possible(through(matrix, seen), seen - torch.minimum(found, seen))
         # The colours hold for every pixel, so what they take out is as sharp as the picture.
         reflections.append(torch.minimum((resize(found, size) + through(matrix, picture)).clamp_min(0), picture))
