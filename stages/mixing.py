@@ -104,13 +104,18 @@ def share(
 FAINT = 0.08  # what the input's own error is to the error of a layer before it is made to mix: about 1 of 255 to 13
 
 
-def project(mixture: Mixture, outgoing: Tensor, incoming: Tensor, *, steps: int = 2) -> tuple[Tensor, Tensor]:
-    """Layers of the mixed frames ``(n, 3, H, W)`` made to mix back to the input, both sides trusted alike (a known colour wholly).
+def project(
+    mixture: Mixture, outgoing: Tensor, incoming: Tensor, *, trust: tuple[Tensor | float, Tensor | float] = (1.0, 1.0), steps: int = 2
+) -> tuple[Tensor, Tensor]:
+    """Layers of the mixed frames ``(n, 3, H, W)`` made to mix back to the input, each moved the less the more it is trusted.
+
+    trust: of both sides, numbers around 1 or ``(n, 1, H, W)``; alike unless told. A known colour is trusted wholly.
 
     Against a colour the whole residual goes to the one scene, divided by its weight: in its faintest frames that is the input's rounding
     and compression many times over. There the scene takes only what stands out from them (Wiener's gain with :data:`FAINT`).
     """
-    trust = (1e9 if mixture.locked == "outgoing" else 1.0, 1e9 if mixture.locked == "incoming" else 1.0)
+    if mixture.locked is not None:
+        trust = (1e9, 1.0) if mixture.locked == "outgoing" else (1.0, 1e9)
     data = 1e5 if mixture.locked is None else 1 / FAINT**2
     frame, weight = mixture.frames[mixture.mixed], mixture.weight[mixture.mixed]
     for _ in range(1 if mixture.space == "gamma" else steps):

@@ -18,6 +18,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from stages.brief import FitSettings
 from stages.carry import Carried, carried_layers, carry, reaching, template_of
@@ -37,6 +38,7 @@ Pair = tuple[Tensor, Tensor]
 
 NOISE = 0.015  # what carried frames may leave unexplained (root mean square) before they are trusted half
 OPEN = 0.6  # mean trust below which motion leaves enough open for the networks
+FLAT = 3e-4  # mean square gradient of what is as good as flat
 ANCHOR = 30.0  # weight of a wholly trusted carried layer in the sweeps; a link at its most confident weighs 33
 
 
@@ -147,7 +149,7 @@ class Alternation:
     def _settle(self, standing: Standing, on_step: OnStep) -> Standing:
         """The carried layers, made to mix to the input."""
         self.trust(standing)
-        return replace(standing, layers=project(self.mixture(standing), *self.carried(standing).layers))
+        return replace(standing, layers=settled(self.mixture(standing), self.carried(standing).layers))
 
     def _networks(self, standing: Standing, on_step: OnStep) -> Standing:
         """Double-DIP's generators fill in what motion leaves open, in the large and only where trust is low; see :func:`fill`."""
@@ -177,7 +179,7 @@ class Alternation:
             mixture = self.mixture(standing)
             # A new round anchors on what the one before has settled.
             standing = replace(standing, anchors=standing.layers) if new_round else standing
-            anchors = standing.anchors or project(mixture, *self.carried(standing).layers)
+            anchors = standing.anchors or settled(mixture, self.carried(standing).layers)
             swept = turn(mixture, whole(mixture, _known(standing)), anchors, ANCHOR * self.trust(standing))
             layers = inside(mixture, swept)
             on_step(1.0, self._rest(mixture, _known(standing), layers))
@@ -240,6 +242,26 @@ def alternate(
     trust = float(work.trust(standing).mean())
     steps_done = plan.fit_steps if trust < OPEN else 0
     return Alternated(_known(standing), work.carried(standing), work.mixture(standing), trust, steps_done, standing.trace)
+
+
+def settled(mixture: Mixture, layers: Pair) -> Pair:
+    """Carried ``layers`` ``(n, 3, H, W)`` made to mix to the input: what is unexplained goes to the one that is more likely to be wrong.
+
+    A flow that misses by a little is the more wrong the more the layer changes from pixel to pixel, and misses by more the farther the
+    frame is from the clean one that it was carried from. So a layer is trusted as ``1 / (d (FLAT + g))``, with its distance d in frames and
+    the mean square g of its gradient around a pixel.
+    """
+    far = torch.arange(1, len(layers[0]) + 1, dtype=torch.float32, device=layers[0].device).view(-1, 1, 1, 1)
+    wrong = far * (FLAT + _changes(layers[0])), far.flip(0) * (FLAT + _changes(layers[1]))
+    ratio = (wrong[1] / wrong[0]).sqrt()
+    return project(mixture, *layers, trust=(ratio, 1 / ratio))
+
+
+def _changes(layer: Tensor) -> Tensor:
+    """Mean square of the gradient around each pixel of ``(n, 3, H, W)``: ``(n, 1, H, W)``."""
+    padded = functional.pad(layer, (1, 1, 1, 1), mode="replicate")
+    across, down = padded[..., 1:-1, 2:] - padded[..., 1:-1, :-2], padded[..., 2:, 1:-1] - padded[..., :-2, 1:-1]
+    return box(box((across**2 + down**2).mean(1, keepdim=True) / 4, 1), 1)
 
 
 def trust_of(mixture: Mixture, layers: Pair) -> Tensor:
