@@ -26,7 +26,7 @@ from samples.make import OFFSET, SCENE, true_layers
 from stages.brief import FitSettings
 from stages.clip import Frames
 from stages.fit import FitPlan
-from stages.mixing import Mixture, psnr_of
+from stages.mixing import Mixture, project, psnr_of
 from stages.shots import Transition
 from stages.transition import alternate
 from stages.transition.networks import fit_layers
@@ -95,7 +95,7 @@ def by_networks(given: Case) -> Pair:
     """The networks alone, the rest shared out."""
     mixture = given.mixture
     found = fit_layers(mixture, plan=FitPlan(NETWORK_STEPS), learn_weight=False)
-    return alternate.project(mixture, found.outgoing[mixture.mixed], found.incoming[mixture.mixed])
+    return project(mixture, found.outgoing[mixture.mixed], found.incoming[mixture.mixed])
 
 
 @contextmanager
@@ -109,6 +109,11 @@ def uncoupled() -> Iterator[None]:
         yield
 
 
+def _alike() -> Any:
+    """What carried layers leave unexplained goes to both alike."""
+    return mock.patch.object(alternate, "settled", lambda mixture, layers: project(mixture, *layers))
+
+
 def _patched(name: str, value: float) -> Callable[[], Any]:
     return lambda: mock.patch.object(alternate, name, value)
 
@@ -118,6 +123,7 @@ STILL = replace(WHOLE, levels=(), fit_steps=0, turns=0, ties=())
 ROWS: dict[str, tuple[Callable[[Case], Pair], Sequence[Callable[[], Any]]]] = {
     "everything": (lambda given: by_plan(given, WHOLE), ()),
     "without motion through the mixture": (lambda given: by_plan(given, replace(WHOLE, levels=())), ()),
+    "the unexplained shared out alike": (lambda given: by_plan(given, WHOLE), (_alike,)),
     "without networks": (lambda given: by_plan(given, replace(WHOLE, fit_steps=0)), ()),
     "without sweeps": (lambda given: by_plan(given, replace(WHOLE, turns=0)), ()),
     "without ties": (lambda given: by_plan(given, replace(WHOLE, ties=())), ()),
