@@ -109,7 +109,7 @@ def project(
 ) -> tuple[Tensor, Tensor]:
     """Layers of the mixed frames ``(n, 3, H, W)`` made to mix back to the input, each moved the less the more it is trusted.
 
-    trust: of both sides, numbers around 1 or ``(n, 1, H, W)``; alike unless told. A known colour is trusted wholly.
+    trust: of both sides, numbers around 1 or ``(n, 1, H, W)``; alike unless told. A known colour is trusted wholly, whatever is told.
 
     Against a colour the whole residual goes to the one scene, divided by its weight: in its faintest frames that is the input's rounding
     and compression many times over. There the scene takes only what stands out from them (Wiener's gain with :data:`FAINT`).

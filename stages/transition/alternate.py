@@ -253,15 +253,18 @@ def settled(mixture: Mixture, layers: Pair) -> Pair:
     """
     far = torch.arange(1, len(layers[0]) + 1, dtype=torch.float32, device=layers[0].device).view(-1, 1, 1, 1)
     wrong = far * (FLAT + _changes(layers[0])), far.flip(0) * (FLAT + _changes(layers[1]))
-    ratio = (wrong[1] / wrong[0]).sqrt()
+    ratio = (wrong[1] / wrong[0]).sqrt_()
     return project(mixture, *layers, trust=(ratio, 1 / ratio))
 
 
 def _changes(layer: Tensor) -> Tensor:
     """Mean square of the gradient around each pixel of ``(n, 3, H, W)``: ``(n, 1, H, W)``."""
-    padded = functional.pad(layer, (1, 1, 1, 1), mode="replicate")
-    across, down = padded[..., 1:-1, 2:] - padded[..., 1:-1, :-2], padded[..., 2:, 1:-1] - padded[..., :-2, 1:-1]
-    return box(box((across**2 + down**2).mean(1, keepdim=True) / 4, 1), 1)
+    found = []
+    for frame in layer:  # one at a time: what is worked on takes several times as much
+        padded = functional.pad(frame[None], (1, 1, 1, 1), mode="replicate")
+        across, down = padded[..., 1:-1, 2:] - padded[..., 1:-1, :-2], padded[..., 2:, 1:-1] - padded[..., :-2, 1:-1]
+        found.append(box(box((across**2 + down**2).mean(1, keepdim=True) / 4, 1), 1))
+    return torch.cat(found)
 
 
 def trust_of(mixture: Mixture, layers: Pair) -> Tensor:

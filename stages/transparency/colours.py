@@ -1,15 +1,16 @@
 """The colours that one picture is a sum of, and which of them belong to light that is laid over it.
 
-Two layers seldom share their edges. So of all ways to write a picture's three channels as a sum of three amounts, each of one colour, the
-one whose amounts have the fewest edges in common (independent component analysis of the gradients: Comon, Signal Processing 1994, with the
-heavy-tailed gradients of Levin and Weiss, PAMI 2007) mostly puts what one layer shows into other amounts than what the other one shows.
-Which amounts are the reflection's it leaves open: a rough guess of the reflection, smooth and in its wrong places now and then, is enough
-to tell that, and gets the picture's own detail in return. Light is ``(1, 3, H, W)`` in [0, 1].
+A picture's three channels are a sum of three amounts, each of one colour, in many ways. Two layers seldom share their edges; so the way in
+which the amounts have the fewest edges in common mostly keeps the layers in different amounts (independent component analysis of the
+gradients: Comon, Signal Processing 1994; heavy-tailed gradients: Levin and Weiss, PAMI 2007). It leaves open which amounts are the
+reflection's. A rough guess of the reflection, smooth and sometimes wrong, is enough to tell that, and gets the picture's own detail in
+return. Light is ``(1, 3, H, W)`` in [0, 1].
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -26,7 +27,7 @@ SWEEPS = 8  # over the pairs of amounts, each in a quarter turn around the last
 ANGLES = 33  # tried in a quarter turn
 FAINT = 1e-4  # part of the strongest gradients' variance that every direction in colour has at least
 BROAD = 1 / 16  # spread of the blur at which guess and amounts are compared, in parts of the picture's side
-STEPS = 300  # of the fit of three parts
+STEPS = 100  # of the fit of three parts
 
 
 def common_colours(light: Tensor) -> list[tuple[Tensor, Tensor]]:
@@ -77,27 +78,29 @@ def _independent(slopes: Tensor) -> tuple[Tensor, Tensor]:
     return colours * sign, amounts * sign[:, None]
 
 
-def share_of_colours(light: Tensor, guess: Tensor, colours: list[tuple[Tensor, Tensor]]) -> Tensor:
-    """The matrix ``(3, 3)`` that takes a pixel to its part in a layer of which ``guess`` ``(1, 3, H, W)`` is a rough guess.
+def share_of_colours(light: Tensor, guesses: Sequence[Tensor], colours: Sequence[tuple[Tensor, Tensor]]) -> list[Tensor]:
+    """For each of ``guesses`` ``(1, 3, H, W)``, each a rough one of a layer, the matrix ``(3, 3)`` that takes a pixel to its part in it.
 
-    Of each amount 0 to 1 is taken, so that the sum goes with the guess where both are blurred; less what is taken of all alike, as that
-    says of no colour that it is the layer's. The mean over ``colours``.
+    Of each amount 0 to 1 is taken, so that the sum goes with the guess where both are blurred; then less what is taken of all alike, as
+    that says of no colour that it is the layer's. The mean over ``colours``; nothing where there are none.
     """
     spread = BROAD * (light.shape[-2] + light.shape[-1]) / 2
-    seen, wanted = (smooth(each.double(), spread)[0].flatten(1) for each in (light, guess))
-    wanted = wanted - wanted.mean()
-    found = torch.zeros(3, 3, dtype=seen.dtype)
+    seen = smooth(light.double(), spread)[0].flatten(1)
+    wanted = torch.stack([smooth(guess.double(), spread).flatten() for guess in guesses], 1)
+    wanted = wanted - wanted.mean(0)
+    found = torch.zeros(len(guesses), 3, 3, dtype=seen.dtype)
     for colour, amounts in colours:
         colour, amounts = colour.to(seen), amounts.to(seen)
         layers = torch.stack([colour[:, k, None] * (amounts[k] @ seen) for k in range(3)]).flatten(1)
         layers = layers - layers.mean(1, keepdim=True)
-        gram, target = layers @ layers.T, layers @ wanted.flatten()
-        parts = torch.zeros(3, dtype=seen.dtype)
+        gram, target = layers @ layers.T, layers @ wanted
+        parts = torch.zeros(3, len(guesses), dtype=seen.dtype)
         for _ in range(STEPS):
             for k in range(3):
                 parts[k] = (parts[k] + (target[k] - gram[k] @ parts) / gram[k, k].clamp_min(1e-12)).clamp(0, 1)
-        found += (colour * (parts - parts.min())) @ amounts / len(colours)
-    return found.to(light)
+        own = parts - parts.amin(0)
+        found += torch.stack([(colour * part) @ amounts for part in own.T]) / len(colours)
+    return list(found.to(light))
 
 
 def through(matrix: Tensor, light: Tensor) -> Tensor:

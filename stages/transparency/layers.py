@@ -109,8 +109,10 @@ def separate(frames: Tensor, facts: Facts, brief: Brief) -> Separation:
         found, more = _mixtures(light)
         name = "unmixing"
     elif not moves(encoded(shrunk(light, PLANS["fast"].pixels))):
-        # Of a clip that stands still no more can be known than of a picture.
-        found, more = _picture(light, facts.space), {}
+        # Of a clip that stands still no more can be known than of a picture; pictures that have nothing to do with each other are each one.
+        alone = light.split(1) if brief.unordered else [light]  # type: ignore[no-untyped-call]
+        one, other = zip(*(_picture(each, facts.space) for each in alone), strict=True)
+        found, more = (torch.cat(one), torch.cat(other)), {}
         name = "picture"
     else:
         plan = _plan_for(light, brief)
@@ -173,7 +175,7 @@ def small(frames: Tensor) -> Tensor:
 
 
 def _picture(light: Tensor, space: str) -> tuple[Tensor, Tensor]:
-    """Both layers of pictures by themselves. What is known of panes holds in linear light, whatever the layers are said to add up in."""
+    """Both layers of a picture or of a clip that stands still. What is known of panes holds in light, in whatever the layers add up."""
     if space == "linear":
         return separate_picture(light)
     transmission = from_light(separate_picture(to_light(light, "linear"))[0], "linear")

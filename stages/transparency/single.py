@@ -1,6 +1,6 @@
 """One picture that is the sum of two: a guess, as the picture does not say which part of its light came from where.
 
-    picture --its signs--> roughly where light is laid over it --the picture's own colours--> the same with every edge, sure of or not
+    picture --its signs--> roughly where light is laid over it --the picture's own colours--> the same light with all its edges
 
 Three things can be said of the reflection without knowing either scene. A pane lifts the black of what is behind it: nearly every scene has
 something black in view (dark-object subtraction, Chavez, Remote Sensing of Environment 1988), so a picture whose darkest places are not
@@ -33,28 +33,40 @@ FOCUS = 0.1  # part of the light out of focus that is taken out
 COLOURED = 0.85  # part of the light that is taken out by its colours
 ALIKE, DOUBT = 0.82, 0.02  # correlation of the layers at which it is as likely that they are one, and how fast that turns
 TAKEN, BEYOND = 0.9, 1e-3  # part of what is left that is taken at most, and part of the values that may be beyond it
-FAINT = 0.002  # light that counts as none
+UNSEEN = 0.002  # light that counts as none
 BELIEVED, TRUSTED = 0.05, 0.8  # part of the light found by washed-out texture that is taken out: always, and more where it explains much
 
 
 def separate_picture(light: Tensor) -> tuple[Tensor, Tensor]:
-    """Transmission and reflection of each picture by itself; they add up to ``light`` and lie within [0, I]."""
+    """Transmission and reflection of one picture, or of the frames of a clip that stands still, for which one guess is made that serves
+    all of them; they add up to ``light`` and lie within [0, I]."""
     size = (light.shape[-2], light.shape[-1])
     scale = min(1.0, SIDE / max(size))
     small = (max(1, round(size[0] * scale)), max(1, round(size[1] * scale)))
+    veil, matrix = laid_over(resize(light.mean(0, keepdim=True), small).clamp(0, 1))
+    veil = resize(veil, size)
     reflections = []
     for picture in light.split(1):  # type: ignore[no-untyped-call]
-        seen = resize(picture, small).clamp(0, 1)
-        washed, pane, colours = washed_out(seen), pane_light(seen), common_colours(seen)
-        tinted, tint = share_of_colours(seen, washed, colours), share_of_colours(seen, pane, colours)
-        sure = apart(through(tinted, seen), seen)
-        found = pane + (BELIEVED + TRUSTED * sure * explained(washed, seen)) * washed + FOCUS * out_of_focus(seen)
-        matrix = COLOURED * sure * tinted + apart(through(tint, seen), seen) * tint
-        matrix = matrix * possible(through(matrix, seen), seen - torch.minimum(found, seen))
+        over = torch.minimum(veil, picture)
         # The colours hold for every pixel, so what they take out is as sharp as the picture.
-        reflections.append(torch.minimum((resize(found, size) + through(matrix, picture)).clamp_min(0), picture))
+        reflections.append((over + held_back(through(matrix, picture), picture - over)).clamp_min(0))
     reflection = torch.cat(reflections)
     return light - reflection, reflection
+
+
+def laid_over(seen: Tensor) -> tuple[Tensor, Tensor]:
+    """What is laid over one small picture ``(1, 3, h, w)``: light without the picture's detail, of its size, and the matrix ``(3, 3)`` that
+    takes a pixel to what its colours have of the reflection. Nothing without edges, as nothing is seen through such a picture."""
+    colours = common_colours(seen)
+    if not colours:
+        return torch.zeros_like(seen), torch.zeros(3, 3)
+    washed, pane = washed_out(seen), pane_light(seen)
+    by_texture, by_black = share_of_colours(seen, [washed, pane], colours)
+    sure = apart(through(by_texture, seen), seen)
+    veil = pane + (BELIEVED + TRUSTED * sure * explained(washed, seen)) * washed + FOCUS * out_of_focus(seen)
+    # What black shows of the pane is more certain than what texture does.
+    matrix = COLOURED * sure * by_texture + apart(through(by_black, seen), seen) * by_black
+    return veil, matrix * possible(through(matrix, seen), seen - torch.minimum(veil, seen))
 
 
 def pane_light(light: Tensor) -> Tensor:
@@ -87,10 +99,18 @@ def apart(found: Tensor, light: Tensor) -> float:
 
 
 def possible(found: Tensor, left: Tensor) -> float:
-    """The part of ``found``, at most all of it, that nowhere takes more than there is ``left``, nor quite that; but in a few pixels."""
-    ratio = ((found - FAINT) / (left + FAINT)).flatten()
+    """The part of ``found``, at most all of it, that takes :data:`TAKEN` of what is ``left`` at most, leaving out :data:`BEYOND` of the
+    values: a layer that wants more light than there is, is wrong everywhere."""
+    ratio = ((found - UNSEEN) / (left + UNSEEN)).flatten()
     most = float(ratio.kthvalue(max(1, round((1 - BEYOND) * len(ratio)))).values)
     return min(1.0, TAKEN / max(most, 1e-6))
+
+
+def held_back(found: Tensor, left: Tensor) -> Tensor:
+    """``found`` ``(1, 3, H, W)``, less where it would take more than :data:`TAKEN` of what is ``left``: all channels alike, as one that is
+    taken whole leaves a false colour."""
+    room = TAKEN * left.clamp_min(0) / found.clamp_min(1e-9)
+    return found * torch.where(found > 0, room, 1.0).amin(1, keepdim=True).clamp(0, 1)
 
 
 def correlation(one: Tensor, other: Tensor) -> Tensor:
