@@ -60,15 +60,9 @@ def _independent(slopes: Tensor) -> tuple[Tensor, Tensor]:
         for sweep in range(SWEEPS):
             angles = torch.linspace(-0.25, 0.25, ANGLES, dtype=slopes.dtype)[:, None] * math.pi * 0.5 ** max(0, sweep - SWEEPS // 2)
             for one, other in ((0, 1), (0, 2), (1, 2)):
-                near, far = turn[one] @ white, turn[other] @ white
-                cost = sum(
-                    (y.square_().add_(ROUND)).log_().mean(1)
-                    for y in (angles.cos() * near + angles.sin() * far, angles.cos() * far - angles.sin() * near)
-                )
-                angle = angles[int(torch.as_tensor(cost).argmin()), 0]
-                turned = angle.cos() * turn[one] + angle.sin() * turn[other], angle.cos() * turn[other] - angle.sin() * turn[one]
-                turn = turn.clone()
-                turn[one], turn[other] = turned
+                tried = _rotated(turn[one] @ white, turn[other] @ white, angles)
+                first, second = (amount.square_().add_(ROUND).log_().mean(1) for amount in tried)
+                turn[one], turn[other] = _rotated(turn[one], turn[other], angles[int((first + second).argmin()), 0])
         cost_now = float(((turn @ white).square() + ROUND).log().mean())
         if cost_now < least:
             best, least = turn, cost_now
@@ -76,6 +70,11 @@ def _independent(slopes: Tensor) -> tuple[Tensor, Tensor]:
     colours = torch.linalg.inv(amounts)
     sign = torch.where(colours.sum(0) < 0, -1.0, 1.0)  # an amount of light is seldom below nothing
     return colours * sign, amounts * sign[:, None]
+
+
+def _rotated(one: Tensor, other: Tensor, angle: Tensor) -> tuple[Tensor, Tensor]:
+    """Two coordinates in axes that are turned by ``angle``, in radians."""
+    return angle.cos() * one + angle.sin() * other, angle.cos() * other - angle.sin() * one
 
 
 def share_of_colours(light: Tensor, guesses: Sequence[Tensor], colours: Sequence[tuple[Tensor, Tensor]]) -> list[Tensor]:

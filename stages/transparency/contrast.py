@@ -60,7 +60,8 @@ def washed_out(light: Tensor) -> Tensor:
         for _ in range(STEPS):
             found = torch.sigmoid(guess) * most
             behind = (texture.mean - found).clamp_min(1e-4).log()
-            apart = (wanted - (behind[second] - behind[first])) / SPREAD
+            # Not behind[second]: the gradient of that adds up in another order each time where there are several threads.
+            apart = (wanted - (behind.index_select(0, second) - behind.index_select(0, first))) / SPREAD
             field = (found / scale).T.reshape(3, rows, columns)
             changes = sum((c * d.abs()).sum() for c, d in zip(stiff, (field.diff(dim=-1), field.diff(dim=-2)), strict=True))
             loss = (weight[:, None] * torch.log1p(apart**2)).sum() + changes
