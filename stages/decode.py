@@ -1,0 +1,150 @@
+"""Decoding: a local media file to the frames of one video stream, in the order of display.
+
+Files are untrusted. Only local files of known containers are opened, the size of a picture is bounded before
+anything is decoded, and every fault of a file ends in one :class:`UnlayerError` line. :mod:`stages.read` builds on this.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Generator, Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import av
+from av.container import InputContainer
+from av.packet import Packet
+from av.stream import Disposition
+from av.video.codeccontext import VideoCodecContext
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from stages import colour, sniff
+from stages.errors import UnlayerError, UsageError
+from stages.sniff import printable, reason
+
+MAX_PIXELS = 8192 * 8192
+"""The most pixels of a picture that is decoded unless told otherwise."""
+MEDIA_ERRORS = (av.FFmpegError, ValueError, OverflowError, UnicodeDecodeError, MemoryError)
+"""What the media library raises for a file that it cannot use."""
+
+
+def open_media(path: Path, max_pixels: int = MAX_PIXELS) -> InputContainer:
+    """Open a local media file and nothing else: no URL, playlist or script, whatever its name or content claims.
+
+    Raises :class:`UnlayerError` in one line for whatever is no readable media file.
+    """
+    kind = sniff.check_file(path, max_pixels)
+    options = {"protocol_whitelist": "file", "format_whitelist": sniff.CONTAINERS, "max_pixels": str(max_pixels)}
+    try:
+        return av.open(f"file:{path.absolute()}", "r", format=kind, options=options, metadata_errors="ignore")
+    except MEDIA_ERRORS as error:
+        raise UnlayerError(f"{printable(path)}: cannot be opened: {sniff.explain(path)}") from error
+    except OSError as error:
+        raise UnlayerError(f"{printable(path)}: cannot be opened ({error.strerror})") from error
+
+
+def choose_stream(container: InputContainer, path: Path, wanted: int | None) -> VideoStream:
+    """The video stream with the index ``wanted``, or the first that is no cover picture. Raises where there is none."""
+    videos = [video for video in container.streams.video if not video.disposition & Disposition.attached_pic]
+    if wanted is not None:
+        for video in container.streams.video:
+            if video.index == wanted:
+                return video
+        have = ", ".join(str(video.index) for video in container.streams.video) or "none"
+        raise UsageError(f"{printable(path)}: stream {wanted} is no video stream (its video streams: {have}); choose another --stream")
+    if not videos:
+        what = "only sound" if container.streams.audio else "nothing that can be seen"
+        raise UnlayerError(f"{printable(path)}: has no video, {what}; give a video or a picture")
+    return videos[0]
+
+
+def first_frame(container: InputContainer, stream: VideoStream, path: Path, salvage: bool, max_pixels: int) -> VideoFrame:
+    """The first frame that decodes. Raises :class:`UnlayerError` where there is none."""
+    with contextlib.closing(video_frames(container, stream, path, salvage, max_pixels, lambda: None)) as frames:
+        for frame in frames:
+            return frame
+    raise UnlayerError(f"{printable(path)}: no frame of its video can be decoded; it is damaged or of an unknown kind")
+
+
+def video_frames(
+    container: InputContainer, stream: VideoStream, path: Path, salvage: bool, max_pixels: int, on_damage: Callable[[], None]
+) -> Generator[VideoFrame]:
+    """Decode in the order of display from where the container stands until its end, drained.
+
+    Damage raises :class:`UnlayerError` naming the frame. With ``salvage`` it makes the decoder go on at the next key frame instead:
+    what lies between is predicted from frames that are lost.
+    """
+    if (context := getattr(stream, "codec_context", None)) is None:
+        raise UnlayerError(f"{printable(path)}: no decoder here reads its video; convert it with FFmpeg")
+    sniff.check_size(path, context.width, context.height, max_pixels)
+    context.options = {"max_pixels": str(max_pixels)}
+    # With frame threads an error comes late, after frames that were predicted from the lost one.
+    context.thread_type = "SLICE" if salvage else "AUTO"
+    turn = colour.ORIENTATIONS[sniff.orientation(path) - 1] if container.format.name == "jpeg_pipe" else None
+    count = 0
+    waiting = False
+    for packet, problem in _packets(container, stream):
+        if packet is not None and packet.size and waiting:
+            if not packet.is_keyframe:
+                continue
+            waiting = False
+        frames: list[VideoFrame] = []
+        if problem is None:
+            frames, problem = _decode_packet(context, packet)
+        for frame in frames:
+            count += 1
+            frame.opaque = turn
+            yield frame
+        if problem is None:
+            continue
+        if container.format.name in sniff.PICTURES:
+            raise UnlayerError(
+                f"{printable(path)}: cannot be decoded ({problem}); it is damaged or of a kind that no decoder here reads: "
+                "convert it to PNG or to a video"
+            )
+        if not salvage:
+            raise UnlayerError(
+                f"{printable(path)}: is damaged at frame {count} ({problem}); get a sound copy, or take what decodes with --salvage"
+            )
+        on_damage()
+        context.flush_buffers()
+        waiting = True
+
+
+def _packets(container: InputContainer, stream: VideoStream) -> Iterator[tuple[Packet[VideoStream] | None, str | None]]:
+    """The stream's packets, the empty one that drains the decoder last; a fault of the container is the last item's second half."""
+    packets = container.demux(stream)
+    while True:
+        try:
+            if (packet := next(packets, None)) is None:
+                return
+        except MEDIA_ERRORS as error:
+            yield None, reason(error)
+            return
+        yield packet, "its data is incomplete" if packet.is_corrupt else None
+
+
+def _decode_packet(context: VideoCodecContext, packet: Packet[VideoStream] | None) -> tuple[list[VideoFrame], str | None]:
+    """Decode one packet (``None`` or an empty one: drain). The sound frames before any fault, and the fault."""
+    try:
+        frames = context.decode(packet)
+    except EOFError:
+        return [], None
+    except MEDIA_ERRORS as error:
+        return [], reason(error)
+    for position, frame in enumerate(frames):
+        if frame.is_corrupt:
+            return frames[:position], "the decoder had to guess parts of it"
+    return frames, None
+
+
+def next_time(before: Fraction | None, frame: VideoFrame, step: Fraction) -> Fraction:
+    """A frame's time in seconds. Where it is missing, or does not come after the one before, the nearest that does."""
+    if frame.pts is None or frame.time_base is None:
+        return Fraction(0) if before is None else before + step
+    time = frame.pts * frame.time_base
+    if before is None or time > before:
+        return time
+    # A stamp that was given twice is moved by a tick; one that jumps back (a clock that starts again) by a whole frame.
+    return before + (frame.time_base if before - time < step else step)
