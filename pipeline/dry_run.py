@@ -14,7 +14,7 @@ from rich.table import Table
 from pipeline import manifest
 from pipeline.estimate import Estimate, of_frames, of_transitions
 from pipeline.folder import Doing, RunFolder
-from pipeline.machine import free_memory
+from pipeline.machine import cores, free_memory
 from pipeline.manifest import describe_transition, scene_name
 from pipeline.memory import amount
 from pipeline.progress import Stages, reporter
@@ -29,6 +29,7 @@ from stages.formats import encoding_for
 from stages.read import Clip
 from stages.shots import Analysis
 from stages.sniff import printable
+from stages.threads import one_thread_an_operation
 
 SEARCH = 30.0
 """Seconds after which the search for transitions is ended: what is found by then stands for the rest."""
@@ -45,6 +46,7 @@ def dry_run(settings: Settings) -> int:
     return 0
 
 
+@one_thread_an_operation(cores)
 def foreseen(settings: Settings, stages: Stages) -> dict[str, Any]:
     """What the run would do and what that would cost, measured on a piece. Raises UnlayerError where the run would."""
     begin = known(settings)

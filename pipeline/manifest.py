@@ -21,6 +21,7 @@ from pipeline.tasks import Fit, Result
 from stages.clip import ClipInfo
 from stages.read import Clip, open_clip, sha256
 from stages.shots import Transition
+from stages.threads import workers
 
 SCHEMA = 1
 SPACES = {"gamma": "encoded values", "linear": "linear light"}
@@ -128,7 +129,7 @@ def build(
             "stages": {name: round(spent, 3) for name, spent in stages.items()},
             "device": str(device),
             "peak_memory": peak_memory(),
-            "threads": torch.get_num_threads(),
+            "threads": workers(),
             "versions": versions(),
         },
     }

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from pipeline import manifest
 from pipeline.folder import MANIFEST, RunFolder, bare, claim, read_json
+from pipeline.machine import cores
 from pipeline.progress import Silent, Stages
 from pipeline.run import RESTARTED, checkpoints, default_folder, open_checked, perform, pick_device
 from pipeline.run import prepare as begin
@@ -23,10 +24,12 @@ from pipeline.settings import Settings
 from pipeline.store import Store, store_at
 from pipeline.tasks import Budget, Job, check_options, find_task
 from stages.errors import UnlayerError
+from stages.threads import one_thread_an_operation
 
 Warnings = list[str]
 
 
+@one_thread_an_operation(cores)
 def prepare(settings: Settings) -> tuple[int, Warnings]:
     """Begins or resumes the run and does what all parts need. Returns how many parts there are; 0 where the run is finished."""
     task = find_task(settings.task)
@@ -47,6 +50,7 @@ def prepare(settings: Settings) -> tuple[int, Warnings]:
         return task.parts.count(job) if task.parts else 0, job.stages.warnings
 
 
+@one_thread_an_operation(cores)
 def do(settings: Settings, number: int) -> Warnings:
     """Does part ``number``, from 0, of a run that is prepared; nothing where it is done already."""
     task = find_task(settings.task)

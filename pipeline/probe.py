@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from pipeline.machine import cores
 from pipeline.manifest import describe_transition, scene_name
 from pipeline.progress import Stages, reporter
 from pipeline.run import open_checked
@@ -18,8 +19,10 @@ from stages.clip import ClipInfo
 from stages.read import Clip
 from stages.shots import Analysis
 from stages.sniff import printable
+from stages.threads import one_thread_an_operation
 
 
+@one_thread_an_operation(cores)
 def probe(settings: Settings) -> int:
     """Prints what is in the clip; returns the exit status 0. Raises UnlayerError for a file that cannot be read."""
     stages = Stages(reporter(json_lines=False, quiet=settings.json))

@@ -16,6 +16,7 @@ from rich.table import Table
 
 from pipeline import __version__, manifest
 from pipeline.folder import HINT, MANIFEST, REPORT, Identity, RunFolder, claim, write_json
+from pipeline.machine import cores
 from pipeline.progress import Reporter, Stages, reporter, tell
 from pipeline.settings import Settings
 from pipeline.store import store_at
@@ -24,6 +25,7 @@ from stages.checkpoint import Checkpoints
 from stages.errors import DISK_FULL, FitError, UnlayerError, UsageError
 from stages.read import Clip, open_clip
 from stages.sniff import printable
+from stages.threads import one_thread_an_operation
 
 RESTARTED = "what an interrupted run had kept was of another input, of other settings or of another version; it was begun anew"
 
@@ -38,6 +40,7 @@ def run(settings: Settings) -> int:
     return 0
 
 
+@one_thread_an_operation(cores)
 def perform(settings: Settings, shown: Reporter) -> tuple[Path, Mapping[str, object] | None]:
     """The run itself, which prints nothing: its folder and its manifest; ``None`` where it was finished already. Raises UnlayerError."""
     budget = Budget(settings.max_seconds)

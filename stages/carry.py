@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import torch
@@ -21,6 +22,7 @@ from stages.fit import Guard, OnStep
 from stages.flow import Comb, flows, resize, resize_flow, warp
 from stages.mixing import Mixture, mix
 from stages.penalties import rounded, uneven
+from stages.threads import side_by_side
 
 Side = Literal["outgoing", "incoming"]
 
@@ -127,23 +129,18 @@ def carry(
         optimiser = torch.optim.Adam(fields, lr=RATE, betas=(0.9, 0.99), fused=True)
         guard = Guard(fields, optimiser)
         chunk = max(1, MOST // (nodes[0] * nodes[1]))
+        parts = [slice(begin, min(count, begin + chunk)) for begin in range(0, count, chunk)]
         combs = [Comb(small, number, target) for number in range(Comb.MANY)]
         seen = [(comb, comb.of(target), comb.of(weight) if mixture.has_matte else weight) for comb in combs]
         for step in range(steps):
             optimiser.param_groups[0]["lr"] = RATE * guard.boldness * min(1.0, 2 * (steps - step) / steps)
             losses = {"unexplained": 0.0}
             comb, target, weight = seen[step % Comb.MANY]
-            for begin in range(0, count, chunk):
-                part = slice(begin, min(count, begin + chunk))
-                pieces = [field.detach()[part].requires_grad_() for field in fields]
-                loss = _data(pictures, pieces, comb, target[part], weight[part], mixture)
+            work = partial(_slopes, mixture, pictures, fields, (comb, target, weight))
+            for part, loss in zip(parts, side_by_side(work, parts, worth=device.type == "cpu"), strict=True):
                 if not guard.passes(loss):
                     break
-                share = len(target[part]) / count
-                for field, slope in zip(fields, torch.autograd.grad(loss * share, pieces, materialize_grads=True), strict=True):
-                    assert field.grad is not None
-                    field.grad[part] = slope
-                losses["unexplained"] += float(loss.detach()) * share
+                losses["unexplained"] += float(loss) * (part.stop - part.start) / count
             else:
                 uneven = [regularity(field, was, reverse) for field, was, reverse in zip(fields, before, (False, True), strict=True)]
                 torch.autograd.backward(sum((scale * (SMOOTH * space + STEADY * time) for space, time in uneven), target.new_zeros(())))
@@ -158,6 +155,23 @@ def carry(
             resize_flow((fields[1].detach() * per_pixel).cpu(), size),
         )
     return Carried(current, templates, carried_layers(mixture, current))
+
+
+def _slopes(
+    mixture: Mixture, pictures: Sequence[Tensor], fields: Sequence[Tensor], seen: tuple[Comb, Tensor, Tensor], part: slice
+) -> Tensor:
+    """Set the gradient of the flows of some mixed frames, ``part``, by what they leave unexplained, and return that.
+
+    pictures: both templates; fields: both flows of all mixed frames; seen: a comb, and the mixed frames and weights in it.
+    """
+    comb, target, weight = seen
+    pieces = [field.detach()[part].requires_grad_() for field in fields]
+    loss = _data(pictures, pieces, comb, target[part], weight[part], mixture)
+    share = len(target[part]) / len(target)
+    for field, slope in zip(fields, torch.autograd.grad(loss * share, pieces, materialize_grads=True), strict=True):
+        assert field.grad is not None
+        field.grad[part] = slope
+    return loss.detach()
 
 
 def _data(pictures: Sequence[Tensor], fields: Sequence[Tensor], comb: Comb, target: Tensor, weight: Tensor, mixture: Mixture) -> Tensor:

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from stages.errors import FitError
 from stages.losses import Schedule, ramp, warm_and_decay
+from stages.threads import convolution_threads
 
 Terms = Callable[[Tensor, float], Mapping[str, Tensor]]
 """``terms(index, progress)``: the losses by name for the frames ``index`` (B,)."""
@@ -147,28 +148,33 @@ def fit(
     good = _snapshot(module, optimiser, done)
     module.train()
 
-    for step, sampled in enumerate(_draws(draw, generator, plan.steps)):
-        progress = step / plan.steps
-        for group, rate in zip(optimiser.param_groups, (plan.rate, plan.code_rate), strict=True):
-            group["lr"] = rate * boldness * plan.schedule((step + 0.5) / plan.steps)
-        losses = terms(sampled.to(device), progress)
-        total = torch.stack([weights[name](progress) * loss for name, loss in losses.items()]).sum()
-        value = float(total.detach())
-        if not math.isfinite(value):
-            failures += 1
-            if failures == TRIES:
-                raise FitError(f"the fit lost its way {TRIES} times, at step {step} of {plan.steps}; try another --seed or --device cpu")
-            boldness /= 3
-            _restore(good, module, optimiser)
-            continue
-        if step % 20 == 0:
-            # Taken before the step: the finite loss above vouches for these values, not for the next ones.
-            good = _snapshot(module, optimiser, done + step)
-        optimiser.zero_grad(set_to_none=True)
-        total.backward()  # type: ignore[no-untyped-call]
-        optimiser.step()
-        if on_step is not None:
-            on_step((step + 1) / plan.steps, {name: float(loss.detach()) for name, loss in losses.items()} | {"total": value})
+    with convolution_threads(module) as begin_step:
+        for step, sampled in enumerate(_draws(draw, generator, plan.steps)):
+            begin_step()
+            progress = step / plan.steps
+            for group, rate in zip(optimiser.param_groups, (plan.rate, plan.code_rate), strict=True):
+                group["lr"] = rate * boldness * plan.schedule((step + 0.5) / plan.steps)
+            losses = terms(sampled.to(device), progress)
+            total = torch.stack([weights[name](progress) * loss for name, loss in losses.items()]).sum()
+            value = float(total.detach())
+            if not math.isfinite(value):
+                failures += 1
+                if failures == TRIES:
+                    raise FitError(
+                        f"the fit lost its way {TRIES} times, at step {step} of {plan.steps}; "
+                        "try another --seed or --device cpu"
+                    )
+                boldness /= 3
+                _restore(good, module, optimiser)
+                continue
+            if step % 20 == 0:
+                # Taken before the step: the finite loss above vouches for these values, not for the next ones.
+                good = _snapshot(module, optimiser, done + step)
+            optimiser.zero_grad(set_to_none=True)
+            total.backward()  # type: ignore[no-untyped-call]
+            optimiser.step()
+            if on_step is not None:
+                on_step((step + 1) / plan.steps, {name: float(loss.detach()) for name, loss in losses.items()} | {"total": value})
 
     if not all(bool(torch.isfinite(p).all()) for p in module.parameters()):
         _restore(good, module, optimiser)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 
 import cv2
 import numpy as np
@@ -16,6 +15,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
+
+from stages.threads import side_by_side
 
 Pair = tuple[int, int]
 
@@ -145,10 +146,9 @@ def flows(frames: Tensor, pairs: Iterable[Pair]) -> Mapping[Pair, Tensor]:
     wanted = sorted(set(pairs))
     height, width = frames.shape[-2:]
     greys = {index: _grey(frames[index]) for index in sorted({index for pair in wanted for index in pair})}
-    with ThreadPoolExecutor(max(1, torch.get_num_threads())) as pool:
-        found = pool.map(lambda pair: _dis(greys[pair[0]], greys[pair[1]]), wanted)
-        cut = [np.ascontiguousarray(flow[:height, :width].transpose(2, 0, 1)) for flow in found]
-        return {pair: torch.from_numpy(flow) for pair, flow in zip(wanted, cut, strict=True)}
+    found = side_by_side(lambda pair: _dis(greys[pair[0]], greys[pair[1]]), wanted)
+    cut = [np.ascontiguousarray(flow[:height, :width].transpose(2, 0, 1)) for flow in found]
+    return {pair: torch.from_numpy(flow) for pair, flow in zip(wanted, cut, strict=True)}
 
 
 def consistency(forward: Tensor, backward: Tensor, tolerance: float) -> Tensor:

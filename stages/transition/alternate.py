@@ -26,7 +26,6 @@ from stages.checkpoint import Keeper, Nothing, follow
 from stages.fit import FitPlan, OnStep
 from stages.flow import box
 from stages.mixing import Mixture, mix, project
-from stages.threads import few_threads
 from stages.trace import Curves, Trace, joined
 from stages.transition.matte import Edge, fit_matte
 from stages.transition.networks import fill
@@ -161,17 +160,16 @@ class Alternation:
         over[mixture.mixed] = trust
         # A quarter of the size for a small picture, and about as many pixels for any other.
         scale = max(4, round(math.sqrt(trust.shape[-2] * trust.shape[-1] / NETWORK_PIXELS)))
-        with few_threads():
-            filled = fill(
-                mixture,
-                whole(mixture, carried.layers),
-                over,
-                plan=FitPlan(self.plan.fit_steps),
-                scale=scale,
-                seed=self.settings.seed,
-                device=self.settings.device,
-                on_step=on_step,
-            )
+        filled = fill(
+            mixture,
+            whole(mixture, carried.layers),
+            over,
+            plan=FitPlan(self.plan.fit_steps),
+            scale=scale,
+            seed=self.settings.seed,
+            device=self.settings.device,
+            on_step=on_step,
+        )
         return replace(standing, layers=project(mixture, *inside(mixture, filled)))
 
     def _turn(self, *, new_round: bool) -> Callable[[Standing, OnStep], Standing]:

@@ -11,8 +11,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-import torch
-
 from models.generator import NARROW_WIDTHS
 from stages.brief import SAFE, FitSettings
 from stages.carry import carry, reaching
@@ -20,7 +18,7 @@ from stages.clock import seconds_a_step, seconds_of
 from stages.fit import FitPlan
 from stages.flow import flows, warp
 from stages.mixing import Mixture, shrink
-from stages.threads import few_threads
+from stages.threads import workers
 from stages.transition.networks import fit_layers, fit_paper
 from stages.transition.sweep import DISTANCES, SWEEPS
 from stages.transition.tie import MOST, TIES
@@ -154,7 +152,7 @@ class Costs:
         area = min(self.area, float(plan.pixels))
         links = 2 * len(DISTANCES) * 2 * count * area
         # Flows are found side by side, one a thread.
-        turns = links * (2 * self.flow / torch.get_num_threads() + 2 * SWEEPS * self.warp)
+        turns = links * (2 * self.flow / workers() + 2 * SWEEPS * self.warp)
         # A step of the ties warps each tie as a step of the carrying warps each frame, and looks up which frame that is.
         ties = TIE * TIES * self._motion((*plan.ties, (1, SOLVE * len(plan.ties))), area * count)
         levels = reaching(plan.levels, round(self.side * (area / self.area) ** 0.5))
@@ -174,9 +172,8 @@ class Costs:
         """Seconds of a step of the networks."""
         small = shrink(self.sample, NETWORK_PIXELS)
         work = partial(fit_layers, small, seed=0, device=self.settings.device, learn_weight=False, widths=NARROW_WIDTHS)
-        with few_threads():
-            work(plan=FitPlan(1))  # the first call also probes the precision and allocates
-            return seconds_a_step(lambda steps: work(plan=FitPlan(steps)), 1, 21)
+        work(plan=FitPlan(1))  # the first call also probes the precision and allocates
+        return seconds_a_step(lambda steps: work(plan=FitPlan(steps)), 1, 21)
 
     def paper_step(self, plan: Plan) -> float:
         """Seconds of a step of the published networks."""

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from stages.flow import Pair, consistency, flows, length, warp_one
 from stages.mixing import Mixture, share
+from stages.threads import WORTH, side_by_side
 
 DISTANCES = (1, 3, 8)  # frames to either side that a frame is linked to
 SWEEPS = 4  # goes through the frames in a turn
@@ -50,9 +51,19 @@ def find_links(layer: Tensor, mixture: Mixture, allowed: range, distances: Seque
     for begin in range(0, len(pairs), AT_ONCE):
         some = pairs[begin : begin + AT_ONCE]
         found = flows(layer, some + [(other, frame) for frame, other in some])
-        for (frame, other), flow in found.items():
-            if frame in range(mixture.first, mixture.last + 1) and other in wanted[frame - mixture.first]:
-                linked[frame, other] = _link(flow[None], found[other, frame][None], abs(other - frame))
+        kept = [
+            (frame, other)
+            for frame, other in found
+            if frame in range(mixture.first, mixture.last + 1) and other in wanted[frame - mixture.first]
+        ]
+        made = side_by_side(
+            lambda pair, found=found: _link(  # type: ignore[misc]
+                found[pair][None], found[pair[::-1]][None], abs(pair[1] - pair[0])
+            ),
+            kept,
+            worth=layer[0].numel() >= WORTH,
+        )
+        linked.update(zip(kept, made, strict=True))
     links = []
     for frame, others in enumerate(wanted, mixture.first):
         size = layer.shape[-2:]
@@ -99,12 +110,19 @@ def turn(
     links_out = find_links(outgoing, mixture, range(0, mixture.last + 1), distances)
     links_in = find_links(incoming, mixture, range(mixture.first, count), distances)
     order = list(range(mixture.first, mixture.last + 1))
+    large = outgoing[0].numel() >= WORTH and outgoing.device.type == "cpu"
     for go in range(SWEEPS):
         for frame in order if go % 2 == 0 else reversed(order):
             place = frame - mixture.first
             weight = mixture.weight[frame]
-            a, sure_a = offered(outgoing, frame, links_out[place], anchors[0][place], anchor_weight[place])
-            b, sure_b = offered(incoming, frame, links_in[place], anchors[1][place], anchor_weight[place])
+            both = ((outgoing, links_out, anchors[0]), (incoming, links_in, anchors[1]))
+            (a, sure_a), (b, sure_b) = side_by_side(
+                lambda side, frame=frame, place=place: offered(  # type: ignore[misc]
+                    side[0], frame, side[1][place], side[2][place], anchor_weight[place]
+                ),
+                both,
+                worth=large,
+            )
             if mixture.locked == "outgoing":
                 a, sure_a = anchors[0][place], torch.full_like(sure_a, 1e9)
             elif mixture.locked == "incoming":

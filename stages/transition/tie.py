@@ -18,6 +18,7 @@ from stages.fit import Guard, OnStep
 from stages.flow import Comb, box, flows, lookup, resize, resize_flow, warp, warp_one
 from stages.mixing import Mixture, mix, share
 from stages.penalties import rounded
+from stages.threads import WORTH, side_by_side
 
 TIES = 6  # frames that each mixed frame is tied to, in each scene
 CLEAN = (0, 2, 5)  # of which clean ones, counted from the template away from the transition
@@ -143,23 +144,27 @@ def fit_ties(
     for step in range(steps):
         optimiser.param_groups[0]["lr"] = RATE * guard.boldness * min(1.0, 2 * (steps - step) / steps)
         told = 0.0
-        for mine, other in enumerate(torch.randperm(most, generator=order).tolist()):
-            for part in parts:
-                met = list(zip(fields, (mine, other), strict=True))
-                flows = [field.detach()[part, number].requires_grad_() for field, number in met]
-                bringing = [bank[tie.frames[part, number]] for bank, tie, number in zip(banks, ties, (mine, other), strict=True)]
-                loss = _unexplained(mixture, bringing, flows, part, scale, seen[(step + mine) % Comb.MANY])
-                if not guard.passes(loss):
-                    break
-                share = (part.stop - part.start) / count
-                # Set, not added up: a tie is met once in a step.
-                for (field, number), slope in zip(met, torch.autograd.grad(loss * share, flows), strict=True):
-                    assert field.grad is not None
-                    field.grad[part, number] = slope
-                told += float(loss.detach()) * share / most
-            else:
-                continue
-            break
+        pairs = list(enumerate(torch.randperm(most, generator=order).tolist()))
+
+        def explain(job: tuple[tuple[int, int], slice], step: int = step) -> Tensor:
+            """Set the gradient of some frames' ties, one of each scene, and return their loss."""
+            pair, part = job
+            met = list(zip(fields, pair, strict=True))
+            flows = [field.detach()[part, number].requires_grad_() for field, number in met]
+            bringing = [bank[tie.frames[part, number]] for bank, tie, number in zip(banks, ties, pair, strict=True)]
+            loss = _unexplained(mixture, bringing, flows, part, scale, seen[(step + pair[0]) % Comb.MANY])
+            share = (part.stop - part.start) / count
+            # Set, not added up: a tie is met once in a step.
+            for (field, number), slope in zip(met, torch.autograd.grad(loss * share, flows), strict=True):
+                assert field.grad is not None
+                field.grad[part, number] = slope
+            return loss.detach()
+
+        jobs = [(pair, part) for pair in pairs for part in parts]
+        for (_, part), loss in zip(jobs, side_by_side(explain, jobs, worth=device.type == "cpu"), strict=True):
+            if not guard.passes(loss):
+                break
+            told += float(loss) * (part.stop - part.start) / count / most
         else:
             guard.step()
         if on_step:
@@ -190,14 +195,26 @@ def solve(mixture: Mixture, layers: Pair, ties: tuple[Ties, Ties]) -> Pair:
     """
     out = layers[0].clone(), layers[1].clone()
     count = len(ties[0].frames)
-    weights = [[_judged(out[side], ties[side], mixture.first + place, place) for place in range(count)] for side in (0, 1)]
+    large = layers[0][0].numel() >= WORTH and layers[0].device.type == "cpu"
+    judged = side_by_side(
+        lambda at: _judged(out[at[0]], ties[at[0]], mixture.first + at[1], at[1]),
+        [(side, place) for side in (0, 1) for place in range(count)],
+        worth=large,
+    )
+    weights = judged[:count], judged[count:]
     for go in range(GOES):
         places = range(count)
         for place in places if go % 2 == 0 else reversed(places):
             frame = mixture.first + place
             means, sure = [], []
-            for side, layer, tie, weight in zip(("outgoing", "incoming"), out, ties, weights, strict=True):
-                mean, total = _drawn(layer, tie, frame, place, weight[place])
+            drawn = side_by_side(
+                lambda side, frame=frame, place=place: _drawn(  # type: ignore[misc]
+                    out[side], ties[side], frame, place, weights[side][place]
+                ),
+                (0, 1),
+                worth=large,
+            )
+            for side, layer, (mean, total) in zip(("outgoing", "incoming"), out, drawn, strict=True):
                 locked = mixture.locked == side
                 means.append(layer[frame] if locked else mean)
                 sure.append(torch.full_like(total, 1e9) if locked else total)
