@@ -16,8 +16,8 @@ PYTHON=$venv/bin/python
 
 # The stamp holds what was asked for, so that a second time costs nothing and a changed requirement is installed.
 stamp=$venv/.unlayer-${EXTRA:-base}
-if [ "$(cat "$stamp" 2>/dev/null)" != "$PWD $(cksum < pyproject.toml)" ]; then
+if [ "$(cat "$stamp" 2>/dev/null)" != "$PWD $(cat pyproject.toml constraints.txt | cksum)" ]; then
   echo "installing what is needed into $venv (PyTorch is large: minutes the first time)" >&2
-  "$PYTHON" -m pip install -qq --disable-pip-version-check -e ".${EXTRA:+[$EXTRA]}" >&2
-  echo "$PWD $(cksum < pyproject.toml)" > "$stamp"
+  "$PYTHON" -m pip install -qq --disable-pip-version-check -c constraints.txt -e ".${EXTRA:+[$EXTRA]}" >&2
+  echo "$PWD $(cat pyproject.toml constraints.txt | cksum)" > "$stamp"
 fi
