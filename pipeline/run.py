@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -20,6 +19,7 @@ from pipeline.progress import Reporter, Stages, reporter, tell
 from pipeline.settings import Settings
 from pipeline.store import store_at
 from pipeline.tasks import Budget, Job, Task, blaming, check_options, find_task
+from stages import safe_files
 from stages.checkpoint import Checkpoints
 from stages.errors import DISK_FULL, FitError, UnlayerError, UsageError
 from stages.read import Clip, open_clip
@@ -130,8 +130,8 @@ def with_report(
         made.write(whole)
         return whole, names
     except Exception as error:
-        shutil.rmtree(work / REPORT, ignore_errors=True)
-        (work / report.PAGE).unlink(missing_ok=True)
+        safe_files.remove(work / REPORT)
+        safe_files.remove(work / report.PAGE)
         names = [report.LOSSES] if (work / report.LOSSES).exists() else []
         why = str(error) if isinstance(error, UnlayerError) else f"{type(error).__name__}: {error}"
         stages.warn(f"the layers are done, but report.html could not be made ({why}); python -m pipeline report tries again")
