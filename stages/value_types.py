@@ -15,13 +15,14 @@ def check_types(made: Any) -> None:
 
     Annotations that cannot be known while the program runs, and kinds of annotation that are not known here, allow anything.
     """
-    for name, wanted in _annotations(type(made)).items():
+    kind: Any = type(made)
+    for name, wanted in _annotations(kind).items():
         if not fits(getattr(made, name), wanted):
             raise TypeError(f"{type(made).__name__}.{name} is {wanted}, not {type(getattr(made, name)).__name__}")
 
 
 @lru_cache(maxsize=64)
-def _annotations(kind: type) -> dict[str, Any]:
+def _annotations(kind: Any) -> dict[str, Any]:
     try:
         hints = typing.get_type_hints(kind)
     except NameError:
@@ -48,7 +49,7 @@ def fits(value: Any, wanted: Any) -> bool:
         return isinstance(value, float | int) and not isinstance(value, bool)
     if wanted is int:
         return isinstance(value, int) and not isinstance(value, bool)
-    return isinstance(value, wanted) if isinstance(wanted, type) and wanted is not object else True
+    return isinstance(value, wanted) if origin is None and isinstance(wanted, type) else True
 
 
 def _tuple_fits(value: Any, inner: tuple[Any, ...]) -> bool:
