@@ -25,7 +25,7 @@ from pipeline.cli import main
 from pipeline.store import Store, store_at
 from stages.errors import UnlayerError, UsageError
 
-DRAWS, SEED = int(os.environ.get("UNLAYER_DRAWS", "60")), int(os.environ.get("UNLAYER_SEED", "0"))
+DRAWS, SEED = int(os.environ.get("UNLAYER_DRAWS", "40")), int(os.environ.get("UNLAYER_SEED", "0"))
 PICTURE = cv2.imencode(".png", np.arange(45, dtype=np.uint8).reshape(3, 5, 3))[1].tobytes()
 LONGEST = 30
 """Seconds after which a call hangs."""
