@@ -14,7 +14,7 @@ from contextlib import suppress
 from importlib import import_module
 
 from pipeline.settings import Settings, nearest
-from pipeline.signals import status_of, stopping
+from pipeline.signals import Stopping, status_of, stopping
 from pipeline.words import SCRIPT, VERBS, command, program, settings_from
 from stages.errors import UnlayerError, UsageError
 
@@ -90,16 +90,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.reconfigure(errors="backslashreplace")
     with stopping() as stop:
         try:
-            status = _answered(words)
+            status = _answered(words, stop)
             stop.over = True
         # A second signal may come while the first is being answered, at any place; after that they are only counted.
         except KeyboardInterrupt as again:
             stop.over = True
+            if not stop.told:
+                say("stopped")
             status = status_of(again)
         return status
 
 
-def _answered(words: list[str]) -> int:
+def _answered(words: list[str], stop: Stopping) -> int:
     """Do what ``words`` ask for; errors become one line. Returns the exit status."""
     try:
         _debugging[0] = False
@@ -107,9 +109,10 @@ def _answered(words: list[str]) -> int:
     except BrokenPipeError:  # the reader of our output has gone (probe | head): nobody is left to be told
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except KeyboardInterrupt as stop:
-        say(stop.args[0] if stop.args else "stopped")
-        return status_of(stop)
+    except KeyboardInterrupt as asked:
+        say(asked.args[0] if asked.args else "stopped")
+        stop.told = True
+        return status_of(asked)
     except Exception as error:
         # Some libraries turn a Ctrl-C, while they are imported, into an error of their own.
         if (stopped := _stop_behind(error)) is not None:

@@ -44,10 +44,14 @@ def status_of(stop: KeyboardInterrupt) -> int:
 
 
 class Stopping:
-    """What became of the signals so far. seen: those that arrived, in order. over: nothing is left to be stopped."""
+    """What became of the signals so far.
+
+    seen: those that arrived, in order. told: the user was told of it. over: nothing is left to be stopped.
+    """
 
     def __init__(self) -> None:
         self.seen: list[int] = []
+        self.told = False
         self.over = False
 
     def __call__(self, number: int, frame: FrameType | None = None) -> None:
