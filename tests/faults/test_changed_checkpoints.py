@@ -19,7 +19,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from test_links import HungError, alarmed
 
-from pipeline.resuming import DAMAGED
+from pipeline.resuming import ANEW, DAMAGED
 from stages.checkpoint import _checksum
 
 DRAWS, SEED = int(os.environ.get("UNLAYER_DRAWS", "24")), int(os.environ.get("UNLAYER_SEED", "0"))
@@ -136,7 +136,7 @@ def test_changed_files(run: Run, tmp_path: Path) -> None:
             lines = [line for line in answer.err.splitlines() if not line.startswith("unlayer: warning: ")]
             if answer.status == 0:
                 assert layers(Path("out")) == want and not lines, "other layers"
-                assert all(text in (DAMAGED, *manifest(Path("whole"))["warnings"]) for text in manifest(Path("out"))["warnings"])
+                assert all(text in (*ANEW, *manifest(Path("whole"))["warnings"]) for text in manifest(Path("out"))["warnings"])
             else:
                 # Content that somebody made anew, with a right checksum, may be right in kind and make no sense.
                 assert not anew or way == "content" or path.name == "run.json", answer
