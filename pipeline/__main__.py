@@ -1,7 +1,19 @@
-"""``python -m pipeline``."""
+"""``python -m pipeline``, and the installed program."""
 
 import sys
 
-from pipeline.cli import main
+from pipeline.signals import guard_end, guard_start
 
-sys.exit(main())
+
+def program() -> int:
+    """Run the command line of this process and return its exit status. No signal ends it with a traceback, however early or late."""
+    guard_start()
+    from pipeline.cli import main
+
+    status = main()
+    guard_end()
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(program())

@@ -15,11 +15,12 @@ import torch
 
 from pipeline.board import Board, board
 from pipeline.child import Child
-from pipeline.clips import Arrivals, Item, find_clips, out_of, store_of
+from pipeline.clips import Arrivals, Item, check_place, find_clips, out_of, store_of
 from pipeline.folder import MANIFEST, WORK, claim, write_json
 from pipeline.machine import cores, free_memory
 from pipeline.memory import PLANNED
-from pipeline.run import RESTARTED, pick_device
+from pipeline.resuming import ANEW
+from pipeline.run import pick_device
 from pipeline.settings import Settings, flag, options
 from pipeline.store import Store, store_at
 from pipeline.tasks import check_options, find_task
@@ -42,6 +43,8 @@ def batch(settings: Settings) -> int:
     check(settings)
     folder = settings.inputs[0]
     out = out_of(settings)
+    if settings.store:
+        store_at(settings.store).check()
     with claim(out) as room:
         items = find_clips(folder, out, settings, say_closed)
         if not items and not settings.watch:
@@ -170,7 +173,7 @@ class Batch:
         item.status, item.stage = "running", "start"
         self.shown.began(item)
         try:
-            item.out.parent.mkdir(parents=True, exist_ok=True)
+            check_place(item, self.out)
             if store := store_of(item, self.settings):
                 if self.settings.overwrite:
                     store.forget_kept()
@@ -213,7 +216,7 @@ class Batch:
     def _send(self, store: Store, item: Item) -> None:
         """A clip's run, or what it kept before it failed or was stopped, to the store."""
         try:
-            if RESTARTED in item.warnings:
+            if ANEW & set(item.warnings):
                 store.forget_kept()
             if item.status == "done" or (item.status == "unchanged" and not store.finished()):
                 store.publish(item.out)

@@ -1,4 +1,4 @@
-"""A run in a process of its own: started, heard line by line, stopped."""
+"""A run in a process of its own: started, heard line by line, stopped. It stops by itself when this process ends, however that ends."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-GRACE = 30.0
-"""Seconds that a child may take to stop when it is asked to, before it is killed."""
+from pipeline.signals import GRACE, PARENT
 
 
 class Child:
@@ -26,10 +25,12 @@ class Child:
         paths = os.pathsep.join([str(Path(__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])])
         environment = {**os.environ, "PYTHONSAFEPATH": "1", "PYTHONPATH": paths}
         environment |= {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads), **(more or {})}
+        environment[PARENT] = "1"
         # In a session of its own: Ctrl-C reaches us alone, and we pass it on in our own time.
         self.process = subprocess.Popen(
             words,
-            stdin=subprocess.DEVNULL,
+            # Nothing is ever written to it: it ends when this process does, and the child with it.
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env=environment,
@@ -60,8 +61,7 @@ class Child:
         status = self.process.poll()
         if status is None:
             return None
-        for reader in self._readers:
-            reader.join(5)
+        self._close()
         self.ended = self.ended or time.monotonic()
         return status if self._told.empty() else None
 
@@ -89,9 +89,15 @@ class Child:
         except subprocess.TimeoutExpired:
             self.process.kill()
             status = self.process.wait()
+        self._close()
+        return status
+
+    def _close(self) -> None:
+        """After its end: hears the rest of what it said."""
+        assert self.process.stdin is not None
+        self.process.stdin.close()
         for reader in self._readers:
             reader.join(5)
-        return status
 
     def _read_told(self) -> None:
         assert self.process.stdout is not None

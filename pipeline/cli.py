@@ -7,17 +7,14 @@ from __future__ import annotations
 
 import io
 import os
-import signal
 import sys
-import threading
 import traceback
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import suppress
 from importlib import import_module
-from types import FrameType
-from typing import NoReturn
 
 from pipeline.settings import Settings, nearest
+from pipeline.signals import Stopping, status_of, stopping
 from pipeline.words import SCRIPT, VERBS, command, program, settings_from
 from stages.errors import UnlayerError, UsageError
 
@@ -29,10 +26,6 @@ DRY_RUN = {"run": "pipeline.dry_run:dry_run", "batch": "pipeline.dry_batch:dry_b
 
 _debugging = [False]
 """Whether the settings, which a file may hold, ask for where an error came from."""
-
-
-class Terminated(KeyboardInterrupt):
-    """SIGTERM arrived: treated like Ctrl-C, with its own exit status."""
 
 
 def parse(verb: str, words: Sequence[str]) -> Settings:
@@ -71,27 +64,12 @@ def dispatch(words: Sequence[str]) -> int:
     return status
 
 
-@contextmanager
-def _sigterm_raises() -> Iterator[None]:
-    """SIGTERM becomes an exception for as long as this lasts, so that what has to be tidied is tidied."""
-
-    def stop(number: int, frame: FrameType | None) -> NoReturn:
-        raise Terminated
-
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
 def say(text: object) -> None:
     """One line on standard error, whatever the text holds: a file's name may contain line breaks and control characters."""
     line = "".join(c if c.isprintable() else repr(c)[1:-1] for c in " ".join(str(text).split("\n")))
-    print(f"unlayer: {line}", file=sys.stderr)
+    # The terminal may be gone (SIGHUP): nobody is left to be told.
+    with suppress(OSError):
+        print(f"unlayer: {line}", file=sys.stderr)
 
 
 def explain(error: Exception) -> str:
@@ -110,18 +88,44 @@ def main(argv: Sequence[str] | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         # Files may have names that are no text; they are shown escaped rather than ending the run.
         sys.stdout.reconfigure(errors="backslashreplace")
+    with stopping() as stop:
+        try:
+            status = _answered(words, stop)
+            stop.over = True
+        # A second signal may come while the first is being answered, at any place; after that they are only counted.
+        except KeyboardInterrupt as again:
+            stop.over = True
+            if not stop.told:
+                say("stopped")
+            status = status_of(again)
+        return status
+
+
+def _answered(words: list[str], stop: Stopping) -> int:
+    """Do what ``words`` ask for; errors become one line. Returns the exit status."""
     try:
-        with _sigterm_raises():
-            _debugging[0] = False
-            return dispatch(words)
+        _debugging[0] = False
+        return dispatch(words)
     except BrokenPipeError:  # the reader of our output has gone (probe | head): nobody is left to be told
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except KeyboardInterrupt as stop:
-        say(stop.args[0] if stop.args else "stopped")
-        return 143 if isinstance(stop, Terminated) else 130
+    except KeyboardInterrupt as asked:
+        say(asked.args[0] if asked.args else "stopped")
+        stop.told = True
+        return status_of(asked)
     except Exception as error:
+        # Some libraries turn a Ctrl-C, while they are imported, into an error of their own.
+        if (stopped := _stop_behind(error)) is not None:
+            say(stopped.args[0] if stopped.args else "stopped")
+            return status_of(stopped)
         if "--debug" in words or _debugging[0]:
             traceback.print_exc()
         say(error if isinstance(error, UnlayerError) else explain(error))
         return error.exit_status if isinstance(error, UnlayerError) else 1
+
+
+def _stop_behind(error: BaseException | None) -> KeyboardInterrupt | None:
+    """Return the Ctrl-C that an error was made of; ``None`` where it was made of none."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error

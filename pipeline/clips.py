@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -14,6 +15,9 @@ from pipeline.folder import MANIFEST, WORK, identity_of, names_of, read_json
 from pipeline.run import short_name
 from pipeline.settings import Settings
 from pipeline.store import Store, store_at
+from stages import safe_files
+from stages.errors import UnlayerError
+from stages.sniff import printable
 
 SUFFIXES = frozenset(
     ".mp4 .m4v .mov .mkv .webm .avi .mpg .mpeg .m2v .ts .mts .m2ts .vob .wmv .asf .flv .f4v .3gp .3g2 .ogv .ogm .mxf .nut .dv .y4m "
@@ -73,6 +77,16 @@ def find_clips(folder: Path, out: Path, settings: Settings, closed: Callable[[OS
         taken.add(place)
         items.append(Item(path, place))
     return items
+
+
+def check_place(item: Item, out: Path) -> None:
+    """Make the folders between ``out`` and the clip's run. Raises UnlayerError where one of them, or the run's own, is a link."""
+    try:
+        safe_files.make_folder(item.out.parent, out)
+        if os.path.lexists(item.out) and not safe_files.is_folder(item.out):
+            raise NotADirectoryError(None, None, str(item.out))
+    except NotADirectoryError as error:
+        raise UnlayerError(f"{printable(Path(error.filename))}: is a link or not a folder; remove it, or choose another --out") from error
 
 
 def out_of(settings: Settings) -> Path:

@@ -17,7 +17,7 @@ from typing import Any
 
 from pipeline import parts
 from pipeline.board import Board
-from pipeline.clips import Item, store_of
+from pipeline.clips import Item, check_place, out_of, store_of
 from pipeline.settings import Settings
 from stages.errors import UnlayerError, UsageError
 
@@ -75,6 +75,12 @@ class Cluster:
         while waiting or self._clips:
             while waiting and len(self._clips) < most:
                 item = waiting.popleft()
+                try:
+                    check_place(item, out_of(self.settings))
+                except (UnlayerError, OSError) as error:
+                    item.status, item.error = "failed", str(error)
+                    ended(item)
+                    continue
                 item.status, item.stage = "running", "prepare"
                 clip = _Clip(item, self._settings(item))
                 self._submit(clip, "prepare", parts.prepare, clip.settings)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -18,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Literal
 
+from stages import safe_files
 from stages.errors import UnlayerError, UsageError
 
 MANIFEST = "manifest.json"
@@ -55,25 +55,44 @@ class RunFolder:
 
     def tidy(self) -> None:
         """After an error: removes half-written files, and the work folder where nothing in it was kept."""
-        if not self.kept.is_dir() or not any(entry.is_file() for entry in self.kept.rglob("*")):
-            shutil.rmtree(self.work, ignore_errors=True)
-        else:
+        if not safe_files.is_folder(self.work):
+            return
+        if any(safe_files.files_in(self.kept)):
             self._drop_layers()
+        else:
+            with suppress(OSError):
+                safe_files.remove(self.work)
+
+    def forget(self) -> None:
+        """Remove all that was kept and every layer: the run begins from the beginning."""
+        with suppress(OSError):
+            safe_files.remove(self.kept)
+        self._drop_layers()
 
     def _drop_layers(self) -> None:
-        """Empties the work folder but for what was kept and whose it is."""
+        """Empty the work folder but for what was kept and whose it is."""
         for entry in self.work.iterdir():
-            if entry.is_dir() and entry != self.kept:
-                shutil.rmtree(entry, ignore_errors=True)
-            elif entry.is_file() and entry.name != "run.json":
-                entry.unlink(missing_ok=True)
+            if entry not in (self.kept, self.work / "run.json"):
+                with suppress(OSError):
+                    safe_files.remove(entry)
+
+    def check_work(self) -> None:
+        """Raise UsageError where the work folder is a link; remove from it what no run puts there: links, pipes, devices."""
+        self._refuse_link()
+        if safe_files.is_folder(self.work):
+            safe_files.sweep(self.work)
+
+    def _refuse_link(self) -> None:
+        if os.path.lexists(self.work) and not safe_files.is_folder(self.work):
+            what = "a link, and what it leads to" if self.work.is_symlink() else "no folder, and"
+            raise UsageError(f"{self.work}: is {what} is not ours; remove it, or choose another --out")
 
     def state(self) -> tuple[State, Identity | None]:
         """What is in the folder, and which run that is or was; ``None`` where an interrupted run left no trace of it."""
         # The manifest decides: a work folder beside it is what a run left that was killed while tidying up or while replacing this one.
         if os.path.lexists(self.path / MANIFEST):
             return "finished", identity_of(read_json(self.path / MANIFEST) or {})
-        if self.work.is_dir():
+        if safe_files.is_folder(self.work):
             record = read_json(self.work / "run.json")
             return "interrupted", None if record is None else bare(record)
         return "new", None
@@ -94,8 +113,7 @@ class RunFolder:
         elsewhere: a finished run's layers need not lie here beside its manifest.
         Raises UsageError, naming what to do, where something else is in the folder.
         """
-        if self.work.is_symlink():
-            raise UsageError(f"{self.work}: is a link, and what it leads to is not ours; remove it, or choose another --out")
+        self._refuse_link()
         state, there = self.state()
         if overwrite:
             self.check_ours()
@@ -156,10 +174,11 @@ class RunFolder:
         out = not os.path.lexists(self.path / MANIFEST)
         self.remove(files_of(read_json(self.work / "run.json") or {}) if out else [])
         if doing == "go on":
+            self.check_work()
             self._drop_layers()
         else:
-            shutil.rmtree(self.work, ignore_errors=True)
-        self.work.mkdir(exist_ok=True)
+            safe_files.remove(self.work)
+        safe_files.make_folder(self.work, self.path)
         write_json(self.work / "run.json", {**identity, **(about or {})})
         return True
 
@@ -178,10 +197,10 @@ class RunFolder:
         """Removes files of ours by their names in the folder."""
         inside, within = self.path / REPORT, False
         for name in names:
-            within = within or "/" in name
             # What a link of that name leads to is not ours.
-            if "/" in name and inside.is_symlink():
+            if "/" in name and not safe_files.is_folder(inside):
                 continue
+            within = within or "/" in name
             with suppress(FileNotFoundError, IsADirectoryError, NotADirectoryError):
                 (self.path / name).unlink()
         if within:
@@ -189,15 +208,14 @@ class RunFolder:
                 inside.rmdir()
 
     def drop_work(self) -> None:
-        """Removes a work folder of ours."""
-        if self.work.is_dir() and ((self.work / "run.json").exists() or not any(self.work.iterdir())):
+        """Remove a work folder of ours."""
+        if safe_files.is_folder(self.work) and ((self.work / "run.json").exists() or not any(self.work.iterdir())):
             self._clear()
 
     def _clear(self) -> None:
         """Removes the work folder, what says that it is ours last: killed in between, it is still known as ours."""
-        shutil.rmtree(self.kept, ignore_errors=True)
-        self._drop_layers()
-        shutil.rmtree(self.work)
+        self.forget()
+        safe_files.remove(self.work)
 
     def publish(self, files: list[Path], manifest: Mapping[str, object], identity: Identity) -> None:
         """Moves finished files from the work folder into the folder, the manifest last, and removes the work folder."""
@@ -222,10 +240,10 @@ class RunFolder:
         self._clear()
 
     def put(self, file: Path, name: str) -> None:
-        """Moves a finished file to its name in the folder."""
-        if "/" in name:
-            (self.path / REPORT).mkdir(exist_ok=True)
-        file.replace(self.path / name)
+        """Move a finished file to its name in the folder. Raises OSError where the folder of a report is a link."""
+        target = safe_files.inside(self.path, name)
+        safe_files.make_folder(target.parent, self.path)
+        file.replace(target)
 
     def refuse_strangers(self, roles: tuple[str, ...]) -> None:
         """Raises UsageError where a file that no run of ours is known to have written has a name that a layer may need."""
@@ -233,7 +251,7 @@ class RunFolder:
         known = {*files_of(read_json(self.work / "run.json") or {}), *files_of(read_json(self.path / MANIFEST) or {})}
         inside = self.path / REPORT
         strangers = [entry for entry in sorted(self.path.iterdir()) if entry != self.work and taken.fullmatch(entry.name)]
-        if inside.is_dir() and not inside.is_symlink():
+        if safe_files.is_folder(inside):
             strangers += sorted(entry for entry in inside.iterdir() if entry.suffix in OWN)
         elif os.path.lexists(inside):
             strangers.append(inside)
@@ -267,9 +285,9 @@ def claim(path: Path) -> Iterator[RunFolder]:
 
 
 def _lock(path: Path) -> IO[bytes]:
-    """The open, locked file. Raises UnlayerError where another process has it, OSError where it cannot be made."""
+    """The open, locked file. Raises UnlayerError where another process has it, OSError where it cannot be made or is a link."""
     while True:
-        file = path.open("ab")
+        file = safe_files.open_lock(path)
         try:
             if sys.platform == "win32":
                 import msvcrt
@@ -280,8 +298,9 @@ def _lock(path: Path) -> IO[bytes]:
 
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             # The one who had it may have removed the file between our opening and our locking it.
-            if path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat()):
-                return file
+            with suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(file.fileno()), os.lstat(path)):
+                    return file
         except BlockingIOError as error:
             file.close()
             raise UnlayerError(f"{path.parent}: another run is working in this folder; wait for it, or choose another --out") from error
@@ -340,24 +359,15 @@ def ours(name: str) -> bool:
 
 
 def read_json(path: Path) -> dict[str, object] | None:
-    """The JSON object in a file, or ``None`` where there is none."""
+    """The JSON object in a regular file, or ``None`` where there is none. A link is not followed, a pipe not waited for."""
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        with safe_files.open_regular(path) as file:
+            value = json.loads(file.read().decode("utf-8"))
     except (OSError, ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
 
 
 def write_json(path: Path, value: Mapping[str, object]) -> None:
-    """Writes ``value`` so that ``path`` always holds a whole file: the old one or the new one."""
-    part = path.with_name(path.name + ".part")
-    try:
-        with part.open("w", encoding="utf-8") as file:
-            json.dump(value, file, indent=2)
-            file.write("\n")
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    except OSError:
-        part.unlink(missing_ok=True)
-        raise
+    """Write ``value`` so that ``path`` always holds a whole file: the old one or the new one. Raises OSError."""
+    safe_files.write_whole(path, (json.dumps(value, indent=2) + "\n").encode("utf-8"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import sys
 from collections.abc import Callable
@@ -44,9 +45,11 @@ def check_enough(needed: float, settings: Settings, what: str) -> str | None:
     if needed <= planned(settings):
         return None
     if settings.max_memory:
-        raise UsageError(f"--max-memory {amount(settings.max_memory)} is too little for {what}; it needs about {amount(total)}")
+        given, wants = amounts(settings.max_memory, total)
+        raise UsageError(f"--max-memory {given} is too little for {what}; it needs about {wants}")
     if total > (have := machine_memory() or PLANNED):
-        raise UnlayerError(f"{what}: needs about {amount(total)} of memory and this machine has {amount(have)}; scale it down first")
+        has, wants = amounts(have, total)
+        raise UnlayerError(f"{what}: needs about {wants} of memory and this machine has {has}; scale it down first")
     return f"{what}: needs about {amount(total)} of memory"
 
 
@@ -58,8 +61,9 @@ def say_tight(used: float, what: str) -> str | None:
     total, have = used + BASE, machine_memory()
     if have is None or total <= have:
         return None
+    has, wants = amounts(have, total)
     return (
-        f"{what}: about {amount(total)} of memory is planned for and this machine has {amount(have)}; "
+        f"{what}: about {wants} of memory is planned for and this machine has {has}; "
         f"should that be too little, --max-memory {amount(0.75 * have)} plans for less, and for other layers"
     )
 
@@ -69,12 +73,30 @@ def amount(size: float) -> str:
     return f"{size / 2**30:.3g}G" if size >= 2**30 else f"{-(-size // 2**20):.0f}M"
 
 
+def amounts(less: float, more: float) -> tuple[str, str]:
+    """Return two unequal sizes in bytes for people, with as many digits as it takes to tell them apart: ``("1.01M", "1.02M")``."""
+    for digits in range(2, 9):
+        pair = _sized(less, digits), _sized(more, digits)
+        if pair[0] != pair[1]:
+            return pair
+    return f"{less:.0f} bytes", f"{more:.0f} bytes"
+
+
+def _sized(size: float, digits: int) -> str:
+    """``size`` in its own unit, with about ``digits`` digits that count and one more."""
+    unit, letter = next(((2**power, letter) for power, letter in ((30, "G"), (20, "M"), (10, "K")) if size >= 2**power), (1, " bytes"))
+    value = size / unit
+    text = f"{value:.{max(0, digits - int(math.log10(max(1.0, value))))}f}"
+    return (text.rstrip("0").rstrip(".") if "." in text else text) + letter
+
+
 def check_room(folder: Path, needed: int) -> None:
     """Raises UnlayerError where the disk of ``folder`` has not ``needed`` bytes for what a run will put there, before any work is done."""
     free = shutil.disk_usage(folder).free
     if free < needed:
+        has, wants = amounts(free, needed)
         raise UnlayerError(
-            f"{printable(folder.parent)}: has {amount(free)} of disk left and about {amount(needed)} are needed; "
+            f"{printable(folder.parent)}: has {has} of disk left and about {wants} are needed; "
             "free some space there, or choose another --out"
         )
 

@@ -18,12 +18,16 @@ from pipeline import manifest
 from pipeline.folder import MANIFEST, RunFolder, bare, claim, read_json
 from pipeline.machine import cores
 from pipeline.progress import Silent, Stages
-from pipeline.run import RESTARTED, checkpoints, default_folder, open_checked, perform, pick_device
+from pipeline.resuming import DAMAGED, RESTARTED, going_on
+from pipeline.run import checkpoints, default_folder, open_checked, perform, pick_device
 from pipeline.run import prepare as begin
 from pipeline.settings import Settings
 from pipeline.store import Store, store_at
 from pipeline.tasks import Budget, Job, check_options, find_task
+from pipeline.unchanged import STATES, Unchanged, states_of
+from stages import safe_files
 from stages.errors import UnlayerError
+from stages.sniff import printable
 from stages.threads import one_thread_an_operation
 
 Warnings = list[str]
@@ -47,7 +51,11 @@ def prepare(settings: Settings) -> tuple[int, Warnings]:
         job = _job(settings, folder)
         if folder.restarted:
             job.stages.warn(RESTARTED)
-        return task.parts.count(job) if task.parts else 0, job.stages.warnings
+        count = going_on(task.parts.count, job, folder.forget, Unchanged(clip.paths)) if task.parts else 0
+        if store and DAMAGED in job.stages.warnings:
+            store.forget_kept()
+            store.send_kept(folder.path)
+        return count, job.stages.warnings
 
 
 @one_thread_an_operation(cores)
@@ -57,8 +65,11 @@ def do(settings: Settings, number: int) -> Warnings:
     assert task.parts is not None, "a task without parts has none to do"
     room = task.parts.room(number) + "/"
     with _here(settings, lambda name: "/" not in name or name.startswith(room)) as (settings, _):
-        job = _job(settings, RunFolder(settings.out or default_folder(settings)))
-        task.parts.do(job, number)
+        folder, parts = RunFolder(settings.out or default_folder(settings)), task.parts
+        job = _job(settings, folder)
+        inputs = Unchanged(job.clip.paths)
+        going_on(lambda job: parts.do(job, number), job, lambda: safe_files.remove(folder.kept / parts.room(number)), inputs)
+        inputs.check()
         return job.stages.warnings
 
 
@@ -98,8 +109,12 @@ def _job(settings: Settings, folder: RunFolder) -> Job:
     record = read_json(folder.work / "run.json")
     if record is None:
         raise UnlayerError(f"{folder.path}: is not prepared for a run in parts; begin it again")
+    folder.check_work()
     identity = bare(record)
     clip = open_checked(settings)
+    known = record.get(STATES) == states_of(settings.inputs) and not settings.inputs[0].is_dir()
+    if not known and manifest.checksums(settings.inputs, clip) != identity["input"]:
+        raise UnlayerError(f"{printable(settings.inputs[0])}: is another file than when the run was prepared; begin it again")
     kept = checkpoints(folder, identity, settings.store)
     # Everything is kept: other processes are to find it.
     kept.every = 0.0

@@ -147,12 +147,14 @@ class Stages:
     """Opens and times the stages of a run, one after another.
 
     seconds: wall-clock seconds by stage, exact; a stage that is opened again adds to its own. warnings: in order, none twice.
+    check: called before each stage, and may raise.
     """
 
     def __init__(self, shown: Reporter) -> None:
         self.shown = shown
         self.seconds: dict[str, float] = {}
         self.warnings: list[str] = []
+        self.check: Callable[[], None] = lambda: None
 
     @contextmanager
     def stage(self, name: str, *, within: Callable[[], dict[str, float]] | None = None) -> Iterator[Step]:
@@ -161,6 +163,7 @@ class Stages:
         within: asked at the end for parts of the stage that were timed inside; they are booked under their own names and the rest
         under ``name``.
         """
+        self.check()
         began = time.monotonic()
         self.shown.begin(name)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -18,16 +17,17 @@ from pipeline import __version__, manifest
 from pipeline.folder import HINT, MANIFEST, REPORT, Identity, RunFolder, claim, write_json
 from pipeline.machine import cores
 from pipeline.progress import Reporter, Stages, reporter, tell
+from pipeline.resuming import RESTARTED, going_on
 from pipeline.settings import Settings
 from pipeline.store import store_at
-from pipeline.tasks import Budget, Job, Task, blaming, check_options, find_task
+from pipeline.tasks import Budget, Job, Task, check_options, find_task
+from pipeline.unchanged import STATES, InputChangedError, Unchanged, states_of
+from stages import safe_files
 from stages.checkpoint import Checkpoints
 from stages.errors import DISK_FULL, FitError, UnlayerError, UsageError
 from stages.read import Clip, open_clip
 from stages.sniff import printable
 from stages.threads import one_thread_an_operation
-
-RESTARTED = "what an interrupted run had kept was of another input, of other settings or of another version; it was begun anew"
 
 
 def run(settings: Settings) -> int:
@@ -54,9 +54,11 @@ def perform(settings: Settings, shown: Reporter) -> tuple[Path, Mapping[str, obj
     try:
         with stages.stage("open"):
             clip = open_checked(settings)
+        inputs = Unchanged([*clip.paths, *filter(None, [settings.hint])])
         with claim(out) as folder, explained(clip, folder, device):
             with stages.stage("checksum"):
                 sums = manifest.checksums(settings.inputs, clip)
+            inputs.known_as(sums if tuple(settings.inputs) == clip.paths else [])
             identity = manifest.identity(settings, sums)
             if not prepare(folder, identity, settings, task):
                 return out, None
@@ -64,8 +66,9 @@ def perform(settings: Settings, shown: Reporter) -> tuple[Path, Mapping[str, obj
                 stages.warn(RESTARTED)
             with tidied(folder):
                 keep = checkpoints(folder, identity, settings.store)
-                with blaming(task.name):
-                    result = task.run(Job(clip, settings, device, folder.work, stages, budget, keep))
+                stages.check = inputs.check
+                result = going_on(task.run, Job(clip, settings, device, folder.work, stages, budget, keep), folder.forget, inputs)
+                inputs.check()
                 if clip.salvaged is not None:
                     stages.warn(f"{printable(clip.info.path)}: is damaged; {clip.salvaged} frames of it could be decoded")
 
@@ -105,7 +108,7 @@ def prepare(folder: RunFolder, identity: Identity, settings: Settings, task: Tas
         overwrite=settings.overwrite,
         roles=task.roles,
         anew=settings.anew,
-        about={"versions": makers(), "names": [path.name for path in settings.inputs]},
+        about={"versions": makers(), "names": [path.name for path in settings.inputs], STATES: states_of(settings.inputs)},
         elsewhere=elsewhere,
     )
 
@@ -133,8 +136,8 @@ def with_report(
         made.write(whole)
         return whole, names
     except Exception as error:
-        shutil.rmtree(work / REPORT, ignore_errors=True)
-        (work / report.PAGE).unlink(missing_ok=True)
+        safe_files.remove(work / REPORT)
+        safe_files.remove(work / report.PAGE)
         names = [report.LOSSES] if (work / report.LOSSES).exists() else []
         why = str(error) if isinstance(error, UnlayerError) else f"{type(error).__name__}: {error}"
         stages.warn(f"the layers are done, but report.html could not be made ({why}); python -m pipeline report tries again")
@@ -160,6 +163,11 @@ def tidied(folder: RunFolder) -> Iterator[None]:
         yield
     except KeyboardInterrupt as stop:
         stop.args = ("stopped; the same command with --resume goes on, with --overwrite it begins anew",)
+        raise
+    except InputChangedError as error:
+        if error.mixed:
+            folder.forget()
+        folder.tidy()
         raise
     except BaseException:
         folder.tidy()

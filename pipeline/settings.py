@@ -21,6 +21,8 @@ from stages.errors import UsageError
 PRESETS = ("fast", "balanced", "best", "paper")
 ALPHAS = ("prores", "vp9", "ffv1", "png")
 SPACES = ("auto", "gamma", "linear")
+LONGEST = 1e8
+"""Seconds of the longest budget, about three years: with more, plans by the clock would overflow."""
 
 
 def text(word: str) -> str:
@@ -56,13 +58,13 @@ def span(word: str) -> tuple[int, int]:
 
 
 def positive(word: str) -> float:
-    """A number of seconds above zero. Raises ArgumentTypeError."""
+    """A number of seconds above zero and up to :data:`LONGEST`. Raises ArgumentTypeError."""
     try:
         value = float(word)
     except ValueError:
         value = 0.0
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{word!r} is not a number of seconds above 0")
+    if not 0 < value <= LONGEST:
+        raise argparse.ArgumentTypeError(f"{word!r} is not a number of seconds above 0 and up to {LONGEST:.0f}")
     return value
 
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from stages import safe_files
 from stages.errors import FitError
 from stages.flow import shrunk
 from stages.shots import Transition
@@ -34,6 +37,7 @@ class Shelf:
         self.rows: dict[str, list[Tensor]] = {}
         self.sides: tuple[str, ...] = ()
         self._files: dict[str, IO[bytes]] = {}
+        self._sums: dict[str, Any] = {}
         self._open = ExitStack()
 
     def __enter__(self) -> Shelf:
@@ -53,7 +57,7 @@ class Shelf:
             if side not in self._files:
                 self._files[side] = self._begin(side, pixels)
             levels = (pixels.detach().to("cpu", torch.float32).clamp(0, 1) * np.iinfo(self.kind).max).round()
-            self._files[side].write(levels.numpy().astype(self.kind).tobytes())
+            self._write(side, levels.numpy().astype(self.kind).tobytes())
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         try:
@@ -66,12 +70,23 @@ class Shelf:
             self._drop()
         self.sides = tuple(self._files)
 
+    def sums(self) -> dict[str, str]:
+        """Return the SHA-256 of each file by its name, as it was written."""
+        return {f"{side}.npy": found.hexdigest() for side, found in self._sums.items()}
+
+    def _write(self, side: str, data: bytes) -> None:
+        self._files[side].write(data)
+        self._sums[side].update(data)
+
     def _begin(self, side: str, pixels: Tensor) -> IO[bytes]:
         # Not a memory map: on a full disk writing to one ends the process.
-        file = self._open.enter_context((self.folder / f"{side}.npy").open("wb"))
+        file = self._open.enter_context(safe_files.create(self.folder / f"{side}.npy"))
         shape = (len(self.transition), *pixels.shape)
         about = {"descr": np.lib.format.dtype_to_descr(np.dtype(self.kind)), "fortran_order": False, "shape": shape}
-        np.lib.format.write_array_header_1_0(file, about)
+        header = io.BytesIO()
+        np.lib.format.write_array_header_1_0(header, about)
+        file.write(header.getvalue())
+        self._sums[side] = hashlib.sha256(header.getvalue())
         return file
 
     def _drop(self) -> None:

@@ -4,17 +4,19 @@ A step of the work is wrapped in :meth:`Keeper.recall`, or a chain of them in :f
 run takes it from there. As each step is a function of the results before it, the resumed run's layers are those of one that was never
 interrupted, byte for byte.
 
-A file holds one result: its tensors as safetensors, everything else as JSON in the same file's header. Nothing is ever unpickled. It
-is written beside its place, flushed and renamed, so a file is whole or not there at all.
+A file holds one result: its tensors as safetensors, everything else as JSON in the same file's header, with a checksum of both. Nothing
+is ever unpickled. A file is written beside its place, flushed and renamed, so it is whole or not there at all. Reading one that was
+changed, or that is no regular file, raises :class:`stages.errors.CheckpointError`.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
-import shutil
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import fields, is_dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -24,7 +26,9 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from stages.errors import UnlayerError
+from stages import safe_files
+from stages.errors import CheckpointError, UnlayerError
+from stages.value_types import check_types
 
 T = TypeVar("T")
 
@@ -108,13 +112,15 @@ class Checkpoints:
     fingerprint: of the input, the settings and the version; a file with another one is refused. every: see :data:`EVERY`.
     after: called when something was kept.
     Values are made of tensors, numbers, text, lists, tuples, mappings and dataclasses of them; ``kinds`` are the dataclasses that may be
-    in what is read. Reading raises UnlayerError where the file is no checkpoint of this run, writing where there is no room.
+    in what is read. Reading raises CheckpointError where the file is no checkpoint of this run, writing UnlayerError where there is no
+    room. read: the files that something was read from; the rooms of a folder share it.
     """
 
     def __init__(self, folder: Path, fingerprint: str, *, every: float = EVERY, clock: Callable[[], float] = time.monotonic) -> None:
         self.folder, self.fingerprint, self.every, self.clock = folder, fingerprint, every, clock
         self._last = [clock()]
         self.after: Callable[[], None] | None = None
+        self.read: list[Path] = []
 
     def recall(self, name: str, make: Callable[[], T], *kinds: type) -> T:
         """The result kept as ``name``, or ``make()``, which is kept where at least ``every`` seconds went by since anything was."""
@@ -126,8 +132,8 @@ class Checkpoints:
 
     def _recalled(self, name: str, make: Callable[[], T], kinds: tuple[type, ...], keep: Callable[[str, object], None]) -> T:
         path = self._path(name)
-        if path.exists():
-            found: T = self._load(path, kinds)[0]
+        if os.path.lexists(path):
+            found: T = self._load(path, kinds, lambda value: value[0])
             return found
         made = make()
         keep(name, (made,))
@@ -136,7 +142,7 @@ class Checkpoints:
     def newest(self, name: str, *kinds: type) -> Any:
         """What was noted last as ``name``; ``None`` where nothing was."""
         path = self._path(name)
-        return self._load(path, kinds) if path.exists() else None
+        return self._load(path, kinds) if os.path.lexists(path) else None
 
     def note(self, name: str, value: object) -> None:
         """Keeps ``value`` as ``name`` where at least ``every`` seconds went by since anything was kept."""
@@ -149,7 +155,7 @@ class Checkpoints:
 
     def has(self, name: str) -> bool:
         """Whether something is kept as ``name``."""
-        return self._path(name).exists()
+        return os.path.lexists(self._path(name))
 
     def keep(self, name: str, value: object) -> None:
         """Keeps ``value`` as ``name`` at once, in place of what was kept under that name."""
@@ -159,12 +165,17 @@ class Checkpoints:
         part = path.with_name(f".{path.name}.part")
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            save_file(tensors or {"": torch.zeros(0)}, part, metadata={"fingerprint": self.fingerprint, "value": body})
+            # Made here, so that the library finds a file of ours and follows no link of that name.
+            safe_files.create(part).close()
+            tensors = tensors or {"": torch.zeros(0)}
+            about = {"fingerprint": self.fingerprint, "value": body}
+            save_file(tensors, part, metadata={**about, "checksum": _checksum(about, tensors)})
             with part.open("rb+") as file:
                 os.fsync(file.fileno())
             part.replace(path)
         except (OSError, SafetensorError) as error:
-            part.unlink(missing_ok=True)
+            with suppress(OSError):
+                part.unlink(missing_ok=True)
             raise UnlayerError(
                 f"{self.folder}: a checkpoint could not be written ({error}); make room, then go on with --resume"
             ) from error
@@ -176,7 +187,7 @@ class Checkpoints:
         """A folder in the folder."""
         room = Checkpoints(self.folder / name, self.fingerprint, every=self.every, clock=self.clock)
         # One clock for all rooms: what several short pieces of work took adds up.
-        room.after, room._last = self.after, self._last
+        room.after, room._last, room.read = self.after, self._last, self.read
         return room
 
     def _path(self, name: str) -> Path:
@@ -187,21 +198,58 @@ class Checkpoints:
         self._path(name).unlink(missing_ok=True)
 
     def forget(self) -> None:
-        """Removes the folder and all that is in it."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        """Remove the folder and all that is in it."""
+        with suppress(OSError):
+            safe_files.remove(self.folder)
 
-    def _load(self, path: Path, kinds: tuple[type, ...]) -> Any:
+    def verify(self, name: str, checksum: object) -> Path:
+        """Return the path of the file ``name`` in the folder, which a result refers to.
+
+        checksum: the file's SHA-256 as it was when the result was kept. Raises CheckpointError where the file is another one.
+        """
         try:
+            path = safe_files.inside(self.folder, name)
+            if safe_files.checksum(path) == checksum:
+                return path
+        except (OSError, ValueError, TypeError, AttributeError):
+            path = self.folder
+        raise CheckpointError(f"{path}: is missing or damaged; begin anew with --overwrite")
+
+    def _load(self, path: Path, kinds: tuple[type, ...], take: Callable[[Any], Any] = lambda value: value) -> Any:
+        """Return what ``take`` makes of the value in a file. Whatever is wrong with the file becomes a CheckpointError."""
+        try:
+            # The library would wait for a pipe.
+            safe_files.open_regular(path).close()
             with safe_open(path, framework="pt") as file:
                 about = file.metadata() or {}
+                if about["fingerprint"] != self.fingerprint:
+                    raise CheckpointError(
+                        f"{path}: was kept by another version, or for another input or other settings; begin anew with --overwrite"
+                    )
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
-            if about["fingerprint"] != self.fingerprint:
-                raise UnlayerError(
-                    f"{path}: was kept by another version, or for another input or other settings; begin anew with --overwrite"
-                )
-            return _decoded(json.loads(about["value"]), tensors, {kind.__name__: kind for kind in kinds})
-        except (OSError, SafetensorError, KeyError, ValueError, TypeError, RecursionError) as error:
-            raise UnlayerError(f"{path}: is no checkpoint of ours or is damaged; begin anew with --overwrite") from error
+            if about.pop("checksum") != _checksum(about, tensors):
+                raise ValueError("its content is not what was kept")
+            self.read.append(path)
+            return take(_decoded(json.loads(about["value"]), tensors, {kind.__name__: kind for kind in kinds}))
+        except (CheckpointError, MemoryError):
+            raise
+        # Whoever changes a file may mend its checksum as well; then anything may go wrong with what is in it.
+        except Exception as error:
+            if "DefaultCPUAllocator" in str(error):
+                raise
+            raise CheckpointError(f"{path}: is no checkpoint of ours or is damaged; begin anew with --overwrite") from error
+
+
+def _checksum(about: Mapping[str, str], tensors: Mapping[str, torch.Tensor]) -> str:
+    """Return the SHA-256 of a file's content: its texts, and the names, kinds, shapes and bytes of its tensors, which lie on the CPU."""
+    found = hashlib.sha256()
+    for name, text in sorted(about.items()):
+        found.update(json.dumps([name, text]).encode())
+    for name, tensor in sorted(tensors.items()):
+        found.update(json.dumps([name, str(tensor.dtype), list(tensor.shape)]).encode())
+        if tensor.numel():
+            found.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return found.hexdigest()
 
 
 def _encoded(value: object, tensors: dict[str, torch.Tensor]) -> Any:
@@ -256,4 +304,6 @@ def _decoded(value: Any, tensors: Mapping[str, torch.Tensor], kinds: Mapping[str
         return _LISTS[kind](_decoded(item, tensors, kinds) for item in inside)
     if kind == "dict":
         return {_decoded(key, tensors, kinds): _decoded(item, tensors, kinds) for key, item in inside}
-    return kinds[kind](**{name: _decoded(item, tensors, kinds) for name, item in inside.items()})
+    made = kinds[kind](**{name: _decoded(item, tensors, kinds) for name, item in inside.items()})
+    check_types(made)
+    return made

@@ -14,6 +14,10 @@ class UnlayerError(Exception):
     exit_status = 1
 
 
+class CheckpointError(UnlayerError):
+    """What an interrupted run kept cannot be gone on from: it is of another run, or was changed since. ``--anew`` begins again."""
+
+
 class FitError(UnlayerError):
     """The fit itself failed. It knows no file: the run puts the input's name before the message."""
 

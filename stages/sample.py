@@ -63,7 +63,7 @@ def _by_child(wanted: Sequence[Wanted], found: Sequence[dict[int, Picture]], dea
     try:
         # It is killed at its deadline, and what it has said until then counts.
         said = subprocess.run(
-            CHILD,
+            (*CHILD, str(os.getpid())),
             input=json.dumps(jobs).encode(),
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from stages import safe_files
 from stages.errors import UnlayerError
 
 Image = NDArray[np.uint8]
@@ -77,7 +78,7 @@ def write_sheet(path: Path, sheet: Image) -> None:
     done, data = cv2.imencode(".png", np.ascontiguousarray(sheet[..., ::-1]))
     if not done:
         raise UnlayerError(f"{path}: the contact sheet could not be made")
-    path.write_bytes(data.tobytes())
+    safe_files.write_whole(path, data.tobytes())
 
 
 def _shrunk(picture: torch.Tensor, height: int, width: int) -> Image:

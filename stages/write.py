@@ -24,7 +24,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from stages import colour
+from stages import colour, safe_files
 from stages.audio import MILLISECOND, WRITE_ERRORS, Tracks, sound_warning
 from stages.clip import ClipInfo, Frames, SoundSpan
 from stages.errors import DISK_FULL, UnlayerError
@@ -76,8 +76,9 @@ class LayerWriter:
 
     def __enter__(self) -> Self:
         with self._guarded():
+            # Made here, so that the media library finds a file of ours and follows no link of that name.
+            safe_files.create(self._temporary).close()
             if not self._encoding.muxer:
-                self._temporary.write_bytes(b"")
                 return self
             try:
                 self._open(self._sound)
@@ -168,7 +169,8 @@ class LayerWriter:
         if self._held is None:
             raise ValueError("no frame was written")
         if self._container is None:
-            self._temporary.write_bytes(_png(self._held[0]))
+            with self._temporary.open("r+b") as picture:
+                picture.write(_png(self._held[0]))
         else:
             assert self._tracks is not None
             self._encode(*self._held)

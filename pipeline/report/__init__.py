@@ -5,9 +5,10 @@
 
 from __future__ import annotations
 
-import shutil
+import os
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from pipeline.progress import Stages, Step, reporter
 from pipeline.report.contents import SECONDS, Assembled, assemble, known_input
 from pipeline.report.facts import Facts, facts_of, input_paths
 from pipeline.settings import Settings
+from stages import safe_files
 from stages.errors import UnlayerError, UsageError
 from stages.read import Clip, open_clip
 from stages.sniff import printable
@@ -60,7 +62,7 @@ def _write_page(path: Path, facts: Facts, made: Assembled, losses: Mapping[str, 
     # Jinja2 is loaded by what needs it alone.
     from pipeline.report.page import render
 
-    path.write_text(render(facts, made, losses, gone=gone), encoding="utf-8", errors="backslashreplace")
+    safe_files.write_whole(path, render(facts, made, losses, gone=gone).encode("utf-8", "backslashreplace"))
 
 
 def report(settings: Settings) -> int:
@@ -83,7 +85,7 @@ def again(run: Path, step: Step) -> None:
     """Writes the report of the finished run in the folder ``run`` from what lies in it, and from its input where that is still there."""
     if not run.is_dir():
         raise UsageError(f"{printable(run)}: is no folder; give the folder that a run wrote")
-    if not (run / MANIFEST).is_file():
+    if not safe_files.is_file(run / MANIFEST):
         raise UnlayerError(f"{printable(run)}: holds no finished run (it has no {MANIFEST}); give the folder that a run wrote")
     try:
         with claim(run) as folder:
@@ -98,7 +100,10 @@ def _again(folder: RunFolder, step: Step) -> None:
     run = folder.path
     manifest = dict(read_json(run / MANIFEST) or {})
     facts = facts_of(manifest)
-    missing = [layer.path for layer in facts.layers if not (run / layer.path).is_file()]
+    linked = [layer.path for layer in facts.layers if (run / layer.path).is_symlink()]
+    if linked:
+        raise UnlayerError(f"its layer {printable(Path(linked[0]))} is a link, and what it leads to may be anybody's; put the file there")
+    missing = [layer.path for layer in facts.layers if not safe_files.is_file(run / layer.path)]
     if missing:
         raise UnlayerError(f"its layer {printable(Path(missing[0]))} is missing; do the run again with --overwrite")
     clip, why = _input_of(facts)
@@ -107,7 +112,8 @@ def _again(folder: RunFolder, step: Step) -> None:
     if clip is None:
         gone = f"{why}, so it has no player." if known is None else f"{why}; its player shows the preview that the run made."
     for left in run.glob(".report-again-*"):
-        shutil.rmtree(left, ignore_errors=True)
+        with suppress(OSError):
+            safe_files.remove(left)
     work = Path(tempfile.mkdtemp(prefix=".report-again-", dir=run))
     try:
         made = assemble(facts, run, work / REPORT, None if known else clip, step=step, known=known)
@@ -117,7 +123,8 @@ def _again(folder: RunFolder, step: Step) -> None:
         _write_page(work / PAGE, facts, made, read_json(run / LOSSES) or {}, gone)
         _replace(folder, work, manifest, [PAGE, *made.files])
     finally:
-        shutil.rmtree(work, ignore_errors=True)
+        with suppress(OSError):
+            safe_files.remove(work)
 
 
 def _replace(folder: RunFolder, work: Path, manifest: dict[str, Any], names: Sequence[str]) -> None:
@@ -126,8 +133,8 @@ def _replace(folder: RunFolder, work: Path, manifest: dict[str, Any], names: Seq
     listed = manifest.get("report_files")
     before = [name for name in listed if isinstance(name, str) and ours(name)] if isinstance(listed, list) else []
     known = set(files_of(manifest))
-    strangers = [name for name in names if name not in known and (folder.path / name).exists()]
-    if strangers or inside.is_symlink():
+    strangers = [name for name in names if name not in known and os.path.lexists(folder.path / name)]
+    if strangers or (os.path.lexists(inside) and not safe_files.is_folder(inside)):
         raise UnlayerError(f"{printable(folder.path / (strangers or [REPORT])[0])}: is in the way and not from a run of ours; move it")
     kept = [name for name in before if name == LOSSES]
     write_json(folder.path / MANIFEST, {**manifest, "report_files": sorted({*before, *names})})

@@ -30,6 +30,7 @@ from pipeline.report.media import (
     write_picture,
 )
 from pipeline.tasks import find_task, names
+from stages import safe_files
 from stages.errors import UnlayerError
 from stages.read import Clip
 from stages.sample import Picture, Wanted, sample
@@ -319,7 +320,8 @@ def known_input(folder: Path, facts: Facts) -> Track | None:
             numbers = [number for first, last in spans for number in range(first, last + 1)]
             track.pictures = [((number, number), link(f"{REPORT}/{name}")) for number, name in zip(numbers, names, strict=True)]
             track.times = []
-        inside = all((folder / REPORT / name).is_file() and f"{REPORT}/{name}" in facts.files for name in names)
+        ours = safe_files.is_folder(folder / REPORT)
+        inside = ours and all(safe_files.is_file(folder / REPORT / name) and f"{REPORT}/{name}" in facts.files for name in names)
         return track if inside else None
     except (StopIteration, KeyError, TypeError, ValueError, AttributeError):
         return None

@@ -12,6 +12,7 @@ from pipeline.folder import MANIFEST, REPORT, ours, read_json
 from pipeline.report.media import link
 from pipeline.report.page import page
 from pipeline.report.words import counted
+from stages import safe_files
 from stages.errors import UnlayerError
 from stages.sniff import printable
 
@@ -40,15 +41,13 @@ def write_index(out: Path, record: Mapping[str, Any]) -> None:
         counts=[(word, counts[word]) for word in dict.fromkeys(WORDS.values()) if counts[word]],
         warned=sum(bool(run["warnings"]) for run in runs),
     )
-    part = place.with_name(f".{INDEX}.part")
-    part.write_text(text, encoding="utf-8", errors="backslashreplace")
-    part.replace(place)
+    safe_files.write_whole(place, text.encode("utf-8", "backslashreplace"), place.with_name(f".{INDEX}{safe_files.PART}"))
 
 
 def _is_ours(place: Path) -> bool:
     try:
-        with place.open(encoding="utf-8", errors="replace") as file:
-            return not place.is_symlink() and MARK in file.read(4096)
+        with safe_files.open_regular(place) as file:
+            return MARK in file.read(4096).decode("utf-8", "replace")
     except OSError:
         return False
 

@@ -16,6 +16,7 @@ import torch
 
 from pipeline.folder import REPORT
 from pipeline.report.facts import Facts, LayerFact
+from stages import safe_files
 from stages.clip import ClipInfo, Frames
 from stages.errors import UnlayerError
 from stages.formats import PREVIEW
@@ -241,7 +242,8 @@ def write_picture(path: Path, picture: Picture, quality: int = 85) -> None:
     done, data = cv2.imencode(".jpg", np.ascontiguousarray(picture[..., ::-1]), [cv2.IMWRITE_JPEG_QUALITY, quality])
     if not done:
         raise UnlayerError(f"{path.name} could not be made")
-    path.write_bytes(data.tobytes())
+    # The report is made again where it is lost.
+    safe_files.write_whole(path, data.tobytes(), sync=False)
 
 
 def mean_curve(path: Path, most: int, until: float) -> list[float]:

@@ -7,7 +7,6 @@ frames wait on disk until one last pass over the clip writes all scenes, in whic
 from __future__ import annotations
 
 import os
-import shutil
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
@@ -25,6 +24,7 @@ from pipeline.search import Searched, search
 from pipeline.shelf import Shelf, stored
 from pipeline.store import WRITTEN
 from pipeline.tasks import Fit, Job, Layer, Parts, Result, Task
+from stages import safe_files
 from stages.brief import FitSettings
 from stages.checkpoint import Checkpoints
 from stages.clip import Frames, Seen
@@ -38,6 +38,8 @@ from stages.transition.separate import Separated, open_mixture, separate_transit
 from stages.window import Window
 from stages.write import LayerWriter
 
+SHEET = "sheet.png"
+"""What a transition's contact sheet is called where it waits."""
 ANCHORS = 12
 """Clean frames that are shown to the fit at each side of a transition, where there are as many."""
 
@@ -46,7 +48,8 @@ ANCHORS = 12
 class _Parts:
     """The separated frames of one transition, waiting on disk: ``outgoing.npy``, ``incoming.npy`` and ``matte.npy``, where there is one.
 
-    reduced: how often the working size was halved for want of memory. fresh: taken apart by this process, not by one before it.
+    sums: the SHA-256 of those files and of the sheet's, by name. reduced: how often the working size was halved for want of memory.
+    fresh: taken apart by this process, not by one before it.
     """
 
     transition: Transition
@@ -56,6 +59,7 @@ class _Parts:
     report: dict[str, float]
     plan: dict[str, object]
     sides: tuple[str, ...]
+    sums: dict[str, str]
     reduced: int = 0
     fresh: bool = False
     folder: Path | None = None
@@ -212,18 +216,24 @@ def _separate(job: Job, analysis: Analysis, mixed: Sequence[Transition], number:
         entry = describe_transition(
             transition, mix=separated.mix, space=separated.space, matte=f"matte{suffix}" if separated.has_matte else None
         )
-        write_sheet(room.folder / "sheet.png", _sheet(transition, separated, shelf))
-        done = separated.seconds, separated.report, separated.plan, shelf.sides
+        write_sheet(room.folder / SHEET, _sheet(transition, separated, shelf))
+        sums = {**shelf.sums(), SHEET: safe_files.checksum(room.folder / SHEET)}
+        done = separated.seconds, separated.report, separated.plan, shelf.sides, sums
         return _Parts(transition, entry, f"sheet{suffix}.png", *done, reduced, trace=separated.trace)
 
     known = room.newest("parts", _Parts, Transition) is not None
     parts = room.fixed("parts", work, _Parts, Transition)
     parts.fresh = not known
+    if known:
+        # What the fit would come to again, not what somebody made of it since.
+        same = (parts.transition, parts.sheet) == (transition, f"sheet{suffix}.png")
+        for name in (*(f"{side}.npy" for side in parts.sides), SHEET):
+            room.verify(name, parts.sums.get(name) if same else None)
     room.drop("standing")
     if parts.reduced:
         job.stages.warn(say_halved(transition.first_frame, transition.last_frame, job.device, parts.reduced))
     parts.folder = room.folder
-    shutil.copyfile(room.folder / "sheet.png", job.work / parts.sheet)
+    safe_files.copy(room.folder / SHEET, job.work / parts.sheet)
     return parts
 
 
@@ -274,8 +284,11 @@ def _write(job: Job, analysis: Analysis, parts: Sequence[_Parts], found: Searche
 
     for output in sorted(_outputs(analysis, parts), key=lambda output: output.first):
         known = written.newest(output.name)
-        if known is not None and (written.folder / known[0]).exists():
-            over(output, *known)
+        # Where files cannot be linked, a layer that was moved to its place is written again.
+        if known is not None and os.path.lexists(written.folder / known[0]):
+            name, warnings, checksum = known
+            written.verify(name, checksum)
+            over(output, name, warnings)
         else:
             waiting.append(output)
     open_now: list[tuple[_Output, LayerWriter, ExitStack]] = []
@@ -308,7 +321,8 @@ def _write(job: Job, analysis: Analysis, parts: Sequence[_Parts], found: Searche
                     if job.settings.store is None:
                         written.folder.mkdir(parents=True, exist_ok=True)
                         writer.path.replace(written.folder / writer.path.name)
-                        written.keep(output.name, (writer.path.name, writer.warnings))
+                        kept = written.folder / writer.path.name
+                        written.keep(output.name, (kept.name, writer.warnings, safe_files.checksum(kept)))
             step((block.last + 1 - first) / len(times), f"frame {block.last + 1} of {analysis.frames}")
     if waiting or open_now:
         raise UnlayerError(

@@ -12,6 +12,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -233,3 +234,41 @@ def killed_while_writing(patch: pytest.MonkeyPatch, count: int) -> None:
             die()
 
     patch.setattr(LayerWriter, "_encode", encoding)
+
+
+CALLS = ("replace", "rename", "unlink", "remove", "rmdir", "mkdir", "link", "fsync")
+"""What changes a folder, one by one."""
+
+
+def killed_at_call(patch: pytest.MonkeyPatch, count: int, done: bool) -> None:
+    """SIGKILL at the ``count``-th of all :data:`CALLS`, before it or, where ``done``, behind it."""
+    left = [count]
+
+    def counted(call: Callable[..., Any]) -> Callable[..., Any]:
+        def calling(*words: Any, **more: Any) -> Any:
+            left[0] -= 1
+            if left[0] == 0 and not done:
+                die()
+            answer = call(*words, **more)
+            if left[0] == 0:
+                die()
+            return answer
+
+        return calling
+
+    for name in CALLS:
+        patch.setattr(os, name, counted(getattr(os, name)))
+
+
+def killed_after(patch: pytest.MonkeyPatch, seconds: float) -> None:
+    """SIGKILL after so long."""
+    timer = threading.Timer(seconds, die)
+    timer.daemon = True
+    timer.start()
+
+
+def keeps_everything(patch: pytest.MonkeyPatch) -> None:
+    """Every result is kept, however little it took."""
+    from stages.checkpoint import Checkpoints
+
+    patch.setattr(Checkpoints.__init__, "__kwdefaults__", {"every": 0.0, "clock": time.monotonic})

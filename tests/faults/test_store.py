@@ -21,7 +21,8 @@ from pipeline.child import Child
 from pipeline.cli import main
 from pipeline.clips import Item
 from pipeline.folder import identity_of
-from pipeline.run import RESTARTED, makers
+from pipeline.resuming import RESTARTED
+from pipeline.run import makers
 from pipeline.settings import Settings
 from pipeline.store import Store, store_at
 from stages.errors import UnlayerError, UsageError

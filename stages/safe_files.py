@@ -1,0 +1,166 @@
+"""Files in folders that anybody may have filled: nothing here follows a link, waits for a pipe or leaves a half-written file.
+
+A run's folder may come by mail, from an archive or from shared storage. Whatever lies in it under a name of ours (a link, a pipe, a
+socket, a folder) is an entry of that folder: it is replaced, removed or refused, and what it leads to is never touched. The folder
+that the user names may itself be a link; that is the user's wish.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import shutil
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO
+
+PART = ".part"
+"""What is added to the name of a file while it is being written."""
+_BLOCK = 2**20
+# Windows has neither flag; there links are looked for by name.
+_NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
+_NO_WAIT = getattr(os, "O_NONBLOCK", 0)
+_BINARY = getattr(os, "O_BINARY", 0)
+
+
+def is_file(path: Path) -> bool:
+    """Return whether ``path`` is a regular file itself, not a link to one."""
+    return _kind(path) == stat.S_IFREG
+
+
+def is_folder(path: Path) -> bool:
+    """Return whether ``path`` is a folder itself, not a link to one."""
+    return _kind(path) == stat.S_IFDIR
+
+
+def _kind(path: Path) -> int | None:
+    try:
+        return stat.S_IFMT(os.lstat(path).st_mode)
+    except (OSError, ValueError):
+        return None
+
+
+def inside(folder: Path, name: str) -> Path:
+    """Return the path that ``name``, parts joined by ``/``, has in ``folder``.
+
+    Raises ValueError where the name is absolute, has an empty part (``a//b``), ``.`` or ``..``, or is no file's name on this system.
+    """
+    parts = name.split("/")
+    if any(part in ("", ".", "..") or "\0" in part or Path(part).name != part for part in parts):
+        raise ValueError(f"{name!r} is not the name of a file in a folder")
+    return folder.joinpath(*parts)
+
+
+def open_regular(path: Path) -> IO[bytes]:
+    """Open a regular file for reading. Raises OSError where it is a link, a pipe, a device or a folder, without waiting for it."""
+    if not _NO_FOLLOW and path.is_symlink():
+        raise OSError(errno.ELOOP, "it is a link", str(path))
+    number = os.open(path, os.O_RDONLY | _NO_FOLLOW | _NO_WAIT | _BINARY)
+    try:
+        if not stat.S_ISREG(os.fstat(number).st_mode):
+            raise OSError(errno.EINVAL, "it is not a regular file", str(path))
+        return os.fdopen(number, "rb")
+    except BaseException:
+        os.close(number)
+        raise
+
+
+def open_lock(path: Path) -> IO[bytes]:
+    """Open the file ``path``, made where it is missing, to be locked. Raises OSError where something else has its name."""
+    if os.path.lexists(path) and not is_file(path):
+        raise OSError(errno.EEXIST, f"{path.name} in it is a link or not a file, remove it", str(path))
+    return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | _NO_FOLLOW | _NO_WAIT | _BINARY, 0o666), "ab")
+
+
+def create(path: Path) -> IO[bytes]:
+    """Create an empty file and open it for writing and reading. A file, link or pipe of that name is replaced, a folder is an OSError."""
+    path.unlink(missing_ok=True)
+    return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | _NO_FOLLOW | _BINARY, 0o666), "w+b")
+
+
+@contextmanager
+def replacing(path: Path, part: Path | None = None, *, sync: bool = True) -> Iterator[IO[bytes]]:
+    """Open a temporary file that takes the place of ``path`` at a clean exit: under that name lies always a whole file.
+
+    part: the temporary file's path, beside ``path``; its name and :data:`PART` unless told. It is removed after an error.
+    sync: whether the data must be on the disk before the name is, so that a power cut cannot leave an empty file. Raises OSError.
+    """
+    part = part or path.with_name(path.name + PART)
+    try:
+        with create(part) as file:
+            yield file
+            file.flush()
+            if sync:
+                os.fsync(file.fileno())
+        part.replace(path)
+    except BaseException:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+        raise
+
+
+def write_whole(path: Path, data: bytes, part: Path | None = None, *, sync: bool = True) -> None:
+    """Write ``data`` as the file ``path``, whole or not at all; see :func:`replacing`."""
+    with replacing(path, part, sync=sync) as file:
+        file.write(data)
+
+
+def make_folder(folder: Path, base: Path) -> None:
+    """Make ``folder`` and the folders between it and ``base``, which is there. Raises NotADirectoryError where one of them is a link."""
+    place = base
+    for part in folder.relative_to(base).parts:
+        place = place / part
+        with suppress(FileExistsError):
+            place.mkdir()
+        if not is_folder(place):
+            raise NotADirectoryError(errno.ENOTDIR, "it is a link or not a folder", str(place))
+
+
+def remove(path: Path) -> None:
+    """Remove what has this name, where something has: a folder with all that is in it, a link without what it leads to.
+
+    Raises OSError where the system does not let us.
+    """
+    if is_folder(path):
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def sweep(folder: Path) -> list[Path]:
+    """Remove from a folder of ours, at any depth, what is neither a folder nor a regular file, and return what that was."""
+    removed = []
+    for entry in sorted(folder.iterdir()):
+        if is_folder(entry):
+            removed += sweep(entry)
+        elif not is_file(entry):
+            entry.unlink(missing_ok=True)
+            removed.append(entry)
+    return removed
+
+
+def files_in(folder: Path) -> Iterator[Path]:
+    """Yield the regular files in ``folder`` and the folders in it, in the order of their names; nothing where it is no folder."""
+    for entry in sorted(folder.iterdir()) if is_folder(folder) else ():
+        if is_folder(entry):
+            yield from files_in(entry)
+        elif is_file(entry):
+            yield entry
+
+
+def copy(source: Path, target: Path) -> None:
+    """Copy a regular file to ``target``, in place of what has that name. Raises OSError."""
+    with open_regular(source) as file, create(target) as copied:
+        shutil.copyfileobj(file, copied, _BLOCK)
+
+
+def checksum(path: Path) -> str:
+    """Return the SHA-256 of a regular file, as hexadecimal digits. Raises OSError where it is none."""
+    found = hashlib.sha256()
+    with open_regular(path) as file:
+        while block := file.read(_BLOCK):
+            found.update(block)
+    return found.hexdigest()
