@@ -92,7 +92,7 @@ def _contents(folder: Path) -> _Contents:
     try:
         entries = sorted(folder.iterdir())
         for path in entries:
-            if _SYSTEM.fullmatch(path.name):
+            if is_system_file(path.name):
                 continue
             if path.name.startswith("."):
                 found.hidden.append(path)
@@ -118,7 +118,7 @@ def _instead(found: _Contents) -> str:
         (found.others, "other file"),
         (found.folders, "folder"),
     ]
-    words = [_counted(files, what) for files, what in kinds if files]
+    words = [counted_files(files, what) for files, what in kinds if files]
     return f" but {' and '.join(words)}" if words else ""
 
 
@@ -160,7 +160,7 @@ def _left_out(folder: Path, found: _Contents) -> list[str]:
         (found.folders, "folder"),
         (found.hidden, "hidden file"),
     ]
-    words = [_counted(files, what) for files, what in kinds if files]
+    words = [counted_files(files, what) for files, what in kinds if files]
     if words:
         count = sum(len(files) for files, _ in kinds)
         told.append(
@@ -170,13 +170,18 @@ def _left_out(folder: Path, found: _Contents) -> list[str]:
     return told
 
 
-def _counted(files: Sequence[Path], what: str) -> str:
+def counted_files(files: Sequence[Path], what: str) -> str:
     """``1 folder (old)``, ``12 folders (a, ...)``."""
     plural = (
         what.replace("picture", "pictures").replace("file", "files").replace("folder", "folders")
     )
     more = "" if len(files) == 1 else ", ..."
     return f"{len(files)} {what if len(files) == 1 else plural} ({_name(files[0])}{more})"
+
+
+def is_system_file(name: str) -> bool:
+    """Whether file managers leave files of this name in folders, which nobody means."""
+    return _SYSTEM.fullmatch(name) is not None
 
 
 def _name(path: Path) -> str:
