@@ -42,6 +42,9 @@ RATE = Fraction(25)
 NOT_HERE = ("config", "dry_run", "debug", "json", "no_progress", "out", "task")
 """Settings of the command line that have no meaning here, or a parameter of their own."""
 
+NEEDS_OUT = ("resume", "anew", "overwrite")
+"""Settings that say what to do with the folder that is there."""
+
 
 @dataclass(frozen=True)
 class LayerResult:
@@ -129,6 +132,10 @@ def separate(
         words = {**given, "inputs": _inputs(source, room, fps), "task": task, "passing": room}
         if out is not None:
             return _result(*perform(Settings(**words, out=out), _Told(progress)))
+        asked = Settings(**words)
+        for option in NEEDS_OUT:
+            if getattr(asked, option):
+                raise UsageError(f"separate(): {option} has no meaning without out, as a temporary folder is empty; give out too")
         folder = Path(tempfile.mkdtemp(prefix="unlayer-"))
         try:
             made = _result(*perform(Settings(**{"lossless": True, **words, "out": folder}), _Told(progress)))
@@ -201,6 +208,8 @@ def _inputs(source: Source, room: Path, fps: float | Fraction | None) -> tuple[P
         return tuple(_path(part, "source") for part in parts)
     if any(files):
         raise UsageError("separate(): source mixes paths and arrays; give the one or the other")
+    if fps is not None and (several or len(getattr(source, "shape", ())) == 3):
+        raise UsageError("separate(): fps is for a clip; pictures have no time")
     if several:
         pictures = [_pixels(part, picture=True) for part in parts]
         return tuple(save_frames(room / f"array-{number:03d}", *picture, RATE, picture=True) for number, picture in enumerate(pictures, 1))

@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -16,12 +17,13 @@ import torch
 from pipeline.board import Board, board
 from pipeline.child import Child
 from pipeline.clips import Arrivals, Item, check_place, find_clips, out_of, store_of
-from pipeline.folder import MANIFEST, WORK, claim, write_json
+from pipeline.folder import MANIFEST, WORK, claim, read_json, write_json
 from pipeline.machine import cores, free_memory
 from pipeline.memory import PLANNED
 from pipeline.resuming import ANEW
 from pipeline.run import pick_device
 from pipeline.settings import Settings, flag, options
+from pipeline.skipped import Skipped
 from pipeline.store import Store, store_at
 from pipeline.tasks import check_options, find_task
 from stages.errors import UnlayerError, UsageError
@@ -46,11 +48,15 @@ def batch(settings: Settings) -> int:
     if settings.store:
         store_at(settings.store).check()
     with claim(out) as room:
-        items = find_clips(folder, out, settings, say_closed)
+        closed: list[OSError] = []
+        skipped = Skipped()
+        items = find_clips(folder, out, settings, closed.append, skipped)
         if not items and not settings.watch:
-            raise no_clip(settings)
+            raise no_clip(settings, closed, skipped)
         shown = board(json_lines=settings.json, quiet=settings.no_progress)
-        work = Batch(settings, room.path, items, shown)
+        for text in left_out(folder, closed, skipped):
+            shown.warn(text)
+        work = Batch(settings, room.path, items, shown, skipped)
         try:
             if settings.ray:
                 from pipeline.cluster import Cluster
@@ -71,10 +77,19 @@ def batch(settings: Settings) -> int:
     return 1 if any(item.status == "failed" for item in items) else 0
 
 
-def no_clip(settings: Settings) -> UsageError:
-    """The error of a folder without a clip."""
+def no_clip(settings: Settings, closed: Sequence[OSError] = (), skipped: Skipped | None = None) -> UsageError:
+    """The error of a folder without a clip, with what lies in it instead."""
+    folder = settings.inputs[0]
     fits = "" if settings.pattern == "*" else f" whose name fits {settings.pattern}"
-    return UsageError(f"{printable(settings.inputs[0])}: has no clip{fits}")
+    name = f"{printable(folder)}: "
+    more = "".join(f"; {text.removeprefix(name)}" for text in left_out(folder, closed, skipped or Skipped()))
+    return UsageError(f"{name}has no clip{fits}{more}")
+
+
+def left_out(folder: Path, closed: Sequence[OSError], skipped: Skipped) -> list[str]:
+    """Sentences about what of the folder cannot be read, and what was passed over."""
+    told = skipped.told(folder)
+    return [*map(closed_text, closed), *([told] if told else [])]
 
 
 def with_index(out: Path, work: Batch, settings: Settings) -> None:
@@ -96,6 +111,13 @@ def check(settings: Settings) -> None:
         raise UsageError(f"batch needs one folder of clips, got {', '.join(printable(path) for path in folders)}; use run for single clips")
     task = find_task(settings.task)
     check_options(task, settings)
+    if settings.ray and settings.jobs is not None:
+        raise UsageError("--jobs has no meaning with --ray, where the cluster decides; leave it out")
+    for option in options("batch"):
+        if option.name in ("ray_cpus", "ray_gpus") and not settings.ray and getattr(settings, option.name) != option.default:
+            raise UsageError(f"{flag(option)} has no meaning without --ray; leave it out, or give --ray")
+    if settings.dry_run and settings.watch:
+        raise UsageError("--dry-run ends and --watch does not; give one of them")
     if settings.ray and (settings.overwrite or settings.watch):
         raise UsageError("--ray goes on with what is there and ends; leave out --overwrite and --watch, or choose another --out")
     if settings.store:
@@ -105,10 +127,10 @@ def check(settings: Settings) -> None:
     pick_device(settings.device)
 
 
-def say_closed(error: OSError) -> None:
+def closed_text(error: OSError) -> str:
     """The warning about a folder that cannot be read."""
     where = printable(Path(error.filename or "a folder"))
-    print(f"unlayer: warning: {where}: cannot be read ({error.strerror}); the clips in it are left out", file=sys.stderr)
+    return f"{where}: cannot be read ({error.strerror}); the clips in it are left out"
 
 
 def jobs_at_once(settings: Settings, clips: int) -> int:
@@ -124,8 +146,9 @@ def jobs_at_once(settings: Settings, clips: int) -> int:
 class Batch:
     """The clips in work: starts a process for each, hears what it says, notes what came of it."""
 
-    def __init__(self, settings: Settings, out: Path, items: list[Item], shown: Board) -> None:
+    def __init__(self, settings: Settings, out: Path, items: list[Item], shown: Board, skipped: Skipped | None = None) -> None:
         self.settings, self.out, self.items, self.shown = settings, out, items, shown
+        self.skipped = skipped or Skipped()
         self.jobs = jobs_at_once(settings, len(items) if not settings.watch else cores())
         self.running: dict[int, tuple[Item, Child]] = {}
 
@@ -165,6 +188,8 @@ class Batch:
             "folder": str(self.settings.inputs[0]),
             "settings": self.settings.kept(),
             "jobs": self.jobs,
+            "with_warnings": sum(bool(item.warnings) for item in self.items),
+            "skipped": self.skipped.counts(),
             "clips": [item.entry() for item in self.items],
         }
 
@@ -202,6 +227,8 @@ class Batch:
                 item.warnings.append(str(event.get("text", "")))
             elif kind == "done":
                 item.status = "unchanged" if event.get("unchanged") else "done"
+                if item.status == "unchanged":
+                    item.warnings += warnings_of(item.out)
         status = child.status()
         if status is None:
             return
@@ -239,6 +266,12 @@ class Batch:
             except UnlayerError as error:
                 # It is sent again when the next clip is over.
                 print(f"unlayer: warning: {error}", file=sys.stderr)
+
+
+def warnings_of(out: Path) -> list[str]:
+    """The warnings of the run that was finished in the folder ``out`` before."""
+    found = (read_json(out / MANIFEST) or {}).get("warnings")
+    return [str(text) for text in found] if isinstance(found, list) else []
 
 
 def one_gpu(settings: Settings, slot: int) -> dict[str, str]:

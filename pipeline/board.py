@@ -27,6 +27,7 @@ class Board(Protocol):
     def began(self, item: Item) -> None: ...
     def ended(self, item: Item) -> None: ...
     def show(self, items: Sequence[Item]) -> None: ...
+    def warn(self, text: str) -> None: ...
     def close(self, items: Sequence[Item]) -> None: ...
 
 
@@ -42,11 +43,22 @@ class Quiet:
     def show(self, items: Sequence[Item]) -> None:
         """Shows nothing."""
 
+    def warn(self, text: str) -> None:
+        """One line on standard error."""
+        print(f"unlayer: warning: {text}", file=sys.stderr, flush=True)
+
     def close(self, items: Sequence[Item]) -> None:
-        """How many came out how, and every failure's one line."""
+        """How many came out how and how many with warnings, the commonest warnings, and every failure's one line."""
         counts = Counter(item.status for item in items)
         words = {"done": "done", "unchanged": "finished before", "failed": "failed", "waiting": "not done"}
-        print(", ".join(f"{counts[status]} {word}" for status, word in words.items() if counts[status]) or "no clip", flush=True)
+        told = ", ".join(f"{counts[status]} {word}" for status, word in words.items() if counts[status]) or "no clip"
+        warned = sum(bool(item.warnings) for item in items)
+        print(f"{told}; {warned} with warnings" if warned else told, flush=True)
+        texts = Counter(text for item in items for text in dict.fromkeys(item.warnings))
+        for text, count in texts.most_common(ROWS):
+            self.warn(text if len(items) == 1 else f"in {count} of {len(items)} clips: {text}")
+        if len(texts) > ROWS:
+            self.warn(f"{len(texts) - ROWS} other warnings stand in batch.json and on the index page")
         for item in items:
             if item.status == "failed":
                 print(f"{printable(item.path)}: {item.error.removeprefix(f'{printable(item.path)}: ')}", file=sys.stderr)
@@ -64,7 +76,7 @@ class Lines(Quiet):
 
     def ended(self, item: Item) -> None:
         """Says how."""
-        print(f"{printable(item.path)}: {item.status} after {item.seconds:.0f} s", file=sys.stderr, flush=True)
+        print(f"{printable(item.path)}: {item.status} after {item.seconds:.0f} s{warned(item)}", file=sys.stderr, flush=True)
 
 
 class Json(Quiet):
@@ -78,9 +90,14 @@ class Json(Quiet):
         """``{"event": "end", "clip": ..., "status": ...}``"""
         tell("end", clip=str(item.path), **{name: value for name, value in item.entry().items() if name != "path"})
 
+    def warn(self, text: str) -> None:
+        """``{"event": "warning", "text": ...}``"""
+        tell("warning", text=text)
+
     def close(self, items: Sequence[Item]) -> None:
         """``{"event": "done", ...}``"""
-        tell("done", clips=len(items), **Counter(item.status for item in items))
+        with_warnings = sum(bool(item.warnings) for item in items)
+        tell("done", clips=len(items), with_warnings=with_warnings, **Counter(item.status for item in items))
 
 
 class LiveTable(Quiet):
@@ -97,7 +114,7 @@ class LiveTable(Quiet):
         running = [item for item in items if item.status == "running"]
         over = [item for item in items if item.status in ("done", "unchanged", "failed")]
         for item in over[-ROWS:]:
-            result = item.status if item.status != "failed" else f"failed: {item.error}"
+            result = f"{item.status}{warned(item)}" if item.status != "failed" else f"failed: {item.error}"
             table.add_row(escape(printable(item.path)), "", "", "", escape(result))
         for item in running[:ROWS]:
             left = self._left(item)
@@ -107,6 +124,10 @@ class LiveTable(Quiet):
         waiting = sum(item.status == "waiting" for item in items)
         table.caption = f"{len(over)} of {len(items)} over, {waiting} waiting"
         self.live.update(table)
+
+    def warn(self, text: str) -> None:
+        """One line above the table, or below it once that has come to rest."""
+        self.live.console.print(f"unlayer: warning: {text}", markup=False, highlight=False, soft_wrap=True)
 
     def close(self, items: Sequence[Item]) -> None:
         """The last state, and the summary below it."""
@@ -121,6 +142,12 @@ class LiveTable(Quiet):
             self.begun[str(item.path)] = time.monotonic(), item.stage
             return None
         return (time.monotonic() - began) * (1 - item.fraction) / item.fraction if item.fraction > 0.02 else None
+
+
+def warned(item: Item) -> str:
+    """How many warnings a clip has, as the end of a phrase; nothing where it has none."""
+    count = len(item.warnings)
+    return f", {count} warning{'' if count == 1 else 's'}" if count else ""
 
 
 def board(*, json_lines: bool, quiet: bool) -> Board:

@@ -56,7 +56,8 @@ def dispatch(words: Sequence[str]) -> int:
         from pipeline.tasks import check_name, hidden
 
         check_name(settings.task)
-        if (clash := hidden(settings.task)) is not None:
+        # A run says it among its own warnings.
+        if (verb == "batch" or settings.dry_run) and (clash := hidden(settings.task)) is not None:
             say(f"warning: {clash}")
     module, name = (DRY_RUN[verb] if settings.dry_run else VERBS[verb].where).split(":")
     status = getattr(import_module(module), name)(settings)

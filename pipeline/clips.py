@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 from pipeline.folder import MANIFEST, WORK, identity_of, names_of, read_json
 from pipeline.run import short_name
 from pipeline.settings import Settings
+from pipeline.skipped import Skipped
 from pipeline.store import Store, store_at
 from stages import safe_files
 from stages.errors import UnlayerError
@@ -52,14 +53,24 @@ class Item:
         return {name: value for name, value in facts.items() if name not in ("stage", "fraction", "changed")}
 
 
-def find_clips(folder: Path, out: Path, settings: Settings, closed: Callable[[OSError], None] = lambda error: None) -> list[Item]:
+def find_clips(
+    folder: Path,
+    out: Path,
+    settings: Settings,
+    closed: Callable[[OSError], None] = lambda error: None,
+    skipped: Skipped | None = None,
+) -> list[Item]:
     """The folder's clips in the order of their names, each with a folder for its run. Runs' own folders and hidden ones are left out;
-    ``closed`` is told of what cannot be read."""
+    ``closed`` is told of what cannot be read, ``skipped`` of what is left out."""
     found = []
-    for path in sorted(walk(folder, out.resolve(), closed, flat=settings.flat)):
+    skipped = skipped or Skipped()
+    for path in sorted(walk(folder, out.resolve(), closed, flat=settings.flat, skipped=skipped)):
         fits = path.suffix.lower() in SUFFIXES if settings.pattern == "*" else fnmatch.fnmatch(path.name, settings.pattern)
         if fits:
             found.append(path)
+        elif settings.pattern == "*":
+            # With a pattern the user has said what is left out.
+            skipped.add_file(path)
     stems = Counter(path.with_suffix("") for path in found)
     items: list[Item] = []
     taken: set[Path] = set()
@@ -101,23 +112,33 @@ def store_of(item: Item, settings: Settings) -> Store | None:
     return store_at(settings.store).within(PurePosixPath(item.out.relative_to(out_of(settings)).as_posix()))
 
 
-def walk(folder: Path, out: Path, closed: Callable[[OSError], None], *, flat: bool) -> Iterator[Path]:
-    """The plain files below ``folder``. Links to folders are not followed; ``closed`` is told of what cannot be read."""
+def walk(folder: Path, out: Path, closed: Callable[[OSError], None], *, flat: bool, skipped: Skipped) -> Iterator[Path]:
+    """The plain files below ``folder``. Links to folders are not followed; ``closed`` is told of what cannot be read, ``skipped`` of
+    what is passed over."""
     try:
         for entry in folder.iterdir():
             if entry.name.startswith("."):
+                skipped.add_hidden(entry)
                 continue
-            if entry.is_dir() and not entry.is_symlink():
+            if entry.is_dir() and entry.is_symlink():
+                skipped.links.append(entry)
+                continue
+            if entry.is_dir():
                 manifest = read_json(entry / MANIFEST)
                 ours = (
                     (manifest is not None and identity_of(manifest) is not None)
                     or (entry / WORK / "run.json").exists()
                     or entry.resolve() == out
                 )
-                if not flat and not ours:
-                    yield from walk(entry, out, closed, flat=flat)
+                if flat and not ours:
+                    skipped.folders.append(entry)
+                elif not ours:
+                    yield from walk(entry, out, closed, flat=flat, skipped=skipped)
             elif entry.is_file():
                 yield entry
+            else:
+                # A pipe, or a link that leads nowhere.
+                skipped.add_file(entry)
     except OSError as error:
         closed(error)
 

@@ -47,7 +47,7 @@ def read_config(path: Path, verb: str = "run") -> dict[str, Any]:
 def settings_of(text: str, name: str, verb: str = "run", *, manifest: bool = False) -> dict[str, Any]:
     """The settings in the text of a configuration called ``name``; ``manifest``: in that of a manifest. Raises UsageError."""
     try:
-        whole = json.loads(text) if manifest else tomllib.loads(text)
+        whole = json.loads(text, object_pairs_hook=_once_each) if manifest else tomllib.loads(text)
     # Python refuses numbers of thousands of digits, and nests only so deep.
     except (ValueError, RecursionError) as error:
         raise UsageError(f"--config {name}: is no {'JSON' if manifest else 'TOML'} ({' '.join(str(error).split())})") from error
@@ -67,6 +67,15 @@ def checked(whole: Mapping[str, Any], where: str, verb: str = "run", without: Co
                 found[key] = value_of(known[key], value)
         except argparse.ArgumentTypeError as error:
             raise UsageError(f"{where}: {key}: {error}") from error
+    return found
+
+
+def _once_each(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object, as TOML would read it. Raises ValueError for a key that stands there twice: one of its values would be lost."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise ValueError(f"the key {next(key for key in keys if keys.count(key) > 1)!r} stands there twice")
     return found
 
 

@@ -10,11 +10,12 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from pipeline.batch import check, jobs_at_once, no_clip
+from pipeline.batch import check, jobs_at_once, left_out, no_clip
 from pipeline.clips import Item, find_clips, out_of
 from pipeline.dry_run import foreseen, known
 from pipeline.progress import Silent, Stages
 from pipeline.settings import Settings
+from pipeline.skipped import Skipped
 from stages.errors import UnlayerError
 from stages.sniff import printable
 
@@ -25,9 +26,11 @@ MEASURE = 60.0
 def dry_batch(settings: Settings) -> int:
     """Prints what the batch would do; returns the exit status 0. Raises UnlayerError where the batch would before a clip is begun."""
     check(settings)
-    items = find_clips(settings.inputs[0], out_of(settings), settings)
-    if not items and not settings.watch:
-        raise no_clip(settings)
+    closed: list[OSError] = []
+    skipped = Skipped()
+    items = find_clips(settings.inputs[0], out_of(settings), settings, closed.append, skipped)
+    if not items:
+        raise no_clip(settings, closed, skipped)
     began, clips = time.monotonic(), []
     for item in items:
         clips.append(_clip(item, settings, measure=time.monotonic() - began < MEASURE))
@@ -43,6 +46,7 @@ def dry_batch(settings: Settings) -> int:
         "measured": len(measured),
         "jobs": jobs,
         "seconds": round(seconds / jobs, 1),
+        "notes": left_out(settings.inputs[0], closed, skipped),
     }
     print(json.dumps(facts)) if settings.json else show(facts)
     return 0
@@ -75,6 +79,8 @@ def show(facts: dict[str, Any]) -> None:
     count, jobs = sum(clip["does"] for clip in clips), facts["jobs"]
     minutes = f"{facts['seconds']:.0f} s" if facts["seconds"] < 100 else f"{facts['seconds'] / 60:.0f} minutes"
     left = f" ({count - facts['measured']} of them by the sizes of their files)" if count > facts["measured"] else ""
+    for note in facts["notes"]:
+        console.print(f"note: {note}", markup=False, highlight=False, soft_wrap=True)
     console.print(
         f"{count} of {len(clips)} clips would be done, {jobs} at once, in about {minutes}{left}; nothing was written", markup=False
     )

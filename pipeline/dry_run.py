@@ -12,8 +12,10 @@ from rich.console import Console
 from rich.table import Table
 
 from pipeline import manifest
+from pipeline.anchors import anchor_warnings
 from pipeline.estimate import Estimate, of_frames, of_transitions
 from pipeline.folder import Doing, RunFolder
+from pipeline.inputs import device_warning, input_warnings
 from pipeline.machine import cores, free_memory
 from pipeline.manifest import describe_transition, scene_name
 from pipeline.memory import amount
@@ -65,7 +67,8 @@ def foreseen(settings: Settings, stages: Stages) -> dict[str, Any]:
                 facts["layers"] = [{"name": role, "role": role, "path": None} for role in task.roles]
     if settings.max_seconds is not None:
         facts["seconds"]["total"] = min(facts["seconds"]["total"], settings.max_seconds)
-    return begin | facts
+    warnings = [*begin["warnings"], *facts.pop("warnings", [])]
+    return begin | facts | {"warnings": warnings}
 
 
 DOING: dict[Doing, str] = {
@@ -89,6 +92,9 @@ def known(settings: Settings) -> dict[str, Any]:
     if any(out.resolve() == path.resolve() for path in settings.inputs):
         raise UsageError(f"{out}: is the input itself; choose another --out")
     clip = open_checked(settings)
+    warnings = input_warnings(settings)
+    if (unused := device_warning(settings, task, device)) is not None:
+        warnings.append(unused)
     info, (folder, does) = clip.info, _state(settings, clip, RunFolder(out), task.roles)
     return {
         "event": "dry_run",
@@ -103,6 +109,7 @@ def known(settings: Settings) -> dict[str, Any]:
         "out": str(out),
         "folder": folder,
         "does": does,
+        "warnings": warnings,
     }
 
 
@@ -147,6 +154,7 @@ def _transitions(job: Job) -> dict[str, Any]:
     return {
         "frames": whole if cut_short and whole else analysis.frames,
         "transitions": [describe_transition(item) for item in analysis.transitions],
+        "warnings": anchor_warnings(analysis),
         **told,
         "layers": _scenes(job, analysis),
     }
@@ -230,6 +238,8 @@ def show(facts: dict[str, Any]) -> None:
     line(f"about {seconds['total']:.0f} s{between}: {', '.join(f'{name} {value:.1f}' for name, value in seconds['stages'].items())}")
     free = f", {amount(facts['free_memory'])} are free" if facts["free_memory"] else ""
     line(f"about {amount(facts['memory'])} of memory at most{free}")
+    for warning in facts["warnings"]:
+        line(f"warning: {warning}")
     for note in facts["notes"]:
         line(f"note: {note}")
     line("nothing was written")

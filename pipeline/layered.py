@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pipeline.findings import Findings
 from pipeline.hint import Hint
 from pipeline.layered_files import LayerFiles
 from pipeline.memory import check_enough, check_room, halving, planned, say_halved, say_tight
@@ -23,7 +24,7 @@ from pipeline.passes import Overview, look, windows
 from pipeline.progress import Step
 from pipeline.recipe import Output, Recipe, checked
 from pipeline.tasks import Fit, Job, Result, Task
-from stages.brief import Brief, FitSettings, Separation
+from stages.brief import Brief, FitSettings, Note, Separation
 from stages.checkpoint import Checkpoints, Keeper
 from stages.clip import Frames
 from stages.errors import UnlayerError
@@ -39,9 +40,19 @@ WRITING = 0.15  # part of what is left of a budget that is kept for writing
 SURVEYING = 0.15  # part of a budget for the survey
 
 
-def layered_task(name: str, help: str, recipe: Recipe, uses: frozenset[str] = frozenset()) -> Task:
-    """The task that does ``recipe``; its roles are the recipe's outputs. ``uses``: which of the options that only some tasks have."""
-    return Task(name, help, tuple(output.role for output in recipe.outputs), lambda job: run_layered(job, recipe), uses, recipe=recipe)
+def layered_task(
+    name: str,
+    help: str,
+    recipe: Recipe,
+    uses: frozenset[str] = frozenset(),
+    on_cpu: frozenset[str] = frozenset(),
+) -> Task:
+    """Return the task that does ``recipe``; its roles are the recipe's outputs.
+
+    uses: which of the options that only some tasks have. on_cpu: the presets that leave a GPU unused.
+    """
+    roles = tuple(output.role for output in recipe.outputs)
+    return Task(name, help, roles, lambda job: run_layered(job, recipe), uses, recipe=recipe, on_cpu=on_cpu)
 
 
 def run_layered(job: Job, recipe: Recipe) -> Result:
@@ -68,6 +79,7 @@ def run_layered(job: Job, recipe: Recipe) -> Result:
         size = values * (2 if job.clip.info.bit_depth > 8 else 1) // 2
         check_room(job.work, size)
     files = LayerFiles(job, recipe, seen, unordered, overlap)
+    findings = Findings(seen.first, len(seen.times), pictures=job.clip.info.is_picture)
     with files.open, job.stages.stage("separate", within=lambda: seconds) as step:
         done = 0
         for window in windows(job.clip, length, overlap):
@@ -95,6 +107,7 @@ def run_layered(job: Job, recipe: Recipe) -> Result:
                 seconds[name] += spent
             for name, value in separated.report.items():
                 report[name].append((value, len(window)))
+            findings.add(window, separated, recipe)
             done = files.add(window, separated, facts)
         done = files.finish()
         if done != len(seen.times):
@@ -103,6 +116,8 @@ def run_layered(job: Job, recipe: Recipe) -> Result:
                 "is it still being written?"
             )
         sheet = files.sheet()
+    for text in findings.warnings():
+        job.stages.warn(text)
     means = {
         name: round(sum(value * weight for value, weight in values) / sum(weight for _, weight in values), 4)
         for name, values in sorted(report.items())
@@ -169,13 +184,13 @@ def _kept(room: Checkpoints, separate: Callable[[], Separation], window: Frames,
     def work() -> Separation:
         made = separate()
         coarse = {name: (pixels.clamp(0, 1) * _STEPS).round().to(torch.int32).to(torch.uint16) for name, pixels in made.layers.items()}
-        return Separation(coarse, made.shared, dict(made.report), dict(made.seconds), brief.trace.curves())
+        return Separation(coarse, made.shared, dict(made.report), dict(made.seconds), brief.trace.curves(), made.notes)
 
     size = 2 * 3 * window.pixels.numel()
     scarce = shutil.disk_usage(nearest_folder(room.folder)).free < spare + 4 * size
-    kept = work() if scarce else room.recall("layers", work, Separation)
+    kept = work() if scarce else room.recall("layers", work, Separation, Note)
     fine = {name: pixels.to(torch.int32).float() / _STEPS for name, pixels in kept.layers.items()}
-    return Separation(fine, kept.shared, kept.report, kept.seconds, kept.trace)
+    return Separation(fine, kept.shared, kept.report, kept.seconds, kept.trace, kept.notes)
 
 
 def nearest_folder(path: Path) -> Path:

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from pipeline.inputs import input_warnings
 from pipeline.machine import cores
 from pipeline.manifest import describe_transition, scene_name
 from pipeline.progress import Stages, reporter
@@ -28,11 +29,13 @@ def probe(settings: Settings) -> int:
     stages = Stages(reporter(json_lines=False, quiet=settings.json))
     try:
         clip = open_checked(settings)
+        for text in input_warnings(settings):
+            stages.warn(text)
         with stages.stage("find") as step:
             analysis = search(clip, settings, step).analysis
     finally:
         stages.shown.close()
-    facts = describe(clip, analysis)
+    facts = {**describe(clip, analysis), "warnings": stages.warnings}
     if settings.json:
         print(json.dumps(facts))
     else:
@@ -73,7 +76,7 @@ def show(facts: dict[str, object]) -> None:
     console = Console()
     about = Table(show_header=False, title=escape(printable(Path(Path(str(facts["path"])).name))))
     for name, value in facts.items():
-        if name not in ("path", "shots", "transitions") and value is not None:
+        if name not in ("path", "shots", "transitions", "warnings") and value is not None:
             about.add_row(name.replace("_", " "), str(value))
     console.print(about)
     shots, transitions = facts["shots"], facts["transitions"]

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from stages.brief import Brief, Separation
+from stages.brief import Brief, Note, Separation
 from stages.clip import ClipInfo
 
 
@@ -63,4 +63,9 @@ def checked(made: object, recipe: Recipe, window: Tensor) -> Separation:
             raise ValueError(f"the layer {name} is {tuple(pixels.shape)} for a window of {tuple(window.shape)}")
         if not bool(pixels.isfinite().all()):
             raise ValueError(f"the layer {name} holds values that are no numbers")
+    for note in made.notes:
+        if not isinstance(note, Note):
+            raise ValueError(f"separate() gave a note that is a {type(note).__name__}, no Note")
+        if not all(0 <= place < len(window) for place in note.places):
+            raise ValueError(f"a note is about frames that the window of {len(window)} frames does not have")
     return made

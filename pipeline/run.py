@@ -15,12 +15,13 @@ from rich.table import Table
 
 from pipeline import __version__, manifest
 from pipeline.folder import HINT, MANIFEST, REPORT, Identity, RunFolder, claim, write_json
+from pipeline.inputs import check_fit, check_inputs, device_warning, input_warnings, overrun_warning
 from pipeline.machine import cores
 from pipeline.progress import Reporter, Stages, reporter, tell
 from pipeline.resuming import RESTARTED, going_on
 from pipeline.settings import Settings
 from pipeline.store import store_at
-from pipeline.tasks import Budget, Job, Task, check_options, find_task
+from pipeline.tasks import Budget, Job, Task, check_options, find_task, hidden
 from pipeline.unchanged import STATES, InputChangedError, Unchanged, states_of
 from stages import safe_files
 from stages.checkpoint import Checkpoints
@@ -48,12 +49,16 @@ def perform(settings: Settings, shown: Reporter) -> tuple[Path, Mapping[str, obj
     check_options(task, settings)
     device = pick_device(settings.device)
     stages = Stages(shown)
+    for told in filter(None, (hidden(task.name), device_warning(settings, task, device))):
+        stages.warn(told)
     out = settings.out or default_folder(settings)
     if any(out.resolve() == path.resolve() for path in settings.inputs):
         raise UsageError(f"{out}: is the input itself; choose another --out")
     try:
         with stages.stage("open"):
             clip = open_checked(settings)
+            for warning in input_warnings(settings):
+                stages.warn(warning)
         inputs = Unchanged([*clip.paths, *filter(None, [settings.hint])])
         with claim(out) as folder, explained(clip, folder, device):
             with stages.stage("checksum"):
@@ -71,6 +76,8 @@ def perform(settings: Settings, shown: Reporter) -> tuple[Path, Mapping[str, obj
                 inputs.check()
                 if clip.salvaged is not None:
                     stages.warn(f"{printable(clip.info.path)}: is damaged; {clip.salvaged} frames of it could be decoded")
+                if (late := overrun_warning(settings, budget.spent())) is not None:
+                    stages.warn(late)
 
                 def described(names: Sequence[str] = (), thumbnail: str | None = None) -> dict[str, object]:
                     return manifest.build(
@@ -203,6 +210,7 @@ def explained(clip: Clip, folder: RunFolder, device: torch.device) -> Iterator[N
 
 def open_checked(settings: Settings) -> Clip:
     """The open clip. Raises where the settings cannot fit it, as far as its header tells: before anything heavy is done."""
+    check_inputs(settings.inputs)
     clip = open_clip(
         settings.inputs,
         stream=settings.stream,
@@ -212,6 +220,7 @@ def open_checked(settings: Settings) -> Clip:
         max_pixels=settings.max_pixels,
     )
     info, name = clip.info, printable(clip.info.path)
+    check_fit(settings, info)
     seconds = float(info.frames / info.rate) if info.frames else float(info.seconds) if info.seconds else None
     # Headers are not exact: a little grace, the decoded count decides later.
     if seconds is not None and settings.start is not None and settings.start > seconds + 1:
@@ -271,7 +280,15 @@ def summarise(settings: Settings, out: Path, whole: Mapping[str, object]) -> Non
     layers, report = whole["layers"], whole["report"]
     assert isinstance(layers, list) and isinstance(report, dict)
     if settings.json:
-        tell("done", out=str(out), manifest=str(out / MANIFEST), unchanged=False, layers=layers, seconds=report["seconds"])
+        tell(
+            "done",
+            out=str(out),
+            manifest=str(out / MANIFEST),
+            unchanged=False,
+            layers=layers,
+            seconds=report["seconds"],
+            warnings=whole["warnings"],
+        )
         return
     console = Console()
     table = Table("layer", "role", "frames", "file", title=None)

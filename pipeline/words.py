@@ -75,10 +75,12 @@ def read_words(verb: str, words: Sequence[str]) -> tuple[dict[str, Any], frozens
 def _in_order(verb: str, words: Sequence[str]) -> tuple[list[str], frozenset[str]]:
     """The same words with the inputs last, behind ``--``, and every value tied to its option; and what is taken back.
 
-    Raises UsageError for an unknown option, with the nearest right one, and for an option without its value.
+    Raises UsageError for an unknown option, with the nearest right one, for an option without its value, and for one that contradicts an
+    earlier one: of two values only one could be used.
     """
     known = {flag(item): item for item in options(verb)}
     given, inputs, back = [], [], set()
+    said: dict[str, str] = {}
     left = list(words)
     while left:
         word = left.pop(0)
@@ -93,19 +95,35 @@ def _in_order(verb: str, words: Sequence[str]) -> tuple[list[str], frozenset[str
                 owners = [other for other in VERBS if name in map(flag, options(other))]
                 instead = f"; it is one of {' and '.join(owners)}" if owners else nearest(name, near) or "; see --help-all"
                 raise UsageError(f"{word} is not an option of {verb}{instead}")
+            _say_once(said, taken.name, name)
             back.add(taken.name)
         elif item.default is False:
             if equals:
                 raise UsageError(f"{name} is a switch and takes no value; leave out {equals}{value}")
-            back.discard(item.name)
+            _say_once(said, item.name, name)
             given.append(name)
         else:
             if not equals:
                 if not left or left[0] in known or _is_option(left[0]):
                     raise UsageError(f"{name} needs {item.metadata['metavar']}: {help_of(item, verb)}")
                 value = left.pop(0)
+            if item.name in said and not item.metadata["repeat"]:
+                raise UsageError(f"{name} is given twice, as {_short(said[item.name])} and as {_short(value)}; give it once")
+            said[item.name] = value
             given.append(f"{name}={value}")
     return [*given, "--", *inputs], frozenset(back)
+
+
+def _say_once(said: dict[str, str], setting: str, word: str) -> None:
+    """Notes the ``word`` that switches a setting on or off. Raises UsageError where another word did the opposite before."""
+    before = said.setdefault(setting, word)
+    if before != word:
+        raise UsageError(f"{before} and {word} contradict each other; give one of them")
+
+
+def _short(word: str) -> str:
+    """A value as messages show it."""
+    return word if len(word) <= 60 else f"{word[:57]}..."
 
 
 def _is_option(word: str) -> bool:

@@ -57,11 +57,44 @@ class Brief:
 
 
 @dataclass(frozen=True)
+class Note:
+    """One plain sentence for the user about some frames of a window: what was found there, and what the user can do.
+
+    text: the sentence; ``{frames}`` in it becomes the frames' names ("frames 3 to 9", "the picture"), ``{percent}`` the mean amount.
+    places: the frames that it is about, counted from the window's first. amounts: what ``{percent}`` is made of, a number from 0 to 1
+    for each of these frames, or nothing.
+
+    The run joins equal sentences of all windows into one warning.
+    """
+
+    text: str
+    places: tuple[int, ...]
+    amounts: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.amounts and len(self.amounts) != len(self.places):
+            raise ValueError(f"a note about {len(self.places)} frames has {len(self.amounts)} amounts")
+
+    def moved(self, by: int) -> Note:
+        """The same note about the frames that lie ``by`` places further on."""
+        return Note(self.text, tuple(place + by for place in self.places), self.amounts)
+
+
+def notes_where(text: str, holds: Tensor, amounts: Tensor | None = None) -> tuple[Note, ...]:
+    """Return a note about the frames of which ``holds`` ``(T,)`` is true, or nothing where there are none; ``amounts`` ``(T,)``."""
+    places = tuple(int(place) for place in holds.nonzero().flatten())
+    if not places:
+        return ()
+    return (Note(text, places, () if amounts is None else tuple(float(amounts[place]) for place in places)),)
+
+
+@dataclass(frozen=True)
 class Separation:
     """The layers of one window by name: ``(T, C, H, W)`` in [0, 1] with 3 channels or 1.
 
     shared: names of layers that are one picture, ``(1, C, H, W)``, for all frames.
     report: figures for the manifest. seconds: by step. trace: the losses; the pipeline takes them from the brief's.
+    notes: what the user has to know, above all that nothing was found in some frames; they become warnings.
     """
 
     layers: Mapping[str, Tensor]
@@ -69,6 +102,7 @@ class Separation:
     report: Mapping[str, float] = field(default_factory=dict)
     seconds: Mapping[str, float] = field(default_factory=dict)
     trace: Curves = field(default_factory=dict)
+    notes: tuple[Note, ...] = ()
 
     def __post_init__(self) -> None:
         for name, pixels in self.layers.items():

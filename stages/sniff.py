@@ -5,13 +5,12 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import re
 import struct
 from collections.abc import Iterable
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from stages.errors import UnlayerError, UsageError
+from stages.errors import UnlayerError
 
 # Demuxers that give exactly one frame: pictures.
 PICTURES = frozenset(
@@ -83,7 +82,6 @@ CONTAINERS = ",".join(
         "caf",
     ]
 )
-_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".qoi", ".exr", ".dpx", ".jp2", ".jxl"})
 _MAGIC = (
     (b"\xff\xd8\xff", "jpeg_pipe"),
     (b"BM", "bmp_pipe"),
@@ -235,23 +233,6 @@ def _ebml_size(file: BinaryIO) -> int | None:
     rest = file.read(more)
     value = int.from_bytes(bytes([first[0] & (0x7F >> more)]) + rest, "big")
     return None if value == (1 << 7 * (more + 1)) - 1 else value
-
-
-def numbered_pictures(folder: Path) -> tuple[Path, ...]:
-    """The pictures of a folder in natural order (``2.png`` before ``10.png``). Raises where it has none, or some of several kinds."""
-    try:
-        files = [path for path in folder.iterdir() if path.suffix.lower() in _SUFFIXES and not path.name.startswith(".")]
-    except OSError as error:
-        raise UnlayerError(f"{printable(folder)}: cannot be read ({error.strerror}); check its permissions") from error
-    files = [path for path in files if re.search(r"\d", path.stem)]
-    if not files:
-        raise UsageError(f"{printable(folder)}: holds no numbered pictures (as 0001.png); give a folder of pictures, or a file")
-    return tuple(sorted(files, key=_natural))
-
-
-def _natural(path: Path) -> tuple[list[tuple[int, str]], str]:
-    """Sort key of a name: its runs of digits count as numbers."""
-    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", path.name)], path.name
 
 
 def reason(error: BaseException) -> str:

@@ -181,7 +181,7 @@ def test_a_folder_with_good_and_bad_clips(capfd: pytest.CaptureFixture[str]) -> 
     assert [item["status"] for item in record()["clips"]] == ["unchanged", "done", "unchanged"]
     assert Path("out/a-transition/scene-001.mkv").stat().st_mtime_ns == before
     lines = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
-    assert lines[-1] == {"event": "done", "clips": 3, "unchanged": 2, "done": 1}
+    assert lines[-1] == {"event": "done", "clips": 3, "with_warnings": 3, "unchanged": 2, "done": 1}
     assert {line["event"] for line in lines} == {"begin", "end", "done"}
 
 
@@ -311,7 +311,7 @@ def test_no_two_clips_share_a_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     assert len(outs) == len(set(outs)) == 4
 
 
-def test_a_folder_that_cannot_be_read_is_said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_folder_that_cannot_be_read_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     touch("clips/a.mp4", "clips/closed/b.mp4")
     listed = Path.iterdir
 
@@ -321,8 +321,10 @@ def test_a_folder_that_cannot_be_read_is_said(monkeypatch: pytest.MonkeyPatch, c
         return listed(folder)
 
     monkeypatch.setattr(Path, "iterdir", refuse)
-    assert len(find_clips(Path("clips"), Path("out"), settings(), module.say_closed)) == 1
-    assert capsys.readouterr().err == "unlayer: warning: clips/closed: cannot be read (Permission denied); the clips in it are left out\n"
+    closed: list[OSError] = []
+    assert len(find_clips(Path("clips"), Path("out"), settings(), closed.append)) == 1
+    (text,) = map(module.closed_text, closed)
+    assert text == "clips/closed: cannot be read (Permission denied); the clips in it are left out"
 
 
 def test_each_slot_has_its_gpu_and_the_run_does_not_know(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -174,7 +174,7 @@ def test_too_small_a_gpu_halves_the_working_size(monkeypatch: pytest.MonkeyPatch
     media.save(Path("in.mp4"), media.moving(6))
     whole = run(monkeypatch, recipe, "in.mp4")
     assert tried == [4096, 2048, 1024]
-    assert whole["warnings"] == ["frames 0 to 5: the memory of cpu was too small; the working size was halved 2 times"]
+    assert whole["warnings"][0] == "frames 0 to 5: the memory of cpu was too small; the working size was halved 2 times"
     assert whole["report"]["reduced"] == 2
     monkeypatch.setattr(memory, "HALVINGS", 1)
     run(monkeypatch, recipe, "in.mp4", "--overwrite", status=1)

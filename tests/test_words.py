@@ -149,9 +149,26 @@ def test_values_may_stand_behind_an_equals_sign_and_begin_with_a_dash() -> None:
     assert (made.out, made.hint, made.seed) == (Path("-x=y"), Path("-5"), 7)
 
 
-def test_the_last_word_counts() -> None:
-    made = parse("run", ["a", "--seed", "1", "--lossless", "--no-lossless", "--seed", "2", "--no-salvage", "--salvage"])
-    assert (made.seed, made.lossless, made.salvage) == (2, False, True)
+@pytest.mark.parametrize("verb", VERBS)
+def test_an_option_of_one_value_that_is_given_twice_is_refused(verb: str) -> None:
+    """Only one of two values could be used, and the user would not know which."""
+    inputs = ["a"] if VERBS[verb].inputs else []
+    for item in options(verb):
+        name = flag(item)
+        if item.default is False:
+            resume = ["--resume"] if name == "--anew" else []
+            assert getattr(parse(verb, [*inputs, *resume, name, name]), item.name) is True
+            with pytest.raises(UsageError, match=f"^{name} and --no-{name[2:]} contradict each other; give one of them$"):
+                parse(verb, [*inputs, name, f"--no-{name[2:]}"])
+        elif not item.metadata["repeat"]:
+            for words in ([name, "1", name, "2"], [f"{name}=1", *inputs, name, "1"]):
+                with pytest.raises(UsageError, match=f"^{name} is given twice, as 1 and as .; give it once$"):
+                    parse(verb, words)
+
+
+def test_a_second_hint_does_not_replace_the_first() -> None:
+    with pytest.raises(UsageError, match="^--hint is given twice, as fg.png and as bg.png; give it once$"):
+        parse("run", ["a.mp4", "--task", "segment", "--hint", "fg.png", "--hint", "bg.png"])
 
 
 @given(

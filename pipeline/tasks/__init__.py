@@ -114,7 +114,7 @@ class Parts:
 @dataclass(frozen=True)
 class Task:
     """A task: what it is called, in one line; which of :data:`TASK_OPTIONS` it uses; the roles of its layers; how to do it; in parts,
-    where it has any; the recipe it is made of, where it is made of one."""
+    where it has any; the recipe it is made of, where it is made of one; the presets whose work is done on the CPU, whatever the device."""
 
     name: str
     help: str
@@ -123,6 +123,7 @@ class Task:
     uses: frozenset[str] = frozenset()
     parts: Parts | None = None
     recipe: object = None
+    on_cpu: frozenset[str] = frozenset()
 
 
 GROUP = "unlayer.tasks"

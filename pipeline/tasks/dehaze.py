@@ -17,4 +17,5 @@ TASK = layered_task(
     "dehaze",
     "take off haze and fog: the clear picture, the transmission and the airlight",
     RECIPE,
+    on_cpu=frozenset({"fast", "balanced", "best"}),
 )

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from pipeline.anchors import anchor_warnings
 from pipeline.manifest import SPACES, describe_transition, scene_name
 from pipeline.memory import check_enough, check_room, halving, planned, say_halved, say_tight
 from pipeline.progress import Step
@@ -144,6 +145,8 @@ def _known(job: Job) -> tuple[Searched, list[Transition]]:
     if job.keep.has("find"):
         job.keep.drop("search")
     job.clip.seen = found.seen
+    for text in anchor_warnings(found.analysis):
+        job.stages.warn(text)
     return found, separable(found.analysis)
 
 

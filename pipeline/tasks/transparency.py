@@ -19,4 +19,5 @@ TASK = layered_task(
     "undo reflections and other sums of two layers: what lies behind the glass, and what it reflects",
     RECIPE,
     uses=frozenset({"space"}),
+    on_cpu=frozenset({"fast", "balanced", "best"}),
 )

@@ -18,7 +18,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from stages.brief import Brief, Separation
+from stages.brief import Brief, Note, Separation, notes_where
 from stages.clock import clocked
 from stages.dehaze import paper as dehaze_paper
 from stages.dehaze.airlight import blue_sky, find_airlight
@@ -40,6 +40,13 @@ EDGES = 1e-3  # variance of the picture's edges that the transmission ignores
 BLACK = 0.03  # how far the darkest things around are from black, in log t
 GREY_BLACK = 0.1  # the same under an opaque sky, in whose light little is black
 BLUE_BLACK = 0.2  # the same under a blue sky: dense haze would hide that, and the clearest air veils what is far
+
+CLEAR = 0.8
+"""Mean transmission from which a picture is as a clear one: 38 of 40 clear photographs have more, 11 hazy ones 0.38 to 0.79."""
+HARDLY_HAZY = (
+    "hardly any haze was found in {frames}: {percent} of the picture is taken for haze, as much as of many a clear picture; "
+    "where the clear layer looks worse than the input, keep the input"
+)
 
 
 @dataclass(frozen=True)
@@ -89,7 +96,13 @@ def separate(frames: Tensor, facts: Facts, brief: Brief) -> Separation:
         "mean_transmission": float(transmission.mean()),
         "turns": float(turns),
     }
-    return Separation(layers, frozenset({"airlight"}), report, dict(seconds))
+    return Separation(layers, frozenset({"airlight"}), report, dict(seconds), notes=clear_notes(transmission))
+
+
+def clear_notes(transmission: Tensor) -> tuple[Note, ...]:
+    """Return a note about the frames of a transmission ``(T, 1, H, W)`` in which hardly any haze was found."""
+    mean = transmission.mean((1, 2, 3))
+    return notes_where(HARDLY_HAZY, mean >= CLEAR, 1 - mean)
 
 
 def _drawn(small: Tensor, facts: Facts, brief: Brief) -> tuple[Tensor, int]:
@@ -164,7 +177,8 @@ def _each(frames: Tensor, brief: Brief) -> Separation:
         for name, spent in part.seconds.items():
             seconds[name] += spent
     report = {name: sum(part.report[name] for part in parts) / len(parts) for name in parts[0].report}
-    return Separation(layers, frozenset(), report, dict(seconds))
+    notes = tuple(note.moved(index) for index, part in enumerate(parts) for note in part.notes)
+    return Separation(layers, frozenset(), report, dict(seconds), notes=notes)
 
 
 def _reconstruction_psnr(frames: Tensor, layers: dict[str, Tensor]) -> float:

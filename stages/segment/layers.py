@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from stages.brief import SAFE, Brief, Separation
+from stages.brief import SAFE, Brief, Note, Separation, notes_where
 from stages.clock import clocked, seconds_a_step
 from stages.fit import FitPlan, OnStep
 from stages.flow import resize, shrunk
@@ -46,6 +46,9 @@ RESTED = 1.0  # most log-odds of what rests
 APART = 0.3  # distance of two colours that can tell a matte
 GUESSED = 0.1  # trust in layers that are only filled in from around
 OPAQUE = 0.95  # matte above which a pixel shows the foreground alone
+
+EMPTY, FULL = 1e-4, 0.999
+"""Parts of a frame's pixels: with fewer in the foreground nothing can be seen in it, with more there is no background to be seen."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +110,24 @@ def separate(frames: Tensor, facts: Facts, brief: Brief) -> Separation:
         "matte_mean": float(matte.mean()),
         "background_unseen": float(missing.float().mean()),
     }
-    return Separation(layers, report=report, seconds=dict(seconds))
+    notes = matte_notes(layers["matte"], moving=motion is not None, hinted=brief.hint is not None)
+    return Separation(layers, report=report, seconds=dict(seconds), notes=notes)
+
+
+def matte_notes(matte: Tensor, *, moving: bool, hinted: bool) -> tuple[Note, ...]:
+    """Return notes about the frames of a matte ``(T, 1, H, W)`` that have no foreground, and about those that have no background.
+
+    moving: whether the foreground was sought by its motion. hinted: whether the user marked it.
+    """
+    if hinted:
+        nothing, advice = "nothing that --hint marks was found", "draw the mark over the whole thing"
+    else:
+        nothing = "nothing that moves against the camera was found" if moving else "nothing that stands out was found"
+        advice = "mark the thing in white on black and give that picture as --hint"
+    part = (matte > 0.5).float().mean((1, 2, 3))
+    empty = notes_where(f"{nothing} in {{frames}}, so the foreground is empty there; {advice}", part < EMPTY)
+    full = "nearly the whole picture was taken for the foreground in {frames}, so the background is made up there; "
+    return (*empty, *notes_where(f"{full}{advice}", part > FULL))
 
 
 def settle(frames: Tensor, layers: dict[str, Tensor], facts: object = None) -> dict[str, Tensor]:

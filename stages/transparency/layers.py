@@ -19,7 +19,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from stages.brief import Brief, Separation
+from stages.brief import Brief, Note, Separation, notes_where
 from stages.clock import call_and_step, seconds_of
 from stages.flow import resize, shrunk
 from stages.mixing import GAMMA, psnr_of
@@ -47,6 +47,14 @@ SAFE = 0.7  # part of a budget that is planned for
 PAPER_STEPS = 5000
 PAPER_PIXELS = 512 * 288
 KNOWN_SIDE = 64  # of the small pictures that a window's layers are told apart by
+
+HARDLY = 0.04
+"""Part of the light below which a reflection is not to be believed: 18 pictures and clips behind glass were found to have 0.05 to 0.39
+of it there, most of 36 without glass 0.02 to 0.14. So more than this is no proof of a reflection either."""
+HARDLY_REFLECTED = (
+    "hardly any reflection was found in {frames}: {percent} of the light is in the reflection layer; "
+    "keep the input, or give several pictures or a moving clip of the same view, which tell more"
+)
 
 
 @dataclass(frozen=True)
@@ -125,7 +133,19 @@ def separate(frames: Tensor, facts: Facts, brief: Brief) -> Separation:
     layers = {role: from_light(layer, facts.space) for role, layer in zip(("transmission", "reflection"), found, strict=True)}
     report |= more | {"reconstruction_psnr": _reconstruction_psnr(frames, layers, report | more)}
     shared = frozenset(layers) if facts.mixtures else frozenset[str]()
-    return Separation(layers, shared, report, dict(seconds))
+    notes = () if facts.mixtures else reflection_notes(frames, layers["reflection"])
+    return Separation(layers, shared, report, dict(seconds), notes=notes)
+
+
+def reflection_notes(frames: Tensor, reflection: Tensor) -> tuple[Note, ...]:
+    """Return a note about those of ``frames`` ``(T, 3, H, W)`` whose ``reflection``, of the same shape, holds hardly any light."""
+    part = torch.stack(
+        [
+            to_light(layer, "linear").mean() / to_light(frame, "linear").mean().clamp_min(1e-6)
+            for frame, layer in zip(frames, reflection, strict=True)
+        ]
+    )
+    return notes_where(HARDLY_REFLECTED, part < HARDLY, part)
 
 
 def settle(frames: Tensor, layers: Mapping[str, Tensor], facts: Facts) -> dict[str, Tensor]:

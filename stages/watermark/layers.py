@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from stages.brief import Brief, Separation
+from stages.brief import Brief, Note, Separation
 from stages.flow import resize
 from stages.losses import gradients
 from stages.watermark.colours import all_colours
@@ -117,7 +117,8 @@ def separate(frames: Tensor, facts: Facts, brief: Brief) -> Separation:
     """The layers ``clean`` (T, 3, H, W), and ``watermark`` (1, 3, H, W) and ``matte`` (1, 1, H, W) that all frames share."""
     began = time.monotonic()
     if brief.settings.preset == "paper":
-        return separate_published(frames, facts.box, brief)
+        made = separate_published(frames, facts.box, brief)
+        return replace(made, notes=mark_notes(made.layers["matte"], len(frames), brief))
     seconds = {}
     matte, ink = facts.matte, facts.matte * facts.colour
     touched = matte > 0
@@ -140,7 +141,29 @@ def separate(frames: Tensor, facts: Facts, brief: Brief) -> Separation:
         frozenset({"watermark", "matte"}),
         report,
         seconds,
+        notes=mark_notes(matte, len(frames), brief),
     )
+
+
+def mark_notes(matte: Tensor, count: int, brief: Brief) -> tuple[Note, ...]:
+    """Return a note about ``count`` frames in which no mark was found: their matte, of any shape, is nothing that can be seen."""
+    if bool((matte >= FAINT).any()):
+        return ()
+    if brief.hint is not None:
+        text = (
+            "no mark was found at the place that --hint marks in {frames}, so the clean layer is the input; "
+            "draw a box around the whole mark, with a little of the picture around it"
+        )
+    elif count == 1:
+        text = (
+            "no mark was found in {frames}: one picture does not tell what lies over it; draw a box around the mark and give it as --hint"
+        )
+    else:
+        text = (
+            "no mark was found that stays in place in {frames} while the picture changes, so the clean layer is the input; "
+            "draw a box around the mark and give it as --hint"
+        )
+    return (Note(text, tuple(range(count))),)
 
 
 def stirred(pictures: Tensor) -> Tensor:
