@@ -30,7 +30,7 @@ from stages.checkpoint import Checkpoints
 from stages.clip import Frames, Seen
 from stages.errors import UnlayerError
 from stages.sheet import chosen_frames, draw_sheet, write_sheet
-from stages.shots import Analysis, Shot, Transition
+from stages.shots import Analysis, ColorGap, Shot, Transition
 from stages.sniff import printable
 from stages.trace import Curves
 from stages.transition.plan import LARGEST, LEAST, PLANS, Plan, bytes_of, plans_for, within_memory
@@ -135,7 +135,7 @@ def _known(job: Job) -> tuple[Searched, list[Transition]]:
     """What the search finds, and the transitions that there is something to separate in."""
     with job.stages.stage("find") as step:
         found = job.keep.recall(
-            "find", lambda: search(job.clip, job.settings, step, keeper=job.keep), Searched, Analysis, Shot, Transition, Seen
+            "find", lambda: search(job.clip, job.settings, step, keeper=job.keep), Searched, Analysis, Shot, Transition, ColorGap, Seen
         )
     if job.keep.has("find"):
         job.keep.drop("search")
