@@ -15,7 +15,7 @@ from pipeline import manifest
 from pipeline.estimate import Estimate, of_frames, of_transitions
 from pipeline.folder import Doing, RunFolder
 from pipeline.machine import free_memory
-from pipeline.manifest import describe_transition, scene_name
+from pipeline.manifest import describe_colors, describe_transition, not_whole, scene_name
 from pipeline.memory import amount
 from pipeline.progress import Stages, reporter
 from pipeline.run import default_folder, makers, open_checked, pick_device
@@ -141,10 +141,11 @@ def _transitions(job: Job) -> dict[str, Any]:
     scaled = Estimate(
         {name: value / part for name, value in seconds.items()}, estimate.memory, estimate.more / part, estimate.plans, (), notes
     )
-    told = _told(scaled, ())
+    told = _told(scaled, tuple(not_whole(analysis)))
     return {
         "frames": whole if cut_short and whole else analysis.frames,
         "transitions": [describe_transition(item) for item in analysis.transitions],
+        "colors": describe_colors(analysis),
         **told,
         "layers": _scenes(job, analysis),
     }

@@ -167,10 +167,12 @@ def _apart(window: tuple[int, int], other: tuple[int, int], accepted: bool) -> b
 
 
 def bursting(changes: dict[int, float], start: int, end: int) -> float:
-    """How many times as much the frames ``start + 1..end`` change as those around them: medians."""
+    """How many times as much the frames ``start + 1..end`` change as those around them: medians. 1 where there are none around them."""
     inside = [change for time, change in changes.items() if start < time <= end]
     outside = [change for time, change in changes.items() if not start < time <= end]
-    return float(np.median(inside)) / max(float(np.median(outside)) if outside else 0.0, QUIET)
+    if not outside:
+        return 1.0
+    return float(np.median(inside)) / max(float(np.median(outside)), QUIET)
 
 
 def ends(changes: dict[int, float], start: int, end: int) -> tuple[int, int]:
@@ -191,8 +193,9 @@ def ends(changes: dict[int, float], start: int, end: int) -> tuple[int, int]:
     for one in range(len(times)):
         for other in range(one + 2, len(times) + 1):
             inner = float(total[other] - total[one]) / (other - one)
-            outer = [(total[one] / one) if one else -np.inf, (total[-1] - total[other]) / (len(times) - other) if other < len(times) else -np.inf]
-            if inner <= max(outer) or not (times[one] <= (start + end + 1) / 2 <= times[other - 1]):
+            before = total[one] / one if one else -np.inf
+            behind = (total[-1] - total[other]) / (len(times) - other) if other < len(times) else -np.inf
+            if inner <= max(before, behind) or not times[one] <= (start + end + 1) / 2 <= times[other - 1]:
                 continue
             wrong = error(0, one) + error(one, other) + error(other, len(times))
             if wrong < best:

@@ -20,8 +20,8 @@ LEAST_RESIDUAL = 0.03
 AKIN = 0.55  # kinship from which two frames show one scene. In single shots of real footage neighbours are above it but for fast cameras
 # Kinship below which two frames have nothing in common: pairs of unrelated real frames were at most 0.26, of made textures 0.33.
 FOREIGN = 0.35
+REPEATED = 0.02  # part of a step below which those beside it are none: the frame is repeated
 GOES_ON = 0.4  # of a step that the one before or behind it takes again, in light
-BEHIND = NEAR  # frames behind a step that have to be known before it can be judged
 
 
 def prominence(values: Sequence[float], place: int) -> float:
@@ -60,7 +60,7 @@ def is_cut(
     steps, residuals: as of :func:`large_enough`. contents: of each frame, ``(K, D)``. kinship: of two frames of the stretch, see
     :func:`stages.find.signs.kinship`; it costs more than all the rest and is asked last.
     """
-    if not large_enough(steps, residuals, place) or goes_on(contents[max(0, place - 2) : place + 2], min(place, 2)):
+    if not large_enough(steps, residuals, place) or goes_on(*around(steps, contents, place)):
         return False
     if stands_out(steps, residuals, place):
         return kinship(place - 1, place) < AKIN
@@ -70,6 +70,18 @@ def is_cut(
     # What comes back after a few frames was interrupted by a flash or a damaged frame, not ended.
     back = [other for other in others if other > place and kinship(place - 1, other) >= AKIN]
     return not back and not any(kinship(other - 1, place) >= AKIN for other in others if other < place)
+
+
+def around(steps: Sequence[float], contents: Sequence[Array], place: int) -> tuple[list[Array], int]:
+    """Return the contents of up to four pictures around the step to frame ``place``, and which of them that frame is.
+
+    Frames that repeat the one beside them are passed over: in film that is shown at a higher rate the way goes on behind them.
+    """
+    least = REPEATED * steps[place]
+    ahead = next((time - 1 for time in range(place - 1, max(0, place - NEAR), -1) if steps[time] > least), None)
+    behind = next((time for time in range(place + 1, min(len(steps), place + NEAR + 1)) if steps[time] > least), None)
+    places = [time for time in (ahead, place - 1, place, behind) if time is not None]
+    return [contents[time] for time in places], places.index(place)
 
 
 def goes_on(contents: Sequence[Array], behind: int = 2) -> bool:

@@ -93,12 +93,15 @@ def split_gap(first: int, last: int, colour: str | None, plain: Mapping[int, Pla
 
     plain: the clip's plain frames. A gap without a colour, or none of whose frames has it, is one shot.
     """
-    spreads = [plain[frame].spread for frame in range(first, last + 1) if frame in plain and is_colour(plain[frame], colour or "#000000", 1)]
-    if colour is None or (last >= first and not spreads):
+    if colour is None:
         return [Piece(first, last)]
+    alike = [plain[frame] for frame in range(first, last + 1) if is_colour(plain.get(frame), colour, 1.0)]
+    if last >= first and not alike:
+        return [Piece(first, last)]
+    spread = min((one.spread for one in alike), default=0.0)
     pieces: list[Piece] = []
     for frame in range(first, last + 1):
-        own = colour if is_colour(plain.get(frame), colour, min(spreads)) else None
+        own = colour if is_colour(plain.get(frame), colour, spread) else None
         if pieces and pieces[-1].colour == own:
             pieces[-1] = replace(pieces[-1], last=frame)
         else:
@@ -108,8 +111,10 @@ def split_gap(first: int, last: int, colour: str | None, plain: Mapping[int, Pla
 
 def _faint(piece: Piece, plain: Mapping[int, Plain]) -> bool:
     """Whether a piece between a fade and its colour is the fade's faintest frames rather than a shot."""
-    count = piece.last - piece.first + 1
-    return piece.colour is None and (count <= TAIL or (count <= PLAIN_TAIL and all(frame in plain for frame in range(piece.first, piece.last + 1))))
+    frames = range(piece.first, piece.last + 1)
+    if piece.colour is not None or len(frames) > PLAIN_TAIL:
+        return False
+    return len(frames) <= TAIL or all(frame in plain for frame in frames)
 
 
 def _lengthened(event: Event, first: int, last: int) -> Event:
