@@ -17,14 +17,13 @@ from pipeline.estimate import Estimate, of_frames, of_transitions
 from pipeline.folder import Doing, RunFolder
 from pipeline.inputs import device_warning, input_warnings
 from pipeline.machine import cores, free_memory
-from pipeline.manifest import describe_transition, scene_name
+from pipeline.manifest import describe_colors, describe_transition, not_whole, scene_name
 from pipeline.memory import amount
 from pipeline.progress import Stages, reporter
 from pipeline.run import default_folder, makers, open_checked, pick_device
 from pipeline.search import search
 from pipeline.settings import Settings
 from pipeline.tasks import Budget, Job, check_options, find_task
-from pipeline.tasks.transition import separable
 from stages.checkpoint import Checkpoints
 from stages.errors import UnlayerError, UsageError
 from stages.formats import encoding_for
@@ -150,11 +149,12 @@ def _transitions(job: Job) -> dict[str, Any]:
     scaled = Estimate(
         {name: value / part for name, value in seconds.items()}, estimate.memory, estimate.more / part, estimate.plans, (), notes
     )
-    told = _told(scaled, ())
+    told = _told(scaled, tuple(not_whole(analysis)))
     return {
         "frames": whole if cut_short and whole else analysis.frames,
         "transitions": [describe_transition(item) for item in analysis.transitions],
         "warnings": anchor_warnings(analysis),
+        "colors": describe_colors(analysis),
         **told,
         "layers": _scenes(job, analysis),
     }
@@ -169,7 +169,7 @@ def _scenes(job: Job, analysis: Analysis) -> list[dict[str, object]]:
         suffix = encoding_for(info, settings.lossless, None, info.bit_depth, info.is_picture and first == last).suffix
         name = scene_name(shot)
         layers.append({"name": name, "role": "scene", "path": name + suffix, "first_frame": first, "last_frame": last})
-    mixed = separable(analysis)
+    mixed = [item for item in analysis.transitions if item.separable]
     for number, move in enumerate(mixed):
         if move.kind in ("wipe", "iris"):
             name = "matte" if len(mixed) == 1 else f"matte-{number + 1:03d}"

@@ -17,7 +17,7 @@ from pipeline.progress import Silent, Stages
 from pipeline.recipe import Recipe
 from pipeline.scratch import save_frames
 from pipeline.tasks import Budget, Job, Result, Task, blaming
-from pipeline.tasks.transition import separable, window_of
+from pipeline.tasks.transition import window_of
 from stages.brief import FitSettings
 from stages.checkpoint import Checkpoints
 from stages.clip import Frames
@@ -62,7 +62,7 @@ class Estimate:
 
 def of_transitions(job: Job, analysis: Analysis) -> Estimate:
     """For the task ``transition``: a step of each kind is measured, and counted as often as the plans have it."""
-    mixed = separable(analysis)
+    mixed = [item for item in analysis.transitions if item.separable]
     full = job.clip.info.width * job.clip.info.height
     seconds, more = {}, 0.0
     plans: list[Plan] = []

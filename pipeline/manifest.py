@@ -20,10 +20,12 @@ from pipeline.settings import Settings
 from pipeline.tasks import Fit, Result
 from stages.clip import ClipInfo
 from stages.read import Clip, open_clip, sha256
-from stages.shots import Transition
+from stages.shots import Analysis, Transition
 from stages.threads import workers
 
 SCHEMA = 1
+GAPS = 6
+"""Plain stretches that a warning names; the manifest has them all."""
 SPACES = {"gamma": "encoded values", "linear": "linear light"}
 """What a transition's ``space`` means, in words."""
 
@@ -49,6 +51,31 @@ def describe_transition(
         "matte": matte,
     }
     return entry if transition.color is None else {**entry, "color": transition.color}
+
+
+def describe_colors(analysis: Analysis) -> list[dict[str, object]]:
+    """The frames of plain colours that no shot has, as the manifest has them."""
+    return [{"color": gap.color, "first_frame": gap.first_frame, "last_frame": gap.last_frame} for gap in analysis.colors]
+
+
+def not_whole(analysis: Analysis) -> list[str]:
+    """Warnings, one line each, of frames that are in no scene and of transitions that are not taken apart."""
+    said = []
+    for move in analysis.transitions:
+        if move.kind != "other":
+            continue
+        span = f"{move.first_frame} to {move.last_frame}"
+        one, other = (None if shot is None else scene_name(shot) for shot in (move.outgoing, move.incoming))
+        where = f"{one} has them before frame {move.turn}, {other} from there on" if one and other else f"{one or other} has them"
+        said.append(
+            f"frames {span}: the picture changes for good in a way that is not known; they are not taken apart: {where}. "
+            f"--transition {move.first_frame}:{move.last_frame} takes them apart as a mixture"
+        )
+    if analysis.colors:
+        gaps = [f"{gap.first_frame} to {gap.last_frame} ({gap.color})" for gap in analysis.colors]
+        more = f" and {len(gaps) - GAPS} more" if len(gaps) > GAPS else ""
+        said.append(f"frames of a plain colour are in no scene: {', '.join(gaps[:GAPS])}{more}")
+    return said
 
 
 def checksums(inputs: Sequence[Path], clip: Clip) -> list[str]:
@@ -119,6 +146,7 @@ def build(
             for layer in sorted(result.layers, key=lambda layer: (layer.first_frame, layer.name))
         ],
         "transitions": [dict(entry) for entry in result.transitions],
+        **({"colors": [dict(entry) for entry in result.colors]} if result.colors else {}),
         "sheets": [sheet.name for sheet in result.sheets],
         "warnings": list(warnings),
         "report_files": list(report_files),

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from pipeline.inputs import input_warnings
 from pipeline.machine import cores
-from pipeline.manifest import describe_transition, scene_name
+from pipeline.manifest import describe_colors, describe_transition, not_whole, scene_name
 from pipeline.progress import Stages, reporter
 from pipeline.run import open_checked
 from pipeline.search import search
@@ -35,7 +35,7 @@ def probe(settings: Settings) -> int:
             analysis = search(clip, settings, step).analysis
     finally:
         stages.shown.close()
-    facts = {**describe(clip, analysis), "warnings": stages.warnings}
+    facts = {**describe(clip, analysis), "warnings": [*stages.warnings, *not_whole(analysis)]}
     if settings.json:
         print(json.dumps(facts))
     else:
@@ -68,6 +68,7 @@ def describe(clip: Clip, analysis: Analysis) -> dict[str, object]:
         "salvaged": clip.salvaged,
         "shots": [{"first_frame": shot.first_frame, "last_frame": shot.last_frame} for shot in analysis.shots],
         "transitions": [describe_transition(transition) for transition in analysis.transitions],
+        "colors": describe_colors(analysis),
     }
 
 
@@ -76,20 +77,23 @@ def show(facts: dict[str, object]) -> None:
     console = Console()
     about = Table(show_header=False, title=escape(printable(Path(Path(str(facts["path"])).name))))
     for name, value in facts.items():
-        if name not in ("path", "shots", "transitions", "warnings") and value is not None:
+        if name not in ("path", "shots", "transitions", "colors", "warnings") and value is not None:
             about.add_row(name.replace("_", " "), str(value))
     console.print(about)
-    shots, transitions = facts["shots"], facts["transitions"]
-    assert isinstance(shots, list) and isinstance(transitions, list)
+    shots, transitions, colors, warnings = facts["shots"], facts["transitions"], facts["colors"], facts["warnings"]
+    assert isinstance(shots, list) and isinstance(transitions, list) and isinstance(colors, list) and isinstance(warnings, list)
     rows = [(shot["first_frame"], "shot", shot["first_frame"], shot["last_frame"], scene_name(number)) for number, shot in enumerate(shots)]
+    rows += [(gap["first_frame"], "colour", gap["first_frame"], gap["last_frame"], gap["color"]) for gap in colors]
     for move in transitions:
         sides = f"{move['from'] or move.get('color')} to {move['to'] or move.get('color')}"
         rows.append((move["first_frame"], move["kind"], move["first_frame"], move["last_frame"], sides))
     table = Table("what", "first", "last", "scenes")
     # A cut stands before the shot that it begins.
-    for _, what, first, last, scenes in sorted(rows, key=lambda row: (row[0], row[1] == "shot")):
+    for _, what, first, last, scenes in sorted(rows, key=lambda row: (row[0], row[1] in ("shot", "colour"))):
         alone = last >= first
         table.add_row(what, str(first), str(last) if alone else "-", scenes)
     console.print(table)
     if not transitions:
         console.print("no transition and no cut was found")
+    for warning in warnings:
+        console.print(f"note: {warning}", markup=False, highlight=False, soft_wrap=True)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import chain, takewhile
-from typing import Any
+from typing import Any, TypeVar
 
 from pipeline.progress import Step
 from pipeline.settings import Settings
@@ -14,9 +14,11 @@ from stages.checkpoint import Keeper, Nothing
 from stages.clip import Frames, Seen
 from stages.errors import UsageError
 from stages.find.search import find, search_size
-from stages.find.story import Event
+from stages.find.story import Event, Plain
 from stages.read import Clip
-from stages.shots import Analysis, Shot
+from stages.shots import Analysis, ColorGap, Shot, Transition
+
+Part = TypeVar("Part", Shot, Transition, ColorGap)
 
 EVERY = 30.0
 """Seconds of the search after which its standing, some 25 MB, is kept."""
@@ -47,7 +49,7 @@ def search(
     """
     keeper = keeper or Nothing()
     begin, times, standing = 0, [], None
-    if (kept := keeper.newest("search", Seen, Event)) is not None:
+    if (kept := keeper.newest("search", Seen, Event, Plain)) is not None:
         begin, times, standing, clip.seen = kept
     small = clip.blocks(begin + len(times), size=search_size(clip.info.width, clip.info.height))
     blocks = counted(small, clip.info.frames, step, times.extend)
@@ -80,9 +82,11 @@ def search(
 
 def moved(analysis: Analysis, by: int) -> Analysis:
     """The same analysis with ``by`` added to every frame number."""
-    shots = tuple(Shot(shot.first_frame + by, shot.last_frame + by) for shot in analysis.shots)
-    moves = (replace(move, first_frame=move.first_frame + by, last_frame=move.last_frame + by) for move in analysis.transitions)
-    return Analysis(analysis.frames, shots, tuple(moves))
+
+    def later(parts: Iterable[Part]) -> tuple[Part, ...]:
+        return tuple(replace(part, first_frame=part.first_frame + by, last_frame=part.last_frame + by) for part in parts)
+
+    return Analysis(analysis.frames, later(analysis.shots), later(analysis.transitions), later(analysis.colors))
 
 
 def counted(

@@ -15,10 +15,10 @@ from stages.find.dense import Dense
 from stages.find.search import search_size
 from stages.find.shape import family, rising
 from stages.find.signs import Motion, kinship, oneness, plain_colour
-from stages.find.story import Event, story
+from stages.find.story import Event, Plain, story
 from stages.find.track import STILL, Carried, Grid, fitted
 from stages.find.wipes import step_times
-from stages.shots import Shot
+from stages.shots import ColorGap, Shot
 
 
 def test_search_size() -> None:
@@ -105,7 +105,9 @@ def test_plain_colour() -> None:
 def test_no_transition_leads_from_colour_to_colour() -> None:
     ramps = [Event(5, 9, "dissolve", mix=(0.1,) * 5, out_colour="#000000", in_colour="#ffffff")]
     ramps.append(Event(15, 19, "dissolve", mix=(0.1,) * 5, out_colour="#ffffff", in_colour="#000000"))
-    found = story(30, ramps)
+    colours = dict.fromkeys(range(5), "#000000") | dict.fromkeys(range(10, 15), "#ffffff") | dict.fromkeys(range(20, 30), "#000000")
+    found = story(30, ramps, {frame: Plain(colour, 0.0) for frame, colour in colours.items()})
+    assert found.colors == (ColorGap(0, 4, "#000000"), ColorGap(20, 29, "#000000"))
     assert found.shots == (Shot(10, 14),)
     assert [(one.kind, one.outgoing, one.incoming, one.color) for one in found.transitions] == [
         ("fade", None, 0, "#000000"),

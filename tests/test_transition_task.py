@@ -18,7 +18,7 @@ from pipeline.search import Searched
 from pipeline.tasks import transition as task
 from stages.brief import FitSettings
 from stages.read import Clip, open_clip
-from stages.shots import Analysis, Shot, Transition
+from stages.shots import Analysis, ColorGap, Shot, Transition
 from stages.transition.plan import PLANS, Plan
 from stages.transition.separate import Separated
 from stages.window import Window
@@ -39,9 +39,11 @@ def stand_ins(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def told(monkeypatch: pytest.MonkeyPatch, shots: list[tuple[int, int]], transitions: list[Transition], frames: int) -> None:
+def told(
+    monkeypatch: pytest.MonkeyPatch, shots: list[tuple[int, int]], transitions: list[Transition], frames: int, *colors: ColorGap
+) -> None:
     """Has the search answer with these shots and transitions."""
-    analysis = Analysis(frames, tuple(Shot(*shot) for shot in shots), tuple(transitions))
+    analysis = Analysis(frames, tuple(Shot(*shot) for shot in shots), tuple(transitions), colors)
 
     def found(clip: Clip, settings: object, step: object, keeper: object) -> Searched:
         blocks = list(clip.blocks(size=(8, 8)))
@@ -123,9 +125,11 @@ def test_touching_transitions_leave_a_shot_without_a_frame_of_its_own(monkeypatc
 
 def test_a_fade_gives_one_layer_and_its_colour(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     clip = media.save(tmp_path / "fade.mp4", moving(1, 12))
-    told(monkeypatch, [(0, 7)], [Transition(8, 9, "fade", (0.3, 0.6), "gamma", 0, None, "#000000")], 12)
+    told(monkeypatch, [(0, 7)], [Transition(8, 9, "fade", (0.3, 0.6), "gamma", 0, None, "#000000")], 12, ColorGap(10, 11, "#000000"))
     whole = run(clip, "--lossless")
     assert windows == [(0, 9, 8)]
+    assert whole["colors"] == [{"color": "#000000", "first_frame": 10, "last_frame": 11}]
+    assert whole["warnings"] == ["frames of a plain colour are in no scene: 10 to 11 (#000000)"]
     frames, first, last = layer(whole, "scene-001")
     assert (first, last) == (0, 9) and is_plain(frames[8:], RED)
     assert len(whole["layers"]) == 1  # type: ignore[arg-type]

@@ -262,7 +262,7 @@ def _finish_strip(made: Assembled, into: Path) -> None:
 
 def _seam_orders(made: Assembled, facts: Facts, folder: Path) -> list[_Order]:
     """For both scenes of each transition the frames at its end, clean ones first."""
-    mixed = [move for move in facts.moves if move.is_mixed]
+    mixed = [move for move in facts.moves if move.is_mixed and move.kind != "other"]  # that is not taken apart and leaves no seam
     if len(mixed) > SEAMS:
         made.notes.append(f"The seams of the first {SEAMS} of {len(mixed)} transitions were checked.")
     orders = []

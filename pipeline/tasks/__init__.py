@@ -89,7 +89,7 @@ class Result:
     """What a task made.
 
     frames: how many frames the clip turned out to have; ``None`` where only a part was read.
-    transitions: as the manifest has them. sheets: pictures for people, in the work folder. report: figures for the manifest.
+    transitions, colors: as the manifest has them. sheets: pictures for people, in the work folder. report: figures for the manifest.
     fits: the losses on the way.
     """
 
@@ -99,6 +99,7 @@ class Result:
     sheets: tuple[Path, ...] = ()
     report: Mapping[str, object] = field(default_factory=dict)
     fits: tuple[Fit, ...] = ()
+    colors: tuple[Mapping[str, object], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from pipeline.anchors import anchor_warnings
-from pipeline.manifest import SPACES, describe_transition, scene_name
+from pipeline.manifest import SPACES, describe_colors, describe_transition, not_whole, scene_name
 from pipeline.memory import check_enough, check_room, halving, planned, say_halved, say_tight
 from pipeline.progress import Step
 from pipeline.search import Searched, search
@@ -31,7 +31,7 @@ from stages.checkpoint import Checkpoints
 from stages.clip import Frames, Seen
 from stages.errors import UnlayerError
 from stages.sheet import chosen_frames, draw_sheet, write_sheet
-from stages.shots import Analysis, Shot, Transition
+from stages.shots import Analysis, ColorGap, Shot, Transition
 from stages.sniff import printable
 from stages.trace import Curves
 from stages.transition.plan import LARGEST, LEAST, PLANS, Plan, bytes_of, plans_for, within_memory
@@ -79,8 +79,10 @@ def run(job: Job) -> Result:
     analysis = found.analysis
     if not analysis.transitions:
         job.stages.warn("no transition was found; the clip is written as it is. --transition FIRST:LAST tells where one is")
-    elif not mixed:
+    elif not any(map(len, analysis.transitions)):
         job.stages.warn("only hard cuts were found, no mixed frame; the shots are written as they are")
+    for warning in not_whole(analysis):
+        job.stages.warn(warning)
     parts: dict[Transition, _Parts] = {}
     seconds: dict[str, float] = defaultdict(float)
     if mixed:
@@ -98,7 +100,8 @@ def run(job: Job) -> Result:
     frames = None if trimmed else analysis.frames
     done = list(parts.values())
     fits = tuple(Fit(part.transition.kind, part.transition.first_frame, part.transition.last_frame, part.trace) for part in done)
-    return Result(tuple(layers), frames, tuple(entries), tuple(job.work / part.sheet for part in done), _report(done), fits)
+    sheets, colors = tuple(job.work / part.sheet for part in done), tuple(describe_colors(analysis))
+    return Result(tuple(layers), frames, tuple(entries), sheets, _report(done), fits, colors)
 
 
 def count(job: Job) -> int:
@@ -140,19 +143,14 @@ def _known(job: Job) -> tuple[Searched, list[Transition]]:
     """What the search finds, and the transitions that there is something to separate in."""
     with job.stages.stage("find") as step:
         found = job.keep.recall(
-            "find", lambda: search(job.clip, job.settings, step, keeper=job.keep), Searched, Analysis, Shot, Transition, Seen
+            "find", lambda: search(job.clip, job.settings, step, keeper=job.keep), Searched, Analysis, Shot, Transition, ColorGap, Seen
         )
     if job.keep.has("find"):
         job.keep.drop("search")
     job.clip.seen = found.seen
     for text in anchor_warnings(found.analysis):
         job.stages.warn(text)
-    return found, separable(found.analysis)
-
-
-def separable(analysis: Analysis) -> list[Transition]:
-    """The transitions with something to take apart: a cut mixes no frame, and between two colours there is no scene."""
-    return [item for item in analysis.transitions if len(item) and (item.outgoing, item.incoming) != (None, None)]
+    return found, [item for item in found.analysis.transitions if item.separable]
 
 
 def _plans(job: Job, analysis: Analysis, mixed: Sequence[Transition], step: Step) -> list[Plan]:

@@ -149,7 +149,8 @@ class Scan:
                 elif judged.after <= limit:
                     found.append(judged)
                     accepted = True
-                    taken = min(window[0], judged.before), max(window[1], judged.after)
+                    # Not the whole window: it may hold another one beside it, as one black frame between two fades.
+                    taken = judged.before, judged.after
             for span, score in table.items():
                 starts = np.arange(len(score))
                 common = np.minimum(starts + span, taken[1]) - np.maximum(starts, taken[0])

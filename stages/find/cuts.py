@@ -1,12 +1,14 @@
-"""Hard cuts: one step between two frames that is far larger than every other step nearby and that motion does not explain.
+"""Hard cuts: steps between two frames that motion does not explain and that do not lead back.
 
-Whether the two frames are akin after all (:func:`stages.find.signs.kinship`) is asked by the caller: something may have jumped in, or
-a light gone on.
+Most cuts are far larger than every other step nearby. Where shots last a few frames only the steps nearby are cuts themselves: such a
+cut is one if the frames on both sides of every large step nearby have nothing in common, and if the picture before it does not return.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+
+import numpy as np
 
 from stages.find.signs import Array
 
@@ -15,7 +17,10 @@ STANDS_OUT = 1.7
 FLOOR = 0.008  # steps below this are noise
 LEAST_STEP = 0.05
 LEAST_RESIDUAL = 0.03
-AKIN = 0.55
+AKIN = 0.55  # kinship from which two frames show one scene. In single shots of real footage neighbours are above it but for fast cameras
+# Kinship below which two frames have nothing in common: pairs of unrelated real frames were at most 0.26, of made textures 0.33.
+FOREIGN = 0.35
+REPEATED = 0.02  # part of a step below which those beside it are none: the frame is repeated
 GOES_ON = 0.4  # of a step that the one before or behind it takes again, in light
 
 
@@ -25,24 +30,68 @@ def prominence(values: Sequence[float], place: int) -> float:
     return values[place] / (max(around, default=0.0) + FLOOR)
 
 
-def is_cut(steps: Sequence[float], residuals: Sequence[float], place: int) -> bool:
-    """Whether a new shot begins with frame ``place`` of a stretch.
+def large_enough(steps: Sequence[float], residuals: Sequence[float], place: int) -> bool:
+    """Return whether the step to frame ``place`` is more than noise and small motions.
 
     steps[t], residuals[t]: how far apart the frames t - 1 and t are, as they are and after motion is taken away; entry 0 is unused.
     """
+    return 1 <= place < len(steps) and steps[place] >= LEAST_STEP and residuals[place] >= LEAST_RESIDUAL
+
+
+def stands_out(steps: Sequence[float], residuals: Sequence[float], place: int) -> bool:
+    """Return whether the step to frame ``place`` is far larger than all near it. Needs two frames on each side."""
     if place < 2 or place > len(steps) - 2:
-        return False
-    if steps[place] < LEAST_STEP or residuals[place] < LEAST_RESIDUAL:
         return False
     return prominence(steps[1:], place - 1) > STANDS_OUT and prominence(residuals[1:], place - 1) > STANDS_OUT
 
 
-def goes_on(contents: Sequence[Array]) -> bool:
-    """Whether the step between the middle two of four frames is a part of a longer way, so that it is no cut.
+def rivals(steps: Sequence[float], residuals: Sequence[float], place: int) -> list[int]:
+    """Return the steps near ``place`` that keep it from standing out."""
+    near = [other for other in range(max(1, place - NEAR), min(len(steps), place + NEAR + 1)) if other != place]
+    bounds = (steps[place] / STANDS_OUT - FLOOR, residuals[place] / STANDS_OUT - FLOOR)
+    return [other for other in near if steps[other] >= bounds[0] or residuals[other] >= bounds[1]]
 
-    contents: of four frames, each ``(K, D)``. Mixed in linear light a dark picture changes most in its first or last mixed frame, as a cut
-    would; in light itself every step goes the same way.
+
+def is_cut(
+    steps: Sequence[float], residuals: Sequence[float], contents: Sequence[Array], kinship: Callable[[int, int], float], place: int
+) -> bool:
+    """Return whether a new shot begins with frame ``place`` of a stretch.
+
+    steps, residuals: as of :func:`large_enough`. contents: of each frame, ``(K, D)``. kinship: of two frames of the stretch, see
+    :func:`stages.find.signs.kinship`; it costs more than all the rest and is asked last.
     """
-    one, two, three, four = (content**2.2 for content in contents)
-    step = three - two
-    return max(float((step * (four - three)).sum()), float((step * (two - one)).sum())) > GOES_ON * float((step * step).sum())
+    if not large_enough(steps, residuals, place) or goes_on(*around(steps, contents, place)):
+        return False
+    if stands_out(steps, residuals, place):
+        return kinship(place - 1, place) < AKIN
+    others = rivals(steps, residuals, place)
+    if any(kinship(other - 1, other) >= FOREIGN for other in [place, *others]):
+        return False
+    # What comes back after a few frames was interrupted by a flash or a damaged frame, not ended.
+    back = [other for other in others if other > place and kinship(place - 1, other) >= AKIN]
+    return not back and not any(kinship(other - 1, place) >= AKIN for other in others if other < place)
+
+
+def around(steps: Sequence[float], contents: Sequence[Array], place: int) -> tuple[list[Array], int]:
+    """Return the contents of up to four pictures around the step to frame ``place``, and which of them that frame is.
+
+    Frames that repeat the one beside them are passed over: in film that is shown at a higher rate the way goes on behind them.
+    """
+    least = REPEATED * steps[place]
+    ahead = next((time - 1 for time in range(place - 1, max(0, place - NEAR), -1) if steps[time] > least), None)
+    behind = next((time for time in range(place + 1, min(len(steps), place + NEAR + 1)) if steps[time] > least), None)
+    places = [time for time in (ahead, place - 1, place, behind) if time is not None]
+    return [contents[time] for time in places], places.index(place)
+
+
+def goes_on(contents: Sequence[Array], behind: int = 2) -> bool:
+    """Whether the step to the frame number ``behind`` of up to four is a part of a longer way, so that it is no cut.
+
+    contents: of the frames around the step, each ``(K, D)``. Mixed in linear light a dark picture changes most in its first or last mixed
+    frame, as a cut would; in light itself every step goes the same way.
+    """
+    light = [content**2.2 for content in contents]
+    ways = [after - before for before, after in zip(light, light[1:], strict=False)]
+    step = ways[behind - 1]
+    beside = [ways[place] for place in (behind - 2, behind) if 0 <= place < len(ways)]
+    return max((float((step * way).sum()) for way in beside), default=0.0) > GOES_ON * float(np.square(step).sum())

@@ -10,6 +10,7 @@ import numpy as np
 
 from stages.find.curve import CLEAN_FRAMES, NOISE, Curve, Measured, block_frames, measure
 from stages.find.dense import Dense
+from stages.find.repeats import repeats, tied
 from stages.find.shape import ends, rising, shaped
 from stages.find.signs import Array, plain_colour
 from stages.find.track import Carried, Grid, Layers
@@ -83,8 +84,25 @@ class Stretch:
 def fit(frames: Array, before: int, after: int, low: int, high: int, dense: bool = False) -> Fit | None:
     """The transition near ``before..after`` within ``low..high``, or None where there turns out to be none.
 
-    frames: ``(T, H, W, 3)``, encoded RGB. dense: as of :class:`Stretch`.
+    frames: ``(T, H, W, 3)``, encoded RGB. dense: as of :class:`Stretch`. Frames that repeat the one before them tell nothing new and
+    hide how things move: they are left out, and have the weight of the frame that they repeat.
     """
+    again = set(repeats(frames, low, high))
+    if not any(before < place <= after for place in again):
+        return _fit_distinct(frames, before, after, low, high, dense)
+    kept = [place for place in range(len(frames)) if place not in again]
+    index = np.searchsorted(kept, np.arange(len(frames)), side="right") - 1
+    start, end, least, most = (int(index[place]) for place in (before, after, low, high))
+    found = _fit_distinct(frames[kept], start, end, least, most, dense)
+    if found is None:
+        return None
+    last_clean, first_clean = int(np.flatnonzero(index == found.before)[-1]), kept[found.after]
+    mix = np.array([found.mix[index[place] - found.before - 1] for place in range(last_clean + 1, first_clean)])
+    return replace(found, before=last_clean, after=first_clean, mix=mix)
+
+
+def _fit_distinct(frames: Array, before: int, after: int, low: int, high: int, dense: bool) -> Fit | None:
+    """As :func:`fit`, of frames of which none repeats the one before it."""
     low, high = _plain_ends(frames, before, after, low, high)
     stretch = Stretch(frames, low, high, dense)
     if _shape(stretch, *stretch.widened(before, after)):
@@ -144,7 +162,7 @@ def fit_between(frames: Array, first: int, last: int, before: int, after: int, l
     # At an end of the clip the transition's own frame served as the clean one: it gets the least weight there is.
     least = 1e-3
     mix = np.concatenate([np.full(before + 1 - first, least), found.mix, np.full(last + 1 - after, 1 - least)])
-    return replace(found, mix=rising(mix))
+    return replace(found, mix=tied(rising(mix), first, repeats(frames, low, high)))
 
 
 def _dissolve(stretch: Stretch, before: int, after: int, space: Space) -> Fit:

@@ -1,7 +1,9 @@
 """Finds the shots of a clip and the transitions between them in one pass over small frames.
 
 Only the last few seconds are kept: a ring of frames and the distances between their blocks. Cuts are found first and are barriers;
-between them lie the dissolves, fades, wipes and irises (:mod:`stages.find.blends`).
+between them lie the dissolves, fades, wipes and irises (:mod:`stages.find.blends`). Where the picture has changed for good without any of
+these there is a boundary of unknown kind (:mod:`stages.find.boundaries`). What is found depends on the frames alone, not on the blocks
+in which they come.
 """
 
 from __future__ import annotations
@@ -16,18 +18,20 @@ import torch
 from stages.clip import Frames
 from stages.errors import UsageError
 from stages.find.blends import LONGEST, Scan
-from stages.find.cuts import AKIN, goes_on, is_cut
+from stages.find.boundaries import Boundaries
+from stages.find.cuts import is_cut
 from stages.find.fit import Fit, fit_between
-from stages.find.signs import Array, Motion, contents, distances, kinship, plain_colour
-from stages.find.story import Event, story
+from stages.find.signs import PLAIN, Array, Motion, contents, distances, kinship, plain_colour, spread
+from stages.find.story import Event, Plain, story
 from stages.shots import Analysis
 
 SIDE = 96
 CONTEXT = 20  # frames that have to be known after a transition before it is believed
 KEEP = LONGEST + 2 * CONTEXT
 TICK = 32  # frames between two looks
+NOT_PLAIN = 2 * PLAIN  # mean difference of a frame's cells from their mean above which it is not plain
 _STACKS = ("frames", "contents")
-_PLAIN = ("first", "steps", "residuals", "cuts", "events", "done", "waiting")
+_PLAIN = ("first", "steps", "residuals", "judged", "sought", "cuts", "events", "done", "waiting", "plain")
 
 
 def search_size(width: int, height: int) -> tuple[int, int]:
@@ -67,8 +71,7 @@ def find(
         if before and search.frames:
             before(search.standing)
         pixels = block.pixels.permute(0, 2, 3, 1).cpu().numpy()
-        for start in range(0, len(pixels), TICK):
-            search.add(np.ascontiguousarray(pixels[start : start + TICK]))
+        search.add(np.ascontiguousarray(pixels))
         if progress:
             progress(search.count)
     for first, last in spans:
@@ -76,12 +79,17 @@ def find(
             raise UsageError(f"--transition {first}:{last}: the clip's frames are 0 to {search.count - 1}; give a range inside them")
     if search.frames:
         search.look(final=True)
-    return story(search.count, search.events)
+    return story(search.count, search.events, {number: colour for first, last, colour in search.plain for number in range(first, last + 1)})
 
 
 @dataclass
 class _Search:
-    """The frames of the last few seconds, and what was found so far. Lists are of the frames from number ``first`` on."""
+    """The frames of the last few seconds, and what was found so far. Lists are of the frames from number ``first`` on.
+
+    judged: the first frame of which it is not known yet whether a cut is before it. sought: the first that may be the last clean one
+    before a boundary of unknown kind. done: the first that no gradual transition has. cuts: those that frames at hand are behind.
+    plain: first and last number and the colour of all runs of plain frames so far.
+    """
 
     spans: list[tuple[int, int]]
     first: int = 0
@@ -90,13 +98,17 @@ class _Search:
     steps: list[float] = field(default_factory=list)
     residuals: list[float] = field(default_factory=list)
     pairs: Array = field(default_factory=lambda: np.zeros((0, 0, 0), np.float32))
+    judged: int = 1
+    sought: int = 0
     cuts: list[int] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
     done: int = 0
+    plain: list[tuple[int, int, Plain]] = field(default_factory=list)
     motion: Motion = field(default_factory=Motion)
 
     def __post_init__(self) -> None:
         self.scan = Scan(self.motion)
+        self.boundaries = Boundaries(self.motion)
         self.waiting = list(self.spans)
         self.keep = max([KEEP, *(last - first + 2 * CONTEXT + 2 for first, last in self.spans)])
 
@@ -113,10 +125,19 @@ class _Search:
             else:
                 self.steps.append(0.0)
                 self.residuals.append(0.0)
+            if (plain := plain_frame(frame, content)) is not None:
+                self._note_plain(plain)
             self.frames.append(frame)
             self.contents.append(content)
-        if len(self.frames) >= self.keep + TICK:
-            self.look(final=False)
+            if len(self.frames) == self.keep + TICK:
+                self.look(final=False)
+
+    def _note_plain(self, plain: Plain) -> None:
+        """Remembers that the frame that comes next is plain."""
+        number = self.count
+        if self.plain and self.plain[-1][1:] == (number - 1, plain):
+            number = self.plain.pop()[0]
+        self.plain.append((number, self.count, plain))
 
     def standing(self) -> dict[str, Any]:
         """All that the search is made of between two blocks."""
@@ -136,15 +157,7 @@ class _Search:
         """Decides what the frames at hand can tell and forgets those that nothing later can need."""
         self._grow_pairs()
         known = len(self.frames) if final else len(self.frames) - CONTEXT // 2
-        for place in range(1, known):
-            number = self.first + place
-            if number in self.cuts[-8:] or self._claimed(number - 1, number) or not is_cut(self.steps, self.residuals, place):
-                continue
-            if goes_on(self.contents[place - 2 : place + 2]):
-                continue
-            if kinship(self.motion, self.frames[place - 1], self.frames[place]) < AKIN:
-                self.cuts.append(number)
-                self.events.append(Event(number, number - 1, "cut"))
+        self._find_cuts(known)
         stack = np.stack(self.frames[:known])
         barriers = [cut - self.first for cut in self.cuts if cut > self.first]
         limit = known - 1 if final else known - CONTEXT
@@ -155,7 +168,38 @@ class _Search:
             if not self._claimed(self.first + found.before + 1, self.first + found.after - 1):
                 self._note(stack, found)
                 self.done = self.first + int(found.after)
-        self._forget(max(0, len(self.frames) - self.keep))
+        drop = max(0, len(self.frames) - self.keep)
+        self._find_boundaries(stack, walls, known if final else CONTEXT + drop)
+        self._forget(drop)
+
+    def _find_cuts(self, known: int) -> None:
+        """Judges every step once, when all that may decide it has come: what is found does not depend on when it is looked for."""
+        kin: dict[tuple[int, int], float] = {}
+
+        def related(one: int, other: int) -> float:
+            if (one, other) not in kin:
+                kin[one, other] = kinship(self.motion, self.frames[one], self.frames[other])
+            return kin[one, other]
+
+        for place in range(max(1, self.judged - self.first), known):
+            number = self.first + place
+            if self._claimed(number - 1, number) or not is_cut(self.steps, self.residuals, self.contents, related, place):
+                continue
+            self.cuts.append(number)
+            self.events.append(Event(number, number - 1, "cut"))
+        self.judged = max(self.judged, self.first + known)
+
+    def _find_boundaries(self, stack: Array, walls: Sequence[int], until: int) -> None:
+        """Looks for boundaries of unknown kind whose last clean frame is before place ``until``; the others come with a later look."""
+        known, start = len(stack), max(0, self.sought - self.first)
+        taken = [(event.first_frame - self.first, event.last_frame - self.first) for event in self.events if event.mix]
+        taken = [(first, last) for first, last in taken if last >= 0 and first < known]
+        for found in self.boundaries.find(stack, self.pairs[:known, :known], walls, taken, range(start, min(until, known))):
+            first, last = self.first + found.first, self.first + found.last
+            if not self._claimed(first, last):
+                self.events.append(Event(first, last, "other", "gamma", found.mix))
+                self.done = max(self.done, last + 1)
+        self.sought = max(self.sought, self.first + until)
 
     def _claimed(self, start: int, end: int) -> bool:
         """Whether the user said what happens in some of the frames ``start..end``."""
@@ -196,6 +240,16 @@ class _Search:
     def _forget(self, drop: int) -> None:
         if drop:
             self.first += drop
+            self.cuts = [cut for cut in self.cuts if cut > self.first]
             for part in (self.frames, self.contents, self.steps, self.residuals):
                 del part[:drop]
             self.pairs = self.pairs[drop:, drop:].copy()
+
+
+def plain_frame(frame: Array, content: Array) -> Plain | None:
+    """The colour of a frame ``(H, W, 3)`` with the contents ``(K, D)`` that has only one, else None."""
+    cells = content.reshape(-1, 3)
+    # The cells of a plain frame differ less than its pixels do: most frames are told by them, which are few.
+    if float(np.abs(cells - cells.mean(0)).mean()) > NOT_PLAIN or (colour := plain_colour(frame)) is None:
+        return None
+    return Plain(colour, round(spread(frame), 3))

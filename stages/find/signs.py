@@ -91,6 +91,12 @@ def kinship(motion: Motion, one: Array, other: Array) -> float:
 
 
 def _correlation(one: Array, other: Array) -> float:
+    alike, weight = block_correlations(one, other)
+    return float((weight * alike).sum() / (weight.sum() + 1e-6))
+
+
+def block_correlations(one: Array, other: Array) -> tuple[Array, Array]:
+    """Return the correlation of each block of two frames ``(H, W, 3)`` and its weight, which is how much structure it holds; ``(K,)``."""
     rows, columns = min(6, one.shape[0]), min(8, one.shape[1])
     pair = np.stack([one, other]).mean(3, keepdims=True).repeat(3, axis=3)
     height, width = rows * max(1, one.shape[0] // rows), columns * max(1, one.shape[1] // columns)
@@ -98,8 +104,7 @@ def _correlation(one: Array, other: Array) -> float:
     blocks = blocks - blocks.mean(2, keepdims=True)
     power = (blocks**2).mean(2)
     alike = (blocks[0] * blocks[1]).mean(1) / np.sqrt(power[0] * power[1] + STRUCTURE**2 * power.sum(0) + 1e-8)
-    weight = power.max(0) ** 0.25
-    return float((weight * alike).sum() / (weight.sum() + 1e-6))
+    return alike, power.max(0) ** 0.25
 
 
 def oneness(frames: Array, mix: npt.NDArray[np.float64]) -> float:
@@ -127,3 +132,9 @@ def plain_colour(frame: Array) -> str | None:
     if float(away.mean()) > PLAIN or float(np.quantile(away.mean(1), 1 - MARK)) > LETTERS:
         return None
     return "#" + "".join(f"{round(float(part) * 255):02x}" for part in np.clip(colour, 0, 1))
+
+
+def spread(frame: Array) -> float:
+    """Return the mean absolute difference of a frame's ``(H, W, 3)`` pixels from their median colour."""
+    pixels = frame.reshape(-1, 3)
+    return float(np.abs(pixels - np.median(pixels, axis=0)).mean())
