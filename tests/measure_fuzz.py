@@ -62,12 +62,12 @@ class Corpus:
     config: str
 
 
-def make_corpus(folder: Path, *, shared: bool = True) -> Corpus:
-    """Make every sound file. shared: also take the small ones of ``../shared/data``."""
+def make_corpus(folder: Path, few: int | None = None, seed: int = 0) -> Corpus:
+    """Make every sound file. few: only so many kinds, drawn by ``seed``; else also the small files of ``../shared/data``."""
     kinds = folder / "kinds"
     kinds.mkdir()
-    files = mutate.make_corpus(kinds)
-    for place in ("messy", "public") if shared else ():
+    files = mutate.make_corpus(kinds, few, seed)
+    for place in ("messy", "public") if few is None else ():
         for path in sorted((media.SHARED / place).rglob("*.*")):
             if path.suffix != ".md" and path.stat().st_size < 160_000:
                 files[f"{path.parent.name}.{path.name}"] = path.read_bytes()
@@ -315,10 +315,11 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=20_000)
     parser.add_argument("--seed", type=int, default=100)
     parser.add_argument("--findings", type=Path, default=Path(tempfile.gettempdir()) / "fuzz-findings")
+    parser.add_argument("--kinds", type=int, help="how many kinds of media files there are; default: all")
     parser.add_argument("--only", type=int, help="drive one case in this process, to look into it")
     words = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        corpus = make_corpus(Path(folder))
+        corpus = make_corpus(Path(folder), words.kinds, words.seed)
         prepare(corpus)
         print(f"{len(corpus.media)} kinds of media files", flush=True)
         if words.only is not None:

@@ -107,12 +107,18 @@ PICTURES: dict[str, str] = {
 FIXED = {"dv.dv": (DV, "-c:v dvvideo -pix_fmt yuv420p", 1)}
 
 
-def make_corpus(folder: Path) -> dict[str, bytes]:
-    """Return a small file of every kind by its name, as the other FFmpeg makes it, and some with metadata of all kinds."""
+def make_corpus(folder: Path, few: int | None = None, seed: int = 0) -> dict[str, bytes]:
+    """Return a small file of every kind by its name, as the other FFmpeg makes it, and some with metadata of all kinds.
+
+    few: only so many kinds, drawn by ``seed``, beside those that the others are made of.
+    """
     made = {}
     jobs = [(name, SMALL, options, 6) for name, options in VIDEOS.items()]
     jobs += [(name, SMALL, options, 1) for name, options in PICTURES.items()]
     jobs += [(name, *job) for name, job in FIXED.items()]
+    if few is not None:
+        drawn = set(np.random.default_rng(seed).choice(len(jobs), min(few, len(jobs)), replace=False))
+        jobs = [job for place, job in enumerate(jobs) if place in drawn or job[0] in ("plain.png", "raw.h264")]
     for name, source, options, frames in jobs:
         tone = [*TONE, "-shortest"] if name.startswith("tone") else []
         words = [media.FFMPEG, "-v", "error", "-y", "-f", "lavfi", "-i", source, *tone, *options.split(), "-frames:v", str(frames)]
@@ -121,7 +127,6 @@ def make_corpus(folder: Path) -> dict[str, bytes]:
         made[name] = (folder / name).read_bytes()
         assert made[name], name
     made["profile.png"] = with_png_chunks(made["plain.png"], seed=1)
-    made["cover.mp4"] = made["tone.mp4"]
     for number in range(4):
         made[f"sei{number}.h264"] = with_sei(made["raw.h264"], number)
     return made
@@ -148,7 +153,7 @@ def with_png_chunks(data: bytes, seed: int) -> bytes:
         (b"pHYs", rng.bytes(8) + b"\1"),
         (b"eXIf", exif),
         (b"tEXt", b"Comment\0" + rng.bytes(40)),
-        (b"zTXt", b"Raw profile type exif\0\0" + packed),
+        (b"zTXt", b"Raw profile type xmp\0\0" + packed),
         (b"iTXt", b"XML:com.adobe.xmp\0\1\0\0\0" + packed),
         (b"sTER", b"\1"),
         (b"tIME", rng.bytes(7)),
@@ -156,14 +161,25 @@ def with_png_chunks(data: bytes, seed: int) -> bytes:
     return data[:33] + b"".join(png_chunk(*each) for each in chunks) + data[33:]
 
 
-def with_sei(data: bytes, seed: int) -> bytes:
-    """Return a raw H.264 stream with messages (SEI) of all kinds before its first picture: captions, HDR10+, turns, stereo and so on."""
+def with_sei(data: bytes, seed: int, *, turned: bool = True) -> bytes:
+    """Return a raw H.264 stream with messages (SEI) of all kinds before its first picture: captions, HDR10+, stereo and so on.
+
+    turned: one of them turns the picture, which holds for that one alone.
+    """
     rng = np.random.default_rng(seed)
     caption = b"\xb5\0\x31GA94\x03\xc3\xff" + rng.bytes(9) + b"\xff"
     dynamic = b"\xb5\0\x3c\0\x01\x04\x01" + rng.bytes(60)
     vivid = b"\x26\0\x04\0\x05" + rng.bytes(40)
     shape = b"\xb5\0\x31DTG1\x41\xfa"
-    payloads = [(4, caption), (4, dynamic), (4, vivid), (4, shape), (5, rng.bytes(40)), (47, rng.bytes(4)), (45, rng.bytes(6))]
+    payloads = [
+        (4, caption),
+        (4, dynamic),
+        (4, vivid),
+        (4, shape),
+        (5, rng.bytes(40)),
+        (47, rng.bytes(4) if turned else b"\xc0"),
+        (45, rng.bytes(6)),
+    ]
     payloads += [(137, rng.bytes(24)), (144, rng.bytes(4)), (148, rng.bytes(8)), (147, rng.bytes(1)), (1, rng.bytes(3)), (19, rng.bytes(5))]
     nal = b"\x06" + b"".join(bytes([kind, len(payload)]) + payload for kind, payload in payloads) + b"\x80"
     escaped = bytearray()
@@ -347,9 +363,16 @@ def mutate_text(text: str, rng: np.random.Generator) -> bytes:
             for _ in range(int(rng.integers(1, 4))):
                 _change_value(whole, rng)
             return json.dumps(whole).encode()
+    lines = text.splitlines()
+    if rng.random() < 0.5 and len(lines) > 2 and " = " in lines[0]:
+        place = int(rng.integers(len(lines)))
+        value = json.dumps(STRANGE[int(rng.integers(len(STRANGE)))])
+        lines[place] = f"{lines[place].partition(' = ')[0]} = {value}"
+        return "\n".join(lines).encode()
     made = bytearray(data)
     for _ in range(int(rng.integers(1, 4))):
-        _change_bytes(made, lambda: data[::-1], rng) if len(made) > 8 else None
+        if len(made) > 8:
+            _change_bytes(made, lambda: data[::-1], rng)
     return bytes(made)
 
 
