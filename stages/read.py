@@ -232,9 +232,9 @@ def open_clip(
         zero = Fraction(container.start_time or 0, av.time_base)
         if (cut := sniff.cut_short(paths[0], container.format.name, video.index_entries)) and not salvage:
             raise UnlayerError(f"{printable(paths[0])}: {cut}; get the whole file, or take what decodes with --salvage")
-        if end is None:
-            bombs.check_animation(paths[0], container.format.name, video.width, video.height)
         frame = first_frame(container, video, paths[0], salvage, max_pixels)
+        if end is None:
+            bombs.check_animation(paths[0], container.format.name, frame.width, frame.height)
         info = _describe(container, video, frame, paths[0])
     if len(paths) > 1 or folder:
         if not info.is_picture:
