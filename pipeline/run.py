@@ -29,6 +29,7 @@ from stages.errors import DISK_FULL, FitError, UnlayerError, UsageError
 from stages.read import Clip, open_clip
 from stages.sniff import printable
 from stages.threads import one_thread_an_operation
+from stages.trial import try_files
 
 
 def run(settings: Settings) -> int:
@@ -211,6 +212,9 @@ def explained(clip: Clip, folder: RunFolder, device: torch.device) -> Iterator[N
 def open_checked(settings: Settings) -> Clip:
     """The open clip. Raises where the settings cannot fit it, as far as its header tells: before anything heavy is done."""
     check_inputs(settings.inputs)
+    hints = [settings.hint] if settings.hint is not None else []
+    try_files(settings.inputs, stream=settings.stream, max_pixels=settings.max_pixels)
+    try_files(hints, max_pixels=settings.max_pixels)
     clip = open_clip(
         settings.inputs,
         stream=settings.stream,

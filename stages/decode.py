@@ -7,19 +7,23 @@ anything is decoded, and every fault of a file ends in one :class:`UnlayerError`
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Generator, Iterator
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
 import av
+import av.filter
 from av.container import InputContainer
 from av.packet import Packet
+from av.sidedata.sidedata import SideData
 from av.stream import Disposition
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from stages import colour, sniff
+from stages import bombs, colour, sniff
 from stages.errors import UnlayerError, UsageError
 from stages.sniff import printable, reason
 
@@ -27,6 +31,11 @@ MAX_PIXELS = 8192 * 8192
 """The most pixels of a picture that is decoded unless told otherwise."""
 MEDIA_ERRORS = (av.FFmpegError, ValueError, OverflowError, UnicodeDecodeError, MemoryError)
 """What the media library raises for a file that it cannot use."""
+PATIENCE = 120.0
+"""Seconds without a new packet, or without a new frame over many packets, after which a file is given up."""
+_MANY_PACKETS = 1000  # decoders hold a frame back for up to 64 packets
+_DISPLAY_MATRIX = 6  # FFmpeg's AV_FRAME_DATA_DISPLAYMATRIX
+_SIDE_DATA_KINDS = 64  # FFmpeg 8.1 knows 33 kinds of side data (AV_FRAME_DATA_*)
 
 
 def open_media(path: Path, max_pixels: int = MAX_PIXELS) -> InputContainer:
@@ -35,9 +44,16 @@ def open_media(path: Path, max_pixels: int = MAX_PIXELS) -> InputContainer:
     Raises :class:`UnlayerError` in one line for whatever is no readable media file.
     """
     kind = sniff.check_file(path, max_pixels)
-    options = {"protocol_whitelist": "file", "format_whitelist": sniff.CONTAINERS, "max_pixels": str(max_pixels)}
+    bombs.check_metadata(path)
     try:
-        return av.open(f"file:{path.absolute()}", "r", format=kind, options=options, metadata_errors="ignore")
+        return av.open(
+            f"file:{path.absolute()}",
+            "r",
+            format=kind,
+            options=sniff.open_options(max_pixels),
+            metadata_errors="ignore",
+            timeout=PATIENCE,
+        )
     except MEDIA_ERRORS as error:
         raise UnlayerError(f"{printable(path)}: cannot be opened: {sniff.explain(path)}") from error
     except OSError as error:
@@ -81,21 +97,32 @@ def video_frames(
     context.options = {"max_pixels": str(max_pixels)}
     # With frame threads an error comes late, after frames that were predicted from the lost one.
     context.thread_type = "SLICE" if salvage else "AUTO"
-    turn = colour.ORIENTATIONS[sniff.orientation(path) - 1] if container.format.name == "jpeg_pipe" else None
+    turn = colour.UPRIGHT
+    rotation: int | None = None
     count = 0
     waiting = False
+    patience = _Patience()
     for packet, problem in _packets(container, stream):
         if packet is not None and packet.size and waiting:
             if not packet.is_keyframe:
                 continue
             waiting = False
         frames: list[VideoFrame] = []
+        if problem is None and packet is not None and context.name in ("png", "apng"):
+            problem = bombs.metadata_fault(bytes(packet))
         if problem is None:
             frames, problem = _decode_packet(context, packet)
+        if patience.is_over(bool(frames)):
+            raise UnlayerError(f"{printable(path)}: gives no frame after frame {count}, whatever is read; get a sound copy")
         for frame in frames:
             count += 1
-            frame.opaque = turn
+            if frame.rotation != rotation:
+                rotation = frame.rotation
+                turn = _read_turn(frame)
+            # Each frame needs an object of its own: the library forgets a shared one with the first frame.
+            frame.opaque = None if turn == colour.UPRIGHT else replace(turn)
             yield frame
+            patience.renew()
         if problem is None:
             continue
         if container.format.name in sniff.PICTURES:
@@ -110,6 +137,22 @@ def video_frames(
         on_damage()
         context.flush_buffers()
         waiting = True
+
+
+class _Patience:
+    """Counts the time and the packets since the last frame."""
+
+    def __init__(self) -> None:
+        self.renew()
+
+    def renew(self) -> None:
+        """Begin to count anew: what was done with a frame is not the file's fault."""
+        self._since, self._packets = time.monotonic(), 0
+
+    def is_over(self, framed: bool) -> bool:
+        """Count a packet; ``framed``: it gave a frame. Return whether there were too many for too long."""
+        self._packets += 1
+        return not framed and self._packets > _MANY_PACKETS and time.monotonic() - self._since > PATIENCE
 
 
 def _packets(container: InputContainer, stream: VideoStream) -> Iterator[tuple[Packet[VideoStream] | None, str | None]]:
@@ -137,6 +180,35 @@ def _decode_packet(context: VideoCodecContext, packet: Packet[VideoStream] | Non
         if frame.is_corrupt:
             return frames[:position], "the decoder had to guess parts of it"
     return frames, None
+
+
+def _read_turn(frame: VideoFrame) -> colour.Turn:
+    """Return the turn that makes a frame upright, as its display matrix tells it.
+
+    The matrix comes from a container, a codec or a picture's EXIF. Reading ``frame.side_data`` itself is not safe: PyAV
+    frees the metadata of side data twice (an ICC profile has some, and the process dies), fails on kinds that are
+    newer than it is, and keeps the frame until the garbage collector runs. So filters take all other side data off,
+    and shrink the picture that stays in memory.
+    """
+    kinds = (kind for kind in range(_SIDE_DATA_KINDS) if kind != _DISPLAY_MATRIX)
+    steps = [("sidedata", f"mode=delete:type={kind}") for kind in kinds]
+    steps += [("crop", "min(iw\\,16):min(ih\\,16):0:0"), ("scale", "2:2"), ("buffersink", "")]
+    graph = av.filter.Graph()
+    try:
+        last = graph.add_buffer(width=frame.width, height=frame.height, format=frame.format, time_base=Fraction(1, 25))
+        for name, options in steps:
+            step = graph.add(name, options)
+            last.link_to(step)
+            last = step
+        graph.configure()
+        graph.push(frame)
+        small = graph.pull()
+        assert isinstance(small, VideoFrame)
+        matrix = small.side_data.get("DISPLAYMATRIX")
+        return colour.turn_from_matrix(bytes(matrix)) if isinstance(matrix, SideData) else colour.UPRIGHT
+    except MEDIA_ERRORS:
+        # No filter takes such frames. The angle can be told without them, though not a mirroring.
+        return colour.turn_from_angle(frame.rotation)
 
 
 def next_time(before: Fraction | None, frame: VideoFrame, step: Fraction) -> Fraction:

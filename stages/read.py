@@ -18,7 +18,7 @@ from av.container import InputContainer
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from stages import colour, sniff
+from stages import bombs, colour, sniff
 from stages.clip import ClipInfo, Frames, Seen, SoundSpan
 from stages.decode import MAX_PIXELS, MEDIA_ERRORS, choose_stream, first_frame, next_time, open_media, video_frames
 from stages.errors import UnlayerError, UsageError
@@ -234,6 +234,8 @@ def open_clip(
         if (cut := sniff.cut_short(paths[0], container.format.name, video.index_entries)) and not salvage:
             raise UnlayerError(f"{printable(paths[0])}: {cut}; get the whole file, or take what decodes with --salvage")
         frame = first_frame(container, video, paths[0], salvage, max_pixels)
+        if end is None:
+            bombs.check_animation(paths[0], container.format.name, frame.width, frame.height)
         info = _describe(container, video, frame, paths[0])
     if len(paths) > 1 or folder:
         if not info.is_picture:
@@ -274,5 +276,3 @@ def _describe(container: InputContainer, stream: VideoStream, frame: VideoFrame,
         has_alpha=any(part.is_alpha for part in frame.format.components) or stream.metadata.get("alpha_mode") == "1",
         seconds=Fraction(container.duration, av.time_base) if container.duration and not picture else None,
     )
-
-
