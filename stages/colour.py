@@ -89,18 +89,15 @@ class Turn:
         return upright[:: -1 if self.mirror_y else 1, :: -1 if self.mirror_x else 1]
 
 
-# By quarter turns counter-clockwise, as FFmpeg counts; and by EXIF's orientation from 1.
-_ROTATIONS = (Turn(), Turn(True, False, True), Turn(False, True, True), Turn(True, True, False))
-ORIENTATIONS = (
-    Turn(),
-    Turn(False, True, False),
-    Turn(False, True, True),
-    Turn(False, False, True),
-    Turn(True),
-    Turn(True, True, False),
-    Turn(True, True, True),
-    Turn(True, False, True),
-)
+UPRIGHT = Turn()
+"""The turn of a picture that is stored as it is shown."""
+# By quarter turns counter-clockwise, as FFmpeg counts.
+_ROTATIONS = (UPRIGHT, Turn(True, False, True), Turn(False, True, True), Turn(True, True, False))
+
+
+def turn_from_angle(degrees: int) -> Turn:
+    """Return the turn nearest to a rotation by so many degrees counter-clockwise."""
+    return _ROTATIONS[round(degrees / 90) % 4]
 
 
 def turn_from_matrix(side_data: bytes) -> Turn:
@@ -129,15 +126,8 @@ def is_full(frame: Any) -> bool:
 
 
 def turn_of(frame: Any) -> Turn:
-    """The turn that makes a frame upright, mirrored cameras included. A turn that the reader found elsewhere is the frame's ``opaque``."""
-    if isinstance(frame.opaque, Turn):
-        return frame.opaque
-    try:
-        matrix = frame.side_data.get("DISPLAYMATRIX")
-    except ValueError:
-        # PyAV cannot list side data that is newer than it is (EXIF); the angle it can tell, though not a mirroring.
-        return _ROTATIONS[round(frame.rotation / 90) % 4]
-    return Turn() if matrix is None else turn_from_matrix(bytes(matrix))
+    """Return the turn that makes a frame upright: its ``opaque``, where the reader notes it (None: it is upright)."""
+    return frame.opaque if isinstance(frame.opaque, Turn) else UPRIGHT
 
 
 def upright_size(frame: Any) -> tuple[int, int]:

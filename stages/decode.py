@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Generator, Iterator
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
 import av
+import av.filter
 from av.container import InputContainer
 from av.packet import Packet
 from av.stream import Disposition
@@ -27,6 +29,8 @@ MAX_PIXELS = 8192 * 8192
 """The most pixels of a picture that is decoded unless told otherwise."""
 MEDIA_ERRORS = (av.FFmpegError, ValueError, OverflowError, UnicodeDecodeError, MemoryError)
 """What the media library raises for a file that it cannot use."""
+_DISPLAY_MATRIX = 6  # FFmpeg's AV_FRAME_DATA_DISPLAYMATRIX
+_SIDE_DATA_KINDS = 64  # FFmpeg 8.1 knows 33 kinds of side data (AV_FRAME_DATA_*)
 
 
 def open_media(path: Path, max_pixels: int = MAX_PIXELS) -> InputContainer:
@@ -81,7 +85,8 @@ def video_frames(
     context.options = {"max_pixels": str(max_pixels)}
     # With frame threads an error comes late, after frames that were predicted from the lost one.
     context.thread_type = "SLICE" if salvage else "AUTO"
-    turn = colour.ORIENTATIONS[sniff.orientation(path) - 1] if container.format.name == "jpeg_pipe" else None
+    turn = colour.UPRIGHT
+    rotation: int | None = None
     count = 0
     waiting = False
     for packet, problem in _packets(container, stream):
@@ -94,7 +99,11 @@ def video_frames(
             frames, problem = _decode_packet(context, packet)
         for frame in frames:
             count += 1
-            frame.opaque = turn
+            if frame.rotation != rotation:
+                rotation = frame.rotation
+                turn = _read_turn(frame)
+            # Each frame needs an object of its own: the library forgets a shared one with the first frame.
+            frame.opaque = None if turn == colour.UPRIGHT else replace(turn)
             yield frame
         if problem is None:
             continue
@@ -137,6 +146,36 @@ def _decode_packet(context: VideoCodecContext, packet: Packet[VideoStream] | Non
         if frame.is_corrupt:
             return frames[:position], "the decoder had to guess parts of it"
     return frames, None
+
+
+def _read_turn(frame: VideoFrame) -> colour.Turn:
+    """Return the turn that makes a frame upright, as its display matrix tells it.
+
+    The matrix comes from a container, a codec or a picture's EXIF. Reading ``frame.side_data`` itself is not safe: PyAV
+    frees the metadata of side data twice (an ICC profile has some, and the process dies), fails on kinds that are
+    newer than it is, and keeps the frame until the garbage collector runs. So filters take all other side data off,
+    and shrink the picture that stays in memory.
+    """
+    kinds = (kind for kind in range(_SIDE_DATA_KINDS) if kind != _DISPLAY_MATRIX)
+    steps = [("sidedata", f"mode=delete:type={kind}") for kind in kinds]
+    steps += [("crop", "min(iw\\,16):min(ih\\,16):0:0"), ("scale", "2:2"), ("buffersink", "")]
+    graph = av.filter.Graph()
+    try:
+        last = graph.add_buffer(width=frame.width, height=frame.height, format=frame.format, time_base=Fraction(1, 25))
+        for name, options in steps:
+            step = graph.add(name, options)
+            last.link_to(step)
+            last = step
+        graph.configure()
+        graph.push(frame)
+        small = graph.pull()
+        assert isinstance(small, VideoFrame)
+        if "DISPLAYMATRIX" not in small.side_data:
+            return colour.UPRIGHT
+        return colour.turn_from_matrix(bytes(small.side_data["DISPLAYMATRIX"]))
+    except MEDIA_ERRORS:
+        # No filter takes such frames. The angle can be told without them, though not a mirroring.
+        return colour.turn_from_angle(frame.rotation)
 
 
 def next_time(before: Fraction | None, frame: VideoFrame, step: Fraction) -> Fraction:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
 import re
@@ -192,24 +191,6 @@ def cut_short(path: Path, container: str, entries: Iterable[IndexEntry]) -> str 
             file.seek(max(0, length - 64))
             return None if b"\x3b" in file.read() else "is cut off: the animation's end is missing"
     return None
-
-
-def orientation(path: Path) -> int:
-    """The orientation from 1 to 8 that a JPEG's EXIF tells; 1, upright, where it tells none."""
-    with path.open("rb") as file:
-        head = file.read(1 << 17)
-    start = head.find(b"Exif\0\0") + 6
-    tiff = head[start:]
-    order = {b"II*\0": "<", b"MM\0*": ">"}.get(tiff[:4])
-    if start < 6 or order is None:
-        return 1
-    with contextlib.suppress(struct.error):
-        place = struct.unpack_from(order + "I", tiff, 4)[0]
-        for entry in range(struct.unpack_from(order + "H", tiff, place)[0]):
-            tag, kind, _, value = struct.unpack_from(order + "HHIH", tiff, place + 2 + 12 * entry)
-            if (tag, kind) == (0x0112, 3) and 1 <= value <= 8:
-                return int(value)
-    return 1
 
 
 def _segment_end(file: BinaryIO) -> int | None:
