@@ -16,6 +16,7 @@ from rich.table import Table
 
 from pipeline import __version__, manifest
 from pipeline.folder import HINT, MANIFEST, REPORT, Identity, RunFolder, claim, write_json
+from pipeline.input_notes import alpha_note, notes_of
 from pipeline.progress import Reporter, Stages, reporter, tell
 from pipeline.settings import Settings
 from pipeline.store import store_at
@@ -59,10 +60,14 @@ def perform(settings: Settings, shown: Reporter) -> tuple[Path, Mapping[str, obj
                 return out, None
             if folder.restarted:
                 stages.warn(RESTARTED)
+            for note in notes_of(clip.info, settings):
+                stages.warn(note)
             with tidied(folder):
                 keep = checkpoints(folder, identity, settings.store)
                 with blaming(task.name):
                     result = task.run(Job(clip, settings, device, folder.work, stages, budget, keep))
+                for note in alpha_note(clip):
+                    stages.warn(note)
                 if clip.salvaged is not None:
                     stages.warn(f"{printable(clip.info.path)}: is damaged; {clip.salvaged} frames of it could be decoded")
 
@@ -199,6 +204,7 @@ def open_checked(settings: Settings) -> Clip:
         start=settings.start,
         end=settings.end,
         max_pixels=settings.max_pixels,
+        interlaced=settings.interlaced,
     )
     info, name = clip.info, printable(clip.info.path)
     seconds = float(info.frames / info.rate) if info.frames else float(info.seconds) if info.seconds else None

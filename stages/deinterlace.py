@@ -6,7 +6,7 @@ A frame's result depends on it and its two neighbours alone, so that decoding fr
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -15,25 +15,13 @@ import av.filter
 import numpy as np
 from av.video.frame import VideoFrame
 
+from stages.clip import Scan
+from stages.colour import Turn
 from stages.fields import Luma, Verdict, judge, judge_frame
 
 _FLAGGED = {2: "tff", 3: "bff", 4: "tff", 5: "bff"}
 """Which field is shown first, by FFmpeg's numbers of a stream's field order."""
 Item = tuple[int, Fraction, VideoFrame]
-
-
-@dataclass(frozen=True)
-class Scan:
-    """How a clip was scanned. kind: ``progressive``, ``interlaced`` or ``telecined`` (film with pulldown: some frames are combed).
-
-    parity: ``tff`` or ``bff``, the field that comes first. flagged: what the stream says, ``interlaced``,
-    ``progressive`` or nothing. deinterlaced: whether the reader makes the frames progressive.
-    """
-
-    kind: str = "progressive"
-    parity: str = ""
-    flagged: str = ""
-    deinterlaced: bool = False
 
 
 def scan_of(field_order: int, flags: list[bool], verdict: Verdict, wanted: str) -> Scan:
@@ -47,8 +35,9 @@ def scan_of(field_order: int, flags: list[bool], verdict: Verdict, wanted: str) 
     kind = verdict.scan or (flagged or "progressive")
     if kind == "progressive" and wanted != "deinterlace":
         return Scan(kind, parity, flagged)
-    combed = verdict.counts["tff"] + verdict.counts["bff"]
-    parity = verdict.parity if combed and verdict.scan != "progressive" else parity or "auto"
+    # An order that the picture shows beats one that a file claims.
+    seen = verdict.parity if verdict.scan in ("interlaced", "telecined") else ""
+    parity = seen or parity or "auto"
     return Scan(kind, parity, flagged, wanted != "keep")
 
 
@@ -72,13 +61,13 @@ def _luma(frame: VideoFrame) -> tuple[Luma, int]:
     bits = max(component.bits for component in frame.format.components)
     if frame.format.is_planar and not frame.format.is_rgb and bits <= 16:
         plane = frame.planes[0]
-        kind = np.uint8 if bits == 8 else np.dtype("<u2")
-        lines: Any = np.frombuffer(plane, kind).reshape(plane.height, -1)[:, : plane.width]
+        kind: Any = np.uint8 if bits == 8 else "<u2"
+        lines: Any = np.frombuffer(memoryview(plane), kind).reshape(plane.height, -1)[:, : plane.width]
         return (lines if bits == 8 else lines >> (bits - 8)).astype(np.int16), 255
     return frame.reformat(format="gray").to_ndarray().astype(np.int16), 255
 
 
-def deinterlaced(frames: Generator[Item], scan: Scan) -> Generator[Item]:
+def deinterlaced(frames: Iterator[Item], scan: Scan) -> Generator[Item]:
     """Yield the frames made progressive, each with its index and time; of film with pulldown only those that are combed.
 
     The first frame has no neighbour before it: where the clip begins earlier, begin one frame earlier and leave it out.
@@ -122,7 +111,7 @@ def _chosen(made: VideoFrame, waiting: list[Item], lumas: list[Luma], scan: Scan
     for name in ("colorspace", "color_range", "color_primaries", "color_trc"):
         setattr(made, name, getattr(frame, name))
     # Each frame needs an object of its own: the library forgets a shared one with the first frame.
-    made.opaque = None if frame.opaque is None else replace(frame.opaque)
+    made.opaque = replace(frame.opaque) if isinstance(frame.opaque, Turn) else None
     made.pts, made.time_base = frame.pts, frame.time_base
     return index, time, made
 

@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-Luma = NDArray[np.int16]
+Luma = NDArray[np.signedinteger[Any]]
 
 LOOKED_AT = 24
 """Frames that are looked at, about a second."""
@@ -83,7 +84,8 @@ def judge_frame(before: Luma, frame: Luma, after: Luma, top: int) -> str:
     if frame.shape[0] < 4:
         return ""
     wide = np.int32 if top > 8191 else np.int16
-    past, now, future = (each.astype(wide, copy=False) for each in (before, frame, after))
+    stack: Luma = np.stack([before, frame, after]).astype(wide)
+    past, now, future = stack
     middle = now[:-2] + now[2:]
     # Lines of both fields have to move: what flickers in one alone tells nothing.
     moving = np.abs(past - future)[1:-1] > _MOVES * top

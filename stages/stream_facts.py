@@ -44,7 +44,7 @@ class StreamFacts:
 def read_facts(path: Path, container: str, track: int, codec: str, size: tuple[int, int], data: list[bytes]) -> StreamFacts:
     """Return what a file says of one video track beyond what the library tells. Never raises.
 
-    container: the demuxer's name. track: the track's number in the file. size: the stored ``(H, W)``. data: the
+    container: the demuxer's name. track: the track's number in an MP4; in Matroska its place among the videos. size: the stored ``(H, W)``. data: the
     codec's header and its first packets.
     """
     facts = StreamFacts()
@@ -227,9 +227,12 @@ def _tracks(file: BinaryIO) -> bytes:
 
 
 def _of_matroska(file: BinaryIO, track: int) -> StreamFacts:
+    count = -1
     for name, entry in elements(_tracks(file)):
         parts = dict(elements(entry))
-        if name != 0xAE or int.from_bytes(parts.get(0xD7, b""), "big") != track:
+        # A track of type 1 is video; the library tells no track's own number.
+        count += name == 0xAE and int.from_bytes(parts.get(0x83, b""), "big") == 1
+        if count < track:
             continue
         vision = None
         for kind, mapping in elements(entry):

@@ -102,7 +102,8 @@ def gamut_matrix(primaries: int) -> Tensor | None:
     """Return the ``(3, 3)`` matrix from linear RGB of these primaries to that of BT.709; None where it changes nothing."""
     if primaries == BT709 or primaries not in _POINTS:
         return None
-    return (torch.linalg.inv(_to_xyz(1)) @ _adaptation(primaries) @ _to_xyz(primaries)).float()
+    matrix: Tensor = torch.linalg.inv(_to_xyz(1)) @ _adaptation(primaries) @ _to_xyz(primaries)
+    return matrix.float()
 
 
 def compress_gamut(light: Tensor, reach: float) -> Tensor:
@@ -137,7 +138,8 @@ def _to_xyz(primaries: int) -> Tensor:
     """Return the ``(3, 3)`` matrix from linear RGB to CIE XYZ, its white of luminance 1 (SMPTE RP 177)."""
     *colours, white = _POINTS[primaries]
     columns = torch.tensor([[x, y, 1 - x - y] for x, y in colours], dtype=torch.float64).T
-    return columns * torch.linalg.solve(columns, _white(white))
+    gains: Tensor = torch.linalg.solve(columns, _white(white))
+    return columns * gains
 
 
 def _white(point: tuple[float, float]) -> Tensor:
@@ -149,4 +151,5 @@ def _adaptation(primaries: int) -> Tensor:
     """Return the matrix in XYZ from the white of these primaries to D65."""
     cones = torch.tensor(_BRADFORD, dtype=torch.float64)
     gains = (cones @ _white(_D65)) / (cones @ _white(_POINTS[primaries][3]))
-    return torch.linalg.inv(cones) @ torch.diag(gains) @ cones
+    back: Tensor = torch.linalg.inv(cones)
+    return back @ torch.diag(gains) @ cones

@@ -294,6 +294,8 @@ def _write(job: Job, analysis: Analysis, parts: Sequence[_Parts], found: Searche
                     bit_depth=job.clip.info.bit_depth if job.settings.lossless else 8,
                     sound=sound,
                     pictures=job.clip.info.is_picture and output.first == output.last,
+                    data=output.role == "matte",
+                    first_frame=output.first,
                 )
                 open_now.append((output, closing.enter_context(writer), closing))
             for output, writer, closing in list(open_now):
