@@ -22,9 +22,11 @@ LOOKED_AT = 24
 _COLUMNS = 480  # columns that are enough; all lines are needed
 _MOVES = 10 / 255  # change between the neighbour frames from which a place counts as moving
 _LEAST = 0.002  # part of the picture that has to move for a frame to tell anything
-_UNEQUAL = 1.3  # how much worse the fields of the wrong order fit than those of the right one
+_UNEQUAL = 1.12  # how much worse the fields of the wrong order fit; idet has 1.04 for whole pictures
 _PROGRESSIVE = 1.5  # how much worse neighbour frames fit than the frame itself, as in idet
 _COMBED = 1.05  # how much worse neighbour frames may at most fit than an interlaced frame's own lines do
+_CLEARLY = 2.0  # how much worse one order fits when the picture leaves no doubt
+_MOVED = 1.3  # the same as _COMBED where it does not
 _SURE = 6  # frames of one verdict that make one
 _SAME = 0.8  # part of the combed frames that have to agree on the order of fields
 _MANY = 0.3  # part of the moving frames that have to be combed in interlaced material
@@ -97,7 +99,9 @@ def judge_frame(before: Luma, frame: Luma, after: Luma, top: int) -> str:
     late = float(from_past[odd].sum(dtype=np.int64) + from_future[even].sum(dtype=np.int64))
     combs = float(own.sum(dtype=np.int64))
     least = min(early, late)
-    if max(early, late) > _UNEQUAL * least and combs * _COMBED > least:
+    unequal = max(early, late) / max(least, 1.0)
+    # Where fields also move up or down, the frame's own lines fit a little better than its neighbours'.
+    if unequal > _UNEQUAL and combs * (_COMBED if unequal < _CLEARLY else _MOVED) > least:
         # With the top field first, the lines of the top field before this frame are furthest from its bottom ones.
         return "tff" if early > late else "bff"
     return "progressive" if least > _PROGRESSIVE * combs else "unsure"
