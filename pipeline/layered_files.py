@@ -18,6 +18,7 @@ from stages.brief import Separation
 from stages.clip import Frames
 from stages.flow import resize
 from stages.sheet import COLUMNS, chosen_frames, draw_sheet, write_sheet
+from stages.tone import to_display
 from stages.write import LayerWriter
 
 SHEET_SIDE = 256
@@ -127,6 +128,8 @@ class LayerFiles:
         for number in self._shown:
             if frames.first <= number <= frames.last:
                 at = number - frames.first
-                self._rows["input"].append(resize(frames.pixels[at][None], size)[0])
+                color = self.job.clip.info.color
+                self._rows["input"].append(to_display(resize(frames.pixels[at][None], size), color)[0])
                 for output in self.recipe.outputs:
-                    self._rows[output.role].append(resize(layers[output.role][at][None].expand(-1, 3, -1, -1), size)[0])
+                    small = resize(layers[output.role][at][None].expand(-1, 3, -1, -1), size)
+                    self._rows[output.role].append((small if output.data else to_display(small, color))[0])

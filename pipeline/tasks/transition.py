@@ -28,10 +28,12 @@ from pipeline.tasks import Fit, Job, Layer, Parts, Result, Task
 from stages.brief import FitSettings
 from stages.checkpoint import Checkpoints
 from stages.clip import Frames, Seen
+from stages.color_tags import ColorTags
 from stages.errors import UnlayerError
 from stages.sheet import chosen_frames, draw_sheet, write_sheet
 from stages.shots import Analysis, Shot, Transition
 from stages.sniff import printable
+from stages.tone import to_display
 from stages.trace import Curves
 from stages.transition.plan import LARGEST, LEAST, PLANS, Plan, bytes_of, plans_for, within_memory
 from stages.transition.separate import Separated, open_mixture, separate_transition
@@ -212,7 +214,7 @@ def _separate(job: Job, analysis: Analysis, mixed: Sequence[Transition], number:
         entry = describe_transition(
             transition, mix=separated.mix, space=separated.space, matte=f"matte{suffix}" if separated.has_matte else None
         )
-        write_sheet(room.folder / "sheet.png", _sheet(transition, separated, shelf))
+        write_sheet(room.folder / "sheet.png", _sheet(transition, separated, shelf, job.clip.info.color))
         done = separated.seconds, separated.report, separated.plan, shelf.sides
         return _Parts(transition, entry, f"sheet{suffix}.png", *done, reduced, trace=separated.trace)
 
@@ -227,13 +229,14 @@ def _separate(job: Job, analysis: Analysis, mixed: Sequence[Transition], number:
     return parts
 
 
-def _sheet(transition: Transition, separated: Separated, shelf: Shelf) -> NDArray[np.uint8]:
+def _sheet(transition: Transition, separated: Separated, shelf: Shelf, color: ColorTags) -> NDArray[np.uint8]:
     """The contact sheet of one transition."""
     shots = {"outgoing": transition.outgoing, "incoming": transition.incoming}
     rows = {}
     for name, pictures in shelf.rows.items():
         shot = shots.get(name)
-        rows[name if shot is None else scene_name(shot)] = torch.stack(pictures)
+        row = torch.stack(pictures)
+        rows[name if shot is None else scene_name(shot)] = row if name == "matte" else to_display(row, color)
     title = f"{transition.kind}, frames {transition.first_frame} to {transition.last_frame}, mixed in {SPACES[separated.space]}"
     numbers = [transition.first_frame + place for place in chosen_frames(len(transition))]
     return draw_sheet(rows, numbers, separated.mix, transition.first_frame, title=title)
