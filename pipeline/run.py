@@ -25,6 +25,7 @@ from stages.checkpoint import Checkpoints
 from stages.errors import DISK_FULL, FitError, UnlayerError, UsageError
 from stages.read import Clip, open_clip
 from stages.sniff import printable
+from stages.trial import try_files
 
 RESTARTED = "what an interrupted run had kept was of another input, of other settings or of another version; it was begun anew"
 
@@ -197,6 +198,9 @@ def explained(clip: Clip, folder: RunFolder, device: torch.device) -> Iterator[N
 
 def open_checked(settings: Settings) -> Clip:
     """The open clip. Raises where the settings cannot fit it, as far as its header tells: before anything heavy is done."""
+    hints = [settings.hint] if settings.hint is not None else []
+    try_files(settings.inputs, stream=settings.stream, max_pixels=settings.max_pixels)
+    try_files(hints, max_pixels=settings.max_pixels)
     clip = open_clip(
         settings.inputs,
         stream=settings.stream,

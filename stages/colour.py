@@ -23,6 +23,8 @@ EXACT = 0x4 | 0x40000 | 0x2000
 _AREA = 0x20 | 0x40000 | 0x2000
 # Luma weights (kr, kb) by the numbers of ITU-T H.273 "matrix coefficients". Whatever is untagged is BT.601, as FFmpeg decodes it.
 _WEIGHTS = {1: (0.2126, 0.0722), 4: (0.30, 0.11), 7: (0.212, 0.087), 9: (0.2627, 0.0593), 10: (0.2627, 0.0593)}
+# What is larger is converted in bands of rows, which keeps the memory of 67 million pixels under 2 GiB.
+_BAND_PIXELS = 1 << 24
 _NAMES = {0: "rgb", 1: "bt709", 4: "fcc", 7: "smpte240m", 9: "bt2020", 10: "bt2020"}
 
 
@@ -176,19 +178,36 @@ def rgb_picture(frame: Any, size: tuple[int, int] | None = None, crop: tuple[int
 def _deep_rgb(frame: Any, bits: int) -> NDArray[np.float32]:
     """``(H, W, 3)`` float32 RGB of a frame of 9 to 16 bits. Swscale's own matrix to deep RGB leaves 10-bit white 0.3 % too dark."""
     name = frame.format.name
-    if name.startswith(("gbrp", "gbrap", "rgb48", "rgba64", "bgr48", "bgra64", "gray")) and "f" not in name:
+    if name.startswith(("rgb48", "rgba64", "bgr48", "bgra64")):
+        # In one step from the frame's own memory: each copy of a large picture is most of a gigabyte.
+        channels = 3 if "48" in name else 4
+        plane = frame.planes[0]
+        lines = np.frombuffer(plane, ">u2" if name.endswith("be") else "<u2").reshape(plane.height, -1)
+        stored = lines[:, : frame.width * channels].reshape(frame.height, frame.width, channels)
+        shown = stored[..., 2::-1] if name.startswith("bgr") else stored[..., :3]
+        deep: NDArray[np.float32] = np.divide(shown, np.float32(2**bits - 1), dtype=np.float32)
+        return deep
+    if name.startswith(("gbrp", "gbrap", "gray")) and "f" not in name:
         array: NDArray[np.uint16] = frame.to_ndarray()
         if array.ndim == 2:
             array = np.repeat(array[..., None], 3, axis=2)
         if not name.startswith("gray") or frame.color_range != 1:
-            return array[..., [2, 1, 0] if name.startswith("bgr") else [0, 1, 2]].astype(np.float32) / np.float32(2**bits - 1)
+            return np.divide(array[..., :3], np.float32(2**bits - 1), dtype=np.float32)
         return rgb_from_yuv(_neutral(array[..., 0], bits), bits, frame.colorspace, False)
     if frame.format.is_rgb or name.startswith("gray"):
-        deep = np.asarray(frame.reformat(format="gbrpf32le", interpolation=EXACT).to_ndarray(), np.float32)
-        return np.clip(np.nan_to_num(deep), 0, 1)
+        floats = np.asarray(frame.reformat(format="gbrpf32le", interpolation=EXACT).to_ndarray(), np.float32)
+        return np.clip(np.nan_to_num(floats), 0, 1)
     full = frame.reformat(format=f"yuv444p{bits}le", interpolation=EXACT)
     planes = [np.frombuffer(plane, "<u2").reshape(plane.height, -1)[:, : plane.width] for plane in full.planes]
-    return rgb_from_yuv(np.stack(planes, axis=2).astype(np.float32), bits, frame.colorspace, is_full(frame))
+    rows = _BAND_PIXELS // frame.width + 1
+    parts = [[plane[first : first + rows] for plane in planes] for first in range(0, frame.height, rows)]
+    made = (rgb_from_yuv(np.stack(part, axis=2).astype(np.float32), bits, frame.colorspace, is_full(frame)) for part in parts)
+    if len(parts) == 1:
+        return next(made)
+    whole = np.empty((frame.height, frame.width, 3), np.float32)
+    for number, part in enumerate(made):
+        whole[number * rows : (number + 1) * rows] = part
+    return whole
 
 
 def _neutral(luma: Picture, bits: int) -> NDArray[np.float32]:

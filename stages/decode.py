@@ -7,6 +7,7 @@ anything is decoded, and every fault of a file ends in one :class:`UnlayerError`
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
 from fractions import Fraction
@@ -16,12 +17,13 @@ import av
 import av.filter
 from av.container import InputContainer
 from av.packet import Packet
+from av.sidedata.sidedata import SideData
 from av.stream import Disposition
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from stages import colour, sniff
+from stages import bombs, colour, sniff
 from stages.errors import UnlayerError, UsageError
 from stages.sniff import printable, reason
 
@@ -29,6 +31,9 @@ MAX_PIXELS = 8192 * 8192
 """The most pixels of a picture that is decoded unless told otherwise."""
 MEDIA_ERRORS = (av.FFmpegError, ValueError, OverflowError, UnicodeDecodeError, MemoryError)
 """What the media library raises for a file that it cannot use."""
+PATIENCE = 120.0
+"""Seconds without a new packet, or without a new frame over many packets, after which a file is given up."""
+_MANY_PACKETS = 1000  # decoders hold a frame back for up to 64 packets
 _DISPLAY_MATRIX = 6  # FFmpeg's AV_FRAME_DATA_DISPLAYMATRIX
 _SIDE_DATA_KINDS = 64  # FFmpeg 8.1 knows 33 kinds of side data (AV_FRAME_DATA_*)
 
@@ -39,9 +44,16 @@ def open_media(path: Path, max_pixels: int = MAX_PIXELS) -> InputContainer:
     Raises :class:`UnlayerError` in one line for whatever is no readable media file.
     """
     kind = sniff.check_file(path, max_pixels)
-    options = {"protocol_whitelist": "file", "format_whitelist": sniff.CONTAINERS, "max_pixels": str(max_pixels)}
+    bombs.check_metadata(path)
     try:
-        return av.open(f"file:{path.absolute()}", "r", format=kind, options=options, metadata_errors="ignore")
+        return av.open(
+            f"file:{path.absolute()}",
+            "r",
+            format=kind,
+            options=sniff.open_options(max_pixels),
+            metadata_errors="ignore",
+            timeout=PATIENCE,
+        )
     except MEDIA_ERRORS as error:
         raise UnlayerError(f"{printable(path)}: cannot be opened: {sniff.explain(path)}") from error
     except OSError as error:
@@ -89,14 +101,19 @@ def video_frames(
     rotation: int | None = None
     count = 0
     waiting = False
+    patience = _Patience()
     for packet, problem in _packets(container, stream):
         if packet is not None and packet.size and waiting:
             if not packet.is_keyframe:
                 continue
             waiting = False
         frames: list[VideoFrame] = []
+        if problem is None and packet is not None and context.name in ("png", "apng"):
+            problem = bombs.metadata_fault(bytes(packet))
         if problem is None:
             frames, problem = _decode_packet(context, packet)
+        if patience.is_over(bool(frames)):
+            raise UnlayerError(f"{printable(path)}: gives no frame after frame {count}, whatever is read; get a sound copy")
         for frame in frames:
             count += 1
             if container.format.name == "avi" and frame.dts is not None:
@@ -109,6 +126,7 @@ def video_frames(
             # Each frame needs an object of its own: the library forgets a shared one with the first frame.
             frame.opaque = None if turn == colour.UPRIGHT else replace(turn)
             yield frame
+            patience.renew()
         if problem is None:
             continue
         if container.format.name in sniff.PICTURES:
@@ -123,6 +141,22 @@ def video_frames(
         on_damage()
         context.flush_buffers()
         waiting = True
+
+
+class _Patience:
+    """Counts the time and the packets since the last frame."""
+
+    def __init__(self) -> None:
+        self.renew()
+
+    def renew(self) -> None:
+        """Begin to count anew: what was done with a frame is not the file's fault."""
+        self._since, self._packets = time.monotonic(), 0
+
+    def is_over(self, framed: bool) -> bool:
+        """Count a packet; ``framed``: it gave a frame. Return whether there were too many for too long."""
+        self._packets += 1
+        return not framed and self._packets > _MANY_PACKETS and time.monotonic() - self._since > PATIENCE
 
 
 def _packets(container: InputContainer, stream: VideoStream) -> Iterator[tuple[Packet[VideoStream] | None, str | None]]:
@@ -174,9 +208,8 @@ def _read_turn(frame: VideoFrame) -> colour.Turn:
         graph.push(frame)
         small = graph.pull()
         assert isinstance(small, VideoFrame)
-        if "DISPLAYMATRIX" not in small.side_data:
-            return colour.UPRIGHT
-        return colour.turn_from_matrix(bytes(small.side_data["DISPLAYMATRIX"]))
+        matrix = small.side_data.get("DISPLAYMATRIX")
+        return colour.turn_from_matrix(bytes(matrix)) if isinstance(matrix, SideData) else colour.UPRIGHT
     except MEDIA_ERRORS:
         # No filter takes such frames. The angle can be told without them, though not a mirroring.
         return colour.turn_from_angle(frame.rotation)

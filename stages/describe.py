@@ -21,7 +21,7 @@ from stages.decode import MEDIA_ERRORS, open_media, video_frames
 from stages.deinterlace import look, scan_of
 from stages.errors import UnlayerError
 from stages.fields import LOOKED_AT, Verdict
-from stages.picture_metadata import read_icc_profile
+from stages.picture_metadata import has_foreign_profile, read_icc_profile
 from stages.sniff import printable
 from stages.stream_facts import StreamFacts, read_facts
 from stages.timecode import is_timecode
@@ -135,6 +135,7 @@ def _info(
         timecode=label if is_timecode(label, rate) else "",
         facts=replace(facts, mastering=None, light=None, crop=None),
         icc=read_icc_profile(path) if picture else None,
+        foreign_profile=picture and has_foreign_profile(path),
         told=tuple(sorted({_TOLD[name] for name in metadata if name in _TOLD})),
         chapters=len(container.chapters()),
     )

@@ -17,7 +17,7 @@ import torch
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from stages import colour, sniff
+from stages import bombs, colour, sniff
 from stages.clip import ClipInfo, Frames, Seen, SoundSpan
 from stages.decode import MAX_PIXELS, MEDIA_ERRORS, choose_stream, first_frame, next_time, open_media, video_frames
 from stages.deinterlace import deinterlaced
@@ -251,7 +251,9 @@ def open_clip(
         zero = Fraction(container.start_time or 0, av.time_base)
         if (cut := sniff.cut_short(paths[0], container.format.name, video.index_entries)) and not salvage:
             raise UnlayerError(f"{printable(paths[0])}: {cut}; get the whole file, or take what decodes with --salvage")
-        info, _ = describe(container, video, paths[0], salvage, max_pixels, interlaced)
+        info, frame = describe(container, video, paths[0], salvage, max_pixels, interlaced)
+        if end is None:
+            bombs.check_animation(paths[0], container.format.name, frame.width, frame.height)
     if len(paths) > 1 or folder:
         if not info.is_picture:
             raise UsageError(f"{printable(paths[0])}: is a video; give one video, or several pictures of one size")

@@ -96,6 +96,11 @@ _MAGIC = (
 _EBML, _SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
 
 
+def open_options(max_pixels: int) -> dict[str, str]:
+    """The media library's options for opening a file: local ones of known containers, nothing else that they name."""
+    return {"protocol_whitelist": "file", "format_whitelist": CONTAINERS, "max_pixels": str(max_pixels)}
+
+
 class IndexEntry(Protocol):
     """A packet's place in its file, from a container's index."""
 

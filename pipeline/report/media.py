@@ -92,8 +92,11 @@ class Track:
 
 
 def link(name: str) -> str:
-    """A file's name in the run's folder as a page's address for it."""
-    return quote(name.encode("utf-8", "surrogateescape"), safe="/")
+    """Return a file's name in the run's folder as a page's address for it. A name that no file can have leads nowhere."""
+    try:
+        return quote(name.encode("utf-8", "surrogateescape"), safe="/")
+    except UnicodeEncodeError:
+        return quote(name.encode("utf-8", "replace"), safe="/")
 
 
 def fitting(height: int, width: int, side: int, pixel_aspect: Fraction = Fraction(1)) -> tuple[int, int]:

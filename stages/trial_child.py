@@ -1,0 +1,66 @@
+"""The child that :mod:`stages.trial` starts: opens files and decodes their first frames, so that it dies where the library dies.
+
+It is run as a script and imports PyAV alone, which takes less than a tenth of a second. Standard input: a JSON object with
+``files`` (a list of pairs: an address, a demuxer or null), ``options`` of opening, ``stream`` (an index or null),
+``memory`` in bytes and ``seconds`` of processor time. Standard output: a line after each file. What merely cannot be read counts
+as tried: who started this says it better.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+import time
+from typing import Any
+
+OUT_OF_MEMORY = 3
+"""The exit status where a file needs more memory than allowed."""
+FRAMES = 3  # that are decoded of each file
+_ENOUGH = 1.5  # seconds of processor time, after which further files of many are left out
+
+
+def main() -> None:
+    """Try the files in order."""
+    job = json.load(sys.stdin)
+    with contextlib.suppress(ImportError, ValueError, OSError):
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_DATA, (job["memory"], job["memory"]))
+        resource.setrlimit(resource.RLIMIT_CPU, (job["seconds"], job["seconds"] + 2))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    import av
+
+    began = time.process_time()
+    for url, kind in job["files"]:
+        try:
+            _try(av, url, kind, job["options"], job["stream"])
+        except MemoryError:
+            sys.exit(OUT_OF_MEMORY)
+        except Exception as error:
+            print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        print(url, flush=True)
+        if time.process_time() - began > _ENOUGH:
+            return
+
+
+def _try(av: Any, url: str, kind: str | None, options: dict[str, str], wanted: int | None) -> None:
+    with av.open(url, "r", format=kind, options=options, metadata_errors="ignore") as container:
+        attached = int(av.stream.Disposition.attached_pic)
+        videos = [video for video in container.streams.video if not int(video.disposition) & attached]
+        stream = next((video for video in container.streams.video if video.index == wanted), videos[0] if videos else None)
+        if stream is None:
+            return
+        for _ in stream.index_entries:
+            pass
+        stream.codec_context.options = {"max_pixels": options["max_pixels"]}
+        stream.codec_context.thread_count = 1
+        for count, frame in enumerate(container.decode(stream), 1):
+            if count == 1:
+                frame.reformat(format="rgb24")
+            if count == FRAMES:
+                return
+
+
+if __name__ == "__main__":
+    main()
