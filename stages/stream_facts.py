@@ -44,8 +44,8 @@ class StreamFacts:
 def read_facts(path: Path, container: str, track: int, codec: str, size: tuple[int, int], data: list[bytes]) -> StreamFacts:
     """Return what a file says of one video track beyond what the library tells. Never raises.
 
-    container: the demuxer's name. track: the track's number in an MP4; in Matroska its place among the videos. size: the stored ``(H, W)``. data: the
-    codec's header and its first packets.
+    container: the demuxer's name. track: the track's number in an MP4; in Matroska its place among the videos.
+    size: the stored ``(H, W)``. data: the codec's header and its first packets.
     """
     facts = StreamFacts()
     with contextlib.suppress(OSError, ValueError, IndexError, struct.error, ZeroDivisionError), path.open("rb") as file:
