@@ -64,7 +64,7 @@ class LayerResult:
 
     def blocks(self) -> Iterator[NDArray[Any]]:
         """The same a few frames at a time, for layers that memory does not hold."""
-        clip = open_clip([self.path])
+        clip = open_clip([self.path], interlaced="keep")
         kind = np.uint16 if clip.info.bit_depth > 8 else np.uint8
         for block in clip.blocks():
             yield (block.pixels.permute(0, 2, 3, 1) * np.iinfo(kind).max).round().numpy().astype(kind)

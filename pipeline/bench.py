@@ -165,7 +165,7 @@ def judge(clip: Known, out: Path) -> tuple[float, float]:
     files = {name: layer for layer in layers for name in (layer["role"], layer["name"])}
     for role in clip.truth(first):
         covered = files.get(role)
-        frames = layer_frames(open_clip([out / covered["path"]]).blocks()) if covered else iter(())
+        frames = layer_frames(open_clip([out / covered["path"]], interlaced="keep").blocks()) if covered else iter(())
         # A still layer of a clip is one picture; every frame else has its own.
         drawn = dict(zip(range(covered["first_frame"], covered["last_frame"] + 1), frames, strict=False)) if covered else {}
         for index in range(first, last + 1):

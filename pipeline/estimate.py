@@ -249,11 +249,11 @@ def _shrunk(clip: Clip, room: Path, first: int, count: int, size: tuple[int, int
     if clip.info.is_picture:
         paths = [save_frames(room / f"{index:03d}", one[None], 8, Fraction(25), picture=True) for index, one in enumerate(frames.pixels)]
         return open_clip(paths)
-    return open_clip([save_frames(room / "piece", frames.pixels, 8, clip.info.rate)])
+    return open_clip([save_frames(room / "piece", frames.pixels, 8, clip.info.rate)], interlaced="keep")
 
 
 def _shrunk_hint(path: Path, room: Path, first: int, count: int, size: tuple[int, int]) -> Path:
-    hint = open_clip([path])
+    hint = open_clip([path], interlaced="keep")
     picture = hint.info.is_picture
     frames = hint.frames(0, 0, size) if picture else hint.frames(first, first + count - 1, size)
     return save_frames(room / "hint", frames.pixels, 8, Fraction(25), picture=picture)

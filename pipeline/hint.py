@@ -26,7 +26,7 @@ class Hint:
         path, info = job.settings.hint, job.clip.info
         if path is None:
             return None
-        clip = open_clip([path], max_pixels=job.settings.max_pixels)
+        clip = open_clip([path], max_pixels=job.settings.max_pixels, interlaced="keep")
         # Arrays from Python lie in a folder of ours, which means nothing to whoever gave them.
         name, mixed = (printable(Path(job.settings.known_as(one))) for one in (path, info.path))
         if (clip.info.width, clip.info.height) != (info.width, info.height):

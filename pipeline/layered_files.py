@@ -18,6 +18,7 @@ from stages.brief import Separation
 from stages.clip import Frames
 from stages.flow import resize
 from stages.sheet import COLUMNS, chosen_frames, draw_sheet, write_sheet
+from stages.tone import to_display
 from stages.write import LayerWriter
 
 SHEET_SIDE = 256
@@ -82,7 +83,7 @@ class LayerFiles:
         elif len(frames):
             for output in self.recipe.outputs:
                 if output.role not in self._writers:
-                    self._writers[output.role] = self.open.enter_context(self._writer(output, output.role))
+                    self._writers[output.role] = self.open.enter_context(self._writer(output, output.role, self.seen.first))
                 alpha = layers[output.alpha] if output.alpha else None
                 colour = layers[output.role].expand(-1, 3, -1, -1).contiguous()
                 self._writers[output.role].write(Frames(colour, frames.times, frames.first), alpha)
@@ -97,13 +98,13 @@ class LayerFiles:
                     continue
                 name = output.role if common or len(self.seen.times) == 1 else f"{output.role}-{number + 1:03d}"
                 one = slice(place, place + 1)
-                with self._writer(output, name) as writer:
+                with self._writer(output, name, number) as writer:
                     colour = layers[output.role][one].expand(-1, 3, -1, -1).contiguous()
                     writer.write(Frames(colour, frames.times[one], number), layers[output.alpha][one] if output.alpha else None)
                 last = len(self.seen.times) - 1 if common else number
                 self.layers.append(Layer(name, output.role, writer.path, number, last))
 
-    def _writer(self, output: Output, name: str) -> LayerWriter:
+    def _writer(self, output: Output, name: str, first: int) -> LayerWriter:
         clip, settings = self.job.clip, self.job.settings
         times = self.seen.times
         alpha = (settings.alpha or ("ffv1" if settings.lossless else "prores")) if output.alpha else None
@@ -115,6 +116,8 @@ class LayerFiles:
             bit_depth=clip.info.bit_depth if settings.lossless else 8,
             sound=clip.sound(times[0], times[-1] + 1 / clip.info.rate) if output.sound else None,
             pictures=clip.info.is_picture,
+            data=output.data,
+            first_frame=first,
         )
 
     def _show(self, frames: Frames, layers: Mapping[str, Tensor]) -> None:
@@ -125,6 +128,8 @@ class LayerFiles:
         for number in self._shown:
             if frames.first <= number <= frames.last:
                 at = number - frames.first
-                self._rows["input"].append(resize(frames.pixels[at][None], size)[0])
+                color = self.job.clip.info.color
+                self._rows["input"].append(to_display(resize(frames.pixels[at][None], size), color)[0])
                 for output in self.recipe.outputs:
-                    self._rows[output.role].append(resize(layers[output.role][at][None].expand(-1, 3, -1, -1), size)[0])
+                    small = resize(layers[output.role][at][None].expand(-1, 3, -1, -1), size)
+                    self._rows[output.role].append((small if output.data else to_display(small, color))[0])

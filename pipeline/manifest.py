@@ -15,6 +15,7 @@ import torch
 
 from pipeline import __version__
 from pipeline.folder import HINT
+from pipeline.input_notes import facts_of
 from pipeline.memory import peak_memory
 from pipeline.settings import Settings
 from pipeline.tasks import Fit, Result
@@ -94,6 +95,7 @@ def describe_input(path: str, checksum: str, info: ClipInfo, frames: int | None)
         "height": info.height,
         "frames": info.frames if frames is None else frames,
         "rate": f"{info.rate.numerator}/{info.rate.denominator}",
+        **{name: value for name, value in facts_of(info).items() if (name, value) != ("scan", "progressive")},
     }
 
 
@@ -103,7 +105,7 @@ def identity(settings: Settings, sums: Sequence[str]) -> dict[str, object]:
     found: dict[str, object] = {"task": settings.task, "input": list(sums), "settings": settings.kept()}
     if settings.hint is not None:
         # A hint that was drawn anew under the same name makes another run.
-        (found[HINT],) = checksums([settings.hint], open_clip([settings.hint], max_pixels=settings.max_pixels))
+        (found[HINT],) = checksums([settings.hint], open_clip([settings.hint], max_pixels=settings.max_pixels, interlaced="keep"))
     return found
 
 

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from pipeline.input_notes import facts_of
 from pipeline.inputs import input_warnings
 from pipeline.machine import cores
 from pipeline.manifest import describe_colors, describe_transition, not_whole, scene_name
@@ -65,6 +66,7 @@ def describe(clip: Clip, analysis: Analysis) -> dict[str, object]:
         "subtitle_streams": info.subtitle_streams,
         "has_alpha": info.has_alpha,
         "is_picture": info.is_picture,
+        **facts_of(info),
         "salvaged": clip.salvaged,
         "shots": [{"first_frame": shot.first_frame, "last_frame": shot.last_frame} for shot in analysis.shots],
         "transitions": [describe_transition(transition) for transition in analysis.transitions],

@@ -14,11 +14,16 @@ from stages.clip import ClipInfo
 
 @dataclass(frozen=True)
 class Output:
-    """A layer that is written. ``alpha``: the name of the layer that is its alpha channel. ``sound``: whether the input's goes with it."""
+    """A layer that is written.
+
+    alpha: the name of the layer that is its alpha channel. sound: whether the input's goes with it. data: whether its
+    values are no colours, as a matte's.
+    """
 
     role: str
     alpha: str | None = None
     sound: bool = True
+    data: bool = False
 
 
 @dataclass(frozen=True)

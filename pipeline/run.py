@@ -15,6 +15,7 @@ from rich.table import Table
 
 from pipeline import __version__, manifest
 from pipeline.folder import HINT, MANIFEST, REPORT, Identity, RunFolder, claim, write_json
+from pipeline.input_notes import alpha_note, notes_of
 from pipeline.inputs import check_fit, check_inputs, device_warning, input_warnings, overrun_warning
 from pipeline.machine import cores
 from pipeline.progress import Reporter, Stages, reporter, tell
@@ -70,11 +71,15 @@ def perform(settings: Settings, shown: Reporter) -> tuple[Path, Mapping[str, obj
                 return out, None
             if folder.restarted:
                 stages.warn(RESTARTED)
+            for note in notes_of(clip.info, settings):
+                stages.warn(note)
             with tidied(folder):
                 keep = checkpoints(folder, identity, settings.store)
                 stages.check = inputs.check
                 result = going_on(task.run, Job(clip, settings, device, folder.work, stages, budget, keep), folder.forget, inputs)
                 inputs.check()
+                for note in alpha_note(clip):
+                    stages.warn(note)
                 if clip.salvaged is not None:
                     stages.warn(f"{printable(clip.info.path)}: is damaged; {clip.salvaged} frames of it could be decoded")
                 if (late := overrun_warning(settings, budget.spent())) is not None:
@@ -222,6 +227,7 @@ def open_checked(settings: Settings) -> Clip:
         start=settings.start,
         end=settings.end,
         max_pixels=settings.max_pixels,
+        interlaced=settings.interlaced,
     )
     info, name = clip.info, printable(clip.info.path)
     check_fit(settings, info)

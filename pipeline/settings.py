@@ -20,6 +20,7 @@ from stages.errors import UsageError
 
 PRESETS = ("fast", "balanced", "best", "paper")
 ALPHAS = ("prores", "vp9", "ffv1", "png")
+INTERLACED = ("auto", "keep", "deinterlace")
 SPACES = ("auto", "gamma", "linear")
 LONGEST = 1e8
 """Seconds of the longest budget, about three years: with more, plans by the clock would overflow."""
@@ -209,6 +210,13 @@ class Settings:
 
     stream: int | None = _read(None, "the video stream's index; the first unless told", metavar="N", parse=natural, rare=BOTH)
     salvage: bool = _read(False, "of a damaged file, take what decodes and say how much", rare=BOTH)
+    interlaced: str = _read(
+        "auto",
+        "fields of two moments in a frame: auto (where they are seen), keep, deinterlace",
+        metavar="NAME",
+        parse=one_of(*INTERLACED),
+        rare=BOTH,
+    )
     max_pixels: int = _read(8192 * 8192, "larger frames are refused", metavar="N", parse=natural, result=False, rare=BOTH)
     start: Fraction | None = _read(None, "leave out what comes before; seconds or hh:mm:ss.mmm", metavar="T", parse=time, rare=("batch",))
     end: Fraction | None = _read(None, "leave out what comes after; seconds or hh:mm:ss.mmm", metavar="T", parse=time, rare=("batch",))

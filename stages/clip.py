@@ -8,6 +8,23 @@ from pathlib import Path
 
 import torch
 
+from stages.color_tags import ColorTags
+from stages.stream_facts import StreamFacts
+
+
+@dataclass(frozen=True)
+class Scan:
+    """How a clip was scanned. kind: ``progressive``, ``interlaced`` or ``telecined`` (film with pulldown: some frames are combed).
+
+    parity: ``tff`` or ``bff``, the field that comes first; ``auto`` where each frame says it. flagged: what the stream
+    says, ``interlaced``, ``progressive`` or nothing. deinterlaced: whether the reader makes the frames progressive.
+    """
+
+    kind: str = "progressive"
+    parity: str = ""
+    flagged: str = ""
+    deinterlaced: bool = False
+
 
 @dataclass(frozen=True)
 class ClipInfo:
@@ -16,6 +33,9 @@ class ClipInfo:
     ``frames`` is what the container says and may be wrong or ``None``; only a whole decode knows.
     So may ``seconds``, how long it says that it lasts.
     ``rate`` is the average rate in frames per second. ``pixel_aspect`` is the sample aspect ratio of the upright picture.
+    ``color``: what its code values mean. ``crop``: what the clean aperture leaves off, before any rotation: left, top,
+    right, bottom. ``timecode``: the label of its first frame. ``facts``: what else its file says. ``icc``: a picture's
+    profile; ``foreign_profile``: it has one that is not of RGB. ``told``: which of title, date and location it has.
     """
 
     path: Path
@@ -37,6 +57,15 @@ class ClipInfo:
     has_alpha: bool = False
     seconds: Fraction | None = None
     is_picture: bool = False
+    color: ColorTags = ColorTags()
+    scan: Scan = Scan()
+    crop: tuple[int, int, int, int] | None = None
+    timecode: str = ""
+    facts: StreamFacts = StreamFacts()
+    icc: bytes | None = None
+    foreign_profile: bool = False
+    told: tuple[str, ...] = ()
+    chapters: int = 0
 
 
 @dataclass(frozen=True)

@@ -49,13 +49,15 @@ def rgb_from_yuv(yuv: NDArray[np.float32], bits: int, code: int, full_range: boo
     return np.clip(rgb, 0, 1).astype(np.float32, copy=False)
 
 
-def yuv_planes(pixels: torch.Tensor, bits: int, halved: bool) -> list[NDArray[np.uint8] | NDArray[np.uint16]]:
-    """``(3, H, W)`` RGB in [0, 1] as planes of BT.709 codes in limited range: ``(H, W)`` luma and two of chroma.
+def yuv_planes(pixels: torch.Tensor, bits: int, halved: bool, matrix: int = 1) -> list[NDArray[np.uint8] | NDArray[np.uint16]]:
+    """``(3, H, W)`` RGB in [0, 1] as planes of codes in limited range: ``(H, W)`` luma and two of chroma.
+
+    matrix: its H.273 number, BT.709 unless told.
 
     halved: chroma at half width and height (rounded up), where H.264's decoders look for it: on the even columns,
     between the lines. Swscale puts it in the middle of both, half a pixel off.
     """
-    kr, kb = _WEIGHTS[1]
+    kr, kb = _WEIGHTS[matrix]
     luma = (pixels * torch.tensor([kr, 1 - kr - kb, kb], dtype=pixels.dtype).view(3, 1, 1)).sum(0)
     chroma = torch.stack([(pixels[2] - luma) / (2 * (1 - kb)), (pixels[0] - luma) / (2 * (1 - kr))])
     if halved:
@@ -89,6 +91,12 @@ class Turn:
         """The upright picture: ``(H, W, C)`` or, where the axes are swapped, ``(W, H, C)``."""
         upright = picture.swapaxes(0, 1) if self.swap else picture
         return upright[:: -1 if self.mirror_y else 1, :: -1 if self.mirror_x else 1]
+
+
+    def undo(self, picture: Picture) -> Picture:
+        """The stored picture of an upright one."""
+        mirrored = picture[:: -1 if self.mirror_y else 1, :: -1 if self.mirror_x else 1]
+        return mirrored.swapaxes(0, 1) if self.swap else mirrored
 
 
 UPRIGHT = Turn()
@@ -132,14 +140,25 @@ def turn_of(frame: Any) -> Turn:
     return frame.opaque if isinstance(frame.opaque, Turn) else UPRIGHT
 
 
-def upright_size(frame: Any) -> tuple[int, int]:
-    """``(H, W)`` of a frame once it is upright."""
-    return (frame.width, frame.height) if turn_of(frame).swap else (frame.height, frame.width)
+def upright_size(frame: Any, crop: tuple[int, int, int, int] | None = None) -> tuple[int, int]:
+    """``(H, W)`` of a frame once it is cropped (left, top, right, bottom) and upright."""
+    left, top, right, bottom = crop or (0, 0, 0, 0)
+    height, width = frame.height - top - bottom, frame.width - left - right
+    return (width, height) if turn_of(frame).swap else (height, width)
 
 
-def rgb_picture(frame: Any, size: tuple[int, int] | None = None) -> Picture:
-    """One frame as ``(H, W, 3)`` upright RGB: uint8, or float32 in [0, 1] where it has more than 8 bits. size: ``(H, W)``, upright."""
+def rgb_picture(frame: Any, size: tuple[int, int] | None = None, crop: tuple[int, int, int, int] | None = None) -> Picture:
+    """One frame as ``(H, W, 3)`` upright RGB: uint8, or float32 in [0, 1] where it has more than 8 bits.
+
+    size: ``(H, W)``, upright. crop: what is left off the stored frame: left, top, right, bottom.
+    """
     turn = turn_of(frame)
+    if crop is not None:
+        left, top, right, bottom = crop
+        whole = rgb_picture(frame)
+        stored_whole = turn.undo(whole)
+        upright = turn.apply(stored_whole[top : frame.height - bottom, left : frame.width - right])
+        return upright if size is None or size == upright.shape[:2] else resize(upright, *size)
     stored = size if size is None or not turn.swap else (size[1], size[0])
     bits = max(component.bits for component in frame.format.components)
     if bits > 8:
@@ -200,6 +219,24 @@ def stack(pictures: list[Picture]) -> torch.Tensor:
     """``T`` pictures ``(H, W, 3)`` as ``(T, 3, H, W)`` float32 in [0, 1]."""
     tensor = torch.from_numpy(np.stack([picture.transpose(2, 0, 1) for picture in pictures]))
     return tensor if tensor.dtype == torch.float32 else tensor.to(torch.float32).div_(255)
+
+
+def has_alpha(frame: Any) -> bool:
+    """Whether a decoded frame has an alpha channel. Palettes may have one."""
+    return bool(frame.format.name == "pal8" or any(part.is_alpha for part in frame.format.components))
+
+
+def is_transparent(frame: Any) -> bool:
+    """Whether any pixel of a frame with an alpha channel lets something through."""
+    name = frame.format.name
+    bits = max(component.bits for component in frame.format.components)
+    if frame.format.is_planar and bits <= 16:
+        plane = frame.planes[len(frame.planes) - 1]
+        lines = np.frombuffer(plane, np.uint8 if bits == 8 else np.dtype(">u2" if name.endswith("be") else "<u2"))
+        least = int(lines.reshape(plane.height, -1)[:, : plane.width].min())
+        return bool(least < 2**bits - 1)
+    alpha = frame.reformat(format="rgba").to_ndarray()[..., 3]
+    return int(alpha.min()) < 255
 
 
 def print_of(frame: Any) -> int:

@@ -116,6 +116,10 @@ def video_frames(
             raise UnlayerError(f"{printable(path)}: gives no frame after frame {count}, whatever is read; get a sound copy")
         for frame in frames:
             count += 1
+            if container.format.name == "avi" and frame.dts is not None:
+                # AVI tells no times of presentation, and the library's guess is wrong where frames are packed or reordered.
+                # Its decoding times, after the decoder has put the frames in order, are even.
+                frame.pts = frame.dts
             if frame.rotation != rotation:
                 rotation = frame.rotation
                 turn = _read_turn(frame)

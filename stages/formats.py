@@ -9,6 +9,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from stages.clip import ClipInfo
+from stages.color_tags import BT709, BT2020, RGB_MATRIX, UNSPECIFIED, ColorTags
 
 # Matroska counts in units that its header names; FFmpeg's muxer knows only milliseconds. It is told units of 10 microseconds under that
 # name, and the header is corrected afterwards: a frame is then at most 5 microseconds off its time, where it would be 500.
@@ -80,6 +81,37 @@ def encoding_for(info: ClipInfo, lossless: bool, alpha: str | None, bit_depth: i
     # memory that was never set: with it, equal frames give files that differ from run to run.
     options = {"crf": "15", "preset": "medium", "bf": "0", "mbtree": "0"}
     return Encoding(".mp4", "mp4", "libx264", pixels, 8, options, {"movflags": "+faststart"})
+
+
+_SDR_TRANSFERS = (1, 4, 5, 6, 7, 13)  # H.273: curves that a screen of BT.709 shows as they are
+_NARROW = (1, 4, 5, 6, 7)  # primaries as wide as BT.709's
+
+
+@dataclass(frozen=True)
+class OutputColors:
+    """What an output's values mean. tags: primaries, transfer and matrix by H.273's numbers. converted: from the input's to BT.709."""
+
+    tags: tuple[int, int, int]
+    converted: bool = False
+
+
+def colors_for(encoding: Encoding, color: ColorTags, data: bool) -> OutputColors:
+    """Return how a layer's colours are written and tagged.
+
+    H.264, for every player, is converted to BT.709 where the input is HDR or of a wide gamut. Everything else keeps the
+    input's values and says what they are; what the input does not say is BT.709. data: a layer that is no picture.
+    """
+    if data:
+        return OutputColors((BT709, BT709, BT709 if encoding.yuv else RGB_MATRIX))
+    primaries = BT709 if color.primaries == UNSPECIFIED else color.primaries
+    transfer = BT709 if color.transfer == UNSPECIFIED else color.transfer
+    if encoding.codec == "libx264":
+        if color.needs_conversion:
+            return OutputColors((BT709, BT709, BT709), converted=True)
+        known = primaries in _NARROW and transfer in _SDR_TRANSFERS
+        return OutputColors((primaries, transfer, BT709) if known else (BT709, BT709, BT709))
+    matrix = (BT2020 if primaries == BT2020 else BT709) if encoding.yuv else RGB_MATRIX
+    return OutputColors((primaries, transfer, matrix))
 
 
 def correct_matroska(path: Path, unit: Fraction, width: int, height: int, pixel_aspect: Fraction) -> bool:

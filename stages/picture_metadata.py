@@ -36,6 +36,14 @@ def read_icc_profile(path: Path) -> bytes | None:
     return None
 
 
+def has_foreign_profile(path: Path) -> bool:
+    """Return whether a picture has a whole ICC profile that is not of RGB, as of printing inks or of grey. Never raises."""
+    with contextlib.suppress(OSError, ValueError, struct.error, zlib.error, EOFError, MemoryError), path.open("rb") as file:
+        profile = _find_profile(file)
+        return profile is not None and profile[36:40] == b"acsp" and profile[16:20] != b"RGB "
+    return False
+
+
 def _find_profile(file: BinaryIO) -> bytes | None:
     head = file.read(16)
     if head.startswith(b"\x89PNG\r\n\x1a\n"):

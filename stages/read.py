@@ -14,20 +14,20 @@ from pathlib import Path
 
 import av
 import torch
-from av.container import InputContainer
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from stages import bombs, colour, sniff
 from stages.clip import ClipInfo, Frames, Seen, SoundSpan
 from stages.decode import MAX_PIXELS, MEDIA_ERRORS, choose_stream, first_frame, next_time, open_media, video_frames
+from stages.deinterlace import deinterlaced
+from stages.describe import PICTURE_RATE, describe
 from stages.errors import UnlayerError, UsageError
 from stages.picture_folders import numbered_pictures
 from stages.sniff import printable, sha256
 
 __all__ = ["MAX_PIXELS", "Clip", "SoundSpan", "choose_stream", "open_clip", "open_media", "sha256"]
 
-PICTURE_RATE = Fraction(25)
 # A block of full-size 4K frames must not take gigabytes.
 _BLOCK_VALUES = 1 << 26
 # Closer to the start than this, decoding from the start is as fast as seeking.
@@ -43,6 +43,7 @@ class Clip:
 
     info: facts from the header and the first frame. paths: the files that are read.
     salvaged: how many frames a damaged file gave; ``None`` for a sound file, and until its end. seen: what is known of the frames.
+    transparent: whether a frame that was read so far was not opaque.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class Clip:
         self._end = None if end is None else end + zero
         self.seen = Seen()
         self._damaged = damaged
+        self.transparent = False
 
     def blocks(self, first: int = 0, last: int | None = None, size: tuple[int, int] | None = None, length: int = 16) -> Iterator[Frames]:
         """Stream the frames ``first`` to ``last`` (inclusive, ``None``: to the end) that lie within the trim.
@@ -89,7 +91,7 @@ class Clip:
                     continue
                 if not pictures:
                     begin, empty = index, False
-                pictures.append(colour.rgb_picture(frame, size))
+                pictures.append(colour.rgb_picture(frame, size, self.info.crop))
                 times.append(time)
                 if len(pictures) == length:
                     yield Frames(colour.stack(pictures), tuple(times), begin)
@@ -117,7 +119,22 @@ class Clip:
         return SoundSpan(self.info.path, start, end) if self.info.audio_streams else None
 
     def _decode(self, first: int) -> Generator[tuple[int, Fraction, VideoFrame]]:
-        """Every frame from ``first`` on with its index and time."""
+        """Every frame from ``first`` on, progressive, with its index and time."""
+        scan = self.info.scan
+        # The frame before the first tells what moves in it.
+        frames = self._decode_stored(max(0, first - 1) if scan.deinterlaced else first)
+        if scan.deinterlaced:
+            frames = deinterlaced(frames, scan)
+        for index, time, frame in frames:
+            if index < first:
+                continue
+            if self.info.has_alpha and not self.transparent:
+                # VP8 and VP9 keep it in a stream of its own, which is not decoded here.
+                self.transparent = not colour.has_alpha(frame) or colour.is_transparent(frame)
+            yield index, time, frame
+
+    def _decode_stored(self, first: int) -> Generator[tuple[int, Fraction, VideoFrame]]:
+        """Every frame from ``first`` on as it is stored, with its index and time."""
         if len(self.paths) > 1 or self.info.is_picture:
             yield from self._pictures(first)
             return
@@ -189,7 +206,7 @@ class Clip:
                 yield index, index / PICTURE_RATE, frame
 
     def _check_size(self, frame: VideoFrame, index: int, path: Path | None = None) -> None:
-        height, width = colour.upright_size(frame)
+        height, width = colour.upright_size(frame, self.info.crop)
         if (height, width) == (self.info.height, self.info.width):
             return
         if path is not None:
@@ -211,12 +228,14 @@ def open_clip(
     start: Fraction | None = None,
     end: Fraction | None = None,
     max_pixels: int = MAX_PIXELS,
+    interlaced: str = "auto",
 ) -> Clip:
     """Open a video, a picture, a folder of numbered pictures, or several pictures of one size.
 
     stream: index in the file of the video stream (as ``probe`` and FFmpeg count all streams); the first that is no cover picture
     unless told. salvage: take what decodes of a damaged file. start, end: seconds from the file's beginning; frames with
-    ``start <= time < end`` are read. max_pixels: larger pictures are refused before they are decoded.
+    ``start <= time < end`` are read. max_pixels: larger pictures are refused before they are decoded. interlaced: ``auto``
+    deinterlaces what is seen or flagged to be interlaced, ``deinterlace`` everything, ``keep`` nothing.
 
     Raises :class:`UnlayerError` for files that cannot be used and :class:`UsageError` for options that do not fit them.
     """
@@ -233,10 +252,9 @@ def open_clip(
         zero = Fraction(container.start_time or 0, av.time_base)
         if (cut := sniff.cut_short(paths[0], container.format.name, video.index_entries)) and not salvage:
             raise UnlayerError(f"{printable(paths[0])}: {cut}; get the whole file, or take what decodes with --salvage")
-        frame = first_frame(container, video, paths[0], salvage, max_pixels)
+        info, frame = describe(container, video, paths[0], salvage, max_pixels, interlaced)
         if end is None:
             bombs.check_animation(paths[0], container.format.name, frame.width, frame.height)
-        info = _describe(container, video, frame, paths[0])
     if len(paths) > 1 or folder:
         if not info.is_picture:
             raise UsageError(f"{printable(paths[0])}: is a video; give one video, or several pictures of one size")
@@ -246,33 +264,3 @@ def open_clip(
         info = replace(info, frames=len(paths), is_picture=not folder)
     zero = Fraction(0) if info.is_picture or folder else zero
     return Clip(info, paths, salvage=salvage, start=start, end=end, max_pixels=max_pixels, zero=zero, damaged=cut is not None)
-
-
-def _describe(container: InputContainer, stream: VideoStream, frame: VideoFrame, path: Path) -> ClipInfo:
-    turn = colour.turn_of(frame)
-    height, width = colour.upright_size(frame)
-    aspect = found if (found := stream.sample_aspect_ratio) and found > 0 else Fraction(1)
-    rate = stream.average_rate or stream.guessed_rate or PICTURE_RATE
-    picture = container.format.name in sniff.PICTURES or (container.format.name == "gif" and stream.frames == 1)
-    bits = max(component.bits for component in frame.format.components)
-    return ClipInfo(
-        path=path,
-        width=width,
-        height=height,
-        frames=1 if picture else stream.frames or None,
-        rate=PICTURE_RATE if picture else rate,
-        time_base=1 / PICTURE_RATE if picture else stream.time_base or 1 / rate,
-        pixel_aspect=1 / aspect if turn.swap else aspect,
-        rotation=turn.degrees,
-        bit_depth=min(16, bits + bits % 2) if bits > 8 else 8,
-        codec=stream.codec_context.name,
-        pixel_format=frame.format.name,
-        color_space=colour.matrix_of(frame),
-        full_range=colour.is_full(frame),
-        stream=stream.index,
-        audio_streams=len(container.streams.audio),
-        subtitle_streams=len(container.streams.subtitles),
-        is_picture=picture,
-        has_alpha=any(part.is_alpha for part in frame.format.components) or stream.metadata.get("alpha_mode") == "1",
-        seconds=Fraction(container.duration, av.time_base) if container.duration and not picture else None,
-    )

@@ -92,7 +92,7 @@ def _by_reader(wanted: Wanted, missing: Sequence[int]) -> Mapping[int, Picture]:
     """The same by one pass over the file, as far as the last of them."""
     pictures: dict[int, Picture] = {}
     chosen = set(missing)
-    for block in open_clip([wanted.path]).blocks(0, missing[-1], wanted.size):
+    for block in open_clip([wanted.path], interlaced="keep").blocks(0, missing[-1], wanted.size):
         for index, pixels in enumerate(block.pixels, block.first):
             if index in chosen:
                 pictures[index] = levels(pixels)

@@ -27,11 +27,17 @@ from numpy.typing import NDArray
 from stages import colour, safe_files
 from stages.audio import MILLISECOND, WRITE_ERRORS, Tracks, sound_warning
 from stages.clip import ClipInfo, Frames, SoundSpan
+from stages.color_tags import ColorTags
 from stages.errors import DISK_FULL, UnlayerError
-from stages.formats import MATROSKA_UNIT, Encoding, correct_matroska, encoding_for
+from stages.formats import MATROSKA_UNIT, Encoding, colors_for, correct_matroska, encoding_for
+from stages.headers import RESERVED, png_with_colors, write_light
 from stages.sniff import printable
+from stages.timecode import advance
+from stages.tone import to_display
 
 # WebM is to be counted in milliseconds.
+# FFmpeg's numbers of a stream's field order, for frames that stay interlaced.
+_FIELD_ORDERS = {"tff": 2, "bff": 3}
 _UNITS = {"matroska": MATROSKA_UNIT, "webm": MILLISECOND}
 
 
@@ -41,7 +47,8 @@ class LayerWriter:
     path: the layer's name without its suffix, as in ``run/scene-001``. info: the clip it belongs to (size, pixel aspect, rate).
     lossless: FFV1 in Matroska (full-range RGB, ``bit_depth`` bits) instead of H.264 in MP4. alpha: ``prores``, ``vp9``, ``ffv1`` or
     ``png`` for a layer with an alpha channel. sound: what part of the input's sound goes with it. pictures: one PNG.
-    encoding: instead of what these ask for.
+    encoding: instead of what these ask for. data: values that are no colours, as a matte: they are written as they are.
+    first_frame: the input's frame that the layer begins with, by which its time code begins.
     warnings: what went wrong with the sound; the layer is good without it.
 
     Raises :class:`UnlayerError` naming the folder where it cannot be written or the disk is full.
@@ -58,11 +65,22 @@ class LayerWriter:
         sound: SoundSpan | None = None,
         pictures: bool = False,
         encoding: Encoding | None = None,
+        data: bool = False,
+        first_frame: int | None = None,
     ) -> None:
         self.info = info
         self.warnings: list[str] = []
         self._encoding = encoding or encoding_for(info, lossless, alpha, bit_depth, pictures)
         self._alpha = alpha is not None
+        self._colors = colors_for(self._encoding, info.color, data)
+        # What HDR was graded on is told beside its values alone.
+        keeps_light = not data and not self._colors.converted and (info.color.mastering or info.color.light) is not None
+        self._light = keeps_light and bool(self._encoding.muxer)
+        self._meant = ColorTags() if data else info.color
+        self._icc = None if data else info.icc
+        self._label = ""
+        if info.timecode and first_frame is not None:
+            self._label = advance(info.timecode, first_frame, info.rate)
         self.path = path.with_name(path.name + self._encoding.suffix)
         self._temporary = path.with_name(f".{path.name}.part{self._encoding.suffix}")
         self._sound = sound if self._encoding.muxer else None
@@ -121,14 +139,16 @@ class LayerWriter:
         """``(1, 3, H, W)`` and ``(1, 1, H, W)`` as a frame that the encoder takes."""
         encoding = self._encoding
         pixels = pixels.detach().cpu()
+        if self._colors.converted:
+            pixels = to_display(pixels, self.info.color)
         if self._alpha:
             pixels = torch.cat([pixels, torch.ones_like(pixels[:, :1]) if alpha is None else alpha.detach().to(pixels)], dim=1)
         top = 2**encoding.bits - 1
         if encoding.yuv:
-            planes = colour.yuv_planes(pixels[0, :3], encoding.bits, "420" in encoding.pixels)
+            planes = colour.yuv_planes(pixels[0, :3], encoding.bits, "420" in encoding.pixels, self._colors.tags[2])
             if self._alpha:
                 planes.append((pixels[0, 3] * top).round().clamp(0, top).numpy().astype(planes[0].dtype))
-            return _planar(planes, encoding.pixels)
+            return _planar(planes, encoding.pixels, self._colors.tags)
         levels = pixels[0].permute(1, 2, 0).mul(top).round().clamp(0, top).numpy()
         array: NDArray[Any] = np.ascontiguousarray(levels, np.uint8 if encoding.bits == 8 else np.uint16)
         if encoding.pixels.startswith(("gbrp", "gbrap", "rgb")):
@@ -170,7 +190,7 @@ class LayerWriter:
             raise ValueError("no frame was written")
         if self._container is None:
             with self._temporary.open("r+b") as picture:
-                picture.write(_png(self._held[0]))
+                picture.write(png_with_colors(_png(self._held[0]), self._meant, self._icc))
         else:
             assert self._tracks is not None
             self._encode(*self._held)
@@ -184,6 +204,8 @@ class LayerWriter:
                 self._temporary, self._tick, info.width, info.height, info.pixel_aspect
             ):
                 self.warnings.append(f"{self.path.name}: the pixels' shape of {info.pixel_aspect} could not be noted in the file")
+            if self._light and not write_light(self._temporary, self._encoding.muxer, info.color):
+                self.warnings.append(f"{self.path.name}: the mastering display's data could not be noted in the file")
         with self._temporary.open("rb+") as file:
             os.fsync(file.fileno())
         self._temporary.replace(self.path)
@@ -201,9 +223,15 @@ class LayerWriter:
         video.width, video.height, video.pix_fmt = info.width, info.height, encoding.pixels
         context.sample_aspect_ratio = info.pixel_aspect
         context.time_base = video.time_base = self._tick
-        # H.273: 1 is BT.709 (as primaries, curve and matrix); a matrix of 0 is RGB; range 1 is limited and 2 is full.
-        context.color_primaries = context.color_trc = 1
-        context.colorspace, context.color_range = (1, 1) if encoding.yuv else (0, 2)
+        context.color_primaries, context.color_trc, context.colorspace = self._colors.tags
+        # Range 1 is limited and 2 is full.
+        context.color_range = 1 if encoding.yuv else 2
+        if info.scan.kind != "progressive":
+            context.field_order = _FIELD_ORDERS.get("" if info.scan.deinterlaced else info.scan.parity, 1)
+        if self._light and encoding.muxer != "mov":
+            video.metadata["title"] = RESERVED
+        if self._label:
+            container.metadata["timecode"] = self._label
         self._tracks = Tracks(container, video, encoding.muxer, self.warnings)
         if sound is not None:
             self._tracks.add_sound(sound)
@@ -242,11 +270,12 @@ class LayerWriter:
             raise
 
 
-def _planar(planes: list[NDArray[Any]], pixels: str) -> VideoFrame:
+def _planar(planes: list[NDArray[Any]], pixels: str, tags: tuple[int, int, int]) -> VideoFrame:
     """A frame of these planes, its lines as far apart as the library wants them."""
     frame = VideoFrame(planes[0].shape[1], planes[0].shape[0], pixels)
     # ProRes notes each frame's own tags, not the stream's.
-    frame.colorspace = frame.color_range = frame.color_primaries = frame.color_trc = 1
+    frame.color_primaries, frame.color_trc, frame.colorspace = tags
+    frame.color_range = 1
     for plane, codes in zip(frame.planes, planes, strict=True):
         lines = np.zeros((plane.height, plane.line_size // codes.itemsize), codes.dtype)
         lines[:, : plane.width] = codes

@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("pipeline", "stages", "models")
 SOURCES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
-MEDIA = tuple(f"stages/{name}.py" for name in ("audio", "decode", "read", "trial_child", "write"))
+MEDIA = tuple(f"stages/{name}.py" for name in ("audio", "decode", "deinterlace", "describe", "read", "trial_child", "write"))
 TESTS = sorted((ROOT / "tests").rglob("test_*.py"))
 
 

@@ -154,7 +154,12 @@ def _input_of(facts: Facts) -> tuple[Clip | None, str]:
         return None, f"The input is not at {printable(gone[0])} any more"
     stream = settings.get("stream")
     try:
-        clip = open_clip(paths, stream=stream if isinstance(stream, int) else None, salvage=bool(settings.get("salvage")))
+        clip = open_clip(
+            paths,
+            stream=stream if isinstance(stream, int) else None,
+            salvage=bool(settings.get("salvage")),
+            interlaced=str(settings.get("interlaced", "auto")),
+        )
         # A manifest that came by mail may name any file of ours.
         if checksums(paths, clip) != [item.get("sha256") for item in facts.inputs]:
             return None, f"What is at {printable(paths[0])} is not the input any more"

@@ -200,9 +200,9 @@ def layer_track(layer: LayerFact, facts: Facts, folder: Path, into: Path, spans:
         if len(times) != len(layer):
             raise UnlayerError(f"{layer.path} holds {len(times)} frames where the manifest says {len(layer)}")
         return Track(layer.name, layer.role, layer.slug, [(layer.first, layer.last)], (height, width), link(layer.path), times=times)
-    clip = open_clip([path])
+    clip = open_clip([path], interlaced="keep")
     veil = next((each for each in facts.layers if each.role == "matte" and each.first == layer.first and each.last == layer.last), None)
-    over = open_clip([folder / veil.path]) if layer.role == "foreground" and veil is not None else None
+    over = open_clip([folder / veil.path], interlaced="keep") if layer.role == "foreground" and veil is not None else None
     size = fitting(clip.info.height, clip.info.width, SIDE, clip.info.pixel_aspect)
     parts = within(spans, layer.first, layer.last)
     held, times = encode(clip, parts, into / f"preview-{layer.slug}", size, base=layer.first, over=over, until=until)
@@ -252,7 +252,7 @@ def write_picture(path: Path, picture: Picture, quality: int = 85) -> None:
 def mean_curve(path: Path, most: int, until: float) -> list[float]:
     """The mean level, 0 to 1, of each frame of a matte or a transmission."""
     means: list[float] = []
-    clip = open_clip([path])
+    clip = open_clip([path], interlaced="keep")
     for block in clip.blocks(0, most - 1, _tiny(clip.info)):
         means += [round(float(each.mean()), 4) for each in block.pixels]
         if time.monotonic() > until:

@@ -6,7 +6,7 @@ from pipeline.layered import Output, Recipe, layered_task
 from stages.dehaze.layers import Facts, separate, settle, survey
 
 RECIPE = Recipe(
-    outputs=(Output("clear"), Output("transmission", sound=False), Output("airlight", sound=False)),
+    outputs=(Output("clear"), Output("transmission", sound=False, data=True), Output("airlight", sound=False)),
     survey=survey,
     separate=separate,
     settle=settle,

@@ -7,7 +7,7 @@ from stages.segment.background import Plate
 from stages.segment.layers import FIT_PIXELS, VOTE_PIXELS, WORK_PIXELS, Facts, separate, settle, survey
 
 RECIPE = Recipe(
-    outputs=(Output("foreground", alpha="matte"), Output("background"), Output("matte", sound=False)),
+    outputs=(Output("foreground", alpha="matte"), Output("background"), Output("matte", sound=False, data=True)),
     survey=survey,
     separate=separate,
     settle=settle,

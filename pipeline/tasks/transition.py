@@ -29,10 +29,12 @@ from stages import safe_files
 from stages.brief import FitSettings
 from stages.checkpoint import Checkpoints
 from stages.clip import Frames, Seen
+from stages.color_tags import ColorTags
 from stages.errors import UnlayerError
 from stages.sheet import chosen_frames, draw_sheet, write_sheet
 from stages.shots import Analysis, ColorGap, Shot, Transition
 from stages.sniff import printable
+from stages.tone import to_display
 from stages.trace import Curves
 from stages.transition.plan import LARGEST, LEAST, PLANS, Plan, bytes_of, plans_for, within_memory
 from stages.transition.separate import Separated, open_mixture, separate_transition
@@ -217,7 +219,7 @@ def _separate(job: Job, analysis: Analysis, mixed: Sequence[Transition], number:
         entry = describe_transition(
             transition, mix=separated.mix, space=separated.space, matte=f"matte{suffix}" if separated.has_matte else None
         )
-        write_sheet(room.folder / SHEET, _sheet(transition, separated, shelf))
+        write_sheet(room.folder / SHEET, _sheet(transition, separated, shelf, job.clip.info.color))
         sums = {**shelf.sums(), SHEET: safe_files.checksum(room.folder / SHEET)}
         done = separated.seconds, separated.report, separated.plan, shelf.sides, sums
         return _Parts(transition, entry, f"sheet{suffix}.png", *done, reduced, trace=separated.trace)
@@ -238,13 +240,14 @@ def _separate(job: Job, analysis: Analysis, mixed: Sequence[Transition], number:
     return parts
 
 
-def _sheet(transition: Transition, separated: Separated, shelf: Shelf) -> NDArray[np.uint8]:
+def _sheet(transition: Transition, separated: Separated, shelf: Shelf, color: ColorTags) -> NDArray[np.uint8]:
     """The contact sheet of one transition."""
     shots = {"outgoing": transition.outgoing, "incoming": transition.incoming}
     rows = {}
     for name, pictures in shelf.rows.items():
         shot = shots.get(name)
-        rows[name if shot is None else scene_name(shot)] = torch.stack(pictures)
+        row = torch.stack(pictures)
+        rows[name if shot is None else scene_name(shot)] = row if name == "matte" else to_display(row, color)
     title = f"{transition.kind}, frames {transition.first_frame} to {transition.last_frame}, mixed in {SPACES[separated.space]}"
     numbers = [transition.first_frame + place for place in chosen_frames(len(transition))]
     return draw_sheet(rows, numbers, separated.mix, transition.first_frame, title=title)
@@ -308,6 +311,8 @@ def _write(job: Job, analysis: Analysis, parts: Sequence[_Parts], found: Searche
                     bit_depth=job.clip.info.bit_depth if job.settings.lossless else 8,
                     sound=sound,
                     pictures=job.clip.info.is_picture and output.first == output.last,
+                    data=output.role == "matte",
+                    first_frame=output.first,
                 )
                 open_now.append((output, closing.enter_context(writer), closing))
             for output, writer, closing in list(open_now):

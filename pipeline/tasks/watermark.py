@@ -6,7 +6,7 @@ from pipeline.layered import Output, Recipe, layered_task
 from stages.watermark.layers import Effort, Facts, separate, survey
 
 RECIPE = Recipe(
-    outputs=(Output("clean"), Output("watermark", sound=False), Output("matte", sound=False)),
+    outputs=(Output("clean"), Output("watermark", sound=False), Output("matte", sound=False, data=True)),
     survey=survey,
     separate=separate,
     kinds=(Facts, Effort),

@@ -1,0 +1,116 @@
+"""How code values become light: the numbers of ITU-T H.273 and the static data of HDR.
+
+The separation works on encoded values. These tags travel beside them, so that an output says what its values mean.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+# Numbers of ITU-T H.273 (07/2021): colour primaries (table 2), transfer (table 3), matrix (table 4).
+UNSPECIFIED = 2
+BT709 = 1
+BT2020 = 9
+PQ, HLG, LINEAR = 16, 18, 8
+RGB_MATRIX = 0
+PRIMARIES = {
+    1: "BT.709",
+    4: "BT.470 M",
+    5: "BT.601 (625)",
+    6: "BT.601 (525)",
+    7: "SMPTE 240M",
+    8: "film",
+    9: "BT.2020",
+    10: "XYZ",
+    11: "DCI-P3",
+    12: "Display P3",
+    22: "EBU 3213",
+}
+TRANSFERS = {
+    1: "BT.709",
+    4: "gamma 2.2",
+    5: "gamma 2.8",
+    6: "BT.601",
+    7: "SMPTE 240M",
+    8: "linear",
+    9: "log 100:1",
+    10: "log 316:1",
+    11: "xvYCC",
+    12: "BT.1361",
+    13: "sRGB",
+    14: "BT.2020 (10 bit)",
+    15: "BT.2020 (12 bit)",
+    16: "PQ",
+    17: "SMPTE 428",
+    18: "HLG",
+}
+WIDE = frozenset({8, 9, 10, 11, 12})
+"""Primaries of which BT.709 cannot show every colour."""
+
+
+@dataclass(frozen=True)
+class ColorTags:
+    """What a stream says about its colours.
+
+    primaries, transfer, matrix: numbers of H.273, 2 where nothing is said. mastering: the colour volume of the screen
+    that HDR was graded on, as the 24 bytes of an MP4's ``mdcv`` box and of the codecs' SEI. light: the brightest pixel
+    and the brightest mean of a frame in cd/m2 (MaxCLL, MaxFALL).
+    """
+
+    primaries: int = UNSPECIFIED
+    transfer: int = UNSPECIFIED
+    matrix: int = UNSPECIFIED
+    mastering: bytes | None = None
+    light: tuple[int, int] | None = None
+
+    @property
+    def is_hdr(self) -> bool:
+        """Whether the values are of high dynamic range (PQ or HLG)."""
+        return self.transfer in (PQ, HLG)
+
+    @property
+    def is_wide(self) -> bool:
+        """Whether the primaries are wider than those of BT.709."""
+        return self.primaries in WIDE
+
+    @property
+    def needs_conversion(self) -> bool:
+        """Whether a player that knows BT.709 alone would show other colours."""
+        return self.is_hdr or self.is_wide or self.transfer == LINEAR
+
+    def describe(self) -> str:
+        """Return it in words, as ``HDR (PQ, BT.2020)``; empty where nothing is said."""
+        names = [TRANSFERS.get(self.transfer, ""), PRIMARIES.get(self.primaries, "")]
+        told = ", ".join(dict.fromkeys(filter(None, names)))
+        if not told:
+            return ""
+        return f"HDR ({told})" if self.is_hdr else f"SDR ({told})"
+
+    @property
+    def peak(self) -> float:
+        """The brightest light in cd/m2 that the values are to be taken for; 1000 where nothing credible is said.
+
+        HLG is shown at its nominal peak of 1000 cd/m2 (BT.2100). A PQ film is graded for its mastering screen.
+        """
+        if self.transfer == HLG:
+            return 1000.0
+        told = [self.light[0]] if self.light and self.light[0] else []
+        if not told and self.mastering is not None:
+            told = [int.from_bytes(self.mastering[16:20], "big") // 10_000]
+        return float(min(10_000, max(203, told[0]))) if told and told[0] else 1000.0
+
+
+def mastering_values(data: bytes) -> dict[str, list[float] | float]:
+    """Return an ``mdcv`` payload of 24 bytes as numbers: chromaticities and cd/m2.
+
+    The payload has green, blue, red and white as x and y in units of 0.00002, then the largest and the least
+    luminance in units of 0.0001 cd/m2 (SMPTE ST 2086, ISO/IEC 23008-2 D.3.28).
+    """
+    names = ("green", "blue", "red", "white")
+    points: dict[str, list[float] | float] = {}
+    for number, name in enumerate(names):
+        at = 4 * number
+        points[name] = [int.from_bytes(data[at + 2 * axis : at + 2 * axis + 2], "big") / 50_000 for axis in (0, 1)]
+    points["max_luminance"] = int.from_bytes(data[16:20], "big") / 10_000
+    points["min_luminance"] = int.from_bytes(data[20:24], "big") / 10_000
+    return points
