@@ -49,7 +49,8 @@ def fits(value: Any, wanted: Any) -> bool:
         return isinstance(value, float | int) and not isinstance(value, bool)
     if wanted is int:
         return isinstance(value, int) and not isinstance(value, bool)
-    return isinstance(value, wanted) if origin is None and isinstance(wanted, type) else True
+    # Any is a class, too, but one that nothing can be asked to be an instance of.
+    return isinstance(value, wanted) if origin is None and isinstance(wanted, type) and wanted is not Any else True
 
 
 def _tuple_fits(value: Any, inner: tuple[Any, ...]) -> bool:
