@@ -17,13 +17,12 @@ import torch
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from stages import bombs, colour, sniff
+from stages import bombs, colour, picture_folders, sniff
 from stages.clip import ClipInfo, Frames, Seen, SoundSpan
 from stages.decode import MAX_PIXELS, MEDIA_ERRORS, choose_stream, first_frame, next_time, open_media, video_frames
 from stages.deinterlace import deinterlaced
 from stages.describe import PICTURE_RATE, describe
 from stages.errors import UnlayerError, UsageError
-from stages.picture_folders import numbered_pictures
 from stages.sniff import printable, sha256
 
 __all__ = ["MAX_PIXELS", "Clip", "SoundSpan", "choose_stream", "open_clip", "open_media", "sha256"]
@@ -246,7 +245,7 @@ def open_clip(
     paths = tuple(Path(path) for path in inputs)
     folder = len(paths) == 1 and paths[0].is_dir()
     if folder:
-        paths = numbered_pictures(paths[0])
+        paths = picture_folders.numbered_pictures(paths[0])
     with open_media(paths[0], max_pixels) as container:
         video = choose_stream(container, paths[0], stream)
         zero = Fraction(container.start_time or 0, av.time_base)

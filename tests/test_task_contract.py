@@ -109,6 +109,66 @@ def test_a_constant_input(task: str, count: int, level: int) -> None:
     check(task, run(task, save(frames)), frames)
 
 
+def plain(count: int) -> NDArray[np.uint8]:
+    """One grey."""
+    return np.full((count, 24, 32, 3), 128, np.uint8)
+
+
+def vivid(count: int) -> NDArray[np.uint8]:
+    """Squares in pure colours, white and black under a camera that pans: nothing veils them, nothing moves by itself."""
+    squares = np.random.default_rng(0).integers(0, 2, (12, 16, 3)).astype(np.uint8) * 255
+    picture = np.kron(squares, np.ones((4, 4, 1), np.uint8))
+    return np.stack([np.roll(picture, place, 1) for place in range(count)])
+
+
+def scene(count: int) -> NDArray[np.uint8]:
+    return moving(3, count, (48, 64))
+
+
+CLEAN: dict[str, tuple[str, str, dict[int, Callable[[int], NDArray[np.uint8]]]]] = {
+    "segment": ("background", "so the foreground is empty there", {1: plain, 4: vivid}),
+    "dehaze": ("clear", "hardly any haze was found", {1: vivid, 4: vivid}),
+    "watermark": ("clean", "no mark was found", {1: scene, 4: scene}),
+    "transparency": ("transmission", "hardly any reflection was found", {1: plain, 4: plain}),
+}
+"""For each task the layer that is then the input, what is said, and a picture and a clip in which there is nothing to be found."""
+
+
+def test_every_task_has_an_input_without_anything_to_find() -> None:
+    assert set(CLEAN) == set(TASKS)
+
+
+@pytest.mark.parametrize("count", [1, 4])
+@pytest.mark.parametrize("task", TASKS)
+def test_where_nothing_is_found_that_is_said_once(task: str, count: int, capsys: pytest.CaptureFixture[str]) -> None:
+    role, says, sources = CLEAN[task]
+    frames = sources[count](count)
+    whole = run(task, save(frames))
+    (warning,) = whole["warnings"]
+    assert says in warning and ("the picture" if count == 1 else "all 4 frames") in warning and "{" not in warning
+    assert f"unlayer: warning: {warning}" in capsys.readouterr().err
+    # Within what a layer of 8 bits can hold.
+    assert np.abs(layers_of(whole)[role] - frames / 255).max() <= 2 / 255
+
+
+def test_a_mark_that_is_not_in_the_box_is_told() -> None:
+    source = save(scene(1))
+    box = np.zeros((48, 64, 3), np.uint8)
+    box[10:30, 10:40] = 255
+    cv2.imwrite("box.png", box)
+    (warning,) = run("watermark", source, "--hint", "box.png")["warnings"]
+    assert warning.startswith("no mark was found at the place that --hint marks in the picture, so the clean layer is the input;")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("task", TASKS)
+def test_several_windows_say_it_once(task: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.layered._room", lambda *about: 4)
+    role, says, sources = CLEAN[task]
+    (warning,) = run(task, save(sources[4](7)))["warnings"]
+    assert says in warning and "all 7 frames" in warning
+
+
 @pytest.mark.parametrize("task", TASKS)
 def test_the_same_seed_gives_the_same_bytes(task: str) -> None:
     source = save(moving(4, 3, (24, 40)))
