@@ -58,7 +58,7 @@ def _fault(path: Path, options: dict[str, Any]) -> str:
     try:
         with LayerWriter(path, info, **options) as writer:
             writer.write(Frames(pixels, times))
-        clip = open_clip([writer.path], interlaced="keep")
+        clip = open_clip([writer.path])
         if options.get("alpha") and not clip.info.has_alpha:
             return "its alpha channel is lost"
         again = torch.cat([block.pixels for block in clip.blocks()])

@@ -15,6 +15,8 @@ from test_messy import GOOD, MESSY
 
 from stages.read import Clip, open_clip
 
+# Seconds each.
+LARGE = ("yuv444_cockatoo_720p.mp4", "vfr_flir_thermal_portrait.mp4", "rot180_phone_10fps.mp4", "fullrange_bt709_720p.mp4")
 needs_messy = pytest.mark.skipif(not MESSY.is_dir(), reason=f"{MESSY} is missing")
 
 
@@ -42,7 +44,7 @@ def rate_of(path: Path, stream: int) -> Fraction:
 
 
 @needs_messy
-@pytest.mark.parametrize("name", GOOD)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.slow) if name in LARGE else name for name in GOOD])
 def test_another_ffmpeg_agrees(name: str) -> None:
     clip = open_clip([MESSY / name])
     info, times, theirs = clip.info, ours(clip), shown(MESSY / name, clip.info.stream)

@@ -79,7 +79,7 @@ def test_boxes_of_mp4(tmp_path: Path) -> None:
     assert read_facts(path, "mov,mp4", 8, "hevc", (48, 64), []) == StreamFacts()
 
 
-@pytest.mark.parametrize("seed", range(200))
+@pytest.mark.parametrize("seed", range(50))
 def test_any_bytes_say_nothing_bad(tmp_path: Path, seed: int) -> None:
     draw = np.random.default_rng(seed)
     heads = [b"", b"\x1a\x45\xdf\xa3", b"\0\0\0\1\x4e\1\x89", nested(b"moov", inside=b"\0\0\0\1trak"), b"\x12\0\x2a"]
