@@ -94,9 +94,9 @@ def test_an_animation_without_end(run: Run, tmp_path: Path) -> None:
 
 
 def test_an_apng_without_end(run: Run, tmp_path: Path) -> None:
-    one = struct.pack(">IIIIIHHBB", 0, 24, 16, 0, 0, 1, 10, 0, 0)
-    control = mutate.png_chunk(b"acTL", struct.pack(">II", 2, 0)) + mutate.png_chunk(b"fcTL", one) * 300_000
-    (tmp_path / "long.apng").write_bytes(png(more=control))
+    one = mutate.png_chunk(b"fcTL", struct.pack(">IIIIIHHBB", 0, 24, 16, 0, 0, 1, 10, 0, 0))
+    data = png(more=mutate.png_chunk(b"acTL", struct.pack(">II", 2, 0)) + one)
+    (tmp_path / "long.apng").write_bytes(data[:-12] + one * 300_000 + data[-12:])
     assert refused(run("probe", "long.apng"), 1, "long.apng", "more than 262144 frames")
 
 
