@@ -1,7 +1,8 @@
 """Files that are small and unpack to far more than their pixels: refused before the media library unpacks them.
 
 A PNG may carry compressed metadata, which the library inflates without a limit, and a text for each of its keys,
-which it compares with all the others. An animation may have a frame for every twelve bytes.
+which it compares with all the others. An animation may have a frame for every twelve bytes. An MP4 may count millions
+of samples in a few bytes, for each of which the library makes an entry of its index.
 """
 
 from __future__ import annotations
@@ -24,6 +25,10 @@ MAX_ANIMATION_FRAMES = 1 << 18
 """The most frames of a GIF or APNG: 7 hours at 10 frames a second."""
 MAX_ANIMATION_PIXELS = 1 << 40
 """The most pixels of a GIF or APNG, all frames together: its most frames at 2048x2048."""
+MAX_FREE_SAMPLES = 1 << 22
+"""The samples that an MP4 may count beyond two for each of its bytes: those of a file that was cut off."""
+_MP4 = (b"ftyp", b"moov", b"mdat", b"moof", b"wide", b"free", b"skip", b"pnot", b"styp", b"sidx")
+_NESTS = (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"moof", b"traf")
 _PNG = b"\x89PNG\r\n\x1a\n"
 _STEP = 1 << 20  # bytes that are inflated at once
 _LEAST_FRAME = 12  # bytes of a GIF's frame at least: a descriptor, the size of codes, an end
@@ -54,6 +59,45 @@ def metadata_fault(data: _Bytes) -> str | None:
         if unpacked > MAX_METADATA:
             return f"holds compressed metadata of more than {MAX_METADATA >> 20} MiB"
     return None
+
+
+def check_index(path: Path) -> None:
+    """Raise :class:`UnlayerError` for an MP4 or MOV that counts far more samples than it has bytes."""
+    with path.open("rb") as file:
+        if file.read(8)[4:] not in _MP4:
+            return
+    with _mapped(path) as data:
+        most = 2 * len(data) + MAX_FREE_SAMPLES
+        if any(count > most for count in _sample_counts(data, 0, len(data))):
+            raise UnlayerError(f"{printable(path)}: counts more than {most} samples, far more than it has bytes; get the whole file")
+
+
+def _sample_counts(data: _Bytes, place: int, end: int) -> Iterator[int]:
+    """Yield how many samples each table of an MP4 counts (sizes, times, offsets of times, runs of fragments), and their sum."""
+    runs = 0
+    while place + 8 <= end:
+        size, kind = struct.unpack(">I4s", data[place : place + 8])
+        begin = place + 8
+        if size == 1 and begin + 8 <= end:
+            size = int.from_bytes(data[begin : begin + 8], "big")
+            begin += 8
+        after = min(place + size, end) if size else end
+        if after < begin:
+            return
+        if kind in _NESTS:
+            for count in _sample_counts(data, begin, after):
+                runs += count if kind in (b"moof", b"traf") else 0
+                yield count
+        elif kind in (b"stsz", b"stz2"):
+            yield int.from_bytes(data[begin + 8 : begin + 12], "big")
+        elif kind == b"trun":
+            runs += int.from_bytes(data[begin + 4 : begin + 8], "big")
+        elif kind in (b"stts", b"ctts"):
+            entries = min(int.from_bytes(data[begin + 4 : begin + 8], "big"), (after - begin - 8) // 8)
+            counts = data[begin + 8 : begin + 8 + 8 * max(0, entries)]
+            yield sum(int.from_bytes(counts[place : place + 4], "big") for place in range(0, len(counts), 8))
+        place = after
+    yield runs
 
 
 def check_animation(path: Path, container: str, width: int, height: int) -> None:

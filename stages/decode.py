@@ -45,6 +45,7 @@ def open_media(path: Path, max_pixels: int = MAX_PIXELS) -> InputContainer:
     """
     kind = sniff.check_file(path, max_pixels)
     bombs.check_metadata(path)
+    bombs.check_index(path)
     try:
         return av.open(
             f"file:{path.absolute()}",

@@ -59,6 +59,7 @@ def _known(inputs: Sequence[Path], max_pixels: int) -> Iterator[tuple[Path, str 
             try:
                 kind = sniff.check_file(path, max_pixels)
                 bombs.check_metadata(path)
+                bombs.check_index(path)
             except UnlayerError:
                 continue
             # Of a folder only its pictures are read.
@@ -84,7 +85,9 @@ def _try(files: Sequence[tuple[Path, str | None]], stream: int | None, max_pixel
         raise _refusal(files, late.stdout, f"could not be opened within {_DEADLINE:.0f} s") from late
     code = done.returncode
     if code == OUT_OF_MEMORY:
-        raise _refusal(files, done.stdout, f"takes more than {memory / 2**30:.3g} GiB of memory to open")
+        raise _refusal(
+            files, done.stdout, f"takes more than {memory / 2**30:.3g} GiB of memory to open (a larger --max-pixels allows more)"
+        )
     if code in (-signal.SIGXCPU, -signal.SIGKILL):
         raise _refusal(files, done.stdout, f"took more than {SECONDS} s, or all memory, to give its first frames")
     if code < 0:

@@ -38,10 +38,22 @@ def main() -> None:
         except MemoryError:
             sys.exit(OUT_OF_MEMORY)
         except Exception as error:
+            # The library goes on without what it had no memory for, and fails over it later.
+            if _peak() > job["memory"] // 2:
+                sys.exit(OUT_OF_MEMORY)
             print(f"{type(error).__name__}: {error}", file=sys.stderr)
         print(url, flush=True)
         if time.process_time() - began > _ENOUGH:
             return
+
+
+def _peak() -> int:
+    """The largest memory of this process in bytes; 0 where it cannot be told."""
+    try:
+        import resource
+    except ImportError:
+        return 0
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def _try(av: Any, url: str, kind: str | None, options: dict[str, str], wanted: int | None) -> None:
