@@ -83,8 +83,8 @@ def run(job: Job) -> Result:
         job.stages.warn("no transition was found; the clip is written as it is. --transition FIRST:LAST tells where one is")
     elif not any(map(len, analysis.transitions)):
         job.stages.warn("only hard cuts were found, no mixed frame; the shots are written as they are")
-    for warning in not_whole(analysis):
-        job.stages.warn(warning)
+    for text in not_whole(analysis):
+        job.stages.warn(text)
     parts: dict[Transition, _Parts] = {}
     seconds: dict[str, float] = defaultdict(float)
     if mixed:
@@ -254,9 +254,8 @@ def _sheet(transition: Transition, separated: Separated, shelf: Shelf, color: Co
 
 
 def _seconds_left(job: Job) -> float | None:
-    """What is left of the budget for all transitions together."""
-    left = job.budget.left()
-    if left is None:
+    """Return what is left of the budget for all transitions together."""
+    if (left := job.budget.left()) is None:
         return None
     # Writing decodes the clip again at full size and encodes it: some times what the search took.
     return left - min(0.2 * left, 4 * job.stages.seconds.get("find", 0.0))

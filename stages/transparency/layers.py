@@ -49,8 +49,8 @@ PAPER_PIXELS = 512 * 288
 KNOWN_SIDE = 64  # of the small pictures that a window's layers are told apart by
 
 HARDLY = 0.04
-"""Part of the light below which a reflection is not to be believed: 18 pictures and clips behind glass were found to have 0.05 to 0.39
-of it there, most of 36 without glass 0.02 to 0.14. So more than this is no proof of a reflection either."""
+"""Part of the light below which a reflection is not to be believed: pictures and clips behind glass were found to have 0.05 to 0.39
+of it there, those without glass 0.016 to 0.38. So more than this is no proof of a reflection."""
 HARDLY_REFLECTED = (
     "hardly any reflection was found in {frames}: {percent} of the light is in the reflection layer; "
     "keep the input, or give several pictures or a moving clip of the same view, which tell more"
