@@ -178,10 +178,14 @@ def bursting(changes: dict[int, float], start: int, end: int) -> float:
 def ends(changes: dict[int, float], start: int, end: int) -> tuple[int, int]:
     """The first and last frame of the run of large changes between two clean frames: where two levels explain the changes best.
 
-    The steps ``first..last + 1`` belong to the transition, the others to the shots: least squares of their logarithms.
+    The steps ``first..last + 1`` belong to the transition, the others to the shots: least squares of the logarithms of the changes. These
+    are relative to how much each shot changes by itself, which inside the window goes evenly from one shot's to the other's.
     """
     times = np.array(sorted(changes))
     logs = np.log(np.array([max(changes[int(time)], QUIET) for time in times]))
+    sides = [logs[times <= start], logs[times > end]]
+    levels = [float(np.median(side)) for side in sides if len(side)] or [float(logs.min())]
+    logs = logs - np.interp(times, [start, end], [levels[0], levels[-1]])
     total, squares = np.concatenate([[0.0], np.cumsum(logs)]), np.concatenate([[0.0], np.cumsum(logs**2)])
 
     def error(one: int, other: int) -> float:
