@@ -19,9 +19,9 @@ def cores() -> int:
     for group in _groups("cpu"):
         with suppress(OSError, ValueError, ZeroDivisionError):
             if (whole := group / "cpu.max").exists():
-                quota, period = whole.read_text(encoding="ascii").split()
+                quota, period = whole.read_text(encoding="utf-8").split()
             else:
-                quota, period = ((group / f"cpu.cfs_{name}_us").read_text(encoding="ascii") for name in ("quota", "period"))
+                quota, period = ((group / f"cpu.cfs_{name}_us").read_text(encoding="utf-8") for name in ("quota", "period"))
             # Without a bound the one kind says "max", which is no number, the other -1.
             if int(quota) > 0:
                 found = min(found, -(-int(quota) // int(period)))
@@ -53,13 +53,13 @@ def _bounds(seen: Callable[[int, Path], int]) -> Iterator[int]:
     for group in _groups("memory"):
         for name in ("memory.max", "memory.limit_in_bytes"):
             with suppress(OSError, ValueError):
-                yield seen(int((group / name).read_text(encoding="ascii")), group)
+                yield seen(int((group / name).read_text(encoding="utf-8")), group)
 
 
 def _used(group: Path) -> int:
     """Bytes that a group has in use, but for files' pages that it can let go."""
     whole = (group / "memory.current").exists()
-    used = int((group / ("memory.current" if whole else "memory.usage_in_bytes")).read_text(encoding="ascii"))
+    used = int((group / ("memory.current" if whole else "memory.usage_in_bytes")).read_text(encoding="utf-8"))
     with suppress(OSError, ValueError, StopIteration):
         used -= value_of(group / "memory.stat", "inactive_file" if whole else "total_inactive_file")
     return used
@@ -67,7 +67,7 @@ def _used(group: Path) -> int:
 
 def value_of(table: Path, name: str) -> int:
     """The number behind ``name`` in a table of lines. Raises OSError, ValueError or StopIteration where there is none."""
-    lines = (line.split() for line in table.read_text(encoding="ascii", errors="replace").splitlines())
+    lines = (line.split() for line in table.read_text(encoding="utf-8", errors="replace").splitlines())
     return int(next(words[1] for words in lines if words[:1] == [name] and len(words) > 1))
 
 

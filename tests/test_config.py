@@ -222,6 +222,7 @@ def test_any_toml_is_settings_or_refused(pairs: list[tuple[str, Any]]) -> None:
 def test_every_setting_of_run_can_be_configured() -> None:
     words = {"task": "segment", "max_seconds": 5, "transition": "1:2", "space": "gamma", "alpha": "vp9", "preset": "fast", "device": "cpu"}
     words["max_memory"] = "3G"
+    words["interlaced"] = "keep"
     for item in options("run"):
         if item.name == "config":
             continue

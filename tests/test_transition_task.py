@@ -148,6 +148,34 @@ def test_a_wipe_has_its_matte_as_a_layer(monkeypatch: pytest.MonkeyPatch, tmp_pa
     assert [item["name"] for item in whole["layers"]] == ["scene-001", "matte", "scene-002"]  # type: ignore[attr-defined]
 
 
+def test_a_transition_of_unknown_kind_is_not_taken_apart(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Its frames are written once each, as they are: to the outgoing scene before its turn, to the incoming one from there on."""
+    clip = media.save(tmp_path / "other.mkv", moving(1, 12))
+    told(monkeypatch, [(0, 4), (9, 11)], [Transition(5, 8, "other", (0.1, 0.4, 0.5, 0.9), "gamma", 0, 1)], 12)
+    whole = run(clip, "--lossless")
+    assert windows == [] and len(whole["layers"]) == 2  # type: ignore[arg-type]
+    (one, first, last), (two, begin, end) = layer(whole, "scene-001"), layer(whole, "scene-002")
+    assert (first, last, begin, end) == (0, 6, 7, 11)
+    assert np.array_equal(np.concatenate([one, two]), read_clip(clip))
+    (said,) = whole["warnings"]  # type: ignore[misc]
+    assert said.startswith("frames 5 to 8: the picture changes for good in a way that is not known") and "--transition 5:8" in said
+    assert "scene-001 has them before frame 7, scene-002 from there on" in said
+    assert whole["transitions"][0]["kind"] == "other"  # type: ignore[index]
+
+
+def test_shots_of_one_and_two_frames_are_written(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    clip = media.save(tmp_path / "short.mkv", moving(1, 8))
+    starts = [0, 1, 2, 4, 5, 7, 8]
+    shots = [(first, after - 1) for first, after in zip(starts, starts[1:], strict=False)]
+    told(monkeypatch, shots, [Transition(cut, cut - 1, "cut", (), "gamma", at, at + 1) for at, cut in enumerate(starts[1:-1])], 8)
+    for words in (("--lossless",), ()):
+        whole = run(clip, *words, out=f"out{len(words)}")
+        found = [layer(whole, f"scene-{number + 1:03d}", f"out{len(words)}") for number in range(len(shots))]
+        assert [(first, last) for _, first, last in found] == shots
+        if words:
+            assert np.array_equal(np.concatenate([frames for frames, _, _ in found]), read_clip(clip))
+
+
 def test_cuts_are_named_and_mix_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     clip = media.save(tmp_path / "cut.mp4", moving(1, 12))
     told(monkeypatch, [(0, 5), (6, 11)], [Transition(6, 5, "cut", (), "gamma", 0, 1)], 12)

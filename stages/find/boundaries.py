@@ -19,18 +19,20 @@ from stages.find.signs import Array, Motion, block_correlations, carried, kinshi
 
 Curve = npt.NDArray[np.float64]
 
-LENGTHS = (2, 3, 4, 6, 8, 11, 15, 20, 26, 34, 45, 60, 80)
+LENGTHS = (2, 3, 4, 6, 8, 11, 15, 18, 22, 26, 30, 34, 40, 48, 60, 80)
 """Frames from the last clean one to the first clean one that are tried. Longer ones are met by slow cameras, too."""
 LEAST_CHANGE = 0.07  # root mean square of the change of the blocks' contents, as for all gradual transitions
 STEADY = 0.6  # part of that change which each side may make by itself in as many frames, up to SIDE
 SIDE = 12  # frames that are looked at on each side
-FOREIGN = 0.25  # kinship of the two ends below which they have nothing in common
+FOREIGN = 0.33  # part of the sides' own kinship below which the two ends have nothing in common
 OWN = 0.5  # kinship that the frames of each side keep among themselves
 PIECES = 0.6  # part of the structure in between that has to come from the two sides
 NEARBY = 0.04  # of the longer side of the picture: how far a piece may be from its place
 BURST = 2.0  # how many times as much changes from frame to frame inside the window as outside
 QUIET = 0.004  # 1 - kinship of neighbours below which nothing happens
-SHORT = 30  # frames: a longer window needs both proofs. Cameras turn to another view in 40 and more
+SHORT = 34  # frames: a longer window needs both proofs. Cameras turn to another view in 40 and more
+LONG_BURST, LONG_PIECES = 3.0, 0.75
+ALIKE = 0.7  # overlap with a window that was turned down from which another one is not looked at, too
 MOST = 12  # candidates that are looked at closely in one look
 
 
@@ -79,20 +81,36 @@ class Boundaries:
 
     def judged(self, frames: Array, start: int, end: int, low: int, high: int) -> Boundary | None:
         """Return the boundary between the clean frames ``start`` and ``end`` of the stretch ``low..high``, or None where there is none."""
-        if kinship(self.motion, frames[start], frames[end]) > FOREIGN:
+        if not self.foreign(frames, start, end, low, high):
             return None
-        side = min(SIDE, end - start)
-        edges = (max(low, start - side), start), (end, min(high, end + side))
-        if any(kinship(self.motion, frames[one], frames[other]) < OWN for one, other in edges if one < other):
-            return None
-        pieces = self.pieces(frames, start, end) >= PIECES
         changes = self.changes(frames, start, end, low, high)
-        burst = bursting(changes, start, end) >= BURST
-        whole = start > low and end < high
-        if not (pieces and burst if end - start > SHORT or not whole else pieces or burst):
-            return None
         first, last = ends(changes, start, end)
-        return Boundary(first, last, self.weights(frames, first, last))
+        # The window may be wider than what it holds: then the frames next to the large changes are the better witnesses.
+        for one, other in sorted({(first - 1, last + 1), (start, end)}, key=lambda window: window[1] - window[0]):
+            if low <= one and other <= high and self.proven(frames, changes, one, other, low, high):
+                return Boundary(first, last, self.weights(frames, first, last))
+        return None
+
+    def foreign(self, frames: Array, start: int, end: int, low: int, high: int) -> bool:
+        """Return whether two frames have nothing in common, although each has with the frames on its own side of the window."""
+        side = min(SIDE, end - start)
+        between = kinship(self.motion, frames[start], frames[end])
+        if between > FOREIGN:
+            return False
+        edges = (max(low, start - side), start), (end, min(high, end + side))
+        own = min([1.0, *(kinship(self.motion, frames[one], frames[other]) for one, other in edges if one < other)])
+        return own >= OWN and between <= FOREIGN * own
+
+    def proven(self, frames: Array, changes: dict[int, float], start: int, end: int, low: int, high: int) -> bool:
+        """Return whether what lies between two clean frames is no camera's way. A long or a one-sided window needs both proofs."""
+        if not self.foreign(frames, start, end, low, high):
+            return False
+        burst, pieces = bursting(changes, start, end), self.pieces(frames, start, end)
+        if end - start > SHORT:
+            return burst >= LONG_BURST and pieces >= LONG_PIECES
+        if start == low or end == high:
+            return burst >= BURST and pieces >= PIECES
+        return burst >= BURST or pieces >= PIECES
 
     def pieces(self, frames: Array, start: int, end: int) -> float:
         """Return how much of the structure between two frames comes from either, in nearly its place: the least of three frames, 0 to 1."""
@@ -163,7 +181,7 @@ def _apart(window: tuple[int, int], other: tuple[int, int], accepted: bool) -> b
     common = min(window[1], other[1]) - max(window[0], other[0])
     if accepted:
         return common <= 0
-    return common < 0.5 * (max(window[1], other[1]) - min(window[0], other[0]))
+    return common < ALIKE * (max(window[1], other[1]) - min(window[0], other[0]))
 
 
 def bursting(changes: dict[int, float], start: int, end: int) -> float:
@@ -178,10 +196,14 @@ def bursting(changes: dict[int, float], start: int, end: int) -> float:
 def ends(changes: dict[int, float], start: int, end: int) -> tuple[int, int]:
     """The first and last frame of the run of large changes between two clean frames: where two levels explain the changes best.
 
-    The steps ``first..last + 1`` belong to the transition, the others to the shots: least squares of their logarithms.
+    The steps ``first..last + 1`` belong to the transition, the others to the shots: least squares of the logarithms of the changes. These
+    are relative to how much each shot changes by itself, which inside the window goes evenly from one shot's to the other's.
     """
     times = np.array(sorted(changes))
     logs = np.log(np.array([max(changes[int(time)], QUIET) for time in times]))
+    sides = [logs[times <= start], logs[times > end]]
+    levels = [float(np.median(side)) for side in sides if len(side)] or [float(logs.min())]
+    logs = logs - np.interp(times, [start, end], [levels[0], levels[-1]])
     total, squares = np.concatenate([[0.0], np.cumsum(logs)]), np.concatenate([[0.0], np.cumsum(logs**2)])
 
     def error(one: int, other: int) -> float:

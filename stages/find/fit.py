@@ -92,8 +92,7 @@ def fit(frames: Array, before: int, after: int, low: int, high: int, dense: bool
         return _fit_distinct(frames, before, after, low, high, dense)
     kept = [place for place in range(len(frames)) if place not in again]
     index = np.searchsorted(kept, np.arange(len(frames)), side="right") - 1
-    start, end, least, most = (int(index[place]) for place in (before, after, low, high))
-    found = _fit_distinct(frames[kept], start, end, least, most, dense)
+    found = _fit_distinct(frames[kept], int(index[before]), int(index[after]), int(index[low]), int(index[high]), dense)
     if found is None:
         return None
     last_clean, first_clean = int(np.flatnonzero(index == found.before)[-1]), kept[found.after]
