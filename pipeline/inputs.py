@@ -42,6 +42,8 @@ def check_fit(settings: Settings, info: ClipInfo) -> None:
     folder = len(settings.inputs) == 1 and settings.inputs[0].is_dir()
     if (info.is_picture or folder) and settings.stream is not None:
         raise UsageError(f"--stream has no meaning for pictures ({name}); leave it out")
+    if (info.is_picture or folder) and settings.interlaced != "auto":
+        raise UsageError(f"--interlaced has no meaning for pictures ({name}); leave it out")
     if not info.is_picture:
         return
     for option, value in (("--start", settings.start), ("--end", settings.end)):

@@ -24,9 +24,11 @@ MEMORY = 2 << 30
 """Bytes that opening a file and decoding its first frames may take."""
 BYTES_A_PIXEL = 32
 """The same for each pixel that is allowed, where that is more: 16 references of a 4:2:0 video of 8 bits, and a little."""
-SECONDS = 60
-"""Seconds of processor time for the same; no picture of an allowed size takes as long."""
+SECONDS = (15, 60)
+"""Seconds of processor time for opening a file, and for its first frames; no picture of an allowed size takes as long."""
 _DEADLINE = 300.0  # seconds in all, on a slow disk or beside other programs
+# Windows has neither; nothing there ends a child with one.
+_SIGKILL, _SIGXCPU = getattr(signal, "SIGKILL", 9), getattr(signal, "SIGXCPU", 24)
 _tried: set[tuple[object, ...]] = set()
 
 
@@ -88,8 +90,8 @@ def _try(files: Sequence[tuple[Path, str | None]], stream: int | None, max_pixel
         raise _refusal(
             files, done.stdout, f"takes more than {memory / 2**30:.3g} GiB of memory to open (a larger --max-pixels allows more)"
         )
-    if code in (-signal.SIGXCPU, -signal.SIGKILL):
-        raise _refusal(files, done.stdout, f"took more than {SECONDS} s, or all memory, to give its first frames")
+    if code in (-_SIGXCPU, -_SIGKILL):
+        raise _refusal(files, done.stdout, "takes too long, or all memory, to give its first frames")
     if code < 0:
         raise _refusal(files, done.stdout, f"crashes the media library (signal {-code})")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import struct
 import subprocess
@@ -391,6 +392,6 @@ def _change_value(value: object, rng: np.random.Generator) -> None:
             if rng.random() < 0.15:
                 del value[key]  # type: ignore[attr-defined]
             else:
-                value[key] = STRANGE[int(rng.integers(len(STRANGE)))]  # type: ignore[index]
+                value[key] = copy.deepcopy(STRANGE[int(rng.integers(len(STRANGE)))])  # type: ignore[index]
             return
         value = inside

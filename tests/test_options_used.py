@@ -80,6 +80,7 @@ RUN: Mapping[str, tuple[str, Rule]] = {
     "max_memory": ("3G", always("how many frames, or how large ones, are worked on at once")),
     "seed": ("3", always("same seed, same layers: where nothing is drawn at random that holds for all seeds")),
     "stream": ("0", for_clips("which stream is read", "folder", "picture", "pictures")),
+    "interlaced": ("keep", for_clips("whether fields are made into frames", "folder", "picture", "pictures")),
     "salvage": ("", always("damage is no error; a sound file has none")),
     "max_pixels": ("4000000", always("larger frames are refused")),
     "start": ("0", for_clips("frames before it are not read", "picture", "pictures")),
@@ -101,6 +102,7 @@ RUN: Mapping[str, tuple[str, Rule]] = {
 PROBE = {
     "stream": "which stream is read; refused for pictures, as by run",
     "salvage": "damage is no error",
+    "interlaced": "whether fields are made into frames before anything is found; refused for pictures, as by run",
     "max_pixels": "larger frames are refused",
     "start": "frames before it are not read; refused for pictures, as by run",
     "end": "frames after it are not read; refused for pictures, as by run",
