@@ -54,6 +54,9 @@ def main() -> None:
         overlaps += list(zip(story.kinds, said.found, strict=True))
         if not said.right:
             wrong.append(seed)
+        done = seed - words.seed + 1
+        if done % 250 == 0:
+            print(f"{done} stories, {right} right, {sum(missed.values())} cuts missed, {invented} invented, {outside} outside", flush=True)
         if words.verbose and not said.right:
             cuts = [(cut, shortest[cut]) for cut in said.missed]
             print(f"{seed} ({story.repeated}): missed {cuts} invented {said.invented} outside {said.outside};", end=" ")

@@ -67,7 +67,8 @@ def camera(rng: np.random.Generator, count: int) -> Stack:
         view = np.array([[scale, 0, width / 2 + pan[0] * time], [0, scale, height / 2 + pan[1] * time]], np.float32)
         frame = cv2.warpAffine(scene, view, (width, height), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REFLECT)
         if crossing:
-            left = (start + round(0.9 * time)) % (width - thing.shape[1])
+            room = width - thing.shape[1]  # it turns back at the picture's edges: what jumps would be a cut of its own
+            left = room - abs((start + round(0.9 * time)) % (2 * room) - room)
             frame[height // 3 : height // 3 + thing.shape[0], left : left + thing.shape[1]] = thing
         frames.append(frame)
     return np.stack(frames).astype(np.float32)

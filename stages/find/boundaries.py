@@ -31,7 +31,9 @@ NEARBY = 0.04  # of the longer side of the picture: how far a piece may be from 
 BURST = 2.0  # how many times as much changes from frame to frame inside the window as outside
 QUIET = 0.004  # 1 - kinship of neighbours below which nothing happens
 SHORT = 34  # frames: a longer window needs both proofs. Cameras turn to another view in 40 and more
+SOME_BURST, ALL_PIECES = 1.4, 0.75  # what is enough of the one with the other, and of the other alone
 LONG_BURST, LONG_PIECES = 3.0, 0.75
+FEW = 4  # frames on a side that are too few to say how steady it is
 ALIKE = 0.7  # overlap with a window that was turned down from which another one is not looked at, too
 MOST = 12  # candidates that are looked at closely in one look
 
@@ -85,9 +87,11 @@ class Boundaries:
             return None
         changes = self.changes(frames, start, end, low, high)
         first, last = ends(changes, start, end)
+        if not (low <= first - 1 and last + 1 <= high and self.foreign(frames, first - 1, last + 1, low, high)):
+            first, last = start + 1, end - 1
         # The window may be wider than what it holds: then the frames next to the large changes are the better witnesses.
         for one, other in sorted({(first - 1, last + 1), (start, end)}, key=lambda window: window[1] - window[0]):
-            if low <= one and other <= high and self.proven(frames, changes, one, other, low, high):
+            if self.proven(frames, changes, one, other, low, high):
                 return Boundary(first, last, self.weights(frames, first, last))
         return None
 
@@ -108,9 +112,9 @@ class Boundaries:
         burst, pieces = bursting(changes, start, end), self.pieces(frames, start, end)
         if end - start > SHORT:
             return burst >= LONG_BURST and pieces >= LONG_PIECES
-        if start == low or end == high:
+        if min(start - low, high - end) < FEW:
             return burst >= BURST and pieces >= PIECES
-        return burst >= BURST or pieces >= PIECES
+        return burst >= BURST or pieces >= ALL_PIECES or (burst >= SOME_BURST and pieces >= PIECES)
 
     def pieces(self, frames: Array, start: int, end: int) -> float:
         """Return how much of the structure between two frames comes from either, in nearly its place: the least of three frames, 0 to 1."""

@@ -21,6 +21,7 @@ AKIN = 0.55  # kinship from which two frames show one scene. In single shots of 
 # Kinship below which two frames have nothing in common: pairs of unrelated real frames were at most 0.26, of made textures 0.33.
 FOREIGN = 0.35
 REPEATED = 0.02  # part of a step below which those beside it are none: the frame is repeated
+PARALLEL = 0.75  # cosine between two steps of one way, in light; between those of unrelated pictures it is 0.5 and less
 GOES_ON = 0.4  # of a step that the one before or behind it takes again, in light
 
 
@@ -94,4 +95,9 @@ def goes_on(contents: Sequence[Array], behind: int = 2) -> bool:
     ways = [after - before for before, after in zip(light, light[1:], strict=False)]
     step = ways[behind - 1]
     beside = [ways[place] for place in (behind - 2, behind) if 0 <= place < len(ways)]
-    return max((float((step * way).sum()) for way in beside), default=0.0) > GOES_ON * float(np.square(step).sum())
+    length = float(np.sqrt(np.square(step).sum()))
+    for way in beside:
+        along = float((step * way).sum())
+        if along > max(GOES_ON * length, PARALLEL * float(np.sqrt(np.square(way).sum()))) * length:
+            return True
+    return False
