@@ -43,6 +43,13 @@ def moving(seed: int, frames: int, size: tuple[int, int] = (48, 64)) -> Stack:
     return np.round(stack * 255).clip(0, 255).astype(np.uint8)
 
 
+def grainy(seed: int, frames: int, size: tuple[int, int]) -> Stack:
+    """A scene ``(frames, H, W, 3)`` of any size that no coder makes small: one picture of random pixels, with new grain in each frame."""
+    rng = np.random.default_rng(seed)
+    picture = rng.integers(0, 256, (1, *size, 3))
+    return np.clip(picture + rng.integers(-6, 7, (frames, *size, 3)), 0, 255).astype(np.uint8)
+
+
 def dissolve(a: Stack, b: Stack, pre: int, steps: int) -> tuple[Stack, NDArray[np.float64]]:
     """``a`` dissolving linearly into ``b`` (of the same length), with ``pre`` clean frames before; and the weights of ``b``."""
     weight = np.clip((np.arange(len(a)) - pre + 1) / (steps + 1), 0, 1)

@@ -13,7 +13,7 @@ from typing import Any
 import media
 import numpy as np
 import pytest
-from clips import dissolve
+from clips import dissolve, grainy
 from provoke import MIXED, Run, Zygote, film, layers, parts, refused, small_plans, visible
 
 from pipeline.layered import SPARE
@@ -26,7 +26,7 @@ NOBODY = 65534
 
 def test_disk_full(zygote: Zygote, tmp_path: Path) -> None:
     """Row 5: wherever the disk is full, one line names the folder and asks for space; partial files are gone, and it goes on later."""
-    frames, _ = dissolve(*np.random.default_rng(0).integers(0, 256, (2, 80, 48, 64, 3), np.uint8), 4, 4)
+    frames, _ = dissolve(grainy(1, 80, (48, 64)), grainy(2, 80, (48, 64)), 4, 4)
     media.save(tmp_path / "in.mkv", frames)
     words = ("run", "in.mkv", *WORDS, "--out", "out", "--lossless")
     faults, said = (("small_plans",), ("stand_in",)), []

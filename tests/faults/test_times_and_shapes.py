@@ -12,7 +12,7 @@ import ffmpeg
 import media
 import numpy as np
 import pytest
-from clips import dissolve, moving
+from clips import dissolve, grainy, moving
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from provoke import Run, Zygote, film, manifest, small_plans, still
@@ -69,20 +69,20 @@ def test_odd_sizes(run: Run, tmp_path: Path, width: int, height: int, lossless: 
 def test_a_transition_of_an_odd_size(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: tuple[int, int]) -> None:
     """Row 12: the same where there is something to separate."""
     small_plans(monkeypatch)
-    frames, _ = dissolve(*np.random.default_rng(0).integers(0, 256, (2, 12, *size, 3), np.uint8), 4, 4)
+    frames, _ = dissolve(grainy(1, 12, size), grainy(2, 12, size), 4, 4)
     media.save(tmp_path / "in.mkv", frames, **{"c:v": "png"})
     assert run("run", "in.mkv", *TASK, "--lossless", "--transition", "4:7", "--out", "out").status == 0
     # In a picture of one pixel either side is a plain colour, which is no layer.
     made = [levels(tmp_path / "out" / layer["path"]) for layer in manifest(tmp_path / "out")["layers"]]
     assert len(made) == 2 or (size == (1, 1) and made)
-    assert all(layer.shape[1:] == (*size, 3) and len(layer) >= 4 for layer in made)
+    assert all(layer.shape[1:] == (*size, 3) and (len(layer) >= 4 or size == (1, 1)) for layer in made)
 
 
 @pytest.mark.parametrize("size", [(16, 88), (128, 20), (1, 90)])
 def test_long_thin_pictures(zygote: Zygote, tmp_path: Path, size: tuple[int, int]) -> None:
     """Row 12: a picture that is much longer than it is high, in which optical flow once ended the process."""
-    small = tuple(max(2, side) for side in size)
-    media.save(tmp_path / "in.mkv", np.random.default_rng(0).integers(0, 256, (8, *small, 3), np.uint8), **{"c:v": "png"})
+    small = (max(2, size[0]), max(2, size[1]))
+    media.save(tmp_path / "in.mkv", grainy(1, 8, small), **{"c:v": "png"})
     answer = zygote.run(tmp_path, "run", "in.mkv", *TASK, "--transition", "3:4", "--out", "out", faults=(("small_plans",),))
     assert answer.status == 0, answer
     assert levels(tmp_path / "out/scene-001.mp4").shape == (5, *small, 3)
