@@ -35,7 +35,7 @@ class Transition:
     outgoing, incoming: indices into :attr:`Analysis.shots`; ``None`` where that side is a plain colour (a fade, or a cut to black),
     then ``color`` is its ``#rrggbb``.
     mix: weight of the incoming side for each frame, in (0, 1), rising; its mean over the picture for wipes and irises. For the kind
-    ``other`` it is an estimate: how much more the frame looks like the incoming side than like the outgoing one.
+    ``other`` it is not known and rises evenly.
     space: the light in which ``mix`` holds: ``gamma`` (as encoded) or ``linear`` (power 2.2).
     """
 

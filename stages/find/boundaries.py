@@ -12,12 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-import numpy.typing as npt
 
-from stages.find.shape import rising
 from stages.find.signs import Array, Motion, block_correlations, carried, kinship
-
-Curve = npt.NDArray[np.float64]
 
 LENGTHS = (2, 3, 4, 6, 8, 11, 15, 18, 22, 26, 30, 34, 40, 48, 60, 80)
 """Frames from the last clean one to the first clean one that are tried. Longer ones are met by slow cameras, too."""
@@ -28,10 +24,10 @@ FOREIGN = 0.33  # part of the sides' own kinship below which the two ends have n
 OWN = 0.5  # kinship that the frames of each side keep among themselves
 PIECES = 0.6  # part of the structure in between that has to come from the two sides
 NEARBY = 0.04  # of the longer side of the picture: how far a piece may be from its place
-BURST = 2.0  # how many times as much changes from frame to frame inside the window as outside
+BURST = 1.7  # how many times as much changes from frame to frame inside the window as outside
 QUIET = 0.004  # 1 - kinship of neighbours below which nothing happens
 SHORT = 34  # frames: a longer window needs both proofs. Cameras turn to another view in 40 and more
-SOME_BURST, ALL_PIECES = 1.4, 0.75  # what is enough of the one with the other, and of the other alone
+SOME_BURST, LEAST_BURST, ALL_PIECES = 1.4, 1.15, 0.75  # less of the one is enough with the other; a steady camera's burst is 1
 LONG_BURST, LONG_PIECES = 3.0, 0.75
 FEW = 4  # frames on a side that are too few to say how steady it is
 ALIKE = 0.7  # overlap with a window that was turned down from which another one is not looked at, too
@@ -40,11 +36,16 @@ MOST = 12  # candidates that are looked at closely in one look
 
 @dataclass(frozen=True)
 class Boundary:
-    """The frames ``first..last`` in which one shot turns into another. mix: their estimated weights of the incoming one."""
+    """The frames ``first..last`` in which one shot turns into another."""
 
     first: int
     last: int
-    mix: tuple[float, ...]
+
+    @property
+    def mix(self) -> tuple[float, ...]:
+        """Weights of the incoming shot as far as they are known: it comes evenly."""
+        count = self.last - self.first + 1
+        return tuple((place + 1) / (count + 1) for place in range(count))
 
 
 @dataclass
@@ -86,13 +87,13 @@ class Boundaries:
         if not self.foreign(frames, start, end, low, high):
             return None
         changes = self.changes(frames, start, end, low, high)
-        first, last = ends(changes, start, end)
+        first, last = busiest = ends(changes, start, end)
         if not (low <= first - 1 and last + 1 <= high and self.foreign(frames, first - 1, last + 1, low, high)):
             first, last = start + 1, end - 1
         # The window may be wider than what it holds: then the frames next to the large changes are the better witnesses.
         for one, other in sorted({(first - 1, last + 1), (start, end)}, key=lambda window: window[1] - window[0]):
-            if self.proven(frames, changes, one, other, low, high):
-                return Boundary(first, last, self.weights(frames, first, last))
+            if self.proven(frames, changes, (one, other), busiest, low, high):
+                return Boundary(first, last)
         return None
 
     def foreign(self, frames: Array, start: int, end: int, low: int, high: int) -> bool:
@@ -105,22 +106,33 @@ class Boundaries:
         own = min([1.0, *(kinship(self.motion, frames[one], frames[other]) for one, other in edges if one < other)])
         return own >= OWN and between <= FOREIGN * own
 
-    def proven(self, frames: Array, changes: dict[int, float], start: int, end: int, low: int, high: int) -> bool:
-        """Return whether what lies between two clean frames is no camera's way. A long or a one-sided window needs both proofs."""
+    def proven(
+        self, frames: Array, changes: dict[int, float], window: tuple[int, int], busiest: tuple[int, int], low: int, high: int
+    ) -> bool:
+        """Return whether what lies between the clean frames of ``window`` is no camera's way.
+
+        busiest: the first and last frame of its largest changes. A long or a one-sided window needs both proofs.
+        """
+        start, end = window
         if not self.foreign(frames, start, end, low, high):
             return False
-        burst, pieces = bursting(changes, start, end), self.pieces(frames, start, end)
+        burst, pieces = bursting(changes, start, end), self.pieces(frames, window, busiest)
         if end - start > SHORT:
             return burst >= LONG_BURST and pieces >= LONG_PIECES
         if min(start - low, high - end) < FEW:
             return burst >= BURST and pieces >= PIECES
-        return burst >= BURST or pieces >= ALL_PIECES or (burst >= SOME_BURST and pieces >= PIECES)
+        enough = (BURST, 0.0), (SOME_BURST, PIECES), (LEAST_BURST, ALL_PIECES)
+        return any(burst >= one and pieces >= other for one, other in enough)
 
-    def pieces(self, frames: Array, start: int, end: int) -> float:
-        """Return how much of the structure between two frames comes from either, in nearly its place: the least of three frames, 0 to 1."""
+    def pieces(self, frames: Array, window: tuple[int, int], busiest: tuple[int, int]) -> float:
+        """Return how much of the structure between two frames comes from either, in nearly its place, 0 to 1.
+
+        It is the least of three frames among the ``busiest``: a wide window also holds frames that are one side's alone.
+        """
+        (start, end), (first, last) = window, busiest
         reach = NEARBY * max(frames.shape[1:3])
         least = 1.0
-        for time in sorted({round(start + part * (end - start)) for part in (0.25, 0.5, 0.75)} - {start, end}):
+        for time in sorted({round(first - 1 + part * (last - first + 2)) for part in (0.25, 0.5, 0.75)} - {start, end}):
             one, weight = self._near(frames[start], frames[time], reach)
             other, _ = self._near(frames[end], frames[time], reach)
             least = min(least, float((weight * np.maximum(one, other)).sum() / (weight.sum() + 1e-6)))
@@ -139,16 +151,6 @@ class Boundaries:
         """Return what is new in each frame next to the one before it, 0 to 1, from :data:`SIDE` before a window to as many behind it."""
         times = range(max(low, start - SIDE) + 1, min(high, end + SIDE) + 1)
         return {time: 1 - kinship(self.motion, frames[time - 1], frames[time]) for time in times}
-
-    def weights(self, frames: Array, first: int, last: int) -> tuple[float, ...]:
-        """Return the estimated weights of the incoming side in the frames ``first..last``: how much more they are like it."""
-        curve = []
-        for time in range(first, last + 1):
-            one = max(0.0, kinship(self.motion, frames[first - 1], frames[time]))
-            other = max(0.0, kinship(self.motion, frames[last + 1], frames[time]))
-            even = (time - first + 1) / (last - first + 2)
-            curve.append((other + 0.1 * even) / (one + other + 0.1))
-        return tuple(float(weight) for weight in rising(np.array(curve)))
 
 
 def stretches(count: int, walls: Sequence[int], taken: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
@@ -189,12 +191,15 @@ def _apart(window: tuple[int, int], other: tuple[int, int], accepted: bool) -> b
 
 
 def bursting(changes: dict[int, float], start: int, end: int) -> float:
-    """How many times as much the frames ``start + 1..end`` change as those around them: medians. 1 where there are none around them."""
+    """How many times as much the frames ``start + 1..end`` change as those around them, 1 where there are none around them.
+
+    Means: every second change is none where frames are repeated.
+    """
     inside = [change for time, change in changes.items() if start < time <= end]
     outside = [change for time, change in changes.items() if not start < time <= end]
     if not outside:
         return 1.0
-    return float(np.median(inside)) / max(float(np.median(outside)), QUIET)
+    return float(np.mean(inside)) / max(float(np.mean(outside)), QUIET)
 
 
 def ends(changes: dict[int, float], start: int, end: int) -> tuple[int, int]:

@@ -14,6 +14,7 @@ from stages.find.signs import Array
 
 REACH = 2  # frames on each side among which a repeated frame has one that moves: pictures shown three times are the longest run
 SMALL = 0.1  # part of the steps around it below which a frame's own step is none
+LEAST_SHARE = 0.15  # of the frames that are repeated or move
 EQUAL = 0.001  # mean absolute difference, in [0, 1], that coding leaves between equal frames of the search's size
 
 
@@ -25,7 +26,8 @@ def repeats(frames: Array, low: int, high: int) -> list[int]:
         around = float(steps[max(0, place - REACH) : place].max()), float(steps[place + 1 : place + 1 + REACH].max())
         if steps[place] < min(EQUAL, SMALL * min(around)):
             found.append(low + place + 1)
-    return found
+    # One in five of film at 30, one in two of animation. Fewer are by chance: what moves slowly may rest for a frame.
+    return found if len(found) >= LEAST_SHARE * (len(found) + int((steps > EQUAL).sum())) else []
 
 
 def tied(mix: Curve, first: int, again: Sequence[int]) -> Curve:
