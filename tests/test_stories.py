@@ -133,7 +133,7 @@ def pushed(rng: np.random.Generator, steps: int) -> np.ndarray:
     return np.clip(clip + rng.normal(0, 0.002, clip.shape), 0, 1).astype(np.float32)
 
 
-@pytest.mark.parametrize("steps", [16, 20])
+@pytest.mark.parametrize("steps", [10, 13, 16])
 def test_where_the_picture_changes_for_good_there_is_a_boundary(steps: int) -> None:
     told = find(blocks(pushed(np.random.default_rng(steps), steps)))
     (move,) = told.transitions

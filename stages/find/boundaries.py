@@ -90,6 +90,8 @@ class Boundaries:
         first, last = busiest = ends(changes, start, end)
         if not (low <= first - 1 and last + 1 <= high and self.foreign(frames, first - 1, last + 1, low, high)):
             first, last = start + 1, end - 1
+        # What is around the changes counts, on both sides of them.
+        changes = self.changes(frames, min(start, first - 1), max(end, last + 1), low, high)
         # The window may be wider than what it holds: then the frames next to the large changes are the better witnesses.
         for one, other in sorted({(first - 1, last + 1), (start, end)}, key=lambda window: window[1] - window[0]):
             if self.proven(frames, changes, (one, other), busiest, low, high):
@@ -195,8 +197,9 @@ def bursting(changes: dict[int, float], start: int, end: int) -> float:
 
     Means: every second change is none where frames are repeated.
     """
-    inside = [change for time, change in changes.items() if start < time <= end]
-    outside = [change for time, change in changes.items() if not start < time <= end]
+    near = {time: change for time, change in changes.items() if start - SIDE < time <= end + SIDE}
+    inside = [change for time, change in near.items() if start < time <= end]
+    outside = [change for time, change in near.items() if not start < time <= end]
     if not outside:
         return 1.0
     return float(np.mean(inside)) / max(float(np.mean(outside)), QUIET)
