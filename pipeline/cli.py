@@ -107,7 +107,9 @@ def _answered(words: list[str], stop: Stopping) -> int:
     try:
         _debugging[0] = False
         return dispatch(words)
-    except BrokenPipeError:  # the reader of our output has gone (probe | head): nobody is left to be told
+    except BrokenPipeError:  # the reader of our output has gone (probe | head)
+        if words[:1] in (["run"], ["batch"]):
+            say("whoever read its output has gone, so it was stopped; the same command with --resume goes on")
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except KeyboardInterrupt as asked:

@@ -7,6 +7,7 @@ from pathlib import Path
 from pipeline.settings import Settings
 from stages.clip import ClipInfo
 from stages.color_tags import mastering_values
+from stages.picture_metadata import count_pages
 from stages.read import Clip
 from stages.sniff import printable
 
@@ -52,11 +53,15 @@ def _color_notes(info: ClipInfo, settings: Settings) -> list[str]:
     if info.color.needs_conversion and not settings.lossless:
         files = "written with the input's values" if info.is_picture else "converted to SDR with BT.709; --lossless keeps it"
         notes.append(f"the input is {info.color.describe()}; {'PNG' if info.is_picture else 'MP4'} layers are {files}")
+    if info.color_space == "bt2020" and not info.color.describe():
+        notes.append("has the matrix of BT.2020, but neither primaries nor a transfer curve: its colours are taken for BT.709's")
     if info.facts.dolby_vision is not None:
         more = " and its base layer alone has wrong colours" if info.facts.dolby_vision == 5 else ", its base layer is used"
         notes.append(f"its Dolby Vision data are not kept{more}")
     if info.facts.dynamic:
         notes.append("its HDR10+ data, which change from scene to scene, are not kept")
+    if info.is_picture and (pages := count_pages(info.path)) > 1:
+        notes.append(f"has {pages} pages, of which the first is used; save the others as pictures of their own")
     if info.is_picture and info.foreign_profile:
         notes.append("its colour profile is not of RGB, as the layers are; it is left out")
     return notes

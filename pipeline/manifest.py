@@ -65,11 +65,12 @@ def not_whole(analysis: Analysis) -> list[str]:
     for move in analysis.transitions:
         if move.kind != "other":
             continue
-        span = f"{move.first_frame} to {move.last_frame}"
+        one_frame = move.first_frame == move.last_frame
+        span = f"frame {move.first_frame}" if one_frame else f"frames {move.first_frame} to {move.last_frame}"
         one, other = (None if shot is None else scene_name(shot) for shot in (move.outgoing, move.incoming))
         where = f"{one} has them before frame {move.turn}, {other} from there on" if one and other else f"{one or other} has them"
         said.append(
-            f"frames {span}: the picture changes for good in a way that is not known; they are not taken apart: {where}. "
+            f"{span}: the picture changes for good in a way that is not known; they are not taken apart: {where}. "
             f"--transition {move.first_frame}:{move.last_frame} takes them apart as a mixture"
         )
     if analysis.colors:

@@ -38,6 +38,13 @@ def path(word: str) -> Path:
     return Path(text(word))
 
 
+def local_folder(word: str) -> Path:
+    """Return the folder that a word names. Raises ArgumentTypeError for an address."""
+    if "://" in word:
+        raise argparse.ArgumentTypeError("is an address; give a folder of this machine, and the address as --store of batch")
+    return path(word)
+
+
 def time(word: str) -> Fraction:
     """Seconds, exact, from ``12``, ``12.5``, ``mm:ss`` or ``hh:mm:ss.mmm``; and ``1/3``, as :func:`plain` writes it. Raises
     ArgumentTypeError."""
@@ -186,7 +193,7 @@ class Settings:
         None,
         "where the layers go; <stem>-<task> here unless told",
         metavar="DIR",
-        parse=path,
+        parse=local_folder,
         result=False,
         elsewhere={"batch": "for the runs' folders; <folder>-<task> here unless told"},
     )

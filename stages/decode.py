@@ -7,6 +7,7 @@ anything is decoded, and every fault of a file ends in one :class:`UnlayerError`
 from __future__ import annotations
 
 import contextlib
+import errno
 import time
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
@@ -31,6 +32,8 @@ MAX_PIXELS = 8192 * 8192
 """The most pixels of a picture that is decoded unless told otherwise."""
 MEDIA_ERRORS = (av.FFmpegError, ValueError, OverflowError, UnicodeDecodeError, MemoryError)
 """What the media library raises for a file that it cannot use."""
+MACHINE_FAULTS = (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
+"""What it raises where the machine is short of something, which says nothing about the file."""
 PATIENCE = 120.0
 """Seconds without a new packet, or without a new frame over many packets, after which a file is given up."""
 _MANY_PACKETS = 1000  # decoders hold a frame back for up to 64 packets
@@ -180,6 +183,11 @@ def _decode_packet(context: VideoCodecContext, packet: Packet[VideoStream] | Non
     except EOFError:
         return [], None
     except MEDIA_ERRORS as error:
+        if isinstance(error, MemoryError) or getattr(error, "errno", 0) in MACHINE_FAULTS:
+            raise UnlayerError(
+                f"this machine could not decode ({reason(error)}): it has no memory, threads or files left; "
+                "close other programs or raise the limit, then go on with --resume"
+            ) from error
         return [], reason(error)
     for position, frame in enumerate(frames):
         if frame.is_corrupt:

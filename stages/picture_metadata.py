@@ -170,3 +170,22 @@ def _boxes(file: BinaryIO, place: int, end: int, wanted: bytes) -> Iterator[tupl
         if kind == wanted:
             yield begin, after
         place = after
+
+
+def count_pages(path: Path) -> int:
+    """Return how many pages a TIFF file has, as far as 1000; 1 for any other file. Never raises."""
+    with contextlib.suppress(OSError, struct.error), path.open("rb") as file:
+        head = file.read(8)
+        order = {b"II*\0": "<", b"MM\0*": ">"}.get(head[:4])
+        if order is None:
+            return 1
+        (place,) = struct.unpack(order + "I", head[4:])
+        seen: set[int] = set()
+        while place and place not in seen and len(seen) < 1000:
+            seen.add(place)
+            file.seek(place)
+            (entries,) = struct.unpack(order + "H", file.read(2))
+            file.seek(12 * entries, os.SEEK_CUR)
+            (place,) = struct.unpack(order + "I", file.read(4))
+        return max(1, len(seen))
+    return 1

@@ -81,9 +81,14 @@ def _pool(count: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(count, "side-by-side", _enter_pool)
 
 
+def _begin_alone() -> None:
+    """Forget a parent's threads, which a forked process has none of: OpenMP would wait for them for ever."""
+    _pool.cache_clear()
+    torch.set_num_threads(1)
+
+
 if hasattr(os, "register_at_fork"):
-    # A forked process has none of its parent's threads.
-    os.register_at_fork(after_in_child=_pool.cache_clear)
+    os.register_at_fork(after_in_child=_begin_alone)
 
 
 @contextmanager

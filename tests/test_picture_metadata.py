@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from stages.picture_metadata import MAX_PROFILE, read_icc_profile
+from stages.picture_metadata import MAX_PROFILE, count_pages, read_icc_profile
 
 KINDS = ("png", "jpg", "tif", "webp", "avif")
 
@@ -71,3 +71,16 @@ def test_no_file_can_do_harm(tmp_path: Path, kind: str) -> None:
         answers.add(type(read_icc_profile(path)))
     assert type(None) in answers and answers <= {type(None), bytes}
     assert read_icc_profile(tmp_path) is None and read_icc_profile(tmp_path / "missing.png") is None
+
+
+@pytest.mark.parametrize("pages", [1, 2, 12])
+def test_the_pages_of_a_tiff_are_counted(tmp_path: Path, pages: int) -> None:
+    first, *rest = [Image.fromarray(np.full((4, 5, 3), number, np.uint8)) for number in range(pages)]
+    first.save(tmp_path / "some.tif", save_all=True, append_images=rest)
+    assert count_pages(tmp_path / "some.tif") == pages
+    whole = (tmp_path / "some.tif").read_bytes()
+    (tmp_path / "cut.tif").write_bytes(whole[:-3])
+    assert 1 <= count_pages(tmp_path / "cut.tif") <= pages
+    # A file whose first page follows itself has one.
+    (tmp_path / "circle.tif").write_bytes(b"II*\0" + struct.pack("<IHI", 8, 0, 8))
+    assert count_pages(tmp_path / "circle.tif") == 1

@@ -136,3 +136,17 @@ def test_a_neighbour_costs_no_more_than_its_share(tmp_path: Path) -> None:
             program.kill()
             program.wait()
     assert beside < 2.4 * alone + 3, f"{beside:.1f} s beside busy programs, {alone:.1f} s alone"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_forked_process_may_separate_after_its_parent_did() -> None:
+    """OpenMP's threads are not copied by a fork; a parallel operation in the child waited for them for ever."""
+    code = (
+        "import os, numpy, torch; from pipeline import separate; torch.set_num_threads(2)\n"
+        "clip = numpy.zeros((2, 300, 400, 3), numpy.uint8)\n"
+        "separate(clip, 'transition').close()\n"
+        "child = os.fork()\n"
+        "if not child:\n    separate(clip, 'transition').close(); os._exit(0)\n"
+        "raise SystemExit(os.waitpid(child, 0)[1])\n"
+    )
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, timeout=120, check=False, capture_output=True).returncode == 0
