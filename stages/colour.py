@@ -92,7 +92,6 @@ class Turn:
         upright = picture.swapaxes(0, 1) if self.swap else picture
         return upright[:: -1 if self.mirror_y else 1, :: -1 if self.mirror_x else 1]
 
-
     def undo(self, picture: Picture) -> Picture:
         """The stored picture of an upright one."""
         mirrored = picture[:: -1 if self.mirror_y else 1, :: -1 if self.mirror_x else 1]

@@ -21,7 +21,13 @@ from stages.fields import Luma, Verdict, judge, judge_frame
 
 _FLAGGED = {2: "tff", 3: "bff", 4: "tff", 5: "bff"}
 """Which field is shown first, by FFmpeg's numbers of a stream's field order."""
+_TOP = 255  # the brightest value of :func:`_luma`
 Item = tuple[int, Fraction, VideoFrame]
+
+
+def can_deinterlace(frame: VideoFrame) -> bool:
+    """Return whether a frame is large enough for bwdif: each plane needs 3 columns and 4 lines."""
+    return all(plane.width >= 3 and plane.height >= 4 for plane in frame.format.components)
 
 
 def scan_of(field_order: int, flags: list[bool], verdict: Verdict, wanted: str) -> Scan:
@@ -44,27 +50,25 @@ def scan_of(field_order: int, flags: list[bool], verdict: Verdict, wanted: str) 
 def look(frames: Iterator[VideoFrame]) -> tuple[list[bool], Verdict]:
     """Return the flags of these frames, and what their pictures say."""
     flags: list[bool] = []
-    top = 255
 
     def lumas() -> Iterator[Luma]:
-        nonlocal top
         for frame in frames:
             flags.append(bool(frame.interlaced_frame))
-            luma, top = _luma(frame)
-            yield luma
+            yield _luma(frame)
 
-    return flags, judge(lumas(), 255)
+    return flags, judge(lumas(), _TOP)
 
 
-def _luma(frame: VideoFrame) -> tuple[Luma, int]:
+def _luma(frame: VideoFrame) -> Luma:
     """Return a frame's brightness as ``(H, W)`` of 8 bits."""
     bits = max(component.bits for component in frame.format.components)
     if frame.format.is_planar and not frame.format.is_rgb and bits <= 16:
         plane = frame.planes[0]
         kind: Any = np.uint8 if bits == 8 else "<u2"
         lines: Any = np.frombuffer(memoryview(plane), kind).reshape(plane.height, -1)[:, : plane.width]
-        return (lines if bits == 8 else lines >> (bits - 8)).astype(np.int16), 255
-    return frame.reformat(format="gray").to_ndarray().astype(np.int16), 255
+        luma: Luma = (lines if bits == 8 else lines >> (bits - 8)).astype(np.int16)
+        return luma
+    return frame.reformat(format="gray").to_ndarray().astype(np.int16)
 
 
 def deinterlaced(frames: Iterator[Item], scan: Scan) -> Generator[Item]:
@@ -79,11 +83,14 @@ def deinterlaced(frames: Iterator[Item], scan: Scan) -> Generator[Item]:
         if graph is not None and not graph.fits(item[2]):
             yield from _finished(graph, waiting, lumas, scan)
             graph = None
+        if not can_deinterlace(item[2]):
+            yield item
+            continue
         if graph is None:
             graph, waiting, lumas = _Bwdif(item[2], scan), [], []
         waiting.append(item)
         if scan.kind == "telecined":
-            lumas.append(_luma(item[2])[0])
+            lumas.append(_luma(item[2]))
         for made in graph.push(item[2]):
             yield _chosen(made, waiting, lumas, scan)
     if graph is not None:
@@ -104,7 +111,7 @@ def _chosen(made: VideoFrame, waiting: list[Item], lumas: list[Luma], scan: Scan
         # The frame before it is still there: it stays until the one after has been judged.
         place = len(lumas) - 1 - len(waiting)
         before, after = lumas[max(0, place - 1)], lumas[min(len(lumas) - 1, place + 1)]
-        combed = judge_frame(before, lumas[place], after, 255) in ("tff", "bff")
+        combed = judge_frame(before, lumas[place], after, _TOP) in ("tff", "bff")
         del lumas[: max(0, place)]
         if not combed:
             return index, time, frame

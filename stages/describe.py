@@ -18,7 +18,7 @@ from stages import colour, sniff
 from stages.clip import ClipInfo, Scan
 from stages.color_tags import UNSPECIFIED, ColorTags
 from stages.decode import MEDIA_ERRORS, open_media, video_frames
-from stages.deinterlace import look, scan_of
+from stages.deinterlace import can_deinterlace, look, scan_of
 from stages.errors import UnlayerError
 from stages.fields import LOOKED_AT, Verdict
 from stages.picture_metadata import has_foreign_profile, read_icc_profile
@@ -54,12 +54,18 @@ def describe(
         frame = next(frames, None)
         if frame is None:
             raise UnlayerError(f"{printable(path)}: no frame of its video can be decoded; it is damaged or of an unknown kind")
-        scan = _scan(container, stream, frame, frames, interlaced)
+        scan = _scan(container, stream, frame, frames, path, interlaced)
     return _info(container, stream, frame, path, scan, facts), frame
 
 
-def _scan(container: InputContainer, stream: VideoStream, frame: VideoFrame, more: Iterator[VideoFrame], wanted: str) -> Scan:
+def _scan(container: InputContainer, stream: VideoStream, frame: VideoFrame, more: Iterator[VideoFrame], path: Path, wanted: str) -> Scan:
     if container.format.name in sniff.PICTURES or container.format.name in _ANIMATIONS:
+        return Scan()
+    if not can_deinterlace(frame):
+        if wanted == "deinterlace":
+            raise UnlayerError(
+                f"{printable(path)}: its pictures of {frame.width}x{frame.height} are too small to be deinterlaced; leave out --interlaced"
+            )
         return Scan()
     order = int(stream.codec_context.field_order)
     if wanted == "keep":
@@ -92,9 +98,7 @@ def _facts(path: Path, container: InputContainer, stream: VideoStream, max_pixel
     return read_facts(path, container.format.name, track, context.codec.canonical_name, size, data)
 
 
-def _info(
-    container: InputContainer, stream: VideoStream, frame: VideoFrame, path: Path, scan: Scan, facts: StreamFacts
-) -> ClipInfo:
+def _info(container: InputContainer, stream: VideoStream, frame: VideoFrame, path: Path, scan: Scan, facts: StreamFacts) -> ClipInfo:
     turn = colour.turn_of(frame)
     # Some decoders crop by themselves: what is left then fits no crop any more.
     stored = stream.codec_context.height, stream.codec_context.width
@@ -143,7 +147,5 @@ def _info(
 
 def _color(frame: VideoFrame, facts: StreamFacts) -> ColorTags:
     """Return a frame's tags. 0 and 3 are reserved, and 2 says nothing."""
-    primaries, transfer = (
-        UNSPECIFIED if int(value) in (0, 3) else int(value) for value in (frame.color_primaries, frame.color_trc)
-    )
+    primaries, transfer = (UNSPECIFIED if int(value) in (0, 3) else int(value) for value in (frame.color_primaries, frame.color_trc))
     return ColorTags(primaries, transfer, int(frame.colorspace), facts.mastering, facts.light)

@@ -22,6 +22,7 @@ LOOKED_AT = 24
 _COLUMNS = 480  # columns that are enough; all lines are needed
 _MOVES = 10 / 255  # change between the neighbour frames from which a place counts as moving
 _LEAST = 0.002  # part of the picture that has to move for a frame to tell anything
+_PLACES = 128  # places that have to move, so that noise in a tiny picture is not taken for fields
 _UNEQUAL = 1.12  # how much worse the fields of the wrong order fit; idet has 1.04 for whole pictures
 _PROGRESSIVE = 1.5  # how much worse neighbour frames fit than the frame itself, as in idet
 _COMBED = 1.05  # how much worse neighbour frames may at most fit than an interlaced frame's own lines do
@@ -91,7 +92,7 @@ def judge_frame(before: Luma, frame: Luma, after: Luma, top: int) -> str:
     middle = now[:-2] + now[2:]
     # Lines of both fields have to move: what flickers in one alone tells nothing.
     moving = np.abs(past - future)[1:-1] > _MOVES * top
-    if moving.mean() < _LEAST:
+    if moving.sum() < max(_PLACES, _LEAST * moving.size):
         return ""
     from_past, from_future, own = (np.abs(middle - 2 * each[1:-1]) * moving for each in (past, future, now))
     even, odd = slice(1, None, 2), slice(0, None, 2)  # of the picture's lines; the first line is left out

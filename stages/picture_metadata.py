@@ -27,24 +27,28 @@ def read_icc_profile(path: Path) -> bytes | None:
     path: the picture's file. A profile that is damaged, of more than :data:`MAX_PROFILE` bytes, not of RGB (our
     frames are RGB), or in a file that cannot be read counts as none. Never raises.
     """
-    with contextlib.suppress(OSError, ValueError, struct.error, zlib.error, EOFError, MemoryError), path.open("rb") as file:
-        profile = _find_profile(file)
-        # The header tells the length, the kind of colours and a signature: anything else would spoil our outputs.
-        if profile is not None and len(profile) > _HEADER and (profile[16:20], profile[36:40]) == (b"RGB ", b"acsp"):
-            size = int.from_bytes(profile[:4], "big")
-            return profile[:size] if _HEADER < size <= len(profile) else None
+    profile = _find_profile(path)
+    # The header tells the length, the kind of colours and a signature: anything else would spoil our outputs.
+    if profile is not None and len(profile) > _HEADER and (profile[16:20], profile[36:40]) == (b"RGB ", b"acsp"):
+        size = int.from_bytes(profile[:4], "big")
+        return profile[:size] if _HEADER < size <= len(profile) else None
     return None
 
 
 def has_foreign_profile(path: Path) -> bool:
     """Return whether a picture has a whole ICC profile that is not of RGB, as of printing inks or of grey. Never raises."""
+    profile = _find_profile(path)
+    return profile is not None and profile[36:40] == b"acsp" and profile[16:20] != b"RGB "
+
+
+def _find_profile(path: Path) -> bytes | None:
+    """Return the bytes of a picture's profile, of whatever colours, or None. Never raises."""
     with contextlib.suppress(OSError, ValueError, struct.error, zlib.error, EOFError, MemoryError), path.open("rb") as file:
-        profile = _find_profile(file)
-        return profile is not None and profile[36:40] == b"acsp" and profile[16:20] != b"RGB "
-    return False
+        return _profile_in(file)
+    return None
 
 
-def _find_profile(file: BinaryIO) -> bytes | None:
+def _profile_in(file: BinaryIO) -> bytes | None:
     head = file.read(16)
     if head.startswith(b"\x89PNG\r\n\x1a\n"):
         return _png_profile(file)

@@ -14,6 +14,7 @@ import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from io import BufferedReader
 from pathlib import Path
 from typing import IO
 
@@ -54,7 +55,7 @@ def inside(folder: Path, name: str) -> Path:
     return folder.joinpath(*parts)
 
 
-def open_regular(path: Path) -> IO[bytes]:
+def open_regular(path: Path) -> BufferedReader:
     """Open a regular file for reading. Raises OSError where it is a link, a pipe, a device or a folder, without waiting for it."""
     if not _NO_FOLLOW and path.is_symlink():
         raise OSError(errno.ELOOP, "it is a link", str(path))
@@ -159,8 +160,5 @@ def copy(source: Path, target: Path) -> None:
 
 def checksum(path: Path) -> str:
     """Return the SHA-256 of a regular file, as hexadecimal digits. Raises OSError where it is none."""
-    found = hashlib.sha256()
     with open_regular(path) as file:
-        while block := file.read(_BLOCK):
-            found.update(block)
-    return found.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()

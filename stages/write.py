@@ -35,9 +35,9 @@ from stages.sniff import printable
 from stages.timecode import advance
 from stages.tone import to_display
 
-# WebM is to be counted in milliseconds.
 # FFmpeg's numbers of a stream's field order, for frames that stay interlaced.
 _FIELD_ORDERS = {"tff": 2, "bff": 3}
+# WebM is to be counted in milliseconds.
 _UNITS = {"matroska": MATROSKA_UNIT, "webm": MILLISECOND}
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import av
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -41,6 +42,15 @@ def moving(seed: int, frames: int, size: tuple[int, int] = (48, 64)) -> Stack:
         left = int(0.8 * t + 10 * seed) % (width - 10)
         stack[t, height // 3 : height // 3 + 10, left : left + 10] = colour
     return np.round(stack * 255).clip(0, 255).astype(np.uint8)
+
+
+def through_camera(scene: NDArray[np.float32], size: tuple[int, int], time: int, pan: Sequence[float], zoom: float) -> NDArray[np.float32]:
+    """What a camera sees at ``time`` of a ``scene`` twice its ``size`` ``(H, W)``: ``pan`` pixels (x, y), ``zoom`` times a frame."""
+    height, width = size
+    scale = 1 / (1 + zoom) ** time
+    view = np.array([[scale, 0, width / 2 + pan[0] * time], [0, scale, height / 2 + pan[1] * time]], np.float32)
+    seen = cv2.warpAffine(scene, view, (width, height), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REFLECT)
+    return np.asarray(seen, np.float32)
 
 
 def grainy(seed: int, frames: int, size: tuple[int, int]) -> Stack:

@@ -282,7 +282,7 @@ def mutate(data: bytes, others: Callable[[], bytes], rng: np.random.Generator) -
         if pieces:
             _change_piece(made, pieces, rng)
         else:
-            _change_bytes(made, others, rng)
+            change_bytes(made, others, rng)
     if made[:4] == b"\x89PNG" and rng.random() < 0.8:
         made = _with_sums(made)
     return bytes(made)
@@ -320,7 +320,9 @@ def _change_piece(made: bytearray, pieces: list[Piece], rng: np.random.Generator
             del made[(piece.content + piece.end) // 2 : piece.end]
 
 
-def _change_bytes(made: bytearray, others: Callable[[], bytes], rng: np.random.Generator) -> None:
+def change_bytes(made: bytearray, others: Callable[[], bytes], rng: np.random.Generator) -> None:
+    """Make one change to bytes, of which there are some: cut off, bits flipped, a number of the header, a piece of zeros or noise, a piece
+    missing, twice, or of another file."""
     first, last = sorted(int(place) for place in rng.integers(0, len(made) + 1, 2))
     head = int(rng.integers(0, min(len(made), 512)))
     match int(rng.integers(9)):
@@ -373,7 +375,7 @@ def mutate_text(text: str, rng: np.random.Generator) -> bytes:
     made = bytearray(data)
     for _ in range(int(rng.integers(1, 4))):
         if len(made) > 8:
-            _change_bytes(made, lambda: data[::-1], rng)
+            change_bytes(made, lambda: data[::-1], rng)
     return bytes(made)
 
 

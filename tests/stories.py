@@ -18,6 +18,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
+from clips import through_camera
 
 from stages.clip import Frames
 from stages.find.signs import Motion, contents, kinship
@@ -63,9 +64,7 @@ def camera(rng: np.random.Generator, count: int) -> Stack:
     crossing, start = rng.random() < 0.5, int(rng.integers(0, 70))
     frames = []
     for time in range(count):
-        scale = 1 / (1 + zoom) ** time
-        view = np.array([[scale, 0, width / 2 + pan[0] * time], [0, scale, height / 2 + pan[1] * time]], np.float32)
-        frame = cv2.warpAffine(scene, view, (width, height), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REFLECT)
+        frame = through_camera(scene, SIZE, time, pan, zoom)
         if crossing:
             room = width - thing.shape[1]  # it turns back at the picture's edges: what jumps would be a cut of its own
             left = room - abs((start + round(0.9 * time)) % (2 * room) - room)

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
+from clips import through_camera
 
 from stages.clip import Frames
 from stages.errors import UsageError
@@ -48,9 +49,7 @@ def shot(
     other = texture(seed + 1000, height // 3, width // 6)
     frames = []
     for time in range(count):
-        scale = 1 / (1 + zoom) ** time
-        view = np.array([[scale, 0, width / 2 + pan[0] * time], [0, scale, height / 2 + pan[1] * time]], np.float32)
-        frame = cv2.warpAffine(scene, view, (width, height), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REFLECT)
+        frame = through_camera(scene, size, time, pan, zoom)
         if thing:
             left = round(0.9 * time + 11 * seed) % (width - other.shape[1])
             frame[height // 3 : height // 3 + other.shape[0], left : left + other.shape[1]] = other

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from stages.deinterlace import look, scan_of
+from stages.errors import UnlayerError
 from stages.fields import Verdict, judge
 from stages.read import Clip, open_clip
 from stages.write import LayerWriter
@@ -211,6 +212,28 @@ def test_nothing_that_moves_says_nothing() -> None:
     assert scan_of(1, [False] * 24, judge(still, 255), "auto").kind == "progressive"
     assert scan_of(2, [True] * 24, judge(still, 255), "auto").deinterlaced
     assert look(iter(())) == ([], Verdict())
+
+
+@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("pixels", ["yuv444p", "yuv420p", "yuv422p"])
+def test_tiny_pictures_of_noise_are_read_as_they_are(tmp_path: Path, seed: int, pixels: str) -> None:
+    """Noise in a few lines looks like fields by chance, and bwdif has a least size."""
+    rng = np.random.default_rng(seed)
+    height, width = rng.integers(4, 14, 2) & ~1
+    noise = rng.integers(0, 256, (24, height, width, 3), np.uint8)
+    path = save(tmp_path / "clip.mkv", noise, ["prog", "tff"][seed % 2], "ffv1", pix_fmt=pixels)
+    assert decoded(open_clip([path])).shape == noise.shape
+    try:
+        assert decoded(open_clip([path], interlaced="deinterlace")).shape == noise.shape
+    except UnlayerError as error:
+        assert "too small to be deinterlaced" in str(error) and min(height, width) < 8
+
+
+def test_noise_in_a_few_places_is_no_field() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(300):
+        clip = [rng.integers(0, 256, (6, 8)).astype(np.int16) for _ in range(24)]
+        assert judge(clip, 255).scan == ""
 
 
 def test_salvage_and_trim_keep_indices(tmp_path: Path) -> None:

@@ -161,6 +161,8 @@ def test_a_transition_of_unknown_kind_is_not_taken_apart(monkeypatch: pytest.Mon
     assert said.startswith("frames 5 to 8: the picture changes for good in a way that is not known") and "--transition 5:8" in said
     assert "scene-001 has them before frame 7, scene-002 from there on" in said
     assert whole["transitions"][0]["kind"] == "other"  # type: ignore[index]
+    page = Path("out/report.html").read_text(encoding="utf-8")
+    assert "<b>0</b><span>transitions taken apart</span>" in page and "Mixing over time" not in page
 
 
 def test_shots_of_one_and_two_frames_are_written(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -262,11 +262,11 @@ def _finish_strip(made: Assembled, into: Path) -> None:
 
 def _seam_orders(made: Assembled, facts: Facts, folder: Path) -> list[_Order]:
     """For both scenes of each transition the frames at its end, clean ones first."""
-    mixed = [move for move in facts.moves if move.is_mixed and move.kind != "other"]  # that is not taken apart and leaves no seam
-    if len(mixed) > SEAMS:
-        made.notes.append(f"The seams of the first {SEAMS} of {len(mixed)} transitions were checked.")
+    apart = [move for move in facts.moves if move.is_taken_apart]
+    if len(apart) > SEAMS:
+        made.notes.append(f"The seams of the first {SEAMS} of {len(apart)} transitions were checked.")
     orders = []
-    for move in mixed[:SEAMS]:
+    for move in apart[:SEAMS]:
         for side, name in zip(("outgoing", "incoming"), move.sides, strict=True):
             layer = next((each for each in facts.layers if each.name == name and not each.is_picture), None)
             if layer is not None:

@@ -54,6 +54,11 @@ class Move:
         """Whether any frame is a mixture."""
         return self.last >= self.first
 
+    @property
+    def is_taken_apart(self) -> bool:
+        """Whether its frames were taken apart: those of an unknown kind go to one scene each as they are."""
+        return self.is_mixed and self.kind != "other"
+
 
 @dataclass(frozen=True)
 class Facts:

@@ -54,12 +54,13 @@ def render(facts: Facts, made: Assembled, losses: Mapping[str, Any], *, gone: st
     paths = [printable(Path(path.name)) for path in input_paths(facts)]
     title = paths[0] if len(paths) == 1 else f"{paths[0]} and {len(paths) - 1} more"
     mixed = [move for move in facts.moves if move.is_mixed]
+    apart = [move for move in mixed if move.is_taken_apart]
     moving = any(track.video for track in made.tracks)
     jumps = [{"frame": move.first, "label": _called(move)} for move in facts.moves]
     drawn = [(heading, plot) for heading, curves in fits_of(losses) if (plot := losses_plot(curves))]
     notes = list(made.notes)
-    if len(mixed) > MIXES:
-        notes.append(f"The mixing curves of the first {MIXES} of {len(mixed)} transitions are drawn.")
+    if len(apart) > MIXES:
+        notes.append(f"The mixing curves of the first {MIXES} of {len(apart)} transitions are drawn.")
     if len(drawn) > LOSSES:
         notes.append(f"The losses of the first {LOSSES} of {len(drawn)} fits are drawn.")
     tracks = [{**track.told(), "told_spans": _told(track, moving)} for track in made.tracks]
@@ -76,7 +77,7 @@ def render(facts: Facts, made: Assembled, losses: Mapping[str, Any], *, gone: st
         facts=facts,
         title=title,
         lede=_lede(facts, moving),
-        headline=_headline(facts, mixed, moving),
+        headline=_headline(facts, apart, moving),
         tracks=tracks,
         gone=gone if not any(track.role == "input" for track in made.tracks) else None,
         notes=[*([gone] if gone and any(track.role == "input" for track in made.tracks) else []), *notes],
@@ -85,7 +86,7 @@ def render(facts: Facts, made: Assembled, losses: Mapping[str, Any], *, gone: st
         rows_of_lanes=1 + max((lane["row"] for lane in lanes), default=0),
         marks=_marks(facts),
         jumps=jumps[:200],
-        mixes=[_mix(move) for move in mixed[:MIXES]],
+        mixes=[_mix(move) for move in apart[:MIXES]],
         means=_means(made, facts),
         checks=checks(facts, made.seams),
         losses=[(heading if len(drawn) > 1 else "", plot) for heading, plot in drawn[:LOSSES]],
@@ -127,14 +128,14 @@ def _lede(facts: Facts, moving: bool) -> str:
     return f"{count} frames of {width}x{height}, {facts.rate:.5g} a second, {count / facts.rate:.1f} s"
 
 
-def _headline(facts: Facts, mixed: list[Move], moving: bool) -> list[tuple[str, str]]:
+def _headline(facts: Facts, apart: list[Move], moving: bool) -> list[tuple[str, str]]:
     report = facts.report
     told: list[tuple[str, str]] = []
     psnr = report.get("reconstruction_psnr")
     if isinstance(psnr, int | float):
         told.append((f"{psnr:.1f} dB", "layers mixed again, against the input"))
     if facts.task == "transition":
-        told.append((str(len(mixed)), "transition taken apart" if len(mixed) == 1 else "transitions taken apart"))
+        told.append((str(len(apart)), "transition taken apart" if len(apart) == 1 else "transitions taken apart"))
     told.append((str(len(facts.layers)), "layer" if len(facts.layers) == 1 else "layers"))
     seconds = report.get("seconds")
     if isinstance(seconds, int | float):

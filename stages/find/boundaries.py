@@ -9,11 +9,11 @@ window change far more from one to the next than motion explains and than those 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
-from stages.find.signs import Array, Motion, block_correlations, carried, kinship
+from stages.find.signs import Array, Kinships, Motion, block_correlations, carried
 
 LENGTHS = (2, 3, 4, 6, 8, 11, 15, 18, 22, 26, 30, 34, 40, 48, 60, 80)
 """Frames from the last clean one to the first clean one that are tried. Longer ones are met by slow cameras, too."""
@@ -50,75 +50,73 @@ class Boundary:
 
 @dataclass
 class Boundaries:
-    """Looks for boundaries of unknown kind in a stretch of frames."""
+    """Looks for boundaries of unknown kind in ``frames``, ``(T, H, W, 3)``. related: the frames' kinships, by their places."""
 
-    motion: Motion = field(default_factory=Motion)
+    motion: Motion
+    related: Kinships
+    frames: Array
 
-    def find(
-        self, frames: Array, pairs: Array, walls: Sequence[int], taken: Sequence[tuple[int, int]], starts: range
-    ) -> list[Boundary]:
+    def find(self, pairs: Array, walls: Sequence[int], taken: Sequence[tuple[int, int]], starts: range) -> list[Boundary]:
         """Find the boundaries whose last clean frame is in ``starts``.
 
-        frames: ``(T, H, W, 3)``; pairs: ``(T, T, K)`` squared distances of their blocks; walls: cuts, as places in ``frames``; taken: first
-        and last frames of known transitions, which no boundary overlaps.
+        pairs: ``(T, T, K)`` squared distances of the frames' blocks; walls: cuts, as places in the frames; taken: first and last frames of
+        known transitions, which no boundary overlaps.
         """
         found: list[Boundary] = []
-        for low, high in stretches(len(frames), walls, taken):
+        for low, high in stretches(len(self.frames), walls, taken):
             inside = range(max(low, starts.start), min(high, starts.stop))
-            found += self._in_stretch(frames, pairs, low, high, inside)
+            found += self._in_stretch(pairs, low, high, inside)
         return found
 
-    def _in_stretch(self, frames: Array, pairs: Array, low: int, high: int, starts: range) -> list[Boundary]:
+    def _in_stretch(self, pairs: Array, low: int, high: int, starts: range) -> list[Boundary]:
         windows = candidates(pairs, low, high, starts)
         found: list[Boundary] = []
         for _ in range(MOST):
             if not windows:
                 break
             _, start, end = max(windows)
-            accepted = self.judged(frames, start, end, low, high)
+            accepted = self.judged(start, end, low, high)
             if accepted is not None:
                 found.append(accepted)
                 start, end = min(start, accepted.first - 1), max(end, accepted.last + 1)
             windows = [window for window in windows if _apart(window[1:], (start, end), accepted is not None)]
         return found
 
-    def judged(self, frames: Array, start: int, end: int, low: int, high: int) -> Boundary | None:
+    def judged(self, start: int, end: int, low: int, high: int) -> Boundary | None:
         """Return the boundary between the clean frames ``start`` and ``end`` of the stretch ``low..high``, or None where there is none."""
-        if not self.foreign(frames, start, end, low, high):
+        if not self.foreign(start, end, low, high):
             return None
-        changes = self.changes(frames, start, end, low, high)
+        changes = self.changes(start, end, low, high)
         first, last = busiest = ends(changes, start, end)
-        if not (low <= first - 1 and last + 1 <= high and self.foreign(frames, first - 1, last + 1, low, high)):
+        if not (low <= first - 1 and last + 1 <= high and self.foreign(first - 1, last + 1, low, high)):
             first, last = start + 1, end - 1
         # What is around the changes counts, on both sides of them.
-        changes = self.changes(frames, min(start, first - 1), max(end, last + 1), low, high)
+        changes = self.changes(min(start, first - 1), max(end, last + 1), low, high)
         # The window may be wider than what it holds: then the frames next to the large changes are the better witnesses.
         for one, other in sorted({(first - 1, last + 1), (start, end)}, key=lambda window: window[1] - window[0]):
-            if self.proven(frames, changes, (one, other), busiest, low, high):
+            if self.proven(changes, (one, other), busiest, low, high):
                 return Boundary(first, last)
         return None
 
-    def foreign(self, frames: Array, start: int, end: int, low: int, high: int) -> bool:
+    def foreign(self, start: int, end: int, low: int, high: int) -> bool:
         """Return whether two frames have nothing in common, although each has with the frames on its own side of the window."""
         side = min(SIDE, end - start)
-        between = kinship(self.motion, frames[start], frames[end])
+        between = self.related(start, end)
         if between > FOREIGN:
             return False
         edges = (max(low, start - side), start), (end, min(high, end + side))
-        own = min([1.0, *(kinship(self.motion, frames[one], frames[other]) for one, other in edges if one < other)])
+        own = min([1.0, *(self.related(one, other) for one, other in edges if one < other)])
         return own >= OWN and between <= FOREIGN * own
 
-    def proven(
-        self, frames: Array, changes: dict[int, float], window: tuple[int, int], busiest: tuple[int, int], low: int, high: int
-    ) -> bool:
+    def proven(self, changes: dict[int, float], window: tuple[int, int], busiest: tuple[int, int], low: int, high: int) -> bool:
         """Return whether what lies between the clean frames of ``window`` is no camera's way.
 
         busiest: the first and last frame of its largest changes. A long or a one-sided window needs both proofs.
         """
         start, end = window
-        if not self.foreign(frames, start, end, low, high):
+        if not self.foreign(start, end, low, high):
             return False
-        burst, pieces = bursting(changes, start, end), self.pieces(frames, window, busiest)
+        burst, pieces = bursting(changes, start, end), self.pieces(window, busiest)
         if end - start > SHORT:
             return burst >= LONG_BURST and pieces >= LONG_PIECES
         if min(start - low, high - end) < FEW:
@@ -126,12 +124,12 @@ class Boundaries:
         enough = (BURST, 0.0), (SOME_BURST, PIECES), (LEAST_BURST, ALL_PIECES)
         return any(burst >= one and pieces >= other for one, other in enough)
 
-    def pieces(self, frames: Array, window: tuple[int, int], busiest: tuple[int, int]) -> float:
+    def pieces(self, window: tuple[int, int], busiest: tuple[int, int]) -> float:
         """Return how much of the structure between two frames comes from either, in nearly its place, 0 to 1.
 
         It is the least of three frames among the ``busiest``: a wide window also holds frames that are one side's alone.
         """
-        (start, end), (first, last) = window, busiest
+        frames, (start, end), (first, last) = self.frames, window, busiest
         reach = NEARBY * max(frames.shape[1:3])
         least = 1.0
         for time in sorted({round(first - 1 + part * (last - first + 2)) for part in (0.25, 0.5, 0.75)} - {start, end}):
@@ -149,10 +147,10 @@ class Boundaries:
         still, _ = block_correlations(reference, frame)
         return np.maximum(moved, still), weight
 
-    def changes(self, frames: Array, start: int, end: int, low: int, high: int) -> dict[int, float]:
+    def changes(self, start: int, end: int, low: int, high: int) -> dict[int, float]:
         """Return what is new in each frame next to the one before it, 0 to 1, from :data:`SIDE` before a window to as many behind it."""
         times = range(max(low, start - SIDE) + 1, min(high, end + SIDE) + 1)
-        return {time: 1 - kinship(self.motion, frames[time - 1], frames[time]) for time in times}
+        return {time: 1 - self.related(time - 1, time) for time in times}
 
 
 def stretches(count: int, walls: Sequence[int], taken: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:

@@ -21,7 +21,7 @@ from stages.find.blends import LONGEST, Scan
 from stages.find.boundaries import Boundaries
 from stages.find.cuts import is_cut
 from stages.find.fit import Fit, fit_between
-from stages.find.signs import PLAIN, Array, Motion, contents, distances, kinship, plain_colour, spread
+from stages.find.signs import PLAIN, Array, Kinships, Motion, contents, distances, plain_colour, spread
 from stages.find.story import Event, Plain, story
 from stages.shots import Analysis
 
@@ -108,7 +108,6 @@ class _Search:
 
     def __post_init__(self) -> None:
         self.scan = Scan(self.motion)
-        self.boundaries = Boundaries(self.motion)
         self.waiting = list(self.spans)
         self.keep = max([KEEP, *(last - first + 2 * CONTEXT + 2 for first, last in self.spans)])
 
@@ -157,7 +156,8 @@ class _Search:
         """Decides what the frames at hand can tell and forgets those that nothing later can need."""
         self._grow_pairs()
         known = len(self.frames) if final else len(self.frames) - CONTEXT // 2
-        self._find_cuts(known)
+        related = Kinships(self.motion, self.frames)
+        self._find_cuts(known, related)
         stack = np.stack(self.frames[:known])
         barriers = [cut - self.first for cut in self.cuts if cut > self.first]
         limit = known - 1 if final else known - CONTEXT
@@ -169,18 +169,11 @@ class _Search:
                 self._note(stack, found)
                 self.done = self.first + int(found.after)
         drop = max(0, len(self.frames) - self.keep)
-        self._find_boundaries(stack, walls, known if final else CONTEXT + drop)
+        self._find_boundaries(stack, walls, known if final else CONTEXT + drop, related)
         self._forget(drop)
 
-    def _find_cuts(self, known: int) -> None:
+    def _find_cuts(self, known: int, related: Kinships) -> None:
         """Judges every step once, when all that may decide it has come: what is found does not depend on when it is looked for."""
-        kin: dict[tuple[int, int], float] = {}
-
-        def related(one: int, other: int) -> float:
-            if (one, other) not in kin:
-                kin[one, other] = kinship(self.motion, self.frames[one], self.frames[other])
-            return kin[one, other]
-
         for place in range(max(1, self.judged - self.first), known):
             number = self.first + place
             if self._claimed(number - 1, number) or not is_cut(self.steps, self.residuals, self.contents, related, place):
@@ -189,12 +182,13 @@ class _Search:
             self.events.append(Event(number, number - 1, "cut"))
         self.judged = max(self.judged, self.first + known)
 
-    def _find_boundaries(self, stack: Array, walls: Sequence[int], until: int) -> None:
+    def _find_boundaries(self, stack: Array, walls: Sequence[int], until: int, related: Kinships) -> None:
         """Looks for boundaries of unknown kind whose last clean frame is before place ``until``; the others come with a later look."""
         known, start = len(stack), max(0, self.sought - self.first)
         taken = [(event.first_frame - self.first, event.last_frame - self.first) for event in self.events if event.mix]
         taken = [(first, last) for first, last in taken if last >= 0 and first < known]
-        for found in self.boundaries.find(stack, self.pairs[:known, :known], walls, taken, range(start, min(until, known))):
+        boundaries = Boundaries(self.motion, related, stack)
+        for found in boundaries.find(self.pairs[:known, :known], walls, taken, range(start, min(until, known))):
             first, last = self.first + found.first, self.first + found.last
             if not self._claimed(first, last):
                 self.events.append(Event(first, last, "other", "gamma", found.mix))

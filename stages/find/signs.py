@@ -5,6 +5,8 @@ Frames are ``(T, H, W, 3)`` float32, RGB in [0, 1], as small as :func:`stages.fi
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -88,6 +90,23 @@ def kinship(motion: Motion, one: Array, other: Array) -> float:
     Correlation within blocks after optical flow, weighted by how much structure a block holds.
     """
     return max(_correlation(carried(one, motion.flow(other, one)), other), _correlation(carried(other, motion.flow(one, other)), one))
+
+
+class Kinships:
+    """The kinships of the frames of one stretch, each pair computed once: it is the search's dearest measure.
+
+    frames: of the stretch, ``(H, W, 3)`` each.
+    """
+
+    def __init__(self, motion: Motion, frames: Sequence[Array]) -> None:
+        self._motion, self._frames = motion, frames
+        self._known: dict[tuple[int, int], float] = {}
+
+    def __call__(self, one: int, other: int) -> float:
+        """Return the kinship of the frames at two places of the stretch."""
+        if (one, other) not in self._known:
+            self._known[one, other] = kinship(self._motion, self._frames[one], self._frames[other])
+        return self._known[one, other]
 
 
 def _correlation(one: Array, other: Array) -> float:

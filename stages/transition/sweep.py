@@ -56,13 +56,8 @@ def find_links(layer: Tensor, mixture: Mixture, allowed: range, distances: Seque
             for frame, other in found
             if frame in range(mixture.first, mixture.last + 1) and other in wanted[frame - mixture.first]
         ]
-        made = side_by_side(
-            lambda pair, found=found: _link(  # type: ignore[misc]
-                found[pair][None], found[pair[::-1]][None], abs(pair[1] - pair[0])
-            ),
-            kept,
-            worth=layer[0].numel() >= WORTH,
-        )
+        ways = [(found[pair][None], found[pair[::-1]][None], abs(pair[1] - pair[0])) for pair in kept]
+        made = side_by_side(lambda way: _link(*way), ways, worth=layer[0].numel() >= WORTH)
         linked.update(zip(kept, made, strict=True))
     links = []
     for frame, others in enumerate(wanted, mixture.first):
@@ -115,14 +110,9 @@ def turn(
         for frame in order if go % 2 == 0 else reversed(order):
             place = frame - mixture.first
             weight = mixture.weight[frame]
-            both = ((outgoing, links_out, anchors[0]), (incoming, links_in, anchors[1]))
-            (a, sure_a), (b, sure_b) = side_by_side(
-                lambda side, frame=frame, place=place: offered(  # type: ignore[misc]
-                    side[0], frame, side[1][place], side[2][place], anchor_weight[place]
-                ),
-                both,
-                worth=large,
-            )
+            sides = ((outgoing, links_out[place], anchors[0][place]), (incoming, links_in[place], anchors[1][place]))
+            both = [(layer, frame, links, anchor, anchor_weight[place]) for layer, links, anchor in sides]
+            (a, sure_a), (b, sure_b) = side_by_side(lambda side: offered(*side), both, worth=large)
             if mixture.locked == "outgoing":
                 a, sure_a = anchors[0][place], torch.full_like(sure_a, 1e9)
             elif mixture.locked == "incoming":

@@ -196,24 +196,16 @@ def solve(mixture: Mixture, layers: Pair, ties: tuple[Ties, Ties]) -> Pair:
     out = layers[0].clone(), layers[1].clone()
     count = len(ties[0].frames)
     large = layers[0][0].numel() >= WORTH and layers[0].device.type == "cpu"
-    judged = side_by_side(
-        lambda at: _judged(out[at[0]], ties[at[0]], mixture.first + at[1], at[1]),
-        [(side, place) for side in (0, 1) for place in range(count)],
-        worth=large,
-    )
+    both = [(out[side], ties[side], mixture.first + place, place) for side in (0, 1) for place in range(count)]
+    judged = side_by_side(lambda one: _judged(*one), both, worth=large)
     weights = judged[:count], judged[count:]
     for go in range(GOES):
         places = range(count)
         for place in places if go % 2 == 0 else reversed(places):
             frame = mixture.first + place
             means, sure = [], []
-            drawn = side_by_side(
-                lambda side, frame=frame, place=place: _drawn(  # type: ignore[misc]
-                    out[side], ties[side], frame, place, weights[side][place]
-                ),
-                (0, 1),
-                worth=large,
-            )
+            sides = [(out[side], ties[side], frame, place, weights[side][place]) for side in (0, 1)]
+            drawn = side_by_side(lambda one: _drawn(*one), sides, worth=large)
             for side, layer, (mean, total) in zip(("outgoing", "incoming"), out, drawn, strict=True):
                 locked = mixture.locked == side
                 means.append(layer[frame] if locked else mean)

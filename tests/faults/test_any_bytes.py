@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from mutate import change_bytes
 from provoke import GIB, Zygote, sane, still
 
 KINDS = {
@@ -38,30 +39,11 @@ def small_files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
 
 
 def spoiled(data: bytes, rng: np.random.Generator) -> bytes:
-    """The same bytes with something wrong: cut off, bits flipped, a piece of zeros or noise, a piece missing, twice or elsewhere."""
+    """The same bytes with one to three things wrong; see :func:`mutate.change_bytes`."""
     made = bytearray(data)
     for _ in range(int(rng.integers(1, 4))):
-        if not made:
-            break
-        first, last = sorted(int(place) for place in rng.integers(0, len(made) + 1, 2))
-        # Headers are where one byte matters most.
-        head = int(rng.integers(0, min(len(made), 512)))
-        match int(rng.integers(7)):
-            case 0:
-                del made[max(1, last) :]
-            case 1:
-                for place in rng.integers(0, len(made), int(rng.integers(1, 20))):
-                    made[place] ^= 1 << int(rng.integers(8))
-            case 2:
-                made[head : head + 4] = rng.choice([b"\xff" * 4, b"\0" * 4, b"\x7f\xff\xff\xff", rng.bytes(4)])
-            case 3:
-                made[first:last] = bytes(last - first)
-            case 4:
-                made[first : first + 64] = rng.bytes(64)
-            case 5:
-                del made[first : first + int(rng.integers(1, 64))]
-            case 6:
-                made[head:head] = made[first : first + 256]
+        if made:
+            change_bytes(made, lambda: data, rng)
     return bytes(made)
 
 

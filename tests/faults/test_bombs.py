@@ -141,6 +141,15 @@ def test_a_trial_lets_sound_files_pass_and_is_done_once(tmp_path: Path, monkeypa
     assert len(started) == 1
 
 
+def test_the_memory_of_the_process_that_starts_a_trial_is_not_the_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Linux counts it into the child's largest memory."""
+    (tmp_path / "text.mp4").write_text("no film")
+    monkeypatch.setattr(trial, "MEMORY", 256 << 20)
+    ballast = bytearray(b"x") * (192 << 20)
+    trial.try_files([tmp_path / "text.mp4"], max_pixels=1 << 20)
+    assert len(ballast) > trial.MEMORY // 2
+
+
 @pytest.mark.parametrize("table", ["stsz", "stts", "trun"])
 def test_an_index_of_many_millions_is_refused(zygote: Zygote, tmp_path: Path, table: str) -> None:
     """An MP4 of a few kB that counts samples without end, all of one size or of one duration."""
