@@ -1,4 +1,4 @@
-"""Colour and turns: decoded frames to upright RGB. Only :mod:`stages.read` and :mod:`stages.write` know the library the frames are of.
+"""Convert decoded frames to upright RGB, without knowing the library that decoded them.
 
 Pictures are ``(H, W, 3)`` arrays, as the media library hands them out; the package's ``(T, C, H, W)`` begins with :func:`stack`.
 """

@@ -204,11 +204,11 @@ requestAnimationFrame(look);
 """
 
 
-@pytest.mark.parametrize("speed", ["0.1", "0.25", "0.5", "1", "2"])
-def test_players_keep_step_at_every_speed(show: Callable[..., webdriver.Chrome], speed: str) -> None:
-    browser = show()
-    # From before the second scene's begin, so that a player joins on the way.
-    slow = float(speed) < 0.5
+def played(browser: webdriver.Chrome, speed: str, slow: bool) -> tuple[list[float], list[float]]:
+    """Play from before the second scene's begin, so that a player joins on the way.
+
+    Return how many frames the players were apart, and the farthest was off the clock, at each look.
+    """
     press(browser, Keys.HOME, *([Keys.ARROW_RIGHT] * (FIRST - 2 if slow else FIRST - 12)))
     settled(browser)
     browser.find_element(By.ID, "speed").send_keys(speed)
@@ -220,12 +220,22 @@ def test_players_keep_step_at_every_speed(show: Callable[..., webdriver.Chrome],
     assert len(looks) > 10 and {len(look) for look in looks} == {3, 4} and looks[0][0] < FIRST
     apart = [max(players) - min(players) for _, *players in looks]
     behind = [max(abs(at - frame - 0.5) for at in players) for frame, *players in looks]
-    if slow:
-        # Sent from frame to frame: each stands in the middle of it.
-        assert max(behind) < 0.05
-        return
-    # Half a frame off the clock, which itself is up to half a frame off the middle; but for a moment in which this machine was busy.
-    assert np.percentile(apart, 80) <= 0.5 and np.percentile(behind, 80) <= 1 and np.percentile(behind[:10], 60) <= 1, (apart, behind)
+    return apart, behind
+
+
+@pytest.mark.parametrize("speed", ["0.1", "0.25", "0.5", "1", "2"])
+def test_players_keep_step_at_every_speed(show: Callable[..., webdriver.Chrome], speed: str) -> None:
+    slow = float(speed) < 0.5
+    for _ in range(3):
+        apart, behind = played(show(), speed, slow)
+        if slow:
+            # Sent from frame to frame: each stands in the middle of it.
+            assert max(behind) < 0.05
+            return
+        # Half a frame off the clock, which itself is up to half a frame off the middle. Other programs may disturb one play, not three.
+        if np.percentile(apart, 80) <= 0.5 and np.percentile(behind, 80) <= 1 and np.percentile(behind[:10], 60) <= 1:
+            return
+    raise AssertionError((apart, behind))
 
 
 def test_playing_ends_at_the_end_and_begins_again(show: Callable[..., webdriver.Chrome]) -> None:

@@ -202,3 +202,15 @@ def test_a_dark_shot_that_is_cut_to_black() -> None:
     clip = open_clip([CUTS / "dark_shot_before_black.mkv"])
     told = find(clip.blocks(size=(54, 96)))
     assert told.shots == (Shot(0, 39), Shot(40, 64), Shot(79, 106)) and told.colors == (ColorGap(65, 66, "#000000"),)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_flashes_end_no_shot_and_make_no_fade(seed: int) -> None:
+    """A strobe: frames of one colour, one to three in a row, in a shot that goes on behind each."""
+    rng = np.random.default_rng(seed)
+    clip = camera(rng, 80)
+    places = np.cumsum(rng.integers(4, 16, 5))
+    for place in places:
+        clip[place : place + int(rng.integers(1, 4))] = rng.choice([0.0, 1.0, 0.5])
+    told = find(blocks(clip))
+    assert told.shots == (Shot(0, 79),) and not told.transitions and not told.colors, told

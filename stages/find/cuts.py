@@ -7,11 +7,13 @@ cut is one if the frames on both sides of every large step nearby have nothing i
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 import numpy as np
 
 from stages.find.signs import Array
 
+Verdict = Literal["cut", "flash", ""]
 NEAR = 4  # frames on each side that a cut has to stand out from; a flash does not, its end is as large a step as its start
 STANDS_OUT = 1.7
 FLOOR = 0.008  # steps below this are noise
@@ -53,24 +55,25 @@ def rivals(steps: Sequence[float], residuals: Sequence[float], place: int) -> li
     return [other for other in near if steps[other] >= bounds[0] or residuals[other] >= bounds[1]]
 
 
-def is_cut(
+def judge_step(
     steps: Sequence[float], residuals: Sequence[float], contents: Sequence[Array], kinship: Callable[[int, int], float], place: int
-) -> bool:
-    """Return whether a new shot begins with frame ``place`` of a stretch.
+) -> Verdict:
+    """Return ``cut`` where a new shot begins with frame ``place`` of a stretch, ``flash`` where a flash begins or ends there, or nothing.
 
     steps, residuals: as of :func:`large_enough`. contents: of each frame, ``(K, D)``. kinship: of two frames of the stretch, see
     :func:`stages.find.signs.kinship`; it costs more than all the rest and is asked last.
     """
     if not large_enough(steps, residuals, place) or goes_on(*around(steps, contents, place)):
-        return False
+        return ""
     if stands_out(steps, residuals, place):
-        return kinship(place - 1, place) < AKIN
+        return "cut" if kinship(place - 1, place) < AKIN else ""
     others = rivals(steps, residuals, place)
     if any(kinship(other - 1, other) >= FOREIGN for other in [place, *others]):
-        return False
-    # What comes back after a few frames was interrupted by a flash or a damaged frame, not ended.
-    back = [other for other in others if other > place and kinship(place - 1, other) >= AKIN]
-    return not back and not any(kinship(other - 1, place) >= AKIN for other in others if other < place)
+        return ""
+    # A shot that comes back after a few frames was interrupted by a flash or a damaged frame, not ended.
+    begins = any(kinship(place - 1, other) >= AKIN for other in others if other > place)
+    ends = any(kinship(other - 1, place) >= AKIN for other in others if other < place)
+    return "flash" if begins or ends else "cut"
 
 
 def around(steps: Sequence[float], contents: Sequence[Array], place: int) -> tuple[list[Array], int]:

@@ -19,7 +19,7 @@ from stages.clip import Frames
 from stages.errors import UsageError
 from stages.find.blends import LONGEST, Scan
 from stages.find.boundaries import Boundaries
-from stages.find.cuts import is_cut
+from stages.find.cuts import judge_step
 from stages.find.fit import Fit, fit_between
 from stages.find.signs import PLAIN, Array, Kinships, Motion, contents, distances, plain_colour, spread
 from stages.find.story import Event, Plain, story
@@ -31,7 +31,7 @@ KEEP = LONGEST + 2 * CONTEXT
 TICK = 32  # frames between two looks
 NOT_PLAIN = 2 * PLAIN  # mean difference of a frame's cells from their mean above which it is not plain
 _STACKS = ("frames", "contents")
-_PLAIN = ("first", "steps", "residuals", "judged", "sought", "cuts", "events", "done", "waiting", "plain")
+_PLAIN = ("first", "steps", "residuals", "judged", "sought", "cuts", "flashes", "events", "done", "waiting", "plain")
 
 
 def search_size(width: int, height: int) -> tuple[int, int]:
@@ -88,6 +88,7 @@ class _Search:
 
     judged: the first frame of which it is not known yet whether a cut is before it. sought: the first that may be the last clean one
     before a boundary of unknown kind. done: the first that no gradual transition has. cuts: those that frames at hand are behind.
+    flashes: likewise, the first frames of flashes and those behind them, across which nothing is mixed.
     plain: first and last number and the colour of all runs of plain frames so far.
     """
 
@@ -101,6 +102,7 @@ class _Search:
     judged: int = 1
     sought: int = 0
     cuts: list[int] = field(default_factory=list)
+    flashes: list[int] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
     done: int = 0
     plain: list[tuple[int, int, Plain]] = field(default_factory=list)
@@ -162,7 +164,8 @@ class _Search:
         barriers = [cut - self.first for cut in self.cuts if cut > self.first]
         limit = known - 1 if final else known - CONTEXT
         self._measure_spans(stack, barriers, limit)
-        walls = sorted({*barriers, *self._walls(known)})
+        flashes = [flash - self.first for flash in self.flashes if flash - self.first < known]
+        walls = sorted({*barriers, *flashes, *self._walls(known)})
         low = max(0, self.done - self.first)
         for found in self.scan.transitions(stack, self.pairs[:known, :known], self.first, walls, low, limit):
             if not self._claimed(self.first + found.before + 1, self.first + found.after - 1):
@@ -176,10 +179,14 @@ class _Search:
         """Judges every step once, when all that may decide it has come: what is found does not depend on when it is looked for."""
         for place in range(max(1, self.judged - self.first), known):
             number = self.first + place
-            if self._claimed(number - 1, number) or not is_cut(self.steps, self.residuals, self.contents, related, place):
+            if self._claimed(number - 1, number):
                 continue
-            self.cuts.append(number)
-            self.events.append(Event(number, number - 1, "cut"))
+            verdict = judge_step(self.steps, self.residuals, self.contents, related, place)
+            if verdict == "cut":
+                self.cuts.append(number)
+                self.events.append(Event(number, number - 1, "cut"))
+            elif verdict == "flash":
+                self.flashes.append(number)
         self.judged = max(self.judged, self.first + known)
 
     def _find_boundaries(self, stack: Array, walls: Sequence[int], until: int, related: Kinships) -> None:
@@ -235,6 +242,7 @@ class _Search:
         if drop:
             self.first += drop
             self.cuts = [cut for cut in self.cuts if cut > self.first]
+            self.flashes = [flash for flash in self.flashes if flash > self.first]
             for part in (self.frames, self.contents, self.steps, self.residuals):
                 del part[:drop]
             self.pairs = self.pairs[drop:, drop:].copy()
