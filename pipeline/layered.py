@@ -124,7 +124,10 @@ def run_layered(job: Job, recipe: Recipe) -> Result:
     }
     trimmed = job.settings.start is not None or job.settings.end is not None
     fits = (Fit(job.settings.task, seen.first, seen.first + len(seen.times) - 1, thinned(told)),) if told else ()
-    return Result(tuple(files.layers), None if trimmed else len(seen.times), sheets=(sheet,), report=means, fits=fits)
+    figures: dict[str, object] = {**means}
+    if sentence := recipe.account(means):
+        figures["account"] = sentence
+    return Result(tuple(files.layers), None if trimmed else len(seen.times), sheets=(sheet,), report=figures, fits=fits)
 
 
 def _survey(job: Job, recipe: Recipe, seen: Overview, hint: Hint | None, unordered: bool, step: Step) -> tuple[Any, Curves]:

@@ -36,6 +36,7 @@ class Recipe:
     memory: bytes that a value of a window's frames takes when most of them are in use, measured; windows are as long as memory allows.
     kinds: the dataclasses that are in what ``survey`` returns, so that a checkpoint may hold it.
     limits: for an estimate, the pixels beyond which parts of ``separate`` cost no more, by the notes with which they tell their progress.
+    account: makes one plain sentence of the report's figures: what the answer rests on, and what of it is invented. Empty where it cannot.
     """
 
     outputs: tuple[Output, ...]
@@ -48,6 +49,7 @@ class Recipe:
     settle: Callable[[Tensor, dict[str, Tensor], Any], dict[str, Tensor]] | None = None
     kinds: tuple[type, ...] = ()
     limits: Mapping[str, int] = field(default_factory=dict)
+    account: Callable[[Mapping[str, float]], str] = lambda figures: ""
 
     def lengths(self, info: ClipInfo, most: int) -> tuple[int, int]:
         """Frames of a window, ``most`` or fewer where it has room for no more, and of an overlap, at most a third of the window."""

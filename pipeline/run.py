@@ -306,6 +306,8 @@ def summarise(settings: Settings, out: Path, whole: Mapping[str, object]) -> Non
         first, last = layer["first_frame"], layer["last_frame"]
         table.add_row(layer["name"], layer["role"], f"{first} to {last}" if last > first else f"{first}", layer["path"])
     console.print(table)
+    if isinstance(account := report.get("account"), str):
+        console.print(account, markup=False, highlight=False, soft_wrap=True)
     stages = ", ".join(f"{name} {seconds:.1f}" for name, seconds in report["stages"].items())
     console.print(f"{report['seconds']:.1f} s ({stages}) on {report['device']}", markup=False, highlight=False, soft_wrap=True)
     console.print(f"written to {printable(out)}", markup=False, highlight=False, soft_wrap=True)

@@ -7,12 +7,13 @@ from dataclasses import replace
 from fractions import Fraction
 from html import escape
 from pathlib import Path
+from typing import Any
 
 import cv2
 import media
 import pytest
 import torch
-from clips import moving
+from clips import dissolve, moving, plain_answer
 from torch import Tensor
 
 from pipeline.anchors import anchor_warnings
@@ -127,3 +128,22 @@ def test_warnings_stand_at_the_top_of_the_page_and_everywhere_else(
     page = Path("in-watermark/report.html").read_text()
     # Before the largest figure, which says how well the layers mix back whether or not anything was found.
     assert 0 < page.index(escape(warning, quote=False)) < page.index('<ul class="facts">') < page.index("Self-checks")
+
+
+def test_the_largest_figures_are_what_is_known_and_what_is_invented(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A reconstruction says nothing of how right the layers are, so that it is a check among others and no praise."""
+
+    def known(*words: Any, **more: Any) -> Any:
+        made = plain_answer(*words, **more)
+        return replace(made, report={**made.report, "explained": 0.75, "invented": 0.25})
+
+    monkeypatch.setattr("pipeline.tasks.transition.separate_transition", known)
+    monkeypatch.chdir(tmp_path)
+    media.save(Path("in.mkv"), dissolve(moving(1, 16, (48, 64)), moving(2, 16, (48, 64)), 5, 6)[0])
+    assert main("run in.mkv --task transition --transition 5:10 --out out --no-progress".split()) == 0
+    account = json.loads(Path("out/manifest.json").read_text())["report"]["account"]
+    assert account.startswith("Clean frames, carried by motion, explain 75 %")
+    head, rest = Path("out/report.html").read_text().split('aria-label="Self-checks"')
+    for words in ("<b>75 %</b><span>follows from what the input shows", "<b>25 %</b><span>inferred", "explain 75 % of the mixed pictures"):
+        assert words in head
+    assert "40.0 dB" not in head and "40.0 dB" in rest and "verdict good" not in rest.split("mix back")[1].split("</tr>")[0]

@@ -16,6 +16,7 @@ from clips import moving, read_clip
 from numpy.typing import NDArray
 
 from pipeline.cli import main
+from pipeline.report.words import SHARES
 from pipeline.tasks import find_task, names
 
 Values = NDArray[np.float64]
@@ -72,6 +73,8 @@ def check(task: str, whole: dict[str, Any], source: NDArray[np.uint8], out: str 
     again = MIXED[task](layers, whole["report"]).clip(0, 1)
     error = float(((again - source / 255) ** 2).mean())
     assert error <= 1e-4, f"{task}: {-10 * np.log10(error):.1f} dB"
+    shares = [whole["report"][name] for name in SHARES if name in whole["report"]]
+    assert not shares or abs(sum(shares) - 1) <= 2e-3, f"{task}: what is known, invented and untouched are {shares}"
     assert (Path(out) / whole["sheets"][0]).exists()
 
 

@@ -22,7 +22,7 @@ from pipeline.report.contents import Assembled
 from pipeline.report.facts import Facts, Move, input_paths
 from pipeline.report.media import Track, link
 from pipeline.report.plots import fits_of, frames_plot, losses_plot
-from pipeline.report.words import bars, checks, counted, figures, rows
+from pipeline.report.words import bars, checks, counted, figures, rows, shares
 from stages.sniff import printable
 
 TEMPLATES = Path(__file__).with_name("templates")
@@ -78,6 +78,7 @@ def render(facts: Facts, made: Assembled, losses: Mapping[str, Any], *, gone: st
         title=title,
         lede=_lede(facts, moving),
         headline=_headline(facts, apart, moving),
+        account=account if isinstance(account := facts.report.get("account"), str) else "",
         tracks=tracks,
         gone=gone if not any(track.role == "input" for track in made.tracks) else None,
         notes=[*([gone] if gone and any(track.role == "input" for track in made.tracks) else []), *notes],
@@ -131,9 +132,7 @@ def _lede(facts: Facts, moving: bool) -> str:
 def _headline(facts: Facts, apart: list[Move], moving: bool) -> list[tuple[str, str]]:
     report = facts.report
     told: list[tuple[str, str]] = []
-    psnr = report.get("reconstruction_psnr")
-    if isinstance(psnr, int | float):
-        told.append((f"{psnr:.1f} dB", "layers mixed again, against the input"))
+    told += shares(report)
     if facts.task == "transition":
         told.append((str(len(apart)), "transition taken apart" if len(apart) == 1 else "transitions taken apart"))
     told.append((str(len(facts.layers)), "layer" if len(facts.layers) == 1 else "layers"))

@@ -12,6 +12,8 @@ from pipeline.report.facts import Facts
 
 GOOD, FAIR = 40.0, 30.0
 """PSNR in dB from which nobody sees that layers were mixed again, and from which most do not."""
+SHARES = {"explained": "follows from what the input shows", "invented": "inferred or filled in", "untouched": "left as it was"}
+"""Parts of the main layer, by the names that :class:`stages.brief.Separation` gives them."""
 
 
 @dataclass(frozen=True)
@@ -30,9 +32,14 @@ def checks(facts: Facts, seams: Sequence[SeamFact]) -> list[Check]:
     made = []
     psnr = facts.report.get("reconstruction_psnr")
     if isinstance(psnr, int | float) and not isinstance(psnr, bool):
-        verdict = "good" if psnr >= GOOD else "fair" if psnr >= FAIR else "bad"
-        word = {"good": "yes", "fair": "nearly", "bad": "no"}[verdict]
-        tail = {"good": "no difference can be seen", "fair": "a small difference is left", "bad": "something is lost or made up"}[verdict]
+        # Wrong layers mix back as well as right ones, so that a good figure is no praise.
+        verdict = "none" if psnr >= GOOD else "fair" if psnr >= FAIR else "bad"
+        word = {"none": "yes", "fair": "nearly", "bad": "no"}[verdict]
+        tail = {
+            "none": "nothing is lost, but this does not say that each part is in the right layer",
+            "fair": "a small difference is left",
+            "bad": "something is lost or made up",
+        }[verdict]
         made.append(Check("Do the layers mix back to the input?", verdict, word, f"{psnr:.1f} dB: {tail}"))
     else:
         made.append(Check("Do the layers mix back to the input?", "none", "not known", "nothing was taken apart in this run"))
@@ -72,6 +79,16 @@ def spoken(value: Any) -> str:
     return str(value)[:2000]
 
 
+def shares(report: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return which parts of the main layer are known, invented and untouched, in words, where the report says so."""
+    told = []
+    for name, what in SHARES.items():
+        part = report.get(name)
+        if isinstance(part, int | float) and not isinstance(part, bool) and 0 < part <= 1:
+            told.append((f"{100 * part:.0f} %" if part >= 0.005 else "under 1 %", what))
+    return told
+
+
 def bars(stages: Any) -> list[tuple[str, float, float]]:
     """Seconds by stage with each one's part of the longest, 0 to 100."""
     if not isinstance(stages, dict):
@@ -83,5 +100,5 @@ def bars(stages: Any) -> list[tuple[str, float, float]]:
 
 def figures(report: Mapping[str, Any]) -> list[tuple[str, str]]:
     """The report's own numbers that have no place of their own on the page."""
-    own = ("seconds", "stages", "versions", "device", "threads", "transitions", "reconstruction_psnr", "losses")
+    own = ("seconds", "stages", "versions", "device", "threads", "transitions", "reconstruction_psnr", "losses", "account", *SHARES)
     return rows({name: value for name, value in report.items() if name not in own and isinstance(value, int | float | str)})

@@ -18,7 +18,8 @@ import torch
 from numpy.typing import NDArray
 
 from pipeline.anchors import anchor_warnings
-from pipeline.manifest import SPACES, describe_colors, describe_transition, not_whole, scene_name
+from pipeline.findings import transition_account, transition_warnings
+from pipeline.manifest import SPACES, describe_colors, describe_transition, scene_name
 from pipeline.memory import check_enough, check_room, halving, planned, say_halved, say_tight
 from pipeline.progress import Step
 from pipeline.search import Searched, search
@@ -79,11 +80,7 @@ def run(job: Job) -> Result:
     """Does the task ``transition``; see :class:`pipeline.tasks.Task`."""
     found, mixed = _known(job)
     analysis = found.analysis
-    if not analysis.transitions:
-        job.stages.warn("no transition was found; the clip is written as it is. --transition FIRST:LAST tells where one is")
-    elif not any(map(len, analysis.transitions)):
-        job.stages.warn("only hard cuts were found, no mixed frame; the shots are written as they are")
-    for text in not_whole(analysis):
+    for text in transition_warnings(analysis):
         job.stages.warn(text)
     parts: dict[Transition, _Parts] = {}
     seconds: dict[str, float] = defaultdict(float)
@@ -377,6 +374,7 @@ def _report(parts: Sequence[_Parts]) -> dict[str, object]:
     for name in sorted({name for part in parts for name in part.report}):
         pairs = [(part.report[name], len(part.transition)) for part in parts if name in part.report]
         means[name] = round(sum(value * weight for value, weight in pairs) / sum(weight for _, weight in pairs), 4)
+    means |= transition_account(means.get("explained"))
     means["transitions"] = [
         {
             "first_frame": part.transition.first_frame,

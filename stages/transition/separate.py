@@ -98,6 +98,8 @@ def separate_transition(
     report = {
         "reconstruction_psnr": psnr_of(error / len(transition)),
         "trust": done.trust,
+        "explained": done.trust,
+        "invented": 1 - done.trust,
         "fit_steps": float(done.fit_steps),
         "turns": float(plan.turns * plan.rounds),
         "work_height": float(work.frames.shape[-2]),
