@@ -9,6 +9,7 @@ import torch
 from clips import drifting
 from torch import Tensor
 
+from stages.find.forms import FORMS
 from stages.mixing import Mixture, mix
 from stages.shots import Space
 from stages.transition.matte import Edge, fit_matte
@@ -30,6 +31,13 @@ def order(shape: str, size: tuple[int, int] = SIZE) -> Tensor:
         "iris": torch.hypot(x - size[1] / 2, y - size[0] / 2),
         "iris in": -torch.hypot(x - size[1] / 2, y - size[0] / 2),
         "iris aside": torch.hypot(x - 0.6 * size[1], y - 0.45 * size[0]),
+        "box": torch.maximum((x / size[1] - 0.5).abs(), (y / size[0] - 0.5).abs()),
+        "doors": (x - size[1] / 2).abs(),
+        "shutters": -(y - size[0] / 2).abs(),
+        "corner": torch.maximum(x / size[1], y / size[0]),
+        "other corner": torch.maximum(1 - x / size[1], y / size[0]),
+        "clock": torch.atan2(x - size[1] / 2, size[0] / 2 - y) % (2 * torch.pi),
+        "anticlockwise": -(torch.atan2(y - size[0] / 2, x - size[1] / 2) % (2 * torch.pi)),
     }[shape]
     return (place - place.min()) / (place.max() - place.min())
 
@@ -62,6 +70,14 @@ def mixed(matte: Tensor, space: Space = "gamma") -> tuple[Mixture, tuple[Tensor,
         ("iris", 0.2, 1.0, "iris"),
         ("iris in", 0.25, 1.0, "iris"),
         ("iris aside", 0.2, 1.0, "iris"),
+        ("box", 0.2, 1.0, "iris"),
+        ("doors", 0.1, 1.0, "wipe"),
+        ("shutters", 0.2, 1.0, "wipe"),
+        ("corner", 0.1, 1.0, "wipe"),
+        ("other corner", 0.2, 1.0, "wipe"),
+        ("clock", 0.1, 1.0, "wipe"),
+        ("anticlockwise", 0.1, 1.0, "wipe"),
+        ("right", 0.8, 1.0, "wipe"),
     ],
 )
 def test_a_known_edge_is_found_again(shape: str, soft: float, pace: float, kind: Literal["wipe", "iris"]) -> None:
@@ -70,7 +86,7 @@ def test_a_known_edge_is_found_again(shape: str, soft: float, pace: float, kind:
     answer = fit_matte(mixture, layers, means)
     assert answer is not None
     found, edge = answer
-    assert found.shape == matte.shape and edge.kind == kind
+    assert found.shape == matte.shape and FORMS[edge.form].kind == kind
     assert float(found.min()) >= 0 and float(found.max()) <= 1 and not found.requires_grad
     assert (found - matte).abs().mean() < 0.01
     # The mean weights alone, as the search gives them, are far from it.
@@ -127,7 +143,7 @@ def test_two_scenes_that_look_alike_show_no_edge() -> None:
 
 def test_an_edge_by_hand() -> None:
     """A picture of 4 x 4 pixels, its middles at -3/8, -1/8, 1/8 and 3/8 of the width: ``clip((edge - 2 x) / 0.5, 0, 1)``."""
-    edge = Edge("wipe", (0.0, 2.0, 0.0), (0.0, 0.0), 1.0, torch.tensor([0.0, 0.5]), 0.5)
+    edge = Edge("plane", (0.0, 2.0, 0.0), (0.0, 0.0), 1.0, torch.tensor([0.0, 0.5]), 0.5)
     matte = edge(4, 4)
     assert matte.shape == (2, 1, 4, 4)
     torch.testing.assert_close(matte[0, 0], torch.tensor([1.0, 0.5, 0.0, 0.0]).expand(4, 4))
@@ -136,14 +152,14 @@ def test_an_edge_by_hand() -> None:
 
 def test_a_round_edge_by_hand() -> None:
     """Distances of the four middles around a corner of the picture: ``√(x² + y²)`` with the height half the width."""
-    edge = Edge("iris", (0.0, 1.0, 0.0), (0.25, 0.125), 0.5, torch.tensor([0.5]), 1.0)
+    edge = Edge("circle", (0.0, 1.0), (0.25, 0.125), 0.5, torch.tensor([0.5]), 1.0)
     expected = torch.tensor([[0.559017, 0.25], [0.5, 0.0]])  # from (-1/4, -1/8), (1/4, -1/8), (-1/4, 1/8), (1/4, 1/8)
     torch.testing.assert_close(edge.place(2, 2), expected, atol=2e-4, rtol=0)
     torch.testing.assert_close(edge(2, 2)[0, 0], (0.5 - expected).clamp(0, 1), atol=2e-4, rtol=0)
 
 
 def test_a_leak_reaches_beyond_what_is_clipped() -> None:
-    edge = Edge("wipe", (0.0, 1.0, 0.0), (0.0, 0.0), 1.0, torch.tensor([3.0]), 0.5)
+    edge = Edge("plane", (0.0, 1.0, 0.0), (0.0, 0.0), 1.0, torch.tensor([3.0]), 0.5)
     with torch.no_grad():
         assert edge(2, 2).max() == 1 < edge(2, 2, leak=0.02).min()
     torch.autograd.backward(edge(2, 2, leak=0.02).sum())

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from stages.find.fit import POWER, Fit, fit
+from stages.find.boundaries import Boundary, stretches
+from stages.find.fit import POWER, Fit, fit, passing
 from stages.find.signs import Array, Motion, kinship, oneness, plain_colour
 
 SPANS = (5, 7, 10, 14, 20, 28, 40, 56, 80, 112, 160)
@@ -100,6 +101,12 @@ class Scan:
         if again is None or again.kind != "dissolve" or self.doubt(again, frames) > DOUBT_LIMIT:
             return None
         return again if abs(self._oneness(again, frames)) < ONENESS_LIMIT else None
+
+    def passing(self, frames: Array, found: Boundary, walls: Sequence[int], taken: Sequence[tuple[int, int]]) -> Fit | None:
+        """The wipe or iris that a boundary of unknown kind turns out to be, or None. walls, taken: as of :meth:`Boundaries.find`."""
+        low, high = next(part for part in stretches(len(frames), walls, taken) if part[0] <= found.first - 1 <= part[1])
+        passed = passing(frames, found.first - 1, found.last + 1, low, high)
+        return passed if passed is not None and self.doubt(passed, frames) < DOUBT_LIMIT else None
 
     @staticmethod
     def _against_colour(found: Fit, frames: Array) -> bool:

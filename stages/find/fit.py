@@ -64,6 +64,12 @@ class Stretch:
         end = min(self.high, after + margin, max(self.high - 3, after + (self.high - after + 1) // 2))
         return start, end
 
+    def wider(self, before: int, after: int) -> list[tuple[int, int]]:
+        """Clean frames at a rough guess, and twice and three times as far apart: the middle of a soft wipe alone looks like a dissolve."""
+        length = after - before
+        windows = [(max(self.low, before - more // 2), min(self.high, after + more // 2)) for more in (0, length, 2 * length)]
+        return list(dict.fromkeys(windows))
+
     def layers(self, before: int, after: int, share: Callable[[int, Grid], Array | float]) -> Carried:
         """Two clean frames carried by motion to all frames around and between them that the measurement uses."""
         return Carried(self.frames, before, after, max(self.low, before - CLEAN_FRAMES), min(self.high, after + CLEAN_FRAMES), share)
@@ -104,8 +110,8 @@ def _fit_distinct(frames: Array, before: int, after: int, low: int, high: int, d
     """As :func:`fit`, of frames of which none repeats the one before it."""
     low, high = _plain_ends(frames, before, after, low, high)
     stretch = Stretch(frames, low, high, dense)
-    if _shape(stretch, *stretch.widened(before, after)):
-        return _wipe(stretch, before, after)
+    if passed := _passing(stretch, before, after):
+        return passed
     answer = _settled(stretch, before, after)
     if answer is None:
         return None
@@ -219,6 +225,18 @@ def _shape(stretch: Stretch, start: int, end: int) -> Shape | None:
     inner = frames[start + 1 : end]
     weights, power = block_weights(inner, np.broadcast_to(frames[start], inner.shape), np.broadcast_to(frames[end], inner.shape))
     return shape_of(weights, power[0], frames.shape[1] / frames.shape[2])
+
+
+def passing(frames: Array, before: int, after: int, low: int, high: int) -> Fit | None:
+    """The wipe or iris near ``before..after`` within ``low..high``, or None where no shape passes over the picture; see :func:`fit`."""
+    return _passing(Stretch(frames, low, high), before, after)
+
+
+def _passing(stretch: Stretch, before: int, after: int) -> Fit | None:
+    for one, other in stretch.wider(before, after):
+        if _shape(stretch, *stretch.widened(one, other)) and (passed := _wipe(stretch, one, other)):
+            return passed
+    return None
 
 
 def _wipe(stretch: Stretch, before: int, after: int) -> Fit | None:

@@ -197,7 +197,12 @@ class _Search:
         boundaries = Boundaries(self.motion, related, stack)
         for found in boundaries.find(self.pairs[:known, :known], walls, taken, range(start, min(until, known))):
             first, last = self.first + found.first, self.first + found.last
-            if not self._claimed(first, last):
+            if self._claimed(first, last):
+                continue
+            if known_kind := self.scan.passing(stack, found, walls, taken):
+                self._note(stack, known_kind)
+                self.done = max(self.done, self.first + int(known_kind.after))
+            else:
                 self.events.append(Event(first, last, "other", "gamma", found.mix))
                 self.done = max(self.done, last + 1)
         self.sought = max(self.sought, self.first + until)

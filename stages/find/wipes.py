@@ -1,9 +1,9 @@
 """Wipes and irises: transitions in which each place of the picture changes at a time of its own.
 
-The time at which a block changes is the one step that comes nearest to its own weights. In a
-dissolve it is the same everywhere; in a wipe it is a plane over the picture and in an iris it grows or shrinks with the distance from a
-centre. The fitted model is a soft edge: weight ``m = clip((e - place) / soft, 0, 1)`` where ``place`` runs from 0 where the picture
-changes first to 1 where it changes last and ``e`` from 0 to ``1 + soft``. Axes: T frames, K blocks.
+The time at which a block changes is the one step that comes nearest to its own weights. In a dissolve it is the same everywhere;
+in a wipe or an iris it follows one of the forms of :mod:`stages.find.forms`. The fitted model is a soft edge: weight
+``m = clip((e - place) / soft, 0, 1)`` where ``place`` runs from 0 where the picture changes first to 1 where it changes last and ``e``
+from 0 to ``1 + soft``. Axes: T frames, K blocks.
 """
 
 from __future__ import annotations
@@ -14,14 +14,18 @@ from typing import Literal
 import cv2
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from stages.find.curve import NOISE, Curve
+from stages.find.forms import FORMS
 from stages.find.signs import Array, blocked, resized
 
 ROWS, COLUMNS = 12, 16
-SOFT = (0.01, 0.03, 0.06, 0.09, 0.12, 0.15, 0.2, 0.25, 0.3, 0.4)
+SOFT = (0.01, 0.03, 0.06, 0.09, 0.12, 0.15, 0.2, 0.25, 0.3, 0.4, 0.55, 0.75, 1.0)
 EXPLAINED = 0.85  # share of the variance of the times that the shape has to explain
-LEAST_RANGE = 0.3  # and how much of the window has to pass between the first place and the last
+LEAST_RANGE = 0.15  # and how much of the window has to pass between the first place and the last
+SLOWEST = 0.6  # of the time that a place takes to change, the least between the first place and the last; in a dissolve it is 0
+SIMPLE = 0.02  # how much more than the simple forms, which come first, another one has to explain
 CENTRES = (0.0, -0.2, 0.2)  # places tried for an iris's centre, as parts of the picture's sides from its middle
 OUTLIER = 0.25  # a block's weight that is further off than this says no more than one that is this far off
 
@@ -30,19 +34,24 @@ Float = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Shape:
-    """Order in which the places of a picture change: ``time = start + x * across + y * down`` or ``start + radius * out``."""
+    """Order in which the places of a picture change: ``time = terms[0] + terms[1] * map 1 + terms[2] * map 2`` of a form's maps."""
 
-    kind: Literal["wipe", "iris"]
-    terms: tuple[float, float, float]
+    form: str
+    terms: tuple[float, ...]
     centre: tuple[float, float]
     aspect: float
     explained: float
     first: float
     last: float
 
+    @property
+    def kind(self) -> Literal["wipe", "iris"]:
+        """The kind of transition that it is the shape of."""
+        return FORMS[self.form].kind
+
     def times(self, x: Float, y: Float) -> Float:
         """Time of change at places given in picture widths from the middle."""
-        return np.asarray(design(self.kind, x, y, self.centre) @ np.array(self.terms))
+        return np.asarray(design(self.form, x, y, self.centre, self.aspect) @ np.array(self.terms))
 
     def place(self, height: int, width: int) -> Float:
         """Order of change of each of ``H x W`` equal parts of the picture, in 0 to 1."""
@@ -57,11 +66,10 @@ def pixel_places(rows: int, columns: int, aspect: float) -> tuple[Float, Float]:
     return (x + 0.5) / columns - 0.5, ((y + 0.5) / rows - 0.5) * aspect
 
 
-def design(kind: str, x: Float, y: Float, centre: tuple[float, float]) -> Float:
-    """Columns that a shape's times are a sum of, ``(places, 3)``."""
-    if kind == "wipe":
-        return np.stack([np.ones_like(x), x, y], 1)
-    return np.stack([np.ones_like(x), np.hypot(x - centre[0], y - centre[1]), np.zeros_like(x)], 1)
+def design(form: str, x: Float, y: Float, centre: tuple[float, float], aspect: float) -> Float:
+    """Columns that a form's times are a sum of, a constant first: ``(places, 2 or 3)``."""
+    across, down = torch.from_numpy(x - centre[0]), torch.from_numpy(y - centre[1])
+    return np.stack([np.ones_like(x), *(part.numpy() for part in FORMS[form].order(across, down, aspect))], 1)
 
 
 def block_weights(frames: Array, outgoing: Array, incoming: Array) -> tuple[Float, Float]:
@@ -110,17 +118,25 @@ def shape_of(weights: Float, power: Float, aspect: float) -> Shape | None:
     x, y = (part.ravel() for part in pixel_places(ROWS, COLUMNS, aspect))
     corner_x, corner_y = (part.ravel() for part in pixel_places(96, 96, aspect))
     best: Shape | None = None
-    centres = [(0.0, 0.0)] + [(cx, cy * aspect) for cx in CENTRES for cy in CENTRES if (cx, cy) != (0.0, 0.0)]
-    for kind, centre in [("wipe", (0.0, 0.0)), *(("iris", centre) for centre in centres)]:
-        terms, explained = fitted_times(design(kind, x, y, centre), times, trust)
-        reach = design(kind, corner_x, corner_y, centre) @ terms
+    for form, centre in _tried(aspect):
+        terms, explained = fitted_times(design(form, x, y, centre, aspect), times, trust)
+        reach = design(form, corner_x, corner_y, centre, aspect) @ terms
         first, last = float(reach.min()), float(reach.max())
-        if explained < EXPLAINED or last - first < max(LEAST_RANGE * len(weights), length):
+        if explained < EXPLAINED or last - first < max(LEAST_RANGE * len(weights), SLOWEST * length):
             continue
-        # A centre off the middle has to explain clearly more than the middle does.
-        if best is None or explained > best.explained + (0.02 if kind == "iris" and centre != (0.0, 0.0) else 0.0):
-            best = Shape("wipe" if kind == "wipe" else "iris", (terms[0], terms[1], terms[2]), centre, aspect, explained, first, last)
+        if best is None or explained > best.explained + (0.0 if (form, centre) in SIMPLEST else SIMPLE):
+            best = Shape(form, tuple(float(term) for term in terms), centre, aspect, explained, first, last)
     return best
+
+
+SIMPLEST = (("plane", (0.0, 0.0)), ("circle", (0.0, 0.0)))
+
+
+def _tried(aspect: float) -> list[tuple[str, tuple[float, float]]]:
+    """All forms with the centres at which they are tried, simple ones first."""
+    middle = [(name, (0.0, 0.0)) for name in FORMS]
+    away = [("circle", (cx, cy * aspect)) for cx in CENTRES for cy in CENTRES if (cx, cy) != (0.0, 0.0)]
+    return middle + away
 
 
 def edges(weights: Float, power: Float, place: Float) -> tuple[Curve, Curve, float]:

@@ -1,7 +1,8 @@
 """The matte of a wipe or an iris: one soft edge that passes over the picture, the same for all frames.
 
-``m_t(x) = clip((e_t - place(x)) / soft, 0, 1)``. ``place`` is the order in which the picture changes, a plane for a wipe and a distance
-from a centre for an iris; ``e_t`` is free and rises. All are fitted to the mixed frames against layers that are known by then.
+``m_t(x) = ease(clip((e_t - place(x)) / soft, 0, 1))``. ``place`` is the order in which the picture changes, in one of the forms of
+:mod:`stages.find.forms`; ``e_t`` is free and rises; ``ease`` goes from even to smoothstep. All are fitted to the mixed frames
+against layers that are known by then.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from stages.find.forms import FORMS
 from stages.find.wipes import block_weights, pixel_places, shape_of
 from stages.flow import resize
 from stages.mixing import Mixture, mix
@@ -25,43 +27,46 @@ STEADY = 0.05  # weight of a change of the edge's pace
 
 
 class Edge(torch.nn.Module):
-    """The matte's few numbers: ``terms`` of the order of change, its centre and shape, the softness and each frame's progress."""
+    """The matte's few numbers: ``terms`` of the order of change, its centre and shape, the softness, its ease and each frame's progress."""
 
     def __init__(
-        self, kind: str, terms: tuple[float, float, float], centre: tuple[float, float], aspect: float, progress: Tensor, soft: float
+        self, form: str, terms: tuple[float, ...], centre: tuple[float, float], aspect: float, progress: Tensor, soft: float
     ) -> None:
         super().__init__()
-        self.kind, self.aspect = kind, aspect
+        self.form, self.aspect = form, aspect
         self.slope = torch.nn.Parameter(torch.tensor(terms[1:], dtype=torch.float32))
         self.centre = torch.nn.Parameter(torch.tensor(centre, dtype=torch.float32))
         self.stretch = torch.nn.Parameter(torch.zeros(()))
         self.soft = torch.nn.Parameter(torch.tensor(soft).log())
+        self.ease = torch.nn.Parameter(torch.zeros(()))
         self.edge = torch.nn.Parameter(progress.clone())
 
     def numbers(self) -> dict[str, object]:
         """All that it is made of, as a checkpoint keeps it; :meth:`of` makes it again."""
-        return {"kind": self.kind, "aspect": self.aspect, "values": dict(self.state_dict())}
+        return {"form": self.form, "aspect": self.aspect, "values": dict(self.state_dict())}
 
     @classmethod
     def of(cls, numbers: Mapping[str, Any]) -> Edge:
         """The edge with these :meth:`numbers`."""
         values = numbers["values"]
-        edge = cls(numbers["kind"], (0, 0, 0), (0, 0), numbers["aspect"], torch.zeros_like(values["edge"]), 1)
+        edge = cls(numbers["form"], (0.0, *values["slope"].tolist()), (0, 0), numbers["aspect"], torch.zeros_like(values["edge"]), 1)
         edge.load_state_dict(values)
         return edge
 
     def place(self, height: int, width: int) -> Tensor:
         """Order of change ``(H, W)``, in units of the picture's width times the slope."""
         x, y = (torch.from_numpy(part).float() for part in pixel_places(height, width, self.aspect))
-        if self.kind == "wipe":
-            return self.slope[0] * x + self.slope[1] * y
-        away = torch.sqrt((x - self.centre[0]) ** 2 + ((y - self.centre[1]) * self.stretch.exp()) ** 2 + 1e-8)
-        return self.slope[0] * away
+        form = FORMS[self.form]
+        if form.centred:
+            x, y = x - self.centre[0], (y - self.centre[1]) * self.stretch.exp()
+        maps = form.order(x, y, self.aspect)
+        return torch.stack([slope * part for slope, part in zip(self.slope, maps, strict=True)]).sum(0)
 
     def forward(self, height: int, width: int, leak: float = 0.0) -> Tensor:
         """The matte ``(n, 1, H, W)`` in [0, 1]. A ``leak`` lets the gradient through where it is clipped: a far edge is still drawn."""
         ramp = (self.edge.view(-1, 1, 1) - self.place(height, width)) / self.soft.exp()
-        clipped = ramp.clamp(0, 1)
+        even = ramp.clamp(0, 1)
+        clipped = even + self.ease.clamp(0, 1) * even * (1 - even) * (2 * even - 1)
         return (clipped + leak * (ramp - clipped) if leak else clipped)[:, None]
 
 
@@ -102,8 +107,8 @@ def _first_guess(small: Tensor, a: Tensor, b: Tensor, aspect: float, means: Tens
     if shape is None:
         return None
     span = max(shape.last - shape.first, 1e-6)
-    terms = (0.0, shape.terms[1] / span, shape.terms[2] / span)
-    edge = Edge(shape.kind, terms, shape.centre, aspect, torch.zeros(len(small)), 0.1)
+    terms = (0.0, *(term / span for term in shape.terms[1:]))
+    edge = Edge(shape.form, terms, shape.centre, aspect, torch.zeros(len(small)), 0.1)
     with torch.no_grad():
         place = edge.place(small.shape[-2], small.shape[-1]).flatten()
         ordered = place.sort().values
