@@ -24,6 +24,10 @@ LINEAR_GAIN = -0.03
 LINEAR_FADE = -0.3  # the same against a colour: whatever moves is left over either way. Against black the two are one but for the curve
 ROUNDS = 5
 TURN = 5e-4  # a step back that is no more than noise
+# What a matte may leave; see Fit.left. Wipes and irises over moving shots leave 0.01 to 0.15, pushes and squeezes 0.25 and more, for in
+# these the scenes move as a whole.
+MOST_LEFT = 0.2
+PASSED = 0.03  # mean weight from which a frame is looked at for that
 HOPELESS = 0.3  # a window of which more than this is unexplained holds no transition at all
 
 
@@ -31,7 +35,8 @@ HOPELESS = 0.3  # a window of which more than this is unexplained holds no trans
 class Fit:
     """One transition. ``before`` and ``after`` are the clean frames next to it; ``mix`` holds one weight for each frame in between.
 
-    unexplained, texture, restless: as of :class:`stages.find.curve.Measured`, the first as its mean over the frames.
+    unexplained, texture, restless: as of :class:`stages.find.curve.Measured`, the first as its mean over the frames. left: of a wipe or an
+    iris, the squared error that its matte leaves, as part of the squared difference between the two scenes.
     """
 
     before: int
@@ -42,6 +47,7 @@ class Fit:
     unexplained: float = 0.0
     texture: float = 0.0
     restless: float = 0.0
+    left: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -258,22 +264,25 @@ def _wipe(stretch: Stretch, before: int, after: int) -> Fit | None:
             break
     start, end = stretch.widened(before, after)
     shape = _shape(stretch, start, end)
-    return None if shape is None else _passed(stretch, shape, start, end, exact=False)
+    if shape is None:
+        return None
+    passed = _passed(stretch, shape, start, end, exact=False)
+    return passed if passed.left <= MOST_LEFT else None
 
 
 def _passed(stretch: Stretch, shape: Shape, start: int, end: int, exact: bool = True) -> Fit:
     """The transition in which a shape's edge passes over the picture between two clean frames, of which ``exact`` ones are next to it."""
-    measured, soft = _edge(stretch, shape, start, end)
+    measured, soft, left = _edge(stretch, shape, start, end)
     before, after = (start, end) if exact else ends(measured, robust=True)
     part = slice(before - start, after - start - 1)
     inner = Measured(before, after, measured.curve[part], measured.error[part], measured.unexplained[part])
     place = shape.place(*stretch.frames.shape[1:3])
     mix = np.array([float(coverage(place, float(progress), soft).mean()) for progress in shaped(inner)])
-    return Fit(before, after, rising(mix), shape.kind, "gamma", float(measured.unexplained.mean()))
+    return Fit(before, after, rising(mix), shape.kind, "gamma", float(measured.unexplained.mean()), left=left)
 
 
-def _edge(stretch: Stretch, shape: Shape, start: int, end: int) -> tuple[Measured, float]:
-    """How far the edge has come in each frame between two clean ones, and how soft it is."""
+def _edge(stretch: Stretch, shape: Shape, start: int, end: int) -> tuple[Measured, float, float]:
+    """How far the edge has come in each frame between two clean ones, how soft it is, and what it leaves; see :class:`Fit`."""
     frames = stretch.frames
     height, width = frames.shape[1:3]
     places = np.asarray(shape.place(ROWS * 4, COLUMNS * 4))
@@ -293,4 +302,11 @@ def _edge(stretch: Stretch, shape: Shape, start: int, end: int) -> tuple[Measure
     progress, error, soft = edges(weights, power, place)
     model = np.stack([coverage(place, float(value), soft).mean(1) for value in progress])
     wrong = np.sqrt((power * (weights - model) ** 2).sum(1) / power.sum(1))
-    return Measured(start, end, progress, np.maximum(error, 0.005), 0.1 * wrong), soft
+    measured = Measured(start, end, progress, np.maximum(error, 0.005), 0.1 * wrong)
+    matte = np.stack([coverage(shape.place(height, width), float(value), soft) for value in progress])[..., None].astype(np.float32)
+    passing = (matte.mean((1, 2, 3)) > PASSED) & (matte.mean((1, 2, 3)) < 1 - PASSED)
+    if not passing.any():
+        return measured, soft, 0.0
+    inner, one, other, matte = (part[passing] for part in (inner, one, other, matte))
+    left = float(((inner - (1 - matte) * one - matte * other) ** 2).mean() / (((one - other) ** 2).mean() + NOISE))
+    return measured, soft, left
