@@ -216,7 +216,7 @@ class Settings:
         parse=positive,
         elsewhere={"batch": "a budget for each clip", "bench": "a budget for all rows (600 unless told)"},
     )
-    device: str = _work("auto", "auto (CUDA, else cpu), cpu, cuda, cuda:N, mps", metavar="NAME", parse=device)
+    device: str = _work("auto", "auto (CUDA, else cpu), cpu, cuda[:N], mps", metavar="NAME", parse=device)
     max_memory: int | None = _work(
         None, "memory to plan for, as 3G or 800M (4G unless told)", metavar="SIZE", parse=memory, verbs=("run",), rare=BOTH
     )
@@ -242,9 +242,7 @@ class Settings:
     )
 
     space: str = _work("auto", f"light that adds up: {', '.join(SPACES)}", metavar="NAME", parse=one_of(*SPACES), verbs=("run",), rare=BOTH)
-    strength: float = _work(
-        1.0, "of dehazing, 0 (none) to 2; 1 is what the evidence says", metavar="X", parse=strength, verbs=("run",), rare=BOTH
-    )
+    strength: float = _work(1.0, "of dehazing, 0 to 2; 1 is by evidence", metavar="X", parse=strength, verbs=("run",), rare=BOTH)
 
     lossless: bool = _write(False, "layers as FFV1 in Matroska, not H.264 in MP4")
     alpha: str | None = _write(None, f"of layers with alpha: {', '.join(ALPHAS)}", metavar="NAME", parse=one_of(*ALPHAS), rare=BOTH)
