@@ -242,7 +242,7 @@ class Settings:
     )
 
     space: str = _work("auto", f"light that adds up: {', '.join(SPACES)}", metavar="NAME", parse=one_of(*SPACES), verbs=("run",), rare=BOTH)
-    strength: float = _work(1.0, "of dehazing, 0 to 2; 1 is by evidence", metavar="X", parse=strength, verbs=("run",), rare=BOTH)
+    strength: float = _work(1.0, "how much comes off, 0 to 2; 1 is by evidence", metavar="X", parse=strength, verbs=("run",), rare=BOTH)
 
     lossless: bool = _write(False, "layers as FFV1 in Matroska, not H.264 in MP4")
     alpha: str | None = _write(None, f"of layers with alpha: {', '.join(ALPHAS)}", metavar="NAME", parse=one_of(*ALPHAS), rare=BOTH)
