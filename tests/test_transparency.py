@@ -16,8 +16,20 @@ from stages.brief import Brief, FitSettings, Separation
 from stages.flow import warp
 from stages.transparency.clip import ClipPlan, separate_clip
 from stages.transparency.contrast import washed_out
-from stages.transparency.layers import SMALLER, Facts, _plan_within,
-    _times, as_before, from_light, mixed, separate, settle, small, survey, to_light
+from stages.transparency.layers import (
+    SMALLER,
+    Facts,
+    _plan_within,
+    _times,
+    as_before,
+    from_light,
+    mixed,
+    separate,
+    settle,
+    small,
+    survey,
+    to_light,
+)
 from stages.transparency.mixtures import find_ends, fit_line, unmix
 from stages.transparency.mosaic import homography_of
 from stages.transparency.motion import distance, flow_of, two_motions
