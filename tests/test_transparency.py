@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from stages.brief import Brief, FitSettings, Separation
 from stages.flow import warp
-from stages.transparency.clip import ClipPlan, separate_clip
+from stages.transparency.clip import ClipPlan, _first_guesses, at_size, separate_clip
 from stages.transparency.contrast import washed_out
 from stages.transparency.layers import (
     SMALLER,
@@ -141,6 +141,25 @@ def test_both_motions_are_seen_through_the_sum() -> None:
         apart = [distance(placed[1], translation(*step), (90, 160)) for step in steps]
         assert min(apart) < 1
     assert distance(found.dominant[4], found.other[4], (90, 160)) > 5
+
+
+def test_motions_at_another_size_put_things_in_the_same_places() -> None:
+    placed = [np.eye(3), translation(3.0, -2.0)], [np.eye(3), translation(-1.0, 4.0)]
+    one, other = at_size(placed, (90, 160), (180, 320))
+    np.testing.assert_allclose(one[1], translation(6.0, -4.0))
+    np.testing.assert_allclose(other[1], translation(-2.0, 8.0))
+    back = at_size((one, other), (180, 320), (90, 160))
+    np.testing.assert_allclose(back[0][1], placed[0][1])
+
+
+def test_large_frames_are_tracked_in_small_ones_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stages.transparency.clip.TRACKED", 90 * 160 // 2)
+    clip = 0.6 * moving(8, 3, (2.0, 0.5)) + 0.4 * moving(9, 3, (-1.5, 1.0))
+    guesses = _first_guesses(clip)
+    assert len(guesses) == 6
+    steps = [-2.0, -0.5], [1.5, -1.0]
+    for found in (guesses[0], guesses[3]):
+        assert max(min(distance(layer[1], translation(*step), (90, 160)) for layer in found) for step in steps) < 1.3
 
 
 def translation(x: float, y: float) -> NDArray[np.float64]:
