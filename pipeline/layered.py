@@ -174,8 +174,11 @@ def _brief(
 ) -> Brief:
     settings = FitSettings(preset=job.settings.preset, seed=job.settings.seed, device=job.device, max_seconds=share)
     begin, end = at
-    space = job.settings.space
-    return Brief(settings, lambda done, note: step(begin + (end - begin) * done, note), hint, unordered, space, keeper=keeper)
+
+    def progress(done: float, note: str) -> None:
+        step(begin + (end - begin) * done, note)
+
+    return Brief(settings, progress, hint, unordered, job.settings.space, job.settings.strength, keeper=keeper)
 
 
 def _kept(room: Checkpoints, separate: Callable[[], Separation], window: Frames, brief: Brief, spare: int) -> Separation:

@@ -81,6 +81,13 @@ def share(word: str) -> float:
     return 0.0 if re.fullmatch(r"0(\.0*)?", word, re.ASCII) else positive(word)
 
 
+def strength(word: str) -> float:
+    """Return a strength from 0 to 2. Raises ArgumentTypeError."""
+    if not re.fullmatch(r"[01](\.\d{0,12})?|2(\.0{0,12})?", word, re.ASCII):
+        raise argparse.ArgumentTypeError(f"{word!r} is not a strength; write a number from 0 (the input) to 2, with 1 as what was found")
+    return float(word)
+
+
 def natural(word: str) -> int:
     """A whole number from 0 to 2³¹ − 1. Raises ArgumentTypeError."""
     if not re.fullmatch(r"\d{1,10}", word, re.ASCII) or int(word) >= 2**31:
@@ -209,7 +216,7 @@ class Settings:
         parse=positive,
         elsewhere={"batch": "a budget for each clip", "bench": "a budget for all rows (600 unless told)"},
     )
-    device: str = _work("auto", "auto (CUDA, else cpu), cpu, cuda, cuda:N, mps", metavar="NAME", parse=device)
+    device: str = _work("auto", "auto (CUDA, else cpu), cpu, cuda[:N], mps", metavar="NAME", parse=device)
     max_memory: int | None = _work(
         None, "memory to plan for, as 3G or 800M (4G unless told)", metavar="SIZE", parse=memory, verbs=("run",), rare=BOTH
     )
@@ -235,6 +242,7 @@ class Settings:
     )
 
     space: str = _work("auto", f"light that adds up: {', '.join(SPACES)}", metavar="NAME", parse=one_of(*SPACES), verbs=("run",), rare=BOTH)
+    strength: float = _work(1.0, "how much comes off, 0 to 2; 1 is by evidence", metavar="X", parse=strength, verbs=("run",), rare=BOTH)
 
     lossless: bool = _write(False, "layers as FFV1 in Matroska, not H.264 in MP4")
     alpha: str | None = _write(None, f"of layers with alpha: {', '.join(ALPHAS)}", metavar="NAME", parse=one_of(*ALPHAS), rare=BOTH)

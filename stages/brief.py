@@ -37,6 +37,7 @@ class Brief:
     hint: ``(1, 1, H, W)`` or ``(T, 1, H, W)`` in [0, 1], white where the user marked something.
     unordered: the frames are pictures that were given one by one, not a clip in time.
     space: the light in which layers add up, one of :data:`SPACES`.
+    strength: how much is taken off, 0 (nothing) to 2, for the tasks that have a use for it; 1 is what the evidence says.
     reduced: how often the working size is halved, for want of memory.
     keeper: where what should survive a kill is kept; a plan by the clock (``max_seconds``) goes through its ``fixed``.
     trace: takes the losses of whatever is fitted, by stage, for the report.
@@ -47,6 +48,7 @@ class Brief:
     hint: Tensor | None = None
     unordered: bool = False
     space: str = "auto"
+    strength: float = 1.0
     reduced: int = 0
     keeper: Keeper = field(default_factory=Nothing)
     trace: Trace = field(default_factory=Trace)

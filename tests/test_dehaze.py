@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 import torch
@@ -12,8 +13,9 @@ from torch import Tensor
 
 from stages.brief import Brief, FitSettings, Separation
 from stages.dehaze.airlight import blue_sky, find_airlight
+from stages.dehaze.evidence import veil_colour, weighted_quantile
 from stages.dehaze.field import evenness, find_field, reached
-from stages.dehaze.layers import separate, settle, settled, survey
+from stages.dehaze.layers import power, separate, settle, settled, survey
 from stages.dehaze.model import dark_bound, guided, haze, least_transmission, recover, rounded, spread
 from stages.dehaze.veil import envelope, find_ties, transmission_of
 
@@ -139,7 +141,8 @@ def test_an_airlight_that_varies_is_found_better_than_one_colour(kind: str, sky:
     # Of the error that the one colour makes `part` may be left, and the clear picture is closer by `gain` dB.
     light, t, clear = uneven(kind), below_a_sky() if sky else veil(), scene()
     hazy = rounded(haze(clear, t, light))
-    facts, told = survey(hazy, brief()), brief()
+    # All of the haze is taken off, whatever the evidence, as the airlight is what is compared.
+    facts, told = replace(survey(hazy, brief()), sure=1.0), brief()
     assert facts.airlight is not None and facts.airlight.shape[-1] > 1
     one = replace(facts, airlight=rounded(find_airlight(hazy, 0.03)[0]))
     field, const = (separate(hazy, which, told).layers for which in (facts, one))
@@ -205,6 +208,62 @@ def test_layers_of_a_picture() -> None:
     assert psnr(separated.layers["clear"], clear) > 22 > psnr(hazy, clear) + 6
     assert psnr(separated.layers["transmission"], t) > 22
     assert separated.report["reconstruction_psnr"] > 45
+
+
+def test_a_clear_picture_is_put_through_and_that_is_said() -> None:
+    clear = rounded(scene())
+    facts = survey(clear, brief())
+    separated = separate(clear, facts, brief())
+    assert facts.sure == 0 and torch.equal(separated.layers["clear"], clear)
+    (note,) = separated.notes
+    assert note.text.startswith("no haze found") and note.places == (0,)
+    check(clear, separated)
+
+
+def test_a_bright_wall_and_a_sky_are_no_haze() -> None:
+    picture = scene()
+    picture[..., :24, :] = torch.tensor([0.7, 0.8, 0.95]).view(1, 3, 1, 1)
+    picture[..., 30:60, 40:80] = 0.9
+    assert survey(rounded(picture), brief()).sure == 0
+
+
+def test_denser_haze_is_surer_without_a_jump() -> None:
+    light = torch.full((1, 3, 1, 1), 0.95)
+    found = [survey(rounded(haze(scene(), veil() ** depth, light)), brief()).sure for depth in torch.linspace(0, 1.4, 29).tolist()]
+    assert found[0] == 0 and found[-1] == 1 and 0 < found[14] < 1
+    assert all(-0.02 <= after - before < 0.4 for before, after in pairwise(found))
+
+
+@pytest.mark.parametrize(("sure", "strength", "expected"), [(1, 1, 1), (0.6, 1, 0.6), (0.6, 0.5, 0.3), (0, 1, 0), (0, 2, 1), (1, 2, 2)])
+def test_the_power_of_the_transmission_by_hand(sure: float, strength: float, expected: float) -> None:
+    assert power(sure, strength) == pytest.approx(expected)
+
+
+def test_the_strength_is_the_users() -> None:
+    hazy, clear = rounded(haze(scene(), veil(), torch.full((1, 3, 1, 1), 0.95))), rounded(scene())
+    found = [solve(hazy, replace(brief(), strength=strength)) for strength in (0.0, 0.5, 1.0, 2.0)]
+    assert torch.equal(found[0].layers["clear"], hazy) and "--strength 0" in found[0].notes[0].text
+    through = [float(each.layers["transmission"].mean()) for each in found]
+    assert through == sorted(through, reverse=True) and len(set(through)) == 4
+    for each in found:
+        check(hazy, each)
+    more = solve(clear, replace(brief(), strength=2.0))
+    assert not more.notes and not torch.equal(more.layers["clear"], clear)
+
+
+def test_a_blue_veil_shows_the_airlights_colour_and_a_brown_ground_does_not() -> None:
+    blue, white = torch.tensor([0.8, 0.88, 1.0]).view(1, 3, 1, 1), torch.ones(1, 3, 1, 1)
+    found = veil_colour(rounded(haze(scene(), veil() ** 2, blue)), white)
+    assert float((found - blue).abs().max()) < 0.3 * float((white - blue).abs().max())
+    brown = scene() * torch.tensor([0.9, 0.7, 0.4]).view(1, 3, 1, 1) + torch.tensor([0.1, 0.07, 0.03]).view(1, 3, 1, 1)
+    assert torch.equal(veil_colour(rounded(brown), white), white)
+
+
+@pytest.mark.parametrize(("part", "expected"), [(0.1, 1.0), (0.5, 2.0), (0.9, 4.0)])
+def test_weighted_quantiles_by_hand(part: float, expected: float) -> None:
+    values, weights = torch.tensor([4.0, 1.0, 2.0, 3.0]), torch.tensor([2.0, 1.0, 4.0, 0.0])
+    assert weighted_quantile(values, weights, part) == expected
+    assert weighted_quantile(values, torch.zeros(4), part) == 0
 
 
 def test_a_clip_does_not_flicker() -> None:

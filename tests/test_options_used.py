@@ -88,6 +88,7 @@ RUN: Mapping[str, tuple[str, Rule]] = {
     "transition": ("1:2", only("transition", for_clips("not searched for", "picture"))),
     "hint": ("mark.png", only("hint", always("where the mark or the foreground is; nothing found there is warned of"))),
     "space": ("linear", only("space", always("the light in which layers add up"))),
+    "strength": ("0.5", only("strength", always("how much of the haze is taken off"))),
     "lossless": ("", always("no loss in video layers; pictures never have one, and keep their 16 bits")),
     "alpha": ("vp9", only("alpha", for_clips("the container of the foreground", "picture", "pictures"))),
     "resume": ("", always("goes on with what is there, and begins where nothing is, as its help says")),

@@ -130,9 +130,9 @@ def scene(count: int) -> NDArray[np.uint8]:
 
 CLEAN: dict[str, tuple[str, str, dict[int, Callable[[int], NDArray[np.uint8]]]]] = {
     "segment": ("background", "so the foreground is empty there", {1: plain, 4: vivid}),
-    "dehaze": ("clear", "hardly any haze was found", {1: vivid, 4: vivid}),
+    "dehaze": ("clear", "no haze found", {1: vivid, 4: vivid}),
     "watermark": ("clean", "no mark was found", {1: scene, 4: scene}),
-    "transparency": ("transmission", "hardly any reflection was found", {1: plain, 4: plain}),
+    "transparency": ("transmission", "no reflection is believed", {1: scene, 4: plain}),
 }
 """For each task the layer that is then the input, what is said, and a picture and a clip in which there is nothing to be found."""
 

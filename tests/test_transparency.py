@@ -14,9 +14,22 @@ from torch.nn import functional as F
 
 from stages.brief import Brief, FitSettings, Separation
 from stages.flow import warp
-from stages.transparency.clip import ClipPlan, separate_clip
+from stages.transparency.clip import ClipPlan, _first_guesses, at_size, separate_clip
 from stages.transparency.contrast import washed_out
-from stages.transparency.layers import SMALLER, Facts, _plan_within, as_before, from_light, mixed, separate, settle, small, survey, to_light
+from stages.transparency.layers import (
+    SMALLER,
+    Facts,
+    _plan_within,
+    _times,
+    as_before,
+    from_light,
+    mixed,
+    separate,
+    settle,
+    small,
+    survey,
+    to_light,
+)
 from stages.transparency.mixtures import find_ends, fit_line, unmix
 from stages.transparency.mosaic import homography_of
 from stages.transparency.motion import distance, flow_of, two_motions
@@ -130,6 +143,25 @@ def test_both_motions_are_seen_through_the_sum() -> None:
     assert distance(found.dominant[4], found.other[4], (90, 160)) > 5
 
 
+def test_motions_at_another_size_put_things_in_the_same_places() -> None:
+    placed = [np.eye(3), translation(3.0, -2.0)], [np.eye(3), translation(-1.0, 4.0)]
+    one, other = at_size(placed, (90, 160), (180, 320))
+    np.testing.assert_allclose(one[1], translation(6.0, -4.0))
+    np.testing.assert_allclose(other[1], translation(-2.0, 8.0))
+    back = at_size((one, other), (180, 320), (90, 160))
+    np.testing.assert_allclose(back[0][1], placed[0][1])
+
+
+def test_large_frames_are_tracked_in_small_ones_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stages.transparency.clip.TRACKED", 90 * 160 // 2)
+    clip = 0.6 * moving(8, 3, (2.0, 0.5)) + 0.4 * moving(9, 3, (-1.5, 1.0))
+    guesses = _first_guesses(clip)
+    assert len(guesses) == 6
+    steps = [-2.0, -0.5], [1.5, -1.0]
+    for found in (guesses[0], guesses[3]):
+        assert max(min(distance(layer[1], translation(*step), (90, 160)) for layer in found) for step in steps) < 1.3
+
+
 def translation(x: float, y: float) -> NDArray[np.float64]:
     return np.array([[1.0, 0.0, x], [0.0, 1.0, y], [0.0, 0.0, 1.0]])
 
@@ -201,6 +233,31 @@ def test_a_picture_with_nothing_laid_over_it_stays_nearly_as_it_is() -> None:
     for picture in (gravel(23), scene(24)[None] ** 2.2):
         assert pane_light(picture).max() == 0
         assert psnr(separate_picture(picture)[0] ** (1 / 2.2), picture ** (1 / 2.2)) > 32
+
+
+def test_a_single_picture_is_put_through_unless_a_guess_is_wanted() -> None:
+    picture = rounded((gravel(22) + torch.tensor([0.06, 0.05, 0.03]).view(1, 3, 1, 1)) ** (1 / 2.2))
+    _, kept = taken_apart(picture, brief())
+    assert torch.equal(rounded(kept.layers["transmission"]), picture)
+    (note,) = kept.notes
+    assert note.text.startswith("no reflection is believed") and note.places == (0,)
+    assert remixed(kept, picture) > 45
+    shares = [float(taken_apart(picture, brief(strength=strength))[1].layers["reflection"].mean()) for strength in (0.0, 1.0, 1.5, 2.0)]
+    assert shares[0] == shares[1] < shares[2] < shares[3]
+    most = taken_apart(picture, brief(strength=2.0))[1]
+    assert psnr(to_light(most.layers["transmission"], "linear"), separate_picture(to_light(picture, "linear"))[0]) > 60
+
+
+def test_the_strength_scales_the_reflection_of_a_clip_and_is_refused_for_mixtures() -> None:
+    light = torch.full((2, 3, 4, 5), 0.5)
+    layers = light - 0.2, torch.full_like(light, 0.2)
+    for strength, expected in ((0.0, 0.0), (0.5, 0.1), (1.0, 0.2), (2.0, 0.4), (3.0, 0.5)):
+        transmission, reflection = _times(layers, light, strength)
+        torch.testing.assert_close(reflection, torch.full_like(light, expected))
+        torch.testing.assert_close(transmission + reflection, light)
+    pair = torch.stack([w * scene(1) + (1 - w) * scene(2) for w in (0.7, 0.35)])
+    (note,) = taken_apart(rounded(pair), brief(unordered=True, strength=2.0))[1].notes
+    assert note.text.startswith("--strength has no meaning for mixtures")
 
 
 SIZES = [(1, 1, 1), (1, 37, 53), (2, 1, 1), (2, 37, 53), (3, 5, 200), (1, 2, 3)]

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from stages.read import Clip
     from stages.trace import Curves
 
-TASK_OPTIONS = ("alpha", "hint", "space", "transition")
+TASK_OPTIONS = ("alpha", "hint", "space", "strength", "transition")
 """Settings that only some tasks have a use for; elsewhere they are refused rather than ignored."""
 
 

@@ -17,5 +17,6 @@ TASK = layered_task(
     "dehaze",
     "take off haze and fog: the clear picture, the transmission and the airlight",
     RECIPE,
+    uses=frozenset({"strength"}),
     on_cpu=frozenset({"fast", "balanced", "best"}),
 )

@@ -18,6 +18,6 @@ TASK = layered_task(
     "transparency",
     "undo reflections and other sums of two layers: what lies behind the glass, and what it reflects",
     RECIPE,
-    uses=frozenset({"space"}),
+    uses=frozenset({"space", "strength"}),
     on_cpu=frozenset({"fast", "balanced", "best"}),
 )

@@ -1,6 +1,7 @@
 """Takes haze from pictures and clips: the clear layer, its transmission and the airlight.
 
     sample --survey--> the airlight, one for the whole clip; it varies slowly over the picture where the haze shows that it does
+           --evidence--> how much of what looks like haze is to be believed; of a clear picture nothing
     window --envelope--> transmission, smooth but at edges, tied along the motion
            --guided filter--> the same at full size --the haze model, inverted--> the clear layer
 
@@ -18,10 +19,11 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from stages.brief import Brief, Note, Separation, notes_where
+from stages.brief import Brief, Note, Separation
 from stages.clock import clocked
 from stages.dehaze import paper as dehaze_paper
 from stages.dehaze.airlight import blue_sky, find_airlight
+from stages.dehaze.evidence import evidence, veil_colour
 from stages.dehaze.field import find_field
 from stages.dehaze.model import guided, haze, least_transmission, recover, rounded, spread
 from stages.dehaze.veil import envelope, find_ties, transmission_of
@@ -41,12 +43,8 @@ BLACK = 0.03  # how far the darkest things around are from black, in log t
 GREY_BLACK = 0.1  # the same under an opaque sky, in whose light little is black
 BLUE_BLACK = 0.2  # the same under a blue sky: dense haze would hide that, and the clearest air veils what is far
 
-CLEAR = 0.8
-"""Mean transmission from which a picture is as a clear one: 25 of 27 clear ones have more, 11 hazy ones 0.38 to 0.79."""
-HARDLY_HAZY = (
-    "hardly any haze was found in {frames}: {percent} of the picture is taken for haze, as much as of many a clear picture; "
-    "where the clear layer looks worse than the input, keep the input"
-)
+NO_HAZE = "no haze found in {frames}: the clear layer is the input itself; --strength 2 takes off what little there may be"
+AS_TOLD = "the haze of {frames} is left, as --strength 0 says: the clear layer is the input itself"
 
 
 @dataclass(frozen=True)
@@ -54,11 +52,13 @@ class Facts:
     """What holds for the whole clip.
 
     airlight: one colour ``(1, 3, 1, 1)`` or a field on a few nodes ``(1, 3, h, w)``, which :func:`stages.dehaze.model.spread` brings to a
-    size; ``None`` for pictures that have nothing to do with each other. black: see ``transmission_of``.
+    size; ``None`` for pictures that have nothing to do with each other. black: see ``transmission_of``. sure: how much of the haze is to
+    be believed, 0 to 1, as :func:`stages.dehaze.evidence.evidence` has it.
     """
 
     airlight: Tensor | None
     black: float = BLACK
+    sure: float = 1.0
 
 
 def survey(sample: Tensor, brief: Brief) -> Facts:
@@ -69,8 +69,18 @@ def survey(sample: Tensor, brief: Brief) -> Facts:
     small = shrunk(sample[chosen], brief.within(WORK))
     black = BLACK + (BLUE_BLACK - BLACK) * blue_sky(small)
     airlight, opaque = find_airlight(small, black)
-    field = find_field(small, rounded(airlight), black, opaque)
-    return Facts(field, max(black, BLACK + (GREY_BLACK - BLACK) * opaque))
+    sure = evidence(small, airlight)
+    field = find_field(small, rounded(veil_colour(small, airlight)), black, opaque)
+    return Facts(field, max(black, BLACK + (GREY_BLACK - BLACK) * opaque), sure)
+
+
+def power(sure: float, strength: float) -> float:
+    """Return the power of the transmission that is taken off, 0 to 2.
+
+    sure: how much of the haze is to be believed, 0 to 1. strength: what the user wants of it, 0 to 2; above 1 it takes off more than
+    the evidence says, up to what may be haze, and of a sure haze twice its optical depth.
+    """
+    return sure * min(1.0, strength) + max(0.0, strength - 1)
 
 
 def separate(frames: Tensor, facts: Facts, brief: Brief) -> Separation:
@@ -78,31 +88,40 @@ def separate(frames: Tensor, facts: Facts, brief: Brief) -> Separation:
     if facts.airlight is None:
         return _each(frames, brief)
     seconds: dict[str, float] = defaultdict(float)
+    published = brief.settings.preset == "paper"
+    taken = power(1.0 if published else facts.sure, brief.strength)
+    if taken == 0:
+        return _untouched(frames, facts.airlight, found=facts.sure > 0 or published)
     small = shrunk(frames, brief.within(WORK))
     airlight = spread(facts.airlight, (frames.shape[-2], frames.shape[-1]))
     with clocked(seconds, "transmission"):
-        veil, turns = (_published if brief.settings.preset == "paper" else _drawn)(small, facts, brief)
-    radius, edges = (dehaze_paper.RADIUS, dehaze_paper.EDGES) if brief.settings.preset == "paper" else (RADIUS, EDGES)
+        veil, turns = (_published if published else _drawn)(small, facts, brief)
+    radius, edges = (dehaze_paper.RADIUS, dehaze_paper.EDGES) if published else (RADIUS, EDGES)
     transmission, clear = torch.empty_like(frames[:, :1]), torch.empty_like(frames)
     with clocked(seconds, "finish"):
         for index in range(len(frames)):  # one at a time: the coefficients of the filter are four pictures at full size
             brief.progress(0.5 + 0.5 * index / len(frames), "full size")
             one = slice(index, index + 1)
-            drawn = guided(small[one], veil[one], frames[one], radius, edges)
+            drawn = guided(small[one], veil[one], frames[one], radius, edges).clamp(0, 1) ** taken
             transmission[one], clear[one] = settled(frames[one], drawn, airlight)
     layers = {"clear": clear, "transmission": transmission, "airlight": airlight.expand(1, 3, *frames.shape[-2:]).contiguous()}
     report = {
         "reconstruction_psnr": _reconstruction_psnr(frames, layers),
         "mean_transmission": float(transmission.mean()),
+        "power": taken,
         "turns": float(turns),
     }
-    return Separation(layers, frozenset({"airlight"}), report, dict(seconds), notes=clear_notes(transmission))
+    return Separation(layers, frozenset({"airlight"}), report, dict(seconds))
 
 
-def clear_notes(transmission: Tensor) -> tuple[Note, ...]:
-    """Return a note about the frames of a transmission ``(T, 1, H, W)`` in which hardly any haze was found."""
-    mean = transmission.mean((1, 2, 3))
-    return notes_where(HARDLY_HAZY, mean >= CLEAR, 1 - mean)
+def _untouched(frames: Tensor, airlight: Tensor, found: bool) -> Separation:
+    """Frames ``(T, 3, H, W)`` put through as they are, with a note on why. found: whether there was haze, which the user wants to keep."""
+    size = (frames.shape[-2], frames.shape[-1])
+    whole = spread(airlight, size).expand(1, 3, *size).contiguous()
+    layers = {"clear": frames, "transmission": torch.ones_like(frames[:, :1]), "airlight": whole}
+    report = {"reconstruction_psnr": _reconstruction_psnr(frames, layers), "mean_transmission": 1.0, "power": 0.0, "turns": 0.0}
+    note = Note(AS_TOLD if found else NO_HAZE, tuple(range(len(frames))))
+    return Separation(layers, frozenset({"airlight"}), report, {}, notes=(note,))
 
 
 def _drawn(small: Tensor, facts: Facts, brief: Brief) -> tuple[Tensor, int]:
@@ -169,7 +188,7 @@ def _each(frames: Tensor, brief: Brief) -> Separation:
     for index in range(len(frames)):
         brief.progress(index / len(frames), f"picture {index + 1} of {len(frames)}")
         one = frames[index : index + 1]
-        quiet = Brief(told, trace=brief.trace)
+        quiet = Brief(told, strength=brief.strength, trace=brief.trace)
         parts.append(separate(one, survey(one, quiet), quiet))
     layers = {name: torch.cat([part.layers[name] for part in parts]) for name in parts[0].layers}
     seconds: dict[str, float] = defaultdict(float)

@@ -30,6 +30,7 @@ HOLD = 1.0  # weight of a frame's current value; a wholly trusted link weighs up
 ANCHOR = 10.0  # weight of the mosaics' value
 DETAIL = 0.5  # part of what is missing to the input that the less sharp layer gets beside the other's 1, at least
 ALIKE = 0.3  # pixels between two guesses of the motions that are tried as one
+TRACKED = 320 * 180  # pixels of the small frames in which corners are tracked as well
 TRIAL = 60  # steps of a mosaic that is only fitted to see which motions explain the clip
 SHARE = 0.97  # of the light that the transmission starts with: the reflection has to earn its own
 
@@ -95,11 +96,8 @@ def separate_clip(frames: Tensor, plan: ClipPlan, progress: Progress, trace: Tra
 
 def fit_planes(frames: Tensor, plan: ClipPlan, progress: Progress) -> Mosaic:
     """The mosaics of ``frames``, both layers at the frames' size. Of several guesses of the motions the one is taken that explains most."""
-    seen = encoded(frames)
-    found, strongest = two_motions(seen), two_motions(seen, steady=False)
-    still = [np.eye(3)] * len(frames)
-    guesses: list[Placed] = [(found.dominant, found.other), (strongest.dominant, strongest.other), (strongest.dominant, still)]
     size = (frames.shape[-2], frames.shape[-1])
+    guesses = _first_guesses(frames)
     layers = SHARE * frames, (1 - SHARE) * frames
     mosaic: Mosaic | None = None
     rounds = (
@@ -115,6 +113,24 @@ def fit_planes(frames: Tensor, plan: ClipPlan, progress: Progress) -> Mosaic:
         progress((number + 1) / len(rounds))
     assert mosaic is not None
     return mosaic
+
+
+def _first_guesses(frames: Tensor) -> list[Placed]:
+    """Motions by tracked corners, at the frames' size and at a small one, where corners that jump far are found again."""
+    size = (frames.shape[-2], frames.shape[-1])
+    guesses: list[Placed] = []
+    for seen in (frames,) if size[0] * size[1] <= TRACKED else (frames, shrunk(frames, TRACKED)):
+        steady, strongest = two_motions(encoded(seen)), two_motions(encoded(seen), steady=False)
+        found = (steady.dominant, steady.other), (strongest.dominant, strongest.other), (strongest.dominant, [np.eye(3)] * len(frames))
+        guesses += [at_size(placed, (seen.shape[-2], seen.shape[-1]), size) for placed in found]
+    return guesses
+
+
+def at_size(placed: Placed, size: tuple[int, int], other: tuple[int, int]) -> Placed:
+    """Homographies between frames of ``size`` (height, width) as those between frames of an ``other`` size."""
+    scale = np.diag([other[1] / size[1], other[0] / size[0], 1.0])
+    one, two = ([scale @ each @ np.linalg.inv(scale) for each in layer] for layer in placed)
+    return one, two
 
 
 def _best(frames: Tensor, guesses: list[Placed], layers: Layers, plan: ClipPlan) -> Placed:
@@ -147,11 +163,9 @@ def _mosaic(frames: Tensor, placed: Placed, layers: Layers, pixels: int, steps: 
     """:func:`fit_mosaic` at another size: its answer is at the size of ``frames`` again."""
     size = (frames.shape[-2], frames.shape[-1])
     small = within(size, pixels)
-    scale = np.diag([small[1] / size[1], small[0] / size[0], 1.0])
-    scaled = [[scale @ each @ np.linalg.inv(scale) for each in one] for one in placed]
-    mosaic = fit_mosaic(resize(frames, small), (scaled[0], scaled[1]), (resize(layers[0], small), resize(layers[1], small)), steps)
-    back = [[np.linalg.inv(scale) @ each @ scale for each in one] for one in mosaic.placed]
-    return Mosaic((resize(mosaic.layers[0], size), resize(mosaic.layers[1], size)), (back[0], back[1]), mosaic.loss)
+    start = resize(layers[0], small), resize(layers[1], small)
+    mosaic = fit_mosaic(resize(frames, small), at_size(placed, size, small), start, steps)
+    return Mosaic((resize(mosaic.layers[0], size), resize(mosaic.layers[1], size)), at_size(mosaic.placed, small, size), mosaic.loss)
 
 
 def sharpness(layer: Tensor) -> float:

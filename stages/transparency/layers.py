@@ -1,7 +1,7 @@
 """Takes pictures apart that are the sum of two layers: what is seen through a pane, and what the pane reflects.
 
     several pictures on one line   -> mixtures of the same two layers: closed form (mixtures)
-    one picture                    -> what a veil of light explains (single)
+    one picture                    -> the input itself, unless the user wants a guess: what a veil of light explains (single)
     a clip, or pictures that move  -> two moving layers (clip)
 
 Layers add up in encoded values (``gamma``) or in light (``linear``, a power of 2.2). Tensors are ``(T, 3, H, W)`` RGB in [0, 1]; the
@@ -47,6 +47,15 @@ SAFE = 0.7  # part of a budget that is planned for
 PAPER_STEPS = 5000
 PAPER_PIXELS = 512 * 288
 KNOWN_SIDE = 64  # of the small pictures that a window's layers are told apart by
+
+EVEN = 0.004
+"""Part of the light that is the reflection's where nothing tells what is reflected: all of it alike, and so little that the
+transmission is the input, to half a step of 8 bits (0.4 % of light is 0.18 % of an encoded value)."""
+NOT_BELIEVED = (
+    "no reflection is believed in {frames}: the transmission is the input itself; one view does not tell its two layers apart, "
+    "so give several pictures or a moving clip of it, or take a guess off with --strength 2"
+)
+NO_STRENGTH = "--strength has no meaning for mixtures of the same two layers, whose weights are measured: {frames}"
 
 HARDLY = 0.04
 """Part of the light below which a reflection is not to be believed: pictures and clips behind glass were found to have 0.05 to 0.39
@@ -110,30 +119,36 @@ def separate(frames: Tensor, facts: Facts, brief: Brief) -> Separation:
     began = time.monotonic()
     light = to_light(frames, facts.space)
     report = {"space": float(facts.space == "linear")}
+    notes: tuple[Note, ...] = ()
     if brief.settings.preset == "paper":
         found, more = _published(frames, facts, brief)
+        found = found if facts.mixtures else _times(found, light, brief.strength)
         name = "networks"
     elif facts.mixtures:
         found, more = _mixtures(light)
         name = "unmixing"
+        notes = notes_where(NO_STRENGTH, torch.ones(len(frames))) if brief.strength != 1 else ()
     elif not moves(encoded(shrunk(light, PLANS["fast"].pixels))):
         # Of a clip that stands still no more can be known than of a picture; pictures that have nothing to do with each other are each one.
         alone = light.split(1) if brief.unordered else [light]  # type: ignore[no-untyped-call]
-        one, other = zip(*(_picture(each, facts.space) for each in alone), strict=True)
+        one, other = zip(*(_picture(each, facts.space, brief.strength - 1) for each in alone), strict=True)
         found, more = (torch.cat(one), torch.cat(other)), {}
         name = "picture"
+        notes = notes_where(NOT_BELIEVED, torch.ones(len(frames))) if brief.strength <= 1 else ()
     else:
         plan = _plan_for(light, brief)
         plan = replace(plan, pixels=brief.within(plan.pixels), mosaic_pixels=brief.within(plan.mosaic_pixels))
         found = separate_clip(light, plan, lambda done: brief.progress(done, "two moving layers"), brief.trace)
         found = as_before(frames, found, facts)
+        found = _times(found, light, brief.strength)
         more = {"turns": float(plan.turns), "mosaic_steps": float(plan.mosaic_steps)}
         name = "motion"
     seconds[name] = time.monotonic() - began
     layers = {role: from_light(layer, facts.space) for role, layer in zip(("transmission", "reflection"), found, strict=True)}
     report |= more | {"reconstruction_psnr": _reconstruction_psnr(frames, layers, report | more)}
     shared = frozenset(layers) if facts.mixtures else frozenset[str]()
-    notes = () if facts.mixtures else reflection_notes(frames, layers["reflection"])
+    if not notes and not facts.mixtures:
+        notes = reflection_notes(frames, layers["reflection"])
     return Separation(layers, shared, report, dict(seconds), notes=notes)
 
 
@@ -194,13 +209,35 @@ def small(frames: Tensor) -> Tensor:
     return shrunk(frames, KNOWN_SIDE**2 * 4)
 
 
-def _picture(light: Tensor, space: str) -> tuple[Tensor, Tensor]:
-    """Both layers of a picture or of a clip that stands still. What is known of panes holds in light, in whatever the layers add up."""
+def _picture(light: Tensor, space: str, guessed: float) -> tuple[Tensor, Tensor]:
+    """Both layers of a picture or of a clip that stands still. guessed: how much of a guess at the reflection is taken off, 0 to 1.
+
+    The guess is as often wrong as right: on made and real reflections it brings the transmission from 2 dB less to 1.3 dB more, and no
+    sign in the picture was found that tells which (see docs/how-it-works.md). So without the user's word it is not taken off.
+    """
+    if guessed <= 0:
+        reflection = EVEN * light if space == "linear" else torch.zeros_like(light)
+        return light - reflection, reflection
+    transmission = _guess(light, space)[0]
+    reflection = guessed * (light - transmission)
+    return light - reflection, reflection
+
+
+def _guess(light: Tensor, space: str) -> tuple[Tensor, Tensor]:
+    """A guess at both layers of a picture. What is known of panes holds in light, in whatever the layers add up."""
     if space == "linear":
         return separate_picture(light)
     transmission = from_light(separate_picture(to_light(light, "linear"))[0], "linear")
     transmission = torch.minimum(transmission, light)
     return transmission, light - transmission
+
+
+def _times(layers: tuple[Tensor, Tensor], light: Tensor, strength: float) -> tuple[Tensor, Tensor]:
+    """Layers ``(T, 3, H, W)`` with ``strength`` times the reflection, as far as there is ``light`` for it."""
+    if strength == 1:
+        return layers
+    reflection = torch.minimum(strength * layers[1], light)
+    return light - reflection, reflection
 
 
 def _plan_for(light: Tensor, brief: Brief) -> ClipPlan:
