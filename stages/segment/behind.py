@@ -47,6 +47,8 @@ def behind_odds(frames: Tensor, motion: Motion, matte: Tensor) -> tuple[Tensor, 
     away, known = torch.zeros_like(matte[:, 0]), torch.zeros_like(matte[:, 0], dtype=torch.bool)
     for t in range(len(frames)):
         views, shown = _views(frames, hidden, unsure, motion, t)
+        if not len(views):
+            continue
         known[t] = shown.sum((0, 1)) >= VIEWS
         middle = torch.where(shown, views, torch.nan).nanmedian(0).values
         away[t] = _outside(frames[t], middle, known[t])
