@@ -76,7 +76,7 @@ def _views(frames: Tensor, hidden: Tensor, unsure: Tensor, motion: Motion, at: i
     flow, agree = torch.cat(moved), torch.cat(trust)
     camera = camera_flow(flow)
     seen = ~unsure[at][None] & (agree > TRUSTED)
-    pairs = zip((flow - camera).split(1), seen.split(1), strict=True)
+    pairs = zip(torch.split(flow - camera, 1), torch.split(seen, 1), strict=True)
     behind = camera + torch.cat([spread(rest, known) for rest, known in pairs])
     inside = lookup(behind).abs().amax(-1)[:, None] <= 1
     covered = warp(hidden[others].float(), behind)

@@ -48,6 +48,8 @@ RESTED = 1.0  # most log-odds of what rests
 APART = 0.3  # distance of two colours that can tell a matte
 LEAST_FRAMES = 4  # of a window in which a trajectory says more than the flow of a pair
 COMPARED_TURNS = 2
+FAR = 2.0  # times as far from a rigid scene as the scene's own places, from which on a trajectory may be a foreground's
+JUMPS = 0.3  # least motion along the outline of such a foreground
 PLAINLY = 1.5  # times as much motion along its outline as the camera's foreground has makes another foreground the likelier one
 GUESSED = 0.1  # trust in layers that are only filled in from around
 OPAQUE = 0.95  # matte above which a pixel shows the foreground alone
@@ -173,8 +175,8 @@ def matte_odds(frames: Tensor, motion: Motion | None, facts: Facts, brief: Brief
         if len(frames) < LEAST_FRAMES:
             return found
         # The depth of the scene may move more than the thing in it. Whichever outline is one of motion is an object's.
-        other = voted(_with_rested(speed_odds(unexplained(motion))[0], motion))
-        plainly = outline_motion(motion, other > 0) > PLAINLY * outline_motion(motion, found > 0)
+        other = voted(_with_rested(speed_odds(unexplained(motion), FAR)[0], motion))
+        plainly = outline_motion(motion, other > 0) > max(JUMPS, PLAINLY * outline_motion(motion, found > 0))
         return _compared(frames, motion, other if plainly else found, voted)
     # Under a fixed camera all that differs from the background is foreground. Without what the first votes found, the background is whole.
     plate = facts.plate.resized(size)
