@@ -197,6 +197,9 @@ def _compared(frames: Tensor, motion: Motion, odds: Tensor, voted: Callable[[Ten
         return torch.where(known, odds / 2 + behind, odds).clamp(-SURE, SURE)
 
     behind, known = behind_odds(frames, motion, torch.sigmoid(odds)[:, None])
+    # Votes that are counted twice grow: where nothing was found, or nothing can be compared, they stand as they are.
+    if not bool(known.any()) or float((odds > 0).float().mean()) < EMPTY:
+        return odds
     again = joined(voted(joined(odds), COMPARED_TURNS))
     return motion.along(guided_filter(again[:, None], frames, EDGE_RADIUS, EDGE), COMPARED_TURNS)[:, 0]
 
