@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from pipeline.layered import Output, Recipe, layered_task
 from stages.segment.background import Plate
 from stages.segment.layers import FIT_PIXELS, VOTE_PIXELS, WORK_PIXELS, Facts, separate, settle, survey
+
+
+
+def account(figures: Mapping[str, float]) -> str:
+    """Say how much of the picture the foreground is, and what the background behind it rests on."""
+    hidden = figures["explained"] + figures["invented"]
+    if hidden < 0.0005:
+        return "No foreground was found: the background is the input."
+    seen = f"{100 * figures['explained'] / hidden:.0f} % of it is seen in other frames"
+    return f"The foreground and its edge hide {100 * hidden:.1f} % of the background: {seen}, the rest is filled in."
+
 
 RECIPE = Recipe(
     outputs=(Output("foreground", alpha="matte"), Output("background"), Output("matte", sound=False, data=True)),
     survey=survey,
     separate=separate,
     settle=settle,
+    account=account,
     memory=36,
     kinds=(Facts, Plate),
     limits={"motion": WORK_PIXELS, "votes": VOTE_PIXELS, "networks": FIT_PIXELS, "edges": WORK_PIXELS},

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -25,11 +25,13 @@ from stages.fit import FitPlan, OnStep
 from stages.flow import resize, shrunk
 from stages.mixing import psnr_of
 from stages.segment.background import Plate, complete, find_plate, grown, margin_of, spread
+from stages.segment.behind import behind_odds
 from stages.segment.cut import SOFT, cut, refine
 from stages.segment.fit import Known, Segments, fit_paper_segments, fit_segments
 from stages.segment.motion import Motion, camera_rests, find_motion, shown_motion
+from stages.segment.parallax import outline_motion, unexplained
 from stages.segment.still import difference_odds, hint_odds, mark_odds, saliency_odds, shown_odds, speed_odds
-from stages.segment.votes import vote
+from stages.segment.votes import EDGE, EDGE_RADIUS, SURE, TURNS, guided_filter, vote
 
 WORK_PIXELS = 424 * 240  # of the pictures that flow and cut see
 VOTE_PIXELS = WORK_PIXELS // 4
@@ -44,6 +46,11 @@ MOVED_EDGE = 0.02  # mattes nearer to 0 and 1 than this count alike: their log-o
 MAYBE = 0.25  # odds, as a matte, above which a pixel is not taken for background
 RESTED = 1.0  # most log-odds of what rests
 APART = 0.3  # distance of two colours that can tell a matte
+LEAST_FRAMES = 4  # of a window in which a trajectory says more than the flow of a pair
+COMPARED_TURNS = 2
+FAR = 2.0  # times as far from a rigid scene as the scene's own places, from which on a trajectory may be a foreground's
+JUMPS = 0.3  # least motion along the outline of such a foreground
+PLAINLY = 1.5  # times as much motion along its outline as the camera's foreground has makes another foreground the likelier one
 GUESSED = 0.1  # trust in layers that are only filled in from around
 OPAQUE = 0.95  # matte above which a pixel shows the foreground alone
 
@@ -109,9 +116,20 @@ def separate(frames: Tensor, facts: Facts, brief: Brief) -> Separation:
         "fit_steps": float(steps),
         "matte_mean": float(matte.mean()),
         "background_unseen": float(missing.float().mean()),
+        **_shares(layers["matte"], missing),
     }
     notes = matte_notes(layers["matte"], moving=motion is not None, hinted=brief.hint is not None)
     return Separation(layers, report=report, seconds=dict(seconds), notes=notes)
+
+
+def _shares(matte: Tensor, missing: Tensor) -> dict[str, float]:
+    """What the background rests on: parts of the picture that are seen in other frames, drawn by the networks, and seen where they are.
+
+    matte: ``(T, 1, H, W)``; missing: ``(T, H, W)`` or ``(T, 1, H, W)``, true where no frame shows the background.
+    """
+    hidden = (matte[:, 0] > 1 - OPAQUE) | missing.reshape(matte[:, 0].shape)
+    invented, covered = float(missing.float().mean()), float(hidden.float().mean())
+    return {"explained": covered - invented, "invented": invented, "untouched": 1 - covered}
 
 
 def matte_notes(matte: Tensor, *, moving: bool, hinted: bool) -> tuple[Note, ...]:
@@ -156,22 +174,45 @@ def matte_odds(frames: Tensor, motion: Motion | None, facts: Facts, brief: Brief
         )
     motion = motion.resized(size)
     odds, unit = speed_odds(motion.speed)
-    odds = shown_odds(odds, shown_motion(frames, motion), motion.speed)
-    # What moved before or will move is not background while it rests: votes decide.
-    rested = motion.carried(torch.sigmoid(odds)[:, None])[:, 0].clamp(1e-3, 0.999).logit()
-    odds = torch.maximum(odds, rested.clamp(max=RESTED))
+    odds = _with_rested(shown_odds(odds, shown_motion(frames, motion), motion.speed), motion)
 
-    def voted(odds: Tensor) -> Tensor:
+    def voted(odds: Tensor, turns: int = TURNS) -> Tensor:
         if brief.hint is not None and marks is not None:
             odds = mark_odds(odds, marks, one=len(brief.hint) == 1)
-        return vote(frames, odds, motion, unit)
+        return vote(frames, odds, motion, unit, turns=turns)
 
     if facts.plate is None:
-        return voted(odds)
+        found = voted(odds)
+        if len(frames) < LEAST_FRAMES:
+            return found
+        # The depth of the scene may move more than the thing in it. Whichever outline is one of motion is an object's.
+        other = voted(_with_rested(speed_odds(unexplained(motion), FAR)[0], motion))
+        plainly = outline_motion(motion, other > 0) > max(JUMPS, PLAINLY * outline_motion(motion, found > 0))
+        return _compared(frames, motion, other if plainly else found, voted)
     # Under a fixed camera all that differs from the background is foreground. Without what the first votes found, the background is whole.
     plate = facts.plate.resized(size)
     first = voted(difference_odds(frames, plate, odds))
     return voted(difference_odds(frames, plate.completed(frames, torch.sigmoid(first)[:, None]), odds))
+
+
+def _with_rested(odds: Tensor, motion: Motion) -> Tensor:
+    """Motion's log-odds ``(T, h, w)`` where what moved before or will move is not background while it rests: votes decide."""
+    rested = motion.carried(torch.sigmoid(odds)[:, None])[:, 0].clamp(1e-3, 0.999).logit()
+    return torch.maximum(odds, rested.clamp(max=RESTED))
+
+
+def _compared(frames: Tensor, motion: Motion, odds: Tensor, voted: Callable[[Tensor, int], Tensor]) -> Tensor:
+    """The votes' log-odds ``(T, h, w)`` after another vote with what other frames show behind the foreground."""
+
+    def joined(odds: Tensor) -> Tensor:
+        return torch.where(known, odds / 2 + behind, odds).clamp(-SURE, SURE)
+
+    behind, known = behind_odds(frames, motion, torch.sigmoid(odds)[:, None])
+    # Votes that are counted twice grow: where nothing was found, or nothing can be compared, they stand as they are.
+    if not bool(known.any()) or float((odds > 0).float().mean()) < EMPTY:
+        return odds
+    again = joined(voted(joined(odds), COMPARED_TURNS))
+    return motion.along(guided_filter(again[:, None], frames, EDGE_RADIUS, EDGE), COMPARED_TURNS)[:, 0]
 
 
 def matched_matte(frames: Tensor, background: Tensor, matte: Tensor) -> Tensor:

@@ -36,12 +36,13 @@ CHANGED = 0.8  # least log-odds where a fixed camera's picture changed
 ROUGH = 1.0  # log-odds that one mark for a whole clip gives: what is marked moves
 
 
-def speed_odds(speed: Tensor) -> tuple[Tensor, Tensor]:
+def speed_odds(speed: Tensor, least: float | None = None) -> tuple[Tensor, Tensor]:
     """Log-odds of speeds ``(T, h, w)`` in pixels a frame, and the speed that tells fast from slow in each frame, ``(T,)``.
 
-    That speed is Otsu's threshold, or more where the picture's border moves: water and leaves do, all around, and are no foreground.
+    least: the lowest that it can be, :data:`SLOW` of the width unless given. It is Otsu's threshold, or more where the
+    picture's border moves: water and leaves do, all around, and are no foreground.
     """
-    least = SLOW * speed.shape[-1]
+    least = SLOW * speed.shape[-1] if least is None else least
     rows, columns = max(1, round(STRIP * speed.shape[-2])), max(1, round(STRIP * speed.shape[-1]))
     found = []
     for frame in speed:
