@@ -95,9 +95,9 @@ class Separation:
     """The layers of one window by name: ``(T, C, H, W)`` in [0, 1] with 3 channels or 1.
 
     shared: names of layers that are one picture, ``(1, C, H, W)``, for all frames.
-    report: figures for the manifest. Of these ``explained``, ``invented`` and ``untouched`` are parts of the main layer that add up to 1:
-    what follows from evidence in the input, what a prior made up, and what was left as it was. seconds: by step.
-    trace: the losses; the pipeline takes them from the brief's.
+    report: figures for the manifest. Of these ``explained``, ``invented`` and ``untouched`` are parts of the main layer, together at
+    most 1: what follows from evidence in the input, what a prior made up, and what was left as it was. Every window gives the same ones.
+    seconds: by step. trace: the losses; the pipeline takes them from the brief's.
     notes: what the user has to know, above all that nothing was found in some frames; they become warnings.
     """
 

@@ -2,8 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from pipeline.layered import Output, Recipe, layered_task
 from stages.dehaze.layers import Facts, separate, settle, survey
+
+
+def account(figures: Mapping[str, float]) -> str:
+    """Say how much haze there is and how much of it was taken off."""
+    if figures.get("untouched", 0.0) == 1.0:
+        return "No haze was taken off: the clear layer is the input."
+    lost, power = 100 * (1 - figures["mean_transmission"]), figures.get("power", 1.0)
+    part = "all of it" if power >= 1 else f"{100 * power:.0f} % of its depth"
+    return f"The haze that was taken off hides {lost:.0f} % of the light in the mean; by the evidence that is {part}."
+
 
 RECIPE = Recipe(
     outputs=(Output("clear"), Output("transmission", sound=False, data=True), Output("airlight", sound=False)),
@@ -11,6 +23,7 @@ RECIPE = Recipe(
     separate=separate,
     settle=settle,
     kinds=(Facts,),
+    account=account,
 )
 
 TASK = layered_task(

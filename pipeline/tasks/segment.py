@@ -9,7 +9,6 @@ from stages.segment.background import Plate
 from stages.segment.layers import FIT_PIXELS, VOTE_PIXELS, WORK_PIXELS, Facts, separate, settle, survey
 
 
-
 def account(figures: Mapping[str, float]) -> str:
     """Say how much of the picture the foreground is, and what the background behind it rests on."""
     hidden = figures["explained"] + figures["invented"]

@@ -2,8 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from pipeline.layered import Output, Recipe, layered_task
 from stages.transparency.layers import Facts, separate, settle, survey
+
+
+def account(figures: Mapping[str, float]) -> str:
+    """Say what the two layers were told apart by."""
+    if figures.get("untouched", 0.0) == 1.0:
+        return "Nothing tells a reflection apart here: the transmission is the input."
+    if any(name.startswith("weight_") for name in figures):
+        return "The layers follow from several mixtures of the same two pictures."
+    if "turns" in figures:
+        return "The layers were told apart by two motions; where nothing moves, who owns what is a guess."
+    return "The reflection is a guess from one picture's colours and contrast."
+
 
 RECIPE = Recipe(
     outputs=(Output("transmission"), Output("reflection", sound=False)),
@@ -12,6 +26,7 @@ RECIPE = Recipe(
     settle=settle,
     memory=40,
     kinds=(Facts,),
+    account=account,
 )
 
 TASK = layered_task(

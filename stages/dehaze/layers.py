@@ -110,6 +110,7 @@ def separate(frames: Tensor, facts: Facts, brief: Brief) -> Separation:
         "mean_transmission": float(transmission.mean()),
         "power": taken,
         "turns": float(turns),
+        "untouched": 0.0,
     }
     return Separation(layers, frozenset({"airlight"}), report, dict(seconds))
 
@@ -119,7 +120,8 @@ def _untouched(frames: Tensor, airlight: Tensor, found: bool) -> Separation:
     size = (frames.shape[-2], frames.shape[-1])
     whole = spread(airlight, size).expand(1, 3, *size).contiguous()
     layers = {"clear": frames, "transmission": torch.ones_like(frames[:, :1]), "airlight": whole}
-    report = {"reconstruction_psnr": _reconstruction_psnr(frames, layers), "mean_transmission": 1.0, "power": 0.0, "turns": 0.0, "untouched": 1.0}
+    report = {"reconstruction_psnr": _reconstruction_psnr(frames, layers), "mean_transmission": 1.0, "power": 0.0, "turns": 0.0}
+    report["untouched"] = 1.0
     note = Note(AS_TOLD if found else NO_HAZE, tuple(range(len(frames))))
     return Separation(layers, frozenset({"airlight"}), report, {}, notes=(note,))
 

@@ -118,7 +118,7 @@ def separate(frames: Tensor, facts: Facts, brief: Brief) -> Separation:
     seconds: dict[str, float] = defaultdict(float)
     began = time.monotonic()
     light = to_light(frames, facts.space)
-    report = {"space": float(facts.space == "linear")}
+    report = {"space": float(facts.space == "linear"), "untouched": 0.0}
     notes: tuple[Note, ...] = ()
     if brief.settings.preset == "paper":
         found, more = _published(frames, facts, brief)
@@ -132,7 +132,7 @@ def separate(frames: Tensor, facts: Facts, brief: Brief) -> Separation:
         # Of a clip that stands still no more can be known than of a picture; pictures that have nothing to do with each other are each one.
         alone = light.split(1) if brief.unordered else [light]  # type: ignore[no-untyped-call]
         one, other = zip(*(_picture(each, facts.space, brief.strength - 1) for each in alone), strict=True)
-        found, more = (torch.cat(one), torch.cat(other)), {}
+        found, more = (torch.cat(one), torch.cat(other)), {"untouched": 1.0} if brief.strength <= 1 else {}
         name = "picture"
         notes = notes_where(NOT_BELIEVED, torch.ones(len(frames))) if brief.strength <= 1 else ()
     else:
