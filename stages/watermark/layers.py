@@ -22,10 +22,12 @@ from stages.flow import resize
 from stages.losses import gradients
 from stages.watermark.colours import all_colours
 from stages.watermark.fill import fill
-from stages.watermark.find import CLEAR, HYPOTHESES, ROUNDS, Mark, find_mark, outlined, texture
+from stages.watermark.evidence import Evidence
+from stages.watermark.find import CLEAR, Mark, texture
 from stages.watermark.fit import OPAQUE, agreed_mark, continuity, drawn
 from stages.watermark.paper import separate_published
 from stages.watermark.pieces import weighed
+from stages.watermark.search import HYPOTHESES, ROUNDS, SETTLED, find_mark, outlined
 from stages.watermark.single import single_mark
 
 FAINT = 2 / 255  # a matte below this changes no picture of 8 bits
@@ -52,9 +54,9 @@ class Effort:
     @property
     def work(self) -> float:
         """Pixels that are gone through once by a step of the fit, or as often as takes that long."""
-        tries = len(HYPOTHESES) + 6 * ROUNDS
-        # One picture alone is searched twice, and a third time for further colours.
-        often = 3 if self.pictures == 1 else 1
+        tries = len(HYPOTHESES) + 2 * SETTLED * ROUNDS
+        # One picture alone is searched a second time for further colours.
+        often = 2 if self.pictures == 1 else 1
         search = self.search_pixels * tries * often * (0.5 * min(self.pictures, SEARCHED) + 0.06 * self.turns)
         return search + self.fit_pixels * self.rounds * self.steps * min(self.pictures, 8)
 
@@ -210,13 +212,11 @@ def _search(sample: Tensor, few: int, box: Tensor, weight: Tensor, effort: Effor
     size = pictures.shape[-2:]
     allowed, weight = _fitted(allowed, size), _fitted(weight[area], size)
     same = brief.hint is not None and size == scale
-    mark = first if same else outlined(pictures, first.opacity, first.hue, allowed, weight, 2 * effort.turns, texture(pictures))
+    mark = first if same else outlined(Evidence(pictures, weight), first.opacity, first.hue, allowed, 2 * effort.turns)
     if len(sample) > 1:
         agreed = agreed_mark(pictures, first.opacity, allowed, weight, 2 * effort.turns)
         mark = agreed if agreed is not None and _bears_out(agreed, mark) else mark
     elif first.opacity <= OPAQUE:
-        mark = single_mark(pictures, mark, allowed, weight, 2 * effort.turns)
-        mark = weighed(pictures, mark, allowed, 2 * effort.turns)
         mark = all_colours(pictures, mark, allowed, weight, effort.turns, texture(pictures))
 
     def note(done: float, losses: Mapping[str, float]) -> None:
