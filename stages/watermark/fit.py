@@ -5,6 +5,7 @@ Pictures ``(K, 3, H, W)`` in [0, 1] that share the mark; matte ``(1, H, W)``, in
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import torch
@@ -133,7 +134,8 @@ def flatness(picture: Tensor) -> Tensor:
     return total
 
 
-WEIGHTS = {"continuity": constant(1.0), "range": constant(24.0), "ink": constant(0.05), "shape": constant(0.1)}
+RANGE = 24.0  # weight of clean values outside of [0, 1]
+WEIGHTS = {"continuity": constant(1.0), "range": constant(RANGE), "ink": constant(0.05), "shape": constant(0.1)}
 
 
 def fit_overlay(
@@ -207,11 +209,15 @@ def drawn(
     seed: int,
     on_step: OnStep = lambda done, losses: None,
 ) -> Mark:
-    """The mark drawn to the pixel: fitted and cleaned in turn, fitted last. One that lets nothing through has no clean picture to fit."""
+    """Draw the mark to the pixel: fit and clean it in turn, and return the round that leaves the pictures most continuous.
+
+    A mark that lets nothing through has no clean picture to fit.
+    """
     if mark.opacity > OPAQUE:
         return opaque_mark(pictures, mark)
     # One picture has nothing to add on where the mark is: that is settled before.
     rounds = rounds if len(pictures) > 1 else 1
+    best, least = mark, math.inf
     for number in range(rounds):
         if number:
             mark = cleaned(pictures, mark, allowed, weight)
@@ -220,4 +226,7 @@ def drawn(
             on_step((number + done) / rounds, losses)
 
         mark = fit_overlay(pictures, mark, allowed, steps=steps, seed=seed, on_step=report)
-    return mark
+        left = float(continuity(pictures, mark.matte, mark.ink) + RANGE * out_of_range(pictures, mark.matte, mark.ink))
+        if left < least:
+            best, least = mark, left
+    return best

@@ -21,14 +21,12 @@ from stages.brief import Brief, Note, Separation
 from stages.flow import resize
 from stages.losses import gradients
 from stages.watermark.colours import all_colours
-from stages.watermark.fill import fill
 from stages.watermark.evidence import Evidence
+from stages.watermark.fill import fill
 from stages.watermark.find import CLEAR, Mark, texture
 from stages.watermark.fit import OPAQUE, agreed_mark, continuity, drawn
 from stages.watermark.paper import separate_published
-from stages.watermark.pieces import weighed
-from stages.watermark.search import HYPOTHESES, ROUNDS, SETTLED, find_mark, outlined
-from stages.watermark.single import single_mark
+from stages.watermark.search import HYPOTHESES, ROUNDS, SETTLED, find_mark, gained, outlined
 
 FAINT = 2 / 255  # a matte below this changes no picture of 8 bits
 MARGIN = 16  # pixels around a mark, or the box, that are looked at
@@ -215,7 +213,9 @@ def _search(sample: Tensor, few: int, box: Tensor, weight: Tensor, effort: Effor
     mark = first if same else outlined(Evidence(pictures, weight), first.opacity, first.hue, allowed, 2 * effort.turns)
     if len(sample) > 1:
         agreed = agreed_mark(pictures, first.opacity, allowed, weight, 2 * effort.turns)
-        mark = agreed if agreed is not None and _bears_out(agreed, mark) else mark
+        if agreed is not None and _bears_out(agreed, mark):
+            evidence = Evidence(pictures, weight, mark.matte[0] > 0)
+            mark = max(mark, agreed, key=lambda one: gained(evidence, one))
     elif first.opacity <= OPAQUE:
         mark = all_colours(pictures, mark, allowed, weight, effort.turns, texture(pictures))
 
