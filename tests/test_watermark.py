@@ -33,8 +33,7 @@ from stages.watermark.find import (
 from stages.watermark.fit import consensus
 from stages.watermark.layers import independent, separate, stirred, survey
 from stages.watermark.paper import separate_published
-from stages.watermark.search import SHARED_GAIN, find_mark, gained, outlined
-from stages.watermark.single import mended, support
+from stages.watermark.search import SHARED_GAIN, find_mark, outlined
 from stages.watermark.texture import unusual, whitening
 
 T = TypeVar("T")
@@ -240,28 +239,6 @@ def test_rough_pictures_stay_finite(count: int) -> None:
     assert all(bool(pixels.isfinite().all()) and float(pixels.min()) >= 0 and float(pixels.max()) <= 1 for pixels in layers.values())
 
 
-def test_a_usual_colour_is_supported() -> None:
-    shown = torch.full((3, 40, 40), 0.4)
-    shown[:, 18:22, 18:22] = 0.64  # white of 0.4 over the same grey
-    undone = (shown - 0.4) / 0.6
-    told = support(shown, undone, torch.where(shown > 0.5, undone, shown), 0.4)
-    assert float(told[18:22, 18:22].max()) < 0
-    assert float(told[:10].min()) > 0
-
-
-def test_mending_closes_a_line_of_the_picture_and_keeps_a_gap_of_the_mark() -> None:
-    clean = torch.full((3, 40, 60), 0.5)
-    clean[:, 19:21] = 0.1
-    shape = torch.zeros(40, 60, dtype=torch.bool)
-    shape[8:32, 8:52] = True
-    shape[:, 36:39] = False
-    shown = torch.where(shape, 0.7 * clean + 0.3, clean)
-    undone = (shown - 0.3) / 0.7
-    chosen = shape.clone()
-    chosen[19:21, 10:34] = False
-    assert torch.equal(mended(shown, undone, chosen, 0.3, torch.ones(3)), shape)
-
-
 def grass(size: tuple[int, int] = SIZE) -> Tensor:
     """Green of one hue, rough in its light alone, ``(1, 3, H, W)``."""
     rough = F.avg_pool2d(torch.randn(1, 1, size[0] + 2, size[1] + 2, generator=torch.Generator().manual_seed(4)), 3, 1)
@@ -306,12 +283,12 @@ def test_an_edge_costs_the_same_however_strong() -> None:
     assert float(usual(torch.full((3, *SIZE), 0.1), factor, torch.tensor(0.01)).mean()) < 1.5
 
 
-def test_what_is_exactly_undone_gains_most() -> None:
+def test_what_is_exactly_undone_costs_least() -> None:
     shape = (letters() > 0.5).float()
     frames = marked(scenes(3), shape, 0.5, WHITE)
     evidence = Evidence(frames, torch.ones(SIZE))
-    gains = [gained(evidence, Mark(m := opacity * shape[0], m.expand(3, -1, -1), opacity, 0.0)) for opacity in (0.3, 0.5, 0.7)]
-    assert gains[1] == max(gains) > 0
+    costs = [evidence.cut(opacity, torch.ones(3)).cost(shape[0, 0] > 0.5) for opacity in (0.3, 0.5, 0.7)]
+    assert costs[1] == min(costs) < 0
 
 
 def test_a_shared_mark_gains_far_more_than_scenes_without_one() -> None:

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from stages.fit import FitPlan, OnStep, fit
 from stages.losses import constant
 from stages.watermark.fill import carried_on
-from stages.watermark.find import OUTLINE, Mark, grown, misfit, move, pairs, shared_opacity, solve
+from stages.watermark.find import CLEAR, OUTLINE, Mark, grown, misfit, move, pairs, shared_opacity, solve
 
 NEIGHBOURS = ((0, 1), (1, 0))
 STEPS = ((0, 1), (1, 0), (1, 1), (1, -1), (0, 2), (2, 0), (0, 3), (3, 0))
@@ -198,6 +198,12 @@ def cleaned(pictures: Tensor, mark: Mark, allowed: Tensor, weight: Tensor) -> Ma
     return Mark(matte, matte * colour, opacity, mark.gain)
 
 
+def left_over(pictures: Tensor, mark: Mark) -> float:
+    """Return how little continuous, and how far outside of [0, 1], undoing ``mark`` leaves the pictures; less is better."""
+    matte = mark.matte.clamp(max=CLEAR)
+    return float(continuity(pictures, matte, mark.ink) + RANGE * out_of_range(pictures, matte, mark.ink))
+
+
 def drawn(
     pictures: Tensor,
     mark: Mark,
@@ -226,7 +232,7 @@ def drawn(
             on_step((number + done) / rounds, losses)
 
         mark = fit_overlay(pictures, mark, allowed, steps=steps, seed=seed, on_step=report)
-        left = float(continuity(pictures, mark.matte, mark.ink) + RANGE * out_of_range(pictures, mark.matte, mark.ink))
+        left = left_over(pictures, mark)
         if left < least:
             best, least = mark, left
     return best

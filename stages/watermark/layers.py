@@ -12,6 +12,7 @@ import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -24,9 +25,9 @@ from stages.watermark.colours import all_colours
 from stages.watermark.evidence import Evidence
 from stages.watermark.fill import fill
 from stages.watermark.find import CLEAR, Mark, texture
-from stages.watermark.fit import OPAQUE, agreed_mark, continuity, drawn
+from stages.watermark.fit import OPAQUE, agreed_mark, continuity, drawn, left_over
 from stages.watermark.paper import separate_published
-from stages.watermark.search import HYPOTHESES, ROUNDS, SETTLED, find_mark, gained, outlined
+from stages.watermark.search import HYPOTHESES, ROUNDS, SETTLED, find_mark, outlined
 
 FAINT = 2 / 255  # a matte below this changes no picture of 8 bits
 MARGIN = 16  # pixels around a mark, or the box, that are looked at
@@ -56,7 +57,9 @@ class Effort:
         # One picture alone is searched a second time for further colours.
         often = 2 if self.pictures == 1 else 1
         search = self.search_pixels * tries * often * (0.5 * min(self.pictures, SEARCHED) + 0.06 * self.turns)
-        return search + self.fit_pixels * self.rounds * self.steps * min(self.pictures, 8)
+        # Several pictures have two marks drawn: of one colour, and of all.
+        drawings = 1 if self.pictures == 1 else 2
+        return search + drawings * self.fit_pixels * self.rounds * self.steps * min(self.pictures, 8)
 
 
 SEARCHED = 6  # pictures that the search looks at
@@ -211,28 +214,26 @@ def _search(sample: Tensor, few: int, box: Tensor, weight: Tensor, effort: Effor
     allowed, weight = _fitted(allowed, size), _fitted(weight[area], size)
     same = brief.hint is not None and size == scale
     mark = first if same else outlined(Evidence(pictures, weight), first.opacity, first.hue, allowed, 2 * effort.turns)
+    marks = [mark]
     if len(sample) > 1:
         agreed = agreed_mark(pictures, first.opacity, allowed, weight, 2 * effort.turns)
         if agreed is not None and _bears_out(agreed, mark):
-            evidence = Evidence(pictures, weight, mark.matte[0] > 0)
-            mark = max(mark, agreed, key=lambda one: gained(evidence, one))
+            marks.append(agreed)
     elif first.opacity <= OPAQUE:
-        mark = all_colours(pictures, mark, allowed, weight, effort.turns, texture(pictures))
+        marks = [all_colours(pictures, mark, allowed, weight, effort.turns, texture(pictures))]
 
-    def note(done: float, losses: Mapping[str, float]) -> None:
+    def note(done: float, losses: Mapping[str, float], begin: float) -> None:
+        done = begin + done / len(marks)
         brief.progress(0.5 + 0.5 * done, "drawing the mark")
         brief.trace.add("drawing the mark", done, losses)
 
-    mark = drawn(
-        pictures,
-        mark,
-        allowed > 0.5,
-        weight,
-        steps=effort.steps,
-        rounds=effort.rounds,
-        seed=brief.settings.seed,
-        on_step=note,
-    )
+    several = []
+    for number, one in enumerate(marks):
+        told = partial(note, begin=number / len(marks))
+        steps, rounds, seed = effort.steps, effort.rounds, brief.settings.seed
+        several.append(drawn(pictures, one, allowed > 0.5, weight, steps=steps, rounds=rounds, seed=seed, on_step=told))
+    # One colour, or those that the pictures agree on: drawn to the pixel, the true ones leave the pictures the more continuous.
+    mark = min(several, key=lambda one: left_over(pictures, one)) if len(several) > 1 else several[0]
     if size != full.shape[-2:]:
         matte, ink = (resize(layer[None], (full.shape[-2], full.shape[-1]))[0] for layer in (mark.matte, mark.ink))
         mark = Mark(matte, ink, mark.opacity, mark.gain)

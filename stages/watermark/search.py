@@ -60,8 +60,3 @@ def outlined(evidence: Evidence, opacity: float, colour: Tensor, allowed: Tensor
     chosen = solve(cut, allowed, turns)
     matte = opacity * chosen.float()[None]
     return Mark(matte, matte * colour.view(3, 1, 1), opacity, -cut.cost(chosen))
-
-
-def gained(evidence: Evidence, mark: Mark) -> float:
-    """Return how many nats undoing ``mark``, with its own colours and one opacity, makes the pictures more continuous."""
-    return -evidence.cut(mark.opacity, mark.colour).cost(mark.matte[0] > 0)
