@@ -15,7 +15,6 @@ from torch.nn import functional as F
 from stages.brief import Brief, FitSettings, Separation
 from stages.checkpoint import Nothing
 from stages.watermark.colours import all_colours, part_colour
-from stages.watermark.evidence import EDGE, Evidence, usual
 from stages.watermark.fill import carried_on, fill
 from stages.watermark.find import (
     OFFSETS,
@@ -33,7 +32,6 @@ from stages.watermark.find import (
 from stages.watermark.fit import consensus
 from stages.watermark.layers import independent, separate, stirred, survey
 from stages.watermark.paper import separate_published
-from stages.watermark.search import SHARED_GAIN, find_mark, outlined
 from stages.watermark.texture import unusual, whitening
 
 T = TypeVar("T")
@@ -261,45 +259,6 @@ def test_an_edge_does_not_widen_what_is_usual() -> None:
     probe = torch.full_like(flat, 0.05)
     without, within = (float(unusual(probe, whitening(kind))[10:50, 10:50].mean()) for kind in (flat, edged))
     assert within > 0.7 * without
-
-
-def test_texture_tells_a_faint_mark_on_grass() -> None:
-    shape = (letters() > 0.5).float()
-    frames, everywhere = marked(grass(), shape, 0.25, WHITE), torch.ones(SIZE)
-    allowed = box_around(shape)[0, 0]
-    mark = outlined(Evidence(frames, everywhere), 0.25, torch.ones(3), allowed, 120)
-    assert int(((mark.matte > 0) ^ (shape[0] > 0)).sum()) < 40
-    assert texture(scenes(2)) is None
-
-
-def test_an_edge_costs_the_same_however_strong() -> None:
-    factor = whitening(grass()[0])
-    none = torch.zeros(())
-    costs = [float(usual(torch.full((3, *SIZE), step), factor, none).mean()) for step in (0.0, 0.6, 0.9)]
-    assert costs[0] < 1e-3
-    assert costs[1] == pytest.approx(EDGE, abs=0.3)
-    assert costs[2] == pytest.approx(costs[1], abs=0.3)
-    # What undoing adds explains a difference as well as texture does.
-    assert float(usual(torch.full((3, *SIZE), 0.1), factor, torch.tensor(0.01)).mean()) < 1.5
-
-
-def test_what_is_exactly_undone_costs_least() -> None:
-    shape = (letters() > 0.5).float()
-    frames = marked(scenes(3), shape, 0.5, WHITE)
-    evidence = Evidence(frames, torch.ones(SIZE))
-    costs = [evidence.cut(opacity, torch.ones(3)).cost(shape[0, 0] > 0.5) for opacity in (0.3, 0.5, 0.7)]
-    assert costs[1] == min(costs) < 0
-
-
-def test_a_shared_mark_gains_far_more_than_scenes_without_one() -> None:
-    shape, everywhere = (letters() > 0.5).float(), torch.ones(SIZE)
-    found = find_mark(marked(scenes(3), shape, 0.3, WHITE), everywhere, everywhere, turns=40)
-    assert found is not None
-    chosen = found.matte[0] > 0
-    rim = int((grown(chosen, 1) & ~grown(chosen, -1)).sum())
-    assert found.gain > 2 * SHARED_GAIN * rim
-    assert found.opacity == pytest.approx(0.3, abs=0.03)
-    assert find_mark(scenes(3), everywhere, everywhere, turns=40) is None
 
 
 def two_colours() -> Tensor:

@@ -5,7 +5,6 @@ Pictures ``(K, 3, H, W)`` in [0, 1] that share the mark; matte ``(1, H, W)``, in
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 
 import torch
@@ -215,7 +214,7 @@ def drawn(
     seed: int,
     on_step: OnStep = lambda done, losses: None,
 ) -> Mark:
-    """Draw the mark to the pixel: fit and clean it in turn, and return the round that leaves the pictures most continuous.
+    """Draw the mark to the pixel: fit and clean it in turn, and fit it last.
 
     A mark that lets nothing through has no clean picture to fit.
     """
@@ -223,7 +222,6 @@ def drawn(
         return opaque_mark(pictures, mark)
     # One picture has nothing to add on where the mark is: that is settled before.
     rounds = rounds if len(pictures) > 1 else 1
-    best, least = mark, math.inf
     for number in range(rounds):
         if number:
             mark = cleaned(pictures, mark, allowed, weight)
@@ -232,7 +230,4 @@ def drawn(
             on_step((number + done) / rounds, losses)
 
         mark = fit_overlay(pictures, mark, allowed, steps=steps, seed=seed, on_step=report)
-        left = left_over(pictures, mark)
-        if left < least:
-            best, least = mark, left
-    return best
+    return mark

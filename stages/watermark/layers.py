@@ -33,6 +33,7 @@ FAINT = 2 / 255  # a matte below this changes no picture of 8 bits
 MARGIN = 16  # pixels around a mark, or the box, that are looked at
 STIRRED = 0.03  # spread over the frames from which a place has fully to tell: what never changes may be part of the scene
 UNLIKE, SAME = 1.5, 1.1  # fewer independent frames, or pictures given one by one, than this are one
+COPY = 0.9  # correlation of the edges of two pictures that are one
 RINGS = 4  # pixels within which a place must be stirred
 COMPARED = 40_000  # pixels on which pictures are compared
 SAFE = 0.7  # part of a budget that is planned for
@@ -96,6 +97,9 @@ def survey(sample: Tensor, brief: Brief) -> Facts:
     effort = _effort(sample, brief)
     facts = replace(nothing, effort=effort)
     # What tells a mark from a picture is a box around it, or that it stays where pictures differ.
+    if brief.unordered:
+        # What a picture has in common with its own copy is no mark.
+        sample = distinct(sample)
     count = independent(sample)
     if brief.unordered and count > SAME:
         count = float(len(sample))  # pictures, not frames: what they have in common is the mark
@@ -178,13 +182,26 @@ def stirred(pictures: Tensor) -> Tensor:
 def independent(pictures: Tensor) -> float:
     """How many of the pictures ``(K, 3, H, W)`` have edges of their own: ``K / (1 + (K - 1) r)``, r their edges' mean correlation."""
     count = len(pictures)
+    if count < 2:
+        return 1.0
+    likeness = _likeness(pictures)
+    alike = (likeness.sum() - likeness.diagonal().sum()) / (count * (count - 1))
+    return float(count / (1 + (count - 1) * alike.clamp(0, 1)))
+
+
+def distinct(pictures: Tensor) -> Tensor:
+    """Return the pictures ``(K, 3, H, W)`` without those whose edges are those of one before them."""
+    copies = (_likeness(pictures) > COPY).tril(-1).any(1)
+    return pictures[~copies]
+
+
+def _likeness(pictures: Tensor) -> Tensor:
+    """Return the correlation of the edges of each two of the pictures ``(K, 3, H, W)``: ``(K, K)``."""
     small = _shrunk(pictures, COMPARED)
     edges = torch.cat([difference.flatten(1) for difference in gradients(small)], 1)
     edges = edges / edges.norm(dim=1, keepdim=True).clamp_min(1e-6)
-    if count < 2:
-        return 1.0
-    alike = ((edges @ edges.T).sum() - edges.square().sum()) / (count * (count - 1))
-    return float(count / (1 + (count - 1) * alike.clamp(0, 1)))
+    likeness: Tensor = edges @ edges.T
+    return likeness
 
 
 def _search(sample: Tensor, few: int, box: Tensor, weight: Tensor, effort: Effort, brief: Brief) -> tuple[Mark, tuple[slice, slice]] | None:
@@ -230,7 +247,9 @@ def _search(sample: Tensor, few: int, box: Tensor, weight: Tensor, effort: Effor
     several = []
     for number, one in enumerate(marks):
         told = partial(note, begin=number / len(marks))
-        steps, rounds, seed = effort.steps, effort.rounds, brief.settings.seed
+        # What the search outlined needs no cleaning; what the pictures agree on holds stray pixels.
+        rounds = effort.rounds if number else 1
+        steps, seed = effort.steps, brief.settings.seed
         several.append(drawn(pictures, one, allowed > 0.5, weight, steps=steps, rounds=rounds, seed=seed, on_step=told))
     # One colour, or those that the pictures agree on: drawn to the pixel, the true ones leave the pictures the more continuous.
     mark = min(several, key=lambda one: left_over(pictures, one)) if len(several) > 1 else several[0]
