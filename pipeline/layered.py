@@ -37,7 +37,6 @@ SPARE = 4 * 2**30
 """Bytes of disk that checkpoints leave free, beside what the layers need."""
 _STEPS = 65535
 WRITING = 0.15  # part of what is left of a budget that is kept for writing
-SURVEYING = 0.15  # part of a budget for the survey
 
 
 def layered_task(
@@ -67,7 +66,7 @@ def run_layered(job: Job, recipe: Recipe) -> Result:
             hint.check(seen.first + len(seen.times))
     with job.stages.stage("survey") as step:
         facts, told = _survey(job, recipe, seen, hint, unordered, step)
-    begin = SURVEYING if told else 0.0
+    begin = recipe.surveying if told else 0.0
     told = placed(told, 0.0, begin)
     report: dict[str, list[tuple[float, int]]] = defaultdict(list)
     # Pictures that were given one by one belong together: they are one window.
@@ -132,7 +131,7 @@ def run_layered(job: Job, recipe: Recipe) -> Result:
 
 def _survey(job: Job, recipe: Recipe, seen: Overview, hint: Hint | None, unordered: bool, step: Step) -> tuple[Any, Curves]:
     """What holds for the whole clip, and the losses on the way to it. The sample is let go afterwards."""
-    share = None if job.budget.left() is None else SURVEYING * (job.budget.left() or 0.0)
+    share = None if job.budget.left() is None else recipe.surveying * (job.budget.left() or 0.0)
     room = job.keep.within("survey")
     brief = _brief(job, share, step, hint.frames(seen.kept) if hint else None, unordered, room)
     sample, seen.sample = seen.sample, torch.empty(0)

@@ -35,6 +35,7 @@ class Recipe:
     settle: makes layers mix to the input again, exactly, where two windows' answers were faded into each other.
     memory: bytes that a value of a window's frames takes when most of them are in use, measured; windows are as long as memory allows.
     kinds: the dataclasses that are in what ``survey`` returns, so that a checkpoint may hold it.
+    surveying: part of a time budget that ``survey`` may take.
     limits: for an estimate, the pixels beyond which parts of ``separate`` cost no more, by the notes with which they tell their progress.
     account: makes one plain sentence of the report's figures: what the answer rests on, and what of it is invented. Empty where it cannot.
     """
@@ -48,6 +49,7 @@ class Recipe:
     memory: float = 24.0
     settle: Callable[[Tensor, dict[str, Tensor], Any], dict[str, Tensor]] | None = None
     kinds: tuple[type, ...] = ()
+    surveying: float = 0.15
     limits: Mapping[str, int] = field(default_factory=dict)
     account: Callable[[Mapping[str, float]], str] = lambda figures: ""
 

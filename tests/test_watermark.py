@@ -24,7 +24,6 @@ from stages.watermark.find import (
     misfit,
     move,
     opacity_and_colour,
-    outlined,
     pairs,
     shared_opacity,
     solve,
@@ -33,7 +32,6 @@ from stages.watermark.find import (
 from stages.watermark.fit import consensus
 from stages.watermark.layers import independent, separate, stirred, survey
 from stages.watermark.paper import separate_published
-from stages.watermark.single import mended, support
 from stages.watermark.texture import unusual, whitening
 
 T = TypeVar("T")
@@ -239,28 +237,6 @@ def test_rough_pictures_stay_finite(count: int) -> None:
     assert all(bool(pixels.isfinite().all()) and float(pixels.min()) >= 0 and float(pixels.max()) <= 1 for pixels in layers.values())
 
 
-def test_a_usual_colour_is_supported() -> None:
-    shown = torch.full((3, 40, 40), 0.4)
-    shown[:, 18:22, 18:22] = 0.64  # white of 0.4 over the same grey
-    undone = (shown - 0.4) / 0.6
-    told = support(shown, undone, torch.where(shown > 0.5, undone, shown), 0.4)
-    assert float(told[18:22, 18:22].max()) < 0
-    assert float(told[:10].min()) > 0
-
-
-def test_mending_closes_a_line_of_the_picture_and_keeps_a_gap_of_the_mark() -> None:
-    clean = torch.full((3, 40, 60), 0.5)
-    clean[:, 19:21] = 0.1
-    shape = torch.zeros(40, 60, dtype=torch.bool)
-    shape[8:32, 8:52] = True
-    shape[:, 36:39] = False
-    shown = torch.where(shape, 0.7 * clean + 0.3, clean)
-    undone = (shown - 0.3) / 0.7
-    chosen = shape.clone()
-    chosen[19:21, 10:34] = False
-    assert torch.equal(mended(shown, undone, chosen, 0.3, torch.ones(3)), shape)
-
-
 def grass(size: tuple[int, int] = SIZE) -> Tensor:
     """Green of one hue, rough in its light alone, ``(1, 3, H, W)``."""
     rough = F.avg_pool2d(torch.randn(1, 1, size[0] + 2, size[1] + 2, generator=torch.Generator().manual_seed(4)), 3, 1)
@@ -283,18 +259,6 @@ def test_an_edge_does_not_widen_what_is_usual() -> None:
     probe = torch.full_like(flat, 0.05)
     without, within = (float(unusual(probe, whitening(kind))[10:50, 10:50].mean()) for kind in (flat, edged))
     assert within > 0.7 * without
-
-
-def test_texture_tells_a_faint_mark_on_grass() -> None:
-    shape = (letters() > 0.5).float()
-    frames, everywhere = marked(grass(), shape, 0.25, WHITE), torch.ones(SIZE)
-    allowed = box_around(shape)[0, 0]
-    wrong = [
-        int(((outlined(frames, 0.25, torch.ones(3), allowed, everywhere, 120, spreads).matte > 0) ^ (shape[0] > 0)).sum())
-        for spreads in (None, texture(frames))
-    ]
-    assert wrong[1] < 40 and wrong[1] < 0.2 * wrong[0]
-    assert texture(scenes(2)) is None
 
 
 def two_colours() -> Tensor:

@@ -10,6 +10,7 @@ RECIPE = Recipe(
     survey=survey,
     separate=separate,
     kinds=(Facts, Effort),
+    surveying=0.5,  # undoing the mark, once it is drawn, takes next to nothing; filling an opaque one takes the rest
 )
 
 TASK = layered_task(

@@ -12,7 +12,6 @@ Pictures ``(K, 3, H, W)`` in [0, 1] that share one mark; matte ``(1, H, W)``, in
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -34,13 +33,7 @@ NAT = 0.05  # cost of a nat, where a single picture's own texture says how usual
 SPARING = 0.1  # the exclusion there
 PURE = 0.05  # a single picture's colour this near to white or black is that
 FARTHEST = 0.3  # the most that a clean value outside of [0, 1] costs there: on a soft outline it means little
-LEAST_GAIN = 0.06  # how much continuity a mark must win per pixel of its outline to be believed in
 CLEAR = 0.97  # the highest opacity that is inverted: above it a picture of 8 bits holds nothing of what is beneath
-GREYS = tuple((opacity, (grey,) * 3) for grey in (1.0, 0.0, 0.5) for opacity in (0.2, 0.35, 0.5, 0.7, 0.95))
-HUES = tuple((float(n & 1), float(n >> 1 & 1), float(n >> 2 & 1)) for n in range(1, 7))
-HYPOTHESES = GREYS + tuple((opacity, hue) for opacity in (0.35, 0.7) for hue in HUES)
-"""Opacities and colours to start from: near enough to any mark's for its outline to show."""
-ROUNDS = 3  # of outline and opacity in turn; they settle in two
 
 
 @dataclass(frozen=True)
@@ -72,12 +65,13 @@ class Cut:
 
     unary: Tensor
     pairs: tuple[Tensor, ...]
+    offsets: tuple[tuple[int, int], ...] = OFFSETS
 
     def cost(self, chosen: Tensor) -> float:
         """The cost of the labelling ``chosen`` (H, W, boolean), less that of choosing nothing."""
         label = chosen.float()
         total = (self.unary * label).sum()
-        for offset, weight in zip(OFFSETS, self.pairs, strict=True):
+        for offset, weight in zip(self.offsets, self.pairs, strict=True):
             here, there = pairs(label, offset)
             total = total + (weight * (there - here).clamp_min(0)).sum()
         return float(total)
@@ -160,7 +154,7 @@ def solve(cut: Cut, allowed: Tensor, turns: int) -> Tensor:
     """The labelling ``(H, W)``, boolean, of least cost within ``allowed``, nearly: ``turns`` of the primal-dual method."""
     label = torch.full_like(cut.unary, 0.5) * allowed
     degree = torch.zeros_like(label)
-    for offset in OFFSETS:
+    for offset in cut.offsets:
         for side in pairs(degree, offset):
             side += 1
     mean = sum(float(weight.sum()) for weight in cut.pairs) / max(1, sum(weight.numel() for weight in cut.pairs))
@@ -170,7 +164,7 @@ def solve(cut: Cut, allowed: Tensor, turns: int) -> Tensor:
     ahead = label
     for _ in range(turns):
         slope = unary.clone()
-        for offset, flow, weight in zip(OFFSETS, flows, weights, strict=True):
+        for offset, flow, weight in zip(cut.offsets, flows, weights, strict=True):
             here, there = pairs(ahead, offset)
             flow.add_(there - here, alpha=0.5)
             torch.minimum(flow, weight, out=flow).clamp_(min=0)
@@ -252,50 +246,3 @@ def shared_opacity(pictures: Tensor, chosen: Tensor) -> float | None:
         error = (inner - slope * outer).square().sum(1).mean(0) / slope
         weight = 1 / (error + max(0.03, 0.2 * 0.8**turn) ** 2)
     return 1 - float(slope)
-
-
-def find_mark(
-    pictures: Tensor, allowed: Tensor, weight: Tensor, *, turns: int = 80, progress: Callable[[float], None] = lambda done: None
-) -> Mark | None:
-    """The mark of all ``pictures`` within ``allowed`` (H, W), of one opacity, with its colours; None where there is none.
-
-    weight: how much a pixel has to tell, (H, W). Every hypothesis gets its best outline; the best few then settle outline, opacity and
-    colour in turn, and the one that makes the pictures most continuous stays.
-    """
-    spreads = texture(pictures)
-    # Texture tells finely, but only near the truth; the plain cost also sees a mark whose colour is only roughly right.
-    ways = (None,) if spreads is None else (None, spreads)
-    settled = []
-    for turn, way in enumerate(ways):
-        tried = []
-        for number, (opacity, colour) in enumerate(HYPOTHESES):
-            tried.append(outlined(pictures, opacity, pictures.new_tensor(colour), allowed, weight, turns, way))
-            progress((turn + number / len(HYPOTHESES)) / len(ways))
-        for best in sorted(tried, key=lambda mark: -mark.gain)[:3]:
-            for measure in (way,) * ROUNDS if way is spreads else (way, spreads, spreads):
-                line = opacity_and_colour(pictures, best.matte[0] > 0)
-                if line is None:
-                    break
-                best = outlined(pictures, *line, allowed, weight, 2 * turns, measure)
-            settled.append(best)
-    mark = max(settled, key=lambda mark: mark.gain)
-    chosen = mark.matte[0] > 0
-    rim = int((grown(chosen, 1) & ~grown(chosen, -1)).sum())
-    return mark if rim and mark.gain > LEAST_GAIN * rim else None
-
-
-def outlined(
-    pictures: Tensor,
-    opacity: float,
-    colour: Tensor,
-    allowed: Tensor,
-    weight: Tensor,
-    turns: int,
-    spreads: tuple[Tensor, ...] | None = None,
-) -> Mark:
-    """The best mark of this opacity and one ``colour`` (3,), an empty one where there is none; the rest as for :func:`move`."""
-    none, no_ink = torch.zeros_like(pictures[0, :1]), torch.zeros_like(pictures[0])
-    cut = move(pictures, none, no_ink, opacity, colour, OUTLINE / len(pictures) ** 0.5, weight, spreads)
-    chosen = solve(cut, allowed, turns)
-    matte = opacity * chosen.float()[None]
-    return Mark(matte, matte * colour.view(3, 1, 1), opacity, -cut.cost(chosen))

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from stages.fit import FitPlan, OnStep, fit
 from stages.losses import constant
 from stages.watermark.fill import carried_on
-from stages.watermark.find import OUTLINE, Mark, grown, misfit, move, pairs, shared_opacity, solve
+from stages.watermark.find import CLEAR, OUTLINE, Mark, grown, misfit, move, pairs, shared_opacity, solve
 
 NEIGHBOURS = ((0, 1), (1, 0))
 STEPS = ((0, 1), (1, 0), (1, 1), (1, -1), (0, 2), (2, 0), (0, 3), (3, 0))
@@ -133,7 +133,8 @@ def flatness(picture: Tensor) -> Tensor:
     return total
 
 
-WEIGHTS = {"continuity": constant(1.0), "range": constant(24.0), "ink": constant(0.05), "shape": constant(0.1)}
+RANGE = 24.0  # weight of clean values outside of [0, 1]
+WEIGHTS = {"continuity": constant(1.0), "range": constant(RANGE), "ink": constant(0.05), "shape": constant(0.1)}
 
 
 def fit_overlay(
@@ -196,6 +197,12 @@ def cleaned(pictures: Tensor, mark: Mark, allowed: Tensor, weight: Tensor) -> Ma
     return Mark(matte, matte * colour, opacity, mark.gain)
 
 
+def left_over(pictures: Tensor, mark: Mark) -> float:
+    """Return how little continuous, and how far outside of [0, 1], undoing ``mark`` leaves the pictures; less is better."""
+    matte = mark.matte.clamp(max=CLEAR)
+    return float(continuity(pictures, matte, mark.ink) + RANGE * out_of_range(pictures, matte, mark.ink))
+
+
 def drawn(
     pictures: Tensor,
     mark: Mark,
@@ -207,7 +214,10 @@ def drawn(
     seed: int,
     on_step: OnStep = lambda done, losses: None,
 ) -> Mark:
-    """The mark drawn to the pixel: fitted and cleaned in turn, fitted last. One that lets nothing through has no clean picture to fit."""
+    """Draw the mark to the pixel: fit and clean it in turn, and fit it last.
+
+    A mark that lets nothing through has no clean picture to fit.
+    """
     if mark.opacity > OPAQUE:
         return opaque_mark(pictures, mark)
     # One picture has nothing to add on where the mark is: that is settled before.

@@ -12,6 +12,7 @@ import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -21,17 +22,18 @@ from stages.brief import Brief, Note, Separation
 from stages.flow import resize
 from stages.losses import gradients
 from stages.watermark.colours import all_colours
+from stages.watermark.evidence import Evidence
 from stages.watermark.fill import fill
-from stages.watermark.find import CLEAR, HYPOTHESES, ROUNDS, Mark, find_mark, outlined, texture
-from stages.watermark.fit import OPAQUE, agreed_mark, continuity, drawn
+from stages.watermark.find import CLEAR, Mark, texture
+from stages.watermark.fit import OPAQUE, agreed_mark, continuity, drawn, left_over
 from stages.watermark.paper import separate_published
-from stages.watermark.pieces import weighed
-from stages.watermark.single import single_mark
+from stages.watermark.search import HYPOTHESES, ROUNDS, SETTLED, find_mark, outlined
 
 FAINT = 2 / 255  # a matte below this changes no picture of 8 bits
 MARGIN = 16  # pixels around a mark, or the box, that are looked at
 STIRRED = 0.03  # spread over the frames from which a place has fully to tell: what never changes may be part of the scene
 UNLIKE, SAME = 1.5, 1.1  # fewer independent frames, or pictures given one by one, than this are one
+COPY = 0.9  # correlation of the edges of two pictures that are one
 RINGS = 4  # pixels within which a place must be stirred
 COMPARED = 40_000  # pixels on which pictures are compared
 SAFE = 0.7  # part of a budget that is planned for
@@ -52,11 +54,13 @@ class Effort:
     @property
     def work(self) -> float:
         """Pixels that are gone through once by a step of the fit, or as often as takes that long."""
-        tries = len(HYPOTHESES) + 6 * ROUNDS
-        # One picture alone is searched twice, and a third time for further colours.
-        often = 3 if self.pictures == 1 else 1
+        tries = len(HYPOTHESES) + 2 * SETTLED * ROUNDS
+        # One picture alone is searched a second time for further colours.
+        often = 2 if self.pictures == 1 else 1
         search = self.search_pixels * tries * often * (0.5 * min(self.pictures, SEARCHED) + 0.06 * self.turns)
-        return search + self.fit_pixels * self.rounds * self.steps * min(self.pictures, 8)
+        # Several pictures have two marks drawn: of one colour, and of all.
+        drawings = 1 if self.pictures == 1 else 2
+        return search + drawings * self.fit_pixels * self.rounds * self.steps * min(self.pictures, 8)
 
 
 SEARCHED = 6  # pictures that the search looks at
@@ -93,6 +97,9 @@ def survey(sample: Tensor, brief: Brief) -> Facts:
     effort = _effort(sample, brief)
     facts = replace(nothing, effort=effort)
     # What tells a mark from a picture is a box around it, or that it stays where pictures differ.
+    if brief.unordered:
+        # What a picture has in common with its own copy is no mark.
+        sample = distinct(sample)
     count = independent(sample)
     if brief.unordered and count > SAME:
         count = float(len(sample))  # pictures, not frames: what they have in common is the mark
@@ -175,13 +182,26 @@ def stirred(pictures: Tensor) -> Tensor:
 def independent(pictures: Tensor) -> float:
     """How many of the pictures ``(K, 3, H, W)`` have edges of their own: ``K / (1 + (K - 1) r)``, r their edges' mean correlation."""
     count = len(pictures)
+    if count < 2:
+        return 1.0
+    likeness = _likeness(pictures)
+    alike = (likeness.sum() - likeness.diagonal().sum()) / (count * (count - 1))
+    return float(count / (1 + (count - 1) * alike.clamp(0, 1)))
+
+
+def distinct(pictures: Tensor) -> Tensor:
+    """Return the pictures ``(K, 3, H, W)`` without those whose edges are those of one before them."""
+    copies = (_likeness(pictures) > COPY).tril(-1).any(1)
+    return pictures[~copies]
+
+
+def _likeness(pictures: Tensor) -> Tensor:
+    """Return the correlation of the edges of each two of the pictures ``(K, 3, H, W)``: ``(K, K)``."""
     small = _shrunk(pictures, COMPARED)
     edges = torch.cat([difference.flatten(1) for difference in gradients(small)], 1)
     edges = edges / edges.norm(dim=1, keepdim=True).clamp_min(1e-6)
-    if count < 2:
-        return 1.0
-    alike = ((edges @ edges.T).sum() - edges.square().sum()) / (count * (count - 1))
-    return float(count / (1 + (count - 1) * alike.clamp(0, 1)))
+    likeness: Tensor = edges @ edges.T
+    return likeness
 
 
 def _search(sample: Tensor, few: int, box: Tensor, weight: Tensor, effort: Effort, brief: Brief) -> tuple[Mark, tuple[slice, slice]] | None:
@@ -210,29 +230,29 @@ def _search(sample: Tensor, few: int, box: Tensor, weight: Tensor, effort: Effor
     size = pictures.shape[-2:]
     allowed, weight = _fitted(allowed, size), _fitted(weight[area], size)
     same = brief.hint is not None and size == scale
-    mark = first if same else outlined(pictures, first.opacity, first.hue, allowed, weight, 2 * effort.turns, texture(pictures))
+    mark = first if same else outlined(Evidence(pictures, weight), first.opacity, first.hue, allowed, 2 * effort.turns)
+    marks = [mark]
     if len(sample) > 1:
         agreed = agreed_mark(pictures, first.opacity, allowed, weight, 2 * effort.turns)
-        mark = agreed if agreed is not None and _bears_out(agreed, mark) else mark
+        if agreed is not None and _bears_out(agreed, mark):
+            marks.append(agreed)
     elif first.opacity <= OPAQUE:
-        mark = single_mark(pictures, mark, allowed, weight, 2 * effort.turns)
-        mark = weighed(pictures, mark, allowed, 2 * effort.turns)
-        mark = all_colours(pictures, mark, allowed, weight, effort.turns, texture(pictures))
+        marks = [all_colours(pictures, mark, allowed, weight, effort.turns, texture(pictures))]
 
-    def note(done: float, losses: Mapping[str, float]) -> None:
+    def note(done: float, losses: Mapping[str, float], begin: float) -> None:
+        done = begin + done / len(marks)
         brief.progress(0.5 + 0.5 * done, "drawing the mark")
         brief.trace.add("drawing the mark", done, losses)
 
-    mark = drawn(
-        pictures,
-        mark,
-        allowed > 0.5,
-        weight,
-        steps=effort.steps,
-        rounds=effort.rounds,
-        seed=brief.settings.seed,
-        on_step=note,
-    )
+    several = []
+    for number, one in enumerate(marks):
+        told = partial(note, begin=number / len(marks))
+        # What the search outlined needs no cleaning; what the pictures agree on holds stray pixels.
+        rounds = effort.rounds if number else 1
+        steps, seed = effort.steps, brief.settings.seed
+        several.append(drawn(pictures, one, allowed > 0.5, weight, steps=steps, rounds=rounds, seed=seed, on_step=told))
+    # One colour, or those that the pictures agree on: drawn to the pixel, the true ones leave the pictures the more continuous.
+    mark = min(several, key=lambda one: left_over(pictures, one)) if len(several) > 1 else several[0]
     if size != full.shape[-2:]:
         matte, ink = (resize(layer[None], (full.shape[-2], full.shape[-1]))[0] for layer in (mark.matte, mark.ink))
         mark = Mark(matte, ink, mark.opacity, mark.gain)

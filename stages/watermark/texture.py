@@ -18,28 +18,36 @@ TURNS = 4  # of the reweighting
 SHARED = 0.1  # part of the whole picture's spread in every local one
 NOISE = 0.006  # of an 8-bit picture: no spread is narrower
 ENTRIES = ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))
+LEAST = 1e-4  # what a pair counts that is not kept, so that every place has some
 UNIT = (1.0, 0.0, 0.0, 1.0, 0.0, 1.0)
 
 
-def whitening(difference: Tensor) -> Tensor:
-    """The factors ``(6, h, w)`` that make differences ``(3, h, w)`` as wide in every colour as they are around."""
+def whitening(difference: Tensor, kept: Tensor | None = None) -> Tensor:
+    """Return the factors ``(6, h, w)`` that make differences ``(3, h, w)`` as wide in every colour as they are around.
+
+    kept: the pairs that count, ``(h, w)``, boolean; all of them unless told.
+    """
+    counts = torch.ones_like(difference[0]) if kept is None else kept.float().clamp_min(LEAST)
+    around = _mean_around(counts[None], AROUND)
     products = torch.stack([difference[row] * difference[column] for row, column in ENTRIES])
     unit = difference.new_tensor(UNIT).view(6, 1, 1)
-    weight, factor = torch.ones_like(difference[0]), products
+    weight, factor = counts, products
     for _ in range(TURNS):
-        spread = _mean_around(weight * products, AROUND)
-        spread = torch.lerp(spread, spread.mean((1, 2), keepdim=True), SHARED) + NOISE**2 * unit
+        weighted = weight * products
+        spread = _mean_around(weighted, AROUND) / around
+        whole = weighted.mean((1, 2), keepdim=True) / counts.mean()
+        spread = torch.lerp(spread, whole, SHARED) + NOISE**2 * unit
         factor = _inverse_root(spread)
-        weight = (TAIL + 3) / (TAIL + _length(difference, factor))
+        weight = counts * (TAIL + 3) / (TAIL + length(difference, factor))
     return factor
 
 
 def unusual(difference: Tensor, factor: Tensor) -> Tensor:
     """Nats that differences ``(3, h, w)`` cost, ``(h, w)``, zero for none; ``factor`` by :func:`whitening`."""
-    return 0.5 * (TAIL + 3) * torch.log1p(_length(difference, factor) / TAIL)
+    return 0.5 * (TAIL + 3) * torch.log1p(length(difference, factor) / TAIL)
 
 
-def _length(difference: Tensor, factor: Tensor) -> Tensor:
+def length(difference: Tensor, factor: Tensor) -> Tensor:
     """The squared length of the whitened differences."""
     first = factor[0] * difference[0]
     second = factor[1] * difference[0] + factor[2] * difference[1]

@@ -1,0 +1,105 @@
+"""How much a picture speaks for a mark's outline at each pair of its pixels, in nats.
+
+Across the outline of a mark of opacity a and colour K the picture behind it goes on: ``(I_y - a K) / (1 - a)`` is as near to ``I_x`` as
+pixels at this distance usually are. Three things keep that from being fooled:
+
+- Only pairs that reach across a soft outline tell. Its own pixels are covered in part and fit no opacity.
+- A difference is as usual as the picture's texture around makes it, or it is an edge, which costs the same whatever its strength.
+  A mark that only weakens an edge explains nothing.
+- A mark is itself not exact: its coverage varies a little, and values are rounded and compressed. Undoing amplifies that.
+
+Pictures ``(K, 3, H, W)`` in [0, 1] that share one mark; maps ``(H, W)``.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from stages.watermark.find import Cut, outside, pairs
+from stages.watermark.texture import length, whitening
+
+NEAR = ((0, 1), (1, 0), (1, 1), (1, -1))
+"""Pairs that only measure the outline's length."""
+FAR = ((0, 3), (3, 0), (2, 2), (2, -2), (0, 4), (4, 0), (3, 3), (3, -3))
+"""Pairs that reach across a soft outline."""
+OFFSETS = (*NEAR, *FAR)
+
+EDGE = 5.0  # nats of an edge, however strong
+LENGTH = 0.5  # nats of an outline for a pair of neighbours
+EXCLUSION = 0.1  # how much more an edge costs on an outline than elsewhere: two layers share few edges
+VARIES = 0.05  # spread of a mark's coverage
+ROUNDED = 0.008  # spread of a value by rounding and compression
+BEYOND, FARTHEST = 160.0, 6.0  # nats of a clean value that lies this far (times 1) outside of [0, 1], and the most
+TAIL = 2.0  # degrees of freedom of a difference's distribution, as in :mod:`stages.watermark.texture`
+
+
+class Evidence:
+    """The pairs of ``pictures`` (K, 3, H, W), weighed once for all the marks that are tried on them.
+
+    weight: how much each pixel has to tell, (H, W). chosen: what is already known to be marked, (H, W); pairs that its outline separates
+    say nothing about the picture's own texture.
+    """
+
+    def __init__(self, pictures: Tensor, weight: Tensor, chosen: Tensor | None = None) -> None:
+        self.pictures, self.weight = pictures, weight
+        self.factors: list[list[Tensor]] = []
+        self.stay: list[Tensor] = []
+        for offset in FAR:
+            here, there = pairs(pictures, offset)
+            kept = None
+            if chosen is not None:
+                first, second = pairs(chosen, offset)
+                kept = first == second
+            self.factors.append([whitening(difference, kept) for difference in there - here])
+            none = torch.zeros(())
+            nats = [usual(difference, factor, none) for difference, factor in zip(there - here, self.factors[-1], strict=True)]
+            self.stay.append(torch.stack(nats).sum(0))
+
+    def cut(self, opacity: float, colour: Tensor) -> Cut:
+        """Return the labelling's costs for a mark of this ``opacity`` and ``colour``, (3,) or (3, H, W)."""
+        shown = self.pictures
+        ink = opacity * (colour.view(3, 1, 1) if colour.ndim == 1 else colour)
+        undone = (shown - ink) / (1 - opacity)
+        way = ink / opacity - undone.clamp(0, 1)
+        inexact = (ROUNDED**2 + VARIES**2 * way.square().mean(1)) / (1 - opacity)
+        unary = (BEYOND * outside(shown, opacity, ink)).clamp(max=FARTHEST)
+        unary = unary - (BEYOND * outside(shown, 0.0, torch.zeros_like(ink))).clamp(max=FARTHEST)
+        show = (1 - opacity) ** 0.5
+        weights = []
+        for offset in NEAR:
+            length_ = LENGTH / math.hypot(*offset)
+            weights.append(torch.full_like(pairs(unary, offset)[0], 2 * length_))
+        for offset, factors, stay in zip(FAR, self.factors, self.stay, strict=True):
+            length_ = LENGTH / math.hypot(*offset)
+            (shown_x, shown_y), (undone_x, undone_y) = pairs(shown, offset), pairs(undone, offset)
+            inexact_x, inexact_y = pairs(inexact, offset)
+            enter, leave = torch.zeros_like(stay), torch.zeros_like(stay)
+            for number, factor in enumerate(factors):
+                enter += usual(show * (undone_y - shown_x)[number], factor, inexact_y[number])
+                leave += usual(show * (shown_y - undone_x)[number], factor, inexact_x[number])
+            tells = torch.maximum(*pairs(self.weight, offset))
+            enter = tells * ((1 + EXCLUSION) * enter - stay) + length_
+            leave = tells * ((1 + EXCLUSION) * leave - stay) + length_
+            # Where both outlines gain, the cheaper one is the likely one; the other is raised until a cut can have both.
+            lacks = (-enter - leave).clamp_min(0)
+            leave, enter = torch.where(enter < leave, leave + lacks, leave), torch.where(enter < leave, enter, enter + lacks)
+            unary_x, unary_y = pairs(unary, offset)
+            unary_x += leave
+            unary_y -= leave
+            weights.append((enter + leave).clamp_min(0))
+        return Cut(unary, tuple(weights), OFFSETS)
+
+
+def usual(difference: Tensor, factor: Tensor, inexact: Tensor) -> Tensor:
+    """Return the nats of differences ``(3, h, w)``, at most nearly :data:`EDGE`.
+
+    factor: by :func:`stages.watermark.texture.whitening`. inexact: the variance of what undoing adds, ``(h, w)``.
+    """
+    own = length(difference, factor).clamp_min(1e-9)
+    # Along the difference's own direction the variances of texture and inexactness add.
+    whole = 1 / (1 / own + inexact / difference.square().sum(0).clamp_min(1e-12))
+    nats = 0.5 * (TAIL + 3) * torch.log1p(whole / TAIL)
+    return EDGE + math.log1p(math.exp(-EDGE)) - torch.logaddexp(EDGE - nats, torch.zeros(()))

@@ -1,0 +1,62 @@
+"""Searches a mark that lies over pictures: which opacity and colour make them most continuous, and where.
+
+Pictures ``(K, 3, H, W)`` in [0, 1] that share one mark; maps of pixels ``(H, W)``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from torch import Tensor
+
+from stages.watermark.evidence import Evidence
+from stages.watermark.find import Mark, grown, opacity_and_colour, solve
+
+GREYS = tuple((opacity, (grey,) * 3) for grey in (1.0, 0.0, 0.5) for opacity in (0.2, 0.35, 0.5, 0.7, 0.95))
+HUES = tuple((float(n & 1), float(n >> 1 & 1), float(n >> 2 & 1)) for n in range(1, 7))
+HYPOTHESES = GREYS + tuple((opacity, hue) for opacity in (0.35, 0.7) for hue in HUES)
+"""Opacities and colours to start from: near enough to any mark's for its outline to show."""
+SETTLED = 4  # of them, the best, that are settled
+ROUNDS = 3  # of outline and opacity in turn; they settle in two
+LEAST_GAIN = 1.5  # nats that a mark in a box must win per pixel of its outline to be believed in
+SHARED_GAIN = 15.0  # the same of a mark that several pictures share: scenes without one win nine at most, marks forty
+
+
+def find_mark(
+    pictures: Tensor, allowed: Tensor, weight: Tensor, *, turns: int = 80, progress: Callable[[float], None] = lambda done: None
+) -> Mark | None:
+    """Return the mark of all ``pictures`` within ``allowed`` (H, W), of one opacity and colour; None where there is none.
+
+    weight: how much a pixel has to tell, (H, W). Every hypothesis gets its best outline; the best few then settle outline, opacity and
+    colour in turn, and the one that makes the pictures most continuous stays.
+    """
+    evidence = Evidence(pictures, weight)
+    tried = []
+    for number, (opacity, colour) in enumerate(HYPOTHESES):
+        tried.append(outlined(evidence, opacity, pictures.new_tensor(colour), allowed, turns))
+        progress(number / len(HYPOTHESES))
+    settled = []
+    for best in sorted(tried, key=lambda mark: -mark.gain)[:SETTLED]:
+        for _ in range(ROUNDS):
+            line = opacity_and_colour(pictures, best.matte[0] > 0)
+            if line is None:
+                break
+            best = outlined(evidence, *line, allowed, 2 * turns)
+        settled.append(best)
+    mark = max(settled, key=lambda mark: mark.gain)
+    if not bool((mark.matte > 0).any()):
+        return None
+    # The mark's own outline is no texture of the picture's.
+    mark = outlined(Evidence(pictures, weight, mark.matte[0] > 0), mark.opacity, mark.hue, allowed, 2 * turns)
+    chosen = mark.matte[0] > 0
+    rim = int((grown(chosen, 1) & ~grown(chosen, -1)).sum())
+    least = LEAST_GAIN if len(pictures) == 1 else SHARED_GAIN
+    return mark if rim and mark.gain > least * rim else None
+
+
+def outlined(evidence: Evidence, opacity: float, colour: Tensor, allowed: Tensor, turns: int) -> Mark:
+    """Return the best mark of this opacity and one ``colour`` (3,), an empty one where there is none."""
+    cut = evidence.cut(opacity, colour)
+    chosen = solve(cut, allowed, turns)
+    matte = opacity * chosen.float()[None]
+    return Mark(matte, matte * colour.view(3, 1, 1), opacity, -cut.cost(chosen))

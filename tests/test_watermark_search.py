@@ -1,0 +1,57 @@
+"""The search for marks: what an outline costs, and which marks are believed."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from test_watermark import SIZE, WHITE, box_around, grass, letters, marked, scenes
+
+from stages.watermark.evidence import EDGE, Evidence, usual
+from stages.watermark.find import grown, texture
+from stages.watermark.layers import distinct
+from stages.watermark.search import SHARED_GAIN, find_mark, outlined
+from stages.watermark.texture import whitening
+
+
+def test_texture_tells_a_faint_mark_on_grass() -> None:
+    shape = (letters() > 0.5).float()
+    frames, everywhere = marked(grass(), shape, 0.25, WHITE), torch.ones(SIZE)
+    allowed = box_around(shape)[0, 0]
+    mark = outlined(Evidence(frames, everywhere), 0.25, torch.ones(3), allowed, 120)
+    assert int(((mark.matte > 0) ^ (shape[0] > 0)).sum()) < 40
+    assert texture(scenes(2)) is None
+
+
+def test_an_edge_costs_the_same_however_strong() -> None:
+    factor = whitening(grass()[0])
+    none = torch.zeros(())
+    costs = [float(usual(torch.full((3, *SIZE), step), factor, none).mean()) for step in (0.0, 0.6, 0.9)]
+    assert costs[0] < 1e-3
+    assert costs[1] == pytest.approx(EDGE, abs=0.3)
+    assert costs[2] == pytest.approx(costs[1], abs=0.3)
+    # What undoing adds explains a difference as well as texture does: 2.5 log(1 + 3 / 2), a little bounded.
+    assert float(usual(torch.full((3, *SIZE), 0.1), factor, torch.tensor(0.01)).mean()) == pytest.approx(2.23, abs=0.1)
+
+
+def test_what_is_exactly_undone_costs_least() -> None:
+    shape = (letters() > 0.5).float()
+    frames = marked(scenes(3), shape, 0.5, WHITE)
+    evidence = Evidence(frames, torch.ones(SIZE))
+    costs = [evidence.cut(opacity, torch.ones(3)).cost(shape[0, 0] > 0.5) for opacity in (0.3, 0.5, 0.7)]
+    assert costs[1] == min(costs) < 0
+
+
+def test_a_shared_mark_gains_far_more_than_scenes_without_one() -> None:
+    shape, everywhere = (letters() > 0.5).float(), torch.ones(SIZE)
+    found = find_mark(marked(scenes(3), shape, 0.3, WHITE), everywhere, everywhere, turns=40)
+    assert found is not None
+    chosen = found.matte[0] > 0
+    rim = int((grown(chosen, 1) & ~grown(chosen, -1)).sum())
+    assert found.gain > 2 * SHARED_GAIN * rim
+    assert found.opacity == pytest.approx(0.3, abs=0.03)
+    assert find_mark(scenes(3), everywhere, everywhere, turns=40) is None
+
+
+def test_a_copy_of_a_picture_is_no_further_one() -> None:
+    pictures = scenes(3)
+    assert torch.equal(distinct(pictures[[0, 1, 0, 2, 1]]), pictures)
