@@ -140,6 +140,9 @@ def separate(frames: Tensor, facts: Facts, brief: Brief) -> Separation:
         "opacity": facts.opacity,
         "marked_part": float(touched.float().mean()),
         "lost_part": float(facts.lost.float().mean()),
+        "explained": float((touched & ~facts.lost).float().mean()),
+        "invented": float(facts.lost.float().mean()),
+        "untouched": float((~touched & ~facts.lost).float().mean()),
         "reconstruction_psnr": -10 * math.log10(max(error, 1e-10)),
     }
     brief.progress(1.0, "clean")
