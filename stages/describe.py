@@ -61,15 +61,15 @@ def describe(
 def _scan(container: InputContainer, stream: VideoStream, frame: VideoFrame, more: Iterator[VideoFrame], path: Path, wanted: str) -> Scan:
     if container.format.name in sniff.PICTURES or container.format.name in _ANIMATIONS:
         return Scan()
+    order = int(stream.codec_context.field_order)
+    if wanted == "keep":
+        return scan_of(order, [bool(frame.interlaced_frame)], Verdict(), wanted)
     if not can_deinterlace(frame):
         if wanted == "deinterlace":
             raise UnlayerError(
                 f"{printable(path)}: its pictures of {frame.width}x{frame.height} are too small to be deinterlaced; leave out --interlaced"
             )
         return Scan()
-    order = int(stream.codec_context.field_order)
-    if wanted == "keep":
-        return scan_of(order, [bool(frame.interlaced_frame)], Verdict(), wanted)
     flags, verdict = look(chain([frame], _sound(islice(more, LOOKED_AT - 1))))
     return scan_of(order, flags, verdict, wanted)
 

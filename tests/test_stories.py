@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -214,3 +215,15 @@ def test_flashes_end_no_shot_and_make_no_fade(seed: int) -> None:
         clip[place : place + int(rng.integers(1, 4))] = rng.choice([0.0, 1.0, 0.5])
     told = find(blocks(clip))
     assert told.shots == (Shot(0, 79),) and not told.transitions and not told.colors, told
+
+
+def test_a_search_resumed_behind_a_flash_tells_the_same() -> None:
+    rng = np.random.default_rng(5)
+    clip = camera(rng, 320)
+    clip[[200, 201, 290]] = 0
+    standings: list[dict[str, Any]] = []
+    whole = find(blocks(clip), before=lambda tell: standings.append(deepcopy(tell())))
+    assert whole.shots == (Shot(0, 319),) and any(standing["flashes"] for standing in standings)
+    standing = next(standing for standing in reversed(standings) if standing["flashes"])
+    taken = standing["first"] + len(standing["frames"])
+    assert find(blocks(clip, first=taken), standing=standing) == whole

@@ -13,8 +13,10 @@ def account(figures: Mapping[str, float]) -> str:
     if figures.get("untouched", 0.0) == 1.0:
         return "No haze was taken off: the clear layer is the input."
     lost, power = 100 * (1 - figures["mean_transmission"]), figures.get("power", 1.0)
-    part = "all of it" if power >= 1 else f"{100 * power:.0f} % of its depth"
-    return f"The haze that was taken off hides {lost:.0f} % of the light in the mean; by the evidence that is {part}."
+    return (
+        f"The haze that was taken off hides {lost:.0f} % of the light in the mean, "
+        f"which is {100 * power:.0f} % of the optical depth that may be haze."
+    )
 
 
 RECIPE = Recipe(

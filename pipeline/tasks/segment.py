@@ -13,9 +13,12 @@ def account(figures: Mapping[str, float]) -> str:
     """Say how much of the picture the foreground is, and what the background behind it rests on."""
     hidden = figures["explained"] + figures["invented"]
     if hidden < 0.0005:
-        return "No foreground was found: the background is the input."
-    seen = f"{100 * figures['explained'] / hidden:.0f} % of it is seen in other frames"
-    return f"The foreground and its edge hide {100 * hidden:.1f} % of the background: {seen}, the rest is filled in."
+        return "The foreground covers less than 0.1 % of the picture: nearly all of the background is the input."
+    found = f"The foreground and its edge hide {100 * hidden:.1f} % of the background"
+    seen = 100 * figures["explained"] / hidden
+    if seen < 0.5:
+        return f"{found}: no other frame shows it, so that it is filled in."
+    return f"{found}: {seen:.0f} % of that is seen in other frames" + (", the rest is filled in." if seen < 99.5 else ".")
 
 
 RECIPE = Recipe(

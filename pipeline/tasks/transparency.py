@@ -11,7 +11,9 @@ from stages.transparency.layers import Facts, separate, settle, survey
 def account(figures: Mapping[str, float]) -> str:
     """Say what the two layers were told apart by."""
     if figures.get("untouched", 0.0) == 1.0:
-        return "Nothing tells a reflection apart here: the transmission is the input."
+        return "No reflection was taken off: the transmission is the input."
+    if "fit_steps" in figures:
+        return "The layers were told apart by two networks, as published."
     if any(name.startswith("weight_") for name in figures):
         return "The layers follow from several mixtures of the same two pictures."
     if "turns" in figures:

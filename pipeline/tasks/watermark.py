@@ -12,11 +12,16 @@ def account(figures: Mapping[str, float]) -> str:
     """Say how much of the picture the mark covers, and what stands in its place."""
     if "marked_part" not in figures:
         return ""
-    covered = figures["explained"] + figures["invented"]
-    if covered == 0:
+    if figures["opacity"] == 0:
         return "No mark was found: the clean layer is the input."
-    filled = f"{100 * figures['invented'] / covered:.0f} % of that is filled in"
-    return f"The mark that was found covers {100 * covered:.1f} % of the picture: {filled}, the rest is computed from what shows through."
+    covered = figures["explained"] + figures["invented"]
+    found = f"The mark that was found covers {100 * covered:.1f} % of the picture"
+    if figures["invented"] == 0:
+        return f"{found}: what is beneath was computed from what shows through."
+    if figures["explained"] == 0:
+        return f"{found}: nothing shows through, so that all of it is filled in."
+    filled = 100 * figures["invented"] / covered
+    return f"{found}: {filled:.0f} % of that is filled in, the rest was computed from what shows through."
 
 
 RECIPE = Recipe(

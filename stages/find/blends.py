@@ -104,7 +104,11 @@ class Scan:
 
     def passing(self, frames: Array, found: Boundary, walls: Sequence[int], taken: Sequence[tuple[int, int]]) -> Fit | None:
         """The wipe or iris that a boundary of unknown kind turns out to be, or None. walls, taken: as of :meth:`Boundaries.find`."""
-        low, high = next(part for part in stretches(len(frames), walls, taken) if part[0] <= found.first - 1 <= part[1])
+        parts = stretches(len(frames), walls, taken)
+        around = [part for part in parts if part[0] <= found.first - 1 and found.last + 1 <= part[1]]
+        if not around:
+            return None
+        low, high = around[0]
         passed = passing(frames, found.first - 1, found.last + 1, low, high)
         return passed if passed is not None and self.doubt(passed, frames) < DOUBT_LIMIT else None
 

@@ -48,7 +48,6 @@ def _clock(turn: float) -> Order:
     """Return the angle of a hand that goes round clockwise, in turns from its start at ``turn`` (0: up, 0.25: right)."""
 
     def order(x: Tensor, y: Tensor, aspect: float) -> tuple[Tensor, ...]:
-        # A hand that is exactly on the start would jump there and back: half of a small angle further it does not.
         return ((torch.atan2(x, -y) / (2 * math.pi) - turn) % 1.0,)
 
     return order

@@ -195,12 +195,16 @@ class _Search:
         taken = [(event.first_frame - self.first, event.last_frame - self.first) for event in self.events if event.mix]
         taken = [(first, last) for first, last in taken if last >= 0 and first < known]
         boundaries = Boundaries(self.motion, related, stack)
-        for found in boundaries.find(self.pairs[:known, :known], walls, taken, range(start, min(until, known))):
+        found_ones = boundaries.find(self.pairs[:known, :known], walls, taken, range(start, min(until, known)))
+        for found in found_ones:
             first, last = self.first + found.first, self.first + found.last
             if self._claimed(first, last):
                 continue
-            if known_kind := self.scan.passing(stack, found, walls, taken):
+            # A wipe may reach further than what showed it, but not over another boundary.
+            others = [(other.first, other.last) for other in found_ones if other != found]
+            if known_kind := self.scan.passing(stack, found, walls, sorted([*taken, *others])):
                 self._note(stack, known_kind)
+                taken.append((int(known_kind.before) + 1, int(known_kind.after) - 1))
                 self.done = max(self.done, self.first + int(known_kind.after))
             else:
                 self.events.append(Event(first, last, "other", "gamma", found.mix))

@@ -123,7 +123,9 @@ def separate(frames: Tensor, facts: Facts, brief: Brief) -> Separation:
 
 
 def _shares(matte: Tensor, missing: Tensor) -> dict[str, float]:
-    """What the background rests on: parts of the picture that are seen in other frames, drawn by the networks, and seen where they are.
+    """Return what the background rests on, as parts of the picture.
+
+    explained: hidden here and seen in other frames. invented: seen in none, and drawn. untouched: not hidden.
 
     matte: ``(T, 1, H, W)``; missing: ``(T, H, W)`` or ``(T, 1, H, W)``, true where no frame shows the background.
     """

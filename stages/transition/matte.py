@@ -66,7 +66,9 @@ class Edge(torch.nn.Module):
         """The matte ``(n, 1, H, W)`` in [0, 1]. A ``leak`` lets the gradient through where it is clipped: a far edge is still drawn."""
         ramp = (self.edge.view(-1, 1, 1) - self.place(height, width)) / self.soft.exp()
         even = ramp.clamp(0, 1)
-        clipped = even + self.ease.clamp(0, 1) * even * (1 - even) * (2 * even - 1)
+        # Clipped in its value alone, so that it finds its way back from beyond.
+        ease = self.ease + (self.ease.clamp(0, 1) - self.ease).detach()
+        clipped = even + ease * even * (1 - even) * (2 * even - 1)
         return (clipped + leak * (ramp - clipped) if leak else clipped)[:, None]
 
 

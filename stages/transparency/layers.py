@@ -55,6 +55,7 @@ NOT_BELIEVED = (
     "no reflection is believed in {frames}: the transmission is the input itself; one view does not tell its two layers apart, "
     "so give several pictures or a moving clip of it, or take a guess off with --strength 2"
 )
+AS_TOLD = "the reflection of {frames} is left, as --strength 0 says: the transmission is the input itself"
 NO_STRENGTH = "--strength has no meaning for mixtures of the same two layers, whose weights are measured: {frames}"
 
 HARDLY = 0.04
@@ -119,7 +120,8 @@ def separate(frames: Tensor, facts: Facts, brief: Brief) -> Separation:
     began = time.monotonic()
     light = to_light(frames, facts.space)
     report = {"space": float(facts.space == "linear"), "untouched": 0.0}
-    notes: tuple[Note, ...] = ()
+    # The weights of mixtures are measured: there is nothing to do more or less of.
+    notes = notes_where(NO_STRENGTH, torch.ones(len(frames))) if facts.mixtures and brief.strength != 1 else ()
     if brief.settings.preset == "paper":
         found, more = _published(frames, facts, brief)
         found = found if facts.mixtures else _times(found, light, brief.strength)
@@ -127,7 +129,6 @@ def separate(frames: Tensor, facts: Facts, brief: Brief) -> Separation:
     elif facts.mixtures:
         found, more = _mixtures(light)
         name = "unmixing"
-        notes = notes_where(NO_STRENGTH, torch.ones(len(frames))) if brief.strength != 1 else ()
     elif not moves(encoded(shrunk(light, PLANS["fast"].pixels))):
         # Of a clip that stands still no more can be known than of a picture; pictures that have nothing to do with each other are each one.
         alone = light.split(1) if brief.unordered else [light]  # type: ignore[no-untyped-call]
@@ -140,6 +141,7 @@ def separate(frames: Tensor, facts: Facts, brief: Brief) -> Separation:
         plan = replace(plan, pixels=brief.within(plan.pixels), mosaic_pixels=brief.within(plan.mosaic_pixels))
         found = separate_clip(light, plan, lambda done: brief.progress(done, "two moving layers"), brief.trace)
         found = as_before(frames, found, facts)
+        notes = reflection_notes(frames, from_light(found[1], facts.space))
         found = _times(found, light, brief.strength)
         more = {"turns": float(plan.turns), "mosaic_steps": float(plan.mosaic_steps)}
         name = "motion"
@@ -147,7 +149,9 @@ def separate(frames: Tensor, facts: Facts, brief: Brief) -> Separation:
     layers = {role: from_light(layer, facts.space) for role, layer in zip(("transmission", "reflection"), found, strict=True)}
     report |= more | {"reconstruction_psnr": _reconstruction_psnr(frames, layers, report | more)}
     shared = frozenset(layers) if facts.mixtures else frozenset[str]()
-    if not notes and not facts.mixtures:
+    if brief.strength == 0 and not facts.mixtures:
+        notes, report["untouched"] = notes_where(AS_TOLD, torch.ones(len(frames))), 1.0
+    elif brief.settings.preset == "paper" and not facts.mixtures:
         notes = reflection_notes(frames, layers["reflection"])
     return Separation(layers, shared, report, dict(seconds), notes=notes)
 
@@ -213,7 +217,7 @@ def _picture(light: Tensor, space: str, guessed: float) -> tuple[Tensor, Tensor]
     """Both layers of a picture or of a clip that stands still. guessed: how much of a guess at the reflection is taken off, 0 to 1.
 
     The guess is as often wrong as right: on made and real reflections it brings the transmission from 2 dB less to 1.3 dB more, and no
-    sign in the picture was found that tells which (see docs/how-it-works.md). So without the user's word it is not taken off.
+    sign in the picture was found that tells which (see docs/tasks.md). So without the user's word it is not taken off.
     """
     if guessed <= 0:
         reflection = EVEN * light if space == "linear" else torch.zeros_like(light)

@@ -40,7 +40,7 @@ CLEAR = 0.97  # the highest opacity that is inverted: above it a picture of 8 bi
 class Mark:
     """A mark as far as it is known: ``matte`` (1, H, W), ``ink`` (3, H, W) with ink <= matte, the opacity where it is full.
 
-    gain: by how much undoing it makes the pictures more continuous, in units of :func:`misfit`.
+    gain: by how much undoing it makes the pictures more continuous, in nats of :mod:`stages.watermark.evidence`.
     """
 
     matte: Tensor

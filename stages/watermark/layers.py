@@ -1,7 +1,8 @@
 """Takes a watermark off: one picture with a box around the mark, several pictures under one mark, a clip with a channel's logo.
 
-``I = (1 - m) C + m W`` with a matte m and a mark W that all frames share. The survey finds and draws both (:mod:`stages.watermark.find`,
-:mod:`stages.watermark.fit`), so that every window undoes the same mark; where it is opaque a generator fills what is lost.
+``I = (1 - m) C + m W`` with a matte m and a mark W that all frames share. The survey finds and draws both, so that every window undoes the
+same mark (:mod:`stages.watermark.search`, :mod:`stages.watermark.evidence`, :mod:`stages.watermark.fit`); where it is opaque a generator
+fills what is lost.
 
 Frames ``(T, 3, H, W)`` in [0, 1]; matte ``(1, H, W)``, colour ``(3, H, W)``, maps ``(H, W)``.
 """
