@@ -24,9 +24,9 @@ LINEAR_GAIN = -0.03
 LINEAR_FADE = -0.3  # the same against a colour: whatever moves is left over either way. Against black the two are one but for the curve
 ROUNDS = 5
 TURN = 5e-4  # a step back that is no more than noise
-# What a matte may leave; see Fit.left. Wipes and irises over moving shots leave 0.01 to 0.15, pushes and squeezes 0.25 and more, for in
+# What a matte may leave; see Fit.left. Wipes and irises over moving shots leave 0.01 to 0.23, pushes and squeezes 0.25 and more, for in
 # these the scenes move as a whole.
-MOST_LEFT = 0.2
+MOST_LEFT = 0.24
 PASSED = 0.03  # mean weight from which a frame is looked at for that
 HOPELESS = 0.3  # a window of which more than this is unexplained holds no transition at all
 
