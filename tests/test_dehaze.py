@@ -13,7 +13,7 @@ from torch import Tensor
 
 from stages.brief import Brief, FitSettings, Separation
 from stages.dehaze.airlight import blue_sky, find_airlight
-from stages.dehaze.evidence import veil_colour, weighted_quantile
+from stages.dehaze.evidence import find_floors, veil_colour, weighted_quantile
 from stages.dehaze.field import evenness, find_field, reached
 from stages.dehaze.layers import power, separate, settle, settled, survey
 from stages.dehaze.model import dark_bound, guided, haze, least_transmission, recover, rounded, spread
@@ -253,10 +253,10 @@ def test_the_strength_is_the_users() -> None:
 
 def test_a_blue_veil_shows_the_airlights_colour_and_a_brown_ground_does_not() -> None:
     blue, white = torch.tensor([0.8, 0.88, 1.0]).view(1, 3, 1, 1), torch.ones(1, 3, 1, 1)
-    found = veil_colour(rounded(haze(scene(), veil() ** 2, blue)), white)
+    found = veil_colour(find_floors(rounded(haze(scene(), veil() ** 2, blue)), white), white)
     assert float((found - blue).abs().max()) < 0.3 * float((white - blue).abs().max())
     brown = scene() * torch.tensor([0.9, 0.7, 0.4]).view(1, 3, 1, 1) + torch.tensor([0.1, 0.07, 0.03]).view(1, 3, 1, 1)
-    assert torch.equal(veil_colour(rounded(brown), white), white)
+    assert torch.equal(veil_colour(find_floors(rounded(brown), white), white), white)
 
 
 @pytest.mark.parametrize(("part", "expected"), [(0.1, 1.0), (0.5, 2.0), (0.9, 4.0)])

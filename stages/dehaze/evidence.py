@@ -64,9 +64,8 @@ def find_floors(frames: Tensor, airlight: Tensor) -> Floors:
     return Floors((1 - highest).clamp(0, 1), 1 - most, texture, max(0.0, black))
 
 
-def evidence(frames: Tensor, airlight: Tensor) -> float:
-    """Return the part of the optical depth found in working pictures ``(T, 3, h, w)`` that is to be believed, 0 to 1."""
-    floors = find_floors(frames, airlight)
+def evidence(floors: Floors) -> float:
+    """Return the part of the optical depth found in pictures with these floors that is to be believed, 0 to 1."""
     floor = WIDELY * weighted_quantile(floors.veil, floors.texture, TENTH) + WHOLLY * floors.black + ABOVE * _above(floors)
     if floor <= LIGHT:
         return LIGHTLY * max(0.0, (floor - NONE) / (LIGHT - NONE))
@@ -85,13 +84,12 @@ def _above(floors: Floors) -> float:
     return min(found[0], found[1], 2 * found[2]) if len(found) > 2 else 0.0
 
 
-def veil_colour(frames: Tensor, airlight: Tensor) -> Tensor:
-    """Return ``airlight`` ``(1, 3, 1, 1)`` with the colour that the veil shows over dark things in working pictures.
+def veil_colour(floors: Floors, airlight: Tensor) -> Tensor:
+    """Return ``airlight`` ``(1, 3, 1, 1)`` with the colour that the veil shows over dark things, whose floors under it are known.
 
     Over black a pixel shows the airlight's colour. Most scenes are rather warm, so floors that are reddish say nothing; but
     where all the veiled windows are bluer than the airlight it is air that is blue, and where all agree they show it exactly.
     """
-    floors = find_floors(frames, airlight)
     half = weighted_quantile(floors.veil, floors.texture, 0.5)
     weight = floors.texture * (floors.veil > half)
     least = floors.channels + 0.01

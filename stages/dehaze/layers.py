@@ -23,7 +23,7 @@ from stages.brief import Brief, Note, Separation
 from stages.clock import clocked
 from stages.dehaze import paper as dehaze_paper
 from stages.dehaze.airlight import blue_sky, find_airlight
-from stages.dehaze.evidence import evidence, veil_colour
+from stages.dehaze.evidence import evidence, find_floors, veil_colour
 from stages.dehaze.field import find_field
 from stages.dehaze.model import guided, haze, least_transmission, recover, rounded, spread
 from stages.dehaze.veil import envelope, find_ties, transmission_of
@@ -69,9 +69,9 @@ def survey(sample: Tensor, brief: Brief) -> Facts:
     small = shrunk(sample[chosen], brief.within(WORK))
     black = BLACK + (BLUE_BLACK - BLACK) * blue_sky(small)
     airlight, opaque = find_airlight(small, black)
-    sure = evidence(small, airlight)
-    field = find_field(small, rounded(veil_colour(small, airlight)), black, opaque)
-    return Facts(field, max(black, BLACK + (GREY_BLACK - BLACK) * opaque), sure)
+    floors = find_floors(small, airlight)
+    field = find_field(small, rounded(veil_colour(floors, airlight)), black, opaque)
+    return Facts(field, max(black, BLACK + (GREY_BLACK - BLACK) * opaque), evidence(floors))
 
 
 def power(sure: float, strength: float) -> float:

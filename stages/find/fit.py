@@ -240,7 +240,7 @@ def passing(frames: Array, before: int, after: int, low: int, high: int) -> Fit 
 
 def _passing(stretch: Stretch, before: int, after: int) -> Fit | None:
     for one, other in stretch.wider(before, after):
-        if _shape(stretch, *stretch.widened(one, other)) and (passed := _wipe(stretch, one, other)):
+        if passed := _wipe(stretch, one, other):
             return passed
     return None
 

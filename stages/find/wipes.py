@@ -9,6 +9,7 @@ from 0 to ``1 + soft``. Axes: T frames, K blocks.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import cv2
@@ -115,12 +116,10 @@ def shape_of(weights: Float, power: Float, aspect: float) -> Shape | None:
         return None
     times = step_times(weights)
     length = 6 * float((trust * (weights * (1 - weights)).sum(0)).sum() / trust.sum())
-    x, y = (part.ravel() for part in pixel_places(ROWS, COLUMNS, aspect))
-    corner_x, corner_y = (part.ravel() for part in pixel_places(96, 96, aspect))
     best: Shape | None = None
-    for form, centre in _tried(aspect):
-        terms, explained = fitted_times(design(form, x, y, centre, aspect), times, trust)
-        reach = design(form, corner_x, corner_y, centre, aspect) @ terms
+    for form, centre, table, corners in _tried(aspect):
+        terms, explained = fitted_times(table, times, trust)
+        reach = corners @ terms
         first, last = float(reach.min()), float(reach.max())
         if explained < EXPLAINED or last - first < max(LEAST_RANGE * len(weights), SLOWEST * length):
             continue
@@ -132,11 +131,17 @@ def shape_of(weights: Float, power: Float, aspect: float) -> Shape | None:
 SIMPLEST = (("plane", (0.0, 0.0)), ("circle", (0.0, 0.0)))
 
 
-def _tried(aspect: float) -> list[tuple[str, tuple[float, float]]]:
-    """All forms with the centres at which they are tried, simple ones first."""
+@lru_cache(maxsize=4)
+def _tried(aspect: float) -> list[tuple[str, tuple[float, float], Float, Float]]:
+    """All forms with the centres at which they are tried, simple ones first, and the columns of each: of the blocks, and of a fine grid."""
+    blocks, picture = (pixel_places(*size, aspect) for size in ((ROWS, COLUMNS), (96, 96)))
     middle = [(name, (0.0, 0.0)) for name in FORMS]
     away = [("circle", (cx, cy * aspect)) for cx in CENTRES for cy in CENTRES if (cx, cy) != (0.0, 0.0)]
-    return middle + away
+
+    def columns(places: tuple[Float, Float], form: str, centre: tuple[float, float]) -> Float:
+        return design(form, places[0].ravel(), places[1].ravel(), centre, aspect)
+
+    return [(form, centre, columns(blocks, form, centre), columns(picture, form, centre)) for form, centre in middle + away]
 
 
 def edges(weights: Float, power: Float, place: Float) -> tuple[Curve, Curve, float]:

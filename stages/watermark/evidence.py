@@ -18,14 +18,12 @@ import math
 import torch
 from torch import Tensor
 
-from stages.watermark.find import Cut, outside, pairs
-from stages.watermark.texture import length, whitening
+from stages.watermark.find import ACROSS, Cut, outside, pairs
+from stages.watermark.texture import length, nats_of, whitening
 
 NEAR = ((0, 1), (1, 0), (1, 1), (1, -1))
 """Pairs that only measure the outline's length."""
-FAR = ((0, 3), (3, 0), (2, 2), (2, -2), (0, 4), (4, 0), (3, 3), (3, -3))
-"""Pairs that reach across a soft outline."""
-OFFSETS = (*NEAR, *FAR)
+OFFSETS = (*NEAR, *ACROSS)
 
 EDGE = 5.0  # nats of an edge, however strong
 LENGTH = 0.5  # nats of an outline for a pair of neighbours
@@ -33,7 +31,6 @@ EXCLUSION = 0.1  # how much more an edge costs on an outline than elsewhere: two
 VARIES = 0.05  # spread of a mark's coverage
 ROUNDED = 0.008  # spread of a value by rounding and compression
 BEYOND, FARTHEST = 160.0, 6.0  # nats of a clean value that lies this far (times 1) outside of [0, 1], and the most
-TAIL = 2.0  # degrees of freedom of a difference's distribution, as in :mod:`stages.watermark.texture`
 
 
 class Evidence:
@@ -47,7 +44,7 @@ class Evidence:
         self.pictures, self.weight = pictures, weight
         self.factors: list[list[Tensor]] = []
         self.stay: list[Tensor] = []
-        for offset in FAR:
+        for offset in ACROSS:
             here, there = pairs(pictures, offset)
             kept = None
             if chosen is not None:
@@ -72,7 +69,7 @@ class Evidence:
         for offset in NEAR:
             length_ = LENGTH / math.hypot(*offset)
             weights.append(torch.full_like(pairs(unary, offset)[0], 2 * length_))
-        for offset, factors, stay in zip(FAR, self.factors, self.stay, strict=True):
+        for offset, factors, stay in zip(ACROSS, self.factors, self.stay, strict=True):
             length_ = LENGTH / math.hypot(*offset)
             (shown_x, shown_y), (undone_x, undone_y) = pairs(shown, offset), pairs(undone, offset)
             inexact_x, inexact_y = pairs(inexact, offset)
@@ -101,5 +98,4 @@ def usual(difference: Tensor, factor: Tensor, inexact: Tensor) -> Tensor:
     own = length(difference, factor).clamp_min(1e-9)
     # Along the difference's own direction the variances of texture and inexactness add.
     whole = 1 / (1 / own + inexact / difference.square().sum(0).clamp_min(1e-12))
-    nats = 0.5 * (TAIL + 3) * torch.log1p(whole / TAIL)
-    return EDGE + math.log1p(math.exp(-EDGE)) - torch.logaddexp(EDGE - nats, torch.zeros(()))
+    return EDGE + math.log1p(math.exp(-EDGE)) - torch.logaddexp(EDGE - nats_of(whole), torch.zeros(()))

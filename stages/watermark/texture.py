@@ -44,7 +44,12 @@ def whitening(difference: Tensor, kept: Tensor | None = None) -> Tensor:
 
 def unusual(difference: Tensor, factor: Tensor) -> Tensor:
     """Nats that differences ``(3, h, w)`` cost, ``(h, w)``, zero for none; ``factor`` by :func:`whitening`."""
-    return 0.5 * (TAIL + 3) * torch.log1p(length(difference, factor) / TAIL)
+    return nats_of(length(difference, factor))
+
+
+def nats_of(squared: Tensor) -> Tensor:
+    """Return the nats of differences of this squared whitened length, zero for none: by Student's distribution in three dimensions."""
+    return 0.5 * (TAIL + 3) * torch.log1p(squared / TAIL)
 
 
 def length(difference: Tensor, factor: Tensor) -> Tensor:
