@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from stages.errors import UnlayerError, UsageError
 
 # Before PyTorch and NumPy start their threads: threads that spin while they wait for one another stretched a run of 12 seconds to
-# more than 200 on a machine that did other things too. NumPy's matrices here are small; PyTorch's threads: see stages/threads.py.
+# more than 200 on a machine that did other things too. NumPy's matrices here are small; PyTorch's threads: see stages/optim/threads.py.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 

@@ -2,13 +2,13 @@
 
 import sys
 
-from pipeline.signals import guard_end, guard_start
+from pipeline.runtime.signals import guard_end, guard_start
 
 
 def program() -> int:
     """Run the command line of this process and return its exit status. No signal ends it with a traceback, however early or late."""
     guard_start()
-    from pipeline.cli import main
+    from pipeline.cli.main import main
 
     status = main()
     guard_end()

@@ -23,14 +23,14 @@ import torch
 from numpy.typing import NDArray
 
 from pipeline.config import checked
-from pipeline.folder import MANIFEST, read_json
-from pipeline.progress import Silent
-from pipeline.run import perform
-from pipeline.scratch import save_frames
+from pipeline.run.execute import perform
+from pipeline.runtime.progress import Silent
+from pipeline.runtime.run_folder import MANIFEST, read_json
+from pipeline.runtime.scratch import save_frames
 from pipeline.settings import Settings, plain
 from pipeline.tasks import names
 from stages.errors import UnlayerError, UsageError
-from stages.read import open_clip
+from stages.media.read import open_clip
 
 Pixels = NDArray[Any] | torch.Tensor
 Name = str | os.PathLike[str]

@@ -20,7 +20,7 @@ from typing import Any
 
 from pipeline.settings import Settings, nearest, options, plain
 from stages.errors import UsageError
-from stages.sniff import printable
+from stages.media.sniff import printable
 
 LARGEST = 64 * 2**20
 """Bytes of a configuration: a manifest lists the weight of every mixed frame."""

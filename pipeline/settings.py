@@ -1,6 +1,6 @@
 """Everything a run can be told, in one place: name, default, meaning and check of each setting.
 
-The command line's options and their help are made from the fields below (:mod:`pipeline.cli`), and the manifest's ``settings`` are
+The command line's options and their help are made from the fields below (:mod:`pipeline.cli.main`), and the manifest's ``settings`` are
 these fields again, so no default and no wording stands twice.
 """
 
@@ -114,7 +114,7 @@ def counts(word: str) -> tuple[int, ...]:
 
 
 def device(word: str) -> str:
-    """The spelling of a device; :func:`pipeline.run.pick_device` says whether this machine has it. Raises ArgumentTypeError."""
+    """The spelling of a device; :func:`pipeline.run.execute.pick_device` says whether this machine has it. Raises ArgumentTypeError."""
     if not re.fullmatch(r"auto|cpu|mps|cuda(:\d{1,3})?", word, re.ASCII):
         near = nearest(word, ("auto", "cpu", "cuda", "mps"))
         raise argparse.ArgumentTypeError(f"{word!r} is not a device; choose auto, cpu, cuda, cuda:N or mps{near}")

@@ -23,16 +23,16 @@ from torch import Tensor
 
 from models.noise import CoupledNoise
 from samples.make import OFFSET, SCENE, true_layers
-from stages.brief import FitSettings
-from stages.clip import Frames
-from stages.fit import FitPlan
-from stages.mixing import Mixture, project, psnr_of
+from stages.context import FitSettings
+from stages.media.clip import Frames
+from stages.mixing.mixing import Mixture, project, psnr_of
+from stages.optim.fit import FitPlan
 from stages.shots import Transition
 from stages.transition import alternate
 from stages.transition.networks import fit_layers
 from stages.transition.plan import LARGEST, PLANS, Plan
 from stages.transition.separate import Finished, open_mixture, separate_transition
-from stages.window import Window
+from stages.transition.window import Window
 
 SIZE = 108, 192
 CLEAN, MIXED = 5, 10

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from pipeline.cli.parser import VERBS, told
 from pipeline.settings import ONE_CLIP, flag, options
-from pipeline.words import VERBS, told
 
 PAGE = Path(__file__).parents[1] / "docs" / "options.md"
 SHARED = (

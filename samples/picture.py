@@ -14,7 +14,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from stages.read import open_clip
+from stages.media.read import open_clip
 
 
 def picture(run: Path) -> np.ndarray:

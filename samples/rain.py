@@ -2,9 +2,9 @@
 
 import torch
 
-from pipeline.layered import Output, Recipe, layered_task
-from stages.brief import Brief, Separation
-from stages.flow import flows, warp
+from pipeline.framewise.run import Output, Recipe, layered_task
+from stages.context import Brief, Separation
+from stages.motion.flow import flows, warp
 
 BRIGHTER = 0.04  # a streak is at least so much brighter than what is usual at its place
 

@@ -5,6 +5,6 @@ other tasks' own. What several of them need lies beside these folders; of each o
 knows of shapes.
 
 Axis convention of the whole package: a stack of frames is a tensor ``(T, C, H, W)``, RGB, float32, values in [0, 1], gamma encoded
-as in the file unless a name says ``linear``. It is checked where data enters (:class:`stages.clip.Frames`) and relied on after that.
+as in the file unless a name says ``linear``. It is checked where data enters (:class:`stages.media.clip.Frames`) and relied on after that.
 Stages use ``models``; they never import ``pipeline``.
 """

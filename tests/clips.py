@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from stages.clip import Frames
-from stages.mixing import Mixture, psnr_of
+from stages.media.clip import Frames
+from stages.mixing.mixing import Mixture, psnr_of
 from stages.shots import Transition
 from stages.transition.plan import LARGEST
 from stages.transition.separate import Finished, Put, Separated, open_mixture, separate_transition
-from stages.window import Window
+from stages.transition.window import Window
 
 Stack = NDArray[np.uint8]
 OWN = ("losses.json", "manifest.json", "report", "report.html")

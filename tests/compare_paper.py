@@ -24,8 +24,8 @@ from torch import Tensor
 
 from samples.ablation import Case
 from samples.ablation import case as scenes
-from stages.brief import FitSettings
-from stages.mixing import project
+from stages.context import FitSettings
+from stages.mixing.mixing import project
 from stages.transition.networks import FitResult, fit_paper
 
 HEIGHT, WIDTH = 72, 128

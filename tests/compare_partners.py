@@ -30,10 +30,10 @@ from clips import opened, psnr
 from numpy.typing import NDArray
 from torch import Tensor
 
-from stages.brief import FitSettings
-from stages.clip import Frames
-from stages.fit import FitPlan
-from stages.mixing import Mixture, project
+from stages.context import FitSettings
+from stages.media.clip import Frames
+from stages.mixing.mixing import Mixture, project
+from stages.optim.fit import FitPlan
 from stages.shots import Transition
 from stages.transition import alternate as heart
 from stages.transition.alternate import alternate

@@ -20,11 +20,11 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import torch
 
-from pipeline.bench import _cpu
-from pipeline.bench_clips import RATE, Scene, width_of
-from pipeline.child import Child
-from stages.clip import ClipInfo, Frames
-from stages.write import LayerWriter
+from pipeline.bench.bench import _cpu
+from pipeline.bench.clips import RATE, Scene, width_of
+from pipeline.runtime.child_process import Child
+from stages.media.clip import ClipInfo, Frames
+from stages.media.write import LayerWriter
 
 APART = ("plan", "motion", "networks", "sweeps", "ties", "finish", "separate")
 """The stages that mixed frames are for; the rest is for every frame."""

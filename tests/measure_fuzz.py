@@ -35,12 +35,12 @@ import media  # noqa: E402
 import mutate  # noqa: E402
 import numpy as np  # noqa: E402
 
-from pipeline import cli  # noqa: E402
+from pipeline.cli.main import main as cli  # noqa: E402
 from pipeline.config import read_config  # noqa: E402
-from pipeline.hint import Hint  # noqa: E402
+from pipeline.framewise.hint import Hint  # noqa: E402
 from stages.checkpoint import Checkpoints  # noqa: E402
 from stages.errors import UnlayerError  # noqa: E402
-from stages.read import open_clip  # noqa: E402
+from stages.media.read import open_clip  # noqa: E402
 
 SECONDS = 20.0
 """A file on which a process works for longer is a hang."""
@@ -159,7 +159,7 @@ def _by_command(corpus: Corpus, room: Path, way: str, path: Path, salvage: bool)
 
 def stand_in() -> Any:
     """Plain colours instead of a separation."""
-    return mock.patch("pipeline.tasks.transition.separate_transition", clips.plain_answer)
+    return mock.patch("pipeline.tasks.transition.run.separate_transition", clips.plain_answer)
 
 
 def prepare(corpus: Corpus) -> None:
@@ -169,7 +169,7 @@ def prepare(corpus: Corpus) -> None:
     with stand_in(), contextlib.redirect_stdout(io.StringIO()):
         assert cli.main([*words, str(corpus.folder / "out")]) == 0
     with (
-        mock.patch("pipeline.tasks.transition.separate_transition", side_effect=KeyboardInterrupt),
+        mock.patch("pipeline.tasks.transition.run.separate_transition", side_effect=KeyboardInterrupt),
         contextlib.redirect_stdout(io.StringIO()),
         contextlib.redirect_stderr(io.StringIO()),
     ):

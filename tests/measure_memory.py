@@ -17,13 +17,13 @@ import torch
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from pipeline.memory import peak_memory  # noqa: E402
-from stages.brief import FitSettings  # noqa: E402
-from stages.clip import Frames  # noqa: E402
+from pipeline.runtime.memory import peak_memory  # noqa: E402
+from stages.context import FitSettings  # noqa: E402
+from stages.media.clip import Frames  # noqa: E402
 from stages.shots import Transition  # noqa: E402
 from stages.transition.plan import LARGEST, Plan, bytes_of  # noqa: E402
 from stages.transition.separate import separate_transition  # noqa: E402
-from stages.window import Window  # noqa: E402
+from stages.transition.window import Window  # noqa: E402
 
 CLEAN = 24
 ROWS = (

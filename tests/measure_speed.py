@@ -27,10 +27,10 @@ sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
 
 from clips import drifting  # noqa: E402
 
-from stages.carry import Carried, carry  # noqa: E402
-from stages.fit import FitPlan  # noqa: E402
-from stages.flow import flows  # noqa: E402
-from stages.mixing import Mixture, mix  # noqa: E402
+from stages.mixing.mixing import Mixture, mix  # noqa: E402
+from stages.motion.carry import Carried, carry  # noqa: E402
+from stages.motion.flow import flows  # noqa: E402
+from stages.optim.fit import FitPlan  # noqa: E402
 from stages.transition.alternate import still, whole  # noqa: E402
 from stages.transition.networks import fill  # noqa: E402
 from stages.transition.plan import PLANS  # noqa: E402

@@ -25,7 +25,7 @@ from compare_partners import SHARED, bench
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from pipeline import separate
-from stages import flow
+from stages.motion import flow
 
 CASES = ("bunny_x_street", "stream_x_geese_540p")
 ROWS = 12

@@ -20,8 +20,8 @@ import numpy.typing as npt
 import torch
 from clips import through_camera
 
-from stages.clip import Frames
 from stages.find.signs import Motion, contents, kinship
+from stages.media.clip import Frames
 from stages.shots import Analysis
 
 Stack = npt.NDArray[np.float32]

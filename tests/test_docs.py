@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.cli import parse
-from pipeline.recipe import Recipe
+from pipeline.cli.main import parse
+from pipeline.cli.parser import VERBS
+from pipeline.framewise.recipe import Recipe
 from pipeline.settings import options
 from pipeline.tasks import names
-from pipeline.words import VERBS
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -138,7 +138,7 @@ def test_the_pages_say_where_a_recipe_is_explained() -> None:
 
 
 def test_tables_have_the_rows_and_columns_of_their_commands() -> None:
-    from pipeline.bench import markdown
+    from pipeline.bench.bench import markdown
 
     assert markdown([]).splitlines()[0] in (ROOT / "docs" / "speed.md").read_text(encoding="utf-8").splitlines()
     page = (ROOT / "docs" / "how-it-works.md").read_text(encoding="utf-8")

@@ -15,16 +15,16 @@ from typing import Any
 
 from rich.console import Console
 
-from pipeline.folder import MANIFEST, REPORT, RunFolder, claim, files_of, ours, read_json, write_json
-from pipeline.manifest import checksums
-from pipeline.progress import Stages, Step, reporter
 from pipeline.report.contents import SECONDS, Assembled, assemble, known_input
 from pipeline.report.facts import Facts, facts_of, input_paths
+from pipeline.run.manifest import checksums
+from pipeline.runtime.progress import Stages, Step, reporter
+from pipeline.runtime.run_folder import MANIFEST, REPORT, RunFolder, claim, files_of, ours, read_json, write_json
 from pipeline.settings import Settings
 from stages import safe_files
 from stages.errors import UnlayerError, UsageError
-from stages.read import Clip, open_clip
-from stages.sniff import printable
+from stages.media.read import Clip, open_clip
+from stages.media.sniff import printable
 
 PAGE = "report.html"
 LEAST = 3.0

@@ -12,8 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.folder import REPORT, read_json, write_json
-from pipeline.progress import Step
 from pipeline.report.facts import Facts, LayerFact, Move
 from pipeline.report.media import (
     LONGEST,
@@ -29,12 +27,14 @@ from pipeline.report.media import (
     shown_spans,
     write_picture,
 )
+from pipeline.runtime.progress import Step
+from pipeline.runtime.run_folder import REPORT, read_json, write_json
 from pipeline.tasks import find_task, names
 from stages import safe_files
 from stages.errors import UnlayerError
-from stages.read import Clip
-from stages.sample import Picture, Wanted, sample
-from stages.sniff import printable
+from stages.media.read import Clip
+from stages.media.sniff import printable
+from stages.media.thumbnails import Picture, Wanted, sample
 from stages.transition.seams import CLEAN, Seam, seam
 
 CELLS, CELL_HEIGHT = 12, 72

@@ -8,13 +8,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline.folder import MANIFEST, REPORT, ours, read_json
 from pipeline.report.media import link
 from pipeline.report.page import page
 from pipeline.report.words import counted
+from pipeline.runtime.run_folder import MANIFEST, REPORT, ours, read_json
 from stages import safe_files
 from stages.errors import UnlayerError
-from stages.sniff import printable
+from stages.media.sniff import printable
 
 INDEX = "index.html"
 ORDER = {"failed": 0, "waiting": 1, "running": 1, "done": 2, "unchanged": 2}

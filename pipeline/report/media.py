@@ -14,15 +14,15 @@ import cv2
 import numpy as np
 import torch
 
-from pipeline.folder import REPORT
 from pipeline.report.facts import Facts, LayerFact
+from pipeline.runtime.run_folder import REPORT
 from stages import safe_files
-from stages.clip import ClipInfo, Frames
 from stages.errors import UnlayerError
-from stages.formats import PREVIEW
-from stages.read import Clip, choose_stream, open_clip, open_media
-from stages.sample import Picture, levels
-from stages.write import LayerWriter
+from stages.media.clip import ClipInfo, Frames
+from stages.media.formats import PREVIEW
+from stages.media.read import Clip, choose_stream, open_clip, open_media
+from stages.media.thumbnails import Picture, levels
+from stages.media.write import LayerWriter
 
 LONGEST = 3000
 """Frames of a preview at most: two minutes. Of a longer clip the frames around its transitions are shown, or its beginning."""

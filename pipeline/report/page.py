@@ -17,13 +17,13 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from pipeline import __version__
-from pipeline.manifest import SPACES
 from pipeline.report.contents import Assembled
 from pipeline.report.facts import Facts, Move, input_paths
 from pipeline.report.media import Track, link
 from pipeline.report.plots import fits_of, frames_plot, losses_plot
 from pipeline.report.words import bars, checks, counted, figures, rows, shares
-from stages.sniff import printable
+from pipeline.run.manifest import SPACES
+from stages.media.sniff import printable
 
 TEMPLATES = Path(__file__).with_name("templates")
 MIXES, LOSSES = 60, 40

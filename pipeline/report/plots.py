@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from stages.trace import Curves
+from stages.optim.loss_curves import Curves
 
 WIDE, HIGH = 1000, 100
 COLOURS = 10

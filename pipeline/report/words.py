@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.memory import amount
 from pipeline.report.contents import SeamFact
 from pipeline.report.facts import Facts
+from pipeline.runtime.memory import amount
 
 GOOD, FAIR = 40.0, 30.0
 """PSNR in dB from which nobody sees that layers were mixed again, and from which most do not."""
 SHARES = {"explained": "follows from what the input shows", "invented": "inferred or filled in", "untouched": "left as it was"}
-"""Parts of the main layer, by the names that :class:`stages.brief.Separation` gives them."""
+"""Parts of the main layer, by the names that :class:`stages.context.Separation` gives them."""
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 So is what an installed package offers as an entry point of the group ``unlayer.tasks``: ``rain = "package.module:TASK"``.
 
 A task reads the job's clip, writes its layers into the job's work folder and returns what it wrote; the run around it
-(:mod:`pipeline.run`) owns the folder, the clock, the manifest and what is printed.
+(:mod:`pipeline.run.execute`) owns the folder, the clock, the manifest and what is printed.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.progress import Stages
+from pipeline.runtime.progress import Stages
 from pipeline.settings import Settings, nearest, options
 from stages.errors import UnlayerError, UsageError
 
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     import torch
 
     from stages.checkpoint import Checkpoints
-    from stages.read import Clip
-    from stages.trace import Curves
+    from stages.media.read import Clip
+    from stages.optim.loss_curves import Curves
 
 TASK_OPTIONS = ("alpha", "hint", "space", "strength", "transition")
 """Settings that only some tasks have a use for; elsewhere they are refused rather than ignored."""
@@ -46,7 +46,8 @@ class Layer:
 
 @dataclass(frozen=True)
 class Fit:
-    """What was fitted to the frames ``first_frame`` to ``last_frame``, and its losses as :class:`stages.trace.Trace` has them."""
+    """What was fitted to the frames ``first_frame`` to ``last_frame``, and its losses as
+    :class:`stages.optim.loss_curves.Trace` has them."""
 
     name: str
     first_frame: int

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pipeline.layered import Output, Recipe, layered_task
+from pipeline.framewise.run import Output, Recipe, layered_task
 from stages.segment.background import Plate
 from stages.segment.layers import FIT_PIXELS, VOTE_PIXELS, WORK_PIXELS, Facts, separate, settle, survey
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pipeline.layered import Output, Recipe, layered_task
+from pipeline.framewise.run import Output, Recipe, layered_task
 from stages.watermark.layers import Effort, Facts, separate, survey
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from stages.dehaze.veil import envelope, transmission_of
-from stages.flow import box, resize
+from stages.motion.flow import box, resize
 
 ROUNDS = 5
 OUTLIERS = 1e-4  # part of the haze whose values may be above what the airlight allows

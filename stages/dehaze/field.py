@@ -22,8 +22,8 @@ from torch.nn import functional as F
 
 from stages.dehaze.airlight import DARKEST
 from stages.dehaze.veil import envelope, grid_size, transmission_of
-from stages.flow import box, resize
-from stages.losses import gradients
+from stages.motion.flow import box, resize
+from stages.optim.losses import gradients
 
 NODES = 6  # of the field along the longer side
 ROUNDS = 3  # of finding the transmission under the field and the field where that is low

@@ -19,16 +19,16 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from stages.brief import Brief, Note, Separation
-from stages.clock import clocked
+from stages.context import Brief, Note, Separation
 from stages.dehaze import paper as dehaze_paper
 from stages.dehaze.airlight import blue_sky, find_airlight
 from stages.dehaze.evidence import evidence, find_floors, veil_colour
 from stages.dehaze.field import find_field
 from stages.dehaze.model import guided, haze, least_transmission, recover, rounded, spread
 from stages.dehaze.veil import envelope, find_ties, transmission_of
-from stages.flow import resize, shrunk
-from stages.mixing import psnr_of
+from stages.mixing.mixing import psnr_of
+from stages.motion.flow import resize, shrunk
+from stages.optim.timing import clocked
 
 TURNS = {"fast": 10, "balanced": 14, "best": 24, "paper": 0}
 """Turns of the envelope's fit by preset; it has settled to a tenth of a decibel after ten."""

@@ -14,8 +14,8 @@ from torch.nn import functional as F
 
 from models.skip import Skip
 from stages.dehaze.model import haze
-from stages.fit import FitPlan, OnStep, fit
-from stages.losses import Schedule, constant, squared_reconstruction
+from stages.optim.fit import FitPlan, OnStep, fit
+from stages.optim.losses import Schedule, constant, squared_reconstruction
 
 WEIGHTS: dict[str, Schedule] = {"reconstruction": constant(1.0), "roughness": constant(0.005)}
 """Double-DIP's own, from its code for haze."""

@@ -17,9 +17,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from stages.dehaze.model import dark_bound, spread
-from stages.fit import OnStep
-from stages.flow import consistency, flows, resize, resize_flow, warp
-from stages.losses import gradients
+from stages.motion.flow import consistency, flows, resize, resize_flow, warp
+from stages.optim.fit import OnStep
+from stages.optim.losses import gradients
 
 GRID = 4  # pixels of the working picture to a side of the grid's; a depth has no finer detail than its edges, which come from the guide
 STIFFNESS = 10.0  # of the surface, against one bound
@@ -112,7 +112,7 @@ def transmission_of(log: Tensor, black: float) -> Tensor:
 
 
 def _transposed(steps: list[Tensor], like: Tensor) -> Tensor:
-    """The transpose of :func:`stages.losses.gradients`: what differences ``steps`` say of each point, in the shape of ``like``."""
+    """The transpose of :func:`stages.optim.losses.gradients`: what differences ``steps`` say of each point, in the shape of ``like``."""
     across, down = steps
     pulled = torch.zeros_like(like)
     pulled[..., :, 1:] += across

@@ -8,10 +8,10 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from stages.carry import KNOWN, carry
 from stages.find.signs import Array
 from stages.find.track import Carried
-from stages.mixing import Mixture
+from stages.mixing.mixing import Mixture
+from stages.motion.carry import KNOWN, carry
 
 LEVELS = ((4, 15), (2, 15), (1, 8))
 

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from stages.clip import Frames
 from stages.errors import UsageError
 from stages.find.blends import LONGEST, Scan
 from stages.find.boundaries import Boundaries
@@ -23,6 +22,7 @@ from stages.find.cuts import judge_step
 from stages.find.fit import Fit, fit_between
 from stages.find.signs import PLAIN, Array, Kinships, Motion, contents, distances, plain_colour, spread
 from stages.find.story import Event, Plain, story
+from stages.media.clip import Frames
 from stages.shots import Analysis
 
 SIDE = 96

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from stages.flow import resize, resize_flow
+from stages.motion.flow import resize, resize_flow
 from stages.segment.motion import Motion
 
 HIDDEN = 0.05  # matte above which a pixel is not taken for background

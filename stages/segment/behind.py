@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from stages.flow import box, lookup, warp
+from stages.motion.flow import box, lookup, warp
 from stages.segment.background import grown, spread
 from stages.segment.motion import Motion, camera_flow
 from stages.segment.parallax import follow

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from stages.flow import resize
+from stages.motion.flow import resize
 from stages.segment.votes import guided_lines
 
 SURE_BELOW, SURE_ABOVE = 0.1, 0.9

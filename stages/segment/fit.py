@@ -16,9 +16,9 @@ from models.generator import NARROW_WIDTHS, Layer
 from models.noise import walking_noise
 from models.precision import probe
 from models.skip import Skip
-from stages.fit import Draw, FitPlan, OnStep, fit
-from stages.flow import warp
-from stages.losses import (
+from stages.motion.flow import warp
+from stages.optim.fit import Draw, FitPlan, OnStep, fit
+from stages.optim.losses import (
     Schedule,
     agreement,
     binary_push,

@@ -19,11 +19,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from stages.brief import SAFE, Brief, Note, Separation, notes_where
-from stages.clock import clocked, seconds_a_step
-from stages.fit import FitPlan, OnStep
-from stages.flow import resize, shrunk
-from stages.mixing import psnr_of
+from stages.context import SAFE, Brief, Note, Separation, notes_where
+from stages.mixing.mixing import psnr_of
+from stages.motion.flow import resize, shrunk
+from stages.optim.fit import FitPlan, OnStep
+from stages.optim.timing import clocked, seconds_a_step
 from stages.segment.background import Plate, complete, find_plate, grown, margin_of, spread
 from stages.segment.behind import behind_odds
 from stages.segment.cut import SOFT, cut, refine

@@ -1,6 +1,6 @@
 """What moves against the camera: optical flow, the camera's own motion as homographies, and what is left between the two.
 
-Flows are as in :mod:`stages.flow`: ``(n, 2, h, w)``, pixels, x then y. T is the number of frames of a window.
+Flows are as in :mod:`stages.motion.flow`: ``(n, 2, h, w)``, pixels, x then y. T is the number of frames of a window.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields, replace
 import torch
 from torch import Tensor
 
-from stages.flow import box, consistency, flows, length, resize, resize_flow, warp
+from stages.motion.flow import box, consistency, flows, length, resize, resize_flow, warp
 
 GAPS = (1, 2)
 """Frames between the two of a pair. Over 4 frames what is near the camera moves differently enough to look like a foreground."""

@@ -5,7 +5,8 @@ that depends on depth (plane and parallax; Irani and Anandan 1998). Over several
 of few dimensions, as Sheikh et al. (2009) use it. Its spread is measured here by a robust covariance (minimum covariance determinant,
 Rousseeuw 1984), and a trajectory counts as far away as its Mahalanobis distance says. Without parallax that covariance is noise.
 
-Flows are as in :mod:`stages.flow`. T is the number of frames of a window, L the number of other frames that a trajectory is followed to.
+Flows are as in :mod:`stages.motion.flow`. T is the number of frames of a window, L the number of other frames
+that a trajectory is followed to.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from stages.flow import box, length, lookup, warp
+from stages.motion.flow import box, length, lookup, warp
 from stages.segment.background import grown
 from stages.segment.motion import Motion, border_weight, camera_flow
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from stages.flow import box
+from stages.motion.flow import box
 from stages.segment.background import Plate
 from stages.segment.motion import border_distance, places
 from stages.segment.votes import SURE, lab_colours, otsu, running_median

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stages.flow import box
+from stages.motion.flow import box
 from stages.segment.motion import Motion, border_distance
 
 TURNS = 4

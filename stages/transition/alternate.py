@@ -20,13 +20,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from stages.brief import FitSettings
-from stages.carry import Carried, carried_layers, carry, reaching, template_of
 from stages.checkpoint import Keeper, Nothing, follow
-from stages.fit import FitPlan, OnStep
-from stages.flow import box
-from stages.mixing import Mixture, mix, project
-from stages.trace import Curves, Trace, joined
+from stages.context import FitSettings
+from stages.mixing.mixing import Mixture, mix, project
+from stages.motion.carry import Carried, carried_layers, carry, reaching, template_of
+from stages.motion.flow import box
+from stages.optim.fit import FitPlan, OnStep
+from stages.optim.loss_curves import Curves, Trace, joined
 from stages.transition.matte import Edge, fit_matte
 from stages.transition.networks import fill
 from stages.transition.plan import NETWORK_PIXELS, Plan
@@ -45,7 +45,7 @@ ANCHOR = 30.0  # weight of a wholly trusted carried layer in the sweeps; a link 
 class Standing:
     """Where the alternation stands.
 
-    flows: of both scenes, ``(n, 2, H, W)``, as :class:`stages.carry.Carried` has them.
+    flows: of both scenes, ``(n, 2, H, W)``, as :class:`stages.motion.carry.Carried` has them.
     layers: ``(n, 3, H, W)``, from the end of the motion fit on. anchors: what the sweeps hold them near to; the carried layers unless told.
     matte: ``(n, 1, H, W)`` of a wipe or an iris, and the numbers of its edge. trace: the losses of the steps so far.
     """

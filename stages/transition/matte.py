@@ -16,9 +16,9 @@ from torch import Tensor
 
 from stages.find.forms import FORMS
 from stages.find.wipes import block_weights, pixel_places, shape_of
-from stages.flow import resize
-from stages.mixing import Mixture, mix
-from stages.penalties import rounded
+from stages.mixing.mixing import Mixture, mix
+from stages.motion.flow import resize
+from stages.optim.penalties import rounded
 
 SIDE = 256  # longer side at which the edge is fitted
 STEPS = 300

@@ -20,9 +20,11 @@ from models.precision import probe
 from models.skip import Skip
 from stages.checkpoint import Keeper, Nothing
 from stages.errors import UnlayerError
-from stages.fit import Draw, FitPlan, FitState, OnStep, fit
-from stages.flow import resize
-from stages.losses import (
+from stages.mixing.mixing import Mixture, mix
+from stages.motion.flow import resize
+from stages.optim.fit import Draw, FitPlan, FitState, OnStep, fit
+from stages.optim.loss_curves import Curves, Trace, joined
+from stages.optim.losses import (
     Schedule,
     agreement,
     constant,
@@ -32,8 +34,6 @@ from stages.losses import (
     reconstruction,
     squared_reconstruction,
 )
-from stages.mixing import Mixture, mix
-from stages.trace import Curves, Trace, joined
 
 WEIGHTS: dict[str, Schedule] = {
     "reconstruction": constant(1.0),
@@ -65,7 +65,7 @@ class FitResult:
     """Both scenes over the whole window and how they mix.
 
     outgoing, incoming: ``(N, 3, H, W)`` in [0, 1] as the networks give them, not made to mix to the input. Clean frames are the input's
-    own; where a scene cannot be seen at all its nearest frame is held. weight: as in :class:`stages.mixing.Mixture`.
+    own; where a scene cannot be seen at all its nearest frame is held. weight: as in :class:`stages.mixing.mixing.Mixture`.
     state: to go on from with more steps. trace: the published fit's losses.
     """
 

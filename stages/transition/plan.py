@@ -12,13 +12,13 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from models.generator import NARROW_WIDTHS
-from stages.brief import SAFE, FitSettings
-from stages.carry import carry, reaching
-from stages.clock import seconds_a_step, seconds_of
-from stages.fit import FitPlan
-from stages.flow import flows, warp
-from stages.mixing import Mixture, shrink
-from stages.threads import workers
+from stages.context import SAFE, FitSettings
+from stages.mixing.mixing import Mixture, shrink
+from stages.motion.carry import carry, reaching
+from stages.motion.flow import flows, warp
+from stages.optim.fit import FitPlan
+from stages.optim.threads import workers
+from stages.optim.timing import seconds_a_step, seconds_of
 from stages.transition.networks import fit_layers, fit_paper
 from stages.transition.sweep import DISTANCES, SWEEPS
 from stages.transition.tie import MOST, TIES

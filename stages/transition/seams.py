@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from stages.flow import flows, warp
-from stages.sample import Picture
+from stages.media.thumbnails import Picture
+from stages.motion.flow import flows, warp
 
 CLEAN = 3
 """Clean frames that are looked at beside a seam, where there are as many."""

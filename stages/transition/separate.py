@@ -9,18 +9,18 @@ from dataclasses import asdict, dataclass, field, replace
 import torch
 from torch import Tensor
 
-from stages.brief import FitSettings
-from stages.carry import Carried, carried_layers
 from stages.checkpoint import Keeper, Nothing
-from stages.clock import clocked
-from stages.flow import resize, resize_flow
-from stages.mixing import Mixture, mix, project, psnr_of
+from stages.context import FitSettings
+from stages.mixing.mixing import Mixture, mix, project, psnr_of
+from stages.motion.carry import Carried, carried_layers
+from stages.motion.flow import resize, resize_flow
+from stages.optim.loss_curves import Curves, thinned
+from stages.optim.timing import clocked
 from stages.shots import Space, Transition
-from stages.trace import Curves, thinned
 from stages.transition.alternate import Alternated, Pair, alternate, inside, still
 from stages.transition.networks import fit_paper
 from stages.transition.plan import LARGEST, Plan, plan_for
-from stages.window import Window
+from stages.transition.window import Window
 
 BAND = 1 << 20  # pixels that are made to mix to the input at once: what that takes beside them is many times as much
 CLAMPED = 3  # times that layers are made to mix to the input and brought back into [0, 1]

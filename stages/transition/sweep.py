@@ -3,7 +3,7 @@
 A turn finds the flow of the current layers between each mixed frame and its neighbours, near and far, then goes through the mixed
 frames forwards and backwards in turn. At a frame every link offers a value, weighted by confidence and, robustly, by how near it is to
 the current one; the offers' mean and their total weight, with an anchor's, say what each layer would be and how sure that is; then the
-two layers are moved, per value and in closed form, to mix back to the input (:func:`stages.mixing.share`).
+two layers are moved, per value and in closed form, to mix back to the input (:func:`stages.mixing.mixing.share`).
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from stages.flow import Pair, consistency, flows, length, warp_one
-from stages.mixing import Mixture, share
-from stages.threads import WORTH, side_by_side
+from stages.mixing.mixing import Mixture, share
+from stages.motion.flow import Pair, consistency, flows, length, warp_one
+from stages.optim.threads import WORTH, side_by_side
 
 DISTANCES = (1, 3, 8)  # frames to either side that a frame is linked to
 SWEEPS = 4  # goes through the frames in a turn

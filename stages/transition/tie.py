@@ -13,12 +13,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from stages.carry import GRID, SMOOTH, Carried, Side, rough, template_of
-from stages.fit import Guard, OnStep
-from stages.flow import Comb, box, flows, lookup, resize, resize_flow, warp, warp_one
-from stages.mixing import Mixture, mix, share
-from stages.penalties import rounded
-from stages.threads import WORTH, side_by_side
+from stages.mixing.mixing import Mixture, mix, share
+from stages.motion.carry import GRID, SMOOTH, Carried, Side, rough, template_of
+from stages.motion.flow import Comb, box, flows, lookup, resize, resize_flow, warp, warp_one
+from stages.optim.fit import Guard, OnStep
+from stages.optim.penalties import rounded
+from stages.optim.threads import WORTH, side_by_side
 
 TIES = 6  # frames that each mixed frame is tied to, in each scene
 CLEAN = (0, 2, 5)  # of which clean ones, counted from the template away from the transition

@@ -16,9 +16,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stages.flow import Pair, resize, resize_flow, shrunk, warp, within
-from stages.losses import gradients
-from stages.trace import Trace
+from stages.motion.flow import Pair, resize, resize_flow, shrunk, warp, within
+from stages.optim.loss_curves import Trace
+from stages.optim.losses import gradients
 from stages.transparency.mosaic import Mosaic, Placed, fit_mosaic
 from stages.transparency.motion import chain, distance, refined, trusted, two_motions
 

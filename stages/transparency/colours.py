@@ -15,7 +15,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from stages.losses import gradients
+from stages.optim.losses import gradients
 from stages.transparency.contrast import smooth
 
 STRONG = (0.1, 0.3, 0.6)  # parts of the gradients, the strongest ones, that are looked at, each in turn: what all agree on is sure

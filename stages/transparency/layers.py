@@ -19,10 +19,10 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from stages.brief import Brief, Note, Separation, notes_where
-from stages.clock import call_and_step, seconds_of
-from stages.flow import resize, shrunk
-from stages.mixing import GAMMA, psnr_of
+from stages.context import Brief, Note, Separation, notes_where
+from stages.mixing.mixing import GAMMA, psnr_of
+from stages.motion.flow import resize, shrunk
+from stages.optim.timing import call_and_step, seconds_of
 from stages.transparency.clip import ClipPlan, encoded, separate_clip
 from stages.transparency.mixtures import find_ends, fit_line, unmix
 from stages.transparency.motion import moves

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from stages.flow import resize
-from stages.losses import gradients
+from stages.motion.flow import resize
+from stages.optim.losses import gradients
 
 STRONG = 0.3  # part of the gradients that are looked at, the strongest: the others are noise, which has no say
 SAMPLES = 60_000  # of them at most

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from stages.flow import resize
-from stages.losses import smoothness
+from stages.motion.flow import resize
+from stages.optim.losses import smoothness
 from stages.transparency.motion import Homography
 
 MARGIN = 0.5  # of a frame's side that the canvas may be wider at each end

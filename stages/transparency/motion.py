@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from stages.flow import Pair, consistency, flows, warp
+from stages.motion.flow import Pair, consistency, flows, warp
 
 CORNERS = 800
 MISSED = 1.0  # pixels there and back that a corner's track may miss

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from models.noise import walking_noise
 from models.skip import Skip
-from stages.fit import FitPlan, OnStep, fit
-from stages.losses import constant, exclusion, squared_reconstruction
+from stages.optim.fit import FitPlan, OnStep, fit
+from stages.optim.losses import constant, exclusion, squared_reconstruction
 
 DEPTH = 2  # channels of the noise
 JITTER = 1e-3

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from stages.flow import resize
+from stages.motion.flow import resize
 from stages.transparency.colours import common_colours, share_of_colours, through
 from stages.transparency.contrast import smooth, washed_out
 from stages.transparency.sharp import out_of_focus

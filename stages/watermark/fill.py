@@ -12,10 +12,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from models.generator import Layer
-from stages.brief import Brief
-from stages.clock import seconds_a_step
-from stages.fit import FitPlan, fit
-from stages.losses import constant, reconstruction
+from stages.context import Brief
+from stages.optim.fit import FitPlan, fit
+from stages.optim.losses import constant, reconstruction
+from stages.optim.timing import seconds_a_step
 
 SIDE = 24  # pixels around a hole that the generator learns from, and the hole's own size
 PIXELS = 40_000  # a larger part is drawn smaller

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from stages.fit import FitPlan, OnStep, fit
-from stages.losses import constant
+from stages.optim.fit import FitPlan, OnStep, fit
+from stages.optim.losses import constant
 from stages.watermark.fill import carried_on
 from stages.watermark.find import CLEAR, OUTLINE, Mark, grown, misfit, move, pairs, shared_opacity, solve
 

@@ -19,9 +19,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from stages.brief import Brief, Note, Separation
-from stages.flow import resize
-from stages.losses import gradients
+from stages.context import Brief, Note, Separation
+from stages.motion.flow import resize
+from stages.optim.losses import gradients
 from stages.watermark.colours import all_colours
 from stages.watermark.evidence import Evidence
 from stages.watermark.fill import fill

@@ -16,11 +16,11 @@ from torch.nn import functional as F
 
 from models.noise import walking_noise
 from models.skip import Skip
-from stages.brief import Brief, Separation
-from stages.clock import seconds_a_step
-from stages.fit import FitPlan, fit
-from stages.flow import resize
-from stages.losses import constant, exclusion, squared_reconstruction
+from stages.context import Brief, Separation
+from stages.motion.flow import resize
+from stages.optim.fit import FitPlan, fit
+from stages.optim.losses import constant, exclusion, squared_reconstruction
+from stages.optim.timing import seconds_a_step
 
 DEPTH = 2  # channels of the noise
 STEPS = 4000

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from provoke import Answer, Run, Zygote
 
-from pipeline.cli import main
+from pipeline.cli.main import main
 
 
 @pytest.fixture(scope="session")

@@ -153,7 +153,7 @@ def small_plans(patch: pytest.MonkeyPatch) -> None:
 
 def stand_in(patch: pytest.MonkeyPatch) -> None:
     """Plain colours instead of a separation."""
-    patch.setattr("pipeline.tasks.transition.separate_transition", plain_answer)
+    patch.setattr("pipeline.tasks.transition.run.separate_transition", plain_answer)
 
 
 def at_step(patch: pytest.MonkeyPatch, stage: str, count: int, action: Callable[[], None]) -> None:
@@ -165,7 +165,7 @@ def at_step(patch: pytest.MonkeyPatch, stage: str, count: int, action: Callable[
         if name == stage and told[0] == count:
             action()
 
-    patch.setattr("pipeline.progress.Silent.step", step)
+    patch.setattr("pipeline.runtime.progress.Silent.step", step)
 
 
 def die() -> None:
@@ -223,7 +223,7 @@ def killed_while_renaming(patch: pytest.MonkeyPatch, suffix: str, count: int) ->
 
 def killed_while_writing(patch: pytest.MonkeyPatch, count: int) -> None:
     """SIGKILL while the ``count``-th frame of a layer goes to its encoder."""
-    from stages.write import LayerWriter
+    from stages.media.write import LayerWriter
 
     done, encode = [0], LayerWriter._encode
 

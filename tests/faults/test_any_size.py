@@ -10,9 +10,9 @@ import torch
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from stages.clip import ClipInfo, Frames
-from stages.read import open_clip
-from stages.write import LayerWriter
+from stages.media.clip import ClipInfo, Frames
+from stages.media.read import open_clip
+from stages.media.write import LayerWriter
 
 SIZES = st.tuples(st.integers(1, 40), st.integers(1, 40))
 RATES = st.one_of(

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from provoke import GIB, Run, Zygote, refused, still
 
-from stages import bombs, trial
 from stages.errors import UnlayerError
-from stages.read import open_clip
+from stages.media import bombs, trial
+from stages.media.read import open_clip
 
 pytestmark = pytest.mark.usefixtures("untrusted")
 

@@ -19,7 +19,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from test_links import HungError, alarmed
 
-from pipeline.resuming import ANEW, DAMAGED
+from pipeline.run.resuming import ANEW, DAMAGED
 from stages.checkpoint import _checksum
 
 DRAWS, SEED = int(os.environ.get("UNLAYER_DRAWS", "24")), int(os.environ.get("UNLAYER_SEED", "0"))
@@ -47,11 +47,11 @@ def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, run: Run) -> None:
         assert run(*WORDS).status == 130
     Path("out").rename("fit")
     with monkeypatch.context() as patch:
-        patch.setattr("pipeline.run.with_report", stop)
+        patch.setattr("pipeline.run.execute.with_report", stop)
         assert run(*WORDS).status == 130
     shutil.copytree("out", "report")
     with monkeypatch.context() as patch:
-        patch.setattr("pipeline.tasks.transition._write", stop)
+        patch.setattr("pipeline.tasks.transition.run._write", stop)
         shutil.rmtree("out/.work/keep/written")
         assert run(*WORDS, "--resume").status == 130
     Path("out").rename("write")
@@ -167,7 +167,7 @@ def test_an_error_of_ours_is_not_blamed_on_what_was_kept(run: Run, monkeypatch: 
     def fails(*_: Any, **__: Any) -> None:
         raise TypeError("no such thing")
 
-    monkeypatch.setattr("pipeline.tasks.transition._write", fails)
+    monkeypatch.setattr("pipeline.tasks.transition.run._write", fails)
     assert "unexpected TypeError: no such thing" in run(*WORDS).err
     shutil.rmtree("out", ignore_errors=True)
     Path("write").rename("out")

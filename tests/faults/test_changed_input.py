@@ -18,7 +18,7 @@ def moment(patch: pytest.MonkeyPatch, stage: str, action: Callable[[], None]) ->
     if stage != "checksum":
         at_step(patch, stage, 1, action)
         return
-    from pipeline import manifest
+    from pipeline.run import manifest
 
     sums = manifest.checksums
 

@@ -16,7 +16,7 @@ import pytest
 from clips import dissolve, grainy
 from provoke import MIXED, Run, Zygote, film, layers, parts, refused, small_plans, visible
 
-from pipeline.layered import SPARE
+from pipeline.framewise.run import SPARE
 from pipeline.tasks import transition
 from stages.checkpoint import Checkpoints
 

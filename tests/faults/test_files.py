@@ -20,7 +20,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from provoke import GIB, ROOT, Run, Zygote, layers, manifest, refused, sane, still, visible
 
-from pipeline.batch import RECORD
+from pipeline.batch.batch import RECORD
 
 TASK = ("--task", "transition", "--no-progress")
 H264 = {"c:v": "libx264", "g": 5, "bf": 0, "pix_fmt": "yuv444p"}

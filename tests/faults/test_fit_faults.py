@@ -12,12 +12,12 @@ import torch
 from clips import read_clip
 from provoke import MIXED, Run, film, layers, manifest, refused, small_plans, visible
 
-from pipeline import run as running
-from pipeline.layered import Output, Recipe, run_layered
+from pipeline.framewise.run import Output, Recipe, run_layered
+from pipeline.run import execute as running
 from pipeline.tasks import Task
-from stages import carry
-from stages import fit as loop
-from stages.brief import Separation
+from stages.context import Separation
+from stages.motion import carry
+from stages.optim import fit as loop
 from stages.transition import networks as fit_transition
 from stages.transition import separate, tie
 

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from clips import moving
 
-from stages import sample as sampling
-from stages.sample import CHILD, Wanted, sample
+from stages.media import thumbnails as sampling
+from stages.media.thumbnails import CHILD, Wanted, sample
 
 HANGS = "import sys, time; sys.stdout.buffer.write(b'0 1\\n' + bytes(24 * 32 * 3)); sys.stdout.flush(); time.sleep(60)"
 

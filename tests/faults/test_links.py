@@ -21,8 +21,8 @@ import numpy as np
 import pytest
 from provoke import MIXED, Answer, Run, film, small_plans, stand_in
 
-from pipeline.cli import main
-from pipeline.store import Store, store_at
+from pipeline.cli.main import main
+from pipeline.runtime.remote_store import Store, store_at
 from stages.errors import UnlayerError, UsageError
 
 DRAWS, SEED = int(os.environ.get("UNLAYER_DRAWS", "40")), int(os.environ.get("UNLAYER_SEED", "0"))
@@ -136,7 +136,7 @@ def templates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Run) -> dict
     """Runs that are finished or interrupted, of a picture and of a film, and a batch; beside them the inputs."""
     small_plans(monkeypatch)
     stand_in(monkeypatch)
-    monkeypatch.setattr("pipeline.batch.Child", InProcess)
+    monkeypatch.setattr("pipeline.batch.batch.Child", InProcess)
     (tmp_path / "clips").mkdir()
     (tmp_path / "in.png").write_bytes(PICTURE)
     shutil.copyfile(film(tmp_path / "in.mkv", (16, 24)), tmp_path / "clips/a.mkv")
@@ -148,7 +148,7 @@ def templates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Run) -> dict
             raise KeyboardInterrupt
 
         with monkeypatch.context() as patch:
-            patch.setattr("pipeline.run.with_report", stop)
+            patch.setattr("pipeline.run.execute.with_report", stop)
             assert run("run", *words, *TASK, "--out", f"templates/{name}-interrupted").status == 130
     (tmp_path / "templates/new").mkdir()
     return {path.name: path for path in (tmp_path / "templates").iterdir()}

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from provoke import MIXED, ROOT, Run, Zygote, film, refused, until
 
-from pipeline.child import Child
-from pipeline.signals import STATUS, Stopped, Stopping, status_of, stopping
+from pipeline.runtime.child_process import Child
+from pipeline.runtime.signals import STATUS, Stopped, Stopping, status_of, stopping
 
 WORDS = ("run", "in.mkv", "--task", "transition", "--no-progress", "--lossless", *MIXED, "--out", "out")
 SMALL = (("small_plans",),)
@@ -74,7 +74,7 @@ def test_ctrl_c_from_start_to_end(tmp_path: Path, case: int) -> None:
 
 
 PROGRAM = """
-from pipeline.signals import guard_start
+from pipeline.runtime.signals import guard_start
 guard_start()
 print(2, flush=True)
 from pipeline.__main__ import program
@@ -122,7 +122,7 @@ def test_after_the_end_signals_are_only_counted() -> None:
 
 CHILD_OF = """
 import sys, time
-from pipeline.child import Child
+from pipeline.runtime.child_process import Child
 child = Child([sys.executable, "-m", "pipeline", *sys.argv[1:]], 1)
 print(child.process.pid, flush=True)
 time.sleep(600)
@@ -162,7 +162,7 @@ def test_no_child_outlives_a_killed_parent(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks into /proc")
 def test_the_decoding_child_ends_with_its_parent(tmp_path: Path) -> None:
-    script = ROOT / "stages/sample_child.py"
+    script = ROOT / "stages/media/thumbnails_child.py"
     code = f"import os, subprocess, sys, time\nc = subprocess.Popen([sys.executable, '-P', {str(script)!r}, str(os.getpid())], \
 stdin=subprocess.PIPE)\nprint(c.pid, flush=True)\ntime.sleep(600)"
     holder = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)

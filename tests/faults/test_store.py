@@ -14,17 +14,17 @@ import pytest
 from clips import dissolve, moving
 from provoke import ROOT, layers, small_plans
 
-from pipeline import parts
-from pipeline.batch import Batch
-from pipeline.board import Quiet
-from pipeline.child import Child
-from pipeline.cli import main
-from pipeline.clips import Item
-from pipeline.folder import identity_of
-from pipeline.resuming import RESTARTED
-from pipeline.run import makers
+from pipeline.batch import distributed_run as parts
+from pipeline.batch.batch import Batch
+from pipeline.batch.clips import Item
+from pipeline.batch.display import Quiet
+from pipeline.cli.main import main
+from pipeline.run.execute import makers
+from pipeline.run.resuming import RESTARTED
+from pipeline.runtime.child_process import Child
+from pipeline.runtime.remote_store import Store, store_at
+from pipeline.runtime.run_folder import identity_of
 from pipeline.settings import Settings
-from pipeline.store import Store, store_at
 from stages.errors import UnlayerError, UsageError
 
 
@@ -264,7 +264,7 @@ def test_a_clip_that_is_stopped_sends_what_it_kept() -> None:
 
 def test_what_is_kept_here_is_newer_than_what_was_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     """Going on here, an interrupted clip does not fall back to what the store has; one that is finished there is fetched."""
-    monkeypatch.setattr("pipeline.batch.Child", lambda *words: Stopped())
+    monkeypatch.setattr("pipeline.batch.batch.Child", lambda *words: Stopped())
     given = Settings(inputs=(Path("clips"),), task="transition", out=Path("out"), store="memory://runs")
     item, kept = Item(Path("clips/a.mp4"), Path("out/a")), Path("out/a/.work/keep/find.safetensors")
     Store("memory://runs/a").send_kept(working("out/a"))
@@ -306,7 +306,7 @@ def test_a_machine_of_another_version_does_not_undo_what_the_parts_did(monkeypat
     told = Settings(inputs=(Path("in.mkv"),), task="transition", transition=((4, 7),), resume=True, anew=True, out=Path("out"))
     assert parts.prepare(told) == (1, []) and parts.do(told, 0) == []
     with monkeypatch.context() as patch, pytest.raises(UsageError, match="version"):
-        patch.setattr("pipeline.run.__version__", "9.9")
+        patch.setattr("pipeline.run.execute.__version__", "9.9")
         parts.finish(told)
     assert Path("out/.work/keep/transition-001/parts.safetensors").exists()
     assert parts.finish(told)[0] is True

@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from provoke import Run, Zygote, film, manifest, small_plans, still
 
-from stages.read import open_clip
+from stages.media.read import open_clip
 
 TASK = ("--task", "transition", "--no-progress")
 

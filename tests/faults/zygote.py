@@ -52,7 +52,7 @@ def work(request: dict[str, Any]) -> int:
     """In the child: the faults, the limits, the words."""
     import pytest
 
-    from pipeline.cli import main
+    from pipeline.cli.main import main
 
     provoke = importlib.import_module("provoke")
     for name, *given in request["faults"]:
@@ -95,10 +95,10 @@ def wait(request: dict[str, Any], ends: dict[int, list[int]]) -> dict[str, Any]:
 def serve() -> None:
     """Answers requests until there are no more."""
     # Their threads would not be there after a fork, so nothing is computed in this process.
-    for name in ("pipeline.run", "pipeline.probe", "pipeline.tasks.transition", "clips", "provoke", "pytest"):
+    for name in ("pipeline.run.execute", "pipeline.cli.probe", "pipeline.tasks.transition.run", "clips", "provoke", "pytest"):
         importlib.import_module(name)
     # The first words make the parser, which every fork then has.
-    importlib.import_module("pipeline.cli").parse("run", ["film.mp4"])
+    importlib.import_module("pipeline.cli.main").parse("run", ["film.mp4"])
     ends: dict[int, list[int]] = {}
     for line in sys.stdin:
         request = json.loads(line)

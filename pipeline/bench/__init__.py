@@ -1,0 +1,1 @@
+"""Measure what runs cost on this machine, on clips with known layers."""

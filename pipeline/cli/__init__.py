@@ -1,0 +1,1 @@
+"""The command line: parsing, help, and the small verbs that only print."""

@@ -1,0 +1,1 @@
+"""One run: check the inputs, do the task, write the manifest."""

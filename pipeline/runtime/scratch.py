@@ -1,0 +1,22 @@
+"""Frames in memory as a file that a run can take, without loss."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import torch
+
+from stages.media.clip import ClipInfo, Frames
+from stages.media.write import LayerWriter
+
+
+def save_frames(path: Path, pixels: torch.Tensor, bits: int, rate: Fraction, *, picture: bool = False) -> Path:
+    """Writes ``(T, 3, H, W)`` in [0, 1] beside ``path``, with ``bits`` a value, and returns where: FFV1 in Matroska, or PNG for a
+    ``picture``. Raises UnlayerError where it cannot be written."""
+    height, width = pixels.shape[-2:]
+    info = ClipInfo(path, width, height, len(pixels), rate, 1 / rate, bit_depth=bits)
+    with LayerWriter(path, info, lossless=True, bit_depth=bits, pictures=picture) as writer:
+        for number in range(len(pixels)):
+            writer.write(Frames(pixels[number : number + 1], (number / rate,), number))
+    return writer.path

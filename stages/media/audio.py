@@ -1,0 +1,158 @@
+"""The tracks of a file that is being written: its picture, and the sound that is copied or encoded beside it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import av
+from av.audio.resampler import AudioResampler
+from av.audio.stream import AudioStream
+from av.container import InputContainer, OutputContainer
+from av.packet import Packet
+from av.video.stream import VideoStream
+
+from stages.errors import DISK_FULL, UnlayerError
+from stages.media.clip import SoundSpan
+from stages.media.decode import open_media
+from stages.media.formats import MATROSKA_UNIT
+from stages.media.sniff import printable
+
+MILLISECOND = Fraction(1, 1000)
+# What sound is copied as it is (Matroska: whatever it takes), and what the rest is encoded with: codec, samples, rates that it knows.
+_COPIES = {
+    "mp4": {"aac", "mp3", "mp3float", "ac3", "eac3", "alac", "opus", "libopus"},
+    "mov": {"aac", "mp3", "mp3float", "ac3", "eac3", "alac", "pcm_s16le", "pcm_s16be", "pcm_s24le"},
+    "webm": {"opus", "libopus", "vorbis", "libvorbis"},
+}
+_AAC = ("aac", "fltp", (48000, 8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 64000, 88200, 96000))
+_CODERS = {"mp4": _AAC, "mov": _AAC, "webm": ("libopus", "s16", (48000,)), "matroska": ("flac", "s16", ())}
+_LAYOUTS = {1: "mono", 2: "stereo", 6: "5.1", 8: "7.1"}
+WRITE_ERRORS = (av.FFmpegError, OSError, ValueError, MemoryError)
+
+
+class Tracks:
+    """The tracks of a file that is being written: its picture, and the sound that is copied or encoded beside it as time goes on."""
+
+    def __init__(self, container: OutputContainer, video: VideoStream, muxer: str, warnings: list[str]) -> None:
+        self.video = video
+        self._container, self._muxer, self._warnings = container, muxer, warnings
+        self._input: InputContainer | None = None
+        self._packets: Iterator[Packet[AudioStream]] | None = None
+        self._next: Packet[AudioStream] | None = None
+
+    def named(self, unit: Fraction) -> Fraction:
+        """The name under which the muxer is told a unit of time."""
+        return MILLISECOND if self._muxer == "matroska" else unit
+
+    def add_sound(self, span: SoundSpan) -> None:
+        """Add every sound track of the input; packets follow with :meth:`mux_sound`."""
+        self._span = span
+        self._input = open_media(span.path)
+        copies: dict[int, AudioStream] = {}
+        coders: dict[int, tuple[AudioStream, AudioResampler]] = {}
+        for source in self._input.streams.audio:
+            if getattr(source, "codec_context", None) is None:
+                raise ValueError("no decoder here reads it")
+            if source.codec_context.name in _COPIES.get(self._muxer, {source.codec_context.name}):
+                try:
+                    copies[source.index] = self._container.add_stream_from_template(source)
+                    continue
+                except ValueError:
+                    # Not every version of a container takes every codec.
+                    pass
+            codec, sample_format, rates = _CODERS[self._muxer]
+            rate = source.rate if source.rate in rates or not rates else rates[0]
+            track = self._container.add_stream(codec, rate=rate, options={"flags": "+bitexact"})
+            assert isinstance(track, AudioStream)
+            # Some files count their channels without naming them, which encoders refuse.
+            track.layout = _LAYOUTS.get(source.layout.nb_channels, source.layout.name)
+            track.codec_context.open()
+            coders[source.index] = (track, AudioResampler(sample_format, track.layout, rate, track.codec_context.frame_size))
+        self._packets = self._sound(self._input, copies, coders)
+
+    def mux_sound(self, until: Fraction | None) -> None:
+        """Write the sound up to ``until`` (seconds in the layer; ``None``: all of it). A fault ends the sound, not the layer."""
+        while self._packets is not None:
+            try:
+                packet = self._next or next(self._packets, None)
+                self._next = packet
+                if packet is None:
+                    self._packets = None
+                    return
+                if until is not None and packet.pts is not None and packet.pts * packet.time_base > until:
+                    return
+                self._next = None
+                self._container.mux(self._scaled(packet))
+            except (UnlayerError, *WRITE_ERRORS) as error:
+                if getattr(error, "errno", 0) in DISK_FULL:
+                    raise
+                self._warnings.append(sound_warning(self._span.path, error))
+                self._packets = None
+
+    def _scaled(self, packet: Packet[AudioStream]) -> Packet[AudioStream]:
+        if self._muxer == "matroska":
+            scale = packet.time_base / MATROSKA_UNIT
+            packet.pts = packet.dts = round((packet.pts or 0) * scale)
+            packet.duration = round((packet.duration or 0) * scale)
+            packet.time_base = MILLISECOND
+        return packet
+
+    def close(self) -> None:
+        """Close the input that the sound came from."""
+        if self._input is not None:
+            self._input.close()
+            self._input = None
+
+    def _sound(
+        self, source: InputContainer, copies: dict[int, AudioStream], coders: dict[int, tuple[AudioStream, AudioResampler]]
+    ) -> Iterator[Packet[AudioStream]]:
+        """Packets whose sound begins within the span, with times from the span's start."""
+        start, end = self._span.start, self._span.end
+        with contextlib.suppress(*WRITE_ERRORS):
+            source.seek(max(0, int((start - 1) * av.time_base)))
+        ended: set[int] = set()
+        clocks: dict[int, int] = {}
+        for packet in source.demux(tuple(source.streams.audio)):
+            index = packet.stream_index
+            if packet.pts is None or index in ended:
+                continue
+            time = packet.pts * packet.time_base
+            if time >= end:
+                ended.add(index)
+                if len(ended) == len(copies) + len(coders):
+                    break
+                continue
+            if time < start:
+                # What comes before is not heard, but codecs build on it.
+                if index in coders:
+                    packet.decode()
+                continue
+            shift = round(start / packet.time_base)
+            if index in copies:
+                packet.pts -= shift
+                packet.dts = packet.pts
+                packet.stream = copies[index]
+                yield packet
+                continue
+            track, resampler = coders[index]
+            for frame in packet.decode():
+                # Only the first frame of a packet has a time.
+                if frame.pts is not None and frame.time_base is not None and index not in clocks:
+                    clocks[index] = round((frame.pts * frame.time_base - start) * frame.sample_rate)
+                frame.pts, frame.time_base = clocks.get(index, 0), Fraction(1, frame.sample_rate)
+                clocks[index] = frame.pts + frame.samples
+                for resampled in resampler.resample(frame):
+                    yield from track.encode(resampled)
+        for track, resampler in coders.values():
+            for resampled in resampler.resample(None):
+                yield from track.encode(resampled)
+            yield from track.encode(None)
+
+
+def sound_warning(path: Path, error: BaseException) -> str:
+    """Return the warning, in one line, that a layer lacks some of its sound."""
+    reason = " ".join(str(error).split()) or type(error).__name__
+    return f"{printable(path)}: its sound could not be carried over whole ({reason}); the layer is written without it"

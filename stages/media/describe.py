@@ -1,0 +1,151 @@
+"""Facts about a clip, from its header, its first frames and its containers' own boxes."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import replace
+from fractions import Fraction
+from itertools import chain, islice
+from pathlib import Path
+
+import av
+from av.container import InputContainer
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from stages.errors import UnlayerError
+from stages.media import colour, sniff
+from stages.media.clip import ClipInfo, Scan
+from stages.media.color_tags import UNSPECIFIED, ColorTags
+from stages.media.decode import MEDIA_ERRORS, open_media, video_frames
+from stages.media.deinterlace import can_deinterlace, look, scan_of
+from stages.media.fields import LOOKED_AT, Verdict
+from stages.media.picture_metadata import has_foreign_profile, read_icc_profile
+from stages.media.sniff import printable
+from stages.media.stream_facts import StreamFacts, read_facts
+from stages.media.timecode import is_timecode
+
+PICTURE_RATE = Fraction(25)
+"""Frames per second of pictures that are taken as a clip."""
+_ANIMATIONS = ("gif", "apng")
+_FIRST_PACKETS = 2
+_MOST_HEADER = 1 << 20  # bytes of a packet that are searched for messages, which stand at its front
+# Metadata that say something about the recording, by the names that containers have for them.
+_TOLD = {
+    "title": "title",
+    "creation_time": "date",
+    "date": "date",
+    "com.apple.quicktime.creationdate": "date",
+    "location": "location",
+    "com.apple.quicktime.location.iso6709": "location",
+}
+
+
+def describe(
+    container: InputContainer, stream: VideoStream, path: Path, salvage: bool, max_pixels: int, interlaced: str
+) -> tuple[ClipInfo, VideoFrame]:
+    """Return the facts of one video stream and its first frame. Raises :class:`UnlayerError` where no frame decodes.
+
+    interlaced: ``auto``, ``keep`` or ``deinterlace``; see :class:`stages.media.clip.Scan`.
+    """
+    facts = _facts(path, container, stream, max_pixels)
+    with contextlib.closing(video_frames(container, stream, path, salvage, max_pixels, lambda: None)) as frames:
+        frame = next(frames, None)
+        if frame is None:
+            raise UnlayerError(f"{printable(path)}: no frame of its video can be decoded; it is damaged or of an unknown kind")
+        scan = _scan(container, stream, frame, frames, path, interlaced)
+    return _info(container, stream, frame, path, scan, facts), frame
+
+
+def _scan(container: InputContainer, stream: VideoStream, frame: VideoFrame, more: Iterator[VideoFrame], path: Path, wanted: str) -> Scan:
+    if container.format.name in sniff.PICTURES or container.format.name in _ANIMATIONS:
+        return Scan()
+    order = int(stream.codec_context.field_order)
+    if wanted == "keep":
+        return scan_of(order, [bool(frame.interlaced_frame)], Verdict(), wanted)
+    if not can_deinterlace(frame):
+        if wanted == "deinterlace":
+            raise UnlayerError(
+                f"{printable(path)}: its pictures of {frame.width}x{frame.height} are too small to be deinterlaced; leave out --interlaced"
+            )
+        return Scan()
+    flags, verdict = look(chain([frame], _sound(islice(more, LOOKED_AT - 1))))
+    return scan_of(order, flags, verdict, wanted)
+
+
+def _sound(frames: Iterator[VideoFrame]) -> Iterator[VideoFrame]:
+    """Yield the frames before any damage, which is told when they are read."""
+    with contextlib.suppress(UnlayerError):
+        yield from frames
+
+
+def _facts(path: Path, container: InputContainer, stream: VideoStream, max_pixels: int) -> StreamFacts:
+    """Return what the boxes of the file and the messages in its first packets say."""
+    context = getattr(stream, "codec_context", None)
+    if context is None or container.format.name in sniff.PICTURES:
+        return StreamFacts()
+    data = [bytes(context.extradata or b"")]
+    if context.codec.canonical_name in ("hevc", "h264", "av1"):
+        # A container of its own: packets that were taken out of this one would be missing in it.
+        with contextlib.suppress(UnlayerError, *MEDIA_ERRORS), open_media(path, max_pixels) as again:
+            for packet in islice(again.demux(again.streams[stream.index]), _FIRST_PACKETS):
+                data.append(bytes(packet)[:_MOST_HEADER])
+    size = context.height, context.width
+    track = stream.id
+    if container.format.name.startswith("matroska"):
+        track = [video.index for video in container.streams.video].index(stream.index)
+    return read_facts(path, container.format.name, track, context.codec.canonical_name, size, data)
+
+
+def _info(container: InputContainer, stream: VideoStream, frame: VideoFrame, path: Path, scan: Scan, facts: StreamFacts) -> ClipInfo:
+    turn = colour.turn_of(frame)
+    # Some decoders crop by themselves: what is left then fits no crop any more.
+    stored = stream.codec_context.height, stream.codec_context.width
+    crop = facts.crop if (frame.height, frame.width) == stored else None
+    height, width = colour.upright_size(frame, crop)
+    aspect = found if (found := stream.sample_aspect_ratio) and found > 0 else Fraction(1)
+    rate = stream.average_rate or stream.guessed_rate or PICTURE_RATE
+    if frame.pts is None and stream.guessed_rate:
+        # Raw streams have no times; their own header knows the rate, their demuxer supposes 25.
+        rate = stream.guessed_rate
+    picture = container.format.name in sniff.PICTURES or (container.format.name == "gif" and stream.frames == 1)
+    bits = max(component.bits for component in frame.format.components)
+    metadata = {name.lower(): value for name, value in {**container.metadata, **stream.metadata}.items()}
+    label = metadata.get("timecode", "")
+    return ClipInfo(
+        path=path,
+        width=width,
+        height=height,
+        frames=1 if picture else stream.frames or None,
+        rate=PICTURE_RATE if picture else rate,
+        time_base=1 / PICTURE_RATE if picture else stream.time_base or 1 / rate,
+        pixel_aspect=1 / aspect if turn.swap else aspect,
+        rotation=turn.degrees,
+        bit_depth=min(16, bits + bits % 2) if bits > 8 else 8,
+        codec=stream.codec_context.name,
+        pixel_format=frame.format.name,
+        color_space=colour.matrix_of(frame),
+        full_range=colour.is_full(frame),
+        stream=stream.index,
+        audio_streams=len(container.streams.audio),
+        subtitle_streams=len(container.streams.subtitles),
+        is_picture=picture,
+        has_alpha=colour.has_alpha(frame) or stream.metadata.get("alpha_mode") == "1",
+        seconds=Fraction(container.duration, av.time_base) if container.duration and not picture else None,
+        color=_color(frame, facts),
+        scan=scan,
+        crop=crop,
+        timecode=label if is_timecode(label, rate) else "",
+        facts=replace(facts, mastering=None, light=None, crop=None),
+        icc=read_icc_profile(path) if picture else None,
+        foreign_profile=picture and has_foreign_profile(path),
+        told=tuple(sorted({_TOLD[name] for name in metadata if name in _TOLD})),
+        chapters=len(container.chapters()),
+    )
+
+
+def _color(frame: VideoFrame, facts: StreamFacts) -> ColorTags:
+    """Return a frame's tags. 0 and 3 are reserved, and 2 says nothing."""
+    primaries, transfer = (UNSPECIFIED if int(value) in (0, 3) else int(value) for value in (frame.color_primaries, frame.color_trc))
+    return ColorTags(primaries, transfer, int(frame.colorspace), facts.mastering, facts.light)

@@ -1,0 +1,1 @@
+"""Forward models: how layers mix, and how a residual is distributed over them."""

@@ -1,0 +1,1 @@
+"""Optical flow, and frames carried along it."""

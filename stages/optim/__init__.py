@@ -1,0 +1,1 @@
+"""Optimisation: the fitting loop, losses, penalties, schedules, threads."""

@@ -1,0 +1,260 @@
+"""The flow of tasks that split every frame alike: windows, fading, shared layers, pictures, hints; around made-up recipes."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import media
+import numpy as np
+import pytest
+import torch
+from clips import read_clip
+from torch import Tensor
+
+from pipeline.cli.main import main
+from pipeline.framewise.run import Output, Recipe, run_layered
+from pipeline.run import execute as running
+from pipeline.runtime import memory
+from pipeline.runtime.memory import BASE, PLANNED
+from pipeline.tasks import Job, Result, Task
+from stages.context import Brief, Separation
+
+seen: list[dict[str, Any]] = []
+
+
+def survey(sample: Tensor, brief: Brief) -> float:
+    seen.append({"sample": len(sample), "hint": brief.hint, "unordered": brief.unordered})
+    return float(len(sample))
+
+
+def halves(frames: Tensor, facts: float, brief: Brief) -> Separation:
+    """Half of each frame in either layer; the matte tells the window by its place in the list of calls."""
+    seen.append({"window": len(frames), "hint": brief.hint, "max_seconds": brief.settings.max_seconds})
+    brief.progress(0.5, "half")
+    grey = torch.full_like(frames[:, :1], 0.1 * len([call for call in seen if "window" in call]))
+    return Separation({"one": frames, "two": 1 - frames, "matte": grey}, report={"figure": float(len(frames))}, seconds={"fit": 0.01})
+
+
+def shares(frames: Tensor, facts: float, brief: Brief) -> Separation:
+    return Separation({"clean": frames, "mark": frames.mean(0, keepdim=True)}, frozenset({"mark"}))
+
+
+RECIPE = Recipe((Output("one"), Output("two", alpha="matte"), Output("matte", sound=False)), survey, halves, window=6, overlap=2, sample=4)
+SHARING = Recipe((Output("clean"), Output("mark")), survey, shares)
+
+
+@pytest.fixture(autouse=True)
+def fresh(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    seen.clear()
+    monkeypatch.chdir(tmp_path)
+
+
+def run(monkeypatch: pytest.MonkeyPatch, recipe: Recipe, *words: object, status: int = 0) -> dict[str, Any]:
+    def work(job: Job) -> Result:
+        return run_layered(job, recipe)
+
+    task = Task("split", "", tuple(output.role for output in recipe.outputs), work, frozenset({"hint", "alpha"}))
+    monkeypatch.setattr("pipeline.tasks.check_name", lambda name: None)
+    monkeypatch.setattr(running, "find_task", lambda name: task)
+    assert main(["run", *map(str, words), "--task", "split", "--out", "out", "--lossless", "--no-progress"]) == status
+    whole: dict[str, Any] = json.loads(Path("out", "manifest.json").read_text()) if status == 0 else {}
+    return whole
+
+
+def picture(path: Path) -> np.ndarray:
+    found = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    assert found is not None
+    return np.asarray(found)
+
+
+def test_a_clip_in_windows_gives_every_frame_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    frames = media.moving(15)
+    whole = run(monkeypatch, RECIPE, media.save(Path("in.mp4"), frames))
+    assert [(item["name"], item["role"], item["path"], item["first_frame"], item["last_frame"]) for item in whole["layers"]] == [
+        ("matte", "matte", "matte.mkv", 0, 14),
+        ("one", "one", "one.mkv", 0, 14),
+        ("two", "two", "two.mkv", 0, 14),
+    ]
+    assert np.array_equal(read_clip(Path("out/one.mkv")), frames)
+    # Windows of 6 that share 2: 0-5, 4-9, 8-13, 12-14.
+    assert [call["window"] for call in seen[1:]] == [6, 6, 6, 3]
+    assert seen[0] == {"sample": 4, "hint": None, "unordered": False}
+    assert whole["report"]["figure"] == pytest.approx((36 * 3 + 9) / 21, abs=1e-3)
+    assert whole["input"][0]["frames"] == 15
+    assert "fit" in whole["report"]["stages"]
+    assert Path("out", whole["sheets"][0]).stat().st_size > 1000
+
+
+def test_windows_are_faded_into_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    run(monkeypatch, RECIPE, media.save(Path("in.mp4"), media.moving(9)))
+    greys = read_clip(Path("out/matte.mkv"))[:, 0, 0, 0] / 255
+    assert greys == pytest.approx([0.1] * 4 + [0.1 + 0.1 / 3, 0.1 + 0.2 / 3] + [0.2] * 3, abs=0.003)
+
+
+def test_settling_is_asked_where_windows_meet_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    def settle(frames: Tensor, layers: dict[str, Tensor], facts: float) -> dict[str, Tensor]:
+        assert facts == 4
+        return {**layers, "matte": torch.ones_like(layers["matte"])}
+
+    settled = Recipe(RECIPE.outputs, survey, halves, window=6, overlap=2, sample=4, settle=settle)
+    run(monkeypatch, settled, media.save(Path("in.mp4"), media.moving(9)))
+    greys = read_clip(Path("out/matte.mkv"))[:, 0, 0, 0]
+    assert [index for index, grey in enumerate(greys) if grey == 255] == [4, 5]
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, 6, 7, 10])
+def test_any_length(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
+    frames = media.moving(count)
+    run(monkeypatch, RECIPE, media.save(Path("in.mp4"), frames))
+    assert np.array_equal(read_clip(Path("out/two.mkv")), 255 - frames)
+
+
+def test_a_part_of_a_clip_keeps_its_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    frames = media.moving(12)
+    whole = run(monkeypatch, RECIPE, media.save(Path("in.mp4"), frames), "--start", "0.1", "--end", "0.3")
+    assert {(item["first_frame"], item["last_frame"]) for item in whole["layers"]} == {(3, 7)}
+    assert np.array_equal(read_clip(Path("out/one.mkv")), frames[3:8])
+
+
+def test_a_long_clip_is_sampled_evenly(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept: list[Tensor] = []
+
+    def look(sample: Tensor, brief: Brief) -> float:
+        kept.append(sample)
+        return 0.0
+
+    ramp = np.repeat(np.arange(100, dtype=np.uint8)[:, None], 16 * 16 * 3, 1).reshape(100, 16, 16, 3)
+    run(monkeypatch, Recipe((Output("one"),), look, halves, sample=6), media.save(Path("in.mp4"), ramp))
+    numbers = (kept[0][:, 0, 0, 0] * 255).round().int().tolist()
+    assert len(numbers) == 6 and numbers[0] == 0 and numbers[-1] > 85
+    assert max(np.diff(numbers)) <= 2 * min(np.diff(numbers))
+
+
+def test_large_frames_come_in_shorter_windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    # So costly that what is planned for unless told has room for four frames.
+    costly = replace(RECIPE, memory=(PLANNED - BASE) / (4.5 * 48 * 64 * 3))
+    run(monkeypatch, costly, media.save(Path("in.mp4"), media.moving(9)))
+    assert [call["window"] for call in seen[1:]] == [4, 4, 3]
+
+
+def test_memory_that_is_told_makes_windows_shorter_or_longer(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    costly = replace(RECIPE, memory=2**20)  # 9 GiB a frame
+    media.save(Path("in.mp4"), media.moving(9))
+    run(monkeypatch, costly, "in.mp4", "--max-memory", "38G")
+    assert [call["window"] for call in seen[1:]] == [4, 4, 3]
+    run(monkeypatch, costly, "in.mp4", "--max-memory", "20G", "--overwrite", status=2)
+    assert "--max-memory 20G is too little for in.mp4: 3 frames of 64x48; it needs about 27.5G" in capsys.readouterr().err
+    # Unless told the machine's own memory is the bound.
+    monkeypatch.setattr(memory, "machine_memory", lambda: 30 * 2**30)
+    whole = run(monkeypatch, costly, "in.mp4", "--overwrite")
+    assert "in.mp4: 3 frames of 64x48: needs about 27.5G of memory" in whole["warnings"]
+    # A window's memory is more than that machine's: said, and worked on all the same.
+    monkeypatch.setattr(memory, "machine_memory", lambda: 2 * 2**30)
+    whole = run(monkeypatch, replace(RECIPE, memory=2**15), "in.mp4", "--overwrite")
+    assert any("in.mp4: 6 frames of 64x48: about" in text and "this machine has 2G" in text for text in whole["warnings"])
+    monkeypatch.setattr(memory, "machine_memory", lambda: 8 * 2**30)
+    run(monkeypatch, costly, "in.mp4", "--overwrite", status=1)
+    assert "needs about 27.5G of memory and this machine has 8G" in capsys.readouterr().err
+
+
+def test_too_small_a_gpu_halves_the_working_size(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    tried: list[int] = []
+
+    def small(frames: Tensor, facts: float, brief: Brief) -> Separation:
+        tried.append(brief.within(4096))
+        if tried[-1] > 1024:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 1.00 GiB.")
+        return halves(frames, facts, brief)
+
+    recipe = replace(RECIPE, separate=small)
+    media.save(Path("in.mp4"), media.moving(6))
+    whole = run(monkeypatch, recipe, "in.mp4")
+    assert tried == [4096, 2048, 1024]
+    assert whole["warnings"][0] == "frames 0 to 5: the memory of cpu was too small; the working size was halved 2 times"
+    assert whole["report"]["reduced"] == 2
+    monkeypatch.setattr(memory, "HALVINGS", 1)
+    run(monkeypatch, recipe, "in.mp4", "--overwrite", status=1)
+    assert "in.mp4: cpu has not memory enough for it; choose --preset fast or --device cpu" in capsys.readouterr().err
+
+
+def test_several_pictures_are_one_window_with_a_file_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    frames = media.moving(3)
+    for number, frame in enumerate(frames):
+        cv2.imwrite(f"p{number}.png", frame[..., ::-1])
+    whole = run(monkeypatch, SHARING, "p0.png", "p1.png", "p2.png")
+    entries = [(item["name"], item["role"], item["path"], item["first_frame"], item["last_frame"]) for item in whole["layers"]]
+    assert entries == [
+        ("clean-001", "clean", "clean-001.png", 0, 0),
+        ("mark", "mark", "mark.png", 0, 2),
+        ("clean-002", "clean", "clean-002.png", 1, 1),
+        ("clean-003", "clean", "clean-003.png", 2, 2),
+    ]
+    assert np.array_equal(picture(Path("out/clean-002.png"))[..., ::-1], frames[1])
+    assert np.abs(picture(Path("out/mark.png"))[..., ::-1] - frames.mean(0)).max() <= 0.51
+    assert seen[0]["unordered"]
+
+
+def test_one_picture_and_its_alpha(monkeypatch: pytest.MonkeyPatch) -> None:
+    cv2.imwrite("p.png", media.moving(1)[0])
+    whole = run(monkeypatch, RECIPE, "p.png")
+    assert [item["path"] for item in whole["layers"]] == ["matte.png", "one.png", "two.png"]
+    assert picture(Path("out/two.png")).shape[2] == 4 and not seen[0]["unordered"]
+    assert picture(Path("out/two.png"))[..., 3].max() == pytest.approx(25.5, abs=1)
+
+
+def test_a_clips_shared_layer_covers_all_its_frames(monkeypatch: pytest.MonkeyPatch) -> None:
+    run(monkeypatch, SHARING, media.save(Path("in.mp4"), media.moving(5)))
+    mark = read_clip(Path("out/mark.mkv"))
+    assert len(mark) == 5 and (mark == mark[0]).all()
+
+
+def box(width: int = 64, height: int = 48, white: int = 255) -> np.ndarray:
+    drawn = np.zeros((height, width, 3), np.uint8)
+    drawn[10:20, 10:20] = white
+    return drawn
+
+
+def test_a_hint_picture_and_a_hint_clip(monkeypatch: pytest.MonkeyPatch) -> None:
+    media.save(Path("in.mp4"), media.moving(9))
+    cv2.imwrite("hint.png", box())
+    run(monkeypatch, RECIPE, "in.mp4", "--hint", "hint.png")
+    assert [tuple(call["hint"].shape) for call in seen] == [(1, 1, 48, 64)] * 3
+    assert float(seen[0]["hint"].sum()) == 100
+    seen.clear()
+    clip = np.stack([np.roll(box(), index, 1) for index in range(9)])
+    media.save(Path("hint.mp4"), clip)
+    run(monkeypatch, RECIPE, "in.mp4", "--hint", "hint.mp4", "--overwrite")
+    assert [len(call["hint"]) for call in seen] == [4, 6, 5]
+    assert float(seen[2]["hint"][0, 0, 15, 14]) == 1 and float(seen[2]["hint"][0, 0, 15, 13]) == 0
+
+
+@pytest.mark.parametrize(
+    ("drawn", "said"),
+    [
+        (box(32, 24), "is 32x24, but in.mp4 is 64x48"),
+        (box(white=0), "nothing white"),
+        (np.stack([box()] * 4), "has 4 frames and the input 9"),
+    ],
+)
+def test_a_hint_that_does_not_fit(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], drawn: np.ndarray, said: str
+) -> None:
+    media.save(Path("in.mp4"), media.moving(9))
+    hint = Path("hint.png")
+    if drawn.ndim == 4:
+        hint = media.save(Path("hint.mp4"), drawn)
+    else:
+        cv2.imwrite(str(hint), drawn)
+    run(monkeypatch, RECIPE, "in.mp4", "--hint", hint, status=2)
+    assert said in capsys.readouterr().err
+    assert not Path("out").exists() or not any(Path("out").iterdir())
+
+
+def test_a_budget_is_shared_out_over_the_windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    run(monkeypatch, RECIPE, media.save(Path("in.mp4"), media.moving(15)), "--max-seconds", "100")
+    given = [call["max_seconds"] for call in seen if "window" in call]
+    assert sum(given[:1]) == pytest.approx(85 * 6 / 15, rel=0.1) and all(0 < seconds < 100 for seconds in given)

@@ -1,0 +1,148 @@
+"""Tasks from outside: entry points of installed packages."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from clips import moving, read_clip
+from media import save
+
+from pipeline.cli.main import main
+from pipeline.tasks import built_in, check_name, find_task, hidden, names
+from stages.errors import UnlayerError, UsageError
+
+RAIN = """
+from pipeline.framewise.run import Output, Recipe, run_layered
+from pipeline.tasks import Task
+from stages.context import Separation
+
+def survey(sample, brief):
+    return None
+
+def separate(frames, facts, brief):
+    return Separation({"clean": frames, "streaks": 0 * frames})
+
+RECIPE = Recipe((Output("clean"), Output("streaks", sound=False)), survey, separate)
+TASK = Task(name="rain", help="take out rain", roles=("clean", "streaks"), run=lambda job: run_layered(job, RECIPE))
+"""
+Install = Callable[..., None]
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
+    """Puts a package that offers tasks where an installed one would be."""
+    site = tmp_path / "site"
+    site.mkdir()
+    monkeypatch.syspath_prepend(site)
+    monkeypatch.chdir(tmp_path)
+    before = set(sys.modules)
+
+    def made(package: str, code: str, *points: str) -> None:
+        (site / f"{package}.py").write_text(code)
+        about = site / f"{package}-1.0.dist-info"
+        about.mkdir()
+        (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n")
+        (about / "entry_points.txt").write_text("\n".join(["[unlayer.tasks]", *points]))
+
+    yield made
+    for name in set(sys.modules) - before:
+        if getattr(sys.modules[name], "__file__", None) and str(site) in str(sys.modules[name].__file__):
+            del sys.modules[name]
+
+
+def test_a_task_from_outside_is_a_task(install: Install) -> None:
+    install("rainy", RAIN, "rain = rainy:TASK")
+    assert "rain" in names() and find_task("rain").help == "take out rain"
+    frames = moving(1, 5, (24, 32))
+    save(Path("in.mkv"), frames)
+    assert main(["run", "in.mkv", "--task", "rain", "--lossless", "--no-progress"]) == 0
+    whole = json.loads(Path("in-rain/manifest.json").read_text())
+    assert whole["task"] == "rain" and [layer["role"] for layer in whole["layers"]] == ["clean", "streaks"]
+    assert np.array_equal(read_clip(Path("in-rain/clean.mkv")), frames)
+    with pytest.raises(UsageError, match="did you mean rain"):
+        check_name("rian")
+
+
+def test_a_task_of_our_own_wins_and_says_so(install: Install, capsys: pytest.CaptureFixture[str]) -> None:
+    install("rainy", RAIN, "dehaze = rainy:TASK")
+    assert find_task("dehaze").help.startswith("take off haze")
+    assert "rainy (rainy:TASK) is not used" in str(hidden("dehaze"))
+    main(["run", "none.mp4", "--task", "dehaze"])
+    first = capsys.readouterr().err.splitlines()[0]
+    assert first == "unlayer: warning: the task dehaze of rainy (rainy:TASK) is not used: Unlayer has one of that name, which wins"
+    assert hidden("segment") is None and hidden("nothing") is None
+
+
+def test_two_packages_of_one_task_are_refused(install: Install, capsys: pytest.CaptureFixture[str]) -> None:
+    install("rainy", RAIN, "rain = rainy:TASK")
+    install("wet", RAIN, "rain = wet:TASK")
+    assert main(["run", "none.mp4", "--task", "rain"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "rainy (rainy:TASK)" in line and "wet (wet:TASK)" in line and "uninstall" in line
+
+
+@pytest.mark.parametrize(
+    ("code", "point", "why"),
+    [
+        ("raise RuntimeError('first\\nsecond')", "broken:TASK", "first second"),
+        ("import nothing_of_this_name", "broken:TASK", "No module named 'nothing_of_this_name'"),
+        ("x = 1", "broken:TASK", "TASK"),
+        ("TASK = 3", "broken:TASK", "no pipeline.tasks.Task but int"),
+        ("TASK = (", "broken:TASK", "was never closed"),
+        ("raise SystemError", "broken:TASK", "SystemError"),
+        ("", "not_there:TASK", "not_there"),
+    ],
+    ids=["raises", "imports", "lacks", "no task", "no Python", "says nothing", "no module"],
+)
+def test_a_broken_task_is_one_line_that_names_it(
+    install: Install, capsys: pytest.CaptureFixture[str], code: str, point: str, why: str
+) -> None:
+    install("broken", code, f"rain = {point}")
+    assert main(["run", "none.mp4", "--task", "rain"]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"unlayer: --task rain: {point} of broken cannot be loaded (") and why in line
+    # It breaks nothing else.
+    assert find_task("segment").name == "segment"
+    with pytest.raises(UnlayerError, match="update or uninstall"):
+        find_task("rain")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "why"),
+    [
+        ('Separation({"claen": frames, "streaks": frames})', "separate() gave the layers claen, streaks; clean is missing"),
+        ('Separation({"clean": frames * float("nan"), "streaks": frames})', "the layer clean holds values that are no numbers"),
+        ('Separation({"clean": frames[:, :, 1:], "streaks": frames})', "the layer clean is (5, 3, 23, 32) for a window of (5, 3, 24, 32)"),
+        ('Separation({"clean": frames[:, :2], "streaks": frames})', "layer clean must be (T, 3 or 1, H, W), one frame where it is shared"),
+        ("frames", "separate() gave a Tensor, no Separation"),
+        ("frames.nothing", "AttributeError: 'Tensor' object has no attribute 'nothing'"),
+    ],
+    ids=["names", "no numbers", "size", "channels", "type", "raises"],
+)
+def test_what_a_task_from_outside_does_wrong_is_said_in_one_line(
+    install: Install, capsys: pytest.CaptureFixture[str], wrong: str, why: str
+) -> None:
+    install("rainy", RAIN.replace('Separation({"clean": frames, "streaks": 0 * frames})', wrong), "rain = rainy:TASK")
+    save(Path("in.mkv"), moving(1, 5, (24, 32)))
+    for more in ([], ["--dry-run"]):
+        assert main(["run", "in.mkv", "--task", "rain", "--no-progress", *more]) == 1
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.startswith("unlayer: --task rain: rainy:TASK of rainy failed (") and why in line
+    assert not Path("in-rain").exists()
+
+
+def test_a_task_under_another_name_is_refused(install: Install, capsys: pytest.CaptureFixture[str]) -> None:
+    install("rainy", RAIN, "snow = rainy:TASK")
+    assert main(["run", "in.mkv", "--task", "snow"]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "rainy:TASK of rainy cannot be loaded (it calls itself 'rain', and its entry point 'snow')" in line
+
+
+def test_names_that_could_lead_out_of_a_folder_are_no_tasks(install: Install) -> None:
+    install("evil", RAIN, "../../rain = evil:TASK", "Rain drops = evil:TASK", "-rf = evil:TASK")
+    assert set(names()) == built_in()

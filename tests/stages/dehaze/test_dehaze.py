@@ -1,0 +1,347 @@
+"""Haze made here, so that the clear picture, the transmission and the airlight are known."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from itertools import pairwise
+
+import pytest
+import torch
+from clips import drifting, psnr
+from torch import Tensor
+
+from stages.context import Brief, FitSettings, Separation
+from stages.dehaze.airlight import blue_sky, find_airlight
+from stages.dehaze.evidence import find_floors, veil_colour, weighted_quantile
+from stages.dehaze.field import evenness, find_field, reached
+from stages.dehaze.layers import power, separate, settle, settled, survey
+from stages.dehaze.model import dark_bound, guided, haze, least_transmission, recover, rounded, spread
+from stages.dehaze.veil import envelope, find_ties, transmission_of
+
+SIZE = (72, 96)
+
+
+def brief(preset: str = "fast", seed: int = 0, seconds: float | None = None) -> Brief:
+    return Brief(FitSettings(preset=preset, seed=seed, max_seconds=seconds))
+
+
+def scene(frames: int = 1, size: tuple[int, int] = SIZE, seed: int = 3, velocity: tuple[float, float] = (0.7, 0.0)) -> Tensor:
+    """A rough texture with black and white in many places, ``(T, 3, H, W)``."""
+    return ((drifting(seed, frames, velocity, size) - 0.5) * 2 + 0.4).clamp(0, 1)
+
+
+def veil(size: tuple[int, int] = SIZE, near: float = 0.8, far: float = 0.35) -> Tensor:
+    """A transmission that falls upwards, ``(1, 1, H, W)``."""
+    return torch.linspace(far, near, size[0]).view(1, 1, -1, 1).expand(1, 1, *size)
+
+
+def solve(frames: Tensor, told: Brief | None = None) -> Separation:
+    told = told or brief()
+    return separate(frames, survey(frames, told), told)
+
+
+def mixed_back(separated: Separation) -> Tensor:
+    layers = separated.layers
+    return haze(rounded(layers["clear"]), rounded(layers["transmission"]), rounded(layers["airlight"]))
+
+
+def test_the_haze_model_by_hand() -> None:
+    clear, light = torch.full((1, 3, 1, 1), 0.2), torch.full((1, 3, 1, 1), 0.8)
+    hazy = haze(clear, torch.full((1, 1, 1, 1), 0.25), light)
+    assert float(hazy[0, 0, 0, 0]) == pytest.approx(0.25 * 0.2 + 0.75 * 0.8)
+    assert torch.allclose(recover(hazy, torch.full((1, 1, 1, 1), 0.25), light), clear)
+
+
+def test_black_meets_its_bound_and_nothing_passes_below() -> None:
+    light, t = torch.full((1, 3, 1, 1), 0.9), veil()
+    clear = scene()
+    bound = dark_bound(haze(clear, t, light), light)
+    assert bool((bound <= t + 1e-5).all())
+    black = clear.amin(1, keepdim=True) == 0
+    assert torch.allclose(bound[black], t[black], atol=1e-5)
+
+
+def test_the_least_transmission_keeps_the_clear_picture_in_range() -> None:
+    frames, light = torch.rand(1, 3, *SIZE, generator=torch.Generator().manual_seed(0)), torch.tensor([0.6, 0.7, 0.8]).view(1, 3, 1, 1)
+    clear = light + (frames - light) / least_transmission(frames, light)
+    assert float(clear.min()) > -1e-5 and float(clear.max()) < 1 + 1e-5
+
+
+def test_the_guided_filter_keeps_an_affine_function_of_the_guide() -> None:
+    guide = scene()
+    signal = 0.3 * guide[:, :1] - 0.2 * guide[:, 1:2] + 0.4
+    assert torch.allclose(guided(guide, signal, guide, 4, 1e-8), signal, atol=2e-3)
+    flat = torch.full_like(signal, 0.5)
+    assert torch.allclose(guided(guide, flat, guide, 4, 1e-3), flat, atol=1e-5)
+
+
+def test_the_envelope_finds_the_transmission_and_passes_over_a_white_wall() -> None:
+    clear, t, light = scene(), veil(), torch.ones(1, 3, 1, 1)
+    clear[..., 20:50, 30:60] = 0.9
+    hazy = haze(clear, t, light)
+    found = torch.nn.functional.interpolate(transmission_of(envelope(hazy, light), 0.0), size=SIZE, mode="bilinear")
+    assert float((found - t).abs().mean()) < 0.06
+    assert float((found - t)[..., 25:45, 35:55].abs().mean()) < 0.1
+
+
+@pytest.mark.parametrize("light", [(1.0, 1.0, 1.0), (0.8, 0.8, 0.8)])
+def test_the_airlight_is_found_without_an_opaque_place(light: tuple[float, ...]) -> None:
+    # Some of the scene is white, as in any picture with a highlight.
+    found, _ = find_airlight(haze(scene(), veil(), torch.tensor(light).view(1, 3, 1, 1)), 0.03)
+    assert torch.allclose(found.flatten(), torch.tensor(light), atol=0.06)
+
+
+def test_a_coloured_sky_gives_the_airlight_its_colour() -> None:
+    light = torch.tensor([0.85, 0.78, 0.65])
+    t = veil().clone()
+    t[..., : SIZE[0] // 3, :] = 0
+    found, seen = find_airlight(haze(scene() * 0.9, t, light.view(1, 3, 1, 1)), 0.03)
+    assert torch.allclose(found.flatten(), light, atol=0.05)
+    assert seen > 0.5
+
+
+def test_a_blue_sky_is_told_from_a_grey_one_and_from_a_blue_thing_below() -> None:
+    picture = scene()
+    assert blue_sky(picture) < 0.05
+    for colour, place, least, most in (
+        ((0.5, 0.6, 0.75), slice(0, 24), 0.9, 1.0),
+        ((0.7, 0.7, 0.7), slice(0, 24), 0.0, 0.05),
+        ((0.5, 0.6, 0.75), slice(40, 64), 0.0, 0.05),
+    ):
+        seen = picture.clone()
+        seen[:, :, place] = torch.tensor(colour).view(1, 3, 1, 1)
+        assert least <= blue_sky(seen) <= most
+
+
+def uneven(kind: str, size: tuple[int, int] = SIZE) -> Tensor:
+    """Airlights ``(1, 3, H, W)`` that vary slowly: 15 % from left to right, a glow around a lamp, or another tint on each side."""
+    x, y = torch.linspace(0, 1, size[1]).expand(size), torch.linspace(0, 1, size[0])[:, None].expand(size)
+    if kind == "tint":
+        return torch.stack([0.85 + 0.1 * x, 0.87 + 0 * x, 0.95 - 0.1 * x])[None]
+    light = {"even": 0.9 + 0 * x, "across": 0.9 - 0.135 * x, "glow": 0.675 + 0.225 * torch.exp(-((x - 0.3) ** 2 + (y - 0.1) ** 2) / 0.08)}
+    return light[kind].expand(1, 3, *size)
+
+
+def below_a_sky() -> Tensor:
+    t = veil().clone()
+    t[..., : SIZE[0] // 3, :] = 0
+    return t
+
+
+@pytest.mark.parametrize(
+    ("kind", "sky", "part", "gain"),
+    [
+        ("glow", True, 0.4, 1.0),
+        ("across", False, 0.2, 0.5),
+        ("tint", False, 0.3, 1.0),
+    ],
+)
+def test_an_airlight_that_varies_is_found_better_than_one_colour(kind: str, sky: bool, part: float, gain: float) -> None:
+    # Of the error that the one colour makes `part` may be left, and the clear picture is closer by `gain` dB.
+    light, t, clear = uneven(kind), below_a_sky() if sky else veil(), scene()
+    hazy = rounded(haze(clear, t, light))
+    # All of the haze is taken off, whatever the evidence, as the airlight is what is compared.
+    facts, told = replace(survey(hazy, brief()), sure=1.0), brief()
+    assert facts.airlight is not None and facts.airlight.shape[-1] > 1
+    one = replace(facts, airlight=rounded(find_airlight(hazy, 0.03)[0]))
+    field, const = (separate(hazy, which, told).layers for which in (facts, one))
+    wrong, before = (float((layers["airlight"] / light - 1).abs().mean()) for layers in (field, const))
+    assert wrong < part * before
+    below = slice(SIZE[0] // 3 if sky else 0, None)  # nothing of the clear picture is in the sky
+    assert psnr(field["clear"][:, :, below], clear[:, :, below]) > psnr(const["clear"][:, :, below], clear[:, :, below]) + gain
+    check(hazy, separate(hazy, facts, told))
+
+
+@pytest.mark.parametrize("sky", [True, False])
+def test_one_colour_stays_one_colour(sky: bool) -> None:
+    found = survey(rounded(haze(scene(), below_a_sky() if sky else veil(), uneven("even"))), brief()).airlight
+    assert found is not None and float(found.amax((2, 3)).div(found.amin((2, 3))).max()) < 1.02
+    assert torch.allclose(found.mean((2, 3)), torch.tensor(0.9), atol=0.02)
+
+
+def test_neither_a_wall_nor_too_small_a_picture_makes_a_field() -> None:
+    one = torch.full((1, 3, 1, 1), 0.9)
+    wall = scene()
+    wall[..., :40, :60] = uneven("across")[..., :40, :60]
+    assert torch.equal(find_field(wall, one, 0.03, seen=0.0), one)
+    assert find_field(wall, one, 0.03, seen=1.0).shape[-1] > 1
+    assert torch.equal(find_field(wall[..., :12, :12], one, 0.03, seen=1.0), one)
+
+
+def test_a_field_is_smooth_and_one_colour_is_left_alone() -> None:
+    one = torch.full((1, 3, 1, 1), 0.8)
+    assert torch.equal(spread(one, SIZE), one)
+    field = torch.linspace(0.6, 0.9, 24).view(1, 1, 4, 6).expand(1, 3, 4, 6)
+    wide = spread(field, SIZE)
+    assert wide.shape == (1, 3, *SIZE) and float(wide.min()) > 0.55 and float(wide.max()) < 0.95
+    assert float(wide.diff(dim=-1).abs().max()) < 0.01
+
+
+def test_even_places_are_no_texture_and_no_slope_and_are_reached_from_others() -> None:
+    picture = scene()
+    picture[..., :30, :] = uneven("across")[..., :30, :]
+    even = evenness(picture)
+    assert float(even[..., 4:24, 4:-4].min()) > 0.6 and float(even[..., 40:, :].mean()) < 0.2
+    open_ = torch.zeros(1, 1, 12, 12, dtype=torch.bool)
+    open_[..., 2:5, :5] = open_[..., 8:, 8:] = True
+    seeds = torch.zeros_like(open_)
+    seeds[..., 3, 0] = seeds[..., 0, 0] = True
+    assert torch.equal(reached(open_, seeds).nonzero(), (open_ & (torch.arange(12) < 6)).nonzero())
+
+
+def test_a_clip_has_one_field() -> None:
+    light = uneven("across")
+    frames = rounded(haze(scene(5), below_a_sky(), light))
+    facts = survey(frames, brief())
+    separated = separate(frames, facts, brief())
+    assert separated.shared == {"airlight"} and separated.layers["airlight"].shape == (1, 3, *SIZE)
+    check(frames, separated)
+    faded = dict(separated.layers) | {"transmission": (separated.layers["transmission"] + 0.1).clamp(max=1)}
+    check(frames, Separation(settle(frames, faded, facts)))
+
+
+def test_layers_of_a_picture() -> None:
+    clear, t, light = scene(), veil(), torch.full((1, 3, 1, 1), 0.95)
+    hazy = rounded(haze(clear, t, light))
+    separated = solve(hazy)
+    assert psnr(separated.layers["clear"], clear) > 22 > psnr(hazy, clear) + 6
+    assert psnr(separated.layers["transmission"], t) > 22
+    assert separated.report["reconstruction_psnr"] > 45
+
+
+def test_a_clear_picture_is_put_through_and_that_is_said() -> None:
+    clear = rounded(scene())
+    facts = survey(clear, brief())
+    separated = separate(clear, facts, brief())
+    assert facts.sure == 0 and torch.equal(separated.layers["clear"], clear)
+    (note,) = separated.notes
+    assert note.text.startswith("no haze found") and note.places == (0,)
+    check(clear, separated)
+
+
+def test_a_bright_wall_and_a_sky_are_no_haze() -> None:
+    picture = scene()
+    picture[..., :24, :] = torch.tensor([0.7, 0.8, 0.95]).view(1, 3, 1, 1)
+    picture[..., 30:60, 40:80] = 0.9
+    assert survey(rounded(picture), brief()).sure == 0
+
+
+def test_denser_haze_is_surer_without_a_jump() -> None:
+    light = torch.full((1, 3, 1, 1), 0.95)
+    found = [survey(rounded(haze(scene(), veil() ** depth, light)), brief()).sure for depth in torch.linspace(0, 1.4, 29).tolist()]
+    assert found[0] == 0 and found[-1] == 1 and 0 < found[14] < 1
+    assert all(-0.02 <= after - before < 0.4 for before, after in pairwise(found))
+
+
+@pytest.mark.parametrize(("sure", "strength", "expected"), [(1, 1, 1), (0.6, 1, 0.6), (0.6, 0.5, 0.3), (0, 1, 0), (0, 2, 1), (1, 2, 2)])
+def test_the_power_of_the_transmission_by_hand(sure: float, strength: float, expected: float) -> None:
+    assert power(sure, strength) == pytest.approx(expected)
+
+
+def test_the_strength_is_the_users() -> None:
+    hazy, clear = rounded(haze(scene(), veil(), torch.full((1, 3, 1, 1), 0.95))), rounded(scene())
+    found = [solve(hazy, replace(brief(), strength=strength)) for strength in (0.0, 0.5, 1.0, 2.0)]
+    assert torch.equal(found[0].layers["clear"], hazy) and "--strength 0" in found[0].notes[0].text
+    through = [float(each.layers["transmission"].mean()) for each in found]
+    assert through == sorted(through, reverse=True) and len(set(through)) == 4
+    for each in found:
+        check(hazy, each)
+    more = solve(clear, replace(brief(), strength=2.0))
+    assert not more.notes and not torch.equal(more.layers["clear"], clear)
+
+
+def test_a_blue_veil_shows_the_airlights_colour_and_a_brown_ground_does_not() -> None:
+    blue, white = torch.tensor([0.8, 0.88, 1.0]).view(1, 3, 1, 1), torch.ones(1, 3, 1, 1)
+    found = veil_colour(find_floors(rounded(haze(scene(), veil() ** 2, blue)), white), white)
+    assert float((found - blue).abs().max()) < 0.3 * float((white - blue).abs().max())
+    brown = scene() * torch.tensor([0.9, 0.7, 0.4]).view(1, 3, 1, 1) + torch.tensor([0.1, 0.07, 0.03]).view(1, 3, 1, 1)
+    assert torch.equal(veil_colour(find_floors(rounded(brown), white), white), white)
+
+
+@pytest.mark.parametrize(("part", "expected"), [(0.1, 1.0), (0.5, 2.0), (0.9, 4.0)])
+def test_weighted_quantiles_by_hand(part: float, expected: float) -> None:
+    values, weights = torch.tensor([4.0, 1.0, 2.0, 3.0]), torch.tensor([2.0, 1.0, 4.0, 0.0])
+    assert weighted_quantile(values, weights, part) == expected
+    assert weighted_quantile(values, torch.zeros(4), part) == 0
+
+
+def test_a_clip_does_not_flicker() -> None:
+    clear, light = scene(8), torch.full((1, 3, 1, 1), 0.95)
+    separated = solve(rounded(haze(clear, veil(), light)))
+    found = separated.layers["clear"]
+    assert psnr(found, clear) > 22
+    change = (found.mean((1, 2, 3)) - clear.mean((1, 2, 3))).diff()
+    assert float(change.abs().max()) < 0.01
+    assert float(separated.layers["transmission"].diff(dim=0).abs().mean()) < 0.02
+    assert separated.shared == {"airlight"}
+
+
+def test_ties_hold_consecutive_frames_together() -> None:
+    clear, light = scene(4), torch.ones(1, 3, 1, 1)
+    hazy = haze(clear, veil(), light)
+    # One frame alone says something else.
+    hazy[2] = 0.2 + 0.8 * hazy[2]
+    spread = [float(envelope(hazy, light, ties)[:, 0].mean((1, 2)).std()) for ties in (None, find_ties(hazy))]
+    assert spread[1] < 0.6 * spread[0]
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 7), (2, 2), (5, 3), (37, 53)])
+@pytest.mark.parametrize("count", [1, 2])
+def test_any_size_and_length(size: tuple[int, int], count: int) -> None:
+    frames = rounded(torch.rand(count, 3, *size, generator=torch.Generator().manual_seed(1)))
+    check(frames, solve(frames))
+
+
+@pytest.mark.parametrize("value", [0.0, 0.5, 1.0])
+def test_constant_frames(value: float) -> None:
+    frames = torch.full((2, 3, 24, 32), value)
+    check(frames, solve(frames))
+
+
+@pytest.mark.parametrize("preset", ["fast", "balanced", "best", "paper"])
+def test_presets_and_budgets(preset: str) -> None:
+    frames = rounded(haze(scene(2, (32, 40)), veil((32, 40)), torch.full((1, 3, 1, 1), 0.9)))
+    check(frames, solve(frames, brief(preset, seconds=1.0)))
+
+
+def test_the_same_seed_gives_the_same_bytes() -> None:
+    frames = rounded(haze(scene(2), veil(), torch.full((1, 3, 1, 1), 0.9)))
+    one, two = solve(frames), solve(frames)
+    assert all(torch.equal(one.layers[name], two.layers[name]) for name in one.layers)
+
+
+def test_pictures_given_one_by_one_have_an_airlight_each() -> None:
+    lights = torch.tensor([[0.95, 0.95, 0.95], [0.7, 0.7, 0.7]]).view(2, 3, 1, 1)
+    frames = rounded(haze(scene(2, velocity=(20.0, 0.0)), veil(), lights))
+    told = Brief(FitSettings(preset="fast"), unordered=True)
+    separated = separate(frames, survey(frames, told), told)
+    check(frames, separated)
+    assert torch.allclose(separated.layers["airlight"].mean((2, 3)), lights.flatten(1), atol=0.1)
+
+
+def test_layers_between_two_windows_mix_to_the_input_again() -> None:
+    frames = rounded(haze(scene(), veil(), torch.full((1, 3, 1, 1), 0.9)))
+    facts = survey(frames, brief())
+    layers = dict(separate(frames, facts, brief()).layers)
+    faded = layers | {"transmission": (layers["transmission"] + 0.1).clamp(max=1), "clear": layers["clear"] * 0.9}
+    check(frames, Separation(settle(frames, faded, facts)))
+
+
+def test_a_transmission_is_raised_rather_than_the_picture_cut() -> None:
+    frames, light = scene(), torch.full((1, 3, 1, 1), 0.9)
+    t, clear = settled(frames, torch.full((1, 1, *SIZE), 0.1), light)
+    assert bool((t >= least_transmission(frames, light) - 1e-5).all())
+    assert psnr(haze(clear, t, light), frames) > 59
+
+
+def check(frames: Tensor, separated: Separation) -> None:
+    """What holds for any input: shapes, ranges, and layers that mix back to it."""
+    layers = separated.layers
+    count, _, height, width = frames.shape
+    assert layers["clear"].shape == frames.shape and layers["transmission"].shape == (count, 1, height, width)
+    assert layers["airlight"].shape in ((1, 3, height, width), frames.shape)
+    for pixels in layers.values():
+        assert bool(torch.isfinite(pixels).all()) and float(pixels.min()) >= 0 and float(pixels.max()) <= 1
+    error = float((mixed_back(separated) - frames).square().mean())
+    assert -10 * math.log10(max(error, 1e-10)) > 40

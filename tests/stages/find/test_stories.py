@@ -1,0 +1,229 @@
+"""Random stories through the whole search, and the invariant that it keeps: every frame in exactly one part.
+
+``UNLAYER_STORIES`` sets how many are drawn (24 unless told), ``UNLAYER_STORIES_SEED`` where they begin; ``measure_stories.py`` measures
+many.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from stories import blocks, camera, draw, drawn, repeated, verdict
+
+from stages.checkpoint import Checkpoints
+from stages.find import search
+from stages.find.boundaries import bursting, ends, stretches
+from stages.find.repeats import repeats, tied
+from stages.find.search import KEEP, TICK, find
+from stages.find.story import Event, Plain, story
+from stages.media.read import open_clip
+from stages.shots import Analysis, ColorGap, Shot, Transition
+
+COUNT, SEED = int(os.environ.get("UNLAYER_STORIES", "24")), int(os.environ.get("UNLAYER_STORIES_SEED", "0"))
+CUTS = Path(__file__).parents[4] / "shared" / "data" / "public" / "cuts"
+needs_cuts = pytest.mark.skipif(not CUTS.is_dir(), reason=f"no clips at {CUTS}")
+
+
+@pytest.mark.parametrize("seed", range(SEED, SEED + COUNT))
+def test_every_cut_of_a_random_story_is_right_and_every_frame_covered(seed: int) -> None:
+    drawing = drawn(seed, longest=30)
+    said = verdict(drawing, find(blocks(drawing.frames)))
+    assert said.right, f"seed {seed}: {said}; cuts were at {drawing.cuts}, mixed frames at {drawing.spans}"
+
+
+def test_many_short_shots_are_found_once_each_in_blocks_of_any_length() -> None:
+    """Far more cuts than the ring holds, and shots of one and two frames."""
+    rng = np.random.default_rng(3)
+    lengths = [int(length) for length in rng.integers(1, 12, 70)]
+    clip = np.concatenate([camera(rng, length) for length in lengths])
+    assert len(clip) > KEEP + 3 * TICK
+    cuts = np.cumsum(lengths)[:-1].tolist()
+    whole = find(blocks(clip, 32))
+    assert [(move.kind, move.first_frame) for move in whole.transitions] == [("cut", cut) for cut in cuts]
+    assert [shot.last_frame - shot.first_frame + 1 for shot in whole.shots] == lengths
+    assert find(blocks(clip, 7)) == whole == find(blocks(clip, len(clip)))
+
+
+def test_a_search_resumed_from_any_standing_tells_the_same(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(search, "KEEP", 72)  # a ring of a third: as many looks at a third of the price
+    clip, length = np.concatenate([draw(seed, longest=20).frames for seed in (2, 3)])[:260], 29
+    keeper = Checkpoints(tmp_path, "one", every=0.0)
+    counts: list[int] = []
+
+    def before(tell: Callable[[], dict[str, Any]]) -> None:
+        standing = tell()
+        counts.append(standing["first"] + len(standing["frames"]))
+        keeper.keep(f"at-{counts[-1]}", standing)
+
+    whole = find(blocks(clip, length), before=before)
+    assert len(counts) == -(-len(clip) // length) - 1 and len(whole.transitions) > 3
+    for count in counts:
+        # The blocks that follow have another length: what is found is a matter of the frames alone.
+        assert find(blocks(clip, 13, count), standing=keeper.newest(f"at-{count}", Event, Plain)) == whole
+
+
+# ---------------------------------------------------------------- every frame once
+
+
+@pytest.mark.parametrize(
+    ("shots", "moves", "colors", "said"),
+    [
+        ([(0, 4), (6, 9)], [], [], "frame 5 is in no part"),
+        ([(0, 5), (5, 9)], [], [], "frame 5 is in two parts"),
+        ([(0, 8)], [], [], "10 frames covers 9"),
+        ([(0, 9), (10, 9)], [], [], "shot 1 at frame 10 has no frame"),
+        ([(0, 4)], [], [(4, 9)], "frame 4 is in two parts"),
+        ([(0, 4), (8, 9)], [(5, 6)], [], "frame 7 is in no part"),
+    ],
+)
+def test_an_analysis_that_loses_a_frame_cannot_be_made(
+    shots: list[tuple[int, int]], moves: list[tuple[int, int]], colors: list[tuple[int, int]], said: str
+) -> None:
+    parts = tuple(Shot(*span) for span in shots)
+    blends = tuple(Transition(*span, "dissolve", (0.3, 0.6), "gamma", 0, 1) for span in moves)
+    with pytest.raises(ValueError, match=said):
+        Analysis(10, parts, blends, tuple(ColorGap(*span, "#000000") for span in colors))
+
+
+def test_random_events_never_lose_a_frame() -> None:
+    """Whatever the search may note, overlapping or twice, the story told of it covers every frame once."""
+    for seed in range(400):
+        rng = np.random.default_rng(seed)
+        count = int(rng.integers(1, 60))
+        events = []
+        for _ in range(int(rng.integers(0, 9))):
+            first = int(rng.integers(0, count))
+            last = min(count - 1, first - 1 + int(rng.integers(0, 9)))
+            kind = "cut" if last < first else str(rng.choice(["dissolve", "wipe"]))
+            colours = [None if rng.random() < 0.6 else "#000000" for _ in range(2)]
+            mix = tuple((place + 1) / (last - first + 2) for place in range(last - first + 1))
+            events.append(Event(first, last, kind, "gamma", mix, *colours))  # type: ignore[arg-type]
+        plain = {frame: Plain(str(rng.choice(["#000000", "#101010"])), 0.0) for frame in range(count) if rng.random() < 0.5}
+        told = story(count, events, plain)
+        assert told.frames == count and all(move.first_frame > 0 or len(move) for move in told.transitions)
+
+
+def test_a_dark_shot_before_black_is_a_shot() -> None:
+    """The fade from black takes the gap before it for black; only its black frames are."""
+    mix = tuple(place / 13 for place in range(1, 13))
+    plain = {frame: Plain("#13110e", 0.0095) for frame in range(40, 65)} | {frame: Plain("#000000", 0.0) for frame in (65, 66)}
+    told = story(107, [Event(40, 39, "cut"), Event(67, 78, "dissolve", "gamma", mix, "#000000")], plain)
+    assert told.shots == (Shot(0, 39), Shot(40, 64), Shot(79, 106)) and told.colors == (ColorGap(65, 66, "#000000"),)
+    assert [(move.kind, move.first_frame, move.outgoing, move.incoming, move.color) for move in told.transitions] == [
+        ("cut", 40, 0, 1, None),
+        ("cut", 65, 1, None, "#000000"),
+        ("fade", 67, None, 2, "#000000"),
+    ]
+
+
+# ---------------------------------------------------------------- boundaries of unknown kind
+
+
+def pushed(rng: np.random.Generator, steps: int) -> np.ndarray:
+    """A picture that another one pushes out to the left, with 14 frames of each by itself."""
+    one, other = camera(rng, 1)[0], camera(rng, 1)[0]
+    width = one.shape[1]
+    shifts = [0] * 14 + [round(width * (place + 1) / (steps + 1)) for place in range(steps)] + [width] * 14
+    clip = np.stack([np.concatenate([one, other], axis=1)[:, shift : shift + width] for shift in shifts])
+    return np.clip(clip + rng.normal(0, 0.002, clip.shape), 0, 1).astype(np.float32)
+
+
+@pytest.mark.parametrize("steps", [10, 13, 16])
+def test_where_the_picture_changes_for_good_there_is_a_boundary(steps: int) -> None:
+    told = find(blocks(pushed(np.random.default_rng(steps), steps)))
+    (move,) = told.transitions
+    assert move.kind == "other" and not move.separable and len(told.shots) == 2
+    assert abs(move.first_frame - 14) <= 2 and abs(move.last_frame - (13 + steps)) <= 2
+    # Its frames go to one side each, and to no other.
+    (_, last), (first, _) = told.covered(0), told.covered(1)
+    assert first == last + 1 == move.turn and move.first_frame < first <= move.last_frame
+
+
+def test_the_ends_of_a_boundary_are_where_the_changes_begin_and_end() -> None:
+    changes = {time: 0.2 if 10 <= time <= 15 else 0.01 for time in range(1, 25)}
+    assert ends(changes, 8, 17) == (10, 14)
+    assert bursting(changes, 9, 15) == pytest.approx(20) and bursting({3: 0.1, 4: 0.1}, 2, 4) == 1
+
+
+def test_stretches_lie_between_cuts_and_known_transitions() -> None:
+    assert stretches(30, [5], [(10, 14)]) == [(0, 4), (5, 9), (15, 29)]
+
+
+# ---------------------------------------------------------------- repeated frames
+
+
+@pytest.mark.parametrize("how", ["pulled", "twos"])
+@pytest.mark.parametrize("seed", [0, 10, 18])
+def test_repeated_frames_have_the_weight_of_their_picture(seed: int, how: str) -> None:
+    drawing = repeated(draw(seed), how)
+    told = find(blocks(drawing.frames))
+    assert verdict(drawing, told).right
+    exact = 0
+    for (first, last), mix in zip(drawing.spans, drawing.mixes, strict=True):
+        for move in told.transitions:
+            if (move.first_frame, move.last_frame) == (first, last):
+                exact += 1
+                assert np.abs(np.array(move.mix) - mix).mean() < 0.02
+                assert [one == other for one, other in zip(move.mix, move.mix[1:], strict=False)] == [
+                    bool(one == other) for one, other in zip(mix, mix[1:], strict=False)
+                ]
+    assert exact or not drawing.spans
+
+
+def test_stills_are_not_repeats() -> None:
+    moving, still = camera(np.random.default_rng(1), 12), np.repeat(camera(np.random.default_rng(2), 1), 12, axis=0)
+    clip = np.concatenate([moving[np.arange(24) // 2], still])
+    again = repeats(clip, 0, len(clip) - 1)
+    assert set(range(3, 21, 2)) <= set(again) and not [place for place in again if place >= 24]
+
+
+def test_tied_weights_are_those_of_their_picture() -> None:
+    np.testing.assert_allclose(tied(np.array([0.1, 0.3, 0.5, 0.9]), 10, [11, 40]), [0.2, 0.2, 0.5, 0.9])
+
+
+# ---------------------------------------------------------------- clips from reports
+
+
+@needs_cuts
+def test_a_trailer_of_thirty_short_shots() -> None:
+    clip = open_clip([CUTS / "many.mkv"])
+    told = find(clip.blocks(size=(54, 96)))
+    cuts = [15, 22, 30, 39, 47, 62, 77, 89, 96, 103, 113, 124, 137, 148, 157, 165, 178, 192, 199, 207, 218, 228, 243, 255, 266, 277, 290]
+    assert [(move.kind, move.first_frame) for move in told.transitions] == [("cut", cut) for cut in [*cuts, 302, 310]]
+
+
+@needs_cuts
+def test_a_dark_shot_that_is_cut_to_black() -> None:
+    clip = open_clip([CUTS / "dark_shot_before_black.mkv"])
+    told = find(clip.blocks(size=(54, 96)))
+    assert told.shots == (Shot(0, 39), Shot(40, 64), Shot(79, 106)) and told.colors == (ColorGap(65, 66, "#000000"),)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_flashes_end_no_shot_and_make_no_fade(seed: int) -> None:
+    """A strobe: frames of one colour, one to three in a row, in a shot that goes on behind each."""
+    rng = np.random.default_rng(seed)
+    clip = camera(rng, 80)
+    places = np.cumsum(rng.integers(4, 16, 5))
+    for place in places:
+        clip[place : place + int(rng.integers(1, 4))] = rng.choice([0.0, 1.0, 0.5])
+    told = find(blocks(clip))
+    assert told.shots == (Shot(0, 79),) and not told.transitions and not told.colors, told
+
+
+def test_a_search_resumed_behind_a_flash_tells_the_same() -> None:
+    rng = np.random.default_rng(5)
+    clip = camera(rng, 320)
+    clip[[200, 201, 290]] = 0
+    standings: list[dict[str, Any]] = []
+    whole = find(blocks(clip), before=lambda tell: standings.append(deepcopy(tell())))
+    assert whole.shots == (Shot(0, 319),) and any(standing["flashes"] for standing in standings)
+    standing = next(standing for standing in reversed(standings) if standing["flashes"])
+    taken = standing["first"] + len(standing["frames"])
+    assert find(blocks(clip, first=taken), standing=standing) == whole

@@ -1,0 +1,152 @@
+"""Threads: one inside an operation, independent work side by side, the same bytes for any number of them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from clips import dissolve, moving
+from torch import nn
+
+from pipeline import separate
+from stages.optim.threads import WIDE, convolution_threads, one_thread_an_operation, side_by_side, workers
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture
+def two_threads() -> Iterator[None]:
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(1)
+
+
+def test_operations_run_on_one_thread_and_the_rest_is_remembered(two_threads: None) -> None:
+    with one_thread_an_operation():
+        assert torch.get_num_threads() == 1
+        assert workers() == 2
+        with one_thread_an_operation(lambda: 64):
+            assert workers() == 2
+        with one_thread_an_operation(lambda: 1):
+            assert workers() == 1
+    assert torch.get_num_threads() == 2
+
+
+def test_work_side_by_side_keeps_its_order_and_uses_all_threads(two_threads: None) -> None:
+    seen: set[int] = set()
+    both = threading.Barrier(2)
+
+    def work(number: int) -> int:
+        if number < 2:
+            both.wait(20)
+        seen.add(threading.get_ident())
+        return number**2
+
+    with one_thread_an_operation():
+        assert side_by_side(work, range(20)) == [number**2 for number in range(20)]
+    assert len(seen) == 2
+
+
+def test_work_inside_work_side_by_side_does_not_wait_for_itself(two_threads: None) -> None:
+    with one_thread_an_operation():
+        found = side_by_side(lambda outer: side_by_side(lambda inner: outer + inner, range(3)), range(8))
+    assert found == [[outer + inner for inner in range(3)] for outer in range(8)]
+
+
+def test_an_error_in_work_side_by_side_is_raised(two_threads: None) -> None:
+    with one_thread_an_operation(), pytest.raises(ZeroDivisionError):
+        side_by_side(lambda number: 1 // number, range(4))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_forked_process_has_threads_of_its_own(two_threads: None) -> None:
+    code = (
+        "import os, torch; from stages.optim.threads import side_by_side; torch.set_num_threads(2)\n"
+        "assert side_by_side(abs, [-1, -2]) == [1, 2]\n"
+        "child = os.fork()\n"
+        "if not child: os._exit(side_by_side(abs, [-3, -4]) != [3, 4])\n"
+        "raise SystemExit(os.waitpid(child, 0)[1])\n"
+    )
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, timeout=60, check=False).returncode == 0
+
+
+def test_only_wide_convolutions_use_all_threads_and_only_until_their_step_ends(two_threads: None) -> None:
+    seen: list[int] = []
+
+    class Noting(nn.Conv2d):
+        def forward(self, input: torch.Tensor) -> torch.Tensor:
+            seen.append(torch.get_num_threads())
+            return super().forward(input)
+
+    net = nn.Sequential(Noting(1, 2, 1), nn.Upsample(scale_factor=8), Noting(2, 2, 1), Noting(2, 1, 1))
+    side = round((WIDE / 2) ** 0.5 / 8) + 1
+    with one_thread_an_operation():
+        with convolution_threads(net) as begin_step:
+            for _ in range(2):
+                begin_step()
+                net(torch.zeros(1, 1, side, side))
+        assert torch.get_num_threads() == 1
+        with convolution_threads(net) as begin_step:
+            begin_step()
+            net(torch.zeros(1, 1, 4, 4))
+    assert seen == [1, 1, 2] * 2 + [1, 1, 1]
+
+
+@pytest.mark.parametrize("task", ["transition", pytest.param("segment", marks=pytest.mark.slow)])
+def test_layers_are_the_same_bytes_for_any_number_of_threads(task: str, tmp_path: Path) -> None:
+    clip = dissolve(moving(1, 14, (80, 128)), moving(2, 14, (80, 128)), 4, 6)[0]
+    video = np.asarray(clip)
+    found = []
+    for threads in (1, 2):
+        torch.set_num_threads(threads)
+        with separate(video, task, preset="fast", seed=3) as made:
+            assert made.manifest["report"]["threads"] <= threads
+            found.append({name: np.array(layer.frames) for name, layer in made.layers.items()})
+    assert found[0]
+    for other in found[1:]:
+        assert other.keys() == found[0].keys()
+        assert all(np.array_equal(other[name], frames) for name, frames in found[0].items())
+
+
+@pytest.mark.slow
+def test_a_neighbour_costs_no_more_than_its_share(tmp_path: Path) -> None:
+    """Beside programs that keep all cores busy a run has half of them: it may take twice as long and a fifth, no more."""
+    words = [sys.executable, "-m", "pipeline", "run", "samples/fade.mp4", "--task", "transition", "--preset", "fast", "--no-progress"]
+
+    def seconds(name: str) -> float:
+        began = time.monotonic()
+        subprocess.run([*words, "--out", str(tmp_path / name)], cwd=ROOT, check=True, capture_output=True, env=free)
+        return time.monotonic() - began
+
+    free = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
+    alone = seconds("alone")
+    busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(len(os.sched_getaffinity(0)))]
+    try:
+        beside = seconds("beside")
+    finally:
+        for program in busy:
+            program.kill()
+            program.wait()
+    assert beside < 2.4 * alone + 3, f"{beside:.1f} s beside busy programs, {alone:.1f} s alone"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_forked_process_may_separate_after_its_parent_did() -> None:
+    """OpenMP's threads are not copied by a fork; a parallel operation in the child waited for them for ever."""
+    code = (
+        "import os, numpy, torch; from pipeline import separate; torch.set_num_threads(2)\n"
+        "clip = numpy.zeros((2, 300, 400, 3), numpy.uint8)\n"
+        "separate(clip, 'transition').close()\n"
+        "child = os.fork()\n"
+        "if not child:\n    separate(clip, 'transition').close(); os._exit(0)\n"
+        "raise SystemExit(os.waitpid(child, 0)[1])\n"
+    )
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, timeout=120, check=False, capture_output=True).returncode == 0

@@ -1,0 +1,38 @@
+"""Seams: motion is none, a jump is one, noise that is everywhere is none."""
+
+from __future__ import annotations
+
+import numpy as np
+from clips import drifting
+
+from stages.media.thumbnails import Picture, levels
+from stages.transition.seams import seam
+
+
+def frames(count: int = 5) -> list[Picture]:
+    return [levels(each) for each in drifting(1, count, (1.5, 0.5), (72, 96))]
+
+
+def test_a_scene_that_moves_on_is_steady() -> None:
+    *clean, mixed = frames()
+    found = seam(clean, mixed)
+    assert found is not None and found.steady and abs(found.clean - found.seam) < 3
+
+
+def test_another_scene_jumps() -> None:
+    clean = frames()
+    found = seam(clean, levels(drifting(2, 1, (0, 0), (72, 96))[0]))
+    assert found is not None and not found.steady and found.seam < found.clean - 6
+
+
+def test_a_change_of_brightness_jumps() -> None:
+    *clean, mixed = frames()
+    found = seam(clean, np.clip(mixed.astype(int) + 30, 0, 255).astype(np.uint8))
+    assert found is not None and not found.steady
+
+
+def test_what_cannot_be_seen_is_steady_and_too_few_tell_nothing() -> None:
+    still = [np.full((20, 30, 3), 90, np.uint8)] * 3
+    found = seam(still, still[0] + np.uint8(2))
+    assert found is not None and found.clean == 60 and found.steady
+    assert seam(still[:1], still[0]) is None

@@ -1,0 +1,178 @@
+"""Sweeps: a slow obvious reference of what a frame is offered, and what a turn may and may not do."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from clips import drifting, psnr
+from torch import Tensor
+
+from stages.mixing.mixing import Mixture, mix, project
+from stages.shots import Space
+from stages.transition.sweep import HOLD, NEAR, Links, find_links, offered, turn
+
+PRE, STEPS, POST = 4, 5, 4
+COUNT = PRE + STEPS + POST
+INSIDE = slice(PRE, PRE + STEPS)
+SIZE = (32, 40)
+
+
+def scenes() -> tuple[Tensor, Tensor]:
+    return drifting(1, COUNT, (1.0, 0.5), SIZE), drifting(2, COUNT, (-1.0, 1.0), SIZE)
+
+
+def mixed(a: Tensor, b: Tensor, space: Space = "gamma") -> Mixture:
+    weight = ((torch.arange(COUNT) - PRE + 1) / (STEPS + 1)).clamp(0, 1).view(-1, 1, 1, 1)
+    return Mixture(mix(a, b, weight, space), weight, PRE, PRE + STEPS - 1, space)
+
+
+def over(mixture: Mixture, layers: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    """Both scenes over the window: the input with the mixed frames replaced."""
+    outgoing, incoming = mixture.frames.clone(), mixture.frames.clone()
+    outgoing[INSIDE], incoming[INSIDE] = layers
+    return outgoing, incoming
+
+
+def flickering(mixture: Mixture, a: Tensor, b: Tensor, amount: float = 0.08) -> tuple[Tensor, Tensor]:
+    """The true layers with an error that is another one in each frame, mixing back to the input."""
+    coarse = torch.rand(STEPS, 3, 4, 5, generator=torch.Generator().manual_seed(5)) - 0.5
+    wrong = torch.nn.functional.interpolate(coarse, SIZE, mode="bilinear") * 2 * amount
+    return project(mixture, (a[INSIDE] + wrong).clamp(0, 1), (b[INSIDE] - wrong).clamp(0, 1))
+
+
+def looked_up(picture: Tensor, x: float, y: float) -> Tensor:
+    """Bilinear, beyond the edge the last pixel: ``(3,)``."""
+    x, y = min(max(x, 0.0), SIZE[1] - 1.0), min(max(y, 0.0), SIZE[0] - 1.0)
+    left, top = min(int(x), SIZE[1] - 2), min(int(y), SIZE[0] - 2)
+    right, down = x - left, y - top
+    above = (1 - right) * picture[:, top, left] + right * picture[:, top, left + 1]
+    below = (1 - right) * picture[:, top + 1, left] + right * picture[:, top + 1, left + 1]
+    return (1 - down) * above + down * below
+
+
+def test_offers_are_the_weighted_mean_of_all_that_speaks() -> None:
+    generator = torch.Generator().manual_seed(0)
+    layer, anchor = torch.rand(4, 3, *SIZE, generator=generator), torch.rand(3, *SIZE, generator=generator)
+    sure = 20 * torch.rand(1, *SIZE, generator=generator)
+    flow, confidence = 6 * torch.rand(2, 2, *SIZE, generator=generator) - 3, torch.rand(2, 1, *SIZE, generator=generator)
+    links = Links([0, 3], flow.half(), confidence.half())
+    value, weight = offered(layer, 1, links, anchor, sure)
+    for y, x in ((0, 0), (5, 7), (31, 39), (16, 0)):
+        for channel in range(3):
+            current = float(layer[1, channel, y, x])
+            speakers = [(HOLD, current), (float(sure[0, y, x]), float(anchor[channel, y, x]))]
+            for number, frame in enumerate(links.frames):
+                right, down = (float(part) for part in links.flows[number, :, y, x])
+                offer = float(looked_up(layer[frame], x + right, y + down)[channel])
+                speakers.append((float(links.confidence[number, 0, y, x]) / math.hypot(current - offer, NEAR), offer))
+            total = sum(weight for weight, _ in speakers)
+            assert float(weight[channel, y, x]) == pytest.approx(total, rel=1e-3)
+            assert float(value[channel, y, x]) == pytest.approx(sum(w * v for w, v in speakers) / total, abs=1e-3)
+
+
+def test_without_links_and_anchor_a_frame_stays_as_it_is() -> None:
+    layer = scenes()[0]
+    nobody = Links([], torch.zeros(0, 2, *SIZE), torch.zeros(0, 1, *SIZE))
+    value, weight = offered(layer, 2, nobody, torch.zeros(3, *SIZE), torch.zeros(1, *SIZE))
+    torch.testing.assert_close(value, layer[2])
+    torch.testing.assert_close(weight, torch.full((3, *SIZE), HOLD))
+
+
+def test_links_lead_to_allowed_frames_along_the_motion() -> None:
+    a, b = scenes()
+    mixture = mixed(a, b)
+    links = find_links(a, mixture, range(0, mixture.last + 1), (1, 3))
+    assert [sorted(link.frames) for link in links] == [[1, 3, 5, 7], [2, 4, 6, 8], [3, 5, 7], [4, 6, 8], [5, 7]]
+    for frame, link in enumerate(links, PRE):
+        for other, flow, confidence in zip(link.frames, link.flows, link.confidence, strict=True):
+            away = other - frame
+            error = flow[:, 6:-6, 6:-6].float() - away * torch.tensor([1.0, 0.5]).view(2, 1, 1)
+            assert error.norm(dim=0).mean() < 0.4
+            # The farther, the less it counts; where the flows agree nothing else is taken off.
+            assert confidence.max() <= 1 / math.sqrt(abs(away)) + 1e-3
+            assert confidence[:, 6:-6, 6:-6].float().mean() > 0.8 / math.sqrt(abs(away))
+
+
+def test_what_stands_still_is_linked_to_its_own_place() -> None:
+    frame = drifting(1, 1, (0, 0), SIZE).expand(COUNT, -1, -1, -1)
+    links = find_links(frame.clone(), mixed(*scenes()), range(COUNT))
+    assert all(float(link.flows.abs().max()) == 0 for link in links)
+
+
+@pytest.mark.parametrize("space", ["gamma", "linear"])
+def test_a_turn_keeps_the_mixture(space: Space) -> None:
+    a, b = scenes()
+    mixture = mixed(a, b, space)
+    layers = flickering(mixture, a, b)
+    new = turn(mixture, over(mixture, layers), layers, torch.zeros(STEPS, 1, *SIZE))
+    again = mix(new[0][INSIDE], new[1][INSIDE], mixture.weight[INSIDE], space)
+    assert psnr(again, mixture.frames[INSIDE]) > 45
+
+
+def test_a_turn_brings_flickering_layers_nearer_to_the_truth() -> None:
+    a, b = scenes()
+    mixture = mixed(a, b)
+    layers = flickering(mixture, a, b)
+    new = turn(mixture, over(mixture, layers), layers, torch.zeros(STEPS, 1, *SIZE))
+    for layer, before, truth in zip(new, layers, (a, b), strict=True):
+        assert psnr(layer[INSIDE], truth[INSIDE]) > psnr(before, truth[INSIDE]) + 3
+
+
+def test_a_turn_does_not_touch_clean_frames_nor_what_it_is_given() -> None:
+    a, b = scenes()
+    mixture = mixed(a, b)
+    layers = flickering(mixture, a, b)
+    given = over(mixture, layers)
+    copies = [layer.clone() for layer in given]
+    new = turn(mixture, given, layers, torch.zeros(STEPS, 1, *SIZE), (1,))
+    for layer, old, copy in zip(new, given, copies, strict=True):
+        assert torch.equal(old, copy) and not torch.equal(layer[INSIDE], copy[INSIDE])
+        assert torch.equal(layer[:PRE], copy[:PRE]) and torch.equal(layer[PRE + STEPS :], copy[PRE + STEPS :])
+
+
+def test_frames_in_which_a_layer_has_no_weight_are_never_asked() -> None:
+    """The outgoing scene after the transition and the incoming one before it are invention: nothing there may matter."""
+    a, b = scenes()
+    mixture = mixed(a, b)
+    layers = flickering(mixture, a, b)
+    anchors, sure = layers, torch.zeros(STEPS, 1, *SIZE)
+    one = turn(mixture, over(mixture, layers), anchors, sure)
+    outgoing, incoming = over(mixture, layers)
+    outgoing[PRE + STEPS :], incoming[:PRE] = float("nan"), float("nan")
+    other = turn(mixture, (outgoing, incoming), anchors, sure)
+    assert torch.equal(one[0][INSIDE], other[0][INSIDE]) and torch.equal(one[1][INSIDE], other[1][INSIDE])
+
+
+def test_anchors_hold() -> None:
+    a, b = scenes()
+    mixture = mixed(a, b)
+    wrong = flickering(mixture, a, b)
+    sure = torch.zeros(STEPS, 1, *SIZE)
+    sure[..., 20:] = 1e6
+    new = turn(mixture, over(mixture, wrong), (a[INSIDE], b[INSIDE]), sure, (1,))
+    for layer, truth in zip(new, (a, b), strict=True):
+        torch.testing.assert_close(layer[INSIDE][..., 20:], truth[INSIDE][..., 20:], atol=1e-3, rtol=0)
+        assert (layer[INSIDE][..., :20] - truth[INSIDE][..., :20]).abs().max() > 0.01
+
+
+@pytest.mark.parametrize("locked", ["outgoing", "incoming"])
+def test_a_locked_colour_stays(locked: str) -> None:
+    color = torch.tensor([0.2, 0.5, 0.1])
+    plain = color.view(1, 3, 1, 1).expand(COUNT, 3, *SIZE)
+    a, b = (plain, scenes()[1]) if locked == "outgoing" else (scenes()[0], plain)
+    whole = mixed(a, b)
+    mixture = Mixture(whole.frames, whole.weight, PRE, PRE + STEPS - 1, "gamma", locked, color)  # type: ignore[arg-type]
+    layers = a[INSIDE], b[INSIDE]
+    new = turn(mixture, over(mixture, layers), layers, torch.zeros(STEPS, 1, *SIZE), (1,))
+    torch.testing.assert_close(new[0 if locked == "outgoing" else 1][INSIDE], plain[INSIDE], atol=1e-5, rtol=0)
+    side = 1 if locked == "outgoing" else 0
+    assert psnr(new[side][INSIDE], layers[side]) > 40
+
+
+def test_one_mixed_frame_and_nothing_around_it() -> None:
+    a, b = (scene[:1] for scene in scenes())
+    mixture = Mixture(mix(a, b, torch.tensor(0.5), "gamma"), torch.full((1, 1, 1, 1), 0.5), 0, 0)
+    new = turn(mixture, (a, b), (a, b), torch.zeros(1, 1, *SIZE))
+    torch.testing.assert_close(new, (a, b), atol=1e-5, rtol=0)
