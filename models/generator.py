@@ -28,10 +28,14 @@ def code_size(size: tuple[int, int]) -> tuple[int, int]:
     return max(2, -(-size[0] // CODE_SCALE)), max(2, -(-size[1] // CODE_SCALE))
 
 
-def convolution(inputs: int, outputs: int, kernel: int, generator: torch.Generator, *, bias: bool) -> nn.Conv2d:
+def convolution(
+    inputs: int, outputs: int, kernel: int, generator: torch.Generator, *, bias: bool
+) -> nn.Conv2d:
     """A "same" convolution with torch's usual initial values, drawn from ``generator`` and not from the global one."""
     # Made without values (on "meta"), as a module fills itself from the global generator.
-    layer = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, bias=bias, device="meta").to_empty(device="cpu")
+    layer = nn.Conv2d(
+        inputs, outputs, kernel, padding=kernel // 2, bias=bias, device="meta"
+    ).to_empty(device="cpu")
     nn.init.kaiming_uniform_(layer.weight, a=math.sqrt(5), generator=generator)
     if layer.bias is not None:
         bound = 1 / math.sqrt(inputs * kernel * kernel)
@@ -61,7 +65,9 @@ class Generator(nn.Module):
         self.size = size
         pairs = list(zip((channels_in, *widths[:-1]), widths, strict=True))
         # Without bias: the batch norm behind it would take it out again.
-        self.convolutions = nn.ModuleList(convolution(a, b, 3, generator, bias=False) for a, b in pairs)
+        self.convolutions = nn.ModuleList(
+            convolution(a, b, 3, generator, bias=False) for a, b in pairs
+        )
         self.norms = nn.ModuleList(nn.BatchNorm2d(b) for _, b in pairs)
         self.last = convolution(widths[-1], 4 * channels_out, 3, generator, bias=True)
         if still:
@@ -103,7 +109,9 @@ class Layer(nn.Module):
         self.dtype = dtype
         self.frames = frames
         # Distinct streams: the first code must not be made of the numbers that made the first filter.
-        self.noise = CoupledNoise(frames, CODE_CHANNELS, code_size(size), 2 * seed, learnable=learnable)
+        self.noise = CoupledNoise(
+            frames, CODE_CHANNELS, code_size(size), 2 * seed, learnable=learnable
+        )
         self.generator = Generator(channels, size, seed=2 * seed + 1, still=still, widths=widths)
 
     def forward(self, index: Tensor) -> Tensor:
@@ -118,6 +126,9 @@ class Layer(nn.Module):
         was = self.training
         self.eval()
         device = next(self.parameters()).device
-        pictures = [self(torch.arange(at, min(at + batch, self.frames), device=device)) for at in range(0, self.frames, batch)]
+        pictures = [
+            self(torch.arange(at, min(at + batch, self.frames), device=device))
+            for at in range(0, self.frames, batch)
+        ]
         self.train(was)
         return torch.cat(pictures)

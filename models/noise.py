@@ -11,7 +11,15 @@ import torch
 from torch import Tensor, nn
 
 
-def keyed_noise(frames: int, channels: int, size: tuple[int, int], seed: int, *, moving: float = 0.3, spacing: int = 8) -> Tensor:
+def keyed_noise(
+    frames: int,
+    channels: int,
+    size: tuple[int, int],
+    seed: int,
+    *,
+    moving: float = 0.3,
+    spacing: int = 8,
+) -> Tensor:
     """Unit-variance noise of which a share moves: ``code_t = sqrt(1 - m) z + sqrt(m) (cos(f) k_i + sin(f) k_(i+1))``.
 
     ``z`` and the keys ``k_i`` (one every ``spacing`` frames) are normal noise; ``f`` runs from 0 to pi/2 between two keys, which keeps the
@@ -25,7 +33,9 @@ def keyed_noise(frames: int, channels: int, size: tuple[int, int], seed: int, *,
     time = torch.arange(frames) / spacing
     before = time.floor().long()
     turn = ((time - before) * (math.pi / 2)).view(-1, 1, 1, 1)
-    return math.sqrt(1 - moving) * still + math.sqrt(moving) * (torch.cos(turn) * keys[before] + torch.sin(turn) * keys[before + 1])
+    return math.sqrt(1 - moving) * still + math.sqrt(moving) * (
+        torch.cos(turn) * keys[before] + torch.sin(turn) * keys[before + 1]
+    )
 
 
 def walking_noise(frames: int, channels: int, size: tuple[int, int], seed: int) -> Tensor:

@@ -36,11 +36,17 @@ def speed(device: torch.device, dtype: torch.dtype) -> float:
     On a CPU that of one thread. A multiplication and an addition count as two; norm and activation are not counted, they are what the
     block costs besides. The weights stay float32, as in a fit, so the time of casting them is in. 0 if the device cannot do it.
     """
-    convolve = nn.Conv2d(CHANNELS, CHANNELS, 3, padding=1, bias=False, device="meta").to_empty(device=device)
+    convolve = nn.Conv2d(CHANNELS, CHANNELS, 3, padding=1, bias=False, device="meta").to_empty(
+        device=device
+    )
     nn.init.constant_(convolve.weight, 0.01)
     convolve.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     norm = nn.BatchNorm2d(CHANNELS).to(device)
-    x = torch.ones(PICTURES, CHANNELS, HEIGHT, WIDTH, device=device).contiguous(memory_format=torch.channels_last).requires_grad_()
+    x = (
+        torch.ones(PICTURES, CHANNELS, HEIGHT, WIDTH, device=device)
+        .contiguous(memory_format=torch.channels_last)
+        .requires_grad_()
+    )
 
     # On a CPU, one thread's own time: it does not count what other programs take of the machine meanwhile, so that the answer, and with
     # it the bytes of a result, is the same on a busy machine.

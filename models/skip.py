@@ -27,7 +27,9 @@ def normalise(norm: nn.BatchNorm2d, x: Tensor) -> Tensor:
 class ReflectingConvolution(nn.Module):
     """Convolution (stride 1 or 2, with bias) of a picture that is reflected at its edges, then batch norm and leaky ReLU of 0.2."""
 
-    def __init__(self, inputs: int, outputs: int, kernel: int, generator: torch.Generator, *, stride: int = 1) -> None:
+    def __init__(
+        self, inputs: int, outputs: int, kernel: int, generator: torch.Generator, *, stride: int = 1
+    ) -> None:
         super().__init__()
         self.convolve = convolution(inputs, outputs, kernel, generator, bias=True)
         self.convolve.padding = (0, 0)
@@ -58,7 +60,8 @@ class Level(nn.Module):
         below = width if self.deeper is None else CHANNELS[depth + 1]
         self.norm = nn.BatchNorm2d(below + skip)
         self.up = nn.Sequential(
-            ReflectingConvolution(below + skip, width, FILTER, generator), ReflectingConvolution(width, width, 1, generator)
+            ReflectingConvolution(below + skip, width, FILTER, generator),
+            ReflectingConvolution(width, width, 1, generator),
         )
 
     def forward(self, x: Tensor) -> Tensor:

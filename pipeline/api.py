@@ -67,7 +67,9 @@ class LayerResult:
         clip = open_clip([self.path], interlaced="keep")
         kind = np.uint16 if clip.info.bit_depth > 8 else np.uint8
         for block in clip.blocks():
-            yield (block.pixels.permute(0, 2, 3, 1) * np.iinfo(kind).max).round().numpy().astype(kind)
+            yield (
+                (block.pixels.permute(0, 2, 3, 1) * np.iinfo(kind).max).round().numpy().astype(kind)
+            )
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,12 @@ class Separated:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self.close()
 
 
@@ -119,7 +126,9 @@ def separate(
     if not isinstance(task, str):
         raise UsageError(f"separate(): task is {task!r}; give one of {', '.join(names())}")
     if progress is not None and not callable(progress):
-        raise UsageError(f"separate(): progress is {progress!r}; give a function of stage, fraction and note")
+        raise UsageError(
+            f"separate(): progress is {progress!r}; give a function of stage, fraction and note"
+        )
     if out is not None:
         out = _path(out, "out")
     with tempfile.TemporaryDirectory(prefix="unlayer-") as name:
@@ -128,17 +137,25 @@ def separate(
             settings["hint"] = _mark(hint, room)
         elif isinstance(hint, str | os.PathLike) and hint:
             settings["hint"] = _path(hint, "hint")
-        given = checked({name: _plain(value) for name, value in settings.items()}, "separate()", without=NOT_HERE)
+        given = checked(
+            {name: _plain(value) for name, value in settings.items()},
+            "separate()",
+            without=NOT_HERE,
+        )
         words = {**given, "inputs": _inputs(source, room, fps), "task": task, "passing": room}
         if out is not None:
             return _result(*perform(Settings(**words, out=out), _Told(progress)))
         asked = Settings(**words)
         for option in NEEDS_OUT:
             if getattr(asked, option):
-                raise UsageError(f"separate(): {option} has no meaning without out, as a temporary folder is empty; give out too")
+                raise UsageError(
+                    f"separate(): {option} has no meaning without out, as a temporary folder is empty; give out too"
+                )
         folder = Path(tempfile.mkdtemp(prefix="unlayer-"))
         try:
-            made = _result(*perform(Settings(**{"lossless": True, **words, "out": folder}), _Told(progress)))
+            made = _result(
+                *perform(Settings(**{"lossless": True, **words, "out": folder}), _Told(progress))
+            )
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
@@ -164,17 +181,32 @@ def _path(given: Any, what: str) -> Path:
         pass
     # What no path can hold is a ValueError: a null character, half of a surrogate pair.
     except (OSError, ValueError) as error:
-        why = error.strerror if isinstance(error, OSError) else "no path can hold all its characters"
-        raise UsageError(f"separate(): {what} is {name!r}, which cannot be used ({why}); give another path") from error
+        why = (
+            error.strerror if isinstance(error, OSError) else "no path can hold all its characters"
+        )
+        raise UsageError(
+            f"separate(): {what} is {name!r}, which cannot be used ({why}); give another path"
+        ) from error
     return Path(name)
 
 
 def _result(folder: Path, manifest: Mapping[str, Any] | None) -> Separated:
     whole = manifest if manifest is not None else read_json(folder / MANIFEST)
     if whole is None:
-        raise UnlayerError(f"{folder}: its {MANIFEST} cannot be read; do the run again with overwrite=True")
+        raise UnlayerError(
+            f"{folder}: its {MANIFEST} cannot be read; do the run again with overwrite=True"
+        )
     layers: Any = whole["layers"]
-    made = [LayerResult(item["name"], item["role"], folder / item["path"], item["first_frame"], item["last_frame"]) for item in layers]
+    made = [
+        LayerResult(
+            item["name"],
+            item["role"],
+            folder / item["path"],
+            item["first_frame"],
+            item["last_frame"],
+        )
+        for item in layers
+    ]
     return Separated({layer.name: layer for layer in made}, whole, folder)
 
 
@@ -212,7 +244,10 @@ def _inputs(source: Source, room: Path, fps: float | Fraction | None) -> tuple[P
         raise UsageError("separate(): fps is for a clip; pictures have no time")
     if several:
         pictures = [_pixels(part, picture=True) for part in parts]
-        return tuple(save_frames(room / f"array-{number:03d}", *picture, RATE, picture=True) for number, picture in enumerate(pictures, 1))
+        return tuple(
+            save_frames(room / f"array-{number:03d}", *picture, RATE, picture=True)
+            for number, picture in enumerate(pictures, 1)
+        )
     try:
         rate = RATE if fps is None else Fraction(_plain(fps)).limit_denominator(100_000)
     except (TypeError, ValueError, OverflowError):
@@ -241,30 +276,52 @@ def _mark(hint: Any, room: Path) -> Path:
 def _check_plain(tensor: torch.Tensor, what: str) -> None:
     """Raises UsageError for a tensor without a value for every place."""
     if tensor.is_meta or tensor.is_nested or tensor.is_quantized or tensor.layout != torch.strided:
-        kind = "meta" if tensor.is_meta else "nested" if tensor.is_nested else "quantized" if tensor.is_quantized else "sparse"
-        raise UsageError(f"separate(): {what} is a {kind} tensor; give a dense one that holds its values")
+        kind = (
+            "meta"
+            if tensor.is_meta
+            else "nested"
+            if tensor.is_nested
+            else "quantized"
+            if tensor.is_quantized
+            else "sparse"
+        )
+        raise UsageError(
+            f"separate(): {what} is a {kind} tensor; give a dense one that holds its values"
+        )
 
 
-def _pixels(source: Any, *, picture: bool = False, what: str = "source") -> tuple[torch.Tensor, int]:
+def _pixels(
+    source: Any, *, picture: bool = False, what: str = "source"
+) -> tuple[torch.Tensor, int]:
     """``(T, 3, H, W)`` in [0, 1], and the depth in bits that holds it. Raises UsageError."""
     if not isinstance(source, np.ndarray | torch.Tensor):
         kind = type(source).__name__
-        raise UsageError(f"separate(): {what} is of type {kind}; give a path, an array (T, H, W, 3) or a tensor (T, 3, H, W)")
+        raise UsageError(
+            f"separate(): {what} is of type {kind}; give a path, an array (T, H, W, 3) or a tensor (T, 3, H, W)"
+        )
     if turned := isinstance(source, torch.Tensor):
         _check_plain(source, what)
     shape = tuple(source.shape)
     wanted = f"({'' if picture else 'T, '}{'3, H, W' if turned else 'H, W, 3'}){' or (H, W)' if what == 'hint' else ''}"
-    if len(shape) not in ((3,) if picture else (3, 4)) or shape[-3 if turned else -1] != 3 or 0 in shape:
+    if (
+        len(shape) not in ((3,) if picture else (3, 4))
+        or shape[-3 if turned else -1] != 3
+        or 0 in shape
+    ):
         raise UsageError(f"separate(): {what} has the shape {shape}; it must be {wanted}")
     values: NDArray[Any] = source  # type: ignore[assignment]
     if isinstance(source, torch.Tensor):
         # NumPy does not know all of PyTorch's floating-point numbers.
         values = (source.float() if source.is_floating_point() else source).detach().cpu().numpy()
     if values.dtype not in (np.uint8, np.uint16) and values.dtype.kind != "f":
-        raise UsageError(f"separate(): {what} is of {values.dtype}; use uint8, uint16, or floating-point values in [0, 1]")
+        raise UsageError(
+            f"separate(): {what} is of {values.dtype}; use uint8, uint16, or floating-point values in [0, 1]"
+        )
     top = 1 if values.dtype.kind == "f" else np.iinfo(values.dtype).max
     fine = torch.from_numpy(np.ascontiguousarray(values, np.float32)) / top
     if not bool(((fine >= 0) & (fine <= 1)).all()):
-        raise UsageError(f"separate(): {what} has values outside [0, 1]; integers must be uint8 or uint16")
+        raise UsageError(
+            f"separate(): {what} has values outside [0, 1]; integers must be uint8 or uint16"
+        )
     fine = fine if turned else fine.movedim(-1, -3)
     return fine.reshape(-1, *fine.shape[-3:]), 8 if values.dtype == np.uint8 else 16

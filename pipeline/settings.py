@@ -41,7 +41,9 @@ def path(word: str) -> Path:
 def local_folder(word: str) -> Path:
     """Return the folder that a word names. Raises ArgumentTypeError for an address."""
     if "://" in word:
-        raise argparse.ArgumentTypeError("is an address; give a folder of this machine, and the address as --store of batch")
+        raise argparse.ArgumentTypeError(
+            "is an address; give a folder of this machine, and the address as --store of batch"
+        )
     return path(word)
 
 
@@ -50,9 +52,15 @@ def time(word: str) -> Fraction:
     ArgumentTypeError."""
     if re.fullmatch(r"\d{1,24}/[1-9]\d{0,12}", word, re.ASCII):
         return Fraction(word)
-    match = re.fullmatch(r"(?:(?:(\d{1,6}):)?([0-5]?\d):(?=[0-5]?\d(?:\.|$)))?(\d{1,12}(?:\.\d{0,12})?)", word, re.ASCII)
+    match = re.fullmatch(
+        r"(?:(?:(\d{1,6}):)?([0-5]?\d):(?=[0-5]?\d(?:\.|$)))?(\d{1,12}(?:\.\d{0,12})?)",
+        word,
+        re.ASCII,
+    )
     if not match:
-        raise argparse.ArgumentTypeError(f"{word!r} is not a time; write seconds (12.5) or hh:mm:ss.mmm (0:01:12.500)")
+        raise argparse.ArgumentTypeError(
+            f"{word!r} is not a time; write seconds (12.5) or hh:mm:ss.mmm (0:01:12.500)"
+        )
     hours, minutes, seconds = match.groups()
     return 3600 * int(hours or 0) + 60 * int(minutes or 0) + Fraction(seconds)
 
@@ -61,7 +69,9 @@ def span(word: str) -> tuple[int, int]:
     """``(first, last)`` from ``FIRST:LAST``, frames from 0, both inclusive. Raises ArgumentTypeError."""
     match = re.fullmatch(r"(\d{1,9}):(\d{1,9})", word, re.ASCII)
     if not match or int(match[1]) > int(match[2]):
-        raise argparse.ArgumentTypeError(f"{word!r} is not FIRST:LAST, two frame numbers from 0 with FIRST not after LAST (48:71)")
+        raise argparse.ArgumentTypeError(
+            f"{word!r} is not FIRST:LAST, two frame numbers from 0 with FIRST not after LAST (48:71)"
+        )
     return int(match[1]), int(match[2])
 
 
@@ -72,7 +82,9 @@ def positive(word: str) -> float:
     except ValueError:
         value = 0.0
     if not 0 < value <= LONGEST:
-        raise argparse.ArgumentTypeError(f"{word!r} is not a number of seconds above 0 and up to {LONGEST:.0f}")
+        raise argparse.ArgumentTypeError(
+            f"{word!r} is not a number of seconds above 0 and up to {LONGEST:.0f}"
+        )
     return value
 
 
@@ -84,7 +96,9 @@ def share(word: str) -> float:
 def strength(word: str) -> float:
     """Return a strength from 0 to 2. Raises ArgumentTypeError."""
     if not re.fullmatch(r"[01](\.\d{0,12})?|2(\.0{0,12})?", word, re.ASCII):
-        raise argparse.ArgumentTypeError(f"{word!r} is not a strength; write a number from 0 (the input) to 2, with 1 as what was found")
+        raise argparse.ArgumentTypeError(
+            f"{word!r} is not a strength; write a number from 0 (the input) to 2, with 1 as what was found"
+        )
     return float(word)
 
 
@@ -98,18 +112,27 @@ def natural(word: str) -> int:
 def memory(word: str) -> int:
     """Bytes from ``3G``, ``1.5GiB`` or ``800M`` (powers of 1024); and as a plain number (``2000000000``, ``2e9``), as :func:`plain`
     writes it, from a mebibyte on. Raises ArgumentTypeError."""
-    if re.fullmatch(r"\d{7,16}|[1-9](\.\d+)?e[+]?\d\d?", word, re.ASCII | re.IGNORECASE) and 2**20 <= float(word) < 10**16:
+    if (
+        re.fullmatch(r"\d{7,16}|[1-9](\.\d+)?e[+]?\d\d?", word, re.ASCII | re.IGNORECASE)
+        and 2**20 <= float(word) < 10**16
+    ):
         return int(word) if word.isdecimal() else int(float(word))
-    match = re.fullmatch(r"(\d{1,6}(?:\.\d{1,6})?)\s?([MGT])(?:i?B)?", word, re.ASCII | re.IGNORECASE)
+    match = re.fullmatch(
+        r"(\d{1,6}(?:\.\d{1,6})?)\s?([MGT])(?:i?B)?", word, re.ASCII | re.IGNORECASE
+    )
     if not match or not float(match[1]):
-        raise argparse.ArgumentTypeError(f"{word!r} is not an amount of memory; write it as 3G or 800M")
+        raise argparse.ArgumentTypeError(
+            f"{word!r} is not an amount of memory; write it as 3G or 800M"
+        )
     return int(float(match[1]) * 1024 ** {"M": 2, "G": 3, "T": 4}[match[2].upper()])
 
 
 def counts(word: str) -> tuple[int, ...]:
     """Whole numbers above zero from ``20,60,200`` or ``144p,1080p``. Raises ArgumentTypeError."""
     if not re.fullmatch(r"[1-9]\d{0,4}p?(,[1-9]\d{0,4}p?)*", word, re.ASCII):
-        raise argparse.ArgumentTypeError(f"{word!r} is not a list of numbers; write them as 20,60 or 144p,360p")
+        raise argparse.ArgumentTypeError(
+            f"{word!r} is not a list of numbers; write them as 20,60 or 144p,360p"
+        )
     return tuple(dict.fromkeys(int(part.removesuffix("p")) for part in word.split(",")))
 
 
@@ -117,7 +140,9 @@ def device(word: str) -> str:
     """The spelling of a device; :func:`pipeline.run.execute.pick_device` says whether this machine has it. Raises ArgumentTypeError."""
     if not re.fullmatch(r"auto|cpu|mps|cuda(:\d{1,3})?", word, re.ASCII):
         near = nearest(word, ("auto", "cpu", "cuda", "mps"))
-        raise argparse.ArgumentTypeError(f"{word!r} is not a device; choose auto, cpu, cuda, cuda:N or mps{near}")
+        raise argparse.ArgumentTypeError(
+            f"{word!r} is not a device; choose auto, cpu, cuda, cuda:N or mps{near}"
+        )
     return word
 
 
@@ -130,7 +155,9 @@ class OneOf:
     def __call__(self, word: str) -> str:
         if word not in self.choices:
             choices = ", ".join(self.choices)
-            raise argparse.ArgumentTypeError(f"{word!r} is not known; choose {choices}{nearest(word, self.choices)}")
+            raise argparse.ArgumentTypeError(
+                f"{word!r} is not known; choose {choices}{nearest(word, self.choices)}"
+            )
         return word
 
 
@@ -164,7 +191,15 @@ def setting(
     result: whether the value can change the layers. Those that cannot are neither compared nor kept in the manifest.
     rare: the verbs that show it with ``--help-all`` alone. elsewhere: the help of verbs for which ``help`` is not right.
     """
-    metadata = dict(help=help, metavar=metavar, parse=parse, group=group, verbs=tuple(verbs), repeat=repeat, result=result)
+    metadata = dict(
+        help=help,
+        metavar=metavar,
+        parse=parse,
+        group=group,
+        verbs=tuple(verbs),
+        repeat=repeat,
+        result=result,
+    )
     metadata |= dict(rare=tuple(rare), elsewhere=elsewhere or {})
     return field(default=default, metadata=metadata)
 
@@ -205,8 +240,16 @@ class Settings:
         elsewhere={"batch": "for the runs' folders; <folder>-<task> here unless told"},
     )
 
-    config: Path | None = setting(None, "settings from TOML or a manifest.json; options here win", metavar="FILE", parse=path, result=False)
-    dry_run: bool = setting(False, "what would be done, how long it takes; write nothing", result=False)
+    config: Path | None = setting(
+        None,
+        "settings from TOML or a manifest.json; options here win",
+        metavar="FILE",
+        parse=path,
+        result=False,
+    )
+    dry_run: bool = setting(
+        False, "what would be done, how long it takes; write nothing", result=False
+    )
 
     preset: str = _work("balanced", ", ".join(PRESETS), metavar="NAME", parse=one_of(*PRESETS))
     max_seconds: float | None = _work(
@@ -214,15 +257,33 @@ class Settings:
         "a budget: the best that fits in it",
         metavar="S",
         parse=positive,
-        elsewhere={"batch": "a budget for each clip", "bench": "a budget for all rows (600 unless told)"},
+        elsewhere={
+            "batch": "a budget for each clip",
+            "bench": "a budget for all rows (600 unless told)",
+        },
     )
-    device: str = _work("auto", "auto (CUDA, else cpu), cpu, cuda[:N], mps", metavar="NAME", parse=device)
+    device: str = _work(
+        "auto", "auto (CUDA, else cpu), cpu, cuda[:N], mps", metavar="NAME", parse=device
+    )
     max_memory: int | None = _work(
-        None, "memory to plan for, as 3G or 800M (4G unless told)", metavar="SIZE", parse=memory, verbs=("run",), rare=BOTH
+        None,
+        "memory to plan for, as 3G or 800M (4G unless told)",
+        metavar="SIZE",
+        parse=memory,
+        verbs=("run",),
+        rare=BOTH,
     )
-    seed: int = _work(0, "same seed, same layers, on the CPU", metavar="N", parse=natural, rare=BOTH)
+    seed: int = _work(
+        0, "same seed, same layers, on the CPU", metavar="N", parse=natural, rare=BOTH
+    )
 
-    stream: int | None = _read(None, "the video stream's index; the first unless told", metavar="N", parse=natural, rare=BOTH)
+    stream: int | None = _read(
+        None,
+        "the video stream's index; the first unless told",
+        metavar="N",
+        parse=natural,
+        rare=BOTH,
+    )
     salvage: bool = _read(False, "of a damaged file, take what decodes and say how much", rare=BOTH)
     interlaced: str = _read(
         "auto",
@@ -231,21 +292,70 @@ class Settings:
         parse=one_of(*INTERLACED),
         rare=BOTH,
     )
-    max_pixels: int = _read(8192 * 8192, "larger frames are refused", metavar="N", parse=natural, result=False, rare=BOTH)
-    start: Fraction | None = _read(None, "leave out what comes before; seconds or hh:mm:ss.mmm", metavar="T", parse=time, rare=("batch",))
-    end: Fraction | None = _read(None, "leave out what comes after; seconds or hh:mm:ss.mmm", metavar="T", parse=time, rare=("batch",))
+    max_pixels: int = _read(
+        8192 * 8192,
+        "larger frames are refused",
+        metavar="N",
+        parse=natural,
+        result=False,
+        rare=BOTH,
+    )
+    start: Fraction | None = _read(
+        None,
+        "leave out what comes before; seconds or hh:mm:ss.mmm",
+        metavar="T",
+        parse=time,
+        rare=("batch",),
+    )
+    end: Fraction | None = _read(
+        None,
+        "leave out what comes after; seconds or hh:mm:ss.mmm",
+        metavar="T",
+        parse=time,
+        rare=("batch",),
+    )
     transition: tuple[tuple[int, int], ...] = _read(
-        (), "the mixed frames, not searched for; may be repeated", metavar="FIRST:LAST", parse=span, repeat=True, rare=("run",)
+        (),
+        "the mixed frames, not searched for; may be repeated",
+        metavar="FIRST:LAST",
+        parse=span,
+        repeat=True,
+        rare=("run",),
     )
     hint: Path | None = _read(
-        None, "marks, white on black, the watermark or foreground", metavar="FILE", parse=path, verbs=("run",), rare=("batch",)
+        None,
+        "marks, white on black, the watermark or foreground",
+        metavar="FILE",
+        parse=path,
+        verbs=("run",),
+        rare=("batch",),
     )
 
-    space: str = _work("auto", f"light that adds up: {', '.join(SPACES)}", metavar="NAME", parse=one_of(*SPACES), verbs=("run",), rare=BOTH)
-    strength: float = _work(1.0, "how much comes off, 0 to 2; 1 is by evidence", metavar="X", parse=strength, verbs=("run",), rare=BOTH)
+    space: str = _work(
+        "auto",
+        f"light that adds up: {', '.join(SPACES)}",
+        metavar="NAME",
+        parse=one_of(*SPACES),
+        verbs=("run",),
+        rare=BOTH,
+    )
+    strength: float = _work(
+        1.0,
+        "how much comes off, 0 to 2; 1 is by evidence",
+        metavar="X",
+        parse=strength,
+        verbs=("run",),
+        rare=BOTH,
+    )
 
     lossless: bool = _write(False, "layers as FFV1 in Matroska, not H.264 in MP4")
-    alpha: str | None = _write(None, f"of layers with alpha: {', '.join(ALPHAS)}", metavar="NAME", parse=one_of(*ALPHAS), rare=BOTH)
+    alpha: str | None = _write(
+        None,
+        f"of layers with alpha: {', '.join(ALPHAS)}",
+        metavar="NAME",
+        parse=one_of(*ALPHAS),
+        rare=BOTH,
+    )
     resume: bool = _write(
         False,
         "go on with an interrupted run; begin where there is none",
@@ -253,27 +363,59 @@ class Settings:
         rare=("batch",),
         elsewhere={"batch": "nothing more: a batch goes on by itself"},
     )
-    anew: bool = _write(False, "with --resume: begin again what it cannot go on with", result=False, rare=BOTH)
+    anew: bool = _write(
+        False, "with --resume: begin again what it cannot go on with", result=False, rare=BOTH
+    )
     overwrite: bool = _write(False, "replace the run that is there; other files stay", result=False)
 
-    pattern: str = _batch("*", "only names that fit, as *.mkv; all videos unless told", metavar="GLOB")
+    pattern: str = _batch(
+        "*", "only names that fit, as *.mkv; all videos unless told", metavar="GLOB"
+    )
     flat: bool = _batch(False, "only the folder itself, not the folders in it", rare=BOTH)
-    jobs: int | None = _batch(None, "clips at once; as cores and memory allow unless told", metavar="N", parse=natural)
+    jobs: int | None = _batch(
+        None, "clips at once; as cores and memory allow unless told", metavar="N", parse=natural
+    )
     watch: bool = _batch(False, "go on and take clips as they arrive, until Ctrl-C")
 
-    store: str | None = _batch(None, "keeps runs as well: a URL as s3://bucket/layers", metavar="URL")
-    ray: str | None = _batch(None, "on the Ray cluster at this address (auto: its own)", metavar="ADDRESS")
-    ray_cpus: float = _batch(1.0, "cores that a task takes on the cluster", metavar="N", parse=positive, rare=BOTH)
-    ray_gpus: float = _batch(0.0, "the part of a GPU that a task takes, as 0.25", metavar="N", parse=share, rare=BOTH)
+    store: str | None = _batch(
+        None, "keeps runs as well: a URL as s3://bucket/layers", metavar="URL"
+    )
+    ray: str | None = _batch(
+        None, "on the Ray cluster at this address (auto: its own)", metavar="ADDRESS"
+    )
+    ray_cpus: float = _batch(
+        1.0, "cores that a task takes on the cluster", metavar="N", parse=positive, rare=BOTH
+    )
+    ray_gpus: float = _batch(
+        0.0, "the part of a GPU that a task takes, as 0.25", metavar="N", parse=share, rare=BOTH
+    )
 
-    sizes: tuple[int, ...] | None = _bench(None, "heights, as 144p,360p (144p to 1080p unless told)", metavar="LIST", parse=counts)
-    frames: tuple[int, ...] | None = _bench(None, "lengths of the clips (20,60,200 unless told)", metavar="LIST", parse=counts)
-    rows: Path | None = _bench(None, "keeps rows; what is in it is not done again", metavar="FILE", parse=path)
-    table: Path | None = _bench(None, "writes the table as Markdown too", metavar="FILE", parse=path)
+    sizes: tuple[int, ...] | None = _bench(
+        None, "heights, as 144p,360p (144p to 1080p unless told)", metavar="LIST", parse=counts
+    )
+    frames: tuple[int, ...] | None = _bench(
+        None, "lengths of the clips (20,60,200 unless told)", metavar="LIST", parse=counts
+    )
+    rows: Path | None = _bench(
+        None, "keeps rows; what is in it is not done again", metavar="FILE", parse=path
+    )
+    table: Path | None = _bench(
+        None, "writes the table as Markdown too", metavar="FILE", parse=path
+    )
 
     no_progress: bool = _print(False, "no progress bar", verbs=("run", "report"), rare=BOTH)
-    json: bool = _print(False, "machine-readable lines on standard output", verbs=("run", "probe", "doctor", "bench"), rare=BOTH)
-    debug: bool = _print(False, "show where an error came from", verbs=("run", "probe", "doctor", "report", "bench"), rare=BOTH)
+    json: bool = _print(
+        False,
+        "machine-readable lines on standard output",
+        verbs=("run", "probe", "doctor", "bench"),
+        rare=BOTH,
+    )
+    debug: bool = _print(
+        False,
+        "show where an error came from",
+        verbs=("run", "probe", "doctor", "report", "bench"),
+        rare=BOTH,
+    )
 
     def __post_init__(self) -> None:
         if self.start is not None and self.end is not None and self.start >= self.end:
@@ -283,15 +425,23 @@ class Settings:
         spans = sorted(self.transition)
         for (_, last), (first, after) in zip(spans, spans[1:], strict=False):
             if first <= last:
-                raise UsageError(f"--transition {first}:{after} overlaps the one that ends at frame {last}; give ranges that do not")
+                raise UsageError(
+                    f"--transition {first}:{after} overlaps the one that ends at frame {last}; give ranges that do not"
+                )
         if self.resume and self.overwrite:
             raise UsageError("--resume and --overwrite contradict each other; give one of them")
         if self.anew and not self.resume:
-            raise UsageError("--anew says what --resume does with an interrupted run that does not fit; give it with --resume")
+            raise UsageError(
+                "--anew says what --resume does with an interrupted run that does not fit; give it with --resume"
+            )
 
     def kept(self) -> dict[str, object]:
         """The settings that can change the layers, as JSON values: what the manifest keeps and what makes two runs the same."""
-        kept = {item.name: plain(getattr(self, item.name)) for item in options("run") if item.metadata["result"]}
+        kept = {
+            item.name: plain(getattr(self, item.name))
+            for item in options("run")
+            if item.metadata["result"]
+        }
         return kept if self.hint is None else {**kept, "hint": self.known_as(self.hint)}
 
     def known_as(self, path: Path) -> str:

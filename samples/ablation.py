@@ -56,14 +56,24 @@ class Case:
         return open_mixture(Window.of(self.window), self.transition, LARGEST)
 
 
-def case(name: str, stride: int, size: tuple[int, int] = SIZE, clean: int = CLEAN, mixed: int = MIXED) -> Case:
+def case(
+    name: str, stride: int, size: tuple[int, int] = SIZE, clean: int = CLEAN, mixed: int = MIXED
+) -> Case:
     """The sample's scenes, every ``stride``-th frame, made smaller, in a linear dissolve; rounded to 8 bits as in a lossless file."""
     height, width = size
-    small = [[cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA) for frame in scene] for scene in true_layers()[:2]]
-    scenes = [torch.from_numpy(np.stack(scene)).permute(0, 3, 1, 2).float() / 255 for scene in small]
+    small = [
+        [cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA) for frame in scene]
+        for scene in true_layers()[:2]
+    ]
+    scenes = [
+        torch.from_numpy(np.stack(scene)).permute(0, 3, 1, 2).float() / 255 for scene in small
+    ]
     if stride == 1:  # from the frames that both have
         first = (OFFSET + SCENE - mixed) // 2
-        outgoing, incoming = scenes[0][first - clean : first + mixed], scenes[1][first - OFFSET : first - OFFSET + mixed + clean]
+        outgoing, incoming = (
+            scenes[0][first - clean : first + mixed],
+            scenes[1][first - OFFSET : first - OFFSET + mixed + clean],
+        )
     else:
         outgoing, incoming = (scene[::stride][: clean + mixed] for scene in scenes)
     weight = (torch.arange(1, mixed + 1) / (mixed + 1)).view(-1, 1, 1, 1)
@@ -71,7 +81,14 @@ def case(name: str, stride: int, size: tuple[int, int] = SIZE, clean: int = CLEA
     between = (((1 - weight) * truth[0] + weight * truth[1]) * 255).round() / 255
     frames = torch.cat([outgoing[:clean], between, incoming[mixed:]])
     window = Frames(frames, tuple(Fraction(index, 25) for index in range(len(frames))))
-    return Case(name, window, Transition(clean, clean + mixed - 1, "dissolve", tuple(weight.flatten().tolist()), "gamma", 0, 1), truth)
+    return Case(
+        name,
+        window,
+        Transition(
+            clean, clean + mixed - 1, "dissolve", tuple(weight.flatten().tolist()), "gamma", 0, 1
+        ),
+        truth,
+    )
 
 
 def cases() -> list[Case]:
@@ -87,8 +104,17 @@ def by_plan(given: Case, plan: Plan) -> Pair:
         kept.append(frame)
 
     settings = FitSettings()
-    separate_transition(Window.of(given.window), given.transition, settings=settings, progress=lambda *told: None, put=put, plan=plan)
-    return torch.stack([frame.outgoing for frame in kept]), torch.stack([frame.incoming for frame in kept])
+    separate_transition(
+        Window.of(given.window),
+        given.transition,
+        settings=settings,
+        progress=lambda *told: None,
+        put=put,
+        plan=plan,
+    )
+    return torch.stack([frame.outgoing for frame in kept]), torch.stack(
+        [frame.incoming for frame in kept]
+    )
 
 
 def by_networks(given: Case) -> Pair:
@@ -111,7 +137,9 @@ def uncoupled() -> Iterator[None]:
 
 def _alike() -> Any:
     """What carried layers leave unexplained goes to both alike."""
-    return mock.patch.object(alternate, "settled", lambda mixture, layers: project(mixture, *layers))
+    return mock.patch.object(
+        alternate, "settled", lambda mixture, layers: project(mixture, *layers)
+    )
 
 
 def _patched(name: str, value: float) -> Callable[[], Any]:
@@ -122,14 +150,20 @@ WHOLE = PLANS["balanced"]
 STILL = replace(WHOLE, levels=(), fit_steps=0, turns=0, ties=())
 ROWS: dict[str, tuple[Callable[[Case], Pair], Sequence[Callable[[], Any]]]] = {
     "everything": (lambda given: by_plan(given, WHOLE), ()),
-    "without motion through the mixture": (lambda given: by_plan(given, replace(WHOLE, levels=())), ()),
+    "without motion through the mixture": (
+        lambda given: by_plan(given, replace(WHOLE, levels=())),
+        (),
+    ),
     "the unexplained shared out alike": (lambda given: by_plan(given, WHOLE), (_alike,)),
     "without networks": (lambda given: by_plan(given, replace(WHOLE, fit_steps=0)), ()),
     "without sweeps": (lambda given: by_plan(given, replace(WHOLE, turns=0)), ()),
     "without ties": (lambda given: by_plan(given, replace(WHOLE, ties=())), ()),
     "without sweeps and ties": (lambda given: by_plan(given, replace(WHOLE, turns=0, ties=())), ()),
     "without anchors": (lambda given: by_plan(given, WHOLE), (_patched("ANCHOR", 0.0),)),
-    "networks where motion is trusted too": (lambda given: by_plan(given, WHOLE), (_patched("OPEN", 2.0),)),
+    "networks where motion is trusted too": (
+        lambda given: by_plan(given, WHOLE),
+        (_patched("OPEN", 2.0),),
+    ),
     "networks alone": (by_networks, ()),
     "networks alone, noise not coupled": (by_networks, (uncoupled,)),
     "nothing: the last clean frames, held": (lambda given: by_plan(given, STILL), ()),
@@ -139,7 +173,10 @@ ROWS: dict[str, tuple[Callable[[Case], Pair], Sequence[Callable[[], Any]]]] = {
 
 def score(layers: Pair, truth: Pair) -> float:
     """Mean PSNR of both layers over the mixed frames, in dB."""
-    errors = [((layer.clamp(0, 1) - real) ** 2).flatten(1).mean(1) for layer, real in zip(layers, truth, strict=True)]
+    errors = [
+        ((layer.clamp(0, 1) - real) ** 2).flatten(1).mean(1)
+        for layer, real in zip(layers, truth, strict=True)
+    ]
     return float(np.mean([psnr_of(float(error)) for each in errors for error in each]))
 
 
@@ -158,15 +195,26 @@ def main(names: Sequence[str] = ()) -> None:
     """Prints the table as Markdown, row by row; all rows unless told."""
     both = cases()
     torch.manual_seed(0)
-    fit_layers(both[0].mixture, plan=FitPlan(1), learn_weight=False)  # the first call probes the precision
+    fit_layers(
+        both[0].mixture, plan=FitPlan(1), learn_weight=False
+    )  # the first call probes the precision
     print(
         f"{SIZE[1]}x{SIZE[0]}, {MIXED} mixed frames, true weights, {torch.get_num_threads()} threads; PSNR of both layers in dB, seconds\n"
     )
     print("| left out | " + " | ".join(f"{given.name} | s" for given in both) + " |")
     print("|---|" + "---|---|" * len(both), flush=True)
     for name in names or ROWS:
-        figures = [(score(layers, given.truth), seconds) for given in both for layers, seconds in [take_apart(given, name)]]
-        print(f"| {name} | " + " | ".join(f"{reached:.1f} | {seconds:.1f}" for reached, seconds in figures) + " |", flush=True)
+        figures = [
+            (score(layers, given.truth), seconds)
+            for given in both
+            for layers, seconds in [take_apart(given, name)]
+        ]
+        print(
+            f"| {name} | "
+            + " | ".join(f"{reached:.1f} | {seconds:.1f}" for reached, seconds in figures)
+            + " |",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

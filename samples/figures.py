@@ -45,7 +45,11 @@ def grid(rows: Sequence[Sequence[Tile]]) -> Tile:
     def joined(parts: Sequence[Tile], axis: int) -> Tile:
         gap = list(parts[0].shape)
         gap[axis] = GAP
-        between = [part for number, part in enumerate(parts) for part in ([np.full(gap, 255, np.uint8)] if number else []) + [part]]
+        between = [
+            part
+            for number, part in enumerate(parts)
+            for part in ([np.full(gap, 255, np.uint8)] if number else []) + [part]
+        ]
         return np.concatenate(between, axis)
 
     return joined([joined(row, 1) for row in rows], 0)
@@ -53,7 +57,9 @@ def grid(rows: Sequence[Sequence[Tile]]) -> Tile:
 
 def save(name: str, picture: Tile) -> None:
     """Writes ``docs/<name>.png`` with a palette."""
-    Image.fromarray(picture).quantize(COLOURS, dither=Image.Dither.NONE).save(DOCS / f"{name}.png", optimize=True)
+    Image.fromarray(picture).quantize(COLOURS, dither=Image.Dither.NONE).save(
+        DOCS / f"{name}.png", optimize=True
+    )
 
 
 def steps() -> Tile:
@@ -87,7 +93,13 @@ def motion() -> Tile:
     for side, name in enumerate(("outgoing", "incoming")):
         frame = mixture.frames[found.templates[side]]
         shown = coloured(found.flows[side][place], top)
-        rows.append([tile(frame, f"clean frame, {name}"), tile(shown, "its flow"), tile(found.layers[side][place], "carried along it")])
+        rows.append(
+            [
+                tile(frame, f"clean frame, {name}"),
+                tile(shown, "its flow"),
+                tile(found.layers[side][place], "carried along it"),
+            ]
+        )
     rows[0].append(tile(mixture.frames[mixture.mixed][place], "mixed frame"))
     rows[1].append(tile(trust[place], f"trust, mean {float(trust.mean()):.2f}"))
     return grid(rows)
@@ -104,12 +116,25 @@ def coloured(flow: Tensor, top: float) -> Tensor:
 def left_out() -> Tile:
     """The same late frame of the outgoing scene with one part of the method left out each time."""
     given, place = case("", 3), MIXED - 3
-    names = ["everything", "without motion through the mixture", "without sweeps and ties", "without anchors", "networks alone"]
-    tiles = [tile(given.window.pixels[given.mixture.mixed][place], "mixed frame"), tile(given.truth[0][place], "true outgoing scene")]
+    names = [
+        "everything",
+        "without motion through the mixture",
+        "without sweeps and ties",
+        "without anchors",
+        "networks alone",
+    ]
+    tiles = [
+        tile(given.window.pixels[given.mixture.mixed][place], "mixed frame"),
+        tile(given.truth[0][place], "true outgoing scene"),
+    ]
     for name in [*names, next(reversed(ROWS))]:
         layers, _ = take_apart(given, name)
         reached = psnr_of(float(((layers[0][place] - given.truth[0][place]) ** 2).mean()))
-        short = name.replace("through the mixture", "").replace("nothing: the last clean frames, ", "").strip()
+        short = (
+            name.replace("through the mixture", "")
+            .replace("nothing: the last clean frames, ", "")
+            .strip()
+        )
         tiles.append(tile(layers[0][place], f"{short}: {reached:.1f} dB"))
     return grid([tiles[:4], tiles[4:]])
 
@@ -129,7 +154,9 @@ def curves() -> Tile:
         for level in range(int(low), int(top) + 1, 10):
             y = round(high - 20 - (level - low) / (top - low) * (high - 40))
             cv2.line(panel, (30, y), (wide - 5, y), (220, 220, 220), 1)
-            cv2.putText(panel, str(level), (4, y + 4), cv2.FONT_HERSHEY_SIMPLEX, 0.36, INK, 1, cv2.LINE_AA)
+            cv2.putText(
+                panel, str(level), (4, y + 4), cv2.FONT_HERSHEY_SIMPLEX, 0.36, INK, 1, cv2.LINE_AA
+            )
         for number, (label, (layers, colour)) in enumerate(made.items()):
             errors = ((layers[side] - given.truth[side]) ** 2).flatten(1).mean(1)
             points = [
@@ -140,8 +167,26 @@ def curves() -> Tile:
                 for place, error in enumerate(errors)
             ]
             cv2.polylines(panel, [np.array(points, np.int32)], False, colour, 2, cv2.LINE_AA)
-            cv2.putText(panel, label, (30 + 95 * number, high - 5), cv2.FONT_HERSHEY_SIMPLEX, 0.36, colour, 1, cv2.LINE_AA)
-        cv2.putText(panel, f"{name} scene, dB by frame", (30, 14), cv2.FONT_HERSHEY_SIMPLEX, 0.4, INK, 1, cv2.LINE_AA)
+            cv2.putText(
+                panel,
+                label,
+                (30 + 95 * number, high - 5),
+                cv2.FONT_HERSHEY_SIMPLEX,
+                0.36,
+                colour,
+                1,
+                cv2.LINE_AA,
+            )
+        cv2.putText(
+            panel,
+            f"{name} scene, dB by frame",
+            (30, 14),
+            cv2.FONT_HERSHEY_SIMPLEX,
+            0.4,
+            INK,
+            1,
+            cv2.LINE_AA,
+        )
         panels.append(panel)
     return grid([panels])
 
@@ -150,10 +195,27 @@ def tasks() -> Tile:
     """The other tasks on the sample's photographs: what goes in, and the layers that come out."""
     height, width = SIZE
     coffee, portrait = (
-        cv2.resize(photo, (width, height), interpolation=cv2.INTER_AREA) / 255 for photo in (data.coffee(), data.astronaut())
+        cv2.resize(photo, (width, height), interpolation=cv2.INTER_AREA) / 255
+        for photo in (data.coffee(), data.astronaut())
     )
-    scene = np.stack([cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA) for frame in scene_a()[10:26]]) / 255
-    others = np.stack([cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA) for frame in scene_b()[:3]]) / 255
+    scene = (
+        np.stack(
+            [
+                cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA)
+                for frame in scene_a()[10:26]
+            ]
+        )
+        / 255
+    )
+    others = (
+        np.stack(
+            [
+                cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA)
+                for frame in scene_b()[:3]
+            ]
+        )
+        / 255
+    )
     clear_air = np.linspace(0.3, 0.9, height)[:, None, None]
     hazy = clear_air * coffee + (1 - clear_air) * np.array([0.85, 0.87, 0.9])
     matte = np.zeros((height, width), np.uint8)
@@ -168,19 +230,39 @@ def tasks() -> Tile:
         ("watermark", marked, ("clean", "watermark", "matte")),
         ("transparency", light, ("transmission", "reflection")),
     ):
-        with separate([np.asarray(item) for item in source] if len(source) > 1 else source[0], task, preset="balanced") as made:
+        with separate(
+            [np.asarray(item) for item in source] if len(source) > 1 else source[0],
+            task,
+            preset="balanced",
+        ) as made:
             shown = {layer.role: layer for layer in reversed(made.layers.values())}
             first = source[0][len(source[0]) // 2] if source[0].ndim == 4 else source[0]
-            tiles = [tile(first.transpose(2, 0, 1), f"{task}: input" + (f", 1 of {len(source)}" if len(source) > 1 else ""))]
+            tiles = [
+                tile(
+                    first.transpose(2, 0, 1),
+                    f"{task}: input" + (f", 1 of {len(source)}" if len(source) > 1 else ""),
+                )
+            ]
             for role in roles:
                 frames = shown[role].frames
-                tiles.append(tile(frames[len(frames) // 2].transpose(2, 0, 1) / np.iinfo(frames.dtype).max, role))
+                tiles.append(
+                    tile(
+                        frames[len(frames) // 2].transpose(2, 0, 1) / np.iinfo(frames.dtype).max,
+                        role,
+                    )
+                )
         blank = np.full_like(tiles[0], 255)
         rows.append([*tiles, blank][:4])
     return grid(rows)
 
 
-PICTURES: dict[str, Callable[[], Tile]] = {"steps": steps, "motion": motion, "left-out": left_out, "curves": curves, "tasks": tasks}
+PICTURES: dict[str, Callable[[], Tile]] = {
+    "steps": steps,
+    "motion": motion,
+    "left-out": left_out,
+    "curves": curves,
+    "tasks": tasks,
+}
 
 if __name__ == "__main__":
     for wanted in sys.argv[1:] or PICTURES:

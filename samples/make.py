@@ -35,8 +35,16 @@ def view(photo: Stack, centre: tuple[float, float], zoom: float) -> Stack:
 
     zoom: pixels of the picture to one of the photograph.
     """
-    back = np.array([[1 / zoom, 0, centre[0] - WIDTH / 2 / zoom], [0, 1 / zoom, centre[1] - HEIGHT / 2 / zoom]])
-    seen = cv2.warpAffine(photo, back, (WIDTH, HEIGHT), flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REFLECT_101)
+    back = np.array(
+        [[1 / zoom, 0, centre[0] - WIDTH / 2 / zoom], [0, 1 / zoom, centre[1] - HEIGHT / 2 / zoom]]
+    )
+    seen = cv2.warpAffine(
+        photo,
+        back,
+        (WIDTH, HEIGHT),
+        flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_REFLECT_101,
+    )
     return np.asarray(seen, np.uint8)
 
 
@@ -46,14 +54,20 @@ def with_disc(picture: Stack, photo: Stack, centre: tuple[float, float]) -> Stac
     y, x = np.mgrid[0:side, 0:side] - (side - 1) / 2
     alpha = np.clip((side / 2 - 1 - np.hypot(x, y)) / 2, 0, 1).astype(np.float32)
     move = np.array([[1, 0, centre[0] - side / 2], [0, 1, centre[1] - side / 2]])
-    moved, cover = (cv2.warpAffine(what, move, (WIDTH, HEIGHT), flags=cv2.INTER_LINEAR) for what in (photo.astype(np.float32), alpha))
+    moved, cover = (
+        cv2.warpAffine(what, move, (WIDTH, HEIGHT), flags=cv2.INTER_LINEAR)
+        for what in (photo.astype(np.float32), alpha)
+    )
     mixed = cover[..., None] * moved + (1 - cover[..., None]) * picture
     return np.round(mixed).astype(np.uint8)
 
 
 def scene_a() -> Stack:
     """A cup of coffee, the camera panning to the left; a cat rises past it. ``(SCENE, HEIGHT, WIDTH, 3)``."""
-    coffee, cat = data.coffee(), cv2.resize(data.chelsea()[:300, 100:400], (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+    coffee, cat = (
+        data.coffee(),
+        cv2.resize(data.chelsea()[:300, 100:400], (SIDE, SIDE), interpolation=cv2.INTER_AREA),
+    )
     frames = []
     for t in np.arange(SCENE) / SCENE:
         table = view(coffee, (350 - 70 * t, 205), 0.95)
@@ -63,7 +77,10 @@ def scene_a() -> Stack:
 
 def scene_b() -> Stack:
     """An astronaut, the camera coming closer; a rocket's picture crosses in front. ``(SCENE, HEIGHT, WIDTH, 3)``."""
-    portrait, launch = data.astronaut(), cv2.resize(data.rocket()[30:330, 170:470], (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+    portrait, launch = (
+        data.astronaut(),
+        cv2.resize(data.rocket()[30:330, 170:470], (SIDE, SIDE), interpolation=cv2.INTER_AREA),
+    )
     frames = []
     for t in np.arange(SCENE) / SCENE:
         person = view(portrait, (240 - 10 * t, 150 + 8 * t), 0.85 + 0.15 * t)
@@ -90,15 +107,26 @@ def write(path: Path) -> None:
         for name, frames in zip("ab", true_layers()[:2], strict=True):
             raw = Path(folder, f"{name}.rgb")
             raw.write_bytes(frames.tobytes())
-            source = ffmpeg.input(str(raw), format="rawvideo", pix_fmt="rgb24", s=f"{WIDTH}x{HEIGHT}", r=RATE)
+            source = ffmpeg.input(
+                str(raw), format="rawvideo", pix_fmt="rgb24", s=f"{WIDTH}x{HEIGHT}", r=RATE
+            )
             scenes.append(source.video.filter("format", "gbrp"))
-        picture = ffmpeg.filter(scenes, "xfade", transition="fade", duration=fade, offset=OFFSET / RATE)
-        picture = picture.filter("scale", out_color_matrix="bt709", out_range="tv", flags="accurate_rnd+full_chroma_int").filter(
-            "format", "yuv420p"
+        picture = ffmpeg.filter(
+            scenes, "xfade", transition="fade", duration=fade, offset=OFFSET / RATE
         )
-        tones = [ffmpeg.input(f"sine=frequency={pitch}:sample_rate=44100:duration={seconds}", f="lavfi").audio for pitch in (330, 495)]
+        picture = picture.filter(
+            "scale", out_color_matrix="bt709", out_range="tv", flags="accurate_rnd+full_chroma_int"
+        ).filter("format", "yuv420p")
+        tones = [
+            ffmpeg.input(
+                f"sine=frequency={pitch}:sample_rate=44100:duration={seconds}", f="lavfi"
+            ).audio
+            for pitch in (330, 495)
+        ]
         sound = ffmpeg.filter(tones, "acrossfade", duration=fade).filter("volume", 0.3)
-        tags = dict(colorspace="bt709", color_primaries="bt709", color_trc="bt709", color_range="tv")
+        tags = dict(
+            colorspace="bt709", color_primaries="bt709", color_trc="bt709", color_range="tv"
+        )
         made = ffmpeg.output(
             picture, sound, str(path), vcodec="libx264", preset="slow", crf=12, acodec="aac", audio_bitrate="64k", movflags="+faststart",
             fflags="+bitexact", map_metadata=-1, **{"flags:v": "+bitexact", "flags:a": "+bitexact"}, **tags,

@@ -22,14 +22,22 @@ def listed() -> str:
     for verb, known in VERBS.items():
         items = [item for item in options(verb) if verb != "batch" or item.name not in shared]
         parts.append(f"### `{verb}`: {known.help}\n\n| option | meaning |\n|---|---|")
-        parts += [f"| `{' '.join([flag(item), item.metadata['metavar']]).strip()}` | {told(item, verb)} |" for item in items]
+        parts += [
+            f"| `{' '.join([flag(item), item.metadata['metavar']]).strip()}` | {told(item, verb)} |"
+            for item in items
+        ]
         parts.append(SHARED if verb == "batch" else "")
     return "\n".join(parts).replace("\n\n\n", "\n\n").strip()
 
 
 def renewed(page: str) -> str:
     """The page with the list as it is now."""
-    return re.sub(f"{re.escape(BEGIN)}.*{re.escape(END)}", lambda _: f"{BEGIN}\n\n{listed()}\n\n{END}", page, flags=re.DOTALL)
+    return re.sub(
+        f"{re.escape(BEGIN)}.*{re.escape(END)}",
+        lambda _: f"{BEGIN}\n\n{listed()}\n\n{END}",
+        page,
+        flags=re.DOTALL,
+    )
 
 
 if __name__ == "__main__":

@@ -20,17 +20,27 @@ from stages.media.read import open_clip
 def picture(run: Path) -> np.ndarray:
     """Side by side, ``(H, W, 3)`` RGB, 8 bits: the frame in the middle of the run's first dissolve, and that frame of both scenes."""
     manifest = json.loads((run / "manifest.json").read_text())
-    move = next(item for item in manifest["transitions"] if item["from"] and item["to"] and item["mix"])
+    move = next(
+        item for item in manifest["transitions"] if item["from"] and item["to"] and item["mix"]
+    )
     # The middle of the mixture, not of time: where both scenes weigh the same.
     frame = move["first_frame"] + int(np.argmin([abs(weight - 0.5) for weight in move["mix"]]))
     layers = {layer["name"]: layer for layer in manifest["layers"]}
     parts = [(Path(manifest["input"][0]["path"]), frame)]
-    parts += [(run / layers[name]["path"], frame - layers[name]["first_frame"]) for name in (move["from"], move["to"])]
-    images = [open_clip([path]).frames(index, index).pixels[0].permute(1, 2, 0).numpy() for path, index in parts]
+    parts += [
+        (run / layers[name]["path"], frame - layers[name]["first_frame"])
+        for name in (move["from"], move["to"])
+    ]
+    images = [
+        open_clip([path]).frames(index, index).pixels[0].permute(1, 2, 0).numpy()
+        for path, index in parts
+    ]
     gap = np.ones((images[0].shape[0], 8, 3))
     return np.round(255 * np.hstack([images[0], gap, images[1], gap, images[2]])).astype(np.uint8)
 
 
 if __name__ == "__main__":
     made = picture(Path(sys.argv[1] if len(sys.argv) > 1 else "fade-transition"))
-    cv2.imwrite(str(Path(__file__).with_name("before-after.png")), np.ascontiguousarray(made[..., ::-1]))
+    cv2.imwrite(
+        str(Path(__file__).with_name("before-after.png")), np.ascontiguousarray(made[..., ::-1])
+    )

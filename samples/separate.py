@@ -20,9 +20,13 @@ def main(words: Sequence[str]) -> None:
         print(file=sys.stderr)
         for layer in made.layers.values():
             frames = layer.frames  # (T, H, W, 3), read from its file when it is asked for
-            print(f"{layer.name}: frames {layer.first_frame} to {layer.last_frame}, {frames.shape}, mean level {frames.mean():.1f}")
+            print(
+                f"{layer.name}: frames {layer.first_frame} to {layer.last_frame}, {frames.shape}, mean level {frames.mean():.1f}"
+            )
         for move in made.manifest["transitions"]:
-            print(f"{move['kind']} from {move['from']} to {move['to']} in the frames {move['first_frame']} to {move['last_frame']}")
+            print(
+                f"{move['kind']} from {move['from']} to {move['to']} in the frames {move['first_frame']} to {move['last_frame']}"
+            )
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Results that are worth keeping, on disk, so that a run that is killed at any moment goes on instead of beginning again.
 
-A step of the work is wrapped in :meth:`Keeper.recall`, or a chain of them in :func:`follow`: done once, its result is kept, and a resumed
+A step of the work is wrapped in :meth:`CheckpointStore.get_or_compute`, or a chain of them in :func:`run_resumable`: done once, its result is kept, and a resumed
 run takes it from there. As each step is a function of the results before it, the resumed run's layers are those of one that was never
 interrupted, byte for byte.
 
@@ -33,28 +33,32 @@ from stages.value_types import check_types
 T = TypeVar("T")
 
 SUFFIX = ".safetensors"
-_LISTS: dict[str, Callable[[Iterable[Any]], Any]] = {"list": list, "tuple": tuple, "frozenset": frozenset}
+_LISTS: dict[str, Callable[[Iterable[Any]], Any]] = {
+    "list": list,
+    "tuple": tuple,
+    "frozenset": frozenset,
+}
 LONG = 1000  # numbers in a list from which they are kept as a tensor
 EVERY = 5.0
 """Seconds of work that are worth a file: a result that took less is made again, unless so much has gathered since the last file."""
 
 
-class Keeper(Protocol):
+class CheckpointStore(Protocol):
     """What a long computation needs to be resumable; :class:`Checkpoints` keeps on disk, :class:`Nothing` does not."""
 
-    def recall(self, name: str, make: Callable[[], T], *kinds: type) -> T:
+    def get_or_compute(self, name: str, make: Callable[[], T], *kinds: type) -> T:
         """The result kept as ``name``, or ``make()``, kept where it took long enough."""
         ...
 
-    def fixed(self, name: str, make: Callable[[], T], *kinds: type) -> T:
-        """As :meth:`recall`, but kept at once: for what a second time would come out differently, as a plan by the clock."""
+    def compute_and_save(self, name: str, make: Callable[[], T], *kinds: type) -> T:
+        """As :meth:`get_or_compute`, but kept at once: for what a second time would come out differently, as a plan by the clock."""
         ...
 
     def newest(self, name: str, *kinds: type) -> Any:
         """What was noted last as ``name``; ``None`` where nothing was."""
         ...
 
-    def note(self, name: str, value: object) -> None:
+    def save_if_due(self, name: str, value: object) -> None:
         """Keeps ``value`` as ``name`` in place of what was noted before, where long enough has passed since anything was kept."""
         ...
 
@@ -62,19 +66,19 @@ class Keeper(Protocol):
         """Whether so many seconds went by since anything was kept."""
         ...
 
-    def within(self, name: str) -> Keeper:
+    def within(self, name: str) -> CheckpointStore:
         """A room of its own for a part of the work."""
         ...
 
 
 class Nothing:
-    """A :class:`Keeper` that keeps nothing."""
+    """A :class:`CheckpointStore` that keeps nothing."""
 
-    def recall(self, name: str, make: Callable[[], T], *kinds: type) -> T:
+    def get_or_compute(self, name: str, make: Callable[[], T], *kinds: type) -> T:
         """``make()``."""
         return make()
 
-    def fixed(self, name: str, make: Callable[[], T], *kinds: type) -> T:
+    def compute_and_save(self, name: str, make: Callable[[], T], *kinds: type) -> T:
         """``make()``."""
         return make()
 
@@ -82,7 +86,7 @@ class Nothing:
         """Nothing."""
         return None
 
-    def note(self, name: str, value: object) -> None:
+    def save_if_due(self, name: str, value: object) -> None:
         """Does nothing."""
 
     def due(self, seconds: float) -> bool:
@@ -94,7 +98,9 @@ class Nothing:
         return self
 
 
-def follow(keeper: Keeper, name: str, steps: Sequence[Callable[[T], T]], start: T, *kinds: type) -> T:
+def run_resumable(
+    keeper: CheckpointStore, name: str, steps: Sequence[Callable[[T], T]], start: T, *kinds: type
+) -> T:
     """Does ``steps`` in order, each from the state that the one before gave, and returns the last state.
 
     The newest state is noted as ``name``, so that a resumed run goes on behind the last step whose state was kept.
@@ -102,7 +108,7 @@ def follow(keeper: Keeper, name: str, steps: Sequence[Callable[[T], T]], start: 
     done, state = keeper.newest(name, *kinds) or (0, start)
     for number, step in enumerate(steps[done:], done + 1):
         state = step(state)
-        keeper.note(name, (number, state))
+        keeper.save_if_due(name, (number, state))
     return state
 
 
@@ -116,21 +122,34 @@ class Checkpoints:
     room. read: the files that something was read from; the rooms of a folder share it.
     """
 
-    def __init__(self, folder: Path, fingerprint: str, *, every: float = EVERY, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        fingerprint: str,
+        *,
+        every: float = EVERY,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.folder, self.fingerprint, self.every, self.clock = folder, fingerprint, every, clock
         self._last = [clock()]
         self.after: Callable[[], None] | None = None
         self.read: list[Path] = []
 
-    def recall(self, name: str, make: Callable[[], T], *kinds: type) -> T:
+    def get_or_compute(self, name: str, make: Callable[[], T], *kinds: type) -> T:
         """The result kept as ``name``, or ``make()``, which is kept where at least ``every`` seconds went by since anything was."""
-        return self._recalled(name, make, kinds, self.note)
+        return self._recalled(name, make, kinds, self.save_if_due)
 
-    def fixed(self, name: str, make: Callable[[], T], *kinds: type) -> T:
+    def compute_and_save(self, name: str, make: Callable[[], T], *kinds: type) -> T:
         """The result kept as ``name``, or ``make()``, which is kept at once."""
         return self._recalled(name, make, kinds, self.keep)
 
-    def _recalled(self, name: str, make: Callable[[], T], kinds: tuple[type, ...], keep: Callable[[str, object], None]) -> T:
+    def _recalled(
+        self,
+        name: str,
+        make: Callable[[], T],
+        kinds: tuple[type, ...],
+        keep: Callable[[str, object], None],
+    ) -> T:
         path = self._path(name)
         if os.path.lexists(path):
             found: T = self._load(path, kinds, lambda value: value[0])
@@ -144,7 +163,7 @@ class Checkpoints:
         path = self._path(name)
         return self._load(path, kinds) if os.path.lexists(path) else None
 
-    def note(self, name: str, value: object) -> None:
+    def save_if_due(self, name: str, value: object) -> None:
         """Keeps ``value`` as ``name`` where at least ``every`` seconds went by since anything was kept."""
         if self.due(self.every):
             self.keep(name, value)
@@ -215,7 +234,9 @@ class Checkpoints:
             path = self.folder
         raise CheckpointError(f"{path}: is missing or damaged; begin anew with --overwrite")
 
-    def _load(self, path: Path, kinds: tuple[type, ...], take: Callable[[Any], Any] = lambda value: value) -> Any:
+    def _load(
+        self, path: Path, kinds: tuple[type, ...], take: Callable[[Any], Any] = lambda value: value
+    ) -> Any:
         """Return what ``take`` makes of the value in a file. Whatever is wrong with the file becomes a CheckpointError."""
         try:
             # The library would wait for a pipe.
@@ -226,18 +247,24 @@ class Checkpoints:
                     raise CheckpointError(
                         f"{path}: was kept by another version, or for another input or other settings; begin anew with --overwrite"
                     )
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
+                tensors = {name: file.get_tensor(name) for name in file.keys()}
             if about.pop("checksum") != _checksum(about, tensors):
                 raise ValueError("its content is not what was kept")
             self.read.append(path)
-            return take(_decoded(json.loads(about["value"]), tensors, {kind.__name__: kind for kind in kinds}))
+            return take(
+                _decoded(
+                    json.loads(about["value"]), tensors, {kind.__name__: kind for kind in kinds}
+                )
+            )
         except (CheckpointError, MemoryError):
             raise
         # Whoever changes a file may mend its checksum as well; then anything may go wrong with what is in it.
         except Exception as error:
             if "DefaultCPUAllocator" in str(error):
                 raise
-            raise CheckpointError(f"{path}: is no checkpoint of ours or is damaged; begin anew with --overwrite") from error
+            raise CheckpointError(
+                f"{path}: is no checkpoint of ours or is damaged; begin anew with --overwrite"
+            ) from error
 
 
 def _checksum(about: Mapping[str, str], tensors: Mapping[str, torch.Tensor]) -> str:
@@ -269,9 +296,17 @@ def _encoded(value: object, tensors: dict[str, torch.Tensor]) -> Any:
     if isinstance(value, list | tuple | frozenset):
         return {type(value).__name__: [_encoded(item, tensors) for item in value]}
     if isinstance(value, Mapping):
-        return {"dict": [[_encoded(key, tensors), _encoded(item, tensors)] for key, item in value.items()]}
+        return {
+            "dict": [
+                [_encoded(key, tensors), _encoded(item, tensors)] for key, item in value.items()
+            ]
+        }
     if is_dataclass(value) and not isinstance(value, type):
-        return {type(value).__name__: {item.name: _encoded(getattr(value, item.name), tensors) for item in fields(value)}}
+        return {
+            type(value).__name__: {
+                item.name: _encoded(getattr(value, item.name), tensors) for item in fields(value)
+            }
+        }
     raise TypeError(f"{type(value).__name__} cannot be kept in a checkpoint")
 
 
@@ -282,7 +317,9 @@ def _numbers(values: list[Any]) -> torch.Tensor | None:
         if kinds == {int}:
             return torch.tensor(values, dtype=torch.int64)
         if kinds == {Fraction}:
-            return torch.tensor([[value.numerator, value.denominator] for value in values], dtype=torch.int64)
+            return torch.tensor(
+                [[value.numerator, value.denominator] for value in values], dtype=torch.int64
+            )
     except (RuntimeError, OverflowError):
         return None
     return None
@@ -303,7 +340,9 @@ def _decoded(value: Any, tensors: Mapping[str, torch.Tensor], kinds: Mapping[str
     if kind in _LISTS:
         return _LISTS[kind](_decoded(item, tensors, kinds) for item in inside)
     if kind == "dict":
-        return {_decoded(key, tensors, kinds): _decoded(item, tensors, kinds) for key, item in inside}
+        return {
+            _decoded(key, tensors, kinds): _decoded(item, tensors, kinds) for key, item in inside
+        }
     made = kinds[kind](**{name: _decoded(item, tensors, kinds) for name, item in inside.items()})
     check_types(made)
     return made

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from stages.checkpoint import Keeper, Nothing
+from stages.checkpoint import CheckpointStore, Nothing
 from stages.optim.loss_curves import Curves, Trace
 
 SPACES = ("auto", "gamma", "linear")
@@ -30,7 +30,7 @@ class FitSettings:
 
 
 @dataclass(frozen=True)
-class Brief:
+class SeparationContext:
     """What a separation is told besides its frames.
 
     settings: preset, seed, device and the seconds that this call may take. progress: fraction done and a note.
@@ -50,7 +50,7 @@ class Brief:
     space: str = "auto"
     strength: float = 1.0
     reduced: int = 0
-    keeper: Keeper = field(default_factory=Nothing)
+    keeper: CheckpointStore = field(default_factory=Nothing)
     trace: Trace = field(default_factory=Trace)
 
     def within(self, pixels: int) -> int:
@@ -75,7 +75,9 @@ class Note:
 
     def __post_init__(self) -> None:
         if self.amounts and len(self.amounts) != len(self.places):
-            raise ValueError(f"a note about {len(self.places)} frames has {len(self.amounts)} amounts")
+            raise ValueError(
+                f"a note about {len(self.places)} frames has {len(self.amounts)} amounts"
+            )
 
     def moved(self, by: int) -> Note:
         """The same note about the frames that lie ``by`` places further on."""
@@ -87,7 +89,13 @@ def notes_where(text: str, holds: Tensor, amounts: Tensor | None = None) -> tupl
     places = tuple(int(place) for place in holds.nonzero().flatten())
     if not places:
         return ()
-    return (Note(text, places, () if amounts is None else tuple(float(amounts[place]) for place in places)),)
+    return (
+        Note(
+            text,
+            places,
+            () if amounts is None else tuple(float(amounts[place]) for place in places),
+        ),
+    )
 
 
 @dataclass(frozen=True)
@@ -110,5 +118,11 @@ class Separation:
 
     def __post_init__(self) -> None:
         for name, pixels in self.layers.items():
-            if pixels.ndim != 4 or pixels.shape[1] not in (1, 3) or (name in self.shared and len(pixels) != 1):
-                raise ValueError(f"layer {name} must be (T, 3 or 1, H, W), one frame where it is shared, got {tuple(pixels.shape)}")
+            if (
+                pixels.ndim != 4
+                or pixels.shape[1] not in (1, 3)
+                or (name in self.shared and len(pixels) != 1)
+            ):
+                raise ValueError(
+                    f"layer {name} must be (T, 3 or 1, H, W), one frame where it is shared, got {tuple(pixels.shape)}"
+                )

@@ -72,14 +72,23 @@ def open_regular(path: Path) -> BufferedReader:
 def open_lock(path: Path) -> IO[bytes]:
     """Open the file ``path``, made where it is missing, to be locked. Raises OSError where something else has its name."""
     if os.path.lexists(path) and not is_file(path):
-        raise OSError(errno.EEXIST, f"{path.name} in it is a link or not a file, remove it", str(path))
-    return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | _NO_FOLLOW | _NO_WAIT | _BINARY, 0o666), "ab")
+        raise OSError(
+            errno.EEXIST, f"{path.name} in it is a link or not a file, remove it", str(path)
+        )
+    return os.fdopen(
+        os.open(
+            path, os.O_RDWR | os.O_CREAT | os.O_APPEND | _NO_FOLLOW | _NO_WAIT | _BINARY, 0o666
+        ),
+        "ab",
+    )
 
 
 def create(path: Path) -> IO[bytes]:
     """Create an empty file and open it for writing and reading. A file, link or pipe of that name is replaced, a folder is an OSError."""
     path.unlink(missing_ok=True)
-    return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | _NO_FOLLOW | _BINARY, 0o666), "w+b")
+    return os.fdopen(
+        os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | _NO_FOLLOW | _BINARY, 0o666), "w+b"
+    )
 
 
 @contextmanager

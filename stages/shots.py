@@ -50,7 +50,9 @@ class Transition:
 
     def __post_init__(self) -> None:
         if len(self.mix) != self.last_frame - self.first_frame + 1:
-            raise ValueError(f"{self.kind} at {self.first_frame} to {self.last_frame} has {len(self.mix)} weights")
+            raise ValueError(
+                f"{self.kind} at {self.first_frame} to {self.last_frame} has {len(self.mix)} weights"
+            )
 
     def __len__(self) -> int:
         return len(self.mix)
@@ -58,7 +60,11 @@ class Transition:
     @property
     def separable(self) -> bool:
         """Whether its frames can be taken apart: it mixes some, at least one side is a shot, and its kind is known."""
-        return len(self) > 0 and self.kind != "other" and (self.outgoing, self.incoming) != (None, None)
+        return (
+            len(self) > 0
+            and self.kind != "other"
+            and (self.outgoing, self.incoming) != (None, None)
+        )
 
     @property
     def turn(self) -> int:
@@ -80,7 +86,11 @@ class Analysis:
     colors: tuple[ColorGap, ...] = ()
 
     def __post_init__(self) -> None:
-        spans = sorted((part.first_frame, part.last_frame) for part in self._parts() if part.last_frame >= part.first_frame)
+        spans = sorted(
+            (part.first_frame, part.last_frame)
+            for part in self._parts()
+            if part.last_frame >= part.first_frame
+        )
         first = next_frame = spans[0][0] if spans else 0
         for start, end in spans:
             if start != next_frame:

@@ -18,7 +18,9 @@ def check_types(made: Any) -> None:
     kind: Any = type(made)
     for name, wanted in _annotations(kind).items():
         if not fits(getattr(made, name), wanted):
-            raise TypeError(f"{type(made).__name__}.{name} is {wanted}, not {type(getattr(made, name)).__name__}")
+            raise TypeError(
+                f"{type(made).__name__}.{name} is {wanted}, not {type(getattr(made, name)).__name__}"
+            )
 
 
 @lru_cache(maxsize=64)
@@ -42,15 +44,25 @@ def fits(value: Any, wanted: Any) -> bool:
     if origin is tuple:
         return _tuple_fits(value, inner)
     if isinstance(origin, type) and issubclass(origin, Mapping):
-        return isinstance(value, Mapping) and all(fits(key, inner[0]) and fits(item, inner[1]) for key, item in value.items())
+        return isinstance(value, Mapping) and all(
+            fits(key, inner[0]) and fits(item, inner[1]) for key, item in value.items()
+        )
     if isinstance(origin, type) and issubclass(origin, Sequence | Set):
-        return isinstance(value, origin) and not isinstance(value, str) and all(fits(item, inner[0]) for item in value)
+        return (
+            isinstance(value, origin)
+            and not isinstance(value, str)
+            and all(fits(item, inner[0]) for item in value)
+        )
     if wanted is float:
         return isinstance(value, float | int) and not isinstance(value, bool)
     if wanted is int:
         return isinstance(value, int) and not isinstance(value, bool)
     # Any is a class, too, but one that nothing can be asked to be an instance of.
-    return isinstance(value, wanted) if origin is None and isinstance(wanted, type) and wanted is not Any else True
+    return (
+        isinstance(value, wanted)
+        if origin is None and isinstance(wanted, type) and wanted is not Any
+        else True
+    )
 
 
 def _tuple_fits(value: Any, inner: tuple[Any, ...]) -> bool:
@@ -58,4 +70,6 @@ def _tuple_fits(value: Any, inner: tuple[Any, ...]) -> bool:
         return False
     if len(inner) == 2 and inner[1] is Ellipsis:
         return all(fits(item, inner[0]) for item in value)
-    return len(value) == len(inner) and all(fits(item, one) for item, one in zip(value, inner, strict=True))
+    return len(value) == len(inner) and all(
+        fits(item, one) for item, one in zip(value, inner, strict=True)
+    )

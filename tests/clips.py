@@ -31,25 +31,43 @@ def moving(seed: int, frames: int, size: tuple[int, int] = (48, 64)) -> Stack:
     """A made scene ``(frames, H, W, 3)``: a smooth coloured pattern that drifts, and a plain square that crosses it."""
     height, width = size
     rng = np.random.default_rng(seed)
-    phase, (right, down), colour = rng.uniform(0, 6, (3, 3)), rng.uniform(-0.15, 0.15, 2), rng.uniform(0.1, 0.9, 3)
+    phase, (right, down), colour = (
+        rng.uniform(0, 6, (3, 3)),
+        rng.uniform(-0.15, 0.15, 2),
+        rng.uniform(0.1, 0.9, 3),
+    )
     y, x = np.mgrid[0:height, 0:width] / 8
     stack = np.empty((frames, height, width, 3))
     for t in range(frames):
         # All channels move together, as in a picture of anything.
         u, v = x + right * t, y + down * t
         for c in range(3):
-            stack[t, ..., c] = 0.5 + 0.2 * np.sin(u + phase[c, 0]) * np.cos(v + phase[c, 1]) + 0.15 * np.sin(2 * u + 1.5 * v + phase[c, 2])
+            stack[t, ..., c] = (
+                0.5
+                + 0.2 * np.sin(u + phase[c, 0]) * np.cos(v + phase[c, 1])
+                + 0.15 * np.sin(2 * u + 1.5 * v + phase[c, 2])
+            )
         left = int(0.8 * t + 10 * seed) % (width - 10)
         stack[t, height // 3 : height // 3 + 10, left : left + 10] = colour
     return np.round(stack * 255).clip(0, 255).astype(np.uint8)
 
 
-def through_camera(scene: NDArray[np.float32], size: tuple[int, int], time: int, pan: Sequence[float], zoom: float) -> NDArray[np.float32]:
+def through_camera(
+    scene: NDArray[np.float32], size: tuple[int, int], time: int, pan: Sequence[float], zoom: float
+) -> NDArray[np.float32]:
     """What a camera sees at ``time`` of a ``scene`` twice its ``size`` ``(H, W)``: ``pan`` pixels (x, y), ``zoom`` times a frame."""
     height, width = size
     scale = 1 / (1 + zoom) ** time
-    view = np.array([[scale, 0, width / 2 + pan[0] * time], [0, scale, height / 2 + pan[1] * time]], np.float32)
-    seen = cv2.warpAffine(scene, view, (width, height), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REFLECT)
+    view = np.array(
+        [[scale, 0, width / 2 + pan[0] * time], [0, scale, height / 2 + pan[1] * time]], np.float32
+    )
+    seen = cv2.warpAffine(
+        scene,
+        view,
+        (width, height),
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_REFLECT,
+    )
     return np.asarray(seen, np.float32)
 
 
@@ -67,18 +85,29 @@ def dissolve(a: Stack, b: Stack, pre: int, steps: int) -> tuple[Stack, NDArray[n
     return np.round(mixed).astype(np.uint8), weight
 
 
-def drifting(seed: int, frames: int, velocity: tuple[float, float], size: tuple[int, int] = (48, 64)) -> Tensor:
+def drifting(
+    seed: int, frames: int, velocity: tuple[float, float], size: tuple[int, int] = (48, 64)
+) -> Tensor:
     """A rough coloured texture ``(frames, 3, H, W)`` in [0, 1] whose content moves by ``velocity`` pixels (x, y) a frame."""
     height, width = size
-    noise = torch.rand(1, 3, height // 4 + 24, width // 4 + 24, generator=torch.Generator().manual_seed(seed))
-    wide = functional.interpolate(noise, scale_factor=4, mode="bicubic", align_corners=False).clamp(0, 1)
+    noise = torch.rand(
+        1, 3, height // 4 + 24, width // 4 + 24, generator=torch.Generator().manual_seed(seed)
+    )
+    wide = functional.interpolate(noise, scale_factor=4, mode="bicubic", align_corners=False).clamp(
+        0, 1
+    )
     x, y = torch.arange(width) + 0.5, torch.arange(height)[:, None] + 0.5
     across, down = wide.shape[-1] / 2, wide.shape[-2] / 2
     stack = []
     for t in range(frames):
-        right, below = (x - width / 2 - velocity[0] * t) / across, (y - height / 2 - velocity[1] * t) / down
+        right, below = (
+            (x - width / 2 - velocity[0] * t) / across,
+            (y - height / 2 - velocity[1] * t) / down,
+        )
         grid = torch.stack([right.expand(size), below.expand(size)], -1)[None].float()
-        stack.append(functional.grid_sample(wide, grid, mode="bicubic", align_corners=False).clamp(0, 1))
+        stack.append(
+            functional.grid_sample(wide, grid, mode="bicubic", align_corners=False).clamp(0, 1)
+        )
     return torch.cat(stack)
 
 
@@ -105,7 +134,13 @@ def read_clip(path: Path) -> Stack:
 
 
 def plain_answer(
-    window: Window, transition: Transition, *, settings: object, progress: Callable[[float, str], None], put: Put, **more: object
+    window: Window,
+    transition: Transition,
+    *,
+    settings: object,
+    progress: Callable[[float, str], None],
+    put: Put,
+    **more: object,
 ) -> Separated:
     """Stands in for the separation: plain red for the outgoing side, plain green for the incoming one, a grey matte for a wipe."""
     progress(0.5, "half")
@@ -138,10 +173,20 @@ def apart(frames: Frames, transition: Transition, **more: Any) -> Apart:
     """:func:`stages.transition.separate.separate_transition` of frames that are in memory."""
     kept: list[Finished] = []
     more = {"progress": lambda done, note: None, **more}
-    done = separate_transition(Window.of(frames), transition, put=lambda place, frame: kept.append(frame), **more)
+    done = separate_transition(
+        Window.of(frames), transition, put=lambda place, frame: kept.append(frame), **more
+    )
     mattes = [frame.matte for frame in kept if frame.matte is not None]
-    layers = torch.stack([frame.outgoing for frame in kept]), torch.stack([frame.incoming for frame in kept])
-    return Apart(torch.stack([frame.frame for frame in kept]), *layers, torch.stack(mattes) if mattes else None, done)
+    layers = (
+        torch.stack([frame.outgoing for frame in kept]),
+        torch.stack([frame.incoming for frame in kept]),
+    )
+    return Apart(
+        torch.stack([frame.frame for frame in kept]),
+        *layers,
+        torch.stack(mattes) if mattes else None,
+        done,
+    )
 
 
 def opened(frames: Frames, transition: Transition) -> Mixture:

@@ -32,7 +32,9 @@ HEIGHT, WIDTH = 72, 128
 CLEAN, MIXED = 8, 12
 SOONER = 20.0  # times
 RISE = 0.05  # dB that count as one
-CHECK = 25  # steps of the published fit between two looks; rendering then costs it about two per cent
+CHECK = (
+    25  # steps of the published fit between two looks; rendering then costs it about two per cent
+)
 
 Pair = tuple[Tensor, Tensor]
 
@@ -75,7 +77,12 @@ class Record:
 
 
 def watch_paper(
-    given: Case, record: Record, *, check: int = CHECK, say: Callable[[str], None] = print, clock: Callable[[], float] = time.monotonic
+    given: Case,
+    record: Record,
+    *,
+    check: int = CHECK,
+    say: Callable[[str], None] = print,
+    clock: Callable[[], float] = time.monotonic,
 ) -> Record:
     """Runs the published fit until ``record`` has seen enough. The layers' projection and PSNR are not on its clock."""
     mixture, judged, began = given.mixture, 0.0, clock()
@@ -109,9 +116,18 @@ def verdict(record: Record, seconds: float, reached: float) -> bool:
 
 def main(words: Sequence[str] | None = None) -> int:
     """Runs the comparison and prints it; 0 where the default holds its promise."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quiet-minutes", type=float, default=10.0, help="the published fit ends when it has not risen for so long")
-    parser.add_argument("--seconds", type=float, default=None, help="or after so many seconds, risen or not")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--quiet-minutes",
+        type=float,
+        default=10.0,
+        help="the published fit ends when it has not risen for so long",
+    )
+    parser.add_argument(
+        "--seconds", type=float, default=None, help="or after so many seconds, risen or not"
+    )
     options = parser.parse_args(words)
 
     def say(line: str) -> None:
@@ -119,18 +135,28 @@ def main(words: Sequence[str] | None = None) -> int:
 
     given = case()
     mixed = given.window.pixels[given.mixture.mixed]
-    say(f"{WIDTH}x{HEIGHT}, {CLEAN} clean, {MIXED} mixed, {CLEAN} clean frames; {torch.get_num_threads()} threads")
+    say(
+        f"{WIDTH}x{HEIGHT}, {CLEAN} clean, {MIXED} mixed, {CLEAN} clean frames; {torch.get_num_threads()} threads"
+    )
     say(f"the mixture itself has {score((mixed, mixed), given.truth):.2f} dB")
     record = watch_paper(given, Record(60 * options.quiet_minutes, options.seconds), say=say)
-    ending = f"no rise for {record.spent - record.seconds:.0f} s" if record.done else "CUT SHORT while it may still have risen"
-    say(f"paper: best {record.peak:.2f} dB, last rise at {record.seconds:.1f} s ({record.steps} steps); {ending}")
+    ending = (
+        f"no rise for {record.spent - record.seconds:.0f} s"
+        if record.done
+        else "CUT SHORT while it may still have risen"
+    )
+    say(
+        f"paper: best {record.peak:.2f} dB, last rise at {record.seconds:.1f} s ({record.steps} steps); {ending}"
+    )
     kept = {}
     for preset in ("balanced", "fast"):
         seconds, reached = whole_run(given, preset)
         kept[preset] = verdict(record, seconds, reached)
         against = f"{reached - record.peak:+.2f} dB against paper, {record.seconds / seconds:.1f} times sooner"
         say(f"{preset}: {reached:.2f} dB after {seconds:.1f} s: {against}")
-    say(f"the default is {'' if kept['balanced'] else 'NOT '}{SOONER:.0f} times sooner at least as good")
+    say(
+        f"the default is {'' if kept['balanced'] else 'NOT '}{SOONER:.0f} times sooner at least as good"
+    )
     return 0 if kept["balanced"] else 1
 
 

@@ -58,7 +58,13 @@ def bench() -> ModuleType:
 
 def eight_bits(stack: NDArray[np.float32]) -> Tensor:
     """Frames ``(T, H, W, 3)`` in [0, 1] as a lossless file holds them: ``(T, 3, H, W)``, rounded to 8 bits."""
-    return torch.from_numpy(np.ascontiguousarray(stack.transpose(0, 3, 1, 2), np.float32)).mul(255).round().clamp(0, 255) / 255
+    return (
+        torch.from_numpy(np.ascontiguousarray(stack.transpose(0, 3, 1, 2), np.float32))
+        .mul(255)
+        .round()
+        .clamp(0, 255)
+        / 255
+    )
 
 
 def build(case: dict[str, Any]) -> tuple[Mixture, Pair]:
@@ -67,24 +73,32 @@ def build(case: dict[str, Any]) -> tuple[Mixture, Pair]:
     pre, steps = case["pre"], case["steps"]
     curve = torch.as_tensor(weight).float().reshape(len(mixed), -1).mean(1)
     window = Frames(eight_bits(mixed), tuple(Fraction(index, 25) for index in range(len(mixed))))
-    found = Transition(pre, pre + steps - 1, "dissolve", tuple(curve[pre : pre + steps].tolist()), "gamma", 0, 1)
+    found = Transition(
+        pre, pre + steps - 1, "dissolve", tuple(curve[pre : pre + steps].tolist()), "gamma", 0, 1
+    )
     mixture = opened(window, found)
     return mixture, (eight_bits(a)[mixture.mixed], eight_bits(b)[mixture.mixed])
 
 
-def by_motion(mixture: Mixture, seed: int, *, networks: bool, turns: int | None = None) -> tuple[Pair, float, dict[str, float]]:
+def by_motion(
+    mixture: Mixture, seed: int, *, networks: bool, turns: int | None = None
+) -> tuple[Pair, float, dict[str, float]]:
     """The layers, the mean trust in motion and the seconds by stage of the default plan, with the networks forced on or left out."""
     plan = PLANS["balanced"] if networks else replace(PLANS["balanced"], fit_steps=0)
     seconds: dict[str, float] = dict.fromkeys(("motion", "networks", "sweeps", "ties"), 0.0)
     with mock.patch.object(heart, "OPEN", 2.0):
         plan = replace(plan, turns=turns or plan.turns)
-        done = alternate(mixture, "dissolve", plan, FitSettings(seed=seed), lambda done, note: None, seconds)
+        done = alternate(
+            mixture, "dissolve", plan, FitSettings(seed=seed), lambda done, note: None, seconds
+        )
     return project(mixture, *done.layers), done.trust, seconds
 
 
 def by_networks(mixture: Mixture, seed: int, seconds: float) -> Pair:
     """The generators alone for about so many seconds: fitted to the mixture, the residual shared out."""
-    fit_layers(mixture, plan=FitPlan(1), learn_weight=False)  # the first call also probes the precision
+    fit_layers(
+        mixture, plan=FitPlan(1), learn_weight=False
+    )  # the first call also probes the precision
     began = time.monotonic()
     fit_layers(mixture, plan=FitPlan(TRIAL), seed=seed, learn_weight=False)
     steps = max(TRIAL, round(TRIAL * seconds / (time.monotonic() - began)))
@@ -99,11 +113,17 @@ def score(layers: Pair, truth: Pair) -> float:
 
 def main(words: Sequence[str] | None = None) -> int:
     """Runs the comparison and prints a line for each case and seed."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--case", action="append", choices=CASES, help="one of them alone; may be given again")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--case", action="append", choices=CASES, help="one of them alone; may be given again"
+    )
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     options = parser.parse_args(words)
-    cases = {case["name"]: case for case in json.loads((SHARED / "bench" / "cases.json").read_text())}
+    cases = {
+        case["name"]: case for case in json.loads((SHARED / "bench" / "cases.json").read_text())
+    }
     print(f"{torch.get_num_threads()} threads; PSNR of both layers in dB", flush=True)
     for name in options.case or CASES:
         mixture, truth = build(cases[name])
@@ -115,11 +135,19 @@ def main(words: Sequence[str] | None = None) -> int:
             more = turns + round((total - sum(plain.values())) / max(plain["sweeps"] / turns, 1e-3))
             longer, _, _ = by_motion(mixture, seed, networks=False, turns=max(turns, more))
             alone = by_networks(mixture, seed, total)
-            figures = {"networks alone": alone, "motion alone": longer, "motion in its own time": motion, "both": both}
-            line = ", ".join(f"{label} {score(layers, truth):.2f}" for label, layers in figures.items())
+            figures = {
+                "networks alone": alone,
+                "motion alone": longer,
+                "motion in its own time": motion,
+                "both": both,
+            }
+            line = ", ".join(
+                f"{label} {score(layers, truth):.2f}" for label, layers in figures.items()
+            )
             own = f"{sum(plain.values()):.0f} s"
             print(
-                f"{name} seed {seed}, {total:.0f} s (motion's own time {own}, {more} turns for all), trust {trust:.2f}: {line}", flush=True
+                f"{name} seed {seed}, {total:.0f} s (motion's own time {own}, {more} turns for all), trust {trust:.2f}: {line}",
+                flush=True,
             )
     return 0
 

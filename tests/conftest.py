@@ -53,6 +53,8 @@ def mixed_clip(tmp_path: Path) -> Callable[..., Path]:
 
     def make(name: str = "mixed.mp4", steps: int = 8, size: tuple[int, int] = (48, 64)) -> Path:
         count = 16 + steps
-        return media.save(tmp_path / name, dissolve(moving(1, count, size), moving(2, count, size), 8, steps)[0])
+        return media.save(
+            tmp_path / name, dissolve(moving(1, count, size), moving(2, count, size), 8, steps)[0]
+        )
 
     return make

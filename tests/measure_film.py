@@ -40,15 +40,33 @@ def film(path: Path, height: int, count: int, mixed: int) -> Path:
     with LayerWriter(path, info, lossless=False) as writer:
         for index in range(count):
             share = min(1.0, max(0.0, (index - first + 1) / (mixed + 1)))
-            picture = sum(part * scene.frame(index) for part, scene in zip((1 - share, share), scenes, strict=True) if part)
-            writer.write(Frames(torch.as_tensor(picture).permute(2, 0, 1)[None].float(), (index / RATE,), index))
+            picture = sum(
+                part * scene.frame(index)
+                for part, scene in zip((1 - share, share), scenes, strict=True)
+                if part
+            )
+            writer.write(
+                Frames(
+                    torch.as_tensor(picture).permute(2, 0, 1)[None].float(), (index / RATE,), index
+                )
+            )
     return writer.path
 
 
 def measured(clip: Path, out: Path, preset: str) -> tuple[dict[str, object], float]:
     """The manifest of a run on one thread, and the seconds that its process computed."""
     spent = _cpu()
-    words = ["run", str(clip), "--task", "transition", "--preset", preset, "--out", str(out), "--json"]
+    words = [
+        "run",
+        str(clip),
+        "--task",
+        "transition",
+        "--preset",
+        preset,
+        "--out",
+        str(out),
+        "--json",
+    ]
     child = Child([sys.executable, "-m", "pipeline", *words], 1)
     while (status := child.status()) is None:
         list(child.events())
@@ -61,7 +79,9 @@ def measured(clip: Path, out: Path, preset: str) -> tuple[dict[str, object], flo
 
 def main(words: Sequence[str] | None = None) -> None:
     """Prints seconds a frame, and what a thousand hours come to."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     for name, value in (("height", 720), ("frames", 300), ("mixed", 24)):
         parser.add_argument(f"--{name}", type=int, default=value)
     parser.add_argument("--preset", default="fast")
@@ -72,17 +92,33 @@ def main(words: Sequence[str] | None = None) -> None:
         report, moves = whole["report"], whole["transitions"]
     assert isinstance(report, dict) and isinstance(moves, list)
     found = sum(move["last_frame"] - move["first_frame"] + 1 for move in moves)
-    stages = {name: seconds * spent / sum(report["stages"].values()) for name, seconds in report["stages"].items()}
+    stages = {
+        name: seconds * spent / sum(report["stages"].values())
+        for name, seconds in report["stages"].items()
+    }
     fit = sum(seconds for name, seconds in stages.items() if name in APART)
     clean, mixed = (spent - fit) / told.frames, fit / max(1, found)
     size = f"{width_of(told.height)}x{told.height}"
-    print(f"{size}, {told.frames} frames, {found} mixed ones found, {told.preset}, one thread of {os.cpu_count()}", flush=True)
-    print("seconds of the processor:", ", ".join(f"{name} {seconds:.1f}" for name, seconds in stages.items()), f"; {spent:.1f} in all")
-    print(f"{clean:.4f} s for every frame, {mixed:.3f} s more for a mixed one; {report['peak_memory'] / 2**20:.0f} MiB")
+    print(
+        f"{size}, {told.frames} frames, {found} mixed ones found, {told.preset}, one thread of {os.cpu_count()}",
+        flush=True,
+    )
+    print(
+        "seconds of the processor:",
+        ", ".join(f"{name} {seconds:.1f}" for name, seconds in stages.items()),
+        f"; {spent:.1f} in all",
+    )
+    print(
+        f"{clean:.4f} s for every frame, {mixed:.3f} s more for a mixed one; {report['peak_memory'] / 2**20:.0f} MiB"
+    )
     frames = HOURS * 3600 * 25
     total = frames * clean + HOURS * TRANSITIONS * told.mixed * mixed
-    print(f"{HOURS:.0f} h at 25 frames/s, {TRANSITIONS:.0f} transitions an hour: {total / 3600:,.0f} core hours")
-    print(f"of which {frames * clean / 3600:,.0f} for every frame, {HOURS * TRANSITIONS * told.mixed * mixed / 3600:,.0f} for mixed ones")
+    print(
+        f"{HOURS:.0f} h at 25 frames/s, {TRANSITIONS:.0f} transitions an hour: {total / 3600:,.0f} core hours"
+    )
+    print(
+        f"of which {frames * clean / 3600:,.0f} for every frame, {HOURS * TRANSITIONS * told.mixed * mixed / 3600:,.0f} for mixed ones"
+    )
 
 
 if __name__ == "__main__":

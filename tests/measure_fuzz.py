@@ -30,17 +30,17 @@ from unittest import mock
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 
-import clips  # noqa: E402
-import media  # noqa: E402
-import mutate  # noqa: E402
-import numpy as np  # noqa: E402
+import clips
+import media
+import mutate
+import numpy as np
 
-from pipeline.cli.main import main as cli  # noqa: E402
-from pipeline.config import read_config  # noqa: E402
-from pipeline.framewise.hint import Hint  # noqa: E402
-from stages.checkpoint import Checkpoints  # noqa: E402
-from stages.errors import UnlayerError  # noqa: E402
-from stages.media.read import open_clip  # noqa: E402
+from pipeline.cli.main import main as cli
+from pipeline.config import read_config
+from pipeline.framewise.hint import Hint
+from stages.checkpoint import Checkpoints
+from stages.errors import UnlayerError
+from stages.media.read import open_clip
 
 SECONDS = 20.0
 """A file on which a process works for longer is a hang."""
@@ -92,16 +92,28 @@ def case(corpus: Corpus, number: int) -> tuple[str, str, bytes]:
     rng = np.random.default_rng(number)
     way = str(rng.choice(list(WAYS), p=np.array(list(WAYS.values())) / 100))
     if way == "checkpoint":
-        return way, "state.safetensors", mutate.mutate(corpus.checkpoint, lambda: corpus.checkpoint[::-1], rng)
+        return (
+            way,
+            "state.safetensors",
+            mutate.mutate(corpus.checkpoint, lambda: corpus.checkpoint[::-1], rng),
+        )
     if way in ("manifest", "run"):
         name = "manifest.json" if way == "manifest" else "run.json"
-        path = corpus.folder / "out" / "manifest.json" if way == "manifest" else corpus.folder / "stopped" / ".work" / "run.json"
+        path = (
+            corpus.folder / "out" / "manifest.json"
+            if way == "manifest"
+            else corpus.folder / "stopped" / ".work" / "run.json"
+        )
         return way, name, mutate.mutate_text(path.read_text(), rng)
     if way == "config":
         return way, "config.toml", mutate.mutate_text(corpus.config, rng)
     name = str(rng.choice(list(corpus.media)))
     alike = [other for other in corpus.media if other.rpartition(".")[2] == name.rpartition(".")[2]]
-    return way, name, mutate.mutate(corpus.media[name], lambda: corpus.media[str(rng.choice(alike))], rng)
+    return (
+        way,
+        name,
+        mutate.mutate(corpus.media[name], lambda: corpus.media[str(rng.choice(alike))], rng),
+    )
 
 
 def drive(corpus: Corpus, room: Path, number: int) -> str:
@@ -145,14 +157,32 @@ def _by_command(corpus: Corpus, room: Path, way: str, path: Path, salvage: bool)
         words = ["report", str(folder)]
         if way == "run":
             film = str(corpus.folder / "film.mp4")
-            words = ["run", film, "--task", "transition", "--transition", "4:7", "--out", str(folder), "--resume", "--no-progress"]
+            words = [
+                "run",
+                film,
+                "--task",
+                "transition",
+                "--transition",
+                "4:7",
+                "--out",
+                str(folder),
+                "--resume",
+                "--no-progress",
+            ]
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), stand_in():
         status = cli.main(words)
     said = err.getvalue()
-    assert status in (0, 1, 2) and "Traceback" not in said and "unexpected" not in said, f"status {status}: {said}"
+    assert status in (0, 1, 2) and "Traceback" not in said and "unexpected" not in said, (
+        f"status {status}: {said}"
+    )
     if status:
-        assert sum(line.startswith("unlayer: ") for line in said.splitlines() if "warning:" not in line) == 1, said
+        assert (
+            sum(
+                line.startswith("unlayer: ") for line in said.splitlines() if "warning:" not in line
+            )
+            == 1
+        ), said
         return "refused"
     return "done"
 
@@ -169,7 +199,9 @@ def prepare(corpus: Corpus) -> None:
     with stand_in(), contextlib.redirect_stdout(io.StringIO()):
         assert cli.main([*words, str(corpus.folder / "out")]) == 0
     with (
-        mock.patch("pipeline.tasks.transition.run.separate_transition", side_effect=KeyboardInterrupt),
+        mock.patch(
+            "pipeline.tasks.transition.run.separate_transition", side_effect=KeyboardInterrupt
+        ),
         contextlib.redirect_stdout(io.StringIO()),
         contextlib.redirect_stderr(io.StringIO()),
     ):
@@ -178,7 +210,9 @@ def prepare(corpus: Corpus) -> None:
     record = corpus.folder / "stopped" / ".work" / "run.json"
     if not record.exists():
         whole = json.loads((corpus.folder / "out" / "manifest.json").read_text())
-        record.write_text(json.dumps({name: whole.get(name) for name in ("task", "input", "settings", "layers")}))
+        record.write_text(
+            json.dumps({name: whole.get(name) for name in ("task", "input", "settings", "layers")})
+        )
 
 
 def high_water() -> int:
@@ -208,7 +242,10 @@ def work(corpus: Corpus, numbers: list[int], room: Path, tell: int) -> None:
         except BaseException as error:
             end, wrong = "unexpected", f"{type(error).__name__}: {error}"[:1500]
         memory = high_water()
-        _tell(tell, {"end": end, "wrong": wrong, "seconds": time.process_time() - began, "memory": memory})
+        _tell(
+            tell,
+            {"end": end, "wrong": wrong, "seconds": time.process_time() - began, "memory": memory},
+        )
     _tell(tell, {"done": True})
 
 
@@ -314,8 +351,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--count", type=int, default=20_000)
     parser.add_argument("--seed", type=int, default=100)
-    parser.add_argument("--findings", type=Path, default=Path(tempfile.gettempdir()) / "fuzz-findings")
-    parser.add_argument("--kinds", type=int, help="how many kinds of media files there are; default: all")
+    parser.add_argument(
+        "--findings", type=Path, default=Path(tempfile.gettempdir()) / "fuzz-findings"
+    )
+    parser.add_argument(
+        "--kinds", type=int, help="how many kinds of media files there are; default: all"
+    )
     parser.add_argument("--only", type=int, help="drive one case in this process, to look into it")
     words = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -331,11 +372,21 @@ def main() -> int:
         for done in range(0, words.count, 1000):
             fuzz.run(list(range(first + done, first + min(done + 1000, words.count))))
             told = f"{len(fuzz.findings)} findings, slowest {fuzz.slowest[0]:.1f} s, largest {fuzz.largest[0] >> 20} MiB"
-            print(f"{min(done + 1000, words.count)} files, {time.monotonic() - began:.0f} s: {told}", flush=True)
+            print(
+                f"{min(done + 1000, words.count)} files, {time.monotonic() - began:.0f} s: {told}",
+                flush=True,
+            )
     for (way, end), count in sorted(fuzz.ends.items()):
         print(f"{way:10s} {end:10s} {count}")
-    print(f"slowest: case {fuzz.slowest[1]}, {fuzz.slowest[0]:.1f} s; largest: case {fuzz.largest[1]}, {fuzz.largest[0] >> 20} MiB")
-    print("; ".join(f"{kind}: {sum(found.kind == kind for found in fuzz.findings)}" for kind in ("crash", "hang", "memory", "unexpected")))
+    print(
+        f"slowest: case {fuzz.slowest[1]}, {fuzz.slowest[0]:.1f} s; largest: case {fuzz.largest[1]}, {fuzz.largest[0] >> 20} MiB"
+    )
+    print(
+        "; ".join(
+            f"{kind}: {sum(found.kind == kind for found in fuzz.findings)}"
+            for kind in ("crash", "hang", "memory", "unexpected")
+        )
+    )
     return 1 if fuzz.findings else 0
 
 

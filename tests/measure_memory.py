@@ -17,13 +17,13 @@ import torch
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from pipeline.runtime.memory import peak_memory  # noqa: E402
-from stages.context import FitSettings  # noqa: E402
-from stages.media.clip import Frames  # noqa: E402
-from stages.shots import Transition  # noqa: E402
-from stages.transition.plan import LARGEST, Plan, bytes_of  # noqa: E402
-from stages.transition.separate import separate_transition  # noqa: E402
-from stages.transition.window import Window  # noqa: E402
+from pipeline.runtime.memory import peak_memory
+from stages.context import FitSettings
+from stages.media.clip import Frames
+from stages.shots import Transition
+from stages.transition.plan import LARGEST, Plan, bytes_of
+from stages.transition.separate import separate_transition
+from stages.transition.window import Window
 
 CLEAN = 24
 ROWS = (
@@ -43,7 +43,9 @@ def peak(height: int, width: int, mixed: int, pixels: int) -> int:
     def blocks(first: int, last: int) -> Iterator[Frames]:
         for begin in range(first, last + 1, 4):
             count = min(4, last + 1 - begin)
-            rough = torch.rand(1, 3, height // 8, width // 8, generator=noise).expand(count, -1, -1, -1)
+            rough = torch.rand(1, 3, height // 8, width // 8, generator=noise).expand(
+                count, -1, -1, -1
+            )
             pixels = torch.nn.functional.interpolate(rough, size=(height, width), mode="bilinear")
             yield Frames(pixels, tuple(Fraction(index) for index in range(count)), begin)
 
@@ -66,9 +68,13 @@ def main() -> int:
     if len(sys.argv) > 1:
         print(peak(*map(int, sys.argv[1:])))
         return 0
-    print("   size    mixed  worked on   measured   reckoned (MiB, the second without Python and PyTorch)")
+    print(
+        "   size    mixed  worked on   measured   reckoned (MiB, the second without Python and PyTorch)"
+    )
     for row in ROWS:
-        done = subprocess.run([sys.executable, __file__, *map(str, row)], capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            [sys.executable, __file__, *map(str, row)], capture_output=True, text=True, check=True
+        )
         height, width, mixed, pixels = row
         reckoned = bytes_of(pixels, mixed, CLEAN, height * width)
         print(

@@ -25,17 +25,17 @@ from torch.utils.flop_counter import FlopCounterMode
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
 
-from clips import drifting  # noqa: E402
+from clips import drifting
 
-from stages.mixing.mixing import Mixture, mix  # noqa: E402
-from stages.motion.carry import Carried, carry  # noqa: E402
-from stages.motion.flow import flows  # noqa: E402
-from stages.optim.fit import FitPlan  # noqa: E402
-from stages.transition.alternate import still, whole  # noqa: E402
-from stages.transition.networks import fill  # noqa: E402
-from stages.transition.plan import PLANS  # noqa: E402
-from stages.transition.sweep import turn  # noqa: E402
-from stages.transition.tie import tie_down  # noqa: E402
+from stages.mixing.mixing import Mixture, mix
+from stages.motion.carry import Carried, carry
+from stages.motion.flow import flows
+from stages.optim.fit import FitPlan
+from stages.transition.alternate import still, whole
+from stages.transition.networks import fill
+from stages.transition.plan import PLANS
+from stages.transition.sweep import turn
+from stages.transition.tie import tie_down
 
 CLEAN, MIXED = 12, 12
 
@@ -70,10 +70,16 @@ class Kind:
 def mixture(height: int, width: int) -> tuple[Mixture, tuple[Tensor, Tensor]]:
     """A dissolve between two moving scenes, and its true layers ``(MIXED, 3, H, W)``."""
     count = 2 * CLEAN + MIXED
-    one, other = drifting(1, count, (0.4, 0.2), (height, width)), drifting(2, count, (-0.3, 0.2), (height, width))
+    one, other = (
+        drifting(1, count, (0.4, 0.2), (height, width)),
+        drifting(2, count, (-0.3, 0.2), (height, width)),
+    )
     weight = ((torch.arange(count) - CLEAN + 1) / (MIXED + 1)).clamp(0, 1).view(-1, 1, 1, 1)
     inside = slice(CLEAN, CLEAN + MIXED)
-    return Mixture(mix(one, other, weight, "gamma"), weight, CLEAN, CLEAN + MIXED - 1), (one[inside], other[inside])
+    return Mixture(mix(one, other, weight, "gamma"), weight, CLEAN, CLEAN + MIXED - 1), (
+        one[inside],
+        other[inside],
+    )
 
 
 def kinds(given: Mixture, truth: tuple[Tensor, Tensor]) -> list[Kind]:
@@ -83,12 +89,37 @@ def kinds(given: Mixture, truth: tuple[Tensor, Tensor]) -> list[Kind]:
     over, flat = whole(given, truth), torch.full((len(given.frames), 1, *size), 0.2)
     carried = Carried(still(given), (CLEAN - 1, CLEAN + MIXED), truth)
     pairs = [(CLEAN, CLEAN + 1)]
-    found = [Kind(f"motion, 1/{scale} of the sides", partial(_carry, given, scale), steps) for scale, steps in plan.levels]
-    found.append(Kind("networks", lambda count: fill(given, over, flat, plan=FitPlan(count), scale=8), plan.fit_steps))
-    found.append(Kind("sweeps, a turn", lambda count: [turn(given, over, truth, flat[:MIXED]) for _ in range(count)], plan.turns))
-    found.append(Kind("of it: a flow (OpenCV)", lambda count: [flows(given.frames, pairs) for _ in range(count)], 0))
+    found = [
+        Kind(f"motion, 1/{scale} of the sides", partial(_carry, given, scale), steps)
+        for scale, steps in plan.levels
+    ]
+    found.append(
+        Kind(
+            "networks",
+            lambda count: fill(given, over, flat, plan=FitPlan(count), scale=8),
+            plan.fit_steps,
+        )
+    )
+    found.append(
+        Kind(
+            "sweeps, a turn",
+            lambda count: [turn(given, over, truth, flat[:MIXED]) for _ in range(count)],
+            plan.turns,
+        )
+    )
+    found.append(
+        Kind(
+            "of it: a flow (OpenCV)",
+            lambda count: [flows(given.frames, pairs) for _ in range(count)],
+            0,
+        )
+    )
     found += [
-        Kind(f"ties, 1/{scale} of the sides", lambda count, scale=scale: tie_down(given, over, carried, [(scale, count)]), steps)
+        Kind(
+            f"ties, 1/{scale} of the sides",
+            lambda count, scale=scale: tie_down(given, over, carried, [(scale, count)]),
+            steps,
+        )
         for scale, steps in plan.ties
     ]
     return found
@@ -128,15 +159,21 @@ def counted(work: Callable[[int], object]) -> tuple[float, float]:
 
 def main(words: Sequence[str] | None = None) -> int:
     """Prints the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--height", type=int, default=144)
     parser.add_argument("--width", type=int, default=256)
     options = parser.parse_args(words)
     torch.set_num_threads(1)
     operations, stream = peak()
-    print(f"one thread: {operations / 1e9:.0f} G operations, {stream / 1e9:.1f} GB a second at most, in float32")
+    print(
+        f"one thread: {operations / 1e9:.0f} G operations, {stream / 1e9:.1f} GB a second at most, in float32"
+    )
     print(f"a dissolve of {MIXED} frames of {options.width}x{options.height}, the default plan")
-    print("| step | steps | ms each | of all | M operations | MB moved | bound, ms | reached |\n|---|---|---|---|---|---|---|---|")
+    print(
+        "| step | steps | ms each | of all | M operations | MB moved | bound, ms | reached |\n|---|---|---|---|---|---|---|---|"
+    )
     given, truth = mixture(options.height, options.width)
     rows = []
     for kind in kinds(given, truth):
@@ -148,7 +185,9 @@ def main(words: Sequence[str] | None = None) -> int:
         bound = max(done / operations, moved / stream)
         share = f"{100 * kind.steps * spent / total:.0f} %" if kind.steps else ""
         reached = f"{1000 * bound:.2f} | {100 * bound / spent:.0f} %" if moved else " | "
-        print(f"| {kind.name} | {kind.steps or ''} | {1000 * spent:.2f} | {share} | {done / 1e6:.0f} | {moved / 1e6:.1f} | {reached} |")
+        print(
+            f"| {kind.name} | {kind.steps or ''} | {1000 * spent:.2f} | {share} | {done / 1e6:.0f} | {moved / 1e6:.1f} | {reached} |"
+        )
     return 0
 
 

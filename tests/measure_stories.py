@@ -16,21 +16,25 @@ from sys import path
 
 path[:0] = [str(Path(__file__).resolve().parent.parent), str(Path(__file__).resolve().parent)]
 
-import cv2  # noqa: E402
-import numpy as np  # noqa: E402
-import torch  # noqa: E402
-from stories import blocks, drawn, verdict  # noqa: E402
+import cv2
+import numpy as np
+import torch
+from stories import blocks, drawn, verdict
 
-from stages.find.search import find  # noqa: E402
+from stages.find.search import find
 
 GROUPS = ((1, 1), (2, 2), (3, 3), (4, 4), (5, 8), (9, 16), (17, 60))
 
 
 def main() -> None:
     """Measures and prints."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--count", type=int, default=100)
-    parser.add_argument("--seed", type=int, default=0, help="of the first story; each has the next one")
+    parser.add_argument(
+        "--seed", type=int, default=0, help="of the first story; each has the next one"
+    )
     parser.add_argument("--verbose", action="store_true", help="say what was wrong in each clip")
     words = parser.parse_args()
     cv2.setNumThreads(1)
@@ -56,14 +60,25 @@ def main() -> None:
             wrong.append(seed)
         done = seed - words.seed + 1
         if done % 250 == 0:
-            print(f"{done} stories, {right} right, {sum(missed.values())} cuts missed, {invented} invented, {outside} outside", flush=True)
+            print(
+                f"{done} stories, {right} right, {sum(missed.values())} cuts missed, {invented} invented, {outside} outside",
+                flush=True,
+            )
         if words.verbose and not said.right:
             cuts = [(cut, shortest[cut]) for cut in said.missed]
-            print(f"{seed} ({story.repeated}): missed {cuts} invented {said.invented} outside {said.outside};", end=" ")
+            print(
+                f"{seed} ({story.repeated}): missed {cuts} invented {said.invented} outside {said.outside};",
+                end=" ",
+            )
             print(f"drawn {story.cuts} {story.spans}", flush=True)
-    print(f"{words.count} stories from seed {words.seed}, {frames} frames, {spent:.0f} s: every frame covered; {right} with all cuts right")
+    print(
+        f"{words.count} stories from seed {words.seed}, {frames} frames, {spent:.0f} s: every frame covered; {right} with all cuts right"
+    )
     for low, high in GROUPS:
-        total, lost = (sum(count for length, count in counts.items() if low <= length <= high) for counts in (drawn_cuts, missed))
+        total, lost = (
+            sum(count for length, count in counts.items() if low <= length <= high)
+            for counts in (drawn_cuts, missed)
+        )
         name = f"{low}" if low == high else f"{low} to {high}"
         print(f"  shorter neighbour of {name:8s} frames: {total - lost} of {total} cuts found")
     print(f"  cuts invented {invented}, other boundaries where nothing is mixed {outside}")
@@ -71,7 +86,9 @@ def main() -> None:
         values = np.array([overlap for name, overlap in overlaps if name == kind])
         if len(values):
             met, well = np.mean(values > 0), np.mean(values >= 0.8)
-            print(f"  {kind}: {len(values)}, met {met:.3f}, overlap of 0.8 or more {well:.3f}, mean {values.mean():.3f}")
+            print(
+                f"  {kind}: {len(values)}, met {met:.3f}, overlap of 0.8 or more {well:.3f}, mean {values.mean():.3f}"
+            )
     print(f"  seeds of clips with something wrong: {wrong[:60]}")
 
 

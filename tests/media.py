@@ -12,12 +12,18 @@ import numpy as np
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()
 # Luma weights (kr, kb) and the names that FFmpeg's command line has for the matrices.
-WEIGHTS = {"bt601": (0.299, 0.114, "smpte170m"), "bt709": (0.2126, 0.0722, "bt709"), "bt2020": (0.2627, 0.0593, "bt2020nc")}
+WEIGHTS = {
+    "bt601": (0.299, 0.114, "smpte170m"),
+    "bt709": (0.2126, 0.0722, "bt709"),
+    "bt2020": (0.2627, 0.0593, "bt2020nc"),
+}
 
 
 def run(stream: Any, data: bytes | None = None) -> bytes:
     """Run a graph of ffmpeg-python; ``data`` goes to its standard input."""
-    out, _ = ffmpeg.run(stream.overwrite_output(), cmd=FFMPEG, input=data, capture_stdout=True, capture_stderr=True)
+    out, _ = ffmpeg.run(
+        stream.overwrite_output(), cmd=FFMPEG, input=data, capture_stdout=True, capture_stderr=True
+    )
     return bytes(out)
 
 
@@ -25,7 +31,11 @@ def moving(frames: int = 12, height: int = 48, width: int = 64, seed: int = 0) -
     """``(T, H, W, 3)`` uint8: a smooth colourful picture that drifts, no two frames alike."""
     phase = np.random.default_rng(seed).uniform(0, 6, 3)
     t, y, x = np.meshgrid(np.arange(frames), np.arange(height), np.arange(width), indexing="ij")
-    waves = [np.sin(x / 9 + t / 3 + phase[0]), np.sin(y / 7 - t / 4 + phase[1]), np.sin((x + y) / 11 + t / 5 + phase[2])]
+    waves = [
+        np.sin(x / 9 + t / 3 + phase[0]),
+        np.sin(y / 7 - t / 4 + phase[1]),
+        np.sin((x + y) / 11 + t / 5 + phase[2]),
+    ]
     return np.rint(127.5 + 110 * np.stack(waves, axis=3)).astype(np.uint8)
 
 
@@ -33,14 +43,23 @@ def save(path: Path, pictures: np.ndarray, rate: str | int = 25, **options: Any)
     """Encode ``(T, H, W, 3)`` uint8 RGB; lossless H.264 RGB unless ``options`` (FFmpeg's output options) say otherwise."""
     size = f"{pictures.shape[2]}x{pictures.shape[1]}"
     source = ffmpeg.input("pipe:", format="rawvideo", pix_fmt="rgb24", s=size, r=rate)
-    run(ffmpeg.output(source, f"file:{path}", **(options or {"c:v": "libx264rgb", "qp": 0, "g": 12})), pictures.tobytes())
+    run(
+        ffmpeg.output(
+            source, f"file:{path}", **(options or {"c:v": "libx264rgb", "qp": 0, "g": 12})
+        ),
+        pictures.tobytes(),
+    )
     return path
 
 
-def save_vfr(path: Path, pictures: np.ndarray, ticks: list[int], timescale: int = 90000, **options: Any) -> Path:
+def save_vfr(
+    path: Path, pictures: np.ndarray, ticks: list[int], timescale: int = 90000, **options: Any
+) -> Path:
     """The same with frame ``i`` at ``ticks[i] / timescale`` seconds."""
     size = f"{pictures.shape[2]}x{pictures.shape[1]}"
-    source = ffmpeg.input("pipe:", format="rawvideo", pix_fmt="rgb24", s=size, r=25).filter("settb", f"1/{timescale}")
+    source = ffmpeg.input("pipe:", format="rawvideo", pix_fmt="rgb24", s=size, r=25).filter(
+        "settb", f"1/{timescale}"
+    )
     expression = "+".join(f"eq(N,{index})*{tick}" for index, tick in enumerate(ticks))
     source = source.filter("setpts", expression)
     settings = {
@@ -54,7 +73,9 @@ def save_vfr(path: Path, pictures: np.ndarray, ticks: list[int], timescale: int 
     return path
 
 
-def save_yuv(path: Path, colours: np.ndarray, matrix: str, full: bool, bits: int, pixels: str, tile: int = 16) -> Path:
+def save_yuv(
+    path: Path, colours: np.ndarray, matrix: str, full: bool, bits: int, pixels: str, tile: int = 16
+) -> Path:
     """One frame of ``(N, 3)`` RGB colours in [0, 1], a tile each in a row, converted by this file's own arithmetic; lossless H.264."""
     kr, kb, name = WEIGHTS[matrix]
     red, green, blue = colours.T
@@ -71,20 +92,46 @@ def save_yuv(path: Path, colours: np.ndarray, matrix: str, full: bool, bits: int
     data = b"".join(plane.astype(np.uint8 if bits == 8 else "<u2").tobytes() for plane in planes)
     shown = "pc" if full else "tv"
     source = ffmpeg.input(
-        "pipe:", format="rawvideo", pix_fmt=pixels, s=f"{tile * len(colours)}x{tile}", r=25, color_range=shown, colorspace=name
+        "pipe:",
+        format="rawvideo",
+        pix_fmt=pixels,
+        s=f"{tile * len(colours)}x{tile}",
+        r=25,
+        color_range=shown,
+        colorspace=name,
     )
     codec = "libx264" if bits < 12 else "libx265"
     lossless = {"qp": 0} if bits < 12 else {"x265-params": "lossless=1:log-level=none"}
-    run(ffmpeg.output(source, str(path), **{"c:v": codec, "pix_fmt": pixels, "colorspace": name, "color_range": shown, **lossless}), data)
+    run(
+        ffmpeg.output(
+            source,
+            str(path),
+            **{
+                "c:v": codec,
+                "pix_fmt": pixels,
+                "colorspace": name,
+                "color_range": shown,
+                **lossless,
+            },
+        ),
+        data,
+    )
     return path
 
 
-def load(path: Path, height: int, width: int, decoder: str | None = None, pixels: str = "rgb24") -> np.ndarray:
+def load(
+    path: Path, height: int, width: int, decoder: str | None = None, pixels: str = "rgb24"
+) -> np.ndarray:
     """``(T, H, W, C)`` uint8 as the other FFmpeg decodes it, every frame once."""
     source = ffmpeg.input(str(path), **({"c:v": decoder} if decoder else {}))
     data = run(
         ffmpeg.output(
-            source["v:0"], "pipe:", format="rawvideo", pix_fmt=pixels, fps_mode="passthrough", sws_flags="accurate_rnd+full_chroma_int"
+            source["v:0"],
+            "pipe:",
+            format="rawvideo",
+            pix_fmt=pixels,
+            fps_mode="passthrough",
+            sws_flags="accurate_rnd+full_chroma_int",
         )
     )
     return np.frombuffer(data, np.uint8).reshape(-1, height, width, 4 if "a" in pixels else 3)

@@ -118,11 +118,30 @@ def make_corpus(folder: Path, few: int | None = None, seed: int = 0) -> dict[str
     jobs += [(name, SMALL, options, 1) for name, options in PICTURES.items()]
     jobs += [(name, *job) for name, job in FIXED.items()]
     if few is not None:
-        drawn = set(np.random.default_rng(seed).choice(len(jobs), min(few, len(jobs)), replace=False))
-        jobs = [job for place, job in enumerate(jobs) if place in drawn or job[0] in ("plain.png", "raw.h264")]
+        drawn = set(
+            np.random.default_rng(seed).choice(len(jobs), min(few, len(jobs)), replace=False)
+        )
+        jobs = [
+            job
+            for place, job in enumerate(jobs)
+            if place in drawn or job[0] in ("plain.png", "raw.h264")
+        ]
     for name, source, options, frames in jobs:
         tone = [*TONE, "-shortest"] if name.startswith("tone") else []
-        words = [media.FFMPEG, "-v", "error", "-y", "-f", "lavfi", "-i", source, *tone, *options.split(), "-frames:v", str(frames)]
+        words = [
+            media.FFMPEG,
+            "-v",
+            "error",
+            "-y",
+            "-f",
+            "lavfi",
+            "-i",
+            source,
+            *tone,
+            *options.split(),
+            "-frames:v",
+            str(frames),
+        ]
         # The other FFmpeg dies of some encoders when all is written.
         subprocess.run([*words, str(folder / name)], check=False, capture_output=True)
         made[name] = (folder / name).read_bytes()
@@ -181,8 +200,19 @@ def with_sei(data: bytes, seed: int, *, turned: bool = True) -> bytes:
         (47, rng.bytes(4) if turned else b"\xc0"),
         (45, rng.bytes(6)),
     ]
-    payloads += [(137, rng.bytes(24)), (144, rng.bytes(4)), (148, rng.bytes(8)), (147, rng.bytes(1)), (1, rng.bytes(3)), (19, rng.bytes(5))]
-    nal = b"\x06" + b"".join(bytes([kind, len(payload)]) + payload for kind, payload in payloads) + b"\x80"
+    payloads += [
+        (137, rng.bytes(24)),
+        (144, rng.bytes(4)),
+        (148, rng.bytes(8)),
+        (147, rng.bytes(1)),
+        (1, rng.bytes(3)),
+        (19, rng.bytes(5)),
+    ]
+    nal = (
+        b"\x06"
+        + b"".join(bytes([kind, len(payload)]) + payload for kind, payload in payloads)
+        + b"\x80"
+    )
     escaped = bytearray()
     for byte in nal:
         if escaped[-2:] == b"\0\0" and byte <= 3:
@@ -204,8 +234,33 @@ class Piece:
     end: int
 
 
-BOXES = {b"moov", b"trak", b"mdia", b"minf", b"stbl", b"moof", b"traf", b"edts", b"udta", b"mvex", b"dinf", b"iprp", b"ipco", b"jp2h"}
-ELEMENTS = {b"\x18\x53\x80\x67", b"\x16\x54\xae\x6b", b"\xae", b"\xe0", b"\x1f\x43\xb6\x75", b"\xa0", b"\x1c\x53\xbb\x6b", b"\xbb", b"\xb7"}
+BOXES = {
+    b"moov",
+    b"trak",
+    b"mdia",
+    b"minf",
+    b"stbl",
+    b"moof",
+    b"traf",
+    b"edts",
+    b"udta",
+    b"mvex",
+    b"dinf",
+    b"iprp",
+    b"ipco",
+    b"jp2h",
+}
+ELEMENTS = {
+    b"\x18\x53\x80\x67",
+    b"\x16\x54\xae\x6b",
+    b"\xae",
+    b"\xe0",
+    b"\x1f\x43\xb6\x75",
+    b"\xa0",
+    b"\x1c\x53\xbb\x6b",
+    b"\xbb",
+    b"\xb7",
+}
 
 
 def pieces_of(data: bytes) -> list[Piece]:
@@ -225,7 +280,9 @@ def pieces_of(data: bytes) -> list[Piece]:
 
 def _chunks(data: bytes, place: int, end: int, order: str, tail: int) -> Iterator[Piece]:
     while place + 8 <= end:
-        size = int.from_bytes(data[place + (0 if tail else 4) :][:4], "big" if order == ">" else "little")
+        size = int.from_bytes(
+            data[place + (0 if tail else 4) :][:4], "big" if order == ">" else "little"
+        )
         after = place + 8 + size + (tail or size % 2)
         if after > end:
             return
@@ -251,7 +308,9 @@ def _boxes(data: bytes, place: int, end: int) -> Iterator[Piece]:
         yield Piece(place, place, 4, ">", place + 8, place + size)
         kind = data[place + 4 : place + 8]
         if kind in BOXES or kind in (b"meta", b"stsd", b"dref"):
-            yield from _boxes(data, place + 8 + {b"meta": 4, b"stsd": 8, b"dref": 8}.get(kind, 0), place + size)
+            yield from _boxes(
+                data, place + 8 + {b"meta": 4, b"stsd": 8, b"dref": 8}.get(kind, 0), place + size
+            )
         place += size
 
 
@@ -291,8 +350,26 @@ def mutate(data: bytes, others: Callable[[], bytes], rng: np.random.Generator) -
 def _number(rng: np.random.Generator, width: int, near: int) -> int:
     """A value at the edge of what a field of ``width`` bytes holds, near what was there, or any."""
     top = 256**width
-    edges = [0, 1, 2, 7, top - 1, top - 2, top // 2, top // 2 - 1, near + 1, near - 1, near * 2, near + 8, near - 8, top // 256]
-    return int(rng.choice(edges) if rng.random() < 0.8 else int(rng.integers(0, min(top, 2**62)))) % top
+    edges = [
+        0,
+        1,
+        2,
+        7,
+        top - 1,
+        top - 2,
+        top // 2,
+        top // 2 - 1,
+        near + 1,
+        near - 1,
+        near * 2,
+        near + 8,
+        near - 8,
+        top // 256,
+    ]
+    return (
+        int(rng.choice(edges) if rng.random() < 0.8 else int(rng.integers(0, min(top, 2**62))))
+        % top
+    )
 
 
 def _change_piece(made: bytearray, pieces: list[Piece], rng: np.random.Generator) -> None:
@@ -303,7 +380,9 @@ def _change_piece(made: bytearray, pieces: list[Piece], rng: np.random.Generator
     match int(rng.integers(8)):
         case 0:
             near = int.from_bytes(made[piece.field : piece.field + piece.width], big)
-            made[piece.field : piece.field + piece.width] = _number(rng, piece.width, near).to_bytes(piece.width, big)
+            made[piece.field : piece.field + piece.width] = _number(
+                rng, piece.width, near
+            ).to_bytes(piece.width, big)
         case 1:
             del made[piece.begin : piece.end]
         case 2:
@@ -315,7 +394,9 @@ def _change_piece(made: bytearray, pieces: list[Piece], rng: np.random.Generator
             place = piece.content + int(rng.integers(0, min(64, piece.end - piece.content)))
             width = int(rng.choice([1, 2, 4, 4, 8]))
             near = int.from_bytes(made[place : place + width], big)
-            made[place : place + width] = _number(rng, width, near).to_bytes(width, big)[: len(made) - place]
+            made[place : place + width] = _number(rng, width, near).to_bytes(width, big)[
+                : len(made) - place
+            ]
         case _:
             del made[(piece.content + piece.end) // 2 : piece.end]
 
@@ -334,7 +415,9 @@ def change_bytes(made: bytearray, others: Callable[[], bytes], rng: np.random.Ge
         case 3:
             width = int(rng.choice([1, 2, 4]))
             order = str(rng.choice(["big", "little"]))
-            made[head : head + width] = _number(rng, width, int.from_bytes(made[head : head + width], order)).to_bytes(width, order)
+            made[head : head + width] = _number(
+                rng, width, int.from_bytes(made[head : head + width], order)
+            ).to_bytes(width, order)
         case 4:
             made[first:last] = bytes(last - first)
         case 5:
@@ -350,7 +433,9 @@ def change_bytes(made: bytearray, others: Callable[[], bytes], rng: np.random.Ge
 def _with_sums(made: bytearray) -> bytearray:
     """The PNG with its chunks' checksums right again: a wrong one would hide what stands in a chunk."""
     for piece in pieces_of(bytes(made)):
-        made[piece.end - 4 : piece.end] = struct.pack(">I", zlib.crc32(made[piece.begin + 4 : piece.end - 4]))
+        made[piece.end - 4 : piece.end] = struct.pack(
+            ">I", zlib.crc32(made[piece.begin + 4 : piece.end - 4])
+        )
     return made
 
 
@@ -379,13 +464,38 @@ def mutate_text(text: str, rng: np.random.Generator) -> bytes:
     return bytes(made)
 
 
-STRANGE = [None, True, -1, 0, 2**63, 2**64, 1e308, "", "../../x", "/etc/passwd", "a\0b", [], {}, [[]], {"a": {}}, "\ud800", "1/0", 0.5]
+STRANGE = [
+    None,
+    True,
+    -1,
+    0,
+    2**63,
+    2**64,
+    1e308,
+    "",
+    "../../x",
+    "/etc/passwd",
+    "a\0b",
+    [],
+    {},
+    [[]],
+    {"a": {}},
+    "\ud800",
+    "1/0",
+    0.5,
+]
 
 
 def _change_value(value: object, rng: np.random.Generator) -> None:
     """Go down a random way and replace or remove what is there."""
     while True:
-        keys = list(value) if isinstance(value, dict) else list(range(len(value))) if isinstance(value, list) else []
+        keys = (
+            list(value)
+            if isinstance(value, dict)
+            else list(range(len(value)))
+            if isinstance(value, list)
+            else []
+        )
         if not keys:
             return
         key = keys[int(rng.integers(len(keys)))]

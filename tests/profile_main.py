@@ -54,7 +54,11 @@ class Clocked(TorchDispatchMode):
 def mixed(name: str, folder: Path) -> Path:
     """The input of a case, as the scoring script makes it."""
     score = bench()
-    case = next(case for case in json.loads((SHARED / "bench" / "cases.json").read_text()) if case["name"] == name)
+    case = next(
+        case
+        for case in json.loads((SHARED / "bench" / "cases.json").read_text())
+        if case["name"] == name
+    )
     path = folder / f"{name}.{'mp4' if case['codec'] == 'h264' else 'mkv'}"
     score.write_video(path, score.build_transition(case, SHARED / "data")[0], codec=case["codec"])
     return path
@@ -62,42 +66,76 @@ def mixed(name: str, folder: Path) -> Path:
 
 def by_stage(clip: Path, preset: str) -> str:
     """CPU seconds of each stage of a run, as a table."""
-    with mock.patch("time.monotonic", time.process_time), separate(clip, "transition", preset=preset) as made:
+    with (
+        mock.patch("time.monotonic", time.process_time),
+        separate(clip, "transition", preset=preset) as made,
+    ):
         seconds: dict[str, float] = made.manifest["report"]["stages"]
     total = sum(seconds.values())
-    lines = [f"| {name} | {spent:.1f} | {100 * spent / total:.0f} % |" for name, spent in seconds.items() if spent >= 0.01 * total]
-    return "\n".join(["| stage | CPU seconds | of all |", "|---|---|---|", *lines, f"| all | {total:.1f} | |"])
+    lines = [
+        f"| {name} | {spent:.1f} | {100 * spent / total:.0f} % |"
+        for name, spent in seconds.items()
+        if spent >= 0.01 * total
+    ]
+    return "\n".join(
+        ["| stage | CPU seconds | of all |", "|---|---|---|", *lines, f"| all | {total:.1f} | |"]
+    )
 
 
 def by_operator(clip: Path, preset: str) -> str:
     """CPU seconds of the operators that take most of a run, as a table. The rest of a run is Python, reading and writing."""
     clocks = Clocked()
     found = flow._dis
-    with clocks, mock.patch.object(flow, "_dis", lambda *pictures: clocks.time("OpenCV's optical flow", found, *pictures)):
+    with (
+        clocks,
+        mock.patch.object(
+            flow, "_dis", lambda *pictures: clocks.time("OpenCV's optical flow", found, *pictures)
+        ),
+    ):
         began = time.process_time()
         separate(clip, "transition", preset=preset).close()
         whole = time.process_time() - began
     total = clocks.seconds.total()
     most = clocks.seconds.most_common(ROWS)
-    lines = [f"| `{name}` | {clocks.calls[name]} | {spent:.2f} | {100 * spent / total:.1f} % |" for name, spent in most]
+    lines = [
+        f"| `{name}` | {clocks.calls[name]} | {spent:.2f} | {100 * spent / total:.1f} % |"
+        for name, spent in most
+    ]
     rest = f"| all operators | {clocks.calls.total()} | {total:.2f} | |"
-    return "\n".join(["| operator | calls | CPU seconds | of all |", "|---|---|---|---|", *lines, rest, f"(the process: {whole:.1f})"])
+    return "\n".join(
+        [
+            "| operator | calls | CPU seconds | of all |",
+            "|---|---|---|---|",
+            *lines,
+            rest,
+            f"(the process: {whole:.1f})",
+        ]
+    )
 
 
 def main(words: Sequence[str] | None = None) -> int:
     """Prints the tables."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--clip", type=Path, action="append", help="a clip with a transition; may be given again")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--clip", type=Path, action="append", help="a clip with a transition; may be given again"
+    )
     parser.add_argument("--case", choices=CASES, action="append", help="one of the two alone")
     parser.add_argument("--preset", default="balanced")
     options = parser.parse_args(words)
     torch.set_num_threads(1)
     if not options.clip and not SHARED.exists():
-        print(f"skipped: the development footage is not at {SHARED}; --clip FILE takes any other clip")
+        print(
+            f"skipped: the development footage is not at {SHARED}; --clip FILE takes any other clip"
+        )
         return 0
     with tempfile.TemporaryDirectory() as folder:
         for clip in options.clip or [mixed(name, Path(folder)) for name in options.case or CASES]:
-            print(f"{clip.stem}, --preset {options.preset}\n\n{by_stage(clip, options.preset)}\n", flush=True)
+            print(
+                f"{clip.stem}, --preset {options.preset}\n\n{by_stage(clip, options.preset)}\n",
+                flush=True,
+            )
             print(f"{by_operator(clip, options.preset)}\n", flush=True)
     return 0
 

@@ -20,7 +20,7 @@ import numpy.typing as npt
 import torch
 from clips import through_camera
 
-from stages.find.signs import Motion, contents, kinship
+from stages.find.features import Motion, contents, motion_compensated_ncc
 from stages.media.clip import Frames
 from stages.shots import Analysis
 
@@ -51,9 +51,13 @@ class Story:
 def texture(rng: np.random.Generator, height: int, width: int) -> Stack:
     """A random coloured picture ``(H, W, 3)`` with structure at several scales, between 0.02 and 0.98."""
     scales = (rng.random((2**k + 1, 2**k + 1, 3), np.float32) for k in (1, 3, 5))
-    coarse, middle, fine = (cv2.resize(scale, (width, height), interpolation=cv2.INTER_CUBIC) for scale in scales)
+    coarse, middle, fine = (
+        cv2.resize(scale, (width, height), interpolation=cv2.INTER_CUBIC) for scale in scales
+    )
     light = rng.uniform(0.4, 1.0)
-    return np.asarray(np.clip(light * (0.6 * coarse + 0.5 * middle + 0.3 * fine - 0.2), 0.02, 0.98), np.float32)
+    return np.asarray(
+        np.clip(light * (0.6 * coarse + 0.5 * middle + 0.3 * fine - 0.2), 0.02, 0.98), np.float32
+    )
 
 
 def camera(rng: np.random.Generator, count: int) -> Stack:
@@ -66,7 +70,9 @@ def camera(rng: np.random.Generator, count: int) -> Stack:
     for time in range(count):
         frame = through_camera(scene, SIZE, time, pan, zoom)
         if crossing:
-            room = width - thing.shape[1]  # it turns back at the picture's edges: what jumps would be a cut of its own
+            room = (
+                width - thing.shape[1]
+            )  # it turns back at the picture's edges: what jumps would be a cut of its own
             left = room - abs((start + round(0.9 * time)) % (2 * room) - room)
             frame[height // 3 : height // 3 + thing.shape[0], left : left + thing.shape[1]] = thing
         frames.append(frame)
@@ -76,7 +82,10 @@ def camera(rng: np.random.Generator, count: int) -> Stack:
 def differ(one: Stack, other: Stack) -> bool:
     """Whether two frames ``(H, W, 3)`` of different shots can be told apart."""
     cells = contents(np.stack([one, other]))
-    return float(np.sqrt(((cells[0] - cells[1]) ** 2).mean())) > DIFFERENT and kinship(Motion(), one, other) < 0.3
+    return (
+        float(np.sqrt(((cells[0] - cells[1]) ** 2).mean())) > DIFFERENT
+        and motion_compensated_ncc(Motion(), one, other) < 0.3
+    )
 
 
 def weights(rng: np.random.Generator, steps: int) -> npt.NDArray[np.float64]:
@@ -89,11 +98,20 @@ def draw(seed: int, longest: int = 60, shots: tuple[int, int] = (2, 9)) -> Story
     """The story of a seed."""
     rng = np.random.default_rng([seed, 11])
     count = int(rng.integers(shots[0], shots[1] + 1))
-    joints = [str(rng.choice(["cut", "dissolve", "fade", "plain"], p=[0.7, 0.12, 0.1, 0.08])) for _ in range(count - 1)]
-    joints = [str(rng.choice(["", "fade"], p=[0.85, 0.15])), *joints, str(rng.choice(["", "fade"], p=[0.85, 0.15]))]
+    joints = [
+        str(rng.choice(["cut", "dissolve", "fade", "plain"], p=[0.7, 0.12, 0.1, 0.08]))
+        for _ in range(count - 1)
+    ]
+    joints = [
+        str(rng.choice(["", "fade"], p=[0.85, 0.15])),
+        *joints,
+        str(rng.choice(["", "fade"], p=[0.85, 0.15])),
+    ]
     story = Story(np.zeros((0, *SIZE, 3), np.float32))
     parts: list[Stack] = []
-    lengths: list[tuple[int, int]] = []  # of each part its first frame and its length, mixed frames left out
+    lengths: list[
+        tuple[int, int]
+    ] = []  # of each part its first frame and its length, mixed frames left out
 
     def now() -> int:
         return sum(map(len, parts))
@@ -111,8 +129,13 @@ def draw(seed: int, longest: int = 60, shots: tuple[int, int] = (2, 9)) -> Story
     before: Stack | None = None
     for number in range(count):
         least = CLEAN if {joints[number], joints[number + 1]} & {"dissolve", "fade"} else 1
-        length = max(least, int(rng.integers(1, 9) if rng.random() < 0.5 else rng.integers(1, longest + 1)))
-        steps = [int(rng.integers(4, 25)) if joint in ("dissolve", "fade") else 0 for joint in joints[number : number + 2]]
+        length = max(
+            least, int(rng.integers(1, 9) if rng.random() < 0.5 else rng.integers(1, longest + 1))
+        )
+        steps = [
+            int(rng.integers(4, 25)) if joint in ("dissolve", "fade") else 0
+            for joint in joints[number : number + 2]
+        ]
         lead = 0 if before is None or joints[number] != "dissolve" else len(before)
         while True:
             shot = camera(rng, (lead or steps[0]) + length + steps[1])
@@ -159,15 +182,30 @@ def draw(seed: int, longest: int = 60, shots: tuple[int, int] = (2, 9)) -> Story
 def repeated(story: Story, how: str) -> Story:
     """The same story with repeated frames. how: ``pulled`` (four pictures in five frames), ``twos`` (each picture twice)."""
     count = len(story.frames)
-    source = [time * 4 // 5 for time in range(-(-count * 5 // 4))] if how == "pulled" else [time // 2 for time in range(2 * count)]
+    source = (
+        [time * 4 // 5 for time in range(-(-count * 5 // 4))]
+        if how == "pulled"
+        else [time // 2 for time in range(2 * count)]
+    )
     place = np.array(source)
 
     def at(picture: int) -> int:
         return int(np.searchsorted(place, picture))
 
     spans = [(at(first), at(last + 1) - 1) for first, last in story.spans]
-    mixes = [mix[place[first : last + 1] - old] for mix, (first, last), (old, _) in zip(story.mixes, spans, story.spans, strict=True)]
-    return Story(story.frames[place], [at(cut) for cut in story.cuts], story.shortest, spans, story.kinds, mixes, how)
+    mixes = [
+        mix[place[first : last + 1] - old]
+        for mix, (first, last), (old, _) in zip(story.mixes, spans, story.spans, strict=True)
+    ]
+    return Story(
+        story.frames[place],
+        [at(cut) for cut in story.cuts],
+        story.shortest,
+        spans,
+        story.kinds,
+        mixes,
+        how,
+    )
 
 
 def drawn(seed: int, **more: Any) -> Story:
@@ -214,7 +252,15 @@ def verdict(story: Story, analysis: Analysis) -> Verdict:
     moves = [(move.first_frame, move.last_frame) for move in analysis.transitions if len(move)]
     found = []
     for first, last in story.spans:
-        common = [max(0, min(last, end) - max(first, start) + 1) / (max(last, end) - min(first, start) + 1) for start, end in moves]
+        common = [
+            max(0, min(last, end) - max(first, start) + 1)
+            / (max(last, end) - min(first, start) + 1)
+            for start, end in moves
+        ]
         found.append(max(common, default=0.0))
-    outside = [(start, end) for start, end in moves if not any(start <= last and first <= end for first, last in story.spans)]
+    outside = [
+        (start, end)
+        for start, end in moves
+        if not any(start <= last and first <= end for first, last in story.spans)
+    ]
     return Verdict(sorted(set(story.cuts) - cuts), sorted(cuts - set(story.cuts)), found, outside)

@@ -12,7 +12,10 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("pipeline", "stages", "models")
 SOURCES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
-MEDIA = tuple(f"stages/media/{name}.py" for name in ("audio", "decode", "deinterlace", "describe", "read", "trial_child", "write"))
+MEDIA = tuple(
+    f"stages/media/{name}.py"
+    for name in ("audio", "decode", "deinterlace", "describe", "read", "trial_child", "write")
+)
 # The folders of `stages` that every stage may use. The other folders are one task's own.
 SHARED = {"media", "motion", "optim", "mixing"}
 TESTS = sorted((ROOT / "tests").rglob("test_*.py"))
@@ -35,10 +38,15 @@ def imports(path: Path) -> Iterator[str]:
 @pytest.mark.parametrize("path", SOURCES, ids=name_of)
 def test_imports_go_one_way(path: Path) -> None:
     package = path.relative_to(ROOT).parts[0]
-    forbidden = {"pipeline": {"models", "tests", "samples"}, "stages": {"pipeline", "tests", "samples"}}
+    forbidden = {
+        "pipeline": {"models", "tests", "samples"},
+        "stages": {"pipeline", "tests", "samples"},
+    }
     used = {module.split(".")[0] for module in imports(path)}
     if package == "models":
-        assert used <= {"models", "torch", *sys.stdlib_module_names}, f"models know torch alone, {name_of(path)} imports {used}"
+        assert used <= {"models", "torch", *sys.stdlib_module_names}, (
+            f"models know torch alone, {name_of(path)} imports {used}"
+        )
     else:
         assert not used & forbidden[package]
 
@@ -46,13 +54,17 @@ def test_imports_go_one_way(path: Path) -> None:
 @pytest.mark.parametrize("path", sorted((ROOT / "stages").rglob("*.py")), ids=name_of)
 def test_folders_of_stages_use_only_what_is_for_all(path: Path) -> None:
     folders = {folder.name for folder in (ROOT / "stages").iterdir() if folder.is_dir()} - SHARED
-    used = {module.split(".")[1] for module in imports(path) if module.startswith("stages.")} & folders
+    used = {
+        module.split(".")[1] for module in imports(path) if module.startswith("stages.")
+    } & folders
     own = path.relative_to(ROOT / "stages").parts[0]
     allowed = {own} | ({"find"} if own == "transition" else set())
     assert own not in folders and not used or own in folders and used <= allowed
 
 
-@pytest.mark.parametrize("path", [path for path in SOURCES if name_of(path) not in MEDIA], ids=name_of)
+@pytest.mark.parametrize(
+    "path", [path for path in SOURCES if name_of(path) not in MEDIA], ids=name_of
+)
 def test_only_reader_and_writer_know_the_media_library(path: Path) -> None:
     assert "av" not in {module.split(".")[0] for module in imports(path)}
 
@@ -66,14 +78,26 @@ def test_no_file_is_too_long(path: Path) -> None:
 def test_public_names_have_docstrings(path: Path) -> None:
     tree = ast.parse(path.read_text(encoding="utf-8"))
     protocols = {
-        node for node in ast.walk(tree) if isinstance(node, ast.ClassDef) and any("Protocol" in ast.unparse(base) for base in node.bases)
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ClassDef)
+        and any("Protocol" in ast.unparse(base) for base in node.bases)
     }
     missing = []
-    for scope in [tree, *(node for node in tree.body if isinstance(node, ast.ClassDef) and not node.name.startswith("_"))]:
+    for scope in [
+        tree,
+        *(
+            node
+            for node in tree.body
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
+        ),
+    ]:
         overrides = isinstance(scope, ast.ClassDef) and bool(scope.bases)
         for node in scope.body:
             # A method that a base class or a protocol declares is described there.
-            public = isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_")
+            public = isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith(
+                "_"
+            )
             if public and not ast.get_docstring(node) and scope not in protocols and not overrides:
                 missing.append(node.name)
     assert ast.get_docstring(tree), f"{name_of(path)} does not say what it is for"
@@ -97,7 +121,17 @@ def asserts(function: ast.FunctionDef, helpers: set[str]) -> bool:
 
 @pytest.mark.parametrize("path", TESTS, ids=name_of)
 def test_every_test_asserts_something(path: Path) -> None:
-    functions = [node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.FunctionDef)]
-    helpers = {node.name for node in functions if not node.name.startswith("test") and asserts(node, set())}
-    idle = [node.name for node in functions if node.name.startswith("test") and not asserts(node, helpers)]
+    functions = [
+        node
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.FunctionDef)
+    ]
+    helpers = {
+        node.name for node in functions if not node.name.startswith("test") and asserts(node, set())
+    }
+    idle = [
+        node.name
+        for node in functions
+        if node.name.startswith("test") and not asserts(node, helpers)
+    ]
     assert not idle, f"{name_of(path)}: {idle} assert nothing"

@@ -28,7 +28,10 @@ def test_the_clip_is_made_of_its_true_layers(given: Case) -> None:
     again = mix(*given.truth, mixture.weight[mixture.mixed], "gamma")
     assert (again - mixture.frames[mixture.mixed]).abs().max() <= 0.5 / 255 + 1e-6
     # Both scenes go on from their clean frames, without a jump.
-    for clean, layer in ((mixture.frames[CLEAN - 1], given.truth[0][0]), (mixture.frames[CLEAN + MIXED], given.truth[1][-1])):
+    for clean, layer in (
+        (mixture.frames[CLEAN - 1], given.truth[0][0]),
+        (mixture.frames[CLEAN + MIXED], given.truth[1][-1]),
+    ):
         assert (clean - layer).abs().mean() < 0.05
     assert score(given.truth, given.truth) == pytest.approx(60)
 
@@ -37,7 +40,13 @@ def test_a_record_knows_its_last_rise_and_when_it_is_quiet() -> None:
     record = Record(quiet=10)
     seen = [(1, 1.0, 20.0), (2, 4.0, 21.0), (3, 6.0, 21.04), (4, 13.0, 21.02), (5, 14.0, 20.0)]
     assert [record.add(*each) for each in seen] == [False, False, False, False, True]
-    assert (record.best, record.seconds, record.steps, record.peak, record.spent) == (21.0, 4.0, 2, 21.04, 14.0)
+    assert (record.best, record.seconds, record.steps, record.peak, record.spent) == (
+        21.0,
+        4.0,
+        2,
+        21.04,
+        14.0,
+    )
     assert record.done and record.history == seen
 
 
@@ -53,7 +62,10 @@ def test_a_record_that_is_cut_short_says_so() -> None:
     assert not record.done
 
 
-@pytest.mark.parametrize(("seconds", "reached", "expected"), [(5.0, 30.0, True), (5.1, 30.0, False), (1.0, 29.9, False), (1.0, 35.0, True)])
+@pytest.mark.parametrize(
+    ("seconds", "reached", "expected"),
+    [(5.0, 30.0, True), (5.1, 30.0, False), (1.0, 29.9, False), (1.0, 35.0, True)],
+)
 def test_the_verdict_asks_for_both(seconds: float, reached: float, expected: bool) -> None:
     record = Record(quiet=10, peak=30.0, seconds=100.0)
     assert verdict(record, seconds, reached) is expected
@@ -63,18 +75,28 @@ def test_the_published_fit_is_watched_until_it_is_quiet(given: Case) -> None:
     lines: list[str] = []
     ticks = iter(range(1000))
     short = Frames(given.window.pixels[CLEAN - 2 : CLEAN + 4], given.window.times[:6])
-    transition = replace(given.transition, first_frame=2, last_frame=5, mix=given.transition.mix[:4])
+    transition = replace(
+        given.transition, first_frame=2, last_frame=5, mix=given.transition.mix[:4]
+    )
     small = Case("", short, transition, (given.truth[0][:4], given.truth[1][:4]))
-    record = watch_paper(small, Record(1e9, limit=2.0), check=2, say=lines.append, clock=lambda: float(next(ticks)))
+    record = watch_paper(
+        small, Record(1e9, limit=2.0), check=2, say=lines.append, clock=lambda: float(next(ticks))
+    )
     # The clock is read once before the fit and twice a look; the second reading's second is not the fit's.
     assert [(steps, seconds) for steps, seconds, _ in record.history] == [(2, 1.0), (4, 2.0)]
     assert record.peak == max(reached for _, _, reached in record.history) and 5 < record.peak < 60
     assert "4 steps" in lines[-1]
 
 
-@pytest.mark.parametrize(("balanced", "status"), [((2.0, 33.0), 0), ((20.0, 33.0), 1), ((2.0, 20.0), 1)])
+@pytest.mark.parametrize(
+    ("balanced", "status"), [((2.0, 33.0), 0), ((20.0, 33.0), 1), ((2.0, 20.0), 1)]
+)
 def test_the_comparison_is_printed_and_its_status_told(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], given: Case, balanced: tuple[float, float], status: int
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    given: Case,
+    balanced: tuple[float, float],
+    status: int,
 ) -> None:
     def watched(_: Case, record: Record, **__: object) -> Record:
         assert (record.quiet, record.limit) == (30.0, 500.0)
@@ -84,7 +106,11 @@ def test_the_comparison_is_printed_and_its_status_told(
 
     monkeypatch.setattr(compare_paper, "case", lambda: given)
     monkeypatch.setattr(compare_paper, "watch_paper", watched)
-    monkeypatch.setattr(compare_paper, "whole_run", lambda _, preset: balanced if preset == "balanced" else (1.0, 31.0))
+    monkeypatch.setattr(
+        compare_paper,
+        "whole_run",
+        lambda _, preset: balanced if preset == "balanced" else (1.0, 31.0),
+    )
     assert compare_paper.main(["--quiet-minutes", "0.5", "--seconds", "500"]) == status
     said = capsys.readouterr().out
     assert "best 30.00 dB, last rise at 100.0 s (1 steps); no rise for 31 s" in said
@@ -93,7 +119,10 @@ def test_the_comparison_is_printed_and_its_status_told(
 
 
 def test_a_whole_run_is_timed_and_judged(monkeypatch: pytest.MonkeyPatch, given: Case) -> None:
-    monkeypatch.setattr("stages.transition.plan.PLANS", {"tiny": Plan(pixels=960 * 540, levels=((2, 20), (1, 10)), turns=1)})
+    monkeypatch.setattr(
+        "stages.transition.plan.PLANS",
+        {"tiny": Plan(pixels=960 * 540, levels=((2, 20), (1, 10)), turns=1)},
+    )
     seconds, reached = compare_paper.whole_run(given, "tiny")
     mixed = given.window.pixels[given.mixture.mixed]
     assert seconds > 0 and reached > score((mixed, mixed), given.truth) + 3

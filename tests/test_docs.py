@@ -31,7 +31,9 @@ def commands(path: Path) -> list[str]:
     """Every command on a page, in blocks and between backticks, with a line that is broken by a backslash made whole."""
     text = path.read_text(encoding="utf-8").replace("\\\n", " ")
     blocks = re.findall(r"^(?:    )?((?:python|bash) .+?)\s*(?:#.*)?$", text, re.MULTILINE)
-    inline = re.findall(r"`((?:python|bash) [^`]+)`", re.sub(r"```.*?```", "", text, flags=re.DOTALL))
+    inline = re.findall(
+        r"`((?:python|bash) [^`]+)`", re.sub(r"```.*?```", "", text, flags=re.DOTALL)
+    )
     return [" ".join(command.split()) for command in [*blocks, *inline]]
 
 
@@ -83,7 +85,12 @@ def keys_in_order(path: Path, name: str) -> list[str]:
     """The same in their order."""
     for node in ast.parse(path.read_text(encoding="utf-8")).body:
         target = node.target if isinstance(node, ast.AnnAssign) else None
-        if isinstance(target, ast.Name) and target.id == name and isinstance(node, ast.AnnAssign) and isinstance(node.value, ast.Dict):
+        if (
+            isinstance(target, ast.Name)
+            and target.id == name
+            and isinstance(node, ast.AnnAssign)
+            and isinstance(node.value, ast.Dict)
+        ):
             return [str(ast.literal_eval(key)) for key in node.value.keys if key is not None]
     raise AssertionError(f"{path} has no {name}")
 
@@ -96,21 +103,33 @@ def test_links_lead_somewhere(path: Path) -> None:
     assert not missing
 
 
-@pytest.mark.parametrize("path", [path for path in PAGES if path.parent.name == "docs"], ids=name_of)
+@pytest.mark.parametrize(
+    "path", [path for path in PAGES if path.parent.name == "docs"], ids=name_of
+)
 def test_a_page_is_short_and_in_the_index(path: Path) -> None:
     assert len(path.read_text(encoding="utf-8").splitlines()) <= LINES
-    assert path.name == "README.md" or f"]({path.name})" in (ROOT / "docs" / "README.md").read_text(encoding="utf-8")
+    assert path.name == "README.md" or f"]({path.name})" in (ROOT / "docs" / "README.md").read_text(
+        encoding="utf-8"
+    )
 
 
 def test_every_file_that_is_named_is_there() -> None:
-    named = {word for path in PAGES for word in re.findall(r"`((?:pipeline|stages|models|tests|samples|docs)/[\w./-]+)`", path.read_text())}
+    named = {
+        word
+        for path in PAGES
+        for word in re.findall(
+            r"`((?:pipeline|stages|models|tests|samples|docs)/[\w./-]+)`", path.read_text()
+        )
+    }
     assert len(named) > 10 and not [name for name in named if not (ROOT / name).exists()]
 
 
 def test_pictures_are_small_and_used_and_made_by_the_script() -> None:
     pictures = sorted((ROOT / "docs").glob("*.png"))
     text = "".join(path.read_text(encoding="utf-8") for path in PAGES)
-    assert pictures and {path.stem for path in pictures} == keys_of(ROOT / "samples" / "figures.py", "PICTURES")
+    assert pictures and {path.stem for path in pictures} == keys_of(
+        ROOT / "samples" / "figures.py", "PICTURES"
+    )
     for picture in pictures:
         assert picture.stat().st_size < BYTES and f"({picture.name})" in text
 
@@ -140,11 +159,20 @@ def test_the_pages_say_where_a_recipe_is_explained() -> None:
 def test_tables_have_the_rows_and_columns_of_their_commands() -> None:
     from pipeline.bench.bench import markdown
 
-    assert markdown([]).splitlines()[0] in (ROOT / "docs" / "speed.md").read_text(encoding="utf-8").splitlines()
+    assert (
+        markdown([]).splitlines()[0]
+        in (ROOT / "docs" / "speed.md").read_text(encoding="utf-8").splitlines()
+    )
     page = (ROOT / "docs" / "how-it-works.md").read_text(encoding="utf-8")
     table = page[page.index("| left out |") :].split("\n\n")[0]
     rows = [line.split("|")[1].strip() for line in table.splitlines()[2:]]
-    assert rows == [name for name in keys_in_order(ROOT / "samples" / "ablation.py", "ROWS") if name in rows] and len(rows) >= 9
+    assert (
+        rows
+        == [
+            name for name in keys_in_order(ROOT / "samples" / "ablation.py", "ROWS") if name in rows
+        ]
+        and len(rows) >= 9
+    )
 
 
 @pytest.mark.parametrize("name", ["tasks.md", "paper.md"])
@@ -161,4 +189,14 @@ def test_the_contract_of_the_run_folder_is_what_a_manifest_has() -> None:
 
     page = (ROOT / "docs" / "run-folder.md").read_text(encoding="utf-8")
     (shown,) = re.findall(r"```json\n(.*?)```", page, re.DOTALL)
-    assert list(json.loads(shown)) == ["schema", "task", "input", "settings", "layers", "transitions", "sheets", "warnings", "report"]
+    assert list(json.loads(shown)) == [
+        "schema",
+        "task",
+        "input",
+        "settings",
+        "layers",
+        "transitions",
+        "sheets",
+        "warnings",
+        "report",
+    ]

@@ -31,8 +31,15 @@ def bare(requirement: str) -> str:
 def imported(path: Path) -> set[str]:
     """The packages that a file imports, anywhere in it."""
     nodes = list(ast.walk(ast.parse(path.read_text())))
-    plain = {alias.name.split(".")[0] for node in nodes if isinstance(node, ast.Import) for alias in node.names}
-    return plain | {(node.module or "").split(".")[0] for node in nodes if isinstance(node, ast.ImportFrom)}
+    plain = {
+        alias.name.split(".")[0]
+        for node in nodes
+        if isinstance(node, ast.Import)
+        for alias in node.names
+    }
+    return plain | {
+        (node.module or "").split(".")[0] for node in nodes if isinstance(node, ast.ImportFrom)
+    }
 
 
 def test_what_the_sources_import_is_required() -> None:
@@ -43,7 +50,9 @@ def test_what_the_sources_import_is_required() -> None:
     for path in (path for package in sorted(ours) for path in (ROOT / package).rglob("*.py")):
         for module in imported(path) - ours - set(sys.stdlib_module_names):
             names = {name.lower().replace("_", "-") for name in owners.get(module, [module])}
-            assert names & (required | optional), f"{path.relative_to(ROOT)} imports {module}, which pyproject.toml does not require"
+            assert names & (required | optional), (
+                f"{path.relative_to(ROOT)} imports {module}, which pyproject.toml does not require"
+            )
 
 
 def test_the_changelog_has_this_version() -> None:
@@ -55,12 +64,24 @@ def test_the_changelog_has_this_version() -> None:
 def test_a_wheel_in_an_empty_environment_runs_the_sample(tmp_path: Path) -> None:
     source = tmp_path / "source"
     # A build leaves its folders behind: not in the tree that is worked on.
-    left_out = shutil.ignore_patterns(".git", ".venv", "build", "*.egg-info", ".*_cache", ".hypothesis", "__pycache__", "tests")
+    left_out = shutil.ignore_patterns(
+        ".git", ".venv", "build", "*.egg-info", ".*_cache", ".hypothesis", "__pycache__", "tests"
+    )
     shutil.copytree(ROOT, source, ignore=left_out)
-    environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in ("PYTHONPATH", "VIRTUAL_ENV")
+    }
 
     def run(*words: object) -> str:
-        done = subprocess.run([str(word) for word in words], cwd=tmp_path, env=environment, capture_output=True, text=True)
+        done = subprocess.run(
+            [str(word) for word in words],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+        )
         assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
         return done.stdout
 
@@ -71,12 +92,28 @@ def test_a_wheel_in_an_empty_environment_runs_the_sample(tmp_path: Path) -> None
         for path in (source / package).rglob("*"):
             if path.suffix in {".py", *DATA}:
                 assert str(path.relative_to(source)) in inside
-    assert not [name for name in inside if name.split("/")[0] not in ("pipeline", "stages", "models", f"unlayer-{__version__}.dist-info")]
+    assert not [
+        name
+        for name in inside
+        if name.split("/")[0]
+        not in ("pipeline", "stages", "models", f"unlayer-{__version__}.dist-info")
+    ]
     run(sys.executable, "-m", "venv", tmp_path / "empty")
     run(tmp_path / "empty/bin/pip", "install", "-q", wheel)
     unlayer = tmp_path / "empty/bin/unlayer"
     assert run(unlayer, "--version").startswith(f"unlayer {__version__}\n")
-    run(unlayer, "run", ROOT / "samples/fade.mp4", "--task", "transition", "--preset", "fast", "--out", "layers", "--no-progress")
+    run(
+        unlayer,
+        "run",
+        ROOT / "samples/fade.mp4",
+        "--task",
+        "transition",
+        "--preset",
+        "fast",
+        "--out",
+        "layers",
+        "--no-progress",
+    )
     whole = json.loads((tmp_path / "layers/manifest.json").read_text())
     assert [layer["path"] for layer in whole["layers"]] == ["scene-001.mp4", "scene-002.mp4"]
     assert json.loads(run(unlayer, "doctor", "--json"))["ok"]

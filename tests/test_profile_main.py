@@ -18,7 +18,9 @@ def test_every_operator_is_counted_by_its_name() -> None:
     assert set(clocks.seconds) == set(clocks.calls)
 
 
-def test_without_the_footage_it_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_the_footage_it_says_so(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(profile_main, "SHARED", tmp_path / "missing")
     assert main([]) == 0
     told = capsys.readouterr().out

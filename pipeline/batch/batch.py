@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 
 from pipeline.batch.clips import Arrivals, Item, check_place, find_clips, out_of, store_of
-from pipeline.batch.display import Board, board
+from pipeline.batch.display import BatchDisplay, board
 from pipeline.batch.skipped import Skipped
 from pipeline.run.execute import pick_device
 from pipeline.run.resuming import ANEW
@@ -36,7 +36,17 @@ CORES = 2
 
 POLL = 0.1
 
-NOT_PASSED_ON = ("task", "out", "config", "json", "overwrite", "resume", "anew", "no_progress", "transition")
+NOT_PASSED_ON = (
+    "task",
+    "out",
+    "config",
+    "json",
+    "overwrite",
+    "resume",
+    "anew",
+    "no_progress",
+    "transition",
+)
 """Options that a clip's own process is not given as the batch was."""
 
 
@@ -61,12 +71,16 @@ def batch(settings: Settings) -> int:
             if settings.ray:
                 from pipeline.batch.ray_cluster import Cluster
 
-                with Cluster(settings.ray, settings, settings.ray_cpus, settings.ray_gpus) as cluster:
+                with Cluster(
+                    settings.ray, settings, settings.ray_cpus, settings.ray_gpus
+                ) as cluster:
                     cluster.run(items, shown, work.over)
             else:
                 work.run()
         except KeyboardInterrupt as stop:
-            how = "the same command without --overwrite" if settings.overwrite else "the same command"
+            how = (
+                "the same command without --overwrite" if settings.overwrite else "the same command"
+            )
             stop.args = (f"stopped; {how} goes on with what is left",)
             raise
         finally:
@@ -77,12 +91,16 @@ def batch(settings: Settings) -> int:
     return 1 if any(item.status == "failed" for item in items) else 0
 
 
-def no_clip(settings: Settings, closed: Sequence[OSError] = (), skipped: Skipped | None = None) -> UsageError:
+def no_clip(
+    settings: Settings, closed: Sequence[OSError] = (), skipped: Skipped | None = None
+) -> UsageError:
     """The error of a folder without a clip, with what lies in it instead."""
     folder = settings.inputs[0]
     fits = "" if settings.pattern == "*" else f" whose name fits {settings.pattern}"
     name = f"{printable(folder)}: "
-    more = "".join(f"; {text.removeprefix(name)}" for text in left_out(folder, closed, skipped or Skipped()))
+    more = "".join(
+        f"; {text.removeprefix(name)}" for text in left_out(folder, closed, skipped or Skipped())
+    )
     return UsageError(f"{name}has no clip{fits}{more}")
 
 
@@ -108,18 +126,30 @@ def check(settings: Settings) -> None:
     """Raises UsageError for what is wrong with the settings of the whole batch, before a clip is begun."""
     folders = settings.inputs
     if len(folders) != 1 or not folders[0].is_dir():
-        raise UsageError(f"batch needs one folder of clips, got {', '.join(printable(path) for path in folders)}; use run for single clips")
+        raise UsageError(
+            f"batch needs one folder of clips, got {', '.join(printable(path) for path in folders)}; use run for single clips"
+        )
     task = find_task(settings.task)
     check_options(task, settings)
     if settings.ray and settings.jobs is not None:
-        raise UsageError("--jobs has no meaning with --ray, where the cluster decides; leave it out")
+        raise UsageError(
+            "--jobs has no meaning with --ray, where the cluster decides; leave it out"
+        )
     for option in options("batch"):
-        if option.name in ("ray_cpus", "ray_gpus") and not settings.ray and getattr(settings, option.name) != option.default:
-            raise UsageError(f"{flag(option)} has no meaning without --ray; leave it out, or give --ray")
+        if (
+            option.name in ("ray_cpus", "ray_gpus")
+            and not settings.ray
+            and getattr(settings, option.name) != option.default
+        ):
+            raise UsageError(
+                f"{flag(option)} has no meaning without --ray; leave it out, or give --ray"
+            )
     if settings.dry_run and settings.watch:
         raise UsageError("--dry-run ends and --watch does not; give one of them")
     if settings.ray and (settings.overwrite or settings.watch):
-        raise UsageError("--ray goes on with what is there and ends; leave out --overwrite and --watch, or choose another --out")
+        raise UsageError(
+            "--ray goes on with what is there and ends; leave out --overwrite and --watch, or choose another --out"
+        )
     if settings.store:
         store_at(settings.store)
     if settings.jobs == 0:
@@ -146,7 +176,14 @@ def jobs_at_once(settings: Settings, clips: int) -> int:
 class Batch:
     """The clips in work: starts a process for each, hears what it says, notes what came of it."""
 
-    def __init__(self, settings: Settings, out: Path, items: list[Item], shown: Board, skipped: Skipped | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        out: Path,
+        items: list[Item],
+        shown: BatchDisplay,
+        skipped: Skipped | None = None,
+    ) -> None:
         self.settings, self.out, self.items, self.shown = settings, out, items, shown
         self.skipped = skipped or Skipped()
         self.jobs = jobs_at_once(settings, len(items) if not settings.watch else cores())
@@ -211,7 +248,10 @@ class Batch:
                 elif not (item.out / MANIFEST).exists() and not (item.out / WORK).exists():
                     # What an interrupted run has kept here is newer than what it sent.
                     store.fetch(item.out, layers=True)
-            self.running[slot] = item, Child(command(item, self.settings), threads, one_gpu(self.settings, slot))
+            self.running[slot] = (
+                item,
+                Child(command(item, self.settings), threads, one_gpu(self.settings, slot)),
+            )
         except (OSError, UnlayerError) as error:
             # One clip's trouble is its own.
             item.status, item.stage, item.error = "failed", "", str(error)
@@ -279,7 +319,9 @@ def one_gpu(settings: Settings, slot: int) -> dict[str, str]:
 
     Not its ``--device``: a run that is done again in another slot would be another run.
     """
-    count = torch.cuda.device_count() if settings.device == "auto" and torch.cuda.is_available() else 0
+    count = (
+        torch.cuda.device_count() if settings.device == "auto" and torch.cuda.is_available() else 0
+    )
     given = os.environ.get("CUDA_VISIBLE_DEVICES")
     seen = given.split(",") if given else [str(number) for number in range(count)]
     return {"CUDA_VISIBLE_DEVICES": seen[slot % count]} if count else {}
@@ -287,7 +329,17 @@ def one_gpu(settings: Settings, slot: int) -> dict[str, str]:
 
 def command(item: Item, settings: Settings) -> list[str]:
     """The words that start one clip's process."""
-    words = [sys.executable, "-m", "pipeline", "run", "--task", settings.task, "--out", str(item.out), "--json"]
+    words = [
+        sys.executable,
+        "-m",
+        "pipeline",
+        "run",
+        "--task",
+        settings.task,
+        "--out",
+        str(item.out),
+        "--json",
+    ]
     words += ["--overwrite"] if settings.overwrite or item.changed else ["--resume", "--anew"]
     for option in options("run"):
         value = getattr(settings, option.name)

@@ -49,8 +49,16 @@ class Item:
 
     def entry(self) -> dict[str, object]:
         """As ``batch.json`` has it."""
-        facts = asdict(self) | {"path": str(self.path), "out": str(self.out), "seconds": round(self.seconds, 3)}
-        return {name: value for name, value in facts.items() if name not in ("stage", "fraction", "changed")}
+        facts = asdict(self) | {
+            "path": str(self.path),
+            "out": str(self.out),
+            "seconds": round(self.seconds, 3),
+        }
+        return {
+            name: value
+            for name, value in facts.items()
+            if name not in ("stage", "fraction", "changed")
+        }
 
 
 def find_clips(
@@ -65,7 +73,11 @@ def find_clips(
     found = []
     skipped = skipped or Skipped()
     for path in sorted(walk(folder, out.resolve(), closed, flat=settings.flat, skipped=skipped)):
-        fits = path.suffix.lower() in SUFFIXES if settings.pattern == "*" else fnmatch.fnmatch(path.name, settings.pattern)
+        fits = (
+            path.suffix.lower() in SUFFIXES
+            if settings.pattern == "*"
+            else fnmatch.fnmatch(path.name, settings.pattern)
+        )
         if fits:
             found.append(path)
         elif settings.pattern == "*":
@@ -76,11 +88,19 @@ def find_clips(
     taken: set[Path] = set()
     for path in found:
         # Two clips that differ by their suffix alone keep it.
-        names = [path.stem, path.name] if stems[path.with_suffix("")] == 1 else [path.name, path.stem]
+        names = (
+            [path.stem, path.name] if stems[path.with_suffix("")] == 1 else [path.name, path.stem]
+        )
         within = out / path.parent.relative_to(folder)
         usual, other = (within / f"{short_name(name)}-{settings.task}" for name in names)
         # A run stays where it is when its clip gets such a neighbour, or loses it.
-        place = other if other not in taken and path.name in names_of(other) and path.name not in names_of(usual) else usual
+        place = (
+            other
+            if other not in taken
+            and path.name in names_of(other)
+            and path.name not in names_of(usual)
+            else usual
+        )
         # Names may still come to the same: cut short, or a.mp4.mov beside a.mp4 and a.mkv.
         number = 2
         while place in taken:
@@ -97,7 +117,9 @@ def check_place(item: Item, out: Path) -> None:
         if os.path.lexists(item.out) and not safe_files.is_folder(item.out):
             raise NotADirectoryError(None, None, str(item.out))
     except NotADirectoryError as error:
-        raise UnlayerError(f"{printable(Path(error.filename))}: is a link or not a folder; remove it, or choose another --out") from error
+        raise UnlayerError(
+            f"{printable(Path(error.filename))}: is a link or not a folder; remove it, or choose another --out"
+        ) from error
 
 
 def out_of(settings: Settings) -> Path:
@@ -109,10 +131,14 @@ def store_of(item: Item, settings: Settings) -> Store | None:
     """Where a clip's run is kept on shared storage, under the name that it has in the batch's own folder."""
     if settings.store is None:
         return None
-    return store_at(settings.store).within(PurePosixPath(item.out.relative_to(out_of(settings)).as_posix()))
+    return store_at(settings.store).within(
+        PurePosixPath(item.out.relative_to(out_of(settings)).as_posix())
+    )
 
 
-def walk(folder: Path, out: Path, closed: Callable[[OSError], None], *, flat: bool, skipped: Skipped) -> Iterator[Path]:
+def walk(
+    folder: Path, out: Path, closed: Callable[[OSError], None], *, flat: bool, skipped: Skipped
+) -> Iterator[Path]:
     """The plain files below ``folder``. Links to folders are not followed; ``closed`` is told of what cannot be read, ``skipped`` of
     what is passed over."""
     try:
@@ -147,7 +173,13 @@ class Arrivals:
     """Clips that come while a batch watches. A file is taken when it has not changed for :data:`ARRIVED` seconds, and again when it has
     changed since: it may have been on its way still. ``known``: the batch's clips, to which new ones are added by the caller."""
 
-    def __init__(self, settings: Settings, out: Path, known: list[Item], clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        out: Path,
+        known: list[Item],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.settings, self.out, self.items, self.clock = settings, out, known, clock
         self.taken = {item.path: _state(item.path) for item in known}
         self.seen: dict[Path, tuple[tuple[int, int] | None, float]] = {}
@@ -163,7 +195,11 @@ class Arrivals:
         ready = []
         for item in find_clips(self.settings.inputs[0], self.out, self.settings):
             before, state = known.get(item.path), _state(item.path)
-            if state is None or state == self.taken.get(item.path) or (before and before.status in ("waiting", "running")):
+            if (
+                state is None
+                or state == self.taken.get(item.path)
+                or (before and before.status in ("waiting", "running"))
+            ):
                 continue
             if self.seen.get(item.path, (None, 0.0))[0] != state:
                 self.seen[item.path] = state, now
@@ -171,7 +207,12 @@ class Arrivals:
                 self.taken[item.path] = state
                 if before:
                     # What was made of it before is replaced, once the new run is whole.
-                    before.status, before.error, before.warnings, before.changed = "waiting", "", [], True
+                    before.status, before.error, before.warnings, before.changed = (
+                        "waiting",
+                        "",
+                        [],
+                        True,
+                    )
                 else:
                     ready.append(item)
         return ready

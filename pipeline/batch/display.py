@@ -21,7 +21,7 @@ ROWS = 12
 """Clips of each kind that the live table shows at most: it has to fit a screen."""
 
 
-class Board(Protocol):
+class BatchDisplay(Protocol):
     """Shows a batch."""
 
     def began(self, item: Item) -> None: ...
@@ -50,18 +50,33 @@ class Quiet:
     def close(self, items: Sequence[Item]) -> None:
         """How many came out how and how many with warnings, the commonest warnings, and every failure's one line."""
         counts = Counter(item.status for item in items)
-        words = {"done": "done", "unchanged": "finished before", "failed": "failed", "waiting": "not done"}
-        told = ", ".join(f"{counts[status]} {word}" for status, word in words.items() if counts[status]) or "no clip"
+        words = {
+            "done": "done",
+            "unchanged": "finished before",
+            "failed": "failed",
+            "waiting": "not done",
+        }
+        told = (
+            ", ".join(
+                f"{counts[status]} {word}" for status, word in words.items() if counts[status]
+            )
+            or "no clip"
+        )
         warned = sum(bool(item.warnings) for item in items)
         print(f"{told}; {warned} with warnings" if warned else told, flush=True)
         texts = Counter(text for item in items for text in dict.fromkeys(item.warnings))
         for text, count in texts.most_common(ROWS):
             self.warn(text if len(items) == 1 else f"in {count} of {len(items)} clips: {text}")
         if len(texts) > ROWS:
-            self.warn(f"{len(texts) - ROWS} other warnings stand in batch.json and on the index page")
+            self.warn(
+                f"{len(texts) - ROWS} other warnings stand in batch.json and on the index page"
+            )
         for item in items:
             if item.status == "failed":
-                print(f"{printable(item.path)}: {item.error.removeprefix(f'{printable(item.path)}: ')}", file=sys.stderr)
+                print(
+                    f"{printable(item.path)}: {item.error.removeprefix(f'{printable(item.path)}: ')}",
+                    file=sys.stderr,
+                )
 
 
 class Lines(Quiet):
@@ -76,7 +91,11 @@ class Lines(Quiet):
 
     def ended(self, item: Item) -> None:
         """Says how."""
-        print(f"{printable(item.path)}: {item.status} after {item.seconds:.0f} s{warned(item)}", file=sys.stderr, flush=True)
+        print(
+            f"{printable(item.path)}: {item.status} after {item.seconds:.0f} s{warned(item)}",
+            file=sys.stderr,
+            flush=True,
+        )
 
 
 class Json(Quiet):
@@ -88,7 +107,11 @@ class Json(Quiet):
 
     def ended(self, item: Item) -> None:
         """``{"event": "end", "clip": ..., "status": ...}``"""
-        tell("end", clip=str(item.path), **{name: value for name, value in item.entry().items() if name != "path"})
+        tell(
+            "end",
+            clip=str(item.path),
+            **{name: value for name, value in item.entry().items() if name != "path"},
+        )
 
     def warn(self, text: str) -> None:
         """``{"event": "warning", "text": ...}``"""
@@ -97,7 +120,12 @@ class Json(Quiet):
     def close(self, items: Sequence[Item]) -> None:
         """``{"event": "done", ...}``"""
         with_warnings = sum(bool(item.warnings) for item in items)
-        tell("done", clips=len(items), with_warnings=with_warnings, **Counter(item.status for item in items))
+        tell(
+            "done",
+            clips=len(items),
+            with_warnings=with_warnings,
+            **Counter(item.status for item in items),
+        )
 
 
 class LiveTable(Quiet):
@@ -114,12 +142,20 @@ class LiveTable(Quiet):
         running = [item for item in items if item.status == "running"]
         over = [item for item in items if item.status in ("done", "unchanged", "failed")]
         for item in over[-ROWS:]:
-            result = f"{item.status}{warned(item)}" if item.status != "failed" else f"failed: {item.error}"
+            result = (
+                f"{item.status}{warned(item)}"
+                if item.status != "failed"
+                else f"failed: {item.error}"
+            )
             table.add_row(escape(printable(item.path)), "", "", "", escape(result))
         for item in running[:ROWS]:
             left = self._left(item)
             table.add_row(
-                escape(printable(item.path)), item.stage, f"{100 * item.fraction:.0f} %", "" if left is None else f"{left:.0f} s", ""
+                escape(printable(item.path)),
+                item.stage,
+                f"{100 * item.fraction:.0f} %",
+                "" if left is None else f"{left:.0f} s",
+                "",
             )
         waiting = sum(item.status == "waiting" for item in items)
         table.caption = f"{len(over)} of {len(items)} over, {waiting} waiting"
@@ -127,7 +163,9 @@ class LiveTable(Quiet):
 
     def warn(self, text: str) -> None:
         """One line above the table, or below it once that has come to rest."""
-        self.live.console.print(f"unlayer: warning: {text}", markup=False, highlight=False, soft_wrap=True)
+        self.live.console.print(
+            f"unlayer: warning: {text}", markup=False, highlight=False, soft_wrap=True
+        )
 
     def close(self, items: Sequence[Item]) -> None:
         """The last state, and the summary below it."""
@@ -141,7 +179,11 @@ class LiveTable(Quiet):
         if stage != item.stage:
             self.begun[str(item.path)] = time.monotonic(), item.stage
             return None
-        return (time.monotonic() - began) * (1 - item.fraction) / item.fraction if item.fraction > 0.02 else None
+        return (
+            (time.monotonic() - began) * (1 - item.fraction) / item.fraction
+            if item.fraction > 0.02
+            else None
+        )
 
 
 def warned(item: Item) -> str:
@@ -150,7 +192,7 @@ def warned(item: Item) -> str:
     return f", {count} warning{'' if count == 1 else 's'}" if count else ""
 
 
-def board(*, json_lines: bool, quiet: bool) -> Board:
+def board(*, json_lines: bool, quiet: bool) -> BatchDisplay:
     """The board that fits the options and the terminal."""
     if json_lines:
         return Json()

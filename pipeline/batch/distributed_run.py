@@ -39,7 +39,10 @@ def prepare(settings: Settings) -> tuple[int, Warnings]:
     task = find_task(settings.task)
     check_options(task, settings)
     clip = open_checked(settings)
-    with _here(settings, lambda name: "/" not in name) as (settings, store), claim(settings.out or default_folder(settings)) as folder:
+    with (
+        _here(settings, lambda name: "/" not in name) as (settings, store),
+        claim(settings.out or default_folder(settings)) as folder,
+    ):
         identity = manifest.identity(settings, manifest.checksums(settings.inputs, clip))
         # A store gave the manifest of a finished run, not its layers.
         if not begin(folder, identity, settings, task, elsewhere=store is not None):
@@ -51,7 +54,11 @@ def prepare(settings: Settings) -> tuple[int, Warnings]:
         job = _job(settings, folder)
         if folder.restarted:
             job.stages.warn(RESTARTED)
-        count = going_on(task.parts.count, job, folder.forget, Unchanged(clip.paths)) if task.parts else 0
+        count = (
+            going_on(task.parts.count, job, folder.forget, Unchanged(clip.paths))
+            if task.parts
+            else 0
+        )
         if store and DAMAGED in job.stages.warnings:
             store.forget_kept()
             store.send_kept(folder.path)
@@ -68,7 +75,12 @@ def do(settings: Settings, number: int) -> Warnings:
         folder, parts = RunFolder(settings.out or default_folder(settings)), task.parts
         job = _job(settings, folder)
         inputs = Unchanged(job.clip.paths)
-        going_on(lambda job: parts.do(job, number), job, lambda: safe_files.remove(folder.kept / parts.room(number)), inputs)
+        going_on(
+            lambda job: parts.do(job, number),
+            job,
+            lambda: safe_files.remove(folder.kept / parts.room(number)),
+            inputs,
+        )
         inputs.check()
         return job.stages.warnings
 
@@ -92,7 +104,9 @@ def finish(settings: Settings) -> tuple[bool, Warnings]:
 
 
 @contextmanager
-def _here(settings: Settings, wanted: Callable[[str], bool]) -> Iterator[tuple[Settings, Store | None]]:
+def _here(
+    settings: Settings, wanted: Callable[[str], bool]
+) -> Iterator[tuple[Settings, Store | None]]:
     """The settings with a folder that this process can work in, and the storage that what it makes is sent to, where there is one."""
     if settings.store is None:
         yield settings, None
@@ -114,9 +128,13 @@ def _job(settings: Settings, folder: RunFolder) -> Job:
     clip = open_checked(settings)
     known = record.get(STATES) == states_of(settings.inputs) and not settings.inputs[0].is_dir()
     if not known and manifest.checksums(settings.inputs, clip) != identity["input"]:
-        raise UnlayerError(f"{printable(settings.inputs[0])}: is another file than when the run was prepared; begin it again")
+        raise UnlayerError(
+            f"{printable(settings.inputs[0])}: is another file than when the run was prepared; begin it again"
+        )
     kept = checkpoints(folder, identity, settings.store)
     # Everything is kept: other processes are to find it.
     kept.every = 0.0
     budget = Budget(settings.max_seconds)
-    return Job(clip, settings, pick_device(settings.device), folder.work, Stages(Silent()), budget, kept)
+    return Job(
+        clip, settings, pick_device(settings.device), folder.work, Stages(Silent()), budget, kept
+    )

@@ -17,7 +17,7 @@ from typing import Any
 
 from pipeline.batch import distributed_run as parts
 from pipeline.batch.clips import Item, check_place, out_of, store_of
-from pipeline.batch.display import Board
+from pipeline.batch.display import BatchDisplay
 from pipeline.settings import Settings
 from stages.errors import UnlayerError, UsageError
 
@@ -53,21 +53,39 @@ class Cluster:
         try:
             import ray
         except ImportError as error:
-            raise UsageError("--ray needs Ray, which is not installed; pip install 'unlayer[ray]'") from error
+            raise UsageError(
+                "--ray needs Ray, which is not installed; pip install 'unlayer[ray]'"
+            ) from error
         self.ray = ray
         try:
             _knock(self.address)
-            ray.init(address=self.address, log_to_driver=False, configure_logging=False, ignore_reinit_error=True)
+            ray.init(
+                address=self.address,
+                log_to_driver=False,
+                configure_logging=False,
+                ignore_reinit_error=True,
+            )
         # Ray ends the process where nobody answers.
-        except (ConnectionError, RuntimeError, ValueError, OSError, SystemExit, ray.exceptions.RayError) as error:
-            line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-            raise UnlayerError(f"--ray {self.address}: no cluster answers ({line}); start one with: ray start --head") from error
+        except (
+            ConnectionError,
+            RuntimeError,
+            ValueError,
+            OSError,
+            SystemExit,
+            ray.exceptions.RayError,
+        ) as error:
+            line = (
+                str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            )
+            raise UnlayerError(
+                f"--ray {self.address}: no cluster answers ({line}); start one with: ray start --head"
+            ) from error
         return self
 
     def __exit__(self, *_: object) -> None:
         self.ray.shutdown()
 
-    def run(self, items: list[Item], shown: Board, ended: Callable[[Item], None]) -> None:
+    def run(self, items: list[Item], shown: BatchDisplay, ended: Callable[[Item], None]) -> None:
         """Does all clips; ``ended`` is called for each that is over."""
         waiting = deque(item for item in items if item.status == "waiting")
         # Enough in flight to keep every machine busy, not a task for each clip of a large archive at once.
@@ -97,10 +115,20 @@ class Cluster:
     def _settings(self, item: Item) -> Settings:
         store = store_of(item, self.settings)
         url = store.url if store else None
-        return replace(self.settings, inputs=(item.path.resolve(),), out=item.out.resolve(), resume=True, anew=True, ray=None, store=url)
+        return replace(
+            self.settings,
+            inputs=(item.path.resolve(),),
+            out=item.out.resolve(),
+            resume=True,
+            anew=True,
+            ray=None,
+            store=url,
+        )
 
     def _submit(self, clip: _Clip, stage: str, work: Callable[..., Any], *words: Any) -> None:
-        remote = self.ray.remote(num_cpus=self.cpus, num_gpus=self.gpus, max_retries=RETRIES, retry_exceptions=False)
+        remote = self.ray.remote(
+            num_cpus=self.cpus, num_gpus=self.gpus, max_retries=RETRIES, retry_exceptions=False
+        )
         name = f"{stage} {clip.item.path.name}"
         self._clips[remote(work).options(name=name).remote(*words)] = clip, stage
 
@@ -133,7 +161,9 @@ class Cluster:
 
     def _give_up(self, clip: _Clip) -> None:
         """Ends the other tasks of a clip that failed; what they have kept stays."""
-        for reference in [reference for reference, (other, _) in self._clips.items() if other is clip]:
+        for reference in [
+            reference for reference, (other, _) in self._clips.items() if other is clip
+        ]:
             del self._clips[reference]
             self.ray.cancel(reference, recursive=False)
 

@@ -93,26 +93,45 @@ def bench(settings: Settings) -> int:
     """Measures all rows that fit in the budget and prints them. Returns 0, or 1 where a run failed."""
     task = settings.task or "transition"
     if task not in KINDS:
-        raise UsageError(f"--task {task}: bench knows {', '.join(KINDS)}{nearest(task, tuple(KINDS))}")
+        raise UsageError(
+            f"--task {task}: bench knows {', '.join(KINDS)}{nearest(task, tuple(KINDS))}"
+        )
     least = min(settings.frames or FRAMES)
     if task == "transition" and least < LEAST_FRAMES:
-        raise UsageError(f"--frames {least}: a dissolve needs {LEAST_FRAMES} frames or more, a mixed one with clean ones on both sides")
+        raise UsageError(
+            f"--frames {least}: a dissolve needs {LEAST_FRAMES} frames or more, a mixed one with clean ones on both sides"
+        )
     device = str(pick_device(settings.device))
     budget, began = settings.max_seconds or BUDGET, time.monotonic()
     known = read_rows(settings.rows) if settings.rows else []
-    board = _Board(settings.json)
+    board = _BenchDisplay(settings.json)
     rows: list[Row] = []
     # The cheapest first: what does not fit is what is dearest.
-    wanted = sorted(((height, frames) for height in settings.sizes or HEIGHTS for frames in settings.frames or FRAMES), key=math.prod)
+    wanted = sorted(
+        (
+            (height, frames)
+            for height in settings.sizes or HEIGHTS
+            for frames in settings.frames or FRAMES
+        ),
+        key=math.prod,
+    )
     for height, frames in wanted:
         row = Row(task, settings.preset, device, width_of(height), height, frames)
-        before = [other for other in [*known, *rows] if other.state == "measured" and other.key[:3] == row.key[:3]]
+        before = [
+            other
+            for other in [*known, *rows]
+            if other.state == "measured" and other.key[:3] == row.key[:3]
+        ]
         found = next((other for other in before if other.key == row.key), None)
         if found is None:
             left = budget - (time.monotonic() - began)
             need = foreseen(row, before)
             if left <= 0 or (before and need * SURE > left):
-                found = _not_measured(row, "skipped", f"about {need:.0f} s, of the budget {max(0.0, left):.0f} s are left")
+                found = _not_measured(
+                    row,
+                    "skipped",
+                    f"about {need:.0f} s, of the budget {max(0.0, left):.0f} s are left",
+                )
             else:
                 found = measure(row, settings.seed, left)
             if settings.rows and found.state == "measured":
@@ -126,19 +145,49 @@ def bench(settings: Settings) -> int:
     return 1 if any(row.state == "failed" for row in rows) else 0
 
 
-def measure(row: Row, seed: int, left: float, kinds: Mapping[str, Callable[[int, int], Known]] = KINDS) -> Row:
+def measure(
+    row: Row, seed: int, left: float, kinds: Mapping[str, Callable[[int, int], Known]] = KINDS
+) -> Row:
     """Makes the row's clip, takes it apart in a process of its own that may take ``left`` seconds, and judges its layers."""
     clip = kinds[row.task](row.height, row.frames)
     threads = torch.get_num_threads()
     began, spent = time.monotonic(), _cpu()
     with tempfile.TemporaryDirectory(prefix="unlayer-bench-") as room:
         source = clip.write(Path(room, "clip"))
-        words = ["run", str(source), "--task", row.task, "--preset", row.preset, "--device", row.device, "--seed", str(seed)]
-        child = Child([sys.executable, "-m", "pipeline", *words, "--out", f"{room}/out", "--lossless", "--json", *clip.options], threads)
+        words = [
+            "run",
+            str(source),
+            "--task",
+            row.task,
+            "--preset",
+            row.preset,
+            "--device",
+            row.device,
+            "--seed",
+            str(seed),
+        ]
+        child = Child(
+            [
+                sys.executable,
+                "-m",
+                "pipeline",
+                *words,
+                "--out",
+                f"{room}/out",
+                "--lossless",
+                "--json",
+                *clip.options,
+            ],
+            threads,
+        )
         try:
             while (status := child.status()) is None:
                 if time.monotonic() - began > left:
-                    return _not_measured(row, "stopped", f"not done after {child.seconds():.0f} s, the end of the budget")
+                    return _not_measured(
+                        row,
+                        "stopped",
+                        f"not done after {child.seconds():.0f} s, the end of the budget",
+                    )
                 for _ in child.events():
                     pass
                 time.sleep(LOOK)
@@ -151,8 +200,21 @@ def measure(row: Row, seed: int, left: float, kinds: Mapping[str, Callable[[int,
         held, reached = judge(clip, Path(room, "out"))
         report = (read_json(Path(room, "out", MANIFEST)) or {})["report"]
         assert isinstance(report, dict)
-        figures = dict(seconds=report["seconds"], cpu_seconds=round(spent, 2), memory=report["peak_memory"] or 0, stages=report["stages"])
-        return Row(**{**asdict(row), **figures, "threads": report["threads"], "held": round(held, 3), "reached": round(reached, 3)})
+        figures = dict(
+            seconds=report["seconds"],
+            cpu_seconds=round(spent, 2),
+            memory=report["peak_memory"] or 0,
+            stages=report["stages"],
+        )
+        return Row(
+            **{
+                **asdict(row),
+                **figures,
+                "threads": report["threads"],
+                "held": round(held, 3),
+                "reached": round(reached, 3),
+            }
+        )
 
 
 def judge(clip: Known, out: Path) -> tuple[float, float]:
@@ -165,9 +227,19 @@ def judge(clip: Known, out: Path) -> tuple[float, float]:
     files = {name: layer for layer in layers for name in (layer["role"], layer["name"])}
     for role in clip.truth(first):
         covered = files.get(role)
-        frames = layer_frames(open_clip([out / covered["path"]], interlaced="keep").blocks()) if covered else iter(())
+        frames = (
+            layer_frames(open_clip([out / covered["path"]], interlaced="keep").blocks())
+            if covered
+            else iter(())
+        )
         # A still layer of a clip is one picture; every frame else has its own.
-        drawn = dict(zip(range(covered["first_frame"], covered["last_frame"] + 1), frames, strict=False)) if covered else {}
+        drawn = (
+            dict(
+                zip(range(covered["first_frame"], covered["last_frame"] + 1), frames, strict=False)
+            )
+            if covered
+            else {}
+        )
         for index in range(first, last + 1):
             true = clip.truth(index)[role]
             # Where the search saw no mixture a layer is the input itself.
@@ -183,13 +255,21 @@ def psnr(picture: Picture | None, truth: Picture, instead: Picture) -> float:
     return -10 * math.log10(max(1e-6, float(((drawn - truth) ** 2).mean())))
 
 
-def growth(rows: Sequence[Row], figure: Callable[[Row], float]) -> tuple[float, float, float] | None:
+def growth(
+    rows: Sequence[Row], figure: Callable[[Row], float]
+) -> tuple[float, float, float] | None:
     """``(p, q, f)`` of ``figure ~ pixels^p frames^q``, by least squares in logarithms; f is the factor that rows differ from it by, in the
     mean. ``None`` where the rows do not tell: fewer than four, or all of one size or one length."""
     done = [row for row in rows if row.state == "measured" and figure(row) > 0]
-    if len(done) < 4 or len({row.height for row in done}) < 2 or len({row.frames for row in done}) < 2:
+    if (
+        len(done) < 4
+        or len({row.height for row in done}) < 2
+        or len({row.frames for row in done}) < 2
+    ):
         return None
-    known = np.array([[1.0, math.log(row.width * row.height), math.log(row.frames)] for row in done])
+    known = np.array(
+        [[1.0, math.log(row.width * row.height), math.log(row.frames)] for row in done]
+    )
     told = np.log([figure(row) for row in done])
     answer = np.linalg.lstsq(known, told, rcond=None)[0]
     return float(answer[1]), float(answer[2]), float(np.exp(np.abs(known @ answer - told).mean()))
@@ -203,17 +283,24 @@ def foreseen(row: Row, before: Sequence[Row]) -> float:
     by_pixels, by_frames = powers[:2] if powers else (GUESS, GUESS)
 
     def apart(other: Row) -> tuple[float, float]:
-        return math.log(row.height * row.width / (other.height * other.width)), math.log(row.frames / other.frames)
+        return math.log(row.height * row.width / (other.height * other.width)), math.log(
+            row.frames / other.frames
+        )
 
     near = min(before, key=lambda other: sum(map(abs, apart(other))))
     pixels, frames = apart(near)
-    making = 1.5e-7 * row.width * row.height * row.frames  # drawing, writing and reading again what is judged
+    making = (
+        1.5e-7 * row.width * row.height * row.frames
+    )  # drawing, writing and reading again what is judged
     return near.seconds * math.exp(by_pixels * pixels + by_frames * frames) + making
 
 
 def markdown(rows: Sequence[Row]) -> str:
     """The rows as a table in Markdown, and how their cost grows."""
-    lines = ["| size | frames | seconds | processor seconds | plain method, dB | Unlayer, dB | dB a second | memory |", "|---" * 8 + "|"]
+    lines = [
+        "| size | frames | seconds | processor seconds | plain method, dB | Unlayer, dB | dB a second | memory |",
+        "|---" * 8 + "|",
+    ]
     for row in sorted(rows, key=lambda row: (row.height, row.frames)):
         lines.append("| " + " | ".join(cells(row)) + " |")
     return "\n".join(lines) + "\n\n" + "\n".join(told(rows)) + "\n"
@@ -224,7 +311,13 @@ def cells(row: Row) -> list[str]:
     size, frames = f"{row.width}x{row.height}", str(row.frames)
     if row.state != "measured":
         return [size, frames, row.state, row.note, "", "", "", ""]
-    figures = [f"{row.seconds:.1f}", f"{row.cpu_seconds:.1f}", f"{row.held:.1f}", f"{row.reached:.1f}", f"{row.gain_per_second:.2g}"]
+    figures = [
+        f"{row.seconds:.1f}",
+        f"{row.cpu_seconds:.1f}",
+        f"{row.held:.1f}",
+        f"{row.reached:.1f}",
+        f"{row.gain_per_second:.2g}",
+    ]
     return [size, frames, *figures, f"{row.memory / 2**20:.0f} MiB"]
 
 
@@ -234,7 +327,9 @@ def told(rows: Sequence[Row]) -> list[str]:
     for name, figure in FIGURES.items():
         if (powers := growth(rows, figure)) is not None:
             by_pixels, by_frames, off = powers
-            lines.append(f"{name}: pixels^{by_pixels:.2f} frames^{by_frames:.2f}, rows differ from it by a factor of {off:.2f} in the mean")
+            lines.append(
+                f"{name}: pixels^{by_pixels:.2f} frames^{by_frames:.2f}, rows differ from it by a factor of {off:.2f} in the mean"
+            )
     return lines or ["too few rows to say how the cost grows"]
 
 
@@ -249,7 +344,9 @@ def read_rows(path: Path) -> list[Row]:
             values = json.loads(line)
             rows.append(Row(**{name: values[name] for name in names & set(values)}))
         except (ValueError, TypeError) as error:
-            raise UnlayerError(f"{printable(path)}: line {number} is no row of bench ({error}); give another --rows file") from error
+            raise UnlayerError(
+                f"{printable(path)}: line {number} is no row of bench ({error}); give another --rows file"
+            ) from error
     return rows
 
 
@@ -267,7 +364,7 @@ def _cpu() -> float:
     return used.ru_utime + used.ru_stime
 
 
-class _Board:
+class _BenchDisplay:
     """Shows rows as they come: a line on standard error, and the table at the end; or JSON lines."""
 
     def __init__(self, json_lines: bool) -> None:
@@ -275,22 +372,47 @@ class _Board:
 
     def add(self, row: Row) -> None:
         if self.json_lines:
-            tell("row", **asdict(row), gain=round(row.gain, 3), gain_per_second=round(row.gain_per_second, 4))
+            tell(
+                "row",
+                **asdict(row),
+                gain=round(row.gain, 3),
+                gain_per_second=round(row.gain_per_second, 4),
+            )
         else:
-            what = row.note if row.state != "measured" else f"{row.seconds:.1f} s, {row.gain:+.1f} dB, {row.memory / 2**20:.0f} MiB"
-            print(f"{row.width}x{row.height}, {row.frames} frames: {row.state}, {what}", file=sys.stderr, flush=True)
+            what = (
+                row.note
+                if row.state != "measured"
+                else f"{row.seconds:.1f} s, {row.gain:+.1f} dB, {row.memory / 2**20:.0f} MiB"
+            )
+            print(
+                f"{row.width}x{row.height}, {row.frames} frames: {row.state}, {what}",
+                file=sys.stderr,
+                flush=True,
+            )
 
     def close(self, rows: Sequence[Row]) -> None:
         if self.json_lines:
             powers = {name: growth(rows, figure) for name, figure in FIGURES.items()}
             tell(
                 "growth",
-                **{name: found and dict(zip(("pixels", "frames", "factor"), found, strict=True)) for name, found in powers.items()},
+                **{
+                    name: found and dict(zip(("pixels", "frames", "factor"), found, strict=True))
+                    for name, found in powers.items()
+                },
             )
             return
         console = Console()
         # In a narrow terminal the words give way, not the sizes.
-        table = Table(Column("size", no_wrap=True), "frames", "seconds", "processor", "plain, dB", "Unlayer, dB", "dB/s", "memory")
+        table = Table(
+            Column("size", no_wrap=True),
+            "frames",
+            "seconds",
+            "processor",
+            "plain, dB",
+            "Unlayer, dB",
+            "dB/s",
+            "memory",
+        )
         for row in sorted(rows, key=lambda row: (row.height, row.frames)):
             words = cells(row)
             table.add_row(*(words if row.state == "measured" else [*words[:3], *[""] * 5]))

@@ -36,7 +36,9 @@ def width_of(height: int) -> int:
 def texture(seed: int, height: int, width: int) -> Picture:
     """Coloured noise of falling octaves with :data:`SHAPES` ellipses of one colour each, ``(height, width, 3)``."""
     rng = np.random.default_rng(seed)
-    picture = np.full((height, width, 3), 0.5, np.float32) + rng.uniform(-0.15, 0.15, 3).astype(np.float32)
+    picture = np.full((height, width, 3), 0.5, np.float32) + rng.uniform(-0.15, 0.15, 3).astype(
+        np.float32
+    )
     strength = 0.22
     for cells in (4, 8, 16, 32, 64, 128, 256):
         noise = rng.uniform(-1, 1, (cells * 9 // 16 + 1, cells, 3)).astype(np.float32)
@@ -44,7 +46,10 @@ def texture(seed: int, height: int, width: int) -> Picture:
             picture += strength * cv2.resize(noise, (width, height), interpolation=cv2.INTER_CUBIC)
         strength *= 0.62
     for x, y, wide, high, turn, *colour in rng.uniform(0, 1, (SHAPES, 8)):
-        centre, axes = (int(x * width), int(y * height)), (int((0.01 + 0.05 * wide) * width), int((0.01 + 0.05 * high) * width))
+        centre, axes = (
+            (int(x * width), int(y * height)),
+            (int((0.01 + 0.05 * wide) * width), int((0.01 + 0.05 * high) * width)),
+        )
         shape = np.zeros((height, width), np.float32)
         cv2.ellipse(shape, centre, axes, 180 * turn, 0, 360, 1.0, -1, cv2.LINE_AA)
         picture += 0.6 * shape[..., None] * (np.array(colour, np.float32) - picture)
@@ -64,7 +69,11 @@ class Scene:
         side = max(8, self.height // 2)
         y, x = np.mgrid[0:side, 0:side] - (side - 1) / 2
         alpha = np.clip(side / 2 - 1 - np.hypot(x, y), 0, 1).astype(np.float32)[..., None]
-        return texture(self.seed, self.height + 2 * margin, self.width + 2 * margin), texture(self.seed + 100, side, side), alpha
+        return (
+            texture(self.seed, self.height + 2 * margin, self.width + 2 * margin),
+            texture(self.seed + 100, side, side),
+            alpha,
+        )
 
     def matte(self, index: int) -> Picture:
         """How far the disc covers each pixel, ``(H, W, 1)``."""
@@ -73,10 +82,15 @@ class Scene:
     def background(self, index: int) -> Picture:
         """Frame ``index`` without the disc."""
         phase = 2 * np.pi * index / PERIOD + self.seed
-        x, y = (MARGIN + SWAY * np.sin(phase)) * self.width, (MARGIN + 0.5 * SWAY * np.cos(phase)) * self.width
+        x, y = (
+            (MARGIN + SWAY * np.sin(phase)) * self.width,
+            (MARGIN + 0.5 * SWAY * np.cos(phase)) * self.width,
+        )
         back = np.array([[1, 0, x], [0, 1, y]])
         flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
-        return np.asarray(cv2.warpAffine(self._wide[0], back, (self.width, self.height), flags=flags), np.float32).clip(0, 1)
+        return np.asarray(
+            cv2.warpAffine(self._wide[0], back, (self.width, self.height), flags=flags), np.float32
+        ).clip(0, 1)
 
     def disc(self, index: int) -> Picture:
         """The disc's own picture where it is, black elsewhere."""
@@ -90,9 +104,15 @@ class Scene:
     def _placed(self, what: Picture, index: int) -> Picture:
         side = what.shape[0]
         turn = 2 * np.pi * index / PERIOD + 2 * self.seed
-        x, y = (0.5 + 0.3 * np.cos(turn)) * self.width - side / 2, (0.5 + 0.2 * np.sin(turn)) * self.height - side / 2
+        x, y = (
+            (0.5 + 0.3 * np.cos(turn)) * self.width - side / 2,
+            (0.5 + 0.2 * np.sin(turn)) * self.height - side / 2,
+        )
         move = np.array([[1, 0, x], [0, 1, y]])
-        return np.asarray(cv2.warpAffine(what, move, (self.width, self.height), flags=cv2.INTER_LINEAR), np.float32)
+        return np.asarray(
+            cv2.warpAffine(what, move, (self.width, self.height), flags=cv2.INTER_LINEAR),
+            np.float32,
+        )
 
 
 @dataclass(frozen=True)
@@ -116,7 +136,9 @@ class Known:
         info = ClipInfo(path, width_of(self.height), self.height, self.frames, RATE, 1 / RATE)
         with LayerWriter(path, info, lossless=True) as writer:
             for index in range(self.frames):
-                pixels = torch.from_numpy(np.ascontiguousarray(self.mixed(index).transpose(2, 0, 1)))[None]
+                pixels = torch.from_numpy(
+                    np.ascontiguousarray(self.mixed(index).transpose(2, 0, 1))
+                )[None]
                 writer.write(Frames(pixels, (index / RATE,), index))
         return writer.path
 
@@ -141,9 +163,15 @@ def dissolve(height: int, frames: int) -> Known:
         return (1 - w) * rounded(scenes[0].frame(index)) + w * rounded(scenes[1].frame(index))
 
     def truth(index: int) -> Mapping[str, Picture]:
-        return {f"scene-{number:03d}": rounded(scene.frame(index)) for number, scene in enumerate(scenes, 1)}
+        return {
+            f"scene-{number:03d}": rounded(scene.frame(index))
+            for number, scene in enumerate(scenes, 1)
+        }
 
-    ends = [rounded(scene.frame(index)) for scene, index in zip(scenes, (first - 1, first + count), strict=True)]
+    ends = [
+        rounded(scene.frame(index))
+        for scene, index in zip(scenes, (first - 1, first + count), strict=True)
+    ]
 
     def start(index: int) -> Mapping[str, Picture]:
         w = weight(index)
@@ -155,10 +183,21 @@ def dissolve(height: int, frames: int) -> Known:
     return Known(height, frames, (first, first + count - 1), mixed, truth, start, words)
 
 
-def _one_layer(height: int, frames: int, role: str, layer: Callable[[int], Picture], mixed: Callable[[int], Picture]) -> Known:
+def _one_layer(
+    height: int,
+    frames: int,
+    role: str,
+    layer: Callable[[int], Picture],
+    mixed: Callable[[int], Picture],
+) -> Known:
     """A clip of which one layer is judged, against the input left as it is."""
     return Known(
-        height, frames, (0, frames - 1), mixed, lambda index: {role: rounded(layer(index))}, lambda index: {role: rounded(mixed(index))}
+        height,
+        frames,
+        (0, frames - 1),
+        mixed,
+        lambda index: {role: rounded(layer(index))},
+        lambda index: {role: rounded(mixed(index))},
     )
 
 
@@ -167,7 +206,13 @@ def haze(height: int, frames: int) -> Known:
     scene = Scene(1, height)
     light = np.array([0.86, 0.88, 0.92], np.float32)
     clear_air = np.linspace(0.35, 0.85, height, dtype=np.float32)[:, None, None]
-    return _one_layer(height, frames, "clear", scene.frame, lambda index: clear_air * scene.frame(index) + (1 - clear_air) * light)
+    return _one_layer(
+        height,
+        frames,
+        "clear",
+        scene.frame,
+        lambda index: clear_air * scene.frame(index) + (1 - clear_air) * light,
+    )
 
 
 def mark(height: int, frames: int) -> Known:
@@ -175,9 +220,20 @@ def mark(height: int, frames: int) -> Known:
     scene, width = Scene(1, height), width_of(height)
     word = np.zeros((height, width), np.uint8)
     place = (width // 3, height // 2)
-    cv2.putText(word, "BENCH", place, cv2.FONT_HERSHEY_SIMPLEX, height / 144, 255, max(1, height // 48), cv2.LINE_AA)
+    cv2.putText(
+        word,
+        "BENCH",
+        place,
+        cv2.FONT_HERSHEY_SIMPLEX,
+        height / 144,
+        255,
+        max(1, height // 48),
+        cv2.LINE_AA,
+    )
     share = np.float32(0.6 / 255) * word[..., None]
-    return _one_layer(height, frames, "clean", scene.frame, lambda index: (1 - share) * scene.frame(index) + share)
+    return _one_layer(
+        height, frames, "clean", scene.frame, lambda index: (1 - share) * scene.frame(index) + share
+    )
 
 
 def pane(height: int, frames: int) -> Known:
@@ -191,7 +247,13 @@ def pane(height: int, frames: int) -> Known:
         behind, before = parts(index)
         return np.asarray((behind + before) ** (1 / GAMMA), np.float32)
 
-    return _one_layer(height, frames, "transmission", lambda index: np.asarray(parts(index)[0] ** (1 / GAMMA), np.float32), mixed)
+    return _one_layer(
+        height,
+        frames,
+        "transmission",
+        lambda index: np.asarray(parts(index)[0] ** (1 / GAMMA), np.float32),
+        mixed,
+    )
 
 
 def thing(height: int, frames: int) -> Known:

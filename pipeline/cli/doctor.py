@@ -42,10 +42,25 @@ class Finding:
 
 def doctor(settings: Settings) -> int:
     """Prints what this machine can do. Returns 0, or 1 where something that runs need does not work."""
-    findings = [*about_devices(), *about_speed(), *about_room(), *about_formats(), *about_extras(), *about_tasks()]
+    findings = [
+        *about_devices(),
+        *about_speed(),
+        *about_room(),
+        *about_formats(),
+        *about_extras(),
+        *about_tasks(),
+    ]
     bad = [finding for finding in findings if finding.state == "bad"]
     if settings.json:
-        print(json.dumps({"ok": not bad, "versions": versions(), "findings": [asdict(finding) for finding in findings]}))
+        print(
+            json.dumps(
+                {
+                    "ok": not bad,
+                    "versions": versions(),
+                    "findings": [asdict(finding) for finding in findings],
+                }
+            )
+        )
     else:
         show(findings)
     return 1 if bad else 0
@@ -53,29 +68,67 @@ def doctor(settings: Settings) -> int:
 
 def about_devices() -> list[Finding]:
     """The processor and the GPUs that PyTorch sees."""
-    found = [Finding("devices", "cpu", "ok", f"{cores()} of {os.cpu_count()} cores, {torch.get_num_threads()} threads")]
+    found = [
+        Finding(
+            "devices",
+            "cpu",
+            "ok",
+            f"{cores()} of {os.cpu_count()} cores, {torch.get_num_threads()} threads",
+        )
+    ]
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     for index in range(count):
         about = torch.cuda.get_device_properties(index)
         free, total = torch.cuda.mem_get_info(index)
-        found.append(Finding("devices", f"cuda:{index}", "ok", f"{about.name}, {amount(free)} of {amount(total)} free"))
+        found.append(
+            Finding(
+                "devices",
+                f"cuda:{index}",
+                "ok",
+                f"{about.name}, {amount(free)} of {amount(total)} free",
+            )
+        )
     if not count:
-        found.append(Finding("devices", "cuda", "absent", "no CUDA GPU that this PyTorch can use; runs take the CPU"))
+        found.append(
+            Finding(
+                "devices",
+                "cuda",
+                "absent",
+                "no CUDA GPU that this PyTorch can use; runs take the CPU",
+            )
+        )
     metal = torch.backends.mps.is_available()
-    found.append(Finding("devices", "mps", "ok" if metal else "absent", "a Metal GPU, for --device mps" if metal else "no Metal GPU"))
+    found.append(
+        Finding(
+            "devices",
+            "mps",
+            "ok" if metal else "absent",
+            "a Metal GPU, for --device mps" if metal else "no Metal GPU",
+        )
+    )
     return found
 
 
 def about_speed() -> list[Finding]:
     """What a network's step computes a second, as :mod:`models.precision` measures it."""
-    places = [torch.device("cpu"), *(torch.device("cuda", index) for index in range(torch.cuda.device_count()))]
+    places = [
+        torch.device("cpu"),
+        *(torch.device("cuda", index) for index in range(torch.cuda.device_count())),
+    ]
     found = []
     for place in places:
         speed = precision(place)
         taken = str(speed.dtype).removeprefix("torch.")
         half = f"bfloat16 {speed.bfloat16:.0f} GFLOP/s" if speed.bfloat16 else "no bfloat16"
         one = " on one thread" if place.type == "cpu" else ""
-        found.append(Finding("speed", str(place), "ok", f"float32 {speed.float32:.0f}, {half}{one}; networks take {taken}"))
+        found.append(
+            Finding(
+                "speed",
+                str(place),
+                "ok",
+                f"float32 {speed.float32:.0f}, {half}{one}; networks take {taken}",
+            )
+        )
     return found
 
 
@@ -85,18 +138,37 @@ def about_room() -> list[Finding]:
     memory = Finding("room", "memory", "absent", "free memory is not known here")
     if free is not None:
         memory = Finding(
-            "room", "memory", "ok" if free >= MEMORY else "bad", f"{amount(free)} free", "close other programs" if free < MEMORY else ""
+            "room",
+            "memory",
+            "ok" if free >= MEMORY else "bad",
+            f"{amount(free)} free",
+            "close other programs" if free < MEMORY else "",
         )
     try:
         space = shutil.disk_usage(".").free
         with tempfile.TemporaryFile(dir="."):
             pass
     except OSError as error:
-        return [memory, Finding("room", "disk here", "bad", f"cannot be written ({error.strerror})", "go to another folder, or give --out")]
+        return [
+            memory,
+            Finding(
+                "room",
+                "disk here",
+                "bad",
+                f"cannot be written ({error.strerror})",
+                "go to another folder, or give --out",
+            ),
+        ]
     low = space < DISK
     return [
         memory,
-        Finding("room", "disk here", "bad" if low else "ok", f"{amount(space)} free", "free some, or give --out" if low else ""),
+        Finding(
+            "room",
+            "disk here",
+            "bad" if low else "ok",
+            f"{amount(space)} free",
+            "free some, or give --out" if low else "",
+        ),
     ]
 
 
@@ -106,7 +178,13 @@ def about_formats() -> list[Finding]:
     with tempfile.TemporaryDirectory(prefix="unlayer-doctor-") as folder:
         tried = try_formats(Path(folder))
     return [
-        Finding("formats", one.name, "bad" if one.fault else "ok", one.fault or "written and read back", todo if one.fault else "")
+        Finding(
+            "formats",
+            one.name,
+            "bad" if one.fault else "ok",
+            one.fault or "written and read back",
+            todo if one.fault else "",
+        )
         for one in tried
     ]
 
@@ -122,7 +200,14 @@ def about_extras() -> list[Finding]:
         text = f"{_version(distribution)}; {use}" if there else f"not installed; {use}"
         found.append(Finding("extras", name, "ok" if there else "absent", text))
     binary = ffmpeg_binary()
-    found.append(Finding("extras", "ffmpeg", "ok" if binary else "absent", binary or "no binary; only tests and samples/make.py use one"))
+    found.append(
+        Finding(
+            "extras",
+            "ffmpeg",
+            "ok" if binary else "absent",
+            binary or "no binary; only tests and samples/make.py use one",
+        )
+    )
     return found
 
 
@@ -133,10 +218,20 @@ def about_tasks() -> list[Finding]:
         try:
             find_task(name)
         except UnlayerError as error:
-            found.append(Finding("tasks", name, "bad", str(error), "update or uninstall that package"))
+            found.append(
+                Finding("tasks", name, "bad", str(error), "update or uninstall that package")
+            )
         else:
             clash = hidden(name)
-            found.append(Finding("tasks", name, "ok", clash or ("built in" if name in built_in() else f"from {offered()[name][0].value}")))
+            found.append(
+                Finding(
+                    "tasks",
+                    name,
+                    "ok",
+                    clash
+                    or ("built in" if name in built_in() else f"from {offered()[name][0].value}"),
+                )
+            )
     return found
 
 
@@ -156,15 +251,37 @@ def show(findings: list[Finding]) -> None:
     table = Table("", "what", "", Column("found", overflow="fold"))
     group = ""
     for finding in findings:
-        mark = {"ok": Text("ok", "green"), "absent": Text("-", "dim"), "bad": Text("bad", "bold red")}[finding.state]
-        table.add_row(Text(finding.group if finding.group != group else "", "yellow"), finding.name, mark, Text(finding.found))
+        mark = {
+            "ok": Text("ok", "green"),
+            "absent": Text("-", "dim"),
+            "bad": Text("bad", "bold red"),
+        }[finding.state]
+        table.add_row(
+            Text(finding.group if finding.group != group else "", "yellow"),
+            finding.name,
+            mark,
+            Text(finding.found),
+        )
         group = finding.group
     console.print(table)
-    console.print(", ".join(f"{name} {number}" for name, number in versions().items()), highlight=False, markup=False, soft_wrap=True)
+    console.print(
+        ", ".join(f"{name} {number}" for name, number in versions().items()),
+        highlight=False,
+        markup=False,
+        soft_wrap=True,
+    )
     bad = [finding for finding in findings if finding.state == "bad"]
     for finding in bad:
-        console.print(f"{finding.name}: {finding.found}; {finding.todo}", highlight=False, markup=False, soft_wrap=True)
-    console.print("everything that runs need works" if not bad else "mend these first, then run doctor again", highlight=False)
+        console.print(
+            f"{finding.name}: {finding.found}; {finding.todo}",
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
+        )
+    console.print(
+        "everything that runs need works" if not bad else "mend these first, then run doctor again",
+        highlight=False,
+    )
 
 
 def _version(distribution: str) -> str:

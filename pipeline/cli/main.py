@@ -21,7 +21,10 @@ from stages.errors import UnlayerError, UsageError
 COMPLETING = f"_{SCRIPT.upper()}_COMPLETE"
 """The shell sets it where it asks for the words that may come next."""
 ALONE = ("-h", "--help", "--version", "--install-completion", "--show-completion")
-DRY_RUN = {"run": "pipeline.estimate.dry_run:dry_run", "batch": "pipeline.estimate.dry_batch:dry_batch"}
+DRY_RUN = {
+    "run": "pipeline.estimate.dry_run:dry_run",
+    "batch": "pipeline.estimate.dry_batch:dry_batch",
+}
 
 
 _debugging = [False]
@@ -42,14 +45,20 @@ def dispatch(words: Sequence[str]) -> int:
     if not words or words[0] in (*ALONE, "help"):
         # Completion belongs to the installed program, however we were started.
         name = SCRIPT if words and "completion" in words[0] else program()
-        command().main(["--help"] if not words or words[0] == "help" else list(words), prog_name=name, standalone_mode=False)
+        command().main(
+            ["--help"] if not words or words[0] == "help" else list(words),
+            prog_name=name,
+            standalone_mode=False,
+        )
         return 0 if words else 2
     verb = words[0]
     if verb not in VERBS:
         known = [*VERBS, *ALONE] if verb.startswith("-") else list(VERBS)
         raise UsageError(f"{verb!r} is not a verb; choose {', '.join(VERBS)}{nearest(verb, known)}")
     if not VERBS[verb].built:
-        raise UsageError(f"{verb} is not built yet; {', '.join(name for name, known in VERBS.items() if known.built)} are")
+        raise UsageError(
+            f"{verb} is not built yet; {', '.join(name for name, known in VERBS.items() if known.built)} are"
+        )
     settings = parse(verb, words[1:])
     _debugging[0] = settings.debug
     if verb in ("run", "batch"):
@@ -109,7 +118,9 @@ def _answered(words: list[str], stop: Stopping) -> int:
         return dispatch(words)
     except BrokenPipeError:  # the reader of our output has gone (probe | head)
         if words[:1] in (["run"], ["batch"]):
-            say("whoever read its output has gone, so it was stopped; the same command with --resume goes on")
+            say(
+                "whoever read its output has gone, so it was stopped; the same command with --resume goes on"
+            )
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except KeyboardInterrupt as asked:

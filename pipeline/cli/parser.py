@@ -40,17 +40,36 @@ class Verb:
 
     help: str
     where: str
-    inputs: tuple[str, str] | None = ("INPUT", "a clip, a picture, or a folder of numbered pictures")
+    inputs: tuple[str, str] | None = (
+        "INPUT",
+        "a clip, a picture, or a folder of numbered pictures",
+    )
     built: bool = True
 
 
 VERBS: dict[str, Verb] = {
     "run": Verb("take one clip apart", "pipeline.run.execute:run"),
-    "probe": Verb("show what is in a clip: streams, shots, cuts and transitions", "pipeline.cli.probe:probe"),
-    "batch": Verb("the same for every clip of a folder", "pipeline.batch.batch:batch", ("FOLDER", "where the clips lie")),
-    "doctor": Verb("say what this machine can do, and what it lacks", "pipeline.cli.doctor:doctor", None),
-    "bench": Verb("measure what runs cost here: seconds, dB a second, memory, growth", "pipeline.bench.bench:bench", None),
-    "report": Verb("write a run's report.html again", "pipeline.report:report", ("RUN", "the folder that a run wrote")),
+    "probe": Verb(
+        "show what is in a clip: streams, shots, cuts and transitions", "pipeline.cli.probe:probe"
+    ),
+    "batch": Verb(
+        "the same for every clip of a folder",
+        "pipeline.batch.batch:batch",
+        ("FOLDER", "where the clips lie"),
+    ),
+    "doctor": Verb(
+        "say what this machine can do, and what it lacks", "pipeline.cli.doctor:doctor", None
+    ),
+    "bench": Verb(
+        "measure what runs cost here: seconds, dB a second, memory, growth",
+        "pipeline.bench.bench:bench",
+        None,
+    ),
+    "report": Verb(
+        "write a run's report.html again",
+        "pipeline.report:report",
+        ("RUN", "the folder that a run wrote"),
+    ),
 }
 
 
@@ -66,7 +85,9 @@ def read_words(verb: str, words: Sequence[str]) -> tuple[dict[str, Any], frozens
     told, back = _in_order(verb, words[:cut])
     try:
         # Behind "--" everything is a file's name, whatever it begins with.
-        answer = command().main([verb, *told, *words[cut + 1 :]], prog_name=program(), standalone_mode=False)
+        answer = command().main(
+            [verb, *told, *words[cut + 1 :]], prog_name=program(), standalone_mode=False
+        )
     except typer.TyperException as error:
         raise UsageError(" ".join(error.format_message().split())) from error
     return answer, back
@@ -91,24 +112,38 @@ def _in_order(verb: str, words: Sequence[str]) -> tuple[list[str], frozenset[str
         elif item is None:
             taken = known.get(f"--{name[5:]}") if name.startswith("--no-") and not equals else None
             if taken is None or taken.default is not False:
-                near = [*known, HELP_ALL, *(f"--no-{name[2:]}" for name, item in known.items() if item.default is False)]
+                near = [
+                    *known,
+                    HELP_ALL,
+                    *(f"--no-{name[2:]}" for name, item in known.items() if item.default is False),
+                ]
                 owners = [other for other in VERBS if name in map(flag, options(other))]
-                instead = f"; it is one of {' and '.join(owners)}" if owners else nearest(name, near) or "; see --help-all"
+                instead = (
+                    f"; it is one of {' and '.join(owners)}"
+                    if owners
+                    else nearest(name, near) or "; see --help-all"
+                )
                 raise UsageError(f"{word} is not an option of {verb}{instead}")
             _say_once(said, taken.name, name)
             back.add(taken.name)
         elif item.default is False:
             if equals:
-                raise UsageError(f"{name} is a switch and takes no value; leave out {equals}{value}")
+                raise UsageError(
+                    f"{name} is a switch and takes no value; leave out {equals}{value}"
+                )
             _say_once(said, item.name, name)
             given.append(name)
         else:
             if not equals:
                 if not left or left[0] in known or _is_option(left[0]):
-                    raise UsageError(f"{name} needs {item.metadata['metavar']}: {help_of(item, verb)}")
+                    raise UsageError(
+                        f"{name} needs {item.metadata['metavar']}: {help_of(item, verb)}"
+                    )
                 value = left.pop(0)
             if item.name in said and not item.metadata["repeat"]:
-                raise UsageError(f"{name} is given twice, as {_short(said[item.name])} and as {_short(value)}; give it once")
+                raise UsageError(
+                    f"{name} is given twice, as {_short(said[item.name])} and as {_short(value)}; give it once"
+                )
             said[item.name] = value
             given.append(f"{name}={value}")
     return [*given, "--", *inputs], frozenset(back)
@@ -128,7 +163,12 @@ def _short(word: str) -> str:
 
 def _is_option(word: str) -> bool:
     """Whether a word is meant as an option: ``-5``, ``-`` and ``-my film.mp4`` are not."""
-    return len(word) > 1 and word[0] == "-" and " " not in word and not re.fullmatch(r"-\d+|-\d*\.\d+", word)
+    return (
+        len(word) > 1
+        and word[0] == "-"
+        and " " not in word
+        and not re.fullmatch(r"-\d+|-\d*\.\d+", word)
+    )
 
 
 def program() -> str:
@@ -143,7 +183,13 @@ def command() -> Any:
 
     @app.callback(context_settings={"help_option_names": ["-h", "--help"]})
     def top(
-        version: bool = typer.Option(False, "--version", help="Show the versions that matter and exit.", callback=_version, is_eager=True),
+        version: bool = typer.Option(
+            False,
+            "--version",
+            help="Show the versions that matter and exit.",
+            callback=_version,
+            is_eager=True,
+        ),
     ) -> None:
         """Takes mixed video apart."""
 
@@ -166,26 +212,63 @@ def _asks(name: str, verb: Verb) -> Callable[..., dict[str, Any]]:
 
     def asks(**words: Any) -> dict[str, Any]:
         # An option that was not given is None, False or an empty list; a word that was may be empty.
-        given = {item.name: _value(item, word) for item in options(name) if (word := words[item.name]) or word == ""}
-        return given if verb.inputs is None else {**given, "inputs": tuple(_input(word, *verb.inputs) for word in words["inputs"] or ())}
+        given = {
+            item.name: _value(item, word)
+            for item in options(name)
+            if (word := words[item.name]) or word == ""
+        }
+        return (
+            given
+            if verb.inputs is None
+            else {
+                **given,
+                "inputs": tuple(_input(word, *verb.inputs) for word in words["inputs"] or ()),
+            }
+        )
 
     parameters = []
     if verb.inputs is not None:
         metavar, help = verb.inputs
         argument = typer.Argument(None, metavar=metavar, help=help, parser=_same)
-        parameters.append(inspect.Parameter("inputs", inspect.Parameter.KEYWORD_ONLY, default=argument, annotation=list[Any] | None))
+        parameters.append(
+            inspect.Parameter(
+                "inputs",
+                inspect.Parameter.KEYWORD_ONLY,
+                default=argument,
+                annotation=list[Any] | None,
+            )
+        )
     for item in options(name):
         switch, known = item.default is False, item.metadata
         given: dict[str, Any] = {} if switch else {"parser": _same, "metavar": known["metavar"]}
         if choices := choices_of(item):
             given["autocompletion"] = _beginning(choices)
         # The shell is to offer what takes a switch back; --no-progress has no such word.
-        spelled = f"{flag(item)}/--no-{flag(item)[2:]}" if switch and not item.name.startswith("no_") else flag(item)
-        option = typer.Option(None, spelled, help=told(item, name), rich_help_panel=known["group"], show_default=False, **given)
+        spelled = (
+            f"{flag(item)}/--no-{flag(item)[2:]}"
+            if switch and not item.name.startswith("no_")
+            else flag(item)
+        )
+        option = typer.Option(
+            None,
+            spelled,
+            help=told(item, name),
+            rich_help_panel=known["group"],
+            show_default=False,
+            **given,
+        )
         kind: Any = bool | None if switch else list[Any] | None if known["repeat"] else Any
-        parameters.append(inspect.Parameter(item.name, inspect.Parameter.KEYWORD_ONLY, default=option, annotation=kind))
+        parameters.append(
+            inspect.Parameter(
+                item.name, inspect.Parameter.KEYWORD_ONLY, default=option, annotation=kind
+            )
+        )
     more = typer.Option(None, HELP_ALL, help="show all options and exit")
-    parameters.append(inspect.Parameter("help_all", inspect.Parameter.KEYWORD_ONLY, default=more, annotation=bool | None))
+    parameters.append(
+        inspect.Parameter(
+            "help_all", inspect.Parameter.KEYWORD_ONLY, default=more, annotation=bool | None
+        )
+    )
     asks.__annotations__ = {item.name: item.annotation for item in parameters}
     asks.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     return asks
@@ -222,7 +305,11 @@ def help_of(item: Field[Any], verb: str) -> str:
 def told(item: Field[Any], verb: str) -> str:
     """The same with its default."""
     default = item.default
-    return help_of(item, verb) + (f" (default: {default})" if default not in ("", "*") and (default or type(default) is int) else "")
+    return help_of(item, verb) + (
+        f" (default: {default})"
+        if default not in ("", "*") and (default or type(default) is int)
+        else ""
+    )
 
 
 def choices_of(item: Field[Any]) -> tuple[str, ...]:
@@ -261,13 +348,22 @@ def show_help(name: str, console: Console | None = None, *, everything: bool = F
     items = [item for item in options(name) if everything or name not in item.metadata["rare"]]
     inputs = f" {verb.inputs[0]}{'...' if name == 'run' else ''}" if verb.inputs else ""
     # Where nothing is given to be taken apart the task has a default.
-    task = " --task TASK" if verb.inputs and any(item.name == "task" for item in options(name)) else ""
-    console.print(Text(f"{program()} {name}{inputs}{task} [options]", "bold"), Text(f"{verb.help}"), sep="\n", soft_wrap=True)
+    task = (
+        " --task TASK" if verb.inputs and any(item.name == "task" for item in options(name)) else ""
+    )
+    console.print(
+        Text(f"{program()} {name}{inputs}{task} [options]", "bold"),
+        Text(f"{verb.help}"),
+        sep="\n",
+        soft_wrap=True,
+    )
     groups: dict[str, list[tuple[str, str]]] = {}
     if verb.inputs:
         groups[items[0].metadata["group"]] = [verb.inputs]
     for item in items:
-        groups.setdefault(item.metadata["group"], []).append((f"{flag(item)} {item.metadata['metavar']}".rstrip(), told(item, name)))
+        groups.setdefault(item.metadata["group"], []).append(
+            (f"{flag(item)} {item.metadata['metavar']}".rstrip(), told(item, name))
+        )
     width = max(len(option) for rows in groups.values() for option, _ in rows)
     for group, rows in groups.items():
         console.print(Text(group, "yellow"))

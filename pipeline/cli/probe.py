@@ -68,7 +68,10 @@ def describe(clip: Clip, analysis: Analysis) -> dict[str, object]:
         "is_picture": info.is_picture,
         **facts_of(info),
         "salvaged": clip.salvaged,
-        "shots": [{"first_frame": shot.first_frame, "last_frame": shot.last_frame} for shot in analysis.shots],
+        "shots": [
+            {"first_frame": shot.first_frame, "last_frame": shot.last_frame}
+            for shot in analysis.shots
+        ],
         "transitions": [describe_transition(transition) for transition in analysis.transitions],
         "colors": describe_colors(analysis),
     }
@@ -82,16 +85,36 @@ def show(facts: dict[str, object]) -> None:
         if name not in ("path", "shots", "transitions", "colors", "warnings") and value is not None:
             about.add_row(name.replace("_", " "), str(value))
     console.print(about)
-    shots, transitions, colors, warnings = facts["shots"], facts["transitions"], facts["colors"], facts["warnings"]
-    assert isinstance(shots, list) and isinstance(transitions, list) and isinstance(colors, list) and isinstance(warnings, list)
-    rows = [(shot["first_frame"], "shot", shot["first_frame"], shot["last_frame"], scene_name(number)) for number, shot in enumerate(shots)]
-    rows += [(gap["first_frame"], "colour", gap["first_frame"], gap["last_frame"], gap["color"]) for gap in colors]
+    shots, transitions, colors, warnings = (
+        facts["shots"],
+        facts["transitions"],
+        facts["colors"],
+        facts["warnings"],
+    )
+    assert (
+        isinstance(shots, list)
+        and isinstance(transitions, list)
+        and isinstance(colors, list)
+        and isinstance(warnings, list)
+    )
+    rows = [
+        (shot["first_frame"], "shot", shot["first_frame"], shot["last_frame"], scene_name(number))
+        for number, shot in enumerate(shots)
+    ]
+    rows += [
+        (gap["first_frame"], "colour", gap["first_frame"], gap["last_frame"], gap["color"])
+        for gap in colors
+    ]
     for move in transitions:
         sides = f"{move['from'] or move.get('color')} to {move['to'] or move.get('color')}"
-        rows.append((move["first_frame"], move["kind"], move["first_frame"], move["last_frame"], sides))
+        rows.append(
+            (move["first_frame"], move["kind"], move["first_frame"], move["last_frame"], sides)
+        )
     table = Table("what", "first", "last", "scenes")
     # A cut stands before the shot that it begins.
-    for _, what, first, last, scenes in sorted(rows, key=lambda row: (row[0], row[1] in ("shot", "colour"))):
+    for _, what, first, last, scenes in sorted(
+        rows, key=lambda row: (row[0], row[1] in ("shot", "colour"))
+    ):
         alone = last >= first
         table.add_row(what, str(first), str(last) if alone else "-", scenes)
     console.print(table)

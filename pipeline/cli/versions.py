@@ -10,7 +10,9 @@ from pipeline import __version__
 
 PACKAGES = {"torch": "torch", "av": "av", "numpy": "numpy", "opencv": "opencv-python-headless"}
 """What a result depends on, and the distribution that brings it."""
-_LIBRARY = re.compile(r"(?:lib)?(avcodec|avformat|avutil|swscale)\b[^/]*?(?:\.so\.([\d.]+)|\.([\d.]+)\.dylib|-(\d+)-\w+\.dll)$")
+_LIBRARY = re.compile(
+    r"(?:lib)?(avcodec|avformat|avutil|swscale)\b[^/]*?(?:\.so\.([\d.]+)|\.([\d.]+)\.dylib|-(\d+)-\w+\.dll)$"
+)
 
 
 def versions() -> dict[str, str]:
@@ -21,7 +23,10 @@ def versions() -> dict[str, str]:
             found[name] = version(distribution)
         except PackageNotFoundError:
             found[name] = "missing"
-    found["ffmpeg"] = ", ".join(f"{name} {number}" for name, number in sorted(libraries().items())) or "of this system"
+    found["ffmpeg"] = (
+        ", ".join(f"{name} {number}" for name, number in sorted(libraries().items()))
+        or "of this system"
+    )
     return found
 
 

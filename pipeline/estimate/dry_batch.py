@@ -35,9 +35,13 @@ def dry_batch(settings: Settings) -> int:
     for item in items:
         clips.append(_clip(item, settings, measure=time.monotonic() - began < MEASURE))
     measured = [clip for clip in clips if clip["seconds"] is not None]
-    rate = sum(clip["seconds"] for clip in measured) / max(1, sum(clip["bytes"] for clip in measured))
+    rate = sum(clip["seconds"] for clip in measured) / max(
+        1, sum(clip["bytes"] for clip in measured)
+    )
     to_do = [clip for clip in clips if clip["does"]]
-    seconds = sum(rate * clip["bytes"] if clip["seconds"] is None else clip["seconds"] for clip in to_do)
+    seconds = sum(
+        rate * clip["bytes"] if clip["seconds"] is None else clip["seconds"] for clip in to_do
+    )
     # How many a cluster does at once is not known here.
     jobs = 1 if settings.ray else min(jobs_at_once(settings, len(to_do)), max(1, len(to_do)))
     facts = {
@@ -54,8 +58,21 @@ def dry_batch(settings: Settings) -> int:
 
 def _clip(item: Item, settings: Settings, *, measure: bool) -> dict[str, Any]:
     """One clip: what is in it and in its folder; its seconds, where it would be done and there is time to measure them."""
-    told: dict[str, Any] = {"path": str(item.path), "out": str(item.out), "frames": None, "bytes": 0, "does": False, "seconds": None}
-    one = replace(settings, inputs=(item.path,), out=item.out, resume=not settings.overwrite, anew=not settings.overwrite)
+    told: dict[str, Any] = {
+        "path": str(item.path),
+        "out": str(item.out),
+        "frames": None,
+        "bytes": 0,
+        "does": False,
+        "seconds": None,
+    }
+    one = replace(
+        settings,
+        inputs=(item.path,),
+        out=item.out,
+        resume=not settings.overwrite,
+        anew=not settings.overwrite,
+    )
     try:
         facts = known(one)
         told["bytes"] = item.path.stat().st_size
@@ -74,13 +91,27 @@ def show(facts: dict[str, Any]) -> None:
     table = Table("clip", "frames", "about", "into")
     for clip in clips:
         seconds = "" if clip["seconds"] is None else f"{clip['seconds']:.0f} s"
-        table.add_row(printable(clip["path"]), str(clip["frames"] or ""), seconds, f"{printable(clip['out'])}: {clip['folder']}")
+        table.add_row(
+            printable(clip["path"]),
+            str(clip["frames"] or ""),
+            seconds,
+            f"{printable(clip['out'])}: {clip['folder']}",
+        )
     console.print(table)
     count, jobs = sum(clip["does"] for clip in clips), facts["jobs"]
-    minutes = f"{facts['seconds']:.0f} s" if facts["seconds"] < 100 else f"{facts['seconds'] / 60:.0f} minutes"
-    left = f" ({count - facts['measured']} of them by the sizes of their files)" if count > facts["measured"] else ""
+    minutes = (
+        f"{facts['seconds']:.0f} s"
+        if facts["seconds"] < 100
+        else f"{facts['seconds'] / 60:.0f} minutes"
+    )
+    left = (
+        f" ({count - facts['measured']} of them by the sizes of their files)"
+        if count > facts["measured"]
+        else ""
+    )
     for note in facts["notes"]:
         console.print(f"note: {note}", markup=False, highlight=False, soft_wrap=True)
     console.print(
-        f"{count} of {len(clips)} clips would be done, {jobs} at once, in about {minutes}{left}; nothing was written", markup=False
+        f"{count} of {len(clips)} clips would be done, {jobs} at once, in about {minutes}{left}; nothing was written",
+        markup=False,
     )

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from pipeline.estimate.estimate import Estimate, of_frames, of_transitions
 from pipeline.run import manifest
-from pipeline.run.execute import default_folder, makers, open_checked, pick_device
+from pipeline.run.execute import default_folder, open_checked, pick_device, version_fingerprint
 from pipeline.run.inputs import device_warning, input_warnings
 from pipeline.run.manifest import describe_colors, describe_transition, not_whole, scene_name
 from pipeline.runtime.memory import amount
@@ -54,16 +54,31 @@ def foreseen(settings: Settings, stages: Stages) -> dict[str, Any]:
     task, clip = find_task(settings.task), open_checked(settings)
     with tempfile.TemporaryDirectory(prefix="unlayer-dry-run-") as room:
         work, device = Path(room), pick_device(settings.device)
-        job = Job(clip, settings, device, work, stages, Budget(settings.max_seconds), Checkpoints(work / "keep", "dry run"))
+        job = Job(
+            clip,
+            settings,
+            device,
+            work,
+            stages,
+            Budget(settings.max_seconds),
+            Checkpoints(work / "keep", "dry run"),
+        )
         # A task of this name knows transitions; every other one splits all frames alike.
         if task.name == "transition":
             facts = _transitions(job)
         else:
             with stages.stage("measure"):
-                frames, sure = _count(clip, trimmed=settings.start is not None or settings.end is not None)
-                facts = {"frames": frames} | _told(of_frames(job, task, frames), () if sure else (f"the clip has {frames} frames or more",))
+                frames, sure = _count(
+                    clip, trimmed=settings.start is not None or settings.end is not None
+                )
+                facts = {"frames": frames} | _told(
+                    of_frames(job, task, frames),
+                    () if sure else (f"the clip has {frames} frames or more",),
+                )
             if not facts["layers"]:
-                facts["layers"] = [{"name": role, "role": role, "path": None} for role in task.roles]
+                facts["layers"] = [
+                    {"name": role, "role": role, "path": None} for role in task.roles
+                ]
     if settings.max_seconds is not None:
         facts["seconds"]["total"] = min(facts["seconds"]["total"], settings.max_seconds)
     warnings = [*begin["warnings"], *facts.pop("warnings", [])]
@@ -112,12 +127,22 @@ def known(settings: Settings) -> dict[str, Any]:
     }
 
 
-def _state(settings: Settings, clip: Clip, folder: RunFolder, roles: tuple[str, ...]) -> tuple[str, bool]:
+def _state(
+    settings: Settings, clip: Clip, folder: RunFolder, roles: tuple[str, ...]
+) -> tuple[str, bool]:
     """What a run would find in its folder and do about it, and whether there is anything to do. Raises UnlayerError where it would."""
     if folder.path.exists() and not folder.path.is_dir():
-        raise UnlayerError(f"{folder.path}: cannot be used as the run's folder (is a file); choose another --out")
+        raise UnlayerError(
+            f"{folder.path}: cannot be used as the run's folder (is a file); choose another --out"
+        )
     identity = manifest.identity(settings, manifest.checksums(settings.inputs, clip))
-    doing = folder.decide(identity, resume=settings.resume, overwrite=settings.overwrite, anew=settings.anew, versions=makers())
+    doing = folder.decide(
+        identity,
+        resume=settings.resume,
+        overwrite=settings.overwrite,
+        anew=settings.anew,
+        versions=version_fingerprint(),
+    )
     if doing != "leave" and folder.path.is_dir():
         folder.refuse_strangers(roles)
     return DOING[doing], doing != "leave"
@@ -144,10 +169,17 @@ def _transitions(job: Job) -> dict[str, Any]:
     part = analysis.frames / whole if cut_short and whole > analysis.frames else 1.0
     notes: tuple[str, ...] = ()
     if cut_short:
-        notes = (f"only {analysis.frames} frames were searched, in {SEARCH:g} s; the rest of the clip is counted as the same",)
+        notes = (
+            f"only {analysis.frames} frames were searched, in {SEARCH:g} s; the rest of the clip is counted as the same",
+        )
     seconds = {"find": spent, **estimate.seconds}
     scaled = Estimate(
-        {name: value / part for name, value in seconds.items()}, estimate.memory, estimate.more / part, estimate.plans, (), notes
+        {name: value / part for name, value in seconds.items()},
+        estimate.memory,
+        estimate.more / part,
+        estimate.plans,
+        (),
+        notes,
     )
     told = _told(scaled, tuple(not_whole(analysis)))
     return {
@@ -166,9 +198,19 @@ def _scenes(job: Job, analysis: Analysis) -> list[dict[str, object]]:
     layers: list[dict[str, object]] = []
     for shot in range(len(analysis.shots)):
         first, last = analysis.covered(shot)
-        suffix = encoding_for(info, settings.lossless, None, info.bit_depth, info.is_picture and first == last).suffix
+        suffix = encoding_for(
+            info, settings.lossless, None, info.bit_depth, info.is_picture and first == last
+        ).suffix
         name = scene_name(shot)
-        layers.append({"name": name, "role": "scene", "path": name + suffix, "first_frame": first, "last_frame": last})
+        layers.append(
+            {
+                "name": name,
+                "role": "scene",
+                "path": name + suffix,
+                "first_frame": first,
+                "last_frame": last,
+            }
+        )
     mixed = [item for item in analysis.transitions if item.separable]
     for number, move in enumerate(mixed):
         if move.kind in ("wipe", "iris"):
@@ -194,7 +236,10 @@ def _count(clip: Clip, *, trimmed: bool) -> tuple[int, bool]:
 def _told(estimate: Estimate, notes: tuple[str, ...]) -> dict[str, Any]:
     least = sum(estimate.seconds.values())
     return {
-        "layers": [{"name": name, "role": role, "path": name + suffix} for name, role, suffix in estimate.layers],
+        "layers": [
+            {"name": name, "role": role, "path": name + suffix}
+            for name, role, suffix in estimate.layers
+        ],
         "plans": list(estimate.plans),
         "seconds": {
             "total": round(estimate.total, 1),
@@ -204,7 +249,10 @@ def _told(estimate: Estimate, notes: tuple[str, ...]) -> dict[str, Any]:
         },
         "memory": estimate.memory,
         "free_memory": free_memory(),
-        "notes": ["seconds and memory are estimates, from a few seconds of measuring on this machine as busy as it is now", *estimate.notes]
+        "notes": [
+            "seconds and memory are estimates, from a few seconds of measuring on this machine as busy as it is now",
+            *estimate.notes,
+        ]
         + list(notes),
     }
 
@@ -217,7 +265,9 @@ def show(facts: dict[str, Any]) -> None:
         console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     inputs = ", ".join(printable(Path(path)) for path in facts["input"])
-    line(f"{facts['task']} of {inputs}: {facts['width']}x{facts['height']}, {facts['frames']} frames, on {facts['device']}")
+    line(
+        f"{facts['task']} of {inputs}: {facts['width']}x{facts['height']}, {facts['frames']} frames, on {facts['device']}"
+    )
     line(f"into {printable(Path(facts['out']))} ({facts['folder']})")
     if moves := facts.get("transitions"):
         table = Table("transition", "first", "last", "from", "to")
@@ -234,8 +284,14 @@ def show(facts: dict[str, Any]) -> None:
     for plan in facts["plans"]:
         line(f"plan: {', '.join(f'{name} {value}' for name, value in plan.items() if value)}")
     seconds = facts["seconds"]
-    between = f" ({seconds['least']:.0f} to {seconds['most']:.0f})" if seconds["most"] > 1.1 * seconds["least"] else ""
-    line(f"about {seconds['total']:.0f} s{between}: {', '.join(f'{name} {value:.1f}' for name, value in seconds['stages'].items())}")
+    between = (
+        f" ({seconds['least']:.0f} to {seconds['most']:.0f})"
+        if seconds["most"] > 1.1 * seconds["least"]
+        else ""
+    )
+    line(
+        f"about {seconds['total']:.0f} s{between}: {', '.join(f'{name} {value:.1f}' for name, value in seconds['stages'].items())}"
+    )
     free = f", {amount(facts['free_memory'])} are free" if facts["free_memory"] else ""
     line(f"about {amount(facts['memory'])} of memory at most{free}")
     for warning in facts["warnings"]:

@@ -69,23 +69,40 @@ def of_transitions(job: Job, analysis: Analysis) -> Estimate:
     taken: list[int] = []
     if mixed:
         mixture = open_mixture(window_of(job, analysis, mixed[0]), mixed[0], LARGEST)
-        settings = FitSettings(job.settings.preset, job.settings.seed, job.device, job.settings.max_seconds)
+        settings = FitSettings(
+            job.settings.preset, job.settings.seed, job.device, job.settings.max_seconds
+        )
         paper = settings.preset == "paper"
         costs = Costs(mixture, settings, paper=paper)
         plans = plans_for(mixture, [len(item) for item in mixed], settings, costs)
         windows = [window_of(job, analysis, item) for item in mixed]
-        counts = [(len(item), window.last - window.first + 1 - len(item)) for item, window in zip(mixed, windows, strict=True)]
-        plans = [within_memory(plan, planned(job.settings), *count, full) for plan, count in zip(plans, counts, strict=True)]
-        taken = [bytes_of(plan.pixels, *count, full) for plan, count in zip(plans, counts, strict=True)]
+        counts = [
+            (len(item), window.last - window.first + 1 - len(item))
+            for item, window in zip(mixed, windows, strict=True)
+        ]
+        plans = [
+            within_memory(plan, planned(job.settings), *count, full)
+            for plan, count in zip(plans, counts, strict=True)
+        ]
+        taken = [
+            bytes_of(plan.pixels, *count, full) for plan, count in zip(plans, counts, strict=True)
+        ]
         if paper:
             seconds["networks"] = sum(plan.paper_steps * costs.paper for plan in plans)
         else:
-            seconds["separate"] = sum(costs.of(replace(plan, fit_steps=0), len(item)) for plan, item in zip(plans, mixed, strict=True))
+            seconds["separate"] = sum(
+                costs.of(replace(plan, fit_steps=0), len(item))
+                for plan, item in zip(plans, mixed, strict=True)
+            )
             more = sum(plan.fit_steps * costs.fit for plan in plans)
     decode, encode = _files(job)
     covered = [analysis.covered(shot) for shot in range(len(analysis.shots))]
-    seconds["write"] = analysis.frames * decode + sum(last - first + 1 for first, last in covered) * encode
-    return Estimate(seconds, BASE + max(taken, default=0), more, tuple(asdict(plan) for plan in plans))
+    seconds["write"] = (
+        analysis.frames * decode + sum(last - first + 1 for first, last in covered) * encode
+    )
+    return Estimate(
+        seconds, BASE + max(taken, default=0), more, tuple(asdict(plan) for plan in plans)
+    )
 
 
 def _files(job: Job) -> tuple[float, float]:
@@ -95,7 +112,9 @@ def _files(job: Job) -> tuple[float, float]:
     block = next(blocks)
     decode = (time.monotonic() - began) / len(block)
     lossless = job.settings.lossless
-    writer = LayerWriter(job.work / "piece", job.clip.info, lossless=lossless, pictures=job.clip.info.is_picture)
+    writer = LayerWriter(
+        job.work / "piece", job.clip.info, lossless=lossless, pictures=job.clip.info.is_picture
+    )
     frames = Frames(block.pixels[:1], block.times[:1]) if job.clip.info.is_picture else block
 
     def encode() -> None:
@@ -148,7 +167,9 @@ class _Watch(Silent):
         gone, seconds = self.fraction - fraction, self.at - began
         if gone < 0.02:
             gone, seconds = max(0.01, self.fraction), sum(self.spent.values())
-        self.spent[self.note] = self.spent.get(self.note, 0.0) + (1 - self.fraction) * seconds / gone
+        self.spent[self.note] = (
+            self.spent.get(self.note, 0.0) + (1 - self.fraction) * seconds / gone
+        )
 
     def warn(self, text: str) -> None:
         pass
@@ -165,7 +186,9 @@ class _Piece:
     result: Result | None = field(default=None, repr=False)
 
 
-def of_frames(job: Job, task: Task, frames: int, clock: Callable[[], float] = time.monotonic) -> Estimate:
+def of_frames(
+    job: Job, task: Task, frames: int, clock: Callable[[], float] = time.monotonic
+) -> Estimate:
     """For a task that splits every frame alike, ``frames`` of them: the task itself takes a window of them apart, made small."""
     info, full = job.clip.info, job.clip.info.width * job.clip.info.height
     unordered = info.is_picture
@@ -187,8 +210,13 @@ def of_frames(job: Job, task: Task, frames: int, clock: Callable[[], float] = ti
     last = pieces[-1]
     growth = _growth(pieces)
     # What is done at a size of its own grows no further.
-    sizes = {note: (min(full, limits.get(note, full)), min(last.pixels, limits.get(note, full))) for note in last.separate}
-    separate = sum(spent * (sizes[note][0] / sizes[note][1]) ** growth for note, spent in last.separate.items())
+    sizes = {
+        note: (min(full, limits.get(note, full)), min(last.pixels, limits.get(note, full)))
+        for note in last.separate
+    }
+    separate = sum(
+        spent * (sizes[note][0] / sizes[note][1]) ** growth for note, spent in last.separate.items()
+    )
     decode, encode = _files(job)
     layers = len({layer.role for layer in last.result.layers}) if last.result else len(task.roles)
     seconds = {
@@ -196,15 +224,27 @@ def of_frames(job: Job, task: Task, frames: int, clock: Callable[[], float] = ti
         "separate": separate * (frames + shared * (windows - 1)) / count,
         "files": frames * (2 * decode + layers * encode),
     }
-    notes = () if last.whole else ("even a small piece was not done in time; these seconds may be wrong by several times",)
+    notes = (
+        ()
+        if last.whole
+        else (
+            "even a small piece was not done in time; these seconds may be wrong by several times",
+        )
+    )
     memory = BASE + bytes_each * count
-    named = tuple((layer.name, layer.role, layer.path.suffix) for layer in last.result.layers) if last.result else ()
+    named = (
+        tuple((layer.name, layer.role, layer.path.suffix) for layer in last.result.layers)
+        if last.result
+        else ()
+    )
     return Estimate(seconds, int(memory), layers=named, notes=notes)
 
 
 def _growth(pieces: Sequence[_Piece]) -> float:
     """The power of the pixels with which the seconds grow, from two sizes where there are."""
-    before, after = (piece.survey + sum(piece.separate.values()) for piece in (pieces[0], pieces[-1]))
+    before, after = (
+        piece.survey + sum(piece.separate.values()) for piece in (pieces[0], pieces[-1])
+    )
     if len(pieces) < 2 or min(before, after) <= 0:
         return GROWTH
     seen = math.log(after / before) / math.log(pieces[-1].pixels / pieces[0].pixels)
@@ -221,12 +261,24 @@ def _take_apart(job: Job, task: Task, count: int, pixels: int, until: float) -> 
     (room / "work").mkdir(parents=True)
     first = next(job.clip.blocks(size=(1, 1), length=1)).first
     clip = _shrunk(job.clip, room, first, count, size)
-    hint = None if job.settings.hint is None else _shrunk_hint(job.settings.hint, room, first, count, size)
+    hint = (
+        None
+        if job.settings.hint is None
+        else _shrunk_hint(job.settings.hint, room, first, count, size)
+    )
     settings = replace(job.settings, hint=hint, max_seconds=None, start=None, end=None)
     watch = _Watch(until)
     stages = Stages(watch)
     piece = _Piece(size[0] * size[1])
-    small = Job(clip, settings, job.device, room / "work", stages, Budget(None), Checkpoints(room / "keep", "measured"))
+    small = Job(
+        clip,
+        settings,
+        job.device,
+        room / "work",
+        stages,
+        Budget(None),
+        Checkpoints(room / "keep", "measured"),
+    )
     try:
         with blaming(task.name):
             piece.result = task.run(small)
@@ -247,9 +299,14 @@ def _shrunk(clip: Clip, room: Path, first: int, count: int, size: tuple[int, int
     """A few frames of a clip as a clip of their own."""
     frames = clip.frames(first, first + count - 1, size)
     if clip.info.is_picture:
-        paths = [save_frames(room / f"{index:03d}", one[None], 8, Fraction(25), picture=True) for index, one in enumerate(frames.pixels)]
+        paths = [
+            save_frames(room / f"{index:03d}", one[None], 8, Fraction(25), picture=True)
+            for index, one in enumerate(frames.pixels)
+        ]
         return open_clip(paths)
-    return open_clip([save_frames(room / "piece", frames.pixels, 8, clip.info.rate)], interlaced="keep")
+    return open_clip(
+        [save_frames(room / "piece", frames.pixels, 8, clip.info.rate)], interlaced="keep"
+    )
 
 
 def _shrunk_hint(path: Path, room: Path, first: int, count: int, size: tuple[int, int]) -> Path:

@@ -42,9 +42,13 @@ class Hint:
         for block in self.clip.blocks():
             found, white = found + len(block), max(white, float(block.pixels.max()))
         if white < 0.5:
-            raise UsageError(f"--hint {self.name}: has nothing white in it; mark the place in white on black")
+            raise UsageError(
+                f"--hint {self.name}: has nothing white in it; mark the place in white on black"
+            )
         if not self.clip.info.is_picture and found < count:
-            raise UsageError(f"--hint {self.name}: has {found} frames and the input {count}; give a picture, or a clip of as many")
+            raise UsageError(
+                f"--hint {self.name}: has {found} frames and the input {count}; give a picture, or a clip of as many"
+            )
 
     def frames(self, indices: Sequence[int]) -> Tensor:
         """The hint in the clip's frames ``indices``, which rise: ``(T, 1, H, W)`` in [0, 1]; ``(1, 1, H, W)`` of a picture."""

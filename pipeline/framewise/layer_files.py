@@ -27,8 +27,16 @@ SHEET_SIDE = 256
 class LayerFiles:
     """The layers' files. Frames that the next window will answer too are held back until it has, and faded into its answer."""
 
-    def __init__(self, job: Job, recipe: Recipe, seen: Overview, unordered: bool, overlap: int) -> None:
-        self.job, self.recipe, self.seen, self.unordered, self.overlap = job, recipe, seen, unordered, overlap
+    def __init__(
+        self, job: Job, recipe: Recipe, seen: Overview, unordered: bool, overlap: int
+    ) -> None:
+        self.job, self.recipe, self.seen, self.unordered, self.overlap = (
+            job,
+            recipe,
+            seen,
+            unordered,
+            overlap,
+        )
         self.layers: list[Layer] = []
         self.written = 0
         self.open = ExitStack()
@@ -39,18 +47,30 @@ class LayerFiles:
 
     def add(self, window: Frames, separated: Separation, facts: Any) -> int:
         """Takes a window's layers. Returns how many frames of the clip are answered by now."""
-        layers = {name: pixels.expand(len(window), -1, -1, -1) for name, pixels in separated.layers.items()}
+        layers = {
+            name: pixels.expand(len(window), -1, -1, -1)
+            for name, pixels in separated.layers.items()
+        }
         if self._held is not None and self._held[0].last >= window.first:
             before, old = self._held
             count = before.last - window.first + 1
             rise = (torch.arange(1, count + 1) / (count + 1)).view(-1, 1, 1, 1)
-            faded = {name: old[name][-count:] + rise * (pixels[:count] - old[name][-count:]) for name, pixels in layers.items()}
+            faded = {
+                name: old[name][-count:] + rise * (pixels[:count] - old[name][-count:])
+                for name, pixels in layers.items()
+            }
             if self.recipe.settle is not None:
                 faded = self.recipe.settle(window.pixels[:count], faded, facts)
-            layers = {name: torch.cat([faded[name], pixels[count:]]) for name, pixels in layers.items()}
+            layers = {
+                name: torch.cat([faded[name], pixels[count:]]) for name, pixels in layers.items()
+            }
         # A later window shares at most this many frames.
         ready = len(window) - self.overlap
-        self._write(cut(window, 0, max(0, ready)), {name: pixels[: max(0, ready)] for name, pixels in layers.items()}, separated.shared)
+        self._write(
+            cut(window, 0, max(0, ready)),
+            {name: pixels[: max(0, ready)] for name, pixels in layers.items()},
+            separated.shared,
+        )
         rest = {name: pixels[max(0, ready) :].clone() for name, pixels in layers.items()}
         self._held = cut(window, max(0, ready), len(window)), rest
         self._shared = separated.shared
@@ -64,7 +84,9 @@ class LayerFiles:
         for output in self.recipe.outputs:
             if (writer := self._writers.get(output.role)) is not None:
                 first = self.seen.first
-                self.layers.append(Layer(output.role, output.role, writer.path, first, first + self.written - 1))
+                self.layers.append(
+                    Layer(output.role, output.role, writer.path, first, first + self.written - 1)
+                )
                 for warning in writer.warnings:
                     self.job.stages.warn(f"{output.role}: {warning}")
         return self.written
@@ -83,31 +105,46 @@ class LayerFiles:
         elif len(frames):
             for output in self.recipe.outputs:
                 if output.role not in self._writers:
-                    self._writers[output.role] = self.open.enter_context(self._writer(output, output.role, self.seen.first))
+                    self._writers[output.role] = self.open.enter_context(
+                        self._writer(output, output.role, self.seen.first)
+                    )
                 alpha = layers[output.alpha] if output.alpha else None
                 colour = layers[output.role].expand(-1, 3, -1, -1).contiguous()
                 self._writers[output.role].write(Frames(colour, frames.times, frames.first), alpha)
         self.written += len(frames)
 
-    def _write_pictures(self, frames: Frames, layers: Mapping[str, Tensor], shared: frozenset[str]) -> None:
+    def _write_pictures(
+        self, frames: Frames, layers: Mapping[str, Tensor], shared: frozenset[str]
+    ) -> None:
         """One PNG a picture and layer; one in all for a layer that the pictures share."""
         for output in self.recipe.outputs:
             for place, number in enumerate(range(frames.first, frames.last + 1)):
                 common = output.role in shared
                 if common and number != self.seen.first:
                     continue
-                name = output.role if common or len(self.seen.times) == 1 else f"{output.role}-{number + 1:03d}"
+                name = (
+                    output.role
+                    if common or len(self.seen.times) == 1
+                    else f"{output.role}-{number + 1:03d}"
+                )
                 one = slice(place, place + 1)
                 with self._writer(output, name, number) as writer:
                     colour = layers[output.role][one].expand(-1, 3, -1, -1).contiguous()
-                    writer.write(Frames(colour, frames.times[one], number), layers[output.alpha][one] if output.alpha else None)
+                    writer.write(
+                        Frames(colour, frames.times[one], number),
+                        layers[output.alpha][one] if output.alpha else None,
+                    )
                 last = len(self.seen.times) - 1 if common else number
                 self.layers.append(Layer(name, output.role, writer.path, number, last))
 
     def _writer(self, output: Output, name: str, first: int) -> LayerWriter:
         clip, settings = self.job.clip, self.job.settings
         times = self.seen.times
-        alpha = (settings.alpha or ("ffv1" if settings.lossless else "prores")) if output.alpha else None
+        alpha = (
+            (settings.alpha or ("ffv1" if settings.lossless else "prores"))
+            if output.alpha
+            else None
+        )
         return LayerWriter(
             self.job.work / name,
             clip.info,
@@ -129,7 +166,11 @@ class LayerFiles:
             if frames.first <= number <= frames.last:
                 at = number - frames.first
                 color = self.job.clip.info.color
-                self._rows["input"].append(to_display(resize(frames.pixels[at][None], size), color)[0])
+                self._rows["input"].append(
+                    to_display(resize(frames.pixels[at][None], size), color)[0]
+                )
                 for output in self.recipe.outputs:
                     small = resize(layers[output.role][at][None].expand(-1, 3, -1, -1), size)
-                    self._rows[output.role].append((small if output.data else to_display(small, color))[0])
+                    self._rows[output.role].append(
+                        (small if output.data else to_display(small, color))[0]
+                    )

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from stages.context import Brief, Note, Separation
+from stages.context import Note, Separation, SeparationContext
 from stages.media.clip import ClipInfo
 
 
@@ -41,8 +41,8 @@ class Recipe:
     """
 
     outputs: tuple[Output, ...]
-    survey: Callable[[Tensor, Brief], Any]
-    separate: Callable[[Tensor, Any, Brief], Separation]
+    survey: Callable[[Tensor, SeparationContext], Any]
+    separate: Callable[[Tensor, Any, SeparationContext], Separation]
     window: int = 48
     overlap: int = 8
     sample: int = 24
@@ -65,16 +65,24 @@ def checked(made: object, recipe: Recipe, window: Tensor) -> Separation:
         raise ValueError(f"separate() gave a {type(made).__name__}, no Separation")
     wanted = {name for output in recipe.outputs for name in (output.role, output.alpha) if name}
     if missing := wanted - set(made.layers):
-        raise ValueError(f"separate() gave the layers {', '.join(sorted(made.layers))}; {', '.join(sorted(missing))} is missing")
+        raise ValueError(
+            f"separate() gave the layers {', '.join(sorted(made.layers))}; {', '.join(sorted(missing))} is missing"
+        )
     for name in sorted(wanted):
         pixels, length = made.layers[name], 1 if name in made.shared else len(window)
-        if tuple(pixels.shape) not in [(length, channels, *window.shape[-2:]) for channels in (1, 3)]:
-            raise ValueError(f"the layer {name} is {tuple(pixels.shape)} for a window of {tuple(window.shape)}")
+        if tuple(pixels.shape) not in [
+            (length, channels, *window.shape[-2:]) for channels in (1, 3)
+        ]:
+            raise ValueError(
+                f"the layer {name} is {tuple(pixels.shape)} for a window of {tuple(window.shape)}"
+            )
         if not bool(pixels.isfinite().all()):
             raise ValueError(f"the layer {name} holds values that are no numbers")
     for note in made.notes:
         if not isinstance(note, Note):
             raise ValueError(f"separate() gave a note that is a {type(note).__name__}, no Note")
         if not all(0 <= place < len(window) for place in note.places):
-            raise ValueError(f"a note is about frames that the window of {len(window)} frames does not have")
+            raise ValueError(
+                f"a note is about frames that the window of {len(window)} frames does not have"
+            )
     return made

@@ -21,11 +21,18 @@ from pipeline.framewise.layer_files import LayerFiles
 from pipeline.framewise.recipe import Output, Recipe, checked
 from pipeline.framewise.windows import Overview, look, windows
 from pipeline.run.findings import Findings
-from pipeline.runtime.memory import check_enough, check_room, halving, planned, say_halved, say_tight
+from pipeline.runtime.memory import (
+    check_enough,
+    check_room,
+    planned,
+    retry_on_oom,
+    say_halved,
+    say_tight,
+)
 from pipeline.runtime.progress import Step
 from pipeline.tasks import Fit, Job, Result, Task
-from stages.checkpoint import Checkpoints, Keeper
-from stages.context import Brief, FitSettings, Note, Separation
+from stages.checkpoint import Checkpoints, CheckpointStore
+from stages.context import FitSettings, Note, Separation, SeparationContext
 from stages.errors import UnlayerError
 from stages.media.clip import Frames
 from stages.media.sniff import printable
@@ -51,7 +58,9 @@ def layered_task(
     uses: which of the options that only some tasks have. on_cpu: the presets that leave a GPU unused.
     """
     roles = tuple(output.role for output in recipe.outputs)
-    return Task(name, help, roles, lambda job: run_layered(job, recipe), uses, recipe=recipe, on_cpu=on_cpu)
+    return Task(
+        name, help, roles, lambda job: run_layered(job, recipe), uses, recipe=recipe, on_cpu=on_cpu
+    )
 
 
 def run_layered(job: Job, recipe: Recipe) -> Result:
@@ -74,7 +83,9 @@ def run_layered(job: Job, recipe: Recipe) -> Result:
     size = 0
     if job.settings.lossless and not job.clip.info.is_picture:
         # Without loss video takes about half of its values.
-        values = 3 * job.clip.info.height * job.clip.info.width * len(seen.times) * len(recipe.outputs)
+        values = (
+            3 * job.clip.info.height * job.clip.info.width * len(seen.times) * len(recipe.outputs)
+        )
         size = values * (2 if job.clip.info.bit_depth > 8 else 1) // 2
         check_room(job.work, size)
     files = LayerFiles(job, recipe, seen, unordered, overlap)
@@ -83,7 +94,13 @@ def run_layered(job: Job, recipe: Recipe) -> Result:
         done = 0
         for window in windows(job.clip, length, overlap):
             left = len(seen.times) - done
-            share = None if job.budget.left() is None else (1 - WRITING) * (job.budget.left() or 0.0) * min(1.0, len(window) / max(1, left))
+            share = (
+                None
+                if job.budget.left() is None
+                else (1 - WRITING)
+                * (job.budget.left() or 0.0)
+                * min(1.0, len(window) / max(1, left))
+            )
             marks = hint.frames(range(window.first, window.last + 1)) if hint else None
             span = done / len(seen.times), min(1.0, (done + len(window)) / len(seen.times))
             room = job.keep.within(f"window-{window.first:06d}")
@@ -91,13 +108,25 @@ def run_layered(job: Job, recipe: Recipe) -> Result:
             # What is kept leaves the room that the layers still to be written need, so that a resumed run has it too.
             spare = SPARE + size * (len(seen.times) - files.written) // len(seen.times)
 
-            def separate(times: int, keeper: Checkpoints, window: Frames = window, brief: Brief = brief, spare: int = spare) -> Separation:
+            def separate(
+                times: int,
+                keeper: Checkpoints,
+                window: Frames = window,
+                brief: SeparationContext = brief,
+                spare: int = spare,
+            ) -> Separation:
                 again = replace(brief, reduced=times, keeper=keeper, trace=Trace())
                 return _kept(
-                    keeper, lambda: checked(recipe.separate(window.pixels, facts, again), recipe, window.pixels), window, again, spare
+                    keeper,
+                    lambda: checked(
+                        recipe.separate(window.pixels, facts, again), recipe, window.pixels
+                    ),
+                    window,
+                    again,
+                    spare,
                 )
 
-            separated, reduced = halving(separate, room)
+            separated, reduced = retry_on_oom(separate, room)
             told = joined(told, placed(separated.trace, *(begin + (1 - begin) * at for at in span)))
             if reduced:
                 job.stages.warn(say_halved(window.first, window.last, job.device, reduced))
@@ -118,18 +147,32 @@ def run_layered(job: Job, recipe: Recipe) -> Result:
     for text in findings.warnings():
         job.stages.warn(text)
     means = {
-        name: round(sum(value * weight for value, weight in values) / sum(weight for _, weight in values), 4)
+        name: round(
+            sum(value * weight for value, weight in values) / sum(weight for _, weight in values), 4
+        )
         for name, values in sorted(report.items())
     }
     trimmed = job.settings.start is not None or job.settings.end is not None
-    fits = (Fit(job.settings.task, seen.first, seen.first + len(seen.times) - 1, thinned(told)),) if told else ()
+    fits = (
+        (Fit(job.settings.task, seen.first, seen.first + len(seen.times) - 1, thinned(told)),)
+        if told
+        else ()
+    )
     figures: dict[str, object] = {**means}
     if sentence := recipe.account(means):
         figures["account"] = sentence
-    return Result(tuple(files.layers), None if trimmed else len(seen.times), sheets=(sheet,), report=figures, fits=fits)
+    return Result(
+        tuple(files.layers),
+        None if trimmed else len(seen.times),
+        sheets=(sheet,),
+        report=figures,
+        fits=fits,
+    )
 
 
-def _survey(job: Job, recipe: Recipe, seen: Overview, hint: Hint | None, unordered: bool, step: Step) -> tuple[Any, Curves]:
+def _survey(
+    job: Job, recipe: Recipe, seen: Overview, hint: Hint | None, unordered: bool, step: Step
+) -> tuple[Any, Curves]:
     """What holds for the whole clip, and the losses on the way to it. The sample is let go afterwards."""
     share = None if job.budget.left() is None else recipe.surveying * (job.budget.left() or 0.0)
     room = job.keep.within("survey")
@@ -141,8 +184,10 @@ def _survey(job: Job, recipe: Recipe, seen: Overview, hint: Hint | None, unorder
         return recipe.survey(sample, again), again.trace.curves()
 
     # What a budget decides would come out differently the next time.
-    keep = job.keep.recall if job.settings.max_seconds is None else job.keep.fixed
-    return keep("survey", lambda: halving(survey, room)[0], *recipe.kinds)
+    keep = (
+        job.keep.get_or_compute if job.settings.max_seconds is None else job.keep.compute_and_save
+    )
+    return keep("survey", lambda: retry_on_oom(survey, room)[0], *recipe.kinds)
 
 
 def _room(job: Job, recipe: Recipe, unordered: bool) -> int:
@@ -156,7 +201,10 @@ def _room(job: Job, recipe: Recipe, unordered: bool) -> int:
 
     most = max(least, int(planned(job.settings) / each))
     window = least if unordered else min(recipe.lengths(info, most)[0], info.frames or most)
-    for warning in (check_enough(each * least, job.settings, frames(least)), say_tight(each * window, frames(window))):
+    for warning in (
+        check_enough(each * least, job.settings, frames(least)),
+        say_tight(each * window, frames(window)),
+    ):
         if warning:
             job.stages.warn(warning)
     return most
@@ -168,19 +216,35 @@ def _brief(
     step: Step,
     hint: Tensor | None,
     unordered: bool,
-    keeper: Keeper,
+    keeper: CheckpointStore,
     at: tuple[float, float] = (0, 1),
-) -> Brief:
-    settings = FitSettings(preset=job.settings.preset, seed=job.settings.seed, device=job.device, max_seconds=share)
+) -> SeparationContext:
+    settings = FitSettings(
+        preset=job.settings.preset, seed=job.settings.seed, device=job.device, max_seconds=share
+    )
     begin, end = at
 
     def progress(done: float, note: str) -> None:
         step(begin + (end - begin) * done, note)
 
-    return Brief(settings, progress, hint, unordered, job.settings.space, job.settings.strength, keeper=keeper)
+    return SeparationContext(
+        settings,
+        progress,
+        hint,
+        unordered,
+        job.settings.space,
+        job.settings.strength,
+        keeper=keeper,
+    )
 
 
-def _kept(room: Checkpoints, separate: Callable[[], Separation], window: Frames, brief: Brief, spare: int) -> Separation:
+def _kept(
+    room: Checkpoints,
+    separate: Callable[[], Separation],
+    window: Frames,
+    brief: SeparationContext,
+    spare: int,
+) -> Separation:
     """A window's layers, from the checkpoint where they are in one; in steps of 1/65535, as which they are kept, in any case.
 
     Such steps hold values of 8 and 16 bits exactly. Where the disk has no room for more windows and ``spare`` bytes nothing is kept.
@@ -188,12 +252,22 @@ def _kept(room: Checkpoints, separate: Callable[[], Separation], window: Frames,
 
     def work() -> Separation:
         made = separate()
-        coarse = {name: (pixels.clamp(0, 1) * _STEPS).round().to(torch.int32).to(torch.uint16) for name, pixels in made.layers.items()}
-        return Separation(coarse, made.shared, dict(made.report), dict(made.seconds), brief.trace.curves(), made.notes)
+        coarse = {
+            name: (pixels.clamp(0, 1) * _STEPS).round().to(torch.int32).to(torch.uint16)
+            for name, pixels in made.layers.items()
+        }
+        return Separation(
+            coarse,
+            made.shared,
+            dict(made.report),
+            dict(made.seconds),
+            brief.trace.curves(),
+            made.notes,
+        )
 
     size = 2 * 3 * window.pixels.numel()
     scarce = shutil.disk_usage(nearest_folder(room.folder)).free < spare + 4 * size
-    kept = work() if scarce else room.recall("layers", work, Separation, Note)
+    kept = work() if scarce else room.get_or_compute("layers", work, Separation, Note)
     fine = {name: pixels.to(torch.int32).float() / _STEPS for name, pixels in kept.layers.items()}
     return Separation(fine, kept.shared, kept.report, kept.seconds, kept.trace, kept.notes)
 

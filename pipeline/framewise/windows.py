@@ -40,7 +40,9 @@ def look(clip: Clip, most: int, step: Step) -> Overview:
         step(len(times) / max(len(times), clip.info.frames or 1), f"frame {block.last + 1}")
     if len(kept) > most:
         kept = [kept[round(place * (len(kept) - 1) / (most - 1))] for place in range(most)]
-    return Overview(first, times, [index for index, _ in kept], torch.stack([pixels for _, pixels in kept]))
+    return Overview(
+        first, times, [index for index, _ in kept], torch.stack([pixels for _, pixels in kept])
+    )
 
 
 def windows(clip: Clip, length: int, overlap: int) -> Iterator[Frames]:

@@ -19,7 +19,16 @@ from pipeline.report.contents import SECONDS, Assembled, assemble, known_input
 from pipeline.report.facts import Facts, facts_of, input_paths
 from pipeline.run.manifest import checksums
 from pipeline.runtime.progress import Stages, Step, reporter
-from pipeline.runtime.run_folder import MANIFEST, REPORT, RunFolder, claim, files_of, ours, read_json, write_json
+from pipeline.runtime.run_folder import (
+    MANIFEST,
+    REPORT,
+    RunFolder,
+    claim,
+    files_of,
+    ours,
+    read_json,
+    write_json,
+)
 from pipeline.settings import Settings
 from stages import safe_files
 from stages.errors import UnlayerError, UsageError
@@ -51,18 +60,32 @@ class Attached:
 
 
 def attach(
-    manifest: Mapping[str, Any], losses: Mapping[str, Any], clip: Clip, work: Path, step: Step, *, seconds: float | None = None
+    manifest: Mapping[str, Any],
+    losses: Mapping[str, Any],
+    clip: Clip,
+    work: Path,
+    step: Step,
+    *,
+    seconds: float | None = None,
 ) -> Attached:
     """Makes the previews and pictures of a run whose layers lie in ``work``. seconds: what the run may take, where it is bounded."""
     share = SECONDS if seconds is None else min(SECONDS, max(LEAST, 0.05 * seconds))
-    return Attached(work, assemble(facts_of(manifest), work, work / REPORT, clip, seconds=share, step=step), losses)
+    return Attached(
+        work,
+        assemble(facts_of(manifest), work, work / REPORT, clip, seconds=share, step=step),
+        losses,
+    )
 
 
-def _write_page(path: Path, facts: Facts, made: Assembled, losses: Mapping[str, Any], gone: str | None = None) -> None:
+def _write_page(
+    path: Path, facts: Facts, made: Assembled, losses: Mapping[str, Any], gone: str | None = None
+) -> None:
     # Jinja2 is loaded by what needs it alone.
     from pipeline.report.page import render
 
-    safe_files.write_whole(path, render(facts, made, losses, gone=gone).encode("utf-8", "backslashreplace"))
+    safe_files.write_whole(
+        path, render(facts, made, losses, gone=gone).encode("utf-8", "backslashreplace")
+    )
 
 
 def report(settings: Settings) -> int:
@@ -75,7 +98,12 @@ def report(settings: Settings) -> int:
             with stages.stage("report") as step:
                 again(run, step)
             if not settings.json:
-                Console().print(f"written to {printable(run / PAGE)}", markup=False, highlight=False, soft_wrap=True)
+                Console().print(
+                    f"written to {printable(run / PAGE)}",
+                    markup=False,
+                    highlight=False,
+                    soft_wrap=True,
+                )
     finally:
         stages.shown.close()
     return 0
@@ -86,7 +114,9 @@ def again(run: Path, step: Step) -> None:
     if not run.is_dir():
         raise UsageError(f"{printable(run)}: is no folder; give the folder that a run wrote")
     if not safe_files.is_file(run / MANIFEST):
-        raise UnlayerError(f"{printable(run)}: holds no finished run (it has no {MANIFEST}); give the folder that a run wrote")
+        raise UnlayerError(
+            f"{printable(run)}: holds no finished run (it has no {MANIFEST}); give the folder that a run wrote"
+        )
     try:
         with claim(run) as folder:
             _again(folder, step)
@@ -102,15 +132,23 @@ def _again(folder: RunFolder, step: Step) -> None:
     facts = facts_of(manifest)
     linked = [layer.path for layer in facts.layers if (run / layer.path).is_symlink()]
     if linked:
-        raise UnlayerError(f"its layer {printable(Path(linked[0]))} is a link, and what it leads to may be anybody's; put the file there")
+        raise UnlayerError(
+            f"its layer {printable(Path(linked[0]))} is a link, and what it leads to may be anybody's; put the file there"
+        )
     missing = [layer.path for layer in facts.layers if not safe_files.is_file(run / layer.path)]
     if missing:
-        raise UnlayerError(f"its layer {printable(Path(missing[0]))} is missing; do the run again with --overwrite")
+        raise UnlayerError(
+            f"its layer {printable(Path(missing[0]))} is missing; do the run again with --overwrite"
+        )
     clip, why = _input_of(facts)
     known = known_input(run, facts)
     gone = None
     if clip is None:
-        gone = f"{why}, so it has no player." if known is None else f"{why}; its player shows the preview that the run made."
+        gone = (
+            f"{why}, so it has no player."
+            if known is None
+            else f"{why}; its player shows the preview that the run made."
+        )
     for left in run.glob(".report-again-*"):
         with suppress(OSError):
             safe_files.remove(left)
@@ -131,11 +169,19 @@ def _replace(folder: RunFolder, work: Path, manifest: dict[str, Any], names: Seq
     """Puts a new report in the place of the old one. At every moment the manifest lists all files of ours that are there."""
     inside = folder.path / REPORT
     listed = manifest.get("report_files")
-    before = [name for name in listed if isinstance(name, str) and ours(name)] if isinstance(listed, list) else []
+    before = (
+        [name for name in listed if isinstance(name, str) and ours(name)]
+        if isinstance(listed, list)
+        else []
+    )
     known = set(files_of(manifest))
-    strangers = [name for name in names if name not in known and os.path.lexists(folder.path / name)]
+    strangers = [
+        name for name in names if name not in known and os.path.lexists(folder.path / name)
+    ]
     if strangers or (os.path.lexists(inside) and not safe_files.is_folder(inside)):
-        raise UnlayerError(f"{printable(folder.path / (strangers or [REPORT])[0])}: is in the way and not from a run of ours; move it")
+        raise UnlayerError(
+            f"{printable(folder.path / (strangers or [REPORT])[0])}: is in the way and not from a run of ours; move it"
+        )
     kept = [name for name in before if name == LOSSES]
     write_json(folder.path / MANIFEST, {**manifest, "report_files": sorted({*before, *names})})
     for name in [*names[1:], names[0]]:

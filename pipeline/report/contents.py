@@ -93,7 +93,9 @@ def assemble(
     # Each gets what is left, so that a slow one does not leave the others without.
     videos = [layer for layer in facts.layers if not layer.is_picture]
     step(0.0, "previews")
-    name = ", ".join(printable(Path(Path(str(item.get("path", ""))).name)) for item in facts.inputs[:3])
+    name = ", ".join(
+        printable(Path(Path(str(item.get("path", ""))).name)) for item in facts.inputs[:3]
+    )
     name += f" and {len(facts.inputs) - 3} more" if len(facts.inputs) > 3 else ""
 
     def until(left: int) -> float:
@@ -103,11 +105,17 @@ def assemble(
     if known is not None:
         made.tracks.append(known)
     elif clip is not None:
-        made_of = lambda: input_track(clip, facts, into, spans, until=until(len(videos) + 1), name=name)  # noqa: E731 - two cases of one
+        made_of = lambda: input_track(
+            clip, facts, into, spans, until=until(len(videos) + 1), name=name
+        )
         made.tracks += [track for track in [guarded(made_of, made.notes, "the input")] if track]
     for number, layer in enumerate(videos):
         step(0.1 + 0.7 * number / len(videos), layer.name)
-        track = guarded(_later(layer, facts, folder, into, spans, until(len(videos) - number)), made.notes, layer.name)
+        track = guarded(
+            _later(layer, facts, folder, into, spans, until(len(videos) - number)),
+            made.notes,
+            layer.name,
+        )
         made.tracks += [track] if track else []
     made.tracks += picture_tracks(facts)
     made.tracks = sorted((track for track in made.tracks if track.frames), key=_order(facts))
@@ -132,21 +140,31 @@ def _order(facts: Facts) -> Callable[[Track], tuple[int, int]]:
     def place(track: Track) -> tuple[int, int]:
         if track.role == "input":
             return -1, 0
-        return (roles.index(track.role) if track.role in roles and not facts.moves else len(roles)), track.spans[0][0]
+        return (
+            roles.index(track.role) if track.role in roles and not facts.moves else len(roles)
+        ), track.spans[0][0]
 
     return place
 
 
-def _later(layer: LayerFact, facts: Facts, folder: Path, into: Path, spans: Any, until: float) -> Callable[[], Track]:
+def _later(
+    layer: LayerFact, facts: Facts, folder: Path, into: Path, spans: Any, until: float
+) -> Callable[[], Track]:
     return lambda: layer_track(layer, facts, folder, into, spans, until=until)
 
 
 def _say_what_is_left_out(made: Assembled, facts: Facts) -> None:
     whole = facts.frames - facts.first
     for track in made.tracks:
-        own = next((len(layer) for layer in facts.layers if layer.slug == track.slug), whole) if track.role != "input" else whole
+        own = (
+            next((len(layer) for layer in facts.layers if layer.slug == track.slug), whole)
+            if track.role != "input"
+            else whole
+        )
         if track.preview and track.video and track.frames < own:
-            parts = ", ".join(f"{first} to {last}" for first, last in track.spans[:6]) + (" and so on" if len(track.spans) > 6 else "")
+            parts = ", ".join(f"{first} to {last}" for first, last in track.spans[:6]) + (
+                " and so on" if len(track.spans) > 6 else ""
+            )
             made.notes.append(
                 f"The player of {track.name} shows {track.frames} of {own} frames ({parts}), to keep the run short and its folder small."
             )
@@ -165,9 +183,19 @@ def timeline(facts: Facts, tracks: Sequence[Track]) -> dict[str, Any]:
             gaps[first - facts.first : first - facts.first + max(0, len(own) - 1)] = np.diff(own)
             at += last - first + 1
     if float(gaps.max() - gaps.min()) < 2e-3 * even:
-        return {"first": facts.first, "count": count, "step": round(float(gaps.mean()), 7), "times": []}
+        return {
+            "first": facts.first,
+            "count": count,
+            "step": round(float(gaps.mean()), 7),
+            "times": [],
+        }
     times = np.concatenate([[0.0], np.cumsum(gaps)[:-1]])
-    return {"first": facts.first, "count": count, "step": None, "times": [round(float(each), 5) for each in times]}
+    return {
+        "first": facts.first,
+        "count": count,
+        "step": None,
+        "times": [round(float(each), 5) for each in times],
+    }
 
 
 @dataclass
@@ -194,12 +222,23 @@ def _pictures(made: Assembled, facts: Facts, folder: Path, into: Path) -> None:
         # A file is counted once, however often something is wanted of it.
         about = 0 if order.path in sized else order.track.frames * height * width
         sized.add(order.path)
-        places = tuple(place for frame in order.frames if (place := order.track.at(frame)) is not None)
+        places = tuple(
+            place for frame in order.frames if (place := order.track.at(frame)) is not None
+        )
         wanted.append(Wanted(order.path, places, order.size, about))
     for order, found in zip(orders, sample(wanted) if wanted else (), strict=True):
-        order.use({frame: found[place] for frame in order.frames if (place := order.track.at(frame)) in found and place is not None})
+        order.use(
+            {
+                frame: found[place]
+                for frame in order.frames
+                if (place := order.track.at(frame)) in found and place is not None
+            }
+        )
     _finish_strip(made, into)
-    shown = next((track for track in made.tracks if track.role == "input"), made.tracks[0] if made.tracks else None)
+    shown = next(
+        (track for track in made.tracks if track.role == "input"),
+        made.tracks[0] if made.tracks else None,
+    )
     if shown is not None:
         made.thumbnail = shown.still or (shown.pictures[0][1] if shown.pictures else None)
 
@@ -224,17 +263,23 @@ def _still_order(track: Track, facts: Facts, folder: Path, into: Path) -> _Order
             write_picture(into / f"still-{track.slug}.jpg", picture)
             track.still = link(f"{REPORT}/still-{track.slug}.jpg")
 
-    return _Order(track, _file_of(track, folder, into, facts), [frame], fitting(*track.size, STILL_SIDE), use)
+    return _Order(
+        track, _file_of(track, folder, into, facts), [frame], fitting(*track.size, STILL_SIDE), use
+    )
 
 
 def _strip_orders(made: Assembled, facts: Facts, folder: Path, into: Path) -> list[_Order]:
     """Evenly spread frames of the clip, each from the input's preview or the scene that covers it."""
     count = facts.frames - facts.first
-    sources = [track for track in made.tracks if track.video and track.role in ("input", "scene")] or [t for t in made.tracks if t.video]
+    sources = [
+        track for track in made.tracks if track.video and track.role in ("input", "scene")
+    ] or [t for t in made.tracks if t.video]
     if count < 2 or not sources:
         return []
     cells = min(CELLS, count)
-    made.strip_frames = [facts.first + math.floor((cell + 0.5) * count / cells) for cell in range(cells)]
+    made.strip_frames = [
+        facts.first + math.floor((cell + 0.5) * count / cells) for cell in range(cells)
+    ]
     height, width = facts.size
     size = CELL_HEIGHT, max(8, min(160, round(CELL_HEIGHT * width / height)))
     made.timeline["cells"] = {"size": size, "pictures": {}}
@@ -244,7 +289,9 @@ def _strip_orders(made: Assembled, facts: Facts, folder: Path, into: Path) -> li
         if track is None:
             continue
         use = made.timeline["cells"]["pictures"].update
-        order = orders.setdefault(track.slug, _Order(track, _file_of(track, folder, into, facts), [], size, use))
+        order = orders.setdefault(
+            track.slug, _Order(track, _file_of(track, folder, into, facts), [], size, use)
+        )
         order.frames.append(frame)
     return list(orders.values())
 
@@ -255,7 +302,9 @@ def _finish_strip(made: Assembled, into: Path) -> None:
         made.strip_frames = []
         return
     blank = np.full((*cells["size"], 3), 128, np.uint8)
-    strip = np.concatenate([cells["pictures"].get(frame, blank) for frame in made.strip_frames], axis=1)
+    strip = np.concatenate(
+        [cells["pictures"].get(frame, blank) for frame in made.strip_frames], axis=1
+    )
     write_picture(into / "strip.jpg", strip)
     made.strip = link(f"{REPORT}/strip.jpg")
 
@@ -264,18 +313,29 @@ def _seam_orders(made: Assembled, facts: Facts, folder: Path) -> list[_Order]:
     """For both scenes of each transition the frames at its end, clean ones first."""
     apart = [move for move in facts.moves if move.is_taken_apart]
     if len(apart) > SEAMS:
-        made.notes.append(f"The seams of the first {SEAMS} of {len(apart)} transitions were checked.")
+        made.notes.append(
+            f"The seams of the first {SEAMS} of {len(apart)} transitions were checked."
+        )
     orders = []
     for move in apart[:SEAMS]:
         for side, name in zip(("outgoing", "incoming"), move.sides, strict=True):
-            layer = next((each for each in facts.layers if each.name == name and not each.is_picture), None)
+            layer = next(
+                (each for each in facts.layers if each.name == name and not each.is_picture), None
+            )
             if layer is not None:
                 orders.append(_seam_order(made, facts, folder, move, side, layer))
     return orders
 
 
-def _seam_order(made: Assembled, facts: Facts, folder: Path, move: Move, side: str, layer: LayerFact) -> _Order:
-    taken = {frame for other in facts.moves if other.is_mixed for frame in range(other.first, other.last + 1)}
+def _seam_order(
+    made: Assembled, facts: Facts, folder: Path, move: Move, side: str, layer: LayerFact
+) -> _Order:
+    taken = {
+        frame
+        for other in facts.moves
+        if other.is_mixed
+        for frame in range(other.first, other.last + 1)
+    }
     edge, back = (move.first, -1) if side == "outgoing" else (move.last, 1)
     clean: list[int] = []
     while len(clean) < CLEAN:
@@ -303,7 +363,10 @@ def known_input(folder: Path, facts: Facts) -> Track | None:
         told: Mapping[str, Any] = next(item for item in data["tracks"] if item["role"] == "input")  # type: ignore[attr-defined]
         spans = [(int(first), int(last)) for first, last in told["spans"]]
         count = sum(last - first + 1 for first, last in spans)
-        if any(not facts.first <= first <= last < facts.frames for first, last in spans) or not spans:
+        if (
+            any(not facts.first <= first <= last < facts.frames for first, last in spans)
+            or not spans
+        ):
             return None
         step, times = told["step"], [float(each) for each in told["times"]]
         even = [] if step is None else [float(step) * place for place in range(count)]
@@ -316,12 +379,22 @@ def known_input(folder: Path, facts: Facts) -> Track | None:
             if len(track.times) != count:
                 return None
         else:
-            names = [f"input-{first + 1:03d}.jpg" for first, last in spans for first in range(first, last + 1)]
+            names = [
+                f"input-{first + 1:03d}.jpg"
+                for first, last in spans
+                for first in range(first, last + 1)
+            ]
             numbers = [number for first, last in spans for number in range(first, last + 1)]
-            track.pictures = [((number, number), link(f"{REPORT}/{name}")) for number, name in zip(numbers, names, strict=True)]
+            track.pictures = [
+                ((number, number), link(f"{REPORT}/{name}"))
+                for number, name in zip(numbers, names, strict=True)
+            ]
             track.times = []
         ours = safe_files.is_folder(folder / REPORT)
-        inside = ours and all(safe_files.is_file(folder / REPORT / name) and f"{REPORT}/{name}" in facts.files for name in names)
+        inside = ours and all(
+            safe_files.is_file(folder / REPORT / name) and f"{REPORT}/{name}" in facts.files
+            for name in names
+        )
         return track if inside else None
     except (StopIteration, KeyError, TypeError, ValueError, AttributeError):
         return None

@@ -101,16 +101,24 @@ def facts_of(manifest: Mapping[str, Any]) -> Facts:
             dict(manifest.get("settings") or {}),
             report,
             tuple(str(item) for item in _list(manifest.get("warnings") or [])),
-            tuple(name for name in _list(manifest.get("sheets") or []) if isinstance(name, str) and flat_name(name)),
+            tuple(
+                name
+                for name in _list(manifest.get("sheets") or [])
+                if isinstance(name, str) and flat_name(name)
+            ),
             max(layer.last for layer in layers) + 1,
             min(layer.first for layer in layers),
             (_whole(inputs[0]["height"], 1), _whole(inputs[0]["width"], 1)),
             _rate(str(inputs[0]["rate"])),
-            tuple(name for name in _list(manifest.get("report_files") or []) if isinstance(name, str)),
+            tuple(
+                name for name in _list(manifest.get("report_files") or []) if isinstance(name, str)
+            ),
         )
     except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         what = f"lacks {error}" if isinstance(error, KeyError) else str(error)
-        raise UnlayerError(f"its manifest.json cannot be read as a run's ({what}); do the run again") from error
+        raise UnlayerError(
+            f"its manifest.json cannot be read as a run's ({what}); do the run again"
+        ) from error
 
 
 def _layers(entries: Sequence[Any]) -> tuple[LayerFact, ...]:
@@ -131,12 +139,22 @@ def _layers(entries: Sequence[Any]) -> tuple[LayerFact, ...]:
 def _move(entry: Mapping[str, Any]) -> Move:
     first, last = _whole(entry["first_frame"]), _whole(entry["last_frame"], -1)
     mix = tuple(float(weight) for weight in _list(entry.get("mix") or []))
-    if not all(math.isfinite(weight) for weight in mix) or last < first - 1 or len(mix) != last - first + 1:
+    if (
+        not all(math.isfinite(weight) for weight in mix)
+        or last < first - 1
+        or len(mix) != last - first + 1
+    ):
         raise ValueError(f"the transition at frame {first} has {len(mix)} weights")
     sides = tuple(None if entry.get(side) is None else str(entry[side]) for side in ("from", "to"))
     color = entry.get("color")
     return Move(
-        first, last, str(entry["kind"]), (sides[0], sides[1]), mix, str(entry.get("space") or ""), None if color is None else str(color)
+        first,
+        last,
+        str(entry["kind"]),
+        (sides[0], sides[1]),
+        mix,
+        str(entry.get("space") or ""),
+        None if color is None else str(color),
     )
 
 

@@ -18,7 +18,13 @@ from stages.media.sniff import printable
 
 INDEX = "index.html"
 ORDER = {"failed": 0, "waiting": 1, "running": 1, "done": 2, "unchanged": 2}
-WORDS = {"failed": "failed", "waiting": "not done", "running": "not done", "done": "done", "unchanged": "finished before"}
+WORDS = {
+    "failed": "failed",
+    "waiting": "not done",
+    "running": "not done",
+    "done": "done",
+    "unchanged": "finished before",
+}
 MARK = '<meta name="generator" content="unlayer'
 
 
@@ -41,7 +47,11 @@ def write_index(out: Path, record: Mapping[str, Any]) -> None:
         counts=[(word, counts[word]) for word in dict.fromkeys(WORDS.values()) if counts[word]],
         warned=sum(bool(run["warnings"]) for run in runs),
     )
-    safe_files.write_whole(place, text.encode("utf-8", "backslashreplace"), place.with_name(f".{INDEX}{safe_files.PART}"))
+    safe_files.write_whole(
+        place,
+        text.encode("utf-8", "backslashreplace"),
+        place.with_name(f".{INDEX}{safe_files.PART}"),
+    )
 
 
 def _is_ours(place: Path) -> bool:

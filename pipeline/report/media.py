@@ -73,9 +73,16 @@ class Track:
 
     def told(self) -> dict[str, Any]:
         """As the page's script and ``data.json`` have it; evenly spaced times are one number."""
-        steps = {round(later - earlier, 5) for earlier, later in zip(self.times, self.times[1:], strict=False)}
+        steps = {
+            round(later - earlier, 5)
+            for earlier, later in zip(self.times, self.times[1:], strict=False)
+        }
         even = len(self.times) < 2 or (max(steps) - min(steps) < 2e-5)
-        step = (self.times[-1] - self.times[0]) / (len(self.times) - 1) if len(self.times) > 1 else 0.04
+        step = (
+            (self.times[-1] - self.times[0]) / (len(self.times) - 1)
+            if len(self.times) > 1
+            else 0.04
+        )
         return {
             "name": self.name,
             "role": self.role,
@@ -100,7 +107,9 @@ def link(name: str) -> str:
         return quote(name.encode("utf-8", "replace"), safe="/")
 
 
-def fitting(height: int, width: int, side: int, pixel_aspect: Fraction = Fraction(1)) -> tuple[int, int]:
+def fitting(
+    height: int, width: int, side: int, pixel_aspect: Fraction = Fraction(1)
+) -> tuple[int, int]:
     """``(H, W)``, even, of a picture with square pixels whose longer side is at most ``side``, and not larger than it is."""
     wide = width * float(pixel_aspect)
     scale = min(1.0, side / max(height, wide))
@@ -133,18 +142,36 @@ def shown_spans(facts: Facts) -> list[Span]:
 
 def within(spans: Sequence[Span], first: int, last: int) -> list[Span]:
     """The parts of ``spans`` that lie in ``first`` to ``last``."""
-    return [(max(first, begin), min(last, end)) for begin, end in spans if begin <= last and end >= first]
+    return [
+        (max(first, begin), min(last, end))
+        for begin, end in spans
+        if begin <= last and end >= first
+    ]
 
 
 def encode(
-    clip: Clip, spans: Sequence[Span], stem: Path, size: tuple[int, int], *, base: int = 0, over: Clip | None = None, until: float
+    clip: Clip,
+    spans: Sequence[Span],
+    stem: Path,
+    size: tuple[int, int],
+    *,
+    base: int = 0,
+    over: Clip | None = None,
+    until: float,
 ) -> tuple[list[Span], list[float]]:
     """Writes the frames of ``spans`` as ``<stem>.mp4`` of ``size`` ``(H, W)``; what it holds in the end, and its times.
 
     base: the number that the clip's first frame has in ``spans``. over: the alpha of the clip's frames, which are then laid on a board of
     checks. until: by this clock it ends early, with what is done.
     """
-    info = replace(clip.info, height=size[0], width=size[1], pixel_aspect=Fraction(1), bit_depth=8, is_picture=False)
+    info = replace(
+        clip.info,
+        height=size[0],
+        width=size[1],
+        pixel_aspect=Fraction(1),
+        bit_depth=8,
+        is_picture=False,
+    )
     held: list[Span] = []
     times: list[Fraction] = []
     shift = Fraction(0)
@@ -167,12 +194,16 @@ def encode(
     return held, [float(time) for time in times]
 
 
-def _blocks(clip: Clip, first: int, last: int, size: tuple[int, int], over: Clip | None) -> Iterator[Frames]:
+def _blocks(
+    clip: Clip, first: int, last: int, size: tuple[int, int], over: Clip | None
+) -> Iterator[Frames]:
     if over is None:
         yield from clip.blocks(first, last, size)
         return
     board = checks(size)
-    for block, veil in zip(clip.blocks(first, last, size), over.blocks(first, last, size), strict=False):
+    for block, veil in zip(
+        clip.blocks(first, last, size), over.blocks(first, last, size), strict=False
+    ):
         alpha = veil.pixels[: len(block)].mean(1, keepdim=True)
         yield replace(block, pixels=alpha * block.pixels + (1 - alpha) * board)
 
@@ -191,26 +222,63 @@ def times_of(path: Path) -> list[float]:
         return sorted(entry.timestamp * unit for entry in stream.index_entries)
 
 
-def layer_track(layer: LayerFact, facts: Facts, folder: Path, into: Path, spans: Sequence[Span], *, until: float) -> Track:
+def layer_track(
+    layer: LayerFact, facts: Facts, folder: Path, into: Path, spans: Sequence[Span], *, until: float
+) -> Track:
     """The track of one layer video: the file itself where browsers play it, else a preview in ``into``."""
     height, width = facts.size
     path = folder / layer.path
     if layer.path.lower().endswith(".mp4") and height % 2 == 0 and width % 2 == 0:
         times = times_of(path)
         if len(times) != len(layer):
-            raise UnlayerError(f"{layer.path} holds {len(times)} frames where the manifest says {len(layer)}")
-        return Track(layer.name, layer.role, layer.slug, [(layer.first, layer.last)], (height, width), link(layer.path), times=times)
+            raise UnlayerError(
+                f"{layer.path} holds {len(times)} frames where the manifest says {len(layer)}"
+            )
+        return Track(
+            layer.name,
+            layer.role,
+            layer.slug,
+            [(layer.first, layer.last)],
+            (height, width),
+            link(layer.path),
+            times=times,
+        )
     clip = open_clip([path], interlaced="keep")
-    veil = next((each for each in facts.layers if each.role == "matte" and each.first == layer.first and each.last == layer.last), None)
-    over = open_clip([folder / veil.path], interlaced="keep") if layer.role == "foreground" and veil is not None else None
+    veil = next(
+        (
+            each
+            for each in facts.layers
+            if each.role == "matte" and each.first == layer.first and each.last == layer.last
+        ),
+        None,
+    )
+    over = (
+        open_clip([folder / veil.path], interlaced="keep")
+        if layer.role == "foreground" and veil is not None
+        else None
+    )
     size = fitting(clip.info.height, clip.info.width, SIDE, clip.info.pixel_aspect)
     parts = within(spans, layer.first, layer.last)
-    held, times = encode(clip, parts, into / f"preview-{layer.slug}", size, base=layer.first, over=over, until=until)
+    held, times = encode(
+        clip, parts, into / f"preview-{layer.slug}", size, base=layer.first, over=over, until=until
+    )
     name = f"{REPORT}/preview-{layer.slug}.mp4"
-    return Track(layer.name, layer.role, layer.slug, held, size, link(name), times=times, preview=True, transparent=over is not None)
+    return Track(
+        layer.name,
+        layer.role,
+        layer.slug,
+        held,
+        size,
+        link(name),
+        times=times,
+        preview=True,
+        transparent=over is not None,
+    )
 
 
-def input_track(clip: Clip, facts: Facts, into: Path, spans: Sequence[Span], *, until: float, name: str) -> Track:
+def input_track(
+    clip: Clip, facts: Facts, into: Path, spans: Sequence[Span], *, until: float, name: str
+) -> Track:
     """The track of the input: a preview of it in ``into``, or its pictures."""
     size = fitting(clip.info.height, clip.info.width, SIDE, clip.info.pixel_aspect)
     if all(layer.is_picture for layer in facts.layers):
@@ -220,9 +288,26 @@ def input_track(clip: Clip, facts: Facts, into: Path, spans: Sequence[Span], *, 
                 file = f"input-{number + 1:03d}.jpg"
                 write_picture(into / file, levels(pixels), 92)
                 pictures.append(((number, number), link(f"{REPORT}/{file}")))
-        return Track(name, "input", "input", [(facts.first, facts.frames - 1)], size, pictures=pictures, preview=True)
+        return Track(
+            name,
+            "input",
+            "input",
+            [(facts.first, facts.frames - 1)],
+            size,
+            pictures=pictures,
+            preview=True,
+        )
     held, times = encode(clip, spans, into / "preview-input", size, until=until)
-    return Track(name, "input", "input", held, size, link(f"{REPORT}/preview-input.mp4"), times=times, preview=True)
+    return Track(
+        name,
+        "input",
+        "input",
+        held,
+        size,
+        link(f"{REPORT}/preview-input.mp4"),
+        times=times,
+        preview=True,
+    )
 
 
 def picture_tracks(facts: Facts) -> list[Track]:
@@ -233,7 +318,12 @@ def picture_tracks(facts: Facts) -> list[Track]:
             continue
         alone = sum(each.role == layer.role for each in facts.layers) == 1
         key = layer.name if alone or facts.moves else layer.role
-        track = tracks.setdefault(key, Track(key, layer.role, layer.slug, [], facts.size, transparent=layer.role == "foreground"))
+        track = tracks.setdefault(
+            key,
+            Track(
+                key, layer.role, layer.slug, [], facts.size, transparent=layer.role == "foreground"
+            ),
+        )
         track.spans.append((layer.first, layer.last))
         track.pictures.append(((layer.first, layer.last), link(layer.path)))
         track.still = track.still or link(layer.path)
@@ -242,7 +332,9 @@ def picture_tracks(facts: Facts) -> list[Track]:
 
 def write_picture(path: Path, picture: Picture, quality: int = 85) -> None:
     """Writes an RGB picture as JPEG. Raises UnlayerError where that fails."""
-    done, data = cv2.imencode(".jpg", np.ascontiguousarray(picture[..., ::-1]), [cv2.IMWRITE_JPEG_QUALITY, quality])
+    done, data = cv2.imencode(
+        ".jpg", np.ascontiguousarray(picture[..., ::-1]), [cv2.IMWRITE_JPEG_QUALITY, quality]
+    )
     if not done:
         raise UnlayerError(f"{path.name} could not be made")
     # The report is made again where it is lost.

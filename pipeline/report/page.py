@@ -33,23 +33,36 @@ MIXES, LOSSES = 60, 40
 @cache
 def environment() -> Environment:
     """Jinja2, escaping everything, with an error for whatever a template misspells."""
-    return Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    return Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
 
 
 def page(template: str, script: str, **context: Any) -> str:
     """A page made of a template, the common style and its own script."""
     css, js = ((TEMPLATES / name).read_text(encoding="utf-8") for name in ("page.css", script))
-    hashes = [f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'" for text in (css, js)]
+    hashes = [
+        f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+        for text in (css, js)
+    ]
     # A page that was opened as a file has no origin of its own: "self" alone would not let it show what lies beside it.
     policy = (
         f"default-src 'none'; style-src {hashes[0]}; script-src {hashes[1]}; img-src 'self' file:; media-src 'self' file:; "
         "base-uri 'none'; form-action 'none'"
     )
     made = environment().get_template(template)
-    return made.render(css=Markup(css), js=Markup(js), policy=policy, version=__version__, **context)
+    return made.render(
+        css=Markup(css), js=Markup(js), policy=policy, version=__version__, **context
+    )
 
 
-def render(facts: Facts, made: Assembled, losses: Mapping[str, Any], *, gone: str | None = None) -> str:
+def render(
+    facts: Facts, made: Assembled, losses: Mapping[str, Any], *, gone: str | None = None
+) -> str:
     """A run's page. losses: what ``losses.json`` holds. gone: why the input has no player."""
     paths = [printable(Path(path.name)) for path in input_paths(facts)]
     title = paths[0] if len(paths) == 1 else f"{paths[0]} and {len(paths) - 1} more"
@@ -57,15 +70,22 @@ def render(facts: Facts, made: Assembled, losses: Mapping[str, Any], *, gone: st
     apart = [move for move in mixed if move.is_taken_apart]
     moving = any(track.video for track in made.tracks)
     jumps = [{"frame": move.first, "label": _called(move)} for move in facts.moves]
-    drawn = [(heading, plot) for heading, curves in fits_of(losses) if (plot := losses_plot(curves))]
+    drawn = [
+        (heading, plot) for heading, curves in fits_of(losses) if (plot := losses_plot(curves))
+    ]
     notes = list(made.notes)
     if len(apart) > MIXES:
-        notes.append(f"The mixing curves of the first {MIXES} of {len(apart)} transitions are drawn.")
+        notes.append(
+            f"The mixing curves of the first {MIXES} of {len(apart)} transitions are drawn."
+        )
     if len(drawn) > LOSSES:
         notes.append(f"The losses of the first {LOSSES} of {len(drawn)} fits are drawn.")
     tracks = [{**track.told(), "told_spans": _told(track, moving)} for track in made.tracks]
     data = {
-        "tracks": [{key: track[key] for key in ("name", "slug", "spans", "pictures", "step", "times")} for track in tracks],
+        "tracks": [
+            {key: track[key] for key in ("name", "slug", "spans", "pictures", "step", "times")}
+            for track in tracks
+        ],
         "timeline": made.timeline,
         "moving": moving,
         "jumps": [jump["frame"] for jump in jumps],
@@ -81,7 +101,10 @@ def render(facts: Facts, made: Assembled, losses: Mapping[str, Any], *, gone: st
         account=account if isinstance(account := facts.report.get("account"), str) else "",
         tracks=tracks,
         gone=gone if not any(track.role == "input" for track in made.tracks) else None,
-        notes=[*([gone] if gone and any(track.role == "input" for track in made.tracks) else []), *notes],
+        notes=[
+            *([gone] if gone and any(track.role == "input" for track in made.tracks) else []),
+            *notes,
+        ],
         strip=made.strip,
         lanes=(lanes := _lanes(facts)),
         rows_of_lanes=1 + max((lane["row"] for lane in lanes), default=0),
@@ -94,7 +117,9 @@ def render(facts: Facts, made: Assembled, losses: Mapping[str, Any], *, gone: st
         seconds=bars(facts.report.get("stages")),
         settings=rows(facts.settings),
         figures=figures(facts.report),
-        versions=rows(versions if isinstance(versions := facts.report.get("versions"), dict) else {}),
+        versions=rows(
+            versions if isinstance(versions := facts.report.get("versions"), dict) else {}
+        ),
         files=_files(facts, moving),
         inputs=[
             {
@@ -102,7 +127,9 @@ def render(facts: Facts, made: Assembled, losses: Mapping[str, Any], *, gone: st
                 "size": f"{item.get('width')}x{item.get('height')}",
                 "frames": item.get("frames") if moving else number,
             }
-            for number, (path, item) in enumerate(zip(input_paths(facts), facts.inputs, strict=True), 1)
+            for number, (path, item) in enumerate(
+                zip(input_paths(facts), facts.inputs, strict=True), 1
+            )
         ],
         sheets=[link(name) for name in facts.sheets[:50]],
         scrubs=moving or (facts.frames - facts.first > 1),
@@ -118,7 +145,9 @@ def _called(move: Move) -> str:
 def _told(track: Track, moving: bool) -> str:
     first, last = track.spans[0][0], track.spans[-1][1]
     frames = f"frame {first}" if first == last else f"frames {first} to {last}"
-    return ", ".join(([] if track.role == track.name else [track.role]) + ([frames] if moving else []))
+    return ", ".join(
+        ([] if track.role == track.name else [track.role]) + ([frames] if moving else [])
+    )
 
 
 def _lede(facts: Facts, moving: bool) -> str:
@@ -126,7 +155,9 @@ def _lede(facts: Facts, moving: bool) -> str:
     count = facts.frames - facts.first
     if not moving:
         return f"{counted(count, 'picture')} of {width}x{height}"
-    return f"{count} frames of {width}x{height}, {facts.rate:.5g} a second, {count / facts.rate:.1f} s"
+    return (
+        f"{count} frames of {width}x{height}, {facts.rate:.5g} a second, {count / facts.rate:.1f} s"
+    )
 
 
 def _headline(facts: Facts, apart: list[Move], moving: bool) -> list[tuple[str, str]]:
@@ -134,11 +165,21 @@ def _headline(facts: Facts, apart: list[Move], moving: bool) -> list[tuple[str, 
     told: list[tuple[str, str]] = []
     told += shares(report)
     if facts.task == "transition":
-        told.append((str(len(apart)), "transition taken apart" if len(apart) == 1 else "transitions taken apart"))
+        told.append(
+            (
+                str(len(apart)),
+                "transition taken apart" if len(apart) == 1 else "transitions taken apart",
+            )
+        )
     told.append((str(len(facts.layers)), "layer" if len(facts.layers) == 1 else "layers"))
     seconds = report.get("seconds")
     if isinstance(seconds, int | float):
-        told.append((f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s", f"on {report.get('device', 'an unknown device')}"))
+        told.append(
+            (
+                f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s",
+                f"on {report.get('device', 'an unknown device')}",
+            )
+        )
     return told
 
 
@@ -187,7 +228,12 @@ def _means(made: Assembled, facts: Facts) -> dict[str, Any] | None:
     names = " and ".join(made.curves)
     count = max(len(curve) for curve in made.curves.values())
     curves = {f"mean of the {name}": curve for name, curve in made.curves.items()}
-    return {"title": f"The {names} over time", "plot": frames_plot(curves, facts.first), "first": facts.first, "count": count}
+    return {
+        "title": f"The {names} over time",
+        "plot": frames_plot(curves, facts.first),
+        "first": facts.first,
+        "count": count,
+    }
 
 
 def _covers(first: int, last: int, moving: bool) -> str:
@@ -206,4 +252,12 @@ def _files(facts: Facts, moving: bool) -> list[dict[str, str]]:
         }
         for layer in facts.layers
     ]
-    return [*made, {"name": "manifest.json", "href": "manifest.json", "what": "everything above, for programs", "frames": ""}]
+    return [
+        *made,
+        {
+            "name": "manifest.json",
+            "href": "manifest.json",
+            "what": "everything above, for programs",
+            "frames": "",
+        },
+    ]

@@ -59,10 +59,17 @@ def frames_plot(values: Mapping[str, Sequence[float]], first: int) -> Plot:
         points = [(place(index, count), 1 - min(1.0, max(0.0, each[index]))) for index in chosen]
         if len(points) == 1:
             points = [(0.0, points[0][1]), (1.0, points[0][1])]
-        lines.append(Line(name, number % COLOURS, _points(points), f"{each[-1]:.2f}" if each else ""))
+        lines.append(
+            Line(name, number % COLOURS, _points(points), f"{each[-1]:.2f}" if each else "")
+        )
     every = max(1, math.ceil(count / 6))
-    across = tuple(Mark(round(100 * place(index, count), 2), str(first + index)) for index in range(0, count, every))
-    return Plot(tuple(lines), across, tuple(Mark(100 - 100 * level, f"{level:g}") for level in (0, 0.5, 1)))
+    across = tuple(
+        Mark(round(100 * place(index, count), 2), str(first + index))
+        for index in range(0, count, every)
+    )
+    return Plot(
+        tuple(lines), across, tuple(Mark(100 - 100 * level, f"{level:g}") for level in (0, 0.5, 1))
+    )
 
 
 def place(index: int, count: int) -> float:
@@ -96,14 +103,22 @@ def losses_plot(curves: Curves) -> Plot | None:
             spots = 2 * spots
         lines.append(Line(name, number % COLOURS, _points(spots), f"{points[-1][1]:.3g}"))
     every = max(1, math.ceil((high - low) / 5))
-    up = tuple(Mark(round(100 * level(10.0**power), 2), f"1e{power}" if power else "1") for power in range(low, high + 1, every))
+    up = tuple(
+        Mark(round(100 * level(10.0**power), 2), f"1e{power}" if power else "1")
+        for power in range(low, high + 1, every)
+    )
     across = tuple(Mark(part, f"{part} %") for part in (0, 25, 50, 75))
     return Plot(tuple(lines), across, up, _bands(curves, begin, span))
 
 
 def _bands(curves: Curves, begin: float, span: float) -> tuple[Mark, ...]:
     """The stages in the order of their points: a stage that comes again after another has a band for each time."""
-    spots = sorted((at, stage) for stage, by_name in curves.items() for curve in by_name.values() for at, _ in curve)
+    spots = sorted(
+        (at, stage)
+        for stage, by_name in curves.items()
+        for curve in by_name.values()
+        for at, _ in curve
+    )
     bands: list[tuple[str, float, float]] = []
     since = begin
     for at, stage in spots:
@@ -113,7 +128,8 @@ def _bands(curves: Curves, begin: float, span: float) -> tuple[Mark, ...]:
             bands.append((stage, since, at))
         since = at
     return tuple(
-        Mark(round(100 * (first - begin) / span, 2), stage, round(100 * (last - begin) / span, 2)) for stage, first, last in bands[:60]
+        Mark(round(100 * (first - begin) / span, 2), stage, round(100 * (last - begin) / span, 2))
+        for stage, first, last in bands[:60]
     )
 
 
@@ -128,10 +144,18 @@ def fits_of(told: Mapping[str, Any]) -> list[tuple[str, Curves]]:
     for fit in fits[:200] if isinstance(fits, list) else []:
         try:
             curves: Curves = {
-                str(stage): {str(name): [_point(point) for point in curve[:5000]] for name, curve in list(by_name.items())[:20]}
+                str(stage): {
+                    str(name): [_point(point) for point in curve[:5000]]
+                    for name, curve in list(by_name.items())[:20]
+                }
                 for stage, by_name in list(fit["curves"].items())[:20]
             }
-            made.append((f"{fit['name']}, frames {int(fit['first_frame'])} to {int(fit['last_frame'])}", curves))
+            made.append(
+                (
+                    f"{fit['name']}, frames {int(fit['first_frame'])} to {int(fit['last_frame'])}",
+                    curves,
+                )
+            )
         except (KeyError, TypeError, ValueError, AttributeError):
             continue
     return made

@@ -16,12 +16,26 @@ from rich.table import Table
 from pipeline import __version__
 from pipeline.run import manifest
 from pipeline.run.input_notes import alpha_note, notes_of
-from pipeline.run.inputs import check_fit, check_inputs, device_warning, input_warnings, overrun_warning
+from pipeline.run.inputs import (
+    check_fit,
+    check_inputs,
+    device_warning,
+    input_warnings,
+    overrun_warning,
+)
 from pipeline.run.resuming import RESTARTED, going_on
 from pipeline.run.unchanged import STATES, InputChangedError, Unchanged, states_of
 from pipeline.runtime.progress import Reporter, Stages, reporter, tell
 from pipeline.runtime.remote_store import store_at
-from pipeline.runtime.run_folder import HINT, MANIFEST, REPORT, Identity, RunFolder, claim, write_json
+from pipeline.runtime.run_folder import (
+    HINT,
+    MANIFEST,
+    REPORT,
+    Identity,
+    RunFolder,
+    claim,
+    write_json,
+)
 from pipeline.runtime.system_limits import cores
 from pipeline.settings import Settings
 from pipeline.tasks import Budget, Job, Task, check_options, find_task, hidden
@@ -77,16 +91,25 @@ def perform(settings: Settings, shown: Reporter) -> tuple[Path, Mapping[str, obj
             with tidied(folder):
                 keep = checkpoints(folder, identity, settings.store)
                 stages.check = inputs.check
-                result = going_on(task.run, Job(clip, settings, device, folder.work, stages, budget, keep), folder.forget, inputs)
+                result = going_on(
+                    task.run,
+                    Job(clip, settings, device, folder.work, stages, budget, keep),
+                    folder.forget,
+                    inputs,
+                )
                 inputs.check()
                 for note in alpha_note(clip):
                     stages.warn(note)
                 if clip.salvaged is not None:
-                    stages.warn(f"{printable(clip.info.path)}: is damaged; {clip.salvaged} frames of it could be decoded")
+                    stages.warn(
+                        f"{printable(clip.info.path)}: is damaged; {clip.salvaged} frames of it could be decoded"
+                    )
                 if (late := overrun_warning(settings, budget.spent())) is not None:
                     stages.warn(late)
 
-                def described(names: Sequence[str] = (), thumbnail: str | None = None) -> dict[str, object]:
+                def described(
+                    names: Sequence[str] = (), thumbnail: str | None = None
+                ) -> dict[str, object]:
                     return manifest.build(
                         settings,
                         sums,
@@ -101,20 +124,38 @@ def perform(settings: Settings, shown: Reporter) -> tuple[Path, Mapping[str, obj
                         hint_sha256=identity.get(HINT),
                     )
 
-                whole, names = with_report(described, clip, folder.work, stages, settings, manifest.describe_fits(result.fits))
+                whole, names = with_report(
+                    described,
+                    clip,
+                    folder.work,
+                    stages,
+                    settings,
+                    manifest.describe_fits(result.fits),
+                )
                 own = [folder.work / name for name in names]
-                folder.publish([*(layer.path for layer in result.layers), *result.sheets, *own], whole, identity)
+                folder.publish(
+                    [*(layer.path for layer in result.layers), *result.sheets, *own],
+                    whole,
+                    identity,
+                )
     finally:
         stages.shown.close()
     return out, whole
 
 
-def makers() -> list[str]:
+def version_fingerprint() -> list[str]:
     """The versions of the method and of PyTorch: another one may come to other layers, so it cannot go on where one stopped."""
     return [__version__, torch.__version__]
 
 
-def prepare(folder: RunFolder, identity: Identity, settings: Settings, task: Task, *, elsewhere: bool = False) -> bool:
+def prepare(
+    folder: RunFolder,
+    identity: Identity,
+    settings: Settings,
+    task: Task,
+    *,
+    elsewhere: bool = False,
+) -> bool:
     """:meth:`pipeline.runtime.run_folder.RunFolder.prepare` for a run of ``task`` with these settings."""
     return folder.prepare(
         identity,
@@ -122,7 +163,11 @@ def prepare(folder: RunFolder, identity: Identity, settings: Settings, task: Tas
         overwrite=settings.overwrite,
         roles=task.roles,
         anew=settings.anew,
-        about={"versions": makers(), "names": [path.name for path in settings.inputs], STATES: states_of(settings.inputs)},
+        about={
+            "versions": version_fingerprint(),
+            "names": [path.name for path in settings.inputs],
+            STATES: states_of(settings.inputs),
+        },
         elsewhere=elsewhere,
     )
 
@@ -144,7 +189,9 @@ def with_report(
     try:
         write_json(work / report.LOSSES, losses)
         with stages.stage("report") as step:
-            made = report.attach(described(), losses, clip, work, step, seconds=settings.max_seconds)
+            made = report.attach(
+                described(), losses, clip, work, step, seconds=settings.max_seconds
+            )
         names = [report.LOSSES, *made.files]
         whole = described(names, made.made.thumbnail)
         made.write(whole)
@@ -154,7 +201,9 @@ def with_report(
         safe_files.remove(work / report.PAGE)
         names = [report.LOSSES] if (work / report.LOSSES).exists() else []
         why = str(error) if isinstance(error, UnlayerError) else f"{type(error).__name__}: {error}"
-        stages.warn(f"the layers are done, but report.html could not be made ({why}); python -m pipeline report tries again")
+        stages.warn(
+            f"the layers are done, but report.html could not be made ({why}); python -m pipeline report tries again"
+        )
         return described(names), names
 
 
@@ -163,7 +212,7 @@ def checkpoints(folder: RunFolder, identity: Identity, store: str | None = None)
 
     store: URL of shared storage that is sent what is kept, as soon as it is.
     """
-    whose = json.dumps([identity, *makers()], sort_keys=True)
+    whose = json.dumps([identity, *version_fingerprint()], sort_keys=True)
     kept = Checkpoints(folder.kept, hashlib.sha256(whose.encode()).hexdigest())
     if store:
         kept.after = partial(store_at(store).send_kept, folder.path)
@@ -176,7 +225,9 @@ def tidied(folder: RunFolder) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt as stop:
-        stop.args = ("stopped; the same command with --resume goes on, with --overwrite it begins anew",)
+        stop.args = (
+            "stopped; the same command with --resume goes on, with --overwrite it begins anew",
+        )
         raise
     except InputChangedError as error:
         if error.mixed:
@@ -197,7 +248,9 @@ def explained(clip: Clip, folder: RunFolder, device: torch.device) -> Iterator[N
     except FitError as error:
         raise UnlayerError(f"{name}: {error}") from error
     except torch.OutOfMemoryError as error:
-        raise UnlayerError(f"{name}: {device} has not memory enough for it; choose --preset fast or --device cpu") from error
+        raise UnlayerError(
+            f"{name}: {device} has not memory enough for it; choose --preset fast or --device cpu"
+        ) from error
     except (MemoryError, RuntimeError) as error:
         # So PyTorch says it of the machine's own memory.
         if isinstance(error, RuntimeError) and "DefaultCPUAllocator" not in str(error):
@@ -232,16 +285,32 @@ def open_checked(settings: Settings) -> Clip:
     )
     info, name = clip.info, printable(clip.info.path)
     check_fit(settings, info)
-    seconds = float(info.frames / info.rate) if info.frames else float(info.seconds) if info.seconds else None
+    seconds = (
+        float(info.frames / info.rate)
+        if info.frames
+        else float(info.seconds)
+        if info.seconds
+        else None
+    )
     # Headers are not exact: a little grace, the decoded count decides later.
     if seconds is not None and settings.start is not None and settings.start > seconds + 1:
-        raise UsageError(f"--start {float(settings.start):g} is behind the end of {name}, which lasts {seconds:.3g} s")
+        raise UsageError(
+            f"--start {float(settings.start):g} is behind the end of {name}, which lasts {seconds:.3g} s"
+        )
     for first, last in settings.transition:
         if info.frames and last > 1.02 * info.frames + 2:
-            raise UsageError(f"--transition {first}:{last} is not inside {name}, which has {info.frames} frames (0 to {info.frames - 1})")
+            raise UsageError(
+                f"--transition {first}:{last} is not inside {name}, which has {info.frames} frames (0 to {info.frames - 1})"
+            )
         # Matroska does not count its frames, and its rate may vary.
-        if not info.frames and seconds is not None and last > (about := seconds * float(info.rate)) * 1.5 + 2:
-            raise UsageError(f"--transition {first}:{last} is not inside {name}, which lasts {seconds:.3g} s, about {about:.0f} frames")
+        if (
+            not info.frames
+            and seconds is not None
+            and last > (about := seconds * float(info.rate)) * 1.5 + 2
+        ):
+            raise UsageError(
+                f"--transition {first}:{last} is not inside {name}, which lasts {seconds:.3g} s, about {about:.0f} frames"
+            )
     return clip
 
 
@@ -268,9 +337,13 @@ def pick_device(word: str) -> torch.device:
     if made.type == "cuda":
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
         if not count:
-            raise UsageError(f"--device {word}: there is no CUDA GPU that PyTorch {torch.__version__} can use; choose --device cpu")
+            raise UsageError(
+                f"--device {word}: there is no CUDA GPU that PyTorch {torch.__version__} can use; choose --device cpu"
+            )
         if made.index is not None and made.index >= count:
-            raise UsageError(f"--device {word}: there are {count} GPUs, numbered from 0; choose a lower number")
+            raise UsageError(
+                f"--device {word}: there are {count} GPUs, numbered from 0; choose a lower number"
+            )
     if made.type == "mps" and not torch.backends.mps.is_available():
         raise UsageError("--device mps: this machine has no Metal GPU; choose --device cpu")
     return made
@@ -282,7 +355,10 @@ def announce_unchanged(settings: Settings, out: Path) -> None:
         tell("done", out=str(out), manifest=str(out / MANIFEST), unchanged=True)
     else:
         Console().print(
-            f"{printable(out)}: this run is finished already; --overwrite does it again", markup=False, highlight=False, soft_wrap=True
+            f"{printable(out)}: this run is finished already; --overwrite does it again",
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
         )
 
 
@@ -305,10 +381,20 @@ def summarise(settings: Settings, out: Path, whole: Mapping[str, object]) -> Non
     table = Table("layer", "role", "frames", "file", title=None)
     for layer in layers:
         first, last = layer["first_frame"], layer["last_frame"]
-        table.add_row(layer["name"], layer["role"], f"{first} to {last}" if last > first else f"{first}", layer["path"])
+        table.add_row(
+            layer["name"],
+            layer["role"],
+            f"{first} to {last}" if last > first else f"{first}",
+            layer["path"],
+        )
     console.print(table)
     if isinstance(account := report.get("account"), str):
         console.print(account, markup=False, highlight=False, soft_wrap=True)
     stages = ", ".join(f"{name} {seconds:.1f}" for name, seconds in report["stages"].items())
-    console.print(f"{report['seconds']:.1f} s ({stages}) on {report['device']}", markup=False, highlight=False, soft_wrap=True)
+    console.print(
+        f"{report['seconds']:.1f} s ({stages}) on {report['device']}",
+        markup=False,
+        highlight=False,
+        soft_wrap=True,
+    )
     console.print(f"written to {printable(out)}", markup=False, highlight=False, soft_wrap=True)

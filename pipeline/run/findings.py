@@ -53,7 +53,9 @@ class Findings:
             if frames:
                 amounts = self._amounts[text]
                 percent = f"{100 * sum(amounts) / len(amounts):.0f} %" if amounts else ""
-                found.append(text.replace("{frames}", self.named(frames)).replace("{percent}", percent))
+                found.append(
+                    text.replace("{frames}", self.named(frames)).replace("{percent}", percent)
+                )
         return found
 
     def named(self, frames: Sequence[int]) -> str:
@@ -62,7 +64,10 @@ class Findings:
         if len(frames) == self.count:
             return f"the {what}" if self.count == 1 else f"all {self.count} {what}s"
         # Pictures count from 1, as the files of their layers do; frames from 0, as everywhere.
-        ranges = [f"{first}" if first == last else f"{first} to {last}" for first, last in runs(frames, 1 if self.pictures else 0)]
+        ranges = [
+            f"{first}" if first == last else f"{first} to {last}"
+            for first, last in runs(frames, 1 if self.pictures else 0)
+        ]
         words = ranges[:RANGES]
         if len(ranges) > RANGES:
             words.append(f"{len(ranges) - RANGES} more ranges")
@@ -74,9 +79,15 @@ def transition_warnings(analysis: Analysis) -> list[str]:
     """Return what to say where no transition was found, or one of an unknown kind."""
     warnings = not_whole(analysis)
     if not analysis.transitions:
-        return ["no transition was found; the clip is written as it is. --transition FIRST:LAST tells where one is", *warnings]
+        return [
+            "no transition was found; the clip is written as it is. --transition FIRST:LAST tells where one is",
+            *warnings,
+        ]
     if not any(map(len, analysis.transitions)):
-        return ["only hard cuts were found, no mixed frame; the shots are written as they are", *warnings]
+        return [
+            "only hard cuts were found, no mixed frame; the shots are written as they are",
+            *warnings,
+        ]
     return warnings
 
 

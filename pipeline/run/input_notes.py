@@ -11,13 +11,20 @@ from stages.media.picture_metadata import count_pages
 from stages.media.read import Clip
 from stages.media.sniff import printable
 
-_ORDERS = {"tff": "top field first", "bff": "bottom field first", "auto": "fields in the order that each frame says"}
+_ORDERS = {
+    "tff": "top field first",
+    "bff": "bottom field first",
+    "auto": "fields in the order that each frame says",
+}
 
 
 def notes_of(info: ClipInfo, settings: Settings) -> list[str]:
     """Return the warnings that a run on this clip begins with; none for ordinary clips."""
     name = printable(Path(info.path.name))
-    return [f"{name}: {note}" for note in (*_scan_notes(info), *_color_notes(info, settings), *_other_notes(info))]
+    return [
+        f"{name}: {note}"
+        for note in (*_scan_notes(info), *_color_notes(info, settings), *_other_notes(info))
+    ]
 
 
 def alpha_note(clip: Clip) -> list[str]:
@@ -25,7 +32,9 @@ def alpha_note(clip: Clip) -> list[str]:
     if not clip.transparent:
         return []
     name = printable(Path(clip.info.path.name))
-    return [f"{name}: has transparent parts; their colours are taken as they are stored, and the layers do not keep its transparency"]
+    return [
+        f"{name}: has transparent parts; their colours are taken as they are stored, and the layers do not keep its transparency"
+    ]
 
 
 def _scan_notes(info: ClipInfo) -> list[str]:
@@ -38,30 +47,52 @@ def _scan_notes(info: ClipInfo) -> list[str]:
         ]
     if scan.deinterlaced and scan.kind == "interlaced":
         hidden = ", though it is not flagged so" if scan.flagged != "interlaced" else ""
-        return [f"is interlaced ({order}){hidden}; it is deinterlaced with bwdif, one frame for each; --interlaced keep leaves its fields"]
+        return [
+            f"is interlaced ({order}){hidden}; it is deinterlaced with bwdif, one frame for each; --interlaced keep leaves its fields"
+        ]
     if scan.deinterlaced:
-        return ["is deinterlaced with bwdif, as --interlaced deinterlace asks, though nothing says that it is interlaced"]
+        return [
+            "is deinterlaced with bwdif, as --interlaced deinterlace asks, though nothing says that it is interlaced"
+        ]
     if scan.kind != "progressive":
-        return ["is interlaced and stays so, as --interlaced keep asks: lines of two moments are taken for one picture"]
+        return [
+            "is interlaced and stays so, as --interlaced keep asks: lines of two moments are taken for one picture"
+        ]
     if scan.flagged == "interlaced":
-        return ["is flagged as interlaced, but its picture is progressive; it stays as it is (--interlaced deinterlace changes that)"]
+        return [
+            "is flagged as interlaced, but its picture is progressive; it stays as it is (--interlaced deinterlace changes that)"
+        ]
     return []
 
 
 def _color_notes(info: ClipInfo, settings: Settings) -> list[str]:
     notes = []
     if info.color.needs_conversion and not settings.lossless:
-        files = "written with the input's values" if info.is_picture else "converted to SDR with BT.709; --lossless keeps it"
-        notes.append(f"the input is {info.color.describe()}; {'PNG' if info.is_picture else 'MP4'} layers are {files}")
+        files = (
+            "written with the input's values"
+            if info.is_picture
+            else "converted to SDR with BT.709; --lossless keeps it"
+        )
+        notes.append(
+            f"the input is {info.color.describe()}; {'PNG' if info.is_picture else 'MP4'} layers are {files}"
+        )
     if info.color_space == "bt2020" and not info.color.describe():
-        notes.append("has the matrix of BT.2020, but neither primaries nor a transfer curve: its colours are taken for BT.709's")
+        notes.append(
+            "has the matrix of BT.2020, but neither primaries nor a transfer curve: its colours are taken for BT.709's"
+        )
     if info.facts.dolby_vision is not None:
-        more = " and its base layer alone has wrong colours" if info.facts.dolby_vision == 5 else ", its base layer is used"
+        more = (
+            " and its base layer alone has wrong colours"
+            if info.facts.dolby_vision == 5
+            else ", its base layer is used"
+        )
         notes.append(f"its Dolby Vision data are not kept{more}")
     if info.facts.dynamic:
         notes.append("its HDR10+ data, which change from scene to scene, are not kept")
     if info.is_picture and (pages := count_pages(info.path)) > 1:
-        notes.append(f"has {pages} pages, of which the first is used; save the others as pictures of their own")
+        notes.append(
+            f"has {pages} pages, of which the first is used; save the others as pictures of their own"
+        )
     if info.is_picture and info.foreign_profile:
         notes.append("its colour profile is not of RGB, as the layers are; it is left out")
     return notes
@@ -74,9 +105,13 @@ def _other_notes(info: ClipInfo) -> list[str]:
         edges = f"left {left}, top {top}, right {right}, bottom {bottom}"
         notes.append(f"is cropped to its clean aperture, {info.width}x{info.height} ({edges})")
     if info.facts.stereo:
-        notes.append(f"holds two views in a frame ({info.facts.stereo}); they are taken for one picture, and layers are not marked so")
+        notes.append(
+            f"holds two views in a frame ({info.facts.stereo}); they are taken for one picture, and layers are not marked so"
+        )
     if info.facts.spherical:
-        notes.append("is a projection of a sphere; it is taken for a flat picture, and layers are not marked so")
+        notes.append(
+            "is a projection of a sphere; it is taken for a flat picture, and layers are not marked so"
+        )
     lost = [f"{info.subtitle_streams} subtitle tracks"] if info.subtitle_streams else []
     lost += [f"{info.chapters} chapters"] if info.chapters else []
     if lost:
@@ -88,7 +123,9 @@ def facts_of(info: ClipInfo) -> dict[str, object]:
     """Return the properties that ``probe`` and the manifest tell beside sizes and rates, as JSON values; only what is there."""
     scan, color = info.scan, info.color
     found: dict[str, object] = {
-        "scan": scan.kind if scan.kind == "progressive" else f"{scan.kind} ({_ORDERS.get(scan.parity, 'order unknown')})",
+        "scan": scan.kind
+        if scan.kind == "progressive"
+        else f"{scan.kind} ({_ORDERS.get(scan.parity, 'order unknown')})",
         "deinterlaced": scan.deinterlaced,
         "color": color.describe(),
         "primaries": color.primaries,
@@ -106,7 +143,11 @@ def facts_of(info: ClipInfo) -> dict[str, object]:
         "chapters": info.chapters,
         "not_kept": list(info.told),
     }
-    return {name: value for name, value in found.items() if value not in (None, "", False, 0, []) and (name, value) not in _USUAL}
+    return {
+        name: value
+        for name, value in found.items()
+        if value not in (None, "", False, 0, []) and (name, value) not in _USUAL
+    }
 
 
 _USUAL = [("primaries", 2), ("transfer", 2), ("matrix", 2)]

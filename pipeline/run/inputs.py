@@ -48,11 +48,15 @@ def check_fit(settings: Settings, info: ClipInfo) -> None:
         return
     for option, value in (("--start", settings.start), ("--end", settings.end)):
         if value is not None:
-            raise UsageError(f"{option} has no meaning for pictures ({name}), which have no time; leave it out")
+            raise UsageError(
+                f"{option} has no meaning for pictures ({name}), which have no time; leave it out"
+            )
     if settings.transition and len(settings.inputs) == 1:
         raise UsageError(f"--transition has no meaning for one picture ({name}); leave it out")
     if settings.alpha not in (None, "png"):
-        raise UsageError(f"--alpha {settings.alpha} has no meaning for pictures ({name}), which are written as PNG; leave it out")
+        raise UsageError(
+            f"--alpha {settings.alpha} has no meaning for pictures ({name}), which are written as PNG; leave it out"
+        )
 
 
 def input_warnings(settings: Settings) -> list[str]:
@@ -66,9 +70,7 @@ def device_warning(settings: Settings, task: Task, device: torch.device) -> str 
     """Return a warning where ``--device`` asks for a GPU and the task does this preset's work on the CPU; ``None`` otherwise."""
     if settings.device == "auto" or device.type == "cpu" or settings.preset not in task.on_cpu:
         return None
-    return (
-        f"--device {settings.device} has no effect: --task {task.name} does all work of --preset {settings.preset} on the CPU; leave it out"
-    )
+    return f"--device {settings.device} has no effect: --task {task.name} does all work of --preset {settings.preset} on the CPU; leave it out"
 
 
 def overrun_warning(settings: Settings, seconds: float) -> str | None:

@@ -37,10 +37,17 @@ def scene_name(shot: int) -> str:
 
 
 def describe_transition(
-    transition: Transition, *, mix: Sequence[float] | None = None, space: str | None = None, matte: str | None = None
+    transition: Transition,
+    *,
+    mix: Sequence[float] | None = None,
+    space: str | None = None,
+    matte: str | None = None,
 ) -> dict[str, object]:
     """A transition as the manifest has it. ``mix`` and ``space`` replace what the search found by what the fit made of it."""
-    sides = [None if shot is None else scene_name(shot) for shot in (transition.outgoing, transition.incoming)]
+    sides = [
+        None if shot is None else scene_name(shot)
+        for shot in (transition.outgoing, transition.incoming)
+    ]
     entry: dict[str, object] = {
         "from": sides[0],
         "to": sides[1],
@@ -56,7 +63,10 @@ def describe_transition(
 
 def describe_colors(analysis: Analysis) -> list[dict[str, object]]:
     """The frames of plain colours that no shot has, as the manifest has them."""
-    return [{"color": gap.color, "first_frame": gap.first_frame, "last_frame": gap.last_frame} for gap in analysis.colors]
+    return [
+        {"color": gap.color, "first_frame": gap.first_frame, "last_frame": gap.last_frame}
+        for gap in analysis.colors
+    ]
 
 
 def not_whole(analysis: Analysis) -> list[str]:
@@ -66,9 +76,19 @@ def not_whole(analysis: Analysis) -> list[str]:
         if move.kind != "other":
             continue
         one_frame = move.first_frame == move.last_frame
-        span = f"frame {move.first_frame}" if one_frame else f"frames {move.first_frame} to {move.last_frame}"
-        one, other = (None if shot is None else scene_name(shot) for shot in (move.outgoing, move.incoming))
-        where = f"{one} has them before frame {move.turn}, {other} from there on" if one and other else f"{one or other} has them"
+        span = (
+            f"frame {move.first_frame}"
+            if one_frame
+            else f"frames {move.first_frame} to {move.last_frame}"
+        )
+        one, other = (
+            None if shot is None else scene_name(shot) for shot in (move.outgoing, move.incoming)
+        )
+        where = (
+            f"{one} has them before frame {move.turn}, {other} from there on"
+            if one and other
+            else f"{one or other} has them"
+        )
         said.append(
             f"{span}: the picture changes for good in a way that is not known; they are not taken apart: {where}. "
             f"--transition {move.first_frame}:{move.last_frame} takes them apart as a mixture"
@@ -87,7 +107,9 @@ def checksums(inputs: Sequence[Path], clip: Clip) -> list[str]:
     return [sha256(path) for path in inputs]
 
 
-def describe_input(path: str, checksum: str, info: ClipInfo, frames: int | None) -> dict[str, object]:
+def describe_input(
+    path: str, checksum: str, info: ClipInfo, frames: int | None
+) -> dict[str, object]:
     """An input as the manifest has it. ``frames``: as decoded, where all were; what the header says otherwise."""
     return {
         "path": path,
@@ -96,17 +118,28 @@ def describe_input(path: str, checksum: str, info: ClipInfo, frames: int | None)
         "height": info.height,
         "frames": info.frames if frames is None else frames,
         "rate": f"{info.rate.numerator}/{info.rate.denominator}",
-        **{name: value for name, value in facts_of(info).items() if (name, value) != ("scan", "progressive")},
+        **{
+            name: value
+            for name, value in facts_of(info).items()
+            if (name, value) != ("scan", "progressive")
+        },
     }
 
 
 def identity(settings: Settings, sums: Sequence[str]) -> dict[str, object]:
     """What makes two runs the same; :func:`pipeline.runtime.run_folder.identity_of` reads it back from a manifest.
     Raises UnlayerError where the hint cannot be read."""
-    found: dict[str, object] = {"task": settings.task, "input": list(sums), "settings": settings.kept()}
+    found: dict[str, object] = {
+        "task": settings.task,
+        "input": list(sums),
+        "settings": settings.kept(),
+    }
     if settings.hint is not None:
         # A hint that was drawn anew under the same name makes another run.
-        (found[HINT],) = checksums([settings.hint], open_clip([settings.hint], max_pixels=settings.max_pixels, interlaced="keep"))
+        (found[HINT],) = checksums(
+            [settings.hint],
+            open_clip([settings.hint], max_pixels=settings.max_pixels, interlaced="keep"),
+        )
     return found
 
 
@@ -170,7 +203,15 @@ def describe_fits(fits: Sequence[Fit]) -> dict[str, object]:
     """``losses.json``: the losses by stage and name, as points ``[progress, value]``, of everything that was fitted."""
     return {
         "schema": SCHEMA,
-        "fits": [{"name": fit.name, "first_frame": fit.first_frame, "last_frame": fit.last_frame, "curves": fit.curves} for fit in fits],
+        "fits": [
+            {
+                "name": fit.name,
+                "first_frame": fit.first_frame,
+                "last_frame": fit.last_frame,
+                "curves": fit.curves,
+            }
+            for fit in fits
+        ],
     }
 
 

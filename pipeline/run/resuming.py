@@ -8,7 +8,7 @@ from typing import TypeVar
 from pipeline.run.unchanged import Unchanged
 from pipeline.tasks import Job, blaming
 from stages.errors import CheckpointError, UnlayerError
-from stages.media.clip import Seen
+from stages.media.clip import FrameIndex
 
 T = TypeVar("T")
 
@@ -18,7 +18,9 @@ ANEW = frozenset({RESTARTED, DAMAGED})
 """The warnings of a run that was begun anew: what it had kept before is of no use, wherever it was sent to."""
 
 
-def going_on(work: Callable[[Job], T], job: Job, forget: Callable[[], None], inputs: Unchanged) -> T:
+def going_on(
+    work: Callable[[Job], T], job: Job, forget: Callable[[], None], inputs: Unchanged
+) -> T:
     """Return ``work(job)``; with ``--anew`` it is begun again, once and with a warning, where what was kept is damaged.
 
     forget: removes what was kept. inputs: the files that the job reads.
@@ -31,7 +33,7 @@ def going_on(work: Callable[[Job], T], job: Job, forget: Callable[[], None], inp
             raise
     forget()
     job.keep.read.clear()
-    job.clip.seen, job.clip.salvaged = Seen(), None
+    job.clip.seen, job.clip.salvaged = FrameIndex(), None
     job.stages.warn(DAMAGED)
     return _attempt(work, job, inputs)
 

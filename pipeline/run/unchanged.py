@@ -43,7 +43,9 @@ class Unchanged:
                 continue
             else:
                 what = "was changed or replaced"
-            error = InputChangedError(f"{printable(path)}: {what} while the run was reading it; run it again when the file is at rest")
+            error = InputChangedError(
+                f"{printable(path)}: {what} while the run was reading it; run it again when the file is at rest"
+            )
             error.mixed = now is not None
             raise error
 

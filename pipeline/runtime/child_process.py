@@ -20,11 +20,19 @@ from pipeline.runtime.signals import GRACE, PARENT
 class Child:
     """One process. ``threads``: how many it may compute with. ``more``: of its environment."""
 
-    def __init__(self, words: Sequence[str], threads: int, more: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, words: Sequence[str], threads: int, more: Mapping[str, str] | None = None
+    ) -> None:
         # The package that runs here, not a file of its name in the current folder.
-        paths = os.pathsep.join([str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])])
+        paths = os.pathsep.join(
+            [str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])]
+        )
         environment = {**os.environ, "PYTHONSAFEPATH": "1", "PYTHONPATH": paths}
-        environment |= {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads), **(more or {})}
+        environment |= {
+            "OMP_NUM_THREADS": str(threads),
+            "MKL_NUM_THREADS": str(threads),
+            **(more or {}),
+        }
         environment[PARENT] = "1"
         # In a session of its own: Ctrl-C reaches us alone, and we pass it on in our own time.
         self.process = subprocess.Popen(
@@ -42,7 +50,10 @@ class Child:
         self.ended: float | None = None
         self._told: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._complaints: deque[str] = deque(maxlen=20)
-        self._readers = [threading.Thread(target=target, daemon=True) for target in (self._read_told, self._read_complaints)]
+        self._readers = [
+            threading.Thread(target=target, daemon=True)
+            for target in (self._read_told, self._read_complaints)
+        ]
         for reader in self._readers:
             reader.start()
 
@@ -72,10 +83,22 @@ class Child:
     def complaint(self, status: int) -> str:
         """One line on why it failed: its own last one, where it said any."""
         if status < 0:
-            why = "killed, for want of memory perhaps" if status == -signal.SIGKILL else f"ended by signal {-status}"
+            why = (
+                "killed, for want of memory perhaps"
+                if status == -signal.SIGKILL
+                else f"ended by signal {-status}"
+            )
             return f"was {why}; the same command goes on with it"
-        said = [line for line in self._complaints if line.strip() and not line.startswith("unlayer: warning:")]
-        return said[-1].removeprefix("unlayer: ") if said else f"ended with status {status} and said nothing"
+        said = [
+            line
+            for line in self._complaints
+            if line.strip() and not line.startswith("unlayer: warning:")
+        ]
+        return (
+            said[-1].removeprefix("unlayer: ")
+            if said
+            else f"ended with status {status} and said nothing"
+        )
 
     def signal(self, number: int) -> None:
         """Sends it a signal, where it still runs."""

@@ -49,7 +49,9 @@ def check_enough(needed: float, settings: Settings, what: str) -> str | None:
         raise UsageError(f"--max-memory {given} is too little for {what}; it needs about {wants}")
     if total > (have := machine_memory() or PLANNED):
         has, wants = amounts(have, total)
-        raise UnlayerError(f"{what}: needs about {wants} of memory and this machine has {has}; scale it down first")
+        raise UnlayerError(
+            f"{what}: needs about {wants} of memory and this machine has {has}; scale it down first"
+        )
     return f"{what}: needs about {amount(total)} of memory"
 
 
@@ -84,7 +86,14 @@ def amounts(less: float, more: float) -> tuple[str, str]:
 
 def _sized(size: float, digits: int) -> str:
     """``size`` in its own unit, with about ``digits`` digits that count and one more."""
-    unit, letter = next(((2**power, letter) for power, letter in ((30, "G"), (20, "M"), (10, "K")) if size >= 2**power), (1, " bytes"))
+    unit, letter = next(
+        (
+            (2**power, letter)
+            for power, letter in ((30, "G"), (20, "M"), (10, "K"))
+            if size >= 2**power
+        ),
+        (1, " bytes"),
+    )
     value = size / unit
     text = f"{value:.{max(0, digits - int(math.log10(max(1.0, value))))}f}"
     return (text.rstrip("0").rstrip(".") if "." in text else text) + letter
@@ -114,7 +123,7 @@ def peak_memory() -> int | None:
     return peak if sys.platform == "darwin" else 1024 * peak
 
 
-def halving(work: Callable[[int, Checkpoints], T], room: Checkpoints) -> tuple[T, int]:
+def retry_on_oom(work: Callable[[int, Checkpoints], T], room: Checkpoints) -> tuple[T, int]:
     """``work(times, keeper)`` with its working size halved as few ``times`` as the GPU's memory asks for, and how many that was.
 
     Each size keeps what it has done in a room of its own, and a resumed run goes on with the size that the interrupted one had come to.

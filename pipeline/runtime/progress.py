@@ -14,7 +14,14 @@ from contextlib import contextmanager
 from typing import Any, Protocol
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 Step = Callable[[float, str], None]
 """Called with the fraction done, 0 to 1, and a few words on what is being done."""
@@ -65,7 +72,9 @@ class Lines(Silent):
         if now - self.told < self.every:
             return
         self.told = now
-        left = f", {(now - self.began) * (1 - fraction) / fraction:.0f} s left" if fraction > 0 else ""
+        left = (
+            f", {(now - self.began) * (1 - fraction) / fraction:.0f} s left" if fraction > 0 else ""
+        )
         print(f"{stage} {100 * fraction:.0f} % {note}{left}", file=sys.stderr, flush=True)
 
     def end(self, stage: str, seconds: float) -> None:
@@ -122,7 +131,9 @@ class Bars(Silent):
         self.progress.update(self.bars[stage], completed=1.0, note="")
 
     def warn(self, text: str) -> None:
-        self.progress.console.print(f"unlayer: warning: {text}", markup=False, highlight=False, soft_wrap=True)
+        self.progress.console.print(
+            f"unlayer: warning: {text}", markup=False, highlight=False, soft_wrap=True
+        )
 
     def close(self) -> None:
         self.progress.stop()
@@ -157,7 +168,9 @@ class Stages:
         self.check: Callable[[], None] = lambda: None
 
     @contextmanager
-    def stage(self, name: str, *, within: Callable[[], dict[str, float]] | None = None) -> Iterator[Step]:
+    def stage(
+        self, name: str, *, within: Callable[[], dict[str, float]] | None = None
+    ) -> Iterator[Step]:
         """Times the block as ``name`` and shows its steps.
 
         within: asked at the end for parts of the stage that were timed inside; they are booked under their own names and the rest

@@ -26,7 +26,12 @@ WRITTEN = "written"
 """The folder in it for layers that are whole before the run is over: they are large, and soon written again."""
 PART = ".part"
 """What a file is called at its end while it is on its way."""
-_LIKE_A_KIND = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)(?<!^[A-Za-z]):(.*)" if os.name == "nt" else r"([A-Za-z][A-Za-z0-9+.-]*):(.*)", re.S)
+_LIKE_A_KIND = re.compile(
+    r"([A-Za-z][A-Za-z0-9+.-]*)(?<!^[A-Za-z]):(.*)"
+    if os.name == "nt"
+    else r"([A-Za-z][A-Za-z0-9+.-]*):(.*)",
+    re.S,
+)
 
 
 class Store:
@@ -38,11 +43,21 @@ class Store:
             from fsspec.core import url_to_fs
             from fsspec.registry import available_protocols
         except ImportError as error:
-            raise UsageError("--store needs fsspec, which is not installed; pip install fsspec") from error
+            raise UsageError(
+                "--store needs fsspec, which is not installed; pip install fsspec"
+            ) from error
         # A kind that nobody knows would be taken for a folder of that name.
-        if (kind := _LIKE_A_KIND.match(self.url)) and (kind[1].lower() not in available_protocols() or not kind[2].startswith("//")):
-            near = "" if kind[1] in available_protocols() else nearest(kind[1], [one for one in available_protocols() if one != "memory"])
-            raise UsageError(f"--store {url}: is not the address of a storage of a known kind; write it as s3://bucket/layers{near}")
+        if (kind := _LIKE_A_KIND.match(self.url)) and (
+            kind[1].lower() not in available_protocols() or not kind[2].startswith("//")
+        ):
+            near = (
+                ""
+                if kind[1] in available_protocols()
+                else nearest(kind[1], [one for one in available_protocols() if one != "memory"])
+            )
+            raise UsageError(
+                f"--store {url}: is not the address of a storage of a known kind; write it as s3://bucket/layers{near}"
+            )
         try:
             found: tuple[Any, str] = url_to_fs(self.url)
         except Exception as error:
@@ -56,7 +71,13 @@ class Store:
         """The folder ``name`` in this one."""
         return store_at(f"{self.url}/{name}")
 
-    def fetch(self, folder: Path, wanted: Callable[[str], bool] = lambda name: True, *, layers: bool = False) -> None:
+    def fetch(
+        self,
+        folder: Path,
+        wanted: Callable[[str], bool] = lambda name: True,
+        *,
+        layers: bool = False,
+    ) -> None:
         """Brings the run's manifest and what it keeps into ``folder``; with ``layers`` all that it made as well.
 
         wanted: which of the kept files, by their names in the folder ``keep``.
@@ -71,7 +92,9 @@ class Store:
                 # Where the search is over, how far it once had come is of no use.
                 if name == f"{KEPT}/search.safetensors" and f"{KEPT}/find.safetensors" in names:
                     continue
-                ours = name in (MANIFEST, f"{WORK}/run.json") or (name.startswith(KEPT + "/") and wanted(name[len(KEPT) + 1 :]))
+                ours = name in (MANIFEST, f"{WORK}/run.json") or (
+                    name.startswith(KEPT + "/") and wanted(name[len(KEPT) + 1 :])
+                )
                 ours = ours or (layers and not name.startswith("."))
                 if not ours or name.endswith(PART):
                     continue
@@ -90,7 +113,9 @@ class Store:
         Raises UsageError where this kind of storage keeps nothing for other processes, UnlayerError where it cannot be written.
         """
         if "memory" in _names_of(self.files) or re.search(r"(^|::)memory:", self.url):
-            raise UsageError(f"--store {self.url}: is this process's memory, which keeps nothing; give a storage as s3://bucket/layers")
+            raise UsageError(
+                f"--store {self.url}: is this process's memory, which keeps nothing; give a storage as s3://bucket/layers"
+            )
         name = f"{self.root}/.unlayer-{secrets.token_hex(8)}"
         data = name.encode()
         try:
@@ -103,18 +128,28 @@ class Store:
                 self.files.rm_file(name)
         except UnlayerError as error:
             cause = error.__cause__
-            if isinstance(cause, NotImplementedError | AttributeError | TypeError) or re.search("read.?only", str(cause), re.IGNORECASE):
-                raise UsageError(f"--store {self.url}: storage of this kind cannot be written; give one as s3://bucket/layers") from error
+            if isinstance(cause, NotImplementedError | AttributeError | TypeError) or re.search(
+                "read.?only", str(cause), re.IGNORECASE
+            ):
+                raise UsageError(
+                    f"--store {self.url}: storage of this kind cannot be written; give one as s3://bucket/layers"
+                ) from error
             raise
         if not same:
-            raise UsageError(f"--store {self.url}: does not give back what is written to it; give a storage as s3://bucket/layers")
+            raise UsageError(
+                f"--store {self.url}: does not give back what is written to it; give a storage as s3://bucket/layers"
+            )
 
     def _names(self) -> list[str]:
         """The names of the files there. Those that are no names in a folder, links and pipes are left out: they are not ours."""
         if not self.files.exists(self.root):
             return []
         found = self.files.find(self.root, detail=True)
-        names = [path[len(self.root) + 1 :] for path, facts in found.items() if facts.get("type") == "file" and not facts.get("islink")]
+        names = [
+            path[len(self.root) + 1 :]
+            for path, facts in found.items()
+            if facts.get("type") == "file" and not facts.get("islink")
+        ]
         return [name for name in names if _is_name(name)]
 
     def _refuse_links(self, target: str) -> None:
@@ -130,7 +165,9 @@ class Store:
         whole."""
         if not safe_files.is_folder(folder / WORK):
             return
-        paths = [path for path in safe_files.files_in(folder / KEPT) if not path.name.endswith(PART)]
+        paths = [
+            path for path in safe_files.files_in(folder / KEPT) if not path.name.endswith(PART)
+        ]
         paths = [path for path in paths if folder / KEPT / WRITTEN not in path.parents]
         record = folder / WORK / "run.json"
         paths.sort(key=lambda path: (path.suffix == ".safetensors", path.stat().st_mtime_ns))
@@ -142,7 +179,11 @@ class Store:
 
     def publish(self, folder: Path) -> None:
         """Sends a finished run's files, the manifest last, and removes what it kept."""
-        paths = [path for path in safe_files.files_in(folder) if not path.relative_to(folder).parts[0].startswith(".")]
+        paths = [
+            path
+            for path in safe_files.files_in(folder)
+            if not path.relative_to(folder).parts[0].startswith(".")
+        ]
         self._retire({path.relative_to(folder).as_posix() for path in paths})
         for path in sorted(paths, key=lambda path: path == folder / MANIFEST):
             self._put(path, path.relative_to(folder).as_posix())
@@ -196,7 +237,9 @@ class Store:
             yield
         except Exception as error:
             line = _first_line(error)
-            raise UnlayerError(f"{self.url}: cannot be {what} ({line}); check the address and your access to it") from error
+            raise UnlayerError(
+                f"{self.url}: cannot be {what} ({line}); check the address and your access to it"
+            ) from error
 
 
 def _first_line(error: Exception) -> str:

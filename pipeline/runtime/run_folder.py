@@ -85,7 +85,9 @@ class RunFolder:
     def _refuse_link(self) -> None:
         if os.path.lexists(self.work) and not safe_files.is_folder(self.work):
             what = "a link, and what it leads to" if self.work.is_symlink() else "no folder, and"
-            raise UsageError(f"{self.work}: is {what} is not ours; remove it, or choose another --out")
+            raise UsageError(
+                f"{self.work}: is {what} is not ours; remove it, or choose another --out"
+            )
 
     def state(self) -> tuple[State, Identity | None]:
         """What is in the folder, and which run that is or was; ``None`` where an interrupted run left no trace of it."""
@@ -122,7 +124,9 @@ class RunFolder:
         lost = self._lost() if state == "finished" and same and not elsewhere else []
         record = read_json(self.work / "run.json")
         # Put out whole already, where it was stopped while it tidied up.
-        over = record is not None and "files" in record and state == "finished" and same and not lost
+        over = (
+            record is not None and "files" in record and state == "finished" and same and not lost
+        )
         if resume and record is not None and not over and bare(record) == identity:
             # It was stopped while it worked; a finished run that it was to replace is still there, and stays until it is.
             state, same = "interrupted", True
@@ -132,17 +136,25 @@ class RunFolder:
         if state == "finished" and same and resume:
             return "again"
         if state == "finished" and same:
-            raise UsageError(f"{self.path}: this run is finished, but its {lost[0]} is missing; make it again with --resume or --overwrite")
+            raise UsageError(
+                f"{self.path}: this run is finished, but its {lost[0]} is missing; make it again with --resume or --overwrite"
+            )
         if state == "interrupted" and resume and stale and anew:
             return "anew"
         if state == "finished" or (state == "interrupted" and resume and stale):
-            what = "a finished run" if state == "finished" else "an interrupted run of another version,"
+            what = (
+                "a finished run"
+                if state == "finished"
+                else "an interrupted run of another version,"
+            )
             raise UsageError(
                 f"{self.path}: holds {what} of another input or with other options, which --resume cannot go on with; "
                 "replace it with --overwrite, or choose another --out"
             )
         if state == "interrupted" and not resume:
-            raise UsageError(f"{self.path}: holds an interrupted run; go on with it with --resume, or replace it with --overwrite")
+            raise UsageError(
+                f"{self.path}: holds an interrupted run; go on with it with --resume, or replace it with --overwrite"
+            )
         # One that left no trace of what it was is begun anew.
         return "go on" if state == "interrupted" and same else "new"
 
@@ -163,7 +175,14 @@ class RunFolder:
         Raises UsageError also where files that are no run's have the layers' names.
         """
         versions = dict(about or {}).get("versions")
-        doing = self.decide(identity, resume=resume, overwrite=overwrite, anew=anew, versions=versions, elsewhere=elsewhere)
+        doing = self.decide(
+            identity,
+            resume=resume,
+            overwrite=overwrite,
+            anew=anew,
+            versions=versions,
+            elsewhere=elsewhere,
+        )
         if doing == "leave":
             self.drop_work()
             return False
@@ -190,8 +209,12 @@ class RunFolder:
     def check_ours(self) -> None:
         """Raises UsageError where the manifest is not one of ours. What it lists stays until the new run is published."""
         manifest = read_json(self.path / MANIFEST)
-        if os.path.lexists(self.path / MANIFEST) and (manifest is None or identity_of(manifest) is None):
-            raise UsageError(f"{self.path}: its {MANIFEST} is not one of ours, so nothing was replaced; choose another --out")
+        if os.path.lexists(self.path / MANIFEST) and (
+            manifest is None or identity_of(manifest) is None
+        ):
+            raise UsageError(
+                f"{self.path}: its {MANIFEST} is not one of ours, so nothing was replaced; choose another --out"
+            )
 
     def remove(self, names: Iterable[str]) -> None:
         """Removes files of ours by their names in the folder."""
@@ -209,7 +232,9 @@ class RunFolder:
 
     def drop_work(self) -> None:
         """Remove a work folder of ours."""
-        if safe_files.is_folder(self.work) and ((self.work / "run.json").exists() or not any(self.work.iterdir())):
+        if safe_files.is_folder(self.work) and (
+            (self.work / "run.json").exists() or not any(self.work.iterdir())
+        ):
             self._clear()
 
     def _clear(self) -> None:
@@ -217,7 +242,9 @@ class RunFolder:
         self.forget()
         safe_files.remove(self.work)
 
-    def publish(self, files: list[Path], manifest: Mapping[str, object], identity: Identity) -> None:
+    def publish(
+        self, files: list[Path], manifest: Mapping[str, object], identity: Identity
+    ) -> None:
         """Moves finished files from the work folder into the folder, the manifest last, and removes the work folder."""
         # Should this stop half way, the files that are out already are known as ours.
         names = [file.relative_to(self.work).as_posix() for file in files]
@@ -232,7 +259,11 @@ class RunFolder:
             },
         )
         # The run that this one replaces: its manifest goes first, without it the rest is no finished run any more.
-        self.remove([MANIFEST, *files_of(read_json(self.path / MANIFEST) or {})] if (self.path / MANIFEST).exists() else [])
+        self.remove(
+            [MANIFEST, *files_of(read_json(self.path / MANIFEST) or {})]
+            if (self.path / MANIFEST).exists()
+            else []
+        )
         for file, name in zip(files, names, strict=True):
             self.put(file, name)
         write_json(self.work / MANIFEST, manifest)
@@ -248,16 +279,25 @@ class RunFolder:
     def refuse_strangers(self, roles: tuple[str, ...]) -> None:
         """Raises UsageError where a file that no run of ours is known to have written has a name that a layer may need."""
         taken = re.compile(rf"(?:{'|'.join(roles)}|sheet)(?:-\d+)*\.\w+|report\.html|losses\.json")
-        known = {*files_of(read_json(self.work / "run.json") or {}), *files_of(read_json(self.path / MANIFEST) or {})}
+        known = {
+            *files_of(read_json(self.work / "run.json") or {}),
+            *files_of(read_json(self.path / MANIFEST) or {}),
+        }
         inside = self.path / REPORT
-        strangers = [entry for entry in sorted(self.path.iterdir()) if entry != self.work and taken.fullmatch(entry.name)]
+        strangers = [
+            entry
+            for entry in sorted(self.path.iterdir())
+            if entry != self.work and taken.fullmatch(entry.name)
+        ]
         if safe_files.is_folder(inside):
             strangers += sorted(entry for entry in inside.iterdir() if entry.suffix in OWN)
         elif os.path.lexists(inside):
             strangers.append(inside)
         for entry in strangers:
             if entry.relative_to(self.path).as_posix() not in known:
-                raise UsageError(f"{entry}: is in the way and not from a run of ours; move it, or choose another --out")
+                raise UsageError(
+                    f"{entry}: is in the way and not from a run of ours; move it, or choose another --out"
+                )
 
 
 @contextmanager
@@ -271,8 +311,12 @@ def claim(path: Path) -> Iterator[RunFolder]:
         path.mkdir(parents=True, exist_ok=True)
         lock = _lock(path / ".lock")
     except OSError as error:
-        reason = "is a file" if path.exists() and not path.is_dir() else error.strerror or str(error)
-        raise UnlayerError(f"{path}: cannot be used as the run's folder ({reason}); choose another --out") from error
+        reason = (
+            "is a file" if path.exists() and not path.is_dir() else error.strerror or str(error)
+        )
+        raise UnlayerError(
+            f"{path}: cannot be used as the run's folder ({reason}); choose another --out"
+        ) from error
     try:
         yield RunFolder(path)
     finally:
@@ -303,14 +347,20 @@ def _lock(path: Path) -> IO[bytes]:
                     return file
         except BlockingIOError as error:
             file.close()
-            raise UnlayerError(f"{path.parent}: another run is working in this folder; wait for it, or choose another --out") from error
+            raise UnlayerError(
+                f"{path.parent}: another run is working in this folder; wait for it, or choose another --out"
+            ) from error
         file.close()
 
 
 def identity_of(manifest: Mapping[str, object]) -> Identity | None:
     """The identity of the run that wrote ``manifest``; ``None`` where it is no manifest of ours."""
     inputs = manifest.get("input")
-    if manifest.get("schema") != 1 or not isinstance(inputs, list) or not all(isinstance(item, dict) for item in inputs):
+    if (
+        manifest.get("schema") != 1
+        or not isinstance(inputs, list)
+        or not all(isinstance(item, dict) for item in inputs)
+    ):
         return None
     return bare({**manifest, "input": [item.get("sha256") for item in inputs]})
 
@@ -323,14 +373,26 @@ def bare(record: Mapping[str, object]) -> Identity:
 
 def alike(there: Identity, identity: Identity) -> bool:
     """Whether the run that is ``there`` is the same as ``identity``. Runs once did not say what their hint looked like."""
-    return there == (identity if HINT in there else {name: value for name, value in identity.items() if name != HINT})
+    return there == (
+        identity
+        if HINT in there
+        else {name: value for name, value in identity.items() if name != HINT}
+    )
 
 
 def names_of(place: Path) -> list[str]:
     """The names of the files that the run in ``place``, finished or not, was made of; none where there is no run of ours."""
     manifest, record = read_json(place / MANIFEST), read_json(place / WORK / "run.json") or {}
-    inputs = manifest.get("input") if manifest is not None and identity_of(manifest) is not None else record.get("names")
-    paths = [item.get("path") if isinstance(item, dict) else item for item in inputs] if isinstance(inputs, list) else []
+    inputs = (
+        manifest.get("input")
+        if manifest is not None and identity_of(manifest) is not None
+        else record.get("names")
+    )
+    paths = (
+        [item.get("path") if isinstance(item, dict) else item for item in inputs]
+        if isinstance(inputs, list)
+        else []
+    )
     return [Path(path).name for path in paths if isinstance(path, str)]
 
 
@@ -341,10 +403,18 @@ def files_of(record: Mapping[str, object]) -> list[str]:
         listed = record.get(key)
         names += listed if isinstance(listed, list) else []
     layers = record.get("layers")
-    names += [layer.get("path") for layer in layers if isinstance(layer, dict)] if isinstance(layers, list) else []
+    names += (
+        [layer.get("path") for layer in layers if isinstance(layer, dict)]
+        if isinstance(layers, list)
+        else []
+    )
     plain = [name for name in names if isinstance(name, str) and flat_name(name)]
     listed = record.get("report_files")
-    return plain + [name for name in listed if isinstance(name, str) and ours(name)] if isinstance(listed, list) else plain
+    return (
+        plain + [name for name in listed if isinstance(name, str) and ours(name)]
+        if isinstance(listed, list)
+        else plain
+    )
 
 
 def flat_name(name: str) -> bool:

@@ -11,7 +11,9 @@ from stages.media.clip import ClipInfo, Frames
 from stages.media.write import LayerWriter
 
 
-def save_frames(path: Path, pixels: torch.Tensor, bits: int, rate: Fraction, *, picture: bool = False) -> Path:
+def save_frames(
+    path: Path, pixels: torch.Tensor, bits: int, rate: Fraction, *, picture: bool = False
+) -> Path:
     """Writes ``(T, 3, H, W)`` in [0, 1] beside ``path``, with ``bits`` a value, and returns where: FFV1 in Matroska, or PNG for a
     ``picture``. Raises UnlayerError where it cannot be written."""
     height, width = pixels.shape[-2:]

@@ -15,7 +15,11 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any
 
-STATUS = {signal.SIGINT: 130, signal.SIGTERM: 143, **({signal.SIGHUP: 129} if hasattr(signal, "SIGHUP") else {})}
+STATUS = {
+    signal.SIGINT: 130,
+    signal.SIGTERM: 143,
+    **({signal.SIGHUP: 129} if hasattr(signal, "SIGHUP") else {}),
+}
 """Exit statuses as shells count them: 128 and the signal's number."""
 AT_ONCE = 3
 """The signal, counted from the first, that ends the process without any tidying."""
@@ -97,7 +101,11 @@ def stopping() -> Iterator[Stopping]:
     if threading.current_thread() is not threading.main_thread():
         yield stop
         return
-    before = {number: handler for number in STATUS if (handler := signal.getsignal(number)) is not signal.SIG_IGN}
+    before = {
+        number: handler
+        for number in STATUS
+        if (handler := signal.getsignal(number)) is not signal.SIG_IGN
+    }
     hook = sys.unraisablehook
 
     def unraisable(lost: Any) -> None:
@@ -133,7 +141,9 @@ def guard_end() -> None:
             signal.signal(number, signal.SIG_DFL)
 
 
-def stop_with_stdin(grace: float = GRACE, end: Callable[[int], None] = os._exit) -> threading.Thread:
+def stop_with_stdin(
+    grace: float = GRACE, end: Callable[[int], None] = os._exit
+) -> threading.Thread:
     """Stop, as by SIGTERM, when standard input ends; after ``grace`` seconds more the process is ended. Returns the thread that waits."""
 
     def wait() -> None:

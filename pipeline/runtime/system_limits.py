@@ -15,13 +15,18 @@ MEMINFO = Path("/proc/meminfo")
 
 def cores() -> int:
     """The cores that this process may use, 1 or more; of a core that it has only a part of, the whole."""
-    found = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    found = (
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    )
     for group in _groups("cpu"):
         with suppress(OSError, ValueError, ZeroDivisionError):
             if (whole := group / "cpu.max").exists():
                 quota, period = whole.read_text(encoding="utf-8").split()
             else:
-                quota, period = ((group / f"cpu.cfs_{name}_us").read_text(encoding="utf-8") for name in ("quota", "period"))
+                quota, period = (
+                    (group / f"cpu.cfs_{name}_us").read_text(encoding="utf-8")
+                    for name in ("quota", "period")
+                )
             # Without a bound the one kind says "max", which is no number, the other -1.
             if int(quota) > 0:
                 found = min(found, -(-int(quota) // int(period)))
@@ -59,7 +64,11 @@ def _bounds(seen: Callable[[int, Path], int]) -> Iterator[int]:
 def _used(group: Path) -> int:
     """Bytes that a group has in use, but for files' pages that it can let go."""
     whole = (group / "memory.current").exists()
-    used = int((group / ("memory.current" if whole else "memory.usage_in_bytes")).read_text(encoding="utf-8"))
+    used = int(
+        (group / ("memory.current" if whole else "memory.usage_in_bytes")).read_text(
+            encoding="utf-8"
+        )
+    )
     with suppress(OSError, ValueError, StopIteration):
         used -= value_of(group / "memory.stat", "inactive_file" if whole else "total_inactive_file")
     return used
@@ -67,7 +76,9 @@ def _used(group: Path) -> int:
 
 def value_of(table: Path, name: str) -> int:
     """The number behind ``name`` in a table of lines. Raises OSError, ValueError or StopIteration where there is none."""
-    lines = (line.split() for line in table.read_text(encoding="utf-8", errors="replace").splitlines())
+    lines = (
+        line.split() for line in table.read_text(encoding="utf-8", errors="replace").splitlines()
+    )
     return int(next(words[1] for words in lines if words[:1] == [name] and len(words) > 1))
 
 
@@ -80,4 +91,8 @@ def _groups(kind: str) -> Iterator[Path]:
             if kinds and kind not in kinds.split(","):
                 continue
             below = Path(name.lstrip("/"))
-            yield from ((GROUPS / kind if kinds else GROUPS) / part for part in (below, *below.parents) if part != Path("."))
+            yield from (
+                (GROUPS / kind if kinds else GROUPS) / part
+                for part in (below, *below.parents)
+                if part != Path(".")
+            )

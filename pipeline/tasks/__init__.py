@@ -145,7 +145,9 @@ def offered() -> dict[str, list[EntryPoint]]:
         if _NAME.fullmatch(point.name):
             same = found.setdefault(point.name, [])
             # A package that is installed twice is found twice.
-            if (point.value, package_of(point)) not in [(other.value, package_of(other)) for other in same]:
+            if (point.value, package_of(point)) not in [
+                (other.value, package_of(other)) for other in same
+            ]:
                 same.append(point)
     return found
 
@@ -168,7 +170,9 @@ def check_name(name: str) -> None:
         return
     points = offered().get(name, [])
     if not points:
-        raise UsageError(f"--task {name!r} is not known; choose {', '.join(names())}{nearest(name, names())}")
+        raise UsageError(
+            f"--task {name!r} is not known; choose {', '.join(names())}{nearest(name, names())}"
+        )
     if len(points) > 1:
         packages = " and ".join(f"{package_of(point)} ({point.value})" for point in points)
         raise UsageError(f"--task {name} is offered by {packages}; uninstall all of them but one")
@@ -178,7 +182,11 @@ def hidden(name: str) -> str | None:
     """One line on what is offered under the name of a task of the project's own, which wins; ``None`` where nothing is."""
     points = offered().get(name, []) if name in built_in() else []
     packages = ", ".join(f"{package_of(point)} ({point.value})" for point in points)
-    return f"the task {name} of {packages} is not used: Unlayer has one of that name, which wins" if points else None
+    return (
+        f"the task {name} of {packages} is not used: Unlayer has one of that name, which wins"
+        if points
+        else None
+    )
 
 
 def find_task(name: str) -> Task:
@@ -224,5 +232,9 @@ def blaming(name: str) -> Iterator[None]:
 def check_options(task: Task, settings: Settings) -> None:
     """Raises UsageError for an option that was given and that the task has no use for."""
     for item in options("run"):
-        if item.name in TASK_OPTIONS and item.name not in task.uses and getattr(settings, item.name) != item.default:
+        if (
+            item.name in TASK_OPTIONS
+            and item.name not in task.uses
+            and getattr(settings, item.name) != item.default
+        ):
             raise UsageError(f"--{item.name} has no meaning for --task {task.name}; leave it out")

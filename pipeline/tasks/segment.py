@@ -6,7 +6,15 @@ from collections.abc import Mapping
 
 from pipeline.framewise.run import Output, Recipe, layered_task
 from stages.segment.background import Plate
-from stages.segment.layers import FIT_PIXELS, VOTE_PIXELS, WORK_PIXELS, Facts, separate, settle, survey
+from stages.segment.layers import (
+    FIT_PIXELS,
+    VOTE_PIXELS,
+    WORK_PIXELS,
+    Facts,
+    separate,
+    settle,
+    survey,
+)
 
 
 def account(figures: Mapping[str, float]) -> str:

@@ -19,7 +19,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from stages.context import Brief, Note, Separation
+from stages.context import Note, Separation, SeparationContext
 from stages.dehaze import paper as dehaze_paper
 from stages.dehaze.airlight import blue_sky, find_airlight
 from stages.dehaze.evidence import evidence, find_floors, veil_colour
@@ -61,7 +61,7 @@ class Facts:
     sure: float = 1.0
 
 
-def survey(sample: Tensor, brief: Brief) -> Facts:
+def survey(sample: Tensor, brief: SeparationContext) -> Facts:
     """The airlight of a clip from some of its frames ``(S, 3, H, W)``."""
     if brief.unordered and len(sample) > 1:
         return Facts(None)
@@ -83,7 +83,7 @@ def power(sure: float, strength: float) -> float:
     return sure * min(1.0, strength) + max(0.0, strength - 1)
 
 
-def separate(frames: Tensor, facts: Facts, brief: Brief) -> Separation:
+def separate(frames: Tensor, facts: Facts, brief: SeparationContext) -> Separation:
     """The layers ``clear`` (3 channels), ``transmission`` (1) and ``airlight`` (3) of frames ``(T, 3, H, W)``."""
     if facts.airlight is None:
         return _each(frames, brief)
@@ -126,7 +126,7 @@ def _untouched(frames: Tensor, airlight: Tensor, found: bool) -> Separation:
     return Separation(layers, frozenset({"airlight"}), report, {}, notes=(note,))
 
 
-def _drawn(small: Tensor, facts: Facts, brief: Brief) -> tuple[Tensor, int]:
+def _drawn(small: Tensor, facts: Facts, brief: SeparationContext) -> tuple[Tensor, int]:
     """The transmission ``(T, 1, h, w)`` of working frames as the envelope has it, and the turns that this took."""
     assert facts.airlight is not None
     settings, airlight = brief.settings, facts.airlight
@@ -140,13 +140,13 @@ def _drawn(small: Tensor, facts: Facts, brief: Brief) -> tuple[Tensor, int]:
             envelope(small, airlight, ties, turns=1)
             return min(TURNS["best"], max(FEWEST, int(SHARE * budget / (time.monotonic() - began + 1e-6))))
 
-        turns = brief.keeper.fixed("turns", measured)
+        turns = brief.keeper.compute_and_save("turns", measured)
     brief.progress(0.2, "transmission")
     log = envelope(small, airlight, ties, turns=turns, on_step=partial(brief.trace.add, "transmission"))
     return resize(transmission_of(log, facts.black), (small.shape[-2], small.shape[-1])), turns
 
 
-def _published(small: Tensor, facts: Facts, brief: Brief) -> tuple[Tensor, int]:
+def _published(small: Tensor, facts: Facts, brief: SeparationContext) -> tuple[Tensor, int]:
     """The transmission ``(T, 1, h, w)`` of working frames as the published method finds it, and its steps for each frame."""
     assert facts.airlight is not None
     settings, airlight = brief.settings, spread(facts.airlight, (small.shape[-2], small.shape[-1]))
@@ -159,7 +159,7 @@ def _published(small: Tensor, facts: Facts, brief: Brief) -> tuple[Tensor, int]:
                 dehaze_paper.fit_paper(small[:1], airlight, steps=count, seed=settings.seed, device=settings.device)
             return min(dehaze_paper.STEPS, max(1, int(SHARE * budget / len(small) * 4 / (time.monotonic() - began))))
 
-        steps = brief.keeper.fixed("steps", measured)
+        steps = brief.keeper.compute_and_save("steps", measured)
 
     def note(done: float, losses: Mapping[str, float]) -> None:
         brief.progress(0.5 * done, "published networks")
@@ -183,14 +183,14 @@ def settled(frames: Tensor, transmission: Tensor, airlight: Tensor) -> tuple[Ten
     return held, recover(frames, held, airlight)
 
 
-def _each(frames: Tensor, brief: Brief) -> Separation:
+def _each(frames: Tensor, brief: SeparationContext) -> Separation:
     """Pictures that have nothing to do with each other, one by one."""
     parts, seconds_each = [], brief.settings.max_seconds
     told = replace(brief.settings, max_seconds=None if seconds_each is None else seconds_each / len(frames))
     for index in range(len(frames)):
         brief.progress(index / len(frames), f"picture {index + 1} of {len(frames)}")
         one = frames[index : index + 1]
-        quiet = Brief(told, strength=brief.strength, trace=brief.trace)
+        quiet = SeparationContext(told, strength=brief.strength, trace=brief.trace)
         parts.append(separate(one, survey(one, quiet), quiet))
     layers = {name: torch.cat([part.layers[name] for part in parts]) for name in parts[0].layers}
     seconds: dict[str, float] = defaultdict(float)

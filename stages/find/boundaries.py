@@ -13,11 +13,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stages.find.signs import Array, Kinships, Motion, block_correlations, carried
+from stages.find.features import Array, Motion, NccCache, block_correlations, carried
 
 LENGTHS = (2, 3, 4, 6, 8, 11, 15, 18, 22, 26, 30, 34, 40, 48, 60, 80)
 """Frames from the last clean one to the first clean one that are tried. Longer ones are met by slow cameras, too."""
-LEAST_CHANGE = 0.07  # root mean square of the change of the blocks' contents, as for all gradual transitions
+LEAST_CHANGE = (
+    0.07  # root mean square of the change of the blocks' contents, as for all gradual transitions
+)
 STEADY = 0.6  # part of that change which each side may make by itself in as many frames, up to SIDE
 SIDE = 12  # frames that are looked at on each side
 FOREIGN = 0.33  # part of the sides' own kinship below which the two ends have nothing in common
@@ -27,10 +29,16 @@ NEARBY = 0.04  # of the longer side of the picture: how far a piece may be from 
 BURST = 1.7  # how many times as much changes from frame to frame inside the window as outside
 QUIET = 0.004  # 1 - kinship of neighbours below which nothing happens
 SHORT = 34  # frames: a longer window needs both proofs. Cameras turn to another view in 40 and more
-SOME_BURST, LEAST_BURST, ALL_PIECES = 1.4, 1.15, 0.75  # less of the one is enough with the other; a steady camera's burst is 1
+SOME_BURST, LEAST_BURST, ALL_PIECES = (
+    1.4,
+    1.15,
+    0.75,
+)  # less of the one is enough with the other; a steady camera's burst is 1
 LONG_BURST, LONG_PIECES = 3.0, 0.75
 FEW = 4  # frames on a side that are too few to say how steady it is
-ALIKE = 0.7  # overlap with a window that was turned down from which another one is not looked at, too
+ALIKE = (
+    0.7  # overlap with a window that was turned down from which another one is not looked at, too
+)
 MOST = 12  # candidates that are looked at closely in one look
 
 
@@ -53,10 +61,12 @@ class Boundaries:
     """Looks for boundaries of unknown kind in ``frames``, ``(T, H, W, 3)``. related: the frames' kinships, by their places."""
 
     motion: Motion
-    related: Kinships
+    related: NccCache
     frames: Array
 
-    def find(self, pairs: Array, walls: Sequence[int], taken: Sequence[tuple[int, int]], starts: range) -> list[Boundary]:
+    def find(
+        self, pairs: Array, walls: Sequence[int], taken: Sequence[tuple[int, int]], starts: range
+    ) -> list[Boundary]:
         """Find the boundaries whose last clean frame is in ``starts``.
 
         pairs: ``(T, T, K)`` squared distances of the frames' blocks; walls: cuts, as places in the frames; taken: first and last frames of
@@ -79,7 +89,11 @@ class Boundaries:
             if accepted is not None:
                 found.append(accepted)
                 start, end = min(start, accepted.first - 1), max(end, accepted.last + 1)
-            windows = [window for window in windows if _apart(window[1:], (start, end), accepted is not None)]
+            windows = [
+                window
+                for window in windows
+                if _apart(window[1:], (start, end), accepted is not None)
+            ]
         return found
 
     def judged(self, start: int, end: int, low: int, high: int) -> Boundary | None:
@@ -88,12 +102,16 @@ class Boundaries:
             return None
         changes = self.changes(start, end, low, high)
         first, last = busiest = ends(changes, start, end)
-        if not (low <= first - 1 and last + 1 <= high and self.foreign(first - 1, last + 1, low, high)):
+        if not (
+            low <= first - 1 and last + 1 <= high and self.foreign(first - 1, last + 1, low, high)
+        ):
             first, last = start + 1, end - 1
         # What is around the changes counts, on both sides of them.
         changes = self.changes(min(start, first - 1), max(end, last + 1), low, high)
         # The window may be wider than what it holds: then the frames next to the large changes are the better witnesses.
-        for one, other in sorted({(first - 1, last + 1), (start, end)}, key=lambda window: window[1] - window[0]):
+        for one, other in sorted(
+            {(first - 1, last + 1), (start, end)}, key=lambda window: window[1] - window[0]
+        ):
             if self.proven(changes, (one, other), busiest, low, high):
                 return Boundary(first, last)
         return None
@@ -108,7 +126,14 @@ class Boundaries:
         own = min([1.0, *(self.related(one, other) for one, other in edges if one < other)])
         return own >= OWN and between <= FOREIGN * own
 
-    def proven(self, changes: dict[int, float], window: tuple[int, int], busiest: tuple[int, int], low: int, high: int) -> bool:
+    def proven(
+        self,
+        changes: dict[int, float],
+        window: tuple[int, int],
+        busiest: tuple[int, int],
+        low: int,
+        high: int,
+    ) -> bool:
         """Return whether what lies between the clean frames of ``window`` is no camera's way.
 
         busiest: the first and last frame of its largest changes. A long or a one-sided window needs both proofs.
@@ -132,10 +157,15 @@ class Boundaries:
         frames, (start, end), (first, last) = self.frames, window, busiest
         reach = NEARBY * max(frames.shape[1:3])
         least = 1.0
-        for time in sorted({round(first - 1 + part * (last - first + 2)) for part in (0.25, 0.5, 0.75)} - {start, end}):
+        for time in sorted(
+            {round(first - 1 + part * (last - first + 2)) for part in (0.25, 0.5, 0.75)}
+            - {start, end}
+        ):
             one, weight = self._near(frames[start], frames[time], reach)
             other, _ = self._near(frames[end], frames[time], reach)
-            least = min(least, float((weight * np.maximum(one, other)).sum() / (weight.sum() + 1e-6)))
+            least = min(
+                least, float((weight * np.maximum(one, other)).sum() / (weight.sum() + 1e-6))
+            )
         return least
 
     def _near(self, reference: Array, frame: Array, reach: float) -> tuple[Array, Array]:
@@ -153,7 +183,9 @@ class Boundaries:
         return {time: 1 - self.related(time - 1, time) for time in times}
 
 
-def stretches(count: int, walls: Sequence[int], taken: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+def stretches(
+    count: int, walls: Sequence[int], taken: Sequence[tuple[int, int]]
+) -> list[tuple[int, int]]:
     """First and last places of the stretches between cuts and known transitions."""
     spans = sorted([*((wall, wall - 1) for wall in walls if 0 < wall < count), *taken])
     lows, highs = [0], []
@@ -178,7 +210,10 @@ def candidates(pairs: Array, low: int, high: int, starts: range) -> list[tuple[f
         # Of windows that hold the same change the shortest is the closest.
         value = change * (1 - part) * (1 - 0.3 * length / LENGTHS[-1])
         good = (change > LEAST_CHANGE) & (part < STEADY)
-        found += [(float(value[place]), int(start[place]), int(end[place])) for place in np.flatnonzero(good)]
+        found += [
+            (float(value[place]), int(start[place]), int(end[place]))
+            for place in np.flatnonzero(good)
+        ]
     return found
 
 
@@ -214,20 +249,32 @@ def ends(changes: dict[int, float], start: int, end: int) -> tuple[int, int]:
     sides = [logs[times <= start], logs[times > end]]
     levels = [float(np.median(side)) for side in sides if len(side)] or [float(logs.min())]
     logs = logs - np.interp(times, [start, end], [levels[0], levels[-1]])
-    total, squares = np.concatenate([[0.0], np.cumsum(logs)]), np.concatenate([[0.0], np.cumsum(logs**2)])
+    total, squares = (
+        np.concatenate([[0.0], np.cumsum(logs)]),
+        np.concatenate([[0.0], np.cumsum(logs**2)]),
+    )
 
     def error(one: int, other: int) -> float:
         """Of the logarithms ``one..other - 1`` around their mean."""
         count = other - one
-        return float(squares[other] - squares[one] - (total[other] - total[one]) ** 2 / count) if count else 0.0
+        return (
+            float(squares[other] - squares[one] - (total[other] - total[one]) ** 2 / count)
+            if count
+            else 0.0
+        )
 
     best, answer = np.inf, (start + 1, end - 1)
     for one in range(len(times)):
         for other in range(one + 2, len(times) + 1):
             inner = float(total[other] - total[one]) / (other - one)
             before = total[one] / one if one else -np.inf
-            behind = (total[-1] - total[other]) / (len(times) - other) if other < len(times) else -np.inf
-            if inner <= max(before, behind) or not times[one] <= (start + end + 1) / 2 <= times[other - 1]:
+            behind = (
+                (total[-1] - total[other]) / (len(times) - other) if other < len(times) else -np.inf
+            )
+            if (
+                inner <= max(before, behind)
+                or not times[one] <= (start + end + 1) / 2 <= times[other - 1]
+            ):
                 continue
             wrong = error(0, one) + error(one, other) + error(other, len(times))
             if wrong < best:

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from stages.find.signs import Array, blocked, resized
+from stages.find.features import Array, blocked, resized
 from stages.find.track import Layers
 
 Curve = npt.NDArray[np.float64]
@@ -61,7 +61,10 @@ class Products:
         """Mean square of ``m - (1 - weight) a - weight b``."""
         other = 1 - weight
         cross = weight * self.bm + other * self.am - weight * other * self.ab
-        return np.asarray(np.maximum(self.mm + weight**2 * self.bb + other**2 * self.aa - 2 * cross, 0), np.float32)
+        return np.asarray(
+            np.maximum(self.mm + weight**2 * self.bb + other**2 * self.aa - 2 * cross, 0),
+            np.float32,
+        )
 
     def step(self) -> Array:
         """Mean square of ``b - a``."""
@@ -69,15 +72,27 @@ class Products:
 
     def only(self, times: slice) -> Products:
         """The same for some of the frames."""
-        return Products(*(part[times] for part in (self.aa, self.bb, self.ab, self.am, self.bm, self.mm)))
+        return Products(
+            *(part[times] for part in (self.aa, self.bb, self.ab, self.am, self.bm, self.mm))
+        )
 
 
 def products(mixed: Array, outgoing: Array, incoming: Array) -> tuple[Products, Products]:
     """Products of blocks ``(T, K, N, 3)``, as they are and with each block's mean colours taken away."""
-    pairs = ((outgoing, outgoing), (incoming, incoming), (outgoing, incoming), (outgoing, mixed), (incoming, mixed), (mixed, mixed))
+    pairs = (
+        (outgoing, outgoing),
+        (incoming, incoming),
+        (outgoing, incoming),
+        (outgoing, mixed),
+        (incoming, mixed),
+        (mixed, mixed),
+    )
     count = outgoing.shape[2] * 3
     raw = [np.einsum("tknc,tknc->tk", one, other) / count for one, other in pairs]
-    means = {id(part): np.einsum("tknc->tkc", part) / outgoing.shape[2] for part in (mixed, outgoing, incoming)}
+    means = {
+        id(part): np.einsum("tknc->tkc", part) / outgoing.shape[2]
+        for part in (mixed, outgoing, incoming)
+    }
     flat = [np.einsum("tkc,tkc->tk", means[id(one)], means[id(other)]) / 3 for one, other in pairs]
     return Products(*raw), Products(*(both - mean for both, mean in zip(raw, flat, strict=True)))
 
@@ -104,8 +119,16 @@ def ask(whole: Products, fine: Products, pixels: int) -> tuple[Answers, Answers,
     both_noise = np.asarray((whole.left(both) + NOISE) / (power + 1e-9) / independent, np.float32)
     aa, bb, ab = fine.aa + 5 * NOISE, fine.bb + 5 * NOISE, fine.ab
     determinant = np.maximum(aa * bb - ab * ab, 1e-12)
-    kept, come = (bb * fine.am - ab * fine.bm) / determinant, (aa * fine.bm - ab * fine.am) / determinant
-    left = (np.maximum(fine.mm - kept * fine.am - come * fine.bm, 0) + NOISE) * 2 / independent / determinant
+    kept, come = (
+        (bb * fine.am - ab * fine.bm) / determinant,
+        (aa * fine.bm - ab * fine.am) / determinant,
+    )
+    left = (
+        (np.maximum(fine.mm - kept * fine.am - come * fine.bm, 0) + NOISE)
+        * 2
+        / independent
+        / determinant
+    )
     kept_noise, come_noise = (np.asarray(left * part, np.float32) for part in (bb, aa))
     return Answers(both, both_noise), Answers(1 - kept, kept_noise), Answers(come, come_noise)
 
@@ -123,7 +146,9 @@ def drift(errors: Array, frames: int) -> Array:
     return np.asarray((0.8 * rate + 0.2 * np.median(rate) + 1e-5) * reach, np.float32)
 
 
-def agreement(values: Array, fixed: Array, out_drift: Array, in_drift: Array) -> tuple[Curve, Curve]:
+def agreement(
+    values: Array, fixed: Array, out_drift: Array, in_drift: Array
+) -> tuple[Curve, Curve]:
     """The curve ``(T,)`` on which the answers ``(T, K)`` agree, with its standard error: a Student-t location of two degrees of freedom."""
     count = len(values)
     curve: Curve = np.arange(1, count + 1) / (count + 1)
@@ -132,7 +157,9 @@ def agreement(values: Array, fixed: Array, out_drift: Array, in_drift: Array) ->
         w = curve[:, None].astype(np.float32)
         variance = fixed + (1 - w) ** 2 * out_drift + w**2 * in_drift + 1e-6
         weight = 3 / (2 + (values - w) ** 2 / variance) / variance
-        curve = np.clip((weight * values).sum(1, dtype=np.float64) / weight.sum(1, dtype=np.float64), 0, 1)
+        curve = np.clip(
+            (weight * values).sum(1, dtype=np.float64) / weight.sum(1, dtype=np.float64), 0, 1
+        )
     return curve, 1 / np.sqrt(weight.sum(1, dtype=np.float64))
 
 
@@ -140,10 +167,14 @@ def block_frames(frames: Array) -> Array:
     """Frames ``(T, H, W, 3)`` as ``(T, K, N, 3)`` blocks; sides are stretched to whole blocks."""
     height = ROWS * max(1, round(frames.shape[1] / ROWS))
     width = COLUMNS * max(1, round(frames.shape[2] / COLUMNS))
-    return np.ascontiguousarray(blocked(resized(frames, height, width, how=cv2.INTER_LINEAR), ROWS, COLUMNS))
+    return np.ascontiguousarray(
+        blocked(resized(frames, height, width, how=cv2.INTER_LINEAR), ROWS, COLUMNS)
+    )
 
 
-def measure(frames: Array, before: int, after: int, low: int, high: int, layers: Layers | None = None) -> Measured:
+def measure(
+    frames: Array, before: int, after: int, low: int, high: int, layers: Layers | None = None
+) -> Measured:
     """Weights of the frames strictly between ``before`` and ``after``.
 
     frames: ``(T, H, W, 3)``, all that may be looked at; ``before`` is a clean frame of the outgoing shot and ``after`` one of the incoming;
@@ -152,14 +183,24 @@ def measure(frames: Array, before: int, after: int, low: int, high: int, layers:
     low, high = max(low, before - CLEAN_FRAMES), min(high, after + CLEAN_FRAMES)
     pieces = block_frames(frames[low : high + 1])
     if layers is None:
-        outgoing, incoming = (np.broadcast_to(pieces[place - low], pieces.shape) for place in (before, after))
+        outgoing, incoming = (
+            np.broadcast_to(pieces[place - low], pieces.shape) for place in (before, after)
+        )
     else:
         times = range(low, high + 1)
-        outgoing = block_frames(np.stack([layers.outgoing_at(min(time, after - 1)) for time in times]))
-        incoming = block_frames(np.stack([layers.incoming_at(max(time, before + 1)) for time in times]))
+        outgoing = block_frames(
+            np.stack([layers.outgoing_at(min(time, after - 1)) for time in times])
+        )
+        incoming = block_frames(
+            np.stack([layers.incoming_at(max(time, before + 1)) for time in times])
+        )
     whole, fine = products(pieces, outgoing, incoming)
     count = after - before - 1
-    inside, early, late = slice(before - low + 1, after - low), slice(0, before - low), slice(after - low + 1, None)
+    inside, early, late = (
+        slice(before - low + 1, after - low),
+        slice(0, before - low),
+        slice(after - low + 1, None),
+    )
     values, fixed, out_drifts, in_drifts = [], [], [], []
     for number, answer in enumerate(ask(whole, fine, pieces.shape[2])):
         out_error, in_error = answer.value[early][::-1], answer.value[late] - 1
@@ -168,10 +209,25 @@ def measure(frames: Array, before: int, after: int, low: int, high: int, layers:
         in_drifts.append(drift(in_error * np.float32(number != 1), count)[::-1])
         values.append(answer.value[inside])
         fixed.append(answer.noise[inside])
-    curve, error = agreement(*(np.concatenate(part, axis=1) for part in (values, fixed, out_drifts, in_drifts)))
-    clean = np.concatenate([whole.only(early).left(np.float32(0))[-NEAREST:], whole.only(late).left(np.float32(1))[:NEAREST]])
-    restless = float(np.sqrt(np.median(clean, axis=1) / max(float(whole.step()[inside].mean()), 1e-5)).mean()) if len(clean) else 0.0
-    return Measured(before, after, curve, error, *misfit(whole.only(inside), fine.only(inside), curve), restless)
+    curve, error = agreement(
+        *(np.concatenate(part, axis=1) for part in (values, fixed, out_drifts, in_drifts))
+    )
+    clean = np.concatenate(
+        [
+            whole.only(early).left(np.float32(0))[-NEAREST:],
+            whole.only(late).left(np.float32(1))[:NEAREST],
+        ]
+    )
+    restless = (
+        float(
+            np.sqrt(np.median(clean, axis=1) / max(float(whole.step()[inside].mean()), 1e-5)).mean()
+        )
+        if len(clean)
+        else 0.0
+    )
+    return Measured(
+        before, after, curve, error, *misfit(whole.only(inside), fine.only(inside), curve), restless
+    )
 
 
 def misfit(whole: Products, fine: Products, curve: Curve) -> tuple[Curve, float]:

@@ -11,7 +11,7 @@ from typing import Literal
 
 import numpy as np
 
-from stages.find.signs import Array
+from stages.find.features import Array
 
 Verdict = Literal["cut", "flash", ""]
 NEAR = 4  # frames on each side that a cut has to stand out from; a flash does not, its end is as large a step as its start
@@ -38,52 +38,83 @@ def large_enough(steps: Sequence[float], residuals: Sequence[float], place: int)
 
     steps[t], residuals[t]: how far apart the frames t - 1 and t are, as they are and after motion is taken away; entry 0 is unused.
     """
-    return 1 <= place < len(steps) and steps[place] >= LEAST_STEP and residuals[place] >= LEAST_RESIDUAL
+    return (
+        1 <= place < len(steps)
+        and steps[place] >= LEAST_STEP
+        and residuals[place] >= LEAST_RESIDUAL
+    )
 
 
 def stands_out(steps: Sequence[float], residuals: Sequence[float], place: int) -> bool:
     """Return whether the step to frame ``place`` is far larger than all near it. Needs two frames on each side."""
     if place < 2 or place > len(steps) - 2:
         return False
-    return prominence(steps[1:], place - 1) > STANDS_OUT and prominence(residuals[1:], place - 1) > STANDS_OUT
+    return (
+        prominence(steps[1:], place - 1) > STANDS_OUT
+        and prominence(residuals[1:], place - 1) > STANDS_OUT
+    )
 
 
 def rivals(steps: Sequence[float], residuals: Sequence[float], place: int) -> list[int]:
     """Return the steps near ``place`` that keep it from standing out."""
-    near = [other for other in range(max(1, place - NEAR), min(len(steps), place + NEAR + 1)) if other != place]
+    near = [
+        other
+        for other in range(max(1, place - NEAR), min(len(steps), place + NEAR + 1))
+        if other != place
+    ]
     bounds = (steps[place] / STANDS_OUT - FLOOR, residuals[place] / STANDS_OUT - FLOOR)
     return [other for other in near if steps[other] >= bounds[0] or residuals[other] >= bounds[1]]
 
 
 def judge_step(
-    steps: Sequence[float], residuals: Sequence[float], contents: Sequence[Array], kinship: Callable[[int, int], float], place: int
+    steps: Sequence[float],
+    residuals: Sequence[float],
+    contents: Sequence[Array],
+    motion_compensated_ncc: Callable[[int, int], float],
+    place: int,
 ) -> Verdict:
     """Return ``cut`` where a new shot begins with frame ``place`` of a stretch, ``flash`` where a flash begins or ends there, or nothing.
 
     steps, residuals: as of :func:`large_enough`. contents: of each frame, ``(K, D)``. kinship: of two frames of the stretch, see
-    :func:`stages.find.signs.kinship`; it costs more than all the rest and is asked last.
+    :func:`stages.find.features.motion_compensated_ncc`; it costs more than all the rest and is asked last.
     """
     if not large_enough(steps, residuals, place) or goes_on(*around(steps, contents, place)):
         return ""
     if stands_out(steps, residuals, place):
-        return "cut" if kinship(place - 1, place) < AKIN else ""
+        return "cut" if motion_compensated_ncc(place - 1, place) < AKIN else ""
     others = rivals(steps, residuals, place)
-    if any(kinship(other - 1, other) >= FOREIGN for other in [place, *others]):
+    if any(motion_compensated_ncc(other - 1, other) >= FOREIGN for other in [place, *others]):
         return ""
     # A shot that comes back after a few frames was interrupted by a flash or a damaged frame, not ended.
-    begins = any(kinship(place - 1, other) >= AKIN for other in others if other > place)
-    ends = any(kinship(other - 1, place) >= AKIN for other in others if other < place)
+    begins = any(
+        motion_compensated_ncc(place - 1, other) >= AKIN for other in others if other > place
+    )
+    ends = any(
+        motion_compensated_ncc(other - 1, place) >= AKIN for other in others if other < place
+    )
     return "flash" if begins or ends else "cut"
 
 
-def around(steps: Sequence[float], contents: Sequence[Array], place: int) -> tuple[list[Array], int]:
+def around(
+    steps: Sequence[float], contents: Sequence[Array], place: int
+) -> tuple[list[Array], int]:
     """Return the contents of up to four pictures around the step to frame ``place``, and which of them that frame is.
 
     Frames that repeat the one beside them are passed over: in film that is shown at a higher rate the way goes on behind them.
     """
     least = REPEATED * steps[place]
-    ahead = next((time - 1 for time in range(place - 1, max(0, place - NEAR), -1) if steps[time] > least), None)
-    behind = next((time for time in range(place + 1, min(len(steps), place + NEAR + 1)) if steps[time] > least), None)
+    ahead = next(
+        (time - 1 for time in range(place - 1, max(0, place - NEAR), -1) if steps[time] > least),
+        None,
+    )
+    behind = next(
+        (
+            time
+            for time in range(place + 1, min(len(steps), place + NEAR + 1))
+            if steps[time] > least
+        ),
+        None,
+    )
     places = [time for time in (ahead, place - 1, place, behind) if time is not None]
     return [contents[time] for time in places], places.index(place)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from stages.find.signs import Array
+from stages.find.features import Array
 from stages.find.track import Carried
 from stages.mixing.mixing import Mixture
 from stages.motion.carry import KNOWN, carry
@@ -27,18 +27,37 @@ class Dense:
         self.affine = affine
         before, after = affine.before, affine.after
         low, high = max(low, before - KNOWN), min(high, after + KNOWN)
-        pixels = torch.from_numpy(np.ascontiguousarray(frames[low : high + 1])).permute(0, 3, 1, 2).contiguous()
-        weight = np.concatenate([np.zeros(before - low + 1), weights, np.ones(high - after + 1)]).astype(np.float32)
-        mixture = Mixture(pixels, torch.from_numpy(weight).view(-1, 1, 1, 1), before - low + 1, after - low - 1)
-        self.outgoing, self.incoming = (layer.permute(0, 2, 3, 1).contiguous().numpy() for layer in carry(mixture, LEVELS).layers)
+        pixels = (
+            torch.from_numpy(np.ascontiguousarray(frames[low : high + 1]))
+            .permute(0, 3, 1, 2)
+            .contiguous()
+        )
+        weight = np.concatenate(
+            [np.zeros(before - low + 1), weights, np.ones(high - after + 1)]
+        ).astype(np.float32)
+        mixture = Mixture(
+            pixels, torch.from_numpy(weight).view(-1, 1, 1, 1), before - low + 1, after - low - 1
+        )
+        self.outgoing, self.incoming = (
+            layer.permute(0, 2, 3, 1).contiguous().numpy()
+            for layer in carry(mixture, LEVELS).layers
+        )
 
     def outgoing_at(self, time: int) -> Array:
         """The outgoing shot's clean frame as it would be at ``time``, ``(H, W, 3)``."""
-        return self.outgoing[time - self.affine.before - 1] if self._inside(time) else self.affine.outgoing_at(time)
+        return (
+            self.outgoing[time - self.affine.before - 1]
+            if self._inside(time)
+            else self.affine.outgoing_at(time)
+        )
 
     def incoming_at(self, time: int) -> Array:
         """The incoming shot's clean frame as it would be at ``time``, ``(H, W, 3)``."""
-        return self.incoming[time - self.affine.before - 1] if self._inside(time) else self.affine.incoming_at(time)
+        return (
+            self.incoming[time - self.affine.before - 1]
+            if self._inside(time)
+            else self.affine.incoming_at(time)
+        )
 
     def _inside(self, time: int) -> bool:
         return self.affine.before < time < self.affine.after

@@ -9,10 +9,10 @@ from typing import Literal
 import numpy as np
 
 from stages.find.curve import CLEAN_FRAMES, NOISE, Curve, Measured, block_frames, measure
+from stages.find.curve_prior import ends, rising, shaped
 from stages.find.dense import Dense
+from stages.find.features import Array, plain_colour
 from stages.find.repeats import repeats, tied
-from stages.find.shape import ends, rising, shaped
-from stages.find.signs import Array, plain_colour
 from stages.find.track import Carried, Grid, Layers
 from stages.find.wipes import COLUMNS, ROWS, Shape, block_weights, coverage, edges, shape_of
 from stages.shots import Space
@@ -66,34 +66,56 @@ class Stretch:
     def widened(self, before: int, after: int) -> tuple[int, int]:
         """Clean frames away from a rough guess: with three more behind each where there is room for that, else halfway to the ends."""
         margin = max(4, (after - before) // 4)
-        start = max(self.low, before - margin, min(self.low + 3, before - (before - self.low + 1) // 2))
-        end = min(self.high, after + margin, max(self.high - 3, after + (self.high - after + 1) // 2))
+        start = max(
+            self.low, before - margin, min(self.low + 3, before - (before - self.low + 1) // 2)
+        )
+        end = min(
+            self.high, after + margin, max(self.high - 3, after + (self.high - after + 1) // 2)
+        )
         return start, end
 
     def wider(self, before: int, after: int) -> list[tuple[int, int]]:
         """Clean frames at a rough guess, and twice and three times as far apart: the middle of a soft wipe alone looks like a dissolve."""
         length = after - before
-        windows = [(max(self.low, before - more // 2), min(self.high, after + more // 2)) for more in (0, length, 2 * length)]
+        windows = [
+            (max(self.low, before - more // 2), min(self.high, after + more // 2))
+            for more in (0, length, 2 * length)
+        ]
         return list(dict.fromkeys(windows))
 
-    def layers(self, before: int, after: int, share: Callable[[int, Grid], Array | float]) -> Carried:
+    def layers(
+        self, before: int, after: int, share: Callable[[int, Grid], Array | float]
+    ) -> Carried:
         """Two clean frames carried by motion to all frames around and between them that the measurement uses."""
-        return Carried(self.frames, before, after, max(self.low, before - CLEAN_FRAMES), min(self.high, after + CLEAN_FRAMES), share)
+        return Carried(
+            self.frames,
+            before,
+            after,
+            max(self.low, before - CLEAN_FRAMES),
+            min(self.high, after + CLEAN_FRAMES),
+            share,
+        )
 
     def measured(self, before: int, after: int) -> tuple[Measured, Layers]:
         """Weights between two clean frames, measured against these carried by motion."""
         if (before, after) not in self.known:
             held = measure(self.frames, before, after, self.low, self.high).curve
-            layers: Layers = self.layers(before, after, lambda time, _: float(held[time - before - 1]))
+            layers: Layers = self.layers(
+                before, after, lambda time, _: float(held[time - before - 1])
+            )
             found = measure(self.frames, before, after, self.low, self.high, layers)
             if self.dense and isinstance(layers, Carried):
-                layers = Dense(self.frames, layers, self.low, self.high, found.curve.astype(np.float32))
+                layers = Dense(
+                    self.frames, layers, self.low, self.high, found.curve.astype(np.float32)
+                )
                 found = measure(self.frames, before, after, self.low, self.high, layers)
             self.known[before, after] = found, layers
         return self.known[before, after]
 
 
-def fit(frames: Array, before: int, after: int, low: int, high: int, dense: bool = False) -> Fit | None:
+def fit(
+    frames: Array, before: int, after: int, low: int, high: int, dense: bool = False
+) -> Fit | None:
     """The transition near ``before..after`` within ``low..high``, or None where there turns out to be none.
 
     frames: ``(T, H, W, 3)``, encoded RGB. dense: as of :class:`Stretch`. Frames that repeat the one before them tell nothing new and
@@ -104,15 +126,26 @@ def fit(frames: Array, before: int, after: int, low: int, high: int, dense: bool
         return _fit_distinct(frames, before, after, low, high, dense)
     kept = [place for place in range(len(frames)) if place not in again]
     index = np.searchsorted(kept, np.arange(len(frames)), side="right") - 1
-    found = _fit_distinct(frames[kept], int(index[before]), int(index[after]), int(index[low]), int(index[high]), dense)
+    found = _fit_distinct(
+        frames[kept],
+        int(index[before]),
+        int(index[after]),
+        int(index[low]),
+        int(index[high]),
+        dense,
+    )
     if found is None:
         return None
     last_clean, first_clean = int(np.flatnonzero(index == found.before)[-1]), kept[found.after]
-    mix = np.array([found.mix[index[place] - found.before - 1] for place in range(last_clean + 1, first_clean)])
+    mix = np.array(
+        [found.mix[index[place] - found.before - 1] for place in range(last_clean + 1, first_clean)]
+    )
     return replace(found, before=last_clean, after=first_clean, mix=mix)
 
 
-def _fit_distinct(frames: Array, before: int, after: int, low: int, high: int, dense: bool) -> Fit | None:
+def _fit_distinct(
+    frames: Array, before: int, after: int, low: int, high: int, dense: bool
+) -> Fit | None:
     """As :func:`fit`, of frames of which none repeats the one before it."""
     low, high = _plain_ends(frames, before, after, low, high)
     stretch = Stretch(frames, low, high, dense)
@@ -121,18 +154,25 @@ def _fit_distinct(frames: Array, before: int, after: int, low: int, high: int, d
     answer = _settled(stretch, before, after)
     if answer is None:
         return None
-    if plain_colour(frames[answer[0]]) and plain_colour(frames[answer[1]]):  # one number a frame fits either light
+    if plain_colour(frames[answer[0]]) and plain_colour(
+        frames[answer[1]]
+    ):  # one number a frame fits either light
         return _dissolve(stretch, *answer, "gamma")
     linear = _in_linear_light(stretch, *answer)
     # Dense flows explain either light too well to tell them apart.
-    if _mixed_in_light(replace(stretch, dense=False, known={}), replace(linear, dense=False, known={}), *answer):
+    if _mixed_in_light(
+        replace(stretch, dense=False, known={}), replace(linear, dense=False, known={}), *answer
+    ):
         return _dissolve(linear, *(_settled(linear, *answer) or answer), "linear")
     return _dissolve(stretch, *answer, "gamma")
 
 
 def _in_linear_light(stretch: Stretch, before: int, after: int) -> Stretch:
     """The same frames in linear light, as far around a transition as it may still move."""
-    low, high = max(stretch.low, before - 2 * CLEAN_FRAMES), min(stretch.high, after + 2 * CLEAN_FRAMES)
+    low, high = (
+        max(stretch.low, before - 2 * CLEAN_FRAMES),
+        min(stretch.high, after + 2 * CLEAN_FRAMES),
+    )
     frames = stretch.frames.copy()
     frames[low : high + 1] **= POWER
     return Stretch(frames, low, high, stretch.dense)
@@ -149,13 +189,29 @@ def _plain_ends(frames: Array, before: int, after: int, low: int, high: int) -> 
         return float((frames[time + 1].mean((0, 1)) - frames[time].mean((0, 1))) @ way) >= -TURN
 
     if plain_colour(frames[before]):
-        low = next((time + 1 for time in range(before - 1, low - 1, -1) if not (plain_colour(frames[time]) and goes_on(time))), low)
+        low = next(
+            (
+                time + 1
+                for time in range(before - 1, low - 1, -1)
+                if not (plain_colour(frames[time]) and goes_on(time))
+            ),
+            low,
+        )
     if plain_colour(frames[after]):
-        high = next((time - 1 for time in range(after + 1, high + 1) if not (plain_colour(frames[time]) and goes_on(time - 1))), high)
+        high = next(
+            (
+                time - 1
+                for time in range(after + 1, high + 1)
+                if not (plain_colour(frames[time]) and goes_on(time - 1))
+            ),
+            high,
+        )
     return low, high
 
 
-def fit_between(frames: Array, first: int, last: int, before: int, after: int, low: int, high: int) -> Fit:
+def fit_between(
+    frames: Array, first: int, last: int, before: int, after: int, low: int, high: int
+) -> Fit:
     """The transition that fills exactly ``first..last``.
 
     before, after: the frames next to it, or its own ends where the clip has none there; low, high: the frames that may be looked at.
@@ -169,10 +225,16 @@ def fit_between(frames: Array, first: int, last: int, before: int, after: int, l
     else:
         linear = _in_linear_light(stretch, before, after)
         in_light = _mixed_in_light(stretch, linear, before, after)
-        found = _dissolve(linear, before, after, "linear") if in_light else _dissolve(stretch, before, after, "gamma")
+        found = (
+            _dissolve(linear, before, after, "linear")
+            if in_light
+            else _dissolve(stretch, before, after, "gamma")
+        )
     # At an end of the clip the transition's own frame served as the clean one: it gets the least weight there is.
     least = 1e-3
-    mix = np.concatenate([np.full(before + 1 - first, least), found.mix, np.full(last + 1 - after, 1 - least)])
+    mix = np.concatenate(
+        [np.full(before + 1 - first, least), found.mix, np.full(last + 1 - after, 1 - least)]
+    )
     return replace(found, mix=tied(rising(mix), first, repeats(frames, low, high)))
 
 
@@ -214,7 +276,9 @@ def _light_gain(encoded: Stretch, linear: Stretch, before: int, after: int) -> f
         for place, weight in enumerate(measured.curve):
             time = before + 1 + place
             one, other = layers.outgoing_at(time), layers.incoming_at(time)
-            mixed = np.maximum((1 - weight) * one + weight * other, 0).astype(np.float32) ** np.float32(1 / power)
+            mixed = np.maximum((1 - weight) * one + weight * other, 0).astype(
+                np.float32
+            ) ** np.float32(1 / power)
             each.append((mixed - encoded.frames[time]) ** 2)
         errors.append(block_frames(np.stack(each)).mean((2, 3)))
     return float(np.log((errors[1] + NOISE) / (errors[0] + NOISE)).mean())
@@ -229,7 +293,11 @@ def _shape(stretch: Stretch, start: int, end: int) -> Shape | None:
     if min(frames.shape[1:3]) < 16 or end - start < 4:
         return None
     inner = frames[start + 1 : end]
-    weights, power = block_weights(inner, np.broadcast_to(frames[start], inner.shape), np.broadcast_to(frames[end], inner.shape))
+    weights, power = block_weights(
+        inner,
+        np.broadcast_to(frames[start], inner.shape),
+        np.broadcast_to(frames[end], inner.shape),
+    )
     return shape_of(weights, power[0], frames.shape[1] / frames.shape[2])
 
 
@@ -275,10 +343,22 @@ def _passed(stretch: Stretch, shape: Shape, start: int, end: int, exact: bool = 
     measured, soft, left = _edge(stretch, shape, start, end)
     before, after = (start, end) if exact else ends(measured, robust=True)
     part = slice(before - start, after - start - 1)
-    inner = Measured(before, after, measured.curve[part], measured.error[part], measured.unexplained[part])
+    inner = Measured(
+        before, after, measured.curve[part], measured.error[part], measured.unexplained[part]
+    )
     place = shape.place(*stretch.frames.shape[1:3])
-    mix = np.array([float(coverage(place, float(progress), soft).mean()) for progress in shaped(inner)])
-    return Fit(before, after, rising(mix), shape.kind, "gamma", float(measured.unexplained.mean()), left=left)
+    mix = np.array(
+        [float(coverage(place, float(progress), soft).mean()) for progress in shaped(inner)]
+    )
+    return Fit(
+        before,
+        after,
+        rising(mix),
+        shape.kind,
+        "gamma",
+        float(measured.unexplained.mean()),
+        left=left,
+    )
 
 
 def _edge(stretch: Stretch, shape: Shape, start: int, end: int) -> tuple[Measured, float, float]:
@@ -303,10 +383,15 @@ def _edge(stretch: Stretch, shape: Shape, start: int, end: int) -> tuple[Measure
     model = np.stack([coverage(place, float(value), soft).mean(1) for value in progress])
     wrong = np.sqrt((power * (weights - model) ** 2).sum(1) / power.sum(1))
     measured = Measured(start, end, progress, np.maximum(error, 0.005), 0.1 * wrong)
-    matte = np.stack([coverage(shape.place(height, width), float(value), soft) for value in progress])[..., None].astype(np.float32)
+    matte = np.stack(
+        [coverage(shape.place(height, width), float(value), soft) for value in progress]
+    )[..., None].astype(np.float32)
     passing = (matte.mean((1, 2, 3)) > PASSED) & (matte.mean((1, 2, 3)) < 1 - PASSED)
     if not passing.any():
         return measured, soft, 0.0
     inner, one, other, matte = (part[passing] for part in (inner, one, other, matte))
-    left = float(((inner - (1 - matte) * one - matte * other) ** 2).mean() / (((one - other) ** 2).mean() + NOISE))
+    left = float(
+        ((inner - (1 - matte) * one - matte * other) ** 2).mean()
+        / (((one - other) ** 2).mean() + NOISE)
+    )
     return measured, soft, left

@@ -56,7 +56,9 @@ def _clock(turn: float) -> Order:
 FORMS: dict[str, Form] = {
     "plane": Form("wipe", lambda x, y, aspect: (x, y)),
     "circle": Form("iris", lambda x, y, aspect: (torch.sqrt(x * x + y * y + 1e-8),), centred=True),
-    "box": Form("iris", lambda x, y, aspect: (torch.maximum(x.abs(), (y / aspect).abs()),), centred=True),
+    "box": Form(
+        "iris", lambda x, y, aspect: (torch.maximum(x.abs(), (y / aspect).abs()),), centred=True
+    ),
     "columns": Form("wipe", lambda x, y, aspect: (x.abs(),), centred=True),
     "rows": Form("wipe", lambda x, y, aspect: (y.abs(),), centred=True),
     "corner-nw": Form("wipe", _corner(-1, -1)),

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from stages.find.curve import Curve
-from stages.find.signs import Array
+from stages.find.features import Array
 
 REACH = 2  # frames on each side among which a repeated frame has one that moves: pictures shown three times are the longest run
 SMALL = 0.1  # part of the steps around it below which a frame's own step is none
@@ -23,7 +23,10 @@ def repeats(frames: Array, low: int, high: int) -> list[int]:
     steps = np.abs(np.diff(frames[low : high + 1], axis=0)).mean((1, 2, 3))
     found = []
     for place in range(1, len(steps) - 1):
-        around = float(steps[max(0, place - REACH) : place].max()), float(steps[place + 1 : place + 1 + REACH].max())
+        around = (
+            float(steps[max(0, place - REACH) : place].max()),
+            float(steps[place + 1 : place + 1 + REACH].max()),
+        )
         if steps[place] < min(EQUAL, SMALL * min(around)):
             found.append(low + place + 1)
     # One in five of film at 30, one in two of animation. Fewer are by chance: what moves slowly may rest for a frame.

@@ -1,7 +1,7 @@
 """Finds the shots of a clip and the transitions between them in one pass over small frames.
 
 Only the last few seconds are kept: a ring of frames and the distances between their blocks. Cuts are found first and are barriers;
-between them lie the dissolves, fades, wipes and irises (:mod:`stages.find.blends`). Where the picture has changed for good without any of
+between them lie the dissolves, fades, wipes and irises (:mod:`stages.find.gradual_transitions`). Where the picture has changed for good without any of
 these there is a boundary of unknown kind (:mod:`stages.find.boundaries`). What is found depends on the frames alone, not on the blocks
 in which they come.
 """
@@ -16,12 +16,21 @@ import numpy as np
 import torch
 
 from stages.errors import UsageError
-from stages.find.blends import LONGEST, Scan
 from stages.find.boundaries import Boundaries
 from stages.find.cuts import judge_step
+from stages.find.features import (
+    PLAIN,
+    Array,
+    Motion,
+    NccCache,
+    contents,
+    distances,
+    plain_colour,
+    spread,
+)
 from stages.find.fit import Fit, fit_between
-from stages.find.signs import PLAIN, Array, Kinships, Motion, contents, distances, plain_colour, spread
-from stages.find.story import Event, Plain, story
+from stages.find.gradual_transitions import LONGEST, Scan
+from stages.find.timeline import Event, Plain, story
 from stages.media.clip import Frames
 from stages.shots import Analysis
 
@@ -29,9 +38,23 @@ SIDE = 96
 CONTEXT = 20  # frames that have to be known after a transition before it is believed
 KEEP = LONGEST + 2 * CONTEXT
 TICK = 32  # frames between two looks
-NOT_PLAIN = 2 * PLAIN  # mean difference of a frame's cells from their mean above which it is not plain
+NOT_PLAIN = (
+    2 * PLAIN
+)  # mean difference of a frame's cells from their mean above which it is not plain
 _STACKS = ("frames", "contents")
-_PLAIN = ("first", "steps", "residuals", "judged", "sought", "cuts", "flashes", "events", "done", "waiting", "plain")
+_PLAIN = (
+    "first",
+    "steps",
+    "residuals",
+    "judged",
+    "sought",
+    "cuts",
+    "flashes",
+    "events",
+    "done",
+    "waiting",
+    "plain",
+)
 
 
 def search_size(width: int, height: int) -> tuple[int, int]:
@@ -60,10 +83,14 @@ def find(
     spans = sorted((first, last) for first, last in overrides)
     for first, last in spans:
         if not 0 <= first <= last:
-            raise UsageError(f"--transition {first}:{last}: the first frame must not be negative or after the last")
+            raise UsageError(
+                f"--transition {first}:{last}: the first frame must not be negative or after the last"
+            )
     for one, other in zip(spans, spans[1:], strict=False):
         if other[0] <= one[1]:
-            raise UsageError(f"--transition {other[0]}:{other[1]} overlaps {one[0]}:{one[1]}; give ranges that do not")
+            raise UsageError(
+                f"--transition {other[0]}:{other[1]} overlaps {one[0]}:{one[1]}; give ranges that do not"
+            )
     search = _Search(spans)
     if standing is not None:
         search.take(standing)
@@ -76,10 +103,20 @@ def find(
             progress(search.count)
     for first, last in spans:
         if last >= search.count:
-            raise UsageError(f"--transition {first}:{last}: the clip's frames are 0 to {search.count - 1}; give a range inside them")
+            raise UsageError(
+                f"--transition {first}:{last}: the clip's frames are 0 to {search.count - 1}; give a range inside them"
+            )
     if search.frames:
         search.look(final=True)
-    return story(search.count, search.events, {number: colour for first, last, colour in search.plain for number in range(first, last + 1)})
+    return story(
+        search.count,
+        search.events,
+        {
+            number: colour
+            for first, last, colour in search.plain
+            for number in range(first, last + 1)
+        },
+    )
 
 
 @dataclass
@@ -144,7 +181,12 @@ class _Search:
         """All that the search is made of between two blocks."""
         stacks = {name: torch.from_numpy(np.stack(getattr(self, name))) for name in _STACKS}
         plain = {name: getattr(self, name) for name in _PLAIN}
-        return {**stacks, **plain, "pairs": torch.from_numpy(self.pairs), "turned_down": self.scan.turned_down}
+        return {
+            **stacks,
+            **plain,
+            "pairs": torch.from_numpy(self.pairs),
+            "turned_down": self.scan.turned_down,
+        }
 
     def take(self, standing: Mapping[str, Any]) -> None:
         """Goes on where another search stood."""
@@ -158,7 +200,7 @@ class _Search:
         """Decides what the frames at hand can tell and forgets those that nothing later can need."""
         self._grow_pairs()
         known = len(self.frames) if final else len(self.frames) - CONTEXT // 2
-        related = Kinships(self.motion, self.frames)
+        related = NccCache(self.motion, self.frames)
         self._find_cuts(known, related)
         stack = np.stack(self.frames[:known])
         barriers = [cut - self.first for cut in self.cuts if cut > self.first]
@@ -167,7 +209,9 @@ class _Search:
         flashes = [flash - self.first for flash in self.flashes if flash - self.first < known]
         walls = sorted({*barriers, *flashes, *self._walls(known)})
         low = max(0, self.done - self.first)
-        for found in self.scan.transitions(stack, self.pairs[:known, :known], self.first, walls, low, limit):
+        for found in self.scan.transitions(
+            stack, self.pairs[:known, :known], self.first, walls, low, limit
+        ):
             if not self._claimed(self.first + found.before + 1, self.first + found.after - 1):
                 self._note(stack, found)
                 self.done = self.first + int(found.after)
@@ -175,7 +219,7 @@ class _Search:
         self._find_boundaries(stack, walls, known if final else CONTEXT + drop, related)
         self._forget(drop)
 
-    def _find_cuts(self, known: int, related: Kinships) -> None:
+    def _find_cuts(self, known: int, related: NccCache) -> None:
         """Judges every step once, when all that may decide it has come: what is found does not depend on when it is looked for."""
         for place in range(max(1, self.judged - self.first), known):
             number = self.first + place
@@ -189,13 +233,21 @@ class _Search:
                 self.flashes.append(number)
         self.judged = max(self.judged, self.first + known)
 
-    def _find_boundaries(self, stack: Array, walls: Sequence[int], until: int, related: Kinships) -> None:
+    def _find_boundaries(
+        self, stack: Array, walls: Sequence[int], until: int, related: NccCache
+    ) -> None:
         """Looks for boundaries of unknown kind whose last clean frame is before place ``until``; the others come with a later look."""
         known, start = len(stack), max(0, self.sought - self.first)
-        taken = [(event.first_frame - self.first, event.last_frame - self.first) for event in self.events if event.mix]
+        taken = [
+            (event.first_frame - self.first, event.last_frame - self.first)
+            for event in self.events
+            if event.mix
+        ]
         taken = [(first, last) for first, last in taken if last >= 0 and first < known]
         boundaries = Boundaries(self.motion, related, stack)
-        found_ones = boundaries.find(self.pairs[:known, :known], walls, taken, range(start, min(until, known)))
+        found_ones = boundaries.find(
+            self.pairs[:known, :known], walls, taken, range(start, min(until, known))
+        )
         for found in found_ones:
             first, last = self.first + found.first, self.first + found.last
             if self._claimed(first, last):
@@ -217,7 +269,9 @@ class _Search:
 
     def _walls(self, known: int) -> list[int]:
         """Every frame that a span of the user's makes unfit for the search, as a barrier in this stretch."""
-        frames = (number - self.first for first, last in self.spans for number in range(first, last + 2))
+        frames = (
+            number - self.first for first, last in self.spans for number in range(first, last + 2)
+        )
         return [place for place in frames if 0 < place < known]
 
     def _measure_spans(self, stack: Array, barriers: Sequence[int], limit: int) -> None:
@@ -227,14 +281,20 @@ class _Search:
             before, after = max(first - 1, 0), min(last + 1, len(stack) - 1)
             low = max([0, *(cut for cut in barriers if cut <= before)])
             high = min([len(stack) - 1, *(cut - 1 for cut in barriers if cut > after)])
-            self._note(stack, fit_between(stack, first, last, before, after, low, high), first, last)
+            self._note(
+                stack, fit_between(stack, first, last, before, after, low, high), first, last
+            )
 
-    def _note(self, stack: Array, found: Fit, first: int | None = None, last: int | None = None) -> None:
+    def _note(
+        self, stack: Array, found: Fit, first: int | None = None, last: int | None = None
+    ) -> None:
         start = found.before + 1 if first is None else first
         end = found.after - 1 if last is None else last
         sides = plain_colour(stack[found.before]), plain_colour(stack[found.after])
         mix = tuple(float(weight) for weight in found.mix)
-        self.events.append(Event(self.first + start, self.first + end, found.kind, found.space, mix, *sides))
+        self.events.append(
+            Event(self.first + start, self.first + end, found.kind, found.space, mix, *sides)
+        )
 
     def _grow_pairs(self) -> None:
         old, new = len(self.pairs), len(self.frames)
@@ -261,6 +321,9 @@ def plain_frame(frame: Array, content: Array) -> Plain | None:
     """The colour of a frame ``(H, W, 3)`` with the contents ``(K, D)`` that has only one, else None."""
     cells = content.reshape(-1, 3)
     # The cells of a plain frame differ less than its pixels do: most frames are told by them, which are few.
-    if float(np.abs(cells - cells.mean(0)).mean()) > NOT_PLAIN or (colour := plain_colour(frame)) is None:
+    if (
+        float(np.abs(cells - cells.mean(0)).mean()) > NOT_PLAIN
+        or (colour := plain_colour(frame)) is None
+    ):
         return None
     return Plain(colour, round(spread(frame), 3))

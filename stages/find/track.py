@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from stages.find.signs import Array, carried
+from stages.find.features import Array, carried
 
 Params = npt.NDArray[np.float64]
 Grey = npt.NDArray[np.float32]
@@ -22,7 +22,9 @@ Grey = npt.NDArray[np.float32]
 STILL: Params = np.zeros(6)
 WORK_WIDTH = 48  # motion is measured on pictures this wide: fine detail moves with it, and costs
 ITERATIONS = 3
-SPREAD = np.array([1.0, 0.6, 0.6] * 2) / 40  # how far a frame's motion strays from its neighbour's, in half widths
+SPREAD = (
+    np.array([1.0, 0.6, 0.6] * 2) / 40
+)  # how far a frame's motion strays from its neighbour's, in half widths
 STILL_BELOW = 0.003  # half widths: a seventh of a pixel of a small frame
 
 
@@ -48,7 +50,14 @@ class Grid:
         return (np.stack([across, down], -1) * self.unit).astype(np.float32)
 
 
-def fitted(grid: Grid, reference: Grey, target: Grey, share: Grey | float, rest: Grey | float, guess: Params) -> Params:
+def fitted(
+    grid: Grid,
+    reference: Grey,
+    target: Grey,
+    share: Grey | float,
+    rest: Grey | float,
+    guess: Params,
+) -> Params:
     """The motion with which ``target = share reference(x + d) + rest`` holds best.
 
     reference, target, share, rest: ``(H, W)``. Robust Gauss-Newton steps, held to ``guess`` where the pictures do not tell.
@@ -63,11 +72,15 @@ def fitted(grid: Grid, reference: Grey, target: Grey, share: Grey | float, rest:
         down[1:-1] = (seen[2:] - seen[:-2]) / 2
         left = target - rest - share * seen
         x, y = grid.x + flow[..., 0] / grid.unit, grid.y + flow[..., 1] / grid.unit
-        inside = (np.abs(x) <= (width - 1) / 2 / grid.unit) & (np.abs(y) <= (height - 1) / 2 / grid.unit)
+        inside = (np.abs(x) <= (width - 1) / 2 / grid.unit) & (
+            np.abs(y) <= (height - 1) / 2 / grid.unit
+        )
         scale = max(1.5 * float(np.median(np.abs(left))), 0.006)
         weight = inside / (1 + (left / scale) ** 2) / scale**2 / 4
         across, down = across * (share * grid.unit), down * (share * grid.unit)
-        slopes = np.stack([across, across * grid.x, across * grid.y, down, down * grid.x, down * grid.y]).reshape(6, -1)
+        slopes = np.stack(
+            [across, across * grid.x, across * grid.y, down, down * grid.x, down * grid.y]
+        ).reshape(6, -1)
         heavy = slopes * weight.reshape(1, -1)
         matrix = (heavy @ slopes.T).astype(np.float64) + np.diag(1 / SPREAD**2)
         step = np.linalg.solve(matrix, heavy @ left.reshape(-1) - (motion - guess) / SPREAD**2)
@@ -82,7 +95,12 @@ def greys(frames: Array) -> Grey:
     height, width = frames.shape[1:3]
     scale = min(1.0, WORK_WIDTH / max(height, width))
     size = max(1, round(width * scale)), max(1, round(height * scale))
-    return np.stack([cv2.resize(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), size, interpolation=cv2.INTER_AREA) for frame in frames])
+    return np.stack(
+        [
+            cv2.resize(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), size, interpolation=cv2.INTER_AREA)
+            for frame in frames
+        ]
+    )
 
 
 def _expected(known: dict[int, Params], near: int, far: int) -> Params:
@@ -105,7 +123,15 @@ class Carried:
     share: a first estimate of the incoming shot's weight at a time, a number or one for each pixel of the grid it is given.
     """
 
-    def __init__(self, frames: Array, before: int, after: int, low: int, high: int, share: Callable[[int, Grid], Grey | float]) -> None:
+    def __init__(
+        self,
+        frames: Array,
+        before: int,
+        after: int,
+        low: int,
+        high: int,
+        share: Callable[[int, Grid], Grey | float],
+    ) -> None:
         self.frames, self.before, self.after = frames, before, after
         self._grid = Grid.of(*frames.shape[1:3])
         self.outgoing: dict[int, Params] = {before: STILL}
@@ -132,14 +158,22 @@ class Carried:
             self.incoming = {after: STILL}
         if moves[0]:
             for time in range(before + 1, after):
-                other = weight[time] * carried(view(after), grid.flow(self.incoming.get(time, STILL)))
+                other = weight[time] * carried(
+                    view(after), grid.flow(self.incoming.get(time, STILL))
+                )
                 guess = _expected(self.outgoing, time - 1, time - 2)
-                self.outgoing[time] = fitted(grid, view(before), view(time), 1 - weight[time], other, guess)
+                self.outgoing[time] = fitted(
+                    grid, view(before), view(time), 1 - weight[time], other, guess
+                )
         if moves[1]:
             for time in range(after - 1, before, -1):
-                other = (1 - weight[time]) * carried(view(before), grid.flow(self.outgoing.get(time, STILL)))
+                other = (1 - weight[time]) * carried(
+                    view(before), grid.flow(self.outgoing.get(time, STILL))
+                )
                 guess = _expected(self.incoming, time + 1, time + 2)
-                self.incoming[time] = fitted(grid, view(after), view(time), weight[time], other, guess)
+                self.incoming[time] = fitted(
+                    grid, view(after), view(time), weight[time], other, guess
+                )
 
     @staticmethod
     def _moves(side: dict[int, Params]) -> bool:

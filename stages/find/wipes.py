@@ -18,8 +18,8 @@ import numpy.typing as npt
 import torch
 
 from stages.find.curve import NOISE, Curve
+from stages.find.features import Array, blocked, resized
 from stages.find.forms import FORMS
-from stages.find.signs import Array, blocked, resized
 
 ROWS, COLUMNS = 12, 16
 SOFT = (0.01, 0.03, 0.06, 0.09, 0.12, 0.15, 0.2, 0.25, 0.3, 0.4, 0.55, 0.75, 1.0)
@@ -27,7 +27,11 @@ EXPLAINED = 0.85  # share of the variance of the times that the shape has to exp
 LEAST_RANGE = 0.15  # and how much of the window has to pass between the first place and the last
 SLOWEST = 0.6  # of the time that a place takes to change, the least between the first place and the last; in a dissolve it is 0
 SIMPLE = 0.02  # how much more than the simple forms, which come first, another one has to explain
-CENTRES = (0.0, -0.2, 0.2)  # places tried for an iris's centre, as parts of the picture's sides from its middle
+CENTRES = (
+    0.0,
+    -0.2,
+    0.2,
+)  # places tried for an iris's centre, as parts of the picture's sides from its middle
 OUTLIER = 0.25  # a block's weight that is further off than this says no more than one that is this far off
 
 Float = npt.NDArray[np.float64]
@@ -70,14 +74,19 @@ def pixel_places(rows: int, columns: int, aspect: float) -> tuple[Float, Float]:
 def design(form: str, x: Float, y: Float, centre: tuple[float, float], aspect: float) -> Float:
     """Columns that a form's times are a sum of, a constant first: ``(places, 2 or 3)``."""
     across, down = torch.from_numpy(x - centre[0]), torch.from_numpy(y - centre[1])
-    return np.stack([np.ones_like(x), *(part.numpy() for part in FORMS[form].order(across, down, aspect))], 1)
+    return np.stack(
+        [np.ones_like(x), *(part.numpy() for part in FORMS[form].order(across, down, aspect))], 1
+    )
 
 
 def block_weights(frames: Array, outgoing: Array, incoming: Array) -> tuple[Float, Float]:
     """Each block's own weight of ``incoming`` ``(T, K)`` and how much the sides differ there ``(T, K)``; all pictures ``(T, H, W, 3)``."""
     height = ROWS * max(1, round(frames.shape[1] / ROWS))
     width = COLUMNS * max(1, round(frames.shape[2] / COLUMNS))
-    mixed, a, b = (blocked(resized(part, height, width, cv2.INTER_LINEAR), ROWS, COLUMNS) for part in (frames, outgoing, incoming))
+    mixed, a, b = (
+        blocked(resized(part, height, width, cv2.INTER_LINEAR), ROWS, COLUMNS)
+        for part in (frames, outgoing, incoming)
+    )
     step = b - a
     power = (step * step).mean((2, 3))
     weight = ((mixed - a) * step).mean((2, 3)) / (power + 5 * NOISE)
@@ -97,7 +106,10 @@ def fitted_times(table: Float, times: Float, trust: Float) -> tuple[Float, float
     wrong = times
     for _ in range(10):
         heavy = table * weight[:, None]
-        terms = np.asarray(np.linalg.solve(heavy.T @ table + 1e-6 * np.eye(table.shape[1]), heavy.T @ times), np.float64)
+        terms = np.asarray(
+            np.linalg.solve(heavy.T @ table + 1e-6 * np.eye(table.shape[1]), heavy.T @ times),
+            np.float64,
+        )
         wrong = times - table @ terms
         spread = 1.5 * float(np.median(np.abs(wrong[trust > 0]))) + 0.3
         weight = trust / (1 + (wrong / spread) ** 2)
@@ -121,10 +133,16 @@ def shape_of(weights: Float, power: Float, aspect: float) -> Shape | None:
         terms, explained = fitted_times(table, times, trust)
         reach = corners @ terms
         first, last = float(reach.min()), float(reach.max())
-        if explained < EXPLAINED or last - first < max(LEAST_RANGE * len(weights), SLOWEST * length):
+        if explained < EXPLAINED or last - first < max(
+            LEAST_RANGE * len(weights), SLOWEST * length
+        ):
             continue
-        if best is None or explained > best.explained + (0.0 if (form, centre) in SIMPLEST else SIMPLE):
-            best = Shape(form, tuple(float(term) for term in terms), centre, aspect, explained, first, last)
+        if best is None or explained > best.explained + (
+            0.0 if (form, centre) in SIMPLEST else SIMPLE
+        ):
+            best = Shape(
+                form, tuple(float(term) for term in terms), centre, aspect, explained, first, last
+            )
     return best
 
 
@@ -136,12 +154,17 @@ def _tried(aspect: float) -> list[tuple[str, tuple[float, float], Float, Float]]
     """All forms with the centres at which they are tried, simple ones first, and the columns of each: of the blocks, and of a fine grid."""
     blocks, picture = (pixel_places(*size, aspect) for size in ((ROWS, COLUMNS), (96, 96)))
     middle = [(name, (0.0, 0.0)) for name in FORMS]
-    away = [("circle", (cx, cy * aspect)) for cx in CENTRES for cy in CENTRES if (cx, cy) != (0.0, 0.0)]
+    away = [
+        ("circle", (cx, cy * aspect)) for cx in CENTRES for cy in CENTRES if (cx, cy) != (0.0, 0.0)
+    ]
 
     def columns(places: tuple[Float, Float], form: str, centre: tuple[float, float]) -> Float:
         return design(form, places[0].ravel(), places[1].ravel(), centre, aspect)
 
-    return [(form, centre, columns(blocks, form, centre), columns(picture, form, centre)) for form, centre in middle + away]
+    return [
+        (form, centre, columns(blocks, form, centre), columns(picture, form, centre))
+        for form, centre in middle + away
+    ]
 
 
 def edges(weights: Float, power: Float, place: Float) -> tuple[Curve, Curve, float]:

@@ -27,8 +27,17 @@ _COPIES = {
     "mov": {"aac", "mp3", "mp3float", "ac3", "eac3", "alac", "pcm_s16le", "pcm_s16be", "pcm_s24le"},
     "webm": {"opus", "libopus", "vorbis", "libvorbis"},
 }
-_AAC = ("aac", "fltp", (48000, 8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 64000, 88200, 96000))
-_CODERS = {"mp4": _AAC, "mov": _AAC, "webm": ("libopus", "s16", (48000,)), "matroska": ("flac", "s16", ())}
+_AAC = (
+    "aac",
+    "fltp",
+    (48000, 8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 64000, 88200, 96000),
+)
+_CODERS = {
+    "mp4": _AAC,
+    "mov": _AAC,
+    "webm": ("libopus", "s16", (48000,)),
+    "matroska": ("flac", "s16", ()),
+}
 _LAYOUTS = {1: "mono", 2: "stereo", 6: "5.1", 8: "7.1"}
 WRITE_ERRORS = (av.FFmpegError, OSError, ValueError, MemoryError)
 
@@ -36,7 +45,9 @@ WRITE_ERRORS = (av.FFmpegError, OSError, ValueError, MemoryError)
 class Tracks:
     """The tracks of a file that is being written: its picture, and the sound that is copied or encoded beside it as time goes on."""
 
-    def __init__(self, container: OutputContainer, video: VideoStream, muxer: str, warnings: list[str]) -> None:
+    def __init__(
+        self, container: OutputContainer, video: VideoStream, muxer: str, warnings: list[str]
+    ) -> None:
         self.video = video
         self._container, self._muxer, self._warnings = container, muxer, warnings
         self._input: InputContainer | None = None
@@ -70,7 +81,10 @@ class Tracks:
             # Some files count their channels without naming them, which encoders refuse.
             track.layout = _LAYOUTS.get(source.layout.nb_channels, source.layout.name)
             track.codec_context.open()
-            coders[source.index] = (track, AudioResampler(sample_format, track.layout, rate, track.codec_context.frame_size))
+            coders[source.index] = (
+                track,
+                AudioResampler(sample_format, track.layout, rate, track.codec_context.frame_size),
+            )
         self._packets = self._sound(self._input, copies, coders)
 
     def mux_sound(self, until: Fraction | None) -> None:
@@ -82,7 +96,11 @@ class Tracks:
                 if packet is None:
                     self._packets = None
                     return
-                if until is not None and packet.pts is not None and packet.pts * packet.time_base > until:
+                if (
+                    until is not None
+                    and packet.pts is not None
+                    and packet.pts * packet.time_base > until
+                ):
                     return
                 self._next = None
                 self._container.mux(self._scaled(packet))
@@ -107,7 +125,10 @@ class Tracks:
             self._input = None
 
     def _sound(
-        self, source: InputContainer, copies: dict[int, AudioStream], coders: dict[int, tuple[AudioStream, AudioResampler]]
+        self,
+        source: InputContainer,
+        copies: dict[int, AudioStream],
+        coders: dict[int, tuple[AudioStream, AudioResampler]],
     ) -> Iterator[Packet[AudioStream]]:
         """Packets whose sound begins within the span, with times from the span's start."""
         start, end = self._span.start, self._span.end

@@ -145,7 +145,12 @@ def _take_av1(found: Messages, content: bytes) -> Messages:
         points = [struct.unpack_from(">HH", body, 4 * number) for number in (1, 2, 0, 3)]
         codes = [round(value * 50_000 / 65_536) for point in points for value in point]
         largest, least = struct.unpack_from(">II", body, 16)
-        return replace(found, mastering=struct.pack(">8HII", *codes, round(largest * 10_000 / 256), round(least * 10_000 / 16_384)))
+        return replace(
+            found,
+            mastering=struct.pack(
+                ">8HII", *codes, round(largest * 10_000 / 256), round(least * 10_000 / 16_384)
+            ),
+        )
     if kind == _AV1_T35 and body.startswith(_HDR10_PLUS):
         return replace(found, dynamic=True)
     return found

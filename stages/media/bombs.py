@@ -69,7 +69,9 @@ def check_index(path: Path) -> None:
     with _mapped(path) as data:
         most = 2 * len(data) + MAX_FREE_SAMPLES
         if any(count > most for count in _sample_counts(data, 0, len(data))):
-            raise UnlayerError(f"{printable(path)}: counts more than {most} samples, far more than it has bytes; get the whole file")
+            raise UnlayerError(
+                f"{printable(path)}: counts more than {most} samples, far more than it has bytes; get the whole file"
+            )
 
 
 def _sample_counts(data: _Bytes, place: int, end: int) -> Iterator[int]:
@@ -93,9 +95,14 @@ def _sample_counts(data: _Bytes, place: int, end: int) -> Iterator[int]:
         elif kind == b"trun":
             runs += int.from_bytes(data[begin + 4 : begin + 8], "big")
         elif kind in (b"stts", b"ctts"):
-            entries = min(int.from_bytes(data[begin + 4 : begin + 8], "big"), (after - begin - 8) // 8)
+            entries = min(
+                int.from_bytes(data[begin + 4 : begin + 8], "big"), (after - begin - 8) // 8
+            )
             counts = data[begin + 8 : begin + 8 + 8 * max(0, entries)]
-            yield sum(int.from_bytes(counts[place : place + 4], "big") for place in range(0, len(counts), 8))
+            yield sum(
+                int.from_bytes(counts[place : place + 4], "big")
+                for place in range(0, len(counts), 8)
+            )
         place = after
     yield runs
 
@@ -106,7 +113,11 @@ def check_animation(path: Path, container: str, width: int, height: int) -> None
     if container not in ("gif", "apng") or path.stat().st_size < most * _LEAST_FRAME:
         return
     with _mapped(path) as data:
-        frames = _gif_frames(data) if container == "gif" else (begin for kind, begin, _ in _chunks(data) if kind == b"fcTL")
+        frames = (
+            _gif_frames(data)
+            if container == "gif"
+            else (begin for kind, begin, _ in _chunks(data) if kind == b"fcTL")
+        )
         for count, _ in enumerate(frames, 1):
             if count > most:
                 raise UnlayerError(

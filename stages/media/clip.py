@@ -84,7 +84,9 @@ class Frames:
     def __post_init__(self) -> None:
         shape = tuple(self.pixels.shape)
         if self.pixels.ndim != 4 or shape[1] != 3 or self.pixels.dtype != torch.float32:
-            raise ValueError(f"frames must be (T, 3, H, W) float32, got {shape} {self.pixels.dtype}")
+            raise ValueError(
+                f"frames must be (T, 3, H, W) float32, got {shape} {self.pixels.dtype}"
+            )
         if len(self.times) != shape[0]:
             raise ValueError(f"{shape[0]} frames need as many times, got {len(self.times)}")
 
@@ -107,7 +109,7 @@ class SoundSpan:
 
 
 @dataclass
-class Seen:
+class FrameIndex:
     """What earlier passes learnt about each frame, in order from frame 0: its time, its stamp and a print of its pixels."""
 
     times: list[Fraction] = field(default_factory=list)
@@ -120,7 +122,11 @@ class Seen:
         if index < len(self.times):
             return
         last = self.stamps[-1] if self.stamps else None
-        self.rising = self.rising and stamp is not None and (not self.stamps or (last is not None and stamp > last))
+        self.rising = (
+            self.rising
+            and stamp is not None
+            and (not self.stamps or (last is not None and stamp > last))
+        )
         self.times.append(time)
         self.stamps.append(stamp)
         self.prints.append(crc)

@@ -110,7 +110,10 @@ def mastering_values(data: bytes) -> dict[str, list[float] | float]:
     points: dict[str, list[float] | float] = {}
     for number, name in enumerate(names):
         at = 4 * number
-        points[name] = [int.from_bytes(data[at + 2 * axis : at + 2 * axis + 2], "big") / 50_000 for axis in (0, 1)]
+        points[name] = [
+            int.from_bytes(data[at + 2 * axis : at + 2 * axis + 2], "big") / 50_000
+            for axis in (0, 1)
+        ]
     points["max_luminance"] = int.from_bytes(data[16:20], "big") / 10_000
     points["min_luminance"] = int.from_bytes(data[20:24], "big") / 10_000
     return points

@@ -22,7 +22,13 @@ Picture = NDArray[np.generic]
 EXACT = 0x4 | 0x40000 | 0x2000
 _AREA = 0x20 | 0x40000 | 0x2000
 # Luma weights (kr, kb) by the numbers of ITU-T H.273 "matrix coefficients". Whatever is untagged is BT.601, as FFmpeg decodes it.
-_WEIGHTS = {1: (0.2126, 0.0722), 4: (0.30, 0.11), 7: (0.212, 0.087), 9: (0.2627, 0.0593), 10: (0.2627, 0.0593)}
+_WEIGHTS = {
+    1: (0.2126, 0.0722),
+    4: (0.30, 0.11),
+    7: (0.212, 0.087),
+    9: (0.2627, 0.0593),
+    10: (0.2627, 0.0593),
+}
 # What is larger is converted in bands of rows, which keeps the memory of 67 million pixels under 2 GiB.
 _BAND_PIXELS = 1 << 24
 _NAMES = {0: "rgb", 1: "bt709", 4: "fcc", 7: "smpte240m", 9: "bt2020", 10: "bt2020"}
@@ -33,7 +39,9 @@ def matrix_name(code: int) -> str:
     return _NAMES.get(code, "bt601")
 
 
-def rgb_from_yuv(yuv: NDArray[np.float32], bits: int, code: int, full_range: bool) -> NDArray[np.float32]:
+def rgb_from_yuv(
+    yuv: NDArray[np.float32], bits: int, code: int, full_range: bool
+) -> NDArray[np.float32]:
     """RGB = M (YUV - offset), clipped to [0, 1].
 
     yuv: ``(H, W, 3)`` code values of ``bits`` bits with chroma at full size. code: the matrix's H.273 number. Returns ``(H, W, 3)``.
@@ -41,15 +49,25 @@ def rgb_from_yuv(yuv: NDArray[np.float32], bits: int, code: int, full_range: boo
     kr, kb = _WEIGHTS.get(code, (0.299, 0.114))
     kg = 1 - kr - kb
     unit = float(1 << (bits - 8))
-    black, luma, chroma = (0.0, 2.0**bits - 1, 2.0**bits - 1) if full_range else (16 * unit, 219 * unit, 224 * unit)
-    matrix = np.array([[1, 0, 2 * (1 - kr)], [1, -2 * (1 - kb) * kb / kg, -2 * (1 - kr) * kr / kg], [1, 2 * (1 - kb), 0]])
+    black, luma, chroma = (
+        (0.0, 2.0**bits - 1, 2.0**bits - 1) if full_range else (16 * unit, 219 * unit, 224 * unit)
+    )
+    matrix = np.array(
+        [
+            [1, 0, 2 * (1 - kr)],
+            [1, -2 * (1 - kb) * kb / kg, -2 * (1 - kr) * kr / kg],
+            [1, 2 * (1 - kb), 0],
+        ]
+    )
     matrix = matrix / np.array([luma, chroma, chroma])
     offset = -matrix @ np.array([black, 128 * unit, 128 * unit])
     rgb = cv2.transform(yuv, np.column_stack([matrix, offset]).astype(np.float32))
     return np.clip(rgb, 0, 1).astype(np.float32, copy=False)
 
 
-def yuv_planes(pixels: torch.Tensor, bits: int, halved: bool, matrix: int = 1) -> list[NDArray[np.uint8] | NDArray[np.uint16]]:
+def yuv_planes(
+    pixels: torch.Tensor, bits: int, halved: bool, matrix: int = 1
+) -> list[NDArray[np.uint8] | NDArray[np.uint16]]:
     """``(3, H, W)`` RGB in [0, 1] as planes of codes in limited range: ``(H, W)`` luma and two of chroma.
 
     matrix: its H.273 number, BT.709 unless told.
@@ -62,7 +80,9 @@ def yuv_planes(pixels: torch.Tensor, bits: int, halved: bool, matrix: int = 1) -
     chroma = torch.stack([(pixels[2] - luma) / (2 * (1 - kb)), (pixels[0] - luma) / (2 * (1 - kr))])
     if halved:
         height, width = luma.shape
-        chroma = torch.nn.functional.pad(chroma[None], (0, width % 2, 0, height % 2), mode="replicate")[0]
+        chroma = torch.nn.functional.pad(
+            chroma[None], (0, width % 2, 0, height % 2), mode="replicate"
+        )[0]
         chroma = (chroma[:, ::2] + chroma[:, 1::2]) / 2
         padded = torch.nn.functional.pad(chroma[None], (1, 0, 0, 0), mode="replicate")[0]
         chroma = (padded[..., 0:-1:2] + 2 * padded[..., 1::2] + padded[..., 2::2]) / 4
@@ -120,7 +140,11 @@ def turn_from_matrix(side_data: bytes) -> Turn:
 def resize(picture: Picture, height: int, width: int) -> Picture:
     """``(H, W, C)`` to ``(height, width, C)``: area averages downwards, linear where a side grows."""
     shrinks = height <= picture.shape[0] and width <= picture.shape[1]
-    scaled = cv2.resize(np.ascontiguousarray(picture), (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+    scaled = cv2.resize(
+        np.ascontiguousarray(picture),
+        (width, height),
+        interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR,
+    )
     return np.asarray(scaled).reshape(height, width, picture.shape[2])
 
 
@@ -131,7 +155,11 @@ def matrix_of(frame: Any) -> str:
 
 def is_full(frame: Any) -> bool:
     """Whether a decoded frame's codes use the full range, from black 0 to white 255."""
-    return bool(frame.format.is_rgb or frame.format.name.startswith(("yuvj", "gray")) or frame.color_range == 2)
+    return bool(
+        frame.format.is_rgb
+        or frame.format.name.startswith(("yuvj", "gray"))
+        or frame.color_range == 2
+    )
 
 
 def turn_of(frame: Any) -> Turn:
@@ -146,7 +174,9 @@ def upright_size(frame: Any, crop: tuple[int, int, int, int] | None = None) -> t
     return (width, height) if turn_of(frame).swap else (height, width)
 
 
-def rgb_picture(frame: Any, size: tuple[int, int] | None = None, crop: tuple[int, int, int, int] | None = None) -> Picture:
+def rgb_picture(
+    frame: Any, size: tuple[int, int] | None = None, crop: tuple[int, int, int, int] | None = None
+) -> Picture:
     """One frame as ``(H, W, 3)`` upright RGB: uint8, or float32 in [0, 1] where it has more than 8 bits.
 
     size: ``(H, W)``, upright. crop: what is left off the stored frame: left, top, right, bottom.
@@ -181,7 +211,9 @@ def _deep_rgb(frame: Any, bits: int) -> NDArray[np.float32]:
         # In one step from the frame's own memory: each copy of a large picture is most of a gigabyte.
         channels = 3 if "48" in name else 4
         plane = frame.planes[0]
-        lines = np.frombuffer(plane, ">u2" if name.endswith("be") else "<u2").reshape(plane.height, -1)
+        lines = np.frombuffer(plane, ">u2" if name.endswith("be") else "<u2").reshape(
+            plane.height, -1
+        )
         stored = lines[:, : frame.width * channels].reshape(frame.height, frame.width, channels)
         shown = stored[..., 2::-1] if name.startswith("bgr") else stored[..., :3]
         deep: NDArray[np.float32] = np.divide(shown, np.float32(2**bits - 1), dtype=np.float32)
@@ -194,13 +226,25 @@ def _deep_rgb(frame: Any, bits: int) -> NDArray[np.float32]:
             return np.divide(array[..., :3], np.float32(2**bits - 1), dtype=np.float32)
         return rgb_from_yuv(_neutral(array[..., 0], bits), bits, frame.colorspace, False)
     if frame.format.is_rgb or name.startswith("gray"):
-        floats = np.asarray(frame.reformat(format="gbrpf32le", interpolation=EXACT).to_ndarray(), np.float32)
+        floats = np.asarray(
+            frame.reformat(format="gbrpf32le", interpolation=EXACT).to_ndarray(), np.float32
+        )
         return np.clip(np.nan_to_num(floats), 0, 1)
     full = frame.reformat(format=f"yuv444p{bits}le", interpolation=EXACT)
-    planes = [np.frombuffer(plane, "<u2").reshape(plane.height, -1)[:, : plane.width] for plane in full.planes]
+    planes = [
+        np.frombuffer(plane, "<u2").reshape(plane.height, -1)[:, : plane.width]
+        for plane in full.planes
+    ]
     rows = _BAND_PIXELS // frame.width + 1
-    parts = [[plane[first : first + rows] for plane in planes] for first in range(0, frame.height, rows)]
-    made = (rgb_from_yuv(np.stack(part, axis=2).astype(np.float32), bits, frame.colorspace, is_full(frame)) for part in parts)
+    parts = [
+        [plane[first : first + rows] for plane in planes] for first in range(0, frame.height, rows)
+    ]
+    made = (
+        rgb_from_yuv(
+            np.stack(part, axis=2).astype(np.float32), bits, frame.colorspace, is_full(frame)
+        )
+        for part in parts
+    )
     if len(parts) == 1:
         return next(made)
     whole = np.empty((frame.height, frame.width, 3), np.float32)
@@ -222,7 +266,9 @@ def stack(pictures: list[Picture]) -> torch.Tensor:
 
 def has_alpha(frame: Any) -> bool:
     """Whether a decoded frame has an alpha channel. Palettes may have one."""
-    return bool(frame.format.name == "pal8" or any(part.is_alpha for part in frame.format.components))
+    return bool(
+        frame.format.name == "pal8" or any(part.is_alpha for part in frame.format.components)
+    )
 
 
 def is_transparent(frame: Any) -> bool:
@@ -231,14 +277,16 @@ def is_transparent(frame: Any) -> bool:
     bits = max(component.bits for component in frame.format.components)
     if frame.format.is_planar and bits <= 16:
         plane = frame.planes[len(frame.planes) - 1]
-        lines = np.frombuffer(plane, np.uint8 if bits == 8 else np.dtype(">u2" if name.endswith("be") else "<u2"))
+        lines = np.frombuffer(
+            plane, np.uint8 if bits == 8 else np.dtype(">u2" if name.endswith("be") else "<u2")
+        )
         least = int(lines.reshape(plane.height, -1)[:, : plane.width].min())
         return bool(least < 2**bits - 1)
     alpha = frame.reformat(format="rgba").to_ndarray()[..., 3]
     return int(alpha.min()) < 255
 
 
-def print_of(frame: Any) -> int:
+def frame_checksum(frame: Any) -> int:
     """A checksum of every eighth line of the first plane: enough to know a frame again after a seek."""
     plane = frame.planes[0]
     lines = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[::8]

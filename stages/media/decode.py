@@ -66,29 +66,46 @@ def open_media(path: Path, max_pixels: int = MAX_PIXELS) -> InputContainer:
 
 def choose_stream(container: InputContainer, path: Path, wanted: int | None) -> VideoStream:
     """The video stream with the index ``wanted``, or the first that is no cover picture. Raises where there is none."""
-    videos = [video for video in container.streams.video if not video.disposition & Disposition.attached_pic]
+    videos = [
+        video
+        for video in container.streams.video
+        if not video.disposition & Disposition.attached_pic
+    ]
     if wanted is not None:
         for video in container.streams.video:
             if video.index == wanted:
                 return video
         have = ", ".join(str(video.index) for video in container.streams.video) or "none"
-        raise UsageError(f"{printable(path)}: stream {wanted} is no video stream (its video streams: {have}); choose another --stream")
+        raise UsageError(
+            f"{printable(path)}: stream {wanted} is no video stream (its video streams: {have}); choose another --stream"
+        )
     if not videos:
         what = "only sound" if container.streams.audio else "nothing that can be seen"
         raise UnlayerError(f"{printable(path)}: has no video, {what}; give a video or a picture")
     return videos[0]
 
 
-def first_frame(container: InputContainer, stream: VideoStream, path: Path, salvage: bool, max_pixels: int) -> VideoFrame:
+def first_frame(
+    container: InputContainer, stream: VideoStream, path: Path, salvage: bool, max_pixels: int
+) -> VideoFrame:
     """The first frame that decodes. Raises :class:`UnlayerError` where there is none."""
-    with contextlib.closing(video_frames(container, stream, path, salvage, max_pixels, lambda: None)) as frames:
+    with contextlib.closing(
+        video_frames(container, stream, path, salvage, max_pixels, lambda: None)
+    ) as frames:
         for frame in frames:
             return frame
-    raise UnlayerError(f"{printable(path)}: no frame of its video can be decoded; it is damaged or of an unknown kind")
+    raise UnlayerError(
+        f"{printable(path)}: no frame of its video can be decoded; it is damaged or of an unknown kind"
+    )
 
 
 def video_frames(
-    container: InputContainer, stream: VideoStream, path: Path, salvage: bool, max_pixels: int, on_damage: Callable[[], None]
+    container: InputContainer,
+    stream: VideoStream,
+    path: Path,
+    salvage: bool,
+    max_pixels: int,
+    on_damage: Callable[[], None],
 ) -> Generator[VideoFrame]:
     """Decode in the order of display from where the container stands until its end, drained.
 
@@ -96,7 +113,9 @@ def video_frames(
     what lies between is predicted from frames that are lost.
     """
     if (context := getattr(stream, "codec_context", None)) is None:
-        raise UnlayerError(f"{printable(path)}: no decoder here reads its video; convert it with FFmpeg")
+        raise UnlayerError(
+            f"{printable(path)}: no decoder here reads its video; convert it with FFmpeg"
+        )
     sniff.check_size(path, context.width, context.height, max_pixels)
     context.options = {"max_pixels": str(max_pixels)}
     # With frame threads an error comes late, after frames that were predicted from the lost one.
@@ -117,7 +136,9 @@ def video_frames(
         if problem is None:
             frames, problem = _decode_packet(context, packet)
         if patience.is_over(bool(frames)):
-            raise UnlayerError(f"{printable(path)}: gives no frame after frame {count}, whatever is read; get a sound copy")
+            raise UnlayerError(
+                f"{printable(path)}: gives no frame after frame {count}, whatever is read; get a sound copy"
+            )
         for frame in frames:
             count += 1
             if container.format.name == "avi" and frame.dts is not None:
@@ -160,10 +181,16 @@ class _Patience:
     def is_over(self, framed: bool) -> bool:
         """Count a packet; ``framed``: it gave a frame. Return whether there were too many for too long."""
         self._packets += 1
-        return not framed and self._packets > _MANY_PACKETS and time.monotonic() - self._since > PATIENCE
+        return (
+            not framed
+            and self._packets > _MANY_PACKETS
+            and time.monotonic() - self._since > PATIENCE
+        )
 
 
-def _packets(container: InputContainer, stream: VideoStream) -> Iterator[tuple[Packet[VideoStream] | None, str | None]]:
+def _packets(
+    container: InputContainer, stream: VideoStream
+) -> Iterator[tuple[Packet[VideoStream] | None, str | None]]:
     """The stream's packets, the empty one that drains the decoder last; a fault of the container is the last item's second half."""
     packets = container.demux(stream)
     while True:
@@ -176,7 +203,9 @@ def _packets(container: InputContainer, stream: VideoStream) -> Iterator[tuple[P
         yield packet, "its data is incomplete" if packet.is_corrupt else None
 
 
-def _decode_packet(context: VideoCodecContext, packet: Packet[VideoStream] | None) -> tuple[list[VideoFrame], str | None]:
+def _decode_packet(
+    context: VideoCodecContext, packet: Packet[VideoStream] | None
+) -> tuple[list[VideoFrame], str | None]:
     """Decode one packet (``None`` or an empty one: drain). The sound frames before any fault, and the fault."""
     try:
         frames = context.decode(packet)
@@ -208,7 +237,9 @@ def _read_turn(frame: VideoFrame) -> colour.Turn:
     steps += [("crop", "min(iw\\,16):min(ih\\,16):0:0"), ("scale", "2:2"), ("buffersink", "")]
     graph = av.filter.Graph()
     try:
-        last = graph.add_buffer(width=frame.width, height=frame.height, format=frame.format, time_base=Fraction(1, 25))
+        last = graph.add_buffer(
+            width=frame.width, height=frame.height, format=frame.format, time_base=Fraction(1, 25)
+        )
         for name, options in steps:
             step = graph.add(name, options)
             last.link_to(step)
@@ -218,7 +249,11 @@ def _read_turn(frame: VideoFrame) -> colour.Turn:
         small = graph.pull()
         assert isinstance(small, VideoFrame)
         matrix = small.side_data.get("DISPLAYMATRIX")
-        return colour.turn_from_matrix(bytes(matrix)) if isinstance(matrix, SideData) else colour.UPRIGHT
+        return (
+            colour.turn_from_matrix(bytes(matrix))
+            if isinstance(matrix, SideData)
+            else colour.UPRIGHT
+        )
     except MEDIA_ERRORS:
         # No filter takes such frames. The angle can be told without them, though not a mirroring.
         return colour.turn_from_angle(frame.rotation)

@@ -37,7 +37,13 @@ def scan_of(field_order: int, flags: list[bool], verdict: Verdict, wanted: str) 
     pictures. wanted: ``auto``, ``keep`` or ``deinterlace``. The picture is believed where it tells anything.
     """
     parity = _FLAGGED.get(field_order, "")
-    flagged = "interlaced" if parity or sum(flags) * 2 > len(flags) else "progressive" if field_order == 1 else ""
+    flagged = (
+        "interlaced"
+        if parity or sum(flags) * 2 > len(flags)
+        else "progressive"
+        if field_order == 1
+        else ""
+    )
     kind = verdict.scan or (flagged or "progressive")
     if kind == "progressive" and wanted != "deinterlace":
         return Scan(kind, parity, flagged)
@@ -65,7 +71,9 @@ def _luma(frame: VideoFrame) -> Luma:
     if frame.format.is_planar and not frame.format.is_rgb and bits <= 16:
         plane = frame.planes[0]
         kind: Any = np.uint8 if bits == 8 else "<u2"
-        lines: Any = np.frombuffer(memoryview(plane), kind).reshape(plane.height, -1)[:, : plane.width]
+        lines: Any = np.frombuffer(memoryview(plane), kind).reshape(plane.height, -1)[
+            :, : plane.width
+        ]
         luma: Luma = (lines if bits == 8 else lines >> (bits - 8)).astype(np.int16)
         return luma
     return frame.reformat(format="gray").to_ndarray().astype(np.int16)
@@ -130,8 +138,14 @@ class _Bwdif:
         self._shape = frame.width, frame.height, frame.format.name
         self._graph = av.filter.Graph()
         self._count = 0
-        source = self._graph.add_buffer(width=frame.width, height=frame.height, format=frame.format, time_base=Fraction(1, 1000))
-        filters = [source, self._graph.add("bwdif", f"mode=send_frame:parity={scan.parity}:deint=all"), self._graph.add("buffersink")]
+        source = self._graph.add_buffer(
+            width=frame.width, height=frame.height, format=frame.format, time_base=Fraction(1, 1000)
+        )
+        filters = [
+            source,
+            self._graph.add("bwdif", f"mode=send_frame:parity={scan.parity}:deint=all"),
+            self._graph.add("buffersink"),
+        ]
         for one, next_one in zip(filters, filters[1:], strict=False):
             one.link_to(next_one)
         self._graph.configure()

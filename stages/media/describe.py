@@ -43,22 +43,38 @@ _TOLD = {
 
 
 def describe(
-    container: InputContainer, stream: VideoStream, path: Path, salvage: bool, max_pixels: int, interlaced: str
+    container: InputContainer,
+    stream: VideoStream,
+    path: Path,
+    salvage: bool,
+    max_pixels: int,
+    interlaced: str,
 ) -> tuple[ClipInfo, VideoFrame]:
     """Return the facts of one video stream and its first frame. Raises :class:`UnlayerError` where no frame decodes.
 
     interlaced: ``auto``, ``keep`` or ``deinterlace``; see :class:`stages.media.clip.Scan`.
     """
     facts = _facts(path, container, stream, max_pixels)
-    with contextlib.closing(video_frames(container, stream, path, salvage, max_pixels, lambda: None)) as frames:
+    with contextlib.closing(
+        video_frames(container, stream, path, salvage, max_pixels, lambda: None)
+    ) as frames:
         frame = next(frames, None)
         if frame is None:
-            raise UnlayerError(f"{printable(path)}: no frame of its video can be decoded; it is damaged or of an unknown kind")
+            raise UnlayerError(
+                f"{printable(path)}: no frame of its video can be decoded; it is damaged or of an unknown kind"
+            )
         scan = _scan(container, stream, frame, frames, path, interlaced)
     return _info(container, stream, frame, path, scan, facts), frame
 
 
-def _scan(container: InputContainer, stream: VideoStream, frame: VideoFrame, more: Iterator[VideoFrame], path: Path, wanted: str) -> Scan:
+def _scan(
+    container: InputContainer,
+    stream: VideoStream,
+    frame: VideoFrame,
+    more: Iterator[VideoFrame],
+    path: Path,
+    wanted: str,
+) -> Scan:
     if container.format.name in sniff.PICTURES or container.format.name in _ANIMATIONS:
         return Scan()
     order = int(stream.codec_context.field_order)
@@ -80,7 +96,9 @@ def _sound(frames: Iterator[VideoFrame]) -> Iterator[VideoFrame]:
         yield from frames
 
 
-def _facts(path: Path, container: InputContainer, stream: VideoStream, max_pixels: int) -> StreamFacts:
+def _facts(
+    path: Path, container: InputContainer, stream: VideoStream, max_pixels: int
+) -> StreamFacts:
     """Return what the boxes of the file and the messages in its first packets say."""
     context = getattr(stream, "codec_context", None)
     if context is None or container.format.name in sniff.PICTURES:
@@ -88,7 +106,10 @@ def _facts(path: Path, container: InputContainer, stream: VideoStream, max_pixel
     data = [bytes(context.extradata or b"")]
     if context.codec.canonical_name in ("hevc", "h264", "av1"):
         # A container of its own: packets that were taken out of this one would be missing in it.
-        with contextlib.suppress(UnlayerError, *MEDIA_ERRORS), open_media(path, max_pixels) as again:
+        with (
+            contextlib.suppress(UnlayerError, *MEDIA_ERRORS),
+            open_media(path, max_pixels) as again,
+        ):
             for packet in islice(again.demux(again.streams[stream.index]), _FIRST_PACKETS):
                 data.append(bytes(packet)[:_MOST_HEADER])
     size = context.height, context.width
@@ -98,7 +119,14 @@ def _facts(path: Path, container: InputContainer, stream: VideoStream, max_pixel
     return read_facts(path, container.format.name, track, context.codec.canonical_name, size, data)
 
 
-def _info(container: InputContainer, stream: VideoStream, frame: VideoFrame, path: Path, scan: Scan, facts: StreamFacts) -> ClipInfo:
+def _info(
+    container: InputContainer,
+    stream: VideoStream,
+    frame: VideoFrame,
+    path: Path,
+    scan: Scan,
+    facts: StreamFacts,
+) -> ClipInfo:
     turn = colour.turn_of(frame)
     # Some decoders crop by themselves: what is left then fits no crop any more.
     stored = stream.codec_context.height, stream.codec_context.width
@@ -109,9 +137,13 @@ def _info(container: InputContainer, stream: VideoStream, frame: VideoFrame, pat
     if frame.pts is None and stream.guessed_rate:
         # Raw streams have no times; their own header knows the rate, their demuxer supposes 25.
         rate = stream.guessed_rate
-    picture = container.format.name in sniff.PICTURES or (container.format.name == "gif" and stream.frames == 1)
+    picture = container.format.name in sniff.PICTURES or (
+        container.format.name == "gif" and stream.frames == 1
+    )
     bits = max(component.bits for component in frame.format.components)
-    metadata = {name.lower(): value for name, value in {**container.metadata, **stream.metadata}.items()}
+    metadata = {
+        name.lower(): value for name, value in {**container.metadata, **stream.metadata}.items()
+    }
     label = metadata.get("timecode", "")
     return ClipInfo(
         path=path,
@@ -132,7 +164,9 @@ def _info(container: InputContainer, stream: VideoStream, frame: VideoFrame, pat
         subtitle_streams=len(container.streams.subtitles),
         is_picture=picture,
         has_alpha=colour.has_alpha(frame) or stream.metadata.get("alpha_mode") == "1",
-        seconds=Fraction(container.duration, av.time_base) if container.duration and not picture else None,
+        seconds=Fraction(container.duration, av.time_base)
+        if container.duration and not picture
+        else None,
         color=_color(frame, facts),
         scan=scan,
         crop=crop,
@@ -147,5 +181,8 @@ def _info(container: InputContainer, stream: VideoStream, frame: VideoFrame, pat
 
 def _color(frame: VideoFrame, facts: StreamFacts) -> ColorTags:
     """Return a frame's tags. 0 and 3 are reserved, and 2 says nothing."""
-    primaries, transfer = (UNSPECIFIED if int(value) in (0, 3) else int(value) for value in (frame.color_primaries, frame.color_trc))
+    primaries, transfer = (
+        UNSPECIFIED if int(value) in (0, 3) else int(value)
+        for value in (frame.color_primaries, frame.color_trc)
+    )
     return ColorTags(primaries, transfer, int(frame.colorspace), facts.mastering, facts.light)

@@ -23,16 +23,23 @@ _COLUMNS = 480  # columns that are enough; all lines are needed
 _MOVES = 10 / 255  # change between the neighbour frames from which a place counts as moving
 _LEAST = 0.002  # part of the picture that has to move for a frame to tell anything
 _PLACES = 128  # places that have to move, so that noise in a tiny picture is not taken for fields
-_UNEQUAL = 1.12  # how much worse the fields of the wrong order fit; idet has 1.04 for whole pictures
+_UNEQUAL = (
+    1.12  # how much worse the fields of the wrong order fit; idet has 1.04 for whole pictures
+)
 _PROGRESSIVE = 1.5  # how much worse neighbour frames fit than the frame itself, as in idet
-_COMBED = 1.05  # how much worse neighbour frames may at most fit than an interlaced frame's own lines do
+_COMBED = (
+    1.05  # how much worse neighbour frames may at most fit than an interlaced frame's own lines do
+)
 _CLEARLY = 2.0  # how much worse one order fits when the picture leaves no doubt
 _MOVED = 1.3  # the same as _COMBED where it does not
 _SURE = 6  # frames of one verdict that make one
 _SAME = 0.8  # part of the combed frames that have to agree on the order of fields
 _MANY = 0.3  # part of the moving frames that have to be combed in interlaced material
 _MORE = 1.2  # how many combed frames there have to be for each progressive one
-_PULLDOWN = (0.25, 0.5)  # part of the combed frames in film with 3:2 pulldown, which has two in each five
+_PULLDOWN = (
+    0.25,
+    0.5,
+)  # part of the combed frames in film with 3:2 pulldown, which has two in each five
 
 
 @dataclass
@@ -58,7 +65,10 @@ class Verdict:
         if self.combed >= _SURE and agree:
             if self.combed > max(_MANY * moving, _MORE * self.counts["progressive"]):
                 return "interlaced"
-            if _PULLDOWN[0] <= self.combed / moving <= _PULLDOWN[1] and self.counts["progressive"] >= self.combed:
+            if (
+                _PULLDOWN[0] <= self.combed / moving <= _PULLDOWN[1]
+                and self.counts["progressive"] >= self.combed
+            ):
                 return "telecined"
         return "progressive" if self.counts["progressive"] >= max(2 * _SURE, 0.9 * moving) else ""
 
@@ -94,8 +104,13 @@ def judge_frame(before: Luma, frame: Luma, after: Luma, top: int) -> str:
     moving = np.abs(past - future)[1:-1] > _MOVES * top
     if moving.sum() < max(_PLACES, _LEAST * moving.size):
         return ""
-    from_past, from_future, own = (np.abs(middle - 2 * each[1:-1]) * moving for each in (past, future, now))
-    even, odd = slice(1, None, 2), slice(0, None, 2)  # of the picture's lines; the first line is left out
+    from_past, from_future, own = (
+        np.abs(middle - 2 * each[1:-1]) * moving for each in (past, future, now)
+    )
+    even, odd = (
+        slice(1, None, 2),
+        slice(0, None, 2),
+    )  # of the picture's lines; the first line is left out
     early = float(from_past[even].sum(dtype=np.int64) + from_future[odd].sum(dtype=np.int64))
     late = float(from_past[odd].sum(dtype=np.int64) + from_future[even].sum(dtype=np.int64))
     combs = float(own.sum(dtype=np.int64))

@@ -54,22 +54,43 @@ PREVIEW = Encoding(
 """What the report's own videos are encoded with: quickly, and so that every browser plays them."""
 
 
-def encoding_for(info: ClipInfo, lossless: bool, alpha: str | None, bit_depth: int, pictures: bool) -> Encoding:
+def encoding_for(
+    info: ClipInfo, lossless: bool, alpha: str | None, bit_depth: int, pictures: bool
+) -> Encoding:
     """The encoding of a layer; see :class:`stages.media.write.LayerWriter`. Raises :class:`ValueError` for an unknown ``alpha``."""
     bits = next((depth for depth in _DEPTHS if depth >= bit_depth), 16)
     if alpha not in (None, "prores", "vp9", "ffv1", "png"):
         raise ValueError(f"alpha must be prores, vp9, ffv1, png or None, got {alpha!r}")
     if pictures or alpha == "png":
-        pixels = ("rgba" if alpha else "rgb24") if bits == 8 else ("rgba64be" if alpha else "rgb48be")
-        return Encoding(".png" if pictures else ".mov", "" if pictures else "mov", "png", pixels, 8 if bits == 8 else 16)
+        pixels = (
+            ("rgba" if alpha else "rgb24") if bits == 8 else ("rgba64be" if alpha else "rgb48be")
+        )
+        return Encoding(
+            ".png" if pictures else ".mov",
+            "" if pictures else "mov",
+            "png",
+            pixels,
+            8 if bits == 8 else 16,
+        )
     if alpha == "prores":
-        return Encoding(".mov", "mov", "prores_ks", "yuva444p10le", 10, {"profile": "4444", "alpha_bits": "16", "qscale": "2"})
+        return Encoding(
+            ".mov",
+            "mov",
+            "prores_ks",
+            "yuva444p10le",
+            10,
+            {"profile": "4444", "alpha_bits": "16", "qscale": "2"},
+        )
     if alpha == "vp9":
         # Alternative reference frames cannot be shared between the picture and its alpha.
         options = {"crf": "16", "b": "0", "auto-alt-ref": "0", "deadline": "good", "cpu-used": "4"}
         return Encoding(".webm", "webm", "libvpx-vp9", "yuva420p", 8, options, _MATROSKA)
     if lossless or alpha == "ffv1":
-        pixels = ("bgra" if alpha else "bgr0") if bits == 8 else f"{'gbrap' if alpha else 'gbrp'}{bits}le"
+        pixels = (
+            ("bgra" if alpha else "bgr0")
+            if bits == 8
+            else f"{'gbrap' if alpha else 'gbrp'}{bits}le"
+        )
         # Slices let it use several threads, and do not depend on how many there are.
         slices = {"slices": "4"} if info.width >= 64 and info.height >= 64 else {}
         # No slice is narrower than two pixels; its first version has none.
@@ -114,7 +135,9 @@ def colors_for(encoding: Encoding, color: ColorTags, data: bool) -> OutputColors
     return OutputColors((primaries, transfer, matrix))
 
 
-def correct_matroska(path: Path, unit: Fraction, width: int, height: int, pixel_aspect: Fraction) -> bool:
+def correct_matroska(
+    path: Path, unit: Fraction, width: int, height: int, pixel_aspect: Fraction
+) -> bool:
     """Write into a Matroska file's header what FFmpeg's muxer cannot be told through PyAV, leaving every other byte in its place.
 
     unit: seconds that its times are counted in. pixel_aspect goes in as a display size with exactly its ratio; it takes the room of a gap
@@ -149,5 +172,7 @@ def _insert_display(head: bytearray, ratio: Fraction, height: int) -> bool:
     more = len(body) - (end - begin)
     rest = len(_VOID) - more
     void = bytes([0xEC, 0x80 + rest - 2]) + bytes(rest - 2)
-    head[begin - 1 : gap + len(_VOID)] = bytes([0x80 + len(body)]) + body + bytes(head[end:gap]) + void
+    head[begin - 1 : gap + len(_VOID)] = (
+        bytes([0x80 + len(body)]) + body + bytes(head[end:gap]) + void
+    )
     return True

@@ -24,7 +24,10 @@ def png_with_colors(png: bytes, color: ColorTags, icc: bytes | None) -> bytes:
     chunks = b""
     if icc is not None:
         chunks = _chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(icc, 9))
-    elif UNSPECIFIED not in (color.primaries, color.transfer) and (color.primaries, color.transfer) not in (
+    elif UNSPECIFIED not in (color.primaries, color.transfer) and (
+        color.primaries,
+        color.transfer,
+    ) not in (
         (BT709, BT709),
         (BT709, _SRGB),
     ):
@@ -34,7 +37,9 @@ def png_with_colors(png: bytes, color: ColorTags, icc: bytes | None) -> bytes:
             chunks += _chunk(b"mDCV", red + green + blue + rest + color.mastering[16:24])
         if color.light is not None:
             # In units of 0.0001 cd/m2.
-            chunks += _chunk(b"cLLI", struct.pack(">II", *(10_000 * value for value in color.light)))
+            chunks += _chunk(
+                b"cLLI", struct.pack(">II", *(10_000 * value for value in color.light))
+            )
     return png[:_PNG_START] + chunks + png[_PNG_START:]
 
 
@@ -58,7 +63,9 @@ def write_mov_light(path: Path, color: ColorTags) -> bool:
         added += struct.pack(">I4sHH", 12, b"clli", *color.light)
     with path.open("rb+") as file:
         end = file.seek(0, 2)
-        movie = next(((begin, stop) for kind, begin, stop in boxes(file, 0, end) if kind == b"moov"), None)
+        movie = next(
+            ((begin, stop) for kind, begin, stop in boxes(file, 0, end) if kind == b"moov"), None
+        )
         if movie is None or movie[1] != end:
             return False
         start = movie[0] - 8
@@ -67,7 +74,10 @@ def write_mov_light(path: Path, color: ColorTags) -> bool:
         view = BytesIO(bytes(index))
         grown, span = [0], (8, len(index))
         for wanted in (b"trak", b"mdia", b"minf", b"stbl", b"stsd"):
-            span = next(((begin, stop) for kind, begin, stop in boxes(view, *span) if kind == wanted), (0, 0))
+            span = next(
+                ((begin, stop) for kind, begin, stop in boxes(view, *span) if kind == wanted),
+                (0, 0),
+            )
             if span == (0, 0):
                 return False
             grown.append(span[0] - 8)
@@ -123,7 +133,9 @@ def _with_light(entry: bytes, color: ColorTags) -> bytes:
         if name == _NAME:
             continue
         if name == _VIDEO:
-            inner = [(key, value) for key, value in elements(content) if key not in (_COLOUR, _VOID)]
+            inner = [
+                (key, value) for key, value in elements(content) if key not in (_COLOUR, _VOID)
+            ]
             colour = dict(elements(content)).get(_COLOUR, b"") + _light_elements(color)
             content = b"".join(_element(key, value) for key, value in [*inner, (_COLOUR, colour)])
         if name != _VOID:
@@ -134,13 +146,21 @@ def _with_light(entry: bytes, color: ColorTags) -> bytes:
 def _light_elements(color: ColorTags) -> bytes:
     out = b""
     if color.light is not None:
-        out += b"".join(_element(0x55BC + at, value.to_bytes(2, "big")) for at, value in enumerate(color.light))
+        out += b"".join(
+            _element(0x55BC + at, value.to_bytes(2, "big")) for at, value in enumerate(color.light)
+        )
     if color.mastering is not None:
         values = mastering_values(color.mastering)
         points = [values[name] for name in ("red", "green", "blue", "white")]
         numbers = [part for point in points if isinstance(point, list) for part in point]
-        numbers += [value for name in ("max_luminance", "min_luminance") if isinstance(value := values[name], float)]
-        inner = b"".join(_element(0x55D1 + at, struct.pack(">f", value)) for at, value in enumerate(numbers))
+        numbers += [
+            value
+            for name in ("max_luminance", "min_luminance")
+            if isinstance(value := values[name], float)
+        ]
+        inner = b"".join(
+            _element(0x55D1 + at, struct.pack(">f", value)) for at, value in enumerate(numbers)
+        )
         out += _element(0x55D0, inner)
     return out
 
@@ -149,4 +169,8 @@ def _element(name: int, content: bytes) -> bytes:
     """Return an EBML element, its length in as few bytes as it needs."""
     size = len(content)
     length = next(count for count in range(1, 9) if size < (1 << 7 * count) - 1)
-    return name.to_bytes((name.bit_length() + 7) // 8, "big") + (size | 1 << 7 * length).to_bytes(length, "big") + content
+    return (
+        name.to_bytes((name.bit_length() + 7) // 8, "big")
+        + (size | 1 << 7 * length).to_bytes(length, "big")
+        + content
+    )

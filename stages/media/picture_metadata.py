@@ -29,7 +29,11 @@ def read_icc_profile(path: Path) -> bytes | None:
     """
     profile = _find_profile(path)
     # The header tells the length, the kind of colours and a signature: anything else would spoil our outputs.
-    if profile is not None and len(profile) > _HEADER and (profile[16:20], profile[36:40]) == (b"RGB ", b"acsp"):
+    if (
+        profile is not None
+        and len(profile) > _HEADER
+        and (profile[16:20], profile[36:40]) == (b"RGB ", b"acsp")
+    ):
         size = int.from_bytes(profile[:4], "big")
         return profile[:size] if _HEADER < size <= len(profile) else None
     return None
@@ -43,7 +47,10 @@ def has_foreign_profile(path: Path) -> bool:
 
 def _find_profile(path: Path) -> bytes | None:
     """Return the bytes of a picture's profile, of whatever colours, or None. Never raises."""
-    with contextlib.suppress(OSError, ValueError, struct.error, zlib.error, EOFError, MemoryError), path.open("rb") as file:
+    with (
+        contextlib.suppress(OSError, ValueError, struct.error, zlib.error, EOFError, MemoryError),
+        path.open("rb") as file,
+    ):
         return _profile_in(file)
     return None
 
@@ -110,7 +117,11 @@ def _jpeg_profile(file: BinaryIO) -> bytes | None:
                 parts.setdefault(data[12], data[14:])
                 count = data[13]
         place += 2 + size
-    if not count or set(parts) != set(range(1, count + 1)) or sum(map(len, parts.values())) > MAX_PROFILE:
+    if (
+        not count
+        or set(parts) != set(range(1, count + 1))
+        or sum(map(len, parts.values())) > MAX_PROFILE
+    ):
         return None
     return b"".join(parts[number] for number in range(1, count + 1))
 
@@ -152,7 +163,10 @@ def _heif_profile(file: BinaryIO) -> bytes | None:
             for container, end_container in _boxes(file, properties, end_properties, b"ipco"):
                 for colour, end_colour in _boxes(file, container, end_container, b"colr"):
                     file.seek(colour)
-                    if file.read(4) in (b"prof", b"rICC") and end_colour - colour - 4 <= MAX_PROFILE:
+                    if (
+                        file.read(4) in (b"prof", b"rICC")
+                        and end_colour - colour - 4 <= MAX_PROFILE
+                    ):
                         return file.read(end_colour - colour - 4)
     return None
 

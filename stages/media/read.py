@@ -19,8 +19,16 @@ from av.video.stream import VideoStream
 
 from stages.errors import UnlayerError, UsageError
 from stages.media import bombs, colour, picture_folders, sniff
-from stages.media.clip import ClipInfo, Frames, Seen, SoundSpan
-from stages.media.decode import MAX_PIXELS, MEDIA_ERRORS, choose_stream, first_frame, next_time, open_media, video_frames
+from stages.media.clip import ClipInfo, FrameIndex, Frames, SoundSpan
+from stages.media.decode import (
+    MAX_PIXELS,
+    MEDIA_ERRORS,
+    choose_stream,
+    first_frame,
+    next_time,
+    open_media,
+    video_frames,
+)
 from stages.media.deinterlace import deinterlaced
 from stages.media.describe import PICTURE_RATE, describe
 from stages.media.sniff import printable, sha256
@@ -63,11 +71,17 @@ class Clip:
         self._salvage, self._max_pixels = salvage, max_pixels
         self._start = None if start is None else start + zero
         self._end = None if end is None else end + zero
-        self.seen = Seen()
+        self.seen = FrameIndex()
         self._damaged = damaged
         self.transparent = False
 
-    def blocks(self, first: int = 0, last: int | None = None, size: tuple[int, int] | None = None, length: int = 16) -> Iterator[Frames]:
+    def blocks(
+        self,
+        first: int = 0,
+        last: int | None = None,
+        size: tuple[int, int] | None = None,
+        length: int = 16,
+    ) -> Iterator[Frames]:
         """Stream the frames ``first`` to ``last`` (inclusive, ``None``: to the end) that lie within the trim.
 
         size: ``(H, W)`` to scale the upright frames to, by area averages. length: the most frames a block holds; large frames come
@@ -84,7 +98,9 @@ class Clip:
         empty = True
         with contextlib.closing(self._decode(first)) as frames:
             for index, time, frame in frames:
-                if (last is not None and index > last) or (self._end is not None and time >= self._end):
+                if (last is not None and index > last) or (
+                    self._end is not None and time >= self._end
+                ):
                     break
                 if self._start is not None and time < self._start:
                     continue
@@ -97,8 +113,15 @@ class Clip:
                     pictures, times = [], []
         if pictures:
             yield Frames(colour.stack(pictures), tuple(times), begin)
-        if empty and first == 0 and last is None and (self._start is not None or self._end is not None):
-            raise UsageError(f"{printable(self.info.path)}: no frame lies between --start and --end; choose a range inside the clip")
+        if (
+            empty
+            and first == 0
+            and last is None
+            and (self._start is not None or self._end is not None)
+        ):
+            raise UsageError(
+                f"{printable(self.info.path)}: no frame lies between --start and --end; choose a range inside the clip"
+            )
 
     def frames(self, first: int, last: int, size: tuple[int, int] | None = None) -> Frames:
         """The frames ``first`` to ``last`` (inclusive) as one ``(T, 3, H, W)`` stack; see :meth:`blocks`.
@@ -108,10 +131,16 @@ class Clip:
         parts = list(self.blocks(first, last, size))
         found = sum(len(part) for part in parts)
         if found != last - first + 1 or not found:
-            raise UsageError(f"{printable(self.info.path)}: frames {first} to {last} were asked for, but the clip has {found} of them")
+            raise UsageError(
+                f"{printable(self.info.path)}: frames {first} to {last} were asked for, but the clip has {found} of them"
+            )
         if len(parts) == 1:
             return parts[0]
-        return Frames(torch.cat([part.pixels for part in parts]), tuple(time for part in parts for time in part.times), parts[0].first)
+        return Frames(
+            torch.cat([part.pixels for part in parts]),
+            tuple(time for part in parts for time in part.times),
+            parts[0].first,
+        )
 
     def sound(self, start: Fraction, end: Fraction) -> SoundSpan | None:
         """The clip's sound between two times of its frames; ``None`` where it has none."""
@@ -167,16 +196,20 @@ class Clip:
                     container.seek(wanted, stream=stream)
                 except MEDIA_ERRORS as error:
                     raise _LostError from error
-            for frame in video_frames(container, stream, path, self._salvage, self._max_pixels, self._note_damage):
+            for frame in video_frames(
+                container, stream, path, self._salvage, self._max_pixels, self._note_damage
+            ):
                 if seek is not None and wanted is not None:
                     if frame.pts is None or frame.pts > wanted:
                         raise _LostError
                     if frame.pts < wanted:
                         continue
                     index, wanted = seek, None
-                crc = colour.print_of(frame)
+                crc = colour.frame_checksum(frame)
                 if index < len(seen.times):
-                    if seek is not None and (frame.pts != seen.stamps[index] or crc != seen.prints[index]):
+                    if seek is not None and (
+                        frame.pts != seen.stamps[index] or crc != seen.prints[index]
+                    ):
                         raise _LostError
                     time = seen.times[index]
                 else:
@@ -189,7 +222,9 @@ class Clip:
             if wanted is not None:
                 raise _LostError
         if index == 0:
-            raise UnlayerError(f"{printable(path)}: no frame of its video can be decoded; it is damaged or of an unknown kind")
+            raise UnlayerError(
+                f"{printable(path)}: no frame of its video can be decoded; it is damaged or of an unknown kind"
+            )
         if self._damaged:
             self.salvaged = index
 
@@ -199,7 +234,9 @@ class Clip:
     def _pictures(self, first: int) -> Generator[tuple[int, Fraction, VideoFrame]]:
         for index, path in enumerate(self.paths[first:], first):
             with open_media(path, self._max_pixels) as container:
-                stream = choose_stream(container, path, self.info.stream if len(self.paths) == 1 else None)
+                stream = choose_stream(
+                    container, path, self.info.stream if len(self.paths) == 1 else None
+                )
                 frame = first_frame(container, stream, path, self._salvage, self._max_pixels)
                 self._check_size(frame, index, path)
                 yield index, index / PICTURE_RATE, frame
@@ -241,7 +278,9 @@ def open_clip(
     if not inputs:
         raise UsageError("no input was given; name a video, a picture or a folder of pictures")
     if (start is not None and start < 0) or (end is not None and end <= (start or 0)):
-        raise UsageError(f"--start {start or 0} and --end {end} hold no time; --end must be after --start, both in seconds from 0")
+        raise UsageError(
+            f"--start {start or 0} and --end {end} hold no time; --end must be after --start, both in seconds from 0"
+        )
     paths = tuple(Path(path) for path in inputs)
     folder = len(paths) == 1 and paths[0].is_dir()
     if folder:
@@ -249,17 +288,34 @@ def open_clip(
     with open_media(paths[0], max_pixels) as container:
         video = choose_stream(container, paths[0], stream)
         zero = Fraction(container.start_time or 0, av.time_base)
-        if (cut := sniff.cut_short(paths[0], container.format.name, video.index_entries)) and not salvage:
-            raise UnlayerError(f"{printable(paths[0])}: {cut}; get the whole file, or take what decodes with --salvage")
+        if (
+            cut := sniff.cut_short(paths[0], container.format.name, video.index_entries)
+        ) and not salvage:
+            raise UnlayerError(
+                f"{printable(paths[0])}: {cut}; get the whole file, or take what decodes with --salvage"
+            )
         info, frame = describe(container, video, paths[0], salvage, max_pixels, interlaced)
         if end is None:
             bombs.check_animation(paths[0], container.format.name, frame.width, frame.height)
     if len(paths) > 1 or folder:
         if not info.is_picture:
-            raise UsageError(f"{printable(paths[0])}: is a video; give one video, or several pictures of one size")
+            raise UsageError(
+                f"{printable(paths[0])}: is a video; give one video, or several pictures of one size"
+            )
         for path in paths[1:]:
             if sniff.check_file(path, max_pixels) not in sniff.PICTURES:
-                raise UsageError(f"{printable(path)}: is no picture; give one video, or several pictures of one size")
+                raise UsageError(
+                    f"{printable(path)}: is no picture; give one video, or several pictures of one size"
+                )
         info = replace(info, frames=len(paths), is_picture=not folder)
     zero = Fraction(0) if info.is_picture or folder else zero
-    return Clip(info, paths, salvage=salvage, start=start, end=end, max_pixels=max_pixels, zero=zero, damaged=cut is not None)
+    return Clip(
+        info,
+        paths,
+        salvage=salvage,
+        start=start,
+        end=end,
+        max_pixels=max_pixels,
+        zero=zero,
+        damaged=cut is not None,
+    )

@@ -45,14 +45,22 @@ def precision(device: torch.device) -> Precision:
 
 def try_formats(folder: Path) -> list[Tried]:
     """Writes a tiny clip in every format into ``folder``, which is there, and reads it back."""
-    return [Tried(name, _fault(folder / f"format-{number}", options)) for number, (name, options) in enumerate(FORMATS.items())]
+    return [
+        Tried(name, _fault(folder / f"format-{number}", options))
+        for number, (name, options) in enumerate(FORMATS.items())
+    ]
 
 
 def _fault(path: Path, options: dict[str, Any]) -> str:
     count = 1 if options.get("pictures") else FRAMES
     # Smooth, and every frame another: what any coder keeps well.
-    y, x = torch.linspace(0, 1, HEIGHT)[:, None].expand(HEIGHT, WIDTH), torch.linspace(0, 1, WIDTH).expand(HEIGHT, WIDTH)
-    pixels = torch.stack([torch.stack([x, y, torch.full_like(x, 0.3 + 0.2 * number)]) for number in range(count)])
+    y, x = (
+        torch.linspace(0, 1, HEIGHT)[:, None].expand(HEIGHT, WIDTH),
+        torch.linspace(0, 1, WIDTH).expand(HEIGHT, WIDTH),
+    )
+    pixels = torch.stack(
+        [torch.stack([x, y, torch.full_like(x, 0.3 + 0.2 * number)]) for number in range(count)]
+    )
     times = tuple(Fraction(number, 25) for number in range(count))
     info = ClipInfo(path, WIDTH, HEIGHT, count, Fraction(25), Fraction(1, 25))
     try:

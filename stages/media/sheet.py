@@ -51,8 +51,14 @@ def draw_sheet(
     without one no curve is drawn.
     Raises ValueError where these do not fit each other.
     """
-    if not rows or any(len(pictures) != len(numbers) for pictures in rows.values()) or not len(numbers):
-        raise ValueError(f"each row needs {len(numbers)} pictures, got { {name: len(pictures) for name, pictures in rows.items()} }")
+    if (
+        not rows
+        or any(len(pictures) != len(numbers) for pictures in rows.values())
+        or not len(numbers)
+    ):
+        raise ValueError(
+            f"each row needs {len(numbers)} pictures, got { {name: len(pictures) for name, pictures in rows.items()} }"
+        )
     height, wide = next(iter(rows.values())).shape[-2:]
     # Eight columns even where fewer frames are shown, so that a short transition is not blown up to a poster.
     cell_w = (width - _LABEL - _GAP) // max(COLUMNS, len(numbers)) - _GAP
@@ -83,17 +89,39 @@ def write_sheet(path: Path, sheet: Image) -> None:
 
 def _shrunk(picture: torch.Tensor, height: int, width: int) -> Image:
     """One ``(3 or 1, h, w)`` picture as ``(height, width, 3)``, blue first."""
-    values = picture.detach().to("cpu", torch.float32).clamp(0, 1).expand(3, -1, -1).flip(0).permute(1, 2, 0).mul(255).round()
-    smaller = cv2.resize(values.to(torch.uint8).numpy(), (width, height), interpolation=cv2.INTER_AREA)
+    values = (
+        picture.detach()
+        .to("cpu", torch.float32)
+        .clamp(0, 1)
+        .expand(3, -1, -1)
+        .flip(0)
+        .permute(1, 2, 0)
+        .mul(255)
+        .round()
+    )
+    smaller = cv2.resize(
+        values.to(torch.uint8).numpy(), (width, height), interpolation=cv2.INTER_AREA
+    )
     return np.asarray(smaller, np.uint8)
 
 
 def _text(sheet: Image, text: str, at: tuple[int, int], size: float) -> None:
     # The Hershey fonts have ASCII alone.
-    cv2.putText(sheet, text.encode("ascii", "replace").decode(), at, cv2.FONT_HERSHEY_SIMPLEX, size, _INK, 1, cv2.LINE_AA)
+    cv2.putText(
+        sheet,
+        text.encode("ascii", "replace").decode(),
+        at,
+        cv2.FONT_HERSHEY_SIMPLEX,
+        size,
+        _INK,
+        1,
+        cv2.LINE_AA,
+    )
 
 
-def _plot(sheet: Image, top: int, mix: Sequence[float], first_frame: int, shown: Sequence[int]) -> None:
+def _plot(
+    sheet: Image, top: int, mix: Sequence[float], first_frame: int, shown: Sequence[int]
+) -> None:
     """The mixing curve, from 0 to 1, over the frame numbers."""
     left, right = _LABEL, sheet.shape[1] - 2 * _GAP - 20
     upper, lower = top + 24, top + _PLOT - 44

@@ -96,7 +96,11 @@ _EBML, _SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
 
 def open_options(max_pixels: int) -> dict[str, str]:
     """The media library's options for opening a file: local ones of known containers, nothing else that they name."""
-    return {"protocol_whitelist": "file", "format_whitelist": CONTAINERS, "max_pixels": str(max_pixels)}
+    return {
+        "protocol_whitelist": "file",
+        "format_whitelist": CONTAINERS,
+        "max_pixels": str(max_pixels),
+    }
 
 
 class IndexEntry(Protocol):
@@ -110,7 +114,10 @@ class IndexEntry(Protocol):
 
 def printable(path: Path) -> str:
     """The path as text for a message of one line: control characters are shown escaped."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode("ascii") for c in str(path))
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode("ascii")
+        for c in str(path)
+    )
 
 
 def sha256(path: Path) -> str:
@@ -119,7 +126,9 @@ def sha256(path: Path) -> str:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise UnlayerError(f"{printable(path)}: cannot be read ({error.strerror}); check its name and permissions") from error
+        raise UnlayerError(
+            f"{printable(path)}: cannot be read ({error.strerror}); check its name and permissions"
+        ) from error
 
 
 def check_size(path: Path, width: int, height: int, max_pixels: int) -> None:
@@ -139,7 +148,9 @@ def check_file(path: Path, max_pixels: int) -> str | None:
     name = printable(path)
     try:
         if path.is_dir():
-            raise UnlayerError(f"{name}: is a folder; give one folder of numbered pictures alone, or files")
+            raise UnlayerError(
+                f"{name}: is a folder; give one folder of numbered pictures alone, or files"
+            )
         if not path.exists():
             raise UnlayerError(f"{name}: there is no such file; check the name")
         if not path.is_file():
@@ -147,7 +158,9 @@ def check_file(path: Path, max_pixels: int) -> str | None:
         with path.open("rb") as file:
             head = file.read(4096)
     except OSError as error:
-        raise UnlayerError(f"{name}: cannot be read ({error.strerror}); check its permissions") from error
+        raise UnlayerError(
+            f"{name}: cannot be read ({error.strerror}); check its permissions"
+        ) from error
     except ValueError as error:
         raise UnlayerError(f"{name}: is no possible file name; check the name") from error
     if not head:
@@ -185,11 +198,19 @@ def cut_short(path: Path, container: str, entries: Iterable[IndexEntry]) -> str 
     with path.open("rb") as file:
         if container.startswith("matroska"):
             end = _segment_end(file)
-            return "is cut off: its segment ends after the end of the file" if end is not None and end > length else None
+            return (
+                "is cut off: its segment ends after the end of the file"
+                if end is not None and end > length
+                else None
+            )
         if container == "jpeg_pipe":
             data = file.read()
             scan = data.rfind(b"\xff\xda")
-            return "is cut off: the picture's end is missing" if data.rfind(b"\xff\xd9") < scan else None
+            return (
+                "is cut off: the picture's end is missing"
+                if data.rfind(b"\xff\xd9") < scan
+                else None
+            )
         if container == "gif":
             file.seek(max(0, length - 64))
             return None if b"\x3b" in file.read() else "is cut off: the animation's end is missing"

@@ -21,7 +21,14 @@ _MOST_BYTES = 1 << 20  # of one sample description or track entry
 _ENTRY = 86  # bytes of a video sample entry before its boxes (ISO/IEC 14496-12, 12.1.3)
 _SPHERICAL = bytes.fromhex("ffcc8263f8554a938814587a02521fdd")  # RFC of spherical video, version 1
 _STEREO = {1: "top and bottom", 2: "side by side", 3: "stereo mesh"}
-_MATROSKA_STEREO = {1: "side by side", 2: "top and bottom", 3: "top and bottom", 11: "side by side", 13: "alternating", 14: "alternating"}
+_MATROSKA_STEREO = {
+    1: "side by side",
+    2: "top and bottom",
+    3: "top and bottom",
+    11: "side by side",
+    13: "alternating",
+    14: "alternating",
+}
 
 
 @dataclass(frozen=True)
@@ -41,14 +48,19 @@ class StreamFacts:
     spherical: bool = False
 
 
-def read_facts(path: Path, container: str, track: int, codec: str, size: tuple[int, int], data: list[bytes]) -> StreamFacts:
+def read_facts(
+    path: Path, container: str, track: int, codec: str, size: tuple[int, int], data: list[bytes]
+) -> StreamFacts:
     """Return what a file says of one video track beyond what the library tells. Never raises.
 
     container: the demuxer's name. track: the track's number in an MP4; in Matroska its place among the videos.
     size: the stored ``(H, W)``. data: the codec's header and its first packets.
     """
     facts = StreamFacts()
-    with contextlib.suppress(OSError, ValueError, IndexError, struct.error, ZeroDivisionError), path.open("rb") as file:
+    with (
+        contextlib.suppress(OSError, ValueError, IndexError, struct.error, ZeroDivisionError),
+        path.open("rb") as file,
+    ):
         if container.startswith("mov"):
             facts = _of_mp4(file, track, size)
         elif container.startswith("matroska"):
@@ -63,7 +75,9 @@ def read_facts(path: Path, container: str, track: int, codec: str, size: tuple[i
                 light=found.light or seen.light,
                 dynamic=found.dynamic or seen.dynamic,
                 # An unspecified profile: the units are there, the box that tells it is not.
-                dolby_vision=0 if seen.dolby_vision and found.dolby_vision is None else found.dolby_vision,
+                dolby_vision=0
+                if seen.dolby_vision and found.dolby_vision is None
+                else found.dolby_vision,
             )
     return found
 
@@ -89,7 +103,9 @@ def boxes(file: BinaryIO, begin: int, end: int) -> Iterator[tuple[bytes, int, in
 def _inner(file: BinaryIO, span: tuple[int, int], *kinds: bytes) -> tuple[int, int] | None:
     """Return where the content of the first box along a path of kinds lies."""
     for wanted in kinds:
-        span = next(((begin, end) for kind, begin, end in boxes(file, *span) if kind == wanted), (-1, -1))
+        span = next(
+            ((begin, end) for kind, begin, end in boxes(file, *span) if kind == wanted), (-1, -1)
+        )
         if span[0] < 0:
             return None
     return span
@@ -108,12 +124,19 @@ def _of_mp4(file: BinaryIO, track: int, size: tuple[int, int]) -> StreamFacts:
         header = file.read(24)
         if struct.unpack_from(">I", header, 20 if header[0] == 1 else 12)[0] != track:
             continue
-        spherical = any(kind == b"uuid" and _starts(file, at, _SPHERICAL[:4]) for kind, at, _ in boxes(file, begin, end))
+        spherical = any(
+            kind == b"uuid" and _starts(file, at, _SPHERICAL[:4])
+            for kind, at, _ in boxes(file, begin, end)
+        )
         described = _inner(file, (begin, end), b"mdia", b"minf", b"stbl", b"stsd")
         if described is None:
             return StreamFacts(spherical=spherical)
         entry = next(boxes(file, described[0] + 8, described[1]), None)
-        return StreamFacts(spherical=spherical) if entry is None else _of_entry(file, entry[1] - 8, entry[2], size, spherical)
+        return (
+            StreamFacts(spherical=spherical)
+            if entry is None
+            else _of_entry(file, entry[1] - 8, entry[2], size, spherical)
+        )
     return StreamFacts()
 
 
@@ -122,7 +145,9 @@ def _starts(file: BinaryIO, at: int, data: bytes) -> bool:
     return file.read(len(data)) == data
 
 
-def _of_entry(file: BinaryIO, begin: int, end: int, size: tuple[int, int], spherical: bool) -> StreamFacts:
+def _of_entry(
+    file: BinaryIO, begin: int, end: int, size: tuple[int, int], spherical: bool
+) -> StreamFacts:
     """Read the boxes of a video sample entry."""
     facts = StreamFacts(spherical=spherical)
     for kind, at, stop in boxes(file, begin + _ENTRY, end):
@@ -147,7 +172,9 @@ def _of_entry(file: BinaryIO, begin: int, end: int, size: tuple[int, int], spher
     return facts
 
 
-def crop_from_clap(values: tuple[int, ...], size: tuple[int, int]) -> tuple[int, int, int, int] | None:
+def crop_from_clap(
+    values: tuple[int, ...], size: tuple[int, int]
+) -> tuple[int, int, int, int] | None:
     """Return what a clean aperture leaves off: left, top, right, bottom. None where it fits no whole pixels of the frame.
 
     values: width, height, horizontal and vertical offset of its centre, each as a numerator and a denominator
@@ -160,7 +187,11 @@ def crop_from_clap(values: tuple[int, ...], size: tuple[int, int]) -> tuple[int,
     edges = (left, top, size[1] - left - wide, size[0] - top - high)
     # Half pixels come of odd sizes; the aperture is then rounded outwards.
     crop = tuple(max(0, int(edge)) for edge in edges)
-    if any(edge < 0 for edge in edges) or crop[0] + crop[2] >= size[1] or crop[1] + crop[3] >= size[0]:
+    if (
+        any(edge < 0 for edge in edges)
+        or crop[0] + crop[2] >= size[1]
+        or crop[1] + crop[3] >= size[0]
+    ):
         return None
     return None if not any(crop) else (crop[0], crop[1], crop[2], crop[3])
 
@@ -170,14 +201,20 @@ def _from_smdm(data: bytes) -> bytes:
     red, green, blue, white = (struct.unpack_from(">HH", data, 4 * at) for at in range(4))
     largest, least = struct.unpack_from(">II", data, 16)
     return pack_mastering(
-        [value / 65536 for point in (green, blue, red, white) for value in point], largest / 256, least / 16384
+        [value / 65536 for point in (green, blue, red, white) for value in point],
+        largest / 256,
+        least / 16384,
     )
 
 
 def pack_mastering(points: list[float], largest: float, least: float) -> bytes:
     """Return an ``mdcv`` payload: x and y of green, blue, red and white, then the luminances in cd/m2."""
     codes = [min(0xFFFF, max(0, round(value * 50_000))) for value in points]
-    return struct.pack(">8HII", *codes, *(min(0xFFFFFFFF, max(0, round(value * 10_000))) for value in (largest, least)))
+    return struct.pack(
+        ">8HII",
+        *codes,
+        *(min(0xFFFFFFFF, max(0, round(value * 10_000))) for value in (largest, least)),
+    )
 
 
 def elements(data: bytes) -> Iterator[tuple[int, bytes]]:
@@ -191,7 +228,9 @@ def elements(data: bytes) -> Iterator[tuple[int, bytes]]:
         if size_at >= len(data) or not data[size_at]:
             return
         size_length = 9 - data[size_at].bit_length()
-        size = int.from_bytes(data[size_at : size_at + size_length], "big") & ((1 << 7 * size_length) - 1)
+        size = int.from_bytes(data[size_at : size_at + size_length], "big") & (
+            (1 << 7 * size_length) - 1
+        )
         content = size_at + size_length
         yield int.from_bytes(data[at:size_at], "big"), data[content : content + size]
         at = content + size
@@ -237,10 +276,15 @@ def _of_matroska(file: BinaryIO, track: int) -> StreamFacts:
         vision = None
         for kind, mapping in elements(entry):
             block = dict(elements(mapping)) if kind == 0x41E4 else {}
-            if block.get(0x41E7, b"")[-4:] in (b"dvcC", b"dvvC") and len(block.get(0x41ED, b"")) > 2:
+            if (
+                block.get(0x41E7, b"")[-4:] in (b"dvcC", b"dvvC")
+                and len(block.get(0x41ED, b"")) > 2
+            ):
                 vision = block[0x41ED][2] >> 1
         video = dict(elements(parts.get(0xE0, b"")))
-        crop = tuple(int.from_bytes(video.get(key, b""), "big") for key in (0x54CC, 0x54BB, 0x54DD, 0x54AA))
+        crop = tuple(
+            int.from_bytes(video.get(key, b""), "big") for key in (0x54CC, 0x54BB, 0x54DD, 0x54AA)
+        )
         colour = dict(elements(video.get(0x55B0, b"")))
         light = tuple(int.from_bytes(colour.get(key, b""), "big") for key in (0x55BC, 0x55BD))
         projection = dict(elements(video.get(0x7670, b"")))

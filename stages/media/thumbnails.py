@@ -56,7 +56,9 @@ def sample(wanted: Sequence[Wanted], *, deadline: float = DEADLINE) -> list[dict
     return found
 
 
-def _by_child(wanted: Sequence[Wanted], found: Sequence[dict[int, Picture]], deadline: float) -> None:
+def _by_child(
+    wanted: Sequence[Wanted], found: Sequence[dict[int, Picture]], deadline: float
+) -> None:
     """What the child gives until its end or the deadline."""
     jobs = [(str(each.path.absolute()), sorted(set(each.indices)), *each.size) for each in wanted]
     single = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
@@ -78,14 +80,20 @@ def _by_child(wanted: Sequence[Wanted], found: Sequence[dict[int, Picture]], dea
     at = 0
     while (end := said.find(b"\n", at)) >= 0:
         words = said[at:end].split()
-        if len(words) != 2 or not all(word.isdigit() for word in words) or int(words[0]) >= len(wanted):
+        if (
+            len(words) != 2
+            or not all(word.isdigit() for word in words)
+            or int(words[0]) >= len(wanted)
+        ):
             return
         number, index = map(int, words)
         height, width = wanted[number].size
         at = end + 1 + height * width * 3
         if at > len(said):
             return
-        found[number][index] = np.frombuffer(said, np.uint8, height * width * 3, end + 1).reshape(height, width, 3)
+        found[number][index] = np.frombuffer(said, np.uint8, height * width * 3, end + 1).reshape(
+            height, width, 3
+        )
 
 
 def _by_reader(wanted: Wanted, missing: Sequence[int]) -> Mapping[int, Picture]:
@@ -101,5 +109,7 @@ def _by_reader(wanted: Wanted, missing: Sequence[int]) -> Mapping[int, Picture]:
 
 def levels(pixels: torch.Tensor) -> Picture:
     """One picture ``(3, H, W)`` in [0, 1] as ``(H, W, 3)`` of 8 bits."""
-    array: Picture = np.ascontiguousarray((pixels.clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).numpy())
+    array: Picture = np.ascontiguousarray(
+        (pixels.clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
+    )
     return array

@@ -28,7 +28,14 @@ def main() -> None:
     decord.logging.set_level(decord.logging.QUIET)
     for number, (path, indices, height, width) in enumerate(json.load(sys.stdin)):
         with contextlib.suppress(Exception):
-            _take(decord.VideoReader(path, ctx=decord.cpu(0), width=width, height=height, num_threads=1), number, indices, out)
+            _take(
+                decord.VideoReader(
+                    path, ctx=decord.cpu(0), width=width, height=height, num_threads=1
+                ),
+                number,
+                indices,
+                out,
+            )
 
 
 def _end_with(parent: int) -> None:

@@ -14,7 +14,13 @@ def is_timecode(label: str, rate: Fraction) -> bool:
     if match is None:
         return False
     hours, minutes, seconds, frames = (int(match[part]) for part in (1, 2, 3, 5))
-    return hours < 24 and minutes < 60 and seconds < 60 and frames < round(rate) and _counts(label, rate)
+    return (
+        hours < 24
+        and minutes < 60
+        and seconds < 60
+        and frames < round(rate)
+        and _counts(label, rate)
+    )
 
 
 def _counts(label: str, rate: Fraction) -> bool:

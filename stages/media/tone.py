@@ -32,7 +32,9 @@ _POINTS = {
 }
 # Cone responses after Bradford, to adapt one white to another (ICC.1:2022, annex E).
 _BRADFORD = ((0.8951, 0.2664, -0.1614), (-0.7502, 1.7135, 0.0367), (0.0389, -0.0685, 1.0296))
-_KNEE = 0.9  # saturation, as a part of the most that BT.709 shows, from which colours are compressed
+_KNEE = (
+    0.9  # saturation, as a part of the most that BT.709 shows, from which colours are compressed
+)
 _POWER = 1.2  # sharpness of that knee, as in ACES' Reference Gamut Compression
 
 
@@ -93,7 +95,11 @@ def compress_range(light: Tensor, peak: float) -> Tensor:
     knee = 1.5 * white - 0.5
     value = light_to_pq(largest) / top
     t = ((value - knee) / (1 - knee)).clamp(0, 1)
-    curve = (2 * t**3 - 3 * t**2 + 1) * knee + (t**3 - 2 * t**2 + t) * (1 - knee) + (-2 * t**3 + 3 * t**2) * white
+    curve = (
+        (2 * t**3 - 3 * t**2 + 1) * knee
+        + (t**3 - 2 * t**2 + t) * (1 - knee)
+        + (-2 * t**3 + 3 * t**2) * white
+    )
     mapped = pq_to_light(torch.where(value > knee, curve, value) * top)
     return light.clamp(0, peak) * (mapped / largest)
 
@@ -122,7 +128,11 @@ def compress_gamut(light: Tensor, reach: float) -> Tensor:
     full = max(reach, 1.01) - _KNEE
     scale = full / (((1 - _KNEE) / full) ** -_POWER - 1) ** (1 / _POWER)
     drawn = _KNEE + excess / (1 + (excess / scale) ** _POWER) ** (1 / _POWER)
-    factor = torch.where(saturation > _KNEE, drawn.clamp_max(1) / saturation.clamp_min(1e-6), torch.ones_like(saturation))
+    factor = torch.where(
+        saturation > _KNEE,
+        drawn.clamp_max(1) / saturation.clamp_min(1e-6),
+        torch.ones_like(saturation),
+    )
     return luminance + chroma * factor
 
 

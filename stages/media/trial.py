@@ -79,24 +79,40 @@ def _try(files: Sequence[tuple[Path, str | None]], stream: int | None, max_pixel
         "seconds": SECONDS,
     }
     try:
-        done = subprocess.run(CHILD, input=json.dumps(job).encode(), capture_output=True, timeout=_DEADLINE, check=False)
+        done = subprocess.run(
+            CHILD,
+            input=json.dumps(job).encode(),
+            capture_output=True,
+            timeout=_DEADLINE,
+            check=False,
+        )
     except OSError:
         # No child can be started here; the files are opened without a trial.
         return
     except subprocess.TimeoutExpired as late:
-        raise _refusal(files, late.stdout, f"could not be opened within {_DEADLINE:.0f} s") from late
+        raise _refusal(
+            files, late.stdout, f"could not be opened within {_DEADLINE:.0f} s"
+        ) from late
     code = done.returncode
     if code == OUT_OF_MEMORY:
         raise _refusal(
-            files, done.stdout, f"takes more than {memory / 2**30:.3g} GiB of memory to open (a larger --max-pixels allows more)"
+            files,
+            done.stdout,
+            f"takes more than {memory / 2**30:.3g} GiB of memory to open (a larger --max-pixels allows more)",
         )
     if code in (-_SIGXCPU, -_SIGKILL):
-        raise _refusal(files, done.stdout, "takes too long, or all memory, to give its first frames")
+        raise _refusal(
+            files, done.stdout, "takes too long, or all memory, to give its first frames"
+        )
     if code < 0:
         raise _refusal(files, done.stdout, f"crashes the media library (signal {-code})")
 
 
-def _refusal(files: Sequence[tuple[Path, str | None]], said: bytes | None, what: str) -> UnlayerError:
+def _refusal(
+    files: Sequence[tuple[Path, str | None]], said: bytes | None, what: str
+) -> UnlayerError:
     """The error that names the file after those of which the child said that they were tried."""
     path = files[min((said or b"").count(b"\n"), len(files) - 1)][0]
-    return UnlayerError(f"{printable(path)}: {what}; it is damaged or made to do harm: convert it with FFmpeg, or leave it out")
+    return UnlayerError(
+        f"{printable(path)}: {what}; it is damaged or made to do harm: convert it with FFmpeg, or leave it out"
+    )

@@ -51,13 +51,18 @@ def _peak() -> int:
 
     Linux counts the process that started this one into ``ru_maxrss``, so its own table is asked first.
     """
-    with contextlib.suppress(OSError, ValueError, StopIteration), open("/proc/self/status", encoding="ascii") as table:
+    with (
+        contextlib.suppress(OSError, ValueError, StopIteration),
+        open("/proc/self/status", encoding="ascii") as table,
+    ):
         return int(next(line for line in table if line.startswith("VmHWM:")).split()[1]) * 1024
     try:
         import resource
     except ImportError:
         return 0
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (
+        1 if sys.platform == "darwin" else 1024
+    )
 
 
 def _allow(seconds: int) -> None:
@@ -76,8 +81,13 @@ def _try(av: Any, url: str, kind: str | None, job: dict[str, Any]) -> None:
     _allow(to_open)
     with av.open(url, "r", format=kind, options=options, metadata_errors="ignore") as container:
         attached = int(av.stream.Disposition.attached_pic)
-        videos = [video for video in container.streams.video if not int(video.disposition) & attached]
-        stream = next((video for video in container.streams.video if video.index == wanted), videos[0] if videos else None)
+        videos = [
+            video for video in container.streams.video if not int(video.disposition) & attached
+        ]
+        stream = next(
+            (video for video in container.streams.video if video.index == wanted),
+            videos[0] if videos else None,
+        )
         if stream is None:
             return
         for _ in stream.index_entries:

@@ -75,7 +75,11 @@ class LayerWriter:
         self._alpha = alpha is not None
         self._colors = colors_for(self._encoding, info.color, data)
         # What HDR was graded on is told beside its values alone.
-        keeps_light = not data and not self._colors.converted and (info.color.mastering or info.color.light) is not None
+        keeps_light = (
+            not data
+            and not self._colors.converted
+            and (info.color.mastering or info.color.light) is not None
+        )
         self._light = keeps_light and bool(self._encoding.muxer)
         self._meant = ColorTags() if data else info.color
         self._icc = None if data else info.icc
@@ -87,7 +91,9 @@ class LayerWriter:
         self._sound = sound if self._encoding.muxer else None
         self._container: OutputContainer | None = None
         self._tracks: Tracks | None = None
-        self._tick = _UNITS.get(self._encoding.muxer) or Fraction(1, min(info.time_base.denominator, 10**9))
+        self._tick = _UNITS.get(self._encoding.muxer) or Fraction(
+            1, min(info.time_base.denominator, 10**9)
+        )
         self._zero: Fraction | None = None
         self._held: tuple[VideoFrame, Fraction] | None = None
         self._interval = 1 / info.rate
@@ -102,14 +108,22 @@ class LayerWriter:
             try:
                 self._open(self._sound)
             except (UnlayerError, *WRITE_ERRORS) as error:
-                if self._sound is None or (isinstance(error, OSError) and error.errno in (errno.EACCES, errno.ENOENT, errno.EROFS)):
+                if self._sound is None or (
+                    isinstance(error, OSError)
+                    and error.errno in (errno.EACCES, errno.ENOENT, errno.EROFS)
+                ):
                     raise
                 self._warn(error)
                 self._close()
                 self._open(None)
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         if kind is not None:
             self.abort()
             return
@@ -123,9 +137,15 @@ class LayerWriter:
         """
         height, width = self.info.height, self.info.width
         if tuple(frames.pixels.shape[2:]) != (height, width):
-            raise ValueError(f"the layer is {height}x{width}, got frames {tuple(frames.pixels.shape)}")
-        if alpha is not None and (not self._alpha or tuple(alpha.shape) != (len(frames), 1, height, width)):
-            raise ValueError(f"alpha {tuple(alpha.shape)} does not fit frames {tuple(frames.pixels.shape)} or a layer without alpha")
+            raise ValueError(
+                f"the layer is {height}x{width}, got frames {tuple(frames.pixels.shape)}"
+            )
+        if alpha is not None and (
+            not self._alpha or tuple(alpha.shape) != (len(frames), 1, height, width)
+        ):
+            raise ValueError(
+                f"alpha {tuple(alpha.shape)} does not fit frames {tuple(frames.pixels.shape)} or a layer without alpha"
+            )
         with self._guarded():
             for position, time in enumerate(frames.times):
                 veil = None if alpha is None else alpha[position : position + 1]
@@ -143,18 +163,32 @@ class LayerWriter:
         if self._colors.converted:
             pixels = to_display(pixels, self.info.color)
         if self._alpha:
-            pixels = torch.cat([pixels, torch.ones_like(pixels[:, :1]) if alpha is None else alpha.detach().to(pixels)], dim=1)
+            pixels = torch.cat(
+                [
+                    pixels,
+                    torch.ones_like(pixels[:, :1]) if alpha is None else alpha.detach().to(pixels),
+                ],
+                dim=1,
+            )
         top = 2**encoding.bits - 1
         if encoding.yuv:
-            planes = colour.yuv_planes(pixels[0, :3], encoding.bits, "420" in encoding.pixels, self._colors.tags[2])
+            planes = colour.yuv_planes(
+                pixels[0, :3], encoding.bits, "420" in encoding.pixels, self._colors.tags[2]
+            )
             if self._alpha:
-                planes.append((pixels[0, 3] * top).round().clamp(0, top).numpy().astype(planes[0].dtype))
+                planes.append(
+                    (pixels[0, 3] * top).round().clamp(0, top).numpy().astype(planes[0].dtype)
+                )
             return _planar(planes, encoding.pixels, self._colors.tags)
         levels = pixels[0].permute(1, 2, 0).mul(top).round().clamp(0, top).numpy()
-        array: NDArray[Any] = np.ascontiguousarray(levels, np.uint8 if encoding.bits == 8 else np.uint16)
+        array: NDArray[Any] = np.ascontiguousarray(
+            levels, np.uint8 if encoding.bits == 8 else np.uint16
+        )
         if encoding.pixels.startswith(("gbrp", "gbrap", "rgb")):
             return VideoFrame.from_ndarray(array, encoding.pixels)
-        return VideoFrame.from_ndarray(array, "rgba" if self._alpha else "rgb24").reformat(format=encoding.pixels)
+        return VideoFrame.from_ndarray(array, "rgba" if self._alpha else "rgb24").reformat(
+            format=encoding.pixels
+        )
 
     def _add(self, frame: VideoFrame, time: Fraction) -> None:
         """Take a frame; encode the one before, now that its duration is known."""
@@ -174,7 +208,9 @@ class LayerWriter:
         assert self._zero is not None and self._tracks is not None
         frame.pts = round((time - self._zero) / self._tick)
         frame.time_base = self._tick
-        self._durations[frame.pts] = max(1, round((time + self._interval - self._zero) / self._tick) - frame.pts)
+        self._durations[frame.pts] = max(
+            1, round((time + self._interval - self._zero) / self._tick) - frame.pts
+        )
         self._mux(self._tracks.video.encode(frame))
 
     def _mux(self, packets: list[Packet[VideoStream]]) -> None:
@@ -204,9 +240,13 @@ class LayerWriter:
             if self._encoding.muxer in ("matroska", "webm") and not correct_matroska(
                 self._temporary, self._tick, info.width, info.height, info.pixel_aspect
             ):
-                self.warnings.append(f"{self.path.name}: the pixels' shape of {info.pixel_aspect} could not be noted in the file")
+                self.warnings.append(
+                    f"{self.path.name}: the pixels' shape of {info.pixel_aspect} could not be noted in the file"
+                )
             if self._light and not write_light(self._temporary, self._encoding.muxer, info.color):
-                self.warnings.append(f"{self.path.name}: the mastering display's data could not be noted in the file")
+                self.warnings.append(
+                    f"{self.path.name}: the mastering display's data could not be noted in the file"
+                )
         with self._temporary.open("rb+") as file:
             os.fsync(file.fileno())
         self._temporary.replace(self.path)
@@ -214,10 +254,15 @@ class LayerWriter:
     def _open(self, sound: SoundSpan | None) -> None:
         encoding, info = self._encoding, self.info
         container = av.open(
-            f"file:{self._temporary.absolute()}", "w", format=encoding.muxer, options={"fflags": "+bitexact", **encoding.muxer_options}
+            f"file:{self._temporary.absolute()}",
+            "w",
+            format=encoding.muxer,
+            options={"fflags": "+bitexact", **encoding.muxer_options},
         )
         self._container = container
-        video = container.add_stream(encoding.codec, rate=info.rate, options={"flags": "+bitexact", **encoding.options})
+        video = container.add_stream(
+            encoding.codec, rate=info.rate, options={"flags": "+bitexact", **encoding.options}
+        )
         assert isinstance(video, VideoStream)
         context = video.codec_context
         context.thread_type = "AUTO"
@@ -228,7 +273,9 @@ class LayerWriter:
         # Range 1 is limited and 2 is full.
         context.color_range = 1 if encoding.yuv else 2
         if info.scan.kind != "progressive":
-            context.field_order = _FIELD_ORDERS.get("" if info.scan.deinterlaced else info.scan.parity, 1)
+            context.field_order = _FIELD_ORDERS.get(
+                "" if info.scan.deinterlaced else info.scan.parity, 1
+            )
         if self._light and encoding.muxer != "mov":
             video.metadata["title"] = RESERVED
         if self._label:
@@ -261,11 +308,15 @@ class LayerWriter:
         except (av.FFmpegError, OSError, MemoryError) as error:
             with contextlib.suppress(OSError):
                 self.abort()
-            reason = " ".join((getattr(error, "strerror", None) or str(error) or type(error).__name__).split())
+            reason = " ".join(
+                (getattr(error, "strerror", None) or str(error) or type(error).__name__).split()
+            )
             full = getattr(error, "errno", 0) in DISK_FULL
             todo = "free some space there" if full else "check that it is writable"
             folder = printable(self.path.absolute().parent)
-            raise UnlayerError(f"{folder}: {self.path.name} cannot be written ({reason}); {todo}, or choose another --out") from error
+            raise UnlayerError(
+                f"{folder}: {self.path.name} cannot be written ({reason}); {todo}, or choose another --out"
+            ) from error
         except BaseException:
             self.abort()
             raise
@@ -288,6 +339,11 @@ def _png(frame: VideoFrame) -> bytes:
     """One frame as a PNG file."""
     context = av.CodecContext.create("png", "w")
     assert isinstance(context, av.VideoCodecContext)
-    context.width, context.height, context.pix_fmt, context.time_base = frame.width, frame.height, frame.format.name, Fraction(1, 25)
+    context.width, context.height, context.pix_fmt, context.time_base = (
+        frame.width,
+        frame.height,
+        frame.format.name,
+        Fraction(1, 25),
+    )
     frame.pts, frame.time_base = 0, Fraction(1, 25)
     return b"".join(bytes(packet) for packet in [*context.encode(frame), *context.encode(None)])

@@ -43,9 +43,13 @@ class Mixture:
     def __post_init__(self) -> None:
         count, _, height, width = self.frames.shape
         if tuple(self.weight.shape) not in ((count, 1, 1, 1), (count, 1, height, width)):
-            raise ValueError(f"weight {tuple(self.weight.shape)} does not fit frames {tuple(self.frames.shape)}")
+            raise ValueError(
+                f"weight {tuple(self.weight.shape)} does not fit frames {tuple(self.frames.shape)}"
+            )
         if not 0 <= self.first <= self.last < count:
-            raise ValueError(f"mixed frames {self.first} to {self.last} lie outside a window of {count}")
+            raise ValueError(
+                f"mixed frames {self.first} to {self.last} lie outside a window of {count}"
+            )
 
     @property
     def mixed(self) -> slice:
@@ -62,7 +66,9 @@ def mix(outgoing: Tensor, incoming: Tensor, weight: Tensor, space: Space) -> Ten
     """The mixture ``(1 - w) A + w B``, in encoded values or, with ``space="linear"``, in light: ``((1 - w) A^2.2 + w B^2.2)^(1/2.2)``."""
     if space == "gamma":
         return torch.lerp(outgoing, incoming, weight)
-    light = (1 - weight) * outgoing.clamp_min(1e-3) ** GAMMA + weight * incoming.clamp_min(1e-3) ** GAMMA
+    light = (1 - weight) * outgoing.clamp_min(1e-3) ** GAMMA + weight * incoming.clamp_min(
+        1e-3
+    ) ** GAMMA
     return light.clamp_min(1e-6) ** (1 / GAMMA)
 
 
@@ -71,13 +77,17 @@ def psnr_of(error: float) -> float:
     return min(99.0, -10 * math.log10(max(error, 1e-10)))
 
 
-def slopes(outgoing: Tensor, incoming: Tensor, mixed: Tensor, weight: Tensor, space: Space) -> tuple[Tensor, Tensor]:
+def slopes(
+    outgoing: Tensor, incoming: Tensor, mixed: Tensor, weight: Tensor, space: Space
+) -> tuple[Tensor, Tensor]:
     """``(dI/dA, dI/dB)``: in encoded values ``(1 - w, w)``, in light ``(1 - w) (A / I)^1.2`` and ``w (B / I)^1.2``."""
     if space == "gamma":
         return 1 - weight, weight
     base = mixed.clamp_min(_DARK)
     power = GAMMA - 1
-    return (1 - weight) * (outgoing.clamp_min(_DARK) / base) ** power, weight * (incoming.clamp_min(_DARK) / base) ** power
+    return (1 - weight) * (outgoing.clamp_min(_DARK) / base) ** power, weight * (
+        incoming.clamp_min(_DARK) / base
+    ) ** power
 
 
 def share(
@@ -105,7 +115,12 @@ FAINT = 0.08  # what the input's own error is to the error of a layer before it 
 
 
 def project(
-    mixture: Mixture, outgoing: Tensor, incoming: Tensor, *, trust: tuple[Tensor | float, Tensor | float] = (1.0, 1.0), steps: int = 2
+    mixture: Mixture,
+    outgoing: Tensor,
+    incoming: Tensor,
+    *,
+    trust: tuple[Tensor | float, Tensor | float] = (1.0, 1.0),
+    steps: int = 2,
 ) -> tuple[Tensor, Tensor]:
     """Layers of the mixed frames ``(n, 3, H, W)`` made to mix back to the input, each moved the less the more it is trusted.
 
@@ -129,5 +144,9 @@ def shrink(mixture: Mixture, pixels: int) -> Mixture:
     if frames is mixture.frames:
         return mixture
     size = (frames.shape[-2], frames.shape[-1])
-    weight = functional.interpolate(mixture.weight, size=size, mode="area") if mixture.has_matte else mixture.weight
+    weight = (
+        functional.interpolate(mixture.weight, size=size, mode="area")
+        if mixture.has_matte
+        else mixture.weight
+    )
     return replace(mixture, frames=frames, weight=weight)

@@ -29,10 +29,14 @@ def lookup(flow: Tensor) -> Tensor:
     """Where ``flow`` ``(T, 2, H, W)`` points to, as ``grid_sample`` wants it: ``(T, H, W, 2)``, -1 to 1 from edge to edge."""
     height, width = flow.shape[-2:]
     x = (torch.arange(width, dtype=flow.dtype, device=flow.device) + 0.5) * (2 / width) - 1
-    y = (torch.arange(height, dtype=flow.dtype, device=flow.device)[:, None] + 0.5) * (2 / height) - 1
+    y = (torch.arange(height, dtype=flow.dtype, device=flow.device)[:, None] + 0.5) * (
+        2 / height
+    ) - 1
     scale = flow.new_tensor([2 / width, 2 / height]).view(2, 1, 1)
     # In one pass, x and y each in one piece as in the flow: interleaving them takes as long as all else.
-    return torch.addcmul(torch.stack([x.expand(height, width), y.expand(height, width)]), flow, scale).permute(0, 2, 3, 1)
+    return torch.addcmul(
+        torch.stack([x.expand(height, width), y.expand(height, width)]), flow, scale
+    ).permute(0, 2, 3, 1)
 
 
 def length(flow: Tensor) -> Tensor:
@@ -52,14 +56,16 @@ def warp_one(picture: Tensor, flow: Tensor) -> Tensor:
 
 
 def _sampled(picture: Tensor, grid: Tensor) -> Tensor:
-    return functional.grid_sample(picture, grid, mode="bilinear", padding_mode="border", align_corners=False)
+    return functional.grid_sample(
+        picture, grid, mode="bilinear", padding_mode="border", align_corners=False
+    )
 
 
 SMALL = 128 * 72
 """Pixels of the largest picture whose combs are all of it."""
 
 
-class Comb:
+class InterleavedSampling:
     """Every second pixel, across and down, of pictures of a ``size``: number 0 to 3 of the four such combs that make them up.
 
     A sum over a picture that is taken over one comb after another costs a quarter, and is the same in the mean.
@@ -79,7 +85,9 @@ class Comb:
 
     def of(self, picture: Tensor) -> Tensor:
         """These pixels of ``(T, C, H, W)``."""
-        return picture[..., self._begin[0] :: self._every, self._begin[1] :: self._every].contiguous()
+        return picture[
+            ..., self._begin[0] :: self._every, self._begin[1] :: self._every
+        ].contiguous()
 
     def resized(self, picture: Tensor) -> Tensor:
         """These pixels of ``(T, C, h, w)`` made as large as the picture."""
@@ -127,7 +135,9 @@ def box(picture: Tensor, radius: int) -> Tensor:
 
 def _grey(frame: Tensor) -> NDArray[np.uint8]:
     red, green, blue = frame.clamp(0, 1)
-    grey: NDArray[np.uint8] = (255 * (0.299 * red + 0.587 * green + 0.114 * blue)).round().to("cpu", torch.uint8).numpy()
+    grey: NDArray[np.uint8] = (
+        (255 * (0.299 * red + 0.587 * green + 0.114 * blue)).round().to("cpu", torch.uint8).numpy()
+    )
     height, width = grey.shape
     if min(height, width) < _LEAST_SIDE:
         edges = (0, max(0, _LEAST_SIDE - height), 0, max(0, _LEAST_SIDE - width))
@@ -145,7 +155,10 @@ def flows(frames: Tensor, pairs: Iterable[Pair]) -> Mapping[Pair, Tensor]:
     """DIS flow (Kroeger et al., ECCV 2016) from frame t to frame u for each pair ``(t, u)``: ``(2, H, W)`` on the CPU."""
     wanted = sorted(set(pairs))
     height, width = frames.shape[-2:]
-    greys = {index: _grey(frames[index]) for index in sorted({index for pair in wanted for index in pair})}
+    greys = {
+        index: _grey(frames[index])
+        for index in sorted({index for pair in wanted for index in pair})
+    }
     found = side_by_side(lambda pair: _dis(greys[pair[0]], greys[pair[1]]), wanted)
     cut = [np.ascontiguousarray(flow[:height, :width].transpose(2, 0, 1)) for flow in found]
     return {pair: torch.from_numpy(flow) for pair, flow in zip(wanted, cut, strict=True)}

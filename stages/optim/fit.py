@@ -51,7 +51,11 @@ class FitPlan:
     def schedule(self) -> Schedule:
         """The learning rate's factor over progress."""
         warm = min(self.warm_up / max(1, self.steps), 0.25)
-        return warm_and_decay(warm) if self.decay else ramp(1e-3 if warm else 1.0, 1.0, max(warm, 1e-9))
+        return (
+            warm_and_decay(warm)
+            if self.decay
+            else ramp(1e-3 if warm else 1.0, 1.0, max(warm, 1e-9))
+        )
 
 
 @dataclass(frozen=True)
@@ -63,7 +67,7 @@ class FitState:
     steps: int
 
 
-class Guard:
+class DivergenceGuard:
     """For loops of their own, over a few tensors: where a loss or a value is no number, back to the last good values with a third of the
     step (:attr:`boldness`), and the third time an end in one line."""
 
@@ -92,7 +96,9 @@ class Guard:
     def _back(self) -> None:
         self._failures += 1
         if self._failures == TRIES:
-            raise FitError(f"the fit of its motion lost its way {TRIES} times; try another --seed or --device cpu")
+            raise FitError(
+                f"the fit of its motion lost its way {TRIES} times; try another --seed or --device cpu"
+            )
         self.boldness /= 3
         self._optimiser.state.clear()
         for value, good in zip(self._fitted, self._good, strict=True):
@@ -152,10 +158,14 @@ def fit(
         for step, sampled in enumerate(_draws(draw, generator, plan.steps)):
             begin_step()
             progress = step / plan.steps
-            for group, rate in zip(optimiser.param_groups, (plan.rate, plan.code_rate), strict=True):
+            for group, rate in zip(
+                optimiser.param_groups, (plan.rate, plan.code_rate), strict=True
+            ):
                 group["lr"] = rate * boldness * plan.schedule((step + 0.5) / plan.steps)
             losses = terms(sampled.to(device), progress)
-            total = torch.stack([weights[name](progress) * loss for name, loss in losses.items()]).sum()
+            total = torch.stack(
+                [weights[name](progress) * loss for name, loss in losses.items()]
+            ).sum()
             value = float(total.detach())
             if not math.isfinite(value):
                 failures += 1
@@ -174,7 +184,11 @@ def fit(
             total.backward()  # type: ignore[no-untyped-call]
             optimiser.step()
             if on_step is not None:
-                on_step((step + 1) / plan.steps, {name: float(loss.detach()) for name, loss in losses.items()} | {"total": value})
+                on_step(
+                    (step + 1) / plan.steps,
+                    {name: float(loss.detach()) for name, loss in losses.items()}
+                    | {"total": value},
+                )
 
     if not all(bool(torch.isfinite(p).all()) for p in module.parameters()):
         _restore(good, module, optimiser)
@@ -195,7 +209,9 @@ def _optimiser(module: nn.Module, codes: set[int], plan: FitPlan) -> torch.optim
 
 
 def _snapshot(module: nn.Module, optimiser: torch.optim.Adam, steps: int) -> FitState:
-    return FitState(copy.deepcopy(module.state_dict()), copy.deepcopy(optimiser.state_dict()), steps)
+    return FitState(
+        copy.deepcopy(module.state_dict()), copy.deepcopy(optimiser.state_dict()), steps
+    )
 
 
 def _restore(state: FitState, module: nn.Module, optimiser: torch.optim.Adam) -> None:

@@ -47,13 +47,20 @@ class Trace:
         made: Curves = {}
         for (stage, name), points in self._points.items():
             last = self._last[stage, name]
-            made.setdefault(stage, {})[name] = [list(point) for point in points] + ([list(last)] if points[-1] != last else [])
+            made.setdefault(stage, {})[name] = [list(point) for point in points] + (
+                [list(last)] if points[-1] != last else []
+            )
         return made
 
 
-def joined(one: Mapping[str, Mapping[str, Curve]], other: Mapping[str, Mapping[str, Curve]]) -> Curves:
+def joined(
+    one: Mapping[str, Mapping[str, Curve]], other: Mapping[str, Mapping[str, Curve]]
+) -> Curves:
     """``one`` gone on by ``other``."""
-    made: Curves = {stage: {name: list(curve) for name, curve in curves.items()} for stage, curves in one.items()}
+    made: Curves = {
+        stage: {name: list(curve) for name, curve in curves.items()}
+        for stage, curves in one.items()
+    }
     for stage, curves in other.items():
         for name, curve in curves.items():
             made.setdefault(stage, {}).setdefault(name, []).extend(curve)
@@ -63,7 +70,10 @@ def joined(one: Mapping[str, Mapping[str, Curve]], other: Mapping[str, Mapping[s
 def placed(curves: Mapping[str, Mapping[str, Curve]], begin: float, end: float) -> Curves:
     """The same for a fit that is the part from ``begin`` to ``end`` of a longer one."""
     return {
-        stage: {name: [[round(begin + (end - begin) * at, 5), value] for at, value in curve] for name, curve in by_name.items()}
+        stage: {
+            name: [[round(begin + (end - begin) * at, 5), value] for at, value in curve]
+            for name, curve in by_name.items()
+        }
         for stage, by_name in curves.items()
     }
 
@@ -76,4 +86,7 @@ def thinned(curves: Mapping[str, Mapping[str, Curve]], most: int = 4 * MOST) -> 
             return curve
         return [curve[round(place * (len(curve) - 1) / (most - 1))] for place in range(most)]
 
-    return {stage: {name: thin(curve) for name, curve in by_name.items()} for stage, by_name in curves.items()}
+    return {
+        stage: {name: thin(curve) for name, curve in by_name.items()}
+        for stage, by_name in curves.items()
+    }

@@ -31,7 +31,10 @@ def warm_and_decay(warm: float) -> Schedule:
 
     Never quite 0, so that the first and the last step do something.
     """
-    return lambda progress: max(1e-3, min(progress / warm if warm > 0 else 1.0, (1 - progress) / (1 - warm) if warm < 1 else 1.0))
+    return lambda progress: max(
+        1e-3,
+        min(progress / warm if warm > 0 else 1.0, (1 - progress) / (1 - warm) if warm < 1 else 1.0),
+    )
 
 
 def reconstruction(picture: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
@@ -66,7 +69,9 @@ def exclusion(one: Tensor, other: Tensor, scales: int = 3) -> Tensor:
             one, other = F.avg_pool2d(one, 2), F.avg_pool2d(other, 2)
         for d, e in zip(gradients(one), gradients(other), strict=True):
             if d.numel():
-                pairs = torch.tanh(d / 2).square().unsqueeze(2) * torch.tanh(e / 2).square().unsqueeze(1)
+                pairs = torch.tanh(d / 2).square().unsqueeze(2) * torch.tanh(
+                    e / 2
+                ).square().unsqueeze(1)
                 # The root's slope is infinite at nothing shared.
                 values.append((pairs.mean((0, 3, 4)) + 1e-12).pow(0.25).mean())
     return torch.stack(values).mean() if values else one.sum() * 0
@@ -99,7 +104,9 @@ def smoothness(picture: Tensor, guide: Tensor | None = None, edge: float = 0.05)
         if d.numel():
             step = d.abs()
             if guide is not None:
-                step = step * torch.exp(-gradients(guide)[number].abs().mean(1, keepdim=True) / edge)
+                step = step * torch.exp(
+                    -gradients(guide)[number].abs().mean(1, keepdim=True) / edge
+                )
             total = total + step.mean()
     return total
 

@@ -15,7 +15,7 @@ ROUND = 0.02  # below this a difference counts squared, above it as it is
 SHORT = 0.1  # the same for the length of a vector, in pixels
 
 
-class _Rounded(torch.autograd.Function):
+class _Charbonnier(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, difference: Tensor) -> Tensor:
         root = (difference * difference).add_(ROUND**2).sqrt_()
@@ -30,7 +30,7 @@ class _Rounded(torch.autograd.Function):
         return given
 
 
-class _Uneven(torch.autograd.Function):
+class _SmoothedTotalVariation(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, vectors: Tensor, order: int, dim: int) -> Tensor:
         change = vectors.diff(order, dim)
@@ -51,15 +51,15 @@ class _Uneven(torch.autograd.Function):
         return slope, None, None
 
 
-def rounded(difference: Tensor) -> Tensor:
+def charbonnier(difference: Tensor) -> Tensor:
     """Mean absolute value, smooth below :data:`ROUND`: ``mean(sqrt(d² + ROUND²)) - ROUND``."""
-    value: Tensor = _Rounded.apply(difference)  # type: ignore[no-untyped-call]
+    value: Tensor = _Charbonnier.apply(difference)  # type: ignore[no-untyped-call]
     return value
 
 
-def uneven(vectors: Tensor, dim: int, order: int = 1) -> Tensor:
+def smoothed_total_variation(vectors: Tensor, dim: int, order: int = 1) -> Tensor:
     """Mean length of the differences of ``order`` along ``dim`` between vectors ``(…, 2, h, w)``, smooth at :data:`SHORT`; or 0."""
     if vectors.shape[dim] <= order:
         return vectors.new_zeros(())
-    value: Tensor = _Uneven.apply(vectors, order, dim)  # type: ignore[no-untyped-call]
+    value: Tensor = _SmoothedTotalVariation.apply(vectors, order, dim)  # type: ignore[no-untyped-call]
     return value

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from stages.context import SAFE, Brief, Note, Separation, notes_where
+from stages.context import SAFE, Note, Separation, SeparationContext, notes_where
 from stages.mixing.mixing import psnr_of
 from stages.motion.flow import resize, shrunk
 from stages.optim.fit import FitPlan, OnStep
@@ -30,7 +30,14 @@ from stages.segment.cut import SOFT, cut, refine
 from stages.segment.fit import Known, Segments, fit_paper_segments, fit_segments
 from stages.segment.motion import Motion, camera_rests, find_motion, shown_motion
 from stages.segment.parallax import outline_motion, unexplained
-from stages.segment.still import difference_odds, hint_odds, mark_odds, saliency_odds, shown_odds, speed_odds
+from stages.segment.still import (
+    difference_odds,
+    hint_odds,
+    mark_odds,
+    saliency_odds,
+    shown_odds,
+    speed_odds,
+)
 from stages.segment.votes import EDGE, EDGE_RADIUS, SURE, TURNS, guided_filter, vote
 
 WORK_PIXELS = 424 * 240  # of the pictures that flow and cut see
@@ -66,7 +73,7 @@ class Facts:
     still: bool
 
 
-def survey(sample: Tensor, brief: Brief) -> Facts:
+def survey(sample: Tensor, brief: SeparationContext) -> Facts:
     """Whether anything moves, and the background where the camera does not. ``sample``: evenly spread frames ``(S, 3, H, W)``."""
     brief.progress(0.0, "looking for a still background")
     still = len(sample) == 1 or brief.unordered or max(float((frame - sample[0]).abs().mean()) for frame in sample) < STILL
@@ -75,7 +82,7 @@ def survey(sample: Tensor, brief: Brief) -> Facts:
     return Facts(find_plate(sample) if fixed else None, still)
 
 
-def separate(frames: Tensor, facts: Facts, brief: Brief) -> Separation:
+def separate(frames: Tensor, facts: Facts, brief: SeparationContext) -> Separation:
     """The layers ``foreground``, ``background`` and ``matte`` of the window ``frames`` ``(T, 3, H, W)``."""
     began = time.monotonic()
     seconds: dict[str, float] = defaultdict(float)
@@ -164,7 +171,7 @@ def settle(frames: Tensor, layers: dict[str, Tensor], facts: object = None) -> d
     return {"foreground": foreground, "background": background, "matte": matte}
 
 
-def matte_odds(frames: Tensor, motion: Motion | None, facts: Facts, brief: Brief) -> Tensor:
+def matte_odds(frames: Tensor, motion: Motion | None, facts: Facts, brief: SeparationContext) -> Tensor:
     """The foreground's log-odds ``(T, h, w)`` in ``frames`` of the votes' size."""
     size = (frames.shape[-2], frames.shape[-1])
     marks = None if brief.hint is None else hint_odds(resize(brief.hint.float(), size), size).expand(len(frames), -1, -1)
@@ -242,7 +249,7 @@ def moved_odds(odds: Tensor, matte: Tensor) -> Tensor:
     return odds + resize(change, (odds.shape[-2], odds.shape[-1]))[:, 0]
 
 
-def _networks(frames: Tensor, odds: Tensor, motion: Motion | None, facts: Facts, brief: Brief, began: float) -> tuple[Segments, int]:
+def _networks(frames: Tensor, odds: Tensor, motion: Motion | None, facts: Facts, brief: SeparationContext, began: float) -> tuple[Segments, int]:
     """The generators' layers at the size of ``frames``, and the steps that were taken."""
     size = (frames.shape[-2], frames.shape[-1])
     matte = resize(torch.sigmoid(odds)[:, None], size)
@@ -273,7 +280,7 @@ def _networks(frames: Tensor, odds: Tensor, motion: Motion | None, facts: Facts,
             most = STEPS["paper"] if settings.preset == "paper" else STEPS["best"]
             return max(1, min(most, int(left / cost)))
 
-        steps = brief.keeper.fixed("steps", measured)
+        steps = brief.keeper.compute_and_save("steps", measured)
     return fitted(steps, note), steps
 
 

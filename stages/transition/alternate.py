@@ -5,7 +5,7 @@
          layers --sweeps and ties--> every frame agrees with others along its own motion, and the layers mix back to the input
     the last once more in larger plans.
 
-Each arrow is a step from one :class:`Standing` to the next; a run that is killed goes on behind the last step whose standing was kept.
+Each arrow is a step from one :class:`AlternationState` to the next; a run that is killed goes on behind the last step whose standing was kept.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from stages.checkpoint import Keeper, Nothing, follow
+from stages.checkpoint import CheckpointStore, Nothing, run_resumable
 from stages.context import FitSettings
 from stages.mixing.mixing import Mixture, mix, project
 from stages.motion.carry import Carried, carried_layers, carry, reaching, template_of
@@ -42,7 +42,7 @@ ANCHOR = 30.0  # weight of a wholly trusted carried layer in the sweeps; a link 
 
 
 @dataclass(frozen=True)
-class Standing:
+class AlternationState:
     """Where the alternation stands.
 
     flows: of both scenes, ``(n, 2, H, W)``, as :class:`stages.motion.carry.Carried` has them.
@@ -78,7 +78,7 @@ class _Step:
     stage: str
     end: float
     note: str
-    work: Callable[[Standing, OnStep], Standing]
+    work: Callable[[AlternationState, OnStep], AlternationState]
 
 
 class Alternation:
@@ -92,7 +92,12 @@ class Alternation:
         """All of them, in order."""
         levels = reaching(self.plan.levels, min(self.given.frames.shape[-2:]))
         steps = [
-            _Step("motion", 0.3 * (number + 1) / len(levels), "motion through the mixture", self._motion(level, number))
+            _Step(
+                "motion",
+                0.3 * (number + 1) / len(levels),
+                "motion through the mixture",
+                self._motion(level, number),
+            )
             for number, level in enumerate(levels)
         ]
         steps.append(_Step("motion", 0.3, "trust in motion", self._settle))
@@ -100,14 +105,19 @@ class Alternation:
         for number in range(self.plan.rounds):
             begin, size = 0.5 + 0.48 * number / self.plan.rounds, 0.24 / self.plan.rounds
             steps += [
-                _Step("sweeps", begin + size * (go + 1) / self.plan.turns, "motion sweeps", self._turn(new_round=number > 0 and go == 0))
+                _Step(
+                    "sweeps",
+                    begin + size * (go + 1) / self.plan.turns,
+                    "motion sweeps",
+                    self._turn(new_round=number > 0 and go == 0),
+                )
                 for go in range(self.plan.turns)
             ]
             if self.plan.ties:
                 steps.append(_Step("ties", begin + 2 * size, "tied motion", self._ties))
         return steps
 
-    def mixture(self, standing: Standing) -> Mixture:
+    def mixture(self, standing: AlternationState) -> Mixture:
         """The mixture with the matte that is known so far."""
         if standing.matte is None:
             return self.given
@@ -115,47 +125,65 @@ class Alternation:
         weight[self.given.mixed] = standing.matte
         return replace(self.given, weight=weight)
 
-    def carried(self, standing: Standing) -> Carried:
+    def carried(self, standing: AlternationState) -> Carried:
         """What the flows make of the clean frames."""
         templates = template_of(self.given, "outgoing"), template_of(self.given, "incoming")
         return Carried(standing.flows, templates, carried_layers(self.given, standing.flows))
 
-    def trust(self, standing: Standing) -> Tensor:
+    def trust(self, standing: AlternationState) -> Tensor:
         """Trust ``(n, 1, H, W)`` in the carried layers. The motion does not change behind its own steps, so it is found once."""
         if self._trust is None:
             self._trust = trust_of(self.mixture(standing), self.carried(standing).layers)
         return self._trust
 
-    def _matched(self, standing: Standing) -> Standing:
+    def _matched(self, standing: AlternationState) -> AlternationState:
         """With the matte that the carried layers ask for; the same for a dissolve."""
         if self.kind not in ("wipe", "iris"):
             return standing
         means = self.given.weight[self.given.mixed].mean((1, 2, 3))
         before = Edge.of(standing.edge) if standing.edge else None
         found = fit_matte(self.mixture(standing), self.carried(standing).layers, means, before)
-        return standing if found is None else replace(standing, matte=found[0], edge=found[1].numbers())
+        return (
+            standing
+            if found is None
+            else replace(standing, matte=found[0], edge=found[1].numbers())
+        )
 
-    def _motion(self, level: tuple[int, int], number: int) -> Callable[[Standing, OnStep], Standing]:
-        def work(standing: Standing, on_step: OnStep) -> Standing:
+    def _motion(
+        self, level: tuple[int, int], number: int
+    ) -> Callable[[AlternationState, OnStep], AlternationState]:
+        def work(standing: AlternationState, on_step: OnStep) -> AlternationState:
             # Behind the last level the matte stays: trust is in these layers with this matte.
             standing = self._matched(standing)
             start = standing.flows if number else None
-            found = carry(self.mixture(standing), [level], start=start, device=self.settings.device, on_step=on_step)
+            found = carry(
+                self.mixture(standing),
+                [level],
+                start=start,
+                device=self.settings.device,
+                on_step=on_step,
+            )
             return replace(standing, flows=found.flows)
 
         return work
 
-    def _settle(self, standing: Standing, on_step: OnStep) -> Standing:
+    def _settle(self, standing: AlternationState, on_step: OnStep) -> AlternationState:
         """The carried layers, made to mix to the input."""
         self.trust(standing)
-        return replace(standing, layers=settled(self.mixture(standing), self.carried(standing).layers))
+        return replace(
+            standing, layers=settled(self.mixture(standing), self.carried(standing).layers)
+        )
 
-    def _networks(self, standing: Standing, on_step: OnStep) -> Standing:
+    def _networks(self, standing: AlternationState, on_step: OnStep) -> AlternationState:
         """Double-DIP's generators fill in what motion leaves open, in the large and only where trust is low; see :func:`fill`."""
         # Where motion explains most of the picture the networks were measured to add nothing.
         if not self.plan.fit_steps or float(self.trust(standing).mean()) >= OPEN:
             return standing
-        mixture, carried, trust = self.mixture(standing), self.carried(standing), self.trust(standing)
+        mixture, carried, trust = (
+            self.mixture(standing),
+            self.carried(standing),
+            self.trust(standing),
+        )
         over = torch.zeros(len(mixture.frames), *trust.shape[1:])
         over[mixture.mixed] = trust
         # A quarter of the size for a small picture, and about as many pixels for any other.
@@ -172,13 +200,15 @@ class Alternation:
         )
         return replace(standing, layers=project(mixture, *inside(mixture, filled)))
 
-    def _turn(self, *, new_round: bool) -> Callable[[Standing, OnStep], Standing]:
-        def work(standing: Standing, on_step: OnStep) -> Standing:
+    def _turn(self, *, new_round: bool) -> Callable[[AlternationState, OnStep], AlternationState]:
+        def work(standing: AlternationState, on_step: OnStep) -> AlternationState:
             mixture = self.mixture(standing)
             # A new round anchors on what the one before has settled.
             standing = replace(standing, anchors=standing.layers) if new_round else standing
             anchors = standing.anchors or settled(mixture, self.carried(standing).layers)
-            swept = turn(mixture, whole(mixture, _known(standing)), anchors, ANCHOR * self.trust(standing))
+            swept = turn(
+                mixture, whole(mixture, _known(standing)), anchors, ANCHOR * self.trust(standing)
+            )
             layers = inside(mixture, swept)
             on_step(1.0, self._rest(mixture, _known(standing), layers))
             return replace(standing, layers=layers)
@@ -192,13 +222,24 @@ class Alternation:
             float(((mix(one, other, share, mixture.space) - frame) ** 2).mean())
             for frame, one, other, share in zip(frames, *after, weight, strict=True)
         )
-        moved = sum(float(((new - old) ** 2).mean()) for old, new in zip(before, after, strict=True)) / 2
+        moved = (
+            sum(float(((new - old) ** 2).mean()) for old, new in zip(before, after, strict=True))
+            / 2
+        )
         return {"residual": math.sqrt(rest / len(frames)), "moved": math.sqrt(moved)}
 
-    def _ties(self, standing: Standing, on_step: OnStep) -> Standing:
+    def _ties(self, standing: AlternationState, on_step: OnStep) -> AlternationState:
         mixture, settings = self.mixture(standing), self.settings
         over = whole(mixture, _known(standing))
-        over = tie_down(mixture, over, self.carried(standing), self.plan.ties, seed=settings.seed, device=settings.device, on_step=on_step)
+        over = tie_down(
+            mixture,
+            over,
+            self.carried(standing),
+            self.plan.ties,
+            seed=settings.seed,
+            device=settings.device,
+            on_step=on_step,
+        )
         return replace(standing, layers=inside(mixture, over))
 
 
@@ -209,13 +250,13 @@ def alternate(
     settings: FitSettings,
     progress: Callable[[float, str], None],
     seconds: MutableMapping[str, float],
-    keeper: Keeper | None = None,
+    keeper: CheckpointStore | None = None,
 ) -> Alternated:
     """Motion and networks in turn. ``seconds``: what each stage took is added to it. keeper: where standings are kept."""
     work = Alternation(mixture, kind, plan, settings)
 
-    def timed(step: _Step, begin: float) -> Callable[[Standing], Standing]:
-        def do(standing: Standing) -> Standing:
+    def timed(step: _Step, begin: float) -> Callable[[AlternationState], AlternationState]:
+        def do(standing: AlternationState) -> AlternationState:
             began = time.monotonic()
             trace = Trace()
 
@@ -236,10 +277,19 @@ def alternate(
     steps = work.steps()
     begins = [0.0, *(step.end for step in steps)]
     chain = [timed(step, begin) for step, begin in zip(steps, begins, strict=False)]
-    standing = follow(keeper or Nothing(), "standing", chain, Standing(still(mixture)), Standing)
+    standing = run_resumable(
+        keeper or Nothing(), "standing", chain, AlternationState(still(mixture)), AlternationState
+    )
     trust = float(work.trust(standing).mean())
     steps_done = plan.fit_steps if trust < OPEN else 0
-    return Alternated(_known(standing), work.carried(standing), work.mixture(standing), trust, steps_done, standing.trace)
+    return Alternated(
+        _known(standing),
+        work.carried(standing),
+        work.mixture(standing),
+        trust,
+        steps_done,
+        standing.trace,
+    )
 
 
 def settled(mixture: Mixture, layers: Pair) -> Pair:
@@ -249,7 +299,9 @@ def settled(mixture: Mixture, layers: Pair) -> Pair:
     frame is from the clean one that it was carried from. So a layer is trusted as ``1 / (d (FLAT + g))``, with its distance d in frames and
     the mean square g of its gradient around a pixel.
     """
-    far = torch.arange(1, len(layers[0]) + 1, dtype=torch.float32, device=layers[0].device).view(-1, 1, 1, 1)
+    far = torch.arange(1, len(layers[0]) + 1, dtype=torch.float32, device=layers[0].device).view(
+        -1, 1, 1, 1
+    )
     wrong = far * (FLAT + _changes(layers[0])), far.flip(0) * (FLAT + _changes(layers[1]))
     ratio = (wrong[1] / wrong[0]).sqrt_()
     return project(mixture, *layers, trust=(ratio, 1 / ratio))
@@ -260,7 +312,10 @@ def _changes(layer: Tensor) -> Tensor:
     found = []
     for frame in layer:  # one at a time: what is worked on takes several times as much
         padded = functional.pad(frame[None], (1, 1, 1, 1), mode="replicate")
-        across, down = padded[..., 1:-1, 2:] - padded[..., 1:-1, :-2], padded[..., 2:, 1:-1] - padded[..., :-2, 1:-1]
+        across, down = (
+            padded[..., 1:-1, 2:] - padded[..., 1:-1, :-2],
+            padded[..., 2:, 1:-1] - padded[..., :-2, 1:-1],
+        )
         found.append(box(box((across**2 + down**2).mean(1, keepdim=True) / 4, 1), 1))
     return torch.cat(found)
 
@@ -300,6 +355,6 @@ def still(mixture: Mixture) -> Pair:
     return flow, flow
 
 
-def _known(standing: Standing) -> Pair:
+def _known(standing: AlternationState) -> Pair:
     assert standing.layers is not None, "they are set before they are swept"
     return standing.layers

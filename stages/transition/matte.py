@@ -18,7 +18,7 @@ from stages.find.forms import FORMS
 from stages.find.wipes import block_weights, pixel_places, shape_of
 from stages.mixing.mixing import Mixture, mix
 from stages.motion.flow import resize
-from stages.optim.penalties import rounded
+from stages.optim.penalties import charbonnier
 
 SIDE = 256  # longer side at which the edge is fitted
 STEPS = 300
@@ -30,7 +30,13 @@ class Edge(torch.nn.Module):
     """The matte's few numbers: ``terms`` of the order of change, its centre and shape, the softness, its ease and each frame's progress."""
 
     def __init__(
-        self, form: str, terms: tuple[float, ...], centre: tuple[float, float], aspect: float, progress: Tensor, soft: float
+        self,
+        form: str,
+        terms: tuple[float, ...],
+        centre: tuple[float, float],
+        aspect: float,
+        progress: Tensor,
+        soft: float,
     ) -> None:
         super().__init__()
         self.form, self.aspect = form, aspect
@@ -49,7 +55,14 @@ class Edge(torch.nn.Module):
     def of(cls, numbers: Mapping[str, Any]) -> Edge:
         """The edge with these :meth:`numbers`."""
         values = numbers["values"]
-        edge = cls(numbers["form"], (0.0, *values["slope"].tolist()), (0, 0), numbers["aspect"], torch.zeros_like(values["edge"]), 1)
+        edge = cls(
+            numbers["form"],
+            (0.0, *values["slope"].tolist()),
+            (0, 0),
+            numbers["aspect"],
+            torch.zeros_like(values["edge"]),
+            1,
+        )
         edge.load_state_dict(values)
         return edge
 
@@ -60,7 +73,9 @@ class Edge(torch.nn.Module):
         if form.centred:
             x, y = x - self.centre[0], (y - self.centre[1]) * self.stretch.exp()
         maps = form.order(x, y, self.aspect)
-        return torch.stack([slope * part for slope, part in zip(self.slope, maps, strict=True)]).sum(0)
+        return torch.stack(
+            [slope * part for slope, part in zip(self.slope, maps, strict=True)]
+        ).sum(0)
 
     def forward(self, height: int, width: int, leak: float = 0.0) -> Tensor:
         """The matte ``(n, 1, H, W)`` in [0, 1]. A ``leak`` lets the gradient through where it is clipped: a far edge is still drawn."""
@@ -72,7 +87,9 @@ class Edge(torch.nn.Module):
         return (clipped + leak * (ramp - clipped) if leak else clipped)[:, None]
 
 
-def fit_matte(mixture: Mixture, layers: tuple[Tensor, Tensor], means: Tensor, previous: Edge | None = None) -> tuple[Tensor, Edge] | None:
+def fit_matte(
+    mixture: Mixture, layers: tuple[Tensor, Tensor], means: Tensor, previous: Edge | None = None
+) -> tuple[Tensor, Edge] | None:
     """The matte ``(n, 1, H, W)`` of the mixed frames, or ``None`` where no wipe or iris explains them.
 
     layers: both scenes in the mixed frames, ``(n, 3, H, W)``, as well as they are known; means: the mean weight of each frame, ``(n,)``.
@@ -92,7 +109,7 @@ def fit_matte(mixture: Mixture, layers: tuple[Tensor, Tensor], means: Tensor, pr
         leak = LEAK * max(0.0, 1 - 2 * step / STEPS)
         rest = mix(a, b, edge(*size, leak=leak).clamp(-0.2, 1.2), mixture.space) - small
         pace = edge.edge[1:] - edge.edge[:-1]
-        loss = rounded(rest) + (-pace).clamp_min(0).sum()
+        loss = charbonnier(rest) + (-pace).clamp_min(0).sum()
         if len(pace) > 1:
             loss = loss + STEADY * (pace[1:] - pace[:-1]).abs().mean()
         torch.autograd.backward(loss)

@@ -18,7 +18,7 @@ from models.generator import NARROW_WIDTHS, WIDTHS, Layer
 from models.noise import walking_noise
 from models.precision import probe
 from models.skip import Skip
-from stages.checkpoint import Keeper, Nothing
+from stages.checkpoint import CheckpointStore, Nothing
 from stages.errors import UnlayerError
 from stages.mixing.mixing import Mixture, mix
 from stages.motion.flow import resize
@@ -86,7 +86,15 @@ class TwoScenes(nn.Module):
     given: Tensor
     color: Tensor
 
-    def __init__(self, mixture: Mixture, *, seed: int, dtype: torch.dtype, learn_weight: bool, widths: tuple[int, ...] = WIDTHS) -> None:
+    def __init__(
+        self,
+        mixture: Mixture,
+        *,
+        seed: int,
+        dtype: torch.dtype,
+        learn_weight: bool,
+        widths: tuple[int, ...] = WIDTHS,
+    ) -> None:
         super().__init__()
         count, _, height, width = mixture.frames.shape
         size = (height, width)
@@ -97,12 +105,22 @@ class TwoScenes(nn.Module):
 
         self.outgoing = None if mixture.locked == "outgoing" else scene(mixture.last + 1, 0)
         self.incoming = None if mixture.locked == "incoming" else scene(count - mixture.first, 1)
-        self.register_buffer("color", (torch.zeros(3) if mixture.color is None else mixture.color).float().view(1, 3, 1, 1))
+        self.register_buffer(
+            "color",
+            (torch.zeros(3) if mixture.color is None else mixture.color).float().view(1, 3, 1, 1),
+        )
         self.register_buffer("given", mixture.weight[mixture.mixed].clone())
         self.curve: MonotoneCurve | None = None
         self.matte: Layer | None = None
         if learn_weight and mixture.has_matte:
-            self.matte = Layer(mixture.last - mixture.first + 1, 1, size, seed=3 * seed + 2, dtype=dtype, still=True)
+            self.matte = Layer(
+                mixture.last - mixture.first + 1,
+                1,
+                size,
+                seed=3 * seed + 2,
+                dtype=dtype,
+                still=True,
+            )
         elif learn_weight and not mixture.has_matte:
             self.curve = MonotoneCurve(mixture.weight[mixture.mixed].flatten())
 
@@ -120,7 +138,9 @@ class TwoScenes(nn.Module):
 
     def codes(self) -> list[nn.Parameter]:
         """The parameters that learn faster."""
-        layers = [layer for layer in (self.outgoing, self.incoming, self.matte) if layer is not None]
+        layers = [
+            layer for layer in (self.outgoing, self.incoming, self.matte) if layer is not None
+        ]
         codes = [p for layer in layers for p in layer.noise.parameters()]
         return codes + (list(self.curve.parameters()) if self.curve is not None else [])
 
@@ -163,7 +183,9 @@ class TwoScenes(nn.Module):
 def clean_and_mixed(mixture: Mixture, batch: int) -> Draw:
     """Draws the mixed frames and the clean ones in fixed parts, as a step's cost and its batch norm should not depend on luck."""
     mixed = torch.arange(mixture.first, mixture.last + 1)
-    clean = torch.cat([torch.arange(mixture.first), torch.arange(mixture.last + 1, len(mixture.frames))])
+    clean = torch.cat(
+        [torch.arange(mixture.first), torch.arange(mixture.last + 1, len(mixture.frames))]
+    )
     known = min(len(clean), batch - max(1, round(batch * MIXED_SHARE)))
     unknown = min(len(mixed), batch - known)
 
@@ -199,7 +221,9 @@ def fit_layers(
     """
     device = device or mixture.frames.device
     dtype = dtype or probe(device).dtype
-    module = TwoScenes(mixture, seed=seed, dtype=dtype, learn_weight=learn_weight, widths=widths).to(device)
+    module = TwoScenes(
+        mixture, seed=seed, dtype=dtype, learn_weight=learn_weight, widths=widths
+    ).to(device)
     frames, first, last = mixture.frames.to(device), mixture.first, mixture.last
     given = None if layers is None else [layer[mixture.mixed].to(device) for layer in layers]
     ones = torch.ones(1, 1, 1, 1, device=device).expand(last - first + 1, 1, 1, 1)
@@ -212,10 +236,15 @@ def fit_layers(
         clean = len(outgoing) - len(place)
         weight = module.weight(place)
         both = outgoing[clean:], incoming[: len(place)]
-        picture = torch.cat([outgoing[:clean], mix(*both, weight, mixture.space), incoming[len(place) :]])
+        picture = torch.cat(
+            [outgoing[:clean], mix(*both, weight, mixture.space), incoming[len(place) :]]
+        )
         losses = {"reconstruction": reconstruction(picture, frames[index])}
         if given is not None:
-            near = [agreement(layer, known[place], sure[place]) for layer, known, sure in zip(both, given, trusted, strict=True)]
+            near = [
+                agreement(layer, known[place], sure[place])
+                for layer, known, sure in zip(both, given, trusted, strict=True)
+            ]
             losses["agreement"] = near[0] + near[1]
         if module.curve is not None:
             losses["curve"] = curve_steadiness(module.curve(), module.given.flatten())
@@ -266,14 +295,29 @@ def fill(
     )
     given, sure = (resize(layers[0], size), resize(layers[1], size)), resize(trust, size)
     found = fit_layers(
-        small, given, (sure, sure), plan=plan, seed=seed, device=device, learn_weight=False, widths=NARROW_WIDTHS, on_step=on_step
+        small,
+        given,
+        (sure, sure),
+        plan=plan,
+        seed=seed,
+        device=device,
+        learn_weight=False,
+        widths=NARROW_WIDTHS,
+        on_step=on_step,
     )
 
     filled = []
     for layer, low, net in zip(layers, given, (found.outgoing, found.incoming), strict=True):
         out = layer.clone()
-        for frame in range(mixture.first, mixture.last + 1):  # one at a time: at full size a window of changes is large
-            change = F.interpolate((net - low)[frame : frame + 1], size=(height, width), mode="bicubic", align_corners=False)[0]
+        for frame in range(
+            mixture.first, mixture.last + 1
+        ):  # one at a time: at full size a window of changes is large
+            change = F.interpolate(
+                (net - low)[frame : frame + 1],
+                size=(height, width),
+                mode="bicubic",
+                align_corners=False,
+            )[0]
             out[frame] = (layer[frame] + (1 - trust[frame]) * change).clamp(0, 1)
         filled.append(out)
     return filled[0], filled[1]
@@ -287,8 +331,15 @@ class TwoPublished(nn.Module):
     def __init__(self, mixture: Mixture, seed: int) -> None:
         super().__init__()
         count, _, height, width = mixture.frames.shape
-        self.scenes = nn.ModuleList(Skip(PAPER_DEPTH, 3, seed=2 * seed + number) for number in (0, 1))
-        self.register_buffer("noise", torch.stack([walking_noise(count, PAPER_DEPTH, (height, width), 2 * seed + n) for n in (0, 1)]))
+        self.scenes = nn.ModuleList(
+            Skip(PAPER_DEPTH, 3, seed=2 * seed + number) for number in (0, 1)
+        )
+        self.register_buffer(
+            "noise",
+            torch.stack(
+                [walking_noise(count, PAPER_DEPTH, (height, width), 2 * seed + n) for n in (0, 1)]
+            ),
+        )
 
     def forward(self, index: Tensor, jitter: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Both scenes' pictures ``(B, 3, H, W)`` for the window's frames ``index``."""
@@ -303,7 +354,7 @@ def fit_paper(
     seed: int = 0,
     device: torch.device | None = None,
     check_every: int = 100,
-    keeper: Keeper | None = None,
+    keeper: CheckpointStore | None = None,
     on_step: OnStep | None = None,
     on_check: Callable[[int, FitResult], bool] | None = None,
 ) -> FitResult:
@@ -325,7 +376,10 @@ def fit_paper(
         jitter = PAPER_JITTER * torch.randn(shape, generator=shaken).to(device)
         outgoing, incoming = module(index, jitter)
         picture = mix(outgoing, incoming, weights[index], mixture.space)
-        return {"reconstruction": squared_reconstruction(picture, frames[index]), "exclusion": exclusion(outgoing, incoming)}
+        return {
+            "reconstruction": squared_reconstruction(picture, frames[index]),
+            "exclusion": exclusion(outgoing, incoming),
+        }
 
     keeper = keeper or Nothing()
     state, done, told = None, 0, Curves()
@@ -337,14 +391,29 @@ def fit_paper(
         plan = FitPlan(part, rate=1e-3, warm_up=0, decay=False, betas=(0.9, 0.999))
         begun, trace = done, Trace(FEW)
 
-        def partly(progress: float, losses: Mapping[str, float], begun: int = begun, part: int = part, trace: Trace = trace) -> None:
+        def partly(
+            progress: float,
+            losses: Mapping[str, float],
+            begun: int = begun,
+            part: int = part,
+            trace: Trace = trace,
+        ) -> None:
             trace.add("networks", (begun + progress * part) / steps, losses)
             if on_step is not None:
                 on_step((begun + progress * part) / steps, losses)
 
-        state = fit(module, terms, PAPER_WEIGHTS, plan, frames=len(frames), seed=seed, warm=state, on_step=partly)
+        state = fit(
+            module,
+            terms,
+            PAPER_WEIGHTS,
+            plan,
+            frames=len(frames),
+            seed=seed,
+            warm=state,
+            on_step=partly,
+        )
         done, told = done + part, joined(told, trace.curves())
-        keeper.note("published", (done, state, shaken.get_state(), told))
+        keeper.save_if_due("published", (done, state, shaken.get_state(), told))
         if done >= steps or on_check is not None:
             result = replace(_published_result(module, mixture, state), trace=told)
             if done >= steps or (on_check is not None and on_check(done, result)):
@@ -361,5 +430,8 @@ def _published_result(module: TwoPublished, mixture: Mixture, state: FitState) -
         a, b = module(part.to(module.noise.device))
         outgoing[part], incoming[part] = a.to(outgoing), b.to(incoming)
     module.load_state_dict(kept)
-    outgoing[mixture.last + 1 :], incoming[: mixture.first] = outgoing[mixture.last], incoming[mixture.first]
+    outgoing[mixture.last + 1 :], incoming[: mixture.first] = (
+        outgoing[mixture.last],
+        incoming[mixture.first],
+    )
     return FitResult(outgoing, incoming, mixture.weight, state)

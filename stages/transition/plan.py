@@ -85,7 +85,9 @@ def plan_for(mixture: Mixture, settings: FitSettings) -> Plan:
     return plans_for(mixture, [mixture.last - mixture.first + 1], settings)[0]
 
 
-def plans_for(mixture: Mixture, counts: Sequence[int], settings: FitSettings, costs: Costs | None = None) -> list[Plan]:
+def plans_for(
+    mixture: Mixture, counts: Sequence[int], settings: FitSettings, costs: Costs | None = None
+) -> list[Plan]:
     """A plan for each of several transitions of one clip, with ``counts`` mixed frames; ``max_seconds`` are for all of them.
 
     The seconds are shared out by frames, and what a step costs is measured on one of them, ``mixture``, where ``costs`` are not known.
@@ -156,26 +158,47 @@ class Costs:
         # A step of the ties warps each tie as a step of the carrying warps each frame, and looks up which frame that is.
         ties = TIE * TIES * self._motion((*plan.ties, (1, SOLVE * len(plan.ties))), area * count)
         levels = reaching(plan.levels, round(self.side * (area / self.area) ** 0.5))
-        return self._motion(levels, area * count) + (turns * plan.turns + ties) * plan.rounds + plan.fit_steps * self.fit
+        return (
+            self._motion(levels, area * count)
+            + (turns * plan.turns + ties) * plan.rounds
+            + plan.fit_steps * self.fit
+        )
 
     def _motion(self, levels: Levels, pixels: float) -> float:
         """Seconds of a motion fit on so many pixels in all frames."""
-        return sum(steps * max(self.least, self.carry * pixels / scale**2) for scale, steps in levels)
+        return sum(
+            steps * max(self.least, self.carry * pixels / scale**2) for scale, steps in levels
+        )
 
     def _carry_step(self, scale: int, steps: int) -> float:
         """Seconds of a step at ``1 / scale`` of the sides, from ``steps`` of them."""
-        carry(self.sample, [(scale, 1)], device=self.settings.device)  # the first call also starts threads and allocates
+        carry(
+            self.sample, [(scale, 1)], device=self.settings.device
+        )  # the first call also starts threads and allocates
         # What every call pays once (flow of the clean frames, carrying at full size) is taken off by the difference.
-        return seconds_a_step(lambda count: carry(self.sample, [(scale, count)], device=self.settings.device), 1, 1 + steps)
+        return seconds_a_step(
+            lambda count: carry(self.sample, [(scale, count)], device=self.settings.device),
+            1,
+            1 + steps,
+        )
 
     def fit_step(self) -> float:
         """Seconds of a step of the networks."""
         small = shrink(self.sample, NETWORK_PIXELS)
-        work = partial(fit_layers, small, seed=0, device=self.settings.device, learn_weight=False, widths=NARROW_WIDTHS)
+        work = partial(
+            fit_layers,
+            small,
+            seed=0,
+            device=self.settings.device,
+            learn_weight=False,
+            widths=NARROW_WIDTHS,
+        )
         work(plan=FitPlan(1))  # the first call also probes the precision and allocates
         return seconds_a_step(lambda steps: work(plan=FitPlan(steps)), 1, 21)
 
     def paper_step(self, plan: Plan) -> float:
         """Seconds of a step of the published networks."""
-        spent = seconds_of(lambda: fit_paper(self.sample, steps=2, seed=0, device=self.settings.device))
+        spent = seconds_of(
+            lambda: fit_paper(self.sample, steps=2, seed=0, device=self.settings.device)
+        )
         return max(spent / 2, 1e-4) * min(self.area, float(plan.pixels)) / self.sampled

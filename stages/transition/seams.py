@@ -44,7 +44,10 @@ def seam(clean: Sequence[Picture], mixed: Picture) -> Seam | None:
     frames = torch.from_numpy(np.stack([*clean, mixed])).permute(0, 3, 1, 2).float() / 255
     pairs = [(t, t - 1) for t in range(1, len(frames))]
     found = flows(frames, pairs)
-    errors = [float(((warp(frames[u][None], found[t, u][None])[0] - frames[t]) ** 2).mean()) for t, u in pairs]
+    errors = [
+        float(((warp(frames[u][None], found[t, u][None])[0] - frames[t]) ** 2).mean())
+        for t, u in pairs
+    ]
     return Seam(_decibels(sum(errors[:-1]) / len(errors[:-1])), _decibels(errors[-1]))
 
 

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field, replace
 import torch
 from torch import Tensor
 
-from stages.checkpoint import Keeper, Nothing
+from stages.checkpoint import CheckpointStore, Nothing
 from stages.context import FitSettings
 from stages.mixing.mixing import Mixture, mix, project, psnr_of
 from stages.motion.carry import Carried, carried_layers
@@ -22,7 +22,9 @@ from stages.transition.networks import fit_paper
 from stages.transition.plan import LARGEST, Plan, plan_for
 from stages.transition.window import Window
 
-BAND = 1 << 20  # pixels that are made to mix to the input at once: what that takes beside them is many times as much
+BAND = (
+    1 << 20
+)  # pixels that are made to mix to the input at once: what that takes beside them is many times as much
 CLAMPED = 3  # times that layers are made to mix to the input and brought back into [0, 1]
 
 
@@ -66,7 +68,7 @@ def separate_transition(
     progress: Callable[[float, str], None],
     put: Put,
     plan: Plan | None = None,
-    keeper: Keeper | None = None,
+    keeper: CheckpointStore | None = None,
 ) -> Separated:
     """Takes ``transition`` apart and gives the layers of its frames to ``put``, one frame after another.
 
@@ -105,11 +107,24 @@ def separate_transition(
         "work_height": float(work.frames.shape[-2]),
         "work_width": float(work.frames.shape[-1]),
     }
-    return Separated(tuple(means), work.has_matte, work.space, dict(seconds), report, asdict(plan), thinned(done.trace))
+    return Separated(
+        tuple(means),
+        work.has_matte,
+        work.space,
+        dict(seconds),
+        report,
+        asdict(plan),
+        thinned(done.trace),
+    )
 
 
 def _published(
-    work: Mixture, plan: Plan, settings: FitSettings, progress: Callable[[float, str], None], seconds: dict[str, float], keeper: Keeper
+    work: Mixture,
+    plan: Plan,
+    settings: FitSettings,
+    progress: Callable[[float, str], None],
+    seconds: dict[str, float],
+    keeper: CheckpointStore,
 ) -> Alternated:
     """The method as published, for comparison: no motion, no sweeps; the residual is shared out at the end."""
     with clocked(seconds, "networks"):
@@ -122,7 +137,14 @@ def _published(
             keeper=keeper,
         )
     layers = project(work, *inside(work, (result.outgoing, result.incoming)))
-    return Alternated(layers, Carried(still(work), (0, 0), carried_layers(work, still(work))), work, 0.0, plan.paper_steps, result.trace)
+    return Alternated(
+        layers,
+        Carried(still(work), (0, 0), carried_layers(work, still(work))),
+        work,
+        0.0,
+        plan.paper_steps,
+        result.trace,
+    )
 
 
 def open_mixture(window: Window, transition: Transition, pixels: int) -> Mixture:
@@ -136,14 +158,27 @@ def open_mixture(window: Window, transition: Transition, pixels: int) -> Mixture
         return Mixture(frames, weight, first, last, transition.space)
     digits = transition.color.lstrip("#")
     color = torch.tensor([int(digits[at : at + 2], 16) / 255 for at in (0, 2, 4)])
-    return Mixture(frames, weight, first, last, transition.space, "outgoing" if transition.outgoing is None else "incoming", color)
+    return Mixture(
+        frames,
+        weight,
+        first,
+        last,
+        transition.space,
+        "outgoing" if transition.outgoing is None else "incoming",
+        color,
+    )
 
 
 def finish(window: Window, done: Alternated) -> Iterator[tuple[Mixture, Pair]]:
     """Each mixed frame in full, between the two clean ones that its layers are carried from, and its layers ``(3, H, W)``."""
     work = done.mixture
     # One place for all: the middle is changed from frame to frame.
-    frames = torch.cat([window.frame(window.first + index) for index in (done.carried.templates[0], *done.carried.templates)])
+    frames = torch.cat(
+        [
+            window.frame(window.first + index)
+            for index in (done.carried.templates[0], *done.carried.templates)
+        ]
+    )
     place = 0
     for block in window.blocks(window.first + work.first, window.first + work.last):
         for frame in block.pixels:
@@ -180,7 +215,11 @@ def finish_frame(one: Mixture, done: Alternated, place: int) -> Pair:
 
 def _mix_again(one: Mixture, parts: Pair, rows: slice) -> None:
     """Makes some rows of the layers ``(1, 3, H, W)`` mix to the input, in place: each pixel by itself, so a band at a time is enough."""
-    band = replace(one, frames=one.frames[..., rows, :], weight=one.weight[..., rows, :] if one.has_matte else one.weight)
+    band = replace(
+        one,
+        frames=one.frames[..., rows, :],
+        weight=one.weight[..., rows, :] if one.has_matte else one.weight,
+    )
     layers = parts[0][..., rows, :], parts[1][..., rows, :]
     # Against a colour one go is meant to leave the input's own error alone; more would bring it back.
     for _ in range(1 if one.locked else CLAMPED):

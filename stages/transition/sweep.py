@@ -38,15 +38,28 @@ class Links:
     confidence: Tensor
 
 
-def find_links(layer: Tensor, mixture: Mixture, allowed: range, distances: Sequence[int] = DISTANCES) -> list[Links]:
+def find_links(
+    layer: Tensor, mixture: Mixture, allowed: range, distances: Sequence[int] = DISTANCES
+) -> list[Links]:
     """Links of each mixed frame of ``layer`` ``(N, 3, H, W)`` to frames of ``allowed``: never to those in which the layer has no weight,
     where its pixels are invention."""
     wanted = [
-        [frame + sign * distance for distance in distances for sign in (-1, 1) if frame + sign * distance in allowed]
+        [
+            frame + sign * distance
+            for distance in distances
+            for sign in (-1, 1)
+            if frame + sign * distance in allowed
+        ]
         for frame in range(mixture.first, mixture.last + 1)
     ]
     # A few pairs at a time: a flow in full takes twice what is kept of it, and each is needed both ways.
-    pairs = sorted({(min(frame, other), max(frame, other)) for frame, others in enumerate(wanted, mixture.first) for other in others})
+    pairs = sorted(
+        {
+            (min(frame, other), max(frame, other))
+            for frame, others in enumerate(wanted, mixture.first)
+            for other in others
+        }
+    )
     linked: dict[Pair, tuple[Tensor, Tensor]] = {}
     for begin in range(0, len(pairs), AT_ONCE):
         some = pairs[begin : begin + AT_ONCE]
@@ -54,9 +67,12 @@ def find_links(layer: Tensor, mixture: Mixture, allowed: range, distances: Seque
         kept = [
             (frame, other)
             for frame, other in found
-            if frame in range(mixture.first, mixture.last + 1) and other in wanted[frame - mixture.first]
+            if frame in range(mixture.first, mixture.last + 1)
+            and other in wanted[frame - mixture.first]
         ]
-        ways = [(found[pair][None], found[pair[::-1]][None], abs(pair[1] - pair[0])) for pair in kept]
+        ways = [
+            (found[pair][None], found[pair[::-1]][None], abs(pair[1] - pair[0])) for pair in kept
+        ]
         made = side_by_side(lambda way: _link(*way), ways, worth=layer[0].numel() >= WORTH)
         linked.update(zip(kept, made, strict=True))
     links = []
@@ -75,10 +91,15 @@ def _link(forward: Tensor, backward: Tensor, far: int) -> tuple[Tensor, Tensor]:
     return forward.half(), (consistency(forward, backward, TOLERANCE) / math.sqrt(far)).half()
 
 
-def offered(layer: Tensor, frame: int, links: Links, anchor: Tensor, anchor_weight: Tensor) -> tuple[Tensor, Tensor]:
+def offered(
+    layer: Tensor, frame: int, links: Links, anchor: Tensor, anchor_weight: Tensor
+) -> tuple[Tensor, Tensor]:
     """Value ``(3, H, W)`` and weight that the links, the anchor ``(3, H, W)`` and the current value together give ``frame``."""
     current = layer[frame]
-    total, weight = HOLD * current + anchor_weight * anchor, (HOLD + anchor_weight).expand_as(current).clone()
+    total, weight = (
+        HOLD * current + anchor_weight * anchor,
+        (HOLD + anchor_weight).expand_as(current).clone(),
+    )
     # One link at a time and in place: what is worked on stays near the processor.
     for other, flow, confidence in zip(links.frames, links.flows, links.confidence, strict=True):
         offer = warp_one(layer[other], flow.float())
@@ -110,12 +131,20 @@ def turn(
         for frame in order if go % 2 == 0 else reversed(order):
             place = frame - mixture.first
             weight = mixture.weight[frame]
-            sides = ((outgoing, links_out[place], anchors[0][place]), (incoming, links_in[place], anchors[1][place]))
-            both = [(layer, frame, links, anchor, anchor_weight[place]) for layer, links, anchor in sides]
+            sides = (
+                (outgoing, links_out[place], anchors[0][place]),
+                (incoming, links_in[place], anchors[1][place]),
+            )
+            both = [
+                (layer, frame, links, anchor, anchor_weight[place])
+                for layer, links, anchor in sides
+            ]
             (a, sure_a), (b, sure_b) = side_by_side(lambda side: offered(*side), both, worth=large)
             if mixture.locked == "outgoing":
                 a, sure_a = anchors[0][place], torch.full_like(sure_a, 1e9)
             elif mixture.locked == "incoming":
                 b, sure_b = anchors[1][place], torch.full_like(sure_b, 1e9)
-            outgoing[frame], incoming[frame] = share(a, b, mixture.frames[frame], weight, mixture.space, (sure_a, sure_b), DATA)
+            outgoing[frame], incoming[frame] = share(
+                a, b, mixture.frames[frame], weight, mixture.space, (sure_a, sure_b), DATA
+            )
     return outgoing, incoming

@@ -15,9 +15,18 @@ from torch import Tensor
 
 from stages.mixing.mixing import Mixture, mix, share
 from stages.motion.carry import GRID, SMOOTH, Carried, Side, rough, template_of
-from stages.motion.flow import Comb, box, flows, lookup, resize, resize_flow, warp, warp_one
-from stages.optim.fit import Guard, OnStep
-from stages.optim.penalties import rounded
+from stages.motion.flow import (
+    InterleavedSampling,
+    box,
+    flows,
+    lookup,
+    resize,
+    resize_flow,
+    warp,
+    warp_one,
+)
+from stages.optim.fit import DivergenceGuard, OnStep
+from stages.optim.penalties import charbonnier
 from stages.optim.threads import WORTH, side_by_side
 
 TIES = 6  # frames that each mixed frame is tied to, in each scene
@@ -59,7 +68,7 @@ class Ties:
 class _Seen:
     """What one step looks at: a comb of the mixed frames, their weights and both scenes' layers, ``(n, 3, h, w)``."""
 
-    comb: Comb
+    comb: InterleavedSampling
     target: Tensor
     weight: Tensor
     layers: Sequence[Tensor]
@@ -76,14 +85,28 @@ def composed(ahead: Tensor, other: Tensor) -> Tensor:
 def chosen(mixture: Mixture, side: Side) -> list[list[int]]:
     """Frames that each mixed frame is tied to; the same number for all. Never those in which the scene has no weight."""
     away = -1 if side == "outgoing" else 1
-    allowed = range(0, mixture.last + 1) if side == "outgoing" else range(mixture.first, len(mixture.frames))
+    allowed = (
+        range(0, mixture.last + 1)
+        if side == "outgoing"
+        else range(mixture.first, len(mixture.frames))
+    )
     template = template_of(mixture, side)
     lists = []
     for frame in range(mixture.first, mixture.last + 1):
-        wanted = [template + away * back for back in CLEAN] + [frame + sign * far for far in NEIGHBOURS for sign in (away, -away)]
-        wanted += [frame + sign * far for far in range(1, len(mixture.frames)) for sign in (away, -away)]
-        lists.append([other for other in dict.fromkeys(wanted) if other in allowed and other != frame])
-    most = min(TIES, *(len(others) for others in lists)) if len(lists) > 1 else min(TIES, len(lists[0]))
+        wanted = [template + away * back for back in CLEAN] + [
+            frame + sign * far for far in NEIGHBOURS for sign in (away, -away)
+        ]
+        wanted += [
+            frame + sign * far for far in range(1, len(mixture.frames)) for sign in (away, -away)
+        ]
+        lists.append(
+            [other for other in dict.fromkeys(wanted) if other in allowed and other != frame]
+        )
+    most = (
+        min(TIES, *(len(others) for others in lists))
+        if len(lists) > 1
+        else min(TIES, len(lists[0]))
+    )
     return [others[:most] for others in lists]
 
 
@@ -93,12 +116,19 @@ def tied(mixture: Mixture, carried: Carried, side: Side) -> Ties:
     fields = carried.flows[0 if side == "outgoing" else 1]
     size = (mixture.frames.shape[-2], mixture.frames.shape[-1])
     half = (-(-size[0] // GRID), -(-size[1] // GRID))
-    to_template = {mixture.first + place: resize_flow(fields[place : place + 1], half) for place in range(len(lists))}
+    to_template = {
+        mixture.first + place: resize_flow(fields[place : place + 1], half)
+        for place in range(len(lists))
+    }
     clean = sorted({other for others in lists for other in others} - set(to_template) - {template})
     for pair, flow in flows(mixture.frames, [(frame, template) for frame in clean]).items():
         to_template[pair[0]] = resize_flow(flow[None], half)
     to_template[template] = torch.zeros_like(next(iter(to_template.values())))
-    found = [composed(to_template[mixture.first + place], to_template[other]) for place, others in enumerate(lists) for other in others]
+    found = [
+        composed(to_template[mixture.first + place], to_template[other])
+        for place, others in enumerate(lists)
+        for other in others
+    ]
     return Ties(torch.tensor(lists), torch.cat(found) if found else torch.zeros(0, 2, *half))
 
 
@@ -121,28 +151,46 @@ def fit_ties(
     height, width = mixture.frames.shape[-2:]
     small = (-(-height // scale), -(-width // scale))
     nodes = (-(-small[0] // GRID), -(-small[1] // GRID))
-    per_node = torch.tensor([small[1] / nodes[1], small[0] / nodes[0]], device=device).view(1, 2, 1, 1)
+    per_node = torch.tensor([small[1] / nodes[1], small[0] / nodes[0]], device=device).view(
+        1, 2, 1, 1
+    )
     banks = [resize(layer, small).to(device) for layer in layers]
-    target, weight = resize(mixture.frames[mixture.mixed], small).to(device), mixture.weight[mixture.mixed].to(device)
+    target, weight = (
+        resize(mixture.frames[mixture.mixed], small).to(device),
+        mixture.weight[mixture.mixed].to(device),
+    )
     weight = resize(weight, small) if mixture.has_matte else weight
-    combs = [Comb(small, number, target) for number in range(Comb.MANY)]
+    combs = [
+        InterleavedSampling(small, number, target) for number in range(InterleavedSampling.MANY)
+    ]
     seen = [
-        _Seen(comb, comb.of(target), comb.of(weight) if mixture.has_matte else weight, [comb.of(bank[mixture.mixed]) for bank in banks])
+        _Seen(
+            comb,
+            comb.of(target),
+            comb.of(weight) if mixture.has_matte else weight,
+            [comb.of(bank[mixture.mixed]) for bank in banks],
+        )
         for comb in combs
     ]
     count, most = ties[0].frames.shape[0], min(ties[0].frames.shape[1], ties[1].frames.shape[1])
     fields = [
-        (resize_flow(tie.flows, nodes).to(device) * per_node).view(count, -1, 2, *nodes).contiguous().requires_grad_() for tie in ties
+        (resize_flow(tie.flows, nodes).to(device) * per_node)
+        .view(count, -1, 2, *nodes)
+        .contiguous()
+        .requires_grad_()
+        for tie in ties
     ]
     for field in fields:
         field.grad = torch.zeros_like(field)
     optimiser = torch.optim.Adam(fields, lr=RATE, betas=(0.8, 0.99), fused=True)
-    guard = Guard(fields, optimiser)
+    guard = DivergenceGuard(fields, optimiser)
     order = torch.Generator().manual_seed(seed)
     chunk = max(1, AT_ONCE // (nodes[0] * nodes[1]))
     parts = [slice(begin, min(count, begin + chunk)) for begin in range(0, count, chunk)]
     for step in range(steps):
-        optimiser.param_groups[0]["lr"] = RATE * guard.boldness * min(1.0, 2 * (steps - step) / steps)
+        optimiser.param_groups[0]["lr"] = (
+            RATE * guard.boldness * min(1.0, 2 * (steps - step) / steps)
+        )
         told = 0.0
         pairs = list(enumerate(torch.randperm(most, generator=order).tolist()))
 
@@ -151,17 +199,31 @@ def fit_ties(
             pair, part = job
             met = list(zip(fields, pair, strict=True))
             flows = [field.detach()[part, number].requires_grad_() for field, number in met]
-            bringing = [bank[tie.frames[part, number]] for bank, tie, number in zip(banks, ties, pair, strict=True)]
-            loss = _unexplained(mixture, bringing, flows, part, scale, seen[(step + pair[0]) % Comb.MANY])
+            bringing = [
+                bank[tie.frames[part, number]]
+                for bank, tie, number in zip(banks, ties, pair, strict=True)
+            ]
+            loss = _unexplained(
+                mixture,
+                bringing,
+                flows,
+                part,
+                scale,
+                seen[(step + pair[0]) % InterleavedSampling.MANY],
+            )
             share = (part.stop - part.start) / count
             # Set, not added up: a tie is met once in a step.
-            for (field, number), slope in zip(met, torch.autograd.grad(loss * share, flows), strict=True):
+            for (field, number), slope in zip(
+                met, torch.autograd.grad(loss * share, flows), strict=True
+            ):
                 assert field.grad is not None
                 field.grad[part, number] = slope
             return loss.detach()
 
         jobs = [(pair, part) for pair in pairs for part in parts]
-        for (_, part), loss in zip(jobs, side_by_side(explain, jobs, worth=device.type == "cpu"), strict=True):
+        for (_, part), loss in zip(
+            jobs, side_by_side(explain, jobs, worth=device.type == "cpu"), strict=True
+        ):
             if not guard.passes(loss):
                 break
             told += float(loss) * (part.stop - part.start) / count / most
@@ -169,11 +231,21 @@ def fit_ties(
             guard.step()
         if on_step:
             on_step((step + 1) / steps, {"disagreement": told})
-    out = [Ties(tie.frames, (field.detach().flatten(0, 1) / per_node).cpu()) for tie, field in zip(ties, fields, strict=True)]
+    out = [
+        Ties(tie.frames, (field.detach().flatten(0, 1) / per_node).cpu())
+        for tie, field in zip(ties, fields, strict=True)
+    ]
     return out[0], out[1]
 
 
-def _unexplained(mixture: Mixture, banks: Sequence[Tensor], flows: Sequence[Tensor], part: slice, scale: int, seen: _Seen) -> Tensor:
+def _unexplained(
+    mixture: Mixture,
+    banks: Sequence[Tensor],
+    flows: Sequence[Tensor],
+    part: slice,
+    scale: int,
+    seen: _Seen,
+) -> Tensor:
     """What some mixed frames' ties, one a scene, leave unexplained of the input, how far they are from the layers, how rough.
 
     banks: the frames ``(n, 3, H, W)`` that they are tied to; flows: of the ties, ``(n, 2, h, w)``.
@@ -182,9 +254,11 @@ def _unexplained(mixture: Mixture, banks: Sequence[Tensor], flows: Sequence[Tens
     brought = []
     for bank, near, flow in zip(banks, seen.layers, flows, strict=True):
         layer = seen.comb.warp(bank, seen.comb.resized(flow))
-        loss = loss + AGREE * rounded(layer - near[part]) + scale * SMOOTH * rough(flow)
+        loss = loss + AGREE * charbonnier(layer - near[part]) + scale * SMOOTH * rough(flow)
         brought.append(layer)
-    return loss + rounded(mix(brought[0], brought[1], seen.weight[part], mixture.space) - seen.target[part])
+    return loss + charbonnier(
+        mix(brought[0], brought[1], seen.weight[part], mixture.space) - seen.target[part]
+    )
 
 
 def solve(mixture: Mixture, layers: Pair, ties: tuple[Ties, Ties]) -> Pair:
@@ -196,7 +270,11 @@ def solve(mixture: Mixture, layers: Pair, ties: tuple[Ties, Ties]) -> Pair:
     out = layers[0].clone(), layers[1].clone()
     count = len(ties[0].frames)
     large = layers[0][0].numel() >= WORTH and layers[0].device.type == "cpu"
-    both = [(out[side], ties[side], mixture.first + place, place) for side in (0, 1) for place in range(count)]
+    both = [
+        (out[side], ties[side], mixture.first + place, place)
+        for side in (0, 1)
+        for place in range(count)
+    ]
     judged = side_by_side(lambda one: _judged(*one), both, worth=large)
     weights = judged[:count], judged[count:]
     for go in range(GOES):
@@ -206,12 +284,20 @@ def solve(mixture: Mixture, layers: Pair, ties: tuple[Ties, Ties]) -> Pair:
             means, sure = [], []
             sides = [(out[side], ties[side], frame, place, weights[side][place]) for side in (0, 1)]
             drawn = side_by_side(lambda one: _drawn(*one), sides, worth=large)
-            for side, layer, (mean, total) in zip(("outgoing", "incoming"), out, drawn, strict=True):
+            for side, layer, (mean, total) in zip(
+                ("outgoing", "incoming"), out, drawn, strict=True
+            ):
                 locked = mixture.locked == side
                 means.append(layer[frame] if locked else mean)
                 sure.append(torch.full_like(total, 1e9) if locked else total)
             out[0][frame], out[1][frame] = share(
-                means[0], means[1], mixture.frames[frame], mixture.weight[frame], mixture.space, (sure[0], sure[1]), DATA
+                means[0],
+                means[1],
+                mixture.frames[frame],
+                mixture.weight[frame],
+                mixture.space,
+                (sure[0], sure[1]),
+                DATA,
             )
     return out
 
@@ -231,7 +317,12 @@ def _drawn(layer: Tensor, tie: Ties, frame: int, place: int, weight: Tensor) -> 
     current = layer[frame]
     total, sure = HOLD * current, torch.full_like(current, HOLD)
     # One tie at a time and in place: what is worked on stays near the processor.
-    for other, flow, known in zip(tie.frames[place].tolist(), tie.flow(place, (layer.shape[-2], layer.shape[-1])), weight, strict=True):
+    for other, flow, known in zip(
+        tie.frames[place].tolist(),
+        tie.flow(place, (layer.shape[-2], layer.shape[-1])),
+        weight,
+        strict=True,
+    ):
         brought = warp_one(layer[other], flow)
         robust = (current - brought).square_().div_(10 * FLOOR**2).add_(1).rsqrt_().mul_(known)
         total.addcmul_(robust, brought)
@@ -251,9 +342,16 @@ def tie_down(
 ) -> Pair:
     """Ties, then fits their flows and solves the layers at each of ``levels`` (a divisor of the sides, a number of steps)."""
     most = min(len(chosen(mixture, "outgoing")[0]), len(chosen(mixture, "incoming")[0]))
-    area = mixture.frames.shape[-2] * mixture.frames.shape[-1] * (mixture.last - mixture.first + 1) * most
+    area = (
+        mixture.frames.shape[-2]
+        * mixture.frames.shape[-1]
+        * (mixture.last - mixture.first + 1)
+        * most
+    )
     # A level that is too large is left to the next coarser one, so that a long transition is tied too.
-    least = next(scale for scale in (1, 2, 4, 8, 16, 32, 64) if area / scale**2 <= MOST or scale == 64)
+    least = next(
+        scale for scale in (1, 2, 4, 8, 16, 32, 64) if area / scale**2 <= MOST or scale == 64
+    )
     fitting = list({max(scale, least): steps for scale, steps in levels}.items())
     if not most:
         return layers

@@ -35,16 +35,23 @@ class Window:
             part = slice(first - frames.first, last - frames.first + 1)
             yield Frames(frames.pixels[part], frames.times[part], first)
 
-        return cls(blocks, frames.first, frames.last, (frames.pixels.shape[-2], frames.pixels.shape[-1]))
+        return cls(
+            blocks, frames.first, frames.last, (frames.pixels.shape[-2], frames.pixels.shape[-1])
+        )
 
     def shrunk(self, pixels: int) -> Tensor:
         """All frames ``(N, 3, h, w)`` with at most ``pixels`` each, by area averages; in their own size where they have no more.
 
         Raises UsageError where the clip does not hold all of them.
         """
-        small = torch.cat([shrunk(block.pixels, pixels) for block in self.blocks(self.first, self.last)] or [torch.empty(0)])
+        small = torch.cat(
+            [shrunk(block.pixels, pixels) for block in self.blocks(self.first, self.last)]
+            or [torch.empty(0)]
+        )
         if len(small) != self.last - self.first + 1:
-            raise UsageError(f"{self.name}: frames {self.first} to {self.last} were asked for, but it has {len(small)} of them")
+            raise UsageError(
+                f"{self.name}: frames {self.first} to {self.last} were asked for, but it has {len(small)} of them"
+            )
         return small
 
     def frame(self, index: int) -> Tensor:

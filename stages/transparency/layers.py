@@ -19,7 +19,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from stages.context import Brief, Note, Separation, notes_where
+from stages.context import Note, Separation, SeparationContext, notes_where
 from stages.mixing.mixing import GAMMA, psnr_of
 from stages.motion.flow import resize, shrunk
 from stages.optim.timing import call_and_step, seconds_of
@@ -91,7 +91,7 @@ def from_light(light: Tensor, space: str) -> Tensor:
     return light.clamp(0, 1) ** (1 / GAMMA) if space == "linear" else light.clamp(0, 1)
 
 
-def survey(sample: Tensor, brief: Brief) -> Facts:
+def survey(sample: Tensor, brief: SeparationContext) -> Facts:
     """Decides in which light the layers add and whether the pictures are mixtures of the same two; ``sample`` ``(S, 3, H, W)``."""
     space, mixtures = _space(sample, brief)
     none = sample[:0, :, :1, :1]
@@ -102,7 +102,7 @@ def survey(sample: Tensor, brief: Brief) -> Facts:
     return Facts(space, mixtures, seen, layers[0])
 
 
-def _space(sample: Tensor, brief: Brief) -> tuple[str, bool]:
+def _space(sample: Tensor, brief: SeparationContext) -> tuple[str, bool]:
     """The space, and whether the pictures are mixtures: those that lie on a line in it."""
     told = None if brief.space == "auto" else brief.space
     if brief.unordered and len(sample) > 1:
@@ -114,7 +114,7 @@ def _space(sample: Tensor, brief: Brief) -> tuple[str, bool]:
     return told or "linear", False
 
 
-def separate(frames: Tensor, facts: Facts, brief: Brief) -> Separation:
+def separate(frames: Tensor, facts: Facts, brief: SeparationContext) -> Separation:
     """Both layers of one window of frames, or of all pictures; see :mod:`stages.transparency.layers`."""
     seconds: dict[str, float] = defaultdict(float)
     began = time.monotonic()
@@ -244,11 +244,11 @@ def _times(layers: tuple[Tensor, Tensor], light: Tensor, strength: float) -> tup
     return light - reflection, reflection
 
 
-def _plan_for(light: Tensor, brief: Brief) -> ClipPlan:
+def _plan_for(light: Tensor, brief: SeparationContext) -> ClipPlan:
     """The preset's plan, or with a budget the largest that fits in it; a resumed run keeps it."""
     if brief.settings.max_seconds is None:
         return PLANS[brief.settings.preset]
-    return brief.keeper.fixed("plan", partial(_plan_within, light, brief.settings.max_seconds), ClipPlan)
+    return brief.keeper.compute_and_save("plan", partial(_plan_within, light, brief.settings.max_seconds), ClipPlan)
 
 
 def _plan_within(light: Tensor, budget: float) -> ClipPlan:
@@ -273,7 +273,7 @@ def _plan_within(light: Tensor, budget: float) -> ClipPlan:
     return SMALLER[-1]
 
 
-def _published(frames: Tensor, facts: Facts, brief: Brief) -> tuple[tuple[Tensor, Tensor], dict[str, float]]:
+def _published(frames: Tensor, facts: Facts, brief: SeparationContext) -> tuple[tuple[Tensor, Tensor], dict[str, float]]:
     """The published method, at a bounded size; what it leaves unexplained is shared out evenly so that the layers mix to the input."""
     settings = brief.settings
     size = (frames.shape[-2], frames.shape[-1])
@@ -282,7 +282,7 @@ def _published(frames: Tensor, facts: Facts, brief: Brief) -> tuple[tuple[Tensor
     steps = PAPER_STEPS
     work = partial(fit_published, small, shared=facts.mixtures, seed=settings.seed, device=settings.device)
     if (budget := settings.max_seconds) is not None:
-        steps = brief.keeper.fixed("steps", lambda: max(1, min(PAPER_STEPS, int(SAFE * budget * 3 / seconds_of(lambda: work(steps=3))))))
+        steps = brief.keeper.compute_and_save("steps", lambda: max(1, min(PAPER_STEPS, int(SAFE * budget * 3 / seconds_of(lambda: work(steps=3))))))
 
     def note(done: float, losses: Mapping[str, float]) -> None:
         brief.progress(done, "published networks")

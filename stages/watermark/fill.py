@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from models.generator import Layer
-from stages.context import Brief
+from stages.context import SeparationContext
 from stages.optim.fit import FitPlan, fit
 from stages.optim.losses import constant, reconstruction
 from stages.optim.timing import seconds_a_step
@@ -24,7 +24,7 @@ SHARE = 0.6  # of the time that this call may take
 LEAST_STEPS = 10
 
 
-def fill(frames: Tensor, hole: Tensor, brief: Brief, steps: int) -> Tensor:
+def fill(frames: Tensor, hole: Tensor, brief: SeparationContext, steps: int) -> Tensor:
     """The frames with ``hole`` filled; everything else stays.
 
     Deep image prior (Ulyanov et al. 2018): fitted to what is around the hole, the generator goes on into it. What it misses at the rim is
@@ -66,7 +66,7 @@ def fill(frames: Tensor, hole: Tensor, brief: Brief, steps: int) -> Tensor:
             fitted(1)  # the first call also allocates
             return max(LEAST_STEPS, min(most, int(SHARE * budget / seconds_a_step(fitted, 1, 4))))
 
-        steps = brief.keeper.fixed("fill", measured)
+        steps = brief.keeper.compute_and_save("fill", measured)
     layer = fitted(steps, report=True)
     drawn = F.interpolate(layer.render().cpu(), size=(height, width), mode="bilinear", align_corners=False)
     shown = (~inside).float()[None, None]

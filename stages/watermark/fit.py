@@ -14,7 +14,17 @@ from torch.nn import functional as F
 from stages.optim.fit import FitPlan, OnStep, fit
 from stages.optim.losses import constant
 from stages.watermark.fill import carried_on
-from stages.watermark.find import CLEAR, OUTLINE, Mark, grown, misfit, move, pairs, shared_opacity, solve
+from stages.watermark.find import (
+    CLEAR,
+    OUTLINE,
+    Mark,
+    grown,
+    misfit,
+    move,
+    pairs,
+    shared_opacity,
+    solve,
+)
 
 NEIGHBOURS = ((0, 1), (1, 0))
 STEPS = ((0, 1), (1, 0), (1, 1), (1, -1), (0, 2), (2, 0), (0, 3), (3, 0))

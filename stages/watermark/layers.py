@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from stages.context import Brief, Note, Separation
+from stages.context import Note, Separation, SeparationContext
 from stages.motion.flow import resize
 from stages.optim.losses import gradients
 from stages.watermark.colours import all_colours
@@ -88,7 +88,7 @@ class Facts:
     box: Tensor
 
 
-def survey(sample: Tensor, brief: Brief) -> Facts:
+def survey(sample: Tensor, brief: SeparationContext) -> Facts:
     """The mark, from evenly spread frames ``(S, 3, H, W)``."""
     size = sample.shape[-2:]
     box = torch.ones(size, dtype=torch.bool) if brief.hint is None else brief.hint.amax((0, 1)) > 0.5
@@ -121,7 +121,7 @@ def survey(sample: Tensor, brief: Brief) -> Facts:
     return replace(facts, matte=matte, colour=colour * (matte > 0), lost=lost, opacity=mark.opacity)
 
 
-def separate(frames: Tensor, facts: Facts, brief: Brief) -> Separation:
+def separate(frames: Tensor, facts: Facts, brief: SeparationContext) -> Separation:
     """The layers ``clean`` (T, 3, H, W), and ``watermark`` (1, 3, H, W) and ``matte`` (1, 1, H, W) that all frames share."""
     began = time.monotonic()
     if brief.settings.preset == "paper":
@@ -156,7 +156,7 @@ def separate(frames: Tensor, facts: Facts, brief: Brief) -> Separation:
     )
 
 
-def mark_notes(matte: Tensor, count: int, brief: Brief) -> tuple[Note, ...]:
+def mark_notes(matte: Tensor, count: int, brief: SeparationContext) -> tuple[Note, ...]:
     """Return a note about ``count`` frames in which no mark was found: their matte, of any shape, is nothing that can be seen."""
     if bool((matte >= FAINT).any()):
         return ()
@@ -208,7 +208,7 @@ def _likeness(pictures: Tensor) -> Tensor:
     return likeness
 
 
-def _search(sample: Tensor, few: int, box: Tensor, weight: Tensor, effort: Effort, brief: Brief) -> tuple[Mark, tuple[slice, slice]] | None:
+def _search(sample: Tensor, few: int, box: Tensor, weight: Tensor, effort: Effort, brief: SeparationContext) -> tuple[Mark, tuple[slice, slice]] | None:
     """The mark, and the part of the picture that it was drawn in. The search looks at a ``few`` of the frames."""
     area = _around(box, MARGIN if brief.hint is not None else 0)
     near = sample[_spread(len(sample), few)][..., area[0], area[1]]
@@ -270,7 +270,7 @@ def _bears_out(agreed: Mark, first: Mark) -> bool:
     return kept > 0.6 and abs(agreed.opacity - first.opacity) < 0.1 and int(inside.sum()) < 8 * int(chosen.sum())
 
 
-def _effort(sample: Tensor, brief: Brief) -> Effort:
+def _effort(sample: Tensor, brief: SeparationContext) -> Effort:
     """The preset's effort, or the largest that a budget has room for. The clock is looked at once."""
     chosen = EFFORTS[brief.settings.preset]
     if brief.settings.max_seconds is None:

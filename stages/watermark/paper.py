@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from models.noise import walking_noise
 from models.skip import Skip
-from stages.context import Brief, Separation
+from stages.context import Separation, SeparationContext
 from stages.motion.flow import resize
 from stages.optim.fit import FitPlan, fit
 from stages.optim.losses import constant, exclusion, squared_reconstruction
@@ -49,7 +49,7 @@ class Published(nn.Module):
         return self.clean(self.noise[index]), self.mark(self.still[:1]), self.matte(self.still[1:])
 
 
-def separate_published(frames: Tensor, box: Tensor, brief: Brief) -> Separation:
+def separate_published(frames: Tensor, box: Tensor, brief: SeparationContext) -> Separation:
     """The published method on ``frames`` (T, 3, H, W) with ``box`` (H, W); as many of its steps as the budget holds."""
     count, (height, width) = len(frames), (frames.shape[-2], frames.shape[-1])
     scale = min(1.0, math.sqrt(PIXELS / (height * width)))
@@ -86,7 +86,7 @@ def separate_published(frames: Tensor, box: Tensor, brief: Brief) -> Separation:
             fitted(1)  # the first call also allocates
             return max(1, min(STEPS, int(SHARE * budget / seconds_a_step(fitted, 1, 3))))
 
-        steps = brief.keeper.fixed("steps", measured)
+        steps = brief.keeper.compute_and_save("steps", measured)
     module = fitted(steps, report=True)
     with torch.no_grad():
         parts = [module(torch.arange(at, min(at + BATCH, count), device=device)) for at in range(0, count, BATCH)]

@@ -20,12 +20,26 @@ import time
 from collections import Counter
 from pathlib import Path
 
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1]), str(Path(__file__).parents[2])]
+sys.path[:0] = [
+    str(Path(__file__).parent),
+    str(Path(__file__).parents[1]),
+    str(Path(__file__).parents[2]),
+]
 
-from provoke import MIXED, Zygote, film, manifest  # noqa: E402 - where it is found is said above
+from provoke import MIXED, Zygote, film, manifest
 
 FAULTS = (("small_plans",), ("keeps_everything",))
-TASKS = ("transition", "transition", "transition", "dehaze", "dehaze", "watermark", "watermark", "segment", "transparency")
+TASKS = (
+    "transition",
+    "transition",
+    "transition",
+    "dehaze",
+    "dehaze",
+    "watermark",
+    "watermark",
+    "segment",
+    "transparency",
+)
 """Those that take long come less often."""
 SECONDS = 90.0
 """What one attempt may take on a busy machine."""
@@ -43,21 +57,39 @@ class Kills:
 
     def words(self, task: str, out: str, seed: int) -> list[str]:
         """The command line of a run."""
-        told = ["run", "in.mkv", "--task", task, "--no-progress", "--lossless", "--preset", "fast", "--seed", str(seed), "--out", out]
+        told = [
+            "run",
+            "in.mkv",
+            "--task",
+            task,
+            "--no-progress",
+            "--lossless",
+            "--preset",
+            "fast",
+            "--seed",
+            str(seed),
+            "--out",
+            out,
+        ]
         return told + (list(MIXED) if task == "transition" else [])
 
     def expected(self, task: str, seed: int) -> dict[str, str]:
         """The layers of a run that was never killed."""
         if (task, seed) not in self.whole:
             out = f"whole-{task}-{seed}"
-            answer = self.zygote.run(self.folder, *self.words(task, out, seed), faults=FAULTS, seconds=SECONDS)
+            answer = self.zygote.run(
+                self.folder, *self.words(task, out, seed), faults=FAULTS, seconds=SECONDS
+            )
             assert answer.status == 0, answer
             self.whole[task, seed] = layers_of(self.folder / out)
         return self.whole[task, seed]
 
     def chain(self, most: int) -> int:
         """Do one chain of at most ``most`` kills; how many there were. Raises AssertionError where something was lost."""
-        task, kind = self.rng.choice(self.tasks), self.rng.choice(["run", "run", "run", "overwrite", "report"])
+        task, kind = (
+            self.rng.choice(self.tasks),
+            self.rng.choice(["run", "run", "run", "overwrite", "report"]),
+        )
         want, before = self.expected(task, 0), self.expected(task, 1) if kind == "overwrite" else {}
         out = self.folder / "out"
         shutil.rmtree(out, ignore_errors=True)
@@ -67,8 +99,16 @@ class Kills:
         first = self.words(task, "out", 0)
         kills, slow = 0, self.rng.random() < 0.3
         while True:
-            words = ["report", "out", "--no-progress"] if kind == "report" else [*first, option(out, kind)]
-            fault: tuple[object, ...] = ("killed_at_call", self.rng.randint(1, 25), self.rng.random() < 0.5)
+            words = (
+                ["report", "out", "--no-progress"]
+                if kind == "report"
+                else [*first, option(out, kind)]
+            )
+            fault: tuple[object, ...] = (
+                "killed_at_call",
+                self.rng.randint(1, 25),
+                self.rng.random() < 0.5,
+            )
             if slow or self.rng.random() < 0.2:
                 fault = "killed_after", round(self.rng.uniform(0.02, 1.0), 3)
             faults = (*FAULTS, fault) if kills < most else FAULTS
@@ -81,7 +121,9 @@ class Kills:
             kills += 1
             self.done[f"{kind}, {task}, {fault[0]}"] += 1
         assert layers_of(out) == want, f"{case}: other layers"
-        assert not (out / ".work").exists() and not [path for path in out.iterdir() if ".part" in path.name], case
+        assert not (out / ".work").exists() and not [
+            path for path in out.iterdir() if ".part" in path.name
+        ], case
         return kills
 
     def look(self, out: Path, known: tuple[dict[str, str], dict[str, str]], case: str) -> None:
@@ -101,13 +143,21 @@ class Kills:
 def option(out: Path, kind: str) -> str:
     """``--overwrite`` while the finished run of before is all that is there, else ``--resume``."""
     alone = (out / "manifest.json").exists() and not (out / ".work/run.json").exists()
-    return "--overwrite" if kind == "overwrite" and alone and manifest(out)["settings"]["seed"] == 1 else "--resume"
+    return (
+        "--overwrite"
+        if kind == "overwrite" and alone and manifest(out)["settings"]["seed"] == 1
+        else "--resume"
+    )
 
 
 def layers_of(folder: Path) -> dict[str, str]:
     """A checksum of every layer in a run's folder, by name; of a folder that is not there, none."""
     files = sorted(folder.iterdir()) if folder.is_dir() else []
-    own = [path for path in files if path.suffix in (".mkv", ".png") and not path.name.startswith((".", "sheet"))]
+    own = [
+        path
+        for path in files
+        if path.suffix in (".mkv", ".png") and not path.name.startswith((".", "sheet"))
+    ]
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in own}
 
 
@@ -127,7 +177,10 @@ def main() -> int:
             except AssertionError as error:
                 lost += 1
                 print(f"chain {chains}: {error}", flush=True)
-            print(f"{count} kills in {chains} chains, {lost} lost, {time.monotonic() - began:.0f} s", flush=True)
+            print(
+                f"{count} kills in {chains} chains, {lost} lost, {time.monotonic() - began:.0f} s",
+                flush=True,
+            )
         kills.close()
     for name, times in sorted(kills.done.items()):
         print(f"{times:4} {name}")

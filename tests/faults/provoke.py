@@ -47,8 +47,14 @@ def refused(answer: Answer, status: int, *says: str) -> str:
     """Holds that an answer is a refusal: its status, nothing on standard output, one line that says all of ``says``; returns the line."""
     assert answer.status == status, (answer.status, answer.err)
     assert answer.out == "" and "Traceback" not in answer.err
-    lines = [line for line in answer.err.splitlines() if not line.startswith("unlayer: warning: ") and " done in " not in line]
-    assert len(lines) == 1 and lines[0].startswith("unlayer: ") and lines[0].isprintable(), answer.err
+    lines = [
+        line
+        for line in answer.err.splitlines()
+        if not line.startswith("unlayer: warning: ") and " done in " not in line
+    ]
+    assert len(lines) == 1 and lines[0].startswith("unlayer: ") and lines[0].isprintable(), (
+        answer.err
+    )
     assert all(word in lines[0] for word in says), (says, lines[0])
     return lines[0]
 
@@ -59,22 +65,33 @@ def sane(answer: Answer) -> None:
     assert "Traceback" not in answer.err and "unexpected" not in answer.err, answer.err
     assert answer.memory < GIB, answer.memory
     if answer.status:
-        assert sum(line.startswith("unlayer: ") for line in answer.err.splitlines()) == 1, answer.err
+        assert sum(line.startswith("unlayer: ") for line in answer.err.splitlines()) == 1, (
+            answer.err
+        )
 
 
 def visible(folder: Path) -> list[str]:
     """The names in a run's folder that are no run's private ones; none where there is no folder."""
-    return sorted(entry.name for entry in folder.iterdir() if not entry.name.startswith(".")) if folder.is_dir() else []
+    return (
+        sorted(entry.name for entry in folder.iterdir() if not entry.name.startswith("."))
+        if folder.is_dir()
+        else []
+    )
 
 
 def parts(folder: Path) -> list[str]:
     """Half-written files, wherever they are."""
-    return sorted(str(entry.relative_to(folder)) for entry in folder.rglob("*") if ".part" in entry.name)
+    return sorted(
+        str(entry.relative_to(folder)) for entry in folder.rglob("*") if ".part" in entry.name
+    )
 
 
 def layers(folder: Path) -> dict[str, str]:
     """A checksum of every layer in a run's folder."""
-    return {entry.name: hashlib.sha256(entry.read_bytes()).hexdigest() for entry in sorted(folder.glob("scene-*"))}
+    return {
+        entry.name: hashlib.sha256(entry.read_bytes()).hexdigest()
+        for entry in sorted(folder.glob("scene-*"))
+    }
 
 
 def manifest(folder: Path) -> dict[str, Any]:
@@ -107,9 +124,19 @@ class Zygote:
             env={**os.environ, **single},
         )
 
-    def start(self, folder: Path, *words: object, faults: tuple[tuple[Any, ...], ...] = (), **limits: int) -> int:
+    def start(
+        self, folder: Path, *words: object, faults: tuple[tuple[Any, ...], ...] = (), **limits: int
+    ) -> int:
         """Begins a run in ``folder`` and returns its process's number. limits: ``memory``, ``file_size`` (bytes more), ``user``."""
-        return int(self._ask(do="start", folder=str(folder), words=[str(word) for word in words], faults=faults, **limits))
+        return int(
+            self._ask(
+                do="start",
+                folder=str(folder),
+                words=[str(word) for word in words],
+                faults=faults,
+                **limits,
+            )
+        )
 
     def wait(self, number: int, seconds: float = 60) -> Answer:
         """Its end; it is killed where it is not over in time."""
@@ -145,7 +172,14 @@ def small_plans(patch: pytest.MonkeyPatch) -> None:
     from stages.checkpoint import Checkpoints
     from stages.transition import plan
 
-    small = replace(plan.PLANS["balanced"], levels=((2, 4), (1, 3)), turns=1, ties=((2, 4),), fit_steps=4, rounds=1)
+    small = replace(
+        plan.PLANS["balanced"],
+        levels=((2, 4), (1, 3)),
+        turns=1,
+        ties=((2, 4),),
+        fit_steps=4,
+        rounds=1,
+    )
     patch.setitem(plan.PLANS, "balanced", small)
     patch.setattr("stages.transition.alternate.OPEN", 2.0)  # the networks always have work
     patch.setattr(Checkpoints.__init__, "__kwdefaults__", {"every": 0.0, "clock": time.monotonic})

@@ -35,7 +35,10 @@ KINDS = {
 def small_files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     """One small file of every kind that the other FFmpeg can make."""
     folder = tmp_path_factory.mktemp("kinds")
-    return {name: still(folder / name, 6, (16, 24), **options).read_bytes() for name, options in KINDS.items()}
+    return {
+        name: still(folder / name, 6, (16, 24), **options).read_bytes()
+        for name, options in KINDS.items()
+    }
 
 
 def spoiled(data: bytes, rng: np.random.Generator) -> bytes:
@@ -53,9 +56,10 @@ def fuzz(zygote: Zygote, folder: Path, files: dict[str, bytes], numbers: range) 
         rng = np.random.default_rng(number)
         name = str(rng.choice(list(files)))
         (folder / name).write_bytes(spoiled(files[name], rng))
-        words = [["probe", name, "--json"], ["run", name, "--task", "transition", "--out", "out", "--overwrite", "--no-progress"]][
-            number % 2
-        ]
+        words = [
+            ["probe", name, "--json"],
+            ["run", name, "--task", "transition", "--out", "out", "--overwrite", "--no-progress"],
+        ][number % 2]
         salvage = ["--salvage"] if number % 3 == 0 else []
         try:
             sane(zygote.run(folder, *words, *salvage, seconds=30, memory=GIB))
@@ -64,7 +68,9 @@ def fuzz(zygote: Zygote, folder: Path, files: dict[str, bytes], numbers: range) 
     return len(numbers)
 
 
-def test_whole_files_are_read(zygote: Zygote, tmp_path: Path, small_files: dict[str, bytes]) -> None:
+def test_whole_files_are_read(
+    zygote: Zygote, tmp_path: Path, small_files: dict[str, bytes]
+) -> None:
     for name, data in small_files.items():
         (tmp_path / name).write_bytes(data)
         answer = zygote.run(tmp_path, "probe", name, "--json", seconds=30, memory=GIB)

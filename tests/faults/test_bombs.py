@@ -20,14 +20,22 @@ from stages.media.read import open_clip
 pytestmark = pytest.mark.usefixtures("untrusted")
 
 
-def png(width: int = 24, height: int = 16, bits: int = 8, more: bytes = b"", kind: int = 2) -> bytes:
+def png(
+    width: int = 24, height: int = 16, bits: int = 8, more: bytes = b"", kind: int = 2
+) -> bytes:
     """A PNG of one colour; ``more``: chunks before its pixels."""
     row = b"\0" + bytes(width * bits // 8 * {2: 3, 6: 4}[kind])
     packer = zlib.compressobj(1)
     pixels = b"".join(packer.compress(row) for _ in range(height)) + packer.flush()
     head = struct.pack(">IIBBBBB", width, height, bits, kind, 0, 0, 0)
     chunk = mutate.png_chunk
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + more + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", head)
+        + more
+        + chunk(b"IDAT", pixels)
+        + chunk(b"IEND", b"")
+    )
 
 
 def packed(mebibytes: int) -> bytes:
@@ -49,7 +57,9 @@ BOMBS = {
 
 
 @pytest.mark.parametrize("name", BOMBS)
-def test_metadata_that_unpacks_to_gigabytes(zygote: Zygote, tmp_path: Path, huge: bytes, name: str) -> None:
+def test_metadata_that_unpacks_to_gigabytes(
+    zygote: Zygote, tmp_path: Path, huge: bytes, name: str
+) -> None:
     kind, head, times = BOMBS[name]
     data = huge if times == 1 else packed(40)
     (tmp_path / name).write_bytes(png(more=mutate.png_chunk(kind, head + data) * times))
@@ -61,7 +71,10 @@ def test_metadata_that_unpacks_to_gigabytes(zygote: Zygote, tmp_path: Path, huge
 def test_metadata_that_is_large_but_honest_is_read(tmp_path: Path) -> None:
     path = tmp_path / "in.png"
     path.write_bytes(
-        png(more=mutate.png_chunk(b"zTXt", b"Raw profile type xmp\0\0" + packed(20)) + mutate.png_chunk(b"tEXt", b"a\0b") * 500)
+        png(
+            more=mutate.png_chunk(b"zTXt", b"Raw profile type xmp\0\0" + packed(20))
+            + mutate.png_chunk(b"tEXt", b"a\0b") * 500
+        )
     )
     assert len(open_clip([path]).frames(0, 0)) == 1
 
@@ -80,13 +93,26 @@ def test_a_bomb_inside_a_film(tmp_path: Path) -> None:
 
 def gif(width: int, height: int, frames: int) -> bytes:
     """An animation of frames of one pixel each."""
-    frame = b"\x21\xf9\x04\0\x01\0\0\0" + b"\x2c" + struct.pack("<HHHHB", 0, 0, 1, 1, 0) + b"\x02\x02\x44\x01\0"
-    return b"GIF89a" + struct.pack("<HHBBB", width, height, 0x80, 0, 0) + bytes(6) + frame * frames + b"\x3b"
+    frame = (
+        b"\x21\xf9\x04\0\x01\0\0\0"
+        + b"\x2c"
+        + struct.pack("<HHHHB", 0, 0, 1, 1, 0)
+        + b"\x02\x02\x44\x01\0"
+    )
+    return (
+        b"GIF89a"
+        + struct.pack("<HHBBB", width, height, 0x80, 0, 0)
+        + bytes(6)
+        + frame * frames
+        + b"\x3b"
+    )
 
 
 def test_an_animation_without_end(run: Run, tmp_path: Path) -> None:
     (tmp_path / "long.gif").write_bytes(gif(64, 64, 300_000))
-    assert refused(run("probe", "long.gif"), 1, "long.gif", "more than 262144 frames of 64x64", "--end")
+    assert refused(
+        run("probe", "long.gif"), 1, "long.gif", "more than 262144 frames of 64x64", "--end"
+    )
     (tmp_path / "large.gif").write_bytes(gif(8000, 8000, 20_000))
     assert refused(run("probe", "large.gif"), 1, "large.gif", "more than 17179 frames of 8000x8000")
     (tmp_path / "part.gif").write_bytes(gif(64, 64, 300_000))
@@ -116,32 +142,46 @@ CRASHES = {
 
 
 @pytest.mark.parametrize("does", CRASHES)
-def test_what_kills_the_child_is_one_line(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, does: str) -> None:
+def test_what_kills_the_child_is_one_line(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, does: str
+) -> None:
     still(tmp_path / "in.mp4")
     monkeypatch.setattr(trial, "CHILD", (sys.executable, "-c", does))
     assert refused(run("probe", "in.mp4"), 1, "in.mp4", CRASHES[does], "leave it out")
 
 
-def test_a_folder_names_the_picture_that_crashes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_names_the_picture_that_crashes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for number in range(3):
         (tmp_path / f"{number}.png").write_bytes(png())
-    monkeypatch.setattr(trial, "CHILD", (sys.executable, "-c", "import os; print('first', flush=True); os.abort()"))
+    monkeypatch.setattr(
+        trial, "CHILD", (sys.executable, "-c", "import os; print('first', flush=True); os.abort()")
+    )
     with pytest.raises(UnlayerError, match=r"1\.png: crashes"):
         trial.try_files([tmp_path], max_pixels=1 << 26)
 
 
-def test_a_trial_lets_sound_files_pass_and_is_done_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_trial_lets_sound_files_pass_and_is_done_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     paths = [still(tmp_path / "a.mkv"), tmp_path / "missing.mp4"]
     (tmp_path / "text.mp4").write_text("no film")
     started = []
     honest = trial.subprocess.run
-    monkeypatch.setattr(trial.subprocess, "run", lambda *words, **more: started.append(words) or honest(*words, **more))
+    monkeypatch.setattr(
+        trial.subprocess,
+        "run",
+        lambda *words, **more: started.append(words) or honest(*words, **more),
+    )
     for _ in range(2):
         trial.try_files([*paths, tmp_path / "text.mp4"], max_pixels=1 << 26)
     assert len(started) == 1
 
 
-def test_the_memory_of_the_process_that_starts_a_trial_is_not_the_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_memory_of_the_process_that_starts_a_trial_is_not_the_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Linux counts it into the child's largest memory."""
     (tmp_path / "text.mp4").write_text("no film")
     monkeypatch.setattr(trial, "MEMORY", 256 << 20)
@@ -162,7 +202,9 @@ def test_an_index_of_many_millions_is_refused(zygote: Zygote, tmp_path: Path, ta
         data[place + 8 : place + 12] = struct.pack(">I", 1)
     (tmp_path / "in.mp4").write_bytes(data)
     answer = zygote.run(tmp_path, "probe", "in.mp4", "--json")
-    assert refused(answer, 1, "in.mp4", "samples, far more than it has bytes") and answer.memory < GIB
+    assert (
+        refused(answer, 1, "in.mp4", "samples, far more than it has bytes") and answer.memory < GIB
+    )
 
 
 def test_spoiled_pictures_raise_nothing_else(tmp_path: Path) -> None:
@@ -171,7 +213,9 @@ def test_spoiled_pictures_raise_nothing_else(tmp_path: Path) -> None:
     sound = [gif(8, 8, 20), png(more=mutate.png_chunk(b"zTXt", b"a\0\0" + packed(1)))]
     for seed in range(100):
         rng = np.random.default_rng(seed)
-        (tmp_path / "in").write_bytes(mutate.mutate(sound[seed % 2], lambda: b"GIF89a" * 9, rng) or b"x")
+        (tmp_path / "in").write_bytes(
+            mutate.mutate(sound[seed % 2], lambda: b"GIF89a" * 9, rng) or b"x"
+        )
         try:
             bombs.check_metadata(tmp_path / "in")
             bombs.check_animation(tmp_path / "in", ["gif", "apng"][seed % 2], 1 << 20, 1 << 20)

@@ -23,13 +23,65 @@ from pipeline.run.resuming import ANEW, DAMAGED
 from stages.checkpoint import _checksum
 
 DRAWS, SEED = int(os.environ.get("UNLAYER_DRAWS", "24")), int(os.environ.get("UNLAYER_SEED", "0"))
-WORDS = ("run", "in.mkv", "--task", "transition", "--no-progress", "--lossless", *MIXED, "--out", "out")
+WORDS = (
+    "run",
+    "in.mkv",
+    "--task",
+    "transition",
+    "--no-progress",
+    "--lossless",
+    *MIXED,
+    "--out",
+    "out",
+)
 VALUES = (
-    *(None, 0, -1, 1.5, "text", True, [], {}, {"tensor": "0"}, {"tensor": "99"}, {"tensor": []}, {"ints": 3}, {"fraction": [1, 0]}),
-    *({"fraction": [1]}, {"list": 3}, {"list": []}, {"tuple": [1, 2, 3]}, {"frozenset": [{"list": []}]}, {"dict": [[{"list": []}, 1]]}),
-    *({"dict": 5}, {"Shot": {}}, {"Shot": {"first_frame": "a"}}, {"Transition": {"x": 1}}, {"_Parts": {}}, {"Seen": {"times": 3}}),
-    *({"list": [{"tensor": "0"}]}, {"fractions": {"tensor": "0"}}, {"a": 1, "b": 2}, {"tuple": [{"tuple": []}, {"tuple": []}]}),
-    *(10**30, -(10**30), 1e308, float("nan"), {"os.system": "echo"}, "\0", "\udcff", {"tuple": [10**9, None]}),
+    *(
+        None,
+        0,
+        -1,
+        1.5,
+        "text",
+        True,
+        [],
+        {},
+        {"tensor": "0"},
+        {"tensor": "99"},
+        {"tensor": []},
+        {"ints": 3},
+        {"fraction": [1, 0]},
+    ),
+    *(
+        {"fraction": [1]},
+        {"list": 3},
+        {"list": []},
+        {"tuple": [1, 2, 3]},
+        {"frozenset": [{"list": []}]},
+        {"dict": [[{"list": []}, 1]]},
+    ),
+    *(
+        {"dict": 5},
+        {"Shot": {}},
+        {"Shot": {"first_frame": "a"}},
+        {"Transition": {"x": 1}},
+        {"_Parts": {}},
+        {"Seen": {"times": 3}},
+    ),
+    *(
+        {"list": [{"tensor": "0"}]},
+        {"fractions": {"tensor": "0"}},
+        {"a": 1, "b": 2},
+        {"tuple": [{"tuple": []}, {"tuple": []}]},
+    ),
+    *(
+        10**30,
+        -(10**30),
+        1e308,
+        float("nan"),
+        {"os.system": "echo"},
+        "\0",
+        "\udcff",
+        {"tuple": [10**9, None]},
+    ),
 )
 
 
@@ -76,20 +128,37 @@ def other_content(path: Path, rng: random.Random) -> None:
     """Another value, or other tensors, with a fingerprint and a checksum that are right."""
     with safe_open(path, framework="pt") as file:
         about = dict(file.metadata())
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
+        tensors = {name: file.get_tensor(name) for name in file.keys()}
     about.pop("checksum")
     if rng.random() < 0.7:
         about["value"] = json.dumps(mutate(json.loads(about["value"]), rng))
     else:
         name = rng.choice(sorted(tensors))
-        made = [torch.zeros(0), torch.zeros(3), torch.full((2, 2, 2), float("nan")), torch.zeros(1, dtype=torch.int64)]
+        made = [
+            torch.zeros(0),
+            torch.zeros(3),
+            torch.full((2, 2, 2), float("nan")),
+            torch.zeros(1, dtype=torch.int64),
+        ]
         tensors[name] = rng.choice([*made, tensors[name][:0], tensors[name].reshape(-1)])
     save_file(tensors, path, metadata={**about, "checksum": _checksum(about, tensors)})
 
 
 def damage(path: Path, others: list[Path], rng: random.Random) -> str:
     """Does something to a file; says what."""
-    ways = ["flip", "flip", "cut", "swap", "empty", "pipe", "folder", "link", "zeros", "text", "gone"]
+    ways = [
+        "flip",
+        "flip",
+        "cut",
+        "swap",
+        "empty",
+        "pipe",
+        "folder",
+        "link",
+        "zeros",
+        "text",
+        "gone",
+    ]
     way = rng.choice([*ways, *["content"] * 6] if path.suffix == ".safetensors" else ways)
     data = bytearray(path.read_bytes())
     if way == "flip":
@@ -133,14 +202,23 @@ def test_changed_files(run: Run, tmp_path: Path) -> None:
             with alarmed():
                 answer = run(*WORDS, "--resume", *(["--anew"] if anew else []))
             assert "Traceback" not in answer.err and "unexpected" not in answer.err, answer.err
-            lines = [line for line in answer.err.splitlines() if not line.startswith("unlayer: warning: ")]
+            lines = [
+                line
+                for line in answer.err.splitlines()
+                if not line.startswith("unlayer: warning: ")
+            ]
             if answer.status == 0:
                 assert layers(Path("out")) == want and not lines, "other layers"
-                assert all(text in (*ANEW, *manifest(Path("whole"))["warnings"]) for text in manifest(Path("out"))["warnings"])
+                assert all(
+                    text in (*ANEW, *manifest(Path("whole"))["warnings"])
+                    for text in manifest(Path("out"))["warnings"]
+                )
             else:
                 # Content that somebody made anew, with a right checksum, may be right in kind and make no sense.
                 assert not anew or way == "content" or path.name == "run.json", answer
-                assert answer.status == (2 if path.name == "run.json" else 1) and len(lines) == 1, answer
+                assert answer.status == (2 if path.name == "run.json" else 1) and len(lines) == 1, (
+                    answer
+                )
                 assert lines[0].startswith("unlayer: ")
         except (AssertionError, HungError) as error:
             if way == "content" and "other layers" in str(error):
@@ -148,7 +226,9 @@ def test_changed_files(run: Run, tmp_path: Path) -> None:
             raise AssertionError(f"{case}: {error!r}") from error
 
 
-def test_a_batch_begins_a_damaged_clip_anew(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_batch_begins_a_damaged_clip_anew(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What a clip's interrupted run kept is damaged: the clip is begun anew, its warnings say so, and it is done."""
     kept = Path("write/.work/keep/find.safetensors")
     data = bytearray(kept.read_bytes())
@@ -156,12 +236,22 @@ def test_a_batch_begins_a_damaged_clip_anew(run: Run, tmp_path: Path, monkeypatc
     kept.write_bytes(data)
     Path("write").rename("out")
     answer = run(*WORDS, "--resume")
-    assert answer.status == 1 and str(kept.name) in answer.err and "is damaged" in answer.err and "--overwrite" in answer.err
+    assert (
+        answer.status == 1
+        and str(kept.name) in answer.err
+        and "is damaged" in answer.err
+        and "--overwrite" in answer.err
+    )
     assert run(*WORDS, "--resume", "--anew").status == 0
-    assert layers(Path("out")) == layers(Path("whole")) and manifest(Path("out"))["warnings"].count(DAMAGED) == 1
+    assert (
+        layers(Path("out")) == layers(Path("whole"))
+        and manifest(Path("out"))["warnings"].count(DAMAGED) == 1
+    )
 
 
-def test_an_error_of_ours_is_not_blamed_on_what_was_kept(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_of_ours_is_not_blamed_on_what_was_kept(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Where nothing was read, an error of the program stays one; where something was, the line names it and the way out."""
 
     def fails(*_: Any, **__: Any) -> None:
@@ -173,4 +263,7 @@ def test_an_error_of_ours_is_not_blamed_on_what_was_kept(run: Run, monkeypatch: 
     Path("write").rename("out")
     answer = run(*WORDS, "--resume")
     assert answer.status == 1 and answer.err.count("\n") == 1
-    assert "cannot be gone on from (TypeError: no such thing)" in answer.err and "--overwrite" in answer.err
+    assert (
+        "cannot be gone on from (TypeError: no such thing)" in answer.err
+        and "--overwrite" in answer.err
+    )

@@ -8,9 +8,30 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from provoke import MIXED, Run, at_step, film, layers, refused, small_plans, stand_in, still, visible
+from provoke import (
+    MIXED,
+    Run,
+    at_step,
+    film,
+    layers,
+    refused,
+    small_plans,
+    stand_in,
+    still,
+    visible,
+)
 
-WORDS = ("run", "in.mkv", "--task", "transition", "--no-progress", "--lossless", *MIXED, "--out", "out")
+WORDS = (
+    "run",
+    "in.mkv",
+    "--task",
+    "transition",
+    "--no-progress",
+    "--lossless",
+    *MIXED,
+    "--out",
+    "out",
+)
 
 
 def moment(patch: pytest.MonkeyPatch, stage: str, action: Callable[[], None]) -> None:
@@ -55,11 +76,18 @@ def quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, run: Run) -> None:
 
 @pytest.mark.parametrize("stage", ["checksum", "find", "separate", "write"])
 @pytest.mark.parametrize("how", [replaced, changed])
-def test_said_in_one_line(run: Run, monkeypatch: pytest.MonkeyPatch, stage: str, how: Callable[[], None]) -> None:
+def test_said_in_one_line(
+    run: Run, monkeypatch: pytest.MonkeyPatch, stage: str, how: Callable[[], None]
+) -> None:
     """Whenever it happens: exit 1, the input is named, nothing is left of the run, and the new file can be run at once."""
     with monkeypatch.context() as patch:
         moment(patch, stage, how)
-        refused(run(*WORDS), 1, "in.mkv: was changed or replaced while the run was reading it", "at rest")
+        refused(
+            run(*WORDS),
+            1,
+            "in.mkv: was changed or replaced while the run was reading it",
+            "at rest",
+        )
     assert visible(Path("out")) == [] and not Path("out/.work").exists()
     if how is replaced:
         assert run(*WORDS).status == 0
@@ -77,7 +105,9 @@ def test_removed_and_back_again(run: Run, monkeypatch: pytest.MonkeyPatch) -> No
     assert run(*WORDS, "--resume").status == 0 and len(layers(Path("out"))) == 2
 
 
-def test_touched_or_copied_again_is_the_same_file(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_touched_or_copied_again_is_the_same_file(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What has the same bytes is the same input, whatever its time says."""
 
     def touch() -> None:

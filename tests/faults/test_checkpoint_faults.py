@@ -46,7 +46,9 @@ class Bomb:
 
 
 @pytest.mark.parametrize("kind", ["pickle", "torch", "in the text", "class"])
-def test_a_pickle_in_a_checkpoint(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+def test_a_pickle_in_a_checkpoint(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
     """Row 21: a checkpoint with a pickle in it is refused in one line that names it, and nothing is executed."""
     kept, trap = interrupted(run, monkeypatch, "out"), tmp_path / "trap"
     if kind == "pickle":
@@ -54,15 +56,29 @@ def test_a_pickle_in_a_checkpoint(run: Run, tmp_path: Path, monkeypatch: pytest.
     elif kind == "torch":
         torch.save({"a": Bomb(trap)}, kept)
     else:
-        own = json.loads(kept.read_bytes()[8 : 8 + int.from_bytes(kept.read_bytes()[:8], "little")])["__metadata__"]["fingerprint"]
-        value = pickle.dumps(Bomb(trap), 0).decode() if kind == "in the text" else json.dumps({"Bomb": {"path": str(trap)}})
+        own = json.loads(
+            kept.read_bytes()[8 : 8 + int.from_bytes(kept.read_bytes()[:8], "little")]
+        )["__metadata__"]["fingerprint"]
+        value = (
+            pickle.dumps(Bomb(trap), 0).decode()
+            if kind == "in the text"
+            else json.dumps({"Bomb": {"path": str(trap)}})
+        )
         save_file({"0": torch.zeros(1)}, kept, metadata={"fingerprint": own, "value": value})
-    refused(run(*WORDS, "--out", "out", "--resume"), 1, str(kept), "is no checkpoint of ours or is damaged", "--overwrite")
+    refused(
+        run(*WORDS, "--out", "out", "--resume"),
+        1,
+        str(kept),
+        "is no checkpoint of ours or is damaged",
+        "--overwrite",
+    )
     assert not trap.exists() and visible(Path("out")) == []
 
 
 @pytest.mark.parametrize("change", ["input", "settings"])
-def test_a_checkpoint_of_another_run(run: Run, monkeypatch: pytest.MonkeyPatch, change: str) -> None:
+def test_a_checkpoint_of_another_run(
+    run: Run, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
     """Row 22: a checkpoint of another input or of other settings is refused, by the folder's record and by its own fingerprint."""
     kept, more = interrupted(run, monkeypatch, "out"), []
     if change == "input":
@@ -70,11 +86,23 @@ def test_a_checkpoint_of_another_run(run: Run, monkeypatch: pytest.MonkeyPatch, 
         still(Path("in.mkv"), 12)
     else:
         more = ["--seed", "5"]
-    refused(run(*WORDS, *more, "--out", "out", "--resume"), 2, "out", "another input or with other options", "--overwrite")
+    refused(
+        run(*WORDS, *more, "--out", "out", "--resume"),
+        2,
+        "out",
+        "another input or with other options",
+        "--overwrite",
+    )
     # Carried over by hand, it is known by its fingerprint.
     other = interrupted(run, monkeypatch, "other", *more)
     shutil.copyfile(kept, other)
-    refused(run(*WORDS, *more, "--out", "other", "--resume"), 1, str(other), "for another input or other settings", "--overwrite")
+    refused(
+        run(*WORDS, *more, "--out", "other", "--resume"),
+        1,
+        str(other),
+        "for another input or other settings",
+        "--overwrite",
+    )
     assert run(*WORDS, *more, "--out", "other", "--overwrite").status == 0
 
 

@@ -32,7 +32,12 @@ def test_disk_full(zygote: Zygote, tmp_path: Path) -> None:
     faults, said = (("small_plans",), ("stand_in",)), []
     # Too small for the record of the run, a checkpoint, the layers that wait, the sheet, the layers' files.
     for size in (0, 1_000, 30_000, 100_000, 450_000):
-        line = refused(zygote.run(tmp_path, *words, "--resume", faults=faults, file_size=size), 1, "out", "File too large")
+        line = refused(
+            zygote.run(tmp_path, *words, "--resume", faults=faults, file_size=size),
+            1,
+            "out",
+            "File too large",
+        )
         assert "free some space there" in line or "make room, then go on with --resume" in line
         assert visible(tmp_path / "out") == [] and parts(tmp_path) == []
         said.append(line)
@@ -42,7 +47,10 @@ def test_disk_full(zygote: Zygote, tmp_path: Path) -> None:
     assert len(layers(tmp_path / "out")) == 2 and not (tmp_path / "out/.work").exists()
 
 
-@pytest.mark.parametrize(("words", "needed"), [(WORDS, 36_864), (("--task", "dehaze", "--no-progress", "--lossless"), 82_944)])
+@pytest.mark.parametrize(
+    ("words", "needed"),
+    [(WORDS, 36_864), (("--task", "dehaze", "--no-progress", "--lossless"), 82_944)],
+)
 def test_too_little_room_is_said_before_the_work(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: Any, needed: int
 ) -> None:
@@ -50,20 +58,30 @@ def test_too_little_room_is_said_before_the_work(
     film(tmp_path / "in.mkv")
     real = shutil.disk_usage
     for free in (needed - 1, 1000):
-        monkeypatch.setattr(shutil, "disk_usage", lambda path, free=free: real(path)._replace(free=free))
-        line = refused(run("run", "in.mkv", *words, "--out", "out"), 1, "out: has ", "choose another --out")
-        has, wants = re.findall(r"has (\S+?K|1000 bytes) of disk left and about (\S+?K) are needed", line)[0]
+        monkeypatch.setattr(
+            shutil, "disk_usage", lambda path, free=free: real(path)._replace(free=free)
+        )
+        line = refused(
+            run("run", "in.mkv", *words, "--out", "out"), 1, "out: has ", "choose another --out"
+        )
+        has, wants = re.findall(
+            r"has (\S+?K|1000 bytes) of disk left and about (\S+?K) are needed", line
+        )[0]
         assert has != wants and wants == f"{needed // 1024}K"
         assert visible(tmp_path / "out") == []
     monkeypatch.setattr(shutil, "disk_usage", lambda path: real(path)._replace(free=needed))
     assert run("run", "in.mkv", *words, "--preset", "fast", "--out", "out").status == 0
 
 
-def test_all_transitions_have_room_before_the_first_is_fitted(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_transitions_have_room_before_the_first_is_fitted(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Their frames wait together until the layers are written. What a run kept before it was stopped is no reason to refuse it."""
     small_plans(monkeypatch)
     a, b, c = np.random.default_rng(0).integers(0, 256, (3, 12, 48, 64, 3), np.uint8)
-    media.save(tmp_path / "in.mkv", np.concatenate([dissolve(a, b, 4, 4)[0], dissolve(b, c, 4, 4)[0][4:]]))
+    media.save(
+        tmp_path / "in.mkv", np.concatenate([dissolve(a, b, 4, 4)[0], dissolve(b, c, 4, 4)[0][4:]])
+    )
     each = 2 * 4 * 3 * 48 * 64
     words = ("run", "in.mkv", *WORDS, "--transition", "12:15", "--out", "out", "--resume")
     real, fitted = shutil.disk_usage, []
@@ -98,9 +116,25 @@ def test_checkpoints_leave_the_room_that_the_layers_need(
     film(tmp_path / "in.mkv")
     real, names = shutil.disk_usage, []
     window = 2 * 3 * 12 * 3 * 32 * 48
-    monkeypatch.setattr(shutil, "disk_usage", lambda path: real(path)._replace(free=SPARE + 4 * window + more))
+    monkeypatch.setattr(
+        shutil, "disk_usage", lambda path: real(path)._replace(free=SPARE + 4 * window + more)
+    )
     monkeypatch.setattr(Checkpoints, "note", lambda self, name, value: names.append(name))
-    assert run("run", "in.mkv", "--task", "dehaze", "--preset", "fast", "--lossless", "--no-progress", "--out", "out").status == 0
+    assert (
+        run(
+            "run",
+            "in.mkv",
+            "--task",
+            "dehaze",
+            "--preset",
+            "fast",
+            "--lossless",
+            "--no-progress",
+            "--out",
+            "out",
+        ).status
+        == 0
+    )
     assert ("layers" in names) is kept
 
 
@@ -122,6 +156,12 @@ def test_folder_not_writable(zygote: Zygote, open_folder: Path, out: str) -> Non
     user = {} if os.geteuid() else {"user": NOBODY}
     faults = (("killed_at_step", "find", 1), ("killed_at_step", "separate", 1))
     answer = zygote.run(open_folder, "run", "in.mkv", *WORDS, "--out", out, faults=faults, **user)
-    refused(answer, 1, out, "cannot be used as the run's folder (Permission denied)", "choose another --out")
+    refused(
+        answer,
+        1,
+        out,
+        "cannot be used as the run's folder (Permission denied)",
+        "choose another --out",
+    )
     open_folder.chmod(0o755)
     assert sorted(path.name for path in open_folder.rglob("*")) == ["below", "in.mkv", "there"]

@@ -28,7 +28,10 @@ H264 = {"c:v": "libx264", "g": 5, "bf": 0, "pix_fmt": "yuv444p"}
 
 def both(run: Run, path: Path | str, status: int, *says: str) -> None:
     """Holds that ``run`` and ``probe`` refuse a file in the same words, and that no folder is made for it."""
-    lines = {refused(run("run", *TASK, "--out", "out", "--", path), status, *says), refused(run("probe", "--", path), status, *says)}
+    lines = {
+        refused(run("run", *TASK, "--out", "out", "--", path), status, *says),
+        refused(run("probe", "--", path), status, *says),
+    }
     assert len(lines) == 1 and not Path("out").exists()
 
 
@@ -49,14 +52,26 @@ def test_cut_before_the_index(run: Run, tmp_path: Path, monkeypatch: pytest.Monk
     assert run("batch", "clips", *TASK, "--out", "all").status == 1
     first, second = json.loads((tmp_path / "all" / RECORD).read_text())["clips"]
     assert (first["status"], second["status"]) == ("failed", "done")
-    assert "a.mp4" in first["error"] and "index is missing" in first["error"] and "\n" not in first["error"]
+    assert (
+        "a.mp4" in first["error"]
+        and "index is missing" in first["error"]
+        and "\n" not in first["error"]
+    )
     assert (tmp_path / "all/b-transition/manifest.json").exists()
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
 def test_cut_in_the_middle(run: Run, tmp_path: Path, suffix: str) -> None:
     """Row 8: a file cut off in the middle is an error that names ``--salvage``, which takes what decodes and says how much that was."""
-    path = cut(still(tmp_path / f"film{suffix}", 40, **H264, **({"movflags": "+faststart"} if suffix == ".mp4" else {})), 0.6)
+    path = cut(
+        still(
+            tmp_path / f"film{suffix}",
+            40,
+            **H264,
+            **({"movflags": "+faststart"} if suffix == ".mp4" else {}),
+        ),
+        0.6,
+    )
     both(run, path, 1, f"film{suffix}", "cut off", "get the whole file", "--salvage")
     answer = run("run", path, *TASK, "--salvage", "--lossless", "--out", "out")
     assert answer.status == 0
@@ -70,25 +85,50 @@ def test_cut_in_the_middle(run: Run, tmp_path: Path, suffix: str) -> None:
 def sound_files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     """Small files of several kinds, by suffix."""
     folder = tmp_path_factory.mktemp("sound")
-    kinds = {".mp4": H264, ".mkv": {"c:v": "ffv1"}, ".avi": {"c:v": "mjpeg"}, ".gif": {"f": "gif"}, ".png": {"frames:v": 1, "update": 1}}
-    return {suffix: still(folder / f"film{suffix}", 6, (16, 24), **options).read_bytes() for suffix, options in kinds.items()}
+    kinds = {
+        ".mp4": H264,
+        ".mkv": {"c:v": "ffv1"},
+        ".avi": {"c:v": "mjpeg"},
+        ".gif": {"f": "gif"},
+        ".png": {"frames:v": 1, "update": 1},
+    }
+    return {
+        suffix: still(folder / f"film{suffix}", 6, (16, 24), **options).read_bytes()
+        for suffix, options in kinds.items()
+    }
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(
     suffix=st.sampled_from([".mp4", ".mkv", ".avi", ".gif", ".png"]),
-    places=st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 7)), min_size=1, max_size=12),
+    places=st.lists(
+        st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 7)), min_size=1, max_size=12
+    ),
     salvage=st.booleans(),
 )
 def test_flipped_bits(
-    zygote: Zygote, sound_files: dict[str, bytes], tmp_path: Path, suffix: str, places: list[tuple[float, int]], salvage: bool
+    zygote: Zygote,
+    sound_files: dict[str, bytes],
+    tmp_path: Path,
+    suffix: str,
+    places: list[tuple[float, int]],
+    salvage: bool,
 ) -> None:
     """Row 9: a file with flipped bits gives frames or one line: no crash, no hang, no traceback."""
     data = bytearray(sound_files[suffix])
     for place, bit in places:
         data[int(place * len(data))] ^= 1 << bit
     (tmp_path / f"film{suffix}").write_bytes(data)
-    answer = zygote.run(tmp_path, "probe", f"film{suffix}", *(["--salvage"] if salvage else []), seconds=30, memory=GIB)
+    answer = zygote.run(
+        tmp_path,
+        "probe",
+        f"film{suffix}",
+        *(["--salvage"] if salvage else []),
+        seconds=30,
+        memory=GIB,
+    )
     sane(answer)
     assert answer.status == 0 or f"film{suffix}" in answer.err
 
@@ -107,9 +147,20 @@ def test_no_video_in_it(run: Run, tmp_path: Path) -> None:
 def test_size_changes_in_mid_stream(run: Run, tmp_path: Path) -> None:
     """Row 14: a clip whose size changes is one line that names the frame and both sizes; what comes before can be had."""
     raw = {"c:v": "libx264", "pix_fmt": "yuv420p", "bf": 0}
-    first, second = still(tmp_path / "a.h264", 5, **raw), still(tmp_path / "b.h264", 5, (48, 64), **raw)
+    first, second = (
+        still(tmp_path / "a.h264", 5, **raw),
+        still(tmp_path / "b.h264", 5, (48, 64), **raw),
+    )
     (tmp_path / "both.h264").write_bytes(first.read_bytes() + second.read_bytes())
-    both(run, "both.h264", 1, "both.h264", "changes its size at frame 5 from 48x32 to 64x48", "convert it to one size", "--end")
+    both(
+        run,
+        "both.h264",
+        1,
+        "both.h264",
+        "changes its size at frame 5 from 48x32 to 64x48",
+        "convert it to one size",
+        "--end",
+    )
     assert run("run", "both.h264", *TASK, "--end", "0.2", "--out", "out").status == 0
     assert manifest(tmp_path / "out")["layers"][0]["last_frame"] == 4
 
@@ -119,11 +170,15 @@ def test_decompression_bomb(zygote: Zygote, tmp_path: Path) -> None:
     width = height = 12_000
 
     def chunk(name: bytes, body: bytes) -> bytes:
-        return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+        return (
+            struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+        )
 
     header = struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0)
     lines = zlib.compress(bytes(height * (1 + width // 8)), 9)
-    (tmp_path / "bomb.png").write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", lines) + chunk(b"IEND", b""))
+    (tmp_path / "bomb.png").write_bytes(
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", lines) + chunk(b"IEND", b"")
+    )
     assert (tmp_path / "bomb.png").stat().st_size < 150_000
     still(tmp_path / "plain.png", 1, **{"frames:v": 1, "update": 1})
     usual = zygote.run(tmp_path, "probe", "plain.png")
@@ -193,7 +248,9 @@ class Watched:
 def test_playlists_urls_and_disguised_scripts(run: Run, tmp_path: Path) -> None:
     """Row 24: playlists, URLs and scripts that claim to be clips are refused; no other file and no host is touched."""
     with Watched(tmp_path) as watched:
-        for number, target in enumerate((watched.url, f"file://{watched.file}", str(watched.file), watched.file.name)):
+        for number, target in enumerate(
+            (watched.url, f"file://{watched.file}", str(watched.file), watched.file.name)
+        ):
             scripts = {
                 "list.m3u8": f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n{target}\n#EXT-X-ENDLIST\n",
                 "list.mp4": f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n{target}\n#EXT-X-ENDLIST\n",
@@ -227,4 +284,6 @@ def test_a_good_file_is_none_of_these(run: Run, tmp_path: Path) -> None:
     still(tmp_path / "film.mkv")
     assert run("run", "film.mkv", *TASK, "--lossless", "--out", "out").status == 0
     assert len(layers(tmp_path / "out")) == 1
-    assert np.array_equal(media.load(tmp_path / "out/scene-001.mkv", 32, 48), moving(1, 6, (32, 48)))
+    assert np.array_equal(
+        media.load(tmp_path / "out/scene-001.mkv", 32, 48), moving(1, 6, (32, 48))
+    )

@@ -39,7 +39,10 @@ def break_losses(patch: pytest.MonkeyPatch, broken: Callable[[int], bool]) -> No
 
         def worse(index: torch.Tensor, progress: float) -> dict[str, torch.Tensor]:
             calls[0] += 1
-            return {name: loss * (float("nan") if broken(calls[0]) else 1) for name, loss in terms(index, progress).items()}
+            return {
+                name: loss * (float("nan") if broken(calls[0]) else 1)
+                for name, loss in terms(index, progress).items()
+            }
 
         return fit(module, worse, *rest, **more)
 
@@ -53,7 +56,9 @@ def rates_of(patch: pytest.MonkeyPatch) -> list[float]:
 
     def spied(*given: Any) -> torch.optim.Adam:
         made = make(*given)
-        made.register_step_pre_hook(lambda optimiser, *_: rates.append(optimiser.param_groups[0]["lr"]))
+        made.register_step_pre_hook(
+            lambda optimiser, *_: rates.append(optimiser.param_groups[0]["lr"])
+        )
         return made
 
     patch.setattr(loop, "_optimiser", spied)
@@ -70,7 +75,12 @@ def test_loss_turns_nan(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
     def spy(state: loop.FitState, module: torch.nn.Module, optimiser: torch.optim.Adam) -> None:
         restore(state, module, optimiser)
-        restored.append(all(torch.equal(value, state.module[name]) for name, value in module.state_dict().items()))
+        restored.append(
+            all(
+                torch.equal(value, state.module[name])
+                for name, value in module.state_dict().items()
+            )
+        )
 
     monkeypatch.setattr(loop, "_restore", spy)
     rates = rates_of(monkeypatch)
@@ -79,7 +89,9 @@ def test_loss_turns_nan(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert len(usual) == 4 and restored == [True]
     assert rates == pytest.approx([usual[0], usual[2] / 3, usual[3] / 3])
     for name in layers(tmp_path / "sound"):
-        one, other = (read_clip(tmp_path / folder / name).astype(int) for folder in ("sound", "broken"))
+        one, other = (
+            read_clip(tmp_path / folder / name).astype(int) for folder in ("sound", "broken")
+        )
         assert one.shape == other.shape and np.abs(one - other).mean() < 20
     assert "NaN" not in (tmp_path / "broken/manifest.json").read_text()
 
@@ -87,7 +99,12 @@ def test_loss_turns_nan(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def test_loss_stays_nan(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Row 18: after three tries it is one clear line that names the file and what to do, and no layer has a name."""
     break_losses(monkeypatch, lambda step: step > 0)
-    refused(run(*WORDS, "--out", "out"), 1, "in.mkv: the fit lost its way 3 times", "try another --seed or --device cpu")
+    refused(
+        run(*WORDS, "--out", "out"),
+        1,
+        "in.mkv: the fit lost its way 3 times",
+        "try another --seed or --device cpu",
+    )
     assert visible(tmp_path / "out") == []
 
 
@@ -103,18 +120,27 @@ def break_motion(patch: pytest.MonkeyPatch, module: Any, broken: Callable[[int],
 
 
 @pytest.mark.parametrize("module", [carry, tie])
-def test_loss_of_the_motion_turns_nan(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: Any) -> None:
+def test_loss_of_the_motion_turns_nan(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: Any
+) -> None:
     """Row 18: the same where it is the fit of the motion: it recovers from one, and three are one clear line."""
     with monkeypatch.context() as patch:
         break_motion(patch, module, lambda call: call == 1)
         assert run(*WORDS, "--out", "out").status == 0
         assert "NaN" not in (tmp_path / "out/manifest.json").read_text()
     break_motion(monkeypatch, module, lambda call: call > 0)
-    refused(run(*WORDS, "--out", "other"), 1, "in.mkv: the fit of its motion lost its way 3 times", "--seed")
+    refused(
+        run(*WORDS, "--out", "other"),
+        1,
+        "in.mkv: the fit of its motion lost its way 3 times",
+        "--seed",
+    )
     assert visible(tmp_path / "other") == []
 
 
-def test_layers_of_nan_are_never_written(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_layers_of_nan_are_never_written(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Row 18: whatever else turns NaN, no layer is made of it."""
 
     def finished(*given: Any) -> Any:
@@ -124,7 +150,12 @@ def test_layers_of_nan_are_never_written(run: Run, tmp_path: Path, monkeypatch: 
 
     finish = separate.finish_frame
     monkeypatch.setattr(separate, "finish_frame", finished)
-    refused(run(*WORDS, "--out", "out"), 1, "in.mkv: the layers of the frames 4 to 7 are no numbers", "--seed")
+    refused(
+        run(*WORDS, "--out", "out"),
+        1,
+        "in.mkv: the layers of the frames 4 to 7 are no numbers",
+        "--seed",
+    )
     assert visible(tmp_path / "out") == []
 
 
@@ -144,18 +175,26 @@ def small_memory(patch: pytest.MonkeyPatch, pixels: int) -> list[int]:
 
 
 @pytest.mark.parametrize(("holds", "reduced"), [(1536, 0), (800, 1), (400, 2), (200, 3)])
-def test_gpu_out_of_memory(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, holds: int, reduced: int) -> None:
+def test_gpu_out_of_memory(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, holds: int, reduced: int
+) -> None:
     """Row 19: out of memory on the GPU the working size is halved, up to three times; the manifest and a warning say so."""
     tried = small_memory(monkeypatch, holds)
     answer = run(*WORDS, "--out", "out")
     assert answer.status == 0, answer.err
-    assert len(tried) == reduced + 1 and all(after < 0.6 * before for before, after in zip(tried, tried[1:], strict=False))
+    assert len(tried) == reduced + 1 and all(
+        after < 0.6 * before for before, after in zip(tried, tried[1:], strict=False)
+    )
     whole = manifest(tmp_path / "out")
     (entry,) = whole["report"]["transitions"]
     assert entry["reduced"] == reduced and entry["work_height"] * entry["work_width"] == tried[-1]
     if reduced:
         assert entry["plan"]["pixels"] == 1536 >> reduced
-        assert [text for text in whole["warnings"] if text.startswith("frames 4 to 7: the memory of cpu was too small; ")]
+        assert [
+            text
+            for text in whole["warnings"]
+            if text.startswith("frames 4 to 7: the memory of cpu was too small; ")
+        ]
         assert "the working size was halved" in answer.err
     else:
         assert answer.err == ""
@@ -166,11 +205,20 @@ def test_gpu_out_of_memory(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_gpu_far_too_small(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Row 19: where an eighth of the size is too much as well, one line names the file and what to do."""
     tried = small_memory(monkeypatch, 100)
-    refused(run(*WORDS, "--out", "out"), 1, "in.mkv", "has not memory enough", "--preset fast", "--device cpu")
+    refused(
+        run(*WORDS, "--out", "out"),
+        1,
+        "in.mkv",
+        "has not memory enough",
+        "--preset fast",
+        "--device cpu",
+    )
     assert len(tried) == 4 and visible(tmp_path / "out") == []
 
 
-def test_a_resumed_run_goes_on_in_the_smaller_size(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_resumed_run_goes_on_in_the_smaller_size(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Row 19: interrupted after it, a run goes on in the size that it had come to, to the same layers."""
     with monkeypatch.context() as patch:
         small_memory(patch, 800)
@@ -192,9 +240,16 @@ def interrupt(*given: Any) -> Any:
 
 
 @pytest.mark.parametrize(
-    "error", [torch.OutOfMemoryError("CUDA out of memory."), MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: …")]
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory."),
+        MemoryError(),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: …"),
+    ],
 )
-def test_out_of_memory_in_a_task_of_windows(run: Run, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+def test_out_of_memory_in_a_task_of_windows(
+    run: Run, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
     """Row 19: a task that works window by window is ended by it in one clear line."""
 
     def fails(*given: Any) -> Separation:
@@ -202,6 +257,16 @@ def test_out_of_memory_in_a_task_of_windows(run: Run, monkeypatch: pytest.Monkey
 
     recipe = Recipe((Output("one"),), lambda sample, brief: None, fails)
     monkeypatch.setattr("pipeline.tasks.check_name", lambda name: None)
-    monkeypatch.setattr(running, "find_task", lambda name: Task("split", "", ("one",), lambda job: run_layered(job, recipe)))
-    refused(run("run", "in.mkv", "--task", "split", "--no-progress", "--out", "out"), 1, "in.mkv", "memory", "--preset fast")
+    monkeypatch.setattr(
+        running,
+        "find_task",
+        lambda name: Task("split", "", ("one",), lambda job: run_layered(job, recipe)),
+    )
+    refused(
+        run("run", "in.mkv", "--task", "split", "--no-progress", "--out", "out"),
+        1,
+        "in.mkv",
+        "memory",
+        "--preset fast",
+    )
     assert visible(Path("out")) == []

@@ -14,9 +14,21 @@ SCRIPT = Path(__file__).parents[1] / "measure_fuzz.py"
 
 def fuzz(folder: Path, count: int, seed: int, *more: str) -> str:
     """Run the script; return what it says, with no finding in it."""
-    words = [sys.executable, str(SCRIPT), "--count", str(count), "--seed", str(seed), "--findings", str(folder / "found"), *more]
+    words = [
+        sys.executable,
+        str(SCRIPT),
+        "--count",
+        str(count),
+        "--seed",
+        str(seed),
+        "--findings",
+        str(folder / "found"),
+        *more,
+    ]
     single = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
-    done = subprocess.run(words, capture_output=True, text=True, check=False, env={**os.environ, **single})
+    done = subprocess.run(
+        words, capture_output=True, text=True, check=False, env={**os.environ, **single}
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 

@@ -38,8 +38,18 @@ def test_a_decoder_that_hangs(wanted: Wanted, monkeypatch: pytest.MonkeyPatch) -
     assert set(found) == {1, 4} and not found[1].any() and good(found, 4)
 
 
-@pytest.mark.parametrize("child", ["import os; os.abort()", "raise ImportError", "print('what is this')", "import sys; sys.exit(3)"])
-def test_a_decoder_that_is_missing_or_crashes(wanted: Wanted, monkeypatch: pytest.MonkeyPatch, child: str) -> None:
+@pytest.mark.parametrize(
+    "child",
+    [
+        "import os; os.abort()",
+        "raise ImportError",
+        "print('what is this')",
+        "import sys; sys.exit(3)",
+    ],
+)
+def test_a_decoder_that_is_missing_or_crashes(
+    wanted: Wanted, monkeypatch: pytest.MonkeyPatch, child: str
+) -> None:
     """Row 17: the same where decord is not there or ends its process: the reader gives all pictures."""
     monkeypatch.setattr(sampling, "CHILD", (sys.executable, "-c", child))
     (found,) = sample([wanted])

@@ -29,15 +29,35 @@ DRAWS, SEED = int(os.environ.get("UNLAYER_DRAWS", "40")), int(os.environ.get("UN
 PICTURE = cv2.imencode(".png", np.arange(45, dtype=np.uint8).reshape(3, 5, 3))[1].tobytes()
 LONGEST = 30
 """Seconds after which a call hangs."""
-PARTS = ("manifest.json", "batch.json", "index.html", "report.html", "losses.json", "sheet.png", "scene-001.png", "scene-001.mkv")
-KEPT = ("find", "search", "transition-001/standing", "transition-001/parts", "written/scene-001", "survey", "window-000000/layers")
+PARTS = (
+    "manifest.json",
+    "batch.json",
+    "index.html",
+    "report.html",
+    "losses.json",
+    "sheet.png",
+    "scene-001.png",
+    "scene-001.mkv",
+)
+KEPT = (
+    "find",
+    "search",
+    "transition-001/standing",
+    "transition-001/parts",
+    "written/scene-001",
+    "survey",
+    "window-000000/layers",
+)
 NAMES = (
     *PARTS,
     *(f"{name}.part" for name in PARTS),
     *(f".work/{name}" for name in PARTS),
     *(f".work/{name}.part" for name in PARTS),
     *(f".work/keep/{name}.safetensors" for name in KEPT),
-    *(f".work/keep/{os.path.dirname(name)}/.{os.path.basename(name)}.safetensors.part" for name in KEPT),
+    *(
+        f".work/keep/{os.path.dirname(name)}/.{os.path.basename(name)}.safetensors.part"
+        for name in KEPT
+    ),
     *".lock .index.html.part .work .work/run.json .work/run.json.part .work/report .work/.scene-001.part.png".split(),
     *".work/.scene-001.part.mkv .work/keep .work/keep/written .work/keep/transition-001 .work/keep/window-000000".split(),
     *".work/keep/transition-001/outgoing.npy .work/keep/transition-001/incoming.npy .work/keep/transition-001/sheet.png".split(),
@@ -72,7 +92,13 @@ def snapshot(folder: Path) -> dict[str, object]:
     found: dict[str, object] = {}
     for path in sorted(folder.rglob("*")):
         kind = stat.S_IFMT(os.lstat(path).st_mode)
-        told: object = path.read_bytes() if kind == stat.S_IFREG else os.readlink(path) if kind == stat.S_IFLNK else kind
+        told: object = (
+            path.read_bytes()
+            if kind == stat.S_IFREG
+            else os.readlink(path)
+            if kind == stat.S_IFLNK
+            else kind
+        )
         found[str(path.relative_to(folder))] = told
     return found
 
@@ -87,8 +113,28 @@ def plant(folder: Path, name: str, outside: Path, rng: random.Random) -> str:
     if place.is_dir() and not place.is_symlink():
         shutil.rmtree(place)
     place.unlink(missing_ok=True)
-    kind = rng.choice(["file", "folder", "new", "new in it", "itself", "above", "pipe", "socket", "zeros", "folder of ours", "empty"])
-    targets = {"file": "mine.json", "folder": "folder", "new": "made", "new in it": "folder/made", "folder of ours": "run"}
+    kind = rng.choice(
+        [
+            "file",
+            "folder",
+            "new",
+            "new in it",
+            "itself",
+            "above",
+            "pipe",
+            "socket",
+            "zeros",
+            "folder of ours",
+            "empty",
+        ]
+    )
+    targets = {
+        "file": "mine.json",
+        "folder": "folder",
+        "new": "made",
+        "new in it": "folder/made",
+        "folder of ours": "run",
+    }
     if kind in targets:
         place.symlink_to(outside / targets[kind])
     elif kind in ("itself", "above", "zeros"):
@@ -169,7 +215,11 @@ VERBS: dict[str, tuple[str, ...]] = {
 
 def words_of(verb: str, template: str, rng: random.Random) -> list[str]:
     """The command line of a case, for the folder ``box/run``."""
-    inputs = ["in.mkv", *MIXED] if template.startswith("mkv") or (template == "new" and rng.random() < 0.5) else ["in.png"]
+    inputs = (
+        ["in.mkv", *MIXED]
+        if template.startswith("mkv") or (template == "new" and rng.random() < 0.5)
+        else ["in.png"]
+    )
     if verb == "report":
         return ["report", "box/run", "--no-progress"]
     if verb == "batch":
@@ -179,12 +229,20 @@ def words_of(verb: str, template: str, rng: random.Random) -> list[str]:
 
 def sound(answer: Answer, batch: bool) -> None:
     """Holds that a call answered, or refused in lines of ours; a batch has its own words on its clips."""
-    assert answer.status in (0, 1, 2) and "Traceback" not in answer.err and "unexpected" not in answer.err
+    assert (
+        answer.status in (0, 1, 2)
+        and "Traceback" not in answer.err
+        and "unexpected" not in answer.err
+    )
     lines = [line for line in answer.err.splitlines() if not line.startswith("unlayer: warning: ")]
-    assert batch or (all(line.startswith("unlayer: ") for line in lines) and (answer.status == 0 or lines)), answer
+    assert batch or (
+        all(line.startswith("unlayer: ") for line in lines) and (answer.status == 0 or lines)
+    ), answer
 
 
-def boxed(tmp_path: Path, template: Path, fill: Callable[[Path, Path], None]) -> tuple[Path, dict[str, object]]:
+def boxed(
+    tmp_path: Path, template: Path, fill: Callable[[Path, Path], None]
+) -> tuple[Path, dict[str, object]]:
     """A copy of a template in ``box/run``, filled, and what lies outside the box."""
     for name in ("box", "outside"):
         shutil.rmtree(tmp_path / name, ignore_errors=True)
@@ -205,13 +263,17 @@ def test_hostile_folders(run: Run, tmp_path: Path, templates: dict[str, Path]) -
         template, verb = rng.choice(sorted(templates)), rng.choice(sorted(VERBS))
         planted: list[tuple[str, str]] = []
 
-        def fill(folder: Path, outside: Path, rng: random.Random = rng, planted: Any = planted) -> None:
+        def fill(
+            folder: Path, outside: Path, rng: random.Random = rng, planted: Any = planted
+        ) -> None:
             for _ in range(rng.randint(1, 4)):
                 name = rng.choice(NAMES)
                 planted.append((name, plant(folder, name, outside, rng)))
 
         _, before = boxed(tmp_path, templates[template], fill)
-        inputs = {name: (tmp_path / name).read_bytes() for name in ("in.png", "in.mkv", "clips/a.mkv")}
+        inputs = {
+            name: (tmp_path / name).read_bytes() for name in ("in.png", "in.mkv", "clips/a.mkv")
+        }
         words = words_of(verb, template, rng)
         try:
             with alarmed():
@@ -219,9 +281,18 @@ def test_hostile_folders(run: Run, tmp_path: Path, templates: dict[str, Path]) -
             sound(answer, verb == "batch")
             assert snapshot(tmp_path / "outside") == before, "something outside was changed"
             assert {name: (tmp_path / name).read_bytes() for name in inputs} == inputs
-            assert {path.name for path in tmp_path.iterdir()} == {"box", "clips", "in.mkv", "in.png", "outside", "templates"}
+            assert {path.name for path in tmp_path.iterdir()} == {
+                "box",
+                "clips",
+                "in.mkv",
+                "in.png",
+                "outside",
+                "templates",
+            }
         except (AssertionError, HungError) as error:
-            raise AssertionError(f"number {number}: {' '.join(words)} on {template} with {planted}: {error!r}") from error
+            raise AssertionError(
+                f"number {number}: {' '.join(words)} on {template} with {planted}: {error!r}"
+            ) from error
 
 
 def test_hostile_stores(tmp_path: Path, templates: dict[str, Path]) -> None:
@@ -232,7 +303,13 @@ def test_hostile_stores(tmp_path: Path, templates: dict[str, Path]) -> None:
         template = rng.choice(sorted(templates))
         planted: list[tuple[str, str]] = []
 
-        def fill(folder: Path, outside: Path, rng: random.Random = rng, template: str = template, planted: Any = planted) -> None:
+        def fill(
+            folder: Path,
+            outside: Path,
+            rng: random.Random = rng,
+            template: str = template,
+            planted: Any = planted,
+        ) -> None:
             shutil.copytree(templates[template], folder.parent / "here", symlinks=True)
             for _ in range(rng.randint(1, 4)):
                 side, name = rng.choice([folder, folder.parent / "here"]), rng.choice(NAMES)
@@ -251,10 +328,14 @@ def test_hostile_stores(tmp_path: Path, templates: dict[str, Path]) -> None:
                 work[verb]()
             assert snapshot(tmp_path / "outside") == before, "something outside was changed"
         except (AssertionError, HungError) as error:
-            raise AssertionError(f"number {number}: {verb} on {template} with {planted}: {error!r}") from error
+            raise AssertionError(
+                f"number {number}: {verb} on {template} with {planted}: {error!r}"
+            ) from error
 
 
-@pytest.mark.parametrize("key", ["/abs/olute", "a//b.safetensors", "../up", "a/../b", "./a", "a/", "nul\0l"])
+@pytest.mark.parametrize(
+    "key", ["/abs/olute", "a//b.safetensors", "../up", "a/../b", "./a", "a/", "nul\0l"]
+)
 def test_keys_that_are_no_names(tmp_path: Path, key: str) -> None:
     """A key with an absolute, an empty or a dotted part is not fetched."""
     import fsspec
@@ -262,7 +343,10 @@ def test_keys_that_are_no_names(tmp_path: Path, key: str) -> None:
     memory = fsspec.filesystem("memory")
     store = Store("memory://hostile")
     memory.store[f"/hostile/.work/keep/{key}"] = memory.open("/hostile/x", "wb")
-    found = {f"/hostile/.work/keep/{key}": {"type": "file"}, f"/hostile//tmp/{key}": {"type": "file"}}
+    found = {
+        f"/hostile/.work/keep/{key}": {"type": "file"},
+        f"/hostile//tmp/{key}": {"type": "file"},
+    }
     store.files = _Files(found)
     store.fetch(tmp_path / "here")
     memory.store.clear()
@@ -289,14 +373,29 @@ class _Files:
 
 
 @pytest.mark.parametrize(
-    "url", ["memory://x", "simplecache::memory://x", "x://y", "memori://x", "data:,x", "data://x", "http:/x", "github://", "file://"]
+    "url",
+    [
+        "memory://x",
+        "simplecache::memory://x",
+        "x://y",
+        "memori://x",
+        "data:,x",
+        "data://x",
+        "http:/x",
+        "github://",
+        "file://",
+    ],
 )
 def test_stores_that_keep_nothing(run: Run, tmp_path: Path, url: str) -> None:
     """Such a store is refused before a clip is begun, in one line that names the option, and no folder of that name is made."""
     (tmp_path / "clips").mkdir()
     film(tmp_path / "clips/a.mkv", (16, 24))
     answer = run("batch", "clips", *TASK, "--out", "out", "--store", url)
-    assert answer.status == 2 and answer.err.count("\n") == 1 and answer.err.startswith(f"unlayer: --store {url}"), answer
+    assert (
+        answer.status == 2
+        and answer.err.count("\n") == 1
+        and answer.err.startswith(f"unlayer: --store {url}")
+    ), answer
     assert sorted(path.name for path in tmp_path.iterdir()) == ["clips"]
     with pytest.raises(UsageError):
         Store(url).check()

@@ -20,7 +20,11 @@ PIECES = (
     *"a .. . : - -- -rf ~ * ? % %03d \\ ' \" $(touch) | ; & { } [b] é http: file: concat: subfile, pipe: C:".split(),
     *("\n", "\t", "\x1b[2J", "\u202e", "\udcff", " "),
 )
-NAMES = st.lists(st.sampled_from(PIECES), min_size=1, max_size=5).map("".join).filter(lambda name: name.strip("."))
+NAMES = (
+    st.lists(st.sampled_from(PIECES), min_size=1, max_size=5)
+    .map("".join)
+    .filter(lambda name: name.strip("."))
+)
 PICTURE = cv2.imencode(".png", np.arange(45, dtype=np.uint8).reshape(3, 5, 3))[1].tobytes()
 
 
@@ -29,7 +33,9 @@ def tree(folder: Path) -> set[str]:
     return {str(path.relative_to(folder)) for path in folder.rglob("*")}
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(name=NAMES, way=st.sampled_from(["absolute", "up", "here", "link", "through a link"]))
 @example(name="a:b", way="here")
 @example(name="-rf", way="here")
@@ -37,7 +43,9 @@ def tree(folder: Path) -> set[str]:
 @example(name="new\nline", way="up")
 @example(name="..\\..\\x", way="link")
 @example(name="...", way="here")
-def test_hostile_names(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, way: str) -> None:
+def test_hostile_names(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, way: str
+) -> None:
     """Row 23: ``../``, ``a:b``, a leading ``-``, a line break, a link: read as plain files; what is written stays in the run's folder."""
     box = tmp_path / "box"
     shutil.rmtree(box, ignore_errors=True)
@@ -47,9 +55,13 @@ def test_hostile_names(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     real = (here if way == "here" else box / "in") / name
     real.write_bytes(PICTURE)
     (box / "door").symlink_to(box / "in")
-    given_as = {"absolute": str(real), "up": f"../../in/{name}", "here": name, "link": name, "through a link": f"../../door/../in/{name}"}[
-        way
-    ]
+    given_as = {
+        "absolute": str(real),
+        "up": f"../../in/{name}",
+        "here": name,
+        "link": name,
+        "through a link": f"../../door/../in/{name}",
+    }[way]
     if way == "link":
         (here / name).symlink_to(real)
     monkeypatch.chdir(here)
@@ -58,7 +70,9 @@ def test_hostile_names(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert answer.status == 0, answer.err
     made = tree(box) - before
     (folder,) = {Path(path).parts[2] for path in made}
-    assert folder.endswith("-transition") and {Path(path).parts[:2] for path in made} == {("deep", "here")}
+    assert folder.endswith("-transition") and {Path(path).parts[:2] for path in made} == {
+        ("deep", "here")
+    }
     assert sorted(os.listdir(here / folder)) == sorted([*OWN, "scene-001.png"])
     assert real.read_bytes() == PICTURE
     assert json.loads((here / folder / "manifest.json").read_text())["input"][0]["path"] == given_as
@@ -66,7 +80,18 @@ def test_hostile_names(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert answer.status == 0 and json.loads(answer.out)["width"] == 5
 
 
-@pytest.mark.parametrize("name", ["a:b.mp4", "-rf.mp4", "new\nline.mp4", "%03d.mp4", "http:x.mp4", "concat:x.mp4", "ä \x1b[31m.mp4"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "a:b.mp4",
+        "-rf.mp4",
+        "new\nline.mp4",
+        "%03d.mp4",
+        "http:x.mp4",
+        "concat:x.mp4",
+        "ä \x1b[31m.mp4",
+    ],
+)
 def test_hostile_names_of_films(run: Run, tmp_path: Path, name: str) -> None:
     """Row 23: the same for films, and for the run's folder itself; a file that is none is named in one line."""
     still(tmp_path / "in.mp4")
@@ -86,7 +111,13 @@ def test_links_in_the_runs_folder(run: Run, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out/scene-001.png").symlink_to(tmp_path / "precious")
     for option in ((), ("--overwrite",), ("--resume",)):
-        refused(run("run", "in.png", *TASK, "--out", "out", *option), 2, "scene-001.png", "in the way", "--out")
+        refused(
+            run("run", "in.png", *TASK, "--out", "out", *option),
+            2,
+            "scene-001.png",
+            "in the way",
+            "--out",
+        )
     assert (tmp_path / "precious").read_text() == "mine"
 
 
@@ -97,7 +128,10 @@ def test_a_manifest_that_names_other_folders(run: Run, tmp_path: Path) -> None:
     assert run("run", "in.png", *TASK, "--out", "out").status == 0
     path = tmp_path / "out/manifest.json"
     whole = json.loads(path.read_text())
-    whole["layers"] += [{"name": "x", "path": name} for name in ("../precious", str(tmp_path / "precious"), "..", "")]
+    whole["layers"] += [
+        {"name": "x", "path": name}
+        for name in ("../precious", str(tmp_path / "precious"), "..", "")
+    ]
     path.write_text(json.dumps(whole))
     assert run("run", "in.png", *TASK, "--out", "out", "--overwrite", "--seed", "1").status == 0
     assert (tmp_path / "precious").read_text() == "mine"

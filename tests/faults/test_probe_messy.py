@@ -29,4 +29,6 @@ def test_probe_answers(zygote: Zygote, tmp_path: Path, name: str) -> None:
         refused(answer, 1, name, *NO_USE[name])
     else:
         facts = json.loads(answer.out)
-        assert answer.status == 0 and facts["frames"] >= 1 and facts["shots"] and facts["width"] >= 1
+        assert (
+            answer.status == 0 and facts["frames"] >= 1 and facts["shots"] and facts["width"] >= 1
+        )

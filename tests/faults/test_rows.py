@@ -20,7 +20,19 @@ def test_every_row_has_a_test() -> None:
 
 
 def test_what_can_hang_runs_in_a_child_alone() -> None:
-    sources = [path for folder in ("pipeline", "stages") for path in (Path(__file__).parents[2] / folder).rglob("*.py")]
-    using = [path.name for path in sources if re.search(r"^\s*(import|from) decord", path.read_text(encoding="utf-8"), re.MULTILINE)]
+    sources = [
+        path
+        for folder in ("pipeline", "stages")
+        for path in (Path(__file__).parents[2] / folder).rglob("*.py")
+    ]
+    using = [
+        path.name
+        for path in sources
+        if re.search(r"^\s*(import|from) decord", path.read_text(encoding="utf-8"), re.MULTILINE)
+    ]
     assert using == ["sample_child.py"]
-    assert not [path for path in sources if "import stages.media.thumbnails_child" in path.read_text(encoding="utf-8")]
+    assert not [
+        path
+        for path in sources
+        if "import stages.media.thumbnails_child" in path.read_text(encoding="utf-8")
+    ]

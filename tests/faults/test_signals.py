@@ -16,7 +16,17 @@ from provoke import MIXED, ROOT, Run, Zygote, film, refused, until
 from pipeline.runtime.child_process import Child
 from pipeline.runtime.signals import STATUS, Stopped, Stopping, status_of, stopping
 
-WORDS = ("run", "in.mkv", "--task", "transition", "--no-progress", "--lossless", *MIXED, "--out", "out")
+WORDS = (
+    "run",
+    "in.mkv",
+    "--task",
+    "transition",
+    "--no-progress",
+    "--lossless",
+    *MIXED,
+    "--out",
+    "out",
+)
 SMALL = (("small_plans",),)
 SEED = int(os.environ.get("UNLAYER_SEED", "0"))
 
@@ -28,7 +38,9 @@ def test_sighup_ends_like_sigterm(zygote: Zygote, tmp_path: Path) -> None:
     until((tmp_path / "held").exists)
     os.kill(child, signal.SIGHUP)
     refused(zygote.wait(child), 129, "stopped", "--resume goes on")
-    assert not (tmp_path / "out/.lock").exists() and list((tmp_path / "out/.work/keep").rglob("*.safetensors"))
+    assert not (tmp_path / "out/.lock").exists() and list(
+        (tmp_path / "out/.work/keep").rglob("*.safetensors")
+    )
 
 
 @pytest.mark.parametrize("case", range(int(os.environ.get("UNLAYER_DRAWS", "4"))))
@@ -46,8 +58,14 @@ def test_many_signals_in_a_row(zygote: Zygote, tmp_path: Path, case: int) -> Non
     answer = zygote.wait(child)
     # Two that arrive before the first was noticed are noticed in the order of their numbers.
     assert answer.status in (130, 128 + first), answer
-    assert "Traceback" not in answer.err and "Exception ignored" not in answer.err and "unexpected" not in answer.err, answer.err
-    assert answer.err.splitlines() and all(line.startswith("unlayer: ") for line in answer.err.splitlines())
+    assert (
+        "Traceback" not in answer.err
+        and "Exception ignored" not in answer.err
+        and "unexpected" not in answer.err
+    ), answer.err
+    assert answer.err.splitlines() and all(
+        line.startswith("unlayer: ") for line in answer.err.splitlines()
+    )
     assert zygote.run(tmp_path, *WORDS, "--resume", faults=SMALL).status == 0
 
 
@@ -57,8 +75,19 @@ def test_ctrl_c_from_start_to_end(tmp_path: Path, case: int) -> None:
     film(tmp_path / "in.mkv")
     rng = random.Random(SEED + case)
     # The interpreter's own start, before a line of ours, is not ours.
-    words = [sys.executable, "-c", f"print(1, flush=True); import sys; sys.argv[1:] = {list(WORDS)}\n{PROGRAM}"]
-    child = subprocess.Popen(words, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment())
+    words = [
+        sys.executable,
+        "-c",
+        f"print(1, flush=True); import sys; sys.argv[1:] = {list(WORDS)}\n{PROGRAM}",
+    ]
+    child = subprocess.Popen(
+        words,
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(),
+    )
     assert child.stdout is not None and child.stderr is not None
     assert child.stdout.readline() == "1\n" and child.stdout.readline() == "2\n"
     time.sleep(rng.choice([0, 0.05, 0.3, 1.0]))
@@ -132,7 +161,12 @@ time.sleep(600)
 def gone(number: int) -> bool:
     """Whether a process is over."""
     try:
-        state = Path(f"/proc/{number}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[0]
+        state = (
+            Path(f"/proc/{number}/stat")
+            .read_text(encoding="utf-8", errors="replace")
+            .rpartition(")")[2]
+            .split()[0]
+        )
     except FileNotFoundError:
         return True
     return state in "ZX"
@@ -142,8 +176,25 @@ def gone(number: int) -> bool:
 def test_no_child_outlives_a_killed_parent(tmp_path: Path) -> None:
     """A run that was started as a child stops when its parent is killed, in the middle of its work or while it starts."""
     film(tmp_path / "in.mkv", (96, 144))
-    words = ["run", "in.mkv", "--task", "transition", "--preset", "best", *MIXED, "--json", "--out", "out"]
-    parent = subprocess.Popen([sys.executable, "-c", CHILD_OF, *words], cwd=tmp_path, stdout=subprocess.PIPE, text=True, env=environment())
+    words = [
+        "run",
+        "in.mkv",
+        "--task",
+        "transition",
+        "--preset",
+        "best",
+        *MIXED,
+        "--json",
+        "--out",
+        "out",
+    ]
+    parent = subprocess.Popen(
+        [sys.executable, "-c", CHILD_OF, *words],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment(),
+    )
     assert parent.stdout is not None
     child = int(parent.stdout.readline())
     try:
@@ -168,7 +219,11 @@ stdin=subprocess.PIPE)\nprint(c.pid, flush=True)\ntime.sleep(600)"
     holder = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     assert holder.stdout is not None
     child = int(holder.stdout.readline())
-    keep = os.open(f"/proc/{child}/fd/0", os.O_RDWR | os.O_NONBLOCK) if Path(f"/proc/{child}/fd/0").exists() else None
+    keep = (
+        os.open(f"/proc/{child}/fd/0", os.O_RDWR | os.O_NONBLOCK)
+        if Path(f"/proc/{child}/fd/0").exists()
+        else None
+    )
     holder.kill()
     holder.wait()
     holder.stdout.close()

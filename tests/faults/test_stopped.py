@@ -28,7 +28,9 @@ def newest_checkpoint(folder: Path) -> Path:
     return max(folder.rglob("*.safetensors"), key=lambda path: path.stat().st_mtime_ns)
 
 
-def test_killed_in_the_fit_again_and_again(zygote: Zygote, tmp_path: Path, whole: dict[str, str]) -> None:
+def test_killed_in_the_fit_again_and_again(
+    zygote: Zygote, tmp_path: Path, whole: dict[str, str]
+) -> None:
     """Row 1: SIGKILL at any step of the fit; ``--resume`` goes on and comes to the layers of an uninterrupted run."""
     film(tmp_path / "in.mkv")
     kills = 0
@@ -47,39 +49,68 @@ def test_killed_in_the_fit_again_and_again(zygote: Zygote, tmp_path: Path, whole
 
 
 @pytest.mark.parametrize("how", ["half", "whole"])
-def test_killed_while_a_checkpoint_is_written(zygote: Zygote, tmp_path: Path, whole: dict[str, str], how: str) -> None:
+def test_killed_while_a_checkpoint_is_written(
+    zygote: Zygote, tmp_path: Path, whole: dict[str, str], how: str
+) -> None:
     """Row 2: SIGKILL between the write and the rename of a checkpoint; the one before loads and the run goes on from it."""
     film(tmp_path / "in.mkv")
     fault = ("killed_while_keeping", 4, how)
-    assert zygote.run(tmp_path, *WORDS, "--out", "out", faults=(*SMALL, fault)).status == -signal.SIGKILL
+    assert (
+        zygote.run(tmp_path, *WORDS, "--out", "out", faults=(*SMALL, fault)).status
+        == -signal.SIGKILL
+    )
     kept = tmp_path / "out/.work/keep/transition-001"
-    assert {path.name for path in kept.iterdir()} == {"standing.safetensors", ".standing.safetensors.part"}
+    assert {path.name for path in kept.iterdir()} == {
+        "standing.safetensors",
+        ".standing.safetensors.part",
+    }
     # Five and two layers are left to be kept; one that began anew would keep nine.
     fault = ("killed_while_keeping", 8, "whole")
-    assert zygote.run(tmp_path, *WORDS, "--out", "out", "--resume", faults=(*SMALL, fault)).status == 0
+    assert (
+        zygote.run(tmp_path, *WORDS, "--out", "out", "--resume", faults=(*SMALL, fault)).status == 0
+    )
     assert layers(tmp_path / "out") == whole
 
 
-@pytest.mark.parametrize("fault", [("killed_while_writing", 3), ("killed_while_renaming", "manifest.json", 1)])
-def test_killed_while_a_layer_is_written(zygote: Zygote, tmp_path: Path, whole: dict[str, str], fault: tuple[object, ...]) -> None:
+@pytest.mark.parametrize(
+    "fault", [("killed_while_writing", 3), ("killed_while_renaming", "manifest.json", 1)]
+)
+def test_killed_while_a_layer_is_written(
+    zygote: Zygote, tmp_path: Path, whole: dict[str, str], fault: tuple[object, ...]
+) -> None:
     """Row 3: SIGKILL while a layer is written; no half file has a final name, no manifest is there, and the run goes on."""
     film(tmp_path / "in.mkv")
-    assert zygote.run(tmp_path, *WORDS, "--out", "out", faults=(*SMALL, fault)).status == -signal.SIGKILL
+    assert (
+        zygote.run(tmp_path, *WORDS, "--out", "out", faults=(*SMALL, fault)).status
+        == -signal.SIGKILL
+    )
     there = layers(tmp_path / "out")
     # Just before the manifest's rename the layers are in place, whole; before that none is.
     assert there == (whole if "manifest.json" in fault else {})
     assert not (tmp_path / "out/manifest.json").exists()
-    refused(zygote.run(tmp_path, *WORDS, "--out", "out", faults=SMALL), 2, "out", "--resume", "--overwrite")
+    refused(
+        zygote.run(tmp_path, *WORDS, "--out", "out", faults=SMALL),
+        2,
+        "out",
+        "--resume",
+        "--overwrite",
+    )
     assert zygote.run(tmp_path, *WORDS, "--out", "out", "--resume", faults=SMALL).status == 0
     assert layers(tmp_path / "out") == whole
-    assert visible(tmp_path / "out") == sorted([*OWN, "scene-001.mkv", "scene-002.mkv", "sheet.png"])
+    assert visible(tmp_path / "out") == sorted(
+        [*OWN, "scene-001.mkv", "scene-002.mkv", "sheet.png"]
+    )
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_stopped_by_a_signal(zygote: Zygote, tmp_path: Path, whole: dict[str, str], number: int, status: int) -> None:
+def test_stopped_by_a_signal(
+    zygote: Zygote, tmp_path: Path, whole: dict[str, str], number: int, status: int
+) -> None:
     """Row 4: Ctrl-C or SIGTERM leaves a checkpoint and says in one line how to go on; exit 130 or 143."""
     film(tmp_path / "in.mkv")
-    child = zygote.start(tmp_path, *WORDS, "--out", "out", faults=(*SMALL, ("held_at_step", "separate", 8)))
+    child = zygote.start(
+        tmp_path, *WORDS, "--out", "out", faults=(*SMALL, ("held_at_step", "separate", 8))
+    )
     until((tmp_path / "held").exists)
     os.kill(child, number)
     refused(zygote.wait(child), status, "stopped", "--resume goes on", "--overwrite")
@@ -89,15 +120,22 @@ def test_stopped_by_a_signal(zygote: Zygote, tmp_path: Path, whole: dict[str, st
     assert layers(tmp_path / "out") == whole
 
 
-def test_two_runs_into_one_folder(zygote: Zygote, run: Run, tmp_path: Path, whole: dict[str, str]) -> None:
+def test_two_runs_into_one_folder(
+    zygote: Zygote, run: Run, tmp_path: Path, whole: dict[str, str]
+) -> None:
     """Row 20: while one process works in a folder, another is refused at once, whatever its options, and the first is not disturbed."""
     film(tmp_path / "in.mkv")
-    first = zygote.start(tmp_path, *WORDS, "--out", "out", faults=(*SMALL, ("held_at_step", "separate", 2)))
+    first = zygote.start(
+        tmp_path, *WORDS, "--out", "out", faults=(*SMALL, ("held_at_step", "separate", 2))
+    )
     until((tmp_path / "held").exists)
     for option in ((), ("--resume",), ("--overwrite",), ("--seed", "5")):
         began = time.monotonic()
         refused(
-            run(*WORDS, "--out", "out", *option), 1, "out: another run is working in this folder", "wait for it, or choose another --out"
+            run(*WORDS, "--out", "out", *option),
+            1,
+            "out: another run is working in this folder",
+            "wait for it, or choose another --out",
         )
         assert time.monotonic() - began < 5
     (tmp_path / "go").touch()

@@ -19,7 +19,7 @@ from pipeline.batch.batch import Batch
 from pipeline.batch.clips import Item
 from pipeline.batch.display import Quiet
 from pipeline.cli.main import main
-from pipeline.run.execute import makers
+from pipeline.run.execute import version_fingerprint
 from pipeline.run.resuming import RESTARTED
 from pipeline.runtime.child_process import Child
 from pipeline.runtime.remote_store import Store, store_at
@@ -51,13 +51,26 @@ def folder_of(path: str, **files: str) -> Path:
 def there(url: str = "memory://runs/a") -> dict[str, str]:
     """What lies on the store, by name."""
     files, root = fsspec.core.url_to_fs(url)
-    return {path[len(root.rstrip("/")) + 1 :]: files.cat_file(path).decode() for path in files.find(root)}
+    return {
+        path[len(root.rstrip("/")) + 1 :]: files.cat_file(path).decode()
+        for path in files.find(root)
+    }
 
 
 def working(path: str) -> Path:
     """A run's folder in the middle of its work."""
-    folder = folder_of(path, **{".work/run.json": "run", ".work/keep/find.safetensors": "find", ".work/keep/t-1/outgoing.npy": "pixels"})
-    return folder_of(str(folder), **{".work/keep/t-1/parts.safetensors": "parts", ".work/scene-001.mp4": "half", ".lock": ""})
+    folder = folder_of(
+        path,
+        **{
+            ".work/run.json": "run",
+            ".work/keep/find.safetensors": "find",
+            ".work/keep/t-1/outgoing.npy": "pixels",
+        },
+    )
+    return folder_of(
+        str(folder),
+        **{".work/keep/t-1/parts.safetensors": "parts", ".work/scene-001.mp4": "half", ".lock": ""},
+    )
 
 
 def test_what_is_kept_is_sent_and_fetched_elsewhere() -> None:
@@ -67,9 +80,15 @@ def test_what_is_kept_is_sent_and_fetched_elsewhere() -> None:
     part = {".work/keep/t-1/outgoing.npy": "pixels", ".work/keep/t-1/parts.safetensors": "parts"}
     assert there() == kept | part
     Store("memory://runs/a/").fetch(Path("there"))
-    assert {str(path.relative_to("there")): path.read_text() for path in Path("there").rglob("*") if path.is_file()} == kept | part
+    assert {
+        str(path.relative_to("there")): path.read_text()
+        for path in Path("there").rglob("*")
+        if path.is_file()
+    } == kept | part
     Store("memory://runs/a").fetch(Path("few"), lambda name: "/" not in name)
-    assert {str(path.relative_to("few")) for path in Path("few").rglob("*") if path.is_file()} == set(kept)
+    assert {
+        str(path.relative_to("few")) for path in Path("few").rglob("*") if path.is_file()
+    } == set(kept)
 
 
 def test_nothing_is_sent_twice_and_checkpoints_go_last(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,34 +102,54 @@ def test_nothing_is_sent_twice_and_checkpoints_go_last(monkeypatch: pytest.Monke
     monkeypatch.setattr(Store, "_put", spy)
     folder = working("here")
     store.send_kept(folder)
-    assert sent[0] == ".work/run.json" and sent[1].endswith(".npy") and all(name.endswith(".safetensors") for name in sent[2:])
+    assert (
+        sent[0] == ".work/run.json"
+        and sent[1].endswith(".npy")
+        and all(name.endswith(".safetensors") for name in sent[2:])
+    )
     sent.clear()
     store.send_kept(folder)
     assert sent == []
     (folder / ".work/keep/find.safetensors").write_text("found more")
     store.send_kept(folder)
-    assert sent == [".work/keep/find.safetensors"] and there()[".work/keep/find.safetensors"] == "found more"
+    assert (
+        sent == [".work/keep/find.safetensors"]
+        and there()[".work/keep/find.safetensors"] == "found more"
+    )
 
 
 def test_neither_whole_layers_nor_a_search_that_is_over_travel() -> None:
-    folder = folder_of(str(working("here")), **{".work/keep/search.safetensors": "so far", ".work/keep/written/scene-001.mp4": "large"})
+    folder = folder_of(
+        str(working("here")),
+        **{".work/keep/search.safetensors": "so far", ".work/keep/written/scene-001.mp4": "large"},
+    )
     folder_of(str(folder), **{".work/keep/written/scene-001.safetensors": "whole"})
     Store("memory://runs/a").send_kept(folder)
-    assert ".work/keep/search.safetensors" in there() and not any("written" in name for name in there())
+    assert ".work/keep/search.safetensors" in there() and not any(
+        "written" in name for name in there()
+    )
     Store("memory://runs/a").fetch(Path("there"))
-    assert sorted(path.name for path in Path("there/.work/keep").glob("*.*")) == ["find.safetensors"]
+    assert sorted(path.name for path in Path("there/.work/keep").glob("*.*")) == [
+        "find.safetensors"
+    ]
     fsspec.filesystem("memory").rm("/runs/a/.work/keep/find.safetensors")
     Store("memory://runs/a").fetch(Path("early"))
-    assert sorted(path.name for path in Path("early/.work/keep").glob("*.*")) == ["search.safetensors"]
+    assert sorted(path.name for path in Path("early/.work/keep").glob("*.*")) == [
+        "search.safetensors"
+    ]
 
 
 def test_a_finished_run_is_sent_with_its_manifest_last(monkeypatch: pytest.MonkeyPatch) -> None:
     store = Store("memory://runs/a")
     store.send_kept(working("here"))
-    folder = folder_of("done", **{"manifest.json": "{}", "scene-001.mp4": "one", "sheet.png": "sheet", ".lock": ""})
+    folder = folder_of(
+        "done", **{"manifest.json": "{}", "scene-001.mp4": "one", "sheet.png": "sheet", ".lock": ""}
+    )
     order: list[str] = []
     put = Store._put
-    monkeypatch.setattr(Store, "_put", lambda self, path, name: (order.append(name), put(self, path, name))[1])
+    monkeypatch.setattr(
+        Store, "_put", lambda self, path, name: (order.append(name), put(self, path, name))[1]
+    )
     store.publish(folder)
     assert order == ["scene-001.mp4", "sheet.png", "manifest.json"]
     assert there() == {"manifest.json": "{}", "scene-001.mp4": "one", "sheet.png": "sheet"}
@@ -137,21 +176,45 @@ def test_storage_that_fails_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None
         raise RuntimeError("AccessDenied\nwith a long story")
 
     monkeypatch.setattr(store.files, "put_file", refuse)
-    with pytest.raises(UnlayerError, match=r"^memory://runs/a: cannot be written \(AccessDenied\); check the address and your access"):
+    with pytest.raises(
+        UnlayerError,
+        match=r"^memory://runs/a: cannot be written \(AccessDenied\); check the address and your access",
+    ):
         store.send_kept(working("here"))
 
 
 def film(path: str = "in.mkv") -> Path:
-    return media.save(Path(path), dissolve(moving(1, 12, (32, 48)), moving(2, 12, (32, 48)), 4, 4)[0])
+    return media.save(
+        Path(path), dissolve(moving(1, 12, (32, 48)), moving(2, 12, (32, 48)), 4, 4)[0]
+    )
 
 
-def test_parts_done_on_machines_that_share_nothing_else(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_parts_done_on_machines_that_share_nothing_else(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     small_plans(monkeypatch)
     film()
-    words = ["run", "in.mkv", "--task", "transition", "--transition", "4:7", "--lossless", "--no-progress", "--out", "plain"]
+    words = [
+        "run",
+        "in.mkv",
+        "--task",
+        "transition",
+        "--transition",
+        "4:7",
+        "--lossless",
+        "--no-progress",
+        "--out",
+        "plain",
+    ]
     assert main(words) == 0
     url = f"file://{tmp_path}/shared/in"
-    told = Settings(inputs=(Path("in.mkv"),), task="transition", transition=((4, 7),), lossless=True, resume=True)
+    told = Settings(
+        inputs=(Path("in.mkv"),),
+        task="transition",
+        transition=((4, 7),),
+        lossless=True,
+        resume=True,
+    )
     settings = replace(told, out=Path("nowhere"), store=url)
     assert parts.prepare(settings) == (1, [])
     with monkeypatch.context() as patch:
@@ -167,24 +230,46 @@ def test_parts_done_on_machines_that_share_nothing_else(monkeypatch: pytest.Monk
     # Another machine goes on behind what the lost one had kept.
     assert (tmp_path / "shared/in/.work/keep/transition-001/standing.safetensors").exists()
     carried: list[int] = []
-    monkeypatch.setattr("stages.transition.alternate.carry", lambda *given, **more: carried.append(1))
+    monkeypatch.setattr(
+        "stages.transition.alternate.carry", lambda *given, **more: carried.append(1)
+    )
     parts.do(settings, 0)
     assert carried == []
     assert parts.finish(settings) == (True, []) and parts.finish(replace(settings)) == (False, [])
-    assert layers(tmp_path / "shared/in") == layers(Path("plain")) and len(layers(Path("plain"))) == 2
-    assert sorted(path.name for path in (tmp_path / "shared/in").iterdir()) == sorted(path.name for path in Path("plain").iterdir())
+    assert (
+        layers(tmp_path / "shared/in") == layers(Path("plain")) and len(layers(Path("plain"))) == 2
+    )
+    assert sorted(path.name for path in (tmp_path / "shared/in").iterdir()) == sorted(
+        path.name for path in Path("plain").iterdir()
+    )
     assert not Path("nowhere").exists()
 
 
-def test_a_batch_keeps_its_runs_on_the_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_batch_keeps_its_runs_on_the_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     Path("clips/deep").mkdir(parents=True)
     media.save(Path("clips/deep/a.mp4"), media.moving(6))
     Path("clips/bad.mp4").write_bytes(b"no clip")
-    words = ["batch", "clips", "--task", "transition", "--no-progress", "--store", f"file://{tmp_path}/shared"]
+    words = [
+        "batch",
+        "clips",
+        "--task",
+        "transition",
+        "--no-progress",
+        "--store",
+        f"file://{tmp_path}/shared",
+    ]
     assert main([*words, "--out", "one"]) == 1
-    names = {str(path.relative_to("shared")) for path in Path("shared").rglob("*") if path.is_file()}
-    assert {"batch.json", "deep/a-transition/manifest.json", "deep/a-transition/scene-001.mp4"} <= names
+    names = {
+        str(path.relative_to("shared")) for path in Path("shared").rglob("*") if path.is_file()
+    }
+    assert {
+        "batch.json",
+        "deep/a-transition/manifest.json",
+        "deep/a-transition/scene-001.mp4",
+    } <= names
     Path("clips/bad.mp4").unlink()
     # Somewhere else nothing is left to do.
     assert main([*words, "--out", "two"]) == 0
@@ -195,7 +280,7 @@ def test_a_batch_keeps_its_runs_on_the_store(tmp_path: Path, monkeypatch: pytest
     work.mkdir(parents=True)
     same = identity_of(json.loads(Path("one/deep/a-transition/manifest.json").read_text()))
     assert same is not None
-    (work / "run.json").write_text(json.dumps({**same, "versions": makers()}))
+    (work / "run.json").write_text(json.dumps({**same, "versions": version_fingerprint()}))
     assert main([*words, "--out", "three"]) == 0
     (clip,) = json.loads(Path("three/batch.json").read_text())["clips"]
     assert clip["status"] == "unchanged" and not work.exists()
@@ -203,11 +288,29 @@ def test_a_batch_keeps_its_runs_on_the_store(tmp_path: Path, monkeypatch: pytest
 
 def test_a_run_that_is_replaced_leaves_nothing_behind() -> None:
     store = Store("memory://runs/a")
-    about = {"schema": 1, "task": "transition", "input": [], "layers": [{"path": "scene-001.mkv"}], "sheets": ["sheet.png"]}
-    store.publish(folder_of("old", **{"manifest.json": json.dumps(about), "scene-001.mkv": "old", "sheet.png": "old"}))
+    about = {
+        "schema": 1,
+        "task": "transition",
+        "input": [],
+        "layers": [{"path": "scene-001.mkv"}],
+        "sheets": ["sheet.png"],
+    }
+    store.publish(
+        folder_of(
+            "old",
+            **{"manifest.json": json.dumps(about), "scene-001.mkv": "old", "sheet.png": "old"},
+        )
+    )
     fsspec.filesystem("memory").pipe_file("/runs/a/notes.txt", b"mine")
-    store.publish(folder_of("new", **{"manifest.json": "{}", "scene-001.mp4": "new", "sheet.png": "new"}))
-    assert there() == {"manifest.json": "{}", "scene-001.mp4": "new", "sheet.png": "new", "notes.txt": "mine"}
+    store.publish(
+        folder_of("new", **{"manifest.json": "{}", "scene-001.mp4": "new", "sheet.png": "new"})
+    )
+    assert there() == {
+        "manifest.json": "{}",
+        "scene-001.mp4": "new",
+        "sheet.png": "new",
+        "notes.txt": "mine",
+    }
 
 
 def test_a_manifest_comes_last_and_alone(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -216,19 +319,35 @@ def test_a_manifest_comes_last_and_alone(monkeypatch: pytest.MonkeyPatch) -> Non
     fsspec.filesystem("memory").pipe_file("/runs/a/.work/run.json", b"left by a kill")
     fetched: list[str] = []
     get = store.files.get_file
-    monkeypatch.setattr(store.files, "get_file", lambda source, target: (fetched.append(source), get(source, target))[1])
+    monkeypatch.setattr(
+        store.files,
+        "get_file",
+        lambda source, target: (fetched.append(source), get(source, target))[1],
+    )
     store.fetch(Path("here"), layers=True)
     assert [name.rsplit("/", 1)[1] for name in fetched] == ["scene-001.mp4", "manifest.json"]
     assert not Path("here/.work").exists()
 
 
-def test_what_did_not_reach_the_store_is_sent_the_next_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_did_not_reach_the_store_is_sent_the_next_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     Path("clips").mkdir()
     media.save(Path("clips/a.mp4"), media.moving(6))
     # A file of our name in the current folder is not what the clips' processes run.
     Path("pipeline.py").write_text("raise SystemExit(9)")
-    words = ["batch", "clips", "--task", "transition", "--no-progress", "--out", "one", "--store", f"file://{tmp_path}/shared"]
+    words = [
+        "batch",
+        "clips",
+        "--task",
+        "transition",
+        "--no-progress",
+        "--out",
+        "one",
+        "--store",
+        f"file://{tmp_path}/shared",
+    ]
     with monkeypatch.context() as patch:
 
         def fails(self: Store, folder: Path) -> None:
@@ -251,7 +370,9 @@ class Stopped:
 
 
 def test_a_clip_that_is_stopped_sends_what_it_kept() -> None:
-    given = Settings(inputs=(Path("clips"),), task="transition", out=Path("out"), store="memory://runs")
+    given = Settings(
+        inputs=(Path("clips"),), task="transition", out=Path("out"), store="memory://runs"
+    )
     items = [Item(Path(f"clips/{name}.mp4"), Path(f"out/{name}"), "running") for name in "ab"]
     working("out/a")
     folder_of("out/b", **{"manifest.json": "{}"})
@@ -259,13 +380,17 @@ def test_a_clip_that_is_stopped_sends_what_it_kept() -> None:
     batch.running = {slot: (item, cast(Child, Stopped())) for slot, item in enumerate(items)}
     batch.stop()
     assert [item.status for item in items] == ["waiting", "waiting"] and not batch.running
-    assert ".work/keep/find.safetensors" in there() and not there("memory://runs/b"), "what is finished is sent by the next batch"
+    assert ".work/keep/find.safetensors" in there() and not there("memory://runs/b"), (
+        "what is finished is sent by the next batch"
+    )
 
 
 def test_what_is_kept_here_is_newer_than_what_was_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     """Going on here, an interrupted clip does not fall back to what the store has; one that is finished there is fetched."""
     monkeypatch.setattr("pipeline.batch.batch.Child", lambda *words: Stopped())
-    given = Settings(inputs=(Path("clips"),), task="transition", out=Path("out"), store="memory://runs")
+    given = Settings(
+        inputs=(Path("clips"),), task="transition", out=Path("out"), store="memory://runs"
+    )
     item, kept = Item(Path("clips/a.mp4"), Path("out/a")), Path("out/a/.work/keep/find.safetensors")
     Store("memory://runs/a").send_kept(working("out/a"))
     kept.write_text("found more")
@@ -277,14 +402,24 @@ def test_what_is_kept_here_is_newer_than_what_was_sent(monkeypatch: pytest.Monke
     assert Path("out/a/manifest.json").exists()
 
 
-def test_what_was_kept_of_another_run_does_not_stay_on_the_store(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_what_was_kept_of_another_run_does_not_stay_on_the_store(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """Prepared anew on a cluster: the parts find nothing of the run before."""
     small_plans(monkeypatch)
     film()
     url = f"file://{tmp_path}/shared/in"
     names = (".work/keep/find.safetensors", ".work/keep/transition-001/parts.safetensors")
     folder_of("shared/in", **{".work/run.json": "{}", **dict.fromkeys(names, "old")})
-    told = Settings(inputs=(Path("in.mkv"),), task="transition", transition=((4, 7),), lossless=True, resume=True, anew=True, store=url)
+    told = Settings(
+        inputs=(Path("in.mkv"),),
+        task="transition",
+        transition=((4, 7),),
+        lossless=True,
+        resume=True,
+        anew=True,
+        store=url,
+    )
     assert parts.prepare(told) == (1, [RESTARTED])
     left = [path for path in Path("shared/in/.work/keep").rglob("*") if path.is_file()]
     assert not any(path.name == "parts.safetensors" or path.read_bytes() == b"old" for path in left)
@@ -292,7 +427,9 @@ def test_what_was_kept_of_another_run_does_not_stay_on_the_store(monkeypatch: py
 
 
 def test_a_clip_that_was_begun_anew_leaves_nothing_old_on_the_store() -> None:
-    given = Settings(inputs=(Path("clips"),), task="transition", out=Path("out"), store="memory://runs")
+    given = Settings(
+        inputs=(Path("clips"),), task="transition", out=Path("out"), store="memory://runs"
+    )
     fsspec.filesystem("memory").pipe_file("/runs/a/.work/keep/old.safetensors", b"old")
     item = Item(Path("clips/a.mp4"), working("out/a"), "failed", warnings=[RESTARTED])
     Batch(given, Path("out"), [item], Quiet())._send(Store("memory://runs/a"), item)
@@ -300,10 +437,19 @@ def test_a_clip_that_was_begun_anew_leaves_nothing_old_on_the_store() -> None:
     assert set(there()) == {".work/run.json", *(f".work/keep/{name}" for name in kept)}
 
 
-def test_a_machine_of_another_version_does_not_undo_what_the_parts_did(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_machine_of_another_version_does_not_undo_what_the_parts_did(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     small_plans(monkeypatch)
     film()
-    told = Settings(inputs=(Path("in.mkv"),), task="transition", transition=((4, 7),), resume=True, anew=True, out=Path("out"))
+    told = Settings(
+        inputs=(Path("in.mkv"),),
+        task="transition",
+        transition=((4, 7),),
+        resume=True,
+        anew=True,
+        out=Path("out"),
+    )
     assert parts.prepare(told) == (1, []) and parts.do(told, 0) == []
     with monkeypatch.context() as patch, pytest.raises(UsageError, match="version"):
         patch.setattr("pipeline.run.execute.__version__", "9.9")

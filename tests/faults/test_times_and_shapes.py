@@ -33,7 +33,12 @@ def alone(folder: Path) -> Path:
 
 def levels(path: Path) -> np.ndarray:
     """``(T, H, W, 3)`` in levels of 255."""
-    return np.concatenate([block.pixels.permute(0, 2, 3, 1).numpy() for block in open_clip([path]).blocks()]) * 255
+    return (
+        np.concatenate(
+            [block.pixels.permute(0, 2, 3, 1).numpy() for block in open_clip([path]).blocks()]
+        )
+        * 255
+    )
 
 
 @pytest.mark.parametrize("start", [0, 4500])
@@ -47,7 +52,9 @@ def test_variable_frame_rate(run: Run, tmp_path: Path, start: int) -> None:
     assert times == [Fraction(tick - start, 90000) for tick in ticks]
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(width=st.integers(1, 67), height=st.integers(1, 67), lossless=st.booleans())
 @example(width=1, height=1, lossless=False)
 @example(width=1, height=1, lossless=True)
@@ -57,7 +64,18 @@ def test_odd_sizes(run: Run, tmp_path: Path, width: int, height: int, lossless: 
     """Row 12: a clip of any size, 1 by 1 and odd ones among them, comes out in exactly that size."""
     pictures = media.moving(3, height, width)
     media.save(tmp_path / "in.mkv", pictures, **{"c:v": "png"})
-    assert run("run", "in.mkv", *TASK, "--out", "out", "--overwrite", *(["--lossless"] if lossless else [])).status == 0
+    assert (
+        run(
+            "run",
+            "in.mkv",
+            *TASK,
+            "--out",
+            "out",
+            "--overwrite",
+            *(["--lossless"] if lossless else []),
+        ).status
+        == 0
+    )
     got = levels(alone(tmp_path / "out"))
     assert got.shape == pictures.shape
     if lossless:
@@ -66,16 +84,24 @@ def test_odd_sizes(run: Run, tmp_path: Path, width: int, height: int, lossless: 
 
 
 @pytest.mark.parametrize("size", [(1, 1), (3, 2), (33, 47)])
-def test_a_transition_of_an_odd_size(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: tuple[int, int]) -> None:
+def test_a_transition_of_an_odd_size(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: tuple[int, int]
+) -> None:
     """Row 12: the same where there is something to separate."""
     small_plans(monkeypatch)
     frames, _ = dissolve(grainy(1, 12, size), grainy(2, 12, size), 4, 4)
     media.save(tmp_path / "in.mkv", frames, **{"c:v": "png"})
-    assert run("run", "in.mkv", *TASK, "--lossless", "--transition", "4:7", "--out", "out").status == 0
+    assert (
+        run("run", "in.mkv", *TASK, "--lossless", "--transition", "4:7", "--out", "out").status == 0
+    )
     # In a picture of one pixel either side is a plain colour, which is no layer.
-    made = [levels(tmp_path / "out" / layer["path"]) for layer in manifest(tmp_path / "out")["layers"]]
+    made = [
+        levels(tmp_path / "out" / layer["path"]) for layer in manifest(tmp_path / "out")["layers"]
+    ]
     assert len(made) == 2 or (size == (1, 1) and made)
-    assert all(layer.shape[1:] == (*size, 3) and (len(layer) >= 4 or size == (1, 1)) for layer in made)
+    assert all(
+        layer.shape[1:] == (*size, 3) and (len(layer) >= 4 or size == (1, 1)) for layer in made
+    )
 
 
 @pytest.mark.parametrize("size", [(16, 88), (128, 20), (1, 90)])
@@ -83,7 +109,17 @@ def test_long_thin_pictures(zygote: Zygote, tmp_path: Path, size: tuple[int, int
     """Row 12: a picture that is much longer than it is high, in which optical flow once ended the process."""
     small = (max(2, size[0]), max(2, size[1]))
     media.save(tmp_path / "in.mkv", grainy(1, 8, small), **{"c:v": "png"})
-    answer = zygote.run(tmp_path, "run", "in.mkv", *TASK, "--transition", "3:4", "--out", "out", faults=(("small_plans",),))
+    answer = zygote.run(
+        tmp_path,
+        "run",
+        "in.mkv",
+        *TASK,
+        "--transition",
+        "3:4",
+        "--out",
+        "out",
+        faults=(("small_plans",),),
+    )
     assert answer.status == 0, answer
     assert levels(tmp_path / "out/scene-001.mp4").shape == (5, *small, 3)
     assert zygote.run(tmp_path, "probe", "in.mkv").status == 0
@@ -107,25 +143,52 @@ def test_one_frame_and_two(run: Run, tmp_path: Path, suffix: str, count: int) ->
     assert run("probe", *names).status == 0
 
 
-COLOURS = np.array([[0, 0, 0], [255, 255, 255], [255, 0, 0], [0, 255, 0], [0, 0, 255], [200, 60, 30], [128, 128, 128], [25, 180, 150]])
+COLOURS = np.array(
+    [
+        [0, 0, 0],
+        [255, 255, 255],
+        [255, 0, 0],
+        [0, 255, 0],
+        [0, 0, 255],
+        [200, 60, 30],
+        [128, 128, 128],
+        [25, 180, 150],
+    ]
+)
 
 
 @pytest.mark.parametrize("lossless", [True, False])
 @pytest.mark.parametrize("degrees", [0, 90, 180, 270])
 @pytest.mark.parametrize(
-    ("matrix", "full", "bits"), [("bt709", False, 8), ("bt709", True, 10), ("bt709", False, 10), ("bt601", True, 8), ("bt601", False, 10)]
+    ("matrix", "full", "bits"),
+    [
+        ("bt709", False, 8),
+        ("bt709", True, 10),
+        ("bt709", False, 10),
+        ("bt601", True, 8),
+        ("bt601", False, 10),
+    ],
 )
 def test_rotated_deep_full_range_and_709(
     run: Run, tmp_path: Path, matrix: str, full: bool, bits: int, degrees: int, lossless: bool
 ) -> None:
     """Row 25: rotated, 10-bit, full-range and BT.709 clips come out upright and within 2 levels of 255."""
     pixels = "yuv420p" if bits == 8 else "yuv420p10le"
-    plain = media.save_yuv(tmp_path / "plain.mov", COLOURS / 255, matrix, full, bits, pixels, tile=16)
+    plain = media.save_yuv(
+        tmp_path / "plain.mov", COLOURS / 255, matrix, full, bits, pixels, tile=16
+    )
     turned = tmp_path / "in.mov"
-    media.run(ffmpeg.output(ffmpeg.input(str(plain), display_rotation=-degrees), str(turned), c="copy"))
-    assert run("run", "in.mov", *TASK, "--out", "out", *(["--lossless"] if lossless else [])).status == 0
+    media.run(
+        ffmpeg.output(ffmpeg.input(str(plain), display_rotation=-degrees), str(turned), c="copy")
+    )
+    assert (
+        run("run", "in.mov", *TASK, "--out", "out", *(["--lossless"] if lossless else [])).status
+        == 0
+    )
     layer = alone(tmp_path / "out")
-    wanted = np.rot90(np.tile(np.repeat(COLOURS, 16, axis=0), (16, 1, 1)), {0: 0, 90: -1, 180: 2, 270: 1}[degrees])
+    wanted = np.rot90(
+        np.tile(np.repeat(COLOURS, 16, axis=0), (16, 1, 1)), {0: 0, 90: -1, 180: 2, 270: 1}[degrees]
+    )
     got = levels(layer)[0]
     assert got.shape == wanted.shape
     middle = tuple(slice(8, None, 16) for _ in range(2))
@@ -148,7 +211,9 @@ def test_a_constant_clip(run: Run, tmp_path: Path, level: int) -> None:
     assert facts["transitions"] == [] and facts["shots"] == [{"first_frame": 0, "last_frame": 11}]
     assert "no transition and no cut was found" in run("probe", "in.mkv").out
     answer = run("run", "in.mkv", *TASK, "--lossless", "--out", "out")
-    assert answer.status == 0 and "no transition was found; the clip is written as it is" in answer.err
+    assert (
+        answer.status == 0 and "no transition was found; the clip is written as it is" in answer.err
+    )
     assert np.array_equal(np.rint(levels(alone(tmp_path / "out"))), frames)
     assert "NaN" not in (tmp_path / "out/manifest.json").read_text()
 
@@ -162,7 +227,9 @@ def test_a_clip_without_a_transition(run: Run, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("level", [0, 128, 255, None])
-def test_a_transition_that_is_not_there(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, level: int | None) -> None:
+def test_a_transition_that_is_not_there(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, level: int | None
+) -> None:
     """Row 26: told of a transition in a constant clip (``None``: between two equal films), the layers are that clip and no NaN."""
     small_plans(monkeypatch)
     frames = np.full((12, 32, 48, 3), 0 if level is None else level, np.uint8)
@@ -170,7 +237,9 @@ def test_a_transition_that_is_not_there(run: Run, tmp_path: Path, monkeypatch: p
         frames = np.repeat(moving(1, 1, (32, 48)), 12, axis=0)
     # Against a plain colour a fade is what it may be, which has one layer.
     media.save(tmp_path / "in.mkv", frames)
-    assert run("run", "in.mkv", *TASK, "--lossless", "--transition", "4:7", "--out", "out").status == 0
+    assert (
+        run("run", "in.mkv", *TASK, "--lossless", "--transition", "4:7", "--out", "out").status == 0
+    )
     made = manifest(tmp_path / "out")["layers"]
     assert 1 <= len(made) <= 2
     for layer in made:
@@ -182,4 +251,7 @@ def test_a_transition_that_is_not_there(run: Run, tmp_path: Path, monkeypatch: p
 
 def test_the_film_of_these_tests_has_a_transition(run: Run, tmp_path: Path) -> None:
     film(tmp_path / "in.mkv", (48, 64))
-    assert len(json.loads(run("probe", "in.mkv", "--json", "--transition", "4:7").out)["transitions"]) == 1
+    assert (
+        len(json.loads(run("probe", "in.mkv", "--json", "--transition", "4:7").out)["transitions"])
+        == 1
+    )

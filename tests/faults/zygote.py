@@ -89,13 +89,25 @@ def wait(request: dict[str, Any], ends: dict[int, list[int]]) -> dict[str, Any]:
     for end in ends.pop(number):
         os.close(end)
     out, err = (text.decode("utf-8", "backslashreplace") for text in said)
-    return {"status": None if late else os.waitstatus_to_exitcode(code), "out": out, "err": err, "memory": used.ru_maxrss * 1024}
+    return {
+        "status": None if late else os.waitstatus_to_exitcode(code),
+        "out": out,
+        "err": err,
+        "memory": used.ru_maxrss * 1024,
+    }
 
 
 def serve() -> None:
     """Answers requests until there are no more."""
     # Their threads would not be there after a fork, so nothing is computed in this process.
-    for name in ("pipeline.run.execute", "pipeline.cli.probe", "pipeline.tasks.transition.run", "clips", "provoke", "pytest"):
+    for name in (
+        "pipeline.run.execute",
+        "pipeline.cli.probe",
+        "pipeline.tasks.transition.run",
+        "clips",
+        "provoke",
+        "pytest",
+    ):
         importlib.import_module(name)
     # The first words make the parser, which every fork then has.
     importlib.import_module("pipeline.cli.main").parse("run", ["film.mp4"])

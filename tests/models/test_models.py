@@ -34,7 +34,9 @@ def test_the_decoder_is_the_one_that_was_measured() -> None:
     generator = Generator(3, (144, 256))
     # 32 codes; 128, 128, 128 and 96 channels; 12 outputs of which the shuffle makes 3: all 3x3, plus scale and shift, plus the last bias.
     convolutions = 9 * (32 * 128 + 128 * 128 + 128 * 128 + 128 * 96 + 96 * 12) + 12
-    assert sum(p.numel() for p in generator.parameters()) == convolutions + 2 * (128 + 128 + 128 + 96)
+    assert sum(p.numel() for p in generator.parameters()) == convolutions + 2 * (
+        128 + 128 + 128 + 96
+    )
     assert code_size((144, 256)) == (9, 16)
     assert code_size((145, 1)) == (10, 2)
 
@@ -71,7 +73,9 @@ def test_keyed_noise_is_coupled_in_time() -> None:
 
     def alike(distance: int) -> float:
         pairs = zip(flat[:-distance], flat[distance:], strict=True)
-        return float(torch.stack([torch.corrcoef(torch.stack(pair))[0, 1] for pair in pairs]).mean())
+        return float(
+            torch.stack([torch.corrcoef(torch.stack(pair))[0, 1] for pair in pairs]).mean()
+        )
 
     # What stays is 0.7 of the variance; of the rest a neighbour keeps cos(pi / 16), and two keys away nothing is left.
     assert alike(1) == pytest.approx(0.7 + 0.3 * math.cos(math.pi / 16), abs=0.01)

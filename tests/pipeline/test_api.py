@@ -35,25 +35,59 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_same_layers_as_from_the_command_line(task: str) -> None:
     save(Path("in.mkv"), moving(4, 3, (24, 40)))
     made = separate("in.mkv", task, out="api", **QUICK)
-    assert main(["run", "in.mkv", "--task", task, "--preset", "fast", "--seed", "3", "--out", "cli", "--no-progress"]) == 0
+    assert (
+        main(
+            [
+                "run",
+                "in.mkv",
+                "--task",
+                task,
+                "--preset",
+                "fast",
+                "--seed",
+                "3",
+                "--out",
+                "cli",
+                "--no-progress",
+            ]
+        )
+        == 0
+    )
     whole = json.loads(Path("cli/manifest.json").read_text())
-    assert [layer["path"] for layer in whole["layers"]] == [layer.path.name for layer in made.layers.values()]
+    assert [layer["path"] for layer in whole["layers"]] == [
+        layer.path.name for layer in made.layers.values()
+    ]
     for layer in made.layers.values():
         assert layer.path.read_bytes() == (Path("cli") / layer.path.name).read_bytes()
     assert made.manifest["settings"] == whole["settings"] and made.folder == Path("api")
 
 
-def test_a_transition_from_an_array(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_transition_from_an_array(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr("pipeline.tasks.transition.run.separate_transition", plain_answer)
     frames = moving(1, 24)
     told: list[tuple[str, float, str]] = []
-    with separate(frames, "transition", fps=Fraction(30000, 1001), transition=[(8, 15)], progress=lambda *step: told.append(step)) as made:
+    with separate(
+        frames,
+        "transition",
+        fps=Fraction(30000, 1001),
+        transition=[(8, 15)],
+        progress=lambda *step: told.append(step),
+    ) as made:
         one, other = made.layers.values()
         assert isinstance(made, Separated) and isinstance(one, LayerResult)
-        assert (one.name, one.role, one.first_frame, one.last_frame) == ("scene-001", "scene", 0, 15)
+        assert (one.name, one.role, one.first_frame, one.last_frame) == (
+            "scene-001",
+            "scene",
+            0,
+            15,
+        )
         assert one.frames.shape == (16, 48, 64, 3) and one.frames.dtype == np.uint8
         # Lossless on both ways: what is not mixed comes back as it was.
-        assert np.array_equal(one.frames[:8], frames[:8]) and np.array_equal(other.frames[8:], frames[16:])
+        assert np.array_equal(one.frames[:8], frames[:8]) and np.array_equal(
+            other.frames[8:], frames[16:]
+        )
         assert (one.frames[8:] == (255, 0, 0)).all()
         assert np.array_equal(np.concatenate(list(one.blocks())), one.frames)
         assert made.manifest["input"][0]["rate"] == "30000/1001"
@@ -78,7 +112,10 @@ def test_arrays_of_every_kind_are_the_same_clip(monkeypatch: pytest.MonkeyPatch)
     frames = moving(2, 4, (20, 28))
     values = frames.astype(np.float32) / 255
     kinds: list[Any] = [frames, frames.astype(np.uint16) * 257, values, values.astype(np.float64)]
-    kinds += [torch.from_numpy(frames).permute(0, 3, 1, 2), torch.from_numpy(values).permute(0, 3, 1, 2)]
+    kinds += [
+        torch.from_numpy(frames).permute(0, 3, 1, 2),
+        torch.from_numpy(values).permute(0, 3, 1, 2),
+    ]
     for kind in kinds:
         with separate(kind, "transition") as made:
             (layer,) = made.layers.values()
@@ -137,7 +174,11 @@ def test_several_files() -> None:
         (torch.zeros(2, 3, 5, 6).to_sparse(), {}, "source is a sparse tensor"),
         ("in.mp4", {"hint": torch.zeros(5, 6).to_sparse()}, "hint is a sparse tensor"),
         ("in.mp4", {"progress": 5}, "progress is 5"),
-        ("in.mp4", {"hint": np.zeros(5)}, "hint has the shape (5,); it must be (H, W, 3) or (H, W)"),
+        (
+            "in.mp4",
+            {"hint": np.zeros(5)},
+            "hint has the shape (5,); it must be (H, W, 3) or (H, W)",
+        ),
         ("in.mp4", {"hint": np.zeros((5, 6), int)}, "hint is of int64"),
         ("in.mp4", {"prest": "fast"}, "did you mean preset"),
         ("in.mp4", {"preset": "fats"}, "did you mean fast"),
@@ -159,17 +200,35 @@ def test_a_task_that_is_no_text() -> None:
 
 
 def test_numbers_of_numpy_are_numbers() -> None:
-    more = {"seed": np.int64(3), "max_seconds": np.float32(20), "lossless": np.bool_(True), "max_memory": 2e9}
-    with separate(moving(1, 2, (20, 28)), "dehaze", preset="fast", fps=np.float32(30), **more) as made:
+    more = {
+        "seed": np.int64(3),
+        "max_seconds": np.float32(20),
+        "lossless": np.bool_(True),
+        "max_memory": 2e9,
+    }
+    with separate(
+        moving(1, 2, (20, 28)), "dehaze", preset="fast", fps=np.float32(30), **more
+    ) as made:
         kept = made.manifest["settings"]
-        assert (kept["seed"], kept["max_seconds"], kept["lossless"], kept["max_memory"]) == (3, 20.0, True, 2_000_000_000)
+        assert (kept["seed"], kept["max_seconds"], kept["lossless"], kept["max_memory"]) == (
+            3,
+            20.0,
+            True,
+            2_000_000_000,
+        )
         assert made.manifest["input"][0]["rate"] == "30/1"
-    with separate(moving(1, 4, (20, 28)), "transition", transition=[(np.int64(1), np.int64(2))], preset="fast") as made:
+    with separate(
+        moving(1, 4, (20, 28)), "transition", transition=[(np.int64(1), np.int64(2))], preset="fast"
+    ) as made:
         assert made.manifest["settings"]["transition"] == [[1, 2]]
 
 
 def test_bfloat16_is_taken() -> None:
-    with separate(torch.rand(3, 20, 28, generator=torch.Generator().manual_seed(0)).bfloat16(), "dehaze", preset="fast") as made:
+    with separate(
+        torch.rand(3, 20, 28, generator=torch.Generator().manual_seed(0)).bfloat16(),
+        "dehaze",
+        preset="fast",
+    ) as made:
         assert made.layers["clear"].frames.shape == (1, 20, 28, 3)
 
 
@@ -180,19 +239,31 @@ def test_hints_of_every_kind_are_the_same() -> None:
     cv2.imwrite("hint.png", mark)
     mixed = picture.copy()
     mixed[6:10, 6:14] = 250
-    kinds: list[Any] = ["hint.png", mark, mark[..., None], np.repeat(mark[..., None], 3, -1), mark > 0, mark / 255]
+    kinds: list[Any] = [
+        "hint.png",
+        mark,
+        mark[..., None],
+        np.repeat(mark[..., None], 3, -1),
+        mark > 0,
+        mark / 255,
+    ]
     kinds += [torch.from_numpy(mark), torch.from_numpy(mark)[None], torch.from_numpy(mark > 0)]
     masks = []
     for kind in kinds:
         with separate(mixed, "watermark", hint=kind, **QUICK) as made:
             masks.append(made.layers["matte"].frames)
-            assert made.manifest["settings"]["hint"] == ("hint.png" if kind is kinds[0] else "array-hint")
+            assert made.manifest["settings"]["hint"] == (
+                "hint.png" if kind is kinds[0] else "array-hint"
+            )
     assert masks[0].any() and all(np.array_equal(mask, masks[0]) for mask in masks)
 
 
 def test_a_hint_that_does_not_fit_is_named_as_the_manifest_names_it() -> None:
     picture = moving(3, 1, (24, 32))[0]
-    with pytest.raises(UsageError, match="^--hint array-hint: is 6x5, but array is 32x24; draw it at the input's size$"):
+    with pytest.raises(
+        UsageError,
+        match="^--hint array-hint: is 6x5, but array is 32x24; draw it at the input's size$",
+    ):
         separate(picture, "watermark", hint=np.ones((5, 6)), **QUICK)
     with pytest.raises(UsageError, match="^--hint array-hint: has nothing white in it"):
         separate(picture, "watermark", hint=np.zeros((24, 32)), **QUICK)
@@ -212,7 +283,9 @@ def test_arrays_are_known_again_by_what_they_hold() -> None:
         assert [item["path"] for item in several.manifest["input"]] == ["array-001", "array-002"]
 
 
-def test_errors_are_raised_and_leave_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_errors_are_raised_and_leave_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "tmp").mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))
     with pytest.raises(UsageError, match="did you mean dehaze"):
@@ -228,7 +301,9 @@ def test_errors_are_raised_and_leave_nothing(tmp_path: Path, monkeypatch: pytest
     assert list((tmp_path / "tmp").iterdir()) == []
 
 
-def test_a_finished_run_is_given_back(mixed_clip: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_finished_run_is_given_back(
+    mixed_clip: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("pipeline.tasks.transition.run.separate_transition", plain_answer)
     clip = mixed_clip()
     first = separate(clip, "transition", out="out", transition=[(8, 15)])
@@ -244,10 +319,14 @@ def test_the_package_stays_light() -> None:
     with pytest.raises(AttributeError, match="has no attribute 'seperate'"):
         import pipeline
 
-        pipeline.seperate  # noqa: B018
+        pipeline.seperate
 
 
-def test_the_example_runs(mixed_clip: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_example_runs(
+    mixed_clip: Callable[..., Path],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     monkeypatch.setattr("pipeline.tasks.transition.run.separate_transition", plain_answer)
     from samples import separate as example
 

@@ -59,8 +59,15 @@ def test_a_configuration_is_read() -> None:
 
 
 def test_the_command_line_stands_above_it() -> None:
-    made = with_config(TOML, "--preset", "best", "--transition", "3:9", "--no-lossless", "--task", "dehaze")
-    assert (made.preset, made.transition, made.lossless, made.task) == ("best", ((3, 9),), False, "dehaze")
+    made = with_config(
+        TOML, "--preset", "best", "--transition", "3:9", "--no-lossless", "--task", "dehaze"
+    )
+    assert (made.preset, made.transition, made.lossless, made.task) == (
+        "best",
+        ((3, 9),),
+        False,
+        "dehaze",
+    )
     assert made.max_seconds == 60.0
     made = with_config("seed = 5\nstart = 3", "--seed", "0", "--start=0")
     assert (made.seed, made.start) == (0, 0)
@@ -77,7 +84,10 @@ def test_batch_takes_one_too() -> None:
         ('prest = "fast"', "'prest' is not a setting; did you mean preset?"),
         ("max-seconds = 3", "did you mean max_seconds?"),
         ("--seed = 3", "did you mean seed?"),
-        ('preset = "fats"', "preset: 'fats' is not known; choose fast, balanced, best, paper; did you mean fast?"),
+        (
+            'preset = "fats"',
+            "preset: 'fats' is not known; choose fast, balanced, best, paper; did you mean fast?",
+        ),
         ("preset = 3", "preset: '3' is not known"),
         ('lossless = "yes"', "lossless: 'yes' is neither true nor false"),
         ("lossless = 1", "lossless: 1 is neither true nor false"),
@@ -114,8 +124,15 @@ def test_wrong_configurations_are_refused_in_one_line(text: str, says: str) -> N
 
 
 def test_numbers_as_people_write_them() -> None:
-    made = settings_of("transition = [48, 71]\nmax_memory = 2e9\nseed = 3.0\nmax_seconds = 1e2", "x")
-    assert made == {"transition": ((48, 71),), "max_memory": 2_000_000_000, "seed": 3, "max_seconds": 100.0}
+    made = settings_of(
+        "transition = [48, 71]\nmax_memory = 2e9\nseed = 3.0\nmax_seconds = 1e2", "x"
+    )
+    assert made == {
+        "transition": ((48, 71),),
+        "max_memory": 2_000_000_000,
+        "seed": 3,
+        "max_seconds": 100.0,
+    }
 
 
 def test_files_that_are_no_configuration(tmp_path: Path) -> None:
@@ -137,17 +154,40 @@ def test_files_that_are_no_configuration(tmp_path: Path) -> None:
 def test_what_is_wrong_is_said_on_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
     Path("my.toml").write_text('prset = "fast"')
     assert main(["run", "a.mp4", "--config", "my.toml"]) == 2
-    assert capsys.readouterr().err == "unlayer: --config my.toml: 'prset' is not a setting; did you mean preset?\n"
+    assert (
+        capsys.readouterr().err
+        == "unlayer: --config my.toml: 'prset' is not a setting; did you mean preset?\n"
+    )
 
 
-def test_a_manifest_gives_its_settings_back(mixed_clip: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_manifest_gives_its_settings_back(
+    mixed_clip: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("pipeline.tasks.transition.run.separate_transition", plain_answer)
     clip = str(mixed_clip())
-    words = ["--task", "transition", "--transition", "8:15", "--seed", "7", "--start", "0:00:00.04", "--preset", "fast", "--lossless"]
+    words = [
+        "--task",
+        "transition",
+        "--transition",
+        "8:15",
+        "--seed",
+        "7",
+        "--start",
+        "0:00:00.04",
+        "--preset",
+        "fast",
+        "--lossless",
+    ]
     assert main(["run", clip, *words, "--out", "one", "--no-progress"]) == 0
-    assert main(["run", clip, "--config", "one/manifest.json", "--out", "other", "--no-progress"]) == 0
+    assert (
+        main(["run", clip, "--config", "one/manifest.json", "--out", "other", "--no-progress"]) == 0
+    )
     one, other = (json.loads(Path(name, "manifest.json").read_text()) for name in ("one", "other"))
-    assert one["settings"] == other["settings"] and one["task"] == other["task"] and one["settings"]["start"] == "1/25"
+    assert (
+        one["settings"] == other["settings"]
+        and one["task"] == other["task"]
+        and one["settings"]["start"] == "1/25"
+    )
     for layer in one["layers"]:
         assert Path("one", layer["path"]).read_bytes() == Path("other", layer["path"]).read_bytes()
 
@@ -170,7 +210,9 @@ def test_settings_survive_the_manifest() -> None:
         space="linear",
     )
     text = json.dumps({"schema": 1, "task": made.task, "settings": made.kept()})
-    assert Settings(inputs=(Path("a"),), **settings_of(text, "manifest.json", manifest=True)) == made
+    assert (
+        Settings(inputs=(Path("a"),), **settings_of(text, "manifest.json", manifest=True)) == made
+    )
 
 
 def test_batch_and_bench_take_the_manifest_of_a_run() -> None:
@@ -178,15 +220,32 @@ def test_batch_and_bench_take_the_manifest_of_a_run() -> None:
     text = json.dumps({"schema": 1, "task": "segment", "settings": kept})
     made = with_config(text, name="manifest.json", verb="batch")
     assert (made.task, made.preset, made.seed, made.transition) == ("segment", "best", 3, ())
-    assert settings_of(text, "x", "bench", manifest=True) == {"task": "segment", "preset": "best", "seed": 3}
-    text = json.dumps({"schema": 1, "task": "transition", "settings": {**kept, "transition": [[3, 9]]}})
+    assert settings_of(text, "x", "bench", manifest=True) == {
+        "task": "segment",
+        "preset": "best",
+        "seed": 3,
+    }
+    text = json.dumps(
+        {"schema": 1, "task": "transition", "settings": {**kept, "transition": [[3, 9]]}}
+    )
     with pytest.raises(UsageError, match="'transition' cannot be set here; leave it out"):
         settings_of(text, "x", "batch", manifest=True)
 
 
-PLAIN = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.sampled_from(PRESETS)
+PLAIN = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=8)
+    | st.sampled_from(PRESETS)
+)
 VALUES = st.recursive(
-    PLAIN, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=2), max_leaves=6
+    PLAIN,
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=2)
+    ),
+    max_leaves=6,
 )
 KEYS = st.sampled_from([item.name for item in fields(Settings)]) | st.text(max_size=8)
 
@@ -204,7 +263,9 @@ def settings_or_refusal(text: str, *, manifest: bool) -> None:
 
 @given(st.dictionaries(KEYS, VALUES, max_size=4))
 def test_any_manifest_is_settings_or_refused(settings: dict[str, Any]) -> None:
-    settings_or_refusal(json.dumps({"schema": 1, "task": "segment", "settings": settings}), manifest=True)
+    settings_or_refusal(
+        json.dumps({"schema": 1, "task": "segment", "settings": settings}), manifest=True
+    )
 
 
 @given(st.text(max_size=60))
@@ -213,14 +274,29 @@ def test_any_text_is_settings_or_refused(text: str) -> None:
     settings_or_refusal(text, manifest=True)
 
 
-@given(st.lists(st.tuples(KEYS.filter(str.isidentifier), PLAIN.filter(lambda value: value is not None)), max_size=3))
+@given(
+    st.lists(
+        st.tuples(KEYS.filter(str.isidentifier), PLAIN.filter(lambda value: value is not None)),
+        max_size=3,
+    )
+)
 def test_any_toml_is_settings_or_refused(pairs: list[tuple[str, Any]]) -> None:
     lines = [f"{key} = {json.dumps(value)}" for key, value in pairs]
-    settings_or_refusal("\n".join(lines).replace("NaN", "nan").replace("Infinity", "inf"), manifest=False)
+    settings_or_refusal(
+        "\n".join(lines).replace("NaN", "nan").replace("Infinity", "inf"), manifest=False
+    )
 
 
 def test_every_setting_of_run_can_be_configured() -> None:
-    words = {"task": "segment", "max_seconds": 5, "transition": "1:2", "space": "gamma", "alpha": "vp9", "preset": "fast", "device": "cpu"}
+    words = {
+        "task": "segment",
+        "max_seconds": 5,
+        "transition": "1:2",
+        "space": "gamma",
+        "alpha": "vp9",
+        "preset": "fast",
+        "device": "cpu",
+    }
     words["max_memory"] = "3G"
     words["interlaced"] = "keep"
     for item in options("run"):
@@ -231,5 +307,7 @@ def test_every_setting_of_run_can_be_configured() -> None:
 
 
 def test_the_readmes_configuration_is_one() -> None:
-    (text,) = re.findall(r"```toml\n(.*?)```", (Path(__file__).parents[2] / "README.md").read_text(), re.DOTALL)
+    (text,) = re.findall(
+        r"```toml\n(.*?)```", (Path(__file__).parents[2] / "README.md").read_text(), re.DOTALL
+    )
     assert settings_of(text, "README.md")["transition"] == ((1600, 1624),)

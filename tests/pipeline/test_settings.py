@@ -34,7 +34,25 @@ def test_times_are_exact(word: str, seconds: Fraction) -> None:
     assert settings.time(word) == seconds
 
 
-@pytest.mark.parametrize("word", ["", "x", "-1", "1:", ":1", "1:60", "1:2:3:4", "1:99:00", "1e3", "nan", "inf", "1,5", "٣", " 1"])
+@pytest.mark.parametrize(
+    "word",
+    [
+        "",
+        "x",
+        "-1",
+        "1:",
+        ":1",
+        "1:60",
+        "1:2:3:4",
+        "1:99:00",
+        "1e3",
+        "nan",
+        "inf",
+        "1,5",
+        "٣",
+        " 1",
+    ],
+)
 def test_what_is_no_time_is_refused(word: str) -> None:
     with pytest.raises(argparse.ArgumentTypeError, match="is not a time"):
         settings.time(word)
@@ -42,7 +60,13 @@ def test_what_is_no_time_is_refused(word: str) -> None:
 
 @given(st.text(max_size=12))
 def test_parsers_answer_or_refuse_any_text(word: str) -> None:
-    for parse_word in (settings.time, settings.span, settings.positive, settings.natural, settings.device):
+    for parse_word in (
+        settings.time,
+        settings.span,
+        settings.positive,
+        settings.natural,
+        settings.device,
+    ):
         try:
             answer = parse_word(word)
         except argparse.ArgumentTypeError as error:
@@ -80,9 +104,17 @@ def test_all_options_of_the_contract_exist() -> None:
 
 
 def test_words_become_settings() -> None:
-    made = parse("run", "a.mp4 --task transition --transition 3:9 --seed 4 --transition 20:30 --start 0:02 --max-seconds 60".split())
+    made = parse(
+        "run",
+        "a.mp4 --task transition --transition 3:9 --seed 4 --transition 20:30 --start 0:02 --max-seconds 60".split(),
+    )
     assert made == Settings(
-        inputs=(Path("a.mp4"),), task="transition", transition=((3, 9), (20, 30)), seed=4, start=Fraction(2), max_seconds=60.0
+        inputs=(Path("a.mp4"),),
+        task="transition",
+        transition=((3, 9), (20, 30)),
+        seed=4,
+        start=Fraction(2),
+        max_seconds=60.0,
     )
 
 
@@ -135,13 +167,24 @@ def test_wrong_words_are_refused_in_one_line(words: str, says: str) -> None:
 
 
 def test_an_empty_name_is_not_the_current_folder() -> None:
-    for verb, words in (("run", ["a", ""]), ("run", [""]), ("probe", [""]), ("run", ["a", "--out", ""])):
+    for verb, words in (
+        ("run", ["a", ""]),
+        ("run", [""]),
+        ("probe", [""]),
+        ("run", ["a", "--out", ""]),
+    ):
         with pytest.raises(UsageError, match="is empty"):
             parse(verb, words)
 
 
 def test_amounts_of_memory() -> None:
-    told = {"3G": 3 * 2**30, "1.5GiB": 3 * 2**29, "2000000000": 2_000_000_000, "2e9": 2_000_000_000, "1.5E+9": 1_500_000_000}
+    told = {
+        "3G": 3 * 2**30,
+        "1.5GiB": 3 * 2**29,
+        "2000000000": 2_000_000_000,
+        "2e9": 2_000_000_000,
+        "1.5E+9": 1_500_000_000,
+    }
     assert {word: settings.memory(word) for word in told} == told
     for word in ("", "2e5", "2e99", "4", "lots"):
         with pytest.raises(argparse.ArgumentTypeError, match="amount of memory"):
@@ -149,8 +192,20 @@ def test_amounts_of_memory() -> None:
 
 
 def test_kept_settings_are_those_that_change_layers() -> None:
-    kept = Settings(inputs=(Path("a"),), task="transition", start=Fraction(1, 3), hint=Path("x"), out=Path("o"), json=True).kept()
-    assert kept["start"] == "1/3" and kept["hint"] == "x" and kept["preset"] == "balanced" and kept["seed"] == 0
+    kept = Settings(
+        inputs=(Path("a"),),
+        task="transition",
+        start=Fraction(1, 3),
+        hint=Path("x"),
+        out=Path("o"),
+        json=True,
+    ).kept()
+    assert (
+        kept["start"] == "1/3"
+        and kept["hint"] == "x"
+        and kept["preset"] == "balanced"
+        and kept["seed"] == 0
+    )
     assert not {"out", "json", "resume", "overwrite", "debug", "no_progress", "inputs"} & set(kept)
 
 

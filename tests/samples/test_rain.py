@@ -67,5 +67,9 @@ def test_a_dry_clip_stays_as_it_is(installed: None) -> None:
 @pytest.mark.parametrize("name", ["README.md", "docs/adding-a-task.md"])
 def test_the_documents_show_the_code_that_runs(name: str) -> None:
     text = (ROOT / name).read_text()
-    (code,) = [block for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if "def survey" in block]
+    (code,) = [
+        block
+        for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+        if "def survey" in block
+    ]
     assert code == (ROOT / "samples" / "rain.py").read_text()

@@ -21,7 +21,13 @@ make = pytest.importorskip("samples.make", reason="needs scikit-image, from the 
 def test_the_sample_is_small_and_has_sound() -> None:
     info = open_clip([FADE]).info
     assert FADE.stat().st_size < 1_000_000
-    assert (info.width, info.height, info.frames, info.rate, info.audio_streams) == (384, 216, 75, 25, 1)
+    assert (info.width, info.height, info.frames, info.rate, info.audio_streams) == (
+        384,
+        216,
+        75,
+        25,
+        1,
+    )
     assert info.color_space == "bt709" and not info.full_range
 
 
@@ -39,10 +45,15 @@ def test_the_sample_is_made_of_its_true_layers() -> None:
 
 
 def test_true_layers_are_the_same_every_time() -> None:
-    assert all(np.array_equal(one, two) for one, two in zip(make.true_layers(), make.true_layers(), strict=True))
+    assert all(
+        np.array_equal(one, two)
+        for one, two in zip(make.true_layers(), make.true_layers(), strict=True)
+    )
 
 
-@pytest.mark.skipif(importlib.util.find_spec("imageio_ffmpeg") is None, reason="needs imageio-ffmpeg")
+@pytest.mark.skipif(
+    importlib.util.find_spec("imageio_ffmpeg") is None, reason="needs imageio-ffmpeg"
+)
 def test_the_sample_can_be_made_again(tmp_path: Path) -> None:
     make.write(tmp_path / "again.mp4")
     old, new = (open_clip([path]).frames(0, 74).pixels for path in (FADE, tmp_path / "again.mp4"))
@@ -52,7 +63,13 @@ def test_the_sample_can_be_made_again(tmp_path: Path) -> None:
 
 def test_every_photograph_is_named_with_its_licence() -> None:
     used = set(re.findall(r"data\.(\w+)\(\)", (ROOT / "samples/make.py").read_text()))
-    named = dict(re.findall(r"^\|.*\| `(\w+)\(\)` \|.*\| (.*) \|$", (ROOT / "samples/README.md").read_text(), re.MULTILINE))
+    named = dict(
+        re.findall(
+            r"^\|.*\| `(\w+)\(\)` \|.*\| (.*) \|$",
+            (ROOT / "samples/README.md").read_text(),
+            re.MULTILINE,
+        )
+    )
     assert used == set(named)
     assert all("CC0" in licence or "public domain" in licence for licence in named.values())
 

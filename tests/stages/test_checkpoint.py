@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 from torch import Tensor
 
-from stages.checkpoint import Checkpoints, Nothing, follow
+from stages.checkpoint import Checkpoints, Nothing, run_resumable
 from stages.errors import UnlayerError
 
 
@@ -37,11 +37,17 @@ def same(one: Any, other: Any) -> bool:
     if isinstance(one, Tensor):
         return isinstance(other, Tensor) and one.dtype == other.dtype and torch.equal(one, other)
     if isinstance(one, Pair):
-        return isinstance(other, Pair) and all(same(getattr(one, name), getattr(other, name)) for name in ("one", "other", "name"))
+        return isinstance(other, Pair) and all(
+            same(getattr(one, name), getattr(other, name)) for name in ("one", "other", "name")
+        )
     if isinstance(one, list | tuple):
         return type(one) is type(other) and len(one) == len(other) and all(map(same, one, other))
     if isinstance(one, dict):
-        return isinstance(other, dict) and list(one) == list(other) and all(same(one[key], other[key]) for key in one)
+        return (
+            isinstance(other, dict)
+            and list(one) == list(other)
+            and all(same(one[key], other[key]) for key in one)
+        )
     if isinstance(one, float) and math.isnan(one):
         return isinstance(other, float) and math.isnan(other)
     return type(one) is type(other) and bool(one == other)
@@ -49,26 +55,40 @@ def same(one: Any, other: Any) -> bool:
 
 PLAIN = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text())
 VALUES = st.recursive(
-    st.one_of(PLAIN, st.sampled_from([torch.zeros(0), torch.arange(6).view(2, 3), torch.rand(2, 1), torch.tensor(0.1).double()])),
-    lambda inner: st.one_of(st.lists(inner), st.tuples(inner, inner), st.dictionaries(st.integers() | st.text(), inner)),
+    st.one_of(
+        PLAIN,
+        st.sampled_from(
+            [
+                torch.zeros(0),
+                torch.arange(6).view(2, 3),
+                torch.rand(2, 1),
+                torch.tensor(0.1).double(),
+            ]
+        ),
+    ),
+    lambda inner: st.one_of(
+        st.lists(inner), st.tuples(inner, inner), st.dictionaries(st.integers() | st.text(), inner)
+    ),
     max_leaves=8,
 )
 
 
 @given(value=VALUES)
-def test_any_result_comes_back_as_it_was(tmp_path_factory: pytest.TempPathFactory, value: object) -> None:
+def test_any_result_comes_back_as_it_was(
+    tmp_path_factory: pytest.TempPathFactory, value: object
+) -> None:
     store = Checkpoints(tmp_path_factory.mktemp("keep"), "f", every=0)
-    assert same(store.recall("a", lambda: value), value)
-    assert same(store.recall("a", fail), value)
+    assert same(store.get_or_compute("a", lambda: value), value)
+    assert same(store.get_or_compute("a", fail), value)
 
 
 def test_dataclasses_come_back_where_they_are_expected(tmp_path: Path) -> None:
     store, whole = Checkpoints(tmp_path, "f", every=0), torch.rand(4, 3)
     made = Pair(whole[:2], (whole[2:], whole.t()), "x")  # views of one memory
-    store.recall("pair", lambda: made, Pair)
-    assert same(store.recall("pair", fail, Pair), made)
+    store.get_or_compute("pair", lambda: made, Pair)
+    assert same(store.get_or_compute("pair", fail, Pair), made)
     with pytest.raises(UnlayerError, match="no checkpoint of ours"):
-        store.recall("pair", fail)
+        store.get_or_compute("pair", fail)
 
 
 def test_what_is_quick_is_not_kept_until_enough_has_gathered(tmp_path: Path) -> None:
@@ -83,14 +103,16 @@ def test_what_is_quick_is_not_kept_until_enough_has_gathered(tmp_path: Path) -> 
         return make
 
     for name, seconds in (("a", 2.0), ("b", 2.0), ("c", 2.0), ("d", 2.0), ("e", 6.0)):
-        store.recall(name, work(seconds))
+        store.get_or_compute(name, work(seconds))
     assert sorted(path.stem for path in tmp_path.iterdir()) == ["c", "e"]
 
 
 def test_another_runs_checkpoint_is_refused(tmp_path: Path) -> None:
-    Checkpoints(tmp_path, "one", every=0).recall("a", lambda: 1)
-    with pytest.raises(UnlayerError, match="another input or other settings; begin anew with --overwrite"):
-        Checkpoints(tmp_path, "other").recall("a", fail)
+    Checkpoints(tmp_path, "one", every=0).get_or_compute("a", lambda: 1)
+    with pytest.raises(
+        UnlayerError, match="another input or other settings; begin anew with --overwrite"
+    ):
+        Checkpoints(tmp_path, "other").get_or_compute("a", fail)
 
 
 class Bomb:
@@ -103,10 +125,19 @@ class Bomb:
         return os.mkdir, (str(self.path),)
 
 
-@pytest.mark.parametrize("kind", ["pickle", "torch", "empty", "text", "cut", "nothing known", "no value", "unknown class"])
-def test_a_file_that_is_no_checkpoint_is_refused_and_nothing_runs(tmp_path: Path, kind: str) -> None:
-    store, path, trap = Checkpoints(tmp_path / "keep", "f", every=0), tmp_path / "keep" / "a.safetensors", tmp_path / "trap"
-    store.recall("a", lambda: torch.rand(100))
+@pytest.mark.parametrize(
+    "kind",
+    ["pickle", "torch", "empty", "text", "cut", "nothing known", "no value", "unknown class"],
+)
+def test_a_file_that_is_no_checkpoint_is_refused_and_nothing_runs(
+    tmp_path: Path, kind: str
+) -> None:
+    store, path, trap = (
+        Checkpoints(tmp_path / "keep", "f", every=0),
+        tmp_path / "keep" / "a.safetensors",
+        tmp_path / "trap",
+    )
+    store.get_or_compute("a", lambda: torch.rand(100))
     if kind == "pickle":
         path.write_bytes(pickle.dumps(Bomb(trap)))
     elif kind == "torch":
@@ -122,12 +153,17 @@ def test_a_file_that_is_no_checkpoint_is_refused_and_nothing_runs(tmp_path: Path
             "unknown class": {"fingerprint": "f", "value": '{"Popen": {"args": "x"}}'},
         }
         save_file({"0": torch.zeros(1)}, path, metadata=about[kind])
-    with pytest.raises(UnlayerError, match=r"a\.safetensors: is no checkpoint of ours or is damaged; begin anew with --overwrite"):
-        store.recall("a", fail)
+    with pytest.raises(
+        UnlayerError,
+        match=r"a\.safetensors: is no checkpoint of ours or is damaged; begin anew with --overwrite",
+    ):
+        store.get_or_compute("a", fail)
     assert not trap.exists()
 
 
-def test_killed_between_writing_and_renaming_the_one_before_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_killed_between_writing_and_renaming_the_one_before_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     store = Checkpoints(tmp_path, "f", every=0)
     store.keep("a", torch.ones(3))
 
@@ -141,24 +177,31 @@ def test_killed_between_writing_and_renaming_the_one_before_is_there(tmp_path: P
     assert same(Checkpoints(tmp_path, "f").newest("a"), torch.ones(3))
 
 
-def test_a_full_disk_is_one_line_and_leaves_no_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_one_line_and_leaves_no_part(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def full(*words: object, **named: object) -> None:
         Path(str(words[1])).write_bytes(b"half")
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("stages.checkpoint.save_file", full)
     with pytest.raises(UnlayerError, match="could not be written .*No space left"):
-        Checkpoints(tmp_path / "keep", "f", every=0).recall("a", lambda: 1)
+        Checkpoints(tmp_path / "keep", "f", every=0).get_or_compute("a", lambda: 1)
     assert not list((tmp_path / "keep").iterdir())
 
 
 def test_rooms_are_apart_and_forgotten_alone(tmp_path: Path) -> None:
     store = Checkpoints(tmp_path, "f", every=0)
-    store.within("t1").recall("a", lambda: 1)
-    store.within("t2").recall("a", lambda: 2)
+    store.within("t1").get_or_compute("a", lambda: 1)
+    store.within("t2").get_or_compute("a", lambda: 2)
     store.within("t1").forget()
-    assert store.within("t2").recall("a", fail) == 2 and store.within("t1").recall("a", lambda: 3) == 3
-    assert Nothing().within("t1").recall("x", lambda: 5) == 5 and Nothing().newest("x") is None
+    assert (
+        store.within("t2").get_or_compute("a", fail) == 2
+        and store.within("t1").get_or_compute("a", lambda: 3) == 3
+    )
+    assert (
+        Nothing().within("t1").get_or_compute("x", lambda: 5) == 5 and Nothing().newest("x") is None
+    )
 
 
 @pytest.mark.parametrize("killed_in", range(5))
@@ -179,10 +222,10 @@ def test_a_chain_goes_on_behind_the_last_step_that_was_kept(tmp_path: Path, kill
     start = torch.rand(2)
     if killed_in < 4:
         with pytest.raises(KeyboardInterrupt):
-            follow(Checkpoints(tmp_path, "f", every=0), "chain", steps, start)
-    result = follow(Checkpoints(tmp_path, "f", every=0), "chain", steps, start)
+            run_resumable(Checkpoints(tmp_path, "f", every=0), "chain", steps, start)
+    result = run_resumable(Checkpoints(tmp_path, "f", every=0), "chain", steps, start)
     assert [number for number in done if number >= 0] == [0, 1, 2, 3]
-    assert torch.equal(result, follow(Nothing(), "chain", steps, start))
+    assert torch.equal(result, run_resumable(Nothing(), "chain", steps, start))
 
 
 def test_what_cannot_be_kept_says_so(tmp_path: Path) -> None:
@@ -195,14 +238,19 @@ def test_short_pieces_in_rooms_of_their_own_add_up(tmp_path: Path) -> None:
     kept = Checkpoints(tmp_path, "one", every=5.0, clock=lambda: now[0])
     for number in range(6):
         now[0] += 2.0
-        kept.within(f"window-{number}").recall("layers", lambda: torch.zeros(1))
+        kept.within(f"window-{number}").get_or_compute("layers", lambda: torch.zeros(1))
     assert [number for number in range(6) if (tmp_path / f"window-{number}").exists()] == [2, 5]
 
 
 def test_a_long_films_times_fit(tmp_path: Path) -> None:
     """The header of a file may hold 100 MB; what is long in it are numbers, and those are kept as tensors."""
     kept = Checkpoints(tmp_path, "one", every=0.0)
-    value = [[Fraction(number, 25) for number in range(5000)], list(range(2**32, 2**32 + 5000)), [1, None] * 1000, [True] * 2000]
+    value = [
+        [Fraction(number, 25) for number in range(5000)],
+        list(range(2**32, 2**32 + 5000)),
+        [1, None] * 1000,
+        [True] * 2000,
+    ]
     kept.keep("find", (value,))
     found = kept.newest("find")[0]
     assert found == value

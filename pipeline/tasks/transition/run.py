@@ -19,18 +19,25 @@ from numpy.typing import NDArray
 
 from pipeline.run.findings import transition_account, transition_warnings
 from pipeline.run.manifest import SPACES, describe_colors, describe_transition, scene_name
-from pipeline.runtime.memory import check_enough, check_room, halving, planned, say_halved, say_tight
+from pipeline.runtime.memory import (
+    check_enough,
+    check_room,
+    planned,
+    retry_on_oom,
+    say_halved,
+    say_tight,
+)
 from pipeline.runtime.progress import Step
 from pipeline.runtime.remote_store import WRITTEN
 from pipeline.tasks import Fit, Job, Layer, Parts, Result, Task
 from pipeline.tasks.transition.anchors import anchor_warnings
-from pipeline.tasks.transition.frame_spool import Shelf, stored
+from pipeline.tasks.transition.frame_spool import FrameSpool, stored
 from pipeline.tasks.transition.search import Searched, search
 from stages import safe_files
 from stages.checkpoint import Checkpoints
 from stages.context import FitSettings
 from stages.errors import UnlayerError
-from stages.media.clip import Frames, Seen
+from stages.media.clip import FrameIndex, Frames
 from stages.media.color_tags import ColorTags
 from stages.media.sheet import chosen_frames, draw_sheet, write_sheet
 from stages.media.sniff import printable
@@ -90,15 +97,28 @@ def run(job: Job) -> Result:
             plans = _plans(job, analysis, mixed, step)
             for number, transition in enumerate(mixed):
                 parts[transition] = _separate(job, analysis, mixed, number, plans[number], step)
-                for name, spent in parts[transition].seconds.items() if parts[transition].fresh else ():
+                for name, spent in (
+                    parts[transition].seconds.items() if parts[transition].fresh else ()
+                ):
                     seconds[name] += spent
     with job.stages.stage("write") as step:
         layers = _write(job, analysis, list(parts.values()), found, step)
-    entries = [parts[item].entry if item in parts else describe_transition(item) for item in analysis.transitions]
+    entries = [
+        parts[item].entry if item in parts else describe_transition(item)
+        for item in analysis.transitions
+    ]
     trimmed = job.settings.start is not None or job.settings.end is not None
     frames = None if trimmed else analysis.frames
     done = list(parts.values())
-    fits = tuple(Fit(part.transition.kind, part.transition.first_frame, part.transition.last_frame, part.trace) for part in done)
+    fits = tuple(
+        Fit(
+            part.transition.kind,
+            part.transition.first_frame,
+            part.transition.last_frame,
+            part.trace,
+        )
+        for part in done
+    )
     sheets, colors = tuple(job.work / part.sheet for part in done), tuple(describe_colors(analysis))
     return Result(tuple(layers), frames, tuple(entries), sheets, _report(done), fits, colors)
 
@@ -124,11 +144,15 @@ def _check_room(job: Job, numbers: Iterable[int], mixed: Sequence[Transition]) -
 
     Those that wait there already, of a run that was interrupted, need no more.
     """
-    value = 3 * job.clip.info.height * job.clip.info.width * (2 if job.clip.info.bit_depth > 8 else 1)
+    value = (
+        3 * job.clip.info.height * job.clip.info.width * (2 if job.clip.info.bit_depth > 8 else 1)
+    )
     needed = 0
     for number in numbers:
         sides = 2 - (mixed[number].outgoing, mixed[number].incoming).count(None)
-        there = sum(path.stat().st_size for path in job.keep.within(room_of(number)).folder.glob("*.npy"))
+        there = sum(
+            path.stat().st_size for path in job.keep.within(room_of(number)).folder.glob("*.npy")
+        )
         needed += max(0, sides * value * len(mixed[number]) - there)
     check_room(job.work, needed)
 
@@ -141,8 +165,15 @@ def room_of(number: int) -> str:
 def _known(job: Job) -> tuple[Searched, list[Transition]]:
     """What the search finds, and the transitions that there is something to separate in."""
     with job.stages.stage("find") as step:
-        found = job.keep.recall(
-            "find", lambda: search(job.clip, job.settings, step, keeper=job.keep), Searched, Analysis, Shot, Transition, ColorGap, Seen
+        found = job.keep.get_or_compute(
+            "find",
+            lambda: search(job.clip, job.settings, step, keeper=job.keep),
+            Searched,
+            Analysis,
+            Shot,
+            Transition,
+            ColorGap,
+            FrameIndex,
         )
     if job.keep.has("find"):
         job.keep.drop("search")
@@ -159,10 +190,16 @@ def _plans(job: Job, analysis: Analysis, mixed: Sequence[Transition], step: Step
 
     def measured() -> list[Plan]:
         step(0.0, "measuring this machine")
-        settings = FitSettings(job.settings.preset, job.settings.seed, job.device, _seconds_left(job))
-        return plans_for(open_mixture(window_of(job, analysis, mixed[0]), mixed[0], LARGEST), [len(item) for item in mixed], settings)
+        settings = FitSettings(
+            job.settings.preset, job.settings.seed, job.device, _seconds_left(job)
+        )
+        return plans_for(
+            open_mixture(window_of(job, analysis, mixed[0]), mixed[0], LARGEST),
+            [len(item) for item in mixed],
+            settings,
+        )
 
-    return job.keep.fixed("plans", measured, Plan)
+    return job.keep.compute_and_save("plans", measured, Plan)
 
 
 def window_of(job: Job, analysis: Analysis, transition: Transition) -> Window:
@@ -183,20 +220,28 @@ def _bounded(job: Job, plan: Plan, window: Window, mixed: int, frames: str) -> P
     least = bytes_of(LEAST, mixed, clean, height * width)
     warning = check_enough(least, job.settings, f"{window.name}: {frames} of {width}x{height}")
     bounded = within_memory(plan, max(least, planned(job.settings)), mixed, clean, height * width)
-    tight = say_tight(bytes_of(bounded.pixels, mixed, clean, height * width), f"{window.name}: {frames} of {width}x{height}")
+    tight = say_tight(
+        bytes_of(bounded.pixels, mixed, clean, height * width),
+        f"{window.name}: {frames} of {width}x{height}",
+    )
     for text in filter(None, (warning, tight)):
         job.stages.warn(text)
     return bounded
 
 
-def _separate(job: Job, analysis: Analysis, mixed: Sequence[Transition], number: int, plan: Plan, step: Step) -> _Parts:
+def _separate(
+    job: Job, analysis: Analysis, mixed: Sequence[Transition], number: int, plan: Plan, step: Step
+) -> _Parts:
     """Takes transition ``number`` of ``mixed`` apart, puts its layers on disk and draws its sheet; once: a resumed run finds them there."""
     transition, alone = mixed[number], len(mixed) == 1
     suffix = "" if alone else f"-{number + 1:03d}"
     room = job.keep.within(room_of(number))
 
     def progress(fraction: float, note: str) -> None:
-        step((number + fraction) / len(mixed), note if alone else f"{note} ({number + 1} of {len(mixed)})")
+        step(
+            (number + fraction) / len(mixed),
+            note if alone else f"{note} ({number + 1} of {len(mixed)})",
+        )
 
     def work() -> _Parts:
         frames = f"frames {transition.first_frame} to {transition.last_frame}"
@@ -205,24 +250,48 @@ def _separate(job: Job, analysis: Analysis, mixed: Sequence[Transition], number:
         bounded = _bounded(job, plan, window, len(transition), frames)
         settings = FitSettings(job.settings.preset, job.settings.seed, job.device)
 
-        def separate(times: int, keeper: Checkpoints) -> tuple[Separated, Shelf]:
-            smaller = replace(bounded, pixels=min(bounded.pixels, window.size[0] * window.size[1]) >> times) if times else bounded
-            shelf = Shelf(room.folder, transition, deep=job.clip.info.bit_depth > 8, shown=chosen_frames(len(transition)))
+        def separate(times: int, keeper: Checkpoints) -> tuple[Separated, FrameSpool]:
+            smaller = (
+                replace(
+                    bounded, pixels=min(bounded.pixels, window.size[0] * window.size[1]) >> times
+                )
+                if times
+                else bounded
+            )
+            shelf = FrameSpool(
+                room.folder,
+                transition,
+                deep=job.clip.info.bit_depth > 8,
+                shown=chosen_frames(len(transition)),
+            )
             with shelf:
-                done = separate_transition(window, transition, settings=settings, progress=progress, put=shelf, plan=smaller, keeper=keeper)
+                done = separate_transition(
+                    window,
+                    transition,
+                    settings=settings,
+                    progress=progress,
+                    put=shelf,
+                    plan=smaller,
+                    keeper=keeper,
+                )
             return done, shelf
 
-        (separated, shelf), reduced = halving(separate, room)
+        (separated, shelf), reduced = retry_on_oom(separate, room)
         entry = describe_transition(
-            transition, mix=separated.mix, space=separated.space, matte=f"matte{suffix}" if separated.has_matte else None
+            transition,
+            mix=separated.mix,
+            space=separated.space,
+            matte=f"matte{suffix}" if separated.has_matte else None,
         )
         write_sheet(room.folder / SHEET, _sheet(transition, separated, shelf, job.clip.info.color))
         sums = {**shelf.sums(), SHEET: safe_files.checksum(room.folder / SHEET)}
         done = separated.seconds, separated.report, separated.plan, shelf.sides, sums
-        return _Parts(transition, entry, f"sheet{suffix}.png", *done, reduced, trace=separated.trace)
+        return _Parts(
+            transition, entry, f"sheet{suffix}.png", *done, reduced, trace=separated.trace
+        )
 
     known = room.newest("parts", _Parts, Transition) is not None
-    parts = room.fixed("parts", work, _Parts, Transition)
+    parts = room.compute_and_save("parts", work, _Parts, Transition)
     parts.fresh = not known
     if known:
         # What the fit would come to again, not what somebody made of it since.
@@ -231,20 +300,26 @@ def _separate(job: Job, analysis: Analysis, mixed: Sequence[Transition], number:
             room.verify(name, parts.sums.get(name) if same else None)
     room.drop("standing")
     if parts.reduced:
-        job.stages.warn(say_halved(transition.first_frame, transition.last_frame, job.device, parts.reduced))
+        job.stages.warn(
+            say_halved(transition.first_frame, transition.last_frame, job.device, parts.reduced)
+        )
     parts.folder = room.folder
     safe_files.copy(room.folder / SHEET, job.work / parts.sheet)
     return parts
 
 
-def _sheet(transition: Transition, separated: Separated, shelf: Shelf, color: ColorTags) -> NDArray[np.uint8]:
+def _sheet(
+    transition: Transition, separated: Separated, shelf: FrameSpool, color: ColorTags
+) -> NDArray[np.uint8]:
     """The contact sheet of one transition."""
     shots = {"outgoing": transition.outgoing, "incoming": transition.incoming}
     rows = {}
     for name, pictures in shelf.rows.items():
         shot = shots.get(name)
         row = torch.stack(pictures)
-        rows[name if shot is None else scene_name(shot)] = row if name == "matte" else to_display(row, color)
+        rows[name if shot is None else scene_name(shot)] = (
+            row if name == "matte" else to_display(row, color)
+        )
     title = f"{transition.kind}, frames {transition.first_frame} to {transition.last_frame}, mixed in {SPACES[separated.space]}"
     numbers = [transition.first_frame + place for place in chosen_frames(len(transition))]
     return draw_sheet(rows, numbers, separated.mix, transition.first_frame, title=title)
@@ -270,7 +345,9 @@ class _Output:
     sound: bool = True
 
 
-def _write(job: Job, analysis: Analysis, parts: Sequence[_Parts], found: Searched, step: Step) -> list[Layer]:
+def _write(
+    job: Job, analysis: Analysis, parts: Sequence[_Parts], found: Searched, step: Step
+) -> list[Layer]:
     """One pass over the clip that writes all layers. A layer that is whole is kept: a resumed run goes on with the first that is not."""
     times, first = found.times, found.first
     written = job.keep.within(WRITTEN)
@@ -324,8 +401,13 @@ def _write(job: Job, analysis: Analysis, parts: Sequence[_Parts], found: Searche
                         written.folder.mkdir(parents=True, exist_ok=True)
                         writer.path.replace(written.folder / writer.path.name)
                         kept = written.folder / writer.path.name
-                        written.keep(output.name, (kept.name, writer.warnings, safe_files.checksum(kept)))
-            step((block.last + 1 - first) / len(times), f"frame {block.last + 1} of {analysis.frames}")
+                        written.keep(
+                            output.name, (kept.name, writer.warnings, safe_files.checksum(kept))
+                        )
+            step(
+                (block.last + 1 - first) / len(times),
+                f"frame {block.last + 1} of {analysis.frames}",
+            )
     if waiting or open_now:
         raise UnlayerError(
             f"{printable(job.clip.info.path)}: gave fewer frames on the second reading than on the first; is it still being written?"
@@ -345,12 +427,24 @@ def _outputs(analysis: Analysis, parts: Sequence[_Parts]) -> list[_Output]:
     """All layers of the clip: a scene for each shot, and a matte for each transition that has one."""
     outputs: list[_Output] = []
     for shot in range(len(analysis.shots)):
-        touching = [part for part in parts if shot in (part.transition.outgoing, part.transition.incoming)]
+        touching = [
+            part for part in parts if shot in (part.transition.outgoing, part.transition.incoming)
+        ]
 
-        def scene(block: Frames, first: int, last: int, *, shot: int = shot, touching: Sequence[_Parts] = touching) -> torch.Tensor:
+        def scene(
+            block: Frames,
+            first: int,
+            last: int,
+            *,
+            shot: int = shot,
+            touching: Sequence[_Parts] = touching,
+        ) -> torch.Tensor:
             pixels = block.pixels[first - block.first : last - block.first + 1]
             for part in touching:
-                begin, end = max(first, part.transition.first_frame), min(last, part.transition.last_frame)
+                begin, end = (
+                    max(first, part.transition.first_frame),
+                    min(last, part.transition.last_frame),
+                )
                 if begin <= end:
                     pixels = pixels.clone()
                     side = "outgoing" if part.transition.outgoing == shot else "incoming"
@@ -364,7 +458,16 @@ def _outputs(analysis: Analysis, parts: Sequence[_Parts]) -> list[_Output]:
             def matte(block: Frames, first: int, last: int, *, part: _Parts = part) -> torch.Tensor:
                 return part.frames("matte", first, last).expand(-1, 3, -1, -1).contiguous()
 
-            outputs.append(_Output(str(name), "matte", part.transition.first_frame, part.transition.last_frame, matte, sound=False))
+            outputs.append(
+                _Output(
+                    str(name),
+                    "matte",
+                    part.transition.first_frame,
+                    part.transition.last_frame,
+                    matte,
+                    sound=False,
+                )
+            )
     return outputs
 
 
@@ -373,7 +476,9 @@ def _report(parts: Sequence[_Parts]) -> dict[str, object]:
     means: dict[str, object] = {"reconstruction_psnr": None}
     for name in sorted({name for part in parts for name in part.report}):
         pairs = [(part.report[name], len(part.transition)) for part in parts if name in part.report]
-        means[name] = round(sum(value * weight for value, weight in pairs) / sum(weight for _, weight in pairs), 4)
+        means[name] = round(
+            sum(value * weight for value, weight in pairs) / sum(weight for _, weight in pairs), 4
+        )
     means |= transition_account(means.get("explained"))
     means["transitions"] = [
         {

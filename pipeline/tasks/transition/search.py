@@ -10,11 +10,11 @@ from typing import Any, TypeVar
 
 from pipeline.runtime.progress import Step
 from pipeline.settings import Settings
-from stages.checkpoint import Keeper, Nothing
+from stages.checkpoint import CheckpointStore, Nothing
 from stages.errors import UsageError
 from stages.find.search import find, search_size
-from stages.find.story import Event, Plain
-from stages.media.clip import Frames, Seen
+from stages.find.timeline import Event, Plain
+from stages.media.clip import FrameIndex, Frames
 from stages.media.read import Clip
 from stages.shots import Analysis, ColorGap, Shot, Transition
 
@@ -31,7 +31,7 @@ class Searched:
     analysis: Analysis
     first: int
     times: list[Fraction]
-    seen: Seen
+    seen: FrameIndex
 
 
 def search(
@@ -39,7 +39,7 @@ def search(
     settings: Settings,
     step: Step,
     enough: Callable[[], bool] = lambda: False,
-    keeper: Keeper | None = None,
+    keeper: CheckpointStore | None = None,
 ) -> Searched:
     """Shots and transitions of the clip; once ``enough`` answers yes the rest is left out. An interrupted search goes on where ``keeper``
     has it.
@@ -49,7 +49,7 @@ def search(
     """
     keeper = keeper or Nothing()
     begin, times, standing = 0, [], None
-    if (kept := keeper.newest("search", Seen, Event, Plain)) is not None:
+    if (kept := keeper.newest("search", FrameIndex, Event, Plain)) is not None:
         begin, times, standing, clip.seen = kept
     small = clip.blocks(begin + len(times), size=search_size(clip.info.width, clip.info.height))
     blocks = counted(small, clip.info.frames, step, times.extend)
@@ -66,17 +66,25 @@ def search(
         # The block that comes next is among the frames that were seen: a clip can be sought only where it is known.
         if keeper.due(EVERY):
             standing = tell()
-            keeper.note("search", (offset, times[: standing["first"] + len(standing["frames"])], standing, clip.seen))
+            keeper.save_if_due(
+                "search",
+                (offset, times[: standing["first"] + len(standing["frames"])], standing, clip.seen),
+            )
 
     # The search counts the frames it is given from 0.
-    given = (Frames(block.pixels, block.times, block.first - offset) for block in chain([head] if head else [], blocks))
+    given = (
+        Frames(block.pixels, block.times, block.first - offset)
+        for block in chain([head] if head else [], blocks)
+    )
     spans = [(first - offset, last - offset) for first, last in settings.transition]
     try:
         found = find(given, overrides=spans, standing=standing, before=before)
     except UsageError as error:
         if not offset:
             raise
-        raise UsageError(f"--transition lies outside the frames, from {offset} on, that the trim leaves; choose others") from error
+        raise UsageError(
+            f"--transition lies outside the frames, from {offset} on, that the trim leaves; choose others"
+        ) from error
     return Searched(moved(found, offset) if offset else found, offset, times, clip.seen)
 
 
@@ -84,13 +92,21 @@ def moved(analysis: Analysis, by: int) -> Analysis:
     """The same analysis with ``by`` added to every frame number."""
 
     def later(parts: Iterable[Part]) -> tuple[Part, ...]:
-        return tuple(replace(part, first_frame=part.first_frame + by, last_frame=part.last_frame + by) for part in parts)
+        return tuple(
+            replace(part, first_frame=part.first_frame + by, last_frame=part.last_frame + by)
+            for part in parts
+        )
 
-    return Analysis(analysis.frames, later(analysis.shots), later(analysis.transitions), later(analysis.colors))
+    return Analysis(
+        analysis.frames, later(analysis.shots), later(analysis.transitions), later(analysis.colors)
+    )
 
 
 def counted(
-    blocks: Iterable[Frames], frames: int | None, step: Step, seen: Callable[[Iterable[Fraction]], None] = lambda times: None
+    blocks: Iterable[Frames],
+    frames: int | None,
+    step: Step,
+    seen: Callable[[Iterable[Fraction]], None] = lambda times: None,
 ) -> Iterator[Frames]:
     """The same blocks, with a step told for each and its ``times`` to ``seen``. ``frames``: how many are expected; where that is unknown
     the fraction stays 0."""
@@ -98,4 +114,7 @@ def counted(
         seen(block.times)
         yield block
         done = block.last + 1
-        step(done / frames if frames else 0.0, f"frame {done} of {frames}" if frames else f"frame {done}")
+        step(
+            done / frames if frames else 0.0,
+            f"frame {done} of {frames}" if frames else f"frame {done}",
+        )

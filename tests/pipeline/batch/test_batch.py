@@ -49,9 +49,23 @@ def names(items: list[Item]) -> list[tuple[str, str]]:
 
 
 def test_which_files_are_clips() -> None:
-    touch("clips/b.mp4", "clips/a.MKV", "clips/notes.txt", "clips/.hidden.mp4", "clips/in/c.webm", "clips/p.png")
-    touch("clips/a-transition/manifest.json", "clips/a-transition/scene-001.mp4", "clips/half/.work/run.json", "clips/half/scene.mp4")
-    Path("clips/a-transition/manifest.json").write_text('{"schema": 1, "task": "transition", "input": []}')
+    touch(
+        "clips/b.mp4",
+        "clips/a.MKV",
+        "clips/notes.txt",
+        "clips/.hidden.mp4",
+        "clips/in/c.webm",
+        "clips/p.png",
+    )
+    touch(
+        "clips/a-transition/manifest.json",
+        "clips/a-transition/scene-001.mp4",
+        "clips/half/.work/run.json",
+        "clips/half/scene.mp4",
+    )
+    Path("clips/a-transition/manifest.json").write_text(
+        '{"schema": 1, "task": "transition", "input": []}'
+    )
     os.symlink(".", "clips/loop")
     assert names(find_clips(Path("clips"), Path("out"), settings())) == [
         ("clips/a.MKV", "out/a-transition"),
@@ -59,12 +73,16 @@ def test_which_files_are_clips() -> None:
         ("clips/in/c.webm", "out/in/c-transition"),
     ]
     assert len(find_clips(Path("clips"), Path("out"), settings(flat=True))) == 2
-    assert names(find_clips(Path("clips"), Path("out"), settings(pattern="*.png"))) == [("clips/p.png", "out/p-transition")]
+    assert names(find_clips(Path("clips"), Path("out"), settings(pattern="*.png"))) == [
+        ("clips/p.png", "out/p-transition")
+    ]
 
 
 def test_the_batchs_own_folder_among_the_clips_is_left_out() -> None:
     touch("clips/a.mp4", "clips/out/b.mp4")
-    assert names(find_clips(Path("clips"), Path("clips/out"), settings())) == [("clips/a.mp4", "clips/out/a-transition")]
+    assert names(find_clips(Path("clips"), Path("clips/out"), settings())) == [
+        ("clips/a.mp4", "clips/out/a-transition")
+    ]
 
 
 def test_clips_that_differ_by_their_suffix_have_folders_of_their_own() -> None:
@@ -78,19 +96,28 @@ def test_clips_that_differ_by_their_suffix_have_folders_of_their_own() -> None:
 
 def interrupted(place: str, *files: str) -> None:
     Path(place, ".work").mkdir(parents=True)
-    Path(place, ".work/run.json").write_text(json.dumps({"task": "transition", "input": ["aa"], "settings": {}, "names": files}))
+    Path(place, ".work/run.json").write_text(
+        json.dumps({"task": "transition", "input": ["aa"], "settings": {}, "names": files})
+    )
 
 
 def finished(place: str, *files: str) -> None:
     Path(place).mkdir(parents=True)
     inputs = [{"path": f"somewhere/{name}", "sha256": "aa"} for name in files]
-    Path(place, "manifest.json").write_text(json.dumps({"schema": 1, "task": "transition", "input": inputs, "settings": {}, "layers": []}))
+    Path(place, "manifest.json").write_text(
+        json.dumps(
+            {"schema": 1, "task": "transition", "input": inputs, "settings": {}, "layers": []}
+        )
+    )
 
 
 @pytest.mark.parametrize("make", [interrupted, finished])
 def test_a_clips_folder_stays_its_own_whatever_comes_and_goes_beside_it(make: Any) -> None:
     def places() -> dict[str, str]:
-        return {item.path.name: item.out.name for item in find_clips(Path("clips"), Path("o"), settings())}
+        return {
+            item.path.name: item.out.name
+            for item in find_clips(Path("clips"), Path("o"), settings())
+        }
 
     touch("clips/a.mp4")
     make("o/a-transition", "a.mp4")
@@ -105,12 +132,22 @@ def test_a_clips_folder_stays_its_own_whatever_comes_and_goes_beside_it(make: An
 def test_the_words_for_one_clip() -> None:
     given = settings(seed=3, lossless=True, max_seconds=20.0, hint=Path("h.png"))
     words = command(Item(Path("-odd.mp4"), Path("out/x")), given)
-    assert words[1:5] == ["-m", "pipeline", "run", "--task"] and words[-2:] == ["--", "-odd.mp4"] and "--resume" in words
-    assert words[words.index("--seed") + 1] == "3" and words[words.index("--max-seconds") + 1] == "20.0" and "--lossless" in words
+    assert (
+        words[1:5] == ["-m", "pipeline", "run", "--task"]
+        and words[-2:] == ["--", "-odd.mp4"]
+        and "--resume" in words
+    )
+    assert (
+        words[words.index("--seed") + 1] == "3"
+        and words[words.index("--max-seconds") + 1] == "20.0"
+        and "--lossless" in words
+    )
     assert "--overwrite" in command(Item(Path("a"), Path("b")), settings(overwrite=True))
 
 
-def test_clips_at_once_are_bounded_by_clips_cores_and_what_was_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_clips_at_once_are_bounded_by_clips_cores_and_what_was_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(module, "cores", lambda: 16)
     monkeypatch.setattr(module, "free_memory", lambda: 20 * 2**30)
     assert [jobs_at_once(settings(), clips) for clips in (0, 1, 3, 100)] == [1, 1, 3, 5]
@@ -136,7 +173,9 @@ def test_clips_at_once_are_bounded_by_clips_cores_and_what_was_told(monkeypatch:
         (["clips", "--alpha", "png"], "no meaning"),
     ],
 )
-def test_what_is_wrong_is_said_before_a_clip_is_begun(capsys: pytest.CaptureFixture[str], words: list[str], said: str) -> None:
+def test_what_is_wrong_is_said_before_a_clip_is_begun(
+    capsys: pytest.CaptureFixture[str], words: list[str], said: str
+) -> None:
     touch("clips/a.mp4")
     Path("empty").mkdir()
     assert main(["batch", *words, "--task", "transition", "--out", "out"]) == 2
@@ -161,14 +200,22 @@ def test_a_folder_with_good_and_bad_clips(capfd: pytest.CaptureFixture[str]) -> 
     frames = make("clips/a.mp4")
     make("clips/deep/er/b.mkv", 2)
     Path("clips/bad.mp4").write_bytes(b"this is no clip")
-    assert main(["batch", "clips", "--task", "transition", "--out", "out", "--lossless", "--jobs", "2"]) == 1
+    assert (
+        main(
+            ["batch", "clips", "--task", "transition", "--out", "out", "--lossless", "--jobs", "2"]
+        )
+        == 1
+    )
     entries = {item["path"]: item for item in record()["clips"]}
     assert {path: item["status"] for path, item in entries.items()} == {
         "clips/a.mp4": "done",
         "clips/bad.mp4": "failed",
         "clips/deep/er/b.mkv": "done",
     }
-    assert "bad.mp4" in entries["clips/bad.mp4"]["error"] and "\n" not in entries["clips/bad.mp4"]["error"]
+    assert (
+        "bad.mp4" in entries["clips/bad.mp4"]["error"]
+        and "\n" not in entries["clips/bad.mp4"]["error"]
+    )
     assert any("no transition was found" in text for text in entries["clips/a.mp4"]["warnings"])
     assert np.array_equal(read_clip(Path("out/a-transition/scene-001.mkv")), frames)
     assert Path("out/deep/er/b-transition/manifest.json").exists()
@@ -177,7 +224,23 @@ def test_a_folder_with_good_and_bad_clips(capfd: pytest.CaptureFixture[str]) -> 
     # Run again, it does what is left: nothing but the bad one.
     before = Path("out/a-transition/scene-001.mkv").stat().st_mtime_ns
     make("clips/bad.mp4", 3)
-    assert main(["batch", "clips", "--task", "transition", "--out", "out", "--lossless", "--jobs", "2", "--json"]) == 0
+    assert (
+        main(
+            [
+                "batch",
+                "clips",
+                "--task",
+                "transition",
+                "--out",
+                "out",
+                "--lossless",
+                "--jobs",
+                "2",
+                "--json",
+            ]
+        )
+        == 0
+    )
     assert [item["status"] for item in record()["clips"]] == ["unchanged", "done", "unchanged"]
     assert Path("out/a-transition/scene-001.mkv").stat().st_mtime_ns == before
     lines = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
@@ -197,14 +260,20 @@ def test_a_clip_whose_process_is_killed_is_one_failure(monkeypatch: pytest.Monke
     monkeypatch.setattr(module, "command", deadly)
     assert main(["batch", "clips", "--task", "transition", "--out", "out", "--no-progress"]) == 1
     first, second = record()["clips"]
-    assert first["status"] == "failed" and "killed, for want of memory perhaps" in first["error"] and second["status"] == "done"
+    assert (
+        first["status"] == "failed"
+        and "killed, for want of memory perhaps" in first["error"]
+        and second["status"] == "done"
+    )
 
 
 def start(*words: str) -> subprocess.Popen[str]:
     # A shell's background job ignores Ctrl-C, and so would its children.
     heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
     command = [sys.executable, "-m", "pipeline", "batch", *words]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=heard)
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=heard
+    )
 
 
 def until(seen: Any, seconds: float = 60) -> None:
@@ -267,7 +336,9 @@ def test_watching_tries_again_what_has_changed_since() -> None:
     assert at(35.5) == ["waiting", "running"] and (items[0].error, items[0].warnings) == ("", [])
     items[0].status, items[1].status = "done", "failed"
     assert "--resume" in command(find_clips(Path("clips"), Path("out"), settings())[0], settings())
-    assert "--overwrite" in command(items[0], settings()), "a finished run of the file that was there before is replaced"
+    assert "--overwrite" in command(items[0], settings()), (
+        "a finished run of the file that was there before is replaced"
+    )
     assert at(40) == ["done", "failed"] and at(46) == ["done", "waiting"]
 
 
@@ -282,7 +353,9 @@ def test_watching_until_it_is_stopped() -> None:
     child.send_signal(signal.SIGINT)
     child.communicate(timeout=60)
     assert child.returncode == 130
-    assert [(item["path"], item["status"]) for item in record()["clips"]] == [("clips/new.mp4", "done")]
+    assert [(item["path"], item["status"]) for item in record()["clips"]] == [
+        ("clips/new.mp4", "done")
+    ]
 
 
 def test_two_batches_into_one_folder(capsys: pytest.CaptureFixture[str]) -> None:
@@ -332,23 +405,50 @@ def test_each_slot_has_its_gpu_and_the_run_does_not_know(monkeypatch: pytest.Mon
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    assert [one_gpu(settings(), slot) for slot in (0, 1, 2)] == [{"CUDA_VISIBLE_DEVICES": name} for name in "010"]
+    assert [one_gpu(settings(), slot) for slot in (0, 1, 2)] == [
+        {"CUDA_VISIBLE_DEVICES": name} for name in "010"
+    ]
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,7")
-    assert one_gpu(settings(), 1) == {"CUDA_VISIBLE_DEVICES": "7"} and one_gpu(settings(device="cuda:0"), 1) == {}
+    assert (
+        one_gpu(settings(), 1) == {"CUDA_VISIBLE_DEVICES": "7"}
+        and one_gpu(settings(device="cuda:0"), 1) == {}
+    )
     assert "--device" not in command(Item(Path("a"), Path("b")), settings())
 
 
-def test_what_an_interrupted_clip_had_kept_of_another_version_is_no_hindrance(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_an_interrupted_clip_had_kept_of_another_version_is_no_hindrance(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """At night: it is begun anew and ``batch.json`` says so; a finished run of other settings stays as it is."""
     make("clips/a.mp4")
     make("clips/b.mp4", 2)
-    assert main(["batch", "clips", "--task", "transition", "--out", "out", "--pattern", "b.mp4", "--seed", "5"]) == 0
+    assert (
+        main(
+            [
+                "batch",
+                "clips",
+                "--task",
+                "transition",
+                "--out",
+                "out",
+                "--pattern",
+                "b.mp4",
+                "--seed",
+                "5",
+            ]
+        )
+        == 0
+    )
     before = Path("out/b-transition/manifest.json").read_bytes()
     Path("out/a-transition/.work/keep").mkdir(parents=True)
-    Path("out/a-transition/.work/run.json").write_text('{"task": "transition", "input": ["aa"], "settings": {}, "versions": ["0.0.1"]}')
+    Path("out/a-transition/.work/run.json").write_text(
+        '{"task": "transition", "input": ["aa"], "settings": {}, "versions": ["0.0.1"]}'
+    )
     Path("out/a-transition/.work/keep/find.safetensors").write_bytes(b"of an older version")
     assert main(["batch", "clips", "--task", "transition", "--out", "out", "--no-progress"]) == 1
     first, second = record()["clips"]
-    assert first["status"] == "done" and any("it was begun anew" in text for text in first["warnings"])
+    assert first["status"] == "done" and any(
+        "it was begun anew" in text for text in first["warnings"]
+    )
     assert second["status"] == "failed" and "--overwrite" in second["error"]
     assert Path("out/b-transition/manifest.json").read_bytes() == before

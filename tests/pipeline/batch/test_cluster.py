@@ -21,9 +21,11 @@ from clips import dissolve, drifting
 from pipeline.cli.main import main
 
 # Ray reads them once, when it is loaded.
-os.environ.update({"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0123456789abcdef0123456789abcdef0123456789abcdef"})
+os.environ.update(
+    {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0123456789abcdef0123456789abcdef0123456789abcdef"}
+)
 ray: Any = pytest.importorskip("ray", reason="the optional extra unlayer[ray] is not installed")
-from ray.cluster_utils import Cluster  # noqa: E402
+from ray.cluster_utils import Cluster
 
 ROOT = Path(__file__).parents[3]
 pytestmark = [
@@ -38,7 +40,9 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), str(ROOT / "tests")]))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.chdir(tmp_path)
-    made: Any = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    made: Any = Cluster(
+        initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False}
+    )
     for _ in range(2):
         made.add_node(num_cpus=1)
     try:
@@ -53,7 +57,9 @@ def film(path: str, seeds: tuple[int, ...], size: tuple[int, int] = (96, 128)) -
     Path(path).parent.mkdir(exist_ok=True)
     whole, before = [], np.empty(0)
     for number, seed in enumerate(seeds):
-        scene = (drifting(seed, 48, (0.4, 0.2), size) * 255).round().byte().permute(0, 2, 3, 1).numpy()
+        scene = (
+            (drifting(seed, 48, (0.4, 0.2), size) * 255).round().byte().permute(0, 2, 3, 1).numpy()
+        )
         if number:
             whole.append(dissolve(before[28:40], scene[:12], 0, 12)[0])
         whole.append(scene[12 if number else 0 : 28])
@@ -62,13 +68,27 @@ def film(path: str, seeds: tuple[int, ...], size: tuple[int, int] = (96, 128)) -
 
 
 def layers(folder: str) -> dict[str, str]:
-    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in Path(folder).rglob("*.mkv")}
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in Path(folder).rglob("*.mkv")
+    }
 
 
 def expected() -> dict[str, str]:
     """The layers without Ray, by one thread."""
     done = subprocess.run(
-        [sys.executable, "-m", "pipeline", "batch", "clips", *WORDS, "--out", "plain", "--jobs", "2"],
+        [
+            sys.executable,
+            "-m",
+            "pipeline",
+            "batch",
+            "clips",
+            *WORDS,
+            "--out",
+            "plain",
+            "--jobs",
+            "2",
+        ],
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         capture_output=True,
         check=False,
@@ -85,7 +105,19 @@ def statuses(out: str) -> list[str]:
 
 
 def driver(address: str, *more: str) -> subprocess.Popen[str]:
-    words = [sys.executable, "-m", "pipeline", "batch", "clips", *WORDS, "--out", "out", "--ray", address, *more]
+    words = [
+        sys.executable,
+        "-m",
+        "pipeline",
+        "batch",
+        "clips",
+        *WORDS,
+        "--out",
+        "out",
+        "--ray",
+        address,
+        *more,
+    ]
     return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
@@ -145,7 +177,11 @@ def test_runs_on_shared_storage_that_is_no_folder(cluster: Any, tmp_path: Path) 
     os.kill(workers_at("part")[0], signal.SIGKILL)
     _, err = child.communicate(timeout=500)
     assert child.returncode == 0, err
-    assert layers("store") == expected() and layers("out") == {} and not list(Path("store").rglob(".work"))
+    assert (
+        layers("store") == expected()
+        and layers("out") == {}
+        and not list(Path("store").rglob(".work"))
+    )
     again = driver(cluster.address, "--store", store)
     again.communicate(timeout=300)
     assert statuses("out") == ["unchanged"] and again.returncode == 0
@@ -166,9 +202,14 @@ def test_a_driver_that_is_killed_and_started_again(cluster: Any) -> None:
     assert kept and layers("out") == expected() and set(statuses("out")) <= {"done", "unchanged"}
 
 
-def test_an_address_where_nothing_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_address_where_nothing_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.chdir(tmp_path)
     film("clips/a.mkv", (1, 2))
-    assert main(["batch", "clips", "--task", "transition", "--ray", "127.0.0.1:1", "--no-progress"]) == 1
+    assert (
+        main(["batch", "clips", "--task", "transition", "--ray", "127.0.0.1:1", "--no-progress"])
+        == 1
+    )
     err = capsys.readouterr().err.strip().splitlines()
     assert "no cluster answers" in err[-1] and "ray start --head" in err[-1]

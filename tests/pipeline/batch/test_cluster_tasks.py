@@ -47,7 +47,9 @@ class Ray:
         self.taken.append(takes)
         return lambda work: Task(self, work)
 
-    def wait(self, references: list[str], num_returns: int, timeout: float) -> tuple[list[str], list[str]]:
+    def wait(
+        self, references: list[str], num_returns: int, timeout: float
+    ) -> tuple[list[str], list[str]]:
         return references[:1], references[1:]
 
     def get(self, reference: str) -> Any:
@@ -57,7 +59,9 @@ class Ray:
         self.cancelled.append(reference)
 
 
-def run(monkeypatch: pytest.MonkeyPatch, do: Callable[[Settings, int], list[str]], **more: Any) -> tuple[Ray, Item]:
+def run(
+    monkeypatch: pytest.MonkeyPatch, do: Callable[[Settings, int], list[str]], **more: Any
+) -> tuple[Ray, Item]:
     """A clip of three parts."""
     given = Settings(inputs=(Path("clips"),), task="transition", out=Path("out"), **more)
     monkeypatch.setattr(parts, "prepare", lambda settings: (3, ["it was begun anew"]))
@@ -71,9 +75,17 @@ def run(monkeypatch: pytest.MonkeyPatch, do: Callable[[Settings, int], list[str]
 
 def test_what_a_task_takes_of_a_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     ray, item = run(monkeypatch, lambda settings, number: [], ray_cpus=2.0, ray_gpus=0.25)
-    assert (item.status, item.error, item.warnings) == ("done", "", ["it was begun anew", "no sound"])
+    assert (item.status, item.error, item.warnings) == (
+        "done",
+        "",
+        ["it was begun anew", "no sound"],
+    )
     assert len(ray.taken) == 5 and ray.cancelled == []
-    assert all(takes == {"num_cpus": 2.0, "num_gpus": 0.25, "max_retries": RETRIES, "retry_exceptions": False} for takes in ray.taken)
+    assert all(
+        takes
+        == {"num_cpus": 2.0, "num_gpus": 0.25, "max_retries": RETRIES, "retry_exceptions": False}
+        for takes in ray.taken
+    )
 
 
 def test_a_part_that_fails_ends_the_others(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,7 +18,14 @@ from stages.media.read import open_clip
 
 
 def row(height: int = 144, frames: int = 20, **more: object) -> Row:
-    known: dict[str, object] = dict(task="transition", preset="fast", device="cpu", width=width_of(height), height=height, frames=frames)
+    known: dict[str, object] = dict(
+        task="transition",
+        preset="fast",
+        device="cpu",
+        width=width_of(height),
+        height=height,
+        frames=frames,
+    )
     return Row(**{**known, **more})  # type: ignore[arg-type]
 
 
@@ -38,9 +45,13 @@ def test_a_dissolve_is_mixed_of_its_layers() -> None:
     assert clip.scored == (2, 5) and clip.options == ("--transition", "2:5")
     a, b = (clip.truth(3)[name] for name in ("scene-001", "scene-002"))
     assert clip.mixed(3) == pytest.approx(0.6 * a + 0.4 * b, abs=1e-6)
-    assert np.array_equal(clip.mixed(1), clip.truth(1)["scene-001"]) and np.array_equal(clip.mixed(6), clip.truth(6)["scene-002"])
+    assert np.array_equal(clip.mixed(1), clip.truth(1)["scene-001"]) and np.array_equal(
+        clip.mixed(6), clip.truth(6)["scene-002"]
+    )
     held = clip.start(3)
-    assert 0.6 * held["scene-001"] + 0.4 * held["scene-002"] == pytest.approx(rounded(clip.mixed(3)), abs=1e-5)
+    assert 0.6 * held["scene-001"] + 0.4 * held["scene-002"] == pytest.approx(
+        rounded(clip.mixed(3)), abs=1e-5
+    )
 
 
 @pytest.mark.parametrize("task", KINDS)
@@ -50,12 +61,22 @@ def test_every_task_has_a_clip(task: str, tmp_path: Path) -> None:
     assert (info.width, info.height) == (64, 36)
     for index in range(4):
         pictures = [clip.mixed(index), *clip.truth(index).values()]
-        assert all(picture.shape == (36, 64, 3) and picture.min() >= 0 and picture.max() <= 1 for picture in pictures)
+        assert all(
+            picture.shape == (36, 64, 3) and picture.min() >= 0 and picture.max() <= 1
+            for picture in pictures
+        )
 
 
-def test_sizes_are_whole_in_a_narrow_terminal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_sizes_are_whole_in_a_narrow_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setenv("COLUMNS", "80")
-    module._Board(False).close([row(1080, 200, state="skipped"), row(144, 20, seconds=1234.5, cpu_seconds=1200.0, held=25.5, reached=36.5)])
+    module._BenchDisplay(False).close(
+        [
+            row(1080, 200, state="skipped"),
+            row(144, 20, seconds=1234.5, cpu_seconds=1200.0, held=25.5, reached=36.5),
+        ]
+    )
     assert "1920x1080" in capsys.readouterr().out
 
 
@@ -79,28 +100,64 @@ def test_a_layer_that_was_not_found_is_judged_as_the_input(tmp_path: Path) -> No
     clip: Known = KINDS["transition"](36, 8)
     (tmp_path / "manifest.json").write_text(json.dumps({"layers": []}))
     held, reached = judge(clip, tmp_path)
-    errors = [np.mean((clip.mixed(index) - true) ** 2) for index in range(2, 6) for true in clip.truth(index).values()]
+    errors = [
+        np.mean((clip.mixed(index) - true) ** 2)
+        for index in range(2, 6)
+        for true in clip.truth(index).values()
+    ]
     assert reached == pytest.approx(np.mean(-10 * np.log10(errors)), abs=1e-3) and held != reached
 
 
 def test_growth_is_read_off_rows() -> None:
     rows = [
-        row(height, frames, seconds=1e-4 * (height * width_of(height)) ** 0.7 * frames**1.1) for height in (72, 144) for frames in (20, 60)
+        row(height, frames, seconds=1e-4 * (height * width_of(height)) ** 0.7 * frames**1.1)
+        for height in (72, 144)
+        for frames in (20, 60)
     ]
     powers = growth(rows, FIGURES["seconds"])
     assert powers == pytest.approx((0.7, 1.1, 1.0))
-    assert foreseen(row(288, 200), rows) == pytest.approx(1e-4 * (288 * 512) ** 0.7 * 200**1.1, rel=0.5)
-    assert growth(rows[:3], FIGURES["seconds"]) is None and growth(rows, FIGURES["memory"]) is None
-    assert growth([row(144, frames, seconds=1) for frames in (1, 2, 3, 4)], FIGURES["seconds"]) is None
-
-
-def test_what_does_not_fit_is_left_out_and_says_so(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(
-        module, "measure", lambda what, seed, left: row(what.height, what.frames, seconds=what.frames, held=20.0, reached=25.0)
+    assert foreseen(row(288, 200), rows) == pytest.approx(
+        1e-4 * (288 * 512) ** 0.7 * 200**1.1, rel=0.5
     )
-    assert main(["bench", "--sizes", "36p", "--frames", "4,8,90", "--max-seconds", "50", "--preset", "fast", "--json"]) == 0
+    assert growth(rows[:3], FIGURES["seconds"]) is None and growth(rows, FIGURES["memory"]) is None
+    assert (
+        growth([row(144, frames, seconds=1) for frames in (1, 2, 3, 4)], FIGURES["seconds"]) is None
+    )
+
+
+def test_what_does_not_fit_is_left_out_and_says_so(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(
+        module,
+        "measure",
+        lambda what, seed, left: row(
+            what.height, what.frames, seconds=what.frames, held=20.0, reached=25.0
+        ),
+    )
+    assert (
+        main(
+            [
+                "bench",
+                "--sizes",
+                "36p",
+                "--frames",
+                "4,8,90",
+                "--max-seconds",
+                "50",
+                "--preset",
+                "fast",
+                "--json",
+            ]
+        )
+        == 0
+    )
     *rows, grown = lines(capsys.readouterr().out)
-    assert [item["state"] for item in rows] == ["measured", "measured", "skipped"] and "of the budget 50 s are left" in str(rows[2]["note"])
+    assert [item["state"] for item in rows] == [
+        "measured",
+        "measured",
+        "skipped",
+    ] and "of the budget 50 s are left" in str(rows[2]["note"])
     assert rows[0]["gain"] == 5 and grown["event"] == "growth" and grown["seconds"] is None
 
 
@@ -108,32 +165,59 @@ def test_a_run_that_takes_too_long_is_stopped() -> None:
     assert measure(row(36, 12), 0, 0.2).state == "stopped"
 
 
-def test_a_run_that_fails_is_a_row_and_exit_status_1(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_run_that_fails_is_a_row_and_exit_status_1(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     broken = KINDS["transition"](36, 8)
     monkeypatch.setitem(
         KINDS,
         "transition",
-        lambda height, frames: Known(36, 8, broken.scored, broken.mixed, broken.truth, broken.start, ("--transition", "7:99")),
+        lambda height, frames: Known(
+            36, 8, broken.scored, broken.mixed, broken.truth, broken.start, ("--transition", "7:99")
+        ),
     )
     assert main(["bench", "--sizes", "36p", "--frames", "8", "--preset", "fast"]) == 1
     out, err = capsys.readouterr()
     assert "failed" in out and "--transition 7:99" in err
 
 
-def test_rows_are_kept_and_not_done_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_rows_are_kept_and_not_done_again(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     done: list[tuple[int, int]] = []
 
     def fake(what: Row, seed: int, left: float) -> Row:
         done.append((what.height, what.frames))
-        return row(what.height, what.frames, seconds=1.0, cpu_seconds=1.5, held=20.0, reached=30.5, memory=2**29)
+        return row(
+            what.height,
+            what.frames,
+            seconds=1.0,
+            cpu_seconds=1.5,
+            held=20.0,
+            reached=30.5,
+            memory=2**29,
+        )
 
     monkeypatch.setattr(module, "measure", fake)
-    words = ["bench", "--preset", "fast", "--frames", "20", "--rows", str(tmp_path / "rows.jsonl"), "--table", str(tmp_path / "table.md")]
+    words = [
+        "bench",
+        "--preset",
+        "fast",
+        "--frames",
+        "20",
+        "--rows",
+        str(tmp_path / "rows.jsonl"),
+        "--table",
+        str(tmp_path / "table.md"),
+    ]
     assert main([*words, "--sizes", "144p"]) == 0
     assert main([*words, "--sizes", "144p,240p"]) == 0
     assert done == [(144, 20), (240, 20)]
     table = (tmp_path / "table.md").read_text()
-    assert "| 256x144 | 20 | 1.0 | 1.5 | 20.0 | 30.5 | 10 | 512 MiB |" in table and "too few rows" in table
+    assert (
+        "| 256x144 | 20 | 1.0 | 1.5 | 20.0 | 30.5 | 10 | 512 MiB |" in table
+        and "too few rows" in table
+    )
     assert "256x144" in capsys.readouterr().out
     assert len(read_rows(tmp_path / "rows.jsonl")) == 2
 
@@ -145,11 +229,25 @@ def test_a_file_that_holds_no_rows_is_said(tmp_path: Path) -> None:
 
 
 def test_the_table_says_what_was_not_measured() -> None:
-    text = markdown([row(seconds=2.0, memory=2**20), row(1080, 200, state="skipped", note="about 900 s, of the budget 10 s are left")])
+    text = markdown(
+        [
+            row(seconds=2.0, memory=2**20),
+            row(1080, 200, state="skipped", note="about 900 s, of the budget 10 s are left"),
+        ]
+    )
     assert "| 1920x1080 | 200 | skipped | about 900 s, of the budget 10 s are left |" in text
 
 
-@pytest.mark.parametrize("words", [["--sizes", "big"], ["--frames", "0"], ["--task", "transitoin"], ["--frames", "20,"], ["clip.mp4"]])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--sizes", "big"],
+        ["--frames", "0"],
+        ["--task", "transitoin"],
+        ["--frames", "20,"],
+        ["clip.mp4"],
+    ],
+)
 def test_wrong_words(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["bench", *words]) == 2
     (line,) = capsys.readouterr().err.splitlines()

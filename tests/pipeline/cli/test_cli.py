@@ -57,8 +57,15 @@ def test_help_and_version(run: Run) -> None:
     status, out, err = run("--version")
     assert (status, err) == (0, "") and out.splitlines()[0] == f"unlayer {__version__}"
     versions = dict(line.split(maxsplit=1) for line in out.splitlines())
-    assert versions["torch"] == torch.__version__ and versions["av"] == av.__version__ and versions["numpy"] == np.__version__
-    assert ".".join(map(str, av.library_versions["libavcodec"])) in versions["ffmpeg"] or versions["ffmpeg"] == "of this system"
+    assert (
+        versions["torch"] == torch.__version__
+        and versions["av"] == av.__version__
+        and versions["numpy"] == np.__version__
+    )
+    assert (
+        ".".join(map(str, av.library_versions["libavcodec"])) in versions["ffmpeg"]
+        or versions["ffmpeg"] == "of this system"
+    )
     assert run()[0] == 2
 
 
@@ -109,26 +116,51 @@ def test_missing_and_useless_inputs(run: Run, tmp_path: Path) -> None:
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
 def test_a_missing_gpu_is_said_before_the_input_is_opened(run: Run) -> None:
-    refused(run("run", "nothing.mp4", "--task", "transition", "--device", "cuda"), 2, "--device cuda", "--device cpu")
+    refused(
+        run("run", "nothing.mp4", "--task", "transition", "--device", "cuda"),
+        2,
+        "--device cuda",
+        "--device cpu",
+    )
 
 
 def test_ranges_outside_the_clip(run: Run, mixed_clip: Callable[..., Path]) -> None:
     clip = mixed_clip()
     refused(run("run", clip, "--task", "transition", "--start", 100), 2, "--start")
-    refused(run("run", clip, "--task", "transition", "--transition", "500:600"), 2, "--transition 500:600")
+    refused(
+        run("run", clip, "--task", "transition", "--transition", "500:600"),
+        2,
+        "--transition 500:600",
+    )
     refused(run("run", clip, "--task", "transition", "--transition", "20:30"), 2, "20")
-    refused(run("run", clip, "--task", "transition", "--start", "0.4", "--transition", "3:12"), 2, "3:12", "10")
-    refused(run("run", clip, "--task", "transition", "--start", "0.4", "--transition", "20:25"), 2, "from 10 on, that the trim leaves")
+    refused(
+        run("run", clip, "--task", "transition", "--start", "0.4", "--transition", "3:12"),
+        2,
+        "3:12",
+        "10",
+    )
+    refused(
+        run("run", clip, "--task", "transition", "--start", "0.4", "--transition", "20:25"),
+        2,
+        "from 10 on, that the trim leaves",
+    )
     refused(run("run", clip, "--task", "transition", "--stream", 7), 2, "--stream")
     assert not list(clip.parent.glob("*-transition"))
 
 
-def test_folders_that_cannot_be_written(run: Run, mixed_clip: Callable[..., Path], tmp_path: Path) -> None:
+def test_folders_that_cannot_be_written(
+    run: Run, mixed_clip: Callable[..., Path], tmp_path: Path
+) -> None:
     clip = mixed_clip()
     (tmp_path / "file").touch()
     refused(run("run", clip, "--task", "transition", "--out", "file"), 1, "file", "--out")
     refused(run("run", clip, "--task", "transition", "--out", "file/below"), 1, "below", "--out")
-    refused(run("run", clip, "--task", "transition", "--out", "/proc/nothing"), 1, "/proc/nothing", "--out")
+    refused(
+        run("run", clip, "--task", "transition", "--out", "/proc/nothing"),
+        1,
+        "/proc/nothing",
+        "--out",
+    )
 
 
 def test_debug_shows_where_an_error_came_from(run: Run) -> None:
@@ -145,7 +177,10 @@ def test_unexpected_errors_are_one_line(run: Run, monkeypatch: pytest.MonkeyPatc
 
 
 def test_disk_full_and_memory_are_explained(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    for error, says in ((OSError(28, "No space left on device", "/out/x"), "/out/x: No space left"), (MemoryError(), "out of memory")):
+    for error, says in (
+        (OSError(28, "No space left on device", "/out/x"), "/out/x: No space left"),
+        (MemoryError(), "out of memory"),
+    ):
 
         def breaks(words: object, error: Exception = error) -> int:
             raise error
@@ -160,9 +195,17 @@ def test_probe(run: Run, mixed_clip: Callable[..., Path]) -> None:
     facts = json.loads(out)
     assert status == 0
     assert (facts["width"], facts["height"], facts["frames"], facts["rate"]) == (64, 48, 24, "25/1")
-    assert facts["shots"] == [{"first_frame": 0, "last_frame": 7}, {"first_frame": 16, "last_frame": 23}]
+    assert facts["shots"] == [
+        {"first_frame": 0, "last_frame": 7},
+        {"first_frame": 16, "last_frame": 23},
+    ]
     (move,) = facts["transitions"]
-    assert (move["first_frame"], move["last_frame"], move["from"], move["to"]) == (8, 15, "scene-001", "scene-002")
+    assert (move["first_frame"], move["last_frame"], move["from"], move["to"]) == (
+        8,
+        15,
+        "scene-001",
+        "scene-002",
+    )
     assert len(move["mix"]) == 8
     status, out, _ = run("probe", clip, "--transition", "8:15")
     assert status == 0 and "scene-001 to scene-002" in out
@@ -187,7 +230,14 @@ def stopped(number: int, *words: str) -> tuple[int, str, str]:
     command = [sys.executable, "-c", STUCK, *words, "--no-progress"]
     # A shell's background job ignores Ctrl-C, and so would its children.
     heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
-    child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, preexec_fn=heard)
+    child = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+        preexec_fn=heard,
+    )
     try:
         assert child.stdout and child.stdout.readline() == "stuck\n"
         child.send_signal(number)
@@ -199,22 +249,46 @@ def stopped(number: int, *words: str) -> tuple[int, str, str]:
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_stopped_by_a_signal(mixed_clip: Callable[..., Path], tmp_path: Path, number: int, status: int) -> None:
-    words = ["run", str(mixed_clip()), "--task", "transition", "--transition", "8:15", "--out", str(tmp_path / "out")]
+def test_stopped_by_a_signal(
+    mixed_clip: Callable[..., Path], tmp_path: Path, number: int, status: int
+) -> None:
+    words = [
+        "run",
+        str(mixed_clip()),
+        "--task",
+        "transition",
+        "--transition",
+        "8:15",
+        "--out",
+        str(tmp_path / "out"),
+    ]
     refused(stopped(number, *words), status, "--resume")
     assert (tmp_path / "out/.work/run.json").exists()
     assert not (tmp_path / "out/manifest.json").exists() and not (tmp_path / "out/.lock").exists()
 
 
-def test_killed_then_refused_then_resumed(run: Run, mixed_clip: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    words = ["run", str(mixed_clip()), "--task", "transition", "--transition", "8:15", "--out", "out"]
+def test_killed_then_refused_then_resumed(
+    run: Run, mixed_clip: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = [
+        "run",
+        str(mixed_clip()),
+        "--task",
+        "transition",
+        "--transition",
+        "8:15",
+        "--out",
+        "out",
+    ]
     assert stopped(signal.SIGKILL, *words)[0] == -signal.SIGKILL
     assert [entry.name for entry in Path("out").iterdir() if not entry.name.startswith(".")] == []
     refused(run(*words), 2, "--resume", "--overwrite")
     refused(run(*words, "--resume", "--seed", 7), 2, "--overwrite")
     monkeypatch.setattr("pipeline.tasks.transition.run.separate_transition", plain_answer)
     assert run(*words, "--resume")[0] == 0
-    assert sorted(entry.name for entry in Path("out").iterdir()) == sorted([*OWN, "scene-001.mp4", "scene-002.mp4", "sheet.png"])
+    assert sorted(entry.name for entry in Path("out").iterdir()) == sorted(
+        [*OWN, "scene-001.mp4", "scene-002.mp4", "sheet.png"]
+    )
 
 
 HEAVY = """
@@ -226,9 +300,18 @@ print({"torch", "av", "numpy", "cv2"} & set(sys.modules))
 
 
 @pytest.mark.parametrize(
-    "words", ["run x --presett y", "run x --task transitoin", "run x --preset fats --task segment", "rum", "--version"]
+    "words",
+    [
+        "run x --presett y",
+        "run x --task transitoin",
+        "run x --preset fats --task segment",
+        "rum",
+        "--version",
+    ],
 )
 def test_words_are_answered_before_anything_heavy_is_imported(words: str) -> None:
-    done = subprocess.run([sys.executable, "-c", HEAVY, *words.split()], capture_output=True, text=True, cwd=ROOT)
+    done = subprocess.run(
+        [sys.executable, "-c", HEAVY, *words.split()], capture_output=True, text=True, cwd=ROOT
+    )
     assert done.stdout.splitlines()[-1] == "set()"
     assert "did you mean" in done.stderr or words == "--version"

@@ -29,7 +29,9 @@ def asked(capsys: pytest.CaptureFixture[str]) -> tuple[int, dict[str, Any]]:
     return status, json.loads(capsys.readouterr().out)
 
 
-def test_a_machine_where_all_is_well(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_machine_where_all_is_well(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setattr(module, "DISK", 1)
     monkeypatch.setattr(module, "MEMORY", 1)
     status, facts = asked(capsys)
@@ -37,17 +39,33 @@ def test_a_machine_where_all_is_well(capsys: pytest.CaptureFixture[str], monkeyp
     found = {(item["group"], item["name"]): item for item in facts["findings"]}
     assert {name for group, name in found if group == "formats"} == set(FORMATS)
     assert {name for group, name in found if group == "tasks"} == set(names())
-    assert {("devices", "cpu"), ("speed", "cpu"), ("room", "memory"), ("room", "disk here"), ("extras", "decord")} <= set(found)
-    assert "GFLOP/s" in found["speed", "cpu"]["found"] and not any(item["state"] == "bad" for item in found.values())
+    assert {
+        ("devices", "cpu"),
+        ("speed", "cpu"),
+        ("room", "memory"),
+        ("room", "disk here"),
+        ("extras", "decord"),
+    } <= set(found)
+    assert "GFLOP/s" in found["speed", "cpu"]["found"] and not any(
+        item["state"] == "bad" for item in found.values()
+    )
     assert list(tmp_path.iterdir()) == []
 
 
 def test_the_table(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "about_speed", lambda: [])
-    monkeypatch.setattr(module, "about_formats", lambda: [Finding("formats", "H.264 in MP4", "bad", "no encoder", "install PyAV again")])
+    monkeypatch.setattr(
+        module,
+        "about_formats",
+        lambda: [Finding("formats", "H.264 in MP4", "bad", "no encoder", "install PyAV again")],
+    )
     assert main(["doctor"]) == 1
     out = capsys.readouterr().out
-    assert "H.264 in MP4: no encoder; install PyAV again" in out and "mend these first" in out and "cpu" in out
+    assert (
+        "H.264 in MP4: no encoder; install PyAV again" in out
+        and "mend these first" in out
+        and "cpu" in out
+    )
 
 
 def test_formats_are_really_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -57,10 +75,14 @@ def test_formats_are_really_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         raise UnlayerError("x.mp4 cannot be written\n(no encoder)")
 
     monkeypatch.setattr(machine, "LayerWriter", broken)
-    assert {tried.fault for tried in try_formats(tmp_path)} == {"x.mp4 cannot be written (no encoder)"}
+    assert {tried.fault for tried in try_formats(tmp_path)} == {
+        "x.mp4 cannot be written (no encoder)"
+    }
 
 
-def test_a_picture_that_comes_back_wrong_is_a_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_picture_that_comes_back_wrong_is_a_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(machine, "LEAST_PSNR", 200.0)
     assert all("another picture" in tried.fault for tried in try_formats(tmp_path))
     opened = machine.open_clip
@@ -81,7 +103,11 @@ def test_little_room_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "DISK", 2**60)
     monkeypatch.setattr(module, "MEMORY", 2**60)
     memory, disk = module.about_room()
-    assert memory.state == disk.state == "bad" and "close other programs" in memory.todo and "free some" in disk.todo
+    assert (
+        memory.state == disk.state == "bad"
+        and "close other programs" in memory.todo
+        and "free some" in disk.todo
+    )
 
 
 def test_a_folder_that_cannot_be_written_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -90,5 +116,9 @@ def test_a_folder_that_cannot_be_written_is_said(monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr("tempfile.TemporaryFile", refuse)
     assert module.about_room()[1] == Finding(
-        "room", "disk here", "bad", "cannot be written (Permission denied)", "go to another folder, or give --out"
+        "room",
+        "disk here",
+        "bad",
+        "cannot be written (Permission denied)",
+        "go to another folder, or give --out",
     )

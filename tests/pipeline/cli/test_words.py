@@ -43,7 +43,9 @@ def test_help_fits_a_screen(verb: str) -> None:
 def test_help_is_made_from_the_settings_and_grouped(verb: str) -> None:
     lines = [" ".join(line.split()) for line in shown(verb, 200, everything=True).splitlines()]
     for item in options(verb):
-        assert " ".join(f"{flag(item)} {item.metadata['metavar']} {told(item, verb)}".split()) in lines
+        assert (
+            " ".join(f"{flag(item)} {item.metadata['metavar']} {told(item, verb)}".split()) in lines
+        )
     groups = list(dict.fromkeys(item.metadata["group"] for item in options(verb)))
     assert [line for line in lines if line in groups] == groups
 
@@ -53,17 +55,31 @@ def test_rare_options_are_left_out_and_counted(verb: str) -> None:
     rare = [item for item in options(verb) if verb in item.metadata["rare"]]
     text = shown(verb)
     assert not [item.name for item in rare if f"  {flag(item)} " in text]
-    assert (f"--help-all shows {len(rare)} options more" in text) is bool(rare) is (verb in ("run", "batch"))
+    assert (
+        (f"--help-all shows {len(rare)} options more" in text)
+        is bool(rare)
+        is (verb in ("run", "batch"))
+    )
 
 
 def test_help_says_what_an_option_is_to_this_verb() -> None:
     assert "bench" not in shown("run", everything=True) and "600 unless told" in shown("bench")
-    assert "<stem>-<task>" in shown("run") and "<stem>" not in shown("batch") and "<folder>-<task>" in shown("batch")
+    assert (
+        "<stem>-<task>" in shown("run")
+        and "<stem>" not in shown("batch")
+        and "<folder>-<task>" in shown("batch")
+    )
     assert "--transition" not in shown("batch", everything=True)
 
 
-@pytest.mark.parametrize(("words", "more"), [(["help", "run"], False), (["run", "--help-all"], True), (["help", "batch"], False)], ids=str)
-def test_help_in_other_words(words: list[str], more: bool, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("words", "more"),
+    [(["help", "run"], False), (["run", "--help-all"], True), (["help", "batch"], False)],
+    ids=str,
+)
+def test_help_in_other_words(
+    words: list[str], more: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit) as stop:
         main(words)
     assert stop.value.code == 0 and ("--max-pixels" in capsys.readouterr().out) is more
@@ -92,9 +108,19 @@ def test_help_is_asked_for_anywhere(words: list[str], capsys: pytest.CaptureFixt
 
 def completed(*words: str) -> list[str]:
     """What the shell offers for the last of ``words``."""
-    environment = {**os.environ, "COMP_WORDS": " ".join(["unlayer", *words]), "COMP_CWORD": str(len(words))}
+    environment = {
+        **os.environ,
+        "COMP_WORDS": " ".join(["unlayer", *words]),
+        "COMP_CWORD": str(len(words)),
+    }
     environment["_UNLAYER_COMPLETE"] = "complete_bash"
-    done = subprocess.run([sys.executable, "-m", "pipeline"], cwd=ROOT, env=environment, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "pipeline"],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0 and done.stderr == ""
     return done.stdout.split()
 
@@ -102,7 +128,10 @@ def completed(*words: str) -> list[str]:
 def test_the_shell_completes_verbs_options_and_values() -> None:
     assert completed("do") == ["doctor"]
     assert completed("run", "--max-s") == ["--max-seconds"]
-    assert completed("run", "--no-l") == ["--no-lossless"] and set(completed("run", "--help")) == {"--help", "--help-all"}
+    assert completed("run", "--no-l") == ["--no-lossless"] and set(completed("run", "--help")) == {
+        "--help",
+        "--help-all",
+    }
     assert "--no-no-progress" not in completed("run", "--no-")
     assert completed("run", "--task", "trans") == ["transition", "transparency"]
     assert completed("run", "film.mp4", "--preset", "") == list(PRESETS)
@@ -110,23 +139,38 @@ def test_the_shell_completes_verbs_options_and_values() -> None:
 
 def test_choices_are_those_of_the_settings() -> None:
     found = {item.name: choices_of(item) for item in options("run")}
-    assert found["preset"] == PRESETS and found["task"] == names() and "auto" in found["device"] and found["out"] == ()
+    assert (
+        found["preset"] == PRESETS
+        and found["task"] == names()
+        and "auto" in found["device"]
+        and found["out"] == ()
+    )
 
 
 def test_the_completion_script_is_shown() -> None:
     environment = {**os.environ, "_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"}
     done = subprocess.run(
-        [sys.executable, "-m", "pipeline", "--show-completion", "bash"], cwd=ROOT, env=environment, capture_output=True, text=True
+        [sys.executable, "-m", "pipeline", "--show-completion", "bash"],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0 and "_UNLAYER_COMPLETE=complete_bash" in done.stdout
 
 
 def test_completion_is_installed(tmp_path: Path) -> None:
-    environment = {**os.environ, "_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1", "HOME": str(tmp_path)}
+    environment = {
+        **os.environ,
+        "_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1",
+        "HOME": str(tmp_path),
+    }
     words = [sys.executable, "-m", "pipeline", "--install-completion", "bash"]
     done = subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert done.returncode == 0 and "bash completion installed" in done.stdout
-    assert any("_UNLAYER_COMPLETE" in path.read_text() for path in tmp_path.rglob("*") if path.is_file())
+    assert any(
+        "_UNLAYER_COMPLETE" in path.read_text() for path in tmp_path.rglob("*") if path.is_file()
+    )
 
 
 @pytest.mark.parametrize(
@@ -158,21 +202,34 @@ def test_an_option_of_one_value_that_is_given_twice_is_refused(verb: str) -> Non
         if item.default is False:
             resume = ["--resume"] if name == "--anew" else []
             assert getattr(parse(verb, [*inputs, *resume, name, name]), item.name) is True
-            with pytest.raises(UsageError, match=f"^{name} and --no-{name[2:]} contradict each other; give one of them$"):
+            with pytest.raises(
+                UsageError,
+                match=f"^{name} and --no-{name[2:]} contradict each other; give one of them$",
+            ):
                 parse(verb, [*inputs, name, f"--no-{name[2:]}"])
         elif not item.metadata["repeat"]:
             for words in ([name, "1", name, "2"], [f"{name}=1", *inputs, name, "1"]):
-                with pytest.raises(UsageError, match=f"^{name} is given twice, as 1 and as .; give it once$"):
+                with pytest.raises(
+                    UsageError, match=f"^{name} is given twice, as 1 and as .; give it once$"
+                ):
                     parse(verb, words)
 
 
 def test_a_second_hint_does_not_replace_the_first() -> None:
-    with pytest.raises(UsageError, match="^--hint is given twice, as fg.png and as bg.png; give it once$"):
+    with pytest.raises(
+        UsageError, match="^--hint is given twice, as fg.png and as bg.png; give it once$"
+    ):
         parse("run", ["a.mp4", "--task", "segment", "--hint", "fg.png", "--hint", "bg.png"])
 
 
 @given(
-    st.lists(st.text(max_size=8) | st.sampled_from(["--seed", "--json", "--task", "--no-json", "--", "-", "=", "--out=", "-1"]), max_size=5)
+    st.lists(
+        st.text(max_size=8)
+        | st.sampled_from(
+            ["--seed", "--json", "--task", "--no-json", "--", "-", "=", "--out=", "-1"]
+        ),
+        max_size=5,
+    )
 )
 def test_any_words_are_settings_or_refused(words: list[str]) -> None:
     words = [word for word in words if word not in ("-h", "--help")]

@@ -64,12 +64,20 @@ def told(verb: str, *words: object) -> dict[str, Any]:
 
 
 @pytest.mark.usefixtures("quick")
-def test_a_transition(mixed_clip: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_transition(
+    mixed_clip: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     clip = mixed_clip()
     words = [clip, "--task", "transition", "--transition", "8:15", "--lossless", "--out", "out"]
     facts = dry(*words)
     assert [entry.name for entry in tmp_path.iterdir()] == [clip.name]
-    assert (facts["event"], facts["frames"], facts["width"], facts["height"], facts["folder"]) == ("dry_run", 24, 64, 48, "new")
+    assert (facts["event"], facts["frames"], facts["width"], facts["height"], facts["folder"]) == (
+        "dry_run",
+        24,
+        64,
+        48,
+        "new",
+    )
     assert facts["plans"][0]["fit_steps"] == 600
     # 8 mixed frames, and half of what the networks would take on top of them.
     assert facts["seconds"]["most"] - facts["seconds"]["least"] == pytest.approx(6.0, abs=0.11)
@@ -82,12 +90,16 @@ def test_a_transition(mixed_clip: Callable[..., Path], monkeypatch: pytest.Monke
     assert facts["layers"] == whole["layers"] and facts["settings"] == whole["settings"]
     assert [move["first_frame"] for move in facts["transitions"]] == [8]
     assert "nothing would be done" in dry(*words)["folder"]
-    assert main(["run", *map(str, words), "--seed", "4", "--dry-run", "--json"]) == 2, "as the run itself would be"
+    assert main(["run", *map(str, words), "--seed", "4", "--dry-run", "--json"]) == 2, (
+        "as the run itself would be"
+    )
     assert "would be replaced" in dry(*words, "--seed", 4, "--overwrite")["folder"]
 
 
 @pytest.mark.usefixtures("quick")
-def test_an_interrupted_run_and_a_budget(mixed_clip: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_run_and_a_budget(
+    mixed_clip: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
     clip = mixed_clip()
     words = [clip, "--task", "transition", "--transition", "8:15", "--out", "out"]
 
@@ -109,12 +121,18 @@ def test_an_interrupted_run_and_a_budget(mixed_clip: Callable[..., Path], monkey
 def test_a_clip_without_a_transition_needs_no_measuring() -> None:
     save(Path("in.mkv"), moving(1, 12))
     facts = dry("in.mkv", "--task", "transition")
-    assert facts["transitions"] == [] and facts["plans"] == [] and [layer["path"] for layer in facts["layers"]] == ["scene-001.mp4"]
+    assert (
+        facts["transitions"] == []
+        and facts["plans"] == []
+        and [layer["path"] for layer in facts["layers"]] == ["scene-001.mp4"]
+    )
     assert facts["seconds"]["total"] < 20
 
 
 @pytest.mark.usefixtures("quick")
-def test_a_long_search_is_ended(mixed_clip: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_search_is_ended(
+    mixed_clip: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(module, "SEARCH", -1.0)
     save(Path("in.mp4"), moving(1, 60))
     facts = dry("in.mp4", "--task", "transition")
@@ -129,10 +147,32 @@ def test_a_task_of_frames(task: str, tmp_path: Path) -> None:
     save(Path("in.mkv"), moving(1, 5, (24, 40)))
     facts = dry("in.mkv", "--task", task, "--lossless", "--preset", "fast", "--out", "out")
     assert [entry.name for entry in tmp_path.iterdir()] == ["in.mkv"]
-    assert facts["frames"] == 5 and set(facts["seconds"]["stages"]) == {"survey", "separate", "files"}
-    assert main(["run", "in.mkv", "--task", task, "--lossless", "--preset", "fast", "--out", "out", "--no-progress"]) == 0
+    assert facts["frames"] == 5 and set(facts["seconds"]["stages"]) == {
+        "survey",
+        "separate",
+        "files",
+    }
+    assert (
+        main(
+            [
+                "run",
+                "in.mkv",
+                "--task",
+                task,
+                "--lossless",
+                "--preset",
+                "fast",
+                "--out",
+                "out",
+                "--no-progress",
+            ]
+        )
+        == 0
+    )
     layers = json.loads(Path("out/manifest.json").read_text())["layers"]
-    assert sorted(layer["path"] for layer in facts["layers"]) == sorted(layer["path"] for layer in layers)
+    assert sorted(layer["path"] for layer in facts["layers"]) == sorted(
+        layer["path"] for layer in layers
+    )
 
 
 def test_pictures_and_a_hint() -> None:
@@ -143,9 +183,15 @@ def test_pictures_and_a_hint() -> None:
     mark[4:12, 4:16] = 255
     cv2.imwrite("hint.png", mark)
     facts = dry("0.png", "--task", "watermark", "--hint", "hint.png", "--preset", "fast")
-    assert {layer["path"] for layer in facts["layers"]} == {"clean.png", "watermark.png", "matte.png"}
+    assert {layer["path"] for layer in facts["layers"]} == {
+        "clean.png",
+        "watermark.png",
+        "matte.png",
+    }
     facts = dry("0.png", "1.png", "--task", "watermark", "--preset", "fast")
-    assert {"clean-001.png", "clean-002.png", "watermark.png"} <= {layer["path"] for layer in facts["layers"]}
+    assert {"clean-001.png", "clean-002.png", "watermark.png"} <= {
+        layer["path"] for layer in facts["layers"]
+    }
 
 
 def test_a_piece_that_takes_too_long_is_guessed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -156,7 +202,9 @@ def test_a_piece_that_takes_too_long_is_guessed(monkeypatch: pytest.MonkeyPatch)
     assert [layer["role"] for layer in facts["layers"]] == ["clear", "transmission", "airlight"]
 
 
-def test_what_is_left_of_a_piece_goes_on_as_its_last_part_did(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_left_of_a_piece_goes_on_as_its_last_part_did(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     now = iter((0.0, 0.0, 0.0, 1.0, 2.0, 4.0, 6.0, 6.0))
     monkeypatch.setattr(estimate, "time", SimpleNamespace(monotonic=lambda: next(now)))
     watch = estimate._Watch(until=5.0)
@@ -170,7 +218,9 @@ def test_what_is_left_of_a_piece_goes_on_as_its_last_part_did(monkeypatch: pytes
     watch.end("separate", 6.0)
     # Half is left, at 2 seconds a tenth.
     watch.guess()
-    assert watch.spent == pytest.approx({"": 0.0, "motion": 1.0, "votes": 1.0, "networks": 4.0 + 10.0})
+    assert watch.spent == pytest.approx(
+        {"": 0.0, "motion": 1.0, "votes": 1.0, "networks": 4.0 + 10.0}
+    )
 
 
 def test_parts_of_a_size_of_their_own_do_not_grow(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -185,22 +235,51 @@ def test_parts_of_a_size_of_their_own_do_not_grow(monkeypatch: pytest.MonkeyPatc
     # The piece is as large as the networks' own pictures.
     pixels, limit = 240 * 320, segment.RECIPE.limits["networks"]
     expected = 4 + (pixels / limit) ** estimate.GROWTH
-    assert estimate.SMALL < limit < pixels and seconds["separate"] == pytest.approx(expected, abs=0.06)
+    assert estimate.SMALL < limit < pixels and seconds["separate"] == pytest.approx(
+        expected, abs=0.06
+    )
 
 
 def test_limits_are_of_notes_that_are_told() -> None:
     from pipeline.tasks import segment
 
     told: list[str] = []
-    with separate(moving(1, 4, (24, 40)), "segment", preset="fast", progress=lambda stage, done, note: told.append(note)):
+    with separate(
+        moving(1, 4, (24, 40)),
+        "segment",
+        preset="fast",
+        progress=lambda stage, done, note: told.append(note),
+    ):
         assert set(segment.RECIPE.limits) <= set(told)
 
 
 @pytest.mark.usefixtures("quick")
 def test_for_people(mixed_clip: Callable[..., Path], capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["run", str(mixed_clip()), "--task", "transition", "--transition", "8:15", "--dry-run", "--no-progress"]) == 0
+    assert (
+        main(
+            [
+                "run",
+                str(mixed_clip()),
+                "--task",
+                "transition",
+                "--transition",
+                "8:15",
+                "--dry-run",
+                "--no-progress",
+            ]
+        )
+        == 0
+    )
     out = capsys.readouterr().out
-    for says in ("64x48, 24 frames", "scene-002.mp4", "dissolve", "plan: ", "about ", "of memory at most", "nothing was written"):
+    for says in (
+        "64x48, 24 frames",
+        "scene-002.mp4",
+        "dissolve",
+        "plan: ",
+        "about ",
+        "of memory at most",
+        "nothing was written",
+    ):
         assert says in out
 
 
@@ -243,7 +322,9 @@ def batch(*words: str) -> dict[str, Any]:
     return told("batch", *words)
 
 
-def test_a_batch_says_what_it_would_do_with_each_clip(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_batch_says_what_it_would_do_with_each_clip(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     Path("clips").mkdir()
     for number, name in enumerate(("done", "half", "lost", "new", "other", "taken")):
         save(Path("clips", f"{name}.mkv"), moving(number, 4, (24, 40)))
@@ -274,7 +355,9 @@ def test_a_batch_says_what_it_would_do_with_each_clip(tmp_path: Path, capsys: py
     }.items():
         assert says in clips[name]["folder"], name
     assert facts["jobs"] == 2 and facts["measured"] == 3
-    assert facts["seconds"] == pytest.approx(sum(clips[name]["seconds"] for name in ("half", "lost", "new")) / 2, abs=0.1)
+    assert facts["seconds"] == pytest.approx(
+        sum(clips[name]["seconds"] for name in ("half", "lost", "new")) / 2, abs=0.1
+    )
     assert all(
         clip["does"]
         for clip in batch("clips", *words, "--out", "out", "--overwrite")["clips"]
@@ -287,27 +370,54 @@ def test_clips_beyond_the_time_for_measuring_are_counted_by_their_size(
 ) -> None:
     seconds = iter((0.0, 0.0, 99.0))
     monkeypatch.setattr(dry_batch, "time", SimpleNamespace(monotonic=lambda: next(seconds)))
-    monkeypatch.setattr(dry_batch, "foreseen", lambda one, stages: {"frames": 4, "seconds": {"total": 8.0}})
+    monkeypatch.setattr(
+        dry_batch, "foreseen", lambda one, stages: {"frames": 4, "seconds": {"total": 8.0}}
+    )
     Path("clips").mkdir()
     save(Path("clips/a.mkv"), moving(1, 4, (24, 40)))
     # Twice as many bytes: what follows the last packet is not looked at.
-    Path("clips/b.mkv").write_bytes(Path("clips/a.mkv").read_bytes().ljust(2 * Path("clips/a.mkv").stat().st_size, b"\0"))
+    Path("clips/b.mkv").write_bytes(
+        Path("clips/a.mkv").read_bytes().ljust(2 * Path("clips/a.mkv").stat().st_size, b"\0")
+    )
     assert main(["batch", "clips", "--task", "dehaze", "--dry-run", "--jobs", "1"]) == 0
     out = " ".join(capsys.readouterr().out.split())
-    assert "2 of 2 clips would be done, 1 at once, in about 24 s (1 of them by the sizes of their files); nothing was written" in out
+    assert (
+        "2 of 2 clips would be done, 1 at once, in about 24 s (1 of them by the sizes of their files); nothing was written"
+        in out
+    )
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("preset", ["fast", "balanced"])
 def test_the_estimate_is_near(preset: str) -> None:
-    words = [sys.executable, "-m", "pipeline", "run", str(ROOT / "samples/fade.mp4"), "--task", "transition", "--preset", preset]
+    words = [
+        sys.executable,
+        "-m",
+        "pipeline",
+        "run",
+        str(ROOT / "samples/fade.mp4"),
+        "--task",
+        "transition",
+        "--preset",
+        preset,
+    ]
     env = {"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", "OMP_NUM_THREADS": "1"}
-    told = json.loads(subprocess.run([*words, "--dry-run", "--json"], capture_output=True, check=True, env=env).stdout)
+    told = json.loads(
+        subprocess.run(
+            [*words, "--dry-run", "--json"], capture_output=True, check=True, env=env
+        ).stdout
+    )
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run([*words, "--out", "out", "--no-progress"], capture_output=True, check=True, env=env)
+    subprocess.run(
+        [*words, "--out", "out", "--no-progress"], capture_output=True, check=True, env=env
+    )
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     # One thread's own time: what other programs take of the machine differs between the estimate and the run.
     seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     memory = 1024 * after.ru_maxrss
-    assert seconds / 2.5 <= told["seconds"]["total"] <= seconds * 2.5, f"{told['seconds']} estimated, {seconds:.1f} s taken"
-    assert memory / 2.5 <= told["memory"] <= memory * 2.5, f"{told['memory'] / 2**20:.0f} MiB estimated, {memory / 2**20:.0f} taken"
+    assert seconds / 2.5 <= told["seconds"]["total"] <= seconds * 2.5, (
+        f"{told['seconds']} estimated, {seconds:.1f} s taken"
+    )
+    assert memory / 2.5 <= told["memory"] <= memory * 2.5, (
+        f"{told['memory'] / 2**20:.0f} MiB estimated, {memory / 2**20:.0f} taken"
+    )

@@ -21,29 +21,42 @@ from pipeline.run import execute as running
 from pipeline.runtime import memory
 from pipeline.runtime.memory import BASE, PLANNED
 from pipeline.tasks import Job, Result, Task
-from stages.context import Brief, Separation
+from stages.context import Separation, SeparationContext
 
 seen: list[dict[str, Any]] = []
 
 
-def survey(sample: Tensor, brief: Brief) -> float:
+def survey(sample: Tensor, brief: SeparationContext) -> float:
     seen.append({"sample": len(sample), "hint": brief.hint, "unordered": brief.unordered})
     return float(len(sample))
 
 
-def halves(frames: Tensor, facts: float, brief: Brief) -> Separation:
+def halves(frames: Tensor, facts: float, brief: SeparationContext) -> Separation:
     """Half of each frame in either layer; the matte tells the window by its place in the list of calls."""
-    seen.append({"window": len(frames), "hint": brief.hint, "max_seconds": brief.settings.max_seconds})
+    seen.append(
+        {"window": len(frames), "hint": brief.hint, "max_seconds": brief.settings.max_seconds}
+    )
     brief.progress(0.5, "half")
     grey = torch.full_like(frames[:, :1], 0.1 * len([call for call in seen if "window" in call]))
-    return Separation({"one": frames, "two": 1 - frames, "matte": grey}, report={"figure": float(len(frames))}, seconds={"fit": 0.01})
+    return Separation(
+        {"one": frames, "two": 1 - frames, "matte": grey},
+        report={"figure": float(len(frames))},
+        seconds={"fit": 0.01},
+    )
 
 
-def shares(frames: Tensor, facts: float, brief: Brief) -> Separation:
+def shares(frames: Tensor, facts: float, brief: SeparationContext) -> Separation:
     return Separation({"clean": frames, "mark": frames.mean(0, keepdim=True)}, frozenset({"mark"}))
 
 
-RECIPE = Recipe((Output("one"), Output("two", alpha="matte"), Output("matte", sound=False)), survey, halves, window=6, overlap=2, sample=4)
+RECIPE = Recipe(
+    (Output("one"), Output("two", alpha="matte"), Output("matte", sound=False)),
+    survey,
+    halves,
+    window=6,
+    overlap=2,
+    sample=4,
+)
 SHARING = Recipe((Output("clean"), Output("mark")), survey, shares)
 
 
@@ -53,15 +66,39 @@ def fresh(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def run(monkeypatch: pytest.MonkeyPatch, recipe: Recipe, *words: object, status: int = 0) -> dict[str, Any]:
+def run(
+    monkeypatch: pytest.MonkeyPatch, recipe: Recipe, *words: object, status: int = 0
+) -> dict[str, Any]:
     def work(job: Job) -> Result:
         return run_layered(job, recipe)
 
-    task = Task("split", "", tuple(output.role for output in recipe.outputs), work, frozenset({"hint", "alpha"}))
+    task = Task(
+        "split",
+        "",
+        tuple(output.role for output in recipe.outputs),
+        work,
+        frozenset({"hint", "alpha"}),
+    )
     monkeypatch.setattr("pipeline.tasks.check_name", lambda name: None)
     monkeypatch.setattr(running, "find_task", lambda name: task)
-    assert main(["run", *map(str, words), "--task", "split", "--out", "out", "--lossless", "--no-progress"]) == status
-    whole: dict[str, Any] = json.loads(Path("out", "manifest.json").read_text()) if status == 0 else {}
+    assert (
+        main(
+            [
+                "run",
+                *map(str, words),
+                "--task",
+                "split",
+                "--out",
+                "out",
+                "--lossless",
+                "--no-progress",
+            ]
+        )
+        == status
+    )
+    whole: dict[str, Any] = (
+        json.loads(Path("out", "manifest.json").read_text()) if status == 0 else {}
+    )
     return whole
 
 
@@ -74,7 +111,10 @@ def picture(path: Path) -> np.ndarray:
 def test_a_clip_in_windows_gives_every_frame_once(monkeypatch: pytest.MonkeyPatch) -> None:
     frames = media.moving(15)
     whole = run(monkeypatch, RECIPE, media.save(Path("in.mp4"), frames))
-    assert [(item["name"], item["role"], item["path"], item["first_frame"], item["last_frame"]) for item in whole["layers"]] == [
+    assert [
+        (item["name"], item["role"], item["path"], item["first_frame"], item["last_frame"])
+        for item in whole["layers"]
+    ] == [
         ("matte", "matte", "matte.mkv", 0, 14),
         ("one", "one", "one.mkv", 0, 14),
         ("two", "two", "two.mkv", 0, 14),
@@ -115,7 +155,9 @@ def test_any_length(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
 
 def test_a_part_of_a_clip_keeps_its_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
     frames = media.moving(12)
-    whole = run(monkeypatch, RECIPE, media.save(Path("in.mp4"), frames), "--start", "0.1", "--end", "0.3")
+    whole = run(
+        monkeypatch, RECIPE, media.save(Path("in.mp4"), frames), "--start", "0.1", "--end", "0.3"
+    )
     assert {(item["first_frame"], item["last_frame"]) for item in whole["layers"]} == {(3, 7)}
     assert np.array_equal(read_clip(Path("out/one.mkv")), frames[3:8])
 
@@ -123,12 +165,18 @@ def test_a_part_of_a_clip_keeps_its_numbers(monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_long_clip_is_sampled_evenly(monkeypatch: pytest.MonkeyPatch) -> None:
     kept: list[Tensor] = []
 
-    def look(sample: Tensor, brief: Brief) -> float:
+    def look(sample: Tensor, brief: SeparationContext) -> float:
         kept.append(sample)
         return 0.0
 
-    ramp = np.repeat(np.arange(100, dtype=np.uint8)[:, None], 16 * 16 * 3, 1).reshape(100, 16, 16, 3)
-    run(monkeypatch, Recipe((Output("one"),), look, halves, sample=6), media.save(Path("in.mp4"), ramp))
+    ramp = np.repeat(np.arange(100, dtype=np.uint8)[:, None], 16 * 16 * 3, 1).reshape(
+        100, 16, 16, 3
+    )
+    run(
+        monkeypatch,
+        Recipe((Output("one"),), look, halves, sample=6),
+        media.save(Path("in.mp4"), ramp),
+    )
     numbers = (kept[0][:, 0, 0, 0] * 255).round().int().tolist()
     assert len(numbers) == 6 and numbers[0] == 0 and numbers[-1] > 85
     assert max(np.diff(numbers)) <= 2 * min(np.diff(numbers))
@@ -141,13 +189,18 @@ def test_large_frames_come_in_shorter_windows(monkeypatch: pytest.MonkeyPatch) -
     assert [call["window"] for call in seen[1:]] == [4, 4, 3]
 
 
-def test_memory_that_is_told_makes_windows_shorter_or_longer(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_memory_that_is_told_makes_windows_shorter_or_longer(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     costly = replace(RECIPE, memory=2**20)  # 9 GiB a frame
     media.save(Path("in.mp4"), media.moving(9))
     run(monkeypatch, costly, "in.mp4", "--max-memory", "38G")
     assert [call["window"] for call in seen[1:]] == [4, 4, 3]
     run(monkeypatch, costly, "in.mp4", "--max-memory", "20G", "--overwrite", status=2)
-    assert "--max-memory 20G is too little for in.mp4: 3 frames of 64x48; it needs about 27.5G" in capsys.readouterr().err
+    assert (
+        "--max-memory 20G is too little for in.mp4: 3 frames of 64x48; it needs about 27.5G"
+        in capsys.readouterr().err
+    )
     # Unless told the machine's own memory is the bound.
     monkeypatch.setattr(memory, "machine_memory", lambda: 30 * 2**30)
     whole = run(monkeypatch, costly, "in.mp4", "--overwrite")
@@ -155,16 +208,21 @@ def test_memory_that_is_told_makes_windows_shorter_or_longer(monkeypatch: pytest
     # A window's memory is more than that machine's: said, and worked on all the same.
     monkeypatch.setattr(memory, "machine_memory", lambda: 2 * 2**30)
     whole = run(monkeypatch, replace(RECIPE, memory=2**15), "in.mp4", "--overwrite")
-    assert any("in.mp4: 6 frames of 64x48: about" in text and "this machine has 2G" in text for text in whole["warnings"])
+    assert any(
+        "in.mp4: 6 frames of 64x48: about" in text and "this machine has 2G" in text
+        for text in whole["warnings"]
+    )
     monkeypatch.setattr(memory, "machine_memory", lambda: 8 * 2**30)
     run(monkeypatch, costly, "in.mp4", "--overwrite", status=1)
     assert "needs about 27.5G of memory and this machine has 8G" in capsys.readouterr().err
 
 
-def test_too_small_a_gpu_halves_the_working_size(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_too_small_a_gpu_halves_the_working_size(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     tried: list[int] = []
 
-    def small(frames: Tensor, facts: float, brief: Brief) -> Separation:
+    def small(frames: Tensor, facts: float, brief: SeparationContext) -> Separation:
         tried.append(brief.within(4096))
         if tried[-1] > 1024:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 1.00 GiB.")
@@ -174,11 +232,17 @@ def test_too_small_a_gpu_halves_the_working_size(monkeypatch: pytest.MonkeyPatch
     media.save(Path("in.mp4"), media.moving(6))
     whole = run(monkeypatch, recipe, "in.mp4")
     assert tried == [4096, 2048, 1024]
-    assert whole["warnings"][0] == "frames 0 to 5: the memory of cpu was too small; the working size was halved 2 times"
+    assert (
+        whole["warnings"][0]
+        == "frames 0 to 5: the memory of cpu was too small; the working size was halved 2 times"
+    )
     assert whole["report"]["reduced"] == 2
     monkeypatch.setattr(memory, "HALVINGS", 1)
     run(monkeypatch, recipe, "in.mp4", "--overwrite", status=1)
-    assert "in.mp4: cpu has not memory enough for it; choose --preset fast or --device cpu" in capsys.readouterr().err
+    assert (
+        "in.mp4: cpu has not memory enough for it; choose --preset fast or --device cpu"
+        in capsys.readouterr().err
+    )
 
 
 def test_several_pictures_are_one_window_with_a_file_each(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -186,7 +250,10 @@ def test_several_pictures_are_one_window_with_a_file_each(monkeypatch: pytest.Mo
     for number, frame in enumerate(frames):
         cv2.imwrite(f"p{number}.png", frame[..., ::-1])
     whole = run(monkeypatch, SHARING, "p0.png", "p1.png", "p2.png")
-    entries = [(item["name"], item["role"], item["path"], item["first_frame"], item["last_frame"]) for item in whole["layers"]]
+    entries = [
+        (item["name"], item["role"], item["path"], item["first_frame"], item["last_frame"])
+        for item in whole["layers"]
+    ]
     assert entries == [
         ("clean-001", "clean", "clean-001.png", 0, 0),
         ("mark", "mark", "mark.png", 0, 2),
@@ -241,7 +308,10 @@ def test_a_hint_picture_and_a_hint_clip(monkeypatch: pytest.MonkeyPatch) -> None
     ],
 )
 def test_a_hint_that_does_not_fit(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], drawn: np.ndarray, said: str
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    drawn: np.ndarray,
+    said: str,
 ) -> None:
     media.save(Path("in.mp4"), media.moving(9))
     hint = Path("hint.png")
@@ -257,4 +327,6 @@ def test_a_hint_that_does_not_fit(
 def test_a_budget_is_shared_out_over_the_windows(monkeypatch: pytest.MonkeyPatch) -> None:
     run(monkeypatch, RECIPE, media.save(Path("in.mp4"), media.moving(15)), "--max-seconds", "100")
     given = [call["max_seconds"] for call in seen if "window" in call]
-    assert sum(given[:1]) == pytest.approx(85 * 6 / 15, rel=0.1) and all(0 < seconds < 100 for seconds in given)
+    assert sum(given[:1]) == pytest.approx(85 * 6 / 15, rel=0.1) and all(
+        0 < seconds < 100 for seconds in given
+    )

@@ -24,7 +24,12 @@ from stages.errors import UnlayerError
 from stages.media.thumbnails import sample
 from stages.transition.separate import separate_transition
 
-HOSTILE = ['"><img src=x onerror=alert(1)>.mp4', "</script><script>alert(1)</script>.mp4", "';alert(1);'.mp4", "{{ 7 * 7 }}&amp;%3C.mp4"]
+HOSTILE = [
+    '"><img src=x onerror=alert(1)>.mp4',
+    "</script><script>alert(1)</script>.mp4",
+    "';alert(1);'.mp4",
+    "{{ 7 * 7 }}&amp;%3C.mp4",
+]
 
 
 class Page(HTMLParser):
@@ -78,12 +83,31 @@ def quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def film(name: str = "in.mkv", count: int = 16, steps: int = 6, size: tuple[int, int] = (48, 64)) -> Path:
-    return media.save(Path(name), dissolve(moving(1, count, size), moving(2, count, size), 5, steps)[0])
+def film(
+    name: str = "in.mkv", count: int = 16, steps: int = 6, size: tuple[int, int] = (48, 64)
+) -> Path:
+    return media.save(
+        Path(name), dissolve(moving(1, count, size), moving(2, count, size), 5, steps)[0]
+    )
 
 
 def run(*words: object, out: str = "out", status: int = 0) -> Path:
-    assert main(["run", "--task", "transition", "--transition", "5:10", "--out", out, "--no-progress", *map(str, words)]) == status
+    assert (
+        main(
+            [
+                "run",
+                "--task",
+                "transition",
+                "--transition",
+                "5:10",
+                "--out",
+                out,
+                "--no-progress",
+                *map(str, words),
+            ]
+        )
+        == status
+    )
     return Path(out)
 
 
@@ -91,29 +115,64 @@ def test_a_run_leaves_a_page_with_its_players() -> None:
     made = run(film())
     page, whole = page_of(made), manifest_of(made)
     videos = page.all("video")
-    assert [each["src"] for each in videos] == ["report/preview-input.mp4", "scene-001.mp4", "scene-002.mp4"]
-    assert all((made / str(each["src"])).is_file() and (made / str(each["poster"])).is_file() for each in videos)
+    assert [each["src"] for each in videos] == [
+        "report/preview-input.mp4",
+        "scene-001.mp4",
+        "scene-002.mp4",
+    ]
+    assert all(
+        (made / str(each["src"])).is_file() and (made / str(each["poster"])).is_file()
+        for each in videos
+    )
     assert len(read_clip(made / "report/preview-input.mp4")) == 16
     assert set(whole["report_files"]) == {
         name
-        for name in (path.relative_to(made).as_posix() for path in made.rglob("*") if path.is_file())
+        for name in (
+            path.relative_to(made).as_posix() for path in made.rglob("*") if path.is_file()
+        )
         if not name.startswith(("scene", "sheet", "manifest"))
     }
-    assert whole["thumbnail"] == "report/still-input.jpg" and whole["report"]["stages"]["report"] > 0
-    for word in ("in.mkv", "dissolve 5 to 10", "Self-checks", "40.0 dB", "scene-002", "preset", "torch", "find"):
+    assert (
+        whole["thumbnail"] == "report/still-input.jpg" and whole["report"]["stages"]["report"] > 0
+    )
+    for word in (
+        "in.mkv",
+        "dissolve 5 to 10",
+        "Self-checks",
+        "40.0 dB",
+        "scene-002",
+        "preset",
+        "torch",
+        "find",
+    ):
         assert word in page.text, word
     data = json.loads(page.scripts[0])
     assert data["timeline"] == {"first": 0, "count": 16, "step": 0.04, "times": []}
-    assert [track["spans"] for track in data["tracks"]] == [[[0, 15]], [[0, 10]], [[5, 15]]] and data["moving"]
+    assert [track["spans"] for track in data["tracks"]] == [
+        [[0, 15]],
+        [[0, 10]],
+        [[5, 15]],
+    ] and data["moving"]
 
 
 def test_the_page_asks_nothing_of_any_network() -> None:
     page = page_of(run(film()))
-    (policy,) = [each["content"] for each in page.all("meta") if each.get("http-equiv") == "Content-Security-Policy"]
-    assert policy is not None and "default-src 'none'" in policy and "unsafe" not in policy and "http" not in policy
+    (policy,) = [
+        each["content"]
+        for each in page.all("meta")
+        if each.get("http-equiv") == "Content-Security-Policy"
+    ]
+    assert (
+        policy is not None
+        and "default-src 'none'" in policy
+        and "unsafe" not in policy
+        and "http" not in policy
+    )
     for _, about in page.elements:
         for name in ("src", "href", "poster"):
-            assert ":" not in (about.get(name) or "") and not (about.get(name) or "").startswith("//")
+            assert ":" not in (about.get(name) or "") and not (about.get(name) or "").startswith(
+                "//"
+            )
         assert not [name for name in about if name.startswith("on") or name == "style"]
 
 
@@ -126,7 +185,9 @@ def test_hostile_names_are_text(name: str) -> None:
     page = page_of(made)
     assert name in page.text
     # Not an element more than with a tame name.
-    assert [tag for tag, _ in page.elements] == [tag for tag, _ in plain.elements] and len(page.scripts) == 2
+    assert [tag for tag, _ in page.elements] == [tag for tag, _ in plain.elements] and len(
+        page.scripts
+    ) == 2
     assert json.loads(page.scripts[0])["tracks"][0]["name"] == name
 
 
@@ -140,11 +201,28 @@ def test_warnings_and_settings_from_a_foreign_manifest_are_text() -> None:
     made = run(film())
     whole = manifest_of(made)
     evil = "</p><script>alert(1)</script>"
-    whole["warnings"], whole["settings"]["preset"], whole["report"]["versions"]["torch"] = [evil], evil, evil
-    whole["layers"][0]["role"] = whole["transitions"][0]["kind"] = whole["transitions"][0]["color"] = evil
+    whole["warnings"], whole["settings"]["preset"], whole["report"]["versions"]["torch"] = (
+        [evil],
+        evil,
+        evil,
+    )
+    whole["layers"][0]["role"] = whole["transitions"][0]["kind"] = whole["transitions"][0][
+        "color"
+    ] = evil
     whole["report"]["stages"][evil] = 1.0
     (made / "losses.json").write_text(
-        json.dumps({"fits": [{"name": evil, "first_frame": 0, "last_frame": 1, "curves": {evil: {evil: [[0, 1], [1, 2]]}}}]})
+        json.dumps(
+            {
+                "fits": [
+                    {
+                        "name": evil,
+                        "first_frame": 0,
+                        "last_frame": 1,
+                        "curves": {evil: {evil: [[0, 1], [1, 2]]}},
+                    }
+                ]
+            }
+        )
     )
     (made / "manifest.json").write_text(json.dumps(whole))
     assert main(["report", "out", "--no-progress"]) == 0
@@ -166,7 +244,9 @@ def test_warnings_and_settings_from_a_foreign_manifest_are_text() -> None:
         lambda whole: whole["input"][0].update(rate="25/0"),
     ],
 )
-def test_a_damaged_manifest_is_one_line(change: Callable[[dict[str, Any]], None], capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_damaged_manifest_is_one_line(
+    change: Callable[[dict[str, Any]], None], capsys: pytest.CaptureFixture[str]
+) -> None:
     made = run(film())
     before = (made / "report.html").read_bytes()
     whole = manifest_of(made)
@@ -182,7 +262,11 @@ def test_a_damaged_manifest_is_one_line(change: Callable[[dict[str, Any]], None]
 def test_lossless_layers_get_previews() -> None:
     made = run(film(), "--lossless")
     videos = [str(each["src"]) for each in page_of(made).all("video")]
-    assert videos == ["report/preview-input.mp4", "report/preview-scene-001.mp4", "report/preview-scene-002.mp4"]
+    assert videos == [
+        "report/preview-input.mp4",
+        "report/preview-scene-001.mp4",
+        "report/preview-scene-002.mp4",
+    ]
     shown = read_clip(made / videos[1])
     assert shown.shape == (11, 48, 64, 3)
     truth = np.asarray(moving(1, 16)[:5], float)
@@ -205,13 +289,19 @@ def test_overwriting_removes_exactly_its_files() -> None:
     assert not list(made.rglob("preview-scene*")) and len(page_of(made).all("video")) == 3
 
 
-@pytest.mark.parametrize("name", ["report.html", "losses.json", "report/preview-input.mp4", "report"])
+@pytest.mark.parametrize(
+    "name", ["report.html", "losses.json", "report/preview-input.mp4", "report"]
+)
 def test_nothing_of_a_stranger_is_replaced(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     place = Path("out") / name
     place.parent.mkdir(parents=True)
     place.write_text("mine")
     run(film(), status=2)
-    assert name in capsys.readouterr().err and place.read_text() == "mine" and not Path("out/manifest.json").exists()
+    assert (
+        name in capsys.readouterr().err
+        and place.read_text() == "mine"
+        and not Path("out/manifest.json").exists()
+    )
 
 
 def test_a_report_that_fails_does_not_fail_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -222,7 +312,11 @@ def test_a_report_that_fails_does_not_fail_the_run(monkeypatch: pytest.MonkeyPat
     made = run(film())
     whole = manifest_of(made)
     assert "report.html could not be made (RuntimeError: no such thing)" in whole["warnings"][0]
-    assert whole["report_files"] == ["losses.json"] and not (made / "report").exists() and not (made / "report.html").exists()
+    assert (
+        whole["report_files"] == ["losses.json"]
+        and not (made / "report").exists()
+        and not (made / "report.html").exists()
+    )
     monkeypatch.setattr("pipeline.report.contents.sample", sample)
     assert main(["report", str(made), "--no-progress"]) == 0
     assert sorted(os.listdir(made)) == sorted([*OWN, "scene-001.mp4", "scene-002.mp4", "sheet.png"])
@@ -241,9 +335,13 @@ def test_written_again_without_the_input(capsys: pytest.CaptureFixture[str]) -> 
     (made / "report/preview-input.mp4").unlink()
     assert main(["report", "out", "--no-progress"]) == 0
     page = page_of(made)
-    assert "it has no player" in page.text and [each["src"] for each in page.all("video")] == ["scene-001.mp4", "scene-002.mp4"]
+    assert "it has no player" in page.text and [each["src"] for each in page.all("video")] == [
+        "scene-001.mp4",
+        "scene-002.mp4",
+    ]
     assert set(manifest_of(made)["report_files"]) == {
-        path.relative_to(made).as_posix() for path in [made / "report.html", made / "losses.json", *(made / "report").iterdir()]
+        path.relative_to(made).as_posix()
+        for path in [made / "report.html", made / "losses.json", *(made / "report").iterdir()]
     }
 
 
@@ -253,10 +351,14 @@ def test_another_file_in_the_inputs_place_is_not_shown() -> None:
     (made / "report/preview-input.mp4").unlink()
     film(steps=4)
     assert main(["report", "out", "--no-progress"]) == 0
-    assert "is not the input any more" in page_of(made).text and len(page_of(made).all("video")) == 2
+    assert (
+        "is not the input any more" in page_of(made).text and len(page_of(made).all("video")) == 2
+    )
 
 
-def test_a_folder_that_was_sent_somewhere_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_that_was_sent_somewhere_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     made = run(film())
     shutil.move(made, tmp_path / "elsewhere here")
     (tmp_path / "new").mkdir()
@@ -275,7 +377,22 @@ def test_a_missing_layer_is_named(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_pictures_have_no_players_but_a_slider() -> None:
     cv2.imwrite("hazy.png", moving(3, 1, (40, 56))[0])
-    assert main(["run", "hazy.png", "--task", "dehaze", "--preset", "fast", "--out", "out", "--no-progress"]) == 0
+    assert (
+        main(
+            [
+                "run",
+                "hazy.png",
+                "--task",
+                "dehaze",
+                "--preset",
+                "fast",
+                "--out",
+                "out",
+                "--no-progress",
+            ]
+        )
+        == 0
+    )
     page = page_of(Path("out"))
     assert not page.all("video") and len(page.all("canvas")) == 1
     shown = [each["src"] for each in page.all("img") if "live" in (each.get("class") or "")]
@@ -292,17 +409,41 @@ def test_pictures_have_no_players_but_a_slider() -> None:
 def test_sheet_and_page_say_the_light_alike(monkeypatch: pytest.MonkeyPatch) -> None:
     titles: list[str] = []
     draw = transition.draw_sheet
-    monkeypatch.setattr(transition, "draw_sheet", lambda *rows, title: (titles.append(title), draw(*rows, title=title))[1])
+    monkeypatch.setattr(
+        transition,
+        "draw_sheet",
+        lambda *rows, title: (titles.append(title), draw(*rows, title=title))[1],
+    )
     page = page_of(run(film()))
-    assert titles == ["dissolve, frames 5 to 10, mixed in encoded values"] and "frames 5 to 10, mixed in encoded values" in page.text
+    assert (
+        titles == ["dissolve, frames 5 to 10, mixed in encoded values"]
+        and "frames 5 to 10, mixed in encoded values" in page.text
+    )
 
 
 def test_what_is_transparent_lies_on_a_board() -> None:
     media.save(Path("in.mkv"), moving(3, 2, (24, 32)))
-    assert main(["run", "in.mkv", "--task", "segment", "--preset", "fast", "--out", "out", "--no-progress"]) == 0
+    assert (
+        main(
+            [
+                "run",
+                "in.mkv",
+                "--task",
+                "segment",
+                "--preset",
+                "fast",
+                "--out",
+                "out",
+                "--no-progress",
+            ]
+        )
+        == 0
+    )
     whole = manifest_of(Path("out"))
     (front,) = [layer for layer in whole["layers"] if layer["role"] == "foreground"]
-    assert front["path"].endswith(".mov") and (Path("out") / "report/preview-foreground.mp4").exists()
+    assert (
+        front["path"].endswith(".mov") and (Path("out") / "report/preview-foreground.mp4").exists()
+    )
     page = page_of(Path("out"))
     assert "mean of the matte" in page.text and "networks: " in page.text
 
@@ -313,10 +454,34 @@ def test_long_clips_are_shown_around_their_transitions() -> None:
             {
                 "schema": 1,
                 "task": "transition",
-                "input": [{"path": "a", "sha256": "b", "width": 8, "height": 8, "frames": count, "rate": "25/1"}],
-                "layers": [{"name": "scene-001", "role": "scene", "path": "a.mp4", "first_frame": 0, "last_frame": count - 1}],
+                "input": [
+                    {
+                        "path": "a",
+                        "sha256": "b",
+                        "width": 8,
+                        "height": 8,
+                        "frames": count,
+                        "rate": "25/1",
+                    }
+                ],
+                "layers": [
+                    {
+                        "name": "scene-001",
+                        "role": "scene",
+                        "path": "a.mp4",
+                        "first_frame": 0,
+                        "last_frame": count - 1,
+                    }
+                ],
                 "transitions": [
-                    {"from": None, "to": None, "first_frame": a, "last_frame": b, "kind": "fade", "mix": [0.5] * (b - a + 1)}
+                    {
+                        "from": None,
+                        "to": None,
+                        "first_frame": a,
+                        "last_frame": b,
+                        "kind": "fade",
+                        "mix": [0.5] * (b - a + 1),
+                    }
                     for a, b in moves
                 ],
             }
@@ -361,11 +526,17 @@ def test_a_real_fit_leaves_its_losses(monkeypatch: pytest.MonkeyPatch) -> None:
     made = run(film(size=(32, 48)), "--preset", "fast")
     told = json.loads((made / "losses.json").read_text())
     (fit,) = told["fits"]
-    assert (fit["first_frame"], fit["last_frame"]) == (5, 10) and {"motion", "sweeps"} <= set(fit["curves"])
+    assert (fit["first_frame"], fit["last_frame"]) == (5, 10) and {"motion", "sweeps"} <= set(
+        fit["curves"]
+    )
     curve = fit["curves"]["motion"]["unexplained"]
     assert len(curve) <= 240 and all(0 < at <= 0.3 for at, _ in curve)
     page = page_of(made)
-    assert "motion: unexplained" in page.text and "sweeps: residual" in page.text and ("steady" in page.text or "jumps" in page.text)
+    assert (
+        "motion: unexplained" in page.text
+        and "sweeps: residual" in page.text
+        and ("steady" in page.text or "jumps" in page.text)
+    )
 
 
 def test_a_batch_has_an_index_with_failures_first(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -377,8 +548,22 @@ def test_a_batch_has_an_index_with_failures_first(monkeypatch: pytest.MonkeyPatc
         "task": "transition",
         "folder": "clips",
         "clips": [
-            {"path": "clips/in.mkv", "out": str(made), "status": "done", "seconds": 3.2, "error": "", "warnings": [evil]},
-            {"path": f"clips/{evil}", "out": "runs/bad-transition", "status": "failed", "seconds": 0.1, "error": evil, "warnings": []},
+            {
+                "path": "clips/in.mkv",
+                "out": str(made),
+                "status": "done",
+                "seconds": 3.2,
+                "error": "",
+                "warnings": [evil],
+            },
+            {
+                "path": f"clips/{evil}",
+                "out": "runs/bad-transition",
+                "status": "failed",
+                "seconds": 0.1,
+                "error": evil,
+                "warnings": [],
+            },
         ],
     }
     write_index(Path("runs"), record)

@@ -34,7 +34,11 @@ STEP = 0.04
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[webdriver.Chrome]:
     """One browser for all tests."""
-    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    program = (
+        shutil.which("chromium")
+        or shutil.which("chromium-browser")
+        or shutil.which("google-chrome")
+    )
     driver = shutil.which("chromedriver")
     if program is None or driver is None:
         missing = "no Chromium" if program is None else "no chromedriver"
@@ -43,7 +47,13 @@ def chromium() -> Iterator[webdriver.Chrome]:
         pytest.skip(f"{missing} here (Debian: apt-get install chromium chromium-driver)")
     options = webdriver.ChromeOptions()
     options.binary_location = program
-    for word in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars"):
+    for word in (
+        "--headless=new",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-dev-shm-usage",
+        "--hide-scrollbars",
+    ):
         options.add_argument(word)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     browser = webdriver.Chrome(options=options, service=Service(driver))
@@ -58,11 +68,22 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setattr("pipeline.tasks.transition.run.separate_transition", plain_answer)
-        frames = dissolve(moving(1, COUNT, (120, 160)), moving(2, COUNT, (120, 160)), FIRST, LAST - FIRST + 1)[0]
+        frames = dissolve(
+            moving(1, COUNT, (120, 160)), moving(2, COUNT, (120, 160)), FIRST, LAST - FIRST + 1
+        )[0]
         media.save(Path("in.mkv"), frames)
         shutil.copy("in.mkv", EVIL)
         for source, out in (("in.mkv", "out"), (EVIL, "evil")):
-            words = ["run", "--task", "transition", "--transition", f"{FIRST}:{LAST}", "--no-progress", "--out", out]
+            words = [
+                "run",
+                "--task",
+                "transition",
+                "--transition",
+                f"{FIRST}:{LAST}",
+                "--no-progress",
+                "--out",
+                out,
+            ]
             assert main([*words, *(["--lossless"] if out == "evil" else []), "--", source]) == 0
         # Nothing but the run's own folder is needed.
         Path("in.mkv").unlink()
@@ -74,21 +95,40 @@ def show(chromium: webdriver.Chrome, runs: Path) -> Iterator[Callable[..., webdr
     """Opens a page at a size; behind the test there must be no error in the console and no dialog."""
 
     def opened(
-        page: str = "out/report.html", size: tuple[int, int] = (1200, 900), scheme: str = "light", medium: str = ""
+        page: str = "out/report.html",
+        size: tuple[int, int] = (1200, 900),
+        scheme: str = "light",
+        medium: str = "",
     ) -> webdriver.Chrome:
-        narrow = {"width": size[0], "height": size[1], "deviceScaleFactor": 1, "mobile": size[0] < 500}
+        narrow = {
+            "width": size[0],
+            "height": size[1],
+            "deviceScaleFactor": 1,
+            "mobile": size[0] < 500,
+        }
         chromium.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", narrow)
         features = [{"name": "prefers-color-scheme", "value": scheme}]
-        chromium.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": medium, "features": features})
+        chromium.execute_cdp_cmd(
+            "Emulation.setEmulatedMedia", {"media": medium, "features": features}
+        )
         chromium.get((runs / page).as_uri())
         wait(lambda: chromium.execute_script("return document.body.dataset.ready") == "yes")
-        wait(lambda: chromium.execute_script("return [...document.querySelectorAll('video')].every(v => v.readyState >= 2 && !v.seeking)"))
+        wait(
+            lambda: chromium.execute_script(
+                "return [...document.querySelectorAll('video')].every(v => v.readyState >= 2 && !v.seeking)"
+            )
+        )
         return chromium
 
     chromium.get_log("browser")
     yield opened
     assert chromium.get_log("browser") == []
-    assert chromium.execute_script("return document.querySelectorAll('[onerror], script[src], iframe').length") == 0
+    assert (
+        chromium.execute_script(
+            "return document.querySelectorAll('[onerror], script[src], iframe').length"
+        )
+        == 0
+    )
 
 
 def wait(done: Callable[[], object], seconds: float = 15) -> None:
@@ -145,7 +185,9 @@ def in_step(now: dict[str, Any]) -> None:
         inside = begin <= now["frame"] <= (LAST if each["name"] == "scene-001.mp4" else COUNT - 1)
         assert each["away"] != inside, (each, now["frame"])
         if inside:
-            assert each["time"] == pytest.approx((now["frame"] - begin + 0.5) * STEP, abs=STEP / 4), (each, now["frame"])
+            assert each["time"] == pytest.approx(
+                (now["frame"] - begin + 0.5) * STEP, abs=STEP / 4
+            ), (each, now["frame"])
 
 
 def test_players_move_together_by_the_keyboard(show: Callable[..., webdriver.Chrome]) -> None:
@@ -170,7 +212,12 @@ def test_players_move_together_by_the_keyboard(show: Callable[..., webdriver.Chr
         in_step(now)
     # What the screen shows is the frame, not only what the clocks say.
     wait(lambda: len(state(browser)["shown"]) == 3)
-    wait(lambda: all(abs(at - (21 - BEGINS[name]) * STEP) < STEP / 4 for name, at in state(browser)["shown"].items()))
+    wait(
+        lambda: all(
+            abs(at - (21 - BEGINS[name]) * STEP) < STEP / 4
+            for name, at in state(browser)["shown"].items()
+        )
+    )
 
 
 def test_players_play_in_step(show: Callable[..., webdriver.Chrome]) -> None:
@@ -224,7 +271,9 @@ def played(browser: webdriver.Chrome, speed: str, slow: bool) -> tuple[list[floa
 
 
 @pytest.mark.parametrize("speed", ["0.1", "0.25", "0.5", "1", "2"])
-def test_players_keep_step_at_every_speed(show: Callable[..., webdriver.Chrome], speed: str) -> None:
+def test_players_keep_step_at_every_speed(
+    show: Callable[..., webdriver.Chrome], speed: str
+) -> None:
     slow = float(speed) < 0.5
     for _ in range(3):
         apart, behind = played(show(), speed, slow)
@@ -233,7 +282,11 @@ def test_players_keep_step_at_every_speed(show: Callable[..., webdriver.Chrome],
             assert max(behind) < 0.05
             return
         # Half a frame off the clock, which itself is up to half a frame off the middle. Other programs may disturb one play, not three.
-        if np.percentile(apart, 80) <= 0.5 and np.percentile(behind, 80) <= 1 and np.percentile(behind[:10], 60) <= 1:
+        if (
+            np.percentile(apart, 80) <= 0.5
+            and np.percentile(behind, 80) <= 1
+            and np.percentile(behind[:10], 60) <= 1
+        ):
             return
     raise AssertionError((apart, behind))
 
@@ -254,10 +307,16 @@ def test_playing_ends_at_the_end_and_begins_again(show: Callable[..., webdriver.
 def picture(browser: webdriver.Chrome) -> np.ndarray:
     """What the screen shows of the comparison, ``(H, W, 3)`` RGB."""
     script = "const c = document.getElementById('compare'); c.scrollIntoView({block: 'start'}); const b = c.getBoundingClientRect();"
-    x, y, width, height = browser.execute_script(f"{script} return [b.x + scrollX, b.y + scrollY, b.width, b.height / 2]")
+    x, y, width, height = browser.execute_script(
+        f"{script} return [b.x + scrollX, b.y + scrollY, b.width, b.height / 2]"
+    )
     clip = {"x": x, "y": y, "width": width, "height": height, "scale": 0.5}
-    png = base64.b64decode(browser.execute_cdp_cmd("Page.captureScreenshot", {"clip": clip})["data"])
-    return np.asarray(cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR))[..., ::-1].astype(int)
+    png = base64.b64decode(
+        browser.execute_cdp_cmd("Page.captureScreenshot", {"clip": clip})["data"]
+    )
+    return np.asarray(cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR))[
+        ..., ::-1
+    ].astype(int)
 
 
 def test_the_slider_divides_any_frame(show: Callable[..., webdriver.Chrome]) -> None:
@@ -269,7 +328,9 @@ def test_the_slider_divides_any_frame(show: Callable[..., webdriver.Chrome]) -> 
 
     def parts() -> tuple[float, float]:
         shown = picture(browser)[30:-20]
-        red, green = ((shown[..., one] > 180) & (shown[..., other] < 80) for one, other in ((0, 1), (1, 0)))
+        red, green = (
+            (shown[..., one] > 180) & (shown[..., other] < 80) for one, other in ((0, 1), (1, 0))
+        )
         return float(red.mean()), float(green.mean())
 
     wait(lambda: min(parts()) > 0.4)
@@ -281,8 +342,12 @@ def test_the_slider_divides_any_frame(show: Callable[..., webdriver.Chrome]) -> 
     # Its keys are its own.
     assert state(browser)["frame"] == 21
     box = browser.find_element(By.ID, "compare")
-    webdriver.ActionChains(browser).move_to_element(box).click_and_hold().move_by_offset(-box.size["width"] // 4, 0).release().perform()
-    assert int(browser.execute_script("return document.getElementById('divide').value")) == pytest.approx(250, abs=20)
+    webdriver.ActionChains(browser).move_to_element(box).click_and_hold().move_by_offset(
+        -box.size["width"] // 4, 0
+    ).release().perform()
+    assert int(
+        browser.execute_script("return document.getElementById('divide').value")
+    ) == pytest.approx(250, abs=20)
     wait(lambda: parts()[1] > 0.6)
 
 
@@ -303,13 +368,18 @@ def test_a_hostile_name_does_nothing(show: Callable[..., webdriver.Chrome]) -> N
     assert browser.find_element(By.TAG_NAME, "h1").text == EVIL
     assert EVIL in browser.title
     names = [each.text for each in browser.find_elements(By.CSS_SELECTOR, "#left option")]
-    assert names[0] == EVIL and browser.execute_script("return document.querySelectorAll('video').length") == 3
+    assert (
+        names[0] == EVIL
+        and browser.execute_script("return document.querySelectorAll('video').length") == 3
+    )
     assert browser.execute_script("return document.scripts.length") == 2
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("page", ["out/report.html", "evil/report.html"])
-def test_phones_in_dark_and_light(show: Callable[..., webdriver.Chrome], scheme: str, page: str) -> None:
+def test_phones_in_dark_and_light(
+    show: Callable[..., webdriver.Chrome], scheme: str, page: str
+) -> None:
     browser = show(page, (360, 740), scheme)
     assert browser.execute_script("return document.documentElement.scrollWidth") <= 360
     paper = browser.execute_script("return getComputedStyle(document.body).backgroundColor")
@@ -320,38 +390,81 @@ def test_phones_in_dark_and_light(show: Callable[..., webdriver.Chrome], scheme:
 def test_it_prints_stills_instead_of_players(show: Callable[..., webdriver.Chrome]) -> None:
     browser = show(medium="print", scheme="dark")
     display = "return getComputedStyle(document.querySelector(arguments[0])).display"
-    assert browser.execute_script(display, ".transport") == browser.execute_script(display, "video") == "none"
+    assert (
+        browser.execute_script(display, ".transport")
+        == browser.execute_script(display, "video")
+        == "none"
+    )
     assert browser.execute_script(display, "img.paper") == "block"
-    assert all(browser.execute_script("return [...document.querySelectorAll('img.paper')].map(i => i.naturalWidth > 0)"))
-    assert browser.execute_script("return getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    assert all(
+        browser.execute_script(
+            "return [...document.querySelectorAll('img.paper')].map(i => i.naturalWidth > 0)"
+        )
+    )
+    assert (
+        browser.execute_script("return getComputedStyle(document.body).backgroundColor")
+        == "rgb(255, 255, 255)"
+    )
     assert len(base64.b64decode(browser.execute_cdp_cmd("Page.printToPDF", {})["data"])) > 10_000
 
 
-def test_everything_is_named_for_those_who_do_not_see(show: Callable[..., webdriver.Chrome]) -> None:
+def test_everything_is_named_for_those_who_do_not_see(
+    show: Callable[..., webdriver.Chrome],
+) -> None:
     browser = show()
     nameless = """
     return [...document.querySelectorAll("button, input, select, video, canvas, svg[role=img], img:not([alt=''])")]
       .filter(e => !(e.getAttribute("aria-label") || e.getAttribute("alt") || e.textContent.trim())).map(e => e.outerHTML)"""
     assert browser.execute_script(nameless) == []
     press(browser, Keys.TAB)
-    assert browser.execute_script("return getComputedStyle(document.activeElement).outlineStyle") == "solid"
+    assert (
+        browser.execute_script("return getComputedStyle(document.activeElement).outlineStyle")
+        == "solid"
+    )
 
 
 def test_the_index_filters_its_runs(show: Callable[..., webdriver.Chrome], runs: Path) -> None:
     clips = [
-        {"path": "clips/in.mkv", "out": str(runs / "out"), "status": "done", "seconds": 3.2, "error": "", "warnings": []},
-        {"path": f"clips/{EVIL}", "out": str(runs / "evil"), "status": "done", "seconds": 3.2, "error": "", "warnings": ["careful"]},
-        {"path": "clips/bad.mkv", "out": str(runs / "bad"), "status": "failed", "seconds": 0.1, "error": EVIL, "warnings": []},
+        {
+            "path": "clips/in.mkv",
+            "out": str(runs / "out"),
+            "status": "done",
+            "seconds": 3.2,
+            "error": "",
+            "warnings": [],
+        },
+        {
+            "path": f"clips/{EVIL}",
+            "out": str(runs / "evil"),
+            "status": "done",
+            "seconds": 3.2,
+            "error": "",
+            "warnings": ["careful"],
+        },
+        {
+            "path": "clips/bad.mkv",
+            "out": str(runs / "bad"),
+            "status": "failed",
+            "seconds": 0.1,
+            "error": EVIL,
+            "warnings": [],
+        },
     ]
     write_index(runs, {"task": "transition", "folder": "clips", "clips": clips})
     browser = show("index.html", (360, 740))
 
     def shown() -> list[str]:
-        return [each.text for each in browser.find_elements(By.CSS_SELECTOR, ".run h3") if each.is_displayed()]
+        return [
+            each.text
+            for each in browser.find_elements(By.CSS_SELECTOR, ".run h3")
+            if each.is_displayed()
+        ]
 
     assert shown() == ["bad.mkv", EVIL, "in.mkv"]
     assert browser.execute_script("return document.documentElement.scrollWidth") <= 360
-    wait(lambda: browser.execute_script("return [...document.images].every(i => i.naturalWidth > 0)"))
+    wait(
+        lambda: browser.execute_script("return [...document.images].every(i => i.naturalWidth > 0)")
+    )
     browser.find_element(By.CSS_SELECTOR, "[data-show='failed']").click()
     assert shown() == ["bad.mkv"]
     browser.find_element(By.CSS_SELECTOR, "[data-show='warned']").click()
@@ -360,4 +473,9 @@ def test_the_index_filters_its_runs(show: Callable[..., webdriver.Chrome], runs:
     browser.find_element(By.ID, "search").send_keys("in.mk")
     assert shown() == ["in.mkv"]
     browser.find_element(By.LINK_TEXT, "in.mkv").click()
-    wait(lambda: browser.execute_script("return document.body.dataset.ready") == "yes" and "report.html" in browser.current_url)
+    wait(
+        lambda: (
+            browser.execute_script("return document.body.dataset.ready") == "yes"
+            and "report.html" in browser.current_url
+        )
+    )

@@ -43,7 +43,17 @@ def layers() -> tuple[np.ndarray, np.ndarray]:
 
 def take_apart(folder: Path, out: str, *words: str) -> int:
     return main(
-        ["run", str(folder / "clip.mp4"), "--task", "transition", "--preset", "fast", "--lossless", "--out", str(folder / out)]
+        [
+            "run",
+            str(folder / "clip.mp4"),
+            "--task",
+            "transition",
+            "--preset",
+            "fast",
+            "--lossless",
+            "--out",
+            str(folder / out),
+        ]
         + ["--transition", f"{PRE}:{PRE + STEPS - 1}", "--no-progress", *words]
     )
 
@@ -75,7 +85,9 @@ def test_the_layers_are_close_to_the_truth(run: Path) -> None:
 def test_untouched_frames_are_unchanged(run: Path) -> None:
     mixed, _ = dissolve(*layers(), PRE, STEPS)
     one, two = (read_clip(run / "out" / item["path"]) for item in manifest(run)["layers"])
-    assert np.array_equal(one[:PRE], mixed[:PRE]) and np.array_equal(two[STEPS:], mixed[PRE + STEPS :])
+    assert np.array_equal(one[:PRE], mixed[:PRE]) and np.array_equal(
+        two[STEPS:], mixed[PRE + STEPS :]
+    )
 
 
 def test_the_layers_mix_back_to_the_input(run: Path) -> None:

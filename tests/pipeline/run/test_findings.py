@@ -21,12 +21,12 @@ from pipeline.framewise.recipe import Output, Recipe, checked
 from pipeline.run.findings import Findings, runs
 from pipeline.tasks import transition
 from pipeline.tasks.transition.anchors import anchor_warnings
-from stages.context import Brief, Note, Separation, notes_where
+from stages.context import Note, Separation, SeparationContext, notes_where
 from stages.media.clip import Frames
 from stages.shots import Analysis, Shot, Transition
 
 
-def same(frames: Tensor, facts: object, brief: Brief) -> Separation:
+def same(frames: Tensor, facts: object, brief: SeparationContext) -> Separation:
     return Separation({"clean": frames})
 
 
@@ -34,10 +34,16 @@ RECIPE = Recipe((Output("clean"),), lambda sample, brief: None, same)
 
 
 def window(first: int, count: int) -> Frames:
-    return Frames(torch.rand(count, 3, 4, 5), tuple(Fraction(first + place, 25) for place in range(count)), first)
+    return Frames(
+        torch.rand(count, 3, 4, 5),
+        tuple(Fraction(first + place, 25) for place in range(count)),
+        first,
+    )
 
 
-def told(count: int, *parts: tuple[int, int, tuple[Note, ...]], pictures: bool = False) -> list[str]:
+def told(
+    count: int, *parts: tuple[int, int, tuple[Note, ...]], pictures: bool = False
+) -> list[str]:
     findings = Findings(0, count, pictures=pictures)
     for first, length, notes in parts:
         frames = window(first, length)
@@ -47,10 +53,16 @@ def told(count: int, *parts: tuple[int, int, tuple[Note, ...]], pictures: bool =
 
 def test_notes_of_all_windows_are_one_sentence_with_ranges() -> None:
     note = Note("nothing in {frames}: {percent}", (0, 1), (0.1, 0.2))
-    assert told(12, (0, 6, (note,)), (6, 6, (note, note.moved(4)))) == ["nothing in frames 0 to 1, 6 to 7 and 10 to 11: 15 %"]
+    assert told(12, (0, 6, (note,)), (6, 6, (note, note.moved(4)))) == [
+        "nothing in frames 0 to 1, 6 to 7 and 10 to 11: 15 %"
+    ]
     assert told(2, (0, 2, (note,))) == ["nothing in all 2 frames: 15 %"]
-    assert told(1, (0, 1, (Note("nothing in {frames}", (0,)),)), pictures=True) == ["nothing in the picture"]
-    assert told(3, (0, 3, (Note("nothing in {frames}", (0, 2)),)), pictures=True) == ["nothing in pictures 1 and 3"]
+    assert told(1, (0, 1, (Note("nothing in {frames}", (0,)),)), pictures=True) == [
+        "nothing in the picture"
+    ]
+    assert told(3, (0, 3, (Note("nothing in {frames}", (0, 2)),)), pictures=True) == [
+        "nothing in pictures 1 and 3"
+    ]
     many = Note("x {frames}", tuple(range(0, 12, 2)))
     assert told(12, (0, 12, (many,))) == ["x frames 0, 2, 4 and 3 more ranges"]
 
@@ -68,16 +80,22 @@ def test_a_stage_that_says_nothing_is_covered() -> None:
     layer[1] += 0.01
     findings = Findings(0, 3, pictures=False)
     findings.add(frames, Separation({"clean": layer}), RECIPE)
-    assert findings.warnings() == ["nothing was found to take apart in frames 0 and 2: the layer clean is the input itself"]
+    assert findings.warnings() == [
+        "nothing was found to take apart in frames 0 and 2: the layer clean is the input itself"
+    ]
     # Where the stage has said something itself, that is enough.
     findings = Findings(0, 3, pictures=False)
-    findings.add(frames, Separation({"clean": layer}, notes=(Note("told of {frames}", (0, 2)),)), RECIPE)
+    findings.add(
+        frames, Separation({"clean": layer}, notes=(Note("told of {frames}", (0, 2)),)), RECIPE
+    )
     assert findings.warnings() == ["told of frames 0 and 2"]
 
 
 def test_notes_are_checked() -> None:
     assert notes_where("x", torch.tensor([False, False])) == ()
-    assert notes_where("x", torch.tensor([False, True]), torch.tensor([0.1, 0.25])) == (Note("x", (1,), (0.25,)),)
+    assert notes_where("x", torch.tensor([False, True]), torch.tensor([0.1, 0.25])) == (
+        Note("x", (1,), (0.25,)),
+    )
     assert runs([1, 2, 4], 1) == [(2, 3), (5, 5)]
     with pytest.raises(ValueError, match="2 frames has 1 amounts"):
         Note("x", (0, 1), (0.5,))
@@ -92,13 +110,24 @@ def test_a_transition_without_clean_frames_is_told() -> None:
     move = Transition(0, 4, "dissolve", (0.1, 0.3, 0.5, 0.7, 0.9), outgoing=0, incoming=1)
     whole = Analysis(5, (Shot(0, -1), Shot(5, 4)), (move,))
     (text,) = anchor_warnings(whole)
-    assert text.startswith("no clean frame stands before or after frames 0 to 4, so both scenes are a guess; ")
+    assert text.startswith(
+        "no clean frame stands before or after frames 0 to 4, so both scenes are a guess; "
+    )
     (text,) = anchor_warnings(Analysis(9, (Shot(0, -1), Shot(5, 8)), (move,)))
-    assert text.startswith("no clean frame stands before frames 0 to 4, so the outgoing scene is a guess; ")
-    assert anchor_warnings(Analysis(9, (Shot(5, 8),), (replace(move, outgoing=None, incoming=0, color="#000000"),))) == []
+    assert text.startswith(
+        "no clean frame stands before frames 0 to 4, so the outgoing scene is a guess; "
+    )
+    assert (
+        anchor_warnings(
+            Analysis(9, (Shot(5, 8),), (replace(move, outgoing=None, incoming=0, color="#000000"),))
+        )
+        == []
+    )
 
 
-def test_it_is_told_before_the_work(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_it_is_told_before_the_work(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.chdir(tmp_path)
     media.save(Path("in.mkv"), moving(1, 12, (24, 32)))
 
@@ -107,8 +136,27 @@ def test_it_is_told_before_the_work(monkeypatch: pytest.MonkeyPatch, tmp_path: P
         raise KeyboardInterrupt
 
     monkeypatch.setattr(transition, "_separate", never)
-    assert main(["run", "in.mkv", "--task", "transition", "--transition", "0:11", "--no-progress"]) == 130
-    assert main(["run", "in.mkv", "--task", "transition", "--transition", "0:11", "--out", "o", "--dry-run", "--json"]) == 0
+    assert (
+        main(["run", "in.mkv", "--task", "transition", "--transition", "0:11", "--no-progress"])
+        == 130
+    )
+    assert (
+        main(
+            [
+                "run",
+                "in.mkv",
+                "--task",
+                "transition",
+                "--transition",
+                "0:11",
+                "--out",
+                "o",
+                "--dry-run",
+                "--json",
+            ]
+        )
+        == 0
+    )
     assert any("no clean frame" in text for text in json.loads(capsys.readouterr().out)["warnings"])
 
 
@@ -124,13 +172,23 @@ def test_warnings_stand_at_the_top_of_the_page_and_everywhere_else(
     lines = [json.loads(text) for text in capsys.readouterr().out.splitlines()]
     (warning,) = [each["text"] for each in lines if each["event"] == "warning"]
     whole = json.loads(Path("in-watermark/manifest.json").read_text())
-    assert whole["warnings"] == [warning] == lines[-1]["warnings"] and line == f"unlayer: warning: {warning}"
+    assert (
+        whole["warnings"] == [warning] == lines[-1]["warnings"]
+        and line == f"unlayer: warning: {warning}"
+    )
     page = Path("in-watermark/report.html").read_text()
     # Before the largest figure, which says how well the layers mix back whether or not anything was found.
-    assert 0 < page.index(escape(warning, quote=False)) < page.index('<ul class="facts">') < page.index("Self-checks")
+    assert (
+        0
+        < page.index(escape(warning, quote=False))
+        < page.index('<ul class="facts">')
+        < page.index("Self-checks")
+    )
 
 
-def test_the_largest_figures_are_what_is_known_and_what_is_invented(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_largest_figures_are_what_is_known_and_what_is_invented(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """A reconstruction says nothing of how right the layers are, so that it is a check among others and no praise."""
 
     def known(*words: Any, **more: Any) -> Any:
@@ -140,10 +198,20 @@ def test_the_largest_figures_are_what_is_known_and_what_is_invented(monkeypatch:
     monkeypatch.setattr("pipeline.tasks.transition.run.separate_transition", known)
     monkeypatch.chdir(tmp_path)
     media.save(Path("in.mkv"), dissolve(moving(1, 16, (48, 64)), moving(2, 16, (48, 64)), 5, 6)[0])
-    assert main("run in.mkv --task transition --transition 5:10 --out out --no-progress".split()) == 0
+    assert (
+        main("run in.mkv --task transition --transition 5:10 --out out --no-progress".split()) == 0
+    )
     account = json.loads(Path("out/manifest.json").read_text())["report"]["account"]
     assert account.startswith("Clean frames, carried by motion, explain 75 %")
     head, rest = Path("out/report.html").read_text().split('aria-label="Self-checks"')
-    for words in ("<b>75 %</b><span>follows from what the input shows", "<b>25 %</b><span>inferred", "explain 75 % of the mixed pictures"):
+    for words in (
+        "<b>75 %</b><span>follows from what the input shows",
+        "<b>25 %</b><span>inferred",
+        "explain 75 % of the mixed pictures",
+    ):
         assert words in head
-    assert "40.0 dB" not in head and "40.0 dB" in rest and "verdict good" not in rest.split("mix back")[1].split("</tr>")[0]
+    assert (
+        "40.0 dB" not in head
+        and "40.0 dB" in rest
+        and "verdict good" not in rest.split("mix back")[1].split("</tr>")[0]
+    )

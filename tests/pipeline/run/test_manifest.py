@@ -27,7 +27,9 @@ INFO = ClipInfo(Path("fade.mp4"), 640, 360, 119, Fraction(30000, 1001), Fraction
 
 
 def built(result: Result, settings: Settings | None = None, **more: Any) -> dict[str, object]:
-    settings = settings or Settings(inputs=(Path("in/fade.mp4"),), task="transition", start=Fraction(1, 2))
+    settings = settings or Settings(
+        inputs=(Path("in/fade.mp4"),), task="transition", start=Fraction(1, 2)
+    )
     return manifest.build(
         settings,
         ["ab"] * len(settings.inputs),
@@ -58,7 +60,9 @@ def test_a_transition_as_the_contract_has_it() -> None:
 
 
 def test_a_fade_has_its_colour_and_a_cut_mixes_nothing() -> None:
-    fade = manifest.describe_transition(Transition(3, 3, "fade", (0.5,), "gamma", 4, None, "#000000"))
+    fade = manifest.describe_transition(
+        Transition(3, 3, "fade", (0.5,), "gamma", 4, None, "#000000")
+    )
     assert (fade["from"], fade["to"], fade["color"]) == ("scene-005", None, "#000000")
     cut = manifest.describe_transition(Transition(30, 29, "cut", (), "gamma", 0, 1))
     assert (cut["first_frame"], cut["last_frame"], cut["mix"]) == (30, 29, [])
@@ -66,19 +70,58 @@ def test_a_fade_has_its_colour_and_a_cut_mixes_nothing() -> None:
 
 
 def test_the_whole_manifest() -> None:
-    layers = (Layer("scene-002", "scene", Path("/w/scene-002.mkv"), 48, 119), Layer("scene-001", "scene", Path("/w/scene-001.mkv"), 0, 71))
+    layers = (
+        Layer("scene-002", "scene", Path("/w/scene-002.mkv"), 48, 119),
+        Layer("scene-001", "scene", Path("/w/scene-001.mkv"), 0, 71),
+    )
     whole = json.loads(
-        json.dumps(built(Result(layers, 120, ({"kind": "dissolve"},), (Path("/w/sheet.png"),), {"reconstruction_psnr": 41.2})))
+        json.dumps(
+            built(
+                Result(
+                    layers,
+                    120,
+                    ({"kind": "dissolve"},),
+                    (Path("/w/sheet.png"),),
+                    {"reconstruction_psnr": 41.2},
+                )
+            )
+        )
     )
     assert whole["schema"] == 1 and whole["task"] == "transition"
-    assert whole["input"] == [{"path": "in/fade.mp4", "sha256": "ab", "width": 640, "height": 360, "frames": 120, "rate": "30000/1001"}]
+    assert whole["input"] == [
+        {
+            "path": "in/fade.mp4",
+            "sha256": "ab",
+            "width": 640,
+            "height": 360,
+            "frames": 120,
+            "rate": "30000/1001",
+        }
+    ]
     assert whole["settings"]["preset"] == "balanced" and whole["settings"]["start"] == "1/2"
     # In the order of their first frame, whatever order they were finished in, and relative to the folder.
-    assert [(layer["name"], layer["path"]) for layer in whole["layers"]] == [("scene-001", "scene-001.mkv"), ("scene-002", "scene-002.mkv")]
-    assert whole["layers"][0] == {"name": "scene-001", "role": "scene", "path": "scene-001.mkv", "first_frame": 0, "last_frame": 71}
-    assert whole["transitions"] == [{"kind": "dissolve"}] and whole["sheets"] == ["sheet.png"] and whole["warnings"] == ["careful"]
+    assert [(layer["name"], layer["path"]) for layer in whole["layers"]] == [
+        ("scene-001", "scene-001.mkv"),
+        ("scene-002", "scene-002.mkv"),
+    ]
+    assert whole["layers"][0] == {
+        "name": "scene-001",
+        "role": "scene",
+        "path": "scene-001.mkv",
+        "first_frame": 0,
+        "last_frame": 71,
+    }
+    assert (
+        whole["transitions"] == [{"kind": "dissolve"}]
+        and whole["sheets"] == ["sheet.png"]
+        and whole["warnings"] == ["careful"]
+    )
     report = whole["report"]
-    assert report["reconstruction_psnr"] == 41.2 and report["seconds"] == 63.0 and report["device"] == "cpu"
+    assert (
+        report["reconstruction_psnr"] == 41.2
+        and report["seconds"] == 63.0
+        and report["device"] == "cpu"
+    )
     assert report["stages"] == {"find": 1.235, "fit": 60.0}
     assert report["versions"]["torch"] == torch.__version__
 
@@ -90,16 +133,30 @@ def test_frames_are_the_headers_where_only_a_part_was_read() -> None:
 
 def test_several_pictures_have_one_frame_each() -> None:
     whole = built(Result((), 2), Settings(inputs=(Path("a.png"), Path("b.png")), task="watermark"))
-    assert isinstance(whole["input"], list) and [item["frames"] for item in whole["input"]] == [1, 1]
+    assert isinstance(whole["input"], list) and [item["frames"] for item in whole["input"]] == [
+        1,
+        1,
+    ]
 
 
 def test_identity_reads_back(tmp_path: Path) -> None:
     hint = media.save(tmp_path / "hint.png", moving(1, 1), **{"c:v": "png"})
-    settings = Settings(inputs=(Path("a"),), task="transition", transition=((3, 9),), end=Fraction(7, 3))
-    assert identity_of(json.loads(json.dumps(built(Result((), 1), settings)))) == manifest.identity(settings, ["ab"])
+    settings = Settings(
+        inputs=(Path("a"),), task="transition", transition=((3, 9),), end=Fraction(7, 3)
+    )
+    assert identity_of(json.loads(json.dumps(built(Result((), 1), settings)))) == manifest.identity(
+        settings, ["ab"]
+    )
     known = manifest.identity(replace(settings, hint=hint), ["ab"])
-    whole = json.loads(json.dumps(built(Result((), 1), replace(settings, hint=hint), hint_sha256=known["hint_sha256"])))
-    assert identity_of(whole) == known and known["hint_sha256"] == hashlib.sha256(hint.read_bytes()).hexdigest()
+    whole = json.loads(
+        json.dumps(
+            built(Result((), 1), replace(settings, hint=hint), hint_sha256=known["hint_sha256"])
+        )
+    )
+    assert (
+        identity_of(whole) == known
+        and known["hint_sha256"] == hashlib.sha256(hint.read_bytes()).hexdigest()
+    )
     # Drawn anew under the same name, it makes another run.
     media.save(hint, moving(2, 1), **{"c:v": "png"})
     assert identity_of(whole) != manifest.identity(replace(settings, hint=hint), ["ab"])
@@ -107,10 +164,14 @@ def test_identity_reads_back(tmp_path: Path) -> None:
 
 def test_checksums(tmp_path: Path) -> None:
     clip = media.save(tmp_path / "a.mp4", moving(1, 3))
-    assert manifest.checksums([clip], open_clip([clip])) == [hashlib.sha256(clip.read_bytes()).hexdigest()]
+    assert manifest.checksums([clip], open_clip([clip])) == [
+        hashlib.sha256(clip.read_bytes()).hexdigest()
+    ]
 
 
-def test_the_checksum_of_a_folder_is_that_of_its_pictures(tmp_path: Path, mixed_clip: Callable[..., Path]) -> None:
+def test_the_checksum_of_a_folder_is_that_of_its_pictures(
+    tmp_path: Path, mixed_clip: Callable[..., Path]
+) -> None:
     cv2 = pytest.importorskip("cv2")
     folder = tmp_path / "frames"
     folder.mkdir()

@@ -24,7 +24,7 @@ from pipeline.run import execute as running
 from pipeline.tasks import Task, names
 from stages import checkpoint
 from stages.checkpoint import Checkpoints
-from stages.context import Brief, Separation
+from stages.context import Separation, SeparationContext
 from stages.media.read import Clip
 from stages.media.write import LayerWriter
 from stages.optim.fit import fit
@@ -34,7 +34,9 @@ from stages.transition.separate import separate_transition
 
 ROOT = Path(__file__).parents[3]
 SIZE = (32, 48)
-SMALL = replace(plan.PLANS["balanced"], levels=((2, 6), (1, 4)), turns=2, ties=((2, 3),), fit_steps=4, rounds=2)
+SMALL = replace(
+    plan.PLANS["balanced"], levels=((2, 6), (1, 4)), turns=2, ties=((2, 3),), fit_steps=4, rounds=2
+)
 
 
 @pytest.fixture(autouse=True)
@@ -42,10 +44,16 @@ def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Plans of a moment, and a file for whatever is done."""
     monkeypatch.setitem(plan.PLANS, "balanced", SMALL)
     monkeypatch.setitem(plan.PLANS, "paper", replace(plan.PLANS["paper"], paper_steps=20))
-    monkeypatch.setattr(fit_transition.fit_paper, "__kwdefaults__", {**(fit_transition.fit_paper.__kwdefaults__ or {}), "check_every": 8})
+    monkeypatch.setattr(
+        fit_transition.fit_paper,
+        "__kwdefaults__",
+        {**(fit_transition.fit_paper.__kwdefaults__ or {}), "check_every": 8},
+    )
     monkeypatch.setattr("stages.transition.alternate.OPEN", 2.0)  # the networks always have work
     monkeypatch.setattr(checkpoint, "EVERY", 0.0)
-    monkeypatch.setattr(Checkpoints.__init__, "__kwdefaults__", {"every": 0.0, "clock": time.monotonic})
+    monkeypatch.setattr(
+        Checkpoints.__init__, "__kwdefaults__", {"every": 0.0, "clock": time.monotonic}
+    )
     monkeypatch.chdir(tmp_path)
 
 
@@ -57,7 +65,16 @@ def clip(path: Path = Path("in.mkv")) -> Path:
     return media.save(path, np.concatenate([first, second[4:]]))
 
 
-WORDS = ("--task", "transition", "--transition", "4:7", "--transition", "12:15", "--no-progress", "--lossless")
+WORDS = (
+    "--task",
+    "transition",
+    "--transition",
+    "4:7",
+    "--transition",
+    "12:15",
+    "--no-progress",
+    "--lossless",
+)
 
 
 def layers(folder: str) -> dict[str, str]:
@@ -95,10 +112,18 @@ def stop_after(monkeypatch: pytest.MonkeyPatch, count: int, how: type[BaseExcept
     monkeypatch.setattr(Checkpoints, "keep", stopping)
 
 
-def test_stopped_after_every_checkpoint_and_resumed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_stopped_after_every_checkpoint_and_resumed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     names = kept_files(monkeypatch)
     # The search; of each transition two levels of motion, what it settles, networks, two rounds of two turns and ties; its parts; layers.
-    assert names == ["find", *(["standing"] * 10 + ["parts"]) * 2, "scene-001", "scene-002", "scene-003"]
+    assert names == [
+        "find",
+        *(["standing"] * 10 + ["parts"]) * 2,
+        "scene-001",
+        "scene-002",
+        "scene-003",
+    ]
     expected = layers("whole")
     assert len(expected) == 4
     keep, stops = Checkpoints.keep, 0
@@ -134,7 +159,9 @@ def test_finished_transitions_are_not_fitted_again(monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.parametrize("more", [[], ["--start", "0.04"]])
-def test_layers_that_are_whole_are_not_written_again(monkeypatch: pytest.MonkeyPatch, more: list[str]) -> None:
+def test_layers_that_are_whole_are_not_written_again(
+    monkeypatch: pytest.MonkeyPatch, more: list[str]
+) -> None:
     """What is written is read from the first frame on that a layer still needs."""
     assert main(["run", str(clip()), *WORDS, *more, "--out", "whole"]) == 0
     with monkeypatch.context() as patch:
@@ -170,7 +197,9 @@ def test_layers_that_are_whole_are_not_written_again(monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.parametrize("links", [True, False])
-def test_stopped_in_the_report_the_layers_are_there_still(monkeypatch: pytest.MonkeyPatch, links: bool) -> None:
+def test_stopped_in_the_report_the_layers_are_there_still(
+    monkeypatch: pytest.MonkeyPatch, links: bool
+) -> None:
     monkeypatch.setattr("pipeline.tasks.transition.run.separate_transition", plain_answer)
     if not links:
         monkeypatch.setattr("os.link", Mock(side_effect=OSError))
@@ -183,11 +212,24 @@ def test_stopped_in_the_report_the_layers_are_there_still(monkeypatch: pytest.Mo
     assert made.call_count == (0 if links else 3)
     assert main(["run", "in.mkv", *WORDS, "--out", "whole"]) == 0
     assert layers("out") == layers("whole") and len(layers("out")) == 4
-    assert not Path("out/.work").exists() and {path.stat().st_nlink for path in Path("out").glob("*.mkv")} == {1}
+    assert not Path("out/.work").exists() and {
+        path.stat().st_nlink for path in Path("out").glob("*.mkv")
+    } == {1}
 
 
 def test_the_published_fit_goes_on_in_the_middle(monkeypatch: pytest.MonkeyPatch) -> None:
-    words = ("--task", "transition", "--transition", "4:7", "--preset", "paper", "--no-progress", "--lossless", "--end", "0.4")
+    words = (
+        "--task",
+        "transition",
+        "--transition",
+        "4:7",
+        "--preset",
+        "paper",
+        "--no-progress",
+        "--lossless",
+        "--end",
+        "0.4",
+    )
     assert main(["run", str(clip()), *words, "--out", "whole"]) == 0
     with monkeypatch.context() as patch:
         stop_after(patch, 3, KeyboardInterrupt)  # behind the search and 16 steps
@@ -225,7 +267,9 @@ def test_a_plan_by_the_clock_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("change", ["input", "settings", "version"])
-def test_another_runs_checkpoints_are_refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], change: str) -> None:
+def test_another_runs_checkpoints_are_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], change: str
+) -> None:
     with monkeypatch.context() as patch:
         stop_after(patch, 4, KeyboardInterrupt)
         assert main(["run", str(clip()), *WORDS, "--out", "out"]) == 130
@@ -245,20 +289,28 @@ def test_another_runs_checkpoints_are_refused(monkeypatch: pytest.MonkeyPatch, c
 
 def start(*words: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        [sys.executable, "-m", "pipeline", "run", *words], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        [sys.executable, "-m", "pipeline", "run", *words],
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
 
 
 def test_a_task_of_windows_goes_on_in_the_window_it_was_in(monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[int] = []
 
-    def survey(sample: torch.Tensor, brief: Brief) -> dict[str, float]:
+    def survey(sample: torch.Tensor, brief: SeparationContext) -> dict[str, float]:
         return {"mean": float(sample.mean())}
 
-    def separate(frames: torch.Tensor, facts: dict[str, float], brief: Brief) -> Separation:
+    def separate(
+        frames: torch.Tensor, facts: dict[str, float], brief: SeparationContext
+    ) -> Separation:
         calls.append(len(frames))
-        brief.keeper.fixed("plan", lambda: 3)
-        return Separation({"one": frames * facts["mean"], "two": torch.rand(1, 1, *SIZE).clamp(0.2, 0.9)}, frozenset({"two"}))
+        brief.keeper.compute_and_save("plan", lambda: 3)
+        return Separation(
+            {"one": frames * facts["mean"], "two": torch.rand(1, 1, *SIZE).clamp(0.2, 0.9)},
+            frozenset({"two"}),
+        )
 
     recipe = Recipe((Output("one"), Output("two")), survey, separate, window=6, overlap=2)
     task = Task("split", "", ("one", "two"), lambda job: run_layered(job, recipe))
@@ -284,7 +336,19 @@ def test_a_task_of_windows_goes_on_in_the_window_it_was_in(monkeypatch: pytest.M
 def test_every_task_of_windows_goes_on(monkeypatch: pytest.MonkeyPatch, task: str) -> None:
     monkeypatch.setattr("pipeline.framewise.run._room", lambda *about: 3)
     media.save(Path("in.mkv"), moving(1, 4, (24, 32)))
-    words = ("run", "in.mkv", "--task", task, "--no-progress", "--lossless", "--preset", "fast", "--max-seconds", "5", "--out")
+    words = (
+        "run",
+        "in.mkv",
+        "--task",
+        task,
+        "--no-progress",
+        "--lossless",
+        "--preset",
+        "fast",
+        "--max-seconds",
+        "5",
+        "--out",
+    )
     keep, stops = Checkpoints.keep, 0
     for _ in range(30):
         monkeypatch.setattr(Checkpoints, "keep", keep)
@@ -317,7 +381,9 @@ def test_killed_again_and_again(tmp_path: Path, task: str) -> None:
     assert kills >= 2 and layers(str(tmp_path / "cut")) == layers(str(tmp_path / "whole"))
 
 
-def test_a_replacement_that_was_stopped_goes_on_and_the_old_run_stays_until_then(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_replacement_that_was_stopped_goes_on_and_the_old_run_stays_until_then(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     assert main(["run", str(clip()), *WORDS, "--out", "out"]) == 0
     before = layers("out")
     for more in ([], ["--seed", "5"]):
@@ -328,7 +394,9 @@ def test_a_replacement_that_was_stopped_goes_on_and_the_old_run_stays_until_then
         steps: list[str] = []
         keep = Checkpoints.keep
 
-        def spy(self: Checkpoints, name: str, value: object, steps: list[str] = steps, keep: Any = keep) -> None:
+        def spy(
+            self: Checkpoints, name: str, value: object, steps: list[str] = steps, keep: Any = keep
+        ) -> None:
             steps.append(name)
             keep(self, name, value)
 

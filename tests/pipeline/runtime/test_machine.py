@@ -18,8 +18,12 @@ def made_up(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A machine of 16 GiB and 8 cores without control groups, of which 12 GiB can be had."""
     for name in ("GROUPS", "OWN", "MEMINFO"):
         monkeypatch.setattr(machine, name, tmp_path / name)
-    (tmp_path / "MEMINFO").write_text(f"MemFree: {GIB // 1024} kB\nMemAvailable: {12 * GIB // 1024} kB\n")
-    monkeypatch.setattr(os, "sysconf", lambda name: {"SC_PHYS_PAGES": 16 * GIB // 4096, "SC_PAGE_SIZE": 4096}[name])
+    (tmp_path / "MEMINFO").write_text(
+        f"MemFree: {GIB // 1024} kB\nMemAvailable: {12 * GIB // 1024} kB\n"
+    )
+    monkeypatch.setattr(
+        os, "sysconf", lambda name: {"SC_PHYS_PAGES": 16 * GIB // 4096, "SC_PAGE_SIZE": 4096}[name]
+    )
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(8)), raising=False)
 
 
@@ -34,7 +38,12 @@ def test_without_bounds() -> None:
 
 
 def test_a_containers_bounds(tmp_path: Path) -> None:
-    group(tmp_path / "GROUPS", cpu__max="250000 100000", memory__max=str(6 * GIB), memory__current=str(5 * GIB))
+    group(
+        tmp_path / "GROUPS",
+        cpu__max="250000 100000",
+        memory__max=str(6 * GIB),
+        memory__current=str(5 * GIB),
+    )
     assert (cores(), machine_memory(), free_memory()) == (3, 6 * GIB, GIB)
     group(tmp_path / "GROUPS", memory__stat=f"anon {GIB}\ninactive_file {2 * GIB}")
     assert free_memory() == 3 * GIB
@@ -44,16 +53,29 @@ def test_a_containers_bounds(tmp_path: Path) -> None:
 
 def test_the_bounds_of_a_job_and_of_what_it_is_in(tmp_path: Path) -> None:
     (tmp_path / "OWN").write_text("0::/slurm/job_7/step\n")
-    group(tmp_path / "GROUPS/slurm/job_7", memory__max=str(4 * GIB), memory__current=str(5 * GIB), cpu__max="50000 100000")
+    group(
+        tmp_path / "GROUPS/slurm/job_7",
+        memory__max=str(4 * GIB),
+        memory__current=str(5 * GIB),
+        cpu__max="50000 100000",
+    )
     group(tmp_path / "GROUPS/slurm/job_7/step", memory__max=str(9 * GIB), memory__current="0")
     assert (cores(), machine_memory(), free_memory()) == (1, 4 * GIB, 0)
 
 
 def test_the_older_kind_of_bounds(tmp_path: Path) -> None:
     (tmp_path / "OWN").write_text("4:memory:/box\n2:cpu,cpuacct:/box\n1:name=systemd:/\n")
-    group(tmp_path / "GROUPS/memory/box", memory__limit_in_bytes=str(3 * GIB), memory__usage_in_bytes=str(2 * GIB))
+    group(
+        tmp_path / "GROUPS/memory/box",
+        memory__limit_in_bytes=str(3 * GIB),
+        memory__usage_in_bytes=str(2 * GIB),
+    )
     group(tmp_path / "GROUPS/memory/box", memory__stat=f"total_inactive_file {GIB}")
-    group(tmp_path / "GROUPS/memory", memory__limit_in_bytes="9223372036854771712", memory__usage_in_bytes=str(2 * GIB))
+    group(
+        tmp_path / "GROUPS/memory",
+        memory__limit_in_bytes="9223372036854771712",
+        memory__usage_in_bytes=str(2 * GIB),
+    )
     group(tmp_path / "GROUPS/cpu/box", cpu__cfs_quota_us="400000", cpu__cfs_period_us="100000")
     group(tmp_path / "GROUPS/cpu", cpu__cfs_quota_us="-1", cpu__cfs_period_us="100000")
     assert (cores(), machine_memory(), free_memory()) == (4, 3 * GIB, 2 * GIB)
@@ -67,5 +89,7 @@ def test_a_system_that_does_not_tell(monkeypatch: pytest.MonkeyPatch, tmp_path: 
 
     monkeypatch.setattr(os, "sysconf", refuse)
     assert machine_memory() is None and free_memory() is None
-    monkeypatch.setattr(os, "sysconf", lambda name: {"SC_AVPHYS_PAGES": 2**18, "SC_PAGE_SIZE": 4096}[name])
+    monkeypatch.setattr(
+        os, "sysconf", lambda name: {"SC_AVPHYS_PAGES": 2**18, "SC_PAGE_SIZE": 4096}[name]
+    )
     assert free_memory() == GIB

@@ -17,7 +17,16 @@ import torch
 
 from pipeline.cli.main import main
 from pipeline.runtime import memory
-from pipeline.runtime.memory import BASE, PLANNED, amount, check_enough, halving, peak_memory, planned, say_tight
+from pipeline.runtime.memory import (
+    BASE,
+    PLANNED,
+    amount,
+    check_enough,
+    peak_memory,
+    planned,
+    retry_on_oom,
+    say_tight,
+)
 from pipeline.runtime.system_limits import machine_memory
 from pipeline.settings import Settings
 from stages.checkpoint import Checkpoints
@@ -38,7 +47,13 @@ def peak_of(*words: str) -> int:
         "import sys; from pipeline.cli.main import main; from pipeline.runtime.memory import peak_memory; status = main(sys.argv[1:]);"
         "print('peak', status, peak_memory())"
     )
-    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, cwd=Path.cwd(), env=ENVIRONMENT)
+    done = subprocess.run(
+        [sys.executable, "-c", code, *words],
+        capture_output=True,
+        text=True,
+        cwd=Path.cwd(),
+        env=ENVIRONMENT,
+    )
     word, status, peak = done.stdout.splitlines()[-1].split()
     assert (word, status) == ("peak", "0"), done.stderr
     return int(peak)
@@ -50,7 +65,9 @@ def test_what_is_planned_for() -> None:
     assert planned(Settings(max_memory=1)) == 0
 
 
-@pytest.mark.parametrize(("size", "word"), [(GIB, "1G"), (3.2 * GIB, "3.2G"), (800 * 2**20, "800M"), (1, "1M")])
+@pytest.mark.parametrize(
+    ("size", "word"), [(GIB, "1G"), (3.2 * GIB, "3.2G"), (800 * 2**20, "800M"), (1, "1M")]
+)
 def test_amounts_for_people(size: float, word: str) -> None:
     assert amount(size) == word
 
@@ -59,9 +76,13 @@ def test_too_little_memory_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "machine_memory", lambda: 16 * GIB)
     assert check_enough(GIB, Settings(), "in.mp4") is None
     assert check_enough(9.5 * GIB, Settings(), "in.mp4") == "in.mp4: needs about 9.99G of memory"
-    with pytest.raises(UnlayerError, match="in.mp4: needs about 20.5G of memory and this machine has 16G"):
+    with pytest.raises(
+        UnlayerError, match="in.mp4: needs about 20.5G of memory and this machine has 16G"
+    ):
         check_enough(20 * GIB, Settings(), "in.mp4")
-    with pytest.raises(UsageError, match="--max-memory 5G is too little for in.mp4; it needs about 9.99G"):
+    with pytest.raises(
+        UsageError, match="--max-memory 5G is too little for in.mp4; it needs about 9.99G"
+    ):
         check_enough(9.5 * GIB, Settings(max_memory=5 * GIB), "in.mp4")
 
 
@@ -74,7 +95,18 @@ def test_a_small_machine_is_said_to_be_small(monkeypatch: pytest.MonkeyPatch) ->
         "should that be too little, --max-memory 1.5G plans for less, and for other layers"
     )
     media.save(Path("in.mkv"), media.moving(6))
-    words = ["run", "in.mkv", "--task", "transition", "--transition", "2:3", "--preset", "fast", "--no-progress", "--out"]
+    words = [
+        "run",
+        "in.mkv",
+        "--task",
+        "transition",
+        "--transition",
+        "2:3",
+        "--preset",
+        "fast",
+        "--no-progress",
+        "--out",
+    ]
     for have, warned in ((2 * GIB, False), (BASE + 2**20, True)):
         monkeypatch.setattr(memory, "machine_memory", lambda have=have: have)
         assert main([*words, f"out-{warned}"]) == 0
@@ -105,8 +137,8 @@ def test_halving_goes_on_where_it_was(tmp_path: Path) -> None:
         return str(keeper.folder.name)
 
     with pytest.raises(KeyboardInterrupt):
-        halving(work, room())
-    assert halving(work, room()) == ("reduced-2", 2)
+        retry_on_oom(work, room())
+    assert retry_on_oom(work, room()) == ("reduced-2", 2)
     assert tried == [0, 1, 2, 2]
 
 
@@ -118,11 +150,17 @@ def test_the_manifest_says_how_much_memory_it_took() -> None:
     assert 50 * 2**20 < report["peak_memory"] <= (peak_memory() or 0) + 16 * 2**20
 
 
-def test_frames_above_a_bound_are_refused_unless_allowed(capsys: pytest.CaptureFixture[str]) -> None:
+def test_frames_above_a_bound_are_refused_unless_allowed(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     media.save(Path("in.mp4"), media.moving(3))
     for verb in (["probe", "in.mp4"], ["run", "in.mp4", "--task", "transition", "--no-progress"]):
         assert main([*verb, "--max-pixels", "3071"]) == 1
-        assert "in.mp4" in (err := capsys.readouterr().err) and "--max-pixels" in err and len(err.splitlines()) == 1
+        assert (
+            "in.mp4" in (err := capsys.readouterr().err)
+            and "--max-pixels" in err
+            and len(err.splitlines()) == 1
+        )
         assert main([*verb, "--max-pixels", "3072"]) == 0
         capsys.readouterr()
 
@@ -132,10 +170,25 @@ def test_a_transition_is_worked_on_smaller_where_memory_is_short(
 ) -> None:
     from clips import dissolve, moving
 
-    media.save(Path("in.mkv"), dissolve(moving(1, 12, (72, 128)), moving(2, 12, (72, 128)), 4, 4)[0])
-    words = ["run", "in.mkv", "--task", "transition", "--transition", "4:7", "--preset", "fast", "--no-progress"]
+    media.save(
+        Path("in.mkv"), dissolve(moving(1, 12, (72, 128)), moving(2, 12, (72, 128)), 4, 4)[0]
+    )
+    words = [
+        "run",
+        "in.mkv",
+        "--task",
+        "transition",
+        "--transition",
+        "4:7",
+        "--preset",
+        "fast",
+        "--no-progress",
+    ]
     assert main([*words, "--max-memory", "300M", "--out", "none"]) == 2
-    assert "--max-memory 300M is too little for in.mkv: frames 4 to 7 of 128x72" in capsys.readouterr().err
+    assert (
+        "--max-memory 300M is too little for in.mkv: frames 4 to 7 of 128x72"
+        in capsys.readouterr().err
+    )
     assert not Path("none").exists()
     monkeypatch.setattr(memory, "BASE", 500 * 2**20 - 10 * 2**20)
     assert main([*words, "--max-memory", "500M", "--out", "small"]) == 0
@@ -146,11 +199,16 @@ def test_a_transition_is_worked_on_smaller_where_memory_is_short(
 
 def long_clip(path: Path, frames: int) -> Path:
     """A clip of ``frames`` small frames that move a little; quickly made, as most of its packets are copies."""
-    few = [av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), "rgb24") for frame in media.moving(16)]
+    few = [
+        av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), "rgb24")
+        for frame in media.moving(16)
+    ]
     with av.open(str(path), "w") as out:
         stream = out.add_stream("ffv1", rate=25)
         stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv444p"
-        packets = [packet for frame in few for packet in stream.encode(frame.reformat(format="yuv444p"))] + stream.encode(None)
+        packets = [
+            packet for frame in few for packet in stream.encode(frame.reformat(format="yuv444p"))
+        ] + stream.encode(None)
         data = [(bytes(packet), packet.time_base) for packet in packets]
         for number in range(frames):
             body, base = data[number % len(data)]
@@ -171,14 +229,28 @@ def test_a_longer_clip_is_probed_in_the_same_memory() -> None:
 def test_an_hour_is_probed_in_bounded_memory() -> None:
     """90 000 frames take little more than 400: the frames' times and stamps."""
     hour, few = long_clip(Path("hour.mkv"), 90_000), long_clip(Path("few.mkv"), 400)
-    assert peak_of("probe", str(hour), "--json") - peak_of("probe", str(few), "--json") < 150 * 2**20
+    assert (
+        peak_of("probe", str(hour), "--json") - peak_of("probe", str(few), "--json") < 150 * 2**20
+    )
 
 
 @pytest.mark.slow
 def test_a_large_clip_is_taken_apart_in_bounded_memory() -> None:
     from clips import dissolve, moving
 
-    media.save(Path("4k.mp4"), dissolve(moving(1, 20, (2160, 3840)), moving(2, 20, (2160, 3840)), 6, 8)[0])
-    words = ("run", "4k.mp4", "--task", "transition", "--transition", "6:13", "--preset", "fast", "--no-progress")
+    media.save(
+        Path("4k.mp4"), dissolve(moving(1, 20, (2160, 3840)), moving(2, 20, (2160, 3840)), 6, 8)[0]
+    )
+    words = (
+        "run",
+        "4k.mp4",
+        "--task",
+        "transition",
+        "--transition",
+        "6:13",
+        "--preset",
+        "fast",
+        "--no-progress",
+    )
     assert peak_of(*words, "--out", "usual") < PLANNED
     assert peak_of(*words, "--out", "small", "--max-memory", "3G") < 3.2 * GIB

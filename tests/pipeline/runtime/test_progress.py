@@ -26,7 +26,11 @@ def test_stages_are_timed_under_their_names() -> None:
         time.sleep(0.02)
     spent = time.monotonic() - began
     assert list(stages.seconds) == ["find", "fit", "separate"]
-    assert stages.seconds["find"] >= 0.04 and stages.seconds["fit"] == 0.02 and stages.seconds["separate"] >= 0.01
+    assert (
+        stages.seconds["find"] >= 0.04
+        and stages.seconds["fit"] == 0.02
+        and stages.seconds["separate"] >= 0.01
+    )
     assert spent - 0.02 < sum(stages.seconds.values()) <= spent
 
 

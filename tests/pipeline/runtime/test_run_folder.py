@@ -13,7 +13,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.runtime.run_folder import HINT, RunFolder, claim, files_of, identity_of, names_of, read_json, write_json
+from pipeline.runtime.run_folder import (
+    HINT,
+    RunFolder,
+    claim,
+    files_of,
+    identity_of,
+    names_of,
+    read_json,
+    write_json,
+)
 from stages.errors import UnlayerError, UsageError
 
 ROLES = ("scene", "matte")
@@ -92,7 +101,9 @@ def test_resume_begins_where_nothing_was_saved(tmp_path: Path) -> None:
         assert folder.prepare(ONE, resume=True, overwrite=False, roles=ROLES)
 
 
-def test_a_run_stopped_while_publishing_knows_its_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_stopped_while_publishing_knows_its_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with claim(tmp_path / "out") as folder:
         folder.prepare(ONE, resume=False, overwrite=False, roles=ROLES)
         files = [folder.work / "scene-001.mp4", folder.work / "scene-002.mp4"]
@@ -111,7 +122,10 @@ def test_overwrite_replaces_our_files_alone(tmp_path: Path) -> None:
         before = listing(folder.path)
         folder.prepare(OTHER, resume=False, overwrite=True, roles=ROLES)
         # The old run stays whole until the new one is, and is what the folder holds should that never be.
-        assert listing(folder.path) == sorted([".work", *before]) and folder.state() == ("finished", ONE)
+        assert listing(folder.path) == sorted([".work", *before]) and folder.state() == (
+            "finished",
+            ONE,
+        )
         folder.publish([], manifest(OTHER), OTHER)
     assert listing(tmp_path / "out") == ["manifest.json", "notes.txt", "scene-001.txt.bak"]
 
@@ -141,14 +155,23 @@ def test_a_reports_files_are_removed_and_no_link_is_followed(tmp_path: Path) -> 
     out = tmp_path / "out"
     out.mkdir()
     crafted = manifest(ONE) | {
-        "report_files": ["report.html", "report/still.jpg", "report/../../elsewhere/still.jpg", "../x", 3, "report/"]
+        "report_files": [
+            "report.html",
+            "report/still.jpg",
+            "report/../../elsewhere/still.jpg",
+            "../x",
+            3,
+            "report/",
+        ]
     }
     assert files_of(crafted) == ["sheet.png", "scene-001.mp4", "report.html", "report/still.jpg"]
     write_json(out / "manifest.json", crafted)
     (out / "report").symlink_to(tmp_path / "elsewhere")
     with claim(out) as folder:
         folder.remove(files_of(crafted))
-        assert (tmp_path / "elsewhere/still.jpg").read_text() == "mine" and (out / "report").is_symlink()
+        assert (tmp_path / "elsewhere/still.jpg").read_text() == "mine" and (
+            out / "report"
+        ).is_symlink()
         (out / "report").unlink()
         (out / "report").mkdir()
         (out / "report/still.jpg").write_text("ours")
@@ -161,7 +184,12 @@ def test_overwrite_follows_no_path_out_of_the_folder(tmp_path: Path) -> None:
     out = tmp_path / "out"
     out.mkdir()
     crafted = manifest(ONE) | {
-        "layers": [{"path": "../precious"}, {"path": str(tmp_path / "precious")}, {"path": ".."}, {"path": 3}],
+        "layers": [
+            {"path": "../precious"},
+            {"path": str(tmp_path / "precious")},
+            {"path": ".."},
+            {"path": 3},
+        ],
         "sheets": 4,
     }
     write_json(out / "manifest.json", crafted)
@@ -176,7 +204,11 @@ def test_a_second_run_is_refused_at_once(tmp_path: Path) -> None:
         f"with claim(Path({str(tmp_path / 'out')!r})): print('held', flush=True); sys.stdin.read()"
     )
     child = subprocess.Popen(
-        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[3]
+        [sys.executable, "-c", code],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parents[3],
     )
     try:
         assert child.stdout and child.stdout.readline() == "held\n"
@@ -214,19 +246,36 @@ def test_json_files_are_whole_or_absent(tmp_path: Path) -> None:
 
 
 anything = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(), lambda x: st.lists(x) | st.dictionaries(st.text(), x), max_leaves=8
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda x: st.lists(x) | st.dictionaries(st.text(), x),
+    max_leaves=8,
 )
 
 
-@given(st.dictionaries(st.sampled_from(["schema", "task", "input", "settings", "layers", "sheets", "files", "report_files"]), anything))
+@given(
+    st.dictionaries(
+        st.sampled_from(
+            ["schema", "task", "input", "settings", "layers", "sheets", "files", "report_files"]
+        ),
+        anything,
+    )
+)
 def test_any_manifest_is_read_without_an_error(value: dict[str, object]) -> None:
-    assert all("/" not in name.removeprefix("report/") and name not in (".", "..") for name in files_of(value))
+    assert all(
+        "/" not in name.removeprefix("report/") and name not in (".", "..")
+        for name in files_of(value)
+    )
     assert identity_of(value) is None or value.get("schema") == 1
     assert json.loads(json.dumps(value)) == value
 
 
 @pytest.mark.parametrize(
-    "how", [{"resume": True, "overwrite": False}, {"resume": False, "overwrite": True}, {"resume": False, "overwrite": False}]
+    "how",
+    [
+        {"resume": True, "overwrite": False},
+        {"resume": False, "overwrite": True},
+        {"resume": False, "overwrite": False},
+    ],
 )
 def test_a_work_folder_that_is_a_link_is_not_touched(tmp_path: Path, how: dict[str, bool]) -> None:
     (tmp_path / "mine").mkdir()
@@ -259,7 +308,9 @@ def test_stopped_while_tidying_up_is_finished(tmp_path: Path) -> None:
     assert listing(tmp_path / "out") == ["manifest.json", "scene-001.mp4", "sheet.png"]
 
 
-def test_killed_while_it_removes_what_it_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_killed_while_it_removes_what_it_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Whatever is left of the work folder then is known as ours, and goes the next time."""
     removed: list[str] = []
 
@@ -290,27 +341,42 @@ def test_a_finished_run_without_one_of_its_layers_is_made_again(tmp_path: Path) 
     with claim(tmp_path / "out") as folder:
         finish(folder)
         (folder.path / "sheet.png").unlink()
-        assert not folder.prepare(ONE, resume=True, overwrite=False, roles=ROLES), "a sheet is no layer"
+        assert not folder.prepare(ONE, resume=True, overwrite=False, roles=ROLES), (
+            "a sheet is no layer"
+        )
         (folder.path / "scene-001.mp4").unlink()
-        with pytest.raises(UsageError, match=r"its scene-001\.mp4 is missing; make it again with --resume or --overwrite"):
+        with pytest.raises(
+            UsageError,
+            match=r"its scene-001\.mp4 is missing; make it again with --resume or --overwrite",
+        ):
             folder.prepare(ONE, resume=False, overwrite=False, roles=ROLES)
         assert not folder.prepare(ONE, resume=True, overwrite=False, roles=ROLES, elsewhere=True)
         assert folder.prepare(ONE, resume=True, overwrite=False, roles=ROLES)
         # Interrupted, it goes on.
         (folder.kept / "x").mkdir(parents=True)
-        assert folder.prepare(ONE, resume=True, overwrite=False, roles=ROLES) and (folder.kept / "x").exists()
+        assert (
+            folder.prepare(ONE, resume=True, overwrite=False, roles=ROLES)
+            and (folder.kept / "x").exists()
+        )
 
 
 @pytest.mark.parametrize("other", [{"versions": ["1"]}, {}, None])
-def test_an_interrupted_run_that_does_not_fit_is_begun_anew_where_that_was_asked(tmp_path: Path, other: dict[str, object] | None) -> None:
+def test_an_interrupted_run_that_does_not_fit_is_begun_anew_where_that_was_asked(
+    tmp_path: Path, other: dict[str, object] | None
+) -> None:
     """Of another version, of other settings, or of no run that is known."""
     now = {"versions": ["2"], "names": ["in.mp4"]}
     with claim(tmp_path / "out") as folder:
-        folder.prepare(ONE if other else OTHER, resume=False, overwrite=False, roles=ROLES, about=other)
+        folder.prepare(
+            ONE if other else OTHER, resume=False, overwrite=False, roles=ROLES, about=other
+        )
         if other is None:
             (folder.work / "run.json").write_text("{}")
         (folder.kept / "x").mkdir(parents=True)
-        with pytest.raises(UsageError, match=r"an interrupted run of another version, of another input or with other options.*--overwrite"):
+        with pytest.raises(
+            UsageError,
+            match=r"an interrupted run of another version, of another input or with other options.*--overwrite",
+        ):
             folder.prepare(ONE, resume=True, overwrite=False, roles=ROLES, about=now)
         assert (folder.kept / "x").exists() and not folder.restarted
         assert folder.prepare(ONE, resume=True, overwrite=False, roles=ROLES, about=now, anew=True)
@@ -320,9 +386,13 @@ def test_an_interrupted_run_that_does_not_fit_is_begun_anew_where_that_was_asked
 def test_a_finished_run_is_never_begun_anew(tmp_path: Path) -> None:
     with claim(tmp_path / "out") as folder:
         finish(folder)
-        with pytest.raises(UsageError, match="a finished run of another input or with other options"):
+        with pytest.raises(
+            UsageError, match="a finished run of another input or with other options"
+        ):
             folder.prepare(OTHER, resume=True, overwrite=False, roles=ROLES, anew=True)
-        assert not folder.prepare(ONE, resume=True, overwrite=False, roles=ROLES, anew=True, about={"versions": ["2"]})
+        assert not folder.prepare(
+            ONE, resume=True, overwrite=False, roles=ROLES, anew=True, about={"versions": ["2"]}
+        )
     assert listing(tmp_path / "out") == ["manifest.json", "scene-001.mp4", "sheet.png"]
 
 
@@ -330,16 +400,22 @@ def test_a_hint_is_part_of_the_run_whatever_becomes_of_it(tmp_path: Path) -> Non
     one, other = {**ONE, HINT: "a"}, {**ONE, HINT: "b"}
     how: dict[str, Any] = {"resume": True, "overwrite": False, "versions": ["1"]}
     with claim(tmp_path / "out") as folder:
-        assert folder.prepare(one, resume=False, overwrite=False, roles=ROLES, about={"versions": ["1"]})
+        assert folder.prepare(
+            one, resume=False, overwrite=False, roles=ROLES, about={"versions": ["1"]}
+        )
         assert folder.decide(one, **how) == folder.decide(one, **how, anew=True) == "go on"
         assert folder.decide(other, **how, anew=True) == "anew"
-        with pytest.raises(UsageError, match="an interrupted run of another version, of another input"):
+        with pytest.raises(
+            UsageError, match="an interrupted run of another version, of another input"
+        ):
             folder.decide(other, **how)
         shutil.rmtree(folder.work)
         finish(folder, one)
         assert folder.decide(one, **how) == "leave"
         # Replacing it, stopped and resumed.
-        assert folder.prepare(other, resume=False, overwrite=True, roles=ROLES, about={"versions": ["1"]})
+        assert folder.prepare(
+            other, resume=False, overwrite=True, roles=ROLES, about={"versions": ["1"]}
+        )
         assert folder.decide(other, **how) == "go on"
 
 
@@ -351,7 +427,9 @@ def test_a_finished_run_of_before_hints_were_noted_stays(tmp_path: Path) -> None
             folder.decide({**OTHER, HINT: "a"}, resume=True, overwrite=False)
 
 
-def test_an_unfinished_run_of_a_version_that_did_not_say_so_is_not_gone_on_with(tmp_path: Path) -> None:
+def test_an_unfinished_run_of_a_version_that_did_not_say_so_is_not_gone_on_with(
+    tmp_path: Path,
+) -> None:
     with claim(tmp_path / "out") as folder:
         folder.prepare(ONE, resume=False, overwrite=False, roles=ROLES)
         assert folder.decide(ONE, resume=True, overwrite=False, anew=True, versions=["1"]) == "anew"

@@ -51,7 +51,9 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
 
     yield made
     for name in set(sys.modules) - before:
-        if getattr(sys.modules[name], "__file__", None) and str(site) in str(sys.modules[name].__file__):
+        if getattr(sys.modules[name], "__file__", None) and str(site) in str(
+            sys.modules[name].__file__
+        ):
             del sys.modules[name]
 
 
@@ -62,23 +64,33 @@ def test_a_task_from_outside_is_a_task(install: Install) -> None:
     save(Path("in.mkv"), frames)
     assert main(["run", "in.mkv", "--task", "rain", "--lossless", "--no-progress"]) == 0
     whole = json.loads(Path("in-rain/manifest.json").read_text())
-    assert whole["task"] == "rain" and [layer["role"] for layer in whole["layers"]] == ["clean", "streaks"]
+    assert whole["task"] == "rain" and [layer["role"] for layer in whole["layers"]] == [
+        "clean",
+        "streaks",
+    ]
     assert np.array_equal(read_clip(Path("in-rain/clean.mkv")), frames)
     with pytest.raises(UsageError, match="did you mean rain"):
         check_name("rian")
 
 
-def test_a_task_of_our_own_wins_and_says_so(install: Install, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_task_of_our_own_wins_and_says_so(
+    install: Install, capsys: pytest.CaptureFixture[str]
+) -> None:
     install("rainy", RAIN, "dehaze = rainy:TASK")
     assert find_task("dehaze").help.startswith("take off haze")
     assert "rainy (rainy:TASK) is not used" in str(hidden("dehaze"))
     main(["run", "none.mp4", "--task", "dehaze"])
     first = capsys.readouterr().err.splitlines()[0]
-    assert first == "unlayer: warning: the task dehaze of rainy (rainy:TASK) is not used: Unlayer has one of that name, which wins"
+    assert (
+        first
+        == "unlayer: warning: the task dehaze of rainy (rainy:TASK) is not used: Unlayer has one of that name, which wins"
+    )
     assert hidden("segment") is None and hidden("nothing") is None
 
 
-def test_two_packages_of_one_task_are_refused(install: Install, capsys: pytest.CaptureFixture[str]) -> None:
+def test_two_packages_of_one_task_are_refused(
+    install: Install, capsys: pytest.CaptureFixture[str]
+) -> None:
     install("rainy", RAIN, "rain = rainy:TASK")
     install("wet", RAIN, "rain = wet:TASK")
     assert main(["run", "none.mp4", "--task", "rain"]) == 2
@@ -105,7 +117,10 @@ def test_a_broken_task_is_one_line_that_names_it(
     install("broken", code, f"rain = {point}")
     assert main(["run", "none.mp4", "--task", "rain"]) == 1
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith(f"unlayer: --task rain: {point} of broken cannot be loaded (") and why in line
+    assert (
+        line.startswith(f"unlayer: --task rain: {point} of broken cannot be loaded (")
+        and why in line
+    )
     # It breaks nothing else.
     assert find_task("segment").name == "segment"
     with pytest.raises(UnlayerError, match="update or uninstall"):
@@ -115,10 +130,22 @@ def test_a_broken_task_is_one_line_that_names_it(
 @pytest.mark.parametrize(
     ("wrong", "why"),
     [
-        ('Separation({"claen": frames, "streaks": frames})', "separate() gave the layers claen, streaks; clean is missing"),
-        ('Separation({"clean": frames * float("nan"), "streaks": frames})', "the layer clean holds values that are no numbers"),
-        ('Separation({"clean": frames[:, :, 1:], "streaks": frames})', "the layer clean is (5, 3, 23, 32) for a window of (5, 3, 24, 32)"),
-        ('Separation({"clean": frames[:, :2], "streaks": frames})', "layer clean must be (T, 3 or 1, H, W), one frame where it is shared"),
+        (
+            'Separation({"claen": frames, "streaks": frames})',
+            "separate() gave the layers claen, streaks; clean is missing",
+        ),
+        (
+            'Separation({"clean": frames * float("nan"), "streaks": frames})',
+            "the layer clean holds values that are no numbers",
+        ),
+        (
+            'Separation({"clean": frames[:, :, 1:], "streaks": frames})',
+            "the layer clean is (5, 3, 23, 32) for a window of (5, 3, 24, 32)",
+        ),
+        (
+            'Separation({"clean": frames[:, :2], "streaks": frames})',
+            "layer clean must be (T, 3 or 1, H, W), one frame where it is shared",
+        ),
         ("frames", "separate() gave a Tensor, no Separation"),
         ("frames.nothing", "AttributeError: 'Tensor' object has no attribute 'nothing'"),
     ],
@@ -127,7 +154,11 @@ def test_a_broken_task_is_one_line_that_names_it(
 def test_what_a_task_from_outside_does_wrong_is_said_in_one_line(
     install: Install, capsys: pytest.CaptureFixture[str], wrong: str, why: str
 ) -> None:
-    install("rainy", RAIN.replace('Separation({"clean": frames, "streaks": 0 * frames})', wrong), "rain = rainy:TASK")
+    install(
+        "rainy",
+        RAIN.replace('Separation({"clean": frames, "streaks": 0 * frames})', wrong),
+        "rain = rainy:TASK",
+    )
     save(Path("in.mkv"), moving(1, 5, (24, 32)))
     for more in ([], ["--dry-run"]):
         assert main(["run", "in.mkv", "--task", "rain", "--no-progress", *more]) == 1
@@ -136,11 +167,16 @@ def test_what_a_task_from_outside_does_wrong_is_said_in_one_line(
     assert not Path("in-rain").exists()
 
 
-def test_a_task_under_another_name_is_refused(install: Install, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_task_under_another_name_is_refused(
+    install: Install, capsys: pytest.CaptureFixture[str]
+) -> None:
     install("rainy", RAIN, "snow = rainy:TASK")
     assert main(["run", "in.mkv", "--task", "snow"]) == 1
     (line,) = capsys.readouterr().err.splitlines()
-    assert "rainy:TASK of rainy cannot be loaded (it calls itself 'rain', and its entry point 'snow')" in line
+    assert (
+        "rainy:TASK of rainy cannot be loaded (it calls itself 'rain', and its entry point 'snow')"
+        in line
+    )
 
 
 def test_names_that_could_lead_out_of_a_folder_are_no_tasks(install: Install) -> None:

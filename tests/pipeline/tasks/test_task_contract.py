@@ -31,9 +31,15 @@ def summed(layers: dict[str, Values], report: dict[str, float]) -> Values:
 
 
 MIXED: dict[str, Callable[[dict[str, Values], dict[str, float]], Values]] = {
-    "segment": lambda layers, _: layers["matte"] * layers["foreground"] + (1 - layers["matte"]) * layers["background"],
-    "dehaze": lambda layers, _: layers["transmission"] * layers["clear"] + (1 - layers["transmission"]) * layers["airlight"],
-    "watermark": lambda layers, _: (1 - layers["matte"]) * layers["clean"] + layers["matte"] * layers["watermark"],
+    "segment": lambda layers, _: (
+        layers["matte"] * layers["foreground"] + (1 - layers["matte"]) * layers["background"]
+    ),
+    "dehaze": lambda layers, _: (
+        layers["transmission"] * layers["clear"] + (1 - layers["transmission"]) * layers["airlight"]
+    ),
+    "watermark": lambda layers, _: (
+        (1 - layers["matte"]) * layers["clean"] + layers["matte"] * layers["watermark"]
+    ),
     "transparency": summed,
 }
 """How each task's layers, values in [0, 1], make the input."""
@@ -49,7 +55,23 @@ def there(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def run(task: str, *words: object, out: str = "out") -> dict[str, Any]:
-    assert main(["run", *map(str, words), "--task", task, "--out", out, "--lossless", "--preset", "fast", "--no-progress"]) == 0
+    assert (
+        main(
+            [
+                "run",
+                *map(str, words),
+                "--task",
+                task,
+                "--out",
+                out,
+                "--lossless",
+                "--preset",
+                "fast",
+                "--no-progress",
+            ]
+        )
+        == 0
+    )
     whole: dict[str, Any] = json.loads(Path(out, "manifest.json").read_text())
     return whole
 
@@ -59,7 +81,11 @@ def layers_of(whole: dict[str, Any], out: str = "out") -> dict[str, Values]:
     found = {}
     for layer in whole["layers"]:
         path = Path(out, layer["path"])
-        picture = cv2.imread(str(path), cv2.IMREAD_COLOR)[None, ..., ::-1] if path.suffix == ".png" else read_clip(path)
+        picture = (
+            cv2.imread(str(path), cv2.IMREAD_COLOR)[None, ..., ::-1]
+            if path.suffix == ".png"
+            else read_clip(path)
+        )
         assert len(picture) == layer["last_frame"] - layer["first_frame"] + 1
         found[layer["role"]] = np.asarray(picture, np.float64) / 255
     return found
@@ -74,7 +100,9 @@ def check(task: str, whole: dict[str, Any], source: NDArray[np.uint8], out: str 
     error = float(((again - source / 255) ** 2).mean())
     assert error <= 1e-4, f"{task}: {-10 * np.log10(error):.1f} dB"
     shares = [whole["report"][name] for name in SHARES if name in whole["report"]]
-    assert all(0 <= part <= 1 for part in shares) and sum(shares) <= 1.002, f"{task}: known, invented and untouched are {shares}"
+    assert all(0 <= part <= 1 for part in shares) and sum(shares) <= 1.002, (
+        f"{task}: known, invented and untouched are {shares}"
+    )
     assert (Path(out) / whole["sheets"][0]).exists()
 
 
@@ -89,7 +117,11 @@ def cut(count: int, size: tuple[int, int]) -> NDArray[np.uint8]:
     return np.ascontiguousarray(moving(3, count, (48, 64))[:, : size[0], : size[1]])
 
 
-@pytest.mark.parametrize(("count", "size"), [(1, (1, 1)), (1, (37, 53)), (2, (5, 3)), (2, (24, 33)), (4, (24, 33))], ids=str)
+@pytest.mark.parametrize(
+    ("count", "size"),
+    [(1, (1, 1)), (1, (37, 53)), (2, (5, 3)), (2, (24, 33)), (4, (24, 33))],
+    ids=str,
+)
 @pytest.mark.parametrize("task", TASKS)
 def test_any_length_and_size(task: str, count: int, size: tuple[int, int]) -> None:
     frames = cut(count, size)
@@ -143,12 +175,18 @@ def test_every_task_has_an_input_without_anything_to_find() -> None:
 
 @pytest.mark.parametrize("count", [1, 4])
 @pytest.mark.parametrize("task", TASKS)
-def test_where_nothing_is_found_that_is_said_once(task: str, count: int, capsys: pytest.CaptureFixture[str]) -> None:
+def test_where_nothing_is_found_that_is_said_once(
+    task: str, count: int, capsys: pytest.CaptureFixture[str]
+) -> None:
     role, says, sources = CLEAN[task]
     frames = sources[count](count)
     whole = run(task, save(frames))
     (warning,) = whole["warnings"]
-    assert says in warning and ("the picture" if count == 1 else "all 4 frames") in warning and "{" not in warning
+    assert (
+        says in warning
+        and ("the picture" if count == 1 else "all 4 frames") in warning
+        and "{" not in warning
+    )
     assert f"unlayer: warning: {warning}" in capsys.readouterr().err
     # Within what a layer of 8 bits can hold.
     assert np.abs(layers_of(whole)[role] - frames / 255).max() <= 2 / 255
@@ -160,7 +198,9 @@ def test_a_mark_that_is_not_in_the_box_is_told() -> None:
     box[10:30, 10:40] = 255
     cv2.imwrite("box.png", box)
     (warning,) = run("watermark", source, "--hint", "box.png")["warnings"]
-    assert warning.startswith("no mark was found at the place that --hint marks in the picture, so the clean layer is the input;")
+    assert warning.startswith(
+        "no mark was found at the place that --hint marks in the picture, so the clean layer is the input;"
+    )
 
 
 @pytest.mark.slow
@@ -206,6 +246,19 @@ def test_a_budget_is_kept_to(task: str) -> None:
 def test_the_published_method_runs(task: str) -> None:
     frames = moving(4, 2, (40, 56))
     source = save(frames)
-    words = ["run", str(source), "--task", task, "--out", "out", "--lossless", "--preset", "paper", "--max-seconds", "20", "--no-progress"]
+    words = [
+        "run",
+        str(source),
+        "--task",
+        task,
+        "--out",
+        "out",
+        "--lossless",
+        "--preset",
+        "paper",
+        "--max-seconds",
+        "20",
+        "--no-progress",
+    ]
     assert main(words) == 0
     check(task, json.loads(Path("out/manifest.json").read_text()), frames)

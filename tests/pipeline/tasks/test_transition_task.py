@@ -40,20 +40,29 @@ def stand_ins(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def told(
-    monkeypatch: pytest.MonkeyPatch, shots: list[tuple[int, int]], transitions: list[Transition], frames: int, *colors: ColorGap
+    monkeypatch: pytest.MonkeyPatch,
+    shots: list[tuple[int, int]],
+    transitions: list[Transition],
+    frames: int,
+    *colors: ColorGap,
 ) -> None:
     """Has the search answer with these shots and transitions."""
     analysis = Analysis(frames, tuple(Shot(*shot) for shot in shots), tuple(transitions), colors)
 
     def found(clip: Clip, settings: object, step: object, keeper: object) -> Searched:
         blocks = list(clip.blocks(size=(8, 8)))
-        return Searched(analysis, blocks[0].first, [time for block in blocks for time in block.times], clip.seen)
+        return Searched(
+            analysis, blocks[0].first, [time for block in blocks for time in block.times], clip.seen
+        )
 
     monkeypatch.setattr(task, "search", found)
 
 
 def run(*words: object, out: str = "out", status: int = 0) -> dict[str, object]:
-    assert main(["run", *map(str, words), "--task", "transition", "--out", out, "--no-progress"]) == status
+    assert (
+        main(["run", *map(str, words), "--task", "transition", "--out", out, "--no-progress"])
+        == status
+    )
     whole = json.loads(Path(out, "manifest.json").read_text())
     assert isinstance(whole, dict)
     return whole
@@ -75,7 +84,9 @@ def is_plain(frames: np.ndarray, color: tuple[int, int, int]) -> bool:
 RED, GREEN = (255, 0, 0), (0, 255, 0)
 
 
-def test_clean_frames_pass_unchanged_and_mixed_ones_come_from_the_separation(mixed_clip: Callable[..., Path]) -> None:
+def test_clean_frames_pass_unchanged_and_mixed_ones_come_from_the_separation(
+    mixed_clip: Callable[..., Path],
+) -> None:
     clip = mixed_clip()
     source = read_clip(clip)
     whole = run(clip, "--lossless", "--transition", "8:15")
@@ -86,12 +97,23 @@ def test_clean_frames_pass_unchanged_and_mixed_ones_come_from_the_separation(mix
     assert (first, last) == (8, 23)
     assert is_plain(two[:8], GREEN) and np.array_equal(two[8:], source[16:])
     (move,) = whole["transitions"]  # type: ignore[misc]
-    assert (move["first_frame"], move["last_frame"], move["from"], move["to"]) == (8, 15, "scene-001", "scene-002")
+    assert (move["first_frame"], move["last_frame"], move["from"], move["to"]) == (
+        8,
+        15,
+        "scene-001",
+        "scene-002",
+    )
     assert move["mix"] == pytest.approx([k / 9 for k in range(1, 9)], abs=1e-6)
     report = whole["report"]
-    assert isinstance(report, dict) and report["reconstruction_psnr"] == 40.0 and report["stages"]["fit"] == 0.25
+    assert (
+        isinstance(report, dict)
+        and report["reconstruction_psnr"] == 40.0
+        and report["stages"]["fit"] == 0.25
+    )
     assert sum(report["stages"].values()) <= report["seconds"] + 0.25
-    assert sorted(entry.name for entry in Path("out").iterdir()) == sorted([*OWN, "scene-001.mkv", "scene-002.mkv", "sheet.png"])
+    assert sorted(entry.name for entry in Path("out").iterdir()) == sorted(
+        [*OWN, "scene-001.mkv", "scene-002.mkv", "sheet.png"]
+    )
 
 
 def test_playable_files_unless_told(mixed_clip: Callable[..., Path]) -> None:
@@ -100,32 +122,54 @@ def test_playable_files_unless_told(mixed_clip: Callable[..., Path]) -> None:
     assert layer(whole, "scene-001")[0].shape == (16, 48, 64, 3)
 
 
-def test_the_window_has_up_to_twelve_clean_frames_of_the_right_shots(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_window_has_up_to_twelve_clean_frames_of_the_right_shots(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     clip = media.save(tmp_path / "long.mp4", moving(1, 60))
-    moves = [Transition(20, 23, "dissolve", (0.2, 0.4, 0.6, 0.8), "gamma", 0, 1), Transition(30, 31, "dissolve", (0.3, 0.6), "gamma", 1, 2)]
+    moves = [
+        Transition(20, 23, "dissolve", (0.2, 0.4, 0.6, 0.8), "gamma", 0, 1),
+        Transition(30, 31, "dissolve", (0.3, 0.6), "gamma", 1, 2),
+    ]
     told(monkeypatch, [(0, 19), (24, 29), (32, 59)], moves, 60)
     whole = run(clip, "--lossless")
     assert windows == [(8, 29, 20), (24, 43, 30)]
     # The shot in the middle is whole through both its ends.
     middle, first, last = layer(whole, "scene-002")
     assert (first, last) == (20, 31)
-    assert is_plain(middle[:4], GREEN) and np.array_equal(middle[4:10], moving(1, 60)[24:30]) and is_plain(middle[10:], RED)
+    assert (
+        is_plain(middle[:4], GREEN)
+        and np.array_equal(middle[4:10], moving(1, 60)[24:30])
+        and is_plain(middle[10:], RED)
+    )
     assert Path("out/sheet-001.png").exists() and Path("out/sheet-002.png").exists()
     report = whole["report"]
     assert isinstance(report, dict) and len(report["transitions"]) == 2
 
 
-def test_touching_transitions_leave_a_shot_without_a_frame_of_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_touching_transitions_leave_a_shot_without_a_frame_of_its_own(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     clip = media.save(tmp_path / "touching.mp4", moving(1, 12))
-    moves = [Transition(4, 5, "dissolve", (0.3, 0.6), "gamma", 0, 1), Transition(6, 7, "dissolve", (0.3, 0.6), "gamma", 1, 2)]
+    moves = [
+        Transition(4, 5, "dissolve", (0.3, 0.6), "gamma", 0, 1),
+        Transition(6, 7, "dissolve", (0.3, 0.6), "gamma", 1, 2),
+    ]
     told(monkeypatch, [(0, 3), (6, 5), (8, 11)], moves, 12)
     middle, first, last = layer(run(clip, "--lossless"), "scene-002")
     assert (first, last) == (4, 7) and is_plain(middle[:2], GREEN) and is_plain(middle[2:], RED)
 
 
-def test_a_fade_gives_one_layer_and_its_colour(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_fade_gives_one_layer_and_its_colour(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     clip = media.save(tmp_path / "fade.mp4", moving(1, 12))
-    told(monkeypatch, [(0, 7)], [Transition(8, 9, "fade", (0.3, 0.6), "gamma", 0, None, "#000000")], 12, ColorGap(10, 11, "#000000"))
+    told(
+        monkeypatch,
+        [(0, 7)],
+        [Transition(8, 9, "fade", (0.3, 0.6), "gamma", 0, None, "#000000")],
+        12,
+        ColorGap(10, 11, "#000000"),
+    )
     whole = run(clip, "--lossless")
     assert windows == [(0, 9, 8)]
     assert whole["colors"] == [{"color": "#000000", "first_frame": 10, "last_frame": 11}]
@@ -139,7 +183,12 @@ def test_a_fade_gives_one_layer_and_its_colour(monkeypatch: pytest.MonkeyPatch, 
 
 def test_a_wipe_has_its_matte_as_a_layer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     clip = media.save(tmp_path / "wipe.mp4", moving(1, 12))
-    told(monkeypatch, [(0, 4), (8, 11)], [Transition(5, 7, "wipe", (0.2, 0.5, 0.8), "gamma", 0, 1)], 12)
+    told(
+        monkeypatch,
+        [(0, 4), (8, 11)],
+        [Transition(5, 7, "wipe", (0.2, 0.5, 0.8), "gamma", 0, 1)],
+        12,
+    )
     whole = run(clip, "--lossless")
     (move,) = whole["transitions"]  # type: ignore[misc]
     assert move["matte"] == "matte"
@@ -148,37 +197,64 @@ def test_a_wipe_has_its_matte_as_a_layer(monkeypatch: pytest.MonkeyPatch, tmp_pa
     assert [item["name"] for item in whole["layers"]] == ["scene-001", "matte", "scene-002"]  # type: ignore[attr-defined]
 
 
-def test_a_transition_of_unknown_kind_is_not_taken_apart(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_transition_of_unknown_kind_is_not_taken_apart(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """Its frames are written once each, as they are: to the outgoing scene before its turn, to the incoming one from there on."""
     clip = media.save(tmp_path / "other.mkv", moving(1, 12))
-    told(monkeypatch, [(0, 4), (9, 11)], [Transition(5, 8, "other", (0.1, 0.4, 0.5, 0.9), "gamma", 0, 1)], 12)
+    told(
+        monkeypatch,
+        [(0, 4), (9, 11)],
+        [Transition(5, 8, "other", (0.1, 0.4, 0.5, 0.9), "gamma", 0, 1)],
+        12,
+    )
     whole = run(clip, "--lossless")
     assert windows == [] and len(whole["layers"]) == 2  # type: ignore[arg-type]
     (one, first, last), (two, begin, end) = layer(whole, "scene-001"), layer(whole, "scene-002")
     assert (first, last, begin, end) == (0, 6, 7, 11)
     assert np.array_equal(np.concatenate([one, two]), read_clip(clip))
     (said,) = whole["warnings"]  # type: ignore[misc]
-    assert said.startswith("frames 5 to 8: the picture changes for good in a way that is not known") and "--transition 5:8" in said
+    assert (
+        said.startswith("frames 5 to 8: the picture changes for good in a way that is not known")
+        and "--transition 5:8" in said
+    )
     assert "scene-001 has them before frame 7, scene-002 from there on" in said
     assert whole["transitions"][0]["kind"] == "other"  # type: ignore[index]
     page = Path("out/report.html").read_text(encoding="utf-8")
     assert "<b>0</b><span>transitions taken apart</span>" in page and "Mixing over time" not in page
 
 
-def test_shots_of_one_and_two_frames_are_written(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_shots_of_one_and_two_frames_are_written(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     clip = media.save(tmp_path / "short.mkv", moving(1, 8))
     starts = [0, 1, 2, 4, 5, 7, 8]
     shots = [(first, after - 1) for first, after in zip(starts, starts[1:], strict=False)]
-    told(monkeypatch, shots, [Transition(cut, cut - 1, "cut", (), "gamma", at, at + 1) for at, cut in enumerate(starts[1:-1])], 8)
+    told(
+        monkeypatch,
+        shots,
+        [
+            Transition(cut, cut - 1, "cut", (), "gamma", at, at + 1)
+            for at, cut in enumerate(starts[1:-1])
+        ],
+        8,
+    )
     for words in (("--lossless",), ()):
         whole = run(clip, *words, out=f"out{len(words)}")
-        found = [layer(whole, f"scene-{number + 1:03d}", f"out{len(words)}") for number in range(len(shots))]
+        found = [
+            layer(whole, f"scene-{number + 1:03d}", f"out{len(words)}")
+            for number in range(len(shots))
+        ]
         assert [(first, last) for _, first, last in found] == shots
         if words:
-            assert np.array_equal(np.concatenate([frames for frames, _, _ in found]), read_clip(clip))
+            assert np.array_equal(
+                np.concatenate([frames for frames, _, _ in found]), read_clip(clip)
+            )
 
 
-def test_cuts_are_named_and_mix_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_cuts_are_named_and_mix_nothing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     clip = media.save(tmp_path / "cut.mp4", moving(1, 12))
     told(monkeypatch, [(0, 5), (6, 11)], [Transition(6, 5, "cut", (), "gamma", 0, 1)], 12)
     whole = run(clip, "--lossless")
@@ -198,7 +274,9 @@ def test_a_clip_without_a_transition_is_written_with_one_warning(
     assert capsys.readouterr().err.count("no transition was found") == 1
 
 
-def test_frames_count_from_the_clips_start_when_it_is_trimmed(mixed_clip: Callable[..., Path]) -> None:
+def test_frames_count_from_the_clips_start_when_it_is_trimmed(
+    mixed_clip: Callable[..., Path],
+) -> None:
     clip = mixed_clip()
     whole = run(clip, "--lossless", "--start", "0.2", "--end", "0.8", "--transition", "8:15")
     assert layer(whole, "scene-001")[1:] == (5, 15) and layer(whole, "scene-002")[1:] == (8, 19)
@@ -212,18 +290,50 @@ def test_the_sound_is_cut_to_each_scene() -> None:
         with av.open(str(Path("out", entry["path"]))) as box:
             assert len(box.streams.audio) == 1
             seconds = sum(frame.samples / frame.sample_rate for frame in box.decode(audio=0))
-        assert seconds == pytest.approx((entry["last_frame"] - entry["first_frame"] + 1) / 25, abs=0.06)
+        assert seconds == pytest.approx(
+            (entry["last_frame"] - entry["first_frame"] + 1) / 25, abs=0.06
+        )
 
 
-def test_json_lines_tell_what_happens(mixed_clip: Callable[..., Path], capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["run", str(mixed_clip()), "--task", "transition", "--transition", "8:15", "--json", "--out", "out"]) == 0
+def test_json_lines_tell_what_happens(
+    mixed_clip: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert (
+        main(
+            [
+                "run",
+                str(mixed_clip()),
+                "--task",
+                "transition",
+                "--transition",
+                "8:15",
+                "--json",
+                "--out",
+                "out",
+            ]
+        )
+        == 0
+    )
     out, err = capsys.readouterr()
     events = [json.loads(line) for line in out.splitlines()]
-    assert err == "" and events[-1]["event"] == "done" and events[-1]["manifest"] == "out/manifest.json"
-    assert [event["stage"] for event in events if event["event"] == "begin"] == ["open", "checksum", "find", "separate", "write", "report"]
+    assert (
+        err == ""
+        and events[-1]["event"] == "done"
+        and events[-1]["manifest"] == "out/manifest.json"
+    )
+    assert [event["stage"] for event in events if event["event"] == "begin"] == [
+        "open",
+        "checksum",
+        "find",
+        "separate",
+        "write",
+        "report",
+    ]
 
 
-def test_a_finished_run_is_left_and_another_refused(mixed_clip: Callable[..., Path], capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_finished_run_is_left_and_another_refused(
+    mixed_clip: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
     clip = mixed_clip()
     run(clip, "--transition", "8:15")
     before = Path("out/manifest.json").stat().st_mtime_ns
@@ -239,23 +349,46 @@ def test_a_finished_run_is_left_and_another_refused(mixed_clip: Callable[..., Pa
 
 
 def test_an_error_leaves_nothing_behind(
-    mixed_clip: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    mixed_clip: Callable[..., Path],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     def fails(*words: object, **more: object) -> Separated:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(task, "separate_transition", fails)
-    assert main(["run", str(mixed_clip()), "--task", "transition", "--transition", "8:15", "--out", "out", "--no-progress"]) == 1
+    assert (
+        main(
+            [
+                "run",
+                str(mixed_clip()),
+                "--task",
+                "transition",
+                "--transition",
+                "8:15",
+                "--out",
+                "out",
+                "--no-progress",
+            ]
+        )
+        == 1
+    )
     assert not Path("out").exists()
     assert "No space left" in capsys.readouterr().err
 
 
-def test_memory_waits_on_disk_and_is_gone_afterwards(mixed_clip: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_waits_on_disk_and_is_gone_afterwards(
+    mixed_clip: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
     seen: list[str] = []
     kept = task._write
 
     def spy(job: task.Job, *rest: object) -> object:
-        seen.extend(sorted(str(entry.relative_to(job.keep.folder)) for entry in job.keep.folder.rglob("*.npy")))
+        seen.extend(
+            sorted(
+                str(entry.relative_to(job.keep.folder)) for entry in job.keep.folder.rglob("*.npy")
+            )
+        )
         return kept(job, *rest)  # type: ignore[arg-type]
 
     monkeypatch.setattr(task, "_write", spy)
@@ -264,7 +397,9 @@ def test_memory_waits_on_disk_and_is_gone_afterwards(mixed_clip: Callable[..., P
     assert not Path("out/.work").exists()
 
 
-def test_a_budget_is_planned_for_all_transitions_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_budget_is_planned_for_all_transitions_at_once(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     given: list[tuple[list[int], float]] = []
 
     def plans(mixture: object, counts: list[int], settings: FitSettings) -> list[Plan]:
@@ -283,7 +418,10 @@ def test_a_budget_is_planned_for_all_transitions_at_once(monkeypatch: pytest.Mon
     # What is left, less a part for writing, is for both.
     assert len(given) == 1 and given[0][0] == [6, 2] and 60 < given[0][1] <= 80
     report = whole["report"]
-    assert isinstance(report, dict) and [item["first_frame"] for item in report["transitions"]] == [10, 25]
+    assert isinstance(report, dict) and [item["first_frame"] for item in report["transitions"]] == [
+        10,
+        25,
+    ]
 
 
 def test_pictures_in_pictures_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,19 +11,27 @@ import torch
 from clips import drifting, psnr
 from torch import Tensor
 
-from stages.context import Brief, FitSettings, Separation
+from stages.context import FitSettings, Separation, SeparationContext
 from stages.dehaze.airlight import blue_sky, find_airlight
 from stages.dehaze.evidence import find_floors, veil_colour, weighted_quantile
 from stages.dehaze.field import evenness, find_field, reached
 from stages.dehaze.layers import power, separate, settle, settled, survey
-from stages.dehaze.model import dark_bound, guided, haze, least_transmission, recover, rounded, spread
+from stages.dehaze.model import (
+    dark_bound,
+    guided,
+    haze,
+    least_transmission,
+    recover,
+    rounded,
+    spread,
+)
 from stages.dehaze.veil import envelope, find_ties, transmission_of
 
 SIZE = (72, 96)
 
 
-def brief(preset: str = "fast", seed: int = 0, seconds: float | None = None) -> Brief:
-    return Brief(FitSettings(preset=preset, seed=seed, max_seconds=seconds))
+def brief(preset: str = "fast", seed: int = 0, seconds: float | None = None) -> SeparationContext:
+    return SeparationContext(FitSettings(preset=preset, seed=seed, max_seconds=seconds))
 
 
 def scene(frames: int = 1, size: tuple[int, int] = SIZE, seed: int = 3, velocity: tuple[float, float] = (0.7, 0.0)) -> Tensor:
@@ -36,7 +44,7 @@ def veil(size: tuple[int, int] = SIZE, near: float = 0.8, far: float = 0.35) -> 
     return torch.linspace(far, near, size[0]).view(1, 1, -1, 1).expand(1, 1, *size)
 
 
-def solve(frames: Tensor, told: Brief | None = None) -> Separation:
+def solve(frames: Tensor, told: SeparationContext | None = None) -> Separation:
     told = told or brief()
     return separate(frames, survey(frames, told), told)
 
@@ -314,7 +322,7 @@ def test_the_same_seed_gives_the_same_bytes() -> None:
 def test_pictures_given_one_by_one_have_an_airlight_each() -> None:
     lights = torch.tensor([[0.95, 0.95, 0.95], [0.7, 0.7, 0.7]]).view(2, 3, 1, 1)
     frames = rounded(haze(scene(2, velocity=(20.0, 0.0)), veil(), lights))
-    told = Brief(FitSettings(preset="fast"), unordered=True)
+    told = SeparationContext(FitSettings(preset="fast"), unordered=True)
     separated = separate(frames, survey(frames, told), told)
     check(frames, separated)
     assert torch.allclose(separated.layers["airlight"].mean((2, 3)), lights.flatten(1), atol=0.1)

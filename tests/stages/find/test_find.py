@@ -35,13 +35,20 @@ def texture(seed: int, height: int, width: int) -> Stack:
     """A random coloured picture with structure at several scales, ``(H, W, 3)``."""
     rng = np.random.default_rng(seed)
     scales = (rng.random((2**k + 1, 2**k + 1, 3), np.float32) for k in (1, 3, 5))
-    coarse, middle, fine = (cv2.resize(scale, (width, height), interpolation=cv2.INTER_CUBIC) for scale in scales)
+    coarse, middle, fine = (
+        cv2.resize(scale, (width, height), interpolation=cv2.INTER_CUBIC) for scale in scales
+    )
     picture = 0.6 * coarse + 0.5 * middle + 0.3 * fine - 0.2
     return np.clip(picture, 0.02, 0.98).astype(np.float32)
 
 
 def shot(
-    seed: int, count: int, size: tuple[int, int] = (54, 96), pan: tuple[float, float] = (0.0, 0.0), zoom: float = 0.0, thing: bool = True
+    seed: int,
+    count: int,
+    size: tuple[int, int] = (54, 96),
+    pan: tuple[float, float] = (0.0, 0.0),
+    zoom: float = 0.0,
+    thing: bool = True,
 ) -> Stack:
     """A camera over a texture ``(count, H, W, 3)``: ``pan`` pixels and ``zoom`` times a frame; ``thing``: an object of its own crosses."""
     height, width = size
@@ -65,7 +72,12 @@ def weights(kind: str, steps: int) -> npt.NDArray[np.float64]:
 def mattes(kind: str, steps: int, size: tuple[int, int], soft: float = 0.12) -> Stack:
     """Soft edges ``(steps, H, W, 1)`` that pass over the picture."""
     y, x = np.mgrid[0 : size[0], 0 : size[1]].astype(np.float32)
-    place = {"right": x, "down": y, "slant": x + y, "open": np.hypot(x - size[1] / 2, y - size[0] / 2)}[kind.split("-")[0]]
+    place = {
+        "right": x,
+        "down": y,
+        "slant": x + y,
+        "open": np.hypot(x - size[1] / 2, y - size[0] / 2),
+    }[kind.split("-")[0]]
     if kind.endswith("-back"):
         place = -place
     place = (place - place.min()) / np.ptp(place)
@@ -94,7 +106,11 @@ def close(guess: tuple[float, ...], truth: npt.NDArray[np.float64]) -> float:
     """Mean error of a curve, which must be inside (0, 1) and rising but for repeated frames: in :func:`shot` every tenth is one."""
     assert all(0 < low <= high < 1 for low, high in zip(guess, guess[1:], strict=False))
     assert len(set(guess)) >= len(guess) - 1 - len(guess) // 8
-    return float(np.abs(np.interp(np.linspace(0, 1, len(truth)), np.linspace(0, 1, len(guess)), guess) - truth).mean())
+    return float(
+        np.abs(
+            np.interp(np.linspace(0, 1, len(truth)), np.linspace(0, 1, len(guess)), guess) - truth
+        ).mean()
+    )
 
 
 MOVES = [dict(), dict(pan=(0.6, 0.2)), dict(zoom=0.004), dict(pan=(-0.4, 0.3), zoom=-0.003)]
@@ -135,7 +151,9 @@ def test_a_dark_shot_that_lights_up_in_linear_light_is_no_cut(forwards: bool) ->
 
 
 def test_fast_cameras_on_both_sides() -> None:
-    clip = mixed(shot(2, 40, pan=(3.0, 0.5)), shot(3, 40, pan=(-3.0, 0.0)), 10, weights("linear", 20))
+    clip = mixed(
+        shot(2, 40, pan=(3.0, 0.5)), shot(3, 40, pan=(-3.0, 0.0)), 10, weights("linear", 20)
+    )
     (one,) = find(blocks(clip)).transitions
     assert one.kind == "dissolve"
     assert abs(one.first_frame - 10) <= 1 and abs(one.last_frame - 29) <= 1
@@ -163,7 +181,12 @@ def test_fades_have_a_colour_for_their_other_side(colour: tuple[int, int, int]) 
     first, second = found.transitions
     name = "#" + "".join(f"{part:02x}" for part in colour)
     assert (first.kind, first.first_frame, first.last_frame, first.color) == ("fade", 12, 27, name)
-    assert (second.kind, second.first_frame, second.last_frame, second.color) == ("fade", 39, 50, name)
+    assert (second.kind, second.first_frame, second.last_frame, second.color) == (
+        "fade",
+        39,
+        50,
+        name,
+    )
     assert (first.outgoing, first.incoming, second.outgoing, second.incoming) == (0, None, None, 1)
     assert found.shots == (Shot(0, 11), Shot(51, 63))
     assert close(first.mix, weights("linear", 16)) < 0.01
@@ -172,12 +195,19 @@ def test_fades_have_a_colour_for_their_other_side(colour: tuple[int, int, int]) 
 def test_time_runs_backwards_too() -> None:
     clip = mixed(shot(1, 44, pan=(0.4, 0.1)), shot(2, 44), 12, weights("late", 20))
     (one,), (other,) = find(blocks(clip)).transitions, find(blocks(clip[::-1])).transitions
-    assert abs(other.first_frame - (43 - one.last_frame)) <= 1 and abs(other.last_frame - (43 - one.first_frame)) <= 1
+    assert (
+        abs(other.first_frame - (43 - one.last_frame)) <= 1
+        and abs(other.last_frame - (43 - one.first_frame)) <= 1
+    )
     assert close(other.mix, 1 - np.array(one.mix)[::-1]) < 0.02
 
 
 def test_cuts_are_barriers() -> None:
-    parts = [shot(1, 20), shot(2, 15, pan=(1.0, 0.0)), mixed(shot(3, 40), shot(4, 40), 9, weights("linear", 12))]
+    parts = [
+        shot(1, 20),
+        shot(2, 15, pan=(1.0, 0.0)),
+        mixed(shot(3, 40), shot(4, 40), 9, weights("linear", 12)),
+    ]
     found = find(blocks(np.concatenate(parts)))
     kinds = [(one.kind, one.first_frame, one.last_frame) for one in found.transitions]
     assert kinds == [("cut", 20, 19), ("cut", 35, 34), ("dissolve", 44, 55)]
@@ -196,7 +226,9 @@ def undisturbed() -> dict[str, Stack]:
     for time in range(15, 50):
         place = slice(190 - 5 * (time - 15) % 190, 286 - 5 * (time - 15) % 190)
         crossing[time] = np.where(inside[:, place], wall[:, place], crossing[time])
-    whip = np.concatenate([[0.0] * 20, np.linspace(0, 9, 8), np.linspace(9, 0, 8), [0.0] * 24]).cumsum()
+    whip = np.concatenate(
+        [[0.0] * 20, np.linspace(0, 9, 8), np.linspace(9, 0, 8), [0.0] * 24]
+    ).cumsum()
     world = texture(9, 54, 400)
     panned = np.stack([world[:, int(x) : int(x) + 96] for x in whip])
     return {
@@ -207,17 +239,23 @@ def undisturbed() -> dict[str, Stack]:
         "light": light,
         "crossing": crossing,
         "whip": cv2.blur(panned.reshape(-1, 96, 3), (3, 1)).reshape(panned.shape),
-        "noise": np.clip(still + np.random.default_rng(0).normal(0, 0.03, still.shape), 0, 1).astype(np.float32),
+        "noise": np.clip(
+            still + np.random.default_rng(0).normal(0, 0.03, still.shape), 0, 1
+        ).astype(np.float32),
     }
 
 
-@pytest.mark.parametrize("name", ["still", "pan", "zoom", "flash", "light", "crossing", "whip", "noise"])
+@pytest.mark.parametrize(
+    "name", ["still", "pan", "zoom", "flash", "light", "crossing", "whip", "noise"]
+)
 def test_nothing_is_invented(name: str) -> None:
     frames = undisturbed()[name]
     assert find(blocks(frames)) == Analysis(60, (Shot(0, 59),), ())
 
 
-@pytest.mark.parametrize("shape", [(1, 54, 96), (2, 54, 96), (30, 1, 1), (30, 2, 3), (40, 17, 31), (30, 97, 5)])
+@pytest.mark.parametrize(
+    "shape", [(1, 54, 96), (2, 54, 96), (30, 1, 1), (30, 2, 3), (40, 17, 31), (30, 97, 5)]
+)
 @pytest.mark.parametrize("content", ["black", "grey", "noise", "halves"])
 def test_degenerate_clips(shape: tuple[int, int, int], content: str) -> None:
     frames = np.full((*shape, 3), {"black": 0.0, "grey": 0.5}.get(content, 0.5), np.float32)
@@ -249,7 +287,9 @@ def film(count: int) -> tuple[Stack, list[tuple[int, int]]]:
         first = len(clip) - steps
         clip = np.concatenate([clip, shot(50 + number, len(clip) + 14)[len(clip) :]])
         coming = shot(51 + number, len(clip) + 26)
-        clip = np.concatenate([mixed(clip, coming[: len(clip)], first, weights("linear", steps)), coming[len(clip) :]])
+        clip = np.concatenate(
+            [mixed(clip, coming[: len(clip)], first, weights("linear", steps)), coming[len(clip) :]]
+        )
         spans.append((first, first + steps - 1))
     return clip, spans
 
@@ -332,12 +372,20 @@ def bench() -> Any:
 
 def cases() -> list[dict[str, Any]]:
     path = SHARED / "bench" / "cases.json"
-    return [case for case in json.loads(path.read_text()) if case["task"] == "transition"] if path.is_file() else []
+    return (
+        [case for case in json.loads(path.read_text()) if case["task"] == "transition"]
+        if path.is_file()
+        else []
+    )
 
 
 @needs_data
 @pytest.mark.parametrize(
-    "case", [pytest.param(case, marks=() if case.get("quick") else pytest.mark.slow, id=case["name"]) for case in cases()]
+    "case",
+    [
+        pytest.param(case, marks=() if case.get("quick") else pytest.mark.slow, id=case["name"])
+        for case in cases()
+    ],
 )
 def test_bench_case(case: dict[str, Any], tmp_path: Path) -> None:
     score = bench()
@@ -347,7 +395,10 @@ def test_bench_case(case: dict[str, Any], tmp_path: Path) -> None:
     found = look(path)
     assert len(found.shots) == 2
     (one,) = found.transitions
-    true, span = set(range(case["pre"], case["pre"] + case["steps"])), set(range(one.first_frame, one.last_frame + 1))
+    true, span = (
+        set(range(case["pre"], case["pre"] + case["steps"])),
+        set(range(one.first_frame, one.last_frame + 1)),
+    )
     assert len(true & span) / len(true | span) >= 0.9
     guess = np.interp(sorted(true), sorted(span), one.mix)
     assert np.abs(guess - weight[sorted(true)].mean((1, 2, 3))).mean() <= 0.02
@@ -358,8 +409,16 @@ def test_bench_case(case: dict[str, Any], tmp_path: Path) -> None:
 REAL = {
     "nasa13013_480x270.mp4": ([(150, 178)], [240], 1),
     "nasa13013_dissolve.mp4": ([(127, 150)], [202], 3),
-    "bbb_trailer_dissolves.webm": ([(88, 111), (157, 178)], [227, 280, 330, 347, 375, 400, 415, 623, 650, 749, 756], 3),
-    "photo_slideshow_fades_dissolve.mp4": ([(211, 239), (331, 359), (394, 422), (528, 558), (664, 690)], [30, 180], 3),
+    "bbb_trailer_dissolves.webm": (
+        [(88, 111), (157, 178)],
+        [227, 280, 330, 347, 375, 400, 415, 623, 650, 749, 756],
+        3,
+    ),
+    "photo_slideshow_fades_dissolve.mp4": (
+        [(211, 239), (331, 359), (394, 422), (528, 558), (664, 690)],
+        [30, 180],
+        3,
+    ),
 }
 
 
@@ -370,17 +429,27 @@ def test_transitions_in_real_footage(name: str) -> None:
     spans, cuts, slack = REAL[name]
     found = look(DATA / "transition" / "real" / name).transitions
     for first, last in spans:
-        assert any(abs(one.first_frame - first) <= slack and abs(one.last_frame - last) <= slack for one in found)
+        assert any(
+            abs(one.first_frame - first) <= slack and abs(one.last_frame - last) <= slack
+            for one in found
+        )
     assert set(cuts) <= {one.first_frame for one in found if one.kind == "cut"}
 
 
 # The list beside the footage leaves out the cut at 187 of the street: another framing, another place.
-CUTS = {"bikes_street_cuts_272p.mp4": [30, 76, 137, 187, 242], "tears_of_steel_208p.h264": [214, 323, 442, 600, 966]}
+CUTS = {
+    "bikes_street_cuts_272p.mp4": [30, 76, 137, 187, 242],
+    "tears_of_steel_208p.h264": [214, 323, 442, 600, 966],
+}
 
 
 @needs_data
 @pytest.mark.slow
-@pytest.mark.parametrize("path", sorted((DATA / "transition" / "clips").glob("*")), ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path", sorted((DATA / "transition" / "clips").glob("*")), ids=lambda path: path.stem
+)
 def test_single_shots_hold_their_cuts_and_nothing_else(path: Path) -> None:
     found = look(path).transitions
-    assert [(one.kind, one.first_frame) for one in found] == [("cut", cut) for cut in CUTS.get(path.name, [])]
+    assert [(one.kind, one.first_frame) for one in found] == [
+        ("cut", cut) for cut in CUTS.get(path.name, [])
+    ]

@@ -22,7 +22,9 @@ def passing(form: str, soft: float, steps: int = 18) -> np.ndarray:
     return np.asarray(((progress - order) / soft).clamp(0, 1)[..., None].numpy(), np.float32)
 
 
-@pytest.mark.parametrize("form", ["box", "columns", "rows", "corner-nw", "corner-se", "bent-ne", "clock-n", "clock-s"])
+@pytest.mark.parametrize(
+    "form", ["box", "columns", "rows", "corner-nw", "corner-se", "bent-ne", "clock-n", "clock-s"]
+)
 @pytest.mark.parametrize("soft", [0.05, 0.3])
 def test_wipes_of_every_form(form: str, soft: float) -> None:
     matte = passing(form, soft)
@@ -39,6 +41,10 @@ def test_a_push_is_no_wipe() -> None:
     a, b = (shot(seed, 50, thing=False) for seed in (3, 4))
     clip = [*a[:16]]
     for step in range(1, 18):
-        clip.append(np.roll(np.concatenate([a[15 + step], b[15 + step]], 1), -round(96 * step / 18), 1)[:, :96])
+        clip.append(
+            np.roll(np.concatenate([a[15 + step], b[15 + step]], 1), -round(96 * step / 18), 1)[
+                :, :96
+            ]
+        )
     told = find(blocks(np.stack([*clip, *b[33:]]))).transitions
     assert all(move.kind not in ("wipe", "iris", "dissolve") for move in told), told

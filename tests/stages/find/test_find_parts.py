@@ -8,14 +8,14 @@ import pytest
 from test_find import mixed, shot, texture, weights
 
 from stages.find import fit as find_fit
-from stages.find.blends import straightness
 from stages.find.curve import ask, products
+from stages.find.curve_prior import family, rising
 from stages.find.cuts import goes_on, prominence
 from stages.find.dense import Dense
+from stages.find.features import Motion, contrast_ratio, motion_compensated_ncc, plain_colour
+from stages.find.gradual_transitions import straightness
 from stages.find.search import search_size
-from stages.find.shape import family, rising
-from stages.find.signs import Motion, kinship, oneness, plain_colour
-from stages.find.story import Event, Plain, story
+from stages.find.timeline import Event, Plain, story
 from stages.find.track import STILL, Carried, Grid, fitted
 from stages.find.wipes import step_times
 from stages.shots import ColorGap, Shot
@@ -43,7 +43,9 @@ def test_what_is_left_of_an_exact_mixture_is_nothing() -> None:
     whole, fine = products(0.25 * a + 0.75 * b, b, a)
     for part in (whole, fine):
         assert np.all(part.left(np.float32(0.25)) < 1e-5)
-    np.testing.assert_allclose(whole.left(np.float32(0)), ((0.25 * (a - b)) ** 2).mean((2, 3)), rtol=1e-3)
+    np.testing.assert_allclose(
+        whole.left(np.float32(0)), ((0.25 * (a - b)) ** 2).mean((2, 3)), rtol=1e-3
+    )
 
 
 def test_straight_and_crooked_paths() -> None:
@@ -57,7 +59,9 @@ def test_straight_and_crooked_paths() -> None:
 
 
 def test_rising_pools_what_falls() -> None:
-    np.testing.assert_allclose(rising(np.array([0.1, 0.5, 0.3, 0.9])), [0.1, 0.4, 0.4, 0.9], atol=1e-3)
+    np.testing.assert_allclose(
+        rising(np.array([0.1, 0.5, 0.3, 0.9])), [0.1, 0.4, 0.4, 0.9], atol=1e-3
+    )
     answer = rising(np.array([-1.0, -1.0, 2.0, 2.0]))
     assert np.all(np.diff(answer) > 0) and answer[0] > 0 and answer[-1] < 1
 
@@ -80,17 +84,31 @@ def test_step_times() -> None:
 
 def test_camera_motion_is_measured_below_a_mixture() -> None:
     scene = cv2.GaussianBlur(cv2.cvtColor(texture(3, 80, 120), cv2.COLOR_RGB2GRAY), (0, 0), 1)
-    reference, moved = scene[20:47, 20:68], scene[21:48, 22:70]  # one pixel up, two to the left: d = (2, 1)
+    reference, moved = (
+        scene[20:47, 20:68],
+        scene[21:48, 22:70],
+    )  # one pixel up, two to the left: d = (2, 1)
     other = cv2.cvtColor(texture(4, 27, 48), cv2.COLOR_RGB2GRAY)
-    motion = fitted(Grid.of(27, 48), reference, 0.6 * moved + 0.4 * other, 0.6, 0.4 * other, STILL + [0.06, 0, 0, 0.02, 0, 0])
+    motion = fitted(
+        Grid.of(27, 48),
+        reference,
+        0.6 * moved + 0.4 * other,
+        0.6,
+        0.4 * other,
+        STILL + [0.06, 0, 0, 0.02, 0, 0],
+    )
     np.testing.assert_allclose(motion[[0, 3]] * 24, [2, 1], atol=0.25)
 
 
 def test_kinship_forgives_motion_and_light() -> None:
     motion = Motion()
-    one, moved, other = shot(1, 1, thing=False)[0], shot(1, 4, pan=(1.0, 0.5), thing=False)[3], shot(2, 1)[0]
-    assert kinship(motion, one, moved * 0.5 + 0.2) > 0.8
-    assert kinship(motion, one, other) < 0.35
+    one, moved, other = (
+        shot(1, 1, thing=False)[0],
+        shot(1, 4, pan=(1.0, 0.5), thing=False)[3],
+        shot(2, 1)[0],
+    )
+    assert motion_compensated_ncc(motion, one, moved * 0.5 + 0.2) > 0.8
+    assert motion_compensated_ncc(motion, one, other) < 0.35
 
 
 def test_plain_colour() -> None:
@@ -104,8 +122,14 @@ def test_plain_colour() -> None:
 
 def test_no_transition_leads_from_colour_to_colour() -> None:
     ramps = [Event(5, 9, "dissolve", mix=(0.1,) * 5, out_colour="#000000", in_colour="#ffffff")]
-    ramps.append(Event(15, 19, "dissolve", mix=(0.1,) * 5, out_colour="#ffffff", in_colour="#000000"))
-    colours = dict.fromkeys(range(5), "#000000") | dict.fromkeys(range(10, 15), "#ffffff") | dict.fromkeys(range(20, 30), "#000000")
+    ramps.append(
+        Event(15, 19, "dissolve", mix=(0.1,) * 5, out_colour="#ffffff", in_colour="#000000")
+    )
+    colours = (
+        dict.fromkeys(range(5), "#000000")
+        | dict.fromkeys(range(10, 15), "#ffffff")
+        | dict.fromkeys(range(20, 30), "#000000")
+    )
     found = story(30, ramps, {frame: Plain(colour, 0.0) for frame, colour in colours.items()})
     assert found.colors == (ColorGap(0, 4, "#000000"), ColorGap(20, 29, "#000000"))
     assert found.shots == (Shot(10, 14),)
@@ -127,8 +151,12 @@ def test_a_step_goes_on_where_the_one_beside_it_leads_the_same_way_in_light() ->
 
 
 @pytest.mark.parametrize("plain, expected", [(True, "gamma"), (False, "linear")])
-def test_a_fade_needs_more_to_be_in_linear_light(plain: bool, expected: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(find_fit, "_light_gain", lambda *words: (find_fit.LINEAR_GAIN + find_fit.LINEAR_FADE) / 2)
+def test_a_fade_needs_more_to_be_in_linear_light(
+    plain: bool, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        find_fit, "_light_gain", lambda *words: (find_fit.LINEAR_GAIN + find_fit.LINEAR_FADE) / 2
+    )
     other = np.zeros((30, 54, 96, 3), np.float32) if plain else shot(4, 30)
     clip = mixed(shot(3, 30), other, 10, weights("linear", 8))
     found = find_fit.fit_between(clip, 10, 17, 9, 18, 0, 29)
@@ -139,10 +167,10 @@ def test_a_mixture_loses_contrast_and_one_picture_that_moves_does_not() -> None:
     wide = texture(1, 54, 160)
     pan = np.stack([wide[:, 8 * time : 8 * time + 96] for time in range(9)])
     mix = np.linspace(0, 1, 9)[1:-1]
-    assert oneness(pan, mix) > 0.7
+    assert contrast_ratio(pan, mix) > 0.7
     weight = np.linspace(0, 1, 9, dtype=np.float32)[:, None, None, None]
     mixture = (1 - weight) * texture(1, 54, 96) + weight * texture(2, 54, 96)
-    assert abs(oneness(mixture, mix)) < 0.25
+    assert abs(contrast_ratio(mixture, mix)) < 0.25
 
 
 def test_dense_flows_follow_what_no_camera_does() -> None:
@@ -150,7 +178,9 @@ def test_dense_flows_follow_what_no_camera_does() -> None:
     wide, other = texture(3, 48, 120), texture(4, 48, 64)
     frames = []
     for time in range(14):
-        picture = np.concatenate([wide[:24, 20 + 2 * time : 84 + 2 * time], wide[24:, 50 - 2 * time : 114 - 2 * time]])
+        picture = np.concatenate(
+            [wide[:24, 20 + 2 * time : 84 + 2 * time], wide[24:, 50 - 2 * time : 114 - 2 * time]]
+        )
         weight = min(max((time - 3) / 7, 0), 1)
         frames.append((1 - weight) * picture + weight * other)
     clip = np.stack(frames).astype(np.float32)
@@ -159,7 +189,8 @@ def test_dense_flows_follow_what_no_camera_does() -> None:
     wrong = []
     for layers in (affine, dense):
         left = [
-            (1 - w) * layers.outgoing_at(3 + n) + w * layers.incoming_at(3 + n) - clip[3 + n] for n, w in ((n, n / 7) for n in range(1, 7))
+            (1 - w) * layers.outgoing_at(3 + n) + w * layers.incoming_at(3 + n) - clip[3 + n]
+            for n, w in ((n, n / 7) for n in range(1, 7))
         ]
         wrong.append(float(np.abs(np.stack(left)).mean()))
     assert wrong[1] < 0.5 * wrong[0]

@@ -17,7 +17,7 @@ from pipeline.settings import Settings
 from pipeline.tasks.transition.run import search as module
 from pipeline.tasks.transition.search import Searched, search
 from stages.checkpoint import Checkpoints
-from stages.media.clip import Seen
+from stages.media.clip import FrameIndex
 from stages.media.read import open_clip
 
 
@@ -28,7 +28,9 @@ def film(path: Path) -> Path:
     return media.save(path, np.concatenate([early, late])[:300])
 
 
-def looked(path: Path, settings: Settings, keeper: Checkpoints | None, start: Fraction | None = None) -> tuple[Searched, Seen, int]:
+def looked(
+    path: Path, settings: Settings, keeper: Checkpoints | None, start: Fraction | None = None
+) -> tuple[Searched, FrameIndex, int]:
     """What the search finds, what is known of the clip after it, and how many blocks it took."""
     clip, blocks = open_clip([path], start=start), []
     found = search(clip, settings, lambda fraction, note: blocks.append(note), keeper=keeper)
@@ -36,9 +38,13 @@ def looked(path: Path, settings: Settings, keeper: Checkpoints | None, start: Fr
 
 
 @pytest.mark.parametrize(("stop", "start"), [(1, None), (12, Fraction(1))])
-def test_a_search_that_was_stopped_goes_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, stop: int, start: Fraction | None) -> None:
+def test_a_search_that_was_stopped_goes_on(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, stop: int, start: Fraction | None
+) -> None:
     path = film(tmp_path / "in.mkv")
-    settings = replace(Settings(inputs=(path,), task="transition"), transition=((250, 255),), start=start)
+    settings = replace(
+        Settings(inputs=(path,), task="transition"), transition=((250, 255),), start=start
+    )
     whole, seen, blocks = looked(path, settings, None, start)
     assert len(whole.analysis.transitions) >= 3
     monkeypatch.setattr(module, "EVERY", 0.0)
@@ -53,12 +59,16 @@ def test_a_search_that_was_stopped_goes_on(monkeypatch: pytest.MonkeyPatch, tmp_
     monkeypatch.setattr(Checkpoints, "keep", stopping)
     with pytest.raises(KeyboardInterrupt):
         looked(path, settings, Checkpoints(tmp_path / "keep", "one", every=0.0), start)
-    found, known, more = looked(path, settings, Checkpoints(tmp_path / "keep", "one", every=0.0), start)
+    found, known, more = looked(
+        path, settings, Checkpoints(tmp_path / "keep", "one", every=0.0), start
+    )
     assert (found, known) == (whole, seen) and set(kept) == {"search"}
     assert more == blocks - stop, "what it had searched it did not search again"
 
 
-def test_its_standing_is_kept_by_the_clock_and_goes_when_it_is_over(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_its_standing_is_kept_by_the_clock_and_goes_when_it_is_over(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     now = [0.0]
     keeper = Checkpoints(tmp_path / "keep", "one", clock=lambda: now[0])
     path, notes = film(tmp_path / "in.mkv"), []
@@ -71,10 +81,14 @@ def test_its_standing_is_kept_by_the_clock_and_goes_when_it_is_over(monkeypatch:
     assert notes and notes[0] == 30.0
 
 
-def test_a_run_keeps_it_until_the_search_is_over(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_run_keeps_it_until_the_search_is_over(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(module, "EVERY", 0.0)
-    monkeypatch.setattr(Checkpoints.__init__, "__kwdefaults__", {"every": 0.0, "clock": time.monotonic})
+    monkeypatch.setattr(
+        Checkpoints.__init__, "__kwdefaults__", {"every": 0.0, "clock": time.monotonic}
+    )
     media.save(Path("in.mkv"), moving(1, 40, (18, 24)))
     keep, seen = Checkpoints.keep, []
 
@@ -86,28 +100,50 @@ def test_a_run_keeps_it_until_the_search_is_over(monkeypatch: pytest.MonkeyPatch
 
     with monkeypatch.context() as patch:
         patch.setattr(Checkpoints, "keep", spy)
-        assert main(["run", "in.mkv", "--task", "transition", "--no-progress", "--out", "out"]) == 130
+        assert (
+            main(["run", "in.mkv", "--task", "transition", "--no-progress", "--out", "out"]) == 130
+        )
     assert seen == [("search", True), ("search", True), ("find", True)]
     drop, dropped = Checkpoints.drop, []
-    monkeypatch.setattr(Checkpoints, "drop", lambda self, name: (dropped.append(name), drop(self, name))[1])
-    assert main(["run", "in.mkv", "--task", "transition", "--no-progress", "--out", "out", "--resume"]) == 0
+    monkeypatch.setattr(
+        Checkpoints, "drop", lambda self, name: (dropped.append(name), drop(self, name))[1]
+    )
+    assert (
+        main(["run", "in.mkv", "--task", "transition", "--no-progress", "--out", "out", "--resume"])
+        == 0
+    )
     assert dropped == ["search"]
 
 
 @pytest.mark.parametrize(
     ("name", "words", "said"),
     [
-        ("in.mkv", ["--transition", "200:210"], "--transition 200:210 is not inside in.mkv, which lasts 0.8 s, about 20 frames"),
-        ("in.mp4", ["--transition", "200:210"], "--transition 200:210 is not inside in.mp4, which has 20 frames (0 to 19)"),
+        (
+            "in.mkv",
+            ["--transition", "200:210"],
+            "--transition 200:210 is not inside in.mkv, which lasts 0.8 s, about 20 frames",
+        ),
+        (
+            "in.mp4",
+            ["--transition", "200:210"],
+            "--transition 200:210 is not inside in.mp4, which has 20 frames (0 to 19)",
+        ),
         ("in.mkv", ["--start", "9"], "--start 9 is behind the end of in.mkv, which lasts 0.8 s"),
     ],
 )
 def test_a_range_far_outside_is_said_before_the_search(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, words: list[str], said: str
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+    words: list[str],
+    said: str,
 ) -> None:
     monkeypatch.chdir(tmp_path)
     media.save(Path(name), moving(1, 20, (18, 24)))
     searched: list[int] = []
-    monkeypatch.setattr("pipeline.tasks.transition.run.search", lambda *given, **more: searched.append(1))
+    monkeypatch.setattr(
+        "pipeline.tasks.transition.run.search", lambda *given, **more: searched.append(1)
+    )
     assert main(["run", name, "--task", "transition", "--no-progress", *words]) == 2
     assert said in capsys.readouterr().err and not searched

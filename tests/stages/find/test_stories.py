@@ -21,11 +21,14 @@ from stages.find import search
 from stages.find.boundaries import bursting, ends, stretches
 from stages.find.repeats import repeats, tied
 from stages.find.search import KEEP, TICK, find
-from stages.find.story import Event, Plain, story
+from stages.find.timeline import Event, Plain, story
 from stages.media.read import open_clip
 from stages.shots import Analysis, ColorGap, Shot, Transition
 
-COUNT, SEED = int(os.environ.get("UNLAYER_STORIES", "24")), int(os.environ.get("UNLAYER_STORIES_SEED", "0"))
+COUNT, SEED = (
+    int(os.environ.get("UNLAYER_STORIES", "24")),
+    int(os.environ.get("UNLAYER_STORIES_SEED", "0")),
+)
 CUTS = Path(__file__).parents[4] / "shared" / "data" / "public" / "cuts"
 needs_cuts = pytest.mark.skipif(not CUTS.is_dir(), reason=f"no clips at {CUTS}")
 
@@ -34,7 +37,9 @@ needs_cuts = pytest.mark.skipif(not CUTS.is_dir(), reason=f"no clips at {CUTS}")
 def test_every_cut_of_a_random_story_is_right_and_every_frame_covered(seed: int) -> None:
     drawing = drawn(seed, longest=30)
     said = verdict(drawing, find(blocks(drawing.frames)))
-    assert said.right, f"seed {seed}: {said}; cuts were at {drawing.cuts}, mixed frames at {drawing.spans}"
+    assert said.right, (
+        f"seed {seed}: {said}; cuts were at {drawing.cuts}, mixed frames at {drawing.spans}"
+    )
 
 
 def test_many_short_shots_are_found_once_each_in_blocks_of_any_length() -> None:
@@ -45,13 +50,19 @@ def test_many_short_shots_are_found_once_each_in_blocks_of_any_length() -> None:
     assert len(clip) > KEEP + 3 * TICK
     cuts = np.cumsum(lengths)[:-1].tolist()
     whole = find(blocks(clip, 32))
-    assert [(move.kind, move.first_frame) for move in whole.transitions] == [("cut", cut) for cut in cuts]
+    assert [(move.kind, move.first_frame) for move in whole.transitions] == [
+        ("cut", cut) for cut in cuts
+    ]
     assert [shot.last_frame - shot.first_frame + 1 for shot in whole.shots] == lengths
     assert find(blocks(clip, 7)) == whole == find(blocks(clip, len(clip)))
 
 
-def test_a_search_resumed_from_any_standing_tells_the_same(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(search, "KEEP", 72)  # a ring of a third: as many looks at a third of the price
+def test_a_search_resumed_from_any_standing_tells_the_same(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(
+        search, "KEEP", 72
+    )  # a ring of a third: as many looks at a third of the price
     clip, length = np.concatenate([draw(seed, longest=20).frames for seed in (2, 3)])[:260], 29
     keeper = Checkpoints(tmp_path, "one", every=0.0)
     counts: list[int] = []
@@ -65,7 +76,10 @@ def test_a_search_resumed_from_any_standing_tells_the_same(monkeypatch: pytest.M
     assert len(counts) == -(-len(clip) // length) - 1 and len(whole.transitions) > 3
     for count in counts:
         # The blocks that follow have another length: what is found is a matter of the frames alone.
-        assert find(blocks(clip, 13, count), standing=keeper.newest(f"at-{count}", Event, Plain)) == whole
+        assert (
+            find(blocks(clip, 13, count), standing=keeper.newest(f"at-{count}", Event, Plain))
+            == whole
+        )
 
 
 # ---------------------------------------------------------------- every frame once
@@ -83,7 +97,10 @@ def test_a_search_resumed_from_any_standing_tells_the_same(monkeypatch: pytest.M
     ],
 )
 def test_an_analysis_that_loses_a_frame_cannot_be_made(
-    shots: list[tuple[int, int]], moves: list[tuple[int, int]], colors: list[tuple[int, int]], said: str
+    shots: list[tuple[int, int]],
+    moves: list[tuple[int, int]],
+    colors: list[tuple[int, int]],
+    said: str,
 ) -> None:
     parts = tuple(Shot(*span) for span in shots)
     blends = tuple(Transition(*span, "dissolve", (0.3, 0.6), "gamma", 0, 1) for span in moves)
@@ -104,18 +121,33 @@ def test_random_events_never_lose_a_frame() -> None:
             colours = [None if rng.random() < 0.6 else "#000000" for _ in range(2)]
             mix = tuple((place + 1) / (last - first + 2) for place in range(last - first + 1))
             events.append(Event(first, last, kind, "gamma", mix, *colours))  # type: ignore[arg-type]
-        plain = {frame: Plain(str(rng.choice(["#000000", "#101010"])), 0.0) for frame in range(count) if rng.random() < 0.5}
+        plain = {
+            frame: Plain(str(rng.choice(["#000000", "#101010"])), 0.0)
+            for frame in range(count)
+            if rng.random() < 0.5
+        }
         told = story(count, events, plain)
-        assert told.frames == count and all(move.first_frame > 0 or len(move) for move in told.transitions)
+        assert told.frames == count and all(
+            move.first_frame > 0 or len(move) for move in told.transitions
+        )
 
 
 def test_a_dark_shot_before_black_is_a_shot() -> None:
     """The fade from black takes the gap before it for black; only its black frames are."""
     mix = tuple(place / 13 for place in range(1, 13))
-    plain = {frame: Plain("#13110e", 0.0095) for frame in range(40, 65)} | {frame: Plain("#000000", 0.0) for frame in (65, 66)}
-    told = story(107, [Event(40, 39, "cut"), Event(67, 78, "dissolve", "gamma", mix, "#000000")], plain)
-    assert told.shots == (Shot(0, 39), Shot(40, 64), Shot(79, 106)) and told.colors == (ColorGap(65, 66, "#000000"),)
-    assert [(move.kind, move.first_frame, move.outgoing, move.incoming, move.color) for move in told.transitions] == [
+    plain = {frame: Plain("#13110e", 0.0095) for frame in range(40, 65)} | {
+        frame: Plain("#000000", 0.0) for frame in (65, 66)
+    }
+    told = story(
+        107, [Event(40, 39, "cut"), Event(67, 78, "dissolve", "gamma", mix, "#000000")], plain
+    )
+    assert told.shots == (Shot(0, 39), Shot(40, 64), Shot(79, 106)) and told.colors == (
+        ColorGap(65, 66, "#000000"),
+    )
+    assert [
+        (move.kind, move.first_frame, move.outgoing, move.incoming, move.color)
+        for move in told.transitions
+    ] == [
         ("cut", 40, 0, 1, None),
         ("cut", 65, 1, None, "#000000"),
         ("fade", 67, None, 2, "#000000"),
@@ -129,8 +161,14 @@ def pushed(rng: np.random.Generator, steps: int) -> np.ndarray:
     """A picture that another one pushes out to the left, with 14 frames of each by itself."""
     one, other = camera(rng, 1)[0], camera(rng, 1)[0]
     width = one.shape[1]
-    shifts = [0] * 14 + [round(width * (place + 1) / (steps + 1)) for place in range(steps)] + [width] * 14
-    clip = np.stack([np.concatenate([one, other], axis=1)[:, shift : shift + width] for shift in shifts])
+    shifts = (
+        [0] * 14
+        + [round(width * (place + 1) / (steps + 1)) for place in range(steps)]
+        + [width] * 14
+    )
+    clip = np.stack(
+        [np.concatenate([one, other], axis=1)[:, shift : shift + width] for shift in shifts]
+    )
     return np.clip(clip + rng.normal(0, 0.002, clip.shape), 0, 1).astype(np.float32)
 
 
@@ -170,21 +208,26 @@ def test_repeated_frames_have_the_weight_of_their_picture(seed: int, how: str) -
             if (move.first_frame, move.last_frame) == (first, last):
                 exact += 1
                 assert np.abs(np.array(move.mix) - mix).mean() < 0.02
-                assert [one == other for one, other in zip(move.mix, move.mix[1:], strict=False)] == [
-                    bool(one == other) for one, other in zip(mix, mix[1:], strict=False)
-                ]
+                assert [
+                    one == other for one, other in zip(move.mix, move.mix[1:], strict=False)
+                ] == [bool(one == other) for one, other in zip(mix, mix[1:], strict=False)]
     assert exact or not drawing.spans
 
 
 def test_stills_are_not_repeats() -> None:
-    moving, still = camera(np.random.default_rng(1), 12), np.repeat(camera(np.random.default_rng(2), 1), 12, axis=0)
+    moving, still = (
+        camera(np.random.default_rng(1), 12),
+        np.repeat(camera(np.random.default_rng(2), 1), 12, axis=0),
+    )
     clip = np.concatenate([moving[np.arange(24) // 2], still])
     again = repeats(clip, 0, len(clip) - 1)
     assert set(range(3, 21, 2)) <= set(again) and not [place for place in again if place >= 24]
 
 
 def test_tied_weights_are_those_of_their_picture() -> None:
-    np.testing.assert_allclose(tied(np.array([0.1, 0.3, 0.5, 0.9]), 10, [11, 40]), [0.2, 0.2, 0.5, 0.9])
+    np.testing.assert_allclose(
+        tied(np.array([0.1, 0.3, 0.5, 0.9]), 10, [11, 40]), [0.2, 0.2, 0.5, 0.9]
+    )
 
 
 # ---------------------------------------------------------------- clips from reports
@@ -194,15 +237,47 @@ def test_tied_weights_are_those_of_their_picture() -> None:
 def test_a_trailer_of_thirty_short_shots() -> None:
     clip = open_clip([CUTS / "many.mkv"])
     told = find(clip.blocks(size=(54, 96)))
-    cuts = [15, 22, 30, 39, 47, 62, 77, 89, 96, 103, 113, 124, 137, 148, 157, 165, 178, 192, 199, 207, 218, 228, 243, 255, 266, 277, 290]
-    assert [(move.kind, move.first_frame) for move in told.transitions] == [("cut", cut) for cut in [*cuts, 302, 310]]
+    cuts = [
+        15,
+        22,
+        30,
+        39,
+        47,
+        62,
+        77,
+        89,
+        96,
+        103,
+        113,
+        124,
+        137,
+        148,
+        157,
+        165,
+        178,
+        192,
+        199,
+        207,
+        218,
+        228,
+        243,
+        255,
+        266,
+        277,
+        290,
+    ]
+    assert [(move.kind, move.first_frame) for move in told.transitions] == [
+        ("cut", cut) for cut in [*cuts, 302, 310]
+    ]
 
 
 @needs_cuts
 def test_a_dark_shot_that_is_cut_to_black() -> None:
     clip = open_clip([CUTS / "dark_shot_before_black.mkv"])
     told = find(clip.blocks(size=(54, 96)))
-    assert told.shots == (Shot(0, 39), Shot(40, 64), Shot(79, 106)) and told.colors == (ColorGap(65, 66, "#000000"),)
+    assert told.shots == (Shot(0, 39), Shot(40, 64), Shot(79, 106)) and told.colors == (
+        ColorGap(65, 66, "#000000"),
+    )
 
 
 @pytest.mark.parametrize("seed", range(8))

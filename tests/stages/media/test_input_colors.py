@@ -23,7 +23,15 @@ from stages.media.color_tags import ColorTags, mastering_values
 from stages.media.read import open_clip
 from stages.media.stream_facts import StreamFacts, crop_from_clap
 from stages.media.timecode import advance
-from stages.media.tone import WHITE, compress_gamut, compress_range, hlg_to_light, light_to_pq, pq_to_light, to_display
+from stages.media.tone import (
+    WHITE,
+    compress_gamut,
+    compress_range,
+    hlg_to_light,
+    light_to_pq,
+    pq_to_light,
+    to_display,
+)
 from stages.media.write import LayerWriter
 
 PQ, HLG = ColorTags(9, 16, 9), ColorTags(9, 18, 9)
@@ -43,19 +51,33 @@ def hdr(path: Path, transfer: str = "smpte2084", frames: int = 6, **more: Any) -
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".mov", ".hevc"])
 def test_hdr_is_read_from_any_container(tmp_path: Path, suffix: str) -> None:
     info = open_clip([hdr(tmp_path / f"clip{suffix}")]).info
-    assert (info.color.primaries, info.color.transfer, info.color.matrix) == (9, 16, 9) and info.color.is_hdr
+    assert (info.color.primaries, info.color.transfer, info.color.matrix) == (
+        9,
+        16,
+        9,
+    ) and info.color.is_hdr
     assert info.color.mastering is not None and info.color.light == (1000, 400)
     told = mastering_values(info.color.mastering)
-    assert told["red"] == [0.68, 0.32] and told["max_luminance"] == 1000 and told["min_luminance"] == 0.005
+    assert (
+        told["red"] == [0.68, 0.32]
+        and told["max_luminance"] == 1000
+        and told["min_luminance"] == 0.005
+    )
     assert "HDR (PQ, BT.2020)" in facts_of(info).values()
 
 
-@pytest.mark.parametrize("kind", [(True, None), (False, "ffv1"), (False, "prores"), (False, "vp9"), (False, "png")])
+@pytest.mark.parametrize(
+    "kind", [(True, None), (False, "ffv1"), (False, "prores"), (False, "vp9"), (False, "png")]
+)
 @pytest.mark.parametrize("transfer", ["smpte2084", "arib-std-b67"])
-def test_layers_that_keep_values_keep_what_they_mean(tmp_path: Path, kind: tuple[bool, str | None], transfer: str) -> None:
+def test_layers_that_keep_values_keep_what_they_mean(
+    tmp_path: Path, kind: tuple[bool, str | None], transfer: str
+) -> None:
     clip = open_clip([hdr(tmp_path / "clip.mp4", transfer)])
     frames = clip.frames(0, 5)
-    with LayerWriter(tmp_path / "layer", clip.info, lossless=kind[0], alpha=kind[1], bit_depth=10) as writer:
+    with LayerWriter(
+        tmp_path / "layer", clip.info, lossless=kind[0], alpha=kind[1], bit_depth=10
+    ) as writer:
         writer.write(frames)
     assert writer.warnings == []
     again = open_clip([writer.path])
@@ -79,9 +101,17 @@ def test_mp4_layers_of_hdr_are_sdr(tmp_path: Path) -> None:
     with LayerWriter(tmp_path / "layer", clip.info, lossless=False) as writer:
         writer.write(frames)
     again = open_clip([writer.path])
-    assert (again.info.color.primaries, again.info.color.transfer, again.info.color.matrix) == (1, 1, 1)
+    assert (again.info.color.primaries, again.info.color.transfer, again.info.color.matrix) == (
+        1,
+        1,
+        1,
+    )
     shown = to_display(frames.pixels, clip.info.color)
-    assert float((again.frames(0, 5).pixels - shown).abs().mean()) < 0.04 < float((shown - frames.pixels).abs().mean())
+    assert (
+        float((again.frames(0, 5).pixels - shown).abs().mean())
+        < 0.04
+        < float((shown - frames.pixels).abs().mean())
+    )
     # A matte is no picture: its values stay.
     with LayerWriter(tmp_path / "matte", clip.info, lossless=False, data=True) as writer:
         writer.write(Frames(torch.full_like(frames.pixels, 0.5), frames.times))
@@ -92,9 +122,29 @@ def test_a_run_says_what_becomes_of_hdr(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.chdir(tmp_path)
     hdr(Path("clip.mp4"), frames=8)
     for more, warned in (([], True), (["--lossless"], False)):
-        assert main(["run", "clip.mp4", "--task", "transition", "--preset", "fast", "--out", "out", "--no-progress", *more]) == 0
+        assert (
+            main(
+                [
+                    "run",
+                    "clip.mp4",
+                    "--task",
+                    "transition",
+                    "--preset",
+                    "fast",
+                    "--out",
+                    "out",
+                    "--no-progress",
+                    *more,
+                ]
+            )
+            == 0
+        )
         manifest = json.loads(Path("out/manifest.json").read_text())
-        said = [text for text in manifest["warnings"] if "HDR (PQ, BT.2020)" in text and "--lossless" in text]
+        said = [
+            text
+            for text in manifest["warnings"]
+            if "HDR (PQ, BT.2020)" in text and "--lossless" in text
+        ]
         assert len(said) == warned and manifest["input"][0]["color"] == "HDR (PQ, BT.2020)"
         color = open_clip([Path("out") / manifest["layers"][0]["path"]]).info.color
         assert (color.transfer, color.light) == ((1, None) if warned else (16, (1000, 400)))
@@ -118,7 +168,10 @@ def test_pq_and_hlg_are_what_the_standards_say() -> None:
     assert torch.allclose(light_to_pq(pq_to_light(values)), values, atol=1e-4)
 
 
-@pytest.mark.parametrize("tags", [PQ, HLG, ColorTags(9, 14, 9), ColorTags(12, 13, 1), ColorTags(11, 17, 1), ColorTags(1, 8, 1)])
+@pytest.mark.parametrize(
+    "tags",
+    [PQ, HLG, ColorTags(9, 14, 9), ColorTags(12, 13, 1), ColorTags(11, 17, 1), ColorTags(1, 8, 1)],
+)
 def test_greys_stay_grey_in_order_and_in_range(tags: ColorTags) -> None:
     ramp = grey(*np.linspace(0, 1, 65))
     shown = to_display(ramp, tags)
@@ -133,7 +186,9 @@ def test_the_tone_curve_leaves_shadows_and_keeps_hues() -> None:
     light = torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(1)) * 1000
     mapped = compress_range(light, 1000.0)
     assert float(mapped.max()) <= WHITE + 0.01
-    assert torch.allclose(mapped / mapped.amax(1, keepdim=True), light / light.amax(1, keepdim=True), atol=1e-4)
+    assert torch.allclose(
+        mapped / mapped.amax(1, keepdim=True), light / light.amax(1, keepdim=True), atol=1e-4
+    )
     dark = light / 1000 * 60
     assert torch.allclose(compress_range(dark, 1000.0), dark, rtol=1e-3)
 
@@ -157,12 +212,19 @@ def test_ordinary_clips_keep_their_bytes_and_tags(tmp_path: Path) -> None:
     assert notes_of(clip.info, Settings(task="transition")) == []
     with LayerWriter(tmp_path / "layer", clip.info, lossless=True) as writer:
         writer.write(frames)
-    assert (open_clip([writer.path]).info.color.primaries, open_clip([writer.path]).info.color.transfer) == (1, 1)
+    assert (
+        open_clip([writer.path]).info.color.primaries,
+        open_clip([writer.path]).info.color.transfer,
+    ) == (1, 1)
 
 
 def test_tags_of_bt601_go_with_the_values(tmp_path: Path) -> None:
     tags = "colorprim=smpte170m:transfer=smpte170m:colormatrix=smpte170m"
-    path = media.save(tmp_path / "clip.mp4", media.moving(), **{"c:v": "libx264", "pix_fmt": "yuv420p", "x264-params": tags})
+    path = media.save(
+        tmp_path / "clip.mp4",
+        media.moving(),
+        **{"c:v": "libx264", "pix_fmt": "yuv420p", "x264-params": tags},
+    )
     clip = open_clip([path])
     for lossless, matrix in ((True, 0), (False, 1)):
         with LayerWriter(tmp_path / "layer", clip.info, lossless=lossless) as writer:
@@ -171,16 +233,22 @@ def test_tags_of_bt601_go_with_the_values(tmp_path: Path) -> None:
         assert (color.primaries, color.transfer, color.matrix) == (6, 6, matrix)
 
 
-@pytest.mark.parametrize(("label", "rate"), [("01:02:03;15", Fraction(30000, 1001)), ("10:00:00:05", Fraction(25))])
+@pytest.mark.parametrize(
+    ("label", "rate"), [("01:02:03;15", Fraction(30000, 1001)), ("10:00:00:05", Fraction(25))]
+)
 @pytest.mark.parametrize("suffix", [".mov", ".mkv", ".mp4"])
-def test_time_code_goes_on_in_layers(tmp_path: Path, label: str, rate: Fraction, suffix: str) -> None:
+def test_time_code_goes_on_in_layers(
+    tmp_path: Path, label: str, rate: Fraction, suffix: str
+) -> None:
     path = tmp_path / f"clip{suffix}"
     source = ffmpeg.input(f"testsrc2=s=64x48:r={rate}:d=1", format="lavfi")
     media.run(ffmpeg.output(source, str(path), **{"c:v": "libx264", "timecode": label}))
     clip = open_clip([path])
     assert clip.info.timecode == label
     for lossless in (True, False):
-        with LayerWriter(tmp_path / "layer", clip.info, lossless=lossless, first_frame=12) as writer:
+        with LayerWriter(
+            tmp_path / "layer", clip.info, lossless=lossless, first_frame=12
+        ) as writer:
             writer.write(clip.frames(12, 20))
         assert open_clip([writer.path]).info.timecode == advance(label, 12, rate)
 
@@ -198,11 +266,23 @@ def counted(frames: int, each: int, dropped: int) -> str:
     return f"{minute // 60:02d}:{minute % 60:02d}:{second:02d}{';' if dropped else ':'}{frame:02d}"
 
 
-@pytest.mark.parametrize(("rate", "dropped"), [(Fraction(25), 0), (Fraction(30000, 1001), 2), (Fraction(60000, 1001), 4)])
+@pytest.mark.parametrize(
+    ("rate", "dropped"), [(Fraction(25), 0), (Fraction(30000, 1001), 2), (Fraction(60000, 1001), 4)]
+)
 def test_labels_count_as_one_by_one(rate: Fraction, dropped: int) -> None:
     zero = f"00:00:00{';' if dropped else ':'}00"
     draw = np.random.default_rng(0)
-    for frames in [0, 1, 1798, 1799, 1800, 3596, 17981, 17982, *map(int, draw.integers(0, 40_000, 6))]:
+    for frames in [
+        0,
+        1,
+        1798,
+        1799,
+        1800,
+        3596,
+        17981,
+        17982,
+        *map(int, draw.integers(0, 40_000, 6)),
+    ]:
         label = counted(frames, round(rate), dropped)
         assert advance(zero, frames, rate) == label
         assert advance(label, 24 * 3600 * round(rate), rate)[:2] == label[:2] or dropped
@@ -215,7 +295,10 @@ def chunks(data: bytes) -> dict[bytes, bytes]:
     while at < len(data):
         size, kind = struct.unpack_from(">I4s", data, at)
         found[kind] = data[at + 8 : at + 8 + size]
-        assert zlib.crc32(data[at + 4 : at + 8 + size]) == struct.unpack_from(">I", data, at + 8 + size)[0]
+        assert (
+            zlib.crc32(data[at + 4 : at + 8 + size])
+            == struct.unpack_from(">I", data, at + 8 + size)[0]
+        )
         at += 12 + size
     return found
 
@@ -223,9 +306,14 @@ def chunks(data: bytes) -> dict[bytes, bytes]:
 def test_a_profile_and_numbers_go_to_pngs(tmp_path: Path) -> None:
     pixels = media.moving(1)[0]
     profile = b"\0" * 36 + b"acsp" + b"profile" * 40
-    info = ClipInfo(Path("in.png"), 64, 48, 1, Fraction(25), Fraction(1, 25), is_picture=True, icc=profile)
+    info = ClipInfo(
+        Path("in.png"), 64, 48, 1, Fraction(25), Fraction(1, 25), is_picture=True, icc=profile
+    )
     frames = Frames(torch.from_numpy(pixels).permute(2, 0, 1)[None].float() / 255, (Fraction(0),))
-    for each, wanted in ((info, b"iCCP"), (ClipInfo(Path("in.png"), 64, 48, 1, Fraction(25), Fraction(1, 25), color=PQ), b"cICP")):
+    for each, wanted in (
+        (info, b"iCCP"),
+        (ClipInfo(Path("in.png"), 64, 48, 1, Fraction(25), Fraction(1, 25), color=PQ), b"cICP"),
+    ):
         with LayerWriter(tmp_path / "layer", each, lossless=False, pictures=True) as writer:
             writer.write(frames)
         found = chunks(writer.path.read_bytes())
@@ -260,15 +348,24 @@ def with_clap(path: Path, values: tuple[int, ...]) -> None:
 
 @pytest.mark.parametrize("values", [(56, 1, 40, 1, 0, 1, 0, 1), (51, 1, 33, 1, 1, 2, -5, 2)])
 def test_a_clean_aperture_is_kept(tmp_path: Path, values: tuple[int, ...]) -> None:
-    path = media.save(tmp_path / "clip.mp4", media.moving(), **{"c:v": "libx264", "qp": 0, "pix_fmt": "yuv444p"})
+    path = media.save(
+        tmp_path / "clip.mp4", media.moving(), **{"c:v": "libx264", "qp": 0, "pix_fmt": "yuv444p"}
+    )
     whole = open_clip([path]).frames(0, 3).pixels
     with_clap(path, values)
     clip = open_clip([path])
-    left, top = (64 - values[0]) // 2 + (values[4] + 1) // 2, int((48 - values[2]) / 2 + values[6] / 2)
+    left, top = (
+        (64 - values[0]) // 2 + (values[4] + 1) // 2,
+        int((48 - values[2]) / 2 + values[6] / 2),
+    )
     assert (clip.info.width, clip.info.height) == (values[0], values[2])
-    assert torch.equal(clip.frames(0, 3).pixels, whole[:, :, top : top + values[2], left : left + values[0]])
+    assert torch.equal(
+        clip.frames(0, 3).pixels, whole[:, :, top : top + values[2], left : left + values[0]]
+    )
     assert len(media.load(path, values[2], values[0])) == 12
-    assert any("clean aperture" in note for note in notes_of(clip.info, Settings(task="transition")))
+    assert any(
+        "clean aperture" in note for note in notes_of(clip.info, Settings(task="transition"))
+    )
 
 
 @pytest.mark.parametrize(
@@ -291,5 +388,10 @@ def test_a_clean_aperture_is_kept(tmp_path: Path, values: tuple[int, ...]) -> No
 def test_what_is_not_kept_is_said_in_one_line(change: dict[str, Any], words: str) -> None:
     info = ClipInfo(Path("in.mp4"), 64, 48, 9, Fraction(25), Fraction(1, 25), **change)
     notes = notes_of(info, Settings(task="transition"))
-    assert len(notes) == 1 and words in notes[0] and "\n" not in notes[0] and notes[0].startswith("in.mp4: ")
+    assert (
+        len(notes) == 1
+        and words in notes[0]
+        and "\n" not in notes[0]
+        and notes[0].startswith("in.mp4: ")
+    )
     assert json.dumps(facts_of(info))

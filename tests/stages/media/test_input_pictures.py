@@ -19,7 +19,9 @@ from stages.media.read import open_clip
 
 def tiles(seed: int) -> Image.Image:
     draw = np.random.default_rng(seed)
-    return Image.fromarray(np.kron(draw.integers(0, 256, (6, 8, 3), dtype=np.uint8), np.ones((8, 8, 1), np.uint8)))
+    return Image.fromarray(
+        np.kron(draw.integers(0, 256, (6, 8, 3), dtype=np.uint8), np.ones((8, 8, 1), np.uint8))
+    )
 
 
 def veiled(picture: Image.Image, alpha: int) -> Image.Image:
@@ -31,9 +33,18 @@ def veiled(picture: Image.Image, alpha: int) -> Image.Image:
 @pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize(
     ("kind", "transparent"),
-    [("rgb", False), ("grey", False), ("palette", False), ("palette with alpha", True), ("alpha", True), ("opaque alpha", False)],
+    [
+        ("rgb", False),
+        ("grey", False),
+        ("palette", False),
+        ("palette with alpha", True),
+        ("alpha", True),
+        ("opaque alpha", False),
+    ],
 )
-def test_colours_are_taken_as_they_are_stored(tmp_path: Path, seed: int, kind: str, transparent: bool) -> None:
+def test_colours_are_taken_as_they_are_stored(
+    tmp_path: Path, seed: int, kind: str, transparent: bool
+) -> None:
     picture = tiles(seed)
     path = tmp_path / "in.png"
     if kind == "grey":
@@ -41,7 +52,11 @@ def test_colours_are_taken_as_they_are_stored(tmp_path: Path, seed: int, kind: s
     if kind.startswith("palette"):
         picture = picture.quantize(32)
     if kind.endswith("alpha"):
-        picture = picture if kind.startswith("palette") else veiled(picture, 255 if kind == "opaque alpha" else 90)
+        picture = (
+            picture
+            if kind.startswith("palette")
+            else veiled(picture, 255 if kind == "opaque alpha" else 90)
+        )
     picture.save(path, **({"transparency": 3} if kind == "palette with alpha" else {}))
     clip = open_clip([path])
     got = np.rint(clip.frames(0, 0).pixels[0].permute(1, 2, 0).numpy() * 255)
@@ -61,8 +76,12 @@ def test_deep_grey_keeps_its_depth(tmp_path: Path) -> None:
 @pytest.mark.parametrize("suffix", ["jpg", "tif"])
 def test_ink_becomes_rgb(tmp_path: Path, suffix: str) -> None:
     picture = tiles(1).convert("CMYK")
-    picture.save(tmp_path / f"in.{suffix}", **({"quality": 98, "subsampling": 0} if suffix == "jpg" else {}))
-    got = open_clip([tmp_path / f"in.{suffix}"]).frames(0, 0).pixels[0].permute(1, 2, 0).numpy() * 255
+    picture.save(
+        tmp_path / f"in.{suffix}", **({"quality": 98, "subsampling": 0} if suffix == "jpg" else {})
+    )
+    got = (
+        open_clip([tmp_path / f"in.{suffix}"]).frames(0, 0).pixels[0].permute(1, 2, 0).numpy() * 255
+    )
     assert np.abs(got - np.asarray(picture.convert("RGB"), float)).mean() < 2
 
 
@@ -75,11 +94,28 @@ def test_a_profile_that_is_not_of_rgb_is_said_to_be_left_out(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("suffix", ["png", "jpg", "tif", "webp"])
-def test_a_profile_goes_through_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str) -> None:
+def test_a_profile_goes_through_a_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str
+) -> None:
     monkeypatch.chdir(tmp_path)
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     tiles(0).save(f"in.{suffix}", icc_profile=profile)
-    assert main(["run", f"in.{suffix}", "--task", "dehaze", "--preset", "fast", "--out", "out", "--no-progress"]) == 0
+    assert (
+        main(
+            [
+                "run",
+                f"in.{suffix}",
+                "--task",
+                "dehaze",
+                "--preset",
+                "fast",
+                "--out",
+                "out",
+                "--no-progress",
+            ]
+        )
+        == 0
+    )
     # A transmission is no picture.
     for name, wanted in (("clear", profile), ("airlight", profile), ("transmission", None)):
         with Image.open(f"out/{name}.png") as made:
@@ -94,10 +130,31 @@ def test_a_profile_goes_through_a_run(tmp_path: Path, monkeypatch: pytest.Monkey
         (".apng", {"c:v": "apng", "pix_fmt": "rgba", "plays": 0}),
     ],
 )
-def test_a_run_says_that_transparency_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str, codec: dict[str, object]) -> None:
+def test_a_run_says_that_transparency_goes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str, codec: dict[str, object]
+) -> None:
     monkeypatch.chdir(tmp_path)
-    source = ffmpeg.input("testsrc2=s=64x48:r=25:d=0.4", format="lavfi").filter("format", "rgba").filter("colorchannelmixer", aa=0.5)
+    source = (
+        ffmpeg.input("testsrc2=s=64x48:r=25:d=0.4", format="lavfi")
+        .filter("format", "rgba")
+        .filter("colorchannelmixer", aa=0.5)
+    )
     media.run(ffmpeg.output(source, f"in{suffix}", **codec))
-    assert main(["run", f"in{suffix}", "--task", "transition", "--preset", "fast", "--out", "out", "--no-progress"]) == 0
+    assert (
+        main(
+            [
+                "run",
+                f"in{suffix}",
+                "--task",
+                "transition",
+                "--preset",
+                "fast",
+                "--out",
+                "out",
+                "--no-progress",
+            ]
+        )
+        == 0
+    )
     warnings = json.loads(Path("out/manifest.json").read_text())["warnings"]
     assert sum("transparen" in text for text in warnings) == 1

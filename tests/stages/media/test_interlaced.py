@@ -27,7 +27,10 @@ def scene(seed: int, count: int, height: int = 96, width: int = 128) -> np.ndarr
     for axis in (0, 1):
         large = (np.roll(large, 1, axis) + 2 * large + np.roll(large, -1, axis)) / 4
     right, down = rng.integers(2, 5), rng.integers(0, 2)
-    frames = [np.roll(large, (-down * (t // 2), -right * t), (0, 1))[:height, :width] for t in range(count)]
+    frames = [
+        np.roll(large, (-down * (t // 2), -right * t), (0, 1))[:height, :width]
+        for t in range(count)
+    ]
     return np.rint(np.stack(frames)).astype(np.uint8)
 
 
@@ -54,17 +57,23 @@ def save(path: Path, frames: np.ndarray, flag: str, codec: str, **options: Any) 
     """Encode frames as they are, flagged ``tff``, ``bff`` or ``prog``."""
     size = f"{frames.shape[2]}x{frames.shape[1]}"
     source = ffmpeg.input("pipe:", format="rawvideo", pix_fmt="rgb24", s=size, r=25)
-    source = source.filter("scale", out_color_matrix="bt601", flags="accurate_rnd+full_chroma_int").filter("setfield", flag)
+    source = source.filter(
+        "scale", out_color_matrix="bt601", flags="accurate_rnd+full_chroma_int"
+    ).filter("setfield", flag)
     fields = {} if flag == "prog" else {"flags": "+ildct+ilme"}
     if codec == "libx264" and fields:
         options["x264-params"] = f"{flag}=1"
-    media.run(ffmpeg.output(source, str(path), **{"c:v": codec, **fields, **options}), frames.tobytes())
+    media.run(
+        ffmpeg.output(source, str(path), **{"c:v": codec, **fields, **options}), frames.tobytes()
+    )
     return path
 
 
 def decoded(clip: Clip, first: int = 0) -> np.ndarray:
     """All frames from ``first`` on as ``(T, H, W, 3)`` in [0, 255]."""
-    return np.concatenate([block.pixels.permute(0, 2, 3, 1).numpy() * 255 for block in clip.blocks(first)])
+    return np.concatenate(
+        [block.pixels.permute(0, 2, 3, 1).numpy() * 255 for block in clip.blocks(first)]
+    )
 
 
 def psnr(one: np.ndarray, other: np.ndarray) -> float:
@@ -93,9 +102,19 @@ def test_fields_become_progressive(tmp_path: Path, codec: str, first: str, flagg
     seed = sorted(CODECS).index(codec) * 4 + 2 * (first == "bff") + flagged
     fields = scene(seed, 40)
     suffix, options = CODECS[codec]
-    path = save(tmp_path / f"clip{suffix}", woven(fields, first), first if flagged else "prog", codec, **options)
+    path = save(
+        tmp_path / f"clip{suffix}",
+        woven(fields, first),
+        first if flagged else "prog",
+        codec,
+        **options,
+    )
     clip, kept = open_clip([path]), open_clip([path], interlaced="keep")
-    assert (clip.info.scan.kind, clip.info.scan.parity, clip.info.scan.deinterlaced) == ("interlaced", first, True)
+    assert (clip.info.scan.kind, clip.info.scan.parity, clip.info.scan.deinterlaced) == (
+        "interlaced",
+        first,
+        True,
+    )
     assert not kept.info.scan.deinterlaced and (kept.info.scan.kind == "interlaced") == flagged
     # The field that comes first is a progressive picture's: that of its time.
     treated, plain = decoded(clip), decoded(kept)
@@ -122,11 +141,17 @@ def test_a_wrong_order_of_fields_is_seen(tmp_path: Path) -> None:
     assert open_clip([path]).info.scan.parity == "bff"
 
 
-@pytest.mark.parametrize("seed", [0, 1, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(2, 12))])
+@pytest.mark.parametrize(
+    "seed", [0, 1, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(2, 12))]
+)
 def test_frames_from_the_middle_are_those_from_the_start(tmp_path: Path, seed: int) -> None:
     # Each other clip is film with pulldown, of which the combed frames alone are made anew.
-    frames, flag = (film(scene(seed, 96)), "prog") if seed % 2 else (woven(scene(seed, 240), "tff"), "tff")
-    path = save(tmp_path / "clip.mp4", frames, flag, "libx264", qp=10, g=12, bf=2, pix_fmt="yuv420p")
+    frames, flag = (
+        (film(scene(seed, 96)), "prog") if seed % 2 else (woven(scene(seed, 240), "tff"), "tff")
+    )
+    path = save(
+        tmp_path / "clip.mp4", frames, flag, "libx264", qp=10, g=12, bf=2, pix_fmt="yuv420p"
+    )
     clip = open_clip([path])
     assert clip.info.scan.kind == ("telecined" if seed % 2 else "interlaced")
     whole = list(clip.blocks())
@@ -137,7 +162,9 @@ def test_frames_from_the_middle_are_those_from_the_start(tmp_path: Path, seed: i
         # With what was seen, it seeks; a clip that was just opened decodes from the start.
         for each in (clip, open_clip([path])):
             some = each.frames(int(first), last)
-            assert some.first == first and np.array_equal(some.pixels.numpy(), pixels[first : last + 1])
+            assert some.first == first and np.array_equal(
+                some.pixels.numpy(), pixels[first : last + 1]
+            )
 
 
 def test_outputs_are_flagged_progressive(tmp_path: Path) -> None:
@@ -164,7 +191,10 @@ def test_film_with_pulldown_gets_no_worse(tmp_path: Path) -> None:
     assert treated.shape == plain.shape
     same = [bool(np.array_equal(one, other)) for one, other in zip(treated, plain, strict=True)]
     # Of each five frames three are whole, and they are not touched.
-    assert sum(same[5:25]) == 12 and [place % 5 for place in range(5, 25) if not same[place]] == [2, 3] * 4
+    assert (
+        sum(same[5:25]) == 12
+        and [place % 5 for place in range(5, 25) if not same[place]] == [2, 3] * 4
+    )
     truth = np.concatenate([pictures[at : at + 4][[0, 1, 1, 2, 3]] for at in range(0, 24, 4)])
     assert psnr(treated[5:25], truth[5:25]) > psnr(plain[5:25], truth[5:25]) + 1
 
@@ -178,7 +208,11 @@ def lines(seed: int, count: int) -> list[np.ndarray]:
     for t in range(count):
         stripes = 128 + 90 * np.sign(np.sin(2 * np.pi * (y - speed * t + 0.25) / period))
         thing = 40 * np.sin((x - across * t) / 7) * (y > 40)
-        frames.append(np.clip(stripes + thing + rng.normal(0, rng.uniform(0, 4), y.shape), 0, 255).astype(np.int16))
+        frames.append(
+            np.clip(stripes + thing + rng.normal(0, rng.uniform(0, 4), y.shape), 0, 255).astype(
+                np.int16
+            )
+        )
     return frames
 
 
@@ -190,7 +224,11 @@ def test_fine_lines_are_not_taken_for_fields(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", range(6))
 def test_what_is_progressive_stays_as_it_is(tmp_path: Path, seed: int) -> None:
-    frames = scene(seed, 24) if seed % 2 else np.repeat(np.stack(lines(seed, 24))[..., None], 3, axis=3).astype(np.uint8)
+    frames = (
+        scene(seed, 24)
+        if seed % 2
+        else np.repeat(np.stack(lines(seed, 24))[..., None], 3, axis=3).astype(np.uint8)
+    )
     flag = ("prog", "tff", "bff")[seed % 3] if seed % 2 else "prog"
     path = save(tmp_path / "clip.mkv", frames, flag, "ffv1", pix_fmt="yuv444p")
     clip = open_clip([path])
@@ -201,7 +239,9 @@ def test_what_is_progressive_stays_as_it_is(tmp_path: Path, seed: int) -> None:
 
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_a_clip_of_a_few_frames(tmp_path: Path, count: int) -> None:
-    path = save(tmp_path / "clip.mkv", woven(scene(2, 2 * count), "tff"), "tff", "ffv1", pix_fmt="yuv444p")
+    path = save(
+        tmp_path / "clip.mkv", woven(scene(2, 2 * count), "tff"), "tff", "ffv1", pix_fmt="yuv444p"
+    )
     clip = open_clip([path])
     assert clip.info.scan.deinterlaced and len(decoded(clip)) == count
 
@@ -216,7 +256,9 @@ def test_nothing_that_moves_says_nothing() -> None:
 
 @pytest.mark.parametrize("seed", range(12))
 @pytest.mark.parametrize("pixels", ["yuv444p", "yuv420p", "yuv422p"])
-def test_tiny_pictures_of_noise_are_read_as_they_are(tmp_path: Path, seed: int, pixels: str) -> None:
+def test_tiny_pictures_of_noise_are_read_as_they_are(
+    tmp_path: Path, seed: int, pixels: str
+) -> None:
     """Noise in a few lines looks like fields by chance, and bwdif has a least size."""
     rng = np.random.default_rng(seed)
     height, width = rng.integers(4, 14, 2) & ~1
@@ -237,10 +279,21 @@ def test_noise_in_a_few_places_is_no_field() -> None:
 
 
 def test_salvage_and_trim_keep_indices(tmp_path: Path) -> None:
-    path = save(tmp_path / "clip.mp4", woven(scene(4, 60), "tff"), "tff", "libx264", qp=8, g=10, pix_fmt="yuv420p")
+    path = save(
+        tmp_path / "clip.mp4",
+        woven(scene(4, 60), "tff"),
+        "tff",
+        "libx264",
+        qp=8,
+        g=10,
+        pix_fmt="yuv420p",
+    )
     whole = decoded(open_clip([path]))
     part = open_clip([path], start=Fraction(10, 25), end=Fraction(20, 25))
     blocks = list(part.blocks())
     assert blocks[0].first == 10 and sum(len(block) for block in blocks) == 10
-    assert np.array_equal(np.concatenate([block.pixels.permute(0, 2, 3, 1).numpy() * 255 for block in blocks]), whole[10:20])
+    assert np.array_equal(
+        np.concatenate([block.pixels.permute(0, 2, 3, 1).numpy() * 255 for block in blocks]),
+        whole[10:20],
+    )
     assert np.array_equal(decoded(open_clip([path], salvage=True)), whole)

@@ -65,7 +65,10 @@ def test_a_good_file_decodes_whole(name: str) -> None:
     assert (width, height, len(times)) == GOOD[name]
     assert all(before < after for before, after in zip(times, times[1:], strict=False))
     assert [block.first for block in blocks] == list(range(0, len(times), 64))
-    assert all(bool(block.pixels.isfinite().all()) and block.pixels.min() >= 0 and block.pixels.max() <= 1 for block in blocks)
+    assert all(
+        bool(block.pixels.isfinite().all()) and block.pixels.min() >= 0 and block.pixels.max() <= 1
+        for block in blocks
+    )
     assert clip.salvaged is None
 
 
@@ -84,7 +87,14 @@ def test_salvage_says_how_many_frames_there_were() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["rot90_tiny.mov", "rot270_tiny.mov", "rot180_phone_10fps.mp4", "fullrange_bt709_720p.mp4", "sar_2by3.mp4"]
+    "name",
+    [
+        "rot90_tiny.mov",
+        "rot270_tiny.mov",
+        "rot180_phone_10fps.mp4",
+        "fullrange_bt709_720p.mp4",
+        "sar_2by3.mp4",
+    ],
 )
 def test_another_ffmpeg_sees_the_same_picture(name: str) -> None:
     clip = open_clip([MESSY / name])
@@ -96,19 +106,38 @@ def test_another_ffmpeg_sees_the_same_picture(name: str) -> None:
 
 @pytest.mark.parametrize("lossless", [True, False])
 @pytest.mark.parametrize(
-    "name", ["vfr_phone_h263.3gp", "sar_2by3.mp4", "mjpeg_canon_dashcam.avi", "one_by_one_pixel_dash_name.mp4", "rot90_iphone_gps.mov"]
+    "name",
+    [
+        "vfr_phone_h263.3gp",
+        "sar_2by3.mp4",
+        "mjpeg_canon_dashcam.avi",
+        "one_by_one_pixel_dash_name.mp4",
+        "rot90_iphone_gps.mov",
+    ],
 )
-def test_a_messy_file_goes_through_reader_and_writer(tmp_path: Path, name: str, lossless: bool) -> None:
+def test_a_messy_file_goes_through_reader_and_writer(
+    tmp_path: Path, name: str, lossless: bool
+) -> None:
     clip = open_clip([MESSY / name])
     count = min(GOOD[name][2], 20)
     frames = clip.frames(0, count - 1)
-    with LayerWriter(tmp_path / "layer", clip.info, lossless=lossless, sound=clip.sound(frames.times[0], frames.times[-1])) as writer:
+    with LayerWriter(
+        tmp_path / "layer",
+        clip.info,
+        lossless=lossless,
+        sound=clip.sound(frames.times[0], frames.times[-1]),
+    ) as writer:
         writer.write(frames)
     assert writer.warnings == []
     again = open_clip([writer.path])
-    assert again.info.pixel_aspect == clip.info.pixel_aspect and again.info.audio_streams == clip.info.audio_streams
+    assert (
+        again.info.pixel_aspect == clip.info.pixel_aspect
+        and again.info.audio_streams == clip.info.audio_streams
+    )
     got = again.frames(0, count - 1)
-    assert max(abs(a - b + frames.times[0]) for a, b in zip(got.times, frames.times, strict=True)) <= (5e-6 if lossless else 0)
+    assert max(
+        abs(a - b + frames.times[0]) for a, b in zip(got.times, frames.times, strict=True)
+    ) <= (5e-6 if lossless else 0)
     if lossless:
         assert bool((got.pixels == frames.pixels).all())
 

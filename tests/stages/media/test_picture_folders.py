@@ -47,7 +47,10 @@ def refusal(folder: Path) -> str:
 def test_one_sequence_is_a_clip_and_nothing_is_said(tmp_path: Path, names: list[str]) -> None:
     found = look_into(fill(tmp_path, names))
     frames = [name for name in names if name[0] not in ".T"]
-    wanted = sorted(frames, key=lambda name: int("".join(filter(str.isdigit, name.split("_")[-1].split(".")[0]))))
+    wanted = sorted(
+        frames,
+        key=lambda name: int("".join(filter(str.isdigit, name.split("_")[-1].split(".")[0]))),
+    )
     assert [path.name for path in found.pictures] == wanted and found.warnings == ()
 
 
@@ -56,7 +59,10 @@ def test_one_sequence_is_a_clip_and_nothing_is_said(tmp_path: Path, names: list[
     [
         (["photo1.jpg", "drawing.png"], "are not one numbered sequence (photo1.jpg, drawing.png)"),
         (["1.jpg", "2.png"], "are not one numbered sequence (1.jpg, 2.png)"),
-        (["IMG_2041.JPG", "IMG_2043.JPG", "DSC_0001.JPG"], "are not one numbered sequence (DSC_0001.JPG, IMG_2041.JPG)"),
+        (
+            ["IMG_2041.JPG", "IMG_2043.JPG", "DSC_0001.JPG"],
+            "are not one numbered sequence (DSC_0001.JPG, IMG_2041.JPG)",
+        ),
         (["a1.png", "a1b2.png"], "are not one numbered sequence (a1.png, a1b2.png)"),
         (["01.png", "1.png", "2.png"], "01.png and 1.png have the same number; keep one"),
         (["1.JPG", "1.jpg"], "have the same number"),
@@ -86,7 +92,10 @@ def test_what_is_no_sequence_is_refused(tmp_path: Path, names: list[str], says: 
             ["1.png", "2.png", "a.mp4", "b.txt", "old/3.png", ".3.png"],
             "2 files of another kind (a.mp4, ...) and 1 folder (old) and 1 hidden file",
         ),
-        (["1.png", "2.png", "5.png", "6.png"], "2 numbers are missing in the sequence (the first: 3)"),
+        (
+            ["1.png", "2.png", "5.png", "6.png"],
+            "2 numbers are missing in the sequence (the first: 3)",
+        ),
         (["10.png", "20.png", "40.png"], "1 number is missing in the sequence (the first: 30)"),
         (["s1_1.png", "s1_2.png", "s2_1.png"], "the names differ in 2 numbers"),
         (["IMG_2041.JPG", "IMG_2042.JPG"], "is named as cameras name single photographs"),
@@ -104,40 +113,67 @@ def test_drawn_folders_lose_no_picture_without_a_word(tmp_path: Path) -> None:
     for number in range(150):
         folder = tmp_path / f"folder-{number}"
         pads, prefixes = draw.choice([0, 4]), draw.choice([["f"], ["f"], ["f"], ["f", "g"], [""]])
-        names = {f"{draw.choice(prefixes)}{index:0{pads}d}.png" for index in draw.sample(range(40), draw.randint(1, 12))}
-        others = set(draw.sample(["a.png", "b.JPG", "c.mp4", "d.txt", ".e.png", "sub/1.png", "7.jpg", "f7.jpeg"], draw.randint(0, 4)))
+        names = {
+            f"{draw.choice(prefixes)}{index:0{pads}d}.png"
+            for index in draw.sample(range(40), draw.randint(1, 12))
+        }
+        others = set(
+            draw.sample(
+                ["a.png", "b.JPG", "c.mp4", "d.txt", ".e.png", "sub/1.png", "7.jpg", "f7.jpeg"],
+                draw.randint(0, 4),
+            )
+        )
         fill(folder, sorted(names | others))
         try:
             found = look_into(folder)
         except UsageError:
             # Another prefix, another kind of file, or a lone number beside other pictures.
-            kinds = {(name.rstrip("0123456789jpegn."), name.split(".")[-1][0]) for name in names | (others & {"7.jpg", "f7.jpeg"})}
+            kinds = {
+                (name.rstrip("0123456789jpegn."), name.split(".")[-1][0])
+                for name in names | (others & {"7.jpg", "f7.jpeg"})
+            }
             assert len(kinds) > 1 or (len(names) == 1 and others & {"a.png", "b.JPG"})
             continue
         frames = {path.name for path in found.pictures}
         left = {name.split("/")[0] for name in names | others} - frames
         told = [text for text in found.warnings if "left out" in text]
         assert bool(told) is bool(left), (names, others, found)
-        counted = sum(int(word) for text in told for word in text.removeprefix(str(folder)).split() if word.isdecimal())
+        counted = sum(
+            int(word)
+            for text in told
+            for word in text.removeprefix(str(folder)).split()
+            if word.isdecimal()
+        )
         assert counted == len(left)
         numbers = [int("".join(filter(str.isdigit, path.stem))) for path in found.pictures]
         assert numbers == sorted(numbers)
         gaps = max(np.diff(numbers), default=1) != min(np.diff(numbers), default=1)
-        assert not gaps or any("missing" in text for text in found.warnings) or min(np.diff(numbers)) > 1
+        assert (
+            not gaps
+            or any("missing" in text for text in found.warnings)
+            or min(np.diff(numbers)) > 1
+        )
 
 
-def test_a_run_and_probe_tell_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_run_and_probe_tell_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.chdir(tmp_path)
     Path("in").mkdir()
     for number, frame in zip((1, 2, 4), moving(1, 3, (24, 32)), strict=True):
         cv2.imwrite(f"in/{number}.png", frame[..., ::-1])
     Path("in/notes.txt").write_text("x")
-    assert main(["run", "in", "--task", "watermark", "--json", "--lossless", "--preset", "fast"]) == 0
+    assert (
+        main(["run", "in", "--task", "watermark", "--json", "--lossless", "--preset", "fast"]) == 0
+    )
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     told = [line["text"] for line in lines if line["event"] == "warning"]
     manifest = json.loads(Path("in-watermark/manifest.json").read_text())
     assert told == manifest["warnings"] == lines[-1]["warnings"] and len(told) == 3
-    assert "1 file of another kind (notes.txt) is left out" in told[0] and "1 number is missing" in told[1]
+    assert (
+        "1 file of another kind (notes.txt) is left out" in told[0]
+        and "1 number is missing" in told[1]
+    )
     page = Path("in-watermark/report.html").read_text()
     assert all(text.replace("'", "&#39;") in page for text in told)
     assert main(["probe", "in", "--json"]) == 0

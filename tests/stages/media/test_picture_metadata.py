@@ -45,7 +45,10 @@ def test_a_profile_of_many_segments_comes_back(tmp_path: Path, kind: str) -> Non
 
 def test_a_profile_of_other_colours_is_none(tmp_path: Path) -> None:
     profile = srgb()
-    assert read_icc_profile(picture(tmp_path / "grey.png", profile[:16] + b"GRAY" + profile[20:], "L")) is None
+    assert (
+        read_icc_profile(picture(tmp_path / "grey.png", profile[:16] + b"GRAY" + profile[20:], "L"))
+        is None
+    )
 
 
 def test_a_profile_that_unpacks_to_gigabytes_is_none(tmp_path: Path) -> None:
@@ -75,7 +78,9 @@ def test_no_file_can_do_harm(tmp_path: Path, kind: str) -> None:
 
 @pytest.mark.parametrize("pages", [1, 2, 12])
 def test_the_pages_of_a_tiff_are_counted(tmp_path: Path, pages: int) -> None:
-    first, *rest = [Image.fromarray(np.full((4, 5, 3), number, np.uint8)) for number in range(pages)]
+    first, *rest = [
+        Image.fromarray(np.full((4, 5, 3), number, np.uint8)) for number in range(pages)
+    ]
     first.save(tmp_path / "some.tif", save_all=True, append_images=rest)
     assert count_pages(tmp_path / "some.tif") == pages
     whole = (tmp_path / "some.tif").read_bytes()

@@ -27,7 +27,9 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, np.ndarray]:
 
 def whole(clip: Clip) -> np.ndarray:
     """``(T, H, W, 3)`` in levels of 255."""
-    return np.concatenate([block.pixels.permute(0, 2, 3, 1).numpy() for block in clip.blocks()]) * 255
+    return (
+        np.concatenate([block.pixels.permute(0, 2, 3, 1).numpy() for block in clip.blocks()]) * 255
+    )
 
 
 def complaint(path: Path | list[Path], **options: object) -> str:
@@ -44,13 +46,19 @@ def test_every_frame_comes_once_exact_and_in_order(film: tuple[Path, np.ndarray]
     blocks = list(open_clip([path]).blocks(length=7))
     assert [len(block) for block in blocks] == [7] * 8 + [4]
     assert [block.first for block in blocks] == list(range(0, 60, 7))
-    assert [time for block in blocks for time in block.times] == [Fraction(index, 25) for index in range(60)]
+    assert [time for block in blocks for time in block.times] == [
+        Fraction(index, 25) for index in range(60)
+    ]
     pixels = torch.cat([block.pixels for block in blocks])
     assert pixels.dtype == torch.float32 and pixels.shape == (60, 3, 48, 64)
-    assert np.array_equal(np.rint(pixels.permute(0, 2, 3, 1).numpy() * 255).astype(np.uint8), pictures)
+    assert np.array_equal(
+        np.rint(pixels.permute(0, 2, 3, 1).numpy() * 255).astype(np.uint8), pictures
+    )
 
 
-def test_a_window_is_the_same_before_and_after_seeking_is_possible(film: tuple[Path, np.ndarray]) -> None:
+def test_a_window_is_the_same_before_and_after_seeking_is_possible(
+    film: tuple[Path, np.ndarray],
+) -> None:
     path, _ = film
     clip = open_clip([path])
     before = clip.frames(41, 47)
@@ -76,7 +84,13 @@ def test_a_seek_that_lands_wrong_is_noticed(film: tuple[Path, np.ndarray]) -> No
 def test_a_smaller_size_is_the_area_average(film: tuple[Path, np.ndarray]) -> None:
     path, pictures = film
     small = open_clip([path]).frames(3, 3, (12, 16)).pixels[0].permute(1, 2, 0).numpy() * 255
-    assert np.abs(small - cv2.resize(pictures[3].astype(np.float32), (16, 12), interpolation=cv2.INTER_AREA)).max() <= 2
+    assert (
+        np.abs(
+            small
+            - cv2.resize(pictures[3].astype(np.float32), (16, 12), interpolation=cv2.INTER_AREA)
+        ).max()
+        <= 2
+    )
     assert open_clip([path]).frames(3, 3, (96, 100)).pixels.shape == (1, 3, 96, 100)
 
 
@@ -96,15 +110,32 @@ def test_trim_keeps_the_indices_of_the_whole_clip(film: tuple[Path, np.ndarray])
         open_clip([film[0]], start=Fraction(2), end=Fraction(1))
 
 
-@pytest.mark.parametrize("bits,pixels", [(8, "yuv420p"), (8, "yuv444p"), (10, "yuv420p10le"), (12, "yuv444p12le")])
+@pytest.mark.parametrize(
+    "bits,pixels", [(8, "yuv420p"), (8, "yuv444p"), (10, "yuv420p10le"), (12, "yuv444p12le")]
+)
 @pytest.mark.parametrize("full", [False, True])
 @pytest.mark.parametrize("matrix", ["bt601", "bt709", "bt2020"])
-def test_colours_are_right_for_every_matrix_range_and_depth(tmp_path: Path, matrix: str, full: bool, bits: int, pixels: str) -> None:
+def test_colours_are_right_for_every_matrix_range_and_depth(
+    tmp_path: Path, matrix: str, full: bool, bits: int, pixels: str
+) -> None:
     colours = np.array(
-        [[0, 0, 0], [1, 1, 1], [1, 0, 0], [0, 1, 0], [0, 0, 1], [200 / 255, 60 / 255, 30 / 255], [0.5, 0.5, 0.5], [0.1, 0.7, 0.6]]
+        [
+            [0, 0, 0],
+            [1, 1, 1],
+            [1, 0, 0],
+            [0, 1, 0],
+            [0, 0, 1],
+            [200 / 255, 60 / 255, 30 / 255],
+            [0.5, 0.5, 0.5],
+            [0.1, 0.7, 0.6],
+        ]
     )
     clip = open_clip([media.save_yuv(tmp_path / "tiles.mp4", colours, matrix, full, bits, pixels)])
-    assert (clip.info.color_space, clip.info.full_range, clip.info.bit_depth) == (matrix, full, bits)
+    assert (clip.info.color_space, clip.info.full_range, clip.info.bit_depth) == (
+        matrix,
+        full,
+        bits,
+    )
     got = whole(clip)[0, 8, 8::16]
     # Eight-bit codes cannot say every colour: half a code of luma and of chroma is already 1.4 levels.
     assert np.abs(got - 255 * colours).max() <= (2 if bits == 8 else 0.5 if bits == 10 else 0.2)
@@ -113,12 +144,18 @@ def test_colours_are_right_for_every_matrix_range_and_depth(tmp_path: Path, matr
 @pytest.mark.parametrize("degrees,turns", [(90, -1), (180, 2), (270, 1)])
 def test_a_turned_clip_comes_upright(tmp_path: Path, degrees: int, turns: int) -> None:
     pictures = media.moving(4, 32, 64)
-    plain = media.save(tmp_path / "plain.mp4", pictures, aspect="3:1", **{"c:v": "libx264rgb", "qp": 0})
+    plain = media.save(
+        tmp_path / "plain.mp4", pictures, aspect="3:1", **{"c:v": "libx264rgb", "qp": 0}
+    )
     turned = tmp_path / "turned.mov"
-    media.run(ffmpeg.output(ffmpeg.input(str(plain), display_rotation=-degrees), str(turned), c="copy"))
+    media.run(
+        ffmpeg.output(ffmpeg.input(str(plain), display_rotation=-degrees), str(turned), c="copy")
+    )
     clip = open_clip([turned])
     upright = np.rot90(pictures, turns, axes=(1, 2))
-    assert clip.info.rotation == degrees and (clip.info.height, clip.info.width) == upright.shape[1:3]
+    assert (
+        clip.info.rotation == degrees and (clip.info.height, clip.info.width) == upright.shape[1:3]
+    )
     assert clip.info.pixel_aspect == (Fraction(3, 2) if degrees == 180 else Fraction(2, 3))
     assert np.array_equal(np.rint(whole(clip)).astype(np.uint8), upright)
     assert np.array_equal(media.load(turned, *upright.shape[1:3]), upright)
@@ -131,7 +168,9 @@ def test_variable_times_are_kept_to_the_tick(tmp_path: Path) -> None:
 
 
 def test_a_raw_stream_without_times_gets_them_from_its_rate(tmp_path: Path) -> None:
-    path = media.save(tmp_path / "raw.h264", media.moving(5), **{"c:v": "libx264", "pix_fmt": "yuv444p", "qp": 0})
+    path = media.save(
+        tmp_path / "raw.h264", media.moving(5), **{"c:v": "libx264", "pix_fmt": "yuv444p", "qp": 0}
+    )
     clip = open_clip([path])
     assert clip.info.frames is None
     assert clip.frames(0, 4).times == tuple(index / clip.info.rate for index in range(5))
@@ -142,7 +181,10 @@ def test_deep_pictures_keep_their_depth(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "deep.png"), deep[..., ::-1])
     clip = open_clip([tmp_path / "deep.png"])
     assert clip.info.bit_depth == 16 and clip.info.is_picture and clip.info.frames == 1
-    assert np.array_equal(np.rint(clip.frames(0, 0).pixels[0].permute(1, 2, 0).numpy().astype(np.float64) * 65535), deep)
+    assert np.array_equal(
+        np.rint(clip.frames(0, 0).pixels[0].permute(1, 2, 0).numpy().astype(np.float64) * 65535),
+        deep,
+    )
 
 
 def test_a_folder_is_read_in_natural_order_and_pictures_in_the_order_given(tmp_path: Path) -> None:
@@ -152,7 +194,11 @@ def test_a_folder_is_read_in_natural_order_and_pictures_in_the_order_given(tmp_p
         cv2.imwrite(str(tmp_path / name), picture[..., ::-1])
     (tmp_path / "notes.txt").write_text("no picture")
     folder = open_clip([tmp_path])
-    assert [path.name for path in folder.paths] == ["f1.png", "f2.png", "f10.png"] and not folder.info.is_picture
+    assert [path.name for path in folder.paths] == [
+        "f1.png",
+        "f2.png",
+        "f10.png",
+    ] and not folder.info.is_picture
     assert np.array_equal(np.rint(whole(folder)).astype(np.uint8), pictures[[2, 0, 1]])
     given = open_clip([tmp_path / name for name in names])
     assert given.info.is_picture and given.info.frames == 3
@@ -161,7 +207,10 @@ def test_a_folder_is_read_in_natural_order_and_pictures_in_the_order_given(tmp_p
     assert "f11.png: is 10x4" in complaint(tmp_path)
 
 
-@pytest.mark.parametrize("name", ["a:b.mp4", "-rf.mp4", "new\nline.mp4", "%03d.mp4", "http:x.mp4", "concat:x.mp4", "ä ö.mp4"])
+@pytest.mark.parametrize(
+    "name",
+    ["a:b.mp4", "-rf.mp4", "new\nline.mp4", "%03d.mp4", "http:x.mp4", "concat:x.mp4", "ä ö.mp4"],
+)
 def test_strange_names_are_names(tmp_path: Path, film: tuple[Path, np.ndarray], name: str) -> None:
     path = tmp_path / name
     path.write_bytes(film[0].read_bytes())
@@ -173,13 +222,17 @@ def test_strange_names_are_names(tmp_path: Path, film: tuple[Path, np.ndarray], 
     complaint(path)
 
 
-def test_relative_names_and_links_are_read(tmp_path: Path, film: tuple[Path, np.ndarray], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_relative_names_and_links_are_read(
+    tmp_path: Path, film: tuple[Path, np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "-x.mp4").symlink_to(film[0])
     monkeypatch.chdir(tmp_path)
     assert open_clip([Path("-x.mp4")]).info.width == 64
 
 
-def test_what_is_no_video_is_said_in_one_line(tmp_path: Path, film: tuple[Path, np.ndarray]) -> None:
+def test_what_is_no_video_is_said_in_one_line(
+    tmp_path: Path, film: tuple[Path, np.ndarray]
+) -> None:
     assert "no such file" in complaint(tmp_path / "missing.mp4")
     (tmp_path / "empty.mp4").touch()
     assert "empty" in complaint(tmp_path / "empty.mp4")
@@ -206,7 +259,9 @@ def test_what_is_no_video_is_said_in_one_line(tmp_path: Path, film: tuple[Path, 
     complaint(locked)
 
 
-def test_playlists_urls_and_scripts_touch_nothing(tmp_path: Path, film: tuple[Path, np.ndarray]) -> None:
+def test_playlists_urls_and_scripts_touch_nothing(
+    tmp_path: Path, film: tuple[Path, np.ndarray]
+) -> None:
     touched = threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.settimeout(0.5)
@@ -254,8 +309,12 @@ def test_a_picture_bomb_is_refused(tmp_path: Path, suffix: str) -> None:
         (".apng", {"f": "apng"}),
     ],
 )
-def test_a_cut_off_file_is_an_error_and_salvaged_on_request(tmp_path: Path, suffix: str, options: dict[str, object]) -> None:
-    options = options if "c:v" in options or "f" in options else {"c:v": "libx264", "g": 10, **options}
+def test_a_cut_off_file_is_an_error_and_salvaged_on_request(
+    tmp_path: Path, suffix: str, options: dict[str, object]
+) -> None:
+    options = (
+        options if "c:v" in options or "f" in options else {"c:v": "libx264", "g": 10, **options}
+    )
     path = media.save(tmp_path / f"film{suffix}", media.moving(40), **options)
     data = path.read_bytes()
     path.write_bytes(data[: len(data) * 6 // 10])
@@ -284,7 +343,11 @@ def test_an_mp4_without_its_index_says_so(tmp_path: Path) -> None:
 
 
 def test_salvage_goes_on_at_the_next_key_frame(tmp_path: Path) -> None:
-    path = media.save(tmp_path / "film.mp4", media.moving(60, 96, 128), **{"c:v": "libx264", "g": 10, "bf": 0, "crf": 10})
+    path = media.save(
+        tmp_path / "film.mp4",
+        media.moving(60, 96, 128),
+        **{"c:v": "libx264", "g": 10, "bf": 0, "crf": 10},
+    )
     sound = open_clip([path]).frames(0, 59).pixels
     data = bytearray(path.read_bytes())
     middle = len(data) // 2
@@ -308,7 +371,9 @@ def test_a_header_that_counts_wrong_is_not_believed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_flipped_bits_end_in_frames_or_one_line(tmp_path: Path, film: tuple[Path, np.ndarray], seed: int) -> None:
+def test_flipped_bits_end_in_frames_or_one_line(
+    tmp_path: Path, film: tuple[Path, np.ndarray], seed: int
+) -> None:
     data = bytearray(film[0].read_bytes())
     random = np.random.default_rng(seed)
     for place in random.integers(0, len(data), 8):
@@ -327,9 +392,13 @@ def test_exif_turns_and_mirrors_a_photograph(tmp_path: Path) -> None:
     picture = cv2.GaussianBlur(media.moving(1, 32, 48)[0], (0, 0), 3)
     data = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 100])[1].tobytes()
     for orientation in range(1, 9):
-        exif = b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0" + bytes([orientation, 0, 0, 0, 0, 0, 0, 0])
+        exif = b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0" + bytes(
+            [orientation, 0, 0, 0, 0, 0, 0, 0]
+        )
         path = tmp_path / f"{orientation}.jpg"
-        path.write_bytes(data[:2] + b"\xff\xe1" + (len(exif) + 2).to_bytes(2, "big") + exif + data[2:])
+        path.write_bytes(
+            data[:2] + b"\xff\xe1" + (len(exif) + 2).to_bytes(2, "big") + exif + data[2:]
+        )
         expected = cv2.imread(str(path))[..., ::-1]
         got = whole(open_clip([path]))[0]
         assert got.shape == expected.shape, orientation
@@ -338,6 +407,9 @@ def test_exif_turns_and_mirrors_a_photograph(tmp_path: Path) -> None:
 
 def test_sha256_is_of_the_bytes(tmp_path: Path) -> None:
     (tmp_path / "abc").write_bytes(b"abc")
-    assert sha256(tmp_path / "abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    assert (
+        sha256(tmp_path / "abc")
+        == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    )
     with pytest.raises(UnlayerError):
         sha256(tmp_path / "none")

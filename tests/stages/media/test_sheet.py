@@ -12,7 +12,9 @@ import torch
 from stages.media.sheet import chosen_frames, draw_sheet, write_sheet
 
 
-def plain(color: tuple[float, float, float], count: int, height: int = 36, width: int = 64) -> torch.Tensor:
+def plain(
+    color: tuple[float, float, float], count: int, height: int = 36, width: int = 64
+) -> torch.Tensor:
     return torch.tensor(color).view(1, 3, 1, 1).expand(count, 3, height, width)
 
 
@@ -38,11 +40,16 @@ def test_every_row_is_drawn_in_its_own_colours() -> None:
     }
     sheet = draw_sheet(rows, numbers, [0.1, 0.3, 0.5, 0.7, 0.9], 10, title="dissolve")
     assert sheet.dtype == np.uint8 and sheet.shape[1:] == (1600, 3)
-    areas = [holds(sheet, color) for color in ((255, 0, 0), (0, 255, 0), (0, 0, 255), (128, 128, 128))]
+    areas = [
+        holds(sheet, color) for color in ((255, 0, 0), (0, 255, 0), (0, 0, 255), (128, 128, 128))
+    ]
     assert min(areas[:3]) == max(areas[:3]) > 3 * 100 * 50
     assert areas[3] >= areas[0]
     # The rows stand in the order they were given.
-    tops = [np.argwhere((sheet == np.array(color)).all(-1))[:, 0].min() for color in ((255, 0, 0), (0, 255, 0), (0, 0, 255))]
+    tops = [
+        np.argwhere((sheet == np.array(color)).all(-1))[:, 0].min()
+        for color in ((255, 0, 0), (0, 255, 0), (0, 0, 255))
+    ]
     assert tops == sorted(tops)
 
 

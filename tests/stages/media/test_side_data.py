@@ -49,22 +49,42 @@ def test_pictures_are_upright_as_pillow_shows_them(tmp_path: Path, kind: str) ->
         path = tmp_path / f"{orientation}.{kind}"
         exif = Image.Exif()
         exif[0x0112] = orientation
-        about = {"tiffinfo": {0x0112: orientation}} if kind == "tif" else {"exif": exif.tobytes(), "quality": 95}
+        about = (
+            {"tiffinfo": {0x0112: orientation}}
+            if kind == "tif"
+            else {"exif": exif.tobytes(), "quality": 95}
+        )
         Image.fromarray(corner()).save(path, icc_profile=profile, **about)
         with Image.open(path) as stored:
             expected = np.asarray(ImageOps.exif_transpose(stored).convert("RGB"), np.float32)
         got = shown(path)
-        assert got.shape == expected.shape and np.abs(got - expected).mean() < 2, (kind, orientation)
+        assert got.shape == expected.shape and np.abs(got - expected).mean() < 2, (
+            kind,
+            orientation,
+        )
 
 
 @pytest.mark.parametrize("container", ["mp4", "mov", "mkv"])
 @pytest.mark.parametrize("angle", [0, 90, 180, 270])
 @pytest.mark.parametrize("flip", [None, "h", "v"])
-def test_films_are_upright_as_the_other_ffmpeg_shows_them(tmp_path: Path, container: str, angle: int, flip: str | None) -> None:
+def test_films_are_upright_as_the_other_ffmpeg_shows_them(
+    tmp_path: Path, container: str, angle: int, flip: str | None
+) -> None:
     plain = media.save(tmp_path / "plain.mkv", corner()[None].repeat(2, 0))
     turned = tmp_path / f"turned.{container}"
     options = ["-display_rotation", str(angle), *([f"-display_{flip}flip"] if flip else [])]
-    words = [media.FFMPEG, "-v", "error", "-y", *options, "-i", str(plain), "-c", "copy", str(turned)]
+    words = [
+        media.FFMPEG,
+        "-v",
+        "error",
+        "-y",
+        *options,
+        "-i",
+        str(plain),
+        "-c",
+        "copy",
+        str(turned),
+    ]
     subprocess.run(words, check=True, capture_output=True)
     got = shown(turned)
     expected = media.load(turned, *got.shape[:2])[0].astype(np.float32)
@@ -74,7 +94,18 @@ def test_films_are_upright_as_the_other_ffmpeg_shows_them(tmp_path: Path, contai
 def test_every_frame_of_a_turned_film_is_turned(tmp_path: Path) -> None:
     plain = media.save(tmp_path / "plain.mkv", corner()[None].repeat(40, 0))
     turned = tmp_path / "turned.mp4"
-    words = [media.FFMPEG, "-v", "error", "-display_rotation", "90", "-i", str(plain), "-c", "copy", str(turned)]
+    words = [
+        media.FFMPEG,
+        "-v",
+        "error",
+        "-display_rotation",
+        "90",
+        "-i",
+        str(plain),
+        "-c",
+        "copy",
+        str(turned),
+    ]
     subprocess.run(words, check=True, capture_output=True)
     frames = open_clip([turned]).frames(0, 39).pixels
     assert bool((frames == frames[:1]).all()) and frames.shape[2:] == (48, 32)
@@ -85,10 +116,17 @@ def test_a_matrix_of_zeros_turns_nothing_badly(tmp_path: Path) -> None:
     place = data.find(b"tkhd") + 44
     for seed in range(12):
         rng = np.random.default_rng(seed)
-        data[place : place + 36] = bytes(36) if not seed else rng.choice([b"\0", b"\x7f", b"\xff", b"\x80"], 36).tobytes()
+        data[place : place + 36] = (
+            bytes(36) if not seed else rng.choice([b"\0", b"\x7f", b"\xff", b"\x80"], 36).tobytes()
+        )
         (tmp_path / "strange.mp4").write_bytes(data)
         clip = open_clip([tmp_path / "strange.mp4"])
-        assert {clip.info.height, clip.info.width} == {32, 48} and clip.info.rotation in (0, 90, 180, 270)
+        assert {clip.info.height, clip.info.width} == {32, 48} and clip.info.rotation in (
+            0,
+            90,
+            180,
+            270,
+        )
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -96,7 +134,12 @@ def test_side_data_of_every_kind_is_read_past(tmp_path: Path, seed: int) -> None
     """Captions, HDR10+, HDR Vivid, stereo and turns in a video; profiles, colours, EXIF and texts in a picture."""
     film, picture = tmp_path / "plain.h264", tmp_path / "plain.png"
     media.save(
-        film, media.moving(3), **{"c:v": "libx264", "bsf:v": "h264_metadata=sei_user_data=086f3693-b7b3-4f2c-9653-21492feee5b8+text"}
+        film,
+        media.moving(3),
+        **{
+            "c:v": "libx264",
+            "bsf:v": "h264_metadata=sei_user_data=086f3693-b7b3-4f2c-9653-21492feee5b8+text",
+        },
     )
     Image.fromarray(corner()).save(picture)
     film.write_bytes(mutate.with_sei(film.read_bytes(), seed, turned=False))
@@ -116,7 +159,9 @@ def test_pictures_of_bug_reports_are_read(name: str) -> None:
         assert np.abs(shown(path) - expected).mean() < 1.5, path.name
 
 
-@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux's account of memory")
+@pytest.mark.skipif(
+    not Path("/proc/self/status").exists(), reason="needs Linux's account of memory"
+)
 @pytest.mark.parametrize("name", ["large.gif", "turned.mp4"])
 def test_frames_do_not_pile_up(tmp_path: Path, name: str) -> None:
     """All frames together would take 0.5 or 1.3 GB: whatever holds them until the garbage collector runs shows."""
@@ -125,10 +170,25 @@ def test_frames_do_not_pile_up(tmp_path: Path, name: str) -> None:
     source = ["-f", "lavfi", "-i", "color=red:s=2000x2000:r=10"]
     fast = ["-c:v", "mpeg4"] if name.endswith("mp4") else []
     first = tmp_path / f"first{path.suffix}"
-    subprocess.run([media.FFMPEG, "-v", "error", *source, "-frames:v", "80", *fast, str(first)], check=True, capture_output=True)
-    subprocess.run([media.FFMPEG, "-v", "error", *turn, "-i", str(first), "-c", "copy", str(path)], check=True, capture_output=True)
+    subprocess.run(
+        [media.FFMPEG, "-v", "error", *source, "-frames:v", "80", *fast, str(first)],
+        check=True,
+        capture_output=True,
+    )
+    subprocess.run(
+        [media.FFMPEG, "-v", "error", *turn, "-i", str(first), "-c", "copy", str(path)],
+        check=True,
+        capture_output=True,
+    )
     words = [sys.executable, "-c", DECODE, str(path)]
-    done = subprocess.run(words, cwd=ROOT, check=True, capture_output=True, text=True, env={"OMP_NUM_THREADS": "1", "PATH": ""})
+    done = subprocess.run(
+        words,
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+        env={"OMP_NUM_THREADS": "1", "PATH": ""},
+    )
     count, memory = map(int, done.stdout.split())
     assert count == 80 and memory < 500, done.stdout
 

@@ -26,10 +26,14 @@ from stages.media.write import LayerWriter
 ALPHA = {"prores": ".mov", "vp9": ".webm", "ffv1": ".mkv", "png": ".mov"}
 
 
-def clip_of(pictures: np.ndarray, ticks: list[int] | None = None, **changes: object) -> tuple[ClipInfo, Frames]:
+def clip_of(
+    pictures: np.ndarray, ticks: list[int] | None = None, **changes: object
+) -> tuple[ClipInfo, Frames]:
     """A clip's facts and ``(T, H, W, 3)`` uint8 pictures as its frames, at 25 frames a second or at ticks of 1/90000 s."""
     times = (
-        tuple(Fraction(index, 25) for index in range(len(pictures))) if ticks is None else tuple(Fraction(tick, 90000) for tick in ticks)
+        tuple(Fraction(index, 25) for index in range(len(pictures)))
+        if ticks is None
+        else tuple(Fraction(tick, 90000) for tick in ticks)
     )
     settings = {
         "path": Path("clip.mp4"),
@@ -40,12 +44,17 @@ def clip_of(pictures: np.ndarray, ticks: list[int] | None = None, **changes: obj
         "time_base": Fraction(1, 90000),
         **changes,
     }
-    return ClipInfo(**settings), Frames(torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 255, times)  # type: ignore[arg-type]
+    return ClipInfo(**settings), Frames(
+        torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 255, times
+    )  # type: ignore[arg-type]
 
 
 def back(path: Path) -> Frames:
     blocks = list(open_clip([path]).blocks(length=1000))
-    return Frames(torch.cat([block.pixels for block in blocks]), tuple(time for block in blocks for time in block.times))
+    return Frames(
+        torch.cat([block.pixels for block in blocks]),
+        tuple(time for block in blocks for time in block.times),
+    )
 
 
 def levels(frames: Frames) -> np.ndarray:
@@ -63,7 +72,9 @@ def test_lossless_is_exact(tmp_path: Path, size: tuple[int, int], count: int) ->
     info, frames = clip_of(pictures)
     with LayerWriter(tmp_path / "scene-001", info, lossless=True) as writer:
         for index in range(count):
-            writer.write(Frames(frames.pixels[index : index + 1], frames.times[index : index + 1], index))
+            writer.write(
+                Frames(frames.pixels[index : index + 1], frames.times[index : index + 1], index)
+            )
     assert writer.path == tmp_path / "scene-001.mkv" and leftovers(tmp_path) == ["scene-001.mkv"]
     assert np.array_equal(levels(back(writer.path)), pictures)
     assert np.array_equal(media.load(writer.path, *size), pictures)
@@ -72,7 +83,9 @@ def test_lossless_is_exact(tmp_path: Path, size: tuple[int, int], count: int) ->
 @pytest.mark.parametrize("bits", [10, 12, 14, 16])
 def test_lossless_keeps_more_bits(tmp_path: Path, bits: int) -> None:
     top = 2**bits - 1
-    codes = torch.from_numpy(np.random.default_rng(0).integers(0, top + 1, (3, 3, 20, 30)).astype(np.float32))
+    codes = torch.from_numpy(
+        np.random.default_rng(0).integers(0, top + 1, (3, 3, 20, 30)).astype(np.float32)
+    )
     info, frames = clip_of(np.zeros((3, 20, 30, 3), np.uint8))
     with LayerWriter(tmp_path / "layer", info, lossless=True, bit_depth=bits) as writer:
         writer.write(Frames(codes / top, frames.times))
@@ -88,16 +101,37 @@ def test_the_default_is_close_and_of_the_exact_size(tmp_path: Path, size: tuple[
         writer.write(frames)
     assert writer.path.suffix == ".mp4"
     got = open_clip([writer.path])
-    assert (got.info.height, got.info.width, got.info.color_space, got.info.full_range) == (*size, "bt709", False)
+    assert (got.info.height, got.info.width, got.info.color_space, got.info.full_range) == (
+        *size,
+        "bt709",
+        False,
+    )
     assert np.abs(levels(back(writer.path)).astype(int) - levels(frames)).mean() < 1.6
     # The other FFmpeg looks for chroma between the columns, half a pixel from where H.264 has it.
     assert np.abs(media.load(writer.path, *size).astype(int) - levels(frames)).mean() < 3
 
 
-@pytest.mark.parametrize("options", [{"lossless": False}, {"lossless": True}, *({"lossless": False, "alpha": kind} for kind in ALPHA)])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"lossless": False},
+        {"lossless": True},
+        *({"lossless": False, "alpha": kind} for kind in ALPHA),
+    ],
+)
 def test_colours_come_back_within_two_levels(tmp_path: Path, options: dict[str, object]) -> None:
     colours = np.array(
-        [[0, 0, 0], [255, 255, 255], [255, 0, 0], [0, 255, 0], [0, 0, 255], [200, 60, 30], [128, 128, 128], [25, 180, 150]], np.uint8
+        [
+            [0, 0, 0],
+            [255, 255, 255],
+            [255, 0, 0],
+            [0, 255, 0],
+            [0, 0, 255],
+            [200, 60, 30],
+            [128, 128, 128],
+            [25, 180, 150],
+        ],
+        np.uint8,
     )
     pictures = np.repeat(np.tile(np.repeat(colours, 32, axis=0), (1, 32, 1, 1)), 3, axis=0)
     info, frames = clip_of(pictures)
@@ -114,7 +148,9 @@ def test_intervals_are_kept_from_zero(tmp_path: Path, lossless: bool) -> None:
     with LayerWriter(tmp_path / "layer", info, lossless=lossless) as writer:
         writer.write(frames)
     # Matroska holds times to 10 microseconds, finer than a tick here.
-    error = max(abs(got - time + 1) for got, time in zip(back(writer.path).times, frames.times, strict=True))
+    error = max(
+        abs(got - time + 1) for got, time in zip(back(writer.path).times, frames.times, strict=True)
+    )
     assert error <= (Fraction(5, 10**6) if lossless else 0)
     with av.open(str(writer.path)) as container:
         # The last frame lasts as long as the one before.
@@ -129,11 +165,21 @@ def test_a_single_frame_lasts_one_frame(tmp_path: Path) -> None:
         assert container.duration == 40_000
 
 
-@pytest.mark.parametrize("aspect", [Fraction(2, 3), Fraction(12, 11), Fraction(128, 117), Fraction(2)])
 @pytest.mark.parametrize(
-    "options", [{"lossless": False}, {"lossless": True}, {"lossless": True, "bit_depth": 10}, {"lossless": True, "alpha": "ffv1"}]
+    "aspect", [Fraction(2, 3), Fraction(12, 11), Fraction(128, 117), Fraction(2)]
 )
-def test_the_pixels_shape_is_kept(tmp_path: Path, aspect: Fraction, options: dict[str, object]) -> None:
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"lossless": False},
+        {"lossless": True},
+        {"lossless": True, "bit_depth": 10},
+        {"lossless": True, "alpha": "ffv1"},
+    ],
+)
+def test_the_pixels_shape_is_kept(
+    tmp_path: Path, aspect: Fraction, options: dict[str, object]
+) -> None:
     info, frames = clip_of(media.moving(2), pixel_aspect=aspect)
     with LayerWriter(tmp_path / "layer", info, **options) as writer:  # type: ignore[arg-type]
         writer.write(frames)
@@ -164,11 +210,18 @@ def test_equal_layers_are_equal_files_whatever_is_in_memory(tmp_path: Path) -> N
         # glibc fills fresh memory with this: an encoder that reads what it never set shows itself.
         environment = {**os.environ, "MALLOC_PERTURB_": fill, "OMP_NUM_THREADS": "1"}
         subprocess.run(
-            [sys.executable, "-c", _TWICE, str(tmp_path / fill), str(here), str(here.parent)], check=True, env=environment, timeout=100
+            [sys.executable, "-c", _TWICE, str(tmp_path / fill), str(here), str(here.parent)],
+            check=True,
+            env=environment,
+            timeout=100,
         )
     names = leftovers(tmp_path / "0")
     assert len(names) == 6
-    assert [name for name in names if (tmp_path / "0" / name).read_bytes() != (tmp_path / "1" / name).read_bytes()] == []
+    assert [
+        name
+        for name in names
+        if (tmp_path / "0" / name).read_bytes() != (tmp_path / "1" / name).read_bytes()
+    ] == []
 
 
 @pytest.fixture(scope="module")
@@ -179,7 +232,12 @@ def loud(tmp_path_factory: pytest.TempPathFactory) -> Path:
     source = ffmpeg.input("pipe:", format="rawvideo", pix_fmt="rgb24", s="32x32", r=25)
     tone = ffmpeg.input("aevalsrc=0.5*sin(2764.6*t)*between(t\\,1.5\\,2):s=48000:d=4", f="lavfi")
     path = folder / "loud.mp4"
-    media.run(ffmpeg.output(source, tone, str(path), **{"c:v": "libx264", "c:a": "aac", "pix_fmt": "yuv420p"}), pictures.tobytes())
+    media.run(
+        ffmpeg.output(
+            source, tone, str(path), **{"c:v": "libx264", "c:a": "aac", "pix_fmt": "yuv420p"}
+        ),
+        pictures.tobytes(),
+    )
     return path
 
 
@@ -187,7 +245,11 @@ def heard(path: Path) -> tuple[float, float]:
     """When the tone begins and ends, in seconds, as the other FFmpeg decodes it on the file's own clock."""
     data = media.run(
         ffmpeg.output(
-            ffmpeg.input(str(path))["a:0"].filter("aresample", **{"async": 1, "first_pts": 0}), "pipe:", format="s16le", ac=1, ar=48000
+            ffmpeg.input(str(path))["a:0"].filter("aresample", **{"async": 1, "first_pts": 0}),
+            "pipe:",
+            format="s16le",
+            ac=1,
+            ar=48000,
         )
     )
     places = np.flatnonzero(np.abs(np.frombuffer(data, "<i2").astype(int)) > 4000) / 48000
@@ -195,10 +257,23 @@ def heard(path: Path) -> tuple[float, float]:
 
 
 @pytest.mark.parametrize(
-    "codec,suffix", [("copy", ".mp4"), ("pcm_s16le", ".mkv"), ("libmp3lame", ".mkv"), ("libopus", ".mkv"), ("libvorbis", ".mkv")]
+    "codec,suffix",
+    [
+        ("copy", ".mp4"),
+        ("pcm_s16le", ".mkv"),
+        ("libmp3lame", ".mkv"),
+        ("libopus", ".mkv"),
+        ("libvorbis", ".mkv"),
+    ],
 )
 @pytest.mark.parametrize(
-    "options", [{"lossless": False}, {"lossless": True}, {"lossless": False, "alpha": "prores"}, {"lossless": False, "alpha": "vp9"}]
+    "options",
+    [
+        {"lossless": False},
+        {"lossless": True},
+        {"lossless": False, "alpha": "prores"},
+        {"lossless": False, "alpha": "vp9"},
+    ],
 )
 def test_sound_is_cut_to_the_span_and_stays_in_step(
     tmp_path: Path, loud: Path, codec: str, suffix: str, options: dict[str, object]
@@ -222,7 +297,9 @@ def test_sound_that_fails_is_a_warning(tmp_path: Path, loud: Path) -> None:
     info, frames = clip_of(media.moving(5))
     (tmp_path / "bad.mp4").write_bytes(b"no sound here")
     for path in (tmp_path / "bad.mp4", tmp_path / "missing.mp4"):
-        with LayerWriter(tmp_path / "layer", info, lossless=True, sound=SoundSpan(path, Fraction(0), Fraction(1))) as writer:
+        with LayerWriter(
+            tmp_path / "layer", info, lossless=True, sound=SoundSpan(path, Fraction(0), Fraction(1))
+        ) as writer:
             writer.write(frames)
         assert len(writer.warnings) == 1 and path.name in writer.warnings[0]
         assert len(back(writer.path)) == 5
@@ -237,7 +314,9 @@ def test_alpha_comes_back(tmp_path: Path, kind: str, size: tuple[int, int]) -> N
         writer.write(Frames(frames.pixels[:2], frames.times[:2]), alpha=ramp[:2])
         writer.write(Frames(frames.pixels[2:], frames.times[2:]))
     assert writer.path.suffix == ALPHA[kind]
-    got = media.load(writer.path, *size, "libvpx-vp9" if kind == "vp9" else None, "rgba").astype(int)
+    got = media.load(writer.path, *size, "libvpx-vp9" if kind == "vp9" else None, "rgba").astype(
+        int
+    )
     limit = {"prores": 1, "vp9": 3}.get(kind, 0)
     assert np.abs(got[:2, ..., 3] - np.rint(ramp[:2, 0].numpy() * 255)).max() <= limit
     assert (got[2, ..., 3] >= 255 - limit).all()
@@ -248,10 +327,14 @@ def test_alpha_comes_back(tmp_path: Path, kind: str, size: tuple[int, int]) -> N
 @pytest.mark.parametrize("bits,alpha", [(8, None), (16, None), (8, "png"), (16, "png")])
 def test_pictures_are_pngs(tmp_path: Path, bits: int, alpha: str | None) -> None:
     top = 2**bits - 1
-    codes = torch.from_numpy(np.random.default_rng(0).integers(0, top + 1, (1, 3, 9, 7)).astype(np.float32))
+    codes = torch.from_numpy(
+        np.random.default_rng(0).integers(0, top + 1, (1, 3, 9, 7)).astype(np.float32)
+    )
     info, _ = clip_of(np.zeros((1, 9, 7, 3), np.uint8))
     for name in ("a", "b"):
-        with LayerWriter(tmp_path / name, info, lossless=False, alpha=alpha, bit_depth=bits, pictures=True) as writer:
+        with LayerWriter(
+            tmp_path / name, info, lossless=False, alpha=alpha, bit_depth=bits, pictures=True
+        ) as writer:
             writer.write(Frames(codes / top, (Fraction(0),)))
     assert leftovers(tmp_path) == ["a.png", "b.png"]
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
@@ -260,17 +343,27 @@ def test_pictures_are_pngs(tmp_path: Path, bits: int, alpha: str | None) -> None
     assert torch.equal((clip.frames(0, 0).pixels.double() * top).round(), codes.double())
 
 
-@pytest.mark.parametrize("options", [{"lossless": False}, {"lossless": True}, {"lossless": False, "pictures": True}])
+@pytest.mark.parametrize(
+    "options", [{"lossless": False}, {"lossless": True}, {"lossless": False, "pictures": True}]
+)
 def test_nothing_is_left_after_an_exception(tmp_path: Path, options: dict[str, object]) -> None:
     info, frames = clip_of(media.moving(1))
     (tmp_path / "layer.mkv").write_bytes(b"the one from before")
-    with pytest.raises(KeyboardInterrupt), LayerWriter(tmp_path / "layer", info, **options) as writer:  # type: ignore[arg-type]
+    with (
+        pytest.raises(KeyboardInterrupt),
+        LayerWriter(tmp_path / "layer", info, **options) as writer,
+    ):  # type: ignore[arg-type]
         writer.write(frames)
         raise KeyboardInterrupt
     assert leftovers(tmp_path) == ["layer.mkv"]
-    with pytest.raises(ValueError, match="no frame"), LayerWriter(tmp_path / "layer", info, **options):  # type: ignore[arg-type]
+    with (
+        pytest.raises(ValueError, match="no frame"),
+        LayerWriter(tmp_path / "layer", info, **options),
+    ):  # type: ignore[arg-type]
         pass
-    assert (tmp_path / "layer.mkv").read_bytes() == b"the one from before" and leftovers(tmp_path) == ["layer.mkv"]
+    assert (tmp_path / "layer.mkv").read_bytes() == b"the one from before" and leftovers(
+        tmp_path
+    ) == ["layer.mkv"]
 
 
 def test_frames_that_do_not_fit_are_refused(tmp_path: Path) -> None:
@@ -280,7 +373,10 @@ def test_frames_that_do_not_fit_are_refused(tmp_path: Path) -> None:
         (Frames(frames.pixels, frames.times[::-1]), None),
         (frames, torch.ones(3, 1, 48, 64)),
     ):
-        with pytest.raises(ValueError), LayerWriter(tmp_path / "layer", info, lossless=True) as writer:
+        with (
+            pytest.raises(ValueError),
+            LayerWriter(tmp_path / "layer", info, lossless=True) as writer,
+        ):
             writer.write(wrong, alpha=alpha)
     with pytest.raises(ValueError, match="alpha"):
         LayerWriter(tmp_path / "layer", info, lossless=True, alpha="qtrle")
@@ -298,12 +394,24 @@ def small_disk(size: int) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("size", [0, 2000, 100_000])
-@pytest.mark.parametrize("options", [{"lossless": False}, {"lossless": True}, {"lossless": False, "alpha": "png"}])
-def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path: Path, size: int, options: dict[str, object]) -> None:
+@pytest.mark.parametrize(
+    "options", [{"lossless": False}, {"lossless": True}, {"lossless": False, "alpha": "png"}]
+)
+def test_a_full_disk_is_one_line_and_leaves_nothing(
+    tmp_path: Path, size: int, options: dict[str, object]
+) -> None:
     info, frames = clip_of(np.random.default_rng(0).integers(0, 256, (20, 100, 100, 3), np.uint8))
-    with pytest.raises(UnlayerError) as caught, small_disk(size), LayerWriter(tmp_path / "layer", info, **options) as writer:  # type: ignore[arg-type]
+    with (
+        pytest.raises(UnlayerError) as caught,
+        small_disk(size),
+        LayerWriter(tmp_path / "layer", info, **options) as writer,
+    ):  # type: ignore[arg-type]
         writer.write(frames)
-    assert str(tmp_path) in str(caught.value) and "space" in str(caught.value) and "\n" not in str(caught.value)
+    assert (
+        str(tmp_path) in str(caught.value)
+        and "space" in str(caught.value)
+        and "\n" not in str(caught.value)
+    )
     assert leftovers(tmp_path) == []
 
 
@@ -312,7 +420,9 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     for lossless, pictures in ((True, False), (False, False), (False, True)):
         with (
             pytest.raises(UnlayerError, match="nowhere"),
-            LayerWriter(tmp_path / "nowhere" / "layer", info, lossless=lossless, pictures=pictures) as writer,
+            LayerWriter(
+                tmp_path / "nowhere" / "layer", info, lossless=lossless, pictures=pictures
+            ) as writer,
         ):
             writer.write(frames)
     assert leftovers(tmp_path) == []
@@ -332,11 +442,17 @@ def test_strange_names_are_names(tmp_path: Path, name: str) -> None:
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 1), (300, 1), (600, 2)])
 @pytest.mark.parametrize(("bits", "alpha"), [(8, None), (8, "ffv1"), (10, None), (16, "ffv1")])
-def test_narrow_layers_come_back_without_loss(tmp_path: Path, size: tuple[int, int], bits: int, alpha: str | None) -> None:
+def test_narrow_layers_come_back_without_loss(
+    tmp_path: Path, size: tuple[int, int], bits: int, alpha: str | None
+) -> None:
     """No slice of FFV1's later versions is one pixel wide, and a single slice may be too high."""
-    pixels = torch.from_numpy(np.random.default_rng(0).integers(0, 2**bits, (3, 3, *size))).float() / (2**bits - 1)
+    pixels = torch.from_numpy(
+        np.random.default_rng(0).integers(0, 2**bits, (3, 3, *size))
+    ).float() / (2**bits - 1)
     info = ClipInfo(Path("in"), size[1], size[0], 3, Fraction(25), Fraction(1, 25), bit_depth=bits)
     times = tuple(Fraction(index, 25) for index in range(3))
-    with LayerWriter(tmp_path / "layer", info, lossless=True, bit_depth=bits, alpha=alpha) as writer:
+    with LayerWriter(
+        tmp_path / "layer", info, lossless=True, bit_depth=bits, alpha=alpha
+    ) as writer:
         writer.write(Frames(pixels, times, 0), pixels[:, :1] if alpha else None)
     assert torch.allclose(open_clip([writer.path]).frames(0, 2).pixels, pixels, atol=1e-6)

@@ -53,7 +53,9 @@ def dissolved() -> Callable[..., tuple[Mixture, Tensor, Tensor]]:
     ],
 )
 def test_mixtures_by_hand(space: Space, a: float, b: float, weight: float, expected: float) -> None:
-    mixed = mix(torch.full((1, 3, 2, 2), a), torch.full((1, 3, 2, 2), b), torch.tensor(weight), space)
+    mixed = mix(
+        torch.full((1, 3, 2, 2), a), torch.full((1, 3, 2, 2), b), torch.tensor(weight), space
+    )
     torch.testing.assert_close(mixed, torch.full((1, 3, 2, 2), expected), atol=2e-6, rtol=0)
 
 
@@ -82,7 +84,9 @@ def test_swapping_the_layers_swaps_the_weights(space: Space) -> None:
     alpha, beta = slopes(a, b, frame, weight, space)
     torch.testing.assert_close((beta, alpha), slopes(b, a, frame, 1 - weight, space))
     one, other = share(a, b, frame, weight, space, (1.0, 5.0), 50.0)
-    torch.testing.assert_close((other, one), share(b, a, frame, 1 - weight, space, (5.0, 1.0), 50.0))
+    torch.testing.assert_close(
+        (other, one), share(b, a, frame, 1 - weight, space, (5.0, 1.0), 50.0)
+    )
 
 
 @SPACES
@@ -106,10 +110,14 @@ def test_slopes_are_the_mixtures_derivatives(space: Space) -> None:
         ((1.0, 1.0), 0.0, (0.5, 0.5)),
     ],
 )
-def test_what_is_left_is_shared_by_trust(trust: tuple[float, float], data: float, expected: tuple[float, float]) -> None:
+def test_what_is_left_is_shared_by_trust(
+    trust: tuple[float, float], data: float, expected: tuple[float, float]
+) -> None:
     """Two layers at 0.5 in a half-and-half mixture that shows 0.7."""
     half = torch.full((1, 3, 1, 1), 0.5)
-    found = share(half, half, torch.full((1, 3, 1, 1), 0.7), torch.tensor(0.5), "gamma", trust, data)
+    found = share(
+        half, half, torch.full((1, 3, 1, 1), 0.7), torch.tensor(0.5), "gamma", trust, data
+    )
     assert [float(layer.mean()) for layer in found] == pytest.approx(expected, abs=1e-4)
 
 
@@ -138,16 +146,26 @@ def test_projected_layers_mix_back_to_the_frame(
 
 
 @SPACES
-def test_layers_that_mix_to_the_frame_stay(dissolved: Callable[..., tuple[Mixture, Tensor, Tensor]], space: Space) -> None:
+def test_layers_that_mix_to_the_frame_stay(
+    dissolved: Callable[..., tuple[Mixture, Tensor, Tensor]], space: Space
+) -> None:
     mixture, a, b = dissolved(space)
-    torch.testing.assert_close(project(mixture, a[1:4], b[1:4]), (a[1:4], b[1:4]), atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        project(mixture, a[1:4], b[1:4]), (a[1:4], b[1:4]), atol=1e-5, rtol=0
+    )
 
 
 @SPACES
 @pytest.mark.parametrize("locked", ["outgoing", "incoming"])
-def test_a_locked_colour_stays(dissolved: Callable[..., tuple[Mixture, Tensor, Tensor]], space: Space, locked: str) -> None:
+def test_a_locked_colour_stays(
+    dissolved: Callable[..., tuple[Mixture, Tensor, Tensor]], space: Space, locked: str
+) -> None:
     mixture, a, b = dissolved(space, locked)
-    given = (a[1:4], random(3, 3, 6, 8, seed=7)) if locked == "outgoing" else (random(3, 3, 6, 8, seed=7), b[1:4])
+    given = (
+        (a[1:4], random(3, 3, 6, 8, seed=7))
+        if locked == "outgoing"
+        else (random(3, 3, 6, 8, seed=7), b[1:4])
+    )
     found = project(mixture, *given, steps=8)
     plain, other = (0, 1) if locked == "outgoing" else (1, 0)
     torch.testing.assert_close(found[plain], given[plain], atol=1e-5, rtol=0)
@@ -178,14 +196,19 @@ def test_a_weight_of_another_shape_is_refused(shape: tuple[int, ...]) -> None:
 
 @pytest.mark.parametrize(("first", "last"), [(-1, 2), (3, 2), (2, 5)])
 def test_mixed_frames_outside_the_window_are_refused(first: int, last: int) -> None:
-    with pytest.raises(ValueError, match=f"mixed frames {first} to {last} lie outside a window of 5"):
+    with pytest.raises(
+        ValueError, match=f"mixed frames {first} to {last} lie outside a window of 5"
+    ):
         Mixture(torch.zeros(5, 3, 6, 8), torch.zeros(5, 1, 1, 1), first, last)
 
 
 def test_a_mixture_knows_its_mixed_frames_and_whether_it_has_a_matte() -> None:
     plain = Mixture(torch.zeros(5, 3, 6, 8), torch.zeros(5, 1, 1, 1), 1, 3)
     assert list(range(5))[plain.mixed] == [1, 2, 3]
-    assert not plain.has_matte and Mixture(torch.zeros(5, 3, 6, 8), torch.zeros(5, 1, 6, 8), 1, 3).has_matte
+    assert (
+        not plain.has_matte
+        and Mixture(torch.zeros(5, 3, 6, 8), torch.zeros(5, 1, 6, 8), 1, 3).has_matte
+    )
 
 
 def test_shrinking_takes_means_of_areas() -> None:
@@ -209,4 +232,9 @@ def test_what_is_small_enough_is_not_shrunk(pixels: int) -> None:
 
 
 def test_no_side_shrinks_to_nothing() -> None:
-    assert shrink(Mixture(random(3, 3, 2, 400), ramp(3, 1, 1), 1, 1), 8).frames.shape == (3, 3, 1, 40)
+    assert shrink(Mixture(random(3, 3, 2, 400), ramp(3, 1, 1), 1, 1), 8).frames.shape == (
+        3,
+        3,
+        1,
+        40,
+    )

@@ -8,7 +8,16 @@ from clips import drifting, psnr
 from torch import Tensor
 
 from stages.mixing.mixing import Mixture, mix
-from stages.motion.carry import Side, carried_layers, carry, extrapolated, known_motion, reaching, regularity, template_of
+from stages.motion.carry import (
+    Side,
+    carried_layers,
+    carry,
+    extrapolated,
+    known_motion,
+    reaching,
+    regularity,
+    template_of,
+)
 from stages.shots import Space
 
 PRE, STEPS, POST = 4, 5, 4
@@ -32,7 +41,12 @@ def mixed(a: Tensor, b: Tensor, space: Space = "gamma") -> Mixture:
 def straight(velocity: tuple[float, float], template: int, size: tuple[int, int] = SIZE) -> Tensor:
     """The true flows of the mixed frames to ``template``."""
     frames = torch.arange(PRE, PRE + STEPS, dtype=torch.float32)
-    return ((template - frames)[:, None] * torch.tensor(velocity)).view(STEPS, 2, 1, 1).expand(STEPS, 2, *size).clone()
+    return (
+        ((template - frames)[:, None] * torch.tensor(velocity))
+        .view(STEPS, 2, 1, 1)
+        .expand(STEPS, 2, *size)
+        .clone()
+    )
 
 
 def inner(tensor: Tensor) -> Tensor:
@@ -42,7 +56,9 @@ def inner(tensor: Tensor) -> Tensor:
 
 @pytest.mark.parametrize("space", ["gamma", "linear"])
 @pytest.mark.parametrize(("pace", "guess"), [(0.4, False), (1.0, True)])
-def test_two_moving_textures_are_followed_through_their_mixture(space: Space, pace: float, guess: bool) -> None:
+def test_two_moving_textures_are_followed_through_their_mixture(
+    space: Space, pace: float, guess: bool
+) -> None:
     """Slow ones from no motion at all, so that what is found is found in the mixture; faster ones from the first guess."""
     speeds = (pace * RIGHT[0], pace * RIGHT[1]), (pace * LEFT[0], pace * LEFT[1])
     a, b = drifting(1, COUNT, speeds[0], SIZE), drifting(2, COUNT, speeds[1], SIZE)
@@ -55,7 +71,9 @@ def test_two_moving_textures_are_followed_through_their_mixture(space: Space, pa
         assert layer.shape == (STEPS, 3, *SIZE) and flow.shape == (STEPS, 2, *SIZE)
         reached = psnr(inner(layer), inner(truth[INSIDE]))
         assert reached > 36 and reached > psnr(inner(held), inner(truth[INSIDE])) + 15
-        assert inner(flow - straight(speeds[side], carried.templates[side])).norm(dim=1).mean() < 0.2
+        assert (
+            inner(flow - straight(speeds[side], carried.templates[side])).norm(dim=1).mean() < 0.2
+        )
 
 
 def test_the_first_guess_helps() -> None:
@@ -63,13 +81,18 @@ def test_the_first_guess_helps() -> None:
     begin = straight((0, 0), PRE - 1), straight((0, 0), PRE + STEPS)
     few = ((2, 6),)
     told, untold = carry(mixture, few), carry(mixture, few, start=begin)
-    assert psnr(told.layers[0], scenes()[0][INSIDE]) > psnr(untold.layers[0], scenes()[0][INSIDE]) + 3
+    assert (
+        psnr(told.layers[0], scenes()[0][INSIDE]) > psnr(untold.layers[0], scenes()[0][INSIDE]) + 3
+    )
 
 
 def test_true_layers_carried_along_true_flows_are_the_truth() -> None:
     a, b = scenes()
     found = carried_layers(mixed(a, b), (straight(RIGHT, PRE - 1), straight(LEFT, PRE + STEPS)))
-    assert psnr(inner(found[0]), inner(a[INSIDE])) > 36 and psnr(inner(found[1]), inner(b[INSIDE])) > 36
+    assert (
+        psnr(inner(found[0]), inner(a[INSIDE])) > 36
+        and psnr(inner(found[1]), inner(b[INSIDE])) > 36
+    )
 
 
 def test_no_flow_holds_the_last_clean_frames() -> None:
@@ -86,7 +109,9 @@ def test_a_fade_keeps_its_colour_and_carries_the_scene(locked: Side) -> None:
     a, b = scenes()
     a, b = (plain, b) if locked == "outgoing" else (a, plain)
     open_one = mixed(a, b)
-    mixture = Mixture(open_one.frames, open_one.weight, open_one.first, open_one.last, "gamma", locked, color)
+    mixture = Mixture(
+        open_one.frames, open_one.weight, open_one.first, open_one.last, "gamma", locked, color
+    )
     carried = carry(mixture, LEVELS)
     place, other = (0, 1) if locked == "outgoing" else (1, 0)
     assert torch.equal(carried.layers[place], plain[INSIDE])
@@ -101,7 +126,11 @@ def test_a_scene_without_clean_frames_starts_from_its_strongest_mixed_one(missin
     first = 0 if missing == "outgoing" else PRE
     mixture = Mixture(whole.frames[kept], whole.weight[kept], first, first + STEPS - 1)
     side, there, template = (0, b, 0) if missing == "outgoing" else (1, a, PRE + STEPS - 1)
-    assert template_of(mixture, missing) == template and known_motion(mixture, missing).shape == (0, 2, *SIZE)
+    assert template_of(mixture, missing) == template and known_motion(mixture, missing).shape == (
+        0,
+        2,
+        *SIZE,
+    )
     carried = carry(mixture, LEVELS)
     assert carried.templates[side] == template
     assert all(torch.isfinite(part).all() for part in (*carried.flows, *carried.layers))
@@ -112,8 +141,14 @@ def test_a_scene_without_clean_frames_starts_from_its_strongest_mixed_one(missin
 def test_the_same_input_gives_the_same_flows_and_progress_rises_to_one() -> None:
     told: list[float] = []
     mixture = mixed(*scenes())
-    one, other = carry(mixture, ((2, 5), (1, 3)), on_step=lambda done, _: told.append(done)), carry(mixture, ((2, 5), (1, 3)))
-    assert all(torch.equal(x, y) for x, y in zip((*one.flows, *one.layers), (*other.flows, *other.layers), strict=True))
+    one, other = (
+        carry(mixture, ((2, 5), (1, 3)), on_step=lambda done, _: told.append(done)),
+        carry(mixture, ((2, 5), (1, 3))),
+    )
+    assert all(
+        torch.equal(x, y)
+        for x, y in zip((*one.flows, *one.layers), (*other.flows, *other.layers), strict=True)
+    )
     assert told == pytest.approx([step / 8 for step in range(1, 9)])
 
 
@@ -128,7 +163,12 @@ def test_pieces_of_the_frames_give_the_same_as_all_at_once(monkeypatch: pytest.M
 def test_a_matte_says_where_each_scene_counts() -> None:
     """Behind a hard edge that stands still each half of the picture is one scene alone: it is followed there."""
     a, b = scenes()
-    weight = ((torch.arange(COUNT) - PRE + 1) / (STEPS + 1)).clamp(0, 1).view(-1, 1, 1, 1).repeat(1, 1, *SIZE)
+    weight = (
+        ((torch.arange(COUNT) - PRE + 1) / (STEPS + 1))
+        .clamp(0, 1)
+        .view(-1, 1, 1, 1)
+        .repeat(1, 1, *SIZE)
+    )
     weight[INSIDE] = (torch.arange(SIZE[1]) >= SIZE[1] // 2).float()
     carried = carry(Mixture(mix(a, b, weight, "gamma"), weight, PRE, PRE + STEPS - 1), LEVELS)
     half = SIZE[1] // 2
@@ -162,20 +202,34 @@ def test_an_even_motion_is_smooth_and_steady() -> None:
     known = torch.arange(1.0, 4.0).view(3, 1, 1, 1) * velocity.expand(3, 2, 4, 5)
     even = -torch.arange(1.0, 6.0).view(5, 1, 1, 1) * velocity.expand(5, 2, 4, 5)
     least = [0.2, 0.1]  # vectors of no length count as a tenth of a pixel
-    assert [float(part) for part in regularity(even, known, False)] == pytest.approx(least, abs=1e-5)
-    assert [float(part) for part in regularity(even.flip(0), known, True)] == pytest.approx(least, abs=1e-5)
+    assert [float(part) for part in regularity(even, known, False)] == pytest.approx(
+        least, abs=1e-5
+    )
+    assert [float(part) for part in regularity(even.flip(0), known, True)] == pytest.approx(
+        least, abs=1e-5
+    )
     torn, jumping = even.clone(), even.clone()
     torn[..., 2:] += 3
     jumping[2:] += 3
     assert float(regularity(torn, known, False)[0]) > 0.9
-    assert float(regularity(jumping, known, False)[1]) > 0.9 and float(regularity(jumping, known, False)[0]) < 0.21
+    assert (
+        float(regularity(jumping, known, False)[1]) > 0.9
+        and float(regularity(jumping, known, False)[0]) < 0.21
+    )
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 9), (7, 3)])
 def test_tiny_pictures_are_carried_too(size: tuple[int, int]) -> None:
-    a, b = (torch.rand(COUNT, 3, *size, generator=torch.Generator().manual_seed(seed)) for seed in (1, 2))
+    a, b = (
+        torch.rand(COUNT, 3, *size, generator=torch.Generator().manual_seed(seed))
+        for seed in (1, 2)
+    )
     carried = carry(mixed(a, b), ((4, 3), (1, 3)))
-    assert all(part.shape == (STEPS, channels, *size) for channels, parts in ((2, carried.flows), (3, carried.layers)) for part in parts)
+    assert all(
+        part.shape == (STEPS, channels, *size)
+        for channels, parts in ((2, carried.flows), (3, carried.layers))
+        for part in parts
+    )
     assert all(torch.isfinite(part).all() for part in (*carried.flows, *carried.layers))
 
 

@@ -7,7 +7,17 @@ import torch
 from clips import drifting
 from torch import Tensor
 
-from stages.motion.flow import Comb, box, consistency, flows, length, resize, resize_flow, warp, warp_one
+from stages.motion.flow import (
+    InterleavedSampling,
+    box,
+    consistency,
+    flows,
+    length,
+    resize,
+    resize_flow,
+    warp,
+    warp_one,
+)
 
 
 def random(*shape: int) -> Tensor:
@@ -16,7 +26,9 @@ def random(*shape: int) -> Tensor:
 
 def still(x: float, y: float, size: tuple[int, int], count: int = 1) -> Tensor:
     """The same flow everywhere, ``(count, 2, H, W)``."""
-    return torch.tensor([x, y], dtype=torch.float32).view(1, 2, 1, 1).expand(count, 2, *size).clone()
+    return (
+        torch.tensor([x, y], dtype=torch.float32).view(1, 2, 1, 1).expand(count, 2, *size).clone()
+    )
 
 
 def test_no_flow_is_no_change() -> None:
@@ -29,26 +41,41 @@ def test_warping_by_whole_pixels_is_slicing() -> None:
     moved = warp(picture, still(2, -1, (7, 9)))
     torch.testing.assert_close(moved[..., 1:, :-2], picture[..., :-1, 2:], atol=1e-5, rtol=0)
     # Beyond the edge its last pixel.
-    torch.testing.assert_close(moved[..., 1:, -2:], picture[..., :-1, -1:].expand(-1, -1, -1, 2), atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        moved[..., 1:, -2:], picture[..., :-1, -1:].expand(-1, -1, -1, 2), atol=1e-5, rtol=0
+    )
     torch.testing.assert_close(moved[..., 0, :-2], picture[..., 0, 2:], atol=1e-5, rtol=0)
 
 
 def test_warping_by_half_a_pixel_is_the_mean_of_two() -> None:
     picture = random(1, 1, 4, 6)
     moved = warp(picture, still(0.5, 0, (4, 6)))
-    torch.testing.assert_close(moved[..., :-1], (picture[..., :-1] + picture[..., 1:]) / 2, atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        moved[..., :-1], (picture[..., :-1] + picture[..., 1:]) / 2, atol=1e-5, rtol=0
+    )
 
 
 def test_resizing_takes_means_downwards_and_keeps_what_fits() -> None:
     picture = random(2, 3, 6, 8)
     assert resize(picture, (6, 8)) is picture
     torch.testing.assert_close(resize(picture, (3, 4))[1, 2, 1, 3], picture[1, 2, 2:4, 6:8].mean())
-    assert resize(picture, (12, 16)).shape == (2, 3, 12, 16) and resize(picture, (3, 16)).shape == (2, 3, 3, 16)
-    torch.testing.assert_close(resize(torch.full((1, 1, 2, 3), 0.4), (5, 7)), torch.full((1, 1, 5, 7), 0.4))
+    assert resize(picture, (12, 16)).shape == (2, 3, 12, 16) and resize(picture, (3, 16)).shape == (
+        2,
+        3,
+        3,
+        16,
+    )
+    torch.testing.assert_close(
+        resize(torch.full((1, 1, 2, 3), 0.4), (5, 7)), torch.full((1, 1, 5, 7), 0.4)
+    )
 
 
-@pytest.mark.parametrize(("size", "expected"), [((3, 16), (4.0, -1.5)), ((12, 4), (1.0, -6.0)), ((6, 8), (2.0, -3.0))])
-def test_a_resized_flow_is_longer_with_its_picture(size: tuple[int, int], expected: tuple[float, float]) -> None:
+@pytest.mark.parametrize(
+    ("size", "expected"), [((3, 16), (4.0, -1.5)), ((12, 4), (1.0, -6.0)), ((6, 8), (2.0, -3.0))]
+)
+def test_a_resized_flow_is_longer_with_its_picture(
+    size: tuple[int, int], expected: tuple[float, float]
+) -> None:
     torch.testing.assert_close(resize_flow(still(2, -3, (6, 8)), size), still(*expected, size))
 
 
@@ -81,11 +108,15 @@ def test_there_and_back_is_sure() -> None:
     torch.testing.assert_close(sure, inside)
 
 
-@pytest.mark.parametrize(("missed", "expected"), [(0.0, 1.0), (1.0, 0.778801), (2.0, 0.367879), (8.0, 0.0)])
+@pytest.mark.parametrize(
+    ("missed", "expected"), [(0.0, 1.0), (1.0, 0.778801), (2.0, 0.367879), (8.0, 0.0)]
+)
 def test_confidence_falls_with_what_is_missed(missed: float, expected: float) -> None:
     """``exp(-(missed / 2)²)``."""
     sure = consistency(still(1, 0, (16, 20)), still(-1 + missed, 0, (16, 20)), 2.0)
-    torch.testing.assert_close(sure[..., :-1], torch.full((1, 1, 16, 19), expected), atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        sure[..., :-1], torch.full((1, 1, 16, 19), expected), atol=1e-5, rtol=0
+    )
 
 
 @pytest.mark.parametrize("velocity", [(3.0, -2.0), (0.5, 0.25), (-5.0, 4.0)])
@@ -98,13 +129,17 @@ def test_a_moved_texture_is_followed(velocity: tuple[float, float]) -> None:
         assert off.norm(dim=0).mean() < 0.3, pair
     # From frame t to frame u: it brings u's pixels to t.
     brought = warp(frames[1:], found[0, 1][None])
-    assert (brought - frames[:1])[0][middle].abs().mean() < 0.25 * (frames[1] - frames[0])[middle].abs().mean()
+    assert (brought - frames[:1])[0][middle].abs().mean() < 0.25 * (frames[1] - frames[0])[
+        middle
+    ].abs().mean()
 
 
 def test_each_pair_is_given_once_and_nothing_else() -> None:
     frames = drifting(1, 3, (1, 0), (16, 24))
     found = flows(frames, [(0, 2), (1, 1), (0, 2)])
-    assert set(found) == {(0, 2), (1, 1)} and all(flow.shape == (2, 16, 24) and flow.dtype == torch.float32 for flow in found.values())
+    assert set(found) == {(0, 2), (1, 1)} and all(
+        flow.shape == (2, 16, 24) and flow.dtype == torch.float32 for flow in found.values()
+    )
     assert found[1, 1].abs().max() < 0.1
     assert flows(frames, []) == {}
 
@@ -137,19 +172,23 @@ def test_one_picture_is_warped_as_many_are() -> None:
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 6), (5, 7), (6, 8)])
 @pytest.mark.parametrize("small", [True, False])
-def test_combs_make_up_the_whole_picture(size: tuple[int, int], small: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_combs_make_up_the_whole_picture(
+    size: tuple[int, int], small: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Each shows of a picture, of one made larger and of a warped one just what it should, and together they leave no pixel out."""
     if not small:
         monkeypatch.setattr("stages.motion.flow.SMALL", 0)
     picture, nodes = random(2, 3, *size), 4 * random(2, 2, -(-size[0] // 2), -(-size[1] // 2)) - 2
     numbers = torch.arange(size[0] * size[1], dtype=torch.float32).view(1, 1, *size)
     seen = []
-    for number in range(Comb.MANY):
-        comb = Comb(size, number, picture)
+    for number in range(InterleavedSampling.MANY):
+        comb = InterleavedSampling(size, number, picture)
         seen += comb.of(numbers).flatten().tolist()
         flow = resize(nodes, size)
         torch.testing.assert_close(comb.resized(nodes), comb.of(flow), atol=1e-4, rtol=0)
-        torch.testing.assert_close(comb.warp(picture, comb.of(flow)), comb.of(warp(picture, flow)), atol=1e-4, rtol=0)
+        torch.testing.assert_close(
+            comb.warp(picture, comb.of(flow)), comb.of(warp(picture, flow)), atol=1e-4, rtol=0
+        )
     assert set(seen) == set(range(size[0] * size[1]))
     # Of a small picture each is all of it.
     assert len(seen) == (4 if small else 1) * size[0] * size[1] or (1 in size and not small)

@@ -17,12 +17,20 @@ def test_a_case_is_mixed_of_its_truth(stride: int) -> None:
     mixture = given.mixture
     again = mix(*given.truth, mixture.weight[mixture.mixed], "gamma")
     assert (again - mixture.frames[mixture.mixed]).abs().max() <= 0.5 / 255 + 1e-6
-    assert len(given.truth[0]) == ablation.MIXED and mixture.frames.shape == (2 * ablation.CLEAN + ablation.MIXED, 3, 36, 64)
+    assert len(given.truth[0]) == ablation.MIXED and mixture.frames.shape == (
+        2 * ablation.CLEAN + ablation.MIXED,
+        3,
+        36,
+        64,
+    )
 
 
 def test_motion_brings_something_and_nothing_left_out_is_everything() -> None:
     given = ablation.case("", 1, (36, 64))
-    held, moved = (ablation.take_apart(given, name)[0] for name in ("nothing: the last clean frames, held", "without sweeps and ties"))
+    held, moved = (
+        ablation.take_apart(given, name)[0]
+        for name in ("nothing: the last clean frames, held", "without sweeps and ties")
+    )
     assert ablation.score(moved, given.truth) > ablation.score(held, given.truth) + 3
     assert ablation.score(given.truth, given.truth) == 99.0
 

@@ -26,7 +26,9 @@ def test_what_every_call_pays_once_is_no_step(monkeypatch: pytest.MonkeyPatch) -
     assert cost(Machine(1.0, 0.25), monkeypatch) == pytest.approx(0.25)
 
 
-def test_a_machine_that_is_held_up_makes_no_plan_of_thousands(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_machine_that_is_held_up_makes_no_plan_of_thousands(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     assert cost(Machine(0.1, 0.25, (9.0,)), monkeypatch) == pytest.approx(0.25)
     assert cost(Machine(0.1, 0.25, (9.0, 9.0)), monkeypatch) == pytest.approx(LEAST_PART * 1.6 / 6)
     assert cost(Machine(0.1, 0.25, (0.0, 0.0, 5.0)), monkeypatch) == pytest.approx(1.25)

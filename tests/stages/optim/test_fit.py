@@ -25,7 +25,10 @@ class Value(nn.Module):
 
 def mixture(matte: bool = False, locked: bool = False) -> tuple[Mixture, Tensor, Tensor]:
     """A small dissolve, 4 clean frames, 4 mixed ones and 4 clean ones, with its true layers."""
-    one, other = (torch.from_numpy(moving(seed, 12, (24, 32))).permute(0, 3, 1, 2).float() / 255 for seed in (1, 2))
+    one, other = (
+        torch.from_numpy(moving(seed, 12, (24, 32))).permute(0, 3, 1, 2).float() / 255
+        for seed in (1, 2)
+    )
     if locked:
         other = torch.zeros_like(other)
     weight = ((torch.arange(12) - 3) / 5).clamp(0, 1).view(-1, 1, 1, 1)
@@ -41,7 +44,10 @@ def test_the_loop_finds_a_minimum_and_tells_each_loss() -> None:
     module, told = Value(), []
     fit(
         module,
-        lambda index, progress: {"near": (module.value - 1).abs().mean(), "small": module.value.square().mean()},
+        lambda index, progress: {
+            "near": (module.value - 1).abs().mean(),
+            "small": module.value.square().mean(),
+        },
         {"near": constant(1.0), "small": constant(0.0)},
         FitPlan(200, rate=0.05),
         frames=3,
@@ -67,7 +73,13 @@ def test_a_fit_that_breaks_goes_back_and_goes_on() -> None:
 def test_a_fit_that_stays_broken_says_so() -> None:
     module = Value()
     with pytest.raises(UnlayerError, match="3 times"):
-        fit(module, lambda index, progress: {"no": module.value.sum() / 0 * 0}, {"no": constant(1.0)}, FitPlan(9), frames=3)
+        fit(
+            module,
+            lambda index, progress: {"no": module.value.sum() / 0 * 0},
+            {"no": constant(1.0)},
+            FitPlan(9),
+            frames=3,
+        )
 
 
 def test_every_frame_is_drawn_before_any_comes_again() -> None:
@@ -86,7 +98,9 @@ def test_a_step_sees_mixed_and_clean_frames_in_order() -> None:
 def test_the_layers_come_out_and_not_only_the_mixture() -> None:
     given, one, other = mixture()
     result = fit_layers(given, plan=FitPlan(120), seed=0, dtype=torch.float32, widths=NARROW)
-    assert torch.equal(result.outgoing[:4], given.frames[:4]) and torch.equal(result.incoming[8:], given.frames[8:])
+    assert torch.equal(result.outgoing[:4], given.frames[:4]) and torch.equal(
+        result.incoming[8:], given.frames[8:]
+    )
     mixed = given.mixed
     better = psnr(result.outgoing[mixed], one[mixed]) + psnr(result.incoming[mixed], other[mixed])
     nothing = psnr(given.frames[mixed], one[mixed]) + psnr(given.frames[mixed], other[mixed])
@@ -99,9 +113,19 @@ def test_given_layers_are_believed_where_they_are_trusted() -> None:
     trust = torch.zeros(12, 1, 24, 32)
     trust[..., :16] = 1
     # The mixture itself as both layers explains the input as well as the truth does.
-    result = fit_layers(given, (given.frames, given.frames), (trust, trust), plan=FitPlan(80), dtype=torch.float32, widths=NARROW)
+    result = fit_layers(
+        given,
+        (given.frames, given.frames),
+        (trust, trust),
+        plan=FitPlan(80),
+        dtype=torch.float32,
+        widths=NARROW,
+    )
     for layer in (result.outgoing, result.incoming):
-        believed, free = (psnr(layer[5:7][..., part], given.frames[5:7][..., part]) for part in (slice(0, 12), slice(20, 32)))
+        believed, free = (
+            psnr(layer[5:7][..., part], given.frames[5:7][..., part])
+            for part in (slice(0, 12), slice(20, 32))
+        )
         assert believed > free + 3
 
 
@@ -111,18 +135,33 @@ def test_networks_fill_in_only_what_is_not_trusted() -> None:
     trust[:, :, :, 16:] = 0
     grey = torch.full_like(one, 0.5), torch.full_like(other, 0.5)
     filled = fill(given, grey, trust, plan=FitPlan(60), scale=2)
-    assert torch.equal(filled[0][..., :16], grey[0][..., :16]) and torch.equal(filled[1][:4], grey[1][:4])
+    assert torch.equal(filled[0][..., :16], grey[0][..., :16]) and torch.equal(
+        filled[1][:4], grey[1][:4]
+    )
     mixed = given.mixed
     for layer, before, truth in zip(filled, grey, (one, other), strict=True):
-        assert psnr(layer[mixed][..., 16:], truth[mixed][..., 16:]) > psnr(before[mixed][..., 16:], truth[mixed][..., 16:]) + 1
+        assert (
+            psnr(layer[mixed][..., 16:], truth[mixed][..., 16:])
+            > psnr(before[mixed][..., 16:], truth[mixed][..., 16:]) + 1
+        )
 
 
 def test_the_same_seed_gives_the_same_bytes_and_more_steps_go_on() -> None:
     given, _, _ = mixture()
-    runs = [fit_layers(given, plan=FitPlan(4), seed=seed, dtype=torch.float32, widths=NARROW) for seed in (1, 1, 2)]
-    assert torch.equal(runs[0].outgoing, runs[1].outgoing) and torch.equal(runs[0].weight, runs[1].weight)
+    runs = [
+        fit_layers(given, plan=FitPlan(4), seed=seed, dtype=torch.float32, widths=NARROW)
+        for seed in (1, 1, 2)
+    ]
+    assert torch.equal(runs[0].outgoing, runs[1].outgoing) and torch.equal(
+        runs[0].weight, runs[1].weight
+    )
     assert not torch.equal(runs[0].outgoing, runs[2].outgoing)
-    more = [fit_layers(given, plan=FitPlan(3), seed=1, dtype=torch.float32, widths=NARROW, warm=run.state) for run in runs[:2]]
+    more = [
+        fit_layers(
+            given, plan=FitPlan(3), seed=1, dtype=torch.float32, widths=NARROW, warm=run.state
+        )
+        for run in runs[:2]
+    ]
     assert torch.equal(more[0].incoming, more[1].incoming)
     assert more[0].state.steps == 7 and isinstance(more[0].state, FitState)
     assert not torch.equal(more[0].incoming, runs[0].incoming)
@@ -131,11 +170,15 @@ def test_the_same_seed_gives_the_same_bytes_and_more_steps_go_on() -> None:
 def test_a_matte_is_fitted_around_the_given_one() -> None:
     given, _, _ = mixture(matte=True)
     still = TwoScenes(given, seed=0, dtype=torch.float32, learn_weight=True, widths=NARROW)
-    torch.testing.assert_close(still.weight(torch.arange(4)), given.weight[given.mixed].clamp(0.02, 0.98))
+    torch.testing.assert_close(
+        still.weight(torch.arange(4)), given.weight[given.mixed].clamp(0.02, 0.98)
+    )
     result = fit_layers(given, plan=FitPlan(10), dtype=torch.float32, widths=NARROW)
     assert result.weight.shape == given.weight.shape
     assert float((result.weight - given.weight).abs().mean()) < 0.1
-    fixed = fit_layers(given, plan=FitPlan(2), dtype=torch.float32, widths=NARROW, learn_weight=False)
+    fixed = fit_layers(
+        given, plan=FitPlan(2), dtype=torch.float32, widths=NARROW, learn_weight=False
+    )
     assert torch.equal(fixed.weight, given.weight)
 
 
@@ -167,4 +210,6 @@ def test_the_fit_runs_on_a_gpu() -> None:
     given, one, _ = mixture()
     result = fit_layers(given, plan=FitPlan(60), device=torch.device("cuda"), widths=NARROW)
     assert result.outgoing.device == given.frames.device
-    assert psnr(result.outgoing[given.mixed], one[given.mixed]) > psnr(given.frames[given.mixed], one[given.mixed])
+    assert psnr(result.outgoing[given.mixed], one[given.mixed]) > psnr(
+        given.frames[given.mixed], one[given.mixed]
+    )

@@ -45,7 +45,9 @@ def test_a_wipe_that_opens_costs_nothing() -> None:
     assert float(losses.mask_consistency(matte)) == 0
     assert float(losses.mask_consistency(matte.flip(0))) == pytest.approx(0.25)
     assert float(losses.mask_consistency(matte[:1])) == 0
-    assert float(losses.carried_consistency(matte[1:], matte[:-1], torch.ones(4, 1, 2, 2))) == pytest.approx(0.25)
+    assert float(
+        losses.carried_consistency(matte[1:], matte[:-1], torch.ones(4, 1, 2, 2))
+    ) == pytest.approx(0.25)
 
 
 def test_binary_push_is_highest_at_one_half() -> None:
@@ -65,7 +67,9 @@ def test_steadiness_holds_the_form_more_than_the_place() -> None:
     bent = given.clone()
     bent[2] += 0.1
     assert float(losses.curve_steadiness(given + 0.1, given)) == pytest.approx(0.001, rel=1e-3)
-    assert float(losses.curve_steadiness(bent, given)) == pytest.approx((0.01 + 0.04 + 0.01) / 3 + 0.1 * 0.002, rel=1e-3)
+    assert float(losses.curve_steadiness(bent, given)) == pytest.approx(
+        (0.01 + 0.04 + 0.01) / 3 + 0.1 * 0.002, rel=1e-3
+    )
 
 
 def test_schedules_depend_on_progress_alone() -> None:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from stages.optim.penalties import ROUND, SHORT, rounded, uneven
+from stages.optim.penalties import ROUND, SHORT, charbonnier, smoothed_total_variation
 
 
 def random(*shape: int) -> Tensor:
@@ -17,23 +17,31 @@ def random(*shape: int) -> Tensor:
 
 def test_a_rounded_difference_is_as_its_formula_says() -> None:
     wanted = (math.hypot(0.3, ROUND) + math.hypot(0.0, ROUND)) / 2 - ROUND
-    assert float(rounded(torch.tensor([-0.3, 0.0]))) == pytest.approx(wanted)
-    assert float(rounded(torch.zeros(4))) == pytest.approx(0, abs=1e-7)
+    assert float(charbonnier(torch.tensor([-0.3, 0.0]))) == pytest.approx(wanted)
+    assert float(charbonnier(torch.zeros(4))) == pytest.approx(0, abs=1e-7)
 
 
 @pytest.mark.parametrize(("dim", "order"), [(-1, 1), (-2, 1), (0, 1), (0, 2)])
 def test_unevenness_is_the_mean_length_of_the_differences(dim: int, order: int) -> None:
     vectors = random(4, 2, 5, 6)
     changes = vectors.diff(order, dim)
-    assert float(uneven(vectors, dim, order)) == pytest.approx(float((changes.square().sum(1) + SHORT**2).sqrt().mean()))
+    assert float(smoothed_total_variation(vectors, dim, order)) == pytest.approx(
+        float((changes.square().sum(1) + SHORT**2).sqrt().mean())
+    )
 
 
 def test_too_few_are_even() -> None:
-    assert float(uneven(random(2, 2, 3, 3), 0, order=2)) == 0 and float(uneven(random(3, 2, 3, 1), -1)) == 0
+    assert (
+        float(smoothed_total_variation(random(2, 2, 3, 3), 0, order=2)) == 0
+        and float(smoothed_total_variation(random(3, 2, 3, 1), -1)) == 0
+    )
 
 
 def test_slopes_are_those_of_the_values() -> None:
     vectors = random(4, 2, 3, 5).requires_grad_()
-    assert torch.autograd.gradcheck(rounded, (vectors,))
+    assert torch.autograd.gradcheck(charbonnier, (vectors,))
     for dim, order in ((-1, 1), (-2, 1), (0, 2)):
-        assert torch.autograd.gradcheck(lambda given, dim=dim, order=order: uneven(given, dim, order), (vectors,))
+        assert torch.autograd.gradcheck(
+            lambda given, dim=dim, order=order: smoothed_total_variation(given, dim, order),
+            (vectors,),
+        )

@@ -17,7 +17,13 @@ from clips import dissolve, moving
 from torch import nn
 
 from pipeline import separate
-from stages.optim.threads import WIDE, convolution_threads, one_thread_an_operation, side_by_side, workers
+from stages.optim.threads import (
+    WIDE,
+    convolution_threads,
+    one_thread_an_operation,
+    side_by_side,
+    workers,
+)
 
 ROOT = Path(__file__).parents[3]
 
@@ -57,7 +63,9 @@ def test_work_side_by_side_keeps_its_order_and_uses_all_threads(two_threads: Non
 
 def test_work_inside_work_side_by_side_does_not_wait_for_itself(two_threads: None) -> None:
     with one_thread_an_operation():
-        found = side_by_side(lambda outer: side_by_side(lambda inner: outer + inner, range(3)), range(8))
+        found = side_by_side(
+            lambda outer: side_by_side(lambda inner: outer + inner, range(3)), range(8)
+        )
     assert found == [[outer + inner for inner in range(3)] for outer in range(8)]
 
 
@@ -75,10 +83,15 @@ def test_a_forked_process_has_threads_of_its_own(two_threads: None) -> None:
         "if not child: os._exit(side_by_side(abs, [-3, -4]) != [3, 4])\n"
         "raise SystemExit(os.waitpid(child, 0)[1])\n"
     )
-    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, timeout=60, check=False).returncode == 0
+    assert (
+        subprocess.run([sys.executable, "-c", code], cwd=ROOT, timeout=60, check=False).returncode
+        == 0
+    )
 
 
-def test_only_wide_convolutions_use_all_threads_and_only_until_their_step_ends(two_threads: None) -> None:
+def test_only_wide_convolutions_use_all_threads_and_only_until_their_step_ends(
+    two_threads: None,
+) -> None:
     seen: list[int] = []
 
     class Noting(nn.Conv2d):
@@ -86,7 +99,9 @@ def test_only_wide_convolutions_use_all_threads_and_only_until_their_step_ends(t
             seen.append(torch.get_num_threads())
             return super().forward(input)
 
-    net = nn.Sequential(Noting(1, 2, 1), nn.Upsample(scale_factor=8), Noting(2, 2, 1), Noting(2, 1, 1))
+    net = nn.Sequential(
+        Noting(1, 2, 1), nn.Upsample(scale_factor=8), Noting(2, 2, 1), Noting(2, 1, 1)
+    )
     side = round((WIDE / 2) ** 0.5 / 8) + 1
     with one_thread_an_operation():
         with convolution_threads(net) as begin_step:
@@ -119,16 +134,36 @@ def test_layers_are_the_same_bytes_for_any_number_of_threads(task: str, tmp_path
 @pytest.mark.slow
 def test_a_neighbour_costs_no_more_than_its_share(tmp_path: Path) -> None:
     """Beside programs that keep all cores busy a run has half of them: it may take twice as long and a fifth, no more."""
-    words = [sys.executable, "-m", "pipeline", "run", "samples/fade.mp4", "--task", "transition", "--preset", "fast", "--no-progress"]
+    words = [
+        sys.executable,
+        "-m",
+        "pipeline",
+        "run",
+        "samples/fade.mp4",
+        "--task",
+        "transition",
+        "--preset",
+        "fast",
+        "--no-progress",
+    ]
 
     def seconds(name: str) -> float:
         began = time.monotonic()
-        subprocess.run([*words, "--out", str(tmp_path / name)], cwd=ROOT, check=True, capture_output=True, env=free)
+        subprocess.run(
+            [*words, "--out", str(tmp_path / name)],
+            cwd=ROOT,
+            check=True,
+            capture_output=True,
+            env=free,
+        )
         return time.monotonic() - began
 
     free = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
     alone = seconds("alone")
-    busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(len(os.sched_getaffinity(0)))]
+    busy = [
+        subprocess.Popen([sys.executable, "-c", "while True: pass"])
+        for _ in range(len(os.sched_getaffinity(0)))
+    ]
     try:
         beside = seconds("beside")
     finally:
@@ -149,4 +184,9 @@ def test_a_forked_process_may_separate_after_its_parent_did() -> None:
         "if not child:\n    separate(clip, 'transition').close(); os._exit(0)\n"
         "raise SystemExit(os.waitpid(child, 0)[1])\n"
     )
-    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, timeout=120, check=False, capture_output=True).returncode == 0
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", code], cwd=ROOT, timeout=120, check=False, capture_output=True
+        ).returncode
+        == 0
+    )

@@ -25,7 +25,10 @@ def test_what_is_no_number_is_left_out() -> None:
 
 
 def test_joining_placing_thinning() -> None:
-    one, other = {"a": {"x": [[0.0, 1.0], [1.0, 2.0]]}}, {"a": {"x": [[0.0, 3.0]]}, "b": {"y": [[1.0, 4.0]]}}
+    one, other = (
+        {"a": {"x": [[0.0, 1.0], [1.0, 2.0]]}},
+        {"a": {"x": [[0.0, 3.0]]}, "b": {"y": [[1.0, 4.0]]}},
+    )
     both = joined(placed(one, 0.0, 0.5), placed(other, 0.5, 1.0))
     assert both == {"a": {"x": [[0.0, 1.0], [0.5, 2.0], [0.5, 3.0]]}, "b": {"y": [[1.0, 4.0]]}}
     assert one["a"]["x"] == [[0.0, 1.0], [1.0, 2.0]]

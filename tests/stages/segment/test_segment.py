@@ -8,11 +8,18 @@ from clips import drifting
 from clips import psnr_of_all as psnr
 from torch import Tensor
 
-from stages.context import Brief, FitSettings, Separation
+from stages.context import FitSettings, Separation, SeparationContext
 from stages.segment.background import complete, find_plate, spread
 from stages.segment.fit import neighbours
 from stages.segment.layers import separate, settle, survey
-from stages.segment.motion import Motion, camera_flow, find_motion, fit_homographies, homography_flow, shown_motion
+from stages.segment.motion import (
+    Motion,
+    camera_flow,
+    find_motion,
+    fit_homographies,
+    homography_flow,
+    shown_motion,
+)
 from stages.segment.still import hint_odds, saliency_odds, shown_odds
 from stages.segment.votes import otsu
 
@@ -20,7 +27,7 @@ LITTLE = FitSettings(max_seconds=0.01)
 
 
 def take_apart(frames: Tensor, settings: FitSettings = LITTLE, hint: Tensor | None = None) -> Separation:
-    brief = Brief(settings, hint=hint)
+    brief = SeparationContext(settings, hint=hint)
     return separate(frames, survey(frames, brief), brief)
 
 
@@ -68,10 +75,10 @@ def test_a_slow_pan_over_a_smooth_place_is_no_fixed_camera() -> None:
     velocity = (0.4, 0.1)
     matte = disc(count, size, (40, 34), velocity, 14)
     frames = matte * (0.5 + 0.3 * (drifting(2, count, velocity, size) - 0.5)) + (1 - matte) * background
-    facts = survey(frames, Brief(LITTLE))
+    facts = survey(frames, SeparationContext(LITTLE))
     assert find_plate(frames) is not None and facts.plate is None
-    assert survey(frames[:1].expand(count, -1, -1, -1) + 0.03 * torch.rand(count, 1, 1, 1), Brief(LITTLE)).plate is not None
-    assert overlap(separate(frames, facts, Brief(LITTLE)).layers["matte"], matte) > 0.7
+    assert survey(frames[:1].expand(count, -1, -1, -1) + 0.03 * torch.rand(count, 1, 1, 1), SeparationContext(LITTLE)).plate is not None
+    assert overlap(separate(frames, facts, SeparationContext(LITTLE)).layers["matte"], matte) > 0.7
 
 
 def test_flow_that_explains_nothing_is_not_believed() -> None:
@@ -125,7 +132,7 @@ def test_a_hint_decides_between_two() -> None:
 
 def test_a_window_in_which_it_rests_is_told_by_the_whole_clip() -> None:
     frames, background, matte = made(24)
-    brief = Brief(LITTLE)
+    brief = SeparationContext(LITTLE)
     resting = frames[12:13].expand(4, -1, -1, -1).clone()
     layers = separate(resting, survey(frames, brief), brief).layers
     assert overlap(layers["matte"], matte[12:13]) > 0.8
@@ -134,7 +141,7 @@ def test_a_window_in_which_it_rests_is_told_by_the_whole_clip() -> None:
 
 def test_an_empty_window_stays_empty() -> None:
     frames, background, _ = made(12)
-    brief = Brief(LITTLE)
+    brief = SeparationContext(LITTLE)
     layers = separate(background[:4].clone(), survey(frames, brief), brief).layers
     assert float(layers["matte"].max()) < 0.5
     assert psnr(layers["background"], background[:4]) > 40

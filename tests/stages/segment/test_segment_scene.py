@@ -8,7 +8,13 @@ from torch import Tensor
 
 from stages.segment.behind import behind_odds
 from stages.segment.motion import Motion
-from stages.segment.parallax import follow, outline_motion, scene_covariance, trajectories, unexplained
+from stages.segment.parallax import (
+    follow,
+    outline_motion,
+    scene_covariance,
+    trajectories,
+    unexplained,
+)
 
 SIZE = (48, 64)
 COUNT = 9

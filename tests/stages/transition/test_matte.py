@@ -80,7 +80,9 @@ def mixed(matte: Tensor, space: Space = "gamma") -> tuple[Mixture, tuple[Tensor,
         ("right", 0.8, 1.0, "wipe"),
     ],
 )
-def test_a_known_edge_is_found_again(shape: str, soft: float, pace: float, kind: Literal["wipe", "iris"]) -> None:
+def test_a_known_edge_is_found_again(
+    shape: str, soft: float, pace: float, kind: Literal["wipe", "iris"]
+) -> None:
     matte = matte_of(shape, soft, pace)
     mixture, layers, means = mixed(matte)
     answer = fit_matte(mixture, layers, means)
@@ -133,7 +135,9 @@ def test_a_dissolve_has_no_edge() -> None:
 def test_pictures_too_small_for_an_edge_have_none_or_a_sound_one(size: tuple[int, int]) -> None:
     mixture, layers, means = mixed(torch.full((STEPS, 1, *size), 0.5))
     answer = fit_matte(mixture, layers, means)
-    assert answer is None or (answer[0].shape == (STEPS, 1, *size) and bool(torch.isfinite(answer[0]).all()))
+    assert answer is None or (
+        answer[0].shape == (STEPS, 1, *size) and bool(torch.isfinite(answer[0]).all())
+    )
 
 
 def test_two_scenes_that_look_alike_show_no_edge() -> None:
@@ -153,7 +157,9 @@ def test_an_edge_by_hand() -> None:
 def test_a_round_edge_by_hand() -> None:
     """Distances of the four middles around a corner of the picture: ``√(x² + y²)`` with the height half the width."""
     edge = Edge("circle", (0.0, 1.0), (0.25, 0.125), 0.5, torch.tensor([0.5]), 1.0)
-    expected = torch.tensor([[0.559017, 0.25], [0.5, 0.0]])  # from (-1/4, -1/8), (1/4, -1/8), (-1/4, 1/8), (1/4, 1/8)
+    expected = torch.tensor(
+        [[0.559017, 0.25], [0.5, 0.0]]
+    )  # from (-1/4, -1/8), (1/4, -1/8), (-1/4, 1/8), (1/4, 1/8)
     torch.testing.assert_close(edge.place(2, 2), expected, atol=2e-4, rtol=0)
     torch.testing.assert_close(edge(2, 2)[0, 0], (0.5 - expected).clamp(0, 1), atol=2e-4, rtol=0)
 

@@ -11,16 +11,47 @@ import stages.transition.plan
 from pipeline.settings import PRESETS
 from stages.context import SAFE, FitSettings
 from stages.mixing.mixing import Mixture
-from stages.transition.plan import LEAST, PLANS, SMALLER, Costs, Plan, bytes_of, plan_for, plans_for, within_memory
+from stages.transition.plan import (
+    LEAST,
+    PLANS,
+    SMALLER,
+    Costs,
+    Plan,
+    bytes_of,
+    plan_for,
+    plans_for,
+    within_memory,
+)
 
-BUDGETS = [0.0, 0.01, 0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 100.0, 300.0, 1000.0, 3000.0, 10_000.0, 1e6]
+BUDGETS = [
+    0.0,
+    0.01,
+    0.1,
+    0.5,
+    1.0,
+    2.0,
+    5.0,
+    10.0,
+    30.0,
+    100.0,
+    300.0,
+    1000.0,
+    3000.0,
+    10_000.0,
+    1e6,
+]
 LADDER = (PLANS["best"], *SMALLER)
 
 
 def mixture(height: int = 90, width: int = 160, mixed: int = 4) -> Mixture:
     count = mixed + 4
     frames = torch.rand(count, 3, height, width, generator=torch.Generator().manual_seed(0))
-    return Mixture(frames, ((torch.arange(count) - 1) / (mixed + 1)).clamp(0, 1).view(-1, 1, 1, 1), 2, mixed + 1)
+    return Mixture(
+        frames,
+        ((torch.arange(count) - 1) / (mixed + 1)).clamp(0, 1).view(-1, 1, 1, 1),
+        2,
+        mixed + 1,
+    )
 
 
 class Fixed(Costs):
@@ -53,7 +84,9 @@ def rung(plan: Plan) -> int:
 
 
 @pytest.mark.parametrize("preset", ["best", "balanced", "fast", "paper"])
-def test_without_a_budget_a_preset_is_its_plan(preset: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_budget_a_preset_is_its_plan(
+    preset: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def measured(*_: object) -> None:
         raise AssertionError("a preset alone needs no measuring")
 
@@ -91,9 +124,13 @@ def test_costs_by_hand() -> None:
     ties = 1.4 * 6 * 1e-6 * 4 * (7 / 4 + 4) * 200
     assert costs.of(replace(nothing, ties=((2, 7),)), 4) == pytest.approx(ties)
     twice = motion + 2 * (3 * turn + ties)
-    assert costs.of(replace(nothing, levels=((2, 6), (1, 5)), turns=3, ties=((2, 7),), rounds=2), 4) == pytest.approx(twice)
+    assert costs.of(
+        replace(nothing, levels=((2, 6), (1, 5)), turns=3, ties=((2, 7),), rounds=2), 4
+    ) == pytest.approx(twice)
     # A picture that is made smaller costs what the smaller one does.
-    assert costs.of(Plan(pixels=50, levels=((1, 5),), turns=0), 4) == pytest.approx(1e-6 * 4 * 5 * 50)
+    assert costs.of(Plan(pixels=50, levels=((1, 5),), turns=0), 4) == pytest.approx(
+        1e-6 * 4 * 5 * 50
+    )
 
 
 def test_the_ladder_falls() -> None:
@@ -110,7 +147,9 @@ def test_the_cost_of_a_plan_fits_its_budget(size: tuple[int, int]) -> None:
     for budget in BUDGETS:
         plan = plan_for(given, FitSettings(max_seconds=budget))
         price = costs.of(plan, 4)
-        assert price <= SAFE * budget or (rung(plan) == len(LADDER) - 1 and plan.fit_steps == 0), budget
+        assert price <= SAFE * budget or (rung(plan) == len(LADDER) - 1 and plan.fit_steps == 0), (
+            budget
+        )
 
 
 @pytest.mark.usefixtures("known_costs")
@@ -124,7 +163,10 @@ def test_a_larger_budget_never_buys_a_smaller_plan(size: tuple[int, int]) -> Non
 
 @pytest.mark.usefixtures("known_costs")
 def test_a_larger_picture_never_buys_a_larger_plan() -> None:
-    rungs = [rung(plan_for(mixture(*size), FitSettings(max_seconds=2.0))) for size in ((24, 32), (90, 160), (270, 480), (600, 1000))]
+    rungs = [
+        rung(plan_for(mixture(*size), FitSettings(max_seconds=2.0)))
+        for size in ((24, 32), (90, 160), (270, 480), (600, 1000))
+    ]
     assert rungs == sorted(rungs) and rungs[0] < rungs[-1]
 
 
@@ -134,7 +176,10 @@ def test_a_budget_is_shared_out_over_transitions_by_their_frames() -> None:
     for budget in BUDGETS:
         plans = plans_for(given, [4, 4, 12], FitSettings(max_seconds=budget))
         assert plans[0] == plans[1] == plan_for(given, FitSettings(max_seconds=budget / 5))
-        assert Fixed(given, FitSettings()).of(plans[2], 12) <= SAFE * budget * 0.6 or plans[2] == SMALLER[-1]
+        assert (
+            Fixed(given, FitSettings()).of(plans[2], 12) <= SAFE * budget * 0.6
+            or plans[2] == SMALLER[-1]
+        )
 
 
 @pytest.mark.usefixtures("known_costs")

@@ -43,22 +43,36 @@ def tiny_plans() -> Iterator[None]:
 
 def window_of(frames: Tensor, first: int = 0) -> Frames:
     """Frames ``(N, 3, H, W)`` rounded to 8 bits, as a reader gives them."""
-    return Frames((frames * 255).round() / 255, tuple(Fraction(index, 25) for index in range(len(frames))), first)
+    return Frames(
+        (frames * 255).round() / 255,
+        tuple(Fraction(index, 25) for index in range(len(frames))),
+        first,
+    )
 
 
 def scenes(size: tuple[int, int] = SIZE, count: int = PRE + STEPS + POST) -> tuple[Tensor, Tensor]:
     """Two made scenes ``(count, 3, H, W)``."""
     big = max(size[0], 48), max(size[1], 64)
-    one, other = (pixels(moving(seed, count, big))[..., : size[0], : size[1]].contiguous() for seed in (1, 4))
+    one, other = (
+        pixels(moving(seed, count, big))[..., : size[0], : size[1]].contiguous() for seed in (1, 4)
+    )
     return one, other
 
 
 def ramp(pre: int = PRE, steps: int = STEPS, post: int = POST) -> Tensor:
     """The weights of a linear transition, ``(N, 1, 1, 1)``."""
-    return ((torch.arange(pre + steps + post) - pre + 1) / (steps + 1)).clamp(0, 1).view(-1, 1, 1, 1)
+    return (
+        ((torch.arange(pre + steps + post) - pre + 1) / (steps + 1)).clamp(0, 1).view(-1, 1, 1, 1)
+    )
 
 
-def told(weight: Tensor, kind: Kind = "dissolve", space: Space = "gamma", first: int = 0, color: str | None = None) -> Transition:
+def told(
+    weight: Tensor,
+    kind: Kind = "dissolve",
+    space: Space = "gamma",
+    first: int = 0,
+    color: str | None = None,
+) -> Transition:
     """What the search would say of a transition with these weights ``(N, 1, h, w)``."""
     means = weight.mean((1, 2, 3))
     inside = [index for index, mean in enumerate(means.tolist()) if 0 < mean < 1]
@@ -66,7 +80,9 @@ def told(weight: Tensor, kind: Kind = "dissolve", space: Space = "gamma", first:
     return Transition(first + inside[0], first + inside[-1], kind, share, space, 0, 1, color)
 
 
-def take_apart(window: Frames, transition: Transition, preset: str = "motion", seed: int = 0) -> Apart:
+def take_apart(
+    window: Frames, transition: Transition, preset: str = "motion", seed: int = 0
+) -> Apart:
     return apart(window, transition, settings=FitSettings(preset, seed))
 
 
@@ -86,7 +102,9 @@ def sound(result: Apart, window: Frames, transition: Transition, least: float = 
     assert all(spent >= 0 for spent in result.seconds.values())
 
 
-def gain(result: Apart, truth: tuple[Tensor, Tensor], mixed: Tensor, first: int = PRE) -> tuple[float, float]:
+def gain(
+    result: Apart, truth: tuple[Tensor, Tensor], mixed: Tensor, first: int = PRE
+) -> tuple[float, float]:
     """PSNR of the layers, and that of the better of the held clean frames and the mixture itself, means of both sides."""
     inside = slice(first, first + len(result.outgoing))
     a, b = truth[0][inside], truth[1][inside]
@@ -127,7 +145,9 @@ def test_a_dissolve_in_linear_light_comes_apart() -> None:
 def test_an_edge_that_passes_over_the_picture_comes_with_its_matte(kind: Kind) -> None:
     size = (36, 64)
     a, b = drifting(1, 14, (0.5, 0.2), size), drifting(2, 14, (-0.4, 0.3), size)
-    y, x = torch.meshgrid((torch.arange(36) - 17.5) / 64, (torch.arange(64) - 31.5) / 64, indexing="ij")
+    y, x = torch.meshgrid(
+        (torch.arange(36) - 17.5) / 64, (torch.arange(64) - 31.5) / 64, indexing="ij"
+    )
     place = x + 0.5 if kind == "wipe" else torch.hypot(x, y) / 0.58
     matte = ((ramp() * 1.25 - place) / 0.25).clamp(0, 1)
     window = window_of(mix(a, b, matte, "gamma"))
@@ -146,13 +166,23 @@ def test_an_edge_that_passes_over_the_picture_comes_with_its_matte(kind: Kind) -
 @pytest.mark.parametrize("to_color", [False, True])
 def test_a_fade_gives_the_colour_and_the_scene(color: str, to_color: bool) -> None:
     scene = scenes()[0] * 0.9 + 0.05
-    rgb = torch.tensor([int(color[at : at + 2], 16) / 255 for at in (1, 3, 5)]).view(1, 3, 1, 1).expand_as(scene)
+    rgb = (
+        torch.tensor([int(color[at : at + 2], 16) / 255 for at in (1, 3, 5)])
+        .view(1, 3, 1, 1)
+        .expand_as(scene)
+    )
     pair = (scene, rgb) if to_color else (rgb, scene)
     window = window_of(mix(*pair, ramp(), "gamma"))
-    transition = replace(told(ramp(), "fade", color=color), outgoing=0 if to_color else None, incoming=None if to_color else 0)
+    transition = replace(
+        told(ramp(), "fade", color=color),
+        outgoing=0 if to_color else None,
+        incoming=None if to_color else 0,
+    )
     result = take_apart(window, transition)
     sound(result, window, transition)
-    plain, layer = (result.incoming, result.outgoing) if to_color else (result.outgoing, result.incoming)
+    plain, layer = (
+        (result.incoming, result.outgoing) if to_color else (result.outgoing, result.incoming)
+    )
     torch.testing.assert_close(plain, rgb[PRE : PRE + STEPS], atol=1e-4, rtol=0)
     # With the colour known so is the scene, but for the rounding to 8 bits.
     assert psnr(layer, scene[PRE : PRE + STEPS]) > 40
@@ -171,7 +201,9 @@ def test_one_and_two_mixed_frames(steps: int, preset: str) -> None:
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 7), (5, 1), (13, 17), (16, 31)])
-@pytest.mark.parametrize(("kind", "preset"), [("dissolve", "motion"), ("wipe", "motion"), ("dissolve", "rounds")])
+@pytest.mark.parametrize(
+    ("kind", "preset"), [("dissolve", "motion"), ("wipe", "motion"), ("dissolve", "rounds")]
+)
 def test_every_size_works(size: tuple[int, int], kind: Kind, preset: str) -> None:
     weight = ramp()
     window = window_of(mix(*scenes(size), weight, "gamma"))
@@ -179,7 +211,10 @@ def test_every_size_works(size: tuple[int, int], kind: Kind, preset: str) -> Non
 
 
 @pytest.mark.parametrize("level", [0.0, 0.5, 1.0])
-@pytest.mark.parametrize(("space", "preset"), [("gamma", "motion"), ("linear", "motion"), ("gamma", "rounds"), ("linear", "rounds")])
+@pytest.mark.parametrize(
+    ("space", "preset"),
+    [("gamma", "motion"), ("linear", "motion"), ("gamma", "rounds"), ("linear", "rounds")],
+)
 def test_a_clip_of_one_colour_stays_that_colour(level: float, space: Space, preset: str) -> None:
     window = window_of(torch.full((PRE + STEPS + POST, 3, 17, 20), level))
     transition = told(ramp(), space=space)
@@ -205,17 +240,24 @@ def test_a_smaller_working_size_is_finished_at_full_size() -> None:
     full, small = (take_apart(window, told(ramp()), preset) for preset in ("motion", "small"))
     sound(small, window, told(ramp()))
     assert (small.report["work_height"], small.report["work_width"]) == (18, 24)
-    (reached, easy), (best, _) = gain(small, (a, b), window.pixels), gain(full, (a, b), window.pixels)
+    (reached, easy), (best, _) = (
+        gain(small, (a, b), window.pixels),
+        gain(full, (a, b), window.pixels),
+    )
     assert reached > easy + 4 and reached > best - 4, (reached, best, easy)
     # The detail of the full size is there: more than an enlarged answer could ever have.
-    coarse = torch.nn.functional.interpolate(torch.nn.functional.avg_pool2d(a[PRE : PRE + STEPS], 2), SIZE, mode="bilinear")
+    coarse = torch.nn.functional.interpolate(
+        torch.nn.functional.avg_pool2d(a[PRE : PRE + STEPS], 2), SIZE, mode="bilinear"
+    )
     assert psnr(small.outgoing, a[PRE : PRE + STEPS]) > psnr(coarse, a[PRE : PRE + STEPS]) - 3
 
 
 @pytest.mark.parametrize("preset", ["motion", "rounds"])
 def test_no_clean_frames_at_either_side(preset: str) -> None:
     window = window_of(mix(*scenes(), ramp(), "gamma")[PRE : PRE + STEPS])
-    transition = Transition(0, STEPS - 1, "dissolve", tuple(ramp()[PRE : PRE + STEPS].flatten().tolist()), "gamma", 0, 1)
+    transition = Transition(
+        0, STEPS - 1, "dissolve", tuple(ramp()[PRE : PRE + STEPS].flatten().tolist()), "gamma", 0, 1
+    )
     sound(take_apart(window, transition, preset), window, transition)
 
 
@@ -223,9 +265,13 @@ def test_a_window_is_numbered_as_in_its_clip() -> None:
     frames = mix(*scenes((24, 32)), ramp(), "gamma")
     plain = take_apart(window_of(frames), told(ramp()))
     later = take_apart(window_of(frames, 100), told(ramp(), first=100))
-    assert torch.equal(plain.outgoing, later.outgoing) and torch.equal(plain.incoming, later.incoming)
+    assert torch.equal(plain.outgoing, later.outgoing) and torch.equal(
+        plain.incoming, later.incoming
+    )
     # The input's frames come out with the layers, and stay what they are while more come.
-    assert torch.equal(plain.frames, window_of(frames).pixels[PRE : PRE + STEPS]) and torch.equal(later.frames, plain.frames)
+    assert torch.equal(plain.frames, window_of(frames).pixels[PRE : PRE + STEPS]) and torch.equal(
+        later.frames, plain.frames
+    )
 
 
 @pytest.mark.parametrize("preset", ["motion", "rounds", "networks", "paper"])
@@ -233,19 +279,33 @@ def test_progress_rises_and_says_what_is_done(preset: str) -> None:
     heard: list[tuple[float, str]] = []
     window = window_of(mix(*scenes((24, 32)), ramp(), "gamma"))
     settings = FitSettings(preset)
-    apart(window, told(ramp()), settings=settings, progress=lambda done, note: heard.append((done, note)))
+    apart(
+        window,
+        told(ramp()),
+        settings=settings,
+        progress=lambda done, note: heard.append((done, note)),
+    )
     done = [share for share, _ in heard]
     assert done == sorted(done) and done[0] == 0 and 0.9 < done[-1] <= 1
     notes = {note for _, note in heard}
     assert "full size" in notes
-    assert ("networks" in notes) == (preset == "networks") and ("published networks" in notes) == (preset == "paper")
+    assert ("networks" in notes) == (preset == "networks") and ("published networks" in notes) == (
+        preset == "paper"
+    )
 
 
 def test_an_opened_mixture_has_the_searchs_weights() -> None:
     window = window_of(torch.zeros(6, 3, 4, 5), 10)
-    mixture = opened(window, Transition(12, 14, "fade", (0.2, 0.5, 0.9), "linear", None, 0, "#ff8000"))
+    mixture = opened(
+        window, Transition(12, 14, "fade", (0.2, 0.5, 0.9), "linear", None, 0, "#ff8000")
+    )
     torch.testing.assert_close(mixture.weight.flatten(), torch.tensor([0, 0, 0.2, 0.5, 0.9, 1]))
-    assert (mixture.first, mixture.last, mixture.space, mixture.locked) == (2, 4, "linear", "outgoing")
+    assert (mixture.first, mixture.last, mixture.space, mixture.locked) == (
+        2,
+        4,
+        "linear",
+        "outgoing",
+    )
     assert mixture.color is not None
     torch.testing.assert_close(mixture.color, torch.tensor([1, 128 / 255, 0]))
 
@@ -257,7 +317,9 @@ def test_trust_is_half_where_what_is_left_is_the_noise() -> None:
     mixed = mixture.frames[mixture.mixed]
     for off, expected in ((0.0, 1.0), (0.015, 0.5), (0.03, 0.2)):
         trust = trust_of(mixture, (mixed + off, mixed + off))
-        torch.testing.assert_close(trust, torch.full((STEPS, 1, *SIZE), expected), atol=1e-3, rtol=0)
+        torch.testing.assert_close(
+            trust, torch.full((STEPS, 1, *SIZE), expected), atol=1e-3, rtol=0
+        )
 
 
 def test_trust_falls_only_near_what_is_not_explained() -> None:
@@ -273,10 +335,14 @@ def test_both_scenes_over_the_window_are_the_input_around_the_layers() -> None:
     layers = torch.zeros(STEPS, 3, *SIZE), torch.ones(STEPS, 3, *SIZE)
     for scene, layer in zip(whole(mixture, layers), layers, strict=True):
         assert torch.equal(scene[PRE : PRE + STEPS], layer)
-        assert torch.equal(scene[:PRE], mixture.frames[:PRE]) and torch.equal(scene[PRE + STEPS :], mixture.frames[PRE + STEPS :])
+        assert torch.equal(scene[:PRE], mixture.frames[:PRE]) and torch.equal(
+            scene[PRE + STEPS :], mixture.frames[PRE + STEPS :]
+        )
 
 
-def test_the_networks_are_left_out_where_motion_explains_the_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_networks_are_left_out_where_motion_explains_the_picture(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     window = window_of(mix(*scenes((24, 32)), ramp(), "gamma"))
     trusted = take_apart(window, told(ramp()), "networks").report["trust"]
     for threshold, run in ((trusted - 0.01, False), (trusted + 0.01, True)):

@@ -17,7 +17,9 @@ def texture(seed: int) -> Tensor:
 
 def of(outgoing: Tensor, incoming: Tensor) -> Mixture:
     """The mixed frames of two layers in equal parts, between a clean frame of each."""
-    frames = torch.cat([outgoing[:1], mix(outgoing, incoming, torch.tensor(0.5), "gamma"), incoming[-1:]])
+    frames = torch.cat(
+        [outgoing[:1], mix(outgoing, incoming, torch.tensor(0.5), "gamma"), incoming[-1:]]
+    )
     weight = torch.tensor([0.0, *[0.5] * COUNT, 1.0]).view(-1, 1, 1, 1)
     return Mixture(frames, weight, 1, COUNT)
 
@@ -44,6 +46,10 @@ def test_the_layer_that_was_carried_farther_moves_more() -> None:
     moved = [error(new, old) for new, old in zip(found, wrong, strict=True)]
     assert (moved[0].diff() > 0).all() and (moved[1].diff() < 0).all()
     # With alike gradients what is moved goes as the distance from the clean frame: 1 to 5, 2 to 4, 3 to 3, ...
-    torch.testing.assert_close(moved[0] / moved[1], torch.tensor([1 / 5, 2 / 4, 1, 4 / 2, 5]), rtol=0.1, atol=0)
+    torch.testing.assert_close(
+        moved[0] / moved[1], torch.tensor([1 / 5, 2 / 4, 1, 4 / 2, 5]), rtol=0.1, atol=0
+    )
     mixed = mix(*found, torch.tensor(0.5), "gamma")
-    torch.testing.assert_close(mixed, mix(one, other, torch.tensor(0.5), "gamma"), atol=1e-4, rtol=0)
+    torch.testing.assert_close(
+        mixed, mix(one, other, torch.tensor(0.5), "gamma"), atol=1e-4, rtol=0
+    )

@@ -35,7 +35,9 @@ def over(mixture: Mixture, layers: tuple[Tensor, Tensor]) -> tuple[Tensor, Tenso
     return outgoing, incoming
 
 
-def flickering(mixture: Mixture, a: Tensor, b: Tensor, amount: float = 0.08) -> tuple[Tensor, Tensor]:
+def flickering(
+    mixture: Mixture, a: Tensor, b: Tensor, amount: float = 0.08
+) -> tuple[Tensor, Tensor]:
     """The true layers with an error that is another one in each frame, mixing back to the input."""
     coarse = torch.rand(STEPS, 3, 4, 5, generator=torch.Generator().manual_seed(5)) - 0.5
     wrong = torch.nn.functional.interpolate(coarse, SIZE, mode="bilinear") * 2 * amount
@@ -54,9 +56,15 @@ def looked_up(picture: Tensor, x: float, y: float) -> Tensor:
 
 def test_offers_are_the_weighted_mean_of_all_that_speaks() -> None:
     generator = torch.Generator().manual_seed(0)
-    layer, anchor = torch.rand(4, 3, *SIZE, generator=generator), torch.rand(3, *SIZE, generator=generator)
+    layer, anchor = (
+        torch.rand(4, 3, *SIZE, generator=generator),
+        torch.rand(3, *SIZE, generator=generator),
+    )
     sure = 20 * torch.rand(1, *SIZE, generator=generator)
-    flow, confidence = 6 * torch.rand(2, 2, *SIZE, generator=generator) - 3, torch.rand(2, 1, *SIZE, generator=generator)
+    flow, confidence = (
+        6 * torch.rand(2, 2, *SIZE, generator=generator) - 3,
+        torch.rand(2, 1, *SIZE, generator=generator),
+    )
     links = Links([0, 3], flow.half(), confidence.half())
     value, weight = offered(layer, 1, links, anchor, sure)
     for y, x in ((0, 0), (5, 7), (31, 39), (16, 0)):
@@ -66,10 +74,18 @@ def test_offers_are_the_weighted_mean_of_all_that_speaks() -> None:
             for number, frame in enumerate(links.frames):
                 right, down = (float(part) for part in links.flows[number, :, y, x])
                 offer = float(looked_up(layer[frame], x + right, y + down)[channel])
-                speakers.append((float(links.confidence[number, 0, y, x]) / math.hypot(current - offer, NEAR), offer))
+                speakers.append(
+                    (
+                        float(links.confidence[number, 0, y, x])
+                        / math.hypot(current - offer, NEAR),
+                        offer,
+                    )
+                )
             total = sum(weight for weight, _ in speakers)
             assert float(weight[channel, y, x]) == pytest.approx(total, rel=1e-3)
-            assert float(value[channel, y, x]) == pytest.approx(sum(w * v for w, v in speakers) / total, abs=1e-3)
+            assert float(value[channel, y, x]) == pytest.approx(
+                sum(w * v for w, v in speakers) / total, abs=1e-3
+            )
 
 
 def test_without_links_and_anchor_a_frame_stays_as_it_is() -> None:
@@ -84,7 +100,13 @@ def test_links_lead_to_allowed_frames_along_the_motion() -> None:
     a, b = scenes()
     mixture = mixed(a, b)
     links = find_links(a, mixture, range(0, mixture.last + 1), (1, 3))
-    assert [sorted(link.frames) for link in links] == [[1, 3, 5, 7], [2, 4, 6, 8], [3, 5, 7], [4, 6, 8], [5, 7]]
+    assert [sorted(link.frames) for link in links] == [
+        [1, 3, 5, 7],
+        [2, 4, 6, 8],
+        [3, 5, 7],
+        [4, 6, 8],
+        [5, 7],
+    ]
     for frame, link in enumerate(links, PRE):
         for other, flow, confidence in zip(link.frames, link.flows, link.confidence, strict=True):
             away = other - frame
@@ -129,7 +151,9 @@ def test_a_turn_does_not_touch_clean_frames_nor_what_it_is_given() -> None:
     new = turn(mixture, given, layers, torch.zeros(STEPS, 1, *SIZE), (1,))
     for layer, old, copy in zip(new, given, copies, strict=True):
         assert torch.equal(old, copy) and not torch.equal(layer[INSIDE], copy[INSIDE])
-        assert torch.equal(layer[:PRE], copy[:PRE]) and torch.equal(layer[PRE + STEPS :], copy[PRE + STEPS :])
+        assert torch.equal(layer[:PRE], copy[:PRE]) and torch.equal(
+            layer[PRE + STEPS :], copy[PRE + STEPS :]
+        )
 
 
 def test_frames_in_which_a_layer_has_no_weight_are_never_asked() -> None:
@@ -142,7 +166,9 @@ def test_frames_in_which_a_layer_has_no_weight_are_never_asked() -> None:
     outgoing, incoming = over(mixture, layers)
     outgoing[PRE + STEPS :], incoming[:PRE] = float("nan"), float("nan")
     other = turn(mixture, (outgoing, incoming), anchors, sure)
-    assert torch.equal(one[0][INSIDE], other[0][INSIDE]) and torch.equal(one[1][INSIDE], other[1][INSIDE])
+    assert torch.equal(one[0][INSIDE], other[0][INSIDE]) and torch.equal(
+        one[1][INSIDE], other[1][INSIDE]
+    )
 
 
 def test_anchors_hold() -> None:
@@ -153,7 +179,9 @@ def test_anchors_hold() -> None:
     sure[..., 20:] = 1e6
     new = turn(mixture, over(mixture, wrong), (a[INSIDE], b[INSIDE]), sure, (1,))
     for layer, truth in zip(new, (a, b), strict=True):
-        torch.testing.assert_close(layer[INSIDE][..., 20:], truth[INSIDE][..., 20:], atol=1e-3, rtol=0)
+        torch.testing.assert_close(
+            layer[INSIDE][..., 20:], truth[INSIDE][..., 20:], atol=1e-3, rtol=0
+        )
         assert (layer[INSIDE][..., :20] - truth[INSIDE][..., :20]).abs().max() > 0.01
 
 
@@ -166,7 +194,9 @@ def test_a_locked_colour_stays(locked: str) -> None:
     mixture = Mixture(whole.frames, whole.weight, PRE, PRE + STEPS - 1, "gamma", locked, color)  # type: ignore[arg-type]
     layers = a[INSIDE], b[INSIDE]
     new = turn(mixture, over(mixture, layers), layers, torch.zeros(STEPS, 1, *SIZE), (1,))
-    torch.testing.assert_close(new[0 if locked == "outgoing" else 1][INSIDE], plain[INSIDE], atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        new[0 if locked == "outgoing" else 1][INSIDE], plain[INSIDE], atol=1e-5, rtol=0
+    )
     side = 1 if locked == "outgoing" else 0
     assert psnr(new[side][INSIDE], layers[side]) > 40
 

@@ -29,7 +29,9 @@ def test_ties_are_never_frames_in_which_the_scene_has_no_weight() -> None:
     assert all(other >= PRE for others in incoming for other in others)
     assert {len(others) for others in outgoing + incoming} == {TIES}
     assert all(place + PRE not in others for place, others in enumerate(outgoing))
-    assert all(PRE - 1 in others for others in outgoing) and all(PRE + STEPS in others for others in incoming)
+    assert all(PRE - 1 in others for others in outgoing) and all(
+        PRE + STEPS in others for others in incoming
+    )
 
 
 def test_flows_that_are_known_to_a_template_compose() -> None:
@@ -56,7 +58,9 @@ def test_fitting_mends_flows_that_are_off() -> None:
     ties = tied(mixture, carried, "outgoing"), tied(mixture, carried, "incoming")
     off = type(ties[0])(ties[0].frames, ties[0].flows + 0.3)
     fitted, _ = fit_ties(mixture, over, (off, ties[1]), 1, 30)
-    wrong, mended = ((inner(tie.flows) - inner(ties[0].flows)).norm(dim=1).mean() for tie in (off, fitted))
+    wrong, mended = (
+        (inner(tie.flows) - inner(ties[0].flows)).norm(dim=1).mean() for tie in (off, fitted)
+    )
     assert mended < 0.6 * wrong
 
 
@@ -72,7 +76,10 @@ def test_the_solution_mixes_back_and_is_better_than_what_was_carried() -> None:
     again = mix(solved[0], solved[1], mixture.weight, mixture.space)[INSIDE]
     assert psnr(again, mixture.frames[INSIDE]) > 50
     for layer, before, truth in zip(solved, noisy, (a, b), strict=True):
-        assert psnr(inner(layer[INSIDE]), inner(truth[INSIDE])) > psnr(inner(before[INSIDE]), inner(truth[INSIDE])) + 3
+        assert (
+            psnr(inner(layer[INSIDE]), inner(truth[INSIDE]))
+            > psnr(inner(before[INSIDE]), inner(truth[INSIDE])) + 3
+        )
 
 
 @pytest.mark.parametrize("seed", [0, 1])

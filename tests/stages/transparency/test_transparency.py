@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from stages.context import Brief, FitSettings, Separation
+from stages.context import FitSettings, Separation, SeparationContext
 from stages.motion.flow import warp
 from stages.transparency.clip import ClipPlan, _first_guesses, at_size, separate_clip
 from stages.transparency.contrast import washed_out
@@ -61,12 +61,12 @@ def aligned(guess: Tensor, truth: Tensor) -> float:
     return psnr((design @ answer).view_as(truth).clamp(0, 1), truth.double())
 
 
-def brief(**told: object) -> Brief:
+def brief(**told: object) -> SeparationContext:
     settings = FitSettings(preset=str(told.pop("preset", "fast")), max_seconds=told.pop("max_seconds", None))  # type: ignore[arg-type]
-    return Brief(settings=settings, **told)  # type: ignore[arg-type]
+    return SeparationContext(settings=settings, **told)  # type: ignore[arg-type]
 
 
-def taken_apart(frames: Tensor, told: Brief) -> tuple[Facts, Separation]:
+def taken_apart(frames: Tensor, told: SeparationContext) -> tuple[Facts, Separation]:
     facts = survey(frames, told)
     return facts, separate(frames, facts, told)
 
@@ -281,14 +281,14 @@ def test_constant_input_mixes_back(count: int, value: float) -> None:
 @pytest.mark.parametrize("count, unordered", [(1, False), (3, False), (2, True)])
 def test_the_published_method_mixes_back(count: int, unordered: bool) -> None:
     frames = rounded(torch.stack([scene(seed, (32, 48)) for seed in range(count)]))
-    told = Brief(settings=FitSettings(preset="paper", max_seconds=0.5), unordered=unordered, space="gamma")
+    told = SeparationContext(settings=FitSettings(preset="paper", max_seconds=0.5), unordered=unordered, space="gamma")
     facts, separation = taken_apart(frames, told)
     assert facts.space == "gamma"
     if not facts.mixtures:
         assert remixed(separation, frames) > 40
 
 
-def _holds(frames: Tensor, told: Brief) -> None:
+def _holds(frames: Tensor, told: SeparationContext) -> None:
     _, separation = taken_apart(frames, told)
     assert set(separation.layers) == {"transmission", "reflection"}
     for name, layer in separation.layers.items():

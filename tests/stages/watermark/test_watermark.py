@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from stages.checkpoint import Nothing
-from stages.context import Brief, FitSettings, Separation
+from stages.context import FitSettings, Separation, SeparationContext
 from stages.watermark.colours import all_colours, part_colour
 from stages.watermark.fill import carried_on, fill
 from stages.watermark.find import (
@@ -41,8 +41,8 @@ WHITE, RED = (1.0, 1.0, 1.0), (0.9, 0.1, 0.1)
 
 def brief(
     hint: Tensor | None = None, *, preset: str = "fast", seed: int = 0, seconds: float | None = None, unordered: bool = True
-) -> Brief:
-    return Brief(FitSettings(preset=preset, seed=seed, max_seconds=seconds), hint=hint, unordered=unordered)
+) -> SeparationContext:
+    return SeparationContext(FitSettings(preset=preset, seed=seed, max_seconds=seconds), hint=hint, unordered=unordered)
 
 
 def scene(seed: int = 3, frames: int = 1, size: tuple[int, int] = SIZE) -> Tensor:
@@ -83,7 +83,7 @@ def box_around(shape: Tensor) -> Tensor:
     return box
 
 
-def taken_off(frames: Tensor, told: Brief | None = None) -> Separation:
+def taken_off(frames: Tensor, told: SeparationContext | None = None) -> Separation:
     told = told or brief()
     return separate(frames, survey(frames, told), told)
 

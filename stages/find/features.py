@@ -15,7 +15,10 @@ Array = npt.NDArray[np.float32]
 
 CELLS = 4  # cells along each side of a block: enough of them tell one content from another, few enough forgive motion
 SCAN_BLOCKS = (4, 6)  # rows, columns
-MARK, LETTERS = 0.02, 0.15  # part of a plain frame that a mark may cover; how far letters are from the colour of their card
+MARK, LETTERS = (
+    0.02,
+    0.15,
+)  # part of a plain frame that a mark may cover; how far letters are from the colour of their card
 PLAIN = 0.02  # mean difference from its median colour below which a frame is plain
 STRUCTURE = 0.004  # contrast below which a block has no structure
 
@@ -24,7 +27,9 @@ def resized(frames: Array, height: int, width: int, how: int = cv2.INTER_AREA) -
     """Frames ``(T, H, W, 3)`` at another size, ``(T, height, width, 3)``."""
     if frames.shape[1:3] == (height, width):
         return frames
-    return np.stack([cv2.resize(frame, (width, height), interpolation=how) for frame in frames]).astype(np.float32)
+    return np.stack(
+        [cv2.resize(frame, (width, height), interpolation=how) for frame in frames]
+    ).astype(np.float32)
 
 
 def blocked(frames: Array, rows: int, columns: int) -> Array:
@@ -67,8 +72,13 @@ class Motion:
         height, width = first.shape[:2]
         # With a side of less than 32 pixels this preset of DIS reads beyond its memory.
         edges = (0, max(0, LEAST_SIDE - height), 0, max(0, LEAST_SIDE - width))
-        one, two = (cv2.copyMakeBorder(grey_bytes(frame), *edges, cv2.BORDER_REPLICATE) for frame in (first, second))
-        found = np.asarray(self._dis.calc(one, two, np.zeros((*one.shape[:2], 2), np.float32)), np.float32)
+        one, two = (
+            cv2.copyMakeBorder(grey_bytes(frame), *edges, cv2.BORDER_REPLICATE)
+            for frame in (first, second)
+        )
+        found = np.asarray(
+            self._dis.calc(one, two, np.zeros((*one.shape[:2], 2), np.float32)), np.float32
+        )
         return np.ascontiguousarray(found[:height, :width])
 
     def residual(self, first: Array, second: Array) -> float:
@@ -80,19 +90,24 @@ def carried(frame: Array, flow: Array) -> Array:
     """``out(x) = frame(x + flow(x))``: a frame ``(H, W, 3)`` seen through a displacement ``(H, W, 2)``; borders are repeated."""
     height, width = frame.shape[:2]
     x, y = np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)[:, None]
-    warped = cv2.remap(frame, x + flow[..., 0], y + flow[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    warped = cv2.remap(
+        frame, x + flow[..., 0], y + flow[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
     return warped.astype(np.float32, copy=False)
 
 
-def kinship(motion: Motion, one: Array, other: Array) -> float:
+def motion_compensated_ncc(motion: Motion, one: Array, other: Array) -> float:
     """How much of the structure of two frames ``(H, W, 3)`` is the same once motion, light and contrast are taken away: 0 none, 1 all.
 
     Correlation within blocks after optical flow, weighted by how much structure a block holds.
     """
-    return max(_correlation(carried(one, motion.flow(other, one)), other), _correlation(carried(other, motion.flow(one, other)), one))
+    return max(
+        _correlation(carried(one, motion.flow(other, one)), other),
+        _correlation(carried(other, motion.flow(one, other)), one),
+    )
 
 
-class Kinships:
+class NccCache:
     """The kinships of the frames of one stretch, each pair computed once: it is the search's dearest measure.
 
     frames: of the stretch, ``(H, W, 3)`` each.
@@ -105,7 +120,9 @@ class Kinships:
     def __call__(self, one: int, other: int) -> float:
         """Return the kinship of the frames at two places of the stretch."""
         if (one, other) not in self._known:
-            self._known[one, other] = kinship(self._motion, self._frames[one], self._frames[other])
+            self._known[one, other] = motion_compensated_ncc(
+                self._motion, self._frames[one], self._frames[other]
+            )
         return self._known[one, other]
 
 
@@ -122,11 +139,13 @@ def block_correlations(one: Array, other: Array) -> tuple[Array, Array]:
     blocks = blocked(resized(pair, height, width, cv2.INTER_LINEAR), rows, columns)[..., 0]
     blocks = blocks - blocks.mean(2, keepdims=True)
     power = (blocks**2).mean(2)
-    alike = (blocks[0] * blocks[1]).mean(1) / np.sqrt(power[0] * power[1] + STRUCTURE**2 * power.sum(0) + 1e-8)
+    alike = (blocks[0] * blocks[1]).mean(1) / np.sqrt(
+        power[0] * power[1] + STRUCTURE**2 * power.sum(0) + 1e-8
+    )
     return alike, power.max(0) ** 0.25
 
 
-def oneness(frames: Array, mix: npt.NDArray[np.float64]) -> float:
+def contrast_ratio(frames: Array, mix: npt.NDArray[np.float64]) -> float:
     """Whether the frames between two pictures have the contrast of one picture, 1, or that of a mixture of two, 0.
 
     frames: ``(n + 2, H, W, 3)``, the two pictures first and last; mix: ``(n,)``, the last one's weights. Contrasts of pictures that have
@@ -136,10 +155,14 @@ def oneness(frames: Array, mix: npt.NDArray[np.float64]) -> float:
     greys = np.stack([cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames])
     answers = []
     for pictures in (greys, np.stack([cv2.GaussianBlur(grey, (0, 0), 1) for grey in greys])):
-        contrast = (np.diff(pictures, axis=1) ** 2).mean((1, 2)) + (np.diff(pictures, axis=2) ** 2).mean((1, 2))
+        contrast = (np.diff(pictures, axis=1) ** 2).mean((1, 2)) + (
+            np.diff(pictures, axis=2) ** 2
+        ).mean((1, 2))
         mixed = (1 - mix) ** 2 * contrast[0] + mix**2 * contrast[-1]
         either = (1 - mix) * contrast[0] + mix * contrast[-1]
-        answers.append(float((contrast[1:-1] - mixed).sum() / max(float((either - mixed).sum()), 1e-9)))
+        answers.append(
+            float((contrast[1:-1] - mixed).sum() / max(float((either - mixed).sum()), 1e-9))
+        )
     return max(answers, key=abs)
 
 

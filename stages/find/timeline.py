@@ -71,7 +71,10 @@ def ordered(events: Iterable[Event]) -> list[Event]:
     """Sort the events by time and drop those that overlap an earlier one: a frame is mixed once, and a cut lies between two frames."""
     kept: list[Event] = []
     for event in sorted(events, key=lambda event: (event.first_frame, event.last_frame)):
-        twice = bool(kept) and (event.first_frame <= kept[-1].last_frame or (event.first_frame, event.last_frame) == _span(kept[-1]))
+        twice = bool(kept) and (
+            event.first_frame <= kept[-1].last_frame
+            or (event.first_frame, event.last_frame) == _span(kept[-1])
+        )
         if event.first_frame > 0 or event.last_frame >= event.first_frame:
             kept += [] if twice else [event]
     return kept
@@ -85,7 +88,13 @@ def is_colour(plain: Plain | None, colour: str, spread: float) -> bool:
     """Return whether a frame is the plain ``colour``, and as plain as frames whose pixels differ from it by ``spread``."""
     if plain is None or plain.spread > spread + SAME_SPREAD:
         return False
-    return max(abs(one - other) for one, other in zip(parts_of(plain.colour), parts_of(colour), strict=True)) <= SAME_LEVELS
+    return (
+        max(
+            abs(one - other)
+            for one, other in zip(parts_of(plain.colour), parts_of(colour), strict=True)
+        )
+        <= SAME_LEVELS
+    )
 
 
 def split_gap(first: int, last: int, colour: str | None, plain: Mapping[int, Plain]) -> list[Piece]:
@@ -95,7 +104,9 @@ def split_gap(first: int, last: int, colour: str | None, plain: Mapping[int, Pla
     """
     if colour is None:
         return [Piece(first, last)]
-    alike = [plain[frame] for frame in range(first, last + 1) if is_colour(plain.get(frame), colour, 1.0)]
+    alike = [
+        plain[frame] for frame in range(first, last + 1) if is_colour(plain.get(frame), colour, 1.0)
+    ]
     if last >= first and not alike:
         return [Piece(first, last)]
     spread = min((one.spread for one in alike), default=0.0)
@@ -123,11 +134,15 @@ def _lengthened(event: Event, first: int, last: int) -> Event:
     if last < event.first_frame:
         more = tuple(event.mix[0] * (place + 1) / (count + 1) for place in range(count))
         return replace(event, first_frame=first, mix=more + event.mix)
-    more = tuple(event.mix[-1] + (1 - event.mix[-1]) * (place + 1) / (count + 1) for place in range(count))
+    more = tuple(
+        event.mix[-1] + (1 - event.mix[-1]) * (place + 1) / (count + 1) for place in range(count)
+    )
     return replace(event, last_frame=last, mix=event.mix + more)
 
 
-def pieces_between(frames: int, events: list[Event], plain: Mapping[int, Plain]) -> list[list[Piece]]:
+def pieces_between(
+    frames: int, events: list[Event], plain: Mapping[int, Plain]
+) -> list[list[Piece]]:
     """The pieces of each gap before, between and after the events. Lengthens fades in ``events`` by their faintest frames."""
     gaps = gap_colours(events)
     found: list[list[Piece]] = []
@@ -135,17 +150,31 @@ def pieces_between(frames: int, events: list[Event], plain: Mapping[int, Plain])
         first = events[place - 1].last_frame + 1 if place else 0
         last = events[place].first_frame - 1 if place < len(events) else frames - 1
         pieces = split_gap(first, last, colour, plain)
-        if len(pieces) > 1 and place and events[place - 1].in_colour and events[place - 1].mix and _faint(pieces[0], plain):
+        if (
+            len(pieces) > 1
+            and place
+            and events[place - 1].in_colour
+            and events[place - 1].mix
+            and _faint(pieces[0], plain)
+        ):
             events[place - 1] = _lengthened(events[place - 1], pieces[0].first, pieces[0].last)
             del pieces[0]
-        if len(pieces) > 1 and place < len(events) and events[place].out_colour and events[place].mix and _faint(pieces[-1], plain):
+        if (
+            len(pieces) > 1
+            and place < len(events)
+            and events[place].out_colour
+            and events[place].mix
+            and _faint(pieces[-1], plain)
+        ):
             events[place] = _lengthened(events[place], pieces[-1].first, pieces[-1].last)
             del pieces[-1]
         found.append(pieces)
     return found
 
 
-def story(frames: int, events: Iterable[Event], plain: Mapping[int, Plain] | None = None) -> Analysis:
+def story(
+    frames: int, events: Iterable[Event], plain: Mapping[int, Plain] | None = None
+) -> Analysis:
     """Tell the shots, transitions and plain colours of a clip.
 
     frames: how many the clip has. events: what happens in it. plain: its frames of one colour, by number; a gap that a fade takes for a
@@ -174,6 +203,14 @@ def story(frames: int, events: Iterable[Event], plain: Mapping[int, Plain] | Non
         colour = pieces[place].colour or pieces[place + 1].colour
         kind: Kind = "fade" if colour and event.kind == "dissolve" else event.kind
         sides = numbers[place], numbers[place + 1]
-        transitions.append(Transition(event.first_frame, event.last_frame, kind, event.mix, event.space, *sides, colour))
-    colours = tuple(ColorGap(piece.first, piece.last, piece.colour) for piece in pieces if piece.colour and piece.last >= piece.first)
+        transitions.append(
+            Transition(
+                event.first_frame, event.last_frame, kind, event.mix, event.space, *sides, colour
+            )
+        )
+    colours = tuple(
+        ColorGap(piece.first, piece.last, piece.colour)
+        for piece in pieces
+        if piece.colour and piece.last >= piece.first
+    )
     return Analysis(frames, tuple(shots), tuple(transitions), colours)

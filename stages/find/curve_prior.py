@@ -20,7 +20,11 @@ SHARED = 0.42  # part of what is unexplained that goes into the shared error of 
 OWN = 0.0015  # rounding and coding, as an error of a weight
 STRAY = 0.002  # how far single weights stray from any smooth curve
 OUTLIER = 4.0
-LOOSE = (0.02, 0.3, 3.0)  # mean squares of the second derivative by which a curve may stray from its prior mean
+LOOSE = (
+    0.02,
+    0.3,
+    3.0,
+)  # mean squares of the second derivative by which a curve may stray from its prior mean
 
 
 def rising_family() -> tuple[Curve, Matrix, Curve]:
@@ -70,7 +74,11 @@ def ends(measured: Measured, robust: bool = False) -> tuple[int, int]:
     factor = np.linalg.cholesky(covariance(measured, length) + STRAY**2 * np.eye(count))
     whitened = np.linalg.solve(factor, measured.curve)
     low = int(np.argmax(measured.curve > 0.35)) if (measured.curve > 0.35).any() else count - 1
-    high = count - 1 - int(np.argmax(measured.curve[::-1] < 0.65)) if (measured.curve < 0.65).any() else 0
+    high = (
+        count - 1 - int(np.argmax(measured.curve[::-1] < 0.65))
+        if (measured.curve < 0.65).any()
+        else 0
+    )
     best, answer = -np.inf, (0, count + 1)
     white = np.linalg.inv(factor)
     for start in range(0, max(low, 0) + 1):
@@ -101,7 +109,12 @@ def shaped(measured: Measured) -> Curve:
         prior = loose * smooth + STRAY**2 * np.eye(count)
         factor = np.linalg.cholesky(prior + error)
         white = np.linalg.solve(factor, away)
-        logs.append(FAVOUR - 0.5 * (white**2).sum(0) - np.log(np.diag(factor)).sum() - 0.15 * np.log(loose / LOOSE[0]))
+        logs.append(
+            FAVOUR
+            - 0.5 * (white**2).sum(0)
+            - np.log(np.diag(factor)).sum()
+            - 0.15 * np.log(loose / LOOSE[0])
+        )
         curves.append(means + prior @ np.linalg.solve(factor.T, white))
     log = np.concatenate(logs)
     weight = np.exp(log - log.max())

@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from stages.find.boundaries import Boundary, stretches
+from stages.find.features import Array, Motion, contrast_ratio, motion_compensated_ncc, plain_colour
 from stages.find.fit import POWER, Fit, fit, passing
-from stages.find.signs import Array, Motion, kinship, oneness, plain_colour
 
 SPANS = (5, 7, 10, 14, 20, 28, 40, 56, 80, 112, 160)
 LONGEST = SPANS[-1]
@@ -87,50 +87,68 @@ class Scan:
         Where the cameras' motion leaves too much unexplained dense flows have a second look. They explain pans as well as they do
         mixtures; it is the contrast that tells those apart.
         """
-        if kinship(self.motion, frames[window[0]], frames[window[1]]) > AKIN:
+        if motion_compensated_ncc(self.motion, frames[window[0]], frames[window[1]]) > AKIN:
             return None
         found = fit(frames, *window, low, high)
         if found is not None and (found.kind != "dissolve" or self._against_colour(found, frames)):
-            return found if self.doubt(found, frames) < DOUBT_LIMIT else None
+            return found if self.rejection_score(found, frames) < DOUBT_LIMIT else None
         if found is not None:
-            if len(found.mix) > 1 and abs(self._oneness(found, frames)) > ONENESS_LIMIT:  # one frame between two shots may be anything
+            if (
+                len(found.mix) > 1 and abs(self._contrast_ratio(found, frames)) > ONENESS_LIMIT
+            ):  # one frame between two shots may be anything
                 return None
-            if self.doubt(found, frames) < DOUBT_LIMIT:
+            if self.rejection_score(found, frames) < DOUBT_LIMIT:
                 return found
         again = fit(frames, *window, low, high, dense=True)
-        if again is None or again.kind != "dissolve" or self.doubt(again, frames) > DOUBT_LIMIT:
+        if (
+            again is None
+            or again.kind != "dissolve"
+            or self.rejection_score(again, frames) > DOUBT_LIMIT
+        ):
             return None
-        return again if abs(self._oneness(again, frames)) < ONENESS_LIMIT else None
+        return again if abs(self._contrast_ratio(again, frames)) < ONENESS_LIMIT else None
 
-    def passing(self, frames: Array, found: Boundary, walls: Sequence[int], taken: Sequence[tuple[int, int]]) -> Fit | None:
+    def passing(
+        self, frames: Array, found: Boundary, walls: Sequence[int], taken: Sequence[tuple[int, int]]
+    ) -> Fit | None:
         """The wipe or iris that a boundary of unknown kind turns out to be, or None. walls, taken: as of :meth:`Boundaries.find`."""
         parts = stretches(len(frames), walls, taken)
-        around = [part for part in parts if part[0] <= found.first - 1 and found.last + 1 <= part[1]]
+        around = [
+            part for part in parts if part[0] <= found.first - 1 and found.last + 1 <= part[1]
+        ]
         if not around:
             return None
         low, high = around[0]
         passed = passing(frames, found.first - 1, found.last + 1, low, high)
-        return passed if passed is not None and self.doubt(passed, frames) < DOUBT_LIMIT else None
+        return (
+            passed
+            if passed is not None and self.rejection_score(passed, frames) < DOUBT_LIMIT
+            else None
+        )
 
     @staticmethod
     def _against_colour(found: Fit, frames: Array) -> bool:
         return bool(plain_colour(frames[found.before]) or plain_colour(frames[found.after]))
 
     @staticmethod
-    def _oneness(found: Fit, frames: Array) -> float:
+    def _contrast_ratio(found: Fit, frames: Array) -> float:
         part = frames[found.before : found.after + 1]
-        return oneness(part**POWER if found.space == "linear" else part, found.mix)
+        return contrast_ratio(part**POWER if found.space == "linear" else part, found.mix)
 
-    def doubt(self, found: Fit, frames: Array) -> float:
+    def rejection_score(self, found: Fit, frames: Array) -> float:
         """How little a transition in ``frames`` ``(T, H, W, 3)`` can be believed: a sum of what speaks against it."""
-        doubt = found.unexplained / UNEXPLAINED_LIMIT
-        if self._against_colour(found, frames):  # a colour is akin to nothing, and against it all structure moves as its shot does
-            return doubt
-        kin = kinship(self.motion, frames[found.before], frames[found.after])
-        doubt += found.restless / RESTLESS_LIMIT + max(0.0, kin - FREE_KINSHIP) / KINSHIP_LIMIT
-        return doubt + max(0.0, found.texture - FREE_TEXTURE) / TEXTURE_LIMIT
+        score = found.unexplained / UNEXPLAINED_LIMIT
+        if self._against_colour(
+            found, frames
+        ):  # a colour is akin to nothing, and against it all structure moves as its shot does
+            return score
+        kin = motion_compensated_ncc(self.motion, frames[found.before], frames[found.after])
+        score += found.restless / RESTLESS_LIMIT + max(0.0, kin - FREE_KINSHIP) / KINSHIP_LIMIT
+        return score + max(0.0, found.texture - FREE_TEXTURE) / TEXTURE_LIMIT
 
-    def transitions(self, frames: Array, pairs: Array, first: int, barriers: Sequence[int], low: int, limit: int) -> list[Fit]:
+    def transitions(
+        self, frames: Array, pairs: Array, first: int, barriers: Sequence[int], low: int, limit: int
+    ) -> list[Fit]:
         """All gradual transitions of a stretch that begin at ``low`` or later and end at ``limit`` or sooner, in order of time.
 
         frames: ``(T, H, W, 3)``; pairs: ``(T, T, K)``; first: the clip's number of frame 0 here; barriers: cuts, numbered in this stretch.
@@ -146,14 +164,24 @@ class Scan:
             best, window = LEAST, None
             for span, score in table.items():
                 if len(score) and float(score.max()) > best:
-                    best, window = float(score.max()), (int(score.argmax()), int(score.argmax()) + span)
+                    best, window = (
+                        float(score.max()),
+                        (int(score.argmax()), int(score.argmax()) + span),
+                    )
             if window is None:
                 break
             taken, accepted = window, False
             known = (window[0] + first, window[1] + first)
             if all(overlap(known, other) < 0.5 for other in self.turned_down):
-                lower = max([edge for edge in edges if edge <= window[0]] + [low] + [one.after for one in found if one.after <= window[0]])
-                upper = min([edge - 1 for edge in edges if edge > window[1]] + [one.before for one in found if one.before >= window[1]])
+                lower = max(
+                    [edge for edge in edges if edge <= window[0]]
+                    + [low]
+                    + [one.after for one in found if one.after <= window[0]]
+                )
+                upper = min(
+                    [edge - 1 for edge in edges if edge > window[1]]
+                    + [one.before for one in found if one.before >= window[1]]
+                )
                 judged = self.judged(frames, window, lower, upper)
                 if judged is None:
                     self.turned_down.append(known)
@@ -168,5 +196,8 @@ class Scan:
                 if accepted:
                     score[common > 0] = 0
                 else:  # others that overlap it may still be right
-                    score[common > 0.4 * (np.maximum(starts + span, taken[1]) - np.minimum(starts, taken[0]))] = 0
+                    score[
+                        common
+                        > 0.4 * (np.maximum(starts + span, taken[1]) - np.minimum(starts, taken[0]))
+                    ] = 0
         return sorted(found, key=lambda one: one.before)
