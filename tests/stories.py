@@ -20,7 +20,7 @@ import numpy.typing as npt
 import torch
 from clips import through_camera
 
-from stages.find.features import Motion, contents, motion_compensated_ncc
+from stages.find.features import OpticalFlow, contents, motion_compensated_ncc
 from stages.media.clip import Frames
 from stages.shots import Analysis
 
@@ -84,7 +84,7 @@ def differ(one: Stack, other: Stack) -> bool:
     cells = contents(np.stack([one, other]))
     return (
         float(np.sqrt(((cells[0] - cells[1]) ** 2).mean())) > DIFFERENT
-        and motion_compensated_ncc(Motion(), one, other) < 0.3
+        and motion_compensated_ncc(OpticalFlow(), one, other) < 0.3
     )
 
 

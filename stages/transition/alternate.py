@@ -22,12 +22,13 @@ from torch.nn import functional
 
 from stages.checkpoint import CheckpointStore, Nothing, run_resumable
 from stages.context import FitSettings
+from stages.kinds import TRANSITION_KINDS
 from stages.mixing.mixing import Mixture, mix, project
 from stages.motion.carry import Carried, carried_layers, carry, reaching, template_of
 from stages.motion.flow import box
 from stages.optim.fit import FitPlan, OnStep
 from stages.optim.loss_curves import Curves, Trace, joined
-from stages.transition.matte import Edge, fit_matte
+from stages.transition.matte import SoftEdge, fit_matte
 from stages.transition.networks import fill
 from stages.transition.plan import NETWORK_PIXELS, Plan
 from stages.transition.sweep import turn
@@ -138,10 +139,10 @@ class Alternation:
 
     def _matched(self, standing: AlternationState) -> AlternationState:
         """With the matte that the carried layers ask for; the same for a dissolve."""
-        if self.kind not in ("wipe", "iris"):
+        if TRANSITION_KINDS[self.kind].undo != "matte":
             return standing
         means = self.given.weight[self.given.mixed].mean((1, 2, 3))
-        before = Edge.of(standing.edge) if standing.edge else None
+        before = SoftEdge.of(standing.edge) if standing.edge else None
         found = fit_matte(self.mixture(standing), self.carried(standing).layers, means, before)
         return (
             standing
