@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from stories import blocks, camera, draw, drawn, repeated, verdict
+from stories import blocks, camera, compare, draw, drawn, repeated
 
 from stages.checkpoint import Checkpoints
 from stages.find import search
@@ -36,7 +36,7 @@ needs_cuts = pytest.mark.skipif(not CUTS.is_dir(), reason=f"no clips at {CUTS}")
 @pytest.mark.parametrize("seed", range(SEED, SEED + COUNT))
 def test_every_cut_of_a_random_story_is_right_and_every_frame_covered(seed: int) -> None:
     drawing = drawn(seed, longest=30)
-    result = verdict(drawing, find(blocks(drawing.frames)))
+    result = compare(drawing, find(blocks(drawing.frames)))
     assert result.right, (
         f"seed {seed}: {result}; cuts were at {drawing.cuts}, mixed frames at {drawing.spans}"
     )
@@ -204,7 +204,7 @@ def test_stretches_lie_between_cuts_and_known_transitions() -> None:
 def test_repeated_frames_have_the_weight_of_their_picture(seed: int, how: str) -> None:
     drawing = repeated(draw(seed), how)
     found = find(blocks(drawing.frames))
-    assert verdict(drawing, found).right
+    assert compare(drawing, found).right
     exact = 0
     for (first, last), mix in zip(drawing.spans, drawing.mixes, strict=True):
         for move in found.transitions:
