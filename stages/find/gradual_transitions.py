@@ -27,6 +27,7 @@ from stages.find.features import (
     plain_colour,
 )
 from stages.find.fit import GAMMA, fit
+from stages.find.placements import find_placement
 from stages.find.stretch import Stretch, TransitionFit
 
 SPANS = (5, 7, 10, 14, 20, 28, 40, 56, 80, 112, 160)  # lengths of windows that are tried, in frames
@@ -47,6 +48,7 @@ FREE_TEXTURE, TEXTURE_LIMIT = 0.5, 0.4  # the same for structure within blocks
 REJECTION_LIMIT = 1.2
 # That of true dissolves between real shots is mostly within 0.3 of 0, that of whip pans near 1.
 CONTRAST_RATIO_LIMIT = 0.6
+PREFERRED = 2.0  # error of scenes that move, as part of a wipe's, up to which they are preferred
 MOST_CANDIDATES = 64  # candidates that are examined in one look
 SAME_WINDOW = 0.5  # overlap with a rejected window from which another one is skipped for good
 SIMILAR_WINDOW = 0.4  # the same within one look
@@ -155,7 +157,9 @@ class GradualSearch:
         found = fit(frames, window, reach)
         if found is not None:
             believed = self.rejection_score(found, frames) < REJECTION_LIMIT
-            if found.kind != "dissolve" or self._against_colour(found, frames):
+            if found.kind != "dissolve":
+                return better_placement(frames, found, reach) if believed else None
+            if self._against_colour(found, frames):
                 return found if believed else None
             # One single frame between two shots may be anything: its contrast tells nothing.
             if len(found.mix) > 1 and not self._has_contrast_of_mixture(found, frames):
@@ -169,24 +173,26 @@ class GradualSearch:
             return None
         return again if self._has_contrast_of_mixture(again, frames) else None
 
-    def wipe_at(
+    def known_kind(
         self,
         frames: Array,
         boundary: Boundary,
         barriers: Sequence[int],
         taken: Sequence[tuple[int, int]],
     ) -> TransitionFit | None:
-        """Return the wipe or iris that a boundary of unknown kind turns out to be, or None.
+        """Return the transition that a boundary turns out to be, or None if its kind is unknown.
 
-        barriers, taken: as of :meth:`stages.find.boundaries.BoundarySearch.find`.
+        It is a wipe or an iris, or one in which the scenes move as a whole. barriers, taken: as of
+        :meth:`stages.find.boundaries.BoundarySearch.find`.
         """
         reach = stretch_around(boundary, len(frames), barriers, taken)
         if reach is None:
             return None
-        found = find_wipe(Stretch(frames, *reach), boundary.first - 1, boundary.last + 1)
-        if found is None or self.rejection_score(found, frames) >= REJECTION_LIMIT:
-            return None
-        return found
+        stretch, sides = Stretch(frames, *reach), (boundary.first - 1, boundary.last + 1)
+        wipe = find_wipe(stretch, *sides)
+        if wipe is None or self.rejection_score(wipe, frames) >= REJECTION_LIMIT:
+            return find_placement(stretch, *sides)
+        return better_placement(frames, wipe, reach)
 
     @staticmethod
     def _against_colour(found: TransitionFit, frames: Array) -> bool:
@@ -259,6 +265,15 @@ def _free_stretch(
     upper = [edge - 1 for edge in edges if edge > window[1]]
     upper += [one.before for one in found if one.before >= window[1]]
     return max(lower), min(upper)
+
+
+def better_placement(frames: Array, wipe: TransitionFit, reach: tuple[int, int]) -> TransitionFit:
+    """Return the transition with moving scenes that a wipe turns out to be, or the wipe.
+
+    A wipe whose scenes are carried by motion explains a reveal nearly as well.
+    """
+    placed = find_placement(Stretch(frames, *reach), wipe.before, wipe.after)
+    return wipe if placed is None or placed.left > PREFERRED * wipe.left else placed
 
 
 def stretch_around(

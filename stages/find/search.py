@@ -272,15 +272,15 @@ class _Search:
         for found in boundaries:
             if self._is_given(self.first + found.first, self.first + found.last):
                 continue
-            # A wipe may reach further than what showed it, but not over another boundary.
+            # A transition may reach further than its boundary, but not over another one.
             others = [(other.first, other.last) for other in boundaries if other != found]
-            wipe = self.gradual.wipe_at(stack, found, barriers, sorted([*taken, *others]))
-            if wipe is None:
+            known_kind = self.gradual.known_kind(stack, found, barriers, sorted([*taken, *others]))
+            if known_kind is None:
                 self._add_unknown(found)
             else:
-                self._add_event(stack, wipe)
-                taken.append((int(wipe.before) + 1, int(wipe.after) - 1))
-                self.done = max(self.done, self.first + int(wipe.after))
+                self._add_event(stack, known_kind)
+                taken.append((int(known_kind.before) + 1, int(known_kind.after) - 1))
+                self.done = max(self.done, self.first + int(known_kind.after))
         self.searched = max(self.searched, self.first + until)
 
     def _add_unknown(self, found: Boundary) -> None:

@@ -6,7 +6,7 @@ kinds that are known:
 
 - one weight for the whole frame (dissolves, fades);
 - a weight that passes over the picture in a fixed order (wipes, irises): a :class:`WipePattern`;
-- both sides in full but at other places (pushes, covers): a :class:`Placement` for each progress.
+- scenes that move as a whole (pushes, covers): a :class:`Placement` for each progress.
 
 Places are given in picture widths from the middle: ``x`` in [-0.5, 0.5], ``y`` in
 [-aspect / 2, aspect / 2], where the aspect is height / width. Progress is 0 before the transition
@@ -64,21 +64,51 @@ class WipePattern:
 
 
 @dataclass(frozen=True)
-class Placement:
-    """Where the pixels of one frame come from.
+class AffineMap:
+    """The place in a scene that a place of the frame shows: ``scale * place + shift``, per axis.
 
-    weight: of the incoming scene, ``(H, W)`` in [0, 1].
-    outgoing, incoming: the places ``(H, W, 2)`` (x, y) in each scene that the pixels show; None
-    where a scene does not move.
+    scale, shift: of x and of y; shifts are in picture widths. A scale of 0 is not allowed.
     """
 
-    weight: Tensor
-    outgoing: Tensor | None = None
-    incoming: Tensor | None = None
+    scale: tuple[float, float] = (1.0, 1.0)
+    shift: tuple[float, float] = (0.0, 0.0)
+
+    def __call__(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the places in the scene that the places ``x`` and ``y`` of the frame show."""
+        return self.scale[0] * x + self.shift[0], self.scale[1] * y + self.shift[1]
+
+    def inverse(self) -> AffineMap:
+        """Return the map from places in the scene to places of the frame."""
+        scale = (1 / self.scale[0], 1 / self.scale[1])
+        return AffineMap(scale, (-self.shift[0] * scale[0], -self.shift[1] * scale[1]))
 
 
-Placer = Callable[[Tensor, Tensor, float, float], Placement]
-"""The placement for the places ``x`` and ``y``, ``(H, W)`` each, the aspect, and the progress."""
+@dataclass(frozen=True)
+class Placement:
+    """Where the two scenes are in one frame.
+
+    outgoing, incoming: the places of each scene that the frame shows.
+    top: the scene that hides the other one where both are in the picture.
+    """
+
+    outgoing: AffineMap = AffineMap()
+    incoming: AffineMap = AffineMap()
+    top: Literal["outgoing", "incoming"] = "incoming"
+
+    def weight(self, x: Tensor, y: Tensor, aspect: float) -> Tensor:
+        """Return the weight of the incoming scene at places of the frame, 0 or 1."""
+        if self.top == "incoming":
+            return inside(*self.incoming(x, y), aspect)
+        return 1 - inside(*self.outgoing(x, y), aspect)
+
+
+def inside(x: Tensor, y: Tensor, aspect: float) -> Tensor:
+    """Return 1 for places inside of the picture and 0 for the others."""
+    return ((x.abs() <= 0.5) & (y.abs() <= aspect / 2)).to(x.dtype)
+
+
+Placer = Callable[[float, float], Placement]
+"""The placement for a progress and an aspect."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +119,7 @@ class TransitionKind:
     undo: what the separation has to know of a frame: one ``weight``, a ``matte``, a ``placement``,
     or ``nothing`` where the frames are not taken apart.
     patterns: of a kind that is undone by a matte, by their names.
-    effects: of a kind that is undone by placements, by FFmpeg's names or by ones of our own.
+    effects: of a kind that is undone by placements, by FFmpeg's names where it has them.
     with_colour: the kind that it becomes where one side is a plain colour; itself unless given.
     """
 
@@ -112,8 +142,8 @@ class TransitionKind:
 
     @property
     def has_matte(self) -> bool:
-        """Whether the weight of the incoming scene varies over the picture."""
-        return self.undo in ("matte", "placement")
+        """Whether the separation returns a matte: the incoming scene's weight for each pixel."""
+        return self.undo == "matte"
 
     def beside_colour(self) -> str:
         """Return the name of the kind that this one is where one of its sides is a plain colour."""

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from stages.checkpoint import CheckpointStore, Nothing
 from stages.context import FitSettings
+from stages.kinds import TRANSITION_KINDS
 from stages.mixing.mixing import Mixture, mix, project, psnr_of
 from stages.motion.carry import Carried, carried_layers
 from stages.motion.flow import resize, resize_flow
@@ -19,6 +20,7 @@ from stages.optim.timing import clocked
 from stages.shots import Space, Transition
 from stages.transition.alternate import Alternated, Pair, alternate, inside, still
 from stages.transition.networks import fit_paper
+from stages.transition.placed import separate_placed
 from stages.transition.plan import LARGEST, Plan, plan_for
 from stages.transition.window import Window
 
@@ -75,6 +77,8 @@ def separate_transition(
     window: its frames with clean ones at both sides, of which a few at a time are held in full. progress: fraction done and a note.
     plan: the work to do; by ``settings`` unless told. keeper: where a run that may be killed keeps what is done.
     """
+    if TRANSITION_KINDS[transition.kind].undo == "placement":
+        return _placed(window, transition, progress, put)
     seconds: dict[str, float] = defaultdict(float)
     keeper = keeper or Nothing()
     if plan is None:
@@ -116,6 +120,24 @@ def separate_transition(
         asdict(plan),
         thinned(done.trace),
     )
+
+
+def _placed(
+    window: Window, transition: Transition, progress: Callable[[float, str], None], put: Put
+) -> Separated:
+    """Take a transition apart in which the scenes move as a whole; see :mod:`.placed`."""
+
+    def put_frame(number: int, frame: Tensor, layers: Pair) -> None:
+        put(number, Finished(frame, *layers))
+
+    done = separate_placed(window, transition, progress, put_frame)
+    report = {
+        "reconstruction_psnr": done.reconstruction_psnr,
+        "trust": done.visible,
+        "explained": done.visible,
+        "invented": 1 - done.visible,
+    }
+    return Separated(done.mix, False, "gamma", done.seconds, report)
 
 
 def _published(

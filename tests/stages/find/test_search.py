@@ -14,7 +14,7 @@ from clips import dissolve, moving
 
 from pipeline.cli.main import main
 from pipeline.settings import Settings
-from pipeline.tasks.transition.run import search as module
+from pipeline.tasks.transition import search as module
 from pipeline.tasks.transition.search import Searched, search
 from stages.checkpoint import Checkpoints
 from stages.media.clip import FrameIndex
