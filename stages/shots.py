@@ -34,12 +34,17 @@ class ColorGap:
 class Transition:
     """The frames (inclusive) in which two pictures are mixed, both with a weight above zero.
 
-    A hard cut mixes none: ``first_frame`` is the new shot's first frame and ``last_frame`` is one less.
-    outgoing, incoming: indices into :attr:`Analysis.shots`; ``None`` where that side is a plain colour (a fade, or a cut to black),
-    then ``color`` is its ``#rrggbb``.
-    mix: weight of the incoming side for each frame, in (0, 1), rising; its mean over the picture for wipes and irises. For the kind
-    ``other`` it is not known and rises evenly.
+    A hard cut mixes none: ``first_frame`` is the new shot's first frame, ``last_frame`` one less.
+
+    mix: weight of the incoming side for each frame, in (0, 1), rising; its mean over the picture
+    where the weight varies over it. For the kind ``other`` it is not known and rises evenly.
     space: the light in which ``mix`` holds: ``gamma`` (as encoded) or ``linear`` (power 2.2).
+    outgoing, incoming: indices into :attr:`Analysis.shots`, None where that side is a plain colour
+    (a fade, or a cut to black).
+    color: that colour, ``#rrggbb``.
+    effect: FFmpeg's name for the transition, or another known one; None where there is none.
+    event: first and last frame of the whole event where this is one of its two halves, as in a fade
+    through black.
     """
 
     first_frame: int
@@ -51,6 +56,7 @@ class Transition:
     incoming: int | None = None
     color: str | None = None
     effect: str | None = None
+    event: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         if self.kind not in TRANSITION_KINDS:

@@ -59,7 +59,8 @@ def describe_transition(
         "space": space or transition.space,
         "matte": matte,
     }
-    more = {"color": transition.color, "effect": transition.effect}
+    event = None if transition.event is None else list(transition.event)
+    more = {"color": transition.color, "effect": transition.effect, "event": event}
     return {**entry, **{name: value for name, value in more.items() if value is not None}}
 
 

@@ -44,22 +44,21 @@ class FlowWarp:
             before - low + 1,
             after - low - 1,
         )
-        self.outgoing, self.incoming = (
-            layer.permute(0, 2, 3, 1).contiguous().numpy()
-            for layer in carry(mixture, LEVELS).layers
-        )
+        layers = carry(mixture, LEVELS).layers
+        self.outgoing: Array = layers[0].permute(0, 2, 3, 1).contiguous().numpy()
+        self.incoming: Array = layers[1].permute(0, 2, 3, 1).contiguous().numpy()
 
     def outgoing_at(self, time: int) -> Array:
         """Return the outgoing shot's clean frame as it would be at ``time``, ``(H, W, 3)``."""
         if not self._inside(time):
             return self.affine.outgoing_at(time)
-        return self.outgoing[time - self.affine.before - 1]
+        return np.asarray(self.outgoing[time - self.affine.before - 1])
 
     def incoming_at(self, time: int) -> Array:
         """Return the incoming shot's clean frame as it would be at ``time``, ``(H, W, 3)``."""
         if not self._inside(time):
             return self.affine.incoming_at(time)
-        return self.incoming[time - self.affine.before - 1]
+        return np.asarray(self.incoming[time - self.affine.before - 1])
 
     def _inside(self, time: int) -> bool:
         return self.affine.before < time < self.affine.after

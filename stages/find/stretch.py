@@ -62,7 +62,7 @@ class Stretch:
     @property
     def aspect(self) -> float:
         """Height / width of the frames."""
-        return self.frames.shape[1] / self.frames.shape[2]
+        return float(self.frames.shape[1] / self.frames.shape[2])
 
     def widened(self, before: int, after: int) -> tuple[int, int]:
         """Return clean frames a little further out than a rough guess.

@@ -16,6 +16,7 @@ SAME_LEVELS = 4  # of 255: how far a frame may be from its gap's colour; coding 
 # a dark picture is 0.01 or more.
 SAME_SPREAD = 0.004
 TAIL = 3  # frames between a fade and its colour that are taken for the fade's own faintest ones
+SHORT_GAP = 3  # frames of a colour that always belong to the two transitions beside it
 PLAIN_TAIL = 12  # the same where these frames are plain, too, in colours on the way
 
 
@@ -228,7 +229,29 @@ def build_timeline(
         for piece in pieces
         if piece.colour and piece.last >= piece.first
     )
-    return Analysis(frames, tuple(shots), transitions, colours)
+    return Analysis(frames, tuple(shots), name_halves(transitions), colours)
+
+
+def name_halves(transitions: Sequence[Transition]) -> tuple[Transition, ...]:
+    """Return the transitions; two that lead through a colour know that they are one event.
+
+    They share the event's name as their effect, and its first and last frame.
+    """
+    named = list(transitions)
+    for place, (one, other) in enumerate(zip(named, named[1:], strict=False)):
+        through = one.incoming is None and other.outgoing is None
+        gap = other.first_frame - one.last_frame - 1
+        if not through or one.kind != other.kind or one.color is None:
+            continue
+        if gap > max(SHORT_GAP, min(len(one), len(other)) // 2):
+            continue
+        halves = one.effect, other.effect
+        effect = TRANSITION_KINDS[one.kind].through_colour(one.color, halves)
+        if effect and None not in (one.outgoing, other.incoming) and len(one) and len(other):
+            event = one.first_frame, other.last_frame
+            named[place] = replace(one, effect=effect, event=event)
+            named[place + 1] = replace(other, effect=effect, event=event)
+    return tuple(named)
 
 
 def _transition(

@@ -95,20 +95,39 @@ class Placement:
     incoming: AffineMap = AffineMap()
     top: Literal["outgoing", "incoming"] = "incoming"
 
-    def weight(self, x: Tensor, y: Tensor, aspect: float) -> Tensor:
-        """Return the weight of the incoming scene at places of the frame, 0 or 1."""
+    def weight(self, x: Tensor, y: Tensor, aspect: float, pixel: float) -> Tensor:
+        """Return the weight of the incoming scene at places of the frame, in [0, 1].
+
+        pixel: width of a pixel, in picture widths, for the edges of the scenes.
+        """
         if self.top == "incoming":
-            return inside(*self.incoming(x, y), aspect)
-        return 1 - inside(*self.outgoing(x, y), aspect)
+            return inside(*self.incoming(x, y), aspect, pixel)
+        return 1 - inside(*self.outgoing(x, y), aspect, pixel)
+
+    def mean_weight(self, height: int, width: int) -> float:
+        """Return the mean weight of the incoming scene over a picture of ``height x width``."""
+        aspect = height / width
+        return float(self.weight(*pixel_places(height, width, aspect), aspect, 1 / width).mean())
 
 
-def inside(x: Tensor, y: Tensor, aspect: float) -> Tensor:
-    """Return 1 for places inside of the picture and 0 for the others."""
-    return ((x.abs() <= 0.5) & (y.abs() <= aspect / 2)).to(x.dtype)
+def inside(x: Tensor, y: Tensor, aspect: float, pixel: float) -> Tensor:
+    """Return how far pixels at some places are inside of the picture, 0 to 1."""
+    across = (0.5 - x.abs()) / pixel + 0.5
+    down = (aspect / 2 - y.abs()) / pixel + 0.5
+    return torch.minimum(across, down).clamp(0, 1)
 
 
 Placer = Callable[[float, float], Placement]
 """The placement for a progress and an aspect."""
+
+
+ThroughColour = Callable[[str, tuple[str | None, str | None]], str | None]
+"""The name of a transition through a plain colour, from the colour and its halves' effects."""
+
+
+def no_through_name(colour: str, halves: tuple[str | None, str | None]) -> str | None:
+    """Return None: two such transitions around a colour are no event of their own."""
+    return None
 
 
 @dataclass(frozen=True)
@@ -121,6 +140,7 @@ class TransitionKind:
     patterns: of a kind that is undone by a matte, by their names.
     effects: of a kind that is undone by placements, by FFmpeg's names where it has them.
     with_colour: the kind that it becomes where one side is a plain colour; itself unless given.
+    through_colour: names one event of two halves: into a plain colour and at once out of it.
     """
 
     name: str
@@ -128,6 +148,7 @@ class TransitionKind:
     patterns: Mapping[str, WipePattern] = field(default_factory=dict)
     effects: Mapping[str, Placer] = field(default_factory=dict)
     with_colour: str = ""
+    through_colour: ThroughColour = no_through_name
 
     def __post_init__(self) -> None:
         if bool(self.patterns) != (self.undo == "matte"):

@@ -20,9 +20,19 @@ def _box(x: Tensor, y: Tensor, aspect: float) -> tuple[Tensor, ...]:
     return (torch.maximum(x.abs(), (y / aspect).abs()),)
 
 
+def _through_colour(colour: str, halves: tuple[str | None, str | None]) -> str | None:
+    """Return FFmpeg's name of an iris that closes to a plain colour and opens from it again."""
+    names = {
+        ("circleclose", "circleopen"): "circlecrop",
+        ("boxclose", "boxopen"): "rectcrop",
+    }
+    return names.get((halves[0] or "", halves[1] or ""))
+
+
 KIND = TransitionKind(
     "iris",
     undo="matte",
+    through_colour=_through_colour,
     patterns={
         "circle": WipePattern(
             _distance,
@@ -31,6 +41,6 @@ KIND = TransitionKind(
             simple=True,
             effect=effect_by_direction("circleopen", "circleclose"),
         ),
-        "box": WipePattern(_box, centred=True),
+        "box": WipePattern(_box, centred=True, effect=effect_by_direction("boxopen", "boxclose")),
     },
 )

@@ -26,9 +26,10 @@ from stages.transition.window import Window
 Pair = tuple[Tensor, Tensor]
 
 COARSE_PIXELS = 320 * 180  # size at which the progress is searched first
-COARSE_REACH = 1 / 32  # how far the search's progress may be wrong
-COARSE_STEPS = 33
+COARSE_REACH = 1 / 64  # how far the search's progress may be wrong
+COARSE_STEPS = 11
 FINE_STEPS = 9  # in full size, a step being half a pixel
+MOST_SHRUNK = 3.0  # how much smaller a frame may show a scene: beyond, the clean frame is better
 BISECTIONS = 20  # halvings of the interval that the progress lies in
 
 
@@ -98,12 +99,10 @@ def separate_placed(
 
 def progress_of(placer: Placer, weight: float, size: tuple[int, int]) -> float:
     """Return the progress at which the incoming scene has a mean weight, by bisection."""
-    aspect = size[0] / size[1]
-    x, y = pixel_places(*size, aspect)
     low, high = 0.0, 1.0
     for _ in range(BISECTIONS):
         middle = (low + high) / 2
-        if float(placer(middle, aspect).weight(x, y, aspect).mean()) < weight:
+        if placer(middle, size[0] / size[1]).mean_weight(*size) < weight:
             low = middle
         else:
             high = middle
@@ -144,19 +143,16 @@ def take_apart(frame: Tensor, placement: Placement, clean: Pair) -> PlacedFrame:
 
     clean: the scenes' nearest clean frames ``(3, H, W)``, for what the frame does not show.
     """
-    height, width = frame.shape[-2:]
-    aspect = height / width
-    places = pixel_places(height, width, aspect)
     outgoing, shown_outgoing = _moved_back(frame, placement, "outgoing", clean[0])
     incoming, shown_incoming = _moved_back(frame, placement, "incoming", clean[1])
     layers = (
         torch.where(shown_outgoing, outgoing, clean[0]),
         torch.where(shown_incoming, incoming, clean[1]),
     )
-    weight = placement.weight(*places, aspect)
+    weight = placement.mean_weight(*frame.shape[-2:])
     visible = (shown_outgoing.float().mean() + shown_incoming.float().mean()) / 2
     error = ((place(layers, placement) - frame) ** 2).mean()
-    return PlacedFrame(layers, float(weight.mean()), float(visible), float(error))
+    return PlacedFrame(layers, weight, float(visible), float(error))
 
 
 def _moved_back(frame: Tensor, placement: Placement, side: str, clean: Tensor) -> Pair:
@@ -171,9 +167,11 @@ def _moved_back(frame: Tensor, placement: Placement, side: str, clean: Tensor) -
     places = pixel_places(height, width, aspect)
     there = placement.outgoing if side == "outgoing" else placement.incoming
     back = there.inverse()(*places)
-    weight = placement.weight(*back, aspect)
+    weight = placement.weight(*back, aspect, 1 / width)
     own = weight if side == "incoming" else 1 - weight
-    shown = (own * inside(*back, aspect))[None]
+    shown = (own * inside(*back, aspect, 1 / width) > 0.5).float()[None]
+    if max(there.scale) > MOST_SHRUNK:
+        shown = torch.zeros_like(shown)
     eroded = 1 - functional.max_pool2d(1 - shown, 3, stride=1, padding=1)
     detail = clean - sample(sample(clean, *there(*places)), *back)
     return sample(frame, *back) + detail, eroded > 0.5

@@ -97,9 +97,13 @@ def moved(analysis: Analysis, by: int) -> Analysis:
             for part in parts
         )
 
-    return Analysis(
-        analysis.frames, later(analysis.shots), later(analysis.transitions), later(analysis.colors)
+    transitions = tuple(
+        move
+        if move.event is None
+        else replace(move, event=(move.event[0] + by, move.event[1] + by))
+        for move in later(analysis.transitions)
     )
+    return Analysis(analysis.frames, later(analysis.shots), transitions, later(analysis.colors))
 
 
 def counted(

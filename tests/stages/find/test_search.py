@@ -72,7 +72,7 @@ def test_its_state_is_saved_every_half_minute(
     now = [0.0]
     keeper = Checkpoints(tmp_path / "keep", "one", clock=lambda: now[0])
     path, notes = film(tmp_path / "in.mkv"), []
-    monkeypatch.setattr(Checkpoints, "note", lambda self, name, value: notes.append(now[0]))
+    monkeypatch.setattr(Checkpoints, "save_if_due", lambda self, name, value: notes.append(now[0]))
 
     def step(fraction: float, note: str) -> None:
         now[0] += 2

@@ -156,27 +156,29 @@ def test_a_dark_shot_before_black_is_a_shot() -> None:
 # ---------------------------------------------------------------- boundaries of unknown kind
 
 
-def pushed(rng: np.random.Generator, steps: int) -> np.ndarray:
-    """Return a clip in which a picture pushes another one out to the left.
+def pushed_aside(rng: np.random.Generator, steps: int) -> np.ndarray:
+    """Return a clip in which a picture pushes another one out at a corner.
 
-    14 frames of each come before and after it.
+    14 frames of each come before and after it. No kind of transition moves along a diagonal.
     """
     one, other = camera(rng, 1)[0], camera(rng, 1)[0]
-    width = one.shape[1]
-    shifts = (
-        [0] * 14
-        + [round(width * (place + 1) / (steps + 1)) for place in range(steps)]
-        + [width] * 14
+    height, width = one.shape[:2]
+    empty = np.zeros_like(one)
+    sheet = np.concatenate(
+        [np.concatenate([one, empty], axis=1), np.concatenate([empty, other], axis=1)]
     )
-    clip = np.stack(
-        [np.concatenate([one, other], axis=1)[:, shift : shift + width] for shift in shifts]
-    )
+    progress = [0.0] * 14 + [(place + 1) / (steps + 1) for place in range(steps)] + [1.0] * 14
+    frames = []
+    for part in progress:
+        down, right = round(height * part), round(width * part)
+        frames.append(sheet[down : down + height, right : right + width])
+    clip = np.stack(frames)
     return np.clip(clip + rng.normal(0, 0.002, clip.shape), 0, 1).astype(np.float32)
 
 
 @pytest.mark.parametrize("steps", [10, 13, 16])
 def test_where_the_picture_changes_for_good_there_is_a_boundary(steps: int) -> None:
-    found = find(blocks(pushed(np.random.default_rng(steps), steps)))
+    found = find(blocks(pushed_aside(np.random.default_rng(steps), steps)))
     (move,) = found.transitions
     assert move.kind == "other" and not move.separable and len(found.shots) == 2
     assert abs(move.first_frame - 14) <= 2 and abs(move.last_frame - (13 + steps)) <= 2
