@@ -16,7 +16,7 @@ from torch import Tensor
 
 from stages.find.forms import FORMS
 from stages.find.wipes import block_weights, pixel_places, shape_of
-from stages.mixing.mixing import Mixture, mix
+from stages.mixing.mixture import Mixture, mix
 from stages.motion.flow import resize
 from stages.optim.penalties import charbonnier
 
