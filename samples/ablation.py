@@ -25,13 +25,14 @@ from models.noise import CoupledNoise
 from samples.make import OFFSET, SCENE, true_layers
 from stages.context import FitSettings
 from stages.media.clip import Frames
-from stages.mixing.mixing import Mixture, project, psnr_of
+from stages.mixing.mixture import Mixture, project
+from stages.mixing.psnr import psnr_of
 from stages.optim.fit import FitPlan
 from stages.shots import Transition
 from stages.transition import alternate
 from stages.transition.networks import fit_layers
 from stages.transition.plan import LARGEST, PLANS, Plan
-from stages.transition.separate import Finished, open_mixture, separate_transition
+from stages.transition.separate import SeparatedFrame, open_mixture, separate_transition
 from stages.transition.window import Window
 
 SIZE = 108, 192
@@ -98,9 +99,9 @@ def cases() -> list[Case]:
 
 def by_plan(given: Case, plan: Plan) -> Pair:
     """The layers that a plan makes, each ``(MIXED, 3, H, W)``."""
-    kept: list[Finished] = []
+    kept: list[SeparatedFrame] = []
 
-    def put(place: int, frame: Finished) -> None:
+    def put(place: int, frame: SeparatedFrame) -> None:
         kept.append(frame)
 
     settings = FitSettings()

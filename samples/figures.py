@@ -19,9 +19,10 @@ from torch import Tensor
 from pipeline import separate
 from samples.ablation import MIXED, ROWS, SIZE, STILL, WHOLE, by_plan, case, take_apart
 from samples.make import data, scene_a, scene_b
-from stages.mixing.mixing import GAMMA, psnr_of
+from stages.mixing.light_dissolve import GAMMA
+from stages.mixing.psnr import psnr_of
 from stages.motion.carry import carry, reaching
-from stages.transition.alternate import trust_of
+from stages.transition.reconcile import trust_of
 
 DOCS = Path(__file__).parents[1] / "docs"
 Tile = NDArray[np.uint8]

@@ -16,10 +16,17 @@ from torch import Tensor
 from torch.nn import functional
 
 from stages.media.clip import Frames
-from stages.mixing.mixing import Mixture, psnr_of
+from stages.mixing.mixture import Mixture
+from stages.mixing.psnr import psnr_of
 from stages.shots import Transition
 from stages.transition.plan import LARGEST
-from stages.transition.separate import Finished, Put, Separated, open_mixture, separate_transition
+from stages.transition.separate import (
+    PutFrame,
+    SeparatedFrame,
+    TransitionResult,
+    open_mixture,
+    separate_transition,
+)
 from stages.transition.window import Window
 
 Stack = NDArray[np.uint8]
@@ -139,9 +146,9 @@ def plain_answer(
     *,
     settings: object,
     progress: Callable[[float, str], None],
-    put: Put,
+    put: PutFrame,
     **more: object,
-) -> Separated:
+) -> TransitionResult:
     """Stands in for the separation: plain red for the outgoing side, plain green for the incoming one, a grey matte for a wipe."""
     progress(0.5, "half")
     count, size = len(transition), window.size
@@ -149,9 +156,14 @@ def plain_answer(
     red[0] = green[1] = 1
     matte = torch.full((1, *size), 0.5) if transition.kind == "wipe" else None
     for place in range(count):
-        put(place, Finished(window.frame(transition.first_frame + place)[0], red, green, matte))
+        put(
+            place,
+            SeparatedFrame(window.frame(transition.first_frame + place)[0], red, green, matte),
+        )
     mix = tuple((index + 1) / (count + 1) for index in range(count))
-    return Separated(mix, matte is not None, "gamma", {"fit": 0.25}, {"reconstruction_psnr": 40.0})
+    return TransitionResult(
+        mix, matte is not None, "gamma", {"fit": 0.25}, {"reconstruction_psnr": 40.0}
+    )
 
 
 @dataclass
@@ -163,7 +175,7 @@ class Apart:
     outgoing: Tensor
     incoming: Tensor
     matte: Tensor | None
-    done: Separated
+    done: TransitionResult
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.done, name)
@@ -171,7 +183,7 @@ class Apart:
 
 def apart(frames: Frames, transition: Transition, **more: Any) -> Apart:
     """:func:`stages.transition.separate.separate_transition` of frames that are in memory."""
-    kept: list[Finished] = []
+    kept: list[SeparatedFrame] = []
     more = {"progress": lambda done, note: None, **more}
     done = separate_transition(
         Window.of(frames), transition, put=lambda place, frame: kept.append(frame), **more

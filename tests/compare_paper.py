@@ -25,8 +25,9 @@ from torch import Tensor
 from samples.ablation import Case
 from samples.ablation import case as scenes
 from stages.context import FitSettings
-from stages.mixing.mixing import project
-from stages.transition.networks import FitResult, fit_paper
+from stages.mixing.mixture import project
+from stages.transition.networks import FitResult
+from stages.transition.paper import fit_paper
 
 HEIGHT, WIDTH = 72, 128
 CLEAN, MIXED = 8, 12

@@ -32,7 +32,7 @@ from torch import Tensor
 
 from stages.context import FitSettings
 from stages.media.clip import Frames
-from stages.mixing.mixing import Mixture, project
+from stages.mixing.mixture import Mixture, project
 from stages.optim.fit import FitPlan
 from stages.shots import Transition
 from stages.transition import alternate as heart

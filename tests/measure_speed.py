@@ -27,11 +27,11 @@ sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
 
 from clips import drifting
 
-from stages.mixing.mixing import Mixture, mix
-from stages.motion.carry import Carried, carry
+from stages.mixing.mixture import Mixture, mix
+from stages.motion.carry import CarriedLayers, carry
 from stages.motion.flow import flows
 from stages.optim.fit import FitPlan
-from stages.transition.alternate import still, whole
+from stages.transition.alternate import no_motion, whole
 from stages.transition.networks import fill
 from stages.transition.plan import PLANS
 from stages.transition.sweep import turn
@@ -87,7 +87,7 @@ def kinds(given: Mixture, truth: tuple[Tensor, Tensor]) -> list[Kind]:
     plan = PLANS["balanced"]
     size = given.frames.shape[-2:]
     over, flat = whole(given, truth), torch.full((len(given.frames), 1, *size), 0.2)
-    carried = Carried(still(given), (CLEAN - 1, CLEAN + MIXED), truth)
+    carried = CarriedLayers(no_motion(given), (CLEAN - 1, CLEAN + MIXED), truth)
     pairs = [(CLEAN, CLEAN + 1)]
     found = [
         Kind(f"motion, 1/{scale} of the sides", partial(_carry, given, scale), steps)

@@ -9,7 +9,7 @@ import pytest
 from compare_paper import CLEAN, MIXED, Case, Record, case, score, verdict, watch_paper
 
 from stages.media.clip import Frames
-from stages.mixing.mixing import mix
+from stages.mixing.mixture import mix
 from stages.transition.plan import Plan
 
 pytest.importorskip("samples.make", reason="needs scikit-image, from the dev extra")

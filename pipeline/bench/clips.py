@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from stages.media.clip import ClipInfo, Frames
 from stages.media.write import LayerWriter
-from stages.mixing.mixing import GAMMA
+from stages.mixing.light_dissolve import GAMMA
 
 Picture = NDArray[np.float32]
 RATE = Fraction(25)

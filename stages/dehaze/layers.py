@@ -26,7 +26,7 @@ from stages.dehaze.evidence import evidence, find_floors, veil_colour
 from stages.dehaze.field import find_field
 from stages.dehaze.model import guided, haze, least_transmission, recover, rounded, spread
 from stages.dehaze.veil import envelope, find_ties, transmission_of
-from stages.mixing.mixing import psnr_of
+from stages.mixing.psnr import psnr_of
 from stages.motion.flow import resize, shrunk
 from stages.optim.timing import clocked
 

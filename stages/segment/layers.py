@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from stages.context import SAFE, Note, Separation, SeparationContext, notes_where
-from stages.mixing.mixing import psnr_of
+from stages.mixing.psnr import psnr_of
 from stages.motion.flow import resize, shrunk
 from stages.optim.fit import FitPlan, OnStep
 from stages.optim.timing import clocked, seconds_a_step

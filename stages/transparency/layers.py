@@ -20,7 +20,8 @@ import torch
 from torch import Tensor
 
 from stages.context import Note, Separation, SeparationContext, notes_where
-from stages.mixing.mixing import GAMMA, psnr_of
+from stages.mixing.light_dissolve import GAMMA
+from stages.mixing.psnr import psnr_of
 from stages.motion.flow import resize, shrunk
 from stages.optim.timing import call_and_step, seconds_of
 from stages.transparency.clip import ClipPlan, encoded, separate_clip

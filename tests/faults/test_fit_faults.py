@@ -102,7 +102,7 @@ def test_loss_stays_nan(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     refused(
         run(*WORDS, "--out", "out"),
         1,
-        "in.mkv: the fit lost its way 3 times",
+        "in.mkv: the fit of the networks diverged 3 times",
         "try another --seed or --device cpu",
     )
     assert visible(tmp_path / "out") == []
@@ -132,7 +132,7 @@ def test_loss_of_the_motion_turns_nan(
     refused(
         run(*WORDS, "--out", "other"),
         1,
-        "in.mkv: the fit of its motion lost its way 3 times",
+        "in.mkv: the fit of the motion diverged 3 times",
         "--seed",
     )
     assert visible(tmp_path / "other") == []

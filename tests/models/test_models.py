@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from models.curve import MonotoneCurve
-from models.generator import Generator, Layer, code_size
+from models.generator import GeneratedLayer, Generator, code_size
 from models.noise import CoupledNoise, keyed_noise, walking_noise
 from models.precision import GAIN, probe
 from models.skip import Skip
@@ -20,7 +20,7 @@ SIZES = [(1, 1), (3, 17), (33, 47), (48, 64)]
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_a_layer_has_the_size_that_is_asked_for(size: tuple[int, int], dtype: torch.dtype) -> None:
-    layer = Layer(3, 2, size, seed=1, dtype=dtype, widths=NARROW)
+    layer = GeneratedLayer(3, 2, size, seed=1, dtype=dtype, widths=NARROW)
     picture = layer(torch.tensor([1]))
     assert picture.shape == (1, 2, *size)
     assert picture.dtype == torch.float32
@@ -42,17 +42,17 @@ def test_the_decoder_is_the_one_that_was_measured() -> None:
 
 
 def test_a_still_generator_starts_at_one_half() -> None:
-    layer = Layer(2, 1, (20, 20), seed=0, still=True, widths=NARROW)
+    layer = GeneratedLayer(2, 1, (20, 20), seed=0, still=True, widths=NARROW)
     torch.testing.assert_close(layer(torch.arange(2)), torch.full((2, 1, 20, 20), 0.5))
 
 
 def test_the_same_seed_gives_the_same_layer_whatever_ran_before() -> None:
     torch.manual_seed(1)
-    one = Layer(2, 3, (20, 24), seed=7, widths=NARROW).state_dict()
+    one = GeneratedLayer(2, 3, (20, 24), seed=7, widths=NARROW).state_dict()
     torch.manual_seed(2)
     before = torch.get_rng_state()
-    two = Layer(2, 3, (20, 24), seed=7, widths=NARROW).state_dict()
-    other = Layer(2, 3, (20, 24), seed=8, widths=NARROW).state_dict()
+    two = GeneratedLayer(2, 3, (20, 24), seed=7, widths=NARROW).state_dict()
+    other = GeneratedLayer(2, 3, (20, 24), seed=8, widths=NARROW).state_dict()
     assert torch.equal(before, torch.get_rng_state())
     assert all(torch.equal(one[name], two[name]) for name in one)
     assert not torch.equal(one["noise.codes"], other["noise.codes"])

@@ -46,7 +46,7 @@ from stages.media.write import LayerWriter
 from stages.optim.loss_curves import Curves
 from stages.shots import Analysis, ColorGap, Shot, Transition
 from stages.transition.plan import LARGEST, LEAST, PLANS, Plan, bytes_of, plans_for, within_memory
-from stages.transition.separate import Separated, open_mixture, separate_transition
+from stages.transition.separate import TransitionResult, open_mixture, separate_transition
 from stages.transition.window import Window
 
 SHEET = "sheet.png"
@@ -250,7 +250,7 @@ def _separate(
         bounded = _bounded(job, plan, window, len(transition), frames)
         settings = FitSettings(job.settings.preset, job.settings.seed, job.device)
 
-        def separate(times: int, keeper: Checkpoints) -> tuple[Separated, FrameSpool]:
+        def separate(times: int, keeper: Checkpoints) -> tuple[TransitionResult, FrameSpool]:
             smaller = (
                 replace(
                     bounded, pixels=min(bounded.pixels, window.size[0] * window.size[1]) >> times
@@ -309,7 +309,7 @@ def _separate(
 
 
 def _sheet(
-    transition: Transition, separated: Separated, shelf: FrameSpool, color: ColorTags
+    transition: Transition, separated: TransitionResult, shelf: FrameSpool, color: ColorTags
 ) -> NDArray[np.uint8]:
     """The contact sheet of one transition."""
     shots = {"outgoing": transition.outgoing, "incoming": transition.incoming}

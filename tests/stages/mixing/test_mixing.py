@@ -9,7 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from stages.mixing.mixing import Mixture, mix, project, share, shrink, slopes
+from stages.mixing.mixing import share, slopes
+from stages.mixing.mixture import Mixture, mix, project, shrink
 from stages.shots import Space
 
 SPACES = pytest.mark.parametrize("space", ["gamma", "linear"])

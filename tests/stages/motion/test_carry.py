@@ -7,9 +7,8 @@ import torch
 from clips import drifting, psnr
 from torch import Tensor
 
-from stages.mixing.mixing import Mixture, mix
+from stages.mixing.mixture import Mixture, Side, mix
 from stages.motion.carry import (
-    Side,
     carried_layers,
     carry,
     extrapolated,

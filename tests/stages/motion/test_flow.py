@@ -7,17 +7,8 @@ import torch
 from clips import drifting
 from torch import Tensor
 
-from stages.motion.flow import (
-    InterleavedSampling,
-    box,
-    consistency,
-    flows,
-    length,
-    resize,
-    resize_flow,
-    warp,
-    warp_one,
-)
+from stages.motion.flow import box, consistency, flows, length, resize, resize_flow, warp, warp_one
+from stages.motion.sampling import InterleavedSampling
 
 
 def random(*shape: int) -> Tensor:

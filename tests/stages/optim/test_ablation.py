@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from models.generator import Layer
-from stages.mixing.mixing import mix
+from models.generator import GeneratedLayer
+from stages.mixing.mixture import mix
 
 ablation = pytest.importorskip("samples.ablation", reason="needs scikit-image, from the dev extra")
 
@@ -37,7 +37,7 @@ def test_motion_brings_something_and_nothing_left_out_is_everything() -> None:
 
 def test_codes_are_coupled_unless_that_is_left_out() -> None:
     def likeness() -> float:
-        codes = Layer(6, 3, (32, 32), seed=1).noise.codes.detach().flatten(1)
+        codes = GeneratedLayer(6, 3, (32, 32), seed=1).noise.codes.detach().flatten(1)
         return float(torch.cosine_similarity(codes[:-1], codes[1:]).mean())
 
     coupled = likeness()

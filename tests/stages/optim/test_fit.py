@@ -9,10 +9,11 @@ from clips import psnr_of_all as psnr
 from torch import Tensor, nn
 
 from stages.errors import UnlayerError
-from stages.mixing.mixing import Mixture
+from stages.mixing.mixture import Mixture
 from stages.optim.fit import FitPlan, FitState, fit, shuffled
 from stages.optim.losses import constant
-from stages.transition.networks import TwoScenes, clean_and_mixed, fill, fit_layers, fit_paper
+from stages.transition.networks import TwoScenes, clean_and_mixed, fill, fit_layers
+from stages.transition.paper import fit_paper
 
 NARROW = (16, 16, 16, 16)
 

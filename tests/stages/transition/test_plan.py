@@ -10,7 +10,7 @@ import torch
 import stages.transition.plan
 from pipeline.settings import PRESETS
 from stages.context import SAFE, FitSettings
-from stages.mixing.mixing import Mixture
+from stages.mixing.mixture import Mixture
 from stages.transition.plan import (
     LEAST,
     PLANS,

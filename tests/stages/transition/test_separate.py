@@ -14,10 +14,11 @@ from torch import Tensor
 import stages.transition.plan
 from stages.context import FitSettings
 from stages.media.clip import Frames
-from stages.mixing.mixing import mix
+from stages.mixing.mixture import mix
 from stages.shots import Kind, Space, Transition
-from stages.transition.alternate import trust_of, whole
+from stages.transition.alternate import whole
 from stages.transition.plan import Plan
+from stages.transition.reconcile import trust_of
 
 PRE, STEPS, POST = 4, 6, 4
 SIZE = (36, 48)

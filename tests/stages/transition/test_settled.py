@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from stages.mixing.mixing import Mixture, mix
-from stages.transition.alternate import settled
+from stages.mixing.mixture import Mixture, mix
+from stages.transition.reconcile import reconcile
 
 COUNT, SIZE = 5, (40, 56)
 
@@ -34,7 +34,7 @@ def test_a_layer_full_of_edges_gets_what_a_shift_of_it_leaves() -> None:
     mixture = of(rough, flat)
     for wrong, first in (((rough.roll(1, -1), flat), 0), ((flat, rough.roll(1, -1)), 1)):
         true = (rough, flat) if first == 0 else (flat, rough)
-        found = settled(mixture, wrong)
+        found = reconcile(mixture, wrong)
         assert (error(found[first], true[first]) < 0.05 * error(wrong[first], true[first])).all()
         assert (error(found[1 - first], true[1 - first]) < 0.05).all()
 
@@ -42,7 +42,7 @@ def test_a_layer_full_of_edges_gets_what_a_shift_of_it_leaves() -> None:
 def test_the_layer_that_was_carried_farther_moves_more() -> None:
     one, other = texture(2), texture(3)
     wrong = one + 0.1, other + 0.1
-    found = settled(of(one, other), wrong)
+    found = reconcile(of(one, other), wrong)
     moved = [error(new, old) for new, old in zip(found, wrong, strict=True)]
     assert (moved[0].diff() > 0).all() and (moved[1].diff() < 0).all()
     # With alike gradients what is moved goes as the distance from the clean frame: 1 to 5, 2 to 4, 3 to 3, ...

@@ -9,9 +9,10 @@ import torch
 from clips import drifting, psnr
 from torch import Tensor
 
-from stages.mixing.mixing import Mixture, mix, project
+from stages.mixing.mixture import Mixture, mix, project
+from stages.motion.links import MotionLinks
 from stages.shots import Space
-from stages.transition.sweep import HOLD, NEAR, Links, find_links, offered, turn
+from stages.transition.sweep import HOLD, NEAR, find_links, offered, turn
 
 PRE, STEPS, POST = 4, 5, 4
 COUNT = PRE + STEPS + POST
@@ -65,7 +66,7 @@ def test_offers_are_the_weighted_mean_of_all_that_speaks() -> None:
         6 * torch.rand(2, 2, *SIZE, generator=generator) - 3,
         torch.rand(2, 1, *SIZE, generator=generator),
     )
-    links = Links([0, 3], flow.half(), confidence.half())
+    links = MotionLinks([0, 3], flow.half(), confidence.half())
     value, weight = offered(layer, 1, links, anchor, sure)
     for y, x in ((0, 0), (5, 7), (31, 39), (16, 0)):
         for channel in range(3):
@@ -90,7 +91,7 @@ def test_offers_are_the_weighted_mean_of_all_that_speaks() -> None:
 
 def test_without_links_and_anchor_a_frame_stays_as_it_is() -> None:
     layer = scenes()[0]
-    nobody = Links([], torch.zeros(0, 2, *SIZE), torch.zeros(0, 1, *SIZE))
+    nobody = MotionLinks([], torch.zeros(0, 2, *SIZE), torch.zeros(0, 1, *SIZE))
     value, weight = offered(layer, 2, nobody, torch.zeros(3, *SIZE), torch.zeros(1, *SIZE))
     torch.testing.assert_close(value, layer[2])
     torch.testing.assert_close(weight, torch.full((3, *SIZE), HOLD))
