@@ -1,4 +1,4 @@
-"""Small made scenes with known layers, how to mix them, and a stand-in for taking them apart."""
+"""Small synthetic scenes with known layers, their mixtures, and a stand-in for the separation."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from torch.nn import functional
 
 from stages.media.clip import Frames
 from stages.mixing.mixture import Mixture
-from stages.mixing.psnr import psnr_of
+from stages.mixing.psnr import mean_psnr
+from stages.mixing.psnr import psnr as one_psnr
 from stages.shots import Transition
 from stages.transition.plan import LARGEST
 from stages.transition.separate import (
@@ -35,7 +36,7 @@ OWN = ("losses.json", "manifest.json", "report", "report.html")
 
 
 def moving(seed: int, frames: int, size: tuple[int, int] = (48, 64)) -> Stack:
-    """A made scene ``(frames, H, W, 3)``: a smooth coloured pattern that drifts, and a plain square that crosses it."""
+    """Return a scene ``(frames, H, W, 3)``: a smooth pattern drifts, a plain square crosses it."""
     height, width = size
     rng = np.random.default_rng(seed)
     phase, (right, down), colour = (
@@ -62,7 +63,10 @@ def moving(seed: int, frames: int, size: tuple[int, int] = (48, 64)) -> Stack:
 def through_camera(
     scene: NDArray[np.float32], size: tuple[int, int], time: int, pan: Sequence[float], zoom: float
 ) -> NDArray[np.float32]:
-    """What a camera sees at ``time`` of a ``scene`` twice its ``size`` ``(H, W)``: ``pan`` pixels (x, y), ``zoom`` times a frame."""
+    """Return what a camera sees at ``time`` of a ``scene`` that is twice its ``size`` (H, W).
+
+    pan: pixels (x, y) a frame. zoom: relative growth a frame.
+    """
     height, width = size
     scale = 1 / (1 + zoom) ** time
     view = np.array(
@@ -79,14 +83,17 @@ def through_camera(
 
 
 def grainy(seed: int, frames: int, size: tuple[int, int]) -> Stack:
-    """A scene ``(frames, H, W, 3)`` of any size that no coder makes small: one picture of random pixels, with new grain in each frame."""
+    """Return a scene ``(frames, H, W, 3)`` that no codec compresses: random pixels, new grain."""
     rng = np.random.default_rng(seed)
     picture = rng.integers(0, 256, (1, *size, 3))
     return np.clip(picture + rng.integers(-6, 7, (frames, *size, 3)), 0, 255).astype(np.uint8)
 
 
 def dissolve(a: Stack, b: Stack, pre: int, steps: int) -> tuple[Stack, NDArray[np.float64]]:
-    """``a`` dissolving linearly into ``b`` (of the same length), with ``pre`` clean frames before; and the weights of ``b``."""
+    """Return the linear dissolve of ``a`` into ``b`` after ``pre`` clean frames, and the weights.
+
+    The weights are those of ``b``, which is as long as ``a``.
+    """
     weight = np.clip((np.arange(len(a)) - pre + 1) / (steps + 1), 0, 1)
     mixed = (1 - weight)[:, None, None, None] * a + weight[:, None, None, None] * b
     return np.round(mixed).astype(np.uint8), weight
@@ -95,7 +102,7 @@ def dissolve(a: Stack, b: Stack, pre: int, steps: int) -> tuple[Stack, NDArray[n
 def drifting(
     seed: int, frames: int, velocity: tuple[float, float], size: tuple[int, int] = (48, 64)
 ) -> Tensor:
-    """A rough coloured texture ``(frames, 3, H, W)`` in [0, 1] whose content moves by ``velocity`` pixels (x, y) a frame."""
+    """Return a rough texture ``(frames, 3, H, W)`` that moves by ``velocity`` (x, y) a frame."""
     height, width = size
     noise = torch.rand(
         1, 3, height // 4 + 24, width // 4 + 24, generator=torch.Generator().manual_seed(seed)
@@ -119,23 +126,22 @@ def drifting(
 
 
 def pixels(stack: Stack) -> Tensor:
-    """8-bit frames ``(T, H, W, 3)`` as ``(T, 3, H, W)`` in [0, 1]."""
+    """Return 8-bit frames ``(T, H, W, 3)`` as ``(T, 3, H, W)`` in [0, 1]."""
     return torch.from_numpy(stack).permute(0, 3, 1, 2).float() / 255
 
 
 def psnr(estimate: Tensor, truth: Tensor) -> float:
-    """Mean over frames of the PSNR in dB, at most 60 each, as ``bench/score.py`` counts it; ``(T, 3, H, W)``."""
-    error = ((estimate - truth) ** 2).flatten(1).mean(1)
-    return float((-10 * error.clamp_min(1e-6).log10()).mean())
+    """Return the mean PSNR of frames ``(T, 3, H, W)``, in dB, at most 60 each."""
+    return mean_psnr(estimate, truth, 60.0)
 
 
 def psnr_of_all(estimate: Tensor, truth: Tensor) -> float:
-    """PSNR in dB of all values together, of any shape; at most 99."""
-    return psnr_of(float(((estimate - truth) ** 2).mean()))
+    """Return the PSNR in dB of all values together, of any shape; at most 99."""
+    return one_psnr(estimate, truth)
 
 
 def read_clip(path: Path) -> Stack:
-    """All frames of a video as ``(T, H, W, 3)``."""
+    """Return all frames of a video as ``(T, H, W, 3)``."""
     with av.open(str(path)) as box:
         return np.stack([frame.to_ndarray(format="rgb24") for frame in box.decode(video=0)])
 
@@ -149,7 +155,7 @@ def plain_answer(
     put: PutFrame,
     **more: object,
 ) -> TransitionResult:
-    """Stands in for the separation: plain red for the outgoing side, plain green for the incoming one, a grey matte for a wipe."""
+    """Stand in for the separation: a red outgoing scene, a green incoming one, a grey matte."""
     progress(0.5, "half")
     count, size = len(transition), window.size
     red, green = torch.zeros(2, 3, *size)
@@ -168,8 +174,11 @@ def plain_answer(
 
 @dataclass
 class Apart:
-    """A transition taken apart in memory: the mixed frames as they were put out with its layers, ``(n, 3, H, W)``, its matte where it has
-    one, and what was learnt of it."""
+    """A transition separated in memory.
+
+    frames, outgoing, incoming: the mixed frames and their layers, ``(n, 3, H, W)``.
+    matte: where there is one, ``(n, 1, H, W)``. done: what was learnt about the transition.
+    """
 
     frames: Tensor
     outgoing: Tensor

@@ -1,4 +1,4 @@
-"""The table of what each part brings: its cases have known layers, and its rows leave out what they say."""
+"""The table of what each part gains: cases with known layers, rows that leave out what they say."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ ablation = pytest.importorskip("samples.ablation", reason="needs scikit-image, f
 
 
 @pytest.mark.parametrize("stride", [1, 3])
-def test_a_case_is_mixed_of_its_truth(stride: int) -> None:
+def test_a_case_is_a_mixture_of_its_true_layers(stride: int) -> None:
     given = ablation.case("", stride, (36, 64))
     mixture = given.mixture
     again = mix(*given.truth, mixture.weight[mixture.mixed], "gamma")
@@ -25,7 +25,7 @@ def test_a_case_is_mixed_of_its_truth(stride: int) -> None:
     )
 
 
-def test_motion_brings_something_and_nothing_left_out_is_everything() -> None:
+def test_motion_gains_something_and_the_truth_scores_best() -> None:
     given = ablation.case("", 1, (36, 64))
     held, moved = (
         ablation.take_apart(given, name)[0]

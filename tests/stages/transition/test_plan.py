@@ -1,4 +1,4 @@
-"""Plans: what a preset is, and what a budget buys where every cost is known."""
+"""Plans: that of each preset, and what a budget buys where every cost is known."""
 
 from __future__ import annotations
 
@@ -112,22 +112,25 @@ def test_every_plan_that_is_not_the_published_one_moves_and_sweeps() -> None:
 
 
 def test_costs_by_hand() -> None:
-    """A 10 x 20 picture, 4 mixed frames; a pixel of the motion fit costs 1e-6 s, of flow 4e-7, of a warp 1e-7."""
+    """A 10 x 20 picture and 4 mixed frames.
+
+    A pixel of the motion fit costs 1e-6 s, one of flow 4e-7, one of a warp 1e-7.
+    """
     costs, nothing = Fixed(mixture(10, 20), FitSettings()), Plan(pixels=10_000, levels=(), turns=0)
     motion = 1e-6 * 4 * (6 * 200 / 4 + 5 * 200)
     assert costs.of(replace(nothing, levels=((2, 6), (1, 5))), 4) == pytest.approx(motion)
-    # Both scenes' frames with links at 1, 3 and 8 frames to both sides; there and back, one a thread, then four goes
-    # with a warp and what is around it.
+    # Both scenes' frames have links at 1, 3 and 8 frames to both sides: flow there and back, one
+    # pair a thread, then four sweeps with a warp and as much again.
     turn = 2 * 4 * 6 * 200 * (2 * 4e-7 / torch.get_num_threads() + 2 * 4 * 1e-7)
     assert costs.of(replace(nothing, turns=3), 4) == pytest.approx(3 * turn)
-    # Six ties a frame, each two fifths dearer; solving counts as four steps at full size.
+    # Six ties a frame, each 1.4 times the cost; solving counts as four steps at full size.
     ties = 1.4 * 6 * 1e-6 * 4 * (7 / 4 + 4) * 200
     assert costs.of(replace(nothing, ties=((2, 7),)), 4) == pytest.approx(ties)
     twice = motion + 2 * (3 * turn + ties)
     assert costs.of(
         replace(nothing, levels=((2, 6), (1, 5)), turns=3, ties=((2, 7),), rounds=2), 4
     ) == pytest.approx(twice)
-    # A picture that is made smaller costs what the smaller one does.
+    # A picture that is shrunk costs what the smaller one does.
     assert costs.of(Plan(pixels=50, levels=((1, 5),), turns=0), 4) == pytest.approx(
         1e-6 * 4 * 5 * 50
     )
