@@ -3,9 +3,9 @@
     python tests/compare_paper.py [--quiet-minutes 10] [--seconds N]
 
 Both get the true weights. The fit of ``--preset paper`` goes on until the PSNR of its layers has
-not risen for ``--quiet-minutes``, or for ``--seconds`` in all. Then the default runs, and ``fast`` for
-comparison. The exit status is 1 unless the default is at least as good in a 20th of the time. The
-true layers are used only to judge the results.
+not risen for ``--quiet-minutes``, or for ``--seconds`` in all. Then the default runs, and ``fast``
+for comparison. The exit status is 1 unless the default is at least as good in a 20th of the time.
+The true layers are used only to judge the results.
 """
 
 from __future__ import annotations
