@@ -11,7 +11,6 @@ Nothing in the loop is printed or saved: losses and progress leave it through ``
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -73,7 +72,8 @@ class ParameterGroup:
 class DivergenceGuard:
     """Goes back to the last good values where the loss is not a finite number.
 
-    Each time the learning rate is divided by three (:attr:`boldness`). The third time ends the fit.
+    Each time Adam's memory is cleared and the learning rate divided by three (:attr:`boldness`).
+    The third time ends the fit.
 
     values: all tensors that a step changes, buffers included. name: of the fit, for the message.
     """
@@ -86,7 +86,7 @@ class DivergenceGuard:
         self._optimiser = optimiser
         self._name = name
         self._failures = 0
-        self._take_snapshot()
+        self._good = [value.detach().clone() for value in values]
 
     def accepts(self, loss: float, step: int, steps: int) -> bool:
         """Return whether ``loss`` is finite, so that step number ``step`` may be taken.
@@ -115,15 +115,14 @@ class DivergenceGuard:
             self._restore()
 
     def _take_snapshot(self) -> None:
-        self._good = [value.detach().clone() for value in self._values]
-        self._good_optimiser: dict[str, Any] = copy.deepcopy(self._optimiser.state_dict())
+        for value, good in zip(self._values, self._good, strict=True):
+            good.copy_(value.detach())
 
     @torch.no_grad()
     def _restore(self) -> None:
         for value, good in zip(self._values, self._good, strict=True):
             value.copy_(good)
-        # A copy, because the optimiser works on what it is given.
-        self._optimiser.load_state_dict(copy.deepcopy(self._good_optimiser))
+        self._optimiser.state.clear()
 
 
 class Descent:
@@ -258,4 +257,7 @@ class _KnownGradient(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *above: Tensor) -> tuple[Tensor | None, ...]:
-        return None, None, *(gradient.mul_(above[0]) for gradient in ctx.gradients)
+        gradients = ctx.gradients
+        # Given away, so that they can become the tensors' gradients without a copy.
+        del ctx.gradients
+        return None, None, *(gradient.mul_(above[0]) for gradient in gradients)

@@ -28,8 +28,7 @@ from stages.context import Separation, SeparationContext
 from stages.media.read import Clip
 from stages.media.write import LayerWriter
 from stages.optim.fit import fit
-from stages.transition import networks as fit_transition
-from stages.transition import plan
+from stages.transition import paper, plan
 from stages.transition.separate import separate_transition
 
 ROOT = Path(__file__).parents[3]
@@ -44,11 +43,8 @@ def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Plans of a moment, and a file for whatever is done."""
     monkeypatch.setitem(plan.PLANS, "balanced", SMALL)
     monkeypatch.setitem(plan.PLANS, "paper", replace(plan.PLANS["paper"], paper_steps=20))
-    monkeypatch.setattr(
-        fit_transition.fit_paper,
-        "__kwdefaults__",
-        {**(fit_transition.fit_paper.__kwdefaults__ or {}), "check_every": 8},
-    )
+    defaults = {**(paper.fit_paper.__kwdefaults__ or {}), "check": paper.PeriodicCheck(8)}
+    monkeypatch.setattr(paper.fit_paper, "__kwdefaults__", defaults)
     monkeypatch.setattr("stages.transition.alternate.OPEN", 2.0)  # the networks always have work
     monkeypatch.setattr(checkpoint, "EVERY", 0.0)
     monkeypatch.setattr(
@@ -240,7 +236,7 @@ def test_the_published_fit_goes_on_in_the_middle(monkeypatch: pytest.MonkeyPatch
         steps.append(given[3].steps)
         return fit(*given, **more)
 
-    monkeypatch.setattr("stages.transition.networks.fit", spy)
+    monkeypatch.setattr("stages.transition.paper.fit", spy)
     assert main(["run", "in.mkv", *words, "--out", "cut", "--resume"]) == 0
     assert steps == [4]
     assert layers("cut") == layers("whole")
