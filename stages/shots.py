@@ -6,7 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["cut", "dissolve", "fade", "wipe", "iris", "other"]
+from stages.kinds import TRANSITION_KINDS
+
+Kind = str
+"""A name of :data:`stages.kinds.TRANSITION_KINDS`."""
 Space = Literal["gamma", "linear"]
 
 
@@ -47,8 +50,11 @@ class Transition:
     outgoing: int | None = None
     incoming: int | None = None
     color: str | None = None
+    effect: str | None = None
 
     def __post_init__(self) -> None:
+        if self.kind not in TRANSITION_KINDS:
+            raise ValueError(f"there is no kind of transition named {self.kind!r}")
         if len(self.mix) != self.last_frame - self.first_frame + 1:
             raise ValueError(
                 f"{self.kind} at {self.first_frame} to {self.last_frame} has {len(self.mix)} weights"
@@ -62,7 +68,7 @@ class Transition:
         """Whether its frames can be taken apart: it mixes some, at least one side is a shot, and its kind is known."""
         return (
             len(self) > 0
-            and self.kind != "other"
+            and TRANSITION_KINDS[self.kind].separable
             and (self.outgoing, self.incoming) != (None, None)
         )
 
@@ -119,7 +125,8 @@ class Analysis:
         for transition in self.transitions:
             if not len(transition):
                 continue
-            whole = transition.kind != "other" or None in (transition.outgoing, transition.incoming)
+            sides = (transition.outgoing, transition.incoming)
+            whole = TRANSITION_KINDS[transition.kind].separable or None in sides
             if transition.incoming == shot:
                 first = min(first, transition.first_frame if whole else transition.turn)
             if transition.outgoing == shot:

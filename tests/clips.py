@@ -21,13 +21,7 @@ from stages.mixing.psnr import mean_psnr
 from stages.mixing.psnr import psnr as one_psnr
 from stages.shots import Transition
 from stages.transition.plan import LARGEST
-from stages.transition.separate import (
-    PutFrame,
-    SeparatedFrame,
-    TransitionResult,
-    open_mixture,
-    separate_transition,
-)
+from stages.transition.separate import PutFrame, SeparatedFrame, TransitionResult, open_mixture, separate_transition
 from stages.transition.window import Window
 
 Stack = NDArray[np.uint8]

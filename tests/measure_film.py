@@ -1,8 +1,11 @@
-"""What film costs, measured: ``python tests/measure_film.py [--height 720] [--frames 300] [--mixed 24] [--preset fast]``.
+"""Measure what film costs in seconds of the processor.
 
-Makes an H.264 clip with one dissolve, takes it apart in a process of its own on one thread, and reads from its manifest what a clean and a
-mixed frame took, in seconds of the processor: stages by the clock, scaled so that they add up to what the process computed, so that what
-else the machine did does not count. The figures in ``docs/cluster.md`` come from here.
+    python tests/measure_film.py [--height 720] [--frames 300] [--mixed 24] [--preset fast]
+
+It makes an H.264 clip with one dissolve, takes it apart in a process of its own on one thread, and
+reads from the manifest what a clean and a mixed frame took. Stages are timed by the clock and then
+scaled so that they add up to what the process computed: other work on the machine does not count.
+The figures in ``docs/cluster.md`` come from here.
 """
 
 from __future__ import annotations
@@ -27,14 +30,18 @@ from stages.media.clip import ClipInfo, Frames
 from stages.media.write import LayerWriter
 
 APART = ("plan", "motion", "networks", "sweeps", "ties", "finish", "separate")
-"""The stages that mixed frames are for; the rest is for every frame."""
+"""The stages that only mixed frames need; the others are for every frame."""
 HOURS = 1000.0
+"""Hours of film for which the total is printed."""
 TRANSITIONS = 30.0
 """Gradual transitions in an hour of film: an assumption."""
 
 
 def film(path: Path, height: int, count: int, mixed: int) -> Path:
-    """A clip of ``count`` frames with a linear dissolve of ``mixed`` in its middle, in H.264."""
+    """Write a clip of ``count`` frames with a linear dissolve of ``mixed`` in its middle, in H.264.
+
+    height: of its pictures, in pixels. Returns the file's path.
+    """
     scenes, first = (Scene(1, height), Scene(2, height)), (count - mixed) // 2
     info = ClipInfo(path, width_of(height), height, count, RATE, 1 / RATE)
     with LayerWriter(path, info, lossless=False) as writer:
@@ -54,7 +61,7 @@ def film(path: Path, height: int, count: int, mixed: int) -> Path:
 
 
 def measured(clip: Path, out: Path, preset: str) -> tuple[dict[str, object], float]:
-    """The manifest of a run on one thread, and the seconds that its process computed."""
+    """Return the manifest of a run on one thread, and the seconds that its process computed."""
     spent = _cpu()
     words = [
         "run",
@@ -78,17 +85,17 @@ def measured(clip: Path, out: Path, preset: str) -> tuple[dict[str, object], flo
 
 
 def main(words: Sequence[str] | None = None) -> None:
-    """Prints seconds a frame, and what a thousand hours come to."""
+    """Print seconds a frame, and the total for a thousand hours."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     for name, value in (("height", 720), ("frames", 300), ("mixed", 24)):
         parser.add_argument(f"--{name}", type=int, default=value)
     parser.add_argument("--preset", default="fast")
-    told = parser.parse_args(words)
+    options = parser.parse_args(words)
     with tempfile.TemporaryDirectory(prefix="unlayer-film-") as room:
-        clip = film(Path(room, "film"), told.height, told.frames, told.mixed)
-        whole, spent = measured(clip, Path(room, "out"), told.preset)
+        clip = film(Path(room, "film"), options.height, options.frames, options.mixed)
+        whole, spent = measured(clip, Path(room, "out"), options.preset)
         report, moves = whole["report"], whole["transitions"]
     assert isinstance(report, dict) and isinstance(moves, list)
     found = sum(move["last_frame"] - move["first_frame"] + 1 for move in moves)
@@ -97,10 +104,11 @@ def main(words: Sequence[str] | None = None) -> None:
         for name, seconds in report["stages"].items()
     }
     fit = sum(seconds for name, seconds in stages.items() if name in APART)
-    clean, mixed = (spent - fit) / told.frames, fit / max(1, found)
-    size = f"{width_of(told.height)}x{told.height}"
+    clean, mixed = (spent - fit) / options.frames, fit / max(1, found)
+    size = f"{width_of(options.height)}x{options.height}"
     print(
-        f"{size}, {told.frames} frames, {found} mixed ones found, {told.preset}, one thread of {os.cpu_count()}",
+        f"{size}, {options.frames} frames, {found} mixed ones found, {options.preset}, "
+        f"one thread of {os.cpu_count()}",
         flush=True,
     )
     print(
@@ -109,15 +117,19 @@ def main(words: Sequence[str] | None = None) -> None:
         f"; {spent:.1f} in all",
     )
     print(
-        f"{clean:.4f} s for every frame, {mixed:.3f} s more for a mixed one; {report['peak_memory'] / 2**20:.0f} MiB"
+        f"{clean:.4f} s for every frame, {mixed:.3f} s more for a mixed one; "
+        f"{report['peak_memory'] / 2**20:.0f} MiB"
     )
     frames = HOURS * 3600 * 25
-    total = frames * clean + HOURS * TRANSITIONS * told.mixed * mixed
+    for_mixed = HOURS * TRANSITIONS * options.mixed * mixed
+    total = frames * clean + for_mixed
     print(
-        f"{HOURS:.0f} h at 25 frames/s, {TRANSITIONS:.0f} transitions an hour: {total / 3600:,.0f} core hours"
+        f"{HOURS:.0f} h at 25 frames/s, {TRANSITIONS:.0f} transitions an hour: "
+        f"{total / 3600:,.0f} core hours"
     )
     print(
-        f"of which {frames * clean / 3600:,.0f} for every frame, {HOURS * TRANSITIONS * told.mixed * mixed / 3600:,.0f} for mixed ones"
+        f"of which {frames * clean / 3600:,.0f} for every frame, "
+        f"{for_mixed / 3600:,.0f} for mixed ones"
     )
 
 

@@ -1,10 +1,12 @@
-"""Random stories: clips of shots, cuts, fades and dissolves drawn by seed, at the search's own size, and what the search makes of them.
+"""Random stories: clips of shots, cuts, fades and dissolves, drawn by seed at the search's size.
 
-What is drawn: 2 to 9 shots of 1 to 60 frames, half of them of at most 8. Each is a camera that pans and zooms over a random texture
-of its own, in half of them with an object that crosses the picture. Between two shots lies a cut, a dissolve, a fade through a colour,
-or a plain colour that is cut to or from; a clip may begin with a fade in or end with a fade out. Next to mixed frames a shot has at
-least :data:`CLEAN` clean ones. Neighbouring shots differ: what nobody could tell apart is drawn again (:func:`differ`).
-A third of the clips has repeated frames, as film at 24 pictures a second that is shown at 30, or as animation on twos.
+A story has 2 to 9 shots of 1 to 60 frames, half of them of at most 8. Each shot is a camera that
+pans and zooms over a random texture of its own, in half of them with an object that crosses the
+picture. Between two shots lies a cut, a dissolve, a fade through a colour, or a plain colour with a
+cut on both sides. A clip may begin with a fade in or end with a fade out. Next to mixed frames a
+shot has at least :data:`CLEAN` clean ones. Neighbouring shots differ: pairs that nobody could tell
+apart are drawn again (:func:`differ`). A third of the clips has repeated frames, as film at 24
+pictures a second that is shown at 30, or as animation on twos.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ import numpy.typing as npt
 import torch
 from clips import through_camera
 
-from stages.find.features import Motion, contents, motion_compensated_ncc
+from stages.find.features import OpticalFlow, contents, motion_compensated_ncc
 from stages.media.clip import Frames
 from stages.shots import Analysis
 
@@ -28,15 +30,19 @@ Stack = npt.NDArray[np.float32]
 SIZE = (54, 96)
 CLEAN = 6
 DIFFERENT = 0.12
-"""Root mean square of the difference of two neighbouring shots' cells, in [0, 1], from which they can be told apart."""
+"""Root mean square difference of two shots' cells, in [0, 1], from which they can be told apart."""
 COLOURS = ((0, 0, 0), (0, 0, 0), (255, 255, 255), (30, 60, 120))
 
 
 @dataclass
 class Story:
-    """A drawn clip. cuts: first frames of new shots or colours. spans: first and last frame of each dissolve and fade, with its weights.
+    """A drawn clip.
 
+    frames: ``(T, H, W, 3)``.
+    cuts: first frames of new shots or colours.
     shortest: for each cut the length of the shorter of the two parts that it divides.
+    spans, kinds, mixes: first and last frame, kind, and weights of each dissolve and fade.
+    repeated: how frames are repeated: ``no``, ``pulled`` or ``twos``, see :func:`repeated`.
     """
 
     frames: Stack
@@ -49,7 +55,7 @@ class Story:
 
 
 def texture(rng: np.random.Generator, height: int, width: int) -> Stack:
-    """A random coloured picture ``(H, W, 3)`` with structure at several scales, between 0.02 and 0.98."""
+    """Return a random coloured picture ``(H, W, 3)`` with structure at several scales."""
     scales = (rng.random((2**k + 1, 2**k + 1, 3), np.float32) for k in (1, 3, 5))
     coarse, middle, fine = (
         cv2.resize(scale, (width, height), interpolation=cv2.INTER_CUBIC) for scale in scales
@@ -61,7 +67,7 @@ def texture(rng: np.random.Generator, height: int, width: int) -> Stack:
 
 
 def camera(rng: np.random.Generator, count: int) -> Stack:
-    """A shot ``(count, H, W, 3)``."""
+    """Return a random shot ``(count, H, W, 3)``."""
     height, width = SIZE
     scene, thing = texture(rng, 2 * height, 2 * width), texture(rng, height // 3, width // 6)
     pan, zoom = rng.uniform(-0.8, 0.8, 2), rng.uniform(-0.004, 0.004)
@@ -70,9 +76,8 @@ def camera(rng: np.random.Generator, count: int) -> Stack:
     for time in range(count):
         frame = through_camera(scene, SIZE, time, pan, zoom)
         if crossing:
-            room = (
-                width - thing.shape[1]
-            )  # it turns back at the picture's edges: what jumps would be a cut of its own
+            # The object turns back at the picture's edges: a jump would be a cut of its own.
+            room = width - thing.shape[1]
             left = room - abs((start + round(0.9 * time)) % (2 * room) - room)
             frame[height // 3 : height // 3 + thing.shape[0], left : left + thing.shape[1]] = thing
         frames.append(frame)
@@ -80,22 +85,25 @@ def camera(rng: np.random.Generator, count: int) -> Stack:
 
 
 def differ(one: Stack, other: Stack) -> bool:
-    """Whether two frames ``(H, W, 3)`` of different shots can be told apart."""
+    """Return whether two frames ``(H, W, 3)`` of different shots can be told apart."""
     cells = contents(np.stack([one, other]))
     return (
         float(np.sqrt(((cells[0] - cells[1]) ** 2).mean())) > DIFFERENT
-        and motion_compensated_ncc(Motion(), one, other) < 0.3
+        and motion_compensated_ncc(OpticalFlow(), one, other) < 0.3
     )
 
 
 def weights(rng: np.random.Generator, steps: int) -> npt.NDArray[np.float64]:
-    """Weights of ``steps`` mixed frames: even, or eased."""
+    """Return the weights of ``steps`` mixed frames: even, or eased."""
     x = np.arange(1, steps + 1) / (steps + 1)
     return x if rng.random() < 0.7 else x * x * (3 - 2 * x)
 
 
 def draw(seed: int, longest: int = 60, shots: tuple[int, int] = (2, 9)) -> Story:
-    """The story of a seed."""
+    """Return the story of a seed.
+
+    longest: frames of the longest shot. shots: how many there are at least and at most.
+    """
     rng = np.random.default_rng([seed, 11])
     count = int(rng.integers(shots[0], shots[1] + 1))
     joints = [
@@ -109,9 +117,8 @@ def draw(seed: int, longest: int = 60, shots: tuple[int, int] = (2, 9)) -> Story
     ]
     story = Story(np.zeros((0, *SIZE, 3), np.float32))
     parts: list[Stack] = []
-    lengths: list[
-        tuple[int, int]
-    ] = []  # of each part its first frame and its length, mixed frames left out
+    # The first frame and the length of each part, without the mixed frames.
+    lengths: list[tuple[int, int]] = []
 
     def now() -> int:
         return sum(map(len, parts))
@@ -180,7 +187,10 @@ def draw(seed: int, longest: int = 60, shots: tuple[int, int] = (2, 9)) -> Story
 
 
 def repeated(story: Story, how: str) -> Story:
-    """The same story with repeated frames. how: ``pulled`` (four pictures in five frames), ``twos`` (each picture twice)."""
+    """Return the same story with repeated frames.
+
+    how: ``pulled`` shows four pictures in five frames, ``twos`` shows each picture twice.
+    """
     count = len(story.frames)
     source = (
         [time * 4 // 5 for time in range(-(-count * 5 // 4))]
@@ -209,14 +219,14 @@ def repeated(story: Story, how: str) -> Story:
 
 
 def drawn(seed: int, **more: Any) -> Story:
-    """The story of a seed, in a third of the cases with repeated frames."""
+    """Return the story of a seed, in a third of the cases with repeated frames."""
     story = draw(seed, **more)
     how = ("no", "no", "no", "no", "pulled", "twos")[seed % 6]
     return story if how == "no" else repeated(story, how)
 
 
 def blocks(frames: Stack, length: int = 32, first: int = 0) -> Iterator[Frames]:
-    """The frames from number ``first`` on in blocks of ``length``."""
+    """Yield the frames from number ``first`` on in blocks of ``length``."""
     pixels = torch.from_numpy(np.ascontiguousarray(frames.transpose(0, 3, 1, 2)))
     for start in range(first, len(pixels), length):
         part = pixels[start : start + length]
@@ -224,11 +234,12 @@ def blocks(frames: Stack, length: int = 32, first: int = 0) -> Iterator[Frames]:
 
 
 @dataclass
-class Verdict:
+class Comparison:
     """How an analysis compares with the story that was drawn.
 
-    missed, invented: cuts. found: for each dissolve and fade the best overlap (intersection over union) of a transition with it.
-    outside: boundaries that are not cuts and overlap no mixed frame.
+    missed, invented: cuts.
+    found: for each dissolve and fade the best overlap (intersection over union) of a transition.
+    outside: transitions that are no cuts and overlap no mixed frame.
     """
 
     missed: list[int]
@@ -242,8 +253,11 @@ class Verdict:
         return not (self.missed or self.invented or self.outside)
 
 
-def verdict(story: Story, analysis: Analysis) -> Verdict:
-    """Compares cuts exactly and mixed frames by their overlap. Raises AssertionError where a frame is in no part or in two."""
+def compare(story: Story, analysis: Analysis) -> Comparison:
+    """Compare cuts exactly and mixed frames by their overlap.
+
+    Raises AssertionError where a frame is in no part of the analysis or in two.
+    """
     covered = np.zeros(len(story.frames), int)
     for part in (*analysis.shots, *analysis.transitions, *analysis.colors):
         covered[part.first_frame : part.last_frame + 1] += 1
@@ -263,4 +277,6 @@ def verdict(story: Story, analysis: Analysis) -> Verdict:
         for start, end in moves
         if not any(start <= last and first <= end for first, last in story.spans)
     ]
-    return Verdict(sorted(set(story.cuts) - cuts), sorted(cuts - set(story.cuts)), found, outside)
+    return Comparison(
+        sorted(set(story.cuts) - cuts), sorted(cuts - set(story.cuts)), found, outside
+    )

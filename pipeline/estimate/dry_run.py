@@ -26,6 +26,7 @@ from pipeline.tasks.transition.anchors import anchor_warnings
 from pipeline.tasks.transition.search import search
 from stages.checkpoint import Checkpoints
 from stages.errors import UnlayerError, UsageError
+from stages.kinds import TRANSITION_KINDS
 from stages.media.formats import encoding_for
 from stages.media.read import Clip
 from stages.media.sniff import printable
@@ -213,7 +214,7 @@ def _scenes(job: Job, analysis: Analysis) -> list[dict[str, object]]:
         )
     mixed = [item for item in analysis.transitions if item.separable]
     for number, move in enumerate(mixed):
-        if move.kind in ("wipe", "iris"):
+        if TRANSITION_KINDS[move.kind].has_matte:
             name = "matte" if len(mixed) == 1 else f"matte-{number + 1:03d}"
             suffix = encoding_for(info, settings.lossless, None, info.bit_depth, False).suffix
             span = {"first_frame": move.first_frame, "last_frame": move.last_frame}

@@ -11,6 +11,7 @@ from typing import Any
 
 from pipeline.runtime.run_folder import flat_name
 from stages.errors import UnlayerError
+from stages.kinds import TRANSITION_KINDS
 
 MOST = 4000
 """Layers, or transitions, that a page is made for at most."""
@@ -57,7 +58,8 @@ class Move:
     @property
     def is_taken_apart(self) -> bool:
         """Whether its frames were taken apart: those of an unknown kind go to one scene each as they are."""
-        return self.is_mixed and self.kind != "other"
+        kind = TRANSITION_KINDS.get(self.kind)
+        return self.is_mixed and (kind is None or kind.separable)
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from pipeline.runtime.memory import peak_memory
 from pipeline.runtime.run_folder import HINT
 from pipeline.settings import Settings
 from pipeline.tasks import Fit, Result
+from stages.kinds import TRANSITION_KINDS
 from stages.media.clip import ClipInfo
 from stages.media.read import Clip, open_clip, sha256
 from stages.optim.threads import workers
@@ -58,7 +59,8 @@ def describe_transition(
         "space": space or transition.space,
         "matte": matte,
     }
-    return entry if transition.color is None else {**entry, "color": transition.color}
+    more = {"color": transition.color, "effect": transition.effect}
+    return {**entry, **{name: value for name, value in more.items() if value is not None}}
 
 
 def describe_colors(analysis: Analysis) -> list[dict[str, object]]:
@@ -73,7 +75,7 @@ def not_whole(analysis: Analysis) -> list[str]:
     """Warnings, one line each, of frames that are in no scene and of transitions that are not taken apart."""
     said = []
     for move in analysis.transitions:
-        if move.kind != "other":
+        if not len(move) or TRANSITION_KINDS[move.kind].separable:
             continue
         one_frame = move.first_frame == move.last_frame
         span = (

@@ -2,136 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from typing import Literal
+from dataclasses import replace
 
 import numpy as np
 
-from stages.find.curve import CLEAN_FRAMES, NOISE, Curve, Measured, block_frames, measure
-from stages.find.curve_prior import ends, rising, shaped
-from stages.find.dense import Dense
+from stages.find.curve import CLEAN_FRAMES, NOISE, block_frames
+from stages.find.curve_prior import ends, rising, smooth_curve
+from stages.find.edge_fit import ROUNDS, find_wipe, pattern_between, wipe_of_pattern
 from stages.find.features import Array, plain_colour
-from stages.find.repeats import repeats, tied
-from stages.find.track import Carried, Grid, Layers
-from stages.find.wipes import COLUMNS, ROWS, Shape, block_weights, coverage, edges, shape_of
+from stages.find.repeats import repeated_frames, tie_repeated
+from stages.find.stretch import Stretch, TransitionFit
 from stages.shots import Space
 
-POWER = 2.2
-# Mean log ratio of what is left over with linear and with encoded light, below which the mixture is in linear light. Of made mixtures of
-# real shots nearly all in light came below -0.03, those of encoded values above 0.04.
+GAMMA = 2.2  # exponent from encoded values to linear light
+# Mean log ratio of the error of a mixture in linear light to that of one of encoded values, below
+# which the mixture is in linear light. Of made mixtures of real shots nearly all in linear light
+# were below -0.03, those of encoded values above 0.04.
 LINEAR_GAIN = -0.03
-LINEAR_FADE = -0.3  # the same against a colour: whatever moves is left over either way. Against black the two are one but for the curve
-ROUNDS = 5
-TURN = 5e-4  # a step back that is no more than noise
-# What a matte may leave; see Fit.left. Wipes and irises over moving shots leave 0.01 to 0.23, pushes and squeezes 0.25 and more, for in
-# these the scenes move as a whole.
-MOST_LEFT = 0.24
-PASSED = 0.03  # mean weight from which a frame is looked at for that
+# The same against a plain colour. What moves is unexplained in either light, and against black the
+# two differ in the curve alone.
+LINEAR_GAIN_FADE = -0.3
+REVERSAL = 5e-4  # change of the mean colour back, in [0, 1], that is no more than noise
 HOPELESS = 0.3  # a window of which more than this is unexplained holds no transition at all
-
-
-@dataclass(frozen=True)
-class Fit:
-    """One transition. ``before`` and ``after`` are the clean frames next to it; ``mix`` holds one weight for each frame in between.
-
-    unexplained, texture, restless: as of :class:`stages.find.curve.Measured`, the first as its mean over the frames. left: of a wipe or an
-    iris, the squared error that its matte leaves, as part of the squared difference between the two scenes.
-    """
-
-    before: int
-    after: int
-    mix: Curve
-    kind: Literal["dissolve", "wipe", "iris"] = "dissolve"
-    space: Space = "gamma"
-    unexplained: float = 0.0
-    texture: float = 0.0
-    restless: float = 0.0
-    left: float = 0.0
-
-
-@dataclass(frozen=True)
-class Stretch:
-    """Frames ``(T, H, W, 3)`` of which ``low..high`` hold the two shots and the transition between them and nothing else.
-
-    dense: whether the clean frames are carried by dense flows, not by their cameras' motion alone.
-    """
-
-    frames: Array
-    low: int
-    high: int
-    dense: bool = False
-    known: dict[tuple[int, int], tuple[Measured, Layers]] = field(default_factory=dict)
-
-    def widened(self, before: int, after: int) -> tuple[int, int]:
-        """Clean frames away from a rough guess: with three more behind each where there is room for that, else halfway to the ends."""
-        margin = max(4, (after - before) // 4)
-        start = max(
-            self.low, before - margin, min(self.low + 3, before - (before - self.low + 1) // 2)
-        )
-        end = min(
-            self.high, after + margin, max(self.high - 3, after + (self.high - after + 1) // 2)
-        )
-        return start, end
-
-    def wider(self, before: int, after: int) -> list[tuple[int, int]]:
-        """Clean frames at a rough guess, and twice and three times as far apart: the middle of a soft wipe alone looks like a dissolve."""
-        length = after - before
-        windows = [
-            (max(self.low, before - more // 2), min(self.high, after + more // 2))
-            for more in (0, length, 2 * length)
-        ]
-        return list(dict.fromkeys(windows))
-
-    def layers(
-        self, before: int, after: int, share: Callable[[int, Grid], Array | float]
-    ) -> Carried:
-        """Two clean frames carried by motion to all frames around and between them that the measurement uses."""
-        return Carried(
-            self.frames,
-            before,
-            after,
-            max(self.low, before - CLEAN_FRAMES),
-            min(self.high, after + CLEAN_FRAMES),
-            share,
-        )
-
-    def measured(self, before: int, after: int) -> tuple[Measured, Layers]:
-        """Weights between two clean frames, measured against these carried by motion."""
-        if (before, after) not in self.known:
-            held = measure(self.frames, before, after, self.low, self.high).curve
-            layers: Layers = self.layers(
-                before, after, lambda time, _: float(held[time - before - 1])
-            )
-            found = measure(self.frames, before, after, self.low, self.high, layers)
-            if self.dense and isinstance(layers, Carried):
-                layers = Dense(
-                    self.frames, layers, self.low, self.high, found.curve.astype(np.float32)
-                )
-                found = measure(self.frames, before, after, self.low, self.high, layers)
-            self.known[before, after] = found, layers
-        return self.known[before, after]
+LEAST_WEIGHT = 1e-3  # of a mixed frame that has no clean one beside it
 
 
 def fit(
-    frames: Array, before: int, after: int, low: int, high: int, dense: bool = False
-) -> Fit | None:
-    """The transition near ``before..after`` within ``low..high``, or None where there turns out to be none.
+    frames: Array, sides: tuple[int, int], reach: tuple[int, int], dense: bool = False
+) -> TransitionFit | None:
+    """Measure the transition near two frames.
 
-    frames: ``(T, H, W, 3)``, encoded RGB. dense: as of :class:`Stretch`. Frames that repeat the one before them tell nothing new and
-    hide how things move: they are left out, and have the weight of the frame that they repeat.
+    frames: ``(T, H, W, 3)``, encoded RGB.
+    sides: roughly the last clean frame before it and the first one after it.
+    reach: the first and the last frame of the stretch that it lies in.
+    dense: as of :class:`stages.find.stretch.Stretch`.
+
+    Returns None where there turns out to be none. Frames that repeat the one before them add
+    nothing and hide how things move: they are left out, and have the weight of the frame that they
+    repeat.
     """
-    again = set(repeats(frames, low, high))
-    if not any(before < place <= after for place in again):
-        return _fit_distinct(frames, before, after, low, high, dense)
-    kept = [place for place in range(len(frames)) if place not in again]
+    (before, after), (low, high) = sides, reach
+    repeated = set(repeated_frames(frames, low, high))
+    if not any(before < place <= after for place in repeated):
+        return _fit_distinct(frames, sides, reach, dense)
+    kept = [place for place in range(len(frames)) if place not in repeated]
     index = np.searchsorted(kept, np.arange(len(frames)), side="right") - 1
     found = _fit_distinct(
         frames[kept],
-        int(index[before]),
-        int(index[after]),
-        int(index[low]),
-        int(index[high]),
+        (int(index[before]), int(index[after])),
+        (int(index[low]), int(index[high])),
         dense,
     )
     if found is None:
@@ -144,109 +63,118 @@ def fit(
 
 
 def _fit_distinct(
-    frames: Array, before: int, after: int, low: int, high: int, dense: bool
-) -> Fit | None:
-    """As :func:`fit`, of frames of which none repeats the one before it."""
-    low, high = _plain_ends(frames, before, after, low, high)
+    frames: Array, sides: tuple[int, int], reach: tuple[int, int], dense: bool
+) -> TransitionFit | None:
+    """Do as :func:`fit` with frames of which none repeats the one before it."""
+    low, high = _plain_ends(frames, sides, reach)
     stretch = Stretch(frames, low, high, dense)
-    if passed := _passing(stretch, before, after):
-        return passed
-    answer = _settled(stretch, before, after)
+    if wipe := find_wipe(stretch, *sides):
+        return wipe
+    answer = _settled_ends(stretch, *sides)
     if answer is None:
         return None
-    if plain_colour(frames[answer[0]]) and plain_colour(
-        frames[answer[1]]
-    ):  # one number a frame fits either light
+    # A mixture of two colours is one number a frame and fits either light.
+    if plain_colour(frames[answer[0]]) and plain_colour(frames[answer[1]]):
         return _dissolve(stretch, *answer, "gamma")
     linear = _in_linear_light(stretch, *answer)
     # Dense flows explain either light too well to tell them apart.
-    if _mixed_in_light(
-        replace(stretch, dense=False, known={}), replace(linear, dense=False, known={}), *answer
-    ):
-        return _dissolve(linear, *(_settled(linear, *answer) or answer), "linear")
+    sparse = [replace(one, dense=False, measurements={}) for one in (stretch, linear)]
+    if _mixed_in_light(sparse[0], sparse[1], *answer):
+        return _dissolve(linear, *(_settled_ends(linear, *answer) or answer), "linear")
     return _dissolve(stretch, *answer, "gamma")
 
 
 def _in_linear_light(stretch: Stretch, before: int, after: int) -> Stretch:
-    """The same frames in linear light, as far around a transition as it may still move."""
-    low, high = (
-        max(stretch.low, before - 2 * CLEAN_FRAMES),
-        min(stretch.high, after + 2 * CLEAN_FRAMES),
-    )
+    """Return the same frames in linear light, as far around a transition as its ends may move."""
+    low = max(stretch.low, before - 2 * CLEAN_FRAMES)
+    high = min(stretch.high, after + 2 * CLEAN_FRAMES)
     frames = stretch.frames.copy()
-    frames[low : high + 1] **= POWER
+    frames[low : high + 1] **= GAMMA
     return Stretch(frames, low, high, stretch.dense)
 
 
-def _plain_ends(frames: Array, before: int, after: int, low: int, high: int) -> tuple[int, int]:
-    """Takes ``low`` and ``high`` in to where a fade's plain side ends: the next picture appears, or the colour turns back.
+def _plain_ends(frames: Array, sides: tuple[int, int], reach: tuple[int, int]) -> tuple[int, int]:
+    """Return ``reach`` shortened to where the plain side of a fade ends.
 
-    One black frame may be all there is between two fades, and what lies beyond it is another transition.
+    There the next picture appears, or the colour turns back. One black frame may be all there is
+    between two fades, and what lies beyond it is another transition.
     """
-    way = frames[after].mean((0, 1)) - frames[before].mean((0, 1))
+    (before, after), (low, high) = sides, reach
+    change = frames[after].mean((0, 1)) - frames[before].mean((0, 1))
 
-    def goes_on(time: int) -> bool:
-        return float((frames[time + 1].mean((0, 1)) - frames[time].mean((0, 1))) @ way) >= -TURN
+    def continues(time: int) -> bool:
+        step = frames[time + 1].mean((0, 1)) - frames[time].mean((0, 1))
+        return float(step @ change) >= -REVERSAL
 
     if plain_colour(frames[before]):
-        low = next(
-            (
-                time + 1
-                for time in range(before - 1, low - 1, -1)
-                if not (plain_colour(frames[time]) and goes_on(time))
-            ),
-            low,
-        )
+        for time in range(before - 1, low - 1, -1):
+            if not (plain_colour(frames[time]) and continues(time)):
+                low = time + 1
+                break
     if plain_colour(frames[after]):
-        high = next(
-            (
-                time - 1
-                for time in range(after + 1, high + 1)
-                if not (plain_colour(frames[time]) and goes_on(time - 1))
-            ),
-            high,
-        )
+        for time in range(after + 1, high + 1):
+            if not (plain_colour(frames[time]) and continues(time - 1)):
+                high = time - 1
+                break
     return low, high
 
 
 def fit_between(
-    frames: Array, first: int, last: int, before: int, after: int, low: int, high: int
-) -> Fit:
-    """The transition that fills exactly ``first..last``.
+    frames: Array, span: tuple[int, int], sides: tuple[int, int], reach: tuple[int, int]
+) -> TransitionFit:
+    """Measure the transition that fills exactly the frames of ``span``.
 
-    before, after: the frames next to it, or its own ends where the clip has none there; low, high: the frames that may be looked at.
+    frames: ``(T, H, W, 3)``, encoded RGB.
+    span: its first and last frame.
+    sides: the frames next to it, or its own ends where the clip has none there.
+    reach: the first and the last frame that may be looked at.
     """
-    stretch = Stretch(frames, low, high)
-    if after - before < 2:  # nothing in between to measure: a clip that is all transition
-        return Fit(before, after, np.arange(1, last - first + 2) / (last - first + 2))
-    shape = _shape(stretch, before, after)
-    if shape:
-        found = _passed(stretch, shape, before, after)
+    (first, last), (before, after) = span, sides
+    stretch = Stretch(frames, *reach)
+    if after - before < 2:
+        # There is nothing to measure it against: the whole clip is the transition.
+        return TransitionFit(before, after, np.arange(1, last - first + 2) / (last - first + 2))
+    pattern = pattern_between(stretch, before, after)
+    if pattern:
+        found = wipe_of_pattern(stretch, pattern, before, after)
     else:
         linear = _in_linear_light(stretch, before, after)
-        in_light = _mixed_in_light(stretch, linear, before, after)
-        found = (
-            _dissolve(linear, before, after, "linear")
-            if in_light
-            else _dissolve(stretch, before, after, "gamma")
-        )
-    # At an end of the clip the transition's own frame served as the clean one: it gets the least weight there is.
-    least = 1e-3
+        if _mixed_in_light(stretch, linear, before, after):
+            found = _dissolve(linear, before, after, "linear")
+        else:
+            found = _dissolve(stretch, before, after, "gamma")
+    # At an end of the clip one of the transition's own frames served as the clean one.
     mix = np.concatenate(
-        [np.full(before + 1 - first, least), found.mix, np.full(last + 1 - after, 1 - least)]
+        [
+            np.full(before + 1 - first, LEAST_WEIGHT),
+            found.mix,
+            np.full(last + 1 - after, 1 - LEAST_WEIGHT),
+        ]
     )
-    return replace(found, mix=tied(rising(mix), first, repeats(frames, low, high)))
+    return replace(found, mix=tie_repeated(rising(mix), first, repeated_frames(frames, *reach)))
 
 
-def _dissolve(stretch: Stretch, before: int, after: int, space: Space) -> Fit:
-    """The curve of a dissolve between exact ends."""
+def _dissolve(stretch: Stretch, before: int, after: int, space: Space) -> TransitionFit:
+    """Return the dissolve between two exact ends with its curve."""
     measured, _ = stretch.measured(before, after)
-    left = float(measured.unexplained.mean()), measured.texture, measured.restless
-    return Fit(before, after, shaped(measured), "dissolve", space, *left)
+    return TransitionFit(
+        before,
+        after,
+        smooth_curve(measured),
+        "dissolve",
+        space,
+        unexplained=float(measured.unexplained.mean()),
+        texture=measured.texture,
+        restless=measured.restless,
+    )
 
 
-def _settled(stretch: Stretch, before: int, after: int) -> tuple[int, int] | None:
-    """Measures between clean frames away from the guess, takes the ends that explain the weights best, and again from there."""
+def _settled_ends(stretch: Stretch, before: int, after: int) -> tuple[int, int] | None:
+    """Return the exact ends of a dissolve, or None where it is none.
+
+    The weights are measured between clean frames away from the guess; the ends that explain them
+    best are the next guess, until it no longer changes.
+    """
     seen: set[tuple[int, int]] = set()
     for _ in range(ROUNDS):
         seen.add((before, after))
@@ -262,136 +190,27 @@ def _settled(stretch: Stretch, before: int, after: int) -> tuple[int, int] | Non
 
 
 def _mixed_in_light(encoded: Stretch, linear: Stretch, before: int, after: int) -> bool:
-    """Whether the mixture explains itself clearly better in linear light."""
+    """Return whether the mixture is explained clearly better in linear light."""
     fade = plain_colour(encoded.frames[before]) or plain_colour(encoded.frames[after])
-    return _light_gain(encoded, linear, before, after) < (LINEAR_FADE if fade else LINEAR_GAIN)
+    limit = LINEAR_GAIN_FADE if fade else LINEAR_GAIN
+    return _light_gain(encoded, linear, before, after) < limit
 
 
 def _light_gain(encoded: Stretch, linear: Stretch, before: int, after: int) -> float:
-    """Mean log ratio, over blocks and frames, of the error of a mixture in linear light to that of one of encoded values."""
+    """Return how much better a mixture in linear light explains the frames: less is better.
+
+    It is the mean log ratio, over blocks and frames, of its squared error to that of a mixture of
+    encoded values.
+    """
     errors = []
-    for stretch, power in ((encoded, 1.0), (linear, POWER)):
+    for stretch, power in ((encoded, 1.0), (linear, GAMMA)):
         measured, layers = stretch.measured(before, after)
         each = []
         for place, weight in enumerate(measured.curve):
             time = before + 1 + place
             one, other = layers.outgoing_at(time), layers.incoming_at(time)
-            mixed = np.maximum((1 - weight) * one + weight * other, 0).astype(
-                np.float32
-            ) ** np.float32(1 / power)
+            light = np.maximum((1 - weight) * one + weight * other, 0).astype(np.float32)
+            mixed = light ** np.float32(1 / power)
             each.append((mixed - encoded.frames[time]) ** 2)
         errors.append(block_frames(np.stack(each)).mean((2, 3)))
     return float(np.log((errors[1] + NOISE) / (errors[0] + NOISE)).mean())
-
-
-# ---------------------------------------------------------------- wipes and irises
-
-
-def _shape(stretch: Stretch, start: int, end: int) -> Shape | None:
-    """The shape of the wipe between two clean frames, whose times then count from frame ``start + 1``."""
-    frames = stretch.frames
-    if min(frames.shape[1:3]) < 16 or end - start < 4:
-        return None
-    inner = frames[start + 1 : end]
-    weights, power = block_weights(
-        inner,
-        np.broadcast_to(frames[start], inner.shape),
-        np.broadcast_to(frames[end], inner.shape),
-    )
-    return shape_of(weights, power[0], frames.shape[1] / frames.shape[2])
-
-
-def passing(frames: Array, before: int, after: int, low: int, high: int) -> Fit | None:
-    """The wipe or iris near ``before..after`` within ``low..high``, or None where no shape passes over the picture; see :func:`fit`."""
-    return _passing(Stretch(frames, low, high), before, after)
-
-
-def _passing(stretch: Stretch, before: int, after: int) -> Fit | None:
-    for one, other in stretch.wider(before, after):
-        if passed := _wipe(stretch, one, other):
-            return passed
-    return None
-
-
-def _wipe(stretch: Stretch, before: int, after: int) -> Fit | None:
-    """Finds a wipe's ends from the way of its edge, then its curve."""
-    seen: set[tuple[int, int]] = set()
-    for _ in range(ROUNDS):
-        seen.add((before, after))
-        start, end = stretch.widened(before, after)
-        shape = _shape(stretch, start, end)
-        if shape is None:
-            return None
-        before, after = ends(_edge(stretch, shape, start, end)[0], robust=True)
-        # The window may have held a part of the wipe only: then the edge has a way to go beyond it.
-        before = max(stretch.low, min(before, round(start + shape.first)))
-        after = min(stretch.high, max(after, round(start + 1 + shape.last)))
-        if after - before < 2:
-            return None
-        if (before, after) in seen:
-            break
-    start, end = stretch.widened(before, after)
-    shape = _shape(stretch, start, end)
-    if shape is None:
-        return None
-    passed = _passed(stretch, shape, start, end, exact=False)
-    return passed if passed.left <= MOST_LEFT else None
-
-
-def _passed(stretch: Stretch, shape: Shape, start: int, end: int, exact: bool = True) -> Fit:
-    """The transition in which a shape's edge passes over the picture between two clean frames, of which ``exact`` ones are next to it."""
-    measured, soft, left = _edge(stretch, shape, start, end)
-    before, after = (start, end) if exact else ends(measured, robust=True)
-    part = slice(before - start, after - start - 1)
-    inner = Measured(
-        before, after, measured.curve[part], measured.error[part], measured.unexplained[part]
-    )
-    place = shape.place(*stretch.frames.shape[1:3])
-    mix = np.array(
-        [float(coverage(place, float(progress), soft).mean()) for progress in shaped(inner)]
-    )
-    return Fit(
-        before,
-        after,
-        rising(mix),
-        shape.kind,
-        "gamma",
-        float(measured.unexplained.mean()),
-        left=left,
-    )
-
-
-def _edge(stretch: Stretch, shape: Shape, start: int, end: int) -> tuple[Measured, float, float]:
-    """How far the edge has come in each frame between two clean ones, how soft it is, and what it leaves; see :class:`Fit`."""
-    frames = stretch.frames
-    height, width = frames.shape[1:3]
-    places = np.asarray(shape.place(ROWS * 4, COLUMNS * 4))
-    place = places.reshape(ROWS, 4, COLUMNS, 4).transpose(0, 2, 1, 3).reshape(ROWS * COLUMNS, 16)
-    inner = frames[start + 1 : end]
-    one, other = (np.broadcast_to(frames[time], inner.shape) for time in (start, end))
-    progress, error, soft = edges(*block_weights(inner, one, other), place)
-    known = dict(zip(range(start + 1, end), progress, strict=True))
-
-    def share(time: int, grid: Grid) -> Array:
-        return coverage(shape.place(*grid.x.shape), known[time], soft).astype(np.float32)
-
-    layers = stretch.layers(start, end, share)
-    one = np.stack([layers.outgoing_at(time) for time in known])
-    other = np.stack([layers.incoming_at(time) for time in known])
-    weights, power = block_weights(inner, one, other)
-    progress, error, soft = edges(weights, power, place)
-    model = np.stack([coverage(place, float(value), soft).mean(1) for value in progress])
-    wrong = np.sqrt((power * (weights - model) ** 2).sum(1) / power.sum(1))
-    measured = Measured(start, end, progress, np.maximum(error, 0.005), 0.1 * wrong)
-    matte = np.stack(
-        [coverage(shape.place(height, width), float(value), soft) for value in progress]
-    )[..., None].astype(np.float32)
-    passing = (matte.mean((1, 2, 3)) > PASSED) & (matte.mean((1, 2, 3)) < 1 - PASSED)
-    if not passing.any():
-        return measured, soft, 0.0
-    inner, one, other, matte = (part[passing] for part in (inner, one, other, matte))
-    left = float(
-        ((inner - (1 - matte) * one - matte * other) ** 2).mean()
-        / (((one - other) ** 2).mean() + NOISE)
-    )
-    return measured, soft, left

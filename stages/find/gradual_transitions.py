@@ -1,10 +1,13 @@
 """Where gradual transitions lie, from the distances between all frames of a stretch.
 
-If frames between s and e are mixtures of frame s and frame e then, block by block, they lie on the straight line between the two:
-with ``D = |e - s|^2`` and ``u`` the place of the foot, ``|t - s|^2 = u^2 D + r`` and the rest r is small. Objects and cameras
-that move lead a block along a crooked path instead. A wipe is straight in this sense too: each block waits, moves and waits.
-What is straight is only a candidate: a change of light is, too. A transition's two sides are also not akin, and it leaves little
-unexplained.
+If the frames between s and e are mixtures of frame s and frame e then, block by block, they lie on
+the straight line between the two: with ``D = |e - s|^2`` and the foot of the perpendicular at the
+part ``u`` of the way, ``|t - s|^2 = u^2 D + r`` and the rest r is small. Objects and cameras that
+move take a block along a crooked path instead. A wipe is straight in this sense, too: each block
+waits, moves, and waits.
+
+What is straight is only a candidate, because a change of light is straight, too. In a transition
+the two sides also have little in common, and the model leaves little unexplained.
 """
 
 from __future__ import annotations
@@ -15,31 +18,48 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from stages.find.boundaries import Boundary, stretches
-from stages.find.features import Array, Motion, contrast_ratio, motion_compensated_ncc, plain_colour
-from stages.find.fit import POWER, Fit, fit, passing
+from stages.find.edge_fit import find_wipe
+from stages.find.features import (
+    Array,
+    OpticalFlow,
+    contrast_ratio,
+    motion_compensated_ncc,
+    plain_colour,
+)
+from stages.find.fit import GAMMA, fit
+from stages.find.placements import find_placement
+from stages.find.stretch import Stretch, TransitionFit
 
-SPANS = (5, 7, 10, 14, 20, 28, 40, 56, 80, 112, 160)
+SPANS = (5, 7, 10, 14, 20, 28, 40, 56, 80, 112, 160)  # lengths of windows that are tried, in frames
 LONGEST = SPANS[-1]
-SAMPLES = 8
-CROOKED = 6.0
-LEAST = 0.07
-AKIN = 0.6  # sides of a candidate that are more alike than this are one shot; they may still be mixtures themselves
-FREE_KINSHIP = 0.2
-KINSHIP_LIMIT = 0.25
-UNEXPLAINED_LIMIT = 0.25
-RESTLESS_LIMIT = 0.8
-DOUBT_LIMIT = 1.2  # in single shots of real footage nothing was seen below 1.4; fast cameras in true dissolves reach 1.2
-ONENESS_LIMIT = 0.6  # that of true dissolves between real shots is mostly within 0.3 of 0, that of whip pans near 1
-FREE_TEXTURE = 0.5
-TEXTURE_LIMIT = 0.4
-MOST = 64  # candidates looked at in one stretch
+SAMPLES = 8  # frames of a window that are compared with the line between its ends
+CROOKED = 6.0  # what part of the rest takes a window's whole score away: one in so many
+LEAST_SCORE = 0.07  # root mean square change of the block contents that a candidate needs
+
+# The limits below were set on made transitions between real shots and on single real shots.
+# NCC of the sides of a candidate above which they are one shot. They may be mixtures themselves.
+SAME_SHOT_NCC = 0.6
+FREE_NCC, NCC_LIMIT = 0.2, 0.25  # NCC of the sides that counts nothing; excess that rejects
+UNEXPLAINED_LIMIT = 0.25  # amplitude that rejects by itself
+RESTLESS_LIMIT = 0.8  # the same for changes of the clean frames around
+FREE_TEXTURE, TEXTURE_LIMIT = 0.5, 0.4  # the same for structure within blocks
+# Sum of these from which a transition is rejected. In single shots of real footage no value below
+# 1.4 was seen; fast cameras in true dissolves reach 1.2.
+REJECTION_LIMIT = 1.2
+# That of true dissolves between real shots is mostly within 0.3 of 0, that of whip pans near 1.
+CONTRAST_RATIO_LIMIT = 0.6
+PREFERRED = 2.0  # error of scenes that move, as part of a wipe's, up to which they are preferred
+MOST_CANDIDATES = 64  # candidates that are examined in one look
+SAME_WINDOW = 0.5  # overlap with a rejected window from which another one is skipped for good
+SIMILAR_WINDOW = 0.4  # the same within one look
 
 
 def straightness(pairs: Array, span: int) -> tuple[Array, Array]:
-    """Change and crookedness of every window of ``span`` frames.
+    """Return the change across every window of ``span`` frames, and its crookedness.
 
-    pairs: ``(T, T, K)`` squared distances between the blocks of all frames. Returns the mean squared change from end to end
-    ``(T - span,)`` and the rest that no mixture of the ends explains as a share of it.
+    pairs: squared distances between the blocks of all frames, ``(T, T, K)``. Returns two arrays
+    ``(T - span,)``: the mean squared change from end to end, and the part of it that no mixture of
+    the ends explains.
     """
     start = np.arange(len(pairs) - span)
     whole = pairs[start, start + span]
@@ -48,156 +68,223 @@ def straightness(pairs: Array, span: int) -> tuple[Array, Array]:
     for place in places:
         near, far = pairs[start + place, start], pairs[start + place, start + span]
         along = (near + whole - far) / 2
-        share = np.clip(along / np.maximum(whole, 1e-9), 0, 1)
-        rest += np.maximum(near - 2 * share * along + share**2 * whole, 0)
+        part = np.clip(along / np.maximum(whole, 1e-9), 0, 1)
+        rest += np.maximum(near - 2 * part * along + part**2 * whole, 0)
     change = whole.mean(1)
     return change, rest.mean(1) / len(places) / np.maximum(change, 1e-6)
 
 
-def scores(pairs: Array, barriers: Sequence[int]) -> dict[int, Array]:
-    """For each span, how much every window of that length looks like a transition; 0 where it holds a barrier (a cut)."""
-    found: dict[int, Array] = {}
-    for span in SPANS:
-        if span >= len(pairs):
-            break
-        change, crooked = straightness(pairs, span)
-        score = np.sqrt(change) * np.clip(1 - CROOKED * crooked, 0, 1)
-        for cut in barriers:  # the window s..e holds the cut if s < cut <= e
-            score[max(0, cut - span) : max(0, cut)] = 0
-        found[span] = score
-    return found
-
-
 def overlap(one: tuple[int, int], other: tuple[int, int]) -> float:
-    """Common frames of two spans as a share of all their frames."""
+    """Return the intersection over union of two spans of frames."""
     common = min(one[1], other[1]) - max(one[0], other[0])
     return max(0, common) / (max(one[1], other[1]) - min(one[0], other[0]))
 
 
+class ScoreTable:
+    """How much every window of every length looks like a transition.
+
+    scores: for each span ``(T - span,)``, by the window's first frame; 0 where it holds a barrier.
+    """
+
+    def __init__(self, pairs: Array, barriers: Sequence[int]) -> None:
+        self.scores: dict[int, Array] = {}
+        for span in SPANS:
+            if span >= len(pairs):
+                break
+            change, crooked = straightness(pairs, span)
+            score = np.sqrt(change) * np.clip(1 - CROOKED * crooked, 0, 1)
+            for cut in barriers:  # the window s..e holds the cut if s < cut <= e
+                score[max(0, cut - span) : max(0, cut)] = 0
+            self.scores[span] = score
+
+    def restrict(self, low: int, limit: int) -> None:
+        """Drop the windows that begin before ``low`` or end behind ``limit``."""
+        for span, score in self.scores.items():
+            score[:low] = 0
+            score[max(0, limit - span + 1) :] = 0
+
+    def best(self) -> tuple[int, int] | None:
+        """Return the best window, or None where none is good enough."""
+        best, window = LEAST_SCORE, None
+        for span, score in self.scores.items():
+            if len(score) and float(score.max()) > best:
+                best, start = float(score.max()), int(score.argmax())
+                window = start, start + span
+        return window
+
+    def drop_overlapping(self, taken: tuple[int, int]) -> None:
+        """Drop the windows that have a frame in common with an accepted transition."""
+        for span, score in self.scores.items():
+            score[self._common(span, taken) > 0] = 0
+
+    def drop_similar(self, rejected: tuple[int, int]) -> None:
+        """Drop the windows that nearly are a rejected one; others that overlap it may be right."""
+        for span, score in self.scores.items():
+            starts = np.arange(len(score))
+            union = np.maximum(starts + span, rejected[1]) - np.minimum(starts, rejected[0])
+            score[self._common(span, rejected) > SIMILAR_WINDOW * union] = 0
+
+    def _common(self, span: int, other: tuple[int, int]) -> Array:
+        starts = np.arange(len(self.scores[span]))
+        return np.asarray(np.minimum(starts + span, other[1]) - np.maximum(starts, other[0]))
+
+
 @dataclass
-class Scan:
-    """Looks for gradual transitions, stretch after stretch. Windows that were looked at and turned down are not looked at again."""
+class GradualSearch:
+    """The search for gradual transitions, stretch after stretch.
 
-    motion: Motion = field(default_factory=Motion)
-    turned_down: list[tuple[int, int]] = field(default_factory=list)
+    motion: measures optical flow.
+    rejected: windows, in frames of the clip, that were examined and are not examined again.
+    """
 
-    def judged(self, frames: Array, window: tuple[int, int], low: int, high: int) -> Fit | None:
-        """The transition near ``window`` within ``low..high``, if there is one.
+    motion: OpticalFlow = field(default_factory=OpticalFlow)
+    rejected: list[tuple[int, int]] = field(default_factory=list)
 
-        Where the cameras' motion leaves too much unexplained dense flows have a second look. They explain pans as well as they do
-        mixtures; it is the contrast that tells those apart.
+    def examine(
+        self, frames: Array, window: tuple[int, int], reach: tuple[int, int]
+    ) -> TransitionFit | None:
+        """Return the transition near a window, or None if there is none.
+
+        frames: ``(T, H, W, 3)``. reach: the first and the last frame of the stretch.
+
+        Where camera motion leaves too much unexplained, dense flows have a second look. They
+        explain pans as well as they do mixtures; it is the contrast that tells those apart.
         """
-        if motion_compensated_ncc(self.motion, frames[window[0]], frames[window[1]]) > AKIN:
-            return None
-        found = fit(frames, *window, low, high)
-        if found is not None and (found.kind != "dissolve" or self._against_colour(found, frames)):
-            return found if self.rejection_score(found, frames) < DOUBT_LIMIT else None
-        if found is not None:
-            if (
-                len(found.mix) > 1 and abs(self._contrast_ratio(found, frames)) > ONENESS_LIMIT
-            ):  # one frame between two shots may be anything
-                return None
-            if self.rejection_score(found, frames) < DOUBT_LIMIT:
-                return found
-        again = fit(frames, *window, low, high, dense=True)
-        if (
-            again is None
-            or again.kind != "dissolve"
-            or self.rejection_score(again, frames) > DOUBT_LIMIT
+        if motion_compensated_ncc(self.motion, frames[window[0]], frames[window[1]]) > (
+            SAME_SHOT_NCC
         ):
             return None
-        return again if abs(self._contrast_ratio(again, frames)) < ONENESS_LIMIT else None
-
-    def passing(
-        self, frames: Array, found: Boundary, walls: Sequence[int], taken: Sequence[tuple[int, int]]
-    ) -> Fit | None:
-        """The wipe or iris that a boundary of unknown kind turns out to be, or None. walls, taken: as of :meth:`Boundaries.find`."""
-        parts = stretches(len(frames), walls, taken)
-        around = [
-            part for part in parts if part[0] <= found.first - 1 and found.last + 1 <= part[1]
-        ]
-        if not around:
+        found = fit(frames, window, reach)
+        if found is not None:
+            believed = self.rejection_score(found, frames) < REJECTION_LIMIT
+            if found.kind != "dissolve":
+                return better_placement(frames, found, reach) if believed else None
+            if self._against_colour(found, frames):
+                return found if believed else None
+            # One single frame between two shots may be anything: its contrast tells nothing.
+            if len(found.mix) > 1 and not self._has_contrast_of_mixture(found, frames):
+                return None
+            if believed:
+                return found
+        again = fit(frames, window, reach, dense=True)
+        if again is None or again.kind != "dissolve":
             return None
-        low, high = around[0]
-        passed = passing(frames, found.first - 1, found.last + 1, low, high)
-        return (
-            passed
-            if passed is not None and self.rejection_score(passed, frames) < DOUBT_LIMIT
-            else None
-        )
+        if self.rejection_score(again, frames) > REJECTION_LIMIT:
+            return None
+        return again if self._has_contrast_of_mixture(again, frames) else None
+
+    def known_kind(
+        self,
+        frames: Array,
+        boundary: Boundary,
+        barriers: Sequence[int],
+        taken: Sequence[tuple[int, int]],
+    ) -> TransitionFit | None:
+        """Return the transition that a boundary turns out to be, or None if its kind is unknown.
+
+        It is a wipe or an iris, or one in which the scenes move as a whole. barriers, taken: as of
+        :meth:`stages.find.boundaries.BoundarySearch.find`.
+        """
+        reach = stretch_around(boundary, len(frames), barriers, taken)
+        if reach is None:
+            return None
+        stretch, sides = Stretch(frames, *reach), (boundary.first - 1, boundary.last + 1)
+        wipe = find_wipe(stretch, *sides)
+        if wipe is None or self.rejection_score(wipe, frames) >= REJECTION_LIMIT:
+            return find_placement(stretch, *sides)
+        return better_placement(frames, wipe, reach)
 
     @staticmethod
-    def _against_colour(found: Fit, frames: Array) -> bool:
+    def _against_colour(found: TransitionFit, frames: Array) -> bool:
         return bool(plain_colour(frames[found.before]) or plain_colour(frames[found.after]))
 
     @staticmethod
-    def _contrast_ratio(found: Fit, frames: Array) -> float:
+    def _has_contrast_of_mixture(found: TransitionFit, frames: Array) -> bool:
         part = frames[found.before : found.after + 1]
-        return contrast_ratio(part**POWER if found.space == "linear" else part, found.mix)
+        if found.space == "linear":
+            part = part**GAMMA
+        return abs(contrast_ratio(part, found.mix)) <= CONTRAST_RATIO_LIMIT
 
-    def rejection_score(self, found: Fit, frames: Array) -> float:
-        """How little a transition in ``frames`` ``(T, H, W, 3)`` can be believed: a sum of what speaks against it."""
+    def rejection_score(self, found: TransitionFit, frames: Array) -> float:
+        """Return the sum of what speaks against a transition in ``frames`` ``(T, H, W, 3)``."""
         score = found.unexplained / UNEXPLAINED_LIMIT
-        if self._against_colour(
-            found, frames
-        ):  # a colour is akin to nothing, and against it all structure moves as its shot does
+        # A colour has nothing in common with any picture, and against it all structure moves as
+        # its shot does.
+        if self._against_colour(found, frames):
             return score
-        kin = motion_compensated_ncc(self.motion, frames[found.before], frames[found.after])
-        score += found.restless / RESTLESS_LIMIT + max(0.0, kin - FREE_KINSHIP) / KINSHIP_LIMIT
+        ncc = motion_compensated_ncc(self.motion, frames[found.before], frames[found.after])
+        score += found.restless / RESTLESS_LIMIT + max(0.0, ncc - FREE_NCC) / NCC_LIMIT
         return score + max(0.0, found.texture - FREE_TEXTURE) / TEXTURE_LIMIT
 
-    def transitions(
-        self, frames: Array, pairs: Array, first: int, barriers: Sequence[int], low: int, limit: int
-    ) -> list[Fit]:
-        """All gradual transitions of a stretch that begin at ``low`` or later and end at ``limit`` or sooner, in order of time.
+    def find(
+        self, frames: Array, pairs: Array, first: int, barriers: Sequence[int], within: range
+    ) -> list[TransitionFit]:
+        """Return all gradual transitions of some frames, in order of time.
 
-        frames: ``(T, H, W, 3)``; pairs: ``(T, T, K)``; first: the clip's number of frame 0 here; barriers: cuts, numbered in this stretch.
+        frames: ``(T, H, W, 3)``.
+        pairs: squared distances of their blocks, ``(T, T, K)``.
+        first: the number of frame 0 in the clip.
+        barriers: cuts, as places in the frames.
+        within: the places that a transition's last clean, mixed and first clean frames may have.
         """
-        table = scores(pairs, barriers)
-        self.turned_down = [window for window in self.turned_down if window[1] > first]
+        limit = within.stop - 1
+        table = ScoreTable(pairs, barriers)
+        table.restrict(within.start, limit)
+        self.rejected = [window for window in self.rejected if window[1] > first]
         edges = [0, *(cut for cut in barriers if cut > 0), len(frames)]
-        for span, score in table.items():
-            score[:low] = 0
-            score[max(0, limit - span + 1) :] = 0
-        found: list[Fit] = []
-        for _ in range(MOST):
-            best, window = LEAST, None
-            for span, score in table.items():
-                if len(score) and float(score.max()) > best:
-                    best, window = (
-                        float(score.max()),
-                        (int(score.argmax()), int(score.argmax()) + span),
-                    )
+        found: list[TransitionFit] = []
+        for _ in range(MOST_CANDIDATES):
+            window = table.best()
             if window is None:
                 break
-            taken, accepted = window, False
-            known = (window[0] + first, window[1] + first)
-            if all(overlap(known, other) < 0.5 for other in self.turned_down):
-                lower = max(
-                    [edge for edge in edges if edge <= window[0]]
-                    + [low]
-                    + [one.after for one in found if one.after <= window[0]]
-                )
-                upper = min(
-                    [edge - 1 for edge in edges if edge > window[1]]
-                    + [one.before for one in found if one.before >= window[1]]
-                )
-                judged = self.judged(frames, window, lower, upper)
-                if judged is None:
-                    self.turned_down.append(known)
-                elif judged.after <= limit:
-                    found.append(judged)
-                    accepted = True
-                    # Not the whole window: it may hold another one beside it, as one black frame between two fades.
-                    taken = judged.before, judged.after
-            for span, score in table.items():
-                starts = np.arange(len(score))
-                common = np.minimum(starts + span, taken[1]) - np.maximum(starts, taken[0])
-                if accepted:
-                    score[common > 0] = 0
-                else:  # others that overlap it may still be right
-                    score[
-                        common
-                        > 0.4 * (np.maximum(starts + span, taken[1]) - np.minimum(starts, taken[0]))
-                    ] = 0
+            in_clip = (window[0] + first, window[1] + first)
+            accepted = None
+            if all(overlap(in_clip, other) < SAME_WINDOW for other in self.rejected):
+                reach = _free_stretch(window, edges, within.start, found)
+                accepted = self.examine(frames, window, reach)
+                if accepted is None:
+                    self.rejected.append(in_clip)
+                elif accepted.after > limit:
+                    accepted = None
+            if accepted is None:
+                table.drop_similar(window)
+            else:
+                found.append(accepted)
+                # Not the whole window: it may hold another transition beside this one, as where one
+                # black frame lies between two fades.
+                table.drop_overlapping((accepted.before, accepted.after))
         return sorted(found, key=lambda one: one.before)
+
+
+def _free_stretch(
+    window: tuple[int, int], edges: Sequence[int], low: int, found: Sequence[TransitionFit]
+) -> tuple[int, int]:
+    """Return the first and last frame around a window that no cut and no transition cuts off."""
+    lower = [edge for edge in edges if edge <= window[0]]
+    lower += [low, *(one.after for one in found if one.after <= window[0])]
+    upper = [edge - 1 for edge in edges if edge > window[1]]
+    upper += [one.before for one in found if one.before >= window[1]]
+    return max(lower), min(upper)
+
+
+def better_placement(frames: Array, wipe: TransitionFit, reach: tuple[int, int]) -> TransitionFit:
+    """Return the transition with moving scenes that a wipe turns out to be, or the wipe.
+
+    A wipe whose scenes are carried by motion explains a reveal nearly as well.
+    """
+    placed = find_placement(Stretch(frames, *reach), wipe.before, wipe.after)
+    return wipe if placed is None or placed.left > PREFERRED * wipe.left else placed
+
+
+def stretch_around(
+    boundary: Boundary, count: int, barriers: Sequence[int], taken: Sequence[tuple[int, int]]
+) -> tuple[int, int] | None:
+    """Return the stretch that a boundary and the clean frames beside it lie in, or None.
+
+    count: of the frames. barriers, taken: as of
+    :meth:`stages.find.boundaries.BoundarySearch.find`.
+    """
+    for low, high in stretches(count, barriers, taken):
+        if low <= boundary.first - 1 and boundary.last + 1 <= high:
+            return low, high
+    return None

@@ -1,6 +1,7 @@
 """Repeated frames: film at 24 pictures a second shown at 30, animation on twos or threes.
 
-A repeated frame is one in a run of at most three equal frames between frames that move. A picture that stands still for longer is a still.
+A repeated frame is one in a run of at most three equal frames between frames that move. A picture
+that stands still for longer is a still.
 """
 
 from __future__ import annotations
@@ -12,33 +13,36 @@ import numpy as np
 from stages.find.curve import Curve
 from stages.find.features import Array
 
-REACH = 2  # frames on each side among which a repeated frame has one that moves: pictures shown three times are the longest run
-SMALL = 0.1  # part of the steps around it below which a frame's own step is none
-LEAST_SHARE = 0.15  # of the frames that are repeated or move
-EQUAL = 0.001  # mean absolute difference, in [0, 1], that coding leaves between equal frames of the search's size
+REACH = 2  # frames on each side that are looked at: the longest run shows a picture three times
+SMALL = 0.1  # part of the steps around it below which a frame does not move
+LEAST_SHARE = 0.15  # of the frames that are repeated or move; film at 30 has 0.2, animation 0.5
+EQUAL = 0.001  # mean absolute difference in [0, 1] that coding leaves between equal small frames
 
 
-def repeats(frames: Array, low: int, high: int) -> list[int]:
-    """Return the places in ``low..high`` of the frames ``(T, H, W, 3)`` that are equal to the one before them while the rest moves."""
+def repeated_frames(frames: Array, low: int, high: int) -> list[int]:
+    """Return the places in ``low..high`` of frames that repeat the one before them.
+
+    frames: ``(T, H, W, 3)``. The list is empty where so few are repeated that it may be chance:
+    what moves slowly may rest for a frame.
+    """
     steps = np.abs(np.diff(frames[low : high + 1], axis=0)).mean((1, 2, 3))
     found = []
     for place in range(1, len(steps) - 1):
-        around = (
-            float(steps[max(0, place - REACH) : place].max()),
-            float(steps[place + 1 : place + 1 + REACH].max()),
-        )
-        if steps[place] < min(EQUAL, SMALL * min(around)):
+        before = float(steps[max(0, place - REACH) : place].max())
+        behind = float(steps[place + 1 : place + 1 + REACH].max())
+        if steps[place] < min(EQUAL, SMALL * min(before, behind)):
             found.append(low + place + 1)
-    # One in five of film at 30, one in two of animation. Fewer are by chance: what moves slowly may rest for a frame.
-    return found if len(found) >= LEAST_SHARE * (len(found) + int((steps > EQUAL).sum())) else []
+    moving = int((steps > EQUAL).sum())
+    return found if len(found) >= LEAST_SHARE * (len(found) + moving) else []
 
 
-def tied(mix: Curve, first: int, again: Sequence[int]) -> Curve:
-    """Return the weights of the frames from ``first`` on with the repeated frames ``again`` having the weight that their picture has.
+def tie_repeated(mix: Curve, first: int, repeated: Sequence[int]) -> Curve:
+    """Give all frames that show the same picture the mean of their weights.
 
-    That is the mean of the weights of its frames.
+    mix: weights ``(T,)`` of the frames from ``first`` on. repeated: as :func:`repeated_frames`
+    returns them.
     """
-    again = [place for place in again if first < place < first + len(mix)]
-    group = np.cumsum([place not in again for place in range(first, first + len(mix))]) - 1
+    inside = [place for place in repeated if first < place < first + len(mix)]
+    group = np.cumsum([place not in inside for place in range(first, first + len(mix))]) - 1
     means = np.bincount(group, mix) / np.bincount(group)
     return np.asarray(means[group], np.float64)

@@ -1,59 +1,77 @@
-"""From cuts and blends to shots, transitions and plain colours, so that every frame is in exactly one of them."""
+"""From cuts and gradual transitions to a clip's shots, transitions and plain colours.
+
+Every frame ends up in exactly one of them.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from stages.shots import Analysis, ColorGap, Kind, Shot, Space, Transition
+from stages.kinds import TRANSITION_KINDS
+from stages.shots import Analysis, ColorGap, Shot, Space, Transition
 
-SAME_LEVELS = 4  # of 255: how far a frame of a plain gap may be from the gap's colour, which coding moves by 1 or 2
-SAME_SPREAD = 0.004  # how much less plain it may be than the plainest frame of the gap; a dark picture's structure is 0.01 or more
-TAIL = 3  # frames between a fade and its plain colour that are taken for the fade's own: its faintest ones
-PLAIN_TAIL = 12  # the same where they are plain, too, in colours on the way
+SAME_LEVELS = 4  # of 255: how far a frame may be from its gap's colour; coding moves it by 1 or 2
+# How much less plain a frame may be than the plainest frame of its gap, in [0, 1]; the structure of
+# a dark picture is 0.01 or more.
+SAME_SPREAD = 0.004
+TAIL = 3  # frames between a fade and its colour that are taken for the fade's own faintest ones
+PLAIN_TAIL = 12  # the same where these frames are plain, too, in colours on the way
 
 
 @dataclass(frozen=True)
-class Event:
-    """A transition before its sides are known. The colours are those of its neighbouring clean frames, where these are plain."""
+class TransitionEvent:
+    """A transition before its sides are known.
+
+    out_colour, in_colour: the colours ``#rrggbb`` of the clean frames beside it, None where these
+    are not plain. The other fields are as of :class:`stages.shots.Transition`.
+    """
 
     first_frame: int
     last_frame: int
-    kind: Kind
+    kind: str
     space: Space = "gamma"
     mix: tuple[float, ...] = ()
     out_colour: str | None = None
     in_colour: str | None = None
+    effect: str | None = None
 
 
 @dataclass(frozen=True)
-class Plain:
-    """A frame of one colour, ``#rrggbb``. spread: mean absolute difference of its pixels from that colour, in [0, 1]."""
+class PlainFrame:
+    """A frame of one colour.
+
+    colour: ``#rrggbb``. spread: mean absolute difference of its pixels from it, in [0, 1].
+    """
 
     colour: str
     spread: float
 
 
 @dataclass(frozen=True)
-class Piece:
-    """Frames between two events that are one shot (``colour`` is None) or one colour. It may be empty: last = first - 1."""
+class TimelinePiece:
+    """Frames between two events that are one shot (``colour`` is None) or one plain colour.
+
+    It may be empty: then ``last`` is one less than ``first``.
+    """
 
     first: int
     last: int
     colour: str | None = None
 
 
-def parts_of(colour: str) -> tuple[int, int, int]:
-    """Red, green and blue, 0 to 255, of a colour ``#rrggbb``."""
+def rgb_of(colour: str) -> tuple[int, int, int]:
+    """Return red, green and blue, 0 to 255, of a colour ``#rrggbb``."""
     red, green, blue = (int(colour[place : place + 2], 16) for place in (1, 3, 5))
     return red, green, blue
 
 
-def gap_colours(events: Sequence[Event]) -> list[str | None]:
-    """For each gap before, between and after the events the colour that its fades take it for, or None where it is a shot.
+def gap_colours(events: Sequence[TransitionEvent]) -> list[str | None]:
+    """Return the plain colour of each gap before, between and after the events.
 
-    A plain gap that a blend leads to or from is a colour, not a shot. But no transition leads from colour to colour: between two plain
-    pictures the darker one is the colour, unless it was already a shot to the transition before.
+    It is None where the gap is a shot. A plain gap that a gradual transition leads to or from is a
+    colour, not a shot. But no transition leads from colour to colour: of two plain pictures the
+    darker one is the colour, unless it was already a shot to the transition before.
     """
     gaps: list[str | None] = [None] * (len(events) + 1)
     for place, event in enumerate(events):
@@ -62,74 +80,79 @@ def gap_colours(events: Sequence[Event]) -> list[str | None]:
     for place in range(len(events)):
         left, right = gaps[place], gaps[place + 1]
         if left and right:
-            darker_last = place == 0 and sum(parts_of(right)) < sum(parts_of(left))
-            gaps[place if darker_last else place + 1] = None
+            left_is_shot = place == 0 and sum(rgb_of(right)) < sum(rgb_of(left))
+            gaps[place if left_is_shot else place + 1] = None
     return gaps
 
 
-def ordered(events: Iterable[Event]) -> list[Event]:
-    """Sort the events by time and drop those that overlap an earlier one: a frame is mixed once, and a cut lies between two frames."""
-    kept: list[Event] = []
-    for event in sorted(events, key=lambda event: (event.first_frame, event.last_frame)):
-        twice = bool(kept) and (
-            event.first_frame <= kept[-1].last_frame
-            or (event.first_frame, event.last_frame) == _span(kept[-1])
-        )
-        if event.first_frame > 0 or event.last_frame >= event.first_frame:
-            kept += [] if twice else [event]
+def ordered(events: Iterable[TransitionEvent]) -> list[TransitionEvent]:
+    """Sort the events by time and drop those that overlap an earlier one.
+
+    A frame is mixed once, and a cut lies between two frames.
+    """
+    kept: list[TransitionEvent] = []
+    for event in sorted(events, key=_span):
+        is_mixed = event.last_frame >= event.first_frame
+        if event.first_frame <= 0 and not is_mixed:
+            continue
+        overlaps = bool(kept) and event.first_frame <= kept[-1].last_frame
+        repeats = bool(kept) and _span(event) == _span(kept[-1])
+        if not (overlaps or repeats):
+            kept.append(event)
     return kept
 
 
-def _span(event: Event) -> tuple[int, int]:
+def _span(event: TransitionEvent) -> tuple[int, int]:
     return event.first_frame, event.last_frame
 
 
-def is_colour(plain: Plain | None, colour: str, spread: float) -> bool:
-    """Return whether a frame is the plain ``colour``, and as plain as frames whose pixels differ from it by ``spread``."""
+def is_colour(plain: PlainFrame | None, colour: str, spread: float) -> bool:
+    """Return whether a frame is the plain ``colour``, nearly as plain as ``spread``."""
     if plain is None or plain.spread > spread + SAME_SPREAD:
         return False
-    return (
-        max(
-            abs(one - other)
-            for one, other in zip(parts_of(plain.colour), parts_of(colour), strict=True)
-        )
-        <= SAME_LEVELS
-    )
+    pairs = zip(rgb_of(plain.colour), rgb_of(colour), strict=True)
+    return max(abs(one - other) for one, other in pairs) <= SAME_LEVELS
 
 
-def split_gap(first: int, last: int, colour: str | None, plain: Mapping[int, Plain]) -> list[Piece]:
-    """Divide the gap ``first..last`` into what is its ``colour`` and what is a shot, in order of time.
+def split_gap(
+    first: int, last: int, colour: str | None, plain: Mapping[int, PlainFrame]
+) -> list[TimelinePiece]:
+    """Divide the gap ``first..last`` into what has its ``colour`` and what is a shot, in order.
 
-    plain: the clip's plain frames. A gap without a colour, or none of whose frames has it, is one shot.
+    plain: the clip's plain frames, by number. A gap without a colour, or none of whose frames has
+    it, is one shot.
     """
     if colour is None:
-        return [Piece(first, last)]
+        return [TimelinePiece(first, last)]
     alike = [
         plain[frame] for frame in range(first, last + 1) if is_colour(plain.get(frame), colour, 1.0)
     ]
     if last >= first and not alike:
-        return [Piece(first, last)]
+        return [TimelinePiece(first, last)]
     spread = min((one.spread for one in alike), default=0.0)
-    pieces: list[Piece] = []
+    pieces: list[TimelinePiece] = []
     for frame in range(first, last + 1):
         own = colour if is_colour(plain.get(frame), colour, spread) else None
         if pieces and pieces[-1].colour == own:
             pieces[-1] = replace(pieces[-1], last=frame)
         else:
-            pieces.append(Piece(frame, frame, own))
-    return pieces or [Piece(first, last, colour)]
+            pieces.append(TimelinePiece(frame, frame, own))
+    return pieces or [TimelinePiece(first, last, colour)]
 
 
-def _faint(piece: Piece, plain: Mapping[int, Plain]) -> bool:
-    """Whether a piece between a fade and its colour is the fade's faintest frames rather than a shot."""
+def _is_faint(piece: TimelinePiece, plain: Mapping[int, PlainFrame]) -> bool:
+    """Return whether a piece between a fade and its colour is the fade's faintest frames."""
     frames = range(piece.first, piece.last + 1)
     if piece.colour is not None or len(frames) > PLAIN_TAIL:
         return False
     return len(frames) <= TAIL or all(frame in plain for frame in frames)
 
 
-def _lengthened(event: Event, first: int, last: int) -> Event:
-    """The event with the frames ``first..last`` next to it as its own: their weights go on evenly to 0 or 1."""
+def _lengthened(event: TransitionEvent, first: int, last: int) -> TransitionEvent:
+    """Return the event with the frames ``first..last`` next to it as its own.
+
+    Their weights go on evenly to 0 or 1.
+    """
     count = last - first + 1
     if last < event.first_frame:
         more = tuple(event.mix[0] * (place + 1) / (count + 1) for place in range(count))
@@ -141,55 +164,53 @@ def _lengthened(event: Event, first: int, last: int) -> Event:
 
 
 def pieces_between(
-    frames: int, events: list[Event], plain: Mapping[int, Plain]
-) -> list[list[Piece]]:
-    """The pieces of each gap before, between and after the events. Lengthens fades in ``events`` by their faintest frames."""
-    gaps = gap_colours(events)
-    found: list[list[Piece]] = []
-    for place, colour in enumerate(gaps):
+    frames: int, events: list[TransitionEvent], plain: Mapping[int, PlainFrame]
+) -> list[list[TimelinePiece]]:
+    """Return the pieces of each gap before, between and after the events.
+
+    Fades in ``events`` are lengthened in place by their faintest frames.
+    """
+    found: list[list[TimelinePiece]] = []
+    for place, colour in enumerate(gap_colours(events)):
         first = events[place - 1].last_frame + 1 if place else 0
         last = events[place].first_frame - 1 if place < len(events) else frames - 1
         pieces = split_gap(first, last, colour, plain)
-        if (
-            len(pieces) > 1
-            and place
-            and events[place - 1].in_colour
-            and events[place - 1].mix
-            and _faint(pieces[0], plain)
-        ):
-            events[place - 1] = _lengthened(events[place - 1], pieces[0].first, pieces[0].last)
-            del pieces[0]
-        if (
-            len(pieces) > 1
-            and place < len(events)
-            and events[place].out_colour
-            and events[place].mix
-            and _faint(pieces[-1], plain)
-        ):
-            events[place] = _lengthened(events[place], pieces[-1].first, pieces[-1].last)
-            del pieces[-1]
+        if len(pieces) > 1 and place:
+            before = events[place - 1]
+            if before.in_colour and before.mix and _is_faint(pieces[0], plain):
+                events[place - 1] = _lengthened(before, pieces[0].first, pieces[0].last)
+                del pieces[0]
+        if len(pieces) > 1 and place < len(events):
+            behind = events[place]
+            if behind.out_colour and behind.mix and _is_faint(pieces[-1], plain):
+                events[place] = _lengthened(behind, pieces[-1].first, pieces[-1].last)
+                del pieces[-1]
         found.append(pieces)
     return found
 
 
-def story(
-    frames: int, events: Iterable[Event], plain: Mapping[int, Plain] | None = None
+def build_timeline(
+    frames: int,
+    events: Iterable[TransitionEvent],
+    plain: Mapping[int, PlainFrame] | None = None,
 ) -> Analysis:
-    """Tell the shots, transitions and plain colours of a clip.
+    """Return the shots, transitions and plain colours of a clip.
 
-    frames: how many the clip has. events: what happens in it. plain: its frames of one colour, by number; a gap that a fade takes for a
-    colour is one only where its frames are, and the others of the gap are a shot, which ends or begins with a cut.
+    frames: how many the clip has.
+    events: its cuts and transitions, in any order.
+    plain: its frames of one colour, by number. Where a fade takes a gap for a colour, only its
+    plain frames are that colour; the others are a shot, which ends or begins with a cut.
     """
     if not frames:
         return Analysis(0, (), ())
+    plain = plain or {}
     between = ordered(events)
-    gaps = pieces_between(frames, between, plain or {})
-    pieces: list[Piece] = []
-    moves: list[Event] = []
-    for place, gap in enumerate(gaps):
+    pieces: list[TimelinePiece] = []
+    moves: list[TransitionEvent] = []
+    for place, gap in enumerate(pieces_between(frames, between, plain)):
         for number, piece in enumerate(gap):
             if number:
-                moves.append(Event(piece.first, piece.first - 1, "cut"))
+                moves.append(TransitionEvent(piece.first, piece.first - 1, "cut"))
             pieces.append(piece)
         moves += between[place : place + 1]
     numbers: list[int | None] = []
@@ -198,19 +219,32 @@ def story(
         numbers.append(None if piece.colour else len(shots))
         if piece.colour is None:
             shots.append(Shot(piece.first, piece.last))
-    transitions = []
-    for place, event in enumerate(moves):
-        colour = pieces[place].colour or pieces[place + 1].colour
-        kind: Kind = "fade" if colour and event.kind == "dissolve" else event.kind
-        sides = numbers[place], numbers[place + 1]
-        transitions.append(
-            Transition(
-                event.first_frame, event.last_frame, kind, event.mix, event.space, *sides, colour
-            )
-        )
+    transitions = tuple(
+        _transition(event, pieces[place : place + 2], numbers[place : place + 2])
+        for place, event in enumerate(moves)
+    )
     colours = tuple(
         ColorGap(piece.first, piece.last, piece.colour)
         for piece in pieces
         if piece.colour and piece.last >= piece.first
     )
-    return Analysis(frames, tuple(shots), tuple(transitions), colours)
+    return Analysis(frames, tuple(shots), transitions, colours)
+
+
+def _transition(
+    event: TransitionEvent, sides: Sequence[TimelinePiece], shots: Sequence[int | None]
+) -> Transition:
+    """Return the transition of an event, given the pieces beside it and these pieces' shots."""
+    colour = sides[0].colour or sides[1].colour
+    kind = TRANSITION_KINDS[event.kind]
+    return Transition(
+        event.first_frame,
+        event.last_frame,
+        kind.beside_colour() if colour else kind.name,
+        event.mix,
+        event.space,
+        outgoing=shots[0],
+        incoming=shots[1],
+        color=colour,
+        effect=event.effect,
+    )

@@ -1,7 +1,8 @@
 """The clean frames on both sides of a transition, carried into it by the motion of each camera.
 
-The camera's motion between two frames of one shot is an affine displacement, six numbers in half widths of the picture:
-``d(x, y) = (p0 + p1 x + p2 y, p3 + p4 x + p5 y)`` with x, y from the middle, also in half widths. Axes: T frames, H rows, W columns.
+The camera's motion between two frames of one shot is an affine displacement, six numbers in half
+widths of the picture: ``d(x, y) = (p0 + p1 x + p2 y, p3 + p4 x + p5 y)`` with x, y from the middle,
+also in half widths. Axes: T frames, H rows, W columns.
 """
 
 from __future__ import annotations
@@ -14,23 +15,30 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from stages.find.features import Array, carried
+from stages.find.features import Array, warped
 
 Params = npt.NDArray[np.float64]
 Grey = npt.NDArray[np.float32]
 
 STILL: Params = np.zeros(6)
-WORK_WIDTH = 48  # motion is measured on pictures this wide: fine detail moves with it, and costs
-ITERATIONS = 3
-SPREAD = (
-    np.array([1.0, 0.6, 0.6] * 2) / 40
-)  # how far a frame's motion strays from its neighbour's, in half widths
+WORK_WIDTH = 48  # pixels; fine detail moves with the coarse and would cost more
+ITERATIONS = 3  # of Gauss-Newton
+# How far a frame's motion strays from its neighbour's, in half widths: a prior on the parameters.
+SPREAD = np.array([1.0, 0.6, 0.6] * 2) / 40
 STILL_BELOW = 0.003  # half widths: a seventh of a pixel of a small frame
+LEAST_SIDE = 16  # pixels; smaller frames are taken as not moving
+CONTINUED = 0.7  # part of its last change with which motion is expected to go on
+LEAST_SCALE = 0.006  # error, in [0, 1], that is never taken for an outlier: coding makes as much
+LONGEST_STEP = 0.05  # half widths: bound of one Gauss-Newton step
+SETTLED = 1e-3  # half widths: a shorter step ends the iterations
 
 
 @dataclass(frozen=True)
 class Grid:
-    """Pixel places of an ``(H, W)`` picture in half widths from its middle."""
+    """Pixel places of an ``(H, W)`` picture in half widths from its middle.
+
+    x, y: ``(H, W)``. unit: pixels in a half width.
+    """
 
     x: Grey
     y: Grey
@@ -38,60 +46,66 @@ class Grid:
 
     @staticmethod
     def of(height: int, width: int) -> Grid:
-        """The grid of a picture of this size."""
+        """Return the grid of a picture of this size."""
         unit = max(width, 2) / 2
         rows, columns = np.mgrid[0:height, 0:width].astype(np.float32)
         return Grid((columns - (width - 1) / 2) / unit, (rows - (height - 1) / 2) / unit, unit)
 
     def flow(self, motion: Params) -> Grey:
-        """Displacement ``(H, W, 2)`` in pixels."""
+        """Return the displacement ``(H, W, 2)`` in pixels of a camera's ``motion`` ``(6,)``."""
         across = motion[0] + motion[1] * self.x + motion[2] * self.y
         down = motion[3] + motion[4] * self.x + motion[5] * self.y
         return (np.stack([across, down], -1) * self.unit).astype(np.float32)
 
 
-def fitted(
-    grid: Grid,
-    reference: Grey,
-    target: Grey,
-    share: Grey | float,
-    rest: Grey | float,
-    guess: Params,
-) -> Params:
-    """The motion with which ``target = share reference(x + d) + rest`` holds best.
+@dataclass(frozen=True)
+class MotionProblem:
+    """Find the motion d with which ``target(x) = weight reference(x + d) + rest`` holds best.
 
-    reference, target, share, rest: ``(H, W)``. Robust Gauss-Newton steps, held to ``guess`` where the pictures do not tell.
+    reference, target, weight, rest: ``(H, W)``; the last two may be numbers.
+    """
+
+    reference: Grey
+    target: Grey
+    weight: Grey | float = 1.0
+    rest: Grey | float = 0.0
+
+
+def fit_motion(grid: Grid, problem: MotionProblem, guess: Params) -> Params:
+    """Return the motion ``(6,)`` that solves a problem, near ``guess``.
+
+    Robust Gauss-Newton steps, with a prior at ``guess`` for what the pictures do not determine.
     """
     motion = guess.copy()
-    height, width = target.shape
+    height, width = problem.target.shape
     for _ in range(ITERATIONS):
         flow = grid.flow(motion)
-        seen = carried(reference, flow)
+        seen = warped(problem.reference, flow)
         across, down = np.zeros_like(seen), np.zeros_like(seen)
         across[:, 1:-1] = (seen[:, 2:] - seen[:, :-2]) / 2
         down[1:-1] = (seen[2:] - seen[:-2]) / 2
-        left = target - rest - share * seen
+        left = problem.target - problem.rest - problem.weight * seen
         x, y = grid.x + flow[..., 0] / grid.unit, grid.y + flow[..., 1] / grid.unit
         inside = (np.abs(x) <= (width - 1) / 2 / grid.unit) & (
             np.abs(y) <= (height - 1) / 2 / grid.unit
         )
-        scale = max(1.5 * float(np.median(np.abs(left))), 0.006)
+        scale = max(1.5 * float(np.median(np.abs(left))), LEAST_SCALE)
         weight = inside / (1 + (left / scale) ** 2) / scale**2 / 4
-        across, down = across * (share * grid.unit), down * (share * grid.unit)
+        across, down = across * (problem.weight * grid.unit), down * (problem.weight * grid.unit)
         slopes = np.stack(
             [across, across * grid.x, across * grid.y, down, down * grid.x, down * grid.y]
         ).reshape(6, -1)
         heavy = slopes * weight.reshape(1, -1)
         matrix = (heavy @ slopes.T).astype(np.float64) + np.diag(1 / SPREAD**2)
         step = np.linalg.solve(matrix, heavy @ left.reshape(-1) - (motion - guess) / SPREAD**2)
-        motion = motion + np.clip(step, -0.05, 0.05)
-        if np.abs(step).max() < 1e-3:
+        motion = motion + np.clip(step, -LONGEST_STEP, LONGEST_STEP)
+        if np.abs(step).max() < SETTLED:
             break
     return motion
 
 
-def greys(frames: Array) -> Grey:
-    """Frames ``(T, H, W, 3)`` as small grey pictures ``(T, h, w)`` for measuring motion."""
+def small_greys(frames: Array) -> Grey:
+    """Return frames ``(T, H, W, 3)`` as small grey pictures ``(T, h, w)`` to measure motion on."""
     height, width = frames.shape[1:3]
     scale = min(1.0, WORK_WIDTH / max(height, width))
     size = max(1, round(width * scale)), max(1, round(height * scale))
@@ -104,92 +118,112 @@ def greys(frames: Array) -> Grey:
 
 
 def _expected(known: dict[int, Params], near: int, far: int) -> Params:
-    """Motion goes on as it was, a little slower."""
-    return known[near] + 0.7 * (known[near] - known[far]) if far in known else known[near]
+    """Return the motion that follows those at the times ``far`` and ``near``, a little slower."""
+    if far not in known:
+        return known[near]
+    return known[near] + CONTINUED * (known[near] - known[far])
 
 
-class Layers(Protocol):
-    """Two clean frames as they would be at other times, ``(H, W, 3)`` each."""
+class WarpedSides(Protocol):
+    """Two clean frames as they would look at other times, ``(H, W, 3)`` each."""
 
     def outgoing_at(self, time: int) -> Array: ...
 
     def incoming_at(self, time: int) -> Array: ...
 
 
-class Carried:
-    """Two clean frames of a stretch, ``before`` and ``after``, carried to all the frames around and between them.
+class CameraWarp:
+    """Two clean frames of a stretch carried by their cameras to the frames around and between them.
 
-    frames: ``(T, H, W, 3)``; clean frames of the two shots lie in ``low..before`` and ``after..high``.
-    share: a first estimate of the incoming shot's weight at a time, a number or one for each pixel of the grid it is given.
+    frames: ``(T, H, W, 3)``.
+    sides: the places ``before`` and ``after`` of the two clean frames.
+    reach: ``low`` and ``high``: more clean frames of the two shots lie in ``low..before`` and
+    ``after..high``.
+    weight: a first estimate of the incoming shot's weight at a time, a number or one for each
+    pixel of the grid that it is given.
     """
 
     def __init__(
         self,
         frames: Array,
-        before: int,
-        after: int,
-        low: int,
-        high: int,
-        share: Callable[[int, Grid], Grey | float],
+        sides: tuple[int, int],
+        reach: tuple[int, int],
+        weight: Callable[[int, Grid], Grey | float],
     ) -> None:
-        self.frames, self.before, self.after = frames, before, after
+        self.frames = frames
+        self.before, self.after = before, after = sides
+        low, high = reach
         self._grid = Grid.of(*frames.shape[1:3])
         self.outgoing: dict[int, Params] = {before: STILL}
         self.incoming: dict[int, Params] = {after: STILL}
-        if min(frames.shape[1:3]) < 16:
+        if min(frames.shape[1:3]) < LEAST_SIDE:
             return
-        small = greys(frames[low : high + 1])
-        grid = Grid.of(*small.shape[1:3])
+        self._low = low
+        self._small = small_greys(frames[low : high + 1])
+        self._small_grid = Grid.of(*self._small.shape[1:3])
+        self._track_clean(low, high)
+        weights = {time: weight(time, self._small_grid) for time in range(before + 1, after)}
+        outgoing_moves, incoming_moves = self._moves(self.outgoing), self._moves(self.incoming)
+        if not outgoing_moves:
+            self.outgoing = {before: STILL}
+        if not incoming_moves:
+            self.incoming = {after: STILL}
+        if outgoing_moves:
+            self._track_outgoing(weights)
+        if incoming_moves:
+            self._track_incoming(weights)
 
-        def view(time: int) -> Grey:
-            return np.asarray(small[time - low])
+    def _view(self, time: int) -> Grey:
+        return np.asarray(self._small[time - self._low])
 
+    def _track_clean(self, low: int, high: int) -> None:
+        """Measure the motion of both cameras in their own clean frames."""
+        before, after, grid = self.before, self.after, self._small_grid
         for time in range(before - 1, low - 1, -1):
             guess = _expected(self.outgoing, time + 1, time + 2)
-            self.outgoing[time] = fitted(grid, view(before), view(time), 1.0, 0.0, guess)
+            problem = MotionProblem(self._view(before), self._view(time))
+            self.outgoing[time] = fit_motion(grid, problem, guess)
         for time in range(after + 1, high + 1):
             guess = _expected(self.incoming, time - 1, time - 2)
-            self.incoming[time] = fitted(grid, view(after), view(time), 1.0, 0.0, guess)
-        moves = [self._moves(side) for side in (self.outgoing, self.incoming)]
-        weight = {time: share(time, grid) for time in range(before + 1, after)}
-        if not moves[0]:
-            self.outgoing = {before: STILL}
-        if not moves[1]:
-            self.incoming = {after: STILL}
-        if moves[0]:
-            for time in range(before + 1, after):
-                other = weight[time] * carried(
-                    view(after), grid.flow(self.incoming.get(time, STILL))
-                )
-                guess = _expected(self.outgoing, time - 1, time - 2)
-                self.outgoing[time] = fitted(
-                    grid, view(before), view(time), 1 - weight[time], other, guess
-                )
-        if moves[1]:
-            for time in range(after - 1, before, -1):
-                other = (1 - weight[time]) * carried(
-                    view(before), grid.flow(self.outgoing.get(time, STILL))
-                )
-                guess = _expected(self.incoming, time + 1, time + 2)
-                self.incoming[time] = fitted(
-                    grid, view(after), view(time), weight[time], other, guess
-                )
+            problem = MotionProblem(self._view(after), self._view(time))
+            self.incoming[time] = fit_motion(grid, problem, guess)
+
+    def _track_outgoing(self, weights: dict[int, Grey | float]) -> None:
+        """Measure the outgoing camera's motion in the mixed frames, forwards."""
+        before, after, grid = self.before, self.after, self._small_grid
+        for time in range(before + 1, after):
+            flow = grid.flow(self.incoming.get(time, STILL))
+            rest = weights[time] * warped(self._view(after), flow)
+            problem = MotionProblem(self._view(before), self._view(time), 1 - weights[time], rest)
+            guess = _expected(self.outgoing, time - 1, time - 2)
+            self.outgoing[time] = fit_motion(grid, problem, guess)
+
+    def _track_incoming(self, weights: dict[int, Grey | float]) -> None:
+        """Measure the incoming camera's motion in the mixed frames, backwards."""
+        before, after, grid = self.before, self.after, self._small_grid
+        for time in range(after - 1, before, -1):
+            flow = grid.flow(self.outgoing.get(time, STILL))
+            rest = (1 - weights[time]) * warped(self._view(before), flow)
+            problem = MotionProblem(self._view(after), self._view(time), weights[time], rest)
+            guess = _expected(self.incoming, time + 1, time + 2)
+            self.incoming[time] = fit_motion(grid, problem, guess)
 
     @staticmethod
-    def _moves(side: dict[int, Params]) -> bool:
-        if len(side) == 1:
+    def _moves(motions: dict[int, Params]) -> bool:
+        """Return whether a camera moves; without other clean frames that is assumed."""
+        if len(motions) == 1:
             return True
-        return max(float(np.abs(motion).max()) for motion in side.values()) > STILL_BELOW
+        return max(float(np.abs(motion).max()) for motion in motions.values()) > STILL_BELOW
 
     def outgoing_at(self, time: int) -> Array:
-        """The outgoing shot's clean frame as its camera would see it at ``time``, ``(H, W, 3)``."""
+        """Return the outgoing clean frame as its camera sees it at ``time``, ``(H, W, 3)``."""
         return self._seen(self.before, self.outgoing.get(time))
 
     def incoming_at(self, time: int) -> Array:
-        """The incoming shot's clean frame as its camera would see it at ``time``, ``(H, W, 3)``."""
+        """Return the incoming clean frame as its camera sees it at ``time``, ``(H, W, 3)``."""
         return self._seen(self.after, self.incoming.get(time))
 
     def _seen(self, time: int, motion: Params | None) -> Array:
         if motion is None or not motion.any():
             return np.asarray(self.frames[time])
-        return carried(self.frames[time], self._grid.flow(motion))
+        return warped(self.frames[time], self._grid.flow(motion))

@@ -1,16 +1,16 @@
 """Wipes and irises: transitions in which each place of the picture changes at a time of its own.
 
-The time at which a block changes is the one step that comes nearest to its own weights. In a dissolve it is the same everywhere;
-in a wipe or an iris it follows one of the forms of :mod:`stages.find.forms`. The fitted model is a soft edge: weight
-``m = clip((e - place) / soft, 0, 1)`` where ``place`` runs from 0 where the picture changes first to 1 where it changes last and ``e``
-from 0 to ``1 + soft``. Axes: T frames, K blocks.
+The time at which a block changes is that of the step from 0 to 1 that is nearest to its weights.
+In a dissolve that time is the same everywhere; in a wipe or an iris it follows one of the patterns
+of :mod:`stages.kinds`. The fitted model is a soft edge: the weight of the incoming scene is
+``clip((progress * (1 + softness) - order) / softness, 0, 1)``, where ``order`` is 0 where the
+picture changes first and 1 where it changes last. Axes: T frames, K blocks.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal
 
 import cv2
 import numpy as np
@@ -19,29 +19,41 @@ import torch
 
 from stages.find.curve import NOISE, Curve
 from stages.find.features import Array, blocked, resized
-from stages.find.forms import FORMS
+from stages.kinds import PATTERNS, kind_of_pattern
 
 ROWS, COLUMNS = 12, 16
-SOFT = (0.01, 0.03, 0.06, 0.09, 0.12, 0.15, 0.2, 0.25, 0.3, 0.4, 0.55, 0.75, 1.0)
-EXPLAINED = 0.85  # share of the variance of the times that the shape has to explain
-LEAST_RANGE = 0.15  # and how much of the window has to pass between the first place and the last
-SLOWEST = 0.6  # of the time that a place takes to change, the least between the first place and the last; in a dissolve it is 0
-SIMPLE = 0.02  # how much more than the simple forms, which come first, another one has to explain
-CENTRES = (
-    0.0,
-    -0.2,
-    0.2,
-)  # places tried for an iris's centre, as parts of the picture's sides from its middle
-OUTLIER = 0.25  # a block's weight that is further off than this says no more than one that is this far off
+SOFTNESSES = (0.01, 0.03, 0.06, 0.09, 0.12, 0.15, 0.2, 0.25, 0.3, 0.4, 0.55, 0.75, 1.0)
+"""Widths of the edge that are tried, as parts of its whole way."""
+
+# The thresholds below were set on made wipes and dissolves of real shots.
+EXPLAINED = 0.85  # share of the variance of the blocks' times that a pattern has to explain
+LEAST_RANGE = 0.15  # least time between the first and the last place, as part of the window
+# The same as part of the time that one place takes to change. In a dissolve it is 0.
+SLOWEST = 0.6
+SIMPLE = 0.02  # how much more than the best so far a pattern that is not simple has to explain
+CENTRES = (0.0, -0.2, 0.2)  # centres tried off the middle, as parts of the picture's sides
+OUTLIER = 0.25  # error of a block's weight from which a larger one says no more
+LEAST_BLOCKS = 12  # blocks that have to differ between the two sides for a pattern to be fitted
+DIFFERENT = 10 * NOISE  # mean square from which the sides of a block count as different
+RAMP = 6.0  # the sum of w (1 - w) over a linear ramp is a sixth of the ramp's length
+FINE_GRID = (96, 96)  # places of the picture at which the ends of a pattern are looked for
+PROGRESS_STEPS = 121  # values of the progress that are tried for each frame
+LEAST_DEVIATION = 0.02  # of weights from the model: coding leaves as much
 
 Float = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Shape:
-    """Order in which the places of a picture change: ``time = terms[0] + terms[1] * map 1 + terms[2] * map 2`` of a form's maps."""
+class FittedPattern:
+    """A wipe pattern fitted to the times at which the blocks change.
 
-    form: str
+    pattern: its name. terms: the time is ``terms[0] + terms[1] * map 1 + terms[2] * map 2``, in
+    frames. centre: in picture widths from the middle. aspect: height / width of the picture.
+    explained: share of the times' variance that it explains, up to 1.
+    first, last: the times of the first and the last place.
+    """
+
+    pattern: str
     terms: tuple[float, ...]
     centre: tuple[float, float]
     aspect: float
@@ -50,37 +62,53 @@ class Shape:
     last: float
 
     @property
-    def kind(self) -> Literal["wipe", "iris"]:
-        """The kind of transition that it is the shape of."""
-        return FORMS[self.form].kind
+    def kind(self) -> str:
+        """The kind of transition that has this pattern."""
+        return kind_of_pattern(self.pattern)
+
+    def effect(self, soft: float) -> str | None:
+        """Return FFmpeg's name for it with an edge of width ``soft``, or None where it has none."""
+        if self.centre != (0.0, 0.0):
+            return None
+        return PATTERNS[self.pattern].effect(self.terms[1:], soft, self.aspect)
 
     def times(self, x: Float, y: Float) -> Float:
-        """Time of change at places given in picture widths from the middle."""
-        return np.asarray(design(self.form, x, y, self.centre, self.aspect) @ np.array(self.terms))
+        """Return the times of change at places given in picture widths from the middle."""
+        columns = design(self.pattern, x, y, self.centre, self.aspect)
+        return np.asarray(columns @ np.array(self.terms))
 
-    def place(self, height: int, width: int) -> Float:
-        """Order of change of each of ``H x W`` equal parts of the picture, in 0 to 1."""
+    def order(self, height: int, width: int) -> Float:
+        """Return the order of change of ``height x width`` equal parts, 0 first and 1 last."""
         x, y = pixel_places(height, width, self.aspect)
         times = self.times(x.ravel(), y.ravel()).reshape(height, width)
         return (times - self.first) / max(self.last - self.first, 1e-6)
 
 
 def pixel_places(rows: int, columns: int, aspect: float) -> tuple[Float, Float]:
-    """Middles of ``rows x columns`` equal parts of a picture of height ``aspect`` and width 1, from its middle."""
+    """Return the middles of ``rows x columns`` equal parts of a picture of width 1.
+
+    aspect: the picture's height. Places count from its middle.
+    """
     y, x = np.mgrid[0:rows, 0:columns].astype(np.float64)
     return (x + 0.5) / columns - 0.5, ((y + 0.5) / rows - 0.5) * aspect
 
 
-def design(form: str, x: Float, y: Float, centre: tuple[float, float], aspect: float) -> Float:
-    """Columns that a form's times are a sum of, a constant first: ``(places, 2 or 3)``."""
+def design(pattern: str, x: Float, y: Float, centre: tuple[float, float], aspect: float) -> Float:
+    """Return the columns of the linear model of a pattern's times, ``(places, 2 or 3)``.
+
+    The first column is constant, the others are the pattern's maps.
+    """
     across, down = torch.from_numpy(x - centre[0]), torch.from_numpy(y - centre[1])
-    return np.stack(
-        [np.ones_like(x), *(part.numpy() for part in FORMS[form].order(across, down, aspect))], 1
-    )
+    maps = PATTERNS[pattern].order(across, down, aspect)
+    return np.stack([np.ones_like(x), *(part.numpy() for part in maps)], 1)
 
 
 def block_weights(frames: Array, outgoing: Array, incoming: Array) -> tuple[Float, Float]:
-    """Each block's own weight of ``incoming`` ``(T, K)`` and how much the sides differ there ``(T, K)``; all pictures ``(T, H, W, 3)``."""
+    """Return each block's own weight of ``incoming`` and how much the two sides differ there.
+
+    frames, outgoing, incoming: ``(T, H, W, 3)``. Returns two arrays ``(T, K)``: weights in [0, 1]
+    and mean squared differences.
+    """
     height = ROWS * max(1, round(frames.shape[1] / ROWS))
     width = COLUMNS * max(1, round(frames.shape[2] / COLUMNS))
     mixed, a, b = (
@@ -94,102 +122,122 @@ def block_weights(frames: Array, outgoing: Array, incoming: Array) -> tuple[Floa
 
 
 def step_times(weights: Float) -> Float:
-    """For each block the step from 0 to 1 that is nearest to its weights ``(T, K)``: ``(K,)``, the number of frames before it."""
+    """Return for each block the step from 0 to 1 that is nearest to its weights.
+
+    weights: ``(T, K)``. Returns ``(K,)``, the number of frames before the step.
+    """
     gain = np.concatenate([np.zeros((1, weights.shape[1])), np.cumsum(0.5 - weights, axis=0)])
     return np.asarray(gain.argmax(0), np.float64)
 
 
+ROUNDS = 10  # of reweighted least squares; the terms have settled by then
+TIGHT = 1e-6  # ridge that keeps the equations solvable where two columns are alike
+ROUNDING = 0.3  # frames: times are whole numbers, so that errors of this size say nothing
+
+
 def fitted_times(table: Float, times: Float, trust: Float) -> tuple[Float, float]:
-    """Robust least squares: terms of ``table`` and the share of the variance that they explain."""
+    """Fit the times of the blocks by robust least squares.
+
+    table: the model's columns ``(K, n)``; times, trust: ``(K,)``. Returns the terms ``(n,)`` and
+    the share of the times' variance that they explain.
+    """
     weight = trust
     terms: Float = np.zeros(table.shape[1])
     wrong = times
-    for _ in range(10):
+    for _ in range(ROUNDS):
         heavy = table * weight[:, None]
         terms = np.asarray(
-            np.linalg.solve(heavy.T @ table + 1e-6 * np.eye(table.shape[1]), heavy.T @ times),
+            np.linalg.solve(heavy.T @ table + TIGHT * np.eye(table.shape[1]), heavy.T @ times),
             np.float64,
         )
         wrong = times - table @ terms
-        spread = 1.5 * float(np.median(np.abs(wrong[trust > 0]))) + 0.3
+        spread = 1.5 * float(np.median(np.abs(wrong[trust > 0]))) + ROUNDING
         weight = trust / (1 + (wrong / spread) ** 2)
     mean = float((weight * times).sum() / weight.sum())
     total = float((weight * (times - mean) ** 2).sum())
     return terms, 1 - float((weight * wrong**2).sum()) / max(total, 1e-9)
 
 
-def shape_of(weights: Float, power: Float, aspect: float) -> Shape | None:
-    """The wipe or iris that the blocks' weights ``(T, K)`` follow, or None: then they all change together or in no simple order.
+def fit_pattern(weights: Float, power: Float, aspect: float) -> FittedPattern | None:
+    """Return the pattern of the wipe or iris that the blocks' weights follow.
 
-    power: how much the two sides differ in each block, ``(K,)``; aspect: height over width. Times count from the first frame given.
+    weights: ``(T, K)``. power: how much the two sides differ in each block, ``(K,)``. aspect:
+    height / width. Returns None where all blocks change together or in no known order. Times
+    count from the first frame given.
     """
-    trust = np.minimum(power / (np.median(power) + 1e-5), 1) * (power > 10 * NOISE)
-    if (trust > 0.1).sum() < 12:
+    trust = np.minimum(power / (np.median(power) + 1e-5), 1) * (power > DIFFERENT)
+    if (trust > 0.1).sum() < LEAST_BLOCKS:
         return None
     times = step_times(weights)
-    length = 6 * float((trust * (weights * (1 - weights)).sum(0)).sum() / trust.sum())
-    best: Shape | None = None
-    for form, centre, table, corners in _tried(aspect):
+    length = RAMP * float((trust * (weights * (1 - weights)).sum(0)).sum() / trust.sum())
+    shortest = max(LEAST_RANGE * len(weights), SLOWEST * length)
+    best: FittedPattern | None = None
+    for name, centre, table, corners in _candidates(aspect):
         terms, explained = fitted_times(table, times, trust)
         reach = corners @ terms
         first, last = float(reach.min()), float(reach.max())
-        if explained < EXPLAINED or last - first < max(
-            LEAST_RANGE * len(weights), SLOWEST * length
-        ):
+        if explained < EXPLAINED or last - first < shortest:
             continue
-        if best is None or explained > best.explained + (
-            0.0 if (form, centre) in SIMPLEST else SIMPLE
-        ):
-            best = Shape(
-                form, tuple(float(term) for term in terms), centre, aspect, explained, first, last
+        is_simplest = PATTERNS[name].simple and centre == (0.0, 0.0)
+        margin = 0.0 if is_simplest else SIMPLE
+        if best is None or explained > best.explained + margin:
+            best = FittedPattern(
+                name, tuple(float(term) for term in terms), centre, aspect, explained, first, last
             )
     return best
 
 
-SIMPLEST = (("plane", (0.0, 0.0)), ("circle", (0.0, 0.0)))
-
-
 @lru_cache(maxsize=4)
-def _tried(aspect: float) -> list[tuple[str, tuple[float, float], Float, Float]]:
-    """All forms with the centres at which they are tried, simple ones first, and the columns of each: of the blocks, and of a fine grid."""
-    blocks, picture = (pixel_places(*size, aspect) for size in ((ROWS, COLUMNS), (96, 96)))
-    middle = [(name, (0.0, 0.0)) for name in FORMS]
+def _candidates(aspect: float) -> list[tuple[str, tuple[float, float], Float, Float]]:
+    """Return all patterns with the centres at which they are tried, the simple ones first.
+
+    Each comes with its columns at the blocks, ``(K, n)``, and on a fine grid of the picture.
+    """
+    blocks, picture = (pixel_places(*size, aspect) for size in ((ROWS, COLUMNS), FINE_GRID))
+    middle = [(name, (0.0, 0.0)) for name in PATTERNS]
     away = [
-        ("circle", (cx, cy * aspect)) for cx in CENTRES for cy in CENTRES if (cx, cy) != (0.0, 0.0)
+        (name, (cx, cy * aspect))
+        for name, pattern in PATTERNS.items()
+        if pattern.off_centre
+        for cx in CENTRES
+        for cy in CENTRES
+        if (cx, cy) != (0.0, 0.0)
     ]
 
-    def columns(places: tuple[Float, Float], form: str, centre: tuple[float, float]) -> Float:
-        return design(form, places[0].ravel(), places[1].ravel(), centre, aspect)
+    def columns(places: tuple[Float, Float], name: str, centre: tuple[float, float]) -> Float:
+        return design(name, places[0].ravel(), places[1].ravel(), centre, aspect)
 
     return [
-        (form, centre, columns(blocks, form, centre), columns(picture, form, centre))
-        for form, centre in middle + away
+        (name, centre, columns(blocks, name, centre), columns(picture, name, centre))
+        for name, centre in middle + away
     ]
 
 
-def edges(weights: Float, power: Float, place: Float) -> tuple[Curve, Curve, float]:
-    """Progress ``e / (1 + soft)`` of the edge in each frame with its standard error, both ``(T,)``, and its softness.
+def fit_edge(weights: Float, power: Float, order: Float) -> tuple[Curve, Curve, float]:
+    """Fit one soft edge with known order of change to the blocks' weights.
 
-    weights, power: ``(T, K)`` as of :func:`block_weights`; place: order of change of each block's pixels, ``(K, pixels)``. Mean and spread
-    of the probability on a grid: where the edge passes over blocks that look the same on both sides, every progress is as good as the next.
+    weights, power: ``(T, K)`` as of :func:`block_weights`; order: of each block's pixels,
+    ``(K, pixels)``. Returns the progress in each frame and its standard error, both ``(T,)``, and
+    the softness. They are the mean and the spread of the probability on a grid: where the edge
+    passes over blocks that look the same on both sides, every progress is as good as the next.
     """
     trust = np.minimum(power / (np.median(power) + 1e-5), 1)
-    progress = np.linspace(0, 1, 121)
+    progress = np.linspace(0, 1, PROGRESS_STEPS)
     costs = []
-    for soft in SOFT:
-        model = np.clip((progress[:, None, None] * (1 + soft) - place) / soft, 0, 1).mean(2)
+    for soft in SOFTNESSES:
+        model = np.clip((progress[:, None, None] * (1 + soft) - order) / soft, 0, 1).mean(2)
         wrong = np.minimum((weights[:, None] - model) ** 2, OUTLIER**2)
         costs.append((trust[:, None] * wrong).sum(2))
     totals = [float(cost.min(1).sum()) for cost in costs]
     choice = int(np.argmin(totals))
-    variance = max(totals[choice] / float(trust.sum()), 0.02**2)
+    variance = max(totals[choice] / float(trust.sum()), LEAST_DEVIATION**2)
     chance = np.exp(-(costs[choice] - costs[choice].min(1, keepdims=True)) / (2 * variance))
     chance /= chance.sum(1, keepdims=True)
     mean = chance @ progress
     spread = np.sqrt(np.maximum(chance @ progress**2 - mean**2, 0))
-    return mean, spread, SOFT[choice]
+    return mean, spread, SOFTNESSES[choice]
 
 
-def coverage(place: Float, progress: float, soft: float) -> Float:
-    """Weight of the incoming side at each pixel, in the shape of ``place``."""
-    return np.clip((progress * (1 + soft) - place) / soft, 0, 1)
+def coverage(order: Float, progress: float, soft: float) -> Float:
+    """Return the weight of the incoming side at each pixel, in the shape of ``order``."""
+    return np.clip((progress * (1 + soft) - order) / soft, 0, 1)

@@ -23,12 +23,13 @@ from torch import Tensor
 
 from stages.checkpoint import CheckpointStore, Nothing, run_resumable
 from stages.context import FitSettings
+from stages.kinds import TRANSITION_KINDS
 from stages.mixing.forward_model import Pair
 from stages.mixing.mixture import Mixture, project
 from stages.motion.carry import CarriedLayers, carried_layers, carry, reaching
 from stages.optim.fit import FitPlan, OnStep
 from stages.optim.loss_curves import Curves, Trace, joined
-from stages.transition.matte import Edge, fit_matte
+from stages.transition.matte import SoftEdge, fit_matte
 from stages.transition.networks import KnownLayers, fill
 from stages.transition.plan import NETWORK_PIXELS, Plan
 from stages.transition.reconcile import reconcile, trust_of
@@ -179,11 +180,11 @@ class Alternation:
         return self._trust
 
     def _with_matte(self, state: AlternationState) -> AlternationState:
-        """Return the state of a wipe or an iris with the matte that fits its carried layers."""
-        if self.kind not in ("wipe", "iris"):
+        """Return the state with the matte that fits its carried layers, where the kind has one."""
+        if TRANSITION_KINDS[self.kind].undo != "matte":
             return state
         means = self.given.weight[self.given.mixed].mean((1, 2, 3))
-        before = Edge.of(state.edge) if state.edge else None
+        before = SoftEdge.of(state.edge) if state.edge else None
         found = fit_matte(self.mixture(state), self.carried(state).layers, means, before)
         if found is None:
             return state

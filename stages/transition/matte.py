@@ -1,8 +1,9 @@
-"""The matte of a wipe or an iris: one soft edge that passes over the picture, the same for all frames.
+"""The matte of a wipe or an iris: one soft edge that passes over the picture, fitted to it.
 
-``m_t(x) = ease(clip((e_t - place(x)) / soft, 0, 1))``. ``place`` is the order in which the picture changes, in one of the forms of
-:mod:`stages.find.forms`; ``e_t`` is free and rises; ``ease`` goes from even to smoothstep. All are fitted to the mixed frames
-against layers that are known by then.
+``m_t(x) = ease(clip((e_t - order(x)) / soft, 0, 1))``. ``order`` is the order in which the picture
+changes, in one of the patterns of :mod:`stages.kinds`; the progress ``e_t`` of each frame is free
+but rises; ``ease`` goes from even to smoothstep. All are fitted to the mixed frames, against layers
+that are known by then. Axes: n mixed frames.
 """
 
 from __future__ import annotations
@@ -14,24 +15,47 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stages.find.forms import FORMS
-from stages.find.wipes import block_weights, pixel_places, shape_of
-from stages.mixing.mixture import Mixture, mix
+from stages.find.wipes import block_weights, fit_pattern, pixel_places
+from stages.kinds import PATTERNS
+from stages.mixing.mixture import Mixture
 from stages.motion.flow import resize
+from stages.optim.descent import Descent, Losses, ParameterGroup, Weights, weighted
+from stages.optim.losses import Schedule, constant, decay_from_half
 from stages.optim.penalties import charbonnier
 
-SIDE = 256  # longer side at which the edge is fitted
-STEPS = 300
-LEAK = 0.02  # at the start; it would soften the edge in the end
-STEADY = 0.05  # weight of a change of the edge's pace
+SIDE = 256  # pixels of the longer side at which the edge is fitted
+LEAST_SIZE = (12, 16)  # pixels (H, W) of the fit at least: the search's blocks
+STEPS = 300  # of Adam
+RATE = 0.01  # learning rate; it falls to 0 over the second half of the steps
+# Gradient that a clipped matte lets through at the start. It falls to 0 over the first half of the
+# steps, because it would soften the edge.
+LEAK = 0.02
+BETAS = (0.9, 0.999)  # Adam's defaults
+WEIGHTS: dict[str, Schedule] = {
+    "unexplained": constant(1.0),
+    "falling": constant(1.0),
+    "bend": constant(0.05),
+}
+"""The weight of every loss of the fit: what the matte leaves unexplained, progress that falls, and
+changes of the edge's speed."""
+OVERSHOOT = 0.2  # how far a leaking matte may be outside of [0, 1]
+FIRST_SOFTNESS = 0.1  # width of the edge that the fit begins with, as part of its whole way
 
 
-class Edge(torch.nn.Module):
-    """The matte's few numbers: ``terms`` of the order of change, its centre and shape, the softness, its ease and each frame's progress."""
+class SoftEdge(torch.nn.Module):
+    """The few numbers of a matte.
+
+    pattern: a name of :data:`stages.kinds.PATTERNS`.
+    terms: a constant, which is not used, and the weights of the pattern's maps.
+    centre: in picture widths from the middle.
+    aspect: height / width of the picture.
+    progress: of each frame, ``(n,)``, in the units of the order of change.
+    soft: width of the edge in the same units.
+    """
 
     def __init__(
         self,
-        form: str,
+        pattern: str,
         terms: tuple[float, ...],
         centre: tuple[float, float],
         aspect: float,
@@ -39,7 +63,7 @@ class Edge(torch.nn.Module):
         soft: float,
     ) -> None:
         super().__init__()
-        self.form, self.aspect = form, aspect
+        self.pattern, self.aspect = pattern, aspect
         self.slope = torch.nn.Parameter(torch.tensor(terms[1:], dtype=torch.float32))
         self.centre = torch.nn.Parameter(torch.tensor(centre, dtype=torch.float32))
         self.stretch = torch.nn.Parameter(torch.zeros(()))
@@ -48,89 +72,105 @@ class Edge(torch.nn.Module):
         self.edge = torch.nn.Parameter(progress.clone())
 
     def numbers(self) -> dict[str, object]:
-        """All that it is made of, as a checkpoint keeps it; :meth:`of` makes it again."""
-        return {"form": self.form, "aspect": self.aspect, "values": dict(self.state_dict())}
+        """Return all that it consists of, as a checkpoint holds it; :meth:`of` is the inverse."""
+        return {"form": self.pattern, "aspect": self.aspect, "values": dict(self.state_dict())}
 
     @classmethod
-    def of(cls, numbers: Mapping[str, Any]) -> Edge:
-        """The edge with these :meth:`numbers`."""
+    def of(cls, numbers: Mapping[str, Any]) -> SoftEdge:
+        """Return the edge that has these :meth:`numbers`."""
         values = numbers["values"]
-        edge = cls(
-            numbers["form"],
-            (0.0, *values["slope"].tolist()),
-            (0, 0),
-            numbers["aspect"],
-            torch.zeros_like(values["edge"]),
-            1,
-        )
+        terms = (0.0, *values["slope"].tolist())
+        progress = torch.zeros_like(values["edge"])
+        edge = cls(numbers["form"], terms, (0, 0), numbers["aspect"], progress, 1)
         edge.load_state_dict(values)
         return edge
 
-    def place(self, height: int, width: int) -> Tensor:
-        """Order of change ``(H, W)``, in units of the picture's width times the slope."""
+    def order(self, height: int, width: int) -> Tensor:
+        """Return the order of change ``(H, W)``, in picture widths times the slope."""
         x, y = (torch.from_numpy(part).float() for part in pixel_places(height, width, self.aspect))
-        form = FORMS[self.form]
-        if form.centred:
+        pattern = PATTERNS[self.pattern]
+        if pattern.centred:
             x, y = x - self.centre[0], (y - self.centre[1]) * self.stretch.exp()
-        maps = form.order(x, y, self.aspect)
+        maps = pattern.order(x, y, self.aspect)
         return torch.stack(
             [slope * part for slope, part in zip(self.slope, maps, strict=True)]
         ).sum(0)
 
     def forward(self, height: int, width: int, leak: float = 0.0) -> Tensor:
-        """The matte ``(n, 1, H, W)`` in [0, 1]. A ``leak`` lets the gradient through where it is clipped: a far edge is still drawn."""
-        ramp = (self.edge.view(-1, 1, 1) - self.place(height, width)) / self.soft.exp()
+        """Return the matte ``(n, 1, H, W)`` in [0, 1].
+
+        leak: gradient that passes where the matte is clipped, so that a far edge still moves. The
+        matte then exceeds [0, 1] a little.
+        """
+        ramp = (self.edge.view(-1, 1, 1) - self.order(height, width)) / self.soft.exp()
         even = ramp.clamp(0, 1)
-        # Clipped in its value alone, so that it finds its way back from beyond.
+        # Only the value is clipped, not the gradient: so it finds its way back from outside [0, 1].
         ease = self.ease + (self.ease.clamp(0, 1) - self.ease).detach()
         clipped = even + ease * even * (1 - even) * (2 * even - 1)
         return (clipped + leak * (ramp - clipped) if leak else clipped)[:, None]
 
 
 def fit_matte(
-    mixture: Mixture, layers: tuple[Tensor, Tensor], means: Tensor, previous: Edge | None = None
-) -> tuple[Tensor, Edge] | None:
-    """The matte ``(n, 1, H, W)`` of the mixed frames, or ``None`` where no wipe or iris explains them.
+    mixture: Mixture,
+    layers: tuple[Tensor, Tensor],
+    means: Tensor,
+    previous: SoftEdge | None = None,
+) -> tuple[Tensor, SoftEdge] | None:
+    """Fit the matte of the mixed frames.
 
-    layers: both scenes in the mixed frames, ``(n, 3, H, W)``, as well as they are known; means: the mean weight of each frame, ``(n,)``.
+    layers: both scenes in the mixed frames, ``(n, 3, H, W)``, as well as they are known.
+    means: the mean weight of each frame, ``(n,)``.
+    previous: an edge to start from; it is changed in place.
+
+    Returns the matte ``(n, 1, H, W)`` and its edge, or None where no wipe or iris explains the
+    frames.
     """
     frames = mixture.frames[mixture.mixed]
     height, width = frames.shape[-2:]
     scale = min(1.0, SIDE / max(height, width))
-    size = (max(12, round(height * scale)), max(16, round(width * scale)))
+    size = (max(LEAST_SIZE[0], round(height * scale)), max(LEAST_SIZE[1], round(width * scale)))
     small, a, b = (resize(part, size) for part in (frames, *layers))
-    edge = previous or _first_guess(small, a, b, height / width, means)
+    edge = previous or _first_guess(small, (a, b), height / width, means)
     if edge is None:
         return None
-    optimiser = torch.optim.Adam(edge.parameters(), lr=0.01)
-    for step in range(STEPS):
-        optimiser.param_groups[0]["lr"] = 0.01 * min(1.0, 2 * (STEPS - step) / STEPS)
-        optimiser.zero_grad()
+
+    def evaluate(step: int, weights: Weights) -> Losses:
         leak = LEAK * max(0.0, 1 - 2 * step / STEPS)
-        rest = mix(a, b, edge(*size, leak=leak).clamp(-0.2, 1.2), mixture.space) - small
+        matte = edge(*size, leak=leak).clamp(-OVERSHOOT, 1 + OVERSHOOT)
+        rest = mixture.dissolve(matte).mix(a, b) - small
         pace = edge.edge[1:] - edge.edge[:-1]
-        loss = charbonnier(rest) + (-pace).clamp_min(0).sum()
+        losses = {"unexplained": charbonnier(rest), "falling": (-pace).clamp_min(0).sum()}
         if len(pace) > 1:
-            loss = loss + STEADY * (pace[1:] - pace[:-1]).abs().mean()
-        torch.autograd.backward(loss)
-        optimiser.step()
+            losses["bend"] = (pace[1:] - pace[:-1]).abs().mean()
+        return weighted(losses, weights)
+
+    descent = Descent(
+        [ParameterGroup(list(edge.parameters()), decay_from_half(RATE))],
+        betas=BETAS,
+        name="the fit of the matte",
+    )
+    descent.run(evaluate, WEIGHTS, STEPS)
     with torch.no_grad():
         return edge(height, width), edge
 
 
-def _first_guess(small: Tensor, a: Tensor, b: Tensor, aspect: float, means: Tensor) -> Edge | None:
-    """The edge that the search's block times tell."""
-    pictures = [np.ascontiguousarray(part.permute(0, 2, 3, 1).numpy()) for part in (small, a, b)]
+def _first_guess(
+    small: Tensor, layers: tuple[Tensor, Tensor], aspect: float, means: Tensor
+) -> SoftEdge | None:
+    """Return the edge that the times at which blocks change suggest, or None without a pattern."""
+    pictures = [np.ascontiguousarray(part.permute(0, 2, 3, 1).numpy()) for part in (small, *layers)]
     weights, power = block_weights(*pictures)
-    shape = shape_of(weights, power.mean(0), aspect)
-    if shape is None:
+    pattern = fit_pattern(weights, power.mean(0), aspect)
+    if pattern is None:
         return None
-    span = max(shape.last - shape.first, 1e-6)
-    terms = (0.0, *(term / span for term in shape.terms[1:]))
-    edge = Edge(shape.form, terms, shape.centre, aspect, torch.zeros(len(small)), 0.1)
+    span = max(pattern.last - pattern.first, 1e-6)
+    terms = (0.0, *(term / span for term in pattern.terms[1:]))
+    edge = SoftEdge(
+        pattern.pattern, terms, pattern.centre, aspect, torch.zeros(len(small)), FIRST_SOFTNESS
+    )
     with torch.no_grad():
-        place = edge.place(small.shape[-2], small.shape[-1]).flatten()
-        ordered = place.sort().values
+        order = edge.order(small.shape[-2], small.shape[-1]).flatten()
+        ordered = order.sort().values
         ranks = (means.clamp(0, 1) * (len(ordered) - 1)).round().long()
-        edge.edge.copy_(ordered[ranks] + 0.05)
+        edge.edge.copy_(ordered[ranks] + FIRST_SOFTNESS / 2)
     return edge

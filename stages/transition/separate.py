@@ -15,6 +15,7 @@ from torch import Tensor
 
 from stages.checkpoint import CheckpointStore, Nothing
 from stages.context import FitSettings
+from stages.kinds import TRANSITION_KINDS
 from stages.mixing.forward_model import Pair
 from stages.mixing.mixture import Mixture, Side, project
 from stages.mixing.psnr import psnr_of
@@ -25,6 +26,7 @@ from stages.optim.timing import clocked
 from stages.shots import Space, Transition
 from stages.transition.alternate import AlternationResult, Reporting, alternate, no_motion
 from stages.transition.paper import fit_paper
+from stages.transition.placed import separate_placed
 from stages.transition.plan import LARGEST, Plan, plan_for
 from stages.transition.window import Window
 
@@ -96,6 +98,8 @@ def separate_transition(
 
     Raises FitError where a fit diverges and UsageError where the clip lacks frames of the window.
     """
+    if TRANSITION_KINDS[transition.kind].undo == "placement":
+        return _placed(window, transition, progress, put)
     seconds: dict[str, float] = defaultdict(float)
     if plan is None:
         with clocked(seconds, "plan"):
@@ -138,6 +142,27 @@ def separate_transition(
         asdict(plan),
         thinned(done.trace),
     )
+
+
+def _placed(
+    window: Window,
+    transition: Transition,
+    progress: Callable[[float, str], None],
+    put: PutFrame,
+) -> TransitionResult:
+    """Separate a transition whose scenes move as a whole; see :mod:`stages.transition.placed`."""
+
+    def put_frame(number: int, frame: Tensor, layers: Pair) -> None:
+        put(number, SeparatedFrame(frame, *layers))
+
+    done = separate_placed(window, transition, progress, put_frame)
+    report = {
+        "reconstruction_psnr": done.reconstruction_psnr,
+        "trust": done.visible,
+        "explained": done.visible,
+        "invented": 1 - done.visible,
+    }
+    return TransitionResult(done.mix, False, "gamma", done.seconds, report)
 
 
 def _published(

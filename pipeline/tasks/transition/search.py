@@ -13,7 +13,7 @@ from pipeline.settings import Settings
 from stages.checkpoint import CheckpointStore, Nothing
 from stages.errors import UsageError
 from stages.find.search import find, search_size
-from stages.find.timeline import Event, Plain
+from stages.find.timeline import PlainFrame, TransitionEvent
 from stages.media.clip import FrameIndex, Frames
 from stages.media.read import Clip
 from stages.shots import Analysis, ColorGap, Shot, Transition
@@ -49,7 +49,7 @@ def search(
     """
     keeper = keeper or Nothing()
     begin, times, standing = 0, [], None
-    if (kept := keeper.newest("search", FrameIndex, Event, Plain)) is not None:
+    if (kept := keeper.newest("search", FrameIndex, TransitionEvent, PlainFrame)) is not None:
         begin, times, standing, clip.seen = kept
     small = clip.blocks(begin + len(times), size=search_size(clip.info.width, clip.info.height))
     blocks = counted(small, clip.info.frames, step, times.extend)
@@ -78,10 +78,10 @@ def search(
     )
     spans = [(first - offset, last - offset) for first, last in settings.transition]
     try:
-        found = find(given, overrides=spans, standing=standing, before=before)
+        found = find(given, overrides=spans, state=standing, on_block=before)
     except UsageError as error:
         if not offset:
-            raise
+            raise UsageError(f"--transition {error}") from error
         raise UsageError(
             f"--transition lies outside the frames, from {offset} on, that the trim leaves; choose others"
         ) from error

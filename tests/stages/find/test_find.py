@@ -1,117 +1,15 @@
-"""The search as a whole: made clips whose layers are known, and real footage where it is at hand."""
+"""The search as a whole, on made clips whose layers are known."""
 
 from __future__ import annotations
 
-import importlib.util
-import json
-from collections.abc import Iterator
-from fractions import Fraction
-from pathlib import Path
-from typing import Any
-
 import cv2
 import numpy as np
-import numpy.typing as npt
 import pytest
-import torch
-from clips import through_camera
+from find_clips import Stack, blocks, curve_error, mattes, mixed, shot, texture, weights
 
 from stages.errors import UsageError
-from stages.find.search import KEEP, TICK, find, search_size
-from stages.media.clip import Frames
-from stages.media.read import open_clip
+from stages.find.search import KEEP, LOOK_EVERY, find
 from stages.shots import Analysis, Shot
-
-Stack = npt.NDArray[np.float32]
-SHARED = Path(__file__).parents[4] / "shared"
-DATA = SHARED / "data"
-needs_data = pytest.mark.skipif(not (DATA / "transition").is_dir(), reason=f"no footage at {DATA}")
-
-
-# ---------------------------------------------------------------- made clips
-
-
-def texture(seed: int, height: int, width: int) -> Stack:
-    """A random coloured picture with structure at several scales, ``(H, W, 3)``."""
-    rng = np.random.default_rng(seed)
-    scales = (rng.random((2**k + 1, 2**k + 1, 3), np.float32) for k in (1, 3, 5))
-    coarse, middle, fine = (
-        cv2.resize(scale, (width, height), interpolation=cv2.INTER_CUBIC) for scale in scales
-    )
-    picture = 0.6 * coarse + 0.5 * middle + 0.3 * fine - 0.2
-    return np.clip(picture, 0.02, 0.98).astype(np.float32)
-
-
-def shot(
-    seed: int,
-    count: int,
-    size: tuple[int, int] = (54, 96),
-    pan: tuple[float, float] = (0.0, 0.0),
-    zoom: float = 0.0,
-    thing: bool = True,
-) -> Stack:
-    """A camera over a texture ``(count, H, W, 3)``: ``pan`` pixels and ``zoom`` times a frame; ``thing``: an object of its own crosses."""
-    height, width = size
-    scene = texture(seed, 2 * height, 2 * width)
-    other = texture(seed + 1000, height // 3, width // 6)
-    frames = []
-    for time in range(count):
-        frame = through_camera(scene, size, time, pan, zoom)
-        if thing:
-            left = round(0.9 * time + 11 * seed) % (width - other.shape[1])
-            frame[height // 3 : height // 3 + other.shape[0], left : left + other.shape[1]] = other
-        frames.append(frame)
-    return np.stack(frames).astype(np.float32)
-
-
-def weights(kind: str, steps: int) -> npt.NDArray[np.float64]:
-    x = np.arange(1, steps + 1) / (steps + 1)
-    return {"linear": x, "ease": x * x * (3 - 2 * x), "late": x**2, "early": 1 - (1 - x) ** 2}[kind]
-
-
-def mattes(kind: str, steps: int, size: tuple[int, int], soft: float = 0.12) -> Stack:
-    """Soft edges ``(steps, H, W, 1)`` that pass over the picture."""
-    y, x = np.mgrid[0 : size[0], 0 : size[1]].astype(np.float32)
-    place = {
-        "right": x,
-        "down": y,
-        "slant": x + y,
-        "open": np.hypot(x - size[1] / 2, y - size[0] / 2),
-    }[kind.split("-")[0]]
-    if kind.endswith("-back"):
-        place = -place
-    place = (place - place.min()) / np.ptp(place)
-    edge = (np.arange(1, steps + 1) / (steps + 1))[:, None, None] * (1 + soft)
-    return np.clip((edge - place) / soft, 0, 1)[..., None].astype(np.float32)
-
-
-def mixed(a: Stack, b: Stack, pre: int, inner: npt.NDArray[Any], power: float = 1.0) -> Stack:
-    """``a`` turning into ``b`` with the weights ``(T,)`` or ``(T, H, W, 1)`` after ``pre`` clean frames, rounded to bytes."""
-    inner = inner.reshape(len(inner), *(inner.shape[1:] or (1, 1, 1)))
-    weight = np.zeros((len(a), *inner.shape[1:]))
-    weight[pre : pre + len(inner)] = inner
-    weight[pre + len(inner) :] = 1
-    both = ((1 - weight) * a**power + weight * b**power) ** (1 / power)
-    return (np.round(both * 255) / 255).astype(np.float32)
-
-
-def blocks(frames: Stack, length: int = 17) -> Iterator[Frames]:
-    pixels = torch.from_numpy(np.ascontiguousarray(frames.transpose(0, 3, 1, 2)))
-    for first in range(0, len(pixels), length):
-        part = pixels[first : first + length]
-        yield Frames(part, tuple(Fraction(first + i, 25) for i in range(len(part))), first)
-
-
-def close(guess: tuple[float, ...], truth: npt.NDArray[np.float64]) -> float:
-    """Mean error of a curve, which must be inside (0, 1) and rising but for repeated frames: in :func:`shot` every tenth is one."""
-    assert all(0 < low <= high < 1 for low, high in zip(guess, guess[1:], strict=False))
-    assert len(set(guess)) >= len(guess) - 1 - len(guess) // 8
-    return float(
-        np.abs(
-            np.interp(np.linspace(0, 1, len(truth)), np.linspace(0, 1, len(guess)), guess) - truth
-        ).mean()
-    )
-
 
 MOVES = [dict(), dict(pan=(0.6, 0.2)), dict(zoom=0.004), dict(pan=(-0.4, 0.3), zoom=-0.003)]
 
@@ -125,11 +23,11 @@ def test_dissolve_is_found_to_the_frame(kind: str, steps: int) -> None:
     (one,) = found.transitions
     assert len(found.shots) == 2 and (one.outgoing, one.incoming, one.color) == (0, 1, None)
     assert (one.kind, one.space) == ("dissolve", "gamma")
-    # An ease begins with hundredths: one frame of those may be missed or one clean frame be taken.
+    # An ease begins with weights of hundredths: one frame more or less may be taken.
     slack = 0 if kind == "linear" else 1
     assert abs(one.first_frame - pre) <= slack and abs(one.last_frame - (pre + steps - 1)) <= slack
     if len(one) == steps:
-        assert close(one.mix, weights(kind, steps)) < 0.01
+        assert curve_error(one.mix, weights(kind, steps)) < 0.01
 
 
 @pytest.mark.parametrize("seed", [1, 5])
@@ -139,7 +37,7 @@ def test_mixture_in_linear_light_is_told_from_one_of_encoded_values(seed: int) -
         (one,) = find(blocks(mixed(a, b, 10, weights("linear", 20), power))).transitions
         assert one.space == space
         assert (one.first_frame, one.last_frame) == (10, 29)
-        assert close(one.mix, weights("linear", 20)) < 0.015
+        assert curve_error(one.mix, weights("linear", 20)) < 0.015
 
 
 @pytest.mark.parametrize("forwards", [True, False])
@@ -162,14 +60,14 @@ def test_fast_cameras_on_both_sides() -> None:
 @pytest.mark.parametrize("kind", ["right", "right-back", "down", "slant", "open", "open-back"])
 def test_wipes_and_irises(kind: str) -> None:
     matte = mattes(kind, 18, (54, 96))
-    # Nothing crosses the middle, where an iris begins with a few pixels.
+    # No object crosses the middle, where an iris begins with a few pixels.
     a, b = (shot(seed, 40, pan=(0.3, 0.0), thing=not kind.startswith("open")) for seed in (3, 4))
     (one,) = find(blocks(mixed(a, b, 11, matte))).transitions
     assert one.kind == ("iris" if kind.startswith("open") else "wipe")
     # The last corner of an iris is a few pixels.
     assert abs(one.first_frame - 11) <= 1 and abs(one.last_frame - 28) <= 1
     if len(one) == 18:
-        assert close(one.mix, matte.mean((1, 2, 3), dtype=np.float64)) < 0.015
+        assert curve_error(one.mix, matte.mean((1, 2, 3), dtype=np.float64)) < 0.015
 
 
 @pytest.mark.parametrize("colour", [(0, 0, 0), (255, 255, 255), (120, 50, 20)])
@@ -189,17 +87,17 @@ def test_fades_have_a_colour_for_their_other_side(colour: tuple[int, int, int]) 
     )
     assert (first.outgoing, first.incoming, second.outgoing, second.incoming) == (0, None, None, 1)
     assert found.shots == (Shot(0, 11), Shot(51, 63))
-    assert close(first.mix, weights("linear", 16)) < 0.01
+    assert curve_error(first.mix, weights("linear", 16)) < 0.01
 
 
-def test_time_runs_backwards_too() -> None:
+def test_a_clip_played_backwards_has_the_same_transition() -> None:
     clip = mixed(shot(1, 44, pan=(0.4, 0.1)), shot(2, 44), 12, weights("late", 20))
     (one,), (other,) = find(blocks(clip)).transitions, find(blocks(clip[::-1])).transitions
     assert (
         abs(other.first_frame - (43 - one.last_frame)) <= 1
         and abs(other.last_frame - (43 - one.first_frame)) <= 1
     )
-    assert close(other.mix, 1 - np.array(one.mix)[::-1]) < 0.02
+    assert curve_error(other.mix, 1 - np.array(one.mix)[::-1]) < 0.02
 
 
 def test_cuts_are_barriers() -> None:
@@ -215,8 +113,8 @@ def test_cuts_are_barriers() -> None:
     assert [(one.outgoing, one.incoming) for one in found.transitions] == [(0, 1), (1, 2), (2, 3)]
 
 
-def undisturbed() -> dict[str, Stack]:
-    """Clips of one shot in which much happens."""
+def single_shots() -> dict[str, Stack]:
+    """Return clips of one shot in which much happens."""
     still = shot(8, 60, thing=False)
     flash, light, crossing = still.copy(), still.copy(), still.copy()
     flash[20:23] = np.clip(flash[20:23] * 0.3 + 0.7, 0, 1)
@@ -249,7 +147,7 @@ def undisturbed() -> dict[str, Stack]:
     "name", ["still", "pan", "zoom", "flash", "light", "crossing", "whip", "noise"]
 )
 def test_nothing_is_invented(name: str) -> None:
-    frames = undisturbed()[name]
+    frames = single_shots()[name]
     assert find(blocks(frames)) == Analysis(60, (Shot(0, 59),), ())
 
 
@@ -278,7 +176,7 @@ def test_dissolve_between_tiny_frames() -> None:
 
 
 def film(count: int) -> tuple[Stack, list[tuple[int, int]]]:
-    """A film of ``count`` dissolves and the frames that each fills."""
+    """Return a film of ``count`` dissolves, and the first and last frame of each."""
     rng = np.random.default_rng(5)
     clip = shot(50, 30)
     spans = []
@@ -296,7 +194,7 @@ def film(count: int) -> tuple[Stack, list[tuple[int, int]]]:
 
 def test_long_film_in_blocks_of_any_length() -> None:
     clip, spans = film(9)
-    assert len(clip) > KEEP + 3 * TICK
+    assert len(clip) > KEEP + 3 * LOOK_EVERY
     seen: list[int] = []
     found = find(blocks(clip, 23), progress=seen.append)
     assert seen == [*range(23, len(clip), 23), len(clip)]
@@ -307,10 +205,7 @@ def test_long_film_in_blocks_of_any_length() -> None:
     assert other.shots == found.shots
 
 
-# ---------------------------------------------------------------- what the user knows
-
-
-def test_user_s_range_replaces_what_is_found() -> None:
+def test_a_user_s_range_replaces_what_is_found() -> None:
     clip = mixed(shot(1, 60, pan=(0.3, 0.0)), shot(2, 60), 20, weights("linear", 19))
     found = find(blocks(clip), overrides=[(18, 40)])
     (one,) = found.transitions
@@ -319,22 +214,25 @@ def test_user_s_range_replaces_what_is_found() -> None:
     assert np.abs(np.array(one.mix[2:-2]) - weights("linear", 19)).mean() < 0.03
 
 
-def test_user_s_range_in_one_shot_is_believed() -> None:
+def test_a_user_s_range_in_one_shot_is_believed() -> None:
     (one,) = find(blocks(shot(1, 50)), overrides=[(20, 29)]).transitions
     assert (one.first_frame, one.last_frame) == (20, 29)
     assert all(0 < low <= high < 1 for low, high in zip(one.mix, one.mix[1:], strict=False))
     assert len(set(one.mix)) >= len(one.mix) - 1
 
 
-def test_user_s_wipe_is_seen_to_be_one() -> None:
+def test_a_user_s_wipe_is_seen_to_be_one() -> None:
     clip = mixed(shot(1, 50), shot(2, 50), 15, mattes("right", 20, (54, 96)))
     (one,) = find(blocks(clip), overrides=[(15, 34)]).transitions
     assert one.kind == "wipe"
-    assert close(one.mix, mattes("right", 20, (54, 96)).mean((1, 2, 3), dtype=np.float64)) < 0.015
+    assert (
+        curve_error(one.mix, mattes("right", 20, (54, 96)).mean((1, 2, 3), dtype=np.float64))
+        < 0.015
+    )
 
 
 @pytest.mark.parametrize("span", [(0, 9), (50, 59), (0, 59), (5, 5), (0, 0), (59, 59)])
-def test_user_s_range_at_the_clip_s_ends(span: tuple[int, int]) -> None:
+def test_a_user_s_range_at_the_clip_s_ends(span: tuple[int, int]) -> None:
     found = find(blocks(shot(1, 60)), overrides=[span])
     (one,) = found.transitions
     assert (one.first_frame, one.last_frame) == span
@@ -342,114 +240,13 @@ def test_user_s_range_at_the_clip_s_ends(span: tuple[int, int]) -> None:
     assert found.shots == (Shot(0, span[0] - 1), Shot(span[1] + 1, 59))
 
 
-def test_user_s_range_is_longer_than_the_search_s_memory() -> None:
+def test_a_user_s_range_is_longer_than_the_search_s_memory() -> None:
     clip = mixed(shot(1, 420), shot(2, 420), 30, weights("linear", 359))
     (one,) = find(blocks(clip), overrides=[(30, 388)]).transitions
-    assert close(one.mix, weights("linear", 359)) < 0.02
+    assert curve_error(one.mix, weights("linear", 359)) < 0.02
 
 
 @pytest.mark.parametrize("spans", [[(-1, 5)], [(9, 5)], [(30, 40)], [(5, 40)], [(2, 9), (9, 12)]])
-def test_range_outside_the_clip_is_an_error(spans: list[tuple[int, int]]) -> None:
-    with pytest.raises(UsageError, match=r"^--transition -?\d+:\d+"):
+def test_a_range_outside_the_clip_is_an_error(spans: list[tuple[int, int]]) -> None:
+    with pytest.raises(UsageError, match=r"^-?\d+:\d+"):
         find(blocks(shot(1, 30, (18, 32))), overrides=spans)
-
-
-# ---------------------------------------------------------------- real footage
-
-
-def look(path: Path) -> Analysis:
-    clip = open_clip([path])
-    return find(clip.blocks(size=search_size(clip.info.width, clip.info.height)))
-
-
-def bench() -> Any:
-    spec = importlib.util.spec_from_file_location("score", SHARED / "bench" / "score.py")
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def cases() -> list[dict[str, Any]]:
-    path = SHARED / "bench" / "cases.json"
-    return (
-        [case for case in json.loads(path.read_text()) if case["task"] == "transition"]
-        if path.is_file()
-        else []
-    )
-
-
-@needs_data
-@pytest.mark.parametrize(
-    "case",
-    [
-        pytest.param(case, marks=() if case.get("quick") else pytest.mark.slow, id=case["name"])
-        for case in cases()
-    ],
-)
-def test_bench_case(case: dict[str, Any], tmp_path: Path) -> None:
-    score = bench()
-    frames, _, _, weight = score.build_transition(case, DATA)
-    path = tmp_path / ("clip.mp4" if case["codec"] == "h264" else "clip.mkv")
-    score.write_video(path, frames, case.get("rate", 25), case["codec"])
-    found = look(path)
-    assert len(found.shots) == 2
-    (one,) = found.transitions
-    true, span = (
-        set(range(case["pre"], case["pre"] + case["steps"])),
-        set(range(one.first_frame, one.last_frame + 1)),
-    )
-    assert len(true & span) / len(true | span) >= 0.9
-    guess = np.interp(sorted(true), sorted(span), one.mix)
-    assert np.abs(guess - weight[sorted(true)].mean((1, 2, 3))).mean() <= 0.02
-    assert one.kind == {"wipe": "wipe", "circle": "iris"}.get(case["kind"], "dissolve")
-    assert one.space == ("linear" if case["kind"] == "light" else "gamma")
-
-
-REAL = {
-    "nasa13013_480x270.mp4": ([(150, 178)], [240], 1),
-    "nasa13013_dissolve.mp4": ([(127, 150)], [202], 3),
-    "bbb_trailer_dissolves.webm": (
-        [(88, 111), (157, 178)],
-        [227, 280, 330, 347, 375, 400, 415, 623, 650, 749, 756],
-        3,
-    ),
-    "photo_slideshow_fades_dissolve.mp4": (
-        [(211, 239), (331, 359), (394, 422), (528, 558), (664, 690)],
-        [30, 180],
-        3,
-    ),
-}
-
-
-@needs_data
-@pytest.mark.slow
-@pytest.mark.parametrize("name", list(REAL))
-def test_transitions_in_real_footage(name: str) -> None:
-    spans, cuts, slack = REAL[name]
-    found = look(DATA / "transition" / "real" / name).transitions
-    for first, last in spans:
-        assert any(
-            abs(one.first_frame - first) <= slack and abs(one.last_frame - last) <= slack
-            for one in found
-        )
-    assert set(cuts) <= {one.first_frame for one in found if one.kind == "cut"}
-
-
-# The list beside the footage leaves out the cut at 187 of the street: another framing, another place.
-CUTS = {
-    "bikes_street_cuts_272p.mp4": [30, 76, 137, 187, 242],
-    "tears_of_steel_208p.h264": [214, 323, 442, 600, 966],
-}
-
-
-@needs_data
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "path", sorted((DATA / "transition" / "clips").glob("*")), ids=lambda path: path.stem
-)
-def test_single_shots_hold_their_cuts_and_nothing_else(path: Path) -> None:
-    found = look(path).transitions
-    assert [(one.kind, one.first_frame) for one in found] == [
-        ("cut", cut) for cut in CUTS.get(path.name, [])
-    ]

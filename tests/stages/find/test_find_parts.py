@@ -1,22 +1,22 @@
-"""The search's parts, one equation at a time, against numbers worked out by hand."""
+"""The search's parts, one equation at a time, compared with numbers computed by hand."""
 
 from __future__ import annotations
 
 import cv2
 import numpy as np
 import pytest
-from test_find import mixed, shot, texture, weights
+from find_clips import mixed, shot, texture, weights
 
 from stages.find import fit as find_fit
-from stages.find.curve import ask, products
+from stages.find.curve import estimates, products
 from stages.find.curve_prior import family, rising
 from stages.find.cuts import goes_on, prominence
-from stages.find.dense import Dense
-from stages.find.features import Motion, contrast_ratio, motion_compensated_ncc, plain_colour
+from stages.find.dense import FlowWarp
+from stages.find.features import OpticalFlow, contrast_ratio, motion_compensated_ncc, plain_colour
 from stages.find.gradual_transitions import straightness
 from stages.find.search import search_size
-from stages.find.timeline import Event, Plain, story
-from stages.find.track import STILL, Carried, Grid, fitted
+from stages.find.timeline import PlainFrame, TransitionEvent, build_timeline
+from stages.find.track import STILL, CameraWarp, Grid, MotionProblem, fit_motion
 from stages.find.wipes import step_times
 from stages.shots import ColorGap, Shot
 
@@ -29,16 +29,16 @@ def test_search_size() -> None:
     assert search_size(4000, 10) == (1, 96)
 
 
-def test_every_answer_about_an_exact_mixture_is_right() -> None:
+def test_every_estimate_for_an_exact_mixture_is_right() -> None:
     rng = np.random.default_rng(0)
     a, b = rng.random((2, 5, 7, 40, 3)).astype(np.float32)
     w = np.linspace(0.1, 0.9, 5, dtype=np.float32)[:, None]
     mixture = (1 - w)[..., None, None] * a + w[..., None, None] * b
-    for answer in ask(*products(mixture, a, b), 40):
-        np.testing.assert_allclose(answer.value, np.broadcast_to(w, (5, 7)), atol=3e-3)
+    for estimate in estimates(*products(mixture, a, b), 40):
+        np.testing.assert_allclose(estimate.value, np.broadcast_to(w, (5, 7)), atol=3e-3)
 
 
-def test_what_is_left_of_an_exact_mixture_is_nothing() -> None:
+def test_an_exact_mixture_leaves_no_residual() -> None:
     a, b = np.random.default_rng(0).random((2, 1, 2, 30, 3)).astype(np.float32)
     whole, fine = products(0.25 * a + 0.75 * b, b, a)
     for part in (whole, fine):
@@ -49,7 +49,7 @@ def test_what_is_left_of_an_exact_mixture_is_nothing() -> None:
 
 
 def test_straight_and_crooked_paths() -> None:
-    """On a line from 0 to 1 nothing is left; one that leads by a corner of height 1 is left with its height squared."""
+    """A straight line leaves no rest; a path by a corner of height 1 leaves its height squared."""
     line = np.linspace(0, 1, 11)
     for height, expected in ((0.0, 0.0), (1.0, 1.0)):
         points = np.stack([line, np.where((line > 0) & (line < 1), height, 0)], 1)
@@ -58,7 +58,7 @@ def test_straight_and_crooked_paths() -> None:
         np.testing.assert_allclose([change[0], crooked[0]], [1.0, expected], atol=1e-6)
 
 
-def test_rising_pools_what_falls() -> None:
+def test_rising_averages_values_that_fall() -> None:
     np.testing.assert_allclose(
         rising(np.array([0.1, 0.5, 0.3, 0.9])), [0.1, 0.4, 0.4, 0.9], atol=1e-3
     )
@@ -82,26 +82,18 @@ def test_step_times() -> None:
     assert step_times(weight).tolist() == [2, 1, 0]
 
 
-def test_camera_motion_is_measured_below_a_mixture() -> None:
+def test_camera_motion_is_measured_in_a_mixture() -> None:
     scene = cv2.GaussianBlur(cv2.cvtColor(texture(3, 80, 120), cv2.COLOR_RGB2GRAY), (0, 0), 1)
-    reference, moved = (
-        scene[20:47, 20:68],
-        scene[21:48, 22:70],
-    )  # one pixel up, two to the left: d = (2, 1)
+    # The picture moves one pixel up and two to the left: d = (2, 1).
+    reference, moved = scene[20:47, 20:68], scene[21:48, 22:70]
     other = cv2.cvtColor(texture(4, 27, 48), cv2.COLOR_RGB2GRAY)
-    motion = fitted(
-        Grid.of(27, 48),
-        reference,
-        0.6 * moved + 0.4 * other,
-        0.6,
-        0.4 * other,
-        STILL + [0.06, 0, 0, 0.02, 0, 0],
-    )
+    problem = MotionProblem(reference, 0.6 * moved + 0.4 * other, 0.6, 0.4 * other)
+    motion = fit_motion(Grid.of(27, 48), problem, STILL + [0.06, 0, 0, 0.02, 0, 0])
     np.testing.assert_allclose(motion[[0, 3]] * 24, [2, 1], atol=0.25)
 
 
-def test_kinship_forgives_motion_and_light() -> None:
-    motion = Motion()
+def test_ncc_does_not_depend_on_motion_and_brightness() -> None:
+    motion = OpticalFlow()
     one, moved, other = (
         shot(1, 1, thing=False)[0],
         shot(1, 4, pan=(1.0, 0.5), thing=False)[3],
@@ -121,16 +113,18 @@ def test_plain_colour() -> None:
 
 
 def test_no_transition_leads_from_colour_to_colour() -> None:
-    ramps = [Event(5, 9, "dissolve", mix=(0.1,) * 5, out_colour="#000000", in_colour="#ffffff")]
-    ramps.append(
-        Event(15, 19, "dissolve", mix=(0.1,) * 5, out_colour="#ffffff", in_colour="#000000")
-    )
+    black, white, mix = "#000000", "#ffffff", (0.1,) * 5
+    ramps = [
+        TransitionEvent(5, 9, "dissolve", mix=mix, out_colour=black, in_colour=white),
+        TransitionEvent(15, 19, "dissolve", mix=mix, out_colour=white, in_colour=black),
+    ]
     colours = (
         dict.fromkeys(range(5), "#000000")
         | dict.fromkeys(range(10, 15), "#ffffff")
         | dict.fromkeys(range(20, 30), "#000000")
     )
-    found = story(30, ramps, {frame: Plain(colour, 0.0) for frame, colour in colours.items()})
+    plain = {frame: PlainFrame(colour, 0.0) for frame, colour in colours.items()}
+    found = build_timeline(30, ramps, plain)
     assert found.colors == (ColorGap(0, 4, "#000000"), ColorGap(20, 29, "#000000"))
     assert found.shots == (Shot(10, 14),)
     assert [(one.kind, one.outgoing, one.incoming, one.color) for one in found.transitions] == [
@@ -139,7 +133,7 @@ def test_no_transition_leads_from_colour_to_colour() -> None:
     ]
 
 
-def test_a_step_goes_on_where_the_one_beside_it_leads_the_same_way_in_light() -> None:
+def test_a_step_goes_on_if_the_one_beside_it_has_the_same_direction_in_light() -> None:
     def at(light: float) -> np.ndarray:
         return np.full((2, 3), light ** (1 / 2.2), np.float32)
 
@@ -154,12 +148,11 @@ def test_a_step_goes_on_where_the_one_beside_it_leads_the_same_way_in_light() ->
 def test_a_fade_needs_more_to_be_in_linear_light(
     plain: bool, expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        find_fit, "_light_gain", lambda *words: (find_fit.LINEAR_GAIN + find_fit.LINEAR_FADE) / 2
-    )
+    gain = (find_fit.LINEAR_GAIN + find_fit.LINEAR_GAIN_FADE) / 2
+    monkeypatch.setattr(find_fit, "_light_gain", lambda *words: gain)
     other = np.zeros((30, 54, 96, 3), np.float32) if plain else shot(4, 30)
     clip = mixed(shot(3, 30), other, 10, weights("linear", 8))
-    found = find_fit.fit_between(clip, 10, 17, 9, 18, 0, 29)
+    found = find_fit.fit_between(clip, (10, 17), (9, 18), (0, 29))
     assert found.space == expected
 
 
@@ -173,8 +166,11 @@ def test_a_mixture_loses_contrast_and_one_picture_that_moves_does_not() -> None:
     assert abs(contrast_ratio(mixture, mix)) < 0.25
 
 
-def test_dense_flows_follow_what_no_camera_does() -> None:
-    """Two halves that move apart, mixed with a still picture: the affine tracks miss it, the flows explain more than half of that."""
+def test_dense_flows_follow_what_no_camera_motion_explains() -> None:
+    """Two halves that move apart, mixed with a still picture.
+
+    The flows leave less than half of what the camera motion leaves.
+    """
     wide, other = texture(3, 48, 120), texture(4, 48, 64)
     frames = []
     for time in range(14):
@@ -184,8 +180,8 @@ def test_dense_flows_follow_what_no_camera_does() -> None:
         weight = min(max((time - 3) / 7, 0), 1)
         frames.append((1 - weight) * picture + weight * other)
     clip = np.stack(frames).astype(np.float32)
-    affine = Carried(clip, 3, 10, 0, 13, lambda time, grid: (time - 3) / 7)
-    dense = Dense(clip, affine, 0, 13, np.arange(1, 7, dtype=np.float32) / 7)
+    affine = CameraWarp(clip, (3, 10), (0, 13), lambda time, grid: (time - 3) / 7)
+    dense = FlowWarp(clip, affine, 0, 13, np.arange(1, 7, dtype=np.float32) / 7)
     wrong = []
     for layers in (affine, dense):
         left = [

@@ -1,4 +1,4 @@
-"""The search of a run: one pass that a stop costs half a minute of, not the whole."""
+"""The search of a run: an interruption costs half a minute of it, not the whole."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from clips import dissolve, moving
 
 from pipeline.cli.main import main
 from pipeline.settings import Settings
-from pipeline.tasks.transition.run import search as module
+from pipeline.tasks.transition import search as module
 from pipeline.tasks.transition.search import Searched, search
 from stages.checkpoint import Checkpoints
 from stages.media.clip import FrameIndex
@@ -22,7 +22,7 @@ from stages.media.read import open_clip
 
 
 def film(path: Path) -> Path:
-    """300 frames: a cut, and dissolves early and late."""
+    """Write 300 frames with a cut, and with dissolves early and late."""
     a, b, c, d = (moving(seed, 160, (18, 24)) for seed in (1, 2, 3, 4))
     early, late = dissolve(a, b, 40, 12)[0][:140], dissolve(c, d, 60, 20)[0]
     return media.save(path, np.concatenate([early, late])[:300])
@@ -31,14 +31,14 @@ def film(path: Path) -> Path:
 def looked(
     path: Path, settings: Settings, keeper: Checkpoints | None, start: Fraction | None = None
 ) -> tuple[Searched, FrameIndex, int]:
-    """What the search finds, what is known of the clip after it, and how many blocks it took."""
+    """Return what the search finds, the clip's index after it, and how many blocks it took."""
     clip, blocks = open_clip([path], start=start), []
     found = search(clip, settings, lambda fraction, note: blocks.append(note), keeper=keeper)
     return found, clip.seen, len(blocks)
 
 
 @pytest.mark.parametrize(("stop", "start"), [(1, None), (12, Fraction(1))])
-def test_a_search_that_was_stopped_goes_on(
+def test_an_interrupted_search_continues(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, stop: int, start: Fraction | None
 ) -> None:
     path = film(tmp_path / "in.mkv")
@@ -63,10 +63,10 @@ def test_a_search_that_was_stopped_goes_on(
         path, settings, Checkpoints(tmp_path / "keep", "one", every=0.0), start
     )
     assert (found, known) == (whole, seen) and set(kept) == {"search"}
-    assert more == blocks - stop, "what it had searched it did not search again"
+    assert more == blocks - stop, "what was searched is not searched again"
 
 
-def test_its_standing_is_kept_by_the_clock_and_goes_when_it_is_over(
+def test_its_state_is_saved_every_half_minute(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     now = [0.0]
@@ -81,7 +81,7 @@ def test_its_standing_is_kept_by_the_clock_and_goes_when_it_is_over(
     assert notes and notes[0] == 30.0
 
 
-def test_a_run_keeps_it_until_the_search_is_over(
+def test_a_run_keeps_the_state_until_the_search_is_over(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -131,7 +131,7 @@ def test_a_run_keeps_it_until_the_search_is_over(
         ("in.mkv", ["--start", "9"], "--start 9 is behind the end of in.mkv, which lasts 0.8 s"),
     ],
 )
-def test_a_range_far_outside_is_said_before_the_search(
+def test_a_range_far_outside_is_an_error_before_the_search(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],

@@ -1,7 +1,7 @@
-"""Random stories through the whole search, and the invariant that it keeps: every frame in exactly one part.
+"""Random stories through the whole search. Every frame is in exactly one part of what is found.
 
-``UNLAYER_STORIES`` sets how many are drawn (24 unless told), ``UNLAYER_STORIES_SEED`` where they begin; ``measure_stories.py`` measures
-many.
+``UNLAYER_STORIES`` sets how many stories are drawn (24 by default) and ``UNLAYER_STORIES_SEED`` the
+first seed. ``measure_stories.py`` measures many.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from stories import blocks, camera, draw, drawn, repeated, verdict
+from stories import blocks, camera, compare, draw, drawn, repeated
 
 from stages.checkpoint import Checkpoints
 from stages.find import search
-from stages.find.boundaries import bursting, ends, stretches
-from stages.find.repeats import repeats, tied
-from stages.find.search import KEEP, TICK, find
-from stages.find.timeline import Event, Plain, story
+from stages.find.boundaries import burst_ratio, change_ends, stretches
+from stages.find.repeats import repeated_frames, tie_repeated
+from stages.find.search import KEEP, LOOK_EVERY, find
+from stages.find.timeline import PlainFrame, TransitionEvent, build_timeline
 from stages.media.read import open_clip
 from stages.shots import Analysis, ColorGap, Shot, Transition
 
@@ -36,18 +36,18 @@ needs_cuts = pytest.mark.skipif(not CUTS.is_dir(), reason=f"no clips at {CUTS}")
 @pytest.mark.parametrize("seed", range(SEED, SEED + COUNT))
 def test_every_cut_of_a_random_story_is_right_and_every_frame_covered(seed: int) -> None:
     drawing = drawn(seed, longest=30)
-    said = verdict(drawing, find(blocks(drawing.frames)))
-    assert said.right, (
-        f"seed {seed}: {said}; cuts were at {drawing.cuts}, mixed frames at {drawing.spans}"
+    result = compare(drawing, find(blocks(drawing.frames)))
+    assert result.right, (
+        f"seed {seed}: {result}; cuts were at {drawing.cuts}, mixed frames at {drawing.spans}"
     )
 
 
 def test_many_short_shots_are_found_once_each_in_blocks_of_any_length() -> None:
-    """Far more cuts than the ring holds, and shots of one and two frames."""
+    """There are far more cuts than the ring of frames holds, and shots of one and two frames."""
     rng = np.random.default_rng(3)
     lengths = [int(length) for length in rng.integers(1, 12, 70)]
     clip = np.concatenate([camera(rng, length) for length in lengths])
-    assert len(clip) > KEEP + 3 * TICK
+    assert len(clip) > KEEP + 3 * LOOK_EVERY
     cuts = np.cumsum(lengths)[:-1].tolist()
     whole = find(blocks(clip, 32))
     assert [(move.kind, move.first_frame) for move in whole.transitions] == [
@@ -57,29 +57,26 @@ def test_many_short_shots_are_found_once_each_in_blocks_of_any_length() -> None:
     assert find(blocks(clip, 7)) == whole == find(blocks(clip, len(clip)))
 
 
-def test_a_search_resumed_from_any_standing_tells_the_same(
+def test_a_search_resumed_from_any_state_finds_the_same(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(
-        search, "KEEP", 72
-    )  # a ring of a third: as many looks at a third of the price
+    # A ring of a third of the length makes as many looks at a third of the cost.
+    monkeypatch.setattr(search, "KEEP", 72)
     clip, length = np.concatenate([draw(seed, longest=20).frames for seed in (2, 3)])[:260], 29
     keeper = Checkpoints(tmp_path, "one", every=0.0)
     counts: list[int] = []
 
-    def before(tell: Callable[[], dict[str, Any]]) -> None:
-        standing = tell()
-        counts.append(standing["first"] + len(standing["frames"]))
-        keeper.keep(f"at-{counts[-1]}", standing)
+    def on_block(state_of: Callable[[], dict[str, Any]]) -> None:
+        state = state_of()
+        counts.append(state["first"] + len(state["frames"]))
+        keeper.keep(f"at-{counts[-1]}", state)
 
-    whole = find(blocks(clip, length), before=before)
+    whole = find(blocks(clip, length), on_block=on_block)
     assert len(counts) == -(-len(clip) // length) - 1 and len(whole.transitions) > 3
     for count in counts:
-        # The blocks that follow have another length: what is found is a matter of the frames alone.
-        assert (
-            find(blocks(clip, 13, count), standing=keeper.newest(f"at-{count}", Event, Plain))
-            == whole
-        )
+        # The blocks that follow have another length: what is found depends on the frames alone.
+        state = keeper.newest(f"at-{count}", TransitionEvent, PlainFrame)
+        assert find(blocks(clip, 13, count), state=state) == whole
 
 
 # ---------------------------------------------------------------- every frame once
@@ -109,7 +106,7 @@ def test_an_analysis_that_loses_a_frame_cannot_be_made(
 
 
 def test_random_events_never_lose_a_frame() -> None:
-    """Whatever the search may note, overlapping or twice, the story told of it covers every frame once."""
+    """Events may overlap or come twice: the timeline still covers every frame once."""
     for seed in range(400):
         rng = np.random.default_rng(seed)
         count = int(rng.integers(1, 60))
@@ -120,33 +117,35 @@ def test_random_events_never_lose_a_frame() -> None:
             kind = "cut" if last < first else str(rng.choice(["dissolve", "wipe"]))
             colours = [None if rng.random() < 0.6 else "#000000" for _ in range(2)]
             mix = tuple((place + 1) / (last - first + 2) for place in range(last - first + 1))
-            events.append(Event(first, last, kind, "gamma", mix, *colours))  # type: ignore[arg-type]
+            events.append(TransitionEvent(first, last, kind, "gamma", mix, *colours))  # type: ignore[arg-type]
         plain = {
-            frame: Plain(str(rng.choice(["#000000", "#101010"])), 0.0)
+            frame: PlainFrame(str(rng.choice(["#000000", "#101010"])), 0.0)
             for frame in range(count)
             if rng.random() < 0.5
         }
-        told = story(count, events, plain)
-        assert told.frames == count and all(
-            move.first_frame > 0 or len(move) for move in told.transitions
+        found = build_timeline(count, events, plain)
+        assert found.frames == count and all(
+            move.first_frame > 0 or len(move) for move in found.transitions
         )
 
 
 def test_a_dark_shot_before_black_is_a_shot() -> None:
-    """The fade from black takes the gap before it for black; only its black frames are."""
+    """The fade from black takes the gap before it for black, but only its last frames are."""
     mix = tuple(place / 13 for place in range(1, 13))
-    plain = {frame: Plain("#13110e", 0.0095) for frame in range(40, 65)} | {
-        frame: Plain("#000000", 0.0) for frame in (65, 66)
+    plain = {frame: PlainFrame("#13110e", 0.0095) for frame in range(40, 65)} | {
+        frame: PlainFrame("#000000", 0.0) for frame in (65, 66)
     }
-    told = story(
-        107, [Event(40, 39, "cut"), Event(67, 78, "dissolve", "gamma", mix, "#000000")], plain
-    )
-    assert told.shots == (Shot(0, 39), Shot(40, 64), Shot(79, 106)) and told.colors == (
+    events = [
+        TransitionEvent(40, 39, "cut"),
+        TransitionEvent(67, 78, "dissolve", "gamma", mix, "#000000"),
+    ]
+    found = build_timeline(107, events, plain)
+    assert found.shots == (Shot(0, 39), Shot(40, 64), Shot(79, 106)) and found.colors == (
         ColorGap(65, 66, "#000000"),
     )
     assert [
         (move.kind, move.first_frame, move.outgoing, move.incoming, move.color)
-        for move in told.transitions
+        for move in found.transitions
     ] == [
         ("cut", 40, 0, 1, None),
         ("cut", 65, 1, None, "#000000"),
@@ -158,7 +157,10 @@ def test_a_dark_shot_before_black_is_a_shot() -> None:
 
 
 def pushed(rng: np.random.Generator, steps: int) -> np.ndarray:
-    """A picture that another one pushes out to the left, with 14 frames of each by itself."""
+    """Return a clip in which a picture pushes another one out to the left.
+
+    14 frames of each come before and after it.
+    """
     one, other = camera(rng, 1)[0], camera(rng, 1)[0]
     width = one.shape[1]
     shifts = (
@@ -174,19 +176,20 @@ def pushed(rng: np.random.Generator, steps: int) -> np.ndarray:
 
 @pytest.mark.parametrize("steps", [10, 13, 16])
 def test_where_the_picture_changes_for_good_there_is_a_boundary(steps: int) -> None:
-    told = find(blocks(pushed(np.random.default_rng(steps), steps)))
-    (move,) = told.transitions
-    assert move.kind == "other" and not move.separable and len(told.shots) == 2
+    found = find(blocks(pushed(np.random.default_rng(steps), steps)))
+    (move,) = found.transitions
+    assert move.kind == "other" and not move.separable and len(found.shots) == 2
     assert abs(move.first_frame - 14) <= 2 and abs(move.last_frame - (13 + steps)) <= 2
-    # Its frames go to one side each, and to no other.
-    (_, last), (first, _) = told.covered(0), told.covered(1)
+    # Each of its frames belongs to one side.
+    (_, last), (first, _) = found.covered(0), found.covered(1)
     assert first == last + 1 == move.turn and move.first_frame < first <= move.last_frame
 
 
 def test_the_ends_of_a_boundary_are_where_the_changes_begin_and_end() -> None:
     changes = {time: 0.2 if 10 <= time <= 15 else 0.01 for time in range(1, 25)}
-    assert ends(changes, 8, 17) == (10, 14)
-    assert bursting(changes, 9, 15) == pytest.approx(20) and bursting({3: 0.1, 4: 0.1}, 2, 4) == 1
+    assert change_ends(changes, 8, 17) == (10, 14)
+    assert burst_ratio(changes, 9, 15) == pytest.approx(20)
+    assert burst_ratio({3: 0.1, 4: 0.1}, 2, 4) == 1
 
 
 def test_stretches_lie_between_cuts_and_known_transitions() -> None:
@@ -200,11 +203,11 @@ def test_stretches_lie_between_cuts_and_known_transitions() -> None:
 @pytest.mark.parametrize("seed", [0, 10, 18])
 def test_repeated_frames_have_the_weight_of_their_picture(seed: int, how: str) -> None:
     drawing = repeated(draw(seed), how)
-    told = find(blocks(drawing.frames))
-    assert verdict(drawing, told).right
+    found = find(blocks(drawing.frames))
+    assert compare(drawing, found).right
     exact = 0
     for (first, last), mix in zip(drawing.spans, drawing.mixes, strict=True):
-        for move in told.transitions:
+        for move in found.transitions:
             if (move.first_frame, move.last_frame) == (first, last):
                 exact += 1
                 assert np.abs(np.array(move.mix) - mix).mean() < 0.02
@@ -220,13 +223,13 @@ def test_stills_are_not_repeats() -> None:
         np.repeat(camera(np.random.default_rng(2), 1), 12, axis=0),
     )
     clip = np.concatenate([moving[np.arange(24) // 2], still])
-    again = repeats(clip, 0, len(clip) - 1)
+    again = repeated_frames(clip, 0, len(clip) - 1)
     assert set(range(3, 21, 2)) <= set(again) and not [place for place in again if place >= 24]
 
 
-def test_tied_weights_are_those_of_their_picture() -> None:
+def test_repeated_frames_get_the_mean_weight_of_their_picture() -> None:
     np.testing.assert_allclose(
-        tied(np.array([0.1, 0.3, 0.5, 0.9]), 10, [11, 40]), [0.2, 0.2, 0.5, 0.9]
+        tie_repeated(np.array([0.1, 0.3, 0.5, 0.9]), 10, [11, 40]), [0.2, 0.2, 0.5, 0.9]
     )
 
 
@@ -236,7 +239,7 @@ def test_tied_weights_are_those_of_their_picture() -> None:
 @needs_cuts
 def test_a_trailer_of_thirty_short_shots() -> None:
     clip = open_clip([CUTS / "many.mkv"])
-    told = find(clip.blocks(size=(54, 96)))
+    found = find(clip.blocks(size=(54, 96)))
     cuts = [
         15,
         22,
@@ -266,7 +269,7 @@ def test_a_trailer_of_thirty_short_shots() -> None:
         277,
         290,
     ]
-    assert [(move.kind, move.first_frame) for move in told.transitions] == [
+    assert [(move.kind, move.first_frame) for move in found.transitions] == [
         ("cut", cut) for cut in [*cuts, 302, 310]
     ]
 
@@ -274,31 +277,31 @@ def test_a_trailer_of_thirty_short_shots() -> None:
 @needs_cuts
 def test_a_dark_shot_that_is_cut_to_black() -> None:
     clip = open_clip([CUTS / "dark_shot_before_black.mkv"])
-    told = find(clip.blocks(size=(54, 96)))
-    assert told.shots == (Shot(0, 39), Shot(40, 64), Shot(79, 106)) and told.colors == (
+    found = find(clip.blocks(size=(54, 96)))
+    assert found.shots == (Shot(0, 39), Shot(40, 64), Shot(79, 106)) and found.colors == (
         ColorGap(65, 66, "#000000"),
     )
 
 
 @pytest.mark.parametrize("seed", range(8))
 def test_flashes_end_no_shot_and_make_no_fade(seed: int) -> None:
-    """A strobe: frames of one colour, one to three in a row, in a shot that goes on behind each."""
+    """A strobe: one to three frames of one colour in a row; the shot goes on after each."""
     rng = np.random.default_rng(seed)
     clip = camera(rng, 80)
     places = np.cumsum(rng.integers(4, 16, 5))
     for place in places:
         clip[place : place + int(rng.integers(1, 4))] = rng.choice([0.0, 1.0, 0.5])
-    told = find(blocks(clip))
-    assert told.shots == (Shot(0, 79),) and not told.transitions and not told.colors, told
+    found = find(blocks(clip))
+    assert found.shots == (Shot(0, 79),) and not found.transitions and not found.colors, found
 
 
-def test_a_search_resumed_behind_a_flash_tells_the_same() -> None:
+def test_a_search_resumed_behind_a_flash_finds_the_same() -> None:
     rng = np.random.default_rng(5)
     clip = camera(rng, 320)
     clip[[200, 201, 290]] = 0
-    standings: list[dict[str, Any]] = []
-    whole = find(blocks(clip), before=lambda tell: standings.append(deepcopy(tell())))
-    assert whole.shots == (Shot(0, 319),) and any(standing["flashes"] for standing in standings)
-    standing = next(standing for standing in reversed(standings) if standing["flashes"])
-    taken = standing["first"] + len(standing["frames"])
-    assert find(blocks(clip, first=taken), standing=standing) == whole
+    states: list[dict[str, Any]] = []
+    whole = find(blocks(clip), on_block=lambda state_of: states.append(deepcopy(state_of())))
+    assert whole.shots == (Shot(0, 319),) and any(state["flashes"] for state in states)
+    state = next(state for state in reversed(states) if state["flashes"])
+    taken = state["first"] + len(state["frames"])
+    assert find(blocks(clip, first=taken), state=state) == whole

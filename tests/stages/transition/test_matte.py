@@ -1,4 +1,4 @@
-"""Mattes whose edge is known: found again from the layers, to a hundredth."""
+"""Mattes whose edge is known: the fit finds them from the layers, to a hundredth."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import torch
 from clips import drifting
 from torch import Tensor
 
-from stages.find.forms import FORMS
+from stages.kinds import kind_of_pattern
 from stages.mixing.mixture import Mixture, mix
 from stages.shots import Space
-from stages.transition.matte import Edge, fit_matte
+from stages.transition.matte import SoftEdge, fit_matte
 
 PRE, STEPS, POST = 2, 9, 2
 COUNT = PRE + STEPS + POST
@@ -21,7 +21,7 @@ SIZE = (36, 64)
 
 
 def order(shape: str, size: tuple[int, int] = SIZE) -> Tensor:
-    """When each pixel changes: 0 for the first, 1 for the last. ``(H, W)``."""
+    """Return when each pixel changes, ``(H, W)``: 0 for the first, 1 for the last."""
     y, x = torch.meshgrid(torch.arange(size[0]) + 0.5, torch.arange(size[1]) + 0.5, indexing="ij")
     place = {
         "right": x,
@@ -43,13 +43,19 @@ def order(shape: str, size: tuple[int, int] = SIZE) -> Tensor:
 
 
 def matte_of(shape: str, soft: float, pace: float = 1.0, size: tuple[int, int] = SIZE) -> Tensor:
-    """The true matte ``(STEPS, 1, H, W)``: an edge of width ``soft`` (1 is the whole way), eased by the power ``pace``."""
+    """Return the true matte ``(STEPS, 1, H, W)``.
+
+    soft: width of the edge as part of the whole way. pace: power of the progress.
+    """
     progress = (((torch.arange(STEPS) + 1) / (STEPS + 1)) ** pace).view(-1, 1, 1, 1) * (1 + soft)
     return ((progress - order(shape, size)) / soft).clamp(0, 1)
 
 
 def mixed(matte: Tensor, space: Space = "gamma") -> tuple[Mixture, tuple[Tensor, Tensor], Tensor]:
-    """The mixture as it is opened (a weight for each whole frame), its true layers, and the frames' mean weights."""
+    """Return a mixture, its true layers, and the mean weights of its frames.
+
+    The mixture has one weight for each whole frame, as the search gives it.
+    """
     size = (matte.shape[-2], matte.shape[-1])
     a, b = drifting(1, COUNT, (0.5, 0.2), size), drifting(2, COUNT, (-0.5, 0.4), size)
     means = matte.mean((1, 2, 3))
@@ -80,7 +86,7 @@ def mixed(matte: Tensor, space: Space = "gamma") -> tuple[Mixture, tuple[Tensor,
         ("right", 0.8, 1.0, "wipe"),
     ],
 )
-def test_a_known_edge_is_found_again(
+def test_a_known_edge_is_found(
     shape: str, soft: float, pace: float, kind: Literal["wipe", "iris"]
 ) -> None:
     matte = matte_of(shape, soft, pace)
@@ -88,10 +94,10 @@ def test_a_known_edge_is_found_again(
     answer = fit_matte(mixture, layers, means)
     assert answer is not None
     found, edge = answer
-    assert found.shape == matte.shape and FORMS[edge.form].kind == kind
+    assert found.shape == matte.shape and kind_of_pattern(edge.pattern) == kind
     assert float(found.min()) >= 0 and float(found.max()) <= 1 and not found.requires_grad
     assert (found - matte).abs().mean() < 0.01
-    # The mean weights alone, as the search gives them, are far from it.
+    # The mean weights alone, which the search gives, are far from it.
     assert (means.view(-1, 1, 1, 1) - matte).abs().mean() > 0.15
 
 
@@ -102,7 +108,7 @@ def test_a_wipe_mixed_in_light_is_found_too() -> None:
     assert answer is not None and (answer[0] - matte).abs().mean() < 0.01
 
 
-def test_layers_that_are_only_nearly_known_are_enough() -> None:
+def test_approximate_layers_are_enough() -> None:
     matte = matte_of("slanted", 0.2)
     mixture, layers, means = mixed(matte)
     wrong = 0.1 * (torch.rand(layers[0].shape, generator=torch.Generator().manual_seed(0)) - 0.5)
@@ -110,7 +116,7 @@ def test_layers_that_are_only_nearly_known_are_enough() -> None:
     assert answer is not None and (answer[0] - matte).abs().mean() < 0.015
 
 
-def test_an_earlier_edge_is_gone_on_from() -> None:
+def test_the_fit_continues_from_an_earlier_edge() -> None:
     matte = matte_of("right", 0.2)
     mixture, layers, means = mixed(matte)
     first = fit_matte(mixture, layers, means)
@@ -132,7 +138,7 @@ def test_a_dissolve_has_no_edge() -> None:
 
 
 @pytest.mark.parametrize("size", [(1, 1), (3, 2)])
-def test_pictures_too_small_for_an_edge_have_none_or_a_sound_one(size: tuple[int, int]) -> None:
+def test_tiny_pictures_have_no_edge_or_a_finite_one(size: tuple[int, int]) -> None:
     mixture, layers, means = mixed(torch.full((STEPS, 1, *size), 0.5))
     answer = fit_matte(mixture, layers, means)
     assert answer is None or (
@@ -146,8 +152,8 @@ def test_two_scenes_that_look_alike_show_no_edge() -> None:
 
 
 def test_an_edge_by_hand() -> None:
-    """A picture of 4 x 4 pixels, its middles at -3/8, -1/8, 1/8 and 3/8 of the width: ``clip((edge - 2 x) / 0.5, 0, 1)``."""
-    edge = Edge("plane", (0.0, 2.0, 0.0), (0.0, 0.0), 1.0, torch.tensor([0.0, 0.5]), 0.5)
+    """At x = -3/8, -1/8, 1/8 and 3/8 the matte is ``clip((edge - 2 x) / 0.5, 0, 1)``."""
+    edge = SoftEdge("plane", (0.0, 2.0, 0.0), (0.0, 0.0), 1.0, torch.tensor([0.0, 0.5]), 0.5)
     matte = edge(4, 4)
     assert matte.shape == (2, 1, 4, 4)
     torch.testing.assert_close(matte[0, 0], torch.tensor([1.0, 0.5, 0.0, 0.0]).expand(4, 4))
@@ -155,17 +161,16 @@ def test_an_edge_by_hand() -> None:
 
 
 def test_a_round_edge_by_hand() -> None:
-    """Distances of the four middles around a corner of the picture: ``√(x² + y²)`` with the height half the width."""
-    edge = Edge("circle", (0.0, 1.0), (0.25, 0.125), 0.5, torch.tensor([0.5]), 1.0)
-    expected = torch.tensor(
-        [[0.559017, 0.25], [0.5, 0.0]]
-    )  # from (-1/4, -1/8), (1/4, -1/8), (-1/4, 1/8), (1/4, 1/8)
-    torch.testing.assert_close(edge.place(2, 2), expected, atol=2e-4, rtol=0)
+    """Four pixels of a picture half as high as wide have the distances ``√(x² + y²)``."""
+    edge = SoftEdge("circle", (0.0, 1.0), (0.25, 0.125), 0.5, torch.tensor([0.5]), 1.0)
+    # The pixels are at (-1/4, -1/8), (1/4, -1/8), (-1/4, 1/8) and (1/4, 1/8).
+    expected = torch.tensor([[0.559017, 0.25], [0.5, 0.0]])
+    torch.testing.assert_close(edge.order(2, 2), expected, atol=2e-4, rtol=0)
     torch.testing.assert_close(edge(2, 2)[0, 0], (0.5 - expected).clamp(0, 1), atol=2e-4, rtol=0)
 
 
-def test_a_leak_reaches_beyond_what_is_clipped() -> None:
-    edge = Edge("plane", (0.0, 1.0, 0.0), (0.0, 0.0), 1.0, torch.tensor([3.0]), 0.5)
+def test_a_leak_gives_a_clipped_edge_a_gradient() -> None:
+    edge = SoftEdge("plane", (0.0, 1.0, 0.0), (0.0, 0.0), 1.0, torch.tensor([3.0]), 0.5)
     with torch.no_grad():
         assert edge(2, 2).max() == 1 < edge(2, 2, leak=0.02).min()
     torch.autograd.backward(edge(2, 2, leak=0.02).sum())

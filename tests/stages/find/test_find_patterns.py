@@ -1,43 +1,47 @@
-"""Wipes and irises of every form through the whole search, and what only looks like one."""
+"""Wipes and irises of every pattern through the whole search, and what only looks like one."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 import torch
-from test_find import blocks, mixed, shot
+from find_clips import blocks, mixed, shot
 
-from stages.find.forms import FORMS
 from stages.find.search import find
+from stages.kinds import PATTERNS, kind_of_pattern
 
 
-def passing(form: str, soft: float, steps: int = 18) -> np.ndarray:
-    """Mattes ``(steps, 54, 96, 1)`` of an edge of width ``soft`` (1 is the whole way) in one of the search's forms."""
+def passing(pattern: str, soft: float, steps: int = 18) -> np.ndarray:
+    """Return mattes ``(steps, 54, 96, 1)`` of an edge in one of the patterns.
+
+    soft: its width as part of the whole way.
+    """
     height, width = 54, 96
     y, x = np.mgrid[0:height, 0:width].astype(np.float32)
     across, down = (x + 0.5) / width - 0.5, ((y + 0.5) / height - 0.5) * height / width
-    (order,) = FORMS[form].order(torch.from_numpy(across), torch.from_numpy(down), height / width)
+    places = torch.from_numpy(across), torch.from_numpy(down)
+    (order,) = PATTERNS[pattern].order(*places, height / width)
     order = (order - order.min()) / (order.max() - order.min())
     progress = torch.arange(1, steps + 1).view(-1, 1, 1) / (steps + 1) * (1 + soft)
     return np.asarray(((progress - order) / soft).clamp(0, 1)[..., None].numpy(), np.float32)
 
 
 @pytest.mark.parametrize(
-    "form", ["box", "columns", "rows", "corner-nw", "corner-se", "bent-ne", "clock-n", "clock-s"]
+    "pattern", ["box", "columns", "rows", "corner-nw", "corner-se", "bent-ne", "clock-n", "clock-s"]
 )
 @pytest.mark.parametrize("soft", [0.05, 0.3])
-def test_wipes_of_every_form(form: str, soft: float) -> None:
-    matte = passing(form, soft)
+def test_wipes_of_every_pattern(pattern: str, soft: float) -> None:
+    matte = passing(pattern, soft)
     a, b = (shot(seed, 40, pan=(0.3, 0.0), thing=False) for seed in (3, 4))
     (one,) = find(blocks(mixed(a, b, 11, matte))).transitions
-    assert one.kind == FORMS[form].kind
-    # The first and the last corner may be a few pixels: what there is of a frame to see is between these.
+    assert one.kind == kind_of_pattern(pattern)
+    # The first and the last corner may be a few pixels: they are left out.
     seen = np.flatnonzero((matte.mean((1, 2, 3)) > 0.02) & (matte.mean((1, 2, 3)) < 0.98)) + 11
     assert 10 <= one.first_frame <= seen[0] + 2 and seen[-1] - 2 <= one.last_frame <= 29
 
 
 def test_a_push_is_no_wipe() -> None:
-    """Both scenes move as a whole; a matte would leave most of that unexplained."""
+    """Both scenes move as a whole: a matte leaves most of that unexplained."""
     a, b = (shot(seed, 50, thing=False) for seed in (3, 4))
     clip = [*a[:16]]
     for step in range(1, 18):

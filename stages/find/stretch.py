@@ -1,0 +1,118 @@
+"""The frames in which one transition is measured, and what a measurement returns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from stages.find.curve import CLEAN_FRAMES, Curve, MeasuredWeights, measure
+from stages.find.dense import FlowWarp
+from stages.find.features import Array
+from stages.find.track import CameraWarp, Grid, WarpedSides
+from stages.shots import Space
+
+
+@dataclass(frozen=True)
+class TransitionFit:
+    """One transition.
+
+    before, after: the clean frames next to it.
+    mix: the incoming side's weight in each frame in between.
+    kind: a name of :data:`stages.kinds.TRANSITION_KINDS`.
+    space: the light in which it mixes.
+    unexplained, texture, restless: as of :class:`stages.find.curve.MeasuredWeights`, the first as
+    its mean over the frames.
+    left: the squared error that the matte of a wipe or an iris leaves, as part of the squared
+    difference between the two scenes.
+    effect: FFmpeg's name for it, or None.
+    """
+
+    before: int
+    after: int
+    mix: Curve
+    kind: str = "dissolve"
+    space: Space = "gamma"
+    unexplained: float = 0.0
+    texture: float = 0.0
+    restless: float = 0.0
+    left: float = 0.0
+    effect: str | None = None
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Frames that hold two shots and the transition between them.
+
+    frames: ``(T, H, W, 3)``, encoded or linear.
+    low, high: the first and the last frame that belong to the two shots or the transition.
+    dense: whether the clean frames are carried by dense flows, not by camera motion alone.
+    measurements: those that were made already, by the clean frames between which they were made.
+    """
+
+    frames: Array
+    low: int
+    high: int
+    dense: bool = False
+    measurements: dict[tuple[int, int], tuple[MeasuredWeights, WarpedSides]] = field(
+        default_factory=dict
+    )
+
+    @property
+    def aspect(self) -> float:
+        """Height / width of the frames."""
+        return self.frames.shape[1] / self.frames.shape[2]
+
+    def widened(self, before: int, after: int) -> tuple[int, int]:
+        """Return clean frames a little further out than a rough guess.
+
+        They leave three more clean frames behind each where the stretch is long enough, else they
+        are halfway to its ends.
+        """
+        margin = max(4, (after - before) // 4)
+        start = max(
+            self.low, before - margin, min(self.low + 3, before - (before - self.low + 1) // 2)
+        )
+        end = min(
+            self.high, after + margin, max(self.high - 3, after + (self.high - after + 1) // 2)
+        )
+        return start, end
+
+    def wider(self, before: int, after: int) -> list[tuple[int, int]]:
+        """Return clean frames at a rough guess, and twice and three times as far apart.
+
+        The middle of a soft wipe alone looks like a dissolve.
+        """
+        length = after - before
+        windows = [
+            (max(self.low, before - more // 2), min(self.high, after + more // 2))
+            for more in (0, length, 2 * length)
+        ]
+        return list(dict.fromkeys(windows))
+
+    def camera_warp(
+        self, before: int, after: int, weight: Callable[[int, Grid], Array | float]
+    ) -> CameraWarp:
+        """Return two clean frames carried by motion to all frames that a measurement uses.
+
+        weight: as of :class:`stages.find.track.CameraWarp`.
+        """
+        reach = max(self.low, before - CLEAN_FRAMES), min(self.high, after + CLEAN_FRAMES)
+        return CameraWarp(self.frames, (before, after), reach, weight)
+
+    def measured(self, before: int, after: int) -> tuple[MeasuredWeights, WarpedSides]:
+        """Return the weights between two clean frames, measured against these carried by motion."""
+        sides, reach = (before, after), (self.low, self.high)
+        if sides not in self.measurements:
+            held = measure(self.frames, sides, reach).curve
+            layers: WarpedSides = self.camera_warp(
+                before, after, lambda time, _: float(held[time - before - 1])
+            )
+            found = measure(self.frames, sides, reach, layers)
+            if self.dense and isinstance(layers, CameraWarp):
+                weights = found.curve.astype(np.float32)
+                layers = FlowWarp(self.frames, layers, self.low, self.high, weights)
+                found = measure(self.frames, sides, reach, layers)
+            self.measurements[sides] = found, layers
+        return self.measurements[sides]

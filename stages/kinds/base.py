@@ -1,0 +1,160 @@
+"""What a kind of transition is made of: its name, the model of its frames, and how it is undone.
+
+A frame in the middle of a transition is ``M(x) = (1 - w(x)) A(a(x)) + w(x) B(b(x))``: each side is
+seen through a weight and, where it moves as a whole, from another place. Three models cover the
+kinds that are known:
+
+- one weight for the whole frame (dissolves, fades);
+- a weight that passes over the picture in a fixed order (wipes, irises): a :class:`WipePattern`;
+- scenes that move as a whole (pushes, covers): a :class:`Placement` for each progress.
+
+Places are given in picture widths from the middle: ``x`` in [-0.5, 0.5], ``y`` in
+[-aspect / 2, aspect / 2], where the aspect is height / width. Progress is 0 before the transition
+and 1 after it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+Order = Callable[[Tensor, Tensor, float], tuple[Tensor, ...]]
+"""Maps of the places ``x``, ``y`` and the aspect; a place changes at their weighted sum."""
+
+EffectName = Callable[[tuple[float, ...], float, float], str | None]
+"""FFmpeg's name for a fitted pattern, from the maps' weights, the softness, and the aspect."""
+
+Undo = Literal["nothing", "weight", "matte", "placement"]
+
+
+def no_effect_name(slopes: tuple[float, ...], soft: float, aspect: float) -> str | None:
+    """Return None: FFmpeg has no transition of this pattern."""
+    return None
+
+
+def effect_by_direction(forward: str | None, backward: str | None) -> EffectName:
+    """Return a naming function for a pattern of one map: ``forward`` if its weight is positive."""
+
+    def name(slopes: tuple[float, ...], soft: float, aspect: float) -> str | None:
+        return forward if slopes[0] > 0 else backward
+
+    return name
+
+
+@dataclass(frozen=True)
+class WipePattern:
+    """The order in which the places of a picture change from one scene to the other.
+
+    order: its one or two maps. Their weights may be negative: every pattern goes either way.
+    centred: whether ``x`` and ``y`` count from a centre that is fitted, too.
+    off_centre: whether the search also tries centres away from the picture's middle.
+    simple: whether other patterns have to explain clearly more to be preferred to it.
+    effect: FFmpeg's name for it.
+    """
+
+    order: Order
+    centred: bool = False
+    off_centre: bool = False
+    simple: bool = False
+    effect: EffectName = no_effect_name
+
+
+@dataclass(frozen=True)
+class AffineMap:
+    """The place in a scene that a place of the frame shows: ``scale * place + shift``, per axis.
+
+    scale, shift: of x and of y; shifts are in picture widths. A scale of 0 is not allowed.
+    """
+
+    scale: tuple[float, float] = (1.0, 1.0)
+    shift: tuple[float, float] = (0.0, 0.0)
+
+    def __call__(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the places in the scene that the places ``x`` and ``y`` of the frame show."""
+        return self.scale[0] * x + self.shift[0], self.scale[1] * y + self.shift[1]
+
+    def inverse(self) -> AffineMap:
+        """Return the map from places in the scene to places of the frame."""
+        scale = (1 / self.scale[0], 1 / self.scale[1])
+        return AffineMap(scale, (-self.shift[0] * scale[0], -self.shift[1] * scale[1]))
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where the two scenes are in one frame.
+
+    outgoing, incoming: the places of each scene that the frame shows.
+    top: the scene that hides the other one where both are in the picture.
+    """
+
+    outgoing: AffineMap = AffineMap()
+    incoming: AffineMap = AffineMap()
+    top: Literal["outgoing", "incoming"] = "incoming"
+
+    def weight(self, x: Tensor, y: Tensor, aspect: float) -> Tensor:
+        """Return the weight of the incoming scene at places of the frame, 0 or 1."""
+        if self.top == "incoming":
+            return inside(*self.incoming(x, y), aspect)
+        return 1 - inside(*self.outgoing(x, y), aspect)
+
+
+def inside(x: Tensor, y: Tensor, aspect: float) -> Tensor:
+    """Return 1 for places inside of the picture and 0 for the others."""
+    return ((x.abs() <= 0.5) & (y.abs() <= aspect / 2)).to(x.dtype)
+
+
+Placer = Callable[[float, float], Placement]
+"""The placement for a progress and an aspect."""
+
+
+@dataclass(frozen=True)
+class TransitionKind:
+    """One kind of transition.
+
+    name: as the manifest has it under ``kind``.
+    undo: what the separation has to know of a frame: one ``weight``, a ``matte``, a ``placement``,
+    or ``nothing`` where the frames are not taken apart.
+    patterns: of a kind that is undone by a matte, by their names.
+    effects: of a kind that is undone by placements, by FFmpeg's names where it has them.
+    with_colour: the kind that it becomes where one side is a plain colour; itself unless given.
+    """
+
+    name: str
+    undo: Undo
+    patterns: Mapping[str, WipePattern] = field(default_factory=dict)
+    effects: Mapping[str, Placer] = field(default_factory=dict)
+    with_colour: str = ""
+
+    def __post_init__(self) -> None:
+        if bool(self.patterns) != (self.undo == "matte"):
+            raise ValueError(f"{self.name}: a kind has patterns if it is undone by a matte")
+        if bool(self.effects) != (self.undo == "placement"):
+            raise ValueError(f"{self.name}: a kind has effects if it is undone by placements")
+
+    @property
+    def separable(self) -> bool:
+        """Whether mixed frames of this kind can be taken apart."""
+        return self.undo != "nothing"
+
+    @property
+    def has_matte(self) -> bool:
+        """Whether the separation returns a matte: the incoming scene's weight for each pixel."""
+        return self.undo == "matte"
+
+    def beside_colour(self) -> str:
+        """Return the name of the kind that this one is where one of its sides is a plain colour."""
+        return self.with_colour or self.name
+
+
+def pixel_places(height: int, width: int, aspect: float) -> tuple[Tensor, Tensor]:
+    """Return the places ``x`` and ``y`` of the middles of ``height x width`` equal parts."""
+    y, x = torch.meshgrid(
+        (torch.arange(height) + 0.5) / height - 0.5,
+        (torch.arange(width) + 0.5) / width - 0.5,
+        indexing="ij",
+    )
+    return x, y * aspect

@@ -1,0 +1,36 @@
+"""Irises: a circle or a box that opens or closes around a centre."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from stages.kinds.base import TransitionKind, WipePattern, effect_by_direction
+
+TINY = 1e-8  # under the root, so that the distance has a slope at the centre, too
+
+
+def _distance(x: Tensor, y: Tensor, aspect: float) -> tuple[Tensor, ...]:
+    """Return the distance from the centre."""
+    return (torch.sqrt(x * x + y * y + TINY),)
+
+
+def _box(x: Tensor, y: Tensor, aspect: float) -> tuple[Tensor, ...]:
+    """Return the size of the box around the centre, of the picture's own shape, that ends here."""
+    return (torch.maximum(x.abs(), (y / aspect).abs()),)
+
+
+KIND = TransitionKind(
+    "iris",
+    undo="matte",
+    patterns={
+        "circle": WipePattern(
+            _distance,
+            centred=True,
+            off_centre=True,
+            simple=True,
+            effect=effect_by_direction("circleopen", "circleclose"),
+        ),
+        "box": WipePattern(_box, centred=True),
+    },
+)

@@ -1,0 +1,179 @@
+"""Transitions in which scenes move as a whole, taken apart: each visible pixel goes back home.
+
+A frame shows each scene at a known place (:class:`stages.kinds.base.Placement`). Where a scene is
+visible its layer is the frame itself, moved back; elsewhere the layer is the scene's nearest clean
+frame. The progress of the search is refined in full size.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from stages.find.placements import place, sample
+from stages.kinds import TRANSITION_KINDS
+from stages.kinds.base import Placement, Placer, inside, pixel_places
+from stages.mixing.psnr import psnr_of
+from stages.optim.timing import clocked
+from stages.shots import Transition
+from stages.transition.window import Window
+
+Pair = tuple[Tensor, Tensor]
+
+COARSE_PIXELS = 320 * 180  # size at which the progress is searched first
+COARSE_REACH = 1 / 32  # how far the search's progress may be wrong
+COARSE_STEPS = 33
+FINE_STEPS = 9  # in full size, a step being half a pixel
+BISECTIONS = 20  # halvings of the interval that the progress lies in
+
+
+@dataclass(frozen=True)
+class PlacedFrame:
+    """One mixed frame taken apart.
+
+    layers: the outgoing and the incoming scene, ``(3, H, W)`` each.
+    weight: the mean weight of the incoming scene.
+    visible: the share of both scenes' pixels that the frame shows.
+    error: mean squared error of the layers, placed again, against the frame.
+    """
+
+    layers: Pair
+    weight: float
+    visible: float
+    error: float
+
+
+@dataclass(frozen=True)
+class PlacedSeparation:
+    """The frames' mean weights, the share of the scenes that was visible, and the error's PSNR."""
+
+    mix: tuple[float, ...]
+    visible: float
+    reconstruction_psnr: float
+    seconds: dict[str, float]
+
+
+def separate_placed(
+    window: Window,
+    transition: Transition,
+    progress: Callable[[float, str], None],
+    put: Callable[[int, Tensor, Pair], None],
+) -> PlacedSeparation:
+    """Take a transition apart whose kind is undone by placements.
+
+    window: its frames with clean ones at both sides.
+    progress: called with the fraction done and a note.
+    put: called with each frame's number from 0, the frame ``(3, H, W)``, and its two layers.
+    """
+    seconds: dict[str, float] = defaultdict(float)
+    placer = TRANSITION_KINDS[transition.kind].effects[transition.effect or ""]
+    # A side without a clean frame has to do with the transition's own first or last one.
+    before = max(window.first, transition.first_frame - 1)
+    after = min(window.last, transition.last_frame + 1)
+    clean = window.frame(before)[0], window.frame(after)[0]
+    done: list[PlacedFrame] = []
+    with clocked(seconds, "finish"):
+        for block in window.blocks(transition.first_frame, transition.last_frame):
+            for frame in block.pixels:
+                number = len(done)
+                guess = progress_of(placer, transition.mix[number], window.size)
+                placement = refine(placer, guess, frame, clean)
+                part = take_apart(frame, placement, clean)
+                put(number, frame.clone(), part.layers)
+                done.append(part)
+                progress(len(done) / len(transition), "moving pixels back")
+    count = len(done)
+    return PlacedSeparation(
+        tuple(part.weight for part in done),
+        sum(part.visible for part in done) / count,
+        psnr_of(sum(part.error for part in done) / count),
+        dict(seconds),
+    )
+
+
+def progress_of(placer: Placer, weight: float, size: tuple[int, int]) -> float:
+    """Return the progress at which the incoming scene has a mean weight, by bisection."""
+    aspect = size[0] / size[1]
+    x, y = pixel_places(*size, aspect)
+    low, high = 0.0, 1.0
+    for _ in range(BISECTIONS):
+        middle = (low + high) / 2
+        if float(placer(middle, aspect).weight(x, y, aspect).mean()) < weight:
+            low = middle
+        else:
+            high = middle
+    return (low + high) / 2
+
+
+def refine(placer: Placer, guess: float, frame: Tensor, clean: Pair) -> Placement:
+    """Return the placement near a progress that makes the two clean frames most like ``frame``.
+
+    frame, clean: ``(3, H, W)``.
+    """
+    height, width = frame.shape[-2:]
+    aspect = height / width
+    scale = min(1.0, (COARSE_PIXELS / (height * width)) ** 0.5)
+    small, one, other = (
+        functional.interpolate(part[None], scale_factor=scale, mode="area")[0]
+        for part in (frame, *clean)
+    )
+
+    def best(values: Tensor, target: Tensor, scenes: Pair) -> float:
+        errors = [
+            float(((place(scenes, placer(float(value), aspect)) - target) ** 2).mean())
+            for value in values
+        ]
+        return float(values[int(torch.tensor(errors).argmin())])
+
+    reach = torch.linspace(-COARSE_REACH, COARSE_REACH, COARSE_STEPS)
+    rough = best((guess + reach).clamp(0, 1), small, (one, other))
+    # Steps are counted from whole pixels: editors move scenes by whole pixels, which blurs nothing.
+    half_pixels = 2 * max(height, width)
+    start = round(rough * half_pixels) - FINE_STEPS // 2
+    fine = (start + torch.arange(FINE_STEPS)) / half_pixels
+    return placer(best(fine.clamp(0, 1), frame, clean), aspect)
+
+
+def take_apart(frame: Tensor, placement: Placement, clean: Pair) -> PlacedFrame:
+    """Return the two layers of a frame ``(3, H, W)`` whose placement is known.
+
+    clean: the scenes' nearest clean frames ``(3, H, W)``, for what the frame does not show.
+    """
+    height, width = frame.shape[-2:]
+    aspect = height / width
+    places = pixel_places(height, width, aspect)
+    outgoing, shown_outgoing = _moved_back(frame, placement, "outgoing", clean[0])
+    incoming, shown_incoming = _moved_back(frame, placement, "incoming", clean[1])
+    layers = (
+        torch.where(shown_outgoing, outgoing, clean[0]),
+        torch.where(shown_incoming, incoming, clean[1]),
+    )
+    weight = placement.weight(*places, aspect)
+    visible = (shown_outgoing.float().mean() + shown_incoming.float().mean()) / 2
+    error = ((place(layers, placement) - frame) ** 2).mean()
+    return PlacedFrame(layers, float(weight.mean()), float(visible), float(error))
+
+
+def _moved_back(frame: Tensor, placement: Placement, side: str, clean: Tensor) -> Pair:
+    """Return one scene as far as a frame shows it, ``(3, H, W)``, and where it does, ``(1, H, W)``.
+
+    clean: the scene's nearest clean frame ``(3, H, W)``. It adds the detail that is lost where the
+    frame shows the scene smaller or between pixels. Pixels next to those of the other scene do not
+    count: they may be mixed.
+    """
+    height, width = frame.shape[-2:]
+    aspect = height / width
+    places = pixel_places(height, width, aspect)
+    there = placement.outgoing if side == "outgoing" else placement.incoming
+    back = there.inverse()(*places)
+    weight = placement.weight(*back, aspect)
+    own = weight if side == "incoming" else 1 - weight
+    shown = (own * inside(*back, aspect))[None]
+    eroded = 1 - functional.max_pool2d(1 - shown, 3, stride=1, padding=1)
+    detail = clean - sample(sample(clean, *there(*places)), *back)
+    return sample(frame, *back) + detail, eroded > 0.5
