@@ -261,7 +261,8 @@ def _packed_rgb(frame: Any, bits: int) -> NDArray[np.float32]:
     lines = np.frombuffer(plane, kind).reshape(plane.height, -1)
     stored = lines[:, : frame.width * channels].reshape(frame.height, frame.width, channels)
     rgb = stored[..., 2::-1] if name.startswith("bgr") else stored[..., :3]
-    return np.divide(rgb, np.float32(2**bits - 1), dtype=np.float32)
+    deep: NDArray[np.float32] = np.divide(rgb, np.float32(2**bits - 1), dtype=np.float32)
+    return deep
 
 
 def _deep_yuv(frame: Any, bits: int) -> NDArray[np.float32]:
