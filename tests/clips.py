@@ -159,7 +159,8 @@ def plain_answer(
     The outgoing side is plain red, the incoming one plain green, and the matte of a wipe is grey.
     """
     progress(0.5, "half")
-    count, size = len(transition), window.size
+    count = len(transition)
+    size = window.size
     red, green = torch.zeros(2, 3, *size)
     red[0] = green[1] = 1
     matte = torch.full((1, *size), 0.5) if transition.kind == "wipe" else None

@@ -94,7 +94,8 @@ def save_yuv(
     red, green, blue = colours.T
     luma = kr * red + (1 - kr - kb) * green + kb * blue
     chroma = [(blue - luma) / (2 * (1 - kb)), (red - luma) / (2 * (1 - kr))]
-    unit, top = 2 ** (bits - 8), 2**bits - 1
+    unit = 2 ** (bits - 8)
+    top = 2**bits - 1
     if full:
         codes = [luma * top, *(part * top + 128 * unit for part in chroma)]
     else:

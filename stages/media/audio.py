@@ -58,7 +58,9 @@ class Tracks:
         self, container: OutputContainer, video: VideoStream, muxer: str, warnings: list[str]
     ) -> None:
         self.video = video
-        self._container, self._muxer, self._warnings = container, muxer, warnings
+        self._container = container
+        self._muxer = muxer
+        self._warnings = warnings
         self._input: InputContainer | None = None
         self._packets: Iterator[Packet[AudioStream]] | None = None
         self._next: Packet[AudioStream] | None = None
@@ -162,7 +164,7 @@ class Tracks:
                     break
                 continue
             if time < start:
-                # It is not part of the layer, but the decoder needs it to start.
+                # This packet is not part of the layer, but the decoder needs it to start.
                 if index in coders:
                     packet.decode()
                 continue
@@ -178,7 +180,8 @@ class Tracks:
                 # Only the first frame of a packet has a time; count samples from there.
                 if frame.pts is not None and frame.time_base is not None and index not in clocks:
                     clocks[index] = round((frame.pts * frame.time_base - start) * frame.sample_rate)
-                frame.pts, frame.time_base = clocks.get(index, 0), Fraction(1, frame.sample_rate)
+                frame.pts = clocks.get(index, 0)
+                frame.time_base = Fraction(1, frame.sample_rate)
                 clocks[index] = frame.pts + frame.samples
                 for resampled in resampler.resample(frame):
                     yield from track.encode(resampled)

@@ -46,11 +46,13 @@ def scan_packet(data: bytes, codec: str) -> Messages:
     elif codec in ("hevc", "h264"):
         for unit in _units(data):
             if codec == "hevc":
-                kind, body = unit[0] >> 1 & 63, unit[2:]
+                kind = unit[0] >> 1 & 63
+                body = unit[2:]
                 if kind == _HEVC_RPU:
                     found = replace(found, dolby_vision=True)
             else:
-                kind, body = unit[0] & 31, unit[1:]
+                kind = unit[0] & 31
+                body = unit[1:]
             if kind in (_HEVC_SEI if codec == "hevc" else (_H264_SEI,)):
                 for payload, content in _messages(body.replace(b"\0\0\3", b"\0\0")):
                     found = _take(found, payload, content)

@@ -31,6 +31,7 @@ MAX_FREE_SAMPLES = 1 << 22
 _MP4 = (b"ftyp", b"moov", b"mdat", b"moof", b"wide", b"free", b"skip", b"pnot", b"styp", b"sidx")
 _CONTAINER_BOXES = (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"moof", b"traf")
 _PNG = b"\x89PNG\r\n\x1a\n"
+_GIF_HEADER = 13  # bytes of a GIF's signature and screen descriptor
 _STEP = 1 << 20  # bytes that are inflated at a time
 _MIN_FRAME_BYTES = 12  # of a GIF's frame: a descriptor, the code size, an end mark
 _Bytes = bytes | mmap.mmap
@@ -134,7 +135,8 @@ def check_animation(path: Path, container: str, width: int, height: int) -> None
 
 def _chunks(data: _Bytes) -> Iterator[tuple[bytes, int, int]]:
     """Yield each PNG chunk's kind and the begin and end of its content."""
-    place, length = 8, len(data)
+    place = len(_PNG)
+    length = len(data)
     while place + 8 <= length:
         size, kind = struct.unpack(">I4s", data[place : place + 8])
         begin = place + 8
@@ -159,7 +161,8 @@ def _inflated(data: _Bytes, begin: int, end: int, most: int) -> int:
 
 def _gif_frames(data: _Bytes) -> Iterator[int]:
     """Yield the position of each frame of a GIF, as far as its blocks can be followed."""
-    place, length = 13, len(data)
+    place = _GIF_HEADER
+    length = len(data)
     if length > place:
         place += _color_table_bytes(data[10])
     while place < length:

@@ -118,13 +118,17 @@ class Orientation:
 
     def apply(self, picture: Picture) -> Picture:
         """Return the upright picture: ``(H, W, C)``, or ``(W, H, C)`` if the axes are swapped."""
-        upright = picture.swapaxes(0, 1) if self.swap else picture
-        return upright[:: -1 if self.mirror_y else 1, :: -1 if self.mirror_x else 1]
+        return self._mirrored(picture.swapaxes(0, 1) if self.swap else picture)
 
     def undo(self, picture: Picture) -> Picture:
         """Return the stored picture of an upright one."""
-        mirrored = picture[:: -1 if self.mirror_y else 1, :: -1 if self.mirror_x else 1]
+        mirrored = self._mirrored(picture)
         return mirrored.swapaxes(0, 1) if self.swap else mirrored
+
+    def _mirrored(self, picture: Picture) -> Picture:
+        down = -1 if self.mirror_y else 1
+        right = -1 if self.mirror_x else 1
+        return picture[::down, ::right]
 
 
 UPRIGHT = Orientation()
@@ -218,7 +222,7 @@ def rgb_picture(
     elif stored is None or stored == (frame.height, frame.width):
         picture = frame.reformat(format="rgb24", interpolation=EXACT).to_ndarray()
     elif stored[0] <= frame.height and stored[1] <= frame.width:
-        # One pass from the stored planes to the small picture: the search reads whole films so.
+        # One pass from the stored planes to the small picture: fast enough for the search.
         picture = frame.reformat(stored[1], stored[0], "rgb24", interpolation=_AREA).to_ndarray()
     else:
         picture = resize(frame.reformat(format="rgb24", interpolation=EXACT).to_ndarray(), *stored)

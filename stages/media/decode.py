@@ -192,7 +192,8 @@ class _Patience:
 
     def renew(self) -> None:
         """Start counting again. Time that the caller spent on a frame is not the file's fault."""
-        self._since, self._packets = time.monotonic(), 0
+        self._since = time.monotonic()
+        self._packets = 0
 
     def is_over(self, framed: bool) -> bool:
         """Count a packet and return whether the file has given no frame for too long.

@@ -96,7 +96,8 @@ def deinterlaced(frames: Iterator[Item], scan: ScanType) -> Generator[Item]:
             yield item
             continue
         if graph is None:
-            graph, waiting, lumas = _Bwdif(item[2], scan), [], []
+            graph = _Bwdif(item[2], scan)
+            waiting, lumas = [], []
         waiting.append(item)
         if scan.kind == "telecined":
             lumas.append(_luma(item[2]))
@@ -164,9 +165,11 @@ class _Bwdif:
     def push(self, frame: VideoFrame | None) -> Iterator[VideoFrame]:
         """Feed a frame to the filter (``None`` at the end) and yield the frames that it returns."""
         if frame is not None:
-            pts, unit = frame.pts, frame.time_base
+            pts = frame.pts
+            unit = frame.time_base
             # The filter needs rising timestamps, and not every file has them.
-            frame.pts, frame.time_base = self._count, _TICK
+            frame.pts = self._count
+            frame.time_base = _TICK
             self._graph.push(frame)
             frame.pts = pts
             if unit is not None:

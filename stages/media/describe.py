@@ -86,7 +86,7 @@ def _scan(
         if wanted == "deinterlace":
             raise UnlayerError(
                 f"{printable(path)}: its pictures of {frame.width}x{frame.height} are too small to "
-                "be deinterlaced; do not ask for it",
+                "be deinterlaced; keep them as they are",
                 settings=("interlaced",),
             )
         return ScanType()

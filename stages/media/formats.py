@@ -100,11 +100,12 @@ def encoding_for(info: ClipInfo, wanted: LayerFormat) -> Encoding:
 def _png(bits: int, alpha: bool, single: bool) -> Encoding:
     """Return the encoding of a single PNG, or of a MOV of PNGs."""
     if bits == 8:
-        depth, pixels = 8, "rgba" if alpha else "rgb24"
+        pixels = "rgba" if alpha else "rgb24"
     else:
-        depth, pixels = 16, "rgba64be" if alpha else "rgb48be"
+        bits = 16
+        pixels = "rgba64be" if alpha else "rgb48be"
     suffix, muxer = (".png", "") if single else (".mov", "mov")
-    return Encoding(suffix, muxer, "png", pixels, depth)
+    return Encoding(suffix, muxer, "png", pixels, bits)
 
 
 def _ffv1(info: ClipInfo, bits: int, alpha: bool) -> Encoding:

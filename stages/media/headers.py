@@ -103,7 +103,8 @@ def write_mov_light(path: Path, color: ColorTags) -> bool:
         file.seek(start)
         index = bytearray(file.read())
         view = BytesIO(bytes(index))
-        grown, span = [0], (8, len(index))
+        grown = [0]
+        span = (8, len(index))
         for wanted in (b"trak", b"mdia", b"minf", b"stbl", b"stsd"):
             span = next(
                 ((begin, stop) for kind, begin, stop in boxes(view, *span) if kind == wanted),

@@ -198,7 +198,9 @@ class Clip:
         seek: the index of a known frame to start from; ``None`` to start from the beginning.
         Raises :class:`_SeekError` where the frames after a seek are not the known ones.
         """
-        options, known, path = self._options, self.frame_index, self.info.path
+        options = self._options
+        known = self.frame_index
+        path = self.info.path
         step = 1 / self.info.rate
         with open_media(path, options.max_pixels) as container:
             stream = container.streams[self.info.stream]
@@ -220,7 +222,8 @@ class Clip:
                         raise _SeekError
                     if frame.pts < wanted:
                         continue
-                    index, wanted = seek, None
+                    index = seek
+                    wanted = None
                 checksum = colour.frame_checksum(frame)
                 if index < len(known.times):
                     same = (frame.pts, checksum) == (

@@ -106,7 +106,8 @@ def boxes(file: BinaryIO, begin: int, end: int) -> Iterator[tuple[bytes, int, in
         size, kind = struct.unpack_from(">I4s", head)
         content = begin + 8
         if size == 1 and len(head) == 16:
-            size, content = struct.unpack_from(">Q", head, 8)[0], begin + 16
+            size = struct.unpack_from(">Q", head, 8)[0]
+            content = begin + 16
         stop = end if size == 0 else begin + size
         if stop < content or stop > end:
             return
@@ -261,7 +262,8 @@ def elements(data: bytes) -> Iterator[tuple[int, bytes]]:
 def _tracks(file: BinaryIO) -> bytes:
     """Return the content of a Matroska file's Tracks element; empty where there is none."""
     file.seek(0)
-    at, inside = 0, False
+    at = 0
+    inside = False
     for _ in range(_MAX_BOXES):
         file.seek(at)
         head = file.read(16)
@@ -276,7 +278,8 @@ def _tracks(file: BinaryIO) -> bytes:
         size = int.from_bytes(field, "big") & ((1 << 7 * size_length) - 1)
         content = at + name_length + size_length
         if name == _SEGMENT and not inside:
-            at, inside = content, True
+            at = content
+            inside = True
         elif name == _TRACKS:
             file.seek(content)
             return file.read(min(size, _MAX_BYTES))

@@ -80,7 +80,8 @@ def _allow(seconds: int) -> None:
 
 def _try(av: Any, url: str, kind: str | None, job: dict[str, Any]) -> None:
     """Open a file as the reader does, walk its index and decode its first frames."""
-    options, wanted = job["options"], job["stream"]
+    options = job["options"]
+    wanted = job["stream"]
     to_open, to_decode = job["seconds"]
     _allow(to_open)
     with av.open(url, "r", format=kind, options=options, metadata_errors="ignore") as container:

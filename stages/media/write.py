@@ -265,7 +265,8 @@ class LayerWriter:
         self._temporary.replace(self.path)
 
     def _open(self, audio: AudioSpan | None) -> None:
-        encoding, info = self._encoding, self.info
+        encoding = self._encoding
+        info = self.info
         container = av.open(
             f"file:{self._temporary.absolute()}",
             "w",
@@ -279,7 +280,8 @@ class LayerWriter:
         assert isinstance(video, VideoStream)
         context = video.codec_context
         context.thread_type = "AUTO"
-        video.width, video.height, video.pix_fmt = info.width, info.height, encoding.pixels
+        video.width, video.height = info.width, info.height
+        video.pix_fmt = encoding.pixels
         context.sample_aspect_ratio = info.pixel_aspect
         context.time_base = video.time_base = self._tick
         context.color_primaries, context.color_trc, context.colorspace = self._colors.tags
@@ -352,5 +354,6 @@ def _png(frame: VideoFrame) -> bytes:
     context.width, context.height = frame.width, frame.height
     context.pix_fmt = frame.format.name
     context.time_base = _PNG_RATE
-    frame.pts, frame.time_base = 0, _PNG_RATE
+    frame.pts = 0
+    frame.time_base = _PNG_RATE
     return b"".join(bytes(packet) for packet in [*context.encode(frame), *context.encode(None)])

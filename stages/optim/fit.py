@@ -97,7 +97,8 @@ class DivergenceGuard:
         self._failures += 1
         if self._failures == TRIES:
             raise FitError(
-                f"the fit of its motion lost its way {TRIES} times; try another --seed or --device cpu"
+                f"the fit of its motion lost its way {TRIES} times; try another seed, or fit on the CPU",
+                settings=("seed", "device"),
             )
         self.boldness /= 3
         self._optimiser.state.clear()
@@ -172,7 +173,8 @@ def fit(
                 if failures == TRIES:
                     raise FitError(
                         f"the fit lost its way {TRIES} times, at step {step} of {plan.steps}; "
-                        "try another --seed or --device cpu"
+                        "try another seed, or fit on the CPU",
+                        settings=("seed", "device"),
                     )
                 boldness /= 3
                 _restore(good, module, optimiser)

@@ -86,7 +86,8 @@ def test_any_result_is_loaded_as_it_was(
 
 
 def test_dataclasses_are_loaded_where_they_are_expected(tmp_path: Path) -> None:
-    store, whole = Checkpoints(tmp_path, "f", every=0), torch.rand(4, 3)
+    store = Checkpoints(tmp_path, "f", every=0)
+    whole = torch.rand(4, 3)
     made = Pair(whole[:2], (whole[2:], whole.t()), "x")  # views of one memory
     store.get_or_compute("pair", lambda: made, Pair)
     assert same(store.get_or_compute("pair", fail, Pair), made)

@@ -271,7 +271,8 @@ def test_time_code_counts_like_one_by_one(rate: Fraction, dropped: int) -> None:
 
 def chunks(data: bytes) -> dict[bytes, bytes]:
     """Return the content of each chunk of a PNG, by kind, after checking its checksum."""
-    at, found = 8, {}
+    found: dict[bytes, bytes] = {}
+    at = 8
     while at < len(data):
         size, kind = struct.unpack_from(">I4s", data, at)
         found[kind] = data[at + 8 : at + 8 + size]

@@ -151,10 +151,12 @@ def test_a_wrong_field_order_flag_is_corrected(tmp_path: Path) -> None:
     "seed", [0, 1, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(2, 12))]
 )
 def test_frames_from_the_middle_are_those_from_the_start(tmp_path: Path, seed: int) -> None:
-    frames, flag = interlace(scene(seed, 240), "tff"), "tff"
+    frames = interlace(scene(seed, 240), "tff")
+    flag = "tff"
     if seed % 2:
         # Film with pulldown, where only the combed frames are changed.
-        frames, flag = film(scene(seed, 96)), "prog"
+        frames = film(scene(seed, 96))
+        flag = "prog"
     path = save(
         tmp_path / "clip.mp4", frames, flag, "libx264", qp=10, g=12, bf=2, pix_fmt="yuv420p"
     )
@@ -237,7 +239,8 @@ def test_fine_lines_are_not_taken_for_fields(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", range(6))
 def test_progressive_clips_stay_as_they_are(tmp_path: Path, seed: int) -> None:
-    frames, flag = scene(seed, 24), ("prog", "tff", "bff")[seed % 3]
+    frames = scene(seed, 24)
+    flag = ("prog", "tff", "bff")[seed % 3]
     if seed % 2 == 0:
         frames = np.repeat(np.stack(lines(seed, 24))[..., None], 3, axis=3).astype(np.uint8)
         flag = "prog"

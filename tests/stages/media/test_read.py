@@ -111,7 +111,7 @@ def test_colours_are_right_for_every_matrix_range_and_depth(
     )
     got = whole(clip)[0, 8, 8::16]
     # Eight-bit codes cannot express every colour: half a code of luma and of chroma is 1.4 levels.
-    assert np.abs(got - 255 * colours).max() <= (2 if bits == 8 else 0.5 if bits == 10 else 0.2)
+    assert np.abs(got - 255 * colours).max() <= {8: 2, 10: 0.5, 12: 0.2}[bits]
 
 
 @pytest.mark.parametrize("degrees,turns", [(90, -1), (180, 2), (270, 1)])
