@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from stages.checkpoint import CheckpointStore, Nothing, run_resumable
+from stages.checkpoint import CheckpointStore, NoCheckpoints, run_resumable
 from stages.context import FitSettings
 from stages.mixing.mixing import Mixture, mix, project
 from stages.motion.carry import Carried, carried_layers, carry, reaching, template_of
@@ -250,9 +250,9 @@ def alternate(
     settings: FitSettings,
     progress: Callable[[float, str], None],
     seconds: MutableMapping[str, float],
-    keeper: CheckpointStore | None = None,
+    checkpoints: CheckpointStore | None = None,
 ) -> Alternated:
-    """Motion and networks in turn. ``seconds``: what each stage took is added to it. keeper: where standings are kept."""
+    """Motion and networks in turn. ``seconds``: what each stage took is added to it. checkpoints: where standings are kept."""
     work = Alternation(mixture, kind, plan, settings)
 
     def timed(step: _Step, begin: float) -> Callable[[AlternationState], AlternationState]:
@@ -278,7 +278,11 @@ def alternate(
     begins = [0.0, *(step.end for step in steps)]
     chain = [timed(step, begin) for step, begin in zip(steps, begins, strict=False)]
     standing = run_resumable(
-        keeper or Nothing(), "standing", chain, AlternationState(still(mixture)), AlternationState
+        checkpoints or NoCheckpoints(),
+        "standing",
+        chain,
+        AlternationState(still(mixture)),
+        AlternationState,
     )
     trust = float(work.trust(standing).mean())
     steps_done = plan.fit_steps if trust < OPEN else 0

@@ -18,7 +18,7 @@ from models.generator import NARROW_WIDTHS, WIDTHS, Layer
 from models.noise import walking_noise
 from models.precision import probe
 from models.skip import Skip
-from stages.checkpoint import CheckpointStore, Nothing
+from stages.checkpoint import CheckpointStore, NoCheckpoints
 from stages.errors import UnlayerError
 from stages.mixing.mixing import Mixture, mix
 from stages.motion.flow import resize
@@ -354,7 +354,7 @@ def fit_paper(
     seed: int = 0,
     device: torch.device | None = None,
     check_every: int = 100,
-    keeper: CheckpointStore | None = None,
+    checkpoints: CheckpointStore | None = None,
     on_step: OnStep | None = None,
     on_check: Callable[[int, FitResult], bool] | None = None,
 ) -> FitResult:
@@ -363,7 +363,7 @@ def fit_paper(
     Two skip networks, Adam at 1e-3 without a schedule, float32, squared error and a tenth of exclusion, each step's input shaken by 1e-3.
     Every frame of the window is a mixture to it, clean ones too, with a weight of 0 or 1: there the other scene is free, as published.
     on_check: called every ``check_every`` steps with the steps done and the result so far; true ends the fit.
-    keeper: where the fit is kept every so often.
+    checkpoints: where the fit is kept every so often.
     """
     device = device or mixture.frames.device
     module = TwoPublished(mixture, seed).to(device)
@@ -381,9 +381,9 @@ def fit_paper(
             "exclusion": exclusion(outgoing, incoming),
         }
 
-    keeper = keeper or Nothing()
+    checkpoints = checkpoints or NoCheckpoints()
     state, done, told = None, 0, Curves()
-    if (kept := keeper.newest("published", FitState)) is not None:
+    if (kept := checkpoints.newest("published", FitState)) is not None:
         done, state, noise, told = kept
         shaken.set_state(noise)
     while True:
@@ -413,7 +413,7 @@ def fit_paper(
             on_step=partly,
         )
         done, told = done + part, joined(told, trace.curves())
-        keeper.save_if_due("published", (done, state, shaken.get_state(), told))
+        checkpoints.save_if_due("published", (done, state, shaken.get_state(), told))
         if done >= steps or on_check is not None:
             result = replace(_published_result(module, mixture, state), trace=told)
             if done >= steps or (on_check is not None and on_check(done, result)):

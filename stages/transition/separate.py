@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field, replace
 import torch
 from torch import Tensor
 
-from stages.checkpoint import CheckpointStore, Nothing
+from stages.checkpoint import CheckpointStore, NoCheckpoints
 from stages.context import FitSettings
 from stages.mixing.mixing import Mixture, mix, project, psnr_of
 from stages.motion.carry import Carried, carried_layers
@@ -68,24 +68,24 @@ def separate_transition(
     progress: Callable[[float, str], None],
     put: Put,
     plan: Plan | None = None,
-    keeper: CheckpointStore | None = None,
+    checkpoints: CheckpointStore | None = None,
 ) -> Separated:
     """Takes ``transition`` apart and gives the layers of its frames to ``put``, one frame after another.
 
     window: its frames with clean ones at both sides, of which a few at a time are held in full. progress: fraction done and a note.
-    plan: the work to do; by ``settings`` unless told. keeper: where a run that may be killed keeps what is done.
+    plan: the work to do; by ``settings`` unless told. checkpoints: where a run that may be killed keeps what is done.
     """
     seconds: dict[str, float] = defaultdict(float)
-    keeper = keeper or Nothing()
+    checkpoints = checkpoints or NoCheckpoints()
     if plan is None:
         with clocked(seconds, "plan"):
             progress(0.0, "measuring this machine" if settings.max_seconds else "planning")
             plan = plan_for(open_mixture(window, transition, LARGEST), settings)
     work = open_mixture(window, transition, plan.pixels)
     if plan.paper_steps:
-        done = _published(work, plan, settings, progress, seconds, keeper)
+        done = _published(work, plan, settings, progress, seconds, checkpoints)
     else:
-        done = alternate(work, transition.kind, plan, settings, progress, seconds, keeper)
+        done = alternate(work, transition.kind, plan, settings, progress, seconds, checkpoints)
     work = done.mixture
     means: list[float] = []
     error = 0.0
@@ -124,7 +124,7 @@ def _published(
     settings: FitSettings,
     progress: Callable[[float, str], None],
     seconds: dict[str, float],
-    keeper: CheckpointStore,
+    checkpoints: CheckpointStore,
 ) -> Alternated:
     """The method as published, for comparison: no motion, no sweeps; the residual is shared out at the end."""
     with clocked(seconds, "networks"):
@@ -134,7 +134,7 @@ def _published(
             seed=settings.seed,
             device=settings.device,
             on_step=lambda done, _: progress(0.98 * done, "published networks"),
-            keeper=keeper,
+            checkpoints=checkpoints,
         )
     layers = project(work, *inside(work, (result.outgoing, result.incoming)))
     return Alternated(

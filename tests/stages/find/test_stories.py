@@ -64,20 +64,20 @@ def test_a_search_resumed_from_any_standing_tells_the_same(
         search, "KEEP", 72
     )  # a ring of a third: as many looks at a third of the price
     clip, length = np.concatenate([draw(seed, longest=20).frames for seed in (2, 3)])[:260], 29
-    keeper = Checkpoints(tmp_path, "one", every=0.0)
+    checkpoints = Checkpoints(tmp_path, "one", every=0.0)
     counts: list[int] = []
 
     def before(tell: Callable[[], dict[str, Any]]) -> None:
         standing = tell()
         counts.append(standing["first"] + len(standing["frames"]))
-        keeper.keep(f"at-{counts[-1]}", standing)
+        checkpoints.save(f"at-{counts[-1]}", standing)
 
     whole = find(blocks(clip, length), before=before)
     assert len(counts) == -(-len(clip) // length) - 1 and len(whole.transitions) > 3
     for count in counts:
         # The blocks that follow have another length: what is found is a matter of the frames alone.
         assert (
-            find(blocks(clip, 13, count), standing=keeper.newest(f"at-{count}", Event, Plain))
+            find(blocks(clip, 13, count), standing=checkpoints.newest(f"at-{count}", Event, Plain))
             == whole
         )
 
