@@ -1,4 +1,4 @@
-"""Small synthetic scenes with known layers, their mixtures, and a stand-in for the separation."""
+"""Make small scenes with known layers, mix them, and stand in for their separation."""
 
 from __future__ import annotations
 
@@ -21,27 +21,31 @@ from stages.mixing.psnr import mean_psnr
 from stages.mixing.psnr import psnr as one_psnr
 from stages.shots import Transition
 from stages.transition.plan import LARGEST
-from stages.transition.separate import PutFrame, SeparatedFrame, TransitionResult, open_mixture, separate_transition
+from stages.transition.separate import (
+    PutFrame,
+    SeparatedFrame,
+    TransitionResult,
+    open_mixture,
+    separate_transition,
+)
 from stages.transition.window import Window
 
 Stack = NDArray[np.uint8]
 OWN = ("losses.json", "manifest.json", "report", "report.html")
-"""What every finished run's folder holds besides its layers and sheets."""
+"""Names in every finished run's folder besides its layers and sheets."""
 
 
 def moving(seed: int, frames: int, size: tuple[int, int] = (48, 64)) -> Stack:
-    """Return a scene ``(frames, H, W, 3)``: a smooth pattern drifts, a plain square crosses it."""
+    """Make a scene ``(frames, H, W, 3)``: a smooth pattern that drifts, and a crossing square."""
     height, width = size
     rng = np.random.default_rng(seed)
-    phase, (right, down), colour = (
-        rng.uniform(0, 6, (3, 3)),
-        rng.uniform(-0.15, 0.15, 2),
-        rng.uniform(0.1, 0.9, 3),
-    )
+    phase = rng.uniform(0, 6, (3, 3))
+    right, down = rng.uniform(-0.15, 0.15, 2)
+    colour = rng.uniform(0.1, 0.9, 3)
     y, x = np.mgrid[0:height, 0:width] / 8
     stack = np.empty((frames, height, width, 3))
     for t in range(frames):
-        # All channels move together, as in a picture of anything.
+        # All channels move together, as in any real picture.
         u, v = x + right * t, y + down * t
         for c in range(3):
             stack[t, ..., c] = (
@@ -57,9 +61,10 @@ def moving(seed: int, frames: int, size: tuple[int, int] = (48, 64)) -> Stack:
 def through_camera(
     scene: NDArray[np.float32], size: tuple[int, int], time: int, pan: Sequence[float], zoom: float
 ) -> NDArray[np.float32]:
-    """Return what a camera sees at ``time`` of a ``scene`` that is twice its ``size`` (H, W).
+    """Return what a panning and zooming camera sees of a still scene.
 
-    pan: pixels (x, y) a frame. zoom: relative growth a frame.
+    scene: larger than the picture. size: ``(H, W)`` of the picture. time: the frame's number.
+    pan: pixels (x, y) a frame. zoom: magnification a frame, minus 1.
     """
     height, width = size
     scale = 1 / (1 + zoom) ** time
@@ -77,16 +82,19 @@ def through_camera(
 
 
 def grainy(seed: int, frames: int, size: tuple[int, int]) -> Stack:
-    """Return a scene ``(frames, H, W, 3)`` that no codec compresses: random pixels, new grain."""
+    """Make a scene ``(frames, H, W, 3)`` that does not compress well.
+
+    It is one picture of random pixels, with new grain in each frame.
+    """
     rng = np.random.default_rng(seed)
     picture = rng.integers(0, 256, (1, *size, 3))
     return np.clip(picture + rng.integers(-6, 7, (frames, *size, 3)), 0, 255).astype(np.uint8)
 
 
 def dissolve(a: Stack, b: Stack, pre: int, steps: int) -> tuple[Stack, NDArray[np.float64]]:
-    """Return the linear dissolve of ``a`` into ``b`` after ``pre`` clean frames, and the weights.
+    """Dissolve ``a`` linearly into ``b`` and return the mixed frames and the weights of ``b``.
 
-    The weights are those of ``b``, which is as long as ``a``.
+    a, b: ``(T, H, W, 3)`` of the same length. pre: clean frames before. steps: mixed frames.
     """
     weight = np.clip((np.arange(len(a)) - pre + 1) / (steps + 1), 0, 1)
     mixed = (1 - weight)[:, None, None, None] * a + weight[:, None, None, None] * b
@@ -96,7 +104,10 @@ def dissolve(a: Stack, b: Stack, pre: int, steps: int) -> tuple[Stack, NDArray[n
 def drifting(
     seed: int, frames: int, velocity: tuple[float, float], size: tuple[int, int] = (48, 64)
 ) -> Tensor:
-    """Return a rough texture ``(frames, 3, H, W)`` that moves by ``velocity`` (x, y) a frame."""
+    """Make a coloured texture ``(frames, 3, H, W)`` in [0, 1] that moves.
+
+    velocity: pixels (x, y) a frame.
+    """
     height, width = size
     noise = torch.rand(
         1, 3, height // 4 + 24, width // 4 + 24, generator=torch.Generator().manual_seed(seed)
@@ -108,10 +119,8 @@ def drifting(
     across, down = wide.shape[-1] / 2, wide.shape[-2] / 2
     stack = []
     for t in range(frames):
-        right, below = (
-            (x - width / 2 - velocity[0] * t) / across,
-            (y - height / 2 - velocity[1] * t) / down,
-        )
+        right = (x - width / 2 - velocity[0] * t) / across
+        below = (y - height / 2 - velocity[1] * t) / down
         grid = torch.stack([right.expand(size), below.expand(size)], -1)[None].float()
         stack.append(
             functional.grid_sample(wide, grid, mode="bicubic", align_corners=False).clamp(0, 1)
@@ -125,12 +134,15 @@ def pixels(stack: Stack) -> Tensor:
 
 
 def psnr(estimate: Tensor, truth: Tensor) -> float:
-    """Return the mean PSNR of frames ``(T, 3, H, W)``, in dB, at most 60 each."""
+    """Return the mean PSNR in dB over frames ``(T, 3, H, W)``, each capped at 60 dB.
+
+    The project's scoring uses the same measure.
+    """
     return mean_psnr(estimate, truth, 60.0)
 
 
 def psnr_of_all(estimate: Tensor, truth: Tensor) -> float:
-    """Return the PSNR in dB of all values together, of any shape; at most 99."""
+    """Return the PSNR in dB over all values together, of any shape; at most 99."""
     return one_psnr(estimate, truth)
 
 
@@ -149,9 +161,13 @@ def plain_answer(
     put: PutFrame,
     **more: object,
 ) -> TransitionResult:
-    """Stand in for the separation: a red outgoing scene, a green incoming one, a grey matte."""
+    """Stand in for the separation.
+
+    The outgoing side is plain red, the incoming one plain green, and the matte of a wipe is grey.
+    """
     progress(0.5, "half")
-    count, size = len(transition), window.size
+    count = len(transition)
+    size = window.size
     red, green = torch.zeros(2, 3, *size)
     red[0] = green[1] = 1
     matte = torch.full((1, *size), 0.5) if transition.kind == "wipe" else None
@@ -168,10 +184,10 @@ def plain_answer(
 
 @dataclass
 class Apart:
-    """A transition separated in memory.
+    """A transition that was taken apart in memory.
 
-    frames, outgoing, incoming: the mixed frames and their layers, ``(n, 3, H, W)``.
-    matte: where there is one, ``(n, 1, H, W)``. done: what was learnt about the transition.
+    frames: the mixed frames. outgoing, incoming: their layers, ``(n, 3, H, W)``. matte: if the
+    transition has one. done: the report of the separation; its fields are this object's, too.
     """
 
     frames: Tensor
@@ -185,7 +201,7 @@ class Apart:
 
 
 def apart(frames: Frames, transition: Transition, **more: Any) -> Apart:
-    """:func:`stages.transition.separate.separate_transition` of frames that are in memory."""
+    """Take a transition apart whose frames are in memory."""
     kept: list[SeparatedFrame] = []
     more = {"progress": lambda done, note: None, **more}
     done = separate_transition(
@@ -205,5 +221,5 @@ def apart(frames: Frames, transition: Transition, **more: Any) -> Apart:
 
 
 def opened(frames: Frames, transition: Transition) -> Mixture:
-    """:func:`stages.transition.separate.open_mixture` of frames that are in memory."""
+    """Open the mixture of a transition whose frames are in memory."""
     return open_mixture(Window.of(frames), transition, LARGEST)

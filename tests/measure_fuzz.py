@@ -74,7 +74,7 @@ def make_corpus(folder: Path, few: int | None = None, seed: int = 0) -> Corpus:
     frames, _ = clips.dissolve(clips.moving(1, 12, (32, 48)), clips.moving(2, 12, (32, 48)), 4, 4)
     media.save(folder / "film.mp4", frames)
     keep = Checkpoints(folder / "kept", "f")
-    keep.keep("state", (3, {"a": [1.0, 2, "text"], "b": frames_tensor(frames)}))
+    keep.save("state", (3, {"a": [1.0, 2, "text"], "b": frames_tensor(frames)}))
     checkpoint = (folder / "kept" / "state.safetensors").read_bytes()
     config = 'task = "transition"\npreset = "fast"\nmax_seconds = 60\nstart = "0:00:00"\ntransition = ["4:7"]\nlossless = true\n'
     return Corpus(files, folder, checkpoint, config)

@@ -103,7 +103,8 @@ class DivergenceGuard:
         if self._failures == MOST_FAILURES:
             raise FitError(
                 f"{self._name} diverged {MOST_FAILURES} times, at step {step} of {steps}; "
-                "try another --seed or --device cpu"
+                "try another seed, or fit on the CPU",
+                settings=("seed", "device"),
             )
         self.boldness *= BOLDNESS_FACTOR
         self._restore()

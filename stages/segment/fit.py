@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields, replace
 import torch
 from torch import Tensor, nn
 
-from models.generator import GeneratedLayer, NARROW_WIDTHS
+from models.generator import NARROW_WIDTHS, GeneratedLayer
 from models.noise import walking_noise
 from models.precision import probe
 from models.skip import Skip

@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from stages.checkpoint import CheckpointStore, Nothing, run_resumable
+from stages.checkpoint import CheckpointStore, NoCheckpoints, run_resumable
 from stages.context import FitSettings
 from stages.kinds import TRANSITION_KINDS
 from stages.mixing.forward_model import Pair
@@ -93,12 +93,12 @@ class Reporting:
     """Where an alternation reports to and saves itself.
 
     progress: takes the fraction done and a note. seconds: what each stage takes is added here.
-    keeper: where states are saved.
+    checkpoints: where states are saved.
     """
 
     progress: Callable[[float, str], None]
     seconds: MutableMapping[str, float]
-    keeper: CheckpointStore = field(default_factory=Nothing)
+    checkpoints: CheckpointStore = field(default_factory=NoCheckpoints)
 
 
 Work = Callable[[AlternationState, OnStep], AlternationState]
@@ -295,7 +295,7 @@ def alternate(
     begins = [0.0, *(step.end for step in steps)]
     chain = [_reported(step, begin, reporting) for step, begin in zip(steps, begins, strict=False)]
     state = run_resumable(
-        reporting.keeper,
+        reporting.checkpoints,
         CHECKPOINT,
         chain,
         AlternationState(no_motion(mixture)),

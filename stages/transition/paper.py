@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from stages.checkpoint import CheckpointStore, Nothing
+from stages.checkpoint import CheckpointStore, NoCheckpoints
 from stages.mixing.mixture import Mixture
 from stages.optim.fit import FitState, OnStep, fit
 from stages.optim.loss_curves import Curves, Trace, joined
@@ -47,13 +47,13 @@ def fit_paper(
     seed: int = 0,
     device: torch.device | None = None,
     check: PeriodicCheck = PeriodicCheck(),
-    keeper: CheckpointStore | None = None,
+    checkpoints: CheckpointStore | None = None,
     on_step: OnStep | None = None,
 ) -> FitResult:
     """Fit the published networks to the window and return both scenes.
 
     steps: how many. seed: of initial values and noise. device: where to fit.
-    check: looks at the fit every so often. keeper: where the fit is saved in between.
+    check: looks at the fit every so often. checkpoints: where the fit is saved in between.
     on_step: called after each step.
 
     Raises FitError where the fit diverges.
@@ -73,11 +73,11 @@ def fit_paper(
             "exclusion": exclusion(outgoing, incoming),
         }
 
-    keeper = keeper or Nothing()
+    checkpoints = checkpoints or NoCheckpoints()
     state: FitState | None = None
     done = 0
     curves = Curves()
-    if (kept := keeper.newest("published", FitState)) is not None:
+    if (kept := checkpoints.newest("published", FitState)) is not None:
         done, state, generator_state, curves = kept
         jitter.generator.set_state(generator_state)
     while True:
@@ -100,7 +100,7 @@ def fit_paper(
         state = fit(module, terms, WEIGHTS, plan, frames=len(frames), seed=seed, on_step=note)
         done += part
         curves = joined(curves, trace.curves())
-        keeper.save_if_due("published", (done, state, jitter.generator.get_state(), curves))
+        checkpoints.save_if_due("published", (done, state, jitter.generator.get_state(), curves))
         if done >= steps or check.ends is not None:
             result = replace(_result(module, mixture, state), trace=curves)
             if done >= steps or (check.ends is not None and check.ends(done, result)):

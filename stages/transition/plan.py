@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from models.generator import NARROW_WIDTHS
-from stages.context import SAFE, FitSettings
+from stages.context import BUDGET_PART, FitSettings
 from stages.mixing.mixture import Mixture, shrink
 from stages.motion.carry import carry, reaching
 from stages.motion.flow import flows, warp
@@ -128,7 +128,7 @@ def plans_for(
     began = time.monotonic()
     paper = settings.preset == "paper"
     costs = costs or Costs(mixture, settings, paper=paper)
-    left = SAFE * settings.max_seconds - (time.monotonic() - began)
+    left = BUDGET_PART * settings.max_seconds - (time.monotonic() - began)
     plans = []
     for count in counts:
         share = left * count / sum(counts)

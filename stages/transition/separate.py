@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field, replace
 import torch
 from torch import Tensor
 
-from stages.checkpoint import CheckpointStore, Nothing
+from stages.checkpoint import CheckpointStore, NoCheckpoints
 from stages.context import FitSettings
 from stages.kinds import TRANSITION_KINDS
 from stages.mixing.forward_model import Pair
@@ -87,14 +87,14 @@ def separate_transition(
     progress: Callable[[float, str], None],
     put: PutFrame,
     plan: Plan | None = None,
-    keeper: CheckpointStore | None = None,
+    checkpoints: CheckpointStore | None = None,
 ) -> TransitionResult:
     """Separate ``transition`` and pass the layers of its frames to ``put``, one frame at a time.
 
     window: the mixed frames with clean ones at both sides; a few at a time are held at full size.
     settings: preset or budget, seed and device. progress: takes the fraction done and a note.
     plan: the work to do, chosen by ``settings`` unless given.
-    keeper: where an interruptible run saves what is done.
+    checkpoints: where an interruptible run saves what is done.
 
     Raises FitError where a fit diverges and UsageError where the clip lacks frames of the window.
     """
@@ -106,7 +106,7 @@ def separate_transition(
             progress(0.0, "measuring this machine" if settings.max_seconds else "planning")
             plan = plan_for(open_mixture(window, transition, LARGEST), settings)
     work = open_mixture(window, transition, plan.pixels)
-    reporting = Reporting(progress, seconds, keeper or Nothing())
+    reporting = Reporting(progress, seconds, checkpoints or NoCheckpoints())
     if plan.paper_steps:
         done = _published(work, plan, settings, reporting)
     else:
@@ -176,7 +176,7 @@ def _published(
             seed=settings.seed,
             device=settings.device,
             on_step=lambda done, _: reporting.progress(WORK_END * done, "published networks"),
-            keeper=reporting.keeper,
+            checkpoints=reporting.checkpoints,
         )
     layers = project(work, *work.of_mixed((result.outgoing, result.incoming)))
     flows = no_motion(work)

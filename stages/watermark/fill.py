@@ -65,7 +65,7 @@ def fill(frames: Tensor, hole: Tensor, brief: SeparationContext, steps: int) -> 
             fitted(1)  # the first call also allocates
             return max(LEAST_STEPS, min(most, int(SHARE * budget / seconds_a_step(fitted, 1, 4))))
 
-        steps = brief.keeper.compute_and_save("fill", measured)
+        steps = brief.checkpoints.compute_and_save("fill", measured)
     layer = fitted(steps, report=True)
     drawn = F.interpolate(layer.render().cpu(), size=(height, width), mode="bilinear", align_corners=False)
     shown = (~inside).float()[None, None]

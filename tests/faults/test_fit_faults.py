@@ -100,7 +100,7 @@ def test_loss_stays_nan(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         run(*WORDS, "--out", "out"),
         1,
         "in.mkv: the fit of the networks diverged 3 times",
-        "try another --seed or --device cpu",
+        "try another seed, or fit on the CPU (--seed, --device)",
     )
     assert visible(tmp_path / "out") == []
 

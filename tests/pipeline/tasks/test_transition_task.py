@@ -49,10 +49,13 @@ def told(
     """Has the search answer with these shots and transitions."""
     analysis = Analysis(frames, tuple(Shot(*shot) for shot in shots), tuple(transitions), colors)
 
-    def found(clip: Clip, settings: object, step: object, keeper: object) -> Searched:
+    def found(clip: Clip, settings: object, step: object, checkpoints: object) -> Searched:
         blocks = list(clip.blocks(size=(8, 8)))
         return Searched(
-            analysis, blocks[0].first, [time for block in blocks for time in block.times], clip.seen
+            analysis,
+            blocks[0].first,
+            [time for block in blocks for time in block.times],
+            clip.frame_index,
         )
 
     monkeypatch.setattr(task, "search", found)

@@ -20,7 +20,14 @@ from drifting_scenes import (
 )
 
 from stages.mixing.mixture import Mixture, Side, mix
-from stages.motion.carry import carried_layers, carry, extrapolated, known_motion, reaching, regularity
+from stages.motion.carry import (
+    carried_layers,
+    carry,
+    extrapolated,
+    known_motion,
+    reaching,
+    regularity,
+)
 from stages.shots import Space
 
 LEVELS = ((2, 40), (1, 40))

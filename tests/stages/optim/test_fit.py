@@ -14,7 +14,14 @@ from stages.errors import UnlayerError
 from stages.mixing.mixture import Mixture
 from stages.optim.fit import FitPlan, FitState, fit, shuffled
 from stages.optim.losses import constant
-from stages.transition.networks import KnownLayers, NetworkOptions, TwoScenes, clean_and_mixed, fill, fit_layers
+from stages.transition.networks import (
+    KnownLayers,
+    NetworkOptions,
+    TwoScenes,
+    clean_and_mixed,
+    fill,
+    fit_layers,
+)
 from stages.transition.paper import PeriodicCheck, fit_paper
 
 NARROW = NetworkOptions(dtype=torch.float32, widths=(16, 16, 16, 16))

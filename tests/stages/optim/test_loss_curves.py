@@ -39,5 +39,5 @@ def test_joining_placing_thinning() -> None:
 def test_a_checkpoint_holds_a_trace(tmp_path: Path) -> None:
     trace = Trace()
     trace.add("motion", 0.25, {"loss": 0.125})
-    Checkpoints(tmp_path, "x").keep("trace", trace.curves())
+    Checkpoints(tmp_path, "x").save("trace", trace.curves())
     assert Checkpoints(tmp_path, "x").newest("trace") == {"motion": {"loss": [[0.25, 0.125]]}}

@@ -9,7 +9,7 @@ import torch
 
 import stages.transition.plan
 from pipeline.settings import PRESETS
-from stages.context import SAFE, FitSettings
+from stages.context import BUDGET_PART, FitSettings
 from stages.mixing.mixture import Mixture
 from stages.transition.plan import (
     LEAST,
@@ -150,9 +150,9 @@ def test_the_cost_of_a_plan_fits_its_budget(size: tuple[int, int]) -> None:
     for budget in BUDGETS:
         plan = plan_for(given, FitSettings(max_seconds=budget))
         price = costs.of(plan, 4)
-        assert price <= SAFE * budget or (rung(plan) == len(LADDER) - 1 and plan.fit_steps == 0), (
-            budget
-        )
+        assert price <= BUDGET_PART * budget or (
+            rung(plan) == len(LADDER) - 1 and plan.fit_steps == 0
+        ), budget
 
 
 @pytest.mark.usefixtures("known_costs")
@@ -180,7 +180,7 @@ def test_a_budget_is_shared_out_over_transitions_by_their_frames() -> None:
         plans = plans_for(given, [4, 4, 12], FitSettings(max_seconds=budget))
         assert plans[0] == plans[1] == plan_for(given, FitSettings(max_seconds=budget / 5))
         assert (
-            Fixed(given, FitSettings()).of(plans[2], 12) <= SAFE * budget * 0.6
+            Fixed(given, FitSettings()).of(plans[2], 12) <= BUDGET_PART * budget * 0.6
             or plans[2] == SMALLER[-1]
         )
 

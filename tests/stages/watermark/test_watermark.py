@@ -12,7 +12,7 @@ from clips import moving, psnr
 from torch import Tensor
 from torch.nn import functional as F
 
-from stages.checkpoint import Nothing
+from stages.checkpoint import NoCheckpoints
 from stages.context import FitSettings, Separation, SeparationContext
 from stages.watermark.colours import all_colours, part_colour
 from stages.watermark.fill import carried_on, fill
@@ -322,7 +322,7 @@ def test_the_published_method_runs() -> None:
     }
 
 
-class Given(Nothing):
+class Given(NoCheckpoints):
     """Measures, where told to, and goes by another number all the same."""
 
     def __init__(self, count: int, *, measuring: bool) -> None:
@@ -340,7 +340,7 @@ def test_a_fill_by_the_clock_does_the_steps_that_were_kept() -> None:
     hole[18:24, 20:28] = True
     kept, measured = Given(6, measuring=False), Given(6, measuring=True)
     told = brief(seconds=2.0)
-    resumed, first = (fill(frames, hole, replace(told, keeper=keeper), 100) for keeper in (kept, measured))
+    resumed, first = (fill(frames, hole, replace(told, checkpoints=checkpoints), 100) for checkpoints in (kept, measured))
     assert kept.asked == measured.asked == ["fill"]
     assert torch.equal(resumed, first)
     assert torch.equal(first, fill(frames, hole, brief(), 6))
@@ -350,7 +350,7 @@ def test_the_published_method_by_the_clock_does_the_steps_that_were_kept() -> No
     frames, box = scenes(1, (24, 32)), torch.ones(24, 32, dtype=torch.bool)
     kept, measured = Given(2, measuring=False), Given(2, measuring=True)
     told = brief(preset="paper", seconds=2.0)
-    resumed, first = (separate_published(frames, box, replace(told, keeper=keeper)) for keeper in (kept, measured))
+    resumed, first = (separate_published(frames, box, replace(told, checkpoints=checkpoints)) for checkpoints in (kept, measured))
     assert kept.asked == measured.asked == ["steps"]
     assert all(torch.equal(resumed.layers[name], first.layers[name]) for name in first.layers)
     assert first.report["fit_steps"] == 2
