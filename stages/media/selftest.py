@@ -5,7 +5,6 @@ Number formats are timed. File formats are checked by writing and reading a tiny
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -18,6 +17,7 @@ from stages.media.clip import ClipInfo, Frames
 from stages.media.formats import LayerFormat
 from stages.media.read import open_clip
 from stages.media.write import LayerWriter
+from stages.mixing.psnr import psnr_of
 
 FORMATS: dict[str, LayerFormat] = {
     "H.264 in MP4": LayerFormat(),
@@ -76,5 +76,5 @@ def _fault(path: Path, layer_format: LayerFormat) -> str:
         return " ".join(str(error).split())
     if again.shape != pixels.shape:
         return f"{len(again)} of {count} frames come back"
-    psnr = -10 * math.log10(max(float(((again - pixels) ** 2).mean()), 1e-10))
+    psnr = psnr_of(float(((again - pixels) ** 2).mean()))
     return "" if psnr >= LEAST_PSNR else f"what comes back is another picture ({psnr:.0f} dB)"

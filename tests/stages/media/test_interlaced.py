@@ -17,6 +17,7 @@ from stages.media.fields import ScanEvidence, collect_evidence
 from stages.media.formats import LayerFormat
 from stages.media.read import Clip, open_clip
 from stages.media.write import LayerWriter
+from stages.mixing.psnr import psnr_of
 
 
 def scene(seed: int, count: int, height: int = 96, width: int = 128) -> np.ndarray:
@@ -81,7 +82,7 @@ def decoded(clip: Clip, first: int = 0) -> np.ndarray:
 
 
 def psnr(one: np.ndarray, other: np.ndarray) -> float:
-    return float(10 * np.log10(255**2 / np.mean((one.astype(float) - other) ** 2)))
+    return psnr_of(float(np.mean((one.astype(float) - other) ** 2)) / 255**2)
 
 
 CODECS: dict[str, tuple[str, dict[str, Any]]] = {
