@@ -15,7 +15,7 @@ MOST_OPAQUE = 0.97
 
 @dataclass(frozen=True)
 class WatermarkComposite(ForwardModel):
-    """``I = (1 - m) C + m W``, the same mark W in all frames (Dekel et al., CVPR 2017, eq. 1).
+    """``I = m W + (1 - m) C``, the same mark W in all frames (Dekel et al., CVPR 2017, eq. 1).
 
     The first layer is the clean picture C, the second the mark W, ``(1, 3, H, W)``.
 
@@ -26,8 +26,8 @@ class WatermarkComposite(ForwardModel):
     most_opaque: float = MOST_OPAQUE
 
     def mix(self, first: Tensor, second: Tensor) -> Tensor:
-        """Return ``(1 - m) C + m W``."""
-        return (1 - self.matte) * first + self.matte * second
+        """Return ``m W + (1 - m) C``."""
+        return self.matte * second + (1 - self.matte) * first
 
     def distribute_residual(self, frame: Tensor, first: Tensor, second: Tensor) -> Pair:
         """Return ``C = (I - m W) / (1 - m)``, and the mark as it is.
