@@ -190,13 +190,12 @@ class Part:
     """A part of the fitted tensors that is evaluated by itself.
 
     index: what each tensor is indexed with. frames: the mixed frames that it is about.
-    share: its share of the mean loss. number: of the entry in the data that belongs to it.
+    share: its share of the mean loss.
     """
 
     index: tuple[Any, ...]
     frames: slice
     share: float
-    number: int = 0
 
 
 PartLosses = Callable[[Part, Sequence[Tensor]], Mapping[str, Tensor]]
