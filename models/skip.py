@@ -62,7 +62,7 @@ class ReflectingConvolution(nn.Module):
         return F.leaky_relu(normalise(self.norm, self.convolve(x)), NEGATIVE_SLOPE)
 
 
-class Level(nn.Module):
+class HourglassLevel(nn.Module):
     """One level of the hourglass.
 
     Halve the size, convolve twice, apply the deeper level, double the size, append the skip
@@ -73,13 +73,16 @@ class Level(nn.Module):
 
     def __init__(self, inputs: int, depth: int, generator: torch.Generator) -> None:
         super().__init__()
-        width, skip = CHANNELS[depth], SKIPS[depth]
+        width = CHANNELS[depth]
+        skip = SKIPS[depth]
         self.skip = ReflectingConvolution(inputs, skip, 1, generator) if skip else None
         self.down = nn.Sequential(
             ReflectingConvolution(inputs, width, FILTER, generator, stride=2),
             ReflectingConvolution(width, width, FILTER, generator),
         )
-        self.deeper = Level(width, depth + 1, generator) if depth + 1 < len(CHANNELS) else None
+        self.deeper = (
+            HourglassLevel(width, depth + 1, generator) if depth + 1 < len(CHANNELS) else None
+        )
         below = width if self.deeper is None else CHANNELS[depth + 1]
         self.norm = nn.BatchNorm2d(below + skip)
         self.up = nn.Sequential(
@@ -105,7 +108,7 @@ class Skip(nn.Module):
     def __init__(self, channels_in: int = 2, channels_out: int = 3, *, seed: int = 0) -> None:
         super().__init__()
         generator = torch.Generator().manual_seed(seed)
-        self.body = Level(channels_in, 0, generator)
+        self.body = HourglassLevel(channels_in, 0, generator)
         self.last = convolution(CHANNELS[0], channels_out, 1, generator, bias=True)
 
     def forward(self, noise: Tensor) -> Tensor:

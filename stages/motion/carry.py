@@ -173,7 +173,7 @@ def carry(
             if on_step is not None:
                 on_step((done + progress * steps) / total, losses)
 
-        level = _Level(mixture, scale, known, device)
+        level = _MotionLevel(mixture, scale, known, device)
         current = level.fit(current, steps, note)
         done += steps
     templates = mixture.template("outgoing"), mixture.template("incoming")
@@ -181,7 +181,7 @@ def carry(
 
 
 @dataclass(frozen=True)
-class _View:
+class _MotionView:
     """What a step sees of the mixed frames: a sampling of them and of their weights."""
 
     sampling: InterleavedSampling
@@ -189,7 +189,7 @@ class _View:
     weight: Tensor
 
 
-class _Level:
+class _MotionLevel:
     """The fit of both flows at one size, ``1 / scale`` of the sides."""
 
     def __init__(self, mixture: Mixture, scale: int, known: Pair, device: torch.device) -> None:
@@ -213,7 +213,7 @@ class _Level:
         for number in range(InterleavedSampling.MANY):
             sampling = InterleavedSampling(small, number, target)
             seen = sampling.of(resize(weight, small)) if mixture.has_matte else weight
-            self.views.append(_View(sampling, sampling.of(target), seen))
+            self.views.append(_MotionView(sampling, sampling.of(target), seen))
 
     def fit(self, start: Pair, steps: int, on_step: OnStep) -> Pair:
         """Return the flows ``(n, 2, H, W)`` that ``start`` becomes in ``steps`` steps."""
@@ -261,7 +261,7 @@ class _Level:
         }
         return weighted(losses, weights)
 
-    def _unexplained(self, view: _View, part: Part, pieces: Sequence[Tensor]) -> Tensor:
+    def _unexplained(self, view: _MotionView, part: Part, pieces: Sequence[Tensor]) -> Tensor:
         """Return what the carried templates leave unexplained of some mixed frames."""
         target = view.target[part.frames]
         carried = [
@@ -271,7 +271,7 @@ class _Level:
         model = self.mixture.dissolve(view.weight[part.frames])
         return charbonnier(model.mix(*carried) - target)
 
-    def _carried(self, view: _View, side: Side, frames: slice, flow: Tensor) -> Tensor:
+    def _carried(self, view: _MotionView, side: Side, frames: slice, flow: Tensor) -> Tensor:
         """Return the sampled pixels of one scene in some mixed frames."""
         if (plain := self.mixture.plain(side)) is not None:
             target = view.target[frames]

@@ -52,7 +52,7 @@ def loss_weights(scale: int) -> dict[str, Schedule]:
 
 
 @dataclass(frozen=True)
-class _View:
+class _TieView:
     """What a step sees: a sampling of the mixed frames, their weights and both layers."""
 
     sampling: InterleavedSampling
@@ -88,7 +88,7 @@ class _TieLevel:
             sampling = InterleavedSampling(small, number, target)
             seen = sampling.of(resize(weight, small)) if mixture.has_matte else weight
             near = [sampling.of(bank[mixture.mixed]) for bank in self.banks]
-            self.views.append(_View(sampling, sampling.of(target), seen, near))
+            self.views.append(_TieView(sampling, sampling.of(target), seen, near))
 
     def fields(self) -> list[Tensor]:
         """Return the flows at the nodes, ``(n, K, 2, h, w)`` for each scene, to be fitted."""
