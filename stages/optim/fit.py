@@ -139,8 +139,9 @@ def fit(
 def _descent(module: nn.Module, plan: FitPlan) -> Descent:
     """Return the descent of a module's parameters, from the plan's start where it has one."""
     fitted = [parameter for parameter in module.parameters() if parameter.requires_grad]
-    named = getattr(module, "code_parameters", list)()
-    codes = {id(parameter) for parameter in named}
+    codes: set[int] = set()
+    if (code_parameters := getattr(module, "code_parameters", None)) is not None:
+        codes = {id(parameter) for parameter in code_parameters()}
 
     def rate(full: float) -> Schedule:
         # Taken at the middle of a step, so that neither the first nor the last one is zero.
