@@ -30,7 +30,7 @@ def test_a_layer_has_the_requested_size(size: tuple[int, int], dtype: torch.dtyp
     assert layer.render().shape == (3, 2, *size)
 
 
-def test_the_decoder_is_the_one_that_was_measured() -> None:
+def test_the_decoder_has_the_size_that_was_measured() -> None:
     generator = Generator(3, (144, 256))
     # 32 codes; 128, 128, 128 and 96 channels; 12 outputs that the shuffle makes 3; filters of 3x3.
     # The batch norms add a scale and an offset per channel, the last convolution a bias.

@@ -16,7 +16,7 @@ SPACES = pytest.mark.parametrize("space", ["gamma", "linear"])
 
 
 def random(*shape: int, seed: int = 0) -> Tensor:
-    """Values in [0.05, 0.95]."""
+    """Return random values in [0.05, 0.95]."""
     return 0.05 + 0.9 * torch.rand(*shape, generator=torch.Generator().manual_seed(seed))
 
 
@@ -259,7 +259,7 @@ def test_shrinking_leaves_a_weight_for_the_whole_picture_alone() -> None:
 
 
 @pytest.mark.parametrize("pixels", [96, 100, 10_000])
-def test_what_is_small_enough_is_not_shrunk(pixels: int) -> None:
+def test_small_frames_are_not_shrunk(pixels: int) -> None:
     mixture = Mixture(random(3, 3, 8, 12), ramp(3, 1, 1), 1, 1)
     assert shrink(mixture, pixels) is mixture
 

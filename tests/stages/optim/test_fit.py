@@ -34,7 +34,7 @@ class Value(nn.Module):
 
 
 def mixture(matte: bool = False, locked: bool = False) -> tuple[Mixture, Tensor, Tensor]:
-    """A small dissolve, 4 clean frames, 4 mixed ones and 4 clean ones, with its true layers."""
+    """Return a small dissolve with its true layers: 4 clean, 4 mixed and 4 clean frames."""
     one, other = (
         torch.from_numpy(moving(seed, 12, (24, 32))).permute(0, 3, 1, 2).float() / 255
         for seed in (1, 2)
@@ -105,7 +105,7 @@ def test_a_step_sees_mixed_and_clean_frames_in_order() -> None:
         assert drawn == sorted(set(drawn)) and {4, 5, 6, 7} <= set(drawn) and len(drawn) >= 7
 
 
-def test_the_layers_come_out_and_not_only_the_mixture() -> None:
+def test_the_layers_are_found_and_not_only_the_mixture() -> None:
     given, one, other = mixture()
     result = fit_layers(given, plan=FitPlan(120), seed=0, options=NARROW)
     assert torch.equal(result.outgoing[:4], given.frames[:4]) and torch.equal(
@@ -118,7 +118,7 @@ def test_the_layers_come_out_and_not_only_the_mixture() -> None:
     assert float((result.weight - given.weight).abs().max()) < 0.1
 
 
-def test_given_layers_are_believed_where_they_are_trusted() -> None:
+def test_known_layers_are_kept_where_they_are_trusted() -> None:
     given, _, _ = mixture()
     trust = torch.zeros(12, 1, 24, 32)
     trust[..., :16] = 1
@@ -190,7 +190,7 @@ def test_a_locked_side_keeps_its_colour() -> None:
     assert float(result.outgoing[given.mixed].mean()) > 0.01
 
 
-def test_the_yardstick_runs_and_can_be_stopped() -> None:
+def test_the_published_fit_runs_and_can_be_stopped() -> None:
     given, _, _ = mixture()
     seen: list[int] = []
 

@@ -31,7 +31,7 @@ def test_exclusion_sees_shared_edges_only() -> None:
     assert float(losses.exclusion(edge[..., :1, :1], edge[..., :1, :1])) == 0
 
 
-def test_exclusion_is_symmetric_and_has_a_slope_where_nothing_is_shared() -> None:
+def test_exclusion_is_symmetric_and_has_a_gradient_where_nothing_is_shared() -> None:
     generator = torch.Generator().manual_seed(0)
     x, y = (torch.rand(2, 3, 9, 12, generator=generator) for _ in range(2))
     torch.testing.assert_close(losses.exclusion(x, y), losses.exclusion(y, x))

@@ -73,13 +73,13 @@ class Fixed(Costs):
 
 @pytest.fixture
 def known_costs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every machine is the same, and measuring it takes no time."""
+    """Let every machine have the same costs, and measuring take no time."""
     monkeypatch.setattr(stages.transition.plan, "Costs", Fixed)
     monkeypatch.setattr("stages.transition.plan.time.monotonic", lambda: 0.0)
 
 
 def rung(plan: Plan) -> int:
-    """How far down the ladder a plan stands: 0 is the largest."""
+    """Return how far down the ladder a plan is; 0 is the largest."""
     return LADDER.index(plan)
 
 
@@ -136,7 +136,7 @@ def test_costs_by_hand() -> None:
     )
 
 
-def test_the_ladder_falls() -> None:
+def test_plans_get_cheaper_down_the_ladder() -> None:
     costs = Fixed(mixture(1080, 8), FitSettings())
     prices = [costs.of(plan, 4) for plan in LADDER]
     assert prices == sorted(prices, reverse=True)
@@ -174,7 +174,7 @@ def test_a_larger_picture_never_buys_a_larger_plan() -> None:
 
 
 @pytest.mark.usefixtures("known_costs")
-def test_a_budget_is_shared_out_over_transitions_by_their_frames() -> None:
+def test_a_budget_is_divided_among_transitions_by_their_frames() -> None:
     given = mixture()
     for budget in BUDGETS:
         plans = plans_for(given, [4, 4, 12], FitSettings(max_seconds=budget))
@@ -193,7 +193,7 @@ def test_a_budget_for_the_published_method_buys_steps() -> None:
     assert plan_for(given, FitSettings("paper", max_seconds=0.001)).paper_steps == 1
 
 
-def test_what_measuring_took_is_taken_off(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_time_of_measuring_is_deducted(monkeypatch: pytest.MonkeyPatch) -> None:
     given, clock = mixture(), [0.0]
 
     class Slow(Fixed):
@@ -224,7 +224,7 @@ def test_a_plan_is_made_to_fit_the_memory(mixed: int, full: int) -> None:
         assert replace(plan, pixels=0) == replace(PLANS["balanced"], pixels=0)
         if bytes_of(LEAST, mixed, 24, full) <= memory:
             assert bytes_of(plan.pixels, mixed, 24, full) <= memory
-        # No smaller than it has to be.
+        # It is no smaller than it has to be.
         enough = plan.pixels in (LEAST, PLANS["balanced"].pixels) or plan.pixels >= full
         assert enough or bytes_of(round(1.02 * plan.pixels), mixed, 24, full) > memory * 0.99
     assert within_memory(PLANS["fast"], 1, mixed, 24, full).pixels == LEAST

@@ -146,7 +146,7 @@ def test_a_turn_brings_flickering_layers_nearer_to_the_truth() -> None:
         assert psnr(layer[INSIDE], truth[INSIDE]) > psnr(before, truth[INSIDE]) + 3
 
 
-def test_a_turn_does_not_touch_clean_frames_nor_what_it_is_given() -> None:
+def test_a_turn_changes_neither_clean_frames_nor_its_arguments() -> None:
     a, b = scenes()
     mixture = mixed(a, b)
     layers = flickering(mixture, a, b)
