@@ -28,6 +28,7 @@ from stages.transition.alternate import AlternationResult, Reporting, alternate,
 from stages.transition.paper import fit_paper
 from stages.transition.placed import separate_placed
 from stages.transition.plan import LARGEST, Plan, plan_for
+from stages.transition.still import Known, separate_still, still_scenes, still_side
 from stages.transition.window import Window
 
 BAND = 1 << 20
@@ -100,6 +101,10 @@ def separate_transition(
     """
     if TRANSITION_KINDS[transition.kind].undo == "placement":
         return _placed(window, transition, progress, put)
+    paper = plan.paper_steps > 0 if plan else settings.preset == "paper"
+    scenes = None if paper else still_scenes(window, transition)
+    if scenes is not None:
+        return _still(window, transition, scenes, progress, put)
     seconds: dict[str, float] = defaultdict(float)
     if plan is None:
         with clocked(seconds, "plan"):
@@ -111,10 +116,11 @@ def separate_transition(
         done = _published(work, plan, settings, reporting)
     else:
         done = alternate(work, transition.kind, plan, settings, reporting)
+    known = None if paper else still_side(window, transition, done.mixture, done.layers)
     means: list[float] = []
     error = 0.0
     with clocked(seconds, "finish"):
-        for place, (full, layers) in enumerate(finish(window, done)):
+        for place, (full, layers) in enumerate(finish(window, done, known)):
             progress(WORK_END + (1 - WORK_END) * place / len(transition), "full size")
             frame = full.frames[1]
             weight = full.weight[1]
@@ -165,6 +171,29 @@ def _placed(
     return TransitionResult(done.mix, False, "gamma", done.seconds, report)
 
 
+def _still(
+    window: Window,
+    transition: Transition,
+    scenes: Pair,
+    progress: Callable[[float, str], None],
+    put: PutFrame,
+) -> TransitionResult:
+    """Separate a transition between still scenes; see :mod:`stages.transition.still`."""
+
+    def put_frame(number: int, frame: Tensor, layers: Pair, matte: Tensor | None) -> None:
+        put(number, SeparatedFrame(frame, *layers, matte))
+
+    done = separate_still(window, transition, scenes, progress, put_frame)
+    report = {
+        "reconstruction_psnr": done.reconstruction_psnr,
+        "trust": 1.0,
+        "explained": 1.0,
+        "invented": 0.0,
+    }
+    has_matte = TRANSITION_KINDS[transition.kind].has_matte
+    return TransitionResult(done.mix, has_matte, transition.space, done.seconds, report)
+
+
 def _published(
     work: Mixture, plan: Plan, settings: FitSettings, reporting: Reporting
 ) -> AlternationResult:
@@ -205,11 +234,14 @@ def open_mixture(window: Window, transition: Transition, pixels: int) -> Mixture
     return replace(mixture, locked=locked, color=color)
 
 
-def finish(window: Window, done: AlternationResult) -> Iterator[tuple[Mixture, Pair]]:
+def finish(
+    window: Window, done: AlternationResult, known: Known | None = None
+) -> Iterator[tuple[Mixture, Pair]]:
     """Yield each mixed frame at full size with its layers ``(3, H, W)``.
 
     The frame comes as a window of three: between the two clean frames that its layers are carried
-    from. The window is overwritten when the next frame is taken.
+    from. The window is overwritten when the next frame is taken. known: the scene that stands
+    still, if one does; its picture replaces its layer.
     """
     work = done.mixture
     templates = done.carried.templates
@@ -223,17 +255,20 @@ def finish(window: Window, done: AlternationResult) -> Iterator[tuple[Mixture, P
             around = torch.cat([torch.zeros_like(weight), weight, torch.ones_like(weight)])
             frames[1] = frame
             one = replace(work, frames=frames, weight=around, first=1, last=1)
-            yield one, finish_frame(one, done, place)
+            yield one, finish_frame(one, done, place, known)
             place += 1
 
 
-def finish_frame(one: Mixture, done: AlternationResult, place: int) -> Pair:
+def finish_frame(
+    one: Mixture, done: AlternationResult, place: int, known: Known | None = None
+) -> Pair:
     """Return the layers ``(3, H, W)`` of one mixed frame at full size.
 
     The clean frames, carried at full size, give the detail; the layers of the working size give
     the rest.
 
     one: a window of three frames whose middle one it is. place: its number among the mixed frames.
+    known: a scene that stands still; the other one then gets the whole residual.
     """
     size = one.size
     at = slice(place, place + 1)
@@ -246,6 +281,10 @@ def finish_frame(one: Mixture, done: AlternationResult, place: int) -> Pair:
             sharp[0] + resize(layers[0] - blurred[0], size),
             sharp[1] + resize(layers[1] - blurred[1], size),
         )
+    if known is not None:
+        picture = known.picture.clone()
+        layers = (picture, layers[1]) if known.side == "outgoing" else (layers[0], picture)
+        one = replace(one, locked=known.side)
     height = max(1, BAND // size[1])
     for top in range(0, size[0], height):
         _mix_again(one, layers, slice(top, top + height))
