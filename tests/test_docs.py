@@ -17,7 +17,7 @@ from pipeline.tasks import names
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
-LINES = 150
+LINES = 170
 """Of a page in ``docs/``."""
 BYTES = 150_000
 """Of a picture there."""
