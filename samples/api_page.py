@@ -1,6 +1,6 @@
 """Write ``docs/api.md`` from the docstrings of what Python users and plug-ins import.
 
-    python -m samples.api_page
+python -m samples.api_page
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ HEAD = """# The Python interface
 
 `pipeline` is for programs that take clips apart, `pipeline.plugin` for packages that add a task
 (see [adding-a-task.md](adding-a-task.md)). Both keep their names within a version of the interface;
-other modules may change at any time. `python -m samples.api_page` makes this page from the docstrings.
+other modules may change at any time. `python -m samples.api_page` makes this page from docstrings.
 """
 
 
@@ -35,7 +35,9 @@ def signature(thing: Any) -> str:
         text = str(inspect.signature(thing))
     except (TypeError, ValueError):
         return ""
-    return re.sub(r"\b(?:pipeline|stages|collections|typing|numpy|torch|pathlib)\.[\w.]*?(\w+)\b", r"\1", text)
+    return re.sub(
+        r"\b(?:pipeline|stages|collections|typing|numpy|torch|pathlib)\.[\w.]*?(\w+)\b", r"\1", text
+    )
 
 
 def fields_of(kind: type) -> list[str]:

@@ -1,4 +1,4 @@
-"""The comparison with the published method: its clip, its clock and its verdict, in a few steps."""
+"""The comparison with the published method: its clip, its clock and its verdict."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ pytest.importorskip("samples.make", reason="needs scikit-image, from the dev ext
 
 @pytest.fixture(scope="module")
 def given() -> Case:
-    """The clip at its smallest."""
+    """Return the clip at its smallest size."""
     return case(18, 32)
 
 
@@ -27,7 +27,7 @@ def test_the_clip_is_made_of_its_true_layers(given: Case) -> None:
     assert (mixture.first, mixture.last) == (CLEAN, CLEAN + MIXED - 1)
     again = mix(*given.truth, mixture.weight[mixture.mixed], "gamma")
     assert (again - mixture.frames[mixture.mixed]).abs().max() <= 0.5 / 255 + 1e-6
-    # Both scenes go on from their clean frames, without a jump.
+    # Both scenes continue their clean frames without a jump.
     for clean, layer in (
         (mixture.frames[CLEAN - 1], given.truth[0][0]),
         (mixture.frames[CLEAN + MIXED], given.truth[1][-1]),
@@ -82,7 +82,7 @@ def test_the_published_fit_is_watched_until_it_is_quiet(given: Case) -> None:
     record = watch_paper(
         small, Record(1e9, limit=2.0), check=2, say=lines.append, clock=lambda: float(next(ticks))
     )
-    # The clock is read once before the fit and twice a look; the second reading's second is not the fit's.
+    # The clock is read once before the fit and twice at each check, whose time does not count.
     assert [(steps, seconds) for steps, seconds, _ in record.history] == [(2, 1.0), (4, 2.0)]
     assert record.peak == max(reached for _, _, reached in record.history) and 5 < record.peak < 60
     assert "4 steps" in lines[-1]

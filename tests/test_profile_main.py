@@ -1,4 +1,4 @@
-"""The profile of whole runs: what its clock counts, and that it says so where the footage is not at hand."""
+"""The profile of whole runs counts every operator, and says so if the footage is missing."""
 
 from __future__ import annotations
 
