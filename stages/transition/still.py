@@ -49,7 +49,7 @@ STRONG = 0.3
 OTHER_ERROR = 0.25
 """Error of the other scene's layer that is allowed for, times its weight."""
 
-MOVED = 0.01
+MOVED = 0.02
 """Part of such pixels that may be unexplained before the scene counts as moving."""
 
 COMPARED = 128 * 72
@@ -180,7 +180,10 @@ def still_side(window: Window, transition: Transition, work: Mixture, layers: Pa
         residual = work.dissolve(weight).residual(work.frames[work.mixed], *given)
         other = weight if side == "outgoing" else 1 - weight
         far = box(residual, RADIUS).abs().amax(1, keepdim=True) > STEADY + OTHER_ERROR * other
-        seen = (other <= STRONG).expand_as(far)
+        seen = other <= STRONG
+        if work.has_matte:
+            seen = seen & ~_at_edge(weight)
+        seen = seen.expand_as(far)
         wrong = float((far & seen).sum()) / max(1.0, float(seen.sum()))
         if wrong <= MOVED:
             return Known(side, picture)
