@@ -1,5 +1,5 @@
-"""Networks and their inputs: small generators, coupled noise, a monotone curve, and the measured choice of precision.
+"""Networks and their inputs: generators, noise, a monotone curve, and the choice of precision.
 
-They know torch alone. Everything random comes from a ``torch.Generator`` with a given seed, never from the global one, so that the same
-seed gives the same bytes whatever ran before.
+The modules here import PyTorch alone. Every random number comes from a ``torch.Generator`` with a
+given seed, never from the global one, so the same seed gives the same bytes whatever ran before.
 """

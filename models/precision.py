@@ -1,4 +1,7 @@
-"""Which number format is faster on this machine: measured, because the name of a processor does not tell."""
+"""Choose the number format that is faster on this machine, by measuring.
+
+The name of a processor does not tell which one is faster.
+"""
 
 from __future__ import annotations
 
@@ -11,17 +14,27 @@ from torch import nn
 from torch.nn import functional as F
 
 GAIN = 1.3
-"""How much faster bfloat16 has to be. Well above the noise of a probe, so that a machine answers the same every time."""
+"""How many times as fast bfloat16 has to be. Far above the noise of a probe, so that a machine
+answers the same every time."""
+
 CHANNELS = 96
+"""Channels of the measured block, inputs and outputs."""
+
 PICTURES, HEIGHT, WIDTH = 2, 36, 64
+"""Pictures in a batch of the measured block, and their size."""
+
+REPEATS = 8
+"""Most repetitions of a measurement, of which the fastest counts."""
+
 LEAST_SECONDS = 0.08
+"""Seconds of measuring after which the best repetition so far is enough."""
 
 
 @dataclass(frozen=True)
 class Precision:
-    """What a probe found: the faster ``dtype`` on ``device``, and the speed of both in gigaflop/s (0 where it does not run).
+    """The result of a probe: the faster ``dtype`` on ``device``, and the speed of both formats.
 
-    On a CPU the speeds are those of one thread.
+    float32, bfloat16: gigaflop/s; 0 where the format does not run. On a CPU, of one thread.
     """
 
     device: str
@@ -31,10 +44,14 @@ class Precision:
 
 
 def speed(device: torch.device, dtype: torch.dtype) -> float:
-    """Gigaflop/s of a generator's block (3x3 convolution, batch norm, leaky ReLU; channels_last), forward and backward: the best of a few.
+    """Return the gigaflop/s of a generator's block, forward and backward, best of a few.
 
-    On a CPU that of one thread. A multiplication and an addition count as two; norm and activation are not counted, they are what the
-    block costs besides. The weights stay float32, as in a fit, so the time of casting them is in. 0 if the device cannot do it.
+    The block is a 3x3 convolution, batch norm and leaky ReLU in the channels-last layout. A
+    multiplication with its addition counts as two operations; norm and activation are not
+    counted, but they take part of the time. The weights stay float32, as in a fit, so the time to
+    cast them is included. On a CPU, one thread is measured.
+
+    Returns 0 where the device cannot compute in ``dtype``.
     """
     convolve = nn.Conv2d(CHANNELS, CHANNELS, 3, padding=1, bias=False, device="meta").to_empty(
         device=device
@@ -48,15 +65,15 @@ def speed(device: torch.device, dtype: torch.dtype) -> float:
         .requires_grad_()
     )
 
-    # On a CPU, one thread's own time: it does not count what other programs take of the machine meanwhile, so that the answer, and with
-    # it the bytes of a result, is the same on a busy machine.
+    # On a CPU, count the thread's own time and not the time that other programs take. So the
+    # answer, and with it the bytes of a result, is the same on a busy machine.
     clock = time.thread_time if device.type == "cpu" else time.perf_counter
 
     def once() -> float:
         start = clock()
         with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
             y = F.leaky_relu(norm(convolve(x)), 0.2)
-        # Reading a number waits for a device that computes in its own time.
+        # Reading a number waits for a device that computes asynchronously.
         float(torch.autograd.grad(y.float().mean(), [x, convolve.weight])[1].flatten()[0])
         return clock() - start
 
@@ -64,22 +81,28 @@ def speed(device: torch.device, dtype: torch.dtype) -> float:
     if device.type == "cpu":
         torch.set_num_threads(1)
     try:
-        best, spent = once(), 0.0  # the first one also compiles and allocates
-        for _ in range(8):
+        best = once()  # The first one also compiles and allocates.
+        spent = 0.0
+        for _ in range(REPEATS):
             taken = once()
-            best, spent = min(best, taken), spent + taken
+            best = min(best, taken)
+            spent += taken
             if spent > LEAST_SECONDS:
                 break
     except (RuntimeError, NotImplementedError):
         return 0.0
     finally:
         torch.set_num_threads(threads)
+    # Backward takes two convolutions, to the input and to the weights, beside one forward.
     return 3 * 2 * 9 * CHANNELS**2 * PICTURES * HEIGHT * WIDTH / best / 1e9
 
 
 @lru_cache
 def probe(device: torch.device) -> Precision:
-    """Measure both formats on ``device`` once a process, in less than a second; a tie goes to float32."""
+    """Measure both formats on ``device``, once per process, in less than a second.
+
+    float32 is chosen unless bfloat16 is :data:`GAIN` times as fast.
+    """
     single = speed(device, torch.float32)
     half = speed(device, torch.bfloat16)
     dtype = torch.bfloat16 if half > GAIN * single else torch.float32

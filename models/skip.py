@@ -1,7 +1,8 @@
-"""The published network of Double-DIP: the hourglass with skip connections of Deep Image Prior (Ulyanov et al. 2018).
+"""The published network of Double-DIP: Deep Image Prior's hourglass with skip connections.
 
-Written from the papers. Here for comparison (``--preset paper``): 8 to 128 channels over five levels, 5x5 filters, skip connections of
-4 channels at the two deepest levels only.
+Written from the papers (Ulyanov et al., CVPR 2018; Gandelsman et al., CVPR 2019) for comparison,
+as the preset ``paper``: 8 to 128 channels over five levels, 5x5 filters, and skip connections of 4
+channels at the two deepest levels only.
 """
 
 from __future__ import annotations
@@ -13,19 +14,34 @@ from torch.nn import functional as F
 from models.generator import convolution
 
 CHANNELS = (8, 16, 32, 64, 128)
+"""Channels of each level, from the finest to the deepest."""
+
 SKIPS = (0, 0, 0, 4, 4)
+"""Channels of each level's skip connection; 0 means that there is none."""
+
 FILTER = 5
+"""Side of the convolutions' filters, in pixels."""
+
+NEGATIVE_SLOPE = 0.2
+"""Slope of the leaky ReLU below zero."""
 
 
 def normalise(norm: nn.BatchNorm2d, x: Tensor) -> Tensor:
-    """Batch norm, but for one lone value per channel, which has no spread to divide by (tiny pictures, at the deepest levels)."""
-    lone = norm.training and x.shape[0] * x.shape[2] * x.shape[3] == 1
-    normal: Tensor = x if lone else norm(x)
+    """Return the batch norm of ``x`` ``(B, C, H, W)``.
+
+    A single value per channel, as at the deepest levels of tiny pictures, has no spread to divide
+    by; then ``x`` is returned as it is.
+    """
+    single_value = norm.training and x.shape[0] * x.shape[2] * x.shape[3] == 1
+    normal: Tensor = x if single_value else norm(x)
     return normal
 
 
 class ReflectingConvolution(nn.Module):
-    """Convolution (stride 1 or 2, with bias) of a picture that is reflected at its edges, then batch norm and leaky ReLU of 0.2."""
+    """A convolution with bias over a picture reflected at its edges, batch norm and leaky ReLU.
+
+    inputs, outputs: channels. kernel: side of the filter, in pixels. stride: 1 or 2.
+    """
 
     def __init__(
         self, inputs: int, outputs: int, kernel: int, generator: torch.Generator, *, stride: int = 1
@@ -38,25 +54,35 @@ class ReflectingConvolution(nn.Module):
         self.margin = kernel // 2
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return the features of ``x`` ``(B, inputs, H, W)``."""
         if self.margin:
-            # A picture not larger than the margin cannot be reflected; its edge is repeated.
+            # A picture that is no larger than the margin cannot be reflected: repeat its edge.
             mode = "reflect" if min(x.shape[-2:]) > self.margin else "replicate"
             x = F.pad(x, [self.margin] * 4, mode=mode)
-        return F.leaky_relu(normalise(self.norm, self.convolve(x)), 0.2)
+        return F.leaky_relu(normalise(self.norm, self.convolve(x)), NEGATIVE_SLOPE)
 
 
-class Level(nn.Module):
-    """One level: halve, two convolutions down, the deeper level, double, join the skip connection, convolutions up (5x5, then 1x1)."""
+class HourglassLevel(nn.Module):
+    """One level of the hourglass.
+
+    Halve the size, convolve twice, apply the deeper level, double the size, append the skip
+    connection, and convolve with 5x5 and then 1x1 filters.
+
+    inputs: channels. depth: 0 for the finest level.
+    """
 
     def __init__(self, inputs: int, depth: int, generator: torch.Generator) -> None:
         super().__init__()
-        width, skip = CHANNELS[depth], SKIPS[depth]
+        width = CHANNELS[depth]
+        skip = SKIPS[depth]
         self.skip = ReflectingConvolution(inputs, skip, 1, generator) if skip else None
         self.down = nn.Sequential(
             ReflectingConvolution(inputs, width, FILTER, generator, stride=2),
             ReflectingConvolution(width, width, FILTER, generator),
         )
-        self.deeper = Level(width, depth + 1, generator) if depth + 1 < len(CHANNELS) else None
+        self.deeper = (
+            HourglassLevel(width, depth + 1, generator) if depth + 1 < len(CHANNELS) else None
+        )
         below = width if self.deeper is None else CHANNELS[depth + 1]
         self.norm = nn.BatchNorm2d(below + skip)
         self.up = nn.Sequential(
@@ -65,10 +91,11 @@ class Level(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return this level's features at the size of ``x`` ``(B, inputs, H, W)``."""
         below = self.down(x)
         if self.deeper is not None:
             below = self.deeper(below)
-        # To the very size of this level: an odd size has no exact double.
+        # To the exact size of this level, as an odd size is not the double of its half.
         below = F.interpolate(below, size=x.shape[-2:], mode="bilinear", align_corners=False)
         joined = below if self.skip is None else torch.cat([self.skip(x), below], 1)
         picture: Tensor = self.up(normalise(self.norm, joined))
@@ -76,13 +103,14 @@ class Level(nn.Module):
 
 
 class Skip(nn.Module):
-    """Noise ``(B, channels_in, H, W)`` to pictures ``(B, channels_out, H, W)`` in (0, 1), of any size."""
+    """The whole network: noise ``(B, channels_in, H, W)``, of any size, to pictures in (0, 1)."""
 
     def __init__(self, channels_in: int = 2, channels_out: int = 3, *, seed: int = 0) -> None:
         super().__init__()
         generator = torch.Generator().manual_seed(seed)
-        self.body = Level(channels_in, 0, generator)
+        self.body = HourglassLevel(channels_in, 0, generator)
         self.last = convolution(CHANNELS[0], channels_out, 1, generator, bias=True)
 
     def forward(self, noise: Tensor) -> Tensor:
+        """Return pictures ``(B, channels_out, H, W)``."""
         return torch.sigmoid(self.last(self.body(noise)))

@@ -1,8 +1,10 @@
-"""What each part of the method does, shown by leaving it out, on the sample's scenes: ``python -m samples.ablation``
-(with names of rows: those alone).
+"""Show what each part of the method gains, by leaving it out, on the scenes of the sample.
 
-Two cases: the scenes as they are, and every third frame of them, so that everything moves three times as fast. Each row takes the same
-dissolve apart with one thing left out, through the code that a run uses; the true layers judge and are told to nobody.
+    python -m samples.ablation [ROW]...
+
+There are two cases: the scenes as they are, and every third frame of them, in which everything
+moves three times as fast. Each row separates the same dissolve with one thing left out, through the
+code that a run uses. The true layers are used only to judge the result.
 """
 
 from __future__ import annotations
@@ -25,25 +27,37 @@ from models.noise import CoupledNoise
 from samples.make import OFFSET, SCENE, true_layers
 from stages.context import FitSettings
 from stages.media.clip import Frames
-from stages.mixing.mixing import Mixture, project, psnr_of
+from stages.mixing.mixture import Mixture, project
+from stages.mixing.psnr import mean_psnr
 from stages.optim.fit import FitPlan
 from stages.shots import Transition
 from stages.transition import alternate
-from stages.transition.networks import fit_layers
+from stages.transition.networks import NetworkOptions, fit_layers
 from stages.transition.plan import LARGEST, PLANS, Plan
-from stages.transition.separate import Finished, open_mixture, separate_transition
+from stages.transition.separate import SeparatedFrame, open_mixture, separate_transition
 from stages.transition.window import Window
 
 SIZE = 108, 192
+"""Height and width of the pictures."""
+
 CLEAN, MIXED = 5, 10
+"""Clean frames at each side, and mixed frames."""
+
 NETWORK_STEPS = 300
+"""Steps of the networks where they work alone."""
+
+GIVEN_WEIGHT = NetworkOptions(learn_weight=False)
+"""Networks that take the weights as given."""
 
 Pair = tuple[Tensor, Tensor]
 
 
 @dataclass(frozen=True)
 class Case:
-    """A window of frames, its transition, and its true layers in the mixed frames, ``(n, 3, H, W)``."""
+    """A window of frames, its transition, and the true layers of its mixed frames.
+
+    truth: ``(n, 3, H, W)`` each.
+    """
 
     name: str
     window: Frames
@@ -52,14 +66,18 @@ class Case:
 
     @property
     def mixture(self) -> Mixture:
-        """The window as the method gets it, with the true weights."""
+        """The window as the method sees it, with the true weights."""
         return open_mixture(Window.of(self.window), self.transition, LARGEST)
 
 
 def case(
     name: str, stride: int, size: tuple[int, int] = SIZE, clean: int = CLEAN, mixed: int = MIXED
 ) -> Case:
-    """The sample's scenes, every ``stride``-th frame, made smaller, in a linear dissolve; rounded to 8 bits as in a lossless file."""
+    """Return the sample's scenes in a linear dissolve, rounded to 8 bits as in a lossless file.
+
+    stride: of the frames that are taken. size: height and width. clean: frames at each side.
+    mixed: frames of the dissolve.
+    """
     height, width = size
     small = [
         [cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA) for frame in scene]
@@ -68,7 +86,7 @@ def case(
     scenes = [
         torch.from_numpy(np.stack(scene)).permute(0, 3, 1, 2).float() / 255 for scene in small
     ]
-    if stride == 1:  # from the frames that both have
+    if stride == 1:  # From the frames that both scenes have.
         first = (OFFSET + SCENE - mixed) // 2
         outgoing, incoming = (
             scenes[0][first - clean : first + mixed],
@@ -92,15 +110,15 @@ def case(
 
 
 def cases() -> list[Case]:
-    """Both."""
+    """Return both cases."""
     return [case("the sample", 1), case("three times as fast", 3)]
 
 
 def by_plan(given: Case, plan: Plan) -> Pair:
-    """The layers that a plan makes, each ``(MIXED, 3, H, W)``."""
-    kept: list[Finished] = []
+    """Return the layers that a plan makes, each ``(MIXED, 3, H, W)``."""
+    kept: list[SeparatedFrame] = []
 
-    def put(place: int, frame: Finished) -> None:
+    def put(place: int, frame: SeparatedFrame) -> None:
         kept.append(frame)
 
     settings = FitSettings()
@@ -108,7 +126,7 @@ def by_plan(given: Case, plan: Plan) -> Pair:
         Window.of(given.window),
         given.transition,
         settings=settings,
-        progress=lambda *told: None,
+        progress=lambda done, note: None,
         put=put,
         plan=plan,
     )
@@ -118,15 +136,15 @@ def by_plan(given: Case, plan: Plan) -> Pair:
 
 
 def by_networks(given: Case) -> Pair:
-    """The networks alone, the rest shared out."""
+    """Return the layers of the networks alone, with the residual distributed."""
     mixture = given.mixture
-    found = fit_layers(mixture, plan=FitPlan(NETWORK_STEPS), learn_weight=False)
+    found = fit_layers(mixture, plan=FitPlan(NETWORK_STEPS), options=GIVEN_WEIGHT)
     return project(mixture, found.outgoing[mixture.mixed], found.incoming[mixture.mixed])
 
 
 @contextmanager
 def uncoupled() -> Iterator[None]:
-    """Codes of the networks that have nothing in common from frame to frame."""
+    """Let the codes of different frames have nothing in common, inside the block."""
 
     def alone(*words: Any, **more: Any) -> CoupledNoise:
         return CoupledNoise(*words, **{**more, "moving": 1.0, "spacing": 1})
@@ -136,9 +154,9 @@ def uncoupled() -> Iterator[None]:
 
 
 def _alike() -> Any:
-    """What carried layers leave unexplained goes to both alike."""
+    """Distribute the residual of carried layers equally, inside the block."""
     return mock.patch.object(
-        alternate, "settled", lambda mixture, layers: project(mixture, *layers)
+        alternate, "reconcile", lambda mixture, layers: project(mixture, *layers)
     )
 
 
@@ -154,13 +172,13 @@ ROWS: dict[str, tuple[Callable[[Case], Pair], Sequence[Callable[[], Any]]]] = {
         lambda given: by_plan(given, replace(WHOLE, levels=())),
         (),
     ),
-    "the unexplained shared out alike": (lambda given: by_plan(given, WHOLE), (_alike,)),
+    "the residual distributed equally": (lambda given: by_plan(given, WHOLE), (_alike,)),
     "without networks": (lambda given: by_plan(given, replace(WHOLE, fit_steps=0)), ()),
     "without sweeps": (lambda given: by_plan(given, replace(WHOLE, turns=0)), ()),
     "without ties": (lambda given: by_plan(given, replace(WHOLE, ties=())), ()),
     "without sweeps and ties": (lambda given: by_plan(given, replace(WHOLE, turns=0, ties=())), ()),
     "without anchors": (lambda given: by_plan(given, WHOLE), (_patched("ANCHOR", 0.0),)),
-    "networks where motion is trusted too": (
+    "networks also where motion is trusted": (
         lambda given: by_plan(given, WHOLE),
         (_patched("OPEN", 2.0),),
     ),
@@ -168,20 +186,17 @@ ROWS: dict[str, tuple[Callable[[Case], Pair], Sequence[Callable[[], Any]]]] = {
     "networks alone, noise not coupled": (by_networks, (uncoupled,)),
     "nothing: the last clean frames, held": (lambda given: by_plan(given, STILL), ()),
 }
-"""What is left out, how the layers are then made, and what is changed meanwhile."""
+"""What is left out, how the layers are made then, and what is changed meanwhile."""
 
 
 def score(layers: Pair, truth: Pair) -> float:
-    """Mean PSNR of both layers over the mixed frames, in dB."""
-    errors = [
-        ((layer.clamp(0, 1) - real) ** 2).flatten(1).mean(1)
-        for layer, real in zip(layers, truth, strict=True)
-    ]
-    return float(np.mean([psnr_of(float(error)) for each in errors for error in each]))
+    """Return the mean PSNR of both layers over the mixed frames, in dB."""
+    scores = [mean_psnr(layer.clamp(0, 1), real) for layer, real in zip(layers, truth, strict=True)]
+    return sum(scores) / len(scores)
 
 
 def take_apart(given: Case, name: str) -> tuple[Pair, float]:
-    """The layers of a row of :data:`ROWS`, and its seconds."""
+    """Return the layers of a row of :data:`ROWS`, and the seconds that it took."""
     work, changed = ROWS[name]
     with ExitStack() as stack:
         for change in changed:
@@ -192,14 +207,17 @@ def take_apart(given: Case, name: str) -> tuple[Pair, float]:
 
 
 def main(names: Sequence[str] = ()) -> None:
-    """Prints the table as Markdown, row by row; all rows unless told."""
+    """Print the table as Markdown, row by row.
+
+    names: of the rows; all unless given.
+    """
     both = cases()
     torch.manual_seed(0)
-    fit_layers(
-        both[0].mixture, plan=FitPlan(1), learn_weight=False
-    )  # the first call probes the precision
+    # The first call probes the precision.
+    fit_layers(both[0].mixture, plan=FitPlan(1), options=GIVEN_WEIGHT)
     print(
-        f"{SIZE[1]}x{SIZE[0]}, {MIXED} mixed frames, true weights, {torch.get_num_threads()} threads; PSNR of both layers in dB, seconds\n"
+        f"{SIZE[1]}x{SIZE[0]}, {MIXED} mixed frames, true weights, "
+        f"{torch.get_num_threads()} threads; PSNR of both layers in dB, seconds\n"
     )
     print("| left out | " + " | ".join(f"{given.name} | s" for given in both) + " |")
     print("|---|" + "---|---|" * len(both), flush=True)

@@ -1,6 +1,9 @@
-"""Makes the pictures in ``docs/``: ``python -m samples.figures [steps] [motion] [left-out] [curves] [tasks]``, all unless told.
+"""Make the pictures in ``docs/``.
 
-They are made by the code that a run uses, on the sample's scenes and photographs, whose true layers are known.
+    python -m samples.figures [steps] [motion] [left-out] [curves] [tasks]
+
+Without names it makes all of them. The code is the one that a run uses; the inputs are the sample's
+scenes and photographs, whose true layers are known.
 """
 
 from __future__ import annotations
@@ -19,19 +22,28 @@ from torch import Tensor
 from pipeline import separate
 from samples.ablation import MIXED, ROWS, SIZE, STILL, WHOLE, by_plan, case, take_apart
 from samples.make import data, scene_a, scene_b
-from stages.mixing.mixing import GAMMA, psnr_of
+from stages.mixing.light_dissolve import GAMMA
+from stages.mixing.psnr import psnr_of
 from stages.motion.carry import carry, reaching
-from stages.transition.alternate import trust_of
+from stages.transition.reconcile import trust_of
 
 DOCS = Path(__file__).parents[1] / "docs"
 Tile = NDArray[np.uint8]
-TEXT, GAP, COLOURS = 18, 4, 200
-"""Pixels of a line of text and between pictures; colours of a picture's palette, which keeps the files small."""
+TEXT = 18
+"""Height of a line of text, in pixels."""
+GAP = 4
+"""Space between pictures, in pixels."""
+COLOURS = 200
+"""Colours in a picture's palette; a palette keeps the files small."""
 INK = (40, 40, 40)
+"""Colour of the text, RGB."""
 
 
 def tile(picture: Tensor | NDArray[np.float64], label: str) -> Tile:
-    """A picture ``(3, H, W)`` or ``(1, H, W)`` in [0, 1] with a line of text above it, ``(H + TEXT, W, 3)``."""
+    """Return a picture with a line of text above it.
+
+    picture: ``(3, H, W)`` or ``(1, H, W)`` in [0, 1]. The result is ``(H + TEXT, W, 3)``.
+    """
     values = torch.as_tensor(picture).clamp(0, 1).expand(3, -1, -1).permute(1, 2, 0).numpy()
     out = np.full((values.shape[0] + TEXT, values.shape[1], 3), 255, np.uint8)
     out[TEXT:] = np.rint(255 * values)
@@ -40,7 +52,7 @@ def tile(picture: Tensor | NDArray[np.float64], label: str) -> Tile:
 
 
 def grid(rows: Sequence[Sequence[Tile]]) -> Tile:
-    """Tiles of one size in rows, white between them."""
+    """Return rows of equally large tiles as one picture, with white between them."""
 
     def joined(parts: Sequence[Tile], axis: int) -> Tile:
         gap = list(parts[0].shape)
@@ -56,16 +68,16 @@ def grid(rows: Sequence[Sequence[Tile]]) -> Tile:
 
 
 def save(name: str, picture: Tile) -> None:
-    """Writes ``docs/<name>.png`` with a palette."""
+    """Write ``docs/<name>.png`` with a palette."""
     Image.fromarray(picture).quantize(COLOURS, dither=Image.Dither.NONE).save(
         DOCS / f"{name}.png", optimize=True
     )
 
 
 def steps() -> Tile:
-    """A late frame of the outgoing scene and the same of the incoming one: the input, what each step makes of it, the truth."""
+    """Draw one late frame of both scenes: the input, the result of each step, the truth."""
     given = case("", 3)
-    place = MIXED - 4  # the outgoing scene has a third of the mixture here
+    place = MIXED - 4  # here the outgoing scene is a third of the mixture
     mixed = given.window.pixels[given.mixture.mixed][place]
     made = {
         "held": by_plan(given, STILL),
@@ -83,7 +95,7 @@ def steps() -> Tile:
 
 
 def motion() -> Tile:
-    """Both flows that are fitted through the mixture, what they carry, and how far that is trusted."""
+    """Draw both flows that are fitted through the mixture, what they carry, and its trust."""
     given = case("", 3)
     mixture, place = given.mixture, MIXED // 2
     found = carry(mixture, reaching(WHOLE.levels, SIZE[0]))
@@ -106,7 +118,7 @@ def motion() -> Tile:
 
 
 def coloured(flow: Tensor, top: float) -> Tensor:
-    """A flow ``(2, H, W)`` as a picture: direction is hue, length up to ``top`` is how far from white."""
+    """Draw a flow ``(2, H, W)``: hue is its direction, saturation its length over ``top``."""
     angle, length = torch.atan2(flow[1], flow[0]), flow.norm(dim=0) / top
     planes = [180 * (angle / np.pi + 1) / 2, 255 * length.clamp(0, 1), torch.full_like(length, 255)]
     hue = torch.stack(planes, -1).numpy().astype(np.uint8)
@@ -114,7 +126,7 @@ def coloured(flow: Tensor, top: float) -> Tensor:
 
 
 def left_out() -> Tile:
-    """The same late frame of the outgoing scene with one part of the method left out each time."""
+    """Draw one late frame of the outgoing scene, each time with one part of the method left out."""
     given, place = case("", 3), MIXED - 3
     names = [
         "everything",
@@ -140,7 +152,7 @@ def left_out() -> Tile:
 
 
 def curves() -> Tile:
-    """PSNR of both layers in each mixed frame: everything, motion alone, and held frames."""
+    """Plot the PSNR of both layers in each mixed frame: everything, motion alone, held frames."""
     given = case("", 1)
     made = {
         "everything": (by_plan(given, WHOLE), (30, 90, 200)),
@@ -192,30 +204,16 @@ def curves() -> Tile:
 
 
 def tasks() -> Tile:
-    """The other tasks on the sample's photographs: what goes in, and the layers that come out."""
+    """Draw the other tasks on the sample's photographs: the input and the layers."""
     height, width = SIZE
-    coffee, portrait = (
-        cv2.resize(photo, (width, height), interpolation=cv2.INTER_AREA) / 255
-        for photo in (data.coffee(), data.astronaut())
-    )
-    scene = (
-        np.stack(
-            [
-                cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA)
-                for frame in scene_a()[10:26]
-            ]
-        )
-        / 255
-    )
-    others = (
-        np.stack(
-            [
-                cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA)
-                for frame in scene_b()[:3]
-            ]
-        )
-        / 255
-    )
+
+    def small(picture: NDArray[np.uint8]) -> NDArray[np.float64]:
+        resized = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
+        return np.asarray(resized / 255)
+
+    coffee, portrait = small(data.coffee()), small(data.astronaut())
+    scene = np.stack([small(frame) for frame in scene_a()[10:26]])
+    others = np.stack([small(frame) for frame in scene_b()[:3]])
     clear_air = np.linspace(0.3, 0.9, height)[:, None, None]
     hazy = clear_air * coffee + (1 - clear_air) * np.array([0.85, 0.87, 0.9])
     matte = np.zeros((height, width), np.uint8)
@@ -230,27 +228,19 @@ def tasks() -> Tile:
         ("watermark", marked, ("clean", "watermark", "matte")),
         ("transparency", light, ("transmission", "reflection")),
     ):
-        with separate(
-            [np.asarray(item) for item in source] if len(source) > 1 else source[0],
-            task,
-            preset="balanced",
-        ) as made:
+        several = len(source) > 1
+        given = [np.asarray(item) for item in source] if several else source[0]
+        first = source[0]
+        if first.ndim == 4:
+            first = first[len(first) // 2]
+        label = f"{task}: input" + f", 1 of {len(source)}" * several
+        with separate(given, task, preset="balanced") as made:
             shown = {layer.role: layer for layer in reversed(made.layers.values())}
-            first = source[0][len(source[0]) // 2] if source[0].ndim == 4 else source[0]
-            tiles = [
-                tile(
-                    first.transpose(2, 0, 1),
-                    f"{task}: input" + (f", 1 of {len(source)}" if len(source) > 1 else ""),
-                )
-            ]
+            tiles = [tile(first.transpose(2, 0, 1), label)]
             for role in roles:
                 frames = shown[role].frames
-                tiles.append(
-                    tile(
-                        frames[len(frames) // 2].transpose(2, 0, 1) / np.iinfo(frames.dtype).max,
-                        role,
-                    )
-                )
+                middle = frames[len(frames) // 2] / np.iinfo(frames.dtype).max
+                tiles.append(tile(middle.transpose(2, 0, 1), role))
         blank = np.full_like(tiles[0], 255)
         rows.append([*tiles, blank][:4])
     return grid(rows)

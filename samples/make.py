@@ -1,8 +1,11 @@
-"""Makes ``samples/fade.mp4``: two scenes that move, dissolved into each other by FFmpeg's own ``xfade``.
+"""Make ``samples/fade.mp4``: two moving scenes, dissolved into each other by FFmpeg's ``xfade``.
 
-The scenes are public-domain photographs from the scikit-image wheel (see ``samples/README.md``) brought to life: the camera pans and
-zooms, and a second photograph, cut out as a disc, travels across. Because they are computed, the true layers are known: see
-:func:`true_layers`. Run ``python samples/make.py`` to write the file again; it needs the ``dev`` extra.
+    python samples/make.py
+
+Each scene is made of two public-domain photographs from the scikit-image wheel (see
+``samples/README.md``): the camera pans or zooms over the first, and the second crosses it, cut out
+as a disc. The scenes are computed, so the true layers are known (:func:`true_layers`). The script
+needs the extra ``dev``.
 """
 
 from __future__ import annotations
@@ -23,17 +26,19 @@ Stack = NDArray[np.uint8]
 RATE = 25
 HEIGHT, WIDTH = 216, 384
 SCENE = 50
-"""Frames of each scene: two seconds."""
+"""Number of frames of each scene; two seconds."""
 OFFSET = 25
-"""The frame at which the dissolve begins. FFmpeg's first frame of it still has weight 0."""
+"""Frame at which the dissolve begins. FFmpeg gives this frame the weight 0."""
 SIDE = 112
-"""The side of the disc's photograph, in pixels."""
+"""Side of the photograph that the disc is cut from, in pixels."""
 
 
 def view(photo: Stack, centre: tuple[float, float], zoom: float) -> Stack:
-    """What a camera sees of ``photo`` around ``centre`` (x, y in its pixels), ``(HEIGHT, WIDTH, 3)``.
+    """Return what a camera sees of a photograph, ``(HEIGHT, WIDTH, 3)``.
 
-    zoom: pixels of the picture to one of the photograph.
+    photo: the photograph, ``(H, W, 3)``.
+    centre: the point in the middle of the view, (x, y) in pixels of the photograph.
+    zoom: pixels of the view for one pixel of the photograph.
     """
     back = np.array(
         [[1 / zoom, 0, centre[0] - WIDTH / 2 / zoom], [0, 1 / zoom, centre[1] - HEIGHT / 2 / zoom]]
@@ -49,7 +54,7 @@ def view(photo: Stack, centre: tuple[float, float], zoom: float) -> Stack:
 
 
 def with_disc(picture: Stack, photo: Stack, centre: tuple[float, float]) -> Stack:
-    """``picture`` with the square ``photo`` cut out as a soft-edged disc in front of it, at ``centre`` (x, y)."""
+    """Return ``picture`` behind a disc cut out of the square ``photo``, at ``centre`` (x, y)."""
     side = photo.shape[0]
     y, x = np.mgrid[0:side, 0:side] - (side - 1) / 2
     alpha = np.clip((side / 2 - 1 - np.hypot(x, y)) / 2, 0, 1).astype(np.float32)
@@ -63,11 +68,9 @@ def with_disc(picture: Stack, photo: Stack, centre: tuple[float, float]) -> Stac
 
 
 def scene_a() -> Stack:
-    """A cup of coffee, the camera panning to the left; a cat rises past it. ``(SCENE, HEIGHT, WIDTH, 3)``."""
-    coffee, cat = (
-        data.coffee(),
-        cv2.resize(data.chelsea()[:300, 100:400], (SIDE, SIDE), interpolation=cv2.INTER_AREA),
-    )
+    """Return the outgoing scene, ``(SCENE, HEIGHT, WIDTH, 3)``: a pan over coffee, and a cat."""
+    coffee = data.coffee()
+    cat = cv2.resize(data.chelsea()[:300, 100:400], (SIDE, SIDE), interpolation=cv2.INTER_AREA)
     frames = []
     for t in np.arange(SCENE) / SCENE:
         table = view(coffee, (350 - 70 * t, 205), 0.95)
@@ -76,11 +79,9 @@ def scene_a() -> Stack:
 
 
 def scene_b() -> Stack:
-    """An astronaut, the camera coming closer; a rocket's picture crosses in front. ``(SCENE, HEIGHT, WIDTH, 3)``."""
-    portrait, launch = (
-        data.astronaut(),
-        cv2.resize(data.rocket()[30:330, 170:470], (SIDE, SIDE), interpolation=cv2.INTER_AREA),
-    )
+    """Return the incoming scene, ``(SCENE, HEIGHT, WIDTH, 3)``: a person, and a rocket."""
+    portrait = data.astronaut()
+    launch = cv2.resize(data.rocket()[30:330, 170:470], (SIDE, SIDE), interpolation=cv2.INTER_AREA)
     frames = []
     for t in np.arange(SCENE) / SCENE:
         person = view(portrait, (240 - 10 * t, 150 + 8 * t), 0.85 + 0.15 * t)
@@ -89,17 +90,18 @@ def scene_b() -> Stack:
 
 
 def true_layers() -> tuple[Stack, Stack, NDArray[np.float64]]:
-    """The scenes and the mixing curve that ``fade.mp4`` is made of.
+    """Return the two scenes of ``fade.mp4`` and the weight of the second in each frame.
 
-    Returns ``a`` (frames 0 to ``SCENE`` - 1 of the clip) and ``b`` (frames ``OFFSET`` to ``OFFSET + SCENE`` - 1), each
-    ``(SCENE, HEIGHT, WIDTH, 3)`` RGB, and the weight of ``b`` in each of the clip's ``OFFSET + SCENE`` frames.
+    The first scene lasts from frame 0 to ``SCENE - 1`` of the clip, the second from ``OFFSET`` to
+    ``OFFSET + SCENE - 1``. Both are ``(SCENE, HEIGHT, WIDTH, 3)`` RGB; the weights are
+    ``(OFFSET + SCENE,)`` in [0, 1].
     """
     weight = np.clip((np.arange(OFFSET + SCENE) - OFFSET) / (SCENE - OFFSET), 0, 1)
     return scene_a(), scene_b(), weight
 
 
 def write(path: Path) -> None:
-    """Encodes the sample: the dissolve by ``xfade``, a tone for each scene under it, H.264 and AAC in MP4."""
+    """Encode the sample: a dissolve by ``xfade``, a tone for each scene; H.264 and AAC in MP4."""
     command = imageio_ffmpeg.get_ffmpeg_exe()
     seconds, fade = SCENE / RATE, (SCENE - OFFSET) / RATE
     with tempfile.TemporaryDirectory() as folder:
@@ -128,8 +130,9 @@ def write(path: Path) -> None:
             colorspace="bt709", color_primaries="bt709", color_trc="bt709", color_range="tv"
         )
         made = ffmpeg.output(
-            picture, sound, str(path), vcodec="libx264", preset="slow", crf=12, acodec="aac", audio_bitrate="64k", movflags="+faststart",
-            fflags="+bitexact", map_metadata=-1, **{"flags:v": "+bitexact", "flags:a": "+bitexact"}, **tags,
+            picture, sound, str(path), vcodec="libx264", preset="slow", crf=12,
+            acodec="aac", audio_bitrate="64k", movflags="+faststart", fflags="+bitexact",
+            map_metadata=-1, **{"flags:v": "+bitexact", "flags:a": "+bitexact"}, **tags,
         )  # fmt: skip
         made.global_args("-loglevel", "error", "-nostdin").overwrite_output().run(cmd=command)
 

@@ -1,4 +1,7 @@
-"""Writes the list of all options in ``docs/options.md`` again, from the settings: ``python -m samples.options``."""
+"""Write the list of all options in ``docs/options.md``, made from the settings.
+
+python -m samples.options
+"""
 
 from __future__ import annotations
 
@@ -10,14 +13,14 @@ from pipeline.settings import ONE_CLIP, flag, options
 
 PAGE = Path(__file__).parents[1] / "docs" / "options.md"
 SHARED = (
-    f"\nand all options of `run` but {' and '.join(f'`--{name}`' for name in ONE_CLIP)}; `--out` is the folder for the runs' folders, "
-    "`--max-seconds` holds for each clip.\n"
+    f"\nand all options of `run` but {' and '.join(f'`--{name}`' for name in ONE_CLIP)}. "
+    "`--out` is the folder\nthat gets a folder for each run, and `--max-seconds` holds for each clip.\n"
 )
 BEGIN, END = "<!-- from python -m samples.options -->", "<!-- end -->"
 
 
 def listed() -> str:
-    """A table for each verb, those that ``batch`` shares with ``run`` left out of its own."""
+    """Return a table for each verb; ``batch`` lists only what it does not share with ``run``."""
     parts, shared = [], {item.name for item in options("run")}
     for verb, known in VERBS.items():
         items = [item for item in options(verb) if verb != "batch" or item.name not in shared]
@@ -31,7 +34,7 @@ def listed() -> str:
 
 
 def renewed(page: str) -> str:
-    """The page with the list as it is now."""
+    """Return the page with its list renewed."""
     return re.sub(
         f"{re.escape(BEGIN)}.*{re.escape(END)}",
         lambda _: f"{BEGIN}\n\n{listed()}\n\n{END}",

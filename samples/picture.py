@@ -1,8 +1,8 @@
-"""Makes ``samples/before-after.png`` from a run on a clip: a mixed frame, and what its two scenes show at that moment.
+"""Make ``samples/before-after.png`` from a run: a mixed frame, and its two scenes at that moment.
 
     python -m samples.picture fade-transition
 
-The run may be of any clip with a transition; it needs its input where the manifest says that it is.
+The run may be of any clip with a transition. The input must still be where the manifest says.
 """
 
 from __future__ import annotations
@@ -18,12 +18,15 @@ from stages.media.read import open_clip
 
 
 def picture(run: Path) -> np.ndarray:
-    """Side by side, ``(H, W, 3)`` RGB, 8 bits: the frame in the middle of the run's first dissolve, and that frame of both scenes."""
+    """Return a mixed frame of the run's first dissolve and the same frame of both scenes.
+
+    The three pictures stand side by side, ``(H, W, 3)`` RGB with 8 bits.
+    """
     manifest = json.loads((run / "manifest.json").read_text())
     move = next(
         item for item in manifest["transitions"] if item["from"] and item["to"] and item["mix"]
     )
-    # The middle of the mixture, not of time: where both scenes weigh the same.
+    # Take the middle of the mixture, not of time: there both scenes have the same weight.
     frame = move["first_frame"] + int(np.argmin([abs(weight - 0.5) for weight in move["mix"]]))
     layers = {layer["name"]: layer for layer in manifest["layers"]}
     parts = [(Path(manifest["input"][0]["path"]), frame)]

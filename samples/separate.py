@@ -1,4 +1,7 @@
-"""Takes a clip apart from Python and looks at the layers as arrays: ``python -m samples.separate [film.mp4]``."""
+"""Take a clip apart from Python, and look at its layers as arrays.
+
+python -m samples.separate [film.mp4]
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from pipeline import separate
 
 
 def main(words: Sequence[str]) -> None:
-    """Prints what each scene of the clip is, and how bright it gets."""
+    """Print the frames, the shape and the mean level of each scene."""
     clip = words[0] if words else Path(__file__).with_name("fade.mp4")
 
     def told(stage: str, fraction: float, note: str) -> None:
@@ -19,13 +22,15 @@ def main(words: Sequence[str]) -> None:
     with separate(clip, "transition", preset="fast", progress=told) as made:
         print(file=sys.stderr)
         for layer in made.layers.values():
-            frames = layer.frames  # (T, H, W, 3), read from its file when it is asked for
+            frames = layer.frames  # (T, H, W, 3), read from its file on first use
             print(
-                f"{layer.name}: frames {layer.first_frame} to {layer.last_frame}, {frames.shape}, mean level {frames.mean():.1f}"
+                f"{layer.name}: frames {layer.first_frame} to {layer.last_frame}, "
+                f"{frames.shape}, mean level {frames.mean():.1f}"
             )
         for move in made.manifest["transitions"]:
             print(
-                f"{move['kind']} from {move['from']} to {move['to']} in the frames {move['first_frame']} to {move['last_frame']}"
+                f"{move['kind']} from {move['from']} to {move['to']} "
+                f"in frames {move['first_frame']} to {move['last_frame']}"
             )
 
 

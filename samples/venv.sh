@@ -1,5 +1,6 @@
-# Sourced by samples/run and tests/run from the project's root: sets PYTHON to one that has what the project needs.
-# The active virtual environment is used where there is one, else .venv, which is made where it is missing. EXTRA: "" or "dev".
+# Sourced by samples/run and tests/run in the project's root. Sets PYTHON to an interpreter that has what
+# the project needs: that of the active virtual environment if there is one, otherwise that of .venv,
+# which is made if it is missing. EXTRA is "" or "dev".
 
 case "${VIRTUAL_ENV:-}" in "") venv=.venv ;; *) venv=$VIRTUAL_ENV ;; esac
 
@@ -14,7 +15,7 @@ fi
 PYTHON=$venv/bin/python
 [ -x "$PYTHON" ] || PYTHON=$venv/Scripts/python.exe
 
-# The stamp holds what was asked for, so that a second time costs nothing and a changed requirement is installed.
+# The stamp records the requirements, so a second call installs nothing unless they changed.
 stamp=$venv/.unlayer-${EXTRA:-base}
 if [ "$(cat "$stamp" 2>/dev/null)" != "$PWD $(cat pyproject.toml constraints.txt | cksum)" ]; then
   echo "installing what is needed into $venv (PyTorch is large: minutes the first time)" >&2

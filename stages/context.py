@@ -1,4 +1,4 @@
-"""What the task of a kind "one input, some layers" is told, and what it gives back; the tasks' own stages are written against this.
+"""The interface of frame-wise separation stages: what they are given and what they return.
 
 Tensors are ``(T, C, H, W)``, RGB in [0, 1], float32, at the input's full size.
 """
@@ -11,17 +11,24 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from stages.checkpoint import CheckpointStore, Nothing
+from stages.checkpoint import CheckpointStore, NoCheckpoints
 from stages.optim.loss_curves import Curves, Trace
 
 SPACES = ("auto", "gamma", "linear")
 
-SAFE = 0.8  # part of a budget that is planned for: machines slow down and rounding, checking and drawing take time too
+BUDGET_PART = 0.8
+"""Part of a time budget that a plan may use. The rest allows for a slower machine, for rounding,
+and for checking and drawing the results. Chosen by us."""
 
 
 @dataclass(frozen=True)
 class FitSettings:
-    """What the user decides of a separation. ``max_seconds``: the time it may take, ``None`` for the preset's own amount."""
+    """The user's choices for one separation.
+
+    preset: how much work to do, one of the names in ``pipeline.settings.PRESETS``.
+    seed: of all random numbers. device: where to fit.
+    max_seconds: the time it may take; ``None`` for the preset's own amount of work.
+    """
 
     preset: str = "balanced"
     seed: int = 0
@@ -31,16 +38,19 @@ class FitSettings:
 
 @dataclass(frozen=True)
 class SeparationContext:
-    """What a separation is told besides its frames.
+    """Everything that a separation is given besides its frames.
 
-    settings: preset, seed, device and the seconds that this call may take. progress: fraction done and a note.
+    settings: preset, seed, device and the seconds that this call may take.
+    progress: call it with the fraction done, 0 to 1, and a short note.
     hint: ``(1, 1, H, W)`` or ``(T, 1, H, W)`` in [0, 1], white where the user marked something.
-    unordered: the frames are pictures that were given one by one, not a clip in time.
+    unordered: whether the frames are separate pictures and not a clip in time.
     space: the light in which layers add up, one of :data:`SPACES`.
-    strength: how much is taken off, 0 (nothing) to 2, for the tasks that have a use for it; 1 is what the evidence says.
-    reduced: how often the working size is halved, for want of memory.
-    keeper: where what should survive a kill is kept; a plan by the clock (``max_seconds``) goes through its ``fixed``.
-    trace: takes the losses of whatever is fitted, by stage, for the report.
+    strength: how much to remove, from 0 (nothing) to 2; 1 removes what the evidence supports.
+        Only some tasks use it.
+    reduced: how many times the working size is halved because memory ran out.
+    checkpoints: where to save results that should survive a kill. Save a plan that depends on the
+        clock (``max_seconds``) with its ``compute_and_save``.
+    trace: collects the losses of every fit, by stage, for the report.
     """
 
     settings: FitSettings
@@ -50,23 +60,25 @@ class SeparationContext:
     space: str = "auto"
     strength: float = 1.0
     reduced: int = 0
-    keeper: CheckpointStore = field(default_factory=Nothing)
+    checkpoints: CheckpointStore = field(default_factory=NoCheckpoints)
     trace: Trace = field(default_factory=Trace)
 
-    def within(self, pixels: int) -> int:
-        """A working size of so many pixels, as far as the memory has room for it."""
+    def working_pixels(self, pixels: int) -> int:
+        """Return a working size of ``pixels``, halved :attr:`reduced` times; at least 1."""
         return max(1, pixels >> self.reduced)
 
 
 @dataclass(frozen=True)
 class Note:
-    """One plain sentence for the user about some frames of a window: what was found there, and what the user can do.
+    """One plain sentence for the user about some frames of a window.
 
-    text: the sentence; ``{frames}`` in it becomes the frames' names ("frames 3 to 9", "the picture"), ``{percent}`` the mean amount.
-    places: the frames that it is about, counted from the window's first. amounts: what ``{percent}`` is made of, a number from 0 to 1
-    for each of these frames, or nothing.
+    It says what was found there and what the user can do. The run joins equal sentences of all
+    windows into one warning.
 
-    The run joins equal sentences of all windows into one warning.
+    text: the sentence. ``{frames}`` in it becomes the frames' names ("frames 3 to 9", "the
+        picture") and ``{percent}`` the mean amount.
+    places: the frames that it is about, counted from the window's first frame.
+    amounts: a number from 0 to 1 for each of these frames, averaged for ``{percent}``; or empty.
     """
 
     text: str
@@ -80,33 +92,37 @@ class Note:
             )
 
     def moved(self, by: int) -> Note:
-        """The same note about the frames that lie ``by`` places further on."""
+        """Return the same note about the frames that lie ``by`` places further on."""
         return Note(self.text, tuple(place + by for place in self.places), self.amounts)
 
 
 def notes_where(text: str, holds: Tensor, amounts: Tensor | None = None) -> tuple[Note, ...]:
-    """Return a note about the frames of which ``holds`` ``(T,)`` is true, or nothing where there are none; ``amounts`` ``(T,)``."""
+    """Return a note about the frames for which ``holds`` is true, or nothing if there are none.
+
+    text: see :class:`Note`. holds: ``(T,)`` booleans. amounts: ``(T,)`` in [0, 1].
+    """
     places = tuple(int(place) for place in holds.nonzero().flatten())
     if not places:
         return ()
-    return (
-        Note(
-            text,
-            places,
-            () if amounts is None else tuple(float(amounts[place]) for place in places),
-        ),
-    )
+    chosen = () if amounts is None else tuple(float(amounts[place]) for place in places)
+    return (Note(text, places, chosen),)
 
 
 @dataclass(frozen=True)
 class Separation:
-    """The layers of one window by name: ``(T, C, H, W)`` in [0, 1] with 3 channels or 1.
+    """The layers of one window, by name.
 
+    layers: ``(T, C, H, W)`` each, in [0, 1], with 3 channels or 1.
     shared: names of layers that are one picture, ``(1, C, H, W)``, for all frames.
-    report: figures for the manifest. Of these ``explained``, ``invented`` and ``untouched`` are parts of the main layer, together at
-    most 1: what follows from evidence in the input, what a prior made up, and what was left as it was. Every window gives the same ones.
-    seconds: by step. trace: the losses; the pipeline takes them from the brief's.
-    notes: what the user has to know, above all that nothing was found in some frames; they become warnings.
+    report: figures for the manifest. Every window gives the same ones. Three of them divide up the
+        main layer and are together at most 1: ``explained`` follows from evidence in the input,
+        ``invented`` was made up by a prior, and ``untouched`` was left as it was.
+    seconds: time spent, by step.
+    trace: losses by stage; the pipeline fills this in from :attr:`SeparationContext.trace`.
+    notes: what the user has to know, above all that nothing was found in some frames. They become
+        warnings.
+
+    Raises ValueError where a layer has another shape.
     """
 
     layers: Mapping[str, Tensor]
@@ -124,5 +140,6 @@ class Separation:
                 or (name in self.shared and len(pixels) != 1)
             ):
                 raise ValueError(
-                    f"layer {name} must be (T, 3 or 1, H, W), one frame where it is shared, got {tuple(pixels.shape)}"
+                    f"layer {name} must be (T, 3 or 1, H, W), one frame where it is shared, "
+                    f"got {tuple(pixels.shape)}"
                 )

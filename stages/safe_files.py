@@ -1,8 +1,11 @@
-"""Files in folders that anybody may have filled: nothing here follows a link, waits for a pipe or leaves a half-written file.
+"""Read and write files in folders that a stranger may have filled.
 
-A run's folder may come by mail, from an archive or from shared storage. Whatever lies in it under a name of ours (a link, a pipe, a
-socket, a folder) is an entry of that folder: it is replaced, removed or refused, and what it leads to is never touched. The folder
-that the user names may itself be a link; that is the user's wish.
+Nothing here follows a link, waits for a pipe, or leaves a half-written file.
+
+A run's folder may come by mail, from an archive or from shared storage. An entry in it that has one
+of our names may be a link, a pipe, a socket or a folder. Such an entry is replaced, removed or
+refused, and what a link points to is never touched. Only the folder that the user names may be a
+link itself: that is the user's choice.
 """
 
 from __future__ import annotations
@@ -19,9 +22,9 @@ from pathlib import Path
 from typing import IO
 
 PART = ".part"
-"""What is added to the name of a file while it is being written."""
-_BLOCK = 2**20
-# Windows has neither flag; there links are looked for by name.
+"""Added to the name of a file while it is being written."""
+_BLOCK = 2**20  # bytes that are copied at a time
+# Windows does not have these flags; links are found by name there.
 _NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
 _NO_WAIT = getattr(os, "O_NONBLOCK", 0)
 _BINARY = getattr(os, "O_BINARY", 0)
@@ -45,9 +48,10 @@ def _kind(path: Path) -> int | None:
 
 
 def inside(folder: Path, name: str) -> Path:
-    """Return the path that ``name``, parts joined by ``/``, has in ``folder``.
+    """Return the path of ``name`` in ``folder``. ``name`` may have several parts, joined by ``/``.
 
-    Raises ValueError where the name is absolute, has an empty part (``a//b``), ``.`` or ``..``, or is no file's name on this system.
+    Raises ValueError where the name is absolute, has an empty part (``a//b``), ``.`` or ``..``, or
+    is not a valid file name on this system.
     """
     parts = name.split("/")
     if any(part in ("", ".", "..") or "\0" in part or Path(part).name != part for part in parts):
@@ -56,47 +60,55 @@ def inside(folder: Path, name: str) -> Path:
 
 
 def open_regular(path: Path) -> BufferedReader:
-    """Open a regular file for reading. Raises OSError where it is a link, a pipe, a device or a folder, without waiting for it."""
+    """Open a regular file for reading.
+
+    Raises OSError, without waiting, where it is a link, a pipe, a device or a folder.
+    """
     if not _NO_FOLLOW and path.is_symlink():
         raise OSError(errno.ELOOP, "it is a link", str(path))
-    number = os.open(path, os.O_RDONLY | _NO_FOLLOW | _NO_WAIT | _BINARY)
+    descriptor = os.open(path, os.O_RDONLY | _NO_FOLLOW | _NO_WAIT | _BINARY)
     try:
-        if not stat.S_ISREG(os.fstat(number).st_mode):
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise OSError(errno.EINVAL, "it is not a regular file", str(path))
-        return os.fdopen(number, "rb")
+        return os.fdopen(descriptor, "rb")
     except BaseException:
-        os.close(number)
+        os.close(descriptor)
         raise
 
 
 def open_lock(path: Path) -> IO[bytes]:
-    """Open the file ``path``, made where it is missing, to be locked. Raises OSError where something else has its name."""
+    """Open the file ``path`` for locking, and create it if it is missing.
+
+    Raises OSError where the name belongs to something that is not a regular file.
+    """
     if os.path.lexists(path) and not is_file(path):
         raise OSError(
-            errno.EEXIST, f"{path.name} in it is a link or not a file, remove it", str(path)
+            errno.EEXIST, f"{path.name} in it is a link or not a file; remove it", str(path)
         )
-    return os.fdopen(
-        os.open(
-            path, os.O_RDWR | os.O_CREAT | os.O_APPEND | _NO_FOLLOW | _NO_WAIT | _BINARY, 0o666
-        ),
-        "ab",
-    )
+    flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | _NO_FOLLOW | _NO_WAIT | _BINARY
+    return os.fdopen(os.open(path, flags, 0o666), "ab")
 
 
 def create(path: Path) -> IO[bytes]:
-    """Create an empty file and open it for writing and reading. A file, link or pipe of that name is replaced, a folder is an OSError."""
+    """Create an empty file and open it for writing and reading.
+
+    A file, link or pipe of that name is replaced. Raises OSError where a folder has that name.
+    """
     path.unlink(missing_ok=True)
-    return os.fdopen(
-        os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | _NO_FOLLOW | _BINARY, 0o666), "w+b"
-    )
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | _NO_FOLLOW | _BINARY
+    return os.fdopen(os.open(path, flags, 0o666), "w+b")
 
 
 @contextmanager
 def replacing(path: Path, part: Path | None = None, *, sync: bool = True) -> Iterator[IO[bytes]]:
-    """Open a temporary file that takes the place of ``path`` at a clean exit: under that name lies always a whole file.
+    """Open a temporary file that replaces ``path`` at a clean exit, so ``path`` is always complete.
 
-    part: the temporary file's path, beside ``path``; its name and :data:`PART` unless told. It is removed after an error.
-    sync: whether the data must be on the disk before the name is, so that a power cut cannot leave an empty file. Raises OSError.
+    part: the temporary file, in the same folder; by default the name of ``path`` plus
+        :data:`PART`. It is removed after an error.
+    sync: whether to write the data to the disk before the rename, so that a power cut cannot leave
+        an empty file.
+
+    Raises OSError.
     """
     part = part or path.with_name(path.name + PART)
     try:
@@ -113,13 +125,16 @@ def replacing(path: Path, part: Path | None = None, *, sync: bool = True) -> Ite
 
 
 def write_whole(path: Path, data: bytes, part: Path | None = None, *, sync: bool = True) -> None:
-    """Write ``data`` as the file ``path``, whole or not at all; see :func:`replacing`."""
+    """Write ``data`` to the file ``path``, completely or not at all; see :func:`replacing`."""
     with replacing(path, part, sync=sync) as file:
         file.write(data)
 
 
 def make_folder(folder: Path, base: Path) -> None:
-    """Make ``folder`` and the folders between it and ``base``, which is there. Raises NotADirectoryError where one of them is a link."""
+    """Make ``folder`` and the folders between it and ``base``, which exists.
+
+    Raises NotADirectoryError where one of them is a link or not a folder.
+    """
     place = base
     for part in folder.relative_to(base).parts:
         place = place / part
@@ -130,9 +145,11 @@ def make_folder(folder: Path, base: Path) -> None:
 
 
 def remove(path: Path) -> None:
-    """Remove what has this name, where something has: a folder with all that is in it, a link without what it leads to.
+    """Remove whatever has this name: a folder with its content, a link without its target.
 
-    Raises OSError where the system does not let us.
+    Does nothing where nothing has that name.
+
+    Raises OSError where the system refuses.
     """
     if is_folder(path):
         shutil.rmtree(path)
@@ -141,7 +158,7 @@ def remove(path: Path) -> None:
 
 
 def sweep(folder: Path) -> list[Path]:
-    """Remove from a folder of ours, at any depth, what is neither a folder nor a regular file, and return what that was."""
+    """Remove links, pipes and devices from a folder, at any depth, and return their paths."""
     removed = []
     for entry in sorted(folder.iterdir()):
         if is_folder(entry):
@@ -153,7 +170,10 @@ def sweep(folder: Path) -> list[Path]:
 
 
 def files_in(folder: Path) -> Iterator[Path]:
-    """Yield the regular files in ``folder`` and the folders in it, in the order of their names; nothing where it is no folder."""
+    """Yield the regular files in ``folder``, at any depth, sorted by name.
+
+    Yields nothing where it is not a folder.
+    """
     for entry in sorted(folder.iterdir()) if is_folder(folder) else ():
         if is_folder(entry):
             yield from files_in(entry)
@@ -162,12 +182,12 @@ def files_in(folder: Path) -> Iterator[Path]:
 
 
 def copy(source: Path, target: Path) -> None:
-    """Copy a regular file to ``target``, in place of what has that name. Raises OSError."""
+    """Copy a regular file to ``target``, replacing what has that name. Raises OSError."""
     with open_regular(source) as file, create(target) as copied:
         shutil.copyfileobj(file, copied, _BLOCK)
 
 
 def checksum(path: Path) -> str:
-    """Return the SHA-256 of a regular file, as hexadecimal digits. Raises OSError where it is none."""
+    """Return the SHA-256 of a regular file, as hexadecimal digits. Raises OSError."""
     with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

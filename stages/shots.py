@@ -1,4 +1,4 @@
-"""Shots, transitions and plain colours: what the search finds in a clip and what the later stages are told."""
+"""Shots, transitions and plain colours: the results of the search, used by all later stages."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ Space = Literal["gamma", "linear"]
 
 @dataclass(frozen=True)
 class Shot:
-    """The frames (inclusive, from 0) that one shot is alone in. A shot between two touching transitions has none: last = first - 1."""
+    """The frames that show one shot and nothing else, from 0, both ends inclusive.
+
+    A shot between two touching transitions has no such frame: ``last_frame = first_frame - 1``.
+    """
 
     first_frame: int
     last_frame: int
@@ -23,7 +26,10 @@ class Shot:
 
 @dataclass(frozen=True)
 class ColorGap:
-    """Frames (inclusive) that are one plain colour ``#rrggbb`` and belong to no shot, such as the black between two fades."""
+    """Frames of one plain colour that belong to no shot, such as the black between two fades.
+
+    Both ends are inclusive. color: ``#rrggbb``.
+    """
 
     first_frame: int
     last_frame: int
@@ -32,19 +38,22 @@ class ColorGap:
 
 @dataclass(frozen=True)
 class Transition:
-    """The frames (inclusive) in which two pictures are mixed, both with a weight above zero.
+    """The frames in which two pictures are mixed, both with a weight above zero.
 
-    A hard cut mixes none: ``first_frame`` is the new shot's first frame, ``last_frame`` one less.
-
-    mix: weight of the incoming side for each frame, in (0, 1), rising; its mean over the picture
-    where the weight varies over it. For the kind ``other`` it is not known and rises evenly.
+    first_frame, last_frame: both inclusive. A hard cut mixes no frame: ``first_frame`` is the new
+        shot's first frame and ``last_frame`` is one less.
+    kind: the kind of transition; ``other`` where it is not known.
+    mix: weight of the incoming side for each frame, in (0, 1), rising. For wipes and irises it is
+        the mean over the picture. For the kind ``other`` it is not known and rises evenly.
     space: the light in which ``mix`` holds: ``gamma`` (as encoded) or ``linear`` (power 2.2).
-    outgoing, incoming: indices into :attr:`Analysis.shots`, None where that side is a plain colour
-    (a fade, or a cut to black).
-    color: that colour, ``#rrggbb``.
-    effect: FFmpeg's name for the transition, or another known one; None where there is none.
-    event: first and last frame of the whole event where this is one of its two halves, as in a fade
-    through black.
+    outgoing, incoming: indices into :attr:`Analysis.shots`; ``None`` where that side is a plain
+        colour, as in a fade or a cut to black.
+    color: the ``#rrggbb`` of that plain colour.
+    effect: FFmpeg's name for the transition or another known one; ``None`` where there is none.
+    event: first and last frame of the whole event where this is one of its two halves, as in a
+        fade through black.
+
+    Raises ValueError where the kind is unknown or ``mix`` does not have one weight for each frame.
     """
 
     first_frame: int
@@ -63,7 +72,8 @@ class Transition:
             raise ValueError(f"there is no kind of transition named {self.kind!r}")
         if len(self.mix) != self.last_frame - self.first_frame + 1:
             raise ValueError(
-                f"{self.kind} at {self.first_frame} to {self.last_frame} has {len(self.mix)} weights"
+                f"{self.kind} at {self.first_frame} to {self.last_frame} "
+                f"has {len(self.mix)} weights"
             )
 
     def __len__(self) -> int:
@@ -71,7 +81,10 @@ class Transition:
 
     @property
     def separable(self) -> bool:
-        """Whether its frames can be taken apart: it mixes some, at least one side is a shot, and its kind is known."""
+        """Whether its frames can be taken apart.
+
+        It must mix at least one frame, have a known kind, and have a shot on at least one side.
+        """
         return (
             len(self) > 0
             and TRANSITION_KINDS[self.kind].separable
@@ -80,16 +93,21 @@ class Transition:
 
     @property
     def turn(self) -> int:
-        """The first frame that belongs to the incoming side where the frames are not taken apart: weights of a half or more."""
+        """The first frame with a weight of 0.5 or more.
+
+        Where the frames are not taken apart, they belong to the incoming side from here on.
+        """
         return self.first_frame + sum(weight < 0.5 for weight in self.mix)
 
 
 @dataclass(frozen=True)
 class Analysis:
-    """All shots, transitions and plain colours of a clip in order of time. ``frames`` is the number of frames that were decoded.
+    """All shots, transitions and plain colours of a clip, each in order of time.
 
-    Every frame is in exactly one of them: alone in a shot, mixed in a transition, or a plain colour. Raises ValueError where that does
-    not hold, or where a shot can be seen nowhere.
+    frames: the number of frames that were decoded. Each of them is in exactly one part: alone in a
+        shot, mixed in a transition, or in a plain colour.
+
+    Raises ValueError where that does not hold, or where a shot is visible in no frame.
     """
 
     frames: int
@@ -122,10 +140,12 @@ class Analysis:
         yield from self.colors
 
     def covered(self, shot: int) -> tuple[int, int]:
-        """First and last frame (inclusive) in which shot number ``shot`` can be seen, alone or mixed.
+        """Return the first and last frame (inclusive) that shot number ``shot`` has.
 
-        The frames of a transition that is not taken apart (kind ``other``) go to one side each: to the outgoing shot before the
-        transition's :attr:`Transition.turn`, to the incoming one from there on. Beside a plain colour the shot has them all.
+        These are the frames in which it is visible, alone or mixed. A transition of the kind
+        ``other`` is not taken apart: its frames belong to the outgoing shot before
+        :attr:`Transition.turn` and to the incoming one from there on. If one side is a plain
+        colour, all of its frames belong to the shot.
         """
         first, last = self.shots[shot].first_frame, self.shots[shot].last_frame
         for transition in self.transitions:

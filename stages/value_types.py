@@ -1,4 +1,4 @@
-"""Whether values have the types that the fields of their dataclass are annotated with: for what is read from a file."""
+"""Check values that were read from a file against the annotations of their dataclass."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from functools import lru_cache
 from typing import Any
 
 
-def check_types(made: Any) -> None:
-    """Raise TypeError where a field of the dataclass instance ``made`` does not hold what its annotation says.
+def check_types(instance: Any) -> None:
+    """Raise TypeError where a field of a dataclass instance does not match its annotation.
 
-    Annotations that cannot be known while the program runs, and kinds of annotation that are not known here, allow anything.
+    Annotations that cannot be resolved at run time, or that this module does not know, allow any
+    value.
     """
-    kind: Any = type(made)
+    kind: Any = type(instance)
     for name, wanted in _annotations(kind).items():
-        if not fits(getattr(made, name), wanted):
-            raise TypeError(
-                f"{type(made).__name__}.{name} is {wanted}, not {type(getattr(made, name)).__name__}"
-            )
+        if not fits(getattr(instance, name), wanted):
+            found = type(getattr(instance, name)).__name__
+            raise TypeError(f"{kind.__name__}.{name} is {wanted}, not {found}")
 
 
 @lru_cache(maxsize=64)
@@ -33,7 +33,7 @@ def _annotations(kind: Any) -> dict[str, Any]:
 
 
 def fits(value: Any, wanted: Any) -> bool:
-    """Return whether ``value`` is what the annotation ``wanted`` says; a whole number is a float, too."""
+    """Return whether ``value`` matches the annotation ``wanted``. An int also counts as a float."""
     origin, inner = typing.get_origin(wanted), typing.get_args(wanted)
     if wanted is None or wanted is types.NoneType:
         return value is None
@@ -57,12 +57,9 @@ def fits(value: Any, wanted: Any) -> bool:
         return isinstance(value, float | int) and not isinstance(value, bool)
     if wanted is int:
         return isinstance(value, int) and not isinstance(value, bool)
-    # Any is a class, too, but one that nothing can be asked to be an instance of.
-    return (
-        isinstance(value, wanted)
-        if origin is None and isinstance(wanted, type) and wanted is not Any
-        else True
-    )
+    # Any is a class too, but isinstance does not accept it.
+    is_class = origin is None and isinstance(wanted, type) and wanted is not Any
+    return isinstance(value, wanted) if is_class else True
 
 
 def _tuple_fits(value: Any, inner: tuple[Any, ...]) -> bool:

@@ -1,4 +1,4 @@
-"""Small made scenes with known layers, how to mix them, and a stand-in for taking them apart."""
+"""Make small scenes with known layers, mix them, and stand in for their separation."""
 
 from __future__ import annotations
 
@@ -16,30 +16,36 @@ from torch import Tensor
 from torch.nn import functional
 
 from stages.media.clip import Frames
-from stages.mixing.mixing import Mixture, psnr_of
+from stages.mixing.mixture import Mixture
+from stages.mixing.psnr import mean_psnr
+from stages.mixing.psnr import psnr as one_psnr
 from stages.shots import Transition
 from stages.transition.plan import LARGEST
-from stages.transition.separate import Finished, Put, Separated, open_mixture, separate_transition
+from stages.transition.separate import (
+    PutFrame,
+    SeparatedFrame,
+    TransitionResult,
+    open_mixture,
+    separate_transition,
+)
 from stages.transition.window import Window
 
 Stack = NDArray[np.uint8]
 OWN = ("losses.json", "manifest.json", "report", "report.html")
-"""What every finished run's folder holds besides its layers and sheets."""
+"""Names in every finished run's folder besides its layers and sheets."""
 
 
 def moving(seed: int, frames: int, size: tuple[int, int] = (48, 64)) -> Stack:
-    """A made scene ``(frames, H, W, 3)``: a smooth coloured pattern that drifts, and a plain square that crosses it."""
+    """Make a scene ``(frames, H, W, 3)``: a smooth pattern that drifts, and a crossing square."""
     height, width = size
     rng = np.random.default_rng(seed)
-    phase, (right, down), colour = (
-        rng.uniform(0, 6, (3, 3)),
-        rng.uniform(-0.15, 0.15, 2),
-        rng.uniform(0.1, 0.9, 3),
-    )
+    phase = rng.uniform(0, 6, (3, 3))
+    right, down = rng.uniform(-0.15, 0.15, 2)
+    colour = rng.uniform(0.1, 0.9, 3)
     y, x = np.mgrid[0:height, 0:width] / 8
     stack = np.empty((frames, height, width, 3))
     for t in range(frames):
-        # All channels move together, as in a picture of anything.
+        # All channels move together, as in any real picture.
         u, v = x + right * t, y + down * t
         for c in range(3):
             stack[t, ..., c] = (
@@ -55,7 +61,11 @@ def moving(seed: int, frames: int, size: tuple[int, int] = (48, 64)) -> Stack:
 def through_camera(
     scene: NDArray[np.float32], size: tuple[int, int], time: int, pan: Sequence[float], zoom: float
 ) -> NDArray[np.float32]:
-    """What a camera sees at ``time`` of a ``scene`` twice its ``size`` ``(H, W)``: ``pan`` pixels (x, y), ``zoom`` times a frame."""
+    """Return what a panning and zooming camera sees of a still scene.
+
+    scene: larger than the picture. size: ``(H, W)`` of the picture. time: the frame's number.
+    pan: pixels (x, y) a frame. zoom: magnification a frame, minus 1.
+    """
     height, width = size
     scale = 1 / (1 + zoom) ** time
     view = np.array(
@@ -72,14 +82,20 @@ def through_camera(
 
 
 def grainy(seed: int, frames: int, size: tuple[int, int]) -> Stack:
-    """A scene ``(frames, H, W, 3)`` of any size that no coder makes small: one picture of random pixels, with new grain in each frame."""
+    """Make a scene ``(frames, H, W, 3)`` that does not compress well.
+
+    It is one picture of random pixels, with new grain in each frame.
+    """
     rng = np.random.default_rng(seed)
     picture = rng.integers(0, 256, (1, *size, 3))
     return np.clip(picture + rng.integers(-6, 7, (frames, *size, 3)), 0, 255).astype(np.uint8)
 
 
 def dissolve(a: Stack, b: Stack, pre: int, steps: int) -> tuple[Stack, NDArray[np.float64]]:
-    """``a`` dissolving linearly into ``b`` (of the same length), with ``pre`` clean frames before; and the weights of ``b``."""
+    """Dissolve ``a`` linearly into ``b`` and return the mixed frames and the weights of ``b``.
+
+    a, b: ``(T, H, W, 3)`` of the same length. pre: clean frames before. steps: mixed frames.
+    """
     weight = np.clip((np.arange(len(a)) - pre + 1) / (steps + 1), 0, 1)
     mixed = (1 - weight)[:, None, None, None] * a + weight[:, None, None, None] * b
     return np.round(mixed).astype(np.uint8), weight
@@ -88,7 +104,10 @@ def dissolve(a: Stack, b: Stack, pre: int, steps: int) -> tuple[Stack, NDArray[n
 def drifting(
     seed: int, frames: int, velocity: tuple[float, float], size: tuple[int, int] = (48, 64)
 ) -> Tensor:
-    """A rough coloured texture ``(frames, 3, H, W)`` in [0, 1] whose content moves by ``velocity`` pixels (x, y) a frame."""
+    """Make a coloured texture ``(frames, 3, H, W)`` in [0, 1] that moves.
+
+    velocity: pixels (x, y) a frame.
+    """
     height, width = size
     noise = torch.rand(
         1, 3, height // 4 + 24, width // 4 + 24, generator=torch.Generator().manual_seed(seed)
@@ -100,10 +119,8 @@ def drifting(
     across, down = wide.shape[-1] / 2, wide.shape[-2] / 2
     stack = []
     for t in range(frames):
-        right, below = (
-            (x - width / 2 - velocity[0] * t) / across,
-            (y - height / 2 - velocity[1] * t) / down,
-        )
+        right = (x - width / 2 - velocity[0] * t) / across
+        below = (y - height / 2 - velocity[1] * t) / down
         grid = torch.stack([right.expand(size), below.expand(size)], -1)[None].float()
         stack.append(
             functional.grid_sample(wide, grid, mode="bicubic", align_corners=False).clamp(0, 1)
@@ -112,23 +129,25 @@ def drifting(
 
 
 def pixels(stack: Stack) -> Tensor:
-    """8-bit frames ``(T, H, W, 3)`` as ``(T, 3, H, W)`` in [0, 1]."""
+    """Return 8-bit frames ``(T, H, W, 3)`` as ``(T, 3, H, W)`` in [0, 1]."""
     return torch.from_numpy(stack).permute(0, 3, 1, 2).float() / 255
 
 
 def psnr(estimate: Tensor, truth: Tensor) -> float:
-    """Mean over frames of the PSNR in dB, at most 60 each, as ``bench/score.py`` counts it; ``(T, 3, H, W)``."""
-    error = ((estimate - truth) ** 2).flatten(1).mean(1)
-    return float((-10 * error.clamp_min(1e-6).log10()).mean())
+    """Return the mean PSNR in dB over frames ``(T, 3, H, W)``, each capped at 60 dB.
+
+    The project's scoring uses the same measure.
+    """
+    return mean_psnr(estimate, truth, 60.0)
 
 
 def psnr_of_all(estimate: Tensor, truth: Tensor) -> float:
-    """PSNR in dB of all values together, of any shape; at most 99."""
-    return psnr_of(float(((estimate - truth) ** 2).mean()))
+    """Return the PSNR in dB over all values together, of any shape; at most 99."""
+    return one_psnr(estimate, truth)
 
 
 def read_clip(path: Path) -> Stack:
-    """All frames of a video as ``(T, H, W, 3)``."""
+    """Return all frames of a video as ``(T, H, W, 3)``."""
     with av.open(str(path)) as box:
         return np.stack([frame.to_ndarray(format="rgb24") for frame in box.decode(video=0)])
 
@@ -139,39 +158,51 @@ def plain_answer(
     *,
     settings: object,
     progress: Callable[[float, str], None],
-    put: Put,
+    put: PutFrame,
     **more: object,
-) -> Separated:
-    """Stands in for the separation: plain red for the outgoing side, plain green for the incoming one, a grey matte for a wipe."""
+) -> TransitionResult:
+    """Stand in for the separation.
+
+    The outgoing side is plain red, the incoming one plain green, and the matte of a wipe is grey.
+    """
     progress(0.5, "half")
-    count, size = len(transition), window.size
+    count = len(transition)
+    size = window.size
     red, green = torch.zeros(2, 3, *size)
     red[0] = green[1] = 1
     matte = torch.full((1, *size), 0.5) if transition.kind == "wipe" else None
     for place in range(count):
-        put(place, Finished(window.frame(transition.first_frame + place)[0], red, green, matte))
+        put(
+            place,
+            SeparatedFrame(window.frame(transition.first_frame + place)[0], red, green, matte),
+        )
     mix = tuple((index + 1) / (count + 1) for index in range(count))
-    return Separated(mix, matte is not None, "gamma", {"fit": 0.25}, {"reconstruction_psnr": 40.0})
+    return TransitionResult(
+        mix, matte is not None, "gamma", {"fit": 0.25}, {"reconstruction_psnr": 40.0}
+    )
 
 
 @dataclass
 class Apart:
-    """A transition taken apart in memory: the mixed frames as they were put out with its layers, ``(n, 3, H, W)``, its matte where it has
-    one, and what was learnt of it."""
+    """A transition that was taken apart in memory.
+
+    frames: the mixed frames. outgoing, incoming: their layers, ``(n, 3, H, W)``. matte: if the
+    transition has one. done: the report of the separation; its fields are this object's, too.
+    """
 
     frames: Tensor
     outgoing: Tensor
     incoming: Tensor
     matte: Tensor | None
-    done: Separated
+    done: TransitionResult
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.done, name)
 
 
 def apart(frames: Frames, transition: Transition, **more: Any) -> Apart:
-    """:func:`stages.transition.separate.separate_transition` of frames that are in memory."""
-    kept: list[Finished] = []
+    """Take a transition apart whose frames are in memory."""
+    kept: list[SeparatedFrame] = []
     more = {"progress": lambda done, note: None, **more}
     done = separate_transition(
         Window.of(frames), transition, put=lambda place, frame: kept.append(frame), **more
@@ -190,5 +221,5 @@ def apart(frames: Frames, transition: Transition, **more: Any) -> Apart:
 
 
 def opened(frames: Frames, transition: Transition) -> Mixture:
-    """:func:`stages.transition.separate.open_mixture` of frames that are in memory."""
+    """Open the mixture of a transition whose frames are in memory."""
     return open_mixture(Window.of(frames), transition, LARGEST)

@@ -1,10 +1,11 @@
-"""The published method against the default, on the sample's scenes at 128x72 with the true mixing curve given to both.
+"""Compare the published method with the default, on the sample's scenes at 128x72.
 
     python tests/compare_paper.py [--quiet-minutes 10] [--seconds N]
 
-``--preset paper``'s fit goes on until its layers' PSNR has not risen for ``--quiet-minutes`` (or for ``--seconds`` in all); then the
-default runs, whole, and ``fast`` for comparison. Exit status 1 where the default is not at least 20 times sooner at least as good. The
-true layers judge the results and are told to neither.
+Both get the true weights. The fit of ``--preset paper`` goes on until the PSNR of its layers has
+not risen for ``--quiet-minutes``, or for ``--seconds`` in all. Then the default runs, and ``fast``
+for comparison. The exit status is 1 unless the default is at least as good in a 20th of the time.
+The true layers are used only to judge the results.
 """
 
 from __future__ import annotations
@@ -25,33 +26,46 @@ from torch import Tensor
 from samples.ablation import Case
 from samples.ablation import case as scenes
 from stages.context import FitSettings
-from stages.mixing.mixing import project
-from stages.transition.networks import FitResult, fit_paper
+from stages.mixing.mixture import project
+from stages.transition.networks import FitResult
+from stages.transition.paper import PeriodicCheck, fit_paper
 
 HEIGHT, WIDTH = 72, 128
+"""Size of the pictures."""
+
 CLEAN, MIXED = 8, 12
-SOONER = 20.0  # times
-RISE = 0.05  # dB that count as one
-CHECK = (
-    25  # steps of the published fit between two looks; rendering then costs it about two per cent
-)
+"""Clean frames at each side, and mixed frames."""
+
+SOONER = 20.0
+"""How many times as fast the default has to be."""
+
+RISE = 0.05
+"""Least rise of the PSNR that counts, in dB."""
+
+CHECK = 25
+"""Steps of the published fit between two looks, which cost it about two per cent in rendering."""
 
 Pair = tuple[Tensor, Tensor]
 
 
 def case(height: int = HEIGHT, width: int = WIDTH) -> Case:
-    """The sample's scenes in a linear dissolve."""
+    """Return the sample's scenes in a linear dissolve."""
     return scenes("the sample", 1, (height, width), CLEAN, MIXED)
 
 
 def score(layers: Pair, truth: Pair) -> float:
-    """Mean PSNR of both layers in dB."""
+    """Return the mean PSNR of both layers, in dB."""
     return sum(psnr(layer.clamp(0, 1), real) for layer, real in zip(layers, truth, strict=True)) / 2
 
 
 @dataclass
 class Record:
-    """A fit's best PSNR over time. ``seconds``: when it last rose by :data:`RISE`; ``peak``: the highest ever seen, rise or not."""
+    """The best PSNR of a fit over time.
+
+    quiet: seconds without a rise that end it. limit: seconds that end it in any case.
+    best, seconds, steps: at the last rise by :data:`RISE`. peak: the highest PSNR of all.
+    spent: seconds so far. history: steps, seconds and PSNR of each look.
+    """
 
     quiet: float
     limit: float | None = None
@@ -63,7 +77,7 @@ class Record:
     history: list[tuple[int, float, float]] = field(default_factory=list)
 
     def add(self, steps: int, seconds: float, reached: float) -> bool:
-        """Notes what was reached; whether that is enough: no rise for ``quiet`` seconds, or the limit."""
+        """Record what was reached, and return whether the fit may end."""
         self.history.append((steps, seconds, reached))
         self.peak, self.spent = max(self.peak, reached), seconds
         if reached > self.best + RISE:
@@ -72,7 +86,7 @@ class Record:
 
     @property
     def done(self) -> bool:
-        """Whether the fit has come to rest, rather than been cut short."""
+        """Whether the fit has stopped rising, rather than been cut short."""
         return self.spent - self.seconds >= self.quiet
 
 
@@ -84,7 +98,10 @@ def watch_paper(
     say: Callable[[str], None] = print,
     clock: Callable[[], float] = time.monotonic,
 ) -> Record:
-    """Runs the published fit until ``record`` has seen enough. The layers' projection and PSNR are not on its clock."""
+    """Run the published fit until ``record`` says that it may end.
+
+    The time to project the layers and to compute their PSNR does not count.
+    """
     mixture, judged, began = given.mixture, 0.0, clock()
 
     def look(steps: int, result: FitResult) -> bool:
@@ -98,24 +115,27 @@ def watch_paper(
         judged += clock() - now
         return enough
 
-    fit_paper(mixture, steps=10**9, check_every=check, on_check=look)
+    fit_paper(mixture, steps=10**9, check=PeriodicCheck(check, look))
     return record
 
 
 def whole_run(given: Case, preset: str) -> tuple[float, float]:
-    """Seconds and PSNR of a preset, from the window to the finished layers."""
+    """Return seconds and PSNR of a preset, from the window to the finished layers."""
     began = time.monotonic()
     result = apart(given.window, given.transition, settings=FitSettings(preset))
     return time.monotonic() - began, score((result.outgoing, result.incoming), given.truth)
 
 
 def verdict(record: Record, seconds: float, reached: float) -> bool:
-    """Whether a preset is at least as good as the published fit ever was, :data:`SOONER` times before that last rose."""
+    """Return whether a preset beats the published fit.
+
+    It must be as good as the fit ever was, :data:`SOONER` times before its last rise.
+    """
     return reached >= record.peak and record.seconds >= SOONER * seconds
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Runs the comparison and prints it; 0 where the default holds its promise."""
+    """Run the comparison and print it; return 0 where the default wins."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -123,10 +143,10 @@ def main(words: Sequence[str] | None = None) -> int:
         "--quiet-minutes",
         type=float,
         default=10.0,
-        help="the published fit ends when it has not risen for so long",
+        help="end the published fit when it has not risen for so long",
     )
     parser.add_argument(
-        "--seconds", type=float, default=None, help="or after so many seconds, risen or not"
+        "--seconds", type=float, default=None, help="or after so many seconds in any case"
     )
     options = parser.parse_args(words)
 
@@ -136,7 +156,8 @@ def main(words: Sequence[str] | None = None) -> int:
     given = case()
     mixed = given.window.pixels[given.mixture.mixed]
     say(
-        f"{WIDTH}x{HEIGHT}, {CLEAN} clean, {MIXED} mixed, {CLEAN} clean frames; {torch.get_num_threads()} threads"
+        f"{WIDTH}x{HEIGHT}, {CLEAN} clean, {MIXED} mixed, {CLEAN} clean frames; "
+        f"{torch.get_num_threads()} threads"
     )
     say(f"the mixture itself has {score((mixed, mixed), given.truth):.2f} dB")
     record = watch_paper(given, Record(60 * options.quiet_minutes, options.seconds), say=say)
@@ -146,17 +167,18 @@ def main(words: Sequence[str] | None = None) -> int:
         else "CUT SHORT while it may still have risen"
     )
     say(
-        f"paper: best {record.peak:.2f} dB, last rise at {record.seconds:.1f} s ({record.steps} steps); {ending}"
+        f"paper: best {record.peak:.2f} dB, last rise at {record.seconds:.1f} s "
+        f"({record.steps} steps); {ending}"
     )
     kept = {}
     for preset in ("balanced", "fast"):
         seconds, reached = whole_run(given, preset)
         kept[preset] = verdict(record, seconds, reached)
-        against = f"{reached - record.peak:+.2f} dB against paper, {record.seconds / seconds:.1f} times sooner"
-        say(f"{preset}: {reached:.2f} dB after {seconds:.1f} s: {against}")
-    say(
-        f"the default is {'' if kept['balanced'] else 'NOT '}{SOONER:.0f} times sooner at least as good"
-    )
+        against = f"{reached - record.peak:+.2f} dB against paper"
+        sooner = f"{record.seconds / seconds:.1f} times sooner"
+        say(f"{preset}: {reached:.2f} dB after {seconds:.1f} s: {against}, {sooner}")
+    wins = "" if kept["balanced"] else "NOT "
+    say(f"the default is {wins}{SOONER:.0f} times sooner at least as good")
     return 0 if kept["balanced"] else 1
 
 

@@ -1,10 +1,11 @@
-"""What motion and networks bring, each alone and both together, at equal time, on real footage with known layers.
+"""Compare motion, networks and both together, in equal time, on footage with known layers.
 
     python tests/compare_partners.py [--case NAME]... [--seeds 0 1]
 
-Needs the development footage beside the project (``../shared``). Every method gets the true mixing curve and the seconds that ``both``
-took: motion spends them on more turns of its sweeps, the networks on more steps. ``both`` runs the networks on every clip, even where the
-pipeline would leave them out because motion explains most of the picture; the mean trust that decides this is printed.
+Needs the development footage beside the project (``../shared``). Each method gets the true weights
+and the seconds that ``both`` took: motion spends them on more turns of its sweeps, the networks on
+more steps. ``both`` runs the networks on every clip, even where the pipeline would leave them out
+because motion explains most of the picture. The mean trust that decides this is printed.
 """
 
 from __future__ import annotations
@@ -32,23 +33,29 @@ from torch import Tensor
 
 from stages.context import FitSettings
 from stages.media.clip import Frames
-from stages.mixing.mixing import Mixture, project
+from stages.mixing.mixture import Mixture, project
 from stages.optim.fit import FitPlan
 from stages.shots import Transition
-from stages.transition import alternate as heart
-from stages.transition.alternate import alternate
-from stages.transition.networks import fit_layers
+from stages.transition import alternate as alternation
+from stages.transition.alternate import Reporting, alternate
+from stages.transition.networks import NetworkOptions, fit_layers
 from stages.transition.plan import PLANS
 
 SHARED = Path(__file__).parents[2] / "shared"
 CASES = ("bunny_x_street", "flower_x_friday", "carphone_x_apollo")
-TRIAL = 20  # steps of the networks that measure what one costs
+"""Cases of the development footage."""
+
+TRIAL = 20
+"""Steps of the networks by which their cost is measured."""
+
+GIVEN_WEIGHT = NetworkOptions(learn_weight=False)
+"""Networks that take the weights as given."""
 
 Pair = tuple[Tensor, Tensor]
 
 
 def bench() -> ModuleType:
-    """The scoring script, as a module."""
+    """Return the scoring script as a module."""
     spec = importlib.util.spec_from_file_location("score", SHARED / "bench" / "score.py")
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -57,7 +64,7 @@ def bench() -> ModuleType:
 
 
 def eight_bits(stack: NDArray[np.float32]) -> Tensor:
-    """Frames ``(T, H, W, 3)`` in [0, 1] as a lossless file holds them: ``(T, 3, H, W)``, rounded to 8 bits."""
+    """Return frames ``(T, H, W, 3)`` in [0, 1] as ``(T, 3, H, W)``, rounded to 8 bits."""
     return (
         torch.from_numpy(np.ascontiguousarray(stack.transpose(0, 3, 1, 2), np.float32))
         .mul(255)
@@ -68,7 +75,7 @@ def eight_bits(stack: NDArray[np.float32]) -> Tensor:
 
 
 def build(case: dict[str, Any]) -> tuple[Mixture, Pair]:
-    """The mixture of a case, with its true curve, and its true layers in the mixed frames."""
+    """Return the mixture of a case with its true weights, and the layers of its mixed frames."""
     mixed, a, b, weight = bench().build_transition(case, SHARED / "data")
     pre, steps = case["pre"], case["steps"]
     curve = torch.as_tensor(weight).float().reshape(len(mixed), -1).mean(1)
@@ -83,41 +90,42 @@ def build(case: dict[str, Any]) -> tuple[Mixture, Pair]:
 def by_motion(
     mixture: Mixture, seed: int, *, networks: bool, turns: int | None = None
 ) -> tuple[Pair, float, dict[str, float]]:
-    """The layers, the mean trust in motion and the seconds by stage of the default plan, with the networks forced on or left out."""
+    """Return layers, mean trust in motion, and seconds by stage of the default plan.
+
+    networks: whether they run, on any clip. turns: of the sweeps; the plan's unless given.
+    """
     plan = PLANS["balanced"] if networks else replace(PLANS["balanced"], fit_steps=0)
     seconds: dict[str, float] = dict.fromkeys(("motion", "networks", "sweeps", "ties"), 0.0)
-    with mock.patch.object(heart, "OPEN", 2.0):
+    with mock.patch.object(alternation, "OPEN", 2.0):
         plan = replace(plan, turns=turns or plan.turns)
-        done = alternate(
-            mixture, "dissolve", plan, FitSettings(seed=seed), lambda done, note: None, seconds
-        )
+        reporting = Reporting(lambda done, note: None, seconds)
+        done = alternate(mixture, "dissolve", plan, FitSettings(seed=seed), reporting)
     return project(mixture, *done.layers), done.trust, seconds
 
 
 def by_networks(mixture: Mixture, seed: int, seconds: float) -> Pair:
-    """The generators alone for about so many seconds: fitted to the mixture, the residual shared out."""
-    fit_layers(
-        mixture, plan=FitPlan(1), learn_weight=False
-    )  # the first call also probes the precision
+    """Return the layers of the generators alone, fitted for about so many seconds."""
+    # The first call also probes the precision.
+    fit_layers(mixture, plan=FitPlan(1), options=GIVEN_WEIGHT)
     began = time.monotonic()
-    fit_layers(mixture, plan=FitPlan(TRIAL), seed=seed, learn_weight=False)
+    fit_layers(mixture, plan=FitPlan(TRIAL), seed=seed, options=GIVEN_WEIGHT)
     steps = max(TRIAL, round(TRIAL * seconds / (time.monotonic() - began)))
-    found = fit_layers(mixture, plan=FitPlan(steps), seed=seed, learn_weight=False)
+    found = fit_layers(mixture, plan=FitPlan(steps), seed=seed, options=GIVEN_WEIGHT)
     return project(mixture, found.outgoing[mixture.mixed], found.incoming[mixture.mixed])
 
 
 def score(layers: Pair, truth: Pair) -> float:
-    """Mean PSNR of both layers in dB."""
+    """Return the mean PSNR of both layers, in dB."""
     return sum(psnr(layer.clamp(0, 1), real) for layer, real in zip(layers, truth, strict=True)) / 2
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Runs the comparison and prints a line for each case and seed."""
+    """Run the comparison and print a line for each case and seed."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--case", action="append", choices=CASES, help="one of them alone; may be given again"
+        "--case", action="append", choices=CASES, help="one of them; may be repeated"
     )
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     options = parser.parse_args(words)
@@ -146,7 +154,8 @@ def main(words: Sequence[str] | None = None) -> int:
             )
             own = f"{sum(plain.values()):.0f} s"
             print(
-                f"{name} seed {seed}, {total:.0f} s (motion's own time {own}, {more} turns for all), trust {trust:.2f}: {line}",
+                f"{name} seed {seed}, {total:.0f} s (motion's own time {own}, "
+                f"{more} turns for all), trust {trust:.2f}: {line}",
                 flush=True,
             )
     return 0

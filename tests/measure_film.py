@@ -44,7 +44,7 @@ def film(path: Path, height: int, count: int, mixed: int) -> Path:
     """
     scenes, first = (Scene(1, height), Scene(2, height)), (count - mixed) // 2
     info = ClipInfo(path, width_of(height), height, count, RATE, 1 / RATE)
-    with LayerWriter(path, info, lossless=False) as writer:
+    with LayerWriter(path, info) as writer:
         for index in range(count):
             share = min(1.0, max(0.0, (index - first + 1) / (mixed + 1)))
             picture = sum(

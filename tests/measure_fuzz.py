@@ -1,8 +1,12 @@
-"""What becomes of files with something wrong: ``python tests/measure_fuzz.py --count 20000 --seed 100``.
+"""Give damaged files to every reader, and record what goes wrong.
 
-Every reader is driven: media (opened and decoded, and through ``probe``), hints, checkpoints, manifests, ``run.json`` and configurations.
-A process works through many files; where it dies, hangs for 20 s of its processor's time, takes 2 GiB, or says anything but an answer or
-one line, the file is kept in the folder of findings with its number. The number alone makes the file again.
+    python tests/measure_fuzz.py --count 20000 --seed 100
+
+The readers are those of media (opened and decoded, and through ``probe``), hints, checkpoints,
+manifests, ``run.json`` and configurations. One process works through many files. A finding is a
+file on which the process dies, works for more than 20 s of processor time, takes more than 2 GiB, or
+says anything but an answer or one line. It is kept in the folder of findings under its number, and the
+number alone makes the file again.
 """
 
 from __future__ import annotations
@@ -34,6 +38,7 @@ import clips
 import media
 import mutate
 import numpy as np
+from corpus import make_corpus as make_files
 
 from pipeline.cli.main import main as cli
 from pipeline.config import read_config
@@ -43,18 +48,23 @@ from stages.errors import UnlayerError
 from stages.media.read import open_clip
 
 SECONDS = 20.0
-"""A file on which a process works for longer is a hang."""
+"""Processor time in seconds; if a file takes longer, it counts as a hang."""
 MEMORY = 2 << 30
-"""Bytes that a file may make a process take in all."""
-_CEILING = 8 << 30  # no more is given to a process, for the machine's sake
-_FILES = 150  # that a process works through before another takes over
+"""Memory in bytes; if a process takes more with a file, it counts as a finding."""
+_CEILING = 8 << 30  # bytes that a process may take at most, to protect the machine
+_FILES = 150  # how many files one process works through
 WAYS = {"decode": 70, "probe": 14, "hint": 3, "checkpoint": 3, "manifest": 4, "run": 2, "config": 4}
-"""How often each reader is driven, in parts of a hundred."""
+"""How often each reader gets a file, in per cent."""
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """Sound files: media by name, and one each of what the product writes itself. folder: a finished run, with its input beside it."""
+    """Undamaged files.
+
+    media: files by name.
+    folder: a finished run in ``out``, an interrupted one in ``stopped``, and their input.
+    checkpoint, config: what Unlayer writes or reads itself.
+    """
 
     media: dict[str, bytes]
     folder: Path
@@ -63,10 +73,13 @@ class Corpus:
 
 
 def make_corpus(folder: Path, few: int | None = None, seed: int = 0) -> Corpus:
-    """Make every sound file. few: only so many kinds, drawn by ``seed``; else also the small files of ``../shared/data``."""
+    """Make every undamaged file.
+
+    few: how many kinds, drawn by ``seed``; by default all, and the small files of the footage.
+    """
     kinds = folder / "kinds"
     kinds.mkdir()
-    files = mutate.make_corpus(kinds, few, seed)
+    files = make_files(kinds, few, seed)
     for place in ("messy", "public") if few is None else ():
         for path in sorted((media.SHARED / place).rglob("*.*")):
             if path.suffix != ".md" and path.stat().st_size < 160_000:
@@ -74,21 +87,22 @@ def make_corpus(folder: Path, few: int | None = None, seed: int = 0) -> Corpus:
     frames, _ = clips.dissolve(clips.moving(1, 12, (32, 48)), clips.moving(2, 12, (32, 48)), 4, 4)
     media.save(folder / "film.mp4", frames)
     keep = Checkpoints(folder / "kept", "f")
-    keep.keep("state", (3, {"a": [1.0, 2, "text"], "b": frames_tensor(frames)}))
+    keep.save("state", (3, {"a": [1.0, 2, "text"], "b": frames_tensor(frames)}))
     checkpoint = (folder / "kept" / "state.safetensors").read_bytes()
-    config = 'task = "transition"\npreset = "fast"\nmax_seconds = 60\nstart = "0:00:00"\ntransition = ["4:7"]\nlossless = true\n'
+    config = 'task = "transition"\npreset = "fast"\nmax_seconds = 60\nstart = "0:00:00"\n'
+    config += 'transition = ["4:7"]\nlossless = true\n'
     return Corpus(files, folder, checkpoint, config)
 
 
 def frames_tensor(frames: np.ndarray) -> Any:
-    """A tensor for a checkpoint."""
+    """Return two frames as a tensor for a checkpoint."""
     import torch
 
     return torch.from_numpy(frames[:2].copy())
 
 
 def case(corpus: Corpus, number: int) -> tuple[str, str, bytes]:
-    """Return the way, the name and the bytes of a case by its number."""
+    """Return the reader, the name and the bytes of a case by its number."""
     rng = np.random.default_rng(number)
     way = str(rng.choice(list(WAYS), p=np.array(list(WAYS.values())) / 100))
     if way == "checkpoint":
@@ -117,7 +131,7 @@ def case(corpus: Corpus, number: int) -> tuple[str, str, bytes]:
 
 
 def drive(corpus: Corpus, room: Path, number: int) -> str:
-    """Show a case to its reader; return what became of it, in a word. Whatever is not foreseen is raised."""
+    """Give a case to its reader, and return the outcome in a word. Raise what is unexpected."""
     way, name, data = case(corpus, number)
     path = room / f"{number % 7}-{name}"
     path.write_bytes(data)
@@ -147,7 +161,7 @@ def drive(corpus: Corpus, room: Path, number: int) -> str:
 
 
 def _by_command(corpus: Corpus, room: Path, way: str, path: Path, salvage: bool) -> str:
-    """The same through the command line."""
+    """Give a case to the command line."""
     words = ["probe", str(path), "--json", *(["--salvage"] if salvage else [])]
     folder = room / "folder"
     if way != "probe":
@@ -188,7 +202,7 @@ def _by_command(corpus: Corpus, room: Path, way: str, path: Path, salvage: bool)
 
 
 def stand_in() -> Any:
-    """Plain colours instead of a separation."""
+    """Replace the separation by plain colours."""
     return mock.patch("pipeline.tasks.transition.run.separate_transition", clips.plain_answer)
 
 
@@ -216,7 +230,7 @@ def prepare(corpus: Corpus) -> None:
 
 
 def high_water() -> int:
-    """The largest memory since it was last forgotten, in bytes; the whole process's where the system does not tell."""
+    """Return the peak of memory in bytes since the last reset, or the process's if unknown."""
     with contextlib.suppress(OSError):
         for line in Path("/proc/self/status").read_text().splitlines():
             if line.startswith("VmHWM"):
@@ -225,7 +239,7 @@ def high_water() -> int:
 
 
 def work(corpus: Corpus, numbers: list[int], room: Path, tell: int) -> None:
-    """In a process of its own: drive the cases and tell of each a line of JSON, before and after."""
+    """Work through cases in a process of its own; write a JSON line before and after each."""
     resource.setrlimit(resource.RLIMIT_AS, (_CEILING, _CEILING))
     sys.setrecursionlimit(1000)
     gc.freeze()
@@ -254,14 +268,14 @@ def _tell(tell: int, value: object) -> None:
 
 
 def spent(pid: int) -> float:
-    """Seconds of processor time that a process has used."""
+    """Return the processor time that a process has used, in seconds."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 @dataclass
 class Finding:
-    """What a case did that it must not. kind: crash, hang, memory or unexpected."""
+    """A fault that a case showed. kind: crash, hang, memory or unexpected."""
 
     number: int
     kind: str
@@ -269,7 +283,7 @@ class Finding:
 
 
 class Fuzz:
-    """A run over many cases. log: called with a line for each finding."""
+    """A run over many cases; findings are kept in a folder if there is one."""
 
     def __init__(self, corpus: Corpus, findings: Path | None = None) -> None:
         self.corpus, self.folder = corpus, findings
@@ -278,12 +292,12 @@ class Fuzz:
         self.slowest, self.largest = (0.0, -1), (0, -1)
 
     def run(self, numbers: list[int]) -> None:
-        """Drive the cases, some at a time in one process."""
+        """Work through the cases, many in one process."""
         while numbers:
-            numbers = self._share(numbers[:_FILES]) + numbers[_FILES:]
+            numbers = self._in_one_process(numbers[:_FILES]) + numbers[_FILES:]
 
-    def _share(self, numbers: list[int]) -> list[int]:
-        """Drive cases in one process until it ends; return those that are left where it died."""
+    def _in_one_process(self, numbers: list[int]) -> list[int]:
+        """Work through cases in one process; return those that remain after it died."""
         reader, writer = os.pipe()
         room = Path(tempfile.mkdtemp(prefix="fuzz-", dir=self.corpus.folder))
         pid = os.fork()
@@ -305,7 +319,10 @@ class Fuzz:
         return left[1:]
 
     def _listen(self, pid: int, reader: int, numbers: list[int]) -> tuple[list[int], int, bool]:
-        """Hear what a process tells until its end. Returns the cases that it did not end, its status, and whether it hung."""
+        """Read what a process writes until its end.
+
+        Returns the cases that it did not finish, its exit status, and whether it hung.
+        """
         left, text, hung, base = list(numbers), b"", False, 0.0
         while True:
             ready, _, _ = select.select([reader], [], [], 1)
@@ -347,7 +364,7 @@ class Fuzz:
 
 
 def main() -> int:
-    """Run the cases that the command line asks for and print what became of them."""
+    """Run the cases that the command line asks for, and print the outcomes."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--count", type=int, default=20_000)
     parser.add_argument("--seed", type=int, default=100)
@@ -371,7 +388,8 @@ def main() -> int:
         first = words.seed * 1_000_000
         for done in range(0, words.count, 1000):
             fuzz.run(list(range(first + done, first + min(done + 1000, words.count))))
-            told = f"{len(fuzz.findings)} findings, slowest {fuzz.slowest[0]:.1f} s, largest {fuzz.largest[0] >> 20} MiB"
+            told = f"{len(fuzz.findings)} findings, slowest {fuzz.slowest[0]:.1f} s, "
+            told += f"largest {fuzz.largest[0] >> 20} MiB"
             print(
                 f"{min(done + 1000, words.count)} files, {time.monotonic() - began:.0f} s: {told}",
                 flush=True,
@@ -379,7 +397,8 @@ def main() -> int:
     for (way, end), count in sorted(fuzz.ends.items()):
         print(f"{way:10s} {end:10s} {count}")
     print(
-        f"slowest: case {fuzz.slowest[1]}, {fuzz.slowest[0]:.1f} s; largest: case {fuzz.largest[1]}, {fuzz.largest[0] >> 20} MiB"
+        f"slowest: case {fuzz.slowest[1]}, {fuzz.slowest[0]:.1f} s; "
+        f"largest: case {fuzz.largest[1]}, {fuzz.largest[0] >> 20} MiB"
     )
     print(
         "; ".join(

@@ -1,6 +1,9 @@
-"""How much memory a transition takes, measured: ``python tests/measure_memory.py``. ``stages/transition/plan.py`` counts with it.
+"""Compare the memory of a separation with what the plan expects.
 
-Each row is a process of its own, with a step or two of every kind: how many steps there are makes no difference to the memory.
+    python tests/measure_memory.py
+
+Each row separates a transition of noise in a process of its own, with a small plan that uses every
+part. Memory that the plan does not foresee would end a run at its worst moment.
 """
 
 from __future__ import annotations
@@ -37,7 +40,7 @@ ROWS = (
 
 
 def peak(height: int, width: int, mixed: int, pixels: int) -> int:
-    """Bytes that this process has had at most, after a transition of ``mixed`` frames of noise was taken apart."""
+    """Separate ``mixed`` frames of noise, and return the peak memory of this process in bytes."""
     noise = torch.Generator().manual_seed(0)
 
     def blocks(first: int, last: int) -> Iterator[Frames]:
@@ -64,21 +67,23 @@ def peak(height: int, width: int, mixed: int, pixels: int) -> int:
 
 
 def main() -> int:
-    """Prints the table."""
+    """Print the table."""
     if len(sys.argv) > 1:
         print(peak(*map(int, sys.argv[1:])))
         return 0
     print(
-        "   size    mixed  worked on   measured   reckoned (MiB, the second without Python and PyTorch)"
+        "   size    mixed  worked on   measured   expected (MiB; the second without "
+        "Python and PyTorch)"
     )
     for row in ROWS:
         done = subprocess.run(
             [sys.executable, __file__, *map(str, row)], capture_output=True, text=True, check=True
         )
         height, width, mixed, pixels = row
-        reckoned = bytes_of(pixels, mixed, CLEAN, height * width)
+        expected = bytes_of(pixels, mixed, CLEAN, height * width)
         print(
-            f"{width:5d}x{height:<4d} {mixed:6d} {min(pixels, height * width):9d} {int(done.stdout) >> 20:10d} {reckoned >> 20:10d}",
+            f"{width:5d}x{height:<4d} {mixed:6d} {min(pixels, height * width):9d} "
+            f"{int(done.stdout) >> 20:10d} {expected >> 20:10d}",
             flush=True,
         )
     return 0

@@ -1,9 +1,12 @@
-"""Where the seconds of a transition's fit go, and how far each step is from what this machine could do: ``python tests/measure_speed.py``.
+"""Show where the seconds of a transition go, and how close each step is to the machine's limits.
 
-Measured are the most operations a second (a product of large matrices) and the most bytes a second (a sum of two large tensors into a
-third). A step's operations are those of its convolutions; its traffic is what every operation reads and writes, counted tensor by tensor.
-No step can be faster than the slower of the two allows while its operations are the ones that they are; operations that are fused read and
-write less. Each step is measured as what more of them cost, in CPU time of one thread, so that other work beside it counts little.
+    python tests/measure_speed.py [--height 144] [--width 256]
+
+The limits are operations per second (a product of large matrices) and bytes per second (a sum of
+two large tensors into a third). A step's operations are those of its convolutions. Its traffic is
+what all operations read and write, counted by tensors. With these operations no step can be faster
+than the stricter limit; fused operations would move less. A step's time is what more of them cost,
+in CPU time of one thread, so that other programs hardly count.
 """
 
 from __future__ import annotations
@@ -23,21 +26,22 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from clips import drifting
 
-from stages.mixing.mixing import Mixture, mix
-from stages.motion.carry import Carried, carry
+from stages.mixing.mixture import Mixture, mix
+from stages.motion.carry import CarriedLayers, carry
 from stages.motion.flow import flows
 from stages.optim.fit import FitPlan
-from stages.transition.alternate import still, whole
-from stages.transition.networks import fill
+from stages.transition.alternate import no_motion
+from stages.transition.networks import KnownLayers, fill
 from stages.transition.plan import PLANS
 from stages.transition.sweep import turn
 from stages.transition.tie import tie_down
 
 CLEAN, MIXED = 12, 12
+"""Clean frames at each side, and mixed frames."""
 
 
 class Traffic(TorchDispatchMode):
@@ -60,7 +64,10 @@ class Traffic(TorchDispatchMode):
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of step. work: does ``count`` of them. steps: how many the default plan has of it."""
+    """A kind of step.
+
+    work: does ``count`` of them. steps: how many the default plan has.
+    """
 
     name: str
     work: Callable[[int], object]
@@ -68,7 +75,7 @@ class Kind:
 
 
 def mixture(height: int, width: int) -> tuple[Mixture, tuple[Tensor, Tensor]]:
-    """A dissolve between two moving scenes, and its true layers ``(MIXED, 3, H, W)``."""
+    """Return a dissolve of two moving scenes, and its true layers ``(MIXED, 3, H, W)``."""
     count = 2 * CLEAN + MIXED
     one, other = (
         drifting(1, count, (0.4, 0.2), (height, width)),
@@ -83,11 +90,13 @@ def mixture(height: int, width: int) -> tuple[Mixture, tuple[Tensor, Tensor]]:
 
 
 def kinds(given: Mixture, truth: tuple[Tensor, Tensor]) -> list[Kind]:
-    """The steps of the default plan, at the size of ``given``."""
+    """Return the steps of the default plan, at the size of ``given``."""
     plan = PLANS["balanced"]
     size = given.frames.shape[-2:]
-    over, flat = whole(given, truth), torch.full((len(given.frames), 1, *size), 0.2)
-    carried = Carried(still(given), (CLEAN - 1, CLEAN + MIXED), truth)
+    over = given.over_window(truth)
+    flat = torch.full((len(given.frames), 1, *size), 0.2)
+    known = KnownLayers(over, flat)
+    carried = CarriedLayers(no_motion(given), (CLEAN - 1, CLEAN + MIXED), truth)
     pairs = [(CLEAN, CLEAN + 1)]
     found = [
         Kind(f"motion, 1/{scale} of the sides", partial(_carry, given, scale), steps)
@@ -96,7 +105,7 @@ def kinds(given: Mixture, truth: tuple[Tensor, Tensor]) -> list[Kind]:
     found.append(
         Kind(
             "networks",
-            lambda count: fill(given, over, flat, plan=FitPlan(count), scale=8),
+            lambda count: fill(given, known, plan=FitPlan(count), scale=8),
             plan.fit_steps,
         )
     )
@@ -130,14 +139,14 @@ def _carry(given: Mixture, scale: int, count: int) -> object:
 
 
 def seconds(work: Callable[[], object]) -> float:
-    """CPU time."""
+    """Return the CPU time that ``work`` takes."""
     began = time.process_time()
     work()
     return time.process_time() - began
 
 
 def peak() -> tuple[float, float]:
-    """Operations and bytes a second, the best of a few tries."""
+    """Return the operations and bytes per second, the best of a few tries."""
     one, other = torch.rand(1024, 1024), torch.rand(1024, 1024)
     long, more, into = torch.rand(2**24), torch.rand(2**24), torch.empty(2**24)
     fast = min(seconds(lambda: one @ other) for _ in range(8))
@@ -146,7 +155,7 @@ def peak() -> tuple[float, float]:
 
 
 def counted(work: Callable[[int], object]) -> tuple[float, float]:
-    """Operations and bytes of a step."""
+    """Return the operations and bytes of a step."""
     totals = []
     for count in (1, 3):
         with FlopCounterMode(display=False) as operations:
@@ -158,7 +167,7 @@ def counted(work: Callable[[int], object]) -> tuple[float, float]:
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Prints the table."""
+    """Print the table."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -168,11 +177,13 @@ def main(words: Sequence[str] | None = None) -> int:
     torch.set_num_threads(1)
     operations, stream = peak()
     print(
-        f"one thread: {operations / 1e9:.0f} G operations, {stream / 1e9:.1f} GB a second at most, in float32"
+        f"one thread: {operations / 1e9:.0f} G operations, {stream / 1e9:.1f} GB a second at most, "
+        "in float32"
     )
     print(f"a dissolve of {MIXED} frames of {options.width}x{options.height}, the default plan")
     print(
-        "| step | steps | ms each | of all | M operations | MB moved | bound, ms | reached |\n|---|---|---|---|---|---|---|---|"
+        "| step | steps | ms each | of all | M operations | MB moved | bound, ms | reached |\n"
+        "|---|---|---|---|---|---|---|---|"
     )
     given, truth = mixture(options.height, options.width)
     rows = []
@@ -186,7 +197,8 @@ def main(words: Sequence[str] | None = None) -> int:
         share = f"{100 * kind.steps * spent / total:.0f} %" if kind.steps else ""
         reached = f"{1000 * bound:.2f} | {100 * bound / spent:.0f} %" if moved else " | "
         print(
-            f"| {kind.name} | {kind.steps or ''} | {1000 * spent:.2f} | {share} | {done / 1e6:.0f} | {moved / 1e6:.1f} | {reached} |"
+            f"| {kind.name} | {kind.steps or ''} | {1000 * spent:.2f} | {share} "
+            f"| {done / 1e6:.0f} | {moved / 1e6:.1f} | {reached} |"
         )
     return 0
 

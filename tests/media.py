@@ -1,4 +1,7 @@
-"""Clips for tests, made by an FFmpeg that is not the one under test: ffmpeg-python drives the binary of imageio-ffmpeg."""
+"""Make clips for tests with an FFmpeg that is not the one under test.
+
+ffmpeg-python drives the binary of imageio-ffmpeg.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ import numpy as np
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()
-# Luma weights (kr, kb) and the names that FFmpeg's command line has for the matrices.
+# Luma weights (kr, kb), and the matrices' names on FFmpeg's command line.
 WEIGHTS = {
     "bt601": (0.299, 0.114, "smpte170m"),
     "bt709": (0.2126, 0.0722, "bt709"),
@@ -20,7 +23,7 @@ WEIGHTS = {
 
 
 def run(stream: Any, data: bytes | None = None) -> bytes:
-    """Run a graph of ffmpeg-python; ``data`` goes to its standard input."""
+    """Run a graph of ffmpeg-python and return its standard output. data: its standard input."""
     out, _ = ffmpeg.run(
         stream.overwrite_output(), cmd=FFMPEG, input=data, capture_stdout=True, capture_stderr=True
     )
@@ -28,7 +31,7 @@ def run(stream: Any, data: bytes | None = None) -> bytes:
 
 
 def moving(frames: int = 12, height: int = 48, width: int = 64, seed: int = 0) -> np.ndarray:
-    """``(T, H, W, 3)`` uint8: a smooth colourful picture that drifts, no two frames alike."""
+    """Return ``(T, H, W, 3)`` uint8: a smooth colourful picture that drifts; all frames differ."""
     phase = np.random.default_rng(seed).uniform(0, 6, 3)
     t, y, x = np.meshgrid(np.arange(frames), np.arange(height), np.arange(width), indexing="ij")
     waves = [
@@ -40,7 +43,10 @@ def moving(frames: int = 12, height: int = 48, width: int = 64, seed: int = 0) -
 
 
 def save(path: Path, pictures: np.ndarray, rate: str | int = 25, **options: Any) -> Path:
-    """Encode ``(T, H, W, 3)`` uint8 RGB; lossless H.264 RGB unless ``options`` (FFmpeg's output options) say otherwise."""
+    """Encode ``(T, H, W, 3)`` uint8 RGB and return the path.
+
+    options: FFmpeg's output options; lossless H.264 in RGB if there are none.
+    """
     size = f"{pictures.shape[2]}x{pictures.shape[1]}"
     source = ffmpeg.input("pipe:", format="rawvideo", pix_fmt="rgb24", s=size, r=rate)
     run(
@@ -55,7 +61,7 @@ def save(path: Path, pictures: np.ndarray, rate: str | int = 25, **options: Any)
 def save_vfr(
     path: Path, pictures: np.ndarray, ticks: list[int], timescale: int = 90000, **options: Any
 ) -> Path:
-    """The same with frame ``i`` at ``ticks[i] / timescale`` seconds."""
+    """Encode pictures like :func:`save`, with frame ``i`` at ``ticks[i] / timescale`` seconds."""
     size = f"{pictures.shape[2]}x{pictures.shape[1]}"
     source = ffmpeg.input("pipe:", format="rawvideo", pix_fmt="rgb24", s=size, r=25).filter(
         "settb", f"1/{timescale}"
@@ -76,12 +82,20 @@ def save_vfr(
 def save_yuv(
     path: Path, colours: np.ndarray, matrix: str, full: bool, bits: int, pixels: str, tile: int = 16
 ) -> Path:
-    """One frame of ``(N, 3)`` RGB colours in [0, 1], a tile each in a row, converted by this file's own arithmetic; lossless H.264."""
+    """Encode one frame with a row of coloured tiles in lossless YUV.
+
+    The conversion to YUV is this function's own arithmetic.
+
+    colours: ``(N, 3)`` RGB in [0, 1], one a tile. matrix: a key of :data:`WEIGHTS`.
+    full: whether the codes use the full range. bits: of the codes. pixels: FFmpeg's pixel format.
+    tile: side of a tile in pixels.
+    """
     kr, kb, name = WEIGHTS[matrix]
     red, green, blue = colours.T
     luma = kr * red + (1 - kr - kb) * green + kb * blue
     chroma = [(blue - luma) / (2 * (1 - kb)), (red - luma) / (2 * (1 - kr))]
-    unit, top = 2 ** (bits - 8), 2**bits - 1
+    unit = 2 ** (bits - 8)
+    top = 2**bits - 1
     if full:
         codes = [luma * top, *(part * top + 128 * unit for part in chroma)]
     else:
@@ -122,7 +136,7 @@ def save_yuv(
 def load(
     path: Path, height: int, width: int, decoder: str | None = None, pixels: str = "rgb24"
 ) -> np.ndarray:
-    """``(T, H, W, C)`` uint8 as the other FFmpeg decodes it, every frame once."""
+    """Decode every frame once with the other FFmpeg, as ``(T, H, W, C)`` uint8."""
     source = ffmpeg.input(str(path), **({"c:v": decoder} if decoder else {}))
     data = run(
         ffmpeg.output(

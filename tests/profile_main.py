@@ -1,8 +1,11 @@
-"""Where the seconds of whole runs go, by stage and by operator: ``python tests/profile_main.py`` (``--clip FILE`` for your own).
+"""Show where the seconds of whole runs go, by stage and by operator.
 
-Each clip is taken apart twice, as a run does it, on one thread: once for the seconds of its stages, as its manifest has them, and once with
-a clock around every operator of PyTorch and around OpenCV's optical flow. All in CPU time, so that other work beside it counts little.
-Without ``--clip`` the two clips are mixed as the development footage's scoring script mixes them, where that lies beside the project.
+    python tests/profile_main.py [--clip FILE]...
+
+Each clip is separated twice, as in a run, on one thread: once for the seconds of its stages, as in
+its manifest, and once with a clock around every PyTorch operator and OpenCV's optical flow. All
+times are CPU time, so that other programs hardly count. Without ``--clip`` two clips are mixed from
+the development footage, where that lies beside the project.
 """
 
 from __future__ import annotations
@@ -28,11 +31,14 @@ from pipeline import separate
 from stages.motion import flow
 
 CASES = ("bunny_x_street", "stream_x_geese_540p")
+"""Cases of the development footage."""
+
 ROWS = 12
+"""Operators in the table."""
 
 
 class Clocked(TorchDispatchMode):
-    """CPU seconds and calls of every operator, by its name."""
+    """Measures CPU seconds and calls of every operator, by its name."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -43,7 +49,7 @@ class Clocked(TorchDispatchMode):
         return self.time(func.overloadpacket.__name__, func, *args, **(kwargs or {}))
 
     def time(self, name: str, work: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        """Does the work, and books its time under the name."""
+        """Do the work and add its time to that of the name."""
         began = time.thread_time()
         out = work(*args, **kwargs)
         self.seconds[name] += time.thread_time() - began
@@ -52,7 +58,7 @@ class Clocked(TorchDispatchMode):
 
 
 def mixed(name: str, folder: Path) -> Path:
-    """The input of a case, as the scoring script makes it."""
+    """Return the input of a case, made by the scoring script."""
     score = bench()
     case = next(
         case
@@ -65,7 +71,7 @@ def mixed(name: str, folder: Path) -> Path:
 
 
 def by_stage(clip: Path, preset: str) -> str:
-    """CPU seconds of each stage of a run, as a table."""
+    """Return the CPU seconds of each stage of a run, as a table."""
     with (
         mock.patch("time.monotonic", time.process_time),
         separate(clip, "transition", preset=preset) as made,
@@ -83,7 +89,10 @@ def by_stage(clip: Path, preset: str) -> str:
 
 
 def by_operator(clip: Path, preset: str) -> str:
-    """CPU seconds of the operators that take most of a run, as a table. The rest of a run is Python, reading and writing."""
+    """Return the CPU seconds of the operators that take most of a run, as a table.
+
+    The rest of a run is Python, reading and writing.
+    """
     clocks = Clocked()
     found = flow._dis
     with (
@@ -114,14 +123,14 @@ def by_operator(clip: Path, preset: str) -> str:
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Prints the tables."""
+    """Print the tables."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--clip", type=Path, action="append", help="a clip with a transition; may be given again"
+        "--clip", type=Path, action="append", help="a clip with a transition; may be repeated"
     )
-    parser.add_argument("--case", choices=CASES, action="append", help="one of the two alone")
+    parser.add_argument("--case", choices=CASES, action="append", help="one of the two")
     parser.add_argument("--preset", default="balanced")
     options = parser.parse_args(words)
     torch.set_num_threads(1)

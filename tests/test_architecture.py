@@ -1,4 +1,4 @@
-"""The layout's rules, held by reading the source: who may import whom, how long a file may be, that every test tests something."""
+"""Rules of the layout, checked by reading the source: imports, file lengths, docstrings, tests."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def name_of(path: Path) -> str:
 
 
 def imports(path: Path) -> Iterator[str]:
-    """Every module that a file imports, anywhere in it, by its full name."""
+    """Yield every module that a file imports, anywhere in it, by its full name."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -94,7 +94,7 @@ def test_public_names_have_docstrings(path: Path) -> None:
     ]:
         overrides = isinstance(scope, ast.ClassDef) and bool(scope.bases)
         for node in scope.body:
-            # A method that a base class or a protocol declares is described there.
+            # The base class or protocol that declares a method describes it.
             public = isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith(
                 "_"
             )
@@ -105,7 +105,7 @@ def test_public_names_have_docstrings(path: Path) -> None:
 
 
 def asserts(function: ast.FunctionDef, helpers: set[str]) -> bool:
-    """Whether a test asserts something, itself or by calling a helper of its file that does."""
+    """Return whether a test asserts something, itself or through a helper of its file."""
     for node in ast.walk(function):
         if isinstance(node, ast.Assert) or "pytest.raises" in ast.unparse(node)[:13]:
             return True
@@ -117,6 +117,15 @@ def asserts(function: ast.FunctionDef, helpers: set[str]) -> bool:
         }:
             return True
     return False
+
+
+def test_class_names_are_unique() -> None:
+    places: dict[str, list[str]] = {}
+    for path in SOURCES:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ClassDef):
+                places.setdefault(node.name, []).append(name_of(path))
+    assert not {name: paths for name, paths in places.items() if len(paths) > 1}
 
 
 @pytest.mark.parametrize("path", TESTS, ids=name_of)

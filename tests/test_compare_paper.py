@@ -1,4 +1,4 @@
-"""The comparison with the published method: its clip, its clock and its verdict, in a few steps."""
+"""The comparison with the published method: its clip, clock and verdict, in a few steps."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from compare_paper import CLEAN, MIXED, Case, Record, case, score, verdict, watch_paper
 
 from stages.media.clip import Frames
-from stages.mixing.mixing import mix
+from stages.mixing.mixture import mix
 from stages.transition.plan import Plan
 
 pytest.importorskip("samples.make", reason="needs scikit-image, from the dev extra")
@@ -17,7 +17,7 @@ pytest.importorskip("samples.make", reason="needs scikit-image, from the dev ext
 
 @pytest.fixture(scope="module")
 def given() -> Case:
-    """The clip at its smallest."""
+    """Return the clip at its smallest."""
     return case(18, 32)
 
 
@@ -66,7 +66,9 @@ def test_a_record_that_is_cut_short_says_so() -> None:
     ("seconds", "reached", "expected"),
     [(5.0, 30.0, True), (5.1, 30.0, False), (1.0, 29.9, False), (1.0, 35.0, True)],
 )
-def test_the_verdict_asks_for_both(seconds: float, reached: float, expected: bool) -> None:
+def test_the_verdict_asks_for_speed_and_quality(
+    seconds: float, reached: float, expected: bool
+) -> None:
     record = Record(quiet=10, peak=30.0, seconds=100.0)
     assert verdict(record, seconds, reached) is expected
 
@@ -82,7 +84,8 @@ def test_the_published_fit_is_watched_until_it_is_quiet(given: Case) -> None:
     record = watch_paper(
         small, Record(1e9, limit=2.0), check=2, say=lines.append, clock=lambda: float(next(ticks))
     )
-    # The clock is read once before the fit and twice a look; the second reading's second is not the fit's.
+    # The clock is read once before the fit and twice at each look. The time between these two is
+    # not the fit's.
     assert [(steps, seconds) for steps, seconds, _ in record.history] == [(2, 1.0), (4, 2.0)]
     assert record.peak == max(reached for _, _, reached in record.history) and 5 < record.peak < 60
     assert "4 steps" in lines[-1]
@@ -91,7 +94,7 @@ def test_the_published_fit_is_watched_until_it_is_quiet(given: Case) -> None:
 @pytest.mark.parametrize(
     ("balanced", "status"), [((2.0, 33.0), 0), ((20.0, 33.0), 1), ((2.0, 20.0), 1)]
 )
-def test_the_comparison_is_printed_and_its_status_told(
+def test_the_comparison_is_printed_and_its_status_returned(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     given: Case,

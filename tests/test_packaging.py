@@ -1,4 +1,4 @@
-"""The wheel: everything is in it, and in an empty environment it runs."""
+"""The wheel holds everything, and it runs in an empty environment."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ DATA = {".html", ".css", ".js", ".toml", ".typed"}
 
 
 def bare(requirement: str) -> str:
-    """The name in a requirement."""
+    """Return the name in a requirement."""
     return re.split(r"[\[<>=!;~ ]", requirement)[0].lower().replace("_", "-")
 
 
 def imported(path: Path) -> set[str]:
-    """The packages that a file imports, anywhere in it."""
+    """Return the packages that a file imports, anywhere in it."""
     nodes = list(ast.walk(ast.parse(path.read_text())))
     plain = {
         alias.name.split(".")[0]
@@ -60,10 +60,14 @@ def test_the_changelog_has_this_version() -> None:
     assert headings[0] == "Unreleased" and __version__ in headings
 
 
+def test_the_citation_has_this_version() -> None:
+    assert f"\nversion: {__version__}\n" in (ROOT / "CITATION.cff").read_text()
+
+
 @pytest.mark.slow
 def test_a_wheel_in_an_empty_environment_runs_the_sample(tmp_path: Path) -> None:
     source = tmp_path / "source"
-    # A build leaves its folders behind: not in the tree that is worked on.
+    # A build leaves folders behind, so it must not run in the working tree.
     left_out = shutil.ignore_patterns(
         ".git", ".venv", "build", "*.egg-info", ".*_cache", ".hypothesis", "__pycache__", "tests"
     )

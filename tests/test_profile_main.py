@@ -1,4 +1,4 @@
-"""The profile of whole runs: what its clock counts, and that it says so where the footage is not at hand."""
+"""The profile of whole runs: what its clock counts, and its words where the footage is missing."""
 
 from __future__ import annotations
 
@@ -23,5 +23,5 @@ def test_without_the_footage_it_says_so(
 ) -> None:
     monkeypatch.setattr(profile_main, "SHARED", tmp_path / "missing")
     assert main([]) == 0
-    told = capsys.readouterr().out
-    assert told.startswith("skipped") and "--clip FILE" in told
+    said = capsys.readouterr().out
+    assert said.startswith("skipped") and "--clip FILE" in said

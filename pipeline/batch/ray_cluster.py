@@ -18,6 +18,7 @@ from typing import Any
 from pipeline.batch import distributed_run as parts
 from pipeline.batch.clips import Item, check_place, out_of, store_of
 from pipeline.batch.display import BatchDisplay
+from pipeline.option_hints import with_options
 from pipeline.settings import Settings
 from stages.errors import UnlayerError, UsageError
 
@@ -179,6 +180,6 @@ def _line(error: Exception) -> str:
     """One line of what a task failed with: our own error's, where it is one."""
     cause = getattr(error, "cause", None) or error
     if isinstance(cause, UnlayerError):
-        return str(cause)
+        return with_options(cause)
     text = str(cause).strip().splitlines()
     return f"{type(cause).__name__}: {text[-1] if text else 'no more is known'}"

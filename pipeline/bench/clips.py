@@ -18,8 +18,9 @@ import torch
 from numpy.typing import NDArray
 
 from stages.media.clip import ClipInfo, Frames
+from stages.media.formats import LayerFormat
 from stages.media.write import LayerWriter
-from stages.mixing.mixing import GAMMA
+from stages.mixing.light_dissolve import GAMMA
 
 Picture = NDArray[np.float32]
 RATE = Fraction(25)
@@ -134,7 +135,7 @@ class Known:
     def write(self, path: Path) -> Path:
         """Writes the clip without loss beside ``path`` and returns where."""
         info = ClipInfo(path, width_of(self.height), self.height, self.frames, RATE, 1 / RATE)
-        with LayerWriter(path, info, lossless=True) as writer:
+        with LayerWriter(path, info, LayerFormat(lossless=True)) as writer:
             for index in range(self.frames):
                 pixels = torch.from_numpy(
                     np.ascontiguousarray(self.mixed(index).transpose(2, 0, 1))

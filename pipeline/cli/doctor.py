@@ -22,7 +22,7 @@ from pipeline.runtime.system_limits import cores, free_memory
 from pipeline.settings import Settings
 from pipeline.tasks import built_in, find_task, hidden, names, offered
 from stages.errors import UnlayerError
-from stages.media.selftest import precision, try_formats
+from stages.media.selftest import check_formats, probe_precision
 
 DISK = 2**30
 MEMORY = 2 * 2**30
@@ -117,7 +117,7 @@ def about_speed() -> list[Finding]:
     ]
     found = []
     for place in places:
-        speed = precision(place)
+        speed = probe_precision(place)
         taken = str(speed.dtype).removeprefix("torch.")
         half = f"bfloat16 {speed.bfloat16:.0f} GFLOP/s" if speed.bfloat16 else "no bfloat16"
         one = " on one thread" if place.type == "cpu" else ""
@@ -176,7 +176,7 @@ def about_formats() -> list[Finding]:
     """Every format that layers are written in, tried."""
     todo = "install PyAV's own build again: pip install --force-reinstall av"
     with tempfile.TemporaryDirectory(prefix="unlayer-doctor-") as folder:
-        tried = try_formats(Path(folder))
+        tried = check_formats(Path(folder))
     return [
         Finding(
             "formats",

@@ -14,6 +14,7 @@ from contextlib import suppress
 from importlib import import_module
 
 from pipeline.cli.parser import SCRIPT, VERBS, command, program, settings_from
+from pipeline.option_hints import with_options
 from pipeline.runtime.signals import Stopping, status_of, stopping
 from pipeline.settings import Settings, nearest
 from stages.errors import UnlayerError, UsageError
@@ -134,8 +135,11 @@ def _answered(words: list[str], stop: Stopping) -> int:
             return status_of(stopped)
         if "--debug" in words or _debugging[0]:
             traceback.print_exc()
-        say(error if isinstance(error, UnlayerError) else explain(error))
-        return error.exit_status if isinstance(error, UnlayerError) else 1
+        if isinstance(error, UnlayerError):
+            say(with_options(error))
+            return error.exit_status
+        say(explain(error))
+        return 1
 
 
 def _stop_behind(error: BaseException | None) -> KeyboardInterrupt | None:

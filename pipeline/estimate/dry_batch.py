@@ -14,6 +14,7 @@ from pipeline.batch.batch import check, jobs_at_once, left_out, no_clip
 from pipeline.batch.clips import Item, find_clips, out_of
 from pipeline.batch.skipped import Skipped
 from pipeline.estimate.dry_run import foreseen, known
+from pipeline.option_hints import with_options
 from pipeline.runtime.progress import Silent, Stages
 from pipeline.settings import Settings
 from stages.errors import UnlayerError
@@ -81,7 +82,7 @@ def _clip(item: Item, settings: Settings, *, measure: bool) -> dict[str, Any]:
             found = foreseen(one, Stages(Silent()))
             told |= {"frames": found["frames"], "seconds": found["seconds"]["total"]}
     except UnlayerError as error:
-        told |= {"folder": f"would fail: {error}", "does": False}
+        told |= {"folder": f"would fail: {with_options(error)}", "does": False}
     return told
 
 

@@ -27,7 +27,7 @@ from pipeline.tasks.transition.search import search
 from stages.checkpoint import Checkpoints
 from stages.errors import UnlayerError, UsageError
 from stages.kinds import TRANSITION_KINDS
-from stages.media.formats import encoding_for
+from stages.media.formats import LayerFormat, encoding_for
 from stages.media.read import Clip
 from stages.media.sniff import printable
 from stages.optim.threads import one_thread_an_operation
@@ -200,7 +200,12 @@ def _scenes(job: Job, analysis: Analysis) -> list[dict[str, object]]:
     for shot in range(len(analysis.shots)):
         first, last = analysis.covered(shot)
         suffix = encoding_for(
-            info, settings.lossless, None, info.bit_depth, info.is_picture and first == last
+            info,
+            LayerFormat(
+                lossless=settings.lossless,
+                bit_depth=info.bit_depth,
+                pictures=info.is_picture and first == last,
+            ),
         ).suffix
         name = scene_name(shot)
         layers.append(
@@ -216,7 +221,9 @@ def _scenes(job: Job, analysis: Analysis) -> list[dict[str, object]]:
     for number, move in enumerate(mixed):
         if TRANSITION_KINDS[move.kind].has_matte:
             name = "matte" if len(mixed) == 1 else f"matte-{number + 1:03d}"
-            suffix = encoding_for(info, settings.lossless, None, info.bit_depth, False).suffix
+            suffix = encoding_for(
+                info, LayerFormat(lossless=settings.lossless, bit_depth=info.bit_depth)
+            ).suffix
             span = {"first_frame": move.first_frame, "last_frame": move.last_frame}
             layers.append({"name": name, "role": "matte", "path": name + suffix, **span})
     return layers

@@ -22,6 +22,7 @@ from stages.checkpoint import Checkpoints
 from stages.context import FitSettings
 from stages.errors import UnlayerError
 from stages.media.clip import Frames
+from stages.media.formats import LayerFormat
 from stages.media.read import Clip, open_clip
 from stages.media.write import LayerWriter
 from stages.optim.timing import seconds_of
@@ -113,7 +114,9 @@ def _files(job: Job) -> tuple[float, float]:
     decode = (time.monotonic() - began) / len(block)
     lossless = job.settings.lossless
     writer = LayerWriter(
-        job.work / "piece", job.clip.info, lossless=lossless, pictures=job.clip.info.is_picture
+        job.work / "piece",
+        job.clip.info,
+        LayerFormat(lossless=lossless, pictures=job.clip.info.is_picture),
     )
     frames = Frames(block.pixels[:1], block.times[:1]) if job.clip.info.is_picture else block
 

@@ -16,6 +16,7 @@ from pipeline.framewise.windows import Overview, cut
 from pipeline.tasks import Job, Layer
 from stages.context import Separation
 from stages.media.clip import Frames
+from stages.media.formats import LayerFormat
 from stages.media.sheet import COLUMNS, chosen_frames, draw_sheet, write_sheet
 from stages.media.tone import to_display
 from stages.media.write import LayerWriter
@@ -148,12 +149,14 @@ class LayerFiles:
         return LayerWriter(
             self.job.work / name,
             clip.info,
-            lossless=settings.lossless,
-            alpha=alpha,
-            bit_depth=clip.info.bit_depth if settings.lossless else 8,
-            sound=clip.sound(times[0], times[-1] + 1 / clip.info.rate) if output.sound else None,
-            pictures=clip.info.is_picture,
-            data=output.data,
+            LayerFormat(
+                lossless=settings.lossless,
+                alpha=alpha,
+                bit_depth=clip.info.bit_depth if settings.lossless else 8,
+                pictures=clip.info.is_picture,
+                data=output.data,
+            ),
+            audio=clip.audio(times[0], times[-1] + 1 / clip.info.rate) if output.sound else None,
             first_frame=first,
         )
 

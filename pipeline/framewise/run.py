@@ -103,21 +103,21 @@ def run_layered(job: Job, recipe: Recipe) -> Result:
             )
             marks = hint.frames(range(window.first, window.last + 1)) if hint else None
             span = done / len(seen.times), min(1.0, (done + len(window)) / len(seen.times))
-            room = job.keep.within(f"window-{window.first:06d}")
+            room = job.keep.namespace(f"window-{window.first:06d}")
             brief = _brief(job, share, step, marks, unordered, room, span)
             # What is kept leaves the room that the layers still to be written need, so that a resumed run has it too.
             spare = SPARE + size * (len(seen.times) - files.written) // len(seen.times)
 
             def separate(
                 times: int,
-                keeper: Checkpoints,
+                checkpoints: Checkpoints,
                 window: Frames = window,
                 brief: SeparationContext = brief,
                 spare: int = spare,
             ) -> Separation:
-                again = replace(brief, reduced=times, keeper=keeper, trace=Trace())
+                again = replace(brief, reduced=times, checkpoints=checkpoints, trace=Trace())
                 return _kept(
-                    keeper,
+                    checkpoints,
                     lambda: checked(
                         recipe.separate(window.pixels, facts, again), recipe, window.pixels
                     ),
@@ -175,12 +175,12 @@ def _survey(
 ) -> tuple[Any, Curves]:
     """What holds for the whole clip, and the losses on the way to it. The sample is let go afterwards."""
     share = None if job.budget.left() is None else recipe.surveying * (job.budget.left() or 0.0)
-    room = job.keep.within("survey")
+    room = job.keep.namespace("survey")
     brief = _brief(job, share, step, hint.frames(seen.kept) if hint else None, unordered, room)
     sample, seen.sample = seen.sample, torch.empty(0)
 
-    def survey(times: int, keeper: Checkpoints) -> tuple[Any, Curves]:
-        again = replace(brief, reduced=times, keeper=keeper, trace=Trace())
+    def survey(times: int, checkpoints: Checkpoints) -> tuple[Any, Curves]:
+        again = replace(brief, reduced=times, checkpoints=checkpoints, trace=Trace())
         return recipe.survey(sample, again), again.trace.curves()
 
     # What a budget decides would come out differently the next time.
@@ -216,7 +216,7 @@ def _brief(
     step: Step,
     hint: Tensor | None,
     unordered: bool,
-    keeper: CheckpointStore,
+    checkpoints: CheckpointStore,
     at: tuple[float, float] = (0, 1),
 ) -> SeparationContext:
     settings = FitSettings(
@@ -234,7 +234,7 @@ def _brief(
         unordered,
         job.settings.space,
         job.settings.strength,
-        keeper=keeper,
+        checkpoints=checkpoints,
     )
 
 

@@ -123,7 +123,7 @@ def again(run: Path, step: Step) -> None:
     except UnlayerError as error:
         if str(error).startswith((printable(run), str(run))):
             raise
-        raise UnlayerError(f"{printable(run)}: {error}") from error
+        raise UnlayerError(f"{printable(run)}: {error}", settings=error.settings) from error
 
 
 def _again(folder: RunFolder, step: Step) -> None:

@@ -34,7 +34,7 @@ from stages import safe_files
 from stages.errors import UnlayerError
 from stages.media.read import Clip
 from stages.media.sniff import printable
-from stages.media.thumbnails import Picture, Wanted, sample
+from stages.media.thumbnails import Picture, ThumbnailRequest, read_thumbnails
 from stages.transition.seams import CLEAN, Seam, seam
 
 CELLS, CELL_HEIGHT = 12, 72
@@ -225,8 +225,8 @@ def _pictures(made: Assembled, facts: Facts, folder: Path, into: Path) -> None:
         places = tuple(
             place for frame in order.frames if (place := order.track.at(frame)) is not None
         )
-        wanted.append(Wanted(order.path, places, order.size, about))
-    for order, found in zip(orders, sample(wanted) if wanted else (), strict=True):
+        wanted.append(ThumbnailRequest(order.path, places, order.size, about))
+    for order, found in zip(orders, read_thumbnails(wanted) if wanted else (), strict=True):
         order.use(
             {
                 frame: found[place]

@@ -175,7 +175,7 @@ def encode(
     held: list[Span] = []
     times: list[Fraction] = []
     shift = Fraction(0)
-    with LayerWriter(stem, info, lossless=False, encoding=PREVIEW) as writer:
+    with LayerWriter(stem, info, encoding=PREVIEW) as writer:
         for first, last in spans:
             begun = len(times)
             for block in _blocks(clip, first - base, last - base, size, over):

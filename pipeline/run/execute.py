@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pipeline import __version__
+from pipeline.option_hints import with_options
 from pipeline.run import manifest
 from pipeline.run.input_notes import alpha_note, notes_of
 from pipeline.run.inputs import (
@@ -200,7 +201,9 @@ def with_report(
         safe_files.remove(work / REPORT)
         safe_files.remove(work / report.PAGE)
         names = [report.LOSSES] if (work / report.LOSSES).exists() else []
-        why = str(error) if isinstance(error, UnlayerError) else f"{type(error).__name__}: {error}"
+        why = f"{type(error).__name__}: {error}"
+        if isinstance(error, UnlayerError):
+            why = with_options(error)
         stages.warn(
             f"the layers are done, but report.html could not be made ({why}); python -m pipeline report tries again"
         )
@@ -215,7 +218,7 @@ def checkpoints(folder: RunFolder, identity: Identity, store: str | None = None)
     whose = json.dumps([identity, *version_fingerprint()], sort_keys=True)
     kept = Checkpoints(folder.kept, hashlib.sha256(whose.encode()).hexdigest())
     if store:
-        kept.after = partial(store_at(store).send_kept, folder.path)
+        kept.on_save = partial(store_at(store).send_kept, folder.path)
     return kept
 
 
@@ -246,7 +249,7 @@ def explained(clip: Clip, folder: RunFolder, device: torch.device) -> Iterator[N
     try:
         yield
     except FitError as error:
-        raise UnlayerError(f"{name}: {error}") from error
+        raise UnlayerError(f"{name}: {error}", settings=error.settings) from error
     except torch.OutOfMemoryError as error:
         raise UnlayerError(
             f"{name}: {device} has not memory enough for it; choose --preset fast or --device cpu"

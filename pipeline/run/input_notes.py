@@ -141,7 +141,7 @@ def facts_of(info: ClipInfo) -> dict[str, object]:
         "spherical": info.facts.spherical,
         "icc_profile": info.icc is not None,
         "chapters": info.chapters,
-        "not_kept": list(info.told),
+        "not_kept": list(info.metadata),
     }
     return {
         name: value

@@ -16,7 +16,7 @@ from pipeline.settings import Settings
 from pipeline.tasks import Task
 from stages.errors import UsageError
 from stages.media.clip import ClipInfo
-from stages.media.picture_folders import look_into
+from stages.media.picture_folders import read_picture_folder
 from stages.media.sniff import printable
 
 OVERRUN, START_UP = 1.25, 30.0
@@ -62,7 +62,7 @@ def check_fit(settings: Settings, info: ClipInfo) -> None:
 def input_warnings(settings: Settings) -> list[str]:
     """Return what the user should know of the inputs before the work begins: what a folder holds that is no frame of the clip."""
     if len(settings.inputs) == 1 and settings.inputs[0].is_dir():
-        return list(look_into(settings.inputs[0]).warnings)
+        return list(read_picture_folder(settings.inputs[0]).warnings)
     return []
 
 

@@ -32,8 +32,8 @@ def going_on(
         if not job.settings.anew:
             raise
     forget()
-    job.keep.read.clear()
-    job.clip.seen, job.clip.salvaged = FrameIndex(), None
+    job.keep.files_read.clear()
+    job.clip.frame_index, job.clip.salvaged = FrameIndex(), None
     job.stages.warn(DAMAGED)
     return _attempt(work, job, inputs)
 
@@ -48,9 +48,13 @@ def _attempt(work: Callable[[Job], T], job: Job, inputs: Unchanged) -> T:
         # An input that is another file by now explains whatever went wrong with it.
         inputs.check()
         # PyTorch's errors for want of memory are no MemoryError.
-        if isinstance(error, UnlayerError | OSError) or "memory" in str(error) or not job.keep.read:
+        if (
+            isinstance(error, UnlayerError | OSError)
+            or "memory" in str(error)
+            or not job.keep.files_read
+        ):
             raise
         what = " ".join(f"{type(error).__name__}: {error}".split())
         raise CheckpointError(
-            f"{job.keep.read[-1]}: cannot be gone on from ({what}); begin anew with --overwrite; --debug shows where it failed"
+            f"{job.keep.files_read[-1]}: cannot be gone on from ({what}); begin anew with --overwrite; --debug shows where it failed"
         ) from error

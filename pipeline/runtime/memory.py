@@ -124,7 +124,7 @@ def peak_memory() -> int | None:
 
 
 def retry_on_oom(work: Callable[[int, Checkpoints], T], room: Checkpoints) -> tuple[T, int]:
-    """``work(times, keeper)`` with its working size halved as few ``times`` as the GPU's memory asks for, and how many that was.
+    """``work(times, checkpoints)`` with its working size halved as few ``times`` as the GPU's memory asks for, and how many that was.
 
     Each size keeps what it has done in a room of its own, and a resumed run goes on with the size that the interrupted one had come to.
     Raises torch.OutOfMemoryError where :data:`HALVINGS` are too few.
@@ -132,13 +132,13 @@ def retry_on_oom(work: Callable[[int, Checkpoints], T], room: Checkpoints) -> tu
     times = int(room.newest("reduced") or 0)
     while True:
         try:
-            return work(times, room.within(f"reduced-{times}") if times else room), times
+            return work(times, room.namespace(f"reduced-{times}") if times else room), times
         except torch.OutOfMemoryError:
             if times == HALVINGS:
                 raise
         # Here, not in the handler: the exception would hold the tensors that were in work.
         times += 1
-        room.keep("reduced", times)
+        room.save("reduced", times)
         torch.cuda.empty_cache()
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from stages.media.clip import ClipInfo, Frames
+from stages.media.formats import LayerFormat
 from stages.media.write import LayerWriter
 
 
@@ -18,7 +19,9 @@ def save_frames(
     ``picture``. Raises UnlayerError where it cannot be written."""
     height, width = pixels.shape[-2:]
     info = ClipInfo(path, width, height, len(pixels), rate, 1 / rate, bit_depth=bits)
-    with LayerWriter(path, info, lossless=True, bit_depth=bits, pictures=picture) as writer:
+    with LayerWriter(
+        path, info, LayerFormat(lossless=True, bit_depth=bits, pictures=picture)
+    ) as writer:
         for number in range(len(pixels)):
             writer.write(Frames(pixels[number : number + 1], (number / rate,), number))
     return writer.path

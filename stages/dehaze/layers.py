@@ -26,7 +26,7 @@ from stages.dehaze.evidence import evidence, find_floors, veil_colour
 from stages.dehaze.field import find_field
 from stages.dehaze.model import guided, haze, least_transmission, recover, rounded, spread
 from stages.dehaze.veil import envelope, find_ties, transmission_of
-from stages.mixing.mixing import psnr_of
+from stages.mixing.psnr import psnr_of
 from stages.motion.flow import resize, shrunk
 from stages.optim.timing import clocked
 
@@ -66,7 +66,7 @@ def survey(sample: Tensor, brief: SeparationContext) -> Facts:
     if brief.unordered and len(sample) > 1:
         return Facts(None)
     chosen = torch.linspace(0, len(sample) - 1, min(SURVEYED, len(sample))).round().long()
-    small = shrunk(sample[chosen], brief.within(WORK))
+    small = shrunk(sample[chosen], brief.working_pixels(WORK))
     black = BLACK + (BLUE_BLACK - BLACK) * blue_sky(small)
     airlight, opaque = find_airlight(small, black)
     floors = find_floors(small, airlight)
@@ -92,7 +92,7 @@ def separate(frames: Tensor, facts: Facts, brief: SeparationContext) -> Separati
     taken = power(1.0 if published else facts.sure, brief.strength)
     if taken == 0:
         return _untouched(frames, facts.airlight, found=facts.sure > 0 or published)
-    small = shrunk(frames, brief.within(WORK))
+    small = shrunk(frames, brief.working_pixels(WORK))
     airlight = spread(facts.airlight, (frames.shape[-2], frames.shape[-1]))
     with clocked(seconds, "transmission"):
         veil, turns = (_published if published else _drawn)(small, facts, brief)
@@ -140,7 +140,7 @@ def _drawn(small: Tensor, facts: Facts, brief: SeparationContext) -> tuple[Tenso
             envelope(small, airlight, ties, turns=1)
             return min(TURNS["best"], max(FEWEST, int(SHARE * budget / (time.monotonic() - began + 1e-6))))
 
-        turns = brief.keeper.compute_and_save("turns", measured)
+        turns = brief.checkpoints.compute_and_save("turns", measured)
     brief.progress(0.2, "transmission")
     log = envelope(small, airlight, ties, turns=turns, on_step=partial(brief.trace.add, "transmission"))
     return resize(transmission_of(log, facts.black), (small.shape[-2], small.shape[-1])), turns
@@ -159,7 +159,7 @@ def _published(small: Tensor, facts: Facts, brief: SeparationContext) -> tuple[T
                 dehaze_paper.fit_paper(small[:1], airlight, steps=count, seed=settings.seed, device=settings.device)
             return min(dehaze_paper.STEPS, max(1, int(SHARE * budget / len(small) * 4 / (time.monotonic() - began))))
 
-        steps = brief.keeper.compute_and_save("steps", measured)
+        steps = brief.checkpoints.compute_and_save("steps", measured)
 
     def note(done: float, losses: Mapping[str, float]) -> None:
         brief.progress(0.5 * done, "published networks")

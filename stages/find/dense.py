@@ -11,7 +11,7 @@ import torch
 
 from stages.find.features import Array
 from stages.find.track import CameraWarp
-from stages.mixing.mixing import Mixture
+from stages.mixing.mixture import Mixture
 from stages.motion.carry import KNOWN, carry
 
 LEVELS = ((4, 15), (2, 15), (1, 8))  # the pyramid: scale and steps of each level of the flow

@@ -32,6 +32,7 @@ from stages.find.features import (
 )
 from stages.find.fit import fit_between
 from stages.find.gradual_transitions import LONGEST, GradualSearch
+from stages.find.stills import StillSearch
 from stages.find.stretch import TransitionFit
 from stages.find.timeline import PlainFrame, TransitionEvent, build_timeline
 from stages.media.clip import Frames
@@ -110,10 +111,11 @@ def find(
             )
     if search.frames:
         search.look(final=True)
+        search.stills.end_run()
     plain = {
         number: colour for first, last, colour in search.plain for number in range(first, last + 1)
     }
-    return build_timeline(search.count, search.events, plain)
+    return build_timeline(search.count, search.all_events(), plain)
 
 
 def _check_spans(spans: Sequence[tuple[int, int]]) -> None:
@@ -165,6 +167,7 @@ class _Search:
 
     def __post_init__(self) -> None:
         self.gradual = GradualSearch(self.motion)
+        self.stills = StillSearch()
         self.waiting = list(self.spans)
         self.keep = max([KEEP, *(last - first + 2 * CONTEXT + 2 for first, last in self.spans)])
 
@@ -182,12 +185,35 @@ class _Search:
             else:
                 self.steps.append(0.0)
                 self.residuals.append(0.0)
+            self.stills.add(frame)
             if (plain := plain_frame(frame, content)) is not None:
                 self._add_plain(plain)
             self.frames.append(frame)
             self.contents.append(content)
             if len(self.frames) == self.keep + LOOK_EVERY:
                 self.look(final=False)
+
+    def all_events(self) -> list[TransitionEvent]:
+        """Return all cuts and transitions; those between still scenes replace others there."""
+        events = list(self.events)
+        for found in self.stills.found:
+            if self._is_given(found.first, found.last):
+                continue
+            events = [
+                event
+                for event in events
+                if event.last_frame < found.first - 1 or event.first_frame > found.last + 1
+            ]
+            events.append(
+                TransitionEvent(
+                    found.first,
+                    found.last,
+                    found.kind,
+                    found.space,
+                    found.mix,
+                )
+            )
+        return events
 
     def _add_plain(self, plain: PlainFrame) -> None:
         """Remember that the frame that comes next is plain."""
@@ -201,7 +227,13 @@ class _Search:
         stacks = {name: torch.from_numpy(np.stack(getattr(self, name))) for name in _STACKS}
         lists = {name: getattr(self, name) for name in _LISTS}
         pairs = torch.from_numpy(self.pairs)
-        return {**stacks, **lists, "pairs": pairs, "rejected": self.gradual.rejected}
+        return {
+            **stacks,
+            **lists,
+            "pairs": pairs,
+            "rejected": self.gradual.rejected,
+            "stills": self.stills.state(),
+        }
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Continue from the state of another search."""
@@ -211,6 +243,7 @@ class _Search:
             setattr(self, name, state[name])
         self.pairs = state["pairs"].numpy()
         self.gradual.rejected = state["rejected"]
+        self.stills.restore(state["stills"])
 
     def look(self, final: bool) -> None:
         """Decide what the frames at hand can tell; forget those that nothing later can need."""

@@ -1,1 +1,1 @@
-"""Read and write media: files to RGB frames with exact times, and layers back to files."""
+"""Read files to RGB frames with exact times, and write layers back to files."""

@@ -1,4 +1,4 @@
-"""The tracks of a file that is being written: its picture, and the sound that is copied or encoded beside it."""
+"""Write the audio of a layer: copy or encode the input's audio beside the picture."""
 
 from __future__ import annotations
 
@@ -15,80 +15,97 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 
 from stages.errors import DISK_FULL, UnlayerError
-from stages.media.clip import SoundSpan
+from stages.media.clip import AudioSpan
 from stages.media.decode import open_media
-from stages.media.formats import MATROSKA_UNIT
+from stages.media.headers import MATROSKA_UNIT
 from stages.media.sniff import printable
 
 MILLISECOND = Fraction(1, 1000)
-# What sound is copied as it is (Matroska: whatever it takes), and what the rest is encoded with: codec, samples, rates that it knows.
-_COPIES = {
+# Audio codecs that each muxer copies. Matroska copies whatever it accepts.
+_COPIED_CODECS = {
     "mp4": {"aac", "mp3", "mp3float", "ac3", "eac3", "alac", "opus", "libopus"},
     "mov": {"aac", "mp3", "mp3float", "ac3", "eac3", "alac", "pcm_s16le", "pcm_s16be", "pcm_s24le"},
     "webm": {"opus", "libopus", "vorbis", "libvorbis"},
 }
+# The encoder for all other audio: codec, sample format, and the sample rates that it supports
+# (empty: any). The first rate is used where the input's is not supported.
 _AAC = (
     "aac",
     "fltp",
     (48000, 8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 64000, 88200, 96000),
 )
-_CODERS = {
+_ENCODERS = {
     "mp4": _AAC,
     "mov": _AAC,
     "webm": ("libopus", "s16", (48000,)),
     "matroska": ("flac", "s16", ()),
 }
 _LAYOUTS = {1: "mono", 2: "stereo", 6: "5.1", 8: "7.1"}
+"""Names of channel layouts by their number of channels."""
 WRITE_ERRORS = (av.FFmpegError, OSError, ValueError, MemoryError)
+"""What the media library raises where it cannot write."""
+_PREROLL = 1  # seconds before a span's start from which audio is decoded
 
 
 class Tracks:
-    """The tracks of a file that is being written: its picture, and the sound that is copied or encoded beside it as time goes on."""
+    """The tracks of a file that is being written: its picture, and the audio beside it.
+
+    container: the open file. video: its picture's stream. muxer: FFmpeg's name of the container.
+    warnings: gets a sentence where the audio cannot be written whole.
+    """
 
     def __init__(
         self, container: OutputContainer, video: VideoStream, muxer: str, warnings: list[str]
     ) -> None:
         self.video = video
-        self._container, self._muxer, self._warnings = container, muxer, warnings
+        self._container = container
+        self._muxer = muxer
+        self._warnings = warnings
         self._input: InputContainer | None = None
         self._packets: Iterator[Packet[AudioStream]] | None = None
         self._next: Packet[AudioStream] | None = None
 
-    def named(self, unit: Fraction) -> Fraction:
-        """The name under which the muxer is told a unit of time."""
+    def declared_unit(self, unit: Fraction) -> Fraction:
+        """Return the unit of time that the muxer is given; see :data:`MATROSKA_UNIT`."""
         return MILLISECOND if self._muxer == "matroska" else unit
 
-    def add_sound(self, span: SoundSpan) -> None:
-        """Add every sound track of the input; packets follow with :meth:`mux_sound`."""
+    def add_audio(self, span: AudioSpan) -> None:
+        """Add every audio track of the input. :meth:`mux_audio` then writes their packets."""
         self._span = span
         self._input = open_media(span.path)
         copies: dict[int, AudioStream] = {}
         coders: dict[int, tuple[AudioStream, AudioResampler]] = {}
         for source in self._input.streams.audio:
             if getattr(source, "codec_context", None) is None:
-                raise ValueError("no decoder here reads it")
-            if source.codec_context.name in _COPIES.get(self._muxer, {source.codec_context.name}):
+                raise ValueError("no decoder here can read it")
+            if source.codec_context.name in _COPIED_CODECS.get(
+                self._muxer, {source.codec_context.name}
+            ):
                 try:
                     copies[source.index] = self._container.add_stream_from_template(source)
                     continue
                 except ValueError:
-                    # Not every version of a container takes every codec.
+                    # Some versions of a container do not accept the codec.
                     pass
-            codec, sample_format, rates = _CODERS[self._muxer]
+            codec, sample_format, rates = _ENCODERS[self._muxer]
             rate = source.rate if source.rate in rates or not rates else rates[0]
             track = self._container.add_stream(codec, rate=rate, options={"flags": "+bitexact"})
             assert isinstance(track, AudioStream)
-            # Some files count their channels without naming them, which encoders refuse.
+            # Some files give only the number of channels, and encoders need a layout's name.
             track.layout = _LAYOUTS.get(source.layout.nb_channels, source.layout.name)
             track.codec_context.open()
             coders[source.index] = (
                 track,
                 AudioResampler(sample_format, track.layout, rate, track.codec_context.frame_size),
             )
-        self._packets = self._sound(self._input, copies, coders)
+        self._packets = self._audio(self._input, copies, coders)
 
-    def mux_sound(self, until: Fraction | None) -> None:
-        """Write the sound up to ``until`` (seconds in the layer; ``None``: all of it). A fault ends the sound, not the layer."""
+    def mux_audio(self, until: Fraction | None) -> None:
+        """Write the audio up to ``until``, in seconds in the layer; ``None``: all of it.
+
+        A fault ends the audio with a warning, but not the layer. Raises OSError where the disk is
+        full.
+        """
         while self._packets is not None:
             try:
                 packet = self._next or next(self._packets, None)
@@ -107,7 +124,7 @@ class Tracks:
             except (UnlayerError, *WRITE_ERRORS) as error:
                 if getattr(error, "errno", 0) in DISK_FULL:
                     raise
-                self._warnings.append(sound_warning(self._span.path, error))
+                self._warnings.append(audio_warning(self._span.path, error))
                 self._packets = None
 
     def _scaled(self, packet: Packet[AudioStream]) -> Packet[AudioStream]:
@@ -119,21 +136,21 @@ class Tracks:
         return packet
 
     def close(self) -> None:
-        """Close the input that the sound came from."""
+        """Close the input that the audio comes from."""
         if self._input is not None:
             self._input.close()
             self._input = None
 
-    def _sound(
+    def _audio(
         self,
         source: InputContainer,
         copies: dict[int, AudioStream],
         coders: dict[int, tuple[AudioStream, AudioResampler]],
     ) -> Iterator[Packet[AudioStream]]:
-        """Packets whose sound begins within the span, with times from the span's start."""
+        """Yield the packets that begin within the span, with times from the span's start."""
         start, end = self._span.start, self._span.end
         with contextlib.suppress(*WRITE_ERRORS):
-            source.seek(max(0, int((start - 1) * av.time_base)))
+            source.seek(max(0, int((start - _PREROLL) * av.time_base)))
         ended: set[int] = set()
         clocks: dict[int, int] = {}
         for packet in source.demux(tuple(source.streams.audio)):
@@ -147,7 +164,7 @@ class Tracks:
                     break
                 continue
             if time < start:
-                # What comes before is not heard, but codecs build on it.
+                # This packet is not part of the layer, but the decoder needs it to start.
                 if index in coders:
                     packet.decode()
                 continue
@@ -160,10 +177,11 @@ class Tracks:
                 continue
             track, resampler = coders[index]
             for frame in packet.decode():
-                # Only the first frame of a packet has a time.
+                # Only the first frame of a packet has a time; count samples from there.
                 if frame.pts is not None and frame.time_base is not None and index not in clocks:
                     clocks[index] = round((frame.pts * frame.time_base - start) * frame.sample_rate)
-                frame.pts, frame.time_base = clocks.get(index, 0), Fraction(1, frame.sample_rate)
+                frame.pts = clocks.get(index, 0)
+                frame.time_base = Fraction(1, frame.sample_rate)
                 clocks[index] = frame.pts + frame.samples
                 for resampled in resampler.resample(frame):
                     yield from track.encode(resampled)
@@ -173,7 +191,10 @@ class Tracks:
             yield from track.encode(None)
 
 
-def sound_warning(path: Path, error: BaseException) -> str:
-    """Return the warning, in one line, that a layer lacks some of its sound."""
+def audio_warning(path: Path, error: BaseException) -> str:
+    """Return the warning, in one line, that a layer lacks some of its audio."""
     reason = " ".join(str(error).split()) or type(error).__name__
-    return f"{printable(path)}: its sound could not be carried over whole ({reason}); the layer is written without it"
+    return (
+        f"{printable(path)}: its audio could not be carried over completely ({reason}); "
+        "the layer is written without it"
+    )

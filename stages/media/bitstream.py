@@ -1,6 +1,6 @@
-"""Messages inside a video's packets: HDR's static and dynamic metadata of H.264, HEVC and AV1.
+"""Find HDR metadata inside the packets of H.264, HEVC and AV1 video.
 
-Packets are untrusted: every walk ends with the packet, and whatever does not parse says nothing.
+Packets are untrusted: parsing stays within the packet, and whatever does not parse is ignored.
 """
 
 from __future__ import annotations
@@ -9,20 +9,21 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-# ISO/IEC 23008-2 (HEVC) annex D and ISO/IEC 14496-10 (H.264) annex D: types of payloads.
+# Payload types of SEI messages: ISO/IEC 23008-2 (HEVC) and ISO/IEC 14496-10 (H.264), annex D.
 _T35, _MASTERING, _LIGHT = 4, 137, 144
-_HEVC_SEI = (39, 40)  # units of messages before and after the picture
-_HEVC_RPU = 62  # Dolby Vision's own unit
+_HEVC_SEI = (39, 40)  # NAL units with messages, before and after the picture
+_HEVC_RPU = 62  # Dolby Vision's own NAL unit
 _H264_SEI = 6
 # ITU-T T.35: United States, Samsung's HDR10+ (ST 2094-40), application 4.
 _HDR10_PLUS = bytes.fromhex("b5003c000104")
+# AV1 specification, 6.2.2 and 6.7.1: the unit type, and the types of metadata in it.
 _AV1_METADATA, _AV1_LIGHT, _AV1_MASTERING, _AV1_T35 = 5, 1, 2, 4
-_MOST_UNITS = 256  # of one packet
+_MAX_UNITS = 256  # that are read of one packet
 
 
 @dataclass(frozen=True)
 class Messages:
-    """What a packet's messages say; see :class:`stages.media.stream_facts.StreamFacts`."""
+    """The HDR metadata of a packet; see :class:`stages.media.stream_facts.StreamFacts`."""
 
     mastering: bytes | None = None
     light: tuple[int, int] | None = None
@@ -31,7 +32,12 @@ class Messages:
 
 
 def scan_packet(data: bytes, codec: str) -> Messages:
-    """Return what the messages of one packet, or of a codec's header, say."""
+    """Return the HDR metadata of one packet, or of a codec's header.
+
+    codec: its canonical name in FFmpeg.
+
+    Raises IndexError, ValueError or struct.error where the data is damaged.
+    """
     found = Messages()
     if "av1" in codec:
         for kind, content in _av1_units(data):
@@ -40,11 +46,13 @@ def scan_packet(data: bytes, codec: str) -> Messages:
     elif codec in ("hevc", "h264"):
         for unit in _units(data):
             if codec == "hevc":
-                kind, body = unit[0] >> 1 & 63, unit[2:]
+                kind = unit[0] >> 1 & 63
+                body = unit[2:]
                 if kind == _HEVC_RPU:
                     found = replace(found, dolby_vision=True)
             else:
-                kind, body = unit[0] & 31, unit[1:]
+                kind = unit[0] & 31
+                body = unit[1:]
             if kind in (_HEVC_SEI if codec == "hevc" else (_H264_SEI,)):
                 for payload, content in _messages(body.replace(b"\0\0\3", b"\0\0")):
                     found = _take(found, payload, content)
@@ -62,16 +70,19 @@ def _take(found: Messages, payload: int, content: bytes) -> Messages:
 
 
 def _units(data: bytes) -> Iterator[bytes]:
-    """Yield the units of a packet, whether start codes or lengths divide it, and those in an ``hvcC`` header."""
+    """Yield the NAL units of a packet, or of an ``hvcC`` header.
+
+    In a packet, units are separated by start codes or preceded by their lengths.
+    """
     starts_with_code = data[:3] == b"\0\0\1" or data[:4] == b"\0\0\0\1"
     if starts_with_code:
-        parts = data.split(b"\0\0\1", _MOST_UNITS)[1:]
+        parts = data.split(b"\0\0\1", _MAX_UNITS)[1:]
         yield from (part for part in parts if len(part) > 2)
         return
     if data[:1] == b"\1" and len(data) > 23:
         yield from _header_units(data)
     at = 0
-    for _ in range(_MOST_UNITS):
+    for _ in range(_MAX_UNITS):
         size = int.from_bytes(data[at : at + 4], "big")
         if size < 3 or at + 4 + size > len(data):
             return
@@ -80,12 +91,12 @@ def _units(data: bytes) -> Iterator[bytes]:
 
 
 def _header_units(data: bytes) -> Iterator[bytes]:
-    """Yield the units of an HEVC decoder configuration record (ISO/IEC 14496-15, 8.3.3.1)."""
+    """Yield the NAL units of an HEVC decoder configuration record (ISO/IEC 14496-15, 8.3.3.1)."""
     at = 23
     for _ in range(data[22]):
         count = int.from_bytes(data[at + 1 : at + 3], "big")
         at += 3
-        for _ in range(min(count, _MOST_UNITS)):
+        for _ in range(min(count, _MAX_UNITS)):
             size = int.from_bytes(data[at : at + 2], "big")
             if size < 3 or at + 2 + size > len(data):
                 return
@@ -94,7 +105,10 @@ def _header_units(data: bytes) -> Iterator[bytes]:
 
 
 def _messages(body: bytes) -> Iterator[tuple[int, bytes]]:
-    """Yield the type and the payload of each message of an SEI unit; either number is a run of 255 and a rest."""
+    """Yield the type and the payload of each message of an SEI unit.
+
+    Type and size are each coded as bytes of 255 followed by one smaller byte, all added up.
+    """
     at = 0
     while at + 2 <= len(body) and body[at : at + 1] != b"\x80":
         numbers = []
@@ -110,20 +124,20 @@ def _messages(body: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def _leb128(data: bytes, at: int) -> tuple[int, int]:
-    """Return a number of 7 bits a byte, least first, and the place behind it."""
+    """Return a LEB128 number (7 bits a byte, lowest first) and the position after it."""
     value = 0
     for shift in range(8):
         byte = data[at + shift]
         value |= (byte & 127) << 7 * shift
         if byte < 128:
             return value, at + shift + 1
-    raise ValueError("a number is too long")
+    raise ValueError("a LEB128 number is too long")
 
 
 def _av1_units(data: bytes) -> Iterator[tuple[int, bytes]]:
     """Yield the type and the content of each open bitstream unit (AV1 specification, 5.3)."""
     at = 4 if data[:1] == b"\x81" else 0
-    for _ in range(_MOST_UNITS):
+    for _ in range(_MAX_UNITS):
         if at >= len(data):
             return
         head = data[at]
@@ -141,7 +155,7 @@ def _take_av1(found: Messages, content: bytes) -> Messages:
     if kind == _AV1_LIGHT and len(body) >= 4:
         return replace(found, light=struct.unpack_from(">HH", body))
     if kind == _AV1_MASTERING and len(body) >= 24:
-        # Red, green, blue in 0.16 fixed point; luminance in 24.8 and 18.14.
+        # Red, green and blue are 0.16 fixed point; the luminances are 24.8 and 18.14.
         points = [struct.unpack_from(">HH", body, 4 * number) for number in (1, 2, 0, 3)]
         codes = [round(value * 50_000 / 65_536) for point in points for value in point]
         largest, least = struct.unpack_from(">II", body, 16)

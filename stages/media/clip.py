@@ -1,4 +1,4 @@
-"""What a clip is, once it is decoded: facts about it, and blocks of frames that travel with their times."""
+"""A decoded clip: facts about it, and blocks of frames that travel with their times."""
 
 from __future__ import annotations
 
@@ -13,11 +13,15 @@ from stages.media.stream_facts import StreamFacts
 
 
 @dataclass(frozen=True)
-class Scan:
-    """How a clip was scanned. kind: ``progressive``, ``interlaced`` or ``telecined`` (film with pulldown: some frames are combed).
+class ScanType:
+    """How a clip was scanned.
 
-    parity: ``tff`` or ``bff``, the field that comes first; ``auto`` where each frame says it. flagged: what the stream
-    says, ``interlaced``, ``progressive`` or nothing. deinterlaced: whether the reader makes the frames progressive.
+    kind: ``progressive``, ``interlaced`` or ``telecined`` (film with pulldown, where some frames
+        are combed).
+    parity: the field that comes first, ``tff`` (top) or ``bff`` (bottom); ``auto`` where each frame
+        says it; empty for progressive frames of unknown parity.
+    flagged: what the stream claims: ``interlaced``, ``progressive`` or nothing.
+    deinterlaced: whether the reader makes the frames progressive.
     """
 
     kind: str = "progressive"
@@ -28,14 +32,23 @@ class Scan:
 
 @dataclass(frozen=True)
 class ClipInfo:
-    """Facts about one clip, as it is decoded: upright, one video stream, before any trim.
+    """Facts about one video stream as it is decoded: upright, before any trim.
 
-    ``frames`` is what the container says and may be wrong or ``None``; only a whole decode knows.
-    So may ``seconds``, how long it says that it lasts.
-    ``rate`` is the average rate in frames per second. ``pixel_aspect`` is the sample aspect ratio of the upright picture.
-    ``color``: what its code values mean. ``crop``: what the clean aperture leaves off, before any rotation: left, top,
-    right, bottom. ``timecode``: the label of its first frame. ``facts``: what else its file says. ``icc``: a picture's
-    profile; ``foreign_profile``: it has one that is not of RGB. ``told``: which of title, date and location it has.
+    width, height: of the upright picture, in pixels.
+    frames: the number of frames that the container claims. It may be wrong or ``None``; only
+        decoding the whole clip gives the true number.
+    rate: the average rate in frames per second. time_base: the stream's unit of time in seconds.
+    pixel_aspect: the sample aspect ratio of the upright picture.
+    rotation: clockwise rotation in degrees that makes a stored frame upright.
+    bit_depth: 8, or an even number up to 16.
+    codec, pixel_format, color_space: names; ``color_space`` is the matrix of the stored values.
+    stream: the stream's index in the file.
+    seconds: the duration that the container claims; it may be wrong or ``None``.
+    color: the meaning of the code values.
+    crop: what the clean aperture cuts off before any rotation: left, top, right, bottom.
+    timecode: the label of the first frame. facts: what else the file says.
+    icc: a picture's RGB profile. foreign_profile: whether it has a profile that is not of RGB.
+    metadata: which of title, date and location the file has.
     """
 
     path: Path
@@ -58,13 +71,13 @@ class ClipInfo:
     seconds: Fraction | None = None
     is_picture: bool = False
     color: ColorTags = ColorTags()
-    scan: Scan = Scan()
+    scan: ScanType = ScanType()
     crop: tuple[int, int, int, int] | None = None
     timecode: str = ""
     facts: StreamFacts = StreamFacts()
     icc: bytes | None = None
     foreign_profile: bool = False
-    told: tuple[str, ...] = ()
+    metadata: tuple[str, ...] = ()
     chapters: int = 0
 
 
@@ -75,6 +88,8 @@ class Frames:
     pixels: ``(T, 3, H, W)`` float32, RGB in [0, 1].
     times: ``T`` presentation times in seconds, exact, rising.
     first: index of the first frame in the clip as decoded (from 0, before any trim).
+
+    Raises ValueError where the shapes do not match.
     """
 
     pixels: torch.Tensor
@@ -100,8 +115,11 @@ class Frames:
 
 
 @dataclass(frozen=True)
-class SoundSpan:
-    """The sound of ``path`` from ``start`` until ``end``, in seconds on the clip's own clock (as :attr:`Frames.times`)."""
+class AudioSpan:
+    """The audio of a file from ``start`` until ``end``, in seconds on the clip's own clock.
+
+    That clock is the one of :attr:`Frames.times`.
+    """
 
     path: Path
     start: Fraction
@@ -110,23 +128,28 @@ class SoundSpan:
 
 @dataclass
 class FrameIndex:
-    """What earlier passes learnt about each frame, in order from frame 0: its time, its stamp and a print of its pixels."""
+    """Facts about each frame that earlier passes decoded, in order from frame 0.
+
+    times: presentation times in seconds. timestamps: the same in the stream's time base, as stored
+    (``None`` where missing). checksums: of each frame's pixels, see
+    :func:`stages.media.colour.frame_checksum`. rising: whether all timestamps exist and rise, so
+    that a seek can find a frame by its timestamp.
+    """
 
     times: list[Fraction] = field(default_factory=list)
-    stamps: list[int | None] = field(default_factory=list)
-    prints: list[int] = field(default_factory=list)
+    timestamps: list[int | None] = field(default_factory=list)
+    checksums: list[int] = field(default_factory=list)
     rising: bool = True
 
-    def add(self, index: int, time: Fraction, stamp: int | None, crc: int) -> None:
-        """Takes note of frame number ``index`` where it is new."""
+    def add(self, index: int, time: Fraction, timestamp: int | None, checksum: int) -> None:
+        """Add frame number ``index`` if it is new."""
         if index < len(self.times):
             return
-        last = self.stamps[-1] if self.stamps else None
-        self.rising = (
-            self.rising
-            and stamp is not None
-            and (not self.stamps or (last is not None and stamp > last))
-        )
+        if timestamp is None:
+            self.rising = False
+        elif self.timestamps:
+            last = self.timestamps[-1]
+            self.rising = self.rising and last is not None and timestamp > last
         self.times.append(time)
-        self.stamps.append(stamp)
-        self.prints.append(crc)
+        self.timestamps.append(timestamp)
+        self.checksums.append(checksum)

@@ -1,13 +1,14 @@
-"""How code values become light: the numbers of ITU-T H.273 and the static data of HDR.
+"""How code values become light: ITU-T H.273's numbers and HDR's static metadata.
 
-The separation works on encoded values. These tags travel beside them, so that an output says what its values mean.
+The separation works on encoded values. These tags travel beside them, so that an output says what
+its values mean.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-# Numbers of ITU-T H.273 (07/2021): colour primaries (table 2), transfer (table 3), matrix (table 4).
+# ITU-T H.273 (07/2021): colour primaries (table 2), transfer (table 3), matrix (table 4).
 UNSPECIFIED = 2
 BT709 = 1
 BT2020 = 9
@@ -45,16 +46,21 @@ TRANSFERS = {
     18: "HLG",
 }
 WIDE = frozenset({8, 9, 10, 11, 12})
-"""Primaries of which BT.709 cannot show every colour."""
+"""Primaries with colours that BT.709 cannot show."""
+HDR_WHITE = 203
+"""HDR reference white in cd/m2 (BT.2408-7, table 1)."""
+_NOMINAL_PEAK = 1000.0  # cd/m2: HLG's nominal peak (BT.2100) and a usual mastering display
+_PQ_PEAK = 10_000  # cd/m2: the most that PQ can encode (SMPTE ST 2084)
 
 
 @dataclass(frozen=True)
 class ColorTags:
-    """What a stream says about its colours.
+    """A stream's statements about its colours.
 
-    primaries, transfer, matrix: numbers of H.273, 2 where nothing is said. mastering: the colour volume of the screen
-    that HDR was graded on, as the 24 bytes of an MP4's ``mdcv`` box and of the codecs' SEI. light: the brightest pixel
-    and the brightest mean of a frame in cd/m2 (MaxCLL, MaxFALL).
+    primaries, transfer, matrix: H.273's numbers; 2 where nothing is stated.
+    mastering: the colour volume of the display that HDR was graded on, as the 24 bytes of an MP4's
+        ``mdcv`` box and of the codecs' SEI messages.
+    light: the brightest pixel and the brightest mean of a frame in cd/m2 (MaxCLL, MaxFALL).
     """
 
     primaries: int = UNSPECIFIED
@@ -65,7 +71,7 @@ class ColorTags:
 
     @property
     def is_hdr(self) -> bool:
-        """Whether the values are of high dynamic range (PQ or HLG)."""
+        """Whether the values have a high dynamic range (PQ or HLG)."""
         return self.transfer in (PQ, HLG)
 
     @property
@@ -75,36 +81,39 @@ class ColorTags:
 
     @property
     def needs_conversion(self) -> bool:
-        """Whether a player that knows BT.709 alone would show other colours."""
+        """Whether a player that only knows BT.709 would show wrong colours."""
         return self.is_hdr or self.is_wide or self.transfer == LINEAR
 
     def describe(self) -> str:
-        """Return it in words, as ``HDR (PQ, BT.2020)``; empty where nothing is said."""
+        """Return the tags in words, such as ``HDR (PQ, BT.2020)``; empty if nothing is stated."""
         names = [TRANSFERS.get(self.transfer, ""), PRIMARIES.get(self.primaries, "")]
-        told = ", ".join(dict.fromkeys(filter(None, names)))
-        if not told:
+        known = ", ".join(dict.fromkeys(filter(None, names)))
+        if not known:
             return ""
-        return f"HDR ({told})" if self.is_hdr else f"SDR ({told})"
+        return f"HDR ({known})" if self.is_hdr else f"SDR ({known})"
 
     @property
     def peak(self) -> float:
-        """The brightest light in cd/m2 that the values are to be taken for; 1000 where nothing credible is said.
+        """The brightest light in cd/m2 that the values stand for; 1000 where it is not known.
 
-        HLG is shown at its nominal peak of 1000 cd/m2 (BT.2100). A PQ film is graded for its mastering screen.
+        HLG is shown at its nominal peak of 1000 cd/m2 (BT.2100). A PQ film is graded for its
+        mastering display.
         """
         if self.transfer == HLG:
-            return 1000.0
-        told = [self.light[0]] if self.light and self.light[0] else []
-        if not told and self.mastering is not None:
-            told = [int.from_bytes(self.mastering[16:20], "big") // 10_000]
-        return float(min(10_000, max(203, told[0]))) if told and told[0] else 1000.0
+            return _NOMINAL_PEAK
+        brightest = self.light[0] if self.light else 0
+        if not brightest and self.mastering is not None:
+            brightest = int.from_bytes(self.mastering[16:20], "big") // 10_000
+        if not brightest:
+            return _NOMINAL_PEAK
+        return float(min(_PQ_PEAK, max(HDR_WHITE, brightest)))
 
 
 def mastering_values(data: bytes) -> dict[str, list[float] | float]:
-    """Return an ``mdcv`` payload of 24 bytes as numbers: chromaticities and cd/m2.
+    """Return an ``mdcv`` payload of 24 bytes as numbers: chromaticities, and luminances in cd/m2.
 
-    The payload has green, blue, red and white as x and y in units of 0.00002, then the largest and the least
-    luminance in units of 0.0001 cd/m2 (SMPTE ST 2086, ISO/IEC 23008-2 D.3.28).
+    The payload has green, blue, red and white as x and y in units of 0.00002, then the largest and
+    the smallest luminance in units of 0.0001 cd/m2 (SMPTE ST 2086, ISO/IEC 23008-2 D.3.28).
     """
     names = ("green", "blue", "red", "white")
     points: dict[str, list[float] | float] = {}

@@ -1,6 +1,7 @@
-"""Convert decoded frames to upright RGB, without knowing the library that decoded them.
+"""Convert decoded frames to upright RGB. This module does not import the library that decodes.
 
-Pictures are ``(H, W, 3)`` arrays, as the media library hands them out; the package's ``(T, C, H, W)`` begins with :func:`stack`.
+Pictures are ``(H, W, 3)`` arrays, as the media library returns them. :func:`stack` turns them into
+the ``(T, C, H, W)`` tensors of the rest of the package.
 """
 
 from __future__ import annotations
@@ -17,41 +18,46 @@ from numpy.typing import NDArray
 
 # (H, W, C): uint8, or float32 in [0, 1].
 Picture = NDArray[np.generic]
-# Flags of swscale (bicubic or area, accurate rounding, chroma at full size): with its defaults chroma is up to three levels off, and
-# whatever is scaled comes out two levels too dark.
+# Swscale's flags for bicubic or area scaling, accurate rounding and chroma at full size. With its
+# defaults, chroma is up to three levels off, and scaled pictures are two levels too dark.
 EXACT = 0x4 | 0x40000 | 0x2000
 _AREA = 0x20 | 0x40000 | 0x2000
-# Luma weights (kr, kb) by the numbers of ITU-T H.273 "matrix coefficients". Whatever is untagged is BT.601, as FFmpeg decodes it.
-_WEIGHTS = {
+# Luma weights (kr, kb) by ITU-T H.273's number of the matrix coefficients. Untagged values are
+# BT.601, as FFmpeg decodes them.
+_BT601_WEIGHTS = (0.299, 0.114)
+_LUMA_WEIGHTS = {
     1: (0.2126, 0.0722),
     4: (0.30, 0.11),
     7: (0.212, 0.087),
     9: (0.2627, 0.0593),
     10: (0.2627, 0.0593),
 }
-# What is larger is converted in bands of rows, which keeps the memory of 67 million pixels under 2 GiB.
+# Larger pictures are converted in bands of rows, which keeps 67 million pixels under 2 GiB.
 _BAND_PIXELS = 1 << 24
-_NAMES = {0: "rgb", 1: "bt709", 4: "fcc", 7: "smpte240m", 9: "bt2020", 10: "bt2020"}
+_MATRIX_NAMES = {0: "rgb", 1: "bt709", 4: "fcc", 7: "smpte240m", 9: "bt2020", 10: "bt2020"}
 
 
 def matrix_name(code: int) -> str:
-    """Name of a matrix by its H.273 number: ``bt601`` where it is not tagged."""
-    return _NAMES.get(code, "bt601")
+    """Return the name of a matrix by its H.273 number; ``bt601`` where it is not tagged."""
+    return _MATRIX_NAMES.get(code, "bt601")
 
 
 def rgb_from_yuv(
     yuv: NDArray[np.float32], bits: int, code: int, full_range: bool
 ) -> NDArray[np.float32]:
-    """RGB = M (YUV - offset), clipped to [0, 1].
+    """Return RGB = M (YUV - offset), ``(H, W, 3)`` float32, clipped to [0, 1].
 
-    yuv: ``(H, W, 3)`` code values of ``bits`` bits with chroma at full size. code: the matrix's H.273 number. Returns ``(H, W, 3)``.
+    yuv: ``(H, W, 3)`` code values of ``bits`` bits with chroma at full size.
+    code: the matrix's number in H.273. full_range: whether black is code 0.
     """
-    kr, kb = _WEIGHTS.get(code, (0.299, 0.114))
+    kr, kb = _LUMA_WEIGHTS.get(code, _BT601_WEIGHTS)
     kg = 1 - kr - kb
     unit = float(1 << (bits - 8))
-    black, luma, chroma = (
-        (0.0, 2.0**bits - 1, 2.0**bits - 1) if full_range else (16 * unit, 219 * unit, 224 * unit)
-    )
+    # Black, and the ranges of luma and chroma, as codes.
+    if full_range:
+        black, luma, chroma = 0.0, 2.0**bits - 1, 2.0**bits - 1
+    else:
+        black, luma, chroma = 16 * unit, 219 * unit, 224 * unit
     matrix = np.array(
         [
             [1, 0, 2 * (1 - kr)],
@@ -68,14 +74,14 @@ def rgb_from_yuv(
 def yuv_planes(
     pixels: torch.Tensor, bits: int, halved: bool, matrix: int = 1
 ) -> list[NDArray[np.uint8] | NDArray[np.uint16]]:
-    """``(3, H, W)`` RGB in [0, 1] as planes of codes in limited range: ``(H, W)`` luma and two of chroma.
+    """Return ``(3, H, W)`` RGB in [0, 1] as three planes of limited-range codes: Y, Cb, Cr.
 
-    matrix: its H.273 number, BT.709 unless told.
-
-    halved: chroma at half width and height (rounded up), where H.264's decoders look for it: on the even columns,
-    between the lines. Swscale puts it in the middle of both, half a pixel off.
+    bits: of the codes. matrix: its number in H.273, by default BT.709.
+    halved: whether chroma has half the width and height (rounded up). It is sampled where H.264
+        decoders expect it, on the even columns and between the lines. Swscale would centre it in
+        both directions, half a pixel off.
     """
-    kr, kb = _WEIGHTS[matrix]
+    kr, kb = _LUMA_WEIGHTS[matrix]
     luma = (pixels * torch.tensor([kr, 1 - kr - kb, kb], dtype=pixels.dtype).view(3, 1, 1)).sum(0)
     chroma = torch.stack([(pixels[2] - luma) / (2 * (1 - kb)), (pixels[0] - luma) / (2 * (1 - kr))])
     if halved:
@@ -93,8 +99,11 @@ def yuv_planes(
 
 
 @dataclass(frozen=True)
-class Turn:
-    """What makes a stored picture upright: swap its axes, then mirror left-right, then top-bottom."""
+class Orientation:
+    """How to make a stored picture upright: swap its axes, mirror left-right, mirror top-bottom.
+
+    The steps are done in this order.
+    """
 
     swap: bool = False
     mirror_x: bool = False
@@ -102,43 +111,56 @@ class Turn:
 
     @property
     def degrees(self) -> int:
-        """Clockwise rotation in degrees that this is (0 for a pure mirroring)."""
+        """The clockwise rotation in degrees; 0 for a pure mirroring."""
         if self.swap:
             return 90 if self.mirror_x else 270
         return 180 if self.mirror_x and self.mirror_y else 0
 
     def apply(self, picture: Picture) -> Picture:
-        """The upright picture: ``(H, W, C)`` or, where the axes are swapped, ``(W, H, C)``."""
-        upright = picture.swapaxes(0, 1) if self.swap else picture
-        return upright[:: -1 if self.mirror_y else 1, :: -1 if self.mirror_x else 1]
+        """Return the upright picture: ``(H, W, C)``, or ``(W, H, C)`` if the axes are swapped."""
+        return self._mirrored(picture.swapaxes(0, 1) if self.swap else picture)
 
     def undo(self, picture: Picture) -> Picture:
-        """The stored picture of an upright one."""
-        mirrored = picture[:: -1 if self.mirror_y else 1, :: -1 if self.mirror_x else 1]
+        """Return the stored picture of an upright one."""
+        mirrored = self._mirrored(picture)
         return mirrored.swapaxes(0, 1) if self.swap else mirrored
 
+    def _mirrored(self, picture: Picture) -> Picture:
+        down = -1 if self.mirror_y else 1
+        right = -1 if self.mirror_x else 1
+        return picture[::down, ::right]
 
-UPRIGHT = Turn()
-"""The turn of a picture that is stored as it is shown."""
+
+UPRIGHT = Orientation()
+"""The orientation of a picture that is stored as it is shown."""
 # By quarter turns counter-clockwise, as FFmpeg counts.
-_ROTATIONS = (UPRIGHT, Turn(True, False, True), Turn(False, True, True), Turn(True, True, False))
+_ROTATIONS = (
+    UPRIGHT,
+    Orientation(True, False, True),
+    Orientation(False, True, True),
+    Orientation(True, True, False),
+)
 
 
-def turn_from_angle(degrees: int) -> Turn:
-    """Return the turn nearest to a rotation by so many degrees counter-clockwise."""
+def orientation_from_angle(degrees: int) -> Orientation:
+    """Return the orientation for a rotation by ``degrees`` counter-clockwise, to quarter turns."""
     return _ROTATIONS[round(degrees / 90) % 4]
 
 
-def turn_from_matrix(side_data: bytes) -> Turn:
-    """The turn told by a display matrix: nine native 32-bit integers, x' = a x + c y, y' = b x + d y, y pointing down."""
+def orientation_from_matrix(side_data: bytes) -> Orientation:
+    """Return the orientation that a display matrix describes.
+
+    side_data: nine native 32-bit integers a, b, u, c, d, v, ... with x' = a x + c y and
+        y' = b x + d y, y pointing down.
+    """
     a, b, _, c, d = struct.unpack_from("=5i", side_data)
     if abs(a) >= abs(b):
-        return Turn(False, a < 0, d < 0)
-    return Turn(True, c < 0, b < 0)
+        return Orientation(False, a < 0, d < 0)
+    return Orientation(True, c < 0, b < 0)
 
 
 def resize(picture: Picture, height: int, width: int) -> Picture:
-    """``(H, W, C)`` to ``(height, width, C)``: area averages downwards, linear where a side grows."""
+    """Resize ``(H, W, C)`` to ``(height, width, C)``: area averages, or linear if a side grows."""
     shrinks = height <= picture.shape[0] and width <= picture.shape[1]
     scaled = cv2.resize(
         np.ascontiguousarray(picture),
@@ -149,12 +171,12 @@ def resize(picture: Picture, height: int, width: int) -> Picture:
 
 
 def matrix_of(frame: Any) -> str:
-    """Name of the matrix that a decoded frame's codes are made with."""
+    """Return the name of the matrix that a decoded frame's codes are made with."""
     return "rgb" if frame.format.is_rgb else matrix_name(frame.colorspace)
 
 
 def is_full(frame: Any) -> bool:
-    """Whether a decoded frame's codes use the full range, from black 0 to white 255."""
+    """Return whether a decoded frame's codes use the full range: black 0, white 255 (8 bits)."""
     return bool(
         frame.format.is_rgb
         or frame.format.name.startswith(("yuvj", "gray"))
@@ -162,33 +184,36 @@ def is_full(frame: Any) -> bool:
     )
 
 
-def turn_of(frame: Any) -> Turn:
-    """Return the turn that makes a frame upright: its ``opaque``, where the reader notes it (None: it is upright)."""
-    return frame.opaque if isinstance(frame.opaque, Turn) else UPRIGHT
+def orientation_of(frame: Any) -> Orientation:
+    """Return a decoded frame's orientation. The reader stores it as the frame's ``opaque``."""
+    return frame.opaque if isinstance(frame.opaque, Orientation) else UPRIGHT
 
 
 def upright_size(frame: Any, crop: tuple[int, int, int, int] | None = None) -> tuple[int, int]:
-    """``(H, W)`` of a frame once it is cropped (left, top, right, bottom) and upright."""
+    """Return ``(H, W)`` of a frame after cropping (left, top, right, bottom) and orientation."""
     left, top, right, bottom = crop or (0, 0, 0, 0)
     height, width = frame.height - top - bottom, frame.width - left - right
-    return (width, height) if turn_of(frame).swap else (height, width)
+    return (width, height) if orientation_of(frame).swap else (height, width)
 
 
 def rgb_picture(
     frame: Any, size: tuple[int, int] | None = None, crop: tuple[int, int, int, int] | None = None
 ) -> Picture:
-    """One frame as ``(H, W, 3)`` upright RGB: uint8, or float32 in [0, 1] where it has more than 8 bits.
+    """Return a frame as ``(H, W, 3)`` upright RGB: uint8, or float32 in [0, 1] above 8 bits.
 
-    size: ``(H, W)``, upright. crop: what is left off the stored frame: left, top, right, bottom.
+    size: ``(H, W)`` of the result. crop: what to cut off the stored frame: left, top, right,
+    bottom.
     """
-    turn = turn_of(frame)
+    orientation = orientation_of(frame)
     if crop is not None:
         left, top, right, bottom = crop
         whole = rgb_picture(frame)
-        stored_whole = turn.undo(whole)
-        upright = turn.apply(stored_whole[top : frame.height - bottom, left : frame.width - right])
+        stored_whole = orientation.undo(whole)
+        upright = orientation.apply(
+            stored_whole[top : frame.height - bottom, left : frame.width - right]
+        )
         return upright if size is None or size == upright.shape[:2] else resize(upright, *size)
-    stored = size if size is None or not turn.swap else (size[1], size[0])
+    stored = size if size is None or not orientation.swap else (size[1], size[0])
     bits = max(component.bits for component in frame.format.components)
     if bits > 8:
         picture: Picture = _deep_rgb(frame, bits)
@@ -197,39 +222,55 @@ def rgb_picture(
     elif stored is None or stored == (frame.height, frame.width):
         picture = frame.reformat(format="rgb24", interpolation=EXACT).to_ndarray()
     elif stored[0] <= frame.height and stored[1] <= frame.width:
-        # One pass from the stored planes to the small picture: the whole film goes through here.
+        # One pass from the stored planes to the small picture: fast enough for the search.
         picture = frame.reformat(stored[1], stored[0], "rgb24", interpolation=_AREA).to_ndarray()
     else:
         picture = resize(frame.reformat(format="rgb24", interpolation=EXACT).to_ndarray(), *stored)
-    return turn.apply(picture)
+    return orientation.apply(picture)
 
 
 def _deep_rgb(frame: Any, bits: int) -> NDArray[np.float32]:
-    """``(H, W, 3)`` float32 RGB of a frame of 9 to 16 bits. Swscale's own matrix to deep RGB leaves 10-bit white 0.3 % too dark."""
+    """Return ``(H, W, 3)`` float32 RGB of a frame of 9 to 16 bits.
+
+    Swscale's own conversion to deep RGB leaves 10-bit white 0.3 % too dark.
+    """
     name = frame.format.name
     if name.startswith(("rgb48", "rgba64", "bgr48", "bgra64")):
-        # In one step from the frame's own memory: each copy of a large picture is most of a gigabyte.
-        channels = 3 if "48" in name else 4
-        plane = frame.planes[0]
-        lines = np.frombuffer(plane, ">u2" if name.endswith("be") else "<u2").reshape(
-            plane.height, -1
-        )
-        stored = lines[:, : frame.width * channels].reshape(frame.height, frame.width, channels)
-        shown = stored[..., 2::-1] if name.startswith("bgr") else stored[..., :3]
-        deep: NDArray[np.float32] = np.divide(shown, np.float32(2**bits - 1), dtype=np.float32)
-        return deep
+        return _packed_rgb(frame, bits)
     if name.startswith(("gbrp", "gbrap", "gray")) and "f" not in name:
         array: NDArray[np.uint16] = frame.to_ndarray()
         if array.ndim == 2:
             array = np.repeat(array[..., None], 3, axis=2)
         if not name.startswith("gray") or frame.color_range != 1:
             return np.divide(array[..., :3], np.float32(2**bits - 1), dtype=np.float32)
-        return rgb_from_yuv(_neutral(array[..., 0], bits), bits, frame.colorspace, False)
+        return rgb_from_yuv(_with_grey_chroma(array[..., 0], bits), bits, frame.colorspace, False)
     if frame.format.is_rgb or name.startswith("gray"):
         floats = np.asarray(
             frame.reformat(format="gbrpf32le", interpolation=EXACT).to_ndarray(), np.float32
         )
         return np.clip(np.nan_to_num(floats), 0, 1)
+    return _deep_yuv(frame, bits)
+
+
+def _packed_rgb(frame: Any, bits: int) -> NDArray[np.float32]:
+    """Return ``(H, W, 3)`` float32 RGB of a frame of interleaved 16-bit channels.
+
+    This takes one step from the frame's own memory, because each copy of a large picture can be
+    most of a gigabyte.
+    """
+    name = frame.format.name
+    channels = 3 if "48" in name else 4
+    plane = frame.planes[0]
+    kind = ">u2" if name.endswith("be") else "<u2"
+    lines = np.frombuffer(plane, kind).reshape(plane.height, -1)
+    stored = lines[:, : frame.width * channels].reshape(frame.height, frame.width, channels)
+    rgb = stored[..., 2::-1] if name.startswith("bgr") else stored[..., :3]
+    deep: NDArray[np.float32] = np.divide(rgb, np.float32(2**bits - 1), dtype=np.float32)
+    return deep
+
+
+def _deep_yuv(frame: Any, bits: int) -> NDArray[np.float32]:
+    """Return ``(H, W, 3)`` float32 RGB of a YUV frame of 9 to 16 bits, in bands of rows."""
     full = frame.reformat(format=f"yuv444p{bits}le", interpolation=EXACT)
     planes = [
         np.frombuffer(plane, "<u2").reshape(plane.height, -1)[:, : plane.width]
@@ -253,33 +294,33 @@ def _deep_rgb(frame: Any, bits: int) -> NDArray[np.float32]:
     return whole
 
 
-def _neutral(luma: Picture, bits: int) -> NDArray[np.float32]:
+def _with_grey_chroma(luma: Picture, bits: int) -> NDArray[np.float32]:
+    """Return ``(H, W)`` luma codes as ``(H, W, 3)`` YUV codes without colour."""
     chroma = np.full(luma.shape, 1 << (bits - 1), np.float32)
     return np.stack([luma.astype(np.float32), chroma, chroma], axis=2)
 
 
 def stack(pictures: list[Picture]) -> torch.Tensor:
-    """``T`` pictures ``(H, W, 3)`` as ``(T, 3, H, W)`` float32 in [0, 1]."""
+    """Return ``T`` pictures ``(H, W, 3)`` as ``(T, 3, H, W)`` float32 in [0, 1]."""
     tensor = torch.from_numpy(np.stack([picture.transpose(2, 0, 1) for picture in pictures]))
     return tensor if tensor.dtype == torch.float32 else tensor.to(torch.float32).div_(255)
 
 
 def has_alpha(frame: Any) -> bool:
-    """Whether a decoded frame has an alpha channel. Palettes may have one."""
+    """Return whether a decoded frame has an alpha channel. A palette counts, as it may have one."""
     return bool(
         frame.format.name == "pal8" or any(part.is_alpha for part in frame.format.components)
     )
 
 
 def is_transparent(frame: Any) -> bool:
-    """Whether any pixel of a frame with an alpha channel lets something through."""
+    """Return whether any pixel of a frame with an alpha channel is not opaque."""
     name = frame.format.name
     bits = max(component.bits for component in frame.format.components)
     if frame.format.is_planar and bits <= 16:
         plane = frame.planes[len(frame.planes) - 1]
-        lines = np.frombuffer(
-            plane, np.uint8 if bits == 8 else np.dtype(">u2" if name.endswith("be") else "<u2")
-        )
+        kind = ">u2" if name.endswith("be") else "<u2"
+        lines = np.frombuffer(plane, np.uint8 if bits == 8 else np.dtype(kind))
         least = int(lines.reshape(plane.height, -1)[:, : plane.width].min())
         return bool(least < 2**bits - 1)
     alpha = frame.reformat(format="rgba").to_ndarray()[..., 3]
@@ -287,7 +328,10 @@ def is_transparent(frame: Any) -> bool:
 
 
 def frame_checksum(frame: Any) -> int:
-    """A checksum of every eighth line of the first plane: enough to know a frame again after a seek."""
+    """Return a checksum of every eighth line of the first plane.
+
+    It is enough to recognise a frame after a seek.
+    """
     plane = frame.planes[0]
     lines = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[::8]
     return zlib.crc32(lines[:, : min(plane.width, plane.line_size)].tobytes())

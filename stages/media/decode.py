@@ -1,7 +1,8 @@
-"""Decoding: a local media file to the frames of one video stream, in the order of display.
+"""Decode one video stream of a local file to frames, in display order.
 
-Files are untrusted. Only local files of known containers are opened, the size of a picture is bounded before
-anything is decoded, and every fault of a file ends in one :class:`UnlayerError` line. :mod:`stages.media.read` builds on this.
+Files are untrusted. Only local files of known containers are opened, the size of a picture is
+bounded before anything is decoded, and any fault of a file ends in one :class:`UnlayerError` line.
+:mod:`stages.media.read` builds on this.
 """
 
 from __future__ import annotations
@@ -29,22 +30,23 @@ from stages.media import bombs, colour, sniff
 from stages.media.sniff import printable, reason
 
 MAX_PIXELS = 8192 * 8192
-"""The most pixels of a picture that is decoded unless told otherwise."""
+"""Default limit on the pixels of a frame."""
 MEDIA_ERRORS = (av.FFmpegError, ValueError, OverflowError, UnicodeDecodeError, MemoryError)
 """What the media library raises for a file that it cannot use."""
 MACHINE_FAULTS = (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
-"""What it raises where the machine is short of something, which says nothing about the file."""
+"""Its error numbers where the machine lacks something. They say nothing about the file."""
 PATIENCE = 120.0
-"""Seconds without a new packet, or without a new frame over many packets, after which a file is given up."""
-_MANY_PACKETS = 1000  # decoders hold a frame back for up to 64 packets
+"""Seconds after which a file is given up: without a packet, or without a frame in many packets."""
+_MANY_PACKETS = 1000  # far more than the 64 packets for which decoders hold a frame back
 _DISPLAY_MATRIX = 6  # FFmpeg's AV_FRAME_DATA_DISPLAYMATRIX
 _SIDE_DATA_KINDS = 64  # FFmpeg 8.1 knows 33 kinds of side data (AV_FRAME_DATA_*)
 
 
 def open_media(path: Path, max_pixels: int = MAX_PIXELS) -> InputContainer:
-    """Open a local media file and nothing else: no URL, playlist or script, whatever its name or content claims.
+    """Open a local media file. URLs, playlists and scripts are refused under any name.
 
-    Raises :class:`UnlayerError` in one line for whatever is no readable media file.
+    max_pixels: larger frames are refused. Raises :class:`UnlayerError` where the file is not a
+    readable media file.
     """
     kind = sniff.check_file(path, max_pixels)
     bombs.check_metadata(path)
@@ -59,13 +61,19 @@ def open_media(path: Path, max_pixels: int = MAX_PIXELS) -> InputContainer:
             timeout=PATIENCE,
         )
     except MEDIA_ERRORS as error:
-        raise UnlayerError(f"{printable(path)}: cannot be opened: {sniff.explain(path)}") from error
+        raise UnlayerError(
+            f"{printable(path)}: cannot be opened: {sniff.why_unreadable(path)}"
+        ) from error
     except OSError as error:
         raise UnlayerError(f"{printable(path)}: cannot be opened ({error.strerror})") from error
 
 
 def choose_stream(container: InputContainer, path: Path, wanted: int | None) -> VideoStream:
-    """The video stream with the index ``wanted``, or the first that is no cover picture. Raises where there is none."""
+    """Return the video stream with the index ``wanted``, or the first that is not a cover picture.
+
+    Raises :class:`UsageError` where ``wanted`` is not a video stream, and :class:`UnlayerError`
+    where the file has no video.
+    """
     videos = [
         video
         for video in container.streams.video
@@ -77,10 +85,12 @@ def choose_stream(container: InputContainer, path: Path, wanted: int | None) -> 
                 return video
         have = ", ".join(str(video.index) for video in container.streams.video) or "none"
         raise UsageError(
-            f"{printable(path)}: stream {wanted} is no video stream (its video streams: {have}); choose another --stream"
+            f"{printable(path)}: stream {wanted} is not a video stream "
+            f"(its video streams: {have}); choose another stream",
+            settings=("stream",),
         )
     if not videos:
-        what = "only sound" if container.streams.audio else "nothing that can be seen"
+        what = "only audio" if container.streams.audio else "nothing that can be seen"
         raise UnlayerError(f"{printable(path)}: has no video, {what}; give a video or a picture")
     return videos[0]
 
@@ -88,14 +98,15 @@ def choose_stream(container: InputContainer, path: Path, wanted: int | None) -> 
 def first_frame(
     container: InputContainer, stream: VideoStream, path: Path, salvage: bool, max_pixels: int
 ) -> VideoFrame:
-    """The first frame that decodes. Raises :class:`UnlayerError` where there is none."""
+    """Return the first frame that decodes. Raises :class:`UnlayerError` where there is none."""
     with contextlib.closing(
         video_frames(container, stream, path, salvage, max_pixels, lambda: None)
     ) as frames:
         for frame in frames:
             return frame
     raise UnlayerError(
-        f"{printable(path)}: no frame of its video can be decoded; it is damaged or of an unknown kind"
+        f"{printable(path)}: no frame of its video can be decoded; "
+        "it is damaged or of an unknown kind"
     )
 
 
@@ -107,20 +118,21 @@ def video_frames(
     max_pixels: int,
     on_damage: Callable[[], None],
 ) -> Generator[VideoFrame]:
-    """Decode in the order of display from where the container stands until its end, drained.
+    """Yield frames in display order, from the container's current position to its end.
 
-    Damage raises :class:`UnlayerError` naming the frame. With ``salvage`` it makes the decoder go on at the next key frame instead:
-    what lies between is predicted from frames that are lost.
+    Damage raises :class:`UnlayerError` naming the frame. With ``salvage``, ``on_damage`` is called
+    instead and decoding goes on at the next key frame, because the frames up to there are
+    predicted from lost ones. max_pixels: larger frames are refused.
     """
     if (context := getattr(stream, "codec_context", None)) is None:
         raise UnlayerError(
-            f"{printable(path)}: no decoder here reads its video; convert it with FFmpeg"
+            f"{printable(path)}: no decoder here can read its video; convert it with FFmpeg"
         )
     sniff.check_size(path, context.width, context.height, max_pixels)
     context.options = {"max_pixels": str(max_pixels)}
-    # With frame threads an error comes late, after frames that were predicted from the lost one.
+    # With frame threads, an error is reported late, after frames predicted from the lost one.
     context.thread_type = "SLICE" if salvage else "AUTO"
-    turn = colour.UPRIGHT
+    orientation = colour.UPRIGHT
     rotation: int | None = None
     count = 0
     waiting = False
@@ -137,31 +149,35 @@ def video_frames(
             frames, problem = _decode_packet(context, packet)
         if patience.is_over(bool(frames)):
             raise UnlayerError(
-                f"{printable(path)}: gives no frame after frame {count}, whatever is read; get a sound copy"
+                f"{printable(path)}: gives no more frames after frame {count}, although its data "
+                "goes on; get an undamaged copy"
             )
         for frame in frames:
             count += 1
             if container.format.name == "avi" and frame.dts is not None:
-                # AVI tells no times of presentation, and the library's guess is wrong where frames are packed or reordered.
-                # Its decoding times, after the decoder has put the frames in order, are even.
+                # AVI has no presentation times, and the library's guess is wrong where frames are
+                # packed or reordered. The decoding times, once the decoder has put the frames in
+                # order, are evenly spaced.
                 frame.pts = frame.dts
             if frame.rotation != rotation:
                 rotation = frame.rotation
-                turn = _read_turn(frame)
-            # Each frame needs an object of its own: the library forgets a shared one with the first frame.
-            frame.opaque = None if turn == colour.UPRIGHT else replace(turn)
+                orientation = _read_orientation(frame)
+            # Each frame needs its own object: the library drops a shared one with the first frame.
+            frame.opaque = None if orientation == colour.UPRIGHT else replace(orientation)
             yield frame
             patience.renew()
         if problem is None:
             continue
         if container.format.name in sniff.PICTURES:
             raise UnlayerError(
-                f"{printable(path)}: cannot be decoded ({problem}); it is damaged or of a kind that no decoder here reads: "
-                "convert it to PNG or to a video"
+                f"{printable(path)}: cannot be decoded ({problem}); it is damaged, or no decoder "
+                "here can read it: convert it to PNG or to a video"
             )
         if not salvage:
             raise UnlayerError(
-                f"{printable(path)}: is damaged at frame {count} ({problem}); get a sound copy, or take what decodes with --salvage"
+                f"{printable(path)}: is damaged at frame {count} ({problem}); "
+                "get an undamaged copy, or salvage what can be decoded",
+                settings=("salvage",),
             )
         on_damage()
         context.flush_buffers()
@@ -169,17 +185,21 @@ def video_frames(
 
 
 class _Patience:
-    """Counts the time and the packets since the last frame."""
+    """Count the time and the packets since the last frame."""
 
     def __init__(self) -> None:
         self.renew()
 
     def renew(self) -> None:
-        """Begin to count anew: what was done with a frame is not the file's fault."""
-        self._since, self._packets = time.monotonic(), 0
+        """Start counting again. Time that the caller spent on a frame is not the file's fault."""
+        self._since = time.monotonic()
+        self._packets = 0
 
     def is_over(self, framed: bool) -> bool:
-        """Count a packet; ``framed``: it gave a frame. Return whether there were too many for too long."""
+        """Count a packet and return whether the file has given no frame for too long.
+
+        framed: whether the packet gave a frame.
+        """
         self._packets += 1
         return (
             not framed
@@ -191,7 +211,11 @@ class _Patience:
 def _packets(
     container: InputContainer, stream: VideoStream
 ) -> Iterator[tuple[Packet[VideoStream] | None, str | None]]:
-    """The stream's packets, the empty one that drains the decoder last; a fault of the container is the last item's second half."""
+    """Yield the stream's packets, each with a problem or ``None``.
+
+    The last packet is an empty one that drains the decoder. A fault of the container ends the
+    packets: it comes as ``None`` with the problem.
+    """
     packets = container.demux(stream)
     while True:
         try:
@@ -206,7 +230,10 @@ def _packets(
 def _decode_packet(
     context: VideoCodecContext, packet: Packet[VideoStream] | None
 ) -> tuple[list[VideoFrame], str | None]:
-    """Decode one packet (``None`` or an empty one: drain). The sound frames before any fault, and the fault."""
+    """Decode one packet; ``None`` or an empty one drains the decoder.
+
+    Returns the undamaged frames before any fault, and the fault or ``None``.
+    """
     try:
         frames = context.decode(packet)
     except EOFError:
@@ -214,8 +241,9 @@ def _decode_packet(
     except MEDIA_ERRORS as error:
         if isinstance(error, MemoryError) or getattr(error, "errno", 0) in MACHINE_FAULTS:
             raise UnlayerError(
-                f"this machine could not decode ({reason(error)}): it has no memory, threads or files left; "
-                "close other programs or raise the limit, then go on with --resume"
+                f"this machine could not decode ({reason(error)}): it has no memory, threads or "
+                "files left; close other programs or raise the limit, then resume the run",
+                settings=("resume",),
             ) from error
         return [], reason(error)
     for position, frame in enumerate(frames):
@@ -224,13 +252,13 @@ def _decode_packet(
     return frames, None
 
 
-def _read_turn(frame: VideoFrame) -> colour.Turn:
-    """Return the turn that makes a frame upright, as its display matrix tells it.
+def _read_orientation(frame: VideoFrame) -> colour.Orientation:
+    """Return the orientation that a frame's display matrix gives.
 
-    The matrix comes from a container, a codec or a picture's EXIF. Reading ``frame.side_data`` itself is not safe: PyAV
-    frees the metadata of side data twice (an ICC profile has some, and the process dies), fails on kinds that are
-    newer than it is, and keeps the frame until the garbage collector runs. So filters take all other side data off,
-    and shrink the picture that stays in memory.
+    The matrix comes from a container, a codec or a picture's EXIF data. Reading ``frame.side_data``
+    directly is not safe. PyAV frees the metadata of side data twice, which kills the process for an
+    ICC profile; it fails on kinds that are newer than it is; and it keeps the frame alive until the
+    garbage collector runs. So filters remove all other side data and shrink the picture first.
     """
     kinds = (kind for kind in range(_SIDE_DATA_KINDS) if kind != _DISPLAY_MATRIX)
     steps = [("sidedata", f"mode=delete:type={kind}") for kind in kinds]
@@ -249,22 +277,25 @@ def _read_turn(frame: VideoFrame) -> colour.Turn:
         small = graph.pull()
         assert isinstance(small, VideoFrame)
         matrix = small.side_data.get("DISPLAYMATRIX")
-        return (
-            colour.turn_from_matrix(bytes(matrix))
-            if isinstance(matrix, SideData)
-            else colour.UPRIGHT
-        )
+        if not isinstance(matrix, SideData):
+            return colour.UPRIGHT
+        return colour.orientation_from_matrix(bytes(matrix))
     except MEDIA_ERRORS:
-        # No filter takes such frames. The angle can be told without them, though not a mirroring.
-        return colour.turn_from_angle(frame.rotation)
+        # No filter accepts such frames. The angle is known without them, a mirroring is not.
+        return colour.orientation_from_angle(frame.rotation)
 
 
 def next_time(before: Fraction | None, frame: VideoFrame, step: Fraction) -> Fraction:
-    """A frame's time in seconds. Where it is missing, or does not come after the one before, the nearest that does."""
+    """Return a frame's time in seconds, corrected so that times rise.
+
+    before: the time of the frame before. step: the usual interval between frames, in seconds; it is
+    used where a timestamp is missing or jumps back.
+    """
     if frame.pts is None or frame.time_base is None:
         return Fraction(0) if before is None else before + step
     time = frame.pts * frame.time_base
     if before is None or time > before:
         return time
-    # A stamp that was given twice is moved by a tick; one that jumps back (a clock that starts again) by a whole frame.
+    # A repeated timestamp is moved by one tick. Where the clock jumps back, the time moves on by a
+    # whole frame.
     return before + (frame.time_base if before - time < step else step)

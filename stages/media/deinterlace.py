@@ -1,6 +1,7 @@
-"""Deinterlacing: decoded frames of two fields to progressive ones, by libavfilter's bwdif, one for one.
+"""Deinterlace decoded frames, one for one, with libavfilter's bwdif.
 
-A frame's result depends on it and its two neighbours alone, so that decoding from the middle gives the same bytes.
+A frame's result depends only on itself and its two neighbours, so decoding from the middle of a
+clip gives the same bytes.
 """
 
 from __future__ import annotations
@@ -15,14 +16,17 @@ import av.filter
 import numpy as np
 from av.video.frame import VideoFrame
 
-from stages.media.clip import Scan
-from stages.media.colour import Turn
-from stages.media.fields import Luma, Verdict, judge, judge_frame
+from stages.media.clip import ScanType
+from stages.media.colour import Orientation
+from stages.media.fields import Luma, ScanEvidence, classify_frame, collect_evidence
 
 _FLAGGED = {2: "tff", 3: "bff", 4: "tff", 5: "bff"}
-"""Which field is shown first, by FFmpeg's numbers of a stream's field order."""
-_TOP = 255  # the brightest value of :func:`_luma`
+"""The field that is shown first, by FFmpeg's number of a stream's field order."""
+_LUMA_MAX = 255  # the brightest value of :func:`_luma`
+_PROGRESSIVE = 1  # FFmpeg's number of that field order
+_TICK = Fraction(1, 1000)  # seconds; any unit will do, the filter only compares timestamps
 Item = tuple[int, Fraction, VideoFrame]
+"""A frame with its index and its time in seconds."""
 
 
 def can_deinterlace(frame: VideoFrame) -> bool:
@@ -30,31 +34,28 @@ def can_deinterlace(frame: VideoFrame) -> bool:
     return all(plane.width >= 3 and plane.height >= 4 for plane in frame.format.components)
 
 
-def scan_of(field_order: int, flags: list[bool], verdict: Verdict, wanted: str) -> Scan:
-    """Return how a clip was scanned, from its flags and its picture, and what is to be done.
+def scan_type(field_order: int, flags: list[bool], evidence: ScanEvidence, wanted: str) -> ScanType:
+    """Decide how a clip was scanned and whether to deinterlace it.
 
-    field_order: the stream's, in FFmpeg's numbers. flags: of the frames that were looked at. verdict: on their
-    pictures. wanted: ``auto``, ``keep`` or ``deinterlace``. The picture is believed where it tells anything.
+    field_order: FFmpeg's number for the stream. flags: whether each examined frame is flagged as
+    interlaced. evidence: what the pictures of these frames show; it outweighs the flags.
+    wanted: ``auto``, ``keep`` or ``deinterlace``.
     """
     parity = _FLAGGED.get(field_order, "")
-    flagged = (
-        "interlaced"
-        if parity or sum(flags) * 2 > len(flags)
-        else "progressive"
-        if field_order == 1
-        else ""
-    )
-    kind = verdict.scan or (flagged or "progressive")
+    flagged = "progressive" if field_order == _PROGRESSIVE else ""
+    if parity or sum(flags) * 2 > len(flags):
+        flagged = "interlaced"
+    kind = evidence.scan or (flagged or "progressive")
     if kind == "progressive" and wanted != "deinterlace":
-        return Scan(kind, parity, flagged)
-    # An order that the picture shows beats one that a file claims.
-    seen = verdict.parity if verdict.scan in ("interlaced", "telecined") else ""
+        return ScanType(kind, parity, flagged)
+    # The field order that the picture shows outweighs the one that the file claims.
+    seen = evidence.parity if evidence.scan in ("interlaced", "telecined") else ""
     parity = seen or parity or "auto"
-    return Scan(kind, parity, flagged, wanted != "keep")
+    return ScanType(kind, parity, flagged, wanted != "keep")
 
 
-def look(frames: Iterator[VideoFrame]) -> tuple[list[bool], Verdict]:
-    """Return the flags of these frames, and what their pictures say."""
+def examine(frames: Iterator[VideoFrame]) -> tuple[list[bool], ScanEvidence]:
+    """Return whether each frame is flagged as interlaced, and what the pictures show."""
     flags: list[bool] = []
 
     def lumas() -> Iterator[Luma]:
@@ -62,27 +63,27 @@ def look(frames: Iterator[VideoFrame]) -> tuple[list[bool], Verdict]:
             flags.append(bool(frame.interlaced_frame))
             yield _luma(frame)
 
-    return flags, judge(lumas(), _TOP)
+    return flags, collect_evidence(lumas(), _LUMA_MAX)
 
 
 def _luma(frame: VideoFrame) -> Luma:
-    """Return a frame's brightness as ``(H, W)`` of 8 bits."""
+    """Return a frame's luma as ``(H, W)`` int16 codes from 0 to 255."""
     bits = max(component.bits for component in frame.format.components)
     if frame.format.is_planar and not frame.format.is_rgb and bits <= 16:
         plane = frame.planes[0]
         kind: Any = np.uint8 if bits == 8 else "<u2"
-        lines: Any = np.frombuffer(memoryview(plane), kind).reshape(plane.height, -1)[
-            :, : plane.width
-        ]
+        lines: Any = np.frombuffer(memoryview(plane), kind).reshape(plane.height, -1)
+        lines = lines[:, : plane.width]
         luma: Luma = (lines if bits == 8 else lines >> (bits - 8)).astype(np.int16)
         return luma
     return frame.reformat(format="gray").to_ndarray().astype(np.int16)
 
 
-def deinterlaced(frames: Iterator[Item], scan: Scan) -> Generator[Item]:
-    """Yield the frames made progressive, each with its index and time; of film with pulldown only those that are combed.
+def deinterlaced(frames: Iterator[Item], scan: ScanType) -> Generator[Item]:
+    """Yield the frames made progressive, each with its index and time.
 
-    The first frame has no neighbour before it: where the clip begins earlier, begin one frame earlier and leave it out.
+    In film with pulldown, only the combed frames are changed. The first frame has no neighbour
+    before it. Where the clip begins earlier, pass one frame more and drop its result.
     """
     graph: _Bwdif | None = None
     waiting: list[Item] = []
@@ -95,7 +96,8 @@ def deinterlaced(frames: Iterator[Item], scan: Scan) -> Generator[Item]:
             yield item
             continue
         if graph is None:
-            graph, waiting, lumas = _Bwdif(item[2], scan), [], []
+            graph = _Bwdif(item[2], scan)
+            waiting, lumas = [], []
         waiting.append(item)
         if scan.kind == "telecined":
             lumas.append(_luma(item[2]))
@@ -105,28 +107,34 @@ def deinterlaced(frames: Iterator[Item], scan: Scan) -> Generator[Item]:
         yield from _finished(graph, waiting, lumas, scan)
 
 
-def _finished(graph: _Bwdif, waiting: list[Item], lumas: list[Luma], scan: Scan) -> Generator[Item]:
+def _finished(
+    graph: _Bwdif, waiting: list[Item], lumas: list[Luma], scan: ScanType
+) -> Generator[Item]:
     for made in graph.push(None):
         yield _chosen(made, waiting, lumas, scan)
-    # A frame alone comes out of no filter.
+    # The filter returns nothing for a single frame.
     yield from waiting
 
 
-def _chosen(made: VideoFrame, waiting: list[Item], lumas: list[Luma], scan: Scan) -> Item:
-    """Take the oldest waiting frame, as it was made or, of film with pulldown, as it was where it is not combed."""
+def _chosen(made: VideoFrame, waiting: list[Item], lumas: list[Luma], scan: ScanType) -> Item:
+    """Return the result for the oldest waiting frame.
+
+    This is the filtered frame ``made``. In film with pulldown, frames that are not combed stay as
+    they are.
+    """
     index, time, frame = waiting.pop(0)
     if scan.kind == "telecined":
-        # The frame before it is still there: it stays until the one after has been judged.
+        # The luma of the frame before is kept until the frame after it was classified.
         place = len(lumas) - 1 - len(waiting)
         before, after = lumas[max(0, place - 1)], lumas[min(len(lumas) - 1, place + 1)]
-        combed = judge_frame(before, lumas[place], after, _TOP) in ("tff", "bff")
+        combed = classify_frame(before, lumas[place], after, _LUMA_MAX) in ("tff", "bff")
         del lumas[: max(0, place)]
         if not combed:
             return index, time, frame
     for name in ("colorspace", "color_range", "color_primaries", "color_trc"):
         setattr(made, name, getattr(frame, name))
-    # Each frame needs an object of its own: the library forgets a shared one with the first frame.
-    made.opaque = replace(frame.opaque) if isinstance(frame.opaque, Turn) else None
+    # Each frame needs its own object: the library drops a shared one with the first frame.
+    made.opaque = replace(frame.opaque) if isinstance(frame.opaque, Orientation) else None
     made.pts, made.time_base = frame.pts, frame.time_base
     return index, time, made
 
@@ -134,12 +142,12 @@ def _chosen(made: VideoFrame, waiting: list[Item], lumas: list[Luma], scan: Scan
 class _Bwdif:
     """The filter, for frames of one size and format."""
 
-    def __init__(self, frame: VideoFrame, scan: Scan) -> None:
+    def __init__(self, frame: VideoFrame, scan: ScanType) -> None:
         self._shape = frame.width, frame.height, frame.format.name
         self._graph = av.filter.Graph()
         self._count = 0
         source = self._graph.add_buffer(
-            width=frame.width, height=frame.height, format=frame.format, time_base=Fraction(1, 1000)
+            width=frame.width, height=frame.height, format=frame.format, time_base=_TICK
         )
         filters = [
             source,
@@ -155,11 +163,13 @@ class _Bwdif:
         return self._shape == (frame.width, frame.height, frame.format.name)
 
     def push(self, frame: VideoFrame | None) -> Iterator[VideoFrame]:
-        """Put in a frame, or ``None`` at the end; yield what comes out."""
+        """Feed a frame to the filter (``None`` at the end) and yield the frames that it returns."""
         if frame is not None:
-            pts, unit = frame.pts, frame.time_base
-            # The filter wants rising stamps, which not every file has.
-            frame.pts, frame.time_base = self._count, Fraction(1, 1000)
+            pts = frame.pts
+            unit = frame.time_base
+            # The filter needs rising timestamps, and not every file has them.
+            frame.pts = self._count
+            frame.time_base = _TICK
             self._graph.push(frame)
             frame.pts = pts
             if unit is not None:

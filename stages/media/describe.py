@@ -1,4 +1,4 @@
-"""Facts about a clip, from its header, its first frames and its containers' own boxes."""
+"""Collect the facts about a clip from its header, its first frames and its container's boxes."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from av.video.stream import VideoStream
 
 from stages.errors import UnlayerError
 from stages.media import colour, sniff
-from stages.media.clip import ClipInfo, Scan
+from stages.media.clip import ClipInfo, ScanType
 from stages.media.color_tags import UNSPECIFIED, ColorTags
 from stages.media.decode import MEDIA_ERRORS, open_media, video_frames
-from stages.media.deinterlace import can_deinterlace, look, scan_of
-from stages.media.fields import LOOKED_AT, Verdict
+from stages.media.deinterlace import can_deinterlace, examine, scan_type
+from stages.media.fields import EXAMINED_FRAMES, ScanEvidence
 from stages.media.picture_metadata import has_foreign_profile, read_icc_profile
 from stages.media.sniff import printable
 from stages.media.stream_facts import StreamFacts, read_facts
 from stages.media.timecode import is_timecode
 
 PICTURE_RATE = Fraction(25)
-"""Frames per second of pictures that are taken as a clip."""
+"""Frames per second that a sequence of pictures is given. Pictures have no times of their own."""
 _ANIMATIONS = ("gif", "apng")
-_FIRST_PACKETS = 2
-_MOST_HEADER = 1 << 20  # bytes of a packet that are searched for messages, which stand at its front
-# Metadata that say something about the recording, by the names that containers have for them.
-_TOLD = {
+_FIRST_PACKETS = 2  # packets that are searched for HDR messages
+_SEARCHED_BYTES = 1 << 20  # of each packet; the messages are at its front
+# Names that containers use for metadata about the recording.
+_RECORDING_METADATA = {
     "title": "title",
     "creation_time": "date",
     "date": "date",
@@ -50,9 +50,10 @@ def describe(
     max_pixels: int,
     interlaced: str,
 ) -> tuple[ClipInfo, VideoFrame]:
-    """Return the facts of one video stream and its first frame. Raises :class:`UnlayerError` where no frame decodes.
+    """Return the facts of one video stream, and its first frame.
 
-    interlaced: ``auto``, ``keep`` or ``deinterlace``; see :class:`stages.media.clip.Scan`.
+    interlaced: ``auto``, ``keep`` or ``deinterlace``; see :func:`stages.media.read.open_clip`.
+    Raises :class:`UnlayerError` where no frame decodes.
     """
     facts = _facts(path, container, stream, max_pixels)
     with contextlib.closing(
@@ -61,7 +62,8 @@ def describe(
         frame = next(frames, None)
         if frame is None:
             raise UnlayerError(
-                f"{printable(path)}: no frame of its video can be decoded; it is damaged or of an unknown kind"
+                f"{printable(path)}: no frame of its video can be decoded; "
+                "it is damaged or of an unknown kind"
             )
         scan = _scan(container, stream, frame, frames, path, interlaced)
     return _info(container, stream, frame, path, scan, facts), frame
@@ -74,24 +76,26 @@ def _scan(
     more: Iterator[VideoFrame],
     path: Path,
     wanted: str,
-) -> Scan:
+) -> ScanType:
     if container.format.name in sniff.PICTURES or container.format.name in _ANIMATIONS:
-        return Scan()
+        return ScanType()
     order = int(stream.codec_context.field_order)
     if wanted == "keep":
-        return scan_of(order, [bool(frame.interlaced_frame)], Verdict(), wanted)
+        return scan_type(order, [bool(frame.interlaced_frame)], ScanEvidence(), wanted)
     if not can_deinterlace(frame):
         if wanted == "deinterlace":
             raise UnlayerError(
-                f"{printable(path)}: its pictures of {frame.width}x{frame.height} are too small to be deinterlaced; leave out --interlaced"
+                f"{printable(path)}: its pictures of {frame.width}x{frame.height} are too small to "
+                "be deinterlaced; keep them as they are",
+                settings=("interlaced",),
             )
-        return Scan()
-    flags, verdict = look(chain([frame], _sound(islice(more, LOOKED_AT - 1))))
-    return scan_of(order, flags, verdict, wanted)
+        return ScanType()
+    flags, evidence = examine(chain([frame], _undamaged(islice(more, EXAMINED_FRAMES - 1))))
+    return scan_type(order, flags, evidence, wanted)
 
 
-def _sound(frames: Iterator[VideoFrame]) -> Iterator[VideoFrame]:
-    """Yield the frames before any damage, which is told when they are read."""
+def _undamaged(frames: Iterator[VideoFrame]) -> Iterator[VideoFrame]:
+    """Yield the frames before any damage. The damage is reported when the frames are read."""
     with contextlib.suppress(UnlayerError):
         yield from frames
 
@@ -99,19 +103,19 @@ def _sound(frames: Iterator[VideoFrame]) -> Iterator[VideoFrame]:
 def _facts(
     path: Path, container: InputContainer, stream: VideoStream, max_pixels: int
 ) -> StreamFacts:
-    """Return what the boxes of the file and the messages in its first packets say."""
+    """Return the facts from the file's boxes and from the messages in its first packets."""
     context = getattr(stream, "codec_context", None)
     if context is None or container.format.name in sniff.PICTURES:
         return StreamFacts()
     data = [bytes(context.extradata or b"")]
     if context.codec.canonical_name in ("hevc", "h264", "av1"):
-        # A container of its own: packets that were taken out of this one would be missing in it.
+        # Open the file again: packets that are taken out of this container would be missing later.
         with (
             contextlib.suppress(UnlayerError, *MEDIA_ERRORS),
             open_media(path, max_pixels) as again,
         ):
             for packet in islice(again.demux(again.streams[stream.index]), _FIRST_PACKETS):
-                data.append(bytes(packet)[:_MOST_HEADER])
+                data.append(bytes(packet)[:_SEARCHED_BYTES])
     size = context.height, context.width
     track = stream.id
     if container.format.name.startswith("matroska"):
@@ -124,18 +128,18 @@ def _info(
     stream: VideoStream,
     frame: VideoFrame,
     path: Path,
-    scan: Scan,
+    scan: ScanType,
     facts: StreamFacts,
 ) -> ClipInfo:
-    turn = colour.turn_of(frame)
-    # Some decoders crop by themselves: what is left then fits no crop any more.
+    orientation = colour.orientation_of(frame)
+    # Some decoders crop by themselves. Then the frame is smaller and must not be cropped again.
     stored = stream.codec_context.height, stream.codec_context.width
     crop = facts.crop if (frame.height, frame.width) == stored else None
     height, width = colour.upright_size(frame, crop)
     aspect = found if (found := stream.sample_aspect_ratio) and found > 0 else Fraction(1)
     rate = stream.average_rate or stream.guessed_rate or PICTURE_RATE
     if frame.pts is None and stream.guessed_rate:
-        # Raw streams have no times; their own header knows the rate, their demuxer supposes 25.
+        # Raw streams have no times. The codec's header gives the rate; the demuxer assumes 25.
         rate = stream.guessed_rate
     picture = container.format.name in sniff.PICTURES or (
         container.format.name == "gif" and stream.frames == 1
@@ -152,8 +156,8 @@ def _info(
         frames=1 if picture else stream.frames or None,
         rate=PICTURE_RATE if picture else rate,
         time_base=1 / PICTURE_RATE if picture else stream.time_base or 1 / rate,
-        pixel_aspect=1 / aspect if turn.swap else aspect,
-        rotation=turn.degrees,
+        pixel_aspect=1 / aspect if orientation.swap else aspect,
+        rotation=orientation.degrees,
         bit_depth=min(16, bits + bits % 2) if bits > 8 else 8,
         codec=stream.codec_context.name,
         pixel_format=frame.format.name,
@@ -164,9 +168,7 @@ def _info(
         subtitle_streams=len(container.streams.subtitles),
         is_picture=picture,
         has_alpha=colour.has_alpha(frame) or stream.metadata.get("alpha_mode") == "1",
-        seconds=Fraction(container.duration, av.time_base)
-        if container.duration and not picture
-        else None,
+        seconds=None if picture else _duration(container),
         color=_color(frame, facts),
         scan=scan,
         crop=crop,
@@ -174,13 +176,19 @@ def _info(
         facts=replace(facts, mastering=None, light=None, crop=None),
         icc=read_icc_profile(path) if picture else None,
         foreign_profile=picture and has_foreign_profile(path),
-        told=tuple(sorted({_TOLD[name] for name in metadata if name in _TOLD})),
+        metadata=tuple(
+            sorted({_RECORDING_METADATA[name] for name in metadata if name in _RECORDING_METADATA})
+        ),
         chapters=len(container.chapters()),
     )
 
 
+def _duration(container: InputContainer) -> Fraction | None:
+    return Fraction(container.duration, av.time_base) if container.duration else None
+
+
 def _color(frame: VideoFrame, facts: StreamFacts) -> ColorTags:
-    """Return a frame's tags. 0 and 3 are reserved, and 2 says nothing."""
+    """Return a frame's colour tags. H.273 reserves 0 and 3, so they count as unspecified."""
     primaries, transfer = (
         UNSPECIFIED if int(value) in (0, 3) else int(value)
         for value in (frame.color_primaries, frame.color_trc)

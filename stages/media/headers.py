@@ -1,9 +1,14 @@
-"""What FFmpeg's muxers cannot be told through PyAV, written into finished files: HDR's static data, and colours of PNGs."""
+"""Write HDR metadata, colour tags and Matroska's unit of time into finished files.
+
+PyAV offers no way to pass these to FFmpeg's muxers.
+"""
 
 from __future__ import annotations
 
+import re
 import struct
 import zlib
+from fractions import Fraction
 from io import BytesIO
 from pathlib import Path
 
@@ -11,36 +16,56 @@ from stages.media.color_tags import BT709, UNSPECIFIED, ColorTags, mastering_val
 from stages.media.stream_facts import boxes, elements
 
 RESERVED = "x" * 160
-"""A track's name that makes room in a Matroska header; :func:`write_matroska_light` puts HDR's data in its place."""
+"""A track name that reserves space in a Matroska header.
+
+:func:`write_matroska_light` puts the HDR metadata in its place.
+"""
+MATROSKA_UNIT = Fraction(1, 100_000)
+"""Seconds that our Matroska files count time in.
+
+FFmpeg's muxer only knows milliseconds. We give it times in units of 10 microseconds and call them
+milliseconds, and :func:`correct_matroska` then corrects the unit in the header. A frame's time is
+then off by 5 microseconds at most, instead of 500.
+"""
+# Parts of the header that FFmpeg's muxer writes.
+_SCALE = bytes.fromhex("2ad7b183")
+_GAP = bytes.fromhex("ec01000000000000020000")
+_UNKNOWN_DISPLAY = bytes.fromhex("54b28104")
+_INFO_BYTES = 4096  # at the front of the file that contain these parts
 _PNG_START = 8 + 25  # bytes of a PNG's signature and its first chunk, IHDR
-_SRGB = 13
-_HEAD = 1 << 16  # bytes in which a header's tracks lie
+_SRGB = 13  # H.273's number of that transfer
+_LIGHT_UNIT = 10_000  # units of PNG's cLLI in one cd/m2
+_HEAD = 1 << 16  # bytes at the front of a Matroska file that contain its tracks
+# Element identities: RFC 9559 (Matroska), section 5.
 _TRACK, _NAME, _VIDEO, _COLOUR, _VOID = 0xAE, 0x536E, 0xE0, 0x55B0, 0xEC
+_MAX_CLL, _MASTERING, _FIRST_POINT = 0x55BC, 0x55D0, 0x55D1
 _TRACKS = bytes.fromhex("1654ae6b")
 
 
 def png_with_colors(png: bytes, color: ColorTags, icc: bytes | None) -> bytes:
-    """Return a PNG that says what its values mean: with a profile (iCCP), else with H.273's numbers (cICP)."""
+    """Return a PNG with colour information added, if it needs any.
+
+    The ICC profile is written if there is one (iCCP), otherwise H.273's numbers and the HDR
+    metadata (cICP, mDCV, cLLI). BT.709 and sRGB need nothing.
+    """
     chunks = b""
     if icc is not None:
         chunks = _chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(icc, 9))
-    elif UNSPECIFIED not in (color.primaries, color.transfer) and (
-        color.primaries,
-        color.transfer,
-    ) not in (
-        (BT709, BT709),
-        (BT709, _SRGB),
-    ):
+    elif _needs_tags(color):
         chunks = _chunk(b"cICP", bytes([color.primaries, color.transfer, 0, 1]))
         if color.mastering is not None:
             green, blue, red, rest = (color.mastering[at : at + 4] for at in (0, 4, 8, 12))
             chunks += _chunk(b"mDCV", red + green + blue + rest + color.mastering[16:24])
         if color.light is not None:
-            # In units of 0.0001 cd/m2.
-            chunks += _chunk(
-                b"cLLI", struct.pack(">II", *(10_000 * value for value in color.light))
-            )
+            light = (_LIGHT_UNIT * value for value in color.light)
+            chunks += _chunk(b"cLLI", struct.pack(">II", *light))
     return png[:_PNG_START] + chunks + png[_PNG_START:]
+
+
+def _needs_tags(color: ColorTags) -> bool:
+    """Return whether a viewer would take the values for something else without tags."""
+    meaning = (color.primaries, color.transfer)
+    return UNSPECIFIED not in meaning and meaning not in ((BT709, BT709), (BT709, _SRGB))
 
 
 def _chunk(kind: bytes, data: bytes) -> bytes:
@@ -48,14 +73,20 @@ def _chunk(kind: bytes, data: bytes) -> bytes:
 
 
 def write_light(path: Path, muxer: str, color: ColorTags) -> bool:
-    """Write HDR's static data into a file that was written with :data:`RESERVED`. Returns whether they found a place."""
+    """Write HDR's static metadata into a finished file. Return whether there was space for it.
+
+    A Matroska or WebM file must have been written with :data:`RESERVED` as the track's name.
+    """
     if muxer in ("matroska", "webm"):
         return write_matroska_light(path, color)
     return muxer == "mov" and write_mov_light(path, color)
 
 
 def write_mov_light(path: Path, color: ColorTags) -> bool:
-    """Put the boxes ``mdcv`` and ``clli`` into the description of the first track of a file whose index comes last."""
+    """Add the boxes ``mdcv`` and ``clli`` to the description of a MOV file's first track.
+
+    Returns False where the index is not the last box of the file, or is not as expected.
+    """
     added = b""
     if color.mastering is not None:
         added += struct.pack(">I4s", 32, b"mdcv") + color.mastering
@@ -72,7 +103,8 @@ def write_mov_light(path: Path, color: ColorTags) -> bool:
         file.seek(start)
         index = bytearray(file.read())
         view = BytesIO(bytes(index))
-        grown, span = [0], (8, len(index))
+        grown = [0]
+        span = (8, len(index))
         for wanted in (b"trak", b"mdia", b"minf", b"stbl", b"stsd"):
             span = next(
                 ((begin, stop) for kind, begin, stop in boxes(view, *span) if kind == wanted),
@@ -94,11 +126,14 @@ def write_mov_light(path: Path, color: ColorTags) -> bool:
 
 
 def write_matroska_light(path: Path, color: ColorTags) -> bool:
-    """Put the elements MasteringMetadata, MaxCLL and MaxFALL into the first track, in the room of its name."""
+    """Write MasteringMetadata, MaxCLL and MaxFALL in place of the first track's name.
+
+    Returns False where the header is not as expected or has too little space.
+    """
     with path.open("rb+") as file:
         head = bytearray(file.read(_HEAD))
         at = head.find(_TRACKS)
-        # The list of what is where names the tracks first.
+        # The seek head mentions the same identity first; skip that.
         while at >= 3 and head[at - 3 : at - 1] == b"\x53\xab":
             at = head.find(_TRACKS, at + 4)
         if at < 0:
@@ -113,7 +148,7 @@ def write_matroska_light(path: Path, color: ColorTags) -> bool:
         room = size - len(entry)
         if room < 9:
             return False
-        # An empty element fills what is left, so that nothing behind it moves.
+        # A void element fills the rest, so that nothing after it moves.
         entry += bytes([_VOID]) + b"\x01" + (room - 9).to_bytes(7, "big") + bytes(room - 9)
         file.seek(begin)
         file.write(entry)
@@ -121,13 +156,16 @@ def write_matroska_light(path: Path, color: ColorTags) -> bool:
 
 
 def _content(data: bytearray, at: int) -> tuple[int, int]:
-    """Return where an element's content begins and its length, whose field begins at ``at``."""
+    """Return where an element's content begins, and its length.
+
+    at: the position of the element's length field.
+    """
     length = 9 - data[at].bit_length()
     return at + length, int.from_bytes(data[at : at + length], "big") & ((1 << 7 * length) - 1)
 
 
 def _with_light(entry: bytes, color: ColorTags) -> bytes:
-    """Return a track entry without its name, with HDR's data in its element Colour."""
+    """Return a track entry without its name, with the HDR metadata in its Colour element."""
     parts = []
     for name, content in elements(entry):
         if name == _NAME:
@@ -144,10 +182,12 @@ def _with_light(entry: bytes, color: ColorTags) -> bytes:
 
 
 def _light_elements(color: ColorTags) -> bytes:
+    """Return the HDR metadata as EBML elements."""
     out = b""
     if color.light is not None:
         out += b"".join(
-            _element(0x55BC + at, value.to_bytes(2, "big")) for at, value in enumerate(color.light)
+            _element(_MAX_CLL + at, value.to_bytes(2, "big"))
+            for at, value in enumerate(color.light)
         )
     if color.mastering is not None:
         values = mastering_values(color.mastering)
@@ -159,14 +199,15 @@ def _light_elements(color: ColorTags) -> bytes:
             if isinstance(value := values[name], float)
         ]
         inner = b"".join(
-            _element(0x55D1 + at, struct.pack(">f", value)) for at, value in enumerate(numbers)
+            _element(_FIRST_POINT + at, struct.pack(">f", value))
+            for at, value in enumerate(numbers)
         )
-        out += _element(0x55D0, inner)
+        out += _element(_MASTERING, inner)
     return out
 
 
 def _element(name: int, content: bytes) -> bytes:
-    """Return an EBML element, its length in as few bytes as it needs."""
+    """Return an EBML element, with its length in as few bytes as possible."""
     size = len(content)
     length = next(count for count in range(1, 9) if size < (1 << 7 * count) - 1)
     return (
@@ -174,3 +215,54 @@ def _element(name: int, content: bytes) -> bytes:
         + (size | 1 << 7 * length).to_bytes(length, "big")
         + content
     )
+
+
+def correct_matroska(
+    path: Path, unit: Fraction, width: int, height: int, pixel_aspect: Fraction
+) -> bool:
+    """Write the unit of time and the pixel aspect into a finished Matroska file's header.
+
+    All other bytes stay where they are.
+
+    unit: of the file's times, in seconds. width, height: of the picture, in pixels.
+    pixel_aspect: written as a display size of exactly this ratio, into a gap that the muxer leaves.
+
+    Returns whether there was space for everything.
+    """
+    with path.open("rb+") as file:
+        head = bytearray(file.read(_INFO_BYTES))
+        place = head.index(_SCALE) + len(_SCALE)
+        head[place : place + 3] = int(unit * 10**9).to_bytes(3, "big")
+        done = pixel_aspect == 1 or _insert_display(head, pixel_aspect * width / height, height)
+        file.seek(0)
+        file.write(head)
+    return done
+
+
+def _insert_display(head: bytearray, ratio: Fraction, height: int) -> bool:
+    """Put a display size of this ratio into the first video track of a header.
+
+    Returns False where the header does not have the expected gap.
+    """
+    video = re.search(rb"\xe0([\x80-\xfe])\xb0[\x81-\x84]", head)
+    if video is None:
+        return False
+    begin = video.start() + 2
+    end = begin + video[1][0] - 0x80
+    gap = head.find(_GAP, end)
+    body = bytes(head[begin:end])
+    # Both sides must fit 16 bits.
+    ratio = ratio.limit_denominator(min(0xFFFF, int(0xFFFF / max(ratio, Fraction(1)))))
+    if gap < 0 or _UNKNOWN_DISPLAY not in body or not ratio:
+        return False
+    times = max(1, round(height / ratio.denominator))
+    sides = [(times * side).to_bytes(2, "big") for side in (ratio.numerator, ratio.denominator)]
+    shown = b"\x54\xb0\x82" + sides[0] + b"\x54\xba\x82" + sides[1]
+    body = body.replace(_UNKNOWN_DISPLAY, b"") + shown
+    more = len(body) - (end - begin)
+    rest = len(_GAP) - more
+    void = bytes([0xEC, 0x80 + rest - 2]) + bytes(rest - 2)
+    head[begin - 1 : gap + len(_GAP)] = (
+        bytes([0x80 + len(body)]) + body + bytes(head[end:gap]) + void
+    )
+    return True

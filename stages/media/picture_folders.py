@@ -1,7 +1,8 @@
-"""Folders of numbered pictures: which files of a folder are the frames of one clip, and what is left out.
+"""Decide which files of a folder of numbered pictures are the frames of one clip.
 
-The frames of a clip differ by one number alone: ``0001.png``, ``0002.png`` or ``shot3_take2_0001.png``. A folder whose pictures do
-not (two kinds of name, two kinds of file, a number given twice) is refused: any order that was made up for it would be a wrong clip.
+The names of a clip's frames differ only in numbers, as in ``0001.png``, ``0002.png`` or
+``shot3_take2_0001.png``. A folder is refused where they differ otherwise (two kinds of name, two
+kinds of file, a number that occurs twice): any order that we made up could be wrong.
 """
 
 from __future__ import annotations
@@ -33,23 +34,26 @@ SUFFIXES = frozenset(
         ".jxl",
     }
 )
-"""Names that are taken for pictures."""
+"""File name endings of pictures."""
 
 _SAME_KIND = {".jpeg": ".jpg", ".tiff": ".tif"}
 _SYSTEM = re.compile(
     r"\.DS_Store|\._.*|\.directory|Thumbs\.db|desktop\.ini|\.nomedia|Icon\r", re.IGNORECASE
 )
-"""Files that file managers leave in a folder: nobody means them."""
+"""Files that file managers leave in folders. They are ignored silently."""
 
 _CAMERA = re.compile(
     r"((IMG|DSCN|DSCF|_?DSC|_MG|PXL|PICT|CIMG|SAM|GOPR|IMGP)_?E?\d.*|P\d{7})\.jpe?g", re.IGNORECASE
 )
-"""How cameras and telephones name single photographs (DCF, JEITA CP-3461: four characters and four digits)."""
+"""Names that cameras and phones give to single photographs (DCF, JEITA CP-3461)."""
 
 
 @dataclass(frozen=True)
 class PictureFolder:
-    """The frames that a folder holds, in order, and one sentence for each thing that the user should know of it."""
+    """A folder's frames.
+
+    pictures: the frames in order. warnings: sentences that the user should read.
+    """
 
     pictures: tuple[Path, ...]
     warnings: tuple[str, ...]
@@ -57,7 +61,10 @@ class PictureFolder:
 
 @dataclass
 class _Contents:
-    """What lies in a folder, sorted by what it is. numbered: pictures with a digit in their names; plain: those without."""
+    """The entries of a folder by kind.
+
+    numbered: pictures with a digit in their names. plain: pictures without one.
+    """
 
     numbered: list[Path] = field(default_factory=list)
     plain: list[Path] = field(default_factory=list)
@@ -67,24 +74,28 @@ class _Contents:
 
 
 def numbered_pictures(folder: Path) -> tuple[Path, ...]:
-    """Return a folder's frames in the order of their numbers (``2.png`` before ``10.png``); raises as :func:`look_into` does."""
-    return look_into(folder).pictures
+    """Return a folder's frames in the order of their numbers: ``2.png`` before ``10.png``.
+
+    Raises as :func:`read_picture_folder` does.
+    """
+    return read_picture_folder(folder).pictures
 
 
-def look_into(folder: Path) -> PictureFolder:
-    """Return the frames that a folder holds and what to say of it.
+def read_picture_folder(folder: Path) -> PictureFolder:
+    """Return the frames of a folder, with warnings.
 
-    Raises :class:`UsageError` where its pictures are not one sequence, or it has none, and :class:`UnlayerError` where it cannot be read.
+    Raises :class:`UsageError` where the folder has no numbered pictures or they are not one
+    sequence, and :class:`UnlayerError` where it cannot be read.
     """
     found = _contents(folder)
     if not found.numbered:
         raise UsageError(
-            f"{printable(folder)}: holds no numbered pictures (as 0001.png){_instead(found)}; "
+            f"{printable(folder)}: has no numbered pictures (such as 0001.png){_instead(found)}; "
             "give a folder of pictures, or a file"
         )
     _check_one_sequence(folder, found)
     pictures = sorted(found.numbered, key=_natural)
-    return PictureFolder(tuple(pictures), (*_left_out(folder, found), *_doubts(folder, pictures)))
+    return PictureFolder(tuple(pictures), (*_ignored(folder, found), *_doubts(folder, pictures)))
 
 
 def _contents(folder: Path) -> _Contents:
@@ -112,7 +123,7 @@ def _contents(folder: Path) -> _Contents:
 
 
 def _instead(found: _Contents) -> str:
-    """What a folder without numbered pictures holds, for its error."""
+    """Return what a folder without numbered pictures has instead, for the error message."""
     kinds = [
         (found.plain, "picture without a number"),
         (found.others, "other file"),
@@ -123,37 +134,39 @@ def _instead(found: _Contents) -> str:
 
 
 def _check_one_sequence(folder: Path, found: _Contents) -> None:
-    """Raises UsageError where the numbered pictures are of several kinds of name, or a number is there twice."""
-    name, groups = printable(folder), defaultdict(list)
+    """Raise UsageError where the names are of several kinds, or a number occurs twice."""
+    name = printable(folder)
+    groups: defaultdict[tuple[str, str], list[Path]] = defaultdict(list)
     for path in found.numbered:
         groups[_kind(path)].append(path)
-    # One numbered picture beside others is no sequence: the number says nothing then.
-    ones = [files[0] for files in groups.values()]
-    if len(ones) == 1 and len(found.numbered) == 1 and found.plain:
-        ones.append(found.plain[0])
-    if len(ones) > 1:
-        shown = ", ".join(_name(path) for path in ones[:3]) + (", ..." if len(ones) > 3 else "")
+    # One numbered picture beside plain ones is not a sequence: its number means nothing.
+    examples = [files[0] for files in groups.values()]
+    if len(examples) == 1 and len(found.numbered) == 1 and found.plain:
+        examples.append(found.plain[0])
+    if len(examples) > 1:
+        shown = ", ".join(_name(path) for path in examples[:3])
+        more = ", ..." if len(examples) > 3 else ""
         raise UsageError(
-            f"{name}: its pictures are not one numbered sequence ({shown}); name them as one "
-            "(0001.png, 0002.png) or move the others away, or, where they are single pictures, "
-            f"{_one_by_one(ones[0])}"
+            f"{name}: its pictures are not one numbered sequence ({shown}{more}); rename them "
+            "(0001.png, 0002.png) or move the others away, or, if they are single pictures, "
+            f"{_one_by_one(examples[0])}",
+            settings=("pattern",),
         )
     seen: dict[tuple[int, ...], Path] = {}
     for path in found.numbered:
         twin = seen.setdefault(_numbers(path), path)
         if twin is not path:
             raise UsageError(
-                f"{name}: {_name(twin)} and {_name(path)} have the same number; keep one"
+                f"{name}: {_name(twin)} and {_name(path)} have the same number; keep one of them"
             )
 
 
 def _one_by_one(picture: Path) -> str:
-    return f"take them one by one with batch --pattern '*{picture.suffix}'"
+    return f"process them one by one with batch and the pattern '*{picture.suffix}'"
 
 
-def _left_out(folder: Path, found: _Contents) -> list[str]:
-    """Sentences about what is in the folder and in no frame."""
-    name, told = printable(folder), []
+def _ignored(folder: Path, found: _Contents) -> list[str]:
+    """Return a sentence about the entries that are not frames, if there are any."""
     kinds = [
         (found.plain, "picture without a number"),
         (found.others, "file of another kind"),
@@ -161,17 +174,17 @@ def _left_out(folder: Path, found: _Contents) -> list[str]:
         (found.hidden, "hidden file"),
     ]
     words = [counted_files(files, what) for files, what in kinds if files]
-    if words:
-        count = sum(len(files) for files, _ in kinds)
-        told.append(
-            f"{name}: {' and '.join(words)} {'is' if count == 1 else 'are'} left out; "
-            "only numbered pictures are frames of the clip"
-        )
-    return told
+    if not words:
+        return []
+    verb = "is" if sum(len(files) for files, _ in kinds) == 1 else "are"
+    return [
+        f"{printable(folder)}: {' and '.join(words)} {verb} left out; "
+        "only numbered pictures are frames of the clip"
+    ]
 
 
 def counted_files(files: Sequence[Path], what: str) -> str:
-    """``1 folder (old)``, ``12 folders (a, ...)``."""
+    """Return a count with an example, such as ``1 folder (old)`` or ``12 folders (a, ...)``."""
     plural = (
         what.replace("picture", "pictures").replace("file", "files").replace("folder", "folders")
     )
@@ -180,39 +193,44 @@ def counted_files(files: Sequence[Path], what: str) -> str:
 
 
 def is_system_file(name: str) -> bool:
-    """Whether file managers leave files of this name in folders, which nobody means."""
+    """Return whether file managers leave files of this name in folders."""
     return _SYSTEM.fullmatch(name) is not None
 
 
 def _name(path: Path) -> str:
-    """A file's name without its folder, for a message."""
+    """Return a file's name without its folder, for a message."""
     return printable(Path(path.name))
 
 
 def _doubts(folder: Path, pictures: Sequence[Path]) -> list[str]:
-    """Sentences about what speaks against pictures, in order, being the frames of one clip."""
-    name, told = printable(folder), []
+    """Return sentences about signs that sorted pictures are not the frames of one clip."""
+    name = printable(folder)
+    doubts: list[str] = []
     places = [_numbers(path) for path in pictures]
     varying = [
         column for column in range(len(places[0])) if len({row[column] for row in places}) > 1
     ]
     if len(varying) > 1:
-        told.append(
-            f"{name}: the names differ in {len(varying)} numbers; "
-            "the pictures are taken as one clip, in the order of the first number, then of the next"
+        doubts.append(
+            f"{name}: the names differ in {len(varying)} numbers; the pictures are taken as one "
+            "clip, ordered by the first number, then by the next"
         )
     elif varying:
-        told += _gaps(name, [row[varying[0]] for row in places])
+        doubts += _gaps(name, [row[varying[0]] for row in places])
     if len(pictures) > 1 and _CAMERA.fullmatch(pictures[0].name):
-        told.append(
-            f"{name}: {_name(pictures[0])} is named as cameras name single photographs, and all "
-            f"{len(pictures)} are taken as frames of one clip; if they are not, {_one_by_one(pictures[0])}"
+        doubts.append(
+            f"{name}: {_name(pictures[0])} has a name that cameras give to single photographs, but "
+            f"all {len(pictures)} are taken as frames of one clip; if they are not, "
+            f"{_one_by_one(pictures[0])}"
         )
-    return told
+    return doubts
 
 
 def _gaps(name: str, numbers: Sequence[int]) -> list[str]:
-    """A sentence about missing numbers; a sequence that counts in steps of two or of ten lacks none."""
+    """Return a sentence about missing numbers, if any are missing.
+
+    A sequence may count in steps of two or of ten.
+    """
     steps = Counter(after - before for before, after in zip(numbers, numbers[1:], strict=False))
     usual = min(steps)
     missing = sum((step // usual - 1) * count for step, count in steps.items())
@@ -226,12 +244,12 @@ def _gaps(name: str, numbers: Sequence[int]) -> list[str]:
     count = "1 number is" if missing == 1 else f"{missing} numbers are"
     return [
         f"{name}: {count} missing in the sequence (the first: {first}); "
-        "the pictures beside a gap follow each other in the clip"
+        "the pictures on both sides of a gap follow each other in the clip"
     ]
 
 
 def _kind(path: Path) -> tuple[str, str]:
-    """What the names of a sequence have in common: the name without its digits, and the kind of file."""
+    """Return what all names of a sequence share: the name without its digits, and the file type."""
     suffix = path.suffix.lower()
     return re.sub(r"\d+", "#", path.stem), _SAME_KIND.get(suffix, suffix)
 
@@ -241,7 +259,7 @@ def _numbers(path: Path) -> tuple[int, ...]:
 
 
 def _natural(path: Path) -> tuple[list[tuple[int, str]], str]:
-    """Sort key of a name: its runs of digits count as numbers."""
+    """Return a sort key that takes runs of digits as numbers."""
     return [
         (int(part), "") if part.isdecimal() else (-1, part)
         for part in re.split(r"(\d+)", path.name)

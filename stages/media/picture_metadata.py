@@ -1,7 +1,8 @@
-"""Metadata of picture files, read by bounded parsing of our own: nothing here can crash or fill the memory.
+"""Read metadata of picture files with our own bounded parsing.
 
-Pictures come from strangers. The media library dies of some profiles, and a compressed chunk of a few
-kilobytes may claim gigabytes, so the few bytes that matter are taken out here in steps with limits.
+Pictures are untrusted. Some profiles crash the media library, and a compressed chunk of a few
+kilobytes may unpack to gigabytes. So this module reads only the few bytes that matter, within
+limits.
 """
 
 from __future__ import annotations
@@ -15,20 +16,21 @@ from pathlib import Path
 from typing import BinaryIO
 
 MAX_PROFILE = 4 << 20
-"""The most bytes of an ICC profile: the largest of printers have about 3 MB, those of screens a few kB."""
-_MAX_ITEMS = 4096  # chunks, segments, boxes or tags that are looked at in one file
-_HEADER = 128  # bytes of an ICC profile's header, which ends with the table of its tags
+"""Most bytes of an ICC profile. Printer profiles have up to 3 MB, display profiles a few kB."""
+_MAX_ITEMS = 4096  # chunks, segments, boxes or tags that are read in one file
+_HEADER = 128  # bytes of an ICC profile's header; the table of its tags follows
+_MAX_PAGES = 1000  # of a TIFF, that are counted
 _TIFF_PROFILE = 34675  # the tag "InterColorProfile"
 
 
 def read_icc_profile(path: Path) -> bytes | None:
-    """Return the ICC profile of a PNG, JPEG, TIFF, WebP or AVIF picture, or None where there is none.
+    """Return the ICC profile of a PNG, JPEG, TIFF, WebP or AVIF picture, or None.
 
-    path: the picture's file. A profile that is damaged, of more than :data:`MAX_PROFILE` bytes, not of RGB (our
-    frames are RGB), or in a file that cannot be read counts as none. Never raises.
+    A profile counts as none if it is damaged, has more than :data:`MAX_PROFILE` bytes, or is not of
+    RGB (our frames are RGB), or if the file cannot be read. Never raises.
     """
     profile = _find_profile(path)
-    # The header tells the length, the kind of colours and a signature: anything else would spoil our outputs.
+    # Check the length, the colour space and the signature: a bad profile would spoil our outputs.
     if (
         profile is not None
         and len(profile) > _HEADER
@@ -40,13 +42,16 @@ def read_icc_profile(path: Path) -> bytes | None:
 
 
 def has_foreign_profile(path: Path) -> bool:
-    """Return whether a picture has a whole ICC profile that is not of RGB, as of printing inks or of grey. Never raises."""
+    """Return whether a picture has an ICC profile that is not of RGB, but of CMYK or grey.
+
+    Never raises.
+    """
     profile = _find_profile(path)
     return profile is not None and profile[36:40] == b"acsp" and profile[16:20] != b"RGB "
 
 
 def _find_profile(path: Path) -> bytes | None:
-    """Return the bytes of a picture's profile, of whatever colours, or None. Never raises."""
+    """Return the bytes of a picture's profile, of any colour space, or None. Never raises."""
     with (
         contextlib.suppress(OSError, ValueError, struct.error, zlib.error, EOFError, MemoryError),
         path.open("rb") as file,
@@ -71,7 +76,7 @@ def _profile_in(file: BinaryIO) -> bytes | None:
 
 
 def _png_profile(file: BinaryIO) -> bytes | None:
-    """Inflate the chunk iCCP: a name, a zero, the method zero, a zlib stream."""
+    """Inflate the chunk iCCP: a name, a zero, the compression method 0, a zlib stream."""
     for kind, size in png_chunks(file):
         if kind in (b"IDAT", b"IEND"):
             return None
@@ -84,7 +89,10 @@ def _png_profile(file: BinaryIO) -> bytes | None:
 
 
 def png_chunks(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
-    """Yield the kind and the length of each of a PNG's chunks; the file then stands at the chunk's data."""
+    """Yield the kind and the length of each chunk of a PNG.
+
+    The file's position is then at the chunk's data.
+    """
     place = 8
     for _ in range(_MAX_ITEMS):
         file.seek(place)
@@ -97,14 +105,14 @@ def png_chunks(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
 
 
 def _jpeg_profile(file: BinaryIO) -> bytes | None:
-    """Join the segments APP2 that begin with ICC_PROFILE, by their numbers from 1."""
+    """Join the APP2 segments that begin with ICC_PROFILE, in the order of their numbers from 1."""
     parts: dict[int, bytes] = {}
     count = 0
     place = 2
     for _ in range(_MAX_ITEMS):
         file.seek(place)
         head = file.read(4)
-        # Scans follow: whatever describes the picture comes before them.
+        # Stop at the first scan: everything that describes the picture comes before it.
         if len(head) < 4 or head[0] != 0xFF or head[1] in (0xDA, 0xD9):
             break
         size = int.from_bytes(head[2:], "big")
@@ -127,7 +135,10 @@ def _jpeg_profile(file: BinaryIO) -> bytes | None:
 
 
 def _tiff_profile(file: BinaryIO, order: str) -> bytes | None:
-    """Read the tag of the first directory."""
+    """Read the profile's tag in the first directory.
+
+    order: the byte order as in :mod:`struct`, ``<`` or ``>``.
+    """
     file.seek(4)
     file.seek(struct.unpack(order + "I", file.read(4))[0])
     count = struct.unpack(order + "H", file.read(2))[0]
@@ -156,7 +167,7 @@ def _webp_profile(file: BinaryIO) -> bytes | None:
 
 
 def _heif_profile(file: BinaryIO) -> bytes | None:
-    """Read the first colour box (meta, iprp, ipco, colr) of an AVIF or HEIF picture that holds a profile."""
+    """Read the first colour box (meta, iprp, ipco, colr) of an AVIF or HEIF that has a profile."""
     length = file.seek(0, os.SEEK_END)
     for meta, end in _boxes(file, 0, length, b"meta"):
         for properties, end_properties in _boxes(file, meta + 4, end, b"iprp"):
@@ -172,7 +183,7 @@ def _heif_profile(file: BinaryIO) -> bytes | None:
 
 
 def _boxes(file: BinaryIO, place: int, end: int, wanted: bytes) -> Iterator[tuple[int, int]]:
-    """Yield where the content of each box of a kind begins and ends, between two places of a file."""
+    """Yield the begin and end of the content of each box of a kind, between two positions."""
     for _ in range(_MAX_ITEMS):
         if place + 8 > end:
             return
@@ -191,7 +202,7 @@ def _boxes(file: BinaryIO, place: int, end: int, wanted: bytes) -> Iterator[tupl
 
 
 def count_pages(path: Path) -> int:
-    """Return how many pages a TIFF file has, as far as 1000; 1 for any other file. Never raises."""
+    """Return how many pages a TIFF has, counted up to 1000; 1 for other files. Never raises."""
     with contextlib.suppress(OSError, struct.error), path.open("rb") as file:
         head = file.read(8)
         order = {b"II*\0": "<", b"MM\0*": ">"}.get(head[:4])
@@ -199,7 +210,7 @@ def count_pages(path: Path) -> int:
             return 1
         (place,) = struct.unpack(order + "I", head[4:])
         seen: set[int] = set()
-        while place and place not in seen and len(seen) < 1000:
+        while place and place not in seen and len(seen) < _MAX_PAGES:
             seen.add(place)
             file.seek(place)
             (entries,) = struct.unpack(order + "H", file.read(2))

@@ -1,4 +1,4 @@
-"""What a file's name and bytes tell before a media library sees it: its kind, a picture bomb, a missing end."""
+"""Inspect a file before the media library opens it: its kind, its picture size, a missing end."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import BinaryIO, Protocol
 
 from stages.errors import UnlayerError
 
-# Demuxers that give exactly one frame: pictures.
+# FFmpeg's demuxers of single pictures.
 PICTURES = frozenset(
     {
         "png_pipe",
@@ -28,8 +28,8 @@ PICTURES = frozenset(
         "jpegxl_pipe",
     }
 )
-# Demuxers that read one local file. Left out on purpose: playlists (hls, dash, concat, imf), scripts, and image2, which takes a name
-# for a pattern.
+# FFmpeg's demuxers that read one local file. Playlists (hls, dash, concat, imf), scripts, and
+# image2, which takes a name for a pattern, are left out on purpose.
 CONTAINERS = ",".join(
     [
         "mov",
@@ -91,11 +91,16 @@ _MAGIC = (
     (b"qoif", "qoi_pipe"),
     (b"v/1\x01", "exr_pipe"),
 )
+_HEAD = 4096  # bytes that tell a file's kind
+_TRAILER_BYTES = 64  # at a GIF's end, among which its end mark is looked for
 _EBML, _SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
 
 
 def open_options(max_pixels: int) -> dict[str, str]:
-    """The media library's options for opening a file: local ones of known containers, nothing else that they name."""
+    """Return the media library's options for opening a file.
+
+    They allow local files of known containers, and nothing that such a file refers to.
+    """
     return {
         "protocol_whitelist": "file",
         "format_whitelist": CONTAINERS,
@@ -104,7 +109,7 @@ def open_options(max_pixels: int) -> dict[str, str]:
 
 
 class IndexEntry(Protocol):
-    """A packet's place in its file, from a container's index."""
+    """A packet's position and size in its file, in bytes, from the container's index."""
 
     @property
     def pos(self) -> int: ...
@@ -113,7 +118,7 @@ class IndexEntry(Protocol):
 
 
 def printable(path: Path) -> str:
-    """The path as text for a message of one line: control characters are shown escaped."""
+    """Return the path as text for a message of one line, with control characters escaped."""
     return "".join(
         c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode("ascii")
         for c in str(path)
@@ -121,7 +126,10 @@ def printable(path: Path) -> str:
 
 
 def sha256(path: Path) -> str:
-    """Hex digest of a file's bytes. Raises :class:`UnlayerError` where it cannot be read."""
+    """Return the SHA-256 of a file, as hexadecimal digits.
+
+    Raises :class:`UnlayerError` where it cannot be read.
+    """
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
@@ -132,18 +140,20 @@ def sha256(path: Path) -> str:
 
 
 def check_size(path: Path, width: int, height: int, max_pixels: int) -> None:
-    """Raises :class:`UnlayerError` for frames that are larger than what is allowed."""
+    """Raise :class:`UnlayerError` for frames of more than ``max_pixels`` pixels."""
     if width * height > max_pixels:
         raise UnlayerError(
-            f"{printable(path)}: is {width}x{height}, more than the {max_pixels} pixels that are allowed; "
-            "scale it down, or allow it with --max-pixels"
+            f"{printable(path)}: is {width}x{height}, more than the {max_pixels} pixels that are "
+            "allowed; scale it down, or allow more",
+            settings=("max_pixels",),
         )
 
 
 def check_file(path: Path, max_pixels: int) -> str | None:
-    """Say what kind of picture a file is (the name of a demuxer), or ``None`` for whatever needs probing.
+    """Return the demuxer for a picture file, or ``None`` for a file that needs probing.
 
-    Raises :class:`UnlayerError` where there is no such file, it is empty, or it is a picture of more than ``max_pixels``.
+    Raises :class:`UnlayerError` where the file is missing, empty or not a regular file, or is a PNG
+    of more than ``max_pixels``.
     """
     name = printable(path)
     try:
@@ -154,15 +164,15 @@ def check_file(path: Path, max_pixels: int) -> str | None:
         if not path.exists():
             raise UnlayerError(f"{name}: there is no such file; check the name")
         if not path.is_file():
-            raise UnlayerError(f"{name}: is no regular file; copy what it gives into a file first")
+            raise UnlayerError(f"{name}: is not a regular file; copy its content into a file first")
         with path.open("rb") as file:
-            head = file.read(4096)
+            head = file.read(_HEAD)
     except OSError as error:
         raise UnlayerError(
             f"{name}: cannot be read ({error.strerror}); check its permissions"
         ) from error
     except ValueError as error:
-        raise UnlayerError(f"{name}: is no possible file name; check the name") from error
+        raise UnlayerError(f"{name}: is not a possible file name; check the name") from error
     if not head:
         raise UnlayerError(f"{name}: is empty (0 bytes); get the file again")
     if head.startswith(b"\x89PNG\r\n\x1a\n"):
@@ -171,26 +181,33 @@ def check_file(path: Path, max_pixels: int) -> str | None:
         return "apng" if b"acTL" in head else "png_pipe"
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         return "webp_pipe"
-    # A raw stream of JPEGs begins like one of them.
+    # A raw stream of JPEGs begins like a single JPEG.
     if path.suffix.lower() in {".mjpg", ".mjpeg"}:
         return None
     return next((kind for magic, kind in _MAGIC if head.startswith(magic)), None)
 
 
-def explain(path: Path) -> str:
-    """The likely reason why a file that exists opens as nothing known, and what to do."""
+def why_unreadable(path: Path) -> str:
+    """Return the likely reason why the media library cannot open a file, and what to do."""
     with path.open("rb") as file:
-        head = file.read(4096)
+        head = file.read(_HEAD)
     if head[4:8] in {b"ftyp", b"moov", b"mdat", b"wide", b"free"}:
-        return "its index is missing or damaged (a recording or download that was cut off?); get the whole file"
-    text = not set(head) & set(range(9)) and b"\0" not in head
-    if text:
+        return (
+            "its index is missing or damaged (a recording or download that was cut off?); "
+            "get the whole file"
+        )
+    # Text has no control characters below the tabulator.
+    if not set(head) & set(range(9)):
         return "it is text, and scripts or playlists are not followed; give the video itself"
-    return "it is no video or picture of a known kind, or is damaged; convert it with FFmpeg"
+    return "it is not a video or picture of a known kind, or it is damaged; convert it with FFmpeg"
 
 
 def cut_short(path: Path, container: str, entries: Iterable[IndexEntry]) -> str | None:
-    """Say so if a container's own bookkeeping tells that the file's end is missing. Decoders pass over a clean cut in silence."""
+    """Return what is missing if the file was cut off, judging by the container's own bookkeeping.
+
+    Decoders do not notice a clean cut. container: the demuxer's name. entries: the container's
+    index. Returns ``None`` for a whole file, and where nothing is known.
+    """
     length = path.stat().st_size
     if container.startswith("mov,"):
         lost = sum(entry.pos + entry.size > length for entry in entries)
@@ -198,27 +215,22 @@ def cut_short(path: Path, container: str, entries: Iterable[IndexEntry]) -> str 
     with path.open("rb") as file:
         if container.startswith("matroska"):
             end = _segment_end(file)
-            return (
-                "is cut off: its segment ends after the end of the file"
-                if end is not None and end > length
-                else None
-            )
-        if container == "jpeg_pipe":
+            if end is not None and end > length:
+                return "is cut off: its segment ends after the end of the file"
+        elif container == "jpeg_pipe":
             data = file.read()
             scan = data.rfind(b"\xff\xda")
-            return (
-                "is cut off: the picture's end is missing"
-                if data.rfind(b"\xff\xd9") < scan
-                else None
-            )
-        if container == "gif":
-            file.seek(max(0, length - 64))
-            return None if b"\x3b" in file.read() else "is cut off: the animation's end is missing"
+            if data.rfind(b"\xff\xd9") < scan:
+                return "is cut off: the picture's end is missing"
+        elif container == "gif":
+            file.seek(max(0, length - _TRAILER_BYTES))
+            if b"\x3b" not in file.read():
+                return "is cut off: the animation's end is missing"
     return None
 
 
 def _segment_end(file: BinaryIO) -> int | None:
-    """Where a Matroska file's segment says that it ends; ``None`` where it does not say."""
+    """Return where a Matroska file's segment declares its end; ``None`` where it does not."""
     if file.read(4) != _EBML:
         return None
     size = _ebml_size(file)
@@ -232,7 +244,11 @@ def _segment_end(file: BinaryIO) -> int | None:
 
 
 def _ebml_size(file: BinaryIO) -> int | None:
-    """An EBML length: the first byte's leading zeros tell how many bytes follow; all ones mean unknown."""
+    """Return an EBML length; ``None`` where it is unknown or missing.
+
+    The number of leading zeros in the first byte is the number of bytes that follow. A length of
+    all ones means unknown.
+    """
     first = file.read(1)
     if not first or not first[0]:
         return None
@@ -243,6 +259,6 @@ def _ebml_size(file: BinaryIO) -> int | None:
 
 
 def reason(error: BaseException) -> str:
-    """A library's error as a few words in one line."""
+    """Return a library's error as a few words in one line."""
     text = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return " ".join(text.split())

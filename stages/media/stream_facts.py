@@ -1,7 +1,9 @@
-"""What the media library does not tell of a stream: HDR's static data, clean aperture, stereo, spherical, Dolby Vision.
+"""Read facts about a stream that the media library does not give.
 
-The library's own side data is not read: it crashes on some files and keeps frames alive. Containers and bitstreams are
-walked here instead. Files are untrusted: every walk is bounded, and whatever does not parse says nothing.
+These are HDR's static metadata, clean aperture, stereo layout, spherical projection and Dolby
+Vision. The library's own side data is not read, because it crashes on some files and keeps frames
+alive. Containers and bitstreams are parsed here instead. Files are untrusted: all parsing is
+bounded, and whatever does not parse is ignored.
 """
 
 from __future__ import annotations
@@ -16,10 +18,18 @@ from typing import BinaryIO
 
 from stages.media.bitstream import scan_packet
 
-_MOST_BOXES = 4096  # boxes or elements that are looked at in one file
-_MOST_BYTES = 1 << 20  # of one sample description or track entry
+_MAX_BOXES = 4096  # boxes or elements that are read in one file
+_MAX_BYTES = 1 << 20  # that are read of a Matroska file's tracks
 _ENTRY = 86  # bytes of a video sample entry before its boxes (ISO/IEC 14496-12, 12.1.3)
 _SPHERICAL = bytes.fromhex("ffcc8263f8554a938814587a02521fdd")  # RFC of spherical video, version 1
+# Matroska's element identities (RFC 9559, section 5).
+_SEGMENT, _TRACKS, _TRACK_ENTRY, _TRACK_TYPE = 0x18538067, 0x1654AE6B, 0xAE, 0x83
+_BLOCK_ADDITION, _ADDITION_TYPE, _ADDITION_DATA = 0x41E4, 0x41E7, 0x41ED
+_VIDEO, _STEREO_MODE, _COLOUR = 0xE0, 0x53B8, 0x55B0
+_CROP = (0x54CC, 0x54BB, 0x54DD, 0x54AA)  # left, top, right, bottom
+_MAX_CLL, _MAX_FALL, _MASTERING, _FIRST_POINT = 0x55BC, 0x55BD, 0x55D0, 0x55D1
+_PROJECTION, _PROJECTION_TYPE = 0x7670, 0x7671
+_ABSURD = 1e9  # no chromaticity or luminance is as large
 _STEREO = {1: "top and bottom", 2: "side by side", 3: "stereo mesh"}
 _MATROSKA_STEREO = {
     1: "side by side",
@@ -33,10 +43,12 @@ _MATROSKA_STEREO = {
 
 @dataclass(frozen=True)
 class StreamFacts:
-    """mastering, light: see :class:`stages.media.color_tags.ColorTags`. crop: left, top, right and bottom, in stored pixels.
+    """Facts about one video stream.
 
-    dolby_vision: its profile. dynamic: whether HDR10+ metadata were seen. stereo: how two views share a frame.
-    spherical: whether the picture is a projection of a sphere.
+    mastering, light: see :class:`stages.media.color_tags.ColorTags`.
+    crop: the clean aperture as left, top, right and bottom, in stored pixels.
+    dolby_vision: its profile; 0 where the profile is not known. dynamic: whether HDR10+ was seen.
+    stereo: how two views share a frame. spherical: whether the picture is a projection of a sphere.
     """
 
     mastering: bytes | None = None
@@ -51,9 +63,10 @@ class StreamFacts:
 def read_facts(
     path: Path, container: str, track: int, codec: str, size: tuple[int, int], data: list[bytes]
 ) -> StreamFacts:
-    """Return what a file says of one video track beyond what the library tells. Never raises.
+    """Return the facts that a file states about one video track. Never raises.
 
-    container: the demuxer's name. track: the track's number in an MP4; in Matroska its place among the videos.
+    container: the demuxer's name. codec: the codec's canonical name.
+    track: the track's number in an MP4; in Matroska its position among the video tracks.
     size: the stored ``(H, W)``. data: the codec's header and its first packets.
     """
     facts = StreamFacts()
@@ -69,22 +82,23 @@ def read_facts(
     for packet in data:
         with contextlib.suppress(ValueError, IndexError, struct.error):
             seen = scan_packet(packet, codec)
+            vision = found.dolby_vision
+            if seen.dolby_vision and vision is None:
+                # The profile is not known: the units are there, but not the box that states it.
+                vision = 0
             found = replace(
                 found,
                 mastering=found.mastering or seen.mastering,
                 light=found.light or seen.light,
                 dynamic=found.dynamic or seen.dynamic,
-                # An unspecified profile: the units are there, the box that tells it is not.
-                dolby_vision=0
-                if seen.dolby_vision and found.dolby_vision is None
-                else found.dolby_vision,
+                dolby_vision=vision,
             )
     return found
 
 
 def boxes(file: BinaryIO, begin: int, end: int) -> Iterator[tuple[bytes, int, int]]:
-    """Yield the kind, the beginning of the content and the end of each MP4 box between two places of a file."""
-    for _ in range(_MOST_BOXES):
+    """Yield each MP4 box between two positions: its kind, where its content begins, its end."""
+    for _ in range(_MAX_BOXES):
         file.seek(begin)
         head = file.read(16)
         if begin + 8 > end or len(head) < 8:
@@ -92,7 +106,8 @@ def boxes(file: BinaryIO, begin: int, end: int) -> Iterator[tuple[bytes, int, in
         size, kind = struct.unpack_from(">I4s", head)
         content = begin + 8
         if size == 1 and len(head) == 16:
-            size, content = struct.unpack_from(">Q", head, 8)[0], begin + 16
+            size = struct.unpack_from(">Q", head, 8)[0]
+            content = begin + 16
         stop = end if size == 0 else begin + size
         if stop < content or stop > end:
             return
@@ -101,7 +116,7 @@ def boxes(file: BinaryIO, begin: int, end: int) -> Iterator[tuple[bytes, int, in
 
 
 def _inner(file: BinaryIO, span: tuple[int, int], *kinds: bytes) -> tuple[int, int] | None:
-    """Return where the content of the first box along a path of kinds lies."""
+    """Return the begin and end of the content of the first box along a path of kinds."""
     for wanted in kinds:
         span = next(
             ((begin, end) for kind, begin, end in boxes(file, *span) if kind == wanted), (-1, -1)
@@ -112,6 +127,7 @@ def _inner(file: BinaryIO, span: tuple[int, int], *kinds: bytes) -> tuple[int, i
 
 
 def _of_mp4(file: BinaryIO, track: int, size: tuple[int, int]) -> StreamFacts:
+    """Return the facts about the track with this number in an MP4 or MOV."""
     length = file.seek(0, 2)
     movie = _inner(file, (0, length), b"moov")
     if movie is None:
@@ -132,11 +148,9 @@ def _of_mp4(file: BinaryIO, track: int, size: tuple[int, int]) -> StreamFacts:
         if described is None:
             return StreamFacts(spherical=spherical)
         entry = next(boxes(file, described[0] + 8, described[1]), None)
-        return (
-            StreamFacts(spherical=spherical)
-            if entry is None
-            else _of_entry(file, entry[1] - 8, entry[2], size, spherical)
-        )
+        if entry is None:
+            return StreamFacts(spherical=spherical)
+        return _of_entry(file, entry[1] - 8, entry[2], size, spherical)
     return StreamFacts()
 
 
@@ -148,7 +162,7 @@ def _starts(file: BinaryIO, at: int, data: bytes) -> bool:
 def _of_entry(
     file: BinaryIO, begin: int, end: int, size: tuple[int, int], spherical: bool
 ) -> StreamFacts:
-    """Read the boxes of a video sample entry."""
+    """Return the facts from the boxes of a video sample entry between two positions."""
     facts = StreamFacts(spherical=spherical)
     for kind, at, stop in boxes(file, begin + _ENTRY, end):
         file.seek(at)
@@ -175,17 +189,20 @@ def _of_entry(
 def crop_from_clap(
     values: tuple[int, ...], size: tuple[int, int]
 ) -> tuple[int, int, int, int] | None:
-    """Return what a clean aperture leaves off: left, top, right, bottom. None where it fits no whole pixels of the frame.
+    """Return what a clean aperture cuts off: left, top, right, bottom, in whole pixels.
 
-    values: width, height, horizontal and vertical offset of its centre, each as a numerator and a denominator
-    (ISO/IEC 14496-12, 12.1.4). size: the stored ``(H, W)``.
+    values: its width, height, and the horizontal and vertical offset of its centre, each as a
+        numerator and a denominator (ISO/IEC 14496-12, 12.1.4).
+    size: the stored ``(H, W)``.
+
+    Returns None where nothing is cut off, or where the aperture does not fit the frame.
     """
     if any(values[at] == 0 for at in (1, 3, 5, 7)):
         return None
     wide, high, across, down = (Fraction(values[at], values[at + 1]) for at in (0, 2, 4, 6))
     left, top = (size[1] - wide) / 2 + across, (size[0] - high) / 2 + down
     edges = (left, top, size[1] - left - wide, size[0] - top - high)
-    # Half pixels come of odd sizes; the aperture is then rounded outwards.
+    # Odd sizes give half pixels; the aperture is rounded outwards then.
     crop = tuple(max(0, int(edge)) for edge in edges)
     if (
         any(edge < 0 for edge in edges)
@@ -197,7 +214,10 @@ def crop_from_clap(
 
 
 def _from_smdm(data: bytes) -> bytes:
-    """Turn VP9's box (red, green, blue in 0.16 fixed point, luminance in 24.8 and 18.14) into an ``mdcv`` payload."""
+    """Convert VP9's SmDm box into an ``mdcv`` payload.
+
+    SmDm has red, green, blue and white in 0.16 fixed point, and luminances in 24.8 and 18.14.
+    """
     red, green, blue, white = (struct.unpack_from(">HH", data, 4 * at) for at in range(4))
     largest, least = struct.unpack_from(">II", data, 16)
     return pack_mastering(
@@ -208,7 +228,10 @@ def _from_smdm(data: bytes) -> bytes:
 
 
 def pack_mastering(points: list[float], largest: float, least: float) -> bytes:
-    """Return an ``mdcv`` payload: x and y of green, blue, red and white, then the luminances in cd/m2."""
+    """Return an ``mdcv`` payload.
+
+    points: x and y of green, blue, red and white. largest, least: luminances in cd/m2.
+    """
     codes = [min(0xFFFF, max(0, round(value * 50_000))) for value in points]
     return struct.pack(
         ">8HII",
@@ -220,7 +243,7 @@ def pack_mastering(points: list[float], largest: float, least: float) -> bytes:
 def elements(data: bytes) -> Iterator[tuple[int, bytes]]:
     """Yield the identity and the content of each EBML element."""
     at = 0
-    for _ in range(_MOST_BOXES):
+    for _ in range(_MAX_BOXES):
         if at >= len(data):
             return
         name_length = 9 - data[at].bit_length()
@@ -237,10 +260,11 @@ def elements(data: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def _tracks(file: BinaryIO) -> bytes:
-    """Return the content of a Matroska file's element Tracks."""
+    """Return the content of a Matroska file's Tracks element; empty where there is none."""
     file.seek(0)
-    at, inside = 0, False
-    for _ in range(_MOST_BOXES):
+    at = 0
+    inside = False
+    for _ in range(_MAX_BOXES):
         file.seek(at)
         head = file.read(16)
         if len(head) < 3 or not head[0]:
@@ -253,11 +277,12 @@ def _tracks(file: BinaryIO) -> bytes:
         field = head[name_length : name_length + size_length]
         size = int.from_bytes(field, "big") & ((1 << 7 * size_length) - 1)
         content = at + name_length + size_length
-        if name == 0x18538067 and not inside:
-            at, inside = content, True
-        elif name == 0x1654AE6B:
+        if name == _SEGMENT and not inside:
+            at = content
+            inside = True
+        elif name == _TRACKS:
             file.seek(content)
-            return file.read(min(size, _MOST_BYTES))
+            return file.read(min(size, _MAX_BYTES))
         elif size == (1 << 7 * size_length) - 1:
             return b""
         else:
@@ -266,42 +291,44 @@ def _tracks(file: BinaryIO) -> bytes:
 
 
 def _of_matroska(file: BinaryIO, track: int) -> StreamFacts:
+    """Return the facts about the video track at this position among the video tracks."""
     count = -1
     for name, entry in elements(_tracks(file)):
         parts = dict(elements(entry))
-        # A track of type 1 is video; the library tells no track's own number.
-        count += name == 0xAE and int.from_bytes(parts.get(0x83, b""), "big") == 1
+        # Tracks of type 1 are video. They are counted, as the library does not give track numbers.
+        count += name == _TRACK_ENTRY and int.from_bytes(parts.get(_TRACK_TYPE, b""), "big") == 1
         if count < track:
             continue
         vision = None
         for kind, mapping in elements(entry):
-            block = dict(elements(mapping)) if kind == 0x41E4 else {}
+            block = dict(elements(mapping)) if kind == _BLOCK_ADDITION else {}
             if (
-                block.get(0x41E7, b"")[-4:] in (b"dvcC", b"dvvC")
-                and len(block.get(0x41ED, b"")) > 2
+                block.get(_ADDITION_TYPE, b"")[-4:] in (b"dvcC", b"dvvC")
+                and len(block.get(_ADDITION_DATA, b"")) > 2
             ):
-                vision = block[0x41ED][2] >> 1
-        video = dict(elements(parts.get(0xE0, b"")))
-        crop = tuple(
-            int.from_bytes(video.get(key, b""), "big") for key in (0x54CC, 0x54BB, 0x54DD, 0x54AA)
-        )
-        colour = dict(elements(video.get(0x55B0, b"")))
-        light = tuple(int.from_bytes(colour.get(key, b""), "big") for key in (0x55BC, 0x55BD))
-        projection = dict(elements(video.get(0x7670, b"")))
+                vision = block[_ADDITION_DATA][2] >> 1
+        video = dict(elements(parts.get(_VIDEO, b"")))
+        crop = tuple(int.from_bytes(video.get(key, b""), "big") for key in _CROP)
+        colour = dict(elements(video.get(_COLOUR, b"")))
+        light = tuple(int.from_bytes(colour.get(key, b""), "big") for key in (_MAX_CLL, _MAX_FALL))
+        projection = dict(elements(video.get(_PROJECTION, b"")))
         return StreamFacts(
-            mastering=_matroska_mastering(dict(elements(colour.get(0x55D0, b"")))),
+            mastering=_matroska_mastering(dict(elements(colour.get(_MASTERING, b"")))),
             light=(light[0], light[1]) if any(light) else None,
             crop=(crop[0], crop[1], crop[2], crop[3]) if any(crop) else None,
             dolby_vision=vision,
-            stereo=_MATROSKA_STEREO.get(int.from_bytes(video.get(0x53B8, b""), "big"), ""),
-            spherical=bool(int.from_bytes(projection.get(0x7671, b""), "big")),
+            stereo=_MATROSKA_STEREO.get(int.from_bytes(video.get(_STEREO_MODE, b""), "big"), ""),
+            spherical=bool(int.from_bytes(projection.get(_PROJECTION_TYPE, b""), "big")),
         )
     return StreamFacts()
 
 
 def _matroska_mastering(parts: dict[int, bytes]) -> bytes | None:
-    """Turn a MasteringMetadata element (floats; red 55D1, green, blue, white, then luminance) into an ``mdcv`` payload."""
-    values = [_float(parts.get(0x55D1 + number, b"")) for number in range(10)]
+    """Convert a MasteringMetadata element into an ``mdcv`` payload; None where it is empty.
+
+    Its floats are red (from 55D1), green, blue and white as x and y, then the luminances.
+    """
+    values = [_float(parts.get(_FIRST_POINT + number, b"")) for number in range(10)]
     if not any(values):
         return None
     red, green, blue, white = (values[at : at + 2] for at in (0, 2, 4, 6))
@@ -309,5 +336,8 @@ def _matroska_mastering(parts: dict[int, bytes]) -> bytes | None:
 
 
 def _float(data: bytes) -> float:
-    value = struct.unpack({4: ">f", 8: ">d"}[len(data)], data)[0] if len(data) in (4, 8) else 0.0
-    return float(value) if abs(value) < 1e9 else 0.0
+    """Return an EBML float; 0 where it is missing or absurd."""
+    if len(data) not in (4, 8):
+        return 0.0
+    value = struct.unpack({4: ">f", 8: ">d"}[len(data)], data)[0]
+    return float(value) if abs(value) < _ABSURD else 0.0

@@ -1,6 +1,8 @@
-"""Single small pictures out of videos: decord in a child with a deadline, and the reader where that is missing, fails or hangs.
+"""Take single small pictures out of videos.
 
-Only for files that we wrote ourselves: decord has none of the reader's guards against what a file may claim to be.
+decord does this in a child process with a deadline. Where it is missing, fails or hangs, the reader
+takes over. Use this only for files that we wrote ourselves: decord has none of the reader's guards
+against hostile files.
 """
 
 from __future__ import annotations
@@ -24,32 +26,43 @@ from stages.media.read import open_clip
 Picture = NDArray[np.uint8]
 """``(H, W, 3)`` RGB."""
 
+# Without -P, the child would import our modules in place of others of the same name (trace).
 CHILD = (sys.executable, "-P", str(Path(__file__).with_name("thumbnails_child.py")))
-# Without -P it would find our modules under the names of others (trace).
 DEADLINE = 20.0
-WORTH = 2_000_000
-"""Pixels, all frames of all files together, from which a child is worth its start: less is decoded from end to end in that time."""
+"""Seconds that the child may take."""
+MIN_CHILD_PIXELS = 2_000_000
+"""Pixels, all frames of all files together, from which starting a child pays off.
+
+In the time that a child takes to start, fewer pixels are decoded from end to end.
+"""
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """Frames of one file, counted in it from 0, at a size ``(H, W)``. about: the file's pixels, all frames together."""
+class ThumbnailRequest:
+    """Frames that are wanted of one file.
+
+    indices: of the frames in the file, from 0. size: ``(H, W)`` of the pictures.
+    total_pixels: of the file, all frames together, roughly.
+    """
 
     path: Path
     indices: tuple[int, ...]
     size: tuple[int, int]
-    about: int = 0
+    total_pixels: int = 0
 
 
-def sample(wanted: Sequence[Wanted], *, deadline: float = DEADLINE) -> list[dict[int, Picture]]:
-    """The pictures by index, one mapping for each of ``wanted``. What no decoder here gives is missing in it.
+def read_thumbnails(
+    requests: Sequence[ThumbnailRequest], *, deadline: float = DEADLINE
+) -> list[dict[int, Picture]]:
+    """Return the pictures by frame index, one mapping for each request.
 
-    deadline: seconds after which the child is killed and the reader goes on with what is missing.
+    Frames that cannot be decoded are missing from it. deadline: seconds after which the child is
+    killed; the reader then takes what is missing.
     """
-    found: list[dict[int, Picture]] = [{} for _ in wanted]
-    if sum(each.about for each in wanted) >= WORTH:
-        _by_child(wanted, found, deadline)
-    for each, pictures in zip(wanted, found, strict=True):
+    found: list[dict[int, Picture]] = [{} for _ in requests]
+    if sum(each.total_pixels for each in requests) >= MIN_CHILD_PIXELS:
+        _by_child(requests, found, deadline)
+    for each, pictures in zip(requests, found, strict=True):
         if missing := sorted(set(each.indices) - set(pictures)):
             with contextlib.suppress(UnlayerError):
                 pictures |= _by_reader(each, missing)
@@ -57,50 +70,51 @@ def sample(wanted: Sequence[Wanted], *, deadline: float = DEADLINE) -> list[dict
 
 
 def _by_child(
-    wanted: Sequence[Wanted], found: Sequence[dict[int, Picture]], deadline: float
+    requests: Sequence[ThumbnailRequest], found: Sequence[dict[int, Picture]], deadline: float
 ) -> None:
-    """What the child gives until its end or the deadline."""
-    jobs = [(str(each.path.absolute()), sorted(set(each.indices)), *each.size) for each in wanted]
-    single = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+    """Add the pictures that the child delivers before it ends or the deadline passes."""
+    jobs = [(str(each.path.absolute()), sorted(set(each.indices)), *each.size) for each in requests]
+    one_thread = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
     try:
-        # It is killed at its deadline, and what it has said until then counts.
-        said = subprocess.run(
+        # The child is killed at the deadline; what it wrote before counts.
+        output = subprocess.run(
             (*CHILD, str(os.getpid())),
             input=json.dumps(jobs).encode(),
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             timeout=deadline,
             check=False,
-            env={**os.environ, **single},
+            env={**os.environ, **one_thread},
         ).stdout
     except subprocess.TimeoutExpired as late:
-        said = late.stdout or b""
+        output = late.stdout or b""
     except OSError:
         return
     at = 0
-    while (end := said.find(b"\n", at)) >= 0:
-        words = said[at:end].split()
+    while (end := output.find(b"\n", at)) >= 0:
+        words = output[at:end].split()
         if (
             len(words) != 2
             or not all(word.isdigit() for word in words)
-            or int(words[0]) >= len(wanted)
+            or int(words[0]) >= len(requests)
         ):
             return
         number, index = map(int, words)
-        height, width = wanted[number].size
+        height, width = requests[number].size
         at = end + 1 + height * width * 3
-        if at > len(said):
+        if at > len(output):
             return
-        found[number][index] = np.frombuffer(said, np.uint8, height * width * 3, end + 1).reshape(
+        found[number][index] = np.frombuffer(output, np.uint8, height * width * 3, end + 1).reshape(
             height, width, 3
         )
 
 
-def _by_reader(wanted: Wanted, missing: Sequence[int]) -> Mapping[int, Picture]:
-    """The same by one pass over the file, as far as the last of them."""
+def _by_reader(request: ThumbnailRequest, missing: Sequence[int]) -> Mapping[int, Picture]:
+    """Return the missing pictures from one pass over the file, up to the last of them."""
     pictures: dict[int, Picture] = {}
     chosen = set(missing)
-    for block in open_clip([wanted.path], interlaced="keep").blocks(0, missing[-1], wanted.size):
+    clip = open_clip([request.path], interlaced="keep")
+    for block in clip.blocks(0, missing[-1], request.size):
         for index, pixels in enumerate(block.pixels, block.first):
             if index in chosen:
                 pictures[index] = levels(pixels)
@@ -108,7 +122,7 @@ def _by_reader(wanted: Wanted, missing: Sequence[int]) -> Mapping[int, Picture]:
 
 
 def levels(pixels: torch.Tensor) -> Picture:
-    """One picture ``(3, H, W)`` in [0, 1] as ``(H, W, 3)`` of 8 bits."""
+    """Return a picture ``(3, H, W)`` in [0, 1] as ``(H, W, 3)`` of 8 bits."""
     array: Picture = np.ascontiguousarray(
         (pixels.clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
     )

@@ -1,9 +1,11 @@
-"""The child that :mod:`stages.media.thumbnails` starts: decord takes single frames out of files.
+"""The child process of :mod:`stages.media.thumbnails`: it takes single frames with decord.
 
-It is run as a script and imports decord alone: with some other libraries its import order crashed the process. Standard input: a
-JSON list of ``[path, [index, ...], height, width]``. Standard output: a line ``job index`` for each picture and its
-``height * width * 3`` bytes of RGB. One index at a time, as decord's batches can loop for ever; who started this kills it at a deadline,
-and it ends by itself when that process, whose number is its argument, is gone.
+It runs as a script and imports no other library, because some import orders crash the process. It
+reads a JSON list of ``[path, [index, ...], height, width]`` from standard input. For each picture,
+it writes a line ``job index`` and then ``height * width * 3`` bytes of RGB to standard output.
+
+It reads one index at a time, as decord's batches can loop forever. The parent kills it at a
+deadline. Its argument is the parent's process number, and it exits when that process is gone.
 """
 
 from __future__ import annotations
@@ -16,10 +18,12 @@ import threading
 import time
 from typing import BinaryIO
 
+_POLL_SECONDS = 0.5  # between two looks at whether the parent is still there
+
 
 def main() -> None:
-    """Does the jobs in order; one that fails is left out."""
-    # Whatever libraries print must not get between the pictures.
+    """Do the jobs in order and skip those that fail."""
+    # Output that libraries print must not get between the pictures.
     out = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     threading.Thread(target=_end_with, args=(int(sys.argv[1]),), daemon=True).start()
@@ -39,14 +43,17 @@ def main() -> None:
 
 
 def _end_with(parent: int) -> None:
-    """Ends this process once ``parent``, the process that started it, is gone."""
-    # Where a process keeps its parent's number after that one's end, this waits for ever.
+    """Exit once ``parent``, the process that started this one, is gone.
+
+    On systems where a process keeps its parent's number after the parent ended, this never happens.
+    """
     while os.getppid() == parent:
-        time.sleep(0.5)
+        time.sleep(_POLL_SECONDS)
     os._exit(1)
 
 
 def _take(film: object, number: int, indices: list[int], out: BinaryIO) -> None:
+    """Write the frames ``indices`` of a decord video as the pictures of job ``number``."""
     for index in indices:
         pixels = film[index].asnumpy().tobytes()  # type: ignore[index]
         out.write(f"{number} {index}\n".encode() + pixels)

@@ -1,7 +1,8 @@
-"""From HDR and wide gamut to what a screen of BT.709 shows: for previews and H.264 layers.
+"""Convert HDR and wide-gamut pixels to BT.709, for previews and H.264 layers.
 
-The path is that of ITU-R BT.2408-7 (HDR reference white of 203 cd/m2 becomes SDR white) with the tone curve of
-ITU-R BT.2390-11, 5.4 (EETF). Pixels are ``(T, 3, H, W)`` RGB in [0, 1], before and after.
+The conversion follows ITU-R BT.2408-7 (HDR reference white of 203 cd/m2 becomes SDR white), with
+the tone curve of ITU-R BT.2390-11, 5.4 (EETF). Pixels are ``(T, 3, H, W)`` RGB in [0, 1], before
+and after.
 """
 
 from __future__ import annotations
@@ -9,17 +10,20 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from stages.media.color_tags import BT709, HLG, LINEAR, PQ, ColorTags
+from stages.media.color_tags import BT709, BT2020, HDR_WHITE, HLG, LINEAR, PQ, ColorTags
 
-WHITE = 203.0
-"""HDR reference white in cd/m2, which becomes SDR's white (BT.2408-7, table 1)."""
+WHITE = float(HDR_WHITE)
+"""HDR reference white in cd/m2, which becomes SDR white (BT.2408-7, table 1)."""
 # SMPTE ST 2084 (PQ).
 _M1, _M2 = 2610 / 16384, 2523 / 4096 * 128
 _C1, _C2, _C3 = 3424 / 4096, 2413 / 4096 * 32, 2392 / 4096 * 32
-# ARIB STD-B67 (HLG), BT.2100-2 table 5; its system gamma at 1000 cd/m2.
+_PQ_PEAK = 10_000  # cd/m2
+# ARIB STD-B67 (HLG), BT.2100-2 table 5, and its system gamma at 1000 cd/m2.
 _A, _B, _C = 0.17883277, 0.28466892, 0.55991073
 _SYSTEM_GAMMA = 1.2
-_DISPLAY_GAMMA = 2.4  # of a reference screen for SDR, BT.1886
+_HLG_PEAK = 1000  # cd/m2
+_DISPLAY_GAMMA = 2.4  # of a reference display for SDR, BT.1886
+_LUMA = (0.2126, 0.7152, 0.0722)  # BT.709's weights of red, green and blue
 # Chromaticities x, y of red, green, blue and white, H.273 table 2.
 _D65 = (0.3127, 0.3290)
 _POINTS = {
@@ -32,14 +36,12 @@ _POINTS = {
 }
 # Cone responses after Bradford, to adapt one white to another (ICC.1:2022, annex E).
 _BRADFORD = ((0.8951, 0.2664, -0.1614), (-0.7502, 1.7135, 0.0367), (0.0389, -0.0685, 1.0296))
-_KNEE = (
-    0.9  # saturation, as a part of the most that BT.709 shows, from which colours are compressed
-)
+_KNEE = 0.9  # saturation from which colours are compressed; 1 is the most that BT.709 shows
 _POWER = 1.2  # sharpness of that knee, as in ACES' Reference Gamut Compression
 
 
 def to_display(pixels: Tensor, tags: ColorTags) -> Tensor:
-    """Return the pixels as BT.709 shows them; the same tensor where the tags ask for no conversion."""
+    """Return the pixels in BT.709; the same tensor where the tags need no conversion."""
     if not tags.needs_conversion:
         return pixels
     values = pixels.detach().to(torch.float32).clamp(0, 1)
@@ -58,34 +60,39 @@ def to_display(pixels: Tensor, tags: ColorTags) -> Tensor:
 
 
 def pq_to_light(values: Tensor) -> Tensor:
-    """Return light in cd/m2 of values in PQ: L = 10000 (max(V^(1/m2) - c1, 0) / (c2 - c3 V^(1/m2)))^(1/m1)."""
+    """Return the light in cd/m2 of PQ values.
+
+    L = 10000 (max(V^(1/m2) - c1, 0) / (c2 - c3 V^(1/m2)))^(1/m1), SMPTE ST 2084.
+    """
     root = values ** (1 / _M2)
-    return 10_000 * ((root - _C1).clamp_min(0) / (_C2 - _C3 * root)) ** (1 / _M1)
+    return _PQ_PEAK * ((root - _C1).clamp_min(0) / (_C2 - _C3 * root)) ** (1 / _M1)
 
 
 def light_to_pq(light: Tensor) -> Tensor:
-    """Return values in PQ of light in cd/m2; the inverse of :func:`pq_to_light`."""
-    power = (light / 10_000).clamp(0, 1) ** _M1
+    """Return the PQ values of light in cd/m2: the inverse of :func:`pq_to_light`."""
+    power = (light / _PQ_PEAK).clamp(0, 1) ** _M1
     return ((_C1 + _C2 * power) / (1 + _C3 * power)) ** _M2
 
 
 def hlg_to_light(values: Tensor, tags: ColorTags) -> Tensor:
-    """Return light in cd/m2 of values in HLG on a screen of 1000 cd/m2: F = 1000 Y^(1.2 - 1) E (BT.2100-2, OOTF).
+    """Return the light in cd/m2 of HLG values on a display of 1000 cd/m2.
 
-    E is the scene's light, V^2 / 3 up to V = 0.5 and (exp((V - c) / a) + b) / 12 above; Y its luminance.
+    F = 1000 Y^(1.2 - 1) E (BT.2100-2, OOTF). E is the scene's light: V^2 / 3 up to V = 0.5 and
+    (exp((V - c) / a) + b) / 12 above. Y is its luminance.
     """
     scene = torch.where(values <= 0.5, values**2 / 3, (torch.exp((values - _C) / _A) + _B) / 12)
-    weights = _to_xyz(tags.primaries if tags.primaries in _POINTS else 9)[1].float()
+    weights = _to_xyz(tags.primaries if tags.primaries in _POINTS else BT2020)[1].float()
     luminance = (scene * weights.view(1, 3, 1, 1)).sum(1, keepdim=True)
-    return 1000 * luminance.clamp_min(1e-9) ** (_SYSTEM_GAMMA - 1) * scene
+    return _HLG_PEAK * luminance.clamp_min(1e-9) ** (_SYSTEM_GAMMA - 1) * scene
 
 
 def compress_range(light: Tensor, peak: float) -> Tensor:
-    """Return light of up to ``peak`` cd/m2 brought below :data:`WHITE` by the curve of BT.2390-11, 5.4.1.
+    """Compress light of up to ``peak`` cd/m2 to :data:`WHITE`, by the curve of BT.2390-11, 5.4.1.
 
-    The curve works on the largest channel, and all three are scaled alike, so that hues stay. With E1 the channel
-    in PQ over the peak's, m the white's and KS = 1.5 m - 0.5: below KS nothing changes; above, a Hermite spline
-    P(T) = (2T^3 - 3T^2 + 1) KS + (T^3 - 2T^2 + T)(1 - KS) + (-2T^3 + 3T^2) m, T = (E1 - KS) / (1 - KS).
+    The curve is applied to the largest channel, and all three channels are scaled alike, which
+    keeps hues. E1 is the channel's PQ value divided by the peak's, m is that of white, and
+    KS = 1.5 m - 0.5. Below KS nothing changes. Above, with T = (E1 - KS) / (1 - KS), the result is
+    P(T) = (2T^3 - 3T^2 + 1) KS + (T^3 - 2T^2 + T)(1 - KS) + (-2T^3 + 3T^2) m, a Hermite spline.
     """
     if peak <= WHITE:
         return light.clamp(0, WHITE)
@@ -105,7 +112,10 @@ def compress_range(light: Tensor, peak: float) -> Tensor:
 
 
 def gamut_matrix(primaries: int) -> Tensor | None:
-    """Return the ``(3, 3)`` matrix from linear RGB of these primaries to that of BT.709; None where it changes nothing."""
+    """Return the ``(3, 3)`` matrix from linear RGB with these primaries to BT.709.
+
+    primaries: H.273's number. Returns None where nothing would change, or they are not known.
+    """
     if primaries == BT709 or primaries not in _POINTS:
         return None
     matrix: Tensor = torch.linalg.inv(_to_xyz(1)) @ _adaptation(primaries) @ _to_xyz(primaries)
@@ -113,12 +123,13 @@ def gamut_matrix(primaries: int) -> Tensor | None:
 
 
 def compress_gamut(light: Tensor, reach: float) -> Tensor:
-    """Return linear BT.709 light whose colours outside the gamut are drawn in, softly; luminance and hue stay.
+    """Compress linear BT.709 light softly into the gamut, keeping luminance and hue.
 
-    A colour's saturation r is how far its channels lie from its luminance, as a part of what black and white leave;
-    above 1 it cannot be shown. r becomes k + d / (1 + (d / s)^p)^(1/p), d = r - k, so that ``reach`` becomes 1.
+    A colour's saturation r is the distance of its channels from its luminance, divided by the
+    distance that black and white allow. Above 1 a colour cannot be shown. r becomes
+    k + d / (1 + (d / s)^p)^(1/p) with d = r - k, so that the saturation ``reach`` becomes 1.
     """
-    weights = torch.tensor([0.2126, 0.7152, 0.0722]).view(1, 3, 1, 1)
+    weights = torch.tensor(_LUMA).view(1, 3, 1, 1)
     luminance = (light * weights).sum(1, keepdim=True).clamp(0, 1)
     chroma = light - luminance
     below = -chroma.amin(1, keepdim=True) / luminance.clamp_min(1e-6)
@@ -137,15 +148,21 @@ def compress_gamut(light: Tensor, reach: float) -> Tensor:
 
 
 def _reach(matrix: Tensor) -> float:
-    """Return the largest saturation that the darker colours of a source gamut have in BT.709."""
+    """Return the largest saturation in BT.709 of the source gamut's primaries and secondaries.
+
+    Only the side towards black is measured.
+    """
     corners = torch.tensor([[1.0, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 0], [0, 1, 1], [1, 0, 1]]).T
     colours = matrix @ corners
-    luminance = (colours * torch.tensor([[0.2126], [0.7152], [0.0722]])).sum(0)
+    luminance = (colours * torch.tensor(_LUMA).view(3, 1)).sum(0)
     return float((1 - colours.amin(0) / luminance).max())
 
 
 def _to_xyz(primaries: int) -> Tensor:
-    """Return the ``(3, 3)`` matrix from linear RGB to CIE XYZ, its white of luminance 1 (SMPTE RP 177)."""
+    """Return the ``(3, 3)`` matrix from linear RGB to CIE XYZ, with luminance 1 for white.
+
+    SMPTE RP 177.
+    """
     *colours, white = _POINTS[primaries]
     columns = torch.tensor([[x, y, 1 - x - y] for x, y in colours], dtype=torch.float64).T
     gains: Tensor = torch.linalg.solve(columns, _white(white))
@@ -153,12 +170,13 @@ def _to_xyz(primaries: int) -> Tensor:
 
 
 def _white(point: tuple[float, float]) -> Tensor:
+    """Return the CIE XYZ ``(3,)`` of a chromaticity, with luminance 1."""
     x, y = point
     return torch.tensor([x / y, 1, (1 - x - y) / y], dtype=torch.float64)
 
 
 def _adaptation(primaries: int) -> Tensor:
-    """Return the matrix in XYZ from the white of these primaries to D65."""
+    """Return the ``(3, 3)`` matrix in XYZ that adapts the white of these primaries to D65."""
     cones = torch.tensor(_BRADFORD, dtype=torch.float64)
     gains = (cones @ _white(_D65)) / (cones @ _white(_POINTS[primaries][3]))
     back: Tensor = torch.linalg.inv(cones)

@@ -1,7 +1,8 @@
-"""A trial of files from outside: a child opens them first, so that what would kill this process kills the child instead.
+"""Try untrusted files in a child process first, so that a hostile file kills the child and not us.
 
-The media library is written in C and meets any bytes. A crash, a bomb that fills the memory and a file that never gives a frame
-end here in one line. The child costs about a tenth of a second; what was tried is not tried again by the same process.
+The media library is written in C and may be given any bytes. A crash, a decompression bomb that
+fills the memory, and a file that never gives a frame all end in one error line here. The child
+costs about a tenth of a second. A file is tried only once by the same process.
 """
 
 from __future__ import annotations
@@ -18,26 +19,35 @@ from stages.media import bombs, sniff
 from stages.media.sniff import printable
 from stages.media.trial_child import OUT_OF_MEMORY
 
-# Without -P the child would find our modules under the names of others.
+# Without -P, the child would import our modules in place of others of the same name.
 CHILD = (sys.executable, "-P", str(Path(__file__).with_name("trial_child.py")))
 MEMORY = 2 << 30
-"""Bytes that opening a file and decoding its first frames may take."""
+"""Bytes of memory that opening a file and decoding its first frames may take."""
 BYTES_A_PIXEL = 32
-"""The same for each pixel that is allowed, where that is more: 16 references of a 4:2:0 video of 8 bits, and a little."""
+"""The same for each allowed pixel, where that is more.
+
+16 reference frames of 8-bit 4:2:0 video take 24 bytes a pixel; the rest is reserve.
+"""
 SECONDS = (15, 60)
-"""Seconds of processor time for opening a file, and for its first frames; no picture of an allowed size takes as long."""
-_DEADLINE = 300.0  # seconds in all, on a slow disk or beside other programs
-# Windows has neither; nothing there ends a child with one.
+"""Processor seconds for opening a file, and for its first frames.
+
+No picture of an allowed size takes as long.
+"""
+_DEADLINE = 300.0  # seconds in all, enough for a slow disk or a busy machine
+# Windows has neither signal, so no child ends with one there.
 _SIGKILL, _SIGXCPU = getattr(signal, "SIGKILL", 9), getattr(signal, "SIGXCPU", 24)
 _tried: set[tuple[object, ...]] = set()
 
 
 def try_files(inputs: Sequence[Path], *, stream: int | None = None, max_pixels: int) -> None:
-    """Open each file in a child, decode its first frames there, and return if the child lives.
+    """Open each file in a child process, decode its first frames, and return if the child survives.
 
-    inputs: files, or folders of pictures. stream: index of the video stream that is wanted. max_pixels: the most of a picture.
-    Raises :class:`UnlayerError` naming the file that crashes the media library, needs more than :data:`MEMORY` or takes more
-    than :data:`SECONDS`. Files that cannot be read at all pass: opening them says why.
+    inputs: files, or folders of pictures. stream: index of the wanted video stream.
+    max_pixels: larger frames are refused.
+
+    Raises :class:`UnlayerError` naming the file that crashes the media library, needs more than
+    :data:`MEMORY` or takes longer than :data:`SECONDS`. A file that cannot be read at all passes:
+    opening it later gives a better message.
     """
     files = []
     for path, kind in _known(inputs, max_pixels):
@@ -51,7 +61,7 @@ def try_files(inputs: Sequence[Path], *, stream: int | None = None, max_pixels: 
 
 
 def _known(inputs: Sequence[Path], max_pixels: int) -> Iterator[tuple[Path, str | None]]:
-    """The files to try, with the demuxer of pictures."""
+    """Yield the files to try, each with its demuxer if it is a picture."""
     for given in inputs:
         try:
             paths = sorted(given.iterdir()) if given.is_dir() else [given]
@@ -64,12 +74,13 @@ def _known(inputs: Sequence[Path], max_pixels: int) -> Iterator[tuple[Path, str 
                 bombs.check_index(path)
             except UnlayerError:
                 continue
-            # Of a folder only its pictures are read.
+            # Only pictures are read from a folder.
             if kind is not None or len(paths) == 1 and not given.is_dir():
                 yield path, kind
 
 
 def _try(files: Sequence[tuple[Path, str | None]], stream: int | None, max_pixels: int) -> None:
+    """Run the child on these files and raise UnlayerError where it does not survive."""
     memory = max(MEMORY, BYTES_A_PIXEL * max_pixels)
     job = {
         "files": [(f"file:{path.absolute()}", kind) for path, kind in files],
@@ -87,7 +98,7 @@ def _try(files: Sequence[tuple[Path, str | None]], stream: int | None, max_pixel
             check=False,
         )
     except OSError:
-        # No child can be started here; the files are opened without a trial.
+        # No child can be started on this machine; the files are opened without a trial.
         return
     except subprocess.TimeoutExpired as late:
         raise _refusal(
@@ -98,7 +109,9 @@ def _try(files: Sequence[tuple[Path, str | None]], stream: int | None, max_pixel
         raise _refusal(
             files,
             done.stdout,
-            f"takes more than {memory / 2**30:.3g} GiB of memory to open (a larger --max-pixels allows more)",
+            f"takes more than {memory / 2**30:.3g} GiB of memory to open (the limit grows with "
+            "the pixels that are allowed)",
+            ("max_pixels",),
         )
     if code in (-_SIGXCPU, -_SIGKILL):
         raise _refusal(
@@ -109,10 +122,18 @@ def _try(files: Sequence[tuple[Path, str | None]], stream: int | None, max_pixel
 
 
 def _refusal(
-    files: Sequence[tuple[Path, str | None]], said: bytes | None, what: str
+    files: Sequence[tuple[Path, str | None]],
+    output: bytes | None,
+    problem: str,
+    settings: tuple[str, ...] = (),
 ) -> UnlayerError:
-    """The error that names the file after those of which the child said that they were tried."""
-    path = files[min((said or b"").count(b"\n"), len(files) - 1)][0]
+    """Return the error for the file that the child was trying.
+
+    output: the child's, one line for each file that it finished.
+    """
+    path = files[min((output or b"").count(b"\n"), len(files) - 1)][0]
     return UnlayerError(
-        f"{printable(path)}: {what}; it is damaged or made to do harm: convert it with FFmpeg, or leave it out"
+        f"{printable(path)}: {problem}; it is damaged or was made to do harm: convert it with "
+        "FFmpeg, or leave it out",
+        settings=settings,
     )

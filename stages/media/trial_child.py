@@ -1,9 +1,13 @@
-"""The child that :mod:`stages.media.trial` starts: opens files and decodes their first frames, so that it dies where the library dies.
+"""The child process of :mod:`stages.media.trial`: it opens files and decodes their first frames.
 
-It is run as a script and imports PyAV alone, which takes less than a tenth of a second. Standard input: a JSON object with
-``files`` (a list of pairs: an address, a demuxer or null), ``options`` of opening, ``stream`` (an index or null),
-``memory`` in bytes and ``seconds``, two of processor time: for opening a file, and for its first frames. Standard output:
-a line after each file. What merely cannot be read counts as tried: who started this says it better.
+Where the media library crashes, only this process dies. It runs as a script and imports only PyAV,
+which takes less than a tenth of a second.
+
+It reads a JSON object from standard input: ``files`` (a list of pairs: a URL, and a demuxer or
+null), ``options`` for opening, ``stream`` (an index or null), ``memory`` in bytes, and ``seconds``
+(two numbers of processor seconds: for opening a file, and for its first frames). It writes a line
+to standard output after each file. A file that merely cannot be read counts as tried, because the
+parent gives a better message.
 """
 
 from __future__ import annotations
@@ -16,8 +20,8 @@ from typing import Any
 
 OUT_OF_MEMORY = 3
 """The exit status where a file needs more memory than allowed."""
-FRAMES = 3  # that are decoded of each file
-_ENOUGH = 1.5  # seconds of processor time, after which further files of many are left out
+FRAMES = 3  # decoded of each file
+_ENOUGH = 1.5  # processor seconds after which the rest of many files is not tried
 
 
 def main() -> None:
@@ -37,7 +41,7 @@ def main() -> None:
         except MemoryError:
             sys.exit(OUT_OF_MEMORY)
         except Exception as error:
-            # The library goes on without what it had no memory for, and fails over it later.
+            # The library may go on after it ran out of memory, and fail for another reason later.
             if _peak() > job["memory"] // 2:
                 sys.exit(OUT_OF_MEMORY)
             print(f"{type(error).__name__}: {error}", file=sys.stderr)
@@ -47,9 +51,9 @@ def main() -> None:
 
 
 def _peak() -> int:
-    """The largest memory of this process in bytes; 0 where it cannot be told.
+    """Return the peak memory of this process in bytes; 0 where it is not known.
 
-    Linux counts the process that started this one into ``ru_maxrss``, so its own table is asked first.
+    Linux includes the parent's memory in ``ru_maxrss``, so ``/proc`` is read first.
     """
     with (
         contextlib.suppress(OSError, ValueError, StopIteration),
@@ -60,13 +64,13 @@ def _peak() -> int:
         import resource
     except ImportError:
         return 0
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (
-        1 if sys.platform == "darwin" else 1024
-    )
+    # macOS counts in bytes, other systems in KiB.
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def _allow(seconds: int) -> None:
-    """End this process when it has used so many more seconds of processor time."""
+    """Limit this process to ``seconds`` more of processor time."""
     with contextlib.suppress(ImportError, ValueError, OSError):
         import resource
 
@@ -76,7 +80,8 @@ def _allow(seconds: int) -> None:
 
 def _try(av: Any, url: str, kind: str | None, job: dict[str, Any]) -> None:
     """Open a file as the reader does, walk its index and decode its first frames."""
-    options, wanted = job["options"], job["stream"]
+    options = job["options"]
+    wanted = job["stream"]
     to_open, to_decode = job["seconds"]
     _allow(to_open)
     with av.open(url, "r", format=kind, options=options, metadata_errors="ignore") as container:

@@ -1,1 +1,1 @@
-"""Optical flow, and frames carried along it."""
+"""Motion: optical flow, and pictures warped along it; layers fitted or linked by motion."""

@@ -1,252 +1,306 @@
-"""Motion seen through the mixture: clean frames carried into the mixed ones by two flows that together explain the input.
+"""Motion seen through a mixture: clean frames carried into the mixed ones.
 
-The last clean frame of the outgoing scene and the first clean one of the incoming scene are pictures that are known. What is not known
-is how each moves on. Both motions are fitted at once, to the mixed frames themselves: the minimum over flows F and G of
+The last clean frame of the outgoing scene and the first clean frame of the incoming one are known
+pictures. Their motion through the mixed frames is not. Both motions are fitted at once, to the
+mixed frames themselves, from coarse to fine, by minimising over the flows F and G
 
-    |I_t - mix(warp(A, F_t), warp(B, G_t), w_t)|  +  smoothness over the picture  +  steadiness over time
+    |I_t - mix(warp(A, F_t), warp(B, G_t), w_t)|  +  roughness  +  bend,
 
-from coarse to fine. No half-separated layer is ever matched, so no ghost of the other scene can hold a flow where it is.
+where roughness is the difference of neighbouring vectors and bend the change of velocity over time.
+No half-separated layer is ever matched, so no ghost of the other scene can hold a flow back.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
 
 import torch
 from torch import Tensor
 
-from stages.mixing.mixing import Mixture, mix
-from stages.motion.flow import InterleavedSampling, flows, resize, resize_flow, warp
-from stages.optim.fit import DivergenceGuard, OnStep
+from stages.mixing.forward_model import Pair
+from stages.mixing.mixture import SIDES, Mixture, Side
+from stages.motion.flow import flows, resize, resize_flow, warp
+from stages.motion.sampling import InterleavedSampling
+from stages.optim.descent import (
+    Descent,
+    Losses,
+    OnStep,
+    ParameterGroup,
+    Part,
+    Weights,
+    evaluate_in_parts,
+    weighted,
+)
+from stages.optim.losses import Schedule, constant, decay_from_half
 from stages.optim.penalties import charbonnier, smoothed_total_variation
-from stages.optim.threads import side_by_side
 
-Side = Literal["outgoing", "incoming"]
+Levels = Sequence[tuple[int, int]]
+"""Pairs of a divisor of the picture's sides and a number of steps, the coarsest first."""
 
-GRID = 2  # pixels of a level per node of a flow
-SMOOTH, STEADY = (
-    0.001,
-    0.002,
-)  # weights per pixel of difference between neighbours, and of a change of velocity
-COARSE = 56  # pixels of the shorter side from which a level is too large to be the coarsest
-KNOWN = 3  # clean frames before the template whose motion the flows go on from
-RATE = 0.45  # Adam's step, in pixels of a level
-MOST = 40_000  # nodes of a level that are warped at once: as many as stay near the processor
+GRID = 2
+"""Pixels of a level for each node of a flow, along each side."""
+
+SMOOTH = 0.001
+"""Weight of the difference between neighbouring vectors, per pixel of a level."""
+
+STEADY = 0.002
+"""Weight of a change of velocity, per pixel of a level."""
+
+COARSE = 56
+"""Pixels of the shorter side from which a level is too large to be the coarsest."""
+
+FINEST_PART = 0.6
+"""Steps of an added finest level, as a part of those of the level before it."""
+
+KNOWN = 3
+"""Clean frames beyond the template whose motion the flows go on from."""
+
+MOMENTUM = 6
+"""Frames after which an extrapolated velocity has fallen to 1 / e."""
+
+BLUR = 8
+"""Divisor of the sides at which an extrapolated velocity is smoothed."""
+
+RATE = 0.45
+"""Adam's learning rate, in pixels of a level."""
+
+NODES_AT_ONCE = 40_000
+"""Nodes of a level that are warped at once: as many as stay in the processor's cache."""
 
 
 @dataclass(frozen=True)
-class Carried:
-    """Flows ``(n, 2, H, W)`` of the n mixed frames to each scene's template, the templates' indices, and the carried layers
-    ``(n, 3, H, W)``."""
+class CarriedLayers:
+    """Both scenes in the n mixed frames, as the motion makes them of clean frames.
 
-    flows: tuple[Tensor, Tensor]
+    flows: from each mixed frame to each scene's template, ``(n, 2, H, W)``.
+    templates: the indices of the templates in the window.
+    layers: the templates warped along the flows, ``(n, 3, H, W)``.
+    """
+
+    flows: Pair
     templates: tuple[int, int]
-    layers: tuple[Tensor, Tensor]
+    layers: Pair
 
 
-def template_of(mixture: Mixture, side: Side) -> int:
-    """Index of the clean frame nearest to the transition, or of the mixed frame in which the scene is strongest where none is clean."""
-    if side == "outgoing":
-        return max(0, mixture.first - 1)
-    return min(len(mixture.frames) - 1, mixture.last + 1)
+def reaching(levels: Levels, side: int) -> tuple[tuple[int, int], ...]:
+    """Return ``levels`` with coarser ones, until fast motion is within reach of the coarsest.
 
-
-def reaching(levels: Sequence[tuple[int, int]], side: int) -> tuple[tuple[int, int], ...]:
-    """``levels`` for pictures whose shorter side has ``side`` pixels: all moved to coarser ones, and a finest one added, while the coarsest
-    picture is still so large that fast motion is out of reach."""
+    side: pixels of the pictures' shorter side. While the coarsest picture is too large, all levels
+    move to twice the divisor, and a finest one is added.
+    """
     reached = tuple(levels)
     while reached and side / reached[0][0] >= COARSE:
-        finest = max(1, round(0.6 * reached[-1][1]))
+        finest = max(1, round(FINEST_PART * reached[-1][1]))
         reached = (*((2 * scale, steps) for scale, steps in reached), (1, finest))
     return reached
 
 
 def known_motion(mixture: Mixture, side: Side) -> Tensor:
-    """Flows ``(k, 2, H, W)``, k up to :data:`KNOWN`, of the clean frames beyond the template to it, the nearest first."""
-    template = template_of(mixture, side)
+    """Return the flows of clean frames beyond a scene's template to it, the nearest frame first.
+
+    The result is ``(k, 2, H, W)``, with k at most :data:`KNOWN`.
+    """
+    template = mixture.template(side)
     step = -1 if side == "outgoing" else 1
     beyond = [template + step * (i + 1) for i in range(KNOWN)]
-    clean = (
-        range(0, mixture.first)
-        if side == "outgoing"
-        else range(mixture.last + 1, len(mixture.frames))
-    )
+    clean = mixture.clean(side)
     pairs = [(frame, template) for frame in beyond if frame in clean]
     found = flows(mixture.frames, pairs)
     if not pairs:
-        return torch.zeros(0, 2, *mixture.frames.shape[-2:])
+        return torch.zeros(0, 2, *mixture.size)
     return torch.stack([found[pair] for pair in pairs])
 
 
 def extrapolated(known: Tensor, count: int) -> Tensor:
-    """First guess of the flows of ``count`` frames that follow the template: its last velocity, smoothed, dying away over six frames."""
+    """Return a first guess of the flows of the ``count`` frames that follow a template.
+
+    The last velocity of ``known`` (:func:`known_motion`), smoothed, goes on and dies away: after k
+    frames it has moved by ``6 v (1 - exp(-k / 6))``.
+    """
     if not len(known):
         return torch.zeros(count, 2, *known.shape[-2:])
     size = (known.shape[-2], known.shape[-1])
-    velocity = -resize(resize(known[:1], (-(-size[0] // 8), -(-size[1] // 8))), size)
+    small = (-(-size[0] // BLUR), -(-size[1] // BLUR))
+    velocity = -resize(resize(known[:1], small), size)
     steps = torch.arange(1, count + 1, dtype=known.dtype).view(-1, 1, 1, 1)
-    return velocity * 6 * (1 - torch.exp(-steps / 6))
+    return velocity * MOMENTUM * (1 - torch.exp(-steps / MOMENTUM))
 
 
-def rough(flow: Tensor) -> Tensor:
-    """How much a flow ``(…, 2, h, w)`` differs between neighbouring nodes, in pixels."""
+def roughness(flow: Tensor) -> Tensor:
+    """Return how much a flow ``(..., 2, h, w)`` differs between neighbouring nodes, in pixels."""
     return smoothed_total_variation(flow, -1) + smoothed_total_variation(flow, -2)
 
 
 def regularity(flow: Tensor, known: Tensor, reverse: bool) -> tuple[Tensor, Tensor]:
-    """Roughness over the picture and change of velocity over time, in pixels, of ``flow`` ``(n, 2, h, w)`` going on from ``known``."""
+    """Return the roughness over the picture and the bend over time of a flow, in pixels.
+
+    flow: ``(n, 2, h, w)``, of frames in order of time. known: the motion that it goes on from
+    (:func:`known_motion`). reverse: whether the template is the last frame, not the first.
+    """
     ahead = flow.flip(0) if reverse else flow
     line = torch.cat([known[:2].flip(0), torch.zeros_like(flow[:1]), ahead])
-    return rough(flow), smoothed_total_variation(line, 0, order=2)
+    return roughness(flow), smoothed_total_variation(line, 0, order=2)
 
 
 def carry(
     mixture: Mixture,
-    levels: Sequence[tuple[int, int]],
+    levels: Levels,
     *,
-    start: tuple[Tensor, Tensor] | None = None,
+    start: Pair | None = None,
     device: torch.device | None = None,
     on_step: OnStep | None = None,
-) -> Carried:
-    """Fits both flows. ``levels``: pairs of a divisor of the picture's sides and a number of steps, coarse first.
+) -> CarriedLayers:
+    """Fit both scenes' flows to the mixture and return the layers that they carry.
 
-    start: flows ``(n, 2, H, W)`` to begin with; without them each scene's last velocity is drawn on.
+    start: flows ``(n, 2, H, W)`` to begin with; :func:`extrapolated` ones unless given.
+    device: where to fit. on_step: called after each step.
+
+    Raises FitError where the fit diverges.
     """
     device = device or mixture.frames.device
-    count, size = (
-        mixture.last - mixture.first + 1,
-        (mixture.frames.shape[-2], mixture.frames.shape[-1]),
-    )
-    templates = template_of(mixture, "outgoing"), template_of(mixture, "incoming")
     known = known_motion(mixture, "outgoing"), known_motion(mixture, "incoming")
+    count = mixture.count
     current = start or (extrapolated(known[0], count), extrapolated(known[1], count).flip(0))
-    total, done = sum(steps for _, steps in levels) or 1, 0
+    total = sum(steps for _, steps in levels) or 1
+    done = 0
     for scale, steps in levels:
+
+        def note(
+            progress: float, losses: Mapping[str, float], done: int = done, steps: int = steps
+        ) -> None:
+            if on_step is not None:
+                on_step((done + progress * steps) / total, losses)
+
+        level = _MotionLevel(mixture, scale, known, device)
+        current = level.fit(current, steps, note)
+        done += steps
+    templates = mixture.template("outgoing"), mixture.template("incoming")
+    return CarriedLayers(current, templates, carried_layers(mixture, current))
+
+
+@dataclass(frozen=True)
+class _MotionView:
+    """What a step sees of the mixed frames: a sampling of them and of their weights."""
+
+    sampling: InterleavedSampling
+    target: Tensor
+    weight: Tensor
+
+
+class _MotionLevel:
+    """The fit of both flows at one size, ``1 / scale`` of the sides."""
+
+    def __init__(self, mixture: Mixture, scale: int, known: Pair, device: torch.device) -> None:
+        self.mixture = mixture
+        self.scale = scale
+        self.device = device
+        size = mixture.size
         small = (-(-size[0] // scale), -(-size[1] // scale))
-        nodes = (-(-small[0] // GRID), -(-small[1] // GRID))
-        pictures = [
-            resize(mixture.frames[index : index + 1], small).to(device) for index in templates
+        self.nodes = (-(-small[0] // GRID), -(-small[1] // GRID))
+        self.per_pixel = torch.tensor(
+            [self.nodes[1] / small[1], self.nodes[0] / small[0]], device=device
+        ).view(1, 2, 1, 1)
+        self.known = [self._to_nodes(flow) for flow in known]
+        self.templates = [
+            resize(mixture.frames[index : index + 1], small).to(device)
+            for index in (mixture.template("outgoing"), mixture.template("incoming"))
         ]
         target = resize(mixture.frames[mixture.mixed], small).to(device)
         weight = mixture.weight[mixture.mixed].to(device)
-        weight = resize(weight, small) if mixture.has_matte else weight
-        per_pixel = (
-            torch.tensor([nodes[1] / small[1], nodes[0] / small[0]]).view(1, 2, 1, 1).to(device)
+        self.views = []
+        for number in range(InterleavedSampling.MANY):
+            sampling = InterleavedSampling(small, number, target)
+            seen = sampling.of(resize(weight, small)) if mixture.has_matte else weight
+            self.views.append(_MotionView(sampling, sampling.of(target), seen))
+
+    def fit(self, start: Pair, steps: int, on_step: OnStep) -> Pair:
+        """Return the flows ``(n, 2, H, W)`` that ``start`` becomes in ``steps`` steps."""
+        fields = [self._to_nodes(flow).requires_grad_() for flow in start]
+        count = self.mixture.count
+        chunk = max(1, NODES_AT_ONCE // (self.nodes[0] * self.nodes[1]))
+        frames = [slice(begin, min(count, begin + chunk)) for begin in range(0, count, chunk)]
+        parts = [Part((some, some), some, (some.stop - some.start) / count) for some in frames]
+        descent = Descent(
+            [ParameterGroup(fields, decay_from_half(RATE))],
+            fused=True,
+            name="the fit of the motion",
         )
-        fields = [
-            (resize_flow(flow, nodes).to(device) / per_pixel).requires_grad_() for flow in current
-        ]
-        before = [resize_flow(flow, nodes).to(device) / per_pixel for flow in known]
-        for field in fields:
-            field.grad = torch.zeros_like(field)
-        optimiser = torch.optim.Adam(fields, lr=RATE, betas=(0.9, 0.99), fused=True)
-        guard = DivergenceGuard(fields, optimiser)
-        chunk = max(1, MOST // (nodes[0] * nodes[1]))
-        parts = [slice(begin, min(count, begin + chunk)) for begin in range(0, count, chunk)]
-        combs = [
-            InterleavedSampling(small, number, target) for number in range(InterleavedSampling.MANY)
-        ]
-        seen = [
-            (comb, comb.of(target), comb.of(weight) if mixture.has_matte else weight)
-            for comb in combs
-        ]
-        for step in range(steps):
-            optimiser.param_groups[0]["lr"] = (
-                RATE * guard.boldness * min(1.0, 2 * (steps - step) / steps)
-            )
-            losses = {"unexplained": 0.0}
-            comb, target, weight = seen[step % InterleavedSampling.MANY]
-            work = partial(_slopes, mixture, pictures, fields, (comb, target, weight))
-            for part, loss in zip(
-                parts, side_by_side(work, parts, worth=device.type == "cpu"), strict=True
-            ):
-                if not guard.passes(loss):
-                    break
-                losses["unexplained"] += float(loss) * (part.stop - part.start) / count
-            else:
-                variations = [
-                    regularity(field, was, reverse)
-                    for field, was, reverse in zip(fields, before, (False, True), strict=True)
-                ]
-                torch.autograd.backward(
-                    sum(
-                        (scale * (SMOOTH * space + STEADY * time) for space, time in variations),
-                        target.new_zeros(()),
-                    )
-                )
-                guard.step()
-                both = [
-                    sum(float(each.detach()) for each in kind)
-                    for kind in zip(*variations, strict=True)
-                ]
-                losses |= {"roughness": both[0], "bend": both[1]}
-            done += 1
-            if on_step:
-                on_step(done / total, losses)
-        current = (
-            resize_flow((fields[0].detach() * per_pixel).cpu(), size),
-            resize_flow((fields[1].detach() * per_pixel).cpu(), size),
+        evaluate = partial(self._evaluate, fields, parts)
+        descent.run(evaluate, loss_weights(self.scale), steps, on_step)
+        outgoing, incoming = (
+            resize_flow((field.detach() * self.per_pixel).cpu(), self.mixture.size)
+            for field in fields
         )
-    return Carried(current, templates, carried_layers(mixture, current))
+        return outgoing, incoming
+
+    def _to_nodes(self, flow: Tensor) -> Tensor:
+        """Return a flow at full size as one at the nodes, in pixels of the level."""
+        return resize_flow(flow, self.nodes).to(self.device) / self.per_pixel
+
+    def _evaluate(
+        self, fields: Sequence[Tensor], parts: Sequence[Part], step: int, weights: Weights
+    ) -> Losses:
+        view = self.views[step % len(self.views)]
+        unexplained = evaluate_in_parts(
+            fields,
+            parts,
+            lambda part, pieces: {"unexplained": self._unexplained(view, part, pieces)},
+            {"unexplained": 1.0},
+            parallel=self.device.type == "cpu",
+        ).total
+        (rough_one, bend_one), (rough_other, bend_other) = (
+            regularity(field, known, reverse)
+            for field, known, reverse in zip(fields, self.known, (False, True), strict=True)
+        )
+        losses = {
+            "unexplained": unexplained,
+            "roughness": rough_one + rough_other,
+            "bend": bend_one + bend_other,
+        }
+        return weighted(losses, weights)
+
+    def _unexplained(self, view: _MotionView, part: Part, pieces: Sequence[Tensor]) -> Tensor:
+        """Return what the carried templates leave unexplained of some mixed frames."""
+        target = view.target[part.frames]
+        carried = [
+            self._carried(view, side, part.frames, flow)
+            for side, flow in zip(SIDES, pieces, strict=True)
+        ]
+        model = self.mixture.dissolve(view.weight[part.frames])
+        return charbonnier(model.mix(*carried) - target)
+
+    def _carried(self, view: _MotionView, side: Side, frames: slice, flow: Tensor) -> Tensor:
+        """Return the sampled pixels of one scene in some mixed frames."""
+        if (plain := self.mixture.plain(side)) is not None:
+            target = view.target[frames]
+            return plain.to(target).expand_as(target)
+        template = self.templates[SIDES.index(side)]
+        return view.sampling.warp(
+            template.expand(len(flow), -1, -1, -1), view.sampling.resized(flow)
+        )
 
 
-def _slopes(
-    mixture: Mixture,
-    pictures: Sequence[Tensor],
-    fields: Sequence[Tensor],
-    seen: tuple[InterleavedSampling, Tensor, Tensor],
-    part: slice,
-) -> Tensor:
-    """Set the gradient of the flows of some mixed frames, ``part``, by what they leave unexplained, and return that.
+def loss_weights(scale: int) -> dict[str, Schedule]:
+    """Return the weight of each loss of the fit at ``1 / scale`` of the sides."""
+    return {
+        "unexplained": constant(1.0),
+        "roughness": constant(scale * SMOOTH),
+        "bend": constant(scale * STEADY),
+    }
 
-    pictures: both templates; fields: both flows of all mixed frames; seen: a comb, and the mixed frames and weights in it.
+
+def carried_layers(mixture: Mixture, both: Pair) -> Pair:
+    """Return the templates warped to the mixed frames along both scenes' flows.
+
+    both: flows ``(n, 2, H, W)``. Returns two layers ``(n, 3, H, W)``; a known colour as it is.
     """
-    comb, target, weight = seen
-    pieces = [field.detach()[part].requires_grad_() for field in fields]
-    loss = _data(pictures, pieces, comb, target[part], weight[part], mixture)
-    share = len(target[part]) / len(target)
-    for field, slope in zip(
-        fields, torch.autograd.grad(loss * share, pieces, materialize_grads=True), strict=True
-    ):
-        assert field.grad is not None
-        field.grad[part] = slope
-    return loss.detach()
-
-
-def _data(
-    pictures: Sequence[Tensor],
-    fields: Sequence[Tensor],
-    comb: InterleavedSampling,
-    target: Tensor,
-    weight: Tensor,
-    mixture: Mixture,
-) -> Tensor:
-    """What the carried templates leave unexplained of ``target`` ``(n, 3, h, w)``, a comb of the mixed frames."""
-    carried = [
-        comb.warp(picture.expand(len(field), -1, -1, -1), comb.resized(field))
-        for picture, field in zip(pictures, fields, strict=True)
-    ]
-    if mixture.locked is not None and mixture.color is not None:
-        carried[0 if mixture.locked == "outgoing" else 1] = (
-            mixture.color.to(target).view(1, 3, 1, 1).expand_as(target)
-        )
-    return charbonnier(mix(carried[0], carried[1], weight, mixture.space) - target)
-
-
-def carried_layers(mixture: Mixture, both: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-    """The templates brought to the mixed frames along ``both`` flows ``(n, 2, H, W)``: two ``(n, 3, H, W)``; a known colour as it is."""
     layers = []
-    for side, flow in zip(("outgoing", "incoming"), both, strict=True):
-        if mixture.locked == side and mixture.color is not None:
-            layers.append(
-                mixture.color.view(1, 3, 1, 1).expand(len(flow), 3, *flow.shape[-2:]).clone()
-            )
+    for side, flow in zip(SIDES, both, strict=True):
+        if (plain := mixture.plain(side)) is not None:
+            layers.append(plain.expand(len(flow), 3, *flow.shape[-2:]).clone())
             continue
-        template = mixture.frames[
-            template_of(mixture, "outgoing" if side == "outgoing" else "incoming")
-        ]
+        template = mixture.frames[mixture.template(side)]
         layers.append(torch.cat([warp(template[None], one[None]) for one in flow]))
     return layers[0], layers[1]

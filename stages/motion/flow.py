@@ -1,7 +1,7 @@
-"""Optical flow between frames, and what is done with it: warping, composing, checking.
+"""Optical flow between frames, and what is done with it: warping, resizing, checking.
 
-A flow ``(T, 2, H, W)`` holds pixels (x, then y): ``warp(picture, flow)`` looks up ``picture`` at each place plus its flow, so the flow
-from frame t to frame u brings u's pixels to t.
+A flow ``(T, 2, H, W)`` holds offsets in pixels, x before y. ``warp(picture, flow)`` looks up
+``picture`` at each place plus its flow. So the flow from frame t to frame u brings u's pixels to t.
 """
 
 from __future__ import annotations
@@ -19,87 +19,72 @@ from torch.nn import functional
 from stages.optim.threads import side_by_side
 
 Pair = tuple[int, int]
+"""Two frames ``(t, u)``, for the flow from t to u."""
 
-_LEAST_SIDE = 16  # DIS refuses smaller pictures
-# Flows are found side by side already; one call need not spread over threads too.
+LUMA = (0.299, 0.587, 0.114)
+"""Weights of red, green and blue in the grey picture that the flow sees (Rec. ITU-R BT.601)."""
+
+SHRINK_WORTH = 0.98
+"""Part of a picture's pixels from which shrinking it to them is not worth the blur."""
+
+_LEAST_SIDE = 16  # Side in pixels below which OpenCV's DIS flow refuses a picture.
+
+# Flows are computed side by side already, so a single call need not spread over threads.
 cv2.setNumThreads(1)
 
 
 def lookup(flow: Tensor) -> Tensor:
-    """Where ``flow`` ``(T, 2, H, W)`` points to, as ``grid_sample`` wants it: ``(T, H, W, 2)``, -1 to 1 from edge to edge."""
+    """Return where ``flow`` ``(T, 2, H, W)`` points to, in the convention of ``grid_sample``.
+
+    The result is ``(T, H, W, 2)``, with -1 and 1 at the outer edges of the picture.
+    """
     height, width = flow.shape[-2:]
     x = (torch.arange(width, dtype=flow.dtype, device=flow.device) + 0.5) * (2 / width) - 1
-    y = (torch.arange(height, dtype=flow.dtype, device=flow.device)[:, None] + 0.5) * (
-        2 / height
-    ) - 1
+    rows = torch.arange(height, dtype=flow.dtype, device=flow.device)[:, None]
+    y = (rows + 0.5) * (2 / height) - 1
     scale = flow.new_tensor([2 / width, 2 / height]).view(2, 1, 1)
-    # In one pass, x and y each in one piece as in the flow: interleaving them takes as long as all else.
-    return torch.addcmul(
-        torch.stack([x.expand(height, width), y.expand(height, width)]), flow, scale
-    ).permute(0, 2, 3, 1)
+    # One pass, with x and y as planes like the flow: interleaving takes as long as the rest.
+    places = torch.stack([x.expand(height, width), y.expand(height, width)])
+    return torch.addcmul(places, flow, scale).permute(0, 2, 3, 1)
 
 
 def length(flow: Tensor) -> Tensor:
-    """How long each vector of ``(T, 2, H, W)`` is: ``(T, 1, H, W)``. A hundred times as fast as ``norm`` over so few channels."""
+    """Return the length of each vector of ``(T, 2, H, W)``, in pixels: ``(T, 1, H, W)``.
+
+    Over so few channels this is a hundred times as fast as ``norm``.
+    """
     return torch.hypot(flow[:, :1], flow[:, 1:])
 
 
-def warp(picture: Tensor, flow: Tensor) -> Tensor:
-    """``picture`` ``(T, C, H, W)`` looked up along ``flow`` ``(T, 2, H, W)``; beyond the edge its last pixel."""
-    return _sampled(picture, lookup(flow))
+def sample(picture: Tensor, grid: Tensor) -> Tensor:
+    """Return ``picture`` ``(T, C, H, W)`` at the places of a ``grid`` ``(T, h, w, 2)``, bilinear.
 
-
-def warp_one(picture: Tensor, flow: Tensor) -> Tensor:
-    """:func:`warp` of one picture ``(C, H, W)`` along one flow ``(2, H, W)``, which the processor need not have at hand: it is copied
-    first, as reading it in a row and then looking it up takes half as long as fetching each place when it is wanted."""
-    return warp(picture[None].clone(), flow[None])[0]
-
-
-def _sampled(picture: Tensor, grid: Tensor) -> Tensor:
+    Beyond the edge it is the last pixel.
+    """
     return functional.grid_sample(
         picture, grid, mode="bilinear", padding_mode="border", align_corners=False
     )
 
 
-SMALL = 128 * 72
-"""Pixels of the largest picture whose combs are all of it."""
+def warp(picture: Tensor, flow: Tensor) -> Tensor:
+    """Return ``picture`` ``(T, C, H, W)`` looked up along ``flow`` ``(T, 2, H, W)``, bilinear.
 
-
-class InterleavedSampling:
-    """Every second pixel, across and down, of pictures of a ``size``: number 0 to 3 of the four such combs that make them up.
-
-    A sum over a picture that is taken over one comb after another costs a quarter, and is the same in the mean.
+    Beyond the edge it is the last pixel.
     """
+    return sample(picture, lookup(flow))
 
-    MANY = 4
 
-    def __init__(self, size: tuple[int, int], number: int, like: Tensor) -> None:
-        # One after the other they lie crosswise. A small picture is taken whole: it costs little, and a quarter of it says little.
-        self._every = 1 if size[0] * size[1] <= SMALL else 2
-        down, right = ((0, 0), (1, 1), (0, 1), (1, 0))[number] if self._every == 2 else (0, 0)
-        # Of a picture one pixel high or wide that pixel.
-        self._begin = min(down, size[0] - 1), min(right, size[1] - 1)
-        still = lookup(like.new_zeros(1, 2, *size))
-        self._places = self.of(still.permute(0, 3, 1, 2))
-        self._scale = like.new_tensor([2 / size[1], 2 / size[0]]).view(2, 1, 1)
+def warp_one(picture: Tensor, flow: Tensor) -> Tensor:
+    """Return :func:`warp` of one picture ``(C, H, W)`` along one flow ``(2, H, W)``.
 
-    def of(self, picture: Tensor) -> Tensor:
-        """These pixels of ``(T, C, H, W)``."""
-        return picture[
-            ..., self._begin[0] :: self._every, self._begin[1] :: self._every
-        ].contiguous()
-
-    def resized(self, picture: Tensor) -> Tensor:
-        """These pixels of ``(T, C, h, w)`` made as large as the picture."""
-        return _sampled(picture, self._places.permute(0, 2, 3, 1).expand(len(picture), -1, -1, -1))
-
-    def warp(self, picture: Tensor, flow: Tensor) -> Tensor:
-        """``picture`` ``(T, C, H, W)`` looked up along the flow of these pixels, as :func:`warp` does for all."""
-        return _sampled(picture, torch.addcmul(self._places, flow, self._scale).permute(0, 2, 3, 1))
+    The picture is copied first, for cache locality: reading it in order and then looking it up
+    takes half as long as fetching each place from memory.
+    """
+    return warp(picture[None].clone(), flow[None])[0]
 
 
 def resize(picture: Tensor, size: tuple[int, int]) -> Tensor:
-    """``(T, C, h, w)`` to ``(T, C, H, W)``: area averages downwards, bilinear upwards."""
+    """Return ``(T, C, h, w)`` resized to ``size`` (H, W): area averages down, bilinear up."""
     if tuple(picture.shape[-2:]) == size:
         return picture
     if size[0] <= picture.shape[-2] and size[1] <= picture.shape[-1]:
@@ -108,36 +93,42 @@ def resize(picture: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def within(size: tuple[int, int], pixels: int) -> tuple[int, int]:
-    """The size of the largest picture of the same form with no more than about ``pixels``; never larger than it is."""
+    """Return the size with the aspect of ``size`` and at most about ``pixels``, never larger."""
     scale = math.sqrt(min(1.0, pixels / (size[0] * size[1])))
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
 def shrunk(frames: Tensor, pixels: int) -> Tensor:
-    """``frames`` ``(T, C, H, W)`` with at most about ``pixels`` each, by area averages; themselves where they have hardly more."""
+    """Return ``frames`` ``(T, C, H, W)`` with at most about ``pixels`` each, by area averages.
+
+    Frames that have hardly more are returned as they are.
+    """
     size = (frames.shape[-2], frames.shape[-1])
-    if pixels > 0.98 * size[0] * size[1]:
+    if pixels > SHRINK_WORTH * size[0] * size[1]:
         return frames
     return torch.cat([resize(frame[None], within(size, pixels)) for frame in frames])
 
 
 def resize_flow(flow: Tensor, size: tuple[int, int]) -> Tensor:
-    """A flow for pictures of another size: resized, and its pixels scaled with it."""
+    """Return a flow for pictures of another ``size`` (H, W): resized, its offsets scaled alike."""
     scale = flow.new_tensor([size[1] / flow.shape[-1], size[0] / flow.shape[-2]]).view(1, 2, 1, 1)
     return resize(flow, size) * scale
 
 
 def box(picture: Tensor, radius: int) -> Tensor:
-    """Mean over a square of ``2 radius + 1`` pixels, edges repeated; ``(T, C, H, W)``."""
+    """Return the mean over squares of ``2 radius + 1`` pixels, with edges repeated.
+
+    picture: ``(T, C, H, W)``, as the result.
+    """
     padded = functional.pad(picture, (radius,) * 4, mode="replicate")
     return functional.avg_pool2d(padded, 2 * radius + 1, 1)
 
 
 def _grey(frame: Tensor) -> NDArray[np.uint8]:
+    """Return a frame ``(3, H, W)`` as 8-bit grey, padded to the least size that DIS accepts."""
     red, green, blue = frame.clamp(0, 1)
-    grey: NDArray[np.uint8] = (
-        (255 * (0.299 * red + 0.587 * green + 0.114 * blue)).round().to("cpu", torch.uint8).numpy()
-    )
+    luma = LUMA[0] * red + LUMA[1] * green + LUMA[2] * blue
+    grey: NDArray[np.uint8] = (255 * luma).round().to("cpu", torch.uint8).numpy()
     height, width = grey.shape
     if min(height, width) < _LEAST_SIDE:
         edges = (0, max(0, _LEAST_SIDE - height), 0, max(0, _LEAST_SIDE - width))
@@ -146,28 +137,34 @@ def _grey(frame: Tensor) -> NDArray[np.uint8]:
 
 
 def _dis(target: NDArray[np.uint8], source: NDArray[np.uint8]) -> NDArray[np.float32]:
-    # A new object each time: one that is used again keeps buffers, and its flow then depends on what it was asked before.
+    # A new object for each pair: a used one keeps buffers, and its flow depends on earlier calls.
     dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     return np.asarray(dis.calc(target, source, None), np.float32)  # type: ignore[call-overload]
 
 
 def flows(frames: Tensor, pairs: Iterable[Pair]) -> Mapping[Pair, Tensor]:
-    """DIS flow (Kroeger et al., ECCV 2016) from frame t to frame u for each pair ``(t, u)``: ``(2, H, W)`` on the CPU."""
+    """Return the DIS flow (Kroeger et al., ECCV 2016) of each pair of frames.
+
+    frames: ``(T, 3, H, W)`` in [0, 1]. pairs: ``(t, u)``, for the flow from frame t to frame u.
+
+    Returns the flows ``(2, H, W)`` by pair, on the CPU.
+    """
     wanted = sorted(set(pairs))
     height, width = frames.shape[-2:]
-    greys = {
-        index: _grey(frames[index])
-        for index in sorted({index for pair in wanted for index in pair})
-    }
+    used = sorted({index for pair in wanted for index in pair})
+    greys = {index: _grey(frames[index]) for index in used}
     found = side_by_side(lambda pair: _dis(greys[pair[0]], greys[pair[1]]), wanted)
     cut = [np.ascontiguousarray(flow[:height, :width].transpose(2, 0, 1)) for flow in found]
     return {pair: torch.from_numpy(flow) for pair, flow in zip(wanted, cut, strict=True)}
 
 
 def consistency(forward: Tensor, backward: Tensor, tolerance: float) -> Tensor:
-    """Confidence ``exp(-(e / tolerance)²)`` of ``forward`` ``(T, 2, H, W)``: e pixels are missed there and ``backward``.
+    """Return the confidence of a flow by going there and back: ``exp(-(e / tolerance)²)``.
 
-    Zero where the flow leaves the picture. Returns ``(T, 1, H, W)`` in [0, 1].
+    forward, backward: flows ``(T, 2, H, W)`` from t to u and from u to t. tolerance: in pixels.
+
+    e is how many pixels the way there and back misses. Returns ``(T, 1, H, W)`` in [0, 1], zero
+    where the flow leaves the picture.
     """
     missed = length(forward + warp(backward, forward))
     inside = lookup(forward).abs().amax(-1)[:, None] <= 1

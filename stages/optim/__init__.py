@@ -1,1 +1,1 @@
-"""Optimisation: the fitting loop, losses, penalties, schedules, threads."""
+"""Optimisation: the loop of descent, losses, penalties, schedules, threads, published networks."""

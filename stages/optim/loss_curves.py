@@ -1,7 +1,7 @@
-"""What a fit's losses did while it went on, kept short: some tens of points for each, whatever the number of steps.
+"""The course of a fit's losses, kept short: some tens of points each, for any number of steps.
 
-A trace hangs on the callbacks that progress leaves the loops by, so that the loops know nothing of it. Its values are plain lists and
-mappings, which a checkpoint keeps as they are.
+A trace is filled through the callbacks that report progress, so the fits do not know it. Its values
+are plain lists and mappings, which a checkpoint can hold.
 """
 
 from __future__ import annotations
@@ -10,15 +10,25 @@ import math
 from collections.abc import Mapping
 
 Curve = list[list[float]]
-"""Points ``[progress, value]``, progress from 0 to 1 over the whole fit, rising."""
+"""Points ``[progress, value]``, with the progress rising from 0 to 1 over the whole fit."""
+
 Curves = dict[str, dict[str, Curve]]
-"""By stage, then by the loss's name."""
+"""Curves by stage, then by the name of the loss."""
 
 MOST = 60
+"""Most points of a curve while it is recorded."""
+
+PLACES = 5
+"""Decimal places that are kept of the progress."""
 
 
 class Trace:
-    """Takes losses as they come. A curve that is full gives up every second point and takes only every second of those that follow."""
+    """Records losses as they come.
+
+    A full curve drops every second point, and takes only every second of those that follow.
+
+    most: points of a curve.
+    """
 
     def __init__(self, most: int = MOST) -> None:
         self.most = most
@@ -28,35 +38,36 @@ class Trace:
         self._last: dict[tuple[str, str], list[float]] = {}
 
     def add(self, stage: str, progress: float, losses: Mapping[str, float]) -> None:
-        """Takes note of ``losses`` by name at ``progress``. What is no number is left out."""
+        """Record ``losses`` by name at ``progress``. Values that are not finite are left out."""
         for name, value in losses.items():
             if not math.isfinite(value):
                 continue
             key = stage, name
-            points, seen = self._points.setdefault(key, []), self._seen.get(key, 0)
-            point = [round(progress, 5), float(f"{value:.5g}")]
+            points = self._points.setdefault(key, [])
+            seen = self._seen.get(key, 0)
+            point = [round(progress, PLACES), float(f"{value:.5g}")]
             if seen % self._stride.setdefault(key, 1) == 0:
                 points.append(point)
                 if len(points) > self.most:
                     del points[1::2]
                     self._stride[key] *= 2
-            self._seen[key], self._last[key] = seen + 1, point
+            self._seen[key] = seen + 1
+            self._last[key] = point
 
     def curves(self) -> Curves:
-        """All that was noted, the last point of every curve included."""
+        """Return all that was recorded, with the last point of every curve."""
         made: Curves = {}
         for (stage, name), points in self._points.items():
             last = self._last[stage, name]
-            made.setdefault(stage, {})[name] = [list(point) for point in points] + (
-                [list(last)] if points[-1] != last else []
-            )
+            tail = [list(last)] if points[-1] != last else []
+            made.setdefault(stage, {})[name] = [list(point) for point in points] + tail
         return made
 
 
 def joined(
     one: Mapping[str, Mapping[str, Curve]], other: Mapping[str, Mapping[str, Curve]]
 ) -> Curves:
-    """``one`` gone on by ``other``."""
+    """Return the curves of ``one`` followed by those of ``other``."""
     made: Curves = {
         stage: {name: list(curve) for name, curve in curves.items()}
         for stage, curves in one.items()
@@ -68,10 +79,10 @@ def joined(
 
 
 def placed(curves: Mapping[str, Mapping[str, Curve]], begin: float, end: float) -> Curves:
-    """The same for a fit that is the part from ``begin`` to ``end`` of a longer one."""
+    """Return the curves of a fit that is the part ``begin`` to ``end`` of a longer one."""
     return {
         stage: {
-            name: [[round(begin + (end - begin) * at, 5), value] for at, value in curve]
+            name: [[round(begin + (end - begin) * at, PLACES), value] for at, value in curve]
             for name, curve in by_name.items()
         }
         for stage, by_name in curves.items()
@@ -79,7 +90,7 @@ def placed(curves: Mapping[str, Mapping[str, Curve]], begin: float, end: float) 
 
 
 def thinned(curves: Mapping[str, Mapping[str, Curve]], most: int = 4 * MOST) -> Curves:
-    """The same with at most ``most`` points a curve, the first and the last among them."""
+    """Return the curves with at most ``most`` points each, the first and the last among them."""
 
     def thin(curve: Curve) -> Curve:
         if len(curve) <= most:

@@ -1,7 +1,7 @@
-"""Every loss by name, one equation each, and the schedules of their weights.
+"""The losses by name, one equation each, and the schedules of their weights.
 
-Pictures are ``(B, C, H, W)`` in [0, 1], weights of pixels ``(B, 1, H, W)`` in [0, 1]; each loss returns a scalar, 0 or more, whose size
-does not depend on the number of pixels or frames.
+Pictures are ``(B, C, H, W)`` in [0, 1], weights of pixels ``(B, 1, H, W)`` in [0, 1]. Each loss
+returns a scalar of 0 or more, whose size does not depend on the number of pixels or frames.
 """
 
 from __future__ import annotations
@@ -13,55 +13,87 @@ from torch import Tensor
 from torch.nn import functional as F
 
 Schedule = Callable[[float], float]
-"""A weight as a function of progress, from 0 at the first step to 1 at the last."""
+"""A number as a function of progress, from 0 at the first step to 1 at the end."""
+
+LEAST_RATE = 1e-3
+"""Smallest factor of the learning rate, so that the first and the last step change something."""
+
+EXCLUSION_SCALES = 3
+"""Sizes at which shared edges are counted (Zhang et al., CVPR 2018, section 3.2)."""
+
+ROOT_FLOOR = 1e-12
+"""Added under the fourth root of the exclusion loss, whose slope is infinite at zero."""
+
+EDGE = 0.05
+"""Change of the guide, in values of [0, 1], that lets a picture jump e times as freely."""
+
+CURVE_OFFSET = 0.1
+"""Weight of a curve's offset beside 1 for its bends."""
 
 
 def constant(value: float) -> Schedule:
-    """The same weight all along."""
+    """Return a schedule that is ``value`` throughout."""
     return lambda progress: value
 
 
 def ramp(start: float, end: float, until: float = 1.0) -> Schedule:
-    """A straight line from ``start`` to ``end``, which it reaches at progress ``until`` and then keeps."""
+    """Return a straight line from ``start`` to ``end``, reached at progress ``until`` and kept."""
     return lambda progress: start + (end - start) * min(1.0, progress / until)
 
 
 def warm_and_decay(warm: float) -> Schedule:
-    """The learning rate's factor: up from 0 to 1 until progress ``warm``, then straight down to 0 at the end.
+    """Return the factor of a learning rate: from 0 up to 1 until ``warm``, then down to 0.
 
-    Never quite 0, so that the first and the last step do something.
+    Both parts are straight lines. The factor is never below :data:`LEAST_RATE`.
     """
-    return lambda progress: max(
-        1e-3,
-        min(progress / warm if warm > 0 else 1.0, (1 - progress) / (1 - warm) if warm < 1 else 1.0),
-    )
+
+    def factor(progress: float) -> float:
+        rise = progress / warm if warm > 0 else 1.0
+        fall = (1 - progress) / (1 - warm) if warm < 1 else 1.0
+        return max(LEAST_RATE, min(rise, fall))
+
+    return factor
+
+
+def decay_from_half(full: float) -> Schedule:
+    """Return a learning rate: ``full`` for the first half, then straight down to 0 at the end."""
+    return lambda progress: full * min(1.0, 2 * (1 - progress))
 
 
 def reconstruction(picture: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
-    """How far a picture, or a mixture of layers, is from the input: ``mean(v |x - I|)``, ``v`` is 1 unless given."""
+    """Return ``mean(v |x - I|)``: how far a picture or mixture ``x`` is from the input ``I``.
+
+    weight: ``v`` per pixel; 1 unless given.
+    """
     error = (picture - target).abs()
     return error.mean() if weight is None else (weight * error).mean()
 
 
 def squared_reconstruction(picture: Tensor, target: Tensor) -> Tensor:
-    """``mean((x - I)²)``, as published for Double-DIP (Gandelsman et al. 2019, eq. 2)."""
+    """Return ``mean((x - I)²)``, Double-DIP's loss (Gandelsman et al., CVPR 2019, eq. 2)."""
     return F.mse_loss(picture, target)
 
 
 def agreement(layer: Tensor, given: Tensor, trust: Tensor) -> Tensor:
-    """How far a layer is from one that is already believed in part: ``mean(u |x - g|)``, trust ``u`` per pixel."""
+    """Return ``mean(u |x - g|)``: how far a layer is from a known one with the trust ``u``."""
     return (trust * (layer - given).abs()).mean()
 
 
 def gradients(picture: Tensor) -> tuple[Tensor, Tensor]:
-    """Differences to the right and lower neighbour: ``(B, C, H, W - 1)`` and ``(B, C, H - 1, W)``."""
+    """Return the differences to the right and to the lower neighbour.
+
+    Their shapes are ``(B, C, H, W - 1)`` and ``(B, C, H - 1, W)``.
+    """
     return picture[..., :, 1:] - picture[..., :, :-1], picture[..., 1:, :] - picture[..., :-1, :]
 
 
-def exclusion(one: Tensor, other: Tensor, scales: int = 3) -> Tensor:
-    """Edges that two layers share (Zhang et al. 2018, eq. 4; Double-DIP, eq. 3): the mean over scales and directions of
+def exclusion(one: Tensor, other: Tensor, scales: int = EXCLUSION_SCALES) -> Tensor:
+    """Return how many edges two layers share (Zhang et al. 2018, eq. 4; Double-DIP, eq. 3).
 
-    ``mean(tanh(|d x| / 2)² tanh(|d y| / 2)²)^(1/4)`` over all pairs of channels, each scale half as large as the one before.
+    It is the mean over scales, directions and pairs of channels of
+    ``mean(tanh(|d x| / 2)² tanh(|d y| / 2)²)^(1/4)``.
+
+    scales: how many, each half as large as the one before.
     """
     values = []
     for scale in range(scales):
@@ -69,18 +101,18 @@ def exclusion(one: Tensor, other: Tensor, scales: int = 3) -> Tensor:
             one, other = F.avg_pool2d(one, 2), F.avg_pool2d(other, 2)
         for d, e in zip(gradients(one), gradients(other), strict=True):
             if d.numel():
-                pairs = torch.tanh(d / 2).square().unsqueeze(2) * torch.tanh(
-                    e / 2
-                ).square().unsqueeze(1)
-                # The root's slope is infinite at nothing shared.
-                values.append((pairs.mean((0, 3, 4)) + 1e-12).pow(0.25).mean())
+                edges = torch.tanh(d / 2).square().unsqueeze(2)
+                shared = edges * torch.tanh(e / 2).square().unsqueeze(1)
+                values.append((shared.mean((0, 3, 4)) + ROOT_FLOOR).pow(0.25).mean())
     return torch.stack(values).mean() if values else one.sum() * 0
 
 
 def mask_consistency(matte: Tensor) -> Tensor:
-    """A wipe only opens: ``mean(relu(m_t - m_(t+1)))`` over consecutive frames of ``matte`` ``(T, 1, H, W)``, 0 for one frame.
+    """Return ``mean(relu(m_t - m_(t+1)))``: how much a wipe closes instead of opening.
 
-    The motion of a soft edge needs no more: its progress is held by the mixture, its direction by this.
+    The mixture determines how far a soft edge has come; this loss determines its direction.
+
+    matte: consecutive frames, ``(T, 1, H, W)``. The loss of a single frame is 0.
     """
     if matte.shape[0] < 2:
         return matte.sum() * 0
@@ -88,34 +120,41 @@ def mask_consistency(matte: Tensor) -> Tensor:
 
 
 def carried_consistency(matte: Tensor, carried: Tensor, trust: Tensor) -> Tensor:
-    """A matte that moves with what it marks: ``mean(u |m_(t+1) - warp(m_t)|)``; ``carried`` is the matte brought along the flow."""
+    """Return ``mean(u |m_(t+1) - warp(m_t)|)``: how far a matte is from moving with its object.
+
+    carried: the matte of the frame before, warped along the flow. trust: ``u``.
+    """
     return (trust * (matte - carried).abs()).mean()
 
 
 def binary_push(matte: Tensor) -> Tensor:
-    """Towards 0 or 1: ``mean(4 m (1 - m))``, 1 for a matte of one half everywhere."""
+    """Return ``mean(4 m (1 - m))``: 0 for a matte of zeros and ones, 1 for one half everywhere."""
     return (4 * matte * (1 - matte)).mean()
 
 
-def smoothness(picture: Tensor, guide: Tensor | None = None, edge: float = 0.05) -> Tensor:
-    """Total variation ``mean(|d x|)``; with a guide ``mean(exp(-|d g| / edge) |d x|)``, which lets it jump where the guide does."""
+def smoothness(picture: Tensor, guide: Tensor | None = None, edge: float = EDGE) -> Tensor:
+    """Return the total variation ``mean(|d x|)``, summed over both directions.
+
+    guide: a picture at whose edges ``x`` may jump; then it is ``mean(exp(-|d g| / edge) |d x|)``.
+    edge: the difference of the guide that counts as an edge.
+    """
     total = picture.sum() * 0
     for number, d in enumerate(gradients(picture)):
         if d.numel():
             step = d.abs()
             if guide is not None:
-                step = step * torch.exp(
-                    -gradients(guide)[number].abs().mean(1, keepdim=True) / edge
-                )
+                jump = gradients(guide)[number].abs().mean(1, keepdim=True)
+                step = step * torch.exp(-jump / edge)
             total = total + step.mean()
     return total
 
 
 def curve_steadiness(curve: Tensor, given: Tensor) -> Tensor:
-    """How much a curve has left the form of a given one: ``mean((d² (c - g))²) + mean((c - g)²) / 10`` for ``(n,)`` weights.
+    """Return how much a curve differs from a given one, mostly in form.
 
-    Bends are held ten times as much as the place: the search knows a curve's form better than its offset.
+    ``mean((d² (c - g))²) + mean((c - g)²) / 10``, for weights ``(n,)``. Bends count ten times as
+    much as the offset, because the search finds a curve's form better than its place.
     """
     moved = curve - given
     bends = moved.diff(n=2) if len(moved) > 2 else moved.new_zeros(1)
-    return bends.square().mean() + 0.1 * moved.square().mean()
+    return bends.square().mean() + CURVE_OFFSET * moved.square().mean()

@@ -1,7 +1,7 @@
-"""What the fits of flows pay for, each with its slope written out.
+"""Penalties of the flow fits, each with its gradient written out.
 
-Left to autograd, each would pass over its pictures a dozen times, forward and backward; here it is four times. They can be differentiated
-once, no more.
+With autograd each would pass over its pictures a dozen times, forward and backward; here there are
+four passes. They can be differentiated once, not twice.
 """
 
 from __future__ import annotations
@@ -11,8 +11,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-ROUND = 0.02  # below this a difference counts squared, above it as it is
-SHORT = 0.1  # the same for the length of a vector, in pixels
+ROUND = 0.02
+"""Difference of values in [0, 1] below which the Charbonnier penalty is nearly quadratic."""
+
+SHORT = 0.1
+"""Length of a vector, in pixels, below which the total variation is nearly quadratic."""
 
 
 class _Charbonnier(torch.autograd.Function):
@@ -26,8 +29,8 @@ class _Charbonnier(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *above: Tensor) -> Tensor:
         (slope,) = ctx.saved_tensors
-        given: Tensor = slope * (above[0] / slope.numel())
-        return given
+        gradient: Tensor = slope * (above[0] / slope.numel())
+        return gradient
 
 
 class _SmoothedTotalVariation(torch.autograd.Function):
@@ -36,7 +39,9 @@ class _SmoothedTotalVariation(torch.autograd.Function):
         change = vectors.diff(order, dim)
         x, y = change.unbind(-3)
         root = (x * x).addcmul_(y, y).add_(SHORT**2).sqrt_()
-        ctx.order, ctx.dim, ctx.count = order, dim, root.numel()
+        ctx.order = order
+        ctx.dim = dim
+        ctx.count = root.numel()
         ctx.save_for_backward(change.div_(root.unsqueeze(-3)))
         return root.mean()
 
@@ -44,21 +49,30 @@ class _SmoothedTotalVariation(torch.autograd.Function):
     def backward(ctx: Any, *above: Tensor) -> tuple[Tensor, None, None]:
         (slope,) = ctx.saved_tensors
         slope = slope * (above[0] / ctx.count)
-        # What a difference takes from one value it gives to the one before it.
-        rim = torch.zeros_like(slope.narrow(ctx.dim, 0, 1))
+        # The adjoint of a difference: what is added to one value is subtracted from the one before.
+        border = torch.zeros_like(slope.narrow(ctx.dim, 0, 1))
         for _ in range(ctx.order):
-            slope = torch.cat([rim, slope, rim], ctx.dim).diff(1, ctx.dim).neg_()
+            slope = torch.cat([border, slope, border], ctx.dim).diff(1, ctx.dim).neg_()
         return slope, None, None
 
 
 def charbonnier(difference: Tensor) -> Tensor:
-    """Mean absolute value, smooth below :data:`ROUND`: ``mean(sqrt(d² + ROUND²)) - ROUND``."""
+    """Return the Charbonnier penalty ``mean(sqrt(d² + r²)) - r`` with r = :data:`ROUND`.
+
+    It is a mean absolute value that is smooth at zero (Charbonnier et al., ICIP 1994).
+    """
     value: Tensor = _Charbonnier.apply(difference)  # type: ignore[no-untyped-call]
     return value
 
 
 def smoothed_total_variation(vectors: Tensor, dim: int, order: int = 1) -> Tensor:
-    """Mean length of the differences of ``order`` along ``dim`` between vectors ``(…, 2, h, w)``, smooth at :data:`SHORT`; or 0."""
+    """Return the mean of ``sqrt(|d v|² + s²)`` with s = :data:`SHORT`, for differences ``d v``.
+
+    vectors: ``(..., 2, h, w)``. dim: along which they are compared.
+    order: 1 for differences, 2 for differences of differences.
+
+    Returns 0 where there are too few vectors along ``dim``.
+    """
     if vectors.shape[dim] <= order:
         return vectors.new_zeros(())
     value: Tensor = _SmoothedTotalVariation.apply(vectors, order, dim)  # type: ignore[no-untyped-call]

@@ -1,9 +1,9 @@
-"""Threads: how many a run may keep busy, and where they are worth it.
+"""Threads: how many a run may keep busy, and where a second one pays.
 
-A run works on small tensors: an operation on 240x135 pixels takes 12 microseconds on one thread, and waking a second thread takes
-70. So each operation is computed by one thread, and the other cores are kept busy by independent work side by side
-(:func:`side_by_side`). Wide convolutions are the exception; see :func:`convolution_threads`. A thread that waits never spins
-at another program's cost, because there is none.
+A run works on small tensors. An operation on 240x135 pixels takes 12 microseconds on one thread,
+and waking a second thread takes 70. So each operation runs on one thread, and the other cores get
+independent work of their own (:func:`side_by_side`). Wide convolutions are the exception; see
+:func:`convolution_threads`. Waiting threads do not spin, so they cost other programs nothing.
 """
 
 from __future__ import annotations
@@ -20,14 +20,15 @@ import torch
 from torch import Tensor, nn
 
 WIDE = 1_000_000
-"""Values of a convolution's output from which every core is worth its waking.
+"""Values in a convolution's output from which all cores are worth waking.
 
-A step of a generator, forward and backward, on two threads beside one (bfloat16, 8 frames, best of 7 to 15 steps): 0.73 to 1.36 times
-as fast with 0.1 to 0.4 million values in its widest layer, 1.45 to 1.79 with 1.6 million and more.
+Measured: a generator's step, forward and backward, on two threads against one (bfloat16, 8 frames,
+best of 7 to 15 steps). It was 0.73 to 1.36 times as fast with 0.1 to 0.4 million values in its
+widest layer, and 1.45 to 1.79 times with 1.6 million and more.
 """
 
 WORTH = 3 * 128 * 72
-"""Values of a picture from which a few warps of it take longer than it takes to hand them to another thread."""
+"""Values of a picture from which a few warps take longer than handing them to another thread."""
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -37,16 +38,18 @@ _inside = threading.local()
 
 
 def workers() -> int:
-    """Return how many threads this run may keep busy: 1 or more."""
+    """Return how many threads this run may keep busy, 1 or more."""
     return _workers[-1] if _workers else max(1, torch.get_num_threads())
 
 
 @contextmanager
 def one_thread_an_operation(limit: Callable[[], int] | None = None) -> Iterator[None]:
-    """Compute each PyTorch operation on one thread, and remember how many threads there were for :func:`workers`.
+    """Run each PyTorch operation on one thread inside the block; also a decorator.
 
-    Also a decorator. limit: tells the most threads to keep busy, as a container's share of the cores; without it, and at most,
-    what PyTorch was told (OMP_NUM_THREADS).
+    The number of threads that PyTorch had before is what :func:`workers` returns inside.
+
+    limit: returns the most threads to keep busy, such as a container's share of the cores.
+        PyTorch's own number (OMP_NUM_THREADS) is never exceeded.
     """
     before = torch.get_num_threads()
     _workers.append(max(1, min(workers(), limit() if limit else workers())))
@@ -59,10 +62,11 @@ def one_thread_an_operation(limit: Callable[[], int] | None = None) -> Iterator[
 
 
 def side_by_side(work: Callable[[T], R], items: Iterable[T], *, worth: bool = True) -> list[R]:
-    """Return ``work(item)`` of every item, in order, computed by as many threads as :func:`workers` tells.
+    """Return ``work(item)`` for every item, in order, computed on :func:`workers` threads.
 
-    The items' work must be independent. Then the results do not depend on the number of threads. worth: whether the work takes
-    longer than it takes to hand it over, some 0.1 ms an item; otherwise the calling thread does it.
+    work: must be independent from item to item; then the results do not depend on the number of
+        threads. worth: whether the work takes longer than handing it over, about 0.1 ms an item;
+        otherwise the calling thread does it.
     """
     todo = list(items)
     if not worth or len(todo) < 2 or workers() < 2 or getattr(_inside, "pool", False):
@@ -71,7 +75,7 @@ def side_by_side(work: Callable[[T], R], items: Iterable[T], *, worth: bool = Tr
 
 
 def _enter_pool() -> None:
-    """Mark a pool's thread, so that it waits for no other, and keep its operations to itself."""
+    """Mark a thread of the pool, so that it never waits for the pool, and give it one thread."""
     _inside.pool = True
     torch.set_num_threads(1)
 
@@ -82,7 +86,7 @@ def _pool(count: int) -> ThreadPoolExecutor:
 
 
 def _begin_alone() -> None:
-    """Forget a parent's threads, which a forked process has none of: OpenMP would wait for them for ever."""
+    """Forget the threads of the parent, in a forked process: OpenMP would wait for them forever."""
     _pool.cache_clear()
     torch.set_num_threads(1)
 
@@ -93,10 +97,10 @@ if hasattr(os, "register_at_fork"):
 
 @contextmanager
 def convolution_threads(module: nn.Module) -> Iterator[Callable[[], None]]:
-    """Compute the steps of a fit on one thread up to the first wide convolution of each step, and on all from there to its end.
+    """Use all threads from the first wide convolution of a step to the end of that step.
 
-    module: what is fitted. Yields a function to be called at the start of every step. The choice follows from the shapes alone, so
-    a step comes out the same wherever in a fit it stands.
+    module: what is fitted. Yields a function to be called at the start of every step. The choice
+    follows from the shapes alone, so a step has the same result wherever it stands in a fit.
     """
     before = torch.get_num_threads()
 

@@ -1,4 +1,4 @@
-"""What a piece of work takes by the clock."""
+"""Measure how long a piece of work takes."""
 
 from __future__ import annotations
 
@@ -8,12 +8,16 @@ from contextlib import contextmanager
 from functools import partial
 
 LEAST_PART = 0.05
-"""Of the mean of all steps, the least that one may cost: a machine that was held up meanwhile must not make a plan of thousands."""
+"""Least cost of a step, as a part of the mean over all steps. It limits the plan of a machine that
+was delayed during the shorter of two measurements."""
+
+LEAST_STEP = 1e-6
+"""Least cost of a step, in seconds."""
 
 
 @contextmanager
 def clocked(seconds: MutableMapping[str, float], name: str) -> Iterator[None]:
-    """Adds what the block takes to ``seconds[name]``."""
+    """Add the seconds that the block takes to ``seconds[name]``."""
     began = time.monotonic()
     try:
         yield
@@ -22,19 +26,22 @@ def clocked(seconds: MutableMapping[str, float], name: str) -> Iterator[None]:
 
 
 def seconds_a_step(work: Callable[[int], object], few: int, more: int) -> float:
-    """Seconds of a step of ``work(steps)``: what ``more`` steps take beyond ``few``, without what every call pays once."""
+    """Return the seconds of one step of ``work(steps)``, without the fixed cost of a call.
+
+    few, more: numbers of steps of two calls, whose difference in time is taken.
+    """
     return call_and_step(work, few, more)[1]
 
 
 def call_and_step(work: Callable[[int], object], few: int, more: int) -> tuple[float, float]:
-    """Seconds of ``work(few)``, and of a step as :func:`seconds_a_step` has it."""
+    """Return the seconds of ``work(few)`` and those of one step (:func:`seconds_a_step`)."""
     first = min(seconds_of(partial(work, few)) for _ in range(2))
     last = seconds_of(partial(work, more))
-    return first, max((last - first) / (more - few), LEAST_PART * last / more, 1e-6)
+    return first, max((last - first) / (more - few), LEAST_PART * last / more, LEAST_STEP)
 
 
 def seconds_of(work: Callable[[], object]) -> float:
-    """Seconds that ``work`` takes."""
+    """Return the seconds that ``work`` takes."""
     began = time.monotonic()
     work()
     return time.monotonic() - began

@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields, replace
 import torch
 from torch import Tensor, nn
 
-from models.generator import NARROW_WIDTHS, Layer
+from models.generator import NARROW_WIDTHS, GeneratedLayer
 from models.noise import walking_noise
 from models.precision import probe
 from models.skip import Skip
@@ -96,9 +96,9 @@ class ThreeLayers(nn.Module):
         super().__init__()
         count, _, height, width = known.frames.shape
         size = (height, width)
-        self.foreground = Layer(count, 3, size, seed=3 * seed, dtype=dtype, widths=NARROW_WIDTHS)
-        self.background = Layer(count, 3, size, seed=3 * seed + 1, dtype=dtype, widths=NARROW_WIDTHS)
-        self.change = Layer(count, 1, size, seed=3 * seed + 2, dtype=dtype, widths=NARROW_WIDTHS, still=True)
+        self.foreground = GeneratedLayer(count, 3, size, seed=3 * seed, dtype=dtype, widths=NARROW_WIDTHS)
+        self.background = GeneratedLayer(count, 3, size, seed=3 * seed + 1, dtype=dtype, widths=NARROW_WIDTHS)
+        self.change = GeneratedLayer(count, 1, size, seed=3 * seed + 2, dtype=dtype, widths=NARROW_WIDTHS, still=True)
         self.register_buffer("given", known.matte.clamp(EDGE, 1 - EDGE).logit())
 
     def forward(self, index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -106,7 +106,7 @@ class ThreeLayers(nn.Module):
         matte = torch.sigmoid(self.given[index] + REACH * (2 * self.change(index) - 1))
         return self.foreground(index), self.background(index), matte
 
-    def codes(self) -> list[nn.Parameter]:
+    def code_parameters(self) -> list[nn.Parameter]:
         """The parameters that learn faster."""
         return [p for layer in (self.foreground, self.background, self.change) for p in layer.noise.parameters()]
 
@@ -146,10 +146,8 @@ def fit_segments(known: Known, *, plan: FitPlan, seed: int, device: torch.device
         terms,
         WEIGHTS,
         plan,
-        frames=len(known.frames),
+        frames=neighbours(len(known.frames), plan.batch),
         seed=seed,
-        codes=module.codes(),
-        draw=neighbours(len(known.frames), plan.batch),
         on_step=on_step,
     )
     matte = torch.sigmoid(module.given + REACH * (2 * module.change.render() - 1))

@@ -19,8 +19,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from stages.context import SAFE, Note, Separation, SeparationContext, notes_where
-from stages.mixing.mixing import psnr_of
+from stages.context import BUDGET_PART, Note, Separation, SeparationContext, notes_where
+from stages.mixing.psnr import psnr_of
 from stages.motion.flow import resize, shrunk
 from stages.optim.fit import FitPlan, OnStep
 from stages.optim.timing import clocked, seconds_a_step
@@ -87,15 +87,15 @@ def separate(frames: Tensor, facts: Facts, brief: SeparationContext) -> Separati
     began = time.monotonic()
     seconds: dict[str, float] = defaultdict(float)
     size = (frames.shape[-2], frames.shape[-1])
-    work = shrunk(frames, brief.within(WORK_PIXELS))
+    work = shrunk(frames, brief.working_pixels(WORK_PIXELS))
     with clocked(seconds, "motion"):
         brief.progress(0.0, "motion")
         motion = None if facts.still or len(frames) < 2 else find_motion(work)
     with clocked(seconds, "votes"):
         brief.progress(0.2, "votes")
-        odds = matte_odds(shrunk(work, brief.within(VOTE_PIXELS)), motion, facts, brief)
+        odds = matte_odds(shrunk(work, brief.working_pixels(VOTE_PIXELS)), motion, facts, brief)
     with clocked(seconds, "networks"):
-        found, steps = _networks(shrunk(work, brief.within(FIT_PIXELS)), odds, motion, facts, brief, began)
+        found, steps = _networks(shrunk(work, brief.working_pixels(FIT_PIXELS)), odds, motion, facts, brief, began)
         odds = moved_odds(odds, found.matte)
     with clocked(seconds, "cut"):
         brief.progress(0.8, "edges")
@@ -276,11 +276,11 @@ def _networks(frames: Tensor, odds: Tensor, motion: Motion | None, facts: Facts,
             fitted(1)  # the first call also probes the precision and allocates
             cost = seconds_a_step(fitted, 1, 6)
             # What comes after the networks takes about as long as what came before.
-            left = SAFE * budget - 2 * (time.monotonic() - began)
+            left = BUDGET_PART * budget - 2 * (time.monotonic() - began)
             most = STEPS["paper"] if settings.preset == "paper" else STEPS["best"]
             return max(1, min(most, int(left / cost)))
 
-        steps = brief.keeper.compute_and_save("steps", measured)
+        steps = brief.checkpoints.compute_and_save("steps", measured)
     return fitted(steps, note), steps
 
 

@@ -1,1 +1,4 @@
-"""How one transition is taken apart: motion, networks, sweeps and ties; begins at :mod:`stages.transition.separate`."""
+"""Separate one transition: motion, networks, sweeps and ties.
+
+Start reading at :mod:`stages.transition.separate`.
+"""

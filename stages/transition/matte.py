@@ -17,8 +17,10 @@ from torch import Tensor
 
 from stages.find.wipes import block_weights, fit_pattern, pixel_places
 from stages.kinds import PATTERNS
-from stages.mixing.mixing import Mixture, mix
+from stages.mixing.mixture import Mixture
 from stages.motion.flow import resize
+from stages.optim.descent import Descent, Losses, ParameterGroup, Weights, weighted
+from stages.optim.losses import Schedule, constant, decay_from_half
 from stages.optim.penalties import charbonnier
 
 SIDE = 256  # pixels of the longer side at which the edge is fitted
@@ -28,7 +30,14 @@ RATE = 0.01  # learning rate; it falls to 0 over the second half of the steps
 # Gradient that a clipped matte lets through at the start. It falls to 0 over the first half of the
 # steps, because it would soften the edge.
 LEAK = 0.02
-PACE_WEIGHT = 0.05  # weight of changes of the edge's speed
+BETAS = (0.9, 0.999)  # Adam's defaults
+WEIGHTS: dict[str, Schedule] = {
+    "unexplained": constant(1.0),
+    "falling": constant(1.0),
+    "bend": constant(0.05),
+}
+"""The weight of every loss of the fit: what the matte leaves unexplained, progress that falls, and
+changes of the edge's speed."""
 OVERSHOOT = 0.2  # how far a leaking matte may be outside of [0, 1]
 FIRST_SOFTNESS = 0.1  # width of the edge that the fit begins with, as part of its whole way
 
@@ -124,19 +133,23 @@ def fit_matte(
     edge = previous or _first_guess(small, (a, b), height / width, means)
     if edge is None:
         return None
-    optimiser = torch.optim.Adam(edge.parameters(), lr=RATE)
-    for step in range(STEPS):
-        optimiser.param_groups[0]["lr"] = RATE * min(1.0, 2 * (STEPS - step) / STEPS)
-        optimiser.zero_grad()
+
+    def evaluate(step: int, weights: Weights) -> Losses:
         leak = LEAK * max(0.0, 1 - 2 * step / STEPS)
         matte = edge(*size, leak=leak).clamp(-OVERSHOOT, 1 + OVERSHOOT)
-        rest = mix(a, b, matte, mixture.space) - small
+        rest = mixture.dissolve(matte).mix(a, b) - small
         pace = edge.edge[1:] - edge.edge[:-1]
-        loss = charbonnier(rest) + (-pace).clamp_min(0).sum()
+        losses = {"unexplained": charbonnier(rest), "falling": (-pace).clamp_min(0).sum()}
         if len(pace) > 1:
-            loss = loss + PACE_WEIGHT * (pace[1:] - pace[:-1]).abs().mean()
-        torch.autograd.backward(loss)
-        optimiser.step()
+            losses["bend"] = (pace[1:] - pace[:-1]).abs().mean()
+        return weighted(losses, weights)
+
+    descent = Descent(
+        [ParameterGroup(list(edge.parameters()), decay_from_half(RATE))],
+        betas=BETAS,
+        name="the fit of the matte",
+    )
+    descent.run(evaluate, WEIGHTS, STEPS)
     with torch.no_grad():
         return edge(height, width), edge
 

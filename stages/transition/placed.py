@@ -18,7 +18,7 @@ from torch.nn import functional
 from stages.find.placements import place, sample
 from stages.kinds import TRANSITION_KINDS
 from stages.kinds.base import Placement, Placer, inside, pixel_places
-from stages.mixing.mixing import psnr_of
+from stages.mixing.psnr import psnr_of
 from stages.optim.timing import clocked
 from stages.shots import Transition
 from stages.transition.window import Window

@@ -1,7 +1,8 @@
 """How much work a transition gets: steps and turns, fixed before the work begins.
 
-A preset is a plan. A budget in seconds becomes one too: a short calibration measures what a step of each kind costs here and now, and
-the largest plan that fits is taken. From then on nothing looks at the clock, so the same plan gives the same layers.
+A preset is a plan. A budget in seconds becomes one: a short calibration measures what each kind of
+step costs on this machine, and the largest plan that fits is taken. From then on nothing looks at
+the clock, so the same plan gives the same layers.
 """
 
 from __future__ import annotations
@@ -12,28 +13,34 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from models.generator import NARROW_WIDTHS
-from stages.context import SAFE, FitSettings
-from stages.mixing.mixing import Mixture, shrink
+from stages.context import BUDGET_PART, FitSettings
+from stages.mixing.mixture import Mixture, shrink
 from stages.motion.carry import carry, reaching
 from stages.motion.flow import flows, warp
+from stages.motion.links import DISTANCES
 from stages.optim.fit import FitPlan
 from stages.optim.threads import workers
 from stages.optim.timing import seconds_a_step, seconds_of
-from stages.transition.networks import fit_layers, fit_paper
-from stages.transition.sweep import DISTANCES, SWEEPS
-from stages.transition.tie import MOST, TIES
+from stages.transition.networks import NetworkOptions, fit_layers
+from stages.transition.paper import fit_paper
+from stages.transition.sweep import SWEEPS
+from stages.transition.tie import MOST_PIXELS
+from stages.transition.ties import MOST_TIES
 
 Levels = tuple[tuple[int, int], ...]
+"""Pairs of a divisor of the sides and a number of steps, the coarsest first."""
 
 
 @dataclass(frozen=True)
 class Plan:
     """The work on one transition.
 
-    pixels: largest picture that is worked on; a larger one is worked on in a smaller size and finished in its own.
-    levels: divisors of the sides and steps of the joint motion fit. fit_steps: steps of the networks, 0 for none.
-    turns: motion sweeps in a round. ties: as ``levels``, of the tied motion that ends a round.
-    rounds: how often sweeps and ties take turns. paper_steps: with a number, the published method instead.
+    pixels: of the largest picture that is worked on. A larger one is worked on at a smaller size,
+        and finished at its own.
+    levels: of the motion fit. turns: of the motion sweeps in a round.
+    ties: levels of the tied motion that ends a round. fit_steps: of the networks; 0 for none.
+    rounds: how often sweeps and ties take turns.
+    paper_steps: of the published method, which replaces all else where it is not 0.
     """
 
     pixels: int
@@ -50,11 +57,12 @@ LARGEST = 960 * 540
 
 PLANS: dict[str, Plan] = {
     "best": Plan(LARGEST, ((4, 200), (2, 120), (1, 100)), 4, ((2, 30), (1, 30)), 800, 2),
-    # Coarse ties first, and few fine ones: as good as (2, 30), (1, 20), in six tenths of the time.
+    # Coarse ties first and few fine ones: as good as (2, 30), (1, 20), in 0.6 of the time.
     "balanced": Plan(LARGEST, ((4, 150), (2, 100), (1, 80)), 3, ((4, 20), (2, 15), (1, 14)), 600),
     "fast": Plan(480 * 270, ((4, 120), (2, 70), (1, 30)), 2),
     "paper": Plan(LARGEST, (), 0, paper_steps=4000),
 }
+"""The plan of each preset."""
 
 SMALLER: tuple[Plan, ...] = (
     PLANS["balanced"],
@@ -65,32 +73,53 @@ SMALLER: tuple[Plan, ...] = (
     Plan(320 * 180, ((4, 80), (2, 50), (1, 20)), 1),
     Plan(240 * 136, ((4, 40), (2, 20)), 1),
 )
-"""What a budget is filled with when ``best`` is too much for it, the largest first."""
+"""The plans that a budget is filled with where ``best`` does not fit, the largest first."""
 
 MIXED_BYTES, CLEAN_BYTES, TIE_BYTES, FULL_BYTES = 220, 81, 24, 280
-"""Bytes that a transition takes when it takes most, measured (``tests/measure_memory.py``): for each pixel of a mixed and of a clean frame
-at the working size, of a tie at its level, and of one frame in full, of which :mod:`stages.transition.separate` holds a few."""
+"""Peak memory of a transition in bytes per pixel, measured by ``tests/measure_memory.py``: of a
+mixed and of a clean frame at the working size, of a tie at its level, and of one frame at full
+size, of which :mod:`stages.transition.separate` holds a few."""
 
 LEAST = 64 * 36
 """Pixels of the smallest pictures that are worth working on."""
 
-TIE = 1.4  # what a tie costs in a step to what a frame costs in a step of the carrying
-SOLVE = 4  # steps of the ties at full size that solving the layers behind a level costs
-SAMPLE = 256 * 144  # pixels of the pictures that are measured on
-NETWORK_PIXELS = 3000  # of the pictures that the networks draw
+TIE = 1.4
+"""Cost of a tie in a step, in units of that of a frame in a step of the motion fit."""
+
+SOLVE = 4
+"""Cost of solving for the layers after a level of ties, in steps of the ties at full size."""
+
+SAMPLE = 256 * 144
+"""Pixels of the pictures on which costs are measured."""
+
+NETWORK_PIXELS = 3000
+"""Pixels of the pictures that the networks draw."""
+
+PAPER_TRIAL = 2
+"""Steps of the published method by which its cost is measured."""
+
+LEAST_PAPER_STEP = 1e-4
+"""Least cost of one of them, in seconds."""
 
 
 def plan_for(mixture: Mixture, settings: FitSettings) -> Plan:
-    """The preset's plan, or with ``max_seconds`` the largest that fits in it."""
-    return plans_for(mixture, [mixture.last - mixture.first + 1], settings)[0]
+    """Return the plan of the preset, or with ``max_seconds`` the largest that fits in them.
+
+    Raises ValueError where there is no such preset.
+    """
+    return plans_for(mixture, [mixture.count], settings)[0]
 
 
 def plans_for(
     mixture: Mixture, counts: Sequence[int], settings: FitSettings, costs: Costs | None = None
 ) -> list[Plan]:
-    """A plan for each of several transitions of one clip, with ``counts`` mixed frames; ``max_seconds`` are for all of them.
+    """Return a plan for each of several transitions of one clip.
 
-    The seconds are shared out by frames, and what a step costs is measured on one of them, ``mixture``, where ``costs`` are not known.
+    mixture: one of them, on which costs are measured. counts: mixed frames of each; they divide
+    ``max_seconds``, which are for all transitions together. costs: measured before; measured here
+    unless given.
+
+    Raises ValueError where there is no such preset.
     """
     if settings.preset not in PLANS:
         raise ValueError(f"no preset {settings.preset!r}; there are {', '.join(PLANS)}")
@@ -99,7 +128,7 @@ def plans_for(
     began = time.monotonic()
     paper = settings.preset == "paper"
     costs = costs or Costs(mixture, settings, paper=paper)
-    left = SAFE * settings.max_seconds - (time.monotonic() - began)
+    left = BUDGET_PART * settings.max_seconds - (time.monotonic() - began)
     plans = []
     for count in counts:
         share = left * count / sum(counts)
@@ -112,36 +141,49 @@ def plans_for(
 
 
 def bytes_of(pixels: int, mixed: int, clean: int, full: int) -> int:
-    """The memory, in bytes, that a transition takes with so many mixed and clean frames of ``full`` pixels, worked on at ``pixels``."""
+    """Return the peak memory of a transition, in bytes.
+
+    pixels: of a frame at the working size. mixed, clean: numbers of frames.
+    full: pixels of a frame at full size.
+    """
     area = min(pixels, full)
-    ties = min(MOST, TIES * mixed * area)
+    ties = min(MOST_PIXELS, MOST_TIES * mixed * area)
     return area * (MIXED_BYTES * mixed + CLEAN_BYTES * clean) + TIE_BYTES * ties + FULL_BYTES * full
 
 
 def within_memory(plan: Plan, memory: int, mixed: int, clean: int, full: int) -> Plan:
-    """The plan with pictures small enough to take ``memory`` bytes at most, if they need not be smaller than :data:`LEAST` for it."""
-    left, each = memory - FULL_BYTES * full, MIXED_BYTES * mixed + CLEAN_BYTES * clean
-    # Ties take a share for each pixel or, where there are many pixels, the most that they ever take.
-    most = max(left // (each + TIE_BYTES * TIES * mixed), (left - TIE_BYTES * MOST) // each)
+    """Return the plan with pictures small enough to need ``memory`` bytes at most.
+
+    They do not get smaller than :data:`LEAST`. Other arguments as in :func:`bytes_of`.
+    """
+    left = memory - FULL_BYTES * full
+    each = MIXED_BYTES * mixed + CLEAN_BYTES * clean
+    # Ties need memory for each pixel or, where there are many, the most that they ever need.
+    by_pixel = left // (each + TIE_BYTES * MOST_TIES * mixed)
+    most = max(by_pixel, (left - TIE_BYTES * MOST_PIXELS) // each)
     return replace(plan, pixels=min(plan.pixels, max(LEAST, most)))
 
 
 class Costs:
-    """Seconds of each kind of step on this machine, measured on the clip itself at a small size."""
+    """Seconds of each kind of step on this machine, measured on the clip itself at a small size.
+
+    mixture: the transition to measure on. settings: device and preset.
+    paper: measure only the published method.
+    """
 
     def __init__(self, mixture: Mixture, settings: FitSettings, *, paper: bool = False) -> None:
         self.settings = settings
-        self.area = float(mixture.frames.shape[-2] * mixture.frames.shape[-1])
-        self.side = min(mixture.frames.shape[-2:])
+        self.area = float(mixture.size[0] * mixture.size[1])
+        self.side = min(mixture.size)
         self.sample = sample = shrink(mixture, SAMPLE)
-        self.sampled = float(sample.frames.shape[-2] * sample.frames.shape[-1])
-        count = mixture.last - mixture.first + 1
+        self.sampled = float(sample.size[0] * sample.size[1])
         if paper:
             self.paper = self.paper_step(PLANS["paper"])
             return
-        # A step costs by its pixels, but for the smallest pictures, where what costs is to begin each of its operations.
+        # A step costs by its pixels, except for the smallest pictures, where starting the
+        # operations is what costs.
         self.least = self._carry_step(8, 9)
-        self.carry = self._carry_step(1, 4) / (self.sampled * count)
+        self.carry = self._carry_step(1, 4) / (self.sampled * mixture.count)
         pair = (sample.first, sample.first)
         found = flows(sample.frames, [pair])[pair][None]
         frame = sample.frames[sample.first][None]
@@ -150,13 +192,15 @@ class Costs:
         self.fit = self.fit_step()
 
     def of(self, plan: Plan, count: int) -> float:
-        """Seconds of ``plan`` for ``count`` mixed frames."""
+        """Return the seconds of ``plan`` for ``count`` mixed frames."""
         area = min(self.area, float(plan.pixels))
         links = 2 * len(DISTANCES) * 2 * count * area
-        # Flows are found side by side, one a thread.
+        # Flows are computed side by side, one per thread.
         turns = links * (2 * self.flow / workers() + 2 * SWEEPS * self.warp)
-        # A step of the ties warps each tie as a step of the carrying warps each frame, and looks up which frame that is.
-        ties = TIE * TIES * self._motion((*plan.ties, (1, SOLVE * len(plan.ties))), area * count)
+        # A step of the ties warps each tie as a step of the motion fit warps each frame, and looks
+        # up which frame that is.
+        levels_of_ties = (*plan.ties, (1, SOLVE * len(plan.ties)))
+        ties = TIE * MOST_TIES * self._motion(levels_of_ties, area * count)
         levels = reaching(plan.levels, round(self.side * (area / self.area) ** 0.5))
         return (
             self._motion(levels, area * count)
@@ -165,40 +209,31 @@ class Costs:
         )
 
     def _motion(self, levels: Levels, pixels: float) -> float:
-        """Seconds of a motion fit on so many pixels in all frames."""
+        """Return the seconds of a motion fit on so many pixels in all frames."""
         return sum(
             steps * max(self.least, self.carry * pixels / scale**2) for scale, steps in levels
         )
 
     def _carry_step(self, scale: int, steps: int) -> float:
-        """Seconds of a step at ``1 / scale`` of the sides, from ``steps`` of them."""
-        carry(
-            self.sample, [(scale, 1)], device=self.settings.device
-        )  # the first call also starts threads and allocates
-        # What every call pays once (flow of the clean frames, carrying at full size) is taken off by the difference.
-        return seconds_a_step(
-            lambda count: carry(self.sample, [(scale, count)], device=self.settings.device),
-            1,
-            1 + steps,
-        )
+        """Return the seconds of a step at ``1 / scale`` of the sides, from ``steps`` of them."""
+
+        def work(count: int) -> object:
+            return carry(self.sample, [(scale, count)], device=self.settings.device)
+
+        work(1)  # The first call also starts threads and allocates.
+        # The difference of two calls drops their fixed cost, such as the flow of the clean frames.
+        return seconds_a_step(work, 1, 1 + steps)
 
     def fit_step(self) -> float:
-        """Seconds of a step of the networks."""
+        """Return the seconds of a step of the networks."""
         small = shrink(self.sample, NETWORK_PIXELS)
-        work = partial(
-            fit_layers,
-            small,
-            seed=0,
-            device=self.settings.device,
-            learn_weight=False,
-            widths=NARROW_WIDTHS,
-        )
-        work(plan=FitPlan(1))  # the first call also probes the precision and allocates
+        options = NetworkOptions(widths=NARROW_WIDTHS, learn_weight=False)
+        work = partial(fit_layers, small, device=self.settings.device, options=options)
+        work(plan=FitPlan(1))  # The first call also probes the precision and allocates.
         return seconds_a_step(lambda steps: work(plan=FitPlan(steps)), 1, 21)
 
     def paper_step(self, plan: Plan) -> float:
-        """Seconds of a step of the published networks."""
-        spent = seconds_of(
-            lambda: fit_paper(self.sample, steps=2, seed=0, device=self.settings.device)
-        )
-        return max(spent / 2, 1e-4) * min(self.area, float(plan.pixels)) / self.sampled
+        """Return the seconds of a step of the published networks."""
+        work = partial(fit_paper, self.sample, steps=PAPER_TRIAL, device=self.settings.device)
+        step = max(seconds_of(work) / PAPER_TRIAL, LEAST_PAPER_STEP)
+        return step * min(self.area, float(plan.pixels)) / self.sampled

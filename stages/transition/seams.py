@@ -1,4 +1,4 @@
-"""Whether a scene flows from its clean frames into those that were taken out of a mixture, or jumps there."""
+"""Whether a scene flows from its clean frames into its separated ones, or jumps there."""
 
 from __future__ import annotations
 
@@ -10,19 +10,28 @@ import numpy as np
 import torch
 
 from stages.media.thumbnails import Picture
+from stages.mixing.psnr import psnr_of
 from stages.motion.flow import flows, warp
 
 CLEAN = 3
-"""Clean frames that are looked at beside a seam, where there are as many."""
+"""Most clean frames that are compared beside a seam."""
+
 TIMES = 4.0
-"""How much larger than between clean frames the difference at a seam must be, as a mean square, to count as a jump."""
+"""How many times as large as between clean frames the mean square at a seam must be for a jump."""
+
 VISIBLE = 38.0
-"""PSNR in dB from which a difference is too small to be seen, whatever its neighbours are."""
+"""PSNR in dB from which a difference cannot be seen, whatever its neighbours are."""
+
+MOST_DECIBELS = 60.0
+"""PSNR in dB of equal frames."""
 
 
 @dataclass(frozen=True)
 class Seam:
-    """How alike successive frames are along their motion, in dB: ``clean`` ones, and the last clean and the first mixed one (``seam``)."""
+    """How alike successive frames are along their motion, in dB.
+
+    clean: of clean frames. seam: of the last clean and the first separated one.
+    """
 
     clean: float
     seam: float
@@ -34,10 +43,14 @@ class Seam:
 
 
 def seam(clean: Sequence[Picture], mixed: Picture) -> Seam | None:
-    """The seam between ``clean`` frames, the one next to the mixture last, and the first ``mixed`` one; ``None`` for fewer than two clean.
+    """Return the seam between a scene's ``clean`` frames and its first ``mixed`` one.
 
-    PSNR = -10 log10 mean (I_t - warp(I_{t-1}))² along the dense flow from t to t - 1, so that motion is no difference; for clean
-    pairs of the mean over them.
+    Two successive frames are compared by the PSNR of ``I_t - warp(I_(t-1))`` along the dense flow
+    from t to t - 1, so that motion is no difference. For clean frames the mean error counts.
+
+    clean: 8-bit pictures, the one next to the mixture last. mixed: the separated picture.
+
+    Returns ``None`` for fewer than two clean frames.
     """
     if len(clean) < 2:
         return None
@@ -48,8 +61,5 @@ def seam(clean: Sequence[Picture], mixed: Picture) -> Seam | None:
         float(((warp(frames[u][None], found[t, u][None])[0] - frames[t]) ** 2).mean())
         for t, u in pairs
     ]
-    return Seam(_decibels(sum(errors[:-1]) / len(errors[:-1])), _decibels(errors[-1]))
-
-
-def _decibels(error: float) -> float:
-    return -10 * math.log10(max(error, 1e-6))
+    mean = sum(errors[:-1]) / len(errors[:-1])
+    return Seam(psnr_of(mean, MOST_DECIBELS), psnr_of(errors[-1], MOST_DECIBELS))

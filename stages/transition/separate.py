@@ -1,4 +1,8 @@
-"""Takes one transition apart: at a working size of bounded area (:mod:`stages.transition.alternate`), then at full size, frame by frame."""
+"""Separate one transition: at a working size of bounded area, then at full size, frame by frame.
+
+The working size is :mod:`stages.transition.alternate`; this module opens the window before it and
+finishes the frames after it.
+"""
 
 from __future__ import annotations
 
@@ -9,30 +13,42 @@ from dataclasses import asdict, dataclass, field, replace
 import torch
 from torch import Tensor
 
-from stages.checkpoint import CheckpointStore, Nothing
+from stages.checkpoint import CheckpointStore, NoCheckpoints
 from stages.context import FitSettings
 from stages.kinds import TRANSITION_KINDS
-from stages.mixing.mixing import Mixture, mix, project, psnr_of
-from stages.motion.carry import Carried, carried_layers
+from stages.mixing.forward_model import Pair
+from stages.mixing.mixture import Mixture, Side, project
+from stages.mixing.psnr import psnr_of
+from stages.motion.carry import CarriedLayers, carried_layers
 from stages.motion.flow import resize, resize_flow
 from stages.optim.loss_curves import Curves, thinned
 from stages.optim.timing import clocked
 from stages.shots import Space, Transition
-from stages.transition.alternate import Alternated, Pair, alternate, inside, still
-from stages.transition.networks import fit_paper
+from stages.transition.alternate import AlternationResult, Reporting, alternate, no_motion
+from stages.transition.paper import fit_paper
 from stages.transition.placed import separate_placed
 from stages.transition.plan import LARGEST, Plan, plan_for
+from stages.transition.still import Known, separate_still, still_scenes, still_side
 from stages.transition.window import Window
 
-BAND = (
-    1 << 20
-)  # pixels that are made to mix to the input at once: what that takes beside them is many times as much
-CLAMPED = 3  # times that layers are made to mix to the input and brought back into [0, 1]
+BAND = 1 << 20
+"""Pixels per band in which a frame is made to mix to the input: its temporaries need far more
+memory than the band itself."""
+
+CLAMPED = 3
+"""Passes in which layers are made to mix to the input and clamped to [0, 1]."""
+
+WORK_END = 0.98
+"""Progress of a transition when the work at the working size is done."""
 
 
 @dataclass(frozen=True)
-class Finished:
-    """One mixed frame ``(3, H, W)`` in [0, 1], both its layers at its own size, and where the weight varies its matte ``(1, H, W)``."""
+class SeparatedFrame:
+    """One mixed frame and its layers at full size.
+
+    frame, outgoing, incoming: ``(3, H, W)`` in [0, 1].
+    matte: weight of the incoming scene, ``(1, H, W)``, where it varies over the picture.
+    """
 
     frame: Tensor
     outgoing: Tensor
@@ -40,17 +56,19 @@ class Finished:
     matte: Tensor | None = None
 
 
-Put = Callable[[int, Finished], None]
-"""Takes the layers of one mixed frame; the first argument counts them from 0."""
+PutFrame = Callable[[int, SeparatedFrame], None]
+"""Takes the layers of one mixed frame; the first argument counts the mixed frames from 0."""
 
 
 @dataclass(frozen=True)
-class Separated:
-    """What was learnt about how the layers mix.
+class TransitionResult:
+    """What was learnt about a transition, beside its layers.
 
-    mix: weight of the incoming scene for each frame, its mean where there is a matte (``has_matte``).
-    seconds: by stage. report: figures for the manifest. plan: the work that was done, as :class:`stages.transition.plan.Plan` has it.
-    trace: the losses on the way.
+    mix: weight of the incoming scene in each frame, its mean where there is a matte.
+    has_matte: whether there is one. space: in which the scenes are mixed.
+    seconds: by stage. report: figures for the manifest.
+    plan: the work that was done, the fields of :class:`stages.transition.plan.Plan`.
+    trace: the losses.
     """
 
     mix: tuple[float, ...]
@@ -68,39 +86,49 @@ def separate_transition(
     *,
     settings: FitSettings,
     progress: Callable[[float, str], None],
-    put: Put,
+    put: PutFrame,
     plan: Plan | None = None,
-    keeper: CheckpointStore | None = None,
-) -> Separated:
-    """Takes ``transition`` apart and gives the layers of its frames to ``put``, one frame after another.
+    checkpoints: CheckpointStore | None = None,
+) -> TransitionResult:
+    """Separate ``transition`` and pass the layers of its frames to ``put``, one frame at a time.
 
-    window: its frames with clean ones at both sides, of which a few at a time are held in full. progress: fraction done and a note.
-    plan: the work to do; by ``settings`` unless told. keeper: where a run that may be killed keeps what is done.
+    window: the mixed frames with clean ones at both sides; a few at a time are held at full size.
+    settings: preset or budget, seed and device. progress: takes the fraction done and a note.
+    plan: the work to do, chosen by ``settings`` unless given.
+    checkpoints: where an interruptible run saves what is done.
+
+    Raises FitError where a fit diverges and UsageError where the clip lacks frames of the window.
     """
     if TRANSITION_KINDS[transition.kind].undo == "placement":
         return _placed(window, transition, progress, put)
+    paper = plan.paper_steps > 0 if plan else settings.preset == "paper"
+    scenes = None if paper else still_scenes(window, transition)
+    if scenes is not None:
+        return _still(window, transition, scenes, progress, put)
     seconds: dict[str, float] = defaultdict(float)
-    keeper = keeper or Nothing()
     if plan is None:
         with clocked(seconds, "plan"):
             progress(0.0, "measuring this machine" if settings.max_seconds else "planning")
             plan = plan_for(open_mixture(window, transition, LARGEST), settings)
     work = open_mixture(window, transition, plan.pixels)
+    reporting = Reporting(progress, seconds, checkpoints or NoCheckpoints())
     if plan.paper_steps:
-        done = _published(work, plan, settings, progress, seconds, keeper)
+        done = _published(work, plan, settings, reporting)
     else:
-        done = alternate(work, transition.kind, plan, settings, progress, seconds, keeper)
-    work = done.mixture
+        done = alternate(work, transition.kind, plan, settings, reporting)
+    known = None if paper else still_side(window, transition, done.mixture, done.layers)
     means: list[float] = []
     error = 0.0
     with clocked(seconds, "finish"):
-        for place, (full, layers) in enumerate(finish(window, done)):
-            progress(0.98 + 0.02 * place / len(transition), "full size")
-            frame, weight = full.frames[1], full.weight[1]
-            error += _squared_error(frame, layers, weight, full.space)
+        for place, (full, layers) in enumerate(finish(window, done, known)):
+            progress(WORK_END + (1 - WORK_END) * place / len(transition), "full size")
+            frame = full.frames[1]
+            weight = full.weight[1]
+            error += _squared_error(full, layers)
             means.append(float(weight.mean()))
-            # The frame's place is the next one's, too; what is put out stays.
-            put(place, Finished(frame.clone(), *layers, weight if full.has_matte else None))
+            # A copy, because the next frame is read into the same place.
+            matte = weight if full.has_matte else None
+            put(place, SeparatedFrame(frame.clone(), *layers, matte))
     report = {
         "reconstruction_psnr": psnr_of(error / len(transition)),
         "trust": done.trust,
@@ -108,13 +136,13 @@ def separate_transition(
         "invented": 1 - done.trust,
         "fit_steps": float(done.fit_steps),
         "turns": float(plan.turns * plan.rounds),
-        "work_height": float(work.frames.shape[-2]),
-        "work_width": float(work.frames.shape[-1]),
+        "work_height": float(done.mixture.size[0]),
+        "work_width": float(done.mixture.size[1]),
     }
-    return Separated(
+    return TransitionResult(
         tuple(means),
-        work.has_matte,
-        work.space,
+        done.mixture.has_matte,
+        done.mixture.space,
         dict(seconds),
         report,
         asdict(plan),
@@ -123,12 +151,15 @@ def separate_transition(
 
 
 def _placed(
-    window: Window, transition: Transition, progress: Callable[[float, str], None], put: Put
-) -> Separated:
-    """Take a transition apart in which the scenes move as a whole; see :mod:`.placed`."""
+    window: Window,
+    transition: Transition,
+    progress: Callable[[float, str], None],
+    put: PutFrame,
+) -> TransitionResult:
+    """Separate a transition whose scenes move as a whole; see :mod:`stages.transition.placed`."""
 
     def put_frame(number: int, frame: Tensor, layers: Pair) -> None:
-        put(number, Finished(frame, *layers))
+        put(number, SeparatedFrame(frame, *layers))
 
     done = separate_placed(window, transition, progress, put_frame)
     report = {
@@ -137,70 +168,85 @@ def _placed(
         "explained": done.visible,
         "invented": 1 - done.visible,
     }
-    return Separated(done.mix, False, "gamma", done.seconds, report)
+    return TransitionResult(done.mix, False, "gamma", done.seconds, report)
+
+
+def _still(
+    window: Window,
+    transition: Transition,
+    scenes: Pair,
+    progress: Callable[[float, str], None],
+    put: PutFrame,
+) -> TransitionResult:
+    """Separate a transition between still scenes; see :mod:`stages.transition.still`."""
+
+    def put_frame(number: int, frame: Tensor, layers: Pair, matte: Tensor | None) -> None:
+        put(number, SeparatedFrame(frame, *layers, matte))
+
+    done = separate_still(window, transition, scenes, progress, put_frame)
+    report = {
+        "reconstruction_psnr": done.reconstruction_psnr,
+        "trust": 1.0,
+        "explained": 1.0,
+        "invented": 0.0,
+    }
+    has_matte = TRANSITION_KINDS[transition.kind].has_matte
+    return TransitionResult(done.mix, has_matte, transition.space, done.seconds, report)
 
 
 def _published(
-    work: Mixture,
-    plan: Plan,
-    settings: FitSettings,
-    progress: Callable[[float, str], None],
-    seconds: dict[str, float],
-    keeper: CheckpointStore,
-) -> Alternated:
-    """The method as published, for comparison: no motion, no sweeps; the residual is shared out at the end."""
-    with clocked(seconds, "networks"):
+    work: Mixture, plan: Plan, settings: FitSettings, reporting: Reporting
+) -> AlternationResult:
+    """Return the layers of the published method: networks alone, the residual distributed."""
+    with clocked(reporting.seconds, "networks"):
         result = fit_paper(
             work,
             steps=plan.paper_steps,
             seed=settings.seed,
             device=settings.device,
-            on_step=lambda done, _: progress(0.98 * done, "published networks"),
-            keeper=keeper,
+            on_step=lambda done, _: reporting.progress(WORK_END * done, "published networks"),
+            checkpoints=reporting.checkpoints,
         )
-    layers = project(work, *inside(work, (result.outgoing, result.incoming)))
-    return Alternated(
-        layers,
-        Carried(still(work), (0, 0), carried_layers(work, still(work))),
-        work,
-        0.0,
-        plan.paper_steps,
-        result.trace,
-    )
+    layers = project(work, *work.of_mixed((result.outgoing, result.incoming)))
+    flows = no_motion(work)
+    carried = CarriedLayers(flows, (0, 0), carried_layers(work, flows))
+    return AlternationResult(layers, carried, work, 0.0, plan.paper_steps, result.trace)
 
 
 def open_mixture(window: Window, transition: Transition, pixels: int) -> Mixture:
-    """The window as a mixture, in pictures of at most ``pixels``, with the weights that the search found."""
-    first, last = transition.first_frame - window.first, transition.last_frame - window.first
+    """Return the window as a mixture with the weights that the search found.
+
+    pixels: most pixels of a frame; larger ones are shrunk.
+
+    Raises UsageError where the clip lacks frames of the window.
+    """
+    first = transition.first_frame - window.first
+    last = transition.last_frame - window.first
     weight = torch.zeros(window.last - window.first + 1, 1, 1, 1)
     weight[first : last + 1, 0, 0, 0] = torch.tensor(transition.mix)
     weight[last + 1 :] = 1
-    frames = window.shrunk(pixels)
+    mixture = Mixture(window.shrunk(pixels), weight, first, last, transition.space)
     if transition.color is None:
-        return Mixture(frames, weight, first, last, transition.space)
+        return mixture
     digits = transition.color.lstrip("#")
     color = torch.tensor([int(digits[at : at + 2], 16) / 255 for at in (0, 2, 4)])
-    return Mixture(
-        frames,
-        weight,
-        first,
-        last,
-        transition.space,
-        "outgoing" if transition.outgoing is None else "incoming",
-        color,
-    )
+    locked: Side = "outgoing" if transition.outgoing is None else "incoming"
+    return replace(mixture, locked=locked, color=color)
 
 
-def finish(window: Window, done: Alternated) -> Iterator[tuple[Mixture, Pair]]:
-    """Each mixed frame in full, between the two clean ones that its layers are carried from, and its layers ``(3, H, W)``."""
+def finish(
+    window: Window, done: AlternationResult, known: Known | None = None
+) -> Iterator[tuple[Mixture, Pair]]:
+    """Yield each mixed frame at full size with its layers ``(3, H, W)``.
+
+    The frame comes as a window of three: between the two clean frames that its layers are carried
+    from. The window is overwritten when the next frame is taken. known: the scene that stands
+    still, if one does; its picture replaces its layer.
+    """
     work = done.mixture
-    # One place for all: the middle is changed from frame to frame.
-    frames = torch.cat(
-        [
-            window.frame(window.first + index)
-            for index in (done.carried.templates[0], *done.carried.templates)
-        ]
-    )
+    templates = done.carried.templates
+    # One buffer for all frames: the middle one changes from frame to frame.
+    frames = torch.cat([window.frame(window.first + index) for index in (templates[0], *templates)])
     place = 0
     for block in window.blocks(window.first + work.first, window.first + work.last):
         for frame in block.pixels:
@@ -209,49 +255,65 @@ def finish(window: Window, done: Alternated) -> Iterator[tuple[Mixture, Pair]]:
             around = torch.cat([torch.zeros_like(weight), weight, torch.ones_like(weight)])
             frames[1] = frame
             one = replace(work, frames=frames, weight=around, first=1, last=1)
-            yield one, finish_frame(one, done, place)
+            yield one, finish_frame(one, done, place, known)
             place += 1
 
 
-def finish_frame(one: Mixture, done: Alternated, place: int) -> Pair:
-    """The layers ``(3, H, W)`` of mixed frame ``place``, which is the middle one of ``one``, in its own size.
+def finish_frame(
+    one: Mixture, done: AlternationResult, place: int, known: Known | None = None
+) -> Pair:
+    """Return the layers ``(3, H, W)`` of one mixed frame at full size.
 
-    The clean frames carried at full size give the detail, the layers of the working size the rest.
+    The clean frames, carried at full size, give the detail; the layers of the working size give
+    the rest.
+
+    one: a window of three frames whose middle one it is. place: its number among the mixed frames.
+    known: a scene that stands still; the other one then gets the whole residual.
     """
-    size = (one.frames.shape[-2], one.frames.shape[-1])
+    size = one.size
     at = slice(place, place + 1)
-    parts = done.layers[0][at].clone(), done.layers[1][at].clone()
-    if parts[0].shape[-2:] != size:
+    layers = done.layers[0][at].clone(), done.layers[1][at].clone()
+    if layers[0].shape[-2:] != size:
         flows = done.carried.flows[0][at], done.carried.flows[1][at]
         sharp = carried_layers(one, (resize_flow(flows[0], size), resize_flow(flows[1], size)))
         blurred = done.carried.layers[0][at], done.carried.layers[1][at]
-        parts = (
-            sharp[0] + resize(parts[0] - blurred[0], size),
-            sharp[1] + resize(parts[1] - blurred[1], size),
+        layers = (
+            sharp[0] + resize(layers[0] - blurred[0], size),
+            sharp[1] + resize(layers[1] - blurred[1], size),
         )
+    if known is not None:
+        picture = known.picture.clone()
+        layers = (picture, layers[1]) if known.side == "outgoing" else (layers[0], picture)
+        one = replace(one, locked=known.side)
     height = max(1, BAND // size[1])
     for top in range(0, size[0], height):
-        _mix_again(one, parts, slice(top, top + height))
-    return parts[0][0], parts[1][0]
+        _mix_again(one, layers, slice(top, top + height))
+    return layers[0][0], layers[1][0]
 
 
-def _mix_again(one: Mixture, parts: Pair, rows: slice) -> None:
-    """Makes some rows of the layers ``(1, 3, H, W)`` mix to the input, in place: each pixel by itself, so a band at a time is enough."""
-    band = replace(
-        one,
-        frames=one.frames[..., rows, :],
-        weight=one.weight[..., rows, :] if one.has_matte else one.weight,
-    )
-    layers = parts[0][..., rows, :], parts[1][..., rows, :]
-    # Against a colour one go is meant to leave the input's own error alone; more would bring it back.
+def _mix_again(one: Mixture, layers: Pair, rows: slice) -> None:
+    """Make some rows of the layers ``(1, 3, H, W)`` mix to the input, in place.
+
+    Pixels are independent of each other, so a band at a time is enough.
+    """
+    weight = one.weight[..., rows, :] if one.has_matte else one.weight
+    band = replace(one, frames=one.frames[..., rows, :], weight=weight)
+    outgoing = layers[0][..., rows, :]
+    incoming = layers[1][..., rows, :]
+    # Against a colour a single pass leaves the input's own error alone; more would bring it back.
     for _ in range(1 if one.locked else CLAMPED):
-        clean = project(band, *layers)
-        layers = clean[0].clamp(0, 1), clean[1].clamp(0, 1)
-    for part, layer in zip(parts, layers, strict=True):
-        part[..., rows, :] = layer
+        outgoing, incoming = project(band, outgoing, incoming)
+        outgoing = outgoing.clamp(0, 1)
+        incoming = incoming.clamp(0, 1)
+    layers[0][..., rows, :] = outgoing
+    layers[1][..., rows, :] = incoming
 
 
-def _squared_error(frame: Tensor, layers: Pair, weight: Tensor, space: Space) -> float:
-    """Mean squared error of the layers, rounded to 8 bits as files hold them, mixed back, against the input's frame."""
-    again = mix((layers[0] * 255).round() / 255, (layers[1] * 255).round() / 255, weight, space)
-    return float(((again - frame) ** 2).sum()) / frame.numel()
+def _squared_error(full: Mixture, layers: Pair) -> float:
+    """Return the mean squared error against the input of layers rounded to 8 bits, as in files.
+
+    full: the window of three frames around the layers' frame.
+    """
+    rounded = [(layer * 255).round() / 255 for layer in layers]
+    again = full.dissolve(full.weight[1]).mix(*rounded)
+    return float(((again - full.frames[1]) ** 2).sum()) / full.frames[1].numel()

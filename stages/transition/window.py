@@ -1,8 +1,11 @@
-"""A transition's frames, read when they are needed: all of them small, to be worked on; one after another in full, to be finished."""
+"""Read a transition's frames when they are needed.
+
+All of them are read small, to be worked on. One after another is read in full, to be finished.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -15,10 +18,10 @@ from stages.motion.flow import shrunk
 
 @dataclass(frozen=True)
 class Window:
-    """The mixed frames of a transition with clean ones at both sides: frames ``first`` to ``last`` of a clip, inclusive.
+    """Frames ``first`` to ``last`` (inclusive) of a clip: a transition with clean frames around it.
 
-    blocks: streams the frames between two indices, as :meth:`stages.media.read.Clip.blocks` does. size: ``(H, W)`` of a frame.
-    name: of the clip, for messages.
+    blocks: streams the frames between two indices, as :meth:`stages.media.read.Clip.blocks` does.
+    size: ``(H, W)`` of a frame. name: the clip's name, for messages.
     """
 
     blocks: Callable[[int, int], Iterable[Frames]]
@@ -29,32 +32,41 @@ class Window:
 
     @classmethod
     def of(cls, frames: Frames) -> Window:
-        """A window of frames that are in memory already."""
+        """Return a window of frames that are already in memory."""
 
         def blocks(first: int, last: int) -> Iterator[Frames]:
             part = slice(first - frames.first, last - frames.first + 1)
             yield Frames(frames.pixels[part], frames.times[part], first)
 
-        return cls(
-            blocks, frames.first, frames.last, (frames.pixels.shape[-2], frames.pixels.shape[-1])
-        )
+        height, width = frames.pixels.shape[-2:]
+        return cls(blocks, frames.first, frames.last, (height, width))
 
     def shrunk(self, pixels: int) -> Tensor:
-        """All frames ``(N, 3, h, w)`` with at most ``pixels`` each, by area averages; in their own size where they have no more.
+        """Return all frames ``(N, 3, h, w)`` at the working size, by area averages.
 
-        Raises UsageError where the clip does not hold all of them.
+        pixels: the most pixels of a frame. Frames that have no more keep their own size.
+
+        The frames are read in full, a block at a time, and averaged here in float32. The reader
+        could scale them itself, but it rounds scaled frames to 8 bits before the fit sees them,
+        which changes the layers.
+
+        Raises UsageError where the clip does not hold all of the frames.
         """
-        small = torch.cat(
-            [shrunk(block.pixels, pixels) for block in self.blocks(self.first, self.last)]
-            or [torch.empty(0)]
-        )
+        blocks = [shrunk(block.pixels, pixels) for block in self.blocks(self.first, self.last)]
+        small = torch.cat(blocks or [torch.empty(0)])
         if len(small) != self.last - self.first + 1:
             raise UsageError(
-                f"{self.name}: frames {self.first} to {self.last} were asked for, but it has {len(small)} of them"
+                f"{self.name}: frames {self.first} to {self.last} were asked for, "
+                f"but it has {len(small)} of them"
             )
         return small
 
     def frame(self, index: int) -> Tensor:
-        """Frame number ``index`` of the clip in full, ``(1, 3, H, W)``."""
+        """Return frame number ``index`` of the clip in full, ``(1, 3, H, W)``."""
         (block,) = self.blocks(index, index)
         return block.pixels
+
+    def frames(self, indices: Sequence[int]) -> Tensor:
+        """Return these frames of the clip in full, ``(N, 3, H, W)``. Each is read only once."""
+        read = {index: self.frame(index) for index in dict.fromkeys(indices)}
+        return torch.cat([read[index] for index in indices])

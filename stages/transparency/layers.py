@@ -20,7 +20,8 @@ import torch
 from torch import Tensor
 
 from stages.context import Note, Separation, SeparationContext, notes_where
-from stages.mixing.mixing import GAMMA, psnr_of
+from stages.mixing.light_dissolve import GAMMA
+from stages.mixing.psnr import psnr_of
 from stages.motion.flow import resize, shrunk
 from stages.optim.timing import call_and_step, seconds_of
 from stages.transparency.clip import ClipPlan, encoded, separate_clip
@@ -138,7 +139,7 @@ def separate(frames: Tensor, facts: Facts, brief: SeparationContext) -> Separati
         notes = notes_where(NOT_BELIEVED, torch.ones(len(frames))) if brief.strength <= 1 else ()
     else:
         plan = _plan_for(light, brief)
-        plan = replace(plan, pixels=brief.within(plan.pixels), mosaic_pixels=brief.within(plan.mosaic_pixels))
+        plan = replace(plan, pixels=brief.working_pixels(plan.pixels), mosaic_pixels=brief.working_pixels(plan.mosaic_pixels))
         found = separate_clip(light, plan, lambda done: brief.progress(done, "two moving layers"), brief.trace)
         found = as_before(frames, found, facts)
         notes = reflection_notes(frames, from_light(found[1], facts.space))
@@ -248,7 +249,7 @@ def _plan_for(light: Tensor, brief: SeparationContext) -> ClipPlan:
     """The preset's plan, or with a budget the largest that fits in it; a resumed run keeps it."""
     if brief.settings.max_seconds is None:
         return PLANS[brief.settings.preset]
-    return brief.keeper.compute_and_save("plan", partial(_plan_within, light, brief.settings.max_seconds), ClipPlan)
+    return brief.checkpoints.compute_and_save("plan", partial(_plan_within, light, brief.settings.max_seconds), ClipPlan)
 
 
 def _plan_within(light: Tensor, budget: float) -> ClipPlan:
@@ -278,11 +279,11 @@ def _published(frames: Tensor, facts: Facts, brief: SeparationContext) -> tuple[
     settings = brief.settings
     size = (frames.shape[-2], frames.shape[-1])
     light = to_light(frames, facts.space)
-    small = shrunk(light, brief.within(PAPER_PIXELS))
+    small = shrunk(light, brief.working_pixels(PAPER_PIXELS))
     steps = PAPER_STEPS
     work = partial(fit_published, small, shared=facts.mixtures, seed=settings.seed, device=settings.device)
     if (budget := settings.max_seconds) is not None:
-        steps = brief.keeper.compute_and_save("steps", lambda: max(1, min(PAPER_STEPS, int(SAFE * budget * 3 / seconds_of(lambda: work(steps=3))))))
+        steps = brief.checkpoints.compute_and_save("steps", lambda: max(1, min(PAPER_STEPS, int(SAFE * budget * 3 / seconds_of(lambda: work(steps=3))))))
 
     def note(done: float, losses: Mapping[str, float]) -> None:
         brief.progress(done, "published networks")

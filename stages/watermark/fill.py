@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from models.generator import Layer
+from models.generator import GeneratedLayer
 from stages.context import SeparationContext
 from stages.optim.fit import FitPlan, fit
 from stages.optim.losses import constant, reconstruction
@@ -47,16 +47,15 @@ def fill(frames: Tensor, hole: Tensor, brief: SeparationContext, steps: int) -> 
         brief.progress(done, "filling what is hidden")
         brief.trace.add("filling", done, losses)
 
-    def fitted(count: int, report: bool = False) -> Layer:
+    def fitted(count: int, report: bool = False) -> GeneratedLayer:
         """A generator of its own after ``count`` steps: what is fitted to measure the time teaches the real one nothing."""
-        layer = Layer(len(frames), 3, size, seed=seed).to(device)
+        layer = GeneratedLayer(len(frames), 3, size, seed=seed).to(device)
 
         def terms(index: Tensor, progress: float) -> Mapping[str, Tensor]:
             return {"reconstruction": reconstruction(layer(index), target[index], trust)}
 
-        codes = [parameter for name, parameter in layer.named_parameters() if name.startswith("noise")]
         step = note if report else None
-        fit(layer, terms, {"reconstruction": constant(1)}, FitPlan(count, BATCH), frames=len(frames), seed=seed, codes=codes, on_step=step)
+        fit(layer, terms, {"reconstruction": constant(1)}, FitPlan(count, BATCH), frames=len(frames), seed=seed, on_step=step)
         return layer
 
     if (budget := brief.settings.max_seconds) is not None:
@@ -66,7 +65,7 @@ def fill(frames: Tensor, hole: Tensor, brief: SeparationContext, steps: int) -> 
             fitted(1)  # the first call also allocates
             return max(LEAST_STEPS, min(most, int(SHARE * budget / seconds_a_step(fitted, 1, 4))))
 
-        steps = brief.keeper.compute_and_save("fill", measured)
+        steps = brief.checkpoints.compute_and_save("fill", measured)
     layer = fitted(steps, report=True)
     drawn = F.interpolate(layer.render().cpu(), size=(height, width), mode="bilinear", align_corners=False)
     shown = (~inside).float()[None, None]

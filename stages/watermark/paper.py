@@ -86,7 +86,7 @@ def separate_published(frames: Tensor, box: Tensor, brief: SeparationContext) ->
             fitted(1)  # the first call also allocates
             return max(1, min(STEPS, int(SHARE * budget / seconds_a_step(fitted, 1, 3))))
 
-        steps = brief.keeper.compute_and_save("steps", measured)
+        steps = brief.checkpoints.compute_and_save("steps", measured)
     module = fitted(steps, report=True)
     with torch.no_grad():
         parts = [module(torch.arange(at, min(at + BATCH, count), device=device)) for at in range(0, count, BATCH)]

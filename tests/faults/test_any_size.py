@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from stages.media.clip import ClipInfo, Frames
+from stages.media.formats import LayerFormat
 from stages.media.read import open_clip
 from stages.media.write import LayerWriter
 
@@ -46,7 +47,9 @@ def written(
     count, height, width, _ = pictures.shape
     info = ClipInfo(Path("in.mp4"), width, height, count, rate, tick)
     frames = Frames(torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 255, times)
-    with LayerWriter(folder / "layer", info, lossless=bool(options.get("lossless"))) as writer:
+    with LayerWriter(
+        folder / "layer", info, LayerFormat(lossless=bool(options.get("lossless")))
+    ) as writer:
         writer.write(frames)
     return writer.path
 

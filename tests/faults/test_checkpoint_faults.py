@@ -69,7 +69,7 @@ def test_a_pickle_in_a_checkpoint(
         run(*WORDS, "--out", "out", "--resume"),
         1,
         str(kept),
-        "is no checkpoint of ours or is damaged",
+        "is not one of our checkpoints, or is damaged",
         "--overwrite",
     )
     assert not trap.exists() and visible(Path("out")) == []

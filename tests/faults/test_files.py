@@ -141,7 +141,7 @@ def test_no_video_in_it(run: Run, tmp_path: Path) -> None:
     both(run, "text.mp4", 1, "text.mp4", "it is text", "give the video itself")
     for name in ("tone.wav", "tone.m4a", "tone.mkv"):
         media.run(ffmpeg.output(ffmpeg.input("sine=duration=0.2", f="lavfi"), str(tmp_path / name)))
-        both(run, name, 1, name, "only sound", "give a video or a picture")
+        both(run, name, 1, name, "only audio", "give a video or a picture")
 
 
 def test_size_changes_in_mid_stream(run: Run, tmp_path: Path) -> None:
@@ -271,7 +271,7 @@ def test_playlists_urls_and_disguised_scripts(run: Run, tmp_path: Path) -> None:
             "pipe:0",
         ):
             both(run, name, 1, "there is no such file", "check the name")
-        both(run, watched.file, 1, "secret.ts", "no regular file")
+        both(run, watched.file, 1, "secret.ts", "is not a regular file")
     assert watched.touched == []
     # What was watched would have been noticed.
     with Watched(Path(os.mkdir(tmp_path / "again") or tmp_path / "again")) as watched:

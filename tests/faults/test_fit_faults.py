@@ -18,8 +18,9 @@ from pipeline.tasks import Task
 from stages.context import Separation
 from stages.motion import carry
 from stages.optim import fit as loop
+from stages.optim.descent import Descent, DivergenceGuard
 from stages.transition import networks as fit_transition
-from stages.transition import separate, tie
+from stages.transition import separate, tie_fit
 
 WORDS = ("run", "in.mkv", "--task", "transition", "--no-progress", "--lossless", *MIXED)
 
@@ -50,39 +51,35 @@ def break_losses(patch: pytest.MonkeyPatch, broken: Callable[[int], bool]) -> No
 
 
 def rates_of(patch: pytest.MonkeyPatch) -> list[float]:
-    """The learning rate of every step that is taken from now on."""
+    """Return a list that gets the learning rate of every step of the networks from now on."""
     rates: list[float] = []
-    make = loop._optimiser
+    make = loop._descent
 
-    def spied(*given: Any) -> torch.optim.Adam:
+    def watched(*given: Any) -> Descent:
         made = make(*given)
-        made.register_step_pre_hook(
+        made.optimiser.register_step_pre_hook(
             lambda optimiser, *_: rates.append(optimiser.param_groups[0]["lr"])
         )
         return made
 
-    patch.setattr(loop, "_optimiser", spied)
+    patch.setattr(loop, "_descent", watched)
     return rates
 
 
 def test_loss_turns_nan(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Row 18: where the loss turns NaN the fit goes back to the last good state with a smaller step, and the run comes to its end."""
+    """Row 18: a fit whose loss turns NaN goes back to its last good state with a smaller step."""
     with monkeypatch.context() as patch:
         usual = rates_of(patch)
         assert run(*WORDS, "--out", "sound").status == 0
     restored: list[bool] = []
-    restore = loop._restore
+    restore = DivergenceGuard._restore
 
-    def spy(state: loop.FitState, module: torch.nn.Module, optimiser: torch.optim.Adam) -> None:
-        restore(state, module, optimiser)
-        restored.append(
-            all(
-                torch.equal(value, state.module[name])
-                for name, value in module.state_dict().items()
-            )
-        )
+    def spy(guard: DivergenceGuard) -> None:
+        restore(guard)
+        pairs = zip(guard._values, guard._good, strict=True)
+        restored.append(all(torch.equal(value, good) for value, good in pairs))
 
-    monkeypatch.setattr(loop, "_restore", spy)
+    monkeypatch.setattr(DivergenceGuard, "_restore", spy)
     rates = rates_of(monkeypatch)
     break_losses(monkeypatch, lambda step: step == 1)
     assert run(*WORDS, "--out", "broken").status == 0
@@ -102,24 +99,24 @@ def test_loss_stays_nan(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     refused(
         run(*WORDS, "--out", "out"),
         1,
-        "in.mkv: the fit lost its way 3 times",
-        "try another --seed or --device cpu",
+        "in.mkv: the fit of the networks diverged 3 times",
+        "try another seed, or fit on the CPU (--seed, --device)",
     )
     assert visible(tmp_path / "out") == []
 
 
 def break_motion(patch: pytest.MonkeyPatch, module: Any, broken: Callable[[int], bool]) -> None:
-    """Turns the loss of the fits of motion in ``module`` into NaN whenever it is asked for the times for which ``broken`` is true."""
-    calls, rounded = [-1], module.rounded
+    """Turn the losses of the motion fits in ``module`` into NaN at calls that are ``broken``."""
+    calls, charbonnier = [-1], module.charbonnier
 
     def worse(difference: torch.Tensor) -> torch.Tensor:
         calls[0] += 1
-        return rounded(difference) * (float("nan") if broken(calls[0]) else 1)
+        return charbonnier(difference) * (float("nan") if broken(calls[0]) else 1)
 
-    patch.setattr(module, "rounded", worse)
+    patch.setattr(module, "charbonnier", worse)
 
 
-@pytest.mark.parametrize("module", [carry, tie])
+@pytest.mark.parametrize("module", [carry, tie_fit])
 def test_loss_of_the_motion_turns_nan(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: Any
 ) -> None:
@@ -132,7 +129,7 @@ def test_loss_of_the_motion_turns_nan(
     refused(
         run(*WORDS, "--out", "other"),
         1,
-        "in.mkv: the fit of its motion lost its way 3 times",
+        "in.mkv: the fit of the motion diverged 3 times",
         "--seed",
     )
     assert visible(tmp_path / "other") == []

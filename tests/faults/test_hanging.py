@@ -12,15 +12,15 @@ import pytest
 from clips import moving
 
 from stages.media import thumbnails as sampling
-from stages.media.thumbnails import CHILD, Wanted, sample
+from stages.media.thumbnails import CHILD, ThumbnailRequest, read_thumbnails
 
 HANGS = "import sys, time; sys.stdout.buffer.write(b'0 1\\n' + bytes(24 * 32 * 3)); sys.stdout.flush(); time.sleep(60)"
 
 
 @pytest.fixture
-def wanted(tmp_path: Path) -> Wanted:
+def wanted(tmp_path: Path) -> ThumbnailRequest:
     path = media.save(tmp_path / "in.mkv", np.ascontiguousarray(moving(1, 6, (48, 64))))
-    return Wanted(path, (1, 4), (24, 32), about=10**9)
+    return ThumbnailRequest(path, (1, 4), (24, 32), total_pixels=10**9)
 
 
 def good(pictures: dict[int, np.ndarray], index: int) -> bool:
@@ -29,11 +29,11 @@ def good(pictures: dict[int, np.ndarray], index: int) -> bool:
     return bool(np.abs(pictures[index] - small).mean() < 4)
 
 
-def test_a_decoder_that_hangs(wanted: Wanted, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_decoder_that_hangs(wanted: ThumbnailRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Row 17: a decoder that hangs; its child is killed at the deadline, what it gave counts and the reader gives the rest."""
     monkeypatch.setattr(sampling, "CHILD", (sys.executable, "-c", HANGS))
     began = time.monotonic()
-    (found,) = sample([wanted], deadline=1.0)
+    (found,) = read_thumbnails([wanted], deadline=1.0)
     assert time.monotonic() - began < 10
     assert set(found) == {1, 4} and not found[1].any() and good(found, 4)
 
@@ -48,27 +48,31 @@ def test_a_decoder_that_hangs(wanted: Wanted, monkeypatch: pytest.MonkeyPatch) -
     ],
 )
 def test_a_decoder_that_is_missing_or_crashes(
-    wanted: Wanted, monkeypatch: pytest.MonkeyPatch, child: str
+    wanted: ThumbnailRequest, monkeypatch: pytest.MonkeyPatch, child: str
 ) -> None:
     """Row 17: the same where decord is not there or ends its process: the reader gives all pictures."""
     monkeypatch.setattr(sampling, "CHILD", (sys.executable, "-c", child))
-    (found,) = sample([wanted])
+    (found,) = read_thumbnails([wanted])
     assert good(found, 1) and good(found, 4)
 
 
-def test_decord_and_the_reader_agree(wanted: Wanted, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_decord_and_the_reader_agree(
+    wanted: ThumbnailRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pytest.importorskip("importlib.metadata").version("decord")
     asked: list[object] = []
     with monkeypatch.context() as patch:
         patch.setattr(sampling, "_by_reader", lambda *words: asked.append(words) or {})
-        (found,) = sample([wanted])
+        (found,) = read_thumbnails([wanted])
     assert not asked and set(found) == {1, 4} and good(found, 1) and good(found, 4)
     assert CHILD[0] == sys.executable
 
 
-def test_a_small_film_is_not_worth_a_child(wanted: Wanted, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_small_film_is_not_worth_a_child(
+    wanted: ThumbnailRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(sampling, "CHILD", ("no such program",))
-    (found,) = sample([Wanted(wanted.path, wanted.indices, wanted.size)])
+    (found,) = read_thumbnails([ThumbnailRequest(wanted.path, wanted.indices, wanted.size)])
     assert good(found, 4)
-    (found,) = sample([Wanted(wanted.path.with_name("gone.mkv"), (0,), (8, 8))])
+    (found,) = read_thumbnails([ThumbnailRequest(wanted.path.with_name("gone.mkv"), (0,), (8, 8))])
     assert found == {}

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from models.curve import MonotoneCurve
-from models.generator import Generator, Layer, code_size
+from models.generator import GeneratedLayer, Generator, code_size
 from models.noise import CoupledNoise, keyed_noise, walking_noise
 from models.precision import GAIN, probe
 from models.skip import Skip
@@ -19,8 +19,8 @@ SIZES = [(1, 1), (3, 17), (33, 47), (48, 64)]
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_a_layer_has_the_size_that_is_asked_for(size: tuple[int, int], dtype: torch.dtype) -> None:
-    layer = Layer(3, 2, size, seed=1, dtype=dtype, widths=NARROW)
+def test_a_layer_has_the_requested_size(size: tuple[int, int], dtype: torch.dtype) -> None:
+    layer = GeneratedLayer(3, 2, size, seed=1, dtype=dtype, widths=NARROW)
     picture = layer(torch.tensor([1]))
     assert picture.shape == (1, 2, *size)
     assert picture.dtype == torch.float32
@@ -30,9 +30,10 @@ def test_a_layer_has_the_size_that_is_asked_for(size: tuple[int, int], dtype: to
     assert layer.render().shape == (3, 2, *size)
 
 
-def test_the_decoder_is_the_one_that_was_measured() -> None:
+def test_the_decoder_has_the_size_that_was_measured() -> None:
     generator = Generator(3, (144, 256))
-    # 32 codes; 128, 128, 128 and 96 channels; 12 outputs of which the shuffle makes 3: all 3x3, plus scale and shift, plus the last bias.
+    # 32 codes; 128, 128, 128 and 96 channels; 12 outputs that the shuffle makes 3; filters of 3x3.
+    # The batch norms add a scale and an offset per channel, the last convolution a bias.
     convolutions = 9 * (32 * 128 + 128 * 128 + 128 * 128 + 128 * 96 + 96 * 12) + 12
     assert sum(p.numel() for p in generator.parameters()) == convolutions + 2 * (
         128 + 128 + 128 + 96
@@ -42,17 +43,17 @@ def test_the_decoder_is_the_one_that_was_measured() -> None:
 
 
 def test_a_still_generator_starts_at_one_half() -> None:
-    layer = Layer(2, 1, (20, 20), seed=0, still=True, widths=NARROW)
+    layer = GeneratedLayer(2, 1, (20, 20), seed=0, still=True, widths=NARROW)
     torch.testing.assert_close(layer(torch.arange(2)), torch.full((2, 1, 20, 20), 0.5))
 
 
 def test_the_same_seed_gives_the_same_layer_whatever_ran_before() -> None:
     torch.manual_seed(1)
-    one = Layer(2, 3, (20, 24), seed=7, widths=NARROW).state_dict()
+    one = GeneratedLayer(2, 3, (20, 24), seed=7, widths=NARROW).state_dict()
     torch.manual_seed(2)
     before = torch.get_rng_state()
-    two = Layer(2, 3, (20, 24), seed=7, widths=NARROW).state_dict()
-    other = Layer(2, 3, (20, 24), seed=8, widths=NARROW).state_dict()
+    two = GeneratedLayer(2, 3, (20, 24), seed=7, widths=NARROW).state_dict()
+    other = GeneratedLayer(2, 3, (20, 24), seed=8, widths=NARROW).state_dict()
     assert torch.equal(before, torch.get_rng_state())
     assert all(torch.equal(one[name], two[name]) for name in one)
     assert not torch.equal(one["noise.codes"], other["noise.codes"])
@@ -77,7 +78,8 @@ def test_keyed_noise_is_coupled_in_time() -> None:
             torch.stack([torch.corrcoef(torch.stack(pair))[0, 1] for pair in pairs]).mean()
         )
 
-    # What stays is 0.7 of the variance; of the rest a neighbour keeps cos(pi / 16), and two keys away nothing is left.
+    # 0.7 of the variance stays. Of the rest a neighbour keeps cos(pi / 16), and a frame two keys
+    # away keeps nothing.
     assert alike(1) == pytest.approx(0.7 + 0.3 * math.cos(math.pi / 16), abs=0.01)
     assert alike(16) == pytest.approx(0.7, abs=0.03)
     assert torch.equal(codes, keyed_noise(65, 8, (16, 16), seed=3))
@@ -92,13 +94,13 @@ def test_walking_noise_takes_small_steps() -> None:
     assert walking_noise(1, 2, (8, 8), seed=0).shape == (1, 2, 8, 8)
 
 
-def test_codes_are_learnt_only_if_asked() -> None:
+def test_codes_are_parameters_only_if_learnable() -> None:
     assert len(list(CoupledNoise(2, 3, (2, 2), 0).parameters())) == 1
     fixed = CoupledNoise(2, 3, (2, 2), 0, learnable=False)
     assert not list(fixed.parameters()) and "codes" in fixed.state_dict()
 
 
-def test_a_curve_starts_where_it_is_told_and_can_only_rise() -> None:
+def test_a_curve_starts_at_its_init_and_can_only_rise() -> None:
     given = torch.tensor([0.1, 0.25, 0.5, 0.9])
     curve = MonotoneCurve(given)
     torch.testing.assert_close(curve(), given, atol=1e-6, rtol=0)

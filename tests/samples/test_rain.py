@@ -14,6 +14,7 @@ from clips import moving, read_clip
 
 from pipeline.cli.main import main
 from pipeline.tasks import names
+from stages.mixing.psnr import psnr_of
 
 ROOT = Path(__file__).parents[2]
 
@@ -39,7 +40,7 @@ def rained_on(clear: np.ndarray, seed: int = 0) -> np.ndarray:
 
 
 def psnr(one: np.ndarray, other: np.ndarray) -> float:
-    return float(-10 * np.log10(max(1e-3, ((one.astype(float) - other) ** 2).mean()) / 255**2))
+    return psnr_of(float(((one.astype(float) - other) ** 2).mean()) / 255**2)
 
 
 def test_streaks_are_taken_out_and_the_layers_mix_back(installed: None) -> None:

@@ -1,4 +1,7 @@
-"""Kept results: they come back as they were, belong to one run, are never unpickled, and are whole or not there."""
+"""Checkpoints are loaded as they were saved, belong to one run, and are complete or absent.
+
+They are never unpickled.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 from torch import Tensor
 
-from stages.checkpoint import Checkpoints, Nothing, run_resumable
+from stages.checkpoint import Checkpoints, NoCheckpoints, run_resumable
 from stages.errors import UnlayerError
 
 
@@ -30,7 +33,7 @@ class Pair:
 
 
 def fail() -> Any:
-    raise AssertionError("made again")
+    raise AssertionError("computed again")
 
 
 def same(one: Any, other: Any) -> bool:
@@ -74,7 +77,7 @@ VALUES = st.recursive(
 
 
 @given(value=VALUES)
-def test_any_result_comes_back_as_it_was(
+def test_any_result_is_loaded_as_it_was(
     tmp_path_factory: pytest.TempPathFactory, value: object
 ) -> None:
     store = Checkpoints(tmp_path_factory.mktemp("keep"), "f", every=0)
@@ -82,16 +85,17 @@ def test_any_result_comes_back_as_it_was(
     assert same(store.get_or_compute("a", fail), value)
 
 
-def test_dataclasses_come_back_where_they_are_expected(tmp_path: Path) -> None:
-    store, whole = Checkpoints(tmp_path, "f", every=0), torch.rand(4, 3)
+def test_dataclasses_are_loaded_where_they_are_expected(tmp_path: Path) -> None:
+    store = Checkpoints(tmp_path, "f", every=0)
+    whole = torch.rand(4, 3)
     made = Pair(whole[:2], (whole[2:], whole.t()), "x")  # views of one memory
     store.get_or_compute("pair", lambda: made, Pair)
     assert same(store.get_or_compute("pair", fail, Pair), made)
-    with pytest.raises(UnlayerError, match="no checkpoint of ours"):
+    with pytest.raises(UnlayerError, match="is not one of our checkpoints"):
         store.get_or_compute("pair", fail)
 
 
-def test_what_is_quick_is_not_kept_until_enough_has_gathered(tmp_path: Path) -> None:
+def test_quick_results_are_saved_only_when_enough_time_has_passed(tmp_path: Path) -> None:
     now = [0.0]
     store = Checkpoints(tmp_path, "f", every=5, clock=lambda: now[0])
 
@@ -109,14 +113,13 @@ def test_what_is_quick_is_not_kept_until_enough_has_gathered(tmp_path: Path) -> 
 
 def test_another_runs_checkpoint_is_refused(tmp_path: Path) -> None:
     Checkpoints(tmp_path, "one", every=0).get_or_compute("a", lambda: 1)
-    with pytest.raises(
-        UnlayerError, match="another input or other settings; begin anew with --overwrite"
-    ):
+    with pytest.raises(UnlayerError, match="another input or other settings") as caught:
         Checkpoints(tmp_path, "other").get_or_compute("a", fail)
+    assert caught.value.settings == ("overwrite",)
 
 
-class Bomb:
-    """Unpickled, it makes a file."""
+class PickleBomb:
+    """Makes a folder when it is unpickled."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -129,19 +132,17 @@ class Bomb:
     "kind",
     ["pickle", "torch", "empty", "text", "cut", "nothing known", "no value", "unknown class"],
 )
-def test_a_file_that_is_no_checkpoint_is_refused_and_nothing_runs(
+def test_a_file_that_is_not_a_checkpoint_is_refused_and_nothing_runs(
     tmp_path: Path, kind: str
 ) -> None:
-    store, path, trap = (
-        Checkpoints(tmp_path / "keep", "f", every=0),
-        tmp_path / "keep" / "a.safetensors",
-        tmp_path / "trap",
-    )
+    store = Checkpoints(tmp_path / "keep", "f", every=0)
+    path = tmp_path / "keep" / "a.safetensors"
+    trap = tmp_path / "trap"
     store.get_or_compute("a", lambda: torch.rand(100))
     if kind == "pickle":
-        path.write_bytes(pickle.dumps(Bomb(trap)))
+        path.write_bytes(pickle.dumps(PickleBomb(trap)))
     elif kind == "torch":
-        torch.save({"a": Bomb(trap)}, path)
+        torch.save({"a": PickleBomb(trap)}, path)
     elif kind == "cut":
         path.write_bytes(path.read_bytes()[:-7])
     elif kind in ("empty", "text"):
@@ -155,24 +156,25 @@ def test_a_file_that_is_no_checkpoint_is_refused_and_nothing_runs(
         save_file({"0": torch.zeros(1)}, path, metadata=about[kind])
     with pytest.raises(
         UnlayerError,
-        match=r"a\.safetensors: is no checkpoint of ours or is damaged; begin anew with --overwrite",
-    ):
+        match=r"a\.safetensors: is not one of our checkpoints, or is damaged; start the run again",
+    ) as caught:
         store.get_or_compute("a", fail)
+    assert caught.value.settings == ("overwrite",)
     assert not trap.exists()
 
 
-def test_killed_between_writing_and_renaming_the_one_before_is_there(
+def test_a_kill_between_writing_and_renaming_leaves_the_last_checkpoint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = Checkpoints(tmp_path, "f", every=0)
-    store.keep("a", torch.ones(3))
+    store.save("a", torch.ones(3))
 
     def killed(self: Path, target: Path) -> Path:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Path, "replace", killed)
     with pytest.raises(KeyboardInterrupt):
-        store.keep("a", torch.zeros(3))
+        store.save("a", torch.zeros(3))
     monkeypatch.undo()
     assert same(Checkpoints(tmp_path, "f").newest("a"), torch.ones(3))
 
@@ -190,22 +192,21 @@ def test_a_full_disk_is_one_line_and_leaves_no_part(
     assert not list((tmp_path / "keep").iterdir())
 
 
-def test_rooms_are_apart_and_forgotten_alone(tmp_path: Path) -> None:
+def test_namespaces_are_separate(tmp_path: Path) -> None:
     store = Checkpoints(tmp_path, "f", every=0)
-    store.within("t1").get_or_compute("a", lambda: 1)
-    store.within("t2").get_or_compute("a", lambda: 2)
-    store.within("t1").forget()
+    store.namespace("t1").get_or_compute("a", lambda: 1)
+    store.namespace("t2").get_or_compute("a", lambda: 2)
+    store.namespace("t1").delete("a")
+    assert store.namespace("t2").get_or_compute("a", fail) == 2
+    assert store.namespace("t1").get_or_compute("a", lambda: 3) == 3
     assert (
-        store.within("t2").get_or_compute("a", fail) == 2
-        and store.within("t1").get_or_compute("a", lambda: 3) == 3
-    )
-    assert (
-        Nothing().within("t1").get_or_compute("x", lambda: 5) == 5 and Nothing().newest("x") is None
+        NoCheckpoints().namespace("t1").get_or_compute("x", lambda: 5) == 5
+        and NoCheckpoints().newest("x") is None
     )
 
 
 @pytest.mark.parametrize("killed_in", range(5))
-def test_a_chain_goes_on_behind_the_last_step_that_was_kept(tmp_path: Path, killed_in: int) -> None:
+def test_a_chain_resumes_after_the_last_saved_step(tmp_path: Path, killed_in: int) -> None:
     done: list[int] = []
 
     def step(number: int) -> Callable[[Tensor], Tensor]:
@@ -225,25 +226,25 @@ def test_a_chain_goes_on_behind_the_last_step_that_was_kept(tmp_path: Path, kill
             run_resumable(Checkpoints(tmp_path, "f", every=0), "chain", steps, start)
     result = run_resumable(Checkpoints(tmp_path, "f", every=0), "chain", steps, start)
     assert [number for number in done if number >= 0] == [0, 1, 2, 3]
-    assert torch.equal(result, run_resumable(Nothing(), "chain", steps, start))
+    assert torch.equal(result, run_resumable(NoCheckpoints(), "chain", steps, start))
 
 
-def test_what_cannot_be_kept_says_so(tmp_path: Path) -> None:
-    with pytest.raises(TypeError, match="set cannot be kept"):
-        Checkpoints(tmp_path, "f").keep("a", {1, 2})
+def test_values_that_cannot_be_saved_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match="set cannot be saved"):
+        Checkpoints(tmp_path, "f").save("a", {1, 2})
 
 
-def test_short_pieces_in_rooms_of_their_own_add_up(tmp_path: Path) -> None:
+def test_short_pieces_in_different_namespaces_add_up(tmp_path: Path) -> None:
     now = [0.0]
     kept = Checkpoints(tmp_path, "one", every=5.0, clock=lambda: now[0])
     for number in range(6):
         now[0] += 2.0
-        kept.within(f"window-{number}").get_or_compute("layers", lambda: torch.zeros(1))
+        kept.namespace(f"window-{number}").get_or_compute("layers", lambda: torch.zeros(1))
     assert [number for number in range(6) if (tmp_path / f"window-{number}").exists()] == [2, 5]
 
 
-def test_a_long_films_times_fit(tmp_path: Path) -> None:
-    """The header of a file may hold 100 MB; what is long in it are numbers, and those are kept as tensors."""
+def test_the_times_of_a_long_film_fit(tmp_path: Path) -> None:
+    """A file's header is limited to 100 MB, so long lists of numbers are saved as tensors."""
     kept = Checkpoints(tmp_path, "one", every=0.0)
     value = [
         [Fraction(number, 25) for number in range(5000)],
@@ -251,7 +252,7 @@ def test_a_long_films_times_fit(tmp_path: Path) -> None:
         [1, None] * 1000,
         [True] * 2000,
     ]
-    kept.keep("find", (value,))
+    kept.save("find", (value,))
     found = kept.newest("find")[0]
     assert found == value
     assert all(type(item) is Fraction for item in found[0]) and type(found[3][0]) is bool

@@ -1,4 +1,4 @@
-"""Values against annotations: what a checkpoint gives must be what its dataclass says."""
+"""Values from a checkpoint must match the annotations of their dataclass."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from stages.value_types import check_types, fits
 
 
 @dataclass
-class Told:
+class Sample:
     """Fields of many kinds."""
 
     count: int
@@ -58,13 +58,13 @@ BAD: dict[str, list[Any]] = {
 }
 
 
-def test_what_fits_passes() -> None:
-    check_types(Told(**GOOD))
+def test_matching_values_pass() -> None:
+    check_types(Sample(**GOOD))
     assert fits(GOOD, Any) and fits(None, None) and not fits(0, None)
 
 
 @pytest.mark.parametrize("name", sorted(BAD))
-def test_what_does_not_fit_is_named(name: str) -> None:
+def test_the_field_that_does_not_match_is_named(name: str) -> None:
     for value in BAD[name]:
-        with pytest.raises(TypeError, match=f"Told.{name} is "):
-            check_types(Told(**{**GOOD, name: value}))
+        with pytest.raises(TypeError, match=f"Sample.{name} is "):
+            check_types(Sample(**{**GOOD, name: value}))

@@ -18,7 +18,7 @@ from stages import safe_files
 from stages.errors import FitError
 from stages.motion.flow import shrunk
 from stages.shots import Transition
-from stages.transition.separate import Finished
+from stages.transition.separate import SeparatedFrame
 
 SHOWN = 512 * 512
 """Pixels of the copies that are kept for the contact sheet, at most."""
@@ -46,7 +46,7 @@ class FrameSpool:
         self.folder.mkdir(parents=True, exist_ok=True)
         return self
 
-    def __call__(self, place: int, frame: Finished) -> None:
+    def __call__(self, place: int, frame: SeparatedFrame) -> None:
         """Takes the layers of mixed frame ``place``; in order."""
         layers = sides_of(self.transition, frame)
         if not all(bool(pixels.isfinite().all()) for pixels in layers.values()):
@@ -109,7 +109,7 @@ class FrameSpool:
             (self.folder / f"{side}.npy").unlink(missing_ok=True)
 
 
-def sides_of(transition: Transition, frame: Finished) -> dict[str, Tensor]:
+def sides_of(transition: Transition, frame: SeparatedFrame) -> dict[str, Tensor]:
     """The layers of a frame that are written: scenes (a fade's colour is none), and the matte."""
     sides: dict[str, Tensor] = {}
     if transition.outgoing is not None:

@@ -39,6 +39,7 @@ from stages.context import FitSettings
 from stages.errors import UnlayerError
 from stages.media.clip import FrameIndex, Frames
 from stages.media.color_tags import ColorTags
+from stages.media.formats import LayerFormat
 from stages.media.sheet import chosen_frames, draw_sheet, write_sheet
 from stages.media.sniff import printable
 from stages.media.tone import to_display
@@ -46,7 +47,7 @@ from stages.media.write import LayerWriter
 from stages.optim.loss_curves import Curves
 from stages.shots import Analysis, ColorGap, Shot, Transition
 from stages.transition.plan import LARGEST, LEAST, PLANS, Plan, bytes_of, plans_for, within_memory
-from stages.transition.separate import Separated, open_mixture, separate_transition
+from stages.transition.separate import TransitionResult, open_mixture, separate_transition
 from stages.transition.window import Window
 
 SHEET = "sheet.png"
@@ -151,7 +152,7 @@ def _check_room(job: Job, numbers: Iterable[int], mixed: Sequence[Transition]) -
     for number in numbers:
         sides = 2 - (mixed[number].outgoing, mixed[number].incoming).count(None)
         there = sum(
-            path.stat().st_size for path in job.keep.within(room_of(number)).folder.glob("*.npy")
+            path.stat().st_size for path in job.keep.namespace(room_of(number)).folder.glob("*.npy")
         )
         needed += max(0, sides * value * len(mixed[number]) - there)
     check_room(job.work, needed)
@@ -167,7 +168,7 @@ def _known(job: Job) -> tuple[Searched, list[Transition]]:
     with job.stages.stage("find") as step:
         found = job.keep.get_or_compute(
             "find",
-            lambda: search(job.clip, job.settings, step, keeper=job.keep),
+            lambda: search(job.clip, job.settings, step, checkpoints=job.keep),
             Searched,
             Analysis,
             Shot,
@@ -176,8 +177,8 @@ def _known(job: Job) -> tuple[Searched, list[Transition]]:
             FrameIndex,
         )
     if job.keep.has("find"):
-        job.keep.drop("search")
-    job.clip.seen = found.seen
+        job.keep.delete("search")
+    job.clip.frame_index = found.seen
     for text in anchor_warnings(found.analysis):
         job.stages.warn(text)
     return found, [item for item in found.analysis.transitions if item.separable]
@@ -235,7 +236,7 @@ def _separate(
     """Takes transition ``number`` of ``mixed`` apart, puts its layers on disk and draws its sheet; once: a resumed run finds them there."""
     transition, alone = mixed[number], len(mixed) == 1
     suffix = "" if alone else f"-{number + 1:03d}"
-    room = job.keep.within(room_of(number))
+    room = job.keep.namespace(room_of(number))
 
     def progress(fraction: float, note: str) -> None:
         step(
@@ -250,7 +251,7 @@ def _separate(
         bounded = _bounded(job, plan, window, len(transition), frames)
         settings = FitSettings(job.settings.preset, job.settings.seed, job.device)
 
-        def separate(times: int, keeper: Checkpoints) -> tuple[Separated, FrameSpool]:
+        def separate(times: int, checkpoints: Checkpoints) -> tuple[TransitionResult, FrameSpool]:
             smaller = (
                 replace(
                     bounded, pixels=min(bounded.pixels, window.size[0] * window.size[1]) >> times
@@ -272,7 +273,7 @@ def _separate(
                     progress=progress,
                     put=shelf,
                     plan=smaller,
-                    keeper=keeper,
+                    checkpoints=checkpoints,
                 )
             return done, shelf
 
@@ -298,7 +299,7 @@ def _separate(
         same = (parts.transition, parts.sheet) == (transition, f"sheet{suffix}.png")
         for name in (*(f"{side}.npy" for side in parts.sides), SHEET):
             room.verify(name, parts.sums.get(name) if same else None)
-    room.drop("standing")
+    room.delete("standing")
     if parts.reduced:
         job.stages.warn(
             say_halved(transition.first_frame, transition.last_frame, job.device, parts.reduced)
@@ -309,7 +310,7 @@ def _separate(
 
 
 def _sheet(
-    transition: Transition, separated: Separated, shelf: FrameSpool, color: ColorTags
+    transition: Transition, separated: TransitionResult, shelf: FrameSpool, color: ColorTags
 ) -> NDArray[np.uint8]:
     """The contact sheet of one transition."""
     shots = {"outgoing": transition.outgoing, "incoming": transition.incoming}
@@ -350,7 +351,7 @@ def _write(
 ) -> list[Layer]:
     """One pass over the clip that writes all layers. A layer that is whole is kept: a resumed run goes on with the first that is not."""
     times, first = found.times, found.first
-    written = job.keep.within(WRITTEN)
+    written = job.keep.namespace(WRITTEN)
     layers: list[Layer] = []
     waiting: list[_Output] = []
 
@@ -375,16 +376,18 @@ def _write(
             while waiting and waiting[0].first <= block.last:
                 output = waiting.pop(0)
                 stop = end.get(output.last, times[-1] + 1 / job.clip.info.rate)
-                sound = job.clip.sound(times[output.first - first], stop) if output.sound else None
+                sound = job.clip.audio(times[output.first - first], stop) if output.sound else None
                 closing = everything.enter_context(ExitStack())
                 writer = LayerWriter(
                     job.work / output.name,
                     job.clip.info,
-                    lossless=job.settings.lossless,
-                    bit_depth=job.clip.info.bit_depth if job.settings.lossless else 8,
-                    sound=sound,
-                    pictures=job.clip.info.is_picture and output.first == output.last,
-                    data=output.role == "matte",
+                    LayerFormat(
+                        lossless=job.settings.lossless,
+                        bit_depth=job.clip.info.bit_depth if job.settings.lossless else 8,
+                        pictures=job.clip.info.is_picture and output.first == output.last,
+                        data=output.role == "matte",
+                    ),
+                    audio=sound,
                     first_frame=output.first,
                 )
                 open_now.append((output, closing.enter_context(writer), closing))
@@ -401,7 +404,7 @@ def _write(
                         written.folder.mkdir(parents=True, exist_ok=True)
                         writer.path.replace(written.folder / writer.path.name)
                         kept = written.folder / writer.path.name
-                        written.keep(
+                        written.save(
                             output.name, (kept.name, writer.warnings, safe_files.checksum(kept))
                         )
             step(

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from pipeline.runtime.progress import Step
 from pipeline.settings import Settings
-from stages.checkpoint import CheckpointStore, Nothing
+from stages.checkpoint import CheckpointStore, NoCheckpoints
 from stages.errors import UsageError
 from stages.find.search import find, search_size
 from stages.find.timeline import PlainFrame, TransitionEvent
@@ -39,18 +39,18 @@ def search(
     settings: Settings,
     step: Step,
     enough: Callable[[], bool] = lambda: False,
-    keeper: CheckpointStore | None = None,
+    checkpoints: CheckpointStore | None = None,
 ) -> Searched:
-    """Shots and transitions of the clip; once ``enough`` answers yes the rest is left out. An interrupted search goes on where ``keeper``
+    """Shots and transitions of the clip; once ``enough`` answers yes the rest is left out. An interrupted search goes on where ``checkpoints``
     has it.
 
     Frames count as in the whole clip, ``Analysis.frames`` are those that were decoded: fewer where ``--start`` or ``--end`` trims.
     Raises UsageError for a ``--transition`` outside the clip.
     """
-    keeper = keeper or Nothing()
+    checkpoints = checkpoints or NoCheckpoints()
     begin, times, standing = 0, [], None
-    if (kept := keeper.newest("search", FrameIndex, TransitionEvent, PlainFrame)) is not None:
-        begin, times, standing, clip.seen = kept
+    if (kept := checkpoints.newest("search", FrameIndex, TransitionEvent, PlainFrame)) is not None:
+        begin, times, standing, clip.frame_index = kept
     small = clip.blocks(begin + len(times), size=search_size(clip.info.width, clip.info.height))
     blocks = counted(small, clip.info.frames, step, times.extend)
     head = next(blocks, None)
@@ -64,11 +64,16 @@ def search(
 
     def before(tell: Callable[[], dict[str, Any]]) -> None:
         # The block that comes next is among the frames that were seen: a clip can be sought only where it is known.
-        if keeper.due(EVERY):
+        if checkpoints.due(EVERY):
             standing = tell()
-            keeper.save_if_due(
+            checkpoints.save_if_due(
                 "search",
-                (offset, times[: standing["first"] + len(standing["frames"])], standing, clip.seen),
+                (
+                    offset,
+                    times[: standing["first"] + len(standing["frames"])],
+                    standing,
+                    clip.frame_index,
+                ),
             )
 
     # The search counts the frames it is given from 0.
@@ -85,7 +90,7 @@ def search(
         raise UsageError(
             f"--transition lies outside the frames, from {offset} on, that the trim leaves; choose others"
         ) from error
-    return Searched(moved(found, offset) if offset else found, offset, times, clip.seen)
+    return Searched(moved(found, offset) if offset else found, offset, times, clip.frame_index)
 
 
 def moved(analysis: Analysis, by: int) -> Analysis:

@@ -15,7 +15,7 @@ from pipeline.cli.main import main
 from pipeline.tasks import names
 from stages.errors import UnlayerError
 from stages.media import selftest as machine
-from stages.media.selftest import FORMATS, try_formats
+from stages.media.selftest import FORMATS, check_formats
 
 
 @pytest.fixture(autouse=True)
@@ -69,13 +69,13 @@ def test_the_table(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.Monke
 
 
 def test_formats_are_really_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert [tried.fault for tried in try_formats(tmp_path)] == [""] * len(FORMATS)
+    assert [tried.fault for tried in check_formats(tmp_path)] == [""] * len(FORMATS)
 
     def broken(*words: object, **more: object) -> None:
         raise UnlayerError("x.mp4 cannot be written\n(no encoder)")
 
     monkeypatch.setattr(machine, "LayerWriter", broken)
-    assert {tried.fault for tried in try_formats(tmp_path)} == {
+    assert {tried.fault for tried in check_formats(tmp_path)} == {
         "x.mp4 cannot be written (no encoder)"
     }
 
@@ -84,7 +84,7 @@ def test_a_picture_that_comes_back_wrong_is_a_fault(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(machine, "LEAST_PSNR", 200.0)
-    assert all("another picture" in tried.fault for tried in try_formats(tmp_path))
+    assert all("another picture" in tried.fault for tried in check_formats(tmp_path))
     opened = machine.open_clip
 
     class Short:
@@ -96,7 +96,7 @@ def test_a_picture_that_comes_back_wrong_is_a_fault(
             return (self.clip.frames(0, 0) for _ in range(2))
 
     monkeypatch.setattr(machine, "open_clip", Short)
-    assert "2 of 3 frames come back" in try_formats(tmp_path)[0].fault
+    assert "2 of 3 frames come back" in check_formats(tmp_path)[0].fault
 
 
 def test_little_room_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -223,7 +223,7 @@ def test_too_small_a_gpu_halves_the_working_size(
     tried: list[int] = []
 
     def small(frames: Tensor, facts: float, brief: SeparationContext) -> Separation:
-        tried.append(brief.within(4096))
+        tried.append(brief.working_pixels(4096))
         if tried[-1] > 1024:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 1.00 GiB.")
         return halves(frames, facts, brief)

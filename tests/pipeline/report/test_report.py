@@ -21,7 +21,7 @@ from pipeline.report.facts import facts_of
 from pipeline.report.media import LONGEST, fitting, link, shown_spans
 from pipeline.tasks import transition
 from stages.errors import UnlayerError
-from stages.media.thumbnails import sample
+from stages.media.thumbnails import read_thumbnails
 from stages.transition.separate import separate_transition
 
 HOSTILE = [
@@ -308,7 +308,7 @@ def test_a_report_that_fails_does_not_fail_the_run(monkeypatch: pytest.MonkeyPat
     def broken(*words: object, **more: object) -> None:
         raise RuntimeError("no such thing")
 
-    monkeypatch.setattr("pipeline.report.contents.sample", broken)
+    monkeypatch.setattr("pipeline.report.contents.read_thumbnails", broken)
     made = run(film())
     whole = manifest_of(made)
     assert "report.html could not be made (RuntimeError: no such thing)" in whole["warnings"][0]
@@ -317,7 +317,7 @@ def test_a_report_that_fails_does_not_fail_the_run(monkeypatch: pytest.MonkeyPat
         and not (made / "report").exists()
         and not (made / "report.html").exists()
     )
-    monkeypatch.setattr("pipeline.report.contents.sample", sample)
+    monkeypatch.setattr("pipeline.report.contents.read_thumbnails", read_thumbnails)
     assert main(["report", str(made), "--no-progress"]) == 0
     assert sorted(os.listdir(made)) == sorted([*OWN, "scene-001.mp4", "scene-002.mp4", "sheet.png"])
 

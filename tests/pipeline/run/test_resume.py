@@ -28,8 +28,7 @@ from stages.context import Separation, SeparationContext
 from stages.media.read import Clip
 from stages.media.write import LayerWriter
 from stages.optim.fit import fit
-from stages.transition import networks as fit_transition
-from stages.transition import plan
+from stages.transition import paper, plan
 from stages.transition.separate import separate_transition
 
 ROOT = Path(__file__).parents[3]
@@ -44,13 +43,10 @@ def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Plans of a moment, and a file for whatever is done."""
     monkeypatch.setitem(plan.PLANS, "balanced", SMALL)
     monkeypatch.setitem(plan.PLANS, "paper", replace(plan.PLANS["paper"], paper_steps=20))
-    monkeypatch.setattr(
-        fit_transition.fit_paper,
-        "__kwdefaults__",
-        {**(fit_transition.fit_paper.__kwdefaults__ or {}), "check_every": 8},
-    )
+    defaults = {**(paper.fit_paper.__kwdefaults__ or {}), "check": paper.PeriodicCheck(8)}
+    monkeypatch.setattr(paper.fit_paper, "__kwdefaults__", defaults)
     monkeypatch.setattr("stages.transition.alternate.OPEN", 2.0)  # the networks always have work
-    monkeypatch.setattr(checkpoint, "EVERY", 0.0)
+    monkeypatch.setattr(checkpoint, "SAVE_INTERVAL", 0.0)
     monkeypatch.setattr(
         Checkpoints.__init__, "__kwdefaults__", {"every": 0.0, "clock": time.monotonic}
     )
@@ -86,14 +82,14 @@ def layers(folder: str) -> dict[str, str]:
 def kept_files(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names of all checkpoints that a whole run writes, in order."""
     names: list[str] = []
-    keep = Checkpoints.keep
+    keep = Checkpoints.save
 
     def spy(self: Checkpoints, name: str, value: object) -> None:
         names.append(name)
         keep(self, name, value)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Checkpoints, "keep", spy)
+        patch.setattr(Checkpoints, "save", spy)
         assert main(["run", str(clip()), *WORDS, "--out", "whole"]) == 0
     return names
 
@@ -101,7 +97,7 @@ def kept_files(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def stop_after(monkeypatch: pytest.MonkeyPatch, count: int, how: type[BaseException]) -> None:
     """Raises ``how`` behind the checkpoint number ``count``, from now on."""
     done = [0]
-    keep = Checkpoints.keep
+    keep = Checkpoints.save
 
     def stopping(self: Checkpoints, name: str, value: object) -> None:
         keep(self, name, value)
@@ -109,7 +105,7 @@ def stop_after(monkeypatch: pytest.MonkeyPatch, count: int, how: type[BaseExcept
         if done[0] == count:
             raise how
 
-    monkeypatch.setattr(Checkpoints, "keep", stopping)
+    monkeypatch.setattr(Checkpoints, "save", stopping)
 
 
 def test_stopped_after_every_checkpoint_and_resumed(
@@ -126,9 +122,9 @@ def test_stopped_after_every_checkpoint_and_resumed(
     ]
     expected = layers("whole")
     assert len(expected) == 4
-    keep, stops = Checkpoints.keep, 0
+    keep, stops = Checkpoints.save, 0
     for _ in range(40):
-        monkeypatch.setattr(Checkpoints, "keep", keep)
+        monkeypatch.setattr(Checkpoints, "save", keep)
         stop_after(monkeypatch, 1, KeyboardInterrupt)
         status = main(["run", "in.mkv", *WORDS, "--out", "cut", "--resume"])
         stops += status != 0
@@ -165,14 +161,14 @@ def test_layers_that_are_whole_are_not_written_again(
     """What is written is read from the first frame on that a layer still needs."""
     assert main(["run", str(clip()), *WORDS, *more, "--out", "whole"]) == 0
     with monkeypatch.context() as patch:
-        keep = Checkpoints.keep
+        keep = Checkpoints.save
 
         def stopping(self: Checkpoints, name: str, value: object) -> None:
             keep(self, name, value)
             if name == "scene-002":
                 raise KeyboardInterrupt
 
-        patch.setattr(Checkpoints, "keep", stopping)
+        patch.setattr(Checkpoints, "save", stopping)
         assert main(["run", "in.mkv", *WORDS, *more, "--out", "cut"]) == 130
     read: list[int] = []
     blocks = Clip.blocks
@@ -240,7 +236,7 @@ def test_the_published_fit_goes_on_in_the_middle(monkeypatch: pytest.MonkeyPatch
         steps.append(given[3].steps)
         return fit(*given, **more)
 
-    monkeypatch.setattr("stages.transition.networks.fit", spy)
+    monkeypatch.setattr("stages.transition.paper.fit", spy)
     assert main(["run", "in.mkv", *words, "--out", "cut", "--resume"]) == 0
     assert steps == [4]
     assert layers("cut") == layers("whole")
@@ -306,7 +302,7 @@ def test_a_task_of_windows_goes_on_in_the_window_it_was_in(monkeypatch: pytest.M
         frames: torch.Tensor, facts: dict[str, float], brief: SeparationContext
     ) -> Separation:
         calls.append(len(frames))
-        brief.keeper.compute_and_save("plan", lambda: 3)
+        brief.checkpoints.compute_and_save("plan", lambda: 3)
         return Separation(
             {"one": frames * facts["mean"], "two": torch.rand(1, 1, *SIZE).clamp(0.2, 0.9)},
             frozenset({"two"}),
@@ -321,9 +317,9 @@ def test_a_task_of_windows_goes_on_in_the_window_it_was_in(monkeypatch: pytest.M
     assert main([*words, "whole"]) == 0
     windows = len(calls)
     torch.manual_seed(0)
-    keep = Checkpoints.keep
+    keep = Checkpoints.save
     for _ in range(20):
-        monkeypatch.setattr(Checkpoints, "keep", keep)
+        monkeypatch.setattr(Checkpoints, "save", keep)
         stop_after(monkeypatch, 1, KeyboardInterrupt)
         if main([*words, "cut", "--resume"]) == 0:
             break
@@ -349,9 +345,9 @@ def test_every_task_of_windows_goes_on(monkeypatch: pytest.MonkeyPatch, task: st
         "5",
         "--out",
     )
-    keep, stops = Checkpoints.keep, 0
+    keep, stops = Checkpoints.save, 0
     for _ in range(30):
-        monkeypatch.setattr(Checkpoints, "keep", keep)
+        monkeypatch.setattr(Checkpoints, "save", keep)
         stop_after(monkeypatch, 1, KeyboardInterrupt)
         if main([*words, "cut", "--resume"]) == 0:
             break
@@ -392,7 +388,7 @@ def test_a_replacement_that_was_stopped_goes_on_and_the_old_run_stays_until_then
             assert main(["run", "in.mkv", *WORDS, *more, "--out", "out", "--overwrite"]) == 130
         assert layers("out") == before
         steps: list[str] = []
-        keep = Checkpoints.keep
+        keep = Checkpoints.save
 
         def spy(
             self: Checkpoints, name: str, value: object, steps: list[str] = steps, keep: Any = keep
@@ -401,6 +397,6 @@ def test_a_replacement_that_was_stopped_goes_on_and_the_old_run_stays_until_then
             keep(self, name, value)
 
         with monkeypatch.context() as patch:
-            patch.setattr(Checkpoints, "keep", spy)
+            patch.setattr(Checkpoints, "save", spy)
             assert main(["run", "in.mkv", *WORDS, *more, "--out", "out", "--resume"]) == 0
         assert steps and "find" not in steps, "it went on and did not begin again"

@@ -128,13 +128,13 @@ def test_halving_goes_on_where_it_was(tmp_path: Path) -> None:
 
     tried: list[int] = []
 
-    def work(times: int, keeper: Any) -> str:
+    def work(times: int, checkpoints: Any) -> str:
         tried.append(times)
         if times < 2:
             raise torch.OutOfMemoryError("CUDA out of memory.")
         if len(tried) == 3:
             raise KeyboardInterrupt
-        return str(keeper.folder.name)
+        return str(checkpoints.folder.name)
 
     with pytest.raises(KeyboardInterrupt):
         retry_on_oom(work, room())

@@ -20,13 +20,13 @@ from stages.context import FitSettings
 from stages.media.read import Clip, open_clip
 from stages.shots import Analysis, ColorGap, Shot, Transition
 from stages.transition.plan import PLANS, Plan
-from stages.transition.separate import Separated
+from stages.transition.separate import TransitionResult
 from stages.transition.window import Window
 
 windows: list[tuple[int, int, int]] = []
 
 
-def stand_in(window: Window, transition: Transition, **more: Any) -> Separated:
+def stand_in(window: Window, transition: Transition, **more: Any) -> TransitionResult:
     """:func:`clips.plain_answer`, which notes what window it was given."""
     windows.append((window.first, window.last, transition.first_frame))
     return plain_answer(window, transition, **more)
@@ -49,10 +49,13 @@ def told(
     """Has the search answer with these shots and transitions."""
     analysis = Analysis(frames, tuple(Shot(*shot) for shot in shots), tuple(transitions), colors)
 
-    def found(clip: Clip, settings: object, step: object, keeper: object) -> Searched:
+    def found(clip: Clip, settings: object, step: object, checkpoints: object) -> Searched:
         blocks = list(clip.blocks(size=(8, 8)))
         return Searched(
-            analysis, blocks[0].first, [time for block in blocks for time in block.times], clip.seen
+            analysis,
+            blocks[0].first,
+            [time for block in blocks for time in block.times],
+            clip.frame_index,
         )
 
     monkeypatch.setattr(task, "search", found)
@@ -353,7 +356,7 @@ def test_an_error_leaves_nothing_behind(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    def fails(*words: object, **more: object) -> Separated:
+    def fails(*words: object, **more: object) -> TransitionResult:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(task, "separate_transition", fails)

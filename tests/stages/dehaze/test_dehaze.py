@@ -34,7 +34,12 @@ def brief(preset: str = "fast", seed: int = 0, seconds: float | None = None) -> 
     return SeparationContext(FitSettings(preset=preset, seed=seed, max_seconds=seconds))
 
 
-def scene(frames: int = 1, size: tuple[int, int] = SIZE, seed: int = 3, velocity: tuple[float, float] = (0.7, 0.0)) -> Tensor:
+def scene(
+    frames: int = 1,
+    size: tuple[int, int] = SIZE,
+    seed: int = 3,
+    velocity: tuple[float, float] = (0.7, 0.0),
+) -> Tensor:
     """A rough texture with black and white in many places, ``(T, 3, H, W)``."""
     return ((drifting(seed, frames, velocity, size) - 0.5) * 2 + 0.4).clamp(0, 1)
 
@@ -51,7 +56,9 @@ def solve(frames: Tensor, told: SeparationContext | None = None) -> Separation:
 
 def mixed_back(separated: Separation) -> Tensor:
     layers = separated.layers
-    return haze(rounded(layers["clear"]), rounded(layers["transmission"]), rounded(layers["airlight"]))
+    return haze(
+        rounded(layers["clear"]), rounded(layers["transmission"]), rounded(layers["airlight"])
+    )
 
 
 def test_the_haze_model_by_hand() -> None:
@@ -71,7 +78,10 @@ def test_black_meets_its_bound_and_nothing_passes_below() -> None:
 
 
 def test_the_least_transmission_keeps_the_clear_picture_in_range() -> None:
-    frames, light = torch.rand(1, 3, *SIZE, generator=torch.Generator().manual_seed(0)), torch.tensor([0.6, 0.7, 0.8]).view(1, 3, 1, 1)
+    frames, light = (
+        torch.rand(1, 3, *SIZE, generator=torch.Generator().manual_seed(0)),
+        torch.tensor([0.6, 0.7, 0.8]).view(1, 3, 1, 1),
+    )
     clear = light + (frames - light) / least_transmission(frames, light)
     assert float(clear.min()) > -1e-5 and float(clear.max()) < 1 + 1e-5
 
@@ -88,7 +98,9 @@ def test_the_envelope_finds_the_transmission_and_passes_over_a_white_wall() -> N
     clear, t, light = scene(), veil(), torch.ones(1, 3, 1, 1)
     clear[..., 20:50, 30:60] = 0.9
     hazy = haze(clear, t, light)
-    found = torch.nn.functional.interpolate(transmission_of(envelope(hazy, light), 0.0), size=SIZE, mode="bilinear")
+    found = torch.nn.functional.interpolate(
+        transmission_of(envelope(hazy, light), 0.0), size=SIZE, mode="bilinear"
+    )
     assert float((found - t).abs().mean()) < 0.06
     assert float((found - t)[..., 25:45, 35:55].abs().mean()) < 0.1
 
@@ -124,10 +136,17 @@ def test_a_blue_sky_is_told_from_a_grey_one_and_from_a_blue_thing_below() -> Non
 
 def uneven(kind: str, size: tuple[int, int] = SIZE) -> Tensor:
     """Airlights ``(1, 3, H, W)`` that vary slowly: 15 % from left to right, a glow around a lamp, or another tint on each side."""
-    x, y = torch.linspace(0, 1, size[1]).expand(size), torch.linspace(0, 1, size[0])[:, None].expand(size)
+    x, y = (
+        torch.linspace(0, 1, size[1]).expand(size),
+        torch.linspace(0, 1, size[0])[:, None].expand(size),
+    )
     if kind == "tint":
         return torch.stack([0.85 + 0.1 * x, 0.87 + 0 * x, 0.95 - 0.1 * x])[None]
-    light = {"even": 0.9 + 0 * x, "across": 0.9 - 0.135 * x, "glow": 0.675 + 0.225 * torch.exp(-((x - 0.3) ** 2 + (y - 0.1) ** 2) / 0.08)}
+    light = {
+        "even": 0.9 + 0 * x,
+        "across": 0.9 - 0.135 * x,
+        "glow": 0.675 + 0.225 * torch.exp(-((x - 0.3) ** 2 + (y - 0.1) ** 2) / 0.08),
+    }
     return light[kind].expand(1, 3, *size)
 
 
@@ -145,7 +164,9 @@ def below_a_sky() -> Tensor:
         ("tint", False, 0.3, 1.0),
     ],
 )
-def test_an_airlight_that_varies_is_found_better_than_one_colour(kind: str, sky: bool, part: float, gain: float) -> None:
+def test_an_airlight_that_varies_is_found_better_than_one_colour(
+    kind: str, sky: bool, part: float, gain: float
+) -> None:
     # Of the error that the one colour makes `part` may be left, and the clear picture is closer by `gain` dB.
     light, t, clear = uneven(kind), below_a_sky() if sky else veil(), scene()
     hazy = rounded(haze(clear, t, light))
@@ -154,16 +175,23 @@ def test_an_airlight_that_varies_is_found_better_than_one_colour(kind: str, sky:
     assert facts.airlight is not None and facts.airlight.shape[-1] > 1
     one = replace(facts, airlight=rounded(find_airlight(hazy, 0.03)[0]))
     field, const = (separate(hazy, which, told).layers for which in (facts, one))
-    wrong, before = (float((layers["airlight"] / light - 1).abs().mean()) for layers in (field, const))
+    wrong, before = (
+        float((layers["airlight"] / light - 1).abs().mean()) for layers in (field, const)
+    )
     assert wrong < part * before
     below = slice(SIZE[0] // 3 if sky else 0, None)  # nothing of the clear picture is in the sky
-    assert psnr(field["clear"][:, :, below], clear[:, :, below]) > psnr(const["clear"][:, :, below], clear[:, :, below]) + gain
+    assert (
+        psnr(field["clear"][:, :, below], clear[:, :, below])
+        > psnr(const["clear"][:, :, below], clear[:, :, below]) + gain
+    )
     check(hazy, separate(hazy, facts, told))
 
 
 @pytest.mark.parametrize("sky", [True, False])
 def test_one_colour_stays_one_colour(sky: bool) -> None:
-    found = survey(rounded(haze(scene(), below_a_sky() if sky else veil(), uneven("even"))), brief()).airlight
+    found = survey(
+        rounded(haze(scene(), below_a_sky() if sky else veil(), uneven("even"))), brief()
+    ).airlight
     assert found is not None and float(found.amax((2, 3)).div(found.amin((2, 3))).max()) < 1.02
     assert torch.allclose(found.mean((2, 3)), torch.tensor(0.9), atol=0.02)
 
@@ -205,7 +233,9 @@ def test_a_clip_has_one_field() -> None:
     separated = separate(frames, facts, brief())
     assert separated.shared == {"airlight"} and separated.layers["airlight"].shape == (1, 3, *SIZE)
     check(frames, separated)
-    faded = dict(separated.layers) | {"transmission": (separated.layers["transmission"] + 0.1).clamp(max=1)}
+    faded = dict(separated.layers) | {
+        "transmission": (separated.layers["transmission"] + 0.1).clamp(max=1)
+    }
     check(frames, Separation(settle(frames, faded, facts)))
 
 
@@ -237,13 +267,21 @@ def test_a_bright_wall_and_a_sky_are_no_haze() -> None:
 
 def test_denser_haze_is_surer_without_a_jump() -> None:
     light = torch.full((1, 3, 1, 1), 0.95)
-    found = [survey(rounded(haze(scene(), veil() ** depth, light)), brief()).sure for depth in torch.linspace(0, 1.4, 29).tolist()]
+    found = [
+        survey(rounded(haze(scene(), veil() ** depth, light)), brief()).sure
+        for depth in torch.linspace(0, 1.4, 29).tolist()
+    ]
     assert found[0] == 0 and found[-1] == 1 and 0 < found[14] < 1
     assert all(-0.02 <= after - before < 0.4 for before, after in pairwise(found))
 
 
-@pytest.mark.parametrize(("sure", "strength", "expected"), [(1, 1, 1), (0.6, 1, 0.6), (0.6, 0.5, 0.3), (0, 1, 0), (0, 2, 1), (1, 2, 2)])
-def test_the_power_of_the_transmission_by_hand(sure: float, strength: float, expected: float) -> None:
+@pytest.mark.parametrize(
+    ("sure", "strength", "expected"),
+    [(1, 1, 1), (0.6, 1, 0.6), (0.6, 0.5, 0.3), (0, 1, 0), (0, 2, 1), (1, 2, 2)],
+)
+def test_the_power_of_the_transmission_by_hand(
+    sure: float, strength: float, expected: float
+) -> None:
     assert power(sure, strength) == pytest.approx(expected)
 
 
@@ -263,7 +301,9 @@ def test_a_blue_veil_shows_the_airlights_colour_and_a_brown_ground_does_not() ->
     blue, white = torch.tensor([0.8, 0.88, 1.0]).view(1, 3, 1, 1), torch.ones(1, 3, 1, 1)
     found = veil_colour(find_floors(rounded(haze(scene(), veil() ** 2, blue)), white), white)
     assert float((found - blue).abs().max()) < 0.3 * float((white - blue).abs().max())
-    brown = scene() * torch.tensor([0.9, 0.7, 0.4]).view(1, 3, 1, 1) + torch.tensor([0.1, 0.07, 0.03]).view(1, 3, 1, 1)
+    brown = scene() * torch.tensor([0.9, 0.7, 0.4]).view(1, 3, 1, 1) + torch.tensor(
+        [0.1, 0.07, 0.03]
+    ).view(1, 3, 1, 1)
     assert torch.equal(veil_colour(find_floors(rounded(brown), white), white), white)
 
 
@@ -290,7 +330,10 @@ def test_ties_hold_consecutive_frames_together() -> None:
     hazy = haze(clear, veil(), light)
     # One frame alone says something else.
     hazy[2] = 0.2 + 0.8 * hazy[2]
-    spread = [float(envelope(hazy, light, ties)[:, 0].mean((1, 2)).std()) for ties in (None, find_ties(hazy))]
+    spread = [
+        float(envelope(hazy, light, ties)[:, 0].mean((1, 2)).std())
+        for ties in (None, find_ties(hazy))
+    ]
     assert spread[1] < 0.6 * spread[0]
 
 
@@ -332,7 +375,10 @@ def test_layers_between_two_windows_mix_to_the_input_again() -> None:
     frames = rounded(haze(scene(), veil(), torch.full((1, 3, 1, 1), 0.9)))
     facts = survey(frames, brief())
     layers = dict(separate(frames, facts, brief()).layers)
-    faded = layers | {"transmission": (layers["transmission"] + 0.1).clamp(max=1), "clear": layers["clear"] * 0.9}
+    faded = layers | {
+        "transmission": (layers["transmission"] + 0.1).clamp(max=1),
+        "clear": layers["clear"] * 0.9,
+    }
     check(frames, Separation(settle(frames, faded, facts)))
 
 
@@ -347,9 +393,18 @@ def check(frames: Tensor, separated: Separation) -> None:
     """What holds for any input: shapes, ranges, and layers that mix back to it."""
     layers = separated.layers
     count, _, height, width = frames.shape
-    assert layers["clear"].shape == frames.shape and layers["transmission"].shape == (count, 1, height, width)
+    assert layers["clear"].shape == frames.shape and layers["transmission"].shape == (
+        count,
+        1,
+        height,
+        width,
+    )
     assert layers["airlight"].shape in ((1, 3, height, width), frames.shape)
     for pixels in layers.values():
-        assert bool(torch.isfinite(pixels).all()) and float(pixels.min()) >= 0 and float(pixels.max()) <= 1
+        assert (
+            bool(torch.isfinite(pixels).all())
+            and float(pixels.min()) >= 0
+            and float(pixels.max()) <= 1
+        )
     error = float((mixed_back(separated) - frames).square().mean())
     assert -10 * math.log10(max(error, 1e-10)) > 40

@@ -29,12 +29,14 @@ def film(path: Path) -> Path:
 
 
 def looked(
-    path: Path, settings: Settings, keeper: Checkpoints | None, start: Fraction | None = None
+    path: Path, settings: Settings, checkpoints: Checkpoints | None, start: Fraction | None = None
 ) -> tuple[Searched, FrameIndex, int]:
     """Return what the search finds, the clip's index after it, and how many blocks it took."""
     clip, blocks = open_clip([path], start=start), []
-    found = search(clip, settings, lambda fraction, note: blocks.append(note), keeper=keeper)
-    return found, clip.seen, len(blocks)
+    found = search(
+        clip, settings, lambda fraction, note: blocks.append(note), checkpoints=checkpoints
+    )
+    return found, clip.frame_index, len(blocks)
 
 
 @pytest.mark.parametrize(("stop", "start"), [(1, None), (12, Fraction(1))])
@@ -48,7 +50,7 @@ def test_an_interrupted_search_continues(
     whole, seen, blocks = looked(path, settings, None, start)
     assert len(whole.analysis.transitions) >= 3
     monkeypatch.setattr(module, "EVERY", 0.0)
-    keep, kept = Checkpoints.keep, []
+    keep, kept = Checkpoints.save, []
 
     def stopping(self: Checkpoints, name: str, value: object) -> None:
         keep(self, name, value)
@@ -56,7 +58,7 @@ def test_an_interrupted_search_continues(
         if len(kept) == stop:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(Checkpoints, "keep", stopping)
+    monkeypatch.setattr(Checkpoints, "save", stopping)
     with pytest.raises(KeyboardInterrupt):
         looked(path, settings, Checkpoints(tmp_path / "keep", "one", every=0.0), start)
     found, known, more = looked(
@@ -70,14 +72,19 @@ def test_its_state_is_saved_every_half_minute(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     now = [0.0]
-    keeper = Checkpoints(tmp_path / "keep", "one", clock=lambda: now[0])
+    checkpoints = Checkpoints(tmp_path / "keep", "one", clock=lambda: now[0])
     path, notes = film(tmp_path / "in.mkv"), []
     monkeypatch.setattr(Checkpoints, "save_if_due", lambda self, name, value: notes.append(now[0]))
 
     def step(fraction: float, note: str) -> None:
         now[0] += 2
 
-    search(open_clip([path]), Settings(inputs=(path,), task="transition"), step, keeper=keeper)
+    search(
+        open_clip([path]),
+        Settings(inputs=(path,), task="transition"),
+        step,
+        checkpoints=checkpoints,
+    )
     assert notes and notes[0] == 30.0
 
 
@@ -90,7 +97,7 @@ def test_a_run_keeps_the_state_until_the_search_is_over(
         Checkpoints.__init__, "__kwdefaults__", {"every": 0.0, "clock": time.monotonic}
     )
     media.save(Path("in.mkv"), moving(1, 40, (18, 24)))
-    keep, seen = Checkpoints.keep, []
+    keep, seen = Checkpoints.save, []
 
     def spy(self: Checkpoints, name: str, value: object) -> None:
         keep(self, name, value)
@@ -99,14 +106,14 @@ def test_a_run_keeps_the_state_until_the_search_is_over(
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(Checkpoints, "keep", spy)
+        patch.setattr(Checkpoints, "save", spy)
         assert (
             main(["run", "in.mkv", "--task", "transition", "--no-progress", "--out", "out"]) == 130
         )
     assert seen == [("search", True), ("search", True), ("find", True)]
-    drop, dropped = Checkpoints.drop, []
+    drop, dropped = Checkpoints.delete, []
     monkeypatch.setattr(
-        Checkpoints, "drop", lambda self, name: (dropped.append(name), drop(self, name))[1]
+        Checkpoints, "delete", lambda self, name: (dropped.append(name), drop(self, name))[1]
     )
     assert (
         main(["run", "in.mkv", "--task", "transition", "--no-progress", "--out", "out", "--resume"])

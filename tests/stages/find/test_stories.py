@@ -63,19 +63,19 @@ def test_a_search_resumed_from_any_state_finds_the_same(
     # A ring of a third of the length makes as many looks at a third of the cost.
     monkeypatch.setattr(search, "KEEP", 72)
     clip, length = np.concatenate([draw(seed, longest=20).frames for seed in (2, 3)])[:260], 29
-    keeper = Checkpoints(tmp_path, "one", every=0.0)
+    checkpoints = Checkpoints(tmp_path, "one", every=0.0)
     counts: list[int] = []
 
     def on_block(state_of: Callable[[], dict[str, Any]]) -> None:
         state = state_of()
         counts.append(state["first"] + len(state["frames"]))
-        keeper.keep(f"at-{counts[-1]}", state)
+        checkpoints.save(f"at-{counts[-1]}", state)
 
     whole = find(blocks(clip, length), on_block=on_block)
     assert len(counts) == -(-len(clip) // length) - 1 and len(whole.transitions) > 3
     for count in counts:
         # The blocks that follow have another length: what is found depends on the frames alone.
-        state = keeper.newest(f"at-{count}", TransitionEvent, PlainFrame)
+        state = checkpoints.newest(f"at-{count}", TransitionEvent, PlainFrame)
         assert find(blocks(clip, 13, count), state=state) == whole
 
 

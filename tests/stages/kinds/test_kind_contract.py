@@ -20,7 +20,7 @@ from stages.kinds import PATTERNS, TRANSITION_KINDS, kind_of_pattern
 from stages.kinds.base import AffineMap, TransitionKind, pixel_places
 from stages.media.clip import Frames
 from stages.shots import Analysis
-from stages.transition.separate import Finished, separate_transition
+from stages.transition.separate import SeparatedFrame, separate_transition
 from stages.transition.window import Window
 
 HEIGHT, WIDTH = 54, 96
@@ -141,7 +141,7 @@ def test_an_effect_is_found_and_undone(kind: str, effect: str) -> None:
     assert abs(found.last_frame - (CLEAN + MIXED - 1)) <= 1
     first, last = found.first_frame - 4, found.last_frame + 4
     part = Frames(clip.pixels[first : last + 1], clip.times[first : last + 1], first)
-    done: dict[int, Finished] = {}
+    done: dict[int, SeparatedFrame] = {}
     separated = separate_transition(
         Window.of(part),
         found,

@@ -1,4 +1,7 @@
-"""HDR, wide gamut, time code and profiles: lossless layers keep them, MP4 layers are converted, warnings say so."""
+"""HDR, wide gamut, time code and profiles.
+
+Lossless layers keep them, MP4 layers are converted, and warnings say so.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +21,9 @@ import torch
 from pipeline.cli.main import main
 from pipeline.run.input_notes import facts_of, notes_of
 from pipeline.settings import Settings
-from stages.media.clip import ClipInfo, Frames, Scan
+from stages.media.clip import ClipInfo, Frames, ScanType
 from stages.media.color_tags import ColorTags, mastering_values
+from stages.media.formats import LayerFormat
 from stages.media.read import open_clip
 from stages.media.stream_facts import StreamFacts, crop_from_clap
 from stages.media.timecode import advance
@@ -39,9 +43,12 @@ MASTERING = "G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,5
 
 
 def hdr(path: Path, transfer: str = "smpte2084", frames: int = 6, **more: Any) -> Path:
-    """A 10-bit HEVC clip of BT.2020 with HDR's static data."""
+    """Make a 10-bit HEVC clip in BT.2020 with HDR's static metadata."""
     tags = {"color_primaries": "bt2020", "color_trc": transfer, "colorspace": "bt2020nc"}
-    words = f"log-level=error:colorprim=bt2020:transfer={transfer}:colormatrix=bt2020nc:master-display={MASTERING}:max-cll=1000,400"
+    words = (
+        f"log-level=error:colorprim=bt2020:transfer={transfer}:colormatrix=bt2020nc:"
+        f"master-display={MASTERING}:max-cll=1000,400"
+    )
     source = ffmpeg.input(f"testsrc2=s=96x64:r=25:d={frames / 25}", format="lavfi")
     settings = {"c:v": "libx265", "pix_fmt": "yuv420p10le", "x265-params": words, **tags, **more}
     media.run(ffmpeg.output(source, str(path), **settings))
@@ -51,18 +58,12 @@ def hdr(path: Path, transfer: str = "smpte2084", frames: int = 6, **more: Any) -
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".mov", ".hevc"])
 def test_hdr_is_read_from_any_container(tmp_path: Path, suffix: str) -> None:
     info = open_clip([hdr(tmp_path / f"clip{suffix}")]).info
-    assert (info.color.primaries, info.color.transfer, info.color.matrix) == (
-        9,
-        16,
-        9,
-    ) and info.color.is_hdr
-    assert info.color.mastering is not None and info.color.light == (1000, 400)
-    told = mastering_values(info.color.mastering)
-    assert (
-        told["red"] == [0.68, 0.32]
-        and told["max_luminance"] == 1000
-        and told["min_luminance"] == 0.005
-    )
+    color = info.color
+    assert (color.primaries, color.transfer, color.matrix) == (9, 16, 9) and color.is_hdr
+    assert color.mastering is not None and color.light == (1000, 400)
+    values = mastering_values(color.mastering)
+    assert values["red"] == [0.68, 0.32]
+    assert (values["max_luminance"], values["min_luminance"]) == (1000, 0.005)
     assert "HDR (PQ, BT.2020)" in facts_of(info).values()
 
 
@@ -70,13 +71,13 @@ def test_hdr_is_read_from_any_container(tmp_path: Path, suffix: str) -> None:
     "kind", [(True, None), (False, "ffv1"), (False, "prores"), (False, "vp9"), (False, "png")]
 )
 @pytest.mark.parametrize("transfer", ["smpte2084", "arib-std-b67"])
-def test_layers_that_keep_values_keep_what_they_mean(
+def test_layers_that_keep_values_keep_their_tags(
     tmp_path: Path, kind: tuple[bool, str | None], transfer: str
 ) -> None:
     clip = open_clip([hdr(tmp_path / "clip.mp4", transfer)])
     frames = clip.frames(0, 5)
     with LayerWriter(
-        tmp_path / "layer", clip.info, lossless=kind[0], alpha=kind[1], bit_depth=10
+        tmp_path / "layer", clip.info, LayerFormat(lossless=kind[0], alpha=kind[1], bit_depth=10)
     ) as writer:
         writer.write(frames)
     assert writer.warnings == []
@@ -88,9 +89,9 @@ def test_layers_that_keep_values_keep_what_they_mean(
     if kind[0]:
         assert float((got - frames.pixels).abs().max()) <= 0.51 / 1023
     else:
-        # Chroma of half the size, or 8 bits.
+        # These formats have half-size chroma, or 8 bits.
         assert float((got - frames.pixels).abs().mean()) < 0.05
-    # A decoder that is not ours finds a whole file.
+    # Another decoder finds a whole file.
     size = again.info.height, again.info.width
     assert len(media.load(writer.path, *size)) == 6
 
@@ -98,47 +99,26 @@ def test_layers_that_keep_values_keep_what_they_mean(
 def test_mp4_layers_of_hdr_are_sdr(tmp_path: Path) -> None:
     clip = open_clip([hdr(tmp_path / "clip.mp4")])
     frames = clip.frames(0, 5)
-    with LayerWriter(tmp_path / "layer", clip.info, lossless=False) as writer:
+    with LayerWriter(tmp_path / "layer", clip.info) as writer:
         writer.write(frames)
     again = open_clip([writer.path])
-    assert (again.info.color.primaries, again.info.color.transfer, again.info.color.matrix) == (
-        1,
-        1,
-        1,
-    )
+    color = again.info.color
+    assert (color.primaries, color.transfer, color.matrix) == (1, 1, 1)
     shown = to_display(frames.pixels, clip.info.color)
-    assert (
-        float((again.frames(0, 5).pixels - shown).abs().mean())
-        < 0.04
-        < float((shown - frames.pixels).abs().mean())
-    )
-    # A matte is no picture: its values stay.
-    with LayerWriter(tmp_path / "matte", clip.info, lossless=False, data=True) as writer:
+    assert float((again.frames(0, 5).pixels - shown).abs().mean()) < 0.04
+    assert float((shown - frames.pixels).abs().mean()) > 0.04
+    # A matte's values are not colours and stay as they are.
+    with LayerWriter(tmp_path / "matte", clip.info, LayerFormat(data=True)) as writer:
         writer.write(Frames(torch.full_like(frames.pixels, 0.5), frames.times))
     assert float((open_clip([writer.path]).frames(0, 5).pixels - 0.5).abs().max()) < 0.01
 
 
-def test_a_run_says_what_becomes_of_hdr(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_warns_about_hdr(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     hdr(Path("clip.mp4"), frames=8)
     for more, warned in (([], True), (["--lossless"], False)):
-        assert (
-            main(
-                [
-                    "run",
-                    "clip.mp4",
-                    "--task",
-                    "transition",
-                    "--preset",
-                    "fast",
-                    "--out",
-                    "out",
-                    "--no-progress",
-                    *more,
-                ]
-            )
-            == 0
-        )
+        words = "run clip.mp4 --task transition --preset fast --out out --no-progress"
+        assert main([*words.split(), *more]) == 0
         manifest = json.loads(Path("out/manifest.json").read_text())
         said = [
             text
@@ -155,11 +135,12 @@ def test_a_run_says_what_becomes_of_hdr(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def grey(*levels: float) -> torch.Tensor:
+    """Return grey pixels of these levels as ``(1, 3, 1, N)``."""
     return torch.tensor(levels, dtype=torch.float32).view(1, 1, 1, -1).expand(1, 3, 1, -1)
 
 
-def test_pq_and_hlg_are_what_the_standards_say() -> None:
-    # BT.2100 and BT.2408: PQ 0.58 is 203 cd/m2; HLG 0.75 is 203 cd/m2 on a screen of 1000.
+def test_pq_and_hlg_follow_the_standards() -> None:
+    # BT.2100 and BT.2408: PQ 0.58 and, on a display of 1000 cd/m2, HLG 0.75 are 203 cd/m2.
     assert float(pq_to_light(grey(0.5807))[0, 0]) == pytest.approx(203, rel=0.005)
     assert float(pq_to_light(grey(1.0))[0, 0]) == pytest.approx(10_000)
     assert float(hlg_to_light(grey(0.75), HLG)[0, 0]) == pytest.approx(203, rel=0.01)
@@ -182,7 +163,7 @@ def test_greys_stay_grey_in_order_and_in_range(tags: ColorTags) -> None:
         assert torch.allclose(shown, ramp, atol=1e-4)
 
 
-def test_the_tone_curve_leaves_shadows_and_keeps_hues() -> None:
+def test_the_tone_curve_keeps_shadows_and_hues() -> None:
     light = torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(1)) * 1000
     mapped = compress_range(light, 1000.0)
     assert float(mapped.max()) <= WHITE + 0.01
@@ -193,7 +174,7 @@ def test_the_tone_curve_leaves_shadows_and_keeps_hues() -> None:
     assert torch.allclose(compress_range(dark, 1000.0), dark, rtol=1e-3)
 
 
-def test_colours_inside_the_gamut_stay_and_others_come_in() -> None:
+def test_gamut_compression_changes_only_colours_outside() -> None:
     generator = torch.Generator().manual_seed(2)
     inside = 0.3 + 0.2 * torch.rand(1, 3, 16, 16, generator=generator)
     assert torch.allclose(compress_gamut(inside, 2.0), inside, atol=1e-6)
@@ -210,12 +191,10 @@ def test_ordinary_clips_keep_their_bytes_and_tags(tmp_path: Path) -> None:
     frames = clip.frames(0, 5)
     assert to_display(frames.pixels, clip.info.color) is frames.pixels
     assert notes_of(clip.info, Settings(task="transition")) == []
-    with LayerWriter(tmp_path / "layer", clip.info, lossless=True) as writer:
+    with LayerWriter(tmp_path / "layer", clip.info, LayerFormat(lossless=True)) as writer:
         writer.write(frames)
-    assert (
-        open_clip([writer.path]).info.color.primaries,
-        open_clip([writer.path]).info.color.transfer,
-    ) == (1, 1)
+    color = open_clip([writer.path]).info.color
+    assert (color.primaries, color.transfer) == (1, 1)
 
 
 def test_tags_of_bt601_go_with_the_values(tmp_path: Path) -> None:
@@ -227,7 +206,7 @@ def test_tags_of_bt601_go_with_the_values(tmp_path: Path) -> None:
     )
     clip = open_clip([path])
     for lossless, matrix in ((True, 0), (False, 1)):
-        with LayerWriter(tmp_path / "layer", clip.info, lossless=lossless) as writer:
+        with LayerWriter(tmp_path / "layer", clip.info, LayerFormat(lossless=lossless)) as writer:
             writer.write(clip.frames(0, 5))
         color = open_clip([writer.path]).info.color
         assert (color.primaries, color.transfer, color.matrix) == (6, 6, matrix)
@@ -247,14 +226,14 @@ def test_time_code_goes_on_in_layers(
     assert clip.info.timecode == label
     for lossless in (True, False):
         with LayerWriter(
-            tmp_path / "layer", clip.info, lossless=lossless, first_frame=12
+            tmp_path / "layer", clip.info, LayerFormat(lossless=lossless), first_frame=12
         ) as writer:
             writer.write(clip.frames(12, 20))
         assert open_clip([writer.path]).info.timecode == advance(label, 12, rate)
 
 
 def counted(frames: int, each: int, dropped: int) -> str:
-    """The label after so many frames from zero, one by one."""
+    """Return the time code after ``frames`` frames from zero, counted one by one."""
     minute = second = frame = 0
     for _ in range(frames):
         frame += 1
@@ -269,7 +248,7 @@ def counted(frames: int, each: int, dropped: int) -> str:
 @pytest.mark.parametrize(
     ("rate", "dropped"), [(Fraction(25), 0), (Fraction(30000, 1001), 2), (Fraction(60000, 1001), 4)]
 )
-def test_labels_count_as_one_by_one(rate: Fraction, dropped: int) -> None:
+def test_time_code_counts_like_one_by_one(rate: Fraction, dropped: int) -> None:
     zero = f"00:00:00{';' if dropped else ':'}00"
     draw = np.random.default_rng(0)
     for frames in [
@@ -286,12 +265,14 @@ def test_labels_count_as_one_by_one(rate: Fraction, dropped: int) -> None:
         label = counted(frames, round(rate), dropped)
         assert advance(zero, frames, rate) == label
         assert advance(label, 24 * 3600 * round(rate), rate)[:2] == label[:2] or dropped
-    with pytest.raises(ValueError, match="is no time code"):
+    with pytest.raises(ValueError, match="is not a time code"):
         advance("00:00:00:77", 1, rate)
 
 
 def chunks(data: bytes) -> dict[bytes, bytes]:
-    at, found = 8, {}
+    """Return the content of each chunk of a PNG, by kind, after checking its checksum."""
+    found: dict[bytes, bytes] = {}
+    at = 8
     while at < len(data):
         size, kind = struct.unpack_from(">I4s", data, at)
         found[kind] = data[at + 8 : at + 8 + size]
@@ -303,7 +284,7 @@ def chunks(data: bytes) -> dict[bytes, bytes]:
     return found
 
 
-def test_a_profile_and_numbers_go_to_pngs(tmp_path: Path) -> None:
+def test_profiles_and_colour_tags_are_written_to_pngs(tmp_path: Path) -> None:
     pixels = media.moving(1)[0]
     profile = b"\0" * 36 + b"acsp" + b"profile" * 40
     info = ClipInfo(
@@ -314,7 +295,7 @@ def test_a_profile_and_numbers_go_to_pngs(tmp_path: Path) -> None:
         (info, b"iCCP"),
         (ClipInfo(Path("in.png"), 64, 48, 1, Fraction(25), Fraction(1, 25), color=PQ), b"cICP"),
     ):
-        with LayerWriter(tmp_path / "layer", each, lossless=False, pictures=True) as writer:
+        with LayerWriter(tmp_path / "layer", each, LayerFormat(pictures=True)) as writer:
             writer.write(frames)
         found = chunks(writer.path.read_bytes())
         assert wanted in found
@@ -334,7 +315,7 @@ def test_a_clean_aperture_becomes_a_crop() -> None:
 
 
 def with_clap(path: Path, values: tuple[int, ...]) -> None:
-    """Put a clean aperture into an MP4 whose index comes last."""
+    """Add a clean aperture to an MP4 whose index comes last."""
     data = bytearray(path.read_bytes())
     box = struct.pack(">I4s8i", 40, b"clap", *values)
     at = data.index(b"avc1", data.index(b"stsd")) - 4
@@ -347,17 +328,15 @@ def with_clap(path: Path, values: tuple[int, ...]) -> None:
 
 
 @pytest.mark.parametrize("values", [(56, 1, 40, 1, 0, 1, 0, 1), (51, 1, 33, 1, 1, 2, -5, 2)])
-def test_a_clean_aperture_is_kept(tmp_path: Path, values: tuple[int, ...]) -> None:
+def test_a_clean_aperture_is_applied(tmp_path: Path, values: tuple[int, ...]) -> None:
     path = media.save(
         tmp_path / "clip.mp4", media.moving(), **{"c:v": "libx264", "qp": 0, "pix_fmt": "yuv444p"}
     )
     whole = open_clip([path]).frames(0, 3).pixels
     with_clap(path, values)
     clip = open_clip([path])
-    left, top = (
-        (64 - values[0]) // 2 + (values[4] + 1) // 2,
-        int((48 - values[2]) / 2 + values[6] / 2),
-    )
+    left = (64 - values[0]) // 2 + (values[4] + 1) // 2
+    top = int((48 - values[2]) / 2 + values[6] / 2)
     assert (clip.info.width, clip.info.height) == (values[0], values[2])
     assert torch.equal(
         clip.frames(0, 3).pixels, whole[:, :, top : top + values[2], left : left + values[0]]
@@ -377,21 +356,17 @@ def test_a_clean_aperture_is_kept(tmp_path: Path, values: tuple[int, ...]) -> No
         ({"facts": StreamFacts(stereo="side by side")}, "two views"),
         ({"facts": StreamFacts(spherical=True)}, "sphere"),
         ({"subtitle_streams": 2, "chapters": 3}, "2 subtitle tracks and 3 chapters"),
-        ({"scan": Scan("interlaced", "tff", "interlaced", True)}, "bwdif"),
-        ({"scan": Scan("interlaced", "tff", "progressive", True)}, "not flagged so"),
-        ({"scan": Scan("interlaced", "tff", "interlaced")}, "stays so"),
-        ({"scan": Scan("telecined", "tff", "", True)}, "pulldown"),
-        ({"scan": Scan("progressive", "tff", "interlaced")}, "flagged as interlaced"),
+        ({"scan": ScanType("interlaced", "tff", "interlaced", True)}, "bwdif"),
+        ({"scan": ScanType("interlaced", "tff", "progressive", True)}, "not flagged so"),
+        ({"scan": ScanType("interlaced", "tff", "interlaced")}, "stays so"),
+        ({"scan": ScanType("telecined", "tff", "", True)}, "pulldown"),
+        ({"scan": ScanType("progressive", "tff", "interlaced")}, "flagged as interlaced"),
         ({"color": ColorTags(12, 13, 1)}, "Display P3"),
     ],
 )
-def test_what_is_not_kept_is_said_in_one_line(change: dict[str, Any], words: str) -> None:
+def test_what_layers_do_not_keep_is_one_warning(change: dict[str, Any], words: str) -> None:
     info = ClipInfo(Path("in.mp4"), 64, 48, 9, Fraction(25), Fraction(1, 25), **change)
     notes = notes_of(info, Settings(task="transition"))
-    assert (
-        len(notes) == 1
-        and words in notes[0]
-        and "\n" not in notes[0]
-        and notes[0].startswith("in.mp4: ")
-    )
+    assert len(notes) == 1 and words in notes[0]
+    assert "\n" not in notes[0] and notes[0].startswith("in.mp4: ")
     assert json.dumps(facts_of(info))

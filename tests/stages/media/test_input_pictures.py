@@ -1,4 +1,4 @@
-"""Pictures of every kind: what their colours become, where their profile goes, and what is said of their transparency."""
+"""Pictures of every kind: their colours, their profiles, and warnings about transparency."""
 
 from __future__ import annotations
 
@@ -18,13 +18,15 @@ from stages.media.read import open_clip
 
 
 def tiles(seed: int) -> Image.Image:
+    """Return a picture ``(48, 64)`` of random tiles."""
     draw = np.random.default_rng(seed)
     return Image.fromarray(
         np.kron(draw.integers(0, 256, (6, 8, 3), dtype=np.uint8), np.ones((8, 8, 1), np.uint8))
     )
 
 
-def veiled(picture: Image.Image, alpha: int) -> Image.Image:
+def with_alpha(picture: Image.Image, alpha: int) -> Image.Image:
+    """Return the picture with one opacity everywhere."""
     picture = picture.convert("RGBA")
     picture.putalpha(Image.new("L", picture.size, alpha))
     return picture
@@ -51,16 +53,12 @@ def test_colours_are_taken_as_they_are_stored(
         picture = picture.convert("L")
     if kind.startswith("palette"):
         picture = picture.quantize(32)
-    if kind.endswith("alpha"):
-        picture = (
-            picture
-            if kind.startswith("palette")
-            else veiled(picture, 255 if kind == "opaque alpha" else 90)
-        )
+    elif kind.endswith("alpha"):
+        picture = with_alpha(picture, 255 if kind == "opaque alpha" else 90)
     picture.save(path, **({"transparency": 3} if kind == "palette with alpha" else {}))
     clip = open_clip([path])
     got = np.rint(clip.frames(0, 0).pixels[0].permute(1, 2, 0).numpy() * 255)
-    # Straight, not multiplied by alpha.
+    # Colours are straight: not multiplied by alpha.
     assert np.array_equal(got, np.asarray(picture.convert("RGBA"))[..., :3])
     assert clip.transparent == transparent
 
@@ -74,7 +72,7 @@ def test_deep_grey_keeps_its_depth(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "tif"])
-def test_ink_becomes_rgb(tmp_path: Path, suffix: str) -> None:
+def test_cmyk_becomes_rgb(tmp_path: Path, suffix: str) -> None:
     picture = tiles(1).convert("CMYK")
     picture.save(
         tmp_path / f"in.{suffix}", **({"quality": 98, "subsampling": 0} if suffix == "jpg" else {})
@@ -85,7 +83,7 @@ def test_ink_becomes_rgb(tmp_path: Path, suffix: str) -> None:
     assert np.abs(got - np.asarray(picture.convert("RGB"), float)).mean() < 2
 
 
-def test_a_profile_that_is_not_of_rgb_is_said_to_be_left_out(tmp_path: Path) -> None:
+def test_a_profile_that_is_not_rgb_is_left_out_with_a_warning(tmp_path: Path) -> None:
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
     tiles(0).save(tmp_path / "in.jpg", icc_profile=profile)
     info = open_clip([tmp_path / "in.jpg"]).info
@@ -100,23 +98,9 @@ def test_a_profile_goes_through_a_run(
     monkeypatch.chdir(tmp_path)
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     tiles(0).save(f"in.{suffix}", icc_profile=profile)
-    assert (
-        main(
-            [
-                "run",
-                f"in.{suffix}",
-                "--task",
-                "dehaze",
-                "--preset",
-                "fast",
-                "--out",
-                "out",
-                "--no-progress",
-            ]
-        )
-        == 0
-    )
-    # A transmission is no picture.
+    words = f"run in.{suffix} --task dehaze --preset fast --out out --no-progress"
+    assert main(words.split()) == 0
+    # The values of a transmission are not colours.
     for name, wanted in (("clear", profile), ("airlight", profile), ("transmission", None)):
         with Image.open(f"out/{name}.png") as made:
             assert made.info.get("icc_profile") == wanted
@@ -130,7 +114,7 @@ def test_a_profile_goes_through_a_run(
         (".apng", {"c:v": "apng", "pix_fmt": "rgba", "plays": 0}),
     ],
 )
-def test_a_run_says_that_transparency_goes(
+def test_a_run_warns_that_transparency_is_lost(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str, codec: dict[str, object]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -140,21 +124,7 @@ def test_a_run_says_that_transparency_goes(
         .filter("colorchannelmixer", aa=0.5)
     )
     media.run(ffmpeg.output(source, f"in{suffix}", **codec))
-    assert (
-        main(
-            [
-                "run",
-                f"in{suffix}",
-                "--task",
-                "transition",
-                "--preset",
-                "fast",
-                "--out",
-                "out",
-                "--no-progress",
-            ]
-        )
-        == 0
-    )
+    words = f"run in{suffix} --task transition --preset fast --out out --no-progress"
+    assert main(words.split()) == 0
     warnings = json.loads(Path("out/manifest.json").read_text())["warnings"]
     assert sum("transparen" in text for text in warnings) == 1

@@ -1,4 +1,4 @@
-"""Interlaced clips are recognised by flags and by picture, and come out progressive; progressive ones stay as they are."""
+"""Interlaced clips are recognised by flags and picture and made progressive; others stay."""
 
 from __future__ import annotations
 
@@ -12,18 +12,20 @@ import numpy as np
 import pytest
 
 from stages.errors import UnlayerError
-from stages.media.deinterlace import look, scan_of
-from stages.media.fields import Verdict, judge
+from stages.media.deinterlace import examine, scan_type
+from stages.media.fields import ScanEvidence, collect_evidence
+from stages.media.formats import LayerFormat
 from stages.media.read import Clip, open_clip
 from stages.media.write import LayerWriter
+from stages.mixing.psnr import psnr_of
 
 
 def scene(seed: int, count: int, height: int = 96, width: int = 128) -> np.ndarray:
-    """``(T, H, W, 3)`` uint8: a textured picture that moves sideways and a little down, with things crossing it."""
+    """Return ``(T, H, W, 3)`` uint8: a textured picture that moves sideways and a little down."""
     rng = np.random.default_rng(seed)
     wide = rng.uniform(30, 225, (height // 12 + 12, width // 12 + 12, 3))
     large = np.kron(wide, np.ones((12, 12, 1)))
-    # Softened, as a camera's picture is: no detail is finer than two lines.
+    # Soften it as a camera does: no detail is finer than two lines.
     for axis in (0, 1):
         large = (np.roll(large, 1, axis) + 2 * large + np.roll(large, -1, axis)) / 4
     right, down = rng.integers(2, 5), rng.integers(0, 2)
@@ -34,8 +36,11 @@ def scene(seed: int, count: int, height: int = 96, width: int = 128) -> np.ndarr
     return np.rint(np.stack(frames)).astype(np.uint8)
 
 
-def woven(fields: np.ndarray, first: str) -> np.ndarray:
-    """Frames whose lines are of two pictures in turn: ``(2T, H, W, 3)`` to ``(T, H, W, 3)``."""
+def interlace(fields: np.ndarray, first: str) -> np.ndarray:
+    """Interlace pairs of pictures: ``(2T, H, W, 3)`` to ``(T, H, W, 3)``.
+
+    first: the field that comes first, ``tff`` or ``bff``.
+    """
     frames = fields[::2].copy()
     later = 1 if first == "tff" else 0
     frames[:, later::2] = fields[1::2, later::2]
@@ -43,7 +48,7 @@ def woven(fields: np.ndarray, first: str) -> np.ndarray:
 
 
 def film(fields: np.ndarray) -> np.ndarray:
-    """Four pictures as five by 3:2 pulldown, the top field first."""
+    """Turn each four pictures into five frames by 3:2 pulldown, the top field first."""
     out = []
     for at in range(0, len(fields) - 3, 4):
         a, b, c, d = fields[at : at + 4]
@@ -70,14 +75,14 @@ def save(path: Path, frames: np.ndarray, flag: str, codec: str, **options: Any) 
 
 
 def decoded(clip: Clip, first: int = 0) -> np.ndarray:
-    """All frames from ``first`` on as ``(T, H, W, 3)`` in [0, 255]."""
+    """Return all frames from ``first`` on as ``(T, H, W, 3)`` in [0, 255]."""
     return np.concatenate(
         [block.pixels.permute(0, 2, 3, 1).numpy() * 255 for block in clip.blocks(first)]
     )
 
 
 def psnr(one: np.ndarray, other: np.ndarray) -> float:
-    return float(10 * np.log10(255**2 / np.mean((one.astype(float) - other) ** 2)))
+    return psnr_of(float(np.mean((one.astype(float) - other) ** 2)) / 255**2)
 
 
 CODECS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -104,7 +109,7 @@ def test_fields_become_progressive(tmp_path: Path, codec: str, first: str, flagg
     suffix, options = CODECS[codec]
     path = save(
         tmp_path / f"clip{suffix}",
-        woven(fields, first),
+        interlace(fields, first),
         first if flagged else "prog",
         codec,
         **options,
@@ -116,7 +121,7 @@ def test_fields_become_progressive(tmp_path: Path, codec: str, first: str, flagg
         True,
     )
     assert not kept.info.scan.deinterlaced and (kept.info.scan.kind == "interlaced") == flagged
-    # The field that comes first is a progressive picture's: that of its time.
+    # A frame keeps the field that comes first, so the true picture is the one at that time.
     treated, plain = decoded(clip), decoded(kept)
     assert len(treated) == len(plain) == 20
     assert psnr(treated[1:-1], fields[::2][1:-1]) > psnr(plain[1:-1], fields[::2][1:-1]) + 3
@@ -125,19 +130,21 @@ def test_fields_become_progressive(tmp_path: Path, codec: str, first: str, flagg
 
 
 @pytest.mark.slow
-def test_dv_says_its_fields_in_its_frames_alone(tmp_path: Path) -> None:
+def test_dv_flags_its_fields_only_in_its_frames(tmp_path: Path) -> None:
     fields = scene(3, 28, 576, 720)
-    path = save(tmp_path / "clip.dv", woven(fields, "bff"), "bff", "dvvideo", pix_fmt="yuv420p")
+    path = save(tmp_path / "clip.dv", interlace(fields, "bff"), "bff", "dvvideo", pix_fmt="yuv420p")
     clip = open_clip([path])
     assert clip.info.scan.deinterlaced and clip.info.scan.parity == "bff"
-    # Chroma of half the lines is mixed between the fields before it is encoded: the means of the channels are compared.
+    # Half-height chroma mixes the fields before encoding, so compare the means of the channels.
     truth = fields[2:-2:2].mean(3)
     kept = decoded(open_clip([path], interlaced="keep"))[1:-1].mean(3)
     assert psnr(decoded(clip)[1:-1].mean(3), truth) > psnr(kept, truth) + 2
 
 
-def test_a_wrong_order_of_fields_is_seen(tmp_path: Path) -> None:
-    path = save(tmp_path / "clip.mkv", woven(scene(5, 40), "bff"), "tff", "ffv1", pix_fmt="yuv444p")
+def test_a_wrong_field_order_flag_is_corrected(tmp_path: Path) -> None:
+    path = save(
+        tmp_path / "clip.mkv", interlace(scene(5, 40), "bff"), "tff", "ffv1", pix_fmt="yuv444p"
+    )
     assert open_clip([path]).info.scan.parity == "bff"
 
 
@@ -145,10 +152,12 @@ def test_a_wrong_order_of_fields_is_seen(tmp_path: Path) -> None:
     "seed", [0, 1, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(2, 12))]
 )
 def test_frames_from_the_middle_are_those_from_the_start(tmp_path: Path, seed: int) -> None:
-    # Each other clip is film with pulldown, of which the combed frames alone are made anew.
-    frames, flag = (
-        (film(scene(seed, 96)), "prog") if seed % 2 else (woven(scene(seed, 240), "tff"), "tff")
-    )
+    frames = interlace(scene(seed, 240), "tff")
+    flag = "tff"
+    if seed % 2:
+        # Film with pulldown, where only the combed frames are changed.
+        frames = film(scene(seed, 96))
+        flag = "prog"
     path = save(
         tmp_path / "clip.mp4", frames, flag, "libx264", qp=10, g=12, bf=2, pix_fmt="yuv420p"
     )
@@ -159,7 +168,7 @@ def test_frames_from_the_middle_are_those_from_the_start(tmp_path: Path, seed: i
     assert len(pixels) == 120
     for first in np.random.default_rng(seed).integers(0, 120, 4):
         last = min(119, int(first) + 5)
-        # With what was seen, it seeks; a clip that was just opened decodes from the start.
+        # A clip that was read before seeks; one that was just opened decodes from the start.
         for each in (clip, open_clip([path])):
             some = each.frames(int(first), last)
             assert some.first == first and np.array_equal(
@@ -168,21 +177,25 @@ def test_frames_from_the_middle_are_those_from_the_start(tmp_path: Path, seed: i
 
 
 def test_outputs_are_flagged_progressive(tmp_path: Path) -> None:
-    path = save(tmp_path / "clip.mkv", woven(scene(1, 40), "tff"), "tff", "ffv1", pix_fmt="yuv444p")
+    path = save(
+        tmp_path / "clip.mkv", interlace(scene(1, 40), "tff"), "tff", "ffv1", pix_fmt="yuv444p"
+    )
     clip = open_clip([path])
     for lossless, alpha in ((True, None), (False, None), (False, "prores")):
-        with LayerWriter(tmp_path / "layer", clip.info, lossless=lossless, alpha=alpha) as writer:
+        with LayerWriter(
+            tmp_path / "layer", clip.info, LayerFormat(lossless=lossless, alpha=alpha)
+        ) as writer:
             writer.write(clip.frames(0, 19))
         scan = open_clip([writer.path]).info.scan
         assert (scan.kind, scan.flagged, scan.deinterlaced) == ("progressive", "progressive", False)
     kept = open_clip([path], interlaced="keep")
-    with LayerWriter(tmp_path / "kept", kept.info, lossless=True) as writer:
+    with LayerWriter(tmp_path / "kept", kept.info, LayerFormat(lossless=True)) as writer:
         writer.write(kept.frames(0, 19))
     assert open_clip([writer.path]).info.scan.flagged == "interlaced"
     assert np.array_equal(decoded(open_clip([writer.path], interlaced="keep")), decoded(kept))
 
 
-def test_film_with_pulldown_gets_no_worse(tmp_path: Path) -> None:
+def test_film_with_pulldown_keeps_its_whole_frames(tmp_path: Path) -> None:
     pictures = scene(9, 24)
     path = save(tmp_path / "film.mkv", film(pictures), "prog", "ffv1", pix_fmt="yuv444p")
     clip = open_clip([path])
@@ -190,7 +203,7 @@ def test_film_with_pulldown_gets_no_worse(tmp_path: Path) -> None:
     treated, plain = decoded(clip), decoded(open_clip([path], interlaced="keep"))
     assert treated.shape == plain.shape
     same = [bool(np.array_equal(one, other)) for one, other in zip(treated, plain, strict=True)]
-    # Of each five frames three are whole, and they are not touched.
+    # Three of every five frames are whole and must not change.
     assert (
         sum(same[5:25]) == 12
         and [place % 5 for place in range(5, 25) if not same[place]] == [2, 3] * 4
@@ -200,7 +213,10 @@ def test_film_with_pulldown_gets_no_worse(tmp_path: Path) -> None:
 
 
 def lines(seed: int, count: int) -> list[np.ndarray]:
-    """Progressive luma with fine horizontal lines, which stand, drift down or flicker with noise: ``(96, 128)`` each."""
+    """Return progressive luma ``(96, 128)`` with fine horizontal lines and noise.
+
+    The lines stand still or drift down.
+    """
     rng = np.random.default_rng(seed)
     period, speed, across = rng.integers(2, 5), rng.choice([0, 0.25, 0.5, 1, 2]), rng.uniform(0, 3)
     y, x = np.mgrid[0:96, 0:128]
@@ -218,18 +234,17 @@ def lines(seed: int, count: int) -> list[np.ndarray]:
 
 @pytest.mark.parametrize("seed", range(20))
 def test_fine_lines_are_not_taken_for_fields(seed: int) -> None:
-    verdict = judge(lines(seed, 24), 255)
-    assert verdict.scan in ("", "progressive"), verdict.counts
+    evidence = collect_evidence(lines(seed, 24), 255)
+    assert evidence.scan in ("", "progressive"), evidence.counts
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_what_is_progressive_stays_as_it_is(tmp_path: Path, seed: int) -> None:
-    frames = (
-        scene(seed, 24)
-        if seed % 2
-        else np.repeat(np.stack(lines(seed, 24))[..., None], 3, axis=3).astype(np.uint8)
-    )
-    flag = ("prog", "tff", "bff")[seed % 3] if seed % 2 else "prog"
+def test_progressive_clips_stay_as_they_are(tmp_path: Path, seed: int) -> None:
+    frames = scene(seed, 24)
+    flag = ("prog", "tff", "bff")[seed % 3]
+    if seed % 2 == 0:
+        frames = np.repeat(np.stack(lines(seed, 24))[..., None], 3, axis=3).astype(np.uint8)
+        flag = "prog"
     path = save(tmp_path / "clip.mkv", frames, flag, "ffv1", pix_fmt="yuv444p")
     clip = open_clip([path])
     assert not clip.info.scan.deinterlaced and clip.info.scan.kind == "progressive"
@@ -240,18 +255,22 @@ def test_what_is_progressive_stays_as_it_is(tmp_path: Path, seed: int) -> None:
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_a_clip_of_a_few_frames(tmp_path: Path, count: int) -> None:
     path = save(
-        tmp_path / "clip.mkv", woven(scene(2, 2 * count), "tff"), "tff", "ffv1", pix_fmt="yuv444p"
+        tmp_path / "clip.mkv",
+        interlace(scene(2, 2 * count), "tff"),
+        "tff",
+        "ffv1",
+        pix_fmt="yuv444p",
     )
     clip = open_clip([path])
     assert clip.info.scan.deinterlaced and len(decoded(clip)) == count
 
 
-def test_nothing_that_moves_says_nothing() -> None:
+def test_a_still_clip_gives_no_evidence() -> None:
     still = [np.full((16, 16), 90, np.int16)] * 24
-    assert judge(still, 255).scan == ""
-    assert scan_of(1, [False] * 24, judge(still, 255), "auto").kind == "progressive"
-    assert scan_of(2, [True] * 24, judge(still, 255), "auto").deinterlaced
-    assert look(iter(())) == ([], Verdict())
+    assert collect_evidence(still, 255).scan == ""
+    assert scan_type(1, [False] * 24, collect_evidence(still, 255), "auto").kind == "progressive"
+    assert scan_type(2, [True] * 24, collect_evidence(still, 255), "auto").deinterlaced
+    assert examine(iter(())) == ([], ScanEvidence())
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -259,7 +278,7 @@ def test_nothing_that_moves_says_nothing() -> None:
 def test_tiny_pictures_of_noise_are_read_as_they_are(
     tmp_path: Path, seed: int, pixels: str
 ) -> None:
-    """Noise in a few lines looks like fields by chance, and bwdif has a least size."""
+    """Noise in a few lines can look like fields by chance, and bwdif has a minimum size."""
     rng = np.random.default_rng(seed)
     height, width = rng.integers(4, 14, 2) & ~1
     noise = rng.integers(0, 256, (24, height, width, 3), np.uint8)
@@ -271,17 +290,17 @@ def test_tiny_pictures_of_noise_are_read_as_they_are(
         assert "too small to be deinterlaced" in str(error) and min(height, width) < 8
 
 
-def test_noise_in_a_few_places_is_no_field() -> None:
+def test_noise_in_tiny_pictures_is_not_taken_for_fields() -> None:
     rng = np.random.default_rng(0)
     for _ in range(300):
         clip = [rng.integers(0, 256, (6, 8)).astype(np.int16) for _ in range(24)]
-        assert judge(clip, 255).scan == ""
+        assert collect_evidence(clip, 255).scan == ""
 
 
 def test_salvage_and_trim_keep_indices(tmp_path: Path) -> None:
     path = save(
         tmp_path / "clip.mp4",
-        woven(scene(4, 60), "tff"),
+        interlace(scene(4, 60), "tff"),
         "tff",
         "libx264",
         qp=8,

@@ -1,4 +1,4 @@
-"""Every messy file of ../shared/data decodes to what its README says, or ends in one clear line."""
+"""Every messy file of ../shared/data decodes as its README says, or ends in one clear line."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from stages.errors import UnlayerError
+from stages.media.formats import LayerFormat
 from stages.media.read import open_clip
 from stages.media.write import LayerWriter
 
@@ -58,7 +59,7 @@ def test_the_tables_name_every_file() -> None:
 @pytest.mark.parametrize("name", GOOD)
 def test_a_good_file_decodes_whole(name: str) -> None:
     clip = open_clip([MESSY / name])
-    # A small size makes it quick; every frame is decoded all the same.
+    # A small size is quick, and every frame is still decoded.
     height, width = clip.info.height, clip.info.width
     blocks = list(clip.blocks(size=(max(1, height // 8), max(1, width // 8)), length=64))
     times = [time for block in blocks for time in block.times]
@@ -100,7 +101,7 @@ def test_another_ffmpeg_sees_the_same_picture(name: str) -> None:
     clip = open_clip([MESSY / name])
     ours = clip.frames(0, 1).pixels.permute(0, 2, 3, 1).numpy() * 255
     theirs = media.load(MESSY / name, clip.info.height, clip.info.width)[:2].astype(np.float32)
-    # The two round colours differently; a wrong matrix, range or turn is far more than this.
+    # Both round colours differently, but a wrong matrix, range or rotation is far more than this.
     assert np.abs(ours - theirs).mean() < 1
 
 
@@ -124,8 +125,8 @@ def test_a_messy_file_goes_through_reader_and_writer(
     with LayerWriter(
         tmp_path / "layer",
         clip.info,
-        lossless=lossless,
-        sound=clip.sound(frames.times[0], frames.times[-1]),
+        LayerFormat(lossless=lossless),
+        audio=clip.audio(frames.times[0], frames.times[-1]),
     ) as writer:
         writer.write(frames)
     assert writer.warnings == []
@@ -155,7 +156,7 @@ def test_decord_agrees(name: str, index: int) -> None:
     answer = context.SimpleQueue()
     child = context.Process(target=_decord_frame, args=(str(MESSY / name), index, answer))
     child.start()
-    # decord can loop for ever: the picture fits no pipe, so it must be fetched before the child ends.
+    # decord can loop forever. The picture does not fit a pipe: fetch it before the child ends.
     for _ in range(300):
         child.join(0.1)
         if not answer.empty() or not child.is_alive():

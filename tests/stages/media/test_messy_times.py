@@ -1,4 +1,7 @@
-"""Sizes, counts, rates and times of every messy file agree with an independent FFmpeg: the binary of imageio-ffmpeg."""
+"""Sizes, counts, rates and times of messy files agree with an independent FFmpeg.
+
+That is the binary of imageio-ffmpeg.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ from test_messy import GOOD, MESSY
 
 from stages.media.read import Clip, open_clip
 
-# Seconds each.
+# These take seconds each.
 LARGE = (
     "yuv444_cockatoo_720p.mp4",
     "vfr_flir_thermal_portrait.mp4",
@@ -26,7 +29,7 @@ needs_messy = pytest.mark.skipif(not MESSY.is_dir(), reason=f"{MESSY} is missing
 
 
 def shown(path: Path, stream: int) -> list[tuple[Fraction, int, int]]:
-    """Time, width and height of every frame, upright, as the other FFmpeg's filter showinfo tells them."""
+    """Return time, width and height of every upright frame, by the other FFmpeg's showinfo."""
     command = [
         media.FFMPEG,
         "-hide_banner",
@@ -38,32 +41,33 @@ def shown(path: Path, stream: int) -> list[tuple[Fraction, int, int]]:
         "-vf",
         "showinfo",
     ]
-    told = subprocess.run(
+    printed = subprocess.run(
         [*command, "-fps_mode", "passthrough", "-f", "null", "-"],
         capture_output=True,
         text=True,
         check=True,
     ).stderr
-    unit = re.search(r"config in time_base: (\d+)/(\d+)", told)
+    unit = re.search(r"config in time_base: (\d+)/(\d+)", printed)
     assert unit is not None
     tick = Fraction(int(unit[1]), int(unit[2]))
     return [
         (int(pts) * tick, int(w), int(h))
-        for pts, w, h in re.findall(r"n: *\d+ pts: *(-?\d+).*? s:(\d+)x(\d+)", told)
+        for pts, w, h in re.findall(r"n: *\d+ pts: *(-?\d+).*? s:(\d+)x(\d+)", printed)
     ]
 
 
 def ours(clip: Clip) -> list[Fraction]:
+    """Return the times of all frames as we read them."""
     small = max(1, clip.info.height // 8), max(1, clip.info.width // 8)
     return [time for block in clip.blocks(size=small, length=64) for time in block.times]
 
 
 def rate_of(path: Path, stream: int) -> Fraction:
-    """The average rate that the other FFmpeg prints, to two digits behind the point."""
-    told = subprocess.run(
+    """Return the average rate that the other FFmpeg prints, rounded to two decimals."""
+    printed = subprocess.run(
         [media.FFMPEG, "-hide_banner", "-i", str(path)], capture_output=True, text=True, check=False
     ).stderr
-    match = re.search(rf"Stream #0:{stream}\b.*? ([\d.]+)(k?) fps", told)
+    match = re.search(rf"Stream #0:{stream}\b.*? ([\d.]+)(k?) fps", printed)
     assert match is not None
     return Fraction(match[1]) * (1000 if match[2] else 1)
 
@@ -77,7 +81,7 @@ def test_another_ffmpeg_agrees(name: str) -> None:
     info, times, theirs = clip.info, ours(clip), shown(MESSY / name, clip.info.stream)
     assert {(width, height) for _, width, height in theirs} == {(info.width, info.height)}
     assert len(times) == len(theirs)
-    # Intervals: where a clip begins on its own clock is no part of a layer.
+    # Compare intervals: layers do not keep the time at which a clip begins on its own clock.
     off = [
         abs((mine - times[0]) - (other[0] - theirs[0][0]))
         for mine, other in zip(times, theirs, strict=True)
@@ -107,7 +111,8 @@ def test_a_raw_stream_has_the_rate_of_its_own_header(
 
 @pytest.mark.parametrize("codec", ["libxvid", "mpeg4", "libx264"])
 def test_reordered_frames_in_avi_have_even_times(tmp_path: Path, codec: str) -> None:
-    # AVI has no presentation times. Xvid packs two frames into one packet, and the library's guess is then a frame off.
+    # AVI has no presentation times. Xvid packs two frames into one packet, and then the library's
+    # guess is off by a frame.
     path = media.save(
         tmp_path / "clip.avi",
         media.moving(40),
@@ -133,7 +138,7 @@ def test_reordered_frames_edit_lists_and_late_starts_agree(tmp_path: Path, seed:
     whole = media.save(tmp_path / f"whole{suffix}", media.moving(40, seed=seed), rate=25, **options)
     path = whole
     if suffix in (".mp4", ".mov"):
-        # Copied from the middle: an edit list hides what comes before the wanted frame.
+        # Copy from the middle: an edit list hides the frames before the wanted one.
         path = tmp_path / f"part{suffix}"
         media.run(
             ffmpeg.output(

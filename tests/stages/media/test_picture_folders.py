@@ -1,4 +1,4 @@
-"""Folders of pictures: one numbered sequence is a clip, what else lies there is said, and what is no sequence is refused."""
+"""Folders of pictures: one numbered sequence is a clip, others are refused, extras are reported."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ from clips import moving
 
 from pipeline.cli.main import main
 from stages.errors import UsageError
-from stages.media.picture_folders import look_into
+from stages.media.picture_folders import read_picture_folder
 
 
 def fill(folder: Path, names: Sequence[str]) -> Path:
+    """Create files of these names in a folder and return the folder."""
     for name in names:
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -26,8 +27,9 @@ def fill(folder: Path, names: Sequence[str]) -> Path:
 
 
 def refusal(folder: Path) -> str:
+    """Return the message with which a folder is refused; it must be one line."""
     with pytest.raises(UsageError) as caught:
-        look_into(folder)
+        read_picture_folder(folder)
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
@@ -44,8 +46,8 @@ def refusal(folder: Path) -> str:
     ],
     ids=str,
 )
-def test_one_sequence_is_a_clip_and_nothing_is_said(tmp_path: Path, names: list[str]) -> None:
-    found = look_into(fill(tmp_path, names))
+def test_one_sequence_is_a_clip_without_warnings(tmp_path: Path, names: list[str]) -> None:
+    found = read_picture_folder(fill(tmp_path, names))
     frames = [name for name in names if name[0] not in ".T"]
     wanted = sorted(
         frames,
@@ -64,21 +66,24 @@ def test_one_sequence_is_a_clip_and_nothing_is_said(tmp_path: Path, names: list[
             "are not one numbered sequence (DSC_0001.JPG, IMG_2041.JPG)",
         ),
         (["a1.png", "a1b2.png"], "are not one numbered sequence (a1.png, a1b2.png)"),
-        (["01.png", "1.png", "2.png"], "01.png and 1.png have the same number; keep one"),
+        (["01.png", "1.png", "2.png"], "01.png and 1.png have the same number; keep one of them"),
         (["1.JPG", "1.jpg"], "have the same number"),
         (
             ["a.png", "b.png", "film.mp4"],
-            "holds no numbered pictures (as 0001.png) but 2 pictures without a number (a.png, ...) and 1 other file",
+            "has no numbered pictures (such as 0001.png) but 2 pictures without a number "
+            "(a.png, ...) and 1 other file",
         ),
-        ([], "holds no numbered pictures (as 0001.png); give"),
+        ([], "has no numbered pictures (such as 0001.png); give"),
     ],
     ids=str,
 )
-def test_what_is_no_sequence_is_refused(tmp_path: Path, names: list[str], says: str) -> None:
+def test_folders_without_one_sequence_are_refused(
+    tmp_path: Path, names: list[str], says: str
+) -> None:
     line = refusal(fill(tmp_path, names))
     assert says in line
     if "not one numbered" in says:
-        assert "take them one by one with batch --pattern" in line
+        assert "process them one by one with batch and the pattern '*." in line
 
 
 @pytest.mark.parametrize(
@@ -98,17 +103,17 @@ def test_what_is_no_sequence_is_refused(tmp_path: Path, names: list[str], says: 
         ),
         (["10.png", "20.png", "40.png"], "1 number is missing in the sequence (the first: 30)"),
         (["s1_1.png", "s1_2.png", "s2_1.png"], "the names differ in 2 numbers"),
-        (["IMG_2041.JPG", "IMG_2042.JPG"], "is named as cameras name single photographs"),
+        (["IMG_2041.JPG", "IMG_2042.JPG"], "has a name that cameras give to single photographs"),
     ],
     ids=str,
 )
-def test_what_is_doubtful_is_said(tmp_path: Path, names: list[str], says: str) -> None:
-    (text,) = look_into(fill(tmp_path, names)).warnings
+def test_doubtful_folders_give_a_warning(tmp_path: Path, names: list[str], says: str) -> None:
+    (text,) = read_picture_folder(fill(tmp_path, names)).warnings
     assert says in text and text.startswith(f"{tmp_path}: ") and "\n" not in text
 
 
-def test_drawn_folders_lose_no_picture_without_a_word(tmp_path: Path) -> None:
-    """Every file of a folder is a frame, is counted in a warning, or the folder is refused."""
+def test_random_folders_lose_no_picture_silently(tmp_path: Path) -> None:
+    """Each file is a frame or counted in a warning, or else the folder is refused."""
     draw = random.Random(7)
     for number in range(150):
         folder = tmp_path / f"folder-{number}"
@@ -125,7 +130,7 @@ def test_drawn_folders_lose_no_picture_without_a_word(tmp_path: Path) -> None:
         )
         fill(folder, sorted(names | others))
         try:
-            found = look_into(folder)
+            found = read_picture_folder(folder)
         except UsageError:
             # Another prefix, another kind of file, or a lone number beside other pictures.
             kinds = {
@@ -136,26 +141,24 @@ def test_drawn_folders_lose_no_picture_without_a_word(tmp_path: Path) -> None:
             continue
         frames = {path.name for path in found.pictures}
         left = {name.split("/")[0] for name in names | others} - frames
-        told = [text for text in found.warnings if "left out" in text]
-        assert bool(told) is bool(left), (names, others, found)
+        warned = [text for text in found.warnings if "left out" in text]
+        assert bool(warned) is bool(left), (names, others, found)
         counted = sum(
             int(word)
-            for text in told
+            for text in warned
             for word in text.removeprefix(str(folder)).split()
             if word.isdecimal()
         )
         assert counted == len(left)
         numbers = [int("".join(filter(str.isdigit, path.stem))) for path in found.pictures]
         assert numbers == sorted(numbers)
-        gaps = max(np.diff(numbers), default=1) != min(np.diff(numbers), default=1)
-        assert (
-            not gaps
-            or any("missing" in text for text in found.warnings)
-            or min(np.diff(numbers)) > 1
-        )
+        steps = np.diff(numbers)
+        uneven = max(steps, default=1) != min(steps, default=1)
+        reported = any("missing" in text for text in found.warnings)
+        assert not uneven or reported or min(steps) > 1
 
 
-def test_a_run_and_probe_tell_it(
+def test_run_and_probe_show_the_warnings(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -167,14 +170,12 @@ def test_a_run_and_probe_tell_it(
         main(["run", "in", "--task", "watermark", "--json", "--lossless", "--preset", "fast"]) == 0
     )
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    told = [line["text"] for line in lines if line["event"] == "warning"]
+    warnings = [line["text"] for line in lines if line["event"] == "warning"]
     manifest = json.loads(Path("in-watermark/manifest.json").read_text())
-    assert told == manifest["warnings"] == lines[-1]["warnings"] and len(told) == 3
-    assert (
-        "1 file of another kind (notes.txt) is left out" in told[0]
-        and "1 number is missing" in told[1]
-    )
+    assert warnings == manifest["warnings"] == lines[-1]["warnings"] and len(warnings) == 3
+    assert "1 file of another kind (notes.txt) is left out" in warnings[0]
+    assert "1 number is missing" in warnings[1]
     page = Path("in-watermark/report.html").read_text()
-    assert all(text.replace("'", "&#39;") in page for text in told)
+    assert all(text.replace("'", "&#39;") in page for text in warnings)
     assert main(["probe", "in", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["warnings"] == told[:2]
+    assert json.loads(capsys.readouterr().out)["warnings"] == warnings[:2]

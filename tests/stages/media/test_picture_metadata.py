@@ -1,4 +1,4 @@
-"""Metadata of pictures: profiles come back byte by byte from every kind of file, and no file can do harm."""
+"""Metadata of pictures: profiles are read exactly from every kind of file; no file does harm."""
 
 from __future__ import annotations
 
@@ -16,42 +16,42 @@ KINDS = ("png", "jpg", "tif", "webp", "avif")
 
 
 def picture(path: Path, profile: bytes | None, mode: str = "RGB") -> Path:
-    """A small picture as Pillow writes it."""
+    """Write a small picture with Pillow."""
     pixels = np.random.default_rng(1).integers(0, 256, (24, 32, 3), np.uint8)
     Image.fromarray(pixels).convert(mode).save(path, icc_profile=profile)
     return path
 
 
 def srgb() -> bytes:
+    """Return an sRGB profile."""
     return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
 
 def chunk(kind: bytes, data: bytes) -> bytes:
+    """Return a PNG chunk."""
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_profile_comes_back(tmp_path: Path, kind: str) -> None:
+def test_a_profile_is_read(tmp_path: Path, kind: str) -> None:
     assert read_icc_profile(picture(tmp_path / f"with.{kind}", srgb())) == srgb()
     assert read_icc_profile(picture(tmp_path / f"without.{kind}", None)) is None
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_profile_of_many_segments_comes_back(tmp_path: Path, kind: str) -> None:
+def test_a_profile_of_many_segments_is_read(tmp_path: Path, kind: str) -> None:
     profile = srgb()[4:] + np.random.default_rng(2).bytes(200_000)
     profile = struct.pack(">I", len(profile) + 4) + profile
     assert read_icc_profile(picture(tmp_path / f"long.{kind}", profile)) == profile
 
 
-def test_a_profile_of_other_colours_is_none(tmp_path: Path) -> None:
+def test_a_profile_that_is_not_rgb_counts_as_none(tmp_path: Path) -> None:
     profile = srgb()
-    assert (
-        read_icc_profile(picture(tmp_path / "grey.png", profile[:16] + b"GRAY" + profile[20:], "L"))
-        is None
-    )
+    path = picture(tmp_path / "grey.png", profile[:16] + b"GRAY" + profile[20:], "L")
+    assert read_icc_profile(path) is None
 
 
-def test_a_profile_that_unpacks_to_gigabytes_is_none(tmp_path: Path) -> None:
+def test_a_profile_that_unpacks_to_megabytes_counts_as_none(tmp_path: Path) -> None:
     packer = zlib.compressobj(9)
     packed = b"".join(packer.compress(bytes(1 << 20)) for _ in range(64)) + packer.flush()
     path = picture(tmp_path / "bomb.png", None)
@@ -61,7 +61,7 @@ def test_a_profile_that_unpacks_to_gigabytes_is_none(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_no_file_can_do_harm(tmp_path: Path, kind: str) -> None:
+def test_damaged_files_do_no_harm(tmp_path: Path, kind: str) -> None:
     data = picture(tmp_path / f"good.{kind}", srgb()).read_bytes()
     path = tmp_path / f"spoiled.{kind}"
     answers = set()
@@ -86,6 +86,6 @@ def test_the_pages_of_a_tiff_are_counted(tmp_path: Path, pages: int) -> None:
     whole = (tmp_path / "some.tif").read_bytes()
     (tmp_path / "cut.tif").write_bytes(whole[:-3])
     assert 1 <= count_pages(tmp_path / "cut.tif") <= pages
-    # A file whose first page follows itself has one.
+    # A file whose first page points to itself has one page.
     (tmp_path / "circle.tif").write_bytes(b"II*\0" + struct.pack("<IHI", 8, 0, 8))
     assert count_pages(tmp_path / "circle.tif") == 1

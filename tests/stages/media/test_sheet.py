@@ -1,4 +1,4 @@
-"""The contact sheet: what is where in the picture."""
+"""The contact sheet: the position and colours of its parts."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ from stages.media.sheet import chosen_frames, draw_sheet, write_sheet
 def plain(
     color: tuple[float, float, float], count: int, height: int = 36, width: int = 64
 ) -> torch.Tensor:
+    """Return ``count`` pictures of one colour, ``(count, 3, height, width)``."""
     return torch.tensor(color).view(1, 3, 1, 1).expand(count, 3, height, width)
 
 
-def holds(sheet: np.ndarray, color: tuple[int, int, int]) -> int:
-    """How many pixels have exactly this colour."""
+def count_pixels(sheet: np.ndarray, color: tuple[int, int, int]) -> int:
+    """Return how many pixels have exactly this colour."""
     return int((sheet == np.array(color, np.uint8)).all(-1).sum())
 
 
@@ -41,11 +42,12 @@ def test_every_row_is_drawn_in_its_own_colours() -> None:
     sheet = draw_sheet(rows, numbers, [0.1, 0.3, 0.5, 0.7, 0.9], 10, title="dissolve")
     assert sheet.dtype == np.uint8 and sheet.shape[1:] == (1600, 3)
     areas = [
-        holds(sheet, color) for color in ((255, 0, 0), (0, 255, 0), (0, 0, 255), (128, 128, 128))
+        count_pixels(sheet, color)
+        for color in ((255, 0, 0), (0, 255, 0), (0, 0, 255), (128, 128, 128))
     ]
     assert min(areas[:3]) == max(areas[:3]) > 3 * 100 * 50
     assert areas[3] >= areas[0]
-    # The rows stand in the order they were given.
+    # The rows are in the given order.
     tops = [
         np.argwhere((sheet == np.array(color)).all(-1))[:, 0].min()
         for color in ((255, 0, 0), (0, 255, 0), (0, 0, 255))

@@ -1,4 +1,4 @@
-"""What files carry beside their pixels: turns are found whatever else is there, and nothing of it ends the process or stays in memory."""
+"""Side data: the orientation is found among it, and none of it crashes or fills the memory."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from stages.media.read import open_clip
 
 ROOT = Path(__file__).parents[3]
 PUBLIC = media.SHARED / "public"
-# Opens and decodes a file, and tells its own largest memory in MiB; the garbage collector is off, so a cycle keeps what it holds.
+# Decode a file and print the peak memory in MiB. The garbage collector is off, so cycles stay.
 DECODE = """
 import gc, sys
 from pathlib import Path
 from stages.media.read import open_clip
 gc.disable()
 count = sum(len(block) for block in open_clip([Path(sys.argv[1])]).blocks(size=(32, 32)))
-# Its own peak: what getrusage tells of a started process is never below what its parent had.
+# getrusage would count the parent's memory too, so read the process's own peak.
 with open("/proc/self/status") as status:
     peak = next(int(line.split()[1]) for line in status if line.startswith("VmHWM"))
 print(count, peak >> 10)
@@ -32,13 +32,13 @@ print(count, peak >> 10)
 
 
 def corner(size: tuple[int, int] = (32, 48)) -> np.ndarray:
-    """A picture in which every turn and mirroring shows."""
+    """Return a picture in which every rotation and mirroring is visible."""
     y, x = np.mgrid[: size[0], : size[1]]
     return np.stack([x * 5, y * 7, np.full(size, 90)], axis=2).astype(np.uint8)
 
 
 def shown(path: Path) -> np.ndarray:
-    """``(H, W, 3)`` from 0 to 255: the first frame as we read it."""
+    """Return the first frame as we read it, ``(H, W, 3)`` from 0 to 255."""
     return open_clip([path]).frames(0, 0).pixels[0].permute(1, 2, 0).numpy() * 255
 
 
@@ -91,7 +91,7 @@ def test_films_are_upright_as_the_other_ffmpeg_shows_them(
     assert np.abs(got - expected).mean() < 2, (container, angle, flip)
 
 
-def test_every_frame_of_a_turned_film_is_turned(tmp_path: Path) -> None:
+def test_every_frame_of_a_rotated_film_is_upright(tmp_path: Path) -> None:
     plain = media.save(tmp_path / "plain.mkv", corner()[None].repeat(40, 0))
     turned = tmp_path / "turned.mp4"
     words = [
@@ -111,27 +111,22 @@ def test_every_frame_of_a_turned_film_is_turned(tmp_path: Path) -> None:
     assert bool((frames == frames[:1]).all()) and frames.shape[2:] == (48, 32)
 
 
-def test_a_matrix_of_zeros_turns_nothing_badly(tmp_path: Path) -> None:
+def test_damaged_display_matrices_are_harmless(tmp_path: Path) -> None:
     data = bytearray(media.save(tmp_path / "plain.mp4", corner()[None].repeat(2, 0)).read_bytes())
     place = data.find(b"tkhd") + 44
     for seed in range(12):
         rng = np.random.default_rng(seed)
-        data[place : place + 36] = (
-            bytes(36) if not seed else rng.choice([b"\0", b"\x7f", b"\xff", b"\x80"], 36).tobytes()
-        )
+        matrix = rng.choice([b"\0", b"\x7f", b"\xff", b"\x80"], 36).tobytes()
+        data[place : place + 36] = matrix if seed else bytes(36)
         (tmp_path / "strange.mp4").write_bytes(data)
         clip = open_clip([tmp_path / "strange.mp4"])
-        assert {clip.info.height, clip.info.width} == {32, 48} and clip.info.rotation in (
-            0,
-            90,
-            180,
-            270,
-        )
+        assert {clip.info.height, clip.info.width} == {32, 48}
+        assert clip.info.rotation in (0, 90, 180, 270)
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_side_data_of_every_kind_is_read_past(tmp_path: Path, seed: int) -> None:
-    """Captions, HDR10+, HDR Vivid, stereo and turns in a video; profiles, colours, EXIF and texts in a picture."""
+def test_side_data_of_every_kind_is_skipped(tmp_path: Path, seed: int) -> None:
+    """Cover captions, HDR10+, HDR Vivid and stereo in a video, profiles and texts in a picture."""
     film, picture = tmp_path / "plain.h264", tmp_path / "plain.png"
     media.save(
         film,
@@ -164,7 +159,7 @@ def test_pictures_of_bug_reports_are_read(name: str) -> None:
 )
 @pytest.mark.parametrize("name", ["large.gif", "turned.mp4"])
 def test_frames_do_not_pile_up(tmp_path: Path, name: str) -> None:
-    """All frames together would take 0.5 or 1.3 GB: whatever holds them until the garbage collector runs shows."""
+    """Together the frames take 0.5 or 1.3 GB, so the peak shows whether something holds them."""
     path = tmp_path / name
     turn = ["-display_rotation", "90"] if name.startswith("turned") else []
     source = ["-f", "lavfi", "-i", "color=red:s=2000x2000:r=10"]

@@ -1,4 +1,4 @@
-"""Facts that stand in containers and bitstreams alone are found; any other bytes say nothing and harm nothing."""
+"""Facts in containers and bitstreams are found; damaged bytes are ignored and do no harm."""
 
 from __future__ import annotations
 
@@ -18,10 +18,12 @@ PLUS = bytes.fromhex("b5003c000104") + bytes(20)
 
 
 def sei(payload: int, content: bytes) -> bytes:
+    """Return an SEI message with its end mark."""
     return bytes([payload, len(content)]) + content + b"\x80"
 
 
 def unit(kind: int, body: bytes) -> bytes:
+    """Return a NAL unit of HEVC."""
     return bytes([kind << 1, 1]) + body
 
 
@@ -49,8 +51,11 @@ def test_messages_of_hevc(lengths: bool) -> None:
     assert scan_packet(packet, "vp9") == Messages()
 
 
-def test_av1_tells_its_screen(tmp_path: Path) -> None:
-    words = "mastering-display=G(0.265,0.69)B(0.15,0.06)R(0.68,0.32)WP(0.3127,0.329)L(1000,0.005):content-light=1000,400"
+def test_hdr_metadata_of_av1_are_read(tmp_path: Path) -> None:
+    words = (
+        "mastering-display=G(0.265,0.69)B(0.15,0.06)R(0.68,0.32)WP(0.3127,0.329)L(1000,0.005)"
+        ":content-light=1000,400"
+    )
     settings = {"c:v": "libsvtav1", "preset": 12, "svtav1-params": words}
     source = ffmpeg.input("testsrc2=s=128x96:r=25:d=0.2", format="lavfi").filter(
         "format", "yuv420p10le"
@@ -68,7 +73,7 @@ def test_av1_tells_its_screen(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("mode", "words"), [("left_right", "side by side"), ("top_bottom", "top and bottom")]
 )
-def test_two_views_are_seen(tmp_path: Path, mode: str, words: str) -> None:
+def test_stereo_layouts_are_read(tmp_path: Path, mode: str, words: str) -> None:
     path = tmp_path / "clip.mkv"
     source = ffmpeg.input("testsrc2=s=64x48:r=25:d=0.2", format="lavfi")
     media.run(
@@ -80,6 +85,7 @@ def test_two_views_are_seen(tmp_path: Path, mode: str, words: str) -> None:
 
 
 def nested(*kinds: bytes, inside: bytes) -> bytes:
+    """Return MP4 boxes of these kinds inside each other."""
     for kind in reversed(kinds):
         inside = struct.pack(">I4s", 8 + len(inside), kind) + inside
     return inside
@@ -103,7 +109,7 @@ def test_boxes_of_mp4(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("seed", range(50))
-def test_any_bytes_say_nothing_bad(tmp_path: Path, seed: int) -> None:
+def test_random_bytes_do_no_harm(tmp_path: Path, seed: int) -> None:
     draw = np.random.default_rng(seed)
     heads = [
         b"",

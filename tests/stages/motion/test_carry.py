@@ -1,57 +1,36 @@
-"""Motion seen through the mixture, on textures whose velocities are known."""
+"""Motion seen through a mixture, on textures with known velocities."""
 
 from __future__ import annotations
 
 import pytest
 import torch
 from clips import drifting, psnr
-from torch import Tensor
+from drifting_scenes import (
+    COUNT,
+    INSIDE,
+    LEFT,
+    PRE,
+    RIGHT,
+    SIZE,
+    STEPS,
+    inner,
+    mixed,
+    scenes,
+    straight,
+)
 
-from stages.mixing.mixing import Mixture, mix
+from stages.mixing.mixture import Mixture, Side, mix
 from stages.motion.carry import (
-    Side,
     carried_layers,
     carry,
     extrapolated,
     known_motion,
     reaching,
     regularity,
-    template_of,
 )
 from stages.shots import Space
 
-PRE, STEPS, POST = 4, 5, 4
-COUNT = PRE + STEPS + POST
-INSIDE = slice(PRE, PRE + STEPS)
-RIGHT, LEFT = (1.5, 0.5), (-1.0, 1.0)
 LEVELS = ((2, 40), (1, 40))
-SIZE = (48, 64)
-
-
-def scenes() -> tuple[Tensor, Tensor]:
-    return drifting(1, COUNT, RIGHT, SIZE), drifting(2, COUNT, LEFT, SIZE)
-
-
-def mixed(a: Tensor, b: Tensor, space: Space = "gamma") -> Mixture:
-    """The dissolve of two scenes ``(COUNT, 3, H, W)``."""
-    weight = ((torch.arange(COUNT) - PRE + 1) / (STEPS + 1)).clamp(0, 1).view(-1, 1, 1, 1)
-    return Mixture(mix(a, b, weight, space), weight, PRE, PRE + STEPS - 1, space)
-
-
-def straight(velocity: tuple[float, float], template: int, size: tuple[int, int] = SIZE) -> Tensor:
-    """The true flows of the mixed frames to ``template``."""
-    frames = torch.arange(PRE, PRE + STEPS, dtype=torch.float32)
-    return (
-        ((template - frames)[:, None] * torch.tensor(velocity))
-        .view(STEPS, 2, 1, 1)
-        .expand(STEPS, 2, *size)
-        .clone()
-    )
-
-
-def inner(tensor: Tensor) -> Tensor:
-    """Without the border, where what comes in cannot be known."""
-    return tensor[..., 10:-10, 10:-10]
 
 
 @pytest.mark.parametrize("space", ["gamma", "linear"])
@@ -59,7 +38,7 @@ def inner(tensor: Tensor) -> Tensor:
 def test_two_moving_textures_are_followed_through_their_mixture(
     space: Space, pace: float, guess: bool
 ) -> None:
-    """Slow ones from no motion at all, so that what is found is found in the mixture; faster ones from the first guess."""
+    """Slow ones from no motion, so that it is found in the mixture; fast ones from the guess."""
     speeds = (pace * RIGHT[0], pace * RIGHT[1]), (pace * LEFT[0], pace * LEFT[1])
     a, b = drifting(1, COUNT, speeds[0], SIZE), drifting(2, COUNT, speeds[1], SIZE)
     mixture = mixed(a, b, space)
@@ -80,10 +59,9 @@ def test_the_first_guess_helps() -> None:
     mixture = mixed(*scenes())
     begin = straight((0, 0), PRE - 1), straight((0, 0), PRE + STEPS)
     few = ((2, 6),)
-    told, untold = carry(mixture, few), carry(mixture, few, start=begin)
-    assert (
-        psnr(told.layers[0], scenes()[0][INSIDE]) > psnr(untold.layers[0], scenes()[0][INSIDE]) + 3
-    )
+    guessed, plain = carry(mixture, few), carry(mixture, few, start=begin)
+    truth = scenes()[0][INSIDE]
+    assert psnr(guessed.layers[0], truth) > psnr(plain.layers[0], truth) + 3
 
 
 def test_true_layers_carried_along_true_flows_are_the_truth() -> None:
@@ -126,42 +104,39 @@ def test_a_scene_without_clean_frames_starts_from_its_strongest_mixed_one(missin
     first = 0 if missing == "outgoing" else PRE
     mixture = Mixture(whole.frames[kept], whole.weight[kept], first, first + STEPS - 1)
     side, there, template = (0, b, 0) if missing == "outgoing" else (1, a, PRE + STEPS - 1)
-    assert template_of(mixture, missing) == template and known_motion(mixture, missing).shape == (
-        0,
-        2,
-        *SIZE,
-    )
+    assert mixture.template(missing) == template
+    assert known_motion(mixture, missing).shape == (0, 2, *SIZE)
     carried = carry(mixture, LEVELS)
     assert carried.templates[side] == template
     assert all(torch.isfinite(part).all() for part in (*carried.flows, *carried.layers))
-    # The scene that has clean frames does not suffer much.
+    # The scene that has clean frames does not get much worse.
     assert psnr(inner(carried.layers[1 - side]), inner(there[INSIDE])) > 26
 
 
 def test_the_same_input_gives_the_same_flows_and_progress_rises_to_one() -> None:
-    told: list[float] = []
+    heard: list[float] = []
     mixture = mixed(*scenes())
     one, other = (
-        carry(mixture, ((2, 5), (1, 3)), on_step=lambda done, _: told.append(done)),
+        carry(mixture, ((2, 5), (1, 3)), on_step=lambda done, _: heard.append(done)),
         carry(mixture, ((2, 5), (1, 3))),
     )
     assert all(
         torch.equal(x, y)
         for x, y in zip((*one.flows, *one.layers), (*other.flows, *other.layers), strict=True)
     )
-    assert told == pytest.approx([step / 8 for step in range(1, 9)])
+    assert heard == pytest.approx([step / 8 for step in range(1, 9)])
 
 
-def test_pieces_of_the_frames_give_the_same_as_all_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_parts_of_the_frames_give_the_same_as_all_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     mixture = mixed(*scenes())
     at_once = carry(mixture, ((2, 8),))
-    monkeypatch.setattr("stages.motion.carry.MOST", 2 * 24 * 32)
+    monkeypatch.setattr("stages.motion.carry.NODES_AT_ONCE", 2 * 24 * 32)
     for one, other in zip(at_once.flows, carry(mixture, ((2, 8),)).flows, strict=True):
         torch.testing.assert_close(one, other, atol=0.02, rtol=0)
 
 
 def test_a_matte_says_where_each_scene_counts() -> None:
-    """Behind a hard edge that stands still each half of the picture is one scene alone: it is followed there."""
+    """With a hard edge that stands still, each half of the picture is one scene: it is followed."""
     a, b = scenes()
     weight = (
         ((torch.arange(COUNT) - PRE + 1) / (STEPS + 1))
@@ -177,7 +152,7 @@ def test_a_matte_says_where_each_scene_counts() -> None:
 
 
 @pytest.mark.parametrize("side", ["outgoing", "incoming"])
-def test_known_motion_is_that_of_the_clean_frames_the_nearest_first(side: Side) -> None:
+def test_known_motion_is_that_of_the_clean_frames_nearest_first(side: Side) -> None:
     known = known_motion(mixed(*scenes()), side)
     velocity, sign = (RIGHT, 1) if side == "outgoing" else (LEFT, -1)
     assert known.shape == (3, 2, *SIZE)
@@ -187,8 +162,8 @@ def test_known_motion_is_that_of_the_clean_frames_the_nearest_first(side: Side) 
         assert off.norm(dim=0).mean() < 0.35
 
 
-def test_the_first_guess_goes_on_and_dies_away() -> None:
-    """``6 v (1 - exp(-k / 6))`` for the k-th frame, against the way that leads to the template."""
+def test_the_first_guess_goes_on_and_slows_down() -> None:
+    """``6 v (1 - exp(-k / 6))`` for the k-th frame, away from the template."""
     known = torch.tensor([1.0, -2.0]).view(1, 2, 1, 1).expand(2, 2, 16, 24)
     guess = extrapolated(known, 3)
     assert guess.shape == (3, 2, 16, 24)
@@ -201,7 +176,7 @@ def test_an_even_motion_is_smooth_and_steady() -> None:
     velocity = torch.tensor([1.0, -2.0]).view(1, 2, 1, 1)
     known = torch.arange(1.0, 4.0).view(3, 1, 1, 1) * velocity.expand(3, 2, 4, 5)
     even = -torch.arange(1.0, 6.0).view(5, 1, 1, 1) * velocity.expand(5, 2, 4, 5)
-    least = [0.2, 0.1]  # vectors of no length count as a tenth of a pixel
+    least = [0.2, 0.1]  # Vectors of length zero count as a tenth of a pixel.
     assert [float(part) for part in regularity(even, known, False)] == pytest.approx(
         least, abs=1e-5
     )
@@ -234,7 +209,7 @@ def test_tiny_pictures_are_carried_too(size: tuple[int, int]) -> None:
 
 
 def test_large_pictures_get_coarser_levels_first() -> None:
-    """By hand: 144 / 4 = 36 is coarse enough; 270 / 4 = 67 is not, 270 / 8 = 34 is; 540 needs 16."""
+    """144 / 4 = 36 is coarse enough; 270 / 4 = 67 is not, 270 / 8 = 34 is; 540 needs 16."""
     levels = ((4, 150), (2, 100), (1, 80))
     assert reaching(levels, 144) == levels
     assert reaching(levels, 270) == ((8, 150), (4, 100), (2, 80), (1, 48))

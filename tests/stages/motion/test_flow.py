@@ -1,4 +1,4 @@
-"""Flows: which way they point, how they scale, when two of them agree, and that textures are followed."""
+"""Flows: their direction, how they scale, when two of them agree, and textures followed."""
 
 from __future__ import annotations
 
@@ -7,17 +7,7 @@ import torch
 from clips import drifting
 from torch import Tensor
 
-from stages.motion.flow import (
-    InterleavedSampling,
-    box,
-    consistency,
-    flows,
-    length,
-    resize,
-    resize_flow,
-    warp,
-    warp_one,
-)
+from stages.motion.flow import box, consistency, flows, length, resize, resize_flow, warp, warp_one
 
 
 def random(*shape: int) -> Tensor:
@@ -25,7 +15,7 @@ def random(*shape: int) -> Tensor:
 
 
 def still(x: float, y: float, size: tuple[int, int], count: int = 1) -> Tensor:
-    """The same flow everywhere, ``(count, 2, H, W)``."""
+    """Return the same flow everywhere, ``(count, 2, H, W)``."""
     return (
         torch.tensor([x, y], dtype=torch.float32).view(1, 2, 1, 1).expand(count, 2, *size).clone()
     )
@@ -100,7 +90,7 @@ def test_a_box_is_the_mean_of_a_square_with_repeated_edges(radius: int) -> None:
         assert float(mean[0, 0, y, x]) == pytest.approx(sum(square) / len(square), abs=1e-5)
 
 
-def test_there_and_back_is_sure() -> None:
+def test_a_way_there_and_back_is_confident() -> None:
     sure = consistency(still(3, -2, (16, 20)), still(-3, 2, (16, 20)), 1.0)
     assert sure.shape == (1, 1, 16, 20)
     inside = torch.zeros(1, 1, 16, 20)
@@ -127,14 +117,14 @@ def test_a_moved_texture_is_followed(velocity: tuple[float, float]) -> None:
     for pair, sign in (((0, 1), 1), ((1, 0), -1)):
         off = found[pair][middle] - sign * torch.tensor(velocity).view(2, 1, 1)
         assert off.norm(dim=0).mean() < 0.3, pair
-    # From frame t to frame u: it brings u's pixels to t.
+    # The flow from frame t to frame u brings u's pixels to t.
     brought = warp(frames[1:], found[0, 1][None])
     assert (brought - frames[:1])[0][middle].abs().mean() < 0.25 * (frames[1] - frames[0])[
         middle
     ].abs().mean()
 
 
-def test_each_pair_is_given_once_and_nothing_else() -> None:
+def test_each_pair_is_returned_once_and_no_other() -> None:
     frames = drifting(1, 3, (1, 0), (16, 24))
     found = flows(frames, [(0, 2), (1, 1), (0, 2)])
     assert set(found) == {(0, 2), (1, 1)} and all(
@@ -160,7 +150,7 @@ def test_tiny_pictures_have_flows_too(size: tuple[int, int]) -> None:
     assert float(moved.min()) >= 0 and float(moved.max()) <= 1.0001
 
 
-def test_lengths_are_those_of_the_vectors() -> None:
+def test_the_length_is_that_of_the_vectors() -> None:
     flow = 4 * random(2, 2, 5, 6) - 2
     torch.testing.assert_close(length(flow), flow.norm(dim=1, keepdim=True))
 
@@ -168,27 +158,3 @@ def test_lengths_are_those_of_the_vectors() -> None:
 def test_one_picture_is_warped_as_many_are() -> None:
     picture, flow = random(1, 3, 7, 9), 6 * random(1, 2, 7, 9) - 3
     assert torch.equal(warp_one(picture[0], flow[0]), warp(picture, flow)[0])
-
-
-@pytest.mark.parametrize("size", [(1, 1), (1, 6), (5, 7), (6, 8)])
-@pytest.mark.parametrize("small", [True, False])
-def test_combs_make_up_the_whole_picture(
-    size: tuple[int, int], small: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Each shows of a picture, of one made larger and of a warped one just what it should, and together they leave no pixel out."""
-    if not small:
-        monkeypatch.setattr("stages.motion.flow.SMALL", 0)
-    picture, nodes = random(2, 3, *size), 4 * random(2, 2, -(-size[0] // 2), -(-size[1] // 2)) - 2
-    numbers = torch.arange(size[0] * size[1], dtype=torch.float32).view(1, 1, *size)
-    seen = []
-    for number in range(InterleavedSampling.MANY):
-        comb = InterleavedSampling(size, number, picture)
-        seen += comb.of(numbers).flatten().tolist()
-        flow = resize(nodes, size)
-        torch.testing.assert_close(comb.resized(nodes), comb.of(flow), atol=1e-4, rtol=0)
-        torch.testing.assert_close(
-            comb.warp(picture, comb.of(flow)), comb.of(warp(picture, flow)), atol=1e-4, rtol=0
-        )
-    assert set(seen) == set(range(size[0] * size[1]))
-    # Of a small picture each is all of it.
-    assert len(seen) == (4 if small else 1) * size[0] * size[1] or (1 in size and not small)

@@ -1,18 +1,18 @@
-"""The table of what each part brings: its cases have known layers, and its rows leave out what they say."""
+"""The table of what each part gains: cases with known layers, rows that leave out what they say."""
 
 from __future__ import annotations
 
 import pytest
 import torch
 
-from models.generator import Layer
-from stages.mixing.mixing import mix
+from models.generator import GeneratedLayer
+from stages.mixing.mixture import mix
 
 ablation = pytest.importorskip("samples.ablation", reason="needs scikit-image, from the dev extra")
 
 
 @pytest.mark.parametrize("stride", [1, 3])
-def test_a_case_is_mixed_of_its_truth(stride: int) -> None:
+def test_a_case_is_a_mixture_of_its_true_layers(stride: int) -> None:
     given = ablation.case("", stride, (36, 64))
     mixture = given.mixture
     again = mix(*given.truth, mixture.weight[mixture.mixed], "gamma")
@@ -25,7 +25,7 @@ def test_a_case_is_mixed_of_its_truth(stride: int) -> None:
     )
 
 
-def test_motion_brings_something_and_nothing_left_out_is_everything() -> None:
+def test_motion_gains_something_and_the_truth_scores_best() -> None:
     given = ablation.case("", 1, (36, 64))
     held, moved = (
         ablation.take_apart(given, name)[0]
@@ -37,7 +37,7 @@ def test_motion_brings_something_and_nothing_left_out_is_everything() -> None:
 
 def test_codes_are_coupled_unless_that_is_left_out() -> None:
     def likeness() -> float:
-        codes = Layer(6, 3, (32, 32), seed=1).noise.codes.detach().flatten(1)
+        codes = GeneratedLayer(6, 3, (32, 32), seed=1).noise.codes.detach().flatten(1)
         return float(torch.cosine_similarity(codes[:-1], codes[1:]).mean())
 
     coupled = likeness()

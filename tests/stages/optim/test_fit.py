@@ -1,6 +1,8 @@
-"""The loop and the transition's fit: layers are judged, not reconstruction; same seed, same bytes; a fit that breaks recovers."""
+"""The fits of networks: their layers are judged, not the reconstruction; same seed, same bytes."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import pytest
 import torch
@@ -9,12 +11,20 @@ from clips import psnr_of_all as psnr
 from torch import Tensor, nn
 
 from stages.errors import UnlayerError
-from stages.mixing.mixing import Mixture
+from stages.mixing.mixture import Mixture
 from stages.optim.fit import FitPlan, FitState, fit, shuffled
 from stages.optim.losses import constant
-from stages.transition.networks import TwoScenes, clean_and_mixed, fill, fit_layers, fit_paper
+from stages.transition.networks import (
+    KnownLayers,
+    NetworkOptions,
+    TwoScenes,
+    clean_and_mixed,
+    fill,
+    fit_layers,
+)
+from stages.transition.paper import PeriodicCheck, fit_paper
 
-NARROW = (16, 16, 16, 16)
+NARROW = NetworkOptions(dtype=torch.float32, widths=(16, 16, 16, 16))
 
 
 class Value(nn.Module):
@@ -24,7 +34,7 @@ class Value(nn.Module):
 
 
 def mixture(matte: bool = False, locked: bool = False) -> tuple[Mixture, Tensor, Tensor]:
-    """A small dissolve, 4 clean frames, 4 mixed ones and 4 clean ones, with its true layers."""
+    """Return a small dissolve with its true layers: 4 clean, 4 mixed and 4 clean frames."""
     one, other = (
         torch.from_numpy(moving(seed, 12, (24, 32))).permute(0, 3, 1, 2).float() / 255
         for seed in (1, 2)
@@ -40,8 +50,8 @@ def mixture(matte: bool = False, locked: bool = False) -> tuple[Mixture, Tensor,
     return Mixture(frames, weight, 4, 7, "gamma", side, color), one, other  # type: ignore[arg-type]
 
 
-def test_the_loop_finds_a_minimum_and_tells_each_loss() -> None:
-    module, told = Value(), []
+def test_a_fit_finds_a_minimum_and_reports_each_loss() -> None:
+    module, heard = Value(), []
     fit(
         module,
         lambda index, progress: {
@@ -51,14 +61,14 @@ def test_the_loop_finds_a_minimum_and_tells_each_loss() -> None:
         {"near": constant(1.0), "small": constant(0.0)},
         FitPlan(200, rate=0.05),
         frames=3,
-        on_step=lambda progress, losses: told.append((progress, losses)),
+        on_step=lambda progress, losses: heard.append((progress, losses)),
     )
     torch.testing.assert_close(module.value.detach(), torch.ones(3), atol=0.02, rtol=0)
-    assert told[-1][0] == 1 and set(told[-1][1]) == {"near", "small", "total"}
-    assert told[0][1]["total"] == told[0][1]["near"] == 1
+    assert heard[-1][0] == 1 and set(heard[-1][1]) == {"near", "small", "total"}
+    assert heard[0][1]["total"] == heard[0][1]["near"] == 1
 
 
-def test_a_fit_that_breaks_goes_back_and_goes_on() -> None:
+def test_a_fit_that_diverges_goes_back_and_goes_on() -> None:
     module, calls = Value(), [0]
 
     def terms(index: Tensor, progress: float) -> dict[str, Tensor]:
@@ -82,7 +92,7 @@ def test_a_fit_that_stays_broken_says_so() -> None:
         )
 
 
-def test_every_frame_is_drawn_before_any_comes_again() -> None:
+def test_every_frame_is_drawn_before_any_is_repeated() -> None:
     draw, generator = shuffled(10, 5), torch.Generator().manual_seed(0)
     assert sorted(torch.cat([draw(generator), draw(generator)]).tolist()) == list(range(10))
     assert shuffled(3, 8)(generator).tolist() == [0, 1, 2]
@@ -95,9 +105,9 @@ def test_a_step_sees_mixed_and_clean_frames_in_order() -> None:
         assert drawn == sorted(set(drawn)) and {4, 5, 6, 7} <= set(drawn) and len(drawn) >= 7
 
 
-def test_the_layers_come_out_and_not_only_the_mixture() -> None:
+def test_the_layers_are_found_and_not_only_the_mixture() -> None:
     given, one, other = mixture()
-    result = fit_layers(given, plan=FitPlan(120), seed=0, dtype=torch.float32, widths=NARROW)
+    result = fit_layers(given, plan=FitPlan(120), seed=0, options=NARROW)
     assert torch.equal(result.outgoing[:4], given.frames[:4]) and torch.equal(
         result.incoming[8:], given.frames[8:]
     )
@@ -108,18 +118,16 @@ def test_the_layers_come_out_and_not_only_the_mixture() -> None:
     assert float((result.weight - given.weight).abs().max()) < 0.1
 
 
-def test_given_layers_are_believed_where_they_are_trusted() -> None:
+def test_known_layers_are_kept_where_they_are_trusted() -> None:
     given, _, _ = mixture()
     trust = torch.zeros(12, 1, 24, 32)
     trust[..., :16] = 1
     # The mixture itself as both layers explains the input as well as the truth does.
     result = fit_layers(
         given,
-        (given.frames, given.frames),
-        (trust, trust),
+        KnownLayers((given.frames, given.frames), trust),
         plan=FitPlan(80),
-        dtype=torch.float32,
-        widths=NARROW,
+        options=NARROW,
     )
     for layer in (result.outgoing, result.incoming):
         believed, free = (
@@ -134,7 +142,7 @@ def test_networks_fill_in_only_what_is_not_trusted() -> None:
     trust = torch.ones(12, 1, 24, 32)
     trust[:, :, :, 16:] = 0
     grey = torch.full_like(one, 0.5), torch.full_like(other, 0.5)
-    filled = fill(given, grey, trust, plan=FitPlan(60), scale=2)
+    filled = fill(given, KnownLayers(grey, trust), plan=FitPlan(60), scale=2)
     assert torch.equal(filled[0][..., :16], grey[0][..., :16]) and torch.equal(
         filled[1][:4], grey[1][:4]
     )
@@ -148,18 +156,13 @@ def test_networks_fill_in_only_what_is_not_trusted() -> None:
 
 def test_the_same_seed_gives_the_same_bytes_and_more_steps_go_on() -> None:
     given, _, _ = mixture()
-    runs = [
-        fit_layers(given, plan=FitPlan(4), seed=seed, dtype=torch.float32, widths=NARROW)
-        for seed in (1, 1, 2)
-    ]
+    runs = [fit_layers(given, plan=FitPlan(4), seed=seed, options=NARROW) for seed in (1, 1, 2)]
     assert torch.equal(runs[0].outgoing, runs[1].outgoing) and torch.equal(
         runs[0].weight, runs[1].weight
     )
     assert not torch.equal(runs[0].outgoing, runs[2].outgoing)
     more = [
-        fit_layers(
-            given, plan=FitPlan(3), seed=1, dtype=torch.float32, widths=NARROW, warm=run.state
-        )
+        fit_layers(given, plan=FitPlan(3, start=run.state), seed=1, options=NARROW)
         for run in runs[:2]
     ]
     assert torch.equal(more[0].incoming, more[1].incoming)
@@ -169,27 +172,25 @@ def test_the_same_seed_gives_the_same_bytes_and_more_steps_go_on() -> None:
 
 def test_a_matte_is_fitted_around_the_given_one() -> None:
     given, _, _ = mixture(matte=True)
-    still = TwoScenes(given, seed=0, dtype=torch.float32, learn_weight=True, widths=NARROW)
+    still = TwoScenes(given, seed=0, dtype=torch.float32, options=NARROW)
     torch.testing.assert_close(
         still.weight(torch.arange(4)), given.weight[given.mixed].clamp(0.02, 0.98)
     )
-    result = fit_layers(given, plan=FitPlan(10), dtype=torch.float32, widths=NARROW)
+    result = fit_layers(given, plan=FitPlan(10), options=NARROW)
     assert result.weight.shape == given.weight.shape
     assert float((result.weight - given.weight).abs().mean()) < 0.1
-    fixed = fit_layers(
-        given, plan=FitPlan(2), dtype=torch.float32, widths=NARROW, learn_weight=False
-    )
+    fixed = fit_layers(given, plan=FitPlan(2), options=replace(NARROW, learn_weight=False))
     assert torch.equal(fixed.weight, given.weight)
 
 
 def test_a_locked_side_keeps_its_colour() -> None:
     given, _, _ = mixture(locked=True)
-    result = fit_layers(given, plan=FitPlan(5), dtype=torch.float32, widths=NARROW)
+    result = fit_layers(given, plan=FitPlan(5), options=NARROW)
     assert float(result.incoming[given.mixed].abs().max()) == 0
     assert float(result.outgoing[given.mixed].mean()) > 0.01
 
 
-def test_the_yardstick_runs_and_can_be_stopped() -> None:
+def test_the_published_fit_runs_and_can_be_stopped() -> None:
     given, _, _ = mixture()
     seen: list[int] = []
 
@@ -197,18 +198,18 @@ def test_the_yardstick_runs_and_can_be_stopped() -> None:
         seen.append(done)
         return done >= 4
 
-    result = fit_paper(given, steps=10, check_every=2, on_check=check)
+    result = fit_paper(given, steps=10, check=PeriodicCheck(2, check))
     assert seen == [2, 4] and result.state.steps == 4
     assert result.outgoing.shape == given.frames.shape
     assert torch.equal(result.outgoing[:4], given.frames[:4])
-    again = fit_paper(given, steps=4, check_every=2)
+    again = fit_paper(given, steps=4, check=PeriodicCheck(2))
     assert torch.equal(again.outgoing, result.outgoing)
 
 
 @pytest.mark.gpu
 def test_the_fit_runs_on_a_gpu() -> None:
     given, one, _ = mixture()
-    result = fit_layers(given, plan=FitPlan(60), device=torch.device("cuda"), widths=NARROW)
+    result = fit_layers(given, plan=FitPlan(60), device=torch.device("cuda"), options=NARROW)
     assert result.outgoing.device == given.frames.device
     assert psnr(result.outgoing[given.mixed], one[given.mixed]) > psnr(
         given.frames[given.mixed], one[given.mixed]

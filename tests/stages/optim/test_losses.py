@@ -31,7 +31,7 @@ def test_exclusion_sees_shared_edges_only() -> None:
     assert float(losses.exclusion(edge[..., :1, :1], edge[..., :1, :1])) == 0
 
 
-def test_exclusion_is_symmetric_and_has_a_slope_where_nothing_is_shared() -> None:
+def test_exclusion_is_symmetric_and_has_a_gradient_where_nothing_is_shared() -> None:
     generator = torch.Generator().manual_seed(0)
     x, y = (torch.rand(2, 3, 9, 12, generator=generator) for _ in range(2))
     torch.testing.assert_close(losses.exclusion(x, y), losses.exclusion(y, x))
@@ -40,7 +40,7 @@ def test_exclusion_is_symmetric_and_has_a_slope_where_nothing_is_shared() -> Non
     assert flat.grad is not None and bool(torch.isfinite(flat.grad).all())
 
 
-def test_a_wipe_that_opens_costs_nothing() -> None:
+def test_an_opening_wipe_costs_nothing() -> None:
     matte = torch.linspace(0, 1, 5).view(5, 1, 1, 1).expand(5, 1, 2, 2)
     assert float(losses.mask_consistency(matte)) == 0
     assert float(losses.mask_consistency(matte.flip(0))) == pytest.approx(0.25)

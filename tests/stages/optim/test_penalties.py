@@ -1,4 +1,4 @@
-"""Penalties of flows: by their formulas, and slopes by finite differences."""
+"""Penalties of flows: their formulas, and their gradients by finite differences."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ def random(*shape: int) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 
 
-def test_a_rounded_difference_is_as_its_formula_says() -> None:
+def test_the_charbonnier_penalty_follows_its_formula() -> None:
     wanted = (math.hypot(0.3, ROUND) + math.hypot(0.0, ROUND)) / 2 - ROUND
     assert float(charbonnier(torch.tensor([-0.3, 0.0]))) == pytest.approx(wanted)
     assert float(charbonnier(torch.zeros(4))) == pytest.approx(0, abs=1e-7)
 
 
 @pytest.mark.parametrize(("dim", "order"), [(-1, 1), (-2, 1), (0, 1), (0, 2)])
-def test_unevenness_is_the_mean_length_of_the_differences(dim: int, order: int) -> None:
+def test_the_total_variation_is_the_mean_length_of_the_differences(dim: int, order: int) -> None:
     vectors = random(4, 2, 5, 6)
     changes = vectors.diff(order, dim)
     assert float(smoothed_total_variation(vectors, dim, order)) == pytest.approx(
@@ -30,14 +30,14 @@ def test_unevenness_is_the_mean_length_of_the_differences(dim: int, order: int) 
     )
 
 
-def test_too_few_are_even() -> None:
+def test_too_few_vectors_have_no_variation() -> None:
     assert (
         float(smoothed_total_variation(random(2, 2, 3, 3), 0, order=2)) == 0
         and float(smoothed_total_variation(random(3, 2, 3, 1), -1)) == 0
     )
 
 
-def test_slopes_are_those_of_the_values() -> None:
+def test_gradients_are_those_of_the_values() -> None:
     vectors = random(4, 2, 3, 5).requires_grad_()
     assert torch.autograd.gradcheck(charbonnier, (vectors,))
     for dim, order in ((-1, 1), (-2, 1), (0, 2)):

@@ -1,4 +1,4 @@
-"""Threads: one inside an operation, independent work side by side, the same bytes for any number of them."""
+"""Threads: one per operation, independent work side by side, the same bytes for any number."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def two_threads() -> Iterator[None]:
     torch.set_num_threads(1)
 
 
-def test_operations_run_on_one_thread_and_the_rest_is_remembered(two_threads: None) -> None:
+def test_operations_run_on_one_thread_and_the_others_are_remembered(two_threads: None) -> None:
     with one_thread_an_operation():
         assert torch.get_num_threads() == 1
         assert workers() == 2
@@ -77,7 +77,8 @@ def test_an_error_in_work_side_by_side_is_raised(two_threads: None) -> None:
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 def test_a_forked_process_has_threads_of_its_own(two_threads: None) -> None:
     code = (
-        "import os, torch; from stages.optim.threads import side_by_side; torch.set_num_threads(2)\n"
+        "import os, torch; from stages.optim.threads import side_by_side\n"
+        "torch.set_num_threads(2)\n"
         "assert side_by_side(abs, [-1, -2]) == [1, 2]\n"
         "child = os.fork()\n"
         "if not child: os._exit(side_by_side(abs, [-3, -4]) != [3, 4])\n"
@@ -133,7 +134,7 @@ def test_layers_are_the_same_bytes_for_any_number_of_threads(task: str, tmp_path
 
 @pytest.mark.slow
 def test_a_neighbour_costs_no_more_than_its_share(tmp_path: Path) -> None:
-    """Beside programs that keep all cores busy a run has half of them: it may take twice as long and a fifth, no more."""
+    """Beside programs that keep all cores busy, a run may take 2.4 times as long, no more."""
     words = [
         sys.executable,
         "-m",
@@ -175,7 +176,7 @@ def test_a_neighbour_costs_no_more_than_its_share(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 def test_a_forked_process_may_separate_after_its_parent_did() -> None:
-    """OpenMP's threads are not copied by a fork; a parallel operation in the child waited for them for ever."""
+    """A fork does not copy OpenMP's threads; the child must not wait for them."""
     code = (
         "import os, numpy, torch; from pipeline import separate; torch.set_num_threads(2)\n"
         "clip = numpy.zeros((2, 300, 400, 3), numpy.uint8)\n"

@@ -26,19 +26,32 @@ from stages.segment.votes import otsu
 LITTLE = FitSettings(max_seconds=0.01)
 
 
-def take_apart(frames: Tensor, settings: FitSettings = LITTLE, hint: Tensor | None = None) -> Separation:
+def take_apart(
+    frames: Tensor, settings: FitSettings = LITTLE, hint: Tensor | None = None
+) -> Separation:
     brief = SeparationContext(settings, hint=hint)
     return separate(frames, survey(frames, brief), brief)
 
 
-def disc(frames: int, size: tuple[int, int], start: tuple[float, float], velocity: tuple[float, float], radius: float) -> Tensor:
+def disc(
+    frames: int,
+    size: tuple[int, int],
+    start: tuple[float, float],
+    velocity: tuple[float, float],
+    radius: float,
+) -> Tensor:
     """A moving disc's matte ``(T, 1, H, W)``; places are x, y in pixels."""
     x, y = torch.arange(size[1]).float(), torch.arange(size[0]).float()[:, None]
-    away = [((x - start[0] - velocity[0] * t) ** 2 + (y - start[1] - velocity[1] * t) ** 2).sqrt() for t in range(frames)]
+    away = [
+        ((x - start[0] - velocity[0] * t) ** 2 + (y - start[1] - velocity[1] * t) ** 2).sqrt()
+        for t in range(frames)
+    ]
     return (radius + 0.5 - torch.stack(away)[:, None]).clamp(0, 1)
 
 
-def made(frames: int = 10, camera: tuple[float, float] = (0.0, 0.0), size: tuple[int, int] = (72, 96)) -> tuple[Tensor, Tensor, Tensor]:
+def made(
+    frames: int = 10, camera: tuple[float, float] = (0.0, 0.0), size: tuple[int, int] = (72, 96)
+) -> tuple[Tensor, Tensor, Tensor]:
     """A reddish textured disc that crosses a bluish texture which moves by ``camera``: input, background, matte."""
     tint = torch.tensor([0.4, 0.7, 1.0]).view(1, 3, 1, 1)
     background = drifting(1, frames, camera, size) * tint
@@ -55,12 +68,18 @@ def overlap(found: Tensor, true: Tensor) -> float:
 
 
 def mixed_back(frames: Tensor, layers: dict[str, Tensor]) -> float:
-    foreground, background, matte = ((layers[name] * 255).round() / 255 for name in ("foreground", "background", "matte"))
+    foreground, background, matte = (
+        (layers[name] * 255).round() / 255 for name in ("foreground", "background", "matte")
+    )
     return psnr(matte * foreground + (1 - matte) * background, frames)
 
 
-@pytest.mark.parametrize(("camera", "least", "clean"), [((0.0, 0.0), 0.8, 32.0), ((-1.5, 0.5), 0.75, 26.0)])
-def test_what_moves_against_the_camera_is_the_foreground(camera: tuple[float, float], least: float, clean: float) -> None:
+@pytest.mark.parametrize(
+    ("camera", "least", "clean"), [((0.0, 0.0), 0.8, 32.0), ((-1.5, 0.5), 0.75, 26.0)]
+)
+def test_what_moves_against_the_camera_is_the_foreground(
+    camera: tuple[float, float], least: float, clean: float
+) -> None:
     frames, background, matte = made(camera=camera)
     layers = take_apart(frames).layers
     assert overlap(layers["matte"], matte) > least
@@ -74,10 +93,18 @@ def test_a_slow_pan_over_a_smooth_place_is_no_fixed_camera() -> None:
     background = 0.5 + 0.12 * (drifting(1, count, (-0.5, 0.0), size) - 0.5)
     velocity = (0.4, 0.1)
     matte = disc(count, size, (40, 34), velocity, 14)
-    frames = matte * (0.5 + 0.3 * (drifting(2, count, velocity, size) - 0.5)) + (1 - matte) * background
+    frames = (
+        matte * (0.5 + 0.3 * (drifting(2, count, velocity, size) - 0.5)) + (1 - matte) * background
+    )
     facts = survey(frames, SeparationContext(LITTLE))
     assert find_plate(frames) is not None and facts.plate is None
-    assert survey(frames[:1].expand(count, -1, -1, -1) + 0.03 * torch.rand(count, 1, 1, 1), SeparationContext(LITTLE)).plate is not None
+    assert (
+        survey(
+            frames[:1].expand(count, -1, -1, -1) + 0.03 * torch.rand(count, 1, 1, 1),
+            SeparationContext(LITTLE),
+        ).plate
+        is not None
+    )
     assert overlap(separate(frames, facts, SeparationContext(LITTLE)).layers["matte"], matte) > 0.7
 
 
@@ -86,14 +113,22 @@ def test_flow_that_explains_nothing_is_not_believed() -> None:
     motion = find_motion(frames)
     shown = shown_motion(frames, motion)
     there, elsewhere = matte[:, 0] > 0.9, matte[:, 0] < 0.01
-    assert float(shown[there].median()) > 5 * float(shown[elsewhere].median()) and float(shown.min()) >= 0
+    assert (
+        float(shown[there].median()) > 5 * float(shown[elsewhere].median())
+        and float(shown.min()) >= 0
+    )
     # The same flow over a plain picture: nothing tells.
     plain = torch.full_like(frames, 0.4)
     assert float(shown_motion(plain, motion).max()) < 1e-4
     odds = torch.full_like(shown, 2.0)
     slow = torch.full_like(shown, 0.2)
     assert bool((shown_odds(odds, torch.zeros_like(shown), slow) == 0).all())
-    assert bool((shown_odds(odds, torch.full_like(shown, 0.05), 100 * slow) > shown_odds(odds, torch.full_like(shown, 0.05), slow)).all())
+    assert bool(
+        (
+            shown_odds(odds, torch.full_like(shown, 0.05), 100 * slow)
+            > shown_odds(odds, torch.full_like(shown, 0.05), slow)
+        ).all()
+    )
     assert bool((shown_odds(odds, torch.where(there, 1.0, 0.0), slow)[there] > 1).all())
     assert bool((shown_odds(-odds, shown, slow) == -2).all())
 
@@ -110,18 +145,27 @@ def test_who_comes_and_stays_is_no_background() -> None:
 def test_a_picture_gives_what_stands_out() -> None:
     frames, _, _ = made(1)
     matte = disc(1, (72, 96), (50, 36), (0, 0), 15)
-    picture = matte * torch.tensor([0.9, 0.2, 0.1]).view(1, 3, 1, 1) + (1 - matte) * (0.5 + 0.2 * (made(1)[1] - 0.5))
+    picture = matte * torch.tensor([0.9, 0.2, 0.1]).view(1, 3, 1, 1) + (1 - matte) * (
+        0.5 + 0.2 * (made(1)[1] - 0.5)
+    )
     layers = take_apart(picture).layers
     assert overlap(layers["matte"], matte) > 0.85
-    assert float(layers["background"][0, 0].max()) < 0.75, "the disc's red is still in the background"
+    assert float(layers["background"][0, 0].max()) < 0.75, (
+        "the disc's red is still in the background"
+    )
     assert mixed_back(picture, dict(layers)) > 40
 
 
 def test_a_hint_decides_between_two() -> None:
     size = (72, 96)
     left, right = disc(1, size, (28, 36), (0, 0), 13), disc(1, size, (70, 36), (0, 0), 13)
-    red, green = torch.tensor([0.9, 0.2, 0.1]).view(1, 3, 1, 1), torch.tensor([0.1, 0.8, 0.2]).view(1, 3, 1, 1)
-    picture = left * red + right * green + (1 - left - right) * (0.4 + 0.1 * drifting(3, 1, (0, 0), size))
+    red, green = (
+        torch.tensor([0.9, 0.2, 0.1]).view(1, 3, 1, 1),
+        torch.tensor([0.1, 0.8, 0.2]).view(1, 3, 1, 1),
+    )
+    picture = (
+        left * red + right * green + (1 - left - right) * (0.4 + 0.1 * drifting(3, 1, (0, 0), size))
+    )
     box = torch.zeros(1, 1, *size)
     box[..., 20:52, 54:86] = 1
     strokes = torch.zeros(1, 1, *size)
@@ -149,18 +193,28 @@ def test_an_empty_window_stays_empty() -> None:
 
 @pytest.mark.parametrize(
     ("size", "count", "content"),
-    [((1, 1), 1, "noise"), ((1, 1), 3, "noise"), ((2, 3), 2, "noise"), ((8, 8), 3, "black"), ((37, 53), 1, "noise")]
+    [
+        ((1, 1), 1, "noise"),
+        ((1, 1), 3, "noise"),
+        ((2, 3), 2, "noise"),
+        ((8, 8), 3, "black"),
+        ((37, 53), 1, "noise"),
+    ]
     + [((37, 53), 2, "noise"), ((37, 53), 3, "white"), ((37, 53), 1, "black")],
     ids=str,
 )
 def test_any_size_and_content(size: tuple[int, int], count: int, content: str) -> None:
     noise = torch.rand(count, 3, *size, generator=torch.Generator().manual_seed(0))
-    frames = {"noise": noise, "black": torch.zeros_like(noise), "white": torch.ones_like(noise)}[content]
+    frames = {"noise": noise, "black": torch.zeros_like(noise), "white": torch.ones_like(noise)}[
+        content
+    ]
     found = take_apart(frames)
     for name, channels in (("foreground", 3), ("background", 3), ("matte", 1)):
         layer = found.layers[name]
         assert layer.shape == (count, channels, *size)
-        assert bool(torch.isfinite(layer).all()) and 0 <= float(layer.min()) <= float(layer.max()) <= 1
+        assert (
+            bool(torch.isfinite(layer).all()) and 0 <= float(layer.min()) <= float(layer.max()) <= 1
+        )
     assert mixed_back(frames, dict(found.layers)) > 40
     assert found.report["reconstruction_psnr"] > 40
 
@@ -181,7 +235,9 @@ def test_the_published_method_runs() -> None:
 
 
 def test_homographies_come_back_in_spite_of_a_foreground() -> None:
-    true = torch.tensor([[1.02, 0.01, 0.03], [-0.015, 0.99, -0.02], [0.01, 0.005, 1.0]], dtype=torch.float64)[None]
+    true = torch.tensor(
+        [[1.02, 0.01, 0.03], [-0.015, 0.99, -0.02], [0.01, 0.005, 1.0]], dtype=torch.float64
+    )[None]
     flow = homography_flow(true, (60, 80))
     flow[:, :, 20:45, 25:60] += 5
     torch.testing.assert_close(fit_homographies(flow.float()), true, atol=2e-3, rtol=0)
@@ -238,15 +294,25 @@ def test_a_plate_needs_a_still_camera() -> None:
     frames, background, _ = made(8)
     plate = find_plate(frames)
     assert plate is not None
-    assert psnr(plate.picture[plate.trusted.expand(3, -1, -1)], background[0][plate.trusted.expand(3, -1, -1)]) > 40
+    assert (
+        psnr(
+            plate.picture[plate.trusted.expand(3, -1, -1)],
+            background[0][plate.trusted.expand(3, -1, -1)],
+        )
+        > 40
+    )
 
 
 def test_settled_layers_mix_to_the_input() -> None:
     generator = torch.Generator().manual_seed(0)
-    frames, foreground, background, matte = (torch.rand(2, c, 8, 9, generator=generator) for c in (3, 3, 3, 1))
+    frames, foreground, background, matte = (
+        torch.rand(2, c, 8, 9, generator=generator) for c in (3, 3, 3, 1)
+    )
     matte = matte.round()
     layers = settle(frames, {"foreground": foreground, "background": background, "matte": matte})
-    torch.testing.assert_close(matte * layers["foreground"] + (1 - matte) * layers["background"], frames)
+    torch.testing.assert_close(
+        matte * layers["foreground"] + (1 - matte) * layers["background"], frames
+    )
 
 
 def test_otsu_parts_two_groups() -> None:
@@ -267,5 +333,7 @@ def test_a_plain_picture_has_no_foreground() -> None:
 
 def test_frames_are_drawn_in_pairs() -> None:
     drawn = neighbours(9, 6)(torch.Generator().manual_seed(0)).tolist()
-    assert drawn == sorted(set(drawn)) and all(frame - 1 in drawn or frame + 1 in drawn for frame in drawn)
+    assert drawn == sorted(set(drawn)) and all(
+        frame - 1 in drawn or frame + 1 in drawn for frame in drawn
+    )
     assert neighbours(1, 6)(torch.Generator()).tolist() == [0]

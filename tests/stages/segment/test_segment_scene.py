@@ -29,8 +29,13 @@ def moving(flow: Tensor) -> Motion:
 
 def scene() -> tuple[Motion, Tensor]:
     """A ground that recedes and a wall before it under a camera that travels to the side, and a disc that goes up; and the disc."""
-    x, y = torch.arange(SIZE[1]).float().expand(SIZE), torch.arange(SIZE[0]).float()[:, None].expand(SIZE)
-    across = 0.5 + torch.where(y > 36, 1.5 + 0.5 * torch.sin(x / 9), 0.4 * torch.sin(x / 7) + y / 72)
+    x, y = (
+        torch.arange(SIZE[1]).float().expand(SIZE),
+        torch.arange(SIZE[0]).float()[:, None].expand(SIZE),
+    )
+    across = 0.5 + torch.where(
+        y > 36, 1.5 + 0.5 * torch.sin(x / 9), 0.4 * torch.sin(x / 7) + y / 72
+    )
     disc = (x - 32) ** 2 + (y - 20) ** 2 < 64
     flow = torch.stack([torch.where(disc, 0.9, across), torch.where(disc, -0.6, 0.0)])
     return moving(flow), disc
@@ -39,8 +44,12 @@ def scene() -> tuple[Motion, Tensor]:
 def test_steps_add_up_along_a_trajectory() -> None:
     motion = moving(torch.tensor([0.5, -0.25]).view(2, 1, 1).expand(2, *SIZE))
     moved, trust = follow(motion, 2, 4)
-    torch.testing.assert_close(moved[:, :, 20, 30], torch.tensor([[0.5, -0.25], [1.0, -0.5], [1.5, -0.75], [2.0, -1.0]]))
-    assert float(trust[:, :, 20, 30].min()) == 1 and float(trust[3, 0, 20, 63]) == 0, "this one has left the picture"
+    torch.testing.assert_close(
+        moved[:, :, 20, 30], torch.tensor([[0.5, -0.25], [1.0, -0.5], [1.5, -0.75], [2.0, -1.0]])
+    )
+    assert float(trust[:, :, 20, 30].min()) == 1 and float(trust[3, 0, 20, 63]) == 0, (
+        "this one has left the picture"
+    )
     back, _ = follow(motion, 2, -2)
     torch.testing.assert_close(back[1, :, 20, 30], torch.tensor([-1.0, 0.5]))
     assert len(follow(motion, 0, 0)[0]) == 0
@@ -75,7 +84,10 @@ def test_an_objects_outline_is_where_motion_jumps() -> None:
     motion, disc = scene()
     x = torch.arange(SIZE[1]).expand(SIZE)
     strip = (x > 20) & (x < 40)
-    mattes = [matte.expand(COUNT, -1, -1) for matte in (disc, strip, torch.zeros_like(disc), torch.ones_like(disc))]
+    mattes = [
+        matte.expand(COUNT, -1, -1)
+        for matte in (disc, strip, torch.zeros_like(disc), torch.ones_like(disc))
+    ]
     found, strips, nothing, everything = (outline_motion(motion, matte) for matte in mattes)
     assert found > 2 * strips
     assert nothing == everything == 0

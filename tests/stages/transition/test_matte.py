@@ -10,7 +10,7 @@ from clips import drifting
 from torch import Tensor
 
 from stages.kinds import kind_of_pattern
-from stages.mixing.mixing import Mixture, mix
+from stages.mixing.mixture import Mixture, mix
 from stages.shots import Space
 from stages.transition.matte import SoftEdge, fit_matte
 

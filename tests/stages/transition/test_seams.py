@@ -1,4 +1,4 @@
-"""Seams: motion is none, a jump is one, noise that is everywhere is none."""
+"""Seams: a jump is one; motion, and noise in all frames, are none."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_a_change_of_brightness_jumps() -> None:
     assert found is not None and not found.steady
 
 
-def test_what_cannot_be_seen_is_steady_and_too_few_tell_nothing() -> None:
+def test_invisible_differences_are_steady_and_one_clean_frame_is_too_few() -> None:
     still = [np.full((20, 30, 3), 90, np.uint8)] * 3
     found = seam(still, still[0] + np.uint8(2))
     assert found is not None and found.clean == 60 and found.steady

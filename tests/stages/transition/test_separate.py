@@ -1,4 +1,4 @@
-"""Taking a transition apart, whole, on small clips whose layers are known: every kind, every size, and what must hold for all."""
+"""Separating whole transitions of small clips with known layers: every kind and every size."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from torch import Tensor
 import stages.transition.plan
 from stages.context import FitSettings
 from stages.media.clip import Frames
-from stages.mixing.mixing import mix
+from stages.mixing.mixture import mix
 from stages.shots import Kind, Space, Transition
-from stages.transition.alternate import trust_of, whole
 from stages.transition.plan import Plan
+from stages.transition.reconcile import trust_of
 
 PRE, STEPS, POST = 4, 6, 4
 SIZE = (36, 48)
@@ -26,7 +26,7 @@ MOTION = Plan(pixels=960 * 540, levels=((4, 40), (2, 40), (1, 30)), turns=1)
 
 @pytest.fixture(autouse=True)
 def tiny_plans() -> Iterator[None]:
-    """Plans of a second: motion alone, with ties in two rounds, with networks, on a small picture, and the published method."""
+    """Use plans of a second: motion, two rounds with ties, networks, a small picture, paper."""
     with pytest.MonkeyPatch.context() as patch:
         # The networks run wherever a plan has them, however much motion explains.
         patch.setattr("stages.transition.alternate.OPEN", 2.0)
@@ -42,7 +42,7 @@ def tiny_plans() -> Iterator[None]:
 
 
 def window_of(frames: Tensor, first: int = 0) -> Frames:
-    """Frames ``(N, 3, H, W)`` rounded to 8 bits, as a reader gives them."""
+    """Return frames ``(N, 3, H, W)`` rounded to 8 bits, as a reader gives them."""
     return Frames(
         (frames * 255).round() / 255,
         tuple(Fraction(index, 25) for index in range(len(frames))),
@@ -51,7 +51,7 @@ def window_of(frames: Tensor, first: int = 0) -> Frames:
 
 
 def scenes(size: tuple[int, int] = SIZE, count: int = PRE + STEPS + POST) -> tuple[Tensor, Tensor]:
-    """Two made scenes ``(count, 3, H, W)``."""
+    """Return two synthetic scenes ``(count, 3, H, W)``."""
     big = max(size[0], 48), max(size[1], 64)
     one, other = (
         pixels(moving(seed, count, big))[..., : size[0], : size[1]].contiguous() for seed in (1, 4)
@@ -60,34 +60,34 @@ def scenes(size: tuple[int, int] = SIZE, count: int = PRE + STEPS + POST) -> tup
 
 
 def ramp(pre: int = PRE, steps: int = STEPS, post: int = POST) -> Tensor:
-    """The weights of a linear transition, ``(N, 1, 1, 1)``."""
+    """Return the weights of a linear transition, ``(N, 1, 1, 1)``."""
     return (
         ((torch.arange(pre + steps + post) - pre + 1) / (steps + 1)).clamp(0, 1).view(-1, 1, 1, 1)
     )
 
 
-def told(
+def transition_of(
     weight: Tensor,
     kind: Kind = "dissolve",
     space: Space = "gamma",
     first: int = 0,
     color: str | None = None,
 ) -> Transition:
-    """What the search would say of a transition with these weights ``(N, 1, h, w)``."""
+    """Return what the search would find for a transition with weights ``(N, 1, h, w)``."""
     means = weight.mean((1, 2, 3))
     inside = [index for index, mean in enumerate(means.tolist()) if 0 < mean < 1]
     share = tuple(float(means[index]) for index in inside)
     return Transition(first + inside[0], first + inside[-1], kind, share, space, 0, 1, color)
 
 
-def take_apart(
+def separated(
     window: Frames, transition: Transition, preset: str = "motion", seed: int = 0
 ) -> Apart:
     return apart(window, transition, settings=FitSettings(preset, seed))
 
 
 def sound(result: Apart, window: Frames, transition: Transition, least: float = 40.0) -> None:
-    """What holds for every result: shapes, range, and that the layers mix back to the input."""
+    """Assert what holds for every result: shapes, range, and layers that mix to the input."""
     count, size = len(transition), window.pixels.shape[2:]
     for layer in (result.outgoing, result.incoming):
         assert layer.shape == (count, 3, *size) and layer.dtype == torch.float32
@@ -105,7 +105,7 @@ def sound(result: Apart, window: Frames, transition: Transition, least: float = 
 def gain(
     result: Apart, truth: tuple[Tensor, Tensor], mixed: Tensor, first: int = PRE
 ) -> tuple[float, float]:
-    """PSNR of the layers, and that of the better of the held clean frames and the mixture itself, means of both sides."""
+    """Return the layers' mean PSNR, and that of the better of held clean frames and mixture."""
     inside = slice(first, first + len(result.outgoing))
     a, b = truth[0][inside], truth[1][inside]
     reached = (psnr(result.outgoing, a) + psnr(result.incoming, b)) / 2
@@ -114,12 +114,12 @@ def gain(
 
 
 @pytest.mark.parametrize("preset", ["motion", "rounds"])
-def test_a_dissolve_comes_apart(preset: str) -> None:
+def test_a_dissolve_is_separated(preset: str) -> None:
     a, b = moving(1, PRE + STEPS + POST, SIZE), moving(4, PRE + STEPS + POST, SIZE)
     mixed, weight = dissolve(a, b, PRE, STEPS)
     window = window_of(pixels(mixed))
-    transition = told(torch.from_numpy(weight).float().view(-1, 1, 1, 1))
-    result = take_apart(window, transition, preset)
+    transition = transition_of(torch.from_numpy(weight).float().view(-1, 1, 1, 1))
+    result = separated(window, transition, preset)
     sound(result, window, transition)
     reached, easy = gain(result, (pixels(a), pixels(b)), window.pixels)
     assert reached > 31 and reached > easy + 6, (reached, easy)
@@ -131,18 +131,18 @@ def test_a_dissolve_comes_apart(preset: str) -> None:
     assert (result.report["work_height"], result.report["work_width"]) == SIZE
 
 
-def test_a_dissolve_in_linear_light_comes_apart() -> None:
+def test_a_dissolve_in_linear_light_is_separated() -> None:
     a, b = scenes()
     window = window_of(mix(a, b, ramp(), "linear"))
-    transition = told(ramp(), space="linear")
-    result = take_apart(window, transition)
+    transition = transition_of(ramp(), space="linear")
+    result = separated(window, transition)
     sound(result, window, transition)
     reached, easy = gain(result, (a, b), window.pixels)
     assert result.space == "linear" and reached > 30 and reached > easy + 6, (reached, easy)
 
 
 @pytest.mark.parametrize("kind", ["wipe", "iris"])
-def test_an_edge_that_passes_over_the_picture_comes_with_its_matte(kind: Kind) -> None:
+def test_a_wipe_or_an_iris_comes_with_its_matte(kind: Kind) -> None:
     size = (36, 64)
     a, b = drifting(1, 14, (0.5, 0.2), size), drifting(2, 14, (-0.4, 0.3), size)
     y, x = torch.meshgrid(
@@ -151,8 +151,8 @@ def test_an_edge_that_passes_over_the_picture_comes_with_its_matte(kind: Kind) -
     place = x + 0.5 if kind == "wipe" else torch.hypot(x, y) / 0.58
     matte = ((ramp() * 1.25 - place) / 0.25).clamp(0, 1)
     window = window_of(mix(a, b, matte, "gamma"))
-    transition = told(matte, kind)
-    result = take_apart(window, transition)
+    transition = transition_of(matte, kind)
+    result = separated(window, transition)
     sound(result, window, transition)
     at = transition.first_frame
     inside = slice(at, at + len(transition))
@@ -174,17 +174,17 @@ def test_a_fade_gives_the_colour_and_the_scene(color: str, to_color: bool) -> No
     pair = (scene, rgb) if to_color else (rgb, scene)
     window = window_of(mix(*pair, ramp(), "gamma"))
     transition = replace(
-        told(ramp(), "fade", color=color),
+        transition_of(ramp(), "fade", color=color),
         outgoing=0 if to_color else None,
         incoming=None if to_color else 0,
     )
-    result = take_apart(window, transition)
+    result = separated(window, transition)
     sound(result, window, transition)
     plain, layer = (
         (result.incoming, result.outgoing) if to_color else (result.outgoing, result.incoming)
     )
     torch.testing.assert_close(plain, rgb[PRE : PRE + STEPS], atol=1e-4, rtol=0)
-    # With the colour known so is the scene, but for the rounding to 8 bits.
+    # With a known colour the scene is known, except for the rounding to 8 bits.
     assert psnr(layer, scene[PRE : PRE + STEPS]) > 40
 
 
@@ -194,8 +194,8 @@ def test_one_and_two_mixed_frames(steps: int, preset: str) -> None:
     a, b = scenes(count=PRE + steps + POST)
     weight = ramp(steps=steps)
     window = window_of(mix(a, b, weight, "gamma"))
-    result = take_apart(window, told(weight), preset)
-    sound(result, window, told(weight))
+    result = separated(window, transition_of(weight), preset)
+    sound(result, window, transition_of(weight))
     reached, easy = gain(result, (a, b), window.pixels)
     assert reached > easy + 4, (reached, easy)
 
@@ -207,7 +207,9 @@ def test_one_and_two_mixed_frames(steps: int, preset: str) -> None:
 def test_every_size_works(size: tuple[int, int], kind: Kind, preset: str) -> None:
     weight = ramp()
     window = window_of(mix(*scenes(size), weight, "gamma"))
-    sound(take_apart(window, told(weight, kind), preset), window, told(weight, kind))
+    sound(
+        separated(window, transition_of(weight, kind), preset), window, transition_of(weight, kind)
+    )
 
 
 @pytest.mark.parametrize("level", [0.0, 0.5, 1.0])
@@ -217,8 +219,8 @@ def test_every_size_works(size: tuple[int, int], kind: Kind, preset: str) -> Non
 )
 def test_a_clip_of_one_colour_stays_that_colour(level: float, space: Space, preset: str) -> None:
     window = window_of(torch.full((PRE + STEPS + POST, 3, 17, 20), level))
-    transition = told(ramp(), space=space)
-    result = take_apart(window, transition, preset)
+    transition = transition_of(ramp(), space=space)
+    result = separated(window, transition, preset)
     sound(result, window, transition)
     for layer in (result.outgoing, result.incoming):
         torch.testing.assert_close(layer, window.pixels[PRE : PRE + STEPS], atol=5e-3, rtol=0)
@@ -227,8 +229,8 @@ def test_a_clip_of_one_colour_stays_that_colour(level: float, space: Space, pres
 @pytest.mark.parametrize("preset", ["motion", "rounds", "networks", "paper"])
 def test_the_same_seed_gives_the_same_bytes(preset: str) -> None:
     window = window_of(mix(*scenes((24, 32)), ramp(), "gamma"))
-    one, other = (take_apart(window, told(ramp()), preset, seed=3) for _ in range(2))
-    sound(one, window, told(ramp()))
+    one, other = (separated(window, transition_of(ramp()), preset, seed=3) for _ in range(2))
+    sound(one, window, transition_of(ramp()))
     assert torch.equal(one.outgoing, other.outgoing) and torch.equal(one.incoming, other.incoming)
     assert one.mix == other.mix and one.report == other.report
     assert ("networks" in one.seconds) == (preset in ("networks", "paper"))
@@ -237,15 +239,17 @@ def test_the_same_seed_gives_the_same_bytes(preset: str) -> None:
 def test_a_smaller_working_size_is_finished_at_full_size() -> None:
     a, b = scenes()
     window = window_of(mix(a, b, ramp(), "gamma"))
-    full, small = (take_apart(window, told(ramp()), preset) for preset in ("motion", "small"))
-    sound(small, window, told(ramp()))
+    full, small = (
+        separated(window, transition_of(ramp()), preset) for preset in ("motion", "small")
+    )
+    sound(small, window, transition_of(ramp()))
     assert (small.report["work_height"], small.report["work_width"]) == (18, 24)
     (reached, easy), (best, _) = (
         gain(small, (a, b), window.pixels),
         gain(full, (a, b), window.pixels),
     )
     assert reached > easy + 4 and reached > best - 4, (reached, best, easy)
-    # The detail of the full size is there: more than an enlarged answer could ever have.
+    # It has the detail of the full size: more than an enlarged answer could have.
     coarse = torch.nn.functional.interpolate(
         torch.nn.functional.avg_pool2d(a[PRE : PRE + STEPS], 2), SIZE, mode="bilinear"
     )
@@ -258,30 +262,30 @@ def test_no_clean_frames_at_either_side(preset: str) -> None:
     transition = Transition(
         0, STEPS - 1, "dissolve", tuple(ramp()[PRE : PRE + STEPS].flatten().tolist()), "gamma", 0, 1
     )
-    sound(take_apart(window, transition, preset), window, transition)
+    sound(separated(window, transition, preset), window, transition)
 
 
 def test_a_window_is_numbered_as_in_its_clip() -> None:
     frames = mix(*scenes((24, 32)), ramp(), "gamma")
-    plain = take_apart(window_of(frames), told(ramp()))
-    later = take_apart(window_of(frames, 100), told(ramp(), first=100))
+    plain = separated(window_of(frames), transition_of(ramp()))
+    later = separated(window_of(frames, 100), transition_of(ramp(), first=100))
     assert torch.equal(plain.outgoing, later.outgoing) and torch.equal(
         plain.incoming, later.incoming
     )
-    # The input's frames come out with the layers, and stay what they are while more come.
+    # The input's frames come with the layers, and do not change while more of them come.
     assert torch.equal(plain.frames, window_of(frames).pixels[PRE : PRE + STEPS]) and torch.equal(
         later.frames, plain.frames
     )
 
 
 @pytest.mark.parametrize("preset", ["motion", "rounds", "networks", "paper"])
-def test_progress_rises_and_says_what_is_done(preset: str) -> None:
+def test_progress_rises_and_names_the_stage(preset: str) -> None:
     heard: list[tuple[float, str]] = []
     window = window_of(mix(*scenes((24, 32)), ramp(), "gamma"))
     settings = FitSettings(preset)
     apart(
         window,
-        told(ramp()),
+        transition_of(ramp()),
         settings=settings,
         progress=lambda done, note: heard.append((done, note)),
     )
@@ -310,10 +314,10 @@ def test_an_opened_mixture_has_the_searchs_weights() -> None:
     torch.testing.assert_close(mixture.color, torch.tensor([1, 128 / 255, 0]))
 
 
-def test_trust_is_half_where_what_is_left_is_the_noise() -> None:
-    """``1 / (1 + e / 0.015²)``: 1 where nothing is left, 1/2 at 0.015, 1/5 at 0.03."""
+def test_trust_is_one_half_where_the_residual_is_the_noise() -> None:
+    """``1 / (1 + e / 0.015²)``: 1 without residual, 1/2 at 0.015, 1/5 at 0.03."""
     frames = mix(*scenes(), ramp(), "gamma")
-    mixture = opened(window_of(frames), told(ramp()))
+    mixture = opened(window_of(frames), transition_of(ramp()))
     mixed = mixture.frames[mixture.mixed]
     for off, expected in ((0.0, 1.0), (0.015, 0.5), (0.03, 0.2)):
         trust = trust_of(mixture, (mixed + off, mixed + off))
@@ -322,29 +326,19 @@ def test_trust_is_half_where_what_is_left_is_the_noise() -> None:
         )
 
 
-def test_trust_falls_only_near_what_is_not_explained() -> None:
-    mixture = opened(window_of(mix(*scenes(), ramp(), "gamma")), told(ramp()))
+def test_trust_falls_only_near_the_residual() -> None:
+    mixture = opened(window_of(mix(*scenes(), ramp(), "gamma")), transition_of(ramp()))
     wrong = mixture.frames[mixture.mixed].clone()
     wrong[:, :, 10:14, 10:14] += 0.2
     trust = trust_of(mixture, (wrong, wrong))
     assert trust[:, 0, 10:14, 10:14].max() < 0.1 and trust[:, 0, :, 24:].min() > 0.999
 
 
-def test_both_scenes_over_the_window_are_the_input_around_the_layers() -> None:
-    mixture = opened(window_of(mix(*scenes(), ramp(), "gamma")), told(ramp()))
-    layers = torch.zeros(STEPS, 3, *SIZE), torch.ones(STEPS, 3, *SIZE)
-    for scene, layer in zip(whole(mixture, layers), layers, strict=True):
-        assert torch.equal(scene[PRE : PRE + STEPS], layer)
-        assert torch.equal(scene[:PRE], mixture.frames[:PRE]) and torch.equal(
-            scene[PRE + STEPS :], mixture.frames[PRE + STEPS :]
-        )
-
-
 def test_the_networks_are_left_out_where_motion_explains_the_picture(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     window = window_of(mix(*scenes((24, 32)), ramp(), "gamma"))
-    trusted = take_apart(window, told(ramp()), "networks").report["trust"]
+    trusted = separated(window, transition_of(ramp()), "networks").report["trust"]
     for threshold, run in ((trusted - 0.01, False), (trusted + 0.01, True)):
         monkeypatch.setattr("stages.transition.alternate.OPEN", threshold)
-        assert ("networks" in take_apart(window, told(ramp()), "networks").seconds) == run
+        assert ("networks" in separated(window, transition_of(ramp()), "networks").seconds) == run

@@ -1,4 +1,4 @@
-"""Sweeps: a slow obvious reference of what a frame is offered, and what a turn may and may not do."""
+"""Sweeps: a slow, obvious reference of the offered value, and what a turn may change."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ import torch
 from clips import drifting, psnr
 from torch import Tensor
 
-from stages.mixing.mixing import Mixture, mix, project
+from stages.mixing.mixture import Mixture, mix, project
+from stages.motion.links import MotionLinks, find_links, offered_value
 from stages.shots import Space
-from stages.transition.sweep import HOLD, NEAR, Links, find_links, offered, turn
+from stages.transition.sweep import TOLERANCE, WEIGHTS, turn
 
 PRE, STEPS, POST = 4, 5, 4
 COUNT = PRE + STEPS + POST
@@ -29,23 +30,21 @@ def mixed(a: Tensor, b: Tensor, space: Space = "gamma") -> Mixture:
 
 
 def over(mixture: Mixture, layers: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-    """Both scenes over the window: the input with the mixed frames replaced."""
-    outgoing, incoming = mixture.frames.clone(), mixture.frames.clone()
-    outgoing[INSIDE], incoming[INSIDE] = layers
-    return outgoing, incoming
+    """Return both scenes over the window: the input with the mixed frames replaced."""
+    return mixture.over_window(layers)
 
 
 def flickering(
     mixture: Mixture, a: Tensor, b: Tensor, amount: float = 0.08
 ) -> tuple[Tensor, Tensor]:
-    """The true layers with an error that is another one in each frame, mixing back to the input."""
+    """Return the true layers with a new error in each frame, mixing back to the input."""
     coarse = torch.rand(STEPS, 3, 4, 5, generator=torch.Generator().manual_seed(5)) - 0.5
     wrong = torch.nn.functional.interpolate(coarse, SIZE, mode="bilinear") * 2 * amount
     return project(mixture, (a[INSIDE] + wrong).clamp(0, 1), (b[INSIDE] - wrong).clamp(0, 1))
 
 
 def looked_up(picture: Tensor, x: float, y: float) -> Tensor:
-    """Bilinear, beyond the edge the last pixel: ``(3,)``."""
+    """Return a pixel ``(3,)`` by bilinear lookup; beyond the edge the last one."""
     x, y = min(max(x, 0.0), SIZE[1] - 1.0), min(max(y, 0.0), SIZE[0] - 1.0)
     left, top = min(int(x), SIZE[1] - 2), min(int(y), SIZE[0] - 2)
     right, down = x - left, y - top
@@ -54,7 +53,7 @@ def looked_up(picture: Tensor, x: float, y: float) -> Tensor:
     return (1 - down) * above + down * below
 
 
-def test_offers_are_the_weighted_mean_of_all_that_speaks() -> None:
+def test_the_offered_value_is_the_weighted_mean_of_all_voices() -> None:
     generator = torch.Generator().manual_seed(0)
     layer, anchor = (
         torch.rand(4, 3, *SIZE, generator=generator),
@@ -65,41 +64,46 @@ def test_offers_are_the_weighted_mean_of_all_that_speaks() -> None:
         6 * torch.rand(2, 2, *SIZE, generator=generator) - 3,
         torch.rand(2, 1, *SIZE, generator=generator),
     )
-    links = Links([0, 3], flow.half(), confidence.half())
-    value, weight = offered(layer, 1, links, anchor, sure)
+    links = MotionLinks([0, 3], flow.half(), confidence.half())
+    value, weight = offered_value(layer, 1, links, (anchor, sure), WEIGHTS)
     for y, x in ((0, 0), (5, 7), (31, 39), (16, 0)):
         for channel in range(3):
             current = float(layer[1, channel, y, x])
-            speakers = [(HOLD, current), (float(sure[0, y, x]), float(anchor[channel, y, x]))]
+            voices = [
+                (WEIGHTS.current, current),
+                (float(sure[0, y, x]), float(anchor[channel, y, x])),
+            ]
             for number, frame in enumerate(links.frames):
                 right, down = (float(part) for part in links.flows[number, :, y, x])
                 offer = float(looked_up(layer[frame], x + right, y + down)[channel])
-                speakers.append(
+                voices.append(
                     (
                         float(links.confidence[number, 0, y, x])
-                        / math.hypot(current - offer, NEAR),
+                        / math.hypot(current - offer, WEIGHTS.near),
                         offer,
                     )
                 )
-            total = sum(weight for weight, _ in speakers)
+            total = sum(weight for weight, _ in voices)
             assert float(weight[channel, y, x]) == pytest.approx(total, rel=1e-3)
             assert float(value[channel, y, x]) == pytest.approx(
-                sum(w * v for w, v in speakers) / total, abs=1e-3
+                sum(w * v for w, v in voices) / total, abs=1e-3
             )
 
 
 def test_without_links_and_anchor_a_frame_stays_as_it_is() -> None:
     layer = scenes()[0]
-    nobody = Links([], torch.zeros(0, 2, *SIZE), torch.zeros(0, 1, *SIZE))
-    value, weight = offered(layer, 2, nobody, torch.zeros(3, *SIZE), torch.zeros(1, *SIZE))
+    nobody = MotionLinks([], torch.zeros(0, 2, *SIZE), torch.zeros(0, 1, *SIZE))
+    no_anchor = torch.zeros(3, *SIZE), torch.zeros(1, *SIZE)
+    value, weight = offered_value(layer, 2, nobody, no_anchor, WEIGHTS)
     torch.testing.assert_close(value, layer[2])
-    torch.testing.assert_close(weight, torch.full((3, *SIZE), HOLD))
+    torch.testing.assert_close(weight, torch.full((3, *SIZE), WEIGHTS.current))
 
 
 def test_links_lead_to_allowed_frames_along_the_motion() -> None:
     a, b = scenes()
     mixture = mixed(a, b)
-    links = find_links(a, mixture, range(0, mixture.last + 1), (1, 3))
+    frames = range(mixture.first, mixture.last + 1)
+    links = find_links(a, frames, mixture.visible("outgoing"), TOLERANCE, (1, 3))
     assert [sorted(link.frames) for link in links] == [
         [1, 3, 5, 7],
         [2, 4, 6, 8],
@@ -112,14 +116,14 @@ def test_links_lead_to_allowed_frames_along_the_motion() -> None:
             away = other - frame
             error = flow[:, 6:-6, 6:-6].float() - away * torch.tensor([1.0, 0.5]).view(2, 1, 1)
             assert error.norm(dim=0).mean() < 0.4
-            # The farther, the less it counts; where the flows agree nothing else is taken off.
+            # The confidence falls with distance only, where the flows agree.
             assert confidence.max() <= 1 / math.sqrt(abs(away)) + 1e-3
             assert confidence[:, 6:-6, 6:-6].float().mean() > 0.8 / math.sqrt(abs(away))
 
 
-def test_what_stands_still_is_linked_to_its_own_place() -> None:
+def test_a_still_layer_is_linked_to_the_same_places() -> None:
     frame = drifting(1, 1, (0, 0), SIZE).expand(COUNT, -1, -1, -1)
-    links = find_links(frame.clone(), mixed(*scenes()), range(COUNT))
+    links = find_links(frame.clone(), range(PRE, PRE + STEPS), range(COUNT), TOLERANCE)
     assert all(float(link.flows.abs().max()) == 0 for link in links)
 
 
@@ -142,7 +146,7 @@ def test_a_turn_brings_flickering_layers_nearer_to_the_truth() -> None:
         assert psnr(layer[INSIDE], truth[INSIDE]) > psnr(before, truth[INSIDE]) + 3
 
 
-def test_a_turn_does_not_touch_clean_frames_nor_what_it_is_given() -> None:
+def test_a_turn_changes_neither_clean_frames_nor_its_arguments() -> None:
     a, b = scenes()
     mixture = mixed(a, b)
     layers = flickering(mixture, a, b)
@@ -156,8 +160,8 @@ def test_a_turn_does_not_touch_clean_frames_nor_what_it_is_given() -> None:
         )
 
 
-def test_frames_in_which_a_layer_has_no_weight_are_never_asked() -> None:
-    """The outgoing scene after the transition and the incoming one before it are invention: nothing there may matter."""
+def test_frames_in_which_a_layer_has_no_weight_are_never_used() -> None:
+    """The outgoing scene after the transition, and the incoming one before it, are invented."""
     a, b = scenes()
     mixture = mixed(a, b)
     layers = flickering(mixture, a, b)
@@ -171,7 +175,7 @@ def test_frames_in_which_a_layer_has_no_weight_are_never_asked() -> None:
     )
 
 
-def test_anchors_hold() -> None:
+def test_anchors_hold_the_layers() -> None:
     a, b = scenes()
     mixture = mixed(a, b)
     wrong = flickering(mixture, a, b)

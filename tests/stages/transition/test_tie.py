@@ -1,22 +1,36 @@
-"""Ties between frames, on textures whose velocities are known."""
+"""Ties between frames, on textures with known velocities."""
 
 from __future__ import annotations
 
 import pytest
 import torch
 from clips import drifting, psnr
-from test_carry import COUNT, INSIDE, LEFT, PRE, RIGHT, SIZE, STEPS, inner, mixed, scenes, straight
+from drifting_scenes import (
+    COUNT,
+    INSIDE,
+    LEFT,
+    PRE,
+    RIGHT,
+    SIZE,
+    STEPS,
+    inner,
+    mixed,
+    scenes,
+    straight,
+)
 
-from stages.mixing.mixing import mix, project
-from stages.motion.carry import Carried, carried_layers
-from stages.transition.tie import TIES, chosen, composed, fit_ties, solve, tie_down, tied
+from stages.mixing.mixture import mix, project
+from stages.motion.carry import CarriedLayers, carried_layers
+from stages.transition.tie import solve, tie_down
+from stages.transition.tie_fit import fit_ties
+from stages.transition.ties import MOST_TIES, compose_flows, find_ties, tied_frames
 
 
-def known() -> tuple[Carried, tuple[torch.Tensor, torch.Tensor]]:
-    """The true flows of both scenes, carried, and the scenes' whole windows as these give them."""
+def known() -> tuple[CarriedLayers, tuple[torch.Tensor, torch.Tensor]]:
+    """Return the layers carried along the true flows, and both scenes over the window."""
     mixture = mixed(*scenes())
     flows = straight(RIGHT, PRE - 1), straight(LEFT, PRE + STEPS)
-    carried = Carried(flows, (PRE - 1, PRE + STEPS), carried_layers(mixture, flows))
+    carried = CarriedLayers(flows, (PRE - 1, PRE + STEPS), carried_layers(mixture, flows))
     over = mixture.frames.clone(), mixture.frames.clone()
     over[0][INSIDE], over[1][INSIDE] = project(mixture, *carried.layers)
     return carried, over
@@ -24,50 +38,50 @@ def known() -> tuple[Carried, tuple[torch.Tensor, torch.Tensor]]:
 
 def test_ties_are_never_frames_in_which_the_scene_has_no_weight() -> None:
     mixture = mixed(*scenes())
-    outgoing, incoming = chosen(mixture, "outgoing"), chosen(mixture, "incoming")
+    outgoing, incoming = tied_frames(mixture, "outgoing"), tied_frames(mixture, "incoming")
     assert all(other < PRE + STEPS for others in outgoing for other in others)
     assert all(other >= PRE for others in incoming for other in others)
-    assert {len(others) for others in outgoing + incoming} == {TIES}
+    assert {len(others) for others in outgoing + incoming} == {MOST_TIES}
     assert all(place + PRE not in others for place, others in enumerate(outgoing))
     assert all(PRE - 1 in others for others in outgoing) and all(
         PRE + STEPS in others for others in incoming
     )
 
 
-def test_flows_that_are_known_to_a_template_compose() -> None:
-    """From t to the template is 3 right, from u 1 right and 2 down: from t to u is 2 right and 2 up."""
+def test_flows_to_a_common_template_compose() -> None:
+    """t to the template is 3 right, u to it 1 right and 2 down: t to u is 2 right and 2 up."""
     ahead, other = torch.zeros(1, 2, 8, 8), torch.zeros(1, 2, 8, 8)
     ahead[:, 0], other[:, 0], other[:, 1] = 3, 1, 2
     expected = torch.tensor([2.0, -2.0]).view(1, 2, 1, 1).expand(1, 2, 8, 8)
-    assert torch.allclose(composed(ahead, other), expected)
+    assert torch.allclose(compose_flows(ahead, other), expected)
 
 
 def test_ties_begin_with_the_composed_motion() -> None:
     mixture, (carried, _) = mixed(*scenes()), known()
-    tie = tied(mixture, carried, "outgoing")
+    tie = find_ties(mixture, carried, "outgoing")
     for place, others in enumerate(tie.frames.tolist()):
         for flow, other in zip(tie.flow(place, SIZE), others, strict=True):
             if other >= PRE:
-                # What is at a place of frame t was (t - u) velocities back in frame u.
+                # The content at a place of frame t lies (t - u) velocities back in frame u.
                 true = (other - PRE - place) * torch.tensor(RIGHT)
                 assert (flow.mean((1, 2)) - true).abs().max() < 0.1
 
 
-def test_fitting_mends_flows_that_are_off() -> None:
+def test_fitting_corrects_flows_that_are_off() -> None:
     mixture, (carried, over) = mixed(*scenes()), known()
-    ties = tied(mixture, carried, "outgoing"), tied(mixture, carried, "incoming")
+    ties = find_ties(mixture, carried, "outgoing"), find_ties(mixture, carried, "incoming")
     off = type(ties[0])(ties[0].frames, ties[0].flows + 0.3)
-    fitted, _ = fit_ties(mixture, over, (off, ties[1]), 1, 30)
-    wrong, mended = (
+    fitted, _ = fit_ties(mixture, over, (off, ties[1]), (1, 30))
+    wrong, corrected = (
         (inner(tie.flows) - inner(ties[0].flows)).norm(dim=1).mean() for tie in (off, fitted)
     )
-    assert mended < 0.6 * wrong
+    assert corrected < 0.6 * wrong
 
 
 def test_the_solution_mixes_back_and_is_better_than_what_was_carried() -> None:
     a, b = scenes()
     mixture, (carried, over) = mixed(a, b), known()
-    ties = tied(mixture, carried, "outgoing"), tied(mixture, carried, "incoming")
+    ties = find_ties(mixture, carried, "outgoing"), find_ties(mixture, carried, "incoming")
     noisy = over[0].clone(), over[1].clone()
     generator = torch.Generator().manual_seed(0)
     for layer in noisy:
@@ -91,9 +105,9 @@ def test_the_same_seed_gives_the_same_layers(seed: int) -> None:
 
 
 def test_one_frame_alone_stays_as_it_is() -> None:
-    """A clip of one mixed frame: there is nothing to tie it to."""
+    """A clip of one mixed frame has nothing to tie it to."""
     frames = drifting(3, 1, (0, 0), SIZE)
     mixture = type(mixed(*scenes()))(frames, torch.full((1, 1, 1, 1), 0.5), 0, 0)
     still = torch.zeros(1, 2, *SIZE)
-    carried = Carried((still, still), (0, 0), (frames, frames))
+    carried = CarriedLayers((still, still), (0, 0), (frames, frames))
     assert torch.equal(tie_down(mixture, (frames, frames), carried, ((1, 2),))[0], frames)

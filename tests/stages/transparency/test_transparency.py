@@ -46,7 +46,9 @@ def scene(seed: int, size: tuple[int, int] = (96, 128), sheets: int = 150) -> Te
         rows = slice(int(top * size[0]), int((top + reach * (0.3 + high)) * size[0]) + 1)
         columns = slice(int(left * size[1]), int((left + reach * (0.3 + wide)) * size[1]) + 1)
         part = picture[:, rows, columns]
-        part[:] = torch.rand(3, 1, 1, generator=draw) + (rough > 0.6) * 0.2 * (torch.rand(part.shape[1:], generator=draw) - 0.5)
+        part[:] = torch.rand(3, 1, 1, generator=draw) + (rough > 0.6) * 0.2 * (
+            torch.rand(part.shape[1:], generator=draw) - 0.5
+        )
     return picture.clamp(0, 1)
 
 
@@ -62,7 +64,9 @@ def aligned(guess: Tensor, truth: Tensor) -> float:
 
 
 def brief(**told: object) -> SeparationContext:
-    settings = FitSettings(preset=str(told.pop("preset", "fast")), max_seconds=told.pop("max_seconds", None))  # type: ignore[arg-type]
+    settings = FitSettings(
+        preset=str(told.pop("preset", "fast")), max_seconds=told.pop("max_seconds", None)
+    )  # type: ignore[arg-type]
     return SeparationContext(settings=settings, **told)  # type: ignore[arg-type]
 
 
@@ -81,26 +85,37 @@ def remixed(separation: Separation, frames: Tensor) -> float:
     return worst
 
 
-def moving(seed: int, frames: int, velocity: tuple[float, float], size: tuple[int, int] = (90, 160)) -> Tensor:
+def moving(
+    seed: int, frames: int, velocity: tuple[float, float], size: tuple[int, int] = (90, 160)
+) -> Tensor:
     """A picture that pans by ``velocity`` (x, y) pixels a frame: ``(T, 3, H, W)``."""
     large = scene(seed, (size[0] + 60, size[1] + 60), 250)[None]
     large = F.avg_pool2d(F.pad(large, (1, 1, 1, 1), mode="replicate"), 3, 1)
-    shifts = torch.tensor([[velocity[0] * t, velocity[1] * t] for t in range(frames)]).view(-1, 2, 1, 1)
+    shifts = torch.tensor([[velocity[0] * t, velocity[1] * t] for t in range(frames)]).view(
+        -1, 2, 1, 1
+    )
     seen = warp(large.expand(frames, -1, -1, -1), shifts.expand(-1, -1, *large.shape[-2:]))
     return seen[..., 30 : 30 + size[0], 30 : 30 + size[1]]
 
 
 @pytest.mark.parametrize("space", ["gamma", "linear"])
 @pytest.mark.parametrize("weights", [(0.7, 0.35), (0.4, 0.6), (0.8, 0.55, 0.3)])
-def test_mixtures_come_apart_with_their_weights_unknown(weights: tuple[float, ...], space: str) -> None:
+def test_mixtures_come_apart_with_their_weights_unknown(
+    weights: tuple[float, ...], space: str
+) -> None:
     one, other = scene(1), scene(2)
-    light = torch.stack([w * to_light(one, space) + (1 - w) * to_light(other, space) for w in weights])
+    light = torch.stack(
+        [w * to_light(one, space) + (1 - w) * to_light(other, space) for w in weights]
+    )
     frames = rounded(from_light(light, space))
     facts, separation = taken_apart(frames, brief(unordered=True))
     assert facts.mixtures and facts.space == space
     assert separation.shared == {"transmission", "reflection"}
     found = [separation.layers[role][0] for role in ("transmission", "reflection")]
-    named = [min(aligned(found[0], first), aligned(found[1], second)) for first, second in ((one, other), (other, one))]
+    named = [
+        min(aligned(found[0], first), aligned(found[1], second))
+        for first, second in ((one, other), (other, one))
+    ]
     assert max(named) > 30
     if sum(weights) > len(weights) / 2:
         assert named[0] > named[1]  # the layer of which there is more
@@ -159,7 +174,13 @@ def test_large_frames_are_tracked_in_small_ones_too(monkeypatch: pytest.MonkeyPa
     assert len(guesses) == 6
     steps = [-2.0, -0.5], [1.5, -1.0]
     for found in (guesses[0], guesses[3]):
-        assert max(min(distance(layer[1], translation(*step), (90, 160)) for layer in found) for step in steps) < 1.3
+        assert (
+            max(
+                min(distance(layer[1], translation(*step), (90, 160)) for layer in found)
+                for step in steps
+            )
+            < 1.3
+        )
 
 
 def translation(x: float, y: float) -> NDArray[np.float64]:
@@ -191,7 +212,9 @@ def test_windows_of_a_clip_call_the_same_layer_transmission() -> None:
     frames = one + other
     facts = Facts("gamma", False, small(frames)[::3], small(one)[::3])
     for found in ((one, other), (other, one)):
-        torch.testing.assert_close(as_before(frames[2:], (found[0][2:], found[1][2:]), facts)[0], one[2:])
+        torch.testing.assert_close(
+            as_before(frames[2:], (found[0][2:], found[1][2:]), facts)[0], one[2:]
+        )
     # Frames that the survey did not see say nothing.
     torch.testing.assert_close(as_before(frames[4:5], (other[4:5], one[4:5]), facts)[0], other[4:5])
 
@@ -201,7 +224,9 @@ def gravel(seed: int, size: tuple[int, int] = (120, 160)) -> Tensor:
     draw = torch.Generator().manual_seed(seed)
     stones = F.avg_pool2d(torch.rand(1, 1, size[0] + 2, size[1] + 2, generator=draw), 3, 1)
     stones = ((stones - 0.3) / 0.4).clamp(0, 1) ** 2
-    shade = 0.3 + 0.7 * F.interpolate(torch.rand(1, 1, 4, 5, generator=draw), size, mode="bicubic").clamp(0, 1)
+    shade = 0.3 + 0.7 * F.interpolate(
+        torch.rand(1, 1, 4, 5, generator=draw), size, mode="bicubic"
+    ).clamp(0, 1)
     return 0.5 * stones * shade * torch.tensor([1.0, 0.9, 0.7]).view(1, 3, 1, 1)
 
 
@@ -216,7 +241,10 @@ def test_light_on_a_pane_is_found_by_the_texture_it_washes_out() -> None:
     taken = separate_picture(ground + veil)
     seen = aligned((ground + veil) ** (1 / 2.2), ground ** (1 / 2.2))
     assert aligned(taken[0] ** (1 / 2.2), ground ** (1 / 2.2)) > seen + 0.3
-    assert aligned(taken[1] ** (1 / 2.2), veil ** (1 / 2.2)) > aligned((ground + veil) ** (1 / 2.2), veil ** (1 / 2.2)) + 1
+    assert (
+        aligned(taken[1] ** (1 / 2.2), veil ** (1 / 2.2))
+        > aligned((ground + veil) ** (1 / 2.2), veil ** (1 / 2.2)) + 1
+    )
 
 
 def test_light_that_lifts_the_black_of_a_picture_is_taken_out() -> None:
@@ -226,7 +254,10 @@ def test_light_that_lifts_the_black_of_a_picture_is_taken_out() -> None:
     assert 0.4 < float(found.mean() / pane.mean()) < 1.5
     assert found[:, 0].mean() > 1.2 * found[:, 2].mean()  # its colour
     transmission = separate_picture(ground + pane)[0]
-    assert psnr(transmission ** (1 / 2.2), ground ** (1 / 2.2)) > psnr((ground + pane) ** (1 / 2.2), ground ** (1 / 2.2)) + 2
+    assert (
+        psnr(transmission ** (1 / 2.2), ground ** (1 / 2.2))
+        > psnr((ground + pane) ** (1 / 2.2), ground ** (1 / 2.2)) + 2
+    )
 
 
 def test_a_picture_with_nothing_laid_over_it_stays_nearly_as_it_is() -> None:
@@ -242,10 +273,19 @@ def test_a_single_picture_is_put_through_unless_a_guess_is_wanted() -> None:
     (note,) = kept.notes
     assert note.text.startswith("no reflection is believed") and note.places == (0,)
     assert remixed(kept, picture) > 45
-    shares = [float(taken_apart(picture, brief(strength=strength))[1].layers["reflection"].mean()) for strength in (0.0, 1.0, 1.5, 2.0)]
+    shares = [
+        float(taken_apart(picture, brief(strength=strength))[1].layers["reflection"].mean())
+        for strength in (0.0, 1.0, 1.5, 2.0)
+    ]
     assert shares[0] == shares[1] < shares[2] < shares[3]
     most = taken_apart(picture, brief(strength=2.0))[1]
-    assert psnr(to_light(most.layers["transmission"], "linear"), separate_picture(to_light(picture, "linear"))[0]) > 60
+    assert (
+        psnr(
+            to_light(most.layers["transmission"], "linear"),
+            separate_picture(to_light(picture, "linear"))[0],
+        )
+        > 60
+    )
 
 
 def test_the_strength_scales_the_reflection_of_a_clip_and_is_refused_for_mixtures() -> None:
@@ -265,9 +305,13 @@ SIZES = [(1, 1, 1), (1, 37, 53), (2, 1, 1), (2, 37, 53), (3, 5, 200), (1, 2, 3)]
 
 @pytest.mark.parametrize("unordered", [False, True])
 @pytest.mark.parametrize("shape", SIZES)
-def test_any_size_and_number_of_frames_mixes_back(shape: tuple[int, int, int], unordered: bool) -> None:
+def test_any_size_and_number_of_frames_mixes_back(
+    shape: tuple[int, int, int], unordered: bool
+) -> None:
     count, height, width = shape
-    frames = rounded(torch.rand(count, 3, height, width, generator=torch.Generator().manual_seed(0)))
+    frames = rounded(
+        torch.rand(count, 3, height, width, generator=torch.Generator().manual_seed(0))
+    )
     _holds(frames, brief(unordered=unordered))
 
 
@@ -281,7 +325,9 @@ def test_constant_input_mixes_back(count: int, value: float) -> None:
 @pytest.mark.parametrize("count, unordered", [(1, False), (3, False), (2, True)])
 def test_the_published_method_mixes_back(count: int, unordered: bool) -> None:
     frames = rounded(torch.stack([scene(seed, (32, 48)) for seed in range(count)]))
-    told = SeparationContext(settings=FitSettings(preset="paper", max_seconds=0.5), unordered=unordered, space="gamma")
+    told = SeparationContext(
+        settings=FitSettings(preset="paper", max_seconds=0.5), unordered=unordered, space="gamma"
+    )
     facts, separation = taken_apart(frames, told)
     assert facts.space == "gamma"
     if not facts.mixtures:
@@ -292,14 +338,20 @@ def _holds(frames: Tensor, told: SeparationContext) -> None:
     _, separation = taken_apart(frames, told)
     assert set(separation.layers) == {"transmission", "reflection"}
     for name, layer in separation.layers.items():
-        assert layer.shape == (1 if name in separation.shared else len(frames), 3, *frames.shape[-2:])
+        assert layer.shape == (
+            1 if name in separation.shared else len(frames),
+            3,
+            *frames.shape[-2:],
+        )
         assert layer.isfinite().all() and layer.min() >= 0 and layer.max() <= 1
     assert all(math.isfinite(value) for value in separation.report.values())
     assert remixed(separation, frames) > 40
 
 
 def test_the_same_input_gives_the_same_bytes() -> None:
-    clip = rounded(0.7 * moving(14, 3, (2.0, 0.5), (40, 64)) + 0.3 * moving(15, 3, (-1.0, 1.0), (40, 64)))
+    clip = rounded(
+        0.7 * moving(14, 3, (2.0, 0.5), (40, 64)) + 0.3 * moving(15, 3, (-1.0, 1.0), (40, 64))
+    )
     for frames in (clip, clip[:1]):
         first, second = (taken_apart(frames, brief())[1].layers for _ in range(2))
         assert all(torch.equal(first[name], second[name]) for name in first)

@@ -12,7 +12,9 @@ from stages.transparency import single
 from stages.transparency.colours import STRONG, common_colours, share_of_colours, through
 from stages.transparency.single import apart, held_back, laid_over, possible, separate_picture
 
-BEHIND, BEFORE, SUN = (torch.tensor(c) for c in ((0.3, 0.45, 0.8), (0.9, 0.6, 0.2), (0.5, 0.5, 0.5)))
+BEHIND, BEFORE, SUN = (
+    torch.tensor(c) for c in ((0.3, 0.45, 0.8), (0.9, 0.6, 0.2), (0.5, 0.5, 0.5))
+)
 
 
 def sheets(seed: int, size: tuple[int, int] = (90, 120), count: int = 60) -> Tensor:
@@ -23,7 +25,9 @@ def sheets(seed: int, size: tuple[int, int] = (90, 120), count: int = 60) -> Ten
         top, left, high, wide, bright = torch.rand(5, generator=draw).tolist()
         reach = max(0.08, 0.6 / (1 + number / 8))
         rows = slice(int(top * size[0]), int((top + reach * (0.3 + high)) * size[0]) + 1)
-        picture[rows, int(left * size[1]) : int((left + reach * (0.3 + wide)) * size[1]) + 1] = bright
+        picture[rows, int(left * size[1]) : int((left + reach * (0.3 + wide)) * size[1]) + 1] = (
+            bright
+        )
     return picture
 
 
@@ -88,7 +92,9 @@ def test_where_light_runs_out_no_channel_is_taken_whole() -> None:
     left, found = torch.rand(2, 1, 3, 30, 40, generator=draw).unbind(0)
     held = held_back(found, left)
     assert (held <= 0.91 * left).all() and (held <= found).all()
-    torch.testing.assert_close(held / held.sum(1, keepdim=True), found / found.sum(1, keepdim=True))  # its colour
+    torch.testing.assert_close(
+        held / held.sum(1, keepdim=True), found / found.sum(1, keepdim=True)
+    )  # its colour
     assert torch.equal(held_back(0.1 * left, left), 0.1 * left)
     less = torch.tensor([-0.1, 0.1, 0.2]).view(1, 3, 1, 1)  # a colour may take away from a channel
     torch.testing.assert_close(held_back(less, torch.full_like(less, 0.1)), 0.45 * less)
@@ -99,7 +105,9 @@ def lamplit() -> tuple[Tensor, Tensor]:
     draw = torch.Generator().manual_seed(4)
     stones = F.avg_pool2d(torch.rand(1, 1, 122, 162, generator=draw), 3, 1)
     stones = ((stones - 0.3) / 0.4).clamp(0, 1) ** 2
-    return 0.5 * stones * torch.tensor([0.6, 0.8, 1.0]).view(1, 3, 1, 1), coloured(sheets(5, (120, 160), 30), 0.25 * BEFORE)
+    return 0.5 * stones * torch.tensor([0.6, 0.8, 1.0]).view(1, 3, 1, 1), coloured(
+        sheets(5, (120, 160), 30), 0.25 * BEFORE
+    )
 
 
 @pytest.mark.parametrize("gate", ["apart", "possible"])
@@ -122,7 +130,11 @@ def test_both_colours_are_gated_by_themselves(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(single, "possible", lambda found, left: 1.0)
     for shut, expected in ((1.0, other), (2.0, single.COLOURED * one)):
         scale = shut
-        monkeypatch.setattr(single, "apart", lambda found, light, scale=scale: float(not torch.allclose(found, scale * light)))
+        monkeypatch.setattr(
+            single,
+            "apart",
+            lambda found, light, scale=scale: float(not torch.allclose(found, scale * light)),
+        )
         torch.testing.assert_close(laid_over(seen)[1], expected)
 
 
@@ -130,18 +142,26 @@ def test_a_still_clip_does_not_flicker() -> None:
     noise = 0.01 * torch.randn(5, 3, 120, 160, generator=torch.Generator().manual_seed(8))
     clip = (sum(lamplit()) + noise).clamp(0, 1)
     found = separate_picture(clip)[0]
-    assert float((found - clip).mean((1, 2, 3)).std()) < 2e-4  # what is taken is the same in all frames
+    assert (
+        float((found - clip).mean((1, 2, 3)).std()) < 2e-4
+    )  # what is taken is the same in all frames
     by_itself = torch.cat([separate_picture(frame)[0] for frame in clip.split(1)])
-    assert float((by_itself - clip).mean((1, 2, 3)).std()) > 2 * float((found - clip).mean((1, 2, 3)).std())
+    assert float((by_itself - clip).mean((1, 2, 3)).std()) > 2 * float(
+        (found - clip).mean((1, 2, 3)).std()
+    )
 
 
-def test_a_reflection_of_another_colour_is_taken_out_with_its_edges(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_reflection_of_another_colour_is_taken_out_with_its_edges(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     ground, room = lamplit()
     seen = ground + room
 
     def gain(light: Tensor) -> float:
         found = separate_picture(light)[0]
-        return psnr(found ** (1 / 2.2), ground ** (1 / 2.2)) - psnr(light ** (1 / 2.2), ground ** (1 / 2.2))
+        return psnr(found ** (1 / 2.2), ground ** (1 / 2.2)) - psnr(
+            light ** (1 / 2.2), ground ** (1 / 2.2)
+        )
 
     with_colours = gain(seen)
     monkeypatch.setattr(single, "share_of_colours", lambda *given: [torch.zeros(3, 3)] * 2)
@@ -153,7 +173,9 @@ def test_a_picture_of_one_value_has_no_colours(value: float) -> None:
     plain = torch.full((1, 3, 8, 9), value)
     assert common_colours(plain) == []
     assert share_of_colours(plain, [plain], [])[0].abs().max() == 0
-    assert torch.equal(separate_picture(plain)[0], plain)  # nothing is seen through it, so nothing says that there is a pane
+    assert torch.equal(
+        separate_picture(plain)[0], plain
+    )  # nothing is seen through it, so nothing says that there is a pane
 
 
 def test_a_grey_picture_has_an_answer_too() -> None:

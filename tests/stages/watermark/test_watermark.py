@@ -12,7 +12,7 @@ from clips import moving, psnr
 from torch import Tensor
 from torch.nn import functional as F
 
-from stages.checkpoint import Nothing
+from stages.checkpoint import NoCheckpoints
 from stages.context import FitSettings, Separation, SeparationContext
 from stages.watermark.colours import all_colours, part_colour
 from stages.watermark.fill import carried_on, fill
@@ -40,9 +40,16 @@ WHITE, RED = (1.0, 1.0, 1.0), (0.9, 0.1, 0.1)
 
 
 def brief(
-    hint: Tensor | None = None, *, preset: str = "fast", seed: int = 0, seconds: float | None = None, unordered: bool = True
+    hint: Tensor | None = None,
+    *,
+    preset: str = "fast",
+    seed: int = 0,
+    seconds: float | None = None,
+    unordered: bool = True,
 ) -> SeparationContext:
-    return SeparationContext(FitSettings(preset=preset, seed=seed, max_seconds=seconds), hint=hint, unordered=unordered)
+    return SeparationContext(
+        FitSettings(preset=preset, seed=seed, max_seconds=seconds), hint=hint, unordered=unordered
+    )
 
 
 def scene(seed: int = 3, frames: int = 1, size: tuple[int, int] = SIZE) -> Tensor:
@@ -59,13 +66,19 @@ def letters(size: tuple[int, int] = SIZE) -> Tensor:
     """A thing like an H beside a ring, with soft edges, ``(1, 1, H, W)``."""
     height, width = 4 * size[0], 4 * size[1]
     y, x = torch.arange(height)[:, None] / 4, torch.arange(width)[None] / 4
-    bars = ((x - 22.3).abs() < 4) | ((x - 42.6).abs() < 4) | (((y - 36.2).abs() < 4) & (x > 20) & (x < 44))
+    bars = (
+        ((x - 22.3).abs() < 4)
+        | ((x - 42.6).abs() < 4)
+        | (((y - 36.2).abs() < 4) & (x > 20) & (x < 44))
+    )
     h = bars & (y > 20.4) & (y < 52.7)
     ring = (((x - 68.2) ** 2 + (y - 36.1) ** 2).sqrt() - 12).abs() < 4
     return F.avg_pool2d((h | ring).float()[None, None], 4)
 
 
-def marked(clean: Tensor, shape: Tensor, opacity: float, colour: tuple[float, float, float] | Tensor) -> Tensor:
+def marked(
+    clean: Tensor, shape: Tensor, opacity: float, colour: tuple[float, float, float] | Tensor
+) -> Tensor:
     """The pictures under the mark, as 8 bits hold them."""
     hue = torch.tensor(colour).view(1, 3, 1, 1) if isinstance(colour, tuple) else colour
     return rounded((1 - opacity * shape) * clean + opacity * shape * hue)
@@ -79,7 +92,11 @@ def box_around(shape: Tensor) -> Tensor:
     """The box that a user would draw."""
     rows, columns = shape[0, 0].amax(1).nonzero(), shape[0, 0].amax(0).nonzero()
     box = torch.zeros_like(shape)
-    box[..., int(rows.min()) - 4 : int(rows.max()) + 5, int(columns.min()) - 4 : int(columns.max()) + 5] = 1
+    box[
+        ...,
+        int(rows.min()) - 4 : int(rows.max()) + 5,
+        int(columns.min()) - 4 : int(columns.max()) + 5,
+    ] = 1
     return box
 
 
@@ -116,8 +133,14 @@ def test_misfit_by_hand() -> None:
 def test_a_cut_finds_the_cheapest_labels_of_all() -> None:
     generator = torch.Generator().manual_seed(0)
     unary = torch.randn(2, 3, generator=generator)
-    empty = Cut(unary, tuple(torch.rand(pairs(unary, offset)[0].shape, generator=generator) for offset in OFFSETS))
-    every = [torch.tensor([(number >> bit) & 1 for bit in range(6)]).view(2, 3) > 0 for number in range(64)]
+    empty = Cut(
+        unary,
+        tuple(torch.rand(pairs(unary, offset)[0].shape, generator=generator) for offset in OFFSETS),
+    )
+    every = [
+        torch.tensor([(number >> bit) & 1 for bit in range(6)]).view(2, 3) > 0
+        for number in range(64)
+    ]
     best = min(empty.cost(labels) for labels in every)
     assert empty.cost(solve(empty, torch.ones(2, 3), 500)) == pytest.approx(best, abs=1e-5)
 
@@ -132,7 +155,9 @@ def test_undoing_the_true_mark_costs_less_than_leaving_it() -> None:
 
 
 @pytest.mark.parametrize(("opacity", "colour"), [(0.3, WHITE), (0.6, RED), (0.45, (0.0, 0.0, 0.0))])
-def test_opacity_and_colour_follow_from_the_outline(opacity: float, colour: tuple[float, float, float]) -> None:
+def test_opacity_and_colour_follow_from_the_outline(
+    opacity: float, colour: tuple[float, float, float]
+) -> None:
     found = opacity_and_colour(marked(scenes(2), letters(), opacity, colour), letters()[0, 0] > 0.5)
     assert found is not None
     assert found[0] == pytest.approx(opacity, abs=0.05)
@@ -174,7 +199,9 @@ def test_a_picture_with_a_box() -> None:
 
 def test_several_pictures_under_one_mark_of_many_colours() -> None:
     clean, shape = scenes(4), letters()
-    colour = torch.where(torch.arange(SIZE[1]) < 50, torch.tensor(WHITE)[:, None], torch.tensor(RED)[:, None])[None, :, None]
+    colour = torch.where(
+        torch.arange(SIZE[1]) < 50, torch.tensor(WHITE)[:, None], torch.tensor(RED)[:, None]
+    )[None, :, None]
     frames = marked(clean, shape, 0.5, colour.expand(1, 3, *SIZE))
     separated = taken_off(frames)
     assert separated.shared == {"watermark", "matte"}
@@ -191,7 +218,11 @@ def test_a_clip_with_a_logo_that_stays_put() -> None:
 
 
 def test_no_mark_leaves_everything_as_it_is() -> None:
-    for frames, told in ((scenes(4), brief()), (scene(), brief()), (scene().expand(6, -1, -1, -1), brief(unordered=False))):
+    for frames, told in (
+        (scenes(4), brief()),
+        (scene(), brief()),
+        (scene().expand(6, -1, -1, -1), brief(unordered=False)),
+    ):
         separated = taken_off(frames, told)
         assert torch.equal(separated.layers["clean"], frames)
         assert float(separated.layers["matte"].max()) == 0
@@ -221,7 +252,8 @@ def test_same_seed_same_bytes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("size", "count", "value"), [((1, 1), 1, 0.0), ((1, 9), 2, 1.0), ((3, 2), 1, 0.5), ((37, 53), 1, 1.0), ((9, 11), 2, 0.0)]
+    ("size", "count", "value"),
+    [((1, 1), 1, 0.0), ((1, 9), 2, 1.0), ((3, 2), 1, 0.5), ((37, 53), 1, 1.0), ((9, 11), 2, 0.0)],
 )
 def test_any_size_and_plain_pictures(size: tuple[int, int], count: int, value: float) -> None:
     frames = torch.full((count, 3, *size), value)
@@ -234,12 +266,19 @@ def test_any_size_and_plain_pictures(size: tuple[int, int], count: int, value: f
 def test_rough_pictures_stay_finite(count: int) -> None:
     noise = torch.rand(count, 3, 37, 53, generator=torch.Generator().manual_seed(0))
     layers = taken_off(noise, brief(torch.ones(1, 1, 37, 53), seconds=2.0)).layers
-    assert all(bool(pixels.isfinite().all()) and float(pixels.min()) >= 0 and float(pixels.max()) <= 1 for pixels in layers.values())
+    assert all(
+        bool(pixels.isfinite().all()) and float(pixels.min()) >= 0 and float(pixels.max()) <= 1
+        for pixels in layers.values()
+    )
 
 
 def grass(size: tuple[int, int] = SIZE) -> Tensor:
     """Green of one hue, rough in its light alone, ``(1, 3, H, W)``."""
-    rough = F.avg_pool2d(torch.randn(1, 1, size[0] + 2, size[1] + 2, generator=torch.Generator().manual_seed(4)), 3, 1)
+    rough = F.avg_pool2d(
+        torch.randn(1, 1, size[0] + 2, size[1] + 2, generator=torch.Generator().manual_seed(4)),
+        3,
+        1,
+    )
     return (0.45 + 0.35 * rough).clamp(0.1, 0.9) * torch.tensor([0.7, 1.0, 0.3]).view(1, 3, 1, 1)
 
 
@@ -257,13 +296,17 @@ def test_an_edge_does_not_widen_what_is_usual() -> None:
     edged = flat.clone()
     edged[:, :, 30] += 0.5
     probe = torch.full_like(flat, 0.05)
-    without, within = (float(unusual(probe, whitening(kind))[10:50, 10:50].mean()) for kind in (flat, edged))
+    without, within = (
+        float(unusual(probe, whitening(kind))[10:50, 10:50].mean()) for kind in (flat, edged)
+    )
     assert within > 0.7 * without
 
 
 def two_colours() -> Tensor:
     """Red to the left, white to the right, ``(1, 3, H, W)``."""
-    hue = torch.where(torch.arange(SIZE[1]) < 50, torch.tensor(RED)[:, None], torch.tensor(WHITE)[:, None])
+    hue = torch.where(
+        torch.arange(SIZE[1]) < 50, torch.tensor(RED)[:, None], torch.tensor(WHITE)[:, None]
+    )
     return hue[None, :, None].expand(1, 3, *SIZE)
 
 
@@ -273,13 +316,20 @@ def test_a_second_colour_of_a_single_picture() -> None:
     left = 0.5 * (shape[0] * (torch.arange(SIZE[1]) < 50))
     mark = Mark(left, left * torch.tensor(RED).view(3, 1, 1), 0.5, 1.0)
     ring = shape[0, 0].bool() & (torch.arange(SIZE[1]) >= 50)
-    assert torch.allclose(part_colour(frames, mark.matte, mark.ink, 0.5, ring), torch.ones(3), atol=0.08)
-    whole = all_colours(frames, mark, box_around(shape)[0, 0], torch.ones(SIZE), 80, texture(frames))
+    assert torch.allclose(
+        part_colour(frames, mark.matte, mark.ink, 0.5, ring), torch.ones(3), atol=0.08
+    )
+    whole = all_colours(
+        frames, mark, box_around(shape)[0, 0], torch.ones(SIZE), 80, texture(frames)
+    )
     assert int(((whole.matte[0] > 0) ^ shape[0, 0].bool()).sum()) < 40
     assert torch.allclose(whole.colour[:, ring].median(1).values, torch.ones(3), atol=0.08)
     one = marked(scene(), shape, 0.5, RED)
     kept = Mark(0.5 * shape[0], 0.5 * shape[0] * torch.tensor(RED).view(3, 1, 1), 0.5, 1.0)
-    assert torch.equal(all_colours(one, kept, box_around(shape)[0, 0], torch.ones(SIZE), 80, texture(one)).matte, kept.matte)
+    assert torch.equal(
+        all_colours(one, kept, box_around(shape)[0, 0], torch.ones(SIZE), 80, texture(one)).matte,
+        kept.matte,
+    )
 
 
 def test_frames_that_are_alike_count_as_one() -> None:
@@ -313,7 +363,10 @@ def test_the_fill_changes_the_hole_alone() -> None:
 
 
 def test_the_published_method_runs() -> None:
-    frames, shape = marked(scenes(2, (40, 48)), letters()[..., 16:56, 10:58], 0.4, WHITE), letters()[..., 16:56, 10:58]
+    frames, shape = (
+        marked(scenes(2, (40, 48)), letters()[..., 16:56, 10:58], 0.4, WHITE),
+        letters()[..., 16:56, 10:58],
+    )
     separated = taken_off(frames, brief(torch.ones_like(shape), preset="paper", seconds=0.5))
     assert {name: tuple(pixels.shape) for name, pixels in separated.layers.items()} == {
         "clean": (2, 3, 40, 48),
@@ -322,7 +375,7 @@ def test_the_published_method_runs() -> None:
     }
 
 
-class Given(Nothing):
+class Given(NoCheckpoints):
     """Measures, where told to, and goes by another number all the same."""
 
     def __init__(self, count: int, *, measuring: bool) -> None:
@@ -340,7 +393,10 @@ def test_a_fill_by_the_clock_does_the_steps_that_were_kept() -> None:
     hole[18:24, 20:28] = True
     kept, measured = Given(6, measuring=False), Given(6, measuring=True)
     told = brief(seconds=2.0)
-    resumed, first = (fill(frames, hole, replace(told, keeper=keeper), 100) for keeper in (kept, measured))
+    resumed, first = (
+        fill(frames, hole, replace(told, checkpoints=checkpoints), 100)
+        for checkpoints in (kept, measured)
+    )
     assert kept.asked == measured.asked == ["fill"]
     assert torch.equal(resumed, first)
     assert torch.equal(first, fill(frames, hole, brief(), 6))
@@ -350,7 +406,10 @@ def test_the_published_method_by_the_clock_does_the_steps_that_were_kept() -> No
     frames, box = scenes(1, (24, 32)), torch.ones(24, 32, dtype=torch.bool)
     kept, measured = Given(2, measuring=False), Given(2, measuring=True)
     told = brief(preset="paper", seconds=2.0)
-    resumed, first = (separate_published(frames, box, replace(told, keeper=keeper)) for keeper in (kept, measured))
+    resumed, first = (
+        separate_published(frames, box, replace(told, checkpoints=checkpoints))
+        for checkpoints in (kept, measured)
+    )
     assert kept.asked == measured.asked == ["steps"]
     assert all(torch.equal(resumed.layers[name], first.layers[name]) for name in first.layers)
     assert first.report["fit_steps"] == 2

@@ -25,19 +25,25 @@ def test_texture_tells_a_faint_mark_on_grass() -> None:
 def test_an_edge_costs_the_same_however_strong() -> None:
     factor = whitening(grass()[0])
     none = torch.zeros(())
-    costs = [float(usual(torch.full((3, *SIZE), step), factor, none).mean()) for step in (0.0, 0.6, 0.9)]
+    costs = [
+        float(usual(torch.full((3, *SIZE), step), factor, none).mean()) for step in (0.0, 0.6, 0.9)
+    ]
     assert costs[0] < 1e-3
     assert costs[1] == pytest.approx(EDGE, abs=0.3)
     assert costs[2] == pytest.approx(costs[1], abs=0.3)
     # What undoing adds explains a difference as well as texture does: 2.5 log(1 + 3 / 2), a little bounded.
-    assert float(usual(torch.full((3, *SIZE), 0.1), factor, torch.tensor(0.01)).mean()) == pytest.approx(2.23, abs=0.1)
+    assert float(
+        usual(torch.full((3, *SIZE), 0.1), factor, torch.tensor(0.01)).mean()
+    ) == pytest.approx(2.23, abs=0.1)
 
 
 def test_what_is_exactly_undone_costs_least() -> None:
     shape = (letters() > 0.5).float()
     frames = marked(scenes(3), shape, 0.5, WHITE)
     evidence = Evidence(frames, torch.ones(SIZE))
-    costs = [evidence.cut(opacity, torch.ones(3)).cost(shape[0, 0] > 0.5) for opacity in (0.3, 0.5, 0.7)]
+    costs = [
+        evidence.cut(opacity, torch.ones(3)).cost(shape[0, 0] > 0.5) for opacity in (0.3, 0.5, 0.7)
+    ]
     assert costs[1] == min(costs) < 0
 
 

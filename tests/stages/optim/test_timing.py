@@ -1,4 +1,4 @@
-"""Seconds by the clock, and what a step costs though the machine is held up meanwhile."""
+"""Seconds by the clock, and the cost of a step though the machine is delayed meanwhile."""
 
 from __future__ import annotations
 
@@ -8,13 +8,20 @@ from stages.optim.timing import LEAST_PART, clocked, seconds_a_step, seconds_of
 
 
 class Machine:
-    """A clock that work moves on: once for a call, then for every step; and by how much more the calls are held up."""
+    """A clock that only work advances.
 
-    def __init__(self, once: float, step: float, held_up: tuple[float, ...] = ()) -> None:
-        self.now, self.once, self.step, self.held_up = 0.0, once, step, list(held_up)
+    once: seconds of a call. step: seconds of each of its steps. delays: of the calls in turn.
+    """
+
+    def __init__(self, once: float, step: float, delays: tuple[float, ...] = ()) -> None:
+        self.now = 0.0
+        self.once = once
+        self.step = step
+        self.delays = list(delays)
 
     def work(self, steps: int) -> None:
-        self.now += self.once + steps * self.step + (self.held_up.pop(0) if self.held_up else 0.0)
+        delay = self.delays.pop(0) if self.delays else 0.0
+        self.now += self.once + steps * self.step + delay
 
 
 def cost(machine: Machine, patch: pytest.MonkeyPatch) -> float:
@@ -22,11 +29,11 @@ def cost(machine: Machine, patch: pytest.MonkeyPatch) -> float:
     return seconds_a_step(machine.work, 1, 6)
 
 
-def test_what_every_call_pays_once_is_no_step(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_fixed_cost_of_a_call_is_not_part_of_a_step(monkeypatch: pytest.MonkeyPatch) -> None:
     assert cost(Machine(1.0, 0.25), monkeypatch) == pytest.approx(0.25)
 
 
-def test_a_machine_that_is_held_up_makes_no_plan_of_thousands(
+def test_a_delayed_machine_does_not_plan_thousands_of_steps(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     assert cost(Machine(0.1, 0.25, (9.0,)), monkeypatch) == pytest.approx(0.25)

@@ -1,4 +1,4 @@
-"""How layers mix: numbers worked out by hand, identities, and slow references of the shared-out residual."""
+"""Mixtures: numbers worked out by hand, and slow references of how a residual is distributed."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from stages.mixing.mixing import Mixture, mix, project, share, shrink, slopes
+from stages.mixing.mixture import DISSOLVES, Mixture, mix, project, shrink
 from stages.shots import Space
 
 SPACES = pytest.mark.parametrize("space", ["gamma", "linear"])
 
 
 def random(*shape: int, seed: int = 0) -> Tensor:
-    """Values in [0.05, 0.95]."""
+    """Return random values in [0.05, 0.95]."""
     return 0.05 + 0.9 * torch.rand(*shape, generator=torch.Generator().manual_seed(seed))
 
 
@@ -26,7 +26,10 @@ def ramp(count: int, first: int, last: int) -> Tensor:
 
 @pytest.fixture
 def dissolved() -> Callable[..., tuple[Mixture, Tensor, Tensor]]:
-    """Makes a mixture of 5 frames, 1 to 3 mixed, of two random layers; returns it with these."""
+    """Return a function that mixes two random layers over 5 frames, 1 to 3 of them mixed.
+
+    It returns the mixture and both layers.
+    """
 
     def make(space: Space, locked: str | None = None) -> tuple[Mixture, Tensor, Tensor]:
         a, b = random(5, 3, 6, 8, seed=1), random(5, 3, 6, 8, seed=2)
@@ -81,12 +84,12 @@ def test_swapping_the_layers_swaps_the_weights(space: Space) -> None:
     a, b, frame = (random(2, 3, 4, 5, seed=seed) for seed in (1, 2, 3))
     weight = torch.tensor([0.2, 0.7]).view(2, 1, 1, 1)
     torch.testing.assert_close(mix(a, b, weight, space), mix(b, a, 1 - weight, space))
-    alpha, beta = slopes(a, b, frame, weight, space)
-    torch.testing.assert_close((beta, alpha), slopes(b, a, frame, 1 - weight, space))
-    one, other = share(a, b, frame, weight, space, (1.0, 5.0), 50.0)
-    torch.testing.assert_close(
-        (other, one), share(b, a, frame, 1 - weight, space, (5.0, 1.0), 50.0)
-    )
+    model = DISSOLVES[space](weight, (1.0, 5.0), 50.0)
+    swapped = DISSOLVES[space](1 - weight, (5.0, 1.0), 50.0)
+    alpha, beta = model.slopes(a, b, frame)
+    torch.testing.assert_close((beta, alpha), swapped.slopes(b, a, frame))
+    one, other = model.distribute_residual(frame, a, b)
+    torch.testing.assert_close((other, one), swapped.distribute_residual(frame, b, a))
 
 
 @SPACES
@@ -95,7 +98,7 @@ def test_slopes_are_the_mixtures_derivatives(space: Space) -> None:
     weight = torch.tensor([0.2, 0.7]).view(2, 1, 1, 1)
     mixed = mix(a, b, weight, space)
     expected = torch.autograd.grad(mixed.sum(), [a, b])
-    found = slopes(a.detach(), b.detach(), mixed.detach(), weight, space)
+    found = DISSOLVES[space](weight).slopes(a.detach(), b.detach(), mixed.detach())
     for slope, derivative in zip(found, expected, strict=True):
         torch.testing.assert_close(slope.expand_as(derivative), derivative, atol=1e-4, rtol=1e-4)
 
@@ -110,22 +113,22 @@ def test_slopes_are_the_mixtures_derivatives(space: Space) -> None:
         ((1.0, 1.0), 0.0, (0.5, 0.5)),
     ],
 )
-def test_what_is_left_is_shared_by_trust(
+def test_a_residual_is_distributed_by_trust(
     trust: tuple[float, float], data: float, expected: tuple[float, float]
 ) -> None:
     """Two layers at 0.5 in a half-and-half mixture that shows 0.7."""
     half = torch.full((1, 3, 1, 1), 0.5)
-    found = share(
-        half, half, torch.full((1, 3, 1, 1), 0.7), torch.tensor(0.5), "gamma", trust, data
-    )
+    model = DISSOLVES["gamma"](torch.tensor(0.5), trust, data)
+    found = model.distribute_residual(torch.full((1, 3, 1, 1), 0.7), half, half)
     assert [float(layer.mean()) for layer in found] == pytest.approx(expected, abs=1e-4)
 
 
-def test_shares_are_the_least_squares_answer() -> None:
-    """The three squares of its docstring, handed to NumPy for each value."""
+def test_the_distributed_residual_is_the_least_squares_answer() -> None:
+    """The three squares of the docstring, solved by NumPy for each value."""
     a, b, frame, trust = (random(1, 3, 2, 2, seed=seed) for seed in (1, 2, 3, 4))
     weight, data = 0.3, 20.0
-    found = share(a, b, frame, torch.tensor(weight), "gamma", (trust, 2.0), data)
+    model = DISSOLVES["gamma"](torch.tensor(weight), (trust, 2.0), data)
+    found = model.distribute_residual(frame, a, b)
     for place in np.ndindex(1, 3, 2, 2):
         roots = np.sqrt([data, float(trust[place]), 2.0])
         rows = roots[:, None] * np.array([[1 - weight, weight], [1, 0], [0, 1]])
@@ -169,21 +172,21 @@ def test_a_locked_colour_stays(
     found = project(mixture, *given, steps=8)
     plain, other = (0, 1) if locked == "outgoing" else (1, 0)
     torch.testing.assert_close(found[plain], given[plain], atol=1e-5, rtol=0)
-    # With one side known the other one is: gone to again and again the truth itself comes back.
+    # With one side known, so is the other: projected again and again it becomes the truth.
     for _ in range(30):
         found = project(mixture, *found, steps=8)
     torch.testing.assert_close(found[other], (a, b)[other][1:4], atol=1e-3, rtol=0)
 
 
-def test_a_faint_scene_takes_what_stands_out_of_the_inputs_own_error() -> None:
-    """Before black, with weights 0.5 and 0.01: half of 0.2 is followed, a hundredth of rounding is not."""
+def test_a_faint_scene_takes_only_what_exceeds_the_inputs_own_error() -> None:
+    """Over black at weights 0.5 and 0.01: a real difference is followed, rounding is not."""
     black, truth = torch.zeros(2, 3, 4, 4), torch.full((2, 3, 4, 4), 0.5)
     weight = torch.tensor([0.5, 0.01]).view(2, 1, 1, 1)
     frames = weight * truth + torch.tensor([0.0, 0.004]).view(2, 1, 1, 1)
     mixture = Mixture(frames, weight, 0, 1, "gamma", "outgoing", torch.zeros(3))
     _, found = project(mixture, black, truth - 0.2)
     half, faint = found.mean((1, 2, 3)).tolist()
-    # w² / (w² + 0.08²) of the way, 0.2 and 0.6 long: 0.195 and 0.009.
+    # By w² / (w² + 0.08²) of the differences 0.2 and 0.6: by 0.195 and 0.009.
     assert half == pytest.approx(0.3 + 0.2 * 0.25 / 0.2564, abs=1e-3)
     assert faint == pytest.approx(0.3 + 0.6 * 1e-4 / 0.0065, abs=1e-3)
 
@@ -200,6 +203,36 @@ def test_mixed_frames_outside_the_window_are_refused(first: int, last: int) -> N
         ValueError, match=f"mixed frames {first} to {last} lie outside a window of 5"
     ):
         Mixture(torch.zeros(5, 3, 6, 8), torch.zeros(5, 1, 1, 1), first, last)
+
+
+def test_a_mixture_knows_where_each_scene_is_visible_and_clean() -> None:
+    mixture = Mixture(torch.zeros(6, 3, 6, 8), torch.zeros(6, 1, 1, 1), 2, 3)
+    assert mixture.count == 2 and mixture.size == (6, 8)
+    assert list(mixture.visible("outgoing")) == [0, 1, 2, 3]
+    assert list(mixture.visible("incoming")) == [2, 3, 4, 5]
+    assert list(mixture.clean("outgoing")) == [0, 1] and list(mixture.clean("incoming")) == [4, 5]
+    assert mixture.template("outgoing") == 1 and mixture.template("incoming") == 4
+    without = Mixture(torch.zeros(2, 3, 6, 8), torch.zeros(2, 1, 1, 1), 0, 1)
+    assert without.template("outgoing") == 0 and without.template("incoming") == 1
+
+
+def test_layers_over_the_window_are_the_input_around_the_mixed_frames() -> None:
+    mixture = Mixture(random(5, 3, 6, 8), torch.zeros(5, 1, 1, 1), 1, 3)
+    layers = torch.zeros(3, 3, 6, 8), torch.ones(3, 3, 6, 8)
+    over = mixture.over_window(layers)
+    for scene, layer, back in zip(over, layers, mixture.of_mixed(over), strict=True):
+        assert torch.equal(scene[1:4], layer) and torch.equal(back, layer)
+        assert torch.equal(scene[0], mixture.frames[0])
+        assert torch.equal(scene[4], mixture.frames[4])
+
+
+def test_only_a_locked_side_has_a_colour() -> None:
+    color = torch.tensor([0.1, 0.2, 0.7])
+    black = torch.zeros(5, 3, 6, 8), torch.zeros(5, 1, 1, 1)
+    mixture = Mixture(*black, 1, 3, "gamma", "incoming", color)
+    plain = mixture.plain("incoming")
+    assert plain is not None and torch.equal(plain.flatten(), color)
+    assert mixture.plain("outgoing") is None and Mixture(*black, 1, 3).plain("incoming") is None
 
 
 def test_a_mixture_knows_its_mixed_frames_and_whether_it_has_a_matte() -> None:
@@ -226,7 +259,7 @@ def test_shrinking_leaves_a_weight_for_the_whole_picture_alone() -> None:
 
 
 @pytest.mark.parametrize("pixels", [96, 100, 10_000])
-def test_what_is_small_enough_is_not_shrunk(pixels: int) -> None:
+def test_small_frames_are_not_shrunk(pixels: int) -> None:
     mixture = Mixture(random(3, 3, 8, 12), ramp(3, 1, 1), 1, 1)
     assert shrink(mixture, pixels) is mixture
 

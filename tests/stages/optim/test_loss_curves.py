@@ -1,4 +1,4 @@
-"""A fit's trace: short, without holes at its ends, and kept by checkpoints."""
+"""The trace of a fit: short, complete at its ends, and held by checkpoints."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def test_a_trace_stays_short_and_keeps_its_ends() -> None:
     assert [at for at, _ in curve] == sorted(at for at, _ in curve)
 
 
-def test_what_is_no_number_is_left_out() -> None:
+def test_values_that_are_not_finite_are_left_out() -> None:
     trace = Trace()
     trace.add("motion", 0.5, {"loss": float("nan"), "other": 2.0})
     trace.add("motion", 1.0, {"loss": float("inf")})
@@ -36,8 +36,8 @@ def test_joining_placing_thinning() -> None:
     assert [value for _, value in thinned(long, 4)["a"]["x"]] == [0.0, 33.0, 66.0, 99.0]
 
 
-def test_a_checkpoint_keeps_it(tmp_path: Path) -> None:
+def test_a_checkpoint_holds_a_trace(tmp_path: Path) -> None:
     trace = Trace()
     trace.add("motion", 0.25, {"loss": 0.125})
-    Checkpoints(tmp_path, "x").keep("trace", trace.curves())
+    Checkpoints(tmp_path, "x").save("trace", trace.curves())
     assert Checkpoints(tmp_path, "x").newest("trace") == {"motion": {"loss": [[0.25, 0.125]]}}

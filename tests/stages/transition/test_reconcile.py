@@ -1,12 +1,12 @@
-"""What carried layers leave unexplained goes to the one that is more likely to be wrong."""
+"""The residual of carried layers goes to the one that is more likely to be wrong."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-from stages.mixing.mixing import Mixture, mix
-from stages.transition.alternate import settled
+from stages.mixing.mixture import Mixture, mix
+from stages.transition.reconcile import reconcile
 
 COUNT, SIZE = 5, (40, 56)
 
@@ -16,7 +16,7 @@ def texture(seed: int) -> Tensor:
 
 
 def of(outgoing: Tensor, incoming: Tensor) -> Mixture:
-    """The mixed frames of two layers in equal parts, between a clean frame of each."""
+    """Return the equal mixture of two layers, between a clean frame of each."""
     frames = torch.cat(
         [outgoing[:1], mix(outgoing, incoming, torch.tensor(0.5), "gamma"), incoming[-1:]]
     )
@@ -25,16 +25,16 @@ def of(outgoing: Tensor, incoming: Tensor) -> Mixture:
 
 
 def error(one: Tensor, other: Tensor) -> Tensor:
-    """Root mean square difference in each frame."""
+    """Return the root mean square difference in each frame."""
     return (one - other).square().mean((1, 2, 3)).sqrt()
 
 
-def test_a_layer_full_of_edges_gets_what_a_shift_of_it_leaves() -> None:
+def test_a_layer_full_of_edges_gets_the_residual_of_its_shift() -> None:
     rough, flat = texture(1), torch.full((COUNT, 3, *SIZE), 0.4)
     mixture = of(rough, flat)
     for wrong, first in (((rough.roll(1, -1), flat), 0), ((flat, rough.roll(1, -1)), 1)):
         true = (rough, flat) if first == 0 else (flat, rough)
-        found = settled(mixture, wrong)
+        found = reconcile(mixture, wrong)
         assert (error(found[first], true[first]) < 0.05 * error(wrong[first], true[first])).all()
         assert (error(found[1 - first], true[1 - first]) < 0.05).all()
 
@@ -42,10 +42,10 @@ def test_a_layer_full_of_edges_gets_what_a_shift_of_it_leaves() -> None:
 def test_the_layer_that_was_carried_farther_moves_more() -> None:
     one, other = texture(2), texture(3)
     wrong = one + 0.1, other + 0.1
-    found = settled(of(one, other), wrong)
+    found = reconcile(of(one, other), wrong)
     moved = [error(new, old) for new, old in zip(found, wrong, strict=True)]
     assert (moved[0].diff() > 0).all() and (moved[1].diff() < 0).all()
-    # With alike gradients what is moved goes as the distance from the clean frame: 1 to 5, 2 to 4, 3 to 3, ...
+    # With equal gradients layers move in proportion to the distance from their clean frames.
     torch.testing.assert_close(
         moved[0] / moved[1], torch.tensor([1 / 5, 2 / 4, 1, 4 / 2, 5]), rtol=0.1, atol=0
     )

@@ -1,0 +1,29 @@
+"""Peak signal-to-noise ratio, in decibels, of values in [0, 1]."""
+
+from __future__ import annotations
+
+import math
+
+from torch import Tensor
+
+MOST_DECIBELS = 99.0
+"""Value for equal pictures, whose ratio is infinite."""
+
+LEAST_ERROR = 1e-10
+"""Least mean squared error of which the logarithm is taken."""
+
+
+def psnr_of(error: float, most: float = MOST_DECIBELS) -> float:
+    """Return the PSNR of a mean squared error: ``min(most, -10 log10(error))``."""
+    return min(most, -10 * math.log10(max(error, LEAST_ERROR)))
+
+
+def psnr(estimate: Tensor, truth: Tensor, most: float = MOST_DECIBELS) -> float:
+    """Return the PSNR of all values of two tensors of the same shape together."""
+    return psnr_of(float(((estimate - truth) ** 2).mean()), most)
+
+
+def mean_psnr(estimate: Tensor, truth: Tensor, most: float = MOST_DECIBELS) -> float:
+    """Return the mean of the frames' PSNR, each at most ``most``; frames are ``(T, 3, H, W)``."""
+    errors = ((estimate - truth) ** 2).flatten(1).mean(1).tolist()
+    return sum(psnr_of(error, most) for error in errors) / len(errors)

@@ -1,0 +1,161 @@
+"""Links between the frames of a layer along its own motion, and the value that they offer a frame.
+
+A frame is linked to others at some distances in time. Each link warps its frame along the optical
+flow of the layer, and offers the result with a confidence. Where values are used that links offer,
+outliers count less (iteratively reweighted least absolute values).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from stages.motion.flow import Pair, consistency, flows, length, resize, resize_flow, warp_one
+from stages.optim.threads import WORTH, side_by_side
+
+DISTANCES = (1, 3, 8)
+"""Distances, in frames to either side, at which a frame is linked."""
+
+STILL = 0.3
+"""Length of a flow, in pixels, below which it counts as none: what stands still stays sharp."""
+
+AT_ONCE = 16
+"""Pairs of frames whose flows are computed at once, which bounds the memory of full flows."""
+
+
+@dataclass(frozen=True)
+class MotionLinks:
+    """The links of one frame: K other frames, with flows and confidences.
+
+    frames: their indices. flows: from the frame to each of them, ``(K, 2, H, W)``.
+    confidence: of each pixel of these flows, ``(K, 1, H, W)``. Half floats are enough for both.
+    """
+
+    frames: list[int]
+    flows: Tensor
+    confidence: Tensor
+
+    def resized(self, size: tuple[int, int]) -> MotionLinks:
+        """Return the links for pictures of another ``size`` (H, W)."""
+        return MotionLinks(
+            self.frames, resize_flow(self.flows, size), resize(self.confidence, size)
+        )
+
+
+@dataclass(frozen=True)
+class OfferWeights:
+    """How much each voice counts in a frame's new value.
+
+    current: weight of the current value. near: difference of values in [0, 1] below which a link
+    counts fully; a link of confidence 1 weighs up to ``1 / near``.
+    """
+
+    current: float
+    near: float
+
+
+def linked_frames(
+    frames: Iterable[int], allowed: range, distances: Sequence[int] = DISTANCES
+) -> list[list[int]]:
+    """Return, for each of ``frames``, the frames of ``allowed`` at the ``distances`` from it."""
+    return [
+        [
+            frame + sign * distance
+            for distance in distances
+            for sign in (-1, 1)
+            if frame + sign * distance in allowed
+        ]
+        for frame in frames
+    ]
+
+
+def find_links(
+    layer: Tensor,
+    frames: range,
+    allowed: range,
+    tolerance: float,
+    distances: Sequence[int] = DISTANCES,
+) -> list[MotionLinks]:
+    """Return the links of each of ``frames`` along the optical flow of ``layer``.
+
+    layer: ``(N, 3, H, W)`` in [0, 1]. frames: those that get links.
+    allowed: the frames that they may be linked to: those in which the layer is no invention.
+    tolerance: pixels that a flow may miss there and back.
+    distances: in frames, to either side.
+    """
+    wanted = linked_frames(frames, allowed, distances)
+    # Each flow is needed both ways, so a pair is computed once, with the smaller frame first.
+    pairs = sorted(
+        {
+            (min(frame, other), max(frame, other))
+            for frame, others in zip(frames, wanted, strict=True)
+            for other in others
+        }
+    )
+    linked: dict[Pair, tuple[Tensor, Tensor]] = {}
+    for begin in range(0, len(pairs), AT_ONCE):
+        some = pairs[begin : begin + AT_ONCE]
+        found = flows(layer, some + [(other, frame) for frame, other in some])
+        kept = [
+            (frame, other)
+            for frame, other in found
+            if frame in frames and other in wanted[frame - frames.start]
+        ]
+        ways = [
+            (found[pair][None], found[pair[::-1]][None], abs(pair[1] - pair[0])) for pair in kept
+        ]
+        made = side_by_side(
+            lambda way: _link(*way, tolerance), ways, worth=layer[0].numel() >= WORTH
+        )
+        linked.update(zip(kept, made, strict=True))
+    size = (layer.shape[-2], layer.shape[-1])
+    links = []
+    for frame, others in zip(frames, wanted, strict=True):
+        ways_out = [linked.pop((frame, other)) for other in others]
+        forward = torch.cat([torch.zeros(0, 2, *size).half(), *(flow for flow, _ in ways_out)])
+        confidence = torch.cat([torch.zeros(0, 1, *size).half(), *(sure for _, sure in ways_out)])
+        links.append(MotionLinks(others, forward.to(layer.device), confidence.to(layer.device)))
+    return links
+
+
+def _link(
+    forward: Tensor, backward: Tensor, distance: int, tolerance: float
+) -> tuple[Tensor, Tensor]:
+    """Return flow ``(1, 2, H, W)`` and confidence ``(1, 1, H, W)`` of a link, as half floats.
+
+    The confidence falls with the square root of the ``distance`` in frames.
+    """
+    forward = forward * (length(forward) > STILL)
+    confidence = consistency(forward, backward, tolerance) / math.sqrt(distance)
+    return forward.half(), confidence.half()
+
+
+def offered_value(
+    layer: Tensor,
+    frame: int,
+    links: MotionLinks,
+    anchor: tuple[Tensor, Tensor],
+    weights: OfferWeights,
+) -> tuple[Tensor, Tensor]:
+    """Return the value ``(3, H, W)`` that all voices together give a frame, and its weight.
+
+    The voices are the links, the anchor and the current value. A link that offers the value v with
+    the confidence c, where the current value is x, weighs ``c / sqrt((x - v)² + near²)``.
+
+    layer: ``(N, 3, H, W)``. anchor: a value ``(3, H, W)`` and its weight ``(1, H, W)``.
+    """
+    current = layer[frame]
+    value, weight = anchor
+    total = weights.current * current + weight * value
+    weight = (weights.current + weight).expand_as(current).clone()
+    # One link at a time and in place, so that the temporaries stay in the processor's cache.
+    for other, flow, confidence in zip(links.frames, links.flows, links.confidence, strict=True):
+        offer = warp_one(layer[other], flow.float())
+        robust = (current - offer).square_().add_(weights.near**2).rsqrt_().mul_(confidence)
+        total.addcmul_(robust, offer)
+        weight += robust
+    return total / weight, weight

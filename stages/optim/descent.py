@@ -1,0 +1,263 @@
+"""The one loop of descent: losses, guard, step, progress. Every fit of the project runs through it.
+
+A fit brings tensors in groups, each with a learning rate over its progress, a table of weights for
+its named losses, and a function that evaluates these losses::
+
+    descent = Descent([ParameterGroup(flows, constant(0.2))], name="the fit of the motion")
+    descent.run(evaluate, {"unexplained": constant(1.0), "roughness": constant(0.01)}, steps=80)
+
+Nothing in the loop is printed or saved: losses and progress leave it through ``on_step``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from stages.errors import FitError
+from stages.optim.losses import Schedule
+from stages.optim.threads import side_by_side
+
+OnStep = Callable[[float, Mapping[str, float]], None]
+"""Called after each step with the progress, in (0, 1], and the losses before they are weighted,
+``total`` (their weighted sum) among them."""
+
+Weights = Mapping[str, float]
+"""The weight of each named loss at one step."""
+
+MOST_FAILURES = 3
+"""Divergences after which a fit gives up."""
+
+SNAPSHOT_STEPS = 20
+"""Steps between two snapshots to which a diverged fit goes back."""
+
+BOLDNESS_FACTOR = 1 / 3
+"""What the learning rate is multiplied with after each divergence."""
+
+
+@dataclass(frozen=True)
+class Losses:
+    """The losses of one step.
+
+    total: their weighted sum, a scalar that can be differentiated. named: each without its weight.
+    """
+
+    total: Tensor
+    named: Mapping[str, Tensor]
+
+
+Evaluate = Callable[[int, Weights], Losses]
+"""``evaluate(step, weights)``: the losses of a step, counted from 0, with the weights of then."""
+
+
+def weighted(named: Mapping[str, Tensor], weights: Weights) -> Losses:
+    """Return named scalar losses with their weighted sum. Raises KeyError for a missing weight."""
+    total = torch.stack([weights[name] * loss for name, loss in named.items()]).sum()
+    return Losses(total, named)
+
+
+@dataclass(frozen=True)
+class ParameterGroup:
+    """Tensors that are fitted with the same learning rate, a function of progress."""
+
+    tensors: Sequence[Tensor]
+    rate: Schedule
+
+
+class DivergenceGuard:
+    """Goes back to the last good values where the loss is not a finite number.
+
+    Each time Adam's memory is cleared and the learning rate divided by three (:attr:`boldness`).
+    The third time ends the fit.
+
+    values: all tensors that a step changes, buffers included. name: of the fit, for the message.
+    """
+
+    def __init__(
+        self, values: Sequence[Tensor], optimiser: torch.optim.Optimizer, name: str
+    ) -> None:
+        self.boldness = 1.0
+        self._values = values
+        self._optimiser = optimiser
+        self._name = name
+        self._failures = 0
+        self._good = [value.detach().clone() for value in values]
+
+    def accepts(self, loss: float, step: int, steps: int) -> bool:
+        """Return whether ``loss`` is finite, so that step number ``step`` may be taken.
+
+        Where it is not, the last snapshot is restored and the step is to be left out.
+        Raises FitError at the third failure.
+        """
+        if math.isfinite(loss):
+            # Taken before the step: the loss vouches for the values that it was computed from.
+            if step % SNAPSHOT_STEPS == 0:
+                self._take_snapshot()
+            return True
+        self._failures += 1
+        if self._failures == MOST_FAILURES:
+            raise FitError(
+                f"{self._name} diverged {MOST_FAILURES} times, at step {step} of {steps}; "
+                "try another seed, or fit on the CPU",
+                settings=("seed", "device"),
+            )
+        self.boldness *= BOLDNESS_FACTOR
+        self._restore()
+        return False
+
+    def finish(self) -> None:
+        """Restore the last snapshot if the last step left values that are not finite."""
+        if not all(bool(torch.isfinite(value).all()) for value in self._values):
+            self._restore()
+
+    def _take_snapshot(self) -> None:
+        for value, good in zip(self._values, self._good, strict=True):
+            good.copy_(value.detach())
+
+    @torch.no_grad()
+    def _restore(self) -> None:
+        for value, good in zip(self._values, self._good, strict=True):
+            value.copy_(good)
+        self._optimiser.state.clear()
+
+
+class Descent:
+    """Adam (Kingma and Ba, ICLR 2015) over groups of tensors, guarded against divergence.
+
+    groups: the tensors and their learning rates. betas: Adam's. fused: use the fused kernel.
+    buffers: further tensors that change while the losses are evaluated, such as running
+        statistics; they are restored with the others.
+    name: of the fit, for error messages.
+    """
+
+    def __init__(
+        self,
+        groups: Sequence[ParameterGroup],
+        *,
+        betas: tuple[float, float] = (0.9, 0.99),
+        fused: bool = False,
+        buffers: Iterable[Tensor] = (),
+        name: str = "the fit",
+    ) -> None:
+        self.groups = groups
+        self.name = name
+        self.optimiser = torch.optim.Adam(
+            [{"params": list(group.tensors), "lr": group.rate(0.0)} for group in groups],
+            betas=betas,
+            fused=fused or None,
+        )
+        self._values = [value for group in groups for value in group.tensors] + list(buffers)
+
+    def run(
+        self,
+        evaluate: Evaluate,
+        weights: Mapping[str, Schedule],
+        steps: int,
+        on_step: OnStep | None = None,
+    ) -> None:
+        """Take ``steps`` steps down the weighted sum of the losses.
+
+        evaluate: computes the losses of a step. weights: of each loss, over the progress from 0.
+        on_step: called after each step; it may bring values back into their range.
+
+        Raises FitError where the fit diverges for the third time.
+        """
+        guard = DivergenceGuard(self._values, self.optimiser, self.name)
+        for step in range(steps):
+            progress = step / steps
+            for settings, group in zip(self.optimiser.param_groups, self.groups, strict=True):
+                settings["lr"] = guard.boldness * group.rate(progress)
+            losses = evaluate(step, {name: weight(progress) for name, weight in weights.items()})
+            total = float(losses.total.detach())
+            if not guard.accepts(total, step, steps):
+                continue
+            self.optimiser.zero_grad(set_to_none=True)
+            torch.autograd.backward(losses.total)
+            self.optimiser.step()
+            if on_step is not None:
+                named = {name: float(loss.detach()) for name, loss in losses.named.items()}
+                on_step((step + 1) / steps, named | {"total": total})
+        guard.finish()
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of the fitted tensors that is evaluated by itself.
+
+    index: what each tensor is indexed with. frames: the mixed frames that it is about.
+    share: its share of the mean loss.
+    """
+
+    index: tuple[Any, ...]
+    frames: slice
+    share: float
+
+
+PartLosses = Callable[[Part, Sequence[Tensor]], Mapping[str, Tensor]]
+"""``losses_of(part, pieces)``: the named losses of a part, from its pieces of the tensors."""
+
+
+def evaluate_in_parts(
+    tensors: Sequence[Tensor],
+    parts: Sequence[Part],
+    losses_of: PartLosses,
+    weights: Weights,
+    *,
+    parallel: bool,
+) -> Losses:
+    """Return the losses of all parts together, each part evaluated and differentiated by itself.
+
+    So the temporaries of one part stay in the processor's cache, and parts can be computed by
+    several threads at once. The result does not depend on the number of threads.
+
+    tensors: all that is fitted; an element belongs to one part at most.
+    losses_of: computes the losses of a part. weights: of these losses.
+    parallel: whether the parts are worth handing to other threads.
+
+    An element's gradient is that of its part's loss times the part's share. Named losses and total
+    are the means over the parts, by their shares.
+    """
+    gradients = [torch.zeros_like(tensor) for tensor in tensors]
+
+    def evaluate(part: Part) -> Losses:
+        pieces = [
+            tensor.detach()[index].requires_grad_()
+            for tensor, index in zip(tensors, part.index, strict=True)
+        ]
+        losses = weighted(losses_of(part, pieces), weights)
+        slopes = torch.autograd.grad(losses.total * part.share, pieces, materialize_grads=True)
+        for gradient, index, slope in zip(gradients, part.index, slopes, strict=True):
+            gradient[index] = slope
+        named = {name: loss.detach() for name, loss in losses.named.items()}
+        return Losses(losses.total.detach(), named)
+
+    found = side_by_side(evaluate, parts, worth=parallel)
+    whole = sum(part.share for part in parts)
+    shares = torch.tensor([part.share / whole for part in parts], device=tensors[0].device)
+    named = {
+        name: torch.stack([losses.named[name] for losses in found]) @ shares
+        for name in found[0].named
+    }
+    total = torch.stack([losses.total for losses in found]) @ shares
+    return Losses(_KnownGradient.apply(total, gradients, *tensors), named)  # type: ignore[no-untyped-call]
+
+
+class _KnownGradient(torch.autograd.Function):
+    """A value whose gradients to some tensors are known already."""
+
+    @staticmethod
+    def forward(ctx: Any, value: Tensor, gradients: list[Tensor], *tensors: Tensor) -> Tensor:
+        ctx.gradients = gradients
+        return value.clone()
+
+    @staticmethod
+    def backward(ctx: Any, *above: Tensor) -> tuple[Tensor | None, ...]:
+        gradients = ctx.gradients
+        # Given away, so that they can become the tensors' gradients without a copy.
+        del ctx.gradients
+        return None, None, *(gradient.mul_(above[0]) for gradient in gradients)

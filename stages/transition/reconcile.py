@@ -1,0 +1,74 @@
+"""How far carried layers are believed, and how they are made to mix to the input."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from stages.mixing.forward_model import Pair
+from stages.mixing.mixture import Mixture, project
+from stages.motion.flow import box
+
+NOISE = 0.015
+"""Root mean square that carried layers may leave unexplained before they are trusted by half."""
+
+WINDOW = 48
+"""Parts of the shorter side of which one is the radius of the near mean of :func:`trust_of`."""
+
+LEAST_RADIUS = 2
+"""Least radius of that mean, in pixels."""
+
+FLAT = 3e-4
+"""Mean square gradient, in values of [0, 1] per pixel, of what is as good as flat."""
+
+
+def trust_of(mixture: Mixture, layers: Pair) -> Tensor:
+    """Return how far carried layers are believed, ``1 / (1 + e / NOISE²)``, in [0, 1].
+
+    e is the mean square of what they leave unexplained around a pixel: the larger one of a mean
+    over a near and over a wide square.
+
+    layers: of the mixed frames, ``(n, 3, H, W)``, before they are made to mix to the input.
+    Returns ``(n, 1, H, W)``.
+    """
+    frames = mixture.frames[mixture.mixed]
+    weights = mixture.weight[mixture.mixed]
+    radius = max(LEAST_RADIUS, round(min(mixture.size) / WINDOW))
+    trusted = []
+    for frame, outgoing, incoming, weight in zip(frames, *layers, weights, strict=True):
+        rest = (mixture.dissolve(weight).mix(outgoing, incoming) - frame) ** 2
+        near = box(rest.mean(0)[None, None], radius)
+        trusted.append(1 / (1 + torch.maximum(near, box(near, radius)) / NOISE**2))
+    return torch.cat(trusted)
+
+
+def reconcile(mixture: Mixture, layers: Pair) -> Pair:
+    """Return carried layers that mix to the input; the one more likely to be wrong moves more.
+
+    A flow that is slightly off makes a larger error where the layer changes more from pixel to
+    pixel, and it is off by more the farther the frame is from the clean one that it was carried
+    from. So a layer is trusted as ``1 / (d (FLAT + g))``, with its distance d in frames and the
+    mean square g of its gradient around a pixel.
+
+    layers: of the mixed frames, ``(n, 3, H, W)``, as the result.
+    """
+    distance = torch.arange(
+        1, mixture.count + 1, dtype=torch.float32, device=layers[0].device
+    ).view(-1, 1, 1, 1)
+    error_out = distance * (FLAT + _mean_square_gradient(layers[0]))
+    error_in = distance.flip(0) * (FLAT + _mean_square_gradient(layers[1]))
+    ratio = (error_in / error_out).sqrt_()
+    return project(mixture, *layers, trust=(ratio, 1 / ratio))
+
+
+def _mean_square_gradient(layer: Tensor) -> Tensor:
+    """Return the mean square gradient around each pixel of ``(n, 3, H, W)``: ``(n, 1, H, W)``."""
+    found = []
+    for frame in layer:  # One at a time, because the temporaries take several times as much.
+        padded = functional.pad(frame[None], (1, 1, 1, 1), mode="replicate")
+        across = padded[..., 1:-1, 2:] - padded[..., 1:-1, :-2]
+        down = padded[..., 2:, 1:-1] - padded[..., :-2, 1:-1]
+        square = (across**2 + down**2).mean(1, keepdim=True) / 4
+        found.append(box(box(square, 1), 1))
+    return torch.cat(found)

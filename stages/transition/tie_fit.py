@@ -1,0 +1,192 @@
+"""Fit the flows of ties to the mixture itself, in pairs: one tie of each scene.
+
+What a pair of ties brings to a frame must explain the input when it is mixed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from stages.mixing.forward_model import Pair
+from stages.mixing.mixture import Mixture
+from stages.motion.carry import GRID, SMOOTH, roughness
+from stages.motion.flow import resize, resize_flow
+from stages.motion.sampling import InterleavedSampling
+from stages.optim.descent import (
+    Descent,
+    Losses,
+    OnStep,
+    ParameterGroup,
+    Part,
+    Weights,
+    evaluate_in_parts,
+)
+from stages.optim.losses import Schedule, constant, decay_from_half
+from stages.optim.penalties import charbonnier
+from stages.transition.ties import FrameTies
+
+RATE = 0.2
+"""Adam's learning rate, in pixels of a level."""
+
+BETAS = (0.8, 0.99)
+"""Adam's; a short memory, because a tie meets another partner at each step."""
+
+AGREE = 0.2
+"""Weight of the distance to the layers as they are, beside 1 for the mixture."""
+
+NODES_AT_ONCE = 40_000
+"""Nodes of a level that are warped at once: as many as stay in the processor's cache."""
+
+
+def loss_weights(scale: int) -> dict[str, Schedule]:
+    """Return the weight of each loss of the fit at ``1 / scale`` of the sides."""
+    return {
+        "unexplained": constant(1.0),
+        "disagreement": constant(AGREE),
+        "roughness": constant(scale * SMOOTH),
+    }
+
+
+@dataclass(frozen=True)
+class _TieView:
+    """What a step sees: a sampling of the mixed frames, their weights and both layers."""
+
+    sampling: InterleavedSampling
+    target: Tensor
+    weight: Tensor
+    layers: Sequence[Tensor]
+
+
+class _TieLevel:
+    """The fit of all ties' flows at one size, ``1 / scale`` of the sides."""
+
+    def __init__(
+        self,
+        mixture: Mixture,
+        layers: Pair,
+        ties: tuple[FrameTies, FrameTies],
+        scale: int,
+        device: torch.device,
+    ) -> None:
+        self.mixture = mixture
+        self.ties = ties
+        self.device = device
+        small = (-(-mixture.size[0] // scale), -(-mixture.size[1] // scale))
+        self.nodes = (-(-small[0] // GRID), -(-small[1] // GRID))
+        self.per_node = torch.tensor(
+            [small[1] / self.nodes[1], small[0] / self.nodes[0]], device=device
+        ).view(1, 2, 1, 1)
+        self.banks = [resize(layer, small).to(device) for layer in layers]
+        target = resize(mixture.frames[mixture.mixed], small).to(device)
+        weight = mixture.weight[mixture.mixed].to(device)
+        self.views = []
+        for number in range(InterleavedSampling.MANY):
+            sampling = InterleavedSampling(small, number, target)
+            seen = sampling.of(resize(weight, small)) if mixture.has_matte else weight
+            near = [sampling.of(bank[mixture.mixed]) for bank in self.banks]
+            self.views.append(_TieView(sampling, sampling.of(target), seen, near))
+
+    def fields(self) -> list[Tensor]:
+        """Return the flows at the nodes, ``(n, K, 2, h, w)`` for each scene, to be fitted."""
+        count = self.mixture.count
+        return [
+            (resize_flow(tie.flows, self.nodes).to(self.device) * self.per_node)
+            .view(count, -1, 2, *self.nodes)
+            .contiguous()
+            .requires_grad_()
+            for tie in self.ties
+        ]
+
+    def fitted(self, fields: Sequence[Tensor]) -> tuple[FrameTies, FrameTies]:
+        """Return the ties with the flows of ``fields``."""
+        one, other = (
+            FrameTies(tie.frames, (field.detach().flatten(0, 1) / self.per_node).cpu())
+            for tie, field in zip(self.ties, fields, strict=True)
+        )
+        return one, other
+
+    def parts(self, pairs: Sequence[tuple[int, int]]) -> list[Part]:
+        """Return the parts of a step: some frames of a pair of ties, one of each scene, each."""
+        count = self.mixture.count
+        chunk = max(1, NODES_AT_ONCE // (self.nodes[0] * self.nodes[1]))
+        frames = [slice(begin, min(count, begin + chunk)) for begin in range(0, count, chunk)]
+        return [
+            Part(tuple((some, number) for number in pair), some, (some.stop - some.start) / count)
+            for pair in pairs
+            for some in frames
+        ]
+
+    def losses(self, step: int, part: Part, flows: Sequence[Tensor]) -> dict[str, Tensor]:
+        """Return the losses of a part, by name.
+
+        unexplained: what the ties leave of the input when mixed. disagreement: how far what they
+        bring is from the layers. roughness: of their flows.
+        """
+        numbers = [number for _, number in part.index]
+        view = self.views[(step + numbers[0]) % len(self.views)]
+        brought, disagreement, rough = [], [], []
+        for bank, tie, number, near, flow in zip(
+            self.banks, self.ties, numbers, view.layers, flows, strict=True
+        ):
+            source = bank[tie.frames[part.frames, number]]
+            layer = view.sampling.warp(source, view.sampling.resized(flow))
+            disagreement.append(charbonnier(layer - near[part.frames]))
+            rough.append(roughness(flow))
+            brought.append(layer)
+        model = self.mixture.dissolve(view.weight[part.frames])
+        return {
+            "unexplained": charbonnier(model.mix(*brought) - view.target[part.frames]),
+            "disagreement": disagreement[0] + disagreement[1],
+            "roughness": rough[0] + rough[1],
+        }
+
+
+def fit_ties(
+    mixture: Mixture,
+    layers: Pair,
+    ties: tuple[FrameTies, FrameTies],
+    level: tuple[int, int],
+    *,
+    seed: int = 0,
+    device: torch.device | None = None,
+    on_step: OnStep | None = None,
+) -> tuple[FrameTies, FrameTies]:
+    """Return the ties with flows fitted to the mixture.
+
+    In each step every tie of one scene meets a tie of the other one, in random pairs.
+
+    layers: both scenes over the window, ``(N, 3, H, W)``: what the ties bring. They stay as they
+        are. level: a divisor of the picture's sides and a number of steps.
+    seed: of the pairs. device: where to fit. on_step: called after each step.
+
+    Raises FitError where the fit diverges.
+    """
+    scale, steps = level
+    device = device or mixture.frames.device
+    work = _TieLevel(mixture, layers, ties, scale, device)
+    fields = work.fields()
+    most = min(tie.frames.shape[1] for tie in ties)
+    order = torch.Generator().manual_seed(seed)
+
+    def evaluate(step: int, weights: Weights) -> Losses:
+        pairs = list(enumerate(torch.randperm(most, generator=order).tolist()))
+        return evaluate_in_parts(
+            fields,
+            work.parts(pairs),
+            lambda part, flows: work.losses(step, part, flows),
+            weights,
+            parallel=device.type == "cpu",
+        )
+
+    descent = Descent(
+        [ParameterGroup(fields, decay_from_half(RATE))],
+        betas=BETAS,
+        fused=True,
+        name="the fit of the motion",
+    )
+    descent.run(evaluate, loss_weights(scale), steps, on_step)
+    return work.fitted(fields)

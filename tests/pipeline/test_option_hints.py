@@ -1,0 +1,55 @@
+"""The options that the command line adds to the messages of errors."""
+
+from __future__ import annotations
+
+import ast
+import pickle
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from pipeline.cli.main import main
+from pipeline.option_hints import with_options
+from pipeline.settings import Settings
+from stages.errors import UnlayerError, UsageError
+
+STAGES = Path(__file__).parents[2] / "stages"
+
+
+def test_options_follow_the_message() -> None:
+    assert with_options(UnlayerError("a.mkv: is large", settings=("max_pixels",))) == (
+        "a.mkv: is large (--max-pixels)"
+    )
+    assert with_options(UsageError("no frame", settings=("start", "end"))) == (
+        "no frame (--start, --end)"
+    )
+    assert with_options(UnlayerError("a.mkv: is empty")) == "a.mkv: is empty"
+
+
+def test_settings_survive_the_way_from_another_process() -> None:
+    error = pickle.loads(pickle.dumps(UnlayerError("a.mkv: is large", settings=("max_pixels",))))
+    assert with_options(error) == "a.mkv: is large (--max-pixels)"
+
+
+def test_stages_name_settings_that_exist() -> None:
+    """Every literal ``settings=(...)`` of an error in the stages is a field of Settings."""
+    known = {field.name for field in fields(Settings)}
+    named = {
+        name
+        for path in STAGES.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.keyword)
+        and node.arg == "settings"
+        and isinstance(node.value, ast.Tuple)
+        for name in ast.literal_eval(node.value)
+    }
+    assert {"salvage", "max_pixels", "end", "out", "resume", "overwrite"} <= named <= known
+
+
+def test_the_command_line_prints_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    picture = tmp_path / "large.png"
+    header = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
+    picture.write_bytes(header + (20_000).to_bytes(4, "big") * 2 + bytes(9))
+    assert main(["probe", str(picture)]) == 1
+    assert capsys.readouterr().err.endswith("scale it down, or allow more (--max-pixels)\n")
