@@ -66,7 +66,17 @@ def test_a_fade_has_its_colour_and_a_cut_mixes_nothing() -> None:
     assert (fade["from"], fade["to"], fade["color"]) == ("scene-005", None, "#000000")
     cut = manifest.describe_transition(Transition(30, 29, "cut", (), "gamma", 0, 1))
     assert (cut["first_frame"], cut["last_frame"], cut["mix"]) == (30, 29, [])
-    assert "color" not in cut
+    assert not {"color", "effect", "event"} & set(cut)
+
+
+def test_a_transition_with_a_known_name_has_it_beside_its_kind() -> None:
+    push = Transition(3, 3, "push", (0.5,), "gamma", 0, 1, effect="slideleft")
+    assert manifest.describe_transition(push)["effect"] == "slideleft"
+    half = Transition(
+        3, 3, "fade", (0.5,), "gamma", 0, None, "#000000", effect="fadeblack", event=(3, 9)
+    )
+    entry = manifest.describe_transition(half)
+    assert (entry["effect"], entry["event"]) == ("fadeblack", [3, 9])
 
 
 def test_the_whole_manifest() -> None:

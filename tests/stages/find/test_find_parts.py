@@ -133,6 +133,30 @@ def test_no_transition_leads_from_colour_to_colour() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("colour", "hold", "expected"),
+    [
+        ("#000000", 2, "fadeblack"),
+        ("#fafafa", 2, "fadewhite"),
+        ("#803020", 2, "fadethrough"),
+        ("#000000", 40, None),
+    ],
+)
+def test_two_fades_around_a_short_colour_are_one_event(
+    colour: str, hold: int, expected: str | None
+) -> None:
+    mix, second = (0.1, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95), 12 + hold
+    fades = [
+        TransitionEvent(5, 11, "dissolve", mix=mix, in_colour=colour),
+        TransitionEvent(second, second + 6, "dissolve", mix=mix, out_colour=colour),
+    ]
+    plain = {frame: PlainFrame(colour, 0.0) for frame in range(12, second)}
+    found = build_timeline(second + 20, fades, plain)
+    event = (5, second + 6) if expected else None
+    named = [(one.kind, one.effect, one.event) for one in found.transitions]
+    assert named == [("fade", expected, event)] * 2
+
+
 def test_a_step_goes_on_if_the_one_beside_it_has_the_same_direction_in_light() -> None:
     def at(light: float) -> np.ndarray:
         return np.full((2, 3), light ** (1 / 2.2), np.float32)
