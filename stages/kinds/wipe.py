@@ -90,10 +90,10 @@ KIND = TransitionKind(
         "corner-ne": WipePattern(_corner(1, -1), effect=effect_by_direction(None, "wipetr")),
         "corner-sw": WipePattern(_corner(-1, 1), effect=effect_by_direction(None, "wipebl")),
         "corner-se": WipePattern(_corner(1, 1), effect=effect_by_direction(None, "wipebr")),
-        "bent-nw": WipePattern(_bent(-1, -1), effect=effect_by_direction("diagbr", "diagtl")),
-        "bent-ne": WipePattern(_bent(1, -1), effect=effect_by_direction("diagbl", "diagtr")),
-        "bent-sw": WipePattern(_bent(-1, 1), effect=effect_by_direction("diagtr", "diagbl")),
-        "bent-se": WipePattern(_bent(1, 1), effect=effect_by_direction("diagtl", "diagbr")),
+        "bent-nw": WipePattern(_bent(-1, -1), effect=effect_by_direction("diagtl", "diagbr")),
+        "bent-ne": WipePattern(_bent(1, -1), effect=effect_by_direction("diagtr", "diagbl")),
+        "bent-sw": WipePattern(_bent(-1, 1), effect=effect_by_direction("diagbl", "diagtr")),
+        "bent-se": WipePattern(_bent(1, 1), effect=effect_by_direction("diagbr", "diagtl")),
         "clock-n": WipePattern(
             _clock(0.0), centred=True, effect=effect_by_direction("radial", None)
         ),

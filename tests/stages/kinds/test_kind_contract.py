@@ -98,6 +98,8 @@ def test_a_pattern_s_effect_depends_on_direction_and_softness() -> None:
     assert plane.effect((0.0, 1.0), 0.1, ASPECT) == "wipedown"
     assert plane.effect((1.0, 1.0), 0.1, ASPECT) is None
     assert circle.effect((-1.0,), 0.1, ASPECT) == "circleclose"
+    # It begins at the left and the top side and moves to the corner at the bottom right.
+    assert PATTERNS["bent-se"].effect((1.0,), 1.0, ASPECT) == "diagbr"
 
 
 @pytest.mark.parametrize(("kind", "effect"), EFFECTS)
