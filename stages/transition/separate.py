@@ -268,7 +268,7 @@ def finish_frame(
     the rest.
 
     one: a window of three frames whose middle one it is. place: its number among the mixed frames.
-    known: a scene that stands still; the other one then gets the whole residual.
+    known: a scene that stands still; in a dissolve the other one then gets the whole residual.
     """
     size = one.size
     at = slice(place, place + 1)
@@ -281,14 +281,21 @@ def finish_frame(
             sharp[0] + resize(layers[0] - blurred[0], size),
             sharp[1] + resize(layers[1] - blurred[1], size),
         )
+    _mix_in_bands(one, layers)
     if known is not None:
         picture = known.picture.clone()
         layers = (picture, layers[1]) if known.side == "outgoing" else (layers[0], picture)
-        one = replace(one, locked=known.side)
-    height = max(1, BAND // size[1])
-    for top in range(0, size[0], height):
-        _mix_again(one, layers, slice(top, top + height))
+        # A small error of a matte at its edge would become a large one of the other scene.
+        if not one.has_matte:
+            _mix_in_bands(replace(one, locked=known.side), layers)
     return layers[0][0], layers[1][0]
+
+
+def _mix_in_bands(one: Mixture, layers: Pair) -> None:
+    """Make the layers ``(1, 3, H, W)`` mix to the input, in place and a band at a time."""
+    height = max(1, BAND // one.size[1])
+    for top in range(0, one.size[0], height):
+        _mix_again(one, layers, slice(top, top + height))
 
 
 def _mix_again(one: Mixture, layers: Pair, rows: slice) -> None:
