@@ -244,9 +244,9 @@ def finish(
     still, if one does; its picture replaces its layer.
     """
     work = done.mixture
-    templates = done.carried.templates
+    outgoing, incoming = (window.first + index for index in done.carried.templates)
     # One buffer for all frames: the middle one changes from frame to frame.
-    frames = torch.cat([window.frame(window.first + index) for index in (templates[0], *templates)])
+    frames = window.frames([outgoing, outgoing, incoming])
     place = 0
     for block in window.blocks(window.first + work.first, window.first + work.last):
         for frame in block.pixels:

@@ -381,7 +381,7 @@ class Given(NoCheckpoints):
     def __init__(self, count: int, *, measuring: bool) -> None:
         self.count, self.measuring, self.asked = count, measuring, list[str]()
 
-    def fixed(self, name: str, make: Callable[[], T], *kinds: type) -> T:
+    def compute_and_save(self, name: str, make: Callable[[], T], *kinds: type) -> T:
         self.asked.append(name)
         if self.measuring:
             make()
