@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -211,7 +212,9 @@ def window_of(job: Job, analysis: Analysis, transition: Transition) -> Window:
     if transition.incoming is not None:
         last = max(last, min(analysis.shots[transition.incoming].last_frame, last + ANCHORS))
     info = job.clip.info
-    return Window(job.clip.blocks, first, last, (info.height, info.width), printable(info.path))
+    # A window shrinks or finishes one frame at a time: shorter blocks only save memory.
+    blocks = partial(job.clip.blocks, length=1)
+    return Window(blocks, first, last, (info.height, info.width), printable(info.path))
 
 
 def _bounded(job: Job, plan: Plan, window: Window, mixed: int, frames: str) -> Plan:
