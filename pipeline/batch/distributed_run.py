@@ -24,7 +24,8 @@ from pipeline.runtime.remote_store import Store, store_at
 from pipeline.runtime.run_folder import MANIFEST, RunFolder, bare, claim, read_json
 from pipeline.runtime.system_limits import cores
 from pipeline.settings import Settings
-from pipeline.tasks import Budget, Job, check_options, find_task
+from pipeline.task import Budget, Job
+from pipeline.tasks import check_options, find_task
 from stages import safe_files
 from stages.errors import UnlayerError
 from stages.media.sniff import printable

@@ -21,12 +21,14 @@ import torch
 from rich.console import Console
 from rich.table import Column, Table
 
-from pipeline.bench.clips import KINDS, Known, Picture, layer_frames, width_of
+from pipeline.bench.clips import Known, Picture, layer_frames, width_of
 from pipeline.run.execute import pick_device
 from pipeline.runtime.child_process import Child
 from pipeline.runtime.progress import tell
 from pipeline.runtime.run_folder import MANIFEST, read_json
-from pipeline.settings import Settings, nearest
+from pipeline.settings import Settings
+from pipeline.task import BenchClip
+from pipeline.tasks import DEFAULT_TASK, find_task
 from stages.errors import UnlayerError, UsageError
 from stages.media.read import open_clip
 from stages.media.sniff import printable
@@ -35,7 +37,6 @@ HEIGHTS = (144, 240, 360, 540, 720, 1080)
 FRAMES = (20, 60, 200)
 BUDGET = 600.0
 """Seconds for all rows unless ``--max-seconds`` says otherwise."""
-LEAST_FRAMES = 3  # of a clip with a dissolve
 GUESS = 0.9  # power of the values with which seconds grow while too few rows are known
 SURE = 1.2  # by how much a row may be dearer than foreseen and still be begun
 LOOK = 0.1  # seconds between two looks at a run
@@ -91,16 +92,11 @@ FIGURES: dict[str, Callable[[Row], float]] = {
 
 def bench(settings: Settings) -> int:
     """Measures all rows that fit in the budget and prints them. Returns 0, or 1 where a run failed."""
-    task = settings.task or "transition"
-    if task not in KINDS:
-        raise UsageError(
-            f"--task {task}: bench knows {', '.join(KINDS)}{nearest(task, tuple(KINDS))}"
-        )
+    task = settings.task or DEFAULT_TASK
+    clip = bench_clip(task)
     least = min(settings.frames or FRAMES)
-    if task == "transition" and least < LEAST_FRAMES:
-        raise UsageError(
-            f"--frames {least}: a dissolve needs {LEAST_FRAMES} frames or more, a mixed one with clean ones on both sides"
-        )
+    if least < clip.least_frames:
+        raise UsageError(f"--frames {least}: {clip.reason}")
     device = str(pick_device(settings.device))
     budget, began = settings.max_seconds or BUDGET, time.monotonic()
     known = read_rows(settings.rows) if settings.rows else []
@@ -145,11 +141,17 @@ def bench(settings: Settings) -> int:
     return 1 if any(row.state == "failed" for row in rows) else 0
 
 
-def measure(
-    row: Row, seed: int, left: float, kinds: Mapping[str, Callable[[int, int], Known]] = KINDS
-) -> Row:
+def bench_clip(task: str) -> BenchClip:
+    """Return the clip that ``task`` is measured on. Raises UsageError where it has none."""
+    clip = find_task(task).bench
+    if clip is None:
+        raise UsageError(f"--task {task}: bench has no clip for this task; choose another one")
+    return clip
+
+
+def measure(row: Row, seed: int, left: float) -> Row:
     """Makes the row's clip, takes it apart in a process of its own that may take ``left`` seconds, and judges its layers."""
-    clip = kinds[row.task](row.height, row.frames)
+    clip: Known = bench_clip(row.task).make(row.height, row.frames)
     threads = torch.get_num_threads()
     began, spent = time.monotonic(), _cpu()
     with tempfile.TemporaryDirectory(prefix="unlayer-bench-") as room:

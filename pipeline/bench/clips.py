@@ -262,16 +262,6 @@ def thing(height: int, frames: int) -> Known:
     return _one_layer(height, frames, "background", scene.background, scene.frame)
 
 
-KINDS: dict[str, Callable[[int, int], Known]] = {
-    "transition": dissolve,
-    "segment": thing,
-    "dehaze": haze,
-    "watermark": mark,
-    "transparency": pane,
-}
-"""A clip with known layers for each task, from its height and its number of frames."""
-
-
 def layer_frames(blocks: Iterator[Frames]) -> Iterator[Picture]:
     """Frames of a layer's file one after another."""
     for block in blocks:

@@ -11,29 +11,22 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from pipeline.estimate.estimate import Estimate, of_frames, of_transitions
+from pipeline.estimate.estimate import of_frames
 from pipeline.run import manifest
 from pipeline.run.execute import default_folder, open_checked, pick_device, version_fingerprint
 from pipeline.run.inputs import device_warning, input_warnings
-from pipeline.run.manifest import describe_colors, describe_transition, not_whole, scene_name
 from pipeline.runtime.memory import amount
 from pipeline.runtime.progress import Stages, reporter
 from pipeline.runtime.run_folder import Doing, RunFolder
 from pipeline.runtime.system_limits import cores, free_memory
 from pipeline.settings import Settings
-from pipeline.tasks import Budget, Job, check_options, find_task
-from pipeline.tasks.transition.anchors import anchor_warnings
-from pipeline.tasks.transition.search import search
+from pipeline.task import Budget, DryRun, Estimate, Job
+from pipeline.tasks import check_options, find_task
 from stages.checkpoint import Checkpoints
 from stages.errors import UnlayerError, UsageError
-from stages.media.formats import encoding_for
 from stages.media.read import Clip
 from stages.media.sniff import printable
 from stages.optim.threads import one_thread_an_operation
-from stages.shots import Analysis
-
-SEARCH = 30.0
-"""Seconds after which the search for transitions is ended: what is found by then stands for the rest."""
 
 
 def dry_run(settings: Settings) -> int:
@@ -63,9 +56,8 @@ def foreseen(settings: Settings, stages: Stages) -> dict[str, Any]:
             Budget(settings.max_seconds),
             Checkpoints(work / "keep", "dry run"),
         )
-        # A task of this name knows transitions; every other one splits all frames alike.
-        if task.name == "transition":
-            facts = _transitions(job)
+        if task.dry_run is not None:
+            facts = _answered(task.dry_run(job))
         else:
             with stages.stage("measure"):
                 frames, sure = _count(
@@ -148,79 +140,6 @@ def _state(
     return DOING[doing], doing != "leave"
 
 
-def _transitions(job: Job) -> dict[str, Any]:
-    """What the search finds, and the estimate for it. A search that is ended stands for the rest of the clip."""
-    began = time.monotonic()
-    cut_short: list[bool] = []
-
-    def enough() -> bool:
-        # Ranges that were given must be seen, wherever they are.
-        over = time.monotonic() - began > SEARCH and not job.settings.transition
-        if over:
-            cut_short.append(True)
-        return over
-
-    with job.stages.stage("find") as step:
-        analysis = search(job.clip, job.settings, step, enough=enough).analysis
-    spent = time.monotonic() - began
-    with job.stages.stage("measure"):
-        estimate = of_transitions(job, analysis)
-    whole = job.clip.info.frames or 0
-    part = analysis.frames / whole if cut_short and whole > analysis.frames else 1.0
-    notes: tuple[str, ...] = ()
-    if cut_short:
-        notes = (
-            f"only {analysis.frames} frames were searched, in {SEARCH:g} s; the rest of the clip is counted as the same",
-        )
-    seconds = {"find": spent, **estimate.seconds}
-    scaled = Estimate(
-        {name: value / part for name, value in seconds.items()},
-        estimate.memory,
-        estimate.more / part,
-        estimate.plans,
-        (),
-        notes,
-    )
-    told = _told(scaled, tuple(not_whole(analysis)))
-    return {
-        "frames": whole if cut_short and whole else analysis.frames,
-        "transitions": [describe_transition(item) for item in analysis.transitions],
-        "warnings": anchor_warnings(analysis),
-        "colors": describe_colors(analysis),
-        **told,
-        "layers": _scenes(job, analysis),
-    }
-
-
-def _scenes(job: Job, analysis: Analysis) -> list[dict[str, object]]:
-    """The layers of the task ``transition``: a scene for each shot, a matte for each soft edge."""
-    settings, info = job.settings, job.clip.info
-    layers: list[dict[str, object]] = []
-    for shot in range(len(analysis.shots)):
-        first, last = analysis.covered(shot)
-        suffix = encoding_for(
-            info, settings.lossless, None, info.bit_depth, info.is_picture and first == last
-        ).suffix
-        name = scene_name(shot)
-        layers.append(
-            {
-                "name": name,
-                "role": "scene",
-                "path": name + suffix,
-                "first_frame": first,
-                "last_frame": last,
-            }
-        )
-    mixed = [item for item in analysis.transitions if item.separable]
-    for number, move in enumerate(mixed):
-        if move.kind in ("wipe", "iris"):
-            name = "matte" if len(mixed) == 1 else f"matte-{number + 1:03d}"
-            suffix = encoding_for(info, settings.lossless, None, info.bit_depth, False).suffix
-            span = {"first_frame": move.first_frame, "last_frame": move.last_frame}
-            layers.append({"name": name, "role": "matte", "path": name + suffix, **span})
-    return layers
-
-
 def _count(clip: Clip, *, trimmed: bool) -> tuple[int, bool]:
     """How many frames the trim leaves, and whether that is sure: counted for some seconds where the header does not say."""
     if clip.info.frames and not trimmed and not clip.info.is_picture:
@@ -231,6 +150,17 @@ def _count(clip: Clip, *, trimmed: bool) -> tuple[int, bool]:
         if time.monotonic() - began > 5:
             return max(count, 0 if trimmed else clip.info.frames or 0), False
     return count, True
+
+
+def _answered(answer: DryRun) -> dict[str, Any]:
+    """Return a task's own answer as JSON values."""
+    return {
+        "frames": answer.frames,
+        **answer.found,
+        "warnings": list(answer.warnings),
+        **_told(answer.estimate, answer.notes),
+        "layers": list(answer.layers),
+    }
 
 
 def _told(estimate: Estimate, notes: tuple[str, ...]) -> dict[str, Any]:
@@ -270,7 +200,7 @@ def show(facts: dict[str, Any]) -> None:
     )
     line(f"into {printable(Path(facts['out']))} ({facts['folder']})")
     if moves := facts.get("transitions"):
-        table = Table("transition", "first", "last", "from", "to")
+        table = Table("kind", "first", "last", "from", "to")
         for move in moves:
             sides = [str(move[side] or move.get("color")) for side in ("from", "to")]
             table.add_row(move["kind"], str(move["first_frame"]), str(move["last_frame"]), *sides)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -16,18 +16,14 @@ from pipeline.framewise.recipe import Recipe
 from pipeline.runtime.memory import BASE, planned
 from pipeline.runtime.progress import Silent, Stages
 from pipeline.runtime.scratch import save_frames
-from pipeline.tasks import Budget, Job, Result, Task, blaming
-from pipeline.tasks.transition.run import window_of
+from pipeline.task import Budget, Estimate, Job, Result, Task
+from pipeline.tasks import blaming
 from stages.checkpoint import Checkpoints
-from stages.context import FitSettings
 from stages.errors import UnlayerError
 from stages.media.clip import Frames
 from stages.media.read import Clip, open_clip
 from stages.media.write import LayerWriter
 from stages.optim.timing import seconds_of
-from stages.shots import Analysis
-from stages.transition.plan import LARGEST, Costs, Plan, bytes_of, plans_for, within_memory
-from stages.transition.separate import open_mixture
 
 MEASURE = 5.0
 """Seconds that a piece may take before its end is guessed from how far it has come."""
@@ -42,70 +38,7 @@ GROWTH = 0.6
 """The power of the pixels with which seconds grow where only one piece was measured: much of the work is done at a size of its own."""
 
 
-@dataclass(frozen=True)
-class Estimate:
-    """seconds: by stage. more: seconds that may come on top, where the networks are needed. memory: the largest, in bytes.
-    plans: the work on each transition. layers: name, role and suffix, where they were seen. notes: what makes it less sure."""
-
-    seconds: dict[str, float]
-    memory: int
-    more: float = 0.0
-    plans: tuple[dict[str, object], ...] = ()
-    layers: tuple[tuple[str, str, str], ...] = ()
-    notes: tuple[str, ...] = ()
-
-    @property
-    def total(self) -> float:
-        """Seconds in all, the middle of what may be."""
-        return sum(self.seconds.values()) + self.more / 2
-
-
-def of_transitions(job: Job, analysis: Analysis) -> Estimate:
-    """For the task ``transition``: a step of each kind is measured, and counted as often as the plans have it."""
-    mixed = [item for item in analysis.transitions if item.separable]
-    full = job.clip.info.width * job.clip.info.height
-    seconds, more = {}, 0.0
-    plans: list[Plan] = []
-    taken: list[int] = []
-    if mixed:
-        mixture = open_mixture(window_of(job, analysis, mixed[0]), mixed[0], LARGEST)
-        settings = FitSettings(
-            job.settings.preset, job.settings.seed, job.device, job.settings.max_seconds
-        )
-        paper = settings.preset == "paper"
-        costs = Costs(mixture, settings, paper=paper)
-        plans = plans_for(mixture, [len(item) for item in mixed], settings, costs)
-        windows = [window_of(job, analysis, item) for item in mixed]
-        counts = [
-            (len(item), window.last - window.first + 1 - len(item))
-            for item, window in zip(mixed, windows, strict=True)
-        ]
-        plans = [
-            within_memory(plan, planned(job.settings), *count, full)
-            for plan, count in zip(plans, counts, strict=True)
-        ]
-        taken = [
-            bytes_of(plan.pixels, *count, full) for plan, count in zip(plans, counts, strict=True)
-        ]
-        if paper:
-            seconds["networks"] = sum(plan.paper_steps * costs.paper for plan in plans)
-        else:
-            seconds["separate"] = sum(
-                costs.of(replace(plan, fit_steps=0), len(item))
-                for plan, item in zip(plans, mixed, strict=True)
-            )
-            more = sum(plan.fit_steps * costs.fit for plan in plans)
-    decode, encode = _files(job)
-    covered = [analysis.covered(shot) for shot in range(len(analysis.shots))]
-    seconds["write"] = (
-        analysis.frames * decode + sum(last - first + 1 for first, last in covered) * encode
-    )
-    return Estimate(
-        seconds, BASE + max(taken, default=0), more, tuple(asdict(plan) for plan in plans)
-    )
-
-
-def _files(job: Job) -> tuple[float, float]:
+def file_seconds(job: Job) -> tuple[float, float]:
     """Seconds to decode a frame, and to encode one of a layer, in full."""
     blocks = job.clip.blocks(length=8)
     began = time.monotonic()
@@ -192,7 +125,7 @@ def of_frames(
     """For a task that splits every frame alike, ``frames`` of them: the task itself takes a window of them apart, made small."""
     info, full = job.clip.info, job.clip.info.width * job.clip.info.height
     unordered = info.is_picture
-    recipe = task.recipe if isinstance(task.recipe, Recipe) else None
+    recipe = task.recipe
     bytes_each = (recipe.memory if recipe else Recipe.memory) * 3 * full
     room = max(3, int(planned(job.settings) / bytes_each))
     window = frames if unordered else max(3, min(recipe.window if recipe else Recipe.window, room))
@@ -217,7 +150,7 @@ def of_frames(
     separate = sum(
         spent * (sizes[note][0] / sizes[note][1]) ** growth for note, spent in last.separate.items()
     )
-    decode, encode = _files(job)
+    decode, encode = file_seconds(job)
     layers = len({layer.role for layer in last.result.layers}) if last.result else len(task.roles)
     seconds = {
         "survey": (full / last.pixels) ** growth * last.survey,

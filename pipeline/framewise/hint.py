@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from pipeline.tasks import Job
+from pipeline.task import Job
 from stages.errors import UsageError
 from stages.media.read import Clip, open_clip
 from stages.media.sniff import printable

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from pipeline.framewise.recipe import Output, Recipe
 from pipeline.framewise.windows import Overview, cut
-from pipeline.tasks import Job, Layer
+from pipeline.task import Job, WrittenLayer
 from stages.context import Separation
 from stages.media.clip import Frames
 from stages.media.sheet import COLUMNS, chosen_frames, draw_sheet, write_sheet
@@ -37,7 +37,7 @@ class LayerFiles:
             unordered,
             overlap,
         )
-        self.layers: list[Layer] = []
+        self.layers: list[WrittenLayer] = []
         self.written = 0
         self.open = ExitStack()
         self._writers: dict[str, LayerWriter] = {}
@@ -85,7 +85,9 @@ class LayerFiles:
             if (writer := self._writers.get(output.role)) is not None:
                 first = self.seen.first
                 self.layers.append(
-                    Layer(output.role, output.role, writer.path, first, first + self.written - 1)
+                    WrittenLayer(
+                        output.role, output.role, writer.path, first, first + self.written - 1
+                    )
                 )
                 for warning in writer.warnings:
                     self.job.stages.warn(f"{output.role}: {warning}")
@@ -135,7 +137,7 @@ class LayerFiles:
                         layers[output.alpha][one] if output.alpha else None,
                     )
                 last = len(self.seen.times) - 1 if common else number
-                self.layers.append(Layer(name, output.role, writer.path, number, last))
+                self.layers.append(WrittenLayer(name, output.role, writer.path, number, last))
 
     def _writer(self, output: Output, name: str, first: int) -> LayerWriter:
         clip, settings = self.job.clip, self.job.settings

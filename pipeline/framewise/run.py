@@ -30,7 +30,7 @@ from pipeline.runtime.memory import (
     say_tight,
 )
 from pipeline.runtime.progress import Step
-from pipeline.tasks import Fit, Job, Result, Task
+from pipeline.task import BenchClip, FitRecord, Job, Result, Task
 from stages.checkpoint import Checkpoints, CheckpointStore
 from stages.context import FitSettings, Note, Separation, SeparationContext
 from stages.errors import UnlayerError
@@ -52,19 +52,28 @@ def layered_task(
     recipe: Recipe,
     uses: frozenset[str] = frozenset(),
     on_cpu: frozenset[str] = frozenset(),
+    bench: BenchClip | None = None,
 ) -> Task:
     """Return the task that does ``recipe``; its roles are the recipe's outputs.
 
-    uses: which of the options that only some tasks have. on_cpu: the presets that leave a GPU unused.
+    uses: which of the options that only some tasks have. on_cpu: the presets that leave a GPU
+    unused. bench: the clip that ``bench`` measures the task on.
     """
     roles = tuple(output.role for output in recipe.outputs)
     return Task(
-        name, help, roles, lambda job: run_layered(job, recipe), uses, recipe=recipe, on_cpu=on_cpu
+        name,
+        help,
+        roles,
+        lambda job: run_layered(job, recipe),
+        uses,
+        recipe=recipe,
+        on_cpu=on_cpu,
+        bench=bench,
     )
 
 
 def run_layered(job: Job, recipe: Recipe) -> Result:
-    """Does ``recipe`` on the job's clip; see :class:`pipeline.tasks.Task`."""
+    """Does ``recipe`` on the job's clip; see :class:`pipeline.task.Task`."""
     hint = Hint.of(job)
     unordered = job.clip.info.is_picture and len(job.clip.paths) > 1
     seconds: dict[str, float] = defaultdict(float)
@@ -154,7 +163,7 @@ def run_layered(job: Job, recipe: Recipe) -> Result:
     }
     trimmed = job.settings.start is not None or job.settings.end is not None
     fits = (
-        (Fit(job.settings.task, seen.first, seen.first + len(seen.times) - 1, thinned(told)),)
+        (FitRecord(job.settings.task, seen.first, seen.first + len(seen.times) - 1, thinned(told)),)
         if told
         else ()
     )

@@ -23,6 +23,8 @@ from pipeline.report.media import Track, link
 from pipeline.report.plots import fits_of, frames_plot, losses_plot
 from pipeline.report.words import bars, checks, counted, figures, rows, shares
 from pipeline.run.manifest import SPACES
+from pipeline.task import RunSummary
+from pipeline.tasks import find_task, names
 from stages.media.sniff import printable
 
 TEMPLATES = Path(__file__).with_name("templates")
@@ -164,13 +166,10 @@ def _headline(facts: Facts, apart: list[Move], moving: bool) -> list[tuple[str, 
     report = facts.report
     told: list[tuple[str, str]] = []
     told += shares(report)
-    if facts.task == "transition":
-        told.append(
-            (
-                str(len(apart)),
-                "transition taken apart" if len(apart) == 1 else "transitions taken apart",
-            )
-        )
+    # A task that somebody added may be gone by the time its report is written again.
+    if facts.task in names():
+        summary = RunSummary(len(facts.layers), len(apart), report)
+        told += find_task(facts.task).headline(summary)
     told.append((str(len(facts.layers)), "layer" if len(facts.layers) == 1 else "layers"))
     seconds = report.get("seconds")
     if isinstance(seconds, int | float):

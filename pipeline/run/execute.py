@@ -38,7 +38,8 @@ from pipeline.runtime.run_folder import (
 )
 from pipeline.runtime.system_limits import cores
 from pipeline.settings import Settings
-from pipeline.tasks import Budget, Job, Task, check_options, find_task, hidden
+from pipeline.task import Budget, Job, Task
+from pipeline.tasks import check_options, find_task, hidden
 from stages import safe_files
 from stages.checkpoint import Checkpoints
 from stages.errors import DISK_FULL, FitError, UnlayerError, UsageError

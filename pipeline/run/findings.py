@@ -13,10 +13,8 @@ import torch
 from torch import Tensor
 
 from pipeline.framewise.recipe import Recipe
-from pipeline.run.manifest import not_whole
 from stages.context import Note, Separation
 from stages.media.clip import Frames
-from stages.shots import Analysis
 
 SAME = 0.5 / 255
 """Largest difference, in values from 0 to 1, that a file of 8 bits does not show."""
@@ -73,32 +71,6 @@ class Findings:
             words.append(f"{len(ranges) - RANGES} more ranges")
         joined = words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
         return f"{what}{'' if len(frames) == 1 else 's'} {joined}"
-
-
-def transition_warnings(analysis: Analysis) -> list[str]:
-    """Return what to say where no transition was found, or one of an unknown kind."""
-    warnings = not_whole(analysis)
-    if not analysis.transitions:
-        return [
-            "no transition was found; the clip is written as it is. --transition FIRST:LAST tells where one is",
-            *warnings,
-        ]
-    if not any(map(len, analysis.transitions)):
-        return [
-            "only hard cuts were found, no mixed frame; the shots are written as they are",
-            *warnings,
-        ]
-    return warnings
-
-
-def transition_account(explained: object) -> dict[str, str]:
-    """Return the report's sentence on what the scenes rest on, given the part of them that motion explains, 0 to 1, where it is known."""
-    if not isinstance(explained, float):
-        return {}
-    return {
-        "account": f"Clean frames, carried by motion, explain {100 * explained:.0f} % of the mixed pictures; "
-        "the rest is inferred and may belong to the other scene."
-    }
 
 
 def runs(numbers: Sequence[int], add: int = 0) -> list[tuple[int, int]]:

@@ -119,7 +119,7 @@ def _other_notes(info: ClipInfo) -> list[str]:
     return notes
 
 
-def facts_of(info: ClipInfo) -> dict[str, object]:
+def properties_of(info: ClipInfo) -> dict[str, object]:
     """Return the properties that ``probe`` and the manifest tell beside sizes and rates, as JSON values; only what is there."""
     scan, color = info.scan, info.color
     found: dict[str, object] = {

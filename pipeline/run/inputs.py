@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 from pipeline.settings import Settings
-from pipeline.tasks import Task
+from pipeline.task import Task
 from stages.errors import UsageError
 from stages.media.clip import ClipInfo
 from stages.media.picture_folders import look_into

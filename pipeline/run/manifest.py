@@ -14,90 +14,18 @@ import numpy as np
 import torch
 
 from pipeline import __version__
-from pipeline.run.input_notes import facts_of
+from pipeline.run.input_notes import properties_of
 from pipeline.runtime.memory import peak_memory
 from pipeline.runtime.run_folder import HINT
 from pipeline.settings import Settings
-from pipeline.tasks import Fit, Result
+from pipeline.task import FitRecord, Result
 from stages.media.clip import ClipInfo
 from stages.media.read import Clip, open_clip, sha256
 from stages.optim.threads import workers
-from stages.shots import Analysis, Transition
 
 SCHEMA = 1
-GAPS = 6
-"""Plain stretches that a warning names; the manifest has them all."""
 SPACES = {"gamma": "encoded values", "linear": "linear light"}
 """What a transition's ``space`` means, in words."""
-
-
-def scene_name(shot: int) -> str:
-    """The layer's name of shot number ``shot`` (from 0): ``scene-001``."""
-    return f"scene-{shot + 1:03d}"
-
-
-def describe_transition(
-    transition: Transition,
-    *,
-    mix: Sequence[float] | None = None,
-    space: str | None = None,
-    matte: str | None = None,
-) -> dict[str, object]:
-    """A transition as the manifest has it. ``mix`` and ``space`` replace what the search found by what the fit made of it."""
-    sides = [
-        None if shot is None else scene_name(shot)
-        for shot in (transition.outgoing, transition.incoming)
-    ]
-    entry: dict[str, object] = {
-        "from": sides[0],
-        "to": sides[1],
-        "first_frame": transition.first_frame,
-        "last_frame": transition.last_frame,
-        "kind": transition.kind,
-        "mix": [round(float(weight), 6) for weight in (transition.mix if mix is None else mix)],
-        "space": space or transition.space,
-        "matte": matte,
-    }
-    return entry if transition.color is None else {**entry, "color": transition.color}
-
-
-def describe_colors(analysis: Analysis) -> list[dict[str, object]]:
-    """The frames of plain colours that no shot has, as the manifest has them."""
-    return [
-        {"color": gap.color, "first_frame": gap.first_frame, "last_frame": gap.last_frame}
-        for gap in analysis.colors
-    ]
-
-
-def not_whole(analysis: Analysis) -> list[str]:
-    """Warnings, one line each, of frames that are in no scene and of transitions that are not taken apart."""
-    said = []
-    for move in analysis.transitions:
-        if move.kind != "other":
-            continue
-        one_frame = move.first_frame == move.last_frame
-        span = (
-            f"frame {move.first_frame}"
-            if one_frame
-            else f"frames {move.first_frame} to {move.last_frame}"
-        )
-        one, other = (
-            None if shot is None else scene_name(shot) for shot in (move.outgoing, move.incoming)
-        )
-        where = (
-            f"{one} has them before frame {move.turn}, {other} from there on"
-            if one and other
-            else f"{one or other} has them"
-        )
-        said.append(
-            f"{span}: the picture changes for good in a way that is not known; they are not taken apart: {where}. "
-            f"--transition {move.first_frame}:{move.last_frame} takes them apart as a mixture"
-        )
-    if analysis.colors:
-        gaps = [f"{gap.first_frame} to {gap.last_frame} ({gap.color})" for gap in analysis.colors]
-        more = f" and {len(gaps) - GAPS} more" if len(gaps) > GAPS else ""
-        said.append(f"frames of a plain colour are in no scene: {', '.join(gaps[:GAPS])}{more}")
-    return said
 
 
 def checksums(inputs: Sequence[Path], clip: Clip) -> list[str]:
@@ -120,7 +48,7 @@ def describe_input(
         "rate": f"{info.rate.numerator}/{info.rate.denominator}",
         **{
             name: value
-            for name, value in facts_of(info).items()
+            for name, value in properties_of(info).items()
             if (name, value) != ("scan", "progressive")
         },
     }
@@ -199,7 +127,7 @@ def build(
     }
 
 
-def describe_fits(fits: Sequence[Fit]) -> dict[str, object]:
+def describe_fits(fits: Sequence[FitRecord]) -> dict[str, object]:
     """``losses.json``: the losses by stage and name, as points ``[progress, value]``, of everything that was fitted."""
     return {
         "schema": SCHEMA,

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from pipeline.run.unchanged import Unchanged
-from pipeline.tasks import Job, blaming
+from pipeline.task import Job
+from pipeline.tasks import blaming
 from stages.errors import CheckpointError, UnlayerError
 from stages.media.clip import FrameIndex
 

@@ -14,7 +14,7 @@ from provoke import MIXED, Run, film, layers, manifest, refused, small_plans, vi
 
 from pipeline.framewise.run import Output, Recipe, run_layered
 from pipeline.run import execute as running
-from pipeline.tasks import Task
+from pipeline.task import Task
 from stages.context import Separation
 from stages.motion import carry
 from stages.optim import fit as loop

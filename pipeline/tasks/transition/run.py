@@ -17,8 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pipeline.run.findings import transition_account, transition_warnings
-from pipeline.run.manifest import SPACES, describe_colors, describe_transition, scene_name
+from pipeline.run.manifest import SPACES
 from pipeline.runtime.memory import (
     check_enough,
     check_room,
@@ -29,8 +28,15 @@ from pipeline.runtime.memory import (
 )
 from pipeline.runtime.progress import Step
 from pipeline.runtime.remote_store import WRITTEN
-from pipeline.tasks import Fit, Job, Layer, Parts, Result, Task
-from pipeline.tasks.transition.anchors import anchor_warnings
+from pipeline.task import FitRecord, Job, Result, WrittenLayer
+from pipeline.tasks.transition.describe import (
+    account,
+    anchor_warnings,
+    describe_colors,
+    describe_transition,
+    scene_name,
+    search_warnings,
+)
 from pipeline.tasks.transition.frame_spool import FrameSpool, stored
 from pipeline.tasks.transition.search import Searched, search
 from stages import safe_files
@@ -84,10 +90,10 @@ class _Parts:
 
 
 def run(job: Job) -> Result:
-    """Does the task ``transition``; see :class:`pipeline.tasks.Task`."""
+    """Does the task ``transition``; see :class:`pipeline.task.Task`."""
     found, mixed = _known(job)
     analysis = found.analysis
-    for text in transition_warnings(analysis):
+    for text in search_warnings(analysis):
         job.stages.warn(text)
     parts: dict[Transition, _Parts] = {}
     seconds: dict[str, float] = defaultdict(float)
@@ -111,7 +117,7 @@ def run(job: Job) -> Result:
     frames = None if trimmed else analysis.frames
     done = list(parts.values())
     fits = tuple(
-        Fit(
+        FitRecord(
             part.transition.kind,
             part.transition.first_frame,
             part.transition.last_frame,
@@ -124,7 +130,7 @@ def run(job: Job) -> Result:
 
 
 def count(job: Job) -> int:
-    """How many transitions there are to take apart, each a part that may be done by itself; see :class:`pipeline.tasks.Parts`."""
+    """How many transitions there are to take apart, each a part that may be done by itself; see :class:`pipeline.task.RunParts`."""
     found, mixed = _known(job)
     _plans(job, found.analysis, mixed, lambda done, note: None)
     return len(mixed)
@@ -347,15 +353,17 @@ class _Output:
 
 def _write(
     job: Job, analysis: Analysis, parts: Sequence[_Parts], found: Searched, step: Step
-) -> list[Layer]:
+) -> list[WrittenLayer]:
     """One pass over the clip that writes all layers. A layer that is whole is kept: a resumed run goes on with the first that is not."""
     times, first = found.times, found.first
     written = job.keep.within(WRITTEN)
-    layers: list[Layer] = []
+    layers: list[WrittenLayer] = []
     waiting: list[_Output] = []
 
     def over(output: _Output, name: str, warnings: Sequence[str]) -> None:
-        layers.append(Layer(output.name, output.role, job.work / name, output.first, output.last))
+        layers.append(
+            WrittenLayer(output.name, output.role, job.work / name, output.first, output.last)
+        )
         for warning in warnings:
             job.stages.warn(f"{output.name}: {warning}")
 
@@ -479,7 +487,7 @@ def _report(parts: Sequence[_Parts]) -> dict[str, object]:
         means[name] = round(
             sum(value * weight for value, weight in pairs) / sum(weight for _, weight in pairs), 4
         )
-    means |= transition_account(means.get("explained"))
+    means |= account(means.get("explained"))
     means["transitions"] = [
         {
             "first_frame": part.transition.first_frame,
@@ -491,13 +499,3 @@ def _report(parts: Sequence[_Parts]) -> dict[str, object]:
         for part in parts
     ]
     return means
-
-
-TASK = Task(
-    name="transition",
-    help="undo dissolves, fades, wipes and irises: every shot whole, going on through the transitions at its ends",
-    roles=("scene", "matte"),
-    run=run,
-    uses=frozenset({"transition"}),
-    parts=Parts(count, do, room_of),
-)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import chain, takewhile
@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from pipeline.runtime.progress import Step
 from pipeline.settings import Settings
+from pipeline.tasks.transition.describe import described
 from stages.checkpoint import CheckpointStore, Nothing
 from stages.errors import UsageError
 from stages.find.search import find, search_size
@@ -86,6 +87,11 @@ def search(
             f"--transition lies outside the frames, from {offset} on, that the trim leaves; choose others"
         ) from error
     return Searched(moved(found, offset) if offset else found, offset, times, clip.seen)
+
+
+def probe(clip: Clip, settings: Settings, step: Step) -> Mapping[str, Any]:
+    """Search the clip and return what was found, as JSON values."""
+    return described(search(clip, settings, step).analysis)
 
 
 def moved(analysis: Analysis, by: int) -> Analysis:

@@ -9,10 +9,22 @@ import numpy as np
 import pytest
 
 from pipeline.bench import bench as module
-from pipeline.bench.bench import FIGURES, Row, foreseen, growth, judge, markdown, measure, read_rows
-from pipeline.bench.clips import KINDS, Known, Scene, rounded, width_of
+from pipeline.bench.bench import (
+    FIGURES,
+    Row,
+    bench_clip,
+    foreseen,
+    growth,
+    judge,
+    markdown,
+    measure,
+    read_rows,
+)
+from pipeline.bench.clips import Known, Scene, rounded, width_of
 from pipeline.cli.main import main
 from pipeline.settings import PRESETS
+from pipeline.task import BenchClip
+from pipeline.tasks import built_in
 from stages.errors import UnlayerError
 from stages.media.read import open_clip
 
@@ -41,7 +53,7 @@ def test_scenes_move_and_are_the_same_every_time() -> None:
 
 
 def test_a_dissolve_is_mixed_of_its_layers() -> None:
-    clip = KINDS["transition"](36, 8)
+    clip = bench_clip("transition").make(36, 8)
     assert clip.scored == (2, 5) and clip.options == ("--transition", "2:5")
     a, b = (clip.truth(3)[name] for name in ("scene-001", "scene-002"))
     assert clip.mixed(3) == pytest.approx(0.6 * a + 0.4 * b, abs=1e-6)
@@ -54,9 +66,9 @@ def test_a_dissolve_is_mixed_of_its_layers() -> None:
     )
 
 
-@pytest.mark.parametrize("task", KINDS)
+@pytest.mark.parametrize("task", sorted(built_in()))
 def test_every_task_has_a_clip(task: str, tmp_path: Path) -> None:
-    clip = KINDS[task](36, 4)
+    clip = bench_clip(task).make(36, 4)
     info = open_clip([clip.write(tmp_path / "clip")]).info
     assert (info.width, info.height) == (64, 36)
     for index in range(4):
@@ -85,7 +97,7 @@ def test_a_dissolve_needs_clean_frames_around_it(capsys: pytest.CaptureFixture[s
         assert main(["bench", "--sizes", "36", "--frames", frames, "--preset", "fast"]) == 2
         (line,) = capsys.readouterr().err.splitlines()
         assert "a dissolve needs 3 frames or more" in line
-    clip = KINDS["transition"](36, module.LEAST_FRAMES)
+    clip = bench_clip("transition").make(36, bench_clip("transition").least_frames)
     assert clip.scored == (1, 1) and np.array_equal(clip.mixed(0), clip.truth(0)["scene-001"])
 
 
@@ -97,7 +109,7 @@ def test_a_row_is_a_real_run_that_is_judged() -> None:
 
 
 def test_a_layer_that_was_not_found_is_judged_as_the_input(tmp_path: Path) -> None:
-    clip: Known = KINDS["transition"](36, 8)
+    clip: Known = bench_clip("transition").make(36, 8)
     (tmp_path / "manifest.json").write_text(json.dumps({"layers": []}))
     held, reached = judge(clip, tmp_path)
     errors = [
@@ -168,14 +180,11 @@ def test_a_run_that_takes_too_long_is_stopped() -> None:
 def test_a_run_that_fails_is_a_row_and_exit_status_1(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    broken = KINDS["transition"](36, 8)
-    monkeypatch.setitem(
-        KINDS,
-        "transition",
-        lambda height, frames: Known(
-            36, 8, broken.scored, broken.mixed, broken.truth, broken.start, ("--transition", "7:99")
-        ),
+    broken = bench_clip("transition").make(36, 8)
+    wrong = Known(
+        36, 8, broken.scored, broken.mixed, broken.truth, broken.start, ("--transition", "7:99")
     )
+    monkeypatch.setattr(module, "bench_clip", lambda task: BenchClip(lambda height, frames: wrong))
     assert main(["bench", "--sizes", "36p", "--frames", "8", "--preset", "fast"]) == 1
     out, err = capsys.readouterr()
     assert "failed" in out and "--transition 7:99" in err

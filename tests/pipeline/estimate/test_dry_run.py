@@ -20,7 +20,6 @@ from media import save
 from pipeline import separate
 from pipeline.cli.main import main
 from pipeline.estimate import dry_batch, estimate
-from pipeline.estimate import dry_run as module
 
 ROOT = Path(__file__).parents[3]
 
@@ -43,7 +42,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
         def of(self, plan: Any, count: int) -> float:
             return 0.25 * count + plan.fit_steps * self.fit
 
-    monkeypatch.setattr(estimate, "Costs", Known)
+    monkeypatch.setattr("pipeline.tasks.transition.dry_run.Costs", Known)
 
 
 def dry(*words: object) -> dict[str, Any]:
@@ -133,7 +132,7 @@ def test_a_clip_without_a_transition_needs_no_measuring() -> None:
 def test_a_long_search_is_ended(
     mixed_clip: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "SEARCH", -1.0)
+    monkeypatch.setattr("pipeline.tasks.transition.dry_run.SEARCH_SECONDS", -1.0)
     save(Path("in.mp4"), moving(1, 60))
     facts = dry("in.mp4", "--task", "transition")
     assert "only 16 frames were searched" in facts["notes"][1] and facts["frames"] == 60

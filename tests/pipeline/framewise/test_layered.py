@@ -20,7 +20,7 @@ from pipeline.framewise.run import Output, Recipe, run_layered
 from pipeline.run import execute as running
 from pipeline.runtime import memory
 from pipeline.runtime.memory import BASE, PLANNED
-from pipeline.tasks import Job, Result, Task
+from pipeline.task import Job, Result, Task
 from stages.context import Separation, SeparationContext
 
 seen: list[dict[str, Any]] = []

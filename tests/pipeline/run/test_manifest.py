@@ -18,7 +18,7 @@ from clips import moving
 from pipeline.run import manifest
 from pipeline.runtime.run_folder import identity_of
 from pipeline.settings import Settings
-from pipeline.tasks import Layer, Result
+from pipeline.task import Result, WrittenLayer
 from stages.media.clip import ClipInfo
 from stages.media.read import open_clip
 from stages.shots import Transition
@@ -71,8 +71,8 @@ def test_a_fade_has_its_colour_and_a_cut_mixes_nothing() -> None:
 
 def test_the_whole_manifest() -> None:
     layers = (
-        Layer("scene-002", "scene", Path("/w/scene-002.mkv"), 48, 119),
-        Layer("scene-001", "scene", Path("/w/scene-001.mkv"), 0, 71),
+        WrittenLayer("scene-002", "scene", Path("/w/scene-002.mkv"), 48, 119),
+        WrittenLayer("scene-001", "scene", Path("/w/scene-001.mkv"), 0, 71),
     )
     whole = json.loads(
         json.dumps(

@@ -26,7 +26,8 @@ from pipeline.cli.parser import VERBS
 from pipeline.run import execute as running
 from pipeline.run.inputs import check_inputs, device_warning, overrun_warning
 from pipeline.settings import PRESETS, Settings, flag, options
-from pipeline.tasks import Job, Layer, Result, Task, built_in, find_task
+from pipeline.task import Job, Result, Task, WrittenLayer
+from pipeline.tasks import built_in, find_task
 from stages.errors import UsageError
 
 INPUTS = ("video", "folder", "picture", "pictures")
@@ -202,7 +203,7 @@ def stand_in(job: Job) -> Result:
     """A task's work that is done at once: what is tested here comes before it."""
     path = job.work / "layer.png"
     cv2.imwrite(str(path), np.zeros((24, 32, 3), np.uint8))
-    return Result((Layer("layer", "layer", path, 0, 0),))
+    return Result((WrittenLayer("layer", "layer", path, 0, 0),))
 
 
 def perform(monkeypatch: pytest.MonkeyPatch, task: str, words: list[str]) -> int:

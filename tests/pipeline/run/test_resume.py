@@ -21,7 +21,8 @@ from clips import dissolve, moving, plain_answer
 from pipeline.cli.main import main
 from pipeline.framewise.run import Output, Recipe, run_layered
 from pipeline.run import execute as running
-from pipeline.tasks import Task, names
+from pipeline.task import Task
+from pipeline.tasks import names
 from stages import checkpoint
 from stages.checkpoint import Checkpoints
 from stages.context import Separation, SeparationContext

@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from pipeline.cli.main import main
-from pipeline.run.input_notes import facts_of, notes_of
+from pipeline.run.input_notes import notes_of, properties_of
 from pipeline.settings import Settings
 from stages.media.clip import ClipInfo, Frames, Scan
 from stages.media.color_tags import ColorTags, mastering_values
@@ -63,7 +63,7 @@ def test_hdr_is_read_from_any_container(tmp_path: Path, suffix: str) -> None:
         and told["max_luminance"] == 1000
         and told["min_luminance"] == 0.005
     )
-    assert "HDR (PQ, BT.2020)" in facts_of(info).values()
+    assert "HDR (PQ, BT.2020)" in properties_of(info).values()
 
 
 @pytest.mark.parametrize(
@@ -394,4 +394,4 @@ def test_what_is_not_kept_is_said_in_one_line(change: dict[str, Any], words: str
         and "\n" not in notes[0]
         and notes[0].startswith("in.mp4: ")
     )
-    assert json.dumps(facts_of(info))
+    assert json.dumps(properties_of(info))
