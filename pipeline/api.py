@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from pipeline.config import checked
 from pipeline.run.execute import perform
 from pipeline.runtime.progress import Silent
-from pipeline.runtime.run_folder import MANIFEST, read_json
+from pipeline.runtime.run_record import MANIFEST, read_json
 from pipeline.runtime.scratch import save_frames
 from pipeline.settings import Settings, plain
 from pipeline.tasks import names

@@ -22,7 +22,8 @@ from pipeline.run.resuming import ANEW
 from pipeline.runtime.child_process import Child
 from pipeline.runtime.memory import PLANNED
 from pipeline.runtime.remote_store import Store, store_at
-from pipeline.runtime.run_folder import MANIFEST, WORK, claim, read_json, write_json
+from pipeline.runtime.run_folder import claim
+from pipeline.runtime.run_record import MANIFEST, WORK, read_json, write_json
 from pipeline.runtime.system_limits import cores, free_memory
 from pipeline.settings import Settings, flag, options
 from pipeline.tasks import check_options, find_task

@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from pipeline.batch.skipped import Skipped
 from pipeline.run.execute import short_name
 from pipeline.runtime.remote_store import Store, store_at
-from pipeline.runtime.run_folder import MANIFEST, WORK, identity_of, names_of, read_json
+from pipeline.runtime.run_record import MANIFEST, WORK, identity_of, names_of, read_json
 from pipeline.settings import Settings
 from stages import safe_files
 from stages.errors import UnlayerError

@@ -21,7 +21,8 @@ from pipeline.run.resuming import DAMAGED, RESTARTED, going_on
 from pipeline.run.unchanged import STATES, Unchanged, states_of
 from pipeline.runtime.progress import Silent, Stages
 from pipeline.runtime.remote_store import Store, store_at
-from pipeline.runtime.run_folder import MANIFEST, RunFolder, bare, claim, read_json
+from pipeline.runtime.run_folder import RunFolder, claim
+from pipeline.runtime.run_record import MANIFEST, bare, read_json
 from pipeline.runtime.system_limits import cores
 from pipeline.settings import Settings
 from pipeline.task import Budget, Job

@@ -25,7 +25,7 @@ from pipeline.bench.clips import Known, Picture, layer_frames, width_of
 from pipeline.run.execute import pick_device
 from pipeline.runtime.child_process import Child
 from pipeline.runtime.progress import tell
-from pipeline.runtime.run_folder import MANIFEST, read_json
+from pipeline.runtime.run_record import MANIFEST, read_json
 from pipeline.settings import Settings
 from pipeline.task import BenchClip
 from pipeline.tasks import DEFAULT_TASK, find_task

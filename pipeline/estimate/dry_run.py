@@ -13,11 +13,18 @@ from rich.table import Table
 
 from pipeline.estimate.estimate import of_frames
 from pipeline.run import manifest
-from pipeline.run.execute import default_folder, open_checked, pick_device, version_fingerprint
+from pipeline.run.execute import (
+    default_folder,
+    open_checked,
+    pick_device,
+    request_of,
+    version_fingerprint,
+)
 from pipeline.run.inputs import device_warning, input_warnings
+from pipeline.runtime.folder_decision import Doing
 from pipeline.runtime.memory import amount
 from pipeline.runtime.progress import Stages, reporter
-from pipeline.runtime.run_folder import Doing, RunFolder
+from pipeline.runtime.run_folder import RunFolder
 from pipeline.runtime.system_limits import cores, free_memory
 from pipeline.settings import Settings
 from pipeline.task import Budget, DryRun, Estimate, Job
@@ -128,15 +135,9 @@ def _state(
             f"{folder.path}: cannot be used as the run's folder (is a file); choose another --out"
         )
     identity = manifest.identity(settings, manifest.checksums(settings.inputs, clip))
-    doing = folder.decide(
-        identity,
-        resume=settings.resume,
-        overwrite=settings.overwrite,
-        anew=settings.anew,
-        versions=version_fingerprint(),
-    )
+    doing = folder.decide(identity, request_of(settings), versions=version_fingerprint())
     if doing != "leave" and folder.path.is_dir():
-        folder.refuse_strangers(roles)
+        folder.refuse_foreign_files(roles)
     return DOING[doing], doing != "leave"
 
 

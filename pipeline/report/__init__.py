@@ -19,14 +19,13 @@ from pipeline.report.contents import SECONDS, Assembled, assemble, known_input
 from pipeline.report.facts import Facts, facts_of, input_paths
 from pipeline.run.manifest import checksums
 from pipeline.runtime.progress import Stages, Step, reporter
-from pipeline.runtime.run_folder import (
+from pipeline.runtime.run_folder import RunFolder, claim
+from pipeline.runtime.run_record import (
     MANIFEST,
     REPORT,
-    RunFolder,
-    claim,
     files_of,
-    ours,
     read_json,
+    report_name,
     write_json,
 )
 from pipeline.settings import Settings
@@ -170,7 +169,7 @@ def _replace(folder: RunFolder, work: Path, manifest: dict[str, Any], names: Seq
     inside = folder.path / REPORT
     listed = manifest.get("report_files")
     before = (
-        [name for name in listed if isinstance(name, str) and ours(name)]
+        [name for name in listed if isinstance(name, str) and report_name(name)]
         if isinstance(listed, list)
         else []
     )

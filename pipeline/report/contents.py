@@ -28,7 +28,7 @@ from pipeline.report.media import (
     write_picture,
 )
 from pipeline.runtime.progress import Step
-from pipeline.runtime.run_folder import REPORT, read_json, write_json
+from pipeline.runtime.run_record import REPORT, read_json, write_json
 from pipeline.tasks import find_task, names
 from stages import safe_files
 from stages.errors import UnlayerError

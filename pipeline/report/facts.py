@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipeline.runtime.run_folder import flat_name
+from pipeline.runtime.run_record import flat_name
 from stages.errors import UnlayerError
 
 MOST = 4000

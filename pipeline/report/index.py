@@ -11,7 +11,7 @@ from typing import Any
 from pipeline.report.media import link
 from pipeline.report.page import page
 from pipeline.report.words import counted
-from pipeline.runtime.run_folder import MANIFEST, REPORT, ours, read_json
+from pipeline.runtime.run_record import MANIFEST, REPORT, read_json, report_name
 from stages import safe_files
 from stages.errors import UnlayerError
 from stages.media.sniff import printable
@@ -70,7 +70,7 @@ def _run(out: Path, source: Path, clip: Mapping[str, Any]) -> dict[str, Any]:
     report = manifest.get("report")
     report = report if isinstance(report, dict) else {}
     thumbnail = manifest.get("thumbnail")
-    shown = isinstance(thumbnail, str) and ours(thumbnail) and thumbnail.startswith(f"{REPORT}/")
+    shown = isinstance(thumbnail, str) and report_name(thumbnail) and thumbnail.startswith(f"{REPORT}/")
     moves, layers = manifest.get("transitions"), manifest.get("layers")
     psnr, status = report.get("reconstruction_psnr"), str(clip.get("status", ""))
     told = [

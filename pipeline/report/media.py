@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from pipeline.report.facts import Facts, LayerFact
-from pipeline.runtime.run_folder import REPORT
+from pipeline.runtime.run_record import REPORT
 from stages import safe_files
 from stages.errors import UnlayerError
 from stages.media.clip import ClipInfo, Frames

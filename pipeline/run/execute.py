@@ -25,17 +25,11 @@ from pipeline.run.inputs import (
 )
 from pipeline.run.resuming import RESTARTED, going_on
 from pipeline.run.unchanged import STATES, InputChangedError, Unchanged, states_of
+from pipeline.runtime.folder_decision import Request
 from pipeline.runtime.progress import Reporter, Stages, reporter, tell
 from pipeline.runtime.remote_store import store_at
-from pipeline.runtime.run_folder import (
-    HINT,
-    MANIFEST,
-    REPORT,
-    Identity,
-    RunFolder,
-    claim,
-    write_json,
-)
+from pipeline.runtime.run_folder import RunFolder, claim
+from pipeline.runtime.run_record import HINT, MANIFEST, REPORT, Identity, write_json
 from pipeline.runtime.system_limits import cores
 from pipeline.settings import Settings
 from pipeline.task import Budget, Job, Task
@@ -149,6 +143,11 @@ def version_fingerprint() -> list[str]:
     return [__version__, torch.__version__]
 
 
+def request_of(settings: Settings) -> Request:
+    """Return what the settings ask for where there is a run in the folder already."""
+    return Request.of(resume=settings.resume, overwrite=settings.overwrite, anew=settings.anew)
+
+
 def prepare(
     folder: RunFolder,
     identity: Identity,
@@ -160,10 +159,8 @@ def prepare(
     """:meth:`pipeline.runtime.run_folder.RunFolder.prepare` for a run of ``task`` with these settings."""
     return folder.prepare(
         identity,
-        resume=settings.resume,
-        overwrite=settings.overwrite,
+        request_of(settings),
         roles=task.roles,
-        anew=settings.anew,
         about={
             "versions": version_fingerprint(),
             "names": [path.name for path in settings.inputs],

@@ -16,7 +16,7 @@ import torch
 from pipeline import __version__
 from pipeline.run.input_notes import properties_of
 from pipeline.runtime.memory import peak_memory
-from pipeline.runtime.run_folder import HINT
+from pipeline.runtime.run_record import HINT
 from pipeline.settings import Settings
 from pipeline.task import FitRecord, Result
 from stages.media.clip import ClipInfo

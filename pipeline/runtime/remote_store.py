@@ -16,7 +16,7 @@ from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from pipeline.runtime.run_folder import MANIFEST, WORK, files_of
+from pipeline.runtime.run_record import MANIFEST, WORK, files_of
 from pipeline.settings import nearest
 from stages import safe_files
 from stages.errors import UnlayerError, UsageError

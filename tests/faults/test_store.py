@@ -23,7 +23,7 @@ from pipeline.run.execute import version_fingerprint
 from pipeline.run.resuming import RESTARTED
 from pipeline.runtime.child_process import Child
 from pipeline.runtime.remote_store import Store, store_at
-from pipeline.runtime.run_folder import identity_of
+from pipeline.runtime.run_record import identity_of
 from pipeline.settings import Settings
 from stages.errors import UnlayerError, UsageError
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import torch
 
+from pipeline.cli import doctor as module
 from pipeline.cli.doctor import Finding
-from pipeline.cli.main import doctor as module
 from pipeline.cli.main import main
 from pipeline.tasks import names
 from stages.errors import UnlayerError

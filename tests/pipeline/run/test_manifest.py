@@ -16,7 +16,7 @@ import torch
 from clips import moving
 
 from pipeline.run import manifest
-from pipeline.runtime.run_folder import identity_of
+from pipeline.runtime.run_record import identity_of
 from pipeline.settings import Settings
 from pipeline.task import Result, WrittenLayer
 from stages.media.clip import ClipInfo
