@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from pipeline.cli.parser import VERBS, told
+from pipeline.cli.verbs import VERBS, formatted_help
 from pipeline.settings import ONE_CLIP, flag, options
 
 PAGE = Path(__file__).parents[1] / "docs" / "options.md"
@@ -23,7 +23,7 @@ def listed() -> str:
         items = [item for item in options(verb) if verb != "batch" or item.name not in shared]
         parts.append(f"### `{verb}`: {known.help}\n\n| option | meaning |\n|---|---|")
         parts += [
-            f"| `{' '.join([flag(item), item.metadata['metavar']]).strip()}` | {told(item, verb)} |"
+            f"| `{' '.join([flag(item), item.metadata['metavar']]).strip()}` | {formatted_help(item, verb)} |"
             for item in items
         ]
         parts.append(SHARED if verb == "batch" else "")

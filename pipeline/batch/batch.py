@@ -25,7 +25,7 @@ from pipeline.runtime.remote_store import Store, store_at
 from pipeline.runtime.run_folder import claim
 from pipeline.runtime.run_record import MANIFEST, WORK, read_json, write_json
 from pipeline.runtime.system_limits import cores, free_memory
-from pipeline.settings import Settings, flag, options
+from pipeline.settings import ONE_CLIP, Settings, flag, options
 from pipeline.tasks import check_options, find_task
 from stages.errors import UnlayerError, UsageError
 from stages.media.sniff import printable
@@ -44,9 +44,8 @@ NOT_PASSED_ON = (
     "json",
     "overwrite",
     "resume",
-    "anew",
     "no_progress",
-    "transition",
+    *ONE_CLIP,
 )
 """Options that a clip's own process is not given as the batch was."""
 

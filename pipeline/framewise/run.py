@@ -20,7 +20,7 @@ from pipeline.framewise.hint import Hint
 from pipeline.framewise.layer_files import LayerFiles
 from pipeline.framewise.recipe import Output, Recipe, checked
 from pipeline.framewise.windows import Overview, look, windows
-from pipeline.run.findings import Findings
+from pipeline.framewise.findings import Findings
 from pipeline.runtime.memory import (
     check_enough,
     check_room,

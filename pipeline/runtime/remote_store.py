@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from pipeline.runtime.run_record import MANIFEST, WORK, files_of
-from pipeline.settings import nearest
+from pipeline.values import did_you_mean
 from stages import safe_files
 from stages.errors import UnlayerError, UsageError
 
@@ -53,7 +53,7 @@ class Store:
             near = (
                 ""
                 if kind[1] in available_protocols()
-                else nearest(kind[1], [one for one in available_protocols() if one != "memory"])
+                else did_you_mean(kind[1], [one for one in available_protocols() if one != "memory"])
             )
             raise UsageError(
                 f"--store {url}: is not the address of a storage of a known kind; write it as s3://bucket/layers{near}"

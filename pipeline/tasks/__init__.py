@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 
-from pipeline.settings import Settings, nearest, options
+from pipeline.settings import Settings, options
 from pipeline.task import (
     TASK_OPTIONS,
     Budget,
@@ -25,6 +25,7 @@ from pipeline.task import (
     Task,
     WrittenLayer,
 )
+from pipeline.values import did_you_mean
 from stages.errors import UnlayerError, UsageError
 
 __all__ = [
@@ -104,7 +105,7 @@ def check_name(name: str) -> None:
     points = offered().get(name, [])
     if not points:
         raise UsageError(
-            f"--task {name!r} is not known; choose {', '.join(names())}{nearest(name, names())}"
+            f"--task {name!r} is not known; choose {', '.join(names())}{did_you_mean(name, names())}"
         )
     if len(points) > 1:
         packages = " and ".join(map(_origin, points))
@@ -112,7 +113,7 @@ def check_name(name: str) -> None:
 
 
 def hidden(name: str) -> str | None:
-    """Return a warning if a package offers a task under the name of a built-in one, else ``None``.
+    """Return a warning if a package offers a task with the name of a built-in one, else ``None``.
 
     The built-in task is used.
     """

@@ -1,4 +1,4 @@
-"""Describe what the search found: as entries of the manifest and of ``probe --json``, and in words."""
+"""Describe what the search found: as entries of the manifest and of ``probe``, and in words."""
 
 from __future__ import annotations
 

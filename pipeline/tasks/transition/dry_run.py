@@ -1,4 +1,4 @@
-"""Answer ``--dry-run`` for the task ``transition``: search the clip, measure a step, scale it up."""
+"""Answer ``--dry-run`` for the task ``transition``: search the clip, measure a step, scale up."""
 
 from __future__ import annotations
 

@@ -13,8 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
+from pipeline.cli.help import show_help
 from pipeline.cli.main import main, parse
-from pipeline.cli.parser import VERBS, choices_of, show_help, told
+from pipeline.cli.parser import choices_of
+from pipeline.cli.verbs import VERBS, formatted_help
 from pipeline.settings import PRESETS, flag, options
 from pipeline.tasks import names
 from stages.errors import UsageError
@@ -44,7 +46,10 @@ def test_help_is_made_from_the_settings_and_grouped(verb: str) -> None:
     lines = [" ".join(line.split()) for line in shown(verb, 200, everything=True).splitlines()]
     for item in options(verb):
         assert (
-            " ".join(f"{flag(item)} {item.metadata['metavar']} {told(item, verb)}".split()) in lines
+            " ".join(
+                f"{flag(item)} {item.metadata['metavar']} {formatted_help(item, verb)}".split()
+            )
+            in lines
         )
     groups = list(dict.fromkeys(item.metadata["group"] for item in options(verb)))
     assert [line for line in lines if line in groups] == groups
@@ -91,7 +96,8 @@ def test_help_for_no_verb(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_typer_shows_the_same_help(capsys: pytest.CaptureFixture[str]) -> None:
-    from pipeline.cli.parser import command, program
+    from pipeline.cli.parser import command
+    from pipeline.cli.verbs import program
 
     command().main(["probe", "-h"], prog_name=program(), standalone_mode=False)
     through_typer = capsys.readouterr().out

@@ -19,6 +19,7 @@ from pipeline.run import manifest
 from pipeline.runtime.run_record import identity_of
 from pipeline.settings import Settings
 from pipeline.task import Result, WrittenLayer
+from pipeline.tasks.transition.describe import describe_transition
 from stages.media.clip import ClipInfo
 from stages.media.read import open_clip
 from stages.shots import Transition
@@ -45,7 +46,7 @@ def built(result: Result, settings: Settings | None = None, **more: Any) -> dict
 
 def test_a_transition_as_the_contract_has_it() -> None:
     move = Transition(48, 49, "dissolve", (0.25, 0.75), "gamma", 0, 1)
-    assert manifest.describe_transition(move) == {
+    assert describe_transition(move) == {
         "from": "scene-001",
         "to": "scene-002",
         "first_frame": 48,
@@ -55,16 +56,16 @@ def test_a_transition_as_the_contract_has_it() -> None:
         "space": "gamma",
         "matte": None,
     }
-    fitted = manifest.describe_transition(move, mix=(0.3, 0.7000001), space="linear", matte="matte")
+    fitted = describe_transition(move, mix=(0.3, 0.7000001), space="linear", matte="matte")
     assert (fitted["mix"], fitted["space"], fitted["matte"]) == ([0.3, 0.7], "linear", "matte")
 
 
 def test_a_fade_has_its_colour_and_a_cut_mixes_nothing() -> None:
-    fade = manifest.describe_transition(
+    fade = describe_transition(
         Transition(3, 3, "fade", (0.5,), "gamma", 4, None, "#000000")
     )
     assert (fade["from"], fade["to"], fade["color"]) == ("scene-005", None, "#000000")
-    cut = manifest.describe_transition(Transition(30, 29, "cut", (), "gamma", 0, 1))
+    cut = describe_transition(Transition(30, 29, "cut", (), "gamma", 0, 1))
     assert (cut["first_frame"], cut["last_frame"], cut["mix"]) == (30, 29, [])
     assert "color" not in cut
 

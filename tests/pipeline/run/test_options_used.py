@@ -22,7 +22,7 @@ from clips import moving
 
 from pipeline.batch import batch as batching
 from pipeline.cli.main import main, parse
-from pipeline.cli.parser import VERBS
+from pipeline.cli.verbs import VERBS
 from pipeline.run import execute as running
 from pipeline.run.inputs import check_inputs, device_warning, overrun_warning
 from pipeline.settings import PRESETS, Settings, flag, options

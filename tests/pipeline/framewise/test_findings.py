@@ -1,4 +1,4 @@
-"""What was found, or not, is one sentence for all windows; it stands in the manifest, on the terminal, in JSON lines and on the page."""
+"""Notes of all windows become one warning each: in manifest, terminal, JSON lines and report."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from clips import dissolve, moving, plain_answer
 from torch import Tensor
 
 from pipeline.cli.main import main
+from pipeline.framewise.findings import Findings, runs
 from pipeline.framewise.recipe import Output, Recipe, checked
-from pipeline.run.findings import Findings, runs
-from pipeline.tasks import transition
-from pipeline.tasks.transition.anchors import anchor_warnings
+from pipeline.tasks.transition import run as transition
+from pipeline.tasks.transition.describe import anchor_warnings
 from stages.context import Note, Separation, SeparationContext, notes_where
 from stages.media.clip import Frames
 from stages.shots import Analysis, Shot, Transition
@@ -111,11 +111,11 @@ def test_a_transition_without_clean_frames_is_told() -> None:
     whole = Analysis(5, (Shot(0, -1), Shot(5, 4)), (move,))
     (text,) = anchor_warnings(whole)
     assert text.startswith(
-        "no clean frame stands before or after frames 0 to 4, so both scenes are a guess; "
+        "there is no clean frame before or after frames 0 to 4, so both scenes are guesses; "
     )
     (text,) = anchor_warnings(Analysis(9, (Shot(0, -1), Shot(5, 8)), (move,)))
     assert text.startswith(
-        "no clean frame stands before frames 0 to 4, so the outgoing scene is a guess; "
+        "there is no clean frame before frames 0 to 4, so the outgoing scene is a guess; "
     )
     assert (
         anchor_warnings(
@@ -132,7 +132,7 @@ def test_it_is_told_before_the_work(
     media.save(Path("in.mkv"), moving(1, 12, (24, 32)))
 
     def never(*about: object) -> None:
-        assert "no clean frame stands before or after frames 0 to 11" in capsys.readouterr().err
+        assert "there is no clean frame before or after frames 0 to 11" in capsys.readouterr().err
         raise KeyboardInterrupt
 
     monkeypatch.setattr(transition, "_separate", never)
@@ -177,7 +177,7 @@ def test_warnings_stand_at_the_top_of_the_page_and_everywhere_else(
         and line == f"unlayer: warning: {warning}"
     )
     page = Path("in-watermark/report.html").read_text()
-    # Before the largest figure, which says how well the layers mix back whether or not anything was found.
+    # The warning comes before all figures.
     assert (
         0
         < page.index(escape(warning, quote=False))
@@ -189,7 +189,7 @@ def test_warnings_stand_at_the_top_of_the_page_and_everywhere_else(
 def test_the_largest_figures_are_what_is_known_and_what_is_invented(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """A reconstruction says nothing of how right the layers are, so that it is a check among others and no praise."""
+    """A good reconstruction does not prove right layers, so it is only one check among others."""
 
     def known(*words: Any, **more: Any) -> Any:
         made = plain_answer(*words, **more)
@@ -202,7 +202,7 @@ def test_the_largest_figures_are_what_is_known_and_what_is_invented(
         main("run in.mkv --task transition --transition 5:10 --out out --no-progress".split()) == 0
     )
     account = json.loads(Path("out/manifest.json").read_text())["report"]["account"]
-    assert account.startswith("Clean frames, carried by motion, explain 75 %")
+    assert account.startswith("Clean frames, moved along the motion, explain 75 %")
     head, rest = Path("out/report.html").read_text().split('aria-label="Self-checks"')
     for words in (
         "<b>75 %</b><span>follows from what the input shows",
