@@ -39,7 +39,7 @@ def one_thread() -> Iterator[None]:
 def inputs_are_ours(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """The clips that tests make are sound: a child that tries each first would cost more than many of the tests."""
     if "untrusted" not in request.fixturenames:
-        monkeypatch.setattr("pipeline.run.execute.try_files", lambda *words, **more: None)
+        monkeypatch.setattr("pipeline.run.opening.try_files", lambda *words, **more: None)
 
 
 @pytest.fixture

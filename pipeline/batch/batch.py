@@ -17,8 +17,8 @@ import torch
 from pipeline.batch.clips import Arrivals, Item, check_place, find_clips, out_of, store_of
 from pipeline.batch.display import BatchDisplay, board
 from pipeline.batch.skipped import Skipped
-from pipeline.run.execute import pick_device
-from pipeline.run.resuming import ANEW
+from pipeline.run.opening import pick_device
+from pipeline.run.restart import RESTART_WARNINGS
 from pipeline.runtime.child_process import Child
 from pipeline.runtime.memory import PLANNED
 from pipeline.runtime.remote_store import Store, store_at
@@ -283,7 +283,7 @@ class Batch:
     def _send(self, store: Store, item: Item) -> None:
         """A clip's run, or what it kept before it failed or was stopped, to the store."""
         try:
-            if ANEW & set(item.warnings):
+            if RESTART_WARNINGS & set(item.warnings):
                 store.forget_kept()
             if item.status == "done" or (item.status == "unchanged" and not store.finished()):
                 store.publish(item.out)

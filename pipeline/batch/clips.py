@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
 
 from pipeline.batch.skipped import Skipped
-from pipeline.run.execute import short_name
+from pipeline.run.opening import short_name
 from pipeline.runtime.remote_store import Store, store_at
 from pipeline.runtime.run_record import MANIFEST, WORK, identity_of, names_of, read_json
 from pipeline.settings import Settings

@@ -15,10 +15,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from pipeline.run import manifest
-from pipeline.run.execute import checkpoints, default_folder, open_checked, perform, pick_device
+from pipeline.run.execute import checkpoints, perform
 from pipeline.run.execute import prepare as begin
-from pipeline.run.resuming import DAMAGED, RESTARTED, going_on
-from pipeline.run.unchanged import STATES, Unchanged, states_of
+from pipeline.run.input_guard import INPUT_STATES, InputGuard, states_of
+from pipeline.run.opening import default_folder, open_checked, pick_device
+from pipeline.run.restart import DAMAGED, RESTARTED, with_restart
 from pipeline.runtime.progress import Silent, Stages
 from pipeline.runtime.remote_store import Store, store_at
 from pipeline.runtime.run_folder import RunFolder, claim
@@ -57,7 +58,7 @@ def prepare(settings: Settings) -> tuple[int, Warnings]:
         if folder.restarted:
             job.stages.warn(RESTARTED)
         count = (
-            going_on(task.parts.count, job, folder.forget, Unchanged(clip.paths))
+            with_restart(task.parts.count, job, folder.forget, InputGuard(clip.paths))
             if task.parts
             else 0
         )
@@ -76,8 +77,8 @@ def do(settings: Settings, number: int) -> Warnings:
     with _here(settings, lambda name: "/" not in name or name.startswith(room)) as (settings, _):
         folder, parts = RunFolder(settings.out or default_folder(settings)), task.parts
         job = _job(settings, folder)
-        inputs = Unchanged(job.clip.paths)
-        going_on(
+        inputs = InputGuard(job.clip.paths)
+        with_restart(
             lambda job: parts.do(job, number),
             job,
             lambda: safe_files.remove(folder.kept / parts.room(number)),
@@ -128,7 +129,7 @@ def _job(settings: Settings, folder: RunFolder) -> Job:
     folder.check_work()
     identity = bare(record)
     clip = open_checked(settings)
-    known = record.get(STATES) == states_of(settings.inputs) and not settings.inputs[0].is_dir()
+    known = record.get(INPUT_STATES) == states_of(settings.inputs) and not settings.inputs[0].is_dir()
     if not known and manifest.checksums(settings.inputs, clip) != identity["input"]:
         raise UnlayerError(
             f"{printable(settings.inputs[0])}: is another file than when the run was prepared; begin it again"

@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from pipeline.bench.clips import Known, Picture, layer_frames, width_of
-from pipeline.run.execute import pick_device
+from pipeline.run.opening import pick_device
 from pipeline.runtime.child_process import Child
 from pipeline.runtime.progress import tell
 from pipeline.runtime.run_record import MANIFEST, read_json

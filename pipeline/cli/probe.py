@@ -11,9 +11,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from pipeline.run.execute import open_checked
 from pipeline.run.input_notes import properties_of
 from pipeline.run.inputs import input_warnings
+from pipeline.run.opening import open_checked
 from pipeline.runtime.progress import Stages, reporter
 from pipeline.runtime.system_limits import cores
 from pipeline.settings import Settings

@@ -13,14 +13,14 @@ from rich.table import Table
 
 from pipeline.estimate.estimate import of_frames
 from pipeline.run import manifest
-from pipeline.run.execute import (
+from pipeline.run.execute import request_of, version_fingerprint
+from pipeline.run.inputs import device_warning, input_warnings
+from pipeline.run.opening import (
     default_folder,
     open_checked,
     pick_device,
-    request_of,
-    version_fingerprint,
+    refuse_input_as_folder,
 )
-from pipeline.run.inputs import device_warning, input_warnings
 from pipeline.runtime.folder_decision import Doing
 from pipeline.runtime.memory import amount
 from pipeline.runtime.progress import Stages, reporter
@@ -30,7 +30,7 @@ from pipeline.settings import Settings
 from pipeline.task import Budget, DryRun, Estimate, Job
 from pipeline.tasks import check_options, find_task
 from stages.checkpoint import Checkpoints
-from stages.errors import UnlayerError, UsageError
+from stages.errors import UnlayerError
 from stages.media.read import Clip
 from stages.media.sniff import printable
 from stages.optim.threads import one_thread_an_operation
@@ -102,8 +102,7 @@ def known(settings: Settings) -> dict[str, Any]:
     check_options(task, settings)
     device = pick_device(settings.device)
     out = settings.out or default_folder(settings)
-    if any(out.resolve() == path.resolve() for path in settings.inputs):
-        raise UsageError(f"{out}: is the input itself; choose another --out")
+    refuse_input_as_folder(settings, out)
     clip = open_checked(settings)
     warnings = input_warnings(settings)
     if (unused := device_warning(settings, task, device)) is not None:

@@ -16,11 +16,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pipeline.framewise.findings import Findings
 from pipeline.framewise.hint import Hint
 from pipeline.framewise.layer_files import LayerFiles
 from pipeline.framewise.recipe import Output, Recipe, checked
 from pipeline.framewise.windows import Overview, look, windows
-from pipeline.framewise.findings import Findings
 from pipeline.runtime.memory import (
     check_enough,
     check_room,

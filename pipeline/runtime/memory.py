@@ -1,4 +1,4 @@
-"""Memory: how much a run may plan for, what this machine has, and what is done where a GPU's is too small after all."""
+"""Plan for memory: how much a run may use, what this machine has, and what to do without enough."""
 
 from __future__ import annotations
 
@@ -21,25 +21,37 @@ from stages.media.sniff import printable
 T = TypeVar("T")
 
 PLANNED = 4 * 2**30
-"""Bytes that a run plans for unless ``--max-memory`` says otherwise. The same on every machine, so that the layers are, too."""
+"""Bytes that a run plans for unless ``--max-memory`` says otherwise: 4 GiB.
+
+It is the same on every machine, so that the layers are the same too.
+"""
 
 BASE = 500 * 2**20
-"""Bytes that a process takes before it has any frame: Python, PyTorch, the codecs."""
+"""Bytes that a process needs before it has any frame, for Python, PyTorch and the codecs.
+
+Measured with the CPU builds of the pinned versions.
+"""
 
 HALVINGS = 3
-"""How often a working size is halved, at most, where the GPU's memory is too small for it."""
+"""How often a working size is halved, at most, where the GPU's memory is too small."""
+
+SAFE_SHARE = 0.75
+"""Part of the machine's memory that a warning suggests for ``--max-memory``."""
+
+_SUFFIXES = ((2**30, "G"), (2**20, "M"), (2**10, "K"))
 
 
 def planned(settings: Settings) -> int:
-    """Bytes that frames and what is made of them may take."""
+    """Return the bytes that frames and everything computed from them may take."""
     return max(0, (settings.max_memory or PLANNED) - BASE)
 
 
 def check_enough(needed: float, settings: Settings, what: str) -> str | None:
-    """Compares what the least of a work needs, in bytes beside :data:`BASE`, with what may be planned for.
+    """Compare what the smallest version of a work needs with what may be used.
 
-    Raises UsageError where it is more than ``--max-memory``, UnlayerError where it is more than this machine has. Returns a warning where
-    it is merely more than what is planned for by default.
+    needed: bytes besides :data:`BASE`. what: the work's name in messages. Returns a warning if it
+    needs more than the default plan, else ``None``. Raises UsageError where it needs more than
+    ``--max-memory``, and UnlayerError where it needs more than this machine has.
     """
     total = needed + BASE
     if needed <= planned(settings):
@@ -56,27 +68,33 @@ def check_enough(needed: float, settings: Settings, what: str) -> str | None:
 
 
 def say_tight(used: float, what: str) -> str | None:
-    """A warning where a work, as it is planned, takes more than this machine has, in bytes beside :data:`BASE`.
+    """Return a warning if a work is planned with more memory than this machine has, else ``None``.
 
-    It is planned the same on every machine, so that the layers are the same: less is planned for only where that is asked for.
+    used: bytes besides :data:`BASE`. what: the work's name in messages. The plan is the same on
+    every machine, so that the layers are the same; a smaller one must be asked for.
     """
-    total, have = used + BASE, machine_memory()
+    total = used + BASE
+    have = machine_memory()
     if have is None or total <= have:
         return None
     has, wants = amounts(have, total)
     return (
-        f"{what}: about {wants} of memory is planned for and this machine has {has}; "
-        f"should that be too little, --max-memory {amount(0.75 * have)} plans for less, and for other layers"
+        f"{what}: the plan needs about {wants} of memory and this machine has {has}; "
+        f"if that fails, --max-memory {amount(SAFE_SHARE * have)} plans for less and gives other "
+        "layers"
     )
 
 
 def amount(size: float) -> str:
-    """Bytes for people, as ``--max-memory`` takes them: ``3.2G``, ``800M``."""
+    """Return bytes for people, as ``--max-memory`` takes them: ``3.2G``, ``800M``."""
     return f"{size / 2**30:.3g}G" if size >= 2**30 else f"{-(-size // 2**20):.0f}M"
 
 
 def amounts(less: float, more: float) -> tuple[str, str]:
-    """Return two unequal sizes in bytes for people, with as many digits as it takes to tell them apart: ``("1.01M", "1.02M")``."""
+    """Return two different sizes in bytes with enough digits to tell them apart.
+
+    Example: ``("1.01M", "1.02M")``.
+    """
     for digits in range(2, 9):
         pair = _sized(less, digits), _sized(more, digits)
         if pair[0] != pair[1]:
@@ -85,22 +103,17 @@ def amounts(less: float, more: float) -> tuple[str, str]:
 
 
 def _sized(size: float, digits: int) -> str:
-    """``size`` in its own unit, with about ``digits`` digits that count and one more."""
-    unit, letter = next(
-        (
-            (2**power, letter)
-            for power, letter in ((30, "G"), (20, "M"), (10, "K"))
-            if size >= 2**power
-        ),
-        (1, " bytes"),
-    )
+    """Return ``size`` in a fitting unit, with about ``digits`` + 1 significant digits."""
+    fitting = ((unit, letter) for unit, letter in _SUFFIXES if size >= unit)
+    unit, letter = next(fitting, (1, " bytes"))
     value = size / unit
-    text = f"{value:.{max(0, digits - int(math.log10(max(1.0, value))))}f}"
+    decimals = max(0, digits - int(math.log10(max(1.0, value))))
+    text = f"{value:.{decimals}f}"
     return (text.rstrip("0").rstrip(".") if "." in text else text) + letter
 
 
 def check_room(folder: Path, needed: int) -> None:
-    """Raises UnlayerError where the disk of ``folder`` has not ``needed`` bytes for what a run will put there, before any work is done."""
+    """Raise UnlayerError where the disk of ``folder`` has less than ``needed`` bytes free."""
     free = shutil.disk_usage(folder).free
     if free < needed:
         has, wants = amounts(free, needed)
@@ -111,8 +124,8 @@ def check_room(folder: Path, needed: int) -> None:
 
 
 def peak_memory() -> int | None:
-    """The most bytes that this process has had until now; ``None`` where the system does not tell."""
-    # Not getrusage where there is another way: on Linux it begins with what the process had that started this one.
+    """Return this process's peak memory in bytes, or ``None`` where the system does not tell."""
+    # On Linux, getrusage begins with the memory of the process that started this one.
     with suppress(OSError, ValueError, StopIteration):
         return 1024 * value_of(Path("/proc/self/status"), "VmHWM:")
     try:
@@ -124,10 +137,14 @@ def peak_memory() -> int | None:
 
 
 def retry_on_oom(work: Callable[[int, Checkpoints], T], room: Checkpoints) -> tuple[T, int]:
-    """``work(times, keeper)`` with its working size halved as few ``times`` as the GPU's memory asks for, and how many that was.
+    """Retry at half the working size after each out-of-memory error of the GPU.
 
-    Each size keeps what it has done in a room of its own, and a resumed run goes on with the size that the interrupted one had come to.
-    Raises torch.OutOfMemoryError where :data:`HALVINGS` are too few.
+    work: called with the number of halvings and the checkpoints for that size. room: where the
+    checkpoints lie; each size has a namespace of its own, and a resumed run goes on with the size
+    that the interrupted run had reached.
+
+    Returns the result and the number of halvings. Raises torch.OutOfMemoryError after
+    :data:`HALVINGS`.
     """
     times = int(room.newest("reduced") or 0)
     while True:
@@ -136,13 +153,16 @@ def retry_on_oom(work: Callable[[int, Checkpoints], T], room: Checkpoints) -> tu
         except torch.OutOfMemoryError:
             if times == HALVINGS:
                 raise
-        # Here, not in the handler: the exception would hold the tensors that were in work.
+        # This stands outside the handler, where the exception would keep tensors alive.
         times += 1
         room.keep("reduced", times)
         torch.cuda.empty_cache()
 
 
 def say_halved(first: int, last: int, device: torch.device, times: int) -> str:
-    """The warning about it."""
+    """Return the warning that the working size of frames ``first`` to ``last`` was halved."""
     often = "once" if times == 1 else f"{times} times"
-    return f"frames {first} to {last}: the memory of {device} was too small; the working size was halved {often}"
+    return (
+        f"frames {first} to {last}: the memory of {device} was too small; "
+        f"the working size was halved {often}"
+    )

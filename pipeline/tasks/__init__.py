@@ -104,8 +104,9 @@ def check_name(name: str) -> None:
         return
     points = offered().get(name, [])
     if not points:
+        known = names()
         raise UsageError(
-            f"--task {name!r} is not known; choose {', '.join(names())}{did_you_mean(name, names())}"
+            f"--task {name!r} is not known; choose {', '.join(known)}{did_you_mean(name, known)}"
         )
     if len(points) > 1:
         packages = " and ".join(map(_origin, points))

@@ -19,7 +19,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from test_links import HungError, alarmed
 
-from pipeline.run.resuming import ANEW, DAMAGED
+from pipeline.run.restart import DAMAGED, RESTART_WARNINGS
 from stages.checkpoint import _checksum
 
 DRAWS, SEED = int(os.environ.get("UNLAYER_DRAWS", "24")), int(os.environ.get("UNLAYER_SEED", "0"))
@@ -210,7 +210,7 @@ def test_changed_files(run: Run, tmp_path: Path) -> None:
             if answer.status == 0:
                 assert layers(Path("out")) == want and not lines, "other layers"
                 assert all(
-                    text in (*ANEW, *manifest(Path("whole"))["warnings"])
+                    text in (*RESTART_WARNINGS, *manifest(Path("whole"))["warnings"])
                     for text in manifest(Path("out"))["warnings"]
                 )
             else:

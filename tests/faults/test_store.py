@@ -20,7 +20,7 @@ from pipeline.batch.clips import Item
 from pipeline.batch.display import Quiet
 from pipeline.cli.main import main
 from pipeline.run.execute import version_fingerprint
-from pipeline.run.resuming import RESTARTED
+from pipeline.run.restart import RESTARTED
 from pipeline.runtime.child_process import Child
 from pipeline.runtime.remote_store import Store, store_at
 from pipeline.runtime.run_record import identity_of

@@ -262,7 +262,7 @@ def test_a_clip_whose_process_is_killed_is_one_failure(monkeypatch: pytest.Monke
     first, second = record()["clips"]
     assert (
         first["status"] == "failed"
-        and "killed, for want of memory perhaps" in first["error"]
+        and "was killed, perhaps for lack of memory" in first["error"]
         and second["status"] == "done"
     )
 
@@ -448,7 +448,7 @@ def test_what_an_interrupted_clip_had_kept_of_another_version_is_no_hindrance(
     assert main(["batch", "clips", "--task", "transition", "--out", "out", "--no-progress"]) == 1
     first, second = record()["clips"]
     assert first["status"] == "done" and any(
-        "it was begun anew" in text for text in first["warnings"]
+        "the run began again" in text for text in first["warnings"]
     )
     assert second["status"] == "failed" and "--overwrite" in second["error"]
     assert Path("out/b-transition/manifest.json").read_bytes() == before

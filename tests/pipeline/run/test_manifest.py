@@ -31,17 +31,14 @@ def built(result: Result, settings: Settings | None = None, **more: Any) -> dict
     settings = settings or Settings(
         inputs=(Path("in/fade.mp4"),), task="transition", start=Fraction(1, 2)
     )
-    return manifest.build(
-        settings,
-        ["ab"] * len(settings.inputs),
-        INFO,
-        result,
+    facts = manifest.RunFacts(
         device=torch.device("cpu"),
         seconds=63.00049,
         stages={"find": 1.23456, "fit": 60.0},
         warnings=["careful"],
         **more,
     )
+    return manifest.build(settings, ["ab"] * len(settings.inputs), INFO, result, facts)
 
 
 def test_a_transition_as_the_contract_has_it() -> None:
@@ -61,9 +58,7 @@ def test_a_transition_as_the_contract_has_it() -> None:
 
 
 def test_a_fade_has_its_colour_and_a_cut_mixes_nothing() -> None:
-    fade = describe_transition(
-        Transition(3, 3, "fade", (0.5,), "gamma", 4, None, "#000000")
-    )
+    fade = describe_transition(Transition(3, 3, "fade", (0.5,), "gamma", 4, None, "#000000"))
     assert (fade["from"], fade["to"], fade["color"]) == ("scene-005", None, "#000000")
     cut = describe_transition(Transition(30, 29, "cut", (), "gamma", 0, 1))
     assert (cut["first_frame"], cut["last_frame"], cut["mix"]) == (30, 29, [])

@@ -25,6 +25,7 @@ from pipeline.cli.main import main, parse
 from pipeline.cli.verbs import VERBS
 from pipeline.run import execute as running
 from pipeline.run.inputs import check_inputs, device_warning, overrun_warning
+from pipeline.run.opening import open_checked
 from pipeline.settings import PRESETS, Settings, flag, options
 from pipeline.task import Job, Result, Task, WrittenLayer
 from pipeline.tasks import built_in, find_task
@@ -211,10 +212,10 @@ def perform(monkeypatch: pytest.MonkeyPatch, task: str, words: list[str]) -> int
     monkeypatch.setattr(running, "find_task", lambda name: quick)
     monkeypatch.setattr(
         "pipeline.estimate.dry_run.foreseen",
-        lambda settings, stages: running.open_checked(settings) and {},
+        lambda settings, stages: open_checked(settings) and {},
     )
     monkeypatch.setattr("pipeline.estimate.dry_run.show", lambda facts: None)
-    monkeypatch.setattr(running, "with_report", lambda described, *more: (described(), []))
+    monkeypatch.setattr(running, "with_report", lambda described, *more: (described([], None), []))
     return main(["run", *words, "--task", task])
 
 
@@ -349,7 +350,7 @@ def test_an_input_that_is_given_twice_is_refused(tmp_path: Path) -> None:
         UsageError,
         match=r"link\.png: is given twice \(1\.png is the same file\); give each input once",
     ):
-        running.open_checked(parse("run", ["1.png", "link.png"]))
+        open_checked(parse("run", ["1.png", "link.png"]))
 
 
 def test_several_videos_and_folders_among_files_are_refused(

@@ -91,8 +91,8 @@ def test_a_small_machine_is_said_to_be_small(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(memory, "machine_memory", lambda: 2 * GIB)
     assert say_tight(GIB, "in.mp4") is None
     assert say_tight(3 * GIB, "in.mp4") == (
-        "in.mp4: about 3.49G of memory is planned for and this machine has 2G; "
-        "should that be too little, --max-memory 1.5G plans for less, and for other layers"
+        "in.mp4: the plan needs about 3.49G of memory and this machine has 2G; "
+        "if that fails, --max-memory 1.5G plans for less and gives other layers"
     )
     media.save(Path("in.mkv"), media.moving(6))
     words = [
@@ -111,7 +111,7 @@ def test_a_small_machine_is_said_to_be_small(monkeypatch: pytest.MonkeyPatch) ->
         monkeypatch.setattr(memory, "machine_memory", lambda have=have: have)
         assert main([*words, f"out-{warned}"]) == 0
         whole = json.loads(Path(f"out-{warned}/manifest.json").read_text())
-        assert any("frames 2 to 3 of 64x48: about" in text for text in whole["warnings"]) is warned
+        assert any("frames 2 to 3 of 64x48: the plan needs about" in text for text in whole["warnings"]) is warned
     layers = [Path(f"out-{warned}/scene-001.mp4").read_bytes() for warned in (False, True)]
     assert layers[0] == layers[1]
 
