@@ -117,7 +117,7 @@ class Settings:
         result=False,
     )
     dry_run: bool = setting(
-        False, "say what would be done and how long it takes; write nothing", result=False
+        False, "say what would be done and its cost; write nothing", result=False
     )
 
     preset: str = _work("balanced", ", ".join(PRESETS), metavar="NAME", parse=OneOf(PRESETS))
@@ -144,7 +144,7 @@ class Settings:
     )
     seed: int = _work(
         0,
-        "the same seed gives the same layers on the CPU",
+        "same seed, same layers, on the CPU",
         metavar="N",
         parse=parse_whole_number,
         rare=BOTH,
@@ -157,7 +157,7 @@ class Settings:
         parse=parse_whole_number,
         rare=BOTH,
     )
-    salvage: bool = _read(False, "use what decodes of a damaged file, and say how much", rare=BOTH)
+    salvage: bool = _read(False, "of a damaged file, use what decodes and say how much", rare=BOTH)
     interlaced: str = _read(
         "auto",
         "interlaced video: auto (deinterlace where found), keep, deinterlace",
@@ -189,7 +189,7 @@ class Settings:
     )
     transition: tuple[tuple[int, int], ...] = _read(
         (),
-        "mixed frames that you know, instead of a search; repeatable",
+        "these frames are mixed; no search; may be repeated",
         metavar="FIRST:LAST",
         parse=parse_span,
         repeat=True,
@@ -207,7 +207,7 @@ class Settings:
 
     space: str = _work(
         "auto",
-        f"the values in which layers add up: {', '.join(SPACES)}",
+        f"values that add up: {', '.join(SPACES)}",
         metavar="NAME",
         parse=OneOf(SPACES),
         verbs=("run",),
@@ -215,7 +215,7 @@ class Settings:
     )
     strength: float = _work(
         1.0,
-        "how much is removed, 0 to 2; 1 is what was found",
+        "how much to remove, 0 to 2; 1 as found",
         metavar="X",
         parse=parse_strength,
         verbs=("run",),

@@ -1,4 +1,4 @@
-"""Tasks from outside: entry points of installed packages."""
+"""Tasks of installed packages: entry points, the plug-in module, and what goes wrong."""
 
 from __future__ import annotations
 
@@ -12,19 +12,18 @@ import pytest
 from clips import moving, read_clip
 from media import save
 
+from pipeline import plugin
 from pipeline.cli.main import main
 from pipeline.tasks import built_in, check_name, find_task, hidden, names
 from stages.errors import UnlayerError, UsageError
 
 RAIN = """
-from pipeline.framewise.run import Output, Recipe, run_layered
-from pipeline.tasks import Task
-from stages.context import Separation
+from pipeline.plugin import Output, Recipe, Separation, Task, run_layered
 
-def survey(sample, brief):
+def survey(sample, context):
     return None
 
-def separate(frames, facts, brief):
+def separate(frames, facts, context):
     return Separation({"clean": frames, "streaks": 0 * frames})
 
 RECIPE = Recipe((Output("clean"), Output("streaks", sound=False)), survey, separate)
@@ -73,6 +72,37 @@ def test_a_task_from_outside_is_a_task(install: Install) -> None:
         check_name("rian")
 
 
+OLD_PATHS = """
+from pipeline.framewise.run import Output, Recipe, layered_task, run_layered
+from pipeline.tasks import Budget, Fit, Job, Layer, Parts, Result, Task
+from stages.context import Note, Separation, SeparationContext
+from stages.motion.flow import flows, warp
+"""
+
+
+def test_packages_that_import_from_the_earlier_places_still_load(install: Install) -> None:
+    install("rainy", OLD_PATHS + RAIN, "rain = rainy:TASK")
+    assert find_task("rain").name == "rain"
+
+
+def test_the_plug_in_module_offers_what_it_lists_and_the_page_names_all_of_it() -> None:
+    page = (Path(__file__).parents[3] / "docs/adding-a-task.md").read_text()
+    for name in plugin.__all__:
+        assert getattr(plugin, name) is not None
+        assert f"`{name}" in page or f".{name}`" in page, f"{name} is not in docs/adding-a-task.md"
+
+
+def test_a_package_for_another_version_is_refused_in_one_line(
+    install: Install, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plugin.require_api(plugin.API_VERSION)
+    code = f"from pipeline.plugin import require_api\nrequire_api({plugin.API_VERSION + 1})\n"
+    install("rainy", code + RAIN, "rain = rainy:TASK")
+    assert main(["run", "none.mp4", "--task", "rain"]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "rainy" in line and f"is written for version {plugin.API_VERSION + 1}" in line
+
+
 def test_a_task_of_our_own_wins_and_says_so(
     install: Install, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -83,7 +113,7 @@ def test_a_task_of_our_own_wins_and_says_so(
     first = capsys.readouterr().err.splitlines()[0]
     assert (
         first
-        == "unlayer: warning: the task dehaze of rainy (rainy:TASK) is not used: Unlayer has one of that name, which wins"
+        == "unlayer: warning: the task dehaze of rainy (rainy:TASK) is not used: the built-in task of that name comes first"
     )
     assert hidden("segment") is None and hidden("nothing") is None
 
@@ -104,7 +134,7 @@ def test_two_packages_of_one_task_are_refused(
         ("raise RuntimeError('first\\nsecond')", "broken:TASK", "first second"),
         ("import nothing_of_this_name", "broken:TASK", "No module named 'nothing_of_this_name'"),
         ("x = 1", "broken:TASK", "TASK"),
-        ("TASK = 3", "broken:TASK", "no pipeline.tasks.Task but int"),
+        ("TASK = 3", "broken:TASK", "it is of type int, not a pipeline.plugin.Task"),
         ("TASK = (", "broken:TASK", "was never closed"),
         ("raise SystemError", "broken:TASK", "SystemError"),
         ("", "not_there:TASK", "not_there"),
@@ -174,7 +204,7 @@ def test_a_task_under_another_name_is_refused(
     assert main(["run", "in.mkv", "--task", "snow"]) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert (
-        "rainy:TASK of rainy cannot be loaded (it calls itself 'rain', and its entry point 'snow')"
+        "rainy:TASK of rainy cannot be loaded (its name is 'rain', and its entry point's is 'snow')"
         in line
     )
 
