@@ -1,4 +1,4 @@
-"""``--config``: TOML by the settings' names, a manifest given back as one, and one line for whatever is wrong."""
+"""``--config``: TOML by the settings' names, a manifest as configuration, one line for errors."""
 
 from __future__ import annotations
 
@@ -251,7 +251,7 @@ KEYS = st.sampled_from([item.name for item in fields(Settings)]) | st.text(max_s
 
 
 def settings_or_refusal(text: str, *, manifest: bool) -> None:
-    """Holds that a text is settings or a UsageError in one line."""
+    """Check that a text gives settings, or a UsageError of one line."""
     try:
         given: dict[str, Any] = settings_of(text, "x", manifest=manifest)
         made = Settings(**given)

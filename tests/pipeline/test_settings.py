@@ -1,4 +1,4 @@
-"""Settings: what the command line's words become."""
+"""Settings: what the words of the command line become."""
 
 from __future__ import annotations
 
@@ -97,8 +97,9 @@ def test_every_setting_is_documented() -> None:
 
 def test_all_options_of_the_contract_exist() -> None:
     promised = (
-        "out preset max-seconds device seed lossless alpha stream salvage hint transition start end "
-        "resume anew overwrite no-progress json debug task space strength config dry-run max-memory max-pixels interlaced"
+        "out preset max-seconds device seed lossless alpha stream salvage hint transition start "
+        "end resume anew overwrite no-progress json debug task space strength config dry-run "
+        "max-memory max-pixels interlaced"
     ).split()
     assert {flag(item) for item in options("run")} == {f"--{name}" for name in promised}
 
@@ -106,7 +107,10 @@ def test_all_options_of_the_contract_exist() -> None:
 def test_words_become_settings() -> None:
     made = parse(
         "run",
-        "a.mp4 --task transition --transition 3:9 --seed 4 --transition 20:30 --start 0:02 --max-seconds 60".split(),
+        (
+            "a.mp4 --task transition --transition 3:9 --seed 4 --transition 20:30 --start 0:02 "
+            "--max-seconds 60"
+        ).split(),
     )
     assert made == Settings(
         inputs=(Path("a.mp4"),),

@@ -28,7 +28,10 @@ Run = Callable[..., tuple[int, str, str]]
 
 @pytest.fixture
 def run(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Runs the command line in an empty folder: ``(exit status, standard output, standard error)``."""
+    """Return what runs the command line in an empty folder.
+
+    It returns the exit status, standard output and standard error.
+    """
     monkeypatch.chdir(tmp_path)
 
     def call(*words: object) -> tuple[int, str, str]:
@@ -41,7 +44,10 @@ def run(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.
 
 
 def refused(answer: tuple[int, str, str], status: int, *says: str) -> None:
-    """Holds that an answer is a refusal: its status, nothing on standard output, one line that says all of ``says``."""
+    """Check that an answer is a refusal.
+
+    It has this status, nothing on standard output, and one line that contains all of ``says``.
+    """
     code, out, err = answer
     assert code == status, err
     assert out == ""
@@ -226,7 +232,10 @@ sys.exit(main(sys.argv[1:]))
 
 
 def stopped(number: int, *words: str) -> tuple[int, str, str]:
-    """A run that is sent a signal in the middle of its separation: ``(exit status, standard output after that, standard error)``."""
+    """Send a run a signal in the middle of its separation.
+
+    Return its exit status, what it printed after that, and its errors.
+    """
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-c", STUCK, *words, "--no-progress"]
     # A shell's background job ignores Ctrl-C, and so would its children.

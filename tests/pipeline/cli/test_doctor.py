@@ -1,4 +1,4 @@
-"""``doctor``: what works is found to work, what does not ends in a plain line and status 1."""
+"""``doctor`` tries out what works; what does not work is a plain line and exit status 1."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def asked(capsys: pytest.CaptureFixture[str]) -> tuple[int, dict[str, Any]]:
-    """Exit status and findings of ``doctor --json``."""
+    """Return the exit status and the findings of ``doctor --json``."""
     status = main(["doctor", "--json"])
     return status, json.loads(capsys.readouterr().out)
 

@@ -1,4 +1,4 @@
-"""Words: help that is made from the settings and fits a screen, completion, and which words are inputs."""
+"""The words: help that is made from the settings and fits a screen, completion, and inputs."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from stages.errors import UsageError
 
 ROOT = Path(__file__).parents[3]
 SCREEN = 80, 24
-"""Columns and lines of the smallest terminal there is by default; its last line is the prompt's."""
+"""Columns and lines of the smallest common terminal; the prompt takes the last line."""
 
 
 def shown(verb: str, width: int = SCREEN[0], *, everything: bool = False) -> str:
-    """The help of a verb on a terminal of this width."""
+    """Return the help of a command on a terminal of this width."""
     text = io.StringIO()
     show_help(verb, Console(file=text, width=width), everything=everything)
     return text.getvalue()
@@ -113,7 +113,7 @@ def test_help_is_asked_for_anywhere(words: list[str], capsys: pytest.CaptureFixt
 
 
 def completed(*words: str) -> list[str]:
-    """What the shell offers for the last of ``words``."""
+    """Return what the shell offers for the last of ``words``."""
     environment = {
         **os.environ,
         "COMP_WORDS": " ".join(["unlayer", *words]),
@@ -201,7 +201,7 @@ def test_values_may_stand_behind_an_equals_sign_and_begin_with_a_dash() -> None:
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_an_option_of_one_value_that_is_given_twice_is_refused(verb: str) -> None:
-    """Only one of two values could be used, and the user would not know which."""
+    """Only one of two values could be used, and the user would not know which one."""
     inputs = ["a"] if VERBS[verb].inputs else []
     for item in options(verb):
         name = flag(item)

@@ -1,4 +1,4 @@
-"""The manifest: its schema, and that what it says is so."""
+"""The manifest: its schema, and that what it says is true."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def test_the_whole_manifest() -> None:
         }
     ]
     assert whole["settings"]["preset"] == "balanced" and whole["settings"]["start"] == "1/2"
-    # In the order of their first frame, whatever order they were finished in, and relative to the folder.
+    # Layers are in the order of their first frames, and paths are relative to the folder.
     assert [(layer["name"], layer["path"]) for layer in whole["layers"]] == [
         ("scene-001", "scene-001.mkv"),
         ("scene-002", "scene-002.mkv"),
@@ -153,7 +153,7 @@ def test_identity_reads_back(tmp_path: Path) -> None:
         identity_of(whole) == known
         and known["hint_sha256"] == hashlib.sha256(hint.read_bytes()).hexdigest()
     )
-    # Drawn anew under the same name, it makes another run.
+    # A hint that is redrawn under the same name makes another run.
     media.save(hint, moving(2, 1), **{"c:v": "png"})
     assert identity_of(whole) != manifest.identity(replace(settings, hint=hint), ["ab"])
 

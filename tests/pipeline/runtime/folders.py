@@ -28,7 +28,7 @@ def manifest(identity: dict[str, object]) -> dict[str, object]:
 
 
 def finish(folder: RunFolder, identity: dict[str, object] = ONE) -> None:
-    """Does what a run does, with two files."""
+    """Do what a run does, with two files."""
     assert folder.prepare(identity, Request.BEGIN, roles=ROLES)
     files = [folder.work / "scene-001.mp4", folder.work / "sheet.png"]
     for file in files:

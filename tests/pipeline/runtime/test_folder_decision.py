@@ -148,7 +148,7 @@ def test_a_finished_run_without_one_of_its_layers_is_made_again(tmp_path: Path) 
             folder.prepare(ONE, Request.BEGIN, roles=ROLES)
         assert not folder.prepare(ONE, Request.RESUME, roles=ROLES, elsewhere=True)
         assert folder.prepare(ONE, Request.RESUME, roles=ROLES)
-        # Interrupted, it goes on.
+        # It was interrupted, and goes on.
         (folder.kept / "x").mkdir(parents=True)
         assert folder.prepare(ONE, Request.RESUME, roles=ROLES) and (folder.kept / "x").exists()
 
@@ -157,7 +157,7 @@ def test_a_finished_run_without_one_of_its_layers_is_made_again(tmp_path: Path) 
 def test_an_interrupted_run_that_does_not_fit_is_begun_anew_where_that_was_asked(
     tmp_path: Path, other: dict[str, object] | None
 ) -> None:
-    """Of another version, of other settings, or of no run that is known."""
+    """It may be of another version, of other settings, or without any record."""
     now = {"versions": ["2"], "names": ["in.mp4"]}
     with claim(tmp_path / "out") as folder:
         folder.prepare(ONE if other else OTHER, Request.BEGIN, roles=ROLES, about=other)
@@ -166,7 +166,7 @@ def test_an_interrupted_run_that_does_not_fit_is_begun_anew_where_that_was_asked
         (folder.kept / "x").mkdir(parents=True)
         with pytest.raises(
             UsageError,
-            match=r"an interrupted run of another version, of another input or with other options.*--overwrite",
+            match=f"{STALE}.*--overwrite",
         ):
             folder.prepare(ONE, Request.RESUME, roles=ROLES, about=now)
         assert (folder.kept / "x").exists() and not folder.restarted
@@ -201,7 +201,7 @@ def test_a_hint_is_part_of_the_run_whatever_becomes_of_it(tmp_path: Path) -> Non
         shutil.rmtree(folder.work)
         finish(folder, one)
         assert folder.decide(one, again, versions=["1"]) == "leave"
-        # Replacing it, stopped and resumed.
+        # The run that was replacing it was stopped, and goes on.
         assert folder.prepare(other, Request.OVERWRITE, roles=ROLES, about={"versions": ["1"]})
         assert folder.decide(other, again, versions=["1"]) == "go on"
 

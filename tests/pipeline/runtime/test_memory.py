@@ -42,9 +42,10 @@ def here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def peak_of(*words: str) -> int:
-    """The memory that a command takes in a process of its own, in bytes."""
+    """Return the peak memory of a command in a process of its own, in bytes."""
     code = (
-        "import sys; from pipeline.cli.main import main; from pipeline.runtime.memory import peak_memory; status = main(sys.argv[1:]);"
+        "import sys; from pipeline.cli.main import main; "
+        "from pipeline.runtime.memory import peak_memory; status = main(sys.argv[1:]);"
         "print('peak', status, peak_memory())"
     )
     done = subprocess.run(
@@ -87,7 +88,10 @@ def test_too_little_memory_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_small_machine_is_said_to_be_small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The plan stays that of every machine: the layers are the same. Who runs out of memory knows what to do."""
+    """The plan is the same on every machine, so the layers are too.
+
+    A warning says what to do if memory runs out.
+    """
     monkeypatch.setattr(memory, "machine_memory", lambda: 2 * GIB)
     assert say_tight(GIB, "in.mp4") is None
     assert say_tight(3 * GIB, "in.mp4") == (
@@ -111,7 +115,8 @@ def test_a_small_machine_is_said_to_be_small(monkeypatch: pytest.MonkeyPatch) ->
         monkeypatch.setattr(memory, "machine_memory", lambda have=have: have)
         assert main([*words, f"out-{warned}"]) == 0
         whole = json.loads(Path(f"out-{warned}/manifest.json").read_text())
-        assert any("frames 2 to 3 of 64x48: the plan needs about" in text for text in whole["warnings"]) is warned
+        text = "frames 2 to 3 of 64x48: the plan needs about"
+        assert any(text in warning for warning in whole["warnings"]) is warned
     layers = [Path(f"out-{warned}/scene-001.mp4").read_bytes() for warned in (False, True)]
     assert layers[0] == layers[1]
 
@@ -146,7 +151,8 @@ def test_the_manifest_says_how_much_memory_it_took() -> None:
     media.save(Path("in.mp4"), media.moving(6))
     assert main(["run", "in.mp4", "--task", "transition", "--out", "out", "--no-progress"]) == 0
     report = json.loads(Path("out/manifest.json").read_text())["report"]
-    # Linux adds a process's pages up only roughly, a few pages a core: two readings of one peak may differ by some hundred KiB.
+    # Linux counts a process's pages only roughly, a few pages a core. Two readings of one peak may
+    # differ by some hundred KiB.
     assert 50 * 2**20 < report["peak_memory"] <= (peak_memory() or 0) + 16 * 2**20
 
 
@@ -198,7 +204,10 @@ def test_a_transition_is_worked_on_smaller_where_memory_is_short(
 
 
 def long_clip(path: Path, frames: int) -> Path:
-    """A clip of ``frames`` small frames that move a little; quickly made, as most of its packets are copies."""
+    """Make a clip of ``frames`` small frames that move a little.
+
+    Most packets are copies, so this is quick.
+    """
     few = [
         av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), "rgb24")
         for frame in media.moving(16)
@@ -227,7 +236,7 @@ def test_a_longer_clip_is_probed_in_the_same_memory() -> None:
 
 @pytest.mark.slow
 def test_an_hour_is_probed_in_bounded_memory() -> None:
-    """90 000 frames take little more than 400: the frames' times and stamps."""
+    """90 000 frames take little more than 400: only their times and stamps."""
     hour, few = long_clip(Path("hour.mkv"), 90_000), long_clip(Path("few.mkv"), 400)
     assert (
         peak_of("probe", str(hour), "--json") - peak_of("probe", str(few), "--json") < 150 * 2**20

@@ -94,5 +94,5 @@ def test_json_lines(capsys: pytest.CaptureFixture[str]) -> None:
 def test_the_reporter_fits_options_and_terminal() -> None:
     assert isinstance(reporter(json_lines=True, quiet=True), JsonLines)
     assert type(reporter(json_lines=False, quiet=True)) is Silent
-    # Under pytest standard error is no terminal.
+    # Under pytest standard error is not a terminal.
     assert isinstance(reporter(json_lines=False, quiet=False), Lines)

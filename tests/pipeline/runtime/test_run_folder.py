@@ -80,7 +80,7 @@ def test_overwrite_replaces_our_files_alone(tmp_path: Path) -> None:
             (folder.path / name).write_text("mine")
         before = listing(folder.path)
         folder.prepare(OTHER, Request.OVERWRITE, roles=ROLES)
-        # The old run stays whole until the new one is, and is what the folder holds should that never be.
+        # The old run stays whole until the new one is finished, and remains if that never happens.
         assert listing(folder.path) == sorted([".work", *before]) and folder.state() == (
             "finished",
             ONE,
@@ -176,7 +176,7 @@ def test_a_second_run_is_refused_at_once(tmp_path: Path) -> None:
     finally:
         child.kill()
         child.communicate()
-    # The lock died with its process, although its file is still there.
+    # The lock ended with its process, although its file is still there.
     assert (tmp_path / "out/.lock").exists()
     with claim(tmp_path / "out") as folder:
         finish(folder)
@@ -205,7 +205,10 @@ def test_a_work_folder_that_is_a_link_is_not_touched(tmp_path: Path, request_: R
 
 
 def test_stopped_between_its_record_and_the_old_runs_end(tmp_path: Path) -> None:
-    """Killed in publishing before the old manifest is gone: the old run is whole, and the new one goes on."""
+    """Killed while publishing, before the old manifest is removed, the old run is whole.
+
+    The new one goes on.
+    """
     with claim(tmp_path / "out") as folder:
         finish(folder)
         before = listing(tmp_path / "out")
@@ -228,7 +231,7 @@ def test_stopped_while_tidying_up_is_finished(tmp_path: Path) -> None:
 def test_killed_while_it_removes_what_it_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever is left of the work folder then is known as ours, and goes the next time."""
+    """Whatever is left of the work folder is known as ours, and is removed the next time."""
     removed: list[str] = []
 
     def killed(path: Path, ignore_errors: bool = False) -> None:

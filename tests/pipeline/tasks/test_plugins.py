@@ -27,14 +27,15 @@ def separate(frames, facts, context):
     return Separation({"clean": frames, "streaks": 0 * frames})
 
 RECIPE = Recipe((Output("clean"), Output("streaks", sound=False)), survey, separate)
-TASK = Task(name="rain", help="take out rain", roles=("clean", "streaks"), run=lambda job: run_layered(job, RECIPE))
+ROLES = ("clean", "streaks")
+TASK = Task("rain", "take out rain", roles=ROLES, run=lambda job: run_layered(job, RECIPE))
 """
 Install = Callable[..., None]
 
 
 @pytest.fixture
 def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
-    """Puts a package that offers tasks where an installed one would be."""
+    """Return what installs a package that offers tasks."""
     site = tmp_path / "site"
     site.mkdir()
     monkeypatch.syspath_prepend(site)
@@ -112,8 +113,8 @@ def test_a_task_of_our_own_wins_and_says_so(
     main(["run", "none.mp4", "--task", "dehaze"])
     first = capsys.readouterr().err.splitlines()[0]
     assert (
-        first
-        == "unlayer: warning: the task dehaze of rainy (rainy:TASK) is not used: the built-in task of that name comes first"
+        first == "unlayer: warning: the task dehaze of rainy (rainy:TASK) is not used: "
+        "the built-in task of that name comes first"
     )
     assert hidden("segment") is None and hidden("nothing") is None
 
@@ -151,7 +152,7 @@ def test_a_broken_task_is_one_line_that_names_it(
         line.startswith(f"unlayer: --task rain: {point} of broken cannot be loaded (")
         and why in line
     )
-    # It breaks nothing else.
+    # The other tasks still work.
     assert find_task("segment").name == "segment"
     with pytest.raises(UnlayerError, match="update or uninstall"):
         find_task("rain")
