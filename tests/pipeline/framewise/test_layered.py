@@ -209,7 +209,7 @@ def test_memory_that_is_told_makes_windows_shorter_or_longer(
     monkeypatch.setattr(memory, "machine_memory", lambda: 2 * 2**30)
     whole = run(monkeypatch, replace(RECIPE, memory=2**15), "in.mp4", "--overwrite")
     assert any(
-        "in.mp4: 6 frames of 64x48: about" in text and "this machine has 2G" in text
+        "in.mp4: 6 frames of 64x48: the plan needs about" in text and "this machine has 2G" in text
         for text in whole["warnings"]
     )
     monkeypatch.setattr(memory, "machine_memory", lambda: 8 * 2**30)
@@ -240,7 +240,7 @@ def test_too_small_a_gpu_halves_the_working_size(
     monkeypatch.setattr(memory, "HALVINGS", 1)
     run(monkeypatch, recipe, "in.mp4", "--overwrite", status=1)
     assert (
-        "in.mp4: cpu has not memory enough for it; choose --preset fast or --device cpu"
+        "in.mp4: cpu does not have enough memory for it; choose --preset fast or --device cpu"
         in capsys.readouterr().err
     )
 

@@ -128,7 +128,7 @@ def test_a_run_keeps_it_until_the_search_is_over(
             ["--transition", "200:210"],
             "--transition 200:210 is not inside in.mp4, which has 20 frames (0 to 19)",
         ),
-        ("in.mkv", ["--start", "9"], "--start 9 is behind the end of in.mkv, which lasts 0.8 s"),
+        ("in.mkv", ["--start", "9"], "--start 9 is after the end of in.mkv, which lasts 0.8 s"),
     ],
 )
 def test_a_range_far_outside_is_said_before_the_search(
