@@ -275,6 +275,6 @@ def test_an_error_of_ours_is_not_blamed_on_what_was_kept(
     answer = run(*WORDS, "--resume")
     assert answer.status == 1 and answer.err.count("\n") == 1
     assert (
-        "cannot be gone on from (TypeError: no such thing)" in answer.err
+        "the run cannot go on from it (TypeError: no such thing)" in answer.err
         and "--overwrite" in answer.err
     )

@@ -92,7 +92,7 @@ def test_said_in_one_line(
             run(*WORDS),
             1,
             "in.mkv: was changed or replaced while the run was reading it",
-            "at rest",
+            "when the file no longer changes",
         )
     assert visible(Path("out")) == [] and not Path("out/.work").exists()
     if how is replaced:

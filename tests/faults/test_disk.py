@@ -20,7 +20,7 @@ from clips import dissolve, grainy
 from provoke import MIXED, Run, Zygote, film, layers, parts, refused, small_plans, visible
 
 from pipeline.framewise.run import SPARE
-from pipeline.tasks import transition
+from pipeline.tasks.transition import run as transition
 from stages.checkpoint import Checkpoints
 
 WORDS = ("--task", "transition", "--no-progress", *MIXED)
@@ -135,7 +135,7 @@ def test_checkpoints_leave_the_room_that_the_layers_need(
     monkeypatch.setattr(
         shutil, "disk_usage", lambda path: real(path)._replace(free=SPARE + 4 * window + more)
     )
-    monkeypatch.setattr(Checkpoints, "note", lambda self, name, value: names.append(name))
+    monkeypatch.setattr(Checkpoints, "save_if_due", lambda self, name, value: names.append(name))
     assert (
         run(
             "run",

@@ -122,13 +122,13 @@ def break_motion(patch: pytest.MonkeyPatch, module: Any, broken: Callable[[int],
 
     broken: says for which evaluations.
     """
-    calls, rounded = [-1], module.rounded
+    calls, charbonnier = [-1], module.charbonnier
 
     def worse(difference: torch.Tensor) -> torch.Tensor:
         calls[0] += 1
-        return rounded(difference) * (float("nan") if broken(calls[0]) else 1)
+        return charbonnier(difference) * (float("nan") if broken(calls[0]) else 1)
 
-    patch.setattr(module, "rounded", worse)
+    patch.setattr(module, "charbonnier", worse)
 
 
 @pytest.mark.parametrize("module", [carry, tie])
@@ -227,7 +227,7 @@ def test_gpu_far_too_small(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyP
         run(*WORDS, "--out", "out"),
         1,
         "in.mkv",
-        "has not memory enough",
+        "does not have enough memory",
         "--preset fast",
         "--device cpu",
     )

@@ -30,7 +30,7 @@ def test_what_can_hang_runs_in_a_child_alone() -> None:
         for path in sources
         if re.search(r"^\s*(import|from) decord", path.read_text(encoding="utf-8"), re.MULTILINE)
     ]
-    assert using == ["sample_child.py"]
+    assert using == ["thumbnails_child.py"]
     assert not [
         path
         for path in sources

@@ -267,13 +267,13 @@ def test_an_option_from_a_file_is_judged_alike(
         '{"schema": 1, "task": "segment", "settings": {"seed": 1, "seed": 2}}'
     )
     assert perform(monkeypatch, "segment", ["clip.mkv", "--config", "m.json"]) == 2
-    assert "the key 'seed' stands there twice" in capsys.readouterr().err
+    assert "the key 'seed' appears twice" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["run", "clip.mkv", "--task", "segment", "--anew"], "--anew says what --resume does"),
+        (["run", "clip.mkv", "--task", "segment", "--anew"], "--anew has a meaning only together with --resume"),
         (["probe", "0.png", "--stream", "0"], "--stream has no meaning for pictures"),
         (["probe", "0.png", "--end", "3"], "--end has no meaning for pictures"),
         (["probe", "0.png", "--transition", "0:0"], "--transition has no meaning for one picture"),
