@@ -17,7 +17,7 @@ from pipeline.runtime.memory import BASE, planned
 from pipeline.runtime.progress import Silent, Stages
 from pipeline.runtime.scratch import save_frames
 from pipeline.tasks import Budget, Job, Result, Task, blaming
-from pipeline.tasks.transition.run import window_of
+from pipeline.tasks.transition.separate import window_of
 from stages.checkpoint import Checkpoints
 from stages.context import FitSettings
 from stages.errors import UnlayerError

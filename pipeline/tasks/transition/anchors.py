@@ -1,4 +1,4 @@
-"""Transitions that no clean frame stands beside: said before the work begins, as nothing but a guess can come of them."""
+"""Warn about transitions that have no clean frame beside them; their layers can only be guessed."""
 
 from __future__ import annotations
 
@@ -6,29 +6,32 @@ from stages.shots import Analysis, Transition
 
 
 def anchor_warnings(analysis: Analysis) -> list[str]:
-    """Return a sentence for each transition in which a scene has no frame of its own next to it, so that it is never seen alone."""
+    """Return one sentence for each transition in which a scene has no clean frame of its own."""
     return [
-        text for move in analysis.transitions if len(move) and (text := _missing(analysis, move))
+        text
+        for transition in analysis.transitions
+        if len(transition) and (text := _warning(analysis, transition))
     ]
 
 
-def _missing(analysis: Analysis, move: Transition) -> str | None:
-    """The sentence for one transition; ``None`` where every scene in it has a clean frame."""
-    sides = [("before", move.outgoing), ("after", move.incoming)]
+def _warning(analysis: Analysis, transition: Transition) -> str | None:
+    """Return the sentence for one transition; ``None`` where both its scenes have clean frames."""
+    sides = [("before", transition.outgoing), ("after", transition.incoming)]
     # A side without a shot is a plain colour, which is known.
-    lost = [
+    missing = [
         side
         for side, shot in sides
         if shot is not None and analysis.shots[shot].last_frame < analysis.shots[shot].first_frame
     ]
-    if not lost:
+    if not missing:
         return None
-    what = (
-        {"before": "the outgoing scene is", "after": "the incoming scene is"}[lost[0]]
-        if len(lost) == 1
-        else "both scenes are"
-    )
+    guessed = "both scenes are guesses"
+    if missing == ["before"]:
+        guessed = "the outgoing scene is a guess"
+    elif missing == ["after"]:
+        guessed = "the incoming scene is a guess"
+    frames = f"frames {transition.first_frame} to {transition.last_frame}"
     return (
-        f"no clean frame stands {' or '.join(lost)} frames {move.first_frame} to {move.last_frame}, so {what} a guess; "
-        "read more of the clip, or give a --transition that leaves clean frames outside"
+        f"there is no clean frame {' or '.join(missing)} {frames}, so {guessed}; read more of "
+        "the clip, or give a --transition that leaves clean frames outside"
     )
