@@ -193,7 +193,7 @@ def test_a_folder_with_good_and_bad_clips(capfd: pytest.CaptureFixture[str]) -> 
     words = "batch clips --task transition --out out --lossless --jobs 2".split()
     assert main(words) == 1
     entries = {clip["path"]: clip for clip in record()["clips"]}
-    assert {path: clip["status"] for path, clip in entries.clips()} == {
+    assert {path: clip["status"] for path, clip in entries.items()} == {
         "clips/a.mp4": "done",
         "clips/bad.mp4": "failed",
         "clips/deep/er/b.mkv": "done",

@@ -166,15 +166,7 @@ def test_a_run_that_fails_is_a_row_and_exit_status_1(
     monkeypatch.setitem(
         TEST_CLIPS,
         "transition",
-        lambda height, frames: KnownClip(
-            36,
-            8,
-            broken.judged,
-            broken.mixed,
-            broken.truth,
-            broken.baseline,
-            ("--transition", "7:99"),
-        ),
+        lambda height, frames: replace(broken, options=("--transition", "7:99")),
     )
     assert main(["bench", "--sizes", "36p", "--frames", "8", "--preset", "fast"]) == 1
     out, err = capsys.readouterr()

@@ -97,12 +97,8 @@ def test_clean_frames_pass_unchanged_and_mixed_ones_are_separated(
     assert (first, last) == (8, 23)
     assert is_plain(two[:8], GREEN) and np.array_equal(two[8:], source[16:])
     (move,) = manifest["transitions"]  # type: ignore[misc]
-    assert (move["first_frame"], move["last_frame"], move["from"], move["to"]) == (
-        8,
-        15,
-        "scene-001",
-        "scene-002",
-    )
+    assert (move["first_frame"], move["last_frame"]) == (8, 15)
+    assert (move["from"], move["to"]) == ("scene-001", "scene-002")
     assert move["mix"] == pytest.approx([k / 9 for k in range(1, 9)], abs=1e-6)
     report = manifest["report"]
     assert (
@@ -197,10 +193,10 @@ def test_a_wipe_has_its_matte_as_a_layer(monkeypatch: pytest.MonkeyPatch, tmp_pa
     assert [item["name"] for item in manifest["layers"]] == ["scene-001", "matte", "scene-002"]  # type: ignore[attr-defined]
 
 
-def test_a_transition_of_unknown_kind_is_not_taken_apart(
+def test_a_transition_of_unknown_kind_is_not_separated(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Its frames are written unchanged: to the outgoing scene before its turn, then to the other."""
+    """Its frames are written unchanged: some to the outgoing scene, the rest to the other."""
     clip = media.save(tmp_path / "other.mkv", moving(1, 12))
     fake_search(
         monkeypatch,
@@ -224,7 +220,7 @@ def test_a_transition_of_unknown_kind_is_not_taken_apart(
     assert "scene-001 has them before frame 7, scene-002 from there on" in warning
     assert manifest["transitions"][0]["kind"] == "other"  # type: ignore[index]
     page = Path("out/report.html").read_text(encoding="utf-8")
-    assert "<b>0</b><span>transitions taken apart</span>" in page and "Mixing over time" not in page
+    assert "<b>0</b><span>transitions separated</span>" in page and "Mixing over time" not in page
 
 
 def test_shots_of_one_and_two_frames_are_written(
@@ -390,10 +386,8 @@ def test_a_budget_covers_all_transitions_at_once(
     # Both share what is left, less a part for writing.
     assert len(given) == 1 and given[0][0] == [6, 2] and 60 < given[0][1] <= 80
     report = manifest["report"]
-    assert isinstance(report, dict) and [item["first_frame"] for item in report["transitions"]] == [
-        10,
-        25,
-    ]
+    assert isinstance(report, dict)
+    assert [item["first_frame"] for item in report["transitions"]] == [10, 25]
 
 
 def test_pictures_in_pictures_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
