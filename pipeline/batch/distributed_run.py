@@ -143,14 +143,14 @@ def _job(settings: Settings, folder: RunFolder) -> Job:
     """
     record = read_json(folder.work / "run.json")
     if record is None:
-        raise UnlayerError(f"{folder.path}: is not prepared for a run in parts; begin it again")
+        raise UnlayerError(f"{folder.path}: is not prepared for a run in parts; start it again")
     folder.check_work()
     identity = bare(record)
     clip = open_checked(settings)
     is_same = record.get(STATES) == states_of(settings.inputs) and not settings.inputs[0].is_dir()
     if not is_same and manifest.checksums(settings.inputs, clip) != identity["input"]:
         raise UnlayerError(
-            f"{printable(settings.inputs[0])}: has changed since the run was prepared; begin it "
+            f"{printable(settings.inputs[0])}: has changed since the run was prepared; start it "
             "again"
         )
     kept = checkpoints(folder, identity, settings.store)

@@ -96,10 +96,10 @@ def estimate_run(settings: Settings, stages: Stages) -> dict[str, Any]:
 
 FOLDER_SENTENCES: dict[Doing, str] = {
     "new": "new",
-    "go on": "holds this run, interrupted: it would go on",
-    "leave": "holds this very run, finished: nothing would be done",
-    "again": "holds this run, finished, without all of its layers: it would be made again",
-    "anew": "holds an interrupted run that cannot be gone on with: it would be begun again",
+    "go on": "holds this run, interrupted: it would be resumed",
+    "leave": "holds this same run, finished: nothing would be done",
+    "again": "holds this run, finished, but without all of its layers: it would be done again",
+    "anew": "holds an interrupted run that cannot be resumed: it would be started again",
     "replace": "holds a run, which would be replaced",
 }
 """What to say about a folder, by what a run would do with it."""

@@ -62,8 +62,8 @@ def test_what_would_be_done_with_each_clip(
     for name, says in {
         "bad": "would fail: clips/bad.mkv",
         "done": "finished: nothing would be done",
-        "half": "would be begun again",
-        "lost": "would be made again",
+        "half": "would be started again",
+        "lost": "would be done again",
         "new": "new",
         "other": "replace it with --overwrite",
         "taken": "is in the way",

@@ -99,7 +99,7 @@ def test_an_interrupted_run_and_a_budget(
     assert main(["run", *map(str, words), "--no-progress"]) == 130
     before = sorted(path.read_bytes() for path in Path("out").rglob("*") if path.is_file())
     assert main(["run", *map(str, words), "--dry-run", "--json"]) == 2
-    assert "would go on" in dry(*words, "--resume")["folder"]
+    assert "would be resumed" in dry(*words, "--resume")["folder"]
     assert before == sorted(path.read_bytes() for path in Path("out").rglob("*") if path.is_file())
     facts = dry(clip, "--task", "transition", "--transition", "8:15", "--max-seconds", 1)
     assert facts["seconds"]["total"] <= 1 and facts["plans"][0]["fit_steps"] == 0
