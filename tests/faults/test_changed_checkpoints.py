@@ -63,7 +63,7 @@ VALUES = (
         {"Shot": {}},
         {"Shot": {"first_frame": "a"}},
         {"Transition": {"x": 1}},
-        {"_Parts": {}},
+        {"SeparatedTransition": {}},
         {"Seen": {"times": 3}},
     ),
     *(
@@ -103,7 +103,7 @@ def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, run: Run) -> None:
         assert run(*WORDS).status == 130
     shutil.copytree("out", "report")
     with monkeypatch.context() as patch:
-        patch.setattr("pipeline.tasks.transition.run._write", stop)
+        patch.setattr("pipeline.tasks.transition.run.write_layers", stop)
         shutil.rmtree("out/.work/keep/written")
         assert run(*WORDS, "--resume").status == 130
     Path("out").rename("write")
@@ -257,7 +257,7 @@ def test_an_error_of_ours_is_not_blamed_on_what_was_kept(
     def fails(*_: Any, **__: Any) -> None:
         raise TypeError("no such thing")
 
-    monkeypatch.setattr("pipeline.tasks.transition.run._write", fails)
+    monkeypatch.setattr("pipeline.tasks.transition.run.write_layers", fails)
     assert "unexpected TypeError: no such thing" in run(*WORDS).err
     shutil.rmtree("out", ignore_errors=True)
     Path("write").rename("out")

@@ -110,13 +110,13 @@ def test_loss_stays_nan(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 def break_motion(patch: pytest.MonkeyPatch, module: Any, broken: Callable[[int], bool]) -> None:
     """Turns the loss of the fits of motion in ``module`` into NaN whenever it is asked for the times for which ``broken`` is true."""
-    calls, rounded = [-1], module.rounded
+    calls, charbonnier = [-1], module.charbonnier
 
     def worse(difference: torch.Tensor) -> torch.Tensor:
         calls[0] += 1
-        return rounded(difference) * (float("nan") if broken(calls[0]) else 1)
+        return charbonnier(difference) * (float("nan") if broken(calls[0]) else 1)
 
-    patch.setattr(module, "rounded", worse)
+    patch.setattr(module, "charbonnier", worse)
 
 
 @pytest.mark.parametrize("module", [carry, tie])
@@ -153,7 +153,7 @@ def test_layers_of_nan_are_never_written(
     refused(
         run(*WORDS, "--out", "out"),
         1,
-        "in.mkv: the layers of the frames 4 to 7 are no numbers",
+        "in.mkv: the layers of frames 4 to 7 have values that are not finite",
         "--seed",
     )
     assert visible(tmp_path / "out") == []

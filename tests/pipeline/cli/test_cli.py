@@ -213,7 +213,7 @@ def test_probe(run: Run, mixed_clip: Callable[..., Path]) -> None:
 
 STUCK = """
 import sys, time
-import pipeline.tasks.transition.run as task
+import pipeline.tasks.transition.separate as task
 def stuck(*words, **more):
     print("stuck", flush=True)
     while True:
@@ -284,7 +284,7 @@ def test_killed_then_refused_then_resumed(
     assert [entry.name for entry in Path("out").iterdir() if not entry.name.startswith(".")] == []
     refused(run(*words), 2, "--resume", "--overwrite")
     refused(run(*words, "--resume", "--seed", 7), 2, "--overwrite")
-    monkeypatch.setattr("pipeline.tasks.transition.run.separate_transition", plain_answer)
+    monkeypatch.setattr("pipeline.tasks.transition.separate.separate_transition", plain_answer)
     assert run(*words, "--resume")[0] == 0
     assert sorted(entry.name for entry in Path("out").iterdir()) == sorted(
         [*OWN, "scene-001.mp4", "scene-002.mp4", "sheet.png"]

@@ -209,10 +209,10 @@ def perform(monkeypatch: pytest.MonkeyPatch, task: str, words: list[str]) -> int
     quick: Task = replace(find_task(task), run=stand_in, roles=("layer",))
     monkeypatch.setattr(running, "find_task", lambda name: quick)
     monkeypatch.setattr(
-        "pipeline.estimate.dry_run.foreseen",
+        "pipeline.estimate.dry_run.estimate_run",
         lambda settings, stages: running.open_checked(settings) and {},
     )
-    monkeypatch.setattr("pipeline.estimate.dry_run.show", lambda facts: None)
+    monkeypatch.setattr("pipeline.estimate.dry_run.print_estimate", lambda facts: None)
     monkeypatch.setattr(running, "with_report", lambda described, *more: (described(), []))
     return main(["run", *words, "--task", task])
 
