@@ -142,7 +142,7 @@ def test_ranges_outside_the_clip(run: Run, mixed_clip: Callable[..., Path]) -> N
     refused(
         run("run", clip, "--task", "transition", "--start", "0.4", "--transition", "20:25"),
         2,
-        "from 10 on, that the trim leaves",
+        "which begin at 10",
     )
     refused(run("run", clip, "--task", "transition", "--stream", 7), 2, "--stream")
     assert not list(clip.parent.glob("*-transition"))
