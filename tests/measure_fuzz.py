@@ -189,7 +189,7 @@ def _by_command(corpus: Corpus, room: Path, way: str, path: Path, salvage: bool)
 
 def stand_in() -> Any:
     """Plain colours instead of a separation."""
-    return mock.patch("pipeline.tasks.transition.run.separate_transition", clips.plain_answer)
+    return mock.patch("pipeline.tasks.transition.separate.separate_transition", clips.plain_answer)
 
 
 def prepare(corpus: Corpus) -> None:
@@ -200,7 +200,7 @@ def prepare(corpus: Corpus) -> None:
         assert cli([*words, str(corpus.folder / "out")]) == 0
     with (
         mock.patch(
-            "pipeline.tasks.transition.run.separate_transition", side_effect=KeyboardInterrupt
+            "pipeline.tasks.transition.separate.separate_transition", side_effect=KeyboardInterrupt
         ),
         contextlib.redirect_stdout(io.StringIO()),
         contextlib.redirect_stderr(io.StringIO()),

@@ -157,7 +157,7 @@ def test_the_pages_say_where_a_recipe_is_explained() -> None:
 
 
 def test_tables_have_the_rows_and_columns_of_their_commands() -> None:
-    from pipeline.bench.bench import markdown
+    from pipeline.bench.rows import markdown
 
     assert (
         markdown([]).splitlines()[0]

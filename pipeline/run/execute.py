@@ -143,7 +143,7 @@ def _described(
     running: _Run, result: Result, report_files: Sequence[str], thumbnail: str | None
 ) -> dict[str, Any]:
     """Return the run's manifest."""
-    facts = manifest.RunFacts(
+    facts = manifest.RunOutcome(
         device=running.device,
         seconds=running.budget.spent(),
         stages=running.stages.seconds,

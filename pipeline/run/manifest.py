@@ -35,7 +35,7 @@ SPACES = {"gamma": "encoded values", "linear": "linear light"}
 
 
 @dataclass(frozen=True)
-class RunFacts:
+class RunOutcome:
     """What the manifest says about how a run went.
 
     device: where it computed. seconds: of the whole run. stages: seconds by stage. warnings: in
@@ -104,7 +104,7 @@ def identity(settings: Settings, sums: Sequence[str]) -> dict[str, object]:
 
 
 def build(
-    settings: Settings, sums: Sequence[str], info: ClipInfo, result: Result, facts: RunFacts
+    settings: Settings, sums: Sequence[str], info: ClipInfo, result: Result, facts: RunOutcome
 ) -> dict[str, Any]:
     """Return the manifest of a finished run, as JSON values.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pipeline.bench.clips import thing
+from pipeline.bench.clips import foreground
 from pipeline.framewise.run import Output, Recipe, layered_task
 from pipeline.task import BenchClip
 from stages.segment.background import Plate
@@ -58,5 +58,5 @@ TASK = layered_task(
     "foreground and background: what moves against the camera (in a picture: what stands out), and all that lies behind it",
     RECIPE,
     uses=frozenset({"alpha", "hint"}),
-    bench=BenchClip(thing),
+    bench=BenchClip(foreground),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pipeline.bench.clips import mark
+from pipeline.bench.clips import watermark
 from pipeline.framewise.run import Output, Recipe, layered_task
 from pipeline.task import BenchClip
 from stages.watermark.layers import Effort, Facts, separate, survey
@@ -44,5 +44,5 @@ TASK = layered_task(
     "take off a watermark or a channel's logo: the clean picture, the mark and its matte",
     RECIPE,
     uses=frozenset({"hint"}),
-    bench=BenchClip(mark),
+    bench=BenchClip(watermark),
 )

@@ -200,7 +200,7 @@ def small_plans(patch: pytest.MonkeyPatch) -> None:
 
 def stand_in(patch: pytest.MonkeyPatch) -> None:
     """Return plain colours instead of a separation."""
-    patch.setattr("pipeline.tasks.transition.run.separate_transition", plain_answer)
+    patch.setattr("pipeline.tasks.transition.separate.separate_transition", plain_answer)
 
 
 def at_step(patch: pytest.MonkeyPatch, stage: str, count: int, action: Callable[[], None]) -> None:

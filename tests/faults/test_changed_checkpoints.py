@@ -64,7 +64,7 @@ VALUES = (
         {"Shot": {}},
         {"Shot": {"first_frame": "a"}},
         {"Transition": {"x": 1}},
-        {"_Parts": {}},
+        {"SeparatedTransition": {}},
         {"Seen": {"times": 3}},
     ),
     *(
@@ -107,7 +107,7 @@ def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, run: Run) -> None:
         assert run(*WORDS).status == 130
     shutil.copytree("out", "report")
     with monkeypatch.context() as patch:
-        patch.setattr("pipeline.tasks.transition.run._write", stop)
+        patch.setattr("pipeline.tasks.transition.run.write_layers", stop)
         shutil.rmtree("out/.work/keep/written")
         assert run(*WORDS, "--resume").status == 130
     Path("out").rename("write")
@@ -132,7 +132,7 @@ def other_content(path: Path, rng: random.Random) -> None:
     """Return another value or other tensors, with a right fingerprint and checksum."""
     with safe_open(path, framework="pt") as file:
         about = dict(file.metadata())
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        tensors = {name: file.get_tensor(name) for name in file.keys()}
     about.pop("checksum")
     if rng.random() < 0.7:
         about["value"] = json.dumps(mutate(json.loads(about["value"]), rng))
@@ -268,7 +268,7 @@ def test_an_error_of_ours_is_not_blamed_on_what_was_kept(
     def fails(*_: Any, **__: Any) -> None:
         raise TypeError("no such thing")
 
-    monkeypatch.setattr("pipeline.tasks.transition.run._write", fails)
+    monkeypatch.setattr("pipeline.tasks.transition.run.write_layers", fails)
     assert "unexpected TypeError: no such thing" in run(*WORDS).err
     shutil.rmtree("out", ignore_errors=True)
     Path("write").rename("out")

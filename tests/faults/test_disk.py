@@ -19,8 +19,8 @@ import pytest
 from clips import dissolve, grainy
 from provoke import MIXED, Run, Zygote, film, layers, parts, refused, small_plans, visible
 
-from pipeline.framewise.run import SPARE
-from pipeline.tasks.transition import run as transition
+from pipeline.framewise.run import FREE_DISK_RESERVE
+from pipeline.tasks.transition import separate as transition
 from stages.checkpoint import Checkpoints
 
 WORDS = ("--task", "transition", "--no-progress", *MIXED)
@@ -133,7 +133,9 @@ def test_checkpoints_leave_the_room_that_the_layers_need(
     real, names = shutil.disk_usage, []
     window = 2 * 3 * 12 * 3 * 32 * 48
     monkeypatch.setattr(
-        shutil, "disk_usage", lambda path: real(path)._replace(free=SPARE + 4 * window + more)
+        shutil,
+        "disk_usage",
+        lambda path: real(path)._replace(free=FREE_DISK_RESERVE + 4 * window + more),
     )
     monkeypatch.setattr(Checkpoints, "save_if_due", lambda self, name, value: names.append(name))
     assert (

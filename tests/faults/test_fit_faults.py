@@ -168,7 +168,7 @@ def test_layers_of_nan_are_never_written(
     refused(
         run(*WORDS, "--out", "out"),
         1,
-        "in.mkv: the layers of the frames 4 to 7 are no numbers",
+        "in.mkv: the layers of frames 4 to 7 have values that are not finite",
         "--seed",
     )
     assert visible(tmp_path / "out") == []

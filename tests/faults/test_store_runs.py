@@ -16,8 +16,8 @@ from stores import empty_stores, film, folder_of, there, working
 
 from pipeline.batch import distributed_run as parts
 from pipeline.batch.batch import Batch
-from pipeline.batch.clips import Item
-from pipeline.batch.display import Quiet
+from pipeline.batch.clips import BatchClip
+from pipeline.batch.display import QuietDisplay
 from pipeline.cli.main import main
 from pipeline.run.execute import version_fingerprint
 from pipeline.run.restart import RESTARTED
@@ -218,10 +218,10 @@ def test_a_clip_that_is_stopped_sends_what_it_kept() -> None:
     given = Settings(
         inputs=(Path("clips"),), task="transition", out=Path("out"), store="memory://runs"
     )
-    items = [Item(Path(f"clips/{name}.mp4"), Path(f"out/{name}"), "running") for name in "ab"]
+    items = [BatchClip(Path(f"clips/{name}.mp4"), Path(f"out/{name}"), "running") for name in "ab"]
     working("out/a")
     folder_of("out/b", **{"manifest.json": "{}"})
-    batch = Batch(given, Path("out"), items, Quiet())
+    batch = Batch(given, Path("out"), items, QuietDisplay())
     batch.running = {slot: (item, cast(Child, Stopped())) for slot, item in enumerate(items)}
     batch.stop()
     assert [item.status for item in items] == ["waiting", "waiting"] and not batch.running
@@ -239,10 +239,13 @@ def test_what_is_kept_here_is_newer_than_what_was_sent(monkeypatch: pytest.Monke
     given = Settings(
         inputs=(Path("clips"),), task="transition", out=Path("out"), store="memory://runs"
     )
-    item, kept = Item(Path("clips/a.mp4"), Path("out/a")), Path("out/a/.work/keep/find.safetensors")
+    item, kept = (
+        BatchClip(Path("clips/a.mp4"), Path("out/a")),
+        Path("out/a/.work/keep/find.safetensors"),
+    )
     Store("memory://runs/a").send_kept(working("out/a"))
     kept.write_text("found more")
-    batch = Batch(given, Path("out"), [item], Quiet())
+    batch = Batch(given, Path("out"), [item], QuietDisplay())
     batch._start(0, item)
     assert kept.read_text() == "found more"
     fsspec.filesystem("memory").pipe_file("/runs/a/manifest.json", b"{}")
@@ -279,8 +282,8 @@ def test_a_clip_that_was_begun_anew_leaves_nothing_old_on_the_store() -> None:
         inputs=(Path("clips"),), task="transition", out=Path("out"), store="memory://runs"
     )
     fsspec.filesystem("memory").pipe_file("/runs/a/.work/keep/old.safetensors", b"old")
-    item = Item(Path("clips/a.mp4"), working("out/a"), "failed", warnings=[RESTARTED])
-    Batch(given, Path("out"), [item], Quiet())._send(Store("memory://runs/a"), item)
+    item = BatchClip(Path("clips/a.mp4"), working("out/a"), "failed", warnings=[RESTARTED])
+    Batch(given, Path("out"), [item], QuietDisplay())._send(Store("memory://runs/a"), item)
     kept = ("find.safetensors", "t-1/outgoing.npy", "t-1/parts.safetensors")
     assert set(there()) == {".work/run.json", *(f".work/keep/{name}" for name in kept)}
 

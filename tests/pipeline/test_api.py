@@ -65,7 +65,7 @@ def test_the_same_layers_as_from_the_command_line(task: str) -> None:
 def test_a_transition_from_an_array(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("pipeline.tasks.transition.run.separate_transition", plain_answer)
+    monkeypatch.setattr("pipeline.tasks.transition.separate.separate_transition", plain_answer)
     frames = moving(1, 24)
     told: list[tuple[str, float, str]] = []
     with separate(
@@ -304,10 +304,10 @@ def test_errors_are_raised_and_leave_nothing(
 def test_a_finished_run_is_given_back(
     mixed_clip: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipeline.tasks.transition.run.separate_transition", plain_answer)
+    monkeypatch.setattr("pipeline.tasks.transition.separate.separate_transition", plain_answer)
     clip = mixed_clip()
     first = separate(clip, "transition", out="out", transition=[(8, 15)])
-    monkeypatch.setattr("pipeline.tasks.transition.run.separate_transition", None)
+    monkeypatch.setattr("pipeline.tasks.transition.separate.separate_transition", None)
     again = separate(clip, "transition", out="out", transition=["8:15"])
     assert again.layers == first.layers and again.manifest == json.loads(json.dumps(first.manifest))
 
@@ -330,7 +330,7 @@ def test_the_example_runs(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr("pipeline.tasks.transition.run.separate_transition", plain_answer)
+    monkeypatch.setattr("pipeline.tasks.transition.separate.separate_transition", plain_answer)
     from samples import separate as example
 
     example.main([str(mixed_clip())])

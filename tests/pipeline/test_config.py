@@ -163,7 +163,7 @@ def test_what_is_wrong_is_said_on_the_command_line(capsys: pytest.CaptureFixture
 def test_a_manifest_gives_its_settings_back(
     mixed_clip: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipeline.tasks.transition.run.separate_transition", plain_answer)
+    monkeypatch.setattr("pipeline.tasks.transition.separate.separate_transition", plain_answer)
     clip = str(mixed_clip())
     words = [
         "--task",

@@ -1,4 +1,4 @@
-"""The task ``transition``: undo the transitions of a clip."""
+"""The task ``transition``: undo the dissolves, fades, wipes and irises of a clip."""
 
 from pipeline.tasks.transition.task import TASK
 

@@ -154,7 +154,7 @@ def account(explained: object) -> dict[str, str]:
 def headline(summary: RunSummary) -> list[tuple[str, str]]:
     """Return how many transitions were separated, for the top of the report."""
     count = summary.separated_transitions
-    return [(str(count), "transition taken apart" if count == 1 else "transitions taken apart")]
+    return [(str(count), "transition separated" if count == 1 else "transitions separated")]
 
 
 def described(analysis: Analysis) -> Mapping[str, object]:

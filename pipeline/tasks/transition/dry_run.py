@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 
-from pipeline.estimate.estimate import file_seconds
+from pipeline.estimate.estimate import decode_and_encode
 from pipeline.runtime.memory import BASE, planned
 from pipeline.task import DryRun, Estimate, Job
 from pipeline.tasks.transition.describe import (
@@ -16,8 +16,8 @@ from pipeline.tasks.transition.describe import (
     not_separated,
     scene_name,
 )
-from pipeline.tasks.transition.run import window_of
 from pipeline.tasks.transition.search import search
+from pipeline.tasks.transition.separate import window_of
 from stages.context import FitSettings
 from stages.media.formats import encoding_for
 from stages.shots import Analysis, Transition
@@ -56,7 +56,7 @@ def dry_run(job: Job) -> DryRun:
             searched_part = analysis.frames / whole
         note = (
             f"only {analysis.frames} frames were searched, in {SEARCH_SECONDS:g} s; "
-            "the rest of the clip is assumed to be like them"
+            "the rest of the clip is assumed to be alike"
         )
         notes = [note, *notes]
     seconds = {"find": search_seconds, **estimate.seconds}
@@ -100,7 +100,7 @@ def estimate_transitions(job: Job, analysis: Analysis) -> Estimate:
                 for plan, item in zip(plans, mixed, strict=True)
             )
             more = sum(plan.fit_steps * costs.fit for plan in plans)
-    decode, encode = file_seconds(job)
+    decode, encode = decode_and_encode(job)
     covered = [analysis.covered(shot) for shot in range(len(analysis.shots))]
     layer_frames = sum(last - first + 1 for first, last in covered)
     seconds["write"] = analysis.frames * decode + layer_frames * encode

@@ -149,7 +149,7 @@ def test_ranges_outside_the_clip(run: Run, mixed_clip: Callable[..., Path]) -> N
     refused(
         run("run", clip, "--task", "transition", "--start", "0.4", "--transition", "20:25"),
         2,
-        "from 10 on, that the trim leaves",
+        "which begin at 10",
     )
     refused(run("run", clip, "--task", "transition", "--stream", 7), 2, "--stream")
     assert not list(clip.parent.glob("*-transition"))
@@ -220,7 +220,7 @@ def test_probe(run: Run, mixed_clip: Callable[..., Path]) -> None:
 
 STUCK = """
 import sys, time
-import pipeline.tasks.transition.run as task
+import pipeline.tasks.transition.separate as task
 def stuck(*words, **more):
     print("stuck", flush=True)
     while True:
@@ -294,7 +294,7 @@ def test_killed_then_refused_then_resumed(
     assert [entry.name for entry in Path("out").iterdir() if not entry.name.startswith(".")] == []
     refused(run(*words), 2, "--resume", "--overwrite")
     refused(run(*words, "--resume", "--seed", 7), 2, "--overwrite")
-    monkeypatch.setattr("pipeline.tasks.transition.run.separate_transition", plain_answer)
+    monkeypatch.setattr("pipeline.tasks.transition.separate.separate_transition", plain_answer)
     assert run(*words, "--resume")[0] == 0
     assert sorted(entry.name for entry in Path("out").iterdir()) == sorted(
         [*OWN, "scene-001.mp4", "scene-002.mp4", "sheet.png"]

@@ -19,7 +19,6 @@ from torch import Tensor
 from pipeline.cli.main import main
 from pipeline.framewise.findings import Findings, runs
 from pipeline.framewise.recipe import Output, Recipe, checked
-from pipeline.tasks.transition import run as transition
 from pipeline.tasks.transition.describe import anchor_warnings
 from stages.context import Note, Separation, SeparationContext, notes_where
 from stages.media.clip import Frames
@@ -135,7 +134,7 @@ def test_it_is_told_before_the_work(
         assert "there is no clean frame before or after frames 0 to 11" in capsys.readouterr().err
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(transition, "_separate", never)
+    monkeypatch.setattr("pipeline.tasks.transition.run.separate", never)
     assert (
         main(["run", "in.mkv", "--task", "transition", "--transition", "0:11", "--no-progress"])
         == 130
@@ -195,7 +194,7 @@ def test_the_largest_figures_are_what_is_known_and_what_is_invented(
         made = plain_answer(*words, **more)
         return replace(made, report={**made.report, "explained": 0.75, "invented": 0.25})
 
-    monkeypatch.setattr("pipeline.tasks.transition.run.separate_transition", known)
+    monkeypatch.setattr("pipeline.tasks.transition.separate.separate_transition", known)
     monkeypatch.chdir(tmp_path)
     media.save(Path("in.mkv"), dissolve(moving(1, 16, (48, 64)), moving(2, 16, (48, 64)), 5, 6)[0])
     assert (

@@ -31,7 +31,7 @@ def built(result: Result, settings: Settings | None = None, **more: Any) -> dict
     settings = settings or Settings(
         inputs=(Path("in/fade.mp4"),), task="transition", start=Fraction(1, 2)
     )
-    facts = manifest.RunFacts(
+    facts = manifest.RunOutcome(
         device=torch.device("cpu"),
         seconds=63.00049,
         stages={"find": 1.23456, "fit": 60.0},

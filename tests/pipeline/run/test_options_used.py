@@ -207,7 +207,7 @@ def perform(monkeypatch: pytest.MonkeyPatch, task: str, words: list[str]) -> int
     quick: Task = replace(find_task(task), run=stand_in, roles=("layer",))
     monkeypatch.setattr(running, "find_task", lambda name: quick)
     monkeypatch.setattr(
-        "pipeline.estimate.dry_run.foreseen",
+        "pipeline.estimate.dry_run.estimate_run",
         lambda settings, stages: open_checked(settings) and {},
     )
     monkeypatch.setattr("pipeline.estimate.dry_run.show", lambda facts: None)
@@ -273,7 +273,10 @@ def test_an_option_from_a_file_is_judged_alike(
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["run", "clip.mkv", "--task", "segment", "--anew"], "--anew has a meaning only together with --resume"),
+        (
+            ["run", "clip.mkv", "--task", "segment", "--anew"],
+            "--anew has a meaning only together with --resume",
+        ),
         (["probe", "0.png", "--stream", "0"], "--stream has no meaning for pictures"),
         (["probe", "0.png", "--end", "3"], "--end has no meaning for pictures"),
         (["probe", "0.png", "--transition", "0:0"], "--transition has no meaning for one picture"),

@@ -89,7 +89,7 @@ def test_finished_transitions_are_not_fitted_again(monkeypatch: pytest.MonkeyPat
             raise KeyboardInterrupt
         return separate(window, move, **more)
 
-    monkeypatch.setattr("pipeline.tasks.transition.run.separate_transition", spy)
+    monkeypatch.setattr("pipeline.tasks.transition.separate.separate_transition", spy)
     assert main(["run", str(clip()), *WORDS, "--out", "out"]) == 130
     assert main(["run", "in.mkv", *WORDS, "--out", "out", "--resume"]) == 0
     assert fitted == [4, 12, 12]
@@ -137,14 +137,14 @@ def test_layers_that_are_whole_are_not_written_again(
 def test_stopped_in_the_report_the_layers_are_there_still(
     monkeypatch: pytest.MonkeyPatch, links: bool
 ) -> None:
-    monkeypatch.setattr("pipeline.tasks.transition.run.separate_transition", plain_answer)
+    monkeypatch.setattr("pipeline.tasks.transition.separate.separate_transition", plain_answer)
     if not links:
         monkeypatch.setattr("os.link", Mock(side_effect=OSError))
     with monkeypatch.context() as patch:
         patch.setattr("pipeline.run.execute.with_report", Mock(side_effect=KeyboardInterrupt))
         assert main(["run", str(clip()), *WORDS, "--out", "out"]) == 130
     made = Mock(side_effect=LayerWriter)
-    monkeypatch.setattr("pipeline.tasks.transition.run.LayerWriter", made)
+    monkeypatch.setattr("pipeline.tasks.transition.write.LayerWriter", made)
     assert main(["run", "in.mkv", *WORDS, "--out", "out", "--resume"]) == 0
     assert made.call_count == (0 if links else 3)
     assert main(["run", "in.mkv", *WORDS, "--out", "whole"]) == 0
@@ -196,7 +196,7 @@ def test_a_plan_by_the_clock_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     def plans(mixture: Any, counts: Any, settings: Any) -> list[plan.Plan]:
         return [replace(SMALL, turns=1 + len(seen))] * len(counts)
 
-    monkeypatch.setattr("pipeline.tasks.transition.run.separate_transition", spy)
+    monkeypatch.setattr("pipeline.tasks.transition.separate.separate_transition", spy)
     monkeypatch.setattr("pipeline.tasks.transition.run.plans_for", plans)
     assert main(["run", str(clip()), *WORDS, "--out", "out", "--max-seconds", "60"]) == 130
     assert main(["run", "in.mkv", *WORDS, "--out", "out", "--max-seconds", "60", "--resume"]) == 0

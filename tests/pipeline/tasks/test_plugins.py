@@ -163,11 +163,11 @@ def test_a_broken_task_is_one_line_that_names_it(
     [
         (
             'Separation({"claen": frames, "streaks": frames})',
-            "separate() gave the layers claen, streaks; clean is missing",
+            "separate() returned the layers claen, streaks; clean is missing",
         ),
         (
             'Separation({"clean": frames * float("nan"), "streaks": frames})',
-            "the layer clean holds values that are no numbers",
+            "the layer clean holds values that are not finite (NaN or infinite)",
         ),
         (
             'Separation({"clean": frames[:, :, 1:], "streaks": frames})',
@@ -177,7 +177,7 @@ def test_a_broken_task_is_one_line_that_names_it(
             'Separation({"clean": frames[:, :2], "streaks": frames})',
             "layer clean must be (T, 3 or 1, H, W), one frame where it is shared",
         ),
-        ("frames", "separate() gave a Tensor, no Separation"),
+        ("frames", "separate() returned a Tensor, not a Separation"),
         ("frames.nothing", "AttributeError: 'Tensor' object has no attribute 'nothing'"),
     ],
     ids=["names", "no numbers", "size", "channels", "type", "raises"],

@@ -14,7 +14,7 @@ from clips import dissolve, moving
 
 from pipeline.cli.main import main
 from pipeline.settings import Settings
-from pipeline.tasks.transition.run import search as module
+from pipeline.tasks.transition import search as module
 from pipeline.tasks.transition.search import Searched, search
 from stages.checkpoint import Checkpoints
 from stages.media.clip import FrameIndex
@@ -47,7 +47,7 @@ def test_a_search_that_was_stopped_goes_on(
     )
     whole, seen, blocks = looked(path, settings, None, start)
     assert len(whole.analysis.transitions) >= 3
-    monkeypatch.setattr(module, "EVERY", 0.0)
+    monkeypatch.setattr(module, "SAVE_INTERVAL", 0.0)
     keep, kept = Checkpoints.keep, []
 
     def stopping(self: Checkpoints, name: str, value: object) -> None:
@@ -72,7 +72,7 @@ def test_its_standing_is_kept_by_the_clock_and_goes_when_it_is_over(
     now = [0.0]
     keeper = Checkpoints(tmp_path / "keep", "one", clock=lambda: now[0])
     path, notes = film(tmp_path / "in.mkv"), []
-    monkeypatch.setattr(Checkpoints, "note", lambda self, name, value: notes.append(now[0]))
+    monkeypatch.setattr(Checkpoints, "save_if_due", lambda self, name, value: notes.append(now[0]))
 
     def step(fraction: float, note: str) -> None:
         now[0] += 2
@@ -85,7 +85,7 @@ def test_a_run_keeps_it_until_the_search_is_over(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(module, "EVERY", 0.0)
+    monkeypatch.setattr(module, "SAVE_INTERVAL", 0.0)
     monkeypatch.setattr(
         Checkpoints.__init__, "__kwdefaults__", {"every": 0.0, "clock": time.monotonic}
     )
