@@ -22,11 +22,7 @@ def account(figures: Mapping[str, float]) -> str:
 
 
 RECIPE = Recipe(
-    outputs=(
-        Output("clear"),
-        Output("transmission", sound=False, data=True),
-        Output("airlight", sound=False),
-    ),
+    outputs=(Output("clear"), Output("transmission", sound=False, data=True), Output("airlight", sound=False)),
     survey=survey,
     separate=separate,
     settle=settle,

@@ -27,11 +27,7 @@ def account(figures: Mapping[str, float]) -> str:
 
 
 RECIPE = Recipe(
-    outputs=(
-        Output("clean"),
-        Output("watermark", sound=False),
-        Output("matte", sound=False, data=True),
-    ),
+    outputs=(Output("clean"), Output("watermark", sound=False), Output("matte", sound=False, data=True)),
     survey=survey,
     separate=separate,
     kinds=(Facts, Effort),

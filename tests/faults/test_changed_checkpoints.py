@@ -132,7 +132,7 @@ def other_content(path: Path, rng: random.Random) -> None:
     """Return another value or other tensors, with a right fingerprint and checksum."""
     with safe_open(path, framework="pt") as file:
         about = dict(file.metadata())
-        tensors = {name: file.get_tensor(name) for name in file.keys()}
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     about.pop("checksum")
     if rng.random() < 0.7:
         about["value"] = json.dumps(mutate(json.loads(about["value"]), rng))
