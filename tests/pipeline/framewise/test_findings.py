@@ -18,7 +18,7 @@ from torch import Tensor
 
 from pipeline.cli.main import main
 from pipeline.framewise.findings import Findings, runs
-from pipeline.framewise.recipe import Output, Recipe, checked
+from pipeline.framewise.recipe import Output, Recipe, validated
 from pipeline.tasks.transition.describe import anchor_warnings
 from stages.context import Note, Separation, SeparationContext, notes_where
 from stages.media.clip import Frames
@@ -100,9 +100,9 @@ def test_notes_are_checked() -> None:
         Note("x", (0, 1), (0.5,))
     frames = torch.rand(2, 3, 4, 5)
     with pytest.raises(ValueError, match="frames that the window of 2 frames does not have"):
-        checked(Separation({"clean": frames}, notes=(Note("x", (2,)),)), RECIPE, frames)
-    with pytest.raises(ValueError, match="a note that is a str, no Note"):
-        checked(Separation({"clean": frames}, notes=("x",)), RECIPE, frames)  # type: ignore[arg-type]
+        validated(Separation({"clean": frames}, notes=(Note("x", (2,)),)), RECIPE, frames)
+    with pytest.raises(ValueError, match="a note that is a str, not a Note"):
+        validated(Separation({"clean": frames}, notes=("x",)), RECIPE, frames)  # type: ignore[arg-type]
 
 
 def test_a_transition_without_clean_frames_is_told() -> None:

@@ -210,7 +210,7 @@ def perform(monkeypatch: pytest.MonkeyPatch, task: str, words: list[str]) -> int
         "pipeline.estimate.dry_run.estimate_run",
         lambda settings, stages: open_checked(settings) and {},
     )
-    monkeypatch.setattr("pipeline.estimate.dry_run.show", lambda facts: None)
+    monkeypatch.setattr("pipeline.estimate.dry_run.print_estimate", lambda facts: None)
     monkeypatch.setattr(running, "with_report", lambda described, *more: (described([], None), []))
     return main(["run", *words, "--task", task])
 
