@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from pipeline.arrays import Name, Source, hint_file, input_files, plain_value, usable_path
 from pipeline.config import checked
 from pipeline.run.execute import perform
-from pipeline.runtime.progress import Silent
+from pipeline.runtime.progress import SilentReporter
 from pipeline.runtime.run_record import MANIFEST, read_json
 from pipeline.settings import Settings
 from pipeline.tasks import names
@@ -159,7 +159,7 @@ def separate(
         return _separated_in_temporary_folder(given, _Callback(progress))
 
 
-def _separated_in_temporary_folder(given: Mapping[str, Any], reporter: Silent) -> Separated:
+def _separated_in_temporary_folder(given: Mapping[str, Any], reporter: SilentReporter) -> Separated:
     """Run with a folder that is removed together with the result."""
     asked = Settings(**given)
     for option in NEEDS_OUT:
@@ -200,7 +200,7 @@ def _result(folder: Path, manifest: Mapping[str, Any] | None) -> Separated:
     return Separated(layers, whole, folder)
 
 
-class _Callback(Silent):
+class _Callback(SilentReporter):
     """Pass the progress to a function; print nothing. Warnings are in the manifest."""
 
     def __init__(self, call: Progress | None) -> None:

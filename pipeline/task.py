@@ -84,7 +84,7 @@ class Job:
 
     clip: the open input. settings: what the user asked for. device: where to compute.
     work: the folder for layer files and temporary files. stages: takes progress and warnings.
-    budget: the time there is. keep: the checkpoints, where a resumed run finds what was done.
+    budget: the time there is. checkpoints: where a resumed run finds what was done.
     """
 
     clip: Clip
@@ -93,7 +93,7 @@ class Job:
     work: Path
     stages: Stages
     budget: Budget
-    keep: Checkpoints
+    checkpoints: Checkpoints
 
 
 @dataclass(frozen=True)

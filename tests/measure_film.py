@@ -72,7 +72,7 @@ def measured(clip: Path, out: Path, preset: str) -> tuple[dict[str, object], flo
         list(child.events())
         time.sleep(0.1)
     if status:
-        raise SystemExit(child.complaint(status))
+        raise SystemExit(child.failure_reason(status))
     whole: dict[str, object] = json.loads((out / "manifest.json").read_text())
     return whole, child_cpu_seconds() - spent
 

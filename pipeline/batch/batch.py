@@ -28,7 +28,7 @@ from pipeline.batch.skipped import Skipped
 from pipeline.run.opening import pick_device
 from pipeline.run.restart import RESTART_WARNINGS
 from pipeline.runtime.child_process import Child
-from pipeline.runtime.memory import PLANNED
+from pipeline.runtime.memory import DEFAULT_PLAN_BYTES
 from pipeline.runtime.remote_store import Store, store_at
 from pipeline.runtime.run_folder import claim
 from pipeline.runtime.run_record import MANIFEST, WORK, read_json, write_json
@@ -189,7 +189,7 @@ def jobs_at_once(settings: Settings, clip_count: int) -> int:
     bounds = [clip_count or 1, cores() // THREADS_PER_CLIP]
     free = free_memory()
     if free is not None:
-        bounds.append(free // (settings.max_memory or PLANNED))
+        bounds.append(free // (settings.max_memory or DEFAULT_PLAN_BYTES))
     return max(1, min(bounds))
 
 
@@ -312,7 +312,7 @@ class Batch:
         clip.stage = ""
         if status != 0 or clip.status == "running":
             clip.status = "failed"
-            clip.error = child.complaint(status)
+            clip.error = child.failure_reason(status)
         if store := store_of(clip, self.settings):
             self._send(store, clip)
         del self.running[slot]

@@ -14,7 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from pipeline.batch.clips import BatchClip
-from pipeline.runtime.progress import tell
+from pipeline.runtime.progress import print_event
 from stages.media.sniff import printable
 
 ROWS = 12
@@ -100,21 +100,21 @@ class JsonDisplay(QuietDisplay):
 
     def began(self, clip: BatchClip) -> None:
         """Print ``{"event": "begin", "clip": ...}``."""
-        tell("begin", clip=str(clip.path), out=str(clip.out))
+        print_event("begin", clip=str(clip.path), out=str(clip.out))
 
     def ended(self, clip: BatchClip) -> None:
         """Print ``{"event": "end", "clip": ..., "status": ...}``."""
         entry = {name: value for name, value in clip.entry().items() if name != "path"}
-        tell("end", clip=str(clip.path), **entry)
+        print_event("end", clip=str(clip.path), **entry)
 
     def warn(self, text: str) -> None:
         """Print ``{"event": "warning", "text": ...}``."""
-        tell("warning", text=text)
+        print_event("warning", text=text)
 
     def close(self, clips: Sequence[BatchClip]) -> None:
         """Print ``{"event": "done", ...}``."""
         with_warnings = sum(bool(clip.warnings) for clip in clips)
-        tell(
+        print_event(
             "done",
             clips=len(clips),
             with_warnings=with_warnings,

@@ -23,7 +23,7 @@ from pipeline.run.execute import prepare as prepare_folder
 from pipeline.run.input_guard import INPUT_STATES, InputGuard, states_of
 from pipeline.run.opening import default_folder, open_checked, pick_device
 from pipeline.run.restart import DAMAGED, RESTARTED, with_restart
-from pipeline.runtime.progress import Silent, Stages
+from pipeline.runtime.progress import SilentReporter, Stages
 from pipeline.runtime.remote_store import Store, store_at
 from pipeline.runtime.run_folder import RunFolder, claim
 from pipeline.runtime.run_record import MANIFEST, bare, read_json
@@ -109,7 +109,9 @@ def finish(settings: Settings) -> tuple[bool, Warnings]:
             return False, []
         # Never begin again here: that would throw away the parts. A machine with another version
         # raises an error instead.
-        _, made = perform(replace(settings, resume=True, anew=False, overwrite=False), Silent())
+        _, made = perform(
+            replace(settings, resume=True, anew=False, overwrite=False), SilentReporter()
+        )
         if made is None:
             return False, []
         if store:
@@ -166,7 +168,7 @@ def _job(settings: Settings, folder: RunFolder) -> Job:
         settings,
         pick_device(settings.device),
         folder.work,
-        Stages(Silent()),
+        Stages(SilentReporter()),
         Budget(settings.max_seconds),
         kept,
     )

@@ -32,7 +32,7 @@ from pipeline.bench.rows import (
     sorted_rows,
 )
 from pipeline.run.opening import pick_device
-from pipeline.runtime.progress import tell
+from pipeline.runtime.progress import print_event
 from pipeline.settings import Settings
 from pipeline.tasks import DEFAULT_TASK
 from stages.errors import UsageError
@@ -127,7 +127,7 @@ class _BenchDisplay:
     def add(self, row: BenchRow) -> None:
         """Show one row."""
         if self.json_lines:
-            tell(
+            print_event(
                 "row",
                 **asdict(row),
                 gain=round(row.gain, 3),
@@ -148,7 +148,7 @@ class _BenchDisplay:
         if self.json_lines:
             powers = {name: growth(rows, figure) for name, figure in FIGURES.items()}
             names = ("pixels", "frames", "factor")
-            tell(
+            print_event(
                 "growth",
                 **{
                     name: found and dict(zip(names, found, strict=True))

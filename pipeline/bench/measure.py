@@ -66,7 +66,7 @@ def measure(
             child.signal(signal.SIGTERM)
             child.wait()
         if status:
-            return replace(row, state="failed", note=child.complaint(status))
+            return replace(row, state="failed", note=child.failure_reason(status))
         cpu_seconds = child_cpu_seconds() - cpu_before
         held, reached = judge(clip, out)
         report = (read_json(out / MANIFEST) or {})["report"]

@@ -17,10 +17,10 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from pipeline.cli.versions import versions
-from pipeline.runtime.memory import amount
+from pipeline.runtime.memory import format_bytes
 from pipeline.runtime.system_limits import cores, free_memory
 from pipeline.settings import Settings
-from pipeline.tasks import built_in, find_task, hidden, names, offered
+from pipeline.tasks import built_in, find_task, names, offered, shadowed_task_warning
 from stages.errors import UnlayerError
 from stages.media.selftest import precision, try_formats
 
@@ -75,7 +75,7 @@ def check_devices() -> list[CheckResult]:
     for index in range(count):
         free, total = torch.cuda.mem_get_info(index)
         name = torch.cuda.get_device_properties(index).name
-        found = f"{name}, {amount(free)} of {amount(total)} free"
+        found = f"{name}, {format_bytes(free)} of {format_bytes(total)} free"
         results.append(CheckResult("devices", f"cuda:{index}", "ok", found))
     if not count:
         found = "no CUDA GPU that this PyTorch can use; runs use the CPU"
@@ -110,7 +110,7 @@ def _check_memory() -> CheckResult:
     free = free_memory()
     if free is None:
         return CheckResult("room", "memory", "absent", "free memory is not known here")
-    found = f"{amount(free)} free"
+    found = f"{format_bytes(free)} free"
     if free < LEAST_MEMORY:
         return CheckResult("room", "memory", "bad", found, "close other programs")
     return CheckResult("room", "memory", "ok", found)
@@ -124,7 +124,7 @@ def _check_disk() -> CheckResult:
     except OSError as error:
         found = f"cannot be written ({error.strerror})"
         return CheckResult("room", "disk here", "bad", found, "go to another folder, or give --out")
-    found = f"{amount(free)} free"
+    found = f"{format_bytes(free)} free"
     if free < LEAST_DISK:
         return CheckResult("room", "disk here", "bad", found, "free some, or give --out")
     return CheckResult("room", "disk here", "ok", found)
@@ -174,7 +174,7 @@ def check_tasks() -> list[CheckResult]:
             results.append(CheckResult("tasks", name, "bad", str(error), todo))
             continue
         origin = "built in" if name in built_in() else f"from {offered()[name][0].value}"
-        results.append(CheckResult("tasks", name, "ok", hidden(name) or origin))
+        results.append(CheckResult("tasks", name, "ok", shadowed_task_warning(name) or origin))
     return results
 
 

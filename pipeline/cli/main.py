@@ -80,12 +80,12 @@ def _without_verb(words: Sequence[str]) -> int:
 
 def _check_task(verb: str, settings: Settings) -> None:
     """Raise UsageError where there is no such task; warn where a built-in one hides another."""
-    from pipeline.tasks import check_name, hidden
+    from pipeline.tasks import check_name, shadowed_task_warning
 
     check_name(settings.task)
     # A run shows this warning among its own.
     if verb == "batch" or settings.dry_run:
-        warning = hidden(settings.task)
+        warning = shadowed_task_warning(settings.task)
         if warning is not None:
             say(f"warning: {warning}")
 

@@ -42,7 +42,7 @@ def probe(settings: Settings) -> int:
         with stages.stage("find") as step:
             found = search(clip, settings, step)
     finally:
-        stages.shown.close()
+        stages.reporter.close()
     facts = {
         **describe(clip, found["frames"]),
         **found,

@@ -22,7 +22,7 @@ from pipeline.batch.batch import (
 from pipeline.batch.clips import BatchClip, find_clips, runs_folder
 from pipeline.batch.skipped import Skipped
 from pipeline.estimate.dry_run import estimate_run, planned_run
-from pipeline.runtime.progress import Silent, Stages
+from pipeline.runtime.progress import SilentReporter, Stages
 from pipeline.settings import Settings
 from stages.errors import UnlayerError
 from stages.media.sniff import printable
@@ -102,7 +102,7 @@ def _entry(clip: BatchClip, settings: Settings, *, measure: bool) -> dict[str, A
         entry["bytes"] = clip.path.stat().st_size
         entry |= {name: plan[name] for name in ("folder", "does", "frames")}
         if measure and plan["does"]:
-            estimate = estimate_run(own, Stages(Silent()))
+            estimate = estimate_run(own, Stages(SilentReporter()))
             entry |= {"frames": estimate["frames"], "seconds": estimate["seconds"]["total"]}
     except UnlayerError as error:
         entry |= {"folder": f"would fail: {error}", "does": False}

@@ -25,7 +25,7 @@ from pipeline.run.opening import (
     refuse_input_as_folder,
 )
 from pipeline.runtime.folder_decision import Doing
-from pipeline.runtime.memory import amount
+from pipeline.runtime.memory import format_bytes
 from pipeline.runtime.progress import Stages, reporter
 from pipeline.runtime.run_folder import RunFolder
 from pipeline.runtime.system_limits import cores, free_memory
@@ -57,7 +57,7 @@ def dry_run(settings: Settings) -> int:
     try:
         facts = estimate_run(settings, stages)
     finally:
-        stages.shown.close()
+        stages.reporter.close()
     if settings.json:
         print(json.dumps(facts))
     else:
@@ -244,8 +244,8 @@ def print_estimate(facts: dict[str, Any]) -> None:
     for plan in facts["plans"]:
         line(f"plan: {', '.join(f'{name} {value}' for name, value in plan.items() if value)}")
     line(_seconds_line(facts["seconds"]))
-    free = f", {amount(facts['free_memory'])} are free" if facts["free_memory"] else ""
-    line(f"about {amount(facts['memory'])} of memory at most{free}")
+    free = f", {format_bytes(facts['free_memory'])} are free" if facts["free_memory"] else ""
+    line(f"about {format_bytes(facts['memory'])} of memory at most{free}")
     for warning in facts["warnings"]:
         line(f"warning: {warning}")
     for note in facts["notes"]:

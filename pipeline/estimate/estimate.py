@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 
 from pipeline.estimate.sample_run import SampleRun, run_sample
 from pipeline.framewise.recipe import LEAST_WINDOW, Recipe
-from pipeline.runtime.memory import BASE, planned
+from pipeline.runtime.memory import BASE_BYTES, planned_bytes
 from pipeline.task import Estimate, Job, Task
 from stages.media.clip import Frames
 from stages.media.write import LayerWriter
@@ -110,7 +110,7 @@ def estimate_frames(
         )
     return Estimate(
         seconds,
-        int(BASE + frame_bytes * sample_frames),
+        int(BASE_BYTES + frame_bytes * sample_frames),
         layers=tuple((layer.name, layer.role, layer.path.suffix) for layer in layers),
         notes=notes,
     )
@@ -122,7 +122,7 @@ def _window_and_overlap(
     """Return the frames of a window and of an overlap, as the run will have them."""
     if job.clip.info.is_picture:
         return frame_count, 0
-    in_memory = max(LEAST_WINDOW, int(planned(job.settings) / frame_bytes))
+    in_memory = max(LEAST_WINDOW, int(planned_bytes(job.settings) / frame_bytes))
     window = max(LEAST_WINDOW, min(recipe.window if recipe else Recipe.window, in_memory))
     return window, min(recipe.overlap if recipe else Recipe.overlap, window // 3)
 

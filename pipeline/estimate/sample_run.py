@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 
-from pipeline.runtime.progress import Silent, Stages
+from pipeline.runtime.progress import SilentReporter, Stages
 from pipeline.runtime.scratch import save_frames
 from pipeline.task import Budget, Job, Result, Task
 from pipeline.tasks import blaming
@@ -34,7 +34,7 @@ class OutOfTimeError(UnlayerError):
     """The time for measuring is over."""
 
 
-class SampleProgress(Silent):
+class SampleProgress(SilentReporter):
     """Follow a sample run, time its parts, and end it when it takes too long.
 
     until: the time, by ``time.monotonic``, at which the run ends.

@@ -23,12 +23,12 @@ from pipeline.framewise.layer_files import LayerFiles
 from pipeline.framewise.recipe import LEAST_WINDOW, Output, Recipe, validated
 from pipeline.framewise.windows import Overview, read_overview, windows
 from pipeline.runtime.memory import (
-    check_enough,
-    check_room,
-    planned,
+    check_disk,
+    check_memory,
+    halved_warning,
+    planned_bytes,
     retry_on_oom,
-    say_halved,
-    say_tight,
+    tight_memory_warning,
 )
 from pipeline.runtime.progress import Step
 from pipeline.task import BenchClip, FitRecord, Job, Result, Task
@@ -153,7 +153,7 @@ class _LayeredRun:
         ):
             done = 0
             for window in windows(job.clip, length, overlap):
-                checkpoints = job.keep.within(f"window-{window.first:06d}")
+                checkpoints = job.checkpoints.within(f"window-{window.first:06d}")
                 span = done / frame_count, min(1.0, (done + len(window)) / frame_count)
                 context = self._context(
                     step,
@@ -186,7 +186,7 @@ class _LayeredRun:
 
     def _survey(self, overview: Overview, step: Step) -> tuple[Any, Curves]:
         """Return what holds for the whole clip, and its losses. Frees the sample afterwards."""
-        recipe, keep = self.recipe, self.job.keep
+        recipe, keep = self.recipe, self.job.checkpoints
         seconds_left = self.job.budget.left()
         checkpoints = keep.within("survey")
         context = self._context(
@@ -238,7 +238,7 @@ class _LayeredRun:
 
         separated, halvings = retry_on_oom(attempt, checkpoints)
         if halvings:
-            stages.warn(say_halved(window.first, window.last, device, halvings))
+            stages.warn(halved_warning(window.first, window.last, device, halvings))
         self.statistics.add(separated, len(window), halvings)
         return separated
 
@@ -311,13 +311,13 @@ def _max_window_frames(job: Job, recipe: Recipe, unordered: bool) -> int:
         least = len(job.clip.paths)
     elif info.frames == 1:
         least = 1
-    max_frames = max(least, int(planned(job.settings) / frame_bytes))
+    max_frames = max(least, int(planned_bytes(job.settings) / frame_bytes))
     window = least
     if not unordered:
         window = min(recipe.lengths(max_frames)[0], info.frames or max_frames)
     for warning in (
-        check_enough(frame_bytes * least, job.settings, _frames_named(info, least)),
-        say_tight(frame_bytes * window, _frames_named(info, window)),
+        check_memory(frame_bytes * least, job.settings, _frames_named(info, least)),
+        tight_memory_warning(frame_bytes * window, _frames_named(info, window)),
     ):
         if warning:
             job.stages.warn(warning)
@@ -341,7 +341,7 @@ def _check_disk(job: Job, recipe: Recipe, frame_count: int) -> int:
     values = 3 * info.height * info.width * frame_count * len(recipe.outputs)
     bytes_per_value = 2 if info.bit_depth > 8 else 1
     needed = values * bytes_per_value // LOSSLESS_RATIO
-    check_room(job.work, needed)
+    check_disk(job.work, needed)
     return needed
 
 

@@ -123,7 +123,7 @@ def report(settings: Settings) -> int:
                 text = f"written to {printable(run / PAGE)}"
                 Console().print(text, markup=False, highlight=False, soft_wrap=True)
     finally:
-        stages.shown.close()
+        stages.reporter.close()
     return 0
 
 

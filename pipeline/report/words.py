@@ -8,7 +8,7 @@ from typing import Any
 
 from pipeline.report.facts import RunFacts
 from pipeline.report.pictures import SeamFact
-from pipeline.runtime.memory import amount
+from pipeline.runtime.memory import format_bytes
 
 GOOD_PSNR = 40.0
 """PSNR in dB from which nobody sees a difference."""
@@ -122,7 +122,7 @@ def in_words(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.4g}"
     if isinstance(value, int) and value >= AS_BYTES:
-        return amount(value)
+        return format_bytes(value)
     if isinstance(value, list):
         return ", ".join(
             ":".join(map(str, item)) if isinstance(item, list) else str(item)

@@ -29,7 +29,7 @@ from pipeline.runtime.run_record import HINT, REPORT, Identity, write_json
 from pipeline.runtime.system_limits import cores
 from pipeline.settings import Settings
 from pipeline.task import Budget, Job, Result, Task
-from pipeline.tasks import check_options, find_task, hidden
+from pipeline.tasks import check_options, find_task, shadowed_task_warning
 from stages import safe_files
 from stages.checkpoint import Checkpoints
 from stages.errors import DISK_FULL, FitError, UnlayerError
@@ -79,7 +79,7 @@ def perform(settings: Settings, shown: Reporter) -> tuple[Path, Mapping[str, obj
     check_options(task, settings)
     device = pick_device(settings.device)
     stages = Stages(shown)
-    for warning in (hidden(task.name), device_warning(settings, task, device)):
+    for warning in (shadowed_task_warning(task.name), device_warning(settings, task, device)):
         if warning is not None:
             stages.warn(warning)
     out = settings.out or default_folder(settings)
@@ -100,7 +100,7 @@ def perform(settings: Settings, shown: Reporter) -> tuple[Path, Mapping[str, obj
             running = _Run(settings, task, clip, device, stages, budget, guard, sums, identity)
             return out, _work(running, folder)
     finally:
-        stages.shown.close()
+        stages.reporter.close()
 
 
 def _work(running: _Run, folder: RunFolder) -> dict[str, Any]:

@@ -37,7 +37,7 @@ def with_restart(
         if not job.settings.anew:
             raise
     forget()
-    job.keep.read.clear()
+    job.checkpoints.read.clear()
     job.clip.seen = FrameIndex()
     job.clip.salvaged = None
     job.stages.warn(DAMAGED)
@@ -56,10 +56,10 @@ def _attempt(work: Callable[[Job], T], job: Job, inputs: InputGuard) -> T:
         # PyTorch raises RuntimeError, not MemoryError, when memory runs out.
         if isinstance(error, UnlayerError | OSError) or "memory" in str(error):
             raise
-        if not job.keep.read:
+        if not job.checkpoints.read:
             raise
         what = " ".join(f"{type(error).__name__}: {error}".split())
         raise CheckpointError(
-            f"{job.keep.read[-1]}: the run cannot go on from it ({what}); "
+            f"{job.checkpoints.read[-1]}: the run cannot go on from it ({what}); "
             "begin again with --overwrite; --debug shows where it failed"
         ) from error

@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from pipeline.runtime.progress import tell
+from pipeline.runtime.progress import print_event
 from pipeline.runtime.run_record import MANIFEST
 from pipeline.settings import Settings
 from stages.media.sniff import printable
@@ -18,7 +18,7 @@ from stages.media.sniff import printable
 def show_unchanged(settings: Settings, out: Path) -> None:
     """Say that the run was finished already."""
     if settings.json:
-        tell("done", out=str(out), manifest=str(out / MANIFEST), unchanged=True)
+        print_event("done", out=str(out), manifest=str(out / MANIFEST), unchanged=True)
     else:
         _line(f"{printable(out)}: this run is finished already; --overwrite does it again")
 
@@ -31,7 +31,7 @@ def show_summary(settings: Settings, out: Path, manifest: Mapping[str, Any]) -> 
     layers = manifest["layers"]
     report = manifest["report"]
     if settings.json:
-        tell(
+        print_event(
             "done",
             out=str(out),
             manifest=str(out / MANIFEST),

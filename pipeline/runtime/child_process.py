@@ -98,7 +98,7 @@ class Child:
         """Return for how many seconds it has run."""
         return (self.ended or time.monotonic()) - self.began
 
-    def complaint(self, status: int) -> str:
+    def failure_reason(self, status: int) -> str:
         """Return one line about why it ended with ``status``, its own last error if it has one."""
         if status < 0:
             reason = f"was ended by signal {-status}"

@@ -20,19 +20,19 @@ from stages.media.sniff import printable
 
 T = TypeVar("T")
 
-PLANNED = 4 * 2**30
+DEFAULT_PLAN_BYTES = 4 * 2**30
 """Bytes that a run plans for unless ``--max-memory`` says otherwise: 4 GiB.
 
 It is the same on every machine, so that the layers are the same too.
 """
 
-BASE = 500 * 2**20
+BASE_BYTES = 500 * 2**20
 """Bytes that a process needs before it has any frame, for Python, PyTorch and the codecs.
 
 Measured with the CPU builds of the pinned versions.
 """
 
-HALVINGS = 3
+MAX_HALVINGS = 3
 """How often a working size is halved, at most, where the GPU's memory is too small."""
 
 SAFE_SHARE = 0.75
@@ -41,56 +41,59 @@ SAFE_SHARE = 0.75
 _SUFFIXES = ((2**30, "G"), (2**20, "M"), (2**10, "K"))
 
 
-def planned(settings: Settings) -> int:
+def planned_bytes(settings: Settings) -> int:
     """Return the bytes that frames and everything computed from them may take."""
-    return max(0, (settings.max_memory or PLANNED) - BASE)
+    return max(0, (settings.max_memory or DEFAULT_PLAN_BYTES) - BASE_BYTES)
 
 
-def check_enough(needed: float, settings: Settings, what: str) -> str | None:
+def check_memory(needed: float, settings: Settings, what: str) -> str | None:
     """Compare what the smallest version of a work needs with what may be used.
 
-    needed: bytes besides :data:`BASE`. what: the work's name in messages. Returns a warning if it
-    needs more than the default plan, else ``None``. Raises UsageError where it needs more than
-    ``--max-memory``, and UnlayerError where it needs more than this machine has.
+    needed: bytes besides :data:`BASE_BYTES`. what: the work's name in messages.
+
+    Returns a warning if it needs more than the default plan, else ``None``. Raises UsageError where
+    it needs more than ``--max-memory``, and UnlayerError where it needs more than this machine has.
     """
-    total = needed + BASE
-    if needed <= planned(settings):
+    total = needed + BASE_BYTES
+    if needed <= planned_bytes(settings):
         return None
     if settings.max_memory:
-        given, wants = amounts(settings.max_memory, total)
+        given, wants = format_two_sizes(settings.max_memory, total)
         raise UsageError(f"--max-memory {given} is too little for {what}; it needs about {wants}")
-    if total > (have := machine_memory() or PLANNED):
-        has, wants = amounts(have, total)
+    if total > (have := machine_memory() or DEFAULT_PLAN_BYTES):
+        has, wants = format_two_sizes(have, total)
         raise UnlayerError(
             f"{what}: needs about {wants} of memory and this machine has {has}; scale it down first"
         )
-    return f"{what}: needs about {amount(total)} of memory"
+    return f"{what}: needs about {format_bytes(total)} of memory"
 
 
-def say_tight(used: float, what: str) -> str | None:
+def tight_memory_warning(used: float, what: str) -> str | None:
     """Return a warning if a work is planned with more memory than this machine has, else ``None``.
 
-    used: bytes besides :data:`BASE`. what: the work's name in messages. The plan is the same on
-    every machine, so that the layers are the same; a smaller one must be asked for.
+    used: bytes besides :data:`BASE_BYTES`. what: the work's name in messages.
+
+    The plan is the same on every machine, so that the layers are the same; a smaller one must be
+    asked for.
     """
-    total = used + BASE
+    total = used + BASE_BYTES
     have = machine_memory()
     if have is None or total <= have:
         return None
-    has, wants = amounts(have, total)
+    has, wants = format_two_sizes(have, total)
     return (
         f"{what}: the plan needs about {wants} of memory and this machine has {has}; "
-        f"if that fails, --max-memory {amount(SAFE_SHARE * have)} plans for less and gives other "
-        "layers"
+        f"if that fails, --max-memory {format_bytes(SAFE_SHARE * have)} plans for less "
+        "and gives other layers"
     )
 
 
-def amount(size: float) -> str:
+def format_bytes(size: float) -> str:
     """Return bytes for people, as ``--max-memory`` takes them: ``3.2G``, ``800M``."""
     return f"{size / 2**30:.3g}G" if size >= 2**30 else f"{-(-size // 2**20):.0f}M"
 
 
-def amounts(less: float, more: float) -> tuple[str, str]:
+def format_two_sizes(less: float, more: float) -> tuple[str, str]:
     """Return two different sizes in bytes with enough digits to tell them apart.
 
     Example: ``("1.01M", "1.02M")``.
@@ -112,11 +115,11 @@ def _sized(size: float, digits: int) -> str:
     return (text.rstrip("0").rstrip(".") if "." in text else text) + letter
 
 
-def check_room(folder: Path, needed: int) -> None:
+def check_disk(folder: Path, needed: int) -> None:
     """Raise UnlayerError where the disk of ``folder`` has less than ``needed`` bytes free."""
     free = shutil.disk_usage(folder).free
     if free < needed:
-        has, wants = amounts(free, needed)
+        has, wants = format_two_sizes(free, needed)
         raise UnlayerError(
             f"{printable(folder.parent)}: has {has} of disk left and about {wants} are needed; "
             "free some space there, or choose another --out"
@@ -144,14 +147,14 @@ def retry_on_oom(work: Callable[[int, Checkpoints], T], room: Checkpoints) -> tu
     that the interrupted run had reached.
 
     Returns the result and the number of halvings. Raises torch.OutOfMemoryError after
-    :data:`HALVINGS`.
+    :data:`MAX_HALVINGS`.
     """
     times = int(room.newest("reduced") or 0)
     while True:
         try:
             return work(times, room.within(f"reduced-{times}") if times else room), times
         except torch.OutOfMemoryError:
-            if times == HALVINGS:
+            if times == MAX_HALVINGS:
                 raise
         # This stands outside the handler, where the exception would keep tensors alive.
         times += 1
@@ -159,7 +162,7 @@ def retry_on_oom(work: Callable[[int, Checkpoints], T], room: Checkpoints) -> tu
         torch.cuda.empty_cache()
 
 
-def say_halved(first: int, last: int, device: torch.device, times: int) -> str:
+def halved_warning(first: int, last: int, device: torch.device, times: int) -> str:
     """Return the warning that the working size of frames ``first`` to ``last`` was halved."""
     often = "once" if times == 1 else f"{times} times"
     return (

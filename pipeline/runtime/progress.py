@@ -47,7 +47,7 @@ class Reporter(Protocol):
     def close(self) -> None: ...
 
 
-class Silent:
+class SilentReporter:
     """Show only warnings."""
 
     def begin(self, stage: str) -> None:
@@ -67,7 +67,7 @@ class Silent:
         """Do nothing: there is nothing to close."""
 
 
-class Lines(Silent):
+class LineReporter(SilentReporter):
     """Print a plain line now and then, for logs: ``find 40 % frame 48 of 120, 3 s left``.
 
     every: least seconds between two lines. clock: returns the time in seconds.
@@ -98,28 +98,28 @@ class Lines(Silent):
             print(f"{stage} done in {seconds:.1f} s", file=sys.stderr, flush=True)
 
 
-class JsonLines(Silent):
+class JsonReporter(SilentReporter):
     """Print one JSON object a line on standard output: ``{"event": "step", "stage": "find"}``."""
 
     def __init__(self) -> None:
         self.printed = 0.0
 
     def begin(self, stage: str) -> None:
-        tell("begin", stage=stage)
+        print_event("begin", stage=stage)
 
     def step(self, stage: str, fraction: float, note: str) -> None:
         if time.monotonic() - self.printed >= JSON_SECONDS:
             self.printed = time.monotonic()
-            tell("step", stage=stage, fraction=round(fraction, 4), note=note)
+            print_event("step", stage=stage, fraction=round(fraction, 4), note=note)
 
     def end(self, stage: str, seconds: float) -> None:
-        tell("end", stage=stage, seconds=round(seconds, 3))
+        print_event("end", stage=stage, seconds=round(seconds, 3))
 
     def warn(self, text: str) -> None:
-        tell("warning", text=text)
+        print_event("warning", text=text)
 
 
-class Bars(Silent):
+class BarReporter(SilentReporter):
     """Show a bar for each stage on a terminal, with the time left."""
 
     def __init__(self, console: Console) -> None:
@@ -154,7 +154,7 @@ class Bars(Silent):
         self.progress.stop()
 
 
-def tell(event: str, **facts: Any) -> None:
+def print_event(event: str, **facts: Any) -> None:
     """Print one JSON object as a line on standard output, for programs that read it."""
     print(json.dumps({"event": event, **facts}), flush=True)
 
@@ -162,23 +162,23 @@ def tell(event: str, **facts: Any) -> None:
 def reporter(*, json_lines: bool, quiet: bool) -> Reporter:
     """Return the reporter that fits the options and the terminal."""
     if json_lines:
-        return JsonLines()
+        return JsonReporter()
     if quiet:
-        return Silent()
+        return SilentReporter()
     console = Console(stderr=True)
-    return Bars(console) if console.is_terminal else Lines()
+    return BarReporter(console) if console.is_terminal else LineReporter()
 
 
 class Stages:
     """Open and time the stages of a run, one after another.
 
-    shown: the reporter. seconds: wall-clock seconds by stage; a stage that is opened again adds to
-    its own. warnings: in the order they came, each once. check: called before each stage; what it
+    reporter: shows the progress. seconds: wall-clock seconds by stage; a stage that is opened again
+    adds to its own. warnings: in order, each once. check: called before each stage; what it
     raises ends the run.
     """
 
-    def __init__(self, shown: Reporter) -> None:
-        self.shown = shown
+    def __init__(self, reporter: Reporter) -> None:
+        self.reporter = reporter
         self.seconds: dict[str, float] = {}
         self.warnings: list[str] = []
         self.check: Callable[[], None] = lambda: None
@@ -194,10 +194,10 @@ class Stages:
         """
         self.check()
         began = time.monotonic()
-        self.shown.begin(name)
+        self.reporter.begin(name)
 
         def step(fraction: float, note: str = "") -> None:
-            self.shown.step(name, min(1.0, max(0.0, fraction)), note)
+            self.reporter.step(name, min(1.0, max(0.0, fraction)), note)
 
         try:
             yield step
@@ -207,10 +207,10 @@ class Stages:
             rest = max(0.0, spent - sum(parts.values()))
             for part, seconds in {**parts, name: rest}.items():
                 self.seconds[part] = self.seconds.get(part, 0.0) + seconds
-        self.shown.end(name, spent)
+        self.reporter.end(name, spent)
 
     def warn(self, text: str) -> None:
         """Show a warning and keep it for the manifest, unless it was given before."""
         if text not in self.warnings:
             self.warnings.append(text)
-            self.shown.warn(text)
+            self.reporter.warn(text)

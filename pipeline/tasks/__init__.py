@@ -44,10 +44,10 @@ __all__ = [
     "check_name",
     "check_options",
     "find_task",
-    "hidden",
     "names",
     "offered",
     "package_of",
+    "shadowed_task_warning",
 ]
 
 # Earlier names of the contract's classes, kept for packages that import them from here.
@@ -113,7 +113,7 @@ def check_name(name: str) -> None:
         raise UsageError(f"--task {name} is offered by {packages}; uninstall all of them but one")
 
 
-def hidden(name: str) -> str | None:
+def shadowed_task_warning(name: str) -> str | None:
     """Return a warning if a package offers a task with the name of a built-in one, else ``None``.
 
     The built-in task is used.

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 
 from pipeline.estimate.estimate import decode_and_encode
-from pipeline.runtime.memory import BASE, planned
+from pipeline.runtime.memory import BASE_BYTES, planned_bytes
 from pipeline.task import DryRun, Estimate, Job
 from pipeline.tasks.transition.describe import (
     anchor_warnings,
@@ -104,7 +104,7 @@ def estimate_transitions(job: Job, analysis: Analysis) -> Estimate:
     covered = [analysis.covered(shot) for shot in range(len(analysis.shots))]
     layer_frames = sum(last - first + 1 for first, last in covered)
     seconds["write"] = analysis.frames * decode + layer_frames * encode
-    return Estimate(seconds, BASE + memory, more, tuple(asdict(plan) for plan in plans))
+    return Estimate(seconds, BASE_BYTES + memory, more, tuple(asdict(plan) for plan in plans))
 
 
 def _within_memory(
@@ -117,7 +117,7 @@ def _within_memory(
     for plan, item in zip(plans, mixed, strict=True):
         window = window_of(job, analysis, item)
         clean = window.last - window.first + 1 - len(item)
-        smaller = within_memory(plan, planned(job.settings), len(item), clean, pixels)
+        smaller = within_memory(plan, planned_bytes(job.settings), len(item), clean, pixels)
         bounded.append(smaller)
         largest = max(largest, bytes_of(smaller.pixels, len(item), clean, pixels))
     return bounded, largest

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
-from pipeline.runtime.memory import check_room
+from pipeline.runtime.memory import check_disk
 from pipeline.runtime.progress import Step
 from pipeline.task import FitRecord, Job, Result
 from pipeline.tasks.transition.describe import (
@@ -105,18 +105,18 @@ def _check_disk(job: Job, numbers: Iterable[int], mixed: Sequence[Transition]) -
     needed = 0
     for number in numbers:
         scenes = 2 - (mixed[number].outgoing, mixed[number].incoming).count(None)
-        folder = job.keep.within(checkpoint_folder(number)).folder
+        folder = job.checkpoints.within(checkpoint_folder(number)).folder
         present = sum(path.stat().st_size for path in folder.glob("*.npy"))
         needed += max(0, scenes * frame_bytes * len(mixed[number]) - present)
-    check_room(job.work, needed)
+    check_disk(job.work, needed)
 
 
 def _find(job: Job) -> tuple[Searched, list[Transition]]:
     """Return what the search finds, and the transitions whose frames can be separated."""
     with job.stages.stage("find") as step:
-        searched = job.keep.get_or_compute(
+        searched = job.checkpoints.get_or_compute(
             "find",
-            lambda: search(job.clip, job.settings, step, keeper=job.keep),
+            lambda: search(job.clip, job.settings, step, keeper=job.checkpoints),
             Searched,
             Analysis,
             Shot,
@@ -124,8 +124,8 @@ def _find(job: Job) -> tuple[Searched, list[Transition]]:
             ColorGap,
             FrameIndex,
         )
-    if job.keep.has("find"):
-        job.keep.drop("search")
+    if job.checkpoints.has("find"):
+        job.checkpoints.drop("search")
     job.clip.seen = searched.seen
     for text in anchor_warnings(searched.analysis):
         job.stages.warn(text)
@@ -151,7 +151,7 @@ def _plans(job: Job, analysis: Analysis, mixed: Sequence[Transition], step: Step
             settings,
         )
 
-    return job.keep.compute_and_save("plans", measured, Plan)
+    return job.checkpoints.compute_and_save("plans", measured, Plan)
 
 
 def _seconds_to_separate(job: Job) -> float | None:

@@ -11,7 +11,13 @@ import torch
 from numpy.typing import NDArray
 
 from pipeline.run.manifest import SPACES
-from pipeline.runtime.memory import check_enough, planned, retry_on_oom, say_halved, say_tight
+from pipeline.runtime.memory import (
+    check_memory,
+    halved_warning,
+    planned_bytes,
+    retry_on_oom,
+    tight_memory_warning,
+)
 from pipeline.runtime.progress import Step
 from pipeline.task import Job
 from pipeline.tasks.transition.describe import describe_transition, scene_name
@@ -103,7 +109,7 @@ def separate(
     """
     transition, is_only = mixed[number], len(mixed) == 1
     suffix = "" if is_only else f"-{number + 1:03d}"
-    checkpoints = job.keep.within(checkpoint_folder(number))
+    checkpoints = job.checkpoints.within(checkpoint_folder(number))
 
     def progress(fraction: float, note: str) -> None:
         counted = note if is_only else f"{note} ({number + 1} of {len(mixed)})"
@@ -143,7 +149,7 @@ def separate(
     checkpoints.drop("standing")
     if result.reduced:
         first, last = transition.first_frame, transition.last_frame
-        job.stages.warn(say_halved(first, last, job.device, result.reduced))
+        job.stages.warn(halved_warning(first, last, job.device, result.reduced))
     result.folder = checkpoints.folder
     safe_files.copy(checkpoints.folder / SHEET, job.work / result.sheet)
     return result
@@ -205,11 +211,11 @@ def _within_memory(job: Job, plan: Plan, window: Window, mixed_count: int, frame
     clean_count = window.last - window.first + 1 - mixed_count
     name = f"{window.name}: {frames} of {width}x{height}"
     least = bytes_of(LEAST, mixed_count, clean_count, height * width)
-    warning = check_enough(least, job.settings, name)
-    available = max(least, planned(job.settings))
+    warning = check_memory(least, job.settings, name)
+    available = max(least, planned_bytes(job.settings))
     bounded = within_memory(plan, available, mixed_count, clean_count, height * width)
     used = bytes_of(bounded.pixels, mixed_count, clean_count, height * width)
-    for text in filter(None, (warning, say_tight(used, name))):
+    for text in filter(None, (warning, tight_memory_warning(used, name))):
         job.stages.warn(text)
     return bounded
 

@@ -75,7 +75,7 @@ class _Writing:
     def __init__(self, job: Job, searched: Searched) -> None:
         self.job = job
         self.searched = searched
-        self.kept: Checkpoints = job.keep.within(WRITTEN)
+        self.kept: Checkpoints = job.checkpoints.within(WRITTEN)
         self.layers: list[WrittenLayer] = []
         self._waiting: list[_PlannedLayer] = []
         self._open: list[tuple[_PlannedLayer, LayerWriter, ExitStack]] = []

@@ -19,7 +19,7 @@ from pipeline.cli.main import main
 from pipeline.framewise.run import Output, Recipe, run_layered
 from pipeline.run import execute as running
 from pipeline.runtime import memory
-from pipeline.runtime.memory import BASE, PLANNED
+from pipeline.runtime.memory import BASE_BYTES, DEFAULT_PLAN_BYTES
 from pipeline.task import Job, Result, Task
 from stages.context import Separation, SeparationContext
 
@@ -188,7 +188,7 @@ def test_a_long_clip_is_sampled_evenly(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_large_frames_make_windows_shorter(monkeypatch: pytest.MonkeyPatch) -> None:
     # So costly that four frames fill the memory that is planned by default.
-    costly = replace(RECIPE, memory=(PLANNED - BASE) / (4.5 * 48 * 64 * 3))
+    costly = replace(RECIPE, memory=(DEFAULT_PLAN_BYTES - BASE_BYTES) / (4.5 * 48 * 64 * 3))
     run(monkeypatch, costly, media.save(Path("in.mp4"), media.moving(9)))
     assert [call["window"] for call in calls[1:]] == [4, 4, 3]
 
@@ -241,7 +241,7 @@ def test_out_of_gpu_memory_halves_the_working_size(
         == "frames 0 to 5: the memory of cpu was too small; the working size was halved 2 times"
     )
     assert manifest["report"]["reduced"] == 2
-    monkeypatch.setattr(memory, "HALVINGS", 1)
+    monkeypatch.setattr(memory, "MAX_HALVINGS", 1)
     run(monkeypatch, recipe, "in.mp4", "--overwrite", status=1)
     assert (
         "in.mp4: cpu does not have enough memory for it; choose --preset fast or --device cpu"

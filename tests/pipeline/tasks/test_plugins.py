@@ -14,7 +14,7 @@ from media import save
 
 from pipeline import plugin
 from pipeline.cli.main import main
-from pipeline.tasks import built_in, check_name, find_task, hidden, names
+from pipeline.tasks import built_in, check_name, find_task, names, shadowed_task_warning
 from stages.errors import UnlayerError, UsageError
 
 RAIN = """
@@ -109,14 +109,14 @@ def test_a_task_of_our_own_wins_and_says_so(
 ) -> None:
     install("rainy", RAIN, "dehaze = rainy:TASK")
     assert find_task("dehaze").help.startswith("take off haze")
-    assert "rainy (rainy:TASK) is not used" in str(hidden("dehaze"))
+    assert "rainy (rainy:TASK) is not used" in str(shadowed_task_warning("dehaze"))
     main(["run", "none.mp4", "--task", "dehaze"])
     first = capsys.readouterr().err.splitlines()[0]
     assert (
         first == "unlayer: warning: the task dehaze of rainy (rainy:TASK) is not used: "
         "the built-in task of that name comes first"
     )
-    assert hidden("segment") is None and hidden("nothing") is None
+    assert shadowed_task_warning("segment") is None and shadowed_task_warning("nothing") is None
 
 
 def test_two_packages_of_one_task_are_refused(

@@ -354,7 +354,8 @@ def test_separated_frames_wait_on_disk_and_are_gone_afterwards(
     def spy(job: Job, *rest: object) -> object:
         seen.extend(
             sorted(
-                str(entry.relative_to(job.keep.folder)) for entry in job.keep.folder.rglob("*.npy")
+                str(entry.relative_to(job.checkpoints.folder))
+                for entry in job.checkpoints.folder.rglob("*.npy")
             )
         )
         return write_layers(job, *rest)  # type: ignore[arg-type]
