@@ -98,15 +98,15 @@ class Settings:
         metavar="TASK",
         verbs=("run", "bench"),
         result=False,
-        elsewhere={"bench": "the task to measure (transition unless told)"},
+        elsewhere={"bench": "the task to measure (default: transition)"},
     )
     out: Path | None = setting(
         None,
-        "where the layers go; <stem>-<task> here unless told",
+        "where the layers go (default: <stem>-<task> here)",
         metavar="DIR",
         parse=parse_local_folder,
         result=False,
-        elsewhere={"batch": "for the runs' folders; <folder>-<task> here unless told"},
+        elsewhere={"batch": "for the runs' folders (default: <folder>-<task> here)"},
     )
 
     config: Path | None = setting(
@@ -128,7 +128,7 @@ class Settings:
         parse=parse_positive,
         elsewhere={
             "batch": "a time budget for each clip",
-            "bench": "a time budget for all rows (600 unless told)",
+            "bench": "a time budget for all rows (default: 600)",
         },
     )
     device: str = _work(
@@ -136,7 +136,7 @@ class Settings:
     )
     max_memory: int | None = _work(
         None,
-        "memory to plan for, as 3G or 800M (4G unless told)",
+        "memory to plan for, as 3G or 800M (default: 4G)",
         metavar="SIZE",
         parse=parse_memory,
         verbs=("run",),
@@ -152,7 +152,7 @@ class Settings:
 
     stream: int | None = _read(
         None,
-        "the video stream's index; the first unless told",
+        "the video stream's index (default: the first)",
         metavar="N",
         parse=parse_whole_number,
         rare=BOTH,
@@ -247,12 +247,12 @@ class Settings:
     overwrite: bool = _write(False, "replace the run that is there; other files stay", result=False)
 
     pattern: str = _batch(
-        "*", "only names that match, as *.mkv; all videos unless told", metavar="GLOB"
+        "*", "only names that match, as *.mkv (default: videos)", metavar="GLOB"
     )
     flat: bool = _batch(False, "only the folder itself, not the folders in it", rare=BOTH)
     jobs: int | None = _batch(
         None,
-        "clips at once; as cores and memory allow unless told",
+        "clips at once (default: as cores and memory allow)",
         metavar="N",
         parse=parse_whole_number,
     )
@@ -277,12 +277,12 @@ class Settings:
 
     sizes: tuple[int, ...] | None = _bench(
         None,
-        "heights, as 144p,360p (144p to 1080p unless told)",
+        "heights, as 144p,360p (default: 144p to 1080p)",
         metavar="LIST",
         parse=parse_counts,
     )
     frames: tuple[int, ...] | None = _bench(
-        None, "lengths of the clips (20,60,200 unless told)", metavar="LIST", parse=parse_counts
+        None, "lengths of the clips (default: 20,60,200)", metavar="LIST", parse=parse_counts
     )
     rows: Path | None = _bench(
         None, "keeps rows; those in it are not measured again", metavar="FILE", parse=parse_path
