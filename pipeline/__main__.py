@@ -1,4 +1,4 @@
-"""``python -m pipeline``, and the installed program."""
+"""Start the program: ``python -m pipeline``, or the installed ``unlayer``."""
 
 import sys
 
@@ -6,7 +6,10 @@ from pipeline.runtime.signals import guard_end, guard_start
 
 
 def program() -> int:
-    """Run the command line of this process and return its exit status. No signal ends it with a traceback, however early or late."""
+    """Run the command line of this process and return its exit status.
+
+    No signal ends it with a traceback, however early or late it comes.
+    """
     guard_start()
     from pipeline.cli.main import main
 

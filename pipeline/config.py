@@ -1,11 +1,12 @@
-"""``--config``: settings from a TOML file, by the settings' own names, or those of a finished run from its ``manifest.json``.
+"""Read ``--config``: settings from a TOML file, or those of a run from its ``manifest.json``.
 
     preset = "fast"
     max_seconds = 60
     start = "0:01:02"
     transition = ["48:71"]
 
-Values are written as on the command line, numbers and switches (``lossless = true``) as TOML has them. Paths count from the current folder.
+Keys are the settings' names. Values are written as on the command line; numbers and switches
+(``lossless = true``) are written as TOML has them. Paths are relative to the current folder.
 """
 
 from __future__ import annotations
@@ -18,16 +19,22 @@ from dataclasses import Field
 from pathlib import Path
 from typing import Any
 
-from pipeline.settings import Settings, nearest, options, plain
+from pipeline.settings import Settings, options
+from pipeline.values import did_you_mean, plain
 from stages.errors import UsageError
 from stages.media.sniff import printable
 
-LARGEST = 64 * 2**20
-"""Bytes of a configuration: a manifest lists the weight of every mixed frame."""
+MAX_BYTES = 64 * 2**20
+"""Largest configuration in bytes: a manifest lists the weight of every mixed frame."""
+MAX_EXACT_FLOAT = 2**53
+"""Whole numbers below this are exact as floating-point numbers."""
 
 
 def read_config(path: Path, verb: str = "run") -> dict[str, Any]:
-    """The settings that a file gives to ``verb``, by name. Raises UsageError, which names the file and the key."""
+    """Return the settings that a file gives to the command ``verb``, by name.
+
+    Raises UsageError, which names the file and the key.
+    """
     shown = printable(path)
     try:
         if path.is_dir():
@@ -36,41 +43,52 @@ def read_config(path: Path, verb: str = "run") -> dict[str, Any]:
             )
         if not path.is_file():
             raise UsageError(f"--config {shown}: there is no such file")
-        if path.stat().st_size > LARGEST:
+        if path.stat().st_size > MAX_BYTES:
             raise UsageError(f"--config {shown}: is too large for a configuration")
         text = path.read_bytes().decode("utf-8")
     except OSError as error:
         raise UsageError(f"--config {shown}: cannot be read ({error.strerror})") from error
     except ValueError as error:
-        raise UsageError(f"--config {shown}: is no text in UTF-8") from error
+        raise UsageError(f"--config {shown}: is not text in UTF-8") from error
     return settings_of(text, shown, verb, manifest=path.suffix.lower() == ".json")
 
 
 def settings_of(
     text: str, name: str, verb: str = "run", *, manifest: bool = False
 ) -> dict[str, Any]:
-    """The settings in the text of a configuration called ``name``; ``manifest``: in that of a manifest. Raises UsageError."""
+    """Return the settings in the text of a configuration file.
+
+    name: what messages call the file. verb: the command that uses them. manifest: whether it is a
+    manifest rather than TOML. Raises UsageError.
+    """
     try:
-        whole = json.loads(text, object_pairs_hook=_once_each) if manifest else tomllib.loads(text)
-    # Python refuses numbers of thousands of digits, and nests only so deep.
+        whole = json.loads(text, object_pairs_hook=_unique) if manifest else tomllib.loads(text)
+    # Python refuses numbers of thousands of digits, and deep nesting.
     except (ValueError, RecursionError) as error:
-        raise UsageError(
-            f"--config {name}: is no {'JSON' if manifest else 'TOML'} ({' '.join(str(error).split())})"
-        ) from error
-    return checked(_of_manifest(whole, name) if manifest else whole, f"--config {name}", verb)
+        kind = "JSON" if manifest else "TOML"
+        reason = " ".join(str(error).split())
+        raise UsageError(f"--config {name}: is not valid {kind} ({reason})") from error
+    values = _of_manifest(whole, name) if manifest else whole
+    return checked(values, f"--config {name}", verb)
 
 
 def checked(
-    whole: Mapping[str, Any], where: str, verb: str = "run", without: Collection[str] = ("config",)
+    values: Mapping[str, Any],
+    where: str,
+    verb: str = "run",
+    without: Collection[str] = ("config",),
 ) -> dict[str, Any]:
-    """Settings by name from plain values, those that are ``None`` left out. ``where`` begins the message of a UsageError."""
+    """Return settings by name, parsed from plain values. Values of ``None`` are left out.
+
+    where: how messages begin. without: settings that cannot be given here. Raises UsageError.
+    """
     known = {item.name: item for item in options(verb) if item.name not in without}
     found = {}
-    for key, value in whole.items():
+    for key, value in values.items():
         if key not in known:
-            raise UsageError(f"{where}: {key!r} {_why_not(key, list(known))}")
+            raise UsageError(f"{where}: {key!r} {_reason_unknown(key, list(known))}")
         try:
-            # From Python or a manifest it may be there though it was not given; TOML knows no such value.
+            # Python callers and manifests may give None for what was not given.
             if value is not None:
                 found[key] = value_of(known[key], value)
         except argparse.ArgumentTypeError as error:
@@ -78,78 +96,73 @@ def checked(
     return found
 
 
-def _once_each(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object, as TOML would read it. Raises ValueError for a key that stands there twice: one of its values would be lost."""
+def _unique(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """Return a JSON object as a dict; raise ValueError for a key that appears twice."""
     found = dict(pairs)
     if len(found) < len(pairs):
         keys = [key for key, _ in pairs]
-        raise ValueError(
-            f"the key {next(key for key in keys if keys.count(key) > 1)!r} stands there twice"
-        )
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f"the key {twice!r} appears twice")
     return found
 
 
 def _of_manifest(whole: object, name: str) -> Mapping[str, Any]:
+    """Return a manifest's task and settings, without those at their defaults."""
     settings = whole.get("settings") if isinstance(whole, dict) else None
     if not isinstance(whole, dict) or whole.get("schema") != 1 or not isinstance(settings, dict):
         raise UsageError(
-            f"--config {name}: is no manifest of ours; give a run's manifest.json or a TOML file"
+            f"--config {name}: is not a manifest of this program; "
+            "give a run's manifest.json or a TOML file"
         )
-    # A manifest has every setting: one at its default says nothing, and not every command has an option for it.
+    # A manifest has every setting, and not every command has an option for each of them.
     usual = {item.name: plain(item.default) for item in options("run")}
-    return {
-        "task": whole.get("task"),
-        **{
-            key: value for key, value in settings.items() if key not in usual or value != usual[key]
-        },
+    changed = {
+        key: value for key, value in settings.items() if key not in usual or value != usual[key]
     }
+    return {"task": whole.get("task"), **changed}
 
 
-def _why_not(key: str, known: Sequence[str]) -> str:
+def _reason_unknown(key: str, known: Sequence[str]) -> str:
     if key in Settings.__dataclass_fields__:
         return "cannot be set here; leave it out"
-    # Written as on the command line, it is as near as can be.
-    return f"is not a setting{nearest(key.lstrip('-').replace('-', '_').lower(), known) or '; names are as in a manifest: max_seconds'}"
+    # The key may be written as on the command line.
+    similar = did_you_mean(key.lstrip("-").replace("-", "_").lower(), known)
+    return f"is not a setting{similar or '; names are as in a manifest: max_seconds'}"
 
 
 def value_of(item: Field[Any], value: object) -> Any:
-    """A setting's value from what TOML or JSON has for it. Raises ArgumentTypeError."""
+    """Return a setting's value from what TOML or JSON has for it. Raises ArgumentTypeError."""
     if item.default is False:
         if not isinstance(value, bool):
             raise argparse.ArgumentTypeError(f"{value!r} is neither true nor false")
         return value
-    if item.metadata["repeat"]:
-        # One alone needs no list around it.
-        values: list[Any] = value if isinstance(value, list) and not _is_span(value) else [value]
-        return tuple(
-            item.metadata["parse"](_word(f"{one[0]}:{one[1]}" if _is_span(one) else one))
-            for one in values
-        )
-    return item.metadata["parse"](_word(value))
+    parse = item.metadata["parse"]
+    if not item.metadata["repeat"]:
+        return parse(_word(value))
+    # A single value needs no list around it.
+    values: list[Any] = value if isinstance(value, list) and not _is_span(value) else [value]
+    return tuple(parse(_word(f"{one[0]}:{one[1]}" if _is_span(one) else one)) for one in values)
 
 
 def _is_span(value: Any) -> bool:
-    """Whether it is two numbers, as ``[48, 71]``, as which a manifest keeps ``48:71``."""
-    return (
-        isinstance(value, list) and len(value) == 2 and all(type(number) is int for number in value)
-    )
+    """Return whether it is two whole numbers, as a manifest keeps ``48:71`` (``[48, 71]``)."""
+    if not isinstance(value, list) or len(value) != 2:
+        return False
+    return all(type(number) is int for number in value)
 
 
 def _word(value: object) -> str:
-    """A value as the word that the command line would have for it. Raises ArgumentTypeError."""
+    """Return a value as the word that the command line would have. Raises ArgumentTypeError."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
-        kind = {bool: "a switch", dict: "a table", list: "a list"}.get(
-            type(value), f"a {type(value).__name__}"
-        )
+        kinds = {bool: "a switch", dict: "a table", list: "a list"}
+        kind = kinds.get(type(value), f"a {type(value).__name__}")
         raise argparse.ArgumentTypeError(
-            f"{kind} is not what belongs here; write it as on the command line, in quotes"
+            f"{kind} does not belong here; write the value as on the command line, in quotes"
         )
-    # TOML's 2e9 is 2000000000.0, and no less whole for it.
-    word = (
-        str(int(value))
-        if isinstance(value, float) and value.is_integer() and abs(value) < 2**53
-        else str(value)
-    )
+    # TOML reads 2e9 as 2000000000.0, which is a whole number all the same.
+    if isinstance(value, float) and value.is_integer() and abs(value) < MAX_EXACT_FLOAT:
+        value = int(value)
+    word = str(value)
     if "\0" in word:
-        raise argparse.ArgumentTypeError("holds a null character")
+        raise argparse.ArgumentTypeError("contains a null character")
     return word

@@ -40,7 +40,7 @@ def one_thread() -> Iterator[None]:
 def inputs_are_ours(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Skip the trial of inputs in a child, which would cost more than many tests."""
     if "untrusted" not in request.fixturenames:
-        monkeypatch.setattr("pipeline.run.execute.try_files", lambda *words, **more: None)
+        monkeypatch.setattr("pipeline.run.opening.try_files", lambda *words, **more: None)
 
 
 @pytest.fixture

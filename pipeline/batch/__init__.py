@@ -1,1 +1,1 @@
-"""Run every clip of a folder: on this machine, in parts, or on a Ray cluster."""
+"""Run every clip of a folder: on this machine, or on a Ray cluster."""

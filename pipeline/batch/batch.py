@@ -1,6 +1,7 @@
-"""``batch``: ``run`` for every clip of a folder, several at once, one process and one folder each. One bad clip stops nothing.
+"""Run every clip of a folder, several at once, each in its own process and its own folder.
 
-Every clip's process is told ``--resume``: run again, a batch does what is left. What came of each clip stands in ``batch.json``.
+One bad clip stops nothing. Each clip's process gets ``--resume``, so a batch that is started again
+does what is left. ``batch.json`` lists what became of each clip.
 """
 
 from __future__ import annotations
@@ -14,27 +15,36 @@ from pathlib import Path
 
 import torch
 
-from pipeline.batch.clips import Arrivals, Item, check_place, find_clips, out_of, store_of
-from pipeline.batch.display import BatchDisplay, board
+from pipeline.batch.clips import (
+    Arrivals,
+    BatchClip,
+    find_clips,
+    make_parent_folders,
+    runs_folder,
+    store_of,
+)
+from pipeline.batch.display import BatchDisplay, display_for
 from pipeline.batch.skipped import Skipped
-from pipeline.run.execute import pick_device
-from pipeline.run.resuming import ANEW
+from pipeline.run.opening import pick_device
+from pipeline.run.restart import RESTART_WARNINGS
 from pipeline.runtime.child_process import Child
-from pipeline.runtime.memory import PLANNED
+from pipeline.runtime.memory import DEFAULT_PLAN_BYTES
 from pipeline.runtime.remote_store import Store, store_at
-from pipeline.runtime.run_folder import MANIFEST, WORK, claim, read_json, write_json
+from pipeline.runtime.run_folder import claim
+from pipeline.runtime.run_record import MANIFEST, WORK, read_json, write_json
 from pipeline.runtime.system_limits import cores, free_memory
-from pipeline.settings import Settings, flag, options
+from pipeline.settings import ONE_CLIP, Settings, flag, options
 from pipeline.tasks import check_options, find_task
 from stages.errors import UnlayerError, UsageError
 from stages.media.sniff import printable
 
 RECORD = "batch.json"
 
-CORES = 2
-"""Threads that a clip is given at least, where there are as many."""
+THREADS_PER_CLIP = 2
+"""Processor cores for each clip where ``--jobs`` does not say how many clips run at once."""
 
-POLL = 0.1
+POLL_SECONDS = 0.1
+"""Seconds between two looks at the clips' processes."""
 
 NOT_PASSED_ON = (
     "task",
@@ -43,75 +53,81 @@ NOT_PASSED_ON = (
     "json",
     "overwrite",
     "resume",
-    "anew",
     "no_progress",
-    "transition",
+    *ONE_CLIP,
 )
-"""Options that a clip's own process is not given as the batch was."""
+"""Options of the batch that a clip's own process does not get in the same form."""
 
 
 def batch(settings: Settings) -> int:
-    """Does every clip. Returns 0, or 1 where a clip failed. Raises UnlayerError before anything is begun where it cannot be."""
-    check(settings)
-    folder = settings.inputs[0]
-    out = out_of(settings)
+    """Run every clip. Return the exit status: 0, or 1 where a clip failed.
+
+    Raises UnlayerError before any clip begins where the batch cannot run.
+    """
+    check_settings(settings)
+    folder, out = settings.inputs[0], runs_folder(settings)
     if settings.store:
         store_at(settings.store).check()
-    with claim(out) as room:
-        closed: list[OSError] = []
+    with claim(out) as claimed:
+        unreadable: list[OSError] = []
         skipped = Skipped()
-        items = find_clips(folder, out, settings, closed.append, skipped)
-        if not items and not settings.watch:
-            raise no_clip(settings, closed, skipped)
-        shown = board(json_lines=settings.json, quiet=settings.no_progress)
-        for text in left_out(folder, closed, skipped):
-            shown.warn(text)
-        work = Batch(settings, room.path, items, shown, skipped)
+        clips = find_clips(folder, out, settings, unreadable.append, skipped)
+        if not clips and not settings.watch:
+            raise no_clip_error(settings, unreadable, skipped)
+        display = display_for(json_lines=settings.json, quiet=settings.no_progress)
+        for text in skipped_sentences(folder, unreadable, skipped):
+            display.warn(text)
+        work = Batch(settings, claimed.path, clips, display, skipped)
         try:
             if settings.ray:
-                from pipeline.batch.ray_cluster import Cluster
-
-                with Cluster(
-                    settings.ray, settings, settings.ray_cpus, settings.ray_gpus
-                ) as cluster:
-                    cluster.run(items, shown, work.over)
+                _run_on_ray(work)
             else:
                 work.run()
         except KeyboardInterrupt as stop:
-            how = (
-                "the same command without --overwrite" if settings.overwrite else "the same command"
-            )
-            stop.args = (f"stopped; {how} goes on with what is left",)
+            again = "the same command"
+            if settings.overwrite:
+                again += " without --overwrite"
+            stop.args = (f"stopped; {again} goes on with what is left",)
             raise
         finally:
             work.stop()
-            shown.close(items)
-            work.note()
-            with_index(out, work, settings)
-    return 1 if any(item.status == "failed" for item in items) else 0
+            display.close(clips)
+            work.save_record()
+            write_index_page(out, work, settings)
+    return 1 if any(clip.status == "failed" for clip in clips) else 0
 
 
-def no_clip(
-    settings: Settings, closed: Sequence[OSError] = (), skipped: Skipped | None = None
+def _run_on_ray(work: Batch) -> None:
+    """Run a batch's clips on its Ray cluster."""
+    # Ray is an optional extra: imported only where it is needed.
+    from pipeline.batch.ray_cluster import RayCluster
+
+    settings = work.settings
+    assert settings.ray is not None
+    with RayCluster(settings.ray, settings, settings.ray_cpus, settings.ray_gpus) as cluster:
+        cluster.run(work.clips, work.display, work.finish_clip)
+
+
+def no_clip_error(
+    settings: Settings, unreadable: Sequence[OSError] = (), skipped: Skipped | None = None
 ) -> UsageError:
-    """The error of a folder without a clip, with what lies in it instead."""
+    """Return the error for a folder without clips; it says what lies in it instead."""
     folder = settings.inputs[0]
-    fits = "" if settings.pattern == "*" else f" whose name fits {settings.pattern}"
+    fitting = "" if settings.pattern == "*" else f" whose name fits {settings.pattern}"
     name = f"{printable(folder)}: "
-    more = "".join(
-        f"; {text.removeprefix(name)}" for text in left_out(folder, closed, skipped or Skipped())
-    )
-    return UsageError(f"{name}has no clip{fits}{more}")
+    sentences = skipped_sentences(folder, unreadable, skipped or Skipped())
+    more = "".join(f"; {text.removeprefix(name)}" for text in sentences)
+    return UsageError(f"{name}has no clip{fitting}{more}")
 
 
-def left_out(folder: Path, closed: Sequence[OSError], skipped: Skipped) -> list[str]:
-    """Sentences about what of the folder cannot be read, and what was passed over."""
-    told = skipped.told(folder)
-    return [*map(closed_text, closed), *([told] if told else [])]
+def skipped_sentences(folder: Path, unreadable: Sequence[OSError], skipped: Skipped) -> list[str]:
+    """Return sentences about what of the folder cannot be read and what is left out."""
+    sentence = skipped.sentence(folder)
+    return [*map(unreadable_warning, unreadable), *([sentence] if sentence else [])]
 
 
-def with_index(out: Path, work: Batch, settings: Settings) -> None:
-    """Writes the page of all runs. The runs are done: what goes wrong with it is said, and no more."""
+def write_index_page(out: Path, work: Batch, settings: Settings) -> None:
+    """Write the page that lists all runs. The runs are done, so an error is only a warning."""
     from pipeline.report.index import INDEX, write_index
 
     try:
@@ -122,34 +138,16 @@ def with_index(out: Path, work: Batch, settings: Settings) -> None:
         print(f"unlayer: warning: the index page could not be made ({error})", file=sys.stderr)
 
 
-def check(settings: Settings) -> None:
-    """Raises UsageError for what is wrong with the settings of the whole batch, before a clip is begun."""
+def check_settings(settings: Settings) -> None:
+    """Raise UsageError for settings that cannot work, before any clip begins."""
     folders = settings.inputs
     if len(folders) != 1 or not folders[0].is_dir():
         raise UsageError(
-            f"batch needs one folder of clips, got {', '.join(printable(path) for path in folders)}; use run for single clips"
+            f"batch needs one folder of clips, got {', '.join(map(printable, folders))}; use run "
+            "for single clips"
         )
-    task = find_task(settings.task)
-    check_options(task, settings)
-    if settings.ray and settings.jobs is not None:
-        raise UsageError(
-            "--jobs has no meaning with --ray, where the cluster decides; leave it out"
-        )
-    for option in options("batch"):
-        if (
-            option.name in ("ray_cpus", "ray_gpus")
-            and not settings.ray
-            and getattr(settings, option.name) != option.default
-        ):
-            raise UsageError(
-                f"{flag(option)} has no meaning without --ray; leave it out, or give --ray"
-            )
-    if settings.dry_run and settings.watch:
-        raise UsageError("--dry-run ends and --watch does not; give one of them")
-    if settings.ray and (settings.overwrite or settings.watch):
-        raise UsageError(
-            "--ray goes on with what is there and ends; leave out --overwrite and --watch, or choose another --out"
-        )
+    check_options(find_task(settings.task), settings)
+    _check_combinations(settings)
     if settings.store:
         store_at(settings.store)
     if settings.jobs == 0:
@@ -157,193 +155,245 @@ def check(settings: Settings) -> None:
     pick_device(settings.device)
 
 
-def closed_text(error: OSError) -> str:
-    """The warning about a folder that cannot be read."""
-    where = printable(Path(error.filename or "a folder"))
-    return f"{where}: cannot be read ({error.strerror}); the clips in it are left out"
+def _check_combinations(settings: Settings) -> None:
+    """Raise UsageError for options that exclude each other."""
+    if settings.ray and settings.jobs is not None:
+        raise UsageError(
+            "--jobs has no meaning with --ray, where the cluster decides; leave it out"
+        )
+    for option in options("batch"):
+        is_given = getattr(settings, option.name) != option.default
+        if option.name in ("ray_cpus", "ray_gpus") and is_given and not settings.ray:
+            raise UsageError(
+                f"{flag(option)} has no meaning without --ray; leave it out, or give --ray"
+            )
+    if settings.dry_run and settings.watch:
+        raise UsageError("--dry-run ends and --watch does not; give one of them")
+    if settings.ray and (settings.overwrite or settings.watch):
+        raise UsageError(
+            "--ray goes on with what is there and ends; leave out --overwrite and --watch, or "
+            "choose another --out"
+        )
 
 
-def jobs_at_once(settings: Settings, clips: int) -> int:
-    """How many clips are done at once: as told, or as many as cores and free memory allow."""
+def unreadable_warning(error: OSError) -> str:
+    """Return the warning about a folder that cannot be read."""
+    folder = printable(Path(error.filename or "a folder"))
+    return f"{folder}: cannot be read ({error.strerror}); the clips in it are left out"
+
+
+def jobs_at_once(settings: Settings, clip_count: int) -> int:
+    """Return how many clips run at once: ``--jobs``, or what cores and free memory allow."""
     if settings.jobs:
         return settings.jobs
-    bounds, free = [clips or 1, cores() // CORES], free_memory()
+    bounds = [clip_count or 1, cores() // THREADS_PER_CLIP]
+    free = free_memory()
     if free is not None:
-        bounds.append(free // (settings.max_memory or PLANNED))
+        bounds.append(free // (settings.max_memory or DEFAULT_PLAN_BYTES))
     return max(1, min(bounds))
 
 
 class Batch:
-    """The clips in work: starts a process for each, hears what it says, notes what came of it."""
+    """Run clips: start a process for each, read its messages, record what becomes of it.
+
+    out: the folder of the batch's runs.
+    clips: the clips; with ``--watch`` new ones are added.
+    jobs: how many run at once.
+    running: the clips that run now, by slot.
+    """
 
     def __init__(
         self,
         settings: Settings,
         out: Path,
-        items: list[Item],
-        shown: BatchDisplay,
+        clips: list[BatchClip],
+        display: BatchDisplay,
         skipped: Skipped | None = None,
     ) -> None:
-        self.settings, self.out, self.items, self.shown = settings, out, items, shown
+        self.settings = settings
+        self.out = out
+        self.clips = clips
+        self.display = display
         self.skipped = skipped or Skipped()
-        self.jobs = jobs_at_once(settings, len(items) if not settings.watch else cores())
-        self.running: dict[int, tuple[Item, Child]] = {}
+        self.jobs = jobs_at_once(settings, cores() if settings.watch else len(clips))
+        self.running: dict[int, tuple[BatchClip, Child]] = {}
 
     def run(self) -> None:
-        """Does all clips; with ``--watch``, and those that arrive, until it is interrupted."""
-        arrivals = Arrivals(self.settings, self.out, self.items) if self.settings.watch else None
+        """Run all clips; with ``--watch`` also those that arrive, until it is interrupted."""
+        arrivals = None
+        if self.settings.watch:
+            arrivals = Arrivals(self.settings, self.out, self.clips)
         while True:
             if arrivals is not None:
-                self.items.extend(arrivals.settled())
-            waiting = [item for item in self.items if item.status == "waiting"]
+                self.clips.extend(arrivals.complete_clips())
+            waiting = [clip for clip in self.clips if clip.status == "waiting"]
             for slot in range(self.jobs):
                 if slot not in self.running and waiting:
                     self._start(slot, waiting.pop(0))
             if not self.running and not waiting and arrivals is None:
                 return
-            for slot, (item, child) in list(self.running.items()):
-                self._hear(slot, item, child)
-            self.shown.show(self.items)
-            time.sleep(POLL)
+            for slot, (clip, child) in list(self.running.items()):
+                self._poll(slot, clip, child)
+            self.display.show(self.clips)
+            time.sleep(POLL_SECONDS)
 
     def stop(self) -> None:
-        """Stops what still runs, as Ctrl-C would: each leaves what ``--resume`` needs."""
+        """Stop the clips that still run, as Ctrl-C would: each keeps what ``--resume`` needs."""
         for _, child in self.running.values():
             child.signal(signal.SIGTERM)
-        for item, child in self.running.values():
+        for clip, child in self.running.values():
             child.wait()
-            item.status, item.stage = "waiting", ""
-            if (store := store_of(item, self.settings)) and not (item.out / MANIFEST).exists():
-                self._send(store, item)
+            clip.status = "waiting"
+            clip.stage = ""
+            store = store_of(clip, self.settings)
+            if store and not (clip.out / MANIFEST).exists():
+                self._send(store, clip)
         self.running.clear()
 
     def record(self) -> dict[str, object]:
-        """``batch.json``."""
+        """Return the content of ``batch.json``."""
         return {
             "schema": 1,
             "task": self.settings.task,
             "folder": str(self.settings.inputs[0]),
             "settings": self.settings.kept(),
             "jobs": self.jobs,
-            "with_warnings": sum(bool(item.warnings) for item in self.items),
+            "with_warnings": sum(bool(clip.warnings) for clip in self.clips),
             "skipped": self.skipped.counts(),
-            "clips": [item.entry() for item in self.items],
+            "clips": [clip.entry() for clip in self.clips],
         }
 
-    def _start(self, slot: int, item: Item) -> None:
+    def _start(self, slot: int, clip: BatchClip) -> None:
+        """Start the process of a clip."""
         threads = max(1, cores() // self.jobs)
-        item.status, item.stage = "running", "start"
-        self.shown.began(item)
+        clip.status = "running"
+        clip.stage = "start"
+        self.display.began(clip)
         try:
-            check_place(item, self.out)
-            if store := store_of(item, self.settings):
-                if self.settings.overwrite:
-                    store.forget_kept()
-                elif not (item.out / MANIFEST).exists() and store.finished():
-                    # Finished elsewhere: what was kept here before that is of no use.
-                    if (item.out / WORK).exists():
-                        with claim(item.out) as folder:
-                            folder.drop_work()
-                    store.fetch(item.out, layers=True)
-                elif not (item.out / MANIFEST).exists() and not (item.out / WORK).exists():
-                    # What an interrupted run has kept here is newer than what it sent.
-                    store.fetch(item.out, layers=True)
-            self.running[slot] = (
-                item,
-                Child(command(item, self.settings), threads, one_gpu(self.settings, slot)),
+            make_parent_folders(clip, self.out)
+            if store := store_of(clip, self.settings):
+                self._prepare_from_store(store, clip)
+            child = Child(
+                command(clip, self.settings), threads, gpu_environment(self.settings, slot)
             )
+            self.running[slot] = clip, child
         except (OSError, UnlayerError) as error:
-            # One clip's trouble is its own.
-            item.status, item.stage, item.error = "failed", "", str(error)
-            self.over(item)
+            # The other clips go on.
+            clip.status = "failed"
+            clip.stage = ""
+            clip.error = str(error)
+            self.finish_clip(clip)
 
-    def _hear(self, slot: int, item: Item, child: Child) -> None:
+    def _prepare_from_store(self, store: Store, clip: BatchClip) -> None:
+        """Fetch what shared storage has of a clip's run, or drop it with ``--overwrite``."""
+        if self.settings.overwrite:
+            store.forget_kept()
+            return
+        if (clip.out / MANIFEST).exists():
+            return
+        if store.finished():
+            # The run was finished elsewhere: what this machine kept of it is of no use.
+            if (clip.out / WORK).exists():
+                with claim(clip.out) as folder:
+                    folder.drop_work()
+            store.fetch(clip.out, layers=True)
+        elif not (clip.out / WORK).exists():
+            # Otherwise this machine's files are newer than what the store has.
+            store.fetch(clip.out, layers=True)
+
+    def _poll(self, slot: int, clip: BatchClip, child: Child) -> None:
+        """Read what a clip's process says and whether it has ended."""
         for event in child.events():
-            kind = event.get("event")
-            if kind in ("begin", "step"):
-                item.stage = str(event.get("stage", ""))
-                item.fraction = float(str(event.get("fraction", 0.0)))
-            elif kind == "warning":
-                item.warnings.append(str(event.get("text", "")))
-            elif kind == "done":
-                item.status = "unchanged" if event.get("unchanged") else "done"
-                if item.status == "unchanged":
-                    item.warnings += warnings_of(item.out)
+            self._take_event(clip, event)
         status = child.status()
         if status is None:
             return
-        item.seconds, item.stage = child.seconds(), ""
-        if status != 0 or item.status == "running":
-            item.status, item.error = "failed", child.complaint(status)
-        if store := store_of(item, self.settings):
-            self._send(store, item)
+        clip.seconds = child.seconds()
+        clip.stage = ""
+        if status != 0 or clip.status == "running":
+            clip.status = "failed"
+            clip.error = child.failure_reason(status)
+        if store := store_of(clip, self.settings):
+            self._send(store, clip)
         del self.running[slot]
-        self.over(item)
+        self.finish_clip(clip)
 
-    def _send(self, store: Store, item: Item) -> None:
-        """A clip's run, or what it kept before it failed or was stopped, to the store."""
+    def _take_event(self, clip: BatchClip, event: dict[str, object]) -> None:
+        """Take note of one JSON line of a clip's process."""
+        kind = event.get("event")
+        if kind in ("begin", "step"):
+            clip.stage = str(event.get("stage", ""))
+            clip.fraction = float(str(event.get("fraction", 0.0)))
+        elif kind == "warning":
+            clip.warnings.append(str(event.get("text", "")))
+        elif kind == "done" and event.get("unchanged"):
+            clip.status = "unchanged"
+            clip.warnings += manifest_warnings(clip.out)
+        elif kind == "done":
+            clip.status = "done"
+
+    def _send(self, store: Store, clip: BatchClip) -> None:
+        """Send a clip's run to the store, or what it kept before it failed or was stopped."""
         try:
-            if ANEW & set(item.warnings):
+            if RESTART_WARNINGS & set(clip.warnings):
                 store.forget_kept()
-            if item.status == "done" or (item.status == "unchanged" and not store.finished()):
-                store.publish(item.out)
-            elif item.status in ("failed", "waiting"):
-                store.send_kept(item.out)
+            is_new = clip.status == "unchanged" and not store.finished()
+            if clip.status == "done" or is_new:
+                store.publish(clip.out)
+            elif clip.status in ("failed", "waiting"):
+                store.send_kept(clip.out)
         except UnlayerError as error:
-            item.status, item.error = "failed", item.error or str(error)
+            clip.status = "failed"
+            clip.error = clip.error or str(error)
 
-    def over(self, item: Item) -> None:
-        """Takes note of a clip that is over."""
-        self.shown.ended(item)
-        self.note()
+    def finish_clip(self, clip: BatchClip) -> None:
+        """Show and record a clip that has ended."""
+        self.display.ended(clip)
+        self.save_record()
 
-    def note(self) -> None:
-        """Writes ``batch.json``."""
+    def save_record(self) -> None:
+        """Write ``batch.json``."""
         write_json(self.out / RECORD, self.record())
         if self.settings.store:
             try:
                 store_at(self.settings.store).send(self.out / RECORD, RECORD)
             except UnlayerError as error:
-                # It is sent again when the next clip is over.
+                # The next clip that ends sends it again.
                 print(f"unlayer: warning: {error}", file=sys.stderr)
 
 
-def warnings_of(out: Path) -> list[str]:
-    """The warnings of the run that was finished in the folder ``out`` before."""
+def manifest_warnings(out: Path) -> list[str]:
+    """Return the warnings of the finished run in the folder ``out``."""
     found = (read_json(out / MANIFEST) or {}).get("warnings")
     return [str(text) for text in found] if isinstance(found, list) else []
 
 
-def one_gpu(settings: Settings, slot: int) -> dict[str, str]:
-    """The environment in which a clip's process sees one of the GPUs, each slot another one, where there are any.
+def gpu_environment(settings: Settings, slot: int) -> dict[str, str]:
+    """Return environment variables that give each slot one of the GPUs; empty without any.
 
-    Not its ``--device``: a run that is done again in another slot would be another run.
+    ``--device`` is part of a run's identity, so CUDA_VISIBLE_DEVICES is set instead.
     """
-    count = (
-        torch.cuda.device_count() if settings.device == "auto" and torch.cuda.is_available() else 0
-    )
+    count = 0
+    if settings.device == "auto" and torch.cuda.is_available():
+        count = torch.cuda.device_count()
+    if not count:
+        return {}
     given = os.environ.get("CUDA_VISIBLE_DEVICES")
-    seen = given.split(",") if given else [str(number) for number in range(count)]
-    return {"CUDA_VISIBLE_DEVICES": seen[slot % count]} if count else {}
+    visible = given.split(",") if given else [str(number) for number in range(count)]
+    return {"CUDA_VISIBLE_DEVICES": visible[slot % count]}
 
 
-def command(item: Item, settings: Settings) -> list[str]:
-    """The words that start one clip's process."""
-    words = [
-        sys.executable,
-        "-m",
-        "pipeline",
-        "run",
-        "--task",
-        settings.task,
-        "--out",
-        str(item.out),
-        "--json",
-    ]
-    words += ["--overwrite"] if settings.overwrite or item.changed else ["--resume", "--anew"]
+def command(clip: BatchClip, settings: Settings) -> list[str]:
+    """Return the command line of one clip's process."""
+    words = [sys.executable, "-m", "pipeline", "run", "--task", settings.task]
+    words += ["--out", str(clip.out), "--json"]
+    if settings.overwrite or clip.changed:
+        words += ["--overwrite"]
+    else:
+        words += ["--resume", "--anew"]
     for option in options("run"):
         value = getattr(settings, option.name)
         if option.name in NOT_PASSED_ON or value == option.default:
             continue
         words += [flag(option)] if value is True else [flag(option), str(value)]
-    return [*words, "--", str(item.path)]
+    return [*words, "--", str(clip.path)]

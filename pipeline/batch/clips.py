@@ -1,4 +1,4 @@
-"""Which clips a batch does: found in its folder, each with a folder for its run, and those that arrive while it watches."""
+"""Find the clips of a batch: those in its folder, and new ones while it watches the folder."""
 
 from __future__ import annotations
 
@@ -12,29 +12,42 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
 
 from pipeline.batch.skipped import Skipped
-from pipeline.run.execute import short_name
+from pipeline.run.opening import short_name
 from pipeline.runtime.remote_store import Store, store_at
-from pipeline.runtime.run_folder import MANIFEST, WORK, identity_of, names_of, read_json
+from pipeline.runtime.run_record import MANIFEST, WORK, identity_of, names_of, read_json
 from pipeline.settings import Settings
 from stages import safe_files
 from stages.errors import UnlayerError
 from stages.media.sniff import printable
 
 SUFFIXES = frozenset(
-    ".mp4 .m4v .mov .mkv .webm .avi .mpg .mpeg .m2v .ts .mts .m2ts .vob .wmv .asf .flv .f4v .3gp .3g2 .ogv .ogm .mxf .nut .dv .y4m "
-    ".h264 .264 .h265 .265 .hevc .ivf .rm .rmvb .gif".split()
+    ".mp4 .m4v .mov .mkv .webm .avi .mpg .mpeg .m2v .ts .mts .m2ts .vob .wmv .asf .flv .f4v .3gp "
+    ".3g2 .ogv .ogm .mxf .nut .dv .y4m .h264 .264 .h265 .265 .hevc .ivf .rm .rmvb .gif".split()
 )
-"""Names that are taken for clips where no pattern is given; what is in them shows when they are opened."""
+"""Suffixes of files that count as clips where no pattern is given."""
 
-ARRIVED = 5.0
-"""Seconds for which a file must not have changed before ``--watch`` takes it: it may still be on its way."""
+QUIET_SECONDS = 5.0
+"""Seconds without a change after which ``--watch`` takes a file; before, it may still be copied."""
+
+LOOK_INTERVAL = 1.0
+"""Seconds between two looks at a watched folder, at least."""
+
+NOT_IN_RECORD = ("stage", "fraction", "changed")
+"""Fields of a clip that ``batch.json`` does not list."""
 
 
 @dataclass
-class Item:
-    """One clip and what came of it. status: ``waiting``, ``running``, ``done``, ``unchanged`` (was finished already) or ``failed``.
+class BatchClip:
+    """One clip of a batch and what became of it.
 
-    changed: its file is another than the one that was done before.
+    path: the clip.
+    out: the folder of its run.
+    status: ``waiting``, ``running``, ``done``, ``unchanged`` (its run was finished before) or
+        ``failed``.
+    stage, fraction: what its run does now, and how far that is, 0 to 1.
+    seconds: how long it took.
+    error: why it failed, in one line.
+    changed: whether its file was replaced since its last run.
     """
 
     path: Path
@@ -48,179 +61,222 @@ class Item:
     changed: bool = False
 
     def entry(self) -> dict[str, object]:
-        """As ``batch.json`` has it."""
-        facts = asdict(self) | {
+        """Return the clip as ``batch.json`` lists it."""
+        values = asdict(self) | {
             "path": str(self.path),
             "out": str(self.out),
             "seconds": round(self.seconds, 3),
         }
-        return {
-            name: value
-            for name, value in facts.items()
-            if name not in ("stage", "fraction", "changed")
-        }
+        return {name: value for name, value in values.items() if name not in NOT_IN_RECORD}
+
+    def reset(self) -> None:
+        """Let the clip wait again, because its file was replaced."""
+        self.status = "waiting"
+        self.error = ""
+        self.warnings = []
+        # Its finished run is replaced once the new one is complete.
+        self.changed = True
 
 
 def find_clips(
     folder: Path,
     out: Path,
     settings: Settings,
-    closed: Callable[[OSError], None] = lambda error: None,
+    on_unreadable: Callable[[OSError], None] = lambda error: None,
     skipped: Skipped | None = None,
-) -> list[Item]:
-    """The folder's clips in the order of their names, each with a folder for its run. Runs' own folders and hidden ones are left out;
-    ``closed`` is told of what cannot be read, ``skipped`` of what is left out."""
-    found = []
+) -> list[BatchClip]:
+    """Return the folder's clips, sorted by name, each with a folder for its run.
+
+    Folders of runs and hidden folders are left out.
+
+    out: the folder of the batch's runs.
+    on_unreadable: gets the error of each subfolder that cannot be read.
+    skipped: collects what is left out.
+    """
     skipped = skipped or Skipped()
-    for path in sorted(walk(folder, out.resolve(), closed, flat=settings.flat, skipped=skipped)):
-        fits = (
-            path.suffix.lower() in SUFFIXES
-            if settings.pattern == "*"
-            else fnmatch.fnmatch(path.name, settings.pattern)
-        )
-        if fits:
-            found.append(path)
+    paths = []
+    for path in sorted(
+        files_below(folder, out.resolve(), on_unreadable, flat=settings.flat, skipped=skipped)
+    ):
+        if _is_clip(path, settings.pattern):
+            paths.append(path)
         elif settings.pattern == "*":
-            # With a pattern the user has said what is left out.
+            # A pattern says itself what is left out.
             skipped.add_file(path)
-    stems = Counter(path.with_suffix("") for path in found)
-    items: list[Item] = []
+    stems = Counter(path.with_suffix("") for path in paths)
+    clips: list[BatchClip] = []
     taken: set[Path] = set()
-    for path in found:
-        # Two clips that differ by their suffix alone keep it.
-        names = (
-            [path.stem, path.name] if stems[path.with_suffix("")] == 1 else [path.name, path.stem]
+    for path in paths:
+        run_folder = _run_folder(
+            path,
+            out / path.parent.relative_to(folder),
+            settings.task,
+            taken,
+            is_only_stem=stems[path.with_suffix("")] == 1,
         )
-        within = out / path.parent.relative_to(folder)
-        usual, other = (within / f"{short_name(name)}-{settings.task}" for name in names)
-        # A run stays where it is when its clip gets such a neighbour, or loses it.
-        place = (
-            other
-            if other not in taken
-            and path.name in names_of(other)
-            and path.name not in names_of(usual)
-            else usual
-        )
-        # Names may still come to the same: cut short, or a.mp4.mov beside a.mp4 and a.mkv.
-        number = 2
-        while place in taken:
-            place, number = within / f"{short_name(names[0])}-{number}-{settings.task}", number + 1
-        taken.add(place)
-        items.append(Item(path, place))
-    return items
+        taken.add(run_folder)
+        clips.append(BatchClip(path, run_folder))
+    return clips
 
 
-def check_place(item: Item, out: Path) -> None:
-    """Make the folders between ``out`` and the clip's run. Raises UnlayerError where one of them, or the run's own, is a link."""
+def _is_clip(path: Path, pattern: str) -> bool:
+    if pattern == "*":
+        return path.suffix.lower() in SUFFIXES
+    return fnmatch.fnmatch(path.name, pattern)
+
+
+def _run_folder(
+    clip: Path, parent: Path, task: str, taken: set[Path], *, is_only_stem: bool
+) -> Path:
+    """Return the folder for a clip's run.
+
+    taken: folders of other clips.
+    is_only_stem: whether no other clip differs from this one by its suffix alone. Clips that do
+        keep their suffixes in their folders' names.
+    """
+    names = [clip.stem, clip.name] if is_only_stem else [clip.name, clip.stem]
+    usual, other = (parent / f"{short_name(name)}-{task}" for name in names)
+    # A run stays where it is when its clip gets or loses such a neighbour.
+    is_in_other = clip.name in names_of(other) and clip.name not in names_of(usual)
+    folder = other if other not in taken and is_in_other else usual
+    # Names may still coincide: long ones are cut, and a.mp4.mov may lie beside a.mp4 and a.mkv.
+    number = 2
+    while folder in taken:
+        folder = parent / f"{short_name(names[0])}-{number}-{task}"
+        number += 1
+    return folder
+
+
+def make_parent_folders(clip: BatchClip, out: Path) -> None:
+    """Make the folders between ``out`` and the clip's run.
+
+    Raises UnlayerError where one of them, or the run's own, is a link or not a folder.
+    """
     try:
-        safe_files.make_folder(item.out.parent, out)
-        if os.path.lexists(item.out) and not safe_files.is_folder(item.out):
-            raise NotADirectoryError(None, None, str(item.out))
+        safe_files.make_folder(clip.out.parent, out)
+        if os.path.lexists(clip.out) and not safe_files.is_folder(clip.out):
+            raise NotADirectoryError(None, None, str(clip.out))
     except NotADirectoryError as error:
         raise UnlayerError(
-            f"{printable(Path(error.filename))}: is a link or not a folder; remove it, or choose another --out"
+            f"{printable(Path(error.filename))}: is a link or not a folder; remove it, or choose "
+            "another --out"
         ) from error
 
 
-def out_of(settings: Settings) -> Path:
-    """The folder of a batch's runs."""
+def runs_folder(settings: Settings) -> Path:
+    """Return the folder in which a batch puts the folders of its runs."""
     return settings.out or Path(f"./{settings.inputs[0].resolve().name or 'clips'}-{settings.task}")
 
 
-def store_of(item: Item, settings: Settings) -> Store | None:
-    """Where a clip's run is kept on shared storage, under the name that it has in the batch's own folder."""
+def store_of(clip: BatchClip, settings: Settings) -> Store | None:
+    """Return where a clip's run lies on shared storage; ``None`` without ``--store``.
+
+    It has the same relative path there as in the batch's own folder.
+    """
     if settings.store is None:
         return None
-    return store_at(settings.store).within(
-        PurePosixPath(item.out.relative_to(out_of(settings)).as_posix())
-    )
+    relative = clip.out.relative_to(runs_folder(settings))
+    return store_at(settings.store).within(PurePosixPath(relative.as_posix()))
 
 
-def walk(
-    folder: Path, out: Path, closed: Callable[[OSError], None], *, flat: bool, skipped: Skipped
+def files_below(
+    folder: Path,
+    out: Path,
+    on_unreadable: Callable[[OSError], None],
+    *,
+    flat: bool,
+    skipped: Skipped,
 ) -> Iterator[Path]:
-    """The plain files below ``folder``. Links to folders are not followed; ``closed`` is told of what cannot be read, ``skipped`` of
-    what is passed over."""
+    """Yield the regular files below ``folder``, without following links to folders.
+
+    out: the folder of the batch's runs, resolved; it is left out.
+    on_unreadable: gets the error of each folder that cannot be read.
+    flat: whether subfolders are left out.
+    skipped: collects what is left out.
+    """
     try:
         for entry in folder.iterdir():
             if entry.name.startswith("."):
                 skipped.add_hidden(entry)
-                continue
-            if entry.is_dir() and entry.is_symlink():
+            elif entry.is_dir() and entry.is_symlink():
                 skipped.links.append(entry)
-                continue
-            if entry.is_dir():
-                manifest = read_json(entry / MANIFEST)
-                ours = (
-                    (manifest is not None and identity_of(manifest) is not None)
-                    or (entry / WORK / "run.json").exists()
-                    or entry.resolve() == out
-                )
-                if flat and not ours:
+            elif entry.is_dir():
+                if _is_run_folder(entry) or entry.resolve() == out:
+                    continue
+                if flat:
                     skipped.folders.append(entry)
-                elif not ours:
-                    yield from walk(entry, out, closed, flat=flat, skipped=skipped)
+                else:
+                    yield from files_below(entry, out, on_unreadable, flat=flat, skipped=skipped)
             elif entry.is_file():
                 yield entry
             else:
                 # A pipe, or a link that leads nowhere.
                 skipped.add_file(entry)
     except OSError as error:
-        closed(error)
+        on_unreadable(error)
+
+
+def _is_run_folder(folder: Path) -> bool:
+    """Return whether the folder holds a run, finished or not."""
+    manifest = read_json(folder / MANIFEST)
+    if manifest is not None and identity_of(manifest) is not None:
+        return True
+    return (folder / WORK / "run.json").exists()
 
 
 class Arrivals:
-    """Clips that come while a batch watches. A file is taken when it has not changed for :data:`ARRIVED` seconds, and again when it has
-    changed since: it may have been on its way still. ``known``: the batch's clips, to which new ones are added by the caller."""
+    """Find clips that arrive, or are replaced, while a batch watches its folder.
+
+    A file is taken once it has not changed for :data:`QUIET_SECONDS`. It is taken again where it
+    changed after that: its upload may only have paused.
+
+    known: the batch's clips; the caller adds new ones to this list.
+    clock: returns the time in seconds.
+    """
 
     def __init__(
         self,
         settings: Settings,
         out: Path,
-        known: list[Item],
+        known: list[BatchClip],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.settings, self.out, self.items, self.clock = settings, out, known, clock
-        self.taken = {item.path: _state(item.path) for item in known}
-        self.seen: dict[Path, tuple[tuple[int, int] | None, float]] = {}
-        self.looked = -ARRIVED
+        self.settings = settings
+        self.out = out
+        self.clips = known
+        self.clock = clock
+        self._taken = {clip.path: _file_state(clip.path) for clip in known}
+        self._seen: dict[Path, tuple[tuple[int, int] | None, float]] = {}
+        self._last_look = -QUIET_SECONDS
 
-    def settled(self) -> list[Item]:
-        """New clips that are whole by now. Those that were done before and have changed since wait again."""
+    def complete_clips(self) -> list[BatchClip]:
+        """Return new clips whose files are complete, and let replaced ones wait again."""
         now = self.clock()
-        if now - self.looked < 1:
+        if now - self._last_look < LOOK_INTERVAL:
             return []
-        self.looked = now
-        known = {item.path: item for item in self.items}
-        ready = []
-        for item in find_clips(self.settings.inputs[0], self.out, self.settings):
-            before, state = known.get(item.path), _state(item.path)
-            if (
-                state is None
-                or state == self.taken.get(item.path)
-                or (before and before.status in ("waiting", "running"))
-            ):
+        self._last_look = now
+        known = {clip.path: clip for clip in self.clips}
+        complete = []
+        for clip in find_clips(self.settings.inputs[0], self.out, self.settings):
+            earlier, state = known.get(clip.path), _file_state(clip.path)
+            if state is None or state == self._taken.get(clip.path):
                 continue
-            if self.seen.get(item.path, (None, 0.0))[0] != state:
-                self.seen[item.path] = state, now
-            elif now - self.seen[item.path][1] >= ARRIVED:
-                self.taken[item.path] = state
-                if before:
-                    # What was made of it before is replaced, once the new run is whole.
-                    before.status, before.error, before.warnings, before.changed = (
-                        "waiting",
-                        "",
-                        [],
-                        True,
-                    )
+            if earlier and earlier.status in ("waiting", "running"):
+                continue
+            if self._seen.get(clip.path, (None, 0.0))[0] != state:
+                self._seen[clip.path] = state, now
+            elif now - self._seen[clip.path][1] >= QUIET_SECONDS:
+                self._taken[clip.path] = state
+                if earlier:
+                    earlier.reset()
                 else:
-                    ready.append(item)
-        return ready
+                    complete.append(clip)
+        return complete
 
 
-def _state(path: Path) -> tuple[int, int] | None:
-    """What changes when a file is written; ``None`` where there is none."""
+def _file_state(path: Path) -> tuple[int, int] | None:
+    """Return a file's size and time of change; ``None`` where there is no file."""
     with suppress(OSError):
-        facts = path.stat()
-        return facts.st_size, facts.st_mtime_ns
+        status = path.stat()
+        return status.st_size, status.st_mtime_ns
     return None

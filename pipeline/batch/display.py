@@ -1,4 +1,4 @@
-"""What a batch tells while it works: one live table on a terminal, plain lines elsewhere, JSON lines for programs; a summary at the end."""
+"""Show a batch: a live table on a terminal, lines elsewhere, JSON for programs; then a summary."""
 
 from __future__ import annotations
 
@@ -13,190 +13,180 @@ from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
 
-from pipeline.batch.clips import Item
-from pipeline.runtime.progress import tell
+from pipeline.batch.clips import BatchClip
+from pipeline.runtime.progress import print_event
 from stages.media.sniff import printable
 
 ROWS = 12
-"""Clips of each kind that the live table shows at most: it has to fit a screen."""
+"""Clips of each kind in the live table, and warnings in the summary, at most: a screenful."""
+
+LEAST_FRACTION = 0.02
+"""The part of a stage that must be done before the time left is estimated."""
+
+STATUS_WORDS = {
+    "done": "done",
+    "unchanged": "finished before",
+    "failed": "failed",
+    "waiting": "not done",
+}
+"""What the summary calls the status of a clip."""
 
 
 class BatchDisplay(Protocol):
-    """Shows a batch."""
+    """What shows a batch."""
 
-    def began(self, item: Item) -> None: ...
-    def ended(self, item: Item) -> None: ...
-    def show(self, items: Sequence[Item]) -> None: ...
+    def began(self, clip: BatchClip) -> None: ...
+    def ended(self, clip: BatchClip) -> None: ...
+    def show(self, clips: Sequence[BatchClip]) -> None: ...
     def warn(self, text: str) -> None: ...
-    def close(self, items: Sequence[Item]) -> None: ...
+    def close(self, clips: Sequence[BatchClip]) -> None: ...
 
 
-class Quiet:
-    """The summary alone."""
+class QuietDisplay:
+    """Show the summary alone."""
 
-    def began(self, item: Item) -> None:
-        """Shows nothing."""
+    def began(self, clip: BatchClip) -> None:
+        """Show nothing."""
 
-    def ended(self, item: Item) -> None:
-        """Shows nothing."""
+    def ended(self, clip: BatchClip) -> None:
+        """Show nothing."""
 
-    def show(self, items: Sequence[Item]) -> None:
-        """Shows nothing."""
+    def show(self, clips: Sequence[BatchClip]) -> None:
+        """Show nothing."""
 
     def warn(self, text: str) -> None:
-        """One line on standard error."""
+        """Print one line on standard error."""
         print(f"unlayer: warning: {text}", file=sys.stderr, flush=True)
 
-    def close(self, items: Sequence[Item]) -> None:
-        """How many came out how and how many with warnings, the commonest warnings, and every failure's one line."""
-        counts = Counter(item.status for item in items)
-        words = {
-            "done": "done",
-            "unchanged": "finished before",
-            "failed": "failed",
-            "waiting": "not done",
-        }
-        told = (
-            ", ".join(
-                f"{counts[status]} {word}" for status, word in words.items() if counts[status]
-            )
-            or "no clip"
+    def close(self, clips: Sequence[BatchClip]) -> None:
+        """Print the summary: clips by status, the commonest warnings, and all errors."""
+        counts = Counter(clip.status for clip in clips)
+        summary = ", ".join(
+            f"{counts[status]} {word}" for status, word in STATUS_WORDS.items() if counts[status]
         )
-        warned = sum(bool(item.warnings) for item in items)
-        print(f"{told}; {warned} with warnings" if warned else told, flush=True)
-        texts = Counter(text for item in items for text in dict.fromkeys(item.warnings))
+        with_warnings = sum(bool(clip.warnings) for clip in clips)
+        ending = f"; {with_warnings} with warnings" if with_warnings else ""
+        print(f"{summary or 'no clip'}{ending}", flush=True)
+        texts = Counter(text for clip in clips for text in dict.fromkeys(clip.warnings))
         for text, count in texts.most_common(ROWS):
-            self.warn(text if len(items) == 1 else f"in {count} of {len(items)} clips: {text}")
+            self.warn(text if len(clips) == 1 else f"in {count} of {len(clips)} clips: {text}")
         if len(texts) > ROWS:
-            self.warn(
-                f"{len(texts) - ROWS} other warnings stand in batch.json and on the index page"
-            )
-        for item in items:
-            if item.status == "failed":
-                print(
-                    f"{printable(item.path)}: {item.error.removeprefix(f'{printable(item.path)}: ')}",
-                    file=sys.stderr,
-                )
+            self.warn(f"batch.json and the index page list {len(texts) - ROWS} other warnings")
+        for clip in clips:
+            if clip.status == "failed":
+                name = f"{printable(clip.path)}: "
+                print(f"{name}{clip.error.removeprefix(name)}", file=sys.stderr)
 
 
-class Lines(Quiet):
-    """A line when a clip begins and when it ends."""
+class LineDisplay(QuietDisplay):
+    """Print a line when a clip begins and when it ends."""
 
-    def __init__(self) -> None:
-        self.done = 0
+    def began(self, clip: BatchClip) -> None:
+        """Print that a clip begins."""
+        print(f"{printable(clip.path)}: begins", file=sys.stderr, flush=True)
 
-    def began(self, item: Item) -> None:
-        """Says so."""
-        print(f"{printable(item.path)}: begins", file=sys.stderr, flush=True)
-
-    def ended(self, item: Item) -> None:
-        """Says how."""
+    def ended(self, clip: BatchClip) -> None:
+        """Print how a clip ended."""
         print(
-            f"{printable(item.path)}: {item.status} after {item.seconds:.0f} s{warned(item)}",
+            f"{printable(clip.path)}: {clip.status} after {clip.seconds:.0f} s"
+            f"{warning_count(clip)}",
             file=sys.stderr,
             flush=True,
         )
 
 
-class Json(Quiet):
-    """JSON lines on standard output."""
+class JsonDisplay(QuietDisplay):
+    """Print JSON lines on standard output."""
 
-    def began(self, item: Item) -> None:
-        """``{"event": "begin", "clip": ...}``"""
-        tell("begin", clip=str(item.path), out=str(item.out))
+    def began(self, clip: BatchClip) -> None:
+        """Print ``{"event": "begin", "clip": ...}``."""
+        print_event("begin", clip=str(clip.path), out=str(clip.out))
 
-    def ended(self, item: Item) -> None:
-        """``{"event": "end", "clip": ..., "status": ...}``"""
-        tell(
-            "end",
-            clip=str(item.path),
-            **{name: value for name, value in item.entry().items() if name != "path"},
-        )
+    def ended(self, clip: BatchClip) -> None:
+        """Print ``{"event": "end", "clip": ..., "status": ...}``."""
+        entry = {name: value for name, value in clip.entry().items() if name != "path"}
+        print_event("end", clip=str(clip.path), **entry)
 
     def warn(self, text: str) -> None:
-        """``{"event": "warning", "text": ...}``"""
-        tell("warning", text=text)
+        """Print ``{"event": "warning", "text": ...}``."""
+        print_event("warning", text=text)
 
-    def close(self, items: Sequence[Item]) -> None:
-        """``{"event": "done", ...}``"""
-        with_warnings = sum(bool(item.warnings) for item in items)
-        tell(
+    def close(self, clips: Sequence[BatchClip]) -> None:
+        """Print ``{"event": "done", ...}``."""
+        with_warnings = sum(bool(clip.warnings) for clip in clips)
+        print_event(
             "done",
-            clips=len(items),
+            clips=len(clips),
             with_warnings=with_warnings,
-            **Counter(item.status for item in items),
+            **Counter(clip.status for clip in clips),
         )
 
 
-class LiveTable(Quiet):
-    """One live table: clip, stage, progress, time left, result."""
+class TableDisplay(QuietDisplay):
+    """Show one live table: clip, stage, progress, time left, result."""
 
     def __init__(self, console: Console) -> None:
         self.live = Live(console=console, refresh_per_second=4)
         self.live.start()
-        self.begun: dict[str, tuple[float, str]] = {}
+        self._stages: dict[str, tuple[float, str]] = {}
 
-    def show(self, items: Sequence[Item]) -> None:
-        """The clips at work, then the last that ended, then how many wait."""
+    def show(self, clips: Sequence[BatchClip]) -> None:
+        """Show the clips that ended last, those that run, and how many wait."""
         table = Table("clip", "stage", "progress", "left", "result")
-        running = [item for item in items if item.status == "running"]
-        over = [item for item in items if item.status in ("done", "unchanged", "failed")]
-        for item in over[-ROWS:]:
-            result = (
-                f"{item.status}{warned(item)}"
-                if item.status != "failed"
-                else f"failed: {item.error}"
-            )
-            table.add_row(escape(printable(item.path)), "", "", "", escape(result))
-        for item in running[:ROWS]:
-            left = self._left(item)
+        running = [clip for clip in clips if clip.status == "running"]
+        ended = [clip for clip in clips if clip.status in ("done", "unchanged", "failed")]
+        for clip in ended[-ROWS:]:
+            result = f"{clip.status}{warning_count(clip)}"
+            if clip.status == "failed":
+                result = f"failed: {clip.error}"
+            table.add_row(escape(printable(clip.path)), "", "", "", escape(result))
+        for clip in running[:ROWS]:
+            left = self._seconds_left(clip)
             table.add_row(
-                escape(printable(item.path)),
-                item.stage,
-                f"{100 * item.fraction:.0f} %",
+                escape(printable(clip.path)),
+                clip.stage,
+                f"{100 * clip.fraction:.0f} %",
                 "" if left is None else f"{left:.0f} s",
                 "",
             )
-        waiting = sum(item.status == "waiting" for item in items)
-        table.caption = f"{len(over)} of {len(items)} over, {waiting} waiting"
+        waiting = sum(clip.status == "waiting" for clip in clips)
+        table.caption = f"{len(ended)} of {len(clips)} ended, {waiting} waiting"
         self.live.update(table)
 
     def warn(self, text: str) -> None:
-        """One line above the table, or below it once that has come to rest."""
+        """Print one line above the table, or below it once the table is closed."""
         self.live.console.print(
             f"unlayer: warning: {text}", markup=False, highlight=False, soft_wrap=True
         )
 
-    def close(self, items: Sequence[Item]) -> None:
-        """The last state, and the summary below it."""
-        self.show(items)
+    def close(self, clips: Sequence[BatchClip]) -> None:
+        """Show the last state and the summary below it."""
+        self.show(clips)
         self.live.stop()
-        super().close(items)
+        super().close(clips)
 
-    def _left(self, item: Item) -> float | None:
-        """Seconds left in the stage, where something of it is done."""
-        began, stage = self.begun.get(str(item.path), (0.0, ""))
-        if stage != item.stage:
-            self.begun[str(item.path)] = time.monotonic(), item.stage
+    def _seconds_left(self, clip: BatchClip) -> float | None:
+        """Return the seconds left in the clip's stage; ``None`` where too little of it is done."""
+        began, stage = self._stages.get(str(clip.path), (0.0, ""))
+        if stage != clip.stage:
+            self._stages[str(clip.path)] = time.monotonic(), clip.stage
             return None
-        return (
-            (time.monotonic() - began) * (1 - item.fraction) / item.fraction
-            if item.fraction > 0.02
-            else None
-        )
+        if clip.fraction <= LEAST_FRACTION:
+            return None
+        return (time.monotonic() - began) * (1 - clip.fraction) / clip.fraction
 
 
-def warned(item: Item) -> str:
-    """How many warnings a clip has, as the end of a phrase; nothing where it has none."""
-    count = len(item.warnings)
+def warning_count(clip: BatchClip) -> str:
+    """Return how many warnings a clip has, as the end of a phrase; empty where it has none."""
+    count = len(clip.warnings)
     return f", {count} warning{'' if count == 1 else 's'}" if count else ""
 
 
-def board(*, json_lines: bool, quiet: bool) -> BatchDisplay:
-    """The board that fits the options and the terminal."""
+def display_for(*, json_lines: bool, quiet: bool) -> BatchDisplay:
+    """Return the display that fits the options and the terminal."""
     if json_lines:
-        return Json()
+        return JsonDisplay()
     if quiet:
-        return Quiet()
+        return QuietDisplay()
     console = Console(stderr=True)
-    return LiveTable(console) if console.is_terminal else Lines()
+    return TableDisplay(console) if console.is_terminal else LineDisplay()

@@ -1,9 +1,12 @@
-"""One run done in parts, by processes that share nothing but its folder: prepared once, each part by whoever has time, then finished.
+"""Do one run in parts, by processes that share nothing but its folder.
 
-The parts' results lie in the run's checkpoints; finishing is an ordinary run that finds them there. Each function returns its work's
-warnings too. Who calls them sees to it that nobody else works in the folder (:mod:`pipeline.batch.ray_cluster` does).
-Where the run is kept on shared storage (``settings.store``, here the URL of this very run) every call works in a folder of its own, fetches what it needs and
-sends what it made.
+One process prepares the run, any process can do a part, and a last one finishes it. The results
+of the parts lie in the run's checkpoints; finishing is an ordinary run that finds them there.
+
+Each function also returns the warnings of its work. The caller makes sure that nobody else works
+in the folder, as :mod:`pipeline.batch.ray_cluster` does. Where the run is kept on shared storage
+(``settings.store``, here the URL of this one run), every call works in a temporary folder: it
+fetches what it needs and sends what it made.
 """
 
 from __future__ import annotations
@@ -15,16 +18,19 @@ from dataclasses import replace
 from pathlib import Path
 
 from pipeline.run import manifest
-from pipeline.run.execute import checkpoints, default_folder, open_checked, perform, pick_device
-from pipeline.run.execute import prepare as begin
-from pipeline.run.resuming import DAMAGED, RESTARTED, going_on
-from pipeline.run.unchanged import STATES, Unchanged, states_of
-from pipeline.runtime.progress import Silent, Stages
+from pipeline.run.execute import checkpoints, perform
+from pipeline.run.execute import prepare as prepare_folder
+from pipeline.run.input_guard import INPUT_STATES, InputGuard, states_of
+from pipeline.run.opening import default_folder, open_checked, pick_device
+from pipeline.run.restart import DAMAGED, RESTARTED, with_restart
+from pipeline.runtime.progress import SilentReporter, Stages
 from pipeline.runtime.remote_store import Store, store_at
-from pipeline.runtime.run_folder import MANIFEST, RunFolder, bare, claim, read_json
+from pipeline.runtime.run_folder import RunFolder, claim
+from pipeline.runtime.run_record import MANIFEST, bare, read_json
 from pipeline.runtime.system_limits import cores
 from pipeline.settings import Settings
-from pipeline.tasks import Budget, Job, check_options, find_task
+from pipeline.task import Budget, Job
+from pipeline.tasks import check_options, find_task
 from stages import safe_files
 from stages.errors import UnlayerError
 from stages.media.sniff import printable
@@ -35,17 +41,20 @@ Warnings = list[str]
 
 @one_thread_an_operation(cores)
 def prepare(settings: Settings) -> tuple[int, Warnings]:
-    """Begins or resumes the run and does what all parts need. Returns how many parts there are; 0 where the run is finished."""
+    """Begin or resume the run, and do what all parts need.
+
+    Returns the number of parts, 0 where the run is finished, and warnings.
+    """
     task = find_task(settings.task)
     check_options(task, settings)
     clip = open_checked(settings)
     with (
-        _here(settings, lambda name: "/" not in name) as (settings, store),
+        _working_folder(settings, lambda name: "/" not in name) as (settings, store),
         claim(settings.out or default_folder(settings)) as folder,
     ):
         identity = manifest.identity(settings, manifest.checksums(settings.inputs, clip))
-        # A store gave the manifest of a finished run, not its layers.
-        if not begin(folder, identity, settings, task, elsewhere=store is not None):
+        # From a store only the manifest of a finished run is fetched here, not its layers.
+        if not prepare_folder(folder, identity, settings, task, elsewhere=store is not None):
             return 0, []
         if store and folder.restarted:
             store.forget_kept()
@@ -54,11 +63,9 @@ def prepare(settings: Settings) -> tuple[int, Warnings]:
         job = _job(settings, folder)
         if folder.restarted:
             job.stages.warn(RESTARTED)
-        count = (
-            going_on(task.parts.count, job, folder.forget, Unchanged(clip.paths))
-            if task.parts
-            else 0
-        )
+        count = 0
+        if task.parts:
+            count = with_restart(task.parts.count, job, folder.forget, InputGuard(clip.paths))
         if store and DAMAGED in job.stages.warnings:
             store.forget_kept()
             store.send_kept(folder.path)
@@ -67,18 +74,23 @@ def prepare(settings: Settings) -> tuple[int, Warnings]:
 
 @one_thread_an_operation(cores)
 def do(settings: Settings, number: int) -> Warnings:
-    """Does part ``number``, from 0, of a run that is prepared; nothing where it is done already."""
+    """Do part ``number``, from 0, of a prepared run, unless it is done already."""
     task = find_task(settings.task)
     assert task.parts is not None, "a task without parts has none to do"
-    room = task.parts.room(number) + "/"
-    with _here(settings, lambda name: "/" not in name or name.startswith(room)) as (settings, _):
-        folder, parts = RunFolder(settings.out or default_folder(settings)), task.parts
+    parts = task.parts
+    own_folder = parts.room(number)
+
+    def is_needed(name: str) -> bool:
+        return "/" not in name or name.startswith(f"{own_folder}/")
+
+    with _working_folder(settings, is_needed) as (settings, _):
+        folder = RunFolder(settings.out or default_folder(settings))
         job = _job(settings, folder)
-        inputs = Unchanged(job.clip.paths)
-        going_on(
+        inputs = InputGuard(job.clip.paths)
+        with_restart(
             lambda job: parts.do(job, number),
             job,
-            lambda: safe_files.remove(folder.kept / parts.room(number)),
+            lambda: safe_files.remove(folder.kept / own_folder),
             inputs,
         )
         inputs.check()
@@ -86,14 +98,20 @@ def do(settings: Settings, number: int) -> Warnings:
 
 
 def finish(settings: Settings) -> tuple[bool, Warnings]:
-    """Puts the run together and writes its layers. Returns whether there was anything left to do."""
-    with _here(settings, lambda name: True) as (settings, store):
+    """Put the parts together and write the layers.
+
+    Returns whether there was anything left to do, and warnings.
+    """
+    with _working_folder(settings, lambda name: True) as (settings, store):
         out = settings.out or default_folder(settings)
         if store and (out / MANIFEST).exists():
             store.forget_kept()
             return False, []
-        # What the parts have done is no reason to begin anew: a machine of another version says so.
-        _, made = perform(replace(settings, resume=True, anew=False, overwrite=False), Silent())
+        # Never begin again here: that would throw away the parts. A machine with another version
+        # raises an error instead.
+        _, made = perform(
+            replace(settings, resume=True, anew=False, overwrite=False), SilentReporter()
+        )
         if made is None:
             return False, []
         if store:
@@ -104,10 +122,14 @@ def finish(settings: Settings) -> tuple[bool, Warnings]:
 
 
 @contextmanager
-def _here(
-    settings: Settings, wanted: Callable[[str], bool]
+def _working_folder(
+    settings: Settings, is_needed: Callable[[str], bool]
 ) -> Iterator[tuple[Settings, Store | None]]:
-    """The settings with a folder that this process can work in, and the storage that what it makes is sent to, where there is one."""
+    """Provide a folder that this process can work in.
+
+    is_needed: whether a file of the run is fetched from shared storage, by its name.
+    Yields settings with this folder as ``out``, and the storage that results are sent to.
+    """
     if settings.store is None:
         yield settings, None
         return
@@ -115,26 +137,38 @@ def _here(
     with tempfile.TemporaryDirectory(prefix="unlayer-") as scratch:
         out = Path(scratch, "run")
         out.mkdir()
-        store.fetch(out, wanted)
+        store.fetch(out, is_needed)
         yield replace(settings, out=out), store
 
 
 def _job(settings: Settings, folder: RunFolder) -> Job:
+    """Return the job of a prepared run.
+
+    Raises UnlayerError where the run is not prepared or its input was replaced.
+    """
     record = read_json(folder.work / "run.json")
     if record is None:
-        raise UnlayerError(f"{folder.path}: is not prepared for a run in parts; begin it again")
+        raise UnlayerError(f"{folder.path}: is not prepared for a run in parts; start it again")
     folder.check_work()
     identity = bare(record)
     clip = open_checked(settings)
-    known = record.get(STATES) == states_of(settings.inputs) and not settings.inputs[0].is_dir()
-    if not known and manifest.checksums(settings.inputs, clip) != identity["input"]:
+    is_same = (
+        record.get(INPUT_STATES) == states_of(settings.inputs) and not settings.inputs[0].is_dir()
+    )
+    if not is_same and manifest.checksums(settings.inputs, clip) != identity["input"]:
         raise UnlayerError(
-            f"{printable(settings.inputs[0])}: is another file than when the run was prepared; begin it again"
+            f"{printable(settings.inputs[0])}: has changed since the run was prepared; start it "
+            "again"
         )
     kept = checkpoints(folder, identity, settings.store)
-    # Everything is kept: other processes are to find it.
+    # Keep everything, for other processes.
     kept.every = 0.0
-    budget = Budget(settings.max_seconds)
     return Job(
-        clip, settings, pick_device(settings.device), folder.work, Stages(Silent()), budget, kept
+        clip,
+        settings,
+        pick_device(settings.device),
+        folder.work,
+        Stages(SilentReporter()),
+        Budget(settings.max_seconds),
+        kept,
     )

@@ -1,8 +1,11 @@
-"""``batch --ray``: a folder of clips on an existing Ray cluster. The only module that knows Ray, which is an optional extra.
+"""Run a batch on an existing Ray cluster (``batch --ray``).
 
-A clip is prepared by one task, each of its transitions is a task, and a last one puts the run together, so that one long film is spread
-over many machines too. What is done lies in the run's folder, on storage that all machines see under the same path: a task whose worker
-is lost is tried again elsewhere and goes on from its checkpoint, and a driver that is started again goes on with what is left.
+This is the only module that knows Ray, which is an optional extra.
+
+One Ray task prepares a clip, each of its transitions is a task, and a last task puts the run
+together. So one long film is spread over many machines too. Results lie in the run's folder, on
+storage that all machines see under the same path. A task whose worker is lost is tried again
+elsewhere and goes on from its checkpoint. A driver that is started again does what is left.
 """
 
 from __future__ import annotations
@@ -15,22 +18,25 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from pipeline.batch import distributed_run as parts
-from pipeline.batch.clips import Item, check_place, out_of, store_of
+from pipeline.batch import distributed_run
+from pipeline.batch.clips import BatchClip, make_parent_folders, runs_folder, store_of
 from pipeline.batch.display import BatchDisplay
 from pipeline.option_hints import with_options
 from pipeline.settings import Settings
 from stages.errors import UnlayerError, UsageError
 
 RETRIES = 3
-"""How often a task is tried again whose worker or machine was lost. Errors of ours are no such loss: they are not tried again."""
+"""How often a task whose worker was lost is tried again. Our own errors are not tried again."""
+
+CONNECT_SECONDS = 10
+"""Seconds to wait for an answer from the cluster's address."""
 
 
 @dataclass
-class _Clip:
-    """A clip in work: when it began, how many parts it has and how many of them are not done yet."""
+class _ClipProgress:
+    """A clip that runs: when it began, how many parts it has, and how many are left."""
 
-    item: Item
+    clip: BatchClip
     settings: Settings
     began: float = field(default_factory=time.monotonic)
     parts: int = 0
@@ -38,18 +44,22 @@ class _Clip:
 
 
 @dataclass
-class Cluster:
-    """The tasks of all clips on Ray. ``cpus``, ``gpus``: what a part takes of a machine; a fraction of a GPU is shared."""
+class RayCluster:
+    """Run the tasks of all clips on Ray.
+
+    address: of the cluster, as ``ray.init`` takes it.
+    cpus, gpus: what one task takes of a machine; a fraction of a GPU is shared.
+    """
 
     address: str
     settings: Settings
     cpus: float = 1.0
     gpus: float = 0.0
     ray: Any = None
-    _clips: dict[Any, tuple[_Clip, str]] = field(default_factory=dict)
+    _running: dict[Any, tuple[_ClipProgress, str]] = field(default_factory=dict)
 
-    def __enter__(self) -> Cluster:
-        # Set before Ray is loaded: it reads them then.
+    def __enter__(self) -> RayCluster:
+        # Ray reads this variable when it is imported.
         os.environ.setdefault("RAY_AUTH_MODE", "token")
         try:
             import ray
@@ -59,14 +69,14 @@ class Cluster:
             ) from error
         self.ray = ray
         try:
-            _knock(self.address)
+            _check_listening(self.address)
             ray.init(
                 address=self.address,
                 log_to_driver=False,
                 configure_logging=False,
                 ignore_reinit_error=True,
             )
-        # Ray ends the process where nobody answers.
+        # Ray raises SystemExit where nobody answers.
         except (
             ConnectionError,
             RuntimeError,
@@ -75,111 +85,132 @@ class Cluster:
             SystemExit,
             ray.exceptions.RayError,
         ) as error:
-            line = (
-                str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-            )
+            lines = str(error).strip().splitlines()
+            line = lines[0] if lines else type(error).__name__
             raise UnlayerError(
-                f"--ray {self.address}: no cluster answers ({line}); start one with: ray start --head"
+                f"--ray {self.address}: no cluster answers ({line}); start one with: "
+                "ray start --head"
             ) from error
         return self
 
     def __exit__(self, *_: object) -> None:
         self.ray.shutdown()
 
-    def run(self, items: list[Item], shown: BatchDisplay, ended: Callable[[Item], None]) -> None:
-        """Does all clips; ``ended`` is called for each that is over."""
-        waiting = deque(item for item in items if item.status == "waiting")
-        # Enough in flight to keep every machine busy, not a task for each clip of a large archive at once.
-        most = max(2, 2 * int(self.ray.cluster_resources().get("CPU", 1) / self.cpus))
-        while waiting or self._clips:
-            while waiting and len(self._clips) < most:
-                item = waiting.popleft()
-                try:
-                    check_place(item, out_of(self.settings))
-                except (UnlayerError, OSError) as error:
-                    item.status, item.error = "failed", str(error)
-                    ended(item)
-                    continue
-                item.status, item.stage = "running", "prepare"
-                clip = _Clip(item, self._settings(item))
-                self._submit(clip, "prepare", parts.prepare, clip.settings)
-                shown.began(item)
-            done, _ = self.ray.wait(list(self._clips), num_returns=1, timeout=1.0)
+    def run(
+        self,
+        clips: list[BatchClip],
+        display: BatchDisplay,
+        on_ended: Callable[[BatchClip], None],
+    ) -> None:
+        """Run all clips; call ``on_ended`` for each that has ended."""
+        waiting = deque(clip for clip in clips if clip.status == "waiting")
+        # Enough clips to keep every machine busy, without a task for each clip of a large archive.
+        cpus = self.ray.cluster_resources().get("CPU", 1)
+        max_running = max(2, 2 * int(cpus / self.cpus))
+        while waiting or self._running:
+            while waiting and len(self._running) < max_running:
+                self._begin(waiting.popleft(), display, on_ended)
+            done, _ = self.ray.wait(list(self._running), num_returns=1, timeout=1.0)
             for reference in done:
-                clip, stage = self._clips.pop(reference)
-                before = clip.item.status
-                self._next(clip, stage, reference)
-                if before == "running" and clip.item.status != "running":
-                    ended(clip.item)
-            shown.show(items)
+                progress, stage = self._running.pop(reference)
+                before = progress.clip.status
+                self._continue(progress, stage, reference)
+                if before == "running" and progress.clip.status != "running":
+                    on_ended(progress.clip)
+            display.show(clips)
 
-    def _settings(self, item: Item) -> Settings:
-        store = store_of(item, self.settings)
-        url = store.url if store else None
+    def _begin(
+        self, clip: BatchClip, display: BatchDisplay, on_ended: Callable[[BatchClip], None]
+    ) -> None:
+        """Submit the first task of a clip."""
+        try:
+            make_parent_folders(clip, runs_folder(self.settings))
+        except (UnlayerError, OSError) as error:
+            clip.status = "failed"
+            clip.error = str(error)
+            on_ended(clip)
+            return
+        clip.status = "running"
+        clip.stage = "prepare"
+        progress = _ClipProgress(clip, self._settings(clip))
+        self._submit(progress, "prepare", distributed_run.prepare, progress.settings)
+        display.began(clip)
+
+    def _settings(self, clip: BatchClip) -> Settings:
+        """Return the settings of a clip's run."""
+        store = store_of(clip, self.settings)
         return replace(
             self.settings,
-            inputs=(item.path.resolve(),),
-            out=item.out.resolve(),
+            inputs=(clip.path.resolve(),),
+            out=clip.out.resolve(),
             resume=True,
             anew=True,
             ray=None,
-            store=url,
+            store=store.url if store else None,
         )
 
-    def _submit(self, clip: _Clip, stage: str, work: Callable[..., Any], *words: Any) -> None:
+    def _submit(
+        self, progress: _ClipProgress, stage: str, work: Callable[..., Any], *arguments: Any
+    ) -> None:
         remote = self.ray.remote(
             num_cpus=self.cpus, num_gpus=self.gpus, max_retries=RETRIES, retry_exceptions=False
         )
-        name = f"{stage} {clip.item.path.name}"
-        self._clips[remote(work).options(name=name).remote(*words)] = clip, stage
+        name = f"{stage} {progress.clip.path.name}"
+        reference = remote(work).options(name=name).remote(*arguments)
+        self._running[reference] = progress, stage
 
-    def _next(self, clip: _Clip, stage: str, reference: Any) -> None:
-        """Takes note of a task's end and submits what comes after it."""
-        item = clip.item
-        item.seconds = time.monotonic() - clip.began
+    def _continue(self, progress: _ClipProgress, stage: str, reference: Any) -> None:
+        """Take the result of a task that has ended and submit what comes after it."""
+        clip = progress.clip
+        clip.seconds = time.monotonic() - progress.began
         try:
             answer = self.ray.get(reference)
         except Exception as error:
-            item.status, item.stage, item.error = "failed", "", _line(error)
-            self._give_up(clip)
+            clip.status = "failed"
+            clip.stage = ""
+            clip.error = _error_line(error)
+            self._cancel(progress)
             return
-        result, told = (0, answer) if stage == "part" else answer
-        item.warnings += [text for text in told if text not in item.warnings]
+        result, warnings = (0, answer) if stage == "part" else answer
+        clip.warnings += [text for text in warnings if text not in clip.warnings]
+        if stage == "finish":
+            clip.status = "done" if result else "unchanged"
+            clip.stage = ""
+            return
         if stage == "prepare":
-            clip.parts = clip.left = result
-            for number in range(clip.parts):
-                self._submit(clip, "part", parts.do, clip.settings, number)
-            item.stage = "separate"
-        elif stage == "part":
-            clip.left -= 1
-            item.fraction = 1 - clip.left / clip.parts
+            progress.parts = progress.left = result
+            for number in range(result):
+                self._submit(progress, "part", distributed_run.do, progress.settings, number)
+            clip.stage = "separate"
         else:
-            item.status, item.stage = ("done" if result else "unchanged"), ""
-            return
-        if clip.left == 0:
-            item.stage = "finish"
-            self._submit(clip, "finish", parts.finish, clip.settings)
+            progress.left -= 1
+            clip.fraction = 1 - progress.left / progress.parts
+        if progress.left == 0:
+            clip.stage = "finish"
+            self._submit(progress, "finish", distributed_run.finish, progress.settings)
 
-    def _give_up(self, clip: _Clip) -> None:
-        """Ends the other tasks of a clip that failed; what they have kept stays."""
-        for reference in [
-            reference for reference, (other, _) in self._clips.items() if other is clip
-        ]:
-            del self._clips[reference]
+    def _cancel(self, progress: _ClipProgress) -> None:
+        """Cancel the other tasks of a clip that failed; their checkpoints stay."""
+        own = [reference for reference, (other, _) in self._running.items() if other is progress]
+        for reference in own:
+            del self._running[reference]
             self.ray.cancel(reference, recursive=False)
 
 
-def _knock(address: str) -> None:
-    """Raises OSError at once where nobody listens at ``host:port``; Ray would try for minutes. Other kinds of address are Ray's own."""
+def _check_listening(address: str) -> None:
+    """Raise OSError at once where nobody listens at ``host:port``; Ray would try for minutes.
+
+    Other kinds of address are left to Ray.
+    """
     host, _, port = address.rpartition(":")
     if host and port.isdigit() and "/" not in host:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
+        socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_SECONDS).close()
 
 
-def _line(error: Exception) -> str:
-    """One line of what a task failed with: our own error's, where it is one."""
+def _error_line(error: Exception) -> str:
+    """Return one line about the error of a task; our own errors' messages are unchanged."""
     cause = getattr(error, "cause", None) or error
     if isinstance(cause, UnlayerError):
         return with_options(cause)
-    text = str(cause).strip().splitlines()
-    return f"{type(cause).__name__}: {text[-1] if text else 'no more is known'}"
+    lines = str(cause).strip().splitlines()
+    return f"{type(cause).__name__}: {lines[-1] if lines else 'no more is known'}"

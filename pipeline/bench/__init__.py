@@ -1,1 +1,1 @@
-"""Measure what runs cost on this machine, on clips with known layers."""
+"""Measure what runs cost on this machine, on clips whose layers are known."""

@@ -1,1 +1,1 @@
-"""The command line: parsing, help, and the small verbs that only print."""
+"""The command line: its parser, its help, and the commands that only print."""

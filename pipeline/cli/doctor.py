@@ -1,4 +1,4 @@
-"""``doctor``: what this machine can do, tried out and measured, and in plain words what to do about what it lacks."""
+"""The command ``doctor``: try out what this machine can do, and say what to do about the rest."""
 
 from __future__ import annotations
 
@@ -17,21 +17,27 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from pipeline.cli.versions import versions
-from pipeline.runtime.memory import amount
+from pipeline.runtime.memory import format_bytes
 from pipeline.runtime.system_limits import cores, free_memory
 from pipeline.settings import Settings
-from pipeline.tasks import built_in, find_task, hidden, names, offered
+from pipeline.tasks import built_in, find_task, names, offered, shadowed_task_warning
 from stages.errors import UnlayerError
-from stages.media.selftest import check_formats, probe_precision
+from stages.media.selftest import check_formats as try_formats
+from stages.media.selftest import probe_precision
 
-DISK = 2**30
-MEMORY = 2 * 2**30
-"""Bytes under which runs of ordinary clips are likely to fail."""
+LEAST_DISK = 2**30
+"""Bytes of free disk below which runs on ordinary clips are likely to fail: 1 GiB."""
+LEAST_MEMORY = 2 * 2**30
+"""Bytes of free memory below which runs on ordinary clips are likely to fail: 2 GiB."""
 
 
 @dataclass(frozen=True)
-class Finding:
-    """One thing that was looked at. state: ``ok``, ``absent`` (not there, and not needed), or ``bad``: then ``todo`` says what to do."""
+class CheckResult:
+    """The result of one check.
+
+    group, name: what was checked. state: ``ok``, ``absent`` (missing, and not needed) or ``bad``.
+    found: what was found. todo: what to do about it, where the state is ``bad``.
+    """
 
     group: str
     name: str
@@ -41,202 +47,140 @@ class Finding:
 
 
 def doctor(settings: Settings) -> int:
-    """Prints what this machine can do. Returns 0, or 1 where something that runs need does not work."""
-    findings = [
-        *about_devices(),
-        *about_speed(),
-        *about_room(),
-        *about_formats(),
-        *about_extras(),
-        *about_tasks(),
+    """Print what this machine can do.
+
+    Returns 0, or 1 where something does not work that runs need.
+    """
+    results = [
+        *check_devices(),
+        *check_speed(),
+        *check_space(),
+        *check_formats(),
+        *check_extras(),
+        *check_tasks(),
     ]
-    bad = [finding for finding in findings if finding.state == "bad"]
+    bad = [result for result in results if result.state == "bad"]
     if settings.json:
-        print(
-            json.dumps(
-                {
-                    "ok": not bad,
-                    "versions": versions(),
-                    "findings": [asdict(finding) for finding in findings],
-                }
-            )
-        )
+        findings = [asdict(result) for result in results]
+        print(json.dumps({"ok": not bad, "versions": versions(), "findings": findings}))
     else:
-        show(findings)
+        show(results)
     return 1 if bad else 0
 
 
-def about_devices() -> list[Finding]:
-    """The processor and the GPUs that PyTorch sees."""
-    found = [
-        Finding(
-            "devices",
-            "cpu",
-            "ok",
-            f"{cores()} of {os.cpu_count()} cores, {torch.get_num_threads()} threads",
-        )
-    ]
+def check_devices() -> list[CheckResult]:
+    """Check the processor and the GPUs that PyTorch sees."""
+    processor = f"{cores()} of {os.cpu_count()} cores, {torch.get_num_threads()} threads"
+    results = [CheckResult("devices", "cpu", "ok", processor)]
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     for index in range(count):
-        about = torch.cuda.get_device_properties(index)
         free, total = torch.cuda.mem_get_info(index)
-        found.append(
-            Finding(
-                "devices",
-                f"cuda:{index}",
-                "ok",
-                f"{about.name}, {amount(free)} of {amount(total)} free",
-            )
-        )
+        name = torch.cuda.get_device_properties(index).name
+        found = f"{name}, {format_bytes(free)} of {format_bytes(total)} free"
+        results.append(CheckResult("devices", f"cuda:{index}", "ok", found))
     if not count:
-        found.append(
-            Finding(
-                "devices",
-                "cuda",
-                "absent",
-                "no CUDA GPU that this PyTorch can use; runs take the CPU",
-            )
-        )
-    metal = torch.backends.mps.is_available()
-    found.append(
-        Finding(
-            "devices",
-            "mps",
-            "ok" if metal else "absent",
-            "a Metal GPU, for --device mps" if metal else "no Metal GPU",
-        )
-    )
-    return found
+        found = "no CUDA GPU that this PyTorch can use; runs use the CPU"
+        results.append(CheckResult("devices", "cuda", "absent", found))
+    if torch.backends.mps.is_available():
+        results.append(CheckResult("devices", "mps", "ok", "a Metal GPU, for --device mps"))
+    else:
+        results.append(CheckResult("devices", "mps", "absent", "no Metal GPU"))
+    return results
 
 
-def about_speed() -> list[Finding]:
-    """What a network's step computes a second, as :mod:`models.precision` measures it."""
-    places = [
-        torch.device("cpu"),
-        *(torch.device("cuda", index) for index in range(torch.cuda.device_count())),
-    ]
-    found = []
-    for place in places:
-        speed = probe_precision(place)
-        taken = str(speed.dtype).removeprefix("torch.")
+def check_speed() -> list[CheckResult]:
+    """Measure how much a network computes a second, see :mod:`models.precision`."""
+    cuda = [torch.device("cuda", index) for index in range(torch.cuda.device_count())]
+    results = []
+    for device in (torch.device("cpu"), *cuda):
+        speed = probe_precision(device)
+        used = str(speed.dtype).removeprefix("torch.")
         half = f"bfloat16 {speed.bfloat16:.0f} GFLOP/s" if speed.bfloat16 else "no bfloat16"
-        one = " on one thread" if place.type == "cpu" else ""
-        found.append(
-            Finding(
-                "speed",
-                str(place),
-                "ok",
-                f"float32 {speed.float32:.0f}, {half}{one}; networks take {taken}",
-            )
-        )
-    return found
+        one = " on one thread" if device.type == "cpu" else ""
+        found = f"float32 {speed.float32:.0f}, {half}{one}; networks use {used}"
+        results.append(CheckResult("speed", str(device), "ok", found))
+    return results
 
 
-def about_room() -> list[Finding]:
-    """Memory, and disk in the current folder."""
+def check_space() -> list[CheckResult]:
+    """Check the free memory, and the free disk in the current folder."""
+    return [_check_memory(), _check_disk()]
+
+
+def _check_memory() -> CheckResult:
     free = free_memory()
-    memory = Finding("room", "memory", "absent", "free memory is not known here")
-    if free is not None:
-        memory = Finding(
-            "room",
-            "memory",
-            "ok" if free >= MEMORY else "bad",
-            f"{amount(free)} free",
-            "close other programs" if free < MEMORY else "",
-        )
+    if free is None:
+        return CheckResult("room", "memory", "absent", "free memory is not known here")
+    found = f"{format_bytes(free)} free"
+    if free < LEAST_MEMORY:
+        return CheckResult("room", "memory", "bad", found, "close other programs")
+    return CheckResult("room", "memory", "ok", found)
+
+
+def _check_disk() -> CheckResult:
     try:
-        space = shutil.disk_usage(".").free
+        free = shutil.disk_usage(".").free
         with tempfile.TemporaryFile(dir="."):
             pass
     except OSError as error:
-        return [
-            memory,
-            Finding(
-                "room",
-                "disk here",
-                "bad",
-                f"cannot be written ({error.strerror})",
-                "go to another folder, or give --out",
-            ),
-        ]
-    low = space < DISK
-    return [
-        memory,
-        Finding(
-            "room",
-            "disk here",
-            "bad" if low else "ok",
-            f"{amount(space)} free",
-            "free some, or give --out" if low else "",
-        ),
-    ]
+        found = f"cannot be written ({error.strerror})"
+        return CheckResult("room", "disk here", "bad", found, "go to another folder, or give --out")
+    found = f"{format_bytes(free)} free"
+    if free < LEAST_DISK:
+        return CheckResult("room", "disk here", "bad", found, "free some, or give --out")
+    return CheckResult("room", "disk here", "ok", found)
 
 
-def about_formats() -> list[Finding]:
-    """Every format that layers are written in, tried."""
+def check_formats() -> list[CheckResult]:
+    """Write and read back a file of each format that layers can have."""
     todo = "install PyAV's own build again: pip install --force-reinstall av"
     with tempfile.TemporaryDirectory(prefix="unlayer-doctor-") as folder:
-        tried = check_formats(Path(folder))
+        tried = try_formats(Path(folder))
     return [
-        Finding(
-            "formats",
-            one.name,
-            "bad" if one.fault else "ok",
-            one.fault or "written and read back",
-            todo if one.fault else "",
-        )
-        for one in tried
+        CheckResult("formats", trial.name, "bad", trial.fault, todo)
+        if trial.fault
+        else CheckResult("formats", trial.name, "ok", "written and read back")
+        for trial in tried
     ]
 
 
-def about_extras() -> list[Finding]:
-    """What is used where it is there, and not needed."""
-    found = []
-    for name, distribution, use in (
-        ("decord", "decord", "samples the report's pictures; without it PyAV does"),
-        ("ray", "ray", "batch --ray spreads a folder over a cluster"),
+def check_extras() -> list[CheckResult]:
+    """Check for what is used if it is there, and not needed."""
+    results = []
+    for name, use in (
+        ("decord", "samples the report's pictures; without it PyAV does"),
+        ("ray", "batch --ray spreads a folder over a cluster"),
     ):
-        there = importlib.util.find_spec(name) is not None
-        text = f"{_version(distribution)}; {use}" if there else f"not installed; {use}"
-        found.append(Finding("extras", name, "ok" if there else "absent", text))
+        if importlib.util.find_spec(name) is None:
+            results.append(CheckResult("extras", name, "absent", f"not installed; {use}"))
+        else:
+            results.append(CheckResult("extras", name, "ok", f"{_version(name)}; {use}"))
     binary = ffmpeg_binary()
-    found.append(
-        Finding(
-            "extras",
-            "ffmpeg",
-            "ok" if binary else "absent",
-            binary or "no binary; only tests and samples/make.py use one",
-        )
-    )
-    return found
+    if binary:
+        results.append(CheckResult("extras", "ffmpeg", "ok", binary))
+    else:
+        found = "no program of that name; only tests and samples/make.py use one"
+        results.append(CheckResult("extras", "ffmpeg", "absent", found))
+    return results
 
 
-def about_tasks() -> list[Finding]:
-    """Every task there is, loaded."""
-    found = []
+def check_tasks() -> list[CheckResult]:
+    """Load every task."""
+    results = []
     for name in names():
         try:
             find_task(name)
         except UnlayerError as error:
-            found.append(
-                Finding("tasks", name, "bad", str(error), "update or uninstall that package")
-            )
-        else:
-            clash = hidden(name)
-            found.append(
-                Finding(
-                    "tasks",
-                    name,
-                    "ok",
-                    clash
-                    or ("built in" if name in built_in() else f"from {offered()[name][0].value}"),
-                )
-            )
-    return found
+            todo = "update or uninstall that package"
+            results.append(CheckResult("tasks", name, "bad", str(error), todo))
+            continue
+        origin = "built in" if name in built_in() else f"from {offered()[name][0].value}"
+        results.append(CheckResult("tasks", name, "ok", shadowed_task_warning(name) or origin))
+    return results
 
 
 def ffmpeg_binary() -> str | None:
-    """Where an FFmpeg program is; ``None`` where there is none."""
+    """Return the path of an FFmpeg program, or ``None`` where there is none."""
     try:
         import imageio_ffmpeg
 
@@ -245,43 +189,27 @@ def ffmpeg_binary() -> str | None:
         return shutil.which("ffmpeg")
 
 
-def show(findings: list[Finding]) -> None:
-    """The findings as a table, and what to do."""
+def show(results: list[CheckResult]) -> None:
+    """Print the results as a table, and what to do."""
     console = Console()
+
+    def line(text: str) -> None:
+        console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+    marks = {"ok": ("ok", "green"), "absent": ("-", "dim"), "bad": ("bad", "bold red")}
     table = Table("", "what", "", Column("found", overflow="fold"))
     group = ""
-    for finding in findings:
-        mark = {
-            "ok": Text("ok", "green"),
-            "absent": Text("-", "dim"),
-            "bad": Text("bad", "bold red"),
-        }[finding.state]
-        table.add_row(
-            Text(finding.group if finding.group != group else "", "yellow"),
-            finding.name,
-            mark,
-            Text(finding.found),
-        )
-        group = finding.group
+    for result in results:
+        heading = result.group if result.group != group else ""
+        group = result.group
+        mark = Text(*marks[result.state])
+        table.add_row(Text(heading, "yellow"), result.name, mark, Text(result.found))
     console.print(table)
-    console.print(
-        ", ".join(f"{name} {number}" for name, number in versions().items()),
-        highlight=False,
-        markup=False,
-        soft_wrap=True,
-    )
-    bad = [finding for finding in findings if finding.state == "bad"]
-    for finding in bad:
-        console.print(
-            f"{finding.name}: {finding.found}; {finding.todo}",
-            highlight=False,
-            markup=False,
-            soft_wrap=True,
-        )
-    console.print(
-        "everything that runs need works" if not bad else "mend these first, then run doctor again",
-        highlight=False,
-    )
+    line(", ".join(f"{name} {number}" for name, number in versions().items()))
+    bad = [result for result in results if result.state == "bad"]
+    for result in bad:
+        line(f"{result.name}: {result.found}; {result.todo}")
+    line("fix these first, then run doctor again" if bad else "everything that runs need works")
 
 
 def _version(distribution: str) -> str:

@@ -1,42 +1,53 @@
-"""``probe``: what is in a clip, as a table for people or one JSON object for programs."""
+"""The command ``probe``: show what is in a clip, as tables for people or as one JSON object."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from pipeline.run.execute import open_checked
-from pipeline.run.input_notes import facts_of
+from pipeline.run.input_notes import properties_of
 from pipeline.run.inputs import input_warnings
-from pipeline.run.manifest import describe_colors, describe_transition, not_whole, scene_name
+from pipeline.run.opening import open_checked
 from pipeline.runtime.progress import Stages, reporter
 from pipeline.runtime.system_limits import cores
 from pipeline.settings import Settings
-from pipeline.tasks.transition.search import search
+from pipeline.tasks import DEFAULT_TASK, find_task
 from stages.media.clip import ClipInfo
 from stages.media.read import Clip
 from stages.media.sniff import printable
 from stages.optim.threads import one_thread_an_operation
-from stages.shots import Analysis
+
+_IN_OTHER_TABLES = ("path", "shots", "transitions", "colors", "warnings")
 
 
 @one_thread_an_operation(cores)
 def probe(settings: Settings) -> int:
-    """Prints what is in the clip; returns the exit status 0. Raises UnlayerError for a file that cannot be read."""
+    """Print what is in the clip and return the exit status 0.
+
+    Raises UnlayerError for a file that cannot be read.
+    """
+    search = find_task(DEFAULT_TASK).probe
+    assert search is not None
     stages = Stages(reporter(json_lines=False, quiet=settings.json))
     try:
         clip = open_checked(settings)
         for text in input_warnings(settings):
             stages.warn(text)
         with stages.stage("find") as step:
-            analysis = search(clip, settings, step).analysis
+            found = search(clip, settings, step)
     finally:
-        stages.shown.close()
-    facts = {**describe(clip, analysis), "warnings": [*stages.warnings, *not_whole(analysis)]}
+        stages.reporter.close()
+    facts = {
+        **describe(clip, found["frames"]),
+        **found,
+        "warnings": [*stages.warnings, *found["warnings"]],
+    }
     if settings.json:
         print(json.dumps(facts))
     else:
@@ -44,16 +55,19 @@ def probe(settings: Settings) -> int:
     return 0
 
 
-def describe(clip: Clip, analysis: Analysis) -> dict[str, object]:
-    """The facts that ``probe --json`` prints."""
+def describe(clip: Clip, frames: int) -> dict[str, object]:
+    """Return the properties of a clip that ``probe --json`` prints.
+
+    frames: how many frames were decoded.
+    """
     info: ClipInfo = clip.info
     return {
         "path": str(info.path),
         "width": info.width,
         "height": info.height,
-        "frames": analysis.frames,
+        "frames": frames,
         "rate": f"{info.rate.numerator}/{info.rate.denominator}",
-        "seconds": round(float(analysis.frames / info.rate), 3),
+        "seconds": round(float(frames / info.rate), 3),
         "codec": info.codec,
         "pixel_format": info.pixel_format,
         "bit_depth": info.bit_depth,
@@ -66,59 +80,41 @@ def describe(clip: Clip, analysis: Analysis) -> dict[str, object]:
         "subtitle_streams": info.subtitle_streams,
         "has_alpha": info.has_alpha,
         "is_picture": info.is_picture,
-        **facts_of(info),
+        **properties_of(info),
         "salvaged": clip.salvaged,
-        "shots": [
-            {"first_frame": shot.first_frame, "last_frame": shot.last_frame}
-            for shot in analysis.shots
-        ],
-        "transitions": [describe_transition(transition) for transition in analysis.transitions],
-        "colors": describe_colors(analysis),
     }
 
 
-def show(facts: dict[str, object]) -> None:
-    """The facts as tables: the clip, then shots and transitions in order of time."""
+def show(facts: Mapping[str, Any]) -> None:
+    """Print the facts as two tables: the clip, then its shots and transitions in order of time."""
     console = Console()
-    about = Table(show_header=False, title=escape(printable(Path(Path(str(facts["path"])).name))))
+    properties = Table(show_header=False, title=escape(printable(Path(Path(facts["path"]).name))))
     for name, value in facts.items():
-        if name not in ("path", "shots", "transitions", "colors", "warnings") and value is not None:
-            about.add_row(name.replace("_", " "), str(value))
-    console.print(about)
-    shots, transitions, colors, warnings = (
-        facts["shots"],
-        facts["transitions"],
-        facts["colors"],
-        facts["warnings"],
-    )
-    assert (
-        isinstance(shots, list)
-        and isinstance(transitions, list)
-        and isinstance(colors, list)
-        and isinstance(warnings, list)
-    )
-    rows = [
-        (shot["first_frame"], "shot", shot["first_frame"], shot["last_frame"], scene_name(number))
-        for number, shot in enumerate(shots)
-    ]
-    rows += [
-        (gap["first_frame"], "colour", gap["first_frame"], gap["last_frame"], gap["color"])
-        for gap in colors
-    ]
-    for move in transitions:
-        sides = f"{move['from'] or move.get('color')} to {move['to'] or move.get('color')}"
-        rows.append(
-            (move["first_frame"], move["kind"], move["first_frame"], move["last_frame"], sides)
-        )
-    table = Table("what", "first", "last", "scenes")
-    # A cut stands before the shot that it begins.
-    for _, what, first, last, scenes in sorted(
-        rows, key=lambda row: (row[0], row[1] in ("shot", "colour"))
-    ):
-        alone = last >= first
-        table.add_row(what, str(first), str(last) if alone else "-", scenes)
-    console.print(table)
-    if not transitions:
+        if name not in _IN_OTHER_TABLES and value is not None:
+            properties.add_row(name.replace("_", " "), str(value))
+    console.print(properties)
+    timeline = Table("what", "first", "last", "scenes")
+    for first, what, last, scenes in _timeline(facts):
+        # A cut has no frame of its own.
+        timeline.add_row(what, str(first), str(last) if last >= first else "-", scenes)
+    console.print(timeline)
+    if not facts["transitions"]:
         console.print("no transition and no cut was found")
-    for warning in warnings:
+    for warning in facts["warnings"]:
         console.print(f"note: {warning}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _timeline(facts: Mapping[str, Any]) -> list[tuple[int, str, int, str]]:
+    """Return rows of first frame, kind, last frame and scenes, in order of time."""
+    rows = [
+        (shot["first_frame"], "shot", shot["last_frame"], f"scene-{number:03d}")
+        for number, shot in enumerate(facts["shots"], 1)
+    ]
+    for gap in facts["colors"]:
+        rows.append((gap["first_frame"], "colour", gap["last_frame"], gap["color"]))
+    for move in facts["transitions"]:
+        color = move.get("color")
+        sides = f"{move['from'] or color} to {move['to'] or color}"
+        rows.append((move["first_frame"], move["kind"], move["last_frame"], sides))
+    # A cut stands before the shot that it begins.
+    return sorted(rows, key=lambda row: (row[0], row[1] in ("shot", "colour")))

@@ -1,4 +1,7 @@
-"""The versions that matter, from what is installed: nothing is imported for it, so ``--version`` answers at once."""
+"""Find the versions that matter.
+
+Nothing is imported for it, so ``--version`` answers at once.
+"""
 
 from __future__ import annotations
 
@@ -9,29 +12,31 @@ from importlib.metadata import PackageNotFoundError, files, version
 from pipeline import __version__
 
 PACKAGES = {"torch": "torch", "av": "av", "numpy": "numpy", "opencv": "opencv-python-headless"}
-"""What a result depends on, and the distribution that brings it."""
+"""The packages that a result depends on, and the distributions that install them."""
 _LIBRARY = re.compile(
-    r"(?:lib)?(avcodec|avformat|avutil|swscale)\b[^/]*?(?:\.so\.([\d.]+)|\.([\d.]+)\.dylib|-(\d+)-\w+\.dll)$"
+    r"(?:lib)?(avcodec|avformat|avutil|swscale)\b"
+    r"[^/]*?(?:\.so\.([\d.]+)|\.([\d.]+)\.dylib|-(\d+)-\w+\.dll)$"
 )
 
 
 def versions() -> dict[str, str]:
-    """Every version by its name; ``missing`` where it is not installed."""
+    """Return every version by its name; ``missing`` for a package that is not installed."""
     found = {"unlayer": __version__, "python": platform.python_version()}
     for name, distribution in PACKAGES.items():
         try:
             found[name] = version(distribution)
         except PackageNotFoundError:
             found[name] = "missing"
-    found["ffmpeg"] = (
-        ", ".join(f"{name} {number}" for name, number in sorted(libraries().items()))
-        or "of this system"
-    )
+    bundled = ", ".join(f"{name} {number}" for name, number in sorted(libraries().items()))
+    found["ffmpeg"] = bundled or "of this system"
     return found
 
 
 def libraries() -> dict[str, str]:
-    """FFmpeg's libraries that PyAV brings, by the names of their files; none where it was built against the system's."""
+    """Return the versions of FFmpeg's libraries in PyAV's package, from the files' names.
+
+    The result is empty where PyAV was built against the system's libraries.
+    """
     try:
         names = [path.name for path in files("av") or ()]
     except PackageNotFoundError:

@@ -1,1 +1,1 @@
-"""Estimate time and memory of a run or a batch without writing anything."""
+"""Estimate the time and memory of a run or a batch, without writing anything."""

@@ -1,4 +1,7 @@
-"""``batch --dry-run``: what would be done with each clip of the folder, and about how long all would take; nothing is written."""
+"""Tell what a batch would do with each clip and about how long it would take.
+
+This is ``batch --dry-run``; nothing is written.
+"""
 
 from __future__ import annotations
 
@@ -10,109 +13,126 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from pipeline.batch.batch import check, jobs_at_once, left_out, no_clip
-from pipeline.batch.clips import Item, find_clips, out_of
+from pipeline.batch.batch import (
+    check_settings,
+    jobs_at_once,
+    no_clip_error,
+    skipped_sentences,
+)
+from pipeline.batch.clips import BatchClip, find_clips, runs_folder
 from pipeline.batch.skipped import Skipped
-from pipeline.estimate.dry_run import foreseen, known
+from pipeline.estimate.dry_run import estimate_run, planned_run
 from pipeline.option_hints import with_options
-from pipeline.runtime.progress import Silent, Stages
+from pipeline.runtime.progress import SilentReporter, Stages
 from pipeline.settings import Settings
 from stages.errors import UnlayerError
 from stages.media.sniff import printable
 
-MEASURE = 60.0
-"""Seconds after which no further clip is measured: the rest is counted by the bytes of its files, which tell without being read."""
+MEASURE_SECONDS = 60.0
+"""Seconds after which no further clip is measured; the others are estimated by their file sizes."""
+
+IN_SECONDS = 100
+"""Durations below this are printed in seconds, others in minutes."""
 
 
 def dry_batch(settings: Settings) -> int:
-    """Prints what the batch would do; returns the exit status 0. Raises UnlayerError where the batch would before a clip is begun."""
-    check(settings)
-    closed: list[OSError] = []
+    """Print what the batch would do; return the exit status 0.
+
+    Raises UnlayerError where the batch would before any clip begins.
+    """
+    check_settings(settings)
+    unreadable: list[OSError] = []
     skipped = Skipped()
-    items = find_clips(settings.inputs[0], out_of(settings), settings, closed.append, skipped)
-    if not items:
-        raise no_clip(settings, closed, skipped)
-    began, clips = time.monotonic(), []
-    for item in items:
-        clips.append(_clip(item, settings, measure=time.monotonic() - began < MEASURE))
-    measured = [clip for clip in clips if clip["seconds"] is not None]
-    rate = sum(clip["seconds"] for clip in measured) / max(
-        1, sum(clip["bytes"] for clip in measured)
-    )
-    to_do = [clip for clip in clips if clip["does"]]
+    folder = settings.inputs[0]
+    clips = find_clips(folder, runs_folder(settings), settings, unreadable.append, skipped)
+    if not clips:
+        raise no_clip_error(settings, unreadable, skipped)
+    began = time.monotonic()
+    entries = [
+        _entry(clip, settings, measure=time.monotonic() - began < MEASURE_SECONDS) for clip in clips
+    ]
+    measured = [entry for entry in entries if entry["seconds"] is not None]
+    measured_bytes = sum(entry["bytes"] for entry in measured)
+    seconds_per_byte = sum(entry["seconds"] for entry in measured) / max(1, measured_bytes)
+    to_do = [entry for entry in entries if entry["does"]]
     seconds = sum(
-        rate * clip["bytes"] if clip["seconds"] is None else clip["seconds"] for clip in to_do
+        seconds_per_byte * entry["bytes"] if entry["seconds"] is None else entry["seconds"]
+        for entry in to_do
     )
-    # How many a cluster does at once is not known here.
-    jobs = 1 if settings.ray else min(jobs_at_once(settings, len(to_do)), max(1, len(to_do)))
+    jobs = 1
+    # How many clips a cluster does at once is not known here.
+    if not settings.ray:
+        jobs = min(jobs_at_once(settings, len(to_do)), max(1, len(to_do)))
     facts = {
         "event": "dry_run",
-        "clips": clips,
+        "clips": entries,
         "measured": len(measured),
         "jobs": jobs,
         "seconds": round(seconds / jobs, 1),
-        "notes": left_out(settings.inputs[0], closed, skipped),
+        "notes": skipped_sentences(folder, unreadable, skipped),
     }
-    print(json.dumps(facts)) if settings.json else show(facts)
+    if settings.json:
+        print(json.dumps(facts))
+    else:
+        print_estimate(facts)
     return 0
 
 
-def _clip(item: Item, settings: Settings, *, measure: bool) -> dict[str, Any]:
-    """One clip: what is in it and in its folder; its seconds, where it would be done and there is time to measure them."""
-    told: dict[str, Any] = {
-        "path": str(item.path),
-        "out": str(item.out),
+def _entry(clip: BatchClip, settings: Settings, *, measure: bool) -> dict[str, Any]:
+    """Return what would be done with one clip.
+
+    measure: whether there is time to estimate its seconds, where it would be done at all.
+    """
+    entry: dict[str, Any] = {
+        "path": str(clip.path),
+        "out": str(clip.out),
         "frames": None,
         "bytes": 0,
         "does": False,
         "seconds": None,
     }
-    one = replace(
+    own = replace(
         settings,
-        inputs=(item.path,),
-        out=item.out,
+        inputs=(clip.path,),
+        out=clip.out,
         resume=not settings.overwrite,
         anew=not settings.overwrite,
     )
     try:
-        facts = known(one)
-        told["bytes"] = item.path.stat().st_size
-        told |= {"folder": facts["folder"], "does": facts["does"], "frames": facts["frames"]}
-        if measure and facts["does"]:
-            found = foreseen(one, Stages(Silent()))
-            told |= {"frames": found["frames"], "seconds": found["seconds"]["total"]}
+        plan = planned_run(own)
+        entry["bytes"] = clip.path.stat().st_size
+        entry |= {name: plan[name] for name in ("folder", "does", "frames")}
+        if measure and plan["does"]:
+            estimate = estimate_run(own, Stages(SilentReporter()))
+            entry |= {"frames": estimate["frames"], "seconds": estimate["seconds"]["total"]}
     except UnlayerError as error:
-        told |= {"folder": f"would fail: {with_options(error)}", "does": False}
-    return told
+        entry |= {"folder": f"would fail: {with_options(error)}", "does": False}
+    return entry
 
 
-def show(facts: dict[str, Any]) -> None:
-    """The facts for people."""
+def print_estimate(facts: dict[str, Any]) -> None:
+    """Print the estimate for people."""
     console, clips = Console(), facts["clips"]
     table = Table("clip", "frames", "about", "into")
     for clip in clips:
-        seconds = "" if clip["seconds"] is None else f"{clip['seconds']:.0f} s"
         table.add_row(
             printable(clip["path"]),
             str(clip["frames"] or ""),
-            seconds,
+            "" if clip["seconds"] is None else f"{clip['seconds']:.0f} s",
             f"{printable(clip['out'])}: {clip['folder']}",
         )
     console.print(table)
-    count, jobs = sum(clip["does"] for clip in clips), facts["jobs"]
-    minutes = (
-        f"{facts['seconds']:.0f} s"
-        if facts["seconds"] < 100
-        else f"{facts['seconds'] / 60:.0f} minutes"
-    )
-    left = (
-        f" ({count - facts['measured']} of them by the sizes of their files)"
-        if count > facts["measured"]
-        else ""
-    )
     for note in facts["notes"]:
         console.print(f"note: {note}", markup=False, highlight=False, soft_wrap=True)
+    count = sum(clip["does"] for clip in clips)
+    duration = f"{facts['seconds'] / 60:.0f} minutes"
+    if facts["seconds"] < IN_SECONDS:
+        duration = f"{facts['seconds']:.0f} s"
+    by_size = ""
+    if count > facts["measured"]:
+        by_size = f" ({count - facts['measured']} of them by the sizes of their files)"
     console.print(
-        f"{count} of {len(clips)} clips would be done, {jobs} at once, in about {minutes}{left}; nothing was written",
+        f"{count} of {len(clips)} clips would be done, {facts['jobs']} at once, in about "
+        f"{duration}{by_size}; nothing was written",
         markup=False,
     )

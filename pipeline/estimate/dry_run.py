@@ -1,4 +1,7 @@
-"""``run --dry-run``: what would be done, how long it will take here and how much memory, without a file being written where a run would."""
+"""Tell what a run would do, how long it would take and how much memory (``run --dry-run``).
+
+Nothing is written where a run would write.
+"""
 
 from __future__ import annotations
 
@@ -11,106 +14,111 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from pipeline.estimate.estimate import Estimate, of_frames, of_transitions
+from pipeline.estimate.estimate import estimate_frames
 from pipeline.run import manifest
-from pipeline.run.execute import default_folder, open_checked, pick_device, version_fingerprint
+from pipeline.run.execute import request_of, version_fingerprint
 from pipeline.run.inputs import device_warning, input_warnings
-from pipeline.run.manifest import describe_colors, describe_transition, not_whole, scene_name
-from pipeline.runtime.memory import amount
+from pipeline.run.opening import (
+    default_folder,
+    open_checked,
+    pick_device,
+    refuse_input_as_folder,
+)
+from pipeline.runtime.folder_decision import Doing
+from pipeline.runtime.memory import format_bytes
 from pipeline.runtime.progress import Stages, reporter
-from pipeline.runtime.run_folder import Doing, RunFolder
+from pipeline.runtime.run_folder import RunFolder
 from pipeline.runtime.system_limits import cores, free_memory
 from pipeline.settings import Settings
-from pipeline.tasks import Budget, Job, check_options, find_task
-from pipeline.tasks.transition.anchors import anchor_warnings
-from pipeline.tasks.transition.search import search
+from pipeline.task import Budget, DryRun, Estimate, Job, Task
+from pipeline.tasks import check_options, find_task
 from stages.checkpoint import Checkpoints
-from stages.errors import UnlayerError, UsageError
-from stages.kinds import TRANSITION_KINDS
-from stages.media.formats import LayerFormat, encoding_for
+from stages.errors import UnlayerError
 from stages.media.read import Clip
 from stages.media.sniff import printable
 from stages.optim.threads import one_thread_an_operation
-from stages.shots import Analysis
 
-SEARCH = 30.0
-"""Seconds after which the search for transitions is ended: what is found by then stands for the rest."""
+COUNT_SECONDS = 5.0
+"""Seconds after which counting the frames ends, where the header does not say how many."""
+
+COUNT_SIZE = (9, 16)
+"""Height and width in which frames are decoded to be counted."""
+
+LEAST_SPREAD = 1.1
+"""How many times the least seconds the most must be, for both to be printed."""
 
 
 def dry_run(settings: Settings) -> int:
-    """Prints what the run would do; returns the exit status 0. Raises UnlayerError where the run would, as far as that shows at once."""
+    """Print what the run would do; return the exit status 0.
+
+    Raises UnlayerError where the run would, as far as that shows at once.
+    """
     stages = Stages(reporter(json_lines=False, quiet=settings.json or settings.no_progress))
     try:
-        facts = foreseen(settings, stages)
+        facts = estimate_run(settings, stages)
     finally:
-        stages.shown.close()
-    print(json.dumps(facts)) if settings.json else show(facts)
+        stages.reporter.close()
+    if settings.json:
+        print(json.dumps(facts))
+    else:
+        print_estimate(facts)
     return 0
 
 
 @one_thread_an_operation(cores)
-def foreseen(settings: Settings, stages: Stages) -> dict[str, Any]:
-    """What the run would do and what that would cost, measured on a piece. Raises UnlayerError where the run would."""
-    begin = known(settings)
-    task, clip = find_task(settings.task), open_checked(settings)
-    with tempfile.TemporaryDirectory(prefix="unlayer-dry-run-") as room:
-        work, device = Path(room), pick_device(settings.device)
+def estimate_run(settings: Settings, stages: Stages) -> dict[str, Any]:
+    """Return what the run would do and what it would cost, measured on a piece of the clip.
+
+    Raises UnlayerError where the run would.
+    """
+    plan = planned_run(settings)
+    task = find_task(settings.task)
+    clip = open_checked(settings)
+    with tempfile.TemporaryDirectory(prefix="unlayer-dry-run-") as folder:
+        work = Path(folder)
         job = Job(
             clip,
             settings,
-            device,
+            pick_device(settings.device),
             work,
             stages,
             Budget(settings.max_seconds),
             Checkpoints(work / "keep", "dry run"),
         )
-        # A task of this name knows transitions; every other one splits all frames alike.
-        if task.name == "transition":
-            facts = _transitions(job)
-        else:
-            with stages.stage("measure"):
-                frames, sure = _count(
-                    clip, trimmed=settings.start is not None or settings.end is not None
-                )
-                facts = {"frames": frames} | _told(
-                    of_frames(job, task, frames),
-                    () if sure else (f"the clip has {frames} frames or more",),
-                )
-            if not facts["layers"]:
-                facts["layers"] = [
-                    {"name": role, "role": role, "path": None} for role in task.roles
-                ]
+        facts = _frames(job, task) if task.dry_run is None else _answered(task.dry_run(job))
     if settings.max_seconds is not None:
         facts["seconds"]["total"] = min(facts["seconds"]["total"], settings.max_seconds)
-    warnings = [*begin["warnings"], *facts.pop("warnings", [])]
-    return begin | facts | {"warnings": warnings}
+    warnings = [*plan["warnings"], *facts.pop("warnings", [])]
+    return plan | facts | {"warnings": warnings}
 
 
-DOING: dict[Doing, str] = {
+FOLDER_SENTENCES: dict[Doing, str] = {
     "new": "new",
-    "go on": "holds this run, interrupted: it would go on",
-    "leave": "holds this very run, finished: nothing would be done",
-    "again": "holds this run, finished, without all of its layers: it would be made again",
-    "anew": "holds an interrupted run that cannot be gone on with: it would be begun again",
+    "go on": "holds this run, interrupted: it would be resumed",
+    "leave": "holds this same run, finished: nothing would be done",
+    "again": "holds this run, finished, but without all of its layers: it would be done again",
+    "anew": "holds an interrupted run that cannot be resumed: it would be started again",
     "replace": "holds a run, which would be replaced",
 }
-"""What is said of a folder by what a run would do about it."""
+"""What to say about a folder, by what a run would do with it."""
 
 
-def known(settings: Settings) -> dict[str, Any]:
-    """What is known without computing: the input, the folder, what is in it and whether that leaves anything to do, the settings.
-    Raises UnlayerError where the run would."""
+def planned_run(settings: Settings) -> dict[str, Any]:
+    """Return what is known without computing: the input, the folder and its state, the settings.
+
+    Raises UnlayerError where the run would.
+    """
     task = find_task(settings.task)
     check_options(task, settings)
     device = pick_device(settings.device)
     out = settings.out or default_folder(settings)
-    if any(out.resolve() == path.resolve() for path in settings.inputs):
-        raise UsageError(f"{out}: is the input itself; choose another --out")
+    refuse_input_as_folder(settings, out)
     clip = open_checked(settings)
     warnings = input_warnings(settings)
     if (unused := device_warning(settings, task, device)) is not None:
         warnings.append(unused)
-    info, (folder, does) = clip.info, _state(settings, clip, RunFolder(out), task.roles)
+    info = clip.info
+    folder, does = _folder_state(settings, clip, RunFolder(out), task.roles)
     return {
         "event": "dry_run",
         "task": settings.task,
@@ -128,120 +136,66 @@ def known(settings: Settings) -> dict[str, Any]:
     }
 
 
-def _state(
+def _folder_state(
     settings: Settings, clip: Clip, folder: RunFolder, roles: tuple[str, ...]
 ) -> tuple[str, bool]:
-    """What a run would find in its folder and do about it, and whether there is anything to do. Raises UnlayerError where it would."""
+    """Return a sentence about the run's folder, and whether there is anything to do.
+
+    Raises UnlayerError where the run would.
+    """
     if folder.path.exists() and not folder.path.is_dir():
         raise UnlayerError(
             f"{folder.path}: cannot be used as the run's folder (is a file); choose another --out"
         )
     identity = manifest.identity(settings, manifest.checksums(settings.inputs, clip))
-    doing = folder.decide(
-        identity,
-        resume=settings.resume,
-        overwrite=settings.overwrite,
-        anew=settings.anew,
-        versions=version_fingerprint(),
-    )
+    doing = folder.decide(identity, request_of(settings), versions=version_fingerprint())
     if doing != "leave" and folder.path.is_dir():
-        folder.refuse_strangers(roles)
-    return DOING[doing], doing != "leave"
+        folder.refuse_foreign_files(roles)
+    return FOLDER_SENTENCES[doing], doing != "leave"
 
 
-def _transitions(job: Job) -> dict[str, Any]:
-    """What the search finds, and the estimate for it. A search that is ended stands for the rest of the clip."""
-    began = time.monotonic()
-    cut_short: list[bool] = []
-
-    def enough() -> bool:
-        # Ranges that were given must be seen, wherever they are.
-        over = time.monotonic() - began > SEARCH and not job.settings.transition
-        if over:
-            cut_short.append(True)
-        return over
-
-    with job.stages.stage("find") as step:
-        analysis = search(job.clip, job.settings, step, enough=enough).analysis
-    spent = time.monotonic() - began
+def _frames(job: Job, task: Task) -> dict[str, Any]:
+    """Return the estimate of a frame-wise task."""
+    is_trimmed = job.settings.start is not None or job.settings.end is not None
     with job.stages.stage("measure"):
-        estimate = of_transitions(job, analysis)
-    whole = job.clip.info.frames or 0
-    part = analysis.frames / whole if cut_short and whole > analysis.frames else 1.0
-    notes: tuple[str, ...] = ()
-    if cut_short:
-        notes = (
-            f"only {analysis.frames} frames were searched, in {SEARCH:g} s; the rest of the clip is counted as the same",
-        )
-    seconds = {"find": spent, **estimate.seconds}
-    scaled = Estimate(
-        {name: value / part for name, value in seconds.items()},
-        estimate.memory,
-        estimate.more / part,
-        estimate.plans,
-        (),
-        notes,
-    )
-    told = _told(scaled, tuple(not_whole(analysis)))
-    return {
-        "frames": whole if cut_short and whole else analysis.frames,
-        "transitions": [describe_transition(item) for item in analysis.transitions],
-        "warnings": anchor_warnings(analysis),
-        "colors": describe_colors(analysis),
-        **told,
-        "layers": _scenes(job, analysis),
-    }
+        frame_count, is_exact = _count_frames(job.clip, is_trimmed=is_trimmed)
+        notes = () if is_exact else (f"the clip has {frame_count} frames or more",)
+        estimate = estimate_frames(job, task, frame_count)
+        facts = {"frames": frame_count} | _described(estimate, notes)
+    if not facts["layers"]:
+        facts["layers"] = [{"name": role, "role": role, "path": None} for role in task.roles]
+    return facts
 
 
-def _scenes(job: Job, analysis: Analysis) -> list[dict[str, object]]:
-    """The layers of the task ``transition``: a scene for each shot, a matte for each soft edge."""
-    settings, info = job.settings, job.clip.info
-    layers: list[dict[str, object]] = []
-    for shot in range(len(analysis.shots)):
-        first, last = analysis.covered(shot)
-        suffix = encoding_for(
-            info,
-            LayerFormat(
-                lossless=settings.lossless,
-                bit_depth=info.bit_depth,
-                pictures=info.is_picture and first == last,
-            ),
-        ).suffix
-        name = scene_name(shot)
-        layers.append(
-            {
-                "name": name,
-                "role": "scene",
-                "path": name + suffix,
-                "first_frame": first,
-                "last_frame": last,
-            }
-        )
-    mixed = [item for item in analysis.transitions if item.separable]
-    for number, move in enumerate(mixed):
-        if TRANSITION_KINDS[move.kind].has_matte:
-            name = "matte" if len(mixed) == 1 else f"matte-{number + 1:03d}"
-            suffix = encoding_for(
-                info, LayerFormat(lossless=settings.lossless, bit_depth=info.bit_depth)
-            ).suffix
-            span = {"first_frame": move.first_frame, "last_frame": move.last_frame}
-            layers.append({"name": name, "role": "matte", "path": name + suffix, **span})
-    return layers
+def _count_frames(clip: Clip, *, is_trimmed: bool) -> tuple[int, bool]:
+    """Return how many frames the trim leaves, and whether that is exact.
 
-
-def _count(clip: Clip, *, trimmed: bool) -> tuple[int, bool]:
-    """How many frames the trim leaves, and whether that is sure: counted for some seconds where the header does not say."""
-    if clip.info.frames and not trimmed and not clip.info.is_picture:
+    Where the header does not say, frames are counted for :data:`COUNT_SECONDS`.
+    """
+    if clip.info.frames and not is_trimmed and not clip.info.is_picture:
         return clip.info.frames, True
     began, count = time.monotonic(), 0
-    for block in clip.blocks(size=(9, 16)):
+    for block in clip.blocks(size=COUNT_SIZE):
         count += len(block)
-        if time.monotonic() - began > 5:
-            return max(count, 0 if trimmed else clip.info.frames or 0), False
+        if time.monotonic() - began > COUNT_SECONDS:
+            at_least = 0 if is_trimmed else clip.info.frames or 0
+            return max(count, at_least), False
     return count, True
 
 
-def _told(estimate: Estimate, notes: tuple[str, ...]) -> dict[str, Any]:
+def _answered(answer: DryRun) -> dict[str, Any]:
+    """Return a task's own answer as JSON has it."""
+    return {
+        "frames": answer.frames,
+        **answer.found,
+        "warnings": list(answer.warnings),
+        **_described(answer.estimate, answer.notes),
+        "layers": list(answer.layers),
+    }
+
+
+def _described(estimate: Estimate, notes: tuple[str, ...]) -> dict[str, Any]:
+    """Return an estimate as JSON has it."""
     least = sum(estimate.seconds.values())
     return {
         "layers": [
@@ -258,15 +212,16 @@ def _told(estimate: Estimate, notes: tuple[str, ...]) -> dict[str, Any]:
         "memory": estimate.memory,
         "free_memory": free_memory(),
         "notes": [
-            "seconds and memory are estimates, from a few seconds of measuring on this machine as busy as it is now",
+            "seconds and memory are estimates, from a few seconds of measuring on this machine as "
+            "busy as it is now",
             *estimate.notes,
-        ]
-        + list(notes),
+            *notes,
+        ],
     }
 
 
-def show(facts: dict[str, Any]) -> None:
-    """The facts for people."""
+def print_estimate(facts: dict[str, Any]) -> None:
+    """Print the estimate for people."""
     console = Console()
 
     def line(text: str) -> None:
@@ -274,15 +229,12 @@ def show(facts: dict[str, Any]) -> None:
 
     inputs = ", ".join(printable(Path(path)) for path in facts["input"])
     line(
-        f"{facts['task']} of {inputs}: {facts['width']}x{facts['height']}, {facts['frames']} frames, on {facts['device']}"
+        f"{facts['task']} of {inputs}: {facts['width']}x{facts['height']}, "
+        f"{facts['frames']} frames, on {facts['device']}"
     )
     line(f"into {printable(Path(facts['out']))} ({facts['folder']})")
-    if moves := facts.get("transitions"):
-        table = Table("transition", "first", "last", "from", "to")
-        for move in moves:
-            sides = [str(move[side] or move.get("color")) for side in ("from", "to")]
-            table.add_row(move["kind"], str(move["first_frame"]), str(move["last_frame"]), *sides)
-        console.print(table)
+    if transitions := facts.get("transitions"):
+        console.print(_transition_table(transitions))
     elif "transitions" in facts:
         line("no transition was found: the clip would be written as it is")
     table = Table("layer", "role", "file")
@@ -291,19 +243,28 @@ def show(facts: dict[str, Any]) -> None:
     console.print(table)
     for plan in facts["plans"]:
         line(f"plan: {', '.join(f'{name} {value}' for name, value in plan.items() if value)}")
-    seconds = facts["seconds"]
-    between = (
-        f" ({seconds['least']:.0f} to {seconds['most']:.0f})"
-        if seconds["most"] > 1.1 * seconds["least"]
-        else ""
-    )
-    line(
-        f"about {seconds['total']:.0f} s{between}: {', '.join(f'{name} {value:.1f}' for name, value in seconds['stages'].items())}"
-    )
-    free = f", {amount(facts['free_memory'])} are free" if facts["free_memory"] else ""
-    line(f"about {amount(facts['memory'])} of memory at most{free}")
+    line(_seconds_line(facts["seconds"]))
+    free = f", {format_bytes(facts['free_memory'])} are free" if facts["free_memory"] else ""
+    line(f"about {format_bytes(facts['memory'])} of memory at most{free}")
     for warning in facts["warnings"]:
         line(f"warning: {warning}")
     for note in facts["notes"]:
         line(f"note: {note}")
     line("nothing was written")
+
+
+def _transition_table(transitions: list[dict[str, Any]]) -> Table:
+    table = Table("kind", "first", "last", "from", "to")
+    for item in transitions:
+        sides = [str(item[side] or item.get("color")) for side in ("from", "to")]
+        table.add_row(item["kind"], str(item["first_frame"]), str(item["last_frame"]), *sides)
+    return table
+
+
+def _seconds_line(seconds: dict[str, Any]) -> str:
+    """Return the line about the seconds in all and by stage."""
+    spread = ""
+    if seconds["most"] > LEAST_SPREAD * seconds["least"]:
+        spread = f" ({seconds['least']:.0f} to {seconds['most']:.0f})"
+    stages = ", ".join(f"{name} {value:.1f}" for name, value in seconds["stages"].items())
+    return f"about {seconds['total']:.0f} s{spread}: {stages}"

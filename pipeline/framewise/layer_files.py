@@ -1,4 +1,4 @@
-"""The files of a layered task: written as its windows come, faded into each other where they overlap."""
+"""Write the layers of a frame-wise task, and cross-fade neighbouring windows where they overlap."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from pipeline.framewise.recipe import Output, Recipe
-from pipeline.framewise.windows import Overview, cut
-from pipeline.tasks import Job, Layer
+from pipeline.framewise.windows import Overview, frame_range
+from pipeline.task import Job, WrittenLayer
 from stages.context import Separation
 from stages.media.clip import Frames
 from stages.media.formats import LayerFormat
@@ -23,129 +23,143 @@ from stages.media.write import LayerWriter
 from stages.motion.flow import resize
 
 SHEET_SIDE = 256
+"""Longer side, in pixels, of a picture on the contact sheet."""
 
 
 class LayerFiles:
-    """The layers' files. Frames that the next window will answer too are held back until it has, and faded into its answer."""
+    """Write the layers window by window.
 
-    def __init__(
-        self, job: Job, recipe: Recipe, seen: Overview, unordered: bool, overlap: int
-    ) -> None:
-        self.job, self.recipe, self.seen, self.unordered, self.overlap = (
-            job,
-            recipe,
-            seen,
-            unordered,
-            overlap,
-        )
-        self.layers: list[Layer] = []
+    A window's last frames belong to the next window too. They are held back until that window
+    is there, and then the two versions are cross-faded.
+
+    overview: what the first pass over the clip found.
+    overlap: how many frames two windows share at most.
+    written: how many frames have been written so far.
+    """
+
+    def __init__(self, job: Job, recipe: Recipe, overview: Overview, overlap: int) -> None:
+        self.job = job
+        self.recipe = recipe
+        self.overview = overview
+        self.overlap = overlap
+        self.layers: list[WrittenLayer] = []
         self.written = 0
         self.open = ExitStack()
         self._writers: dict[str, LayerWriter] = {}
-        self._held: tuple[Frames, dict[str, Tensor]] | None = None
-        self._shown = [seen.first + place for place in chosen_frames(len(seen.times), COLUMNS)]
-        self._rows: dict[str, list[Tensor]] = defaultdict(list)
+        self._held_back: tuple[Frames, dict[str, Tensor], frozenset[str]] | None = None
+        self._sheet_frames = [
+            overview.first + place for place in chosen_frames(len(overview.times), COLUMNS)
+        ]
+        self._sheet_rows: dict[str, list[Tensor]] = defaultdict(list)
 
-    def add(self, window: Frames, separated: Separation, facts: Any) -> int:
-        """Takes a window's layers. Returns how many frames of the clip are answered by now."""
+    def add(self, window: Frames, separated: Separation, survey: Any) -> int:
+        """Take the layers of the next window; return how many frames have layers by now.
+
+        survey: what the recipe's ``survey`` returned.
+        """
         layers = {
             name: pixels.expand(len(window), -1, -1, -1)
             for name, pixels in separated.layers.items()
         }
-        if self._held is not None and self._held[0].last >= window.first:
-            before, old = self._held
-            count = before.last - window.first + 1
-            rise = (torch.arange(1, count + 1) / (count + 1)).view(-1, 1, 1, 1)
-            faded = {
-                name: old[name][-count:] + rise * (pixels[:count] - old[name][-count:])
-                for name, pixels in layers.items()
-            }
-            if self.recipe.settle is not None:
-                faded = self.recipe.settle(window.pixels[:count], faded, facts)
-            layers = {
-                name: torch.cat([faded[name], pixels[count:]]) for name, pixels in layers.items()
-            }
-        # A later window shares at most this many frames.
-        ready = len(window) - self.overlap
+        if self._held_back is not None and self._held_back[0].last >= window.first:
+            layers = self._cross_faded(window, layers, survey)
+        ready = max(0, len(window) - self.overlap)
         self._write(
-            cut(window, 0, max(0, ready)),
-            {name: pixels[: max(0, ready)] for name, pixels in layers.items()},
+            frame_range(window, 0, ready),
+            {name: pixels[:ready] for name, pixels in layers.items()},
             separated.shared,
         )
-        rest = {name: pixels[max(0, ready) :].clone() for name, pixels in layers.items()}
-        self._held = cut(window, max(0, ready), len(window)), rest
-        self._shared = separated.shared
-        return window.last - self.seen.first + 1
+        rest = {name: pixels[ready:].clone() for name, pixels in layers.items()}
+        self._held_back = frame_range(window, ready, len(window)), rest, separated.shared
+        return window.last - self.overview.first + 1
 
     def finish(self) -> int:
-        """Writes what was held back and closes the files. Returns how many frames were written."""
-        if self._held is not None:
-            self._write(*self._held, self._shared)
+        """Write the frames that were held back and close the files.
+
+        Returns how many frames were written.
+        """
+        if self._held_back is not None:
+            self._write(*self._held_back)
         self.open.close()
         for output in self.recipe.outputs:
             if (writer := self._writers.get(output.role)) is not None:
-                first = self.seen.first
+                first = self.overview.first
                 self.layers.append(
-                    Layer(output.role, output.role, writer.path, first, first + self.written - 1)
+                    WrittenLayer(
+                        output.role, output.role, writer.path, first, first + self.written - 1
+                    )
                 )
                 for warning in writer.warnings:
                     self.job.stages.warn(f"{output.role}: {warning}")
         return self.written
 
     def sheet(self) -> Path:
-        """Draws the contact sheet, the input and every layer in a few frames, and returns where it is."""
-        rows = {name: torch.stack(pictures) for name, pictures in self._rows.items()}
+        """Draw the contact sheet: the input and every layer in a few frames. Return its path."""
+        rows = {name: torch.stack(pictures) for name, pictures in self._sheet_rows.items()}
         path = self.job.work / "sheet.png"
-        write_sheet(path, draw_sheet(rows, self._shown, title=self.job.settings.task))
+        write_sheet(path, draw_sheet(rows, self._sheet_frames, title=self.job.settings.task))
         return path
 
+    def _cross_faded(
+        self, window: Frames, layers: Mapping[str, Tensor], survey: Any
+    ) -> dict[str, Tensor]:
+        """Return a window's layers, with the frames that were held back faded into them."""
+        assert self._held_back is not None
+        earlier, earlier_layers, _ = self._held_back
+        count = earlier.last - window.first + 1
+        weight = (torch.arange(1, count + 1) / (count + 1)).view(-1, 1, 1, 1)
+        faded = {}
+        for name, pixels in layers.items():
+            before = earlier_layers[name][-count:]
+            faded[name] = before + weight * (pixels[:count] - before)
+        if self.recipe.settle is not None:
+            faded = self.recipe.settle(window.pixels[:count], faded, survey)
+        return {name: torch.cat([faded[name], pixels[count:]]) for name, pixels in layers.items()}
+
     def _write(self, frames: Frames, layers: Mapping[str, Tensor], shared: frozenset[str]) -> None:
-        self._show(frames, layers)
+        self._add_to_sheet(frames, layers)
         if self.job.clip.info.is_picture:
             self._write_pictures(frames, layers, shared)
         elif len(frames):
             for output in self.recipe.outputs:
                 if output.role not in self._writers:
                     self._writers[output.role] = self.open.enter_context(
-                        self._writer(output, output.role, self.seen.first)
+                        self._writer(output, output.role, self.overview.first)
                     )
-                alpha = layers[output.alpha] if output.alpha else None
-                colour = layers[output.role].expand(-1, 3, -1, -1).contiguous()
+                colour, alpha = _colour_and_alpha(output, layers)
                 self._writers[output.role].write(Frames(colour, frames.times, frames.first), alpha)
         self.written += len(frames)
 
     def _write_pictures(
         self, frames: Frames, layers: Mapping[str, Tensor], shared: frozenset[str]
     ) -> None:
-        """One PNG a picture and layer; one in all for a layer that the pictures share."""
+        """Write one PNG for each picture and layer, or one in all for a shared layer."""
         for output in self.recipe.outputs:
+            is_shared = output.role in shared
             for place, number in enumerate(range(frames.first, frames.last + 1)):
-                common = output.role in shared
-                if common and number != self.seen.first:
+                if is_shared and number != self.overview.first:
                     continue
-                name = (
-                    output.role
-                    if common or len(self.seen.times) == 1
-                    else f"{output.role}-{number + 1:03d}"
-                )
-                one = slice(place, place + 1)
+                name = output.role
+                if not is_shared and len(self.overview.times) > 1:
+                    name = f"{output.role}-{number + 1:03d}"
+                here = slice(place, place + 1)
+                one = {layer: pixels[here] for layer, pixels in layers.items()}
                 with self._writer(output, name, number) as writer:
-                    colour = layers[output.role][one].expand(-1, 3, -1, -1).contiguous()
-                    writer.write(
-                        Frames(colour, frames.times[one], number),
-                        layers[output.alpha][one] if output.alpha else None,
-                    )
-                last = len(self.seen.times) - 1 if common else number
-                self.layers.append(Layer(name, output.role, writer.path, number, last))
+                    colour, alpha = _colour_and_alpha(output, one)
+                    writer.write(Frames(colour, frames.times[here], number), alpha)
+                last = len(self.overview.times) - 1 if is_shared else number
+                self.layers.append(WrittenLayer(name, output.role, writer.path, number, last))
 
     def _writer(self, output: Output, name: str, first: int) -> LayerWriter:
+        """Return a writer for the file ``name``, which begins at the input's frame ``first``."""
         clip, settings = self.job.clip, self.job.settings
-        times = self.seen.times
-        alpha = (
-            (settings.alpha or ("ffv1" if settings.lossless else "prores"))
-            if output.alpha
-            else None
-        )
+        times = self.overview.times
+        alpha = None
+        if output.alpha:
+            alpha = settings.alpha or ("ffv1" if settings.lossless else "prores")
+        audio = None
+        if output.sound:
+            audio = clip.audio(times[0], times[-1] + 1 / clip.info.rate)
         return LayerWriter(
             self.job.work / name,
             clip.info,
@@ -156,24 +170,30 @@ class LayerFiles:
                 pictures=clip.info.is_picture,
                 data=output.data,
             ),
-            audio=clip.audio(times[0], times[-1] + 1 / clip.info.rate) if output.sound else None,
+            audio=audio,
             first_frame=first,
         )
 
-    def _show(self, frames: Frames, layers: Mapping[str, Tensor]) -> None:
-        """Keeps small copies of the frames that the sheet shows."""
+    def _add_to_sheet(self, frames: Frames, layers: Mapping[str, Tensor]) -> None:
+        """Keep small copies of the frames that the contact sheet shows."""
         height, width = frames.pixels.shape[-2:]
         scale = min(1.0, SHEET_SIDE / max(height, width))
         size = max(1, round(height * scale)), max(1, round(width * scale))
-        for number in self._shown:
-            if frames.first <= number <= frames.last:
-                at = number - frames.first
-                color = self.job.clip.info.color
-                self._rows["input"].append(
-                    to_display(resize(frames.pixels[at][None], size), color)[0]
-                )
-                for output in self.recipe.outputs:
-                    small = resize(layers[output.role][at][None].expand(-1, 3, -1, -1), size)
-                    self._rows[output.role].append(
-                        (small if output.data else to_display(small, color))[0]
-                    )
+        color = self.job.clip.info.color
+        for number in self._sheet_frames:
+            if not frames.first <= number <= frames.last:
+                continue
+            place = number - frames.first
+            small = resize(frames.pixels[place][None], size)
+            self._sheet_rows["input"].append(to_display(small, color)[0])
+            for output in self.recipe.outputs:
+                small = resize(layers[output.role][place][None].expand(-1, 3, -1, -1), size)
+                if not output.data:
+                    small = to_display(small, color)
+                self._sheet_rows[output.role].append(small[0])
+
+
+def _colour_and_alpha(output: Output, layers: Mapping[str, Tensor]) -> tuple[Tensor, Tensor | None]:
+    """Return what a layer's file holds: ``(T, 3, H, W)``, and alpha ``(T, 1, H, W)`` or None."""
+    colour = layers[output.role].expand(-1, 3, -1, -1).contiguous()
+    return colour, layers[output.alpha] if output.alpha else None

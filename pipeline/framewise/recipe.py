@@ -1,4 +1,4 @@
-"""A task that splits every frame into the same layers, as far as it is not the same for all such tasks."""
+"""Describe a frame-wise task: one that splits every frame into the same layers."""
 
 from __future__ import annotations
 
@@ -9,15 +9,19 @@ from typing import Any
 from torch import Tensor
 
 from stages.context import Note, Separation, SeparationContext
-from stages.media.clip import ClipInfo
+
+LEAST_WINDOW = 3
+"""Frames of the shortest window of a clip."""
 
 
 @dataclass(frozen=True)
 class Output:
-    """A layer that is written.
+    """Describe one layer that is written.
 
-    alpha: the name of the layer that is its alpha channel. sound: whether the input's goes with it. data: whether its
-    values are no colours, as a matte's.
+    role: the layer's role in the manifest and its name in :class:`Separation`.
+    alpha: name of the layer that becomes this layer's alpha channel.
+    sound: whether the file gets the input's audio.
+    data: whether the values are data rather than colours, as those of a matte are.
     """
 
     role: str
@@ -28,16 +32,23 @@ class Output:
 
 @dataclass(frozen=True)
 class Recipe:
-    """A task, as far as it is not the same for all.
+    """Describe a frame-wise task: its layers and the two functions that compute them.
 
-    outputs: the layers, in the order of the sheet. survey: what holds for the whole clip, from up to ``sample`` evenly spread frames.
-    separate: the layers of a window of frames, given that. window, overlap: frames of a window and what two of them share.
-    settle: makes layers mix to the input again, exactly, where two windows' answers were faded into each other.
-    memory: bytes that a value of a window's frames takes when most of them are in use, measured; windows are as long as memory allows.
-    kinds: the dataclasses that are in what ``survey`` returns, so that a checkpoint may hold it.
-    surveying: part of a time budget that ``survey`` may take.
-    limits: for an estimate, the pixels beyond which parts of ``separate`` cost no more, by the notes with which they tell their progress.
-    account: makes one plain sentence of the report's figures: what the answer rests on, and what of it is invented. Empty where it cannot.
+    outputs: the layers, in the order of the contact sheet.
+    survey: computes what holds for the whole clip from up to ``sample`` evenly spaced frames.
+    separate: computes the layers of one window, given the result of ``survey``.
+    window: frames in a window.
+    overlap: frames that two neighbouring windows share.
+    sample: frames that ``survey`` gets at most.
+    memory: measured peak memory in bytes for each value of a window's frames (frames x 3 x
+        height x width). Windows are made shorter where memory is short.
+    settle: makes faded layers mix back to the input exactly, where two windows overlap.
+    kinds: the dataclasses in the result of ``survey``, so that a checkpoint can hold it.
+    surveying: the part of a time budget that ``survey`` may take, 0 to 1.
+    limits: for estimates, the number of pixels beyond which a part of ``separate`` costs no
+        more. The keys are the notes with which the parts report their progress.
+    account: returns one plain sentence about the report's figures: which part of the result is
+        evidence and which is invented. Returns an empty string where there is nothing to say.
     """
 
     outputs: tuple[Output, ...]
@@ -53,36 +64,49 @@ class Recipe:
     limits: Mapping[str, int] = field(default_factory=dict)
     account: Callable[[Mapping[str, float]], str] = lambda figures: ""
 
-    def lengths(self, info: ClipInfo, most: int) -> tuple[int, int]:
-        """Frames of a window, ``most`` or fewer where it has room for no more, and of an overlap, at most a third of the window."""
-        window = max(3, min(self.window, most))
+    def lengths(self, max_frames: int) -> tuple[int, int]:
+        """Return the length of a window and of an overlap, in frames.
+
+        max_frames: how many frames fit into memory. An overlap is at most a third of a window.
+        """
+        window = max(LEAST_WINDOW, min(self.window, max_frames))
         return window, min(self.overlap, window // 3)
 
 
-def checked(made: object, recipe: Recipe, window: Tensor) -> Separation:
-    """The layers of a window ``(T, 3, H, W)``, as ``recipe`` gave them. Raises ValueError, which says what is wrong with them."""
-    if not isinstance(made, Separation):
-        raise ValueError(f"separate() gave a {type(made).__name__}, no Separation")
+def validated(result: object, recipe: Recipe, window: Tensor) -> Separation:
+    """Return ``result`` if it is a valid separation of ``window`` ``(T, 3, H, W)``.
+
+    result: what the recipe's ``separate`` returned.
+    Raises ValueError, which says what is wrong.
+    """
+    if not isinstance(result, Separation):
+        raise ValueError(f"separate() returned a {type(result).__name__}, not a Separation")
     wanted = {name for output in recipe.outputs for name in (output.role, output.alpha) if name}
-    if missing := wanted - set(made.layers):
+    if missing := wanted - set(result.layers):
         raise ValueError(
-            f"separate() gave the layers {', '.join(sorted(made.layers))}; {', '.join(sorted(missing))} is missing"
+            f"separate() returned the layers {', '.join(sorted(result.layers))}; "
+            f"{', '.join(sorted(missing))} is missing"
         )
     for name in sorted(wanted):
-        pixels, length = made.layers[name], 1 if name in made.shared else len(window)
-        if tuple(pixels.shape) not in [
-            (length, channels, *window.shape[-2:]) for channels in (1, 3)
-        ]:
-            raise ValueError(
-                f"the layer {name} is {tuple(pixels.shape)} for a window of {tuple(window.shape)}"
-            )
-        if not bool(pixels.isfinite().all()):
-            raise ValueError(f"the layer {name} holds values that are no numbers")
-    for note in made.notes:
+        _check_layer(name, result.layers[name], window, shared=name in result.shared)
+    for note in result.notes:
         if not isinstance(note, Note):
-            raise ValueError(f"separate() gave a note that is a {type(note).__name__}, no Note")
+            raise ValueError(
+                f"separate() returned a note that is a {type(note).__name__}, not a Note"
+            )
         if not all(0 <= place < len(window) for place in note.places):
             raise ValueError(
                 f"a note is about frames that the window of {len(window)} frames does not have"
             )
-    return made
+    return result
+
+
+def _check_layer(name: str, pixels: Tensor, window: Tensor, *, shared: bool) -> None:
+    """Raise ValueError where a layer has a wrong shape or values that are not finite."""
+    length = 1 if shared else len(window)
+    if tuple(pixels.shape) not in [(length, channels, *window.shape[-2:]) for channels in (1, 3)]:
+        raise ValueError(
+            f"the layer {name} is {tuple(pixels.shape)} for a window of {tuple(window.shape)}"
+        )
+    if not bool(pixels.isfinite().all()):
+        raise ValueError(f"the layer {name} holds values that are not finite (NaN or infinite)")

@@ -1,49 +1,56 @@
-"""Runs a task that splits every frame into the same layers: survey the whole clip, separate it window by window, write as it goes.
+"""Run a frame-wise task: survey the whole clip, then separate it window by window.
 
-Memory is bounded by one window whatever the clip's length. Windows overlap; their layers are faded into each other there, so that no
-seam shows. A task says what its layers are called and brings two functions, see :class:`Recipe`.
+Layers are written as they come, so memory is bounded by one window, whatever the clip's length.
+Windows overlap; their layers are cross-faded there, so that no seam shows. A task is described
+by a :class:`Recipe`.
 """
 
 from __future__ import annotations
 
 import shutil
 from collections import defaultdict
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from pipeline.framewise.findings import Findings
 from pipeline.framewise.hint import Hint
 from pipeline.framewise.layer_files import LayerFiles
-from pipeline.framewise.recipe import Output, Recipe, checked
-from pipeline.framewise.windows import Overview, look, windows
-from pipeline.run.findings import Findings
+from pipeline.framewise.recipe import LEAST_WINDOW, Output, Recipe, validated
+from pipeline.framewise.windows import Overview, read_overview, windows
 from pipeline.runtime.memory import (
-    check_enough,
-    check_room,
-    planned,
+    check_disk,
+    check_memory,
+    halved_warning,
+    planned_bytes,
     retry_on_oom,
-    say_halved,
-    say_tight,
+    tight_memory_warning,
 )
 from pipeline.runtime.progress import Step
-from pipeline.tasks import Fit, Job, Result, Task
+from pipeline.task import BenchClip, FitRecord, Job, Result, Task
 from stages.checkpoint import Checkpoints, CheckpointStore
 from stages.context import FitSettings, Note, Separation, SeparationContext
 from stages.errors import UnlayerError
-from stages.media.clip import Frames
+from stages.media.clip import ClipInfo, Frames
 from stages.media.sniff import printable
 from stages.optim.loss_curves import Curves, Trace, joined, placed, thinned
 
-__all__ = ["Output", "Recipe", "layered_task", "nearest_folder", "run_layered"]
+__all__ = ["Output", "Recipe", "layered_task", "nearest_existing_folder", "run_layered"]
 
-SPARE = 4 * 2**30
+FREE_DISK_RESERVE = 4 * 2**30
 """Bytes of disk that checkpoints leave free, beside what the layers need."""
-_STEPS = 65535
-WRITING = 0.15  # part of what is left of a budget that is kept for writing
+
+WRITING_SHARE = 0.15
+"""The part of what is left of a time budget that is kept for writing, 0 to 1."""
+
+LOSSLESS_RATIO = 2
+"""By how much lossless video is assumed to compress."""
+
+_LEVELS = 65535  # steps of 16 bits, in which checkpoints keep layers; 8-bit values fit exactly
 
 
 def layered_task(
@@ -52,226 +59,333 @@ def layered_task(
     recipe: Recipe,
     uses: frozenset[str] = frozenset(),
     on_cpu: frozenset[str] = frozenset(),
+    bench: BenchClip | None = None,
 ) -> Task:
-    """Return the task that does ``recipe``; its roles are the recipe's outputs.
+    """Return the task that runs ``recipe``; its roles are the recipe's outputs.
 
-    uses: which of the options that only some tasks have. on_cpu: the presets that leave a GPU unused.
+    name, help: the task's name on the command line and one line about it.
+    uses: which task-specific options it supports, see :data:`pipeline.task.TASK_OPTIONS`.
+    on_cpu: the presets that leave a GPU unused.
+    bench: the clip that ``bench`` measures the task on.
     """
     roles = tuple(output.role for output in recipe.outputs)
     return Task(
-        name, help, roles, lambda job: run_layered(job, recipe), uses, recipe=recipe, on_cpu=on_cpu
+        name,
+        help,
+        roles,
+        lambda job: run_layered(job, recipe),
+        uses,
+        recipe=recipe,
+        on_cpu=on_cpu,
+        bench=bench,
     )
 
 
 def run_layered(job: Job, recipe: Recipe) -> Result:
-    """Does ``recipe`` on the job's clip; see :class:`pipeline.tasks.Task`."""
-    hint = Hint.of(job)
-    unordered = job.clip.info.is_picture and len(job.clip.paths) > 1
-    seconds: dict[str, float] = defaultdict(float)
-    most = _room(job, recipe, unordered)
-    with job.stages.stage("read") as step:
-        seen = look(job.clip, min(recipe.sample, max(2, most)), step)
-        if hint is not None:
-            hint.check(seen.first + len(seen.times))
-    with job.stages.stage("survey") as step:
-        facts, told = _survey(job, recipe, seen, hint, unordered, step)
-    begin = recipe.surveying if told else 0.0
-    told = placed(told, 0.0, begin)
-    report: dict[str, list[tuple[float, int]]] = defaultdict(list)
-    # Pictures that were given one by one belong together: they are one window.
-    length, overlap = (len(seen.times), 0) if unordered else recipe.lengths(job.clip.info, most)
-    size = 0
-    if job.settings.lossless and not job.clip.info.is_picture:
-        # Without loss video takes about half of its values.
-        values = (
-            3 * job.clip.info.height * job.clip.info.width * len(seen.times) * len(recipe.outputs)
-        )
-        size = values * (2 if job.clip.info.bit_depth > 8 else 1) // 2
-        check_room(job.work, size)
-    files = LayerFiles(job, recipe, seen, unordered, overlap)
-    findings = Findings(seen.first, len(seen.times), pictures=job.clip.info.is_picture)
-    with files.open, job.stages.stage("separate", within=lambda: seconds) as step:
-        done = 0
-        for window in windows(job.clip, length, overlap):
-            left = len(seen.times) - done
-            share = (
-                None
-                if job.budget.left() is None
-                else (1 - WRITING)
-                * (job.budget.left() or 0.0)
-                * min(1.0, len(window) / max(1, left))
-            )
-            marks = hint.frames(range(window.first, window.last + 1)) if hint else None
-            span = done / len(seen.times), min(1.0, (done + len(window)) / len(seen.times))
-            room = job.keep.namespace(f"window-{window.first:06d}")
-            brief = _brief(job, share, step, marks, unordered, room, span)
-            # What is kept leaves the room that the layers still to be written need, so that a resumed run has it too.
-            spare = SPARE + size * (len(seen.times) - files.written) // len(seen.times)
+    """Separate the job's clip as ``recipe`` says; see :class:`pipeline.task.Task`.
 
-            def separate(
-                times: int,
-                checkpoints: Checkpoints,
-                window: Frames = window,
-                brief: SeparationContext = brief,
-                spare: int = spare,
-            ) -> Separation:
-                again = replace(brief, reduced=times, checkpoints=checkpoints, trace=Trace())
-                return _kept(
-                    checkpoints,
-                    lambda: checked(
-                        recipe.separate(window.pixels, facts, again), recipe, window.pixels
-                    ),
-                    window,
-                    again,
-                    spare,
+    Raises UnlayerError where there is too little memory or disk, or the clip gets shorter.
+    """
+    return _LayeredRun(job, recipe).run()
+
+
+@dataclass
+class _Statistics:
+    """What the windows report: seconds by stage, figures with their frame counts, and losses."""
+
+    seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+    figures: dict[str, list[tuple[float, int]]] = field(default_factory=lambda: defaultdict(list))
+    curves: Curves = field(default_factory=dict)
+
+    def add(self, separated: Separation, frame_count: int, reduced: int) -> None:
+        """Add what one window of ``frame_count`` frames reports."""
+        self.figures["reduced"].append((reduced, frame_count))
+        for name, spent in separated.seconds.items():
+            self.seconds[name] += spent
+        for name, value in separated.report.items():
+            self.figures[name].append((value, frame_count))
+
+    def means(self) -> dict[str, float]:
+        """Return the mean of each figure, weighted by frames."""
+        return {
+            name: round(
+                sum(value * weight for value, weight in values)
+                / sum(weight for _, weight in values),
+                4,
+            )
+            for name, values in sorted(self.figures.items())
+        }
+
+
+class _LayeredRun:
+    """One run of a recipe over a clip."""
+
+    def __init__(self, job: Job, recipe: Recipe) -> None:
+        self.job = job
+        self.recipe = recipe
+        self.hint = Hint.of(job)
+        # Pictures that were given one by one belong together: they form one window.
+        self.unordered = job.clip.info.is_picture and len(job.clip.paths) > 1
+        self.statistics = _Statistics()
+
+    def run(self) -> Result:
+        """Read, survey, separate and write the clip."""
+        job, recipe = self.job, self.recipe
+        max_frames = _max_window_frames(job, recipe, self.unordered)
+        with job.stages.stage("read") as step:
+            overview = read_overview(job.clip, min(recipe.sample, max(2, max_frames)), step)
+            if self.hint is not None:
+                self.hint.check(overview.first + len(overview.times))
+        with job.stages.stage("survey") as step:
+            survey, curves = self._survey(overview, step)
+        survey_end = recipe.surveying if curves else 0.0
+        self.statistics.curves = placed(curves, 0.0, survey_end)
+        length, overlap = (len(overview.times), 0)
+        if not self.unordered:
+            length, overlap = recipe.lengths(max_frames)
+        layer_bytes = _check_disk(job, recipe, len(overview.times))
+        files = LayerFiles(job, recipe, overview, overlap)
+        findings = Findings(overview.first, len(overview.times), pictures=job.clip.info.is_picture)
+        frame_count = len(overview.times)
+        with (
+            files.open,
+            job.stages.stage("separate", within=lambda: self.statistics.seconds) as step,
+        ):
+            done = 0
+            for window in windows(job.clip, length, overlap):
+                checkpoints = job.checkpoints.namespace(f"window-{window.first:06d}")
+                span = done / frame_count, min(1.0, (done + len(window)) / frame_count)
+                context = self._context(
+                    step,
+                    max_seconds=self._seconds_for(len(window), frame_count - done),
+                    hint_frames=range(window.first, window.last + 1),
+                    checkpoints=checkpoints,
+                    span=span,
                 )
+                # A resumed run needs the disk space of the layers that are still to be written.
+                to_write = layer_bytes * (frame_count - files.written) // frame_count
+                separated = self._separate(
+                    window, survey, context, checkpoints, FREE_DISK_RESERVE + to_write
+                )
+                begin, end = (survey_end + (1 - survey_end) * at for at in span)
+                self.statistics.curves = joined(
+                    self.statistics.curves, placed(separated.trace, begin, end)
+                )
+                findings.add(window, separated, recipe)
+                done = files.add(window, separated, survey)
+            done = files.finish()
+            if done != frame_count:
+                raise UnlayerError(
+                    f"{printable(job.clip.info.path)}: gave {frame_count} frames on the first "
+                    f"reading and {done} on the second; is it still being written?"
+                )
+            sheet = files.sheet()
+        for text in findings.warnings():
+            job.stages.warn(text)
+        return self._result(overview, files, sheet)
 
-            separated, reduced = retry_on_oom(separate, room)
-            told = joined(told, placed(separated.trace, *(begin + (1 - begin) * at for at in span)))
-            if reduced:
-                job.stages.warn(say_halved(window.first, window.last, job.device, reduced))
-            report["reduced"].append((reduced, len(window)))
-            for name, spent in separated.seconds.items():
-                seconds[name] += spent
-            for name, value in separated.report.items():
-                report[name].append((value, len(window)))
-            findings.add(window, separated, recipe)
-            done = files.add(window, separated, facts)
-        done = files.finish()
-        if done != len(seen.times):
-            raise UnlayerError(
-                f"{printable(job.clip.info.path)}: gave {done} frames on the second reading and {len(seen.times)} on the first; "
-                "is it still being written?"
-            )
-        sheet = files.sheet()
-    for text in findings.warnings():
-        job.stages.warn(text)
-    means = {
-        name: round(
-            sum(value * weight for value, weight in values) / sum(weight for _, weight in values), 4
+    def _survey(self, overview: Overview, step: Step) -> tuple[Any, Curves]:
+        """Return what holds for the whole clip, and its losses. Frees the sample afterwards."""
+        recipe, keep = self.recipe, self.job.checkpoints
+        seconds_left = self.job.budget.left()
+        checkpoints = keep.namespace("survey")
+        context = self._context(
+            step,
+            max_seconds=None if seconds_left is None else recipe.surveying * seconds_left,
+            hint_frames=overview.sample_frames,
+            checkpoints=checkpoints,
         )
-        for name, values in sorted(report.items())
-    }
-    trimmed = job.settings.start is not None or job.settings.end is not None
-    fits = (
-        (Fit(job.settings.task, seen.first, seen.first + len(seen.times) - 1, thinned(told)),)
-        if told
-        else ()
-    )
-    figures: dict[str, object] = {**means}
-    if sentence := recipe.account(means):
-        figures["account"] = sentence
-    return Result(
-        tuple(files.layers),
-        None if trimmed else len(seen.times),
-        sheets=(sheet,),
-        report=figures,
-        fits=fits,
-    )
+        sample = overview.sample
+        overview.sample = torch.empty(0)
+
+        def attempt(halvings: int, checkpoints: Checkpoints) -> tuple[Any, Curves]:
+            own = replace(context, reduced=halvings, checkpoints=checkpoints, trace=Trace())
+            return recipe.survey(sample, own), own.trace.curves()
+
+        # Results under a time budget are not reproducible: always keep them.
+        load_or_compute = keep.compute_and_save
+        if self.job.settings.max_seconds is None:
+            load_or_compute = keep.get_or_compute
+        return load_or_compute(
+            "survey", lambda: retry_on_oom(attempt, checkpoints)[0], *recipe.kinds
+        )
+
+    def _separate(
+        self,
+        window: Frames,
+        survey: Any,
+        context: SeparationContext,
+        checkpoints: Checkpoints,
+        disk_reserve: int,
+    ) -> Separation:
+        """Return the layers of one window, at a reduced working size if memory is short.
+
+        disk_reserve: bytes of disk that the window's checkpoint must leave free.
+        """
+        recipe, stages, device = self.recipe, self.job.stages, self.job.device
+
+        def attempt(halvings: int, checkpoints: Checkpoints) -> Separation:
+            own = replace(context, reduced=halvings, checkpoints=checkpoints, trace=Trace())
+            return _load_or_separate(
+                checkpoints,
+                lambda: validated(
+                    recipe.separate(window.pixels, survey, own), recipe, window.pixels
+                ),
+                window,
+                own,
+                disk_reserve,
+            )
+
+        separated, halvings = retry_on_oom(attempt, checkpoints)
+        if halvings:
+            stages.warn(halved_warning(window.first, window.last, device, halvings))
+        self.statistics.add(separated, len(window), halvings)
+        return separated
+
+    def _seconds_for(self, frame_count: int, frames_left: int) -> float | None:
+        """Return the seconds that a window may take; ``None`` without a budget."""
+        seconds_left = self.job.budget.left()
+        if seconds_left is None:
+            return None
+        return (1 - WRITING_SHARE) * seconds_left * min(1.0, frame_count / max(1, frames_left))
+
+    def _context(
+        self,
+        step: Step,
+        *,
+        max_seconds: float | None,
+        hint_frames: Sequence[int],
+        checkpoints: CheckpointStore,
+        span: tuple[float, float] = (0, 1),
+    ) -> SeparationContext:
+        """Return the context of a call of ``survey`` or ``separate``.
+
+        hint_frames: the frames for which the hint is read.
+        span: the part of the stage's progress that the call covers.
+        """
+        settings = self.job.settings
+        begin, end = span
+
+        def progress(fraction: float, note: str) -> None:
+            step(begin + (end - begin) * fraction, note)
+
+        return SeparationContext(
+            FitSettings(settings.preset, settings.seed, self.job.device, max_seconds),
+            progress,
+            self.hint.frames(hint_frames) if self.hint else None,
+            self.unordered,
+            settings.space,
+            settings.strength,
+            checkpoints=checkpoints,
+        )
+
+    def _result(self, overview: Overview, files: LayerFiles, sheet: Path) -> Result:
+        settings, frame_count = self.job.settings, len(overview.times)
+        means = self.statistics.means()
+        figures: dict[str, object] = {**means}
+        if sentence := self.recipe.account(means):
+            figures["account"] = sentence
+        fits: tuple[FitRecord, ...] = ()
+        if curves := self.statistics.curves:
+            last = overview.first + frame_count - 1
+            fits = (FitRecord(settings.task, overview.first, last, thinned(curves)),)
+        is_trimmed = settings.start is not None or settings.end is not None
+        return Result(
+            tuple(files.layers),
+            None if is_trimmed else frame_count,
+            sheets=(sheet,),
+            report=figures,
+            fits=fits,
+        )
 
 
-def _survey(
-    job: Job, recipe: Recipe, seen: Overview, hint: Hint | None, unordered: bool, step: Step
-) -> tuple[Any, Curves]:
-    """What holds for the whole clip, and the losses on the way to it. The sample is let go afterwards."""
-    share = None if job.budget.left() is None else recipe.surveying * (job.budget.left() or 0.0)
-    room = job.keep.namespace("survey")
-    brief = _brief(job, share, step, hint.frames(seen.kept) if hint else None, unordered, room)
-    sample, seen.sample = seen.sample, torch.empty(0)
+def _max_window_frames(job: Job, recipe: Recipe, unordered: bool) -> int:
+    """Return how many frames a window may have in the memory there is.
 
-    def survey(times: int, checkpoints: Checkpoints) -> tuple[Any, Curves]:
-        again = replace(brief, reduced=times, checkpoints=checkpoints, trace=Trace())
-        return recipe.survey(sample, again), again.trace.curves()
-
-    # What a budget decides would come out differently the next time.
-    keep = (
-        job.keep.get_or_compute if job.settings.max_seconds is None else job.keep.compute_and_save
-    )
-    return keep("survey", lambda: retry_on_oom(survey, room)[0], *recipe.kinds)
-
-
-def _room(job: Job, recipe: Recipe, unordered: bool) -> int:
-    """How many frames a window may have by the memory there is. Raises UnlayerError where it has no room for the fewest."""
+    Raises UnlayerError where even the shortest window does not fit.
+    """
     info = job.clip.info
-    each = recipe.memory * 3 * info.height * info.width
-    least = len(job.clip.paths) if unordered else 1 if info.frames == 1 else 3
-
-    def frames(count: int) -> str:
-        return f"{printable(info.path)}: {f'{count} frames' if count > 1 else 'a frame'} of {info.width}x{info.height}"
-
-    most = max(least, int(planned(job.settings) / each))
-    window = least if unordered else min(recipe.lengths(info, most)[0], info.frames or most)
+    frame_bytes = recipe.memory * 3 * info.height * info.width
+    least = LEAST_WINDOW
+    if unordered:
+        least = len(job.clip.paths)
+    elif info.frames == 1:
+        least = 1
+    max_frames = max(least, int(planned_bytes(job.settings) / frame_bytes))
+    window = least
+    if not unordered:
+        window = min(recipe.lengths(max_frames)[0], info.frames or max_frames)
     for warning in (
-        check_enough(each * least, job.settings, frames(least)),
-        say_tight(each * window, frames(window)),
+        check_memory(frame_bytes * least, job.settings, _frames_named(info, least)),
+        tight_memory_warning(frame_bytes * window, _frames_named(info, window)),
     ):
         if warning:
             job.stages.warn(warning)
-    return most
+    return max_frames
 
 
-def _brief(
-    job: Job,
-    share: float | None,
-    step: Step,
-    hint: Tensor | None,
-    unordered: bool,
-    checkpoints: CheckpointStore,
-    at: tuple[float, float] = (0, 1),
-) -> SeparationContext:
-    settings = FitSettings(
-        preset=job.settings.preset, seed=job.settings.seed, device=job.device, max_seconds=share
-    )
-    begin, end = at
-
-    def progress(done: float, note: str) -> None:
-        step(begin + (end - begin) * done, note)
-
-    return SeparationContext(
-        settings,
-        progress,
-        hint,
-        unordered,
-        job.settings.space,
-        job.settings.strength,
-        checkpoints=checkpoints,
-    )
+def _frames_named(info: ClipInfo, count: int) -> str:
+    """Return what a message calls ``count`` frames of the clip."""
+    frames = f"{count} frames" if count > 1 else "a frame"
+    return f"{printable(info.path)}: {frames} of {info.width}x{info.height}"
 
 
-def _kept(
-    room: Checkpoints,
+def _check_disk(job: Job, recipe: Recipe, frame_count: int) -> int:
+    """Return about how many bytes lossless layers take; 0 where that need not be known.
+
+    Raises UnlayerError where the disk has not so many.
+    """
+    info = job.clip.info
+    if not job.settings.lossless or info.is_picture:
+        return 0
+    values = 3 * info.height * info.width * frame_count * len(recipe.outputs)
+    bytes_per_value = 2 if info.bit_depth > 8 else 1
+    needed = values * bytes_per_value // LOSSLESS_RATIO
+    check_disk(job.work, needed)
+    return needed
+
+
+def _load_or_separate(
+    checkpoints: Checkpoints,
     separate: Callable[[], Separation],
     window: Frames,
-    brief: SeparationContext,
-    spare: int,
+    context: SeparationContext,
+    disk_reserve: int,
 ) -> Separation:
-    """A window's layers, from the checkpoint where they are in one; in steps of 1/65535, as which they are kept, in any case.
+    """Return a window's layers from its checkpoint, or compute and keep them.
 
-    Such steps hold values of 8 and 16 bits exactly. Where the disk has no room for more windows and ``spare`` bytes nothing is kept.
+    Layers are rounded to 16 bits in both cases, so that a resumed run gives the same bytes.
+    Nothing is kept where the disk has no room for more windows beside ``disk_reserve`` bytes.
     """
 
-    def work() -> Separation:
-        made = separate()
-        coarse = {
-            name: (pixels.clamp(0, 1) * _STEPS).round().to(torch.int32).to(torch.uint16)
-            for name, pixels in made.layers.items()
+    def compute() -> Separation:
+        separated = separate()
+        rounded = {
+            name: (pixels.clamp(0, 1) * _LEVELS).round().to(torch.int32).to(torch.uint16)
+            for name, pixels in separated.layers.items()
         }
         return Separation(
-            coarse,
-            made.shared,
-            dict(made.report),
-            dict(made.seconds),
-            brief.trace.curves(),
-            made.notes,
+            rounded,
+            separated.shared,
+            dict(separated.report),
+            dict(separated.seconds),
+            context.trace.curves(),
+            separated.notes,
         )
 
+    # Two bytes a value, and as many values as three layers of the window's size have.
     size = 2 * 3 * window.pixels.numel()
-    scarce = shutil.disk_usage(nearest_folder(room.folder)).free < spare + 4 * size
-    kept = work() if scarce else room.get_or_compute("layers", work, Separation, Note)
-    fine = {name: pixels.to(torch.int32).float() / _STEPS for name, pixels in kept.layers.items()}
-    return Separation(fine, kept.shared, kept.report, kept.seconds, kept.trace, kept.notes)
+    free = shutil.disk_usage(nearest_existing_folder(checkpoints.folder)).free
+    if free < disk_reserve + 4 * size:
+        kept = compute()
+    else:
+        kept = checkpoints.get_or_compute("layers", compute, Separation, Note)
+    layers: dict[str, Tensor] = {
+        name: pixels.to(torch.int32).float() / _LEVELS for name, pixels in kept.layers.items()
+    }
+    return replace(kept, layers=layers)
 
 
-def nearest_folder(path: Path) -> Path:
-    """``path``, or the nearest folder above it that exists."""
+def nearest_existing_folder(path: Path) -> Path:
+    """Return ``path``, or the nearest folder above it that exists."""
     return next(folder for folder in (path, *path.parents) if folder.exists())

@@ -1,4 +1,4 @@
-"""The two passes over a clip of a task that works in windows: a look at the whole, then window by window."""
+"""Read a clip twice: first as an overview of the whole, then window by window."""
 
 from __future__ import annotations
 
@@ -16,56 +16,74 @@ from stages.media.read import Clip
 
 @dataclass
 class Overview:
-    """What the first pass learnt: the frames' times, the first one's index, and evenly spread frames."""
+    """What the first pass over a clip finds.
+
+    first: number of the first frame that is read.
+    times: presentation time of every frame in seconds.
+    sample_frames: numbers of the frames in ``sample``, rising.
+    sample: evenly spaced frames, ``(S, 3, H, W)`` in [0, 1].
+    """
 
     first: int
     times: list[Fraction]
-    kept: list[int]
+    sample_frames: list[int]
     sample: Tensor
 
 
-def look(clip: Clip, most: int, step: Step) -> Overview:
-    """The first pass: counts, and keeps every ``stride``-th frame, with ``stride`` doubled whenever too many are kept."""
+def read_overview(clip: Clip, sample_size: int, step: Step) -> Overview:
+    """Count the clip's frames and keep up to ``sample_size`` of them, evenly spaced.
+
+    The clip's length is not known in advance. So every ``stride``-th frame is kept, and the
+    stride doubles whenever too many are kept.
+    """
     times: list[Fraction] = []
     kept: list[tuple[int, Tensor]] = []
     first, stride = 0, 1
     for block in clip.blocks():
-        first = block.first if not times else first
+        if not times:
+            first = block.first
         for pixels in block.pixels:
             if len(times) % stride == 0:
                 kept.append((first + len(times), pixels.clone()))
-                if len(kept) > 2 * most - 1:
-                    kept, stride = kept[::2], 2 * stride
+                if len(kept) > 2 * sample_size - 1:
+                    kept = kept[::2]
+                    stride *= 2
             times.append(block.times[len(times) - (block.first - first)])
         step(len(times) / max(len(times), clip.info.frames or 1), f"frame {block.last + 1}")
-    if len(kept) > most:
-        kept = [kept[round(place * (len(kept) - 1) / (most - 1))] for place in range(most)]
+    if len(kept) > sample_size:
+        last = len(kept) - 1
+        kept = [kept[round(place * last / (sample_size - 1))] for place in range(sample_size)]
     return Overview(
         first, times, [index for index, _ in kept], torch.stack([pixels for _, pixels in kept])
     )
 
 
 def windows(clip: Clip, length: int, overlap: int) -> Iterator[Frames]:
-    """The clip in windows of ``length`` frames that share ``overlap`` with the one before; the last may be shorter."""
-    held: Frames | None = None
-    fresh = 0
+    """Yield the clip in windows of ``length`` frames; the last may be shorter.
+
+    overlap: how many frames a window shares with the one before it.
+    """
+    pending: Frames | None = None
+    unseen = 0
     for block in clip.blocks():
-        held = block if held is None else joined(held, block)
-        fresh += len(block)
-        while len(held) >= length:
-            yield cut(held, 0, length)
-            held = cut(held, length - overlap, len(held))
-            fresh = len(held) - overlap
-    if held is not None and fresh > 0:
-        yield held
+        pending = block if pending is None else concatenated(pending, block)
+        unseen += len(block)
+        while len(pending) >= length:
+            yield frame_range(pending, 0, length)
+            pending = frame_range(pending, length - overlap, len(pending))
+            unseen = len(pending) - overlap
+    if pending is not None and unseen > 0:
+        yield pending
 
 
-def joined(one: Frames, other: Frames) -> Frames:
-    """Two windows, one behind the other."""
-    return Frames(torch.cat([one.pixels, other.pixels]), one.times + other.times, one.first)
+def concatenated(earlier: Frames, later: Frames) -> Frames:
+    """Return two consecutive windows as one."""
+    return Frames(
+        torch.cat([earlier.pixels, later.pixels]), earlier.times + later.times, earlier.first
+    )
 
 
-def cut(frames: Frames, begin: int, end: int) -> Frames:
-    """Frames ``begin`` to ``end`` - 1 of a window."""
-    # A copy: what is cut off must not be held in memory by what is kept.
+def frame_range(frames: Frames, begin: int, end: int) -> Frames:
+    """Return the frames at places ``begin`` to ``end - 1`` of a window, as a copy."""
+    # A view would keep the whole window in memory.
     return Frames(frames.pixels[begin:end].clone(), frames.times[begin:end], frames.first + begin)

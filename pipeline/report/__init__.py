@@ -1,6 +1,7 @@
-"""``report.html``: a run on one page, with all that it needs beside it in the run's folder.
+"""Write ``report.html``: a run on one page, with all files that it needs in the run's folder.
 
-:func:`attach` makes it as a part of a run, :func:`report` again for a finished one; :mod:`pipeline.report.index` makes the page of a batch.
+:func:`attach` makes it as a part of a run, :func:`report` again for a finished one.
+:mod:`pipeline.report.index` makes the page of a batch.
 """
 
 from __future__ import annotations
@@ -15,18 +16,18 @@ from typing import Any
 
 from rich.console import Console
 
-from pipeline.report.contents import SECONDS, Assembled, assemble, known_input
-from pipeline.report.facts import Facts, facts_of, input_paths
+from pipeline.report.contents import PREVIEW_SECONDS, ReportContents, assemble
+from pipeline.report.earlier import earlier_input
+from pipeline.report.facts import RunFacts, read_facts
 from pipeline.run.manifest import checksums
 from pipeline.runtime.progress import Stages, Step, reporter
-from pipeline.runtime.run_folder import (
+from pipeline.runtime.run_folder import RunFolder, claim
+from pipeline.runtime.run_record import (
     MANIFEST,
     REPORT,
-    RunFolder,
-    claim,
     files_of,
-    ours,
     read_json,
+    report_name,
     write_json,
 )
 from pipeline.settings import Settings
@@ -36,17 +37,29 @@ from stages.media.read import Clip, open_clip
 from stages.media.sniff import printable
 
 PAGE = "report.html"
-LEAST = 3.0
-"""Seconds for previews in the shortest budget: what a run may take beyond it for writing has room for them."""
 LOSSES = "losses.json"
+
+LEAST_SECONDS = 3.0
+"""Seconds for previews, at least; a budget may be overrun by more for writing."""
+
+BUDGET_SHARE = 0.05
+"""The part of a time budget that previews may take, 0 to 1."""
+
+TEMPORARY = ".report-again-"
+"""Beginning of the name of the folder in which a report is made again."""
 
 
 @dataclass
-class Attached:
-    """A report in the making: what was assembled in the work folder, for the page that is written once everything else is known."""
+class PendingReport:
+    """A report whose page is written once everything else is known.
+
+    work: the folder in which its files were made.
+    made: what the page shows.
+    losses: the content of ``losses.json``.
+    """
 
     work: Path
-    made: Assembled
+    made: ReportContents
     losses: Mapping[str, Any]
 
     @property
@@ -55,8 +68,8 @@ class Attached:
         return [PAGE, *self.made.files]
 
     def write(self, manifest: Mapping[str, Any]) -> None:
-        """Writes the page of the finished ``manifest``."""
-        _write_page(self.work / PAGE, facts_of(manifest), self.made, self.losses)
+        """Write the page of the finished ``manifest``."""
+        _write_page(self.work / PAGE, read_facts(manifest), self.made, self.losses)
 
 
 def attach(
@@ -67,120 +80,140 @@ def attach(
     step: Step,
     *,
     seconds: float | None = None,
-) -> Attached:
-    """Makes the previews and pictures of a run whose layers lie in ``work``. seconds: what the run may take, where it is bounded."""
-    share = SECONDS if seconds is None else min(SECONDS, max(LEAST, 0.05 * seconds))
-    return Attached(
-        work,
-        assemble(facts_of(manifest), work, work / REPORT, clip, seconds=share, step=step),
-        losses,
-    )
+) -> PendingReport:
+    """Make the previews and pictures of a run whose layers lie in ``work``.
+
+    seconds: the time budget of the whole run; ``None`` without one.
+    """
+    preview_seconds = PREVIEW_SECONDS
+    if seconds is not None:
+        preview_seconds = min(PREVIEW_SECONDS, max(LEAST_SECONDS, BUDGET_SHARE * seconds))
+    facts = read_facts(manifest)
+    made = assemble(facts, work, work / REPORT, clip, seconds=preview_seconds, step=step)
+    return PendingReport(work, made, losses)
 
 
 def _write_page(
-    path: Path, facts: Facts, made: Assembled, losses: Mapping[str, Any], gone: str | None = None
+    path: Path,
+    facts: RunFacts,
+    contents: ReportContents,
+    losses: Mapping[str, Any],
+    missing_input: str | None = None,
 ) -> None:
-    # Jinja2 is loaded by what needs it alone.
+    # Imported here, so that only what needs Jinja2 loads it.
     from pipeline.report.page import render
 
-    safe_files.write_whole(
-        path, render(facts, made, losses, gone=gone).encode("utf-8", "backslashreplace")
-    )
+    text = render(facts, contents, losses, missing_input=missing_input)
+    safe_files.write_whole(path, text.encode("utf-8", "backslashreplace"))
 
 
 def report(settings: Settings) -> int:
-    """Writes ``report.html`` of each run in ``settings.inputs`` again; returns 0. Raises UnlayerError for what is no finished run."""
+    """Write ``report.html`` again for each run in ``settings.inputs``; return exit status 0.
+
+    Raises UnlayerError for what is no finished run.
+    """
     if not settings.inputs:
         raise UsageError("report needs RUN: the folder that a run wrote")
     stages = Stages(reporter(json_lines=settings.json, quiet=settings.no_progress))
     try:
         for run in settings.inputs:
             with stages.stage("report") as step:
-                again(run, step)
+                write_again(run, step)
             if not settings.json:
-                Console().print(
-                    f"written to {printable(run / PAGE)}",
-                    markup=False,
-                    highlight=False,
-                    soft_wrap=True,
-                )
+                text = f"written to {printable(run / PAGE)}"
+                Console().print(text, markup=False, highlight=False, soft_wrap=True)
     finally:
-        stages.shown.close()
+        stages.reporter.close()
     return 0
 
 
-def again(run: Path, step: Step) -> None:
-    """Writes the report of the finished run in the folder ``run`` from what lies in it, and from its input where that is still there."""
+def write_again(run: Path, step: Step) -> None:
+    """Write the report of a finished run again, from its folder and, if it is there, its input.
+
+    Raises UnlayerError where the folder holds no finished run, or a damaged one.
+    """
     if not run.is_dir():
         raise UsageError(f"{printable(run)}: is no folder; give the folder that a run wrote")
     if not safe_files.is_file(run / MANIFEST):
         raise UnlayerError(
-            f"{printable(run)}: holds no finished run (it has no {MANIFEST}); give the folder that a run wrote"
+            f"{printable(run)}: holds no finished run (it has no {MANIFEST}); give the folder that "
+            "a run wrote"
         )
     try:
         with claim(run) as folder:
-            _again(folder, step)
+            _write_again(folder, step)
     except UnlayerError as error:
         if str(error).startswith((printable(run), str(run))):
             raise
         raise UnlayerError(f"{printable(run)}: {error}", settings=error.settings) from error
 
 
-def _again(folder: RunFolder, step: Step) -> None:
+def _write_again(folder: RunFolder, step: Step) -> None:
     run = folder.path
     manifest = dict(read_json(run / MANIFEST) or {})
-    facts = facts_of(manifest)
-    linked = [layer.path for layer in facts.layers if (run / layer.path).is_symlink()]
-    if linked:
-        raise UnlayerError(
-            f"its layer {printable(Path(linked[0]))} is a link, and what it leads to may be anybody's; put the file there"
-        )
-    missing = [layer.path for layer in facts.layers if not safe_files.is_file(run / layer.path)]
-    if missing:
-        raise UnlayerError(
-            f"its layer {printable(Path(missing[0]))} is missing; do the run again with --overwrite"
-        )
-    clip, why = _input_of(facts)
-    known = known_input(run, facts)
-    gone = None
-    if clip is None:
-        gone = (
-            f"{why}, so it has no player."
-            if known is None
-            else f"{why}; its player shows the preview that the run made."
-        )
-    for left in run.glob(".report-again-*"):
+    facts = read_facts(manifest)
+    _check_layers(run, facts)
+    clip, reason = _input_of(facts)
+    earlier = earlier_input(run, facts)
+    missing_input = None
+    if clip is None and earlier is None:
+        missing_input = f"{reason}, so it has no player."
+    elif clip is None:
+        missing_input = f"{reason}; its player shows the preview that the run made."
+    for leftover in run.glob(f"{TEMPORARY}*"):
         with suppress(OSError):
-            safe_files.remove(left)
-    work = Path(tempfile.mkdtemp(prefix=".report-again-", dir=run))
+            safe_files.remove(leftover)
+    work = Path(tempfile.mkdtemp(prefix=TEMPORARY, dir=run))
     try:
-        made = assemble(facts, run, work / REPORT, None if known else clip, step=step, known=known)
-        if known is not None:
-            names = [known.video] if known.video else [name for _, name in known.pictures]
-            made.files = sorted({*made.files, *names})
-        _write_page(work / PAGE, facts, made, read_json(run / LOSSES) or {}, gone)
-        _replace(folder, work, manifest, [PAGE, *made.files])
+        contents = assemble(facts, run, work / REPORT, clip, step=step, earlier=earlier)
+        if earlier is not None:
+            names = [name for _, name in earlier.pictures]
+            if earlier.video:
+                names = [earlier.video]
+            contents.files = sorted({*contents.files, *names})
+        losses = read_json(run / LOSSES) or {}
+        _write_page(work / PAGE, facts, contents, losses, missing_input)
+        _replace(folder, work, manifest, [PAGE, *contents.files])
     finally:
         with suppress(OSError):
             safe_files.remove(work)
 
 
+def _check_layers(run: Path, facts: RunFacts) -> None:
+    """Raise UnlayerError where a layer's file is missing or a link."""
+    for layer in facts.layers:
+        if (run / layer.path).is_symlink():
+            raise UnlayerError(
+                f"its layer {printable(Path(layer.path))} is a link, and what it leads to may be "
+                "anybody's; put the file there"
+            )
+    for layer in facts.layers:
+        if not safe_files.is_file(run / layer.path):
+            raise UnlayerError(
+                f"its layer {printable(Path(layer.path))} is missing; do the run again with "
+                "--overwrite"
+            )
+
+
 def _replace(folder: RunFolder, work: Path, manifest: dict[str, Any], names: Sequence[str]) -> None:
-    """Puts a new report in the place of the old one. At every moment the manifest lists all files of ours that are there."""
+    """Replace the old report by a new one.
+
+    names: the new report's files in ``work``, the page first.
+    At every moment the manifest lists all of our files that are there.
+    """
     inside = folder.path / REPORT
     listed = manifest.get("report_files")
-    before = (
-        [name for name in listed if isinstance(name, str) and ours(name)]
-        if isinstance(listed, list)
-        else []
-    )
+    before: list[str] = []
+    if isinstance(listed, list):
+        before = [name for name in listed if isinstance(name, str) and report_name(name)]
     known = set(files_of(manifest))
     strangers = [
         name for name in names if name not in known and os.path.lexists(folder.path / name)
     ]
     if strangers or (os.path.lexists(inside) and not safe_files.is_folder(inside)):
         raise UnlayerError(
-            f"{printable(folder.path / (strangers or [REPORT])[0])}: is in the way and not from a run of ours; move it"
+            f"{printable(folder.path / (strangers or [REPORT])[0])}: is in the way and not from a "
+            "run of ours; move it"
         )
     kept = [name for name in before if name == LOSSES]
     write_json(folder.path / MANIFEST, {**manifest, "report_files": sorted({*before, *names})})
@@ -191,13 +224,12 @@ def _replace(folder: RunFolder, work: Path, manifest: dict[str, Any], names: Seq
     write_json(folder.path / MANIFEST, {**manifest, "report_files": sorted({*names, *kept})})
 
 
-def _input_of(facts: Facts) -> tuple[Clip | None, str]:
-    """The input, where it is still what it was; else why there is none."""
-    settings = facts.settings
-    paths = input_paths(facts)
-    gone = [path for path in paths if not path.exists()]
-    if gone:
-        return None, f"The input is not at {printable(gone[0])} any more"
+def _input_of(facts: RunFacts) -> tuple[Clip | None, str]:
+    """Return the input if it is unchanged; otherwise ``None`` and why there is none."""
+    settings, paths = facts.settings, facts.input_paths
+    missing = [path for path in paths if not path.exists()]
+    if missing:
+        return None, f"The input is not at {printable(missing[0])} any more"
     stream = settings.get("stream")
     try:
         clip = open_clip(
@@ -206,7 +238,7 @@ def _input_of(facts: Facts) -> tuple[Clip | None, str]:
             salvage=bool(settings.get("salvage")),
             interlaced=str(settings.get("interlaced", "auto")),
         )
-        # A manifest that came by mail may name any file of ours.
+        # A manifest that came by mail may name any file of this machine.
         if checksums(paths, clip) != [item.get("sha256") for item in facts.inputs]:
             return None, f"What is at {printable(paths[0])} is not the input any more"
         return clip, ""

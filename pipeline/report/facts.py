@@ -1,4 +1,4 @@
-"""What a manifest says, checked: a folder that came by mail may say anything."""
+"""Read a run's manifest and check it: a folder that came by mail may contain anything."""
 
 from __future__ import annotations
 
@@ -9,18 +9,28 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipeline.runtime.run_folder import flat_name
+from pipeline.runtime.run_record import flat_name
 from stages.errors import UnlayerError
 from stages.kinds import TRANSITION_KINDS
 
-MOST = 4000
-"""Layers, or transitions, that a page is made for at most."""
-FRAMES = 10**7
+MAX_ENTRIES = 400_000
+"""Entries of a list in a manifest, at most."""
+
+MAX_NUMBER = 10**7
+"""Largest frame number or size in pixels that is accepted."""
+
+MAX_RATE = 1e6
+"""Frames a second below which a rate is accepted."""
 
 
 @dataclass(frozen=True)
 class LayerFact:
-    """One layer: ``slug`` is a name that is safe in any file system and page, the same for no two."""
+    """One layer.
+
+    path: its file, relative to the run's folder.
+    first, last: the frames it covers, inclusive.
+    slug: a unique name that is safe in any file system and page.
+    """
 
     name: str
     role: str
@@ -39,8 +49,13 @@ class LayerFact:
 
 
 @dataclass(frozen=True)
-class Move:
-    """One transition. ``sides``: the names of the layers it leads from and to; ``None`` where that is a colour."""
+class TransitionFact:
+    """One transition.
+
+    first, last: its mixed frames, inclusive; ``last`` is ``first - 1`` for a cut.
+    sides: names of the layers that it leads from and to; ``None`` where that is a colour.
+    mix: weight of the incoming scene for each frame.
+    """
 
     first: int
     last: int
@@ -56,35 +71,61 @@ class Move:
         return self.last >= self.first
 
     @property
-    def is_taken_apart(self) -> bool:
-        """Whether its frames were taken apart: those of an unknown kind go to one scene each as they are."""
+    def is_separated(self) -> bool:
+        """Whether its frames were separated. Those of an unknown kind are written unchanged."""
         kind = TRANSITION_KINDS.get(self.kind)
         return self.is_mixed and (kind is None or kind.separable)
 
+    @property
+    def label(self) -> str:
+        """What people call it, as in ``dissolve 5 to 10``."""
+        if self.is_mixed:
+            return f"{self.kind} {self.first} to {self.last}"
+        return f"cut at {self.first}"
+
 
 @dataclass(frozen=True)
-class Facts:
-    """A run, as its manifest tells it."""
+class RunFacts:
+    """A run as its manifest describes it.
+
+    frames: number of frames of the clip (or pictures) that layers cover, counted from 0: the
+        last frame's number plus one.
+    first: the first frame that a layer covers.
+    size: height and width in pixels.
+    rate: frames a second.
+    files: the report's own files, relative to the run's folder.
+    """
 
     task: str
     inputs: tuple[Mapping[str, Any], ...]
     layers: tuple[LayerFact, ...]
-    moves: tuple[Move, ...]
+    transitions: tuple[TransitionFact, ...]
     settings: Mapping[str, Any]
     report: Mapping[str, Any]
     warnings: tuple[str, ...]
     sheets: tuple[str, ...]
     frames: int
-    """Frames of the clip, or pictures, that layers are there for: the last one's number and one more."""
     first: int
     size: tuple[int, int]
     rate: float
     files: tuple[str, ...] = field(default=())
-    """The report's own files as the manifest lists them."""
+
+    @property
+    def count(self) -> int:
+        """How many frames layers cover."""
+        return self.frames - self.first
+
+    @property
+    def input_paths(self) -> list[Path]:
+        """Where the inputs were when the run was made."""
+        return [Path(str(item.get("path", ""))) for item in self.inputs]
 
 
-def facts_of(manifest: Mapping[str, Any]) -> Facts:
-    """The facts. Raises UnlayerError where the manifest is not one of ours or is damaged."""
+def read_facts(manifest: Mapping[str, Any]) -> RunFacts:
+    """Return what the manifest says.
+
+    Raises UnlayerError where it is damaged or not one of ours.
+    """
     try:
         if manifest["schema"] != 1 or not isinstance(manifest["task"], str):
             raise ValueError("it is of another kind or version")
@@ -94,37 +135,35 @@ def facts_of(manifest: Mapping[str, Any]) -> Facts:
         layers = _layers(_list(manifest["layers"]))
         if not layers:
             raise ValueError("it names no layer")
-        report = dict(manifest.get("report") or {})
-        return Facts(
+        return RunFacts(
             manifest["task"],
             inputs,
             layers,
-            tuple(_move(dict(item)) for item in _list(manifest.get("transitions") or [])),
+            tuple(_transition(dict(item)) for item in _list(manifest.get("transitions") or [])),
             dict(manifest.get("settings") or {}),
-            report,
+            dict(manifest.get("report") or {}),
             tuple(str(item) for item in _list(manifest.get("warnings") or [])),
-            tuple(
-                name
-                for name in _list(manifest.get("sheets") or [])
-                if isinstance(name, str) and flat_name(name)
-            ),
+            tuple(name for name in _names(manifest, "sheets") if flat_name(name)),
             max(layer.last for layer in layers) + 1,
             min(layer.first for layer in layers),
             (_whole(inputs[0]["height"], 1), _whole(inputs[0]["width"], 1)),
             _rate(str(inputs[0]["rate"])),
-            tuple(
-                name for name in _list(manifest.get("report_files") or []) if isinstance(name, str)
-            ),
+            tuple(_names(manifest, "report_files")),
         )
     except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
-        what = f"lacks {error}" if isinstance(error, KeyError) else str(error)
+        problem = f"lacks {error}" if isinstance(error, KeyError) else str(error)
         raise UnlayerError(
-            f"its manifest.json cannot be read as a run's ({what}); do the run again"
+            f"its manifest.json cannot be read as a run's ({problem}); do the run again"
         ) from error
 
 
+def _names(manifest: Mapping[str, Any], key: str) -> list[str]:
+    """Return the strings of a list that may be missing."""
+    return [name for name in _list(manifest.get(key) or []) if isinstance(name, str)]
+
+
 def _layers(entries: Sequence[Any]) -> tuple[LayerFact, ...]:
-    made: list[LayerFact] = []
+    layers: list[LayerFact] = []
     for number, entry in enumerate(entries, 1):
         name, role, path = str(entry["name"]), str(entry["role"]), entry["path"]
         if not isinstance(path, str) or not flat_name(path):
@@ -132,54 +171,50 @@ def _layers(entries: Sequence[Any]) -> tuple[LayerFact, ...]:
         first, last = _whole(entry["first_frame"]), _whole(entry["last_frame"])
         if last < first:
             raise ValueError(f"layer {number} has no frame")
-        slug = name if re.fullmatch(r"[a-z0-9][a-z0-9-]{0,59}", name) else f"layer-{number:03d}"
-        slug = slug if slug not in {layer.slug for layer in made} else f"{slug[:50]}-n{number}"
-        made.append(LayerFact(name, role, path, first, last, slug))
-    return tuple(made)
+        slug = name
+        if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,59}", name):
+            slug = f"layer-{number:03d}"
+        if slug in {layer.slug for layer in layers}:
+            slug = f"{slug[:50]}-n{number}"
+        layers.append(LayerFact(name, role, path, first, last, slug))
+    return tuple(layers)
 
 
-def _move(entry: Mapping[str, Any]) -> Move:
+def _transition(entry: Mapping[str, Any]) -> TransitionFact:
     first, last = _whole(entry["first_frame"]), _whole(entry["last_frame"], -1)
     mix = tuple(float(weight) for weight in _list(entry.get("mix") or []))
-    if (
-        not all(math.isfinite(weight) for weight in mix)
-        or last < first - 1
-        or len(mix) != last - first + 1
-    ):
+    is_finite = all(math.isfinite(weight) for weight in mix)
+    if not is_finite or last < first - 1 or len(mix) != last - first + 1:
         raise ValueError(f"the transition at frame {first} has {len(mix)} weights")
-    sides = tuple(None if entry.get(side) is None else str(entry[side]) for side in ("from", "to"))
-    color = entry.get("color")
-    return Move(
+    outgoing, incoming, color = (
+        None if entry.get(key) is None else str(entry[key]) for key in ("from", "to", "color")
+    )
+    return TransitionFact(
         first,
         last,
         str(entry["kind"]),
-        (sides[0], sides[1]),
+        (outgoing, incoming),
         mix,
         str(entry.get("space") or ""),
-        None if color is None else str(color),
+        color,
     )
 
 
 def _list(value: Any) -> list[Any]:
-    if not isinstance(value, list) or len(value) > 100 * MOST:
+    if not isinstance(value, list) or len(value) > MAX_ENTRIES:
         raise ValueError("a list is missing or too long")
     return value
 
 
 def _whole(value: Any, least: int = 0) -> int:
-    if type(value) is not int or not least <= value <= FRAMES:
+    if type(value) is not int or not least <= value <= MAX_NUMBER:
         raise ValueError(f"{value!r} is no frame or size")
     return value
 
 
 def _rate(word: str) -> float:
-    over, _, under = word.partition("/")
-    rate = float(over) / float(under or 1)
-    if not 0 < rate < 1e6:
+    numerator, _, denominator = word.partition("/")
+    rate = float(numerator) / float(denominator or 1)
+    if not 0 < rate < MAX_RATE:
         raise ValueError(f"{word!r} is no frame rate")
     return rate
-
-
-def input_paths(facts: Facts) -> list[Path]:
-    """Where the inputs were."""
-    return [Path(str(item.get("path", ""))) for item in facts.inputs]

@@ -1,4 +1,4 @@
-"""``index.html``: the page of a batch, its runs with what came of them, failures first."""
+"""Write ``index.html``, the page of a batch: its runs and what became of them, failures first."""
 
 from __future__ import annotations
 
@@ -8,16 +8,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline.report.media import link
 from pipeline.report.page import page
+from pipeline.report.tracks import link
 from pipeline.report.words import counted
-from pipeline.runtime.run_folder import MANIFEST, REPORT, ours, read_json
+from pipeline.runtime.run_record import MANIFEST, REPORT, read_json, report_name
 from stages import safe_files
 from stages.errors import UnlayerError
 from stages.media.sniff import printable
 
 INDEX = "index.html"
+
 ORDER = {"failed": 0, "waiting": 1, "running": 1, "done": 2, "unchanged": 2}
+"""Places of the statuses in the list of runs."""
+
 WORDS = {
     "failed": "failed",
     "waiting": "not done",
@@ -25,11 +28,21 @@ WORDS = {
     "done": "done",
     "unchanged": "finished before",
 }
+"""What the page calls the statuses."""
+
 MARK = '<meta name="generator" content="unlayer'
+"""Text by which a page of ours is recognised."""
+
+HEAD_BYTES = 4096
+"""Bytes of a page in which :data:`MARK` is looked for."""
 
 
 def write_index(out: Path, record: Mapping[str, Any]) -> None:
-    """Writes the page of the batch whose ``batch.json`` is ``record`` into its folder. Raises UnlayerError where another page is there."""
+    """Write the page of a batch into its folder.
+
+    record: the content of ``batch.json``.
+    Raises UnlayerError where the folder has a page that is not ours.
+    """
     place = out / INDEX
     if os.path.lexists(place) and not _is_ours(place):
         raise UnlayerError(f"{printable(place)} is not from a batch of ours; move it")
@@ -45,7 +58,7 @@ def write_index(out: Path, record: Mapping[str, Any]) -> None:
         task=str(record.get("task", "")),
         runs=runs,
         counts=[(word, counts[word]) for word in dict.fromkeys(WORDS.values()) if counts[word]],
-        warned=sum(bool(run["warnings"]) for run in runs),
+        with_warnings=sum(bool(run["warnings"]) for run in runs),
     )
     safe_files.write_whole(
         place,
@@ -57,37 +70,49 @@ def write_index(out: Path, record: Mapping[str, Any]) -> None:
 def _is_ours(place: Path) -> bool:
     try:
         with safe_files.open_regular(place) as file:
-            return MARK in file.read(4096).decode("utf-8", "replace")
+            return MARK in file.read(HEAD_BYTES).decode("utf-8", "replace")
     except OSError:
         return False
 
 
 def _run(out: Path, source: Path, clip: Mapping[str, Any]) -> dict[str, Any]:
-    """One run as the page shows it; what its manifest does not tell is left out."""
+    """Return one run as the page shows it, as far as its manifest can be read.
+
+    source: the folder of clips. clip: the run's entry in ``batch.json``.
+    """
     folder, path = Path(str(clip.get("out", ""))), Path(str(clip.get("path", "")))
     manifest = read_json(folder / MANIFEST) or {}
-    beside = Path(os.path.relpath(folder, out)).as_posix()
-    report = manifest.get("report")
-    report = report if isinstance(report, dict) else {}
-    thumbnail = manifest.get("thumbnail")
-    shown = isinstance(thumbnail, str) and ours(thumbnail) and thumbnail.startswith(f"{REPORT}/")
-    moves, layers = manifest.get("transitions"), manifest.get("layers")
-    psnr, status = report.get("reconstruction_psnr"), str(clip.get("status", ""))
-    told = [
-        WORDS.get(status, status),
-        counted(len(layers), "layer") if isinstance(layers, list) else "",
-        counted(len(moves), "transition") if isinstance(moves, list) and moves else "",
-        f"{psnr:.1f} dB mixed again" if isinstance(psnr, int | float) else "",
-        f"{float(clip.get('seconds') or 0.0):.0f} s",
-    ]
+    relative = link(Path(os.path.relpath(folder, out)).as_posix())
+    status = str(clip.get("status", ""))
+    word = WORDS.get(status, status)
+    seconds = f"{float(clip.get('seconds') or 0.0):.0f} s"
     warnings = clip.get("warnings") or manifest.get("warnings") or []
+    thumbnail = manifest.get("thumbnail")
+    is_safe = (
+        isinstance(thumbnail, str) and report_name(thumbnail) and thumbnail.startswith(f"{REPORT}/")
+    )
     return {
         "name": printable(path.relative_to(source) if path.is_relative_to(source) else path),
         "status": status,
-        "word": WORDS.get(status, status),
-        "told": ", ".join(word for word in told if word),
+        "word": word,
+        "summary": ", ".join(filter(None, [word, *_results(manifest), seconds])),
         "error": str(clip.get("error") or ""),
         "warnings": [str(text) for text in warnings] if isinstance(warnings, list) else [],
-        "href": f"./{link(beside)}/report.html" if (folder / "report.html").is_file() else None,
-        "thumbnail": f"./{link(beside)}/{thumbnail}" if shown else None,
+        "href": f"./{relative}/report.html" if (folder / "report.html").is_file() else None,
+        "thumbnail": f"./{relative}/{thumbnail}" if is_safe else None,
     }
+
+
+def _results(manifest: Mapping[str, Any]) -> list[str]:
+    """Return what a run made, in phrases."""
+    transitions, layers = manifest.get("transitions"), manifest.get("layers")
+    report = manifest.get("report")
+    psnr = report.get("reconstruction_psnr") if isinstance(report, dict) else None
+    found = []
+    if isinstance(layers, list):
+        found.append(counted(len(layers), "layer"))
+    if isinstance(transitions, list) and transitions:
+        found.append(counted(len(transitions), "transition"))
+    if isinstance(psnr, int | float):
+        found.append(f"{psnr:.1f} dB mixed back")
+    return found

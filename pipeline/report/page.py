@@ -1,7 +1,8 @@
-"""Pages: one HTML file each, with its style and its script inside, and a policy that allows these two and files beside it, nothing else.
+"""Render pages: one HTML file each, with its style and its script inside.
 
-Everything that is shown comes from outside (names, warnings, settings) and goes through Jinja2 with autoescape; the script gets its data
-as JSON that cannot end its element.
+A page's policy allows this style, this script and files beside the page, nothing else. Everything
+shown comes from outside (names, warnings, settings) and is escaped by Jinja2. The script gets its
+data as JSON that cannot end its element.
 """
 
 from __future__ import annotations
@@ -17,22 +18,31 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from pipeline import __version__
-from pipeline.report.contents import Assembled
-from pipeline.report.facts import Facts, Move, input_paths
-from pipeline.report.media import Track, link
-from pipeline.report.plots import fits_of, frames_plot, losses_plot
-from pipeline.report.words import bars, checks, counted, figures, rows, shares
+from pipeline.report.contents import ReportContents
+from pipeline.report.facts import RunFacts, TransitionFact
+from pipeline.report.plots import Plot, frames_plot, losses_plot, read_fits
+from pipeline.report.tracks import Track, link
+from pipeline.report.words import bars, counted, figures, rows, self_checks, shares
 from pipeline.run.manifest import SPACES
+from pipeline.task import RunSummary
+from pipeline.tasks import find_task, names
 from stages.media.sniff import printable
 
 TEMPLATES = Path(__file__).with_name("templates")
-MIXES, LOSSES = 60, 40
-"""Transitions whose curves, and fits whose losses, are drawn at most."""
+
+MAX_MIXES, MAX_LOSSES = 60, 40
+"""Transitions whose curves, and fits whose losses, are drawn, at most."""
+
+MAX_JUMPS, MAX_SHEETS = 200, 50
+"""Buttons that jump to a transition, and contact sheets, at most."""
+
+TRACK_KEYS = ("name", "slug", "spans", "pictures", "step", "times")
+"""What the script gets of a track."""
 
 
 @cache
 def environment() -> Environment:
-    """Jinja2, escaping everything, with an error for whatever a template misspells."""
+    """Return Jinja2 with autoescape; a name that a template misspells is an error."""
     return Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -43,221 +53,277 @@ def environment() -> Environment:
 
 
 def page(template: str, script: str, **context: Any) -> str:
-    """A page made of a template, the common style and its own script."""
+    """Return a page made of a template, the common style and its own script."""
     css, js = ((TEMPLATES / name).read_text(encoding="utf-8") for name in ("page.css", script))
-    hashes = [
+    css_hash, js_hash = (
         f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
         for text in (css, js)
-    ]
-    # A page that was opened as a file has no origin of its own: "self" alone would not let it show what lies beside it.
-    policy = (
-        f"default-src 'none'; style-src {hashes[0]}; script-src {hashes[1]}; img-src 'self' file:; media-src 'self' file:; "
-        "base-uri 'none'; form-action 'none'"
     )
-    made = environment().get_template(template)
-    return made.render(
-        css=Markup(css), js=Markup(js), policy=policy, version=__version__, **context
+    # A page that was opened as a file has no origin of its own, so 'self' alone would not let it
+    # show the files beside it.
+    policy = (
+        f"default-src 'none'; style-src {css_hash}; script-src {js_hash}; "
+        "img-src 'self' file:; media-src 'self' file:; base-uri 'none'; form-action 'none'"
+    )
+    return (
+        environment()
+        .get_template(template)
+        .render(css=Markup(css), js=Markup(js), policy=policy, version=__version__, **context)
     )
 
 
 def render(
-    facts: Facts, made: Assembled, losses: Mapping[str, Any], *, gone: str | None = None
+    facts: RunFacts,
+    contents: ReportContents,
+    losses: Mapping[str, Any],
+    *,
+    missing_input: str | None = None,
 ) -> str:
-    """A run's page. losses: what ``losses.json`` holds. gone: why the input has no player."""
-    paths = [printable(Path(path.name)) for path in input_paths(facts)]
-    title = paths[0] if len(paths) == 1 else f"{paths[0]} and {len(paths) - 1} more"
-    mixed = [move for move in facts.moves if move.is_mixed]
-    apart = [move for move in mixed if move.is_taken_apart]
-    moving = any(track.video for track in made.tracks)
-    jumps = [{"frame": move.first, "label": _called(move)} for move in facts.moves]
-    drawn = [
-        (heading, plot) for heading, curves in fits_of(losses) if (plot := losses_plot(curves))
-    ]
-    notes = list(made.notes)
-    if len(apart) > MIXES:
-        notes.append(
-            f"The mixing curves of the first {MIXES} of {len(apart)} transitions are drawn."
-        )
-    if len(drawn) > LOSSES:
-        notes.append(f"The losses of the first {LOSSES} of {len(drawn)} fits are drawn.")
-    tracks = [{**track.told(), "told_spans": _told(track, moving)} for track in made.tracks]
-    data = {
-        "tracks": [
-            {key: track[key] for key in ("name", "slug", "spans", "pictures", "step", "times")}
-            for track in tracks
-        ],
-        "timeline": made.timeline,
-        "moving": moving,
-        "jumps": [jump["frame"] for jump in jumps],
-        "begin": (mixed[0].first + mixed[0].last) // 2 if mixed and moving else facts.first,
-    }
+    """Return a run's page.
+
+    losses: the content of ``losses.json``.
+    missing_input: why the input has no player of its own, as a sentence.
+    """
+    is_moving = any(track.video for track in contents.tracks)
+    jumps = [{"frame": item.first, "label": item.label} for item in facts.transitions]
     return page(
         "report.html.j2",
         "report.js",
         facts=facts,
-        title=title,
-        lede=_lede(facts, moving),
-        headline=_headline(facts, apart, moving),
-        account=account if isinstance(account := facts.report.get("account"), str) else "",
-        tracks=tracks,
-        gone=gone if not any(track.role == "input" for track in made.tracks) else None,
-        notes=[
-            *([gone] if gone and any(track.role == "input" for track in made.tracks) else []),
-            *notes,
-        ],
-        strip=made.strip,
-        lanes=(lanes := _lanes(facts)),
-        rows_of_lanes=1 + max((lane["row"] for lane in lanes), default=0),
-        marks=_marks(facts),
-        jumps=jumps[:200],
-        mixes=[_mix(move) for move in apart[:MIXES]],
-        means=_means(made, facts),
-        checks=checks(facts, made.seams),
-        losses=[(heading if len(drawn) > 1 else "", plot) for heading, plot in drawn[:LOSSES]],
-        seconds=bars(facts.report.get("stages")),
-        settings=rows(facts.settings),
-        figures=figures(facts.report),
-        versions=rows(
-            versions if isinstance(versions := facts.report.get("versions"), dict) else {}
-        ),
-        files=_files(facts, moving),
-        inputs=[
-            {
-                "name": printable(path),
-                "size": f"{item.get('width')}x{item.get('height')}",
-                "frames": item.get("frames") if moving else number,
-            }
-            for number, (path, item) in enumerate(
-                zip(input_paths(facts), facts.inputs, strict=True), 1
-            )
-        ],
-        sheets=[link(name) for name in facts.sheets[:50]],
-        scrubs=moving or (facts.frames - facts.first > 1),
-        moving=moving,
-        data=data,
+        is_moving=is_moving,
+        has_slider=is_moving or facts.count > 1,
+        jumps=jumps[:MAX_JUMPS],
+        data=_script_data(facts, contents, is_moving),
+        **_head(facts, is_moving),
+        **_players(facts, contents, losses, is_moving, missing_input),
+        **_timeline(facts, contents),
+        **_plots(facts, contents, losses),
+        **_tables(facts, contents),
+        **_file_list(facts, is_moving),
     )
 
 
-def _called(move: Move) -> str:
-    return f"{move.kind} {move.first} to {move.last}" if move.is_mixed else f"cut at {move.first}"
-
-
-def _told(track: Track, moving: bool) -> str:
-    first, last = track.spans[0][0], track.spans[-1][1]
-    frames = f"frame {first}" if first == last else f"frames {first} to {last}"
-    return ", ".join(
-        ([] if track.role == track.name else [track.role]) + ([frames] if moving else [])
-    )
-
-
-def _lede(facts: Facts, moving: bool) -> str:
-    height, width = facts.size
-    count = facts.frames - facts.first
-    if not moving:
-        return f"{counted(count, 'picture')} of {width}x{height}"
-    return (
-        f"{count} frames of {width}x{height}, {facts.rate:.5g} a second, {count / facts.rate:.1f} s"
-    )
-
-
-def _headline(facts: Facts, apart: list[Move], moving: bool) -> list[tuple[str, str]]:
-    report = facts.report
-    told: list[tuple[str, str]] = []
-    told += shares(report)
-    if facts.task == "transition":
-        told.append(
-            (
-                str(len(apart)),
-                "transition taken apart" if len(apart) == 1 else "transitions taken apart",
-            )
-        )
-    told.append((str(len(facts.layers)), "layer" if len(facts.layers) == 1 else "layers"))
-    seconds = report.get("seconds")
-    if isinstance(seconds, int | float):
-        told.append(
-            (
-                f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s",
-                f"on {report.get('device', 'an unknown device')}",
-            )
-        )
-    return told
-
-
-def _lanes(facts: Facts) -> list[dict[str, Any]]:
-    """The scenes along the clip, neighbours in two rows as they overlap."""
-    scenes = [layer for layer in facts.layers if layer.role == "scene"]
-    count = facts.frames - facts.first
-    return [
-        {
-            "name": layer.name,
-            "row": number % 2,
-            "at": round(100 * (layer.first - facts.first) / count, 3),
-            "wide": round(100 * len(layer) / count, 3),
-        }
-        for number, layer in enumerate(scenes if len(scenes) > 1 or facts.moves else [])
-    ]
-
-
-def _marks(facts: Facts) -> list[dict[str, Any]]:
-    count = facts.frames - facts.first
-    return [
-        {
-            "at": round(100 * (move.first - facts.first) / count, 3),
-            "wide": round(100 * (move.last - move.first + 1) / count, 3),
-            "label": _called(move),
-        }
-        for move in facts.moves
-    ]
-
-
-def _mix(move: Move) -> dict[str, Any]:
-    whose = f"weight of {move.sides[1] or move.color or 'the incoming scene'}"
-    light = f", mixed in {SPACES[move.space]}" if move.space in SPACES else ""
+def _script_data(facts: RunFacts, contents: ReportContents, is_moving: bool) -> dict[str, Any]:
+    """Return the data for the script."""
+    mixed = [item for item in facts.transitions if item.is_mixed]
+    begin = facts.first
+    if mixed and is_moving:
+        begin = (mixed[0].first + mixed[0].last) // 2
+    tracks = [track.as_json() for track in contents.tracks]
     return {
-        "title": f"{move.kind.capitalize()}, frames {move.first} to {move.last}{light}",
-        "label": f"Mixing curve of the {move.kind}, frames {move.first} to {move.last}",
-        "plot": frames_plot({whose: move.mix}, move.first),
-        "first": move.first,
-        "count": len(move.mix),
+        "tracks": [{key: track[key] for key in TRACK_KEYS} for track in tracks],
+        "timeline": contents.timeline,
+        "moving": is_moving,
+        "jumps": [item.first for item in facts.transitions],
+        "begin": begin,
     }
 
 
-def _means(made: Assembled, facts: Facts) -> dict[str, Any] | None:
-    if not made.curves:
-        return None
-    names = " and ".join(made.curves)
-    count = max(len(curve) for curve in made.curves.values())
-    curves = {f"mean of the {name}": curve for name, curve in made.curves.items()}
+def _head(facts: RunFacts, is_moving: bool) -> dict[str, Any]:
+    """Return the title, the first lines and the largest figures."""
+    names = [printable(Path(path.name)) for path in facts.input_paths]
+    account = facts.report.get("account")
     return {
-        "title": f"The {names} over time",
+        "title": names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more",
+        "lede": _lede(facts, is_moving),
+        "headline": _headline(facts),
+        "account": account if isinstance(account, str) else "",
+    }
+
+
+def _lede(facts: RunFacts, is_moving: bool) -> str:
+    """Return one line about the input's length and size."""
+    height, width = facts.size
+    if not is_moving:
+        return f"{counted(facts.count, 'picture')} of {width}x{height}"
+    return (
+        f"{facts.count} frames of {width}x{height}, {facts.rate:.5g} a second, "
+        f"{facts.count / facts.rate:.1f} s"
+    )
+
+
+def _headline(facts: RunFacts) -> list[tuple[str, str]]:
+    """Return the largest figures and what they mean."""
+    found = shares(facts.report)
+    # A task that somebody added may be gone by the time its report is written again.
+    if facts.task in names():
+        summary = RunSummary(len(facts.layers), len(_separated(facts)), facts.report)
+        found += find_task(facts.task).headline(summary)
+    found.append(_counted_apart(facts.layers, "layer"))
+    seconds = facts.report.get("seconds")
+    if isinstance(seconds, int | float):
+        text = f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
+        found.append((text, f"on {facts.report.get('device', 'an unknown device')}"))
+    return found
+
+
+def _counted_apart(items: Any, what: str) -> tuple[str, str]:
+    """Return how many items there are and the noun that fits."""
+    number, noun = counted(len(items), what).split(" ", 1)
+    return number, noun
+
+
+def _separated(facts: RunFacts) -> list[TransitionFact]:
+    return [item for item in facts.transitions if item.is_separated]
+
+
+def _players(
+    facts: RunFacts,
+    contents: ReportContents,
+    losses: Mapping[str, Any],
+    is_moving: bool,
+    missing_input: str | None,
+) -> dict[str, Any]:
+    """Return the players and the notes below them."""
+    notes = list(contents.notes)
+    has_input = any(track.role == "input" for track in contents.tracks)
+    if missing_input and has_input:
+        notes.insert(0, missing_input)
+    separated, fits = len(_separated(facts)), len(_drawn_losses(losses))
+    if separated > MAX_MIXES:
+        notes.append(
+            f"The mixing curves of the first {MAX_MIXES} of {separated} transitions are drawn."
+        )
+    if fits > MAX_LOSSES:
+        notes.append(f"The losses of the first {MAX_LOSSES} of {fits} fits are drawn.")
+    return {
+        "tracks": [
+            {**track.as_json(), "caption": _caption(track, is_moving)} for track in contents.tracks
+        ],
+        "missing_input": None if has_input else missing_input,
+        "notes": notes,
+    }
+
+
+def _caption(track: Track, is_moving: bool) -> str:
+    """Return a player's role and frames."""
+    parts = [] if track.role == track.name else [track.role]
+    if is_moving:
+        first, last = track.spans[0][0], track.spans[-1][1]
+        parts.append(f"frame {first}" if first == last else f"frames {first} to {last}")
+    return ", ".join(parts)
+
+
+def _timeline(facts: RunFacts, contents: ReportContents) -> dict[str, Any]:
+    """Return the strip, the scenes along the clip in two rows, and the transitions' marks."""
+
+    def place(first: int, last: int) -> dict[str, float]:
+        """Return where a span lies, in percent of the clip."""
+        return {
+            "at": round(100 * (first - facts.first) / facts.count, 3),
+            "wide": round(100 * (last - first + 1) / facts.count, 3),
+        }
+
+    scenes = [layer for layer in facts.layers if layer.role == "scene"]
+    if len(scenes) < 2 and not facts.transitions:
+        scenes = []
+    # Neighbours overlap, so they alternate between two rows.
+    lanes = [
+        {"name": scene.name, "row": number % 2, **place(scene.first, scene.last)}
+        for number, scene in enumerate(scenes)
+    ]
+    return {
+        "strip": contents.strip,
+        "lanes": lanes,
+        "lane_rows": min(2, max(1, len(lanes))),
+        "marks": [
+            {"label": item.label, **place(item.first, item.last)} for item in facts.transitions
+        ],
+    }
+
+
+def _plots(facts: RunFacts, contents: ReportContents, losses: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the mixing curves, the mean levels and the losses."""
+    drawn = _drawn_losses(losses)
+    headings = [heading if len(drawn) > 1 else "" for heading, _ in drawn]
+    plots = [plot for _, plot in drawn]
+    return {
+        "mixes": [_mix(item) for item in _separated(facts)[:MAX_MIXES]],
+        "means": _means(facts, contents),
+        "losses": list(zip(headings, plots, strict=True))[:MAX_LOSSES],
+    }
+
+
+def _drawn_losses(losses: Mapping[str, Any]) -> list[tuple[str, Plot]]:
+    """Return a heading and a plot for each fit that has losses."""
+    return [
+        (heading, plot)
+        for heading, curves in read_fits(losses)
+        if (plot := losses_plot(curves)) is not None
+    ]
+
+
+def _mix(transition: TransitionFact) -> dict[str, Any]:
+    """Return the mixing curve of one transition."""
+    incoming = transition.sides[1] or transition.color or "the incoming scene"
+    frames = f"frames {transition.first} to {transition.last}"
+    title = f"{transition.kind.capitalize()}, {frames}"
+    if transition.space in SPACES:
+        title += f", mixed in {SPACES[transition.space]}"
+    return {
+        "title": title,
+        "label": f"Mixing curve of the {transition.kind}, {frames}",
+        "plot": frames_plot({f"weight of {incoming}": transition.mix}, transition.first),
+        "first": transition.first,
+        "count": len(transition.mix),
+    }
+
+
+def _means(facts: RunFacts, contents: ReportContents) -> dict[str, Any] | None:
+    """Return the mean levels of layers over time, if there are any."""
+    if not contents.curves:
+        return None
+    curves = {f"mean of the {name}": curve for name, curve in contents.curves.items()}
+    return {
+        "title": f"The {' and '.join(contents.curves)} over time",
         "plot": frames_plot(curves, facts.first),
         "first": facts.first,
-        "count": count,
+        "count": max(len(curve) for curve in curves.values()),
     }
 
 
-def _covers(first: int, last: int, moving: bool) -> str:
-    """Which frames of a clip, from 0, or which of the pictures, from 1, a file covers."""
-    begin, end = (first, last) if moving else (first + 1, last + 1)
-    return f"{begin} to {end}" if last > first else str(begin)
+def _tables(facts: RunFacts, contents: ReportContents) -> dict[str, Any]:
+    """Return self-checks, seconds, settings, figures and versions."""
+    versions = facts.report.get("versions")
+    return {
+        "checks": self_checks(facts, contents.seams),
+        "seconds": bars(facts.report.get("stages")),
+        "settings": rows(facts.settings),
+        "figures": figures(facts.report),
+        "versions": rows(versions if isinstance(versions, dict) else {}),
+    }
 
 
-def _files(facts: Facts, moving: bool) -> list[dict[str, str]]:
-    made = [
+def _file_list(facts: RunFacts, is_moving: bool) -> dict[str, Any]:
+    """Return the run's files, its inputs and its contact sheets."""
+    files = [
         {
             "name": layer.path,
             "href": link(layer.path),
             "what": layer.name if layer.name == layer.role else f"{layer.name}, {layer.role}",
-            "frames": _covers(layer.first, layer.last, moving),
+            "frames": _frames_named(layer.first, layer.last, is_moving),
         }
         for layer in facts.layers
     ]
-    return [
-        *made,
+    manifest = "manifest.json"
+    files.append(
+        {"name": manifest, "href": manifest, "what": "everything above, for programs", "frames": ""}
+    )
+    inputs = [
         {
-            "name": "manifest.json",
-            "href": "manifest.json",
-            "what": "everything above, for programs",
-            "frames": "",
-        },
+            "name": printable(path),
+            "size": f"{item.get('width')}x{item.get('height')}",
+            "frames": item.get("frames") if is_moving else number,
+        }
+        for number, (path, item) in enumerate(zip(facts.input_paths, facts.inputs, strict=True), 1)
     ]
+    sheets = [link(name) for name in facts.sheets[:MAX_SHEETS]]
+    return {"files": files, "inputs": inputs, "sheets": sheets}
+
+
+def _frames_named(first: int, last: int, is_moving: bool) -> str:
+    """Return which frames (from 0) or which of the pictures (from 1) a file covers."""
+    offset = 0 if is_moving else 1
+    if last > first:
+        return f"{first + offset} to {last + offset}"
+    return str(first + offset)

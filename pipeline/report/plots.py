@@ -1,4 +1,4 @@
-"""Curves as the template draws them: points in a box of 1000 by 100, marks in percent of its width and height."""
+"""Prepare curves for the template: points in a box of 1000 by 100, labels in percent."""
 
 from __future__ import annotations
 
@@ -9,14 +9,35 @@ from typing import Any
 
 from stages.optim.loss_curves import Curves
 
-WIDE, HIGH = 1000, 100
+WIDTH, HEIGHT = 1000, 100
+"""The box of a plot, in SVG units."""
+
 COLOURS = 10
 """Colours that the style sheet has for curves."""
 
+MAX_POINTS = 1500
+"""Points of a curve over frames, about: more than a plot has pixels."""
+
+MAX_DECADES = 8
+"""Powers of ten on a logarithmic axis, at most."""
+
+FRAME_LABELS, DECADE_LABELS = 6, 5
+"""Labels of an axis of frames and of a logarithmic axis, at most."""
+
+MAX_BANDS = 60
+"""Stages that are drawn as bands, at most."""
+
+MAX_FITS, MAX_STAGES, MAX_CURVES, MAX_CURVE_POINTS = 200, 20, 20, 5000
+"""Entries that are read from ``losses.json``, at most: anybody may have changed it."""
+
 
 @dataclass(frozen=True)
-class Line:
-    """One curve. points: for ``<polyline>``; two of the same place are a dot. end: its last value, for the legend."""
+class PlotLine:
+    """One curve.
+
+    points: for ``<polyline>``.
+    end: its last value, for the legend.
+    """
 
     name: str
     colour: int
@@ -25,13 +46,16 @@ class Line:
 
     @property
     def is_dot(self) -> bool:
-        """Whether there is one point alone."""
+        """Whether all its points are in one place."""
         return len(set(self.points.split())) == 1
 
 
 @dataclass(frozen=True)
-class Mark:
-    """A label at a place, in percent. end: where a band that begins there ends."""
+class PlotLabel:
+    """A label at a place on an axis, in percent.
+
+    end: where the band that begins at ``at`` ends, in percent.
+    """
 
     at: float
     label: str
@@ -40,45 +64,51 @@ class Mark:
 
 @dataclass(frozen=True)
 class Plot:
-    """Curves with marks along both axes; bands: the stages of a fit."""
+    """Curves with labels along both axes; bands are the stages of a fit."""
 
-    lines: tuple[Line, ...]
-    across: tuple[Mark, ...]
-    up: tuple[Mark, ...]
-    bands: tuple[Mark, ...] = ()
+    lines: tuple[PlotLine, ...]
+    across: tuple[PlotLabel, ...]
+    up: tuple[PlotLabel, ...]
+    bands: tuple[PlotLabel, ...] = ()
 
 
 def frames_plot(values: Mapping[str, Sequence[float]], first: int) -> Plot:
-    """Curves from 0 to 1 over frames, the first of which is number ``first``; a value lies in the middle of its frame."""
-    count = max(1, max((len(each) for each in values.values()), default=1))
+    """Return curves from 0 to 1 over frames.
+
+    values: one value a frame, by the curve's name.
+    first: number of the first frame. A value lies in the middle of its frame.
+    """
+    count = max(1, max((len(curve) for curve in values.values()), default=1))
     lines = []
-    for number, (name, each) in enumerate(values.items()):
-        # More points than the plot has pixels are no use.
-        every = max(1, len(each) // 1500)
-        chosen = list(range(0, len(each), every))
-        points = [(place(index, count), 1 - min(1.0, max(0.0, each[index]))) for index in chosen]
+    for number, (name, curve) in enumerate(values.items()):
+        stride = max(1, len(curve) // MAX_POINTS)
+        points = [
+            (frame_middle(index, count), 1 - min(1.0, max(0.0, curve[index])))
+            for index in range(0, len(curve), stride)
+        ]
         if len(points) == 1:
             points = [(0.0, points[0][1]), (1.0, points[0][1])]
-        lines.append(
-            Line(name, number % COLOURS, _points(points), f"{each[-1]:.2f}" if each else "")
-        )
-    every = max(1, math.ceil(count / 6))
+        end = f"{curve[-1]:.2f}" if curve else ""
+        lines.append(PlotLine(name, number % COLOURS, _points(points), end))
+    stride = max(1, math.ceil(count / FRAME_LABELS))
     across = tuple(
-        Mark(round(100 * place(index, count), 2), str(first + index))
-        for index in range(0, count, every)
+        PlotLabel(round(100 * frame_middle(index, count), 2), str(first + index))
+        for index in range(0, count, stride)
     )
-    return Plot(
-        tuple(lines), across, tuple(Mark(100 - 100 * level, f"{level:g}") for level in (0, 0.5, 1))
-    )
+    up = tuple(PlotLabel(100 - 100 * level, f"{level:g}") for level in (0, 0.5, 1))
+    return Plot(tuple(lines), across, up)
 
 
-def place(index: int, count: int) -> float:
-    """Where the middle of frame ``index`` of ``count`` lies, 0 to 1."""
+def frame_middle(index: int, count: int) -> float:
+    """Return where the middle of frame ``index`` of ``count`` lies, 0 to 1."""
     return (index + 0.5) / count
 
 
 def losses_plot(curves: Curves) -> Plot | None:
-    """Losses over the fit's progress on a logarithmic axis, its stages as bands; ``None`` where there is nothing to draw."""
+    """Return losses over the fit's progress on a logarithmic axis, with its stages as bands.
+
+    Returns ``None`` where no loss is above zero.
+    """
     drawn = [
         (f"{stage}: {name}", [(at, value) for at, value in curve if value > 0])
         for stage, by_name in curves.items()
@@ -91,9 +121,10 @@ def losses_plot(curves: Curves) -> Plot | None:
     span = max(1e-9, max(points[-1][0] for _, points in drawn) - begin)
     low = math.floor(math.log10(min(value for _, points in drawn for _, value in points)))
     high = math.ceil(math.log10(max(value for _, points in drawn for _, value in points)))
-    low, high = max(low, high - 8), max(high, low + 1)
+    low, high = max(low, high - MAX_DECADES), max(high, low + 1)
 
     def level(value: float) -> float:
+        """Return where a value lies below the top, 0 to 1."""
         return 1 - min(1.0, max(0.0, (math.log10(value) - low) / (high - low)))
 
     lines = []
@@ -101,18 +132,18 @@ def losses_plot(curves: Curves) -> Plot | None:
         spots = [((at - begin) / span, level(value)) for at, value in points]
         if len(spots) == 1:
             spots = 2 * spots
-        lines.append(Line(name, number % COLOURS, _points(spots), f"{points[-1][1]:.3g}"))
-    every = max(1, math.ceil((high - low) / 5))
+        lines.append(PlotLine(name, number % COLOURS, _points(spots), f"{points[-1][1]:.3g}"))
+    stride = max(1, math.ceil((high - low) / DECADE_LABELS))
     up = tuple(
-        Mark(round(100 * level(10.0**power), 2), f"1e{power}" if power else "1")
-        for power in range(low, high + 1, every)
+        PlotLabel(round(100 * level(10.0**power), 2), f"1e{power}" if power else "1")
+        for power in range(low, high + 1, stride)
     )
-    across = tuple(Mark(part, f"{part} %") for part in (0, 25, 50, 75))
+    across = tuple(PlotLabel(part, f"{part} %") for part in (0, 25, 50, 75))
     return Plot(tuple(lines), across, up, _bands(curves, begin, span))
 
 
-def _bands(curves: Curves, begin: float, span: float) -> tuple[Mark, ...]:
-    """The stages in the order of their points: a stage that comes again after another has a band for each time."""
+def _bands(curves: Curves, begin: float, span: float) -> tuple[PlotLabel, ...]:
+    """Return the stages in the order of their points; a stage that returns has another band."""
     spots = sorted(
         (at, stage)
         for stage, by_name in curves.items()
@@ -120,45 +151,49 @@ def _bands(curves: Curves, begin: float, span: float) -> tuple[Mark, ...]:
         for at, _ in curve
     )
     bands: list[tuple[str, float, float]] = []
-    since = begin
+    previous = begin
     for at, stage in spots:
         if bands and bands[-1][0] == stage:
             bands[-1] = stage, bands[-1][1], at
         else:
-            bands.append((stage, since, at))
-        since = at
+            bands.append((stage, previous, at))
+        previous = at
+
+    def percent(at: float) -> float:
+        return round(100 * (at - begin) / span, 2)
+
     return tuple(
-        Mark(round(100 * (first - begin) / span, 2), stage, round(100 * (last - begin) / span, 2))
-        for stage, first, last in bands[:60]
+        PlotLabel(percent(first), stage, percent(last)) for stage, first, last in bands[:MAX_BANDS]
     )
 
 
 def _points(spots: Sequence[tuple[float, float]]) -> str:
-    return " ".join(f"{WIDE * x:.1f},{HIGH * y:.2f}" for x, y in spots)
+    """Return points for ``<polyline>``; x and y run from 0 to 1, y downwards."""
+    return " ".join(f"{WIDTH * x:.1f},{HEIGHT * y:.2f}" for x, y in spots)
 
 
-def fits_of(told: Mapping[str, Any]) -> list[tuple[str, Curves]]:
-    """What ``losses.json`` holds, as headings and curves; what is none is left out."""
-    made: list[tuple[str, Curves]] = []
-    fits = told.get("fits")
-    for fit in fits[:200] if isinstance(fits, list) else []:
+def read_fits(losses: Mapping[str, Any]) -> list[tuple[str, Curves]]:
+    """Return headings and curves from the content of ``losses.json``, without damaged entries."""
+    found: list[tuple[str, Curves]] = []
+    fits = losses.get("fits")
+    for fit in fits[:MAX_FITS] if isinstance(fits, list) else []:
         try:
-            curves: Curves = {
-                str(stage): {
-                    str(name): [_point(point) for point in curve[:5000]]
-                    for name, curve in list(by_name.items())[:20]
-                }
-                for stage, by_name in list(fit["curves"].items())[:20]
-            }
-            made.append(
-                (
-                    f"{fit['name']}, frames {int(fit['first_frame'])} to {int(fit['last_frame'])}",
-                    curves,
-                )
-            )
+            frames = f"frames {int(fit['first_frame'])} to {int(fit['last_frame'])}"
+            found.append((f"{fit['name']}, {frames}", _curves(fit["curves"])))
         except (KeyError, TypeError, ValueError, AttributeError):
             continue
-    return made
+    return found
+
+
+def _curves(stages: Mapping[str, Any]) -> Curves:
+    """Return the curves of one fit. Raises ValueError and others where they are damaged."""
+    return {
+        str(stage): {
+            str(name): [_point(point) for point in curve[:MAX_CURVE_POINTS]]
+            for name, curve in list(by_name.items())[:MAX_CURVES]
+        }
+        for stage, by_name in list(stages.items())[:MAX_STAGES]
+    }
 
 
 def _point(point: Any) -> list[float]:

@@ -1,4 +1,4 @@
-"""What becomes of an input's properties, in one line each: what is converted, and what the layers do not keep."""
+"""Say what becomes of an input's properties: what is converted, and what the layers do not keep."""
 
 from __future__ import annotations
 
@@ -11,94 +11,109 @@ from stages.media.picture_metadata import count_pages
 from stages.media.read import Clip
 from stages.media.sniff import printable
 
-_ORDERS = {
+_FIELD_ORDERS = {
     "tff": "top field first",
     "bff": "bottom field first",
     "auto": "fields in the order that each frame says",
 }
+_UNSPECIFIED = 2
+"""The code for "unspecified" of primaries, transfer and matrix, in ITU-T H.273."""
+_USUAL = [
+    ("primaries", _UNSPECIFIED),
+    ("transfer", _UNSPECIFIED),
+    ("matrix", _UNSPECIFIED),
+]
+"""Properties that are not worth mentioning."""
+_BASE_LAYER_NOT_VIEWABLE = 5
+"""The Dolby Vision profile whose base layer alone has wrong colours."""
 
 
 def notes_of(info: ClipInfo, settings: Settings) -> list[str]:
-    """Return the warnings that a run on this clip begins with; none for ordinary clips."""
+    """Return the warnings at the start of a run on this clip; none for ordinary clips."""
     name = printable(Path(info.path.name))
-    return [
-        f"{name}: {note}"
-        for note in (*_scan_notes(info), *_color_notes(info, settings), *_other_notes(info))
-    ]
+    notes = (*_scan_notes(info), *_color_notes(info, settings), *_other_notes(info))
+    return [f"{name}: {note}" for note in notes]
 
 
 def alpha_note(clip: Clip) -> list[str]:
-    """Return the warning about transparency that was read and is in no layer."""
+    """Return the warning about transparency in the input, which no layer keeps."""
     if not clip.transparent:
         return []
     name = printable(Path(clip.info.path.name))
     return [
-        f"{name}: has transparent parts; their colours are taken as they are stored, and the layers do not keep its transparency"
+        f"{name}: has transparent parts; their colours are taken as they are stored, "
+        "and the layers do not keep its transparency"
     ]
 
 
 def _scan_notes(info: ClipInfo) -> list[str]:
+    """Return what is done about interlaced video."""
     scan = info.scan
-    order = _ORDERS.get(scan.parity, "")
+    order = _FIELD_ORDERS.get(scan.parity, "")
     if scan.deinterlaced and scan.kind == "telecined":
         return [
-            f"is film with pulldown ({order}): its combed frames are deinterlaced, the others stay as they are, and every frame is "
-            "kept; undo the pulldown before (FFmpeg's filters fieldmatch and decimate) for the film's own frames"
+            f"is film with pulldown ({order}): its combed frames are deinterlaced, the others stay "
+            "as they are, and every frame is kept; undo the pulldown first (FFmpeg's filters "
+            "fieldmatch and decimate) to get the film's own frames"
         ]
     if scan.deinterlaced and scan.kind == "interlaced":
         hidden = ", though it is not flagged so" if scan.flagged != "interlaced" else ""
         return [
-            f"is interlaced ({order}){hidden}; it is deinterlaced with bwdif, one frame for each; --interlaced keep leaves its fields"
+            f"is interlaced ({order}){hidden}; it is deinterlaced with bwdif, one frame for each; "
+            "--interlaced keep leaves its fields"
         ]
     if scan.deinterlaced:
         return [
-            "is deinterlaced with bwdif, as --interlaced deinterlace asks, though nothing says that it is interlaced"
+            "is deinterlaced with bwdif, as --interlaced deinterlace asks, though nothing says "
+            "that it is interlaced"
         ]
     if scan.kind != "progressive":
         return [
-            "is interlaced and stays so, as --interlaced keep asks: lines of two moments are taken for one picture"
+            "is interlaced and stays so, as --interlaced keep asks: lines of two moments are "
+            "treated as one picture"
         ]
     if scan.flagged == "interlaced":
         return [
-            "is flagged as interlaced, but its picture is progressive; it stays as it is (--interlaced deinterlace changes that)"
+            "is flagged as interlaced, but its picture is progressive; it stays as it is "
+            "(--interlaced deinterlace changes that)"
         ]
     return []
 
 
 def _color_notes(info: ClipInfo, settings: Settings) -> list[str]:
+    """Return what happens to colours that an ordinary video file cannot hold."""
     notes = []
     if info.color.needs_conversion and not settings.lossless:
-        files = (
-            "written with the input's values"
-            if info.is_picture
-            else "converted to SDR with BT.709; --lossless keeps it"
-        )
-        notes.append(
-            f"the input is {info.color.describe()}; {'PNG' if info.is_picture else 'MP4'} layers are {files}"
-        )
+        if info.is_picture:
+            layers = "PNG layers are written with the input's values"
+        else:
+            layers = "MP4 layers are converted to SDR with BT.709; --lossless keeps it"
+        notes.append(f"the input is {info.color.describe()}; {layers}")
     if info.color_space == "bt2020" and not info.color.describe():
         notes.append(
-            "has the matrix of BT.2020, but neither primaries nor a transfer curve: its colours are taken for BT.709's"
+            "has the matrix of BT.2020, but neither primaries nor a transfer curve: "
+            "its colours are taken for BT.709's"
         )
-    if info.facts.dolby_vision is not None:
-        more = (
-            " and its base layer alone has wrong colours"
-            if info.facts.dolby_vision == 5
-            else ", its base layer is used"
-        )
-        notes.append(f"its Dolby Vision data are not kept{more}")
+    profile = info.facts.dolby_vision
+    if profile is not None:
+        base = ", its base layer is used"
+        if profile == _BASE_LAYER_NOT_VIEWABLE:
+            base = " and its base layer alone has wrong colours"
+        notes.append(f"its Dolby Vision data are not kept{base}")
     if info.facts.dynamic:
         notes.append("its HDR10+ data, which change from scene to scene, are not kept")
     if info.is_picture and (pages := count_pages(info.path)) > 1:
         notes.append(
-            f"has {pages} pages, of which the first is used; save the others as pictures of their own"
+            f"has {pages} pages, of which the first is used; "
+            "save the others as pictures of their own"
         )
     if info.is_picture and info.foreign_profile:
-        notes.append("its colour profile is not of RGB, as the layers are; it is left out")
+        notes.append("its colour profile is not for RGB, as the layers are; it is left out")
     return notes
 
 
 def _other_notes(info: ClipInfo) -> list[str]:
+    """Return what else is changed or not kept."""
     notes = []
     if info.crop is not None:
         left, top, right, bottom = info.crop
@@ -106,11 +121,13 @@ def _other_notes(info: ClipInfo) -> list[str]:
         notes.append(f"is cropped to its clean aperture, {info.width}x{info.height} ({edges})")
     if info.facts.stereo:
         notes.append(
-            f"holds two views in a frame ({info.facts.stereo}); they are taken for one picture, and layers are not marked so"
+            f"holds two views in a frame ({info.facts.stereo}); they are treated as one picture, "
+            "and layers are not marked so"
         )
     if info.facts.spherical:
         notes.append(
-            "is a projection of a sphere; it is taken for a flat picture, and layers are not marked so"
+            "is a projection of a sphere; it is treated as a flat picture, "
+            "and layers are not marked so"
         )
     lost = [f"{info.subtitle_streams} subtitle tracks"] if info.subtitle_streams else []
     lost += [f"{info.chapters} chapters"] if info.chapters else []
@@ -119,13 +136,17 @@ def _other_notes(info: ClipInfo) -> list[str]:
     return notes
 
 
-def facts_of(info: ClipInfo) -> dict[str, object]:
-    """Return the properties that ``probe`` and the manifest tell beside sizes and rates, as JSON values; only what is there."""
+def properties_of(info: ClipInfo) -> dict[str, object]:
+    """Return the properties that ``probe`` and the manifest list beside size and rate.
+
+    They are JSON values; properties that are absent or usual are left out.
+    """
     scan, color = info.scan, info.color
+    kind = scan.kind
+    if kind != "progressive":
+        kind = f"{kind} ({_FIELD_ORDERS.get(scan.parity, 'order unknown')})"
     found: dict[str, object] = {
-        "scan": scan.kind
-        if scan.kind == "progressive"
-        else f"{scan.kind} ({_ORDERS.get(scan.parity, 'order unknown')})",
+        "scan": kind,
         "deinterlaced": scan.deinterlaced,
         "color": color.describe(),
         "primaries": color.primaries,
@@ -148,6 +169,3 @@ def facts_of(info: ClipInfo) -> dict[str, object]:
         for name, value in found.items()
         if value not in (None, "", False, 0, []) and (name, value) not in _USUAL
     }
-
-
-_USUAL = [("primaries", 2), ("transfer", 2), ("matrix", 2)]

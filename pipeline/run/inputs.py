@@ -1,6 +1,7 @@
-"""Whether inputs and options fit each other: what would go unused is refused, what is doubtful is told as a warning.
+"""Check that the inputs and the options fit each other.
 
-:func:`pipeline.tasks.check_options` does the same for options that a task has no use for.
+What would have no effect is refused; what is doubtful becomes a warning.
+:func:`pipeline.tasks.check_options` does the same for options that a task does not use.
 """
 
 from __future__ import annotations
@@ -13,21 +14,25 @@ from pathlib import Path
 import torch
 
 from pipeline.settings import Settings
-from pipeline.tasks import Task
+from pipeline.task import Task
 from stages.errors import UsageError
 from stages.media.clip import ClipInfo
 from stages.media.picture_folders import read_picture_folder
 from stages.media.sniff import printable
 
-OVERRUN, START_UP = 1.25, 30.0
-"""How much longer than its budget a run may take, as a factor and in seconds on top: what the command line promises."""
+OVERRUN = 1.25
+"""Factor by which a run may exceed its time budget; docs/options.md promises it."""
+START_UP = 30.0
+"""Seconds that it may take on top, for start-up and writing; promised in the same place."""
 
 
 def check_inputs(inputs: Sequence[Path]) -> None:
-    """Raises UsageError where the same file is given twice, under whatever names."""
+    """Raise UsageError where the same file is given twice, even under different names."""
+    if len(inputs) < 2:
+        return
     seen: dict[tuple[int, int], Path] = {}
-    for path in inputs if len(inputs) > 1 else ():
-        # Whatever cannot be looked at is refused, with its reason, when it is opened.
+    for path in inputs:
+        # A file that cannot be looked at is refused, with the reason, when it is opened.
         with suppress(OSError, ValueError):
             facts = os.stat(path)
             twin = seen.setdefault((facts.st_dev, facts.st_ino), path)
@@ -37,48 +42,70 @@ def check_inputs(inputs: Sequence[Path]) -> None:
 
 
 def check_fit(settings: Settings, info: ClipInfo) -> None:
-    """Raises UsageError for an option that was given and has no meaning for this kind of input."""
+    """Raise UsageError for an option that was given and has no meaning for this kind of input."""
+    for option, given, why in _without_meaning(settings, info):
+        if given:
+            raise UsageError(f"{option} has no meaning for {why}; leave it out")
+
+
+def _without_meaning(settings: Settings, info: ClipInfo) -> list[tuple[str, bool, str]]:
+    """Return options that have no meaning here, whether each was given, and for what input."""
     name = printable(info.path)
-    folder = len(settings.inputs) == 1 and settings.inputs[0].is_dir()
-    if (info.is_picture or folder) and settings.stream is not None:
-        raise UsageError(f"--stream has no meaning for pictures ({name}); leave it out")
-    if (info.is_picture or folder) and settings.interlaced != "auto":
-        raise UsageError(f"--interlaced has no meaning for pictures ({name}); leave it out")
-    if not info.is_picture:
-        return
-    for option, value in (("--start", settings.start), ("--end", settings.end)):
-        if value is not None:
-            raise UsageError(
-                f"{option} has no meaning for pictures ({name}), which have no time; leave it out"
-            )
-    if settings.transition and len(settings.inputs) == 1:
-        raise UsageError(f"--transition has no meaning for one picture ({name}); leave it out")
-    if settings.alpha not in (None, "png"):
-        raise UsageError(
-            f"--alpha {settings.alpha} has no meaning for pictures ({name}), which are written as PNG; leave it out"
-        )
+    pictures = f"pictures ({name})"
+    is_folder = len(settings.inputs) == 1 and settings.inputs[0].is_dir()
+    found = []
+    if info.is_picture or is_folder:
+        found += [
+            ("--stream", settings.stream is not None, pictures),
+            ("--interlaced", settings.interlaced != "auto", pictures),
+        ]
+    if info.is_picture:
+        without_time = f"{pictures}, which have no time"
+        one_picture = len(settings.inputs) == 1
+        other_alpha = settings.alpha not in (None, "png")
+        found += [
+            ("--start", settings.start is not None, without_time),
+            ("--end", settings.end is not None, without_time),
+            ("--transition", one_picture and bool(settings.transition), f"one picture ({name})"),
+            (
+                f"--alpha {settings.alpha}",
+                other_alpha,
+                f"{pictures}, which are written as PNG",
+            ),
+        ]
+    return found
 
 
 def input_warnings(settings: Settings) -> list[str]:
-    """Return what the user should know of the inputs before the work begins: what a folder holds that is no frame of the clip."""
+    """Return what the user should know about the inputs before the work begins.
+
+    These are the files of a folder that are not frames of the clip.
+    """
     if len(settings.inputs) == 1 and settings.inputs[0].is_dir():
         return list(read_picture_folder(settings.inputs[0]).warnings)
     return []
 
 
 def device_warning(settings: Settings, task: Task, device: torch.device) -> str | None:
-    """Return a warning where ``--device`` asks for a GPU and the task does this preset's work on the CPU; ``None`` otherwise."""
+    """Return a warning if the task works on the CPU although a GPU was asked for, else ``None``."""
     if settings.device == "auto" or device.type == "cpu" or settings.preset not in task.on_cpu:
         return None
-    return f"--device {settings.device} has no effect: --task {task.name} does all work of --preset {settings.preset} on the CPU; leave it out"
+    return (
+        f"--device {settings.device} has no effect: --task {task.name} does all work of "
+        f"--preset {settings.preset} on the CPU; leave it out"
+    )
 
 
 def overrun_warning(settings: Settings, seconds: float) -> str | None:
-    """Return a warning where the work took more ``seconds`` than the budget allows with all its grace; ``None`` otherwise."""
+    """Return a warning if a run took longer than its budget allows, else ``None``.
+
+    seconds: what it took.
+    """
     budget = settings.max_seconds
     if budget is None or seconds <= OVERRUN * budget + START_UP:
         return None
     return (
-        f"the work took {seconds:.0f} s and --max-seconds allows {budget:g}: it cannot be done in less here; "
+        f"the work took {seconds:.0f} s and --max-seconds allows {budget:g}: "
+        "it cannot be done in less here; "
         "take a shorter part with --start and --end, or smaller frames"
     )

@@ -1,4 +1,7 @@
-"""The manifest: what a run took, what it made, and how. Its schema is the project's promise to other programs; see the README."""
+"""Build the manifest: what a run read, what it made, and how.
+
+Other programs rely on its schema; docs/run-folder.md describes it.
+"""
 
 from __future__ import annotations
 
@@ -6,114 +9,71 @@ import hashlib
 import os
 import platform
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import torch
 
 from pipeline import __version__
-from pipeline.run.input_notes import facts_of
+from pipeline.run.input_notes import properties_of
 from pipeline.runtime.memory import peak_memory
-from pipeline.runtime.run_folder import HINT
+from pipeline.runtime.run_record import HINT
 from pipeline.settings import Settings
-from pipeline.tasks import Fit, Result
-from stages.kinds import TRANSITION_KINDS
+from pipeline.task import FitRecord, Result
 from stages.media.clip import ClipInfo
 from stages.media.read import Clip, open_clip, sha256
 from stages.optim.threads import workers
-from stages.shots import Analysis, Transition
 
 SCHEMA = 1
-GAPS = 6
-"""Plain stretches that a warning names; the manifest has them all."""
+"""The version of the manifest's schema."""
 SPACES = {"gamma": "encoded values", "linear": "linear light"}
 """What a transition's ``space`` means, in words."""
 
 
-def scene_name(shot: int) -> str:
-    """The layer's name of shot number ``shot`` (from 0): ``scene-001``."""
-    return f"scene-{shot + 1:03d}"
+@dataclass(frozen=True)
+class RunOutcome:
+    """What the manifest says about how a run went.
 
+    device: where it computed. seconds: of the whole run. stages: seconds by stage. warnings: in
+    order. report_files: the report's page and its other files. thumbnail: the one that stands for
+    the run. hint_sha256: the hint's checksum, as :func:`identity` has it.
+    """
 
-def describe_transition(
-    transition: Transition,
-    *,
-    mix: Sequence[float] | None = None,
-    space: str | None = None,
-    matte: str | None = None,
-) -> dict[str, object]:
-    """A transition as the manifest has it. ``mix`` and ``space`` replace what the search found by what the fit made of it."""
-    sides = [
-        None if shot is None else scene_name(shot)
-        for shot in (transition.outgoing, transition.incoming)
-    ]
-    entry: dict[str, object] = {
-        "from": sides[0],
-        "to": sides[1],
-        "first_frame": transition.first_frame,
-        "last_frame": transition.last_frame,
-        "kind": transition.kind,
-        "mix": [round(float(weight), 6) for weight in (transition.mix if mix is None else mix)],
-        "space": space or transition.space,
-        "matte": matte,
-    }
-    event = None if transition.event is None else list(transition.event)
-    more = {"color": transition.color, "effect": transition.effect, "event": event}
-    return {**entry, **{name: value for name, value in more.items() if value is not None}}
-
-
-def describe_colors(analysis: Analysis) -> list[dict[str, object]]:
-    """The frames of plain colours that no shot has, as the manifest has them."""
-    return [
-        {"color": gap.color, "first_frame": gap.first_frame, "last_frame": gap.last_frame}
-        for gap in analysis.colors
-    ]
-
-
-def not_whole(analysis: Analysis) -> list[str]:
-    """Warnings, one line each, of frames that are in no scene and of transitions that are not taken apart."""
-    said = []
-    for move in analysis.transitions:
-        if not len(move) or TRANSITION_KINDS[move.kind].separable:
-            continue
-        one_frame = move.first_frame == move.last_frame
-        span = (
-            f"frame {move.first_frame}"
-            if one_frame
-            else f"frames {move.first_frame} to {move.last_frame}"
-        )
-        one, other = (
-            None if shot is None else scene_name(shot) for shot in (move.outgoing, move.incoming)
-        )
-        where = (
-            f"{one} has them before frame {move.turn}, {other} from there on"
-            if one and other
-            else f"{one or other} has them"
-        )
-        said.append(
-            f"{span}: the picture changes for good in a way that is not known; they are not taken apart: {where}. "
-            f"--transition {move.first_frame}:{move.last_frame} takes them apart as a mixture"
-        )
-    if analysis.colors:
-        gaps = [f"{gap.first_frame} to {gap.last_frame} ({gap.color})" for gap in analysis.colors]
-        more = f" and {len(gaps) - GAPS} more" if len(gaps) > GAPS else ""
-        said.append(f"frames of a plain colour are in no scene: {', '.join(gaps[:GAPS])}{more}")
-    return said
+    device: torch.device
+    seconds: float
+    stages: Mapping[str, float]
+    warnings: Sequence[str]
+    report_files: Sequence[str] = ()
+    thumbnail: str | None = None
+    hint_sha256: object = None
 
 
 def checksums(inputs: Sequence[Path], clip: Clip) -> list[str]:
-    """One SHA-256 for each input: of the file's bytes; of a folder, over its pictures' checksums in order."""
+    """Return a SHA-256 for each input.
+
+    It is that of a file's bytes; for a folder, that of its pictures' checksums in order.
+    """
     if len(inputs) == 1 and inputs[0].is_dir():
-        return [hashlib.sha256("\n".join(sha256(path) for path in clip.paths).encode()).hexdigest()]
+        listed = "\n".join(sha256(path) for path in clip.paths)
+        return [hashlib.sha256(listed.encode()).hexdigest()]
     return [sha256(path) for path in inputs]
 
 
 def describe_input(
     path: str, checksum: str, info: ClipInfo, frames: int | None
 ) -> dict[str, object]:
-    """An input as the manifest has it. ``frames``: as decoded, where all were; what the header says otherwise."""
+    """Return the manifest's entry of an input.
+
+    frames: the number of decoded frames, or ``None`` where not all were decoded; then the header's
+    number is used.
+    """
+    properties = properties_of(info)
+    if properties.get("scan") == "progressive":
+        del properties["scan"]
     return {
         "path": path,
         "sha256": checksum,
@@ -121,80 +81,60 @@ def describe_input(
         "height": info.height,
         "frames": info.frames if frames is None else frames,
         "rate": f"{info.rate.numerator}/{info.rate.denominator}",
-        **{
-            name: value
-            for name, value in facts_of(info).items()
-            if (name, value) != ("scan", "progressive")
-        },
+        **properties,
     }
 
 
 def identity(settings: Settings, sums: Sequence[str]) -> dict[str, object]:
-    """What makes two runs the same; :func:`pipeline.runtime.run_folder.identity_of` reads it back from a manifest.
-    Raises UnlayerError where the hint cannot be read."""
+    """Return what makes two runs the same.
+
+    sums: the inputs' checksums. :func:`pipeline.runtime.run_record.identity_of` reads the identity
+    back from a manifest. Raises UnlayerError where the hint cannot be read.
+    """
     found: dict[str, object] = {
         "task": settings.task,
         "input": list(sums),
         "settings": settings.kept(),
     }
     if settings.hint is not None:
-        # A hint that was drawn anew under the same name makes another run.
-        (found[HINT],) = checksums(
-            [settings.hint],
-            open_clip([settings.hint], max_pixels=settings.max_pixels, interlaced="keep"),
-        )
+        # A hint that was redrawn under the same name makes another run.
+        hint = open_clip([settings.hint], max_pixels=settings.max_pixels, interlaced="keep")
+        (found[HINT],) = checksums([settings.hint], hint)
     return found
 
 
 def build(
-    settings: Settings,
-    sums: Sequence[str],
-    info: ClipInfo,
-    result: Result,
-    *,
-    device: torch.device,
-    seconds: float,
-    stages: Mapping[str, float],
-    warnings: Sequence[str],
-    report_files: Sequence[str] = (),
-    thumbnail: str | None = None,
-    hint_sha256: object = None,
-) -> dict[str, object]:
-    """The whole manifest of a finished run, as JSON values. ``stages``: seconds by stage; ``seconds``: of the whole run.
+    settings: Settings, sums: Sequence[str], info: ClipInfo, result: Result, facts: RunOutcome
+) -> dict[str, Any]:
+    """Return the manifest of a finished run, as JSON values.
 
-    report_files: the report's page and all that belongs to it. thumbnail: the one of them that stands for the run. hint_sha256: as
-    :func:`identity` has it.
+    sums: the inputs' checksums. info: the clip. result: what the task made.
     """
-    one = len(settings.inputs) == 1
-    frames = result.frames if one else 1
-    inputs = zip(map(settings.known_as, settings.inputs), sums, strict=True)
+    frames = result.frames if len(settings.inputs) == 1 else 1
+    names = map(settings.known_as, settings.inputs)
+    hint = {} if facts.hint_sha256 is None else {HINT: facts.hint_sha256}
+    colors = {"colors": [dict(entry) for entry in result.colors]} if result.colors else {}
     return {
         "schema": SCHEMA,
         "task": settings.task,
-        "input": [describe_input(path, checksum, info, frames) for path, checksum in inputs],
-        "settings": settings.kept(),
-        **({} if hint_sha256 is None else {HINT: hint_sha256}),
-        "layers": [
-            {
-                "name": layer.name,
-                "role": layer.role,
-                "path": layer.path.name,
-                "first_frame": layer.first_frame,
-                "last_frame": layer.last_frame,
-            }
-            for layer in sorted(result.layers, key=lambda layer: (layer.first_frame, layer.name))
+        "input": [
+            describe_input(name, checksum, info, frames)
+            for name, checksum in zip(names, sums, strict=True)
         ],
+        "settings": settings.kept(),
+        **hint,
+        "layers": _layers(result),
         "transitions": [dict(entry) for entry in result.transitions],
-        **({"colors": [dict(entry) for entry in result.colors]} if result.colors else {}),
+        **colors,
         "sheets": [sheet.name for sheet in result.sheets],
-        "warnings": list(warnings),
-        "report_files": list(report_files),
-        "thumbnail": thumbnail,
+        "warnings": list(facts.warnings),
+        "report_files": list(facts.report_files),
+        "thumbnail": facts.thumbnail,
         "report": {
             **result.report,
-            "seconds": round(seconds, 3),
-            "stages": {name: round(spent, 3) for name, spent in stages.items()},
-            "device": str(device),
+            "seconds": round(facts.seconds, 3),
+            "stages": {name: round(spent, 3) for name, spent in facts.stages.items()},
+            "device": str(facts.device),
             "peak_memory": peak_memory(),
             "threads": workers(),
             "versions": versions(),
@@ -202,24 +142,40 @@ def build(
     }
 
 
-def describe_fits(fits: Sequence[Fit]) -> dict[str, object]:
-    """``losses.json``: the losses by stage and name, as points ``[progress, value]``, of everything that was fitted."""
-    return {
-        "schema": SCHEMA,
-        "fits": [
-            {
-                "name": fit.name,
-                "first_frame": fit.first_frame,
-                "last_frame": fit.last_frame,
-                "curves": fit.curves,
-            }
-            for fit in fits
-        ],
-    }
+def _layers(result: Result) -> list[dict[str, object]]:
+    """Return the entries of the layers, in the order of their first frames."""
+    ordered = sorted(result.layers, key=lambda layer: (layer.first_frame, layer.name))
+    return [
+        {
+            "name": layer.name,
+            "role": layer.role,
+            "path": layer.path.name,
+            "first_frame": layer.first_frame,
+            "last_frame": layer.last_frame,
+        }
+        for layer in ordered
+    ]
+
+
+def describe_fits(fits: Sequence[FitRecord]) -> dict[str, object]:
+    """Return the contents of ``losses.json``.
+
+    For each fit it holds the losses by stage and name, as points ``[progress, value]``.
+    """
+    entries = [
+        {
+            "name": fit.name,
+            "first_frame": fit.first_frame,
+            "last_frame": fit.last_frame,
+            "curves": fit.curves,
+        }
+        for fit in fits
+    ]
+    return {"schema": SCHEMA, "fits": entries}
 
 
 def versions() -> dict[str, str]:
-    """The versions that can change a result."""
+    """Return the versions that can change a result."""
     return {
         "unlayer": __version__,
         "python": platform.python_version(),

@@ -1,1 +1,1 @@
-"""What a run stands on: its folder, progress, memory, signals, child processes, remote storage."""
+"""What a run is built on: its folder, progress, memory, signals, child processes, storage."""

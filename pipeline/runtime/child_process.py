@@ -1,4 +1,7 @@
-"""A run in a process of its own: started, heard line by line, stopped. It stops by itself when this process ends, however that ends."""
+"""Start a run in a process of its own, read what it says, and stop it.
+
+The child stops by itself when this process ends, however that ends.
+"""
 
 from __future__ import annotations
 
@@ -16,97 +19,108 @@ from typing import Any
 
 from pipeline.runtime.signals import GRACE, PARENT
 
+MAX_ERROR_LINES = 20
+"""Last lines of the child's standard error that are kept."""
+READER_TIMEOUT = 5
+"""Seconds to wait for the rest of the child's output after its end."""
+ROOT = Path(__file__).parents[2]
+"""The folder with this project's packages."""
+
 
 class Child:
-    """One process. ``threads``: how many it may compute with. ``more``: of its environment."""
+    """One child process.
+
+    words: the command line. threads: how many threads it may compute with. more: further
+    variables of its environment.
+    """
 
     def __init__(
         self, words: Sequence[str], threads: int, more: Mapping[str, str] | None = None
     ) -> None:
-        # The package that runs here, not a file of its name in the current folder.
-        paths = os.pathsep.join(
-            [str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])]
-        )
-        environment = {**os.environ, "PYTHONSAFEPATH": "1", "PYTHONPATH": paths}
-        environment |= {
+        # The child must import the packages of this process, not files of the same names in the
+        # current folder.
+        paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+        environment = {
+            **os.environ,
+            "PYTHONSAFEPATH": "1",
+            "PYTHONPATH": os.pathsep.join(paths),
             "OMP_NUM_THREADS": str(threads),
             "MKL_NUM_THREADS": str(threads),
             **(more or {}),
+            PARENT: "1",
         }
-        environment[PARENT] = "1"
-        # In a session of its own: Ctrl-C reaches us alone, and we pass it on in our own time.
         self.process = subprocess.Popen(
             words,
-            # Nothing is ever written to it: it ends when this process does, and the child with it.
+            # Nothing is written to it. It ends when this process does, and then the child stops.
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env=environment,
+            # In a session of its own, so that Ctrl-C reaches only this process, which passes it on.
             start_new_session=True,
             encoding="utf-8",
             errors="backslashreplace",
         )
         self.began = time.monotonic()
         self.ended: float | None = None
-        self._told: queue.SimpleQueue[str] = queue.SimpleQueue()
-        self._complaints: deque[str] = deque(maxlen=20)
+        self._output: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._errors: deque[str] = deque(maxlen=MAX_ERROR_LINES)
         self._readers = [
             threading.Thread(target=target, daemon=True)
-            for target in (self._read_told, self._read_complaints)
+            for target in (self._read_output, self._read_errors)
         ]
         for reader in self._readers:
             reader.start()
 
     def events(self) -> Iterator[dict[str, Any]]:
-        """What it has said on its standard output since the last call; lines that are no JSON object are left out."""
-        while not self._told.empty():
+        """Yield the JSON objects that it printed since the last call; skip all other lines."""
+        while not self._output.empty():
             try:
-                value = json.loads(self._told.get())
+                value = json.loads(self._output.get())
             except ValueError:
                 continue
             if isinstance(value, dict):
                 yield value
 
     def status(self) -> int | None:
-        """Its exit status (negative: the signal that killed it), or ``None`` while it runs or something it said is still unheard."""
+        """Return its exit status; it is negative where a signal killed the child.
+
+        Returns ``None`` while the child runs, or while some of its output is still unread.
+        """
         status = self.process.poll()
         if status is None:
             return None
         self._close()
         self.ended = self.ended or time.monotonic()
-        return status if self._told.empty() else None
+        return status if self._output.empty() else None
 
     def seconds(self) -> float:
-        """How long it has run."""
+        """Return for how many seconds it has run."""
         return (self.ended or time.monotonic()) - self.began
 
-    def complaint(self, status: int) -> str:
-        """One line on why it failed: its own last one, where it said any."""
+    def failure_reason(self, status: int) -> str:
+        """Return one line about why it ended with ``status``, its own last error if it has one."""
         if status < 0:
-            why = (
-                "killed, for want of memory perhaps"
-                if status == -signal.SIGKILL
-                else f"ended by signal {-status}"
-            )
-            return f"was {why}; the same command goes on with it"
-        said = [
+            reason = f"was ended by signal {-status}"
+            if status == -signal.SIGKILL:
+                reason = "was killed, perhaps for lack of memory"
+            return f"{reason}; the same command goes on with it"
+        lines = [
             line
-            for line in self._complaints
+            for line in self._errors
             if line.strip() and not line.startswith("unlayer: warning:")
         ]
-        return (
-            said[-1].removeprefix("unlayer: ")
-            if said
-            else f"ended with status {status} and said nothing"
-        )
+        if not lines:
+            return f"ended with status {status} and without a message"
+        return lines[-1].removeprefix("unlayer: ")
 
     def signal(self, number: int) -> None:
-        """Sends it a signal, where it still runs."""
+        """Send it a signal, if it still runs."""
         if self.process.poll() is None:
             self.process.send_signal(number)
 
     def wait(self) -> int:
-        """Waits for its end; kills it after :data:`GRACE` seconds."""
+        """Wait for its end, kill it after :data:`GRACE` seconds, and return its exit status."""
         try:
             status = self.process.wait(GRACE)
         except subprocess.TimeoutExpired:
@@ -116,20 +130,20 @@ class Child:
         return status
 
     def _close(self) -> None:
-        """After its end: hears the rest of what it said."""
+        """Read the rest of its output after its end."""
         assert self.process.stdin is not None
         self.process.stdin.close()
         for reader in self._readers:
-            reader.join(5)
+            reader.join(READER_TIMEOUT)
 
-    def _read_told(self) -> None:
+    def _read_output(self) -> None:
         assert self.process.stdout is not None
         with self.process.stdout as lines:
             for line in lines:
-                self._told.put(line)
+                self._output.put(line)
 
-    def _read_complaints(self) -> None:
+    def _read_errors(self) -> None:
         assert self.process.stderr is not None
         with self.process.stderr as lines:
             for line in lines:
-                self._complaints.append(line.rstrip("\n"))
+                self._errors.append(line.rstrip("\n"))

@@ -1,4 +1,4 @@
-"""Memory: how much a run may plan for, what this machine has, and what is done where a GPU's is too small after all."""
+"""Plan for memory: how much a run may use, what this machine has, and what to do without enough."""
 
 from __future__ import annotations
 
@@ -20,63 +20,84 @@ from stages.media.sniff import printable
 
 T = TypeVar("T")
 
-PLANNED = 4 * 2**30
-"""Bytes that a run plans for unless ``--max-memory`` says otherwise. The same on every machine, so that the layers are, too."""
+DEFAULT_PLAN_BYTES = 4 * 2**30
+"""Bytes that a run plans for unless ``--max-memory`` says otherwise: 4 GiB.
 
-BASE = 500 * 2**20
-"""Bytes that a process takes before it has any frame: Python, PyTorch, the codecs."""
+It is the same on every machine, so that the layers are the same too.
+"""
 
-HALVINGS = 3
-"""How often a working size is halved, at most, where the GPU's memory is too small for it."""
+BASE_BYTES = 500 * 2**20
+"""Bytes that a process needs before it has any frame, for Python, PyTorch and the codecs.
+
+Measured with the CPU builds of the pinned versions.
+"""
+
+MAX_HALVINGS = 3
+"""How often a working size is halved, at most, where the GPU's memory is too small."""
+
+SAFE_SHARE = 0.75
+"""Part of the machine's memory that a warning suggests for ``--max-memory``."""
+
+_SUFFIXES = ((2**30, "G"), (2**20, "M"), (2**10, "K"))
 
 
-def planned(settings: Settings) -> int:
-    """Bytes that frames and what is made of them may take."""
-    return max(0, (settings.max_memory or PLANNED) - BASE)
+def planned_bytes(settings: Settings) -> int:
+    """Return the bytes that frames and everything computed from them may take."""
+    return max(0, (settings.max_memory or DEFAULT_PLAN_BYTES) - BASE_BYTES)
 
 
-def check_enough(needed: float, settings: Settings, what: str) -> str | None:
-    """Compares what the least of a work needs, in bytes beside :data:`BASE`, with what may be planned for.
+def check_memory(needed: float, settings: Settings, what: str) -> str | None:
+    """Compare what the smallest version of a work needs with what may be used.
 
-    Raises UsageError where it is more than ``--max-memory``, UnlayerError where it is more than this machine has. Returns a warning where
-    it is merely more than what is planned for by default.
+    needed: bytes besides :data:`BASE_BYTES`. what: the work's name in messages.
+
+    Returns a warning if it needs more than the default plan, else ``None``. Raises UsageError where
+    it needs more than ``--max-memory``, and UnlayerError where it needs more than this machine has.
     """
-    total = needed + BASE
-    if needed <= planned(settings):
+    total = needed + BASE_BYTES
+    if needed <= planned_bytes(settings):
         return None
     if settings.max_memory:
-        given, wants = amounts(settings.max_memory, total)
+        given, wants = format_two_sizes(settings.max_memory, total)
         raise UsageError(f"--max-memory {given} is too little for {what}; it needs about {wants}")
-    if total > (have := machine_memory() or PLANNED):
-        has, wants = amounts(have, total)
+    if total > (have := machine_memory() or DEFAULT_PLAN_BYTES):
+        has, wants = format_two_sizes(have, total)
         raise UnlayerError(
             f"{what}: needs about {wants} of memory and this machine has {has}; scale it down first"
         )
-    return f"{what}: needs about {amount(total)} of memory"
+    return f"{what}: needs about {format_bytes(total)} of memory"
 
 
-def say_tight(used: float, what: str) -> str | None:
-    """A warning where a work, as it is planned, takes more than this machine has, in bytes beside :data:`BASE`.
+def tight_memory_warning(used: float, what: str) -> str | None:
+    """Return a warning if a work is planned with more memory than this machine has, else ``None``.
 
-    It is planned the same on every machine, so that the layers are the same: less is planned for only where that is asked for.
+    used: bytes besides :data:`BASE_BYTES`. what: the work's name in messages.
+
+    The plan is the same on every machine, so that the layers are the same; a smaller one must be
+    asked for.
     """
-    total, have = used + BASE, machine_memory()
+    total = used + BASE_BYTES
+    have = machine_memory()
     if have is None or total <= have:
         return None
-    has, wants = amounts(have, total)
+    has, wants = format_two_sizes(have, total)
     return (
-        f"{what}: about {wants} of memory is planned for and this machine has {has}; "
-        f"should that be too little, --max-memory {amount(0.75 * have)} plans for less, and for other layers"
+        f"{what}: the plan needs about {wants} of memory and this machine has {has}; "
+        f"if that fails, --max-memory {format_bytes(SAFE_SHARE * have)} plans for less "
+        "and gives other layers"
     )
 
 
-def amount(size: float) -> str:
-    """Bytes for people, as ``--max-memory`` takes them: ``3.2G``, ``800M``."""
+def format_bytes(size: float) -> str:
+    """Return bytes for people, as ``--max-memory`` takes them: ``3.2G``, ``800M``."""
     return f"{size / 2**30:.3g}G" if size >= 2**30 else f"{-(-size // 2**20):.0f}M"
 
 
-def amounts(less: float, more: float) -> tuple[str, str]:
-    """Return two unequal sizes in bytes for people, with as many digits as it takes to tell them apart: ``("1.01M", "1.02M")``."""
+def format_two_sizes(less: float, more: float) -> tuple[str, str]:
+    """Return two different sizes in bytes with enough digits to tell them apart.
+
+    Example: ``("1.01M", "1.02M")``.
+    """
     for digits in range(2, 9):
         pair = _sized(less, digits), _sized(more, digits)
         if pair[0] != pair[1]:
@@ -85,25 +106,20 @@ def amounts(less: float, more: float) -> tuple[str, str]:
 
 
 def _sized(size: float, digits: int) -> str:
-    """``size`` in its own unit, with about ``digits`` digits that count and one more."""
-    unit, letter = next(
-        (
-            (2**power, letter)
-            for power, letter in ((30, "G"), (20, "M"), (10, "K"))
-            if size >= 2**power
-        ),
-        (1, " bytes"),
-    )
+    """Return ``size`` in a fitting unit, with about ``digits`` + 1 significant digits."""
+    fitting = ((unit, letter) for unit, letter in _SUFFIXES if size >= unit)
+    unit, letter = next(fitting, (1, " bytes"))
     value = size / unit
-    text = f"{value:.{max(0, digits - int(math.log10(max(1.0, value))))}f}"
+    decimals = max(0, digits - int(math.log10(max(1.0, value))))
+    text = f"{value:.{decimals}f}"
     return (text.rstrip("0").rstrip(".") if "." in text else text) + letter
 
 
-def check_room(folder: Path, needed: int) -> None:
-    """Raises UnlayerError where the disk of ``folder`` has not ``needed`` bytes for what a run will put there, before any work is done."""
+def check_disk(folder: Path, needed: int) -> None:
+    """Raise UnlayerError where the disk of ``folder`` has less than ``needed`` bytes free."""
     free = shutil.disk_usage(folder).free
     if free < needed:
-        has, wants = amounts(free, needed)
+        has, wants = format_two_sizes(free, needed)
         raise UnlayerError(
             f"{printable(folder.parent)}: has {has} of disk left and about {wants} are needed; "
             "free some space there, or choose another --out"
@@ -111,8 +127,8 @@ def check_room(folder: Path, needed: int) -> None:
 
 
 def peak_memory() -> int | None:
-    """The most bytes that this process has had until now; ``None`` where the system does not tell."""
-    # Not getrusage where there is another way: on Linux it begins with what the process had that started this one.
+    """Return this process's peak memory in bytes, or ``None`` where the system does not tell."""
+    # On Linux, getrusage begins with the memory of the process that started this one.
     with suppress(OSError, ValueError, StopIteration):
         return 1024 * value_of(Path("/proc/self/status"), "VmHWM:")
     try:
@@ -124,25 +140,32 @@ def peak_memory() -> int | None:
 
 
 def retry_on_oom(work: Callable[[int, Checkpoints], T], room: Checkpoints) -> tuple[T, int]:
-    """``work(times, checkpoints)`` with its working size halved as few ``times`` as the GPU's memory asks for, and how many that was.
+    """Retry at half the working size after each out-of-memory error of the GPU.
 
-    Each size keeps what it has done in a room of its own, and a resumed run goes on with the size that the interrupted one had come to.
-    Raises torch.OutOfMemoryError where :data:`HALVINGS` are too few.
+    work: called with the number of halvings and the checkpoints for that size. room: where the
+    checkpoints lie; each size has a namespace of its own, and a resumed run goes on with the size
+    that the interrupted run had reached.
+
+    Returns the result and the number of halvings. Raises torch.OutOfMemoryError after
+    :data:`MAX_HALVINGS`.
     """
     times = int(room.newest("reduced") or 0)
     while True:
         try:
             return work(times, room.namespace(f"reduced-{times}") if times else room), times
         except torch.OutOfMemoryError:
-            if times == HALVINGS:
+            if times == MAX_HALVINGS:
                 raise
-        # Here, not in the handler: the exception would hold the tensors that were in work.
+        # This stands outside the handler, where the exception would keep tensors alive.
         times += 1
         room.save("reduced", times)
         torch.cuda.empty_cache()
 
 
-def say_halved(first: int, last: int, device: torch.device, times: int) -> str:
-    """The warning about it."""
+def halved_warning(first: int, last: int, device: torch.device, times: int) -> str:
+    """Return the warning that the working size of frames ``first`` to ``last`` was halved."""
     often = "once" if times == 1 else f"{times} times"
-    return f"frames {first} to {last}: the memory of {device} was too small; the working size was halved {often}"
+    return (
+        f"frames {first} to {last}: the memory of {device} was too small; "
+        f"the working size was halved {often}"
+    )

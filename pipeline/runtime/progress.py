@@ -1,7 +1,7 @@
-"""What a run tells while it works, and how long each stage took.
+"""Report progress while a run works, and measure how long each stage takes.
 
-:class:`Stages` is what the tasks see: ``with stages.stage("find") as step: step(0.5, "frame 60 of 120")``. A :class:`Reporter` shows
-it: a bar on a terminal, plain lines elsewhere, JSON lines, or nothing.
+Tasks use :class:`Stages`: ``with stages.stage("find") as step: step(0.5, "frame 60 of 120")``. A
+:class:`Reporter` shows it as a bar on a terminal, as plain lines, as JSON lines, or not at all.
 """
 
 from __future__ import annotations
@@ -24,11 +24,21 @@ from rich.progress import (
 )
 
 Step = Callable[[float, str], None]
-"""Called with the fraction done, 0 to 1, and a few words on what is being done."""
+"""A function of the fraction done, 0 to 1, and a short note on what is being done."""
+
+LINE_SECONDS = 5.0
+"""Least seconds between two plain lines."""
+JSON_SECONDS = 1.0
+"""Least seconds between two JSON lines about the same stage."""
+SHORT_STAGE = 1.0
+"""Seconds below which a stage gets no line of its own, so that an error can stand alone."""
 
 
 class Reporter(Protocol):
-    """Shows the progress of one stage after another. ``close`` may be called at any moment, and more than once."""
+    """Shows the progress of one stage after another.
+
+    ``close`` may be called at any moment, and more than once.
+    """
 
     def begin(self, stage: str) -> None: ...
     def step(self, stage: str, fraction: float, note: str) -> None: ...
@@ -37,75 +47,80 @@ class Reporter(Protocol):
     def close(self) -> None: ...
 
 
-class Silent:
-    """Shows warnings alone."""
+class SilentReporter:
+    """Show only warnings."""
 
     def begin(self, stage: str) -> None:
-        """Shows nothing."""
+        """Show nothing."""
 
     def step(self, stage: str, fraction: float, note: str) -> None:
-        """Shows nothing."""
+        """Show nothing."""
 
     def end(self, stage: str, seconds: float) -> None:
-        """Shows nothing."""
+        """Show nothing."""
 
     def warn(self, text: str) -> None:
-        """One line on standard error."""
+        """Print one line on standard error."""
         print(f"unlayer: warning: {text}", file=sys.stderr)
 
     def close(self) -> None:
-        """Has nothing to close."""
+        """Do nothing: there is nothing to close."""
 
 
-class Lines(Silent):
-    """A line at most every ``every`` seconds, for logs: ``find 40 % frame 48 of 120, 3 s left``."""
+class LineReporter(SilentReporter):
+    """Print a plain line now and then, for logs: ``find 40 % frame 48 of 120, 3 s left``.
 
-    def __init__(self, every: float = 5.0, clock: Callable[[], float] = time.monotonic) -> None:
-        self.every, self.clock = every, clock
-        self.began = self.told = clock()
+    every: least seconds between two lines. clock: returns the time in seconds.
+    """
+
+    def __init__(
+        self, every: float = LINE_SECONDS, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.every = every
+        self.clock = clock
+        self.began = self.printed = clock()
 
     def begin(self, stage: str) -> None:
         self.began = self.clock()
 
     def step(self, stage: str, fraction: float, note: str) -> None:
         now = self.clock()
-        if now - self.told < self.every:
+        if now - self.printed < self.every:
             return
-        self.told = now
-        left = (
-            f", {(now - self.began) * (1 - fraction) / fraction:.0f} s left" if fraction > 0 else ""
-        )
+        self.printed = now
+        left = ""
+        if fraction > 0:
+            left = f", {(now - self.began) * (1 - fraction) / fraction:.0f} s left"
         print(f"{stage} {100 * fraction:.0f} % {note}{left}", file=sys.stderr, flush=True)
 
     def end(self, stage: str, seconds: float) -> None:
-        # Stages that are over in a moment are not worth a line; a refusal then stands alone.
-        if self.clock() - self.began >= 1:
+        if self.clock() - self.began >= SHORT_STAGE:
             print(f"{stage} done in {seconds:.1f} s", file=sys.stderr, flush=True)
 
 
-class JsonLines(Silent):
-    """One JSON object a line on standard output, at most one step a second: ``{"event": "step", "stage": "find", ...}``."""
+class JsonReporter(SilentReporter):
+    """Print one JSON object a line on standard output: ``{"event": "step", "stage": "find"}``."""
 
     def __init__(self) -> None:
-        self.told = 0.0
+        self.printed = 0.0
 
     def begin(self, stage: str) -> None:
-        tell("begin", stage=stage)
+        print_event("begin", stage=stage)
 
     def step(self, stage: str, fraction: float, note: str) -> None:
-        if time.monotonic() - self.told >= 1:
-            self.told = time.monotonic()
-            tell("step", stage=stage, fraction=round(fraction, 4), note=note)
+        if time.monotonic() - self.printed >= JSON_SECONDS:
+            self.printed = time.monotonic()
+            print_event("step", stage=stage, fraction=round(fraction, 4), note=note)
 
     def end(self, stage: str, seconds: float) -> None:
-        tell("end", stage=stage, seconds=round(seconds, 3))
+        print_event("end", stage=stage, seconds=round(seconds, 3))
 
     def warn(self, text: str) -> None:
-        tell("warning", text=text)
+        print_event("warning", text=text)
 
 
-class Bars(Silent):
-    """One bar a stage with the time left, on a terminal."""
+class BarReporter(SilentReporter):
+    """Show a bar for each stage on a terminal, with the time left."""
 
     def __init__(self, console: Console) -> None:
         self.progress = Progress(
@@ -139,30 +154,31 @@ class Bars(Silent):
         self.progress.stop()
 
 
-def tell(event: str, **facts: Any) -> None:
-    """Prints one line of JSON for programs that read our standard output."""
+def print_event(event: str, **facts: Any) -> None:
+    """Print one JSON object as a line on standard output, for programs that read it."""
     print(json.dumps({"event": event, **facts}), flush=True)
 
 
 def reporter(*, json_lines: bool, quiet: bool) -> Reporter:
-    """The reporter that fits the options and the terminal."""
+    """Return the reporter that fits the options and the terminal."""
     if json_lines:
-        return JsonLines()
+        return JsonReporter()
     if quiet:
-        return Silent()
+        return SilentReporter()
     console = Console(stderr=True)
-    return Bars(console) if console.is_terminal else Lines()
+    return BarReporter(console) if console.is_terminal else LineReporter()
 
 
 class Stages:
-    """Opens and times the stages of a run, one after another.
+    """Open and time the stages of a run, one after another.
 
-    seconds: wall-clock seconds by stage, exact; a stage that is opened again adds to its own. warnings: in order, none twice.
-    check: called before each stage, and may raise.
+    reporter: shows the progress. seconds: wall-clock seconds by stage; a stage that is opened again
+    adds to its own. warnings: in order, each once. check: called before each stage; what it
+    raises ends the run.
     """
 
-    def __init__(self, shown: Reporter) -> None:
-        self.shown = shown
+    def __init__(self, reporter: Reporter) -> None:
+        self.reporter = reporter
         self.seconds: dict[str, float] = {}
         self.warnings: list[str] = []
         self.check: Callable[[], None] = lambda: None
@@ -171,29 +187,30 @@ class Stages:
     def stage(
         self, name: str, *, within: Callable[[], dict[str, float]] | None = None
     ) -> Iterator[Step]:
-        """Times the block as ``name`` and shows its steps.
+        """Time the block as stage ``name``, and yield the function that reports its steps.
 
-        within: asked at the end for parts of the stage that were timed inside; they are booked under their own names and the rest
-        under ``name``.
+        within: called at the end; returns the seconds of parts that were timed inside. They are
+        recorded under their own names, and only the rest under ``name``.
         """
         self.check()
         began = time.monotonic()
-        self.shown.begin(name)
+        self.reporter.begin(name)
 
         def step(fraction: float, note: str = "") -> None:
-            self.shown.step(name, min(1.0, max(0.0, fraction)), note)
+            self.reporter.step(name, min(1.0, max(0.0, fraction)), note)
 
         try:
             yield step
         finally:
             spent = time.monotonic() - began
             parts = within() if within else {}
-            for part, seconds in {**parts, name: max(0.0, spent - sum(parts.values()))}.items():
+            rest = max(0.0, spent - sum(parts.values()))
+            for part, seconds in {**parts, name: rest}.items():
                 self.seconds[part] = self.seconds.get(part, 0.0) + seconds
-        self.shown.end(name, spent)
+        self.reporter.end(name, spent)
 
     def warn(self, text: str) -> None:
-        """Shows a warning and keeps it for the manifest."""
+        """Show a warning and keep it for the manifest, unless it was given before."""
         if text not in self.warnings:
             self.warnings.append(text)
-            self.shown.warn(text)
+            self.reporter.warn(text)

@@ -1,7 +1,8 @@
-"""Runs on shared storage that is no folder: ``--store`` takes any URL that fsspec knows (``s3://``, ``gs://``, ``sftp://``, ``file://``).
+"""Keep runs on shared storage: ``--store`` takes any URL that fsspec knows (``s3://``, ``file://``).
 
-Work is done in a local folder. What a run keeps for ``--resume`` is sent as it is kept, and fetched by whoever goes on with it; the
-layers are sent when the run is finished, the manifest last, so that a folder with one is a finished run there too.
+The work itself is done in a local folder. Checkpoints are sent as soon as they are made, and
+fetched by the process that resumes the run. Layers are sent when the run is finished, and the
+manifest last, so that a folder with a manifest is a finished run there too.
 """
 
 from __future__ import annotations
@@ -10,65 +11,82 @@ import json
 import os
 import re
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from pipeline.runtime.run_folder import MANIFEST, WORK, files_of
-from pipeline.settings import nearest
+from pipeline.runtime.run_record import MANIFEST, RECORD, WORK, files_of
+from pipeline.values import did_you_mean
 from stages import safe_files
 from stages.errors import UnlayerError, UsageError
 
 KEPT = f"{WORK}/keep"
+"""The folder of the checkpoints, inside the run's folder."""
 WRITTEN = "written"
-"""The folder in it for layers that are whole before the run is over: they are large, and soon written again."""
+"""The folder among the checkpoints for whole layers of an unfinished run.
+
+They are not sent: they are large, and quickly written again.
+"""
 PART = ".part"
-"""What a file is called at its end while it is on its way."""
-_LIKE_A_KIND = re.compile(
-    r"([A-Za-z][A-Za-z0-9+.-]*)(?<!^[A-Za-z]):(.*)"
-    if os.name == "nt"
-    else r"([A-Za-z][A-Za-z0-9+.-]*):(.*)",
-    re.S,
-)
+"""The suffix of a file's name while it is being sent or fetched."""
+SUPERSEDED = {f"{KEPT}/search.safetensors": f"{KEPT}/find.safetensors"}
+"""Checkpoints that are useless once another one is there: progress that has become a result."""
+MAX_STORES = 64
+"""Stores that a process remembers, one for each run's URL."""
+
+# On Windows a single letter before the colon is a drive.
+_ONE_LETTER = r"(?<!^[A-Za-z])" if os.name == "nt" else ""
+_PROTOCOL = re.compile(rf"([A-Za-z][A-Za-z0-9+.-]*){_ONE_LETTER}:(.*)", re.S)
 
 
 class Store:
-    """One run's folder on shared storage. ``url``: of that folder. Raises UsageError where nothing here knows such a URL."""
+    """The folder of one run on shared storage.
+
+    url: the folder's URL. Raises UsageError where no installed package knows such a URL.
+    """
 
     def __init__(self, url: str) -> None:
         self.url = url.rstrip("/")
         try:
             from fsspec.core import url_to_fs
-            from fsspec.registry import available_protocols
         except ImportError as error:
             raise UsageError(
                 "--store needs fsspec, which is not installed; pip install fsspec"
             ) from error
-        # A kind that nobody knows would be taken for a folder of that name.
-        if (kind := _LIKE_A_KIND.match(self.url)) and (
-            kind[1].lower() not in available_protocols() or not kind[2].startswith("//")
-        ):
-            near = (
-                ""
-                if kind[1] in available_protocols()
-                else nearest(kind[1], [one for one in available_protocols() if one != "memory"])
-            )
-            raise UsageError(
-                f"--store {url}: is not the address of a storage of a known kind; write it as s3://bucket/layers{near}"
-            )
+        self._check_protocol(url)
         try:
             found: tuple[Any, str] = url_to_fs(self.url)
         except Exception as error:
             raise UsageError(f"--store {url}: {_first_line(error)}") from error
-        self.files, self.root = found[0], found[1].rstrip("/")
-        # Here links are looked for, as in every folder of a run.
-        self.local = "file" in _names_of(self.files)
+        self.files = found[0]
+        self.root = found[1].rstrip("/")
+        # On this machine links are refused, as in every run's folder.
+        self.local = "file" in _protocols(self.files)
         self._known: dict[str, tuple[int, int]] = {}
 
+    def _check_protocol(self, url: str) -> None:
+        """Raise UsageError for an unknown protocol.
+
+        fsspec would take such a URL for the name of a local folder.
+        """
+        from fsspec.registry import available_protocols
+
+        match = _PROTOCOL.match(self.url)
+        known = available_protocols()
+        if match is None or (match[1].lower() in known and match[2].startswith("//")):
+            return
+        # Storage in memory is of no use here, so it is not suggested.
+        choices = [name for name in known if name != "memory"]
+        similar = "" if match[1] in known else did_you_mean(match[1], choices)
+        raise UsageError(
+            f"--store {url}: is not the address of a known kind of storage; "
+            f"write it as s3://bucket/layers{similar}"
+        )
+
     def within(self, name: PurePosixPath) -> Store:
-        """The folder ``name`` in this one."""
+        """Return the store of the folder ``name`` inside this one."""
         return store_at(f"{self.url}/{name}")
 
     def fetch(
@@ -78,48 +96,62 @@ class Store:
         *,
         layers: bool = False,
     ) -> None:
-        """Brings the run's manifest and what it keeps into ``folder``; with ``layers`` all that it made as well.
+        """Fetch the run's manifest and its checkpoints into ``folder``.
 
-        wanted: which of the kept files, by their names in the folder ``keep``.
+        wanted: returns whether to fetch a checkpoint file, by its name in the folder ``keep``.
+        layers: whether to fetch the layers too. Raises UnlayerError where it cannot be read.
         """
-        with self._said("read"):
+        with self._explained("read"):
             names = self._names()
-            done = MANIFEST in names
-            # The manifest last: a folder with one is a finished run. What a finished run kept is of no use.
+            # The manifest goes last: a folder with one is a finished run.
             for name in sorted(names, key=lambda name: name == MANIFEST):
-                if done and name.startswith(f"{WORK}/"):
-                    continue
-                # Where the search is over, how far it once had come is of no use.
-                if name == f"{KEPT}/search.safetensors" and f"{KEPT}/find.safetensors" in names:
-                    continue
-                ours = name in (MANIFEST, f"{WORK}/run.json") or (
-                    name.startswith(KEPT + "/") and wanted(name[len(KEPT) + 1 :])
-                )
-                ours = ours or (layers and not name.startswith("."))
-                if not ours or name.endswith(PART):
-                    continue
-                folder.mkdir(parents=True, exist_ok=True)
-                path = safe_files.inside(folder, name)
-                safe_files.make_folder(path.parent, folder)
-                part = path.with_name(path.name + PART)
-                safe_files.create(part).close()
-                self.files.get_file(f"{self.root}/{name}", str(part))
-                part.replace(path)
-                self._known[name] = _state(path)
+                if self._is_wanted(name, names, wanted, layers):
+                    self._get(name, folder)
+
+    @staticmethod
+    def _is_wanted(
+        name: str, names: Iterable[str], wanted: Callable[[str], bool], layers: bool
+    ) -> bool:
+        """Return whether a file of the store is to be fetched."""
+        if name.endswith(PART):
+            return False
+        if name.startswith(f"{WORK}/") and MANIFEST in names:
+            # The checkpoints of a finished run are of no use.
+            return False
+        if name in SUPERSEDED and SUPERSEDED[name] in names:
+            return False
+        if name in (MANIFEST, f"{WORK}/{RECORD}"):
+            return True
+        if name.startswith(f"{KEPT}/"):
+            return wanted(name[len(KEPT) + 1 :])
+        return layers and not name.startswith(".")
+
+    def _get(self, name: str, folder: Path) -> None:
+        """Fetch one file so that it has its name only when it is whole."""
+        folder.mkdir(parents=True, exist_ok=True)
+        path = safe_files.inside(folder, name)
+        safe_files.make_folder(path.parent, folder)
+        part = path.with_name(path.name + PART)
+        safe_files.create(part).close()
+        self.files.get_file(f"{self.root}/{name}", str(part))
+        part.replace(path)
+        self._known[name] = _state(path)
 
     def check(self) -> None:
         """Write a file there and read it back, before any work is done.
 
-        Raises UsageError where this kind of storage keeps nothing for other processes, UnlayerError where it cannot be written.
+        Raises UsageError where this kind of storage keeps nothing for other processes, and
+        UnlayerError where it cannot be written.
         """
-        if "memory" in _names_of(self.files) or re.search(r"(^|::)memory:", self.url):
+        if "memory" in _protocols(self.files) or re.search(r"(^|::)memory:", self.url):
             raise UsageError(
-                f"--store {self.url}: is this process's memory, which keeps nothing; give a storage as s3://bucket/layers"
+                f"--store {self.url}: is this process's memory, which keeps nothing; "
+                "give a storage as s3://bucket/layers"
             )
         name = f"{self.root}/.unlayer-{secrets.token_hex(8)}"
         data = name.encode()
         try:
-            with self._said("written"):
+            with self._explained("written"):
                 self.files.makedirs(self.root, exist_ok=True)
                 self._refuse_links(name)
                 self.files.pipe_file(name + PART, data)
@@ -127,21 +159,23 @@ class Store:
                 same = self.files.cat_file(name) == data
                 self.files.rm_file(name)
         except UnlayerError as error:
-            cause = error.__cause__
-            if isinstance(cause, NotImplementedError | AttributeError | TypeError) or re.search(
-                "read.?only", str(cause), re.IGNORECASE
-            ):
+            if _is_read_only(error.__cause__):
                 raise UsageError(
-                    f"--store {self.url}: storage of this kind cannot be written; give one as s3://bucket/layers"
+                    f"--store {self.url}: this kind of storage cannot be written; "
+                    "give one as s3://bucket/layers"
                 ) from error
             raise
         if not same:
             raise UsageError(
-                f"--store {self.url}: does not give back what is written to it; give a storage as s3://bucket/layers"
+                f"--store {self.url}: does not return what is written to it; "
+                "give a storage as s3://bucket/layers"
             )
 
     def _names(self) -> list[str]:
-        """The names of the files there. Those that are no names in a folder, links and pipes are left out: they are not ours."""
+        """Return the names of the run's files, relative to its folder.
+
+        Links, pipes and names that lead out of the folder are left out.
+        """
         if not self.files.exists(self.root):
             return []
         found = self.files.find(self.root, detail=True)
@@ -150,10 +184,10 @@ class Store:
             for path, facts in found.items()
             if facts.get("type") == "file" and not facts.get("islink")
         ]
-        return [name for name in names if _is_name(name)]
+        return [name for name in names if _is_inside(name)]
 
     def _refuse_links(self, target: str) -> None:
-        """Raises OSError where a part of a path on this machine, below the store's own folder, is a link."""
+        """Raise OSError where a part of a local path, below the store's own folder, is a link."""
         for path in (Path(target), *Path(target).parents) if self.local else ():
             if path == Path(self.root):
                 return
@@ -161,16 +195,20 @@ class Store:
                 raise OSError(f"{path.name} there is a link, remove it")
 
     def send_kept(self, folder: Path) -> None:
-        """Sends what ``folder``'s run keeps and the store has not got yet, but no layers. Checkpoints go last: they say that the rest is
-        whole."""
+        """Send the checkpoints of the run in ``folder`` that the store does not have yet.
+
+        Checkpoint files go last, as they say that the files they name are whole. Layers are not
+        sent.
+        """
         if not safe_files.is_folder(folder / WORK):
             return
         paths = [
-            path for path in safe_files.files_in(folder / KEPT) if not path.name.endswith(PART)
+            path
+            for path in safe_files.files_in(folder / KEPT)
+            if not path.name.endswith(PART) and folder / KEPT / WRITTEN not in path.parents
         ]
-        paths = [path for path in paths if folder / KEPT / WRITTEN not in path.parents]
-        record = folder / WORK / "run.json"
         paths.sort(key=lambda path: (path.suffix == ".safetensors", path.stat().st_mtime_ns))
+        record = folder / WORK / RECORD
         for path in ([record] if safe_files.is_file(record) else []) + paths:
             name = path.relative_to(folder).as_posix()
             if (state := _state(path)) != self._known.get(name):
@@ -178,7 +216,7 @@ class Store:
                 self._known[name] = state
 
     def publish(self, folder: Path) -> None:
-        """Sends a finished run's files, the manifest last, and removes what it kept."""
+        """Send a finished run's files, the manifest last, and remove its checkpoints."""
         paths = [
             path
             for path in safe_files.files_in(folder)
@@ -190,21 +228,24 @@ class Store:
         self.forget_kept()
 
     def forget_kept(self) -> None:
-        """Removes what the run kept for going on."""
+        """Remove the run's checkpoints."""
         self._known.clear()
-        with self._said("written"):
+        with self._explained("written"):
             self._refuse_links(f"{self.root}/{WORK}")
             if self.files.exists(f"{self.root}/{WORK}"):
                 self.files.rm(f"{self.root}/{WORK}", recursive=True)
 
     def finished(self) -> bool:
-        """Whether a finished run is there."""
-        with self._said("read"):
+        """Return whether a finished run is there."""
+        with self._explained("read"):
             return bool(self.files.exists(f"{self.root}/{MANIFEST}"))
 
     def _retire(self, names: set[str]) -> None:
-        """Takes away the run that is replaced: its manifest first, then those of its files that the new one, of ``names``, has not."""
-        with self._said("written"):
+        """Remove the run that is replaced: its manifest first, then its other files.
+
+        names: the new run's files, which are kept because they will be overwritten.
+        """
+        with self._explained("written"):
             if not self.files.exists(f"{self.root}/{MANIFEST}"):
                 return
             try:
@@ -218,12 +259,12 @@ class Store:
                     self.files.rm_file(f"{self.root}/{name}")
 
     def send(self, path: Path, name: str) -> None:
-        """Sends one file."""
+        """Send one file."""
         self._put(path, name)
 
     def _put(self, path: Path, name: str) -> None:
         target = f"{self.root}/{name}"
-        with self._said("written"):
+        with self._explained("written"):
             self._refuse_links(target + PART)
             self._refuse_links(target)
             self.files.makedirs(str(PurePosixPath(target).parent), exist_ok=True)
@@ -231,14 +272,17 @@ class Store:
             self.files.mv(target + PART, target)
 
     @contextmanager
-    def _said(self, what: str) -> Iterator[None]:
-        """Whatever goes wrong there, each kind of storage in its own way, becomes one line."""
+    def _explained(self, what: str) -> Iterator[None]:
+        """Turn whatever goes wrong with the storage into an UnlayerError of one line.
+
+        Each kind of storage has its own errors. what: ``read`` or ``written``.
+        """
         try:
             yield
         except Exception as error:
-            line = _first_line(error)
             raise UnlayerError(
-                f"{self.url}: cannot be {what} ({line}); check the address and your access to it"
+                f"{self.url}: cannot be {what} ({_first_line(error)}); "
+                "check the address and your access to it"
             ) from error
 
 
@@ -246,12 +290,20 @@ def _first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
-def _names_of(files: Any) -> tuple[str, ...]:
-    """The names of a kind of storage."""
+def _is_read_only(cause: BaseException | None) -> bool:
+    """Return whether an error means that this kind of storage can never be written."""
+    if isinstance(cause, NotImplementedError | AttributeError | TypeError):
+        return True
+    return re.search("read.?only", str(cause), re.IGNORECASE) is not None
+
+
+def _protocols(files: Any) -> tuple[str, ...]:
+    """Return the names of a kind of storage."""
     return (files.protocol,) if isinstance(files.protocol, str) else tuple(files.protocol)
 
 
-def _is_name(name: str) -> bool:
+def _is_inside(name: str) -> bool:
+    """Return whether a name leads to a place inside the folder."""
     try:
         safe_files.inside(Path("."), name)
     except ValueError:
@@ -259,12 +311,16 @@ def _is_name(name: str) -> bool:
     return True
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=MAX_STORES)
 def store_at(url: str) -> Store:
-    """The store at ``url``; the same one for as long as this process lives, so that nothing is sent twice."""
+    """Return the store at ``url``.
+
+    It is the same object for as long as this process lives, so that nothing is sent twice.
+    """
     return Store(url)
 
 
 def _state(path: Path) -> tuple[int, int]:
+    """Return a file's size in bytes and the time of its last change in ns."""
     facts = path.stat()
     return facts.st_size, facts.st_mtime_ns

@@ -1,4 +1,4 @@
-"""Frames in memory as a file that a run can take, without loss."""
+"""Write frames from memory to a file that a run can read, without loss."""
 
 from __future__ import annotations
 
@@ -15,8 +15,12 @@ from stages.media.write import LayerWriter
 def save_frames(
     path: Path, pixels: torch.Tensor, bits: int, rate: Fraction, *, picture: bool = False
 ) -> Path:
-    """Writes ``(T, 3, H, W)`` in [0, 1] beside ``path``, with ``bits`` a value, and returns where: FFV1 in Matroska, or PNG for a
-    ``picture``. Raises UnlayerError where it cannot be written."""
+    """Write frames to a file and return its path: ``path`` with a suffix.
+
+    pixels: ``(T, 3, H, W)`` in [0, 1]. bits: 8 or 16 bits a value. rate: frames per second.
+    picture: write a PNG instead of FFV1 in Matroska. Raises UnlayerError where it cannot be
+    written.
+    """
     height, width = pixels.shape[-2:]
     info = ClipInfo(path, width, height, len(pixels), rate, 1 / rate, bit_depth=bits)
     with LayerWriter(

@@ -1,7 +1,8 @@
-"""Ctrl-C, SIGTERM and SIGHUP: the first stops the work so that it is tidied up, and none of them ever ends in a traceback.
+"""Handle Ctrl-C, SIGTERM and SIGHUP: the first stops the work, and none ends in a traceback.
 
-Everything on disk is whole at every moment, so a run may also be ended at once: the third signal does that. This module imports little,
-so that it is there before anything that takes time is imported.
+Every file on disk is whole at every moment, so a run may also be ended at once; the third signal
+does that. This module imports little, so that its handlers are in place before anything slow is
+imported.
 """
 
 from __future__ import annotations
@@ -20,17 +21,25 @@ STATUS = {
     signal.SIGTERM: 143,
     **({signal.SIGHUP: 129} if hasattr(signal, "SIGHUP") else {}),
 }
-"""Exit statuses as shells count them: 128 and the signal's number."""
+"""Exit statuses as shells count them: 128 plus the signal's number."""
 AT_ONCE = 3
-"""The signal, counted from the first, that ends the process without any tidying."""
+"""The number of the signal that ends the process without any clean-up."""
 PARENT = "UNLAYER_STOPS_WITH_STDIN"
-"""The environment variable that tells a process to stop when its standard input ends: who started it holds the other end."""
+"""The environment variable that tells a process to stop when its standard input ends.
+
+The process that started it holds the other end.
+"""
 GRACE = 30.0
-"""Seconds that a process may take to stop when it is asked to, before it is ended."""
+"""Seconds that a process may take to stop when it is asked to, before it is killed."""
+RESEND_SECONDS = 0.02
+"""Seconds after which a swallowed signal is sent again."""
+CHUNK = 1024
+"""Bytes to read from standard input at once; what they are does not matter."""
+_SHOW_CURSOR = b"\x1b[?25h\r"
 
 
 class Stopped(KeyboardInterrupt):
-    """A signal asked us to stop. number: the signal."""
+    """A signal asked this process to stop. number: the signal."""
 
     def __init__(self, number: int) -> None:
         super().__init__()
@@ -48,9 +57,10 @@ def status_of(stop: KeyboardInterrupt) -> int:
 
 
 class Stopping:
-    """What became of the signals so far.
+    """Handle signals, and remember what became of them.
 
-    seen: those that arrived, in order. told: the user was told of it. over: nothing is left to be stopped.
+    seen: the signals that arrived, in order. told: whether the user was told that the work stopped.
+    over: whether there is nothing left to stop.
     """
 
     def __init__(self) -> None:
@@ -68,17 +78,20 @@ class Stopping:
         raise Stopped(self.seen[0])
 
     def again(self, lost: Any) -> bool:
-        """Send the signal again whose exception ``lost`` was swallowed where none can pass, as in ``__del__``; whether it was one."""
+        """Send a signal again whose exception was swallowed, as in ``__del__``.
+
+        lost: what ``sys.unraisablehook`` is called with. Returns whether it was such an exception.
+        """
         if not isinstance(lost.exc_value, KeyboardInterrupt):
             return False
         if self.seen:
-            # A moment later: here it would be swallowed as well.
-            threading.Timer(0.02, _send, (self.seen.pop(),)).start()
+            # Sent at once, it would be swallowed in the same place.
+            threading.Timer(RESEND_SECONDS, _send, (self.seen.pop(),)).start()
         return True
 
 
 def _send(number: int) -> None:
-    """Send this process a signal so that its main thread notices, even where it waits."""
+    """Send this process a signal that its main thread notices even while it waits."""
     main = threading.main_thread()
     if hasattr(signal, "pthread_kill") and main.ident is not None and main.is_alive():
         signal.pthread_kill(main.ident, number)
@@ -89,22 +102,25 @@ def _send(number: int) -> None:
 def end_at_once(number: int, frame: FrameType | None = None) -> None:
     """End the process with one line, as if by signal ``number``."""
     with suppress(OSError):
-        # The cursor that a progress bar hides comes back.
-        os.write(2, (b"\x1b[?25h\r" if os.isatty(2) else b"") + b"unlayer: stopped\n")
+        # A progress bar may have hidden the cursor.
+        cursor = _SHOW_CURSOR if os.isatty(2) else b""
+        os.write(2, cursor + b"unlayer: stopped\n")
     os._exit(STATUS.get(signal.Signals(number), 130))
 
 
 @contextmanager
 def stopping() -> Iterator[Stopping]:
-    """Let signals raise :class:`Stopped` in the main thread for as long as this lasts. Those that are ignored stay ignored (nohup)."""
+    """Let signals raise :class:`Stopped` in the main thread while the block runs.
+
+    Signals that are ignored stay ignored, as under ``nohup``.
+    """
     stop = Stopping()
     if threading.current_thread() is not threading.main_thread():
         yield stop
         return
+    handlers = {number: signal.getsignal(number) for number in STATUS}
     before = {
-        number: handler
-        for number in STATUS
-        if (handler := signal.getsignal(number)) is not signal.SIG_IGN
+        number: handler for number, handler in handlers.items() if handler is not signal.SIG_IGN
     }
     hook = sys.unraisablehook
 
@@ -125,7 +141,11 @@ def stopping() -> Iterator[Stopping]:
 
 
 def guard_start() -> None:
-    """End the process with one line at a signal that comes while it still imports what it needs, and stop with who started it."""
+    """Handle signals while the process still imports what it needs: end it with one line.
+
+    A process that was started by :class:`pipeline.runtime.child_process.Child` also begins to watch
+    for the end of its parent.
+    """
     for number in STATUS:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, end_at_once)
@@ -134,7 +154,7 @@ def guard_start() -> None:
 
 
 def guard_end() -> None:
-    """Ignore Ctrl-C from now on: the work is over, and the interpreter's own end has nothing to stop."""
+    """Ignore Ctrl-C from now on: the work is over, and the interpreter only shuts down."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     for number in set(STATUS) - {signal.SIGINT}:
         if signal.getsignal(number) is end_at_once:
@@ -144,11 +164,15 @@ def guard_end() -> None:
 def stop_with_stdin(
     grace: float = GRACE, end: Callable[[int], None] = os._exit
 ) -> threading.Thread:
-    """Stop, as by SIGTERM, when standard input ends; after ``grace`` seconds more the process is ended. Returns the thread that waits."""
+    """Stop this process, as by SIGTERM, when its standard input ends.
+
+    grace: seconds after which it is ended if it has not stopped. end: ends it with a status.
+    Returns the thread that waits.
+    """
 
     def wait() -> None:
         with suppress(OSError):
-            while os.read(0, 1024):
+            while os.read(0, CHUNK):
                 pass
         _send(signal.SIGTERM)
         threading.Event().wait(grace)

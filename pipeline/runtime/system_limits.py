@@ -1,4 +1,7 @@
-"""What of this machine a process may use: its cores and its memory, or its container's where that is less."""
+"""Find out how many cores and how much memory this process may use.
+
+Where the process runs in a container or a Slurm job, that is the container's or the job's share.
+"""
 
 from __future__ import annotations
 
@@ -8,44 +11,62 @@ from contextlib import suppress
 from pathlib import Path
 
 GROUPS = Path("/sys/fs/cgroup")
-"""Where Linux tells what a control group, as of a container or a Slurm job, may use."""
+"""Where Linux says what a control group, such as a container, may use."""
 OWN = Path("/proc/self/cgroup")
+"""Where Linux says which control groups this process belongs to."""
 MEMINFO = Path("/proc/meminfo")
+"""Where Linux says how the machine's memory is used."""
 
 
 def cores() -> int:
-    """The cores that this process may use, 1 or more; of a core that it has only a part of, the whole."""
-    found = (
-        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    )
+    """Return the number of cores that this process may use, at least 1.
+
+    Parts of a core are rounded up.
+    """
+    if hasattr(os, "sched_getaffinity"):
+        found = len(os.sched_getaffinity(0))
+    else:
+        found = os.cpu_count() or 1
     for group in _groups("cpu"):
         with suppress(OSError, ValueError, ZeroDivisionError):
-            if (whole := group / "cpu.max").exists():
-                quota, period = whole.read_text(encoding="utf-8").split()
-            else:
-                quota, period = (
-                    (group / f"cpu.cfs_{name}_us").read_text(encoding="utf-8")
-                    for name in ("quota", "period")
-                )
-            # Without a bound the one kind says "max", which is no number, the other -1.
-            if int(quota) > 0:
-                found = min(found, -(-int(quota) // int(period)))
+            quota, period = _cpu_quota(group)
+            if quota > 0:
+                found = min(found, -(-quota // period))
     return max(1, found)
 
 
+def _cpu_quota(group: Path) -> tuple[int, int]:
+    """Return a group's CPU time and the period it is for, in microseconds.
+
+    Raises OSError or ValueError where there is no limit: version 2 of control groups then says
+    ``max``, which is not a number. Version 1 says -1.
+    """
+    version_2 = group / "cpu.max"
+    if version_2.exists():
+        quota, period = version_2.read_text(encoding="utf-8").split()
+        return int(quota), int(period)
+    quota, period = (
+        (group / f"cpu.cfs_{name}_us").read_text(encoding="utf-8") for name in ("quota", "period")
+    )
+    return int(quota), int(period)
+
+
 def machine_memory() -> int | None:
-    """Bytes of memory that this process may have at all; ``None`` where the system does not tell."""
-    found = list(_bounds(lambda limit, group: limit))
+    """Return the bytes of memory that this process may have, or ``None`` where that is unknown."""
+    found = list(_limits(lambda limit, group: limit))
     with suppress(ValueError, OSError, AttributeError):
         found.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
     return min(found, default=None)
 
 
 def free_memory() -> int | None:
-    """Bytes of memory that this process can still have, 0 or more; ``None`` where the system does not tell."""
-    found = list(_bounds(lambda limit, group: max(0, limit - _used(group))))
+    """Return the bytes of memory that are still free for this process.
+
+    Returns ``None`` where that is unknown.
+    """
+    found = list(_limits(lambda limit, group: max(0, limit - _used(group))))
     try:
-        # What files only keep in memory until somebody wants it counts as free here, and nowhere else.
+        # Memory that only caches files counts as free here, but not in SC_AVPHYS_PAGES.
         found.append(1024 * value_of(MEMINFO, "MemAvailable:"))
     except (OSError, ValueError, StopIteration):
         with suppress(ValueError, OSError, AttributeError):
@@ -53,46 +74,47 @@ def free_memory() -> int | None:
     return min(found, default=None)
 
 
-def _bounds(seen: Callable[[int, Path], int]) -> Iterator[int]:
-    """What ``seen`` makes of the limit in bytes of each group that has one."""
+def _limits(value: Callable[[int, Path], int]) -> Iterator[int]:
+    """Yield ``value(limit, group)`` for each control group that has a limit, in bytes."""
     for group in _groups("memory"):
         for name in ("memory.max", "memory.limit_in_bytes"):
             with suppress(OSError, ValueError):
-                yield seen(int((group / name).read_text(encoding="utf-8")), group)
+                yield value(int((group / name).read_text(encoding="utf-8")), group)
 
 
 def _used(group: Path) -> int:
-    """Bytes that a group has in use, but for files' pages that it can let go."""
-    whole = (group / "memory.current").exists()
-    used = int(
-        (group / ("memory.current" if whole else "memory.usage_in_bytes")).read_text(
-            encoding="utf-8"
-        )
-    )
+    """Return the bytes that a group uses, without cached files that it can drop."""
+    version_2 = (group / "memory.current").exists()
+    usage = "memory.current" if version_2 else "memory.usage_in_bytes"
+    inactive = "inactive_file" if version_2 else "total_inactive_file"
+    used = int((group / usage).read_text(encoding="utf-8"))
     with suppress(OSError, ValueError, StopIteration):
-        used -= value_of(group / "memory.stat", "inactive_file" if whole else "total_inactive_file")
+        used -= value_of(group / "memory.stat", inactive)
     return used
 
 
 def value_of(table: Path, name: str) -> int:
-    """The number behind ``name`` in a table of lines. Raises OSError, ValueError or StopIteration where there is none."""
-    lines = (
-        line.split() for line in table.read_text(encoding="utf-8", errors="replace").splitlines()
-    )
+    """Return the number after ``name`` in a file with one name and number a line.
+
+    Raises OSError, ValueError or StopIteration where there is none.
+    """
+    text = table.read_text(encoding="utf-8", errors="replace")
+    lines = (line.split() for line in text.splitlines())
     return int(next(words[1] for words in lines if words[:1] == [name] and len(words) > 1))
 
 
 def _groups(kind: str) -> Iterator[Path]:
-    """The folders of this process's control group and those above it, of both kinds of hierarchy; a bound of any of them holds."""
+    """Yield the folders of this process's control groups and of all groups above them.
+
+    kind: ``cpu`` or ``memory``. A limit of any of them holds for the process.
+    """
     yield from (GROUPS, GROUPS / kind)
     with suppress(OSError):
         for line in OWN.read_text(encoding="utf-8", errors="replace").splitlines():
             _, kinds, name = line.split(":", 2)
             if kinds and kind not in kinds.split(","):
                 continue
+            # Version 1 has a hierarchy for each kind, version 2 a single one without a name.
+            root = GROUPS / kind if kinds else GROUPS
             below = Path(name.lstrip("/"))
-            yield from (
-                (GROUPS / kind if kinds else GROUPS) / part
-                for part in (below, *below.parents)
-                if part != Path(".")
-            )
+            yield from (root / part for part in (below, *below.parents) if part != Path("."))

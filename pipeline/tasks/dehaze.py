@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from pipeline.bench.clips import haze
 from pipeline.framewise.run import Output, Recipe, layered_task
+from pipeline.task import BenchClip
 from stages.dehaze.layers import Facts, separate, settle, survey
 
 
@@ -20,7 +22,11 @@ def account(figures: Mapping[str, float]) -> str:
 
 
 RECIPE = Recipe(
-    outputs=(Output("clear"), Output("transmission", sound=False, data=True), Output("airlight", sound=False)),
+    outputs=(
+        Output("clear"),
+        Output("transmission", sound=False, data=True),
+        Output("airlight", sound=False),
+    ),
     survey=survey,
     separate=separate,
     settle=settle,
@@ -34,4 +40,5 @@ TASK = layered_task(
     RECIPE,
     uses=frozenset({"strength"}),
     on_cpu=frozenset({"fast", "balanced", "best"}),
+    bench=BenchClip(haze),
 )

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from pipeline.bench.clips import foreground
 from pipeline.framewise.run import Output, Recipe, layered_task
+from pipeline.task import BenchClip
 from stages.segment.background import Plate
 from stages.segment.layers import (
     FIT_PIXELS,
@@ -26,18 +28,29 @@ def account(figures: Mapping[str, float]) -> str:
     seen = 100 * figures["explained"] / hidden
     if seen < 0.5:
         return f"{found}: no other frame shows it, so that it is filled in."
-    return f"{found}: {seen:.0f} % of that is seen in other frames" + (", the rest is filled in." if seen < 99.5 else ".")
+    return f"{found}: {seen:.0f} % of that is seen in other frames" + (
+        ", the rest is filled in." if seen < 99.5 else "."
+    )
 
 
 RECIPE = Recipe(
-    outputs=(Output("foreground", alpha="matte"), Output("background"), Output("matte", sound=False, data=True)),
+    outputs=(
+        Output("foreground", alpha="matte"),
+        Output("background"),
+        Output("matte", sound=False, data=True),
+    ),
     survey=survey,
     separate=separate,
     settle=settle,
     account=account,
     memory=36,
     kinds=(Facts, Plate),
-    limits={"motion": WORK_PIXELS, "votes": VOTE_PIXELS, "networks": FIT_PIXELS, "edges": WORK_PIXELS},
+    limits={
+        "motion": WORK_PIXELS,
+        "votes": VOTE_PIXELS,
+        "networks": FIT_PIXELS,
+        "edges": WORK_PIXELS,
+    },
 )
 
 TASK = layered_task(
@@ -45,4 +58,5 @@ TASK = layered_task(
     "foreground and background: what moves against the camera (in a picture: what stands out), and all that lies behind it",
     RECIPE,
     uses=frozenset({"alpha", "hint"}),
+    bench=BenchClip(foreground),
 )

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from pipeline.bench.clips import reflection
 from pipeline.framewise.run import Output, Recipe, layered_task
+from pipeline.task import BenchClip
 from stages.transparency.layers import Facts, separate, settle, survey
 
 
@@ -37,4 +39,5 @@ TASK = layered_task(
     RECIPE,
     uses=frozenset({"space", "strength"}),
     on_cpu=frozenset({"fast", "balanced", "best"}),
+    bench=BenchClip(reflection),
 )

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from pipeline.bench.clips import watermark
 from pipeline.framewise.run import Output, Recipe, layered_task
+from pipeline.task import BenchClip
 from stages.watermark.layers import Effort, Facts, separate, survey
 
 
@@ -25,7 +27,11 @@ def account(figures: Mapping[str, float]) -> str:
 
 
 RECIPE = Recipe(
-    outputs=(Output("clean"), Output("watermark", sound=False), Output("matte", sound=False, data=True)),
+    outputs=(
+        Output("clean"),
+        Output("watermark", sound=False),
+        Output("matte", sound=False, data=True),
+    ),
     survey=survey,
     separate=separate,
     kinds=(Facts, Effort),
@@ -38,4 +44,5 @@ TASK = layered_task(
     "take off a watermark or a channel's logo: the clean picture, the mark and its matte",
     RECIPE,
     uses=frozenset({"hint"}),
+    bench=BenchClip(watermark),
 )

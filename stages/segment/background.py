@@ -19,7 +19,9 @@ HIDDEN = 0.05  # matte above which a pixel is not taken for background
 MARGIN = 0.012  # part of the longer side around the foreground that is not taken either: blurred edges, contact shadows
 REACH = 2  # margins around the hidden pixels whose flow is not taken for the background's
 STEADY = 0.08  # a frame and the plate agree within this
-STEADY_SHARE = 0.6  # part of the picture that has to agree with the plate for the camera to count as fixed
+STEADY_SHARE = (
+    0.6  # part of the picture that has to agree with the plate for the camera to count as fixed
+)
 SAME_SHARE = 0.7  # part of its foreground frames in which a pixel must look like the plate for the plate to show the foreground
 ROWS = 64  # of a picture that are sorted at once
 PARTS = 4
@@ -35,7 +37,9 @@ class Plate:
 
     def resized(self, size: tuple[int, int]) -> Plate:
         """The same at another size ``(H, W)``."""
-        return Plate(resize(self.picture[None], size)[0], resize(self.trusted[None].float(), size)[0] > 0.5)
+        return Plate(
+            resize(self.picture[None], size)[0], resize(self.trusted[None].float(), size)[0] > 0.5
+        )
 
     def without(self, frames: Tensor, matte: Tensor) -> Plate:
         """The plate less where it shows the foreground itself: a body that hardly moves is most frames' median.
@@ -61,7 +65,9 @@ def find_plate(sample: Tensor) -> Plate | None:
         return None
     # Row by row: the median of whole frames would need their memory again.
     picture = torch.cat([rows.median(0).values for rows in torch.split(sample, ROWS, dim=2)], 1)
-    agree = torch.stack([(frame - picture).abs().amax(0, keepdim=True) < STEADY for frame in sample])
+    agree = torch.stack(
+        [(frame - picture).abs().amax(0, keepdim=True) < STEADY for frame in sample]
+    )
     # Half the frames may show a foreground; each must still agree with the plate over most of the picture.
     if float(agree.float().mean((1, 2, 3)).median()) < STEADY_SHARE:
         return None
@@ -70,7 +76,9 @@ def find_plate(sample: Tensor) -> Plate | None:
     return Plate(picture, torch.stack(parts).amin(0) >= SEEN_SHARE)
 
 
-def complete(frames: Tensor, matte: Tensor, motion: Motion | None, plate: Plate | None) -> tuple[Tensor, Tensor]:
+def complete(
+    frames: Tensor, matte: Tensor, motion: Motion | None, plate: Plate | None
+) -> tuple[Tensor, Tensor]:
     """The background of ``frames`` ``(T, 3, H, W)`` behind ``matte`` ``(T, 1, H, W)``, and where nothing in the window or plate shows it.
 
     Under a fixed camera (it has a plate) that is the plate, then the median of the window's frames: medians have less noise and do not take
@@ -105,16 +113,33 @@ def _hidden(matte: Tensor) -> Tensor:
 def _median(frames: Tensor, hidden: Tensor) -> Tensor:
     """The median over ``frames`` ``(T, 3, H, W)`` of where they are not ``hidden`` ``(T, 1, H, W)``: ``(3, H, W)``, NaN where none is."""
     parts = zip(torch.split(frames, ROWS, dim=2), torch.split(hidden, ROWS, dim=2), strict=True)
-    return torch.cat([torch.where(covered, torch.nan, rows).nanmedian(0).values for rows, covered in parts], 1)
+    return torch.cat(
+        [torch.where(covered, torch.nan, rows).nanmedian(0).values for rows, covered in parts], 1
+    )
 
 
-def _collect(frames: Tensor, hidden: Tensor, wanted: Tensor, motion: Motion, way: int, total: Tensor, weight: Tensor) -> None:
+def _collect(
+    frames: Tensor,
+    hidden: Tensor,
+    wanted: Tensor,
+    motion: Motion,
+    way: int,
+    total: Tensor,
+    weight: Tensor,
+) -> None:
     """Adds to ``total`` and ``weight`` what later (``way`` 1) or earlier (-1) frames show of the ``wanted`` pixels, by 1 / time²."""
     count, _, height, width = frames.shape
     size = (height, width)
-    flow, camera = (motion.forward, motion.camera_forward) if way > 0 else (motion.backward, motion.camera_backward)
+    flow, camera = (
+        (motion.forward, motion.camera_forward)
+        if way > 0
+        else (motion.backward, motion.camera_backward)
+    )
     order = range(count - 2, -1, -1) if way > 0 else range(1, count)
-    y, x = (axis.flatten().float() for axis in torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij"))
+    y, x = (
+        axis.flatten().float()
+        for axis in torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+    )
     # Where a hidden pixel of the frame before can be seen: which frame, and the place in it. A frame of -1 says nowhere.
     last = order[0] + way
     shown = hidden[last].flatten()
@@ -127,7 +152,9 @@ def _collect(frames: Tensor, hidden: Tensor, wanted: Tensor, motion: Motion, way
         small_hidden = grown(small_hidden, REACH * margin_of(flow))
         away = flow[step : step + 1] - camera[step : step + 1]
         # The foreground's own motion is replaced by that of the background around it.
-        moved = resize_flow(camera[step : step + 1] + spread(away, ~small_hidden), size)[0].flatten(1)
+        moved = resize_flow(camera[step : step + 1] + spread(away, ~small_hidden), size)[0].flatten(
+            1
+        )
         need = hidden[t].flatten().nonzero()[:, 0]
         at_x, at_y = x[need] + moved[0, need], y[need] + moved[1, need]
         near_x, near_y = at_x.round(), at_y.round()
@@ -151,7 +178,10 @@ def read(frames: Tensor, index: Tensor, place: Tensor) -> Tensor:
     """Colours ``(3, N)`` of frames ``index`` ``(N,)`` at ``place`` ``(2, N)`` in pixels, bilinear; beyond the edge its last pixel."""
     height, width = frames.shape[-2:]
     x, y = place[0].clamp(0, width - 1), place[1].clamp(0, height - 1)
-    left, top = x.floor().long().clamp(max=max(0, width - 2)), y.floor().long().clamp(max=max(0, height - 2))
+    left, top = (
+        x.floor().long().clamp(max=max(0, width - 2)),
+        y.floor().long().clamp(max=max(0, height - 2)),
+    )
     right, low = (left + 1).clamp(max=width - 1), (top + 1).clamp(max=height - 1)
     u, v = x - left, y - top
     upper = (1 - u) * frames[index, :, top, left].T + u * frames[index, :, top, right].T
@@ -173,7 +203,11 @@ def spread(values: Tensor, known: Tensor) -> Tensor:
     total = functional.avg_pool2d(values * weight, 2, ceil_mode=True, count_include_pad=False)
     mass = functional.avg_pool2d(weight, 2, ceil_mode=True, count_include_pad=False)
     coarse = spread(total / mass.clamp_min(1e-6), mass > 0)
-    return torch.where(known, values, functional.interpolate(coarse, size=size, mode="bilinear", align_corners=False))
+    return torch.where(
+        known,
+        values,
+        functional.interpolate(coarse, size=size, mode="bilinear", align_corners=False),
+    )
 
 
 def margin_of(matte: Tensor) -> int:

@@ -61,7 +61,9 @@ def behind_odds(frames: Tensor, motion: Motion, matte: Tensor) -> tuple[Tensor, 
     return odds.clamp(-AGREES, DIFFERS), known & near
 
 
-def _views(frames: Tensor, hidden: Tensor, unsure: Tensor, motion: Motion, at: int) -> tuple[Tensor, Tensor]:
+def _views(
+    frames: Tensor, hidden: Tensor, unsure: Tensor, motion: Motion, at: int
+) -> tuple[Tensor, Tensor]:
     """What other frames show of the background of frame ``at``: ``(n, 3, h, w)``, and where they show any, ``(n, 1, h, w)`` of bool."""
     moved, trust, others = [], [], []
     for way in (1, -1):

@@ -25,7 +25,10 @@ def cut(frames: Tensor, odds: Tensor) -> Tensor:
 
     frames: ``(T, 3, h, w)`` in [0, 1]; odds: the foreground's log-odds ``(T, h, w)``; only unsure pixels may change sides.
     """
-    done = [_cut_frame(frame, torch.sigmoid(each).cpu().numpy()) for frame, each in zip(frames, odds, strict=True)]
+    done = [
+        _cut_frame(frame, torch.sigmoid(each).cpu().numpy())
+        for frame, each in zip(frames, odds, strict=True)
+    ]
     return torch.from_numpy(np.stack(done))[:, None].to(frames)
 
 
@@ -36,10 +39,20 @@ def _cut_frame(frame: Tensor, matte: NDArray[np.float32]) -> NDArray[np.bool_]:
     sides[matte < SURE_BELOW] = cv2.GC_BGD
     if min((sides == cv2.GC_FGD).sum(), (sides == cv2.GC_BGD).sum()) < LEAST:
         return np.asarray(matte > 0.5)
-    picture = np.ascontiguousarray((255 * frame).round().to("cpu", torch.uint8).permute(1, 2, 0).numpy())
+    picture = np.ascontiguousarray(
+        (255 * frame).round().to("cpu", torch.uint8).permute(1, 2, 0).numpy()
+    )
     # Its first clusters are drawn from a generator that other calls move on.
     cv2.setRNGSeed(0)
-    cv2.grabCut(picture, sides, (0, 0, 0, 0), np.zeros((1, 65)), np.zeros((1, 65)), CUT_ROUNDS, cv2.GC_INIT_WITH_MASK)
+    cv2.grabCut(
+        picture,
+        sides,
+        (0, 0, 0, 0),
+        np.zeros((1, 65)),
+        np.zeros((1, 65)),
+        CUT_ROUNDS,
+        cv2.GC_INIT_WITH_MASK,
+    )
     return np.asarray((sides == cv2.GC_FGD) | (sides == cv2.GC_PR_FGD))
 
 

@@ -75,7 +75,9 @@ class Known:
     def to(self, device: torch.device) -> Known:
         """The same on ``device``."""
         there = {field.name: getattr(self, field.name) for field in fields(self)}
-        return replace(self, **{name: each.to(device) for name, each in there.items() if each is not None})
+        return replace(
+            self, **{name: each.to(device) for name, each in there.items() if each is not None}
+        )
 
 
 @dataclass(frozen=True)
@@ -96,9 +98,15 @@ class ThreeLayers(nn.Module):
         super().__init__()
         count, _, height, width = known.frames.shape
         size = (height, width)
-        self.foreground = GeneratedLayer(count, 3, size, seed=3 * seed, dtype=dtype, widths=NARROW_WIDTHS)
-        self.background = GeneratedLayer(count, 3, size, seed=3 * seed + 1, dtype=dtype, widths=NARROW_WIDTHS)
-        self.change = GeneratedLayer(count, 1, size, seed=3 * seed + 2, dtype=dtype, widths=NARROW_WIDTHS, still=True)
+        self.foreground = GeneratedLayer(
+            count, 3, size, seed=3 * seed, dtype=dtype, widths=NARROW_WIDTHS
+        )
+        self.background = GeneratedLayer(
+            count, 3, size, seed=3 * seed + 1, dtype=dtype, widths=NARROW_WIDTHS
+        )
+        self.change = GeneratedLayer(
+            count, 1, size, seed=3 * seed + 2, dtype=dtype, widths=NARROW_WIDTHS, still=True
+        )
         self.register_buffer("given", known.matte.clamp(EDGE, 1 - EDGE).logit())
 
     def forward(self, index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -108,7 +116,11 @@ class ThreeLayers(nn.Module):
 
     def code_parameters(self) -> list[nn.Parameter]:
         """The parameters that learn faster."""
-        return [p for layer in (self.foreground, self.background, self.change) for p in layer.noise.parameters()]
+        return [
+            p
+            for layer in (self.foreground, self.background, self.change)
+            for p in layer.noise.parameters()
+        ]
 
 
 def neighbours(frames: int, batch: int) -> Draw:
@@ -117,12 +129,16 @@ def neighbours(frames: int, batch: int) -> Draw:
 
     def draw(generator: torch.Generator) -> Tensor:
         first = torch.randperm(max(1, frames - 1), generator=generator)[:pairs]
-        return torch.tensor(sorted({min(frame, frames - 1) for frame in torch.cat([first, first + 1]).tolist()}))
+        return torch.tensor(
+            sorted({min(frame, frames - 1) for frame in torch.cat([first, first + 1]).tolist()})
+        )
 
     return draw
 
 
-def fit_segments(known: Known, *, plan: FitPlan, seed: int, device: torch.device, on_step: OnStep | None = None) -> Segments:
+def fit_segments(
+    known: Known, *, plan: FitPlan, seed: int, device: torch.device, on_step: OnStep | None = None
+) -> Segments:
     """Fit the three generators to ``known.frames`` and render them."""
     known = known.to(device)
     module = ThreeLayers(known, seed=seed, dtype=probe(device).dtype).to(device)
@@ -162,8 +178,15 @@ class ThreePublished(nn.Module):
     def __init__(self, frames: Tensor, seed: int) -> None:
         super().__init__()
         count, _, height, width = frames.shape
-        self.nets = nn.ModuleList(Skip(PAPER_DEPTH, channels, seed=3 * seed + n) for n, channels in enumerate((3, 3, 1)))
-        self.register_buffer("noise", torch.stack([walking_noise(count, PAPER_DEPTH, (height, width), 3 * seed + n) for n in range(3)]))
+        self.nets = nn.ModuleList(
+            Skip(PAPER_DEPTH, channels, seed=3 * seed + n) for n, channels in enumerate((3, 3, 1))
+        )
+        self.register_buffer(
+            "noise",
+            torch.stack(
+                [walking_noise(count, PAPER_DEPTH, (height, width), 3 * seed + n) for n in range(3)]
+            ),
+        )
 
     def forward(self, index: Tensor, jitter: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
         """Foreground, background and matte of the frames ``index`` (B,)."""
@@ -171,7 +194,9 @@ class ThreePublished(nn.Module):
         return self.nets[0](inputs[0]), self.nets[1](inputs[1]), self.nets[2](inputs[2])
 
 
-def fit_paper_segments(known: Known, *, plan: FitPlan, seed: int, device: torch.device, on_step: OnStep | None = None) -> Segments:
+def fit_paper_segments(
+    known: Known, *, plan: FitPlan, seed: int, device: torch.device, on_step: OnStep | None = None
+) -> Segments:
     """The yardstick: Double-DIP as published (Gandelsman et al., CVPR 2019), with ``known.matte`` where it is sure as the user's hint.
 
     Skip networks, Adam at 1e-3 without a schedule, squared error, a tenth of exclusion, inputs shaken by 1e-3.
@@ -183,7 +208,9 @@ def fit_paper_segments(known: Known, *, plan: FitPlan, seed: int, device: torch.
 
     def terms(index: Tensor, progress: float) -> Mapping[str, Tensor]:
         del progress
-        jitter = PAPER_JITTER * torch.randn((3, len(index), *module.noise.shape[2:]), generator=shaken).to(device)
+        jitter = PAPER_JITTER * torch.randn(
+            (3, len(index), *module.noise.shape[2:]), generator=shaken
+        ).to(device)
         foreground, background, matte = module(index, jitter)
         picture = matte * foreground + (1 - matte) * background
         return {
@@ -193,10 +220,21 @@ def fit_paper_segments(known: Known, *, plan: FitPlan, seed: int, device: torch.
             "binary_push": binary_push(matte),
         }
 
-    fit(module, terms, PAPER_WEIGHTS, published, frames=len(known.frames), seed=seed, on_step=on_step)
+    fit(
+        module,
+        terms,
+        PAPER_WEIGHTS,
+        published,
+        frames=len(known.frames),
+        seed=seed,
+        on_step=on_step,
+    )
     with torch.no_grad():
         # With the batch's own statistics, as published: the network never leaves its training mode.
-        parts = [module(part) for part in torch.split(torch.arange(len(known.frames), device=device), plan.batch)]
+        parts = [
+            module(part)
+            for part in torch.split(torch.arange(len(known.frames), device=device), plan.batch)
+        ]
     foreground, background, matte = (torch.cat(each).cpu() for each in zip(*parts, strict=True))
     return Segments(foreground, background, matte)
 
@@ -209,4 +247,6 @@ def _consistency(matte: Tensor, index: Tensor, motion: Motion | None) -> Tensor:
     if not len(follows):
         return matte.sum() * 0
     at = index[follows]
-    return carried_consistency(matte[follows], warp(matte[follows + 1], motion.forward[at]), motion.trust_forward[at])
+    return carried_consistency(
+        matte[follows], warp(matte[follows + 1], motion.forward[at]), motion.trust_forward[at]
+    )

@@ -76,7 +76,11 @@ class Facts:
 def survey(sample: Tensor, brief: SeparationContext) -> Facts:
     """Whether anything moves, and the background where the camera does not. ``sample``: evenly spread frames ``(S, 3, H, W)``."""
     brief.progress(0.0, "looking for a still background")
-    still = len(sample) == 1 or brief.unordered or max(float((frame - sample[0]).abs().mean()) for frame in sample) < STILL
+    still = (
+        len(sample) == 1
+        or brief.unordered
+        or max(float((frame - sample[0]).abs().mean()) for frame in sample) < STILL
+    )
     # A smooth picture agrees with its median though the camera moves.
     fixed = not still and camera_rests(shrunk(sample, VOTE_PIXELS))
     return Facts(find_plate(sample) if fixed else None, still)
@@ -95,7 +99,9 @@ def separate(frames: Tensor, facts: Facts, brief: SeparationContext) -> Separati
         brief.progress(0.2, "votes")
         odds = matte_odds(shrunk(work, brief.working_pixels(VOTE_PIXELS)), motion, facts, brief)
     with clocked(seconds, "networks"):
-        found, steps = _networks(shrunk(work, brief.working_pixels(FIT_PIXELS)), odds, motion, facts, brief, began)
+        found, steps = _networks(
+            shrunk(work, brief.working_pixels(FIT_PIXELS)), odds, motion, facts, brief, began
+        )
         odds = moved_odds(odds, found.matte)
     with clocked(seconds, "cut"):
         brief.progress(0.8, "edges")
@@ -105,7 +111,9 @@ def separate(frames: Tensor, facts: Facts, brief: SeparationContext) -> Separati
         brief.progress(0.9, "background")
         plate = None if facts.plate is None else facts.plate.without(frames, matte)
         # What the cut left out but may be foreground is no background either: the tip of a tail, a blurred leg.
-        maybe = torch.cat([resize((torch.sigmoid(each) > MAYBE).float()[None, None], size) for each in odds])
+        maybe = torch.cat(
+            [resize((torch.sigmoid(each) > MAYBE).float()[None, None], size) for each in odds]
+        )
         background, missing = complete(frames, torch.maximum(matte, maybe), motion, plate)
         if plate is not None:
             matte = torch.maximum(matte, matched_matte(frames, background, matte))
@@ -117,7 +125,9 @@ def separate(frames: Tensor, facts: Facts, brief: SeparationContext) -> Separati
                 background[t] = (drawn + spread(background[t][None] - drawn, ~missing[t][None]))[0]
             drawn = resize(found.foreground[t][None], size)
             foreground[t] = (drawn + spread(frames[t][None] - drawn, matte[t][None] > OPAQUE))[0]
-        layers = settle(frames, {"foreground": foreground, "background": background, "matte": matte}, facts)
+        layers = settle(
+            frames, {"foreground": foreground, "background": background, "matte": matte}, facts
+        )
     report = {
         "reconstruction_psnr": _reconstruction_psnr(frames, layers),
         "fit_steps": float(steps),
@@ -147,12 +157,21 @@ def matte_notes(matte: Tensor, *, moving: bool, hinted: bool) -> tuple[Note, ...
     moving: whether the foreground was sought by its motion. hinted: whether the user marked it.
     """
     if hinted:
-        nothing, advice = "nothing that --hint marks was found", "draw the mark over the whole thing"
+        nothing, advice = (
+            "nothing that --hint marks was found",
+            "draw the mark over the whole thing",
+        )
     else:
-        nothing = "nothing that moves against the camera was found" if moving else "nothing that stands out was found"
+        nothing = (
+            "nothing that moves against the camera was found"
+            if moving
+            else "nothing that stands out was found"
+        )
         advice = "mark the thing in white on black and give that picture as --hint"
     part = (matte > 0.5).float().mean((1, 2, 3))
-    empty = notes_where(f"{nothing} in {{frames}}, so the foreground is empty there; {advice}", part < EMPTY)
+    empty = notes_where(
+        f"{nothing} in {{frames}}, so the foreground is empty there; {advice}", part < EMPTY
+    )
     full = "nearly the whole picture was taken for the foreground in {frames}, so the background is made up there; "
     return (*empty, *notes_where(f"{full}{advice}", part > FULL))
 
@@ -160,10 +179,17 @@ def matte_notes(matte: Tensor, *, moving: bool, hinted: bool) -> tuple[Note, ...
 def settle(frames: Tensor, layers: dict[str, Tensor], facts: object = None) -> dict[str, Tensor]:
     """Makes the layers mix to ``frames``: what is left over is shared out, ``F += m r / (m² + (1 - m)²)``, B likewise."""
     del facts
-    foreground, background, matte = layers["foreground"].clamp(0, 1), layers["background"].clamp(0, 1), layers["matte"]
+    foreground, background, matte = (
+        layers["foreground"].clamp(0, 1),
+        layers["background"].clamp(0, 1),
+        layers["matte"],
+    )
     for t in range(len(frames)):
         weight = matte[t]
-        shares = weight / (weight**2 + (1 - weight) ** 2), (1 - weight) / (weight**2 + (1 - weight) ** 2)
+        shares = (
+            weight / (weight**2 + (1 - weight) ** 2),
+            (1 - weight) / (weight**2 + (1 - weight) ** 2),
+        )
         for _ in range(CLAMPED):
             rest = frames[t] - weight * foreground[t] - (1 - weight) * background[t]
             foreground[t] = (foreground[t] + shares[0] * rest).clamp(0, 1)
@@ -171,15 +197,24 @@ def settle(frames: Tensor, layers: dict[str, Tensor], facts: object = None) -> d
     return {"foreground": foreground, "background": background, "matte": matte}
 
 
-def matte_odds(frames: Tensor, motion: Motion | None, facts: Facts, brief: SeparationContext) -> Tensor:
+def matte_odds(
+    frames: Tensor, motion: Motion | None, facts: Facts, brief: SeparationContext
+) -> Tensor:
     """The foreground's log-odds ``(T, h, w)`` in ``frames`` of the votes' size."""
     size = (frames.shape[-2], frames.shape[-1])
-    marks = None if brief.hint is None else hint_odds(resize(brief.hint.float(), size), size).expand(len(frames), -1, -1)
+    marks = (
+        None
+        if brief.hint is None
+        else hint_odds(resize(brief.hint.float(), size), size).expand(len(frames), -1, -1)
+    )
     if motion is None:
         # Pictures have nothing to do with each other: each votes for itself.
         start = saliency_odds(frames) if marks is None else marks
         return torch.cat(
-            [vote(one[None], odds[None], None, frames.new_ones(1), turns=STILL_TURNS) for one, odds in zip(frames, start, strict=True)]
+            [
+                vote(one[None], odds[None], None, frames.new_ones(1), turns=STILL_TURNS)
+                for one, odds in zip(frames, start, strict=True)
+            ]
         )
     motion = motion.resized(size)
     odds, unit = speed_odds(motion.speed)
@@ -196,12 +231,16 @@ def matte_odds(frames: Tensor, motion: Motion | None, facts: Facts, brief: Separ
             return found
         # The depth of the scene may move more than the thing in it. Whichever outline is one of motion is an object's.
         other = voted(_with_rested(speed_odds(unexplained(motion), FAR)[0], motion))
-        plainly = outline_motion(motion, other > 0) > max(JUMPS, PLAINLY * outline_motion(motion, found > 0))
+        plainly = outline_motion(motion, other > 0) > max(
+            JUMPS, PLAINLY * outline_motion(motion, found > 0)
+        )
         return _compared(frames, motion, other if plainly else found, voted)
     # Under a fixed camera all that differs from the background is foreground. Without what the first votes found, the background is whole.
     plate = facts.plate.resized(size)
     first = voted(difference_odds(frames, plate, odds))
-    return voted(difference_odds(frames, plate.completed(frames, torch.sigmoid(first)[:, None]), odds))
+    return voted(
+        difference_odds(frames, plate.completed(frames, torch.sigmoid(first)[:, None]), odds)
+    )
 
 
 def _with_rested(odds: Tensor, motion: Motion) -> Tensor:
@@ -210,7 +249,9 @@ def _with_rested(odds: Tensor, motion: Motion) -> Tensor:
     return torch.maximum(odds, rested.clamp(max=RESTED))
 
 
-def _compared(frames: Tensor, motion: Motion, odds: Tensor, voted: Callable[[Tensor, int], Tensor]) -> Tensor:
+def _compared(
+    frames: Tensor, motion: Motion, odds: Tensor, voted: Callable[[Tensor, int], Tensor]
+) -> Tensor:
     """The votes' log-odds ``(T, h, w)`` after another vote with what other frames show behind the foreground."""
 
     def joined(odds: Tensor) -> Tensor:
@@ -221,7 +262,9 @@ def _compared(frames: Tensor, motion: Motion, odds: Tensor, voted: Callable[[Ten
     if not bool(known.any()) or float((odds > 0).float().mean()) < EMPTY:
         return odds
     again = joined(voted(joined(odds), COMPARED_TURNS))
-    return motion.along(guided_filter(again[:, None], frames, EDGE_RADIUS, EDGE), COMPARED_TURNS)[:, 0]
+    return motion.along(guided_filter(again[:, None], frames, EDGE_RADIUS, EDGE), COMPARED_TURNS)[
+        :, 0
+    ]
 
 
 def matched_matte(frames: Tensor, background: Tensor, matte: Tensor) -> Tensor:
@@ -238,32 +281,52 @@ def matched_matte(frames: Tensor, background: Tensor, matte: Tensor) -> Tensor:
             squared = (apart**2).sum(0, keepdim=True)
             between = ((frame - behind) * apart).sum(0, keepdim=True) / squared.clamp_min(1e-6)
             near = grown(matte[t][None] > 0, 2 * margin_of(matte))[0]
-            found[t] = (between.clamp(0, 1) - SOFT).clamp_min(0) / (1 - SOFT) * (near & (squared > APART**2))
+            found[t] = (
+                (between.clamp(0, 1) - SOFT).clamp_min(0)
+                / (1 - SOFT)
+                * (near & (squared > APART**2))
+            )
     return found
 
 
 def moved_odds(odds: Tensor, matte: Tensor) -> Tensor:
     """Log-odds ``(T, h, w)`` as the networks' ``matte`` ``(T, 1, H, W)`` has it, with what detail their size cannot show."""
     given = resize(torch.sigmoid(odds)[:, None], (matte.shape[-2], matte.shape[-1]))
-    change = matte.clamp(MOVED_EDGE, 1 - MOVED_EDGE).logit() - given.clamp(MOVED_EDGE, 1 - MOVED_EDGE).logit()
+    change = (
+        matte.clamp(MOVED_EDGE, 1 - MOVED_EDGE).logit()
+        - given.clamp(MOVED_EDGE, 1 - MOVED_EDGE).logit()
+    )
     return odds + resize(change, (odds.shape[-2], odds.shape[-1]))[:, 0]
 
 
-def _networks(frames: Tensor, odds: Tensor, motion: Motion | None, facts: Facts, brief: SeparationContext, began: float) -> tuple[Segments, int]:
+def _networks(
+    frames: Tensor,
+    odds: Tensor,
+    motion: Motion | None,
+    facts: Facts,
+    brief: SeparationContext,
+    began: float,
+) -> tuple[Segments, int]:
     """The generators' layers at the size of ``frames``, and the steps that were taken."""
     size = (frames.shape[-2], frames.shape[-1])
     matte = resize(torch.sigmoid(odds)[:, None], size)
     small = None if motion is None else motion.resized(size)
-    background, missing = complete(frames, matte, small, None if facts.plate is None else facts.plate.resized(size))
+    background, missing = complete(
+        frames, matte, small, None if facts.plate is None else facts.plate.resized(size)
+    )
     trust, sure = (2 * matte - 1).abs(), matte > OPAQUE
-    foreground = torch.cat([spread(frame[None], where[None]) for frame, where in zip(frames, sure, strict=True)])
+    foreground = torch.cat(
+        [spread(frame[None], where[None]) for frame, where in zip(frames, sure, strict=True)]
+    )
     shown, seen = torch.where(sure, trust, GUESSED), torch.where(missing, GUESSED, 1.0)
     known = Known(frames, matte, trust, foreground, shown, background, seen, small)
     settings = brief.settings
     fitting = fit_paper_segments if settings.preset == "paper" else fit_segments
 
     def fitted(steps: int, on_step: OnStep | None = None) -> Segments:
-        return fitting(known, plan=FitPlan(steps), seed=settings.seed, device=settings.device, on_step=on_step)
+        return fitting(
+            known, plan=FitPlan(steps), seed=settings.seed, device=settings.device, on_step=on_step
+        )
 
     def note(done: float, losses: Mapping[str, float]) -> None:
         brief.progress(0.3 + 0.5 * done, "networks")
@@ -287,7 +350,9 @@ def _networks(frames: Tensor, odds: Tensor, motion: Motion | None, facts: Facts,
 def _reconstruction_psnr(frames: Tensor, layers: dict[str, Tensor]) -> float:
     """PSNR in dB of the layers, rounded to 8 bits as files hold them, mixed back, against the input."""
     error = 0.0
-    for frame, *rest in zip(frames, layers["foreground"], layers["background"], layers["matte"], strict=True):
+    for frame, *rest in zip(
+        frames, layers["foreground"], layers["background"], layers["matte"], strict=True
+    ):
         foreground, background, matte = ((each * 255).round() / 255 for each in rest)
         error += float(((background + matte * (foreground - background) - frame) ** 2).sum())
     return psnr_of(error / frames.numel())

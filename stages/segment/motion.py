@@ -85,7 +85,11 @@ class Motion:
             most = matte.clone()
             for t in frames:
                 at = min(t, t + step)
-                brought = (1 - FADING) * trust[at : at + 1] * warp(most[t + step : t + step + 1], flow[at : at + 1])
+                brought = (
+                    (1 - FADING)
+                    * trust[at : at + 1]
+                    * warp(most[t + step : t + step + 1], flow[at : at + 1])
+                )
                 most[t] = torch.maximum(most[t], brought[0])
             ways.append(most)
         return torch.maximum(*ways)
@@ -109,7 +113,10 @@ def find_motion(frames: Tensor) -> Motion:
         forward = torch.stack([found[t, u] for t, u in pairs])
         backward = torch.stack([found[u, t] for t, u in pairs])
         cameras = camera_flow(forward), camera_flow(backward)
-        both = ((forward, backward, cameras[0], slice(0, count - gap), gap), (backward, forward, cameras[1], slice(gap, count), -gap))
+        both = (
+            (forward, backward, cameras[0], slice(0, count - gap), gap),
+            (backward, forward, cameras[1], slice(gap, count), -gap),
+        )
         for flow, back, camera, at, frames_on in both:
             trust = _agreement(flow, back)
             total[at] += trust * (flow - camera) / frames_on
@@ -135,7 +142,10 @@ def shown_motion(frames: Tensor, motion: Motion) -> Tensor:
     ):
         ways.append([(one - warp(other, by)).abs().mean(1, keepdim=True) for by in (camera, flow)])
     noise = float(sum(missed.median() for _, missed in ways)) / 2 + 1 / 255
-    ahead, behind = (torch.log((box(still, 2) + noise) / (box(missed, 2) + noise)).clamp_min(0) for still, missed in ways)
+    ahead, behind = (
+        torch.log((box(still, 2) + noise) / (box(missed, 2) + noise)).clamp_min(0)
+        for still, missed in ways
+    )
     none = torch.zeros_like(ahead[:1])
     return box(torch.maximum(torch.cat([ahead, none]), torch.cat([none, behind])), 2)[:, 0]
 
@@ -145,7 +155,12 @@ def camera_rests(sample: Tensor) -> bool:
     middle = len(sample) // 2
     pairs = [(middle, index) for index in range(len(sample)) if index != middle]
     found = flows(sample, pairs)
-    moved = length(camera_flow(torch.stack([found[pair] for pair in pairs]))).flatten(1).median(1).values
+    moved = (
+        length(camera_flow(torch.stack([found[pair] for pair in pairs])))
+        .flatten(1)
+        .median(1)
+        .values
+    )
     return float(moved.quantile(0.9)) <= RESTS * sample.shape[-1]
 
 
@@ -186,12 +201,16 @@ def fit_homographies(flow: Tensor) -> Tensor:
         weighted = design * torch.cat([weight, weight], 1)[..., None]
         right = (weighted.mT @ (wanted - design @ still)[..., None])[..., 0]
         terms = still + torch.linalg.solve(weighted.mT @ design + ridge, right)
-        matrices = torch.cat([terms, torch.ones(len(terms), 1, dtype=torch.float64)], 1).view(-1, 3, 3)
+        matrices = torch.cat([terms, torch.ones(len(terms), 1, dtype=torch.float64)], 1).view(
+            -1, 3, 3
+        )
         predicted = project_points(matrices, x, y)
         missed = torch.hypot(predicted[:, 0] - u, predicted[:, 1] - v) * (width / 2)
         if not number:
             scale = missed.quantile(0.9, dim=1, keepdim=True) + 0.5
-        scale = torch.maximum(0.8 * scale, (2 * missed.median(dim=1, keepdim=True).values).clamp_min(0.5))
+        scale = torch.maximum(
+            0.8 * scale, (2 * missed.median(dim=1, keepdim=True).values).clamp_min(0.5)
+        )
         weight = given / (1 + (missed / scale) ** 2) ** 2
     return matrices
 
@@ -214,13 +233,18 @@ def project_points(matrices: Tensor, x: Tensor, y: Tensor) -> Tensor:
 
 def places(size: tuple[int, int]) -> tuple[Tensor, Tensor]:
     """x and y of every pixel, ``(H, W)``, float64, in halves of the width from the centre."""
-    y, x = torch.meshgrid(*(torch.arange(side, dtype=torch.float64) - (side - 1) / 2 for side in size), indexing="ij")
+    y, x = torch.meshgrid(
+        *(torch.arange(side, dtype=torch.float64) - (side - 1) / 2 for side in size), indexing="ij"
+    )
     return x * (2 / size[1]), y * (2 / size[1])
 
 
 def border_distance(size: tuple[int, int]) -> Tensor:
     """How far inside every pixel lies, in parts of the sides: ``(H, W)``, 0 at the border and 0.5 in the middle."""
-    sides: Sequence[Tensor] = [torch.minimum(torch.arange(side) + 0.5, side - 0.5 - torch.arange(side)) / side for side in size]
+    sides: Sequence[Tensor] = [
+        torch.minimum(torch.arange(side) + 0.5, side - 0.5 - torch.arange(side)) / side
+        for side in size
+    ]
     return torch.minimum(sides[0][:, None], sides[1][None])
 
 

@@ -79,7 +79,9 @@ def _distance(moved: Tensor, trust: Tensor) -> Tensor:
     """Mahalanobis distance ``(h, w)`` per dimension of trajectories ``(L, 2, h, w)`` to those of the rigid scene."""
     size = (moved.shape[-2], moved.shape[-1])
     rest = (moved - camera_flow(moved)).double().flatten(0, 1).flatten(1).T
-    weight = border_weight(size).flatten() * trust.mean((0, 1)).flatten().double().clamp_min(LEAST_TRUST)
+    weight = border_weight(size).flatten() * trust.mean((0, 1)).flatten().double().clamp_min(
+        LEAST_TRUST
+    )
     covariance = scene_covariance(rest[::EVERY], weight[::EVERY])
     return (_squared(rest, covariance) / rest.shape[1]).sqrt().view(size).to(moved)
 
@@ -97,7 +99,9 @@ def scene_covariance(rest: Tensor, weight: Tensor) -> Tensor:
         near = weight * (squared <= _weighted_quantile(squared, weight, KEPT))
         covariance = (near[:, None] * rest).T @ rest / near.sum() + floor
         squared = _squared(rest, covariance)
-    scaled: Tensor = covariance * (_weighted_quantile(squared, weight, 0.5) / rest.shape[1]).clamp_min(1e-6)
+    scaled: Tensor = covariance * (
+        _weighted_quantile(squared, weight, 0.5) / rest.shape[1]
+    ).clamp_min(1e-6)
     return scaled
 
 
@@ -122,13 +126,20 @@ def outline_motion(motion: Motion, matte: Tensor) -> float:
     """
     inside = matte[:, None].float()
     share = box(inside, AROUND)
-    outline = (grown(matte[:, None], 1) & ~matte[:, None]) | (grown(~matte[:, None], 1) & matte[:, None])
+    outline = (grown(matte[:, None], 1) & ~matte[:, None]) | (
+        grown(~matte[:, None], 1) & matte[:, None]
+    )
     ways = []
-    for flow in (torch.cat([motion.forward, motion.backward[-1:]]), torch.cat([motion.forward[:1], motion.backward])):
+    for flow in (
+        torch.cat([motion.forward, motion.backward[-1:]]),
+        torch.cat([motion.forward[:1], motion.backward]),
+    ):
         ours = box(flow * inside, AROUND) / share.clamp_min(1e-3)
         others = box(flow * (1 - inside), AROUND) / (1 - share).clamp_min(1e-3)
         jump = length(ours - others)
-        spread = (box(flow**2, AROUND) - box(flow, AROUND) ** 2).clamp_min(0).sum(1, keepdim=True).sqrt()
+        spread = (
+            (box(flow**2, AROUND) - box(flow, AROUND) ** 2).clamp_min(0).sum(1, keepdim=True).sqrt()
+        )
         typical = spread.flatten(1).quantile(TYPICAL, dim=1).view(-1, 1, 1, 1) + SLACK
         ways.append(jump / (jump + 2 * typical))
     # Next to a corner too little of one side is seen.

@@ -19,10 +19,15 @@ CONTRAST = 3.0  # how sharply contrast decides
 RIM = 0.06  # part of the sides that is taken for the border
 LOW, HIGH = 0.8, 1.6
 """Times the threshold between slow and fast (or plain and striking) at which background and foreground become believable."""
-LEVELLED = 0.7  # power of speeds before their threshold is sought: one fast limb must not hide a slow body
+LEVELLED = (
+    0.7  # power of speeds before their threshold is sought: one fast limb must not hide a slow body
+)
 STRIP = 0.05  # part of the sides along the border whose motion is a background's
 MOST = 0.9  # quantile of it
-ABOVE, RAISED = 1.2, 2.0  # how far above it a foreground is expected; how far it may raise the threshold
+ABOVE, RAISED = (
+    1.2,
+    2.0,
+)  # how far above it a foreground is expected; how far it may raise the threshold
 SLOW = 1e-3  # part of the width a frame that counts as motion at all
 SHOWN, BELIEF, FAST = 0.1, 1.5, 0.01
 """How much shown motion is enough at least, how sharply it decides, and the part of the width a frame that is believed without it."""
@@ -47,7 +52,10 @@ def speed_odds(speed: Tensor, least: float | None = None) -> tuple[Tensor, Tenso
     found = []
     for frame in speed:
         parted = otsu(frame**LEVELLED) ** (1 / LEVELLED)
-        sides = sorted(float(side.quantile(MOST)) for side in (frame[:rows], frame[-rows:], frame[:, :columns], frame[:, -columns:]))
+        sides = sorted(
+            float(side.quantile(MOST))
+            for side in (frame[:rows], frame[-rows:], frame[:, :columns], frame[:, -columns:])
+        )
         # The middle two: a foreground may well touch one side.
         found.append(min(max(parted, ABOVE * (sides[1] + sides[2]) / 2), RAISED * parted))
     unit = running_median(torch.tensor(found), 3).clamp_min(least).to(speed)
@@ -83,7 +91,12 @@ def saliency_odds(pictures: Tensor) -> Tensor:
     rows, columns = max(1, round(RIM * height)), max(1, round(RIM * width))
     found = []
     for colours in lab_colours(pictures):
-        sides = colours[:, :rows], colours[:, -rows:], colours[:, :, :columns], colours[:, :, -columns:]
+        sides = (
+            colours[:, :rows],
+            colours[:, -rows:],
+            colours[:, :, :columns],
+            colours[:, :, -columns:],
+        )
         distances = torch.stack([_distance(colours, side.flatten(1)) for side in sides])
         contrast = (distances.sum(0) - distances.amin(0)) / 3
         contrast = box(contrast[None, None], max(1, width // 100))[0, 0]
@@ -91,7 +104,12 @@ def saliency_odds(pictures: Tensor) -> Tensor:
         if float(contrast.max()) < 1e-3:
             found.append(torch.full_like(contrast, -SURE))
             continue
-        found.append((_steep(contrast / max(otsu(contrast), 1e-3)) + CENTRE_ODDS * (2 * middle - 1).to(contrast)).clamp(-SURE, SURE))
+        found.append(
+            (
+                _steep(contrast / max(otsu(contrast), 1e-3))
+                + CENTRE_ODDS * (2 * middle - 1).to(contrast)
+            ).clamp(-SURE, SURE)
+        )
     return torch.stack(found)
 
 
@@ -99,7 +117,9 @@ def _distance(colours: Tensor, side: Tensor) -> Tensor:
     """Mahalanobis distance ``(h, w)`` of ``colours`` ``(3, h, w)`` to the colours ``side`` ``(3, N)``."""
     mean = side.mean(1)
     away = side - mean[:, None]
-    covariance = away @ away.T / side.shape[1] + 25 * torch.eye(3).to(side)  # 5 of 100 in L, a and b is no difference
+    covariance = away @ away.T / side.shape[1] + 25 * torch.eye(3).to(
+        side
+    )  # 5 of 100 in L, a and b is no difference
     offset = colours.flatten(1) - mean[:, None]
     squared: Tensor = (offset * torch.linalg.solve(covariance, offset)).sum(0)
     return squared.clamp_min(0).sqrt().view(colours.shape[1:])
@@ -123,12 +143,17 @@ def hint_odds(hint: Tensor, size: tuple[int, int]) -> Tensor:
         # Strokes lie inside what they mark; an area lies around it.
         reach = (0.05 if area else 0.5) * max(bottom - top, right - left) + 1
         near = torch.zeros(size, dtype=torch.bool)
-        near[max(0, int(top - reach)) : int(bottom + reach), max(0, int(left - reach)) : int(right + reach)] = True
+        near[
+            max(0, int(top - reach)) : int(bottom + reach),
+            max(0, int(left - reach)) : int(right + reach),
+        ] = True
         odds = torch.where(near, -0.5 if area else 0.0, -SURE)
         if area:
             inside = border_distance((bottom - top, right - left)).float()
             odds[top:bottom, left:right] = torch.where(
-                mark[top:bottom, left:right], (8 * inside - 1).clamp(max=1.5), odds[top:bottom, left:right]
+                mark[top:bottom, left:right],
+                (8 * inside - 1).clamp(max=1.5),
+                odds[top:bottom, left:right],
             )
         else:
             odds = torch.where(mark, SURE, odds)
@@ -152,9 +177,13 @@ def difference_odds(frames: Tensor, plate: Plate, odds: Tensor) -> Tensor:
     """
     size = (frames.shape[-2], frames.shape[-1])
     small = plate.resized(size)
-    away = torch.cat([box((frame - small.picture).abs().amax(0)[None, None], 1) for frame in frames])[:, 0]
+    away = torch.cat(
+        [box((frame - small.picture).abs().amax(0)[None, None], 1) for frame in frames]
+    )[:, 0]
     joined = (odds / 2 + _steep(away / (DIFFERENT + NOISY * away.median()))).clamp(-SURE, SURE)
     # Where the plate is not trusted, rest says nothing. Where the window's picture changes there too, something came or went.
     soft = torch.cat([box(frame[None], 1) for frame in frames])
-    changes = (soft.amax(0) - soft.amin(0)).amax(0, keepdim=True) > DIFFERENT + NOISY * away.median()
+    changes = (soft.amax(0) - soft.amin(0)).amax(
+        0, keepdim=True
+    ) > DIFFERENT + NOISY * away.median()
     return torch.where(small.trusted, joined, odds.clamp_min(0) + CHANGED * (changes & (odds < 0)))

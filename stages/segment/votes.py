@@ -36,7 +36,15 @@ FLOW_TURNS = 4
 COLOUR_BINS, PLACE_BINS, SPEED_BINS, SPEED_PLACE_BINS, FRAMES_PER_BIN = 16, 14, 16, 10, 3
 
 
-def vote(frames: Tensor, odds: Tensor, motion: Motion | None, unit: Tensor, *, turns: int = TURNS, border: float = BORDER) -> Tensor:
+def vote(
+    frames: Tensor,
+    odds: Tensor,
+    motion: Motion | None,
+    unit: Tensor,
+    *,
+    turns: int = TURNS,
+    border: float = BORDER,
+) -> Tensor:
     """The foreground's log-odds ``(T, h, w)`` after some turns of votes.
 
     frames: ``(T, 3, h, w)`` in [0, 1]. odds: log-odds to begin with, ``(T, h, w)``, within 3 of zero; zero knows nothing.
@@ -51,13 +59,20 @@ def vote(frames: Tensor, odds: Tensor, motion: Motion | None, unit: Tensor, *, t
     for _ in range(turns):
         place = _places(matte)
         ours, theirs = (trust * matte).flatten(), ((trust + edge) * (1 - matte)).flatten()
-        found = _odds(looks + place, [COLOUR_BINS] * 3 + [PLACE_BINS] * 2, ours, theirs).view_as(odds)
+        found = _odds(looks + place, [COLOUR_BINS] * 3 + [PLACE_BINS] * 2, ours, theirs).view_as(
+            odds
+        )
         now = odds + COLOUR_SHARE * found + ASSIST
         if motion is not None:
-            speeds = [torch.tanh(motion.residual[:, axis] / (3 * unit.view(-1, 1, 1))) / 2 + 0.5 for axis in (0, 1)]
+            speeds = [
+                torch.tanh(motion.residual[:, axis] / (3 * unit.view(-1, 1, 1))) / 2 + 0.5
+                for axis in (0, 1)
+            ]
             when = (torch.arange(count).to(frames) / count).view(-1, 1, 1).expand_as(odds)
             bins = [SPEED_BINS] * 2 + [SPEED_PLACE_BINS] * 2 + [max(1, count // FRAMES_PER_BIN)]
-            now = now + MOTION_SHARE * _odds([*speeds, *place, when], bins, ours, theirs).view_as(odds)
+            now = now + MOTION_SHARE * _odds([*speeds, *place, when], bins, ours, theirs).view_as(
+                odds
+            )
         now = guided_filter(now[:, None], frames, EDGE_RADIUS, EDGE)
         now = (motion.along(now, FLOW_TURNS) if motion is not None else now)[:, 0]
         matte = torch.sigmoid(now)
@@ -70,7 +85,10 @@ def _odds(features: Sequence[Tensor], bins: Sequence[int], ours: Tensor, theirs:
     cell = torch.zeros_like(ours, dtype=torch.long)
     for feature, number in zip(features, bins, strict=True):
         cell = cell * number + (feature.flatten() * number).long().clamp(0, number - 1)
-    votes = [_blurred(torch.bincount(cell, each, math.prod(bins)).view(*bins)).flatten()[cell] for each in (ours, theirs)]
+    votes = [
+        _blurred(torch.bincount(cell, each, math.prod(bins)).view(*bins)).flatten()[cell]
+        for each in (ours, theirs)
+    ]
     return torch.log((votes[0] + RARE) / (votes[1] + RARE)).clamp(-VOTE, VOTE).float()
 
 
@@ -83,7 +101,9 @@ def _blurred(grid: Tensor) -> Tensor:
         for shift, weight in zip(range(-2, 3), kernel.tolist(), strict=True):
             length = size - abs(shift)
             if length > 0:
-                total.narrow(axis, max(0, -shift), length).add_(grid.narrow(axis, max(0, shift), length), alpha=weight)
+                total.narrow(axis, max(0, -shift), length).add_(
+                    grid.narrow(axis, max(0, shift), length), alpha=weight
+                )
         grid = total
     return grid
 
@@ -101,7 +121,10 @@ def _spread_colours(frames: Tensor) -> list[Tensor]:
 
 def lab_colours(frames: Tensor) -> Tensor:
     """``frames`` ``(T, 3, h, w)`` in [0, 1] as CIE L (0 to 100), a and b."""
-    pictures = [cv2.cvtColor(np.ascontiguousarray(frame.permute(1, 2, 0).cpu().numpy()), cv2.COLOR_RGB2LAB) for frame in frames]
+    pictures = [
+        cv2.cvtColor(np.ascontiguousarray(frame.permute(1, 2, 0).cpu().numpy()), cv2.COLOR_RGB2LAB)
+        for frame in frames
+    ]
     return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).to(frames)
 
 
@@ -116,13 +139,16 @@ def _places(matte: Tensor) -> list[Tensor]:
     size = running_median(sizes, 2).view(-1, 1, 1)
     centres = [((weight * axis).sum((1, 2)) / mass).view(-1, 1, 1) for axis in (x, y)]
     return [
-        (torch.tanh((axis - centre) / (SPREAD * size)) / 2 + 0.5).expand_as(matte) for axis, centre in zip((x, y), centres, strict=True)
+        (torch.tanh((axis - centre) / (SPREAD * size)) / 2 + 0.5).expand_as(matte)
+        for axis, centre in zip((x, y), centres, strict=True)
     ]
 
 
 def running_median(values: Tensor, reach: int) -> Tensor:
     """Of ``values`` ``(T,)`` over ``reach`` frames to each side."""
-    return torch.stack([values[max(0, t - reach) : t + reach + 1].median() for t in range(len(values))])
+    return torch.stack(
+        [values[max(0, t - reach) : t + reach + 1].median() for t in range(len(values))]
+    )
 
 
 def otsu(values: Tensor, bins: int = 256) -> float:
@@ -133,7 +159,9 @@ def otsu(values: Tensor, bins: int = 256) -> float:
     counts, edges = np.histogram(values.cpu().numpy().ravel(), bins)
     centres = (edges[1:] + edges[:-1]) / 2
     below, sums = np.cumsum(counts), np.cumsum(counts * centres)
-    between = (sums[-1] / below[-1] * below - sums) ** 2 / np.maximum(below * (below[-1] - below), 1)
+    between = (sums[-1] / below[-1] * below - sums) ** 2 / np.maximum(
+        below * (below[-1] - below), 1
+    )
     return float(centres[between[:-1].argmax()])
 
 
@@ -147,9 +175,15 @@ def guided_lines(values: Tensor, guide: Tensor, radius: int, floor: float) -> tu
     for value, picture in zip(values[:, None], guide[:, None], strict=True):
         mean, mean_value = box(picture, radius), box(value, radius)
         covariance = box(picture * value, radius) - mean * mean_value
-        spread = box((picture[:, :, None] * picture[:, None]).flatten(1, 2), radius) - (mean[:, :, None] * mean[:, None]).flatten(1, 2)
-        matrix = spread.view(1, 3, 3, *spread.shape[-2:]).permute(0, 3, 4, 1, 2) + floor * torch.eye(3).to(picture)
-        slope = torch.linalg.solve(matrix, covariance.permute(0, 2, 3, 1)[..., None])[..., 0].permute(0, 3, 1, 2)
+        spread = box((picture[:, :, None] * picture[:, None]).flatten(1, 2), radius) - (
+            mean[:, :, None] * mean[:, None]
+        ).flatten(1, 2)
+        matrix = spread.view(1, 3, 3, *spread.shape[-2:]).permute(
+            0, 3, 4, 1, 2
+        ) + floor * torch.eye(3).to(picture)
+        slope = torch.linalg.solve(matrix, covariance.permute(0, 2, 3, 1)[..., None])[
+            ..., 0
+        ].permute(0, 3, 1, 2)
         slopes.append(box(slope, radius))
         offsets.append(box(mean_value - (slope * mean).sum(1, keepdim=True), radius))
     return torch.cat(slopes), torch.cat(offsets)

@@ -1,4 +1,4 @@
-"""What every test of a fault has at hand."""
+"""Fixtures for all tests of faults."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pipeline.cli.main import main
 
 @pytest.fixture(scope="session")
 def zygote() -> Iterator[Zygote]:
-    """Starts runs in processes of their own, quickly."""
+    """Return what starts runs in processes of their own, quickly."""
     made = Zygote()
     yield made
     made.close()
@@ -21,7 +21,7 @@ def zygote() -> Iterator[Zygote]:
 
 @pytest.fixture
 def run(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Runs the command line in an empty folder."""
+    """Return what runs the command line in an empty folder."""
     monkeypatch.chdir(tmp_path)
 
     def call(*words: object) -> Answer:

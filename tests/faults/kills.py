@@ -1,10 +1,11 @@
-"""Kills runs of every task at random moments and at single changes of their folders, and counts what is lost: it must be nothing.
+"""Kill runs of every task at random moments and at changes of their folders; nothing may be lost.
 
     python tests/faults/kills.py 200 --seed 1
 
-A chain is one run that is killed again and again and goes on with ``--resume`` in between, a run that replaces a finished one, or a
-report that is written again. After every kill what is visible in the folder is whole; at its end the layers are those of a run that
-was never killed, byte for byte.
+A chain is a run that is killed again and again and goes on with ``--resume`` in between, a run that
+replaces a finished one, or a report that is written again. After every kill, what is visible in the
+folder is whole. At the end of the chain, the layers are the same bytes as those of a run that was
+never killed.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ sys.path[:0] = [
     str(Path(__file__).parents[2]),
 ]
 
-from provoke import MIXED, Zygote, film, manifest
+from provoke import MIXED, Zygote, film, manifest  # noqa: E402
 
 FAULTS = (("small_plans",), ("keeps_everything",))
 TASKS = (
@@ -40,13 +41,16 @@ TASKS = (
     "segment",
     "transparency",
 )
-"""Those that take long come less often."""
+"""Tasks to kill; those that take long are listed less often."""
 SECONDS = 90.0
-"""What one attempt may take on a busy machine."""
+"""Seconds that one attempt may take on a busy machine."""
 
 
 class Kills:
-    """Chains of kills in a folder. done: how many processes were killed, by what and of which task."""
+    """Chains of kills in a folder.
+
+    done: how many processes were killed, by kind of kill and by task.
+    """
 
     def __init__(self, folder: Path, seed: int, tasks: tuple[str, ...] = TASKS) -> None:
         self.folder, self.rng, self.tasks = folder, random.Random(seed), tasks
@@ -56,7 +60,7 @@ class Kills:
         film(folder / "in.mkv", (16, 24))
 
     def words(self, task: str, out: str, seed: int) -> list[str]:
-        """The command line of a run."""
+        """Return the command line of a run."""
         told = [
             "run",
             "in.mkv",
@@ -74,7 +78,7 @@ class Kills:
         return told + (list(MIXED) if task == "transition" else [])
 
     def expected(self, task: str, seed: int) -> dict[str, str]:
-        """The layers of a run that was never killed."""
+        """Return the layers of a run that was never killed."""
         if (task, seed) not in self.whole:
             out = f"whole-{task}-{seed}"
             answer = self.zygote.run(
@@ -85,7 +89,10 @@ class Kills:
         return self.whole[task, seed]
 
     def chain(self, most: int) -> int:
-        """Do one chain of at most ``most`` kills; how many there were. Raises AssertionError where something was lost."""
+        """Do one chain of at most ``most`` kills and return how many there were.
+
+        Raises AssertionError where something was lost.
+        """
         task, kind = (
             self.rng.choice(self.tasks),
             self.rng.choice(["run", "run", "run", "overwrite", "report"]),
@@ -95,7 +102,8 @@ class Kills:
         shutil.rmtree(out, ignore_errors=True)
         if kind != "run":
             shutil.copytree(self.folder / f"whole-{task}-{int(kind == 'overwrite')}", out)
-        # A stopped run that replaces another goes on with --resume; without its first record it is begun again.
+        # A stopped run that replaces another continues with --resume. Without its first record it
+        # begins again.
         first = self.words(task, "out", 0)
         kills, slow = 0, self.rng.random() < 0.3
         while True:
@@ -127,7 +135,10 @@ class Kills:
         return kills
 
     def look(self, out: Path, known: tuple[dict[str, str], dict[str, str]], case: str) -> None:
-        """Hold that what is visible in a folder is whole: every layer is one of those known, and a manifest has all its layers."""
+        """Check that everything visible in a folder is whole.
+
+        Every layer is a known one, and a manifest has all its layers.
+        """
         there = layers_of(out)
         for name, checksum in there.items():
             assert checksum in (known[0].get(name), known[1].get(name)), f"{case}: {name} is half"
@@ -141,7 +152,7 @@ class Kills:
 
 
 def option(out: Path, kind: str) -> str:
-    """``--overwrite`` while the finished run of before is all that is there, else ``--resume``."""
+    """Return ``--overwrite`` while only the finished run of before is there, else ``--resume``."""
     alone = (out / "manifest.json").exists() and not (out / ".work/run.json").exists()
     return (
         "--overwrite"
@@ -151,7 +162,7 @@ def option(out: Path, kind: str) -> str:
 
 
 def layers_of(folder: Path) -> dict[str, str]:
-    """A checksum of every layer in a run's folder, by name; of a folder that is not there, none."""
+    """Return a checksum of every layer in a run's folder, by name. A missing folder has none."""
     files = sorted(folder.iterdir()) if folder.is_dir() else []
     own = [
         path
@@ -162,7 +173,7 @@ def layers_of(folder: Path) -> dict[str, str]:
 
 
 def main() -> int:
-    """Kill as often as asked; returns 1 where something was lost."""
+    """Kill as often as asked; return 1 where something was lost."""
     words = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     words.add_argument("count", type=int)
     words.add_argument("--seed", type=int, default=0)

@@ -1,7 +1,7 @@
-"""How the faults of ``../shared/MEDIA.md`` are provoked, and what an answer to one looks like.
+"""Provoke the faults of ``../shared/MEDIA.md``, and check the answers to them.
 
-Functions that take a ``patch`` bring a fault into the process they are called in, through functions that the code has anyway; what
-:class:`Zygote` starts has them called in a child, by their names.
+Functions that take a ``patch`` bring a fault into the process that calls them, through functions
+that the code has anyway. :class:`Zygote` calls them by their names in the children that it starts.
 """
 
 from __future__ import annotations
@@ -32,7 +32,11 @@ MIXED = ("--transition", "4:7")
 
 @dataclass(frozen=True)
 class Answer:
-    """What the user sees. status: ``None`` where the process had to be killed at its deadline. memory: its largest, in bytes."""
+    """What the user sees.
+
+    status: the exit status, ``None`` where the process was killed at its deadline. memory: its
+    peak, in bytes.
+    """
 
     status: int | None
     out: str
@@ -44,7 +48,10 @@ Run = Callable[..., Answer]
 
 
 def refused(answer: Answer, status: int, *says: str) -> str:
-    """Holds that an answer is a refusal: its status, nothing on standard output, one line that says all of ``says``; returns the line."""
+    """Check that an answer is a refusal, and return its line.
+
+    It has this status, nothing on standard output, and one line that contains all of ``says``.
+    """
     assert answer.status == status, (answer.status, answer.err)
     assert answer.out == "" and "Traceback" not in answer.err
     lines = [
@@ -60,7 +67,10 @@ def refused(answer: Answer, status: int, *says: str) -> str:
 
 
 def sane(answer: Answer) -> None:
-    """Holds that a run on anything at all ended by itself, with an answer or one line, in bounded memory."""
+    """Check that a run on any input ended by itself.
+
+    It has an answer or one line, and bounded memory.
+    """
     assert answer.status in (0, 1, 2), answer
     assert "Traceback" not in answer.err and "unexpected" not in answer.err, answer.err
     assert answer.memory < GIB, answer.memory
@@ -71,7 +81,7 @@ def sane(answer: Answer) -> None:
 
 
 def visible(folder: Path) -> list[str]:
-    """The names in a run's folder that are no run's private ones; none where there is no folder."""
+    """Return the names of the visible files in a run's folder; none where there is no folder."""
     return (
         sorted(entry.name for entry in folder.iterdir() if not entry.name.startswith("."))
         if folder.is_dir()
@@ -80,14 +90,14 @@ def visible(folder: Path) -> list[str]:
 
 
 def parts(folder: Path) -> list[str]:
-    """Half-written files, wherever they are."""
+    """Return the half-written files in a folder and below it."""
     return sorted(
         str(entry.relative_to(folder)) for entry in folder.rglob("*") if ".part" in entry.name
     )
 
 
 def layers(folder: Path) -> dict[str, str]:
-    """A checksum of every layer in a run's folder."""
+    """Return a checksum of every layer in a run's folder."""
     return {
         entry.name: hashlib.sha256(entry.read_bytes()).hexdigest()
         for entry in sorted(folder.glob("scene-*"))
@@ -95,19 +105,19 @@ def layers(folder: Path) -> dict[str, str]:
 
 
 def manifest(folder: Path) -> dict[str, Any]:
-    """A finished run's manifest."""
+    """Return a finished run's manifest."""
     whole: dict[str, Any] = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
     return whole
 
 
 def film(path: Path, size: tuple[int, int] = (32, 48), **options: Any) -> Path:
-    """A dissolve over the frames 4 to 7 of 12, without loss unless ``options`` say otherwise."""
+    """Make a dissolve over frames 4 to 7 of 12, lossless unless ``options`` say otherwise."""
     frames, _ = dissolve(moving(1, 12, size), moving(2, 12, size), 4, 4)
     return media.save(path, frames, **options)
 
 
 def still(path: Path, frames: int = 6, size: tuple[int, int] = (32, 48), **options: Any) -> Path:
-    """A film with no transition in it."""
+    """Make a film without a transition."""
     return media.save(path, np.ascontiguousarray(moving(1, frames, size)), **options)
 
 
@@ -127,7 +137,10 @@ class Zygote:
     def start(
         self, folder: Path, *words: object, faults: tuple[tuple[Any, ...], ...] = (), **limits: int
     ) -> int:
-        """Begins a run in ``folder`` and returns its process's number. limits: ``memory``, ``file_size`` (bytes more), ``user``."""
+        """Start a run in ``folder`` and return its process's number.
+
+        limits: ``memory`` and ``file_size`` (more bytes), ``user``.
+        """
         return int(
             self._ask(
                 do="start",
@@ -139,15 +152,15 @@ class Zygote:
         )
 
     def wait(self, number: int, seconds: float = 60) -> Answer:
-        """Its end; it is killed where it is not over in time."""
+        """Wait for its end; kill it after the deadline."""
         return Answer(**self._ask(do="wait", number=number, seconds=seconds))
 
     def run(self, folder: Path, *words: object, seconds: float = 60, **more: Any) -> Answer:
-        """Both."""
+        """Start a run and wait for its end."""
         return self.wait(self.start(folder, *words, **more), seconds)
 
     def close(self) -> None:
-        """Ends it."""
+        """End the process."""
         assert self.process.stdin is not None and self.process.stdout is not None
         self.process.stdin.close()
         self.process.wait(30)
@@ -160,7 +173,7 @@ class Zygote:
 
 
 def until(seen: Callable[[], bool], seconds: float = 60) -> None:
-    """Waits for something that another process does."""
+    """Wait until another process has done something."""
     end = time.monotonic() + seconds
     while not seen():
         assert time.monotonic() < end, "it did not happen in time"
@@ -168,7 +181,7 @@ def until(seen: Callable[[], bool], seconds: float = 60) -> None:
 
 
 def small_plans(patch: pytest.MonkeyPatch) -> None:
-    """Real separations of a moment, every step of which is kept."""
+    """Make separations short, and keep a checkpoint of every step."""
     from stages.checkpoint import Checkpoints
     from stages.transition import plan
 
@@ -186,12 +199,12 @@ def small_plans(patch: pytest.MonkeyPatch) -> None:
 
 
 def stand_in(patch: pytest.MonkeyPatch) -> None:
-    """Plain colours instead of a separation."""
-    patch.setattr("pipeline.tasks.transition.run.separate_transition", plain_answer)
+    """Return plain colours instead of a separation."""
+    patch.setattr("pipeline.tasks.transition.separate.separate_transition", plain_answer)
 
 
 def at_step(patch: pytest.MonkeyPatch, stage: str, count: int, action: Callable[[], None]) -> None:
-    """Does ``action`` where the ``count``-th step of ``stage`` is told."""
+    """Do ``action`` when the ``count``-th step of ``stage`` is reported."""
     told = [0]
 
     def step(self: object, name: str, fraction: float, note: str) -> None:
@@ -203,17 +216,17 @@ def at_step(patch: pytest.MonkeyPatch, stage: str, count: int, action: Callable[
 
 
 def die() -> None:
-    """SIGKILL."""
+    """End the process with SIGKILL."""
     os.kill(os.getpid(), signal.SIGKILL)
 
 
 def killed_at_step(patch: pytest.MonkeyPatch, stage: str, count: int) -> None:
-    """SIGKILL at the ``count``-th step of ``stage``."""
+    """End the process with SIGKILL at the ``count``-th step of ``stage``."""
     at_step(patch, stage, count, die)
 
 
 def held_at_step(patch: pytest.MonkeyPatch, stage: str, count: int) -> None:
-    """At that step: makes the file ``held`` and goes on when there is a file ``go``."""
+    """At that step, make the file ``held`` and wait until there is a file ``go``."""
 
     def hold() -> None:
         Path("held").touch()
@@ -223,7 +236,11 @@ def held_at_step(patch: pytest.MonkeyPatch, stage: str, count: int) -> None:
 
 
 def killed_while_keeping(patch: pytest.MonkeyPatch, count: int, how: str) -> None:
-    """SIGKILL in the ``count``-th checkpoint: ``half`` way through its file, or with the file ``whole`` but not under its name yet."""
+    """End the process with SIGKILL in the ``count``-th checkpoint.
+
+    half: when half of its file is written; otherwise when the whole file does not have its final
+    name yet.
+    """
     done = [0]
     if how == "half":
         from stages import checkpoint
@@ -243,7 +260,7 @@ def killed_while_keeping(patch: pytest.MonkeyPatch, count: int, how: str) -> Non
 
 
 def killed_while_renaming(patch: pytest.MonkeyPatch, suffix: str, count: int) -> None:
-    """SIGKILL before the ``count``-th file whose name ends so gets its final name."""
+    """End the process with SIGKILL before the ``count``-th file with this suffix gets its name."""
     done, move = [0], Path.replace
 
     def replacing(self: Path, target: Path) -> Path:
@@ -256,7 +273,7 @@ def killed_while_renaming(patch: pytest.MonkeyPatch, suffix: str, count: int) ->
 
 
 def killed_while_writing(patch: pytest.MonkeyPatch, count: int) -> None:
-    """SIGKILL while the ``count``-th frame of a layer goes to its encoder."""
+    """End the process with SIGKILL while the ``count``-th frame of a layer is encoded."""
     from stages.media.write import LayerWriter
 
     done, encode = [0], LayerWriter._encode
@@ -271,11 +288,14 @@ def killed_while_writing(patch: pytest.MonkeyPatch, count: int) -> None:
 
 
 CALLS = ("replace", "rename", "unlink", "remove", "rmdir", "mkdir", "link", "fsync")
-"""What changes a folder, one by one."""
+"""The calls that change a folder."""
 
 
 def killed_at_call(patch: pytest.MonkeyPatch, count: int, done: bool) -> None:
-    """SIGKILL at the ``count``-th of all :data:`CALLS`, before it or, where ``done``, behind it."""
+    """End the process with SIGKILL at the ``count``-th of all :data:`CALLS`.
+
+    done: after the call instead of before it.
+    """
     left = [count]
 
     def counted(call: Callable[..., Any]) -> Callable[..., Any]:
@@ -295,14 +315,14 @@ def killed_at_call(patch: pytest.MonkeyPatch, count: int, done: bool) -> None:
 
 
 def killed_after(patch: pytest.MonkeyPatch, seconds: float) -> None:
-    """SIGKILL after so long."""
+    """End the process with SIGKILL after this time."""
     timer = threading.Timer(seconds, die)
     timer.daemon = True
     timer.start()
 
 
 def keeps_everything(patch: pytest.MonkeyPatch) -> None:
-    """Every result is kept, however little it took."""
+    """Keep a checkpoint of every result, however quickly it was computed."""
     from stages.checkpoint import Checkpoints
 
     patch.setattr(Checkpoints.__init__, "__kwdefaults__", {"every": 0.0, "clock": time.monotonic})

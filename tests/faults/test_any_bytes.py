@@ -1,4 +1,8 @@
-"""Files of any bytes: whatever is done to a small one, ``probe`` and ``run`` end by themselves, with an answer or one line."""
+"""Files of any bytes.
+
+Whatever is done to a small file, ``probe`` and ``run`` end by themselves, with an answer or one
+line.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +37,7 @@ KINDS = {
 
 @pytest.fixture(scope="module")
 def small_files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    """One small file of every kind that the other FFmpeg can make."""
+    """Return one small file of every kind that the other FFmpeg can make."""
     folder = tmp_path_factory.mktemp("kinds")
     return {
         name: still(folder / name, 6, (16, 24), **options).read_bytes()
@@ -42,7 +46,7 @@ def small_files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
 
 
 def spoiled(data: bytes, rng: np.random.Generator) -> bytes:
-    """The same bytes with one to three things wrong; see :func:`mutate.change_bytes`."""
+    """Return the same bytes with one to three errors; see :func:`mutate.change_bytes`."""
     made = bytearray(data)
     for _ in range(int(rng.integers(1, 4))):
         if made:
@@ -51,7 +55,7 @@ def spoiled(data: bytes, rng: np.random.Generator) -> bytes:
 
 
 def fuzz(zygote: Zygote, folder: Path, files: dict[str, bytes], numbers: range) -> int:
-    """Spoil a file for each number and show it to the command line; return how many there were."""
+    """Damage a file for each number and give it to the command line; return how many there were."""
     for number in numbers:
         rng = np.random.default_rng(number)
         name = str(rng.choice(list(files)))

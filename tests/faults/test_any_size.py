@@ -1,4 +1,7 @@
-"""Sizes, rates and lengths of any kind through the whole reader and writer: what comes back is what was given."""
+"""Any size, rate and length through the reader and the writer.
+
+What comes back is what was given.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +46,7 @@ def written(
     rate: Fraction,
     **options: bool,
 ) -> Path:
-    """A layer of ``(T, H, W, 3)`` levels of 255 at ``times``."""
+    """Write a layer of ``(T, H, W, 3)`` with levels from 0 to 255 at ``times``."""
     count, height, width, _ = pictures.shape
     info = ClipInfo(Path("in.mp4"), width, height, count, rate, tick)
     frames = Frames(torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 255, times)
@@ -55,7 +58,7 @@ def written(
 
 
 def read(path: Path) -> tuple[np.ndarray, list[Fraction]]:
-    """Its frames again, in whole levels, and their times."""
+    """Read its frames back, in whole levels, and their times."""
     blocks = list(open_clip([path]).blocks(length=3))
     pixels = torch.cat([block.pixels for block in blocks]).permute(0, 2, 3, 1).numpy()
     return np.rint(pixels * 255).astype(np.uint8), [
@@ -73,7 +76,7 @@ def test_lossless_layers_come_back_exactly(
     times = tuple(Fraction(3) + index / rate for index in range(count))
     got, again = read(written(tmp_path, pictures, times, 1 / rate, rate, lossless=True))
     assert np.array_equal(got, pictures)
-    # Matroska holds times to 10 microseconds.
+    # Matroska stores times to 10 microseconds.
     assert all(abs(time - index / rate) <= Fraction(5, 10**6) for index, time in enumerate(again))
 
 
@@ -87,7 +90,7 @@ def test_playable_layers_have_the_size_and_the_times(
     times = tuple(index / rate for index in range(count))
     got, again = read(written(tmp_path, pictures, times, 1 / rate, rate))
     assert got.shape == pictures.shape and np.abs(got.astype(int) - level).max() <= 2
-    # Whole ticks of the rate, so nothing is rounded.
+    # These are whole ticks of the rate, so nothing is rounded.
     assert again == list(times)
 
 

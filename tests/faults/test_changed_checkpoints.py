@@ -1,6 +1,7 @@
-"""Checkpoints and other kept files that were changed since: said in one line, or without any effect, and never a crash or a wrong layer.
+"""Checkpoints and other kept files that were changed.
 
-Cases are drawn by their number; UNLAYER_DRAWS is how many there are, UNLAYER_SEED the first one's number.
+The change is reported in one line or has no effect; it never causes a crash or a wrong layer. Cases
+are drawn by number: UNLAYER_DRAWS is how many there are, UNLAYER_SEED the number of the first one.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from test_links import HungError, alarmed
 
-from pipeline.run.resuming import ANEW, DAMAGED
+from pipeline.run.restart import DAMAGED, RESTART_WARNINGS
 from stages.checkpoint import _checksum
 
 DRAWS, SEED = int(os.environ.get("UNLAYER_DRAWS", "24")), int(os.environ.get("UNLAYER_SEED", "0"))
@@ -63,7 +64,7 @@ VALUES = (
         {"Shot": {}},
         {"Shot": {"first_frame": "a"}},
         {"Transition": {"x": 1}},
-        {"_Parts": {}},
+        {"SeparatedTransition": {}},
         {"Seen": {"times": 3}},
     ),
     *(
@@ -87,7 +88,10 @@ VALUES = (
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, run: Run) -> None:
-    """Three interrupted runs: in the fit, behind it, and in the report, when all layers are written."""
+    """Make three interrupted runs.
+
+    They stop in the fit, after it, and in the report, when all layers are written.
+    """
     small_plans(monkeypatch)
     film(tmp_path / "in.mkv", (16, 24))
 
@@ -103,7 +107,7 @@ def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, run: Run) -> None:
         assert run(*WORDS).status == 130
     shutil.copytree("out", "report")
     with monkeypatch.context() as patch:
-        patch.setattr("pipeline.tasks.transition.run._write", stop)
+        patch.setattr("pipeline.tasks.transition.run.write_layers", stop)
         shutil.rmtree("out/.work/keep/written")
         assert run(*WORDS, "--resume").status == 130
     Path("out").rename("write")
@@ -112,7 +116,7 @@ def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, run: Run) -> None:
 
 
 def mutate(value: Any, rng: random.Random) -> Any:
-    """The same JSON value with one thing in it replaced by something else."""
+    """Return the same JSON value with one part replaced."""
     if isinstance(value, dict) and value and rng.random() < 0.9:
         key = rng.choice(sorted(value))
         return {**value, key: mutate(value[key], rng)}
@@ -125,10 +129,10 @@ def mutate(value: Any, rng: random.Random) -> Any:
 
 
 def other_content(path: Path, rng: random.Random) -> None:
-    """Another value, or other tensors, with a fingerprint and a checksum that are right."""
+    """Return another value or other tensors, with a right fingerprint and checksum."""
     with safe_open(path, framework="pt") as file:
         about = dict(file.metadata())
-        tensors = {name: file.get_tensor(name) for name in file.keys()}
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     about.pop("checksum")
     if rng.random() < 0.7:
         about["value"] = json.dumps(mutate(json.loads(about["value"]), rng))
@@ -145,7 +149,7 @@ def other_content(path: Path, rng: random.Random) -> None:
 
 
 def damage(path: Path, others: list[Path], rng: random.Random) -> str:
-    """Does something to a file; says what."""
+    """Change a file, and say how."""
     ways = [
         "flip",
         "flip",
@@ -186,7 +190,10 @@ def damage(path: Path, others: list[Path], rng: random.Random) -> str:
 
 
 def test_changed_files(run: Run, tmp_path: Path) -> None:
-    """A kept file that was changed is one line and exit 1, or the layers are right; with ``--anew`` they always are."""
+    """A changed file is one line and exit status 1, or the layers are right.
+
+    With ``--anew`` they always are.
+    """
     want = layers(Path("whole"))
     assert len(want) >= 2
     for number in range(SEED, SEED + DRAWS):
@@ -210,11 +217,12 @@ def test_changed_files(run: Run, tmp_path: Path) -> None:
             if answer.status == 0:
                 assert layers(Path("out")) == want and not lines, "other layers"
                 assert all(
-                    text in (*ANEW, *manifest(Path("whole"))["warnings"])
+                    text in (*RESTART_WARNINGS, *manifest(Path("whole"))["warnings"])
                     for text in manifest(Path("out"))["warnings"]
                 )
             else:
-                # Content that somebody made anew, with a right checksum, may be right in kind and make no sense.
+                # Content that was made on purpose, with a right checksum, may have the right type
+                # and make no sense.
                 assert not anew or way == "content" or path.name == "run.json", answer
                 assert answer.status == (2 if path.name == "run.json" else 1) and len(lines) == 1, (
                     answer
@@ -222,14 +230,14 @@ def test_changed_files(run: Run, tmp_path: Path) -> None:
                 assert lines[0].startswith("unlayer: ")
         except (AssertionError, HungError) as error:
             if way == "content" and "other layers" in str(error):
-                continue  # nobody can tell numbers of the right kind that were put there on purpose
+                continue  # numbers of the right type cannot be recognised as wrong
             raise AssertionError(f"{case}: {error!r}") from error
 
 
 def test_a_batch_begins_a_damaged_clip_anew(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What a clip's interrupted run kept is damaged: the clip is begun anew, its warnings say so, and it is done."""
+    """A clip with damaged checkpoints begins again, says so in its warnings, and is done."""
     kept = Path("write/.work/keep/find.safetensors")
     data = bytearray(kept.read_bytes())
     data[-1] ^= 1
@@ -252,18 +260,21 @@ def test_a_batch_begins_a_damaged_clip_anew(
 def test_an_error_of_ours_is_not_blamed_on_what_was_kept(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where nothing was read, an error of the program stays one; where something was, the line names it and the way out."""
+    """An error of the program stays one where no checkpoint was read.
+
+    Where one was read, the line names it and says what to do.
+    """
 
     def fails(*_: Any, **__: Any) -> None:
         raise TypeError("no such thing")
 
-    monkeypatch.setattr("pipeline.tasks.transition.run._write", fails)
+    monkeypatch.setattr("pipeline.tasks.transition.run.write_layers", fails)
     assert "unexpected TypeError: no such thing" in run(*WORDS).err
     shutil.rmtree("out", ignore_errors=True)
     Path("write").rename("out")
     answer = run(*WORDS, "--resume")
     assert answer.status == 1 and answer.err.count("\n") == 1
     assert (
-        "cannot be gone on from (TypeError: no such thing)" in answer.err
+        "the run cannot go on from it (TypeError: no such thing)" in answer.err
         and "--overwrite" in answer.err
     )

@@ -1,4 +1,7 @@
-"""An input that is replaced, changed or removed while a run reads it: said in one line, and no half result."""
+"""Inputs that change, disappear or are replaced during a run.
+
+It is said in one line, and there is no half result.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +38,7 @@ WORDS = (
 
 
 def moment(patch: pytest.MonkeyPatch, stage: str, action: Callable[[], None]) -> None:
-    """Does ``action`` as a stage begins, or in it."""
+    """Do ``action`` when a stage begins, or during it."""
     if stage != "checksum":
         at_step(patch, stage, 1, action)
         return
@@ -52,13 +55,13 @@ def moment(patch: pytest.MonkeyPatch, stage: str, action: Callable[[], None]) ->
 
 
 def replaced() -> None:
-    """Another film takes its name."""
+    """Put another film in its place."""
     still(Path("other.mkv"), 12)
     Path("other.mkv").replace("in.mkv")
 
 
 def changed() -> None:
-    """Other bytes in the same file, of the same length and with the same time."""
+    """Write other bytes into the same file, with the same length and time."""
     facts = os.stat("in.mkv")
     data = bytearray(Path("in.mkv").read_bytes())
     data[len(data) // 2] ^= 0xFF
@@ -79,14 +82,17 @@ def quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, run: Run) -> None:
 def test_said_in_one_line(
     run: Run, monkeypatch: pytest.MonkeyPatch, stage: str, how: Callable[[], None]
 ) -> None:
-    """Whenever it happens: exit 1, the input is named, nothing is left of the run, and the new file can be run at once."""
+    """At any moment, the run ends with 1, names the input and leaves nothing.
+
+    The new file can be run at once.
+    """
     with monkeypatch.context() as patch:
         moment(patch, stage, how)
         refused(
             run(*WORDS),
             1,
             "in.mkv: was changed or replaced while the run was reading it",
-            "at rest",
+            "when the file no longer changes",
         )
     assert visible(Path("out")) == [] and not Path("out/.work").exists()
     if how is replaced:
@@ -94,7 +100,10 @@ def test_said_in_one_line(
 
 
 def test_removed_and_back_again(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of a file that is gone, as with its disk, what was kept stays: once it is back, the run goes on."""
+    """If a file is gone, as with its disk, the checkpoints stay.
+
+    Once it is back, the run goes on.
+    """
     shutil.copyfile("in.mkv", "copy.mkv")
     with monkeypatch.context() as patch:
         moment(patch, "separate", lambda: Path("in.mkv").unlink())
@@ -108,7 +117,7 @@ def test_removed_and_back_again(run: Run, monkeypatch: pytest.MonkeyPatch) -> No
 def test_touched_or_copied_again_is_the_same_file(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What has the same bytes is the same input, whatever its time says."""
+    """A file with the same bytes is the same input, whatever its time says."""
 
     def touch() -> None:
         shutil.copyfile("in.mkv", "copy.mkv")

@@ -1,4 +1,7 @@
-"""Checkpoints that are not what they should be: refused in one line, and nothing in them is executed."""
+"""Checkpoints that are not what they should be.
+
+They are refused in one line, and nothing in them is executed.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,7 @@ def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def interrupted(run: Run, monkeypatch: pytest.MonkeyPatch, out: str, *more: str) -> Path:
-    """A run that was stopped in the middle of its fit; its newest checkpoint."""
+    """Stop a run in the middle of its fit, and return its newest checkpoint."""
 
     def stop() -> None:
         raise KeyboardInterrupt
@@ -36,7 +39,7 @@ def interrupted(run: Run, monkeypatch: pytest.MonkeyPatch, out: str, *more: str)
 
 
 class Bomb:
-    """Unpickled, it makes a folder."""
+    """An object that makes a folder when it is unpickled."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -49,7 +52,10 @@ class Bomb:
 def test_a_pickle_in_a_checkpoint(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
-    """Row 21: a checkpoint with a pickle in it is refused in one line that names it, and nothing is executed."""
+    """Row 21: a checkpoint with a pickle in it is refused in one line that names it.
+
+    Nothing is executed.
+    """
     kept, trap = interrupted(run, monkeypatch, "out"), tmp_path / "trap"
     if kind == "pickle":
         kept.write_bytes(pickle.dumps(Bomb(trap)))
@@ -79,7 +85,10 @@ def test_a_pickle_in_a_checkpoint(
 def test_a_checkpoint_of_another_run(
     run: Run, monkeypatch: pytest.MonkeyPatch, change: str
 ) -> None:
-    """Row 22: a checkpoint of another input or of other settings is refused, by the folder's record and by its own fingerprint."""
+    """Row 22: a checkpoint of another input or of other settings is refused.
+
+    The folder's record and the checkpoint's own fingerprint both show it.
+    """
     kept, more = interrupted(run, monkeypatch, "out"), []
     if change == "input":
         film(Path("in.mkv"), **{"c:v": "ffv1"})
@@ -93,7 +102,7 @@ def test_a_checkpoint_of_another_run(
         "another input or with other options",
         "--overwrite",
     )
-    # Carried over by hand, it is known by its fingerprint.
+    # Copied there by hand, it is recognised by its fingerprint.
     other = interrupted(run, monkeypatch, "other", *more)
     shutil.copyfile(kept, other)
     refused(

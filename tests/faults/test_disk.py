@@ -1,4 +1,7 @@
-"""A disk that is full and a folder that cannot be written: said in one line, and nothing half-written stays."""
+"""A full disk, and a folder that cannot be written.
+
+Both are said in one line, and nothing half-written stays.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +19,8 @@ import pytest
 from clips import dissolve, grainy
 from provoke import MIXED, Run, Zygote, film, layers, parts, refused, small_plans, visible
 
-from pipeline.framewise.run import SPARE
-from pipeline.tasks import transition
+from pipeline.framewise.run import FREE_DISK_RESERVE
+from pipeline.tasks.transition import separate as transition
 from stages.checkpoint import Checkpoints
 
 WORDS = ("--task", "transition", "--no-progress", *MIXED)
@@ -25,12 +28,16 @@ NOBODY = 65534
 
 
 def test_disk_full(zygote: Zygote, tmp_path: Path) -> None:
-    """Row 5: wherever the disk is full, one line names the folder and asks for space; partial files are gone, and it goes on later."""
+    """Row 5: wherever the disk is full, one line names the folder and asks for space.
+
+    Partial files are removed, and the run can go on later.
+    """
     frames, _ = dissolve(grainy(1, 80, (48, 64)), grainy(2, 80, (48, 64)), 4, 4)
     media.save(tmp_path / "in.mkv", frames)
     words = ("run", "in.mkv", *WORDS, "--out", "out", "--lossless")
     faults, said = (("small_plans",), ("stand_in",)), []
-    # Too small for the record of the run, a checkpoint, the layers that wait, the sheet, the layers' files.
+    # Too small for the run's record, a checkpoint, the waiting layers, the sheet, the layers'
+    # files.
     for size in (0, 1_000, 30_000, 100_000, 450_000):
         line = refused(
             zygote.run(tmp_path, *words, "--resume", faults=faults, file_size=size),
@@ -54,7 +61,10 @@ def test_disk_full(zygote: Zygote, tmp_path: Path) -> None:
 def test_too_little_room_is_said_before_the_work(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: Any, needed: int
 ) -> None:
-    """Row 5: known before anything is fitted; the line says how much is needed, and how much there is."""
+    """Row 5: a lack of space is noticed before anything is fitted.
+
+    The line says how much is needed and how much there is.
+    """
     film(tmp_path / "in.mkv")
     real = shutil.disk_usage
     for free in (needed - 1, 1000):
@@ -76,7 +86,10 @@ def test_too_little_room_is_said_before_the_work(
 def test_all_transitions_have_room_before_the_first_is_fitted(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Their frames wait together until the layers are written. What a run kept before it was stopped is no reason to refuse it."""
+    """The frames wait on disk until the layers are written.
+
+    What a run kept before it was stopped is no reason to refuse it.
+    """
     small_plans(monkeypatch)
     a, b, c = np.random.default_rng(0).integers(0, 256, (3, 12, 48, 64, 3), np.uint8)
     media.save(
@@ -112,12 +125,17 @@ def test_all_transitions_have_room_before_the_first_is_fitted(
 def test_checkpoints_leave_the_room_that_the_layers_need(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: int, kept: bool
 ) -> None:
-    """82 944 bytes, as above: else ``--resume`` would be refused for want of the room that the run's own checkpoints took."""
+    """There are 82 944 bytes, as above.
+
+    With fewer, ``--resume`` would be refused for the space that the run's own checkpoints take.
+    """
     film(tmp_path / "in.mkv")
     real, names = shutil.disk_usage, []
     window = 2 * 3 * 12 * 3 * 32 * 48
     monkeypatch.setattr(
-        shutil, "disk_usage", lambda path: real(path)._replace(free=SPARE + 4 * window + more)
+        shutil,
+        "disk_usage",
+        lambda path: real(path)._replace(free=FREE_DISK_RESERVE + 4 * window + more),
     )
     monkeypatch.setattr(Checkpoints, "save_if_due", lambda self, name, value: names.append(name))
     assert (
@@ -140,7 +158,7 @@ def test_checkpoints_leave_the_room_that_the_layers_need(
 
 @pytest.fixture
 def open_folder() -> Iterator[Path]:
-    """A folder that other users can read: those of pytest are its user's alone."""
+    """Return a folder that other users can read; pytest's folders belong to its user alone."""
     with tempfile.TemporaryDirectory() as name:
         Path(name).chmod(0o755)
         yield Path(name)
@@ -148,7 +166,10 @@ def open_folder() -> Iterator[Path]:
 
 @pytest.mark.parametrize("out", ["new", "there", "below/it"])
 def test_folder_not_writable(zygote: Zygote, open_folder: Path, out: str) -> None:
-    """Row 6: an output folder that cannot be written is said before anything is searched or fitted, and nothing is left."""
+    """Row 6: an output folder that cannot be written is refused before any search or fit.
+
+    Nothing is left.
+    """
     film(open_folder / "in.mkv")
     for name in ("there", "below"):
         (open_folder / name).mkdir(mode=0o555)

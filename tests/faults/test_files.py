@@ -1,4 +1,7 @@
-"""Files that are cut off, damaged, disguised or no clip at all: one line that names the file, what is wrong and what to do."""
+"""Files that are cut off, damaged, disguised or not clips.
+
+One line names the file and says what is wrong and what to do.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,7 @@ H264 = {"c:v": "libx264", "g": 5, "bf": 0, "pix_fmt": "yuv444p"}
 
 
 def both(run: Run, path: Path | str, status: int, *says: str) -> None:
-    """Holds that ``run`` and ``probe`` refuse a file in the same words, and that no folder is made for it."""
+    """Check that ``run`` and ``probe`` refuse a file in the same words and make no folder."""
     lines = {
         refused(run("run", *TASK, "--out", "out", "--", path), status, *says),
         refused(run("probe", "--", path), status, *says),
@@ -36,14 +39,17 @@ def both(run: Run, path: Path | str, status: int, *says: str) -> None:
 
 
 def cut(path: Path, share: float) -> Path:
-    """Takes the end off a file."""
+    """Cut off the end of a file."""
     data = path.read_bytes()
     path.write_bytes(data[: int(len(data) * share)])
     return path
 
 
 def test_cut_before_the_index(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Row 7: a file cut off before its index is one clear line, and ``batch`` goes on with the others."""
+    """Row 7: a file cut off before its index is one clear line.
+
+    ``batch`` goes on with the others.
+    """
     (tmp_path / "clips").mkdir()
     bad = cut(still(tmp_path / "clips/a.mp4", 20), 0.8)
     both(run, bad, 1, "a.mp4", "index is missing", "get the whole file")
@@ -62,7 +68,10 @@ def test_cut_before_the_index(run: Run, tmp_path: Path, monkeypatch: pytest.Monk
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
 def test_cut_in_the_middle(run: Run, tmp_path: Path, suffix: str) -> None:
-    """Row 8: a file cut off in the middle is an error that names ``--salvage``, which takes what decodes and says how much that was."""
+    """Row 8: a file cut off in the middle is an error that names ``--salvage``.
+
+    With it, what decodes is used, and the run says how much that was.
+    """
     path = cut(
         still(
             tmp_path / f"film{suffix}",
@@ -83,7 +92,7 @@ def test_cut_in_the_middle(run: Run, tmp_path: Path, suffix: str) -> None:
 
 @pytest.fixture(scope="module")
 def sound_files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    """Small files of several kinds, by suffix."""
+    """Make small files of several kinds, by suffix."""
     folder = tmp_path_factory.mktemp("sound")
     kinds = {
         ".mp4": H264,
@@ -116,7 +125,10 @@ def test_flipped_bits(
     places: list[tuple[float, int]],
     salvage: bool,
 ) -> None:
-    """Row 9: a file with flipped bits gives frames or one line: no crash, no hang, no traceback."""
+    """Row 9: a file with flipped bits gives frames or one line.
+
+    There is no crash, no hang and no traceback.
+    """
     data = bytearray(sound_files[suffix])
     for place, bit in places:
         data[int(place * len(data))] ^= 1 << bit
@@ -134,7 +146,7 @@ def test_flipped_bits(
 
 
 def test_no_video_in_it(run: Run, tmp_path: Path) -> None:
-    """Row 10: an empty file, a text and a sound-only file are each one clear line."""
+    """Row 10: an empty file, a text and a file with only sound are each one clear line."""
     (tmp_path / "empty.mp4").touch()
     both(run, "empty.mp4", 1, "empty.mp4", "is empty (0 bytes)", "get the file again")
     (tmp_path / "text.mp4").write_text("dear diary\n" * 300)
@@ -145,7 +157,10 @@ def test_no_video_in_it(run: Run, tmp_path: Path) -> None:
 
 
 def test_size_changes_in_mid_stream(run: Run, tmp_path: Path) -> None:
-    """Row 14: a clip whose size changes is one line that names the frame and both sizes; what comes before can be had."""
+    """Row 14: a clip whose size changes is one line that names the frame and both sizes.
+
+    The part before it can be used.
+    """
     raw = {"c:v": "libx264", "pix_fmt": "yuv420p", "bf": 0}
     first, second = (
         still(tmp_path / "a.h264", 5, **raw),
@@ -166,7 +181,7 @@ def test_size_changes_in_mid_stream(run: Run, tmp_path: Path) -> None:
 
 
 def test_decompression_bomb(zygote: Zygote, tmp_path: Path) -> None:
-    """Row 15: a PNG of a few kilobytes that would be 12000 by 12000 pixels is refused before it is decoded."""
+    """Row 15: a PNG of few kilobytes and 12000 by 12000 pixels is refused before it is decoded."""
     width = height = 12_000
 
     def chunk(name: bytes, body: bytes) -> bytes:
@@ -186,14 +201,14 @@ def test_decompression_bomb(zygote: Zygote, tmp_path: Path) -> None:
     for words in (("probe", "bomb.png"), ("run", "bomb.png", *TASK)):
         answer = zygote.run(tmp_path, *words)
         refused(answer, 1, "bomb.png", "is 12000x12000, more than the", "scale it down")
-        # Decoded it would be 144 million bytes at least.
+        # Decoded it would be at least 144 million bytes.
         assert answer.memory < usual.memory + 50_000_000
     assert visible(tmp_path) == ["bomb.png", "plain.png"]
 
 
 @pytest.mark.parametrize("claimed", [3, 99])
 def test_wrong_frame_count_in_the_header(run: Run, tmp_path: Path, claimed: int) -> None:
-    """Row 16: where the header counts wrong, the decoded count is used, by ``probe`` and by ``run``."""
+    """Row 16: where the header's count is wrong, ``probe`` and ``run`` use the decoded count."""
     data = bytearray(still(tmp_path / "film.avi", 10, **{"c:v": "mjpeg", "q:v": 2}).read_bytes())
     for tag, offset in ((b"strh", 8 + 32 - 4 + 4), (b"avih", 8 + 16 - 4 + 4)):
         place = data.index(tag) + offset
@@ -208,7 +223,10 @@ def test_wrong_frame_count_in_the_header(run: Run, tmp_path: Path, claimed: int)
 
 
 class Watched:
-    """A host on the loopback and a file, and whether either was touched. The file is a pipe: who opens it is noticed."""
+    """Return a host on the loopback and a file, and whether either was touched.
+
+    The file is a pipe, so that opening it is noticed.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.server = socket.create_server(("127.0.0.1", 0))
@@ -228,7 +246,7 @@ class Watched:
             except TimeoutError:
                 pass
             try:
-                # There is something to write to only while somebody has it open for reading.
+                # It can be written only while somebody has it open for reading.
                 os.close(os.open(self.file, os.O_WRONLY | os.O_NONBLOCK))
                 self.touched.append(str(self.file))
             except OSError:
@@ -245,21 +263,33 @@ class Watched:
         self.server.close()
 
 
+def scripts_to(target: str) -> dict[str, str]:
+    """Return playlists and scripts that lead to ``target``, by the names they pretend to have."""
+    playlist = f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n{target}\n#EXT-X-ENDLIST\n"
+    mpd = "<?xml version='1.0'?><MPD xmlns='urn:mpeg:dash:schema:mpd:2011'>"
+    return {
+        "list.m3u8": playlist,
+        "list.mp4": playlist,
+        "script.mp4": f"ffconcat version 1.0\nfile '{target}'\n",
+        "show.mpd": f"{mpd}<BaseURL>{target}</BaseURL></MPD>",
+        "session.sdp": (
+            "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\n"
+            "m=video 5004 RTP/AVP 96\n"
+        ),
+        "vector.png": f"<svg xmlns='http://www.w3.org/2000/svg'><image href='{target}'/></svg>",
+    }
+
+
 def test_playlists_urls_and_disguised_scripts(run: Run, tmp_path: Path) -> None:
-    """Row 24: playlists, URLs and scripts that claim to be clips are refused; no other file and no host is touched."""
+    """Row 24: playlists, URLs and scripts that claim to be clips are refused.
+
+    No other file and no host is touched.
+    """
     with Watched(tmp_path) as watched:
         for number, target in enumerate(
             (watched.url, f"file://{watched.file}", str(watched.file), watched.file.name)
         ):
-            scripts = {
-                "list.m3u8": f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n{target}\n#EXT-X-ENDLIST\n",
-                "list.mp4": f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n{target}\n#EXT-X-ENDLIST\n",
-                "script.mp4": f"ffconcat version 1.0\nfile '{target}'\n",
-                "show.mpd": f"<?xml version='1.0'?><MPD xmlns='urn:mpeg:dash:schema:mpd:2011'><BaseURL>{target}</BaseURL></MPD>",
-                "session.sdp": "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=video 5004 RTP/AVP 96\n",
-                "vector.png": f"<svg xmlns='http://www.w3.org/2000/svg'><image href='{target}'/></svg>",
-            }
-            for name, text in scripts.items():
+            for name, text in scripts_to(target).items():
                 name = f"{number}-{name}"
                 (tmp_path / name).write_text(text)
                 both(run, name, 1, name, "scripts or playlists are not followed")
@@ -273,7 +303,7 @@ def test_playlists_urls_and_disguised_scripts(run: Run, tmp_path: Path) -> None:
             both(run, name, 1, "there is no such file", "check the name")
         both(run, watched.file, 1, "secret.ts", "is not a regular file")
     assert watched.touched == []
-    # What was watched would have been noticed.
+    # The watch works: it notices an access.
     with Watched(Path(os.mkdir(tmp_path / "again") or tmp_path / "again")) as watched:
         socket.create_connection(watched.server.getsockname()).close()
         threading.Thread(target=lambda: watched.file.open("rb").close()).start()

@@ -1,4 +1,7 @@
-"""A draw of spoiled files for every reader; ``python tests/measure_fuzz.py`` draws 20,000 over all kinds."""
+"""A sample of damaged files for every reader.
+
+``python tests/measure_fuzz.py`` draws 20,000 over all kinds.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ SCRIPT = Path(__file__).parents[1] / "measure_fuzz.py"
 
 
 def fuzz(folder: Path, count: int, seed: int, *more: str) -> str:
-    """Run the script; return what it says, with no finding in it."""
+    """Run the script, check that it finds nothing, and return its output."""
     words = [
         sys.executable,
         str(SCRIPT),

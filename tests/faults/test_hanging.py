@@ -1,4 +1,7 @@
-"""A decoder that hangs: decord, which samples pictures, runs in a child that is killed at its deadline."""
+"""A decoder that hangs.
+
+decord, which samples pictures, runs in a child that is killed at its deadline.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,10 @@ from clips import moving
 from stages.media import thumbnails as sampling
 from stages.media.thumbnails import CHILD, ThumbnailRequest, read_thumbnails
 
-HANGS = "import sys, time; sys.stdout.buffer.write(b'0 1\\n' + bytes(24 * 32 * 3)); sys.stdout.flush(); time.sleep(60)"
+HANGS = (
+    "import sys, time; sys.stdout.buffer.write(b'0 1\\n' + bytes(24 * 32 * 3)); "
+    "sys.stdout.flush(); time.sleep(60)"
+)
 
 
 @pytest.fixture
@@ -24,13 +30,16 @@ def wanted(tmp_path: Path) -> ThumbnailRequest:
 
 
 def good(pictures: dict[int, np.ndarray], index: int) -> bool:
-    """Whether a picture is the film's, shrunk."""
+    """Return whether a picture is the film's, shrunk."""
     small = moving(1, 6, (48, 64))[index].reshape(24, 2, 32, 2, 3).mean((1, 3))
     return bool(np.abs(pictures[index] - small).mean() < 4)
 
 
 def test_a_decoder_that_hangs(wanted: ThumbnailRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Row 17: a decoder that hangs; its child is killed at the deadline, what it gave counts and the reader gives the rest."""
+    """Row 17: a decoder that hangs is killed at the deadline.
+
+    Its pictures count, and the reader makes the rest.
+    """
     monkeypatch.setattr(sampling, "CHILD", (sys.executable, "-c", HANGS))
     began = time.monotonic()
     (found,) = read_thumbnails([wanted], deadline=1.0)
@@ -50,7 +59,7 @@ def test_a_decoder_that_hangs(wanted: ThumbnailRequest, monkeypatch: pytest.Monk
 def test_a_decoder_that_is_missing_or_crashes(
     wanted: ThumbnailRequest, monkeypatch: pytest.MonkeyPatch, child: str
 ) -> None:
-    """Row 17: the same where decord is not there or ends its process: the reader gives all pictures."""
+    """Row 17: where decord is missing or ends its process, the reader makes all pictures."""
     monkeypatch.setattr(sampling, "CHILD", (sys.executable, "-c", child))
     (found,) = read_thumbnails([wanted])
     assert good(found, 1) and good(found, 4)

@@ -1,4 +1,7 @@
-"""Runs that are killed at single changes of their folders and at random moments lose nothing; ``kills.py`` does it by the hundred."""
+"""Runs that are killed at changes of their folders and at random moments lose nothing.
+
+``kills.py`` does it hundreds of times.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ COUNT, SEED = int(os.environ.get("UNLAYER_KILLS", "10")), int(os.environ.get("UN
 
 
 def test_nothing_is_lost(tmp_path: Path) -> None:
-    """Ten kills by default; UNLAYER_KILLS asks for more."""
+    """Do ten kills by default; UNLAYER_KILLS asks for more."""
     kills, done = Kills(tmp_path, SEED, ("transition", "dehaze")), 0
     try:
         while done < COUNT:

@@ -1,6 +1,7 @@
-"""Folders that hold links, pipes and sockets under our names: whatever a verb does there, nothing outside changes and nothing waits.
+"""Folders with links, pipes and sockets under the program's own names.
 
-Cases are drawn by their number; UNLAYER_DRAWS is how many there are, UNLAYER_SEED the first one's number.
+Whatever a command does there, nothing outside changes and nothing waits. Cases are drawn by number:
+UNLAYER_DRAWS is how many there are, UNLAYER_SEED the number of the first one.
 """
 
 from __future__ import annotations
@@ -23,12 +24,12 @@ from provoke import MIXED, Answer, Run, film, small_plans, stand_in
 
 from pipeline.cli.main import main
 from pipeline.runtime.remote_store import Store, store_at
-from stages.errors import UnlayerError, UsageError
+from stages.errors import UnlayerError
 
 DRAWS, SEED = int(os.environ.get("UNLAYER_DRAWS", "40")), int(os.environ.get("UNLAYER_SEED", "0"))
 PICTURE = cv2.imencode(".png", np.arange(45, dtype=np.uint8).reshape(3, 5, 3))[1].tobytes()
 LONGEST = 30
-"""Seconds after which a call hangs."""
+"""Seconds after which a call counts as hanging."""
 PARTS = (
     "manifest.json",
     "batch.json",
@@ -58,12 +59,15 @@ NAMES = (
         f".work/keep/{os.path.dirname(name)}/.{os.path.basename(name)}.safetensors.part"
         for name in KEPT
     ),
-    *".lock .index.html.part .work .work/run.json .work/run.json.part .work/report .work/.scene-001.part.png".split(),
-    *".work/.scene-001.part.mkv .work/keep .work/keep/written .work/keep/transition-001 .work/keep/window-000000".split(),
-    *".work/keep/transition-001/outgoing.npy .work/keep/transition-001/incoming.npy .work/keep/transition-001/sheet.png".split(),
-    *".work/keep/written/scene-001.mkv .work/deep/er/link report report/data.json report/data.json.part report/strip.jpg".split(),
-    *"report/strip.jpg.part report/preview-input.mp4 report/.preview-input.part.mp4 report/still-input.jpg scene-002.mkv".split(),
-    *".report-again-x .report-again-x/report sheet-001.png a-transition a-transition/.work a-transition/manifest.json.part".split(),
+    *".lock .index.html.part .work .work/run.json .work/run.json.part .work/report".split(),
+    *".work/.scene-001.part.png .work/.scene-001.part.mkv .work/keep .work/keep/written".split(),
+    *".work/keep/transition-001 .work/keep/window-000000".split(),
+    *".work/keep/transition-001/outgoing.npy .work/keep/transition-001/incoming.npy".split(),
+    *".work/keep/transition-001/sheet.png .work/keep/written/scene-001.mkv".split(),
+    *".work/deep/er/link report report/data.json report/data.json.part report/strip.jpg".split(),
+    *"report/strip.jpg.part report/preview-input.mp4 report/.preview-input.part.mp4".split(),
+    *"report/still-input.jpg scene-002.mkv .report-again-x .report-again-x/report".split(),
+    *"sheet-001.png a-transition a-transition/.work a-transition/manifest.json.part".split(),
 )
 
 
@@ -73,7 +77,7 @@ class HungError(BaseException):
 
 @contextmanager
 def alarmed() -> Iterator[None]:
-    """Raises HungError in a call that waits."""
+    """Raise HungError in a call that waits."""
 
     def hung(*_: Any) -> None:
         raise HungError
@@ -88,7 +92,7 @@ def alarmed() -> Iterator[None]:
 
 
 def snapshot(folder: Path) -> dict[str, object]:
-    """Everything in a folder: the bytes of files, where links lead, what else there is."""
+    """Return everything in a folder: the bytes of files, the targets of links, and the rest."""
     found: dict[str, object] = {}
     for path in sorted(folder.rglob("*")):
         kind = stat.S_IFMT(os.lstat(path).st_mode)
@@ -104,7 +108,7 @@ def snapshot(folder: Path) -> dict[str, object]:
 
 
 def plant(folder: Path, name: str, outside: Path, rng: random.Random) -> str:
-    """Puts something hostile in the place of a name in a folder; says what."""
+    """Put something hostile in the place of a name in a folder, and say what."""
     place = folder / name
     with suppress(OSError):
         place.parent.mkdir(parents=True, exist_ok=True)
@@ -155,31 +159,31 @@ def plant(folder: Path, name: str, outside: Path, rng: random.Random) -> str:
 
 
 class InProcess:
-    """A clip's process that is none: what it is told is done at once."""
+    """A stand-in for a clip's process; it does its command at once."""
 
     def __init__(self, words: list[str], threads: int, more: Any = None) -> None:
         self.code = main(words[words.index("run") :])
 
     def events(self) -> Iterator[dict[str, Any]]:
-        """Nothing was heard."""
+        """Yield nothing."""
         return iter(())
 
     def status(self) -> int:
-        """The exit status."""
+        """Return the exit status."""
         return self.code
 
     def seconds(self) -> float:
-        """None at all."""
+        """Return 0."""
         return 0.0
 
     def complaint(self, status: int) -> str:
-        """Its own words were shown."""
+        """Return nothing more than its own output."""
         return "failed"
 
 
 @pytest.fixture
 def templates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Run) -> dict[str, Path]:
-    """Runs that are finished or interrupted, of a picture and of a film, and a batch; beside them the inputs."""
+    """Make finished and interrupted runs of a picture and a film, a batch, and their inputs."""
     small_plans(monkeypatch)
     stand_in(monkeypatch)
     monkeypatch.setattr("pipeline.batch.batch.Child", InProcess)
@@ -214,7 +218,7 @@ VERBS: dict[str, tuple[str, ...]] = {
 
 
 def words_of(verb: str, template: str, rng: random.Random) -> list[str]:
-    """The command line of a case, for the folder ``box/run``."""
+    """Return the command line of a case, for the folder ``box/run``."""
     inputs = (
         ["in.mkv", *MIXED]
         if template.startswith("mkv") or (template == "new" and rng.random() < 0.5)
@@ -228,7 +232,10 @@ def words_of(verb: str, template: str, rng: random.Random) -> list[str]:
 
 
 def sound(answer: Answer, batch: bool) -> None:
-    """Holds that a call answered, or refused in lines of ours; a batch has its own words on its clips."""
+    """Check that a call answered, or refused in this program's words.
+
+    A batch has its own words for its clips.
+    """
     assert (
         answer.status in (0, 1, 2)
         and "Traceback" not in answer.err
@@ -243,7 +250,7 @@ def sound(answer: Answer, batch: bool) -> None:
 def boxed(
     tmp_path: Path, template: Path, fill: Callable[[Path, Path], None]
 ) -> tuple[Path, dict[str, object]]:
-    """A copy of a template in ``box/run``, filled, and what lies outside the box."""
+    """Copy a template to ``box/run`` and fill it; also return what lies outside the box."""
     for name in ("box", "outside"):
         shutil.rmtree(tmp_path / name, ignore_errors=True)
     (tmp_path / "outside/folder/report").mkdir(parents=True)
@@ -257,7 +264,7 @@ def boxed(
 
 
 def test_hostile_folders(run: Run, tmp_path: Path, templates: dict[str, Path]) -> None:
-    """Every verb that writes, over folders with links, pipes and sockets at the names that it uses."""
+    """Every command that writes meets links, pipes and sockets at the names that it uses."""
     for number in range(SEED, SEED + DRAWS):
         rng = random.Random(number)
         template, verb = rng.choice(sorted(templates)), rng.choice(sorted(VERBS))
@@ -296,7 +303,7 @@ def test_hostile_folders(run: Run, tmp_path: Path, templates: dict[str, Path]) -
 
 
 def test_hostile_stores(tmp_path: Path, templates: dict[str, Path]) -> None:
-    """The same for what is fetched from a store and sent to it, with links on either side."""
+    """The same holds for what is fetched from a store and sent to it, with links on either side."""
     store_at.cache_clear()
     for number in range(SEED, SEED + DRAWS):
         rng = random.Random(number)
@@ -331,71 +338,3 @@ def test_hostile_stores(tmp_path: Path, templates: dict[str, Path]) -> None:
             raise AssertionError(
                 f"number {number}: {verb} on {template} with {planted}: {error!r}"
             ) from error
-
-
-@pytest.mark.parametrize(
-    "key", ["/abs/olute", "a//b.safetensors", "../up", "a/../b", "./a", "a/", "nul\0l"]
-)
-def test_keys_that_are_no_names(tmp_path: Path, key: str) -> None:
-    """A key with an absolute, an empty or a dotted part is not fetched."""
-    import fsspec
-
-    memory = fsspec.filesystem("memory")
-    store = Store("memory://hostile")
-    memory.store[f"/hostile/.work/keep/{key}"] = memory.open("/hostile/x", "wb")
-    found = {
-        f"/hostile/.work/keep/{key}": {"type": "file"},
-        f"/hostile//tmp/{key}": {"type": "file"},
-    }
-    store.files = _Files(found)
-    store.fetch(tmp_path / "here")
-    memory.store.clear()
-    assert not [path for path in tmp_path.rglob("*") if not path.is_dir()]
-
-
-class _Files:
-    """A storage with such keys."""
-
-    def __init__(self, found: dict[str, Any]) -> None:
-        self.found = found
-
-    def exists(self, path: str) -> bool:
-        """Everything is there."""
-        return True
-
-    def find(self, root: str, detail: bool) -> dict[str, Any]:
-        """All keys."""
-        return self.found
-
-    def get_file(self, source: str, target: str) -> None:
-        """Writes where it is told."""
-        Path(target).write_text("hostile")
-
-
-@pytest.mark.parametrize(
-    "url",
-    [
-        "memory://x",
-        "simplecache::memory://x",
-        "x://y",
-        "memori://x",
-        "data:,x",
-        "data://x",
-        "http:/x",
-        "github://",
-        "file://",
-    ],
-)
-def test_stores_that_keep_nothing(run: Run, tmp_path: Path, url: str) -> None:
-    """Such a store is refused before a clip is begun, in one line that names the option, and no folder of that name is made."""
-    (tmp_path / "clips").mkdir()
-    film(tmp_path / "clips/a.mkv", (16, 24))
-    answer = run("batch", "clips", *TASK, "--out", "out", "--store", url)
-    assert (
-        answer.status == 2
-        and answer.err.count("\n") == 1
-        and answer.err.startswith(f"unlayer: --store {url}")
-    ), answer
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["clips"]
-    with pytest.raises(UsageError):
-        Store(url).check()

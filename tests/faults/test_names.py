@@ -1,4 +1,7 @@
-"""Names that look like something else are names, and nothing is written outside the run's folder."""
+"""Names that look like something else are only names.
+
+Nothing is written outside the run's folder.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,8 @@ from provoke import Run, refused, still
 
 TASK = ("--task", "transition", "--no-progress")
 PIECES = (
-    *"a .. . : - -- -rf ~ * ? % %03d \\ ' \" $(touch) | ; & { } [b] é http: file: concat: subfile, pipe: C:".split(),
+    *"a .. . : - -- -rf ~ * ? % %03d \\ ' \" $(touch) | ; & { } [b] é".split(),
+    *"http: file: concat: subfile, pipe: C:".split(),
     *("\n", "\t", "\x1b[2J", "\u202e", "\udcff", " "),
 )
 NAMES = (
@@ -29,7 +33,7 @@ PICTURE = cv2.imencode(".png", np.arange(45, dtype=np.uint8).reshape(3, 5, 3))[1
 
 
 def tree(folder: Path) -> set[str]:
-    """Every file and folder below."""
+    """Return every file and folder below."""
     return {str(path.relative_to(folder)) for path in folder.rglob("*")}
 
 
@@ -46,7 +50,10 @@ def tree(folder: Path) -> set[str]:
 def test_hostile_names(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, way: str
 ) -> None:
-    """Row 23: ``../``, ``a:b``, a leading ``-``, a line break, a link: read as plain files; what is written stays in the run's folder."""
+    """Row 23: ``../``, ``a:b``, a leading ``-``, a line break and a link are read as plain files.
+
+    Whatever is written stays in the run's folder.
+    """
     box = tmp_path / "box"
     shutil.rmtree(box, ignore_errors=True)
     for folder in ("in", "deep/here"):
@@ -93,7 +100,10 @@ def test_hostile_names(
     ],
 )
 def test_hostile_names_of_films(run: Run, tmp_path: Path, name: str) -> None:
-    """Row 23: the same for films, and for the run's folder itself; a file that is none is named in one line."""
+    """Row 23: the same holds for films and for the run's folder itself.
+
+    A file that is not there is named in one line.
+    """
     still(tmp_path / "in.mp4")
     os.rename(tmp_path / "in.mp4", tmp_path / name)
     (tmp_path / "deep").mkdir()
@@ -105,7 +115,7 @@ def test_hostile_names_of_films(run: Run, tmp_path: Path, name: str) -> None:
 
 
 def test_links_in_the_runs_folder(run: Run, tmp_path: Path) -> None:
-    """Row 23: a link that lies where a layer would is not written through, whatever is told."""
+    """Row 23: a link in the place of a layer is not written through, whatever the options."""
     (tmp_path / "in.png").write_bytes(PICTURE)
     (tmp_path / "precious").write_text("mine")
     (tmp_path / "out").mkdir()
@@ -122,7 +132,7 @@ def test_links_in_the_runs_folder(run: Run, tmp_path: Path) -> None:
 
 
 def test_a_manifest_that_names_other_folders(run: Run, tmp_path: Path) -> None:
-    """Row 23: replacing a run removes nothing outside its folder, whatever its manifest says of ``../``."""
+    """Row 23: replacing a run removes nothing outside its folder. Its manifest may name ``../``."""
     (tmp_path / "in.png").write_bytes(PICTURE)
     (tmp_path / "precious").write_text("mine")
     assert run("run", "in.png", *TASK, "--out", "out").status == 0

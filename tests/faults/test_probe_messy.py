@@ -1,4 +1,7 @@
-"""``probe`` answers on every messy file of ``../shared/data`` within a minute: facts, or one clear line."""
+"""``probe`` answers on every messy file of ``../shared/data`` within a minute.
+
+It prints facts or one line.
+"""
 
 from __future__ import annotations
 

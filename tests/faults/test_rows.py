@@ -1,4 +1,4 @@
-"""Every fault of the table in ``../shared/MEDIA.md`` has a test here that says which it is."""
+"""Every fault in the table of ``../shared/MEDIA.md`` has a test here that names its row."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Ctrl-C, SIGTERM and SIGHUP, once and many times, at any moment; and children whose parent is killed."""
+"""Ctrl-C, SIGTERM and SIGHUP, once and many times, at any moment.
+
+Children whose parent is killed stop too.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +35,7 @@ SEED = int(os.environ.get("UNLAYER_SEED", "0"))
 
 
 def test_sighup_ends_like_sigterm(zygote: Zygote, tmp_path: Path) -> None:
-    """SIGHUP ends a run as SIGTERM does: tidied up, one line, 128 and its number."""
+    """SIGHUP ends a run as SIGTERM does: cleaned up, with one line and status 129."""
     film(tmp_path / "in.mkv")
     child = zygote.start(tmp_path, *WORDS, faults=(*SMALL, ("held_at_step", "separate", 4)))
     until((tmp_path / "held").exists)
@@ -45,7 +48,10 @@ def test_sighup_ends_like_sigterm(zygote: Zygote, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("case", range(int(os.environ.get("UNLAYER_DRAWS", "4"))))
 def test_many_signals_in_a_row(zygote: Zygote, tmp_path: Path, case: int) -> None:
-    """Five Ctrl-C, or any of the signals, a moment apart: the first one's status, no traceback, and the run can be gone on with."""
+    """After several signals the status is the first one's.
+
+    There is no traceback, and the run can be resumed.
+    """
     rng = random.Random(SEED + case)
     film(tmp_path / "in.mkv")
     step = rng.randint(1, 12)
@@ -56,7 +62,7 @@ def test_many_signals_in_a_row(zygote: Zygote, tmp_path: Path, case: int) -> Non
         time.sleep(rng.choice([0, 0, 0.0005, 0.002, 0.01]))
         os.kill(child, number)
     answer = zygote.wait(child)
-    # Two that arrive before the first was noticed are noticed in the order of their numbers.
+    # Two signals that arrive together are noticed in the order of their numbers.
     assert answer.status in (130, 128 + first), answer
     assert (
         "Traceback" not in answer.err
@@ -71,10 +77,10 @@ def test_many_signals_in_a_row(zygote: Zygote, tmp_path: Path, case: int) -> Non
 
 @pytest.mark.parametrize("case", range(int(os.environ.get("UNLAYER_DRAWS", "2"))))
 def test_ctrl_c_from_start_to_end(tmp_path: Path, case: int) -> None:
-    """Pressed again and again from the first moment of the program on, while it imports and while the interpreter ends."""
+    """Ctrl-C may be pressed again and again, from the first import to the final shutdown."""
     film(tmp_path / "in.mkv")
     rng = random.Random(SEED + case)
-    # The interpreter's own start, before a line of ours, is not ours.
+    # The interpreter's own start, before the program's first line, is not covered.
     words = [
         sys.executable,
         "-c",
@@ -112,12 +118,12 @@ sys.exit(program())
 
 
 def environment() -> dict[str, str]:
-    """That of a process that finds the project."""
+    """Return the environment of a process that finds the project."""
     return {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
 
 
 def test_a_signal_that_was_swallowed_comes_again() -> None:
-    """A Ctrl-C whose exception a destructor swallows stops the work all the same, a moment later."""
+    """A Ctrl-C whose exception a destructor swallows still stops the work, a moment later."""
 
     class Swallows:
         def __del__(self) -> None:
@@ -130,7 +136,7 @@ def test_a_signal_that_was_swallowed_comes_again() -> None:
 
 
 def test_signals_that_are_ignored_stay_ignored() -> None:
-    """What nohup asks for."""
+    """An ignored signal stays ignored, as nohup needs it."""
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         with stopping():
@@ -159,7 +165,7 @@ time.sleep(600)
 
 
 def gone(number: int) -> bool:
-    """Whether a process is over."""
+    """Return whether a process has ended."""
     try:
         state = (
             Path(f"/proc/{number}/stat")
@@ -174,7 +180,7 @@ def gone(number: int) -> bool:
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks into /proc")
 def test_no_child_outlives_a_killed_parent(tmp_path: Path) -> None:
-    """A run that was started as a child stops when its parent is killed, in the middle of its work or while it starts."""
+    """A child stops when its parent is killed, in the middle of its work or while it starts."""
     film(tmp_path / "in.mkv", (96, 144))
     words = [
         "run",
@@ -214,8 +220,13 @@ def test_no_child_outlives_a_killed_parent(tmp_path: Path) -> None:
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks into /proc")
 def test_the_decoding_child_ends_with_its_parent(tmp_path: Path) -> None:
     script = ROOT / "stages/media/thumbnails_child.py"
-    code = f"import os, subprocess, sys, time\nc = subprocess.Popen([sys.executable, '-P', {str(script)!r}, str(os.getpid())], \
-stdin=subprocess.PIPE)\nprint(c.pid, flush=True)\ntime.sleep(600)"
+    code = (
+        "import os, subprocess, sys, time\n"
+        f"words = [sys.executable, '-P', {str(script)!r}, str(os.getpid())]\n"
+        "child = subprocess.Popen(words, stdin=subprocess.PIPE)\n"
+        "print(child.pid, flush=True)\n"
+        "time.sleep(600)"
+    )
     holder = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     assert holder.stdout is not None
     child = int(holder.stdout.readline())
@@ -228,7 +239,7 @@ stdin=subprocess.PIPE)\nprint(c.pid, flush=True)\ntime.sleep(600)"
     holder.wait()
     holder.stdout.close()
     try:
-        # Its input does not end: somebody else holds it open.
+        # Its input does not end, as another process holds it open.
         until(lambda: gone(child), 20)
     finally:
         if keep is not None:
@@ -237,7 +248,7 @@ stdin=subprocess.PIPE)\nprint(c.pid, flush=True)\ntime.sleep(600)"
 
 
 def test_a_child_that_is_done_is_not_stopped(tmp_path: Path, run: Run) -> None:
-    """Its standard input is closed after its end only, so that its status is its own."""
+    """Its standard input is closed only after its end, so its status is its own."""
     child = Child([sys.executable, "-m", "pipeline", "--version"], 1)
     until(lambda: not list(child.events()) and child.status() is not None, 30)
     assert child.wait() == 0 and child.process.stdin is not None and child.process.stdin.closed

@@ -1,4 +1,7 @@
-"""Killed, stopped or started twice: what is on disk is whole, and the run goes on from it."""
+"""Runs that are killed, stopped or started twice.
+
+What is on disk is whole, and the run goes on from it.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ SMALL = (("small_plans",),)
 
 @pytest.fixture(scope="module")
 def whole(zygote: Zygote, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """The layers of a run that was never interrupted."""
+    """Return the layers of a run that was never interrupted."""
     folder = tmp_path_factory.mktemp("whole")
     film(folder / "in.mkv")
     assert zygote.run(folder, *WORDS, "--out", "out", faults=SMALL).status == 0
@@ -31,11 +34,14 @@ def newest_checkpoint(folder: Path) -> Path:
 def test_killed_in_the_fit_again_and_again(
     zygote: Zygote, tmp_path: Path, whole: dict[str, str]
 ) -> None:
-    """Row 1: SIGKILL at any step of the fit; ``--resume`` goes on and comes to the layers of an uninterrupted run."""
+    """Row 1: a run that is killed at any step of the fit goes on with ``--resume``.
+
+    It makes the layers of an uninterrupted run.
+    """
     film(tmp_path / "in.mkv")
     kills = 0
     while True:
-        # Some fall between two checkpoints, some behind several.
+        # Some kills come between two checkpoints, some after several.
         fault = ("killed_at_step", "separate", 4 + 2 * kills)
         answer = zygote.run(tmp_path, *WORDS, "--out", "out", "--resume", faults=(*SMALL, fault))
         if answer.status == 0:
@@ -52,7 +58,10 @@ def test_killed_in_the_fit_again_and_again(
 def test_killed_while_a_checkpoint_is_written(
     zygote: Zygote, tmp_path: Path, whole: dict[str, str], how: str
 ) -> None:
-    """Row 2: SIGKILL between the write and the rename of a checkpoint; the one before loads and the run goes on from it."""
+    """Row 2: after a SIGKILL before the rename of a checkpoint, the one before loads.
+
+    The run goes on from it.
+    """
     film(tmp_path / "in.mkv")
     fault = ("killed_while_keeping", 4, how)
     assert (
@@ -64,7 +73,7 @@ def test_killed_while_a_checkpoint_is_written(
         "standing.safetensors",
         ".standing.safetensors.part",
     }
-    # Five and two layers are left to be kept; one that began anew would keep nine.
+    # Five and two results are left to be kept; a run that began again would keep nine.
     fault = ("killed_while_keeping", 8, "whole")
     assert (
         zygote.run(tmp_path, *WORDS, "--out", "out", "--resume", faults=(*SMALL, fault)).status == 0
@@ -78,14 +87,17 @@ def test_killed_while_a_checkpoint_is_written(
 def test_killed_while_a_layer_is_written(
     zygote: Zygote, tmp_path: Path, whole: dict[str, str], fault: tuple[object, ...]
 ) -> None:
-    """Row 3: SIGKILL while a layer is written; no half file has a final name, no manifest is there, and the run goes on."""
+    """Row 3: after a SIGKILL while a layer is written, no half file has a final name.
+
+    There is no manifest, and the run goes on.
+    """
     film(tmp_path / "in.mkv")
     assert (
         zygote.run(tmp_path, *WORDS, "--out", "out", faults=(*SMALL, fault)).status
         == -signal.SIGKILL
     )
     there = layers(tmp_path / "out")
-    # Just before the manifest's rename the layers are in place, whole; before that none is.
+    # Just before the manifest's rename all layers are in place and whole; before that none is.
     assert there == (whole if "manifest.json" in fault else {})
     assert not (tmp_path / "out/manifest.json").exists()
     refused(
@@ -106,7 +118,10 @@ def test_killed_while_a_layer_is_written(
 def test_stopped_by_a_signal(
     zygote: Zygote, tmp_path: Path, whole: dict[str, str], number: int, status: int
 ) -> None:
-    """Row 4: Ctrl-C or SIGTERM leaves a checkpoint and says in one line how to go on; exit 130 or 143."""
+    """Row 4: Ctrl-C and SIGTERM leave a checkpoint and say in one line how to go on.
+
+    The status is 130 or 143.
+    """
     film(tmp_path / "in.mkv")
     child = zygote.start(
         tmp_path, *WORDS, "--out", "out", faults=(*SMALL, ("held_at_step", "separate", 8))
@@ -123,7 +138,10 @@ def test_stopped_by_a_signal(
 def test_two_runs_into_one_folder(
     zygote: Zygote, run: Run, tmp_path: Path, whole: dict[str, str]
 ) -> None:
-    """Row 20: while one process works in a folder, another is refused at once, whatever its options, and the first is not disturbed."""
+    """Row 20: while one process works in a folder, another is refused at once.
+
+    Its options do not matter. The first is not disturbed.
+    """
     film(tmp_path / "in.mkv")
     first = zygote.start(
         tmp_path, *WORDS, "--out", "out", faults=(*SMALL, ("held_at_step", "separate", 2))

@@ -1,4 +1,4 @@
-"""Odd times, sizes, lengths and colours, all the way through: what comes out is what went in."""
+"""Odd times, sizes, lengths and colours, through a whole run. What comes out is what went in."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ TASK = ("--task", "transition", "--no-progress")
 
 
 def alone(folder: Path) -> Path:
-    """The one layer of a run in which nothing was to be separated; holds that the run says so and invents nothing."""
+    """Return the one layer of a run with nothing to separate; check that the run says so."""
     whole = manifest(folder)
     (layer,) = whole["layers"]
     assert layer["role"] == "scene" and whole["transitions"] == []
@@ -32,7 +32,7 @@ def alone(folder: Path) -> Path:
 
 
 def levels(path: Path) -> np.ndarray:
-    """``(T, H, W, 3)`` in levels of 255."""
+    """Return ``(T, H, W, 3)`` with levels from 0 to 255."""
     return (
         np.concatenate(
             [block.pixels.permute(0, 2, 3, 1).numpy() for block in open_clip([path]).blocks()]
@@ -43,7 +43,7 @@ def levels(path: Path) -> np.ndarray:
 
 @pytest.mark.parametrize("start", [0, 4500])
 def test_variable_frame_rate(run: Run, tmp_path: Path, start: int) -> None:
-    """Row 11: every frame of a clip with a variable rate keeps its time to the tick, counted from the first."""
+    """Row 11: every frame of a clip with a variable rate keeps its time to the tick."""
     ticks = [start + tick for tick in (0, 3003, 3004, 9000, 9100, 30000, 90001, 90451)]
     media.save_vfr(tmp_path / "in.mp4", np.ascontiguousarray(moving(1, len(ticks))), ticks)
     assert run("run", "in.mp4", *TASK, "--out", "out").status == 0
@@ -61,7 +61,7 @@ def test_variable_frame_rate(run: Run, tmp_path: Path, start: int) -> None:
 @example(width=1, height=2, lossless=False)
 @example(width=67, height=1, lossless=False)
 def test_odd_sizes(run: Run, tmp_path: Path, width: int, height: int, lossless: bool) -> None:
-    """Row 12: a clip of any size, 1 by 1 and odd ones among them, comes out in exactly that size."""
+    """Row 12: a clip of any size, 1 by 1 and odd ones included, comes out in exactly that size."""
     pictures = media.moving(3, height, width)
     media.save(tmp_path / "in.mkv", pictures, **{"c:v": "png"})
     assert (
@@ -87,14 +87,14 @@ def test_odd_sizes(run: Run, tmp_path: Path, width: int, height: int, lossless: 
 def test_a_transition_of_an_odd_size(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: tuple[int, int]
 ) -> None:
-    """Row 12: the same where there is something to separate."""
+    """Row 12: the same holds where there is something to separate."""
     small_plans(monkeypatch)
     frames, _ = dissolve(grainy(1, 12, size), grainy(2, 12, size), 4, 4)
     media.save(tmp_path / "in.mkv", frames, **{"c:v": "png"})
     assert (
         run("run", "in.mkv", *TASK, "--lossless", "--transition", "4:7", "--out", "out").status == 0
     )
-    # In a picture of one pixel either side is a plain colour, which is no layer.
+    # In a picture of one pixel either side is a plain colour, which has no layer.
     made = [
         levels(tmp_path / "out" / layer["path"]) for layer in manifest(tmp_path / "out")["layers"]
     ]
@@ -106,7 +106,7 @@ def test_a_transition_of_an_odd_size(
 
 @pytest.mark.parametrize("size", [(16, 88), (128, 20), (1, 90)])
 def test_long_thin_pictures(zygote: Zygote, tmp_path: Path, size: tuple[int, int]) -> None:
-    """Row 12: a picture that is much longer than it is high, in which optical flow once ended the process."""
+    """Row 12: a very wide picture works, although optical flow once ended the process on it."""
     small = (max(2, size[0]), max(2, size[1]))
     media.save(tmp_path / "in.mkv", grainy(1, 8, small), **{"c:v": "png"})
     answer = zygote.run(
@@ -128,7 +128,10 @@ def test_long_thin_pictures(zygote: Zygote, tmp_path: Path, size: tuple[int, int
 @pytest.mark.parametrize("count", [1, 2])
 @pytest.mark.parametrize("suffix", [".png", ".mkv"])
 def test_one_frame_and_two(run: Run, tmp_path: Path, suffix: str, count: int) -> None:
-    """Row 13: a picture, two pictures, a film of one frame or two: it runs, and says that there is nothing to separate."""
+    """Row 13: a picture, two pictures and films of one or two frames run.
+
+    They say that there is nothing to separate.
+    """
     pictures = moving(1, count)
     if suffix == ".png":
         names = [f"{number}.png" for number in range(count)]
@@ -172,7 +175,10 @@ COLOURS = np.array(
 def test_rotated_deep_full_range_and_709(
     run: Run, tmp_path: Path, matrix: str, full: bool, bits: int, degrees: int, lossless: bool
 ) -> None:
-    """Row 25: rotated, 10-bit, full-range and BT.709 clips come out upright and within 2 levels of 255."""
+    """Row 25: rotated, 10-bit, full-range and BT.709 clips come out upright.
+
+    Values differ by at most 2 of 255.
+    """
     pixels = "yuv420p" if bits == 8 else "yuv420p10le"
     plain = media.save_yuv(
         tmp_path / "plain.mov", COLOURS / 255, matrix, full, bits, pixels, tile=16
@@ -197,14 +203,17 @@ def test_rotated_deep_full_range_and_709(
     assert info.rotation == 0 and info.bit_depth == (bits if lossless else 8)
     if not lossless:
         assert info.color_space == "bt709" and not info.full_range
-    # As another decoder shows it.
+    # This is how another decoder shows it.
     again = media.load(layer, *wanted.shape[:2])[0]
     assert np.abs(again.astype(int) - wanted)[middle].max() <= 3
 
 
 @pytest.mark.parametrize("level", [0, 128, 255])
 def test_a_constant_clip(run: Run, tmp_path: Path, level: int) -> None:
-    """Row 26: black, grey or white throughout: it says that there is nothing, writes the clip as it is and invents no layer."""
+    """Row 26: a black, grey or white clip is written as it is.
+
+    The run says that nothing was found and invents no layer.
+    """
     frames = np.full((12, 32, 48, 3), level, np.uint8)
     media.save(tmp_path / "in.mkv", frames)
     facts = json.loads(run("probe", "in.mkv", "--json").out)
@@ -230,12 +239,15 @@ def test_a_clip_without_a_transition(run: Run, tmp_path: Path) -> None:
 def test_a_transition_that_is_not_there(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, level: int | None
 ) -> None:
-    """Row 26: told of a transition in a constant clip (``None``: between two equal films), the layers are that clip and no NaN."""
+    """Row 26: with a given transition in a constant clip, the layers are that clip without NaN.
+
+    ``None`` stands for a transition between two equal films.
+    """
     small_plans(monkeypatch)
     frames = np.full((12, 32, 48, 3), 0 if level is None else level, np.uint8)
     if level is None:
         frames = np.repeat(moving(1, 1, (32, 48)), 12, axis=0)
-    # Against a plain colour a fade is what it may be, which has one layer.
+    # Next to a plain colour it may be a fade, which has one layer.
     media.save(tmp_path / "in.mkv", frames)
     assert (
         run("run", "in.mkv", *TASK, "--lossless", "--transition", "4:7", "--out", "out").status == 0

@@ -1,6 +1,8 @@
-"""A process that has imported the product and forks for every run that is to be killed, starved or stopped: a fork takes milliseconds.
+"""A process that has imported the program and forks for every run.
 
-A request is a line of JSON on standard input, its answer one on standard output; :class:`provoke.Zygote` is the other end.
+A fork takes milliseconds, so that many runs can be killed, starved or stopped. A request is a line
+of JSON on standard input, its answer one on standard output; :class:`provoke.Zygote` is the other
+end.
 """
 
 from __future__ import annotations
@@ -21,7 +23,10 @@ sys.path[:0] = [str(HERE), str(HERE.parent), str(HERE.parents[1])]
 
 
 def begin(request: dict[str, Any], ends: dict[int, list[int]]) -> int:
-    """Forks a child that does the request's words in its folder, under its limits, with its faults; returns the child's number."""
+    """Fork a child that runs the request's words in its folder, and return its number.
+
+    Its limits and faults are the request's.
+    """
     readers, writers = zip(os.pipe(), os.pipe(), strict=True)
     if number := os.fork():
         for end in writers:
@@ -36,7 +41,7 @@ def begin(request: dict[str, Any], ends: dict[int, list[int]]) -> int:
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         for place, end in enumerate(writers, 1):
             os.dup2(end, place)
-        # Whoever started us in the background may have had Ctrl-C ignored.
+        # Whoever started this process in the background may have ignored Ctrl-C.
         signal.signal(signal.SIGINT, signal.default_int_handler)
         sys.setrecursionlimit(1000)
         status = work(request)
@@ -49,7 +54,7 @@ def begin(request: dict[str, Any], ends: dict[int, list[int]]) -> int:
 
 
 def work(request: dict[str, Any]) -> int:
-    """In the child: the faults, the limits, the words."""
+    """Set up the faults and limits in the child, and run the words."""
     import pytest
 
     from pipeline.cli.main import main
@@ -69,7 +74,11 @@ def work(request: dict[str, Any]) -> int:
 
 
 def wait(request: dict[str, Any], ends: dict[int, list[int]]) -> dict[str, Any]:
-    """The end of a child: its status (``None`` where it was not over in time and had to be killed), what it said, its largest memory."""
+    """Wait for a child's end.
+
+    Returns its status (``None`` where it was killed at its deadline), its output and its peak
+    memory.
+    """
     number, until = request["number"], time.monotonic() + request["seconds"]
     said, late = [b"", b""], False
     while True:
@@ -98,8 +107,8 @@ def wait(request: dict[str, Any], ends: dict[int, list[int]]) -> dict[str, Any]:
 
 
 def serve() -> None:
-    """Answers requests until there are no more."""
-    # Their threads would not be there after a fork, so nothing is computed in this process.
+    """Answer requests until there are no more."""
+    # Threads do not survive a fork, so nothing is computed in this process.
     for name in (
         "pipeline.run.execute",
         "pipeline.cli.probe",
@@ -109,7 +118,7 @@ def serve() -> None:
         "pytest",
     ):
         importlib.import_module(name)
-    # The first words make the parser, which every fork then has.
+    # The first words build the parser, which every fork then has.
     importlib.import_module("pipeline.cli.main").parse("run", ["film.mp4"])
     ends: dict[int, list[int]] = {}
     for line in sys.stdin:

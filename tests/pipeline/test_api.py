@@ -65,7 +65,7 @@ def test_the_same_layers_as_from_the_command_line(task: str) -> None:
 def test_a_transition_from_an_array(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("pipeline.tasks.transition.run.separate_transition", plain_answer)
+    monkeypatch.setattr("pipeline.tasks.transition.separate.separate_transition", plain_answer)
     frames = moving(1, 24)
     told: list[tuple[str, float, str]] = []
     with separate(
@@ -84,7 +84,7 @@ def test_a_transition_from_an_array(
             15,
         )
         assert one.frames.shape == (16, 48, 64, 3) and one.frames.dtype == np.uint8
-        # Lossless on both ways: what is not mixed comes back as it was.
+        # Both ways are lossless: frames that are not mixed come back as they were.
         assert np.array_equal(one.frames[:8], frames[:8]) and np.array_equal(
             other.frames[8:], frames[16:]
         )
@@ -276,7 +276,7 @@ def test_arrays_are_known_again_by_what_they_hold() -> None:
     assert [item["path"] for item in made.manifest["input"]] == ["array"]
     again = separate(picture, "watermark", hint=mark, out="out", **QUICK)
     assert again.manifest["report"] == made.manifest["report"]
-    # The same name, another mark: the layers that are there are not its.
+    # It has the same name but another mark, so the layers that are there are not its.
     with pytest.raises(UsageError, match="another input or with other options"):
         separate(picture, "watermark", hint=~mark, out="out", **QUICK)
     with separate(list(moving(3, 2, (24, 32))), "watermark", **QUICK) as several:
@@ -304,22 +304,25 @@ def test_errors_are_raised_and_leave_nothing(
 def test_a_finished_run_is_given_back(
     mixed_clip: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipeline.tasks.transition.run.separate_transition", plain_answer)
+    monkeypatch.setattr("pipeline.tasks.transition.separate.separate_transition", plain_answer)
     clip = mixed_clip()
     first = separate(clip, "transition", out="out", transition=[(8, 15)])
-    monkeypatch.setattr("pipeline.tasks.transition.run.separate_transition", None)
+    monkeypatch.setattr("pipeline.tasks.transition.separate.separate_transition", None)
     again = separate(clip, "transition", out="out", transition=["8:15"])
     assert again.layers == first.layers and again.manifest == json.loads(json.dumps(first.manifest))
 
 
 def test_the_package_stays_light() -> None:
-    code = "import sys, pipeline; print({'torch', 'av', 'numpy', 'typer'} & set(sys.modules), callable(pipeline.separate))"
+    code = (
+        "import sys, pipeline; heavy = {'torch', 'av', 'numpy', 'typer'}; "
+        "print(heavy & set(sys.modules), callable(pipeline.separate))"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
     assert done.stdout == "set() True\n"
     with pytest.raises(AttributeError, match="has no attribute 'seperate'"):
         import pipeline
 
-        pipeline.seperate
+        pipeline.seperate  # noqa: B018
 
 
 def test_the_example_runs(
@@ -327,7 +330,7 @@ def test_the_example_runs(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr("pipeline.tasks.transition.run.separate_transition", plain_answer)
+    monkeypatch.setattr("pipeline.tasks.transition.separate.separate_transition", plain_answer)
     from samples import separate as example
 
     example.main([str(mixed_clip())])

@@ -1,4 +1,4 @@
-"""``--config``: TOML by the settings' names, a manifest given back as one, and one line for whatever is wrong."""
+"""``--config``: TOML by the settings' names, a manifest as configuration, one line for errors."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.cli.main import main, parse
-from pipeline.config import LARGEST, read_config, settings_of
+from pipeline.config import MAX_BYTES, read_config, settings_of
 from pipeline.settings import PRESETS, Settings, options
 from stages.errors import UsageError
 
@@ -91,12 +91,12 @@ def test_batch_takes_one_too() -> None:
         ("preset = 3", "preset: '3' is not known"),
         ('lossless = "yes"', "lossless: 'yes' is neither true nor false"),
         ("lossless = 1", "lossless: 1 is neither true nor false"),
-        ("seed = true", "seed: a switch is not what belongs here"),
+        ("seed = true", "seed: a switch does not belong here"),
         ("seed = 1.5", "seed: '1.5' is not a whole number"),
         ("seed = -1", "seed: '-1' is not a whole number"),
         ("max_seconds = nan", "max_seconds: 'nan'"),
-        ("max_seconds = [1]", "max_seconds: a list is not what belongs here"),
-        ("start = 1979-05-27", "start: a date is not what belongs here"),
+        ("max_seconds = [1]", "max_seconds: a list does not belong here"),
+        ("start = 1979-05-27", "start: a date does not belong here"),
         ("transition = [48, 71, 80]", "transition: '48' is not FIRST:LAST"),
         ("transition = [48.0, 71.5]", "transition: '48' is not FIRST:LAST"),
         ('hint = ""', "hint: is empty"),
@@ -107,11 +107,11 @@ def test_batch_takes_one_too() -> None:
         ('inputs = ["b"]', "'inputs' cannot be set here"),
         ('config = "other.toml"', "'config' cannot be set here"),
         ("jobs = 2", "'jobs' cannot be set here"),
-        ('out = "a\\u0000b"', "out: holds a null character"),
-        ("seed = 1\nseed = 2", "is no TOML"),
-        ("x = " + "[" * 9999, "is no TOML"),
-        ("seed = " + "9" * 9999, "is no TOML"),
-        ("\udcff", "is no text in UTF-8"),
+        ('out = "a\\u0000b"', "out: contains a null character"),
+        ("seed = 1\nseed = 2", "is not valid TOML"),
+        ("x = " + "[" * 9999, "is not valid TOML"),
+        ("seed = " + "9" * 9999, "is not valid TOML"),
+        ("\udcff", "is not text in UTF-8"),
     ],
     ids=lambda text: text[:20],
 )
@@ -137,15 +137,15 @@ def test_numbers_as_people_write_them() -> None:
 
 def test_files_that_are_no_configuration(tmp_path: Path) -> None:
     Path("large.toml").touch()
-    os.truncate("large.toml", LARGEST + 1)
+    os.truncate("large.toml", MAX_BYTES + 1)
     Path("of_another.json").write_text('{"settings": {}}')
     Path("list.json").write_text("[1]")
     for name, says in {
         "none.toml": "no such file",
         str(tmp_path): "is a folder; give a TOML file",
         "large.toml": "too large",
-        "of_another.json": "no manifest of ours",
-        "list.json": "no manifest of ours",
+        "of_another.json": "not a manifest of this program",
+        "list.json": "not a manifest of this program",
     }.items():
         with pytest.raises(UsageError, match=says):
             read_config(Path(name))
@@ -163,7 +163,7 @@ def test_what_is_wrong_is_said_on_the_command_line(capsys: pytest.CaptureFixture
 def test_a_manifest_gives_its_settings_back(
     mixed_clip: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipeline.tasks.transition.run.separate_transition", plain_answer)
+    monkeypatch.setattr("pipeline.tasks.transition.separate.separate_transition", plain_answer)
     clip = str(mixed_clip())
     words = [
         "--task",
@@ -251,7 +251,7 @@ KEYS = st.sampled_from([item.name for item in fields(Settings)]) | st.text(max_s
 
 
 def settings_or_refusal(text: str, *, manifest: bool) -> None:
-    """Holds that a text is settings or a UsageError in one line."""
+    """Check that a text gives settings, or a UsageError of one line."""
     try:
         given: dict[str, Any] = settings_of(text, "x", manifest=manifest)
         made = Settings(**given)

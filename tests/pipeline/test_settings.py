@@ -1,4 +1,4 @@
-"""Settings: what the command line's words become."""
+"""Settings: what the words of the command line become."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline import settings
+from pipeline import values
 from pipeline.cli.main import parse
 from pipeline.settings import Settings, flag, options
 from stages.errors import UsageError
@@ -31,7 +31,7 @@ from stages.errors import UsageError
     ],
 )
 def test_times_are_exact(word: str, seconds: Fraction) -> None:
-    assert settings.time(word) == seconds
+    assert values.parse_time(word) == seconds
 
 
 @pytest.mark.parametrize(
@@ -55,17 +55,17 @@ def test_times_are_exact(word: str, seconds: Fraction) -> None:
 )
 def test_what_is_no_time_is_refused(word: str) -> None:
     with pytest.raises(argparse.ArgumentTypeError, match="is not a time"):
-        settings.time(word)
+        values.parse_time(word)
 
 
 @given(st.text(max_size=12))
 def test_parsers_answer_or_refuse_any_text(word: str) -> None:
     for parse_word in (
-        settings.time,
-        settings.span,
-        settings.positive,
-        settings.natural,
-        settings.device,
+        values.parse_time,
+        values.parse_span,
+        values.parse_positive,
+        values.parse_whole_number,
+        values.parse_device,
     ):
         try:
             answer = parse_word(word)
@@ -78,27 +78,28 @@ def test_parsers_answer_or_refuse_any_text(word: str) -> None:
 @given(st.integers(0, 99), st.integers(0, 59), st.integers(0, 59999))
 def test_times_read_back(hours: int, minutes: int, thousandths: int) -> None:
     word = f"{hours:02d}:{minutes:02d}:{thousandths // 1000:02d}.{thousandths % 1000:03d}"
-    assert settings.time(word) == 3600 * hours + 60 * minutes + Fraction(thousandths, 1000)
+    assert values.parse_time(word) == 3600 * hours + 60 * minutes + Fraction(thousandths, 1000)
 
 
 def test_span() -> None:
-    assert settings.span("48:71") == (48, 71)
-    assert settings.span("3:3") == (3, 3)
+    assert values.parse_span("48:71") == (48, 71)
+    assert values.parse_span("3:3") == (3, 3)
     for word in ("5:4", "4", "a:b", "-1:4", "1:2:3", ""):
         with pytest.raises(argparse.ArgumentTypeError, match="FIRST:LAST"):
-            settings.span(word)
+            values.parse_span(word)
 
 
 def test_every_setting_is_documented() -> None:
     for item in fields(Settings):
-        if item.name not in ("inputs", "passing"):
+        if item.name not in ("inputs", "temporary"):
             assert item.metadata["help"] and item.metadata["verbs"], item.name
 
 
 def test_all_options_of_the_contract_exist() -> None:
     promised = (
-        "out preset max-seconds device seed lossless alpha stream salvage hint transition start end "
-        "resume anew overwrite no-progress json debug task space strength config dry-run max-memory max-pixels interlaced"
+        "out preset max-seconds device seed lossless alpha stream salvage hint transition start "
+        "end resume anew overwrite no-progress json debug task space strength config dry-run "
+        "max-memory max-pixels interlaced"
     ).split()
     assert {flag(item) for item in options("run")} == {f"--{name}" for name in promised}
 
@@ -106,7 +107,10 @@ def test_all_options_of_the_contract_exist() -> None:
 def test_words_become_settings() -> None:
     made = parse(
         "run",
-        "a.mp4 --task transition --transition 3:9 --seed 4 --transition 20:30 --start 0:02 --max-seconds 60".split(),
+        (
+            "a.mp4 --task transition --transition 3:9 --seed 4 --transition 20:30 --start 0:02 "
+            "--max-seconds 60"
+        ).split(),
     )
     assert made == Settings(
         inputs=(Path("a.mp4"),),
@@ -185,10 +189,10 @@ def test_amounts_of_memory() -> None:
         "2e9": 2_000_000_000,
         "1.5E+9": 1_500_000_000,
     }
-    assert {word: settings.memory(word) for word in told} == told
+    assert {word: values.parse_memory(word) for word in told} == told
     for word in ("", "2e5", "2e99", "4", "lots"):
         with pytest.raises(argparse.ArgumentTypeError, match="amount of memory"):
-            settings.memory(word)
+            values.parse_memory(word)
 
 
 def test_kept_settings_are_those_that_change_layers() -> None:
@@ -219,7 +223,7 @@ def test_settings_are_read_back_as_they_are_written() -> None:
     }
     for item in options("run"):
         if (value := written.get(item.name)) is not None:
-            assert item.metadata["parse"](str(settings.plain(value))) == value
+            assert item.metadata["parse"](str(values.plain(value))) == value
     for word in ("3", "1000", "1048575", "0G", "3K", "-1G"):
         with pytest.raises(argparse.ArgumentTypeError, match="not an amount of memory"):
-            settings.memory(word)
+            values.parse_memory(word)

@@ -8,14 +8,23 @@
     const word = search.value.toLowerCase();
     let count = 0;
     for (const run of runs) {
-      const fits = (!shown || run.dataset.word === shown || (shown === "warned" && run.dataset.warned)) && run.dataset.name.toLowerCase().includes(word);
-      run.hidden = !fits;
-      count += fits;
+      const hasStatus = !shown || run.dataset.word === shown;
+      const hasWarning = shown === "warned" && run.dataset.warned;
+      const matches = (hasStatus || hasWarning) && run.dataset.name.toLowerCase().includes(word);
+      run.hidden = !matches;
+      count += matches;
     }
     document.getElementById("nothing").hidden = count > 0;
-    for (const button of buttons) button.setAttribute("aria-pressed", String(button.dataset.show === shown));
+    for (const button of buttons) {
+      button.setAttribute("aria-pressed", String(button.dataset.show === shown));
+    }
   }
-  for (const button of buttons) button.addEventListener("click", () => { shown = button.dataset.show; apply(); });
+  for (const button of buttons) {
+    button.addEventListener("click", () => {
+      shown = button.dataset.show;
+      apply();
+    });
+  }
   search.addEventListener("input", apply);
   document.body.dataset.ready = "yes";
 })();

@@ -1,5 +1,5 @@
-"""The task ``transition``: undo the transitions of a clip."""
+"""The task ``transition``: undo the dissolves, fades, wipes and irises of a clip."""
 
-from pipeline.tasks.transition.run import TASK
+from pipeline.tasks.transition.task import TASK
 
 __all__ = ["TASK"]

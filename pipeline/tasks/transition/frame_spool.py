@@ -1,4 +1,7 @@
-"""The separated frames of one transition, waiting on disk until all layers are written: one ``.npy`` file a layer."""
+"""Keep the separated frames of one transition on disk until all layers are written.
+
+There is one ``.npy`` file for each layer: ``outgoing.npy``, ``incoming.npy`` and ``matte.npy``.
+"""
 
 from __future__ import annotations
 
@@ -20,26 +23,33 @@ from stages.motion.flow import shrunk
 from stages.shots import Transition
 from stages.transition.separate import SeparatedFrame
 
-SHOWN = 512 * 512
-"""Pixels of the copies that are kept for the contact sheet, at most."""
+SHEET_PIXELS = 512 * 512
+"""Pixels, at most, of the copies that are kept for the contact sheet."""
 
 
 class FrameSpool:
-    """Takes the frames as they are finished, rounds them, once, to what the layers' files will hold, and puts them on disk.
+    """Write separated frames to disk, rounded once to the values that the layers' files hold.
 
-    deep: 16 bits a value instead of 8. shown: frames, counted from 0, of which ``rows`` keeps small copies, by layer.
-    Leaves no half file where it ends in an error. Raises FitError for frames that are no numbers.
+    folder: where the ``.npy`` files go.
+    deep: whether a value has 16 bits instead of 8.
+    sheet_places: the mixed frames, counted from 0, of which ``rows`` keeps small copies.
+    rows: these copies ``(C, h, w)`` by layer.
+    sides: names of the layers that were written.
+
+    Leaves no half-written file after an error. Raises FitError for values that are not finite.
     """
 
     def __init__(
-        self, folder: Path, transition: Transition, *, deep: bool, shown: Sequence[int]
+        self, folder: Path, transition: Transition, *, deep: bool, sheet_places: Sequence[int]
     ) -> None:
-        self.folder, self.transition, self.shown = folder, transition, frozenset(shown)
-        self.kind = np.uint16 if deep else np.uint8
+        self.folder = folder
+        self.transition = transition
+        self.sheet_places = frozenset(sheet_places)
+        self.dtype = np.uint16 if deep else np.uint8
         self.rows: dict[str, list[Tensor]] = {}
         self.sides: tuple[str, ...] = ()
         self._files: dict[str, IO[bytes]] = {}
-        self._sums: dict[str, Any] = {}
+        self._checksums: dict[str, Any] = {}
         self._open = ExitStack()
 
     def __enter__(self) -> FrameSpool:
@@ -47,23 +57,24 @@ class FrameSpool:
         return self
 
     def __call__(self, place: int, frame: SeparatedFrame) -> None:
-        """Takes the layers of mixed frame ``place``; in order."""
-        layers = sides_of(self.transition, frame)
+        """Take the layers of mixed frame number ``place``; frames come in order."""
+        layers = layers_of(self.transition, frame)
         if not all(bool(pixels.isfinite().all()) for pixels in layers.values()):
-            frames = f"{self.transition.first_frame} to {self.transition.last_frame}"
             raise FitError(
-                f"the layers of the frames {frames} are no numbers; try another --seed or --device cpu"
+                f"the layers of frames {self.transition.first_frame} to "
+                f"{self.transition.last_frame} have values that are not finite; "
+                "try another --seed or --device cpu"
             )
-        if place in self.shown:
+        if place in self.sheet_places:
             for name, pixels in {"input": frame.frame, **layers}.items():
-                self.rows.setdefault(name, []).append(shrunk(pixels[None], SHOWN)[0])
+                self.rows.setdefault(name, []).append(shrunk(pixels[None], SHEET_PIXELS)[0])
         for side, pixels in layers.items():
             if side not in self._files:
-                self._files[side] = self._begin(side, pixels)
+                self._files[side] = self._create(side, pixels)
             levels = (
-                pixels.detach().to("cpu", torch.float32).clamp(0, 1) * np.iinfo(self.kind).max
+                pixels.detach().to("cpu", torch.float32).clamp(0, 1) * np.iinfo(self.dtype).max
             ).round()
-            self._write(side, levels.numpy().astype(self.kind).tobytes())
+            self._write(side, levels.numpy().astype(self.dtype).tobytes())
 
     def __exit__(
         self,
@@ -72,57 +83,63 @@ class FrameSpool:
         trace: TracebackType | None,
     ) -> None:
         try:
-            # What is still in a buffer is written here, and may find the disk full.
+            # Closing writes what is still in a buffer, and may find the disk full.
             self._open.close()
         except OSError:
-            self._drop()
+            self._remove_files()
             raise
         if kind is not None:
-            self._drop()
+            self._remove_files()
         self.sides = tuple(self._files)
 
-    def sums(self) -> dict[str, str]:
-        """Return the SHA-256 of each file by its name, as it was written."""
-        return {f"{side}.npy": found.hexdigest() for side, found in self._sums.items()}
+    def checksums(self) -> dict[str, str]:
+        """Return the SHA-256 of each file's content, as it was written, by the file's name."""
+        return {f"{side}.npy": digest.hexdigest() for side, digest in self._checksums.items()}
 
     def _write(self, side: str, data: bytes) -> None:
         self._files[side].write(data)
-        self._sums[side].update(data)
+        self._checksums[side].update(data)
 
-    def _begin(self, side: str, pixels: Tensor) -> IO[bytes]:
-        # Not a memory map: on a full disk writing to one ends the process.
+    def _create(self, side: str, pixels: Tensor) -> IO[bytes]:
+        """Open the file of one layer and write its header."""
+        # Not a memory map: writing to one on a full disk ends the process.
         file = self._open.enter_context(safe_files.create(self.folder / f"{side}.npy"))
-        shape = (len(self.transition), *pixels.shape)
-        about = {
-            "descr": np.lib.format.dtype_to_descr(np.dtype(self.kind)),
+        description = {
+            "descr": np.lib.format.dtype_to_descr(np.dtype(self.dtype)),
             "fortran_order": False,
-            "shape": shape,
+            "shape": (len(self.transition), *pixels.shape),
         }
         header = io.BytesIO()
-        np.lib.format.write_array_header_1_0(header, about)
+        np.lib.format.write_array_header_1_0(header, description)
         file.write(header.getvalue())
-        self._sums[side] = hashlib.sha256(header.getvalue())
+        self._checksums[side] = hashlib.sha256(header.getvalue())
         return file
 
-    def _drop(self) -> None:
+    def _remove_files(self) -> None:
         for side in self._files:
             (self.folder / f"{side}.npy").unlink(missing_ok=True)
 
 
-def sides_of(transition: Transition, frame: SeparatedFrame) -> dict[str, Tensor]:
-    """The layers of a frame that are written: scenes (a fade's colour is none), and the matte."""
-    sides: dict[str, Tensor] = {}
+def layers_of(transition: Transition, frame: SeparatedFrame) -> dict[str, Tensor]:
+    """Return the layers of a frame that are written: its scenes and its matte, if it has one.
+
+    The plain colour of a fade is no scene and is not written.
+    """
+    layers: dict[str, Tensor] = {}
     if transition.outgoing is not None:
-        sides["outgoing"] = frame.outgoing
+        layers["outgoing"] = frame.outgoing
     if transition.incoming is not None:
-        sides["incoming"] = frame.incoming
+        layers["incoming"] = frame.incoming
     if frame.matte is not None:
-        sides["matte"] = frame.matte
-    return sides
+        layers["matte"] = frame.matte
+    return layers
 
 
-def stored(folder: Path, side: str, first: int, last: int) -> Tensor:
-    """Frames ``first`` to ``last`` (from the transition's first on, inclusive) of one side as ``(T, C, H, W)`` float32 in [0, 1]."""
+def spooled_frames(folder: Path, side: str, first: int, last: int) -> Tensor:
+    """Read frames of one layer as ``(T, C, H, W)`` float32 in [0, 1].
+
+    first, last: inclusive; the transition's first frame is 0.
+    """
     values = np.load(folder / f"{side}.npy", mmap_mode="r")
     return torch.from_numpy(values[first : last + 1].astype(np.float32)) / float(
         np.iinfo(values.dtype).max

@@ -1,8 +1,8 @@
-"""The search for transitions as runs and ``probe`` do it: one streaming pass over small frames, with its progress told."""
+"""Search a clip for transitions, as runs and ``probe`` do: one pass over small frames."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import chain, takewhile
@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from pipeline.runtime.progress import Step
 from pipeline.settings import Settings
+from pipeline.tasks.transition.describe import described
 from stages.checkpoint import CheckpointStore, NoCheckpoints
 from stages.errors import UsageError
 from stages.find.search import find, search_size
@@ -20,13 +21,19 @@ from stages.shots import Analysis, ColorGap, Shot, Transition
 
 Part = TypeVar("Part", Shot, Transition, ColorGap)
 
-EVERY = 30.0
-"""Seconds of the search after which its standing, some 25 MB, is kept."""
+SAVE_INTERVAL = 30.0
+"""Seconds between two checkpoints of the search's state, which has about 25 MB."""
 
 
 @dataclass(frozen=True)
 class Searched:
-    """What the search learnt. times: of the frames from ``first`` on. seen: what lets the clip be read in the middle."""
+    """What the search found.
+
+    analysis: shots, transitions and plain colours.
+    first: number of the first frame that was read.
+    times: presentation time, in seconds, of every frame from ``first`` on.
+    seen: the frame index, which lets the clip be read from the middle.
+    """
 
     analysis: Analysis
     first: int
@@ -41,89 +48,99 @@ def search(
     enough: Callable[[], bool] = lambda: False,
     checkpoints: CheckpointStore | None = None,
 ) -> Searched:
-    """Shots and transitions of the clip; once ``enough`` answers yes the rest is left out. An interrupted search goes on where ``checkpoints``
-    has it.
+    """Find the shots and transitions of a clip.
 
-    Frames count as in the whole clip, ``Analysis.frames`` are those that were decoded: fewer where ``--start`` or ``--end`` trims.
+    step: gets the progress.
+    enough: returns True once the rest of the clip is to be left out.
+    checkpoints: where an interrupted search finds its state again.
+
+    Frame numbers count from the beginning of the whole clip. ``Analysis.frames`` counts the
+    decoded frames: fewer than the clip has, where ``--start`` or ``--end`` trims it.
     Raises UsageError for a ``--transition`` outside the clip.
     """
     checkpoints = checkpoints or NoCheckpoints()
-    begin, times, standing = 0, [], None
-    if (kept := checkpoints.newest("search", FrameIndex, TransitionEvent, PlainFrame)) is not None:
-        begin, times, standing, clip.frame_index = kept
-    small = clip.blocks(begin + len(times), size=search_size(clip.info.width, clip.info.height))
-    blocks = counted(small, clip.info.frames, step, times.extend)
+    first_read, times, state = 0, [], None
+    if (saved := checkpoints.newest("search", FrameIndex, TransitionEvent, PlainFrame)) is not None:
+        first_read, times, state, clip.frame_index = saved
+    size = search_size(clip.info.width, clip.info.height)
+    small = clip.blocks(first_read + len(times), size=size)
+    blocks = with_progress(small, clip.info.frames, step, times.extend)
     head = next(blocks, None)
     blocks = takewhile(lambda block: not enough(), blocks)
-    offset = begin if kept or not head else head.first
+    offset = first_read if saved or not head else head.first
     for first, last in settings.transition:
         if first < offset:
             raise UsageError(
-                f"--transition {first}:{last} begins before the first frame that --start leaves, {offset}; choose another range"
+                f"--transition {first}:{last} begins before the first frame that --start leaves, "
+                f"{offset}; choose another range"
             )
 
-    def before(tell: Callable[[], dict[str, Any]]) -> None:
-        # The block that comes next is among the frames that were seen: a clip can be sought only where it is known.
-        if checkpoints.due(EVERY):
-            standing = tell()
-            checkpoints.save_if_due(
-                "search",
-                (
-                    offset,
-                    times[: standing["first"] + len(standing["frames"])],
-                    standing,
-                    clip.frame_index,
-                ),
-            )
+    def save_state(state_of_search: Callable[[], dict[str, Any]]) -> None:
+        # The frame index already holds the block that comes next: reading can start only there.
+        if checkpoints.due(SAVE_INTERVAL):
+            state = state_of_search()
+            searched = times[: state["first"] + len(state["frames"])]
+            checkpoints.save_if_due("search", (offset, searched, state, clip.frame_index))
 
-    # The search counts the frames it is given from 0.
-    given = (
+    # The search counts the frames that it gets from 0.
+    renumbered = (
         Frames(block.pixels, block.times, block.first - offset)
         for block in chain([head] if head else [], blocks)
     )
     spans = [(first - offset, last - offset) for first, last in settings.transition]
     try:
-        found = find(given, overrides=spans, state=standing, on_block=before)
+        found = find(renumbered, overrides=spans, state=state, on_block=save_state)
     except UsageError as error:
         if not offset:
             raise UsageError(f"--transition {error}") from error
         raise UsageError(
-            f"--transition lies outside the frames, from {offset} on, that the trim leaves; choose others"
+            f"--transition lies outside the frames that --start and --end leave, which begin at "
+            f"{offset}; choose others"
         ) from error
-    return Searched(moved(found, offset) if offset else found, offset, times, clip.frame_index)
+    return Searched(shifted(found, offset) if offset else found, offset, times, clip.frame_index)
 
 
-def moved(analysis: Analysis, by: int) -> Analysis:
-    """The same analysis with ``by`` added to every frame number."""
+def probe(clip: Clip, settings: Settings, step: Step) -> Mapping[str, Any]:
+    """Search the clip and return what was found, as JSON values."""
+    return described(search(clip, settings, step).analysis)
+
+
+def shifted(analysis: Analysis, offset: int) -> Analysis:
+    """Return the same analysis with ``offset`` added to every frame number."""
 
     def later(parts: Iterable[Part]) -> tuple[Part, ...]:
         return tuple(
-            replace(part, first_frame=part.first_frame + by, last_frame=part.last_frame + by)
+            replace(
+                part, first_frame=part.first_frame + offset, last_frame=part.last_frame + offset
+            )
             for part in parts
         )
 
     transitions = tuple(
         move
         if move.event is None
-        else replace(move, event=(move.event[0] + by, move.event[1] + by))
+        else replace(move, event=(move.event[0] + offset, move.event[1] + offset))
         for move in later(analysis.transitions)
     )
     return Analysis(analysis.frames, later(analysis.shots), transitions, later(analysis.colors))
 
 
-def counted(
+def with_progress(
     blocks: Iterable[Frames],
-    frames: int | None,
+    frame_count: int | None,
     step: Step,
-    seen: Callable[[Iterable[Fraction]], None] = lambda times: None,
+    on_times: Callable[[Iterable[Fraction]], None] = lambda times: None,
 ) -> Iterator[Frames]:
-    """The same blocks, with a step told for each and its ``times`` to ``seen``. ``frames``: how many are expected; where that is unknown
-    the fraction stays 0."""
+    """Yield the same blocks and report progress after each.
+
+    frame_count: how many frames are expected; where it is ``None`` the fraction stays 0.
+    on_times: gets the times of each block's frames.
+    """
     for block in blocks:
-        seen(block.times)
+        on_times(block.times)
         yield block
         done = block.last + 1
-        step(
-            done / frames if frames else 0.0,
-            f"frame {done} of {frames}" if frames else f"frame {done}",
-        )
+        if frame_count:
+            step(done / frame_count, f"frame {done} of {frame_count}")
+        else:
+            step(0.0, f"frame {done}")

@@ -1,4 +1,4 @@
-"""A folder of clips: each done once, the bad ones named, nothing stopped by them; stopped and run again it does what is left."""
+"""Test batches: bad clips stop nothing, and a second batch does what is left."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ import pytest
 from clips import dissolve, moving, read_clip
 
 from pipeline.batch import batch as module
-from pipeline.batch.batch import command, jobs_at_once, one_gpu
-from pipeline.batch.clips import Arrivals, Item, find_clips
+from pipeline.batch.batch import command, gpu_environment, jobs_at_once
+from pipeline.batch.clips import BatchClip, find_clips
 from pipeline.cli.main import main
 from pipeline.settings import Settings
 from stages.errors import UsageError
@@ -29,7 +29,7 @@ ROOT = Path(__file__).parents[3]
 
 @pytest.fixture(autouse=True)
 def there(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    # The clips' processes find the project from anywhere.
+    # So that the clips' processes find the project from any folder.
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.chdir(tmp_path)
 
@@ -38,31 +38,21 @@ def settings(**more: Any) -> Settings:
     return Settings(inputs=(Path("clips"),), task="transition", **more)
 
 
-def touch(*names: str) -> None:
-    for name in names:
+def touch(names: str) -> None:
+    """Create files of one byte; their names are separated by spaces."""
+    for name in names.split():
         Path(name).parent.mkdir(parents=True, exist_ok=True)
         Path(name).write_bytes(b"x")
 
 
-def names(items: list[Item]) -> list[tuple[str, str]]:
-    return [(str(item.path), str(item.out)) for item in items]
+def names(clips: list[BatchClip]) -> list[tuple[str, str]]:
+    return [(str(clip.path), str(clip.out)) for clip in clips]
 
 
 def test_which_files_are_clips() -> None:
-    touch(
-        "clips/b.mp4",
-        "clips/a.MKV",
-        "clips/notes.txt",
-        "clips/.hidden.mp4",
-        "clips/in/c.webm",
-        "clips/p.png",
-    )
-    touch(
-        "clips/a-transition/manifest.json",
-        "clips/a-transition/scene-001.mp4",
-        "clips/half/.work/run.json",
-        "clips/half/scene.mp4",
-    )
+    touch("clips/b.mp4 clips/a.MKV clips/notes.txt clips/.hidden.mp4 clips/in/c.webm clips/p.png")
+    touch("clips/a-transition/manifest.json clips/a-transition/scene-001.mp4")
+    touch("clips/half/.work/run.json clips/half/scene.mp4")
     Path("clips/a-transition/manifest.json").write_text(
         '{"schema": 1, "task": "transition", "input": []}'
     )
@@ -78,15 +68,15 @@ def test_which_files_are_clips() -> None:
     ]
 
 
-def test_the_batchs_own_folder_among_the_clips_is_left_out() -> None:
-    touch("clips/a.mp4", "clips/out/b.mp4")
+def test_the_folder_of_runs_is_left_out() -> None:
+    touch("clips/a.mp4 clips/out/b.mp4")
     assert names(find_clips(Path("clips"), Path("clips/out"), settings())) == [
         ("clips/a.mp4", "clips/out/a-transition")
     ]
 
 
-def test_clips_that_differ_by_their_suffix_have_folders_of_their_own() -> None:
-    touch("clips/a.mp4", "clips/a.mov", "clips/b.mp4")
+def test_clips_that_differ_by_suffix_have_different_folders() -> None:
+    touch("clips/a.mp4 clips/a.mov clips/b.mp4")
     assert [out for _, out in names(find_clips(Path("clips"), Path("o"), settings()))] == [
         "o/a.mov-transition",
         "o/a.mp4-transition",
@@ -111,27 +101,27 @@ def finished(place: str, *files: str) -> None:
     )
 
 
-@pytest.mark.parametrize("make", [interrupted, finished])
-def test_a_clips_folder_stays_its_own_whatever_comes_and_goes_beside_it(make: Any) -> None:
+@pytest.mark.parametrize("make_run", [interrupted, finished])
+def test_a_clip_keeps_its_folder_when_neighbours_come_and_go(make_run: Any) -> None:
     def places() -> dict[str, str]:
         return {
-            item.path.name: item.out.name
-            for item in find_clips(Path("clips"), Path("o"), settings())
+            clip.path.name: clip.out.name
+            for clip in find_clips(Path("clips"), Path("o"), settings())
         }
 
     touch("clips/a.mp4")
-    make("o/a-transition", "a.mp4")
+    make_run("o/a-transition", "a.mp4")
     touch("clips/a.mkv")
     assert places() == {"a.mp4": "a-transition", "a.mkv": "a.mkv-transition"}
-    make("o/a.mkv-transition", "a.mkv")
+    make_run("o/a.mkv-transition", "a.mkv")
     assert places() == {"a.mp4": "a-transition", "a.mkv": "a.mkv-transition"}
     Path("clips/a.mp4").unlink()
     assert places() == {"a.mkv": "a.mkv-transition"}
 
 
-def test_the_words_for_one_clip() -> None:
+def test_the_command_line_of_one_clip() -> None:
     given = settings(seed=3, lossless=True, max_seconds=20.0, hint=Path("h.png"))
-    words = command(Item(Path("-odd.mp4"), Path("out/x")), given)
+    words = command(BatchClip(Path("-odd.mp4"), Path("out/x")), given)
     assert (
         words[1:5] == ["-m", "pipeline", "run", "--task"]
         and words[-2:] == ["--", "-odd.mp4"]
@@ -142,10 +132,10 @@ def test_the_words_for_one_clip() -> None:
         and words[words.index("--max-seconds") + 1] == "20.0"
         and "--lossless" in words
     )
-    assert "--overwrite" in command(Item(Path("a"), Path("b")), settings(overwrite=True))
+    assert "--overwrite" in command(BatchClip(Path("a"), Path("b")), settings(overwrite=True))
 
 
-def test_clips_at_once_are_bounded_by_clips_cores_and_what_was_told(
+def test_jobs_are_bounded_by_clips_cores_memory_and_options(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(module, "cores", lambda: 16)
@@ -161,7 +151,7 @@ def test_clips_at_once_are_bounded_by_clips_cores_and_what_was_told(
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (["nowhere"], "one folder of clips"),
         (["clips", "more"], "one folder of clips"),
@@ -173,14 +163,14 @@ def test_clips_at_once_are_bounded_by_clips_cores_and_what_was_told(
         (["clips", "--alpha", "png"], "no meaning"),
     ],
 )
-def test_what_is_wrong_is_said_before_a_clip_is_begun(
-    capsys: pytest.CaptureFixture[str], words: list[str], said: str
+def test_wrong_options_are_an_error_before_any_clip_begins(
+    capsys: pytest.CaptureFixture[str], words: list[str], message: str
 ) -> None:
     touch("clips/a.mp4")
     Path("empty").mkdir()
     assert main(["batch", *words, "--task", "transition", "--out", "out"]) == 2
     err = capsys.readouterr().err
-    assert said in err and len(err.strip().splitlines()) == 1
+    assert message in err and len(err.strip().splitlines()) == 1
     assert not Path("out").exists()
 
 
@@ -200,14 +190,10 @@ def test_a_folder_with_good_and_bad_clips(capfd: pytest.CaptureFixture[str]) -> 
     frames = make("clips/a.mp4")
     make("clips/deep/er/b.mkv", 2)
     Path("clips/bad.mp4").write_bytes(b"this is no clip")
-    assert (
-        main(
-            ["batch", "clips", "--task", "transition", "--out", "out", "--lossless", "--jobs", "2"]
-        )
-        == 1
-    )
-    entries = {item["path"]: item for item in record()["clips"]}
-    assert {path: item["status"] for path, item in entries.items()} == {
+    words = "batch clips --task transition --out out --lossless --jobs 2".split()
+    assert main(words) == 1
+    entries = {clip["path"]: clip for clip in record()["clips"]}
+    assert {path: clip["status"] for path, clip in entries.items()} == {
         "clips/a.mp4": "done",
         "clips/bad.mp4": "failed",
         "clips/deep/er/b.mkv": "done",
@@ -221,27 +207,11 @@ def test_a_folder_with_good_and_bad_clips(capfd: pytest.CaptureFixture[str]) -> 
     assert Path("out/deep/er/b-transition/manifest.json").exists()
     out, err = capfd.readouterr()
     assert "2 done, 1 failed" in out and sum("bad.mp4" in line for line in err.splitlines()) >= 1
-    # Run again, it does what is left: nothing but the bad one.
+    # A second batch does only what is left: the bad clip.
     before = Path("out/a-transition/scene-001.mkv").stat().st_mtime_ns
     make("clips/bad.mp4", 3)
-    assert (
-        main(
-            [
-                "batch",
-                "clips",
-                "--task",
-                "transition",
-                "--out",
-                "out",
-                "--lossless",
-                "--jobs",
-                "2",
-                "--json",
-            ]
-        )
-        == 0
-    )
-    assert [item["status"] for item in record()["clips"]] == ["unchanged", "done", "unchanged"]
+    assert main([*words, "--json"]) == 0
+    assert [clip["status"] for clip in record()["clips"]] == ["unchanged", "done", "unchanged"]
     assert Path("out/a-transition/scene-001.mkv").stat().st_mtime_ns == before
     lines = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
     assert lines[-1] == {"event": "done", "clips": 3, "with_warnings": 3, "unchanged": 2, "done": 1}
@@ -253,16 +223,16 @@ def test_a_clip_whose_process_is_killed_is_one_failure(monkeypatch: pytest.Monke
     make("clips/b.mp4", 2)
     original = module.command
 
-    def deadly(item: Item, given: Settings) -> list[str]:
+    def deadly(clip: BatchClip, given: Settings) -> list[str]:
         dies = [sys.executable, "-c", "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"]
-        return dies if item.path.name == "a.mp4" else original(item, given)
+        return dies if clip.path.name == "a.mp4" else original(clip, given)
 
     monkeypatch.setattr(module, "command", deadly)
     assert main(["batch", "clips", "--task", "transition", "--out", "out", "--no-progress"]) == 1
     first, second = record()["clips"]
     assert (
         first["status"] == "failed"
-        and "killed, for want of memory perhaps" in first["error"]
+        and "was killed, perhaps for lack of memory" in first["error"]
         and second["status"] == "done"
     )
 
@@ -283,7 +253,7 @@ def until(seen: Any, seconds: float = 60) -> None:
         time.sleep(0.05)
 
 
-def test_stopped_with_a_signal_it_stops_its_clips_and_goes_on_later() -> None:
+def test_a_signal_stops_the_clips_and_a_second_batch_resumes() -> None:
     Path("clips").mkdir()
     a, b = moving(1, 24, (96, 128)), moving(2, 24, (96, 128))
     media.save(Path("clips/a.mkv"), dissolve(a, b, 8, 8)[0])
@@ -299,50 +269,7 @@ def test_stopped_with_a_signal_it_stops_its_clips_and_goes_on_later() -> None:
     assert record()["clips"][0]["status"] == "done"
 
 
-def test_watching_takes_clips_as_they_arrive_and_are_whole() -> None:
-    now = [0.0]
-    Path("clips").mkdir()
-    arrivals = Arrivals(settings(watch=True), Path("out"), [], clock=lambda: now[0])
-
-    def at(time: float) -> list[str]:
-        now[0] = time
-        return [item.path.name for item in arrivals.settled()]
-
-    assert at(0) == []
-    touch("clips/a.mp4")
-    assert at(2) == [] and at(4) == []
-    Path("clips/a.mp4").write_bytes(b"longer")  # it is still being copied
-    assert at(6) == [] and at(10) == [] and at(11.5) == ["a.mp4"] and at(20) == []
-
-
-def test_watching_tries_again_what_has_changed_since() -> None:
-    """An upload that paused was taken, and failed; when it goes on and is over, it is taken again. One at work is left alone."""
-    now = [0.0]
-    touch("clips/a.mp4", "clips/b.mp4")
-    items = find_clips(Path("clips"), Path("out"), settings())
-    arrivals = Arrivals(settings(watch=True), Path("out"), items, clock=lambda: now[0])
-
-    def at(time: float) -> list[str]:
-        now[0] = time
-        assert arrivals.settled() == []
-        return [item.status for item in items]
-
-    items[0].status, items[1].status = "failed", "running"
-    items[0].error, items[0].warnings = "is cut short", ["a warning"]
-    assert at(2) == at(20) == ["failed", "running"]
-    for item in items:
-        item.path.write_bytes(b"longer")
-    assert at(30) == ["failed", "running"] and at(34) == ["failed", "running"]
-    assert at(35.5) == ["waiting", "running"] and (items[0].error, items[0].warnings) == ("", [])
-    items[0].status, items[1].status = "done", "failed"
-    assert "--resume" in command(find_clips(Path("clips"), Path("out"), settings())[0], settings())
-    assert "--overwrite" in command(items[0], settings()), (
-        "a finished run of the file that was there before is replaced"
-    )
-    assert at(40) == ["done", "failed"] and at(46) == ["done", "waiting"]
-
-
-def test_watching_until_it_is_stopped() -> None:
+def test_watching_goes_on_until_it_is_stopped() -> None:
     Path("clips").mkdir()
     child = start("clips", "--task", "transition", "--out", "out", "--watch", "--no-progress")
     time.sleep(2)
@@ -353,12 +280,12 @@ def test_watching_until_it_is_stopped() -> None:
     child.send_signal(signal.SIGINT)
     child.communicate(timeout=60)
     assert child.returncode == 130
-    assert [(item["path"], item["status"]) for item in record()["clips"]] == [
+    assert [(clip["path"], clip["status"]) for clip in record()["clips"]] == [
         ("clips/new.mp4", "done")
     ]
 
 
-def test_two_batches_into_one_folder(capsys: pytest.CaptureFixture[str]) -> None:
+def test_two_batches_cannot_use_one_folder(capsys: pytest.CaptureFixture[str]) -> None:
     from pipeline.runtime.run_folder import claim
 
     make("clips/a.mp4")
@@ -378,14 +305,14 @@ def test_no_two_clips_share_a_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     Path("clips/web").mkdir(parents=True)
     for name in ("a.mp4", "a.mkv", "a.mp4.mov", "web/b.mp4"):
         Path("clips", name).write_bytes(b"")
-    # Another program's manifest makes no run of ours of a folder.
+    # A folder with another program's manifest.json is no run of ours.
     Path("clips/web/manifest.json").write_text("{}")
-    outs = [item.out for item in find_clips(Path("clips"), Path("o"), settings())]
+    outs = [clip.out for clip in find_clips(Path("clips"), Path("o"), settings())]
     assert len(outs) == len(set(outs)) == 4
 
 
-def test_a_folder_that_cannot_be_read_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    touch("clips/a.mp4", "clips/closed/b.mp4")
+def test_an_unreadable_folder_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    touch("clips/a.mp4 clips/closed/b.mp4")
     listed = Path.iterdir
 
     def refuse(folder: Path) -> Any:
@@ -394,51 +321,36 @@ def test_a_folder_that_cannot_be_read_is_said(monkeypatch: pytest.MonkeyPatch) -
         return listed(folder)
 
     monkeypatch.setattr(Path, "iterdir", refuse)
-    closed: list[OSError] = []
-    assert len(find_clips(Path("clips"), Path("out"), settings(), closed.append)) == 1
-    (text,) = map(module.closed_text, closed)
+    unreadable: list[OSError] = []
+    assert len(find_clips(Path("clips"), Path("out"), settings(), unreadable.append)) == 1
+    (text,) = map(module.unreadable_warning, unreadable)
     assert text == "clips/closed: cannot be read (Permission denied); the clips in it are left out"
 
 
-def test_each_slot_has_its_gpu_and_the_run_does_not_know(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert one_gpu(settings(device="cpu"), 1) == {}
+def test_each_slot_has_its_own_gpu_without_a_device_option(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert gpu_environment(settings(device="cpu"), 1) == {}
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    assert [one_gpu(settings(), slot) for slot in (0, 1, 2)] == [
+    assert [gpu_environment(settings(), slot) for slot in (0, 1, 2)] == [
         {"CUDA_VISIBLE_DEVICES": name} for name in "010"
     ]
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,7")
     assert (
-        one_gpu(settings(), 1) == {"CUDA_VISIBLE_DEVICES": "7"}
-        and one_gpu(settings(device="cuda:0"), 1) == {}
+        gpu_environment(settings(), 1) == {"CUDA_VISIBLE_DEVICES": "7"}
+        and gpu_environment(settings(device="cuda:0"), 1) == {}
     )
-    assert "--device" not in command(Item(Path("a"), Path("b")), settings())
+    assert "--device" not in command(BatchClip(Path("a"), Path("b")), settings())
 
 
-def test_what_an_interrupted_clip_had_kept_of_another_version_is_no_hindrance(
+def test_a_clip_interrupted_by_another_version_begins_anew(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """At night: it is begun anew and ``batch.json`` says so; a finished run of other settings stays as it is."""
+    """``batch.json`` says so. A finished run with other settings stays as it is."""
     make("clips/a.mp4")
     make("clips/b.mp4", 2)
-    assert (
-        main(
-            [
-                "batch",
-                "clips",
-                "--task",
-                "transition",
-                "--out",
-                "out",
-                "--pattern",
-                "b.mp4",
-                "--seed",
-                "5",
-            ]
-        )
-        == 0
-    )
+    words = "batch clips --task transition --out out --pattern b.mp4 --seed 5"
+    assert main(words.split()) == 0
     before = Path("out/b-transition/manifest.json").read_bytes()
     Path("out/a-transition/.work/keep").mkdir(parents=True)
     Path("out/a-transition/.work/run.json").write_text(
@@ -448,7 +360,7 @@ def test_what_an_interrupted_clip_had_kept_of_another_version_is_no_hindrance(
     assert main(["batch", "clips", "--task", "transition", "--out", "out", "--no-progress"]) == 1
     first, second = record()["clips"]
     assert first["status"] == "done" and any(
-        "it was begun anew" in text for text in first["warnings"]
+        "the run began again" in text for text in first["warnings"]
     )
     assert second["status"] == "failed" and "--overwrite" in second["error"]
     assert Path("out/b-transition/manifest.json").read_bytes() == before

@@ -1,4 +1,4 @@
-"""A folder of clips on a real local Ray cluster: the same layers as without it, whatever is lost on the way."""
+"""Test batches on a real local Ray cluster: the layers are the same as without it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from clips import dissolve, drifting
 
 from pipeline.cli.main import main
 
-# Ray reads them once, when it is loaded.
+# Ray reads these variables when it is imported.
 os.environ.update(
     {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0123456789abcdef0123456789abcdef0123456789abcdef"}
 )
@@ -28,6 +28,8 @@ ray: Any = pytest.importorskip("ray", reason="the optional extra unlayer[ray] is
 from ray.cluster_utils import Cluster
 
 ROOT = Path(__file__).parents[3]
+OPTIONS = ("--task", "transition", "--lossless", "--no-progress", "--preset", "fast")
+BATCH = (sys.executable, "-m", "pipeline", "batch", "clips", *OPTIONS)
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.filterwarnings("ignore"),  # Ray's own
@@ -36,7 +38,7 @@ pytestmark = [
 
 @pytest.fixture
 def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """A head without cores and two machines of one core each."""
+    """Start a head without cores and two machines of one core each."""
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), str(ROOT / "tests")]))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.chdir(tmp_path)
@@ -53,7 +55,7 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 
 def film(path: str, seeds: tuple[int, ...], size: tuple[int, int] = (96, 128)) -> None:
-    """Scenes that dissolve into each other."""
+    """Write a clip of scenes that dissolve into each other."""
     Path(path).parent.mkdir(exist_ok=True)
     whole, before = [], np.empty(0)
     for number, seed in enumerate(seeds):
@@ -75,20 +77,9 @@ def layers(folder: str) -> dict[str, str]:
 
 
 def expected() -> dict[str, str]:
-    """The layers without Ray, by one thread."""
+    """Return the layers without Ray, computed with one thread."""
     done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "pipeline",
-            "batch",
-            "clips",
-            *WORDS,
-            "--out",
-            "plain",
-            "--jobs",
-            "2",
-        ],
+        [*BATCH, "--out", "plain", "--jobs", "2"],
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         capture_output=True,
         check=False,
@@ -97,27 +88,12 @@ def expected() -> dict[str, str]:
     return layers("plain")
 
 
-WORDS = ("--task", "transition", "--lossless", "--no-progress", "--preset", "fast")
-
-
 def statuses(out: str) -> list[str]:
     return [clip["status"] for clip in json.loads(Path(out, "batch.json").read_text())["clips"]]
 
 
 def driver(address: str, *more: str) -> subprocess.Popen[str]:
-    words = [
-        sys.executable,
-        "-m",
-        "pipeline",
-        "batch",
-        "clips",
-        *WORDS,
-        "--out",
-        "out",
-        "--ray",
-        address,
-        *more,
-    ]
+    words = [*BATCH, "--out", "out", "--ray", address, *more]
     return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
@@ -129,7 +105,7 @@ def until(seen: Any, seconds: float = 120) -> None:
 
 
 def workers_at(stage: str) -> list[int]:
-    """Processes of the cluster that do a task of this kind now."""
+    """Return the processes of the cluster that now do a task of this kind."""
     found = []
     for entry in Path("/proc").iterdir():
         try:
@@ -141,7 +117,7 @@ def workers_at(stage: str) -> list[int]:
     return found
 
 
-def test_spread_over_machines_it_gives_the_same_layers(cluster: Any) -> None:
+def test_a_cluster_gives_the_same_layers(cluster: Any) -> None:
     film("clips/long.mkv", (1, 2, 3, 4))
     film("clips/short.mkv", (5, 6))
     Path("clips/bad.mp4").write_bytes(b"no clip")
@@ -156,7 +132,7 @@ def test_spread_over_machines_it_gives_the_same_layers(cluster: Any) -> None:
     assert statuses("out") == ["unchanged", "unchanged"] and again.returncode == 0
 
 
-def test_a_worker_that_is_killed_and_a_machine_that_is_lost(cluster: Any) -> None:
+def test_a_killed_worker_and_a_lost_machine(cluster: Any) -> None:
     film("clips/long.mkv", (1, 2, 3, 4))
     child = driver(cluster.address)
     until(lambda: workers_at("part"))
@@ -168,8 +144,8 @@ def test_a_worker_that_is_killed_and_a_machine_that_is_lost(cluster: Any) -> Non
     assert statuses("out") == ["done"] and layers("out") == expected()
 
 
-def test_runs_on_shared_storage_that_is_no_folder(cluster: Any, tmp_path: Path) -> None:
-    """Every task works in a folder of its own; what it needs of the others comes from the store."""
+def test_runs_on_shared_storage(cluster: Any, tmp_path: Path) -> None:
+    """Every task works in its own folder and gets what it needs from the store."""
     film("clips/long.mkv", (1, 2, 3))
     store = f"file://{tmp_path}/store"
     child = driver(cluster.address, "--store", store)
@@ -187,7 +163,7 @@ def test_runs_on_shared_storage_that_is_no_folder(cluster: Any, tmp_path: Path) 
     assert statuses("out") == ["unchanged"] and again.returncode == 0
 
 
-def test_a_driver_that_is_killed_and_started_again(cluster: Any) -> None:
+def test_a_killed_driver_is_started_again(cluster: Any) -> None:
     film("clips/a.mkv", (1, 2, 3))
     film("clips/b.mkv", (4, 5))
     child = driver(cluster.address)
@@ -202,14 +178,12 @@ def test_a_driver_that_is_killed_and_started_again(cluster: Any) -> None:
     assert kept and layers("out") == expected() and set(statuses("out")) <= {"done", "unchanged"}
 
 
-def test_an_address_where_nothing_answers(
+def test_an_address_where_no_cluster_answers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
     film("clips/a.mkv", (1, 2))
-    assert (
-        main(["batch", "clips", "--task", "transition", "--ray", "127.0.0.1:1", "--no-progress"])
-        == 1
-    )
+    words = "batch clips --task transition --ray 127.0.0.1:1 --no-progress".split()
+    assert main(words) == 1
     err = capsys.readouterr().err.strip().splitlines()
     assert "no cluster answers" in err[-1] and "ray start --head" in err[-1]

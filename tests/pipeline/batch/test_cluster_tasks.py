@@ -1,4 +1,4 @@
-"""What a batch asks of Ray and makes of its answers, without Ray: a stand-in does each task in this process when it is waited for."""
+"""Test what a batch asks of Ray, without Ray: a fake runs each task when it is waited for."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from typing import Any
 import pytest
 
 from pipeline.batch import distributed_run as parts
-from pipeline.batch.clips import Item
-from pipeline.batch.display import Quiet
-from pipeline.batch.ray_cluster import RETRIES, Cluster
+from pipeline.batch.clips import BatchClip
+from pipeline.batch.display import QuietDisplay
+from pipeline.batch.ray_cluster import RETRIES, RayCluster
 from pipeline.settings import Settings
 from stages.errors import UnlayerError
 
 
-class Task:
-    """A remote function of Ray's, as far as it is used; calling it gives a reference."""
+class FakeRemote:
+    """A remote function of Ray, as far as it is used; calling it returns a reference."""
 
-    def __init__(self, ray: Ray, work: Callable[..., Any]) -> None:
+    def __init__(self, ray: FakeRay, work: Callable[..., Any]) -> None:
         self.ray, self.work, self.name = ray, work, ""
 
-    def options(self, name: str) -> Task:
+    def options(self, name: str) -> FakeRemote:
         self.name = name
         return self
 
@@ -32,8 +32,8 @@ class Task:
         return reference
 
 
-class Ray:
-    """Does one task each time it is waited for, in the order they were asked for."""
+class FakeRay:
+    """Does one task each time it is waited for, in the order of submission."""
 
     def __init__(self) -> None:
         self.asked: dict[str, Callable[[], Any]] = {}
@@ -43,9 +43,9 @@ class Ray:
     def cluster_resources(self) -> dict[str, float]:
         return {"CPU": 4}
 
-    def remote(self, **takes: Any) -> Callable[[Callable[..., Any]], Task]:
+    def remote(self, **takes: Any) -> Callable[[Callable[..., Any]], FakeRemote]:
         self.taken.append(takes)
-        return lambda work: Task(self, work)
+        return lambda work: FakeRemote(self, work)
 
     def wait(
         self, references: list[str], num_returns: int, timeout: float
@@ -61,21 +61,23 @@ class Ray:
 
 def run(
     monkeypatch: pytest.MonkeyPatch, do: Callable[[Settings, int], list[str]], **more: Any
-) -> tuple[Ray, Item]:
-    """A clip of three parts."""
+) -> tuple[FakeRay, BatchClip]:
+    """Run a clip of three parts."""
     given = Settings(inputs=(Path("clips"),), task="transition", out=Path("out"), **more)
     monkeypatch.setattr(parts, "prepare", lambda settings: (3, ["it was begun anew"]))
     monkeypatch.setattr(parts, "do", do)
     monkeypatch.setattr(parts, "finish", lambda settings: (True, ["it was begun anew", "no sound"]))
-    ray, item, ended = Ray(), Item(Path("clips/a.mp4"), Path("out/a-transition")), []
-    Cluster("auto", given, given.ray_cpus, given.ray_gpus, ray).run([item], Quiet(), ended.append)
-    assert ended == [item] and item.seconds > 0
-    return ray, item
+    ray, ended = FakeRay(), []
+    clip = BatchClip(Path("clips/a.mp4"), Path("out/a-transition"))
+    cluster = RayCluster("auto", given, given.ray_cpus, given.ray_gpus, ray)
+    cluster.run([clip], QuietDisplay(), ended.append)
+    assert ended == [clip] and clip.seconds > 0
+    return ray, clip
 
 
-def test_what_a_task_takes_of_a_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    ray, item = run(monkeypatch, lambda settings, number: [], ray_cpus=2.0, ray_gpus=0.25)
-    assert (item.status, item.error, item.warnings) == (
+def test_a_task_takes_what_the_options_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    ray, clip = run(monkeypatch, lambda settings, number: [], ray_cpus=2.0, ray_gpus=0.25)
+    assert (clip.status, clip.error, clip.warnings) == (
         "done",
         "",
         ["it was begun anew", "no sound"],
@@ -88,15 +90,15 @@ def test_what_a_task_takes_of_a_machine(monkeypatch: pytest.MonkeyPatch) -> None
     )
 
 
-def test_a_part_that_fails_ends_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_part_cancels_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
     def do(settings: Settings, number: int) -> list[str]:
         if number == 1:
             raise UnlayerError("a.mp4: is damaged at frame 7")
-        assert number == 0, "the third is not begun any more"
+        assert number == 0, "the third part must not begin"
         assert settings.resume and settings.anew
         return ["frames 4 to 7: the memory was too small"]
 
-    ray, item = run(monkeypatch, do)
-    assert (item.status, item.error) == ("failed", "a.mp4: is damaged at frame 7")
-    assert item.warnings == ["it was begun anew", "frames 4 to 7: the memory was too small"]
+    ray, clip = run(monkeypatch, do)
+    assert (clip.status, clip.error) == ("failed", "a.mp4: is damaged at frame 7")
+    assert clip.warnings == ["it was begun anew", "frames 4 to 7: the memory was too small"]
     assert len(ray.cancelled) == 1 and ray.cancelled[0].startswith("part a.mp4")

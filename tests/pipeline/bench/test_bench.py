@@ -1,23 +1,34 @@
-"""The bench: clips with layers that are known, a row for each, what does not fit is left out, and how the cost grows."""
+"""Test ``bench``: its clips with known layers, its rows, its budget, and how the cost grows."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from pipeline.bench import bench as module
-from pipeline.bench.bench import FIGURES, Row, foreseen, growth, judge, markdown, measure, read_rows
-from pipeline.bench.clips import KINDS, Known, Scene, rounded, width_of
+from pipeline.bench.clips import KnownClip, Scene, rounded, width_of
+from pipeline.bench.measure import clip_of, judge, measure
+from pipeline.bench.rows import (
+    FIGURES,
+    BenchRow,
+    growth,
+    markdown,
+    predicted_seconds,
+    read_rows,
+)
 from pipeline.cli.main import main
 from pipeline.settings import PRESETS
+from pipeline.task import BenchClip
+from pipeline.tasks import built_in
 from stages.errors import UnlayerError
 from stages.media.read import open_clip
 
 
-def row(height: int = 144, frames: int = 20, **more: object) -> Row:
+def row(height: int = 144, frames: int = 20, **more: object) -> BenchRow:
     known: dict[str, object] = dict(
         task="transition",
         preset="fast",
@@ -26,37 +37,37 @@ def row(height: int = 144, frames: int = 20, **more: object) -> Row:
         height=height,
         frames=frames,
     )
-    return Row(**{**known, **more})  # type: ignore[arg-type]
+    return BenchRow(**{**known, **more})  # type: ignore[arg-type]
 
 
 def lines(text: str) -> list[dict[str, object]]:
     return [json.loads(line) for line in text.splitlines()]
 
 
-def test_scenes_move_and_are_the_same_every_time() -> None:
+def test_scenes_move_and_are_reproducible() -> None:
     one, other = Scene(1, 72), Scene(1, 72)
     assert one.frame(3).shape == (72, 128, 3) and np.array_equal(one.frame(3), other.frame(3))
     assert np.abs(one.frame(3) - one.frame(13)).mean() > 0.01
     assert np.abs(one.frame(3) - Scene(2, 72).frame(3)).mean() > 0.1
 
 
-def test_a_dissolve_is_mixed_of_its_layers() -> None:
-    clip = KINDS["transition"](36, 8)
-    assert clip.scored == (2, 5) and clip.options == ("--transition", "2:5")
+def test_a_dissolve_is_a_mixture_of_its_layers() -> None:
+    clip = clip_of("transition").make(36, 8)
+    assert clip.judged == (2, 5) and clip.options == ("--transition", "2:5")
     a, b = (clip.truth(3)[name] for name in ("scene-001", "scene-002"))
     assert clip.mixed(3) == pytest.approx(0.6 * a + 0.4 * b, abs=1e-6)
     assert np.array_equal(clip.mixed(1), clip.truth(1)["scene-001"]) and np.array_equal(
         clip.mixed(6), clip.truth(6)["scene-002"]
     )
-    held = clip.start(3)
+    held = clip.baseline(3)
     assert 0.6 * held["scene-001"] + 0.4 * held["scene-002"] == pytest.approx(
         rounded(clip.mixed(3)), abs=1e-5
     )
 
 
-@pytest.mark.parametrize("task", KINDS)
+@pytest.mark.parametrize("task", sorted(built_in()))
 def test_every_task_has_a_clip(task: str, tmp_path: Path) -> None:
-    clip = KINDS[task](36, 4)
+    clip = clip_of(task).make(36, 4)
     info = open_clip([clip.write(tmp_path / "clip")]).info
     assert (info.width, info.height) == (64, 36)
     for index in range(4):
@@ -85,11 +96,11 @@ def test_a_dissolve_needs_clean_frames_around_it(capsys: pytest.CaptureFixture[s
         assert main(["bench", "--sizes", "36", "--frames", frames, "--preset", "fast"]) == 2
         (line,) = capsys.readouterr().err.splitlines()
         assert "a dissolve needs 3 frames or more" in line
-    clip = KINDS["transition"](36, module.LEAST_FRAMES)
-    assert clip.scored == (1, 1) and np.array_equal(clip.mixed(0), clip.truth(0)["scene-001"])
+    clip = clip_of("transition").make(36, clip_of("transition").least_frames)
+    assert clip.judged == (1, 1) and np.array_equal(clip.mixed(0), clip.truth(0)["scene-001"])
 
 
-def test_a_row_is_a_real_run_that_is_judged() -> None:
+def test_a_row_comes_from_a_real_run() -> None:
     made = measure(row(36, 12), 0, 120)
     assert made.state == "measured" and made.seconds > 0 and made.memory > 2**26
     assert made.held > 10 and made.reached > made.held and made.gain_per_second > 0
@@ -97,7 +108,7 @@ def test_a_row_is_a_real_run_that_is_judged() -> None:
 
 
 def test_a_layer_that_was_not_found_is_judged_as_the_input(tmp_path: Path) -> None:
-    clip: Known = KINDS["transition"](36, 8)
+    clip: KnownClip = clip_of("transition").make(36, 8)
     (tmp_path / "manifest.json").write_text(json.dumps({"layers": []}))
     held, reached = judge(clip, tmp_path)
     errors = [
@@ -108,7 +119,7 @@ def test_a_layer_that_was_not_found_is_judged_as_the_input(tmp_path: Path) -> No
     assert reached == pytest.approx(np.mean(-10 * np.log10(errors)), abs=1e-3) and held != reached
 
 
-def test_growth_is_read_off_rows() -> None:
+def test_growth_is_fitted_to_rows() -> None:
     rows = [
         row(height, frames, seconds=1e-4 * (height * width_of(height)) ** 0.7 * frames**1.1)
         for height in (72, 144)
@@ -116,7 +127,7 @@ def test_growth_is_read_off_rows() -> None:
     ]
     powers = growth(rows, FIGURES["seconds"])
     assert powers == pytest.approx((0.7, 1.1, 1.0))
-    assert foreseen(row(288, 200), rows) == pytest.approx(
+    assert predicted_seconds(row(288, 200), rows) == pytest.approx(
         1e-4 * (288 * 512) ** 0.7 * 200**1.1, rel=0.5
     )
     assert growth(rows[:3], FIGURES["seconds"]) is None and growth(rows, FIGURES["memory"]) is None
@@ -125,7 +136,7 @@ def test_growth_is_read_off_rows() -> None:
     )
 
 
-def test_what_does_not_fit_is_left_out_and_says_so(
+def test_a_row_that_exceeds_the_budget_is_skipped(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(
@@ -135,23 +146,8 @@ def test_what_does_not_fit_is_left_out_and_says_so(
             what.height, what.frames, seconds=what.frames, held=20.0, reached=25.0
         ),
     )
-    assert (
-        main(
-            [
-                "bench",
-                "--sizes",
-                "36p",
-                "--frames",
-                "4,8,90",
-                "--max-seconds",
-                "50",
-                "--preset",
-                "fast",
-                "--json",
-            ]
-        )
-        == 0
-    )
+    words = "bench --sizes 36p --frames 4,8,90 --max-seconds 50 --preset fast --json"
+    assert main(words.split()) == 0
     *rows, grown = lines(capsys.readouterr().out)
     assert [item["state"] for item in rows] == [
         "measured",
@@ -168,25 +164,20 @@ def test_a_run_that_takes_too_long_is_stopped() -> None:
 def test_a_run_that_fails_is_a_row_and_exit_status_1(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    broken = KINDS["transition"](36, 8)
-    monkeypatch.setitem(
-        KINDS,
-        "transition",
-        lambda height, frames: Known(
-            36, 8, broken.scored, broken.mixed, broken.truth, broken.start, ("--transition", "7:99")
-        ),
-    )
+    broken = clip_of("transition").make(36, 8)
+    wrong = BenchClip(lambda height, frames: replace(broken, options=("--transition", "7:99")))
+    monkeypatch.setattr("pipeline.bench.measure.clip_of", lambda task: wrong)
     assert main(["bench", "--sizes", "36p", "--frames", "8", "--preset", "fast"]) == 1
     out, err = capsys.readouterr()
     assert "failed" in out and "--transition 7:99" in err
 
 
-def test_rows_are_kept_and_not_done_again(
+def test_kept_rows_are_not_measured_again(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     done: list[tuple[int, int]] = []
 
-    def fake(what: Row, seed: int, left: float) -> Row:
+    def fake(what: BenchRow, seed: int, left: float) -> BenchRow:
         done.append((what.height, what.frames))
         return row(
             what.height,
@@ -222,13 +213,13 @@ def test_rows_are_kept_and_not_done_again(
     assert len(read_rows(tmp_path / "rows.jsonl")) == 2
 
 
-def test_a_file_that_holds_no_rows_is_said(tmp_path: Path) -> None:
+def test_a_file_without_rows_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "rows").write_text("{}\n")
     with pytest.raises(UnlayerError, match="line 1 is no row"):
         read_rows(tmp_path / "rows")
 
 
-def test_the_table_says_what_was_not_measured() -> None:
+def test_the_table_lists_what_was_not_measured() -> None:
     text = markdown(
         [
             row(seconds=2.0, memory=2**20),
@@ -248,7 +239,7 @@ def test_the_table_says_what_was_not_measured() -> None:
         ["clip.mp4"],
     ],
 )
-def test_wrong_words(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_wrong_options(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["bench", *words]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("unlayer: ") and set(PRESETS)

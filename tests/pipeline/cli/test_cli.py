@@ -19,7 +19,8 @@ import torch
 from clips import OWN, plain_answer
 
 from pipeline import __version__
-from pipeline.cli.main import VERBS, main
+from pipeline.cli.main import main
+from pipeline.cli.verbs import VERBS
 
 ROOT = Path(__file__).parents[3]
 Run = Callable[..., tuple[int, str, str]]
@@ -27,7 +28,10 @@ Run = Callable[..., tuple[int, str, str]]
 
 @pytest.fixture
 def run(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Runs the command line in an empty folder: ``(exit status, standard output, standard error)``."""
+    """Return what runs the command line in an empty folder.
+
+    It returns the exit status, standard output and standard error.
+    """
     monkeypatch.chdir(tmp_path)
 
     def call(*words: object) -> tuple[int, str, str]:
@@ -40,7 +44,10 @@ def run(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.
 
 
 def refused(answer: tuple[int, str, str], status: int, *says: str) -> None:
-    """Holds that an answer is a refusal: its status, nothing on standard output, one line that says all of ``says``."""
+    """Check that an answer is a refusal.
+
+    It has this status, nothing on standard output, and one line that contains all of ``says``.
+    """
     code, out, err = answer
     assert code == status, err
     assert out == ""
@@ -85,7 +92,7 @@ def test_report_wants_a_finished_run(run: Run, tmp_path: Path) -> None:
     refused(run("report", "empty"), 1, "empty", "manifest.json")
 
 
-@pytest.mark.parametrize("verb", [name for name, verb in VERBS.items() if verb.built])
+@pytest.mark.parametrize("verb", VERBS)
 def test_every_verb_that_is_built_has_its_function(verb: str) -> None:
     module, name = VERBS[verb].where.split(":")
     assert callable(getattr(importlib.import_module(module), name))
@@ -142,7 +149,7 @@ def test_ranges_outside_the_clip(run: Run, mixed_clip: Callable[..., Path]) -> N
     refused(
         run("run", clip, "--task", "transition", "--start", "0.4", "--transition", "20:25"),
         2,
-        "from 10 on, that the trim leaves",
+        "which begin at 10",
     )
     refused(run("run", clip, "--task", "transition", "--stream", 7), 2, "--stream")
     assert not list(clip.parent.glob("*-transition"))
@@ -213,7 +220,7 @@ def test_probe(run: Run, mixed_clip: Callable[..., Path]) -> None:
 
 STUCK = """
 import sys, time
-import pipeline.tasks.transition.run as task
+import pipeline.tasks.transition.separate as task
 def stuck(*words, **more):
     print("stuck", flush=True)
     while True:
@@ -225,7 +232,10 @@ sys.exit(main(sys.argv[1:]))
 
 
 def stopped(number: int, *words: str) -> tuple[int, str, str]:
-    """A run that is sent a signal in the middle of its separation: ``(exit status, standard output after that, standard error)``."""
+    """Send a run a signal in the middle of its separation.
+
+    Return its exit status, what it printed after that, and its errors.
+    """
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-c", STUCK, *words, "--no-progress"]
     # A shell's background job ignores Ctrl-C, and so would its children.
@@ -284,7 +294,7 @@ def test_killed_then_refused_then_resumed(
     assert [entry.name for entry in Path("out").iterdir() if not entry.name.startswith(".")] == []
     refused(run(*words), 2, "--resume", "--overwrite")
     refused(run(*words, "--resume", "--seed", 7), 2, "--overwrite")
-    monkeypatch.setattr("pipeline.tasks.transition.run.separate_transition", plain_answer)
+    monkeypatch.setattr("pipeline.tasks.transition.separate.separate_transition", plain_answer)
     assert run(*words, "--resume")[0] == 0
     assert sorted(entry.name for entry in Path("out").iterdir()) == sorted(
         [*OWN, "scene-001.mp4", "scene-002.mp4", "sheet.png"]

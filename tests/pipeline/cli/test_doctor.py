@@ -1,4 +1,4 @@
-"""``doctor``: what works is found to work, what does not ends in a plain line and status 1."""
+"""``doctor`` tries out what works; what does not work is a plain line and exit status 1."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import torch
 
-from pipeline.cli.doctor import Finding
-from pipeline.cli.main import doctor as module
+from pipeline.cli import doctor as module
+from pipeline.cli.doctor import CheckResult
 from pipeline.cli.main import main
 from pipeline.tasks import names
 from stages.errors import UnlayerError
@@ -24,7 +24,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def asked(capsys: pytest.CaptureFixture[str]) -> tuple[int, dict[str, Any]]:
-    """Exit status and findings of ``doctor --json``."""
+    """Return the exit status and the findings of ``doctor --json``."""
     status = main(["doctor", "--json"])
     return status, json.loads(capsys.readouterr().out)
 
@@ -32,8 +32,8 @@ def asked(capsys: pytest.CaptureFixture[str]) -> tuple[int, dict[str, Any]]:
 def test_a_machine_where_all_is_well(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(module, "DISK", 1)
-    monkeypatch.setattr(module, "MEMORY", 1)
+    monkeypatch.setattr(module, "LEAST_DISK", 1)
+    monkeypatch.setattr(module, "LEAST_MEMORY", 1)
     status, facts = asked(capsys)
     assert status == 0 and facts["ok"] and facts["versions"]["torch"] == torch.__version__
     found = {(item["group"], item["name"]): item for item in facts["findings"]}
@@ -53,17 +53,17 @@ def test_a_machine_where_all_is_well(
 
 
 def test_the_table(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "about_speed", lambda: [])
+    monkeypatch.setattr(module, "check_speed", lambda: [])
     monkeypatch.setattr(
         module,
-        "about_formats",
-        lambda: [Finding("formats", "H.264 in MP4", "bad", "no encoder", "install PyAV again")],
+        "check_formats",
+        lambda: [CheckResult("formats", "H.264 in MP4", "bad", "no encoder", "install PyAV again")],
     )
     assert main(["doctor"]) == 1
     out = capsys.readouterr().out
     assert (
         "H.264 in MP4: no encoder; install PyAV again" in out
-        and "mend these first" in out
+        and "fix these first" in out
         and "cpu" in out
     )
 
@@ -100,9 +100,9 @@ def test_a_picture_that_comes_back_wrong_is_a_fault(
 
 
 def test_little_room_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "DISK", 2**60)
-    monkeypatch.setattr(module, "MEMORY", 2**60)
-    memory, disk = module.about_room()
+    monkeypatch.setattr(module, "LEAST_DISK", 2**60)
+    monkeypatch.setattr(module, "LEAST_MEMORY", 2**60)
+    memory, disk = module.check_space()
     assert (
         memory.state == disk.state == "bad"
         and "close other programs" in memory.todo
@@ -115,7 +115,7 @@ def test_a_folder_that_cannot_be_written_is_said(monkeypatch: pytest.MonkeyPatch
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr("tempfile.TemporaryFile", refuse)
-    assert module.about_room()[1] == Finding(
+    assert module.check_space()[1] == CheckResult(
         "room",
         "disk here",
         "bad",

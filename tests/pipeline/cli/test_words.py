@@ -1,4 +1,4 @@
-"""Words: help that is made from the settings and fits a screen, completion, and which words are inputs."""
+"""The words: help that is made from the settings and fits a screen, completion, and inputs."""
 
 from __future__ import annotations
 
@@ -13,19 +13,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
+from pipeline.cli.help import show_help
 from pipeline.cli.main import main, parse
-from pipeline.cli.parser import VERBS, choices_of, show_help, told
+from pipeline.cli.parser import choices_of
+from pipeline.cli.verbs import VERBS, formatted_help
 from pipeline.settings import PRESETS, flag, options
 from pipeline.tasks import names
 from stages.errors import UsageError
 
 ROOT = Path(__file__).parents[3]
 SCREEN = 80, 24
-"""Columns and lines of the smallest terminal there is by default; its last line is the prompt's."""
+"""Columns and lines of the smallest common terminal; the prompt takes the last line."""
 
 
 def shown(verb: str, width: int = SCREEN[0], *, everything: bool = False) -> str:
-    """The help of a verb on a terminal of this width."""
+    """Return the help of a command on a terminal of this width."""
     text = io.StringIO()
     show_help(verb, Console(file=text, width=width), everything=everything)
     return text.getvalue()
@@ -44,7 +46,10 @@ def test_help_is_made_from_the_settings_and_grouped(verb: str) -> None:
     lines = [" ".join(line.split()) for line in shown(verb, 200, everything=True).splitlines()]
     for item in options(verb):
         assert (
-            " ".join(f"{flag(item)} {item.metadata['metavar']} {told(item, verb)}".split()) in lines
+            " ".join(
+                f"{flag(item)} {item.metadata['metavar']} {formatted_help(item, verb)}".split()
+            )
+            in lines
         )
     groups = list(dict.fromkeys(item.metadata["group"] for item in options(verb)))
     assert [line for line in lines if line in groups] == groups
@@ -63,7 +68,7 @@ def test_rare_options_are_left_out_and_counted(verb: str) -> None:
 
 
 def test_help_says_what_an_option_is_to_this_verb() -> None:
-    assert "bench" not in shown("run", everything=True) and "600 unless told" in shown("bench")
+    assert "bench" not in shown("run", everything=True) and "default: 600" in shown("bench")
     assert (
         "<stem>-<task>" in shown("run")
         and "<stem>" not in shown("batch")
@@ -91,7 +96,8 @@ def test_help_for_no_verb(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_typer_shows_the_same_help(capsys: pytest.CaptureFixture[str]) -> None:
-    from pipeline.cli.parser import command, program
+    from pipeline.cli.parser import command
+    from pipeline.cli.verbs import program
 
     command().main(["probe", "-h"], prog_name=program(), standalone_mode=False)
     through_typer = capsys.readouterr().out
@@ -107,7 +113,7 @@ def test_help_is_asked_for_anywhere(words: list[str], capsys: pytest.CaptureFixt
 
 
 def completed(*words: str) -> list[str]:
-    """What the shell offers for the last of ``words``."""
+    """Return what the shell offers for the last of ``words``."""
     environment = {
         **os.environ,
         "COMP_WORDS": " ".join(["unlayer", *words]),
@@ -195,7 +201,7 @@ def test_values_may_stand_behind_an_equals_sign_and_begin_with_a_dash() -> None:
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_an_option_of_one_value_that_is_given_twice_is_refused(verb: str) -> None:
-    """Only one of two values could be used, and the user would not know which."""
+    """Only one of two values could be used, and the user would not know which one."""
     inputs = ["a"] if VERBS[verb].inputs else []
     for item in options(verb):
         name = flag(item)

@@ -1,4 +1,4 @@
-"""The flow of tasks that split every frame alike: windows, fading, shared layers, pictures, hints; around made-up recipes."""
+"""Test frame-wise runs with made-up recipes: windows, fading, shared layers, pictures, hints."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ from pipeline.cli.main import main
 from pipeline.framewise.run import Output, Recipe, run_layered
 from pipeline.run import execute as running
 from pipeline.runtime import memory
-from pipeline.runtime.memory import BASE, PLANNED
-from pipeline.tasks import Job, Result, Task
+from pipeline.runtime.memory import BASE_BYTES, DEFAULT_PLAN_BYTES
+from pipeline.task import Job, Result, Task
 from stages.context import Separation, SeparationContext
 
-seen: list[dict[str, Any]] = []
+calls: list[dict[str, Any]] = []
 
 
-def survey(sample: Tensor, brief: SeparationContext) -> float:
-    seen.append({"sample": len(sample), "hint": brief.hint, "unordered": brief.unordered})
+def survey(sample: Tensor, context: SeparationContext) -> float:
+    calls.append({"sample": len(sample), "hint": context.hint, "unordered": context.unordered})
     return float(len(sample))
 
 
-def halves(frames: Tensor, facts: float, brief: SeparationContext) -> Separation:
-    """Half of each frame in either layer; the matte tells the window by its place in the list of calls."""
-    seen.append(
-        {"window": len(frames), "hint": brief.hint, "max_seconds": brief.settings.max_seconds}
+def halves(frames: Tensor, survey_result: float, context: SeparationContext) -> Separation:
+    """Return the frames and their complement; the matte's level is 0.1 times the call's number."""
+    calls.append(
+        {"window": len(frames), "hint": context.hint, "max_seconds": context.settings.max_seconds}
     )
-    brief.progress(0.5, "half")
-    grey = torch.full_like(frames[:, :1], 0.1 * len([call for call in seen if "window" in call]))
+    context.progress(0.5, "half")
+    grey = torch.full_like(frames[:, :1], 0.1 * len([call for call in calls if "window" in call]))
     return Separation(
         {"one": frames, "two": 1 - frames, "matte": grey},
         report={"figure": float(len(frames))},
@@ -45,7 +45,9 @@ def halves(frames: Tensor, facts: float, brief: SeparationContext) -> Separation
     )
 
 
-def shares(frames: Tensor, facts: float, brief: SeparationContext) -> Separation:
+def with_shared_mark(
+    frames: Tensor, survey_result: float, context: SeparationContext
+) -> Separation:
     return Separation({"clean": frames, "mark": frames.mean(0, keepdim=True)}, frozenset({"mark"}))
 
 
@@ -57,12 +59,12 @@ RECIPE = Recipe(
     overlap=2,
     sample=4,
 )
-SHARING = Recipe((Output("clean"), Output("mark")), survey, shares)
+SHARED_RECIPE = Recipe((Output("clean"), Output("mark")), survey, with_shared_mark)
 
 
 @pytest.fixture(autouse=True)
 def fresh(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    seen.clear()
+    calls.clear()
     monkeypatch.chdir(tmp_path)
 
 
@@ -96,10 +98,10 @@ def run(
         )
         == status
     )
-    whole: dict[str, Any] = (
+    manifest: dict[str, Any] = (
         json.loads(Path("out", "manifest.json").read_text()) if status == 0 else {}
     )
-    return whole
+    return manifest
 
 
 def picture(path: Path) -> np.ndarray:
@@ -110,10 +112,10 @@ def picture(path: Path) -> np.ndarray:
 
 def test_a_clip_in_windows_gives_every_frame_once(monkeypatch: pytest.MonkeyPatch) -> None:
     frames = media.moving(15)
-    whole = run(monkeypatch, RECIPE, media.save(Path("in.mp4"), frames))
+    manifest = run(monkeypatch, RECIPE, media.save(Path("in.mp4"), frames))
     assert [
         (item["name"], item["role"], item["path"], item["first_frame"], item["last_frame"])
-        for item in whole["layers"]
+        for item in manifest["layers"]
     ] == [
         ("matte", "matte", "matte.mkv", 0, 14),
         ("one", "one", "one.mkv", 0, 14),
@@ -121,27 +123,29 @@ def test_a_clip_in_windows_gives_every_frame_once(monkeypatch: pytest.MonkeyPatc
     ]
     assert np.array_equal(read_clip(Path("out/one.mkv")), frames)
     # Windows of 6 that share 2: 0-5, 4-9, 8-13, 12-14.
-    assert [call["window"] for call in seen[1:]] == [6, 6, 6, 3]
-    assert seen[0] == {"sample": 4, "hint": None, "unordered": False}
-    assert whole["report"]["figure"] == pytest.approx((36 * 3 + 9) / 21, abs=1e-3)
-    assert whole["input"][0]["frames"] == 15
-    assert "fit" in whole["report"]["stages"]
-    assert Path("out", whole["sheets"][0]).stat().st_size > 1000
+    assert [call["window"] for call in calls[1:]] == [6, 6, 6, 3]
+    assert calls[0] == {"sample": 4, "hint": None, "unordered": False}
+    assert manifest["report"]["figure"] == pytest.approx((36 * 3 + 9) / 21, abs=1e-3)
+    assert manifest["input"][0]["frames"] == 15
+    assert "fit" in manifest["report"]["stages"]
+    assert Path("out", manifest["sheets"][0]).stat().st_size > 1000
 
 
-def test_windows_are_faded_into_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_windows_are_cross_faded(monkeypatch: pytest.MonkeyPatch) -> None:
     run(monkeypatch, RECIPE, media.save(Path("in.mp4"), media.moving(9)))
     greys = read_clip(Path("out/matte.mkv"))[:, 0, 0, 0] / 255
     assert greys == pytest.approx([0.1] * 4 + [0.1 + 0.1 / 3, 0.1 + 0.2 / 3] + [0.2] * 3, abs=0.003)
 
 
-def test_settling_is_asked_where_windows_meet_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    def settle(frames: Tensor, layers: dict[str, Tensor], facts: float) -> dict[str, Tensor]:
-        assert facts == 4
+def test_settle_is_called_only_where_windows_overlap(monkeypatch: pytest.MonkeyPatch) -> None:
+    def settle(
+        frames: Tensor, layers: dict[str, Tensor], survey_result: float
+    ) -> dict[str, Tensor]:
+        assert survey_result == 4
         return {**layers, "matte": torch.ones_like(layers["matte"])}
 
-    settled = Recipe(RECIPE.outputs, survey, halves, window=6, overlap=2, sample=4, settle=settle)
-    run(monkeypatch, settled, media.save(Path("in.mp4"), media.moving(9)))
+    recipe = Recipe(RECIPE.outputs, survey, halves, window=6, overlap=2, sample=4, settle=settle)
+    run(monkeypatch, recipe, media.save(Path("in.mp4"), media.moving(9)))
     greys = read_clip(Path("out/matte.mkv"))[:, 0, 0, 0]
     assert [index for index, grey in enumerate(greys) if grey == 255] == [4, 5]
 
@@ -153,19 +157,19 @@ def test_any_length(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
     assert np.array_equal(read_clip(Path("out/two.mkv")), 255 - frames)
 
 
-def test_a_part_of_a_clip_keeps_its_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_trimmed_clip_keeps_its_frame_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
     frames = media.moving(12)
-    whole = run(
+    manifest = run(
         monkeypatch, RECIPE, media.save(Path("in.mp4"), frames), "--start", "0.1", "--end", "0.3"
     )
-    assert {(item["first_frame"], item["last_frame"]) for item in whole["layers"]} == {(3, 7)}
+    assert {(item["first_frame"], item["last_frame"]) for item in manifest["layers"]} == {(3, 7)}
     assert np.array_equal(read_clip(Path("out/one.mkv")), frames[3:8])
 
 
 def test_a_long_clip_is_sampled_evenly(monkeypatch: pytest.MonkeyPatch) -> None:
     kept: list[Tensor] = []
 
-    def look(sample: Tensor, brief: SeparationContext) -> float:
+    def keep_sample(sample: Tensor, context: SeparationContext) -> float:
         kept.append(sample)
         return 0.0
 
@@ -174,7 +178,7 @@ def test_a_long_clip_is_sampled_evenly(monkeypatch: pytest.MonkeyPatch) -> None:
     )
     run(
         monkeypatch,
-        Recipe((Output("one"),), look, halves, sample=6),
+        Recipe((Output("one"),), keep_sample, halves, sample=6),
         media.save(Path("in.mp4"), ramp),
     )
     numbers = (kept[0][:, 0, 0, 0] * 255).round().int().tolist()
@@ -182,65 +186,65 @@ def test_a_long_clip_is_sampled_evenly(monkeypatch: pytest.MonkeyPatch) -> None:
     assert max(np.diff(numbers)) <= 2 * min(np.diff(numbers))
 
 
-def test_large_frames_come_in_shorter_windows(monkeypatch: pytest.MonkeyPatch) -> None:
-    # So costly that what is planned for unless told has room for four frames.
-    costly = replace(RECIPE, memory=(PLANNED - BASE) / (4.5 * 48 * 64 * 3))
+def test_large_frames_make_windows_shorter(monkeypatch: pytest.MonkeyPatch) -> None:
+    # So costly that four frames fill the memory that is planned by default.
+    costly = replace(RECIPE, memory=(DEFAULT_PLAN_BYTES - BASE_BYTES) / (4.5 * 48 * 64 * 3))
     run(monkeypatch, costly, media.save(Path("in.mp4"), media.moving(9)))
-    assert [call["window"] for call in seen[1:]] == [4, 4, 3]
+    assert [call["window"] for call in calls[1:]] == [4, 4, 3]
 
 
-def test_memory_that_is_told_makes_windows_shorter_or_longer(
+def test_max_memory_sets_the_length_of_windows(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     costly = replace(RECIPE, memory=2**20)  # 9 GiB a frame
     media.save(Path("in.mp4"), media.moving(9))
     run(monkeypatch, costly, "in.mp4", "--max-memory", "38G")
-    assert [call["window"] for call in seen[1:]] == [4, 4, 3]
+    assert [call["window"] for call in calls[1:]] == [4, 4, 3]
     run(monkeypatch, costly, "in.mp4", "--max-memory", "20G", "--overwrite", status=2)
     assert (
         "--max-memory 20G is too little for in.mp4: 3 frames of 64x48; it needs about 27.5G"
         in capsys.readouterr().err
     )
-    # Unless told the machine's own memory is the bound.
+    # Without the option the machine's own memory is the bound.
     monkeypatch.setattr(memory, "machine_memory", lambda: 30 * 2**30)
-    whole = run(monkeypatch, costly, "in.mp4", "--overwrite")
-    assert "in.mp4: 3 frames of 64x48: needs about 27.5G of memory" in whole["warnings"]
-    # A window's memory is more than that machine's: said, and worked on all the same.
+    manifest = run(monkeypatch, costly, "in.mp4", "--overwrite")
+    assert "in.mp4: 3 frames of 64x48: needs about 27.5G of memory" in manifest["warnings"]
+    # A window that needs more memory than the machine has is a warning, no error.
     monkeypatch.setattr(memory, "machine_memory", lambda: 2 * 2**30)
-    whole = run(monkeypatch, replace(RECIPE, memory=2**15), "in.mp4", "--overwrite")
+    manifest = run(monkeypatch, replace(RECIPE, memory=2**15), "in.mp4", "--overwrite")
     assert any(
-        "in.mp4: 6 frames of 64x48: about" in text and "this machine has 2G" in text
-        for text in whole["warnings"]
+        "in.mp4: 6 frames of 64x48: the plan needs about" in text and "this machine has 2G" in text
+        for text in manifest["warnings"]
     )
     monkeypatch.setattr(memory, "machine_memory", lambda: 8 * 2**30)
     run(monkeypatch, costly, "in.mp4", "--overwrite", status=1)
     assert "needs about 27.5G of memory and this machine has 8G" in capsys.readouterr().err
 
 
-def test_too_small_a_gpu_halves_the_working_size(
+def test_out_of_gpu_memory_halves_the_working_size(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     tried: list[int] = []
 
-    def small(frames: Tensor, facts: float, brief: SeparationContext) -> Separation:
-        tried.append(brief.working_pixels(4096))
+    def small(frames: Tensor, survey_result: float, context: SeparationContext) -> Separation:
+        tried.append(context.working_pixels(4096))
         if tried[-1] > 1024:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 1.00 GiB.")
-        return halves(frames, facts, brief)
+        return halves(frames, survey_result, context)
 
     recipe = replace(RECIPE, separate=small)
     media.save(Path("in.mp4"), media.moving(6))
-    whole = run(monkeypatch, recipe, "in.mp4")
+    manifest = run(monkeypatch, recipe, "in.mp4")
     assert tried == [4096, 2048, 1024]
     assert (
-        whole["warnings"][0]
+        manifest["warnings"][0]
         == "frames 0 to 5: the memory of cpu was too small; the working size was halved 2 times"
     )
-    assert whole["report"]["reduced"] == 2
-    monkeypatch.setattr(memory, "HALVINGS", 1)
+    assert manifest["report"]["reduced"] == 2
+    monkeypatch.setattr(memory, "MAX_HALVINGS", 1)
     run(monkeypatch, recipe, "in.mp4", "--overwrite", status=1)
     assert (
-        "in.mp4: cpu has not memory enough for it; choose --preset fast or --device cpu"
+        "in.mp4: cpu does not have enough memory for it; choose --preset fast or --device cpu"
         in capsys.readouterr().err
     )
 
@@ -249,10 +253,10 @@ def test_several_pictures_are_one_window_with_a_file_each(monkeypatch: pytest.Mo
     frames = media.moving(3)
     for number, frame in enumerate(frames):
         cv2.imwrite(f"p{number}.png", frame[..., ::-1])
-    whole = run(monkeypatch, SHARING, "p0.png", "p1.png", "p2.png")
+    manifest = run(monkeypatch, SHARED_RECIPE, "p0.png", "p1.png", "p2.png")
     entries = [
         (item["name"], item["role"], item["path"], item["first_frame"], item["last_frame"])
-        for item in whole["layers"]
+        for item in manifest["layers"]
     ]
     assert entries == [
         ("clean-001", "clean", "clean-001.png", 0, 0),
@@ -262,19 +266,19 @@ def test_several_pictures_are_one_window_with_a_file_each(monkeypatch: pytest.Mo
     ]
     assert np.array_equal(picture(Path("out/clean-002.png"))[..., ::-1], frames[1])
     assert np.abs(picture(Path("out/mark.png"))[..., ::-1] - frames.mean(0)).max() <= 0.51
-    assert seen[0]["unordered"]
+    assert calls[0]["unordered"]
 
 
 def test_one_picture_and_its_alpha(monkeypatch: pytest.MonkeyPatch) -> None:
     cv2.imwrite("p.png", media.moving(1)[0])
-    whole = run(monkeypatch, RECIPE, "p.png")
-    assert [item["path"] for item in whole["layers"]] == ["matte.png", "one.png", "two.png"]
-    assert picture(Path("out/two.png")).shape[2] == 4 and not seen[0]["unordered"]
+    manifest = run(monkeypatch, RECIPE, "p.png")
+    assert [item["path"] for item in manifest["layers"]] == ["matte.png", "one.png", "two.png"]
+    assert picture(Path("out/two.png")).shape[2] == 4 and not calls[0]["unordered"]
     assert picture(Path("out/two.png"))[..., 3].max() == pytest.approx(25.5, abs=1)
 
 
-def test_a_clips_shared_layer_covers_all_its_frames(monkeypatch: pytest.MonkeyPatch) -> None:
-    run(monkeypatch, SHARING, media.save(Path("in.mp4"), media.moving(5)))
+def test_a_shared_layer_of_a_clip_covers_all_frames(monkeypatch: pytest.MonkeyPatch) -> None:
+    run(monkeypatch, SHARED_RECIPE, media.save(Path("in.mp4"), media.moving(5)))
     mark = read_clip(Path("out/mark.mkv"))
     assert len(mark) == 5 and (mark == mark[0]).all()
 
@@ -289,29 +293,29 @@ def test_a_hint_picture_and_a_hint_clip(monkeypatch: pytest.MonkeyPatch) -> None
     media.save(Path("in.mp4"), media.moving(9))
     cv2.imwrite("hint.png", box())
     run(monkeypatch, RECIPE, "in.mp4", "--hint", "hint.png")
-    assert [tuple(call["hint"].shape) for call in seen] == [(1, 1, 48, 64)] * 3
-    assert float(seen[0]["hint"].sum()) == 100
-    seen.clear()
+    assert [tuple(call["hint"].shape) for call in calls] == [(1, 1, 48, 64)] * 3
+    assert float(calls[0]["hint"].sum()) == 100
+    calls.clear()
     clip = np.stack([np.roll(box(), index, 1) for index in range(9)])
     media.save(Path("hint.mp4"), clip)
     run(monkeypatch, RECIPE, "in.mp4", "--hint", "hint.mp4", "--overwrite")
-    assert [len(call["hint"]) for call in seen] == [4, 6, 5]
-    assert float(seen[2]["hint"][0, 0, 15, 14]) == 1 and float(seen[2]["hint"][0, 0, 15, 13]) == 0
+    assert [len(call["hint"]) for call in calls] == [4, 6, 5]
+    assert float(calls[2]["hint"][0, 0, 15, 14]) == 1 and float(calls[2]["hint"][0, 0, 15, 13]) == 0
 
 
 @pytest.mark.parametrize(
-    ("drawn", "said"),
+    ("drawn", "message"),
     [
         (box(32, 24), "is 32x24, but in.mp4 is 64x48"),
         (box(white=0), "nothing white"),
-        (np.stack([box()] * 4), "has 4 frames and the input 9"),
+        (np.stack([box()] * 4), "has 4 frames, but the input has 9"),
     ],
 )
-def test_a_hint_that_does_not_fit(
+def test_a_hint_that_cannot_be_used(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     drawn: np.ndarray,
-    said: str,
+    message: str,
 ) -> None:
     media.save(Path("in.mp4"), media.moving(9))
     hint = Path("hint.png")
@@ -320,13 +324,13 @@ def test_a_hint_that_does_not_fit(
     else:
         cv2.imwrite(str(hint), drawn)
     run(monkeypatch, RECIPE, "in.mp4", "--hint", hint, status=2)
-    assert said in capsys.readouterr().err
+    assert message in capsys.readouterr().err
     assert not Path("out").exists() or not any(Path("out").iterdir())
 
 
-def test_a_budget_is_shared_out_over_the_windows(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_budget_is_divided_among_the_windows(monkeypatch: pytest.MonkeyPatch) -> None:
     run(monkeypatch, RECIPE, media.save(Path("in.mp4"), media.moving(15)), "--max-seconds", "100")
-    given = [call["max_seconds"] for call in seen if "window" in call]
+    given = [call["max_seconds"] for call in calls if "window" in call]
     assert sum(given[:1]) == pytest.approx(85 * 6 / 15, rel=0.1) and all(
         0 < seconds < 100 for seconds in given
     )

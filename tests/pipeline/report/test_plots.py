@@ -1,4 +1,4 @@
-"""The report's curves: where they lie, and what is left out."""
+"""Test the report's curves: where they lie, and what is left out."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.report.plots import fits_of, frames_plot, losses_plot
+from pipeline.report.plots import frames_plot, losses_plot, read_fits
 
 
 def test_curves_are_drawn_where_they_lie() -> None:
@@ -34,7 +34,7 @@ def test_curves_are_drawn_where_they_lie() -> None:
 
 
 @pytest.mark.parametrize(
-    "told",
+    "losses",
     [
         {},
         {"fits": 3},
@@ -47,5 +47,5 @@ def test_curves_are_drawn_where_they_lie() -> None:
         },
     ],
 )
-def test_damaged_losses_are_left_out(told: dict[str, Any]) -> None:
-    assert fits_of(told) == []
+def test_damaged_losses_are_left_out(losses: dict[str, Any]) -> None:
+    assert read_fits(losses) == []

@@ -1,4 +1,4 @@
-"""The manifest: its schema, and that what it says is so."""
+"""The manifest: its schema, and that what it says is true."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ import torch
 from clips import moving
 
 from pipeline.run import manifest
-from pipeline.runtime.run_folder import identity_of
+from pipeline.runtime.run_record import identity_of
 from pipeline.settings import Settings
-from pipeline.tasks import Layer, Result
+from pipeline.task import Result, WrittenLayer
+from pipeline.tasks.transition.describe import describe_transition
 from stages.media.clip import ClipInfo
 from stages.media.read import open_clip
 from stages.shots import Transition
@@ -30,22 +31,19 @@ def built(result: Result, settings: Settings | None = None, **more: Any) -> dict
     settings = settings or Settings(
         inputs=(Path("in/fade.mp4"),), task="transition", start=Fraction(1, 2)
     )
-    return manifest.build(
-        settings,
-        ["ab"] * len(settings.inputs),
-        INFO,
-        result,
+    facts = manifest.RunOutcome(
         device=torch.device("cpu"),
         seconds=63.00049,
         stages={"find": 1.23456, "fit": 60.0},
         warnings=["careful"],
         **more,
     )
+    return manifest.build(settings, ["ab"] * len(settings.inputs), INFO, result, facts)
 
 
 def test_a_transition_as_the_contract_has_it() -> None:
     move = Transition(48, 49, "dissolve", (0.25, 0.75), "gamma", 0, 1)
-    assert manifest.describe_transition(move) == {
+    assert describe_transition(move) == {
         "from": "scene-001",
         "to": "scene-002",
         "first_frame": 48,
@@ -55,16 +53,14 @@ def test_a_transition_as_the_contract_has_it() -> None:
         "space": "gamma",
         "matte": None,
     }
-    fitted = manifest.describe_transition(move, mix=(0.3, 0.7000001), space="linear", matte="matte")
+    fitted = describe_transition(move, mix=(0.3, 0.7000001), space="linear", matte="matte")
     assert (fitted["mix"], fitted["space"], fitted["matte"]) == ([0.3, 0.7], "linear", "matte")
 
 
 def test_a_fade_has_its_colour_and_a_cut_mixes_nothing() -> None:
-    fade = manifest.describe_transition(
-        Transition(3, 3, "fade", (0.5,), "gamma", 4, None, "#000000")
-    )
+    fade = describe_transition(Transition(3, 3, "fade", (0.5,), "gamma", 4, None, "#000000"))
     assert (fade["from"], fade["to"], fade["color"]) == ("scene-005", None, "#000000")
-    cut = manifest.describe_transition(Transition(30, 29, "cut", (), "gamma", 0, 1))
+    cut = describe_transition(Transition(30, 29, "cut", (), "gamma", 0, 1))
     assert (cut["first_frame"], cut["last_frame"], cut["mix"]) == (30, 29, [])
     assert not {"color", "effect", "event"} & set(cut)
 
@@ -81,8 +77,8 @@ def test_a_transition_with_a_known_name_has_it_beside_its_kind() -> None:
 
 def test_the_whole_manifest() -> None:
     layers = (
-        Layer("scene-002", "scene", Path("/w/scene-002.mkv"), 48, 119),
-        Layer("scene-001", "scene", Path("/w/scene-001.mkv"), 0, 71),
+        WrittenLayer("scene-002", "scene", Path("/w/scene-002.mkv"), 48, 119),
+        WrittenLayer("scene-001", "scene", Path("/w/scene-001.mkv"), 0, 71),
     )
     whole = json.loads(
         json.dumps(
@@ -109,7 +105,7 @@ def test_the_whole_manifest() -> None:
         }
     ]
     assert whole["settings"]["preset"] == "balanced" and whole["settings"]["start"] == "1/2"
-    # In the order of their first frame, whatever order they were finished in, and relative to the folder.
+    # Layers are in the order of their first frames, and paths are relative to the folder.
     assert [(layer["name"], layer["path"]) for layer in whole["layers"]] == [
         ("scene-001", "scene-001.mkv"),
         ("scene-002", "scene-002.mkv"),
@@ -167,7 +163,7 @@ def test_identity_reads_back(tmp_path: Path) -> None:
         identity_of(whole) == known
         and known["hint_sha256"] == hashlib.sha256(hint.read_bytes()).hexdigest()
     )
-    # Drawn anew under the same name, it makes another run.
+    # A hint that is redrawn under the same name makes another run.
     media.save(hint, moving(2, 1), **{"c:v": "png"})
     assert identity_of(whole) != manifest.identity(replace(settings, hint=hint), ["ab"])
 

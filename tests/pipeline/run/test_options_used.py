@@ -1,33 +1,31 @@
-"""No option is silently unused: a table of every option of every verb in every situation, held by running what can be held.
+"""No option is silently unused.
 
-``Used`` says how the option changes what is done, or which promise it holds, in that situation; ``Refused`` with which words the user
-learns that it would not. What is warned of instead is tested below the table. A new option or verb without an entry fails.
+A table holds every option of every command in every situation; what can be run is run. ``Used``
+says how the option changes the result, or which promise it keeps; ``Refused`` says with which words
+the user learns that it would change nothing. Warnings are tested below the table. A new option or
+command without an entry fails.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
-from typing import Any
 
 import cv2
 import media
 import numpy as np
 import pytest
-import torch
 from clips import moving
 
-from pipeline.batch import batch as batching
-from pipeline.cli.main import main, parse
-from pipeline.cli.parser import VERBS
+from pipeline.cli.main import main
+from pipeline.cli.verbs import VERBS
 from pipeline.run import execute as running
-from pipeline.run.inputs import check_inputs, device_warning, overrun_warning
-from pipeline.settings import PRESETS, Settings, flag, options
-from pipeline.tasks import Job, Layer, Result, Task, built_in, find_task
-from stages.errors import UsageError
+from pipeline.run.opening import open_checked
+from pipeline.settings import flag, options
+from pipeline.task import Job, Result, Task, WrittenLayer
+from pipeline.tasks import built_in, find_task
 
 INPUTS = ("video", "folder", "picture", "pictures")
 """A clip, a folder of numbered pictures (a clip too), one picture, several pictures."""
@@ -42,14 +40,14 @@ class Used:
 
 @dataclass(frozen=True)
 class Refused:
-    """The run ends with exit status 2 and a line that holds these words."""
+    """The run ends with exit status 2 and a line that contains these words."""
 
     says: str
 
 
 Verdict = Used | Refused
 Rule = Callable[[str, str], Verdict]
-"""From a task and a kind of input to what becomes of the option."""
+"""What becomes of the option, for a task and a kind of input."""
 
 
 def always(how: str) -> Rule:
@@ -57,7 +55,7 @@ def always(how: str) -> Rule:
 
 
 def only(uses: str, rule: Rule) -> Rule:
-    """The rule for the tasks that have a use for the option, which all others refuse."""
+    """Return the rule for an option that these tasks use and all others refuse."""
 
     def judged(task: str, given: str) -> Verdict:
         return (
@@ -139,7 +137,7 @@ RUN: Mapping[str, tuple[str, Rule]] = {
 PROBE = {
     "stream": "which stream is read; refused for pictures, as by run",
     "salvage": "damage is no error",
-    "interlaced": "whether fields are made into frames before anything is found; refused for pictures, as by run",
+    "interlaced": "whether fields become frames before the search; refused for pictures, as by run",
     "max_pixels": "larger frames are refused",
     "start": "frames before it are not read; refused for pictures, as by run",
     "end": "frames after it are not read; refused for pictures, as by run",
@@ -157,7 +155,7 @@ BATCH = {
     "ray_cpus": "refused without --ray",
     "ray_gpus": "refused without --ray",
 }
-"""Options that ``batch`` has beyond those of ``run``, which it hands on to each clip's run, where they are judged."""
+"""The options that only ``batch`` has, and those that it passes on to each clip's run."""
 BENCH = {
     "task": "which clips are made and taken apart",
     "preset": "of the runs",
@@ -199,21 +197,21 @@ PATHS = {
 
 
 def stand_in(job: Job) -> Result:
-    """A task's work that is done at once: what is tested here comes before it."""
+    """Return a result at once: what is tested here comes before a task's work."""
     path = job.work / "layer.png"
     cv2.imwrite(str(path), np.zeros((24, 32, 3), np.uint8))
-    return Result((Layer("layer", "layer", path, 0, 0),))
+    return Result((WrittenLayer("layer", "layer", path, 0, 0),))
 
 
 def perform(monkeypatch: pytest.MonkeyPatch, task: str, words: list[str]) -> int:
     quick: Task = replace(find_task(task), run=stand_in, roles=("layer",))
     monkeypatch.setattr(running, "find_task", lambda name: quick)
     monkeypatch.setattr(
-        "pipeline.estimate.dry_run.foreseen",
-        lambda settings, stages: running.open_checked(settings) and {},
+        "pipeline.estimate.dry_run.estimate_run",
+        lambda settings, stages: open_checked(settings) and {},
     )
-    monkeypatch.setattr("pipeline.estimate.dry_run.show", lambda facts: None)
-    monkeypatch.setattr(running, "with_report", lambda described, *more: (described(), []))
+    monkeypatch.setattr("pipeline.estimate.dry_run.print_estimate", lambda facts: None)
+    monkeypatch.setattr(running, "with_report", lambda described, *more: (described([], None), []))
     return main(["run", *words, "--task", task])
 
 
@@ -269,13 +267,16 @@ def test_an_option_from_a_file_is_judged_alike(
         '{"schema": 1, "task": "segment", "settings": {"seed": 1, "seed": 2}}'
     )
     assert perform(monkeypatch, "segment", ["clip.mkv", "--config", "m.json"]) == 2
-    assert "the key 'seed' stands there twice" in capsys.readouterr().err
+    assert "the key 'seed' appears twice" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["run", "clip.mkv", "--task", "segment", "--anew"], "--anew says what --resume does"),
+        (
+            ["run", "clip.mkv", "--task", "segment", "--anew"],
+            "--anew has a meaning only together with --resume",
+        ),
         (["probe", "0.png", "--stream", "0"], "--stream has no meaning for pictures"),
         (["probe", "0.png", "--end", "3"], "--end has no meaning for pictures"),
         (["probe", "0.png", "--transition", "0:0"], "--transition has no meaning for one picture"),
@@ -311,95 +312,3 @@ def test_options_that_have_no_meaning_beside_others(
     assert main(words) == 2
     (line,) = capsys.readouterr().err.strip().splitlines()
     assert says in line
-
-
-def test_a_gpu_that_a_task_leaves_unused_is_warned_of() -> None:
-    gpu = torch.device("cuda")
-    for name, preset in product(sorted(built_in()), PRESETS):
-        task, asked = find_task(name), Settings(task=name, preset=preset, device="cuda:0")
-        text = device_warning(asked, task, gpu)
-        assert (text is not None) is (name in ("dehaze", "transparency") and preset != "paper")
-        assert text is None or (
-            "--device cuda:0 has no effect" in text and preset in text and name in text
-        )
-        assert device_warning(replace(asked, device="auto"), task, gpu) is None
-        assert device_warning(replace(asked, device="cpu"), task, torch.device("cpu")) is None
-
-
-def test_a_budget_that_was_overrun_is_warned_of() -> None:
-    assert (
-        overrun_warning(Settings(), 1e6) is None
-        and overrun_warning(Settings(max_seconds=10.0), 42.5) is None
-    )
-    assert "--max-seconds allows 10" in str(overrun_warning(Settings(max_seconds=10.0), 43.0))
-
-
-def test_an_input_that_is_given_twice_is_refused(tmp_path: Path) -> None:
-    Path("link.png").symlink_to("1.png")
-    check_inputs([Path("0.png"), Path("1.png"), Path("nowhere"), Path("nowhere")])
-    for twice in (
-        ["0.png", "0.png"],
-        ["0.png", "1.png", tmp_path / "0.png"],
-        ["1.png", "link.png"],
-    ):
-        with pytest.raises(UsageError, match="is given twice"):
-            check_inputs([Path(one) for one in twice])
-    with pytest.raises(
-        UsageError,
-        match=r"link\.png: is given twice \(1\.png is the same file\); give each input once",
-    ):
-        running.open_checked(parse("run", ["1.png", "link.png"]))
-
-
-def test_several_videos_and_folders_among_files_are_refused(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    media.save(Path("other.mkv"), moving(2, 4, (24, 32)))
-    told = {
-        ("clip.mkv", "other.mkv"): "give one video",
-        ("0.png", "clip.mkv"): "give one video",
-        ("0.png", "folder"): "is a folder",
-    }
-    for words, says in told.items():
-        assert main(["run", *words, "--task", "segment", "--no-progress"]) != 0
-        (line,) = capsys.readouterr().err.strip().splitlines()
-        assert says in line
-
-
-def test_a_batch_says_what_it_leaves_out(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    for name in (
-        "clips/a.mp4",
-        "clips/notes.txt",
-        "clips/.b.mp4",
-        "clips/.DS_Store",
-        "clips/in/c.mkv",
-        "clips/in/0001.png",
-    ):
-        Path(name).parent.mkdir(parents=True, exist_ok=True)
-        Path(name).write_bytes(b"x")
-    Path("clips/loop").symlink_to(".")
-    monkeypatch.setattr(batching.Batch, "run", lambda self: None)
-    assert main(["batch", "clips", "--task", "segment", "--out", "out", "--json"]) == 0
-    first, *_ = map(json.loads, capsys.readouterr().out.splitlines())
-    assert first == {
-        "event": "warning",
-        "text": "clips: 2 files without a video's name (0001.png, ...) and 1 hidden file (.b.mp4) and 1 linked folder (loop) are left out; "
-        "--pattern '*.png' takes pictures one by one, and run takes a folder of numbered ones as one clip",
-    }
-    whole: dict[str, Any] = json.loads(Path("out/batch.json").read_text())
-    assert (
-        whole["skipped"] == {"files": 2, "hidden": 1, "folders": 0, "links": 1}
-        and whole["with_warnings"] == 0
-    )
-    assert main(["batch", "clips", "--task", "segment", "--out", "out", "--flat"]) == 0
-    assert "1 folder (in)" in capsys.readouterr().err
-    # What a pattern leaves out was asked for.
-    assert main(["batch", "clips", "--task", "segment", "--out", "out", "--pattern", "c*"]) == 0
-    assert "without a video's name" not in capsys.readouterr().err
-    assert main(["batch", "folder", "--task", "segment", "--out", "out"]) == 2
-    assert (
-        "has no clip; 4 files without a video's name (0000.png, ...) are left out"
-        in capsys.readouterr().err
-    )

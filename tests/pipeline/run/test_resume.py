@@ -1,12 +1,10 @@
-"""A run that is stopped at any moment and resumed gives the layers of one that never was, byte for byte."""
+"""A run that is stopped at any moment and resumed makes the bytes of one that was not."""
 
 from __future__ import annotations
 
-import hashlib
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,72 +13,28 @@ from unittest.mock import Mock
 import media
 import numpy as np
 import pytest
-import torch
 from clips import dissolve, moving, plain_answer
+from interruptions import SIZE, SMALL, WORDS, clip, layers, stop_after, use_small_plans
 
 from pipeline.cli.main import main
-from pipeline.framewise.run import Output, Recipe, run_layered
 from pipeline.run import execute as running
-from pipeline.tasks import Task, names
-from stages import checkpoint
 from stages.checkpoint import Checkpoints
-from stages.context import Separation, SeparationContext
 from stages.media.read import Clip
 from stages.media.write import LayerWriter
 from stages.optim.fit import fit
-from stages.transition import paper, plan
+from stages.transition import plan
 from stages.transition.separate import separate_transition
 
 ROOT = Path(__file__).parents[3]
-SIZE = (32, 48)
-SMALL = replace(
-    plan.PLANS["balanced"], levels=((2, 6), (1, 4)), turns=2, ties=((2, 3),), fit_steps=4, rounds=2
-)
 
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Plans of a moment, and a file for whatever is done."""
-    monkeypatch.setitem(plan.PLANS, "balanced", SMALL)
-    monkeypatch.setitem(plan.PLANS, "paper", replace(plan.PLANS["paper"], paper_steps=20))
-    defaults = {**(paper.fit_paper.__kwdefaults__ or {}), "check": paper.PeriodicCheck(8)}
-    monkeypatch.setattr(paper.fit_paper, "__kwdefaults__", defaults)
-    monkeypatch.setattr("stages.transition.alternate.OPEN", 2.0)  # the networks always have work
-    monkeypatch.setattr(checkpoint, "SAVE_INTERVAL", 0.0)
-    monkeypatch.setattr(
-        Checkpoints.__init__, "__kwdefaults__", {"every": 0.0, "clock": time.monotonic}
-    )
-    monkeypatch.chdir(tmp_path)
-
-
-def clip(path: Path = Path("in.mkv")) -> Path:
-    """Two dissolves between three scenes."""
-    a, b, c = (moving(seed, 12, SIZE) for seed in (1, 2, 3))
-    first, _ = dissolve(a, b, 4, 4)
-    second, _ = dissolve(b, c, 4, 4)
-    return media.save(path, np.concatenate([first, second[4:]]))
-
-
-WORDS = (
-    "--task",
-    "transition",
-    "--transition",
-    "4:7",
-    "--transition",
-    "12:15",
-    "--no-progress",
-    "--lossless",
-)
-
-
-def layers(folder: str) -> dict[str, str]:
-    """Checksums of the layers, and of the losses on the way to them."""
-    found = [*Path(folder).glob("*.mkv"), *Path(folder).glob("losses.json")]
-    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in found}
+    use_small_plans(monkeypatch, tmp_path)
 
 
 def kept_files(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The names of all checkpoints that a whole run writes, in order."""
+    """Return the names of all checkpoints that a whole run writes, in order."""
     names: list[str] = []
     keep = Checkpoints.save
 
@@ -94,25 +48,12 @@ def kept_files(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return names
 
 
-def stop_after(monkeypatch: pytest.MonkeyPatch, count: int, how: type[BaseException]) -> None:
-    """Raises ``how`` behind the checkpoint number ``count``, from now on."""
-    done = [0]
-    keep = Checkpoints.save
-
-    def stopping(self: Checkpoints, name: str, value: object) -> None:
-        keep(self, name, value)
-        done[0] += 1
-        if done[0] == count:
-            raise how
-
-    monkeypatch.setattr(Checkpoints, "save", stopping)
-
-
 def test_stopped_after_every_checkpoint_and_resumed(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     names = kept_files(monkeypatch)
-    # The search; of each transition two levels of motion, what it settles, networks, two rounds of two turns and ties; its parts; layers.
+    # The search; for each transition two levels of motion, its settling, networks, two rounds of
+    # two turns and ties; its parts; the layers.
     assert names == [
         "find",
         *(["standing"] * 10 + ["parts"]) * 2,
@@ -132,7 +73,7 @@ def test_stopped_after_every_checkpoint_and_resumed(
             break
         assert status == 130 and "--resume goes on" in capsys.readouterr().err
         assert not Path("cut/manifest.json").exists() and not layers("cut")
-    # One more piece of work is done each time, and none twice.
+    # Each resumption does one more piece of work, and none is done twice.
     assert stops == len(names)
     assert layers("cut") == expected
     assert not Path("cut/.work").exists()
@@ -148,7 +89,7 @@ def test_finished_transitions_are_not_fitted_again(monkeypatch: pytest.MonkeyPat
             raise KeyboardInterrupt
         return separate(window, move, **more)
 
-    monkeypatch.setattr("pipeline.tasks.transition.run.separate_transition", spy)
+    monkeypatch.setattr("pipeline.tasks.transition.separate.separate_transition", spy)
     assert main(["run", str(clip()), *WORDS, "--out", "out"]) == 130
     assert main(["run", "in.mkv", *WORDS, "--out", "out", "--resume"]) == 0
     assert fitted == [4, 12, 12]
@@ -158,7 +99,7 @@ def test_finished_transitions_are_not_fitted_again(monkeypatch: pytest.MonkeyPat
 def test_layers_that_are_whole_are_not_written_again(
     monkeypatch: pytest.MonkeyPatch, more: list[str]
 ) -> None:
-    """What is written is read from the first frame on that a layer still needs."""
+    """Writing starts at the first frame that a layer still needs."""
     assert main(["run", str(clip()), *WORDS, *more, "--out", "whole"]) == 0
     with monkeypatch.context() as patch:
         keep = Checkpoints.save
@@ -196,14 +137,14 @@ def test_layers_that_are_whole_are_not_written_again(
 def test_stopped_in_the_report_the_layers_are_there_still(
     monkeypatch: pytest.MonkeyPatch, links: bool
 ) -> None:
-    monkeypatch.setattr("pipeline.tasks.transition.run.separate_transition", plain_answer)
+    monkeypatch.setattr("pipeline.tasks.transition.separate.separate_transition", plain_answer)
     if not links:
         monkeypatch.setattr("os.link", Mock(side_effect=OSError))
     with monkeypatch.context() as patch:
         patch.setattr("pipeline.run.execute.with_report", Mock(side_effect=KeyboardInterrupt))
         assert main(["run", str(clip()), *WORDS, "--out", "out"]) == 130
     made = Mock(side_effect=LayerWriter)
-    monkeypatch.setattr("pipeline.tasks.transition.run.LayerWriter", made)
+    monkeypatch.setattr("pipeline.tasks.transition.write.LayerWriter", made)
     assert main(["run", "in.mkv", *WORDS, "--out", "out", "--resume"]) == 0
     assert made.call_count == (0 if links else 3)
     assert main(["run", "in.mkv", *WORDS, "--out", "whole"]) == 0
@@ -228,7 +169,7 @@ def test_the_published_fit_goes_on_in_the_middle(monkeypatch: pytest.MonkeyPatch
     )
     assert main(["run", str(clip()), *words, "--out", "whole"]) == 0
     with monkeypatch.context() as patch:
-        stop_after(patch, 3, KeyboardInterrupt)  # behind the search and 16 steps
+        stop_after(patch, 3, KeyboardInterrupt)  # after the search and 16 steps
         assert main(["run", "in.mkv", *words, "--out", "cut"]) == 130
     steps: list[float] = []
 
@@ -236,7 +177,7 @@ def test_the_published_fit_goes_on_in_the_middle(monkeypatch: pytest.MonkeyPatch
         steps.append(given[3].steps)
         return fit(*given, **more)
 
-    monkeypatch.setattr("stages.transition.paper.fit", spy)
+    monkeypatch.setattr("stages.transition.networks.fit", spy)
     assert main(["run", "in.mkv", *words, "--out", "cut", "--resume"]) == 0
     assert steps == [4]
     assert layers("cut") == layers("whole")
@@ -255,7 +196,7 @@ def test_a_plan_by_the_clock_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     def plans(mixture: Any, counts: Any, settings: Any) -> list[plan.Plan]:
         return [replace(SMALL, turns=1 + len(seen))] * len(counts)
 
-    monkeypatch.setattr("pipeline.tasks.transition.run.separate_transition", spy)
+    monkeypatch.setattr("pipeline.tasks.transition.separate.separate_transition", spy)
     monkeypatch.setattr("pipeline.tasks.transition.run.plans_for", plans)
     assert main(["run", str(clip()), *WORDS, "--out", "out", "--max-seconds", "60"]) == 130
     assert main(["run", "in.mkv", *WORDS, "--out", "out", "--max-seconds", "60", "--resume"]) == 0
@@ -292,74 +233,10 @@ def start(*words: str) -> subprocess.Popen[bytes]:
     )
 
 
-def test_a_task_of_windows_goes_on_in_the_window_it_was_in(monkeypatch: pytest.MonkeyPatch) -> None:
-    calls: list[int] = []
-
-    def survey(sample: torch.Tensor, brief: SeparationContext) -> dict[str, float]:
-        return {"mean": float(sample.mean())}
-
-    def separate(
-        frames: torch.Tensor, facts: dict[str, float], brief: SeparationContext
-    ) -> Separation:
-        calls.append(len(frames))
-        brief.checkpoints.compute_and_save("plan", lambda: 3)
-        return Separation(
-            {"one": frames * facts["mean"], "two": torch.rand(1, 1, *SIZE).clamp(0.2, 0.9)},
-            frozenset({"two"}),
-        )
-
-    recipe = Recipe((Output("one"), Output("two")), survey, separate, window=6, overlap=2)
-    task = Task("split", "", ("one", "two"), lambda job: run_layered(job, recipe))
-    monkeypatch.setattr("pipeline.tasks.check_name", lambda name: None)
-    monkeypatch.setattr(running, "find_task", lambda name: task)
-    words = ("run", str(clip()), "--task", "split", "--no-progress", "--lossless", "--out")
-    torch.manual_seed(0)
-    assert main([*words, "whole"]) == 0
-    windows = len(calls)
-    torch.manual_seed(0)
-    keep = Checkpoints.save
-    for _ in range(20):
-        monkeypatch.setattr(Checkpoints, "save", keep)
-        stop_after(monkeypatch, 1, KeyboardInterrupt)
-        if main([*words, "cut", "--resume"]) == 0:
-            break
-    assert layers("cut") == layers("whole") and len(layers("whole")) == 3
-    # Each window was done once, but for the call that the plan's checkpoint stopped in the middle.
-    assert len(calls) == windows + 2 * windows
-
-
-@pytest.mark.parametrize("task", [name for name in names() if name != "transition"])
-def test_every_task_of_windows_goes_on(monkeypatch: pytest.MonkeyPatch, task: str) -> None:
-    monkeypatch.setattr("pipeline.framewise.run._room", lambda *about: 3)
-    media.save(Path("in.mkv"), moving(1, 4, (24, 32)))
-    words = (
-        "run",
-        "in.mkv",
-        "--task",
-        task,
-        "--no-progress",
-        "--lossless",
-        "--preset",
-        "fast",
-        "--max-seconds",
-        "5",
-        "--out",
-    )
-    keep, stops = Checkpoints.save, 0
-    for _ in range(30):
-        monkeypatch.setattr(Checkpoints, "save", keep)
-        stop_after(monkeypatch, 1, KeyboardInterrupt)
-        if main([*words, "cut", "--resume"]) == 0:
-            break
-        stops += 1
-    # What was kept is read back by a run that then has nothing left to do but to write.
-    assert stops >= 3 and len(layers("cut")) >= 3
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("task", ["transition"])
 def test_killed_again_and_again(tmp_path: Path, task: str) -> None:
-    """SIGKILL at moments that have nothing to do with ours; the real plans, a real process."""
+    """SIGKILL at arbitrary moments, with the real plans and a real process."""
     a, b = (moving(seed, 24, (96, 128)) for seed in (1, 2))
     source = media.save(tmp_path / "in.mkv", dissolve(a, b, 8, 8)[0])
     words = [str(source), "--task", task, "--no-progress", "--lossless", "--transition", "8:15"]

@@ -1,4 +1,4 @@
-"""What of the machine is ours: a container's bounds hold, and memory that only keeps files counts as free."""
+"""The machine's limits: a container's limits hold, and cached files count as free memory."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ GIB = 2**30
 
 @pytest.fixture(autouse=True)
 def made_up(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A machine of 16 GiB and 8 cores without control groups, of which 12 GiB can be had."""
+    """A machine of 16 GiB and 8 cores without control groups, of which 12 GiB are free."""
     for name in ("GROUPS", "OWN", "MEMINFO"):
         monkeypatch.setattr(machine, name, tmp_path / name)
     (tmp_path / "MEMINFO").write_text(

@@ -18,14 +18,14 @@ import torch
 from pipeline.cli.main import main
 from pipeline.runtime import memory
 from pipeline.runtime.memory import (
-    BASE,
-    PLANNED,
-    amount,
-    check_enough,
+    BASE_BYTES,
+    DEFAULT_PLAN_BYTES,
+    check_memory,
+    format_bytes,
     peak_memory,
-    planned,
+    planned_bytes,
     retry_on_oom,
-    say_tight,
+    tight_memory_warning,
 )
 from pipeline.runtime.system_limits import machine_memory
 from pipeline.settings import Settings
@@ -42,9 +42,10 @@ def here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def peak_of(*words: str) -> int:
-    """The memory that a command takes in a process of its own, in bytes."""
+    """Return the peak memory of a command in a process of its own, in bytes."""
     code = (
-        "import sys; from pipeline.cli.main import main; from pipeline.runtime.memory import peak_memory; status = main(sys.argv[1:]);"
+        "import sys; from pipeline.cli.main import main; "
+        "from pipeline.runtime.memory import peak_memory; status = main(sys.argv[1:]);"
         "print('peak', status, peak_memory())"
     )
     done = subprocess.run(
@@ -60,39 +61,42 @@ def peak_of(*words: str) -> int:
 
 
 def test_what_is_planned_for() -> None:
-    assert planned(Settings()) == PLANNED - BASE
-    assert planned(Settings(max_memory=6 * GIB)) == 6 * GIB - BASE
-    assert planned(Settings(max_memory=1)) == 0
+    assert planned_bytes(Settings()) == DEFAULT_PLAN_BYTES - BASE_BYTES
+    assert planned_bytes(Settings(max_memory=6 * GIB)) == 6 * GIB - BASE_BYTES
+    assert planned_bytes(Settings(max_memory=1)) == 0
 
 
 @pytest.mark.parametrize(
     ("size", "word"), [(GIB, "1G"), (3.2 * GIB, "3.2G"), (800 * 2**20, "800M"), (1, "1M")]
 )
 def test_amounts_for_people(size: float, word: str) -> None:
-    assert amount(size) == word
+    assert format_bytes(size) == word
 
 
 def test_too_little_memory_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "machine_memory", lambda: 16 * GIB)
-    assert check_enough(GIB, Settings(), "in.mp4") is None
-    assert check_enough(9.5 * GIB, Settings(), "in.mp4") == "in.mp4: needs about 9.99G of memory"
+    assert check_memory(GIB, Settings(), "in.mp4") is None
+    assert check_memory(9.5 * GIB, Settings(), "in.mp4") == "in.mp4: needs about 9.99G of memory"
     with pytest.raises(
         UnlayerError, match="in.mp4: needs about 20.5G of memory and this machine has 16G"
     ):
-        check_enough(20 * GIB, Settings(), "in.mp4")
+        check_memory(20 * GIB, Settings(), "in.mp4")
     with pytest.raises(
         UsageError, match="--max-memory 5G is too little for in.mp4; it needs about 9.99G"
     ):
-        check_enough(9.5 * GIB, Settings(max_memory=5 * GIB), "in.mp4")
+        check_memory(9.5 * GIB, Settings(max_memory=5 * GIB), "in.mp4")
 
 
 def test_a_small_machine_is_said_to_be_small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The plan stays that of every machine: the layers are the same. Who runs out of memory knows what to do."""
+    """The plan is the same on every machine, so the layers are too.
+
+    A warning says what to do if memory runs out.
+    """
     monkeypatch.setattr(memory, "machine_memory", lambda: 2 * GIB)
-    assert say_tight(GIB, "in.mp4") is None
-    assert say_tight(3 * GIB, "in.mp4") == (
-        "in.mp4: about 3.49G of memory is planned for and this machine has 2G; "
-        "should that be too little, --max-memory 1.5G plans for less, and for other layers"
+    assert tight_memory_warning(GIB, "in.mp4") is None
+    assert tight_memory_warning(3 * GIB, "in.mp4") == (
+        "in.mp4: the plan needs about 3.49G of memory and this machine has 2G; "
+        "if that fails, --max-memory 1.5G plans for less and gives other layers"
     )
     media.save(Path("in.mkv"), media.moving(6))
     words = [
@@ -107,11 +111,12 @@ def test_a_small_machine_is_said_to_be_small(monkeypatch: pytest.MonkeyPatch) ->
         "--no-progress",
         "--out",
     ]
-    for have, warned in ((2 * GIB, False), (BASE + 2**20, True)):
+    for have, warned in ((2 * GIB, False), (BASE_BYTES + 2**20, True)):
         monkeypatch.setattr(memory, "machine_memory", lambda have=have: have)
         assert main([*words, f"out-{warned}"]) == 0
         whole = json.loads(Path(f"out-{warned}/manifest.json").read_text())
-        assert any("frames 2 to 3 of 64x48: about" in text for text in whole["warnings"]) is warned
+        text = "frames 2 to 3 of 64x48: the plan needs about"
+        assert any(text in warning for warning in whole["warnings"]) is warned
     layers = [Path(f"out-{warned}/scene-001.mp4").read_bytes() for warned in (False, True)]
     assert layers[0] == layers[1]
 
@@ -146,7 +151,8 @@ def test_the_manifest_says_how_much_memory_it_took() -> None:
     media.save(Path("in.mp4"), media.moving(6))
     assert main(["run", "in.mp4", "--task", "transition", "--out", "out", "--no-progress"]) == 0
     report = json.loads(Path("out/manifest.json").read_text())["report"]
-    # Linux adds a process's pages up only roughly, a few pages a core: two readings of one peak may differ by some hundred KiB.
+    # Linux counts a process's pages only roughly, a few pages a core. Two readings of one peak may
+    # differ by some hundred KiB.
     assert 50 * 2**20 < report["peak_memory"] <= (peak_memory() or 0) + 16 * 2**20
 
 
@@ -190,7 +196,7 @@ def test_a_transition_is_worked_on_smaller_where_memory_is_short(
         in capsys.readouterr().err
     )
     assert not Path("none").exists()
-    monkeypatch.setattr(memory, "BASE", 500 * 2**20 - 10 * 2**20)
+    monkeypatch.setattr(memory, "BASE_BYTES", 500 * 2**20 - 10 * 2**20)
     assert main([*words, "--max-memory", "500M", "--out", "small"]) == 0
     (entry,) = json.loads(Path("small/manifest.json").read_text())["report"]["transitions"]
     assert 64 * 36 <= entry["work_height"] * entry["work_width"] < 72 * 128
@@ -198,7 +204,10 @@ def test_a_transition_is_worked_on_smaller_where_memory_is_short(
 
 
 def long_clip(path: Path, frames: int) -> Path:
-    """A clip of ``frames`` small frames that move a little; quickly made, as most of its packets are copies."""
+    """Make a clip of ``frames`` small frames that move a little.
+
+    Most packets are copies, so this is quick.
+    """
     few = [
         av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), "rgb24")
         for frame in media.moving(16)
@@ -227,7 +236,7 @@ def test_a_longer_clip_is_probed_in_the_same_memory() -> None:
 
 @pytest.mark.slow
 def test_an_hour_is_probed_in_bounded_memory() -> None:
-    """90 000 frames take little more than 400: the frames' times and stamps."""
+    """90 000 frames take little more than 400: only their times and stamps."""
     hour, few = long_clip(Path("hour.mkv"), 90_000), long_clip(Path("few.mkv"), 400)
     assert (
         peak_of("probe", str(hour), "--json") - peak_of("probe", str(few), "--json") < 150 * 2**20
@@ -252,5 +261,5 @@ def test_a_large_clip_is_taken_apart_in_bounded_memory() -> None:
         "fast",
         "--no-progress",
     )
-    assert peak_of(*words, "--out", "usual") < PLANNED
+    assert peak_of(*words, "--out", "usual") < DEFAULT_PLAN_BYTES
     assert peak_of(*words, "--out", "small", "--max-memory", "3G") < 3.2 * GIB

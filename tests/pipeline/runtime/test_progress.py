@@ -9,11 +9,18 @@ import time
 import pytest
 from rich.console import Console
 
-from pipeline.runtime.progress import Bars, JsonLines, Lines, Silent, Stages, reporter
+from pipeline.runtime.progress import (
+    BarReporter,
+    JsonReporter,
+    LineReporter,
+    SilentReporter,
+    Stages,
+    reporter,
+)
 
 
 def test_stages_are_timed_under_their_names() -> None:
-    stages = Stages(Silent())
+    stages = Stages(SilentReporter())
     parts: dict[str, float] = {}
     began = time.monotonic()
     with stages.stage("find"):
@@ -35,14 +42,14 @@ def test_stages_are_timed_under_their_names() -> None:
 
 
 def test_a_stage_that_fails_is_timed_too() -> None:
-    stages = Stages(Silent())
+    stages = Stages(SilentReporter())
     with pytest.raises(ZeroDivisionError), stages.stage("fit"):
         raise ZeroDivisionError
     assert "fit" in stages.seconds
 
 
 def test_warnings_are_shown_once_and_kept(capsys: pytest.CaptureFixture[str]) -> None:
-    stages = Stages(Silent())
+    stages = Stages(SilentReporter())
     stages.warn("careful")
     stages.warn("careful")
     assert stages.warnings == ["careful"]
@@ -51,7 +58,7 @@ def test_warnings_are_shown_once_and_kept(capsys: pytest.CaptureFixture[str]) ->
 
 def test_plain_lines_are_few_and_tell_the_time_left(capsys: pytest.CaptureFixture[str]) -> None:
     now = [0.0]
-    stages = Stages(Lines(every=5, clock=lambda: now[0]))
+    stages = Stages(LineReporter(every=5, clock=lambda: now[0]))
     with stages.stage("fit") as step:
         for second in range(21):
             now[0] = float(second)
@@ -68,20 +75,20 @@ def test_plain_lines_are_few_and_tell_the_time_left(capsys: pytest.CaptureFixtur
 
 def test_bars_show_each_stage() -> None:
     shown = io.StringIO()
-    stages = Stages(Bars(Console(file=shown, force_terminal=True, width=120)))
+    stages = Stages(BarReporter(Console(file=shown, force_terminal=True, width=120)))
     with stages.stage("find") as step:
         step(0.5, "frame [60] of 120")
     with stages.stage("find") as step:
         step(1.0, "again")
     stages.warn("careful [not] markup")
-    stages.shown.close()
-    stages.shown.close()
+    stages.reporter.close()
+    stages.reporter.close()
     text = shown.getvalue()
     assert "find" in text and "100 %" in text and "careful [not] markup" in text
 
 
 def test_json_lines(capsys: pytest.CaptureFixture[str]) -> None:
-    stages = Stages(JsonLines())
+    stages = Stages(JsonReporter())
     with stages.stage("find") as step:
         step(0.25, "frame 1")
         step(0.5, "too soon")
@@ -92,7 +99,7 @@ def test_json_lines(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_the_reporter_fits_options_and_terminal() -> None:
-    assert isinstance(reporter(json_lines=True, quiet=True), JsonLines)
-    assert type(reporter(json_lines=False, quiet=True)) is Silent
-    # Under pytest standard error is no terminal.
-    assert isinstance(reporter(json_lines=False, quiet=False), Lines)
+    assert isinstance(reporter(json_lines=True, quiet=True), JsonReporter)
+    assert type(reporter(json_lines=False, quiet=True)) is SilentReporter
+    # Under pytest standard error is not a terminal.
+    assert isinstance(reporter(json_lines=False, quiet=False), LineReporter)

@@ -2,59 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from folders import ONE, OTHER, ROLES, finish, listing, manifest
 
-from pipeline.runtime.run_folder import (
-    HINT,
-    RunFolder,
-    claim,
-    files_of,
-    identity_of,
-    names_of,
-    read_json,
-    write_json,
-)
+from pipeline.runtime.folder_decision import Request
+from pipeline.runtime.run_folder import claim
+from pipeline.runtime.run_record import files_of, write_json
 from stages.errors import UnlayerError, UsageError
-
-ROLES = ("scene", "matte")
-ONE = {"task": "transition", "input": ["aa"], "settings": {"seed": 0}}
-OTHER = {**ONE, "settings": {"seed": 1}}
-
-
-def manifest(identity: dict[str, object]) -> dict[str, object]:
-    inputs = identity["input"]
-    assert isinstance(inputs, list)
-    return {
-        "schema": 1,
-        "task": identity["task"],
-        "input": [{"sha256": item} for item in inputs],
-        "settings": identity["settings"],
-        **({HINT: identity[HINT]} if HINT in identity else {}),
-        "layers": [{"path": "scene-001.mp4"}],
-        "sheets": ["sheet.png"],
-    }
-
-
-def finish(folder: RunFolder, identity: dict[str, object] = ONE) -> None:
-    """Does what a run does, with two files."""
-    assert folder.prepare(identity, resume=False, overwrite=False, roles=ROLES)
-    files = [folder.work / "scene-001.mp4", folder.work / "sheet.png"]
-    for file in files:
-        file.write_text("ours")
-    folder.publish(files, manifest(identity), identity)
-
-
-def listing(path: Path) -> list[str]:
-    return sorted(entry.name for entry in path.iterdir())
 
 
 def test_a_finished_run_holds_its_files_and_nothing_else(tmp_path: Path) -> None:
@@ -68,50 +27,50 @@ def test_the_same_finished_run_is_left_as_it_is(tmp_path: Path) -> None:
     with claim(tmp_path / "out") as folder:
         finish(folder)
         before = (tmp_path / "out/manifest.json").stat()
-        assert not folder.prepare(ONE, resume=False, overwrite=False, roles=ROLES)
-        assert not folder.prepare(ONE, resume=True, overwrite=False, roles=ROLES)
+        assert not folder.prepare(ONE, Request.BEGIN, roles=ROLES)
+        assert not folder.prepare(ONE, Request.RESUME, roles=ROLES)
         assert (tmp_path / "out/manifest.json").stat() == before
 
 
 def test_another_run_is_refused_and_both_options_named(tmp_path: Path) -> None:
     with claim(tmp_path / "out") as folder:
         finish(folder)
-        for resume in (False, True):
+        for request in (Request.BEGIN, Request.RESUME):
             with pytest.raises(UsageError, match=r"(?s)--resume.*--overwrite"):
-                folder.prepare(OTHER, resume=resume, overwrite=False, roles=ROLES)
+                folder.prepare(OTHER, request, roles=ROLES)
 
 
 def test_an_interrupted_run_is_refused_or_resumed(tmp_path: Path) -> None:
     with claim(tmp_path / "out") as folder:
-        folder.prepare(ONE, resume=False, overwrite=False, roles=ROLES)
+        folder.prepare(ONE, Request.BEGIN, roles=ROLES)
         assert folder.state() == ("interrupted", ONE)
         with pytest.raises(UsageError, match=r"(?s)--resume.*--overwrite"):
-            folder.prepare(ONE, resume=False, overwrite=False, roles=ROLES)
+            folder.prepare(ONE, Request.BEGIN, roles=ROLES)
         with pytest.raises(UsageError, match="--overwrite"):
-            folder.prepare(OTHER, resume=True, overwrite=False, roles=ROLES)
-        assert folder.prepare(ONE, resume=True, overwrite=False, roles=ROLES)
-        assert folder.prepare(OTHER, resume=False, overwrite=True, roles=ROLES)
+            folder.prepare(OTHER, Request.RESUME, roles=ROLES)
+        assert folder.prepare(ONE, Request.RESUME, roles=ROLES)
+        assert folder.prepare(OTHER, Request.OVERWRITE, roles=ROLES)
 
 
 def test_resume_begins_where_nothing_was_saved(tmp_path: Path) -> None:
     with claim(tmp_path / "out") as folder:
-        assert folder.prepare(ONE, resume=True, overwrite=False, roles=ROLES)
+        assert folder.prepare(ONE, Request.RESUME, roles=ROLES)
     (tmp_path / "killed/.work").mkdir(parents=True)
     with claim(tmp_path / "killed") as folder:
-        assert folder.prepare(ONE, resume=True, overwrite=False, roles=ROLES)
+        assert folder.prepare(ONE, Request.RESUME, roles=ROLES)
 
 
 def test_a_run_stopped_while_publishing_knows_its_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with claim(tmp_path / "out") as folder:
-        folder.prepare(ONE, resume=False, overwrite=False, roles=ROLES)
+        folder.prepare(ONE, Request.BEGIN, roles=ROLES)
         files = [folder.work / "scene-001.mp4", folder.work / "scene-002.mp4"]
         files[0].write_text("ours")
         with pytest.raises(FileNotFoundError):
             folder.publish(files, manifest(ONE), ONE)
         assert listing(folder.path) == [".lock", ".work", "scene-001.mp4"]
-        assert folder.prepare(ONE, resume=True, overwrite=False, roles=ROLES)
+        assert folder.prepare(ONE, Request.RESUME, roles=ROLES)
 
 
 def test_overwrite_replaces_our_files_alone(tmp_path: Path) -> None:
@@ -120,8 +79,8 @@ def test_overwrite_replaces_our_files_alone(tmp_path: Path) -> None:
         for name in ("notes.txt", "scene-001.txt.bak"):
             (folder.path / name).write_text("mine")
         before = listing(folder.path)
-        folder.prepare(OTHER, resume=False, overwrite=True, roles=ROLES)
-        # The old run stays whole until the new one is, and is what the folder holds should that never be.
+        folder.prepare(OTHER, Request.OVERWRITE, roles=ROLES)
+        # The old run stays whole until the new one is finished, and remains if that never happens.
         assert listing(folder.path) == sorted([".work", *before]) and folder.state() == (
             "finished",
             ONE,
@@ -134,18 +93,18 @@ def test_foreign_files_are_never_replaced(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
     (tmp_path / "scene-003.mkv").write_text("mine")
     with claim(tmp_path) as folder:
-        for overwrite in (False, True):
+        for request in (Request.BEGIN, Request.OVERWRITE):
             with pytest.raises(UsageError, match=r"scene-003\.mkv"):
-                folder.prepare(ONE, resume=False, overwrite=overwrite, roles=ROLES)
+                folder.prepare(ONE, request, roles=ROLES)
     assert (tmp_path / "scene-003.mkv").read_text() == "mine"
 
 
 def test_a_foreign_manifest_is_never_replaced(tmp_path: Path) -> None:
     (tmp_path / "manifest.json").write_text('{"name": "my web page"}')
     with claim(tmp_path) as folder:
-        for overwrite in (False, True):
+        for request in (Request.BEGIN, Request.OVERWRITE):
             with pytest.raises(UsageError, match="--out"):
-                folder.prepare(ONE, resume=False, overwrite=overwrite, roles=ROLES)
+                folder.prepare(ONE, request, roles=ROLES)
     assert "web page" in (tmp_path / "manifest.json").read_text()
 
 
@@ -194,7 +153,7 @@ def test_overwrite_follows_no_path_out_of_the_folder(tmp_path: Path) -> None:
     }
     write_json(out / "manifest.json", crafted)
     with claim(out) as folder:
-        assert folder.prepare(ONE, resume=False, overwrite=True, roles=ROLES)
+        assert folder.prepare(ONE, Request.OVERWRITE, roles=ROLES)
     assert (tmp_path / "precious").read_text() == "mine"
 
 
@@ -217,7 +176,7 @@ def test_a_second_run_is_refused_at_once(tmp_path: Path) -> None:
     finally:
         child.kill()
         child.communicate()
-    # The lock died with its process, although its file is still there.
+    # The lock ended with its process, although its file is still there.
     assert (tmp_path / "out/.lock").exists()
     with claim(tmp_path / "out") as folder:
         finish(folder)
@@ -234,68 +193,29 @@ def test_an_unused_folder_is_removed_again(tmp_path: Path) -> None:
     assert (tmp_path / "old").exists()
 
 
-def test_json_files_are_whole_or_absent(tmp_path: Path) -> None:
-    path = tmp_path / "x.json"
-    write_json(path, {"a": 1})
-    with pytest.raises(TypeError):
-        write_json(path, {"a": object()})
-    assert read_json(path) == {"a": 1}
-    for text in ("", "[1]", "{", '{"a": ' * 5000):
-        path.write_text(text)
-        assert read_json(path) is None
-
-
-anything = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(),
-    lambda x: st.lists(x) | st.dictionaries(st.text(), x),
-    max_leaves=8,
-)
-
-
-@given(
-    st.dictionaries(
-        st.sampled_from(
-            ["schema", "task", "input", "settings", "layers", "sheets", "files", "report_files"]
-        ),
-        anything,
-    )
-)
-def test_any_manifest_is_read_without_an_error(value: dict[str, object]) -> None:
-    assert all(
-        "/" not in name.removeprefix("report/") and name not in (".", "..")
-        for name in files_of(value)
-    )
-    assert identity_of(value) is None or value.get("schema") == 1
-    assert json.loads(json.dumps(value)) == value
-
-
-@pytest.mark.parametrize(
-    "how",
-    [
-        {"resume": True, "overwrite": False},
-        {"resume": False, "overwrite": True},
-        {"resume": False, "overwrite": False},
-    ],
-)
-def test_a_work_folder_that_is_a_link_is_not_touched(tmp_path: Path, how: dict[str, bool]) -> None:
+@pytest.mark.parametrize("request_", Request)
+def test_a_work_folder_that_is_a_link_is_not_touched(tmp_path: Path, request_: Request) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/run.json").write_text("{}")
     (tmp_path / "out").mkdir()
     (tmp_path / "out/.work").symlink_to(tmp_path / "mine")
     with claim(tmp_path / "out") as folder, pytest.raises(UsageError, match="is a link"):
-        folder.prepare(ONE, roles=("scene",), **how)
+        folder.prepare(ONE, request_, roles=("scene",))
     assert (tmp_path / "mine/run.json").read_text() == "{}"
 
 
 def test_stopped_between_its_record_and_the_old_runs_end(tmp_path: Path) -> None:
-    """Killed in publishing before the old manifest is gone: the old run is whole, and the new one goes on."""
+    """Killed while publishing, before the old manifest is removed, the old run is whole.
+
+    The new one goes on.
+    """
     with claim(tmp_path / "out") as folder:
         finish(folder)
         before = listing(tmp_path / "out")
         two = {**ONE, "settings": {"seed": 2}}
-        assert folder.prepare(two, resume=False, overwrite=True, roles=("scene",))
+        assert folder.prepare(two, Request.OVERWRITE, roles=("scene",))
         write_json(folder.work / "run.json", {**two, "files": ["scene-001.mp4", "sheet.png"]})
-        assert folder.prepare(two, resume=True, overwrite=False, roles=("scene",))
+        assert folder.prepare(two, Request.RESUME, roles=("scene",))
         assert "manifest.json" in before and set(before) <= set(listing(tmp_path / "out"))
 
 
@@ -304,14 +224,14 @@ def test_stopped_while_tidying_up_is_finished(tmp_path: Path) -> None:
         finish(folder)
         folder.work.mkdir()
         write_json(folder.work / "run.json", {**ONE, "files": ["scene-001.mp4", "sheet.png"]})
-        assert folder.prepare(ONE, resume=True, overwrite=False, roles=("scene",)) is False
+        assert folder.prepare(ONE, Request.RESUME, roles=("scene",)) is False
     assert listing(tmp_path / "out") == ["manifest.json", "scene-001.mp4", "sheet.png"]
 
 
 def test_killed_while_it_removes_what_it_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever is left of the work folder then is known as ours, and goes the next time."""
+    """Whatever is left of the work folder is known as ours, and is removed the next time."""
     removed: list[str] = []
 
     def killed(path: Path, ignore_errors: bool = False) -> None:
@@ -322,7 +242,7 @@ def test_killed_while_it_removes_what_it_kept(
             entry.unlink()
 
     with claim(tmp_path / "out") as folder:
-        assert folder.prepare(ONE, resume=False, overwrite=False, roles=ROLES)
+        assert folder.prepare(ONE, Request.BEGIN, roles=ROLES)
         for name in ("find", "survey"):
             (folder.kept / name).mkdir(parents=True)
             (folder.kept / name / "a.safetensors").write_text("kept")
@@ -333,103 +253,5 @@ def test_killed_while_it_removes_what_it_kept(
             patch.setattr(shutil, "rmtree", killed)
             folder.publish(files, manifest(ONE), ONE)
         assert folder.kept.is_dir() and (folder.work / "run.json").exists()
-        assert folder.prepare(ONE, resume=True, overwrite=False, roles=ROLES) is False
+        assert folder.prepare(ONE, Request.RESUME, roles=ROLES) is False
     assert listing(tmp_path / "out") == ["manifest.json", "scene-001.mp4", "sheet.png"]
-
-
-def test_a_finished_run_without_one_of_its_layers_is_made_again(tmp_path: Path) -> None:
-    with claim(tmp_path / "out") as folder:
-        finish(folder)
-        (folder.path / "sheet.png").unlink()
-        assert not folder.prepare(ONE, resume=True, overwrite=False, roles=ROLES), (
-            "a sheet is no layer"
-        )
-        (folder.path / "scene-001.mp4").unlink()
-        with pytest.raises(
-            UsageError,
-            match=r"its scene-001\.mp4 is missing; make it again with --resume or --overwrite",
-        ):
-            folder.prepare(ONE, resume=False, overwrite=False, roles=ROLES)
-        assert not folder.prepare(ONE, resume=True, overwrite=False, roles=ROLES, elsewhere=True)
-        assert folder.prepare(ONE, resume=True, overwrite=False, roles=ROLES)
-        # Interrupted, it goes on.
-        (folder.kept / "x").mkdir(parents=True)
-        assert (
-            folder.prepare(ONE, resume=True, overwrite=False, roles=ROLES)
-            and (folder.kept / "x").exists()
-        )
-
-
-@pytest.mark.parametrize("other", [{"versions": ["1"]}, {}, None])
-def test_an_interrupted_run_that_does_not_fit_is_begun_anew_where_that_was_asked(
-    tmp_path: Path, other: dict[str, object] | None
-) -> None:
-    """Of another version, of other settings, or of no run that is known."""
-    now = {"versions": ["2"], "names": ["in.mp4"]}
-    with claim(tmp_path / "out") as folder:
-        folder.prepare(
-            ONE if other else OTHER, resume=False, overwrite=False, roles=ROLES, about=other
-        )
-        if other is None:
-            (folder.work / "run.json").write_text("{}")
-        (folder.kept / "x").mkdir(parents=True)
-        with pytest.raises(
-            UsageError,
-            match=r"an interrupted run of another version, of another input or with other options.*--overwrite",
-        ):
-            folder.prepare(ONE, resume=True, overwrite=False, roles=ROLES, about=now)
-        assert (folder.kept / "x").exists() and not folder.restarted
-        assert folder.prepare(ONE, resume=True, overwrite=False, roles=ROLES, about=now, anew=True)
-        assert folder.restarted and not folder.kept.exists() and names_of(folder.path) == ["in.mp4"]
-
-
-def test_a_finished_run_is_never_begun_anew(tmp_path: Path) -> None:
-    with claim(tmp_path / "out") as folder:
-        finish(folder)
-        with pytest.raises(
-            UsageError, match="a finished run of another input or with other options"
-        ):
-            folder.prepare(OTHER, resume=True, overwrite=False, roles=ROLES, anew=True)
-        assert not folder.prepare(
-            ONE, resume=True, overwrite=False, roles=ROLES, anew=True, about={"versions": ["2"]}
-        )
-    assert listing(tmp_path / "out") == ["manifest.json", "scene-001.mp4", "sheet.png"]
-
-
-def test_a_hint_is_part_of_the_run_whatever_becomes_of_it(tmp_path: Path) -> None:
-    one, other = {**ONE, HINT: "a"}, {**ONE, HINT: "b"}
-    how: dict[str, Any] = {"resume": True, "overwrite": False, "versions": ["1"]}
-    with claim(tmp_path / "out") as folder:
-        assert folder.prepare(
-            one, resume=False, overwrite=False, roles=ROLES, about={"versions": ["1"]}
-        )
-        assert folder.decide(one, **how) == folder.decide(one, **how, anew=True) == "go on"
-        assert folder.decide(other, **how, anew=True) == "anew"
-        with pytest.raises(
-            UsageError, match="an interrupted run of another version, of another input"
-        ):
-            folder.decide(other, **how)
-        shutil.rmtree(folder.work)
-        finish(folder, one)
-        assert folder.decide(one, **how) == "leave"
-        # Replacing it, stopped and resumed.
-        assert folder.prepare(
-            other, resume=False, overwrite=True, roles=ROLES, about={"versions": ["1"]}
-        )
-        assert folder.decide(other, **how) == "go on"
-
-
-def test_a_finished_run_of_before_hints_were_noted_stays(tmp_path: Path) -> None:
-    with claim(tmp_path / "out") as folder:
-        finish(folder, ONE)
-        assert folder.decide({**ONE, HINT: "a"}, resume=True, overwrite=False) == "leave"
-        with pytest.raises(UsageError, match="a finished run of another input"):
-            folder.decide({**OTHER, HINT: "a"}, resume=True, overwrite=False)
-
-
-def test_an_unfinished_run_of_a_version_that_did_not_say_so_is_not_gone_on_with(
-    tmp_path: Path,
-) -> None:
-    with claim(tmp_path / "out") as folder:
-        folder.prepare(ONE, resume=False, overwrite=False, roles=ROLES)
-        assert folder.decide(ONE, resume=True, overwrite=False, anew=True, versions=["1"]) == "anew"

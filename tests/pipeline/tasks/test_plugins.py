@@ -1,4 +1,4 @@
-"""Tasks from outside: entry points of installed packages."""
+"""Tasks of installed packages: entry points, the plug-in module, and what goes wrong."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ import pytest
 from clips import moving, read_clip
 from media import save
 
+from pipeline import plugin
 from pipeline.cli.main import main
-from pipeline.tasks import built_in, check_name, find_task, hidden, names
+from pipeline.tasks import built_in, check_name, find_task, names, shadowed_task_warning
 from stages.errors import UnlayerError, UsageError
 
 RAIN = """
-from pipeline.framewise.run import Output, Recipe, run_layered
-from pipeline.tasks import Task
-from stages.context import Separation
+from pipeline.plugin import Output, Recipe, Separation, Task, run_layered
 
-def survey(sample, brief):
+def survey(sample, context):
     return None
 
-def separate(frames, facts, brief):
+def separate(frames, facts, context):
     return Separation({"clean": frames, "streaks": 0 * frames})
 
 RECIPE = Recipe((Output("clean"), Output("streaks", sound=False)), survey, separate)
-TASK = Task(name="rain", help="take out rain", roles=("clean", "streaks"), run=lambda job: run_layered(job, RECIPE))
+ROLES = ("clean", "streaks")
+TASK = Task("rain", "take out rain", roles=ROLES, run=lambda job: run_layered(job, RECIPE))
 """
 Install = Callable[..., None]
 
 
 @pytest.fixture
 def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
-    """Puts a package that offers tasks where an installed one would be."""
+    """Return what installs a package that offers tasks."""
     site = tmp_path / "site"
     site.mkdir()
     monkeypatch.syspath_prepend(site)
@@ -73,19 +73,50 @@ def test_a_task_from_outside_is_a_task(install: Install) -> None:
         check_name("rian")
 
 
+OLD_PATHS = """
+from pipeline.framewise.run import Output, Recipe, layered_task, run_layered
+from pipeline.tasks import Budget, Fit, Job, Layer, Parts, Result, Task
+from stages.context import Note, Separation, SeparationContext
+from stages.motion.flow import flows, warp
+"""
+
+
+def test_packages_that_import_from_the_earlier_places_still_load(install: Install) -> None:
+    install("rainy", OLD_PATHS + RAIN, "rain = rainy:TASK")
+    assert find_task("rain").name == "rain"
+
+
+def test_the_plug_in_module_offers_what_it_lists_and_the_page_names_all_of_it() -> None:
+    page = (Path(__file__).parents[3] / "docs/adding-a-task.md").read_text()
+    for name in plugin.__all__:
+        assert getattr(plugin, name) is not None
+        assert f"`{name}" in page or f".{name}`" in page, f"{name} is not in docs/adding-a-task.md"
+
+
+def test_a_package_for_another_version_is_refused_in_one_line(
+    install: Install, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plugin.require_api(plugin.API_VERSION)
+    code = f"from pipeline.plugin import require_api\nrequire_api({plugin.API_VERSION + 1})\n"
+    install("rainy", code + RAIN, "rain = rainy:TASK")
+    assert main(["run", "none.mp4", "--task", "rain"]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "rainy" in line and f"is written for version {plugin.API_VERSION + 1}" in line
+
+
 def test_a_task_of_our_own_wins_and_says_so(
     install: Install, capsys: pytest.CaptureFixture[str]
 ) -> None:
     install("rainy", RAIN, "dehaze = rainy:TASK")
     assert find_task("dehaze").help.startswith("take off haze")
-    assert "rainy (rainy:TASK) is not used" in str(hidden("dehaze"))
+    assert "rainy (rainy:TASK) is not used" in str(shadowed_task_warning("dehaze"))
     main(["run", "none.mp4", "--task", "dehaze"])
     first = capsys.readouterr().err.splitlines()[0]
     assert (
-        first
-        == "unlayer: warning: the task dehaze of rainy (rainy:TASK) is not used: Unlayer has one of that name, which wins"
+        first == "unlayer: warning: the task dehaze of rainy (rainy:TASK) is not used: "
+        "the built-in task of that name comes first"
     )
-    assert hidden("segment") is None and hidden("nothing") is None
+    assert shadowed_task_warning("segment") is None and shadowed_task_warning("nothing") is None
 
 
 def test_two_packages_of_one_task_are_refused(
@@ -104,7 +135,7 @@ def test_two_packages_of_one_task_are_refused(
         ("raise RuntimeError('first\\nsecond')", "broken:TASK", "first second"),
         ("import nothing_of_this_name", "broken:TASK", "No module named 'nothing_of_this_name'"),
         ("x = 1", "broken:TASK", "TASK"),
-        ("TASK = 3", "broken:TASK", "no pipeline.tasks.Task but int"),
+        ("TASK = 3", "broken:TASK", "it is of type int, not a pipeline.plugin.Task"),
         ("TASK = (", "broken:TASK", "was never closed"),
         ("raise SystemError", "broken:TASK", "SystemError"),
         ("", "not_there:TASK", "not_there"),
@@ -121,7 +152,7 @@ def test_a_broken_task_is_one_line_that_names_it(
         line.startswith(f"unlayer: --task rain: {point} of broken cannot be loaded (")
         and why in line
     )
-    # It breaks nothing else.
+    # The other tasks still work.
     assert find_task("segment").name == "segment"
     with pytest.raises(UnlayerError, match="update or uninstall"):
         find_task("rain")
@@ -132,11 +163,11 @@ def test_a_broken_task_is_one_line_that_names_it(
     [
         (
             'Separation({"claen": frames, "streaks": frames})',
-            "separate() gave the layers claen, streaks; clean is missing",
+            "separate() returned the layers claen, streaks; clean is missing",
         ),
         (
             'Separation({"clean": frames * float("nan"), "streaks": frames})',
-            "the layer clean holds values that are no numbers",
+            "the layer clean holds values that are not finite (NaN or infinite)",
         ),
         (
             'Separation({"clean": frames[:, :, 1:], "streaks": frames})',
@@ -146,7 +177,7 @@ def test_a_broken_task_is_one_line_that_names_it(
             'Separation({"clean": frames[:, :2], "streaks": frames})',
             "layer clean must be (T, 3 or 1, H, W), one frame where it is shared",
         ),
-        ("frames", "separate() gave a Tensor, no Separation"),
+        ("frames", "separate() returned a Tensor, not a Separation"),
         ("frames.nothing", "AttributeError: 'Tensor' object has no attribute 'nothing'"),
     ],
     ids=["names", "no numbers", "size", "channels", "type", "raises"],
@@ -174,7 +205,7 @@ def test_a_task_under_another_name_is_refused(
     assert main(["run", "in.mkv", "--task", "snow"]) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert (
-        "rainy:TASK of rainy cannot be loaded (it calls itself 'rain', and its entry point 'snow')"
+        "rainy:TASK of rainy cannot be loaded (its name is 'rain', and its entry point's is 'snow')"
         in line
     )
 

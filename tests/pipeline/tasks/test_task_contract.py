@@ -1,4 +1,4 @@
-"""What holds for every task that splits frames alike, whatever it is: sizes, ranges, layers that mix back, the same bytes again."""
+"""What every frame-wise task promises: sizes, ranges, layers that mix back, the same bytes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ TASKS = [name for name in names() if name != "transition"]
 
 
 def summed(layers: dict[str, Values], report: dict[str, float]) -> Values:
-    """Transmission plus reflection in the light that the report names."""
+    """Return transmission plus reflection, in the values that the report names."""
     if report["space"] < 0.5:
         return layers["transmission"] + layers["reflection"]
     return np.asarray((layers["transmission"] ** 2.2 + layers["reflection"] ** 2.2) ** (1 / 2.2))
@@ -42,7 +42,7 @@ MIXED: dict[str, Callable[[dict[str, Values], dict[str, float]], Values]] = {
     ),
     "transparency": summed,
 }
-"""How each task's layers, values in [0, 1], make the input."""
+"""How each task's layers make the input; values are in [0, 1]."""
 
 
 def test_every_task_says_how_its_layers_mix() -> None:
@@ -77,7 +77,7 @@ def run(task: str, *words: object, out: str = "out") -> dict[str, Any]:
 
 
 def layers_of(whole: dict[str, Any], out: str = "out") -> dict[str, Values]:
-    """Every layer by its role, ``(T, H, W, 3)`` in [0, 1]; without alpha."""
+    """Return every layer by its role, ``(T, H, W, 3)`` in [0, 1], without alpha."""
     found = {}
     for layer in whole["layers"]:
         path = Path(out, layer["path"])
@@ -92,7 +92,7 @@ def layers_of(whole: dict[str, Any], out: str = "out") -> dict[str, Values]:
 
 
 def check(task: str, whole: dict[str, Any], source: NDArray[np.uint8], out: str = "out") -> None:
-    """The layers are the task's, of the input's size, and mix back to it with at least 40 dB."""
+    """Check that the layers are the task's, of the input's size, and mix back with 40 dB."""
     assert {layer["role"] for layer in whole["layers"]} == set(find_task(task).roles)
     layers = layers_of(whole, out)
     assert {values.shape for values in layers.values()} == {source.shape}
@@ -145,12 +145,15 @@ def test_a_constant_input(task: str, count: int, level: int) -> None:
 
 
 def plain(count: int) -> NDArray[np.uint8]:
-    """One grey."""
+    """Return frames of one grey."""
     return np.full((count, 24, 32, 3), 128, np.uint8)
 
 
 def vivid(count: int) -> NDArray[np.uint8]:
-    """Squares in pure colours, white and black under a camera that pans: nothing veils them, nothing moves by itself."""
+    """Return squares in pure colours, white and black under a camera that pans.
+
+    Nothing veils them, and nothing moves by itself.
+    """
     squares = np.random.default_rng(0).integers(0, 2, (12, 16, 3)).astype(np.uint8) * 255
     picture = np.kron(squares, np.ones((4, 4, 1), np.uint8))
     return np.stack([np.roll(picture, place, 1) for place in range(count)])
@@ -166,7 +169,10 @@ CLEAN: dict[str, tuple[str, str, dict[int, Callable[[int], NDArray[np.uint8]]]]]
     "watermark": ("clean", "no mark was found", {1: scene, 4: scene}),
     "transparency": ("transmission", "no reflection is believed", {1: scene, 4: plain}),
 }
-"""For each task the layer that is then the input, what is said, and a picture and a clip in which there is nothing to be found."""
+"""Inputs with nothing to find.
+
+For each task: the layer that then is the input, the warning, and how a picture and a clip are made.
+"""
 
 
 def test_every_task_has_an_input_without_anything_to_find() -> None:
@@ -188,7 +194,7 @@ def test_where_nothing_is_found_that_is_said_once(
         and "{" not in warning
     )
     assert f"unlayer: warning: {warning}" in capsys.readouterr().err
-    # Within what a layer of 8 bits can hold.
+    # This is within what a layer of 8 bits can hold.
     assert np.abs(layers_of(whole)[role] - frames / 255).max() <= 2 / 255
 
 
@@ -199,14 +205,15 @@ def test_a_mark_that_is_not_in_the_box_is_told() -> None:
     cv2.imwrite("box.png", box)
     (warning,) = run("watermark", source, "--hint", "box.png")["warnings"]
     assert warning.startswith(
-        "no mark was found at the place that --hint marks in the picture, so the clean layer is the input;"
+        "no mark was found at the place that --hint marks in the picture, "
+        "so the clean layer is the input;"
     )
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("task", TASKS)
 def test_several_windows_say_it_once(task: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.framewise.run._room", lambda *about: 4)
+    monkeypatch.setattr("pipeline.framewise.run._max_window_frames", lambda *about: 4)
     role, says, sources = CLEAN[task]
     (warning,) = run(task, save(sources[4](7)))["warnings"]
     assert says in warning and "all 7 frames" in warning
@@ -230,7 +237,7 @@ def test_the_same_seed_gives_the_same_bytes(task: str) -> None:
 
 @pytest.mark.parametrize("task", TASKS)
 def test_a_clip_of_several_windows_has_no_seam(task: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.framewise.run._room", lambda *about: 4)
+    monkeypatch.setattr("pipeline.framewise.run._max_window_frames", lambda *about: 4)
     frames = moving(5, 6, (24, 40))
     check(task, run(task, save(frames)), frames)
 

@@ -1,4 +1,4 @@
-"""The flow of the task ``transition`` around a stand-in for the separation: what is read, what is written, in which frames."""
+"""Test the task ``transition`` with a stand-in for the separation: what is read and written."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ import pytest
 from clips import OWN, dissolve, moving, plain_answer, read_clip
 
 from pipeline.cli.main import main
-from pipeline.tasks import transition as task
+from pipeline.task import Job
+from pipeline.tasks.transition import run as task
+from pipeline.tasks.transition import separate
 from pipeline.tasks.transition.search import Searched
 from stages.context import FitSettings
 from stages.media.read import Clip, open_clip
@@ -27,7 +29,7 @@ windows: list[tuple[int, int, int]] = []
 
 
 def stand_in(window: Window, transition: Transition, **more: Any) -> TransitionResult:
-    """:func:`clips.plain_answer`, which notes what window it was given."""
+    """Return :func:`clips.plain_answer` and record the window."""
     windows.append((window.first, window.last, transition.first_frame))
     return plain_answer(window, transition, **more)
 
@@ -35,21 +37,21 @@ def stand_in(window: Window, transition: Transition, **more: Any) -> TransitionR
 @pytest.fixture(autouse=True)
 def stand_ins(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     windows.clear()
-    monkeypatch.setattr(task, "separate_transition", stand_in)
+    monkeypatch.setattr(separate, "separate_transition", stand_in)
     monkeypatch.chdir(tmp_path)
 
 
-def told(
+def fake_search(
     monkeypatch: pytest.MonkeyPatch,
     shots: list[tuple[int, int]],
     transitions: list[Transition],
     frames: int,
     *colors: ColorGap,
 ) -> None:
-    """Has the search answer with these shots and transitions."""
+    """Make the search return these shots and transitions."""
     analysis = Analysis(frames, tuple(Shot(*shot) for shot in shots), tuple(transitions), colors)
 
-    def found(clip: Clip, settings: object, step: object, checkpoints: object) -> Searched:
+    def found(clip: Clip, settings: object, step: object, keeper: object) -> Searched:
         blocks = list(clip.blocks(size=(8, 8)))
         return Searched(
             analysis,
@@ -62,17 +64,15 @@ def told(
 
 
 def run(*words: object, out: str = "out", status: int = 0) -> dict[str, object]:
-    assert (
-        main(["run", *map(str, words), "--task", "transition", "--out", out, "--no-progress"])
-        == status
-    )
-    whole = json.loads(Path(out, "manifest.json").read_text())
-    assert isinstance(whole, dict)
-    return whole
+    options = ["--task", "transition", "--out", out, "--no-progress"]
+    assert main(["run", *map(str, words), *options]) == status
+    manifest = json.loads(Path(out, "manifest.json").read_text())
+    assert isinstance(manifest, dict)
+    return manifest
 
 
-def layer(whole: dict[str, object], name: str, out: str = "out") -> tuple[np.ndarray, int, int]:
-    layers = whole["layers"]
+def layer(manifest: dict[str, object], name: str, out: str = "out") -> tuple[np.ndarray, int, int]:
+    layers = manifest["layers"]
     assert isinstance(layers, list)
     (entry,) = [item for item in layers if item["name"] == name]
     frames = read_clip(Path(out, entry["path"]))
@@ -87,27 +87,23 @@ def is_plain(frames: np.ndarray, color: tuple[int, int, int]) -> bool:
 RED, GREEN = (255, 0, 0), (0, 255, 0)
 
 
-def test_clean_frames_pass_unchanged_and_mixed_ones_come_from_the_separation(
+def test_clean_frames_pass_unchanged_and_mixed_ones_are_separated(
     mixed_clip: Callable[..., Path],
 ) -> None:
     clip = mixed_clip()
     source = read_clip(clip)
-    whole = run(clip, "--lossless", "--transition", "8:15")
-    one, first, last = layer(whole, "scene-001")
+    manifest = run(clip, "--lossless", "--transition", "8:15")
+    one, first, last = layer(manifest, "scene-001")
     assert (first, last) == (0, 15)
     assert np.array_equal(one[:8], source[:8]) and is_plain(one[8:], RED)
-    two, first, last = layer(whole, "scene-002")
+    two, first, last = layer(manifest, "scene-002")
     assert (first, last) == (8, 23)
     assert is_plain(two[:8], GREEN) and np.array_equal(two[8:], source[16:])
-    (move,) = whole["transitions"]  # type: ignore[misc]
-    assert (move["first_frame"], move["last_frame"], move["from"], move["to"]) == (
-        8,
-        15,
-        "scene-001",
-        "scene-002",
-    )
+    (move,) = manifest["transitions"]  # type: ignore[misc]
+    assert (move["first_frame"], move["last_frame"]) == (8, 15)
+    assert (move["from"], move["to"]) == ("scene-001", "scene-002")
     assert move["mix"] == pytest.approx([k / 9 for k in range(1, 9)], abs=1e-6)
-    report = whole["report"]
+    report = manifest["report"]
     assert (
         isinstance(report, dict)
         and report["reconstruction_psnr"] == 40.0
@@ -119,13 +115,13 @@ def test_clean_frames_pass_unchanged_and_mixed_ones_come_from_the_separation(
     )
 
 
-def test_playable_files_unless_told(mixed_clip: Callable[..., Path]) -> None:
-    whole = run(mixed_clip(), "--transition", "8:15")
-    assert [item["path"] for item in whole["layers"]] == ["scene-001.mp4", "scene-002.mp4"]  # type: ignore[attr-defined]
-    assert layer(whole, "scene-001")[0].shape == (16, 48, 64, 3)
+def test_layers_are_playable_by_default(mixed_clip: Callable[..., Path]) -> None:
+    manifest = run(mixed_clip(), "--transition", "8:15")
+    assert [item["path"] for item in manifest["layers"]] == ["scene-001.mp4", "scene-002.mp4"]  # type: ignore[attr-defined]
+    assert layer(manifest, "scene-001")[0].shape == (16, 48, 64, 3)
 
 
-def test_the_window_has_up_to_twelve_clean_frames_of_the_right_shots(
+def test_the_window_has_twelve_clean_frames_of_the_shots_beside_it(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     clip = media.save(tmp_path / "long.mp4", moving(1, 60))
@@ -133,11 +129,11 @@ def test_the_window_has_up_to_twelve_clean_frames_of_the_right_shots(
         Transition(20, 23, "dissolve", (0.2, 0.4, 0.6, 0.8), "gamma", 0, 1),
         Transition(30, 31, "dissolve", (0.3, 0.6), "gamma", 1, 2),
     ]
-    told(monkeypatch, [(0, 19), (24, 29), (32, 59)], moves, 60)
-    whole = run(clip, "--lossless")
+    fake_search(monkeypatch, [(0, 19), (24, 29), (32, 59)], moves, 60)
+    manifest = run(clip, "--lossless")
     assert windows == [(8, 29, 20), (24, 43, 30)]
-    # The shot in the middle is whole through both its ends.
-    middle, first, last = layer(whole, "scene-002")
+    # The shot in the middle goes on through both transitions.
+    middle, first, last = layer(manifest, "scene-002")
     assert (first, last) == (20, 31)
     assert (
         is_plain(middle[:4], GREEN)
@@ -145,7 +141,7 @@ def test_the_window_has_up_to_twelve_clean_frames_of_the_right_shots(
         and is_plain(middle[10:], RED)
     )
     assert Path("out/sheet-001.png").exists() and Path("out/sheet-002.png").exists()
-    report = whole["report"]
+    report = manifest["report"]
     assert isinstance(report, dict) and len(report["transitions"]) == 2
 
 
@@ -157,7 +153,7 @@ def test_touching_transitions_leave_a_shot_without_a_frame_of_its_own(
         Transition(4, 5, "dissolve", (0.3, 0.6), "gamma", 0, 1),
         Transition(6, 7, "dissolve", (0.3, 0.6), "gamma", 1, 2),
     ]
-    told(monkeypatch, [(0, 3), (6, 5), (8, 11)], moves, 12)
+    fake_search(monkeypatch, [(0, 3), (6, 5), (8, 11)], moves, 12)
     middle, first, last = layer(run(clip, "--lossless"), "scene-002")
     assert (first, last) == (4, 7) and is_plain(middle[:2], GREEN) and is_plain(middle[2:], RED)
 
@@ -166,65 +162,68 @@ def test_a_fade_gives_one_layer_and_its_colour(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     clip = media.save(tmp_path / "fade.mp4", moving(1, 12))
-    told(
+    fake_search(
         monkeypatch,
         [(0, 7)],
         [Transition(8, 9, "fade", (0.3, 0.6), "gamma", 0, None, "#000000")],
         12,
         ColorGap(10, 11, "#000000"),
     )
-    whole = run(clip, "--lossless")
+    manifest = run(clip, "--lossless")
     assert windows == [(0, 9, 8)]
-    assert whole["colors"] == [{"color": "#000000", "first_frame": 10, "last_frame": 11}]
-    assert whole["warnings"] == ["frames of a plain colour are in no scene: 10 to 11 (#000000)"]
-    frames, first, last = layer(whole, "scene-001")
+    assert manifest["colors"] == [{"color": "#000000", "first_frame": 10, "last_frame": 11}]
+    assert manifest["warnings"] == ["frames of a plain colour are in no scene: 10 to 11 (#000000)"]
+    frames, first, last = layer(manifest, "scene-001")
     assert (first, last) == (0, 9) and is_plain(frames[8:], RED)
-    assert len(whole["layers"]) == 1  # type: ignore[arg-type]
-    (move,) = whole["transitions"]  # type: ignore[misc]
+    assert len(manifest["layers"]) == 1  # type: ignore[arg-type]
+    (move,) = manifest["transitions"]  # type: ignore[misc]
     assert (move["from"], move["to"], move["color"]) == ("scene-001", None, "#000000")
 
 
 def test_a_wipe_has_its_matte_as_a_layer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     clip = media.save(tmp_path / "wipe.mp4", moving(1, 12))
-    told(
+    fake_search(
         monkeypatch,
         [(0, 4), (8, 11)],
         [Transition(5, 7, "wipe", (0.2, 0.5, 0.8), "gamma", 0, 1)],
         12,
     )
-    whole = run(clip, "--lossless")
-    (move,) = whole["transitions"]  # type: ignore[misc]
+    manifest = run(clip, "--lossless")
+    (move,) = manifest["transitions"]  # type: ignore[misc]
     assert move["matte"] == "matte"
-    frames, first, last = layer(whole, "matte")
+    frames, first, last = layer(manifest, "matte")
     assert (first, last) == (5, 7) and is_plain(frames, (128, 128, 128))
-    assert [item["name"] for item in whole["layers"]] == ["scene-001", "matte", "scene-002"]  # type: ignore[attr-defined]
+    assert [item["name"] for item in manifest["layers"]] == ["scene-001", "matte", "scene-002"]  # type: ignore[attr-defined]
 
 
-def test_a_transition_of_unknown_kind_is_not_taken_apart(
+def test_a_transition_of_unknown_kind_is_not_separated(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Its frames are written once each, as they are: to the outgoing scene before its turn, to the incoming one from there on."""
+    """Its frames are written unchanged: some to the outgoing scene, the rest to the other."""
     clip = media.save(tmp_path / "other.mkv", moving(1, 12))
-    told(
+    fake_search(
         monkeypatch,
         [(0, 4), (9, 11)],
         [Transition(5, 8, "other", (0.1, 0.4, 0.5, 0.9), "gamma", 0, 1)],
         12,
     )
-    whole = run(clip, "--lossless")
-    assert windows == [] and len(whole["layers"]) == 2  # type: ignore[arg-type]
-    (one, first, last), (two, begin, end) = layer(whole, "scene-001"), layer(whole, "scene-002")
+    manifest = run(clip, "--lossless")
+    assert windows == [] and len(manifest["layers"]) == 2  # type: ignore[arg-type]
+    (one, first, last), (two, begin, end) = (
+        layer(manifest, "scene-001"),
+        layer(manifest, "scene-002"),
+    )
     assert (first, last, begin, end) == (0, 6, 7, 11)
     assert np.array_equal(np.concatenate([one, two]), read_clip(clip))
-    (said,) = whole["warnings"]  # type: ignore[misc]
+    (warning,) = manifest["warnings"]  # type: ignore[misc]
     assert (
-        said.startswith("frames 5 to 8: the picture changes for good in a way that is not known")
-        and "--transition 5:8" in said
+        warning.startswith("frames 5 to 8: the picture changes for good in a way that is not known")
+        and "--transition 5:8" in warning
     )
-    assert "scene-001 has them before frame 7, scene-002 from there on" in said
-    assert whole["transitions"][0]["kind"] == "other"  # type: ignore[index]
+    assert "scene-001 has them before frame 7, scene-002 from there on" in warning
+    assert manifest["transitions"][0]["kind"] == "other"  # type: ignore[index]
     page = Path("out/report.html").read_text(encoding="utf-8")
-    assert "<b>0</b><span>transitions taken apart</span>" in page and "Mixing over time" not in page
+    assert "<b>0</b><span>transitions separated</span>" in page and "Mixing over time" not in page
 
 
 def test_shots_of_one_and_two_frames_are_written(
@@ -233,7 +232,7 @@ def test_shots_of_one_and_two_frames_are_written(
     clip = media.save(tmp_path / "short.mkv", moving(1, 8))
     starts = [0, 1, 2, 4, 5, 7, 8]
     shots = [(first, after - 1) for first, after in zip(starts, starts[1:], strict=False)]
-    told(
+    fake_search(
         monkeypatch,
         shots,
         [
@@ -243,9 +242,9 @@ def test_shots_of_one_and_two_frames_are_written(
         8,
     )
     for words in (("--lossless",), ()):
-        whole = run(clip, *words, out=f"out{len(words)}")
+        manifest = run(clip, *words, out=f"out{len(words)}")
         found = [
-            layer(whole, f"scene-{number + 1:03d}", f"out{len(words)}")
+            layer(manifest, f"scene-{number + 1:03d}", f"out{len(words)}")
             for number in range(len(shots))
         ]
         assert [(first, last) for _, first, last in found] == shots
@@ -255,13 +254,13 @@ def test_shots_of_one_and_two_frames_are_written(
             )
 
 
-def test_cuts_are_named_and_mix_nothing(
+def test_cuts_are_listed_and_mix_nothing(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     clip = media.save(tmp_path / "cut.mp4", moving(1, 12))
-    told(monkeypatch, [(0, 5), (6, 11)], [Transition(6, 5, "cut", (), "gamma", 0, 1)], 12)
-    whole = run(clip, "--lossless")
-    assert np.array_equal(layer(whole, "scene-002")[0], moving(1, 12)[6:])
+    fake_search(monkeypatch, [(0, 5), (6, 11)], [Transition(6, 5, "cut", (), "gamma", 0, 1)], 12)
+    manifest = run(clip, "--lossless")
+    assert np.array_equal(layer(manifest, "scene-002")[0], moving(1, 12)[6:])
     assert not windows and not list(Path("out").glob("sheet*"))
     assert "only hard cuts" in capsys.readouterr().err
 
@@ -270,26 +269,29 @@ def test_a_clip_without_a_transition_is_written_with_one_warning(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     clip = media.save(tmp_path / "still.mp4", moving(1, 10))
-    told(monkeypatch, [(0, 9)], [], 10)
-    whole = run(clip, "--lossless")
-    assert np.array_equal(layer(whole, "scene-001")[0], moving(1, 10))
-    assert whole["transitions"] == [] and len(whole["warnings"]) == 1  # type: ignore[arg-type]
+    fake_search(monkeypatch, [(0, 9)], [], 10)
+    manifest = run(clip, "--lossless")
+    assert np.array_equal(layer(manifest, "scene-001")[0], moving(1, 10))
+    assert manifest["transitions"] == [] and len(manifest["warnings"]) == 1  # type: ignore[arg-type]
     assert capsys.readouterr().err.count("no transition was found") == 1
 
 
-def test_frames_count_from_the_clips_start_when_it_is_trimmed(
+def test_frame_numbers_of_a_trimmed_clip_count_from_its_start(
     mixed_clip: Callable[..., Path],
 ) -> None:
     clip = mixed_clip()
-    whole = run(clip, "--lossless", "--start", "0.2", "--end", "0.8", "--transition", "8:15")
-    assert layer(whole, "scene-001")[1:] == (5, 15) and layer(whole, "scene-002")[1:] == (8, 19)
-    assert np.array_equal(layer(whole, "scene-001")[0][:3], read_clip(clip)[5:8])
+    manifest = run(clip, "--lossless", "--start", "0.2", "--end", "0.8", "--transition", "8:15")
+    assert layer(manifest, "scene-001")[1:] == (5, 15) and layer(manifest, "scene-002")[1:] == (
+        8,
+        19,
+    )
+    assert np.array_equal(layer(manifest, "scene-001")[0][:3], read_clip(clip)[5:8])
 
 
-def test_the_sound_is_cut_to_each_scene() -> None:
+def test_each_scene_has_its_part_of_the_sound() -> None:
     fade = Path(__file__).parents[3] / "samples/fade.mp4"
-    whole = run(fade, "--transition", "26:49")
-    for entry in whole["layers"]:  # type: ignore[attr-defined]
+    manifest = run(fade, "--transition", "26:49")
+    for entry in manifest["layers"]:  # type: ignore[attr-defined]
         with av.open(str(Path("out", entry["path"]))) as box:
             assert len(box.streams.audio) == 1
             seconds = sum(frame.samples / frame.sample_rate for frame in box.decode(audio=0))
@@ -298,25 +300,11 @@ def test_the_sound_is_cut_to_each_scene() -> None:
         )
 
 
-def test_json_lines_tell_what_happens(
+def test_json_lines_report_each_stage(
     mixed_clip: Callable[..., Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert (
-        main(
-            [
-                "run",
-                str(mixed_clip()),
-                "--task",
-                "transition",
-                "--transition",
-                "8:15",
-                "--json",
-                "--out",
-                "out",
-            ]
-        )
-        == 0
-    )
+    options = "--task transition --transition 8:15 --json --out out".split()
+    assert main(["run", str(mixed_clip()), *options]) == 0
     out, err = capsys.readouterr()
     events = [json.loads(line) for line in out.splitlines()]
     assert (
@@ -324,17 +312,11 @@ def test_json_lines_tell_what_happens(
         and events[-1]["event"] == "done"
         and events[-1]["manifest"] == "out/manifest.json"
     )
-    assert [event["stage"] for event in events if event["event"] == "begin"] == [
-        "open",
-        "checksum",
-        "find",
-        "separate",
-        "write",
-        "report",
-    ]
+    begun = [event["stage"] for event in events if event["event"] == "begin"]
+    assert begun == "open checksum find separate write report".split()
 
 
-def test_a_finished_run_is_left_and_another_refused(
+def test_a_finished_run_is_left_and_a_different_one_refused(
     mixed_clip: Callable[..., Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     clip = mixed_clip()
@@ -344,8 +326,8 @@ def test_a_finished_run_is_left_and_another_refused(
     assert Path("out/manifest.json").stat().st_mtime_ns == before and len(windows) == 1
     run(clip, "--transition", "8:15", "--seed", 5, status=2)
     assert "--resume" in (err := capsys.readouterr().err) and "--overwrite" in err
-    whole = run(clip, "--transition", "8:15", "--seed", 5, "--overwrite")
-    assert whole["settings"]["seed"] == 5  # type: ignore[index]
+    manifest = run(clip, "--transition", "8:15", "--seed", 5, "--overwrite")
+    assert manifest["settings"]["seed"] == 5  # type: ignore[index]
     # Another input under the same name is another run.
     media.save(clip, dissolve(moving(3, 24), moving(4, 24), 8, 8)[0])
     run(clip, "--transition", "8:15", "--seed", 5, status=2)
@@ -359,48 +341,35 @@ def test_an_error_leaves_nothing_behind(
     def fails(*words: object, **more: object) -> TransitionResult:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(task, "separate_transition", fails)
-    assert (
-        main(
-            [
-                "run",
-                str(mixed_clip()),
-                "--task",
-                "transition",
-                "--transition",
-                "8:15",
-                "--out",
-                "out",
-                "--no-progress",
-            ]
-        )
-        == 1
-    )
+    monkeypatch.setattr(separate, "separate_transition", fails)
+    options = "--task transition --transition 8:15 --out out --no-progress".split()
+    assert main(["run", str(mixed_clip()), *options]) == 1
     assert not Path("out").exists()
     assert "No space left" in capsys.readouterr().err
 
 
-def test_memory_waits_on_disk_and_is_gone_afterwards(
+def test_separated_frames_wait_on_disk_and_are_gone_afterwards(
     mixed_clip: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[str] = []
-    kept = task._write
+    write_layers = task.write_layers
 
-    def spy(job: task.Job, *rest: object) -> object:
+    def spy(job: Job, *rest: object) -> object:
         seen.extend(
             sorted(
-                str(entry.relative_to(job.keep.folder)) for entry in job.keep.folder.rglob("*.npy")
+                str(entry.relative_to(job.checkpoints.folder))
+                for entry in job.checkpoints.folder.rglob("*.npy")
             )
         )
-        return kept(job, *rest)  # type: ignore[arg-type]
+        return write_layers(job, *rest)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(task, "_write", spy)
+    monkeypatch.setattr(task, "write_layers", spy)
     run(mixed_clip(), "--transition", "8:15")
     assert {"transition-001/outgoing.npy", "transition-001/incoming.npy"} == set(seen)
     assert not Path("out/.work").exists()
 
 
-def test_a_budget_is_planned_for_all_transitions_at_once(
+def test_a_budget_covers_all_transitions_at_once(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     given: list[tuple[list[int], float]] = []
@@ -416,22 +385,20 @@ def test_a_budget_is_planned_for_all_transitions_at_once(
         Transition(10, 15, "dissolve", tuple(k / 7 for k in range(1, 7)), "gamma", 0, 1),
         Transition(25, 26, "dissolve", (0.3, 0.6), "gamma", 1, 2),
     ]
-    told(monkeypatch, [(0, 9), (16, 24), (27, 39)], moves, 40)
-    whole = run(clip, "--max-seconds", 80)
-    # What is left, less a part for writing, is for both.
+    fake_search(monkeypatch, [(0, 9), (16, 24), (27, 39)], moves, 40)
+    manifest = run(clip, "--max-seconds", 80)
+    # Both share what is left, less a part for writing.
     assert len(given) == 1 and given[0][0] == [6, 2] and 60 < given[0][1] <= 80
-    report = whole["report"]
-    assert isinstance(report, dict) and [item["first_frame"] for item in report["transitions"]] == [
-        10,
-        25,
-    ]
+    report = manifest["report"]
+    assert isinstance(report, dict)
+    assert [item["first_frame"] for item in report["transitions"]] == [10, 25]
 
 
 def test_pictures_in_pictures_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     cv2 = pytest.importorskip("cv2")
     cv2.imwrite(str(tmp_path / "one.png"), moving(1, 1)[0][..., ::-1])
-    whole = run(tmp_path / "one.png")
-    assert [item["path"] for item in whole["layers"]] == ["scene-001.png"]  # type: ignore[attr-defined]
+    manifest = run(tmp_path / "one.png")
+    assert [item["path"] for item in manifest["layers"]] == ["scene-001.png"]  # type: ignore[attr-defined]
     assert np.array_equal(cv2.imread("out/scene-001.png")[..., ::-1], moving(1, 1)[0])
     assert "no transition was found" in capsys.readouterr().err
     assert open_clip([tmp_path / "one.png"]).info.is_picture

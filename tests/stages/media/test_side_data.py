@@ -7,8 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import corpus
 import media
-import mutate
 import numpy as np
 import pytest
 from PIL import Image, ImageCms, ImageOps
@@ -137,8 +137,8 @@ def test_side_data_of_every_kind_is_skipped(tmp_path: Path, seed: int) -> None:
         },
     )
     Image.fromarray(corner()).save(picture)
-    film.write_bytes(mutate.with_sei(film.read_bytes(), seed, turned=False))
-    picture.write_bytes(mutate.with_png_chunks(picture.read_bytes(), seed))
+    film.write_bytes(corpus.with_sei(film.read_bytes(), seed, turned=False))
+    picture.write_bytes(corpus.with_png_chunks(picture.read_bytes(), seed))
     assert len(open_clip([film]).frames(0, 2)) == 3
     with Image.open(picture) as stored:
         expected = np.asarray(ImageOps.exif_transpose(stored).convert("RGB"), np.float32)

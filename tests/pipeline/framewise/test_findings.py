@@ -1,4 +1,4 @@
-"""What was found, or not, is one sentence for all windows; it stands in the manifest, on the terminal, in JSON lines and on the page."""
+"""Notes of all windows become one warning each: in manifest, terminal, JSON lines and report."""
 
 from __future__ import annotations
 
@@ -17,10 +17,9 @@ from clips import dissolve, moving, plain_answer
 from torch import Tensor
 
 from pipeline.cli.main import main
-from pipeline.framewise.recipe import Output, Recipe, checked
-from pipeline.run.findings import Findings, runs
-from pipeline.tasks import transition
-from pipeline.tasks.transition.anchors import anchor_warnings
+from pipeline.framewise.findings import Findings, runs
+from pipeline.framewise.recipe import Output, Recipe, validated
+from pipeline.tasks.transition.describe import anchor_warnings
 from stages.context import Note, Separation, SeparationContext, notes_where
 from stages.media.clip import Frames
 from stages.shots import Analysis, Shot, Transition
@@ -101,9 +100,9 @@ def test_notes_are_checked() -> None:
         Note("x", (0, 1), (0.5,))
     frames = torch.rand(2, 3, 4, 5)
     with pytest.raises(ValueError, match="frames that the window of 2 frames does not have"):
-        checked(Separation({"clean": frames}, notes=(Note("x", (2,)),)), RECIPE, frames)
-    with pytest.raises(ValueError, match="a note that is a str, no Note"):
-        checked(Separation({"clean": frames}, notes=("x",)), RECIPE, frames)  # type: ignore[arg-type]
+        validated(Separation({"clean": frames}, notes=(Note("x", (2,)),)), RECIPE, frames)
+    with pytest.raises(ValueError, match="a note that is a str, not a Note"):
+        validated(Separation({"clean": frames}, notes=("x",)), RECIPE, frames)  # type: ignore[arg-type]
 
 
 def test_a_transition_without_clean_frames_is_told() -> None:
@@ -111,11 +110,11 @@ def test_a_transition_without_clean_frames_is_told() -> None:
     whole = Analysis(5, (Shot(0, -1), Shot(5, 4)), (move,))
     (text,) = anchor_warnings(whole)
     assert text.startswith(
-        "no clean frame stands before or after frames 0 to 4, so both scenes are a guess; "
+        "there is no clean frame before or after frames 0 to 4, so both scenes are guesses; "
     )
     (text,) = anchor_warnings(Analysis(9, (Shot(0, -1), Shot(5, 8)), (move,)))
     assert text.startswith(
-        "no clean frame stands before frames 0 to 4, so the outgoing scene is a guess; "
+        "there is no clean frame before frames 0 to 4, so the outgoing scene is a guess; "
     )
     assert (
         anchor_warnings(
@@ -132,10 +131,10 @@ def test_it_is_told_before_the_work(
     media.save(Path("in.mkv"), moving(1, 12, (24, 32)))
 
     def never(*about: object) -> None:
-        assert "no clean frame stands before or after frames 0 to 11" in capsys.readouterr().err
+        assert "there is no clean frame before or after frames 0 to 11" in capsys.readouterr().err
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(transition, "_separate", never)
+    monkeypatch.setattr("pipeline.tasks.transition.run.separate", never)
     assert (
         main(["run", "in.mkv", "--task", "transition", "--transition", "0:11", "--no-progress"])
         == 130
@@ -177,7 +176,7 @@ def test_warnings_stand_at_the_top_of_the_page_and_everywhere_else(
         and line == f"unlayer: warning: {warning}"
     )
     page = Path("in-watermark/report.html").read_text()
-    # Before the largest figure, which says how well the layers mix back whether or not anything was found.
+    # The warning comes before all figures.
     assert (
         0
         < page.index(escape(warning, quote=False))
@@ -189,20 +188,20 @@ def test_warnings_stand_at_the_top_of_the_page_and_everywhere_else(
 def test_the_largest_figures_are_what_is_known_and_what_is_invented(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """A reconstruction says nothing of how right the layers are, so that it is a check among others and no praise."""
+    """A good reconstruction does not prove right layers, so it is only one check among others."""
 
     def known(*words: Any, **more: Any) -> Any:
         made = plain_answer(*words, **more)
         return replace(made, report={**made.report, "explained": 0.75, "invented": 0.25})
 
-    monkeypatch.setattr("pipeline.tasks.transition.run.separate_transition", known)
+    monkeypatch.setattr("pipeline.tasks.transition.separate.separate_transition", known)
     monkeypatch.chdir(tmp_path)
     media.save(Path("in.mkv"), dissolve(moving(1, 16, (48, 64)), moving(2, 16, (48, 64)), 5, 6)[0])
     assert (
         main("run in.mkv --task transition --transition 5:10 --out out --no-progress".split()) == 0
     )
     account = json.loads(Path("out/manifest.json").read_text())["report"]["account"]
-    assert account.startswith("Clean frames, carried by motion, explain 75 %")
+    assert account.startswith("Clean frames, moved along the motion, explain 75 %")
     head, rest = Path("out/report.html").read_text().split('aria-label="Self-checks"')
     for words in (
         "<b>75 %</b><span>follows from what the input shows",

@@ -1,0 +1,141 @@
+"""Measure one row of ``bench``: make its clip, separate it in its own process, judge its layers."""
+
+from __future__ import annotations
+
+import math
+import signal
+import sys
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from pipeline.bench.clips import KnownClip, Picture, layer_frames
+from pipeline.bench.rows import BenchRow
+from pipeline.runtime.child_process import Child
+from pipeline.runtime.run_record import MANIFEST, read_json
+from pipeline.task import BenchClip
+from pipeline.tasks import find_task
+from stages.errors import UsageError
+from stages.media.read import open_clip
+
+POLL_SECONDS = 0.1
+"""Seconds between two looks at a run."""
+
+LEAST_ERROR = 1e-6
+"""Smallest mean squared error that counts, which bounds a PSNR at 60 dB."""
+
+
+def clip_of(task: str) -> BenchClip:
+    """Return the clip that ``task`` is measured on. Raises UsageError where it has none."""
+    clip = find_task(task).bench
+    if clip is None:
+        raise UsageError(f"--task {task}: bench has no clip for this task; choose another one")
+    return clip
+
+
+def measure(
+    row: BenchRow,
+    seed: int,
+    seconds_left: float,
+) -> BenchRow:
+    """Make the row's clip, separate it and judge its layers; return the row with its figures.
+
+    seconds_left: what the run may take; after that it is stopped.
+    """
+    clip: KnownClip = clip_of(row.task).make(row.height, row.frames)
+    threads = torch.get_num_threads()
+    began, cpu_before = time.monotonic(), child_cpu_seconds()
+    with tempfile.TemporaryDirectory(prefix="unlayer-bench-") as folder:
+        source = clip.write(Path(folder, "clip"))
+        out = Path(folder, "out")
+        child = Child(_command(row, seed, source, out, clip), threads)
+        try:
+            while (status := child.status()) is None:
+                if time.monotonic() - began > seconds_left:
+                    note = f"not done after {child.seconds():.0f} s, the end of the budget"
+                    return replace(row, state="stopped", note=note)
+                for _ in child.events():
+                    pass
+                time.sleep(POLL_SECONDS)
+        finally:
+            child.signal(signal.SIGTERM)
+            child.wait()
+        if status:
+            return replace(row, state="failed", note=child.failure_reason(status))
+        cpu_seconds = child_cpu_seconds() - cpu_before
+        held, reached = judge(clip, out)
+        report = (read_json(out / MANIFEST) or {})["report"]
+        assert isinstance(report, dict)
+        return replace(
+            row,
+            threads=report["threads"],
+            seconds=report["seconds"],
+            cpu_seconds=round(cpu_seconds, 2),
+            held=round(held, 3),
+            reached=round(reached, 3),
+            memory=report["peak_memory"] or 0,
+            stages=report["stages"],
+        )
+
+
+def _command(row: BenchRow, seed: int, source: Path, out: Path, clip: KnownClip) -> list[str]:
+    """Return the command line of the row's run."""
+    words = [sys.executable, "-m", "pipeline", "run", str(source), "--task", row.task]
+    words += ["--preset", row.preset, "--device", row.device, "--seed", str(seed)]
+    return [*words, "--out", str(out), "--lossless", "--json", *clip.options]
+
+
+def judge(clip: KnownClip, out: Path) -> tuple[float, float]:
+    """Return the mean PSNR in dB of the judged layers: of the plain method, and of a run.
+
+    out: the folder of the finished run.
+    """
+    manifest = read_json(out / MANIFEST) or {}
+    layers = manifest["layers"]
+    assert isinstance(layers, list)
+    by_name = {name: layer for layer in layers for name in (layer["role"], layer["name"])}
+    first, last = clip.judged
+    held: list[float] = []
+    reached: list[float] = []
+    for role in clip.truth(first):
+        pictures = _pictures(out, by_name.get(role))
+        for index in range(first, last + 1):
+            truth = clip.truth(index)[role]
+            # Where the search found no mixture, the layer is the input itself.
+            picture = pictures.pop(index, None)
+            reached.append(psnr(clip.mixed(index) if picture is None else picture, truth))
+            held.append(psnr(clip.baseline(index)[role], truth))
+    return float(np.mean(held)), float(np.mean(reached))
+
+
+def _pictures(out: Path, layer: dict[str, Any] | None) -> dict[int, Picture]:
+    """Return the pictures of a layer by frame; none without a layer.
+
+    A still layer is one picture, under its first frame.
+    """
+    if layer is None:
+        return {}
+    frames = layer_frames(open_clip([out / layer["path"]], interlaced="keep").blocks())
+    numbers = range(layer["first_frame"], layer["last_frame"] + 1)
+    return dict(zip(numbers, frames, strict=False))
+
+
+def psnr(picture: Picture, truth: Picture) -> float:
+    """Return the PSNR of a picture ``(H, W, 3)`` in dB, at most 60."""
+    error = float(((picture.clip(0, 1) - truth) ** 2).mean())
+    return -10 * math.log10(max(LEAST_ERROR, error))
+
+
+def child_cpu_seconds() -> float:
+    """Return the processor time of this process's children that have ended; 0 on Windows."""
+    try:
+        import resource
+    except ImportError:
+        return 0.0
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime

@@ -1,0 +1,72 @@
+"""The commands: what each is for, where its function is, and how its options are described."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import Field, dataclass
+from pathlib import Path
+from typing import Any
+
+EXAMPLE = "python -m pipeline run samples/fade.mp4 --task transition"
+HELP_ALL = "--help-all"
+SCRIPT = "unlayer"
+"""The installed program's name, for which the shell completes words."""
+
+
+@dataclass(frozen=True)
+class Verb:
+    """A command.
+
+    help: one line. where: its function, as ``module:name``; it takes Settings and returns an exit
+    status. inputs: the name and meaning of its inputs, or ``None`` where it takes none.
+    """
+
+    help: str
+    where: str
+    inputs: tuple[str, str] | None = (
+        "INPUT",
+        "a clip, a picture, or a folder of numbered pictures",
+    )
+
+
+VERBS: dict[str, Verb] = {
+    "run": Verb("take one clip apart", "pipeline.run.execute:run"),
+    "probe": Verb(
+        "show what is in a clip: streams, shots, cuts and transitions", "pipeline.cli.probe:probe"
+    ),
+    "batch": Verb(
+        "do the same for every clip of a folder",
+        "pipeline.batch.batch:batch",
+        ("FOLDER", "where the clips lie"),
+    ),
+    "doctor": Verb(
+        "say what this machine can do, and what it lacks", "pipeline.cli.doctor:doctor", None
+    ),
+    "bench": Verb(
+        "measure what runs cost here: seconds, dB a second, memory, growth",
+        "pipeline.bench.bench:bench",
+        None,
+    ),
+    "report": Verb(
+        "write a run's report.html again",
+        "pipeline.report:report",
+        ("RUN", "the folder that a run wrote"),
+    ),
+}
+
+
+def program() -> str:
+    """Return what the user typed to start this program."""
+    return SCRIPT if Path(sys.argv[0]).stem == SCRIPT else "python -m pipeline"
+
+
+def help_of(item: Field[Any], verb: str) -> str:
+    """Return a setting's help as an option of the command ``verb``."""
+    return str(item.metadata["elsewhere"].get(verb, item.metadata["help"]))
+
+
+def formatted_help(item: Field[Any], verb: str) -> str:
+    """Return a setting's help with its default value, where there is one worth showing."""
+    default = item.default
+    shown = default not in ("", "*") and (default or type(default) is int)
+    return help_of(item, verb) + (f" (default: {default})" if shown else "")

@@ -1,0 +1,182 @@
+"""Measure a task by running it on a few frames of the clip, made small."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from pathlib import Path
+
+from pipeline.runtime.progress import SilentReporter, Stages
+from pipeline.runtime.scratch import save_frames
+from pipeline.task import Budget, Job, Result, Task
+from pipeline.tasks import blaming
+from stages.checkpoint import Checkpoints
+from stages.errors import UnlayerError
+from stages.media.read import Clip, open_clip
+
+OTHER_STAGES = ("read", "survey", "write")
+"""Stages in which nothing is separated."""
+
+LEAST_PROGRESS = 0.02
+"""Progress from 0 to 1 that the last part must have made before its speed is extrapolated."""
+
+LEAST_FRACTION = 0.01
+"""The fraction that is assumed where a part has reported less, to bound the extrapolation."""
+
+PICTURE_RATE = Fraction(25)
+"""Frame rate of shrunken pictures; it has no effect on a run."""
+
+
+class OutOfTimeError(UnlayerError):
+    """The time for measuring is over."""
+
+
+class SampleProgress(SilentReporter):
+    """Follow a sample run, time its parts, and end it when it takes too long.
+
+    until: the time, by ``time.monotonic``, at which the run ends.
+    fraction: how far the current stage is, 0 to 1.
+    seconds: seconds spent on separating, by the note with which each part reports its progress.
+    stopped: the stage in which the time was over; empty where it was not.
+    """
+
+    def __init__(self, until: float) -> None:
+        self.until = until
+        self.stage = ""
+        self.fraction = 0.0
+        self.note = ""
+        self.seconds: dict[str, float] = {}
+        self.stopped = ""
+        self._now = time.monotonic()
+        self._part_began = (0.0, 0.0)
+
+    def begin(self, stage: str) -> None:
+        """Take note that a stage begins."""
+        self._count(0.0, "")
+        self.stage = stage
+
+    def step(self, stage: str, fraction: float, note: str) -> None:
+        """Take note of progress. Raises OutOfTimeError when the time is over."""
+        self._count(fraction, note)
+        if self._now > self.until:
+            self.stopped = stage
+            raise OutOfTimeError
+
+    def end(self, stage: str, seconds: float) -> None:
+        """Take note that a stage ends."""
+        if not self.stopped:
+            self._count(0.0, "")
+        self.stage = ""
+
+    def warn(self, text: str) -> None:
+        """Show nothing: a shrunken clip's warnings mean nothing."""
+
+    def extrapolate(self) -> None:
+        """Add the seconds that the rest of the separation would have taken.
+
+        The rest is assumed to go on as its last part did, or, where too little of that was seen,
+        as all parts together did.
+        """
+        began, fraction = self._part_began
+        progress = self.fraction - fraction
+        seconds = self._now - began
+        if progress < LEAST_PROGRESS:
+            progress = max(LEAST_FRACTION, self.fraction)
+            seconds = sum(self.seconds.values())
+        rest = (1 - self.fraction) * seconds / progress
+        self.seconds[self.note] = self.seconds.get(self.note, 0.0) + rest
+
+    def _count(self, fraction: float, note: str) -> None:
+        before = self._now
+        self._now = time.monotonic()
+        if self.stage not in ("", *OTHER_STAGES):
+            # A part reports its note when it begins.
+            self.seconds[self.note] = self.seconds.get(self.note, 0.0) + self._now - before
+        if note != self.note:
+            self._part_began = self._now, fraction
+        self.fraction = fraction
+        self.note = note
+
+
+@dataclass
+class SampleRun:
+    """What a sample run took.
+
+    pixels: size of a frame.
+    survey: seconds of everything before the separation.
+    separate: seconds of the separation, by part.
+    complete: whether it ran to its end, so that nothing is extrapolated.
+    """
+
+    pixels: int
+    survey: float = 0.0
+    separate: Mapping[str, float] = field(default_factory=dict)
+    complete: bool = True
+    result: Result | None = field(default=None, repr=False)
+
+
+def run_sample(job: Job, task: Task, frame_count: int, pixels: int, until: float) -> SampleRun:
+    """Run the task on the first frames of the clip, shrunk.
+
+    job: the whole run; its trim is respected, its budget is not.
+    frame_count: how many frames are used.
+    pixels: about how many pixels a frame then has.
+    until: the time, by ``time.monotonic``, at which the sample run is ended.
+    """
+    info = job.clip.info
+    scale = math.sqrt(min(1.0, pixels / (info.width * info.height)))
+    size = max(1, round(info.height * scale)), max(1, round(info.width * scale))
+    folder = job.work / f"{size[0]}-{frame_count}"
+    work = folder / "work"
+    work.mkdir(parents=True)
+    first = next(job.clip.blocks(size=(1, 1), length=1)).first
+    frames = first, first + frame_count - 1
+    clip = _shrunk(job.clip, folder, frames, size)
+    hint = None
+    if job.settings.hint is not None:
+        hint = _shrunk_hint(job.settings.hint, folder, frames, size)
+    settings = replace(job.settings, hint=hint, max_seconds=None, start=None, end=None)
+    progress = SampleProgress(until)
+    stages = Stages(progress)
+    sample = SampleRun(size[0] * size[1])
+    checkpoints = Checkpoints(folder / "keep", "measured")
+    small = Job(clip, settings, job.device, work, stages, Budget(None), checkpoints)
+    try:
+        with blaming(task.name):
+            sample.result = task.run(small)
+    except OutOfTimeError:
+        sample.complete = False
+    sample.survey = stages.seconds.get("survey", 0.0)
+    if progress.stopped == "survey":
+        sample.survey /= max(LEAST_FRACTION, progress.fraction)
+    if progress.stopped in ("read", "survey"):
+        # The separation was not reached: as long again is the best guess.
+        progress.seconds = {"": sample.survey}
+    elif not sample.complete:
+        progress.extrapolate()
+    sample.separate = progress.seconds
+    return sample
+
+
+def _shrunk(clip: Clip, folder: Path, span: tuple[int, int], size: tuple[int, int]) -> Clip:
+    """Write frames ``span`` (inclusive) of a clip in ``size`` ``(H, W)``; return that clip."""
+    frames = clip.frames(*span, size)
+    if clip.info.is_picture:
+        paths = [
+            save_frames(folder / f"{index:03d}", one[None], 8, PICTURE_RATE, picture=True)
+            for index, one in enumerate(frames.pixels)
+        ]
+        return open_clip(paths)
+    path = save_frames(folder / "piece", frames.pixels, 8, clip.info.rate)
+    return open_clip([path], interlaced="keep")
+
+
+def _shrunk_hint(path: Path, folder: Path, span: tuple[int, int], size: tuple[int, int]) -> Path:
+    """Write the hint in ``size`` ``(H, W)``, as :func:`_shrunk` does; return its path."""
+    hint = open_clip([path], interlaced="keep")
+    is_picture = hint.info.is_picture
+    frames = hint.frames(0, 0, size) if is_picture else hint.frames(*span, size)
+    return save_frames(folder / "hint", frames.pixels, 8, PICTURE_RATE, picture=is_picture)

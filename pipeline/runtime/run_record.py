@@ -1,0 +1,121 @@
+"""Read and write what a run's folder says about its run: ``manifest.json`` and ``run.json``.
+
+Both files may come from anywhere, so nothing in them is trusted: names that lead out of the folder
+are left out, and a file that is not JSON counts as absent.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from stages import safe_files
+
+MANIFEST = "manifest.json"
+"""The manifest's name in the run's folder."""
+WORK = ".work"
+"""The hidden folder inside the run's folder in which a run works."""
+RECORD = "run.json"
+"""The file in the work folder that says whose it is."""
+HINT = "hint_sha256"
+"""The key of the hint's checksum in the manifest and in ``run.json``."""
+REPORT = "report"
+"""The folder inside the run's folder that holds the report's pictures and previews."""
+
+Identity = Mapping[str, object]
+"""What makes two runs the same: the task, the checksums of the inputs and of the hint, and the
+settings that can change the layers; all as JSON values."""
+
+
+def identity_of(manifest: Mapping[str, object]) -> Identity | None:
+    """Return the identity of the run that wrote ``manifest``.
+
+    Returns ``None`` where it is not a manifest of this program.
+    """
+    inputs = manifest.get("input")
+    if manifest.get("schema") != 1 or not isinstance(inputs, list):
+        return None
+    if not all(isinstance(item, dict) for item in inputs):
+        return None
+    return bare({**manifest, "input": [item.get("sha256") for item in inputs]})
+
+
+def bare(record: Mapping[str, object]) -> Identity:
+    """Return the identity in the contents of a ``run.json``, without the rest of it."""
+    hint = {HINT: record[HINT]} if HINT in record else {}
+    return {name: record.get(name) for name in ("task", "input", "settings")} | hint
+
+
+def alike(there: Identity, identity: Identity) -> bool:
+    """Return whether the run that is ``there`` is the same as ``identity``.
+
+    Earlier versions did not record the hint's checksum; without one the hint is not compared.
+    """
+    if HINT in there:
+        return there == identity
+    return there == {name: value for name, value in identity.items() if name != HINT}
+
+
+def names_of(folder: Path) -> list[str]:
+    """Return the names of the input files of the run in ``folder``, finished or not.
+
+    The list is empty where there is no run of this program.
+    """
+    manifest = read_json(folder / MANIFEST)
+    if manifest is not None and identity_of(manifest) is not None:
+        inputs = manifest.get("input")
+    else:
+        inputs = (read_json(folder / WORK / RECORD) or {}).get("names")
+    paths = [item.get("path") if isinstance(item, dict) else item for item in _listed(inputs)]
+    return [Path(path).name for path in paths if isinstance(path, str)]
+
+
+def files_of(record: Mapping[str, object]) -> list[str]:
+    """Return the names of the run's files, according to its manifest or ``run.json``.
+
+    Names that lead out of the folder are left out.
+    """
+    layers = [layer for layer in _listed(record.get("layers")) if isinstance(layer, dict)]
+    names = [
+        *_listed(record.get("files")),
+        *_listed(record.get("sheets")),
+        *(layer.get("path") for layer in layers),
+    ]
+    plain = [name for name in names if isinstance(name, str) and flat_name(name)]
+    report = _listed(record.get("report_files"))
+    return plain + [name for name in report if isinstance(name, str) and report_name(name)]
+
+
+def flat_name(name: str) -> bool:
+    """Return whether ``name`` is the name of a file directly in the folder."""
+    return name not in ("", ".", "..") and Path(name).name == name and "\0" not in name
+
+
+def report_name(name: str) -> bool:
+    """Return whether a report may own a file of this name: in the folder or in :data:`REPORT`."""
+    folder, slash, file = name.rpartition("/")
+    return flat_name(file) and (not slash or folder == REPORT)
+
+
+def read_json(path: Path) -> dict[str, object] | None:
+    """Return the JSON object in a regular file, or ``None`` where there is none.
+
+    Links are not followed, and pipes are not waited for.
+    """
+    try:
+        with safe_files.open_regular(path) as file:
+            value = json.loads(file.read().decode("utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def write_json(path: Path, value: Mapping[str, object]) -> None:
+    """Write ``value`` so that ``path`` always holds a whole file, old or new. Raises OSError."""
+    safe_files.write_whole(path, (json.dumps(value, indent=2) + "\n").encode("utf-8"))
+
+
+def _listed(value: object) -> list[object]:
+    """Return ``value`` if it is a list, else an empty list."""
+    return value if isinstance(value, list) else []

@@ -1,0 +1,171 @@
+"""Describe what the search found: as entries of the manifest and of ``probe``, and in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from pipeline.task import RunSummary
+from stages.shots import Analysis, Transition
+
+MAX_NAMED_GAPS = 6
+"""Stretches of plain colour that a warning names; the manifest lists all of them."""
+
+
+def scene_name(shot: int) -> str:
+    """Return the name of the layer of a shot, counted from 0: ``scene-001`` for shot 0."""
+    return f"scene-{shot + 1:03d}"
+
+
+def describe_transition(
+    transition: Transition,
+    *,
+    mix: Sequence[float] | None = None,
+    space: str | None = None,
+    matte: str | None = None,
+) -> dict[str, object]:
+    """Return the manifest's entry of a transition.
+
+    mix, space: what the fit found, where it replaces what the search found. matte: the name of
+    the matte's layer, where there is one.
+    """
+    shots = (transition.outgoing, transition.incoming)
+    sides = [None if shot is None else scene_name(shot) for shot in shots]
+    weights = transition.mix if mix is None else mix
+    entry: dict[str, object] = {
+        "from": sides[0],
+        "to": sides[1],
+        "first_frame": transition.first_frame,
+        "last_frame": transition.last_frame,
+        "kind": transition.kind,
+        "mix": [round(float(weight), 6) for weight in weights],
+        "space": space or transition.space,
+        "matte": matte,
+    }
+    event = None if transition.event is None else list(transition.event)
+    more = {"color": transition.color, "effect": transition.effect, "event": event}
+    return {**entry, **{name: value for name, value in more.items() if value is not None}}
+
+
+def describe_shots(analysis: Analysis) -> list[dict[str, object]]:
+    """Return the frames that each shot is alone in, as ``probe --json`` lists them."""
+    return [
+        {"first_frame": shot.first_frame, "last_frame": shot.last_frame} for shot in analysis.shots
+    ]
+
+
+def describe_colors(analysis: Analysis) -> list[dict[str, object]]:
+    """Return the manifest's entries of the frames of plain colour that belong to no shot."""
+    return [
+        {"color": gap.color, "first_frame": gap.first_frame, "last_frame": gap.last_frame}
+        for gap in analysis.colors
+    ]
+
+
+def not_separated(analysis: Analysis) -> list[str]:
+    """Return warnings, one line each, of frames that are in no scene or that stay mixed."""
+    changes = [move for move in analysis.transitions if len(move) and not move.separable]
+    warnings = [_unknown_change(move) for move in changes]
+    if analysis.colors:
+        gaps = [f"{gap.first_frame} to {gap.last_frame} ({gap.color})" for gap in analysis.colors]
+        named = ", ".join(gaps[:MAX_NAMED_GAPS])
+        more = f" and {len(gaps) - MAX_NAMED_GAPS} more" if len(gaps) > MAX_NAMED_GAPS else ""
+        warnings.append(f"frames of a plain colour are in no scene: {named}{more}")
+    return warnings
+
+
+def _unknown_change(move: Transition) -> str:
+    """Return the warning about a change of an unknown kind."""
+    first, last = move.first_frame, move.last_frame
+    frames = f"frame {first}" if first == last else f"frames {first} to {last}"
+    shots = (move.outgoing, move.incoming)
+    before, after = (None if shot is None else scene_name(shot) for shot in shots)
+    if before and after:
+        where = f"{before} has the frames before {move.turn}, {after} has the rest"
+    else:
+        where = f"{before or after} has them"
+    return (
+        f"{frames}: the picture changes for good in a way that is not known. They are not taken "
+        f"apart: {where}. --transition {first}:{last} takes them apart as a mixture"
+    )
+
+
+def search_warnings(analysis: Analysis) -> list[str]:
+    """Return what the user should know about what was found, or not found."""
+    warnings = not_separated(analysis)
+    if not analysis.transitions:
+        nothing = (
+            "no transition was found; the clip is written as it is. "
+            "--transition FIRST:LAST says where one is"
+        )
+        return [nothing, *warnings]
+    if not any(map(len, analysis.transitions)):
+        cuts = "only hard cuts were found and no mixed frame, so the shots are written as they are"
+        return [cuts, *warnings]
+    return warnings
+
+
+def anchor_warnings(analysis: Analysis) -> list[str]:
+    """Return a warning for each transition in which a scene has no clean frame next to it.
+
+    Such a scene is never seen alone, so the separation can only guess it.
+    """
+    moves = [move for move in analysis.transitions if len(move)]
+    return [text for move in moves if (text := _missing_anchor(analysis, move))]
+
+
+def _missing_anchor(analysis: Analysis, move: Transition) -> str | None:
+    """Return the warning for one transition, or ``None`` where every scene has a clean frame."""
+    shots = {"before": move.outgoing, "after": move.incoming}
+    # A side without a shot is a plain colour, which is known.
+    missing = [
+        side for side, shot in shots.items() if shot is not None and _is_empty(analysis, shot)
+    ]
+    if not missing:
+        return None
+    if len(missing) == 2:
+        guessed = "both scenes are guesses"
+    elif missing == ["before"]:
+        guessed = "the outgoing scene is a guess"
+    else:
+        guessed = "the incoming scene is a guess"
+    return (
+        f"there is no clean frame {' or '.join(missing)} frames {move.first_frame} to "
+        f"{move.last_frame}, so {guessed}; use a longer part of the clip, "
+        "or give a --transition that leaves clean frames outside"
+    )
+
+
+def _is_empty(analysis: Analysis, shot: int) -> bool:
+    """Return whether a shot has no frame of its own."""
+    return analysis.shots[shot].last_frame < analysis.shots[shot].first_frame
+
+
+def account(explained: object) -> dict[str, str]:
+    """Return the report's sentence about what the scenes are based on.
+
+    explained: the part of the mixed pictures that motion explains, 0 to 1; without a number there
+    is no sentence.
+    """
+    if not isinstance(explained, float):
+        return {}
+    return {
+        "account": f"Clean frames, moved along the motion, explain {100 * explained:.0f} % of the "
+        "mixed pictures; the rest is inferred and may belong to the other scene."
+    }
+
+
+def headline(summary: RunSummary) -> list[tuple[str, str]]:
+    """Return how many transitions were separated, for the top of the report."""
+    count = summary.separated_transitions
+    return [(str(count), "transition separated" if count == 1 else "transitions separated")]
+
+
+def described(analysis: Analysis) -> Mapping[str, object]:
+    """Return all that was found, as ``probe --json`` shows it."""
+    return {
+        "frames": analysis.frames,
+        "shots": describe_shots(analysis),
+        "transitions": [describe_transition(move) for move in analysis.transitions],
+        "colors": describe_colors(analysis),
+        "warnings": not_separated(analysis),
+    }

@@ -1,0 +1,147 @@
+"""Answer ``--dry-run`` for the task ``transition``: search the clip, measure a step, scale up."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+
+from pipeline.estimate.estimate import decode_and_encode
+from pipeline.runtime.memory import BASE_BYTES, planned_bytes
+from pipeline.task import DryRun, Estimate, Job
+from pipeline.tasks.transition.describe import (
+    anchor_warnings,
+    describe_colors,
+    describe_transition,
+    not_separated,
+    scene_name,
+)
+from pipeline.tasks.transition.search import search
+from pipeline.tasks.transition.separate import window_of
+from stages.context import FitSettings
+from stages.kinds import TRANSITION_KINDS
+from stages.media.formats import LayerFormat, encoding_for
+from stages.shots import Analysis, Transition
+from stages.transition.plan import LARGEST, Costs, Plan, bytes_of, plans_for, within_memory
+from stages.transition.separate import open_mixture
+
+SEARCH_SECONDS = 30.0
+"""Seconds after which the search stops; what it found until then stands for the rest."""
+
+
+def dry_run(job: Job) -> DryRun:
+    """Return what the search finds and what its separation would cost.
+
+    A search that is stopped after :data:`SEARCH_SECONDS` is taken to stand for the whole clip.
+    """
+    began = time.monotonic()
+    stopped_early = False
+
+    def enough() -> bool:
+        nonlocal stopped_early
+        # Ranges that the user gave must be seen, wherever they are.
+        if time.monotonic() - began > SEARCH_SECONDS and not job.settings.transition:
+            stopped_early = True
+        return stopped_early
+
+    with job.stages.stage("find") as step:
+        analysis = search(job.clip, job.settings, step, enough=enough).analysis
+    search_seconds = time.monotonic() - began
+    with job.stages.stage("measure"):
+        estimate = estimate_transitions(job, analysis)
+    whole = job.clip.info.frames or 0
+    searched_part = 1.0
+    notes = not_separated(analysis)
+    if stopped_early:
+        if whole > analysis.frames:
+            searched_part = analysis.frames / whole
+        note = (
+            f"only {analysis.frames} frames were searched, in {SEARCH_SECONDS:g} s; "
+            "the rest of the clip is assumed to be alike"
+        )
+        notes = [note, *notes]
+    seconds = {"find": search_seconds, **estimate.seconds}
+    scaled = replace(
+        estimate,
+        seconds={name: value / searched_part for name, value in seconds.items()},
+        more=estimate.more / searched_part,
+    )
+    return DryRun(
+        frames=whole if stopped_early and whole else analysis.frames,
+        estimate=scaled,
+        layers=_layers(job, analysis),
+        found={
+            "transitions": [describe_transition(item) for item in analysis.transitions],
+            "colors": describe_colors(analysis),
+        },
+        warnings=tuple(anchor_warnings(analysis)),
+        notes=tuple(notes),
+    )
+
+
+def estimate_transitions(job: Job, analysis: Analysis) -> Estimate:
+    """Measure one step of each kind and count it as often as the plans have it."""
+    mixed = [item for item in analysis.transitions if item.separable]
+    seconds: dict[str, float] = {}
+    memory, more, plans = 0, 0.0, list[Plan]()
+    if mixed:
+        mixture = open_mixture(window_of(job, analysis, mixed[0]), mixed[0], LARGEST)
+        settings = FitSettings(
+            job.settings.preset, job.settings.seed, job.device, job.settings.max_seconds
+        )
+        paper = settings.preset == "paper"
+        costs = Costs(mixture, settings, paper=paper)
+        plans = plans_for(mixture, [len(item) for item in mixed], settings, costs)
+        plans, memory = _within_memory(job, analysis, mixed, plans)
+        if paper:
+            seconds["networks"] = sum(plan.paper_steps * costs.paper for plan in plans)
+        else:
+            seconds["separate"] = sum(
+                costs.of(replace(plan, fit_steps=0), len(item))
+                for plan, item in zip(plans, mixed, strict=True)
+            )
+            more = sum(plan.fit_steps * costs.fit for plan in plans)
+    decode, encode = decode_and_encode(job)
+    covered = [analysis.covered(shot) for shot in range(len(analysis.shots))]
+    layer_frames = sum(last - first + 1 for first, last in covered)
+    seconds["write"] = analysis.frames * decode + layer_frames * encode
+    return Estimate(seconds, BASE_BYTES + memory, more, tuple(asdict(plan) for plan in plans))
+
+
+def _within_memory(
+    job: Job, analysis: Analysis, mixed: Sequence[Transition], plans: Sequence[Plan]
+) -> tuple[list[Plan], int]:
+    """Return the plans as far as memory has room for them, and the bytes that the largest takes."""
+    pixels = job.clip.info.width * job.clip.info.height
+    bounded: list[Plan] = []
+    largest = 0
+    for plan, item in zip(plans, mixed, strict=True):
+        window = window_of(job, analysis, item)
+        clean = window.last - window.first + 1 - len(item)
+        smaller = within_memory(plan, planned_bytes(job.settings), len(item), clean, pixels)
+        bounded.append(smaller)
+        largest = max(largest, bytes_of(smaller.pixels, len(item), clean, pixels))
+    return bounded, largest
+
+
+def _layers(job: Job, analysis: Analysis) -> list[dict[str, object]]:
+    """Return the layers that the run would write: a scene for each shot, a matte for each wipe."""
+    settings, info = job.settings, job.clip.info
+    layers: list[dict[str, object]] = []
+
+    def add(name: str, role: str, first: int, last: int, *, picture: bool) -> None:
+        wanted = LayerFormat(lossless=settings.lossless, bit_depth=info.bit_depth, pictures=picture)
+        suffix = encoding_for(info, wanted).suffix
+        span = {"first_frame": first, "last_frame": last}
+        layers.append({"name": name, "role": role, "path": name + suffix, **span})
+
+    for shot in range(len(analysis.shots)):
+        first, last = analysis.covered(shot)
+        picture = info.is_picture and first == last
+        add(scene_name(shot), "scene", first, last, picture=picture)
+    mixed = [item for item in analysis.transitions if item.separable]
+    for number, move in enumerate(mixed):
+        if TRANSITION_KINDS[move.kind].has_matte:
+            name = "matte" if len(mixed) == 1 else f"matte-{number + 1:03d}"
+            add(name, "matte", move.first_frame, move.last_frame, picture=False)
+    return layers

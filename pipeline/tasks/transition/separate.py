@@ -1,0 +1,240 @@
+"""Separate one transition of a clip and keep its layers on disk until all are written."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from pipeline.run.manifest import SPACES
+from pipeline.runtime.memory import (
+    check_memory,
+    halved_warning,
+    planned_bytes,
+    retry_on_oom,
+    tight_memory_warning,
+)
+from pipeline.runtime.progress import Step
+from pipeline.task import Job
+from pipeline.tasks.transition.describe import describe_transition, scene_name
+from pipeline.tasks.transition.frame_spool import FrameSpool, spooled_frames
+from stages import safe_files
+from stages.checkpoint import Checkpoints
+from stages.context import FitSettings
+from stages.media.color_tags import ColorTags
+from stages.media.sheet import chosen_frames, draw_sheet, write_sheet
+from stages.media.sniff import printable
+from stages.media.tone import to_display
+from stages.optim.loss_curves import Curves
+from stages.shots import Analysis, Transition
+from stages.transition.plan import LEAST, Plan, bytes_of, within_memory
+from stages.transition.separate import TransitionResult, separate_transition
+from stages.transition.window import Window
+
+SHEET = "sheet.png"
+"""Name of a transition's contact sheet in its checkpoint folder."""
+
+CLEAN_FRAMES = 12
+"""Clean frames that the fit gets at each side of a transition, where there are as many."""
+
+
+@dataclass
+class SeparatedTransition:
+    """One transition whose separated frames wait on disk, see :class:`FrameSpool`.
+
+    entry: the transition as the manifest describes it.
+    sheet: file name of its contact sheet.
+    seconds: by step. report: figures for the manifest. plan: the work that was done.
+    sides: names of the layers on disk.
+    sums: SHA-256 of these layers' files and of the sheet, by file name.
+    reduced: how often the working size was halved because memory was short.
+    fresh: whether this process separated it, rather than one before it.
+    folder: where the files lie.
+    trace: losses of the fit.
+    """
+
+    transition: Transition
+    entry: dict[str, object]
+    sheet: str
+    seconds: dict[str, float]
+    report: dict[str, float]
+    plan: dict[str, object]
+    sides: tuple[str, ...]
+    sums: dict[str, str]
+    reduced: int = 0
+    fresh: bool = False
+    folder: Path | None = None
+    trace: Curves = field(default_factory=dict)
+
+    def frames(self, side: str, first: int, last: int) -> torch.Tensor:
+        """Read frames of one layer as ``(T, C, H, W)`` float32 in [0, 1].
+
+        side: ``outgoing``, ``incoming`` or ``matte``.
+        first, last: frames of the clip, inclusive.
+        """
+        assert self.folder is not None and side in self.sides
+        begin = self.transition.first_frame
+        return spooled_frames(self.folder, side, first - begin, last - begin)
+
+
+def checkpoint_folder(number: int) -> str:
+    """Return the folder of transition ``number``, from 0, within the checkpoints."""
+    return f"transition-{number + 1:03d}"
+
+
+def window_of(job: Job, analysis: Analysis, transition: Transition) -> Window:
+    """Return the frames for the fit: the mixed ones and up to :data:`CLEAN_FRAMES` at each side."""
+    first, last = transition.first_frame, transition.last_frame
+    if transition.outgoing is not None:
+        shot = analysis.shots[transition.outgoing]
+        first = min(first, max(shot.first_frame, first - CLEAN_FRAMES))
+    if transition.incoming is not None:
+        shot = analysis.shots[transition.incoming]
+        last = max(last, min(shot.last_frame, last + CLEAN_FRAMES))
+    info = job.clip.info
+    # A window shrinks or finishes one frame at a time: shorter blocks only save memory.
+    blocks = partial(job.clip.blocks, length=1)
+    return Window(blocks, first, last, (info.height, info.width), printable(info.path))
+
+
+def separate(
+    job: Job, analysis: Analysis, mixed: Sequence[Transition], number: int, plan: Plan, step: Step
+) -> SeparatedTransition:
+    """Separate transition ``number`` of ``mixed``, or take it from its checkpoint.
+
+    The layers and the contact sheet are on disk afterwards; the sheet is in the work folder too.
+    Raises CheckpointError where a file in the checkpoint was changed.
+    """
+    transition, is_only = mixed[number], len(mixed) == 1
+    suffix = "" if is_only else f"-{number + 1:03d}"
+    checkpoints = job.checkpoints.namespace(checkpoint_folder(number))
+
+    def progress(fraction: float, note: str) -> None:
+        counted = note if is_only else f"{note} ({number + 1} of {len(mixed)})"
+        step((number + fraction) / len(mixed), counted)
+
+    def compute() -> SeparatedTransition:
+        separated, spool, halvings = _fit(job, analysis, transition, plan, progress, checkpoints)
+        sheet = checkpoints.folder / SHEET
+        write_sheet(sheet, _draw_sheet(transition, separated, spool, job.clip.info.color))
+        return SeparatedTransition(
+            transition,
+            describe_transition(
+                transition,
+                mix=separated.mix,
+                space=separated.space,
+                matte=f"matte{suffix}" if separated.has_matte else None,
+            ),
+            f"sheet{suffix}.png",
+            separated.seconds,
+            separated.report,
+            separated.plan,
+            spool.sides,
+            {**spool.checksums(), SHEET: safe_files.checksum(sheet)},
+            halvings,
+            trace=separated.trace,
+        )
+
+    types = (SeparatedTransition, Transition)
+    is_known = checkpoints.newest("parts", *types) is not None
+    result = checkpoints.compute_and_save("parts", compute, *types)
+    result.fresh = not is_known
+    if is_known:
+        # Files that somebody changed since would give layers that no fit made.
+        same = (result.transition, result.sheet) == (transition, f"sheet{suffix}.png")
+        for name in (*(f"{side}.npy" for side in result.sides), SHEET):
+            checkpoints.verify(name, result.sums.get(name) if same else None)
+    checkpoints.delete("standing")
+    if result.reduced:
+        first, last = transition.first_frame, transition.last_frame
+        job.stages.warn(halved_warning(first, last, job.device, result.reduced))
+    result.folder = checkpoints.folder
+    safe_files.copy(checkpoints.folder / SHEET, job.work / result.sheet)
+    return result
+
+
+def _fit(
+    job: Job,
+    analysis: Analysis,
+    transition: Transition,
+    plan: Plan,
+    progress: Step,
+    checkpoints: Checkpoints,
+) -> tuple[TransitionResult, FrameSpool, int]:
+    """Fit one transition and spool its layers.
+
+    Returns what was learnt, the spool, and how often the working size was halved.
+    """
+    frames = f"frames {transition.first_frame} to {transition.last_frame}"
+    progress(0.0, frames)
+    window = window_of(job, analysis, transition)
+    plan = _within_memory(job, plan, window, len(transition), frames)
+    settings = FitSettings(job.settings.preset, job.settings.seed, job.device)
+
+    def attempt(halvings: int, own: Checkpoints) -> tuple[TransitionResult, FrameSpool]:
+        smaller = plan
+        if halvings:
+            pixels = min(plan.pixels, window.size[0] * window.size[1]) >> halvings
+            smaller = replace(plan, pixels=pixels)
+        spool = FrameSpool(
+            checkpoints.folder,
+            transition,
+            deep=job.clip.info.bit_depth > 8,
+            sheet_places=chosen_frames(len(transition)),
+        )
+        with spool:
+            separated = separate_transition(
+                window,
+                transition,
+                settings=settings,
+                progress=progress,
+                put=spool,
+                plan=smaller,
+                checkpoints=own,
+            )
+        return separated, spool
+
+    (separated, spool), halvings = retry_on_oom(attempt, checkpoints)
+    return separated, spool, halvings
+
+
+def _within_memory(job: Job, plan: Plan, window: Window, mixed_count: int, frames: str) -> Plan:
+    """Return the plan with a working size that fits into memory; warn where memory is tight.
+
+    mixed_count: how many frames of the window are mixed.
+    frames: what messages call them.
+    Raises UnlayerError where even the smallest working size needs too much.
+    """
+    height, width = window.size
+    clean_count = window.last - window.first + 1 - mixed_count
+    name = f"{window.name}: {frames} of {width}x{height}"
+    least = bytes_of(LEAST, mixed_count, clean_count, height * width)
+    warning = check_memory(least, job.settings, name)
+    available = max(least, planned_bytes(job.settings))
+    bounded = within_memory(plan, available, mixed_count, clean_count, height * width)
+    used = bytes_of(bounded.pixels, mixed_count, clean_count, height * width)
+    for text in filter(None, (warning, tight_memory_warning(used, name))):
+        job.stages.warn(text)
+    return bounded
+
+
+def _draw_sheet(
+    transition: Transition, separated: TransitionResult, spool: FrameSpool, color: ColorTags
+) -> NDArray[np.uint8]:
+    """Return the contact sheet of one transition."""
+    shots = {"outgoing": transition.outgoing, "incoming": transition.incoming}
+    rows = {}
+    for name, pictures in spool.rows.items():
+        row = torch.stack(pictures)
+        shot = shots.get(name)
+        label = name if shot is None else scene_name(shot)
+        rows[label] = row if name == "matte" else to_display(row, color)
+    first, last = transition.first_frame, transition.last_frame
+    title = f"{transition.kind}, frames {first} to {last}, mixed in {SPACES[separated.space]}"
+    numbers = [first + place for place in chosen_frames(len(transition))]
+    return draw_sheet(rows, numbers, separated.mix, first, title=title)

@@ -1,0 +1,22 @@
+"""Tell the rest of the program about the task ``transition``."""
+
+from pipeline.bench.clips import dissolve
+from pipeline.task import BenchClip, RunParts, Task
+from pipeline.tasks.transition.describe import headline
+from pipeline.tasks.transition.dry_run import dry_run
+from pipeline.tasks.transition.run import count, do, run
+from pipeline.tasks.transition.search import probe
+from pipeline.tasks.transition.separate import checkpoint_folder
+
+TASK = Task(
+    name="transition",
+    help="undo dissolves, fades, wipes and irises: one whole scene for each shot",
+    roles=("scene", "matte"),
+    run=run,
+    uses=frozenset({"transition"}),
+    parts=RunParts(count, do, checkpoint_folder),
+    dry_run=dry_run,
+    headline=headline,
+    bench=BenchClip(dissolve, 3, "a dissolve needs 3 frames or more, with clean ones on each side"),
+    probe=probe,
+)

@@ -1,0 +1,208 @@
+"""Write all layers of a clip in one pass: scenes, and the mattes of its transitions."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+import torch
+
+from pipeline.runtime.progress import Step
+from pipeline.runtime.remote_store import WRITTEN
+from pipeline.task import Job, WrittenLayer
+from pipeline.tasks.transition.describe import scene_name
+from pipeline.tasks.transition.search import Searched
+from pipeline.tasks.transition.separate import SeparatedTransition
+from stages import safe_files
+from stages.checkpoint import Checkpoints
+from stages.errors import UnlayerError
+from stages.media.clip import Frames
+from stages.media.formats import LayerFormat
+from stages.media.sniff import printable
+from stages.media.write import LayerWriter
+from stages.shots import Analysis
+
+
+@dataclass
+class _PlannedLayer:
+    """A layer that is to be written.
+
+    first, last: the frames it covers, inclusive.
+    pixels: returns its frames ``first`` to ``last``, ``(T, 3, H, W)`` in [0, 1], given the block
+        of the clip that they lie in.
+    sound: whether it gets the input's audio.
+    """
+
+    name: str
+    role: str
+    first: int
+    last: int
+    pixels: Callable[[Frames, int, int], torch.Tensor]
+    sound: bool = True
+
+
+def write_layers(
+    job: Job, separated: Sequence[SeparatedTransition], searched: Searched, step: Step
+) -> list[WrittenLayer]:
+    """Write all layers in one pass over the clip.
+
+    A layer that is complete is kept, so that a resumed run begins with the first that is not.
+    Clean frames pass through unchanged; the others come from ``separated``.
+    Raises UnlayerError where the clip has become shorter.
+    """
+    writing = _Writing(job, searched)
+    planned = _planned_layers(searched.analysis, separated)
+    writing.run(sorted(planned, key=lambda layer: layer.first), step)
+    for layer in writing.layers:
+        if not layer.path.exists():
+            complete = writing.kept.folder / layer.path.name
+            # Hard-link, so that layers survive a stop during the report.
+            try:
+                os.link(complete, layer.path)
+            except OSError:  # not every file system has links
+                complete.replace(layer.path)
+    return writing.layers
+
+
+class _Writing:
+    """One pass over the clip that writes layers.
+
+    kept: the checkpoints of complete layers; their files lie in its folder.
+    layers: the complete layers, in the order in which they were completed.
+    """
+
+    def __init__(self, job: Job, searched: Searched) -> None:
+        self.job = job
+        self.searched = searched
+        self.kept: Checkpoints = job.checkpoints.namespace(WRITTEN)
+        self.layers: list[WrittenLayer] = []
+        self._waiting: list[_PlannedLayer] = []
+        self._open: list[tuple[_PlannedLayer, LayerWriter, ExitStack]] = []
+
+    def run(self, planned: Sequence[_PlannedLayer], step: Step) -> None:
+        """Write the planned layers, which are sorted by their first frame."""
+        times, first = self.searched.times, self.searched.first
+        self._waiting = [layer for layer in planned if not self._take_kept(layer)]
+        with ExitStack() as stack:
+            for block in self.job.clip.blocks(self._waiting[0].first) if self._waiting else ():
+                while self._waiting and self._waiting[0].first <= block.last:
+                    self._begin(self._waiting.pop(0), stack)
+                self._write_block(block)
+                done = block.last + 1
+                step(
+                    (done - first) / len(times),
+                    f"frame {done} of {self.searched.analysis.frames}",
+                )
+        if self._waiting or self._open:
+            raise UnlayerError(
+                f"{printable(self.job.clip.info.path)}: gave fewer frames on the second reading "
+                "than on the first; is it still being written?"
+            )
+
+    def _take_kept(self, layer: _PlannedLayer) -> bool:
+        """Take over a layer that a run before this one completed; return whether there is one.
+
+        Raises CheckpointError where its file was changed.
+        """
+        known = self.kept.newest(layer.name)
+        # Without hard links a layer was moved away; then it is written again.
+        if known is None or not os.path.lexists(self.kept.folder / known[0]):
+            return False
+        file_name, warnings, checksum = known
+        self.kept.verify(file_name, checksum)
+        self._complete(layer, file_name, warnings)
+        return True
+
+    def _begin(self, layer: _PlannedLayer, stack: ExitStack) -> None:
+        """Open the file of a layer."""
+        clip, settings = self.job.clip, self.job.settings
+        times, first = self.searched.times, self.searched.first
+        audio = None
+        if layer.sound:
+            after = layer.last + 1 - first
+            end = times[after] if after < len(times) else times[-1] + 1 / clip.info.rate
+            audio = clip.audio(times[layer.first - first], end)
+        # Complete layers are kept, unless shared storage would get them twice: once as a part
+        # of an interrupted run and once as the finished run's layer.
+        folder = self.job.work
+        if settings.store is None:
+            folder = self.kept.folder
+            folder.mkdir(parents=True, exist_ok=True)
+        writer = LayerWriter(
+            folder / layer.name,
+            clip.info,
+            LayerFormat(
+                lossless=settings.lossless,
+                bit_depth=clip.info.bit_depth if settings.lossless else 8,
+                pictures=clip.info.is_picture and layer.first == layer.last,
+                data=layer.role == "matte",
+            ),
+            audio=audio,
+            first_frame=layer.first,
+        )
+        closing = stack.enter_context(ExitStack())
+        self._open.append((layer, closing.enter_context(writer), closing))
+
+    def _write_block(self, block: Frames) -> None:
+        """Write a block's frames to all open layers, and close those that are complete."""
+        for layer, writer, closing in list(self._open):
+            first, last = max(block.first, layer.first), min(block.last, layer.last)
+            times = block.times[first - block.first : last - block.first + 1]
+            writer.write(Frames(layer.pixels(block, first, last), times, first))
+            if last < layer.last:
+                continue
+            closing.close()
+            self._open.remove((layer, writer, closing))
+            name = writer.path.name
+            self._complete(layer, name, writer.warnings)
+            if self.job.settings.store is None:
+                checksum = safe_files.checksum(writer.path)
+                self.kept.save(layer.name, (name, writer.warnings, checksum))
+
+    def _complete(self, layer: _PlannedLayer, file_name: str, warnings: Sequence[str]) -> None:
+        path = self.job.work / file_name
+        self.layers.append(WrittenLayer(layer.name, layer.role, path, layer.first, layer.last))
+        for warning in warnings:
+            self.job.stages.warn(f"{layer.name}: {warning}")
+
+
+def _planned_layers(
+    analysis: Analysis, separated: Sequence[SeparatedTransition]
+) -> list[_PlannedLayer]:
+    """Return all layers of the clip: its scenes, and a matte for each transition with one."""
+    scenes = [_scene(analysis, separated, shot) for shot in range(len(analysis.shots))]
+    return scenes + [_matte(item) for item in separated if item.entry["matte"] is not None]
+
+
+def _scene(
+    analysis: Analysis, separated: Sequence[SeparatedTransition], shot: int
+) -> _PlannedLayer:
+    """Return the layer of one shot."""
+    touching = [
+        item for item in separated if shot in (item.transition.outgoing, item.transition.incoming)
+    ]
+
+    def pixels(block: Frames, first: int, last: int) -> torch.Tensor:
+        found = block.pixels[first - block.first : last - block.first + 1]
+        for item in touching:
+            begin = max(first, item.transition.first_frame)
+            end = min(last, item.transition.last_frame)
+            if begin <= end:
+                found = found.clone()
+                side = "outgoing" if item.transition.outgoing == shot else "incoming"
+                found[begin - first : end - first + 1] = item.frames(side, begin, end)
+        return found
+
+    return _PlannedLayer(scene_name(shot), "scene", *analysis.covered(shot), pixels)
+
+
+def _matte(item: SeparatedTransition) -> _PlannedLayer:
+    """Return the layer of a transition's matte."""
+
+    def pixels(block: Frames, first: int, last: int) -> torch.Tensor:
+        return item.frames("matte", first, last).expand(-1, 3, -1, -1).contiguous()
+
+    first, last = item.transition.first_frame, item.transition.last_frame
+    return _PlannedLayer(str(item.entry["matte"]), "matte", first, last, pixels, sound=False)

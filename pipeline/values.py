@@ -1,0 +1,183 @@
+"""Turn the words of the command line and of configuration files into values.
+
+Each parser takes one word and returns its value, or raises argparse.ArgumentTypeError with a
+message that quotes the word and says what to write instead.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+LONGEST = 1e8
+"""Seconds of the longest budget, about three years; with more, time plans would overflow."""
+MIN_PLAIN_BYTES = 2**20
+"""Least amount of memory that may be written as a plain number of bytes: 1 MiB."""
+MAX_PLAIN_BYTES = 10**16
+"""Upper limit of such a number, more than any machine has: 10 petabytes."""
+_UNITS = {"M": 2**20, "G": 2**30, "T": 2**40}
+
+
+def parse_text(word: str) -> str:
+    """Return a word that is not empty."""
+    if not word:
+        raise argparse.ArgumentTypeError("is empty; write a value, or leave the option out")
+    return word
+
+
+def parse_path(word: str) -> Path:
+    """Return a path. An empty word is refused, as it would mean the current folder."""
+    return Path(parse_text(word))
+
+
+def parse_local_folder(word: str) -> Path:
+    """Return a path on this machine; refuse an address."""
+    if "://" in word:
+        raise argparse.ArgumentTypeError(
+            "is an address; give a folder of this machine, and the address as --store of batch"
+        )
+    return parse_path(word)
+
+
+def parse_time(word: str) -> Fraction:
+    """Return exact seconds from ``12``, ``12.5``, ``mm:ss`` or ``hh:mm:ss.mmm``.
+
+    Fractions such as ``1/3`` are taken too, as :func:`plain` writes them.
+    """
+    if re.fullmatch(r"\d{1,24}/[1-9]\d{0,12}", word, re.ASCII):
+        return Fraction(word)
+    match = re.fullmatch(
+        r"(?:(?:(\d{1,6}):)?([0-5]?\d):(?=[0-5]?\d(?:\.|$)))?(\d{1,12}(?:\.\d{0,12})?)",
+        word,
+        re.ASCII,
+    )
+    if not match:
+        raise argparse.ArgumentTypeError(
+            f"{word!r} is not a time; write seconds (12.5) or hh:mm:ss.mmm (0:01:12.500)"
+        )
+    hours, minutes, seconds = match.groups()
+    return 3600 * int(hours or 0) + 60 * int(minutes or 0) + Fraction(seconds)
+
+
+def parse_span(word: str) -> tuple[int, int]:
+    """Return the first and last frame from ``FIRST:LAST``, counted from 0, both inclusive."""
+    match = re.fullmatch(r"(\d{1,9}):(\d{1,9})", word, re.ASCII)
+    if not match or int(match[1]) > int(match[2]):
+        raise argparse.ArgumentTypeError(
+            f"{word!r} is not FIRST:LAST: two frame numbers, counted from 0, "
+            "with FIRST not after LAST (48:71)"
+        )
+    return int(match[1]), int(match[2])
+
+
+def parse_positive(word: str) -> float:
+    """Return a number above 0 and up to :data:`LONGEST`."""
+    try:
+        value = float(word)
+    except ValueError:
+        value = 0.0
+    if not 0 < value <= LONGEST:
+        raise argparse.ArgumentTypeError(
+            f"{word!r} is not a number above 0 and up to {LONGEST:.0f}"
+        )
+    return value
+
+
+def parse_not_negative(word: str) -> float:
+    """Return a number from 0 to :data:`LONGEST`."""
+    return 0.0 if re.fullmatch(r"0(\.0*)?", word, re.ASCII) else parse_positive(word)
+
+
+def parse_strength(word: str) -> float:
+    """Return a strength from 0 to 2."""
+    if not re.fullmatch(r"[01](\.\d{0,12})?|2(\.0{0,12})?", word, re.ASCII):
+        raise argparse.ArgumentTypeError(
+            f"{word!r} is not a strength; write a number from 0 (leave the input as it is) to 2, "
+            "where 1 removes what was found"
+        )
+    return float(word)
+
+
+def parse_whole_number(word: str) -> int:
+    """Return a whole number from 0 to 2³¹ − 1."""
+    if not re.fullmatch(r"\d{1,10}", word, re.ASCII) or int(word) >= 2**31:
+        raise argparse.ArgumentTypeError(f"{word!r} is not a whole number from 0 to {2**31 - 1}")
+    return int(word)
+
+
+def parse_memory(word: str) -> int:
+    """Return bytes from ``3G``, ``1.5GiB`` or ``800M``, where units are powers of 1024.
+
+    Plain numbers of 1 MiB or more are taken too (``2000000000``, ``2e9``), as :func:`plain` writes
+    them.
+    """
+    number = re.fullmatch(r"\d{7,16}|[1-9](\.\d+)?e[+]?\d\d?", word, re.ASCII | re.IGNORECASE)
+    if number and MIN_PLAIN_BYTES <= float(word) < MAX_PLAIN_BYTES:
+        return int(word) if word.isdecimal() else int(float(word))
+    match = re.fullmatch(
+        r"(\d{1,6}(?:\.\d{1,6})?)\s?([MGT])(?:i?B)?", word, re.ASCII | re.IGNORECASE
+    )
+    if not match or not float(match[1]):
+        raise argparse.ArgumentTypeError(
+            f"{word!r} is not an amount of memory; write it as 3G or 800M"
+        )
+    return int(float(match[1]) * _UNITS[match[2].upper()])
+
+
+def parse_counts(word: str) -> tuple[int, ...]:
+    """Return whole numbers above 0 from ``20,60,200`` or ``144p,1080p``, each once."""
+    if not re.fullmatch(r"[1-9]\d{0,4}p?(,[1-9]\d{0,4}p?)*", word, re.ASCII):
+        raise argparse.ArgumentTypeError(
+            f"{word!r} is not a list of numbers; write them as 20,60 or 144p,360p"
+        )
+    return tuple(dict.fromkeys(int(part.removesuffix("p")) for part in word.split(",")))
+
+
+def parse_device(word: str) -> str:
+    """Return the name of a device if it is spelled right.
+
+    :func:`pipeline.run.execute.pick_device` checks whether this machine has it.
+    """
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d{1,3})?", word, re.ASCII):
+        near = did_you_mean(word, ("auto", "cpu", "cuda", "mps"))
+        raise argparse.ArgumentTypeError(
+            f"{word!r} is not a device; choose auto, cpu, cuda, cuda:N or mps{near}"
+        )
+    return word
+
+
+@dataclass(frozen=True)
+class OneOf:
+    """A parser that takes only the words in ``choices``."""
+
+    choices: tuple[str, ...]
+
+    def __call__(self, word: str) -> str:
+        if word not in self.choices:
+            choices = ", ".join(self.choices)
+            raise argparse.ArgumentTypeError(
+                f"{word!r} is not known; choose {choices}{did_you_mean(word, self.choices)}"
+            )
+        return word
+
+
+def did_you_mean(word: str, choices: Sequence[str]) -> str:
+    """Return ``"; did you mean X?"`` where one of ``choices`` is similar, else an empty string."""
+    similar = difflib.get_close_matches(word, choices, 1)
+    return f"; did you mean {similar[0]}?" if similar else ""
+
+
+def plain(value: object) -> object:
+    """Return ``value`` as JSON has it: paths and exact times as text, tuples as lists."""
+    if isinstance(value, Path | Fraction):
+        return str(value)
+    if isinstance(value, tuple | list):
+        return [plain(item) for item in value]
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    return value
