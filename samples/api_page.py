@@ -35,6 +35,7 @@ def signature(thing: Any) -> str:
         text = str(inspect.signature(thing))
     except (TypeError, ValueError):
         return ""
+    text = re.sub(r"'([^']*)'", r"\1", text)
     return re.sub(
         r"\b(?:pipeline|stages|collections|typing|numpy|torch|pathlib)\.[\w.]*?(\w+)\b", r"\1", text
     )
@@ -44,7 +45,8 @@ def fields_of(kind: type) -> list[str]:
     """Return one line for each field of a dataclass."""
     if not dataclasses.is_dataclass(kind):
         return []
-    return [f"- `{item.name}`: `{item.type}`" for item in dataclasses.fields(kind)]
+    items = [item for item in dataclasses.fields(kind) if not item.name.startswith("_")]
+    return [f"- `{item.name}`: `{item.type}`" for item in items]
 
 
 def members_of(kind: type) -> list[str]:

@@ -1,40 +1,37 @@
-"""Write the list of all options in ``docs/options.md``, made from the settings.
-
-python -m samples.options
-"""
+"""Write the list of all options in ``docs/options.md``: ``python -m samples.options``."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
 
-from pipeline.cli.parser import VERBS, told
+from pipeline.cli.verbs import VERBS, formatted_help
 from pipeline.settings import ONE_CLIP, flag, options
 
 PAGE = Path(__file__).parents[1] / "docs" / "options.md"
+WITHOUT = " and ".join(f"`--{name}`" for name in ONE_CLIP)
 SHARED = (
-    f"\nand all options of `run` but {' and '.join(f'`--{name}`' for name in ONE_CLIP)}. "
-    "`--out` is the folder\nthat gets a folder for each run, and `--max-seconds` holds for each clip.\n"
+    f"\nand all options of `run` but {WITHOUT}. `--out` is the folder\nthat gets a folder for each "
+    "run, and `--max-seconds` holds for each clip.\n"
 )
 BEGIN, END = "<!-- from python -m samples.options -->", "<!-- end -->"
 
 
 def listed() -> str:
-    """Return a table for each verb; ``batch`` lists only what it does not share with ``run``."""
+    """Return a table for each command; options that ``batch`` shares with ``run`` come once."""
     parts, shared = [], {item.name for item in options("run")}
     for verb, known in VERBS.items():
         items = [item for item in options(verb) if verb != "batch" or item.name not in shared]
         parts.append(f"### `{verb}`: {known.help}\n\n| option | meaning |\n|---|---|")
-        parts += [
-            f"| `{' '.join([flag(item), item.metadata['metavar']]).strip()}` | {told(item, verb)} |"
-            for item in items
-        ]
+        for item in items:
+            option = f"{flag(item)} {item.metadata['metavar']}".strip()
+            parts.append(f"| `{option}` | {formatted_help(item, verb)} |")
         parts.append(SHARED if verb == "batch" else "")
     return "\n".join(parts).replace("\n\n\n", "\n\n").strip()
 
 
 def renewed(page: str) -> str:
-    """Return the page with its list renewed."""
+    """Return the page with the list as it is now."""
     return re.sub(
         f"{re.escape(BEGIN)}.*{re.escape(END)}",
         lambda _: f"{BEGIN}\n\n{listed()}\n\n{END}",

@@ -4,8 +4,8 @@
 
 The readers are those of media (opened and decoded, and through ``probe``), hints, checkpoints,
 manifests, ``run.json`` and configurations. One process works through many files. A finding is a
-file on which the process dies, works for more than 20 s of processor time, takes more than 2 GiB, or
-says anything but an answer or one line. It is kept in the folder of findings under its number, and the
+file on which the process dies, takes more than 20 s of processor time or more than 2 GiB, or says
+anything but an answer or one line. It is kept in the folder of findings under its number, and the
 number alone makes the file again.
 """
 

@@ -27,7 +27,7 @@ sys.path[:0] = [
     str(Path(__file__).parents[2]),
 ]
 
-from provoke import MIXED, Zygote, film, manifest  # noqa: E402
+from provoke import MIXED, Zygote, film, manifest
 
 FAULTS = (("small_plans",), ("keeps_everything",))
 TASKS = (

@@ -1,4 +1,7 @@
-"""A fit that goes wrong: it recovers where it can, says so where it did, and is one clear line where it cannot."""
+"""Fits that go wrong.
+
+The fit recovers where it can and says so; where it cannot, there is one clear line.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from provoke import MIXED, Run, film, layers, manifest, refused, small_plans, vi
 
 from pipeline.framewise.run import Output, Recipe, run_layered
 from pipeline.run import execute as running
-from pipeline.tasks import Task
+from pipeline.task import Task
 from stages.context import Separation
 from stages.motion import carry
 from stages.optim import fit as loop
@@ -32,7 +35,7 @@ def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def break_losses(patch: pytest.MonkeyPatch, broken: Callable[[int], bool]) -> None:
-    """Turns the losses of the networks' fit into NaN at the steps for which ``broken`` is true."""
+    """Turn the losses of the networks' fit into NaN at the steps for which ``broken`` is true."""
     fit = loop.fit
 
     def breaking(module: Any, terms: Any, *rest: Any, **more: Any) -> Any:
@@ -51,7 +54,7 @@ def break_losses(patch: pytest.MonkeyPatch, broken: Callable[[int], bool]) -> No
 
 
 def rates_of(patch: pytest.MonkeyPatch) -> list[float]:
-    """Return a list that gets the learning rate of every step of the networks from now on."""
+    """Record the learning rate of every step from now on."""
     rates: list[float] = []
     make = loop._descent
 
@@ -67,7 +70,10 @@ def rates_of(patch: pytest.MonkeyPatch) -> list[float]:
 
 
 def test_loss_turns_nan(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Row 18: a fit whose loss turns NaN goes back to its last good state with a smaller step."""
+    """Row 18: where the loss becomes NaN, the fit returns to the last good state.
+
+    Its step is smaller then. The run then finishes.
+    """
     with monkeypatch.context() as patch:
         usual = rates_of(patch)
         assert run(*WORDS, "--out", "sound").status == 0
@@ -94,7 +100,10 @@ def test_loss_turns_nan(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_loss_stays_nan(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Row 18: after three tries it is one clear line that names the file and what to do, and no layer has a name."""
+    """Row 18: after three tries there is one clear line that names the file and says what to do.
+
+    No layer has its final name.
+    """
     break_losses(monkeypatch, lambda step: step > 0)
     refused(
         run(*WORDS, "--out", "out"),
@@ -106,7 +115,10 @@ def test_loss_stays_nan(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def break_motion(patch: pytest.MonkeyPatch, module: Any, broken: Callable[[int], bool]) -> None:
-    """Turn the losses of the motion fits in ``module`` into NaN at calls that are ``broken``."""
+    """Turn the loss of the motion fits in ``module`` into NaN.
+
+    broken: says for which evaluations.
+    """
     calls, charbonnier = [-1], module.charbonnier
 
     def worse(difference: torch.Tensor) -> torch.Tensor:
@@ -120,7 +132,10 @@ def break_motion(patch: pytest.MonkeyPatch, module: Any, broken: Callable[[int],
 def test_loss_of_the_motion_turns_nan(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: Any
 ) -> None:
-    """Row 18: the same where it is the fit of the motion: it recovers from one, and three are one clear line."""
+    """Row 18: the same holds for the fit of the motion.
+
+    It recovers from one NaN; three are one clear line.
+    """
     with monkeypatch.context() as patch:
         break_motion(patch, module, lambda call: call == 1)
         assert run(*WORDS, "--out", "out").status == 0
@@ -138,7 +153,7 @@ def test_loss_of_the_motion_turns_nan(
 def test_layers_of_nan_are_never_written(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Row 18: whatever else turns NaN, no layer is made of it."""
+    """Row 18: whatever else becomes NaN, no layer is made of it."""
 
     def finished(*given: Any) -> Any:
         outgoing, incoming = finish(*given)
@@ -150,14 +165,14 @@ def test_layers_of_nan_are_never_written(
     refused(
         run(*WORDS, "--out", "out"),
         1,
-        "in.mkv: the layers of the frames 4 to 7 are no numbers",
+        "in.mkv: the layers of frames 4 to 7 have values that are not finite",
         "--seed",
     )
     assert visible(tmp_path / "out") == []
 
 
 def small_memory(patch: pytest.MonkeyPatch, pixels: int) -> list[int]:
-    """A GPU whose memory holds pictures of ``pixels``; the sizes that are tried on it."""
+    """Pretend to have a GPU whose memory holds ``pixels``; record the sizes that are tried."""
     tried: list[int] = []
     alternate = separate.alternate
 
@@ -175,7 +190,10 @@ def small_memory(patch: pytest.MonkeyPatch, pixels: int) -> list[int]:
 def test_gpu_out_of_memory(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, holds: int, reduced: int
 ) -> None:
-    """Row 19: out of memory on the GPU the working size is halved, up to three times; the manifest and a warning say so."""
+    """Row 19: when the GPU is out of memory, the working size is halved up to three times.
+
+    The manifest and a warning say so.
+    """
     tried = small_memory(monkeypatch, holds)
     answer = run(*WORDS, "--out", "out")
     assert answer.status == 0, answer.err
@@ -195,18 +213,18 @@ def test_gpu_out_of_memory(
         assert "the working size was halved" in answer.err
     else:
         assert answer.err == ""
-    # What is written has the input's size all the same.
+    # The written layers still have the input's size.
     assert read_clip(tmp_path / "out/scene-001.mkv").shape == (8, 32, 48, 3)
 
 
 def test_gpu_far_too_small(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Row 19: where an eighth of the size is too much as well, one line names the file and what to do."""
+    """Row 19: where an eighth of the size is too much, one line names the file and the remedy."""
     tried = small_memory(monkeypatch, 100)
     refused(
         run(*WORDS, "--out", "out"),
         1,
         "in.mkv",
-        "has not memory enough",
+        "does not have enough memory",
         "--preset fast",
         "--device cpu",
     )
@@ -216,7 +234,10 @@ def test_gpu_far_too_small(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_a_resumed_run_goes_on_in_the_smaller_size(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Row 19: interrupted after it, a run goes on in the size that it had come to, to the same layers."""
+    """Row 19: a run that is interrupted after a halving goes on in the reduced size.
+
+    Its layers are the same.
+    """
     with monkeypatch.context() as patch:
         small_memory(patch, 800)
         assert run(*WORDS, "--out", "whole").status == 0
@@ -224,7 +245,7 @@ def test_a_resumed_run_goes_on_in_the_smaller_size(
         small_memory(patch, 800)
         patch.setattr(separate, "finish", interrupt)
         assert run(*WORDS, "--out", "cut").status == 130
-    # The memory is larger now; what was begun is not mixed with another size.
+    # The memory is larger now, but what was begun is not mixed with another size.
     tried = small_memory(monkeypatch, 10**9)
     assert run(*WORDS, "--out", "cut", "--resume").status == 0
     assert len(tried) == 1 and tried[0] <= 800
@@ -247,7 +268,7 @@ def interrupt(*given: Any) -> Any:
 def test_out_of_memory_in_a_task_of_windows(
     run: Run, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    """Row 19: a task that works window by window is ended by it in one clear line."""
+    """Row 19: a task that works window by window ends with one clear line."""
 
     def fails(*given: Any) -> Separation:
         raise error

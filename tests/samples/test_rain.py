@@ -1,4 +1,4 @@
-"""The example of a task of one's own: it does what it says, through the command line, and the documents show the code that runs."""
+"""The example task does what it says, and the documents show the code that runs."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ os.environ.update(
     {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0123456789abcdef0123456789abcdef0123456789abcdef"}
 )
 ray: Any = pytest.importorskip("ray", reason="the optional extra unlayer[ray] is not installed")
-from ray.cluster_utils import Cluster
+from ray.cluster_utils import Cluster  # noqa: E402 - only where Ray is installed
 
 ROOT = Path(__file__).parents[3]
 OPTIONS = ("--task", "transition", "--lossless", "--no-progress", "--preset", "fast")
