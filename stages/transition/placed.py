@@ -73,10 +73,7 @@ def separate_placed(
     """
     seconds: dict[str, float] = defaultdict(float)
     placer = TRANSITION_KINDS[transition.kind].effects[transition.effect or ""]
-    # A side without a clean frame has to do with the transition's own first or last one.
-    before = max(window.first, transition.first_frame - 1)
-    after = min(window.last, transition.last_frame + 1)
-    clean = window.frame(before)[0], window.frame(after)[0]
+    clean = _clean_frames(window, transition)
     done: list[PlacedFrame] = []
     with clocked(seconds, "finish"):
         for block in window.blocks(transition.first_frame, transition.last_frame):
@@ -95,6 +92,21 @@ def separate_placed(
         psnr_of(sum(part.error for part in done) / count),
         dict(seconds),
     )
+
+
+def _clean_frames(window: Window, transition: Transition) -> Pair:
+    """Return the clean frames ``(3, H, W)`` beside a transition, or the plain colour of a side.
+
+    A side without a clean frame has to do with the transition's own first or last frame.
+    """
+    before = max(window.first, transition.first_frame - 1)
+    after = min(window.last, transition.last_frame + 1)
+    frames = [window.frame(before)[0], window.frame(after)[0]]
+    if transition.color is not None:
+        levels = torch.tensor(list(bytes.fromhex(transition.color.lstrip("#")))) / 255
+        side = 0 if transition.outgoing is None else 1
+        frames[side] = levels.view(3, 1, 1).expand_as(frames[side]).contiguous()
+    return frames[0], frames[1]
 
 
 def progress_of(placer: Placer, weight: float, size: tuple[int, int]) -> float:
@@ -174,4 +186,4 @@ def _moved_back(frame: Tensor, placement: Placement, side: str, clean: Tensor) -
         shown = torch.zeros_like(shown)
     eroded = 1 - functional.max_pool2d(1 - shown, 3, stride=1, padding=1)
     detail = clean - sample(sample(clean, *there(*places)), *back)
-    return sample(frame, *back) + detail, eroded > 0.5
+    return (sample(frame, *back) + detail).clamp(0, 1), eroded > 0.5

@@ -19,7 +19,7 @@ from stages.find.wipes import coverage
 from stages.kinds import PATTERNS, TRANSITION_KINDS, kind_of_pattern
 from stages.kinds.base import AffineMap, TransitionKind, pixel_places
 from stages.media.clip import Frames
-from stages.shots import Analysis
+from stages.shots import Analysis, Transition
 from stages.transition.separate import SeparatedFrame, separate_transition
 from stages.transition.window import Window
 
@@ -156,3 +156,24 @@ def test_an_effect_is_found_and_undone(kind: str, effect: str) -> None:
     for frame in done.values():
         for layer, scene in zip((frame.outgoing, frame.incoming), scenes, strict=True):
             assert float(((layer - scene) ** 2).mean()) < 1e-3
+
+
+def test_a_push_to_a_plain_colour_is_undone() -> None:
+    scene, black = picture(1), torch.zeros(3, HEIGHT, WIDTH)
+    mix = tuple((n + 1) / 7 for n in range(6))
+    placer = TRANSITION_KINDS["push"].effects["slideleft"]
+    inner = [place((scene, black), placer(weight, ASPECT)) for weight in mix]
+    frames = torch.stack([*[scene] * 3, *inner])
+    clip = Frames(frames, tuple(Fraction(n, 25) for n in range(len(frames))), 0)
+    move = Transition(3, 8, "push", mix, "gamma", 0, None, "#000000", effect="slideleft")
+    done: dict[int, Finished] = {}
+    separate_transition(
+        Window.of(clip),
+        move,
+        settings=FitSettings("fast", 0, torch.device("cpu")),
+        progress=lambda fraction, note: None,
+        put=done.__setitem__,
+    )
+    for frame in done.values():
+        assert float(((frame.outgoing - scene) ** 2).mean()) < 1e-3
+        assert float(frame.incoming.abs().mean()) < 1e-3
