@@ -194,7 +194,7 @@ def test_strange_names_are_read_as_file_names(
     picture.write_bytes(cv2.imencode(".png", np.zeros((3, 5, 3), np.uint8))[1].tobytes())
     assert open_clip([picture]).info.width == 5
     path.write_bytes(b"")
-    complaint(path)
+    assert complaint(path)
 
 
 def test_relative_names_and_links_are_read(

@@ -45,7 +45,7 @@ def test_unusable_files_are_refused_in_one_line(
     locked = tmp_path / "locked.mp4"
     locked.write_bytes(b"x")
     locked.chmod(0)
-    complaint(locked)
+    assert complaint(locked)
 
 
 def test_playlists_urls_and_scripts_touch_nothing(
@@ -85,9 +85,9 @@ def test_playlists_urls_and_scripts_touch_nothing(
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".bmp"])
 def test_a_picture_bomb_is_refused(tmp_path: Path, suffix: str) -> None:
     cv2.imwrite(str(tmp_path / f"bomb{suffix}"), np.zeros((1500, 1500, 3), np.uint8))
-    complaint(tmp_path / f"bomb{suffix}", max_pixels=1_000_000)
+    assert complaint(tmp_path / f"bomb{suffix}", max_pixels=1_000_000)
     media.save(tmp_path / "bomb.mp4", np.zeros((2, 200, 200, 3), np.uint8))
-    complaint(tmp_path / "bomb.mp4", max_pixels=10_000)
+    assert complaint(tmp_path / "bomb.mp4", max_pixels=10_000)
 
 
 @pytest.mark.parametrize(
@@ -117,15 +117,15 @@ def test_a_cut_off_file_is_an_error_and_salvaged_on_request(
     assert clip.salvaged in (count, None)
     short = tmp_path / f"short{suffix}"
     short.write_bytes(data[:40])
-    complaint(short)
-    complaint(short, salvage=True)
+    assert complaint(short)
+    assert complaint(short, salvage=True)
 
 
 def test_the_end_of_a_picture_must_be_there(tmp_path: Path) -> None:
     for suffix in (".jpg", ".png"):
         data = cv2.imencode(suffix, media.moving(1)[0])[1].tobytes()
         (tmp_path / f"cut{suffix}").write_bytes(data[: len(data) // 2])
-        complaint(tmp_path / f"cut{suffix}")
+        assert complaint(tmp_path / f"cut{suffix}")
 
 
 def test_an_mp4_without_its_index_says_so(tmp_path: Path) -> None:

@@ -156,7 +156,7 @@ def test_the_pixel_aspect_ratio_is_kept(
 _TWICE = """
 import sys
 from pathlib import Path
-sys.path[:0] = sys.argv[2:4]
+sys.path[:0] = sys.argv[2:]
 import media
 from writing import clip_of
 from stages.media.formats import ALPHA_CONTAINERS, LayerFormat
@@ -171,13 +171,14 @@ for name, layer_format in formats.items():
 
 
 def test_equal_layers_are_equal_files_whatever_is_in_memory(tmp_path: Path) -> None:
-    here = Path(__file__).parents[2]
+    here = Path(__file__).parent
+    folders = [str(here), str(here.parents[1]), str(here.parents[2])]
     for fill in ("0", "1"):
         (tmp_path / fill).mkdir()
         # glibc fills fresh memory with this, which reveals an encoder that reads unset memory.
         environment = {**os.environ, "MALLOC_PERTURB_": fill, "OMP_NUM_THREADS": "1"}
         subprocess.run(
-            [sys.executable, "-c", _TWICE, str(tmp_path / fill), str(here), str(here.parent)],
+            [sys.executable, "-c", _TWICE, str(tmp_path / fill), *folders],
             check=True,
             env=environment,
             timeout=100,
