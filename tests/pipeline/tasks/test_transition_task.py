@@ -355,12 +355,8 @@ def test_separated_frames_wait_on_disk_and_are_gone_afterwards(
     write_layers = task.write_layers
 
     def spy(job: Job, *rest: object) -> object:
-        seen.extend(
-            sorted(
-                str(entry.relative_to(job.checkpoints.folder))
-                for entry in job.checkpoints.folder.rglob("*.npy")
-            )
-        )
+        folder = job.checkpoints.folder
+        seen.extend(sorted(str(entry.relative_to(folder)) for entry in folder.rglob("*.npy")))
         return write_layers(job, *rest)  # type: ignore[arg-type]
 
     monkeypatch.setattr(task, "write_layers", spy)
