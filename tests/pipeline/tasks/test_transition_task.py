@@ -104,11 +104,8 @@ def test_clean_frames_pass_unchanged_and_mixed_ones_are_separated(
     assert (move["from"], move["to"]) == ("scene-001", "scene-002")
     assert move["mix"] == pytest.approx([k / 9 for k in range(1, 9)], abs=1e-6)
     report = manifest["report"]
-    assert (
-        isinstance(report, dict)
-        and report["reconstruction_psnr"] == 40.0
-        and report["stages"]["fit"] == 0.25
-    )
+    assert isinstance(report, dict) and report["reconstruction_psnr"] == 40.0
+    assert report["stages"]["fit"] == 0.25
     assert sum(report["stages"].values()) <= report["seconds"] + 0.25
     assert sorted(entry.name for entry in Path("out").iterdir()) == sorted(
         [*OWN, "scene-001.mkv", "scene-002.mkv", "sheet.png"]
@@ -307,11 +304,8 @@ def test_json_lines_report_each_stage(
     assert main(["run", str(mixed_clip()), *options]) == 0
     out, err = capsys.readouterr()
     events = [json.loads(line) for line in out.splitlines()]
-    assert (
-        err == ""
-        and events[-1]["event"] == "done"
-        and events[-1]["manifest"] == "out/manifest.json"
-    )
+    assert err == "" and events[-1]["event"] == "done"
+    assert events[-1]["manifest"] == "out/manifest.json"
     begun = [event["stage"] for event in events if event["event"] == "begin"]
     assert begun == "open checksum find separate write report".split()
 
