@@ -10,11 +10,14 @@ from dataclasses import dataclass, fields, replace
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
-from stages.motion.flow import box, consistency, flows, length, resize, resize_flow, warp
+from stages.motion.flow import Pair, box, consistency, flows, length, resize, resize_flow, warp
 
 GAPS = (1, 2)
 """Frames between the two of a pair. Over 4 frames what is near the camera moves differently enough to look like a foreground."""
+ENLARGED = 2  # times the size at which flow is found
+ENLARGED_FRAMES = 12  # that are held enlarged at once
 
 BORDER = 0.15  # the camera's motion is believed to show at the picture's border; its weight falls to a third over this part of the side
 INSIDE = 0.1  # weight in the middle
@@ -105,7 +108,7 @@ def find_motion(frames: Tensor) -> Motion:
         if gap >= count:
             break
         pairs = [(t, t + gap) for t in range(count - gap)]
-        found = flows(frames, [*pairs, *((u, t) for t, u in pairs)])
+        found = _enlarged_flows(frames, [*pairs, *((u, t) for t, u in pairs)])
         forward = torch.stack([found[t, u] for t, u in pairs])
         backward = torch.stack([found[u, t] for t, u in pairs])
         cameras = camera_flow(forward), camera_flow(backward)
@@ -120,6 +123,24 @@ def find_motion(frames: Tensor) -> Motion:
     assert near is not None, "a window with motion has two frames or more"
     motion = replace(near, residual=total / weight)
     return replace(motion, residual=motion.along(motion.residual, SMOOTHING))
+
+
+def _enlarged_flows(frames: Tensor, pairs: Sequence[Pair]) -> dict[Pair, Tensor]:
+    """Return the flow of each of ``pairs`` of ``frames`` ``(T, 3, h, w)``, found on enlarged frames.
+
+    DIS stops at half the size of the pictures it is given; on enlarged ones it resolves limbs and outlines of this size.
+    """
+    size = (frames.shape[-2], frames.shape[-1])
+    found: dict[Pair, Tensor] = {}
+    for begin in range(0, len(frames), ENLARGED_FRAMES):
+        here = [pair for pair in pairs if begin <= min(pair) < begin + ENLARGED_FRAMES]
+        if here:
+            first, last = min(map(min, here)), max(map(max, here))
+            shown = frames[first : last + 1]
+            large = functional.interpolate(shown, scale_factor=ENLARGED, mode="bicubic", align_corners=False).clamp(0, 1)
+            for pair, flow in flows(large, [(t - first, u - first) for t, u in here]).items():
+                found[pair[0] + first, pair[1] + first] = resize_flow(flow[None], size)[0]
+    return found
 
 
 def shown_motion(frames: Tensor, motion: Motion) -> Tensor:
