@@ -11,8 +11,8 @@ from torch import Tensor
 from stages.motion.flow import resize
 from stages.segment.votes import guided_lines
 
-SURE_BELOW, SURE_ABOVE = 0.1, 0.9
-"""Mattes that the cut may not change."""
+SURE_BELOW, SURE_ABOVE = 0.2, 0.8
+"""Mattes that the cut may not change. With 0.1 and 0.9 it lost thin limbs."""
 LEAST = 20  # sure pixels of both kinds without which no colours can be learnt
 CUT_ROUNDS = 2
 RADIUS, FLOOR = 2, 1e-4

@@ -31,7 +31,7 @@ from stages.segment.fit import Known, Segments, fit_paper_segments, fit_segments
 from stages.segment.motion import Motion, camera_rests, find_motion, shown_motion
 from stages.segment.parallax import outline_motion, unexplained
 from stages.segment.still import difference_odds, hint_odds, mark_odds, saliency_odds, shown_odds, speed_odds
-from stages.segment.votes import EDGE, EDGE_RADIUS, SURE, TURNS, guided_filter, vote
+from stages.segment.votes import EDGE, EDGE_RADIUS, SURE, TURNS, guided_filter, local_vote, vote
 
 WORK_PIXELS = 424 * 240  # of the pictures that flow and cut see
 VOTE_PIXELS = WORK_PIXELS // 4
@@ -93,6 +93,8 @@ def separate(frames: Tensor, facts: Facts, brief: Brief) -> Separation:
     with clocked(seconds, "cut"):
         brief.progress(0.8, "edges")
         odds = resize(odds[:, None], (work.shape[-2], work.shape[-1]))[:, 0]
+        if motion is not None:
+            odds = local_vote(work, odds)
         matte = refine(cut(work, odds), work, frames)
     with clocked(seconds, "background"):
         brief.progress(0.9, "background")

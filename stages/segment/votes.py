@@ -33,6 +33,10 @@ EDGE_RADIUS, EDGE = 2, 1e-3
 """Of the guided filter between the turns."""
 FLOW_TURNS = 4
 
+LOCAL_BINS, LOCAL_FRAMES_PER_BIN = (20, 12), 4
+"""Bins across and down the picture, and frames a bin, in which colours count as close together."""
+LOCAL_SHARE = 0.5  # of the votes of close pixels beside the odds that they start from
+
 COLOUR_BINS, PLACE_BINS, SPEED_BINS, SPEED_PLACE_BINS, FRAMES_PER_BIN = 16, 14, 16, 10, 3
 
 
@@ -63,6 +67,23 @@ def vote(frames: Tensor, odds: Tensor, motion: Motion | None, unit: Tensor, *, t
         matte = torch.sigmoid(now)
         trust = (2 * matte - 1).abs()
     return now
+
+
+def local_vote(frames: Tensor, odds: Tensor) -> Tensor:
+    """Return log-odds ``(T, h, w)`` after one vote among pixels of one colour that lie close together in the picture and in time.
+
+    A limb as pale as a far part of the background may still be told from the background beside it.
+
+    frames: ``(T, 3, h, w)`` in [0, 1]. odds: the foreground's log-odds ``(T, h, w)``, which vote by their certainty.
+    """
+    count, _, height, width = frames.shape
+    y, x, when = ((torch.arange(size).to(frames) + 0.5) / size for size in (height, width, count))
+    places = [axis.expand_as(odds) for axis in (x, y[:, None], when[:, None, None])]
+    bins = [COLOUR_BINS] * 3 + [*LOCAL_BINS, max(1, count // LOCAL_FRAMES_PER_BIN)]
+    matte = torch.sigmoid(odds)
+    trust = (2 * matte - 1).abs()
+    near = _odds([*_spread_colours(frames), *places], bins, (trust * matte).flatten(), (trust * (1 - matte)).flatten())
+    return guided_filter((odds + LOCAL_SHARE * near.view_as(odds))[:, None], frames, EDGE_RADIUS, EDGE)[:, 0]
 
 
 def _odds(features: Sequence[Tensor], bins: Sequence[int], ours: Tensor, theirs: Tensor) -> Tensor:
