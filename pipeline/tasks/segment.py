@@ -6,11 +6,19 @@ from collections.abc import Mapping
 
 from pipeline.framewise.run import Output, Recipe, layered_task
 from stages.segment.background import Plate
-from stages.segment.layers import FIT_PIXELS, VOTE_PIXELS, WORK_PIXELS, Facts, separate, settle, survey
+from stages.segment.layers import (
+    FIT_PIXELS,
+    VOTE_PIXELS,
+    WORK_PIXELS,
+    SegmentSurvey,
+    separate,
+    settle,
+    survey,
+)
 
 
 def account(figures: Mapping[str, float]) -> str:
-    """Say how much of the picture the foreground is, and what the background behind it rests on."""
+    """Return a sentence on how much the foreground hides and where the background comes from."""
     hidden = figures["explained"] + figures["invented"]
     if hidden < 0.0005:
         return "The foreground covers less than 0.1 % of the picture: nearly all of the background is the input."
@@ -22,14 +30,23 @@ def account(figures: Mapping[str, float]) -> str:
 
 
 RECIPE = Recipe(
-    outputs=(Output("foreground", alpha="matte"), Output("background"), Output("matte", sound=False, data=True)),
+    outputs=(
+        Output("foreground", alpha="matte"),
+        Output("background"),
+        Output("matte", sound=False, data=True),
+    ),
     survey=survey,
     separate=separate,
     settle=settle,
     account=account,
     memory=36,
-    kinds=(Facts, Plate),
-    limits={"motion": WORK_PIXELS, "votes": VOTE_PIXELS, "networks": FIT_PIXELS, "edges": WORK_PIXELS},
+    kinds=(SegmentSurvey, Plate),
+    limits={
+        "motion": WORK_PIXELS,
+        "votes": VOTE_PIXELS,
+        "networks": FIT_PIXELS,
+        "edges": WORK_PIXELS,
+    },
 )
 
 TASK = layered_task(

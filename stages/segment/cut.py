@@ -1,4 +1,4 @@
-"""The matte's edge: a cut through every frame where its colours part, then soft at full size."""
+"""Draw the matte's edge: a cut along the colour edges of every frame, then soft at full size."""
 
 from __future__ import annotations
 
@@ -12,18 +12,19 @@ from stages.motion.flow import resize
 from stages.segment.votes import guided_lines
 
 SURE_BELOW, SURE_ABOVE = 0.2, 0.8
-"""Mattes that the cut may not change. With 0.1 and 0.9 it lost thin limbs."""
-LEAST = 20  # sure pixels of both kinds without which no colours can be learnt
+"""Mattes beyond which the cut may not change a pixel. At 0.1 and 0.9, thin limbs were lost."""
+LEAST = 20  # sure pixels of each side that are needed to learn its colours
 CUT_ROUNDS = 2
 RADIUS, FLOOR = 2, 1e-4
-"""Of the guided filter that softens the cut, at the working size."""
-SOFT = 0.1  # the filter's tails, which are cut off at both ends
+"""Radius in pixels and variance floor of the guided filter that softens the cut."""
+SOFT = 0.1  # part of the filter's range that is clipped at both ends
 
 
 def cut(frames: Tensor, odds: Tensor) -> Tensor:
-    """Foreground or not, ``(T, 1, h, w)`` of 0 and 1, by graph cuts over colour mixtures (GrabCut, Rother et al. 2004).
+    """Return a hard matte ``(T, 1, h, w)`` of 0 and 1 by graph cuts (GrabCut, Rother et al. 2004).
 
-    frames: ``(T, 3, h, w)`` in [0, 1]; odds: the foreground's log-odds ``(T, h, w)``; only unsure pixels may change sides.
+    frames: ``(T, 3, h, w)`` in [0, 1].
+    odds: the foreground's log-odds ``(T, h, w)``. Only unsure pixels may change sides.
     """
     done = [_cut_frame(frame, torch.sigmoid(each).cpu().numpy()) for frame, each in zip(frames, odds, strict=True)]
     return torch.from_numpy(np.stack(done))[:, None].to(frames)
@@ -37,16 +38,26 @@ def _cut_frame(frame: Tensor, matte: NDArray[np.float32]) -> NDArray[np.bool_]:
     if min((sides == cv2.GC_FGD).sum(), (sides == cv2.GC_BGD).sum()) < LEAST:
         return np.asarray(matte > 0.5)
     picture = np.ascontiguousarray((255 * frame).round().to("cpu", torch.uint8).permute(1, 2, 0).numpy())
-    # Its first clusters are drawn from a generator that other calls move on.
+    # GrabCut draws its first clusters from a global generator.
     cv2.setRNGSeed(0)
-    cv2.grabCut(picture, sides, (0, 0, 0, 0), np.zeros((1, 65)), np.zeros((1, 65)), CUT_ROUNDS, cv2.GC_INIT_WITH_MASK)
+    cv2.grabCut(
+        picture,
+        sides,
+        (0, 0, 0, 0),
+        np.zeros((1, 65)),
+        np.zeros((1, 65)),
+        CUT_ROUNDS,
+        cv2.GC_INIT_WITH_MASK,
+    )
     return np.asarray((sides == cv2.GC_FGD) | (sides == cv2.GC_PR_FGD))
 
 
 def refine(matte: Tensor, work: Tensor, frames: Tensor) -> Tensor:
-    """The matte at the size of ``frames`` ``(T, 3, H, W)``, soft where their colours are: ``(T, 1, H, W)`` in [0, 1].
+    """Return a soft matte ``(T, 1, H, W)`` in [0, 1] at full size.
 
-    matte: ``(T, 1, h, w)``, made on ``work`` ``(T, 3, h, w)``; lines in colour are found there and read at full size.
+    The guided filter is fitted at the size of ``work`` and applied to ``frames``.
+
+    matte: hard, ``(T, 1, h, w)``. work: ``(T, 3, h, w)``. frames: ``(T, 3, H, W)``.
     """
     size = (frames.shape[-2], frames.shape[-1])
     done = torch.empty_like(frames[:, :1])
