@@ -11,8 +11,11 @@ from torch import Tensor
 from stages.motion.flow import resize
 from stages.segment.votes import guided_lines
 
-SURE_BELOW, SURE_ABOVE = 0.2, 0.8
-"""Mattes beyond which the cut may not change a pixel. At 0.1 and 0.9, thin limbs were lost."""
+SURE_MOVING, SURE_STILL = 0.2, 0.1
+"""Mattes this near to 0 and 1 may not change, in clips and in single pictures.
+
+In clips, the votes know more than the colours: at 0.1 the cut removed thin limbs.
+"""
 LEAST = 20  # sure pixels of each side that are needed to learn its colours
 CUT_ROUNDS = 2
 RADIUS, FLOOR = 2, 1e-4
@@ -20,21 +23,22 @@ RADIUS, FLOOR = 2, 1e-4
 SOFT = 0.1  # part of the filter's range that is clipped at both ends
 
 
-def cut(frames: Tensor, odds: Tensor) -> Tensor:
+def cut(frames: Tensor, odds: Tensor, sure: float = SURE_MOVING) -> Tensor:
     """Return a hard matte ``(T, 1, h, w)`` of 0 and 1 by graph cuts (GrabCut, Rother et al. 2004).
 
     frames: ``(T, 3, h, w)`` in [0, 1].
     odds: the foreground's log-odds ``(T, h, w)``. Only unsure pixels may change sides.
+    sure: pixels whose matte is this near to 0 or 1 are sure.
     """
-    done = [_cut_frame(frame, torch.sigmoid(each).cpu().numpy()) for frame, each in zip(frames, odds, strict=True)]
+    done = [_cut_frame(frame, torch.sigmoid(each).cpu().numpy(), sure) for frame, each in zip(frames, odds, strict=True)]
     return torch.from_numpy(np.stack(done))[:, None].to(frames)
 
 
-def _cut_frame(frame: Tensor, matte: NDArray[np.float32]) -> NDArray[np.bool_]:
+def _cut_frame(frame: Tensor, matte: NDArray[np.float32], sure: float) -> NDArray[np.bool_]:
     sides = np.full(matte.shape, cv2.GC_PR_BGD, np.uint8)
     sides[matte > 0.5] = cv2.GC_PR_FGD
-    sides[matte > SURE_ABOVE] = cv2.GC_FGD
-    sides[matte < SURE_BELOW] = cv2.GC_BGD
+    sides[matte > 1 - sure] = cv2.GC_FGD
+    sides[matte < sure] = cv2.GC_BGD
     if min((sides == cv2.GC_FGD).sum(), (sides == cv2.GC_BGD).sum()) < LEAST:
         return np.asarray(matte > 0.5)
     picture = np.ascontiguousarray((255 * frame).round().to("cpu", torch.uint8).permute(1, 2, 0).numpy())

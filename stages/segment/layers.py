@@ -28,7 +28,7 @@ from stages.optim.fit import FitPlan, OnStep
 from stages.optim.timing import clocked, seconds_a_step
 from stages.segment.background import Plate, complete, dilate, find_plate, margin_of, push_pull
 from stages.segment.behind import behind_odds
-from stages.segment.cut import SOFT, cut, refine
+from stages.segment.cut import SOFT, SURE_MOVING, SURE_STILL, cut, refine
 from stages.segment.fit import SegmentEvidence, Segments, fit_paper_segments, fit_segments
 from stages.segment.motion import WindowMotion, camera_rests, find_motion, shown_motion
 from stages.segment.parallax import outline_motion, unexplained
@@ -115,7 +115,8 @@ def separate(frames: Tensor, facts: SegmentSurvey, brief: Brief) -> Separation:
         odds = resize(odds[:, None], (work.shape[-2], work.shape[-1]))[:, 0]
         if motion is not None:
             odds = local_vote(work, odds)
-        matte = refine(cut(work, odds), work, frames)
+        sure = SURE_STILL if motion is None else SURE_MOVING
+        matte = refine(cut(work, odds, sure), work, frames)
     with clocked(seconds, "background"):
         brief.progress(0.9, "background")
         plate = None if facts.plate is None else facts.plate.without(frames, matte)
