@@ -12,7 +12,7 @@ from stages.segment.layers import (
     FIT_PIXELS,
     VOTE_PIXELS,
     WORK_PIXELS,
-    Facts,
+    SegmentSurvey,
     separate,
     settle,
     survey,
@@ -20,7 +20,7 @@ from stages.segment.layers import (
 
 
 def account(figures: Mapping[str, float]) -> str:
-    """Say how much of the picture the foreground is, and what the background behind it rests on."""
+    """Return a sentence on how much the foreground hides and where the background comes from."""
     hidden = figures["explained"] + figures["invented"]
     if hidden < 0.0005:
         return "The foreground covers less than 0.1 % of the picture: nearly all of the background is the input."
@@ -44,7 +44,7 @@ RECIPE = Recipe(
     settle=settle,
     account=account,
     memory=36,
-    kinds=(Facts, Plate),
+    kinds=(SegmentSurvey, Plate),
     limits={
         "motion": WORK_PIXELS,
         "votes": VOTE_PIXELS,

@@ -1,1 +1,1 @@
-"""Foreground, background and matte; begins at :mod:`stages.segment.layers`."""
+"""Separate foreground, background and matte; start reading at :mod:`stages.segment.layers`."""

@@ -1,7 +1,8 @@
-"""The whole background: what the foreground hides in one frame is looked up, along the background's motion, in frames where it is seen.
+"""Complete the background: look up what the foreground hides in frames that show it.
 
-Every hidden pixel keeps a pointer to the pixel of another frame that shows it. Pointers are handed from frame to frame and colours are
-read once, at the end: nothing is interpolated twice.
+Every hidden pixel keeps a pointer to a pixel of another frame that shows it. Pointers are passed
+from frame to frame along the background's motion. Colours are read once, at the end, so that nothing
+is interpolated twice.
 """
 
 from __future__ import annotations
@@ -13,38 +14,40 @@ from torch import Tensor
 from torch.nn import functional
 
 from stages.motion.flow import resize, resize_flow
-from stages.segment.motion import Motion
+from stages.segment.motion import WindowMotion
 
-HIDDEN = 0.05  # matte above which a pixel is not taken for background
-MARGIN = 0.012  # part of the longer side around the foreground that is not taken either: blurred edges, contact shadows
-REACH = 2  # margins around the hidden pixels whose flow is not taken for the background's
-STEADY = 0.08  # a frame and the plate agree within this
-STEADY_SHARE = (
-    0.6  # part of the picture that has to agree with the plate for the camera to count as fixed
-)
-SAME_SHARE = 0.7  # part of its foreground frames in which a pixel must look like the plate for the plate to show the foreground
-ROWS = 64  # of a picture that are sorted at once
-PARTS = 4
-SEEN_SHARE = 0.3  # part of the frames of each part of the clip that have to agree at a pixel for its plate to be trusted
+HIDDEN = 0.05  # matte above which a pixel is not used as background
+MARGIN = 0.012  # width around it that is not used either (blur, shadows), in longer sides
+REACH = 2  # margins around the hidden pixels whose flow is not used as the background's
+STEADY = 0.08  # colour difference within which a frame agrees with the plate
+STEADY_SHARE = 0.6  # part of the picture that has to agree under a fixed camera
+SAME_SHARE = 0.7  # agreeing part of a pixel's foreground frames above which the plate shows them
+ROWS = 64  # of a picture that are sorted at once, to bound memory
+PARTS = 4  # of the clip, each of which has to agree with a trusted pixel of the plate
+SEEN_SHARE = 0.3  # part of the frames of each of them that has to agree
 
 
 @dataclass(frozen=True)
 class Plate:
-    """The background of a whole clip under a fixed camera: ``picture`` ``(3, H, W)`` and where it is trusted, ``(1, H, W)`` of bool."""
+    """Hold the background of a clip under a fixed camera.
+
+    picture: ``(3, H, W)`` in [0, 1]. trusted: where it is known, ``(1, H, W)`` of bool.
+    """
 
     picture: Tensor
     trusted: Tensor
 
     def resized(self, size: tuple[int, int]) -> Plate:
-        """The same at another size ``(H, W)``."""
-        return Plate(
-            resize(self.picture[None], size)[0], resize(self.trusted[None].float(), size)[0] > 0.5
-        )
+        """Return this plate at another size ``(H, W)``."""
+        return Plate(resize(self.picture[None], size)[0], resize(self.trusted[None].float(), size)[0] > 0.5)
 
     def without(self, frames: Tensor, matte: Tensor) -> Plate:
-        """The plate less where it shows the foreground itself: a body that hardly moves is most frames' median.
+        """Return the plate without the places that show the foreground itself.
 
-        There ``frames`` ``(T, 3, H, W)`` look like the plate just where ``matte`` ``(T, 1, H, W)`` says foreground.
+        A body that hardly moves is the median of most frames. There the frames look like the plate
+        exactly where the matte says foreground.
+
+        frames: ``(T, 3, H, W)`` in [0, 1]. matte: ``(T, 1, H, W)``.
         """
         marked, alike = torch.zeros_like(matte[0]), torch.zeros_like(matte[0])
         for frame, one in zip(frames, matte > 0.5, strict=True):
@@ -53,36 +56,42 @@ class Plate:
         return Plate(self.picture, self.trusted & (alike <= SAME_SHARE * marked))
 
     def completed(self, frames: Tensor, matte: Tensor) -> Plate:
-        """The plate with the median of ``frames`` ``(T, 3, H, W)`` beside ``matte`` ``(T, 1, H, W)`` where it is not trusted itself."""
+        """Return the plate with its gaps filled by the median of the frames outside the matte.
+
+        frames: ``(T, 3, H, W)`` in [0, 1]. matte: ``(T, 1, H, W)``.
+        """
         seen = _median(frames, _hidden(matte))
         known = seen.isfinite()[:1]
         return Plate(torch.where(self.trusted | ~known, self.picture, seen), self.trusted | known)
 
 
 def find_plate(sample: Tensor) -> Plate | None:
-    """The median of evenly spread frames ``(S, 3, H, W)`` where the camera stands still; ``None`` where it moves, or for a few frames."""
+    """Return the median of evenly spread frames ``(S, 3, H, W)`` if the camera stands still.
+
+    Returns ``None`` if it moves, and for fewer than three frames.
+    """
     if len(sample) < 3:
         return None
-    # Row by row: the median of whole frames would need their memory again.
+    # Row by row, because the median of whole frames would need their memory again.
     picture = torch.cat([rows.median(0).values for rows in torch.split(sample, ROWS, dim=2)], 1)
-    agree = torch.stack(
-        [(frame - picture).abs().amax(0, keepdim=True) < STEADY for frame in sample]
-    )
-    # Half the frames may show a foreground; each must still agree with the plate over most of the picture.
+    agree = torch.stack([(frame - picture).abs().amax(0, keepdim=True) < STEADY for frame in sample])
+    # A typical frame must agree with the plate over most of the picture.
     if float(agree.float().mean((1, 2, 3)).median()) < STEADY_SHARE:
         return None
-    # In every part of the clip: someone who comes and stays may be most frames' median, but was not there before.
+    # Someone who comes and stays may be the median of most frames, but not of the first part.
     parts = [part.float().mean(0) for part in torch.tensor_split(agree, min(PARTS, len(agree)))]
     return Plate(picture, torch.stack(parts).amin(0) >= SEEN_SHARE)
 
 
-def complete(
-    frames: Tensor, matte: Tensor, motion: Motion | None, plate: Plate | None
-) -> tuple[Tensor, Tensor]:
-    """The background of ``frames`` ``(T, 3, H, W)`` behind ``matte`` ``(T, 1, H, W)``, and where nothing in the window or plate shows it.
+def complete(frames: Tensor, matte: Tensor, motion: WindowMotion | None, plate: Plate | None) -> tuple[Tensor, Tensor]:
+    """Return the complete background, and where neither the window nor the plate shows it.
 
-    Under a fixed camera (it has a plate) that is the plate, then the median of the window's frames: medians have less noise and do not take
-    over what a matte missed. Else of two frames that show a pixel the nearer in time counts more.
+    Under a fixed camera, hidden pixels come from the plate, then from the median of the window:
+    medians have little noise and suppress what a matte missed. Under a moving camera they come from
+    the nearest frames before and after that show them; the nearer one counts more.
+
+    frames: ``(T, 3, H, W)`` in [0, 1]. matte: ``(T, 1, H, W)``.
+    motion: ``None`` for unrelated pictures. plate: ``None`` for a moving camera.
 
     Returns pictures ``(T, 3, H, W)`` and ``(T, 1, H, W)`` of bool.
     """
@@ -101,17 +110,17 @@ def complete(
         missing &= weight == 0
     for t in range(len(frames)):
         if bool(missing[t].any()):
-            background[t] = spread(background[t][None], ~missing[t][None])[0]
+            background[t] = push_pull(background[t][None], ~missing[t][None])[0]
     return background.clamp(0, 1), missing
 
 
 def _hidden(matte: Tensor) -> Tensor:
-    """Where nothing is taken for background, ``(T, 1, H, W)`` of bool: the foreground and a margin."""
-    return torch.cat([grown(one[None] > HIDDEN, margin_of(matte)) for one in matte])
+    """Return the foreground and a margin around it, ``(T, 1, H, W)`` of bool."""
+    return torch.cat([dilate(one[None] > HIDDEN, margin_of(matte)) for one in matte])
 
 
 def _median(frames: Tensor, hidden: Tensor) -> Tensor:
-    """The median over ``frames`` ``(T, 3, H, W)`` of where they are not ``hidden`` ``(T, 1, H, W)``: ``(3, H, W)``, NaN where none is."""
+    """Return the median ``(3, H, W)`` of the pixels that are not hidden; NaN where all are."""
     parts = zip(torch.split(frames, ROWS, dim=2), torch.split(hidden, ROWS, dim=2), strict=True)
     return torch.cat(
         [torch.where(covered, torch.nan, rows).nanmedian(0).values for rows, covered in parts], 1
@@ -122,12 +131,15 @@ def _collect(
     frames: Tensor,
     hidden: Tensor,
     wanted: Tensor,
-    motion: Motion,
+    motion: WindowMotion,
     way: int,
     total: Tensor,
     weight: Tensor,
 ) -> None:
-    """Adds to ``total`` and ``weight`` what later (``way`` 1) or earlier (-1) frames show of the ``wanted`` pixels, by 1 / time²."""
+    """Add what later (``way`` 1) or earlier (-1) frames show of the ``wanted`` pixels.
+
+    total, weight: ``(T, 3, H, W)`` and ``(T, 1, H, W)``, changed in place; the weight is 1 / time².
+    """
     count, _, height, width = frames.shape
     size = (height, width)
     flow, camera = (
@@ -136,25 +148,20 @@ def _collect(
         else (motion.backward, motion.camera_backward)
     )
     order = range(count - 2, -1, -1) if way > 0 else range(1, count)
-    y, x = (
-        axis.flatten().float()
-        for axis in torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
-    )
-    # Where a hidden pixel of the frame before can be seen: which frame, and the place in it. A frame of -1 says nowhere.
+    y, x = (axis.flatten().float() for axis in torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij"))
+    # The frame that shows each pixel of the last frame, and the place in it. -1 means none.
     last = order[0] + way
     shown = hidden[last].flatten()
     source = torch.where(shown, -1, last)
     place = torch.stack([x, y])
     for t in order:
         step = t if way > 0 else t - 1
-        # Flow reaches beyond the foreground's edge: further than the colours do.
+        # The foreground's flow leaks further beyond its edge than its colours do.
         small_hidden = resize(hidden[t][None].float(), (flow.shape[-2], flow.shape[-1])) > 0
-        small_hidden = grown(small_hidden, REACH * margin_of(flow))
+        small_hidden = dilate(small_hidden, REACH * margin_of(flow))
         away = flow[step : step + 1] - camera[step : step + 1]
-        # The foreground's own motion is replaced by that of the background around it.
-        moved = resize_flow(camera[step : step + 1] + spread(away, ~small_hidden), size)[0].flatten(
-            1
-        )
+        # Replace the foreground's motion by that of the background around it.
+        moved = resize_flow(camera[step : step + 1] + push_pull(away, ~small_hidden), size)[0].flatten(1)
         need = hidden[t].flatten().nonzero()[:, 0]
         at_x, at_y = x[need] + moved[0, need], y[need] + moved[1, need]
         near_x, near_y = at_x.round(), at_y.round()
@@ -175,7 +182,10 @@ def _collect(
 
 
 def read(frames: Tensor, index: Tensor, place: Tensor) -> Tensor:
-    """Colours ``(3, N)`` of frames ``index`` ``(N,)`` at ``place`` ``(2, N)`` in pixels, bilinear; beyond the edge its last pixel."""
+    """Read colours ``(3, N)`` by bilinear interpolation; places outside are clamped to the edge.
+
+    index: frame numbers, ``(N,)``. place: x and y in pixels, ``(2, N)``.
+    """
     height, width = frames.shape[-2:]
     x, y = place[0].clamp(0, width - 1), place[1].clamp(0, height - 1)
     left, top = (
@@ -189,10 +199,13 @@ def read(frames: Tensor, index: Tensor, place: Tensor) -> Tensor:
     return (1 - v) * upper + v * lower
 
 
-def spread(values: Tensor, known: Tensor) -> Tensor:
-    """``values`` ``(1, C, h, w)`` with the unknown ones taken from the known ``(1, 1, h, w)`` around them, smoothly (push and pull).
+def push_pull(values: Tensor, known: Tensor) -> Tensor:
+    """Fill unknown values smoothly from the known ones around them (push-pull).
 
-    Halved until all is known, then filled from coarse to fine (Gortler et al. 1996, section 3.4). Nothing known gives zeros.
+    The picture is halved until all is known, then filled from coarse to fine (Gortler et al. 1996,
+    section 3.4). If nothing is known, the result is zero.
+
+    values: ``(1, C, h, w)``. known: ``(1, 1, h, w)`` of bool.
     """
     weight = known.to(values)
     if bool(known.all()):
@@ -202,7 +215,7 @@ def spread(values: Tensor, known: Tensor) -> Tensor:
     size = (values.shape[-2], values.shape[-1])
     total = functional.avg_pool2d(values * weight, 2, ceil_mode=True, count_include_pad=False)
     mass = functional.avg_pool2d(weight, 2, ceil_mode=True, count_include_pad=False)
-    coarse = spread(total / mass.clamp_min(1e-6), mass > 0)
+    coarse = push_pull(total / mass.clamp_min(1e-6), mass > 0)
     return torch.where(
         known,
         values,
@@ -211,10 +224,10 @@ def spread(values: Tensor, known: Tensor) -> Tensor:
 
 
 def margin_of(matte: Tensor) -> int:
-    """Pixels around the foreground that are not taken for background, for a matte of this size."""
+    """Return the width in pixels of the margin around a foreground in a matte of this size."""
     return max(1, round(MARGIN * max(matte.shape[-2:]))) if max(matte.shape[-2:]) > 8 else 0
 
 
-def grown(mask: Tensor, radius: int) -> Tensor:
-    """``mask`` ``(n, 1, h, w)`` of bool with every true pixel grown to a square of ``2 radius + 1``."""
+def dilate(mask: Tensor, radius: int) -> Tensor:
+    """Dilate ``mask`` ``(n, 1, h, w)`` of bool by a square of ``2 radius + 1`` pixels."""
     return functional.max_pool2d(mask.float(), 2 * radius + 1, 1, radius) > 0

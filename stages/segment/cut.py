@@ -1,4 +1,4 @@
-"""The matte's edge: a cut through every frame where its colours part, then soft at full size."""
+"""Draw the matte's edge: a cut along the colour edges of every frame, then soft at full size."""
 
 from __future__ import annotations
 
@@ -11,38 +11,38 @@ from torch import Tensor
 from stages.motion.flow import resize
 from stages.segment.votes import guided_lines
 
-SURE_BELOW, SURE_ABOVE = 0.1, 0.9
-"""Mattes that the cut may not change."""
-LEAST = 20  # sure pixels of both kinds without which no colours can be learnt
+SURE_MOVING, SURE_STILL = 0.2, 0.1
+"""Mattes this near to 0 and 1 may not change, in clips and in single pictures.
+
+In clips, the votes know more than the colours: at 0.1 the cut removed thin limbs.
+"""
+LEAST = 20  # sure pixels of each side that are needed to learn its colours
 CUT_ROUNDS = 2
 RADIUS, FLOOR = 2, 1e-4
-"""Of the guided filter that softens the cut, at the working size."""
-SOFT = 0.1  # the filter's tails, which are cut off at both ends
+"""Radius in pixels and variance floor of the guided filter that softens the cut."""
+SOFT = 0.1  # part of the filter's range that is clipped at both ends
 
 
-def cut(frames: Tensor, odds: Tensor) -> Tensor:
-    """Foreground or not, ``(T, 1, h, w)`` of 0 and 1, by graph cuts over colour mixtures (GrabCut, Rother et al. 2004).
+def cut(frames: Tensor, odds: Tensor, sure: float = SURE_MOVING) -> Tensor:
+    """Return a hard matte ``(T, 1, h, w)`` of 0 and 1 by graph cuts (GrabCut, Rother et al. 2004).
 
-    frames: ``(T, 3, h, w)`` in [0, 1]; odds: the foreground's log-odds ``(T, h, w)``; only unsure pixels may change sides.
+    frames: ``(T, 3, h, w)`` in [0, 1].
+    odds: the foreground's log-odds ``(T, h, w)``. Only unsure pixels may change sides.
+    sure: pixels whose matte is this near to 0 or 1 are sure.
     """
-    done = [
-        _cut_frame(frame, torch.sigmoid(each).cpu().numpy())
-        for frame, each in zip(frames, odds, strict=True)
-    ]
+    done = [_cut_frame(frame, torch.sigmoid(each).cpu().numpy(), sure) for frame, each in zip(frames, odds, strict=True)]
     return torch.from_numpy(np.stack(done))[:, None].to(frames)
 
 
-def _cut_frame(frame: Tensor, matte: NDArray[np.float32]) -> NDArray[np.bool_]:
+def _cut_frame(frame: Tensor, matte: NDArray[np.float32], sure: float) -> NDArray[np.bool_]:
     sides = np.full(matte.shape, cv2.GC_PR_BGD, np.uint8)
     sides[matte > 0.5] = cv2.GC_PR_FGD
-    sides[matte > SURE_ABOVE] = cv2.GC_FGD
-    sides[matte < SURE_BELOW] = cv2.GC_BGD
+    sides[matte > 1 - sure] = cv2.GC_FGD
+    sides[matte < sure] = cv2.GC_BGD
     if min((sides == cv2.GC_FGD).sum(), (sides == cv2.GC_BGD).sum()) < LEAST:
         return np.asarray(matte > 0.5)
-    picture = np.ascontiguousarray(
-        (255 * frame).round().to("cpu", torch.uint8).permute(1, 2, 0).numpy()
-    )
-    # Its first clusters are drawn from a generator that other calls move on.
+    picture = np.ascontiguousarray((255 * frame).round().to("cpu", torch.uint8).permute(1, 2, 0).numpy())
+    # GrabCut draws its first clusters from a global generator.
     cv2.setRNGSeed(0)
     cv2.grabCut(
         picture,
@@ -57,9 +57,11 @@ def _cut_frame(frame: Tensor, matte: NDArray[np.float32]) -> NDArray[np.bool_]:
 
 
 def refine(matte: Tensor, work: Tensor, frames: Tensor) -> Tensor:
-    """The matte at the size of ``frames`` ``(T, 3, H, W)``, soft where their colours are: ``(T, 1, H, W)`` in [0, 1].
+    """Return a soft matte ``(T, 1, H, W)`` in [0, 1] at full size.
 
-    matte: ``(T, 1, h, w)``, made on ``work`` ``(T, 3, h, w)``; lines in colour are found there and read at full size.
+    The guided filter is fitted at the size of ``work`` and applied to ``frames``.
+
+    matte: hard, ``(T, 1, h, w)``. work: ``(T, 3, h, w)``. frames: ``(T, 3, H, W)``.
     """
     size = (frames.shape[-2], frames.shape[-1])
     done = torch.empty_like(frames[:, :1])

@@ -1,7 +1,8 @@
-"""Double-DIP on a window: generators of foreground, background and matte, fitted together so that their mixture gives the input.
+"""Double-DIP on a window: fit generators of foreground, background and matte to the frames.
 
-Each is shared by all frames, on noise that is coupled in time. What motion, votes and the completed background know comes in with a trust
-for each pixel; the fit gives colours to what nothing shows, and moves the matte where two plausible layers explain the input better.
+All frames share the three generators, whose input is noise that is coupled in time. The matte and
+the colours that are already known enter the loss with a weight for each pixel. The fit draws the
+colours that no frame shows, and moves the matte where that explains the input better.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from stages.optim.losses import (
     reconstruction,
     squared_reconstruction,
 )
-from stages.segment.motion import Motion
+from stages.segment.motion import WindowMotion
 
 WEIGHTS: dict[str, Schedule] = {
     "reconstruction": constant(1.0),
@@ -38,7 +39,7 @@ WEIGHTS: dict[str, Schedule] = {
     "mask_consistency": constant(0.1),
     "binary_push": ramp(0.0, 0.05),
 }
-"""The weight of every loss of :func:`fit_segments`, in one place."""
+"""The weight of every loss of :func:`fit_segments`."""
 
 PAPER_WEIGHTS: dict[str, Schedule] = {
     "reconstruction": constant(1.0),
@@ -46,21 +47,28 @@ PAPER_WEIGHTS: dict[str, Schedule] = {
     "matte": ramp(1.0, 0.0, 0.3),
     "binary_push": ramp(0.0, 0.1),
 }
-"""Double-DIP's for segmentation: the hint leads at the start, then the matte is pushed to 0 and 1 (Gandelsman et al. 2019, section 3)."""
+"""Those of Double-DIP for segmentation (Gandelsman et al. 2019, section 3).
 
-REACH = 4.0  # log-odds that the matte's generator can add
-EDGE = 0.02
-PAPER_DEPTH = 2
-PAPER_JITTER = 1e-3
-HINTED = 0.8  # trust in the given matte above which it stands for the user's hint
+The hint leads at the start; then the matte is pushed to 0 and 1.
+"""
+
+REACH = 4.0  # most log-odds that the matte's generator can add
+EDGE = 0.02  # mattes are clamped this far from 0 and 1 before they become log-odds
+PAPER_DEPTH = 2  # channels of the published networks' noise, as published
+PAPER_JITTER = 1e-3  # standard deviation of the noise that is added in each step
+HINTED = 0.8  # trust in the given matte above which it replaces the user's hint
 
 
 @dataclass(frozen=True)
-class Known:
-    """What is believed of a window before the fit, at the fit's size: pictures ``(T, 3, h, w)``, weights ``(T, 1, h, w)`` in [0, 1].
+class SegmentEvidence:
+    """Hold what is known of a window before the fit, at the fit's size.
 
-    matte, trust: the matte and how far it is believed. foreground, shown: its colours, filled in where it is not, and trust in them.
-    background, seen: the same behind it.
+    Pictures are ``(T, 3, h, w)``, mattes and weights ``(T, 1, h, w)``, all in [0, 1].
+
+    matte, trust: the matte and the confidence in it.
+    foreground, shown: its colours, filled in where it is not, and the confidence in them.
+    background, seen: the same for the background.
+    motion: of frames of this size; ``None`` for pictures.
     """
 
     frames: Tensor
@@ -70,10 +78,10 @@ class Known:
     shown: Tensor
     background: Tensor
     seen: Tensor
-    motion: Motion | None
+    motion: WindowMotion | None
 
-    def to(self, device: torch.device) -> Known:
-        """The same on ``device``."""
+    def to(self, device: torch.device) -> SegmentEvidence:
+        """Return a copy on ``device``."""
         there = {field.name: getattr(self, field.name) for field in fields(self)}
         return replace(
             self, **{name: each.to(device) for name, each in there.items() if each is not None}
@@ -82,7 +90,10 @@ class Known:
 
 @dataclass(frozen=True)
 class Segments:
-    """What the fit found, on the CPU: ``foreground``, ``background`` ``(T, 3, h, w)`` and ``matte`` ``(T, 1, h, w)`` in [0, 1]."""
+    """Hold the fitted layers on the CPU.
+
+    foreground, background: ``(T, 3, h, w)`` in [0, 1]. matte: ``(T, 1, h, w)`` in [0, 1].
+    """
 
     foreground: Tensor
     background: Tensor
@@ -90,11 +101,11 @@ class Segments:
 
 
 class ThreeLayers(nn.Module):
-    """The generators of foreground, background and matte; the matte's moves a given one."""
+    """Generate foreground, background and matte; the matte is a given one plus a change."""
 
     given: Tensor
 
-    def __init__(self, known: Known, *, seed: int, dtype: torch.dtype) -> None:
+    def __init__(self, known: SegmentEvidence, *, seed: int, dtype: torch.dtype) -> None:
         super().__init__()
         count, _, height, width = known.frames.shape
         size = (height, width)
@@ -114,17 +125,16 @@ class ThreeLayers(nn.Module):
         matte = torch.sigmoid(self.given[index] + REACH * (2 * self.change(index) - 1))
         return self.foreground(index), self.background(index), matte
 
-    def code_parameters(self) -> list[nn.Parameter]:
-        """The parameters that learn faster."""
-        return [
-            p
-            for layer in (self.foreground, self.background, self.change)
-            for p in layer.noise.parameters()
-        ]
+    def codes(self) -> list[nn.Parameter]:
+        """Return the input codes, which learn faster."""
+        return [p for layer in (self.foreground, self.background, self.change) for p in layer.noise.parameters()]
 
 
 def neighbours(frames: int, batch: int) -> Draw:
-    """Draws pairs of consecutive frames, as the matte is compared from one to the next; one frame alone comes as it is."""
+    """Return a function that draws pairs of consecutive frames for the mask-consistency loss.
+
+    frames: number of frames; a single one is drawn alone. batch: most frames of one draw.
+    """
     pairs = max(1, min(batch // 2, frames - 1))
 
     def draw(generator: torch.Generator) -> Tensor:
@@ -136,10 +146,11 @@ def neighbours(frames: int, batch: int) -> Draw:
     return draw
 
 
-def fit_segments(
-    known: Known, *, plan: FitPlan, seed: int, device: torch.device, on_step: OnStep | None = None
-) -> Segments:
-    """Fit the three generators to ``known.frames`` and render them."""
+def fit_segments(known: SegmentEvidence, *, plan: FitPlan, seed: int, device: torch.device, on_step: OnStep | None = None) -> Segments:
+    """Fit the three generators to ``known.frames`` and render them.
+
+    plan: steps and learning rate. seed: of all random numbers. on_step: called with the losses.
+    """
     known = known.to(device)
     module = ThreeLayers(known, seed=seed, dtype=probe(device).dtype).to(device)
 
@@ -171,21 +182,17 @@ def fit_segments(
 
 
 class ThreePublished(nn.Module):
-    """Double-DIP's own networks: a :class:`models.skip.Skip` each for foreground, background and matte, on noise that walks."""
+    """Double-DIP's own networks: one skip network a layer, on a random walk of noise."""
 
     noise: Tensor
 
     def __init__(self, frames: Tensor, seed: int) -> None:
         super().__init__()
         count, _, height, width = frames.shape
-        self.nets = nn.ModuleList(
-            Skip(PAPER_DEPTH, channels, seed=3 * seed + n) for n, channels in enumerate((3, 3, 1))
-        )
+        self.nets = nn.ModuleList(Skip(PAPER_DEPTH, channels, seed=3 * seed + n) for n, channels in enumerate((3, 3, 1)))
         self.register_buffer(
             "noise",
-            torch.stack(
-                [walking_noise(count, PAPER_DEPTH, (height, width), 3 * seed + n) for n in range(3)]
-            ),
+            torch.stack([walking_noise(count, PAPER_DEPTH, (height, width), 3 * seed + n) for n in range(3)]),
         )
 
     def forward(self, index: Tensor, jitter: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
@@ -195,11 +202,13 @@ class ThreePublished(nn.Module):
 
 
 def fit_paper_segments(
-    known: Known, *, plan: FitPlan, seed: int, device: torch.device, on_step: OnStep | None = None
+    known: SegmentEvidence, *, plan: FitPlan, seed: int, device: torch.device, on_step: OnStep | None = None
 ) -> Segments:
-    """The yardstick: Double-DIP as published (Gandelsman et al., CVPR 2019), with ``known.matte`` where it is sure as the user's hint.
+    """Fit Double-DIP as published (Gandelsman et al., CVPR 2019), for comparison.
 
-    Skip networks, Adam at 1e-3 without a schedule, squared error, a tenth of exclusion, inputs shaken by 1e-3.
+    The sure part of ``known.matte`` replaces the user's hint. It uses skip networks, Adam at 1e-3
+    without a schedule, squared error, exclusion with weight 0.1, and inputs with noise of 1e-3.
+    The arguments are those of :func:`fit_segments`.
     """
     known = known.to(device)
     module = ThreePublished(known.frames, seed).to(device)
@@ -230,17 +239,14 @@ def fit_paper_segments(
         on_step=on_step,
     )
     with torch.no_grad():
-        # With the batch's own statistics, as published: the network never leaves its training mode.
-        parts = [
-            module(part)
-            for part in torch.split(torch.arange(len(known.frames), device=device), plan.batch)
-        ]
+        # As published, the network stays in training mode: batch norm uses the batch's statistics.
+        parts = [module(part) for part in torch.split(torch.arange(len(known.frames), device=device), plan.batch)]
     foreground, background, matte = (torch.cat(each).cpu() for each in zip(*parts, strict=True))
     return Segments(foreground, background, matte)
 
 
-def _consistency(matte: Tensor, index: Tensor, motion: Motion | None) -> Tensor:
-    """The mask-consistency loss: each matte of a batch against the next frame's, brought to it along the flow."""
+def _consistency(matte: Tensor, index: Tensor, motion: WindowMotion | None) -> Tensor:
+    """Return the mask-consistency loss: each matte against the next one, warped along the flow."""
     if motion is None or len(index) < 2:
         return matte.sum() * 0
     follows = (index.diff() == 1).nonzero()[:, 0]

@@ -1,12 +1,14 @@
-"""Takes every frame apart into foreground, background and matte: ``I = m F + (1 - m) B``.
+"""Separate every frame into foreground, background and matte: ``I = m F + (1 - m) B``.
 
-    flow --camera--> what moves against it (a picture: what stands out; or the user's marks)
-         --votes--> who looks and moves like that
-         --networks--> layers that explain the input
-         --cut--> the matte, on the picture's edges
-         --look up--> the background behind it, from frames that show it
+The steps, in order:
 
-Everything up to the cut works on pictures of bounded size; the matte, the background and the layers are finished at full size.
+1. Motion: optical flow minus the camera's motion. A single picture has its contrast instead.
+2. Votes: pixels that look and move like the foreground join it.
+3. Networks: generators of the three layers are fitted to the frames.
+4. Cut: the matte is drawn onto the edges in the picture.
+5. Background: what the foreground hides is taken from frames that show it.
+
+Steps 1 to 4 work at a bounded size. The matte and the layers are finished at full size.
 """
 
 from __future__ import annotations
@@ -24,11 +26,11 @@ from stages.mixing.psnr import psnr_of
 from stages.motion.flow import resize, shrunk
 from stages.optim.fit import FitPlan, OnStep
 from stages.optim.timing import clocked, seconds_a_step
-from stages.segment.background import Plate, complete, find_plate, grown, margin_of, spread
+from stages.segment.background import Plate, complete, dilate, find_plate, margin_of, push_pull
 from stages.segment.behind import behind_odds
-from stages.segment.cut import SOFT, cut, refine
-from stages.segment.fit import Known, Segments, fit_paper_segments, fit_segments
-from stages.segment.motion import Motion, camera_rests, find_motion, shown_motion
+from stages.segment.cut import SOFT, SURE_MOVING, SURE_STILL, cut, refine
+from stages.segment.fit import SegmentEvidence, Segments, fit_paper_segments, fit_segments
+from stages.segment.motion import WindowMotion, camera_rests, find_motion, shown_motion
 from stages.segment.parallax import outline_motion, unexplained
 from stages.segment.still import (
     difference_odds,
@@ -38,56 +40,63 @@ from stages.segment.still import (
     shown_odds,
     speed_odds,
 )
-from stages.segment.votes import EDGE, EDGE_RADIUS, SURE, TURNS, guided_filter, vote
+from stages.segment.votes import EDGE, EDGE_RADIUS, SURE, TURNS, guided_filter, local_vote, vote
 
-WORK_PIXELS = 424 * 240  # of the pictures that flow and cut see
-VOTE_PIXELS = WORK_PIXELS // 4
-FIT_PIXELS = 6400
+WORK_PIXELS = 424 * 240
+"""Most pixels of a frame for the flow and the cut."""
+VOTE_PIXELS = WORK_PIXELS // 4  # for the votes
+FIT_PIXELS = 6400  # for the networks
 STEPS = {"fast": 100, "balanced": 250, "best": 600, "paper": 4000}
-"""Steps of the networks by preset."""
+"""Training steps of the networks for each preset."""
 
-STILL = 2 / 255  # frames that differ less than this are one picture
+STILL = 2 / 255  # mean difference in [0, 1] below which frames count as one picture
 STILL_TURNS = 5
-CLAMPED = 4  # times that layers are made to mix to the input and brought back into [0, 1]
-MOVED_EDGE = 0.02  # mattes nearer to 0 and 1 than this count alike: their log-odds say nothing more
-MAYBE = 0.25  # odds, as a matte, above which a pixel is not taken for background
-RESTED = 1.0  # most log-odds of what rests
-APART = 0.3  # distance of two colours that can tell a matte
-LEAST_FRAMES = 4  # of a window in which a trajectory says more than the flow of a pair
-COMPARED_TURNS = 2
-FAR = 2.0  # times as far from a rigid scene as the scene's own places, from which on a trajectory may be a foreground's
-JUMPS = 0.3  # least motion along the outline of such a foreground
-PLAINLY = 1.5  # times as much motion along its outline as the camera's foreground has makes another foreground the likelier one
-GUESSED = 0.1  # trust in layers that are only filled in from around
+CLAMPED = 4  # rounds of distributing the residual and clamping to [0, 1]
+MOVED_EDGE = 0.02  # mattes are clamped this far from 0 and 1 before they become log-odds
+MAYBE = 0.25  # probability of foreground above which a pixel is not used as background
+RESTED = 1.0  # most log-odds of a pixel that is foreground only in other frames
+APART = 0.3  # least RGB distance of foreground and background that reveals the matte
+LEAST_FRAMES = 4  # frames a window needs for trajectories to say more than pairs of frames
+COMPARED_TURNS = 2  # turns of votes after the comparison with the background
+FAR = 2.0  # distance from the rigid scene's motion, in its own spread, of a possible foreground
+JUMPS = 0.3  # least motion contrast along such a foreground's outline, in [0, 1]
+PLAINLY = 1.5  # and the least ratio of it to the contrast along the other candidate's outline
+GUESSED = 0.1  # trust in colours that are only filled in from their surroundings
 OPAQUE = 0.95  # matte above which a pixel shows the foreground alone
 
 EMPTY, FULL = 1e-4, 0.999
-"""Parts of a frame's pixels: with fewer in the foreground nothing can be seen in it, with more there is no background to be seen."""
+"""Share of a frame below which its foreground counts as empty, and above which as everything."""
 
 
 @dataclass(frozen=True)
-class Facts:
-    """What holds for the whole clip. plate: its background under a fixed camera. still: nothing moves, each frame is a picture."""
+class SegmentSurvey:
+    """Hold what is true of the whole clip.
+
+    plate: the background seen by a fixed camera; ``None`` if the camera moves or nothing does.
+    still: nothing moves, so that every frame is treated as a separate picture.
+    """
 
     plate: Plate | None
     still: bool
 
 
-def survey(sample: Tensor, brief: SeparationContext) -> Facts:
-    """Whether anything moves, and the background where the camera does not. ``sample``: evenly spread frames ``(S, 3, H, W)``."""
+def survey(sample: Tensor, brief: Brief) -> SegmentSurvey:
+    """Find out whether anything moves, and the background if the camera stands still.
+
+    sample: evenly spread frames of the clip, ``(S, 3, H, W)`` in [0, 1].
+    """
     brief.progress(0.0, "looking for a still background")
-    still = (
-        len(sample) == 1
-        or brief.unordered
-        or max(float((frame - sample[0]).abs().mean()) for frame in sample) < STILL
-    )
-    # A smooth picture agrees with its median though the camera moves.
+    still = len(sample) == 1 or brief.unordered or max(float((frame - sample[0]).abs().mean()) for frame in sample) < STILL
+    # Smooth pictures agree with their median even under a moving camera, so check its motion.
     fixed = not still and camera_rests(shrunk(sample, VOTE_PIXELS))
-    return Facts(find_plate(sample) if fixed else None, still)
+    return SegmentSurvey(find_plate(sample) if fixed else None, still)
 
 
-def separate(frames: Tensor, facts: Facts, brief: SeparationContext) -> Separation:
-    """The layers ``foreground``, ``background`` and ``matte`` of the window ``frames`` ``(T, 3, H, W)``."""
+def separate(frames: Tensor, facts: SegmentSurvey, brief: Brief) -> Separation:
+    """Return the layers ``foreground``, ``background`` and ``matte`` of one window.
+
+    frames: ``(T, 3, H, W)`` in [0, 1]. facts: what :func:`survey` found in the whole clip.
+    """
     began = time.monotonic()
     seconds: dict[str, float] = defaultdict(float)
     size = (frames.shape[-2], frames.shape[-1])
@@ -106,14 +115,15 @@ def separate(frames: Tensor, facts: Facts, brief: SeparationContext) -> Separati
     with clocked(seconds, "cut"):
         brief.progress(0.8, "edges")
         odds = resize(odds[:, None], (work.shape[-2], work.shape[-1]))[:, 0]
-        matte = refine(cut(work, odds), work, frames)
+        if motion is not None:
+            odds = local_vote(work, odds)
+        sure = SURE_STILL if motion is None else SURE_MOVING
+        matte = refine(cut(work, odds, sure), work, frames)
     with clocked(seconds, "background"):
         brief.progress(0.9, "background")
         plate = None if facts.plate is None else facts.plate.without(frames, matte)
-        # What the cut left out but may be foreground is no background either: the tip of a tail, a blurred leg.
-        maybe = torch.cat(
-            [resize((torch.sigmoid(each) > MAYBE).float()[None, None], size) for each in odds]
-        )
+        # The cut may drop a blurred leg or the tip of a tail. It must not become background.
+        maybe = torch.cat([resize((torch.sigmoid(each) > MAYBE).float()[None, None], size) for each in odds])
         background, missing = complete(frames, torch.maximum(matte, maybe), motion, plate)
         if plate is not None:
             matte = torch.maximum(matte, matched_matte(frames, background, matte))
@@ -122,12 +132,10 @@ def separate(frames: Tensor, facts: Facts, brief: SeparationContext) -> Separati
         for t in range(len(frames)):
             drawn = resize(found.background[t][None], size)
             if bool(missing[t].any()):
-                background[t] = (drawn + spread(background[t][None] - drawn, ~missing[t][None]))[0]
+                background[t] = (drawn + push_pull(background[t][None] - drawn, ~missing[t][None]))[0]
             drawn = resize(found.foreground[t][None], size)
-            foreground[t] = (drawn + spread(frames[t][None] - drawn, matte[t][None] > OPAQUE))[0]
-        layers = settle(
-            frames, {"foreground": foreground, "background": background, "matte": matte}, facts
-        )
+            foreground[t] = (drawn + push_pull(frames[t][None] - drawn, matte[t][None] > OPAQUE))[0]
+        layers = settle(frames, {"foreground": foreground, "background": background, "matte": matte}, facts)
     report = {
         "reconstruction_psnr": _reconstruction_psnr(frames, layers),
         "fit_steps": float(steps),
@@ -140,11 +148,13 @@ def separate(frames: Tensor, facts: Facts, brief: SeparationContext) -> Separati
 
 
 def _shares(matte: Tensor, missing: Tensor) -> dict[str, float]:
-    """Return what the background rests on, as parts of the picture.
+    """Return where the background comes from, as shares of all pixels.
 
-    explained: hidden here and seen in other frames. invented: seen in none, and drawn. untouched: not hidden.
+    explained: hidden here and seen in other frames. invented: seen in no frame, so it is drawn.
+    untouched: not hidden.
 
-    matte: ``(T, 1, H, W)``; missing: ``(T, H, W)`` or ``(T, 1, H, W)``, true where no frame shows the background.
+    matte: ``(T, 1, H, W)`` in [0, 1].
+    missing: ``(T, H, W)`` or ``(T, 1, H, W)``, true where no frame shows the background.
     """
     hidden = (matte[:, 0] > 1 - OPAQUE) | missing.reshape(matte[:, 0].shape)
     invented, covered = float(missing.float().mean()), float(hidden.float().mean())
@@ -152,9 +162,10 @@ def _shares(matte: Tensor, missing: Tensor) -> dict[str, float]:
 
 
 def matte_notes(matte: Tensor, *, moving: bool, hinted: bool) -> tuple[Note, ...]:
-    """Return notes about the frames of a matte ``(T, 1, H, W)`` that have no foreground, and about those that have no background.
+    """Return notes about frames without a foreground and about frames without a background.
 
-    moving: whether the foreground was sought by its motion. hinted: whether the user marked it.
+    matte: ``(T, 1, H, W)`` in [0, 1].
+    moving: the foreground was found by its motion. hinted: the user marked it.
     """
     if hinted:
         nothing, advice = (
@@ -177,7 +188,11 @@ def matte_notes(matte: Tensor, *, moving: bool, hinted: bool) -> tuple[Note, ...
 
 
 def settle(frames: Tensor, layers: dict[str, Tensor], facts: object = None) -> dict[str, Tensor]:
-    """Makes the layers mix to ``frames``: what is left over is shared out, ``F += m r / (m² + (1 - m)²)``, B likewise."""
+    """Make the layers mix to ``frames`` by distributing the residual r between F and B.
+
+    The smallest change is ``F += m r / (m² + (1 - m)²)``, ``B += (1 - m) r / (m² + (1 - m)²)``.
+    frames and the layers: ``(T, C, H, W)`` in [0, 1]. The matte stays as it is.
+    """
     del facts
     foreground, background, matte = (
         layers["foreground"].clamp(0, 1),
@@ -186,10 +201,8 @@ def settle(frames: Tensor, layers: dict[str, Tensor], facts: object = None) -> d
     )
     for t in range(len(frames)):
         weight = matte[t]
-        shares = (
-            weight / (weight**2 + (1 - weight) ** 2),
-            (1 - weight) / (weight**2 + (1 - weight) ** 2),
-        )
+        both = weight**2 + (1 - weight) ** 2
+        shares = weight / both, (1 - weight) / both
         for _ in range(CLAMPED):
             rest = frames[t] - weight * foreground[t] - (1 - weight) * background[t]
             foreground[t] = (foreground[t] + shares[0] * rest).clamp(0, 1)
@@ -197,10 +210,12 @@ def settle(frames: Tensor, layers: dict[str, Tensor], facts: object = None) -> d
     return {"foreground": foreground, "background": background, "matte": matte}
 
 
-def matte_odds(
-    frames: Tensor, motion: Motion | None, facts: Facts, brief: SeparationContext
-) -> Tensor:
-    """The foreground's log-odds ``(T, h, w)`` in ``frames`` of the votes' size."""
+def matte_odds(frames: Tensor, motion: WindowMotion | None, facts: SegmentSurvey, brief: Brief) -> Tensor:
+    """Return the foreground's log-odds ``(T, h, w)``.
+
+    frames: ``(T, 3, h, w)`` in [0, 1], at most :data:`VOTE_PIXELS` large.
+    motion: of these frames at any size; ``None`` treats every frame as a separate picture.
+    """
     size = (frames.shape[-2], frames.shape[-1])
     marks = (
         None
@@ -208,7 +223,7 @@ def matte_odds(
         else hint_odds(resize(brief.hint.float(), size), size).expand(len(frames), -1, -1)
     )
     if motion is None:
-        # Pictures have nothing to do with each other: each votes for itself.
+        # The pictures are unrelated, so each one votes by itself.
         start = saliency_odds(frames) if marks is None else marks
         return torch.cat(
             [
@@ -229,13 +244,14 @@ def matte_odds(
         found = voted(odds)
         if len(frames) < LEAST_FRAMES:
             return found
-        # The depth of the scene may move more than the thing in it. Whichever outline is one of motion is an object's.
+        # Parallax may be faster than the object. The object is what motion jumps around.
         other = voted(_with_rested(speed_odds(unexplained(motion), FAR)[0], motion))
         plainly = outline_motion(motion, other > 0) > max(
             JUMPS, PLAINLY * outline_motion(motion, found > 0)
         )
         return _compared(frames, motion, other if plainly else found, voted)
-    # Under a fixed camera all that differs from the background is foreground. Without what the first votes found, the background is whole.
+    # Under a fixed camera, whatever differs from the background is foreground. The first votes
+    # tell which pixels may complete the background for the second ones.
     plate = facts.plate.resized(size)
     first = voted(difference_odds(frames, plate, odds))
     return voted(
@@ -243,22 +259,26 @@ def matte_odds(
     )
 
 
-def _with_rested(odds: Tensor, motion: Motion) -> Tensor:
-    """Motion's log-odds ``(T, h, w)`` where what moved before or will move is not background while it rests: votes decide."""
+def _with_rested(odds: Tensor, motion: WindowMotion) -> Tensor:
+    """Raise the log-odds ``(T, h, w)`` of what rests but moves in other frames of its trajectory.
+
+    It then counts as undecided up to :data:`RESTED`, and the votes decide.
+    """
     rested = motion.carried(torch.sigmoid(odds)[:, None])[:, 0].clamp(1e-3, 0.999).logit()
     return torch.maximum(odds, rested.clamp(max=RESTED))
 
 
-def _compared(
-    frames: Tensor, motion: Motion, odds: Tensor, voted: Callable[[Tensor, int], Tensor]
-) -> Tensor:
-    """The votes' log-odds ``(T, h, w)`` after another vote with what other frames show behind the foreground."""
+def _compared(frames: Tensor, motion: WindowMotion, odds: Tensor, voted: Callable[[Tensor, int], Tensor]) -> Tensor:
+    """Vote again after comparing each frame with the background that other frames show.
+
+    odds and the result: log-odds ``(T, h, w)``. voted: runs a vote from log-odds for some turns.
+    """
 
     def joined(odds: Tensor) -> Tensor:
         return torch.where(known, odds / 2 + behind, odds).clamp(-SURE, SURE)
 
     behind, known = behind_odds(frames, motion, torch.sigmoid(odds)[:, None])
-    # Votes that are counted twice grow: where nothing was found, or nothing can be compared, they stand as they are.
+    # A second vote without new evidence would only amplify the first one.
     if not bool(known.any()) or float((odds > 0).float().mean()) < EMPTY:
         return odds
     again = joined(voted(joined(odds), COMPARED_TURNS))
@@ -268,29 +288,31 @@ def _compared(
 
 
 def matched_matte(frames: Tensor, background: Tensor, matte: Tensor) -> Tensor:
-    """The matte by which ``frames`` lie between a known background and the foreground's nearest colours, around the foreground.
+    """Return the matte that best explains the colours around the foreground's edge.
 
-    ``m = (I - B)·(F - B) / |F - B|²``: the least squares answer to ``I = m F + (1 - m) B``. Zero where the colours are too alike to
-    tell, and away from the edge. Pictures ``(T, 3, H, W)``, matte and result ``(T, 1, H, W)``.
+    ``m = (I - B)·(F - B) / |F - B|²`` is the least-squares solution of ``I = m F + (1 - m) B``,
+    where F is the nearest opaque foreground colour. The result is zero where F and B are too
+    similar, and far from the edge.
+
+    frames, background: ``(T, 3, H, W)`` in [0, 1]. matte and the result: ``(T, 1, H, W)``.
     """
     found = torch.zeros_like(matte)
     for t, (frame, behind) in enumerate(zip(frames, background, strict=True)):
         sure = matte[t][None] > OPAQUE
         if bool(sure.any()):
-            apart = spread(frame[None], sure)[0] - behind
+            apart = push_pull(frame[None], sure)[0] - behind
             squared = (apart**2).sum(0, keepdim=True)
             between = ((frame - behind) * apart).sum(0, keepdim=True) / squared.clamp_min(1e-6)
-            near = grown(matte[t][None] > 0, 2 * margin_of(matte))[0]
-            found[t] = (
-                (between.clamp(0, 1) - SOFT).clamp_min(0)
-                / (1 - SOFT)
-                * (near & (squared > APART**2))
-            )
+            near = dilate(matte[t][None] > 0, 2 * margin_of(matte))[0]
+            found[t] = (between.clamp(0, 1) - SOFT).clamp_min(0) / (1 - SOFT) * (near & (squared > APART**2))
     return found
 
 
 def moved_odds(odds: Tensor, matte: Tensor) -> Tensor:
-    """Log-odds ``(T, h, w)`` as the networks' ``matte`` ``(T, 1, H, W)`` has it, with what detail their size cannot show."""
+    """Move ``odds`` as far as the networks moved the matte at their size; keep the finer detail.
+
+    odds and the result: log-odds ``(T, h, w)``. matte: the networks' one, ``(T, 1, H, W)``.
+    """
     given = resize(torch.sigmoid(odds)[:, None], (matte.shape[-2], matte.shape[-1]))
     change = (
         matte.clamp(MOVED_EDGE, 1 - MOVED_EDGE).logit()
@@ -302,12 +324,16 @@ def moved_odds(odds: Tensor, matte: Tensor) -> Tensor:
 def _networks(
     frames: Tensor,
     odds: Tensor,
-    motion: Motion | None,
-    facts: Facts,
-    brief: SeparationContext,
+    motion: WindowMotion | None,
+    facts: SegmentSurvey,
+    brief: Brief,
     began: float,
 ) -> tuple[Segments, int]:
-    """The generators' layers at the size of ``frames``, and the steps that were taken."""
+    """Return the layers that the generators found and the number of training steps.
+
+    frames: ``(T, 3, h, w)`` at the size of the networks. odds: log-odds ``(T, h', w')``.
+    began: ``time.monotonic()`` when this window began, for the time budget.
+    """
     size = (frames.shape[-2], frames.shape[-1])
     matte = resize(torch.sigmoid(odds)[:, None], size)
     small = None if motion is None else motion.resized(size)
@@ -315,11 +341,9 @@ def _networks(
         frames, matte, small, None if facts.plate is None else facts.plate.resized(size)
     )
     trust, sure = (2 * matte - 1).abs(), matte > OPAQUE
-    foreground = torch.cat(
-        [spread(frame[None], where[None]) for frame, where in zip(frames, sure, strict=True)]
-    )
+    foreground = torch.cat([push_pull(frame[None], where[None]) for frame, where in zip(frames, sure, strict=True)])
     shown, seen = torch.where(sure, trust, GUESSED), torch.where(missing, GUESSED, 1.0)
-    known = Known(frames, matte, trust, foreground, shown, background, seen, small)
+    known = SegmentEvidence(frames, matte, trust, foreground, shown, background, seen, small)
     settings = brief.settings
     fitting = fit_paper_segments if settings.preset == "paper" else fit_segments
 
@@ -336,10 +360,10 @@ def _networks(
     if (budget := settings.max_seconds) is not None:
 
         def measured() -> int:
-            fitted(1)  # the first call also probes the precision and allocates
+            fitted(1)  # the first call also probes the precision and allocates memory
             cost = seconds_a_step(fitted, 1, 6)
-            # What comes after the networks takes about as long as what came before.
-            left = BUDGET_PART * budget - 2 * (time.monotonic() - began)
+            # The steps after the networks take about as long as those before them.
+            left = SAFE * budget - 2 * (time.monotonic() - began)
             most = STEPS["paper"] if settings.preset == "paper" else STEPS["best"]
             return max(1, min(most, int(left / cost)))
 
@@ -348,7 +372,7 @@ def _networks(
 
 
 def _reconstruction_psnr(frames: Tensor, layers: dict[str, Tensor]) -> float:
-    """PSNR in dB of the layers, rounded to 8 bits as files hold them, mixed back, against the input."""
+    """Return the PSNR in dB of the layers mixed back, each rounded to 8 bits as in the files."""
     error = 0.0
     for frame, *rest in zip(
         frames, layers["foreground"], layers["background"], layers["matte"], strict=True

@@ -1,6 +1,7 @@
-"""What moves against the camera: optical flow, the camera's own motion as homographies, and what is left between the two.
+"""Find what moves against the camera: optical flow minus the camera's motion as a homography.
 
-Flows are as in :mod:`stages.motion.flow`: ``(n, 2, h, w)``, pixels, x then y. T is the number of frames of a window.
+Flows are as in :mod:`stages.motion.flow`: ``(n, 2, h, w)``, in pixels, x then y.
+T is the number of frames of a window.
 """
 
 from __future__ import annotations
@@ -10,29 +11,34 @@ from dataclasses import dataclass, fields, replace
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
-from stages.motion.flow import box, consistency, flows, length, resize, resize_flow, warp
+from stages.motion.flow import Pair, box, consistency, flows, length, resize, resize_flow, warp
 
 GAPS = (1, 2)
-"""Frames between the two of a pair. Over 4 frames what is near the camera moves differently enough to look like a foreground."""
+"""Distances in frames of the pairs. At 4, parallax of near things looks like a foreground."""
+ENLARGED = 2  # factor by which frames are enlarged before the flow is computed
+ENLARGED_FRAMES = 12  # most first frames of pairs that are enlarged at once, to bound memory
 
-BORDER = 0.15  # the camera's motion is believed to show at the picture's border; its weight falls to a third over this part of the side
-INSIDE = 0.1  # weight in the middle
-POINTS = 1600
-ROUNDS = 30
-ROUGH = 0.1  # a flow is believed to this part of its length, and to a pixel
-SMOOTHING = 5
-FADING = 0.02
-RESTS = 0.003  # part of the width that a fixed camera may be off in most frames
+BORDER = 0.15  # part of the side over which the border's weight for the camera falls to a third
+INSIDE = 0.1  # weight in the middle of the picture
+POINTS = 1600  # flow vectors that a homography is fitted to
+ROUNDS = 30  # of re-weighting
+ROUGH = 0.1  # tolerated error of a flow as a part of its length, beside one pixel
+SMOOTHING = 5  # rounds of averaging along the flow
+FADING = 0.02  # loss a frame of what is carried along a trajectory
+RESTS = 0.003  # part of the width by which a fixed camera's picture may seem to shift
 
 
 @dataclass(frozen=True)
-class Motion:
-    """The motion of a window of T frames of one size.
+class WindowMotion:
+    """Hold the motion of a window of T frames of one size.
 
-    forward, backward: flow from each frame to the next and back, ``(T - 1, 2, h, w)``; camera_forward, camera_backward: what of it is
-    the camera's. trust_forward, trust_backward: confidence in [0, 1], ``(T - 1, 1, h, w)``.
-    residual: motion against the camera's in pixels a frame, averaged along the trajectories, ``(T, 2, h, w)``.
+    forward, backward: flow from each frame to the next and back, ``(T - 1, 2, h, w)``.
+    camera_forward, camera_backward: the camera's part of that flow.
+    trust_forward, trust_backward: confidence in the flow in [0, 1], ``(T - 1, 1, h, w)``.
+    residual: motion against the camera in pixels a frame, averaged along the trajectories,
+    ``(T, 2, h, w)``.
     """
 
     forward: Tensor
@@ -45,12 +51,12 @@ class Motion:
 
     @property
     def speed(self) -> Tensor:
-        """Length of the residual, ``(T, h, w)``."""
+        """Return the length of the residual in pixels a frame, ``(T, h, w)``."""
         return length(self.residual)[:, 0]
 
-    def resized(self, size: tuple[int, int]) -> Motion:
-        """The same for frames of another size ``(H, W)``."""
-        return Motion(
+    def resized(self, size: tuple[int, int]) -> WindowMotion:
+        """Return this motion for frames of another size ``(H, W)``."""
+        return WindowMotion(
             resize_flow(self.forward, size),
             resize_flow(self.backward, size),
             resize_flow(self.camera_forward, size),
@@ -60,12 +66,15 @@ class Motion:
             resize_flow(self.residual, size),
         )
 
-    def to(self, device: torch.device) -> Motion:
-        """The same on ``device``."""
-        return Motion(*(getattr(self, each.name).to(device) for each in fields(self)))
+    def to(self, device: torch.device) -> WindowMotion:
+        """Return this motion on ``device``."""
+        return WindowMotion(*(getattr(self, each.name).to(device) for each in fields(self)))
 
     def along(self, values: Tensor, turns: int) -> Tensor:
-        """``values`` ``(T, C, h, w)`` averaged ``turns`` times with those of the neighbouring frames along the flow, by its confidence."""
+        """Return ``values`` ``(T, C, h, w)`` averaged along the flow with the neighbouring frames.
+
+        turns: how often. The confidence in the flow is the neighbours' weight.
+        """
         for _ in range(turns):
             total, weight = values.clone(), torch.ones_like(values[:, :1])
             total[:-1] += self.trust_forward * warp(values[1:], self.forward)
@@ -76,7 +85,10 @@ class Motion:
         return values
 
     def carried(self, matte: Tensor) -> Tensor:
-        """The most of ``matte`` ``(T, 1, h, w)`` that each pixel's trajectory meets, less :data:`FADING` a frame: what moved once."""
+        """Return the largest value of ``matte`` ``(T, 1, h, w)`` along each pixel's trajectory.
+
+        Values lose :data:`FADING` a frame on their way.
+        """
         ways = []
         for frames, flow, trust, step in (
             (range(1, len(matte)), self.backward, self.trust_backward, -1),
@@ -95,21 +107,22 @@ class Motion:
         return torch.maximum(*ways)
 
 
-def find_motion(frames: Tensor) -> Motion:
-    """The motion of ``frames`` ``(T, 3, h, w)`` in [0, 1], two or more.
+def find_motion(frames: Tensor) -> WindowMotion:
+    """Return the motion of two or more ``frames`` ``(T, 3, h, w)`` in [0, 1].
 
-    A pixel's residual is the mean over its pairs of flow less camera, a frame, by forward-backward agreement; then the mean along its
-    trajectory: ripples and noise change their direction from frame to frame and cancel, a body does not.
+    The residual is flow minus the camera's motion a frame, averaged over pairs with the weight of
+    forward-backward agreement, then along trajectories. Ripples and noise change direction from
+    frame to frame and cancel; bodies do not.
     """
     count = len(frames)
     size = (frames.shape[-2], frames.shape[-1])
     total, weight = frames.new_zeros(count, 2, *size), frames.new_zeros(count, 1, *size)
-    near: Motion | None = None
+    near: WindowMotion | None = None
     for gap in GAPS:
         if gap >= count:
             break
         pairs = [(t, t + gap) for t in range(count - gap)]
-        found = flows(frames, [*pairs, *((u, t) for t, u in pairs)])
+        found = _enlarged_flows(frames, [*pairs, *((u, t) for t, u in pairs)])
         forward = torch.stack([found[t, u] for t, u in pairs])
         backward = torch.stack([found[u, t] for t, u in pairs])
         cameras = camera_flow(forward), camera_flow(backward)
@@ -123,17 +136,37 @@ def find_motion(frames: Tensor) -> Motion:
             weight[at] += trust
         if gap == 1:
             trusts = consistency(forward, backward, 1.0), consistency(backward, forward, 1.0)
-            near = Motion(forward, backward, *cameras, *trusts, residual=total)
+            near = WindowMotion(forward, backward, *cameras, *trusts, residual=total)
     assert near is not None, "a window with motion has two frames or more"
     motion = replace(near, residual=total / weight)
     return replace(motion, residual=motion.along(motion.residual, SMOOTHING))
 
 
-def shown_motion(frames: Tensor, motion: Motion) -> Tensor:
-    """How far ``frames`` ``(T, 3, h, w)`` show that something moves against the camera: ``(T, h, w)``, 0 where nothing tells.
+def _enlarged_flows(frames: Tensor, pairs: Sequence[Pair]) -> dict[Pair, Tensor]:
+    """Return the flow ``(2, h, w)`` of each pair of ``frames`` ``(T, 3, h, w)``.
 
-    The logarithm by how much the flow explains the neighbouring frames better than the camera's motion does. On plain or glittering
-    surfaces flow is guessed, and explains nothing. motion: of frames of this size.
+    DIS works at half the size of its input at most. On enlarged frames it resolves thin limbs.
+    """
+    size = (frames.shape[-2], frames.shape[-1])
+    found: dict[Pair, Tensor] = {}
+    for begin in range(0, len(frames), ENLARGED_FRAMES):
+        here = [pair for pair in pairs if begin <= min(pair) < begin + ENLARGED_FRAMES]
+        if here:
+            first, last = min(map(min, here)), max(map(max, here))
+            shown = frames[first : last + 1]
+            large = functional.interpolate(shown, scale_factor=ENLARGED, mode="bicubic", align_corners=False).clamp(0, 1)
+            for pair, flow in flows(large, [(t - first, u - first) for t, u in here]).items():
+                found[pair[0] + first, pair[1] + first] = resize_flow(flow[None], size)[0]
+    return found
+
+
+def shown_motion(frames: Tensor, motion: WindowMotion) -> Tensor:
+    """Return how clearly the frames show motion against the camera, ``(T, h, w)``, 0 or more.
+
+    It is the logarithm of how much better the flow explains the neighbouring frames than the
+    camera's motion does. On plain or glittering surfaces the flow is a guess and explains nothing.
+
+    frames: ``(T, 3, h, w)`` in [0, 1]. motion: of frames of this size.
     """
     ways = []
     for one, other, flow, camera in (
@@ -151,7 +184,10 @@ def shown_motion(frames: Tensor, motion: Motion) -> Tensor:
 
 
 def camera_rests(sample: Tensor) -> bool:
-    """Whether the camera stands still over ``sample`` ``(S, 3, h, w)``, S of 2 or more: no frame is moved against the middle one."""
+    """Return whether the camera stands still over two or more frames ``(S, 3, h, w)``.
+
+    It does if the homographies to the middle frame hardly move anything.
+    """
     middle = len(sample) // 2
     pairs = [(middle, index) for index in range(len(sample)) if index != middle]
     found = flows(sample, pairs)
@@ -165,21 +201,27 @@ def camera_rests(sample: Tensor) -> bool:
 
 
 def _agreement(flow: Tensor, back: Tensor) -> Tensor:
-    """Weight of a flow ``(n, 2, h, w)`` by how well ``back`` undoes it; never quite nothing. Returns ``(n, 1, h, w)``."""
+    """Return the weight ``(n, 1, h, w)`` of a flow ``(n, 2, h, w)`` by how well ``back`` undoes it.
+
+    The weight is never zero, so that means over it exist.
+    """
     missed = length(flow + warp(back, flow))
     return torch.exp(-((missed / (1 + ROUGH * length(flow))) ** 2)) + 0.02
 
 
 def camera_flow(flow: Tensor) -> Tensor:
-    """The camera's part of ``flow`` ``(n, 2, h, w)``: the flow of the homography that most of it follows, the border above all."""
+    """Return the camera's part of ``flow`` ``(n, 2, h, w)``: that of the best homography."""
     return homography_flow(fit_homographies(flow), (flow.shape[-2], flow.shape[-1])).to(flow)
 
 
 def fit_homographies(flow: Tensor) -> Tensor:
-    """The homographies ``(n, 3, 3)``, float64, that the flows ``(n, 2, h, w)`` follow, in coordinates of half the width from the centre.
+    """Fit a homography to each of the flows ``(n, 2, h, w)``; the border counts most.
 
-    Re-weighted least squares with Geman and McClure's weight ``1 / (1 + (e / s)²)²`` of the miss e, s falling from one that takes
-    nearly all in to twice the median miss (graduated non-convexity): no random samples, the same answer every time.
+    Coordinates are in halves of the width from the centre. Re-weighted least squares uses Geman and
+    McClure's weight ``1 / (1 + (e / s)²)²`` of the error e. The scale s falls from one that accepts
+    nearly all points to twice the median error (graduated non-convexity). Nothing is random.
+
+    Returns ``(n, 3, 3)``, float64.
     """
     height, width = flow.shape[-2:]
     stride = max(1, round((height * width / POINTS) ** 0.5))
@@ -194,7 +236,7 @@ def fit_homographies(flow: Tensor) -> Tensor:
     down = torch.stack([zero, zero, zero, xs, ys, one, -v * x, -v * y], -1)
     design, wanted = torch.cat([across, down], 1), torch.cat([u, v], 1)
     still = torch.eye(3, dtype=torch.float64).flatten()[:8]
-    # A little pull towards "no motion": a picture of a few pixels does not settle eight numbers.
+    # Pictures of a few pixels do not determine eight numbers: pull gently towards no motion.
     ridge = 1e-4 * torch.eye(8, dtype=torch.float64)
     weight, scale = given.expand_as(u), torch.zeros(0)
     for number in range(ROUNDS):
@@ -216,7 +258,10 @@ def fit_homographies(flow: Tensor) -> Tensor:
 
 
 def homography_flow(matrices: Tensor, size: tuple[int, int]) -> Tensor:
-    """The flow ``(n, 2, H, W)``, float64, of homographies ``(n, 3, 3)`` in the coordinates of :func:`fit_homographies`."""
+    """Return the flow ``(n, 2, H, W)``, float64, of homographies ``(n, 3, 3)``.
+
+    Their coordinates are those of :func:`fit_homographies`.
+    """
     x, y = places(size)
     moved = project_points(matrices, x.flatten(), y.flatten()).view(-1, 2, *size)
     flow: Tensor = (moved - torch.stack([x, y])) * (size[1] / 2)
@@ -224,30 +269,25 @@ def homography_flow(matrices: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def project_points(matrices: Tensor, x: Tensor, y: Tensor) -> Tensor:
-    """Where homographies ``(n, 3, 3)`` take the points ``(N,)``: ``(n, 2, N)``."""
+    """Apply homographies ``(n, 3, 3)`` to the points x, y ``(N,)``; return ``(n, 2, N)``."""
     moved = matrices @ torch.stack([x, y, torch.ones_like(x)])
     depth = moved[:, 2:]
-    # A wild first guess may send points behind the camera; they must not divide by nothing.
+    # A bad first guess may send points behind the camera: avoid dividing by zero.
     return moved[:, :2] / torch.where(depth.abs() < 0.05, 0.05, depth)
 
 
 def places(size: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    """x and y of every pixel, ``(H, W)``, float64, in halves of the width from the centre."""
-    y, x = torch.meshgrid(
-        *(torch.arange(side, dtype=torch.float64) - (side - 1) / 2 for side in size), indexing="ij"
-    )
+    """Return every pixel's x and y, ``(H, W)``, float64, in halves of the width from the centre."""
+    y, x = torch.meshgrid(*(torch.arange(side, dtype=torch.float64) - (side - 1) / 2 for side in size), indexing="ij")
     return x * (2 / size[1]), y * (2 / size[1])
 
 
 def border_distance(size: tuple[int, int]) -> Tensor:
-    """How far inside every pixel lies, in parts of the sides: ``(H, W)``, 0 at the border and 0.5 in the middle."""
-    sides: Sequence[Tensor] = [
-        torch.minimum(torch.arange(side) + 0.5, side - 0.5 - torch.arange(side)) / side
-        for side in size
-    ]
+    """Return every pixel's distance to the border in parts of the sides, ``(H, W)``, 0 to 0.5."""
+    sides: Sequence[Tensor] = [torch.minimum(torch.arange(side) + 0.5, side - 0.5 - torch.arange(side)) / side for side in size]
     return torch.minimum(sides[0][:, None], sides[1][None])
 
 
 def border_weight(size: tuple[int, int]) -> Tensor:
-    """How far every pixel is believed to be background: ``(H, W)``, float64."""
+    """Return the weight of every pixel for the camera's motion, ``(H, W)``, float64."""
     return (torch.exp(-border_distance(size) / BORDER) + INSIDE).double()

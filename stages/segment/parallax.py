@@ -1,12 +1,14 @@
-"""Find what a rigid scene cannot explain: long trajectories against the camera's motion and the parallax of the scene.
+"""Find long trajectories that neither the camera's motion nor the scene's parallax explains.
 
-Under a moving camera the places of a rigid scene move as one homography plus parallax, which has one direction in each frame and a size
-that depends on depth (plane and parallax; Irani and Anandan 1998). Over several frames the parallax of all depths thus lies in a space
-of few dimensions, as Sheikh et al. (2009) use it. Its spread is measured here by a robust covariance (minimum covariance determinant,
-Rousseeuw 1984), and a trajectory counts as far away as its Mahalanobis distance says. Without parallax that covariance is noise.
+Under a moving camera, the points of a rigid scene move by one homography plus parallax. Parallax has
+one direction in each frame and a length that depends on depth (plane and parallax; Irani and Anandan
+1998). Over several frames, the parallax of all depths lies in a space of few dimensions (Sheikh et
+al. 2009). Its spread is measured by a robust covariance (minimum covariance determinant, Rousseeuw
+1984). A trajectory's Mahalanobis distance tells how far it is from the scene's own motion. Without
+parallax, the covariance is that of noise.
 
-Flows are as in :mod:`stages.motion.flow`. T is the number of frames of a window, L the number of other frames
-that a trajectory is followed to.
+Flows are as in :mod:`stages.motion.flow`. T is the number of frames of a window, L the number of
+other frames that a trajectory is followed to.
 """
 
 from __future__ import annotations
@@ -15,35 +17,37 @@ import torch
 from torch import Tensor
 
 from stages.motion.flow import box, length, lookup, warp
-from stages.segment.background import grown
-from stages.segment.motion import Motion, border_weight, camera_flow
+from stages.segment.background import dilate
+from stages.segment.motion import WindowMotion, border_weight, camera_flow
 
 REACH = 6  # frames to each side over which a pixel is followed
-KEPT = 0.75  # part of the picture's weight that is taken for a rigid scene
-ROUNDS = 12
-NOISE = 0.35  # pixels: standard deviation of a chained flow that is always allowed for
-EVERY = 5  # every so many pixels are enough for the covariance
-LEAST_TRUST = 0.02
-SMOOTHING = 5
-AROUND = 4  # pixels to each side of an outline in which its motion is compared
-TYPICAL = 0.75  # quantile of the motion's spread that an outline has to stand out from
-SLACK = 0.05  # pixels a frame of that spread that are always allowed for
+KEPT = 0.75  # part of the picture's weight that is used as the rigid scene
+ROUNDS = 12  # of choosing that part
+NOISE = 0.35  # least standard deviation of a chained flow, in pixels
+EVERY = 5  # one in so many pixels is used for the covariance
+LEAST_TRUST = 0.02  # least weight of a trajectory
+SMOOTHING = 5  # rounds of averaging along the flow
+AROUND = 4  # pixels to each side of an outline in which motion is compared
+TYPICAL = 0.75  # quantile of the motion's local spread that an outline has to exceed
+SLACK = 0.05  # pixels a frame that are added to that spread
 
 
-def unexplained(motion: Motion) -> Tensor:
-    """Return how far each pixel's trajectory is from those of a rigid scene: ``(T, h, w)``, about 1 for the scene itself.
+def unexplained(motion: WindowMotion) -> Tensor:
+    """Return every trajectory's distance from the motion of a rigid scene, ``(T, h, w)``.
 
-    motion: of a window of T frames, three or more.
+    It is about 1 for the scene itself. motion: of a window of three or more frames.
     """
     count = len(motion.forward) + 1
     far = torch.stack([_distance(*trajectories(motion, t)) for t in range(count)])
     return motion.along(far.clamp_min(1e-3).log()[:, None], SMOOTHING)[:, 0].exp()
 
 
-def trajectories(motion: Motion, frame: int, reach: int = REACH) -> tuple[Tensor, Tensor]:
-    """Follow the pixels of ``frame`` through up to ``2 reach`` other frames, as many on each side as the window has.
+def trajectories(motion: WindowMotion, frame: int, reach: int = REACH) -> tuple[Tensor, Tensor]:
+    """Follow the pixels of ``frame`` through up to ``2 reach`` other frames.
 
-    Returns flows from ``frame`` to each of them ``(L, 2, h, w)`` and confidence in them ``(L, 1, h, w)`` in [0, 1].
+    At the ends of the window, more of them lie on the other side.
+    Returns the flows from ``frame`` to each of them, ``(L, 2, h, w)``, and the confidence in them,
+    ``(L, 1, h, w)`` in [0, 1].
     """
     count = len(motion.forward) + 1
     begin = min(max(0, frame - reach), max(0, count - 1 - 2 * reach))
@@ -53,11 +57,12 @@ def trajectories(motion: Motion, frame: int, reach: int = REACH) -> tuple[Tensor
     return torch.cat([ahead[0], behind[0]]), torch.cat([ahead[1], behind[1]])
 
 
-def follow(motion: Motion, frame: int, steps: int, fading: float = 1.0) -> tuple[Tensor, Tensor]:
-    """Chain flows from ``frame`` over ``steps`` frames, backwards where that is negative.
+def follow(motion: WindowMotion, frame: int, steps: int, fading: float = 1.0) -> tuple[Tensor, Tensor]:
+    """Chain the flows from ``frame`` over ``steps`` frames, backwards if that is negative.
 
-    fading: how far doubt in one step counts; with 1 the confidences of all steps multiply.
-    Returns flows ``(|steps|, 2, h, w)`` and confidence ``(|steps|, 1, h, w)``, which is 0 once a trajectory has left the picture.
+    fading: the weight of each step's doubt; with 1, the confidences of all steps multiply.
+    Returns flows ``(|steps|, 2, h, w)`` and confidences ``(|steps|, 1, h, w)``. The confidence is 0
+    once a trajectory has left the picture.
     """
     size = motion.forward.shape[-2:]
     moved, trust = motion.forward.new_zeros(1, 2, *size), motion.forward.new_ones(1, 1, *size)
@@ -76,7 +81,10 @@ def follow(motion: Motion, frame: int, steps: int, fading: float = 1.0) -> tuple
 
 
 def _distance(moved: Tensor, trust: Tensor) -> Tensor:
-    """Mahalanobis distance ``(h, w)`` per dimension of trajectories ``(L, 2, h, w)`` to those of the rigid scene."""
+    """Return the Mahalanobis distance ``(h, w)`` per dimension to the rigid scene's trajectories.
+
+    moved, trust: trajectories ``(L, 2, h, w)`` and confidence in them ``(L, 1, h, w)``.
+    """
     size = (moved.shape[-2], moved.shape[-1])
     rest = (moved - camera_flow(moved)).double().flatten(0, 1).flatten(1).T
     weight = border_weight(size).flatten() * trust.mean((0, 1)).flatten().double().clamp_min(
@@ -87,10 +95,12 @@ def _distance(moved: Tensor, trust: Tensor) -> Tensor:
 
 
 def scene_covariance(rest: Tensor, weight: Tensor) -> Tensor:
-    """Return the covariance ``(d, d)`` of those of the points ``rest`` ``(N, d)`` that lie closest together, around zero.
+    """Return the covariance ``(d, d)``, around zero, of the points that lie closest together.
 
-    The :data:`KEPT` part of ``weight`` ``(N,)`` counts, chosen anew in every round; what moves by itself must not widen it. It is scaled
-    so that the median of all squared distances is d.
+    Every round chooses anew which points, of :data:`KEPT` of the weight, count. So things that move
+    by themselves do not widen it. It is scaled so that the median squared distance of all is d.
+
+    rest: points ``(N, d)``. weight: ``(N,)``.
     """
     floor = NOISE**2 * torch.eye(rest.shape[1]).to(rest)
     squared = (rest**2).mean(1)
@@ -116,19 +126,17 @@ def _weighted_quantile(values: Tensor, weight: Tensor, part: float) -> Tensor:
     return values[order[int((total < part * total[-1]).sum().clamp(max=len(order) - 1))]]
 
 
-def outline_motion(motion: Motion, matte: Tensor) -> float:
-    """Return how far motion changes along a matte's outline: the mean over frames, in [0, 1].
+def outline_motion(motion: WindowMotion, matte: Tensor) -> float:
+    """Return how much the motion changes along a matte's outline: the mean over frames, in [0, 1].
 
-    An object's outline is where motion jumps; a part of a receding ground has none there. Where the picture's border cuts
-    the matte nothing is known to change, which counts as nothing; so does a frame without a matte.
+    Motion jumps at an object's outline, but not at that of a piece of receding ground. The part of
+    the outline that the picture's border cuts off counts as 0; so does a frame without a matte.
 
     matte: ``(T, h, w)`` of bool.
     """
     inside = matte[:, None].float()
     share = box(inside, AROUND)
-    outline = (grown(matte[:, None], 1) & ~matte[:, None]) | (
-        grown(~matte[:, None], 1) & matte[:, None]
-    )
+    outline = (dilate(matte[:, None], 1) & ~matte[:, None]) | (dilate(~matte[:, None], 1) & matte[:, None])
     ways = []
     for flow in (
         torch.cat([motion.forward, motion.backward[-1:]]),
@@ -142,9 +150,9 @@ def outline_motion(motion: Motion, matte: Tensor) -> float:
         )
         typical = spread.flatten(1).quantile(TYPICAL, dim=1).view(-1, 1, 1, 1) + SLACK
         ways.append(jump / (jump + 2 * typical))
-    # Next to a corner too little of one side is seen.
+    # Near a corner, too little of one side is in the window.
     shown = outline & (share > 0.15) & (share < 0.85)
     cut = matte[:, 0].sum(1) + matte[:, -1].sum(1) + matte[:, :, 0].sum(1) + matte[:, :, -1].sum(1)
-    # An outline is drawn twice, on both of its sides.
+    # The outline has two pixels, one on each of its sides.
     jumps = ((ways[0] + ways[1]) / 2 * shown).sum((1, 2, 3)) / 2
     return float((jumps / (outline.sum((1, 2, 3)) / 2 + cut).clamp_min(1)).mean())

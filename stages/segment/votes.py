@@ -1,8 +1,9 @@
-"""Who looks and moves like the foreground: pixels of all frames vote for those that are like them.
+"""Extend the foreground to all pixels that look and move like it, by votes across all frames.
 
-Seeds vote in small histograms over colour and place, and over motion, place and time (a blurred grid stands for the sums over all pairs
-of pixels: bilateral space, Chen et al. 2007; Märki et al. 2016 for video). The odds that come back are joined with the motion's own, laid
-on the picture's edges, averaged along the flow, and vote again.
+Pixels vote in small histograms over colour and place, and over motion, place and time. A blurred
+histogram replaces the sum over all pairs of pixels (bilateral space, Chen et al. 2007; Märki et al.
+2016 for video). Each turn joins the votes with the motion's own log-odds, aligns the sum with the
+edges in the picture, averages it along the flow, and votes again.
 """
 
 from __future__ import annotations
@@ -16,39 +17,49 @@ import torch
 from torch import Tensor
 
 from stages.motion.flow import box
-from stages.segment.motion import Motion, border_distance
+from stages.segment.motion import WindowMotion, border_distance
 
 TURNS = 4
-SURE = 3.0  # log-odds beyond which motion alone is not believed further
-VOTE = 4.0  # the same for votes
-COLOUR_SHARE = 0.7  # of the votes by colour beside the motion's odds
-MOTION_SHARE = 0.5
-RARE = 0.02  # votes of pixels that hardly anyone is like count nothing
-BORDER = 12.0  # what the picture's border casts for the background beside the seeds
-BORDER_REACH = 0.03
-SPREAD = 1.5  # places are told apart over so many sizes of the foreground
-LEAST_AREA = 0.003
-ASSIST = -0.1  # log-odds that the background is given at the start
+SURE = 3.0  # most log-odds by motion
+VOTE = 4.0  # most log-odds by votes
+COLOUR_SHARE = 0.7  # weight of the votes by colour; the motion's own log-odds have 1
+MOTION_SHARE = 0.5  # weight of the votes by motion
+RARE = 0.02  # added to both sides' votes, so that a few votes decide nothing
+BORDER = 12.0  # weight of the picture's border as background, in votes of a sure pixel
+BORDER_REACH = 0.03  # part of the side over which that weight falls to a third
+SPREAD = 1.5  # sizes of the foreground over which places are distinguished
+LEAST_AREA = 0.003  # smallest area of a foreground, as a part of the picture
+ASSIST = -0.1  # log-odds added in each turn, for the background
 EDGE_RADIUS, EDGE = 2, 1e-3
-"""Of the guided filter between the turns."""
-FLOW_TURNS = 4
+"""Radius in pixels and variance floor of the guided filter between the turns."""
+FLOW_TURNS = 4  # rounds of averaging along the flow
 
-COLOUR_BINS, PLACE_BINS, SPEED_BINS, SPEED_PLACE_BINS, FRAMES_PER_BIN = 16, 14, 16, 10, 3
+LOCAL_BINS, LOCAL_FRAMES_PER_BIN = (20, 12), 4
+"""Bins across and down the picture, and frames a bin, of the local votes."""
+LOCAL_SHARE = 0.5  # weight of the local votes; the log-odds that they start from have 1
+
+COLOUR_BINS = 16  # of L, a and b each
+PLACE_BINS = 14  # of x and y each, beside colour
+SPEED_BINS = 16  # of the motion's x and y each
+SPEED_PLACE_BINS = 10  # of x and y each, beside motion
+FRAMES_PER_BIN = 3
 
 
 def vote(
     frames: Tensor,
     odds: Tensor,
-    motion: Motion | None,
+    motion: WindowMotion | None,
     unit: Tensor,
     *,
     turns: int = TURNS,
     border: float = BORDER,
 ) -> Tensor:
-    """The foreground's log-odds ``(T, h, w)`` after some turns of votes.
+    """Return the foreground's log-odds ``(T, h, w)`` after some turns of votes.
 
-    frames: ``(T, 3, h, w)`` in [0, 1]. odds: log-odds to begin with, ``(T, h, w)``, within 3 of zero; zero knows nothing.
-    motion: of frames of this size, ``None`` for a picture. unit: ``(T,)`` pixels a frame that make a speed notable.
+    frames: ``(T, 3, h, w)`` in [0, 1].
+    odds: log-odds to begin with, ``(T, h, w)`` in [-3, 3]; zero means unknown.
+    motion: of frames of this size; ``None`` for a picture.
+    unit: ``(T,)``, the speed in pixels a frame that separates slow from fast.
     border: the weight of the prior that the picture's border is background.
     """
     count, _, height, width = frames.shape
@@ -80,8 +91,35 @@ def vote(
     return now
 
 
+def local_vote(frames: Tensor, odds: Tensor) -> Tensor:
+    """Return log-odds ``(T, h, w)`` after one vote among pixels close in colour, place and time.
+
+    A limb may have the colour of a distant part of the background and still differ from the
+    background next to it.
+
+    frames: ``(T, 3, h, w)`` in [0, 1].
+    odds: the foreground's log-odds ``(T, h, w)``. Pixels vote by their certainty.
+    """
+    count, _, height, width = frames.shape
+    y, x, when = ((torch.arange(size).to(frames) + 0.5) / size for size in (height, width, count))
+    places = [axis.expand_as(odds) for axis in (x, y[:, None], when[:, None, None])]
+    bins = [COLOUR_BINS] * 3 + [*LOCAL_BINS, max(1, count // LOCAL_FRAMES_PER_BIN)]
+    matte = torch.sigmoid(odds)
+    trust = (2 * matte - 1).abs()
+    near = _odds(
+        [*_spread_colours(frames), *places],
+        bins,
+        (trust * matte).flatten(),
+        (trust * (1 - matte)).flatten(),
+    )
+    return guided_filter((odds + LOCAL_SHARE * near.view_as(odds))[:, None], frames, EDGE_RADIUS, EDGE)[:, 0]
+
+
 def _odds(features: Sequence[Tensor], bins: Sequence[int], ours: Tensor, theirs: Tensor) -> Tensor:
-    """Log-odds ``(N,)`` of votes ``ours`` against ``theirs`` ``(N,)`` among pixels alike in ``features``, each ``(...)`` of N in [0, 1]."""
+    """Return the log-odds ``(N,)`` of the votes ``ours`` against ``theirs`` of similar pixels.
+
+    features: tensors of N values in [0, 1]. bins: how many each has. ours, theirs: ``(N,)``.
+    """
     cell = torch.zeros_like(ours, dtype=torch.long)
     for feature, number in zip(features, bins, strict=True):
         cell = cell * number + (feature.flatten() * number).long().clamp(0, number - 1)
@@ -93,7 +131,7 @@ def _odds(features: Sequence[Tensor], bins: Sequence[int], ours: Tensor, theirs:
 
 
 def _blurred(grid: Tensor) -> Tensor:
-    """A Gaussian of one bin along every axis, cut off at two."""
+    """Blur along every axis by a Gaussian of one bin, cut off at two."""
     kernel = torch.exp(-0.5 * torch.arange(-2.0, 3.0) ** 2)
     kernel = kernel / kernel.sum()
     for axis, size in enumerate(grid.shape):
@@ -109,7 +147,7 @@ def _blurred(grid: Tensor) -> Tensor:
 
 
 def _spread_colours(frames: Tensor) -> list[Tensor]:
-    """L, a and b of ``frames`` ``(T, 3, h, w)``, each stretched over what the window holds: three of ``(T, h, w)`` in [0, 1]."""
+    """Return L, a and b ``(T, h, w)`` of ``frames`` ``(T, 3, h, w)``, stretched to [0, 1]."""
     lab = lab_colours(frames)
     spread = []
     for axis, least in enumerate((20.0, 30.0, 30.0)):
@@ -120,16 +158,13 @@ def _spread_colours(frames: Tensor) -> list[Tensor]:
 
 
 def lab_colours(frames: Tensor) -> Tensor:
-    """``frames`` ``(T, 3, h, w)`` in [0, 1] as CIE L (0 to 100), a and b."""
-    pictures = [
-        cv2.cvtColor(np.ascontiguousarray(frame.permute(1, 2, 0).cpu().numpy()), cv2.COLOR_RGB2LAB)
-        for frame in frames
-    ]
+    """Convert ``frames`` ``(T, 3, h, w)`` in [0, 1] to CIE L (0 to 100), a and b."""
+    pictures = [cv2.cvtColor(np.ascontiguousarray(frame.permute(1, 2, 0).cpu().numpy()), cv2.COLOR_RGB2LAB) for frame in frames]
     return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).to(frames)
 
 
 def _places(matte: Tensor) -> list[Tensor]:
-    """x and y of every pixel from the foreground's centre in its own size: two of ``(T, h, w)`` in (0, 1)."""
+    """Return x and y relative to the foreground's centre and size, each ``(T, h, w)`` in (0, 1)."""
     height, width = matte.shape[-2:]
     x, y = torch.arange(width).to(matte), torch.arange(height).to(matte)[:, None]
     strong = matte * (matte > 0.5)
@@ -145,14 +180,15 @@ def _places(matte: Tensor) -> list[Tensor]:
 
 
 def running_median(values: Tensor, reach: int) -> Tensor:
-    """Of ``values`` ``(T,)`` over ``reach`` frames to each side."""
-    return torch.stack(
-        [values[max(0, t - reach) : t + reach + 1].median() for t in range(len(values))]
-    )
+    """Return the running median of ``values`` ``(T,)`` over ``reach`` frames to each side."""
+    return torch.stack([values[max(0, t - reach) : t + reach + 1].median() for t in range(len(values))])
 
 
 def otsu(values: Tensor, bins: int = 256) -> float:
-    """The threshold that parts ``values`` of any shape into two groups as far apart as can be (Otsu 1979); of equal ones that value."""
+    """Return the threshold that separates ``values`` best into two groups (Otsu 1979).
+
+    values: of any shape. If all are equal, the result is their value.
+    """
     low, high = float(values.min()), float(values.max())
     if high - low < 1e-9:
         return high
@@ -166,10 +202,14 @@ def otsu(values: Tensor, bins: int = 256) -> float:
 
 
 def guided_lines(values: Tensor, guide: Tensor, radius: int, floor: float) -> tuple[Tensor, Tensor]:
-    """``values`` ``(T, 1, h, w)`` as locally linear functions of the colours of ``guide`` ``(T, 3, h, w)`` (He et al. 2010, eq. 14 to 16).
+    """Fit ``values`` by functions linear in the guide's colours (He et al. 2010, eq. 14-16).
 
-    Returns slopes ``(T, 3, h, w)`` and offsets ``(T, 1, h, w)``. At a small size they serve a larger guide too (He and Sun 2015).
-    floor: the variance of colour below which a square of ``2 radius + 1`` pixels counts as flat.
+    values: ``(T, 1, h, w)``. guide: ``(T, 3, h, w)``.
+    radius: of the local squares, which have ``2 radius + 1`` pixels a side.
+    floor: the variance of colour below which such a square counts as flat.
+
+    Returns slopes ``(T, 3, h, w)`` and offsets ``(T, 1, h, w)``. They may be resized and applied to
+    a larger guide (He and Sun 2015).
     """
     slopes, offsets = [], []
     for value, picture in zip(values[:, None], guide[:, None], strict=True):
@@ -190,6 +230,6 @@ def guided_lines(values: Tensor, guide: Tensor, radius: int, floor: float) -> tu
 
 
 def guided_filter(values: Tensor, guide: Tensor, radius: int, floor: float) -> Tensor:
-    """``values`` ``(T, 1, h, w)`` laid on the edges of ``guide``, see :func:`guided_lines`."""
+    """Align ``values`` ``(T, 1, h, w)`` with the edges of ``guide``; see :func:`guided_lines`."""
     slope, offset = guided_lines(values, guide, radius, floor)
     return (slope * guide).sum(1, keepdim=True) + offset

@@ -1,4 +1,4 @@
-"""Foreground against a scene with depth: trajectories, parallax, outlines and what other frames show, with made motion."""
+"""Test trajectories, parallax, outlines and the comparison with other frames on synthetic motion."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from clips import drifting
 from torch import Tensor
 
 from stages.segment.behind import behind_odds
-from stages.segment.motion import Motion
+from stages.segment.motion import WindowMotion
 from stages.segment.parallax import (
     follow,
     outline_motion,
@@ -20,22 +20,23 @@ SIZE = (48, 64)
 COUNT = 9
 
 
-def moving(flow: Tensor) -> Motion:
-    """A window of :data:`COUNT` frames in which every place always moves by ``flow`` ``(2, h, w)``; the camera rests."""
+def moving(flow: Tensor) -> WindowMotion:
+    """Return a window of :data:`COUNT` frames with the flow ``(2, h, w)`` and a resting camera."""
     forward = flow.expand(COUNT - 1, -1, -1, -1).clone()
     still, trust = torch.zeros_like(forward), torch.ones_like(forward[:, :1])
-    return Motion(forward, -forward, still, still, trust, trust, torch.zeros(COUNT, *flow.shape))
+    return WindowMotion(forward, -forward, still, still, trust, trust, torch.zeros(COUNT, *flow.shape))
 
 
-def scene() -> tuple[Motion, Tensor]:
-    """A ground that recedes and a wall before it under a camera that travels to the side, and a disc that goes up; and the disc."""
+def scene() -> tuple[WindowMotion, Tensor]:
+    """Return the motion of a receding ground and a wall behind a rising disc, and the disc's mask.
+
+    The camera travels to the side.
+    """
     x, y = (
         torch.arange(SIZE[1]).float().expand(SIZE),
         torch.arange(SIZE[0]).float()[:, None].expand(SIZE),
     )
-    across = 0.5 + torch.where(
-        y > 36, 1.5 + 0.5 * torch.sin(x / 9), 0.4 * torch.sin(x / 7) + y / 72
-    )
+    across = 0.5 + torch.where(y > 36, 1.5 + 0.5 * torch.sin(x / 9), 0.4 * torch.sin(x / 7) + y / 72)
     disc = (x - 32) ** 2 + (y - 20) ** 2 < 64
     flow = torch.stack([torch.where(disc, 0.9, across), torch.where(disc, -0.6, 0.0)])
     return moving(flow), disc
@@ -98,7 +99,7 @@ def test_what_rests_differs_from_the_background_that_other_frames_show() -> None
     frames = drifting(1, count, (-1.0, 0.0), size)
     flow = torch.tensor([-1.0, 0.0]).view(1, 2, 1, 1).expand(count - 1, 2, *size).clone()
     trust = torch.ones(count - 1, 1, *size)
-    motion = Motion(flow, -flow, flow, -flow, trust, trust, torch.zeros(count, 2, *size))
+    motion = WindowMotion(flow, -flow, flow, -flow, trust, trust, torch.zeros(count, 2, *size))
     # A body that the matte has, and a leg below it that stands in the middle frames alone and that it has not.
     matte = torch.zeros(count, 1, *size)
     matte[:, :, 20:36, 40:56] = 1
