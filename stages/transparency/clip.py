@@ -88,17 +88,23 @@ class FrameLinks:
 
 
 def separate_clip(
-    frames: Tensor, plan: ClipPlan, progress: Progress, trace: Trace | None = None
+    frames: Tensor,
+    plan: ClipPlan,
+    progress: Progress,
+    trace: Trace | None = None,
+    mosaic: Mosaic | None = None,
 ) -> LayerPair:
     """Separate two or more frames; the first layer is the one whose motion more corners follow.
 
     progress: called with the fraction done. trace: records how far the sweeps move the layers.
+    mosaic: mosaics of the frames at the plan's size, if they are fitted already.
 
     Returns both layers in the shape of ``frames``; they add up to ``frames`` and lie in [0, I].
     """
     full = (frames.shape[-2], frames.shape[-1])
     work = shrunk(frames, plan.pixels)
-    mosaic = fit_planes(work, plan, lambda done: progress(0.4 * done))
+    if mosaic is None:
+        mosaic = fit_planes(work, plan, lambda done: progress(0.4 * done))
     ratio = sharpness(mosaic.layers[1]) / max(sharpness(mosaic.layers[0]), 1e-9)
     detail = min(1 / DETAIL, max(DETAIL, ratio))
     layers = _adding_up(work, mosaic.layers, detail)

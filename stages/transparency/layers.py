@@ -2,7 +2,8 @@
 
     several pictures on one line  -> mixtures of the same two layers: closed form (mixtures)
     one picture                   -> the input itself, unless the user wants a guess (single)
-    a clip, or pictures that move -> two moving layers (clip)
+    a clip, or pictures that move -> two moving layers (clip), if it is a sum (evidence);
+                                     otherwise the input itself
 
 Layers add up in encoded values (``gamma``) or in light (``linear``, a power of 2.2). Tensors are
 ``(T, 3, H, W)`` RGB in [0, 1]; the layers that leave this module are encoded again.
@@ -23,7 +24,8 @@ from stages.context import Note, Separation, SeparationContext, notes_where
 from stages.mixing.mixing import GAMMA, psnr_of
 from stages.motion.flow import resize, shrunk
 from stages.optim.timing import seconds_of
-from stages.transparency.clip import LayerPair, encoded, separate_clip
+from stages.transparency.clip import LayerPair, encoded, fit_planes, separate_clip
+from stages.transparency.evidence import sum_evidence
 from stages.transparency.mixtures import find_ends, fit_line, unmix
 from stages.transparency.motion import moves
 from stages.transparency.naming import as_before, small
@@ -44,6 +46,10 @@ NOT_BELIEVED = (
     "or remove a guess with --strength 2"
 )
 AS_TOLD = "--strength 0 keeps the reflection of {frames}: the transmission is the input itself"
+NO_SUM = (
+    "no reflection was found in {frames}: the transmission is the input itself; "
+    "nothing shows that two moving layers add up here; --strength 2 separates them all the same"
+)
 NO_STRENGTH = (
     "--strength has no meaning for mixtures of the same two layers, whose weights are measured: "
     "{frames}"
@@ -160,10 +166,15 @@ def separate(frames: Tensor, facts: TransparencySurvey, context: SeparationConte
             notes = notes_where(NOT_BELIEVED, everywhere)
     else:
         name = "motion"
-        found, more = _moving(light, context)
-        found = as_before(frames, found, facts.seen, facts.transmission)
-        notes = reflection_notes(frames, from_light(found[1], facts.space))
-        found = _scaled(found, light, context.strength)
+        moving, more = _moving(frames, light, context)
+        if moving is None:
+            found = _unchanged(light, facts.space)
+            notes = notes_where(NO_SUM, everywhere)
+        else:
+            found = as_before(frames, moving, facts.seen, facts.transmission)
+            notes = reflection_notes(frames, from_light(found[1], facts.space))
+            believed = more["sum_evidence"] > 0
+            found = _scaled(found, light, context.strength - (0 if believed else 1))
     seconds[name] = time.monotonic() - began
     layers = {
         role: from_light(layer, facts.space)
@@ -229,8 +240,14 @@ def _mixtures(light: Tensor) -> tuple[LayerPair, dict[str, float]]:
     return (one[None], other[None]), figures
 
 
-def _moving(light: Tensor, context: SeparationContext) -> tuple[LayerPair, dict[str, float]]:
-    """Separate two moving layers of ``(T, 3, H, W)``; return them and figures of the work done."""
+def _moving(
+    frames: Tensor, light: Tensor, context: SeparationContext
+) -> tuple[LayerPair | None, dict[str, float]]:
+    """Separate two moving layers of frames ``(T, 3, H, W)``, whose light is given.
+
+    Returns the layers and figures of the work done. There are no layers if the frames are no sum
+    and the user does not want to separate them all the same, by a strength above 1.
+    """
     plan = plan_for(light, context)
     plan = replace(
         plan,
@@ -241,8 +258,14 @@ def _moving(light: Tensor, context: SeparationContext) -> tuple[LayerPair, dict[
     def progress(done: float) -> None:
         context.progress(done, "two moving layers")
 
-    found = separate_clip(light, plan, progress, context.trace)
-    return found, {"turns": float(plan.turns), "mosaic_steps": float(plan.mosaic_steps)}
+    work = shrunk(light, plan.pixels)
+    mosaic = fit_planes(work, plan, lambda done: progress(0.4 * done))
+    evidence = sum_evidence(shrunk(frames, plan.pixels), mosaic.placed)
+    figures = {"mosaic_steps": float(plan.mosaic_steps), "sum_evidence": evidence}
+    if evidence <= 0 and context.strength <= 1:
+        return None, figures | {"turns": 0.0, "untouched": 1.0}
+    found = separate_clip(light, plan, progress, context.trace, mosaic)
+    return found, figures | {"turns": float(plan.turns)}
 
 
 def _picture(light: Tensor, space: str, guessed: float) -> LayerPair:
@@ -253,10 +276,15 @@ def _picture(light: Tensor, space: str, guessed: float) -> LayerPair:
     in the picture was found that tells which (docs/tasks.md). So it is only removed on request.
     """
     if guessed <= 0:
-        reflection = EVEN * light if space == "linear" else torch.zeros_like(light)
-        return light - reflection, reflection
+        return _unchanged(light, space)
     transmission = _guess(light, space)[0]
     reflection = guessed * (light - transmission)
+    return light - reflection, reflection
+
+
+def _unchanged(light: Tensor, space: str) -> LayerPair:
+    """Return the input as the transmission, to 8 bits, and an even, faint reflection."""
+    reflection = EVEN * light if space == "linear" else torch.zeros_like(light)
     return light - reflection, reflection
 
 
