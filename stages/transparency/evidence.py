@@ -37,6 +37,8 @@ SEEN = 0.6
 """Part of the frames that have to show a place for it to count."""
 PLACE = 3
 """Side, in pixels, of the squares within which the best single layer is chosen."""
+BELIEVED = 0.05
+"""Evidence above which a clip is a sum."""
 NOISE = 3 * (0.5 / 255) ** 2
 """Squared error of rounding to 8 bits, over three channels: smaller errors say nothing."""
 
@@ -64,7 +66,7 @@ def sum_evidence(frames: Tensor, placed: LayerHomographies) -> float:
     frame to every frame, in pixels of ``frames``.
 
     Returns the part of the best single layer's squared error that the sum avoids, median over
-    frames left out: above 0 the clip is a sum, below 0 it is not. -1 for fewer than :data:`FEWEST`
+    frames left out. Above :data:`BELIEVED` the clip is a sum. -1 for fewer than :data:`FEWEST`
     frames.
     """
     count = len(frames)

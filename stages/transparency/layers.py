@@ -25,7 +25,7 @@ from stages.mixing.mixing import GAMMA, psnr_of
 from stages.motion.flow import resize, shrunk
 from stages.optim.timing import seconds_of
 from stages.transparency.clip import LayerPair, encoded, fit_planes, separate_clip
-from stages.transparency.evidence import sum_evidence
+from stages.transparency.evidence import BELIEVED, sum_evidence
 from stages.transparency.mixtures import find_ends, fit_line, unmix
 from stages.transparency.motion import moves
 from stages.transparency.naming import as_before, small
@@ -173,7 +173,7 @@ def separate(frames: Tensor, facts: TransparencySurvey, context: SeparationConte
         else:
             found = as_before(frames, moving, facts.seen, facts.transmission)
             notes = reflection_notes(frames, from_light(found[1], facts.space))
-            believed = more["sum_evidence"] > 0
+            believed = more["sum_evidence"] > BELIEVED
             found = _scaled(found, light, context.strength - (0 if believed else 1))
     seconds[name] = time.monotonic() - began
     layers = {
@@ -262,7 +262,7 @@ def _moving(
     mosaic = fit_planes(work, plan, lambda done: progress(0.4 * done))
     evidence = sum_evidence(shrunk(frames, plan.pixels), mosaic.placed)
     figures = {"mosaic_steps": float(plan.mosaic_steps), "sum_evidence": evidence}
-    if evidence <= 0 and context.strength <= 1:
+    if evidence <= BELIEVED and context.strength <= 1:
         return None, figures | {"turns": 0.0, "untouched": 1.0}
     found = separate_clip(light, plan, progress, context.trace, mosaic)
     return found, figures | {"turns": float(plan.turns)}
