@@ -59,8 +59,7 @@ class _Layer:
 
 
 def sum_evidence(frames: Tensor, placed: LayerHomographies) -> float:
-    """Return how much better a sum of two layers predicts frames left out, than one layer each
-    place.
+    """Return how much better a sum predicts frames left out than the best single layer.
 
     frames: encoded, ``(T, 3, H, W)`` in [0, 1]. placed: the layers' homographies from the first
     frame to every frame, in pixels of ``frames``.
