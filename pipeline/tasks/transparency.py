@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from pipeline.framewise.run import Output, Recipe, layered_task
 from stages.transparency.layers import TransparencySurvey, separate, settle, survey
+from stages.transparency.naming import FOCUSED
 
 
 def account(figures: Mapping[str, float]) -> str:
@@ -17,9 +18,12 @@ def account(figures: Mapping[str, float]) -> str:
     if any(name.startswith("weight_") for name in figures):
         return "The layers follow from several mixtures of the same two pictures."
     if "turns" in figures:
+        named = ""
+        if figures.get("focus", FOCUSED) < FOCUSED:
+            named = " Neither layer is clearly in focus, so their names may be swapped."
         return (
             "The layers were told apart by two motions; "
-            "where nothing moves, what belongs to which is a guess."
+            "where nothing moves, what belongs to which is a guess." + named
         )
     return "The reflection is a guess from one picture's colours and contrast."
 

@@ -28,7 +28,7 @@ from stages.transparency.clip import LayerPair, encoded, fit_planes, separate_cl
 from stages.transparency.evidence import BELIEVED, sum_evidence
 from stages.transparency.mixtures import find_ends, fit_line, unmix
 from stages.transparency.motion import moves
-from stages.transparency.naming import as_before, small
+from stages.transparency.naming import as_before, by_focus, small
 from stages.transparency.paper import fit_published
 from stages.transparency.plans import PLANS, SAFE, SMALLER, plan_for
 from stages.transparency.single import separate_picture
@@ -172,6 +172,7 @@ def separate(frames: Tensor, facts: TransparencySurvey, context: SeparationConte
             notes = notes_where(NO_SUM, everywhere)
         else:
             found = as_before(frames, moving, facts.seen, facts.transmission)
+            found, more["focus"] = by_focus(found)
             notes = reflection_notes(frames, from_light(found[1], facts.space))
             believed = more["sum_evidence"] > BELIEVED
             found = _scaled(found, light, context.strength - (0 if believed else 1))

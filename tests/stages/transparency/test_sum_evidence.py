@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from stages.context import FitSettings, SeparationContext
+from stages.transparency.contrast import smooth
 from stages.transparency.evidence import sum_evidence
 from stages.transparency.layers import separate, survey
+from stages.transparency.naming import by_focus
 
 SIZE = (90, 160)
 STEPS = (2.0, 0.5), (-1.5, 1.0)
@@ -81,3 +83,14 @@ def test_a_clip_without_glass_passes_through_unless_the_user_insists() -> None:
     (note,) = found[1.0].notes
     assert note.text.startswith("no reflection was found") and len(note.places) == 9
     assert float(found[2.0].layers["reflection"].mean()) > 0.1
+
+
+def test_the_layer_in_focus_is_the_transmission() -> None:
+    one, other = pans(3)
+    blurred = smooth(other, 4.0)
+    for layers in ((one, blurred), (blurred, one)):
+        named, difference = by_focus(layers)
+        assert named[0] is one and difference > 0.8
+    # Two layers alike in focus keep their names.
+    named, difference = by_focus((one, other))
+    assert named[0] is one and abs(difference) < 0.8
