@@ -1,4 +1,4 @@
-"""Take haze or fog from a clip or a picture: what lies behind it, how much of it comes through, and the haze's own light."""
+"""Remove haze or fog from a clip or a picture: clear layer, transmission and airlight."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from collections.abc import Mapping
 
 from pipeline.bench.clips import haze
 from pipeline.framewise.run import Output, Recipe, layered_task
-from pipeline.task import BenchClip
-from stages.dehaze.layers import Facts, separate, settle, survey
+from stages.dehaze.layers import DehazeSurvey, separate, settle, survey
 
 
 def account(figures: Mapping[str, float]) -> str:
-    """Say how much haze there is and how much of it was taken off."""
+    """Say how much haze there is and how much of it was removed."""
     if figures.get("untouched", 0.0) == 1.0:
-        return "No haze was taken off: the clear layer is the input."
-    lost, power = 100 * (1 - figures["mean_transmission"]), figures.get("power", 1.0)
+        return "No haze was removed: the clear layer is the input."
+    lost = 100 * (1 - figures["mean_transmission"])
+    power = 100 * figures.get("power", 1.0)
     return (
-        f"The haze that was taken off hides {lost:.0f} % of the light in the mean, "
-        f"which is {100 * power:.0f} % of the optical depth that may be haze."
+        f"The haze that was removed hides {lost:.0f} % of the light on average, "
+        f"which is {power:.0f} % of the optical depth that may be haze."
     )
 
 
@@ -30,7 +30,7 @@ RECIPE = Recipe(
     survey=survey,
     separate=separate,
     settle=settle,
-    kinds=(Facts,),
+    kinds=(DehazeSurvey,),
     account=account,
 )
 

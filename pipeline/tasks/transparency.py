@@ -1,4 +1,4 @@
-"""Take reflections and other sums apart: what is seen through the pane, and what the pane reflects; from a picture, several, or a clip."""
+"""Separate reflections and other sums: seen through a pane, and reflected by it."""
 
 from __future__ import annotations
 
@@ -6,20 +6,26 @@ from collections.abc import Mapping
 
 from pipeline.bench.clips import reflection
 from pipeline.framewise.run import Output, Recipe, layered_task
-from pipeline.task import BenchClip
-from stages.transparency.layers import Facts, separate, settle, survey
+from stages.transparency.layers import TransparencySurvey, separate, settle, survey
+from stages.transparency.naming import FOCUSED
 
 
 def account(figures: Mapping[str, float]) -> str:
-    """Say what the two layers were told apart by."""
+    """Say what tells the two layers apart."""
     if figures.get("untouched", 0.0) == 1.0:
-        return "No reflection was taken off: the transmission is the input."
+        return "No reflection was removed: the transmission is the input."
     if "fit_steps" in figures:
         return "The layers were told apart by two networks, as published."
     if any(name.startswith("weight_") for name in figures):
         return "The layers follow from several mixtures of the same two pictures."
     if "turns" in figures:
-        return "The layers were told apart by two motions; where nothing moves, who owns what is a guess."
+        named = ""
+        if figures.get("focus", FOCUSED) < FOCUSED:
+            named = " Neither layer is clearly in focus, so their names may be swapped."
+        return (
+            "The layers were told apart by two motions; "
+            "where nothing moves, what belongs to which is a guess." + named
+        )
     return "The reflection is a guess from one picture's colours and contrast."
 
 
@@ -29,13 +35,14 @@ RECIPE = Recipe(
     separate=separate,
     settle=settle,
     memory=40,
-    kinds=(Facts,),
+    kinds=(TransparencySurvey,),
     account=account,
 )
 
 TASK = layered_task(
     "transparency",
-    "undo reflections and other sums of two layers: what lies behind the glass, and what it reflects",
+    "undo reflections and other sums of two layers: "
+    "what lies behind the glass, and what it reflects",
     RECIPE,
     uses=frozenset({"space", "strength"}),
     on_cpu=frozenset({"fast", "balanced", "best"}),

@@ -1,10 +1,17 @@
-"""How much in a picture speaks for haze, and what colour the haze shows where it lies over something dark.
+"""Measure how much in a picture speaks for haze, and the colour that haze shows over dark things.
 
-Haze lifts black, and the more so the farther away a thing is. In a clear picture nearly every window that has any texture
-holds something dark, near ones and far ones alike (the dark channel prior: He et al., CVPR 2009, section 3). Three floors
-tell the two apart: that of the whole picture, that of all its textured windows but the darkest tenth, and that of the
-upper part of the picture, which is mostly the farthest. Windows without texture, as a wall or a sky, say nothing: they
-may just be bright. The constants were chosen on 91 clear pictures, 15 hazy ones and 80 with made haze.
+Haze lifts black, and the more so the farther away a thing is. In a clear picture nearly every
+textured window holds something dark, near or far (the dark channel prior: He et al., CVPR 2009,
+section 3). Three floors tell hazy and clear pictures apart: that of the whole picture, that of all
+its textured windows but the darkest tenth, and that of the upper part of the picture, which is
+mostly the farthest. Windows without texture, such as a wall or a sky, tell nothing: they may just
+be bright.
+
+A clear picture may have no black in it at all: a sunlit slope, a lit bridge at dusk, a drawing in
+pale ink. Its floors are then low, and much the same everywhere, whereas light haze grows with the
+distance. So low floors are believed only if the upper part of the picture has a higher one.
+
+The weights and floors were chosen on 91 clear pictures, 15 hazy ones and 80 with made haze.
 """
 
 from __future__ import annotations
@@ -17,26 +24,42 @@ from torch.nn import functional as F
 
 from stages.dehaze.model import spread
 
-WINDOW = 0.022  # radius of a window, of the longer side
-CONTRAST, NOISE = 0.1, 0.01  # texture against a window's brightest veil, and in values, that count half
-DARKEST = 1e-3  # part of the picture that shows what its black is lifted to
-TENTH = 0.1  # part of the textured windows that may be darker than the floor
-BANDS = 6  # of the picture, from above
-TEXTURED = 0.15  # mean texture from which a band says something
-WIDELY, WHOLLY, ABOVE = 0.35, 0.45, 0.2  # weights of the floors of textured windows, of the picture and of its upper part
-NONE, LIGHT, SURE = 0.15, 0.19, 0.28  # weighted floor up to which there is no haze, of light haze, and from which it is sure
-LIGHTLY = 0.7  # part of a light haze's optical depth that is taken off; more makes a picture too dark
-BLUISH = 0.1  # log ratio of blue to red by which all windows have to be bluer than the airlight to be believed
-TIGHT, LOOSE = 0.06, 0.1  # spread of that ratio over the windows up to which it is believed anyway, and from which not
+WINDOW = 0.022
+"""Radius of a window, in parts of the longer side."""
+CONTRAST, NOISE = 0.1, 0.01
+"""Standard deviation at which texture counts half: in parts of a window's brightest veil, and in
+values."""
+DARKEST = 1e-3
+"""Part of the picture that shows what its black is lifted to."""
+TENTH = 0.1
+"""Part of the textured windows that may be darker than the floor."""
+BANDS = 6
+"""Number of bands of the picture, from the top."""
+TEXTURED = 0.15
+"""Mean texture from which a band tells something."""
+WIDE_WEIGHT, WHOLE_WEIGHT, UPPER_WEIGHT = 0.35, 0.45, 0.2
+"""Weights of the floors of textured windows, of the whole picture and of its upper part."""
+NONE, LIGHT, SURE, DENSE = 0.15, 0.19, 0.28, 0.35
+"""Weighted floors: up to which there is no haze; of light haze; from which haze is sure; and from
+which it need not grow with the distance."""
+LIGHTLY = 0.7
+"""Part of a light haze's optical depth that is removed; more makes a picture too dark."""
+LEVEL, RISING = 1.1, 1.3
+"""Ratio of the upper part's floor to that of all windows up to which haze does not grow with the
+distance, and from which it surely does."""
+BLUISH = 0.1
+"""Log ratio of blue to red by which all windows have to be bluer than the airlight."""
+TIGHT, LOOSE = 0.06, 0.1
+"""Range of that ratio over the windows up to which it is believed anyway, and from which not."""
 
 
 @dataclass(frozen=True)
 class Floors:
-    """What lies in the windows around the pixels of working pictures.
+    """The darkest things in the windows around the pixels of working pictures.
 
-    channels: the least value of each channel, in parts of the airlight, ``(T, 3, h, w)``. veil: the largest veil that the
-    darkest thing allows, ``(T, 1, h, w)``. texture: how much the window says, ``(T, 1, h, w)`` in [0, 1]. black: the veil
-    over the darkest pixels of all.
+    channels: the least value of each channel, in parts of the airlight, ``(T, 3, h, w)``. veil: the
+    largest veil that the darkest thing allows, ``(T, 1, h, w)``. texture: how much the window
+    tells, ``(T, 1, h, w)`` from 0 to 1. black: the veil over the darkest pixels of all.
     """
 
     channels: Tensor
@@ -46,7 +69,10 @@ class Floors:
 
 
 def find_floors(frames: Tensor, airlight: Tensor) -> Floors:
-    """Return the floors of working pictures ``(T, 3, h, w)`` under an airlight ``(1, 3, 1, 1)`` or a field of it."""
+    """Measure the floors of working pictures ``(T, 3, h, w)``.
+
+    airlight: ``(1, 3, 1, 1)`` or a field, see :func:`stages.dehaze.model.spread`.
+    """
     size = (frames.shape[-2], frames.shape[-1])
     radius = max(1, round(WINDOW * max(size)))
     bounds = (1 - frames / spread(airlight, size).clamp_min(1e-3)).clamp(-0.2, 1)
@@ -57,7 +83,10 @@ def find_floors(frames: Tensor, airlight: Tensor) -> Floors:
     highest = F.max_pool2d(smooth, 2 * radius + 1, 1, radius)
     through = smooth.amax(1, keepdim=True)
     most = highest.amax(1, keepdim=True).clamp(0.05, 1)
-    mean, square = (F.avg_pool2d(each, 2 * radius + 1, 1, radius, count_include_pad=False) for each in (through, through.square()))
+    mean, square = (
+        F.avg_pool2d(each, 2 * radius + 1, 1, radius, count_include_pad=False)
+        for each in (through, through.square())
+    )
     variance = (square - mean.square()).clamp_min(0)
     relative = variance / most.square()
     texture = relative / (relative + CONTRAST**2) * (variance / (variance + NOISE**2))
@@ -65,15 +94,24 @@ def find_floors(frames: Tensor, airlight: Tensor) -> Floors:
 
 
 def evidence(floors: Floors) -> float:
-    """Return the part of the optical depth found in pictures with these floors that is to be believed, 0 to 1."""
-    floor = WIDELY * weighted_quantile(floors.veil, floors.texture, TENTH) + WHOLLY * floors.black + ABOVE * _above(floors)
+    """Return the part of the optical depth under these floors that is believed, 0 to 1."""
+    wide = weighted_quantile(floors.veil, floors.texture, TENTH)
+    upper = _upper_floor(floors)
+    floor = WIDE_WEIGHT * wide + WHOLE_WEIGHT * floors.black + UPPER_WEIGHT * upper
     if floor <= LIGHT:
-        return LIGHTLY * max(0.0, (floor - NONE) / (LIGHT - NONE))
-    return min(1.0, LIGHTLY + (1 - LIGHTLY) * (floor - LIGHT) / (SURE - LIGHT))
+        believed = LIGHTLY * max(0.0, (floor - NONE) / (LIGHT - NONE))
+    else:
+        believed = min(1.0, LIGHTLY + (1 - LIGHTLY) * (floor - LIGHT) / (SURE - LIGHT))
+    rises = min(1.0, max(0.0, (upper / max(wide, 1e-3) - LEVEL) / (RISING - LEVEL)))
+    dense = min(1.0, max(0.0, (floor - SURE) / (DENSE - SURE)))
+    return believed * max(rises, dense)
 
 
-def _above(floors: Floors) -> float:
-    """Return the veil that all of the upper textured bands have, where it fades no faster than by half to the third."""
+def _upper_floor(floors: Floors) -> float:
+    """Return the floor that all of the upper textured bands reach.
+
+    A third band may have half of it: the floor may fade by half until there.
+    """
     height = floors.veil.shape[-2]
     cuts = [height * k // BANDS for k in range(BANDS + 1)]
     found = []
@@ -85,10 +123,13 @@ def _above(floors: Floors) -> float:
 
 
 def veil_colour(floors: Floors, airlight: Tensor) -> Tensor:
-    """Return ``airlight`` ``(1, 3, 1, 1)`` with the colour that the veil shows over dark things, whose floors under it are known.
+    """Return ``airlight`` ``(1, 3, 1, 1)`` with the colour that the veil shows over dark things.
 
-    Over black a pixel shows the airlight's colour. Most scenes are rather warm, so floors that are reddish say nothing; but
-    where all the veiled windows are bluer than the airlight it is air that is blue, and where all agree they show it exactly.
+    Over black a pixel shows the airlight's colour. Most scenes are rather warm, so reddish floors
+    tell nothing. But where all veiled windows are bluer than the airlight, the air itself is blue;
+    and where all of them agree, they show its colour exactly.
+
+    floors: measured under ``airlight``.
     """
     half = weighted_quantile(floors.veil, floors.texture, 0.5)
     weight = floors.texture * (floors.veil > half)
@@ -99,12 +140,15 @@ def veil_colour(floors: Floors, airlight: Tensor) -> Tensor:
     # Leaves make floors green; of air, blue grows faster than green.
     greener = min(weighted_quantile(green, weight, 0.5), max(0.0, middle) / 2)
     shift = sure * torch.tensor([0.0, greener, middle]).view(1, 3, 1, 1)
-    # The brightest channel stays as it is: where it is white nothing is above white.
+    # The brightest channel stays as it is: where it is white, nothing is above white.
     return airlight * (shift - shift.max()).exp()
 
 
 def weighted_quantile(values: Tensor, weights: Tensor, part: float) -> float:
-    """Return the value that ``part`` of the weight lies under, of two tensors of one shape; 0 where nothing weighs."""
+    """Return the value below which ``part`` of the weight lies; 0 where nothing weighs.
+
+    values, weights: of one shape.
+    """
     total = float(weights.sum())
     if total <= 0:
         return 0.0

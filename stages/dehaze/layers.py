@@ -1,11 +1,13 @@
-"""Takes haze from pictures and clips: the clear layer, its transmission and the airlight.
+"""Remove haze from pictures and clips: the clear layer, its transmission and the airlight.
 
-    sample --survey--> the airlight, one for the whole clip; it varies slowly over the picture where the haze shows that it does
-           --evidence--> how much of what looks like haze is to be believed; of a clear picture nothing
-    window --envelope--> transmission, smooth but at edges, tied along the motion
-           --guided filter--> the same at full size --the haze model, inverted--> the clear layer
+    sample --survey---> the airlight, one for the whole clip; it varies slowly over the picture
+                        where the haze shows that it does
+           --evidence-> how much of what looks like haze is believed; nothing in a clear picture
+    window --envelope-> transmission, smooth except at edges, tied along the motion
+           --guided filter-> the same at full size --haze model, inverted-> the clear layer
 
-The clear layer is never drawn by a network: it is what the haze model says, so that no detail of the input is lost.
+The clear layer is what the haze model says and never drawn by a network, so no detail of the input
+is lost.
 """
 
 from __future__ import annotations
@@ -31,29 +33,39 @@ from stages.motion.flow import resize, shrunk
 from stages.optim.timing import clocked
 
 TURNS = {"fast": 10, "balanced": 14, "best": 24, "paper": 0}
-"""Turns of the envelope's fit by preset; it has settled to a tenth of a decibel after ten."""
+"""Turns of the envelope's fit by preset; after ten it has settled to a tenth of a decibel."""
 FEWEST = 6
-SHARE = 0.5  # part of a budget for the transmission; the rest is for what has to be done at full size
+"""Fewest turns within a time budget."""
+SHARE = 0.5
+"""Part of a time budget for the transmission; the rest is for the work at full size."""
 
-WORK = 320 * 240  # pixels of the pictures that are worked on
-SURVEYED = 8  # frames of the sample that the airlight is sought in
-RADIUS = 8  # of the guided filter, in working pixels
-EDGES = 1e-3  # variance of the picture's edges that the transmission ignores
-BLACK = 0.03  # how far the darkest things around are from black, in log t
-GREY_BLACK = 0.1  # the same under an opaque sky, in whose light little is black
-BLUE_BLACK = 0.2  # the same under a blue sky: dense haze would hide that, and the clearest air veils what is far
+WORK = 320 * 240
+"""Pixels of the working pictures."""
+SURVEYED = 8
+"""Frames of the sample in which the airlight is estimated."""
+RADIUS, EDGES = 8, 1e-3
+"""Of the guided filter: radius in working pixels, and variance of edges that the transmission
+ignores."""
+BLACK, GREY_BLACK, BLUE_BLACK = 0.03, 0.1, 0.2
+"""How far the darkest things are from black, in log t: usually; under an opaque sky, in whose light
+little is black; and under a blue sky, which dense haze would hide while the clearest air veils what
+is far."""
 
-NO_HAZE = "no haze found in {frames}: the clear layer is the input itself; --strength 2 takes off what little there may be"
-AS_TOLD = "the haze of {frames} is left, as --strength 0 says: the clear layer is the input itself"
+NO_HAZE = (
+    "no haze found in {frames}: the clear layer is the input itself; "
+    "--strength 2 removes what little there may be"
+)
+AS_TOLD = "--strength 0 keeps the haze of {frames}: the clear layer is the input itself"
 
 
 @dataclass(frozen=True)
-class Facts:
+class DehazeSurvey:
     """What holds for the whole clip.
 
-    airlight: one colour ``(1, 3, 1, 1)`` or a field on a few nodes ``(1, 3, h, w)``, which :func:`stages.dehaze.model.spread` brings to a
-    size; ``None`` for pictures that have nothing to do with each other. black: see ``transmission_of``. sure: how much of the haze is to
-    be believed, 0 to 1, as :func:`stages.dehaze.evidence.evidence` has it.
+    airlight: one colour ``(1, 3, 1, 1)`` or a field on a few nodes ``(1, 3, h, w)``, see
+    :func:`stages.dehaze.model.spread`; ``None`` for unrelated pictures. black: see
+    :func:`stages.dehaze.veil.transmission_of`. sure: how much of the haze is believed, 0 to 1, from
+    :func:`stages.dehaze.evidence.evidence`.
     """
 
     airlight: Tensor | None
@@ -61,50 +73,64 @@ class Facts:
     sure: float = 1.0
 
 
-def survey(sample: Tensor, brief: SeparationContext) -> Facts:
-    """The airlight of a clip from some of its frames ``(S, 3, H, W)``."""
-    if brief.unordered and len(sample) > 1:
-        return Facts(None)
+def survey(sample: Tensor, context: SeparationContext) -> DehazeSurvey:
+    """Estimate the airlight of a clip, and the evidence for haze, from frames ``(S, 3, H, W)``."""
+    if context.unordered and len(sample) > 1:
+        return DehazeSurvey(None)
     chosen = torch.linspace(0, len(sample) - 1, min(SURVEYED, len(sample))).round().long()
-    small = shrunk(sample[chosen], brief.working_pixels(WORK))
+    small = shrunk(sample[chosen], context.within(WORK))
     black = BLACK + (BLUE_BLACK - BLACK) * blue_sky(small)
     airlight, opaque = find_airlight(small, black)
     floors = find_floors(small, airlight)
     field = find_field(small, rounded(veil_colour(floors, airlight)), black, opaque)
-    return Facts(field, max(black, BLACK + (GREY_BLACK - BLACK) * opaque), evidence(floors))
+    black = max(black, BLACK + (GREY_BLACK - BLACK) * opaque)
+    return DehazeSurvey(field, black, evidence(floors))
 
 
 def power(sure: float, strength: float) -> float:
-    """Return the power of the transmission that is taken off, 0 to 2.
+    """Return the power of the transmission that is removed, 0 to 2.
 
-    sure: how much of the haze is to be believed, 0 to 1. strength: what the user wants of it, 0 to 2; above 1 it takes off more than
-    the evidence says, up to what may be haze, and of a sure haze twice its optical depth.
+    sure: how much of the haze is believed, 0 to 1. strength: what the user wants, 0 to 2. Above 1
+    more is removed than the evidence supports: up to all that may be haze, and of certain haze
+    twice its optical depth.
     """
     return sure * min(1.0, strength) + max(0.0, strength - 1)
 
 
-def separate(frames: Tensor, facts: Facts, brief: SeparationContext) -> Separation:
-    """The layers ``clear`` (3 channels), ``transmission`` (1) and ``airlight`` (3) of frames ``(T, 3, H, W)``."""
+def separate(frames: Tensor, facts: DehazeSurvey, context: SeparationContext) -> Separation:
+    """Separate frames ``(T, 3, H, W)`` into ``clear`` (3 channels), ``transmission`` (1),
+    ``airlight``.
+
+    facts: from :func:`survey`. The airlight is one picture for all frames, ``(1, 3, H, W)``.
+    """
     if facts.airlight is None:
-        return _each(frames, brief)
+        return _each(frames, context)
     seconds: dict[str, float] = defaultdict(float)
-    published = brief.settings.preset == "paper"
-    taken = power(1.0 if published else facts.sure, brief.strength)
+    published = context.settings.preset == "paper"
+    taken = power(1.0 if published else facts.sure, context.strength)
     if taken == 0:
         return _untouched(frames, facts.airlight, found=facts.sure > 0 or published)
-    small = shrunk(frames, brief.working_pixels(WORK))
-    airlight = spread(facts.airlight, (frames.shape[-2], frames.shape[-1]))
+    small = shrunk(frames, context.within(WORK))
+    size = (frames.shape[-2], frames.shape[-1])
+    airlight = spread(facts.airlight, size)
+    radius, edges = RADIUS, EDGES
+    if published:
+        radius, edges = dehaze_paper.RADIUS, dehaze_paper.EDGES
     with clocked(seconds, "transmission"):
-        veil, turns = (_published if published else _drawn)(small, facts, brief)
-    radius, edges = (dehaze_paper.RADIUS, dehaze_paper.EDGES) if published else (RADIUS, EDGES)
+        veil, turns = (_published if published else _fitted)(small, facts, context)
     transmission, clear = torch.empty_like(frames[:, :1]), torch.empty_like(frames)
     with clocked(seconds, "finish"):
-        for index in range(len(frames)):  # one at a time: the coefficients of the filter are four pictures at full size
-            brief.progress(0.5 + 0.5 * index / len(frames), "full size")
+        # One frame at a time: the coefficients of the filter are four pictures at full size.
+        for index in range(len(frames)):
+            context.progress(0.5 + 0.5 * index / len(frames), "full size")
             one = slice(index, index + 1)
-            drawn = guided(small[one], veil[one], frames[one], radius, edges).clamp(0, 1) ** taken
-            transmission[one], clear[one] = settled(frames[one], drawn, airlight)
-    layers = {"clear": clear, "transmission": transmission, "airlight": airlight.expand(1, 3, *frames.shape[-2:]).contiguous()}
+            fine = guided(small[one], veil[one], frames[one], radius, edges).clamp(0, 1)
+            transmission[one], clear[one] = settled(frames[one], fine**taken, airlight)
+    layers = {
+        "clear": clear,
+        "transmission": transmission,
+        "airlight": airlight.expand(1, 3, *size).contiguous(),
+    }
     report = {
         "reconstruction_psnr": _reconstruction_psnr(frames, layers),
         "mean_transmission": float(transmission.mean()),
@@ -116,21 +142,33 @@ def separate(frames: Tensor, facts: Facts, brief: SeparationContext) -> Separati
 
 
 def _untouched(frames: Tensor, airlight: Tensor, found: bool) -> Separation:
-    """Frames ``(T, 3, H, W)`` put through as they are, with a note on why. found: whether there was haze, which the user wants to keep."""
+    """Pass frames ``(T, 3, H, W)`` through as they are, with a note that says why.
+
+    found: whether there is haze, which the user wants to keep.
+    """
     size = (frames.shape[-2], frames.shape[-1])
-    whole = spread(airlight, size).expand(1, 3, *size).contiguous()
-    layers = {"clear": frames, "transmission": torch.ones_like(frames[:, :1]), "airlight": whole}
-    report = {"reconstruction_psnr": _reconstruction_psnr(frames, layers), "mean_transmission": 1.0, "power": 0.0, "turns": 0.0}
-    report["untouched"] = 1.0
+    layers = {
+        "clear": frames,
+        "transmission": torch.ones_like(frames[:, :1]),
+        "airlight": spread(airlight, size).expand(1, 3, *size).contiguous(),
+    }
+    report = {
+        "reconstruction_psnr": _reconstruction_psnr(frames, layers),
+        "mean_transmission": 1.0,
+        "power": 0.0,
+        "turns": 0.0,
+        "untouched": 1.0,
+    }
     note = Note(AS_TOLD if found else NO_HAZE, tuple(range(len(frames))))
     return Separation(layers, frozenset({"airlight"}), report, {}, notes=(note,))
 
 
-def _drawn(small: Tensor, facts: Facts, brief: SeparationContext) -> tuple[Tensor, int]:
-    """The transmission ``(T, 1, h, w)`` of working frames as the envelope has it, and the turns that this took."""
+def _fitted(small: Tensor, facts: DehazeSurvey, context: SeparationContext) -> tuple[Tensor, int]:
+    """Fit the envelope; return the transmission ``(T, 1, h, w)`` of working frames, and the
+    turns."""
     assert facts.airlight is not None
-    settings, airlight = brief.settings, facts.airlight
-    brief.progress(0.0, "motion")
+    settings, airlight = context.settings, facts.airlight
+    context.progress(0.0, "motion")
     ties = find_ties(small)
     turns = TURNS[settings.preset]
     if (budget := settings.max_seconds) is not None:
@@ -138,74 +176,97 @@ def _drawn(small: Tensor, facts: Facts, brief: SeparationContext) -> tuple[Tenso
         def measured() -> int:
             began = time.monotonic()
             envelope(small, airlight, ties, turns=1)
-            return min(TURNS["best"], max(FEWEST, int(SHARE * budget / (time.monotonic() - began + 1e-6))))
+            fitting = int(SHARE * budget / (time.monotonic() - began + 1e-6))
+            return min(TURNS["best"], max(FEWEST, fitting))
 
-        turns = brief.checkpoints.compute_and_save("turns", measured)
-    brief.progress(0.2, "transmission")
-    log = envelope(small, airlight, ties, turns=turns, on_step=partial(brief.trace.add, "transmission"))
-    return resize(transmission_of(log, facts.black), (small.shape[-2], small.shape[-1])), turns
+        turns = context.keeper.compute_and_save("turns", measured)
+    context.progress(0.2, "transmission")
+    note = partial(context.trace.add, "transmission")
+    log = envelope(small, airlight, ties, turns=turns, on_step=note)
+    size = (small.shape[-2], small.shape[-1])
+    return resize(transmission_of(log, facts.black), size), turns
 
 
-def _published(small: Tensor, facts: Facts, brief: SeparationContext) -> tuple[Tensor, int]:
-    """The transmission ``(T, 1, h, w)`` of working frames as the published method finds it, and its steps for each frame."""
+def _published(
+    small: Tensor, facts: DehazeSurvey, context: SeparationContext
+) -> tuple[Tensor, int]:
+    """Run the published method; return the transmission ``(T, 1, h, w)``, and the steps per
+    frame."""
     assert facts.airlight is not None
-    settings, airlight = brief.settings, spread(facts.airlight, (small.shape[-2], small.shape[-1]))
+    settings = context.settings
+    airlight = spread(facts.airlight, (small.shape[-2], small.shape[-1]))
+    work = partial(
+        dehaze_paper.fit_paper, airlight=airlight, seed=settings.seed, device=settings.device
+    )
     steps = dehaze_paper.STEPS
     if (budget := settings.max_seconds) is not None:
 
         def measured() -> int:
+            began = time.monotonic()
             for count in (1, 4):  # the first call also starts threads and allocates
                 began = time.monotonic()
-                dehaze_paper.fit_paper(small[:1], airlight, steps=count, seed=settings.seed, device=settings.device)
-            return min(dehaze_paper.STEPS, max(1, int(SHARE * budget / len(small) * 4 / (time.monotonic() - began))))
+                work(small[:1], steps=count)
+            per_step = (time.monotonic() - began) / 4
+            fitting = int(SHARE * budget / len(small) / per_step)
+            return min(dehaze_paper.STEPS, max(1, fitting))
 
-        steps = brief.checkpoints.compute_and_save("steps", measured)
+        steps = context.keeper.compute_and_save("steps", measured)
 
     def note(done: float, losses: Mapping[str, float]) -> None:
-        brief.progress(0.5 * done, "published networks")
-        brief.trace.add("networks", done, losses)
+        context.progress(0.5 * done, "published networks")
+        context.trace.add("networks", done, losses)
 
-    return dehaze_paper.fit_paper(small, airlight, steps=steps, seed=settings.seed, device=settings.device, on_step=note), steps
+    return work(small, steps=steps, on_step=note), steps
 
 
-def settle(frames: Tensor, layers: dict[str, Tensor], facts: Facts) -> dict[str, Tensor]:
-    """Layers between two windows' answers, made to mix to the input again."""
+def settle(frames: Tensor, layers: dict[str, Tensor], facts: DehazeSurvey) -> dict[str, Tensor]:
+    """Return layers that were faded between two windows, made to mix to the input again."""
     del facts
     transmission, clear = settled(frames, layers["transmission"], layers["airlight"])
     return layers | {"transmission": transmission, "clear": clear}
 
 
 def settled(frames: Tensor, transmission: Tensor, airlight: Tensor) -> tuple[Tensor, Tensor]:
-    """A transmission raised, where it must be, to keep the clear picture in [0, 1], and rounded as a file holds it; and that picture."""
-    # Rounded up, as half a step below the least would put the darkest pixels out of range.
+    """Return the transmission as a file holds it, and the clear picture that follows from it.
+
+    The transmission ``(T, 1, H, W)`` is raised where the clear picture would leave [0, 1], and
+    rounded up to 8 bits: half a step below the least would put the darkest pixels out of range.
+    """
     raised = torch.maximum(transmission, least_transmission(frames, airlight)).clamp(max=1)
     held = ((raised * 255 - 1e-3).ceil() / 255).clamp(0, 1)
     return held, recover(frames, held, airlight)
 
 
-def _each(frames: Tensor, brief: SeparationContext) -> Separation:
-    """Pictures that have nothing to do with each other, one by one."""
-    parts, seconds_each = [], brief.settings.max_seconds
-    told = replace(brief.settings, max_seconds=None if seconds_each is None else seconds_each / len(frames))
+def _each(frames: Tensor, context: SeparationContext) -> Separation:
+    """Separate unrelated pictures one by one."""
+    budget = context.settings.max_seconds
+    part_budget = None if budget is None else budget / len(frames)
+    settings = replace(context.settings, max_seconds=part_budget)
+    parts = []
     for index in range(len(frames)):
-        brief.progress(index / len(frames), f"picture {index + 1} of {len(frames)}")
+        context.progress(index / len(frames), f"picture {index + 1} of {len(frames)}")
         one = frames[index : index + 1]
-        quiet = SeparationContext(told, strength=brief.strength, trace=brief.trace)
+        quiet = SeparationContext(settings, strength=context.strength, trace=context.trace)
         parts.append(separate(one, survey(one, quiet), quiet))
     layers = {name: torch.cat([part.layers[name] for part in parts]) for name in parts[0].layers}
     seconds: dict[str, float] = defaultdict(float)
     for part in parts:
         for name, spent in part.seconds.items():
             seconds[name] += spent
-    report = {name: sum(part.report[name] for part in parts) / len(parts) for name in parts[0].report}
+    report = {
+        name: sum(part.report[name] for part in parts) / len(parts) for name in parts[0].report
+    }
     notes = tuple(note.moved(index) for index, part in enumerate(parts) for note in part.notes)
     return Separation(layers, frozenset(), report, dict(seconds), notes=notes)
 
 
 def _reconstruction_psnr(frames: Tensor, layers: dict[str, Tensor]) -> float:
-    """PSNR in dB of the layers, rounded to 8 bits, mixed back, against the input."""
+    """Return the PSNR in dB of the layers, rounded to 8 bits and mixed, against the input."""
     error = 0.0
-    for frame, clear, transmission in zip(frames, layers["clear"], layers["transmission"], strict=True):
-        again = haze(rounded(clear), rounded(transmission), rounded(layers["airlight"][0]))
+    airlight = rounded(layers["airlight"][0])
+    for frame, clear, transmission in zip(
+        frames, layers["clear"], layers["transmission"], strict=True
+    ):
+        again = haze(rounded(clear), rounded(transmission), airlight)
         error += float((again - frame).square().mean()) / len(frames)
     return psnr_of(error)

@@ -1,7 +1,9 @@
-"""Two pictures on two moving planes whose sum is every frame of a clip: ``I_t = warp(T, A_t) + warp(R, C_t)``, all of it fitted at once.
+"""Fit two pictures on moving planes whose sum is every frame of a clip.
 
-Each layer is one picture on a canvas, larger than a frame, and a homography a frame; many frames together tell what belongs to which, also
-in what is smooth, where frame by frame nothing could. What is no plane is left over, for the frames' own layers (clip).
+``I_t = warp(T, A_t) + warp(R, C_t)``. Each layer is one picture on a canvas, larger than a frame,
+and a homography per frame. Many frames together tell what belongs to which layer, also in smooth
+places, where single frames say nothing. What is not a plane is left to the layers of each frame
+(:mod:`stages.transparency.clip`).
 """
 
 from __future__ import annotations
@@ -19,70 +21,100 @@ from stages.motion.flow import resize
 from stages.optim.losses import smoothness
 from stages.transparency.motion import Homography
 
-MARGIN = 0.5  # of a frame's side that the canvas may be wider at each end
-SMOOTH = 0.003  # weight of each layer's total variation beside the difference to the input
-DIM = 0.02  # weight of the reflection's mean: what could be either belongs to the transmission
-ROUND = 0.01  # below this a difference counts squared, above it as it is
-RATE, MOTION_RATE = 0.03, 0.05  # Adam's steps: of the pictures' values, and of the homographies' corners in pixels
-GAIN_RATE = 0.003  # of the logarithms of the frames' gains
-MOST = 12  # frames that the pictures are fitted to
+MARGIN = 0.5
+"""Part of a frame's side by which the canvas may be wider at each end."""
+SMOOTH = 0.003
+"""Weight of each layer's total variation."""
+DIM = 0.02
+"""Weight of the reflection's mean: what could be either layer goes to the transmission."""
+ROUND = 0.01
+"""Difference below which the loss is quadratic and above which it is linear."""
+RATE, MOTION_RATE, GAIN_RATE = 0.03, 0.05, 0.003
+"""Step sizes of Adam: for values, for corners in pixels, and for the logarithms of the gains."""
+MOST_FRAMES = 12
+"""Largest number of frames that the pictures are fitted to."""
 
-Placed = tuple[list[Homography], list[Homography]]
+LayerHomographies = tuple[list[Homography], list[Homography]]
+"""For each of two layers, the homographies from the first frame's coordinates to every frame's."""
 
 
 @dataclass(frozen=True)
 class Mosaic:
-    """Both layers in every frame ``(T, 3, h, w)``, the homographies from the first frame to each, and the loss that was reached."""
+    """Two fitted planes.
+
+    layers: both layers in every frame, ``(T, 3, h, w)`` each. placed: their homographies. loss: the
+    loss that was reached.
+    """
 
     layers: tuple[Tensor, Tensor]
-    placed: Placed
+    placed: LayerHomographies
     loss: float
 
 
 class _Plane:
-    """One layer: canvas, where it lies, and how each frame looks at it."""
+    """The canvas of one layer, and where each frame looks at it.
+
+    placed: homographies from the first frame to each. size: height and width of a frame.
+    """
 
     def __init__(self, placed: Sequence[Homography], size: tuple[int, int]) -> None:
         height, width = size
         self.size = size
         middle = placed[len(placed) // 2]
-        corners = np.stack([_rim(middle @ np.linalg.inv(each), size) for each in placed])  # of each frame, as the middle one sees them
+        # The corners of each frame, in the coordinates of the middle one.
+        corners = np.stack([_rim(middle @ np.linalg.inv(each), size) for each in placed])
         seen = corners.reshape(-1, 2)
         low = np.maximum(seen.min(0), [-MARGIN * width, -MARGIN * height])
         high = np.minimum(seen.max(0), [(1 + MARGIN) * width, (1 + MARGIN) * height])
-        self.low, self.high = np.floor(low).astype(int), np.ceil(high).astype(int)
+        self.low = np.floor(low).astype(int)
+        self.high = np.ceil(high).astype(int)
         self.canvas = (int(self.high[1] - self.low[1]), int(self.high[0] - self.low[0]))
-        # A homography as where it puts the frame's corners, in canvas pixels: four points that Adam can move.
+        # A homography is kept as where it puts the frame's corners: four points that Adam can move.
         self.corners = torch.tensor(corners, dtype=torch.float32)
 
     def lookup(self, corners: Tensor) -> Tensor:
-        """Where each frame's pixels lie on the canvas, as grid_sample wants it: ``(n, h, w, 2)``, for corners ``(n, 4, 2)``."""
+        """Return where the pixels of n frames lie on the canvas, ``(n, h, w, 2)``, for grid_sample.
+
+        corners: where the frames' corners lie, ``(n, 4, 2)`` in pixels.
+        """
         height, width = self.size
-        matrix = homography_of(corners, self.size)
+        matrix = homography_of(corners, self.size)[..., None, None]
         x = torch.arange(width) + 0.5
         y = torch.arange(height)[:, None] + 0.5
         across, down, depth = (
-            matrix[:, row, 0, None, None] * x + matrix[:, row, 1, None, None] * y + matrix[:, row, 2, None, None] for row in range(3)
+            matrix[:, row, 0] * x + matrix[:, row, 1] * y + matrix[:, row, 2] for row in range(3)
         )
         scale = 2 / torch.tensor([self.canvas[1], self.canvas[0]])
         origin = torch.from_numpy(self.low).float()
-        return torch.stack([(across / depth - origin[0]) * scale[0] - 1, (down / depth - origin[1]) * scale[1] - 1], -1)
+        return torch.stack(
+            [
+                (across / depth - origin[0]) * scale[0] - 1,
+                (down / depth - origin[1]) * scale[1] - 1,
+            ],
+            -1,
+        )
 
 
 def _rim(view: Homography, size: tuple[int, int]) -> Homography:
-    """Where ``view`` puts the corners of a picture of ``size``, ``(4, 2)``; where it puts them out of all reach, the corners themselves."""
+    """Return where ``view`` puts the corners of a picture, ``(4, 2)``; themselves if out of
+    reach."""
     height, width = size
     rim = np.array([[0, 0, 1], [width, 0, 1], [0, height, 1], [width, height, 1]], np.float64)
     put = rim @ view.T
-    if put[:, 2].min() < 0.2 or np.abs(put[:, :2] / put[:, 2:] - rim[:, :2]).max() > 1.5 * max(size):
+    if put[:, 2].min() < 0.2:
         return rim[:, :2]
     placed: Homography = put[:, :2] / put[:, 2:]
+    if np.abs(placed - rim[:, :2]).max() > 1.5 * max(size):
+        return rim[:, :2]
     return placed
 
 
 def homography_of(corners: Tensor, size: tuple[int, int]) -> Tensor:
-    """The homographies ``(n, 3, 3)`` that put the corners of a picture of ``size`` at ``(n, 4, 2)``: left upper, right upper, left lower,
-    right lower (Heckbert 1989, section 2.2.3); differentiable."""
+    """Return the homographies ``(n, 3, 3)`` that put a picture's corners at ``(n, 4, 2)``.
+
+    The corners are the upper left, upper right, lower left and lower right one (Heckbert 1989,
+    section 2.2.3). Differentiable.
+    """
     p0, p1, p3, p2 = corners.unbind(1)
     total, one, other = p0 - p1 + p2 - p3, p1 - p2, p3 - p2
     bottom = one[:, 0] * other[:, 1] - one[:, 1] * other[:, 0]
@@ -90,63 +122,83 @@ def homography_of(corners: Tensor, size: tuple[int, int]) -> Tensor:
     h = (one[:, 0] * total[:, 1] - one[:, 1] * total[:, 0]) / bottom
     first = p1 - p0 + g[:, None] * p1
     second = p3 - p0 + h[:, None] * p3
-    rows = torch.stack([torch.stack([first, second, p0], -1)[:, 0], torch.stack([first, second, p0], -1)[:, 1]], 1)
+    rows = torch.stack([first, second, p0], -1)
     last = torch.stack([g, h, torch.ones_like(g)], -1)[:, None]
     return torch.cat([rows, last], 1) / torch.tensor([size[1], size[0], 1.0])
 
 
 def fit_mosaic(
     frames: Tensor,
-    placed: Placed,
+    placed: LayerHomographies,
     start: tuple[Tensor, Tensor],
     steps: int,
     progress: Callable[[float], None] = lambda done: None,
 ) -> Mosaic:
-    """Fits both pictures and all homographies to ``frames`` ``(T, 3, h, w)``; ``start``: layers ``(T, 3, h, w)`` to begin with.
+    """Fit both pictures and all homographies to ``frames`` ``(T, 3, h, w)``; deterministic.
 
-    Motion is measured in pixels of these frames. No chance is involved.
+    placed: homographies to start with, in pixels of these frames. start: layers ``(T, 3, h, w)`` to
+    start with. steps: of Adam. progress: called with the fraction done.
     """
     size = (frames.shape[-2], frames.shape[-1])
     planes = [_Plane(each, size) for each in placed]
-    used = sorted({round(i * (len(frames) - 1) / (MOST - 1)) for i in range(MOST)})
-    # Looked at through a rough start: the median over frames of what each sees of the canvas.
-    pictures = [_spread(plane, layer[used], plane.corners[used]).requires_grad_() for plane, layer in zip(planes, start, strict=True)]
+    used = sorted({round(i * (len(frames) - 1) / (MOST_FRAMES - 1)) for i in range(MOST_FRAMES)})
+    pictures = [
+        _canvas_of(plane, layer[used], plane.corners[used]).requires_grad_()
+        for plane, layer in zip(planes, start, strict=True)
+    ]
     moved = [torch.zeros(len(used), 4, 2, requires_grad=True) for _ in planes]
     gains = torch.zeros(len(used), 3, 1, 1, requires_grad=True)
-    groups = [{"params": pictures, "lr": RATE}, {"params": moved, "lr": MOTION_RATE}, {"params": [gains], "lr": GAIN_RATE}]
+    groups = [
+        {"params": pictures, "lr": RATE},
+        {"params": moved, "lr": MOTION_RATE},
+        {"params": [gains], "lr": GAIN_RATE},
+    ]
     optimiser = torch.optim.Adam(groups, betas=(0.9, 0.99))
     target = frames[used]
-    between = _interpolation(used, len(frames))
     loss = target.new_zeros(())
     for step in range(steps):
         down = 0.5 * (1 + math.cos(math.pi * step / steps))
-        optimiser.param_groups[0]["lr"], optimiser.param_groups[1]["lr"] = RATE * down, MOTION_RATE * min(1.0, 4 * down)
+        optimiser.param_groups[0]["lr"] = RATE * down
+        optimiser.param_groups[1]["lr"] = MOTION_RATE * min(1.0, 4 * down)
         optimiser.zero_grad()
-        seen = [_look(plane, picture, plane.corners[used] + move) for plane, picture, move in zip(planes, pictures, moved, strict=True)]
-        # Cameras correct exposure and colour as they go: a gain for each frame and channel, one in the mean over frames.
+        seen = [
+            _look(plane, picture, plane.corners[used] + move)
+            for plane, picture, move in zip(planes, pictures, moved, strict=True)
+        ]
+        # Cameras adapt exposure and colour: a gain per frame and channel, one on average.
         exposed = (gains - gains.mean(0)).exp()
         loss = ((exposed * (seen[0] + seen[1]) - target) ** 2 + ROUND**2).sqrt().mean()
-        loss = loss + SMOOTH * (smoothness(pictures[0]) + smoothness(pictures[1])) + DIM * pictures[1].mean()
+        loss = loss + SMOOTH * (smoothness(pictures[0]) + smoothness(pictures[1]))
+        loss = loss + DIM * pictures[1].mean()
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
         with torch.no_grad():
             for picture in pictures:
                 picture.clamp_(0, 1)
         progress((step + 1) / steps)
+    between = _interpolation(used, len(frames))
     with torch.no_grad():
-        # Frames that were not looked at are corrected as their neighbours that were.
+        # Frames that were not used are corrected like their neighbours that were.
         exposed = (between @ (gains - gains.mean(0)).flatten(1)).exp().view(-1, 3, 1, 1)
-        corners = [plane.corners + (between @ move.flatten(1)).view(-1, 4, 2) for plane, move in zip(planes, moved, strict=True)]
+        corners = [
+            plane.corners + (between @ move.flatten(1)).view(-1, 4, 2)
+            for plane, move in zip(planes, moved, strict=True)
+        ]
         layers = [
-            torch.cat([exposed[t] * _look(plane, picture, corner[t : t + 1]) for t in range(len(frames))])
+            torch.cat(
+                [exposed[t] * _look(plane, picture, corner[t : t + 1]) for t in range(len(frames))]
+            )
             for plane, picture, corner in zip(planes, pictures, corners, strict=True)
         ]
-    fitted = [_placed(plane, corner.detach()) for plane, corner in zip(planes, corners, strict=True)]
+    fitted = [
+        _homographies(plane, corner.detach()) for plane, corner in zip(planes, corners, strict=True)
+    ]
     return Mosaic((layers[0], layers[1]), (fitted[0], fitted[1]), float(loss.detach()))
 
 
 def _interpolation(used: list[int], count: int) -> Tensor:
-    """``(count, len(used))``: linear interpolation from the frames ``used`` to all."""
+    """Return the matrix ``(count, len(used))`` that interpolates from the frames ``used`` to
+    all."""
     x = np.interp(np.arange(count), used, np.arange(len(used)))
     low = np.minimum(x.astype(int), max(0, len(used) - 2))
     matrix = np.zeros((count, len(used)), np.float32)
@@ -156,19 +208,29 @@ def _interpolation(used: list[int], count: int) -> Tensor:
     return torch.from_numpy(matrix)
 
 
-def _placed(plane: _Plane, corners: Tensor) -> list[Homography]:
-    """The homographies from the first frame to each that views with these corners make."""
+def _homographies(plane: _Plane, corners: Tensor) -> list[Homography]:
+    """Return the homographies from the first frame to each, for corners ``(n, 4, 2)``."""
     views = homography_of(corners, plane.size).double().numpy()
     return [np.linalg.inv(view) @ views[0] for view in views]
 
 
 def _look(plane: _Plane, picture: Tensor, corners: Tensor) -> Tensor:
+    """Return what frames with these corners ``(n, 4, 2)`` see of a canvas, ``(n, 3, h, w)``."""
     grid = plane.lookup(corners)
-    return functional.grid_sample(picture.expand(len(grid), -1, -1, -1), grid, mode="bilinear", padding_mode="border", align_corners=False)
+    return functional.grid_sample(
+        picture.expand(len(grid), -1, -1, -1),
+        grid,
+        mode="bilinear",
+        padding_mode="border",
+        align_corners=False,
+    )
 
 
-def _spread(plane: _Plane, layer: Tensor, corners: Tensor) -> Tensor:
-    """The canvas ``(1, 3, H, W)`` as the mean of what frames see of it: one step of least squares by splatting, holes from a blur."""
+def _canvas_of(plane: _Plane, layer: Tensor, corners: Tensor) -> Tensor:
+    """Return the canvas ``(1, 3, H, W)`` as the mean of what frames ``(n, 3, h, w)`` see of it.
+
+    One step of least squares by splatting; holes are filled from a blur.
+    """
     picture = torch.zeros(1, 3, *plane.canvas, requires_grad=True)
     ones = torch.zeros(1, 1, *plane.canvas, requires_grad=True)
     seen = _look(plane, picture, corners)

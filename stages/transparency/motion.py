@@ -1,7 +1,8 @@
-"""The motion of one of two layers that lie over each other: homographies between frames from tracked corners, refined by optical flow.
+"""Track two layers that lie over each other: homographies, refined by optical flow.
 
-A corner belongs to one layer or the other and is tracked with it, where dense flow of the sum would settle between the two; the largest
-set of corners that move alike is the dominant layer (Xue et al. 2015, section 4.1, with homographies). Coordinates are pixels, x first.
+A corner belongs to one layer and is tracked with it, whereas dense flow of the sum settles between
+the two. The largest set of corners that move alike is the dominant layer (Xue et al., SIGGRAPH
+2015, section 4.1, with homographies). Coordinates are pixels, x first.
 """
 
 from __future__ import annotations
@@ -18,31 +19,39 @@ from torch import Tensor
 from stages.motion.flow import Pair, consistency, flows, warp
 
 CORNERS = 800
-MISSED = 1.0  # pixels there and back that a corner's track may miss
-AGREED = 1.0  # pixels that a corner may be off the homography it agrees with
-FEWEST, LEAST = 10, 0.05  # corners, and part of all corners, that have to agree on a homography
-APART = 0.3  # pixels between two motions from which they count as two
-FARTHEST = 0.5  # of the picture's diagonal that its corners may move from one frame to the next
-STRETCHED = 0.995  # quantile of a picture that is shown to the tracker as white
+"""Largest number of corners tracked in a frame."""
+MISSED = 1.0
+"""Pixels by which a corner's track may miss there and back."""
+AGREED = 1.0
+"""Pixels by which a corner may miss the homography it follows."""
+FEWEST, LEAST = 10, 0.05
+"""Fewest corners, and least part of all corners, that have to follow a homography."""
+APART = 0.3
+"""Pixels between two motions from which they count as two."""
+FARTHEST = 0.5
+"""Part of the picture's diagonal that its corners may move from one frame to the next."""
+WHITE = 0.995
+"""Quantile of a clip that the tracker sees as white."""
 
 Homography = NDArray[np.float64]
 Points = NDArray[np.float32]
 
 
 def grey(pictures: Tensor) -> list[NDArray[np.uint8]]:
-    """Pictures ``(T, 3, H, W)`` as 8-bit grey ones, brightened together so that a dim layer can be tracked."""
+    """Return ``(T, 3, H, W)`` as 8-bit grey pictures, brightened together to track dim layers."""
     light = pictures.mean(1)
     sample = light.flatten()[:: max(1, light.numel() // 200_000)]
-    white = max(float(torch.quantile(sample, STRETCHED)), 1e-3)
+    white = max(float(torch.quantile(sample, WHITE)), 1e-3)
     shown = (255 * (light / white).clamp(0, 1)).round().to("cpu", torch.uint8).numpy()
     return list(shown)
 
 
 @dataclass(frozen=True)
-class Motions:
-    """Homographies from the first frame's coordinates to every frame's, of the dominant motion and of the other one.
+class LayerMotions:
+    """The motions of two layers.
 
-    agreed: the share of tracked corners that follow each.
+    dominant, other: homographies from the first frame's coordinates to every frame's. agreed: the
+    share of tracked corners that follow each.
     """
 
     dominant: list[Homography]
@@ -50,10 +59,11 @@ class Motions:
     agreed: tuple[float, float]
 
 
-def two_motions(pictures: Tensor, *, steady: bool = True) -> Motions:
-    """The two motions of the layers of ``(T, 3, H, W)``. Where only one is seen, the other goes on as it was.
+def two_motions(pictures: Tensor, *, steady: bool = True) -> LayerMotions:
+    """Track the two motions in ``(T, 3, H, W)``; where one is seen, the other goes on as before.
 
-    steady: tell the two apart by how they moved before, as in a video; else by which more corners follow, as in pictures far apart.
+    steady: assign motions to layers by how the layers moved before, as in a video; otherwise by how
+    many corners follow, as in pictures taken far apart.
     """
     seen = grey(pictures)
     steps: list[tuple[Homography, Homography]] = []
@@ -62,58 +72,74 @@ def two_motions(pictures: Tensor, *, steady: bool = True) -> Motions:
     for before, after in zip(seen, seen[1:], strict=False):
         found = motions_between(before, after, last)
         if steady or len(found) < 2:
-            found = _labelled(found, last, (before.shape[0], before.shape[1]))
+            found = _assigned(found, last, (before.shape[0], before.shape[1]))
         votes += [count for _, count in found]
         last = found[0][0], found[1][0]
         steps.append(last)
-    first, second = [np.eye(3)], [np.eye(3)]
+    first = [np.eye(3)]
+    second = [np.eye(3)]
     for one, other in steps:
         first.append(one @ first[-1])
         second.append(other @ second[-1])
     share = votes / max(1, len(steps))
     if share[1] > share[0]:
-        return Motions(second, first, (float(share[1]), float(share[0])))
-    return Motions(first, second, (float(share[0]), float(share[1])))
+        return LayerMotions(second, first, (float(share[1]), float(share[0])))
+    return LayerMotions(first, second, (float(share[0]), float(share[1])))
 
 
 def moves(pictures: Tensor) -> bool:
-    """Whether there are corners in ``(T, 3, H, W)`` that move, more than noise does, from any frame to the next."""
+    """Tell whether corners in ``(T, 3, H, W)`` move, beyond noise, between any two frames."""
     found = two_motions(pictures)
     size = (pictures.shape[-2], pictures.shape[-1])
     still = np.eye(3)
-    return any(distance(each, still, size) > APART for placed in (found.dominant, found.other) for each in placed)
+    return any(
+        distance(each, still, size) > APART
+        for placed in (found.dominant, found.other)
+        for each in placed
+    )
 
 
 def chain(pictures: Tensor) -> list[Homography]:
-    """The homographies of the dominant motion alone, from the first frame's coordinates to every frame's."""
+    """Return the dominant motion's homographies from the first frame's coordinates to every
+    frame's."""
     return two_motions(pictures).dominant
 
 
-def _labelled(
-    found: list[tuple[Homography, float]], last: tuple[Homography, Homography], size: tuple[int, int]
+def _assigned(
+    found: list[tuple[Homography, float]],
+    last: tuple[Homography, Homography],
+    size: tuple[int, int],
 ) -> list[tuple[Homography, float]]:
-    """Which of one step's motions is which layer's: those go on most as before."""
+    """Assign one step's motions to the two layers, such that the layers go on most as before."""
     if not found:
         return [(last[0], 0.0), (last[1], 0.0)]
     if len(found) == 1:
         near = [distance(found[0][0], each, size) for each in last]
-        return [found[0], (last[1], 0.0)] if near[0] <= near[1] else [(last[0], 0.0), found[0]]
+        if near[0] <= near[1]:
+            return [found[0], (last[1], 0.0)]
+        return [(last[0], 0.0), found[0]]
     straight = distance(found[0][0], last[0], size) + distance(found[1][0], last[1], size)
     crossed = distance(found[0][0], last[1], size) + distance(found[1][0], last[0], size)
     return found if straight <= crossed else found[::-1]
 
 
 def distance(one: Homography, other: Homography, size: tuple[int, int]) -> float:
-    """Mean distance in pixels between where two homographies put points of a picture of ``size``."""
+    """Return the mean distance, in pixels, of where two homographies put points of a picture."""
     x, y = np.meshgrid(np.linspace(0, size[1], 5), np.linspace(0, size[0], 5))
     points = np.stack([x, y], -1).reshape(-1, 1, 2)
-    return float(np.linalg.norm(cv2.perspectiveTransform(points, one) - cv2.perspectiveTransform(points, other), axis=2).mean())
+    apart = cv2.perspectiveTransform(points, one) - cv2.perspectiveTransform(points, other)
+    return float(np.linalg.norm(apart, axis=2).mean())
 
 
 def motions_between(
     before: NDArray[np.uint8], after: NDArray[np.uint8], guesses: tuple[Homography, Homography]
 ) -> list[tuple[Homography, float]]:
-    """Up to two homographies from ``before`` to ``after``, the one on which more corners agree first, with the share that does."""
+    """Find up to two homographies from ``before`` to ``after`` that many corners follow.
+
+    before, after: grey pictures ``(H, W)``. guesses: where tracking starts, one motion per layer.
+
+    Returns each homography with the share of corners that follow it, the larger share first.
+    """
     height, width = before.shape
     if min(height, width) < 32:
         return []
@@ -123,27 +149,34 @@ def motions_between(
     corners: Points = np.asarray(seen, np.float32)
     starts, ends = [], []
     for guess in guesses if distance(*guesses, (height, width)) > 1 else guesses[:1]:
-        there, back = _tracked(before, after, corners, cv2.perspectiveTransform(corners, guess).astype(np.float32))
+        expected = cv2.perspectiveTransform(corners, guess).astype(np.float32)
+        there, back = _tracked(before, after, corners, expected)
         kept = np.linalg.norm(back - corners, axis=2)[:, 0] < MISSED
         starts.append(corners[kept])
         ends.append(there[kept])
     begin, end = np.concatenate(starts), np.concatenate(ends)
+    rim = np.array([[[0, 0]], [[width, 0]], [[0, height]], [[width, height]]], np.float64)
     found: list[tuple[Homography, float]] = []
     total = len(begin)
     while len(found) < 2 and len(begin) >= FEWEST:
-        matrix, inside = cv2.findHomography(begin, end, cv2.RANSAC, AGREED, maxIters=2000, confidence=0.999)
-        if matrix is None or inside.sum() < max(FEWEST, LEAST * total):
+        answer, inside = cv2.findHomography(
+            begin, end, cv2.RANSAC, AGREED, maxIters=2000, confidence=0.999
+        )
+        if answer is None or inside.sum() < max(FEWEST, LEAST * total):
             break
-        rim = np.array([[[0, 0]], [[width, 0]], [[0, height]], [[width, height]]], np.float64)
+        matrix = np.asarray(answer, np.float64)
         moved = np.linalg.norm(cv2.perspectiveTransform(rim, matrix) - rim, axis=2).max()
-        same = found and distance(np.asarray(matrix, np.float64), found[0][0], (height, width)) < APART
+        same = found and distance(matrix, found[0][0], (height, width)) < APART
         if moved < FARTHEST * np.hypot(height, width) and not same:
-            found.append((np.asarray(matrix, np.float64), float(inside.sum()) / total))
+            found.append((matrix, float(inside.sum()) / total))
         begin, end = begin[inside[:, 0] == 0], end[inside[:, 0] == 0]
     return found
 
 
-def _tracked(before: NDArray[np.uint8], after: NDArray[np.uint8], corners: Points, guess: Points) -> tuple[Points, Points]:
+def _tracked(
+    before: NDArray[np.uint8], after: NDArray[np.uint8], corners: Points, guess: Points
+) -> tuple[Points, Points]:
+    """Track corners ``(n, 1, 2)`` to the next picture and back again (pyramidal Lucas-Kanade)."""
     options = dict(winSize=(15, 15), maxLevel=4, flags=cv2.OPTFLOW_USE_INITIAL_FLOW)
     there, _, _ = cv2.calcOpticalFlowPyrLK(before, after, corners, guess.copy(), **options)  # type: ignore[call-overload]
     back, _, _ = cv2.calcOpticalFlowPyrLK(after, before, there, corners.copy(), **options)  # type: ignore[call-overload]
@@ -151,30 +184,43 @@ def _tracked(before: NDArray[np.uint8], after: NDArray[np.uint8], corners: Point
 
 
 def flow_of(placed: list[Homography], pair: Pair, size: tuple[int, int]) -> Tensor:
-    """The flow ``(2, H, W)`` that brings frame u to frame t, for ``pair = (t, u)``, of a layer that moves as ``placed`` says."""
+    """Return the flow ``(2, H, W)`` that brings frame u to frame t, for ``pair = (t, u)``.
+
+    placed: homographies from the first frame's coordinates to every frame's.
+    """
     height, width = size
     matrix = torch.from_numpy(placed[pair[1]] @ np.linalg.inv(placed[pair[0]]))
-    x, y = torch.arange(width, dtype=torch.float64), torch.arange(height, dtype=torch.float64)[:, None]
+    x = torch.arange(width, dtype=torch.float64)
+    y = torch.arange(height, dtype=torch.float64)[:, None]
     across, down, depth = (row[0] * x + row[1] * y + row[2] for row in matrix)
     depth = torch.where(depth.abs() < 1e-6, torch.full_like(depth, 1e-6), depth)
     return torch.stack([across / depth - x, down / depth - y]).float()
 
 
-def refined(layer: Tensor, placed: list[Homography], pairs: Iterable[Pair]) -> Mapping[Pair, Tensor]:
-    """Optical flow of ``layer`` ``(T, 3, H, W)`` for ``pairs``, found on top of its homographies: large motion and parallax alike."""
+def refined(
+    layer: Tensor, placed: list[Homography], pairs: Iterable[Pair]
+) -> Mapping[Pair, Tensor]:
+    """Return the optical flow of ``layer`` ``(T, 3, H, W)`` for ``pairs``, ``(2, H, W)`` each.
+
+    Optical flow is computed on top of the homographies, which handles large motion and parallax.
+    """
     size = (layer.shape[-2], layer.shape[-1])
     found = {}
     for pair in sorted(set(pairs)):
         base = flow_of(placed, pair, size)[None]
         carried = warp(layer[pair[1]][None], base)
         rest = flows(torch.cat([layer[pair[0]][None], carried]), [(0, 1)])[0, 1][None]
-        # First the rest, then the homography from where it leads to.
+        # Follow the rest first, then the homography from where it leads to.
         found[pair] = (rest + warp(base, rest))[0]
     return found
 
 
 def trusted(found: Mapping[Pair, Tensor], pairs: Iterable[Pair], tolerance: float) -> Tensor:
-    """Confidence ``(K, 1, H, W)`` of the flows of ``pairs`` by how well the opposite ones lead back."""
+    """Return the confidence ``(K, 1, H, W)`` of flows, by how well the opposite flows lead back.
+
+    found: flows of ``pairs`` and of their opposites. tolerance: pixels; see
+    :func:`stages.motion.flow.consistency`.
+    """
     chosen = list(pairs)
     forward = torch.stack([found[pair] for pair in chosen])
     backward = torch.stack([found[pair[1], pair[0]] for pair in chosen])

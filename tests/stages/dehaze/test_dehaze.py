@@ -1,4 +1,4 @@
-"""Haze made here, so that the clear picture, the transmission and the airlight are known."""
+"""Tests on made haze, whose clear picture, transmission and airlight are known."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from stages.dehaze.veil import envelope, find_ties, transmission_of
 SIZE = (72, 96)
 
 
-def brief(preset: str = "fast", seed: int = 0, seconds: float | None = None) -> SeparationContext:
+def context(preset: str = "fast", seed: int = 0, seconds: float | None = None) -> SeparationContext:
     return SeparationContext(FitSettings(preset=preset, seed=seed, max_seconds=seconds))
 
 
@@ -40,17 +40,17 @@ def scene(
     seed: int = 3,
     velocity: tuple[float, float] = (0.7, 0.0),
 ) -> Tensor:
-    """A rough texture with black and white in many places, ``(T, 3, H, W)``."""
+    """Make a rough texture with black and white in many places, ``(T, 3, H, W)``."""
     return ((drifting(seed, frames, velocity, size) - 0.5) * 2 + 0.4).clamp(0, 1)
 
 
 def veil(size: tuple[int, int] = SIZE, near: float = 0.8, far: float = 0.35) -> Tensor:
-    """A transmission that falls upwards, ``(1, 1, H, W)``."""
+    """Make a transmission that falls towards the top, ``(1, 1, H, W)``."""
     return torch.linspace(far, near, size[0]).view(1, 1, -1, 1).expand(1, 1, *size)
 
 
 def solve(frames: Tensor, told: SeparationContext | None = None) -> Separation:
-    told = told or brief()
+    told = told or context()
     return separate(frames, survey(frames, told), told)
 
 
@@ -68,7 +68,7 @@ def test_the_haze_model_by_hand() -> None:
     assert torch.allclose(recover(hazy, torch.full((1, 1, 1, 1), 0.25), light), clear)
 
 
-def test_black_meets_its_bound_and_nothing_passes_below() -> None:
+def test_black_meets_the_bound_and_nothing_lies_below_it() -> None:
     light, t = torch.full((1, 3, 1, 1), 0.9), veil()
     clear = scene()
     bound = dark_bound(haze(clear, t, light), light)
@@ -94,7 +94,7 @@ def test_the_guided_filter_keeps_an_affine_function_of_the_guide() -> None:
     assert torch.allclose(guided(guide, flat, guide, 4, 1e-3), flat, atol=1e-5)
 
 
-def test_the_envelope_finds_the_transmission_and_passes_over_a_white_wall() -> None:
+def test_the_envelope_finds_the_transmission_and_ignores_a_white_wall() -> None:
     clear, t, light = scene(), veil(), torch.ones(1, 3, 1, 1)
     clear[..., 20:50, 30:60] = 0.9
     hazy = haze(clear, t, light)
@@ -121,7 +121,7 @@ def test_a_coloured_sky_gives_the_airlight_its_colour() -> None:
     assert seen > 0.5
 
 
-def test_a_blue_sky_is_told_from_a_grey_one_and_from_a_blue_thing_below() -> None:
+def test_a_blue_sky_is_neither_a_grey_one_nor_a_blue_thing_below() -> None:
     picture = scene()
     assert blue_sky(picture) < 0.05
     for colour, place, least, most in (
@@ -135,7 +135,10 @@ def test_a_blue_sky_is_told_from_a_grey_one_and_from_a_blue_thing_below() -> Non
 
 
 def uneven(kind: str, size: tuple[int, int] = SIZE) -> Tensor:
-    """Airlights ``(1, 3, H, W)`` that vary slowly: 15 % from left to right, a glow around a lamp, or another tint on each side."""
+    """Make an airlight ``(1, 3, H, W)`` that varies slowly.
+
+    kind: 15 % from left to right, a glow around a lamp, or another tint on each side.
+    """
     x, y = (
         torch.linspace(0, 1, size[1]).expand(size),
         torch.linspace(0, 1, size[0])[:, None].expand(size),
@@ -164,14 +167,14 @@ def below_a_sky() -> Tensor:
         ("tint", False, 0.3, 1.0),
     ],
 )
-def test_an_airlight_that_varies_is_found_better_than_one_colour(
+def test_a_field_fits_a_varying_airlight_better_than_one_colour(
     kind: str, sky: bool, part: float, gain: float
 ) -> None:
-    # Of the error that the one colour makes `part` may be left, and the clear picture is closer by `gain` dB.
+    # At most `part` of the error of one colour is left; the clear picture gains `gain` dB.
     light, t, clear = uneven(kind), below_a_sky() if sky else veil(), scene()
     hazy = rounded(haze(clear, t, light))
-    # All of the haze is taken off, whatever the evidence, as the airlight is what is compared.
-    facts, told = replace(survey(hazy, brief()), sure=1.0), brief()
+    # All haze is removed, whatever the evidence, because airlights are compared.
+    facts, told = replace(survey(hazy, context()), sure=1.0), context()
     assert facts.airlight is not None and facts.airlight.shape[-1] > 1
     one = replace(facts, airlight=rounded(find_airlight(hazy, 0.03)[0]))
     field, const = (separate(hazy, which, told).layers for which in (facts, one))
@@ -179,7 +182,7 @@ def test_an_airlight_that_varies_is_found_better_than_one_colour(
         float((layers["airlight"] / light - 1).abs().mean()) for layers in (field, const)
     )
     assert wrong < part * before
-    below = slice(SIZE[0] // 3 if sky else 0, None)  # nothing of the clear picture is in the sky
+    below = slice(SIZE[0] // 3 if sky else 0, None)  # the sky shows nothing of it
     assert (
         psnr(field["clear"][:, :, below], clear[:, :, below])
         > psnr(const["clear"][:, :, below], clear[:, :, below]) + gain
@@ -190,13 +193,13 @@ def test_an_airlight_that_varies_is_found_better_than_one_colour(
 @pytest.mark.parametrize("sky", [True, False])
 def test_one_colour_stays_one_colour(sky: bool) -> None:
     found = survey(
-        rounded(haze(scene(), below_a_sky() if sky else veil(), uneven("even"))), brief()
+        rounded(haze(scene(), below_a_sky() if sky else veil(), uneven("even"))), context()
     ).airlight
     assert found is not None and float(found.amax((2, 3)).div(found.amin((2, 3))).max()) < 1.02
     assert torch.allclose(found.mean((2, 3)), torch.tensor(0.9), atol=0.02)
 
 
-def test_neither_a_wall_nor_too_small_a_picture_makes_a_field() -> None:
+def test_a_wall_and_a_tiny_picture_make_no_field() -> None:
     one = torch.full((1, 3, 1, 1), 0.9)
     wall = scene()
     wall[..., :40, :60] = uneven("across")[..., :40, :60]
@@ -214,7 +217,7 @@ def test_a_field_is_smooth_and_one_colour_is_left_alone() -> None:
     assert float(wide.diff(dim=-1).abs().max()) < 0.01
 
 
-def test_even_places_are_no_texture_and_no_slope_and_are_reached_from_others() -> None:
+def test_even_places_have_no_texture_and_are_reached_from_seeds() -> None:
     picture = scene()
     picture[..., :30, :] = uneven("across")[..., :30, :]
     even = evenness(picture)
@@ -229,8 +232,8 @@ def test_even_places_are_no_texture_and_no_slope_and_are_reached_from_others() -
 def test_a_clip_has_one_field() -> None:
     light = uneven("across")
     frames = rounded(haze(scene(5), below_a_sky(), light))
-    facts = survey(frames, brief())
-    separated = separate(frames, facts, brief())
+    facts = survey(frames, context())
+    separated = separate(frames, facts, context())
     assert separated.shared == {"airlight"} and separated.layers["airlight"].shape == (1, 3, *SIZE)
     check(frames, separated)
     faded = dict(separated.layers) | {
@@ -248,27 +251,27 @@ def test_layers_of_a_picture() -> None:
     assert separated.report["reconstruction_psnr"] > 45
 
 
-def test_a_clear_picture_is_put_through_and_that_is_said() -> None:
+def test_a_clear_picture_passes_through_with_a_note() -> None:
     clear = rounded(scene())
-    facts = survey(clear, brief())
-    separated = separate(clear, facts, brief())
+    facts = survey(clear, context())
+    separated = separate(clear, facts, context())
     assert facts.sure == 0 and torch.equal(separated.layers["clear"], clear)
     (note,) = separated.notes
     assert note.text.startswith("no haze found") and note.places == (0,)
     check(clear, separated)
 
 
-def test_a_bright_wall_and_a_sky_are_no_haze() -> None:
+def test_a_bright_wall_and_a_sky_are_not_haze() -> None:
     picture = scene()
     picture[..., :24, :] = torch.tensor([0.7, 0.8, 0.95]).view(1, 3, 1, 1)
     picture[..., 30:60, 40:80] = 0.9
-    assert survey(rounded(picture), brief()).sure == 0
+    assert survey(rounded(picture), context()).sure == 0
 
 
-def test_denser_haze_is_surer_without_a_jump() -> None:
+def test_evidence_grows_with_the_haze_without_a_jump() -> None:
     light = torch.full((1, 3, 1, 1), 0.95)
     found = [
-        survey(rounded(haze(scene(), veil() ** depth, light)), brief()).sure
+        survey(rounded(haze(scene(), veil() ** depth, light)), context()).sure
         for depth in torch.linspace(0, 1.4, 29).tolist()
     ]
     assert found[0] == 0 and found[-1] == 1 and 0 < found[14] < 1
@@ -285,19 +288,21 @@ def test_the_power_of_the_transmission_by_hand(
     assert power(sure, strength) == pytest.approx(expected)
 
 
-def test_the_strength_is_the_users() -> None:
+def test_the_strength_scales_what_is_removed() -> None:
     hazy, clear = rounded(haze(scene(), veil(), torch.full((1, 3, 1, 1), 0.95))), rounded(scene())
-    found = [solve(hazy, replace(brief(), strength=strength)) for strength in (0.0, 0.5, 1.0, 2.0)]
+    found = [
+        solve(hazy, replace(context(), strength=strength)) for strength in (0.0, 0.5, 1.0, 2.0)
+    ]
     assert torch.equal(found[0].layers["clear"], hazy) and "--strength 0" in found[0].notes[0].text
     through = [float(each.layers["transmission"].mean()) for each in found]
     assert through == sorted(through, reverse=True) and len(set(through)) == 4
     for each in found:
         check(hazy, each)
-    more = solve(clear, replace(brief(), strength=2.0))
+    more = solve(clear, replace(context(), strength=2.0))
     assert not more.notes and not torch.equal(more.layers["clear"], clear)
 
 
-def test_a_blue_veil_shows_the_airlights_colour_and_a_brown_ground_does_not() -> None:
+def test_a_blue_veil_colours_the_airlight_and_a_brown_ground_does_not() -> None:
     blue, white = torch.tensor([0.8, 0.88, 1.0]).view(1, 3, 1, 1), torch.ones(1, 3, 1, 1)
     found = veil_colour(find_floors(rounded(haze(scene(), veil() ** 2, blue)), white), white)
     assert float((found - blue).abs().max()) < 0.3 * float((white - blue).abs().max())
@@ -328,7 +333,7 @@ def test_a_clip_does_not_flicker() -> None:
 def test_ties_hold_consecutive_frames_together() -> None:
     clear, light = scene(4), torch.ones(1, 3, 1, 1)
     hazy = haze(clear, veil(), light)
-    # One frame alone says something else.
+    # One frame differs from its neighbours.
     hazy[2] = 0.2 + 0.8 * hazy[2]
     spread = [
         float(envelope(hazy, light, ties)[:, 0].mean((1, 2)).std())
@@ -353,7 +358,7 @@ def test_constant_frames(value: float) -> None:
 @pytest.mark.parametrize("preset", ["fast", "balanced", "best", "paper"])
 def test_presets_and_budgets(preset: str) -> None:
     frames = rounded(haze(scene(2, (32, 40)), veil((32, 40)), torch.full((1, 3, 1, 1), 0.9)))
-    check(frames, solve(frames, brief(preset, seconds=1.0)))
+    check(frames, solve(frames, context(preset, seconds=1.0)))
 
 
 def test_the_same_seed_gives_the_same_bytes() -> None:
@@ -362,7 +367,7 @@ def test_the_same_seed_gives_the_same_bytes() -> None:
     assert all(torch.equal(one.layers[name], two.layers[name]) for name in one.layers)
 
 
-def test_pictures_given_one_by_one_have_an_airlight_each() -> None:
+def test_unrelated_pictures_have_an_airlight_each() -> None:
     lights = torch.tensor([[0.95, 0.95, 0.95], [0.7, 0.7, 0.7]]).view(2, 3, 1, 1)
     frames = rounded(haze(scene(2, velocity=(20.0, 0.0)), veil(), lights))
     told = SeparationContext(FitSettings(preset="fast"), unordered=True)
@@ -373,8 +378,8 @@ def test_pictures_given_one_by_one_have_an_airlight_each() -> None:
 
 def test_layers_between_two_windows_mix_to_the_input_again() -> None:
     frames = rounded(haze(scene(), veil(), torch.full((1, 3, 1, 1), 0.9)))
-    facts = survey(frames, brief())
-    layers = dict(separate(frames, facts, brief()).layers)
+    facts = survey(frames, context())
+    layers = dict(separate(frames, facts, context()).layers)
     faded = layers | {
         "transmission": (layers["transmission"] + 0.1).clamp(max=1),
         "clear": layers["clear"] * 0.9,
@@ -382,7 +387,7 @@ def test_layers_between_two_windows_mix_to_the_input_again() -> None:
     check(frames, Separation(settle(frames, faded, facts)))
 
 
-def test_a_transmission_is_raised_rather_than_the_picture_cut() -> None:
+def test_a_transmission_is_raised_rather_than_the_picture_clipped() -> None:
     frames, light = scene(), torch.full((1, 3, 1, 1), 0.9)
     t, clear = settled(frames, torch.full((1, 1, *SIZE), 0.1), light)
     assert bool((t >= least_transmission(frames, light) - 1e-5).all())
@@ -390,7 +395,7 @@ def test_a_transmission_is_raised_rather_than_the_picture_cut() -> None:
 
 
 def check(frames: Tensor, separated: Separation) -> None:
-    """What holds for any input: shapes, ranges, and layers that mix back to it."""
+    """Check what holds for any input: shapes, ranges, and layers that mix to it."""
     layers = separated.layers
     count, _, height, width = frames.shape
     assert layers["clear"].shape == frames.shape and layers["transmission"].shape == (

@@ -1,4 +1,4 @@
-"""The task's stages on pictures and clips whose layers are known: what comes out, and what holds for whatever goes in."""
+"""Tests on pictures and clips whose layers are known, and on any input."""
 
 from __future__ import annotations
 
@@ -14,30 +14,28 @@ from torch.nn import functional as F
 
 from stages.context import FitSettings, Separation, SeparationContext
 from stages.motion.flow import warp
-from stages.transparency.clip import ClipPlan, _first_guesses, at_size, separate_clip
-from stages.transparency.contrast import washed_out
+from stages.transparency.clip import ClipPlan, at_size, first_guesses, separate_clip
+from stages.transparency.contrast import light_from_contrast
 from stages.transparency.layers import (
-    SMALLER,
-    Facts,
-    _plan_within,
-    _times,
-    as_before,
+    TransparencySurvey,
+    _scaled,
     from_light,
     mixed,
     separate,
     settle,
-    small,
     survey,
     to_light,
 )
 from stages.transparency.mixtures import find_ends, fit_line, unmix
 from stages.transparency.mosaic import homography_of
 from stages.transparency.motion import distance, flow_of, two_motions
+from stages.transparency.naming import as_before, small
+from stages.transparency.plans import SMALLER, plan_within
 from stages.transparency.single import pane_light, separate_picture
 
 
 def scene(seed: int, size: tuple[int, int] = (96, 128), sheets: int = 150) -> Tensor:
-    """A made-up picture ``(3, H, W)`` in [0, 1]: sheets of paper of every colour and size, thrown on each other, some of them rough."""
+    """Make a picture ``(3, H, W)`` of overlapping sheets of paper, some of them rough."""
     draw = torch.Generator().manual_seed(seed)
     picture = torch.zeros(3, *size)
     for number in range(sheets):
@@ -57,26 +55,26 @@ def rounded(picture: Tensor) -> Tensor:
 
 
 def aligned(guess: Tensor, truth: Tensor) -> float:
-    """PSNR after the best scale and offset, which a sum leaves open."""
+    """Return the PSNR after the best scale and offset, which a sum leaves open."""
     design = torch.stack([guess.flatten(), torch.ones(guess.numel())], 1).double()
     answer = torch.linalg.lstsq(design, truth.flatten().double()[:, None]).solution
     return psnr((design @ answer).view_as(truth).clamp(0, 1), truth.double())
 
 
-def brief(**told: object) -> SeparationContext:
+def context(**told: object) -> SeparationContext:
     settings = FitSettings(
         preset=str(told.pop("preset", "fast")), max_seconds=told.pop("max_seconds", None)
     )  # type: ignore[arg-type]
     return SeparationContext(settings=settings, **told)  # type: ignore[arg-type]
 
 
-def taken_apart(frames: Tensor, told: SeparationContext) -> tuple[Facts, Separation]:
+def taken_apart(frames: Tensor, told: SeparationContext) -> tuple[TransparencySurvey, Separation]:
     facts = survey(frames, told)
     return facts, separate(frames, facts, told)
 
 
 def remixed(separation: Separation, frames: Tensor) -> float:
-    """PSNR of the input made again from layers of 8 bits; the worst frame's."""
+    """Return the worst frame's PSNR of the input, mixed from layers of 8 bits."""
     layers = {name: rounded(layer) for name, layer in separation.layers.items()}
     worst = math.inf
     for index, frame in enumerate(frames):
@@ -88,7 +86,7 @@ def remixed(separation: Separation, frames: Tensor) -> float:
 def moving(
     seed: int, frames: int, velocity: tuple[float, float], size: tuple[int, int] = (90, 160)
 ) -> Tensor:
-    """A picture that pans by ``velocity`` (x, y) pixels a frame: ``(T, 3, H, W)``."""
+    """Make a picture that pans by ``velocity`` (x, y) pixels a frame, ``(T, 3, H, W)``."""
     large = scene(seed, (size[0] + 60, size[1] + 60), 250)[None]
     large = F.avg_pool2d(F.pad(large, (1, 1, 1, 1), mode="replicate"), 3, 1)
     shifts = torch.tensor([[velocity[0] * t, velocity[1] * t] for t in range(frames)]).view(
@@ -100,15 +98,13 @@ def moving(
 
 @pytest.mark.parametrize("space", ["gamma", "linear"])
 @pytest.mark.parametrize("weights", [(0.7, 0.35), (0.4, 0.6), (0.8, 0.55, 0.3)])
-def test_mixtures_come_apart_with_their_weights_unknown(
-    weights: tuple[float, ...], space: str
-) -> None:
+def test_mixtures_are_unmixed_with_unknown_weights(weights: tuple[float, ...], space: str) -> None:
     one, other = scene(1), scene(2)
     light = torch.stack(
         [w * to_light(one, space) + (1 - w) * to_light(other, space) for w in weights]
     )
     frames = rounded(from_light(light, space))
-    facts, separation = taken_apart(frames, brief(unordered=True))
+    facts, separation = taken_apart(frames, context(unordered=True))
     assert facts.mixtures and facts.space == space
     assert separation.shared == {"transmission", "reflection"}
     found = [separation.layers[role][0] for role in ("transmission", "reflection")]
@@ -118,7 +114,7 @@ def test_mixtures_come_apart_with_their_weights_unknown(
     ]
     assert max(named) > 30
     if sum(weights) > len(weights) / 2:
-        assert named[0] > named[1]  # the layer of which there is more
+        assert named[0] > named[1]  # the layer with the larger weight
     assert remixed(separation, frames) > 45
 
 
@@ -133,14 +129,14 @@ def test_a_line_knows_its_ends_and_places() -> None:
     assert found[2] == pytest.approx(weights, abs=0.03)
 
 
-def test_pictures_that_move_or_are_one_and_the_same_are_no_mixtures() -> None:
+def test_moving_and_identical_pictures_are_not_mixtures() -> None:
     moved = moving(5, 3, (4.0, 1.0))
-    assert not survey(moved, brief(unordered=True)).mixtures
-    assert not survey(moved[:2], brief(unordered=True)).mixtures
-    assert not survey(moved[:1].expand(2, -1, -1, -1), brief(unordered=True)).mixtures
+    assert not survey(moved, context(unordered=True)).mixtures
+    assert not survey(moved[:2], context(unordered=True)).mixtures
+    assert not survey(moved[:1].expand(2, -1, -1, -1), context(unordered=True)).mixtures
 
 
-def test_four_corners_make_a_homography() -> None:
+def test_four_corners_give_a_homography() -> None:
     corners = torch.tensor([[[3.0, 2.0], [63.0, 0.0], [0.0, 50.0], [70.0, 44.0]]])
     matrix = homography_of(corners, (40, 60))[0]
     rim = torch.tensor([[0.0, 0.0, 1.0], [60.0, 0.0, 1.0], [0.0, 40.0, 1.0], [60.0, 40.0, 1.0]])
@@ -148,7 +144,7 @@ def test_four_corners_make_a_homography() -> None:
     torch.testing.assert_close(put[:, :2] / put[:, 2:], corners[0], atol=1e-3, rtol=0)
 
 
-def test_both_motions_are_seen_through_the_sum() -> None:
+def test_both_motions_are_tracked_in_the_sum() -> None:
     clip = 0.6 * moving(8, 5, (2.0, 0.5)) + 0.4 * moving(9, 5, (-1.5, 1.0))
     found = two_motions(clip)
     steps = [-2.0, -0.5], [1.5, -1.0]
@@ -158,7 +154,7 @@ def test_both_motions_are_seen_through_the_sum() -> None:
     assert distance(found.dominant[4], found.other[4], (90, 160)) > 5
 
 
-def test_motions_at_another_size_put_things_in_the_same_places() -> None:
+def test_motions_scale_with_the_size_of_the_frames() -> None:
     placed = [np.eye(3), translation(3.0, -2.0)], [np.eye(3), translation(-1.0, 4.0)]
     one, other = at_size(placed, (90, 160), (180, 320))
     np.testing.assert_allclose(one[1], translation(6.0, -4.0))
@@ -170,7 +166,7 @@ def test_motions_at_another_size_put_things_in_the_same_places() -> None:
 def test_large_frames_are_tracked_in_small_ones_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("stages.transparency.clip.TRACKED", 90 * 160 // 2)
     clip = 0.6 * moving(8, 3, (2.0, 0.5)) + 0.4 * moving(9, 3, (-1.5, 1.0))
-    guesses = _first_guesses(clip)
+    guesses = first_guesses(clip)
     assert len(guesses) == 6
     steps = [-2.0, -0.5], [1.5, -1.0]
     for found in (guesses[0], guesses[3]):
@@ -187,7 +183,7 @@ def translation(x: float, y: float) -> NDArray[np.float64]:
     return np.array([[1.0, 0.0, x], [0.0, 1.0, y], [0.0, 0.0, 1.0]])
 
 
-def test_a_flow_of_a_homography_looks_where_it_points() -> None:
+def test_the_flow_of_a_translation_is_the_translation() -> None:
     placed = [np.eye(3), translation(3.0, -2.0)]
     flow = flow_of(placed, (0, 1), (8, 10))
     assert flow.shape == (2, 8, 10)
@@ -195,11 +191,11 @@ def test_a_flow_of_a_homography_looks_where_it_points() -> None:
 
 
 @pytest.mark.parametrize("space", ["linear", pytest.param("gamma", marks=pytest.mark.slow)])
-def test_two_moving_layers_come_apart(space: str) -> None:
-    # The dimmer layer is the reflection; both pan, each its own way.
+def test_two_moving_layers_are_separated(space: str) -> None:
+    # The dimmer layer is the reflection; the layers pan in different directions.
     behind, reflected = 0.7 * moving(8, 10, (2.0, 0.5)), 0.3 * moving(9, 10, (-1.5, 1.0))
     frames = rounded(from_light(behind + reflected, space))
-    _, separation = taken_apart(frames, brief(space=space))
+    _, separation = taken_apart(frames, context(space=space))
     for role, true in (("transmission", behind), ("reflection", reflected)):
         found = to_light(separation.layers[role], space)
         assert aligned(found, true) > aligned(to_light(frames, space), true) + 5
@@ -207,20 +203,22 @@ def test_two_moving_layers_come_apart(space: str) -> None:
     assert remixed(separation, frames) > 40
 
 
-def test_windows_of_a_clip_call_the_same_layer_transmission() -> None:
+def test_all_windows_call_the_same_layer_transmission() -> None:
     one, other = 0.5 * moving(10, 6, (2.0, 0.0)), 0.4 * moving(11, 6, (-1.5, 1.0))
     frames = one + other
-    facts = Facts("gamma", False, small(frames)[::3], small(one)[::3])
+    known = small(frames)[::3], small(one)[::3]
     for found in ((one, other), (other, one)):
         torch.testing.assert_close(
-            as_before(frames[2:], (found[0][2:], found[1][2:]), facts)[0], one[2:]
+            as_before(frames[2:], (found[0][2:], found[1][2:]), *known)[0], one[2:]
         )
-    # Frames that the survey did not see say nothing.
-    torch.testing.assert_close(as_before(frames[4:5], (other[4:5], one[4:5]), facts)[0], other[4:5])
+    # Without common frames the names stay.
+    torch.testing.assert_close(
+        as_before(frames[4:5], (other[4:5], one[4:5]), *known)[0], other[4:5]
+    )
 
 
 def gravel(seed: int, size: tuple[int, int] = (120, 160)) -> Tensor:
-    """Light of a stony ground in sun and shade, black between the stones: ``(1, 3, H, W)``."""
+    """Make the light of stones in sun and shade, black in between, ``(1, 3, H, W)``."""
     draw = torch.Generator().manual_seed(seed)
     stones = F.avg_pool2d(torch.rand(1, 1, size[0] + 2, size[1] + 2, generator=draw), 3, 1)
     stones = ((stones - 0.3) / 0.4).clamp(0, 1) ** 2
@@ -230,14 +228,14 @@ def gravel(seed: int, size: tuple[int, int] = (120, 160)) -> Tensor:
     return 0.5 * stones * shade * torch.tensor([1.0, 0.9, 0.7]).view(1, 3, 1, 1)
 
 
-def test_light_on_a_pane_is_found_by_the_texture_it_washes_out() -> None:
+def test_light_on_a_pane_is_found_from_texture_contrast() -> None:
     ground = gravel(21)
     veil = torch.zeros_like(ground)
     veil[..., 20:90, 90:150] = torch.tensor([0.12, 0.14, 0.2]).view(1, 3, 1, 1)
-    found = washed_out(ground + veil)
+    found = light_from_contrast(ground + veil)
     inside, outside = found[..., 30:80, 100:140].mean(), found[..., :, :80].mean()
     assert 0.08 < inside < 0.2 and outside < 0.03
-    assert washed_out(ground).mean() < 0.02
+    assert light_from_contrast(ground).mean() < 0.02
     taken = separate_picture(ground + veil)
     seen = aligned((ground + veil) ** (1 / 2.2), ground ** (1 / 2.2))
     assert aligned(taken[0] ** (1 / 2.2), ground ** (1 / 2.2)) > seen + 0.3
@@ -247,7 +245,7 @@ def test_light_on_a_pane_is_found_by_the_texture_it_washes_out() -> None:
     )
 
 
-def test_light_that_lifts_the_black_of_a_picture_is_taken_out() -> None:
+def test_light_that_lifts_black_is_removed() -> None:
     ground = gravel(22)
     pane = torch.tensor([0.06, 0.05, 0.03]).view(1, 3, 1, 1) * torch.linspace(0.7, 1.3, 160)
     found = pane_light(ground + pane)
@@ -260,25 +258,25 @@ def test_light_that_lifts_the_black_of_a_picture_is_taken_out() -> None:
     )
 
 
-def test_a_picture_with_nothing_laid_over_it_stays_nearly_as_it_is() -> None:
+def test_a_picture_without_a_pane_hardly_changes() -> None:
     for picture in (gravel(23), scene(24)[None] ** 2.2):
         assert pane_light(picture).max() == 0
         assert psnr(separate_picture(picture)[0] ** (1 / 2.2), picture ** (1 / 2.2)) > 32
 
 
-def test_a_single_picture_is_put_through_unless_a_guess_is_wanted() -> None:
+def test_a_single_picture_passes_through_unless_a_guess_is_wanted() -> None:
     picture = rounded((gravel(22) + torch.tensor([0.06, 0.05, 0.03]).view(1, 3, 1, 1)) ** (1 / 2.2))
-    _, kept = taken_apart(picture, brief())
+    _, kept = taken_apart(picture, context())
     assert torch.equal(rounded(kept.layers["transmission"]), picture)
     (note,) = kept.notes
     assert note.text.startswith("no reflection is believed") and note.places == (0,)
     assert remixed(kept, picture) > 45
     shares = [
-        float(taken_apart(picture, brief(strength=strength))[1].layers["reflection"].mean())
+        float(taken_apart(picture, context(strength=strength))[1].layers["reflection"].mean())
         for strength in (0.0, 1.0, 1.5, 2.0)
     ]
     assert shares[0] == shares[1] < shares[2] < shares[3]
-    most = taken_apart(picture, brief(strength=2.0))[1]
+    most = taken_apart(picture, context(strength=2.0))[1]
     assert (
         psnr(
             to_light(most.layers["transmission"], "linear"),
@@ -288,15 +286,15 @@ def test_a_single_picture_is_put_through_unless_a_guess_is_wanted() -> None:
     )
 
 
-def test_the_strength_scales_the_reflection_of_a_clip_and_is_refused_for_mixtures() -> None:
+def test_the_strength_scales_reflections_of_clips_but_not_of_mixtures() -> None:
     light = torch.full((2, 3, 4, 5), 0.5)
     layers = light - 0.2, torch.full_like(light, 0.2)
     for strength, expected in ((0.0, 0.0), (0.5, 0.1), (1.0, 0.2), (2.0, 0.4), (3.0, 0.5)):
-        transmission, reflection = _times(layers, light, strength)
+        transmission, reflection = _scaled(layers, light, strength)
         torch.testing.assert_close(reflection, torch.full_like(light, expected))
         torch.testing.assert_close(transmission + reflection, light)
     pair = torch.stack([w * scene(1) + (1 - w) * scene(2) for w in (0.7, 0.35)])
-    (note,) = taken_apart(rounded(pair), brief(unordered=True, strength=2.0))[1].notes
+    (note,) = taken_apart(rounded(pair), context(unordered=True, strength=2.0))[1].notes
     assert note.text.startswith("--strength has no meaning for mixtures")
 
 
@@ -305,25 +303,25 @@ SIZES = [(1, 1, 1), (1, 37, 53), (2, 1, 1), (2, 37, 53), (3, 5, 200), (1, 2, 3)]
 
 @pytest.mark.parametrize("unordered", [False, True])
 @pytest.mark.parametrize("shape", SIZES)
-def test_any_size_and_number_of_frames_mixes_back(
+def test_layers_of_any_size_and_length_mix_to_the_input(
     shape: tuple[int, int, int], unordered: bool
 ) -> None:
     count, height, width = shape
     frames = rounded(
         torch.rand(count, 3, height, width, generator=torch.Generator().manual_seed(0))
     )
-    _holds(frames, brief(unordered=unordered))
+    _holds(frames, context(unordered=unordered))
 
 
 @pytest.mark.parametrize("value", [0.0, 0.4, 1.0])
 @pytest.mark.parametrize("count", [1, 2, 5])
-def test_constant_input_mixes_back(count: int, value: float) -> None:
+def test_layers_of_constant_input_mix_to_it(count: int, value: float) -> None:
     for unordered in (False, True):
-        _holds(torch.full((count, 3, 24, 40), value), brief(unordered=unordered))
+        _holds(torch.full((count, 3, 24, 40), value), context(unordered=unordered))
 
 
 @pytest.mark.parametrize("count, unordered", [(1, False), (3, False), (2, True)])
-def test_the_published_method_mixes_back(count: int, unordered: bool) -> None:
+def test_layers_of_the_published_method_mix_to_the_input(count: int, unordered: bool) -> None:
     frames = rounded(torch.stack([scene(seed, (32, 48)) for seed in range(count)]))
     told = SeparationContext(
         settings=FitSettings(preset="paper", max_seconds=0.5), unordered=unordered, space="gamma"
@@ -353,22 +351,22 @@ def test_the_same_input_gives_the_same_bytes() -> None:
         0.7 * moving(14, 3, (2.0, 0.5), (40, 64)) + 0.3 * moving(15, 3, (-1.0, 1.0), (40, 64))
     )
     for frames in (clip, clip[:1]):
-        first, second = (taken_apart(frames, brief())[1].layers for _ in range(2))
+        first, second = (taken_apart(frames, context())[1].layers for _ in range(2))
         assert all(torch.equal(first[name], second[name]) for name in first)
 
 
-def test_settling_makes_faded_layers_add_up_again() -> None:
+def test_settled_layers_add_up() -> None:
     frames = rounded(moving(16, 2, (1.0, 0.0), (24, 32)))
-    facts = Facts("linear", False, frames[:0], frames[:0])
+    facts = TransparencySurvey("linear", False, frames[:0], frames[:0])
     layers = {"transmission": 0.5 * frames, "reflection": 0.4 * frames}
     settled = settle(frames, layers, facts)
     torch.testing.assert_close(settled["reflection"], layers["reflection"], atol=1e-5, rtol=0)
     torch.testing.assert_close(mixed(settled, {"space": 1.0}), frames, atol=1e-4, rtol=0)
 
 
-def test_a_budget_becomes_a_plan_that_fits() -> None:
+def test_a_budget_gives_a_plan_that_fits() -> None:
     clip = rounded(0.7 * moving(17, 8, (2.0, 0.5)) + 0.3 * moving(18, 8, (-1.0, 1.0)))
-    _, separation = taken_apart(clip, brief(preset="best", max_seconds=1.0))
+    _, separation = taken_apart(clip, context(preset="best", max_seconds=1.0))
     assert separation.seconds["motion"] < 15
 
 
@@ -378,16 +376,16 @@ def test_a_plan_without_turns_still_adds_up() -> None:
     torch.testing.assert_close(layers[0] + layers[1], light)
 
 
-def test_a_machine_that_is_held_up_gets_no_larger_plan(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_delayed_trial_gives_no_larger_plan(monkeypatch: pytest.MonkeyPatch) -> None:
     now, held_up = [0.0], [0.0]
 
     def work(frames: Tensor, plan: ClipPlan, progress: object) -> None:
         now[0] += 0.001 + plan.turns + held_up[0]
         held_up[0] = 0.0
 
-    monkeypatch.setattr("stages.transparency.layers.separate_clip", work)
+    monkeypatch.setattr("stages.transparency.plans.separate_clip", work)
     monkeypatch.setattr("stages.optim.timing.time.monotonic", lambda: now[0])
     clip = torch.zeros(240, 3, 54, 96)
-    usual = _plan_within(clip, 100.0)
+    usual = plan_within(clip, 100.0)
     held_up[0] = 2.0
-    assert _plan_within(clip, 100.0) == usual == SMALLER[1]
+    assert plan_within(clip, 100.0) == usual == SMALLER[1]

@@ -1,4 +1,4 @@
-"""The colours of which one picture is a sum: found from edges that layers do not share, and given to the layer a rough guess points at."""
+"""Tests of the colours that one picture is a sum of, and of the layer they belong to."""
 
 from __future__ import annotations
 
@@ -9,8 +9,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from stages.transparency import single
-from stages.transparency.colours import STRONG, common_colours, share_of_colours, through
-from stages.transparency.single import apart, held_back, laid_over, possible, separate_picture
+from stages.transparency.colours import STRONGEST, common_colours, share_of_colours, through
+from stages.transparency.single import (
+    estimate_overlay,
+    feasible_scale,
+    independence,
+    limited,
+    separate_picture,
+)
 
 BEHIND, BEFORE, SUN = (
     torch.tensor(c) for c in ((0.3, 0.45, 0.8), (0.9, 0.6, 0.2), (0.5, 0.5, 0.5))
@@ -18,7 +24,7 @@ BEHIND, BEFORE, SUN = (
 
 
 def sheets(seed: int, size: tuple[int, int] = (90, 120), count: int = 60) -> Tensor:
-    """Amounts ``(H, W)`` in [0, 1]: pieces of paper thrown on each other."""
+    """Make amounts ``(H, W)`` in [0, 1]: overlapping pieces of paper."""
     draw = torch.Generator().manual_seed(seed)
     picture = torch.zeros(size)
     for number in range(count):
@@ -32,22 +38,22 @@ def sheets(seed: int, size: tuple[int, int] = (90, 120), count: int = 60) -> Ten
 
 
 def coloured(amount: Tensor, colour: Tensor) -> Tensor:
-    """``(1, 3, H, W)``."""
+    """Return light of one colour, ``(1, 3, H, W)``."""
     return (amount * colour.view(3, 1, 1))[None]
 
 
 def layers() -> tuple[Tensor, Tensor]:
-    """Light of two layers, each of one colour, with a little light and shade of the sun's on the one behind."""
+    """Make two layers, each of one colour; the one behind has some sunlight and shade."""
     behind = coloured(sheets(1), 0.6 * BEHIND) + coloured(sheets(3), 0.15 * SUN)
     return behind, coloured(sheets(2), 0.4 * BEFORE)
 
 
-def test_colours_are_found_from_edges_that_are_not_shared() -> None:
+def test_colours_are_found_from_unshared_edges() -> None:
     behind, before = layers()
     for colours, amounts in common_colours(behind + before):
         assert torch.allclose(colours @ amounts, torch.eye(3), atol=1e-4)
         alike = F.normalize(torch.stack([BEHIND, BEFORE, SUN]), dim=1) @ F.normalize(colours, dim=0)
-        assert alike.amax(1).min() > 0.97  # each colour is one of those found
+        assert alike.amax(1).min() > 0.97  # each true colour is found
         assert len(set(alike.argmax(1).tolist())) == 3
 
 
@@ -64,44 +70,44 @@ def test_a_rough_guess_becomes_the_layer_it_points_at() -> None:
     assert nothing.abs().max() == 0
 
 
-def test_what_all_colours_have_in_common_points_at_none() -> None:
+def test_what_all_colours_share_belongs_to_none() -> None:
     behind, before = layers()
     seen = behind + before
     assert share_of_colours(seen, [0.3 * seen], common_colours(seen))[0].abs().max() < 0.02
 
 
-def test_a_layer_that_goes_with_what_is_left_is_none() -> None:
+def test_a_part_that_correlates_with_the_rest_is_not_a_layer() -> None:
     behind, before = layers()
-    assert apart(before, behind + before) > 0.99
-    assert apart(0.3 * behind, behind) < 0.01
-    assert apart(torch.zeros_like(behind), behind) > 0.99  # of nothing nothing is said
+    assert independence(before, behind + before) > 0.99
+    assert independence(0.3 * behind, behind) < 0.01
+    assert independence(torch.zeros_like(behind), behind) > 0.99  # an empty layer stays possible
 
 
-def test_no_more_is_taken_than_there_is() -> None:
+def test_a_layer_takes_no_more_light_than_there_is() -> None:
     left = torch.full((1, 3, 20, 20), 0.2)
-    taken = possible(4 * left, left)
+    taken = feasible_scale(4 * left, left)
     assert 0.8 < 4 * taken < 0.95
-    assert possible(0.5 * left, left) == 1
+    assert feasible_scale(0.5 * left, left) == 1
     few = torch.zeros(1, 3, 40, 40)
-    few[0, 0, 0, 0] = 1  # one value in 4800 may be beyond
-    assert possible(few, torch.full_like(few, 0.2)) == 1
+    few[0, 0, 0, 0] = 1  # one value in 4800 may exceed the limit
+    assert feasible_scale(few, torch.full_like(few, 0.2)) == 1
 
 
-def test_where_light_runs_out_no_channel_is_taken_whole() -> None:
+def test_all_channels_are_limited_alike() -> None:
     draw = torch.Generator().manual_seed(7)
     left, found = torch.rand(2, 1, 3, 30, 40, generator=draw).unbind(0)
-    held = held_back(found, left)
+    held = limited(found, left)
     assert (held <= 0.91 * left).all() and (held <= found).all()
     torch.testing.assert_close(
         held / held.sum(1, keepdim=True), found / found.sum(1, keepdim=True)
     )  # its colour
-    assert torch.equal(held_back(0.1 * left, left), 0.1 * left)
-    less = torch.tensor([-0.1, 0.1, 0.2]).view(1, 3, 1, 1)  # a colour may take away from a channel
-    torch.testing.assert_close(held_back(less, torch.full_like(less, 0.1)), 0.45 * less)
+    assert torch.equal(limited(0.1 * left, left), 0.1 * left)
+    less = torch.tensor([-0.1, 0.1, 0.2]).view(1, 3, 1, 1)  # a colour may be negative in a channel
+    torch.testing.assert_close(limited(less, torch.full_like(less, 0.1)), 0.45 * less)
 
 
 def lamplit() -> tuple[Tensor, Tensor]:
-    """Textured ground behind a window that shows a lamp-lit room, brighter in places, which washes the ground's texture out."""
+    """Make textured ground, and a lamp-lit room reflected over it in places."""
     draw = torch.Generator().manual_seed(4)
     stones = F.avg_pool2d(torch.rand(1, 1, 122, 162, generator=draw), 3, 1)
     stones = ((stones - 0.3) / 0.4).clamp(0, 1) ** 2
@@ -110,48 +116,46 @@ def lamplit() -> tuple[Tensor, Tensor]:
     )
 
 
-@pytest.mark.parametrize("gate", ["apart", "possible"])
-def test_gates_hold_for_all_that_goes_by_colour(gate: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("gate", ["independence", "feasible_scale"])
+def test_gates_stop_what_is_found_by_colour(gate: str, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = sum(lamplit())
     assert isinstance(seen, Tensor)
-    veil, matrix = laid_over(seen)
+    veil, matrix = estimate_overlay(seen)
     monkeypatch.setattr(single, gate, lambda found, left: 0.0)
-    shut_veil, shut = laid_over(seen)
+    shut_veil, shut = estimate_overlay(seen)
     assert matrix.abs().max() > 0.1 and shut.abs().max() == 0
-    if gate == "apart":  # what texture says is not believed either, but for a little
+    if gate == "independence":  # texture is hardly believed then either
         assert shut_veil.mean() < veil.mean()
 
 
-def test_both_colours_are_gated_by_themselves(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_colour_matrix_has_its_own_gate(monkeypatch: pytest.MonkeyPatch) -> None:
     seen = sum(lamplit())
     assert isinstance(seen, Tensor)
     one, other = torch.eye(3), 2 * torch.eye(3)
     monkeypatch.setattr(single, "share_of_colours", lambda *given: [one, other])
-    monkeypatch.setattr(single, "possible", lambda found, left: 1.0)
+    monkeypatch.setattr(single, "feasible_scale", lambda found, left: 1.0)
     for shut, expected in ((1.0, other), (2.0, single.COLOURED * one)):
         scale = shut
         monkeypatch.setattr(
             single,
-            "apart",
+            "independence",
             lambda found, light, scale=scale: float(not torch.allclose(found, scale * light)),
         )
-        torch.testing.assert_close(laid_over(seen)[1], expected)
+        torch.testing.assert_close(estimate_overlay(seen)[1], expected)
 
 
 def test_a_still_clip_does_not_flicker() -> None:
     noise = 0.01 * torch.randn(5, 3, 120, 160, generator=torch.Generator().manual_seed(8))
     clip = (sum(lamplit()) + noise).clamp(0, 1)
     found = separate_picture(clip)[0]
-    assert (
-        float((found - clip).mean((1, 2, 3)).std()) < 2e-4
-    )  # what is taken is the same in all frames
+    assert float((found - clip).mean((1, 2, 3)).std()) < 2e-4  # all frames lose the same light
     by_itself = torch.cat([separate_picture(frame)[0] for frame in clip.split(1)])
     assert float((by_itself - clip).mean((1, 2, 3)).std()) > 2 * float(
         (found - clip).mean((1, 2, 3)).std()
     )
 
 
-def test_a_reflection_of_another_colour_is_taken_out_with_its_edges(
+def test_a_reflection_of_another_colour_is_removed_with_its_edges(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     ground, room = lamplit()
@@ -173,15 +177,13 @@ def test_a_picture_of_one_value_has_no_colours(value: float) -> None:
     plain = torch.full((1, 3, 8, 9), value)
     assert common_colours(plain) == []
     assert share_of_colours(plain, [plain], [])[0].abs().max() == 0
-    assert torch.equal(
-        separate_picture(plain)[0], plain
-    )  # nothing is seen through it, so nothing says that there is a pane
+    assert torch.equal(separate_picture(plain)[0], plain)  # it shows no sign of a pane
 
 
-def test_a_grey_picture_has_an_answer_too() -> None:
+def test_a_grey_picture_stays_grey() -> None:
     grey = coloured(sheets(6), SUN)
     found = common_colours(grey)
-    assert len(found) == 2 * len(STRONG)
+    assert len(found) == 2 * len(STRONGEST)
     assert all(torch.isfinite(torch.cat(each)).all() for each in found)
     transmission, reflection = separate_picture(grey)
     assert torch.allclose(transmission + reflection, grey, atol=1e-6)

@@ -1,0 +1,156 @@
+"""Tell whether a clip truly is the sum of two moving layers, by predicting frames left out.
+
+A clip without glass has two motions too: those of a thing and of what it passes in front of. But
+there every place shows one layer, while glass shows both in the same place. So one frame is left
+out, both layers are fitted to the others, and the frame is predicted twice: as the sum of both
+layers, and as whichever single layer fits best at each place. The second is far more flexible, and
+the sum only predicts better where both layers really are in the same place.
+
+Details are compared (band-passed values), because smooth light may belong to either layer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from stages.motion.flow import shrunk
+from stages.transparency.clip import TRACKED, at_size
+from stages.transparency.mosaic import LayerHomographies
+from stages.transparency.motion import Homography
+
+FINE, COARSE = 1.0, 8.0
+"""Standard deviations, in pixels, of the blurs between which details lie."""
+SPAN = 3
+"""Frames to either side of a frame left out that the layers are fitted to."""
+FEWEST = 4
+"""Fewest frames that can tell: from fewer than three, two layers cannot be fitted."""
+CENTRES = 3
+"""Number of frames of a long window that are left out, each in turn."""
+ITERATIONS = 6
+"""Rounds of fitting one layer to what the other one leaves."""
+SEEN = 0.6
+"""Part of the frames that have to show a place for it to count."""
+PLACE = 3
+"""Side, in pixels, of the squares within which the best single layer is chosen."""
+BELIEVED = 0.05
+"""Evidence above which a clip is a sum."""
+NOISE = 3 * (0.5 / 255) ** 2
+"""Squared error of rounding to 8 bits, over three channels: smaller errors say nothing."""
+
+Picture = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class _Layer:
+    """One layer's way between the frame left out and the K frames it is fitted to.
+
+    there: homographies from the frame left out to each of the others. back: the opposite ones.
+    count: how many frames show each place, ``(H, W, 1)``.
+    """
+
+    there: list[Homography]
+    back: list[Homography]
+    count: Picture
+
+
+def sum_evidence(frames: Tensor, placed: LayerHomographies) -> float:
+    """Return how much better a sum predicts frames left out than the best single layer.
+
+    frames: encoded, ``(T, 3, H, W)`` in [0, 1]. placed: the layers' homographies from the first
+    frame to every frame, in pixels of ``frames``.
+
+    Returns the part of the best single layer's squared error that the sum avoids, median over
+    frames left out. Above :data:`BELIEVED` the clip is a sum. -1 for fewer than :data:`FEWEST`
+    frames.
+    """
+    count = len(frames)
+    if count < FEWEST:
+        return -1.0
+    size = (frames.shape[-2], frames.shape[-1])
+    small = shrunk(frames, TRACKED)
+    motions = at_size(placed, size, (small.shape[-2], small.shape[-1]))
+    details = [_details(frame) for frame in small]
+    gains = []
+    for left_out in _left_out(count):
+        near = range(max(0, left_out - SPAN), min(count, left_out + SPAN + 1))
+        others = [t for t in near if t != left_out]
+        gains.append(_gain(details, motions, others, left_out))
+    return float(np.median(gains))
+
+
+def _left_out(count: int) -> list[int]:
+    """Return the numbers of frames to leave out: inner ones, with frames on both sides."""
+    if count <= 2 * SPAN + 1:
+        return list(range(1, count - 1))
+    return [round(t) for t in np.linspace(SPAN, count - 1 - SPAN, CENTRES)]
+
+
+def _details(frame: Tensor) -> Picture:
+    """Return the details of a frame ``(3, H, W)`` as ``(H, W, 3)``."""
+    picture = np.ascontiguousarray(frame.permute(1, 2, 0).cpu().numpy(), np.float32)
+    fine = cv2.GaussianBlur(picture, (0, 0), FINE)
+    return np.asarray(fine - cv2.GaussianBlur(picture, (0, 0), COARSE), np.float32)
+
+
+def _gain(
+    details: list[Picture], placed: LayerHomographies, others: list[int], left_out: int
+) -> float:
+    """Return the part of the single layers' squared error that the sum avoids in one frame."""
+    size = details[left_out].shape[:2]
+    one, other = (_layer(each, others, left_out, size) for each in placed)
+    given = [details[t] for t in others]
+    alone = _average(given, one), _average(given, other)
+    first, second = alone[0], np.zeros_like(alone[1])
+    for _ in range(ITERATIONS):
+        second = _average(_without(given, first, one), other)
+        first = _average(_without(given, second, other), one)
+    truth = details[left_out]
+    single = np.minimum.reduce([_error(each, truth) for each in (*alone, first, second)])
+    both = _error(first + second, truth)
+    least = SEEN * len(others)
+    seen = ((one.count > least) & (other.count > least))[..., 0]
+    if not seen.any():
+        return -1.0
+    return 1 - float(both[seen].mean() + NOISE) / float(single[seen].mean() + NOISE)
+
+
+def _layer(
+    placed: list[Homography], others: list[int], left_out: int, size: tuple[int, ...]
+) -> _Layer:
+    """Return the way of one layer between the frame ``left_out`` and the ``others``."""
+    start = np.linalg.inv(placed[left_out])
+    there = [placed[t] @ start for t in others]
+    full = np.ones((size[0], size[1]), np.float32)
+    count = np.sum([_seen_along(full, each) for each in there], 0)
+    return _Layer(there, [np.linalg.inv(each) for each in there], count[..., None] + 1e-3)
+
+
+def _average(pictures: list[Picture], layer: _Layer) -> Picture:
+    """Return the mean of pictures of the other frames, brought to the frame left out."""
+    brought = [_seen_along(each, way) for each, way in zip(pictures, layer.there, strict=True)]
+    return np.asarray(np.sum(brought, 0) / layer.count, np.float32)
+
+
+def _without(pictures: list[Picture], estimate: Picture, layer: _Layer) -> list[Picture]:
+    """Subtract a layer's ``estimate`` in the frame left out from pictures of the other frames."""
+    return [
+        each - _seen_along(estimate, way) for each, way in zip(pictures, layer.back, strict=True)
+    ]
+
+
+def _seen_along(picture: Picture, way: Homography) -> Picture:
+    """Look up a picture along a homography; zero outside of it."""
+    options = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    seen = cv2.warpPerspective(picture, way, (picture.shape[1], picture.shape[0]), flags=options)
+    return np.asarray(seen, np.float32)
+
+
+def _error(predicted: Picture, truth: Picture) -> Picture:
+    """Return the squared error at each place, ``(H, W)``."""
+    error = ((predicted - truth) ** 2).sum(2)
+    return np.asarray(cv2.blur(error, (PLACE, PLACE)), np.float32)

@@ -1,0 +1,85 @@
+"""Decide which of two moving layers is the transmission, alike in all windows of a clip."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from stages.motion.flow import shrunk
+from stages.transparency.clip import TRACKED, LayerPair, encoded
+from stages.transparency.contrast import smooth
+
+SMALL_PIXELS = 4 * 64**2
+"""Pixels of the small frames by which the layers of different windows are compared."""
+BANDS = (1.0, 2.0), (4.0, 8.0)
+"""Standard deviations, in pixels, between which fine and coarse detail lies."""
+FOCUSED = 0.8
+"""Difference of focus from which the sharper layer is the transmission. Between two clean clips it
+has a standard deviation of 0.44, measured on 31 clips."""
+FRAMES = 8
+"""Largest number of frames in which focus is measured."""
+
+
+def as_before(frames: Tensor, layers: LayerPair, seen: Tensor, transmission: Tensor) -> LayerPair:
+    """Return ``layers`` named like a known transmission, where they share frames with it.
+
+    frames: ``(T, 3, H, W)``, encoded. layers: both layers of them. seen, transmission: some small
+    frames of the clip and their transmission, ``(S, 3, h, w)``; there may be none.
+    """
+    if not len(seen):
+        return layers
+    here = small(frames)
+    known = [
+        (t, s)
+        for t in range(len(here))
+        for s in range(len(seen))
+        if bool((here[t] == seen[s]).all())
+    ]
+    if not known:
+        return layers
+    mine = [t for t, _ in known]
+    its = [s for _, s in known]
+    # Edges are compared, because smooth light is much the same in both layers.
+    votes = [_edge_correlation(small(layer[mine]), transmission[its]) for layer in layers]
+    return layers if votes[0] >= votes[1] else (layers[1], layers[0])
+
+
+def by_focus(layers: LayerPair) -> tuple[LayerPair, float]:
+    """Return ``layers`` with the one first that is clearly more in focus; as they are if none is.
+
+    The camera focuses on what is behind the pane, and the reflection is often out of focus.
+
+    layers: ``(T, 3, H, W)`` each, as light. Returns the layers, and by how much the first one is
+    more in focus than the second.
+    """
+    difference = _focus(layers[0]) - _focus(layers[1])
+    if difference < -FOCUSED:
+        return (layers[1], layers[0]), -difference
+    return layers, difference
+
+
+def _focus(layer: Tensor) -> float:
+    """Return the log ratio of fine to coarse detail of a layer ``(T, 3, H, W)`` of light."""
+    step = max(1, len(layer) // FRAMES)
+    grey = encoded(shrunk(layer[::step], TRACKED)).mean(1, keepdim=True)
+    fine, coarse = (
+        float((smooth(grey, least) - smooth(grey, most)).abs().mean()) for least, most in BANDS
+    )
+    return math.log((fine + 1e-6) / (coarse + 1e-6))
+
+
+def _edge_correlation(one: Tensor, other: Tensor) -> float:
+    """Return the correlation of the edges of two clips ``(T, 3, h, w)``, -1 to 1."""
+    edges = [
+        torch.cat([d.flatten() for d in (layer.diff(dim=-1), layer.diff(dim=-2))])
+        for layer in (one, other)
+    ]
+    scale = (edges[0].norm() * edges[1].norm()).clamp_min(1e-9)
+    return float((edges[0] * edges[1]).sum() / scale)
+
+
+def small(frames: Tensor) -> Tensor:
+    """Shrink frames to the size at which layers of different windows are compared."""
+    return shrunk(frames, SMALL_PIXELS)

@@ -1,0 +1,96 @@
+"""Tests that tell sums of two moving layers from clips in which one thing covers another."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from clips import drifting
+from numpy.typing import NDArray
+from torch import Tensor
+
+from stages.context import FitSettings, SeparationContext
+from stages.transparency.contrast import smooth
+from stages.transparency.evidence import sum_evidence
+from stages.transparency.layers import separate, survey
+from stages.transparency.naming import by_focus
+
+SIZE = (90, 160)
+STEPS = (2.0, 0.5), (-1.5, 1.0)
+
+
+def pans(count: int) -> tuple[Tensor, Tensor]:
+    """Make two textures ``(T, 3, H, W)`` that pan in different directions."""
+    one, other = (
+        drifting(seed, count, step, SIZE) for seed, step in zip((3, 4), STEPS, strict=True)
+    )
+    return one, other
+
+
+def covered(count: int) -> Tensor:
+    """Make one texture with a window in it, 80 pixels wide, that shows the other one."""
+    one, other = pans(count)
+    frames = one.clone()
+    for t in range(count):
+        left = round(40 + STEPS[1][0] * t)
+        frames[t, :, 20:70, left : left + 80] = other[t, :, 20:70, left : left + 80]
+    return frames
+
+
+def rounded(frames: Tensor) -> Tensor:
+    return (frames * 255).round() / 255
+
+
+def placed(count: int, sign: float) -> tuple[list[NDArray[np.float64]], list[NDArray[np.float64]]]:
+    """Return the homographies of the two pans."""
+    layers = []
+    for right, down in STEPS:
+        layers.append(
+            [
+                np.array([[1.0, 0.0, sign * right * t], [0.0, 1.0, sign * down * t], [0, 0, 1.0]])
+                for t in range(count)
+            ]
+        )
+    return layers[0], layers[1]
+
+
+def best(frames: Tensor) -> float:
+    """Return the evidence with the pans' own motions; their sign is that of ``drifting``."""
+    return max(sum_evidence(frames, placed(len(frames), sign)) for sign in (-1.0, 1.0))
+
+
+@pytest.mark.parametrize("count", [5, 9])
+def test_a_sum_predicts_frames_left_out_and_a_covered_layer_does_not(count: int) -> None:
+    one, other = pans(count)
+    assert best(rounded(0.6 * one + 0.4 * other)) > 0.3
+    assert best(rounded(covered(count))) < 0
+    assert best(rounded(one)) <= 0
+
+
+def test_three_frames_tell_nothing() -> None:
+    one, other = pans(3)
+    assert best(0.5 * one + 0.5 * other) == -1.0
+
+
+def test_a_clip_without_glass_passes_through_unless_the_user_insists() -> None:
+    frames = rounded(covered(9))
+    found = {}
+    for strength in (1.0, 2.0):
+        told = SeparationContext(FitSettings(preset="fast"), strength=strength)
+        found[strength] = separate(frames, survey(frames, told), told)
+    assert torch.equal(rounded(found[1.0].layers["transmission"]), frames)
+    assert found[1.0].report["untouched"] == 1.0
+    (note,) = found[1.0].notes
+    assert note.text.startswith("no reflection was found") and len(note.places) == 9
+    assert float(found[2.0].layers["reflection"].mean()) > 0.1
+
+
+def test_the_layer_in_focus_is_the_transmission() -> None:
+    one, other = pans(3)
+    blurred = smooth(other, 4.0)
+    for layers in ((one, blurred), (blurred, one)):
+        named, difference = by_focus(layers)
+        assert named[0] is one and difference > 0.8
+    # Two layers alike in focus keep their names.
+    named, difference = by_focus((one, other))
+    assert named[0] is one and abs(difference) < 0.8
