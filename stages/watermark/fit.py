@@ -146,8 +146,7 @@ def fit_overlay(
     fitted. The opacity stays.
     """
     chosen, several = mark.matte[0] > 0, len(pictures) > 1
-    free = grown(chosen, 1) & allowed
-    free = free if several else free & ~grown(chosen, -1)
+    free = grown(chosen, 1) & allowed & ~grown(chosen, -1)
     overlay = Overlay(mark, free, coloured=several).to(pictures.device)
 
     def terms(index: Tensor, progress: float) -> Mapping[str, Tensor]:
