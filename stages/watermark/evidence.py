@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from stages.watermark.find import ACROSS, Cut, outside, pairs
+from stages.watermark.repeat import Shift, gathered
 from stages.watermark.texture import length, nats_of, whitening
 
 NEAR = ((0, 1), (1, 0), (1, 1), (1, -1))
@@ -37,11 +38,15 @@ class Evidence:
     """The pairs of ``pictures`` (K, 3, H, W), weighed once for all the marks that are tried on them.
 
     weight: how much each pixel has to tell, (H, W). chosen: what is already known to be marked, (H, W); pairs that its outline separates
-    say nothing about the picture's own texture.
+    say nothing about the picture's own texture. shifts: where the mark repeats, by :func:`stages.watermark.repeat.grid_of`; all
+    repetitions then count together.
     """
 
-    def __init__(self, pictures: Tensor, weight: Tensor, chosen: Tensor | None = None) -> None:
+    def __init__(
+        self, pictures: Tensor, weight: Tensor, chosen: Tensor | None = None, shifts: tuple[Shift, ...] = ()
+    ) -> None:
         self.pictures, self.weight = pictures, weight
+        self.shifts = shifts
         self.factors: list[list[Tensor]] = []
         self.stay: list[Tensor] = []
         for offset in ACROSS:
@@ -64,6 +69,7 @@ class Evidence:
         inexact = (ROUNDED**2 + VARIES**2 * way.square().mean(1)) / (1 - opacity)
         unary = (BEYOND * outside(shown, opacity, ink)).clamp(max=FARTHEST)
         unary = unary - (BEYOND * outside(shown, 0.0, torch.zeros_like(ink))).clamp(max=FARTHEST)
+        unary = gathered(unary, self.shifts)
         show = (1 - opacity) ** 0.5
         weights = []
         for offset in NEAR:
@@ -78,8 +84,8 @@ class Evidence:
                 enter += usual(show * (undone_y - shown_x)[number], factor, inexact_y[number])
                 leave += usual(show * (shown_y - undone_x)[number], factor, inexact_x[number])
             tells = torch.maximum(*pairs(self.weight, offset))
-            enter = tells * ((1 + EXCLUSION) * enter - stay) + length_
-            leave = tells * ((1 + EXCLUSION) * leave - stay) + length_
+            enter = gathered(tells * ((1 + EXCLUSION) * enter - stay), self.shifts) + length_
+            leave = gathered(tells * ((1 + EXCLUSION) * leave - stay), self.shifts) + length_
             # Where both outlines gain, the cheaper one is the likely one; the other is raised until a cut can have both.
             lacks = (-enter - leave).clamp_min(0)
             leave, enter = torch.where(enter < leave, leave + lacks, leave), torch.where(enter < leave, enter, enter + lacks)

@@ -23,11 +23,13 @@ from stages.context import Brief, Note, Separation
 from stages.motion.flow import resize
 from stages.optim.losses import gradients
 from stages.watermark.colours import all_colours
+from stages.watermark.compression import jpeg_quality, without_rounding
 from stages.watermark.evidence import Evidence
 from stages.watermark.fill import fill
 from stages.watermark.find import CLEAR, Mark, texture
 from stages.watermark.fit import OPAQUE, agreed_mark, continuity, drawn, left_over
 from stages.watermark.paper import separate_published
+from stages.watermark.repeat import grid_of
 from stages.watermark.search import HYPOTHESES, ROUNDS, SETTLED, find_mark, outlined
 
 FAINT = 2 / 255  # a matte below this changes no picture of 8 bits
@@ -115,6 +117,7 @@ def survey(sample: Tensor, brief: Brief) -> Facts:
     mark, area = found
     matte, colour = torch.zeros(1, *size), torch.zeros(3, *size)
     matte[(slice(None), *area)], colour[(slice(None), *area)] = mark.matte, mark.colour
+    matte, colour = (to_the_rim(layer, box) for layer in (matte, colour))
     matte = torch.where(matte < FAINT, torch.zeros(()), matte)
     # On an opaque mark's soft outline the picture is rather drawn than amplified more than twice.
     lost = matte[0] > 0.5 if mark.opacity > OPAQUE else torch.zeros(size, dtype=torch.bool)
@@ -132,6 +135,11 @@ def separate(frames: Tensor, facts: Facts, brief: Brief) -> Separation:
     touched = matte > 0
     # Where nothing is marked the frame stays as it is, to the bit.
     clean = torch.where(touched, ((frames - ink) / (1 - matte).clamp_min(1 - CLEAR)).clamp(0, 1), frames)
+    if bool((touched & ~facts.lost).any()):
+        # Unlike pictures, the frames of a clip are compressed in ways that leave no known steps.
+        pictures = brief.unordered or len(frames) == 1
+        qualities = [jpeg_quality(frame) if pictures else None for frame in frames]
+        clean = without_rounding(clean, torch.where(facts.lost, torch.zeros(()), matte), qualities)
     seconds["invert"] = time.monotonic() - began
     if bool(facts.lost.any()):
         clean = fill(clean, facts.lost, brief, facts.effort.fill_steps)
@@ -175,6 +183,20 @@ def mark_notes(matte: Tensor, count: int, brief: Brief) -> tuple[Note, ...]:
             "draw a box around the mark and give it as --hint"
         )
     return (Note(text, tuple(range(count))),)
+
+
+def to_the_rim(layer: Tensor, box: Tensor) -> Tensor:
+    """Return ``layer`` (C, H, W) with the picture's outermost pixels, where ``box`` (H, W) has them, like their inner neighbours.
+
+    The search needs a pixel outside all around, so it says nothing about them.
+    """
+    if min(box.shape) < 4:
+        return layer
+    filled = layer.clone()
+    for axis in (-2, -1):
+        for rim, inner in ((0, 1), (-1, -2)):
+            filled.select(axis, rim).copy_(filled.select(axis, inner) * box.select(axis, rim))
+    return filled
 
 
 def stirred(pictures: Tensor) -> Tensor:
@@ -234,13 +256,15 @@ def _search(sample: Tensor, few: int, box: Tensor, weight: Tensor, effort: Effor
     size = pictures.shape[-2:]
     allowed, weight = _fitted(allowed, size), _fitted(weight[area], size)
     same = brief.hint is not None and size == scale
-    mark = first if same else outlined(Evidence(pictures, weight), first.opacity, first.hue, allowed, 2 * effort.turns)
+    shifts = grid_of(pictures) if len(pictures) == 1 else ()
+    evidence = Evidence(pictures, weight, shifts=shifts)
+    mark = first if same else outlined(evidence, first.opacity, first.hue, allowed, 2 * effort.turns)
     marks = [mark]
     if len(sample) > 1:
         agreed = agreed_mark(pictures, first.opacity, allowed, weight, 2 * effort.turns)
         if agreed is not None and _bears_out(agreed, mark):
             marks.append(agreed)
-    elif first.opacity <= OPAQUE:
+    elif first.opacity <= OPAQUE and not shifts:
         marks = [all_colours(pictures, mark, allowed, weight, effort.turns, texture(pictures))]
 
     def note(done: float, losses: Mapping[str, float], begin: float) -> None:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from stages.watermark.evidence import Evidence
 from stages.watermark.find import Mark, grown, opacity_and_colour, solve
+from stages.watermark.repeat import grid_of
 
 GREYS = tuple((opacity, (grey,) * 3) for grey in (1.0, 0.0, 0.5) for opacity in (0.2, 0.35, 0.5, 0.7, 0.95))
 HUES = tuple((float(n & 1), float(n >> 1 & 1), float(n >> 2 & 1)) for n in range(1, 7))
@@ -30,7 +31,8 @@ def find_mark(
     weight: how much a pixel has to tell, (H, W). Every hypothesis gets its best outline; the best few then settle outline, opacity and
     colour in turn, and the one that makes the pictures most continuous stays.
     """
-    evidence = Evidence(pictures, weight)
+    shifts = grid_of(pictures) if len(pictures) == 1 else ()
+    evidence = Evidence(pictures, weight, shifts=shifts)
     tried = []
     for number, (opacity, colour) in enumerate(HYPOTHESES):
         tried.append(outlined(evidence, opacity, pictures.new_tensor(colour), allowed, turns))
@@ -47,7 +49,7 @@ def find_mark(
     if not bool((mark.matte > 0).any()):
         return None
     # The mark's own outline is no texture of the picture's.
-    mark = outlined(Evidence(pictures, weight, mark.matte[0] > 0), mark.opacity, mark.hue, allowed, 2 * turns)
+    mark = outlined(Evidence(pictures, weight, mark.matte[0] > 0, shifts), mark.opacity, mark.hue, allowed, 2 * turns)
     chosen = mark.matte[0] > 0
     rim = int((grown(chosen, 1) & ~grown(chosen, -1)).sum())
     least = LEAST_GAIN if len(pictures) == 1 else SHARED_GAIN
