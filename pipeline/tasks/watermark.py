@@ -1,4 +1,4 @@
-"""Take a watermark off a picture with a box around it, off several pictures that share it, or a channel's logo off a clip."""
+"""Take a watermark off a picture with a box, off several pictures that share it, or off a clip."""
 
 from __future__ import annotations
 
@@ -6,12 +6,11 @@ from collections.abc import Mapping
 
 from pipeline.bench.clips import watermark
 from pipeline.framewise.run import Output, Recipe, layered_task
-from pipeline.task import BenchClip
-from stages.watermark.layers import Effort, Facts, separate, survey
+from stages.watermark.layers import Effort, WatermarkSurvey, separate, survey
 
 
 def account(figures: Mapping[str, float]) -> str:
-    """Say how much of the picture the mark covers, and what stands in its place."""
+    """Return one sentence: how much of the picture the mark covers, and how much of that was computed or filled in."""
     if "marked_part" not in figures:
         return ""
     if figures["opacity"] == 0:
@@ -34,9 +33,9 @@ RECIPE = Recipe(
     ),
     survey=survey,
     separate=separate,
-    kinds=(Facts, Effort),
+    kinds=(WatermarkSurvey, Effort),
     account=account,
-    surveying=0.5,  # undoing the mark, once it is drawn, takes next to nothing; filling an opaque one takes the rest
+    surveying=0.5,  # undoing the mark takes almost no time; filling an opaque one takes the rest
 )
 
 TASK = layered_task(

@@ -1,4 +1,4 @@
-"""Further colours of a single picture's mark: what one colour leaves of it, found by the same cut around what is already undone.
+"""Find further colours of a single picture's mark by repeating the cut on what the first colour leaves.
 
 One picture ``(1, 3, H, W)`` in [0, 1], a mark of one opacity; maps ``(H, W)``.
 """
@@ -12,16 +12,16 @@ from stages.watermark.find import OUTLINE, Mark, across, grown, move, solve
 
 CORNERS = tuple((float(n & 1), float(n >> 1 & 1), float(n >> 2 & 1)) for n in range(8))
 TRIED = (*CORNERS, (0.5, 0.5, 0.5), (1.0, 0.5, 0.0), (0.0, 0.5, 1.0))
-"""Colours to start from: the corners of the cube, grey, orange and a lighter blue."""
+"""Colours to start from: the corners of the RGB cube, grey, orange and a lighter blue."""
 MOST = 2  # further colours
-SETTLING = 2  # rounds of colour and outline
-SMALLEST = 40  # pixels of a part that is believed in
-GAIN = 0.4  # how much continuity it must win per pixel of its outline; more than a mark, as scenes hold parts by the hundred
-NEW = 0.15  # a colour nearer than this to the one that is there is not another
+SETTLING = 2  # alternations of colour and outline
+SMALLEST = 40  # least pixels of an accepted part
+GAIN = 0.4  # least continuity gained per outline pixel; strict, because scenes hold hundreds of similar parts
+NEW = 0.15  # least difference between two colours of a mark
 
 
 def all_colours(pictures: Tensor, mark: Mark, allowed: Tensor, weight: Tensor, turns: int, spreads: tuple[Tensor, ...] | None) -> Mark:
-    """``mark`` and the parts of other colours of the same opacity, those first that make the picture most continuous."""
+    """Return ``mark`` with parts of other colours and the same opacity, the most continuous part first."""
     matte, ink = mark.matte, mark.ink
     for _ in range(MOST):
         best: tuple[float, Tensor, Tensor] | None = None
@@ -45,7 +45,7 @@ def all_colours(pictures: Tensor, mark: Mark, allowed: Tensor, weight: Tensor, t
 
 
 def part_colour(pictures: Tensor, matte: Tensor, ink: Tensor, opacity: float, part: Tensor) -> Tensor:
-    """The colour (3,) of a ``part`` (H, W) with this opacity: the median of what it adds to what is clean just outside."""
+    """Return the colour (3,) of a ``part`` (H, W): the median of what it adds to the clean pixels just outside."""
     clean = (pictures - ink) / (1 - matte)
     outer, inner = across(pictures, part, clean)
     if outer.shape[-1] == 0:
@@ -64,7 +64,7 @@ def _part(
     turns: int,
     spreads: tuple[Tensor, ...] | None,
 ) -> tuple[float, Tensor]:
-    """What turning to this colour gains, and where; nothing is turned that has nearly that colour."""
+    """Return the gain of this colour and the part ``(H, W)`` that takes it; pixels that nearly have it are left out."""
     cut = move(pictures, matte, ink, opacity, colour, OUTLINE, weight, spreads)
     same = (matte[0] > 0) & ((ink - opacity * colour.view(3, 1, 1)).abs().amax(0) < NEW * opacity)
     part = solve(cut, allowed * ~same, turns)

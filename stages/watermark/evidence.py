@@ -1,12 +1,12 @@
-"""How much a picture speaks for a mark's outline at each pair of its pixels, in nats.
+"""Measure the evidence for a mark's outline at each pair of pixels, in nats.
 
-Across the outline of a mark of opacity a and colour K the picture behind it goes on: ``(I_y - a K) / (1 - a)`` is as near to ``I_x`` as
-pixels at this distance usually are. Three things keep that from being fooled:
+Across the outline of a mark of opacity a and colour K the picture behind it continues: ``(I_y - a K) / (1 - a)`` is as near to ``I_x`` as
+pixels at this distance usually are. Three rules make this robust:
 
-- Only pairs that reach across a soft outline tell. Its own pixels are covered in part and fit no opacity.
-- A difference is as usual as the picture's texture around makes it, or it is an edge, which costs the same whatever its strength.
-  A mark that only weakens an edge explains nothing.
-- A mark is itself not exact: its coverage varies a little, and values are rounded and compressed. Undoing amplifies that.
+- Only pairs that reach across the soft outline count. The outline's own pixels are partly covered and fit no opacity.
+- The texture around decides how usual a difference is. An edge costs the same however strong it is, so a mark that only
+  weakens an edge explains nothing.
+- A mark is not exact: its coverage varies, and values are rounded and compressed. Undoing amplifies these errors.
 
 Pictures ``(K, 3, H, W)`` in [0, 1] that share one mark; maps ``(H, W)``.
 """
@@ -19,10 +19,11 @@ import torch
 from torch import Tensor
 
 from stages.watermark.find import ACROSS, Cut, outside, pairs
+from stages.watermark.repeat import Shift, gathered
 from stages.watermark.texture import length, nats_of, whitening
 
 NEAR = ((0, 1), (1, 0), (1, 1), (1, -1))
-"""Pairs that only measure the outline's length."""
+"""Pairs that measure only the outline's length."""
 OFFSETS = (*NEAR, *ACROSS)
 
 EDGE = 5.0  # nats of an edge, however strong
@@ -34,14 +35,15 @@ BEYOND, FARTHEST = 160.0, 6.0  # nats of a clean value that lies this far (times
 
 
 class Evidence:
-    """The pairs of ``pictures`` (K, 3, H, W), weighed once for all the marks that are tried on them.
+    """Hold the texture of ``pictures`` (K, 3, H, W), measured once for all the marks that are tried on them.
 
-    weight: how much each pixel has to tell, (H, W). chosen: what is already known to be marked, (H, W); pairs that its outline separates
-    say nothing about the picture's own texture.
+    weight: how much each pixel counts, (H, W). chosen: what is already known to be marked, (H, W); pairs across its outline do not
+    count as texture. shifts: where the mark repeats, by :func:`stages.watermark.repeat.grid_of`; all repetitions count together.
     """
 
-    def __init__(self, pictures: Tensor, weight: Tensor, chosen: Tensor | None = None) -> None:
+    def __init__(self, pictures: Tensor, weight: Tensor, chosen: Tensor | None = None, shifts: tuple[Shift, ...] = ()) -> None:
         self.pictures, self.weight = pictures, weight
+        self.shifts = shifts
         self.factors: list[list[Tensor]] = []
         self.stay: list[Tensor] = []
         for offset in ACROSS:
@@ -64,6 +66,7 @@ class Evidence:
         inexact = (ROUNDED**2 + VARIES**2 * way.square().mean(1)) / (1 - opacity)
         unary = (BEYOND * outside(shown, opacity, ink)).clamp(max=FARTHEST)
         unary = unary - (BEYOND * outside(shown, 0.0, torch.zeros_like(ink))).clamp(max=FARTHEST)
+        unary = gathered(unary, self.shifts)
         show = (1 - opacity) ** 0.5
         weights = []
         for offset in NEAR:
@@ -78,9 +81,9 @@ class Evidence:
                 enter += usual(show * (undone_y - shown_x)[number], factor, inexact_y[number])
                 leave += usual(show * (shown_y - undone_x)[number], factor, inexact_x[number])
             tells = torch.maximum(*pairs(self.weight, offset))
-            enter = tells * ((1 + EXCLUSION) * enter - stay) + length_
-            leave = tells * ((1 + EXCLUSION) * leave - stay) + length_
-            # Where both outlines gain, the cheaper one is the likely one; the other is raised until a cut can have both.
+            enter = gathered(tells * ((1 + EXCLUSION) * enter - stay), self.shifts) + length_
+            leave = gathered(tells * ((1 + EXCLUSION) * leave - stay), self.shifts) + length_
+            # Where both directions gain, keep the cheaper one and raise the other until a cut can express the pair.
             lacks = (-enter - leave).clamp_min(0)
             leave, enter = torch.where(enter < leave, leave + lacks, leave), torch.where(enter < leave, enter, enter + lacks)
             unary_x, unary_y = pairs(unary, offset)
@@ -96,6 +99,6 @@ def usual(difference: Tensor, factor: Tensor, inexact: Tensor) -> Tensor:
     factor: by :func:`stages.watermark.texture.whitening`. inexact: the variance of what undoing adds, ``(h, w)``.
     """
     own = length(difference, factor).clamp_min(1e-9)
-    # Along the difference's own direction the variances of texture and inexactness add.
+    # Along the difference's direction, the variances of texture and inexactness add.
     whole = 1 / (1 / own + inexact / difference.square().sum(0).clamp_min(1e-12))
     return EDGE + math.log1p(math.exp(-EDGE)) - torch.logaddexp(EDGE - nats_of(whole), torch.zeros(()))

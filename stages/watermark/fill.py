@@ -1,4 +1,4 @@
-"""Fills what an opaque mark hides: a generator draws the frames from what is seen around it.
+"""Fill what an opaque mark hides with a generator fitted to its surroundings.
 
 Frames ``(T, 3, H, W)`` in [0, 1], maps ``(H, W)``.
 """
@@ -17,18 +17,18 @@ from stages.optim.fit import FitPlan, fit
 from stages.optim.losses import constant, reconstruction
 from stages.optim.timing import seconds_a_step
 
-SIDE = 24  # pixels around a hole that the generator learns from, and the hole's own size
-PIXELS = 40_000  # a larger part is drawn smaller
+SIDE = 24  # pixels around a hole, beside its own size, that the generator is fitted to
+PIXELS = 40_000  # a larger part is generated at a smaller size
 BATCH = 8
-SHARE = 0.6  # of the time that this call may take
+SHARE = 0.6  # part of this call's time budget
 LEAST_STEPS = 10
 
 
-def fill(frames: Tensor, hole: Tensor, brief: SeparationContext, steps: int) -> Tensor:
-    """The frames with ``hole`` filled; everything else stays.
+def fill(frames: Tensor, hole: Tensor, brief: Brief, steps: int) -> Tensor:
+    """Return the frames with ``hole`` filled; everything else stays.
 
-    Deep image prior (Ulyanov et al. 2018): fitted to what is around the hole, the generator goes on into it. What it misses at the rim is
-    carried on inwards and added, so that no seam shows.
+    Deep image prior (Ulyanov et al. 2018): the generator, fitted around the hole, continues into it. Its error at the rim is
+    extended inwards and added, so no seam shows.
     """
     rows, columns = (_span(hole.any(axis)) for axis in (1, 0))
     part, inside = frames[..., rows, columns], hole[rows, columns]
@@ -36,7 +36,7 @@ def fill(frames: Tensor, hole: Tensor, brief: SeparationContext, steps: int) -> 
     scale = min(1.0, (PIXELS / (height * width)) ** 0.5)
     size = max(2, round(height * scale)), max(2, round(width * scale))
     small = F.interpolate(part, size=size, mode="area")
-    # A pixel that is in part hidden says nothing.
+    # A partly hidden pixel does not count.
     seen = 1 - (F.interpolate(inside[None, None].float(), size=size, mode="area") > 0).float()
     if not bool(seen.any()):
         return frames
@@ -47,9 +47,9 @@ def fill(frames: Tensor, hole: Tensor, brief: SeparationContext, steps: int) -> 
         brief.progress(done, "filling what is hidden")
         brief.trace.add("filling", done, losses)
 
-    def fitted(count: int, report: bool = False) -> GeneratedLayer:
-        """A generator of its own after ``count`` steps: what is fitted to measure the time teaches the real one nothing."""
-        layer = GeneratedLayer(len(frames), 3, size, seed=seed).to(device)
+    def fitted(count: int, report: bool = False) -> Layer:
+        """Return a fresh generator after ``count`` steps, so that the timing run does not affect the real one."""
+        layer = Layer(len(frames), 3, size, seed=seed).to(device)
 
         def terms(index: Tensor, progress: float) -> Mapping[str, Tensor]:
             return {"reconstruction": reconstruction(layer(index), target[index], trust)}
@@ -76,7 +76,7 @@ def fill(frames: Tensor, hole: Tensor, brief: SeparationContext, steps: int) -> 
 
 
 def carried_on(values: Tensor, known: Tensor) -> Tensor:
-    """``values`` (T, C, H, W), zero where not ``known`` (T, 1, H, W), carried on smoothly: averages of ever larger squares (pull, push)."""
+    """Return ``values`` (T, C, H, W), zero where not ``known`` (T, 1, H, W), extended smoothly by pull and push over a pyramid."""
     if min(values.shape[-2:]) <= 1:
         return values.sum((-2, -1), keepdim=True) / known.sum((-2, -1), keepdim=True).clamp_min(1e-6) * torch.ones_like(values)
     pooled = F.avg_pool2d(values, 2, ceil_mode=True), F.avg_pool2d(known, 2, ceil_mode=True)

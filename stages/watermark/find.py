@@ -1,10 +1,10 @@
-"""Finds a mark that lies over pictures: where it is, how opaque it is, which colours it has.
+"""Find where a mark is, how opaque it is, and which colours it has.
 
-One equation rules it, ``I = (1 - m) C + p`` with the matte m, the ink p = m * colour and the clean picture C. No prior of C is needed but
-that its neighbouring pixels differ little, and by no more across the mark's outline than elsewhere: a pixel is marked where undoing the
-mark makes the picture more continuous. Over all pixels that is a binary labelling with costs on pairs of pixels, which a minimal cut
-solves (Boykov et al. 2001, expansion moves); here in its convex form, a total variation with a direction on every pair, by a
-preconditioned primal-dual method (Pock & Chambolle 2011), as it needs nothing but tensors.
+The model is ``I = (1 - m) C + p`` with the matte m, the ink p = m * colour and the clean picture C. Neighbouring pixels of C
+differ little, across the mark's outline as elsewhere. So a pixel is marked where undoing the mark makes the picture more
+continuous. This is a binary labelling with costs on pairs of pixels, which a minimal cut solves (Boykov et al. 2001,
+expansion moves). Here its convex form, a directed total variation, is solved by a preconditioned primal-dual method
+(Pock & Chambolle 2011), which needs only tensor operations.
 
 Pictures ``(K, 3, H, W)`` in [0, 1] that share one mark; matte ``(1, H, W)``, ink ``(3, H, W)``; maps of pixels ``(H, W)``.
 """
@@ -21,9 +21,9 @@ from torch.nn import functional as F
 from stages.watermark.texture import unusual, whitening
 
 OFFSETS = ((0, 1), (1, 0), (1, 1), (1, -1), (0, 2), (2, 0), (0, 3), (3, 0), (2, 2), (2, -2))
-"""Pairs of pixels that are compared, by their distance down and to the right; the longer ones see across a soft outline."""
+"""Compared pairs of pixels, as (down, right). The longer ones reach across a soft outline."""
 ACROSS = ((0, 3), (3, 0), (2, 2), (2, -2), (0, 4), (4, 0), (3, 3), (3, -3))
-"""Pairs that reach from inside an outline to outside, both clear of it."""
+"""Pairs with one pixel inside an outline and one outside, both clear of its soft edge."""
 
 SCALE = 0.05  # a difference between neighbours above this is an edge, and edges cost hardly more the stronger they are
 OUTLINE = 0.05  # cost of a pair that an outline separates, for one picture; about the misfit of a difference of 0.06
@@ -38,7 +38,7 @@ CLEAR = 0.97  # the highest opacity that is inverted: above it a picture of 8 bi
 
 @dataclass(frozen=True)
 class Mark:
-    """A mark as far as it is known: ``matte`` (1, H, W), ``ink`` (3, H, W) with ink <= matte, the opacity where it is full.
+    """Hold a mark: ``matte`` (1, H, W), ``ink`` (3, H, W) with ink <= matte, and the opacity of its core.
 
     gain: by how much undoing it makes the pictures more continuous, in nats of :mod:`stages.watermark.evidence`.
     """
@@ -50,25 +50,28 @@ class Mark:
 
     @property
     def hue(self) -> Tensor:
-        """The mean colour ``(3,)``."""
+        """Return the mean colour ``(3,)``."""
         return self.ink.sum((1, 2)) / self.matte.sum().clamp_min(1e-6)
 
     @property
     def colour(self) -> Tensor:
-        """The mark's own colour ``(3, H, W)`` where it has any; its mean elsewhere."""
+        """Return the colour ``(3, H, W)``: the mark's own inside it, its mean elsewhere."""
         return torch.where(self.matte > 0, self.ink / self.matte.clamp_min(1e-6), self.hue.view(3, 1, 1)).clamp(0, 1)
 
 
 @dataclass(frozen=True)
 class Cut:
-    """A binary labelling's costs: ``unary`` (H, W) for label 1, and per offset ``(h, w)`` for label 0 at a pixel and 1 at its partner."""
+    """Hold the costs of a binary labelling.
+
+    unary: ``(H, W)``, for label 1. pairs: per offset ``(h, w)``, for label 0 at a pixel and 1 at its partner.
+    """
 
     unary: Tensor
     pairs: tuple[Tensor, ...]
     offsets: tuple[tuple[int, int], ...] = OFFSETS
 
     def cost(self, chosen: Tensor) -> float:
-        """The cost of the labelling ``chosen`` (H, W, boolean), less that of choosing nothing."""
+        """Return the cost of the labelling ``chosen`` (H, W, boolean), less that of choosing nothing."""
         label = chosen.float()
         total = (self.unary * label).sum()
         for offset, weight in zip(self.offsets, self.pairs, strict=True):
@@ -78,7 +81,7 @@ class Cut:
 
 
 def pairs(picture: Tensor, offset: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    """Views of ``(..., H, W)`` such that equal places hold a pixel and its partner ``offset`` (down, right) away; empty if too small."""
+    """Return two views of ``(..., H, W)``: each pixel and its partner ``offset`` (down, right) away; empty if too small."""
     down, right = offset
     height, width = picture.shape[-2:]
     upper, lower = slice(0, max(0, height - down)), slice(min(down, height), height)
@@ -89,17 +92,17 @@ def pairs(picture: Tensor, offset: tuple[int, int]) -> tuple[Tensor, Tensor]:
 
 
 def misfit(difference: Tensor, scale: float = SCALE) -> Tensor:
-    """``s log(1 + |d|² / s²)``, mean over pictures: what differences ``(K, 3, h, w)`` between neighbours cost, ``(h, w)``."""
+    """Return the cost ``(h, w)`` of differences ``(K, 3, h, w)``: the mean over pictures of ``s log(1 + |d|² / s²)``."""
     return scale * torch.log1p(difference.square().sum(1) / scale**2).mean(0)
 
 
 def outside(pictures: Tensor, matte: Tensor | float, ink: Tensor) -> Tensor:
-    """How far ``(1 - m) C`` would leave ``[0, 1 - m]``, in the picture where it is worst: ``(H, W)``."""
+    """Return how far ``(1 - m) C`` leaves ``[0, 1 - m]`` in the worst of the pictures, ``(H, W)``."""
     return ((ink - pictures).clamp_min(0) + (pictures - ink - (1 - matte)).clamp_min(0)).sum(1).amax(0)
 
 
 def texture(pictures: Tensor) -> tuple[Tensor, ...] | None:
-    """How a single picture's differences spread, for every offset; None for several, which tell a mark well enough by themselves."""
+    """Return the whitening factors of a single picture for every offset; None for several pictures, which need none."""
     if len(pictures) > 1 or min(pictures.shape[-2:]) < 8:
         return None
     return tuple(whitening(there - here) for here, there in (pairs(pictures[0], offset) for offset in OFFSETS))
@@ -115,11 +118,11 @@ def move(
     weight: Tensor,
     spreads: tuple[Tensor, ...] | None = None,
 ) -> Cut:
-    """The expansion move: every pixel keeps its ``matte`` and ``ink``, or takes ``opacity`` and ``colour``, (3,) or (3, H, W).
+    """Return the expansion move: each pixel keeps ``matte`` and ``ink``, or takes ``opacity`` and ``colour``.
 
-    A pair costs the misfit of ``sqrt((1 - m_x) (1 - m_y)) (C_y - C_x)``: a difference of the clean picture as strong as it shows in the
-    input, and neither side's noise counts more than the other's. ``weight`` (H, W): how much a pixel has to tell. spreads: by
-    :func:`texture`; a pair then costs what its difference does among those around it.
+    A pair costs the misfit of ``sqrt((1 - m_x) (1 - m_y)) (C_y - C_x)``: the clean difference as strong as it shows in the input,
+    so the noise of both sides counts alike. weight: how much each pixel counts, (H, W). spreads: by :func:`texture`; a pair then
+    costs by how unusual its difference is among those around it.
     """
     new_ink = opacity * (colour.view(3, 1, 1) if colour.ndim == 1 else colour)
     kept, new = (pictures - ink) / (1 - matte), (pictures - new_ink) / (1 - opacity)
@@ -145,13 +148,13 @@ def move(
         unary_x, unary_y = pairs(unary, offset)
         unary_x += leave - stay
         unary_y += both - leave
-        # Where a cut cannot express a pair (two labels that would both gain by being different), it counts as indifferent.
+        # A cut cannot express a pair that gains by differing both ways; such a pair costs nothing.
         weights.append((enter + leave - stay - both).clamp_min(0))
     return Cut(unary, tuple(weights))
 
 
 def solve(cut: Cut, allowed: Tensor, turns: int) -> Tensor:
-    """The labelling ``(H, W)``, boolean, of least cost within ``allowed``, nearly: ``turns`` of the primal-dual method."""
+    """Return the labelling ``(H, W)``, boolean, of about the least cost within ``allowed``, after ``turns`` primal-dual iterations."""
     label = torch.full_like(cut.unary, 0.5) * allowed
     degree = torch.zeros_like(label)
     for offset in cut.offsets:
@@ -177,16 +180,16 @@ def solve(cut: Cut, allowed: Tensor, turns: int) -> Tensor:
 
 
 def grown(chosen: Tensor, by: int) -> Tensor:
-    """Pixels at most ``by`` away from ``chosen`` (H, W), boolean, in rows and columns; with a negative number those that far inside."""
+    """Return ``chosen`` (H, W), boolean, dilated by ``by`` pixels, or eroded where ``by`` is negative."""
     size = 2 * abs(by) + 1
     sign = 1 if by > 0 else -1
     return F.max_pool2d(sign * chosen.float()[None, None], size, 1, abs(by))[0, 0] * sign > 0.5
 
 
 def across(pictures: Tensor, chosen: Tensor, clean: Tensor) -> tuple[Tensor, Tensor]:
-    """Values ``(K, 3, n)`` of ``clean`` just outside the pixels ``chosen`` and of ``pictures`` just inside, both clear of the outline.
+    """Return values ``(K, 3, n)`` of ``clean`` just outside ``chosen`` and of ``pictures`` just inside, clear of the soft outline.
 
-    Strokes too thin to have an inside give the pixels that they have.
+    Strokes too thin for an interior use all their pixels.
     """
     core, rim = grown(chosen, -1), grown(chosen, 1)
     core = core if int(core.sum()) > 0.1 * int(chosen.sum()) else chosen
@@ -201,10 +204,10 @@ def across(pictures: Tensor, chosen: Tensor, clean: Tensor) -> tuple[Tensor, Ten
 
 
 def opacity_and_colour(pictures: Tensor, chosen: Tensor) -> tuple[float, Tensor] | None:
-    """Opacity and colour (3,) of a mark of one colour from the line ``inside = (1 - a) outside + a colour`` over its outline's pixels.
+    """Return opacity and colour (3,) by the line ``inside = (1 - a) outside + a colour`` over the outline's pixels.
 
-    Both sides are noisy alike, so the slope is the ratio of their spreads (reduced major axis), not that of least squares, which would
-    take every mark for more opaque than it is. Re-weighted against pixels where something else changes too. None with too few pixels.
+    Both sides are equally noisy, so the slope is the ratio of their spreads (reduced major axis); least squares would overestimate
+    every opacity. Outliers are re-weighted. Returns None with too few pixels.
     """
     outer, inner = (side.permute(1, 0, 2).flatten(1) for side in across(pictures, chosen, pictures))
     if outer.shape[1] < 30:
@@ -214,8 +217,8 @@ def opacity_and_colour(pictures: Tensor, chosen: Tensor) -> tuple[float, Tensor]
     for turn in range(60):
         mean_outer, mean_inner = ((weight * side).sum(1, keepdim=True) / weight.sum() for side in (outer, inner))
         if turn == 40:
-            # No colour is brighter than white or darker than black: such a line is turned around that corner instead.
-            # One picture does not tell nearly white from white, and marks are white or black far oftener.
+            # A line that leads beyond white or black is fixed to that corner.
+            # One picture cannot tell white from nearly white, and white and black are far more common.
             hue, near = offset / (1 - slope), PURE if len(pictures) == 1 else 0.0
             reach, spread = float(hue.mean()), float(hue.max() - hue.min())
             near = near if spread < PURE else 0.0
@@ -232,7 +235,7 @@ def opacity_and_colour(pictures: Tensor, chosen: Tensor) -> tuple[float, Tensor]
 
 
 def shared_opacity(pictures: Tensor, chosen: Tensor) -> float | None:
-    """The opacity of a mark of any colours over several pictures: how much less they differ inside its outline than outside."""
+    """Return the opacity of a mark of any colours: how much less the pictures differ inside its outline than outside."""
     if len(pictures) < 2:
         return None
     sides = across(pictures, chosen, pictures)

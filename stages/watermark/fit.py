@@ -1,4 +1,4 @@
-"""Draws a found mark to the pixel: the colours that several pictures agree on, its soft outline, its opacity.
+"""Fit a found mark to the pixel: its colours over several pictures, its soft outline, its opacity.
 
 Pictures ``(K, 3, H, W)`` in [0, 1] that share the mark; matte ``(1, H, W)``, ink ``(3, H, W)`` = matte * colour; maps ``(H, W)``.
 """
@@ -28,7 +28,7 @@ from stages.watermark.find import (
 
 NEIGHBOURS = ((0, 1), (1, 0))
 STEPS = ((0, 1), (1, 0), (1, 1), (1, -1), (0, 2), (2, 0), (0, 3), (3, 0))
-FINE = 0.02  # scale of the misfit here: the mark is nearly gone, what is left of it is faint
+FINE = 0.02  # scale of the misfit; small, because only faint traces of the mark are left
 AGREED = 0.7  # an edge is the mark's where 85 % of the pictures have it: (1 + AGREED) / 2
 TURNS = 400
 CLEANING = 100
@@ -36,10 +36,10 @@ OPAQUE = 0.95  # an opacity above this is taken for 1
 
 
 def consensus(pictures: Tensor, allowed: Tensor, turns: int = TURNS) -> Tensor:
-    """What the pictures have in common against what is around it: ``(3, H, W)``, zero outside ``allowed`` (H, W).
+    """Return what the pictures have in common, relative to its surroundings: ``(3, H, W)``, zero outside ``allowed`` (H, W).
 
-    The J of least ``sum over pairs of neighbours of mean_k |d I_k - d J| + AGREED |d J|``: its edges are those that nearly all pictures
-    have, as strong as their median (Weiss 2001; Dekel et al. 2017, eq. 3), integrated. Primal-dual, as in the cut.
+    It is the J of least ``sum over pairs of neighbours of mean_k |d I_k - d J| + AGREED |d J|``: it integrates the edges that
+    nearly all pictures share, at their median strength (Weiss 2001; Dekel et al. 2017, eq. 3). Solved by the primal-dual method.
     """
     count = len(pictures)
     edges = [there - here for here, there in (pairs(pictures, offset) for offset in NEIGHBOURS)]
@@ -62,10 +62,10 @@ def consensus(pictures: Tensor, allowed: Tensor, turns: int = TURNS) -> Tensor:
 
 
 def agreed_mark(pictures: Tensor, opacity: float, allowed: Tensor, weight: Tensor, turns: int, rounds: int = 2) -> Mark | None:
-    """The mark of several pictures, of any colours, by what they have in common. None where the cut finds nothing.
+    """Return the mark of any colours that several pictures share, or None where the cut finds nothing.
 
-    With J of :func:`consensus` the ink is ``J + a C`` where C, the clean median, is the pictures' median less J. So every pixel's colour is
-    known but for whether it is marked at all, which one cut over all of them decides; then the opacity follows again, and so on.
+    With J of :func:`consensus`, the ink is ``J + a C``, where C is the pictures' median less J. So every pixel's colour is known,
+    and one cut decides which pixels are marked. Cut and opacity alternate.
     """
     common = consensus(pictures, allowed)
     clean = pictures.median(0).values - common
@@ -83,7 +83,7 @@ def agreed_mark(pictures: Tensor, opacity: float, allowed: Tensor, weight: Tenso
 
 
 class Overlay(nn.Module):
-    """A mark that can be fitted: how much of its opacity each pixel has, ``shape`` (1, H, W), and its ``colour`` (3, H, W)."""
+    """Hold a mark's free parameters: the coverage ``shape`` (1, H, W) and the ``colour`` (3, H, W)."""
 
     free: Tensor
     start: Tensor
@@ -98,26 +98,26 @@ class Overlay(nn.Module):
         self.register_buffer("start", chosen.float())
 
     def forward(self) -> tuple[Tensor, Tensor]:
-        """Matte and ink."""
+        """Return matte and ink."""
         matte = self.opacity * torch.lerp(self.start, self.shape, self.free)
         return matte, matte * self.colour
 
     @torch.no_grad()
     def settle(self) -> None:
-        """Back into [0, 1] after a step."""
+        """Clamp the parameters to [0, 1] after a step."""
         self.shape.clamp_(0, 1)
         self.colour.clamp_(0, 1)
 
 
 def _continued(colour: Tensor, chosen: Tensor) -> Tensor:
-    """The colours of ``chosen`` (1, H, W) carried on to the pixels around it."""
+    """Return ``colour`` with that of ``chosen`` (1, H, W) extended to the pixels around it."""
     known = chosen.float()
     near = F.avg_pool2d((colour * known)[None], 5, 1, 2)[0] / F.avg_pool2d(known[None], 5, 1, 2)[0].clamp_min(1e-6)
     return torch.where(chosen, colour, torch.where(F.max_pool2d(known[None], 5, 1, 2)[0] > 0, near, colour)).clamp(0, 1)
 
 
 def continuity(pictures: Tensor, matte: Tensor, ink: Tensor) -> Tensor:
-    """Mean misfit of the clean pictures' differences, as strong as they show in the input; see :func:`stages.watermark.find.move`."""
+    """Return the mean misfit of the clean pictures' differences, weighted as in :func:`stages.watermark.find.move`."""
     clean, show = (pictures - ink) / (1 - matte), (1 - matte).sqrt()
     total = clean.sum() * 0
     for offset in STEPS:
@@ -128,13 +128,13 @@ def continuity(pictures: Tensor, matte: Tensor, ink: Tensor) -> Tensor:
 
 
 def out_of_range(pictures: Tensor, matte: Tensor, ink: Tensor) -> Tensor:
-    """Mean distance of clean values from [0, 1]."""
+    """Return the mean distance of clean values from [0, 1]."""
     clean = (pictures - ink) / (1 - matte)
     return (torch.relu(-clean) + torch.relu(clean - 1)).mean()
 
 
 def flatness(picture: Tensor) -> Tensor:
-    """Total variation ``mean |d x|`` over both directions, the length taken over channels."""
+    """Return the total variation ``mean |d x|`` over both directions, with the length taken over channels."""
     total = picture.sum() * 0
     for offset in NEIGHBOURS:
         here, there = pairs(picture, offset)
@@ -150,14 +150,13 @@ WEIGHTS = {"continuity": constant(1.0), "range": constant(RANGE), "ink": constan
 def fit_overlay(
     pictures: Tensor, mark: Mark, allowed: Tensor, *, steps: int, seed: int, on_step: OnStep = lambda done, losses: None
 ) -> Mark:
-    """The mark with the matte and, with several pictures, the colours that make the clean pictures most continuous.
+    """Return the mark with the outline that makes the clean pictures most continuous.
 
-    A single picture cannot tell its own colours from the mark's: there the colour is given and only the outline, a pixel to both sides, is
-    fitted. The opacity stays.
+    Only the outline, one pixel to each side, is free. The core keeps its opacity: fitted freely, it came out too low.
+    Several pictures also fit the colours; a single one cannot tell them from its own.
     """
     chosen, several = mark.matte[0] > 0, len(pictures) > 1
-    free = grown(chosen, 1) & allowed
-    free = free if several else free & ~grown(chosen, -1)
+    free = grown(chosen, 1) & allowed & ~grown(chosen, -1)
     overlay = Overlay(mark, free, coloured=several).to(pictures.device)
 
     def terms(index: Tensor, progress: float) -> Mapping[str, Tensor]:
@@ -183,8 +182,7 @@ def fit_overlay(
 
 
 def opaque_mark(pictures: Tensor, mark: Mark) -> Mark:
-    """An opaque mark with the soft outline that follows from what is around it, carried on inwards: the part of the way from there to the
-    mark's colour that the pictures have gone."""
+    """Return an opaque mark with a soft outline: how far each pixel is from the extended surroundings towards the mark's colour."""
     chosen = mark.matte > 0
     inside, outside = grown(chosen[0], -1), (~grown(chosen[0], 2)).float()
     clean = carried_on(pictures * outside, outside.expand(len(pictures), 1, -1, -1))
@@ -196,7 +194,7 @@ def opaque_mark(pictures: Tensor, mark: Mark) -> Mark:
 
 
 def cleaned(pictures: Tensor, mark: Mark, allowed: Tensor, weight: Tensor) -> Mark:
-    """The mark as it stands, every pixel whole or not at all, less what makes the pictures no more continuous; its opacity anew."""
+    """Return the mark with a hard outline, without pixels that gain no continuity, and with its opacity estimated again."""
     chosen = mark.matte[0] > mark.opacity / 2
     matte = mark.opacity * chosen.float()[None]
     colour = mark.colour
@@ -208,7 +206,7 @@ def cleaned(pictures: Tensor, mark: Mark, allowed: Tensor, weight: Tensor) -> Ma
 
 
 def left_over(pictures: Tensor, mark: Mark) -> float:
-    """Return how little continuous, and how far outside of [0, 1], undoing ``mark`` leaves the pictures; less is better."""
+    """Return how discontinuous and how far outside of [0, 1] undoing ``mark`` leaves the pictures; less is better."""
     matte = mark.matte.clamp(max=CLEAR)
     return float(continuity(pictures, matte, mark.ink) + RANGE * out_of_range(pictures, matte, mark.ink))
 
@@ -224,13 +222,10 @@ def drawn(
     seed: int,
     on_step: OnStep = lambda done, losses: None,
 ) -> Mark:
-    """Draw the mark to the pixel: fit and clean it in turn, and fit it last.
-
-    A mark that lets nothing through has no clean picture to fit.
-    """
+    """Fit and clean the mark in turn, ending with a fit. An opaque mark only gets its soft outline."""
     if mark.opacity > OPAQUE:
         return opaque_mark(pictures, mark)
-    # One picture has nothing to add on where the mark is: that is settled before.
+    # The search has settled where the mark of a single picture is.
     rounds = rounds if len(pictures) > 1 else 1
     for number in range(rounds):
         if number:

@@ -1,7 +1,7 @@
-"""Double-DIP's watermark removal as published (Gandelsman et al. 2019, section 7), for comparison with ``--preset paper``.
+"""Run Double-DIP's published watermark removal (Gandelsman et al. 2019, section 7), for ``--preset paper``.
 
-Three networks: a picture a frame, one mark and one matte that they share; ``I = m W + (1 - m) C``. Inside the box everything is fitted,
-outside it the matte is held at zero, and the layers are to share no edges.
+Three networks give one picture a frame, one mark and one matte that the frames share; ``I = m W + (1 - m) C``. Outside the
+box the matte is held at zero, and an exclusion loss keeps the layers from sharing edges.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ WEIGHTS = {"reconstruction": constant(1.0), "outside": constant(1.0), "exclusion
 
 
 class Published(nn.Module):
-    """The three networks and their noise."""
+    """Hold the three networks and their noise."""
 
     noise: Tensor
     still: Tensor
@@ -45,12 +45,12 @@ class Published(nn.Module):
         self.register_buffer("still", torch.cat([walking_noise(1, DEPTH, size, 3 * seed + number) for number in (1, 2)]))
 
     def forward(self, index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Clean pictures ``(B, 3, H, W)`` of the frames ``index``, mark ``(1, 3, H, W)`` and matte ``(1, 1, H, W)``."""
+        """Return the clean pictures ``(B, 3, H, W)`` of the frames ``index``, mark ``(1, 3, H, W)`` and matte ``(1, 1, H, W)``."""
         return self.clean(self.noise[index]), self.mark(self.still[:1]), self.matte(self.still[1:])
 
 
-def separate_published(frames: Tensor, box: Tensor, brief: SeparationContext) -> Separation:
-    """The published method on ``frames`` (T, 3, H, W) with ``box`` (H, W); as many of its steps as the budget holds."""
+def separate_published(frames: Tensor, box: Tensor, brief: Brief) -> Separation:
+    """Separate ``frames`` (T, 3, H, W) with ``box`` (H, W) by the published method, in as many steps as the budget allows."""
     count, (height, width) = len(frames), (frames.shape[-2], frames.shape[-1])
     scale = min(1.0, math.sqrt(PIXELS / (height * width)))
     size = max(1, round(height * scale)), max(1, round(width * scale))
@@ -63,7 +63,7 @@ def separate_published(frames: Tensor, box: Tensor, brief: SeparationContext) ->
         brief.trace.add("networks", done, losses)
 
     def fitted(steps: int, report: bool = False) -> Published:
-        """Networks of their own after ``steps``: what is fitted to measure the time teaches the real ones nothing."""
+        """Return fresh networks after ``steps``, so that the timing run does not affect the real ones."""
         module = Published(count, size, seed).to(device)
 
         def terms(index: Tensor, progress: float) -> Mapping[str, Tensor]:

@@ -1,4 +1,4 @@
-"""Searches a mark that lies over pictures: which opacity and colour make them most continuous, and where.
+"""Search for a mark: the opacity, colour and place whose removal makes the pictures most continuous.
 
 Pictures ``(K, 3, H, W)`` in [0, 1] that share one mark; maps of pixels ``(H, W)``.
 """
@@ -11,15 +11,16 @@ from torch import Tensor
 
 from stages.watermark.evidence import Evidence
 from stages.watermark.find import Mark, grown, opacity_and_colour, solve
+from stages.watermark.repeat import grid_of
 
 GREYS = tuple((opacity, (grey,) * 3) for grey in (1.0, 0.0, 0.5) for opacity in (0.2, 0.35, 0.5, 0.7, 0.95))
 HUES = tuple((float(n & 1), float(n >> 1 & 1), float(n >> 2 & 1)) for n in range(1, 7))
 HYPOTHESES = GREYS + tuple((opacity, hue) for opacity in (0.35, 0.7) for hue in HUES)
-"""Opacities and colours to start from: near enough to any mark's for its outline to show."""
-SETTLED = 4  # of them, the best, that are settled
-ROUNDS = 3  # of outline and opacity in turn; they settle in two
-LEAST_GAIN = 2.5  # nats that a mark in a box of one picture must win per pixel of its outline to be believed in; true ones win 3 to 13
-SHARED_GAIN = 15.0  # the same of a mark that several pictures share: scenes without one win nine at most, marks forty
+"""Opacities and colours to start from. Any mark is close enough to one of them for its outline to show."""
+SETTLED = 4  # best hypotheses that are refined
+ROUNDS = 3  # alternations of outline and opacity; two are usually enough
+LEAST_GAIN = 2.5  # least nats per outline pixel of a mark in a box of one picture; true marks have 3 to 13
+SHARED_GAIN = 15.0  # the same for several pictures; scenes without a mark have at most 9, marks about 40
 
 
 def find_mark(
@@ -27,10 +28,11 @@ def find_mark(
 ) -> Mark | None:
     """Return the mark of all ``pictures`` within ``allowed`` (H, W), of one opacity and colour; None where there is none.
 
-    weight: how much a pixel has to tell, (H, W). Every hypothesis gets its best outline; the best few then settle outline, opacity and
-    colour in turn, and the one that makes the pictures most continuous stays.
+    weight: how much each pixel counts, (H, W). turns: iterations of a cut. Every hypothesis gets its best outline. The best few
+    are refined by alternating outline and opacity with colour, and the one with the largest gain is kept.
     """
-    evidence = Evidence(pictures, weight)
+    shifts = grid_of(pictures) if len(pictures) == 1 else ()
+    evidence = Evidence(pictures, weight, shifts=shifts)
     tried = []
     for number, (opacity, colour) in enumerate(HYPOTHESES):
         tried.append(outlined(evidence, opacity, pictures.new_tensor(colour), allowed, turns))
@@ -46,8 +48,8 @@ def find_mark(
     mark = max(settled, key=lambda mark: mark.gain)
     if not bool((mark.matte > 0).any()):
         return None
-    # The mark's own outline is no texture of the picture's.
-    mark = outlined(Evidence(pictures, weight, mark.matte[0] > 0), mark.opacity, mark.hue, allowed, 2 * turns)
+    # The mark's outline must not count as texture of the picture.
+    mark = outlined(Evidence(pictures, weight, mark.matte[0] > 0, shifts), mark.opacity, mark.hue, allowed, 2 * turns)
     chosen = mark.matte[0] > 0
     rim = int((grown(chosen, 1) & ~grown(chosen, -1)).sum())
     least = LEAST_GAIN if len(pictures) == 1 else SHARED_GAIN
@@ -55,7 +57,7 @@ def find_mark(
 
 
 def outlined(evidence: Evidence, opacity: float, colour: Tensor, allowed: Tensor, turns: int) -> Mark:
-    """Return the best mark of this opacity and one ``colour`` (3,), an empty one where there is none."""
+    """Return the best mark of this opacity and one ``colour`` (3,); its matte is empty where nothing is gained."""
     cut = evidence.cut(opacity, colour)
     chosen = solve(cut, allowed, turns)
     matte = opacity * chosen.float()[None]

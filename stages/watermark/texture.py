@@ -1,8 +1,8 @@
-"""How usual a difference between neighbours is in one picture, by what its own surroundings hold: a cost in nats.
+"""Measure how usual a difference between neighbours is among those around it, as a cost in nats.
 
-A mark of faint white hardly shows against the light and dark of grass, but grass varies little in hue. So differences count by their own
-local spread in colour: a Student t with three degrees, one matrix per pixel and distance (Mahalanobis; the t of Lange et al. 1989, whose
-reweighting makes the matrices robust against edges and the mark's own outline).
+A faint white mark hardly shows against the light and dark of grass, but grass varies little in hue. So differences count by
+their local spread in colour: a Student t distribution with one matrix per pixel and distance (Lange et al. 1989). Its
+reweighting makes the matrices robust against edges and the mark's own outline.
 
 One picture ``(3, H, W)`` in [0, 1]; a matrix's whitening factor has six planes ``(6, h, w)``.
 """
@@ -12,13 +12,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-AROUND = 20  # pixels to every side from which a spread is taken
+AROUND = 20  # pixels to every side over which a spread is measured
 TAIL = 2.0  # degrees of freedom
 TURNS = 4  # of the reweighting
 SHARED = 0.1  # part of the whole picture's spread in every local one
 NOISE = 0.006  # of an 8-bit picture: no spread is narrower
 ENTRIES = ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))
-LEAST = 1e-4  # what a pair counts that is not kept, so that every place has some
+LEAST = 1e-4  # weight of a pair that is left out, so that no place is without any
 UNIT = (1.0, 0.0, 0.0, 1.0, 0.0, 1.0)
 
 
@@ -53,7 +53,7 @@ def nats_of(squared: Tensor) -> Tensor:
 
 
 def length(difference: Tensor, factor: Tensor) -> Tensor:
-    """The squared length of the whitened differences."""
+    """Return the squared length of the whitened differences."""
     first = factor[0] * difference[0]
     second = factor[1] * difference[0] + factor[2] * difference[1]
     third = factor[3] * difference[0] + factor[4] * difference[1] + factor[5] * difference[2]
@@ -61,7 +61,7 @@ def length(difference: Tensor, factor: Tensor) -> Tensor:
 
 
 def _inverse_root(spread: Tensor) -> Tensor:
-    """The inverse of the Cholesky factor of symmetric matrices, both by their six entries ``(6, h, w)``; by hand, as there are many."""
+    """Return the inverse Cholesky factor of symmetric matrices, each given by six entries ``(6, h, w)``; written out for speed."""
     s00, s01, s02, s11, s12, s22 = spread
     l00 = s00.sqrt()
     l10, l20 = s01 / l00, s02 / l00
@@ -72,7 +72,7 @@ def _inverse_root(spread: Tensor) -> Tensor:
 
 
 def _mean_around(planes: Tensor, by: int) -> Tensor:
-    """Means of ``planes`` (C, h, w) over the pixels at most ``by`` away, fewer at the rim. Running sums: the window is large."""
+    """Return means of ``planes`` (C, h, w) over the pixels at most ``by`` away, by running sums because the window is large."""
     total = planes.double()
     for axis in (1, 2):
         count = total.shape[axis]

@@ -1,0 +1,157 @@
+"""Remove the JPEG rounding that undoing a mark amplifies.
+
+A JPEG file rounds the cosine coefficients of blocks of 8 by 8 pixels to multiples of known steps. Undoing a mark of opacity a
+divides that rounding by ``1 - a``. The steps can be read off the decoded picture, so the noise of every coefficient is known.
+
+Frames ``(T, 3, H, W)`` in [0, 1]; matte ``(1, H, W)``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+BLOCK = 8
+LUMINANCE = (
+    (16, 11, 10, 16, 24, 40, 51, 61),
+    (12, 12, 14, 19, 26, 58, 60, 55),
+    (14, 13, 16, 24, 40, 57, 69, 56),
+    (14, 17, 22, 29, 51, 87, 80, 62),
+    (18, 22, 37, 56, 68, 109, 103, 77),
+    (24, 35, 55, 64, 81, 104, 113, 92),
+    (49, 64, 78, 87, 103, 121, 120, 101),
+    (72, 92, 95, 98, 112, 100, 103, 99),
+)
+CHROMINANCE = ((17, 18, 24, 47), (18, 21, 26, 66), (24, 26, 56, 99), (47, 66, 99, 99))
+"""Steps at quality 50 (ITU-T T.81, tables K.1 and K.2); all others of the second table are 99."""
+QUALITIES = range(30, 97)  # above, the steps are 1 and 2, which rounding to 8 bits hides
+LOWEST, HIGHEST = 1, 5  # sum of the two frequencies of the coefficients that are read: these are seldom all zero
+COUNTED = 0.6  # of a step; a smaller coefficient is most likely rounded to zero and tells nothing about the step
+COMB = 0.25  # least mean of cos(2 pi c / step); random coefficients give 0, those of a JPEG file 0.5 to 0.9
+SIGNIFICANT = 8.0  # standard deviations that the mean must lie above 0
+ROUNDING = 1 / 255 / math.sqrt(12)  # standard deviation of rounding to 8 bits
+THRESHOLD = 1.5  # standard deviations of noise; smaller coefficients are set to zero
+STRIDE = 2  # pixels between the windows that are averaged
+STRIP = 64  # rows that are treated at once, which bounds the memory
+WORTH = 1.2  # amplification of the noise from which there is anything to gain
+TO_YCC = ((0.299, 0.587, 0.114), (-0.168736, -0.331264, 0.5), (0.5, -0.418688, -0.081312))
+
+
+def cosines() -> Tensor:
+    """Return the orthonormal cosine basis ``(8, 8)``, frequency by place."""
+    place = torch.arange(BLOCK)
+    basis = torch.cos((2 * place[None] + 1) * place[:, None] * math.pi / (2 * BLOCK))
+    basis[0] /= math.sqrt(2)
+    return basis * math.sqrt(2 / BLOCK)
+
+
+def steps_at(quality: int) -> tuple[Tensor, Tensor]:
+    """Return the steps ``(8, 8)`` of luminance and chrominance at a ``quality`` from 1 to 100, as the reference encoder scales them."""
+    scale = 5000 / quality if quality < 50 else 200 - 2 * quality
+    second = torch.full((BLOCK, BLOCK), 99.0)
+    second[:4, :4] = torch.tensor(CHROMINANCE)
+    first = torch.tensor(LUMINANCE, dtype=torch.float32)
+    scaled = [((table * scale + 50) / 100).floor().clamp(1, 255) for table in (first, second)]
+    return scaled[0], scaled[1]
+
+
+def jpeg_quality(picture: Tensor) -> int | None:
+    """Return the quality at which ``picture`` (3, H, W) was last saved as JPEG; None where it was not, or lost too little to matter.
+
+    The coefficients of the blocks of a decoded picture lie on a comb of multiples of their step.
+    """
+    height, width = (side // BLOCK * BLOCK for side in picture.shape[-2:])
+    if not height or not width:
+        return None
+    light = torch.einsum("i,ihw->hw", picture.new_tensor(TO_YCC[0]), picture[:, :height, :width]) * 255 - 128
+    blocks = light.view(height // BLOCK, BLOCK, width // BLOCK, BLOCK).permute(0, 2, 1, 3)
+    basis = cosines()
+    coefficients = (basis @ blocks @ basis.T).reshape(-1, BLOCK, BLOCK)
+    best, found = 0.0, None
+    for quality in QUALITIES:
+        steps, _ = steps_at(quality)
+        total, count = 0.0, 0
+        for down in range(HIGHEST + 1):
+            for right in range(max(0, LOWEST - down), HIGHEST + 1 - down):
+                step = float(steps[down, right])
+                if step < 2:
+                    continue
+                values = coefficients[:, down, right]
+                values = values[values.abs() > COUNTED * step]
+                total += float(torch.cos(2 * math.pi * values / step).sum())
+                count += len(values)
+        if not count:
+            continue
+        # A random cosine has variance 1/2.
+        deviations = total * math.sqrt(2 / count)
+        if deviations > max(best, SIGNIFICANT) and total / count > COMB:
+            best, found = deviations, quality
+    return found
+
+
+def noise_of(quality: int | None) -> Tensor:
+    """Return the standard deviation ``(3, 8, 8)`` of each coefficient of Y, Cb and Cr in a picture saved at ``quality``, or in 8 bits."""
+    if quality is None:
+        return torch.full((3, BLOCK, BLOCK), ROUNDING)
+    first, second = steps_at(quality)
+    # Chrominance is stored at half the size: its frequencies are half as high in the picture.
+    half = [min(BLOCK - 1, 2 * frequency) for frequency in range(BLOCK)]
+    second = second[half][:, half]
+    return torch.stack([first, second, second]) / 255 / math.sqrt(12)
+
+
+def without_rounding(clean: Tensor, matte: Tensor, qualities: Sequence[int | None]) -> Tensor:
+    """Return the frames ``clean`` less the rounding that undoing ``matte`` amplified; pixels without a mark stay to the bit.
+
+    qualities: by :func:`jpeg_quality`, one a frame.
+
+    Overlapping windows of 8 by 8 pixels lose the coefficients that the rounding explains (Yaroslavsky 1996; Yu & Sapiro, IPOL 2011).
+    """
+    amplified = 1 / (1 - matte[0]).clamp_min(0.03)
+    if float(amplified.max()) < WORTH:
+        return clean
+    rows = (matte[0] > 0).any(1).nonzero()
+    columns = (matte[0] > 0).any(0).nonzero()
+    result = clean.clone()
+    noises = [noise_of(quality) for quality in qualities]
+    left, right = int(columns.min()), int(columns.max()) + 1
+    for top in range(int(rows.min()), int(rows.max()) + 1, STRIP):
+        bottom = min(top + STRIP, int(rows.max()) + 1)
+        part = slice(max(0, top - BLOCK), bottom + BLOCK), slice(max(0, left - BLOCK), right + BLOCK)
+        inner = slice(top - part[0].start, bottom - part[0].start)
+        for number, noise in enumerate(noises):
+            smooth = _smoothed(clean[number][(slice(None), *part)], amplified[part], noise)[:, inner]
+            shown = matte[:, top:bottom, part[1]] > 0
+            kept = clean[number][:, top:bottom, part[1]]
+            result[number][:, top:bottom, part[1]] = torch.where(shown, smooth, kept)
+    return result
+
+
+def _smoothed(picture: Tensor, amplified: Tensor, noise: Tensor) -> Tensor:
+    """Return ``picture`` (3, h, w) whose noise is ``noise`` (3, 8, 8) times ``amplified`` (h, w), without what noise explains."""
+    height, width = picture.shape[-2:]
+    change = picture.new_tensor(TO_YCC)
+    by = BLOCK - 1
+    frame = (by, by + width % STRIDE, by, by + height % STRIDE)
+    colours = F.pad(torch.einsum("ij,jhw->ihw", change, picture)[None], frame, mode="replicate")
+    energy = F.pad(amplified.square()[None, None], frame, mode="replicate")
+    size = (colours.shape[-2], colours.shape[-1])
+    windows = F.unfold(colours, BLOCK, stride=STRIDE)[0].T.reshape(-1, 3, BLOCK, BLOCK)
+    spread = F.avg_pool2d(energy, BLOCK, STRIDE).flatten().sqrt()
+    basis = cosines()
+    coefficients = basis @ windows @ basis.T
+    bound = (THRESHOLD * noise * spread.view(-1, 1, 1, 1)).square()
+    kept = (1 - bound / coefficients.square().clamp_min(1e-12)).clamp_min(0)
+    kept[..., 0, 0] = 1
+    # A window of few coefficients is the better estimate.
+    weight = 1 / kept.sum((1, 2, 3))
+    smooth = (basis.T @ (coefficients * kept) @ basis) * weight.view(-1, 1, 1, 1)
+    total = F.fold(smooth.reshape(len(weight), -1).T[None], size, BLOCK, stride=STRIDE)
+    count = F.fold(weight.expand(BLOCK * BLOCK, -1)[None], size, BLOCK, stride=STRIDE)
+    mean = (total / count)[0, :, by : by + height, by : by + width]
+    back: Tensor = torch.einsum("ij,jhw->ihw", torch.linalg.inv(change), mean).clamp(0, 1)
+    return back
