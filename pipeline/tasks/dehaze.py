@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from pipeline.bench.clips import haze
 from pipeline.framewise.run import Output, Recipe, layered_task
+from pipeline.task import BenchClip
 from stages.dehaze.layers import DehazeSurvey, separate, settle, survey
 
 

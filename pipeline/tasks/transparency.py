@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from pipeline.bench.clips import reflection
 from pipeline.framewise.run import Output, Recipe, layered_task
+from pipeline.task import BenchClip
 from stages.transparency.layers import TransparencySurvey, separate, settle, survey
 from stages.transparency.naming import FOCUSED
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from pipeline.bench.clips import watermark
 from pipeline.framewise.run import Output, Recipe, layered_task
+from pipeline.task import BenchClip
 from stages.watermark.layers import Effort, WatermarkSurvey, separate, survey
 
 

@@ -78,7 +78,7 @@ def survey(sample: Tensor, context: SeparationContext) -> DehazeSurvey:
     if context.unordered and len(sample) > 1:
         return DehazeSurvey(None)
     chosen = torch.linspace(0, len(sample) - 1, min(SURVEYED, len(sample))).round().long()
-    small = shrunk(sample[chosen], context.within(WORK))
+    small = shrunk(sample[chosen], context.working_pixels(WORK))
     black = BLACK + (BLUE_BLACK - BLACK) * blue_sky(small)
     airlight, opaque = find_airlight(small, black)
     floors = find_floors(small, airlight)
@@ -110,7 +110,7 @@ def separate(frames: Tensor, facts: DehazeSurvey, context: SeparationContext) ->
     taken = power(1.0 if published else facts.sure, context.strength)
     if taken == 0:
         return _untouched(frames, facts.airlight, found=facts.sure > 0 or published)
-    small = shrunk(frames, context.within(WORK))
+    small = shrunk(frames, context.working_pixels(WORK))
     size = (frames.shape[-2], frames.shape[-1])
     airlight = spread(facts.airlight, size)
     radius, edges = RADIUS, EDGES
@@ -179,7 +179,7 @@ def _fitted(small: Tensor, facts: DehazeSurvey, context: SeparationContext) -> t
             fitting = int(SHARE * budget / (time.monotonic() - began + 1e-6))
             return min(TURNS["best"], max(FEWEST, fitting))
 
-        turns = context.keeper.compute_and_save("turns", measured)
+        turns = context.checkpoints.compute_and_save("turns", measured)
     context.progress(0.2, "transmission")
     note = partial(context.trace.add, "transmission")
     log = envelope(small, airlight, ties, turns=turns, on_step=note)
@@ -210,7 +210,7 @@ def _published(
             fitting = int(SHARE * budget / len(small) / per_step)
             return min(dehaze_paper.STEPS, max(1, fitting))
 
-        steps = context.keeper.compute_and_save("steps", measured)
+        steps = context.checkpoints.compute_and_save("steps", measured)
 
     def note(done: float, losses: Mapping[str, float]) -> None:
         context.progress(0.5 * done, "published networks")

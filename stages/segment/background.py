@@ -39,7 +39,9 @@ class Plate:
 
     def resized(self, size: tuple[int, int]) -> Plate:
         """Return this plate at another size ``(H, W)``."""
-        return Plate(resize(self.picture[None], size)[0], resize(self.trusted[None].float(), size)[0] > 0.5)
+        return Plate(
+            resize(self.picture[None], size)[0], resize(self.trusted[None].float(), size)[0] > 0.5
+        )
 
     def without(self, frames: Tensor, matte: Tensor) -> Plate:
         """Return the plate without the places that show the foreground itself.
@@ -74,7 +76,9 @@ def find_plate(sample: Tensor) -> Plate | None:
         return None
     # Row by row, because the median of whole frames would need their memory again.
     picture = torch.cat([rows.median(0).values for rows in torch.split(sample, ROWS, dim=2)], 1)
-    agree = torch.stack([(frame - picture).abs().amax(0, keepdim=True) < STEADY for frame in sample])
+    agree = torch.stack(
+        [(frame - picture).abs().amax(0, keepdim=True) < STEADY for frame in sample]
+    )
     # A typical frame must agree with the plate over most of the picture.
     if float(agree.float().mean((1, 2, 3)).median()) < STEADY_SHARE:
         return None
@@ -83,7 +87,9 @@ def find_plate(sample: Tensor) -> Plate | None:
     return Plate(picture, torch.stack(parts).amin(0) >= SEEN_SHARE)
 
 
-def complete(frames: Tensor, matte: Tensor, motion: WindowMotion | None, plate: Plate | None) -> tuple[Tensor, Tensor]:
+def complete(
+    frames: Tensor, matte: Tensor, motion: WindowMotion | None, plate: Plate | None
+) -> tuple[Tensor, Tensor]:
     """Return the complete background, and where neither the window nor the plate shows it.
 
     Under a fixed camera, hidden pixels come from the plate, then from the median of the window:
@@ -148,7 +154,10 @@ def _collect(
         else (motion.backward, motion.camera_backward)
     )
     order = range(count - 2, -1, -1) if way > 0 else range(1, count)
-    y, x = (axis.flatten().float() for axis in torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij"))
+    y, x = (
+        axis.flatten().float()
+        for axis in torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+    )
     # The frame that shows each pixel of the last frame, and the place in it. -1 means none.
     last = order[0] + way
     shown = hidden[last].flatten()
@@ -161,7 +170,9 @@ def _collect(
         small_hidden = dilate(small_hidden, REACH * margin_of(flow))
         away = flow[step : step + 1] - camera[step : step + 1]
         # Replace the foreground's motion by that of the background around it.
-        moved = resize_flow(camera[step : step + 1] + push_pull(away, ~small_hidden), size)[0].flatten(1)
+        moved = resize_flow(camera[step : step + 1] + push_pull(away, ~small_hidden), size)[
+            0
+        ].flatten(1)
         need = hidden[t].flatten().nonzero()[:, 0]
         at_x, at_y = x[need] + moved[0, need], y[need] + moved[1, need]
         near_x, near_y = at_x.round(), at_y.round()

@@ -65,7 +65,9 @@ def behind_odds(frames: Tensor, motion: WindowMotion, matte: Tensor) -> tuple[Te
     return odds.clamp(-AGREES, DIFFERS), known & near
 
 
-def _views(frames: Tensor, hidden: Tensor, unsure: Tensor, motion: WindowMotion, at: int) -> tuple[Tensor, Tensor]:
+def _views(
+    frames: Tensor, hidden: Tensor, unsure: Tensor, motion: WindowMotion, at: int
+) -> tuple[Tensor, Tensor]:
     """Return the background of frame ``at`` as n other frames show it, and where they show it.
 
     hidden, unsure: ``(T, 1, h, w)`` of bool, where colours and where the flow are not background.

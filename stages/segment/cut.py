@@ -30,7 +30,10 @@ def cut(frames: Tensor, odds: Tensor, sure: float = SURE_MOVING) -> Tensor:
     odds: the foreground's log-odds ``(T, h, w)``. Only unsure pixels may change sides.
     sure: pixels whose matte is this near to 0 or 1 are sure.
     """
-    done = [_cut_frame(frame, torch.sigmoid(each).cpu().numpy(), sure) for frame, each in zip(frames, odds, strict=True)]
+    done = [
+        _cut_frame(frame, torch.sigmoid(each).cpu().numpy(), sure)
+        for frame, each in zip(frames, odds, strict=True)
+    ]
     return torch.from_numpy(np.stack(done))[:, None].to(frames)
 
 
@@ -41,7 +44,9 @@ def _cut_frame(frame: Tensor, matte: NDArray[np.float32], sure: float) -> NDArra
     sides[matte < sure] = cv2.GC_BGD
     if min((sides == cv2.GC_FGD).sum(), (sides == cv2.GC_BGD).sum()) < LEAST:
         return np.asarray(matte > 0.5)
-    picture = np.ascontiguousarray((255 * frame).round().to("cpu", torch.uint8).permute(1, 2, 0).numpy())
+    picture = np.ascontiguousarray(
+        (255 * frame).round().to("cpu", torch.uint8).permute(1, 2, 0).numpy()
+    )
     # GrabCut draws its first clusters from a global generator.
     cv2.setRNGSeed(0)
     cv2.grabCut(

@@ -125,9 +125,13 @@ class ThreeLayers(nn.Module):
         matte = torch.sigmoid(self.given[index] + REACH * (2 * self.change(index) - 1))
         return self.foreground(index), self.background(index), matte
 
-    def codes(self) -> list[nn.Parameter]:
+    def code_parameters(self) -> list[nn.Parameter]:
         """Return the input codes, which learn faster."""
-        return [p for layer in (self.foreground, self.background, self.change) for p in layer.noise.parameters()]
+        return [
+            p
+            for layer in (self.foreground, self.background, self.change)
+            for p in layer.noise.parameters()
+        ]
 
 
 def neighbours(frames: int, batch: int) -> Draw:
@@ -146,7 +150,14 @@ def neighbours(frames: int, batch: int) -> Draw:
     return draw
 
 
-def fit_segments(known: SegmentEvidence, *, plan: FitPlan, seed: int, device: torch.device, on_step: OnStep | None = None) -> Segments:
+def fit_segments(
+    known: SegmentEvidence,
+    *,
+    plan: FitPlan,
+    seed: int,
+    device: torch.device,
+    on_step: OnStep | None = None,
+) -> Segments:
     """Fit the three generators to ``known.frames`` and render them.
 
     plan: steps and learning rate. seed: of all random numbers. on_step: called with the losses.
@@ -189,10 +200,14 @@ class ThreePublished(nn.Module):
     def __init__(self, frames: Tensor, seed: int) -> None:
         super().__init__()
         count, _, height, width = frames.shape
-        self.nets = nn.ModuleList(Skip(PAPER_DEPTH, channels, seed=3 * seed + n) for n, channels in enumerate((3, 3, 1)))
+        self.nets = nn.ModuleList(
+            Skip(PAPER_DEPTH, channels, seed=3 * seed + n) for n, channels in enumerate((3, 3, 1))
+        )
         self.register_buffer(
             "noise",
-            torch.stack([walking_noise(count, PAPER_DEPTH, (height, width), 3 * seed + n) for n in range(3)]),
+            torch.stack(
+                [walking_noise(count, PAPER_DEPTH, (height, width), 3 * seed + n) for n in range(3)]
+            ),
         )
 
     def forward(self, index: Tensor, jitter: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
@@ -202,7 +217,12 @@ class ThreePublished(nn.Module):
 
 
 def fit_paper_segments(
-    known: SegmentEvidence, *, plan: FitPlan, seed: int, device: torch.device, on_step: OnStep | None = None
+    known: SegmentEvidence,
+    *,
+    plan: FitPlan,
+    seed: int,
+    device: torch.device,
+    on_step: OnStep | None = None,
 ) -> Segments:
     """Fit Double-DIP as published (Gandelsman et al., CVPR 2019), for comparison.
 
@@ -240,7 +260,10 @@ def fit_paper_segments(
     )
     with torch.no_grad():
         # As published, the network stays in training mode: batch norm uses the batch's statistics.
-        parts = [module(part) for part in torch.split(torch.arange(len(known.frames), device=device), plan.batch)]
+        parts = [
+            module(part)
+            for part in torch.split(torch.arange(len(known.frames), device=device), plan.batch)
+        ]
     foreground, background, matte = (torch.cat(each).cpu() for each in zip(*parts, strict=True))
     return Segments(foreground, background, matte)
 

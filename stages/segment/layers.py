@@ -80,19 +80,23 @@ class SegmentSurvey:
     still: bool
 
 
-def survey(sample: Tensor, brief: Brief) -> SegmentSurvey:
+def survey(sample: Tensor, brief: SeparationContext) -> SegmentSurvey:
     """Find out whether anything moves, and the background if the camera stands still.
 
     sample: evenly spread frames of the clip, ``(S, 3, H, W)`` in [0, 1].
     """
     brief.progress(0.0, "looking for a still background")
-    still = len(sample) == 1 or brief.unordered or max(float((frame - sample[0]).abs().mean()) for frame in sample) < STILL
+    still = (
+        len(sample) == 1
+        or brief.unordered
+        or max(float((frame - sample[0]).abs().mean()) for frame in sample) < STILL
+    )
     # Smooth pictures agree with their median even under a moving camera, so check its motion.
     fixed = not still and camera_rests(shrunk(sample, VOTE_PIXELS))
     return SegmentSurvey(find_plate(sample) if fixed else None, still)
 
 
-def separate(frames: Tensor, facts: SegmentSurvey, brief: Brief) -> Separation:
+def separate(frames: Tensor, facts: SegmentSurvey, brief: SeparationContext) -> Separation:
     """Return the layers ``foreground``, ``background`` and ``matte`` of one window.
 
     frames: ``(T, 3, H, W)`` in [0, 1]. facts: what :func:`survey` found in the whole clip.
@@ -123,7 +127,9 @@ def separate(frames: Tensor, facts: SegmentSurvey, brief: Brief) -> Separation:
         brief.progress(0.9, "background")
         plate = None if facts.plate is None else facts.plate.without(frames, matte)
         # The cut may drop a blurred leg or the tip of a tail. It must not become background.
-        maybe = torch.cat([resize((torch.sigmoid(each) > MAYBE).float()[None, None], size) for each in odds])
+        maybe = torch.cat(
+            [resize((torch.sigmoid(each) > MAYBE).float()[None, None], size) for each in odds]
+        )
         background, missing = complete(frames, torch.maximum(matte, maybe), motion, plate)
         if plate is not None:
             matte = torch.maximum(matte, matched_matte(frames, background, matte))
@@ -132,10 +138,14 @@ def separate(frames: Tensor, facts: SegmentSurvey, brief: Brief) -> Separation:
         for t in range(len(frames)):
             drawn = resize(found.background[t][None], size)
             if bool(missing[t].any()):
-                background[t] = (drawn + push_pull(background[t][None] - drawn, ~missing[t][None]))[0]
+                background[t] = (drawn + push_pull(background[t][None] - drawn, ~missing[t][None]))[
+                    0
+                ]
             drawn = resize(found.foreground[t][None], size)
             foreground[t] = (drawn + push_pull(frames[t][None] - drawn, matte[t][None] > OPAQUE))[0]
-        layers = settle(frames, {"foreground": foreground, "background": background, "matte": matte}, facts)
+        layers = settle(
+            frames, {"foreground": foreground, "background": background, "matte": matte}, facts
+        )
     report = {
         "reconstruction_psnr": _reconstruction_psnr(frames, layers),
         "fit_steps": float(steps),
@@ -210,7 +220,9 @@ def settle(frames: Tensor, layers: dict[str, Tensor], facts: object = None) -> d
     return {"foreground": foreground, "background": background, "matte": matte}
 
 
-def matte_odds(frames: Tensor, motion: WindowMotion | None, facts: SegmentSurvey, brief: Brief) -> Tensor:
+def matte_odds(
+    frames: Tensor, motion: WindowMotion | None, facts: SegmentSurvey, brief: SeparationContext
+) -> Tensor:
     """Return the foreground's log-odds ``(T, h, w)``.
 
     frames: ``(T, 3, h, w)`` in [0, 1], at most :data:`VOTE_PIXELS` large.
@@ -268,7 +280,9 @@ def _with_rested(odds: Tensor, motion: WindowMotion) -> Tensor:
     return torch.maximum(odds, rested.clamp(max=RESTED))
 
 
-def _compared(frames: Tensor, motion: WindowMotion, odds: Tensor, voted: Callable[[Tensor, int], Tensor]) -> Tensor:
+def _compared(
+    frames: Tensor, motion: WindowMotion, odds: Tensor, voted: Callable[[Tensor, int], Tensor]
+) -> Tensor:
     """Vote again after comparing each frame with the background that other frames show.
 
     odds and the result: log-odds ``(T, h, w)``. voted: runs a vote from log-odds for some turns.
@@ -304,7 +318,11 @@ def matched_matte(frames: Tensor, background: Tensor, matte: Tensor) -> Tensor:
             squared = (apart**2).sum(0, keepdim=True)
             between = ((frame - behind) * apart).sum(0, keepdim=True) / squared.clamp_min(1e-6)
             near = dilate(matte[t][None] > 0, 2 * margin_of(matte))[0]
-            found[t] = (between.clamp(0, 1) - SOFT).clamp_min(0) / (1 - SOFT) * (near & (squared > APART**2))
+            found[t] = (
+                (between.clamp(0, 1) - SOFT).clamp_min(0)
+                / (1 - SOFT)
+                * (near & (squared > APART**2))
+            )
     return found
 
 
@@ -326,7 +344,7 @@ def _networks(
     odds: Tensor,
     motion: WindowMotion | None,
     facts: SegmentSurvey,
-    brief: Brief,
+    brief: SeparationContext,
     began: float,
 ) -> tuple[Segments, int]:
     """Return the layers that the generators found and the number of training steps.
@@ -341,7 +359,9 @@ def _networks(
         frames, matte, small, None if facts.plate is None else facts.plate.resized(size)
     )
     trust, sure = (2 * matte - 1).abs(), matte > OPAQUE
-    foreground = torch.cat([push_pull(frame[None], where[None]) for frame, where in zip(frames, sure, strict=True)])
+    foreground = torch.cat(
+        [push_pull(frame[None], where[None]) for frame, where in zip(frames, sure, strict=True)]
+    )
     shown, seen = torch.where(sure, trust, GUESSED), torch.where(missing, GUESSED, 1.0)
     known = SegmentEvidence(frames, matte, trust, foreground, shown, background, seen, small)
     settings = brief.settings
@@ -363,7 +383,7 @@ def _networks(
             fitted(1)  # the first call also probes the precision and allocates memory
             cost = seconds_a_step(fitted, 1, 6)
             # The steps after the networks take about as long as those before them.
-            left = SAFE * budget - 2 * (time.monotonic() - began)
+            left = BUDGET_PART * budget - 2 * (time.monotonic() - began)
             most = STEPS["paper"] if settings.preset == "paper" else STEPS["best"]
             return max(1, min(most, int(left / cost)))
 

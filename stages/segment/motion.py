@@ -154,7 +154,9 @@ def _enlarged_flows(frames: Tensor, pairs: Sequence[Pair]) -> dict[Pair, Tensor]
         if here:
             first, last = min(map(min, here)), max(map(max, here))
             shown = frames[first : last + 1]
-            large = functional.interpolate(shown, scale_factor=ENLARGED, mode="bicubic", align_corners=False).clamp(0, 1)
+            large = functional.interpolate(
+                shown, scale_factor=ENLARGED, mode="bicubic", align_corners=False
+            ).clamp(0, 1)
             for pair, flow in flows(large, [(t - first, u - first) for t, u in here]).items():
                 found[pair[0] + first, pair[1] + first] = resize_flow(flow[None], size)[0]
     return found
@@ -278,13 +280,18 @@ def project_points(matrices: Tensor, x: Tensor, y: Tensor) -> Tensor:
 
 def places(size: tuple[int, int]) -> tuple[Tensor, Tensor]:
     """Return every pixel's x and y, ``(H, W)``, float64, in halves of the width from the centre."""
-    y, x = torch.meshgrid(*(torch.arange(side, dtype=torch.float64) - (side - 1) / 2 for side in size), indexing="ij")
+    y, x = torch.meshgrid(
+        *(torch.arange(side, dtype=torch.float64) - (side - 1) / 2 for side in size), indexing="ij"
+    )
     return x * (2 / size[1]), y * (2 / size[1])
 
 
 def border_distance(size: tuple[int, int]) -> Tensor:
     """Return every pixel's distance to the border in parts of the sides, ``(H, W)``, 0 to 0.5."""
-    sides: Sequence[Tensor] = [torch.minimum(torch.arange(side) + 0.5, side - 0.5 - torch.arange(side)) / side for side in size]
+    sides: Sequence[Tensor] = [
+        torch.minimum(torch.arange(side) + 0.5, side - 0.5 - torch.arange(side)) / side
+        for side in size
+    ]
     return torch.minimum(sides[0][:, None], sides[1][None])
 
 

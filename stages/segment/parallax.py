@@ -57,7 +57,9 @@ def trajectories(motion: WindowMotion, frame: int, reach: int = REACH) -> tuple[
     return torch.cat([ahead[0], behind[0]]), torch.cat([ahead[1], behind[1]])
 
 
-def follow(motion: WindowMotion, frame: int, steps: int, fading: float = 1.0) -> tuple[Tensor, Tensor]:
+def follow(
+    motion: WindowMotion, frame: int, steps: int, fading: float = 1.0
+) -> tuple[Tensor, Tensor]:
     """Chain the flows from ``frame`` over ``steps`` frames, backwards if that is negative.
 
     fading: the weight of each step's doubt; with 1, the confidences of all steps multiply.
@@ -136,7 +138,9 @@ def outline_motion(motion: WindowMotion, matte: Tensor) -> float:
     """
     inside = matte[:, None].float()
     share = box(inside, AROUND)
-    outline = (dilate(matte[:, None], 1) & ~matte[:, None]) | (dilate(~matte[:, None], 1) & matte[:, None])
+    outline = (dilate(matte[:, None], 1) & ~matte[:, None]) | (
+        dilate(~matte[:, None], 1) & matte[:, None]
+    )
     ways = []
     for flow in (
         torch.cat([motion.forward, motion.backward[-1:]]),

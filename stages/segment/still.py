@@ -49,7 +49,10 @@ def speed_odds(speed: Tensor, least: float | None = None) -> tuple[Tensor, Tenso
     found = []
     for frame in speed:
         parted = otsu(frame**LEVELLED) ** (1 / LEVELLED)
-        sides = sorted(float(side.quantile(MOST)) for side in (frame[:rows], frame[-rows:], frame[:, :columns], frame[:, -columns:]))
+        sides = sorted(
+            float(side.quantile(MOST))
+            for side in (frame[:rows], frame[-rows:], frame[:, :columns], frame[:, -columns:])
+        )
         # The middle two sides, because the foreground may touch one.
         found.append(min(max(parted, ABOVE * (sides[1] + sides[2]) / 2), RAISED * parted))
     unit = running_median(torch.tensor(found), 3).clamp_min(least).to(speed)

@@ -112,7 +112,9 @@ def local_vote(frames: Tensor, odds: Tensor) -> Tensor:
         (trust * matte).flatten(),
         (trust * (1 - matte)).flatten(),
     )
-    return guided_filter((odds + LOCAL_SHARE * near.view_as(odds))[:, None], frames, EDGE_RADIUS, EDGE)[:, 0]
+    return guided_filter(
+        (odds + LOCAL_SHARE * near.view_as(odds))[:, None], frames, EDGE_RADIUS, EDGE
+    )[:, 0]
 
 
 def _odds(features: Sequence[Tensor], bins: Sequence[int], ours: Tensor, theirs: Tensor) -> Tensor:
@@ -159,7 +161,10 @@ def _spread_colours(frames: Tensor) -> list[Tensor]:
 
 def lab_colours(frames: Tensor) -> Tensor:
     """Convert ``frames`` ``(T, 3, h, w)`` in [0, 1] to CIE L (0 to 100), a and b."""
-    pictures = [cv2.cvtColor(np.ascontiguousarray(frame.permute(1, 2, 0).cpu().numpy()), cv2.COLOR_RGB2LAB) for frame in frames]
+    pictures = [
+        cv2.cvtColor(np.ascontiguousarray(frame.permute(1, 2, 0).cpu().numpy()), cv2.COLOR_RGB2LAB)
+        for frame in frames
+    ]
     return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).to(frames)
 
 
@@ -181,7 +186,9 @@ def _places(matte: Tensor) -> list[Tensor]:
 
 def running_median(values: Tensor, reach: int) -> Tensor:
     """Return the running median of ``values`` ``(T,)`` over ``reach`` frames to each side."""
-    return torch.stack([values[max(0, t - reach) : t + reach + 1].median() for t in range(len(values))])
+    return torch.stack(
+        [values[max(0, t - reach) : t + reach + 1].median() for t in range(len(values))]
+    )
 
 
 def otsu(values: Tensor, bins: int = 256) -> float:

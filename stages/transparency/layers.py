@@ -31,7 +31,7 @@ from stages.transparency.mixtures import find_ends, fit_line, unmix
 from stages.transparency.motion import moves
 from stages.transparency.naming import as_before, by_focus, small
 from stages.transparency.paper import fit_published
-from stages.transparency.plans import PLANS, SAFE, SMALLER, plan_for
+from stages.transparency.plans import BUDGET_PART, PLANS, SMALLER, plan_for
 from stages.transparency.single import separate_picture
 
 PAPER_STEPS = 5000
@@ -253,8 +253,8 @@ def _moving(
     plan = plan_for(light, context)
     plan = replace(
         plan,
-        pixels=context.within(plan.pixels),
-        mosaic_pixels=context.within(plan.mosaic_pixels),
+        pixels=context.working_pixels(plan.pixels),
+        mosaic_pixels=context.working_pixels(plan.mosaic_pixels),
     )
 
     def progress(done: float) -> None:
@@ -317,7 +317,7 @@ def _published(
     settings = context.settings
     size = (frames.shape[-2], frames.shape[-1])
     light = to_light(frames, facts.space)
-    working = shrunk(light, context.within(PAPER_PIXELS))
+    working = shrunk(light, context.working_pixels(PAPER_PIXELS))
     work = partial(
         fit_published,
         working,
@@ -329,10 +329,10 @@ def _published(
     if (budget := settings.max_seconds) is not None:
 
         def measured() -> int:
-            fitting = int(SAFE * budget * 3 / seconds_of(lambda: work(steps=3)))
+            fitting = int(BUDGET_PART * budget * 3 / seconds_of(lambda: work(steps=3)))
             return max(1, min(PAPER_STEPS, fitting))
 
-        steps = context.keeper.compute_and_save("steps", measured)
+        steps = context.checkpoints.compute_and_save("steps", measured)
 
     def note(done: float, losses: Mapping[str, float]) -> None:
         context.progress(done, "published networks")

@@ -27,7 +27,7 @@ SMALLER: tuple[ClipPlan, ...] = (
 )
 """Plans for a time budget in which ``best`` does not fit, the largest first."""
 
-SAFE = 0.7
+BUDGET_PART = 0.7
 """Part of a time budget that is planned for."""
 
 
@@ -37,7 +37,7 @@ def plan_for(light: Tensor, context: SeparationContext) -> ClipPlan:
     if budget is None:
         return PLANS[context.settings.preset]
     plan = partial(plan_within, light, budget)
-    return context.keeper.compute_and_save("plan", plan, ClipPlan)
+    return context.checkpoints.compute_and_save("plan", plan, ClipPlan)
 
 
 def plan_within(light: Tensor, budget: float) -> ClipPlan:
@@ -53,7 +53,7 @@ def plan_within(light: Tensor, budget: float) -> ClipPlan:
     )
     sample = few.shape[-2] * few.shape[-1]
     per_turn = turn / (len(few) * sample)
-    left = SAFE * budget - (time.monotonic() - began)
+    left = BUDGET_PART * budget - (time.monotonic() - began)
     for plan in (PLANS["best"], *SMALLER):
         pixels = min(plan.pixels, full) * len(light)
         # The trial fits 12 short mosaics of half as many frames as usual.

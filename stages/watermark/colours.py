@@ -20,21 +20,36 @@ GAIN = 0.4  # least continuity gained per outline pixel; strict, because scenes 
 NEW = 0.15  # least difference between two colours of a mark
 
 
-def all_colours(pictures: Tensor, mark: Mark, allowed: Tensor, weight: Tensor, turns: int, spreads: tuple[Tensor, ...] | None) -> Mark:
+def all_colours(
+    pictures: Tensor,
+    mark: Mark,
+    allowed: Tensor,
+    weight: Tensor,
+    turns: int,
+    spreads: tuple[Tensor, ...] | None,
+) -> Mark:
     """Return ``mark`` with parts of other colours and the same opacity, the most continuous part first."""
     matte, ink = mark.matte, mark.ink
     for _ in range(MOST):
         best: tuple[float, Tensor, Tensor] | None = None
         for hue in TRIED:
             colour = pictures.new_tensor(hue)
-            gain, part = _part(pictures, matte, ink, mark.opacity, colour, allowed, weight, turns, None)
+            gain, part = _part(
+                pictures, matte, ink, mark.opacity, colour, allowed, weight, turns, None
+            )
             for _ in range(SETTLING):
                 if not bool(part.any()):
                     break
                 colour = part_colour(pictures, matte, ink, mark.opacity, part)
-                gain, part = _part(pictures, matte, ink, mark.opacity, colour, allowed, weight, turns, spreads)
+                gain, part = _part(
+                    pictures, matte, ink, mark.opacity, colour, allowed, weight, turns, spreads
+                )
             rim = int((grown(part, 1) & ~grown(part, -1)).sum())
-            if int(part.sum()) >= SMALLEST and gain > GAIN * rim and (best is None or gain > best[0]):
+            if (
+                int(part.sum()) >= SMALLEST
+                and gain > GAIN * rim
+                and (best is None or gain > best[0])
+            ):
                 best = gain, part, colour
         if best is None:
             break
@@ -44,7 +59,9 @@ def all_colours(pictures: Tensor, mark: Mark, allowed: Tensor, weight: Tensor, t
     return Mark(matte, ink, mark.opacity, mark.gain)
 
 
-def part_colour(pictures: Tensor, matte: Tensor, ink: Tensor, opacity: float, part: Tensor) -> Tensor:
+def part_colour(
+    pictures: Tensor, matte: Tensor, ink: Tensor, opacity: float, part: Tensor
+) -> Tensor:
     """Return the colour (3,) of a ``part`` (H, W): the median of what it adds to the clean pixels just outside."""
     clean = (pictures - ink) / (1 - matte)
     outer, inner = across(pictures, part, clean)

@@ -29,7 +29,10 @@ LUMINANCE = (
 CHROMINANCE = ((17, 18, 24, 47), (18, 21, 26, 66), (24, 26, 56, 99), (47, 66, 99, 99))
 """Steps at quality 50 (ITU-T T.81, tables K.1 and K.2); all others of the second table are 99."""
 QUALITIES = range(30, 97)  # above, the steps are 1 and 2, which rounding to 8 bits hides
-LOWEST, HIGHEST = 1, 5  # sum of the two frequencies of the coefficients that are read: these are seldom all zero
+LOWEST, HIGHEST = (
+    1,
+    5,
+)  # sum of the two frequencies of the coefficients that are read: these are seldom all zero
 COUNTED = 0.6  # of a step; a smaller coefficient is most likely rounded to zero and tells nothing about the step
 COMB = 0.25  # least mean of cos(2 pi c / step); random coefficients give 0, those of a JPEG file 0.5 to 0.9
 SIGNIFICANT = 8.0  # standard deviations that the mean must lie above 0
@@ -67,7 +70,10 @@ def jpeg_quality(picture: Tensor) -> int | None:
     height, width = (side // BLOCK * BLOCK for side in picture.shape[-2:])
     if not height or not width:
         return None
-    light = torch.einsum("i,ihw->hw", picture.new_tensor(TO_YCC[0]), picture[:, :height, :width]) * 255 - 128
+    light = (
+        torch.einsum("i,ihw->hw", picture.new_tensor(TO_YCC[0]), picture[:, :height, :width]) * 255
+        - 128
+    )
     blocks = light.view(height // BLOCK, BLOCK, width // BLOCK, BLOCK).permute(0, 2, 1, 3)
     basis = cosines()
     coefficients = (basis @ blocks @ basis.T).reshape(-1, BLOCK, BLOCK)
@@ -121,10 +127,15 @@ def without_rounding(clean: Tensor, matte: Tensor, qualities: Sequence[int | Non
     left, right = int(columns.min()), int(columns.max()) + 1
     for top in range(int(rows.min()), int(rows.max()) + 1, STRIP):
         bottom = min(top + STRIP, int(rows.max()) + 1)
-        part = slice(max(0, top - BLOCK), bottom + BLOCK), slice(max(0, left - BLOCK), right + BLOCK)
+        part = (
+            slice(max(0, top - BLOCK), bottom + BLOCK),
+            slice(max(0, left - BLOCK), right + BLOCK),
+        )
         inner = slice(top - part[0].start, bottom - part[0].start)
         for number, noise in enumerate(noises):
-            smooth = _smoothed(clean[number][(slice(None), *part)], amplified[part], noise)[:, inner]
+            smooth = _smoothed(clean[number][(slice(None), *part)], amplified[part], noise)[
+                :, inner
+            ]
             shown = matte[:, top:bottom, part[1]] > 0
             kept = clean[number][:, top:bottom, part[1]]
             result[number][:, top:bottom, part[1]] = torch.where(shown, smooth, kept)

@@ -28,10 +28,15 @@ OFFSETS = (*NEAR, *ACROSS)
 
 EDGE = 5.0  # nats of an edge, however strong
 LENGTH = 0.5  # nats of an outline for a pair of neighbours
-EXCLUSION = 0.1  # how much more an edge costs on an outline than elsewhere: two layers share few edges
+EXCLUSION = (
+    0.1  # how much more an edge costs on an outline than elsewhere: two layers share few edges
+)
 VARIES = 0.05  # spread of a mark's coverage
 ROUNDED = 0.008  # spread of a value by rounding and compression
-BEYOND, FARTHEST = 160.0, 6.0  # nats of a clean value that lies this far (times 1) outside of [0, 1], and the most
+BEYOND, FARTHEST = (
+    160.0,
+    6.0,
+)  # nats of a clean value that lies this far (times 1) outside of [0, 1], and the most
 
 
 class Evidence:
@@ -41,7 +46,13 @@ class Evidence:
     count as texture. shifts: where the mark repeats, by :func:`stages.watermark.repeat.grid_of`; all repetitions count together.
     """
 
-    def __init__(self, pictures: Tensor, weight: Tensor, chosen: Tensor | None = None, shifts: tuple[Shift, ...] = ()) -> None:
+    def __init__(
+        self,
+        pictures: Tensor,
+        weight: Tensor,
+        chosen: Tensor | None = None,
+        shifts: tuple[Shift, ...] = (),
+    ) -> None:
         self.pictures, self.weight = pictures, weight
         self.shifts = shifts
         self.factors: list[list[Tensor]] = []
@@ -54,7 +65,10 @@ class Evidence:
                 kept = first == second
             self.factors.append([whitening(difference, kept) for difference in there - here])
             none = torch.zeros(())
-            nats = [usual(difference, factor, none) for difference, factor in zip(there - here, self.factors[-1], strict=True)]
+            nats = [
+                usual(difference, factor, none)
+                for difference, factor in zip(there - here, self.factors[-1], strict=True)
+            ]
             self.stay.append(torch.stack(nats).sum(0))
 
     def cut(self, opacity: float, colour: Tensor) -> Cut:
@@ -85,7 +99,10 @@ class Evidence:
             leave = gathered(tells * ((1 + EXCLUSION) * leave - stay), self.shifts) + length_
             # Where both directions gain, keep the cheaper one and raise the other until a cut can express the pair.
             lacks = (-enter - leave).clamp_min(0)
-            leave, enter = torch.where(enter < leave, leave + lacks, leave), torch.where(enter < leave, enter, enter + lacks)
+            leave, enter = (
+                torch.where(enter < leave, leave + lacks, leave),
+                torch.where(enter < leave, enter, enter + lacks),
+            )
             unary_x, unary_y = pairs(unary, offset)
             unary_x += leave
             unary_y -= leave
@@ -101,4 +118,6 @@ def usual(difference: Tensor, factor: Tensor, inexact: Tensor) -> Tensor:
     own = length(difference, factor).clamp_min(1e-9)
     # Along the difference's direction, the variances of texture and inexactness add.
     whole = 1 / (1 / own + inexact / difference.square().sum(0).clamp_min(1e-12))
-    return EDGE + math.log1p(math.exp(-EDGE)) - torch.logaddexp(EDGE - nats_of(whole), torch.zeros(()))
+    return (
+        EDGE + math.log1p(math.exp(-EDGE)) - torch.logaddexp(EDGE - nats_of(whole), torch.zeros(()))
+    )

@@ -24,7 +24,7 @@ SHARE = 0.6  # part of this call's time budget
 LEAST_STEPS = 10
 
 
-def fill(frames: Tensor, hole: Tensor, brief: Brief, steps: int) -> Tensor:
+def fill(frames: Tensor, hole: Tensor, brief: SeparationContext, steps: int) -> Tensor:
     """Return the frames with ``hole`` filled; everything else stays.
 
     Deep image prior (Ulyanov et al. 2018): the generator, fitted around the hole, continues into it. Its error at the rim is
@@ -47,15 +47,23 @@ def fill(frames: Tensor, hole: Tensor, brief: Brief, steps: int) -> Tensor:
         brief.progress(done, "filling what is hidden")
         brief.trace.add("filling", done, losses)
 
-    def fitted(count: int, report: bool = False) -> Layer:
+    def fitted(count: int, report: bool = False) -> GeneratedLayer:
         """Return a fresh generator after ``count`` steps, so that the timing run does not affect the real one."""
-        layer = Layer(len(frames), 3, size, seed=seed).to(device)
+        layer = GeneratedLayer(len(frames), 3, size, seed=seed).to(device)
 
         def terms(index: Tensor, progress: float) -> Mapping[str, Tensor]:
             return {"reconstruction": reconstruction(layer(index), target[index], trust)}
 
         step = note if report else None
-        fit(layer, terms, {"reconstruction": constant(1)}, FitPlan(count, BATCH), frames=len(frames), seed=seed, on_step=step)
+        fit(
+            layer,
+            terms,
+            {"reconstruction": constant(1)},
+            FitPlan(count, BATCH),
+            frames=len(frames),
+            seed=seed,
+            on_step=step,
+        )
         return layer
 
     if (budget := brief.settings.max_seconds) is not None:
@@ -67,9 +75,13 @@ def fill(frames: Tensor, hole: Tensor, brief: Brief, steps: int) -> Tensor:
 
         steps = brief.checkpoints.compute_and_save("fill", measured)
     layer = fitted(steps, report=True)
-    drawn = F.interpolate(layer.render().cpu(), size=(height, width), mode="bilinear", align_corners=False)
+    drawn = F.interpolate(
+        layer.render().cpu(), size=(height, width), mode="bilinear", align_corners=False
+    )
     shown = (~inside).float()[None, None]
-    filled = (drawn + carried_on((part - drawn) * shown, shown.expand(len(part), 1, -1, -1))).clamp(0, 1)
+    filled = (drawn + carried_on((part - drawn) * shown, shown.expand(len(part), 1, -1, -1))).clamp(
+        0, 1
+    )
     result = frames.clone()
     result[..., rows, columns] = torch.where(inside, filled, part)
     return result
@@ -78,7 +90,11 @@ def fill(frames: Tensor, hole: Tensor, brief: Brief, steps: int) -> Tensor:
 def carried_on(values: Tensor, known: Tensor) -> Tensor:
     """Return ``values`` (T, C, H, W), zero where not ``known`` (T, 1, H, W), extended smoothly by pull and push over a pyramid."""
     if min(values.shape[-2:]) <= 1:
-        return values.sum((-2, -1), keepdim=True) / known.sum((-2, -1), keepdim=True).clamp_min(1e-6) * torch.ones_like(values)
+        return (
+            values.sum((-2, -1), keepdim=True)
+            / known.sum((-2, -1), keepdim=True).clamp_min(1e-6)
+            * torch.ones_like(values)
+        )
     pooled = F.avg_pool2d(values, 2, ceil_mode=True), F.avg_pool2d(known, 2, ceil_mode=True)
     part = pooled[1].clamp_min(1e-6)
     coarse = carried_on(pooled[0] / part * (pooled[1] > 0), (pooled[1] > 0).float())

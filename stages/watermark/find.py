@@ -56,7 +56,9 @@ class Mark:
     @property
     def colour(self) -> Tensor:
         """Return the colour ``(3, H, W)``: the mark's own inside it, its mean elsewhere."""
-        return torch.where(self.matte > 0, self.ink / self.matte.clamp_min(1e-6), self.hue.view(3, 1, 1)).clamp(0, 1)
+        return torch.where(
+            self.matte > 0, self.ink / self.matte.clamp_min(1e-6), self.hue.view(3, 1, 1)
+        ).clamp(0, 1)
 
 
 @dataclass(frozen=True)
@@ -98,14 +100,19 @@ def misfit(difference: Tensor, scale: float = SCALE) -> Tensor:
 
 def outside(pictures: Tensor, matte: Tensor | float, ink: Tensor) -> Tensor:
     """Return how far ``(1 - m) C`` leaves ``[0, 1 - m]`` in the worst of the pictures, ``(H, W)``."""
-    return ((ink - pictures).clamp_min(0) + (pictures - ink - (1 - matte)).clamp_min(0)).sum(1).amax(0)
+    return (
+        ((ink - pictures).clamp_min(0) + (pictures - ink - (1 - matte)).clamp_min(0)).sum(1).amax(0)
+    )
 
 
 def texture(pictures: Tensor) -> tuple[Tensor, ...] | None:
     """Return the whitening factors of a single picture for every offset; None for several pictures, which need none."""
     if len(pictures) > 1 or min(pictures.shape[-2:]) < 8:
         return None
-    return tuple(whitening(there - here) for here, there in (pairs(pictures[0], offset) for offset in OFFSETS))
+    return tuple(
+        whitening(there - here)
+        for here, there in (pairs(pictures[0], offset) for offset in OFFSETS)
+    )
 
 
 def move(
@@ -127,23 +134,43 @@ def move(
     new_ink = opacity * (colour.view(3, 1, 1) if colour.ndim == 1 else colour)
     kept, new = (pictures - ink) / (1 - matte), (pictures - new_ink) / (1 - opacity)
     show, new_show = (1 - matte).sqrt(), (1 - opacity) ** 0.5
-    differs = (torch.maximum((ink - new_ink).abs().amax(0), (matte[0] - opacity).abs()) > 0.02).float()
+    differs = (
+        torch.maximum((ink - new_ink).abs().amax(0), (matte[0] - opacity).abs()) > 0.02
+    ).float()
     most = math.inf if spreads is None else FARTHEST
-    unary = (BEYOND * outside(pictures, opacity, new_ink)).clamp(max=most) - (BEYOND * outside(pictures, matte, ink)).clamp(max=most)
+    unary = (BEYOND * outside(pictures, opacity, new_ink)).clamp(max=most) - (
+        BEYOND * outside(pictures, matte, ink)
+    ).clamp(max=most)
     exclusion = EXCLUSION if spreads is None else SPARING
     weights = []
     for number, offset in enumerate(OFFSETS):
 
         def strange(difference: Tensor, number: int = number) -> Tensor:
-            return misfit(difference) if spreads is None else NAT * unusual(difference[0], spreads[number])
+            return (
+                misfit(difference)
+                if spreads is None
+                else NAT * unusual(difference[0], spreads[number])
+            )
 
         length = outline / (offset[0] ** 2 + offset[1] ** 2) ** 0.5
         tells = torch.maximum(*pairs(weight, offset))
-        (kept_x, kept_y), (new_x, new_y), (show_x, show_y) = pairs(kept, offset), pairs(new, offset), pairs(show, offset)
+        (kept_x, kept_y), (new_x, new_y), (show_x, show_y) = (
+            pairs(kept, offset),
+            pairs(new, offset),
+            pairs(show, offset),
+        )
         (ink_x, ink_y), (differs_x, differs_y) = pairs(ink, offset), pairs(differs, offset)
-        stay = tells * strange(show_x * show_y * (kept_y - kept_x)) + length * ((ink_x - ink_y).abs().amax(0) > 0.02)
-        enter = tells * (1 + exclusion * differs_x) * strange(show_x * new_show * (new_y - kept_x)) + length * differs_x
-        leave = tells * (1 + exclusion * differs_y) * strange(new_show * show_y * (kept_y - new_x)) + length * differs_y
+        stay = tells * strange(show_x * show_y * (kept_y - kept_x)) + length * (
+            (ink_x - ink_y).abs().amax(0) > 0.02
+        )
+        enter = (
+            tells * (1 + exclusion * differs_x) * strange(show_x * new_show * (new_y - kept_x))
+            + length * differs_x
+        )
+        leave = (
+            tells * (1 + exclusion * differs_y) * strange(new_show * show_y * (kept_y - new_x))
+            + length * differs_y
+        )
         both = tells * strange(new_show**2 * (new_y - new_x))
         unary_x, unary_y = pairs(unary, offset)
         unary_x += leave - stay
@@ -160,7 +187,9 @@ def solve(cut: Cut, allowed: Tensor, turns: int) -> Tensor:
     for offset in cut.offsets:
         for side in pairs(degree, offset):
             side += 1
-    mean = sum(float(weight.sum()) for weight in cut.pairs) / max(1, sum(weight.numel() for weight in cut.pairs))
+    mean = sum(float(weight.sum()) for weight in cut.pairs) / max(
+        1, sum(weight.numel() for weight in cut.pairs)
+    )
     scale = 1 / max(mean, 1e-9)
     unary, weights = cut.unary * scale, [weight * scale for weight in cut.pairs]
     flows = [torch.zeros_like(weight) for weight in weights]
@@ -215,7 +244,9 @@ def opacity_and_colour(pictures: Tensor, chosen: Tensor) -> tuple[float, Tensor]
     weight = torch.ones(outer.shape[1])
     slope, offset, anchor = torch.tensor(0.5), torch.zeros(3, 1), None
     for turn in range(60):
-        mean_outer, mean_inner = ((weight * side).sum(1, keepdim=True) / weight.sum() for side in (outer, inner))
+        mean_outer, mean_inner = (
+            (weight * side).sum(1, keepdim=True) / weight.sum() for side in (outer, inner)
+        )
         if turn == 40:
             # A line that leads beyond white or black is fixed to that corner.
             # One picture cannot tell white from nearly white, and white and black are far more common.
@@ -225,7 +256,10 @@ def opacity_and_colour(pictures: Tensor, chosen: Tensor) -> tuple[float, Tensor]
             anchor = 1.0 if reach > 1 - near else 0.0 if reach < near else None
         if anchor is not None:
             mean_outer = mean_inner = torch.full((3, 1), anchor)
-        spread_outer, spread_inner = (weight * (outer - mean_outer) ** 2).sum(), (weight * (inner - mean_inner) ** 2).sum()
+        spread_outer, spread_inner = (
+            (weight * (outer - mean_outer) ** 2).sum(),
+            (weight * (inner - mean_inner) ** 2).sum(),
+        )
         slope = (spread_inner / spread_outer.clamp_min(1e-9)).sqrt().clamp(1 - CLEAR, CLEAR)
         offset = mean_inner - slope * mean_outer
         error = (inner - slope * outer - offset).square().sum(0) / slope
@@ -245,7 +279,11 @@ def shared_opacity(pictures: Tensor, chosen: Tensor) -> float | None:
     weight = torch.ones(outer.shape[-1])
     slope = torch.tensor(0.5)
     for turn in range(40):
-        slope = ((weight * inner.square()).sum() / (weight * outer.square()).sum().clamp_min(1e-9)).sqrt().clamp(1 - CLEAR, CLEAR)
+        slope = (
+            ((weight * inner.square()).sum() / (weight * outer.square()).sum().clamp_min(1e-9))
+            .sqrt()
+            .clamp(1 - CLEAR, CLEAR)
+        )
         error = (inner - slope * outer).square().sum(1).mean(0) / slope
         weight = 1 / (error + max(0.03, 0.2 * 0.8**turn) ** 2)
     return 1 - float(slope)

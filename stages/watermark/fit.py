@@ -43,7 +43,10 @@ def consensus(pictures: Tensor, allowed: Tensor, turns: int = TURNS) -> Tensor:
     """
     count = len(pictures)
     edges = [there - here for here, there in (pairs(pictures, offset) for offset in NEIGHBOURS)]
-    pulls, rests = [torch.zeros_like(edge) for edge in edges], [torch.zeros_like(edge[0]) for edge in edges]
+    pulls, rests = (
+        [torch.zeros_like(edge) for edge in edges],
+        [torch.zeros_like(edge[0]) for edge in edges],
+    )
     common = torch.zeros_like(pictures[0])
     ahead = common
     for _ in range(turns):
@@ -61,7 +64,9 @@ def consensus(pictures: Tensor, allowed: Tensor, turns: int = TURNS) -> Tensor:
     return common
 
 
-def agreed_mark(pictures: Tensor, opacity: float, allowed: Tensor, weight: Tensor, turns: int, rounds: int = 2) -> Mark | None:
+def agreed_mark(
+    pictures: Tensor, opacity: float, allowed: Tensor, weight: Tensor, turns: int, rounds: int = 2
+) -> Mark | None:
     """Return the mark of any colours that several pictures share, or None where the cut finds nothing.
 
     With J of :func:`consensus`, the ink is ``J + a C``, where C is the pictures' median less J. So every pixel's colour is known,
@@ -112,8 +117,12 @@ class Overlay(nn.Module):
 def _continued(colour: Tensor, chosen: Tensor) -> Tensor:
     """Return ``colour`` with that of ``chosen`` (1, H, W) extended to the pixels around it."""
     known = chosen.float()
-    near = F.avg_pool2d((colour * known)[None], 5, 1, 2)[0] / F.avg_pool2d(known[None], 5, 1, 2)[0].clamp_min(1e-6)
-    return torch.where(chosen, colour, torch.where(F.max_pool2d(known[None], 5, 1, 2)[0] > 0, near, colour)).clamp(0, 1)
+    near = F.avg_pool2d((colour * known)[None], 5, 1, 2)[0] / F.avg_pool2d(known[None], 5, 1, 2)[
+        0
+    ].clamp_min(1e-6)
+    return torch.where(
+        chosen, colour, torch.where(F.max_pool2d(known[None], 5, 1, 2)[0] > 0, near, colour)
+    ).clamp(0, 1)
 
 
 def continuity(pictures: Tensor, matte: Tensor, ink: Tensor) -> Tensor:
@@ -144,11 +153,22 @@ def flatness(picture: Tensor) -> Tensor:
 
 
 RANGE = 24.0  # weight of clean values outside of [0, 1]
-WEIGHTS = {"continuity": constant(1.0), "range": constant(RANGE), "ink": constant(0.05), "shape": constant(0.1)}
+WEIGHTS = {
+    "continuity": constant(1.0),
+    "range": constant(RANGE),
+    "ink": constant(0.05),
+    "shape": constant(0.1),
+}
 
 
 def fit_overlay(
-    pictures: Tensor, mark: Mark, allowed: Tensor, *, steps: int, seed: int, on_step: OnStep = lambda done, losses: None
+    pictures: Tensor,
+    mark: Mark,
+    allowed: Tensor,
+    *,
+    steps: int,
+    seed: int,
+    on_step: OnStep = lambda done, losses: None,
 ) -> Mark:
     """Return the mark with the outline that makes the clean pictures most continuous.
 
@@ -188,7 +208,9 @@ def opaque_mark(pictures: Tensor, mark: Mark) -> Mark:
     clean = carried_on(pictures * outside, outside.expand(len(pictures), 1, -1, -1))
     colour = _continued(mark.colour, inside[None] if bool(inside.any()) else chosen)
     way = colour - clean
-    gone = (((pictures - clean) * way).sum((0, 1)) / way.square().sum((0, 1)).clamp_min(1e-3)).clamp(0, 1)
+    gone = (
+        ((pictures - clean) * way).sum((0, 1)) / way.square().sum((0, 1)).clamp_min(1e-3)
+    ).clamp(0, 1)
     matte = torch.where(inside, torch.ones(()), gone * grown(chosen[0], 1))[None]
     return Mark(matte, matte * colour, 1.0, mark.gain)
 
@@ -198,7 +220,9 @@ def cleaned(pictures: Tensor, mark: Mark, allowed: Tensor, weight: Tensor) -> Ma
     chosen = mark.matte[0] > mark.opacity / 2
     matte = mark.opacity * chosen.float()[None]
     colour = mark.colour
-    cut = move(pictures, matte, matte * colour, 0.0, torch.zeros(3), OUTLINE / len(pictures) ** 0.5, weight)
+    cut = move(
+        pictures, matte, matte * colour, 0.0, torch.zeros(3), OUTLINE / len(pictures) ** 0.5, weight
+    )
     chosen = chosen & ~solve(cut, allowed, CLEANING)
     opacity = shared_opacity(pictures, chosen) or mark.opacity
     matte = opacity * chosen.float()[None]
@@ -208,7 +232,9 @@ def cleaned(pictures: Tensor, mark: Mark, allowed: Tensor, weight: Tensor) -> Ma
 def left_over(pictures: Tensor, mark: Mark) -> float:
     """Return how discontinuous and how far outside of [0, 1] undoing ``mark`` leaves the pictures; less is better."""
     matte = mark.matte.clamp(max=CLEAR)
-    return float(continuity(pictures, matte, mark.ink) + RANGE * out_of_range(pictures, matte, mark.ink))
+    return float(
+        continuity(pictures, matte, mark.ink) + RANGE * out_of_range(pictures, matte, mark.ink)
+    )
 
 
 def drawn(

@@ -35,11 +35,14 @@ from stages.watermark.search import HYPOTHESES, ROUNDS, SETTLED, find_mark, outl
 FAINT = 2 / 255  # a matte below this changes no picture of 8 bits
 MARGIN = 16  # pixels around the mark or the box that the search also reads
 STIRRED = 0.03  # spread over the frames at which a pixel counts fully: what never changes may belong to the scene
-UNLIKE, SAME = 1.5, 1.1  # fewer independent frames (or separately given pictures) than this count as one
+UNLIKE, SAME = (
+    1.5,
+    1.1,
+)  # fewer independent frames (or separately given pictures) than this count as one
 COPY = 0.9  # correlation of edges above which two pictures are copies
 RINGS = 4  # pixels around a pixel in which its change over the frames is measured
 COMPARED = 40_000  # pixels of the reduced pictures that are compared
-SAFE = 0.7  # part of the time budget that the plan may use
+BUDGET_PART = 0.7  # part of the time budget that the plan may use
 
 
 @dataclass(frozen=True)
@@ -60,10 +63,17 @@ class Effort:
         tries = len(HYPOTHESES) + 2 * SETTLED * ROUNDS
         # A single picture is searched a second time, for further colours.
         often = 2 if self.pictures == 1 else 1
-        search = self.search_pixels * tries * often * (0.5 * min(self.pictures, SEARCHED) + 0.06 * self.turns)
+        search = (
+            self.search_pixels
+            * tries
+            * often
+            * (0.5 * min(self.pictures, SEARCHED) + 0.06 * self.turns)
+        )
         # Several pictures get two fits: a mark of one colour, and one of all colours.
         drawings = 1 if self.pictures == 1 else 2
-        return search + drawings * self.fit_pixels * self.rounds * self.steps * min(self.pictures, 8)
+        return search + drawings * self.fit_pixels * self.rounds * self.steps * min(
+            self.pictures, 8
+        )
 
 
 SEARCHED = 6  # most pictures that the search reads
@@ -92,12 +102,19 @@ class WatermarkSurvey:
     box: Tensor
 
 
-def survey(sample: Tensor, brief: Brief) -> WatermarkSurvey:
+def survey(sample: Tensor, brief: SeparationContext) -> WatermarkSurvey:
     """Find the mark in evenly spread frames ``(S, 3, H, W)``."""
     size = sample.shape[-2:]
-    box = torch.ones(size, dtype=torch.bool) if brief.hint is None else brief.hint.amax((0, 1)) > 0.5
+    box = (
+        torch.ones(size, dtype=torch.bool) if brief.hint is None else brief.hint.amax((0, 1)) > 0.5
+    )
     nothing = WatermarkSurvey(
-        torch.zeros(1, *size), torch.zeros(3, *size), torch.zeros(size, dtype=torch.bool), 0.0, EFFORTS["balanced"], box
+        torch.zeros(1, *size),
+        torch.zeros(3, *size),
+        torch.zeros(size, dtype=torch.bool),
+        0.0,
+        EFFORTS["balanced"],
+        box,
     )
     if brief.settings.preset == "paper":
         return nothing
@@ -128,7 +145,7 @@ def survey(sample: Tensor, brief: Brief) -> WatermarkSurvey:
     return replace(facts, matte=matte, colour=colour * (matte > 0), lost=lost, opacity=mark.opacity)
 
 
-def separate(frames: Tensor, facts: WatermarkSurvey, brief: Brief) -> Separation:
+def separate(frames: Tensor, facts: WatermarkSurvey, brief: SeparationContext) -> Separation:
     """Return the layers ``clean`` (T, 3, H, W), and the shared ``watermark`` (1, 3, H, W) and ``matte`` (1, 1, H, W)."""
     began = time.monotonic()
     if brief.settings.preset == "paper":
@@ -138,7 +155,9 @@ def separate(frames: Tensor, facts: WatermarkSurvey, brief: Brief) -> Separation
     matte, ink = facts.matte, facts.matte * facts.colour
     touched = matte > 0
     # Pixels without a mark stay the same to the bit.
-    clean = torch.where(touched, ((frames - ink) / (1 - matte).clamp_min(1 - CLEAR)).clamp(0, 1), frames)
+    clean = torch.where(
+        touched, ((frames - ink) / (1 - matte).clamp_min(1 - CLEAR)).clamp(0, 1), frames
+    )
     if bool((touched & ~facts.lost).any()):
         # Unlike pictures, the frames of a clip are compressed in ways that leave no known steps.
         pictures = brief.unordered or len(frames) == 1
@@ -160,7 +179,11 @@ def separate(frames: Tensor, facts: WatermarkSurvey, brief: Brief) -> Separation
     }
     brief.progress(1.0, "clean")
     return Separation(
-        {"clean": clean, "watermark": facts.colour[None].clamp(0, 1), "matte": matte[None].clamp(0, 1)},
+        {
+            "clean": clean,
+            "watermark": facts.colour[None].clamp(0, 1),
+            "matte": matte[None].clamp(0, 1),
+        },
         frozenset({"watermark", "matte"}),
         report,
         seconds,
@@ -168,7 +191,7 @@ def separate(frames: Tensor, facts: WatermarkSurvey, brief: Brief) -> Separation
     )
 
 
-def mark_notes(matte: Tensor, count: int, brief: Brief) -> tuple[Note, ...]:
+def mark_notes(matte: Tensor, count: int, brief: SeparationContext) -> tuple[Note, ...]:
     """Return a warning where ``matte`` shows no mark in the ``count`` frames, or nothing."""
     if bool((matte >= FAINT).any()):
         return ()
@@ -178,9 +201,7 @@ def mark_notes(matte: Tensor, count: int, brief: Brief) -> tuple[Note, ...]:
             "draw a box around the whole mark, with a little of the picture around it"
         )
     elif count == 1:
-        text = (
-            "no mark was found in {frames}: one picture does not tell what lies over it; draw a box around the mark and give it as --hint"
-        )
+        text = "no mark was found in {frames}: one picture does not tell what lies over it; draw a box around the mark and give it as --hint"
     else:
         text = (
             "no mark was found that stays in place in {frames} while the picture changes, so the clean layer is the input; "
@@ -234,7 +255,9 @@ def _likeness(pictures: Tensor) -> Tensor:
     return likeness
 
 
-def _search(sample: Tensor, few: int, box: Tensor, weight: Tensor, effort: Effort, brief: Brief) -> tuple[Mark, tuple[slice, slice]] | None:
+def _search(
+    sample: Tensor, few: int, box: Tensor, weight: Tensor, effort: Effort, brief: SeparationContext
+) -> tuple[Mark, tuple[slice, slice]] | None:
     """Return the mark and the rows and columns it is given for, or None. The search reads ``few`` of the frames."""
     area = _around(box, MARGIN if brief.hint is not None else 0)
     near = sample[_spread(len(sample), few)][..., area[0], area[1]]
@@ -253,7 +276,10 @@ def _search(sample: Tensor, few: int, box: Tensor, weight: Tensor, effort: Effor
         seen = F.interpolate(first.matte[None], size=near.shape[-2:], mode="nearest")[0, 0] > 0
         # Parts of other colours may lie beside what was found, so take as much again on every side.
         inner = _around(seen, MARGIN, 1.0)
-        area = tuple(slice(whole.start + part.start, whole.start + part.stop) for whole, part in zip(area, inner, strict=True))  # type: ignore[assignment]
+        area = tuple(
+            slice(whole.start + part.start, whole.start + part.stop)
+            for whole, part in zip(area, inner, strict=True)
+        )  # type: ignore[assignment]
         allowed = _allowed(box[area])
     full = sample[_spread(len(sample), effort.pictures)][..., area[0], area[1]]
     pictures = _shrunk(full, effort.fit_pixels)
@@ -262,7 +288,9 @@ def _search(sample: Tensor, few: int, box: Tensor, weight: Tensor, effort: Effor
     same = brief.hint is not None and size == scale
     shifts = grid_of(pictures) if len(pictures) == 1 else ()
     evidence = Evidence(pictures, weight, shifts=shifts)
-    mark = first if same else outlined(evidence, first.opacity, first.hue, allowed, 2 * effort.turns)
+    mark = (
+        first if same else outlined(evidence, first.opacity, first.hue, allowed, 2 * effort.turns)
+    )
     marks = [mark]
     if len(sample) > 1:
         agreed = agreed_mark(pictures, first.opacity, allowed, weight, 2 * effort.turns)
@@ -282,11 +310,27 @@ def _search(sample: Tensor, few: int, box: Tensor, weight: Tensor, effort: Effor
         # Only the mark of all colours holds stray pixels that need cleaning.
         rounds = effort.rounds if number else 1
         steps, seed = effort.steps, brief.settings.seed
-        several.append(drawn(pictures, one, allowed > 0.5, weight, steps=steps, rounds=rounds, seed=seed, on_step=told))
+        several.append(
+            drawn(
+                pictures,
+                one,
+                allowed > 0.5,
+                weight,
+                steps=steps,
+                rounds=rounds,
+                seed=seed,
+                on_step=told,
+            )
+        )
     # Of the mark of one colour and that of all colours, keep the one that leaves the pictures more continuous.
-    mark = min(several, key=lambda one: left_over(pictures, one)) if len(several) > 1 else several[0]
+    mark = (
+        min(several, key=lambda one: left_over(pictures, one)) if len(several) > 1 else several[0]
+    )
     if size != full.shape[-2:]:
-        matte, ink = (resize(layer[None], (full.shape[-2], full.shape[-1]))[0] for layer in (mark.matte, mark.ink))
+        matte, ink = (
+            resize(layer[None], (full.shape[-2], full.shape[-1]))[0]
+            for layer in (mark.matte, mark.ink)
+        )
         mark = Mark(matte, ink, mark.opacity, mark.gain)
     return mark, area
 
@@ -295,10 +339,14 @@ def _bears_out(agreed: Mark, first: Mark) -> bool:
     """Return whether ``agreed`` contains most of ``first``, is about as opaque, and is at most eight times as large."""
     inside, chosen = agreed.matte > 0, first.matte > 0
     kept = float((inside & chosen).sum()) / max(1, int(chosen.sum()))
-    return kept > 0.6 and abs(agreed.opacity - first.opacity) < 0.1 and int(inside.sum()) < 8 * int(chosen.sum())
+    return (
+        kept > 0.6
+        and abs(agreed.opacity - first.opacity) < 0.1
+        and int(inside.sum()) < 8 * int(chosen.sum())
+    )
 
 
-def _effort(sample: Tensor, brief: Brief) -> Effort:
+def _effort(sample: Tensor, brief: SeparationContext) -> Effort:
     """Return the preset's effort, or the largest one that fits the time budget, by one timing of a fit step."""
     chosen = EFFORTS[brief.settings.preset]
     if brief.settings.max_seconds is None:
@@ -312,7 +360,7 @@ def _effort(sample: Tensor, brief: Brief) -> Effort:
         torch.autograd.grad(continuity(probe, matte, matte * torch.ones(3, 1, 1)), matte)
         seconds = min(seconds, time.perf_counter() - began)
     unit = seconds / (len(probe) * side * side)
-    room = SAFE * brief.settings.max_seconds / unit
+    room = BUDGET_PART * brief.settings.max_seconds / unit
     size = sample.shape[-1] * sample.shape[-2]
     for effort in (EFFORTS["best"], EFFORTS["balanced"], EFFORTS["fast"]):
         fitting = replace(
@@ -351,12 +399,18 @@ def _shrunk(pictures: Tensor, pixels: int) -> Tensor:
     scale = math.sqrt(min(1.0, pixels / (height * width)))
     if scale > 0.99:
         return pictures
-    return F.interpolate(pictures, size=(max(8, round(height * scale)), max(8, round(width * scale))), mode="area")
+    return F.interpolate(
+        pictures, size=(max(8, round(height * scale)), max(8, round(width * scale))), mode="area"
+    )
 
 
 def _fitted(map_: Tensor, size: torch.Size) -> Tensor:
     """Return a map (H, W) at another size, by nearest neighbours."""
-    return map_ if map_.shape == size else F.interpolate(map_[None, None], size=tuple(size), mode="nearest")[0, 0]
+    return (
+        map_
+        if map_.shape == size
+        else F.interpolate(map_[None, None], size=tuple(size), mode="nearest")[0, 0]
+    )
 
 
 def _spread(count: int, most: int) -> Tensor:

@@ -42,14 +42,17 @@ class Published(nn.Module):
         self.mark = Skip(DEPTH, 3, seed=3 * seed + 1)
         self.matte = Skip(DEPTH, 1, seed=3 * seed + 2)
         self.register_buffer("noise", walking_noise(frames, DEPTH, size, 3 * seed))
-        self.register_buffer("still", torch.cat([walking_noise(1, DEPTH, size, 3 * seed + number) for number in (1, 2)]))
+        self.register_buffer(
+            "still",
+            torch.cat([walking_noise(1, DEPTH, size, 3 * seed + number) for number in (1, 2)]),
+        )
 
     def forward(self, index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return the clean pictures ``(B, 3, H, W)`` of the frames ``index``, mark ``(1, 3, H, W)`` and matte ``(1, 1, H, W)``."""
         return self.clean(self.noise[index]), self.mark(self.still[:1]), self.matte(self.still[1:])
 
 
-def separate_published(frames: Tensor, box: Tensor, brief: Brief) -> Separation:
+def separate_published(frames: Tensor, box: Tensor, brief: SeparationContext) -> Separation:
     """Separate ``frames`` (T, 3, H, W) with ``box`` (H, W) by the published method, in as many steps as the budget allows."""
     count, (height, width) = len(frames), (frames.shape[-2], frames.shape[-1])
     scale = min(1.0, math.sqrt(PIXELS / (height * width)))
@@ -69,12 +72,23 @@ def separate_published(frames: Tensor, box: Tensor, brief: Brief) -> Separation:
         def terms(index: Tensor, progress: float) -> Mapping[str, Tensor]:
             clean, mark, matte = module(index)
             return {
-                "reconstruction": squared_reconstruction(matte * mark + (1 - matte) * clean, target[index]),
-                "outside": ((1 - inside) * matte).square().mean() + ((1 - inside) * (clean - target[index])).square().mean(),
+                "reconstruction": squared_reconstruction(
+                    matte * mark + (1 - matte) * clean, target[index]
+                ),
+                "outside": ((1 - inside) * matte).square().mean()
+                + ((1 - inside) * (clean - target[index])).square().mean(),
                 "exclusion": exclusion(clean, (matte * mark).expand(len(index), -1, -1, -1)),
             }
 
-        plan = FitPlan(steps, batch=BATCH, rate=1e-3, code_rate=1e-3, warm_up=0, decay=False, betas=(0.9, 0.999))
+        plan = FitPlan(
+            steps,
+            batch=BATCH,
+            rate=1e-3,
+            code_rate=1e-3,
+            warm_up=0,
+            decay=False,
+            betas=(0.9, 0.999),
+        )
         fit(module, terms, WEIGHTS, plan, frames=count, seed=seed, on_step=note if report else None)
         return module
 
@@ -89,10 +103,20 @@ def separate_published(frames: Tensor, box: Tensor, brief: Brief) -> Separation:
         steps = brief.checkpoints.compute_and_save("steps", measured)
     module = fitted(steps, report=True)
     with torch.no_grad():
-        parts = [module(torch.arange(at, min(at + BATCH, count), device=device)) for at in range(0, count, BATCH)]
-        clean, mark, matte = torch.cat([part[0] for part in parts]).cpu(), parts[0][1].cpu(), parts[0][2].cpu()
+        parts = [
+            module(torch.arange(at, min(at + BATCH, count), device=device))
+            for at in range(0, count, BATCH)
+        ]
+        clean, mark, matte = (
+            torch.cat([part[0] for part in parts]).cpu(),
+            parts[0][1].cpu(),
+            parts[0][2].cpu(),
+        )
     full = height, width
-    clean, mark, matte = (layer if size == full else F.interpolate(layer, size=full, mode="bilinear") for layer in (clean, mark, matte))
+    clean, mark, matte = (
+        layer if size == full else F.interpolate(layer, size=full, mode="bilinear")
+        for layer in (clean, mark, matte)
+    )
     matte = matte * box
     clean = torch.where(box, clean, frames)
     error = float((matte * mark + (1 - matte) * clean - frames).square().mean())

@@ -35,15 +35,18 @@ def self_likeness(picture: Tensor) -> tuple[Tensor, Tensor]:
     size = 2 * height, 2 * width
     total = picture.new_zeros(size)
     for down, right in ((0, 1), (1, 0)):
-        edge = F.pad(picture[0, :, down:, right:] - picture[0, :, : height - down, : width - right], (0, right, 0, down))
+        edge = F.pad(
+            picture[0, :, down:, right:] - picture[0, :, : height - down, : width - right],
+            (0, right, 0, down),
+        )
         edge = edge / (edge.square().sum(0) + SOFT**2).sqrt()
         total += torch.fft.irfft2(torch.fft.rfft2(edge, s=size).abs().square().sum(0), s=size)
-    down, right = (torch.arange(2 * side) - side for side in (height, width))
-    overlap = (height - down.abs())[:, None] * (width - right.abs())[None]
+    rows, columns = (torch.arange(2 * side) - side for side in (height, width))
+    overlap = (height - rows.abs())[:, None] * (width - columns.abs())[None]
     mean = torch.roll(total, (height, width), (0, 1)) / overlap.clamp_min(1)
     around = F.avg_pool2d(mean[None, None], WINDOW, 1, WINDOW // 2)[0, 0]
     tells = overlap > OVERLAP * height * width
-    tells &= (down.abs()[:, None] >= LEAST) | (right.abs()[None] >= LEAST)
+    tells &= (rows.abs()[:, None] >= LEAST) | (columns.abs()[None] >= LEAST)
     stands = (mean - around) * overlap.clamp_min(0).sqrt()
     if not bool(tells.any()):
         return torch.zeros_like(stands), tells
@@ -61,7 +64,11 @@ def grid_of(picture: Tensor) -> tuple[Shift, ...]:
     top = torch.where(tells & (stands == best_near), stands, torch.full_like(stands, -1.0))
     top[:height] = -1.0  # the same shifts again, the other way
     values, places = top.flatten().topk(PEAKS)
-    peaks = [divmod(int(place), 2 * width) for value, place in zip(values, places, strict=True) if value > 2]
+    peaks = [
+        divmod(int(place), 2 * width)
+        for value, place in zip(values, places, strict=True)
+        if value > 2
+    ]
     peaks = [(row - height, column - width) for row, column in peaks]
     best: tuple[float, tuple[Shift, ...]] = (0.0, ())
     for number, first in enumerate(peaks):
@@ -73,7 +80,9 @@ def grid_of(picture: Tensor) -> tuple[Shift, ...]:
             shifts = _shifts(first, second, stands, tells)
             if len(shifts) < COUNT:
                 continue
-            strength = torch.stack([best_near[height + down, width + right] for down, right in shifts])
+            strength = torch.stack(
+                [best_near[height + down, width + right] for down, right in shifts]
+            )
             mean = float(strength.mean())
             if mean < STANDS_OUT or float((strength > 2).float().mean()) < EACH:
                 continue
@@ -94,7 +103,11 @@ def _shifts(first: Shift, second: Shift, stands: Tensor, tells: Tensor) -> tuple
                 continue
             row = height + steps * first[0] + others * second[0]
             column = width + steps * first[1] + others * second[1]
-            if not (NEAR <= row < 2 * height - NEAR and NEAR <= column < 2 * width - NEAR and bool(tells[row, column])):
+            if not (
+                NEAR <= row < 2 * height - NEAR
+                and NEAR <= column < 2 * width - NEAR
+                and bool(tells[row, column])
+            ):
                 continue
             part = stands[row - NEAR : row + NEAR + 1, column - NEAR : column + NEAR + 1]
             down, right = divmod(int(part.argmax()), 2 * NEAR + 1)

@@ -13,18 +13,29 @@ from stages.watermark.evidence import Evidence
 from stages.watermark.find import Mark, grown, opacity_and_colour, solve
 from stages.watermark.repeat import grid_of
 
-GREYS = tuple((opacity, (grey,) * 3) for grey in (1.0, 0.0, 0.5) for opacity in (0.2, 0.35, 0.5, 0.7, 0.95))
+GREYS = tuple(
+    (opacity, (grey,) * 3) for grey in (1.0, 0.0, 0.5) for opacity in (0.2, 0.35, 0.5, 0.7, 0.95)
+)
 HUES = tuple((float(n & 1), float(n >> 1 & 1), float(n >> 2 & 1)) for n in range(1, 7))
 HYPOTHESES = GREYS + tuple((opacity, hue) for opacity in (0.35, 0.7) for hue in HUES)
 """Opacities and colours to start from. Any mark is close enough to one of them for its outline to show."""
 SETTLED = 4  # best hypotheses that are refined
 ROUNDS = 3  # alternations of outline and opacity; two are usually enough
-LEAST_GAIN = 2.5  # least nats per outline pixel of a mark in a box of one picture; true marks have 3 to 13
-SHARED_GAIN = 15.0  # the same for several pictures; scenes without a mark have at most 9, marks about 40
+LEAST_GAIN = (
+    2.5  # least nats per outline pixel of a mark in a box of one picture; true marks have 3 to 13
+)
+SHARED_GAIN = (
+    15.0  # the same for several pictures; scenes without a mark have at most 9, marks about 40
+)
 
 
 def find_mark(
-    pictures: Tensor, allowed: Tensor, weight: Tensor, *, turns: int = 80, progress: Callable[[float], None] = lambda done: None
+    pictures: Tensor,
+    allowed: Tensor,
+    weight: Tensor,
+    *,
+    turns: int = 80,
+    progress: Callable[[float], None] = lambda done: None,
 ) -> Mark | None:
     """Return the mark of all ``pictures`` within ``allowed`` (H, W), of one opacity and colour; None where there is none.
 
@@ -49,14 +60,22 @@ def find_mark(
     if not bool((mark.matte > 0).any()):
         return None
     # The mark's outline must not count as texture of the picture.
-    mark = outlined(Evidence(pictures, weight, mark.matte[0] > 0, shifts), mark.opacity, mark.hue, allowed, 2 * turns)
+    mark = outlined(
+        Evidence(pictures, weight, mark.matte[0] > 0, shifts),
+        mark.opacity,
+        mark.hue,
+        allowed,
+        2 * turns,
+    )
     chosen = mark.matte[0] > 0
     rim = int((grown(chosen, 1) & ~grown(chosen, -1)).sum())
     least = LEAST_GAIN if len(pictures) == 1 else SHARED_GAIN
     return mark if rim and mark.gain > least * rim else None
 
 
-def outlined(evidence: Evidence, opacity: float, colour: Tensor, allowed: Tensor, turns: int) -> Mark:
+def outlined(
+    evidence: Evidence, opacity: float, colour: Tensor, allowed: Tensor, turns: int
+) -> Mark:
     """Return the best mark of this opacity and one ``colour`` (3,); its matte is empty where nothing is gained."""
     cut = evidence.cut(opacity, colour)
     chosen = solve(cut, allowed, turns)

@@ -68,7 +68,16 @@ def _inverse_root(spread: Tensor) -> Tensor:
     l11 = (s11 - l10.square()).clamp_min(1e-8).sqrt()
     l21 = (s12 - l10 * l20) / l11
     l22 = (s22 - l20.square() - l21.square()).clamp_min(1e-8).sqrt()
-    return torch.stack([1 / l00, -l10 / (l00 * l11), 1 / l11, (l10 * l21 - l11 * l20) / (l00 * l11 * l22), -l21 / (l11 * l22), 1 / l22])
+    return torch.stack(
+        [
+            1 / l00,
+            -l10 / (l00 * l11),
+            1 / l11,
+            (l10 * l21 - l11 * l20) / (l00 * l11 * l22),
+            -l21 / (l11 * l22),
+            1 / l22,
+        ]
+    )
 
 
 def _mean_around(planes: Tensor, by: int) -> Tensor:

@@ -8,7 +8,7 @@ from clips import drifting
 from clips import psnr_of_all as psnr
 from torch import Tensor
 
-from stages.context import Brief, FitSettings, Separation
+from stages.context import FitSettings, Separation, SeparationContext
 from stages.segment.background import complete, find_plate, push_pull
 from stages.segment.fit import neighbours
 from stages.segment.layers import separate, settle, survey
@@ -49,7 +49,9 @@ def disc(
     return (radius + 0.5 - torch.stack(away)[:, None]).clamp(0, 1)
 
 
-def made(frames: int = 10, camera: tuple[float, float] = (0.0, 0.0), size: tuple[int, int] = (72, 96)) -> tuple[Tensor, Tensor, Tensor]:
+def made(
+    frames: int = 10, camera: tuple[float, float] = (0.0, 0.0), size: tuple[int, int] = (72, 96)
+) -> tuple[Tensor, Tensor, Tensor]:
     """Return a clip of a reddish disc that crosses a bluish texture, its background and its matte.
 
     camera: motion of the background in pixels a frame.
@@ -164,7 +166,9 @@ def test_a_hint_decides_between_two() -> None:
         torch.tensor([0.9, 0.2, 0.1]).view(1, 3, 1, 1),
         torch.tensor([0.1, 0.8, 0.2]).view(1, 3, 1, 1),
     )
-    picture = left * red + right * green + (1 - left - right) * (0.4 + 0.1 * drifting(3, 1, (0, 0), size))
+    picture = (
+        left * red + right * green + (1 - left - right) * (0.4 + 0.1 * drifting(3, 1, (0, 0), size))
+    )
     box = torch.zeros(1, 1, *size)
     box[..., 20:52, 54:86] = 1
     strokes = torch.zeros(1, 1, *size)

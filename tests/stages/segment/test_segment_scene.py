@@ -24,7 +24,9 @@ def moving(flow: Tensor) -> WindowMotion:
     """Return a window of :data:`COUNT` frames with the flow ``(2, h, w)`` and a resting camera."""
     forward = flow.expand(COUNT - 1, -1, -1, -1).clone()
     still, trust = torch.zeros_like(forward), torch.ones_like(forward[:, :1])
-    return WindowMotion(forward, -forward, still, still, trust, trust, torch.zeros(COUNT, *flow.shape))
+    return WindowMotion(
+        forward, -forward, still, still, trust, trust, torch.zeros(COUNT, *flow.shape)
+    )
 
 
 def scene() -> tuple[WindowMotion, Tensor]:
@@ -36,7 +38,9 @@ def scene() -> tuple[WindowMotion, Tensor]:
         torch.arange(SIZE[1]).float().expand(SIZE),
         torch.arange(SIZE[0]).float()[:, None].expand(SIZE),
     )
-    across = 0.5 + torch.where(y > 36, 1.5 + 0.5 * torch.sin(x / 9), 0.4 * torch.sin(x / 7) + y / 72)
+    across = 0.5 + torch.where(
+        y > 36, 1.5 + 0.5 * torch.sin(x / 9), 0.4 * torch.sin(x / 7) + y / 72
+    )
     disc = (x - 32) ** 2 + (y - 20) ** 2 < 64
     flow = torch.stack([torch.where(disc, 0.9, across), torch.where(disc, -0.6, 0.0)])
     return moving(flow), disc

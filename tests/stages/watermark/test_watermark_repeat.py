@@ -36,7 +36,9 @@ def as_jpeg(picture: Tensor, quality: int) -> Tensor:
     """Return ``picture`` (3, H, W), sides divisible by 8, with the rounding of a grey JPEG of this quality in all channels."""
     height, width = picture.shape[-2:]
     steps, basis = steps_at(quality)[0], cosines()
-    blocks = (picture * 255 - 128).view(3, height // BLOCK, BLOCK, width // BLOCK, BLOCK).transpose(2, 3)
+    blocks = (
+        (picture * 255 - 128).view(3, height // BLOCK, BLOCK, width // BLOCK, BLOCK).transpose(2, 3)
+    )
     rounded = ((basis @ blocks @ basis.T) / steps).round() * steps
     pixels = (basis.T @ rounded @ basis).transpose(2, 3).reshape(3, height, width)
     return ((pixels + 128).round() / 255).clamp(0, 1)
@@ -71,7 +73,9 @@ def test_repetitions_leave_no_part_of_the_scene_in_the_mark() -> None:
     allowed[0], allowed[-1], allowed[:, 0], allowed[:, -1] = 0, 0, 0, 0
     wrong = []
     for shifts in ((), grid_of(frames)):
-        found = solve(Evidence(frames, everywhere, shifts=shifts).cut(0.3, torch.ones(3)), allowed, 100)
+        found = solve(
+            Evidence(frames, everywhere, shifts=shifts).cut(0.3, torch.ones(3)), allowed, 100
+        )
         wrong.append(int((found & ~shape).sum()))
     assert wrong[1] <= wrong[0]
     assert wrong[1] < 0.01 * int(shape.sum())
@@ -120,6 +124,9 @@ def test_amplified_rounding_is_taken_off_under_the_mark_alone() -> None:
     undone = torch.where(matte > 0, ((frames - matte) / (1 - matte)).clamp(0, 1), frames)
     smooth = without_rounding(undone, matte, [85])
     shown = (matte > 0).expand(3, -1, -1)
-    assert psnr(smooth[0][shown][None], clean[0][shown][None]) > psnr(undone[0][shown][None], clean[0][shown][None]) + 2
+    assert (
+        psnr(smooth[0][shown][None], clean[0][shown][None])
+        > psnr(undone[0][shown][None], clean[0][shown][None]) + 2
+    )
     assert torch.equal(smooth[0][~shown], frames[0][~shown])
     assert torch.equal(without_rounding(frames, torch.zeros(1, 144, 200), [85]), frames)
