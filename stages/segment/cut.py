@@ -12,9 +12,9 @@ from stages.motion.flow import resize
 from stages.segment.votes import guided_lines
 
 SURE_MOVING, SURE_STILL = 0.2, 0.1
-"""Mattes this near to 0 and 1 may not change, in clips and in single pictures.
+"""Mattes this near to 0 and 1 may not change, under a moving camera and otherwise.
 
-In clips, the votes know more than the colours: at 0.1 the cut removed thin limbs.
+Under a moving camera, the cut removed thin limbs at 0.1.
 """
 LEAST = 20  # sure pixels of each side that are needed to learn its colours
 CUT_ROUNDS = 2

@@ -121,7 +121,8 @@ def separate(frames: Tensor, facts: SegmentSurvey, brief: SeparationContext) -> 
         odds = resize(odds[:, None], (work.shape[-2], work.shape[-1]))[:, 0]
         if motion is not None:
             odds = local_vote(work, odds)
-        sure = SURE_STILL if motion is None else SURE_MOVING
+        moving_camera = motion is not None and facts.plate is None
+        sure = SURE_MOVING if moving_camera else SURE_STILL
         matte = refine(cut(work, odds, sure), work, frames)
     with clocked(seconds, "background"):
         brief.progress(0.9, "background")
