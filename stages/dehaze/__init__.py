@@ -1,1 +1,1 @@
-"""Clear layer, transmission and airlight; begins at :mod:`stages.dehaze.layers`."""
+"""Remove haze: clear layer, transmission and airlight. Start at :mod:`stages.dehaze.layers`."""

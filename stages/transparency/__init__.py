@@ -1,1 +1,1 @@
-"""Transmission and reflection; begins at :mod:`stages.transparency.layers`."""
+"""Separate transmission and reflection. Start at :mod:`stages.transparency.layers`."""

@@ -13,15 +13,14 @@ from torch import Tensor
 
 from stages.context import FitSettings, Separation, SeparationContext
 from stages.dehaze.airlight import blue_sky, find_airlight
-from stages.dehaze.evidence import find_floors, veil_colour, weighted_quantile
+from stages.dehaze.evidence import find_floors, veil_colour
 from stages.dehaze.field import evenness, find_field, reached
-from stages.dehaze.layers import power, separate, settle, settled, survey
+from stages.dehaze.layers import separate, settle, settled, survey
 from stages.dehaze.model import (
     dark_bound,
     guided,
     haze,
     least_transmission,
-    recover,
     rounded,
     spread,
 )
@@ -61,13 +60,6 @@ def mixed_back(separated: Separation) -> Tensor:
     )
 
 
-def test_the_haze_model_by_hand() -> None:
-    clear, light = torch.full((1, 3, 1, 1), 0.2), torch.full((1, 3, 1, 1), 0.8)
-    hazy = haze(clear, torch.full((1, 1, 1, 1), 0.25), light)
-    assert float(hazy[0, 0, 0, 0]) == pytest.approx(0.25 * 0.2 + 0.75 * 0.8)
-    assert torch.allclose(recover(hazy, torch.full((1, 1, 1, 1), 0.25), light), clear)
-
-
 def test_black_meets_the_bound_and_nothing_lies_below_it() -> None:
     light, t = torch.full((1, 3, 1, 1), 0.9), veil()
     clear = scene()
@@ -75,15 +67,6 @@ def test_black_meets_the_bound_and_nothing_lies_below_it() -> None:
     assert bool((bound <= t + 1e-5).all())
     black = clear.amin(1, keepdim=True) == 0
     assert torch.allclose(bound[black], t[black], atol=1e-5)
-
-
-def test_the_least_transmission_keeps_the_clear_picture_in_range() -> None:
-    frames, light = (
-        torch.rand(1, 3, *SIZE, generator=torch.Generator().manual_seed(0)),
-        torch.tensor([0.6, 0.7, 0.8]).view(1, 3, 1, 1),
-    )
-    clear = light + (frames - light) / least_transmission(frames, light)
-    assert float(clear.min()) > -1e-5 and float(clear.max()) < 1 + 1e-5
 
 
 def test_the_guided_filter_keeps_an_affine_function_of_the_guide() -> None:
@@ -278,16 +261,6 @@ def test_evidence_grows_with_the_haze_without_a_jump() -> None:
     assert all(-0.02 <= after - before < 0.4 for before, after in pairwise(found))
 
 
-@pytest.mark.parametrize(
-    ("sure", "strength", "expected"),
-    [(1, 1, 1), (0.6, 1, 0.6), (0.6, 0.5, 0.3), (0, 1, 0), (0, 2, 1), (1, 2, 2)],
-)
-def test_the_power_of_the_transmission_by_hand(
-    sure: float, strength: float, expected: float
-) -> None:
-    assert power(sure, strength) == pytest.approx(expected)
-
-
 def test_the_strength_scales_what_is_removed() -> None:
     hazy, clear = rounded(haze(scene(), veil(), torch.full((1, 3, 1, 1), 0.95))), rounded(scene())
     found = [
@@ -310,13 +283,6 @@ def test_a_blue_veil_colours_the_airlight_and_a_brown_ground_does_not() -> None:
         [0.1, 0.07, 0.03]
     ).view(1, 3, 1, 1)
     assert torch.equal(veil_colour(find_floors(rounded(brown), white), white), white)
-
-
-@pytest.mark.parametrize(("part", "expected"), [(0.1, 1.0), (0.5, 2.0), (0.9, 4.0)])
-def test_weighted_quantiles_by_hand(part: float, expected: float) -> None:
-    values, weights = torch.tensor([4.0, 1.0, 2.0, 3.0]), torch.tensor([2.0, 1.0, 4.0, 0.0])
-    assert weighted_quantile(values, weights, part) == expected
-    assert weighted_quantile(values, torch.zeros(4), part) == 0
 
 
 def test_a_clip_does_not_flicker() -> None:

@@ -1,0 +1,45 @@
+"""Tests of the haze model and of small helpers by numbers computed by hand."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from stages.dehaze.evidence import weighted_quantile
+from stages.dehaze.layers import power
+from stages.dehaze.model import haze, least_transmission, recover
+
+SIZE = (72, 96)
+
+
+def test_the_haze_model_by_hand() -> None:
+    clear, light = torch.full((1, 3, 1, 1), 0.2), torch.full((1, 3, 1, 1), 0.8)
+    hazy = haze(clear, torch.full((1, 1, 1, 1), 0.25), light)
+    assert float(hazy[0, 0, 0, 0]) == pytest.approx(0.25 * 0.2 + 0.75 * 0.8)
+    assert torch.allclose(recover(hazy, torch.full((1, 1, 1, 1), 0.25), light), clear)
+
+
+def test_the_least_transmission_keeps_the_clear_picture_in_range() -> None:
+    frames, light = (
+        torch.rand(1, 3, *SIZE, generator=torch.Generator().manual_seed(0)),
+        torch.tensor([0.6, 0.7, 0.8]).view(1, 3, 1, 1),
+    )
+    clear = light + (frames - light) / least_transmission(frames, light)
+    assert float(clear.min()) > -1e-5 and float(clear.max()) < 1 + 1e-5
+
+
+@pytest.mark.parametrize(
+    ("sure", "strength", "expected"),
+    [(1, 1, 1), (0.6, 1, 0.6), (0.6, 0.5, 0.3), (0, 1, 0), (0, 2, 1), (1, 2, 2)],
+)
+def test_the_power_of_the_transmission_by_hand(
+    sure: float, strength: float, expected: float
+) -> None:
+    assert power(sure, strength) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(("part", "expected"), [(0.1, 1.0), (0.5, 2.0), (0.9, 4.0)])
+def test_weighted_quantiles_by_hand(part: float, expected: float) -> None:
+    values, weights = torch.tensor([4.0, 1.0, 2.0, 3.0]), torch.tensor([2.0, 1.0, 4.0, 0.0])
+    assert weighted_quantile(values, weights, part) == expected
+    assert weighted_quantile(values, torch.zeros(4), part) == 0
