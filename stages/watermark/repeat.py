@@ -38,12 +38,12 @@ def self_likeness(picture: Tensor) -> tuple[Tensor, Tensor]:
         edge = F.pad(picture[0, :, down:, right:] - picture[0, :, : height - down, : width - right], (0, right, 0, down))
         edge = edge / (edge.square().sum(0) + SOFT**2).sqrt()
         total += torch.fft.irfft2(torch.fft.rfft2(edge, s=size).abs().square().sum(0), s=size)
-    down, right = (torch.arange(2 * side) - side for side in (height, width))
-    overlap = (height - down.abs())[:, None] * (width - right.abs())[None]
+    rows, columns = (torch.arange(2 * side) - side for side in (height, width))
+    overlap = (height - rows.abs())[:, None] * (width - columns.abs())[None]
     mean = torch.roll(total, (height, width), (0, 1)) / overlap.clamp_min(1)
     around = F.avg_pool2d(mean[None, None], WINDOW, 1, WINDOW // 2)[0, 0]
     tells = overlap > OVERLAP * height * width
-    tells &= (down.abs()[:, None] >= LEAST) | (right.abs()[None] >= LEAST)
+    tells &= (rows.abs()[:, None] >= LEAST) | (columns.abs()[None] >= LEAST)
     stands = (mean - around) * overlap.clamp_min(0).sqrt()
     if not bool(tells.any()):
         return torch.zeros_like(stands), tells
