@@ -30,6 +30,7 @@ COARSE_REACH = 1 / 64  # how far the search's progress may be wrong
 COARSE_STEPS = 11
 FINE_STEPS = 9  # in full size, a step being half a pixel
 MOST_SHRUNK = 3.0  # how much smaller a frame may show a scene: beyond, the clean frame is better
+PURE = 0.99  # part of a pixel that has to be the scene's own, so that it counts as shown
 BISECTIONS = 20  # halvings of the interval that the progress lies in
 
 
@@ -171,19 +172,18 @@ def _moved_back(frame: Tensor, placement: Placement, side: str, clean: Tensor) -
     """Return one scene as far as a frame shows it, ``(3, H, W)``, and where it does, ``(1, H, W)``.
 
     clean: the scene's nearest clean frame ``(3, H, W)``. It adds the detail that is lost where the
-    frame shows the scene smaller or between pixels. Pixels next to those of the other scene do not
-    count: they may be mixed.
+    frame shows the scene smaller or between pixels. Where pixels of the other scene take part,
+    the scene does not count as shown.
     """
     height, width = frame.shape[-2:]
     aspect = height / width
     places = pixel_places(height, width, aspect)
     there = placement.outgoing if side == "outgoing" else placement.incoming
     back = there.inverse()(*places)
-    weight = placement.weight(*back, aspect, 1 / width)
-    own = weight if side == "incoming" else 1 - weight
-    shown = (own * inside(*back, aspect, 1 / width) > 0.5).float()[None]
+    weight = placement.weight(*places, aspect, 1 / width)[None]
+    own = sample(weight if side == "incoming" else 1 - weight, *back)
+    shown = (own > PURE) & (inside(*back, aspect, 1 / width) > 0.5)[None]
     if max(there.scale) > MOST_SHRUNK:
         shown = torch.zeros_like(shown)
-    eroded = 1 - functional.max_pool2d(1 - shown, 3, stride=1, padding=1)
     detail = clean - sample(sample(clean, *there(*places)), *back)
-    return (sample(frame, *back) + detail).clamp(0, 1), eroded > 0.5
+    return (sample(frame, *back) + detail).clamp(0, 1), shown

@@ -166,7 +166,7 @@ def test_a_push_to_a_plain_colour_is_undone() -> None:
     frames = torch.stack([*[scene] * 3, *inner])
     clip = Frames(frames, tuple(Fraction(n, 25) for n in range(len(frames))), 0)
     move = Transition(3, 8, "push", mix, "gamma", 0, None, "#000000", effect="slideleft")
-    done: dict[int, Finished] = {}
+    done: dict[int, SeparatedFrame] = {}
     separate_transition(
         Window.of(clip),
         move,
