@@ -30,10 +30,14 @@ def ring_grid() -> Tensor:
 def busy_scene() -> Tensor:
     """Return smooth colours with dark rectangles and a little noise, none of them periodic, ``(1, 3, H, W)``."""
     generator = torch.Generator().manual_seed(6)
-    colours = F.interpolate(torch.rand(1, 3, 5, 7, generator=generator), size=SIZE, mode="bicubic").clamp(0, 1)
+    colours = F.interpolate(
+        torch.rand(1, 3, 5, 7, generator=generator), size=SIZE, mode="bicubic"
+    ).clamp(0, 1)
     picture = 0.3 + 0.4 * colours
     for _ in range(12):
-        row, column, height, width = (int(torch.randint(5, most, (1,), generator=generator)) for most in (150, 200, 50, 60))
+        row, column, height, width = (
+            int(torch.randint(5, most, (1,), generator=generator)) for most in (150, 200, 50, 60)
+        )
         picture[..., row : row + height, column : column + width] *= 0.6
     return (picture + 0.005 * torch.randn(1, 3, *SIZE, generator=generator)).clamp(0, 1)
 
@@ -81,7 +85,9 @@ def test_repetitions_leave_no_part_of_the_scene_in_the_mark() -> None:
     repeated = grid_of(frames)
     assert repeated
     for shifts in ((), repeated):
-        found = solve(Evidence(frames, everywhere, shifts=shifts).cut(0.3, torch.ones(3)), allowed, 100)
+        found = solve(
+            Evidence(frames, everywhere, shifts=shifts).cut(0.3, torch.ones(3)), allowed, 100
+        )
         wrong.append(int((found & ~shape).sum()))
     assert wrong[1] <= wrong[0]
     assert wrong[1] < 0.01 * int(shape.sum())
