@@ -32,9 +32,10 @@ from stages.find.features import (
 )
 from stages.find.fit import fit_between
 from stages.find.gradual_transitions import LONGEST, GradualSearch
-from stages.find.stills import StillSearch
+from stages.find.stills import StillSearch, StillTransition
 from stages.find.stretch import TransitionFit
 from stages.find.timeline import PlainFrame, TransitionEvent, build_timeline
+from stages.kinds import TRANSITION_KINDS
 from stages.media.clip import Frames
 from stages.shots import Analysis
 
@@ -132,6 +133,11 @@ def _check_spans(spans: Sequence[tuple[int, int]]) -> None:
             )
 
 
+def _touches(event: TransitionEvent, found: StillTransition) -> bool:
+    """Return whether an event overlaps a transition between still scenes, or is next to it."""
+    return event.last_frame >= found.first - 1 and event.first_frame <= found.last + 1
+
+
 @dataclass
 class _Search:
     """The frames of the last few seconds, and what was found so far.
@@ -199,20 +205,15 @@ class _Search:
         for found in self.stills.found:
             if self._is_given(found.first, found.last):
                 continue
-            events = [
-                event
-                for event in events
-                if event.last_frame < found.first - 1 or event.first_frame > found.last + 1
-            ]
-            events.append(
-                TransitionEvent(
-                    found.first,
-                    found.last,
-                    found.kind,
-                    found.space,
-                    found.mix,
-                )
-            )
+            replaced = [event for event in events if _touches(event, found)]
+            events = [event for event in events if not _touches(event, found)]
+            kind, effect = found.kind, None
+            for event in replaced:
+                # The other search knows the pattern of a matte, and so its name.
+                if TRANSITION_KINDS[event.kind].has_matte and kind == "wipe":
+                    kind, effect = event.kind, event.effect
+            span = found.first, found.last
+            events.append(TransitionEvent(*span, kind, found.space, found.mix, effect=effect))
         return events
 
     def _add_plain(self, plain: PlainFrame) -> None:
