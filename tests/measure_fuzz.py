@@ -171,18 +171,8 @@ def _by_command(corpus: Corpus, room: Path, way: str, path: Path, salvage: bool)
         words = ["report", str(folder)]
         if way == "run":
             film = str(corpus.folder / "film.mp4")
-            words = [
-                "run",
-                film,
-                "--task",
-                "transition",
-                "--transition",
-                "4:7",
-                "--out",
-                str(folder),
-                "--resume",
-                "--no-progress",
-            ]
+            words = ["run", film, *"--task transition --transition 4:7".split()]
+            words += ["--out", str(folder), "--resume", "--no-progress"]
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), stand_in():
         status = cli.main(words)

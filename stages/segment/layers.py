@@ -21,11 +21,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from stages.context import BUDGET_PART, Note, Separation, SeparationContext, notes_where
+from stages.context import BUDGET_PART, Separation, SeparationContext
 from stages.mixing.psnr import psnr_of
 from stages.motion.flow import resize, shrunk
 from stages.optim.fit import FitPlan, OnStep
 from stages.optim.timing import clocked, seconds_a_step
+from stages.segment.account import EMPTY, OPAQUE, background_shares, matte_notes
 from stages.segment.background import Plate, complete, dilate, find_plate, margin_of, push_pull
 from stages.segment.behind import behind_odds
 from stages.segment.cut import SOFT, SURE_MOVING, SURE_STILL, cut, refine
@@ -62,10 +63,6 @@ FAR = 2.0  # distance from the rigid scene's motion, in its own spread, of a pos
 JUMPS = 0.3  # least motion contrast along such a foreground's outline, in [0, 1]
 PLAINLY = 1.5  # and the least ratio of it to the contrast along the other candidate's outline
 GUESSED = 0.1  # trust in colours that are only filled in from their surroundings
-OPAQUE = 0.95  # matte above which a pixel shows the foreground alone
-
-EMPTY, FULL = 1e-4, 0.999
-"""Share of a frame below which its foreground counts as empty, and above which as everything."""
 
 
 @dataclass(frozen=True)
@@ -152,50 +149,10 @@ def separate(frames: Tensor, facts: SegmentSurvey, brief: SeparationContext) -> 
         "fit_steps": float(steps),
         "matte_mean": float(matte.mean()),
         "background_unseen": float(missing.float().mean()),
-        **_shares(layers["matte"], missing),
+        **background_shares(layers["matte"], missing),
     }
     notes = matte_notes(layers["matte"], moving=motion is not None, hinted=brief.hint is not None)
     return Separation(layers, report=report, seconds=dict(seconds), notes=notes)
-
-
-def _shares(matte: Tensor, missing: Tensor) -> dict[str, float]:
-    """Return where the background comes from, as shares of all pixels.
-
-    explained: hidden here and seen in other frames. invented: seen in no frame, so it is drawn.
-    untouched: not hidden.
-
-    matte: ``(T, 1, H, W)`` in [0, 1].
-    missing: ``(T, H, W)`` or ``(T, 1, H, W)``, true where no frame shows the background.
-    """
-    hidden = (matte[:, 0] > 1 - OPAQUE) | missing.reshape(matte[:, 0].shape)
-    invented, covered = float(missing.float().mean()), float(hidden.float().mean())
-    return {"explained": covered - invented, "invented": invented, "untouched": 1 - covered}
-
-
-def matte_notes(matte: Tensor, *, moving: bool, hinted: bool) -> tuple[Note, ...]:
-    """Return notes about frames without a foreground and about frames without a background.
-
-    matte: ``(T, 1, H, W)`` in [0, 1].
-    moving: the foreground was found by its motion. hinted: the user marked it.
-    """
-    if hinted:
-        nothing, advice = (
-            "nothing that --hint marks was found",
-            "draw the mark over the whole thing",
-        )
-    else:
-        nothing = (
-            "nothing that moves against the camera was found"
-            if moving
-            else "nothing that stands out was found"
-        )
-        advice = "mark the thing in white on black and give that picture as --hint"
-    part = (matte > 0.5).float().mean((1, 2, 3))
-    empty = notes_where(
-        f"{nothing} in {{frames}}, so the foreground is empty there; {advice}", part < EMPTY
-    )
-    full = "nearly the whole picture was taken for the foreground in {frames}, so the background is made up there; "
-    return (*empty, *notes_where(f"{full}{advice}", part > FULL))
 
 
 def settle(frames: Tensor, layers: dict[str, Tensor], facts: object = None) -> dict[str, Tensor]:

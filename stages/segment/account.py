@@ -1,0 +1,54 @@
+"""Say of a separation what is known, what is made up, and what was not found."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from stages.context import Note, notes_where
+
+OPAQUE = 0.95
+"""Matte above which a pixel shows the foreground alone."""
+
+EMPTY = 1e-4
+"""Share of a frame below which its foreground counts as empty."""
+
+FULL = 0.999
+"""Share of a frame above which its foreground counts as everything."""
+
+
+def background_shares(matte: Tensor, missing: Tensor) -> dict[str, float]:
+    """Return where the background comes from, as shares of all pixels.
+
+    explained: hidden here and seen in other frames. invented: seen in no frame, so it is drawn.
+    untouched: not hidden.
+
+    matte: ``(T, 1, H, W)`` in [0, 1].
+    missing: ``(T, H, W)`` or ``(T, 1, H, W)``, true where no frame shows the background.
+    """
+    hidden = (matte[:, 0] > 1 - OPAQUE) | missing.reshape(matte[:, 0].shape)
+    invented, covered = float(missing.float().mean()), float(hidden.float().mean())
+    return {"explained": covered - invented, "invented": invented, "untouched": 1 - covered}
+
+
+def matte_notes(matte: Tensor, *, moving: bool, hinted: bool) -> tuple[Note, ...]:
+    """Return notes about frames without a foreground and about frames without a background.
+
+    matte: ``(T, 1, H, W)`` in [0, 1].
+    moving: the foreground was found by its motion. hinted: the user marked it.
+    """
+    nothing = "nothing that stands out was found"
+    advice = "mark the thing in white on black and give that picture as --hint"
+    if hinted:
+        nothing = "nothing that --hint marks was found"
+        advice = "draw the mark over the whole thing"
+    elif moving:
+        nothing = "nothing that moves against the camera was found"
+    part = (matte > 0.5).float().mean((1, 2, 3))
+    empty = notes_where(
+        f"{nothing} in {{frames}}, so the foreground is empty there; {advice}", part < EMPTY
+    )
+    full = (
+        "nearly the whole picture was taken for the foreground in {frames}, "
+        "so the background is made up there; "
+    )
+    return (*empty, *notes_where(f"{full}{advice}", part > FULL))
