@@ -168,15 +168,18 @@ def fit_overlay(
     *,
     steps: int,
     seed: int,
+    free_core: bool = False,
     on_step: OnStep = lambda done, losses: None,
 ) -> Mark:
     """Return the mark with the outline that makes the clean pictures most continuous.
 
-    Only the outline, one pixel to each side, is free. The core keeps its opacity: fitted freely, it came out too low.
+    The outline, one pixel to each side, is free. The core keeps its opacity unless ``free_core``: a free core comes out too low,
+    but what is no mark fades out of it.
     Several pictures also fit the colours; a single one cannot tell them from its own.
     """
     chosen, several = mark.matte[0] > 0, len(pictures) > 1
-    free = grown(chosen, 1) & allowed & ~grown(chosen, -1)
+    free = grown(chosen, 1) & allowed
+    free = free if free_core else free & ~grown(chosen, -1)
     overlay = Overlay(mark, free, coloured=several).to(pictures.device)
 
     def terms(index: Tensor, progress: float) -> Mapping[str, Tensor]:
@@ -260,5 +263,6 @@ def drawn(
         def report(done: float, losses: Mapping[str, float], number: int = number) -> None:
             on_step((number + done) / rounds, losses)
 
-        mark = fit_overlay(pictures, mark, allowed, steps=steps, seed=seed, on_step=report)
+        last = number == rounds - 1
+        mark = fit_overlay(pictures, mark, allowed, steps=steps, seed=seed, free_core=not last, on_step=report)
     return mark
