@@ -212,7 +212,7 @@ def at_step(patch: pytest.MonkeyPatch, stage: str, count: int, action: Callable[
         if name == stage and told[0] == count:
             action()
 
-    patch.setattr("pipeline.runtime.progress.Silent.step", step)
+    patch.setattr("pipeline.runtime.progress.SilentReporter.step", step)
 
 
 def die() -> None:
