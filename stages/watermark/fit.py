@@ -264,5 +264,7 @@ def drawn(
             on_step((number + done) / rounds, losses)
 
         last = number == rounds - 1
-        mark = fit_overlay(pictures, mark, allowed, steps=steps, seed=seed, free_core=not last, on_step=report)
+        mark = fit_overlay(
+            pictures, mark, allowed, steps=steps, seed=seed, free_core=not last, on_step=report
+        )
     return mark
