@@ -26,7 +26,7 @@ from stages.mixing.psnr import psnr_of
 from stages.motion.flow import resize, shrunk
 from stages.optim.timing import seconds_of
 from stages.transparency.clip import LayerPair, encoded, fit_planes, separate_clip
-from stages.transparency.evidence import BELIEVED, sum_evidence
+from stages.transparency.evidence import BELIEVED, ENOUGH, FEWEST, sum_evidence
 from stages.transparency.mixtures import find_ends, fit_line, unmix
 from stages.transparency.motion import moves
 from stages.transparency.naming import as_before, by_focus, small
@@ -50,6 +50,10 @@ AS_TOLD = "--strength 0 keeps the reflection of {frames}: the transmission is th
 NO_SUM = (
     "no reflection was found in {frames}: the transmission is the input itself; "
     "nothing shows that two moving layers add up here; --strength 2 separates them all the same"
+)
+TOO_FEW = (
+    "{frames} are too few to show that two layers add up: they are separated all the same; "
+    "if there is no reflection, keep the input"
 )
 NO_STRENGTH = (
     "--strength has no meaning for mixtures of the same two layers, whose weights are measured: "
@@ -176,6 +180,9 @@ def separate(frames: Tensor, facts: TransparencySurvey, context: SeparationConte
             found, more["focus"] = by_focus(found)
             notes = reflection_notes(frames, from_light(found[1], facts.space))
             believed = more["sum_evidence"] > BELIEVED
+            if not believed and FEWEST <= len(frames) < ENOUGH:
+                # So few frames cannot speak against a reflection, and the user expects one.
+                notes, believed = (*notes, *notes_where(TOO_FEW, everywhere)), True
             found = _scaled(found, light, context.strength - (0 if believed else 1))
     seconds[name] = time.monotonic() - began
     layers = {
@@ -247,8 +254,8 @@ def _moving(
 ) -> tuple[LayerPair | None, dict[str, float]]:
     """Separate two moving layers of frames ``(T, 3, H, W)``, whose light is given.
 
-    Returns the layers and figures of the work done. There are no layers if the frames are no sum
-    and the user does not want to separate them all the same, by a strength above 1.
+    Returns the layers and figures of the work done. There are no layers if enough frames show that
+    they are no sum, unless the user wants them all the same (a strength above 1).
     """
     plan = plan_for(light, context)
     plan = replace(
@@ -264,7 +271,8 @@ def _moving(
     mosaic = fit_planes(work, plan, lambda done: progress(0.4 * done))
     evidence = sum_evidence(shrunk(frames, plan.pixels), mosaic.placed)
     figures = {"mosaic_steps": float(plan.mosaic_steps), "sum_evidence": evidence}
-    if evidence <= BELIEVED and context.strength <= 1:
+    few = FEWEST <= len(frames) < ENOUGH
+    if evidence <= BELIEVED and context.strength <= 1 and not few:
         return None, figures | {"turns": 0.0, "untouched": 1.0}
     found = separate_clip(light, plan, progress, context.trace, mosaic)
     return found, figures | {"turns": float(plan.turns)}

@@ -85,6 +85,17 @@ def test_a_clip_without_glass_passes_through_unless_the_user_insists() -> None:
     assert float(found[2.0].layers["reflection"].mean()) > 0.1
 
 
+def test_few_frames_are_separated_with_a_warning() -> None:
+    frames = rounded(covered(6))
+    told = SeparationContext(FitSettings(preset="fast"))
+    found = separate(frames, survey(frames, told), told)
+    assert found.report["untouched"] == 0.0
+    assert any("too few to show" in note.text for note in found.notes)
+    again = found.layers["transmission"] ** 2.2 + found.layers["reflection"] ** 2.2
+    if found.report["space"]:
+        assert float((again.clamp(0, 1) ** (1 / 2.2) - frames).abs().mean()) < 0.01
+
+
 def test_the_layer_in_focus_is_the_transmission() -> None:
     one, other = pans(3)
     blurred = smooth(other, 4.0)
