@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import signal
 import sys
 import tempfile
@@ -22,12 +21,11 @@ from pipeline.task import BenchClip
 from pipeline.tasks import find_task
 from stages.errors import UsageError
 from stages.media.read import open_clip
+from stages.mixing.psnr import psnr_of
 
 POLL_SECONDS = 0.1
 """Seconds between two looks at a run."""
 
-LEAST_ERROR = 1e-6
-"""Smallest mean squared error that counts, which bounds a PSNR at 60 dB."""
 
 
 def clip_of(task: str) -> BenchClip:
@@ -128,7 +126,7 @@ def _pictures(out: Path, layer: dict[str, Any] | None) -> dict[int, Picture]:
 def psnr(picture: Picture, truth: Picture) -> float:
     """Return the PSNR of a picture ``(H, W, 3)`` in dB, at most 60."""
     error = float(((picture.clip(0, 1) - truth) ** 2).mean())
-    return -10 * math.log10(max(LEAST_ERROR, error))
+    return psnr_of(error, 60.0)
 
 
 def child_cpu_seconds() -> float:
