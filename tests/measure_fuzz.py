@@ -193,7 +193,7 @@ def _by_command(corpus: Corpus, room: Path, way: str, path: Path, salvage: bool)
 
 def stand_in() -> Any:
     """Replace the separation by plain colours."""
-    return mock.patch("pipeline.tasks.transition.run.separate_transition", clips.plain_answer)
+    return mock.patch("pipeline.tasks.transition.separate.separate_transition", clips.plain_answer)
 
 
 def prepare(corpus: Corpus) -> None:
@@ -204,7 +204,7 @@ def prepare(corpus: Corpus) -> None:
         assert cli.main([*words, str(corpus.folder / "out")]) == 0
     with (
         mock.patch(
-            "pipeline.tasks.transition.run.separate_transition", side_effect=KeyboardInterrupt
+            "pipeline.tasks.transition.separate.separate_transition", side_effect=KeyboardInterrupt
         ),
         contextlib.redirect_stdout(io.StringIO()),
         contextlib.redirect_stderr(io.StringIO()),

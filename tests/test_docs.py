@@ -40,7 +40,15 @@ def commands(path: Path) -> list[str]:
     return [" ".join(command.split()) for command in [*blocks, *inline]]
 
 
-ALL = sorted({(name_of(path), command) for path in PAGES for command in commands(path)})
+# The docstrings on the page of the Python interface name commands without their arguments.
+ALL = sorted(
+    {
+        (name_of(path), command)
+        for path in PAGES
+        if path.name != "api.md"
+        for command in commands(path)
+    }
+)
 
 
 def test_there_are_commands_to_hold() -> None:

@@ -27,7 +27,6 @@ POLL_SECONDS = 0.1
 """Seconds between two looks at a run."""
 
 
-
 def clip_of(task: str) -> BenchClip:
     """Return the clip that ``task`` is measured on. Raises UsageError where it has none."""
     clip = find_task(task).bench

@@ -141,9 +141,7 @@ CRASHES = {
     "import os; os.kill(os.getpid(), 11)": "crashes the media library (signal 11)",
     "import os; os.abort()": "crashes the media library (signal 6)",
     "import os; os.kill(os.getpid(), 9)": "or all memory",
-    "import sys; sys.exit(3)": (
-        "takes more than 2 GiB of memory to open (a larger --max-pixels allows more)"
-    ),
+    "import sys; sys.exit(3)": ("takes more than 2 GiB of memory to open (the limit grows"),
 }
 
 

@@ -176,8 +176,11 @@ class InProcess:
         """Return 0."""
         return 0.0
 
-    def complaint(self, status: int) -> str:
-        """Return nothing more than its own output."""
+    def signal(self, number: int) -> None:
+        """Do nothing: the command has ended."""
+
+    def failure_reason(self, status: int) -> str:
+        """Return a reason for a failure."""
         return "failed"
 
 

@@ -67,11 +67,11 @@ def test_a_fade_has_its_colour_and_a_cut_mixes_nothing() -> None:
 
 def test_a_transition_with_a_known_name_has_it_beside_its_kind() -> None:
     push = Transition(3, 3, "push", (0.5,), "gamma", 0, 1, effect="slideleft")
-    assert manifest.describe_transition(push)["effect"] == "slideleft"
+    assert describe_transition(push)["effect"] == "slideleft"
     half = Transition(
         3, 3, "fade", (0.5,), "gamma", 0, None, "#000000", effect="fadeblack", event=(3, 9)
     )
-    entry = manifest.describe_transition(half)
+    entry = describe_transition(half)
     assert (entry["effect"], entry["event"]) == ("fadeblack", [3, 9])
 
 

@@ -51,7 +51,7 @@ def fake_search(
     """Make the search return these shots and transitions."""
     analysis = Analysis(frames, tuple(Shot(*shot) for shot in shots), tuple(transitions), colors)
 
-    def found(clip: Clip, settings: object, step: object, keeper: object) -> Searched:
+    def found(clip: Clip, settings: object, step: object, checkpoints: object) -> Searched:
         blocks = list(clip.blocks(size=(8, 8)))
         return Searched(
             analysis,

@@ -49,7 +49,7 @@ def test_an_interrupted_search_continues(
     )
     whole, seen, blocks = looked(path, settings, None, start)
     assert len(whole.analysis.transitions) >= 3
-    monkeypatch.setattr(module, "EVERY", 0.0)
+    monkeypatch.setattr(module, "SAVE_INTERVAL", 0.0)
     keep, kept = Checkpoints.save, []
 
     def stopping(self: Checkpoints, name: str, value: object) -> None:
@@ -92,7 +92,7 @@ def test_a_run_keeps_the_state_until_the_search_is_over(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(module, "EVERY", 0.0)
+    monkeypatch.setattr(module, "SAVE_INTERVAL", 0.0)
     monkeypatch.setattr(
         Checkpoints.__init__, "__kwdefaults__", {"every": 0.0, "clock": time.monotonic}
     )
@@ -135,7 +135,7 @@ def test_a_run_keeps_the_state_until_the_search_is_over(
             ["--transition", "200:210"],
             "--transition 200:210 is not inside in.mp4, which has 20 frames (0 to 19)",
         ),
-        ("in.mkv", ["--start", "9"], "--start 9 is behind the end of in.mkv, which lasts 0.8 s"),
+        ("in.mkv", ["--start", "9"], "--start 9 is after the end of in.mkv, which lasts 0.8 s"),
     ],
 )
 def test_a_range_far_outside_is_an_error_before_the_search(

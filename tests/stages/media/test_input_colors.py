@@ -19,7 +19,7 @@ import pytest
 import torch
 
 from pipeline.cli.main import main
-from pipeline.run.input_notes import facts_of, notes_of
+from pipeline.run.input_notes import notes_of, properties_of
 from pipeline.settings import Settings
 from stages.media.clip import ClipInfo, Frames, ScanType
 from stages.media.color_tags import ColorTags, mastering_values
@@ -64,7 +64,7 @@ def test_hdr_is_read_from_any_container(tmp_path: Path, suffix: str) -> None:
     values = mastering_values(color.mastering)
     assert values["red"] == [0.68, 0.32]
     assert (values["max_luminance"], values["min_luminance"]) == (1000, 0.005)
-    assert "HDR (PQ, BT.2020)" in facts_of(info).values()
+    assert "HDR (PQ, BT.2020)" in properties_of(info).values()
 
 
 @pytest.mark.parametrize(
@@ -369,4 +369,4 @@ def test_what_layers_do_not_keep_is_one_warning(change: dict[str, Any], words: s
     notes = notes_of(info, Settings(task="transition"))
     assert len(notes) == 1 and words in notes[0]
     assert "\n" not in notes[0] and notes[0].startswith("in.mp4: ")
-    assert json.dumps(facts_of(info))
+    assert json.dumps(properties_of(info))
