@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from pipeline.bench.clips import watermark
 from pipeline.framewise.run import Output, Recipe, layered_task
 from pipeline.task import BenchClip
-from stages.watermark.layers import Effort, WatermarkSurvey, separate, survey
+from stages.watermark.effort import Effort
+from stages.watermark.layers import WatermarkSurvey, separate, survey
 
 
 def account(figures: Mapping[str, float]) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from stages.watermark.find import OUTLINE, Mark, across, grown, move, solve
+from stages.watermark.find import OUTLINE, Mark, dilated, outline_sides, expansion_move, solve
 
 CORNERS = tuple((float(n & 1), float(n >> 1 & 1), float(n >> 2 & 1)) for n in range(8))
 TRIED = (*CORNERS, (0.5, 0.5, 0.5), (1.0, 0.5, 0.0), (0.0, 0.5, 1.0))
@@ -44,7 +44,7 @@ def all_colours(
                 gain, part = _part(
                     pictures, matte, ink, mark.opacity, colour, allowed, weight, turns, spreads
                 )
-            rim = int((grown(part, 1) & ~grown(part, -1)).sum())
+            rim = int((dilated(part, 1) & ~dilated(part, -1)).sum())
             if (
                 int(part.sum()) >= SMALLEST
                 and gain > GAIN * rim
@@ -64,7 +64,7 @@ def part_colour(
 ) -> Tensor:
     """Return the colour (3,) of a ``part`` (H, W): the median of what it adds to the clean pixels just outside."""
     clean = (pictures - ink) / (1 - matte)
-    outer, inner = across(pictures, part, clean)
+    outer, inner = outline_sides(pictures, part, clean)
     if outer.shape[-1] == 0:
         return pictures[0][:, part].median(1).values
     return ((inner - (1 - opacity) * outer)[0].median(1).values / opacity).clamp(0, 1)
@@ -82,7 +82,7 @@ def _part(
     spreads: tuple[Tensor, ...] | None,
 ) -> tuple[float, Tensor]:
     """Return the gain of this colour and the part ``(H, W)`` that takes it; pixels that nearly have it are left out."""
-    cut = move(pictures, matte, ink, opacity, colour, OUTLINE, weight, spreads)
+    cut = expansion_move(pictures, matte, ink, opacity, colour, OUTLINE, weight, spreads)
     same = (matte[0] > 0) & ((ink - opacity * colour.view(3, 1, 1)).abs().amax(0) < NEW * opacity)
     part = solve(cut, allowed * ~same, turns)
     return -cut.cost(part), part

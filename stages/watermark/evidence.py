@@ -19,8 +19,8 @@ import torch
 from torch import Tensor
 
 from stages.watermark.find import ACROSS, Cut, outside, pairs
-from stages.watermark.repeat import Shift, gathered
-from stages.watermark.texture import length, nats_of, whitening
+from stages.watermark.repeat import Shift, sum_shifted
+from stages.watermark.texture import squared_length, student_nats, whitening
 
 NEAR = ((0, 1), (1, 0), (1, 1), (1, -1))
 """Pairs that measure only the outline's length."""
@@ -43,7 +43,7 @@ class Evidence:
     """Hold the texture of ``pictures`` (K, 3, H, W), measured once for all the marks that are tried on them.
 
     weight: how much each pixel counts, (H, W). chosen: what is already known to be marked, (H, W); pairs across its outline do not
-    count as texture. shifts: where the mark repeats, by :func:`stages.watermark.repeat.grid_of`; all repetitions count together.
+    count as texture. shifts: where the mark repeats, by :func:`stages.watermark.repeat.find_grid`; all repetitions count together.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class Evidence:
             self.factors.append([whitening(difference, kept) for difference in there - here])
             none = torch.zeros(())
             nats = [
-                usual(difference, factor, none)
+                bounded_nats(difference, factor, none)
                 for difference, factor in zip(there - here, self.factors[-1], strict=True)
             ]
             self.stay.append(torch.stack(nats).sum(0))
@@ -80,7 +80,7 @@ class Evidence:
         inexact = (ROUNDED**2 + VARIES**2 * way.square().mean(1)) / (1 - opacity)
         unary = (BEYOND * outside(shown, opacity, ink)).clamp(max=FARTHEST)
         unary = unary - (BEYOND * outside(shown, 0.0, torch.zeros_like(ink))).clamp(max=FARTHEST)
-        unary = gathered(unary, self.shifts)
+        unary = sum_shifted(unary, self.shifts)
         show = (1 - opacity) ** 0.5
         weights = []
         for offset in NEAR:
@@ -92,11 +92,11 @@ class Evidence:
             inexact_x, inexact_y = pairs(inexact, offset)
             enter, leave = torch.zeros_like(stay), torch.zeros_like(stay)
             for number, factor in enumerate(factors):
-                enter += usual(show * (undone_y - shown_x)[number], factor, inexact_y[number])
-                leave += usual(show * (shown_y - undone_x)[number], factor, inexact_x[number])
+                enter += bounded_nats(show * (undone_y - shown_x)[number], factor, inexact_y[number])
+                leave += bounded_nats(show * (shown_y - undone_x)[number], factor, inexact_x[number])
             tells = torch.maximum(*pairs(self.weight, offset))
-            enter = gathered(tells * ((1 + EXCLUSION) * enter - stay), self.shifts) + length_
-            leave = gathered(tells * ((1 + EXCLUSION) * leave - stay), self.shifts) + length_
+            enter = sum_shifted(tells * ((1 + EXCLUSION) * enter - stay), self.shifts) + length_
+            leave = sum_shifted(tells * ((1 + EXCLUSION) * leave - stay), self.shifts) + length_
             # Where both directions gain, keep the cheaper one and raise the other until a cut can express the pair.
             lacks = (-enter - leave).clamp_min(0)
             leave, enter = (
@@ -110,14 +110,14 @@ class Evidence:
         return Cut(unary, tuple(weights), OFFSETS)
 
 
-def usual(difference: Tensor, factor: Tensor, inexact: Tensor) -> Tensor:
+def bounded_nats(difference: Tensor, factor: Tensor, inexact: Tensor) -> Tensor:
     """Return the nats of differences ``(3, h, w)``, at most nearly :data:`EDGE`.
 
     factor: by :func:`stages.watermark.texture.whitening`. inexact: the variance of what undoing adds, ``(h, w)``.
     """
-    own = length(difference, factor).clamp_min(1e-9)
+    own = squared_length(difference, factor).clamp_min(1e-9)
     # Along the difference's direction, the variances of texture and inexactness add.
     whole = 1 / (1 / own + inexact / difference.square().sum(0).clamp_min(1e-12))
     return (
-        EDGE + math.log1p(math.exp(-EDGE)) - torch.logaddexp(EDGE - nats_of(whole), torch.zeros(()))
+        EDGE + math.log1p(math.exp(-EDGE)) - torch.logaddexp(EDGE - student_nats(whole), torch.zeros(()))
     )

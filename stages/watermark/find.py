@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from stages.watermark.texture import unusual, whitening
+from stages.watermark.texture import texture_nats, whitening
 
 OFFSETS = ((0, 1), (1, 0), (1, 1), (1, -1), (0, 2), (2, 0), (0, 3), (3, 0), (2, 2), (2, -2))
 """Compared pairs of pixels, as (down, right). The longer ones reach across a soft outline."""
@@ -30,7 +30,7 @@ OUTLINE = 0.05  # cost of a pair that an outline separates, for one picture; abo
 EXCLUSION = 0.2  # how much more an edge of the picture costs on an outline than elsewhere: two layers share no edges
 BEYOND = 8.0  # cost of a clean value that lies this far (times 1) outside of [0, 1]
 NAT = 0.05  # cost of a nat, where a single picture's own texture says how usual a difference is
-SPARING = 0.1  # the exclusion there
+TEXTURE_EXCLUSION = 0.1  # the exclusion there
 PURE = 0.05  # a single picture's colour this near to white or black is that
 FARTHEST = 0.3  # the most that a clean value outside of [0, 1] costs there: on a soft outline it means little
 CLEAR = 0.97  # the highest opacity that is inverted: above it a picture of 8 bits holds nothing of what is beneath
@@ -115,7 +115,7 @@ def texture(pictures: Tensor) -> tuple[Tensor, ...] | None:
     )
 
 
-def move(
+def expansion_move(
     pictures: Tensor,
     matte: Tensor,
     ink: Tensor,
@@ -129,7 +129,7 @@ def move(
 
     A pair costs the misfit of ``sqrt((1 - m_x) (1 - m_y)) (C_y - C_x)``: the clean difference as strong as it shows in the input,
     so the noise of both sides counts alike. weight: how much each pixel counts, (H, W). spreads: by :func:`texture`; a pair then
-    costs by how unusual its difference is among those around it.
+    costs by how texture_nats its difference is among those around it.
     """
     new_ink = opacity * (colour.view(3, 1, 1) if colour.ndim == 1 else colour)
     kept, new = (pictures - ink) / (1 - matte), (pictures - new_ink) / (1 - opacity)
@@ -141,7 +141,7 @@ def move(
     unary = (BEYOND * outside(pictures, opacity, new_ink)).clamp(max=most) - (
         BEYOND * outside(pictures, matte, ink)
     ).clamp(max=most)
-    exclusion = EXCLUSION if spreads is None else SPARING
+    exclusion = EXCLUSION if spreads is None else TEXTURE_EXCLUSION
     weights = []
     for number, offset in enumerate(OFFSETS):
 
@@ -149,7 +149,7 @@ def move(
             return (
                 misfit(difference)
                 if spreads is None
-                else NAT * unusual(difference[0], spreads[number])
+                else NAT * texture_nats(difference[0], spreads[number])
             )
 
         length = outline / (offset[0] ** 2 + offset[1] ** 2) ** 0.5
@@ -208,19 +208,19 @@ def solve(cut: Cut, allowed: Tensor, turns: int) -> Tensor:
     return label > 0.5
 
 
-def grown(chosen: Tensor, by: int) -> Tensor:
+def dilated(chosen: Tensor, by: int) -> Tensor:
     """Return ``chosen`` (H, W), boolean, dilated by ``by`` pixels, or eroded where ``by`` is negative."""
     size = 2 * abs(by) + 1
     sign = 1 if by > 0 else -1
     return F.max_pool2d(sign * chosen.float()[None, None], size, 1, abs(by))[0, 0] * sign > 0.5
 
 
-def across(pictures: Tensor, chosen: Tensor, clean: Tensor) -> tuple[Tensor, Tensor]:
+def outline_sides(pictures: Tensor, chosen: Tensor, clean: Tensor) -> tuple[Tensor, Tensor]:
     """Return values ``(K, 3, n)`` of ``clean`` just outside ``chosen`` and of ``pictures`` just inside, clear of the soft outline.
 
     Strokes too thin for an interior use all their pixels.
     """
-    core, rim = grown(chosen, -1), grown(chosen, 1)
+    core, rim = dilated(chosen, -1), dilated(chosen, 1)
     core = core if int(core.sum()) > 0.1 * int(chosen.sum()) else chosen
     outer, inner = [], []
     for offset in ACROSS:
@@ -238,7 +238,7 @@ def opacity_and_colour(pictures: Tensor, chosen: Tensor) -> tuple[float, Tensor]
     Both sides are equally noisy, so the slope is the ratio of their spreads (reduced major axis); least squares would overestimate
     every opacity. Outliers are re-weighted. Returns None with too few pixels.
     """
-    outer, inner = (side.permute(1, 0, 2).flatten(1) for side in across(pictures, chosen, pictures))
+    outer, inner = (side.permute(1, 0, 2).flatten(1) for side in outline_sides(pictures, chosen, pictures))
     if outer.shape[1] < 30:
         return None
     weight = torch.ones(outer.shape[1])
@@ -272,7 +272,7 @@ def shared_opacity(pictures: Tensor, chosen: Tensor) -> float | None:
     """Return the opacity of a mark of any colours: how much less the pictures differ inside its outline than outside."""
     if len(pictures) < 2:
         return None
-    sides = across(pictures, chosen, pictures)
+    sides = outline_sides(pictures, chosen, pictures)
     if sides[0].shape[-1] < 30:
         return None
     outer, inner = (side - side.mean(0, keepdim=True) for side in sides)

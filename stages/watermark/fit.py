@@ -13,14 +13,14 @@ from torch.nn import functional as F
 
 from stages.optim.fit import FitPlan, OnStep, fit
 from stages.optim.losses import constant
-from stages.watermark.fill import carried_on
+from stages.watermark.fill import pull_push
 from stages.watermark.find import (
     CLEAR,
     OUTLINE,
     Mark,
-    grown,
+    dilated,
     misfit,
-    move,
+    expansion_move,
     pairs,
     shared_opacity,
     solve,
@@ -78,7 +78,7 @@ def agreed_mark(
     chosen, colour = torch.zeros_like(allowed, dtype=torch.bool), no_ink
     for _ in range(rounds):
         colour = (common / opacity + clean).clamp(0, 1)
-        cut = move(pictures, none, no_ink, opacity, colour, OUTLINE / len(pictures) ** 0.5, weight)
+        cut = expansion_move(pictures, none, no_ink, opacity, colour, OUTLINE / len(pictures) ** 0.5, weight)
         chosen = solve(cut, allowed, turns)
         if not bool(chosen.any()):
             return None
@@ -126,7 +126,7 @@ def _continued(colour: Tensor, chosen: Tensor) -> Tensor:
 
 
 def continuity(pictures: Tensor, matte: Tensor, ink: Tensor) -> Tensor:
-    """Return the mean misfit of the clean pictures' differences, weighted as in :func:`stages.watermark.find.move`."""
+    """Return the mean misfit of the clean pictures' differences, weighted as in :func:`stages.watermark.find.expansion_move`."""
     clean, show = (pictures - ink) / (1 - matte), (1 - matte).sqrt()
     total = clean.sum() * 0
     for offset in STEPS:
@@ -178,8 +178,8 @@ def fit_overlay(
     Several pictures also fit the colours; a single one cannot tell them from its own.
     """
     chosen, several = mark.matte[0] > 0, len(pictures) > 1
-    free = grown(chosen, 1) & allowed
-    free = free if free_core else free & ~grown(chosen, -1)
+    free = dilated(chosen, 1) & allowed
+    free = free if free_core else free & ~dilated(chosen, -1)
     overlay = Overlay(mark, free, coloured=several).to(pictures.device)
 
     def terms(index: Tensor, progress: float) -> Mapping[str, Tensor]:
@@ -207,23 +207,23 @@ def fit_overlay(
 def opaque_mark(pictures: Tensor, mark: Mark) -> Mark:
     """Return an opaque mark with a soft outline: how far each pixel is from the extended surroundings towards the mark's colour."""
     chosen = mark.matte > 0
-    inside, outside = grown(chosen[0], -1), (~grown(chosen[0], 2)).float()
-    clean = carried_on(pictures * outside, outside.expand(len(pictures), 1, -1, -1))
+    inside, outside = dilated(chosen[0], -1), (~dilated(chosen[0], 2)).float()
+    clean = pull_push(pictures * outside, outside.expand(len(pictures), 1, -1, -1))
     colour = _continued(mark.colour, inside[None] if bool(inside.any()) else chosen)
     way = colour - clean
     gone = (
         ((pictures - clean) * way).sum((0, 1)) / way.square().sum((0, 1)).clamp_min(1e-3)
     ).clamp(0, 1)
-    matte = torch.where(inside, torch.ones(()), gone * grown(chosen[0], 1))[None]
+    matte = torch.where(inside, torch.ones(()), gone * dilated(chosen[0], 1))[None]
     return Mark(matte, matte * colour, 1.0, mark.gain)
 
 
-def cleaned(pictures: Tensor, mark: Mark, allowed: Tensor, weight: Tensor) -> Mark:
+def clean_mark(pictures: Tensor, mark: Mark, allowed: Tensor, weight: Tensor) -> Mark:
     """Return the mark with a hard outline, without pixels that gain no continuity, and with its opacity estimated again."""
     chosen = mark.matte[0] > mark.opacity / 2
     matte = mark.opacity * chosen.float()[None]
     colour = mark.colour
-    cut = move(
+    cut = expansion_move(
         pictures, matte, matte * colour, 0.0, torch.zeros(3), OUTLINE / len(pictures) ** 0.5, weight
     )
     chosen = chosen & ~solve(cut, allowed, CLEANING)
@@ -232,7 +232,7 @@ def cleaned(pictures: Tensor, mark: Mark, allowed: Tensor, weight: Tensor) -> Ma
     return Mark(matte, matte * colour, opacity, mark.gain)
 
 
-def left_over(pictures: Tensor, mark: Mark) -> float:
+def residual_cost(pictures: Tensor, mark: Mark) -> float:
     """Return how discontinuous and how far outside of [0, 1] undoing ``mark`` leaves the pictures; less is better."""
     matte = mark.matte.clamp(max=CLEAR)
     return float(
@@ -240,7 +240,7 @@ def left_over(pictures: Tensor, mark: Mark) -> float:
     )
 
 
-def drawn(
+def refine_mark(
     pictures: Tensor,
     mark: Mark,
     allowed: Tensor,
@@ -258,7 +258,7 @@ def drawn(
     rounds = rounds if len(pictures) > 1 else 1
     for number in range(rounds):
         if number:
-            mark = cleaned(pictures, mark, allowed, weight)
+            mark = clean_mark(pictures, mark, allowed, weight)
 
         def report(done: float, losses: Mapping[str, float], number: int = number) -> None:
             on_step((number + done) / rounds, losses)

@@ -52,18 +52,18 @@ class Published(nn.Module):
         return self.clean(self.noise[index]), self.mark(self.still[:1]), self.matte(self.still[1:])
 
 
-def separate_published(frames: Tensor, box: Tensor, brief: SeparationContext) -> Separation:
+def separate_published(frames: Tensor, box: Tensor, context: SeparationContext) -> Separation:
     """Separate ``frames`` (T, 3, H, W) with ``box`` (H, W) by the published method, in as many steps as the budget allows."""
     count, (height, width) = len(frames), (frames.shape[-2], frames.shape[-1])
     scale = min(1.0, math.sqrt(PIXELS / (height * width)))
     size = max(1, round(height * scale)), max(1, round(width * scale))
-    device, seed = brief.settings.device, brief.settings.seed
+    device, seed = context.settings.device, context.settings.seed
     target = resize(frames, size).to(device)
     inside = resize(box[None, None].float(), size).to(device)
 
     def note(done: float, losses: Mapping[str, float]) -> None:
-        brief.progress(done, "the published networks")
-        brief.trace.add("networks", done, losses)
+        context.progress(done, "the published networks")
+        context.trace.add("networks", done, losses)
 
     def fitted(steps: int, report: bool = False) -> Published:
         """Return fresh networks after ``steps``, so that the timing run does not affect the real ones."""
@@ -94,13 +94,13 @@ def separate_published(frames: Tensor, box: Tensor, brief: SeparationContext) ->
 
     steps = STEPS
     began = time.perf_counter()
-    if (budget := brief.settings.max_seconds) is not None:
+    if (budget := context.settings.max_seconds) is not None:
 
         def measured() -> int:
             fitted(1)  # the first call also allocates
             return max(1, min(STEPS, int(SHARE * budget / seconds_a_step(fitted, 1, 3))))
 
-        steps = brief.checkpoints.compute_and_save("steps", measured)
+        steps = context.checkpoints.compute_and_save("steps", measured)
     module = fitted(steps, report=True)
     with torch.no_grad():
         parts = [

@@ -26,7 +26,7 @@ COUNT = 4  # shifts at least
 Shift = tuple[int, int]
 
 
-def self_likeness(picture: Tensor) -> tuple[Tensor, Tensor]:
+def autocorrelation(picture: Tensor) -> tuple[Tensor, Tensor]:
     """Return how like itself ``picture`` (1, 3, H, W) is at every shift, in standard deviations, and which shifts tell anything.
 
     Both are ``(2 H, 2 W)`` with the shift (0, 0) at (H, W). Correlation of edges of equal weight, less its mean around.
@@ -53,12 +53,12 @@ def self_likeness(picture: Tensor) -> tuple[Tensor, Tensor]:
     return stands / stands[tells].std().clamp_min(1e-9), tells
 
 
-def grid_of(picture: Tensor) -> tuple[Shift, ...]:
+def find_grid(picture: Tensor) -> tuple[Shift, ...]:
     """Return the shifts at which the mark over ``picture`` (1, 3, H, W) repeats, both ways; none where nothing repeats on a grid."""
     height, width = picture.shape[-2:]
     if min(height, width) < 3 * LEAST:
         return ()
-    stands, tells = self_likeness(picture)
+    stands, tells = autocorrelation(picture)
     nearby = 2 * NEAR + 1
     best_near = F.max_pool2d(stands[None, None], nearby, 1, NEAR)[0, 0]
     top = torch.where(tells & (stands == best_near), stands, torch.full_like(stands, -1.0))
@@ -115,7 +115,7 @@ def _shifts(first: Shift, second: Shift, stands: Tensor, tells: Tensor) -> tuple
     return tuple(found)
 
 
-def gathered(values: Tensor, shifts: tuple[Shift, ...]) -> Tensor:
+def sum_shifted(values: Tensor, shifts: tuple[Shift, ...]) -> Tensor:
     """Return ``values`` (h, w) plus what stands there ``shifts`` away, zero beyond the rim."""
     height, width = values.shape
     total = values.clone()

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from torch import Tensor
 
 from stages.watermark.evidence import Evidence
-from stages.watermark.find import Mark, grown, opacity_and_colour, solve
-from stages.watermark.repeat import grid_of
+from stages.watermark.find import Mark, dilated, opacity_and_colour, solve
+from stages.watermark.repeat import find_grid
 
 GREYS = tuple(
     (opacity, (grey,) * 3) for grey in (1.0, 0.0, 0.5) for opacity in (0.2, 0.35, 0.5, 0.7, 0.95)
@@ -42,11 +42,11 @@ def find_mark(
     weight: how much each pixel counts, (H, W). turns: iterations of a cut. Every hypothesis gets its best outline. The best few
     are refined by alternating outline and opacity with colour, and the one with the largest gain is kept.
     """
-    shifts = grid_of(pictures) if len(pictures) == 1 else ()
+    shifts = find_grid(pictures) if len(pictures) == 1 else ()
     evidence = Evidence(pictures, weight, shifts=shifts)
     tried = []
     for number, (opacity, colour) in enumerate(HYPOTHESES):
-        tried.append(outlined(evidence, opacity, pictures.new_tensor(colour), allowed, turns))
+        tried.append(mark_at(evidence, opacity, pictures.new_tensor(colour), allowed, turns))
         progress(number / len(HYPOTHESES))
     settled = []
     for best in sorted(tried, key=lambda mark: -mark.gain)[:SETTLED]:
@@ -54,13 +54,13 @@ def find_mark(
             line = opacity_and_colour(pictures, best.matte[0] > 0)
             if line is None:
                 break
-            best = outlined(evidence, *line, allowed, 2 * turns)
+            best = mark_at(evidence, *line, allowed, 2 * turns)
         settled.append(best)
     mark = max(settled, key=lambda mark: mark.gain)
     if not bool((mark.matte > 0).any()):
         return None
     # The mark's outline must not count as texture of the picture.
-    mark = outlined(
+    mark = mark_at(
         Evidence(pictures, weight, mark.matte[0] > 0, shifts),
         mark.opacity,
         mark.hue,
@@ -68,12 +68,12 @@ def find_mark(
         2 * turns,
     )
     chosen = mark.matte[0] > 0
-    rim = int((grown(chosen, 1) & ~grown(chosen, -1)).sum())
+    rim = int((dilated(chosen, 1) & ~dilated(chosen, -1)).sum())
     least = LEAST_GAIN if len(pictures) == 1 else SHARED_GAIN
     return mark if rim and mark.gain > least * rim else None
 
 
-def outlined(
+def mark_at(
     evidence: Evidence, opacity: float, colour: Tensor, allowed: Tensor, turns: int
 ) -> Mark:
     """Return the best mark of this opacity and one ``colour`` (3,); its matte is empty where nothing is gained."""

@@ -38,21 +38,21 @@ def whitening(difference: Tensor, kept: Tensor | None = None) -> Tensor:
         whole = weighted.mean((1, 2), keepdim=True) / counts.mean()
         spread = torch.lerp(spread, whole, SHARED) + NOISE**2 * unit
         factor = _inverse_root(spread)
-        weight = counts * (TAIL + 3) / (TAIL + length(difference, factor))
+        weight = counts * (TAIL + 3) / (TAIL + squared_length(difference, factor))
     return factor
 
 
-def unusual(difference: Tensor, factor: Tensor) -> Tensor:
+def texture_nats(difference: Tensor, factor: Tensor) -> Tensor:
     """Nats that differences ``(3, h, w)`` cost, ``(h, w)``, zero for none; ``factor`` by :func:`whitening`."""
-    return nats_of(length(difference, factor))
+    return student_nats(squared_length(difference, factor))
 
 
-def nats_of(squared: Tensor) -> Tensor:
+def student_nats(squared: Tensor) -> Tensor:
     """Return the nats of differences of this squared whitened length, zero for none: by Student's distribution in three dimensions."""
     return 0.5 * (TAIL + 3) * torch.log1p(squared / TAIL)
 
 
-def length(difference: Tensor, factor: Tensor) -> Tensor:
+def squared_length(difference: Tensor, factor: Tensor) -> Tensor:
     """Return the squared length of the whitened differences."""
     first = factor[0] * difference[0]
     second = factor[1] * difference[0] + factor[2] * difference[1]

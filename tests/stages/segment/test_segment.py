@@ -29,8 +29,8 @@ LITTLE = FitSettings(max_seconds=0.01)
 def take_apart(
     frames: Tensor, settings: FitSettings = LITTLE, hint: Tensor | None = None
 ) -> Separation:
-    brief = SeparationContext(settings, hint=hint)
-    return separate(frames, survey(frames, brief), brief)
+    context = SeparationContext(settings, hint=hint)
+    return separate(frames, survey(frames, context), context)
 
 
 def disc(
@@ -179,17 +179,17 @@ def test_a_hint_decides_between_two() -> None:
 
 def test_a_window_in_which_it_rests_is_told_by_the_whole_clip() -> None:
     frames, background, matte = made(24)
-    brief = SeparationContext(LITTLE)
+    context = SeparationContext(LITTLE)
     resting = frames[12:13].expand(4, -1, -1, -1).clone()
-    layers = separate(resting, survey(frames, brief), brief).layers
+    layers = separate(resting, survey(frames, context), context).layers
     assert overlap(layers["matte"], matte[12:13]) > 0.8
     assert psnr(layers["background"], background[:1]) > 23
 
 
 def test_an_empty_window_stays_empty() -> None:
     frames, background, _ = made(12)
-    brief = SeparationContext(LITTLE)
-    layers = separate(background[:4].clone(), survey(frames, brief), brief).layers
+    context = SeparationContext(LITTLE)
+    layers = separate(background[:4].clone(), survey(frames, context), context).layers
     assert float(layers["matte"].max()) < 0.5
     assert psnr(layers["background"], background[:4]) > 40
 

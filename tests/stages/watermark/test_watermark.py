@@ -15,14 +15,14 @@ from torch.nn import functional as F
 from stages.checkpoint import NoCheckpoints
 from stages.context import FitSettings, Separation, SeparationContext
 from stages.watermark.colours import all_colours, part_colour
-from stages.watermark.fill import carried_on, fill
+from stages.watermark.fill import pull_push, fill
 from stages.watermark.find import (
     OFFSETS,
     Cut,
     Mark,
-    grown,
+    dilated,
     misfit,
-    move,
+    expansion_move,
     opacity_and_colour,
     pairs,
     shared_opacity,
@@ -30,9 +30,9 @@ from stages.watermark.find import (
     texture,
 )
 from stages.watermark.fit import consensus
-from stages.watermark.layers import independent, separate, stirred, survey
+from stages.watermark.layers import independent, separate, motion_weight, survey
 from stages.watermark.paper import separate_published
-from stages.watermark.texture import unusual, whitening
+from stages.watermark.texture import texture_nats, whitening
 
 T = TypeVar("T")
 SIZE = (72, 96)
@@ -149,7 +149,7 @@ def test_undoing_the_true_mark_costs_less_than_leaving_it() -> None:
     shape = (letters() > 0.5).float()
     frames = marked(scene(), shape, 0.4, WHITE)
     none = torch.zeros_like(frames[0])
-    cut = move(frames, none[:1], none, 0.4, torch.ones(3), 0.05, torch.ones(SIZE))
+    cut = expansion_move(frames, none[:1], none, 0.4, torch.ones(3), 0.05, torch.ones(SIZE))
     assert cut.cost(shape[0, 0] > 0.5) < 0
     assert cut.cost(torch.zeros(SIZE, dtype=torch.bool)) == 0
 
@@ -183,8 +183,8 @@ def test_consensus_is_what_all_pictures_share() -> None:
 def test_grown_both_ways() -> None:
     dot = torch.zeros(7, 7, dtype=torch.bool)
     dot[3, 3] = True
-    assert int(grown(dot, 1).sum()) == 9
-    assert torch.equal(grown(grown(dot, 2), -2), dot)
+    assert int(dilated(dot, 1).sum()) == 9
+    assert torch.equal(dilated(dilated(dot, 2), -2), dot)
 
 
 def test_a_picture_with_a_box() -> None:
@@ -287,8 +287,8 @@ def test_a_difference_costs_more_where_its_colour_is_rare() -> None:
     factor = whitening(differences)
     light = torch.tensor([0.07, 0.1, 0.03]).view(3, 1, 1).expand_as(differences)
     tint = torch.tensor([0.07, -0.1, 0.03]).view(3, 1, 1).expand_as(differences)
-    assert float(unusual(torch.zeros_like(light), factor).abs().max()) == 0
-    assert float(unusual(tint, factor).mean()) > 3 * float(unusual(light, factor).mean())
+    assert float(texture_nats(torch.zeros_like(light), factor).abs().max()) == 0
+    assert float(texture_nats(tint, factor).mean()) > 3 * float(texture_nats(light, factor).mean())
 
 
 def test_an_edge_does_not_widen_what_is_usual() -> None:
@@ -297,7 +297,7 @@ def test_an_edge_does_not_widen_what_is_usual() -> None:
     edged[:, :, 30] += 0.5
     probe = torch.full_like(flat, 0.05)
     without, within = (
-        float(unusual(probe, whitening(kind))[10:50, 10:50].mean()) for kind in (flat, edged)
+        float(texture_nats(probe, whitening(kind))[10:50, 10:50].mean()) for kind in (flat, edged)
     )
     assert within > 0.7 * without
 
@@ -341,7 +341,7 @@ def test_frames_that_are_alike_count_as_one() -> None:
 def test_stirred_tells_what_moves() -> None:
     frames = torch.zeros(4, 3, 20, 40)
     frames[::2, :, :, 30:] = 1
-    told = stirred(frames)
+    told = motion_weight(frames)
     assert float(told[:, :20].max()) == 0
     assert float(told[:, 31:].min()) == 1
 
@@ -350,7 +350,7 @@ def test_carried_on_keeps_what_is_known() -> None:
     known = torch.ones(1, 1, 13, 17)
     known[..., 4:9, 5:11] = 0
     plane = torch.full((1, 3, 13, 17), 0.3)
-    filled = carried_on(plane * known, known)
+    filled = pull_push(plane * known, known)
     assert torch.allclose(filled, plane, atol=1e-5)
 
 

@@ -11,8 +11,8 @@ from torch.nn import functional as F
 from stages.watermark.compression import BLOCK, cosines, jpeg_quality, steps_at, without_rounding
 from stages.watermark.evidence import Evidence
 from stages.watermark.find import solve
-from stages.watermark.layers import to_the_rim
-from stages.watermark.repeat import gathered, grid_of
+from stages.watermark.layers import extend_to_rim
+from stages.watermark.repeat import sum_shifted, find_grid
 
 SIZE = (192, 256)
 STEP = (61, 83)
@@ -55,25 +55,25 @@ def as_jpeg(picture: Tensor, quality: int) -> Tensor:
 
 
 def test_a_grid_is_found_by_its_edges() -> None:
-    shifts = grid_of(marked(busy_scene(), ring_grid(), 0.4, WHITE))
+    shifts = find_grid(marked(busy_scene(), ring_grid(), 0.4, WHITE))
     assert {STEP, (-STEP[0], STEP[1]), (0, STEP[1]), (STEP[0], 0)} <= set(shifts)
     assert all(down % STEP[0] == 0 and right % STEP[1] == 0 for down, right in shifts)
     assert {(-down, -right) for down, right in shifts} == set(shifts)
 
 
 def test_nothing_repeats_in_a_picture_without_a_grid() -> None:
-    assert grid_of(busy_scene()) == ()
-    assert grid_of(torch.full((1, 3, *SIZE), 0.4)) == ()
-    assert grid_of(torch.zeros(1, 3, 5, 7)) == ()
+    assert find_grid(busy_scene()) == ()
+    assert find_grid(torch.full((1, 3, *SIZE), 0.4)) == ()
+    assert find_grid(torch.zeros(1, 3, 5, 7)) == ()
 
 
 def test_gathered_adds_what_lies_at_each_shift() -> None:
     values = torch.arange(12.0).view(3, 4)
-    total = gathered(values, ((1, 2), (0, -1), (9, 0)))
+    total = sum_shifted(values, ((1, 2), (0, -1), (9, 0)))
     assert float(total[0, 0]) == 0 + 6
     assert float(total[0, 1]) == 1 + 7 + 0
     assert float(total[2, 3]) == 11 + 10
-    assert torch.equal(gathered(values, ()), values)
+    assert torch.equal(sum_shifted(values, ()), values)
 
 
 def test_repetitions_leave_no_part_of_the_scene_in_the_mark() -> None:
@@ -82,7 +82,7 @@ def test_repetitions_leave_no_part_of_the_scene_in_the_mark() -> None:
     allowed = everywhere.clone()
     allowed[0], allowed[-1], allowed[:, 0], allowed[:, -1] = 0, 0, 0, 0
     wrong = []
-    repeated = grid_of(frames)
+    repeated = find_grid(frames)
     assert repeated
     for shifts in ((), repeated):
         found = solve(
@@ -107,7 +107,7 @@ def test_a_mark_goes_on_to_the_rim_of_the_picture() -> None:
     layer[0, 1, 3] = 0.5
     box[0, 5] = False
     layer[0, 1, 5] = 0.5
-    filled = to_the_rim(layer, box)
+    filled = extend_to_rim(layer, box)
     assert float(filled[0, 0, 3]) == 0.5
     assert float(filled[0, 0, 5]) == 0
     assert torch.equal(filled[:, 1:-1, 1:-1], layer[:, 1:-1, 1:-1])
