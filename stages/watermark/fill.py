@@ -25,10 +25,12 @@ LEAST_STEPS = 10
 
 
 def fill(frames: Tensor, hole: Tensor, context: SeparationContext, steps: int) -> Tensor:
-    """Return the frames with ``hole`` filled; everything else stays.
+    """Return the frames with ``hole`` (H, W), boolean, filled; everything else stays.
 
-    Deep image prior (Ulyanov et al. 2018): the generator, fitted around the hole, continues into it. Its error at the rim is
-    extended inwards and added, so no seam shows.
+    The generator is fitted around the hole and continues into it (deep image prior, Ulyanov et al.
+    2018). Its error at the rim is extended inwards and added, so no seam shows.
+
+    steps: of the fit, at most; fewer if the time budget asks for it.
     """
     rows, columns = (_span(hole.any(axis)) for axis in (1, 0))
     part, inside = frames[..., rows, columns], hole[rows, columns]
@@ -48,7 +50,10 @@ def fill(frames: Tensor, hole: Tensor, context: SeparationContext, steps: int) -
         context.trace.add("filling", done, losses)
 
     def fitted(count: int, report: bool = False) -> GeneratedLayer:
-        """Return a fresh generator after ``count`` steps, so that the timing run does not affect the real one."""
+        """Return a fresh generator after ``count`` steps.
+
+        A fresh one, so that the timing run does not affect the real one.
+        """
         layer = GeneratedLayer(len(frames), 3, size, seed=seed).to(device)
 
         def terms(index: Tensor, progress: float) -> Mapping[str, Tensor]:
@@ -75,20 +80,22 @@ def fill(frames: Tensor, hole: Tensor, context: SeparationContext, steps: int) -
 
         steps = context.checkpoints.compute_and_save("fill", measured)
     layer = fitted(steps, report=True)
-    drawn = F.interpolate(
+    generated = F.interpolate(
         layer.render().cpu(), size=(height, width), mode="bilinear", align_corners=False
     )
     shown = (~inside).float()[None, None]
-    filled = (drawn + pull_push((part - drawn) * shown, shown.expand(len(part), 1, -1, -1))).clamp(
-        0, 1
-    )
+    error = pull_push((part - generated) * shown, shown.expand(len(part), 1, -1, -1))
+    filled = (generated + error).clamp(0, 1)
     result = frames.clone()
     result[..., rows, columns] = torch.where(inside, filled, part)
     return result
 
 
 def pull_push(values: Tensor, known: Tensor) -> Tensor:
-    """Return ``values`` (T, C, H, W), zero where not ``known`` (T, 1, H, W), extended smoothly by pull and push over a pyramid."""
+    """Return ``values`` extended smoothly to unknown pixels, by pull and push over a pyramid.
+
+    values: ``(T, C, H, W)``, 0 where unknown. known: ``(T, 1, H, W)``, 1 where known, else 0.
+    """
     if min(values.shape[-2:]) <= 1:
         return (
             values.sum((-2, -1), keepdim=True)
@@ -103,6 +110,7 @@ def pull_push(values: Tensor, known: Tensor) -> Tensor:
 
 
 def _span(line: Tensor) -> slice:
+    """Return the pixels to fit along one side: the hole's span ``line`` and its surroundings."""
     marked = line.nonzero()
     first, last = int(marked.min()), int(marked.max()) + 1
     more = SIDE + (last - first)

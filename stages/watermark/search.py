@@ -18,15 +18,15 @@ GREYS = tuple(
 )
 HUES = tuple((float(n & 1), float(n >> 1 & 1), float(n >> 2 & 1)) for n in range(1, 7))
 HYPOTHESES = GREYS + tuple((opacity, hue) for opacity in (0.35, 0.7) for hue in HUES)
-"""Opacities and colours to start from. Any mark is close enough to one of them for its outline to show."""
+"""Opacities and colours to start from. Any mark is near enough to one of them to show its
+outline."""
 SETTLED = 4  # best hypotheses that are refined
 ROUNDS = 3  # alternations of outline and opacity; two are usually enough
-LEAST_GAIN = (
-    2.5  # least nats per outline pixel of a mark in a box of one picture; true marks have 3 to 13
-)
-SHARED_GAIN = (
-    15.0  # the same for several pictures; scenes without a mark have at most 9, marks about 40
-)
+LEAST_GAIN = 2.5
+"""Least nats per outline pixel of a mark in a box of one picture. True marks have 3 to 13."""
+SHARED_GAIN = 15.0
+"""Least nats per outline pixel of a mark that several pictures share. Scenes without a mark have at
+most 9, marks about 40."""
 
 
 def find_mark(
@@ -37,10 +37,14 @@ def find_mark(
     turns: int = 80,
     progress: Callable[[float], None] = lambda done: None,
 ) -> Mark | None:
-    """Return the mark of all ``pictures`` within ``allowed`` (H, W), of one opacity and colour; None where there is none.
+    """Return the mark of one opacity and colour that all pictures share, or None without one.
 
-    weight: how much each pixel counts, (H, W). turns: iterations of a cut. Every hypothesis gets its best outline. The best few
-    are refined by alternating outline and opacity with colour, and the one with the largest gain is kept.
+    Every hypothesis gets its best outline. The best few are refined by fitting the outline and the
+    opacity with the colour in turn. The one with the largest gain is kept.
+
+    allowed: ``(H, W)`` in [0, 1], 0 where no mark may be.
+    weight: how much each pixel counts, ``(H, W)``. turns: iterations of a cut.
+    progress: takes the fraction done, 0 to 1.
     """
     shifts = find_grid(pictures) if len(pictures) == 1 else ()
     evidence = Evidence(pictures, weight, shifts=shifts)
@@ -76,7 +80,10 @@ def find_mark(
 def mark_at(
     evidence: Evidence, opacity: float, colour: Tensor, allowed: Tensor, turns: int
 ) -> Mark:
-    """Return the best mark of this opacity and one ``colour`` (3,); its matte is empty where nothing is gained."""
+    """Return the best mark of this ``opacity`` and ``colour`` (3,).
+
+    Its matte is empty if nothing is gained.
+    """
     cut = evidence.cut(opacity, colour)
     chosen = solve(cut, allowed, turns)
     matte = opacity * chosen.float()[None]

@@ -15,14 +15,14 @@ from torch.nn import functional as F
 from stages.checkpoint import NoCheckpoints
 from stages.context import FitSettings, Separation, SeparationContext
 from stages.watermark.colours import all_colours, part_colour
-from stages.watermark.fill import pull_push, fill
+from stages.watermark.fill import fill, pull_push
 from stages.watermark.find import (
     OFFSETS,
     Cut,
     Mark,
     dilated,
-    misfit,
     expansion_move,
+    misfit,
     opacity_and_colour,
     pairs,
     shared_opacity,
@@ -30,7 +30,7 @@ from stages.watermark.find import (
     texture,
 )
 from stages.watermark.fit import consensus
-from stages.watermark.layers import independent, separate, motion_weight, survey
+from stages.watermark.layers import independent, motion_weight, separate, survey
 from stages.watermark.paper import separate_published
 from stages.watermark.texture import texture_nats, whitening
 

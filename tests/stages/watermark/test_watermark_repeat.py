@@ -12,7 +12,7 @@ from stages.watermark.compression import BLOCK, cosines, jpeg_quality, steps_at,
 from stages.watermark.evidence import Evidence
 from stages.watermark.find import solve
 from stages.watermark.layers import extend_to_rim
-from stages.watermark.repeat import sum_shifted, find_grid
+from stages.watermark.repeat import find_grid, sum_shifted
 
 SIZE = (192, 256)
 STEP = (61, 83)

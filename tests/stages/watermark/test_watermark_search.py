@@ -26,7 +26,8 @@ def test_an_edge_costs_the_same_however_strong() -> None:
     factor = whitening(grass()[0])
     none = torch.zeros(())
     costs = [
-        float(bounded_nats(torch.full((3, *SIZE), step), factor, none).mean()) for step in (0.0, 0.6, 0.9)
+        float(bounded_nats(torch.full((3, *SIZE), step), factor, none).mean())
+        for step in (0.0, 0.6, 0.9)
     ]
     assert costs[0] < 1e-3
     assert costs[1] == pytest.approx(EDGE, abs=0.3)
