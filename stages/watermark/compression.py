@@ -44,7 +44,7 @@ THRESHOLD = 1.5  # standard deviations of noise; smaller coefficients are set to
 STRIDE = 2  # pixels between the windows that are averaged
 STRIP = 64  # rows that are treated at once, which bounds the memory
 WORTH = 1.2  # amplification of the noise from which there is anything to gain
-MOST_AMPLIFIED = 0.03  # least ``1 - matte`` by which the noise counts as divided
+LEAST_TRANSMITTED = 0.03  # least ``1 - matte`` by which the noise counts as divided
 TO_YCC = ((0.299, 0.587, 0.114), (-0.168736, -0.331264, 0.5), (0.5, -0.418688, -0.081312))
 """From RGB to Y, Cb and Cr (ITU-T T.871)."""
 
@@ -130,7 +130,7 @@ def without_rounding(clean: Tensor, matte: Tensor, qualities: Sequence[int | Non
 
     qualities: from :func:`jpeg_quality`, one for each frame.
     """
-    amplified = 1 / (1 - matte[0]).clamp_min(MOST_AMPLIFIED)
+    amplified = 1 / (1 - matte[0]).clamp_min(LEAST_TRANSMITTED)
     if float(amplified.max()) < WORTH:
         return clean
     rows = (matte[0] > 0).any(1).nonzero()

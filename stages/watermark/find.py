@@ -1,10 +1,11 @@
 """Find where a mark is, how opaque it is, and which colours it has.
 
-The model is ``I = (1 - m) C + p`` with the matte m, the ink p = m * colour and the clean picture C. Neighbouring pixels of C
-differ little, across the mark's outline as elsewhere. So a pixel is marked where undoing the mark makes the picture more
-continuous. This is a binary labelling with costs on pairs of pixels, which a minimal cut solves (Boykov et al. 2001,
-expansion moves). Here its convex form, a directed total variation, is solved by a preconditioned primal-dual method
-(Pock & Chambolle 2011), which needs only tensor operations.
+The model is ``I = (1 - m) C + p`` with the matte m, the ink p = m * colour and the clean picture C.
+Neighbouring pixels of C differ little, across the mark's outline as elsewhere. So a pixel is marked
+if undoing the mark makes the picture more continuous. This is a binary labelling with costs on
+pairs of pixels, which a minimal cut solves (Boykov et al. 2001, expansion moves). Here its convex
+form, a directed total variation, is solved by a preconditioned primal-dual method (Pock & Chambolle
+2011), which needs only tensor operations.
 
 Pictures ``(K, 3, H, W)`` in [0, 1] that share one mark; matte ``(1, H, W)``, ink ``(3, H, W)``;
 maps of pixels ``(H, W)``.
@@ -159,11 +160,15 @@ def expansion_move(
     weight: Tensor,
     spreads: tuple[Tensor, ...] | None = None,
 ) -> Cut:
-    """Return the expansion move: each pixel keeps ``matte`` and ``ink``, or takes ``opacity`` and ``colour``.
+    """Return the costs of an expansion move.
 
-    A pair costs the misfit of ``sqrt((1 - m_x) (1 - m_y)) (C_y - C_x)``: the clean difference as strong as it shows in the input,
-    so the noise of both sides counts alike. weight: how much each pixel counts, (H, W). spreads: by :func:`texture`; a pair then
-    costs by how texture_nats its difference is among those around it.
+    Each pixel keeps ``matte`` and ``ink``, or takes ``opacity`` and ``colour``. A pair costs the
+    misfit of ``sqrt((1 - m_x) (1 - m_y)) (C_y - C_x)``. This is the clean difference as strong as
+    it shows in the input, so the noise of both sides counts alike.
+
+    colour: ``(3,)`` or ``(3, H, W)``. outline: cost of a pair that an outline separates.
+    weight: how much each pixel counts, ``(H, W)``.
+    spreads: from :func:`texture`. With them, a rare difference costs more than a common one.
     """
     new_ink = opacity * (colour.view(3, 1, 1) if colour.ndim == 1 else colour)
     kept, new = (pictures - ink) / (1 - matte), (pictures - new_ink) / (1 - opacity)

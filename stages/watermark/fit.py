@@ -161,7 +161,10 @@ def out_of_range(pictures: Tensor, matte: Tensor, ink: Tensor) -> Tensor:
 
 
 def flatness(picture: Tensor) -> Tensor:
-    """Return the total variation ``mean |d x|`` over both directions, with the length taken over channels."""
+    """Return the total variation: the mean of ``|d x|`` over pixels, summed over both directions.
+
+    The length ``|d x|`` is taken over the channels.
+    """
     total = picture.sum() * 0
     for offset in NEIGHBOURS:
         here, there = pairs(picture, offset)

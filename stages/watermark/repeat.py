@@ -1,6 +1,7 @@
 """Find the grid on which a mark repeats over one picture.
 
-Every repetition lies over another part of the scene, so together they tell as much as several pictures under one mark.
+Every repetition lies over another part of the scene, so together they tell as much as several
+pictures under one mark.
 
 Pictures ``(1, 3, H, W)`` in [0, 1]; shifts in pixels, (down, right).
 """

@@ -1,4 +1,4 @@
-"""Search for a mark: the opacity, colour and place whose removal makes the pictures most continuous.
+"""Search for a mark: the opacity, colour and place whose removal gains most continuity.
 
 Pictures ``(K, 3, H, W)`` in [0, 1] that share one mark; maps of pixels ``(H, W)``.
 """

@@ -1,10 +1,11 @@
-"""Marks that repeat over one picture, and the JPEG rounding that undoing a mark amplifies."""
+"""Test marks that repeat over one picture, and the JPEG rounding that undoing a mark amplifies."""
 
 from __future__ import annotations
 
 import pytest
 import torch
-from test_watermark import WHITE, brief, inside, marked, psnr, scene, taken_off
+from clips import psnr
+from marked_pictures import WHITE, make_context, marked, psnr_inside, remove_mark, scene
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -28,7 +29,10 @@ def ring_grid() -> Tensor:
 
 
 def busy_scene() -> Tensor:
-    """Return smooth colours with dark rectangles and a little noise, none of them periodic, ``(1, 3, H, W)``."""
+    """Return smooth colours with dark rectangles and a little noise, ``(1, 3, H, W)``.
+
+    Nothing in it is periodic.
+    """
     generator = torch.Generator().manual_seed(6)
     colours = F.interpolate(
         torch.rand(1, 3, 5, 7, generator=generator), size=SIZE, mode="bicubic"
@@ -43,7 +47,10 @@ def busy_scene() -> Tensor:
 
 
 def as_jpeg(picture: Tensor, quality: int) -> Tensor:
-    """Return ``picture`` (3, H, W), sides divisible by 8, with the rounding of a grey JPEG of this quality in all channels."""
+    """Return ``picture`` with the rounding of a grey JPEG of this ``quality`` in every channel.
+
+    picture: ``(3, H, W)`` in [0, 1]; its sides are divisible by 8.
+    """
     height, width = picture.shape[-2:]
     steps, basis = steps_at(quality)[0], cosines()
     blocks = (
@@ -67,7 +74,7 @@ def test_nothing_repeats_in_a_picture_without_a_grid() -> None:
     assert find_grid(torch.zeros(1, 3, 5, 7)) == ()
 
 
-def test_gathered_adds_what_lies_at_each_shift() -> None:
+def test_sum_shifted_adds_what_lies_at_each_shift() -> None:
     values = torch.arange(12.0).view(3, 4)
     total = sum_shifted(values, ((1, 2), (0, -1), (9, 0)))
     assert float(total[0, 0]) == 0 + 6
@@ -96,8 +103,8 @@ def test_repetitions_leave_no_part_of_the_scene_in_the_mark() -> None:
 def test_a_picture_under_a_grid_of_marks() -> None:
     clean, shape = busy_scene(), ring_grid()
     frames = marked(clean, shape, 0.5, WHITE)
-    separated = taken_off(frames, brief(torch.ones(1, 1, *SIZE)))
-    assert inside(separated.layers["clean"], clean, shape) > 30
+    separated = remove_mark(frames, make_context(torch.ones(1, 1, *SIZE)))
+    assert psnr_inside(separated.layers["clean"], clean, shape) > 30
     outside = (shape == 0).expand_as(clean)
     assert psnr(separated.layers["clean"][outside][None], frames[outside][None]) > 40
 

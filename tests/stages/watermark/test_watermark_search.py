@@ -1,14 +1,14 @@
-"""The search for marks: what an outline costs, and which marks are believed."""
+"""Test the search for marks: what an outline costs, and which marks are accepted."""
 
 from __future__ import annotations
 
 import pytest
 import torch
-from test_watermark import SIZE, WHITE, box_around, grass, letters, marked, scenes
+from marked_pictures import SIZE, WHITE, box_around, grass, letters, marked, scenes
 
 from stages.watermark.evidence import EDGE, Evidence, bounded_nats
 from stages.watermark.find import dilated, texture
-from stages.watermark.layers import distinct
+from stages.watermark.pictures import distinct
 from stages.watermark.search import SHARED_GAIN, find_mark, mark_at
 from stages.watermark.texture import whitening
 
@@ -32,7 +32,8 @@ def test_an_edge_costs_the_same_however_strong() -> None:
     assert costs[0] < 1e-3
     assert costs[1] == pytest.approx(EDGE, abs=0.3)
     assert costs[2] == pytest.approx(costs[1], abs=0.3)
-    # What undoing adds explains a difference as well as texture does: 2.5 log(1 + 3 / 2), a little bounded.
+    # The errors that undoing adds explain a difference as well as texture does. The cost is
+    # 2.5 log(1 + 3 / 2), a little bounded.
     assert float(
         bounded_nats(torch.full((3, *SIZE), 0.1), factor, torch.tensor(0.01)).mean()
     ) == pytest.approx(2.23, abs=0.1)
