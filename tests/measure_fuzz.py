@@ -106,11 +106,8 @@ def case(corpus: Corpus, number: int) -> tuple[str, str, bytes]:
     rng = np.random.default_rng(number)
     way = str(rng.choice(list(WAYS), p=np.array(list(WAYS.values())) / 100))
     if way == "checkpoint":
-        return (
-            way,
-            "state.safetensors",
-            mutate.mutate(corpus.checkpoint, lambda: corpus.checkpoint[::-1], rng),
-        )
+        data = mutate.mutate(corpus.checkpoint, lambda: corpus.checkpoint[::-1], rng)
+        return way, "state.safetensors", data
     if way in ("manifest", "run"):
         name = "manifest.json" if way == "manifest" else "run.json"
         path = (
@@ -123,11 +120,8 @@ def case(corpus: Corpus, number: int) -> tuple[str, str, bytes]:
         return way, "config.toml", mutate.mutate_text(corpus.config, rng)
     name = str(rng.choice(list(corpus.media)))
     alike = [other for other in corpus.media if other.rpartition(".")[2] == name.rpartition(".")[2]]
-    return (
-        way,
-        name,
-        mutate.mutate(corpus.media[name], lambda: corpus.media[str(rng.choice(alike))], rng),
-    )
+    data = mutate.mutate(corpus.media[name], lambda: corpus.media[str(rng.choice(alike))], rng)
+    return way, name, data
 
 
 def drive(corpus: Corpus, room: Path, number: int) -> str:

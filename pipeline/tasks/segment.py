@@ -23,14 +23,16 @@ def account(figures: Mapping[str, float]) -> str:
     """Return a sentence on how much the foreground hides and where the background comes from."""
     hidden = figures["explained"] + figures["invented"]
     if hidden < 0.0005:
-        return "The foreground covers less than 0.1 % of the picture: nearly all of the background is the input."
+        return (
+            "The foreground covers less than 0.1 % of the picture: "
+            "nearly all of the background is the input."
+        )
     found = f"The foreground and its edge hide {100 * hidden:.1f} % of the background"
     seen = 100 * figures["explained"] / hidden
     if seen < 0.5:
         return f"{found}: no other frame shows it, so that it is filled in."
-    return f"{found}: {seen:.0f} % of that is seen in other frames" + (
-        ", the rest is filled in." if seen < 99.5 else "."
-    )
+    rest = ", the rest is filled in." if seen < 99.5 else "."
+    return f"{found}: {seen:.0f} % of that is seen in other frames{rest}"
 
 
 RECIPE = Recipe(
@@ -55,7 +57,8 @@ RECIPE = Recipe(
 
 TASK = layered_task(
     "segment",
-    "foreground and background: what moves against the camera (in a picture: what stands out), and all that lies behind it",
+    "foreground and background: what moves against the camera (in a picture: what stands out), "
+    "and all that lies behind it",
     RECIPE,
     uses=frozenset({"alpha", "hint"}),
     bench=BenchClip(foreground),

@@ -7,11 +7,15 @@ from collections.abc import Mapping
 from pipeline.bench.clips import watermark
 from pipeline.framewise.run import Output, Recipe, layered_task
 from pipeline.task import BenchClip
-from stages.watermark.layers import Effort, WatermarkSurvey, separate, survey
+from stages.watermark.effort import Effort
+from stages.watermark.layers import WatermarkSurvey, separate, survey
 
 
 def account(figures: Mapping[str, float]) -> str:
-    """Return one sentence: how much of the picture the mark covers, and how much of that was computed or filled in."""
+    """Return a sentence on how much the mark covers, and what was computed or filled in.
+
+    The sentence is empty for the preset ``paper``, which does not measure this.
+    """
     if "marked_part" not in figures:
         return ""
     if figures["opacity"] == 0:
@@ -23,7 +27,10 @@ def account(figures: Mapping[str, float]) -> str:
     if figures["explained"] == 0:
         return f"{found}: nothing shows through, so that all of it is filled in."
     filled = 100 * figures["invented"] / covered
-    return f"{found}: {filled:.0f} % of that is filled in, the rest was computed from what shows through."
+    return (
+        f"{found}: {filled:.0f} % of that is filled in, "
+        "the rest was computed from what shows through."
+    )
 
 
 RECIPE = Recipe(

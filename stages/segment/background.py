@@ -1,8 +1,8 @@
 """Complete the background: look up what the foreground hides in frames that show it.
 
 Every hidden pixel keeps a pointer to a pixel of another frame that shows it. Pointers are passed
-from frame to frame along the background's motion. Colours are read once, at the end, so that nothing
-is interpolated twice.
+from frame to frame along the background's motion. Colours are read once, at the end, so that
+nothing is interpolated twice.
 """
 
 from __future__ import annotations

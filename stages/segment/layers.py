@@ -77,15 +77,15 @@ class SegmentSurvey:
     still: bool
 
 
-def survey(sample: Tensor, brief: SeparationContext) -> SegmentSurvey:
+def survey(sample: Tensor, context: SeparationContext) -> SegmentSurvey:
     """Find out whether anything moves, and the background if the camera stands still.
 
     sample: evenly spread frames of the clip, ``(S, 3, H, W)`` in [0, 1].
     """
-    brief.progress(0.0, "looking for a still background")
+    context.progress(0.0, "looking for a still background")
     still = (
         len(sample) == 1
-        or brief.unordered
+        or context.unordered
         or max(float((frame - sample[0]).abs().mean()) for frame in sample) < STILL
     )
     # Smooth pictures agree with their median even under a moving camera, so check its motion.
@@ -93,7 +93,7 @@ def survey(sample: Tensor, brief: SeparationContext) -> SegmentSurvey:
     return SegmentSurvey(find_plate(sample) if fixed else None, still)
 
 
-def separate(frames: Tensor, facts: SegmentSurvey, brief: SeparationContext) -> Separation:
+def separate(frames: Tensor, facts: SegmentSurvey, context: SeparationContext) -> Separation:
     """Return the layers ``foreground``, ``background`` and ``matte`` of one window.
 
     frames: ``(T, 3, H, W)`` in [0, 1]. facts: what :func:`survey` found in the whole clip.
@@ -101,20 +101,20 @@ def separate(frames: Tensor, facts: SegmentSurvey, brief: SeparationContext) -> 
     began = time.monotonic()
     seconds: dict[str, float] = defaultdict(float)
     size = (frames.shape[-2], frames.shape[-1])
-    work = shrunk(frames, brief.working_pixels(WORK_PIXELS))
+    work = shrunk(frames, context.working_pixels(WORK_PIXELS))
     with clocked(seconds, "motion"):
-        brief.progress(0.0, "motion")
+        context.progress(0.0, "motion")
         motion = None if facts.still or len(frames) < 2 else find_motion(work)
     with clocked(seconds, "votes"):
-        brief.progress(0.2, "votes")
-        odds = matte_odds(shrunk(work, brief.working_pixels(VOTE_PIXELS)), motion, facts, brief)
+        context.progress(0.2, "votes")
+        odds = matte_odds(shrunk(work, context.working_pixels(VOTE_PIXELS)), motion, facts, context)
     with clocked(seconds, "networks"):
         found, steps = _networks(
-            shrunk(work, brief.working_pixels(FIT_PIXELS)), odds, motion, facts, brief, began
+            shrunk(work, context.working_pixels(FIT_PIXELS)), odds, motion, facts, context, began
         )
         odds = moved_odds(odds, found.matte)
     with clocked(seconds, "cut"):
-        brief.progress(0.8, "edges")
+        context.progress(0.8, "edges")
         odds = resize(odds[:, None], (work.shape[-2], work.shape[-1]))[:, 0]
         if motion is not None:
             odds = local_vote(work, odds)
@@ -122,7 +122,7 @@ def separate(frames: Tensor, facts: SegmentSurvey, brief: SeparationContext) -> 
         sure = SURE_MOVING if moving_camera else SURE_STILL
         matte = refine(cut(work, odds, sure), work, frames)
     with clocked(seconds, "background"):
-        brief.progress(0.9, "background")
+        context.progress(0.9, "background")
         plate = None if facts.plate is None else facts.plate.without(frames, matte)
         # The cut may drop a blurred leg or the tip of a tail. It must not become background.
         maybe = torch.cat(
@@ -151,7 +151,7 @@ def separate(frames: Tensor, facts: SegmentSurvey, brief: SeparationContext) -> 
         "background_unseen": float(missing.float().mean()),
         **background_shares(layers["matte"], missing),
     }
-    notes = matte_notes(layers["matte"], moving=motion is not None, hinted=brief.hint is not None)
+    notes = matte_notes(layers["matte"], moving=motion is not None, hinted=context.hint is not None)
     return Separation(layers, report=report, seconds=dict(seconds), notes=notes)
 
 
@@ -179,7 +179,7 @@ def settle(frames: Tensor, layers: dict[str, Tensor], facts: object = None) -> d
 
 
 def matte_odds(
-    frames: Tensor, motion: WindowMotion | None, facts: SegmentSurvey, brief: SeparationContext
+    frames: Tensor, motion: WindowMotion | None, facts: SegmentSurvey, context: SeparationContext
 ) -> Tensor:
     """Return the foreground's log-odds ``(T, h, w)``.
 
@@ -189,8 +189,8 @@ def matte_odds(
     size = (frames.shape[-2], frames.shape[-1])
     marks = (
         None
-        if brief.hint is None
-        else hint_odds(resize(brief.hint.float(), size), size).expand(len(frames), -1, -1)
+        if context.hint is None
+        else hint_odds(resize(context.hint.float(), size), size).expand(len(frames), -1, -1)
     )
     if motion is None:
         # The pictures are unrelated, so each one votes by itself.
@@ -206,8 +206,8 @@ def matte_odds(
     odds = _with_rested(shown_odds(odds, shown_motion(frames, motion), motion.speed), motion)
 
     def voted(odds: Tensor, turns: int = TURNS) -> Tensor:
-        if brief.hint is not None and marks is not None:
-            odds = mark_odds(odds, marks, one=len(brief.hint) == 1)
+        if context.hint is not None and marks is not None:
+            odds = mark_odds(odds, marks, one=len(context.hint) == 1)
         return vote(frames, odds, motion, unit, turns=turns)
 
     if facts.plate is None:
@@ -302,7 +302,7 @@ def _networks(
     odds: Tensor,
     motion: WindowMotion | None,
     facts: SegmentSurvey,
-    brief: SeparationContext,
+    context: SeparationContext,
     began: float,
 ) -> tuple[Segments, int]:
     """Return the layers that the generators found and the number of training steps.
@@ -322,7 +322,7 @@ def _networks(
     )
     shown, seen = torch.where(sure, trust, GUESSED), torch.where(missing, GUESSED, 1.0)
     known = SegmentEvidence(frames, matte, trust, foreground, shown, background, seen, small)
-    settings = brief.settings
+    settings = context.settings
     fitting = fit_paper_segments if settings.preset == "paper" else fit_segments
 
     def fitted(steps: int, on_step: OnStep | None = None) -> Segments:
@@ -331,8 +331,8 @@ def _networks(
         )
 
     def note(done: float, losses: Mapping[str, float]) -> None:
-        brief.progress(0.3 + 0.5 * done, "networks")
-        brief.trace.add("networks", done, losses)
+        context.progress(0.3 + 0.5 * done, "networks")
+        context.trace.add("networks", done, losses)
 
     steps = STEPS[settings.preset]
     if (budget := settings.max_seconds) is not None:
@@ -345,7 +345,7 @@ def _networks(
             most = STEPS["paper"] if settings.preset == "paper" else STEPS["best"]
             return max(1, min(most, int(left / cost)))
 
-        steps = brief.checkpoints.compute_and_save("steps", measured)
+        steps = context.checkpoints.compute_and_save("steps", measured)
     return fitted(steps, note), steps
 
 

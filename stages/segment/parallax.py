@@ -1,11 +1,11 @@
 """Find long trajectories that neither the camera's motion nor the scene's parallax explains.
 
-Under a moving camera, the points of a rigid scene move by one homography plus parallax. Parallax has
-one direction in each frame and a length that depends on depth (plane and parallax; Irani and Anandan
-1998). Over several frames, the parallax of all depths lies in a space of few dimensions (Sheikh et
-al. 2009). Its spread is measured by a robust covariance (minimum covariance determinant, Rousseeuw
-1984). A trajectory's Mahalanobis distance tells how far it is from the scene's own motion. Without
-parallax, the covariance is that of noise.
+Under a moving camera, the points of a rigid scene move by one homography plus parallax. Parallax
+has one direction in each frame and a length that depends on depth (plane and parallax; Irani and
+Anandan 1998). Over several frames, the parallax of all depths lies in a space of few dimensions
+(Sheikh et al. 2009). Its spread is measured by a robust covariance (minimum covariance determinant,
+Rousseeuw 1984). A trajectory's Mahalanobis distance tells how far it is from the scene's own
+motion. Without parallax, the covariance is that of noise.
 
 Flows are as in :mod:`stages.motion.flow`. T is the number of frames of a window, L the number of
 other frames that a trajectory is followed to.

@@ -1,7 +1,8 @@
 """Remove the JPEG rounding that undoing a mark amplifies.
 
-A JPEG file rounds the cosine coefficients of blocks of 8 by 8 pixels to multiples of known steps. Undoing a mark of opacity a
-divides that rounding by ``1 - a``. The steps can be read off the decoded picture, so the noise of every coefficient is known.
+A JPEG file rounds the cosine coefficients of blocks of 8 by 8 pixels to multiples of known steps.
+Undoing a mark of opacity a divides that rounding by ``1 - a``. The steps can be read off the
+decoded picture, so the noise of every coefficient is known.
 
 Frames ``(T, 3, H, W)`` in [0, 1]; matte ``(1, H, W)``.
 """
@@ -15,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-BLOCK = 8
+BLOCK = 8  # pixels of a block's sides
 LUMINANCE = (
     (16, 11, 10, 16, 24, 40, 51, 61),
     (12, 12, 14, 19, 26, 58, 60, 55),
@@ -29,19 +30,23 @@ LUMINANCE = (
 CHROMINANCE = ((17, 18, 24, 47), (18, 21, 26, 66), (24, 26, 56, 99), (47, 66, 99, 99))
 """Steps at quality 50 (ITU-T T.81, tables K.1 and K.2); all others of the second table are 99."""
 QUALITIES = range(30, 97)  # above, the steps are 1 and 2, which rounding to 8 bits hides
-LOWEST, HIGHEST = (
-    1,
-    5,
-)  # sum of the two frequencies of the coefficients that are read: these are seldom all zero
-COUNTED = 0.6  # of a step; a smaller coefficient is most likely rounded to zero and tells nothing about the step
-COMB = 0.25  # least mean of cos(2 pi c / step); random coefficients give 0, those of a JPEG file 0.5 to 0.9
+LOWEST, HIGHEST = 1, 5
+"""Sum of the two frequencies of the coefficients that are read. These are seldom all zero."""
+COUNTED = 0.6
+"""Least coefficient that counts, in steps. A smaller one was most likely rounded to zero and tells
+nothing about the step."""
+COMB = 0.25
+"""Least mean of ``cos(2 pi c / step)``. Random coefficients give 0, those of a JPEG file 0.5 to
+0.9."""
 SIGNIFICANT = 8.0  # standard deviations that the mean must lie above 0
 ROUNDING = 1 / 255 / math.sqrt(12)  # standard deviation of rounding to 8 bits
 THRESHOLD = 1.5  # standard deviations of noise; smaller coefficients are set to zero
 STRIDE = 2  # pixels between the windows that are averaged
 STRIP = 64  # rows that are treated at once, which bounds the memory
 WORTH = 1.2  # amplification of the noise from which there is anything to gain
+LEAST_TRANSMITTED = 0.03  # least ``1 - matte`` by which the noise counts as divided
 TO_YCC = ((0.299, 0.587, 0.114), (-0.168736, -0.331264, 0.5), (0.5, -0.418688, -0.081312))
+"""From RGB to Y, Cb and Cr (ITU-T T.871)."""
 
 
 def cosines() -> Tensor:
@@ -53,7 +58,10 @@ def cosines() -> Tensor:
 
 
 def steps_at(quality: int) -> tuple[Tensor, Tensor]:
-    """Return the steps ``(8, 8)`` of luminance and chrominance at a ``quality`` from 1 to 100, as the reference encoder scales them."""
+    """Return the steps ``(8, 8)`` of luminance and of chrominance.
+
+    quality: 1 to 100, as the reference encoder scales the steps.
+    """
     scale = 5000 / quality if quality < 50 else 200 - 2 * quality
     second = torch.full((BLOCK, BLOCK), 99.0)
     second[:4, :4] = torch.tensor(CHROMINANCE)
@@ -63,9 +71,10 @@ def steps_at(quality: int) -> tuple[Tensor, Tensor]:
 
 
 def jpeg_quality(picture: Tensor) -> int | None:
-    """Return the quality at which ``picture`` (3, H, W) was last saved as JPEG; None where it was not, or lost too little to matter.
+    """Return the quality at which ``picture`` (3, H, W) was last saved as JPEG.
 
-    The coefficients of the blocks of a decoded picture lie on a comb of multiples of their step.
+    The result is None if it was not, or lost too little to matter. The coefficients of the blocks
+    of a decoded picture lie on a comb of multiples of their step.
     """
     height, width = (side // BLOCK * BLOCK for side in picture.shape[-2:])
     if not height or not width:
@@ -100,7 +109,10 @@ def jpeg_quality(picture: Tensor) -> int | None:
 
 
 def noise_of(quality: int | None) -> Tensor:
-    """Return the standard deviation ``(3, 8, 8)`` of each coefficient of Y, Cb and Cr in a picture saved at ``quality``, or in 8 bits."""
+    """Return the standard deviation ``(3, 8, 8)`` of the rounding of each coefficient.
+
+    The first axis is Y, Cb and Cr. quality: of the JPEG file; None for plain rounding to 8 bits.
+    """
     if quality is None:
         return torch.full((3, BLOCK, BLOCK), ROUNDING)
     first, second = steps_at(quality)
@@ -111,13 +123,14 @@ def noise_of(quality: int | None) -> Tensor:
 
 
 def without_rounding(clean: Tensor, matte: Tensor, qualities: Sequence[int | None]) -> Tensor:
-    """Return the frames ``clean`` less the rounding that undoing ``matte`` amplified; pixels without a mark stay to the bit.
+    """Return the frames ``clean`` without the rounding that undoing ``matte`` amplified.
 
-    qualities: by :func:`jpeg_quality`, one a frame.
+    Overlapping windows of 8 by 8 pixels lose the coefficients that the rounding explains
+    (Yaroslavsky 1996; Yu & Sapiro, IPOL 2011). Pixels without a mark stay the same to the bit.
 
-    Overlapping windows of 8 by 8 pixels lose the coefficients that the rounding explains (Yaroslavsky 1996; Yu & Sapiro, IPOL 2011).
+    qualities: from :func:`jpeg_quality`, one for each frame.
     """
-    amplified = 1 / (1 - matte[0]).clamp_min(0.03)
+    amplified = 1 / (1 - matte[0]).clamp_min(LEAST_TRANSMITTED)
     if float(amplified.max()) < WORTH:
         return clean
     rows = (matte[0] > 0).any(1).nonzero()
@@ -133,9 +146,8 @@ def without_rounding(clean: Tensor, matte: Tensor, qualities: Sequence[int | Non
         )
         inner = slice(top - part[0].start, bottom - part[0].start)
         for number, noise in enumerate(noises):
-            smooth = _smoothed(clean[number][(slice(None), *part)], amplified[part], noise)[
-                :, inner
-            ]
+            noisy = clean[number][(slice(None), *part)]
+            smooth = _smoothed(noisy, amplified[part], noise)[:, inner]
             shown = matte[:, top:bottom, part[1]] > 0
             kept = clean[number][:, top:bottom, part[1]]
             result[number][:, top:bottom, part[1]] = torch.where(shown, smooth, kept)
@@ -143,7 +155,10 @@ def without_rounding(clean: Tensor, matte: Tensor, qualities: Sequence[int | Non
 
 
 def _smoothed(picture: Tensor, amplified: Tensor, noise: Tensor) -> Tensor:
-    """Return ``picture`` (3, h, w) whose noise is ``noise`` (3, 8, 8) times ``amplified`` (h, w), without what noise explains."""
+    """Return ``picture`` (3, h, w) without what noise explains.
+
+    amplified: by how much the noise is amplified, ``(h, w)``. noise: from :func:`noise_of`.
+    """
     height, width = picture.shape[-2:]
     change = picture.new_tensor(TO_YCC)
     by = BLOCK - 1

@@ -1,12 +1,14 @@
 """Measure the evidence for a mark's outline at each pair of pixels, in nats.
 
-Across the outline of a mark of opacity a and colour K the picture behind it continues: ``(I_y - a K) / (1 - a)`` is as near to ``I_x`` as
-pixels at this distance usually are. Three rules make this robust:
+The picture continues behind the outline of a mark of opacity a and colour K: ``(I_y - a K) / (1 -
+a)`` is as near to ``I_x`` as pixels at this distance usually are. Three rules make this robust:
 
-- Only pairs that reach across the soft outline count. The outline's own pixels are partly covered and fit no opacity.
-- The texture around decides how usual a difference is. An edge costs the same however strong it is, so a mark that only
-  weakens an edge explains nothing.
-- A mark is not exact: its coverage varies, and values are rounded and compressed. Undoing amplifies these errors.
+- Only pairs that reach across the soft outline count. The outline's own pixels are partly covered
+  and fit no opacity.
+- The texture around decides how common a difference is. An edge costs the same however strong it
+  is, so a mark that only weakens an edge explains nothing.
+- A mark is not exact: its coverage varies, and values are rounded and compressed. Undoing the mark
+  amplifies these errors.
 
 Pictures ``(K, 3, H, W)`` in [0, 1] that share one mark; maps ``(H, W)``.
 """
@@ -19,8 +21,8 @@ import torch
 from torch import Tensor
 
 from stages.watermark.find import ACROSS, Cut, outside, pairs
-from stages.watermark.repeat import Shift, gathered
-from stages.watermark.texture import length, nats_of, whitening
+from stages.watermark.repeat import Shift, sum_shifted
+from stages.watermark.texture import squared_length, student_nats, whitening
 
 NEAR = ((0, 1), (1, 0), (1, 1), (1, -1))
 """Pairs that measure only the outline's length."""
@@ -28,22 +30,22 @@ OFFSETS = (*NEAR, *ACROSS)
 
 EDGE = 5.0  # nats of an edge, however strong
 LENGTH = 0.5  # nats of an outline for a pair of neighbours
-EXCLUSION = (
-    0.1  # how much more an edge costs on an outline than elsewhere: two layers share few edges
-)
-VARIES = 0.05  # spread of a mark's coverage
-ROUNDED = 0.008  # spread of a value by rounding and compression
-BEYOND, FARTHEST = (
-    160.0,
-    6.0,
-)  # nats of a clean value that lies this far (times 1) outside of [0, 1], and the most
+EXCLUSION = 0.1
+"""How much more an edge costs on an outline than elsewhere. Two layers share few edges."""
+VARIES = 0.05  # standard deviation of a mark's coverage
+ROUNDED = 0.008  # standard deviation of a value by rounding and compression
+BEYOND = 160.0  # nats of a clean value outside of [0, 1], per unit of its distance
+FARTHEST = 6.0  # most nats of a clean value outside of [0, 1]
 
 
 class Evidence:
-    """Hold the texture of ``pictures`` (K, 3, H, W), measured once for all the marks that are tried on them.
+    """Hold the texture of pictures, measured once for all the marks that are tried on them.
 
-    weight: how much each pixel counts, (H, W). chosen: what is already known to be marked, (H, W); pairs across its outline do not
-    count as texture. shifts: where the mark repeats, by :func:`stages.watermark.repeat.grid_of`; all repetitions count together.
+    pictures: ``(K, 3, H, W)`` in [0, 1]. weight: how much each pixel counts, ``(H, W)``.
+    chosen: pixels that are known to be marked, ``(H, W)``, boolean. Pairs across their outline do
+    not count as texture.
+    shifts: where the mark repeats, from :func:`stages.watermark.repeat.find_grid`. All repetitions
+    count together.
     """
 
     def __init__(
@@ -66,21 +68,24 @@ class Evidence:
             self.factors.append([whitening(difference, kept) for difference in there - here])
             none = torch.zeros(())
             nats = [
-                usual(difference, factor, none)
+                bounded_nats(difference, factor, none)
                 for difference, factor in zip(there - here, self.factors[-1], strict=True)
             ]
             self.stay.append(torch.stack(nats).sum(0))
 
     def cut(self, opacity: float, colour: Tensor) -> Cut:
-        """Return the labelling's costs for a mark of this ``opacity`` and ``colour``, (3,) or (3, H, W)."""
+        """Return the labelling's costs for a mark of this ``opacity`` and ``colour``.
+
+        colour: ``(3,)`` or ``(3, H, W)``.
+        """
         shown = self.pictures
         ink = opacity * (colour.view(3, 1, 1) if colour.ndim == 1 else colour)
         undone = (shown - ink) / (1 - opacity)
-        way = ink / opacity - undone.clamp(0, 1)
-        inexact = (ROUNDED**2 + VARIES**2 * way.square().mean(1)) / (1 - opacity)
+        contrast = ink / opacity - undone.clamp(0, 1)
+        variance = (ROUNDED**2 + VARIES**2 * contrast.square().mean(1)) / (1 - opacity)
         unary = (BEYOND * outside(shown, opacity, ink)).clamp(max=FARTHEST)
         unary = unary - (BEYOND * outside(shown, 0.0, torch.zeros_like(ink))).clamp(max=FARTHEST)
-        unary = gathered(unary, self.shifts)
+        unary = sum_shifted(unary, self.shifts)
         show = (1 - opacity) ** 0.5
         weights = []
         for offset in NEAR:
@@ -89,15 +94,18 @@ class Evidence:
         for offset, factors, stay in zip(ACROSS, self.factors, self.stay, strict=True):
             length_ = LENGTH / math.hypot(*offset)
             (shown_x, shown_y), (undone_x, undone_y) = pairs(shown, offset), pairs(undone, offset)
-            inexact_x, inexact_y = pairs(inexact, offset)
+            variance_x, variance_y = pairs(variance, offset)
             enter, leave = torch.zeros_like(stay), torch.zeros_like(stay)
             for number, factor in enumerate(factors):
-                enter += usual(show * (undone_y - shown_x)[number], factor, inexact_y[number])
-                leave += usual(show * (shown_y - undone_x)[number], factor, inexact_x[number])
-            tells = torch.maximum(*pairs(self.weight, offset))
-            enter = gathered(tells * ((1 + EXCLUSION) * enter - stay), self.shifts) + length_
-            leave = gathered(tells * ((1 + EXCLUSION) * leave - stay), self.shifts) + length_
-            # Where both directions gain, keep the cheaper one and raise the other until a cut can express the pair.
+                entering = show * (undone_y - shown_x)[number]
+                leaving = show * (shown_y - undone_x)[number]
+                enter += bounded_nats(entering, factor, variance_y[number])
+                leave += bounded_nats(leaving, factor, variance_x[number])
+            counts = torch.maximum(*pairs(self.weight, offset))
+            enter = sum_shifted(counts * ((1 + EXCLUSION) * enter - stay), self.shifts) + length_
+            leave = sum_shifted(counts * ((1 + EXCLUSION) * leave - stay), self.shifts) + length_
+            # Where both directions gain, keep the cheaper one and raise the other until a cut can
+            # express the pair.
             lacks = (-enter - leave).clamp_min(0)
             leave, enter = (
                 torch.where(enter < leave, leave + lacks, leave),
@@ -110,14 +118,17 @@ class Evidence:
         return Cut(unary, tuple(weights), OFFSETS)
 
 
-def usual(difference: Tensor, factor: Tensor, inexact: Tensor) -> Tensor:
-    """Return the nats of differences ``(3, h, w)``, at most nearly :data:`EDGE`.
+def bounded_nats(difference: Tensor, factor: Tensor, variance: Tensor) -> Tensor:
+    """Return the nats of differences ``(3, h, w)``, which never exceed :data:`EDGE` by much.
 
-    factor: by :func:`stages.watermark.texture.whitening`. inexact: the variance of what undoing adds, ``(h, w)``.
+    factor: from :func:`stages.watermark.texture.whitening`.
+    variance: of the errors that undoing the mark adds, ``(h, w)``.
     """
-    own = length(difference, factor).clamp_min(1e-9)
-    # Along the difference's direction, the variances of texture and inexactness add.
-    whole = 1 / (1 / own + inexact / difference.square().sum(0).clamp_min(1e-12))
+    own = squared_length(difference, factor).clamp_min(1e-9)
+    # Along the difference's direction, the variances of the texture and of the errors add.
+    whole = 1 / (1 / own + variance / difference.square().sum(0).clamp_min(1e-12))
     return (
-        EDGE + math.log1p(math.exp(-EDGE)) - torch.logaddexp(EDGE - nats_of(whole), torch.zeros(()))
+        EDGE
+        + math.log1p(math.exp(-EDGE))
+        - torch.logaddexp(EDGE - student_nats(whole), torch.zeros(()))
     )

@@ -24,11 +24,13 @@ SHARE = 0.6  # part of this call's time budget
 LEAST_STEPS = 10
 
 
-def fill(frames: Tensor, hole: Tensor, brief: SeparationContext, steps: int) -> Tensor:
-    """Return the frames with ``hole`` filled; everything else stays.
+def fill(frames: Tensor, hole: Tensor, context: SeparationContext, steps: int) -> Tensor:
+    """Return the frames with ``hole`` (H, W), boolean, filled; everything else stays.
 
-    Deep image prior (Ulyanov et al. 2018): the generator, fitted around the hole, continues into it. Its error at the rim is
-    extended inwards and added, so no seam shows.
+    The generator is fitted around the hole and continues into it (deep image prior, Ulyanov et al.
+    2018). Its error at the rim is extended inwards and added, so no seam shows.
+
+    steps: of the fit, at most; fewer if the time budget asks for it.
     """
     rows, columns = (_span(hole.any(axis)) for axis in (1, 0))
     part, inside = frames[..., rows, columns], hole[rows, columns]
@@ -40,15 +42,18 @@ def fill(frames: Tensor, hole: Tensor, brief: SeparationContext, steps: int) -> 
     seen = 1 - (F.interpolate(inside[None, None].float(), size=size, mode="area") > 0).float()
     if not bool(seen.any()):
         return frames
-    device, seed = brief.settings.device, brief.settings.seed
+    device, seed = context.settings.device, context.settings.seed
     target, trust = small.to(device), seen.to(device)
 
     def note(done: float, losses: Mapping[str, float]) -> None:
-        brief.progress(done, "filling what is hidden")
-        brief.trace.add("filling", done, losses)
+        context.progress(done, "filling what is hidden")
+        context.trace.add("filling", done, losses)
 
     def fitted(count: int, report: bool = False) -> GeneratedLayer:
-        """Return a fresh generator after ``count`` steps, so that the timing run does not affect the real one."""
+        """Return a fresh generator after ``count`` steps.
+
+        A fresh one, so that the timing run does not affect the real one.
+        """
         layer = GeneratedLayer(len(frames), 3, size, seed=seed).to(device)
 
         def terms(index: Tensor, progress: float) -> Mapping[str, Tensor]:
@@ -66,29 +71,31 @@ def fill(frames: Tensor, hole: Tensor, brief: SeparationContext, steps: int) -> 
         )
         return layer
 
-    if (budget := brief.settings.max_seconds) is not None:
+    if (budget := context.settings.max_seconds) is not None:
         most = steps
 
         def measured() -> int:
             fitted(1)  # the first call also allocates
             return max(LEAST_STEPS, min(most, int(SHARE * budget / seconds_a_step(fitted, 1, 4))))
 
-        steps = brief.checkpoints.compute_and_save("fill", measured)
+        steps = context.checkpoints.compute_and_save("fill", measured)
     layer = fitted(steps, report=True)
-    drawn = F.interpolate(
+    generated = F.interpolate(
         layer.render().cpu(), size=(height, width), mode="bilinear", align_corners=False
     )
     shown = (~inside).float()[None, None]
-    filled = (drawn + carried_on((part - drawn) * shown, shown.expand(len(part), 1, -1, -1))).clamp(
-        0, 1
-    )
+    error = pull_push((part - generated) * shown, shown.expand(len(part), 1, -1, -1))
+    filled = (generated + error).clamp(0, 1)
     result = frames.clone()
     result[..., rows, columns] = torch.where(inside, filled, part)
     return result
 
 
-def carried_on(values: Tensor, known: Tensor) -> Tensor:
-    """Return ``values`` (T, C, H, W), zero where not ``known`` (T, 1, H, W), extended smoothly by pull and push over a pyramid."""
+def pull_push(values: Tensor, known: Tensor) -> Tensor:
+    """Return ``values`` extended smoothly to unknown pixels, by pull and push over a pyramid.
+
+    values: ``(T, C, H, W)``, 0 where unknown. known: ``(T, 1, H, W)``, 1 where known, else 0.
+    """
     if min(values.shape[-2:]) <= 1:
         return (
             values.sum((-2, -1), keepdim=True)
@@ -97,12 +104,13 @@ def carried_on(values: Tensor, known: Tensor) -> Tensor:
         )
     pooled = F.avg_pool2d(values, 2, ceil_mode=True), F.avg_pool2d(known, 2, ceil_mode=True)
     part = pooled[1].clamp_min(1e-6)
-    coarse = carried_on(pooled[0] / part * (pooled[1] > 0), (pooled[1] > 0).float())
+    coarse = pull_push(pooled[0] / part * (pooled[1] > 0), (pooled[1] > 0).float())
     rest = F.interpolate(coarse, size=values.shape[-2:], mode="bilinear", align_corners=False)
     return torch.where(known > 0, values, rest)
 
 
 def _span(line: Tensor) -> slice:
+    """Return the pixels to fit along one side: the hole's span ``line`` and its surroundings."""
     marked = line.nonzero()
     first, last = int(marked.min()), int(marked.max()) + 1
     more = SIDE + (last - first)

@@ -1,12 +1,14 @@
 """Find where a mark is, how opaque it is, and which colours it has.
 
-The model is ``I = (1 - m) C + p`` with the matte m, the ink p = m * colour and the clean picture C. Neighbouring pixels of C
-differ little, across the mark's outline as elsewhere. So a pixel is marked where undoing the mark makes the picture more
-continuous. This is a binary labelling with costs on pairs of pixels, which a minimal cut solves (Boykov et al. 2001,
-expansion moves). Here its convex form, a directed total variation, is solved by a preconditioned primal-dual method
-(Pock & Chambolle 2011), which needs only tensor operations.
+The model is ``I = (1 - m) C + p`` with the matte m, the ink p = m * colour and the clean picture C.
+Neighbouring pixels of C differ little, across the mark's outline as elsewhere. So a pixel is marked
+if undoing the mark makes the picture more continuous. This is a binary labelling with costs on
+pairs of pixels, which a minimal cut solves (Boykov et al. 2001, expansion moves). Here its convex
+form, a directed total variation, is solved by a preconditioned primal-dual method (Pock & Chambolle
+2011), which needs only tensor operations.
 
-Pictures ``(K, 3, H, W)`` in [0, 1] that share one mark; matte ``(1, H, W)``, ink ``(3, H, W)``; maps of pixels ``(H, W)``.
+Pictures ``(K, 3, H, W)`` in [0, 1] that share one mark; matte ``(1, H, W)``, ink ``(3, H, W)``;
+maps of pixels ``(H, W)``.
 """
 
 from __future__ import annotations
@@ -18,29 +20,47 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from stages.watermark.texture import unusual, whitening
+from stages.watermark.texture import texture_nats, whitening
 
 OFFSETS = ((0, 1), (1, 0), (1, 1), (1, -1), (0, 2), (2, 0), (0, 3), (3, 0), (2, 2), (2, -2))
 """Compared pairs of pixels, as (down, right). The longer ones reach across a soft outline."""
 ACROSS = ((0, 3), (3, 0), (2, 2), (2, -2), (0, 4), (4, 0), (3, 3), (3, -3))
 """Pairs with one pixel inside an outline and one outside, both clear of its soft edge."""
 
-SCALE = 0.05  # a difference between neighbours above this is an edge, and edges cost hardly more the stronger they are
-OUTLINE = 0.05  # cost of a pair that an outline separates, for one picture; about the misfit of a difference of 0.06
-EXCLUSION = 0.2  # how much more an edge of the picture costs on an outline than elsewhere: two layers share no edges
-BEYOND = 8.0  # cost of a clean value that lies this far (times 1) outside of [0, 1]
-NAT = 0.05  # cost of a nat, where a single picture's own texture says how usual a difference is
-SPARING = 0.1  # the exclusion there
-PURE = 0.05  # a single picture's colour this near to white or black is that
-FARTHEST = 0.3  # the most that a clean value outside of [0, 1] costs there: on a soft outline it means little
-CLEAR = 0.97  # the highest opacity that is inverted: above it a picture of 8 bits holds nothing of what is beneath
+SCALE = 0.05
+"""Difference between neighbours above which it is an edge. A stronger edge costs hardly more."""
+OUTLINE = 0.05
+"""Cost of a pair that an outline separates, for one picture. It is about the misfit of a difference
+of 0.06."""
+EXCLUSION = 0.2
+"""How much more an edge of the picture costs on an outline than elsewhere. Two layers share no
+edges."""
+BEYOND = 8.0  # cost of a clean value that lies outside of [0, 1], per unit of its distance
+NAT = 0.05
+"""Cost of a nat for a single picture, whose own texture tells how common a difference is."""
+TEXTURE_EXCLUSION = 0.1  # the exclusion for a single picture
+FARTHEST = 0.3
+"""Most that a clean value outside of [0, 1] costs in a single picture. On a soft outline it means
+little."""
+CLEAR = 0.97
+"""Highest opacity that is inverted. Above it, 8 bits hold nothing of what is beneath the mark."""
+
+DIFFERENT = 0.02  # difference of two inks or mattes above which they are different marks
+LEAST_SAMPLES = 30  # fewest pairs across an outline from which an opacity is estimated
+PURE = 0.05  # a single picture's mark this near to white or black is taken for that
+LINE_TURNS, ANCHOR_TURN = 60, 40
+"""Reweightings of the line in :func:`opacity_and_colour`, and the one at which it may be fixed."""
+OPACITY_TURNS = 40  # reweightings in :func:`shared_opacity`
 
 
 @dataclass(frozen=True)
 class Mark:
-    """Hold a mark: ``matte`` (1, H, W), ``ink`` (3, H, W) with ink <= matte, and the opacity of its core.
+    """Hold a mark.
 
-    gain: by how much undoing it makes the pictures more continuous, in nats of :mod:`stages.watermark.evidence`.
+    matte: ``(1, H, W)`` in [0, 1]. ink: matte times colour, ``(3, H, W)``, at most the matte.
+    opacity: of its core, 0 to 1.
+    gain: by how much undoing the mark makes the pictures more continuous, in nats of
+    :mod:`stages.watermark.evidence`.
     """
 
     matte: Tensor
@@ -65,7 +85,9 @@ class Mark:
 class Cut:
     """Hold the costs of a binary labelling.
 
-    unary: ``(H, W)``, for label 1. pairs: per offset ``(h, w)``, for label 0 at a pixel and 1 at its partner.
+    unary: ``(H, W)``, the cost of label 1.
+    pairs: ``(h, w)`` for each offset, the cost of label 0 at a pixel and label 1 at its partner.
+    offsets: the compared pairs of pixels, as (down, right).
     """
 
     unary: Tensor
@@ -73,7 +95,10 @@ class Cut:
     offsets: tuple[tuple[int, int], ...] = OFFSETS
 
     def cost(self, chosen: Tensor) -> float:
-        """Return the cost of the labelling ``chosen`` (H, W, boolean), less that of choosing nothing."""
+        """Return the cost of a labelling, less that of choosing nothing.
+
+        chosen: the pixels of label 1, ``(H, W)``, boolean.
+        """
         label = chosen.float()
         total = (self.unary * label).sum()
         for offset, weight in zip(self.offsets, self.pairs, strict=True):
@@ -83,7 +108,11 @@ class Cut:
 
 
 def pairs(picture: Tensor, offset: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    """Return two views of ``(..., H, W)``: each pixel and its partner ``offset`` (down, right) away; empty if too small."""
+    """Return two views of ``picture`` (..., H, W): each pixel, and its partner.
+
+    offset: from a pixel to its partner, (down, right). Both views are empty if the picture is too
+    small.
+    """
     down, right = offset
     height, width = picture.shape[-2:]
     upper, lower = slice(0, max(0, height - down)), slice(min(down, height), height)
@@ -94,19 +123,25 @@ def pairs(picture: Tensor, offset: tuple[int, int]) -> tuple[Tensor, Tensor]:
 
 
 def misfit(difference: Tensor, scale: float = SCALE) -> Tensor:
-    """Return the cost ``(h, w)`` of differences ``(K, 3, h, w)``: the mean over pictures of ``s log(1 + |d|² / s²)``."""
+    """Return the cost ``(h, w)`` of differences ``(K, 3, h, w)``.
+
+    It is the mean over the pictures of ``s log(1 + |d|² / s²)`` with the ``scale`` s.
+    """
     return scale * torch.log1p(difference.square().sum(1) / scale**2).mean(0)
 
 
 def outside(pictures: Tensor, matte: Tensor | float, ink: Tensor) -> Tensor:
-    """Return how far ``(1 - m) C`` leaves ``[0, 1 - m]`` in the worst of the pictures, ``(H, W)``."""
+    """Return how far ``(1 - m) C`` leaves ``[0, 1 - m]`` in the worst of the pictures, (H, W)."""
     return (
         ((ink - pictures).clamp_min(0) + (pictures - ink - (1 - matte)).clamp_min(0)).sum(1).amax(0)
     )
 
 
 def texture(pictures: Tensor) -> tuple[Tensor, ...] | None:
-    """Return the whitening factors of a single picture for every offset; None for several pictures, which need none."""
+    """Return the whitening factors of a single picture for every offset.
+
+    Several pictures need none; the result for them is None.
+    """
     if len(pictures) > 1 or min(pictures.shape[-2:]) < 8:
         return None
     return tuple(
@@ -115,7 +150,7 @@ def texture(pictures: Tensor) -> tuple[Tensor, ...] | None:
     )
 
 
-def move(
+def expansion_move(
     pictures: Tensor,
     matte: Tensor,
     ink: Tensor,
@@ -125,53 +160,55 @@ def move(
     weight: Tensor,
     spreads: tuple[Tensor, ...] | None = None,
 ) -> Cut:
-    """Return the expansion move: each pixel keeps ``matte`` and ``ink``, or takes ``opacity`` and ``colour``.
+    """Return the costs of an expansion move.
 
-    A pair costs the misfit of ``sqrt((1 - m_x) (1 - m_y)) (C_y - C_x)``: the clean difference as strong as it shows in the input,
-    so the noise of both sides counts alike. weight: how much each pixel counts, (H, W). spreads: by :func:`texture`; a pair then
-    costs by how unusual its difference is among those around it.
+    Each pixel keeps ``matte`` and ``ink``, or takes ``opacity`` and ``colour``. A pair costs the
+    misfit of ``sqrt((1 - m_x) (1 - m_y)) (C_y - C_x)``. This is the clean difference as strong as
+    it shows in the input, so the noise of both sides counts alike.
+
+    colour: ``(3,)`` or ``(3, H, W)``. outline: cost of a pair that an outline separates.
+    weight: how much each pixel counts, ``(H, W)``.
+    spreads: from :func:`texture`. With them, a rare difference costs more than a common one.
     """
     new_ink = opacity * (colour.view(3, 1, 1) if colour.ndim == 1 else colour)
     kept, new = (pictures - ink) / (1 - matte), (pictures - new_ink) / (1 - opacity)
     show, new_show = (1 - matte).sqrt(), (1 - opacity) ** 0.5
     differs = (
-        torch.maximum((ink - new_ink).abs().amax(0), (matte[0] - opacity).abs()) > 0.02
+        torch.maximum((ink - new_ink).abs().amax(0), (matte[0] - opacity).abs()) > DIFFERENT
     ).float()
     most = math.inf if spreads is None else FARTHEST
     unary = (BEYOND * outside(pictures, opacity, new_ink)).clamp(max=most) - (
         BEYOND * outside(pictures, matte, ink)
     ).clamp(max=most)
-    exclusion = EXCLUSION if spreads is None else SPARING
+    exclusion = EXCLUSION if spreads is None else TEXTURE_EXCLUSION
     weights = []
     for number, offset in enumerate(OFFSETS):
 
-        def strange(difference: Tensor, number: int = number) -> Tensor:
-            return (
-                misfit(difference)
-                if spreads is None
-                else NAT * unusual(difference[0], spreads[number])
-            )
+        def cost_of(difference: Tensor, number: int = number) -> Tensor:
+            if spreads is None:
+                return misfit(difference)
+            return NAT * texture_nats(difference[0], spreads[number])
 
         length = outline / (offset[0] ** 2 + offset[1] ** 2) ** 0.5
-        tells = torch.maximum(*pairs(weight, offset))
+        counts = torch.maximum(*pairs(weight, offset))
         (kept_x, kept_y), (new_x, new_y), (show_x, show_y) = (
             pairs(kept, offset),
             pairs(new, offset),
             pairs(show, offset),
         )
         (ink_x, ink_y), (differs_x, differs_y) = pairs(ink, offset), pairs(differs, offset)
-        stay = tells * strange(show_x * show_y * (kept_y - kept_x)) + length * (
-            (ink_x - ink_y).abs().amax(0) > 0.02
+        stay = counts * cost_of(show_x * show_y * (kept_y - kept_x)) + length * (
+            (ink_x - ink_y).abs().amax(0) > DIFFERENT
         )
         enter = (
-            tells * (1 + exclusion * differs_x) * strange(show_x * new_show * (new_y - kept_x))
+            counts * (1 + exclusion * differs_x) * cost_of(show_x * new_show * (new_y - kept_x))
             + length * differs_x
         )
         leave = (
-            tells * (1 + exclusion * differs_y) * strange(new_show * show_y * (kept_y - new_x))
+            counts * (1 + exclusion * differs_y) * cost_of(new_show * show_y * (kept_y - new_x))
             + length * differs_y
         )
-        both = tells * strange(new_show**2 * (new_y - new_x))
+        both = counts * cost_of(new_show**2 * (new_y - new_x))
         unary_x, unary_y = pairs(unary, offset)
         unary_x += leave - stay
         unary_y += both - leave
@@ -181,7 +218,10 @@ def move(
 
 
 def solve(cut: Cut, allowed: Tensor, turns: int) -> Tensor:
-    """Return the labelling ``(H, W)``, boolean, of about the least cost within ``allowed``, after ``turns`` primal-dual iterations."""
+    """Return the labelling ``(H, W)``, boolean, of about the least cost.
+
+    allowed: ``(H, W)`` in [0, 1], 0 where label 1 is not allowed. turns: primal-dual iterations.
+    """
     label = torch.full_like(cut.unary, 0.5) * allowed
     degree = torch.zeros_like(label)
     for offset in cut.offsets:
@@ -208,20 +248,22 @@ def solve(cut: Cut, allowed: Tensor, turns: int) -> Tensor:
     return label > 0.5
 
 
-def grown(chosen: Tensor, by: int) -> Tensor:
-    """Return ``chosen`` (H, W), boolean, dilated by ``by`` pixels, or eroded where ``by`` is negative."""
+def dilated(chosen: Tensor, by: int) -> Tensor:
+    """Return ``chosen`` (H, W), boolean, dilated by ``by`` pixels; a negative ``by`` erodes it."""
     size = 2 * abs(by) + 1
     sign = 1 if by > 0 else -1
     return F.max_pool2d(sign * chosen.float()[None, None], size, 1, abs(by))[0, 0] * sign > 0.5
 
 
-def across(pictures: Tensor, chosen: Tensor, clean: Tensor) -> tuple[Tensor, Tensor]:
-    """Return values ``(K, 3, n)`` of ``clean`` just outside ``chosen`` and of ``pictures`` just inside, clear of the soft outline.
+def outline_sides(pictures: Tensor, chosen: Tensor, clean: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the values ``(K, 3, n)`` at both sides of an outline, clear of its soft edge.
 
-    Strokes too thin for an interior use all their pixels.
+    The first are those of ``clean`` just outside ``chosen`` (H, W), the second those of
+    ``pictures`` just inside. Strokes too thin for an interior use all their pixels.
     """
-    core, rim = grown(chosen, -1), grown(chosen, 1)
-    core = core if int(core.sum()) > 0.1 * int(chosen.sum()) else chosen
+    core, rim = dilated(chosen, -1), dilated(chosen, 1)
+    if int(core.sum()) <= 0.1 * int(chosen.sum()):
+        core = chosen
     outer, inner = [], []
     for offset in ACROSS:
         for outer_side in (0, 1):
@@ -233,27 +275,35 @@ def across(pictures: Tensor, chosen: Tensor, clean: Tensor) -> tuple[Tensor, Ten
 
 
 def opacity_and_colour(pictures: Tensor, chosen: Tensor) -> tuple[float, Tensor] | None:
-    """Return opacity and colour (3,) by the line ``inside = (1 - a) outside + a colour`` over the outline's pixels.
+    """Return the opacity and the colour ``(3,)`` of a mark, or None with too few pixels.
 
-    Both sides are equally noisy, so the slope is the ratio of their spreads (reduced major axis); least squares would overestimate
-    every opacity. Outliers are re-weighted. Returns None with too few pixels.
+    They are fitted as the line ``inside = (1 - a) outside + a colour`` over the outline's pixels.
+    Both sides are equally noisy, so the slope is the ratio of their spreads (reduced major axis).
+    Least squares would overestimate every opacity. Outliers are re-weighted.
+
+    chosen: the marked pixels, ``(H, W)``, boolean.
     """
-    outer, inner = (side.permute(1, 0, 2).flatten(1) for side in across(pictures, chosen, pictures))
-    if outer.shape[1] < 30:
+    outer, inner = (
+        side.permute(1, 0, 2).flatten(1) for side in outline_sides(pictures, chosen, pictures)
+    )
+    if outer.shape[1] < LEAST_SAMPLES:
         return None
     weight = torch.ones(outer.shape[1])
     slope, offset, anchor = torch.tensor(0.5), torch.zeros(3, 1), None
-    for turn in range(60):
+    for turn in range(LINE_TURNS):
         mean_outer, mean_inner = (
             (weight * side).sum(1, keepdim=True) / weight.sum() for side in (outer, inner)
         )
-        if turn == 40:
-            # A line that leads beyond white or black is fixed to that corner.
-            # One picture cannot tell white from nearly white, and white and black are far more common.
+        if turn == ANCHOR_TURN:
+            # A line that leads beyond white or black is fixed to that corner. One picture cannot
+            # tell white from nearly white, and white and black are far more common.
             hue, near = offset / (1 - slope), PURE if len(pictures) == 1 else 0.0
             reach, spread = float(hue.mean()), float(hue.max() - hue.min())
             near = near if spread < PURE else 0.0
-            anchor = 1.0 if reach > 1 - near else 0.0 if reach < near else None
+            if reach > 1 - near:
+                anchor = 1.0
+            elif reach < near:
+                anchor = 0.0
         if anchor is not None:
             mean_outer = mean_inner = torch.full((3, 1), anchor)
         spread_outer, spread_inner = (
@@ -269,16 +319,19 @@ def opacity_and_colour(pictures: Tensor, chosen: Tensor) -> tuple[float, Tensor]
 
 
 def shared_opacity(pictures: Tensor, chosen: Tensor) -> float | None:
-    """Return the opacity of a mark of any colours: how much less the pictures differ inside its outline than outside."""
+    """Return the opacity of a mark of any colours, or None with one picture or too few pixels.
+
+    It tells how much less the pictures differ inside the outline of ``chosen`` (H, W) than outside.
+    """
     if len(pictures) < 2:
         return None
-    sides = across(pictures, chosen, pictures)
-    if sides[0].shape[-1] < 30:
+    sides = outline_sides(pictures, chosen, pictures)
+    if sides[0].shape[-1] < LEAST_SAMPLES:
         return None
     outer, inner = (side - side.mean(0, keepdim=True) for side in sides)
     weight = torch.ones(outer.shape[-1])
     slope = torch.tensor(0.5)
-    for turn in range(40):
+    for turn in range(OPACITY_TURNS):
         slope = (
             ((weight * inner.square()).sum() / (weight * outer.square()).sum().clamp_min(1e-9))
             .sqrt()

@@ -1,6 +1,7 @@
 """Fit a found mark to the pixel: its colours over several pictures, its soft outline, its opacity.
 
-Pictures ``(K, 3, H, W)`` in [0, 1] that share the mark; matte ``(1, H, W)``, ink ``(3, H, W)`` = matte * colour; maps ``(H, W)``.
+Pictures ``(K, 3, H, W)`` in [0, 1] that share the mark; matte ``(1, H, W)``; ink ``(3, H, W)``,
+matte times colour; maps ``(H, W)``.
 """
 
 from __future__ import annotations
@@ -13,33 +14,39 @@ from torch.nn import functional as F
 
 from stages.optim.fit import FitPlan, OnStep, fit
 from stages.optim.losses import constant
-from stages.watermark.fill import carried_on
+from stages.watermark.fill import pull_push
 from stages.watermark.find import (
     CLEAR,
     OUTLINE,
     Mark,
-    grown,
+    dilated,
+    expansion_move,
     misfit,
-    move,
     pairs,
     shared_opacity,
     solve,
 )
 
 NEIGHBOURS = ((0, 1), (1, 0))
+"""Pairs of neighbours, as (down, right)."""
 STEPS = ((0, 1), (1, 0), (1, 1), (1, -1), (0, 2), (2, 0), (0, 3), (3, 0))
+"""Pairs of pixels whose continuity is fitted, as (down, right)."""
 FINE = 0.02  # scale of the misfit; small, because only faint traces of the mark are left
-AGREED = 0.7  # an edge is the mark's where 85 % of the pictures have it: (1 + AGREED) / 2
-TURNS = 400
-CLEANING = 100
+AGREED = 0.7
+"""An edge belongs to the mark if ``(1 + AGREED) / 2`` of the pictures have it, that is 85 %."""
+TURNS = 400  # iterations of :func:`consensus`
+CLEANING = 100  # iterations of the cut in :func:`clean_mark`
 OPAQUE = 0.95  # an opacity above this is taken for 1
 
 
 def consensus(pictures: Tensor, allowed: Tensor, turns: int = TURNS) -> Tensor:
-    """Return what the pictures have in common, relative to its surroundings: ``(3, H, W)``, zero outside ``allowed`` (H, W).
+    """Return what the pictures have in common, relative to its surroundings, ``(3, H, W)``.
 
-    It is the J of least ``sum over pairs of neighbours of mean_k |d I_k - d J| + AGREED |d J|``: it integrates the edges that
-    nearly all pictures share, at their median strength (Weiss 2001; Dekel et al. 2017, eq. 3). Solved by the primal-dual method.
+    It is the J that minimises the sum over pairs of neighbours of ``mean_k |d I_k - d J| + AGREED
+    |d J|``. So it integrates the edges that nearly all pictures share, at their median strength
+    (Weiss 2001; Dekel et al. 2017, eq. 3). The primal-dual method solves it.
+
+    allowed: ``(H, W)`` in [0, 1]; where it is 0, the result is 0. turns: iterations.
     """
     count = len(pictures)
     edges = [there - here for here, there in (pairs(pictures, offset) for offset in NEIGHBOURS)]
@@ -67,10 +74,14 @@ def consensus(pictures: Tensor, allowed: Tensor, turns: int = TURNS) -> Tensor:
 def agreed_mark(
     pictures: Tensor, opacity: float, allowed: Tensor, weight: Tensor, turns: int, rounds: int = 2
 ) -> Mark | None:
-    """Return the mark of any colours that several pictures share, or None where the cut finds nothing.
+    """Return the mark of any colours that several pictures share, or None if the cut finds none.
 
-    With J of :func:`consensus`, the ink is ``J + a C``, where C is the pictures' median less J. So every pixel's colour is known,
-    and one cut decides which pixels are marked. Cut and opacity alternate.
+    With J of :func:`consensus`, the ink is ``J + a C``, where C is the pictures' median less J. So
+    every pixel's colour is known, and one cut decides which pixels are marked. Cut and opacity
+    alternate.
+
+    opacity: to start from. weight: how much each pixel counts, ``(H, W)``.
+    turns: iterations of a cut. rounds: alternations.
     """
     common = consensus(pictures, allowed)
     clean = pictures.median(0).values - common
@@ -78,7 +89,9 @@ def agreed_mark(
     chosen, colour = torch.zeros_like(allowed, dtype=torch.bool), no_ink
     for _ in range(rounds):
         colour = (common / opacity + clean).clamp(0, 1)
-        cut = move(pictures, none, no_ink, opacity, colour, OUTLINE / len(pictures) ** 0.5, weight)
+        cut = expansion_move(
+            pictures, none, no_ink, opacity, colour, OUTLINE / len(pictures) ** 0.5, weight
+        )
         chosen = solve(cut, allowed, turns)
         if not bool(chosen.any()):
             return None
@@ -88,7 +101,10 @@ def agreed_mark(
 
 
 class Overlay(nn.Module):
-    """Hold a mark's free parameters: the coverage ``shape`` (1, H, W) and the ``colour`` (3, H, W)."""
+    """Hold a mark's free parameters: the coverage ``shape`` (1, H, W) and ``colour`` (3, H, W).
+
+    free: the pixels whose coverage is fitted, ``(H, W)``. coloured: whether the colour is fitted.
+    """
 
     free: Tensor
     start: Tensor
@@ -115,18 +131,20 @@ class Overlay(nn.Module):
 
 
 def _continued(colour: Tensor, chosen: Tensor) -> Tensor:
-    """Return ``colour`` with that of ``chosen`` (1, H, W) extended to the pixels around it."""
+    """Return ``colour`` (3, H, W) with that of ``chosen`` (1, H, W) extended to 2 pixels around."""
     known = chosen.float()
-    near = F.avg_pool2d((colour * known)[None], 5, 1, 2)[0] / F.avg_pool2d(known[None], 5, 1, 2)[
-        0
-    ].clamp_min(1e-6)
-    return torch.where(
-        chosen, colour, torch.where(F.max_pool2d(known[None], 5, 1, 2)[0] > 0, near, colour)
-    ).clamp(0, 1)
+    total = F.avg_pool2d((colour * known)[None], 5, 1, 2)[0]
+    count = F.avg_pool2d(known[None], 5, 1, 2)[0]
+    mean = total / count.clamp_min(1e-6)
+    is_near = F.max_pool2d(known[None], 5, 1, 2)[0] > 0
+    return torch.where(chosen, colour, torch.where(is_near, mean, colour)).clamp(0, 1)
 
 
 def continuity(pictures: Tensor, matte: Tensor, ink: Tensor) -> Tensor:
-    """Return the mean misfit of the clean pictures' differences, weighted as in :func:`stages.watermark.find.move`."""
+    """Return the mean misfit of the clean pictures' differences.
+
+    They are weighted as in :func:`stages.watermark.find.expansion_move`.
+    """
     clean, show = (pictures - ink) / (1 - matte), (1 - matte).sqrt()
     total = clean.sum() * 0
     for offset in STEPS:
@@ -143,7 +161,10 @@ def out_of_range(pictures: Tensor, matte: Tensor, ink: Tensor) -> Tensor:
 
 
 def flatness(picture: Tensor) -> Tensor:
-    """Return the total variation ``mean |d x|`` over both directions, with the length taken over channels."""
+    """Return the total variation: the mean of ``|d x|`` over pixels, summed over both directions.
+
+    The length ``|d x|`` is taken over the channels.
+    """
     total = picture.sum() * 0
     for offset in NEIGHBOURS:
         here, there = pairs(picture, offset)
@@ -153,6 +174,8 @@ def flatness(picture: Tensor) -> Tensor:
 
 
 RANGE = 24.0  # weight of clean values outside of [0, 1]
+RATE = 0.05  # learning rate of the overlay
+BATCH = 8  # pictures a step
 WEIGHTS = {
     "continuity": constant(1.0),
     "range": constant(RANGE),
@@ -173,13 +196,17 @@ def fit_overlay(
 ) -> Mark:
     """Return the mark with the outline that makes the clean pictures most continuous.
 
-    The outline, one pixel to each side, is free. The core keeps its opacity unless ``free_core``: a free core comes out too low,
-    but what is no mark fades out of it.
-    Several pictures also fit the colours; a single one cannot tell them from its own.
+    The outline is free, one pixel to each side. Several pictures also fit the colours; a single
+    one cannot tell them from its own.
+
+    allowed: the pixels that may be marked, ``(H, W)``, boolean. steps: of the fit.
+    free_core: whether the core's opacity is free, too. It then comes out too low, but what is no
+    mark fades out of it.
     """
     chosen, several = mark.matte[0] > 0, len(pictures) > 1
-    free = grown(chosen, 1) & allowed
-    free = free if free_core else free & ~grown(chosen, -1)
+    free = dilated(chosen, 1) & allowed
+    if not free_core:
+        free = free & ~dilated(chosen, -1)
     overlay = Overlay(mark, free, coloured=several).to(pictures.device)
 
     def terms(index: Tensor, progress: float) -> Mapping[str, Tensor]:
@@ -196,7 +223,7 @@ def fit_overlay(
         overlay.settle()
         on_step(progress, losses)
 
-    plan = FitPlan(steps, batch=8, rate=0.05, warm_up=0)
+    plan = FitPlan(steps, batch=BATCH, rate=RATE, warm_up=0)
     fit(overlay, terms, WEIGHTS, plan, frames=len(pictures), seed=seed, on_step=after)
     with torch.no_grad():
         matte, ink = overlay()
@@ -205,25 +232,32 @@ def fit_overlay(
 
 
 def opaque_mark(pictures: Tensor, mark: Mark) -> Mark:
-    """Return an opaque mark with a soft outline: how far each pixel is from the extended surroundings towards the mark's colour."""
+    """Return ``mark`` as an opaque one with a soft outline.
+
+    On the outline, the matte tells how far a pixel is on the way from the extended surroundings to
+    the mark's colour.
+    """
     chosen = mark.matte > 0
-    inside, outside = grown(chosen[0], -1), (~grown(chosen[0], 2)).float()
-    clean = carried_on(pictures * outside, outside.expand(len(pictures), 1, -1, -1))
+    inside, outside = dilated(chosen[0], -1), (~dilated(chosen[0], 2)).float()
+    clean = pull_push(pictures * outside, outside.expand(len(pictures), 1, -1, -1))
     colour = _continued(mark.colour, inside[None] if bool(inside.any()) else chosen)
     way = colour - clean
     gone = (
         ((pictures - clean) * way).sum((0, 1)) / way.square().sum((0, 1)).clamp_min(1e-3)
     ).clamp(0, 1)
-    matte = torch.where(inside, torch.ones(()), gone * grown(chosen[0], 1))[None]
+    matte = torch.where(inside, torch.ones(()), gone * dilated(chosen[0], 1))[None]
     return Mark(matte, matte * colour, 1.0, mark.gain)
 
 
-def cleaned(pictures: Tensor, mark: Mark, allowed: Tensor, weight: Tensor) -> Mark:
-    """Return the mark with a hard outline, without pixels that gain no continuity, and with its opacity estimated again."""
+def clean_mark(pictures: Tensor, mark: Mark, allowed: Tensor, weight: Tensor) -> Mark:
+    """Return the mark with a hard outline and without pixels that gain no continuity.
+
+    Its opacity is estimated again.
+    """
     chosen = mark.matte[0] > mark.opacity / 2
     matte = mark.opacity * chosen.float()[None]
     colour = mark.colour
-    cut = move(
+    cut = expansion_move(
         pictures, matte, matte * colour, 0.0, torch.zeros(3), OUTLINE / len(pictures) ** 0.5, weight
     )
     chosen = chosen & ~solve(cut, allowed, CLEANING)
@@ -232,15 +266,18 @@ def cleaned(pictures: Tensor, mark: Mark, allowed: Tensor, weight: Tensor) -> Ma
     return Mark(matte, matte * colour, opacity, mark.gain)
 
 
-def left_over(pictures: Tensor, mark: Mark) -> float:
-    """Return how discontinuous and how far outside of [0, 1] undoing ``mark`` leaves the pictures; less is better."""
+def residual_cost(pictures: Tensor, mark: Mark) -> float:
+    """Return the cost of the pictures without ``mark``; less is better.
+
+    It counts how discontinuous they are and how far they leave [0, 1].
+    """
     matte = mark.matte.clamp(max=CLEAR)
     return float(
         continuity(pictures, matte, mark.ink) + RANGE * out_of_range(pictures, matte, mark.ink)
     )
 
 
-def drawn(
+def refine_mark(
     pictures: Tensor,
     mark: Mark,
     allowed: Tensor,
@@ -251,14 +288,20 @@ def drawn(
     seed: int,
     on_step: OnStep = lambda done, losses: None,
 ) -> Mark:
-    """Fit and clean the mark in turn, ending with a fit. An opaque mark only gets its soft outline."""
+    """Fit and clean the mark in turn, ending with a fit.
+
+    An opaque mark only gets its soft outline. A single picture is fitted once.
+
+    allowed: the pixels that may be marked, ``(H, W)``, boolean.
+    weight: how much each pixel counts, ``(H, W)``. steps: of a fit. rounds: number of fits.
+    """
     if mark.opacity > OPAQUE:
         return opaque_mark(pictures, mark)
     # The search has settled where the mark of a single picture is.
     rounds = rounds if len(pictures) > 1 else 1
     for number in range(rounds):
         if number:
-            mark = cleaned(pictures, mark, allowed, weight)
+            mark = clean_mark(pictures, mark, allowed, weight)
 
         def report(done: float, losses: Mapping[str, float], number: int = number) -> None:
             on_step((number + done) / rounds, losses)

@@ -1,7 +1,8 @@
-"""Run Double-DIP's published watermark removal (Gandelsman et al. 2019, section 7), for ``--preset paper``.
+"""Run Double-DIP's published watermark removal (Gandelsman et al. 2019, section 7).
 
-Three networks give one picture a frame, one mark and one matte that the frames share; ``I = m W + (1 - m) C``. Outside the
-box the matte is held at zero, and an exclusion loss keeps the layers from sharing edges.
+It is the preset ``paper``. Three networks give a clean picture for each frame, and one mark and one
+matte that the frames share; ``I = m W + (1 - m) C``. Outside the box the matte is held at zero. An
+exclusion loss keeps the layers from sharing edges.
 """
 
 from __future__ import annotations
@@ -23,10 +24,10 @@ from stages.optim.losses import constant, exclusion, squared_reconstruction
 from stages.optim.timing import seconds_a_step
 
 DEPTH = 2  # channels of the noise
-STEPS = 4000
-BATCH = 4
-SHARE = 0.8  # of the time that this call may take
-PIXELS = 960 * 540
+STEPS = 4000  # of the fit without a time budget
+BATCH = 4  # frames a step
+SHARE = 0.8  # part of this call's time budget
+PIXELS = 960 * 540  # a larger picture is fitted at a smaller size
 WEIGHTS = {"reconstruction": constant(1.0), "outside": constant(1.0), "exclusion": constant(0.1)}
 
 
@@ -48,25 +49,34 @@ class Published(nn.Module):
         )
 
     def forward(self, index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the clean pictures ``(B, 3, H, W)`` of the frames ``index``, mark ``(1, 3, H, W)`` and matte ``(1, 1, H, W)``."""
+        """Return the clean pictures, the mark and the matte of the frames ``index`` (B,).
+
+        They are ``(B, 3, H, W)``, ``(1, 3, H, W)`` and ``(1, 1, H, W)``, in [0, 1].
+        """
         return self.clean(self.noise[index]), self.mark(self.still[:1]), self.matte(self.still[1:])
 
 
-def separate_published(frames: Tensor, box: Tensor, brief: SeparationContext) -> Separation:
-    """Separate ``frames`` (T, 3, H, W) with ``box`` (H, W) by the published method, in as many steps as the budget allows."""
+def separate_published(frames: Tensor, box: Tensor, context: SeparationContext) -> Separation:
+    """Separate ``frames`` (T, 3, H, W) by the published method.
+
+    box: ``(H, W)``, true where the mark may be. The time budget limits the number of steps.
+    """
     count, (height, width) = len(frames), (frames.shape[-2], frames.shape[-1])
     scale = min(1.0, math.sqrt(PIXELS / (height * width)))
     size = max(1, round(height * scale)), max(1, round(width * scale))
-    device, seed = brief.settings.device, brief.settings.seed
+    device, seed = context.settings.device, context.settings.seed
     target = resize(frames, size).to(device)
     inside = resize(box[None, None].float(), size).to(device)
 
     def note(done: float, losses: Mapping[str, float]) -> None:
-        brief.progress(done, "the published networks")
-        brief.trace.add("networks", done, losses)
+        context.progress(done, "the published networks")
+        context.trace.add("networks", done, losses)
 
     def fitted(steps: int, report: bool = False) -> Published:
-        """Return fresh networks after ``steps``, so that the timing run does not affect the real ones."""
+        """Return fresh networks after ``steps``.
+
+        Fresh ones, so that the timing run does not affect the real ones.
+        """
         module = Published(count, size, seed).to(device)
 
         def terms(index: Tensor, progress: float) -> Mapping[str, Tensor]:
@@ -94,13 +104,13 @@ def separate_published(frames: Tensor, box: Tensor, brief: SeparationContext) ->
 
     steps = STEPS
     began = time.perf_counter()
-    if (budget := brief.settings.max_seconds) is not None:
+    if (budget := context.settings.max_seconds) is not None:
 
         def measured() -> int:
             fitted(1)  # the first call also allocates
             return max(1, min(STEPS, int(SHARE * budget / seconds_a_step(fitted, 1, 3))))
 
-        steps = brief.checkpoints.compute_and_save("steps", measured)
+        steps = context.checkpoints.compute_and_save("steps", measured)
     module = fitted(steps, report=True)
     with torch.no_grad():
         parts = [

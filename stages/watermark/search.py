@@ -1,4 +1,4 @@
-"""Search for a mark: the opacity, colour and place whose removal makes the pictures most continuous.
+"""Search for a mark: the opacity, colour and place whose removal gains most continuity.
 
 Pictures ``(K, 3, H, W)`` in [0, 1] that share one mark; maps of pixels ``(H, W)``.
 """
@@ -10,23 +10,23 @@ from collections.abc import Callable
 from torch import Tensor
 
 from stages.watermark.evidence import Evidence
-from stages.watermark.find import Mark, grown, opacity_and_colour, solve
-from stages.watermark.repeat import grid_of
+from stages.watermark.find import Mark, dilated, opacity_and_colour, solve
+from stages.watermark.repeat import find_grid
 
 GREYS = tuple(
     (opacity, (grey,) * 3) for grey in (1.0, 0.0, 0.5) for opacity in (0.2, 0.35, 0.5, 0.7, 0.95)
 )
 HUES = tuple((float(n & 1), float(n >> 1 & 1), float(n >> 2 & 1)) for n in range(1, 7))
 HYPOTHESES = GREYS + tuple((opacity, hue) for opacity in (0.35, 0.7) for hue in HUES)
-"""Opacities and colours to start from. Any mark is close enough to one of them for its outline to show."""
+"""Opacities and colours to start from. Any mark is near enough to one of them to show its
+outline."""
 SETTLED = 4  # best hypotheses that are refined
 ROUNDS = 3  # alternations of outline and opacity; two are usually enough
-LEAST_GAIN = (
-    2.5  # least nats per outline pixel of a mark in a box of one picture; true marks have 3 to 13
-)
-SHARED_GAIN = (
-    15.0  # the same for several pictures; scenes without a mark have at most 9, marks about 40
-)
+LEAST_GAIN = 2.5
+"""Least nats per outline pixel of a mark in a box of one picture. True marks have 3 to 13."""
+SHARED_GAIN = 15.0
+"""Least nats per outline pixel of a mark that several pictures share. Scenes without a mark have at
+most 9, marks about 40."""
 
 
 def find_mark(
@@ -37,16 +37,20 @@ def find_mark(
     turns: int = 80,
     progress: Callable[[float], None] = lambda done: None,
 ) -> Mark | None:
-    """Return the mark of all ``pictures`` within ``allowed`` (H, W), of one opacity and colour; None where there is none.
+    """Return the mark of one opacity and colour that all pictures share, or None without one.
 
-    weight: how much each pixel counts, (H, W). turns: iterations of a cut. Every hypothesis gets its best outline. The best few
-    are refined by alternating outline and opacity with colour, and the one with the largest gain is kept.
+    Every hypothesis gets its best outline. The best few are refined by fitting the outline and the
+    opacity with the colour in turn. The one with the largest gain is kept.
+
+    allowed: ``(H, W)`` in [0, 1], 0 where no mark may be.
+    weight: how much each pixel counts, ``(H, W)``. turns: iterations of a cut.
+    progress: takes the fraction done, 0 to 1.
     """
-    shifts = grid_of(pictures) if len(pictures) == 1 else ()
+    shifts = find_grid(pictures) if len(pictures) == 1 else ()
     evidence = Evidence(pictures, weight, shifts=shifts)
     tried = []
     for number, (opacity, colour) in enumerate(HYPOTHESES):
-        tried.append(outlined(evidence, opacity, pictures.new_tensor(colour), allowed, turns))
+        tried.append(mark_at(evidence, opacity, pictures.new_tensor(colour), allowed, turns))
         progress(number / len(HYPOTHESES))
     settled = []
     for best in sorted(tried, key=lambda mark: -mark.gain)[:SETTLED]:
@@ -54,13 +58,13 @@ def find_mark(
             line = opacity_and_colour(pictures, best.matte[0] > 0)
             if line is None:
                 break
-            best = outlined(evidence, *line, allowed, 2 * turns)
+            best = mark_at(evidence, *line, allowed, 2 * turns)
         settled.append(best)
     mark = max(settled, key=lambda mark: mark.gain)
     if not bool((mark.matte > 0).any()):
         return None
     # The mark's outline must not count as texture of the picture.
-    mark = outlined(
+    mark = mark_at(
         Evidence(pictures, weight, mark.matte[0] > 0, shifts),
         mark.opacity,
         mark.hue,
@@ -68,15 +72,18 @@ def find_mark(
         2 * turns,
     )
     chosen = mark.matte[0] > 0
-    rim = int((grown(chosen, 1) & ~grown(chosen, -1)).sum())
+    rim = int((dilated(chosen, 1) & ~dilated(chosen, -1)).sum())
     least = LEAST_GAIN if len(pictures) == 1 else SHARED_GAIN
     return mark if rim and mark.gain > least * rim else None
 
 
-def outlined(
+def mark_at(
     evidence: Evidence, opacity: float, colour: Tensor, allowed: Tensor, turns: int
 ) -> Mark:
-    """Return the best mark of this opacity and one ``colour`` (3,); its matte is empty where nothing is gained."""
+    """Return the best mark of this ``opacity`` and ``colour`` (3,).
+
+    Its matte is empty if nothing is gained.
+    """
     cut = evidence.cut(opacity, colour)
     chosen = solve(cut, allowed, turns)
     matte = opacity * chosen.float()[None]

@@ -1,8 +1,9 @@
-"""Measure how usual a difference between neighbours is among those around it, as a cost in nats.
+"""Measure how common a difference between neighbours is among those around it, as a cost in nats.
 
-A faint white mark hardly shows against the light and dark of grass, but grass varies little in hue. So differences count by
-their local spread in colour: a Student t distribution with one matrix per pixel and distance (Lange et al. 1989). Its
-reweighting makes the matrices robust against edges and the mark's own outline.
+A faint white mark hardly shows against the light and dark of grass, but grass varies little in hue.
+So differences count by their local spread in colour: a Student t distribution with one matrix for
+each pixel and distance (Lange et al. 1989). Its reweighting makes the matrices robust against edges
+and the mark's own outline.
 
 One picture ``(3, H, W)`` in [0, 1]; a matrix's whitening factor has six planes ``(6, h, w)``.
 """
@@ -13,19 +14,23 @@ import torch
 from torch import Tensor
 
 AROUND = 20  # pixels to every side over which a spread is measured
-TAIL = 2.0  # degrees of freedom
-TURNS = 4  # of the reweighting
+TAIL = 2.0  # degrees of freedom of the Student t distribution
+TURNS = 4  # reweightings
 SHARED = 0.1  # part of the whole picture's spread in every local one
-NOISE = 0.006  # of an 8-bit picture: no spread is narrower
+NOISE = 0.006  # standard deviation of the noise of an 8-bit picture: no spread is narrower
 ENTRIES = ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))
-LEAST = 1e-4  # weight of a pair that is left out, so that no place is without any
+"""Row and column of the six entries by which a symmetric matrix is held."""
+LEAST = 1e-4  # weight of a pair that is left out, so that every place has some weight
 UNIT = (1.0, 0.0, 0.0, 1.0, 0.0, 1.0)
+"""Entries of the unit matrix."""
 
 
 def whitening(difference: Tensor, kept: Tensor | None = None) -> Tensor:
-    """Return the factors ``(6, h, w)`` that make differences ``(3, h, w)`` as wide in every colour as they are around.
+    """Return the factors ``(6, h, w)`` that whiten differences ``(3, h, w)``.
 
-    kept: the pairs that count, ``(h, w)``, boolean; all of them unless told.
+    Whitened, the differences around each pixel have the same spread in every direction of colour.
+
+    kept: the pairs that count, ``(h, w)``, boolean; by default all.
     """
     counts = torch.ones_like(difference[0]) if kept is None else kept.float().clamp_min(LEAST)
     around = _mean_around(counts[None], AROUND)
@@ -38,21 +43,27 @@ def whitening(difference: Tensor, kept: Tensor | None = None) -> Tensor:
         whole = weighted.mean((1, 2), keepdim=True) / counts.mean()
         spread = torch.lerp(spread, whole, SHARED) + NOISE**2 * unit
         factor = _inverse_root(spread)
-        weight = counts * (TAIL + 3) / (TAIL + length(difference, factor))
+        weight = counts * (TAIL + 3) / (TAIL + squared_length(difference, factor))
     return factor
 
 
-def unusual(difference: Tensor, factor: Tensor) -> Tensor:
-    """Nats that differences ``(3, h, w)`` cost, ``(h, w)``, zero for none; ``factor`` by :func:`whitening`."""
-    return nats_of(length(difference, factor))
+def texture_nats(difference: Tensor, factor: Tensor) -> Tensor:
+    """Return the nats ``(h, w)`` that differences ``(3, h, w)`` cost; no difference costs 0.
+
+    factor: from :func:`whitening`.
+    """
+    return student_nats(squared_length(difference, factor))
 
 
-def nats_of(squared: Tensor) -> Tensor:
-    """Return the nats of differences of this squared whitened length, zero for none: by Student's distribution in three dimensions."""
+def student_nats(squared: Tensor) -> Tensor:
+    """Return the nats of differences of this squared whitened length; length 0 costs 0.
+
+    They follow Student's distribution in three dimensions.
+    """
     return 0.5 * (TAIL + 3) * torch.log1p(squared / TAIL)
 
 
-def length(difference: Tensor, factor: Tensor) -> Tensor:
+def squared_length(difference: Tensor, factor: Tensor) -> Tensor:
     """Return the squared length of the whitened differences."""
     first = factor[0] * difference[0]
     second = factor[1] * difference[0] + factor[2] * difference[1]
@@ -61,7 +72,10 @@ def length(difference: Tensor, factor: Tensor) -> Tensor:
 
 
 def _inverse_root(spread: Tensor) -> Tensor:
-    """Return the inverse Cholesky factor of symmetric matrices, each given by six entries ``(6, h, w)``; written out for speed."""
+    """Return the inverse Cholesky factors ``(6, h, w)`` of symmetric matrices ``(6, h, w)``.
+
+    The six planes are the entries of :data:`ENTRIES`. The factors are written out for speed.
+    """
     s00, s01, s02, s11, s12, s22 = spread
     l00 = s00.sqrt()
     l10, l20 = s01 / l00, s02 / l00
@@ -81,7 +95,10 @@ def _inverse_root(spread: Tensor) -> Tensor:
 
 
 def _mean_around(planes: Tensor, by: int) -> Tensor:
-    """Return means of ``planes`` (C, h, w) over the pixels at most ``by`` away, by running sums because the window is large."""
+    """Return the means of ``planes`` (C, h, w) over the pixels at most ``by`` away.
+
+    Running sums are fast although the window is large.
+    """
     total = planes.double()
     for axis in (1, 2):
         count = total.shape[axis]

@@ -273,7 +273,7 @@ def test_out_of_memory_in_a_task_of_windows(
     def fails(*given: Any) -> Separation:
         raise error
 
-    recipe = Recipe((Output("one"),), lambda sample, brief: None, fails)
+    recipe = Recipe((Output("one"),), lambda sample, context: None, fails)
     monkeypatch.setattr("pipeline.tasks.check_name", lambda name: None)
     monkeypatch.setattr(
         running,

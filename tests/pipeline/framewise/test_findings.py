@@ -25,11 +25,11 @@ from stages.media.clip import Frames
 from stages.shots import Analysis, Shot, Transition
 
 
-def same(frames: Tensor, facts: object, brief: SeparationContext) -> Separation:
+def same(frames: Tensor, facts: object, context: SeparationContext) -> Separation:
     return Separation({"clean": frames})
 
 
-RECIPE = Recipe((Output("clean"),), lambda sample, brief: None, same)
+RECIPE = Recipe((Output("clean"),), lambda sample, context: None, same)
 
 
 def window(first: int, count: int) -> Frames:

@@ -27,14 +27,14 @@ def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def test_a_task_of_windows_goes_on_in_the_window_it_was_in(monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[int] = []
 
-    def survey(sample: torch.Tensor, brief: SeparationContext) -> dict[str, float]:
+    def survey(sample: torch.Tensor, context: SeparationContext) -> dict[str, float]:
         return {"mean": float(sample.mean())}
 
     def separate(
-        frames: torch.Tensor, facts: dict[str, float], brief: SeparationContext
+        frames: torch.Tensor, facts: dict[str, float], context: SeparationContext
     ) -> Separation:
         calls.append(len(frames))
-        brief.checkpoints.compute_and_save("plan", lambda: 3)
+        context.checkpoints.compute_and_save("plan", lambda: 3)
         return Separation(
             {"one": frames * facts["mean"], "two": torch.rand(1, 1, *SIZE).clamp(0.2, 0.9)},
             frozenset({"two"}),

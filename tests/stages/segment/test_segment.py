@@ -24,13 +24,18 @@ from stages.segment.still import hint_odds, saliency_odds, shown_odds
 from stages.segment.votes import local_vote, otsu
 
 LITTLE = FitSettings(max_seconds=0.01)
+"""The least work that a time budget can ask for."""
 
 
 def take_apart(
     frames: Tensor, settings: FitSettings = LITTLE, hint: Tensor | None = None
 ) -> Separation:
-    brief = SeparationContext(settings, hint=hint)
-    return separate(frames, survey(frames, brief), brief)
+    """Return what survey and separation make of ``frames`` (T, 3, H, W).
+
+    hint: ``(1, 1, H, W)`` or ``(T, 1, H, W)`` in [0, 1].
+    """
+    context = SeparationContext(settings, hint=hint)
+    return separate(frames, survey(frames, context), context)
 
 
 def disc(
@@ -70,7 +75,8 @@ def overlap(found: Tensor, true: Tensor) -> float:
     return float(((one & other).sum((1, 2)) / (one | other).sum((1, 2)).clamp_min(1)).mean())
 
 
-def mixed_back(frames: Tensor, layers: dict[str, Tensor]) -> float:
+def remix_psnr(frames: Tensor, layers: dict[str, Tensor]) -> float:
+    """Return the PSNR in dB of what the layers, rounded to 8 bits, mix to against ``frames``."""
     foreground, background, matte = (
         (layers[name] * 255).round() / 255 for name in ("foreground", "background", "matte")
     )
@@ -87,11 +93,11 @@ def test_what_moves_against_the_camera_is_the_foreground(
     layers = take_apart(frames).layers
     assert overlap(layers["matte"], matte) > least
     assert psnr(layers["background"], background) > clean > psnr(frames, background) + 8
-    assert mixed_back(frames, dict(layers)) > 40
+    assert remix_psnr(frames, dict(layers)) > 40
 
 
 def test_a_slow_pan_over_a_smooth_place_is_no_fixed_camera() -> None:
-    # Every frame and the slow disc agree with the median: only the camera's motion tells.
+    # Every frame and the slow disc agree with the median. Only the camera's motion is evidence.
     size, count = (72, 96), 12
     background = 0.5 + 0.12 * (drifting(1, count, (-0.5, 0.0), size) - 0.5)
     velocity = (0.4, 0.1)
@@ -120,7 +126,7 @@ def test_flow_that_explains_nothing_is_not_believed() -> None:
         float(shown[there].median()) > 5 * float(shown[elsewhere].median())
         and float(shown.min()) >= 0
     )
-    # The same flow over a plain picture: nothing tells.
+    # Over a plain picture, the same flow is no evidence.
     plain = torch.full_like(frames, 0.4)
     assert float(shown_motion(plain, motion).max()) < 1e-4
     odds = torch.full_like(shown, 2.0)
@@ -156,7 +162,7 @@ def test_a_picture_gives_what_stands_out() -> None:
     assert float(layers["background"][0, 0].max()) < 0.75, (
         "the disc's red is still in the background"
     )
-    assert mixed_back(picture, dict(layers)) > 40
+    assert remix_psnr(picture, dict(layers)) > 40
 
 
 def test_a_hint_decides_between_two() -> None:
@@ -177,19 +183,19 @@ def test_a_hint_decides_between_two() -> None:
         assert overlap(take_apart(picture, hint=hint).layers["matte"], right) > 0.8
 
 
-def test_a_window_in_which_it_rests_is_told_by_the_whole_clip() -> None:
+def test_a_window_without_motion_uses_what_the_whole_clip_shows() -> None:
     frames, background, matte = made(24)
-    brief = SeparationContext(LITTLE)
+    context = SeparationContext(LITTLE)
     resting = frames[12:13].expand(4, -1, -1, -1).clone()
-    layers = separate(resting, survey(frames, brief), brief).layers
+    layers = separate(resting, survey(frames, context), context).layers
     assert overlap(layers["matte"], matte[12:13]) > 0.8
     assert psnr(layers["background"], background[:1]) > 23
 
 
 def test_an_empty_window_stays_empty() -> None:
     frames, background, _ = made(12)
-    brief = SeparationContext(LITTLE)
-    layers = separate(background[:4].clone(), survey(frames, brief), brief).layers
+    context = SeparationContext(LITTLE)
+    layers = separate(background[:4].clone(), survey(frames, context), context).layers
     assert float(layers["matte"].max()) < 0.5
     assert psnr(layers["background"], background[:4]) > 40
 
@@ -218,7 +224,7 @@ def test_any_size_and_content(size: tuple[int, int], count: int, content: str) -
         assert (
             bool(torch.isfinite(layer).all()) and 0 <= float(layer.min()) <= float(layer.max()) <= 1
         )
-    assert mixed_back(frames, dict(found.layers)) > 40
+    assert remix_psnr(frames, dict(found.layers)) > 40
     assert found.report["reconstruction_psnr"] > 40
 
 
@@ -233,7 +239,7 @@ def test_same_seed_same_bytes() -> None:
 def test_the_published_method_runs() -> None:
     frames, _, matte = made(3)
     found = take_apart(frames, FitSettings(preset="paper", max_seconds=0.01))
-    assert mixed_back(frames, dict(found.layers)) > 40
+    assert remix_psnr(frames, dict(found.layers)) > 40
     assert found.layers["matte"].shape == matte.shape
 
 
@@ -261,6 +267,7 @@ def test_motion_is_what_is_left_of_the_camera() -> None:
 
 
 def still_motion(frames: int, size: tuple[int, int]) -> WindowMotion:
+    """Return the motion of a window in which nothing moves, with full trust."""
     flow, trust = torch.zeros(frames - 1, 2, *size), torch.ones(frames - 1, 1, *size)
     return WindowMotion(flow, flow, flow, flow, trust, trust, torch.zeros(frames, 2, *size))
 
@@ -337,7 +344,8 @@ def test_close_pixels_of_one_colour_decide_for_an_unsure_one() -> None:
 
 
 def test_a_thin_limb_that_moves_has_flow_of_its_own() -> None:
-    # Six pixels wide. On frames of this size DIS takes it for background and finds half a pixel.
+    # The limb is six pixels wide. On frames of this size, DIS takes it for background and finds
+    # half a pixel of motion.
     size, count, velocity = (72, 96), 4, (3.0, 0.0)
     background = drifting(1, count, (0.0, 0.0), size)
     foreground = drifting(2, count, velocity, size)
@@ -351,7 +359,7 @@ def test_a_thin_limb_that_moves_has_flow_of_its_own() -> None:
     assert float(speed[1][far].median()) < 0.3
 
 
-def test_marks() -> None:
+def test_strokes_mark_the_foreground_and_their_surroundings_are_unsure() -> None:
     strokes = torch.zeros(1, 1, 40, 40)
     strokes[..., 8, 5:15] = strokes[..., 5:15, 8] = 1
     odds = hint_odds(strokes, (40, 40))[0]

@@ -1,4 +1,7 @@
-"""Test trajectories, parallax, outlines and the comparison with other frames on synthetic motion."""
+"""Test trajectories, parallax, outlines and the comparison with other frames.
+
+The motion is synthetic.
+"""
 
 from __future__ import annotations
 
@@ -104,7 +107,7 @@ def test_what_rests_differs_from_the_background_that_other_frames_show() -> None
     flow = torch.tensor([-1.0, 0.0]).view(1, 2, 1, 1).expand(count - 1, 2, *size).clone()
     trust = torch.ones(count - 1, 1, *size)
     motion = WindowMotion(flow, -flow, flow, -flow, trust, trust, torch.zeros(count, 2, *size))
-    # A body that the matte has, and a leg below it that stands in the middle frames alone and that it has not.
+    # The matte has the body, but not the leg below it, which stands in the middle frames alone.
     matte = torch.zeros(count, 1, *size)
     matte[:, :, 20:36, 40:56] = 1
     painted = torch.where(matte > 0, 0.9, frames)

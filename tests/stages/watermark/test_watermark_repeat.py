@@ -1,18 +1,19 @@
-"""Marks that repeat over one picture, and the JPEG rounding that undoing a mark amplifies."""
+"""Test marks that repeat over one picture, and the JPEG rounding that undoing a mark amplifies."""
 
 from __future__ import annotations
 
 import pytest
 import torch
-from test_watermark import WHITE, brief, inside, marked, psnr, scene, taken_off
+from clips import psnr
+from marked_pictures import WHITE, make_context, marked, psnr_inside, remove_mark, scene
 from torch import Tensor
 from torch.nn import functional as F
 
 from stages.watermark.compression import BLOCK, cosines, jpeg_quality, steps_at, without_rounding
 from stages.watermark.evidence import Evidence
 from stages.watermark.find import solve
-from stages.watermark.layers import to_the_rim
-from stages.watermark.repeat import gathered, grid_of
+from stages.watermark.layers import extend_to_rim
+from stages.watermark.repeat import find_grid, sum_shifted
 
 SIZE = (192, 256)
 STEP = (61, 83)
@@ -28,7 +29,10 @@ def ring_grid() -> Tensor:
 
 
 def busy_scene() -> Tensor:
-    """Return smooth colours with dark rectangles and a little noise, none of them periodic, ``(1, 3, H, W)``."""
+    """Return smooth colours with dark rectangles and a little noise, ``(1, 3, H, W)``.
+
+    Nothing in it is periodic.
+    """
     generator = torch.Generator().manual_seed(6)
     colours = F.interpolate(
         torch.rand(1, 3, 5, 7, generator=generator), size=SIZE, mode="bicubic"
@@ -43,7 +47,10 @@ def busy_scene() -> Tensor:
 
 
 def as_jpeg(picture: Tensor, quality: int) -> Tensor:
-    """Return ``picture`` (3, H, W), sides divisible by 8, with the rounding of a grey JPEG of this quality in all channels."""
+    """Return ``picture`` with the rounding of a grey JPEG of this ``quality`` in every channel.
+
+    picture: ``(3, H, W)`` in [0, 1]; its sides are divisible by 8.
+    """
     height, width = picture.shape[-2:]
     steps, basis = steps_at(quality)[0], cosines()
     blocks = (
@@ -55,25 +62,25 @@ def as_jpeg(picture: Tensor, quality: int) -> Tensor:
 
 
 def test_a_grid_is_found_by_its_edges() -> None:
-    shifts = grid_of(marked(busy_scene(), ring_grid(), 0.4, WHITE))
+    shifts = find_grid(marked(busy_scene(), ring_grid(), 0.4, WHITE))
     assert {STEP, (-STEP[0], STEP[1]), (0, STEP[1]), (STEP[0], 0)} <= set(shifts)
     assert all(down % STEP[0] == 0 and right % STEP[1] == 0 for down, right in shifts)
     assert {(-down, -right) for down, right in shifts} == set(shifts)
 
 
 def test_nothing_repeats_in_a_picture_without_a_grid() -> None:
-    assert grid_of(busy_scene()) == ()
-    assert grid_of(torch.full((1, 3, *SIZE), 0.4)) == ()
-    assert grid_of(torch.zeros(1, 3, 5, 7)) == ()
+    assert find_grid(busy_scene()) == ()
+    assert find_grid(torch.full((1, 3, *SIZE), 0.4)) == ()
+    assert find_grid(torch.zeros(1, 3, 5, 7)) == ()
 
 
-def test_gathered_adds_what_lies_at_each_shift() -> None:
+def test_sum_shifted_adds_what_lies_at_each_shift() -> None:
     values = torch.arange(12.0).view(3, 4)
-    total = gathered(values, ((1, 2), (0, -1), (9, 0)))
+    total = sum_shifted(values, ((1, 2), (0, -1), (9, 0)))
     assert float(total[0, 0]) == 0 + 6
     assert float(total[0, 1]) == 1 + 7 + 0
     assert float(total[2, 3]) == 11 + 10
-    assert torch.equal(gathered(values, ()), values)
+    assert torch.equal(sum_shifted(values, ()), values)
 
 
 def test_repetitions_leave_no_part_of_the_scene_in_the_mark() -> None:
@@ -82,7 +89,7 @@ def test_repetitions_leave_no_part_of_the_scene_in_the_mark() -> None:
     allowed = everywhere.clone()
     allowed[0], allowed[-1], allowed[:, 0], allowed[:, -1] = 0, 0, 0, 0
     wrong = []
-    repeated = grid_of(frames)
+    repeated = find_grid(frames)
     assert repeated
     for shifts in ((), repeated):
         found = solve(
@@ -96,8 +103,8 @@ def test_repetitions_leave_no_part_of_the_scene_in_the_mark() -> None:
 def test_a_picture_under_a_grid_of_marks() -> None:
     clean, shape = busy_scene(), ring_grid()
     frames = marked(clean, shape, 0.5, WHITE)
-    separated = taken_off(frames, brief(torch.ones(1, 1, *SIZE)))
-    assert inside(separated.layers["clean"], clean, shape) > 30
+    separated = remove_mark(frames, make_context(torch.ones(1, 1, *SIZE)))
+    assert psnr_inside(separated.layers["clean"], clean, shape) > 30
     outside = (shape == 0).expand_as(clean)
     assert psnr(separated.layers["clean"][outside][None], frames[outside][None]) > 40
 
@@ -107,7 +114,7 @@ def test_a_mark_goes_on_to_the_rim_of_the_picture() -> None:
     layer[0, 1, 3] = 0.5
     box[0, 5] = False
     layer[0, 1, 5] = 0.5
-    filled = to_the_rim(layer, box)
+    filled = extend_to_rim(layer, box)
     assert float(filled[0, 0, 3]) == 0.5
     assert float(filled[0, 0, 5]) == 0
     assert torch.equal(filled[:, 1:-1, 1:-1], layer[:, 1:-1, 1:-1])

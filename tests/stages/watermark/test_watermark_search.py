@@ -1,15 +1,15 @@
-"""The search for marks: what an outline costs, and which marks are believed."""
+"""Test the search for marks: what an outline costs, and which marks are accepted."""
 
 from __future__ import annotations
 
 import pytest
 import torch
-from test_watermark import SIZE, WHITE, box_around, grass, letters, marked, scenes
+from marked_pictures import SIZE, WHITE, box_around, grass, letters, marked, scenes
 
-from stages.watermark.evidence import EDGE, Evidence, usual
-from stages.watermark.find import grown, texture
-from stages.watermark.layers import distinct
-from stages.watermark.search import SHARED_GAIN, find_mark, outlined
+from stages.watermark.evidence import EDGE, Evidence, bounded_nats
+from stages.watermark.find import dilated, texture
+from stages.watermark.pictures import distinct
+from stages.watermark.search import SHARED_GAIN, find_mark, mark_at
 from stages.watermark.texture import whitening
 
 
@@ -17,7 +17,7 @@ def test_texture_tells_a_faint_mark_on_grass() -> None:
     shape = (letters() > 0.5).float()
     frames, everywhere = marked(grass(), shape, 0.25, WHITE), torch.ones(SIZE)
     allowed = box_around(shape)[0, 0]
-    mark = outlined(Evidence(frames, everywhere), 0.25, torch.ones(3), allowed, 120)
+    mark = mark_at(Evidence(frames, everywhere), 0.25, torch.ones(3), allowed, 120)
     assert int(((mark.matte > 0) ^ (shape[0] > 0)).sum()) < 40
     assert texture(scenes(2)) is None
 
@@ -26,14 +26,16 @@ def test_an_edge_costs_the_same_however_strong() -> None:
     factor = whitening(grass()[0])
     none = torch.zeros(())
     costs = [
-        float(usual(torch.full((3, *SIZE), step), factor, none).mean()) for step in (0.0, 0.6, 0.9)
+        float(bounded_nats(torch.full((3, *SIZE), step), factor, none).mean())
+        for step in (0.0, 0.6, 0.9)
     ]
     assert costs[0] < 1e-3
     assert costs[1] == pytest.approx(EDGE, abs=0.3)
     assert costs[2] == pytest.approx(costs[1], abs=0.3)
-    # What undoing adds explains a difference as well as texture does: 2.5 log(1 + 3 / 2), a little bounded.
+    # The errors that undoing adds explain a difference as well as texture does. The cost is
+    # 2.5 log(1 + 3 / 2), a little bounded.
     assert float(
-        usual(torch.full((3, *SIZE), 0.1), factor, torch.tensor(0.01)).mean()
+        bounded_nats(torch.full((3, *SIZE), 0.1), factor, torch.tensor(0.01)).mean()
     ) == pytest.approx(2.23, abs=0.1)
 
 
@@ -52,7 +54,7 @@ def test_a_shared_mark_gains_far_more_than_scenes_without_one() -> None:
     found = find_mark(marked(scenes(3), shape, 0.3, WHITE), everywhere, everywhere, turns=40)
     assert found is not None
     chosen = found.matte[0] > 0
-    rim = int((grown(chosen, 1) & ~grown(chosen, -1)).sum())
+    rim = int((dilated(chosen, 1) & ~dilated(chosen, -1)).sum())
     assert found.gain > 2 * SHARED_GAIN * rim
     assert found.opacity == pytest.approx(0.3, abs=0.03)
     assert find_mark(scenes(3), everywhere, everywhere, turns=40) is None

@@ -1,0 +1,95 @@
+"""Choose how much work the search and the fit of a mark may do."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from stages.context import SeparationContext
+from stages.watermark.fit import continuity
+from stages.watermark.search import HYPOTHESES, ROUNDS, SETTLED
+
+BUDGET_PART = 0.7  # part of the time budget that the plan may use
+SEARCHED = 6  # most pictures that the search reads
+PROBE_SIDE = 48  # pixels of the sides of the random pictures on which a fit step is timed
+
+
+@dataclass(frozen=True)
+class Effort:
+    """Hold the amount of work.
+
+    search_pixels, fit_pixels: most pixels of a picture in the search and in the fit.
+    pictures: most pictures of the fit. turns: iterations of a cut.
+    steps, rounds: of the fit. fill_steps: of the generator that fills an opaque mark.
+    """
+
+    search_pixels: int
+    fit_pixels: int
+    pictures: int
+    turns: int
+    steps: int
+    rounds: int
+    fill_steps: int
+
+    @property
+    def work(self) -> float:
+        """Return the work in units of one fit step on one pixel."""
+        tries = len(HYPOTHESES) + 2 * SETTLED * ROUNDS
+        # A single picture is searched a second time, for further colours.
+        often = 2 if self.pictures == 1 else 1
+        search = (
+            self.search_pixels
+            * tries
+            * often
+            * (0.5 * min(self.pictures, SEARCHED) + 0.06 * self.turns)
+        )
+        # Several pictures get two fits: a mark of one colour, and one of all colours.
+        drawings = 1 if self.pictures == 1 else 2
+        return search + drawings * self.fit_pixels * self.rounds * self.steps * min(
+            self.pictures, 8
+        )
+
+
+EFFORTS = {
+    "best": Effort(90_000, 250_000, 16, 120, 150, 3, 800),
+    "balanced": Effort(80_000, 160_000, 12, 80, 80, 2, 400),
+    "fast": Effort(40_000, 80_000, 8, 60, 40, 2, 200),
+}
+"""The work of each preset."""
+LEAST_EFFORT = Effort(12_000, 24_000, 4, 50, 25, 1, 60)
+"""The work within a time budget too short for any preset."""
+
+
+def choose_effort(sample: Tensor, context: SeparationContext) -> Effort:
+    """Return the preset's effort, or the largest one that fits the time budget.
+
+    sample: the frames ``(S, 3, H, W)`` of the survey. One fit step is timed for the budget.
+    """
+    chosen = EFFORTS[context.settings.preset]
+    if context.settings.max_seconds is None:
+        return chosen
+    side = PROBE_SIDE
+    probe = torch.rand(4, 3, side, side, generator=torch.Generator().manual_seed(0))
+    matte = torch.full((1, side, side), 0.5, requires_grad=True)
+    seconds = math.inf
+    for _ in range(3):
+        began = time.perf_counter()
+        torch.autograd.grad(continuity(probe, matte, matte * torch.ones(3, 1, 1)), matte)
+        seconds = min(seconds, time.perf_counter() - began)
+    unit = seconds / (len(probe) * side * side)
+    room = BUDGET_PART * context.settings.max_seconds / unit
+    size = sample.shape[-1] * sample.shape[-2]
+    for effort in (EFFORTS["best"], EFFORTS["balanced"], EFFORTS["fast"]):
+        fitting = replace(
+            effort,
+            search_pixels=min(size, effort.search_pixels),
+            fit_pixels=min(size, effort.fit_pixels),
+            pictures=min(len(sample), effort.pictures),
+        )
+        if fitting.work <= room:
+            return effort
+    return LEAST_EFFORT

@@ -1,0 +1,144 @@
+"""Find the mark in a clip's sample: search it at a small size, then fit it to the pixel.
+
+Pictures ``(K, 3, H, W)`` in [0, 1] that share one mark; maps ``(H, W)``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+
+from torch import Tensor
+from torch.nn import functional as F
+
+from stages.context import SeparationContext
+from stages.motion.flow import resize
+from stages.watermark.colours import all_colours
+from stages.watermark.effort import Effort
+from stages.watermark.evidence import Evidence
+from stages.watermark.find import Mark, texture
+from stages.watermark.fit import OPAQUE, agreed_mark, refine_mark, residual_cost
+from stages.watermark.pictures import (
+    bounds_around,
+    inner_part,
+    resized_map,
+    shrunk_to,
+    spread_indices,
+)
+from stages.watermark.repeat import find_grid
+from stages.watermark.search import find_mark, mark_at
+
+MARGIN = 16  # pixels around the mark or the box that the search also reads
+
+
+def locate_mark(
+    sample: Tensor,
+    few: int,
+    box: Tensor,
+    weight: Tensor,
+    effort: Effort,
+    context: SeparationContext,
+) -> tuple[Mark, tuple[slice, slice]] | None:
+    """Return the mark and the rows and columns that it is given for, or None without a mark.
+
+    sample: frames ``(S, 3, H, W)``. few: how many of them the search reads.
+    box: ``(H, W)``, true where the mark may be. weight: how much each pixel counts, ``(H, W)``.
+    """
+    area = bounds_around(box, MARGIN if context.hint is not None else 0)
+    near = sample[spread_indices(len(sample), few)][..., area[0], area[1]]
+    small, allowed = shrunk_to(near, effort.search_pixels), inner_part(box[area])
+    scale = small.shape[-2:]
+    first = find_mark(
+        small,
+        resized_map(allowed, scale),
+        resized_map(weight[area], scale),
+        turns=effort.turns,
+        progress=lambda done: context.progress(0.5 * done, "searching the mark"),
+    )
+    if first is None:
+        return None
+    if context.hint is None:
+        seen = F.interpolate(first.matte[None], size=near.shape[-2:], mode="nearest")[0, 0] > 0
+        # Parts of other colours may lie beside what was found, so take as much again on each side.
+        inner = bounds_around(seen, MARGIN, 1.0)
+        area = tuple(
+            slice(whole.start + part.start, whole.start + part.stop)
+            for whole, part in zip(area, inner, strict=True)
+        )  # type: ignore[assignment]
+        allowed = inner_part(box[area])
+    full = sample[spread_indices(len(sample), effort.pictures)][..., area[0], area[1]]
+    pictures = shrunk_to(full, effort.fit_pixels)
+    size = pictures.shape[-2:]
+    allowed, weight = resized_map(allowed, size), resized_map(weight[area], size)
+    mark = first
+    shifts = find_grid(pictures) if len(pictures) == 1 else ()
+    evidence = Evidence(pictures, weight, shifts=shifts)
+    if context.hint is None or size != scale:
+        mark = mark_at(evidence, first.opacity, first.hue, allowed, 2 * effort.turns)
+    marks = [mark]
+    if len(sample) > 1:
+        agreed = agreed_mark(pictures, first.opacity, allowed, weight, 2 * effort.turns)
+        if agreed is not None and _confirms(agreed, mark):
+            marks.append(agreed)
+    elif first.opacity <= OPAQUE and not shifts:
+        marks = [all_colours(pictures, mark, allowed, weight, effort.turns, texture(pictures))]
+    mark = _best_fit(pictures, marks, allowed, weight, effort, context)
+    if size != full.shape[-2:]:
+        matte, ink = (
+            resize(layer[None], (full.shape[-2], full.shape[-1]))[0]
+            for layer in (mark.matte, mark.ink)
+        )
+        mark = Mark(matte, ink, mark.opacity, mark.gain)
+    return mark, area
+
+
+def _best_fit(
+    pictures: Tensor,
+    marks: list[Mark],
+    allowed: Tensor,
+    weight: Tensor,
+    effort: Effort,
+    context: SeparationContext,
+) -> Mark:
+    """Return the fitted mark that leaves the pictures most continuous.
+
+    marks: the mark of one colour, and that of all colours if there is one.
+    """
+
+    def note(done: float, losses: Mapping[str, float], begin: float) -> None:
+        done = begin + done / len(marks)
+        context.progress(0.5 + 0.5 * done, "drawing the mark")
+        context.trace.add("drawing the mark", done, losses)
+
+    fitted = []
+    for number, one in enumerate(marks):
+        fitted.append(
+            refine_mark(
+                pictures,
+                one,
+                allowed > 0.5,
+                weight,
+                steps=effort.steps,
+                # Only the mark of all colours holds stray pixels that need cleaning.
+                rounds=effort.rounds if number else 1,
+                seed=context.settings.seed,
+                on_step=partial(note, begin=number / len(marks)),
+            )
+        )
+    if len(fitted) == 1:
+        return fitted[0]
+    return min(fitted, key=lambda one: residual_cost(pictures, one))
+
+
+def _confirms(agreed: Mark, first: Mark) -> bool:
+    """Return whether ``agreed`` confirms ``first``.
+
+    It has to contain most of it, to be about as opaque, and to be less than eight times as large.
+    """
+    inside, chosen = agreed.matte > 0, first.matte > 0
+    kept = float((inside & chosen).sum()) / max(1, int(chosen.sum()))
+    return (
+        kept > 0.6
+        and abs(agreed.opacity - first.opacity) < 0.1
+        and int(inside.sum()) < 8 * int(chosen.sum())
+    )

@@ -1,0 +1,148 @@
+"""Test the cut, the estimates of opacity and colour, and the measure of texture."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from clips import psnr
+from marked_pictures import RED, SIZE, WHITE, box_around, grass, letters, marked, scene, scenes
+from torch import Tensor
+
+from stages.watermark.colours import all_colours, part_colour
+from stages.watermark.find import (
+    OFFSETS,
+    Cut,
+    Mark,
+    dilated,
+    expansion_move,
+    misfit,
+    opacity_and_colour,
+    pairs,
+    shared_opacity,
+    solve,
+    texture,
+)
+from stages.watermark.fit import consensus
+from stages.watermark.texture import texture_nats, whitening
+
+
+def test_pairs_are_partners_in_every_direction() -> None:
+    picture = torch.arange(12.0).view(3, 4)
+    for offset in ((0, 1), (1, 0), (1, -1), (2, 2), (2, -2)):
+        here, there = pairs(picture, offset)
+        assert torch.equal(there - here, torch.full_like(here, 4 * offset[0] + offset[1]))
+    assert pairs(torch.zeros(2, 2), (0, 3))[0].numel() == 0
+
+
+def test_misfit_by_hand() -> None:
+    difference = torch.zeros(1, 3, 1, 1)
+    assert float(misfit(difference)) == 0
+    difference[0, 0] = 0.05
+    assert float(misfit(difference, 0.05)) == pytest.approx(0.05 * 0.6931, rel=1e-3)
+
+
+def test_a_cut_finds_the_cheapest_labels_of_all() -> None:
+    generator = torch.Generator().manual_seed(0)
+    unary = torch.randn(2, 3, generator=generator)
+    empty = Cut(
+        unary,
+        tuple(torch.rand(pairs(unary, offset)[0].shape, generator=generator) for offset in OFFSETS),
+    )
+    every = [
+        torch.tensor([(number >> bit) & 1 for bit in range(6)]).view(2, 3) > 0
+        for number in range(64)
+    ]
+    best = min(empty.cost(labels) for labels in every)
+    assert empty.cost(solve(empty, torch.ones(2, 3), 500)) == pytest.approx(best, abs=1e-5)
+
+
+def test_undoing_the_true_mark_costs_less_than_leaving_it() -> None:
+    shape = (letters() > 0.5).float()
+    frames = marked(scene(), shape, 0.4, WHITE)
+    none = torch.zeros_like(frames[0])
+    cut = expansion_move(frames, none[:1], none, 0.4, torch.ones(3), 0.05, torch.ones(SIZE))
+    assert cut.cost(shape[0, 0] > 0.5) < 0
+    assert cut.cost(torch.zeros(SIZE, dtype=torch.bool)) == 0
+
+
+@pytest.mark.parametrize(("opacity", "colour"), [(0.3, WHITE), (0.6, RED), (0.45, (0.0, 0.0, 0.0))])
+def test_opacity_and_colour_follow_from_the_outline(
+    opacity: float, colour: tuple[float, float, float]
+) -> None:
+    found = opacity_and_colour(marked(scenes(2), letters(), opacity, colour), letters()[0, 0] > 0.5)
+    assert found is not None
+    assert found[0] == pytest.approx(opacity, abs=0.05)
+    assert torch.allclose(found[1], torch.tensor(colour), atol=0.1)
+
+
+def test_opacity_of_any_colours_from_several_pictures() -> None:
+    colours = scene(77)
+    found = shared_opacity(marked(scenes(4), letters(), 0.5, colours), letters()[0, 0] > 0.5)
+    assert found == pytest.approx(0.5, abs=0.04)
+    assert shared_opacity(scene(), letters()[0, 0] > 0.5) is None
+
+
+def test_consensus_is_what_all_pictures_share() -> None:
+    shape = (letters() > 0.5).float()
+    levels = torch.tensor([0.1, 0.5, 0.3]).view(3, 1, 1, 1).expand(3, 3, *SIZE)
+    allowed = torch.zeros(SIZE)
+    allowed[1:-1, 1:-1] = 1
+    common = consensus(levels + 0.2 * shape, allowed, 600)
+    assert psnr(common[None], 0.2 * shape.expand(1, 3, -1, -1)) > 30
+
+
+def test_dilated_both_ways() -> None:
+    dot = torch.zeros(7, 7, dtype=torch.bool)
+    dot[3, 3] = True
+    assert int(dilated(dot, 1).sum()) == 9
+    assert torch.equal(dilated(dilated(dot, 2), -2), dot)
+
+
+def test_a_difference_costs_more_where_its_colour_is_rare() -> None:
+    differences = [there - here for here, there in (pairs(grass()[0], (0, 1)),)][0]
+    factor = whitening(differences)
+    light = torch.tensor([0.07, 0.1, 0.03]).view(3, 1, 1).expand_as(differences)
+    tint = torch.tensor([0.07, -0.1, 0.03]).view(3, 1, 1).expand_as(differences)
+    assert float(texture_nats(torch.zeros_like(light), factor).abs().max()) == 0
+    assert float(texture_nats(tint, factor).mean()) > 3 * float(texture_nats(light, factor).mean())
+
+
+def test_an_edge_does_not_widen_the_spread() -> None:
+    flat = 0.01 * torch.randn(3, 60, 60, generator=torch.Generator().manual_seed(1))
+    edged = flat.clone()
+    edged[:, :, 30] += 0.5
+    probe = torch.full_like(flat, 0.05)
+    without, within = (
+        float(texture_nats(probe, whitening(kind))[10:50, 10:50].mean()) for kind in (flat, edged)
+    )
+    assert within > 0.7 * without
+
+
+def two_colours() -> Tensor:
+    """Return red at the left and white at the right, ``(1, 3, H, W)``."""
+    hue = torch.where(
+        torch.arange(SIZE[1]) < 50, torch.tensor(RED)[:, None], torch.tensor(WHITE)[:, None]
+    )
+    return hue[None, :, None].expand(1, 3, *SIZE)
+
+
+def test_a_second_colour_of_a_single_picture() -> None:
+    shape = (letters() > 0.5).float()
+    frames = marked(scene(), shape, 0.5, two_colours())
+    left = 0.5 * (shape[0] * (torch.arange(SIZE[1]) < 50))
+    mark = Mark(left, left * torch.tensor(RED).view(3, 1, 1), 0.5, 1.0)
+    ring = shape[0, 0].bool() & (torch.arange(SIZE[1]) >= 50)
+    assert torch.allclose(
+        part_colour(frames, mark.matte, mark.ink, 0.5, ring), torch.ones(3), atol=0.08
+    )
+    whole = all_colours(
+        frames, mark, box_around(shape)[0, 0], torch.ones(SIZE), 80, texture(frames)
+    )
+    assert int(((whole.matte[0] > 0) ^ shape[0, 0].bool()).sum()) < 40
+    assert torch.allclose(whole.colour[:, ring].median(1).values, torch.ones(3), atol=0.08)
+    one = marked(scene(), shape, 0.5, RED)
+    kept = Mark(0.5 * shape[0], 0.5 * shape[0] * torch.tensor(RED).view(3, 1, 1), 0.5, 1.0)
+    assert torch.equal(
+        all_colours(one, kept, box_around(shape)[0, 0], torch.ones(SIZE), 80, texture(one)).matte,
+        kept.matte,
+    )
