@@ -28,6 +28,7 @@ from stages.dehaze.evidence import evidence, find_floors, veil_colour
 from stages.dehaze.field import find_field
 from stages.dehaze.model import guided, haze, least_transmission, recover, rounded, spread
 from stages.dehaze.veil import envelope, find_ties, transmission_of
+from stages.mixing.haze import Haze
 from stages.mixing.psnr import psnr_of
 from stages.motion.flow import resize, shrunk
 from stages.optim.timing import clocked
@@ -234,7 +235,7 @@ def settled(frames: Tensor, transmission: Tensor, airlight: Tensor) -> tuple[Ten
     """
     raised = torch.maximum(transmission, least_transmission(frames, airlight)).clamp(max=1)
     held = ((raised * 255 - 1e-3).ceil() / 255).clamp(0, 1)
-    return held, recover(frames, held, airlight)
+    return held, Haze(held).reconcile(frames, airlight, frames)[1]
 
 
 def _each(frames: Tensor, context: SeparationContext) -> Separation:
@@ -267,6 +268,6 @@ def _reconstruction_psnr(frames: Tensor, layers: dict[str, Tensor]) -> float:
     for frame, clear, transmission in zip(
         frames, layers["clear"], layers["transmission"], strict=True
     ):
-        again = haze(rounded(clear), rounded(transmission), airlight)
+        again = Haze(rounded(transmission)).mix(airlight, rounded(clear))
         error += float((again - frame).square().mean()) / len(frames)
     return psnr_of(error)

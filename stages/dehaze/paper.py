@@ -11,13 +11,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
-from models.skip import Skip
-from stages.dehaze.model import haze
-from stages.optim.fit import FitPlan, OnStep, fit
+from stages.mixing.haze import Haze
+from stages.optim.fit import OnStep, fit
 from stages.optim.losses import Schedule, constant, squared_reconstruction
+from stages.optim.published import PublishedNetworks, published_plan
 
 WEIGHTS: dict[str, Schedule] = {"reconstruction": constant(1.0), "roughness": constant(0.005)}
 """Weights of the losses in the published code for haze."""
@@ -30,30 +30,6 @@ SIDE = 5
 RADIUS, EDGES, THIN = 25, 1e-4, 0.1
 """Of the published guided filter: radius in working pixels, variance of edges to ignore, and least
 transmission."""
-
-
-class PublishedHazeNetworks(nn.Module):
-    """A :class:`models.skip.Skip` for the clear picture and one for the transmission.
-
-    size: height and width of the picture. seed: for weights and noise.
-    """
-
-    noise: Tensor
-
-    def __init__(self, size: tuple[int, int], seed: int) -> None:
-        super().__init__()
-        self.clear = Skip(DEPTH, 3, seed=2 * seed)
-        self.transmission = Skip(DEPTH, 1, seed=2 * seed + 1)
-        generator = torch.Generator().manual_seed(seed)
-        noise = NOISE * torch.rand(2, 1, DEPTH, *size, generator=generator)
-        self.register_buffer("noise", noise)
-
-    def forward(self, jitter: Tensor) -> tuple[Tensor, Tensor]:
-        """Draw the clear picture ``(1, 3, H, W)`` and the transmission ``(1, 1, H, W)``.
-
-        jitter: added to the clear picture's noise, ``(1, 8, H, W)``.
-        """
-        return self.clear(self.noise[0] + jitter), self.transmission(self.noise[1])
 
 
 def roughness(transmission: Tensor) -> Tensor:
@@ -100,22 +76,20 @@ def _fit_picture(
     """Fit the networks to one picture ``(1, 3, H, W)``; return its transmission ``(1, 1, H,
     W)``."""
     size = (picture.shape[-2], picture.shape[-1])
-    module = PublishedHazeNetworks(size, seed).to(picture.device)
+    drawn = torch.rand(2, 1, DEPTH, *size, generator=torch.Generator().manual_seed(seed))
+    noises = [NOISE * noise for noise in drawn]
+    module = PublishedNetworks((3, 1), noises, seed).to(picture.device)
     generator = torch.Generator().manual_seed(seed)
 
     def terms(index: Tensor, progress: float) -> dict[str, Tensor]:
-        del index, progress
-        drawn = torch.randn(module.noise.shape[1:], generator=generator)
-        clear, transmission = module(JITTER * NOISE * drawn.to(picture.device))
-        mixed = haze(clear, transmission, airlight)
+        del progress
+        jitter = JITTER * NOISE * torch.randn(noises[0].shape, generator=generator)
+        clear, transmission = module(index, [jitter.to(picture.device), None])
+        mixed = Haze(transmission).mix(airlight, clear)
         return {
             "reconstruction": squared_reconstruction(mixed, picture),
             "roughness": roughness(transmission),
         }
 
-    plan = FitPlan(steps, rate=1e-3, warm_up=0, decay=False, betas=(0.9, 0.999))
-    fit(module, terms, WEIGHTS, plan, frames=1, seed=seed, on_step=on_step)
-    with torch.no_grad():
-        # As published, the networks stay in training mode and use the batch's own statistics.
-        transmission: Tensor = module(torch.zeros_like(module.noise[0]))[1]
-        return transmission.clamp_min(THIN).cpu()
+    fit(module, terms, WEIGHTS, published_plan(steps), frames=1, seed=seed, on_step=on_step)
+    return module.render(torch.zeros(1, dtype=torch.long))[1].clamp_min(THIN)

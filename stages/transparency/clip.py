@@ -19,7 +19,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stages.motion.flow import Pair, resize, resize_flow, shrunk, warp, within
+from stages.mixing.layer_sum import LayerSum
+from stages.motion.flow import Pair, resize, shrunk, warp, within
+from stages.motion.links import MotionLinks, linked_frames
 from stages.optim.loss_curves import Trace
 from stages.optim.losses import gradients
 from stages.transparency.mosaic import LayerHomographies, Mosaic, fit_mosaic
@@ -67,24 +69,6 @@ class ClipPlan:
     mosaic_steps: int
     turns: int
     full: bool
-
-
-@dataclass(frozen=True)
-class FrameLinks:
-    """The frames of a layer that one of its frames is linked to.
-
-    frames: their K numbers. flows: ``(K, 2, H, W)`` in pixels. confidence: ``(K, 1, H, W)`` from 0
-    to 1.
-    """
-
-    frames: list[int]
-    flows: Tensor
-    confidence: Tensor
-
-    def at(self, size: tuple[int, int]) -> FrameLinks:
-        """Return the same links for pictures of another size."""
-        flows = resize_flow(self.flows, size)
-        return FrameLinks(self.frames, flows, resize(self.confidence, size))
 
 
 def separate_clip(
@@ -250,14 +234,11 @@ def _adding_up(frames: Tensor, layers: LayerPair, detail: float = DETAIL) -> Lay
     return frames - reflection, reflection
 
 
-def find_links(layer: Tensor, distances: Sequence[int] = DISTANCES) -> list[FrameLinks]:
+def find_links(layer: Tensor, distances: Sequence[int] = DISTANCES) -> list[MotionLinks]:
     """Link every frame of ``layer`` to frames before and after it, along the layer's own motion."""
     count = len(layer)
     seen = encoded(layer)
-    wanted = [
-        [t + sign * d for d in distances for sign in (-1, 1) if 0 <= t + sign * d < count]
-        for t in range(count)
-    ]
+    wanted = linked_frames(range(count), range(count), distances)
     pairs: set[Pair] = {
         pair for t, others in enumerate(wanted) for u in others for pair in ((t, u), (u, t))
     }
@@ -266,7 +247,7 @@ def find_links(layer: Tensor, distances: Sequence[int] = DISTANCES) -> list[Fram
     for t, others in enumerate(wanted):
         chosen = [(t, u) for u in others]
         flows = torch.stack([found[pair] for pair in chosen])
-        links.append(FrameLinks(others, flows, trusted(found, chosen, TOLERANCE)))
+        links.append(MotionLinks(others, flows, trusted(found, chosen, TOLERANCE)))
     return links
 
 
@@ -274,7 +255,7 @@ def sweep(
     frames: Tensor,
     layers: LayerPair,
     anchors: LayerPair,
-    links: tuple[list[FrameLinks], list[FrameLinks]],
+    links: tuple[list[MotionLinks], list[MotionLinks]],
     detail: float,
     *,
     backwards: bool = False,
@@ -288,16 +269,15 @@ def sweep(
     size = (frames.shape[-2], frames.shape[-1])
     order = range(len(frames))
     for t in reversed(order) if backwards else order:
-        one, sure_one = _offered(transmission, t, anchors[0][t], links[0][t].at(size))
-        other, sure_other = _offered(reflection, t, anchors[1][t], links[1][t].at(size))
-        missing = frames[t] - one - other
+        one, sure_one = _offered(transmission, t, anchors[0][t], links[0][t].resized(size))
+        other, sure_other = _offered(reflection, t, anchors[1][t], links[1][t].resized(size))
         share = detail * sure_one / (detail * sure_one + sure_other)
-        reflection[t] = torch.minimum((other + missing * share).clamp_min(0), frames[t])
-        transmission[t] = frames[t] - reflection[t]
+        layers_of_frame = LayerSum(share).distribute_residual(frames[t], one, other)
+        transmission[t], reflection[t] = layers_of_frame
     return transmission, reflection
 
 
-def _offered(layer: Tensor, t: int, anchor: Tensor, links: FrameLinks) -> tuple[Tensor, Tensor]:
+def _offered(layer: Tensor, t: int, anchor: Tensor, links: MotionLinks) -> tuple[Tensor, Tensor]:
     """Return the value and weight ``(3, H, W)`` that links, anchor and current value give frame t.
 
     One step of iteratively re-weighted least absolute values.

@@ -24,6 +24,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from stages.optim.descent import Descent, Losses, ParameterGroup, Weights, weighted
+from stages.optim.losses import Schedule, constant
+
 WINDOW = 4.0
 """Standard deviation, in pixels, of the Gaussian window in which contrast is measured."""
 FINE = 2.5
@@ -48,8 +51,8 @@ SMOOTHNESS = 3.0
 """Weight of the changes of R from point to point."""
 EDGE = 0.03
 """Change of light at which the weight of the smoothness is halved."""
-SPARSITY = 1.0
-"""Weight of the mean of R."""
+WEIGHTS: dict[str, Schedule] = {"contrast": constant(1.0), "reflection": constant(1.0)}
+"""The weight of every loss: differences of contrast with the changes of R, and the mean of R."""
 STEPS = 150
 RATE = 0.1
 """Steps and step size of Adam."""
@@ -90,26 +93,29 @@ def light_from_contrast(light: Tensor) -> Tensor:
     wanted = texture.ripple[second] - texture.ripple[first]
     scale = texture.mean.mean().clamp_min(1e-4)
     guess = torch.full_like(most, -2.0, requires_grad=True)
-    optimiser = torch.optim.Adam([guess], lr=RATE)
-    with torch.enable_grad():
-        for _ in range(STEPS):
-            found = torch.sigmoid(guess) * most
-            behind = (texture.mean - found).clamp_min(1e-4).log()
-            # Not behind[second]: with several threads its gradient adds up in a random order.
-            difference = behind.index_select(0, second) - behind.index_select(0, first)
-            apart = (wanted - difference) / SPREAD
-            field = (found / scale).T.reshape(3, rows, columns)
-            changes = sum(
-                (weights * change.abs()).sum()
-                for weights, change in zip(
-                    stiffness, (field.diff(dim=-1), field.diff(dim=-2)), strict=True
-                )
+
+    def evaluate(step: int, weights: Weights) -> Losses:
+        found = torch.sigmoid(guess) * most
+        behind = (texture.mean - found).clamp_min(1e-4).log()
+        # Not behind[second]: with several threads its gradient adds up in a random order.
+        difference = behind.index_select(0, second) - behind.index_select(0, first)
+        apart = (wanted - difference) / SPREAD
+        field = (found / scale).T.reshape(3, rows, columns)
+        changes = sum(
+            (stiff * change.abs()).sum()
+            for stiff, change in zip(
+                stiffness, (field.diff(dim=-1), field.diff(dim=-2)), strict=True
             )
-            loss = (weight[:, None] * torch.log1p(apart**2)).sum() + changes
-            loss = loss / (rows * columns) + SPARSITY * field.mean()
-            optimiser.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimiser.step()
+        )
+        contrast = (weight[:, None] * torch.log1p(apart**2)).sum() + changes
+        losses = {"contrast": contrast / (rows * columns), "reflection": field.mean()}
+        return weighted(losses, weights)
+
+    group = ParameterGroup([guess], constant(RATE))
+    with torch.enable_grad():
+        Descent([group], betas=(0.9, 0.999), name="the fit of the contrast").run(
+            evaluate, WEIGHTS, STEPS
+        )
     answer = (torch.sigmoid(guess.detach()) * most).T.reshape(1, 3, rows, columns)
     return functional.interpolate(answer, light.shape[-2:], mode="bilinear", align_corners=False)
 

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from stages.context import Note, Separation, SeparationContext, notes_where
 from stages.mixing.light_dissolve import GAMMA
+from stages.mixing.layer_sum import LayerSum
 from stages.mixing.psnr import psnr_of
 from stages.motion.flow import resize, shrunk
 from stages.optim.timing import seconds_of
@@ -221,10 +222,11 @@ def settle(
     The transmission is what the reflection leaves.
     """
     light = to_light(frames, facts.space)
-    reflection = torch.minimum(to_light(layers["reflection"], facts.space), light)
+    reflection = to_light(layers["reflection"], facts.space)
+    found = LayerSum().distribute_residual(light, light - reflection, reflection)
     return {
-        "transmission": from_light(light - reflection, facts.space),
-        "reflection": from_light(reflection, facts.space),
+        "transmission": from_light(found[0], facts.space),
+        "reflection": from_light(found[1], facts.space),
     }
 
 
@@ -237,7 +239,7 @@ def mixed(layers: Mapping[str, Tensor], report: Mapping[str, float], index: int 
     one, other = (to_light(layers[role], space) for role in ("transmission", "reflection"))
     weight = report.get(f"weight_{index + 1}")
     if weight is None:
-        return from_light(one + other, space)
+        return from_light(LayerSum().mix(one, other), space)
     return from_light(weight * one + (1 - weight) * other, space)
 
 

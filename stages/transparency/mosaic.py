@@ -9,7 +9,7 @@ places, where single frames say nothing. What is not a plane is left to the laye
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,15 +18,19 @@ from torch import Tensor
 from torch.nn import functional
 
 from stages.motion.flow import resize
-from stages.optim.losses import smoothness
+from stages.optim.descent import Descent, Losses, ParameterGroup, Weights, weighted
+from stages.optim.losses import Schedule, constant, smoothness
 from stages.transparency.motion import Homography
 
 MARGIN = 0.5
 """Part of a frame's side by which the canvas may be wider at each end."""
-SMOOTH = 0.003
-"""Weight of each layer's total variation."""
-DIM = 0.02
-"""Weight of the reflection's mean: what could be either layer goes to the transmission."""
+WEIGHTS: dict[str, Schedule] = {
+    "unexplained": constant(1.0),
+    "roughness": constant(0.003),
+    "reflection": constant(0.02),
+}
+"""The weight of every loss: what is left unexplained, the layers' total variation, and the
+reflection's mean, so that what could be either layer goes to the transmission."""
 ROUND = 0.01
 """Difference below which the loss is quadratic and above which it is linear."""
 RATE, MOTION_RATE, GAIN_RATE = 0.03, 0.05, 0.003
@@ -149,33 +153,37 @@ def fit_mosaic(
     moved = [torch.zeros(len(used), 4, 2, requires_grad=True) for _ in planes]
     gains = torch.zeros(len(used), 3, 1, 1, requires_grad=True)
     groups = [
-        {"params": pictures, "lr": RATE},
-        {"params": moved, "lr": MOTION_RATE},
-        {"params": [gains], "lr": GAIN_RATE},
+        ParameterGroup(pictures, lambda progress: RATE * cosine(progress)),
+        ParameterGroup(moved, lambda progress: MOTION_RATE * min(1.0, 4 * cosine(progress))),
+        ParameterGroup([gains], constant(GAIN_RATE)),
     ]
-    optimiser = torch.optim.Adam(groups, betas=(0.9, 0.99))
     target = frames[used]
-    loss = target.new_zeros(())
-    for step in range(steps):
-        down = 0.5 * (1 + math.cos(math.pi * step / steps))
-        optimiser.param_groups[0]["lr"] = RATE * down
-        optimiser.param_groups[1]["lr"] = MOTION_RATE * min(1.0, 4 * down)
-        optimiser.zero_grad()
+    reached = 0.0
+
+    def evaluate(step: int, weights: Weights) -> Losses:
         seen = [
             _look(plane, picture, plane.corners[used] + move)
             for plane, picture, move in zip(planes, pictures, moved, strict=True)
         ]
         # Cameras adapt exposure and colour: a gain per frame and channel, one on average.
         exposed = (gains - gains.mean(0)).exp()
-        loss = ((exposed * (seen[0] + seen[1]) - target) ** 2 + ROUND**2).sqrt().mean()
-        loss = loss + SMOOTH * (smoothness(pictures[0]) + smoothness(pictures[1]))
-        loss = loss + DIM * pictures[1].mean()
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimiser.step()
+        rest = exposed * (seen[0] + seen[1]) - target
+        losses = {
+            "unexplained": (rest**2 + ROUND**2).sqrt().mean(),
+            "roughness": smoothness(pictures[0]) + smoothness(pictures[1]),
+            "reflection": pictures[1].mean(),
+        }
+        return weighted(losses, weights)
+
+    def after_step(done: float, losses: Mapping[str, float]) -> None:
+        nonlocal reached
+        reached = losses["total"]
         with torch.no_grad():
             for picture in pictures:
                 picture.clamp_(0, 1)
-        progress((step + 1) / steps)
+        progress(done)
+
+    Descent(groups, name="the fit of the mosaics").run(evaluate, WEIGHTS, steps, after_step)
     between = _interpolation(used, len(frames))
     with torch.no_grad():
         # Frames that were not used are corrected like their neighbours that were.
@@ -193,7 +201,12 @@ def fit_mosaic(
     fitted = [
         _homographies(plane, corner.detach()) for plane, corner in zip(planes, corners, strict=True)
     ]
-    return Mosaic((layers[0], layers[1]), (fitted[0], fitted[1]), float(loss.detach()))
+    return Mosaic((layers[0], layers[1]), (fitted[0], fitted[1]), reached)
+
+
+def cosine(progress: float) -> float:
+    """Return half a period of a cosine, from 1 down to 0."""
+    return 0.5 * (1 + math.cos(math.pi * progress))
 
 
 def _interpolation(used: list[int], count: int) -> Tensor:
