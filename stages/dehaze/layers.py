@@ -26,7 +26,7 @@ from stages.dehaze import paper as dehaze_paper
 from stages.dehaze.airlight import blue_sky, find_airlight
 from stages.dehaze.evidence import evidence, find_floors, veil_colour
 from stages.dehaze.field import find_field
-from stages.dehaze.model import guided, haze, least_transmission, recover, rounded, spread
+from stages.dehaze.model import guided, least_transmission, rounded, spread
 from stages.dehaze.veil import envelope, find_ties, transmission_of
 from stages.mixing.haze import Haze
 from stages.mixing.psnr import psnr_of

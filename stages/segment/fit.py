@@ -14,9 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from models.generator import NARROW_WIDTHS, GeneratedLayer
-from models.noise import walking_noise
 from models.precision import probe
-from models.skip import Skip
+from stages.mixing.matte_composite import MatteComposite
 from stages.motion.flow import warp
 from stages.optim.fit import Draw, FitPlan, OnStep, fit
 from stages.optim.losses import (
@@ -30,6 +29,7 @@ from stages.optim.losses import (
     reconstruction,
     squared_reconstruction,
 )
+from stages.optim.published import InputJitter, PublishedNetworks, published_plan
 from stages.segment.motion import WindowMotion
 
 WEIGHTS: dict[str, Schedule] = {
@@ -54,8 +54,6 @@ The hint leads at the start; then the matte is pushed to 0 and 1.
 
 REACH = 4.0  # most log-odds that the matte's generator can add
 EDGE = 0.02  # mattes are clamped this far from 0 and 1 before they become log-odds
-PAPER_DEPTH = 2  # channels of the published networks' noise, as published
-PAPER_JITTER = 1e-3  # standard deviation of the noise that is added in each step
 HINTED = 0.8  # trust in the given matte above which it replaces the user's hint
 
 
@@ -170,7 +168,9 @@ def fit_segments(
         foreground, background, matte = module(index)
         frames, given = known.frames[index], known.matte[index]
         losses = {
-            "reconstruction": reconstruction(matte * foreground + (1 - matte) * background, frames),
+            "reconstruction": reconstruction(
+                MatteComposite(matte).mix(background, foreground), frames
+            ),
             "agreement": agreement(foreground, known.foreground[index], known.shown[index])
             + agreement(background, known.background[index], known.seen[index]),
             "matte": agreement(matte, given, known.trust[index]),
@@ -192,30 +192,6 @@ def fit_segments(
     return Segments(module.foreground.render().cpu(), module.background.render().cpu(), matte.cpu())
 
 
-class ThreePublished(nn.Module):
-    """Double-DIP's own networks: one skip network a layer, on a random walk of noise."""
-
-    noise: Tensor
-
-    def __init__(self, frames: Tensor, seed: int) -> None:
-        super().__init__()
-        count, _, height, width = frames.shape
-        self.nets = nn.ModuleList(
-            Skip(PAPER_DEPTH, channels, seed=3 * seed + n) for n, channels in enumerate((3, 3, 1))
-        )
-        self.register_buffer(
-            "noise",
-            torch.stack(
-                [walking_noise(count, PAPER_DEPTH, (height, width), 3 * seed + n) for n in range(3)]
-            ),
-        )
-
-    def forward(self, index: Tensor, jitter: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
-        """Foreground, background and matte of the frames ``index`` (B,)."""
-        inputs = self.noise[:, index] if jitter is None else self.noise[:, index] + jitter
-        return self.nets[0](inputs[0]), self.nets[1](inputs[1]), self.nets[2](inputs[2])
-
-
 def fit_paper_segments(
     known: SegmentEvidence,
     *,
@@ -231,17 +207,14 @@ def fit_paper_segments(
     The arguments are those of :func:`fit_segments`.
     """
     known = known.to(device)
-    module = ThreePublished(known.frames, seed).to(device)
-    shaken = torch.Generator().manual_seed(seed)
-    published = replace(plan, rate=1e-3, warm_up=0, decay=False, betas=(0.9, 0.999))
+    count, _, height, width = known.frames.shape
+    module = PublishedNetworks.walking((3, 3, 1), count, (height, width), seed).to(device)
+    jitter = InputJitter(seed)
 
     def terms(index: Tensor, progress: float) -> Mapping[str, Tensor]:
         del progress
-        jitter = PAPER_JITTER * torch.randn(
-            (3, len(index), *module.noise.shape[2:]), generator=shaken
-        ).to(device)
-        foreground, background, matte = module(index, jitter)
-        picture = matte * foreground + (1 - matte) * background
+        foreground, background, matte = module(index, jitter.draw(module, len(index)))
+        picture = MatteComposite(matte).mix(background, foreground)
         return {
             "reconstruction": squared_reconstruction(picture, known.frames[index]),
             "exclusion": exclusion(foreground, background),
@@ -249,23 +222,9 @@ def fit_paper_segments(
             "binary_push": binary_push(matte),
         }
 
-    fit(
-        module,
-        terms,
-        PAPER_WEIGHTS,
-        published,
-        frames=len(known.frames),
-        seed=seed,
-        on_step=on_step,
-    )
-    with torch.no_grad():
-        # As published, the network stays in training mode: batch norm uses the batch's statistics.
-        parts = [
-            module(part)
-            for part in torch.split(torch.arange(len(known.frames), device=device), plan.batch)
-        ]
-    foreground, background, matte = (torch.cat(each).cpu() for each in zip(*parts, strict=True))
-    return Segments(foreground, background, matte)
+    published = published_plan(plan.steps, plan.batch)
+    fit(module, terms, PAPER_WEIGHTS, published, frames=count, seed=seed, on_step=on_step)
+    return Segments(*module.render(torch.arange(count), plan.batch))
 
 
 def _consistency(matte: Tensor, index: Tensor, motion: WindowMotion | None) -> Tensor:

@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from stages.context import BUDGET_PART, Separation, SeparationContext
+from stages.mixing.matte_composite import MatteComposite
 from stages.mixing.psnr import psnr_of
 from stages.motion.flow import resize, shrunk
 from stages.optim.fit import FitPlan, OnStep
@@ -168,13 +169,9 @@ def settle(frames: Tensor, layers: dict[str, Tensor], facts: object = None) -> d
         layers["matte"],
     )
     for t in range(len(frames)):
-        weight = matte[t]
-        both = weight**2 + (1 - weight) ** 2
-        shares = weight / both, (1 - weight) / both
-        for _ in range(CLAMPED):
-            rest = frames[t] - weight * foreground[t] - (1 - weight) * background[t]
-            foreground[t] = (foreground[t] + shares[0] * rest).clamp(0, 1)
-            background[t] = (background[t] + shares[1] * rest).clamp(0, 1)
+        model = MatteComposite(matte[t])
+        layers_of_frame = background[t], foreground[t]
+        background[t], foreground[t] = model.reconcile(frames[t], *layers_of_frame, CLAMPED)
     return {"foreground": foreground, "background": background, "matte": matte}
 
 

@@ -21,8 +21,8 @@ import torch
 from torch import Tensor
 
 from stages.context import Note, Separation, SeparationContext, notes_where
-from stages.mixing.light_dissolve import GAMMA
 from stages.mixing.layer_sum import LayerSum
+from stages.mixing.light_dissolve import GAMMA
 from stages.mixing.psnr import psnr_of
 from stages.motion.flow import resize, shrunk
 from stages.optim.timing import seconds_of

@@ -19,7 +19,6 @@ from stages.optim.losses import exclusion, squared_reconstruction
 from stages.optim.published import WEIGHTS, InputJitter, PublishedNetworks, published_plan
 
 
-
 class PublishedLayerNetworks(nn.Module):
     """Two :class:`models.skip.Skip` networks, and a weight for each picture.
 

@@ -9,7 +9,6 @@ Frames ``(T, 3, H, W)`` in [0, 1]; matte ``(1, H, W)``, colour ``(3, H, W)``, ma
 
 from __future__ import annotations
 
-import math
 import time
 from dataclasses import dataclass, replace
 
@@ -17,10 +16,11 @@ import torch
 from torch import Tensor
 
 from stages.context import Note, Separation, SeparationContext
+from stages.mixing.psnr import psnr_of
+from stages.mixing.watermark_composite import WatermarkComposite
 from stages.watermark.compression import jpeg_quality, without_rounding
 from stages.watermark.effort import EFFORTS, SEARCHED, Effort, choose_effort
 from stages.watermark.fill import fill
-from stages.watermark.find import CLEAR
 from stages.watermark.fit import OPAQUE
 from stages.watermark.locate import locate_mark
 from stages.watermark.paper import separate_published
@@ -121,9 +121,7 @@ def separate(frames: Tensor, facts: WatermarkSurvey, context: SeparationContext)
     matte, ink = facts.matte, facts.matte * facts.colour
     touched = matte > 0
     # Pixels without a mark stay the same to the bit.
-    clean = torch.where(
-        touched, ((frames - ink) / (1 - matte).clamp_min(1 - CLEAR)).clamp(0, 1), frames
-    )
+    clean = WatermarkComposite(matte).reconcile(frames, frames, facts.colour)[0]
     if bool((touched & ~facts.lost).any()):
         # Unlike pictures, the frames of a clip are compressed in ways that leave no known steps.
         pictures = context.unordered or len(frames) == 1
@@ -141,7 +139,7 @@ def separate(frames: Tensor, facts: WatermarkSurvey, context: SeparationContext)
         "explained": float((touched & ~facts.lost).float().mean()),
         "invented": float(facts.lost.float().mean()),
         "untouched": float((~touched & ~facts.lost).float().mean()),
-        "reconstruction_psnr": -10 * math.log10(max(error, 1e-10)),
+        "reconstruction_psnr": psnr_of(error),
     }
     context.progress(1.0, "clean")
     return Separation(
