@@ -59,12 +59,15 @@ _MISSING_LAYER = Refusal(
 _INTERRUPTED = Refusal(
     "holds an interrupted run; go on with it with --resume, or replace it with --overwrite"
 )
-_OTHER_END = (
-    "of another input or with other options, which --resume cannot go on with; "
+_FINISHED_OTHER = Refusal(
+    "holds a finished run of another input or with other options; "
     "replace it with --overwrite, or choose another --out"
 )
-_FINISHED_OTHER = Refusal(f"holds a finished run {_OTHER_END}")
-_INTERRUPTED_OTHER = Refusal(f"holds an interrupted run of another version, {_OTHER_END}")
+_INTERRUPTED_OTHER = Refusal(
+    "holds an interrupted run that --resume cannot continue: it has another input or other "
+    "options, or another version of Unlayer made it; begin again with --resume --anew, "
+    "replace it with --overwrite, or choose another --out"
+)
 
 _COLUMNS = (Request.BEGIN, Request.RESUME, Request.RESUME_OR_RESTART, Request.OVERWRITE)
 _ROWS: Mapping[Content, tuple[Doing | Refusal, ...]] = {
@@ -73,7 +76,7 @@ _ROWS: Mapping[Content, tuple[Doing | Refusal, ...]] = {
     Content.INCOMPLETE: (_MISSING_LAYER, "again", "again", "replace"),
     Content.FINISHED_OTHER: (_FINISHED_OTHER, _FINISHED_OTHER, _FINISHED_OTHER, "replace"),
     Content.INTERRUPTED: (_INTERRUPTED, "go on", "go on", "replace"),
-    Content.INTERRUPTED_OTHER: (_INTERRUPTED, _INTERRUPTED_OTHER, "anew", "replace"),
+    Content.INTERRUPTED_OTHER: (_INTERRUPTED_OTHER, _INTERRUPTED_OTHER, "anew", "replace"),
     Content.INTERRUPTED_UNKNOWN: (_INTERRUPTED, "new", "new", "replace"),
 }
 

@@ -1,10 +1,10 @@
 """Where gradual transitions lie, from the distances between all frames of a stretch.
 
 If the frames between s and e are mixtures of frame s and frame e then, block by block, they lie on
-the straight line between the two: with ``D = |e - s|^2`` and the foot of the perpendicular at the
-part ``u`` of the way, ``|t - s|^2 = u^2 D + r`` and the rest r is small. Objects and cameras that
-move take a block along a crooked path instead. A wipe is straight in this sense, too: each block
-waits, moves, and waits.
+the straight line between the two. Project frame t on that line: if it lands at the part u of the
+way, then ``|t - s|^2 = u^2 D + r`` with ``D = |e - s|^2``, and r, the squared distance from the
+line, is small. Objects and cameras that move take a block along a crooked path instead. A wipe is
+straight in this sense, too: each block keeps one picture, changes to the other, and keeps that.
 
 What is straight is only a candidate, because a change of light is straight, too. In a transition
 the two sides also have little in common, and the model leaves little unexplained.
@@ -33,12 +33,13 @@ from stages.find.stretch import Stretch, TransitionFit
 SPANS = (5, 7, 10, 14, 20, 28, 40, 56, 80, 112, 160)  # lengths of windows that are tried, in frames
 LONGEST = SPANS[-1]
 SAMPLES = 8  # frames of a window that are compared with the line between its ends
-CROOKED = 6.0  # what part of the rest takes a window's whole score away: one in so many
+CROOKED = 6.0  # a window scores 0 where 1/CROOKED or more of its change lies off the line
 LEAST_SCORE = 0.07  # root mean square change of the block contents that a candidate needs
 
 # The limits below were set on made transitions between real shots and on single real shots.
 # NCC of the sides of a candidate above which they are one shot. They may be mixtures themselves.
 SAME_SHOT_NCC = 0.6
+# The rejection score adds up terms max(0, measure - FREE_x) / x_LIMIT.
 FREE_NCC, NCC_LIMIT = 0.2, 0.25  # NCC of the sides that counts nothing; excess that rejects
 UNEXPLAINED_LIMIT = 0.25  # amplitude that rejects by itself
 RESTLESS_LIMIT = 0.8  # the same for changes of the clean frames around
@@ -46,9 +47,10 @@ FREE_TEXTURE, TEXTURE_LIMIT = 0.5, 0.4  # the same for structure within blocks
 # Sum of these from which a transition is rejected. In single shots of real footage no value below
 # 1.4 was seen; fast cameras in true dissolves reach 1.2.
 REJECTION_LIMIT = 1.2
-# That of true dissolves between real shots is mostly within 0.3 of 0, that of whip pans near 1.
+# The contrast ratio is 0 for the contrast of a mixture and 1 for that of a single picture. True
+# dissolves between real shots are mostly within 0.3 of 0, whip pans near 1.
 CONTRAST_RATIO_LIMIT = 0.6
-PREFERRED = 2.0  # error of scenes that move, as part of a wipe's, up to which they are preferred
+PREFERRED = 2.0  # a push or cover is preferred to a wipe with at most this many times its error
 MOST_CANDIDATES = 64  # candidates that are examined in one look
 SAME_WINDOW = 0.5  # overlap with a rejected window from which another one is skipped for good
 SIMILAR_WINDOW = 0.4  # the same within one look

@@ -1,8 +1,9 @@
 """Links between the frames of a layer along its own motion, and the value that they offer a frame.
 
 A frame is linked to others at some distances in time. Each link warps its frame along the optical
-flow of the layer, and offers the result with a confidence. Where values are used that links offer,
-outliers count less (iteratively reweighted least absolute values).
+flow of the layer, and offers the result with a confidence. When offers are
+averaged, those far from the current value count less (iteratively reweighted least absolute
+values).
 """
 
 from __future__ import annotations
@@ -50,8 +51,8 @@ class MotionLinks:
 class OfferWeights:
     """How much each voice counts in a frame's new value.
 
-    current: weight of the current value. near: difference of values in [0, 1] below which a link
-    counts fully; a link of confidence 1 weighs up to ``1 / near``.
+    current: weight of the current value. near: differences of values in [0, 1] well below this
+    count as none; a link of confidence 1 weighs up to ``1 / near``.
     """
 
     current: float
@@ -83,8 +84,8 @@ def find_links(
     """Return the links of each of ``frames`` along the optical flow of ``layer``.
 
     layer: ``(N, 3, H, W)`` in [0, 1]. frames: those that get links.
-    allowed: the frames that they may be linked to: those in which the layer is no invention.
-    tolerance: pixels that a flow may miss there and back.
+    allowed: the frames that may be linked to: those of the input that show the layer.
+    tolerance: there-and-back error, in pixels, at which the confidence has fallen to 1/e.
     distances: in frames, to either side.
     """
     wanted = linked_frames(frames, allowed, distances)

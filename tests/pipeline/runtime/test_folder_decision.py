@@ -43,7 +43,7 @@ CELLS: list[tuple[Content, Request, str]] = [
     (Content.INTERRUPTED, Request.RESUME, "go on"),
     (Content.INTERRUPTED, Request.RESUME_OR_RESTART, "go on"),
     (Content.INTERRUPTED, Request.OVERWRITE, "replace"),
-    (Content.INTERRUPTED_OTHER, Request.BEGIN, INTERRUPTED),
+    (Content.INTERRUPTED_OTHER, Request.BEGIN, STALE),
     (Content.INTERRUPTED_OTHER, Request.RESUME, STALE),
     (Content.INTERRUPTED_OTHER, Request.RESUME_OR_RESTART, "anew"),
     (Content.INTERRUPTED_OTHER, Request.OVERWRITE, "replace"),
