@@ -169,7 +169,7 @@ def _by_command(corpus: Corpus, room: Path, way: str, path: Path, salvage: bool)
             words += ["--out", str(folder), "--resume", "--no-progress"]
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), stand_in():
-        status = cli.main(words)
+        status = cli(words)
     said = err.getvalue()
     assert status in (0, 1, 2) and "Traceback" not in said and "unexpected" not in said, (
         f"status {status}: {said}"
@@ -195,7 +195,7 @@ def prepare(corpus: Corpus) -> None:
     film = str(corpus.folder / "film.mp4")
     words = ["run", film, "--task", "transition", "--transition", "4:7", "--no-progress", "--out"]
     with stand_in(), contextlib.redirect_stdout(io.StringIO()):
-        assert cli.main([*words, str(corpus.folder / "out")]) == 0
+        assert cli([*words, str(corpus.folder / "out")]) == 0
     with (
         mock.patch(
             "pipeline.tasks.transition.separate.separate_transition", side_effect=KeyboardInterrupt
@@ -203,7 +203,7 @@ def prepare(corpus: Corpus) -> None:
         contextlib.redirect_stdout(io.StringIO()),
         contextlib.redirect_stderr(io.StringIO()),
     ):
-        cli.main([*words, str(corpus.folder / "stopped")])
+        cli([*words, str(corpus.folder / "stopped")])
     (corpus.folder / "stopped" / ".work").mkdir(exist_ok=True, parents=True)
     record = corpus.folder / "stopped" / ".work" / "run.json"
     if not record.exists():

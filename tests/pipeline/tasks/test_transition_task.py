@@ -217,7 +217,7 @@ def test_a_transition_of_unknown_kind_is_not_separated(
         warning.startswith("frames 5 to 8: the picture changes for good in a way that is not known")
         and "--transition 5:8" in warning
     )
-    assert "scene-001 has them before frame 7, scene-002 from there on" in warning
+    assert "scene-001 has the frames before 7, scene-002 has the rest" in warning
     assert manifest["transitions"][0]["kind"] == "other"  # type: ignore[index]
     page = Path("out/report.html").read_text(encoding="utf-8")
     assert "<b>0</b><span>transitions separated</span>" in page and "Mixing over time" not in page
