@@ -23,6 +23,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from stages.dehaze.model import spread
+from stages.optim.statistics import weighted_quantile
 
 WINDOW = 0.022
 """Radius of a window, in parts of the longer side."""
@@ -95,7 +96,7 @@ def find_floors(frames: Tensor, airlight: Tensor) -> Floors:
 
 def evidence(floors: Floors) -> float:
     """Return the part of the optical depth under these floors that is believed, 0 to 1."""
-    wide = weighted_quantile(floors.veil, floors.texture, TENTH)
+    wide = quantile_or_zero(floors.veil, floors.texture, TENTH)
     upper = _upper_floor(floors)
     floor = WIDE_WEIGHT * wide + WHOLE_WEIGHT * floors.black + UPPER_WEIGHT * upper
     if floor <= LIGHT:
@@ -118,7 +119,7 @@ def _upper_floor(floors: Floors) -> float:
     for top, bottom in zip(cuts, cuts[1:], strict=False):
         veil, texture = floors.veil[..., top:bottom, :], floors.texture[..., top:bottom, :]
         if texture.numel() and float(texture.mean()) > TEXTURED:
-            found.append(weighted_quantile(veil, texture, TENTH))
+            found.append(quantile_or_zero(veil, texture, TENTH))
     return min(found[0], found[1], 2 * found[2]) if len(found) > 2 else 0.0
 
 
@@ -131,28 +132,21 @@ def veil_colour(floors: Floors, airlight: Tensor) -> Tensor:
 
     floors: measured under ``airlight``.
     """
-    half = weighted_quantile(floors.veil, floors.texture, 0.5)
+    half = quantile_or_zero(floors.veil, floors.texture, 0.5)
     weight = floors.texture * (floors.veil > half)
     least = floors.channels + 0.01
     blue, green = ((least[:, c : c + 1] / least[:, :1]).log() for c in (2, 1))
-    low, middle, high = (weighted_quantile(blue, weight, part) for part in (TENTH, 0.5, 1 - TENTH))
+    low, middle, high = (quantile_or_zero(blue, weight, part) for part in (TENTH, 0.5, 1 - TENTH))
     sure = min(1.0, max(0.0, low / BLUISH, (LOOSE - (high - low)) / (LOOSE - TIGHT)))
     # Leaves make floors green; of air, blue grows faster than green.
-    greener = min(weighted_quantile(green, weight, 0.5), max(0.0, middle) / 2)
+    greener = min(quantile_or_zero(green, weight, 0.5), max(0.0, middle) / 2)
     shift = sure * torch.tensor([0.0, greener, middle]).view(1, 3, 1, 1)
     # The brightest channel stays as it is: where it is white, nothing is above white.
     return airlight * (shift - shift.max()).exp()
 
 
-def weighted_quantile(values: Tensor, weights: Tensor, part: float) -> float:
-    """Return the value below which ``part`` of the weight lies; 0 where nothing weighs.
-
-    values, weights: of one shape.
-    """
-    total = float(weights.sum())
-    if total <= 0:
+def quantile_or_zero(values: Tensor, weights: Tensor, part: float) -> float:
+    """Return the value below which ``part`` of the weight lies; 0 if nothing has a weight."""
+    if float(weights.sum()) <= 0:
         return 0.0
-    ordered, order = values.flatten().sort()
-    share = weights.flatten()[order].double().cumsum(0)
-    at = int(torch.searchsorted(share, torch.tensor([part * float(share[-1])], dtype=share.dtype)))
-    return float(ordered[min(at, len(ordered) - 1)])
+    return float(weighted_quantile(values, weights.double(), part))

@@ -25,19 +25,6 @@ def spread(airlight: Tensor, size: tuple[int, int]) -> Tensor:
     return log.exp().clamp(0, 1)
 
 
-def haze(clear: Tensor, transmission: Tensor, airlight: Tensor) -> Tensor:
-    """Return the hazy picture ``t J + (1 - t) A``, ``(T, 3, H, W)``."""
-    return airlight + transmission * (clear - airlight)
-
-
-def recover(frames: Tensor, transmission: Tensor, airlight: Tensor) -> Tensor:
-    """Return the clear picture ``J = A + (I - A) / t``, clamped to [0, 1].
-
-    Nothing is clamped where ``t`` is at least :func:`least_transmission`.
-    """
-    return (airlight + (frames - airlight) / transmission.clamp_min(1e-3)).clamp(0, 1)
-
-
 def dark_bound(frames: Tensor, airlight: Tensor) -> Tensor:
     """Return the transmission below which a channel of the clear picture would be negative.
 

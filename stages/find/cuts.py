@@ -13,6 +13,7 @@ from typing import Literal
 import numpy as np
 
 from stages.find.features import Array
+from stages.mixing.light_dissolve import GAMMA
 
 Verdict = Literal["cut", "flash", ""]
 
@@ -34,7 +35,6 @@ REPEATED = 0.02  # part of a step below which the steps beside it are those of r
 # pictures it is 0.5 and less.
 PARALLEL = 0.75
 CONTINUED = 0.4  # part of a step that the one before or behind it repeats, in linear light
-GAMMA = 2.2  # from encoded values to linear light
 
 
 def prominence(values: Sequence[float], place: int) -> float:

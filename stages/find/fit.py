@@ -12,9 +12,9 @@ from stages.find.edge_fit import ROUNDS, find_wipe, pattern_between, wipe_of_pat
 from stages.find.features import Array, plain_colour
 from stages.find.repeats import repeated_frames, tie_repeated
 from stages.find.stretch import Stretch, TransitionFit
+from stages.mixing.light_dissolve import GAMMA
 from stages.shots import Space
 
-GAMMA = 2.2  # exponent from encoded values to linear light
 # Mean log ratio of the error of a mixture in linear light to that of one of encoded values, below
 # which the mixture is in linear light. Of made mixtures of real shots nearly all in linear light
 # were below -0.03, those of encoded values above 0.04.

@@ -26,9 +26,10 @@ from stages.find.features import (
     motion_compensated_ncc,
     plain_colour,
 )
-from stages.find.fit import GAMMA, fit
+from stages.find.fit import fit
 from stages.find.placements import find_placement
 from stages.find.stretch import Stretch, TransitionFit
+from stages.mixing.light_dissolve import GAMMA
 
 SPANS = (5, 7, 10, 14, 20, 28, 40, 56, 80, 112, 160)  # lengths of windows that are tried, in frames
 LONGEST = SPANS[-1]

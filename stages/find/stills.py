@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from stages.mixing.light_dissolve import GAMMA
 from stages.shots import Space
 
 Array = NDArray[np.float32]
@@ -65,8 +66,6 @@ RISES = 0.97
 FALLS = 0.1
 """By how much a weight may fall from one frame to the next before it counts as falling."""
 SPACES: tuple[Space, ...] = ("gamma", "linear")
-GAMMA = 2.2
-"""Exponent between encoded values and light."""
 
 
 @dataclass(frozen=True)

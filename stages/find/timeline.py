@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from stages.kinds import TRANSITION_KINDS
+from stages.plain_colors import rgb_of
 from stages.shots import Analysis, ColorGap, Shot, Space, Transition
 
 SAME_LEVELS = 4  # of 255: how far a frame may be from its gap's colour; coding moves it by 1 or 2
@@ -59,12 +60,6 @@ class TimelinePiece:
     first: int
     last: int
     colour: str | None = None
-
-
-def rgb_of(colour: str) -> tuple[int, int, int]:
-    """Return red, green and blue, 0 to 255, of a colour ``#rrggbb``."""
-    red, green, blue = (int(colour[place : place + 2], 16) for place in (1, 3, 5))
-    return red, green, blue
 
 
 def gap_colours(events: Sequence[TransitionEvent]) -> list[str | None]:

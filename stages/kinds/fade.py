@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from stages.kinds.base import TransitionKind
+from stages.plain_colors import rgb_of
 
 NEARLY = 24  # of 255: how far a colour may be from black or white to be called so
 
 
 def _through_colour(colour: str, halves: tuple[str | None, str | None]) -> str:
     """Return FFmpeg's name of a fade through black or white; ``fadethrough`` for other colours."""
-    levels = bytes.fromhex(colour.lstrip("#"))
+    levels = rgb_of(colour)
     if max(levels) <= NEARLY:
         return "fadeblack"
     return "fadewhite" if min(levels) >= 255 - NEARLY else "fadethrough"

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from stages.motion.flow import box, length, lookup, warp
+from stages.optim.statistics import weighted_quantile
 from stages.segment.background import dilate
 from stages.segment.motion import WindowMotion, border_weight, camera_flow
 
@@ -108,11 +109,11 @@ def scene_covariance(rest: Tensor, weight: Tensor) -> Tensor:
     squared = (rest**2).mean(1)
     covariance = floor
     for _ in range(ROUNDS):
-        near = weight * (squared <= _weighted_quantile(squared, weight, KEPT))
+        near = weight * (squared <= weighted_quantile(squared, weight, KEPT))
         covariance = (near[:, None] * rest).T @ rest / near.sum() + floor
         squared = _squared(rest, covariance)
     scaled: Tensor = covariance * (
-        _weighted_quantile(squared, weight, 0.5) / rest.shape[1]
+        weighted_quantile(squared, weight, 0.5) / rest.shape[1]
     ).clamp_min(1e-6)
     return scaled
 
@@ -120,12 +121,6 @@ def scene_covariance(rest: Tensor, weight: Tensor) -> Tensor:
 def _squared(rest: Tensor, covariance: Tensor) -> Tensor:
     squared: Tensor = (rest * torch.linalg.solve(covariance, rest.T).T).sum(1)
     return squared
-
-
-def _weighted_quantile(values: Tensor, weight: Tensor, part: float) -> Tensor:
-    order = values.argsort()
-    total = weight[order].cumsum(0)
-    return values[order[int((total < part * total[-1]).sum().clamp(max=len(order) - 1))]]
 
 
 def outline_motion(motion: WindowMotion, matte: Tensor) -> float:

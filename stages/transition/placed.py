@@ -18,12 +18,12 @@ from torch.nn import functional
 from stages.find.placements import place, sample
 from stages.kinds import TRANSITION_KINDS
 from stages.kinds.base import Placement, Placer, inside, pixel_places
+from stages.mixing.forward_model import Pair
 from stages.mixing.psnr import psnr_of
 from stages.optim.timing import clocked
 from stages.shots import Transition
-from stages.transition.window import Window
-
-Pair = tuple[Tensor, Tensor]
+from stages.transition.direct import DirectSeparation, PutLayers
+from stages.transition.window import Window, plain_color
 
 COARSE_PIXELS = 320 * 180  # size at which the progress is searched first
 COARSE_REACH = 1 / 64  # how far the search's progress may be wrong
@@ -50,27 +50,17 @@ class PlacedFrame:
     error: float
 
 
-@dataclass(frozen=True)
-class PlacedSeparation:
-    """The frames' mean weights, the share of the scenes that was visible, and the error's PSNR."""
-
-    mix: tuple[float, ...]
-    visible: float
-    reconstruction_psnr: float
-    seconds: dict[str, float]
-
-
 def separate_placed(
     window: Window,
     transition: Transition,
     progress: Callable[[float, str], None],
-    put: Callable[[int, Tensor, Pair], None],
-) -> PlacedSeparation:
+    put: PutLayers,
+) -> DirectSeparation:
     """Take a transition apart whose kind is undone by placements.
 
     window: its frames with clean ones at both sides.
     progress: called with the fraction done and a note.
-    put: called with each frame's number from 0, the frame ``(3, H, W)``, and its two layers.
+    put: called for each frame.
     """
     seconds: dict[str, float] = defaultdict(float)
     placer = TRANSITION_KINDS[transition.kind].effects[transition.effect or ""]
@@ -83,11 +73,11 @@ def separate_placed(
                 guess = progress_of(placer, transition.mix[number], window.size)
                 placement = refine(placer, guess, frame, clean)
                 part = take_apart(frame, placement, clean)
-                put(number, frame.clone(), part.layers)
+                put(number, frame.clone(), part.layers, None)
                 done.append(part)
                 progress(len(done) / len(transition), "moving pixels back")
     count = len(done)
-    return PlacedSeparation(
+    return DirectSeparation(
         tuple(part.weight for part in done),
         sum(part.visible for part in done) / count,
         psnr_of(sum(part.error for part in done) / count),
@@ -103,10 +93,10 @@ def _clean_frames(window: Window, transition: Transition) -> Pair:
     before = max(window.first, transition.first_frame - 1)
     after = min(window.last, transition.last_frame + 1)
     frames = [window.frame(before)[0], window.frame(after)[0]]
-    if transition.color is not None:
-        levels = torch.tensor(list(bytes.fromhex(transition.color.lstrip("#")))) / 255
+    color = plain_color(transition)
+    if color is not None:
         side = 0 if transition.outgoing is None else 1
-        frames[side] = levels.view(3, 1, 1).expand_as(frames[side]).contiguous()
+        frames[side] = color.view(3, 1, 1).expand_as(frames[side]).contiguous()
     return frames[0], frames[1]
 
 

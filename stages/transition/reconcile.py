@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from stages.mixing.forward_model import Pair
-from stages.mixing.mixture import Mixture, project
+from stages.mixing.mixture import FULL_TRUST, SIDES, Mixture, project
 from stages.motion.flow import box
 
 NOISE = 0.015
@@ -72,3 +74,20 @@ def _mean_square_gradient(layer: Tensor) -> Tensor:
         square = (across**2 + down**2).mean(1, keepdim=True) / 4
         found.append(box(box(square, 1), 1))
     return torch.cat(found)
+
+
+def mix_offers(
+    mixture: Mixture, frame: int, offers: Sequence[Pair], known: Pair, data: float
+) -> Pair:
+    """Return the layers ``(3, H, W)`` of a frame that agree with offers and mix to the input.
+
+    offers: for each side a value ``(3, H, W)`` and its trust. known: the value of a locked side,
+    which is trusted fully instead. data: weight of the mixture beside the trusts.
+    """
+    values, trusts = [], []
+    for side, own, (value, trust) in zip(SIDES, known, offers, strict=True):
+        locked = mixture.locked == side
+        values.append(own if locked else value)
+        trusts.append(torch.full_like(trust, FULL_TRUST) if locked else trust)
+    model = mixture.dissolve(mixture.weight[frame], (trusts[0], trusts[1]), data)
+    return model.distribute_residual(mixture.frames[frame], values[0], values[1])

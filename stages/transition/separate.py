@@ -25,11 +25,12 @@ from stages.optim.loss_curves import Curves, thinned
 from stages.optim.timing import clocked
 from stages.shots import Space, Transition
 from stages.transition.alternate import AlternationResult, Reporting, alternate, no_motion
+from stages.transition.direct import DirectSeparation, PutLayers
 from stages.transition.paper import fit_paper
 from stages.transition.placed import separate_placed
 from stages.transition.plan import LARGEST, Plan, plan_for
-from stages.transition.still import Known, separate_still, still_scenes, still_side
-from stages.transition.window import Window
+from stages.transition.still import Known, separate_still, still_pictures, still_scenes, still_side
+from stages.transition.window import Window, plain_color
 
 BAND = 1 << 20
 """Pixels per band in which a frame is made to mix to the input: its temporaries need far more
@@ -100,11 +101,17 @@ def separate_transition(
     Raises FitError where a fit diverges and UsageError where the clip lacks frames of the window.
     """
     if TRANSITION_KINDS[transition.kind].undo == "placement":
-        return _placed(window, transition, progress, put)
+        return _direct(
+            transition, put, lambda take: separate_placed(window, transition, progress, take)
+        )
     paper = plan.paper_steps > 0 if plan else settings.preset == "paper"
-    scenes = None if paper else still_scenes(window, transition)
+    pictures = (None, None) if paper else still_pictures(window, transition)
+    scenes = still_scenes(window, transition, pictures)
     if scenes is not None:
-        return _still(window, transition, scenes, progress, put)
+        still = scenes
+        return _direct(
+            transition, put, lambda take: separate_still(window, transition, still, progress, take)
+        )
     seconds: dict[str, float] = defaultdict(float)
     if plan is None:
         with clocked(seconds, "plan"):
@@ -116,7 +123,7 @@ def separate_transition(
         done = _published(work, plan, settings, reporting)
     else:
         done = alternate(work, transition.kind, plan, settings, reporting)
-    known = None if paper else still_side(window, transition, done.mixture, done.layers)
+    known = still_side(pictures, done.mixture, done.layers)
     means: list[float] = []
     error = 0.0
     with clocked(seconds, "finish"):
@@ -150,45 +157,20 @@ def separate_transition(
     )
 
 
-def _placed(
-    window: Window,
-    transition: Transition,
-    progress: Callable[[float, str], None],
-    put: PutFrame,
+def _direct(
+    transition: Transition, put: PutFrame, separate: Callable[[PutLayers], DirectSeparation]
 ) -> TransitionResult:
-    """Separate a transition whose scenes move as a whole; see :mod:`stages.transition.placed`."""
+    """Return the result of a separation without a fit, which ``separate`` does."""
 
-    def put_frame(number: int, frame: Tensor, layers: Pair) -> None:
-        put(number, SeparatedFrame(frame, *layers))
+    def put_frame(number: int, frame: Tensor, layers: Pair, matte: Tensor | None) -> None:
+        put(number, SeparatedFrame(frame, *layers, matte))
 
-    done = separate_placed(window, transition, progress, put_frame)
+    done = separate(put_frame)
     report = {
         "reconstruction_psnr": done.reconstruction_psnr,
         "trust": done.visible,
         "explained": done.visible,
         "invented": 1 - done.visible,
-    }
-    return TransitionResult(done.mix, False, "gamma", done.seconds, report)
-
-
-def _still(
-    window: Window,
-    transition: Transition,
-    scenes: Pair,
-    progress: Callable[[float, str], None],
-    put: PutFrame,
-) -> TransitionResult:
-    """Separate a transition between still scenes; see :mod:`stages.transition.still`."""
-
-    def put_frame(number: int, frame: Tensor, layers: Pair, matte: Tensor | None) -> None:
-        put(number, SeparatedFrame(frame, *layers, matte))
-
-    done = separate_still(window, transition, scenes, progress, put_frame)
-    report = {
-        "reconstruction_psnr": done.reconstruction_psnr,
-        "trust": 1.0,
-        "explained": 1.0,
-        "invented": 0.0,
     }
     has_matte = TRANSITION_KINDS[transition.kind].has_matte
     return TransitionResult(done.mix, has_matte, transition.space, done.seconds, report)
@@ -226,10 +208,9 @@ def open_mixture(window: Window, transition: Transition, pixels: int) -> Mixture
     weight[first : last + 1, 0, 0, 0] = torch.tensor(transition.mix)
     weight[last + 1 :] = 1
     mixture = Mixture(window.shrunk(pixels), weight, first, last, transition.space)
-    if transition.color is None:
+    color = plain_color(transition)
+    if color is None:
         return mixture
-    digits = transition.color.lstrip("#")
-    color = torch.tensor([int(digits[at : at + 2], 16) / 255 for at in (0, 2, 4)])
     locked: Side = "outgoing" if transition.outgoing is None else "incoming"
     return replace(mixture, locked=locked, color=color)
 

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from stages.find.stills import AGREES, MOST_NOISE, OFF_LINE, STEADY
 from stages.kinds import TRANSITION_KINDS
 from stages.mixing.dissolve import Dissolve
 from stages.mixing.forward_model import Pair
@@ -26,16 +27,14 @@ from stages.mixing.psnr import psnr_of
 from stages.motion.flow import box, resize, within
 from stages.optim.timing import clocked
 from stages.shots import Transition
-from stages.transition.window import Window
+from stages.transition.direct import DirectSeparation, PutLayers
+from stages.transition.window import Window, plain_color
 
 FEWEST = 4
 """Clean frames of a side from which it can be judged; fewer say too little."""
 
 RADIUS = 2
 """Radius in pixels of the means that are compared; noise and coding errors average out in them."""
-
-STEADY = 4 / 255
-"""Largest deviation of such a mean from that of all clean frames in a scene that stands still."""
 
 FEW = 1e-3
 """Part of the pixels that may deviate more, for example through a coding error."""
@@ -55,15 +54,8 @@ MOVED = 0.02
 COMPARED = 128 * 72
 """Pixels of the pictures in which the agreement of mixed frames is judged."""
 
-AGREES = 3.0
-"""How many times the coding noise a pixel may lie off the line between the scenes."""
-
 LEAST_NOISE = 2 / 255
-MOST_NOISE = 8 / 255
-"""Bounds of the coding noise (root mean square) that is believed of a mixed frame."""
-
-OFF_LINE = 0.06
-"""Part of the pixels that may lie off the line: colours bleed along the edge of a matte."""
+"""Lower bound of the coding noise (root mean square) that is believed of a full frame."""
 
 WIDER = 0.02
 """How much a neighbourhood of twice the size counts for a pixel's weight."""
@@ -80,8 +72,8 @@ BLEED = 3
 LEAST_CURVATURE = 0.05
 """Lower bound of ``α² + β²``, by which a residual is divided."""
 
-Put = Callable[[int, Tensor, Pair, Tensor | None], None]
-"""Takes a frame's number from 0, the frame, its two layers, and its matte; without a batch axis."""
+Pictures = tuple[Tensor | None, Tensor | None]
+"""The pictures ``(1, 3, H, W)`` of the outgoing and the incoming scene, None for one that moves."""
 
 
 @dataclass(frozen=True)
@@ -92,28 +84,27 @@ class Known:
     picture: Tensor
 
 
-@dataclass(frozen=True)
-class StillSeparation:
-    """The frames' mean weights, the PSNR of the reconstruction in dB, and seconds by stage."""
-
-    mix: tuple[float, ...]
-    reconstruction_psnr: float
-    seconds: dict[str, float]
-
-
-def still_scenes(window: Window, transition: Transition) -> Pair | None:
-    """Return both scenes ``(1, 3, H, W)`` if they stand still and explain the mixed frames.
+def still_pictures(window: Window, transition: Transition) -> Pictures:
+    """Return the picture ``(1, 3, H, W)`` of each scene that stands still in its clean frames.
 
     A side that is a plain colour is that colour. Otherwise a side needs at least four clean frames
-    in the window.
+    in the window. The other sides are None.
     """
-    outgoing, incoming = _pictures(window, transition)
-    if transition.color is not None:
-        plain = _plain(transition.color, window.size)
-        if transition.outgoing is None:
-            outgoing = plain
-        else:
-            incoming = plain
+    outgoing = _still(window, window.first, transition.first_frame - 1, next_to=1)
+    incoming = _still(window, transition.last_frame + 1, window.last, next_to=0)
+    color = plain_color(transition)
+    if color is None:
+        return outgoing, incoming
+    plain = color.view(1, 3, 1, 1).expand(1, 3, *window.size)
+    return (plain, incoming) if transition.outgoing is None else (outgoing, plain)
+
+
+def still_scenes(window: Window, transition: Transition, pictures: Pictures) -> Pair | None:
+    """Return both scenes ``(1, 3, H, W)`` if they stand still and explain the mixed frames.
+
+    pictures: as :func:`still_pictures` returns them.
+    """
+    outgoing, incoming = pictures
     if outgoing is None or incoming is None:
         return None
     scenes = outgoing, incoming
@@ -125,8 +116,8 @@ def separate_still(
     transition: Transition,
     scenes: Pair,
     progress: Callable[[float, str], None],
-    put: Put,
-) -> StillSeparation:
+    put: PutLayers,
+) -> DirectSeparation:
     """Separate a transition between two still scenes.
 
     window: the mixed frames. scenes: as :func:`still_scenes` returns them.
@@ -151,25 +142,20 @@ def separate_still(
                 matte = weight[0] if has_matte else None
                 put(number, frame[0].clone(), (layers[0][0], layers[1][0]), matte)
                 progress(len(means) / len(transition), "still scenes")
-    return StillSeparation(tuple(means), psnr_of(error / len(means)), dict(seconds))
+    return DirectSeparation(tuple(means), 1.0, psnr_of(error / len(means)), dict(seconds))
 
 
-def _plain(colour: str, size: tuple[int, int]) -> Tensor:
-    digits = colour.lstrip("#")
-    values = torch.tensor([int(digits[at : at + 2], 16) / 255 for at in (0, 2, 4)])
-    return values.view(1, 3, 1, 1).expand(1, 3, *size)
-
-
-def still_side(window: Window, transition: Transition, work: Mixture, layers: Pair) -> Known | None:
+def still_side(pictures: Pictures, work: Mixture, layers: Pair) -> Known | None:
     """Return the scene that stands still beside one that moves, or None.
 
-    work, layers: the transition at its working size, with the layers ``(n, 3, h, w)`` that were
-    found without this knowledge. A scene that stands still in its clean frames could begin to move
-    in the mixed ones. Then it would not explain what the frames show where it is strong.
+    pictures: as :func:`still_pictures` returns them. work, layers: the transition at its working
+    size, with the layers ``(n, 3, h, w)`` that were found without this knowledge.
+
+    A scene that stands still in its clean frames could begin to move in the mixed ones. Then it
+    would not explain what the frames show where it is strong.
     """
-    if transition.color is not None:
+    if work.locked is not None:
         return None
-    pictures = _pictures(window, transition)
     for number, side in enumerate(SIDES):
         picture = pictures[number]
         if picture is None or pictures[1 - number] is not None:
@@ -190,13 +176,6 @@ def still_side(window: Window, transition: Transition, work: Mixture, layers: Pa
     return None
 
 
-def _pictures(window: Window, transition: Transition) -> tuple[Tensor | None, Tensor | None]:
-    """Return the picture of each scene that stands still in its clean frames."""
-    outgoing = _still(window, window.first, transition.first_frame - 1, next_to=1)
-    incoming = _still(window, transition.last_frame + 1, window.last, next_to=0)
-    return outgoing, incoming
-
-
 def _still(window: Window, first: int, last: int, next_to: int) -> Tensor | None:
     """Return the mean of frames ``first`` to ``last`` if all of them equal it but for noise.
 
@@ -208,6 +187,12 @@ def _still(window: Window, first: int, last: int, next_to: int) -> Tensor | None
     first, last = (first, last - spared) if next_to else (first + spared, last)
     count -= spared
     if count < FEWEST:
+        return None
+    # Most scenes move: two frames show that sooner than all of them. Both ends are within STEADY of
+    # the mean in a scene that stands still, so they are within twice that of each other.
+    ends = window.frames([first, last])
+    apart = box(ends[:1] - ends[1:], RADIUS).abs().amax(1)
+    if float((apart > 2 * STEADY).float().mean()) > 2 * FEW:
         return None
     mean = torch.zeros(1, 3, *window.size)
     for block in window.blocks(first, last):

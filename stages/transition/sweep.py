@@ -11,13 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor
 
 from stages.mixing.forward_model import Pair
-from stages.mixing.mixture import FULL_TRUST, SIDES, Mixture
+from stages.mixing.mixture import SIDES, Mixture
 from stages.motion.links import DISTANCES, OfferWeights, find_links, offered_value
 from stages.optim.threads import WORTH, side_by_side
+from stages.transition.reconcile import mix_offers
 
 SWEEPS = 4
 """Passes through the frames in a turn."""
@@ -62,13 +62,6 @@ def turn(
                 for scene, link, anchor in zip(scenes, links, anchors, strict=True)
             ]
             found = side_by_side(lambda job: offered_value(*job), jobs, worth=parallel)
-            values, trusts = [], []
-            for side, anchor, (value, trust) in zip(SIDES, anchors, found, strict=True):
-                known = mixture.locked == side
-                values.append(anchor[place] if known else value)
-                trusts.append(torch.full_like(trust, FULL_TRUST) if known else trust)
-            model = mixture.dissolve(mixture.weight[frame], (trusts[0], trusts[1]), DATA)
-            scenes[0][frame], scenes[1][frame] = model.distribute_residual(
-                mixture.frames[frame], values[0], values[1]
-            )
+            known = anchors[0][place], anchors[1][place]
+            scenes[0][frame], scenes[1][frame] = mix_offers(mixture, frame, found, known, DATA)
     return scenes[0], scenes[1]

@@ -14,11 +14,12 @@ import torch
 from torch import Tensor
 
 from stages.mixing.forward_model import Pair
-from stages.mixing.mixture import FULL_TRUST, SIDES, Mixture
+from stages.mixing.mixture import SIDES, Mixture
 from stages.motion.carry import CarriedLayers
 from stages.motion.flow import box, lookup, warp, warp_one
 from stages.optim.descent import OnStep
 from stages.optim.threads import WORTH, side_by_side
+from stages.transition.reconcile import mix_offers
 from stages.transition.tie_fit import fit_ties
 from stages.transition.ties import FrameTies, find_ties, tied_frames
 
@@ -85,15 +86,8 @@ def solve(mixture: Mixture, layers: Pair, ties: tuple[FrameTies, FrameTies]) -> 
                 for (layer, tie), weight in zip(scenes, weights, strict=True)
             ]
             found = side_by_side(lambda job: _drawn_value(*job), wanted, worth=parallel)
-            values, trusts = [], []
-            for side, layer, (value, trust) in zip(SIDES, out, found, strict=True):
-                known = mixture.locked == side
-                values.append(layer[frame] if known else value)
-                trusts.append(torch.full_like(trust, FULL_TRUST) if known else trust)
-            model = mixture.dissolve(mixture.weight[frame], (trusts[0], trusts[1]), DATA)
-            out[0][frame], out[1][frame] = model.distribute_residual(
-                mixture.frames[frame], values[0], values[1]
-            )
+            known = out[0][frame], out[1][frame]
+            out[0][frame], out[1][frame] = mix_offers(mixture, frame, found, known, DATA)
     return out
 
 

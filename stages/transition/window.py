@@ -14,6 +14,8 @@ from torch import Tensor
 from stages.errors import UsageError
 from stages.media.clip import Frames
 from stages.motion.flow import shrunk
+from stages.plain_colors import rgb_of
+from stages.shots import Transition
 
 
 @dataclass(frozen=True)
@@ -70,3 +72,10 @@ class Window:
         """Return these frames of the clip in full, ``(N, 3, H, W)``. Each is read only once."""
         read = {index: self.frame(index) for index in dict.fromkeys(indices)}
         return torch.cat([read[index] for index in indices])
+
+
+def plain_color(transition: Transition) -> Tensor | None:
+    """Return the colour ``(3,)`` in [0, 1] of a fade's plain side, or None."""
+    if transition.color is None:
+        return None
+    return torch.tensor([level / 255 for level in rgb_of(transition.color)])

@@ -19,14 +19,19 @@ from stages.dehaze.layers import separate, settle, settled, survey
 from stages.dehaze.model import (
     dark_bound,
     guided,
-    haze,
     least_transmission,
     rounded,
     spread,
 )
 from stages.dehaze.veil import envelope, find_ties, transmission_of
+from stages.mixing.haze import Haze
 
 SIZE = (72, 96)
+
+
+def haze(clear: Tensor, transmission: Tensor, light: Tensor) -> Tensor:
+    """Return the hazy picture of the forward model."""
+    return Haze(transmission).mix(light, clear)
 
 
 def context(preset: str = "fast", seed: int = 0, seconds: float | None = None) -> SeparationContext:

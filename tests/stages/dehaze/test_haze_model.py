@@ -5,18 +5,20 @@ from __future__ import annotations
 import pytest
 import torch
 
-from stages.dehaze.evidence import weighted_quantile
+from stages.dehaze.evidence import quantile_or_zero
 from stages.dehaze.layers import power
-from stages.dehaze.model import haze, least_transmission, recover
+from stages.dehaze.model import least_transmission
+from stages.mixing.haze import Haze
 
 SIZE = (72, 96)
 
 
 def test_the_haze_model_by_hand() -> None:
     clear, light = torch.full((1, 3, 1, 1), 0.2), torch.full((1, 3, 1, 1), 0.8)
-    hazy = haze(clear, torch.full((1, 1, 1, 1), 0.25), light)
+    model = Haze(torch.full((1, 1, 1, 1), 0.25))
+    hazy = model.mix(light, clear)
     assert float(hazy[0, 0, 0, 0]) == pytest.approx(0.25 * 0.2 + 0.75 * 0.8)
-    assert torch.allclose(recover(hazy, torch.full((1, 1, 1, 1), 0.25), light), clear)
+    assert torch.allclose(model.reconcile(hazy, light, hazy)[1], clear)
 
 
 def test_the_least_transmission_keeps_the_clear_picture_in_range() -> None:
@@ -41,5 +43,5 @@ def test_the_power_of_the_transmission_by_hand(
 @pytest.mark.parametrize(("part", "expected"), [(0.1, 1.0), (0.5, 2.0), (0.9, 4.0)])
 def test_weighted_quantiles_by_hand(part: float, expected: float) -> None:
     values, weights = torch.tensor([4.0, 1.0, 2.0, 3.0]), torch.tensor([2.0, 1.0, 4.0, 0.0])
-    assert weighted_quantile(values, weights, part) == expected
-    assert weighted_quantile(values, torch.zeros(4), part) == 0
+    assert quantile_or_zero(values, weights, part) == expected
+    assert quantile_or_zero(values, torch.zeros(4), part) == 0

@@ -13,7 +13,7 @@ from stages.context import FitSettings
 from stages.media.clip import Frames
 from stages.shots import Transition
 from stages.transition.separate import separate_transition
-from stages.transition.still import still_scenes, weight_between
+from stages.transition.still import still_pictures, still_scenes, weight_between
 from stages.transition.window import Window
 
 CLEAN = 8
@@ -107,7 +107,9 @@ def test_a_moving_scene_is_not_still(side: int) -> None:
     scenes = [drifting(1, 1, (0, 0)).expand(count, -1, -1, -1), drifting(2, count, (1.5, 0))]
     one, other = scenes if side else reversed(scenes)
     window = window_of(one, other, even())
-    assert still_scenes(window, transition_of("dissolve", even())) is None
+    transition = transition_of("dissolve", even())
+    pictures = still_pictures(window, transition)
+    assert still_scenes(window, transition, pictures) is None
 
 
 def test_a_scene_that_begins_to_move_in_the_mixed_frames_is_not_still() -> None:
@@ -115,7 +117,9 @@ def test_a_scene_that_begins_to_move_in_the_mixed_frames_is_not_still() -> None:
     one = drifting(1, 1, (0, 0)).repeat(count, 1, 1, 1)
     one[CLEAN:] = drifting(1, count - CLEAN + 1, (3, 1))[1:]
     window = window_of(one, drifting(2, 1, (0, 0)), even())
-    assert still_scenes(window, transition_of("dissolve", even())) is None
+    transition = transition_of("dissolve", even())
+    pictures = still_pictures(window, transition)
+    assert still_scenes(window, transition, pictures) is None
 
 
 def test_a_still_scene_beside_a_moving_one_is_known() -> None:
