@@ -60,12 +60,13 @@ _INTERRUPTED = Refusal(
     "holds an interrupted run; go on with it with --resume, or replace it with --overwrite"
 )
 _FINISHED_OTHER = Refusal(
-    "holds a finished run of another input or with other options; "
+    "holds a finished run of another input or with other options, "
+    "which --resume cannot go on with; "
     "replace it with --overwrite, or choose another --out"
 )
 _INTERRUPTED_OTHER = Refusal(
-    "holds an interrupted run that --resume cannot continue: it has another input or other "
-    "options, or another version of Unlayer made it; begin again with --resume --anew, "
+    "holds an interrupted run of another version, of another input or with other options, "
+    "which --resume cannot go on with; begin again with --resume --anew, "
     "replace it with --overwrite, or choose another --out"
 )
 

@@ -16,9 +16,11 @@ from stages.errors import UsageError
 VERSIONS = ["1"]
 
 MISSING = r"its scene-001\.mp4 is missing; make it again with --resume or --overwrite"
-FINISHED = "holds a finished run of another input or with other options; replace it"
+FINISHED = (
+    "holds a finished run of another input or with other options, which --resume cannot go on with"
+)
 INTERRUPTED = "holds an interrupted run; go on with it with --resume, or replace it with"
-STALE = "holds an interrupted run that --resume cannot continue"
+STALE = "holds an interrupted run of another version, of another input or with other options"
 
 CELLS: list[tuple[Content, Request, str]] = [
     (Content.EMPTY, Request.BEGIN, "new"),
@@ -192,7 +194,9 @@ def test_a_hint_is_part_of_the_run_whatever_becomes_of_it(tmp_path: Path) -> Non
         assert folder.prepare(one, Request.BEGIN, roles=ROLES, about={"versions": ["1"]})
         assert all(folder.decide(one, asked, versions=["1"]) == "go on" for asked in (again, anew))
         assert folder.decide(other, anew, versions=["1"]) == "anew"
-        with pytest.raises(UsageError, match="an interrupted run that --resume cannot continue"):
+        with pytest.raises(
+            UsageError, match="an interrupted run of another version, of another input"
+        ):
             folder.decide(other, again, versions=["1"])
         shutil.rmtree(folder.work)
         finish(folder, one)

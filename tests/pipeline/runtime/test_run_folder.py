@@ -36,7 +36,7 @@ def test_another_run_is_refused_and_both_options_named(tmp_path: Path) -> None:
     with claim(tmp_path / "out") as folder:
         finish(folder)
         for request in (Request.BEGIN, Request.RESUME):
-            with pytest.raises(UsageError, match=r"(?s)--overwrite.*--out"):
+            with pytest.raises(UsageError, match=r"(?s)--resume.*--overwrite"):
                 folder.prepare(OTHER, request, roles=ROLES)
 
 
