@@ -14,7 +14,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from pipeline.timeline.formats import format_names
 from pipeline.values import (
+    ListOf,
     OneOf,
     parse_counts,
     parse_device,
@@ -228,6 +230,15 @@ class Settings:
         f"format of layers with alpha: {', '.join(ALPHAS)}",
         metavar="NAME",
         parse=OneOf(ALPHAS),
+        rare=BOTH,
+    )
+    timeline: tuple[str, ...] = _write(
+        (),
+        f"also timelines for editors: {', '.join(format_names())}",
+        metavar="LIST",
+        parse=ListOf(format_names()),
+        verbs=("run", "probe"),
+        result=False,
         rare=BOTH,
     )
     resume: bool = _write(

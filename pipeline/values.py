@@ -166,6 +166,16 @@ class OneOf:
         return word
 
 
+@dataclass(frozen=True)
+class ListOf:
+    """A parser for a list of words in ``choices``, as in ``otio,edl``."""
+
+    choices: tuple[str, ...]
+
+    def __call__(self, word: str) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(map(OneOf(self.choices), word.split(","))))
+
+
 def did_you_mean(word: str, choices: Sequence[str]) -> str:
     """Return ``"; did you mean X?"`` where one of ``choices`` is similar, else an empty string."""
     similar = difflib.get_close_matches(word, choices, 1)

@@ -395,5 +395,6 @@ def command(clip: BatchClip, settings: Settings) -> list[str]:
         value = getattr(settings, option.name)
         if option.name in NOT_PASSED_ON or value == option.default:
             continue
-        words += [flag(option)] if value is True else [flag(option), str(value)]
+        word = ",".join(value) if isinstance(value, tuple) else str(value)
+        words += [flag(option)] if value is True else [flag(option), word]
     return [*words, "--", str(clip.path)]

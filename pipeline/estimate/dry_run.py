@@ -32,6 +32,7 @@ from pipeline.runtime.system_limits import cores, free_memory
 from pipeline.settings import Settings
 from pipeline.task import Budget, DryRun, Estimate, Job, Task
 from pipeline.tasks import check_options, find_task
+from pipeline.timeline.write import check_rate, file_names
 from stages.checkpoint import Checkpoints
 from stages.errors import UnlayerError
 from stages.media.read import Clip
@@ -114,6 +115,7 @@ def planned_run(settings: Settings) -> dict[str, Any]:
     out = settings.out or default_folder(settings)
     refuse_input_as_folder(settings, out)
     clip = open_checked(settings)
+    check_rate(settings.timeline, clip.info)
     warnings = input_warnings(settings)
     if (unused := device_warning(settings, task, device)) is not None:
         warnings.append(unused)
@@ -150,7 +152,7 @@ def _folder_state(
     identity = manifest.identity(settings, manifest.checksums(settings.inputs, clip))
     doing = folder.decide(identity, request_of(settings), versions=version_fingerprint())
     if doing != "leave" and folder.path.is_dir():
-        folder.refuse_foreign_files(roles)
+        folder.refuse_foreign_files(roles, file_names(settings.timeline))
     return FOLDER_SENTENCES[doing], doing != "leave"
 
 

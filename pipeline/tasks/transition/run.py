@@ -30,6 +30,7 @@ from pipeline.tasks.transition.separate import (
 from pipeline.tasks.transition.write import write_layers
 from stages.context import FitSettings
 from stages.media.clip import FrameIndex
+from stages.media.timecode import is_variable_rate
 from stages.shots import Analysis, ColorGap, Shot, Transition
 from stages.transition.plan import LARGEST, PLANS, Plan, plans_for
 from stages.transition.separate import open_mixture
@@ -75,6 +76,7 @@ def run(job: Job) -> Result:
         _report(separated),
         tuple(_fit(item) for item in separated),
         tuple(describe_colors(analysis)),
+        is_variable_rate(searched.times, job.clip.info.rate),
     )
 
 

@@ -17,6 +17,7 @@ from stages.find.search import find, search_size
 from stages.find.timeline import PlainFrame, TransitionEvent
 from stages.media.clip import FrameIndex, Frames
 from stages.media.read import Clip
+from stages.media.timecode import is_variable_rate
 from stages.shots import Analysis, ColorGap, Shot, Transition
 
 Part = TypeVar("Part", Shot, Transition, ColorGap)
@@ -102,7 +103,10 @@ def search(
 
 def probe(clip: Clip, settings: Settings, step: Step) -> Mapping[str, Any]:
     """Search the clip and return what was found, as JSON values."""
-    return described(search(clip, settings, step).analysis)
+    searched = search(clip, settings, step)
+    variable = {"variable_rate": True}
+    uneven = is_variable_rate(searched.times, clip.info.rate)
+    return {**described(searched.analysis), **(variable if uneven else {})}
 
 
 def shifted(analysis: Analysis, offset: int) -> Analysis:
