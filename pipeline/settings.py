@@ -25,6 +25,7 @@ from pipeline.values import (
     parse_not_negative,
     parse_path,
     parse_positive,
+    parse_shot_list,
     parse_span,
     parse_strength,
     parse_text,
@@ -198,6 +199,14 @@ class Settings:
         rare=("run",),
         one_clip=True,
     )
+    shots: str | None = _read(
+        None,
+        "a shot list from probe --csv, edited or not; no search",
+        metavar="FILE",
+        parse=parse_shot_list,
+        rare=("run",),
+        one_clip=True,
+    )
     hint: Path | None = _read(
         None,
         "marks the watermark or foreground, white on black",
@@ -224,6 +233,14 @@ class Settings:
         rare=BOTH,
     )
 
+    csv: Path | None = _write(
+        None,
+        "write the shot list here, to edit it; - for standard output",
+        metavar="FILE",
+        parse=parse_path,
+        verbs=("probe",),
+        result=False,
+    )
     lossless: bool = _write(False, "layers as FFV1 in Matroska, not H.264 in MP4")
     alpha: str | None = _write(
         None,
@@ -327,6 +344,10 @@ class Settings:
                     f"--transition {first}:{last} overlaps the one that ends at frame {before}; "
                     "give ranges that do not overlap"
                 )
+        if self.shots is not None and self.transition:
+            raise UsageError(
+                "--shots and --transition contradict each other; write the transition into the list"
+            )
         if self.resume and self.overwrite:
             raise UsageError("--resume and --overwrite contradict each other; give one of them")
         if self.anew and not self.resume:

@@ -20,6 +20,8 @@ MIN_PLAIN_BYTES = 2**20
 """Least amount of memory that may be written as a plain number of bytes: 1 MiB."""
 MAX_PLAIN_BYTES = 10**16
 """Upper limit of such a number, more than any machine has: 10 petabytes."""
+MAX_LIST_BYTES = 16 * 2**20
+"""Largest shot list in bytes."""
 _UNITS = {"M": 2**20, "G": 2**30, "T": 2**40}
 
 
@@ -149,6 +151,26 @@ def parse_device(word: str) -> str:
             f"{word!r} is not a device; choose auto, cpu, cuda, cuda:N or mps{near}"
         )
     return word
+
+
+def parse_shot_list(word: str) -> str:
+    """Return the text of a shot list, given the name of its file or, with line breaks, the text."""
+    if "\n" in word:
+        return word
+    path = parse_path(word)
+    try:
+        if path.stat().st_size > MAX_LIST_BYTES:
+            raise argparse.ArgumentTypeError(f"{word!r} is too large for a shot list")
+        data = path.read_bytes()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise argparse.ArgumentTypeError(f"{word!r} cannot be read ({reason})") from error
+    try:
+        text = data.decode("utf-8-sig")
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{word!r} is not text in UTF-8") from error
+    # A line break shows everywhere that this is the text, not the name of a file.
+    return text.replace("\r\n", "\n").rstrip() + "\n"
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,13 @@ from pipeline.runtime.progress import Stages, reporter
 from pipeline.runtime.system_limits import cores
 from pipeline.settings import Settings
 from pipeline.tasks import DEFAULT_TASK, find_task
-from pipeline.timeline.write import check_rate, variable_rate_warning, write_source_timelines
+from pipeline.timeline.write import (
+    check_rate,
+    source_shot_list,
+    variable_rate_warning,
+    write_new,
+    write_source_timelines,
+)
 from stages.errors import UsageError
 from stages.media.clip import ClipInfo
 from stages.media.read import Clip
@@ -36,6 +42,8 @@ def probe(settings: Settings) -> int:
     """
     search = find_task(DEFAULT_TASK).probe
     assert search is not None
+    if settings.json and str(settings.csv) == "-":
+        raise UsageError("--csv - and --json both write to standard output; give one of them")
     stages = Stages(reporter(json_lines=False, quiet=settings.json))
     try:
         clip = open_checked(settings)
@@ -56,6 +64,13 @@ def probe(settings: Settings) -> int:
             facts["warnings"].append(variable_rate_warning(clip.info))
         written = write_source_timelines(settings.timeline, facts, clip.info)
         facts["timelines"] = [str(path) for path in written]
+    if settings.csv is not None:
+        text = source_shot_list(facts, clip.info)
+        if str(settings.csv) == "-":
+            print(text, end="")
+            return 0
+        write_new(settings.csv, text)
+        facts["timelines"] = [*facts.get("timelines", ()), str(settings.csv)]
     if settings.json:
         print(json.dumps(facts))
     else:
@@ -65,7 +80,7 @@ def probe(settings: Settings) -> int:
 
 def _check_timelines(settings: Settings, info: ClipInfo) -> None:
     """Raise UsageError where a timeline of this source cannot be written."""
-    check_rate(settings.timeline, info)
+    check_rate([*settings.timeline, *(["csv"] if settings.csv else [])], info)
     is_pictures = info.is_picture or settings.inputs[0].is_dir()
     media = [name for name in settings.timeline if name != "csv"]
     if media and is_pictures:

@@ -38,7 +38,7 @@ def timeline_of_run(manifest: Mapping[str, Any], info: ClipInfo) -> EditTimeline
     manifest: the run's. info: the input. Raises KeyError, TypeError or ValueError where the
     manifest is damaged.
     """
-    start, separator = _time_code(info)
+    start, separator = time_code_of(info)
     scenes: dict[str, TimelineMedia] = {}
     for layer in manifest["layers"]:
         if layer["role"] != "scene":
@@ -84,7 +84,7 @@ def timeline_of_source(facts: Mapping[str, Any], info: ClipInfo, url: str) -> Ed
     facts: as ``probe --json`` prints them. info: the clip. url: its address, relative to the
     timeline's file.
     """
-    start, separator = _time_code(info)
+    start, separator = time_code_of(info)
     moves, colors = facts["transitions"], facts["colors"]
     shots = [
         TimelineRow("shot", f"scene-{number:03d}", shot["first_frame"], shot["last_frame"])
@@ -117,7 +117,7 @@ def timeline_of_source(facts: Mapping[str, Any], info: ClipInfo, url: str) -> Ed
     )
 
 
-def _time_code(info: ClipInfo) -> tuple[int, str]:
+def time_code_of(info: ClipInfo) -> tuple[int, str]:
     """Return the number of frame 0 in time code, and the character before the frames."""
     if not info.timecode:
         return 0, ":"

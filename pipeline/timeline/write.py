@@ -114,12 +114,28 @@ def write_source_timelines(
     written = []
     for name in dict.fromkeys(formats):
         path = folder / f"{stem}-{find_format(name).file_name}"
-        text = find_format(name).render(timeline).encode("utf-8", "backslashreplace")
-        if os.path.lexists(path) and not _holds(path, text):
-            raise UsageError(f"{printable(path)}: is there already; move it and try again")
-        safe_files.write_whole(path, text)
+        write_new(path, find_format(name).render(timeline))
         written.append(path)
     return written
+
+
+def source_shot_list(facts: Mapping[str, Any], info: ClipInfo) -> str:
+    """Return the shot list of the source as CSV. facts: as ``probe --json`` prints them."""
+    return find_format("csv").render(timeline_of_source(facts, info, ""))
+
+
+def write_new(path: Path, text: str) -> None:
+    """Write a file; one that has the same content stays.
+
+    Raises UsageError where another file has its name, or where it cannot be written.
+    """
+    data = text.encode("utf-8", "backslashreplace")
+    if os.path.lexists(path) and not _holds(path, data):
+        raise UsageError(f"{printable(path)}: is there already; move it and try again")
+    try:
+        safe_files.write_whole(path, data)
+    except OSError as error:
+        raise UsageError(f"{printable(path)}: cannot be written ({error.strerror})") from error
 
 
 def relative_url(path: Path, folder: Path) -> str:

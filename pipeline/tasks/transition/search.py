@@ -11,8 +11,11 @@ from typing import Any, TypeVar
 from pipeline.runtime.progress import Step
 from pipeline.settings import Settings
 from pipeline.tasks.transition.describe import described
+from pipeline.timeline.cut import time_code_of
+from pipeline.timeline.shot_list import ListClock, read_shot_list
 from stages.checkpoint import CheckpointStore, NoCheckpoints
 from stages.errors import UsageError
+from stages.find.listed import analysis_of, measure_listed
 from stages.find.search import find, search_size
 from stages.find.timeline import PlainFrame, TransitionEvent
 from stages.media.clip import FrameIndex, Frames
@@ -59,6 +62,8 @@ def search(
     decoded frames: fewer than the clip has, where ``--start`` or ``--end`` trims it.
     Raises UsageError for a ``--transition`` outside the clip.
     """
+    if settings.shots is not None:
+        return listed(clip, settings.shots, step)
     checkpoints = checkpoints or NoCheckpoints()
     first_read, times, state = 0, [], None
     if (saved := checkpoints.newest("search", FrameIndex, TransitionEvent, PlainFrame)) is not None:
@@ -99,6 +104,29 @@ def search(
             f"{offset}; choose others"
         ) from error
     return Searched(shifted(found, offset) if offset else found, offset, times, clip.frame_index)
+
+
+def listed(clip: Clip, text: str, step: Step) -> Searched:
+    """Return what a shot list says, with the weights measured in one pass over the clip.
+
+    text: of the list. Raises UsageError where the list is wrong, or does not fit the clip.
+    """
+    clock = ListClock(clip.info.rate, *time_code_of(clip.info))
+    times: list[Fraction] = []
+    size = search_size(clip.info.width, clip.info.height)
+    blocks = with_progress(clip.blocks(size=size), clip.info.frames, step, times.extend)
+    head = next(blocks, None)
+    if head is None:
+        return Searched(Analysis(0, (), ()), 0, [], clip.frame_index)
+    try:
+        shots = read_shot_list(text, clock, head.first)
+        begin, end, events = measure_listed(chain([head], blocks), shots.transitions)
+        analysis = analysis_of(end - begin + 1, shots.timeline(end), events)
+    except UsageError as error:
+        raise UsageError(f"--shots: {error}") from error
+    except ValueError as error:
+        raise UsageError(f"--shots: {error}; each frame must be in exactly one row") from error
+    return Searched(analysis, begin, times, clip.frame_index)
 
 
 def probe(clip: Clip, settings: Settings, step: Step) -> Mapping[str, Any]:

@@ -22,7 +22,11 @@ COLUMNS = (
     "color",
     "found",
 )
-"""The columns of a shot list. ``found`` has the frames as the search found them, for editing."""
+"""The columns of a shot list.
+
+``found`` has the frames as they were found, in a form that no spreadsheet takes for a date:
+with it, the list's reader knows which cells were edited.
+"""
 LAYER_COLUMNS = ("file", "file_first_frame", "file_last_frame")
 """More columns, of a run's list: the layer that shows a shot, and the frames that it holds."""
 
@@ -55,5 +59,5 @@ def _cells(row: TimelineRow, timeline: EditTimeline) -> list[object]:
         row.last - row.first + 1,
         row.effect,
         row.color,
-        f"{row.first}" if is_empty else f"{row.first}:{row.last}",
+        f"{row.first}..{row.last}",
     ]

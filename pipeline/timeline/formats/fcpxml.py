@@ -70,19 +70,17 @@ def _text(text: str) -> str:
 def _resources(root: ET.Element, timeline: EditTimeline) -> dict[str, str]:
     """Add the format, the effect and the media; return the identifiers of the media by address."""
     resources = ET.SubElement(root, "resources")
-    aspect = {}
-    if timeline.pixel_aspect != 1:
-        aspect["paspH"] = str(timeline.pixel_aspect.numerator)
-        aspect["paspV"] = str(timeline.pixel_aspect.denominator)
-    ET.SubElement(
+    picture = ET.SubElement(
         resources,
         "format",
         id=_FORMAT,
         frameDuration=_time(1, timeline.rate),
         width=str(timeline.width),
         height=str(timeline.height),
-        **aspect,
     )
+    if timeline.pixel_aspect != 1:
+        picture.set("paspH", str(timeline.pixel_aspect.numerator))
+        picture.set("paspV", str(timeline.pixel_aspect.denominator))
     if any(timeline.transitions):
         ET.SubElement(resources, "effect", id=_EFFECT, name="Cross Dissolve", uid=CROSS_DISSOLVE)
     assets: dict[str, str] = {}
@@ -95,7 +93,6 @@ def _resources(root: ET.Element, timeline: EditTimeline) -> dict[str, str]:
 
 def _add_asset(resources: ET.Element, media: TimelineMedia, name: str, rate: Fraction) -> None:
     """Add a media file with all of its frames."""
-    sound = {"hasAudio": "1", "audioSources": "1"} if media.sound else {}
     asset = ET.SubElement(
         resources,
         "asset",
@@ -106,8 +103,10 @@ def _add_asset(resources: ET.Element, media: TimelineMedia, name: str, rate: Fra
         hasVideo="1",
         format=_FORMAT,
         videoSources="1",
-        **sound,
     )
+    if media.sound:
+        asset.set("hasAudio", "1")
+        asset.set("audioSources", "1")
     ET.SubElement(asset, "media-rep", kind="original-media", src=media.url)
 
 
