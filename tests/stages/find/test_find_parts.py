@@ -206,9 +206,8 @@ def test_dense_flows_follow_what_no_camera_motion_explains() -> None:
         frames.append((1 - weight) * picture + weight * other)
     clip = np.stack(frames).astype(np.float32)
     affine = CameraWarp(clip, (3, 10), (0, 13), lambda time, grid: (time - 3) / 7)
-    dense = FlowWarp(
-        clip, affine, 0, 13, np.asarray(np.arange(1, 7, dtype=np.float32) / 7, np.float32)
-    )
+    times = np.asarray(np.arange(1, 7) / 7, np.float32)
+    dense = FlowWarp(clip, affine, 0, 13, times)
     wrong = []
     for layers in (affine, dense):
         left = [

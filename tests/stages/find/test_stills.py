@@ -72,9 +72,8 @@ def test_any_matte_that_only_opens_is_a_wipe(seed: int) -> None:
 def test_a_dissolve_in_light_is_told_from_one_in_encoded_values() -> None:
     before, after = photo(6), photo(7)
     mixed = [((1 - w) * before**2.2 + w * after**2.2) ** (1 / 2.2) for w in even(12).ravel()]
-    (found,) = search(
-        [before] * 15 + [np.asarray(frame, np.float32) for frame in mixed] + [after] * 15
-    )
+    frames = [np.asarray(frame, np.float32) for frame in mixed]
+    (found,) = search([before] * 15 + frames + [after] * 15)
     assert found.space == "linear"
 
 
