@@ -317,6 +317,7 @@ class Settings:
         None, "also write the table as Markdown", metavar="FILE", parse=parse_path
     )
 
+    no_cache: bool = _read(False, "search again what was searched before", result=False, rare=BOTH)
     no_progress: bool = _print(False, "no progress bar", verbs=("run", "report"), rare=BOTH)
     json: bool = _print(
         False,

@@ -84,7 +84,8 @@ class Job:
 
     clip: the open input. settings: what the user asked for. device: where to compute.
     work: the folder for layer files and temporary files. stages: takes progress and warnings.
-    budget: the time there is. checkpoints: where a resumed run finds what was done.
+    budget: the time there is. checkpoints: where a resumed run finds what was done. sums: the
+    SHA-256 of each input, where they are known.
     """
 
     clip: Clip
@@ -94,6 +95,7 @@ class Job:
     stages: Stages
     budget: Budget
     checkpoints: Checkpoints
+    sums: Sequence[str] = ()
 
 
 @dataclass(frozen=True)

@@ -124,7 +124,16 @@ def _work(running: _Run, folder: RunFolder) -> dict[str, Any]:
     with tidied(folder):
         kept = checkpoints(folder, running.identity, settings.store)
         stages.check = running.guard.check
-        job = Job(clip, settings, running.device, folder.work, stages, running.budget, kept)
+        job = Job(
+            clip,
+            settings,
+            running.device,
+            folder.work,
+            stages,
+            running.budget,
+            kept,
+            running.sums,
+        )
         result = with_restart(running.task.run, job, folder.forget, running.guard)
         running.guard.check()
         _warn_of_results(running)

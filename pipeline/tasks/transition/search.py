@@ -1,8 +1,8 @@
-"""Search a clip for transitions, as runs and ``probe`` do: one pass over small frames."""
+"""Search a clip for transitions: one pass over small frames."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import chain, takewhile
@@ -10,7 +10,6 @@ from typing import Any, TypeVar
 
 from pipeline.runtime.progress import Step
 from pipeline.settings import Settings
-from pipeline.tasks.transition.describe import described
 from pipeline.timeline.cut import time_code_of
 from pipeline.timeline.shot_list import ListClock, read_shot_list
 from stages.checkpoint import CheckpointStore, NoCheckpoints
@@ -20,7 +19,6 @@ from stages.find.search import find, search_size
 from stages.find.timeline import PlainFrame, TransitionEvent
 from stages.media.clip import FrameIndex, Frames
 from stages.media.read import Clip
-from stages.media.timecode import is_variable_rate
 from stages.shots import Analysis, ColorGap, Shot, Transition
 
 Part = TypeVar("Part", Shot, Transition, ColorGap)
@@ -37,12 +35,14 @@ class Searched:
     first: number of the first frame that was read.
     times: presentation time, in seconds, of every frame from ``first`` on.
     seen: the frame index, which lets the clip be read from the middle.
+    source: where it comes from: ``search``, ``cache`` (an earlier search) or ``list`` (the user).
     """
 
     analysis: Analysis
     first: int
     times: list[Fraction]
     seen: FrameIndex
+    source: str = "search"
 
 
 def search(
@@ -126,15 +126,7 @@ def listed(clip: Clip, text: str, step: Step) -> Searched:
         raise UsageError(f"--shots: {error}") from error
     except ValueError as error:
         raise UsageError(f"--shots: {error}; each frame must be in exactly one row") from error
-    return Searched(analysis, begin, times, clip.frame_index)
-
-
-def probe(clip: Clip, settings: Settings, step: Step) -> Mapping[str, Any]:
-    """Search the clip and return what was found, as JSON values."""
-    searched = search(clip, settings, step)
-    variable = {"variable_rate": True}
-    uneven = is_variable_rate(searched.times, clip.info.rate)
-    return {**described(searched.analysis), **(variable if uneven else {})}
+    return Searched(analysis, begin, times, clip.frame_index, "list")
 
 
 def shifted(analysis: Analysis, offset: int) -> Analysis:

@@ -130,6 +130,7 @@ RUN: Mapping[str, tuple[str, Rule]] = {
         always("begins again what --resume cannot go on with; refused without --resume, see below"),
     ),
     "overwrite": ("", always("replaces what is there; where nothing is it has nothing to replace")),
+    "no_cache": ("", always("an earlier search is not taken; other tasks search for nothing")),
     "no_progress": ("", always("no progress bar; with --json there is none anyway")),
     "json": ("", always("machine-readable lines")),
     "debug": ("", always("shows where an error came from, where there is one")),
@@ -147,6 +148,7 @@ PROBE = {
     "shots": "nothing is searched for; refused for one picture, as by run",
     "timeline": "the source's cut, as files for editors; refused for pictures but for csv",
     "csv": "where the shot list goes",
+    "no_cache": "an earlier search is not taken",
     "json": "one JSON object",
     "debug": "shows where an error came from",
 }

@@ -59,7 +59,7 @@ def move(
     }
 
 
-MANIFEST = {
+MANIFEST: dict[str, Any] = {
     "input": [{"path": "in/my film.mov"}],
     "layers": [
         layer(1, 0, 39),
@@ -113,8 +113,7 @@ def test_every_clip_has_its_handles() -> None:
     for place, transition in enumerate(timeline.transitions):
         if transition is None:
             continue
-        before, after = timeline.clips[place : place + 2]
-        for clip in (before, after):
+        for clip in timeline.clips[place : place + 2]:
             if clip.media is not None:
                 assert clip.media.first <= transition.first
                 assert transition.last <= clip.media.last
@@ -299,9 +298,9 @@ def test_fcpxml_holds_the_same_cut() -> None:
         assert offset == at
         at += length
     assert at == start + 160
-    assets = {item.get("id"): item for item in root.iter("asset")}
+    assets = {item.attrib["id"]: item for item in root.iter("asset")}
     for clip in spine.iter("asset-clip"):
-        asset = assets[clip.get("ref")]
+        asset = assets[clip.attrib["ref"]]
         first = frames(clip.get("start")) - frames(asset.get("start"))
         assert 0 <= first <= frames(asset.get("duration")) - frames(clip.get("duration"))
     assert [item.get("value") for item in spine.iter("marker")] == [
