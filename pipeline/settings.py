@@ -18,6 +18,7 @@ from pipeline.timeline.formats import format_names
 from pipeline.values import (
     ListOf,
     OneOf,
+    TimeCode,
     parse_counts,
     parse_device,
     parse_local_folder,
@@ -29,6 +30,7 @@ from pipeline.values import (
     parse_span,
     parse_strength,
     parse_text,
+    parse_threads,
     parse_time,
     parse_whole_number,
     plain,
@@ -145,6 +147,15 @@ class Settings:
         verbs=("run",),
         rare=BOTH,
     )
+    threads: int | None = _work(
+        None,
+        "cores to compute with, at most (default: all)",
+        metavar="N",
+        parse=parse_threads,
+        verbs=("run",),
+        result=False,
+        rare=BOTH,
+    )
     seed: int = _work(
         0,
         "same seed, same layers, on the CPU",
@@ -176,16 +187,16 @@ class Settings:
         result=False,
         rare=BOTH,
     )
-    start: Fraction | None = _read(
+    start: Fraction | TimeCode | None = _read(
         None,
-        "leave out what comes before; seconds or hh:mm:ss.mmm",
+        "leave out what comes before: 12.5, 0:01:12.5 or 00:01:12:05",
         metavar="T",
         parse=parse_time,
         rare=("batch",),
     )
-    end: Fraction | None = _read(
+    end: Fraction | TimeCode | None = _read(
         None,
-        "leave out what comes after; seconds or hh:mm:ss.mmm",
+        "leave out what comes after: 12.5, 0:01:12.5 or 00:01:12:05",
         metavar="T",
         parse=parse_time,
         rare=("batch",),
@@ -319,6 +330,9 @@ class Settings:
 
     no_cache: bool = _read(False, "search again what was searched before", result=False, rare=BOTH)
     no_progress: bool = _print(False, "no progress bar", verbs=("run", "report"), rare=BOTH)
+    quiet: bool = _print(
+        False, "print warnings and errors alone", verbs=("run", "report"), rare=BOTH
+    )
     json: bool = _print(
         False,
         "machine-readable lines on standard output",
@@ -333,11 +347,7 @@ class Settings:
     )
 
     def __post_init__(self) -> None:
-        if self.start is not None and self.end is not None and self.start >= self.end:
-            raise UsageError(
-                f"--start {float(self.start):g} is not before --end {float(self.end):g} (seconds); "
-                "give an earlier start or a later end"
-            )
+        check_order(self.start, self.end)
         spans = sorted(self.transition)
         for (_, before), (first, last) in zip(spans, spans[1:], strict=False):
             if first <= before:
@@ -351,6 +361,8 @@ class Settings:
             )
         if self.resume and self.overwrite:
             raise UsageError("--resume and --overwrite contradict each other; give one of them")
+        if self.quiet and self.json:
+            raise UsageError("--quiet and --json contradict each other; give one of them")
         if self.anew and not self.resume:
             raise UsageError("--anew has a meaning only together with --resume; give both")
 
@@ -370,6 +382,15 @@ class Settings:
         """Return what the manifest calls a file that was given."""
         is_passing = self.temporary is not None and path.parent == self.temporary
         return path.stem if is_passing else str(path)
+
+
+def check_order(start: Fraction | TimeCode | None, end: Fraction | TimeCode | None) -> None:
+    """Raise UsageError where the start is not before the end; time codes are not compared."""
+    if isinstance(start, Fraction) and isinstance(end, Fraction) and start >= end:
+        raise UsageError(
+            f"--start {float(start):g} is not before --end {float(end):g} (seconds); "
+            "give an earlier start or a later end"
+        )
 
 
 def options(verb: str) -> list[Field[Any]]:

@@ -46,13 +46,28 @@ def parse_local_folder(word: str) -> Path:
     return parse_path(word)
 
 
-def parse_time(word: str) -> Fraction:
-    """Return exact seconds from ``12``, ``12.5``, ``mm:ss`` or ``hh:mm:ss.mmm``.
+@dataclass(frozen=True)
+class TimeCode:
+    """A time code, ``hh:mm:ss:ff``; only a clip's rate and first label turn it into seconds."""
 
-    Fractions such as ``1/3`` are taken too, as :func:`plain` writes them.
+    label: str
+
+    def __str__(self) -> str:
+        return self.label
+
+
+def parse_time(word: str) -> Fraction | TimeCode:
+    """Return exact seconds from ``12``, ``12.5``, ``12.5s``, ``mm:ss`` or ``hh:mm:ss.mmm``.
+
+    Fractions such as ``1/3`` are taken too, as :func:`plain` writes them. A time code,
+    ``hh:mm:ss:ff``, is returned as it is.
     """
     if re.fullmatch(r"\d{1,24}/[1-9]\d{0,12}", word, re.ASCII):
         return Fraction(word)
+    if re.fullmatch(r"\d\d:\d\d:\d\d[:;]\d\d", word, re.ASCII):
+        return TimeCode(word)
+    if re.fullmatch(r"\d{1,12}(\.\d{0,12})?s", word, re.ASCII):
+        return Fraction(word[:-1])
     match = re.fullmatch(
         r"(?:(?:(\d{1,6}):)?([0-5]?\d):(?=[0-5]?\d(?:\.|$)))?(\d{1,12}(?:\.\d{0,12})?)",
         word,
@@ -60,7 +75,8 @@ def parse_time(word: str) -> Fraction:
     )
     if not match:
         raise argparse.ArgumentTypeError(
-            f"{word!r} is not a time; write seconds (12.5) or hh:mm:ss.mmm (0:01:12.500)"
+            f"{word!r} is not a time; write seconds (12.5), hh:mm:ss.mmm (0:01:12.500) or a time "
+            "code (00:01:12:05)"
         )
     hours, minutes, seconds = match.groups()
     return 3600 * int(hours or 0) + 60 * int(minutes or 0) + Fraction(seconds)
@@ -110,6 +126,14 @@ def parse_whole_number(word: str) -> int:
     if not re.fullmatch(r"\d{1,10}", word, re.ASCII) or int(word) >= 2**31:
         raise argparse.ArgumentTypeError(f"{word!r} is not a whole number from 0 to {2**31 - 1}")
     return int(word)
+
+
+def parse_threads(word: str) -> int:
+    """Return a whole number from 1."""
+    number = parse_whole_number(word)
+    if not number:
+        raise argparse.ArgumentTypeError("'0' would do nothing; give 1 or more")
+    return number
 
 
 def parse_memory(word: str) -> int:
@@ -206,7 +230,7 @@ def did_you_mean(word: str, choices: Sequence[str]) -> str:
 
 def plain(value: object) -> object:
     """Return ``value`` as JSON has it: paths and exact times as text, tuples as lists."""
-    if isinstance(value, Path | Fraction):
+    if isinstance(value, Path | Fraction | TimeCode):
         return str(value)
     if isinstance(value, tuple | list):
         return [plain(item) for item in value]

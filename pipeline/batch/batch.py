@@ -54,6 +54,7 @@ NOT_PASSED_ON = (
     "overwrite",
     "resume",
     "no_progress",
+    "quiet",
     *ONE_CLIP,
 )
 """Options of the batch that a clip's own process does not get in the same form."""
@@ -74,7 +75,9 @@ def batch(settings: Settings) -> int:
         clips = find_clips(folder, out, settings, unreadable.append, skipped)
         if not clips and not settings.watch:
             raise no_clip_error(settings, unreadable, skipped)
-        display = display_for(json_lines=settings.json, quiet=settings.no_progress)
+        display = display_for(
+            json_lines=settings.json, quiet=settings.no_progress or settings.quiet
+        )
         for text in skipped_sentences(folder, unreadable, skipped):
             display.warn(text)
         work = Batch(settings, claimed.path, clips, display, skipped)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -243,8 +244,9 @@ def print_estimate(facts: dict[str, Any]) -> None:
     for layer in facts["layers"]:
         table.add_row(layer["name"], layer["role"], layer["path"] or "")
     console.print(table)
-    for plan in facts["plans"]:
-        line(f"plan: {', '.join(f'{name} {value}' for name, value in plan.items() if value)}")
+    size = facts["width"], facts["height"]
+    for sentence in dict.fromkeys(plan_sentence(plan, *size) for plan in facts["plans"]):
+        line(f"plan: {sentence}")
     line(_seconds_line(facts["seconds"]))
     free = f", {format_bytes(facts['free_memory'])} are free" if facts["free_memory"] else ""
     line(f"about {format_bytes(facts['memory'])} of memory at most{free}")
@@ -253,6 +255,25 @@ def print_estimate(facts: dict[str, Any]) -> None:
     for note in facts["notes"]:
         line(f"note: {note}")
     line("nothing was written")
+
+
+def plan_sentence(plan: Mapping[str, Any], width: int, height: int) -> str:
+    """Return what would be done with a transition, in words.
+
+    plan: the fields of :class:`stages.transition.plan.Plan`. width, height: of the clip, in pixels.
+    """
+    scale = min(1.0, (plan["pixels"] / (width * height)) ** 0.5)
+    size = "at full size"
+    if scale < 1:
+        size = f"at {round(scale * width)}x{round(scale * height)}, then finished at full size"
+    if plan["paper_steps"]:
+        return f"{size}: {plan['paper_steps']} steps of the published networks"
+    rounds = f"{plan['rounds']} rounds of " if plan["rounds"] > 1 else ""
+    ties = " and ties" if plan["ties"] else ""
+    networks = ""
+    if plan["fit_steps"]:
+        networks = f"; up to {plan['fit_steps']} steps of networks where motion leaves much open"
+    return f"{size}: motion, then {rounds}{plan['turns']} sweeps{ties}{networks}"
 
 
 def _transition_table(transitions: list[dict[str, Any]]) -> Table:

@@ -51,8 +51,10 @@ Described = Callable[[Sequence[str], str | None], dict[str, Any]]
 
 def run(settings: Settings) -> int:
     """Do the run and return the exit status 0. Raises UnlayerError for what the user can fix."""
-    reporting = reporter(json_lines=settings.json, quiet=settings.no_progress)
-    out, whole = perform(settings, reporting)
+    is_quiet = settings.no_progress or settings.quiet
+    out, whole = perform(settings, reporter(json_lines=settings.json, quiet=is_quiet))
+    if settings.quiet:
+        return 0
     if whole is None:
         show_unchanged(settings, out)
     else:
@@ -75,13 +77,18 @@ class _Run:
     identity: Identity
 
 
-@one_thread_an_operation(cores)
 def perform(settings: Settings, shown: Reporter) -> tuple[Path, Mapping[str, object] | None]:
     """Do the run without printing anything but progress.
 
     Returns the run's folder and its manifest, which is ``None`` where the run was finished already.
     Raises UnlayerError.
     """
+    with one_thread_an_operation(lambda: min(cores(), settings.threads or cores())):
+        return _performed(settings, shown)
+
+
+def _performed(settings: Settings, shown: Reporter) -> tuple[Path, Mapping[str, object] | None]:
+    """Do as :func:`perform`, with each operation on one thread."""
     budget = Budget(settings.max_seconds)
     task = find_task(settings.task)
     check_options(task, settings)

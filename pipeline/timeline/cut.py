@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from pipeline.timeline.clock import time_code_of
 from pipeline.timeline.model import (
     EditTimeline,
     TimelineClip,
@@ -26,7 +27,6 @@ from pipeline.timeline.model import (
 )
 from stages.kinds import TRANSITION_KINDS
 from stages.media.clip import ClipInfo
-from stages.media.timecode import number_of
 
 _NAMED_FRAMES = re.compile(r"\bframes? (\d+)(?: to (\d+))?")
 """How a warning names the frames that it is about."""
@@ -115,14 +115,6 @@ def timeline_of_source(facts: Mapping[str, Any], info: ClipInfo, url: str) -> Ed
         tuple(sorted([*found, *doubts], key=lambda marker: (marker.first, marker.last))),
         rows,
     )
-
-
-def time_code_of(info: ClipInfo) -> tuple[int, str]:
-    """Return the number of frame 0 in time code, and the character before the frames."""
-    if not info.timecode:
-        return 0, ":"
-    separator = ":" if info.timecode[8] == ":" else ";"
-    return number_of(info.timecode, info.rate), separator
 
 
 def _mixed_clips(

@@ -17,14 +17,13 @@ import csv
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from fractions import Fraction
 
+from pipeline.timeline.clock import ListClock
 from pipeline.values import did_you_mean
 from stages.errors import UsageError
 from stages.find.listed import ListedTransition
 from stages.find.timeline import TimelinePiece
 from stages.kinds import TRANSITION_KINDS
-from stages.media.timecode import is_timecode, label_of, number_of
 
 SHOT = "shot"
 COLOR = "color"
@@ -33,29 +32,6 @@ MAX_ROWS = 100_000
 _SEPARATORS = ",;\t"
 _COLOR = re.compile(r"#[0-9a-f]{6}", re.ASCII)
 _FOUND = re.compile(r"(\d{1,9})\.\.(-1|\d{1,9})", re.ASCII)
-
-
-@dataclass(frozen=True)
-class ListClock:
-    """How a clip's time codes count: its rate, the number of frame 0, and the separator."""
-
-    rate: Fraction
-    start: int
-    separator: str
-
-    def frame(self, label: str) -> int | None:
-        """Return the frame with a time code, or ``None`` where it is none of this clip."""
-        if not is_timecode(label, self.rate):
-            return None
-        frame = number_of(label, self.rate) - self.start
-        if frame < 0:
-            # Time codes begin again at midnight.
-            frame += number_of(f"23:59:59{label[8]}{round(self.rate) - 1:02d}", self.rate) + 1
-        return frame
-
-    def label(self, frame: int) -> str:
-        """Return the time code of a frame."""
-        return label_of(self.start + frame, self.rate, self.separator)
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 
 from pipeline.runtime.progress import Step
 from pipeline.settings import Settings
-from pipeline.timeline.cut import time_code_of
-from pipeline.timeline.shot_list import ListClock, read_shot_list
+from pipeline.timeline.clock import ListClock, time_code_of
+from pipeline.timeline.shot_list import read_shot_list
 from stages.checkpoint import CheckpointStore, NoCheckpoints
 from stages.errors import UsageError
 from stages.find.listed import analysis_of, measure_listed

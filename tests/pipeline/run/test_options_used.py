@@ -131,6 +131,8 @@ RUN: Mapping[str, tuple[str, Rule]] = {
     ),
     "overwrite": ("", always("replaces what is there; where nothing is it has nothing to replace")),
     "no_cache": ("", always("an earlier search is not taken; other tasks search for nothing")),
+    "threads": ("1", always("how many cores compute; decoding and encoding have their own")),
+    "quiet": ("", always("nothing is printed but warnings and errors; refused with --json")),
     "no_progress": ("", always("no progress bar; with --json there is none anyway")),
     "json": ("", always("machine-readable lines")),
     "debug": ("", always("shows where an error came from, where there is one")),
@@ -178,7 +180,11 @@ BENCH = {
 }
 OTHERS = {
     "doctor": {"json": "one JSON object", "debug": "shows where an error came from"},
-    "report": {"no_progress": "no progress bar", "debug": "shows where an error came from"},
+    "report": {
+        "quiet": "only errors",
+        "no_progress": "no progress bar",
+        "debug": "shows where an error came from",
+    },
 }
 
 

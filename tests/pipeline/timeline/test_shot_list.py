@@ -15,7 +15,8 @@ from clips import dissolve, moving, plain_answer
 
 from pipeline.cli.main import main
 from pipeline.tasks.transition import separate
-from pipeline.timeline.shot_list import ListClock, ShotList, read_shot_list
+from pipeline.timeline.clock import ListClock
+from pipeline.timeline.shot_list import ShotList, read_shot_list
 from stages.errors import UsageError
 
 CLOCK = ListClock(Fraction(25), 0, ":")
