@@ -7,13 +7,13 @@ stands anywhere else.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import Field, dataclass, field, fields
+from dataclasses import Field, dataclass, fields
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from pipeline.option_fields import setting
 from pipeline.timeline.formats import format_names
 from pipeline.values import (
     ListOf,
@@ -29,11 +29,11 @@ from pipeline.values import (
     parse_shot_list,
     parse_span,
     parse_strength,
-    parse_text,
     parse_threads,
     parse_time,
     parse_whole_number,
     plain,
+    word_of,
 )
 from stages.errors import UsageError
 
@@ -41,39 +41,6 @@ PRESETS = ("fast", "balanced", "best", "paper")
 ALPHAS = ("prores", "vp9", "ffv1", "png")
 INTERLACED = ("auto", "keep", "deinterlace")
 SPACES = ("auto", "gamma", "linear")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Option:
-    """What the command line and the manifest must know about a setting.
-
-    help: one line. metavar: what the help calls the value. parse: turns the word into the value.
-    group: the heading in the help. verbs: the commands that have the option; ``batch`` also has
-    those of ``run``. repeat: whether it may be given several times. result: whether it can change
-    the layers; only such settings are compared between runs and kept in the manifest. rare: the
-    commands that show it only with ``--help-all``. elsewhere: other help texts, by command.
-    one_clip: whether ``batch`` leaves it out, as it has a meaning for one clip only.
-    """
-
-    help: str
-    metavar: str = ""
-    parse: Callable[[str], Any] = parse_text
-    group: str = "what to do"
-    verbs: tuple[str, ...] = ("run",)
-    repeat: bool = False
-    result: bool = True
-    rare: tuple[str, ...] = ()
-    elsewhere: Mapping[str, str] = field(default_factory=dict)
-    one_clip: bool = False
-
-
-def setting(default: Any, help: str, **more: Any) -> Any:
-    """Return a dataclass field that is an option; ``more`` as in :class:`Option`.
-
-    A default of ``False`` makes a switch, which takes no value.
-    """
-    return field(default=default, metadata=vars(Option(help=help, **more)))
-
 
 BOTH = ("run", "batch")
 
@@ -189,14 +156,14 @@ class Settings:
     )
     start: Fraction | TimeCode | None = _read(
         None,
-        "leave out what comes before: 12.5, 0:01:12.5 or 00:01:12:05",
+        "leave out what comes before; 12.5 or 00:01:12:05",
         metavar="T",
         parse=parse_time,
         rare=("batch",),
     )
     end: Fraction | TimeCode | None = _read(
         None,
-        "leave out what comes after: 12.5, 0:01:12.5 or 00:01:12:05",
+        "leave out what comes after; 12.5 or 00:01:12:05",
         metavar="T",
         parse=parse_time,
         rare=("batch",),
@@ -212,7 +179,7 @@ class Settings:
     )
     shots: str | None = _read(
         None,
-        "a shot list from probe --csv, edited or not; no search",
+        "a shot list, as probe --csv writes it; no search",
         metavar="FILE",
         parse=parse_shot_list,
         rare=("run",),
@@ -246,7 +213,7 @@ class Settings:
 
     csv: Path | None = _write(
         None,
-        "write the shot list here, to edit it; - for standard output",
+        "write the shot list here, to edit it; - prints it",
         metavar="FILE",
         parse=parse_path,
         verbs=("probe",),
@@ -366,6 +333,11 @@ class Settings:
         if self.anew and not self.resume:
             raise UsageError("--anew has a meaning only together with --resume; give both")
 
+    @property
+    def hides_progress(self) -> bool:
+        """Whether no progress is to be shown."""
+        return self.no_progress or self.quiet
+
     def kept(self) -> dict[str, object]:
         """Return the settings that can change the layers, as JSON values.
 
@@ -377,6 +349,13 @@ class Settings:
             if item.metadata["result"]
         }
         return kept if self.hint is None else {**kept, "hint": self.known_as(self.hint)}
+
+    def words_of(self, item: Field[Any]) -> list[str]:
+        """Return the words that give an option the value it has here; none for its default."""
+        value = getattr(self, item.name)
+        if value == item.default:
+            return []
+        return [flag(item)] if value is True else [flag(item), word_of(value)]
 
     def known_as(self, path: Path) -> str:
         """Return what the manifest calls a file that was given."""

@@ -228,6 +228,11 @@ def did_you_mean(word: str, choices: Sequence[str]) -> str:
     return f"; did you mean {similar[0]}?" if similar else ""
 
 
+def word_of(value: object) -> str:
+    """Return a setting's value as the word that the command line would have."""
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
 def plain(value: object) -> object:
     """Return ``value`` as JSON has it: paths and exact times as text, tuples as lists."""
     if isinstance(value, Path | Fraction | TimeCode):

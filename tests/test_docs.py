@@ -79,8 +79,9 @@ def check_verb(words: list[str]) -> None:
     assert words[0] in VERBS
     if "--help" in words or "--help-all" in words:
         return
-    # A settings file would be read, but the one in the documents is an example.
-    told = [word for at, word in enumerate(words[1:], 1) if "--config" not in (word, words[at - 1])]
+    # These files would be read, but those in the documents are examples.
+    read = {"--config", "--shots"}
+    told = [word for at, word in enumerate(words[1:], 1) if not read & {word, words[at - 1]}]
     if words[-1] == "...":
         return
     made = parse(words[0], told)

@@ -75,9 +75,7 @@ def batch(settings: Settings) -> int:
         clips = find_clips(folder, out, settings, unreadable.append, skipped)
         if not clips and not settings.watch:
             raise no_clip_error(settings, unreadable, skipped)
-        display = display_for(
-            json_lines=settings.json, quiet=settings.no_progress or settings.quiet
-        )
+        display = display_for(json_lines=settings.json, quiet=settings.hides_progress)
         for text in skipped_sentences(folder, unreadable, skipped):
             display.warn(text)
         work = Batch(settings, claimed.path, clips, display, skipped)
@@ -395,9 +393,6 @@ def command(clip: BatchClip, settings: Settings) -> list[str]:
     else:
         words += ["--resume", "--anew"]
     for option in options("run"):
-        value = getattr(settings, option.name)
-        if option.name in NOT_PASSED_ON or value == option.default:
-            continue
-        word = ",".join(value) if isinstance(value, tuple) else str(value)
-        words += [flag(option)] if value is True else [flag(option), word]
+        if option.name not in NOT_PASSED_ON:
+            words += settings.words_of(option)
     return [*words, "--", str(clip.path)]

@@ -55,7 +55,7 @@ def dry_run(settings: Settings) -> int:
 
     Raises UnlayerError where the run would, as far as that shows at once.
     """
-    stages = Stages(reporter(json_lines=False, quiet=settings.json or settings.no_progress))
+    stages = Stages(reporter(json_lines=False, quiet=settings.json or settings.hides_progress))
     try:
         facts = estimate_run(settings, stages)
     finally:

@@ -114,9 +114,7 @@ def report(settings: Settings) -> int:
     """
     if not settings.inputs:
         raise UsageError("report needs RUN: the folder that a run wrote")
-    stages = Stages(
-        reporter(json_lines=settings.json, quiet=settings.no_progress or settings.quiet)
-    )
+    stages = Stages(reporter(json_lines=settings.json, quiet=settings.hides_progress))
     try:
         for run in settings.inputs:
             with stages.stage("report") as step:

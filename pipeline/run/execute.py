@@ -51,8 +51,8 @@ Described = Callable[[Sequence[str], str | None], dict[str, Any]]
 
 def run(settings: Settings) -> int:
     """Do the run and return the exit status 0. Raises UnlayerError for what the user can fix."""
-    is_quiet = settings.no_progress or settings.quiet
-    out, whole = perform(settings, reporter(json_lines=settings.json, quiet=is_quiet))
+    reporting = reporter(json_lines=settings.json, quiet=settings.hides_progress)
+    out, whole = perform(settings, reporting)
     if settings.quiet:
         return 0
     if whole is None:
