@@ -115,7 +115,7 @@ def placement_between(
     one of its effects that it has; the one that explains the frames best unless given.
     """
     effects = TRANSITION_KINDS[kind].effects
-    names = [effect] if effect in effects else list(effects)
+    names = [effect] if effect is not None and effect in effects else list(effects)
     sides = before, after
     paths = [_best_path(stretch, sides, sides, (kind, name), effects[name]) for name in names]
     path = min(paths, key=lambda path: float(path.errors.sum()))

@@ -164,7 +164,7 @@ def test_probe_writes_timelines_of_the_source(
 def test_what_cannot_be_written_is_refused_at_once(
     verb: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    clip = media.save(tmp_path / "fast.mp4", moving(1, 12), rate=120)
+    clip = media.save(tmp_path / "fast.mp4", moving(1, 12), 120)
     task = ["--task", "transition"] if verb == "run" else []
     assert main([verb, str(clip), *task, "--timeline", "edl"]) == 2
     assert "--timeline edl" in capsys.readouterr().err
