@@ -11,6 +11,7 @@ import media
 import numpy as np
 import pytest
 from clips import dissolve, moving, plain_answer, read_clip
+from other_readers import read
 
 from pipeline.cli.main import main
 from pipeline.tasks.transition import separate
@@ -42,35 +43,28 @@ def run(*words: object, status: int = 0) -> dict[str, Any]:
 
 def rebuilt(path: Path) -> np.ndarray:
     """Return the frames that an OTIO timeline shows, ``(T, H, W, 3)`` in [0, 255]."""
-    otio = pytest.importorskip("opentimelineio")
-    track = otio.adapters.read_from_file(str(path)).video_tracks()[0]
-    clips = [item for item in track if isinstance(item, otio.schema.Clip)]
+    items = read("otio", path)["tracks"][0]["items"]
+    clips = [item for item in items if item["type"] == "Clip"]
     files = {
-        clip.name: read_clip(path.parent / clip.media_reference.target_url).astype(np.float64)
-        for clip in clips
+        clip["name"]: read_clip(path.parent / clip["url"]).astype(np.float64) for clip in clips
     }
     shown: list[np.ndarray] = []
     cuts: dict[str, tuple[int, int]] = {}
     for clip in clips:
-        available = clip.media_reference.available_range
-        first = int(clip.source_range.start_time.value - available.start_time.value)
-        count = int(clip.source_range.duration.value)
-        assert len(files[clip.name]) == available.duration.value
-        cuts[clip.name] = len(shown), first
-        shown += list(files[clip.name][first : first + count])
-    for place, item in enumerate(track):
-        if not isinstance(item, otio.schema.Transition):
+        first = int(clip["source"][0] - clip["available"][0])
+        assert len(files[clip["name"]]) == clip["available"][1]
+        cuts[clip["name"]] = len(shown), first
+        shown += list(files[clip["name"]][first : first + int(clip["source"][1])])
+    for place, item in enumerate(items):
+        if item["type"] != "Transition":
             continue
-        before, after = track[place - 1].name, track[place + 1].name
-        cut = cuts[after][0]
-        begin = cut - int(item.in_offset.value)
-        known = item.metadata["unlayer"]
+        names = items[place - 1]["name"], items[place + 1]["name"]
+        begin = cuts[names[1]][0] - int(item["offsets"][0])
+        known = item["entry"]
         assert known["space"] == "gamma" and known["matte"] is None
-        assert len(known["mix"]) == item.in_offset.value + item.out_offset.value
+        assert len(known["mix"]) == sum(item["offsets"])
         for number, weight in enumerate(known["mix"], begin):
-            sides = [
-                files[name][cuts[name][1] + number - cuts[name][0]] for name in (before, after)
-            ]
+            sides = [files[name][cuts[name][1] + number - cuts[name][0]] for name in names]
             shown[number] = (1 - weight) * sides[0] + weight * sides[1]
     return np.stack(shown)
 
