@@ -48,13 +48,9 @@ def test_the_exclusion_loss_is_the_published_one_to_1e_8() -> None:
                     shared = (first[:, a] ** 2 * second[:, b] ** 2).mean()
                     values.append(float(shared) ** 0.25)
         one, other = (
-            torch.stack(
-                [
-                    each[..., row::2, column::2]
-                    for row in (0, 1)
-                    for column in (0, 1)
-                ]
-            ).mean(0)
+            torch.stack([each[..., row::2, column::2] for row in (0, 1) for column in (0, 1)]).mean(
+                0
+            )
             for each in (one, other)
         )
     assert float(found) == pytest.approx(math.fsum(values) / len(values), abs=1e-8)

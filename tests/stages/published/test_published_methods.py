@@ -134,10 +134,10 @@ def test_hints_hold_the_layers_and_the_matte() -> None:
     inside = torch.zeros(1, 1, *SIZE)
     inside[..., 4:16, 4:12] = 1
     outside = inside.flip(-1)
-    found = segmentation.fit_segmentation(
-        frames, inside, outside, steps=150, seed=0, device=CPU
+    found = segmentation.fit_segmentation(frames, inside, outside, steps=150, seed=0, device=CPU)
+    assert (
+        float(found.matte[inside > 0].mean()) > 0.8 > 0.2 > float(found.matte[outside > 0].mean())
     )
-    assert float(found.matte[inside > 0].mean()) > 0.8 > 0.2 > float(found.matte[outside > 0].mean())
     assert 0 < found.steps <= 150
 
 
@@ -160,9 +160,11 @@ def test_one_mixture_is_turned_with_its_noise() -> None:
         steps.append((turned, tuple(layers[0].shape[-2:])))
         return layers
 
-    with mock.patch.object(transparency.PublishedNetworks, "forward", spy):
-        with mock.patch.object(transparency, "SUM_STEPS", 16):
-            transparency.fit_sum(frames, steps=16, seed=0, device=CPU)
+    with (
+        mock.patch.object(transparency.PublishedNetworks, "forward", spy),
+        mock.patch.object(transparency, "SUM_STEPS", 16),
+    ):
+        transparency.fit_sum(frames, steps=16, seed=0, device=CPU)
     assert [turned for turned, _ in steps[:16]] == [0, 0, 0, 1, 0, 2, 0, 3, 0, 4, 0, 5, 0, 6, 0, 7]
     assert all(size == (SIZE if turned % 2 == 0 else SIZE[::-1]) for turned, size in steps)
 

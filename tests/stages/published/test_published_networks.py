@@ -50,7 +50,7 @@ def test_the_shapes_are_the_published_ones() -> None:
     assert FIVE_LEVELS.channels == FIVE_LEVELS_3X3.channels == (8, 16, 32, 64, 128)
     assert FIVE_LEVELS.skips == FIVE_LEVELS_3X3.skips == (0, 0, 0, 4, 4)
     assert len(FOUR_LEVELS_3X3.channels) == 4
-    assert THREE_LEVELS_3X3 == SkipShape((8, 16, 32), (0, 0, 0), 3)
+    assert SkipShape((8, 16, 32), (0, 0, 0), 3) == THREE_LEVELS_3X3
 
 
 def convolved(values: list[Tensor], x: Tensor, stride: int = 1) -> Tensor:
@@ -143,7 +143,7 @@ def test_a_clips_noise_walks_and_a_pictures_noise_is_small() -> None:
     walk = layer_noises(1, 3, (40, 40), 0)[0]
     assert float(walk[0].abs().max()) <= 0.05 and float(walk[0].abs().max()) > 0.049
     steps = walk.diff(dim=0)
-    assert 0 <= float(steps.min()) and 0.0099 < float(steps.max()) <= 0.01
+    assert float(steps.min()) >= 0 and 0.0099 < float(steps.max()) <= 0.01
     still = layer_noises(1, 1, (40, 40), 0)[0]
     assert 0.0049 < float(still.abs().max()) <= 0.005 and float(still.min()) < -0.0049
 

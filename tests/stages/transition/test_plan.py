@@ -99,7 +99,9 @@ def test_the_presets_are_the_command_lines() -> None:
 
 
 def test_an_unknown_preset_is_named_with_those_there_are() -> None:
-    with pytest.raises(ValueError, match="no preset 'lazy'; there are best, balanced, fast, paper, coupled"):
+    with pytest.raises(
+        ValueError, match="no preset 'lazy'; there are best, balanced, fast, paper, coupled"
+    ):
         plan_for(mixture(), FitSettings("lazy"))
 
 
