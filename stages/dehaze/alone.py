@@ -10,7 +10,7 @@ from torch import Tensor
 
 from stages.context import SeparationContext
 from stages.coupled import haze as coupled
-from stages.coupled.layers import PIXELS, coupled_steps
+from stages.coupled.layers import PIXELS, STEPS, coupled_steps
 from stages.dehaze.model import spread
 from stages.motion.flow import resize, shrunk
 from stages.optim.fit import OnStep
@@ -24,12 +24,14 @@ class DrawnTransmission:
     """What the networks found.
 
     guide: the frames that they were fitted to, ``(T, 3, h, w)``. transmission: ``(T, 1, h, w)``.
-    steps: of the fit, for each frame where frames have networks of their own.
+    steps: of the fit, for each frame where frames have networks of their own. whole: steps of the
+    whole fit.
     """
 
     guide: Tensor
     transmission: Tensor
     steps: int
+    whole: int
 
 
 def published_airlight(frame: Tensor, context: SeparationContext) -> tuple[Tensor, int]:
@@ -73,7 +75,7 @@ def published_transmission(
     steps = planned_steps(lambda count: work(small[:1], steps=count), whole, context)
     each = max(1, steps // len(small))
     found = work(small, steps=each, on_step=_noted(context, "published networks", 0.5))
-    return DrawnTransmission(small, found, each)
+    return DrawnTransmission(small, found, each, published.STEPS)
 
 
 def coupled_transmission(
@@ -92,7 +94,7 @@ def coupled_transmission(
     )
     steps = coupled_steps(lambda count: work(steps=count), context)
     found = work(steps=steps, on_step=_noted(context, "networks", 0.5))
-    return DrawnTransmission(small, resize(found, size), steps)
+    return DrawnTransmission(small, resize(found, size), steps, STEPS)
 
 
 def _noted(context: SeparationContext, name: str, share: float) -> OnStep:

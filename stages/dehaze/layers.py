@@ -38,7 +38,6 @@ from stages.optim.timing import clocked
 from stages.published.fit import shortened_notes
 from stages.published.haze import EDGES as PUBLISHED_EDGES
 from stages.published.haze import RADIUS as PUBLISHED_RADIUS
-from stages.published.haze import STEPS as PUBLISHED_STEPS
 from stages.published.haze import THIN
 
 TURNS = {"fast": 10, "balanced": 14, "best": 24, "paper": 0, "coupled": 0}
@@ -85,9 +84,19 @@ class DehazeSurvey:
 
 
 def survey(sample: Tensor, context: SeparationContext) -> DehazeSurvey:
-    """Estimate the airlight of a clip, and the evidence for haze, from frames ``(S, 3, H, W)``."""
-    if context.unordered and len(sample) > 1:
+    """Estimate the airlight of a clip, and the evidence for haze, from frames ``(S, 3, H, W)``.
+
+    Unrelated pictures are surveyed one by one, when they are separated. So is a single picture for
+    the preset ``paper``, whose two passes then share its time evenly.
+    """
+    one = len(sample) == 1
+    if (one and context.settings.preset == "paper") or (context.unordered and not one):
         return DehazeSurvey(None)
+    return _surveyed(sample, context)
+
+
+def _surveyed(sample: Tensor, context: SeparationContext) -> DehazeSurvey:
+    """Return what holds for frames ``(S, 3, H, W)`` of one clip, or for one picture."""
     if context.settings.preset == "paper":
         middle = len(sample) // 2
         airlight, steps = published_airlight(sample[middle : middle + 1], context)
@@ -175,7 +184,7 @@ def _transmission(
     if context.settings.preset == "paper":
         drawn = published_transmission(frames, facts.airlight, context)
         figures["fit_steps"] = float(facts.steps + drawn.steps)
-        figures["whole_fit_steps"] = 2.0 * PUBLISHED_STEPS
+        figures["whole_fit_steps"] = 2.0 * drawn.whole
         return drawn.guide, drawn.transmission, 0
     if context.settings.preset == "coupled":
         drawn = coupled_transmission(frames, facts.airlight, context)
@@ -261,8 +270,15 @@ def _each(frames: Tensor, context: SeparationContext) -> Separation:
     for index in range(len(frames)):
         context.progress(index / len(frames), f"picture {index + 1} of {len(frames)}")
         one = frames[index : index + 1]
-        quiet = SeparationContext(settings, strength=context.strength, trace=context.trace)
-        parts.append(separate(one, survey(one, quiet), quiet))
+        quiet = SeparationContext(
+            settings,
+            strength=context.strength,
+            trace=context.trace,
+            reduced=context.reduced,
+            checkpoints=context.checkpoints.namespace(f"picture-{index + 1:03d}"),
+        )
+        first = replace(quiet, checkpoints=quiet.checkpoints.namespace("survey"))
+        parts.append(separate(one, _surveyed(one, first), quiet))
     layers = {name: torch.cat([part.layers[name] for part in parts]) for name in parts[0].layers}
     seconds: dict[str, float] = defaultdict(float)
     for part in parts:
