@@ -23,10 +23,11 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from skimage import data
 
 from pipeline import separate
 from samples.ablation import case as transition_case
-from samples.make import data, scene_a
+from samples.make import scene_a
 from stages.mixing.psnr import psnr_of
 
 HEIGHT, WIDTH = 72, 128
@@ -63,7 +64,7 @@ class TaskCase:
 
 def eight_bits(picture: Picture) -> NDArray[np.uint8]:
     """Return values in [0, 1] as they lie in a file."""
-    return np.rint(255 * picture.clip(0, 1)).astype(np.uint8)
+    return np.asarray(np.rint(255 * picture.clip(0, 1)), np.uint8)
 
 
 def small(picture: NDArray[np.uint8]) -> Picture:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
@@ -50,9 +51,9 @@ def there(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.setattr(name, FEW)
     monkeypatch.setattr(watermark, "STAGES", (FEW, FEW))
     monkeypatch.setattr("stages.segment.alone.STAGES", (FEW, FEW))
-    small = {"paper": {"paper_steps": FEW}, "coupled": {"coupled_steps": FEW}}
+    small: dict[str, Any] = {"paper": {"paper_steps": FEW}, "coupled": {"coupled_steps": FEW}}
     for preset, fewer in small.items():
-        monkeypatch.setitem(plan.PLANS, preset, plan.replace(plan.PLANS[preset], **fewer))
+        monkeypatch.setitem(plan.PLANS, preset, replace(plan.PLANS[preset], **fewer))
 
 
 @pytest.fixture

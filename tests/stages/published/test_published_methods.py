@@ -14,6 +14,7 @@ from models.skip import FIVE_LEVELS, FIVE_LEVELS_3X3, FOUR_LEVELS_3X3, SkipShape
 from stages.published import fit as published_fit
 from stages.published import haze, segmentation, transition, transparency, watermark
 from stages.published.fit import PublishedStage
+from stages.published.networks import JITTER, PublishedNetworks
 
 CPU = torch.device("cpu")
 SIZE = (20, 28)
@@ -30,10 +31,12 @@ class Recorder:
 
     def __init__(self) -> None:
         self.stages: list[PublishedStage] = []
-        self.modules: list[nn.Module] = []
+        self.modules: list[PublishedNetworks] = []
         self.losses: list[set[str]] = []
 
-    def __call__(self, module: nn.Module, draw: Any, stage: PublishedStage, **more: Any) -> int:
+    def __call__(
+        self, module: PublishedNetworks, draw: Any, stage: PublishedStage, **more: Any
+    ) -> int:
         self.stages.append(stage)
         self.modules.append(module)
         drawn = draw(torch.zeros(1, dtype=torch.long), 0.0)
@@ -54,8 +57,8 @@ def recorder(monkeypatch: pytest.MonkeyPatch) -> Recorder:
     return found
 
 
-def parameters(module: nn.Module) -> list[int]:
-    return [sum(p.numel() for p in each.parameters()) for each in module.networks]  # type: ignore[union-attr]
+def parameters(module: PublishedNetworks) -> list[int]:
+    return [sum(p.numel() for p in each.parameters()) for each in module.networks]
 
 
 def test_the_first_pass_on_haze_has_three_networks_and_ties_the_airlight(
@@ -66,7 +69,7 @@ def test_the_first_pass_on_haze_has_three_networks_and_ties_the_airlight(
     )
     (module,) = recorder.modules
     assert parameters(module) == [573_187, 573_169, 573_187]
-    noise = module.noises[0]  # type: ignore[union-attr]
+    noise = module.noises[0]
     assert noise.shape == (1, 8, *SIZE)
     assert 0.049 < float(noise.abs().max()) <= 0.05 and float(noise.min()) < -0.049
     (stage,) = recorder.stages
@@ -89,14 +92,14 @@ def test_haze_is_jittered_by_a_thirtieth_but_not_its_transmission(
     monkeypatch: pytest.MonkeyPatch, recorder: Recorder
 ) -> None:
     seen: list[Sequence[Tensor | None]] = []
-    forward = haze.PublishedNetworks.forward
+    forward = PublishedNetworks.forward
 
     def spy(self: Any, index: Tensor, jitters: Any = None, turned: int = 0) -> Any:
         if jitters is not None:
             seen.append(jitters)
         return forward(self, index, jitters, turned)
 
-    monkeypatch.setattr(haze.PublishedNetworks, "forward", spy)
+    monkeypatch.setattr(PublishedNetworks, "forward", spy)
     light = torch.full((1, 3, 1, 1), 0.9)
     haze.fit_haze(picture(), light, fixed=False, steps=1, seed=0, device=CPU)
     clear, transmission, airlight = seen[0]
@@ -147,13 +150,13 @@ def test_one_mixture_is_a_sum_with_little_exclusion(recorder: Recorder) -> None:
     assert (transparency.SUM_STEPS, stage.rate) == (8000, 5e-4)
     assert weights(stage, 0.5) == {"reconstruction": 1.0, "exclusion": 0.01}
     assert parameters(recorder.modules[0]) == [1_544_787] * 2
-    assert float(recorder.modules[0].noises[0].abs().max()) <= 0.005  # type: ignore[union-attr]
+    assert float(recorder.modules[0].noises[0].abs().max()) <= 0.005
 
 
 def test_one_mixture_is_turned_with_its_noise() -> None:
     frames = picture()
     steps: list[tuple[int, Any]] = []
-    forward = transparency.PublishedNetworks.forward
+    forward = PublishedNetworks.forward
 
     def spy(self: Any, index: Tensor, jitters: Any = None, turned: int = 0) -> Any:
         layers = forward(self, index, jitters, turned)
@@ -161,7 +164,7 @@ def test_one_mixture_is_turned_with_its_noise() -> None:
         return layers
 
     with (
-        mock.patch.object(transparency.PublishedNetworks, "forward", spy),
+        mock.patch.object(PublishedNetworks, "forward", spy),
         mock.patch.object(transparency, "SUM_STEPS", 16),
     ):
         transparency.fit_sum(frames, steps=16, seed=0, device=CPU)
@@ -177,7 +180,7 @@ def test_several_mixtures_have_alpha_networks_that_are_tied_to_one_half(
     assert stage.steps == transparency.MIXTURE_STEPS == 7000
     tied = {"reconstruction": 1.0, "exclusion": 0.1, "half": 1.0}
     assert weights(stage, 999 / 7000) == tied and weights(stage, 1000 / 7000)["half"] == 0
-    assert len(recorder.modules[0].networks) == 4  # type: ignore[arg-type]
+    assert len(recorder.modules[0].networks) == 4
     assert found.weights.shape == (2,) and found.first.shape == (1, 3, *SIZE)
     alphas = [torch.zeros(1, 1, 2, 2), torch.ones(1, 1, 2, 2)]
     torch.testing.assert_close(transparency.mixing_weights(alphas), torch.tensor([0.05, 0.95]))
@@ -252,4 +255,4 @@ def test_only_what_is_surely_marked_is_replaced() -> None:
 def test_a_transition_has_the_published_weights_and_steps() -> None:
     values = {name: weight(0.3) for name, weight in transition.WEIGHTS.items()}
     assert values == {"reconstruction": 1.0, "exclusion": 0.1}
-    assert (transition.STEPS, transition.JITTER, published_fit.RATE) == (4000, 1e-3, 1e-3)
+    assert (transition.STEPS, JITTER, published_fit.RATE) == (4000, 1e-3, 1e-3)

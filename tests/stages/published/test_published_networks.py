@@ -12,6 +12,7 @@ from models.skip import (
     FIVE_LEVELS_3X3,
     FOUR_LEVELS_3X3,
     THREE_LEVELS_3X3,
+    HourglassLevel,
     Skip,
     SkipShape,
 )
@@ -71,7 +72,7 @@ def normal(x: Tensor, scale: Tensor, offset: Tensor) -> Tensor:
     return values * scale.view(1, -1, 1, 1) + offset.view(1, -1, 1, 1)
 
 
-def level(network: nn.Module, x: Tensor) -> Tensor:
+def level(network: HourglassLevel, x: Tensor) -> Tensor:
     """Return what a level of the published hourglass does, written out from its description."""
 
     def own(*names: str) -> list[Tensor]:
@@ -96,7 +97,8 @@ def test_equal_weights_give_equal_outputs_with_aligned_corners(shape: SkipShape)
     noise = walking_noise(2, 2, (96, 128), 1)
     with torch.no_grad():
         weight, bias = network.last.weight, network.last.bias
-        reference = torch.sigmoid(nn.functional.conv2d(level(network.body, noise), weight, bias))
+        drawn = level(network.body, noise)
+        reference = torch.sigmoid(nn.functional.conv2d(drawn, weight, bias))
         torch.testing.assert_close(network(noise), reference, atol=2e-4, rtol=0)
 
 
