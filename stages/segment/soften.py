@@ -23,6 +23,8 @@ STEPS = (0.0, 1.0, 2.0)
 """Distances of the samples beyond the nearest sure pixel, in widths of the band."""
 NOISE = 0.02  # error of a mixture in RGB distance that always counts as noise
 NEARNESS = 0.004  # cost in RGB distance of a sample that is one band's width further away
+FARTHEST = 2.2  # widths of the band to the nearest sure pixel, where it is the same part's colour
+SIDE = 0.01  # distance from one half that keeps a pixel on its side after rounding to 8 bits
 AROUND = 3  # radius in pixels of the squares in which evidence and noise are compared
 FACTOR = 0.6  # the noise is overestimated by the spread of distant samples: part that counts
 
@@ -74,8 +76,14 @@ def _softened(matte: Tensor, frame: Tensor, behind: Tensor, missing: Tensor, wid
         grid[rows, columns] = values
     mean = box(grids[None], AROUND)[0] / box(grids[None, 2:], AROUND)[0].clamp_min(1e-6)
     gain = (1 - FACTOR * mean[1] / mean[0].clamp_min(1e-9)).clamp(0, 1)
+    # Where the object is thinner than the band, the nearest sure colour is another part's.
+    near = (ours[0][1] <= FARTHEST) & (theirs[0][1] <= FARTHEST)
+    mixed = given + near * gain[rows, columns] * (share - given)
     result = matte.clone()
-    result[0, rows, columns] += gain[rows, columns] * (share - given)
+    # The cut decides the side of a pixel, the mixture only how soft the edge is.
+    result[0, rows, columns] = torch.where(
+        given > 0.5, mixed.clamp_min(0.5 + SIDE), mixed.clamp_max(0.5 - SIDE)
+    )
     return result
 
 
