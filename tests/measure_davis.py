@@ -86,6 +86,7 @@ def measured(clip: Path, height: int, options: Sequence[str]) -> dict[str, objec
             [sys.executable, "-m", "pipeline", *words, "--no-progress", *options],
             check=True,
             cwd=ROOT,
+            stdout=subprocess.DEVNULL,
         )
         seconds = time.monotonic() - began
         shares = overlaps(matte_of(out), true)
