@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from stages.motion.flow import resize, warp
+from stages.segment.account import EMPTY
 from stages.segment.motion import WindowMotion
 from stages.segment.votes import SURE
 
@@ -24,8 +25,9 @@ def with_before(odds: Tensor, before: Tensor | None, motion: WindowMotion) -> Te
 
     odds: of motion. motion: of frames of this size.
     before: the matte of the first n frames, ``(n, 1, H, W)`` in [0, 1]; ``None`` in a first window.
+        One without a foreground says nothing.
     """
-    if before is None or not len(before):
+    if before is None or float((before > 0.5).float().mean()) < EMPTY:
         return odds
     size = (odds.shape[-2], odds.shape[-1])
     count = min(len(before), len(odds))
@@ -38,5 +40,6 @@ def with_before(odds: Tensor, before: Tensor | None, motion: WindowMotion) -> Te
     for t in range(count, len(odds)):
         held = (motion.trust_backward[t - 1 : t] / HELD).clamp(max=1)
         stays = held * warp(stays, motion.backward[t - 1 : t])
-        joined[t] = torch.maximum(joined[t], STAYS * (2 * stays[0, 0] - 1))
+        raised = torch.maximum(joined[t], STAYS * (2 * stays[0, 0] - 1))
+        joined[t] = torch.where(stays[0, 0] > 0.5, raised, joined[t])
     return joined
