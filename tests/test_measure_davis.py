@@ -49,7 +49,7 @@ def test_a_stopped_measurement_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder, rows = footage(tmp_path / "footage", ("a", "b")), tmp_path / "rows.jsonl"
-    done = []
+    done: list[str] = []
 
     def measured(clip: Path, height: int, options: list[str]) -> dict[str, object]:
         done.append(clip.name)

@@ -138,7 +138,7 @@ def test_windows_are_cross_faded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_window_is_given_what_the_one_before_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    given = []
+    given: list[dict[str, Tensor]] = []
 
     def noting(frames: Tensor, facts: float, context: SeparationContext) -> Separation:
         given.append({name: pixels.clone() for name, pixels in context.before.items()})

@@ -30,7 +30,9 @@ def coming_to_rest(seed: int) -> tuple[Tensor, Tensor]:
     background = drifting(seed, FRAMES, CAMERA, SIZE) * tint
     texture = 1 - drifting(seed + 1, 1, (0.0, 0.0), (2 * height, 3 * width)) * tint
     across, down = torch.arange(width).float(), torch.arange(height).float()[:, None]
-    x, y, mattes, pictures = 30.0, 30.0, [], []
+    x, y = 30.0, 30.0
+    mattes: list[Tensor] = []
+    pictures: list[Tensor] = []
     for t in range(FRAMES):
         mattes.append((13.5 - torch.hypot(across - x, down - y)).clamp(0, 1)[None])
         right = ((across - x + 0.5) / (1.5 * width)).expand(height, width)

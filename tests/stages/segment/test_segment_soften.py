@@ -39,7 +39,8 @@ def error(found: Tensor, true: Tensor) -> float:
 
 @pytest.mark.parametrize("seen", [True, False])
 def test_motion_blur_becomes_a_soft_edge(seen: bool) -> None:
-    given, found = [], []
+    given: list[float] = []
+    found: list[float] = []
     for seed in range(3):
         frame, matte, background = blurred_disc(seed, 8)
         hard = (matte > 0.5).float()
