@@ -2,8 +2,9 @@
 
 In a band around the matte's edge, every pixel is explained as a mixture of a foreground and a
 background colour that are found just outside the band, at full size (sampling-based matting, as in
-Gastal and Oliveira 2010). The mixture is kept as far as it explains the pixel, and smoothed along
-the picture's edges. Elsewhere the matte stays as it was.
+Gastal and Oliveira 2010). Texture alone also makes pure pixels look mixed. So the matte moves
+towards the mixture only as far as the evidence around a pixel exceeds that noise (Wiener's
+weight). Pixels stay on their side of one half, and outside the band nothing changes.
 """
 
 from __future__ import annotations
