@@ -26,7 +26,8 @@ outline."""
 SETTLED = 4  # best hypotheses that are refined
 ROUNDS = 3  # alternations of outline and opacity; two are usually enough
 LEAST_GAIN = 2.5
-"""Least nats per outline pixel of a mark in a box of one picture. True marks have 3 to 13."""
+"""Least nats per outline pixel of a mark in a box of one picture, also beyond chance. True marks have
+3 to 13; beyond chance, the hardest ones have 2.8."""
 SHARED_GAIN = 15.0
 """Least nats per outline pixel of a mark that several pictures share. Scenes without a mark have at
 most 9, marks about 40."""
@@ -68,7 +69,10 @@ def find_mark(
             best = attempt(evidence, *line, allowed, 2 * turns)
         settled.append(best)
     mark = max(settled, key=lambda mark: mark.gain)
-    if mark.gain <= 0 or not bool((mark.matte > 0).any()):
+    if not bool((mark.matte > 0).any()):
+        return None
+    # What is hardly more than the picture's own content is not taken off.
+    if alone and mark.gain <= LEAST_GAIN * outline_length(mark):
         return None
     # The mark's outline must not count as texture of the picture.
     mark = mark_at(
@@ -78,10 +82,15 @@ def find_mark(
         allowed,
         2 * turns,
     )
-    chosen = mark.matte[0] > 0
-    rim = int((dilated(chosen, 1) & ~dilated(chosen, -1)).sum())
+    rim = outline_length(mark)
     least = LEAST_GAIN if len(pictures) == 1 else SHARED_GAIN
     return mark if rim and mark.gain > least * rim else None
+
+
+def outline_length(mark: Mark) -> int:
+    """Return the number of pixels at the outline of ``mark``, on both of its sides."""
+    chosen = mark.matte[0] > 0
+    return int((dilated(chosen, 1) & ~dilated(chosen, -1)).sum())
 
 
 def mark_at(
