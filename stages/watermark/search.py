@@ -21,13 +21,13 @@ GREYS = tuple(
 )
 HUES = tuple((float(n & 1), float(n >> 1 & 1), float(n >> 2 & 1)) for n in range(1, 7))
 HYPOTHESES = GREYS + tuple((opacity, hue) for opacity in (0.35, 0.7) for hue in HUES)
-"""Opacities and colours to start from. Any mark is near enough to one of them to show its
-outline."""
+"""Opacities and colours to start from, for a mark that pictures or repetitions share. Any mark is
+near enough to one of them to show its outline."""
 SETTLED = 4  # best hypotheses that are refined
 ROUNDS = 3  # alternations of outline and opacity; two are usually enough
 LEAST_GAIN = 2.5
-"""Least nats per outline pixel of a mark in a box of one picture, also beyond chance. True marks have
-3 to 13; beyond chance, the hardest ones have 2.8."""
+"""Least nats per outline pixel of a mark in a box of one picture, with chance taken off or not.
+True marks have 3 to 13; with chance taken off, the hardest have 2.8."""
 SHARED_GAIN = 15.0
 """Least nats per outline pixel of a mark that several pictures share. Scenes without a mark have at
 most 9, marks about 40."""
