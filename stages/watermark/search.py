@@ -26,8 +26,7 @@ near enough to one of them to show its outline."""
 SETTLED = 4  # best hypotheses that are refined
 ROUNDS = 3  # alternations of outline and opacity; two are usually enough
 LEAST_GAIN = 2.5
-"""Least nats per outline pixel of a mark in a box of one picture, with chance taken off or not.
-True marks have 3 to 13; with chance taken off, the hardest have 2.8."""
+"""Least nats per outline pixel of a mark in a box of one picture. True marks have 3 to 13."""
 SHARED_GAIN = 15.0
 """Least nats per outline pixel of a mark that several pictures share. Scenes without a mark have at
 most 9, marks about 40."""
@@ -69,10 +68,8 @@ def find_mark(
             best = attempt(evidence, *line, allowed, 2 * turns)
         settled.append(best)
     mark = max(settled, key=lambda mark: mark.gain)
-    if not bool((mark.matte > 0).any()):
-        return None
-    # What is hardly more than the picture's own content is not taken off.
-    if alone and mark.gain <= LEAST_GAIN * outline_length(mark):
+    # What gains no more than the picture's own content around the box is not taken off.
+    if mark.gain <= 0 or not bool((mark.matte > 0).any()):
         return None
     # The mark's outline must not count as texture of the picture.
     mark = mark_at(
