@@ -106,6 +106,20 @@ class Cut:
             total = total + (weight * (there - here).clamp_min(0)).sum()
         return float(total)
 
+    def gain(self, chosen: Tensor) -> Tensor:
+        """Return what each pixel contributes to ``-cost(chosen)``, as a map ``(H, W)``.
+
+        The two pixels of a pair share its cost equally. chosen: as in :meth:`cost`.
+        """
+        label = chosen.float()
+        total = self.unary * label
+        for offset, weight in zip(self.offsets, self.pairs, strict=True):
+            here, there = pairs(label, offset)
+            half = weight * (there - here).clamp_min(0) / 2
+            for side in pairs(total, offset):
+                side += half
+        return -total
+
 
 def pairs(picture: Tensor, offset: tuple[int, int]) -> tuple[Tensor, Tensor]:
     """Return two views of ``picture`` (..., H, W): each pixel, and its partner.

@@ -37,6 +37,9 @@ AGREED = 0.7
 TURNS = 400  # iterations of :func:`consensus`
 CLEANING = 100  # iterations of the cut in :func:`clean_mark`
 OPAQUE = 0.95  # an opacity above this is taken for 1
+SOFTNESS = 0.55
+"""Pixels of the Gaussian that makes a hard outline as soft as an anti-aliased one."""
+REACH = 3  # pixels to each side that this Gaussian covers
 
 
 def consensus(pictures: Tensor, allowed: Tensor, turns: int = TURNS) -> Tensor:
@@ -104,16 +107,20 @@ class Overlay(nn.Module):
     """Hold a mark's free parameters: the coverage ``shape`` (1, H, W) and ``colour`` (3, H, W).
 
     free: the pixels whose coverage is fitted, ``(H, W)``. coloured: whether the colour is fitted.
+    softened: whether the coverage starts from a soft outline instead of a hard one.
     """
 
     free: Tensor
     start: Tensor
+    profile: Tensor
 
-    def __init__(self, mark: Mark, free: Tensor, *, coloured: bool) -> None:
+    def __init__(self, mark: Mark, free: Tensor, *, coloured: bool, softened: bool = False) -> None:
         super().__init__()
         chosen = mark.matte > 0
         self.opacity = mark.opacity
-        self.shape = nn.Parameter(chosen.float())
+        first = soft_outline(chosen) if softened else chosen.float()
+        self.register_buffer("profile", first.clone())
+        self.shape = nn.Parameter(first)
         self.colour = nn.Parameter(_continued(mark.colour, chosen), requires_grad=coloured)
         self.register_buffer("free", free[None].float())
         self.register_buffer("start", chosen.float())
@@ -123,11 +130,25 @@ class Overlay(nn.Module):
         matte = self.opacity * torch.lerp(self.start, self.shape, self.free)
         return matte, matte * self.colour
 
+    def unlikeness(self) -> Tensor:
+        """Return the mean squared difference from the coverage that the fit started from."""
+        return (self.free * (self.shape - self.profile).square()).mean()
+
     @torch.no_grad()
     def settle(self) -> None:
         """Clamp the parameters to [0, 1] after a step."""
         self.shape.clamp_(0, 1)
         self.colour.clamp_(0, 1)
+
+
+def soft_outline(chosen: Tensor) -> Tensor:
+    """Return ``chosen`` (1, H, W), boolean, blurred as a drawn shape of fine edges is."""
+    place = torch.arange(-REACH, REACH + 1, dtype=torch.float32)
+    kernel = torch.exp(-0.5 * (place / SOFTNESS).square())
+    kernel = kernel / kernel.sum()
+    soft = F.pad(chosen.float()[None], (REACH,) * 4, mode="replicate")
+    soft = F.conv2d(soft, kernel.view(1, 1, 1, -1))
+    return F.conv2d(soft, kernel.view(1, 1, -1, 1))[0]
 
 
 def _continued(colour: Tensor, chosen: Tensor) -> Tensor:
@@ -182,6 +203,8 @@ WEIGHTS = {
     "ink": constant(0.05),
     "shape": constant(0.1),
 }
+PROFILE = 0.3
+"""Weight of the usual soft outline for a single picture, which tells little about each pixel."""
 
 
 def fit_overlay(
@@ -207,24 +230,26 @@ def fit_overlay(
     free = dilated(chosen, 1) & allowed
     if not free_core:
         free = free & ~dilated(chosen, -1)
-    overlay = Overlay(mark, free, coloured=several).to(pictures.device)
+    overlay = Overlay(mark, free, coloured=several, softened=not several).to(pictures.device)
+    weights = WEIGHTS if several else WEIGHTS | {"profile": constant(PROFILE)}
 
     def terms(index: Tensor, progress: float) -> Mapping[str, Tensor]:
         matte, ink = overlay()
         shown = pictures[index]
-        return {
+        losses = {
             "continuity": continuity(shown, matte, ink),
             "range": out_of_range(shown, matte, ink),
             "ink": flatness(ink),
             "shape": flatness(matte / overlay.opacity),
         }
+        return losses if several else losses | {"profile": overlay.unlikeness()}
 
     def after(progress: float, losses: Mapping[str, float]) -> None:
         overlay.settle()
         on_step(progress, losses)
 
     plan = FitPlan(steps, batch=BATCH, rate=RATE, warm_up=0)
-    fit(overlay, terms, WEIGHTS, plan, frames=len(pictures), seed=seed, on_step=after)
+    fit(overlay, terms, weights, plan, frames=len(pictures), seed=seed, on_step=after)
     with torch.no_grad():
         matte, ink = overlay()
         free = matte > 0

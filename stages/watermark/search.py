@@ -7,10 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import torch
 from torch import Tensor
 
 from stages.watermark.evidence import Evidence
 from stages.watermark.find import Mark, dilated, opacity_and_colour, solve
+from stages.watermark.laws import LEAST_AROUND, likely_laws
+from stages.watermark.pictures import inner_part
 from stages.watermark.repeat import find_grid
 
 GREYS = tuple(
@@ -18,8 +21,8 @@ GREYS = tuple(
 )
 HUES = tuple((float(n & 1), float(n >> 1 & 1), float(n >> 2 & 1)) for n in range(1, 7))
 HYPOTHESES = GREYS + tuple((opacity, hue) for opacity in (0.35, 0.7) for hue in HUES)
-"""Opacities and colours to start from. Any mark is near enough to one of them to show its
-outline."""
+"""Opacities and colours to start from, for a mark that pictures or repetitions share. Any mark is
+near enough to one of them to show its outline."""
 SETTLED = 4  # best hypotheses that are refined
 ROUNDS = 3  # alternations of outline and opacity; two are usually enough
 LEAST_GAIN = 2.5
@@ -48,20 +51,25 @@ def find_mark(
     """
     shifts = find_grid(pictures) if len(pictures) == 1 else ()
     evidence = Evidence(pictures, weight, shifts=shifts)
+    # Repetitions and other pictures tell a mark from the scene; else what is around the box does.
+    alone = len(pictures) == 1 and not shifts
+    attempt = mark_beyond_chance if alone else mark_at
+    hypotheses = likely_laws(pictures, allowed) if alone else HYPOTHESES
     tried = []
-    for number, (opacity, colour) in enumerate(HYPOTHESES):
-        tried.append(mark_at(evidence, opacity, pictures.new_tensor(colour), allowed, turns))
-        progress(number / len(HYPOTHESES))
+    for number, (opacity, colour) in enumerate(hypotheses):
+        tried.append(attempt(evidence, opacity, pictures.new_tensor(colour), allowed, turns))
+        progress(number / len(hypotheses))
     settled = []
     for best in sorted(tried, key=lambda mark: -mark.gain)[:SETTLED]:
         for _ in range(ROUNDS):
             line = opacity_and_colour(pictures, best.matte[0] > 0)
             if line is None:
                 break
-            best = mark_at(evidence, *line, allowed, 2 * turns)
+            best = attempt(evidence, *line, allowed, 2 * turns)
         settled.append(best)
     mark = max(settled, key=lambda mark: mark.gain)
-    if not bool((mark.matte > 0).any()):
+    # What gains no more than the picture's own content around the box is not taken off.
+    if mark.gain <= 0 or not bool((mark.matte > 0).any()):
         return None
     # The mark's outline must not count as texture of the picture.
     mark = mark_at(
@@ -71,10 +79,15 @@ def find_mark(
         allowed,
         2 * turns,
     )
-    chosen = mark.matte[0] > 0
-    rim = int((dilated(chosen, 1) & ~dilated(chosen, -1)).sum())
+    rim = outline_length(mark)
     least = LEAST_GAIN if len(pictures) == 1 else SHARED_GAIN
     return mark if rim and mark.gain > least * rim else None
+
+
+def outline_length(mark: Mark) -> int:
+    """Return the number of pixels at the outline of ``mark``, on both of its sides."""
+    chosen = mark.matte[0] > 0
+    return int((dilated(chosen, 1) & ~dilated(chosen, -1)).sum())
 
 
 def mark_at(
@@ -88,3 +101,23 @@ def mark_at(
     chosen = solve(cut, allowed, turns)
     matte = opacity * chosen.float()[None]
     return Mark(matte, matte * colour.view(3, 1, 1), opacity, -cut.cost(chosen))
+
+
+def mark_beyond_chance(
+    evidence: Evidence, opacity: float, colour: Tensor, allowed: Tensor, turns: int
+) -> Mark:
+    """Return the mark as :func:`mark_at`, with the gain that the picture's own content leaves.
+
+    The cut also chooses pixels around the box, where no mark is. What is gained there, per pixel,
+    is gained by chance: dark things look like a black mark. So much is taken off the gain inside.
+    """
+    cut = evidence.cut(opacity, colour)
+    inside = allowed > 0.5
+    chosen = solve(cut, inner_part(torch.ones_like(inside)), turns)
+    gain = cut.gain(chosen)
+    area, around = float(inside.sum()), float((~inside).sum())
+    chance = max(0.0, float(gain[~inside].sum())) / (around + LEAST_AROUND * area)
+    matte = opacity * (chosen & inside).float()[None]
+    return Mark(
+        matte, matte * colour.view(3, 1, 1), opacity, float(gain[inside].sum()) - chance * area
+    )

@@ -1,0 +1,64 @@
+"""Test how a mark's opacity and colour are proposed, and told from what the scene holds anyway."""
+
+from __future__ import annotations
+
+import torch
+from marked_pictures import SIZE, WHITE, box_around, letters, marked, scenes
+from torch import Tensor
+
+from stages.watermark.evidence import Evidence
+from stages.watermark.find import Cut, dilated
+from stages.watermark.laws import APART, EACH, OPACITIES, edges, likely_laws
+from stages.watermark.search import find_mark, mark_at, mark_beyond_chance
+
+ORANGE = (0.95, 0.5, 0.05)
+
+
+def striped() -> Tensor:
+    """Return scene 10 with dark stripes all over it, ``(1, 3, H, W)``: they look like a mark."""
+    stripes = (torch.arange(SIZE[0]) % 12 < 3).float().view(1, 1, -1, 1)
+    return scenes(1) * (1 - 0.9 * stripes)
+
+
+def test_the_law_of_a_coloured_mark_is_voted_first() -> None:
+    shape = (letters() > 0.5).float()
+    laws = likely_laws(marked(scenes(1), shape, 0.54, ORANGE), box_around(shape)[0, 0])
+    assert len(laws) == EACH * len(OPACITIES)
+    first = next(colour for opacity, colour in laws if opacity == 0.54)
+    assert (torch.tensor(first) - torch.tensor(ORANGE)).abs().max() < APART
+
+
+def test_edges_are_taken_from_both_sides() -> None:
+    picture = torch.zeros(1, 3, 8, 20)
+    picture[..., 10:] = 1
+    outer, inner, each = edges(picture, torch.ones(8, 20) > 0)
+    assert each == 1
+    assert torch.equal(outer, 1 - inner)
+    assert float(outer.mean()) == 0.5
+    none = edges(picture, torch.ones(8, 20) > 0, around=True)
+    assert none[0].shape == (0, 3)
+
+
+def test_gain_adds_up_to_the_cost() -> None:
+    draw = torch.Generator().manual_seed(1)
+    unary = torch.rand(5, 6, generator=draw) - 0.5
+    weights = (torch.rand(5, 5, generator=draw), torch.rand(4, 6, generator=draw))
+    cut = Cut(unary, weights, ((0, 1), (1, 0)))
+    chosen = torch.rand(5, 6, generator=draw) > 0.5
+    assert abs(float(cut.gain(chosen).sum()) + cut.cost(chosen)) < 1e-5
+
+
+def test_dark_things_that_go_on_outside_of_the_box_are_no_mark() -> None:
+    shape = (letters() > 0.5).float()
+    frames, allowed = marked(striped(), shape, 0.5, WHITE), box_around(shape)[0, 0]
+    evidence = Evidence(frames, torch.ones(SIZE))
+    black, white = torch.zeros(3), torch.ones(3)
+    dark = mark_beyond_chance(evidence, 0.9, black, allowed, 80)
+    true = mark_beyond_chance(evidence, 0.5, white, allowed, 80)
+    assert dark.gain < 0.5 * mark_at(evidence, 0.9, black, allowed, 80).gain
+    assert true.gain > 2 * max(0.0, dark.gain)
+    found = find_mark(frames, allowed, torch.ones(SIZE), turns=60)
+    assert found is not None
+    assert abs(found.opacity - 0.5) < 0.05
+    missed = (shape[0, 0] > 0) & ~dilated(found.matte[0] > 0, 1)
+    assert float(missed.sum()) < 0.05 * float(shape.sum())
