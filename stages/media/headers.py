@@ -72,16 +72,6 @@ def _chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
-def write_light(path: Path, muxer: str, color: ColorTags) -> bool:
-    """Write HDR's static metadata into a finished file. Return whether there was space for it.
-
-    A Matroska or WebM file must have been written with :data:`RESERVED` as the track's name.
-    """
-    if muxer in ("matroska", "webm"):
-        return write_matroska_light(path, color)
-    return muxer == "mov" and write_mov_light(path, color)
-
-
 def write_mov_light(path: Path, color: ColorTags) -> bool:
     """Add the boxes ``mdcv`` and ``clli`` to the description of a MOV file's first track.
 
@@ -128,6 +118,7 @@ def write_mov_light(path: Path, color: ColorTags) -> bool:
 def write_matroska_light(path: Path, color: ColorTags) -> bool:
     """Write MasteringMetadata, MaxCLL and MaxFALL in place of the first track's name.
 
+    The file must have been written with :data:`RESERVED` as that name.
     Returns False where the header is not as expected or has too little space.
     """
     with path.open("rb+") as file:
