@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from pipeline.codecs import CODECS, check_codec
 from pipeline.values import (
     OneOf,
     parse_counts,
@@ -223,12 +224,22 @@ class Settings:
     )
 
     lossless: bool = _write(False, "layers as FFV1 in Matroska, not H.264 in MP4")
+    codec: str | None = _write(
+        None,
+        f"{', '.join(CODECS[:-1])} or {CODECS[-1]}",
+        metavar="NAME",
+        parse=OneOf(CODECS),
+        rare=BOTH,
+    )
     alpha: str | None = _write(
         None,
-        f"format of layers with alpha: {', '.join(ALPHAS)}",
+        "layers with alpha: prores, vp9, ffv1, png (a video of PNGs)",
         metavar="NAME",
         parse=OneOf(ALPHAS),
         rare=BOTH,
+    )
+    premultiplied: bool = _write(
+        False, "multiply colours by alpha, where a layer has one", rare=BOTH
     )
     resume: bool = _write(
         False,
@@ -316,6 +327,7 @@ class Settings:
                     f"--transition {first}:{last} overlaps the one that ends at frame {before}; "
                     "give ranges that do not overlap"
                 )
+        check_codec(self.codec, lossless=self.lossless, alpha=self.alpha)
         if self.resume and self.overwrite:
             raise UsageError("--resume and --overwrite contradict each other; give one of them")
         if self.anew and not self.resume:

@@ -23,6 +23,7 @@ MEDIA = tuple(
         "picture_file",
         "read",
         "trial_child",
+        "wav",
         "write",
     )
 )

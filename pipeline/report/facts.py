@@ -27,7 +27,7 @@ MAX_RATE = 1e6
 class LayerFact:
     """One layer.
 
-    path: its file, relative to the run's folder.
+    path: its file, or the folder of its pictures, relative to the run's folder.
     first, last: the frames it covers, inclusive.
     slug: a unique name that is safe in any file system and page.
     """
@@ -114,6 +114,12 @@ class RunFacts:
     def count(self) -> int:
         """How many frames layers cover."""
         return self.frames - self.first
+
+    @property
+    def is_playable(self) -> bool:
+        """Whether browsers play the codec of the run's layers. They play H.264 with even sides."""
+        plays = self.settings.get("codec") in (None, "h264")
+        return plays and self.size[0] % 2 == 0 and self.size[1] % 2 == 0
 
     @property
     def input_paths(self) -> list[Path]:

@@ -121,7 +121,7 @@ def _work(running: _Run, folder: RunFolder) -> dict[str, Any]:
         whole, names = with_report(
             partial(_described, running, result), job, manifest.describe_fits(result.fits)
         )
-        layers = [layer.path for layer in result.layers]
+        layers = [path for layer in result.layers for path in (layer.path, *layer.sounds)]
         report_files = [folder.work / name for name in names]
         folder.publish([*layers, *result.sheets, *report_files], whole, running.identity)
     return whole

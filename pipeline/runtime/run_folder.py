@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Literal
 
+from pipeline.codecs import PICTURE_CODECS
 from pipeline.runtime.folder_decision import DECISIONS, Content, Doing, Refusal, Request
 from pipeline.runtime.run_record import (
     MANIFEST,
@@ -33,6 +34,7 @@ from pipeline.runtime.run_record import (
     report_name,
     write_json,
 )
+from pipeline.runtime.sequences import foreign_entry, remove_sequence
 from stages import safe_files
 from stages.errors import UnlayerError, UsageError
 
@@ -205,7 +207,9 @@ class RunFolder:
             self.drop_work()
             return False
         self.restarted = doing == "anew"
-        self.refuse_foreign_files(roles)
+        kept = identity.get("settings")
+        codec = kept.get("codec") if isinstance(kept, Mapping) else None
+        self.refuse_foreign_files(roles, folders=codec in PICTURE_CODECS)
         # Delete files that an interrupted run had published; they are written again. Where there
         # is a manifest, nothing of the new run was published: those files belong to the finished
         # run and stay.
@@ -243,6 +247,9 @@ class RunFolder:
             if "/" in name and not safe_files.is_folder(inside):
                 continue
             any_inside = any_inside or "/" in name
+            if "/" not in name and safe_files.is_folder(self.path / name):
+                remove_sequence(self.path / name)
+                continue
             with suppress(FileNotFoundError, IsADirectoryError, NotADirectoryError):
                 (self.path / name).unlink()
         if any_inside:
@@ -298,8 +305,11 @@ class RunFolder:
         safe_files.make_folder(target.parent, self.path)
         file.replace(target)
 
-    def refuse_foreign_files(self, roles: tuple[str, ...]) -> None:
-        """Raise UsageError where a file of another origin has a name that this run may need."""
+    def refuse_foreign_files(self, roles: tuple[str, ...], *, folders: bool = False) -> None:
+        """Raise UsageError where a file of another origin has a name that this run may need.
+
+        folders: whether layers are folders of pictures.
+        """
         taken = re.compile(rf"(?:{'|'.join(roles)}|sheet)(?:-\d+)*\.\w+|report\.html|losses\.json")
         known = {
             *files_of(read_json(self.work / RECORD) or {}),
@@ -312,6 +322,11 @@ class RunFolder:
             found += sorted(entry for entry in inside.iterdir() if entry.suffix in REPORT_SUFFIXES)
         elif os.path.lexists(inside):
             found.append(inside)
+        if folders:
+            named = re.compile(rf"(?:{'|'.join(roles)})(?:-\d+)*")
+            layers = [entry for entry in entries if named.fullmatch(entry.name)]
+            found += layers
+            found += filter(None, map(foreign_entry, filter(safe_files.is_folder, layers)))
         for entry in found:
             if entry.relative_to(self.path).as_posix() not in known:
                 raise UsageError(

@@ -12,7 +12,6 @@ from av.audio.resampler import AudioResampler
 from av.audio.stream import AudioStream
 from av.container import InputContainer, OutputContainer
 from av.packet import Packet
-from av.video.stream import VideoStream
 
 from stages.errors import DISK_FULL, UnlayerError
 from stages.media.clip import AudioSpan
@@ -27,21 +26,16 @@ WRITE_ERRORS = (av.FFmpegError, OSError, ValueError, MemoryError)
 _PREROLL = 1  # seconds before a span's start from which audio is decoded
 
 
-class Tracks:
-    """The tracks of a file that is being written: its picture, and the audio beside it.
+class AudioTracks:
+    """The audio tracks of a video file that is being written.
 
-    container: the open file. video: its picture's stream. file_type: how it holds audio.
+    container: the open file. file_type: how it holds audio.
     warnings: gets a sentence where the audio cannot be written whole.
     """
 
     def __init__(
-        self,
-        container: OutputContainer,
-        video: VideoStream,
-        file_type: FileType,
-        warnings: list[str],
+        self, container: OutputContainer, file_type: FileType, warnings: list[str]
     ) -> None:
-        self.video = video
         self._container = container
         self._file_type = file_type
         self._warnings = warnings

@@ -20,17 +20,23 @@ class LayerFormat:
     """What a layer is and how the user wants it written.
 
     lossless: whether to write FFV1 in Matroska (full-range RGB) instead of H.264 in MP4.
-    alpha: one of :data:`ALPHA_CONTAINERS` for a layer with an alpha channel, otherwise ``None``.
-    bit_depth: of lossless layers, 8 to 16.
-    pictures: whether the layer is a single picture, written as PNG.
+    alpha: for a layer with an alpha channel one of :data:`ALPHA_CONTAINERS`, or empty for the one
+        that fits ``codec`` and ``lossless``; otherwise ``None``.
+    codec: the name of a container in :data:`stages.media.containers.LAYER_CONTAINERS` instead of
+        the two above. A layer that it cannot hold goes into the one that its entry names.
+    bit_depth: of lossless layers, and of those with a ``codec``, 8 to 16.
+    pictures: whether the layer is a single picture, written as PNG unless ``codec`` is of pictures.
     data: whether the values are not colours, as in a matte. They are written as they are.
+    premultiplied: whether colours are multiplied by alpha. Otherwise alpha is straight.
     """
 
     lossless: bool = False
     alpha: str | None = None
+    codec: str | None = None
     bit_depth: int = 8
     pictures: bool = False
     data: bool = False
+    premultiplied: bool = False
 
 
 PREVIEW = Encoding(
@@ -48,21 +54,37 @@ def encoding_for(info: ClipInfo, wanted: LayerFormat) -> Encoding:
 
     Raises :class:`ValueError` for an unknown ``alpha``.
     """
-    return container_for(wanted).encoding(info, wanted.bit_depth, wanted.alpha is not None)
+    container = container_for(wanted)
+    return container.encoding(
+        info,
+        wanted.bit_depth,
+        wanted.alpha is not None,
+        sequence=container.is_pictures and not wanted.pictures,
+    )
 
 
 def container_for(wanted: LayerFormat) -> LayerContainer:
-    """Return the container of a layer. Raises :class:`ValueError` for an unknown ``alpha``."""
-    if wanted.alpha not in (None, *ALPHA_CONTAINERS):
+    """Return the container of a layer.
+
+    Raises :class:`ValueError` for an unknown ``alpha`` or ``codec``.
+    """
+    if wanted.alpha not in (None, "", *ALPHA_CONTAINERS):
         raise ValueError(
             f"alpha must be one of {', '.join(ALPHA_CONTAINERS)} or None, got {wanted.alpha!r}"
         )
-    name = "ffv1" if wanted.lossless else "h264"
+    name = wanted.codec or ("ffv1" if wanted.lossless else "h264")
+    if name not in LAYER_CONTAINERS:
+        raise ValueError(f"codec must be one of {', '.join(LAYER_CONTAINERS)}, got {name!r}")
+    container = LAYER_CONTAINERS[name]
     if wanted.pictures:
-        name = "png"
-    elif wanted.alpha is not None:
-        name = _BY_ALPHA_NAME[wanted.alpha]
-    return LAYER_CONTAINERS[name]
+        return container if container.is_pictures else LAYER_CONTAINERS["png"]
+    if wanted.alpha:
+        return LAYER_CONTAINERS[_BY_ALPHA_NAME[wanted.alpha]]
+    if wanted.alpha is not None and not container.alpha:
+        return LAYER_CONTAINERS[container.for_alpha]
+    if wanted.data and container.for_data:
+        return LAYER_CONTAINERS[container.for_data]
+    return container
 
 
 _SDR_TRANSFERS = (1, 4, 5, 6, 7, 13)  # H.273: transfers that a BT.709 display shows well enough
@@ -90,9 +112,10 @@ def output_colors(encoding: Encoding, color: ColorTags, data: bool) -> OutputCol
     """
     if data:
         return OutputColors((BT709, BT709, BT709 if encoding.yuv else RGB_MATRIX))
+    container = encoding.container
     primaries = BT709 if color.primaries == UNSPECIFIED else color.primaries
     transfer = BT709 if color.transfer == UNSPECIFIED else color.transfer
-    if encoding.container.converts_colors:
+    if container.converts_colors:
         if color.needs_conversion:
             return OutputColors((BT709, BT709, BT709), converted=True)
         if primaries in _SDR_PRIMARIES and transfer in _SDR_TRANSFERS:
@@ -101,4 +124,6 @@ def output_colors(encoding: Encoding, color: ColorTags, data: bool) -> OutputCol
     if not encoding.yuv:
         return OutputColors((primaries, transfer, RGB_MATRIX))
     matrix = BT2020 if primaries == BT2020 else BT709
+    if container.fixed_matrix is not None:
+        matrix = container.fixed_matrix
     return OutputColors((primaries, transfer, matrix))

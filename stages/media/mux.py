@@ -15,7 +15,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from stages.errors import UnlayerError
-from stages.media.audio import WRITE_ERRORS, Tracks, audio_warning
+from stages.media.audio import WRITE_ERRORS, AudioTracks, audio_warning
 from stages.media.clip import AudioSpan, ClipInfo
 from stages.media.containers.base import Encoding, FinishedFile
 from stages.media.headers import RESERVED
@@ -65,7 +65,8 @@ class MuxedClip:
         self._tick = tick
         self._warnings = warnings
         self._container: OutputContainer | None = None
-        self._tracks: Tracks | None = None
+        self._video: VideoStream | None = None
+        self._tracks: AudioTracks | None = None
         self._durations: dict[int, int] = {}
 
     def begin(self, audio: AudioSpan | None) -> None:
@@ -82,16 +83,17 @@ class MuxedClip:
 
     def add(self, frame: VideoFrame, time: int, duration: int) -> None:
         """Encode a frame. time, duration: in ticks."""
-        assert self._tracks is not None
+        assert self._video is not None
         frame.pts = time
         frame.time_base = self._tick
         self._durations[time] = duration
-        self._mux(self._tracks.video.encode(frame))
+        self._mux(self._video.encode(frame))
 
     def finish(self) -> list[str]:
         """Complete the file; return what could not be written into its header."""
-        assert self._tracks is not None and self._container is not None
-        self._mux(self._tracks.video.encode(None))
+        assert self._video is not None and self._container is not None
+        assert self._tracks is not None
+        self._mux(self._video.encode(None))
         self._tracks.mux_audio(until=None)
         self._container.close()
         self._container = None
@@ -134,6 +136,8 @@ class MuxedClip:
         )
         assert isinstance(video, VideoStream)
         context = video.codec_context
+        if encoding.container.tag:
+            context.codec_tag = encoding.container.tag
         context.thread_type = "AUTO"
         video.width, video.height = info.width, info.height
         video.pix_fmt = encoding.pixels
@@ -148,7 +152,8 @@ class MuxedClip:
             video.metadata["title"] = RESERVED
         if labels.timecode:
             container.metadata["timecode"] = labels.timecode
-        self._tracks = Tracks(container, video, self._file_type, self._warnings)
+        self._video = video
+        self._tracks = AudioTracks(container, self._file_type, self._warnings)
         if audio is not None:
             self._tracks.add_audio(audio)
         container.start_encoding()

@@ -2,8 +2,9 @@
 
 A layer's file holds exactly the frames that it was given, upright, with their intervals, and its
 first frame at time 0. Every muxer and encoder runs in its bit-exact mode, so equal layers are equal
-files. :mod:`stages.media.mux` writes videos and :mod:`stages.media.picture_file` pictures; only
-these and this module open media files for writing.
+files. :mod:`stages.media.mux` writes videos, :mod:`stages.media.picture_file` pictures and folders
+of them, and :mod:`stages.media.wav` the sound beside such folders. Only these and this module open
+media files for writing.
 """
 
 from __future__ import annotations
@@ -25,33 +26,38 @@ from numpy.typing import NDArray
 from stages import safe_files
 from stages.errors import DISK_FULL, UnlayerError
 from stages.media import colour
+from stages.media.audio import WRITE_ERRORS, audio_warning
 from stages.media.clip import AudioSpan, ClipInfo, Frames
-from stages.media.color_tags import ColorTags
+from stages.media.color_tags import BT709, UNSPECIFIED, ColorTags
 from stages.media.containers.base import Encoding
 from stages.media.formats import LayerFormat, encoding_for, output_colors
 from stages.media.mux import MuxedClip, VideoLabels
-from stages.media.picture_file import PictureFile
+from stages.media.picture_file import PATTERN, PictureFile, PictureSequence
 from stages.media.sniff import printable, reason
 from stages.media.timecode import advance
-from stages.media.tone import to_display
+from stages.media.tone import to_display, to_light
+from stages.media.wav import write_wavs
 
 _LIMITED_RANGE = 1  # FFmpeg's number
+_SRGB = 13  # H.273's number of that transfer
 _MAX_TICKS = 10**9  # in a second, so that times fit the containers' fields
 _DEFAULT = LayerFormat()
 
 
 class LayerWriter:
-    """Write one layer. The file appears at :attr:`path` when it is complete, or not at all.
+    """Write one layer. It appears at :attr:`path` when it is complete, or not at all.
 
-    Use it as a context manager. After a clean exit the file is at :attr:`path`; after an exception
-    or :meth:`abort` there is none.
+    Use it as a context manager. After a clean exit the layer is at :attr:`path`, a file or the
+    folder of a sequence, and :attr:`sounds` are the WAV files beside a sequence. After an exception
+    or :meth:`abort` there is nothing.
 
     path: the layer's path without suffix, as in ``run/scene-001``.
     info: the clip that it belongs to: size, pixel aspect, rate, colours.
     layer_format: what the layer is and how it is written.
     encoding: the encoding to use instead of the one for ``layer_format``.
     audio: the part of the input's audio that goes with it.
-    first_frame: the input frame that the layer begins with; it gives the first time code.
+    first_frame: the input frame that the layer begins with. It gives the first time code, and the
+        number of a sequence's first file; without it files are numbered from 0.
     warnings: sentences about what could not be written; the layer is good without it.
 
     Raises :class:`UnlayerError` naming the folder where the layer cannot be written or the disk is
@@ -70,17 +76,22 @@ class LayerWriter:
     ) -> None:
         self.info = info
         self.warnings: list[str] = []
+        self.sounds: list[Path] = []
         data = layer_format.data
         self._encoding = encoding or encoding_for(info, layer_format)
         self._alpha = self._encoding.alpha
+        self._premultiplied = layer_format.premultiplied
+        # Data are written as they are, and so are colours in all other containers.
+        self._linear = self._encoding.container.linear and not data
         self._colors = output_colors(self._encoding, info.color, data)
         self.path = path.with_name(path.name + self._encoding.suffix)
         self._temporary = path.with_name(f".{path.name}.part{self._encoding.suffix}")
         file_type = self._encoding.container.file_type
         self._audio = audio if file_type.sound is not None else None
+        self._beside = audio if self._encoding.sequence else None
         # The unit of the layer's times, in seconds.
         self._tick = file_type.unit or Fraction(1, min(info.time_base.denominator, _MAX_TICKS))
-        self._sink: MuxedClip | PictureFile
+        self._sink: MuxedClip | PictureFile | PictureSequence
         if file_type.muxer:
             # HDR metadata describe the input's values, so they are written only beside those.
             has_light = (info.color.mastering or info.color.light) is not None
@@ -95,8 +106,13 @@ class LayerWriter:
         else:
             color = ColorTags() if data else info.color
             icc = None if data else info.icc
-            encoder = self._encoding.container.encoder
-            self._sink = PictureFile(self._temporary, encoder, color, icc)
+            if self._encoding.sequence:
+                self._sink = PictureSequence(
+                    self._temporary, self._encoding, color, icc, first_frame or 0
+                )
+            else:
+                self._sink = PictureFile(self._temporary, self._encoding, color, icc)
+            self._warn_of_lost_labels(color, icc)
         self._first_time: Fraction | None = None
         self._held: tuple[VideoFrame, Fraction] | None = None
         self._interval = 1 / info.rate
@@ -104,7 +120,11 @@ class LayerWriter:
     def __enter__(self) -> Self:
         with self._guarded():
             # Create the file here: the media library would follow a link of that name.
-            safe_files.create(self._temporary).close()
+            if self._encoding.sequence:
+                safe_files.remove(self._temporary)
+                self._temporary.mkdir()
+            else:
+                safe_files.create(self._temporary).close()
             self._sink.begin(self._audio)
         return self
 
@@ -119,6 +139,13 @@ class LayerWriter:
             return
         with self._guarded():
             self._finish()
+
+    @property
+    def pattern(self) -> str:
+        """The names of a sequence's files, as in ``%06d.png``; empty for a single file."""
+        if not self._encoding.sequence:
+            return ""
+        return PATTERN + self._encoding.container.file_type.suffix
 
     def write(self, frames: Frames, alpha: torch.Tensor | None = None) -> None:
         """Add consecutive frames.
@@ -147,9 +174,9 @@ class LayerWriter:
                 self._add(self._frame(frames.pixels[place], opacity), time)
 
     def abort(self) -> None:
-        """Remove the unfinished file. Does nothing after a clean exit."""
+        """Remove the unfinished layer. Does nothing after a clean exit."""
         self._sink.close()
-        self._temporary.unlink(missing_ok=True)
+        safe_files.remove(self._temporary)
 
     def _frame(self, pixels: torch.Tensor, alpha: torch.Tensor | None) -> VideoFrame:
         """Return pixels ``(1, 3, H, W)`` and alpha ``(1, 1, H, W)`` as a frame for the encoder."""
@@ -157,15 +184,22 @@ class LayerWriter:
         pixels = pixels.detach().cpu()
         if self._colors.converted:
             pixels = to_display(pixels, self.info.color)
+        if self._linear:
+            pixels = to_light(pixels, self.info.color)
         if self._alpha:
             if alpha is None:
                 alpha = torch.ones_like(pixels[:, :1])
-            pixels = torch.cat([pixels, alpha.detach().to(pixels)], dim=1)
+            alpha = alpha.detach().to(pixels)
+            if self._premultiplied:
+                pixels = pixels * alpha
+            pixels = torch.cat([pixels, alpha], dim=1)
+        if encoding.pixels.endswith("f32le"):
+            values = pixels[0].permute(1, 2, 0).float().numpy()
+            return VideoFrame.from_ndarray(np.ascontiguousarray(values), encoding.pixels)
         top = 2**encoding.bits - 1
         if encoding.yuv:
-            planes = colour.yuv_planes(
-                pixels[0, :3], encoding.bits, "420" in encoding.pixels, self._colors.tags[2]
-            )
+            chroma = next(name for name in ("444", "422", "420") if name in encoding.pixels)
+            planes = colour.yuv_planes(pixels[0, :3], encoding.bits, chroma, self._colors.tags[2])
             if self._alpha:
                 planes.append(
                     (pixels[0, 3] * top).round().clamp(0, top).numpy().astype(planes[0].dtype)
@@ -207,9 +241,45 @@ class LayerWriter:
         self._encode(*self._held)
         for missing in self._sink.finish():
             self.warnings.append(f"{self.path.name}: {missing} could not be written into the file")
-        with self._temporary.open("rb+") as file:
-            os.fsync(file.fileno())
+        if self._encoding.sequence:
+            self._write_sounds()
+            # A folder can only take the name of an empty one.
+            safe_files.remove(self.path)
+        else:
+            with self._temporary.open("rb+") as file:
+                os.fsync(file.fileno())
         self._temporary.replace(self.path)
+
+    def _write_sounds(self) -> None:
+        """Write the audio beside a sequence; a fault is a warning, unless the disk is full."""
+        if self._beside is None:
+            return
+        try:
+            self.sounds = write_wavs(self._beside, self.path)
+        except (UnlayerError, *WRITE_ERRORS) as error:
+            if getattr(error, "errno", 0) in DISK_FULL:
+                raise
+            self.warnings.append(audio_warning(self._beside.path, error))
+
+    def _warn_of_lost_labels(self, color: ColorTags, icc: bytes | None) -> None:
+        """Warn of what picture files cannot say about their pictures."""
+        info, about = self.info, self._encoding.container.about
+        if info.pixel_aspect != 1 and self._encoding.sequence:
+            self.warnings.append(
+                f"{self.path.name}: {about} files do not keep the pixel aspect ratio of "
+                f"{info.pixel_aspect}"
+            )
+        is_usual = color.primaries in (BT709, UNSPECIFIED) and color.transfer in (
+            BT709,
+            UNSPECIFIED,
+            _SRGB,
+        )
+        says_colors = self._encoding.container.file_type.colors or icc is not None
+        if not says_colors and not is_usual:
+            self.warnings.append(
+                f"{self.path.name}: {about} files cannot say that their colours are "
+                f"{color.describe()}; set it in the program that reads them"
+            )
 
     @contextlib.contextmanager
     def _guarded(self) -> Iterator[None]:

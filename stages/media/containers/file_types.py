@@ -1,4 +1,4 @@
-"""The file types that several containers share: MP4, MOV, Matroska and WebM."""
+"""The file types that containers share: MP4, MOV, Matroska and WebM."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _IN_MP4 = frozenset({"aac", "mp3", "mp3float", "ac3", "eac3", "alac"})
 
 
 def _correct_mov(file: FinishedFile) -> list[str]:
-    """Write HDR metadata into a MOV file."""
+    """Write HDR metadata into a MOV or MP4 file."""
     done = not file.light or write_mov_light(file.path, file.info.color)
     return [] if done else light_lost(file)
 
@@ -43,6 +43,17 @@ MP4 = FileType(
     SoundTracks(_IN_MP4 | {"opus", "libopus"}, "aac", "fltp", _AAC_RATES),
     timecode=True,
     pixel_aspect=True,
+)
+# Without "faststart" the index comes last, and HDR metadata can be added to it.
+MP4_HDR = FileType(
+    ".mp4",
+    "mp4",
+    {},
+    MP4.sound,
+    timecode=True,
+    pixel_aspect=True,
+    reserves_name=False,
+    correct=_correct_mov,
 )
 MOV = FileType(
     ".mov",

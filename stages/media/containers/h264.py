@@ -24,6 +24,7 @@ CONTAINER = LayerContainer(
     MP4,
     "libx264",
     _settings,
+    for_alpha="prores4444",
     converts_colors=True,
     least_psnr=40.0,
 )

@@ -23,5 +23,6 @@ CONTAINER = LayerContainer(
     _settings,
     depths=(10,),
     alpha=True,
+    for_data="png-mov",
     least_psnr=50.0,
 )

@@ -1,0 +1,34 @@
+"""The words of ``--codec``, and what contradicts them.
+
+``stages/media/containers`` has an entry for each word. The words stand here as well, because the
+command line is parsed before anything heavy is imported.
+"""
+
+from __future__ import annotations
+
+from stages.errors import UsageError
+
+PICTURE_CODECS = ("png", "tiff", "exr")
+"""Codecs that write a clip as a folder of numbered pictures."""
+LOSSLESS_CODECS = ("ffv1", *PICTURE_CODECS)
+"""Codecs that lose nothing."""
+ALPHA_CODECS = ("prores4444", *LOSSLESS_CODECS)
+"""Codecs that hold an alpha channel."""
+CODECS = ("h264", "h265", "prores422", "prores4444", "dnxhr", *LOSSLESS_CODECS)
+"""All codecs for layers."""
+
+
+def check_codec(codec: str | None, *, lossless: bool, alpha: str | None) -> None:
+    """Raise UsageError where ``--codec`` contradicts ``--lossless`` or ``--alpha``."""
+    if codec is None:
+        return
+    if lossless and codec not in LOSSLESS_CODECS:
+        raise UsageError(
+            f"--lossless and --codec {codec} contradict each other; leave one out, "
+            f"or choose --codec {' or '.join(LOSSLESS_CODECS)}"
+        )
+    if alpha is not None and codec in ALPHA_CODECS:
+        raise UsageError(
+            f"--alpha {alpha} and --codec {codec} contradict each other: "
+            f"{codec} holds alpha itself; leave one out"
+        )
