@@ -37,7 +37,8 @@ class WrittenLayer:
     the work folder, or the folder of a sequence; the run moves it into its own folder under the
     same name. first_frame, last_frame: the frames of the input that it covers, inclusive, counted
     from 0. pattern: the names of a sequence's files, as in ``%06d.png``, where the number is the
-    frame's. sounds: the files of its audio beside a sequence.
+    frame's. sounds: the files of its audio beside a sequence. data: whether its values are not
+    colours, as in a matte.
     """
 
     name: str
@@ -47,6 +48,7 @@ class WrittenLayer:
     last_frame: int
     pattern: str = ""
     sounds: tuple[Path, ...] = ()
+    data: bool = False
 
 
 @dataclass(frozen=True)

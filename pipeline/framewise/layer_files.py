@@ -94,6 +94,7 @@ class LayerFiles:
                         last,
                         writer.pattern,
                         tuple(writer.sounds),
+                        output.data,
                     )
                 )
                 for warning in writer.warnings:
@@ -155,7 +156,9 @@ class LayerFiles:
                     colour, alpha = _colour_and_alpha(output, one)
                     writer.write(Frames(colour, frames.times[here], number), alpha)
                 last = len(self.overview.times) - 1 if is_shared else number
-                self.layers.append(WrittenLayer(name, output.role, writer.path, number, last))
+                self.layers.append(
+                    WrittenLayer(name, output.role, writer.path, number, last, data=output.data)
+                )
 
     def _writer(self, output: Output, name: str, first: int) -> LayerWriter:
         """Return a writer for the file ``name``, which begins at the input's frame ``first``."""

@@ -30,6 +30,7 @@ class LayerFact:
     path: its file, or the folder of its pictures, relative to the run's folder.
     first, last: the frames it covers, inclusive.
     slug: a unique name that is safe in any file system and page.
+    data: whether its values are not colours, as in a matte.
     """
 
     name: str
@@ -38,6 +39,7 @@ class LayerFact:
     first: int
     last: int
     slug: str
+    data: bool = False
 
     def __len__(self) -> int:
         return self.last - self.first + 1
@@ -182,7 +184,8 @@ def _layers(entries: Sequence[Any]) -> tuple[LayerFact, ...]:
             slug = f"layer-{number:03d}"
         if slug in {layer.slug for layer in layers}:
             slug = f"{slug[:50]}-n{number}"
-        layers.append(LayerFact(name, role, path, first, last, slug))
+        is_data = entry.get("data") is True
+        layers.append(LayerFact(name, role, path, first, last, slug, is_data))
     return tuple(layers)
 
 

@@ -18,6 +18,7 @@ from pipeline.runtime.run_record import REPORT
 from stages import safe_files
 from stages.errors import UnlayerError
 from stages.media.clip import ClipInfo, Frames
+from stages.media.color_tags import ColorTags
 from stages.media.formats import PREVIEW
 from stages.media.read import Clip, choose_stream, open_clip, open_media
 from stages.media.thumbnails import Picture, levels
@@ -164,7 +165,11 @@ def layer_track(
     if safe_files.is_folder(path):
         # Pictures have no rate of their own.
         clip.take_pictures_at(Fraction(facts.rate).limit_denominator(MAX_RATE_DENOMINATOR))
-    alpha = _alpha_of(layer, facts, folder)
+    if layer.data:
+        # An EXR says that its values are linear light, but these are no colours.
+        clip.info = replace(clip.info, color=ColorTags())
+    is_multiplied = facts.settings.get("premultiplied") is True
+    alpha = None if is_multiplied else _alpha_of(layer, facts, folder)
     size = fitting(clip.info.height, clip.info.width, SIDE, clip.info.pixel_aspect)
     held, times = encode_preview(
         clip,

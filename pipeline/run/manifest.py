@@ -159,6 +159,8 @@ def _layer(layer: WrittenLayer) -> dict[str, object]:
     }
     if layer.pattern:
         entry["pattern"] = layer.pattern
+    if layer.data:
+        entry["data"] = True
     if layer.sounds:
         entry["sounds"] = [sound.name for sound in layer.sounds]
     return entry

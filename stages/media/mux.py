@@ -26,6 +26,15 @@ _LIMITED_RANGE, _FULL_RANGE = 1, 2  # FFmpeg's numbers
 _NO_ACCESS = (errno.EACCES, errno.ENOENT, errno.EROFS)
 
 
+def has_encoder(name: str) -> bool:
+    """Return whether the media library can write a codec. name: FFmpeg's, of the encoder."""
+    try:
+        av.Codec(name, "w")
+    except ValueError:
+        return False
+    return True
+
+
 @dataclass(frozen=True)
 class VideoLabels:
     """What a video file says about its picture.

@@ -181,6 +181,7 @@ class _Writing:
                 layer.last,
                 pattern,
                 tuple(work / sound for sound in sounds),
+                layer.role == "matte",
             )
         )
         for warning in warnings:

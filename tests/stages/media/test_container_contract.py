@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import struct
 import sys
 from dataclasses import dataclass
 from fractions import Fraction
@@ -29,7 +30,11 @@ from stages.mixing.psnr import psnr_of
 
 TICKS = [90000, 93600, 97200, 104400, 108000]  # 1/90000 s; one frame lasts twice as long
 FIRST = 25  # the input's frame that a layer begins with
-HDR = ColorTags(BT2020, PQ, BT2020)
+# A display of 1000 cd/m2 with the primaries of BT.2020, as 24 bytes of an mdcv box.
+MASTERING = struct.pack(
+    ">8H2I", 8500, 39850, 6550, 2300, 35400, 14600, 15635, 16450, 10_000_000, 50
+)
+HDR = ColorTags(BT2020, PQ, BT2020, MASTERING, (1000, 400))
 INFINITE = float("inf")
 
 
@@ -232,6 +237,8 @@ def test_colours_travel_through(form: Form, tmp_path: Path) -> None:
         tags = (BT709, BT709)
     assert writer.warnings == []
     assert (color.primaries, color.transfer) == tags
+    if form in VIDEOS and not container.converts_colors:
+        assert (color.mastering, color.light) == (HDR.mastering, HDR.light)
     assert (int(plain.color_primaries), int(plain.color_trc)) == tags
     assert psnr(back(writer.path).pixels, expected(form, frames, HDR).clamp(0, 1)) >= min(
         container.least_psnr, 45 if not container.converts_colors else 0
