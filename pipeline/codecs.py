@@ -1,6 +1,6 @@
-"""The words of ``--codec``, and what contradicts them.
+"""The words of ``--codec`` and ``--alpha``, and which of them contradict each other.
 
-``stages/media/containers`` has an entry for each word. The words stand here as well, because the
+``stages/media/containers`` has an entry for each codec. The words stand here as well, because the
 command line is parsed before anything heavy is imported.
 """
 
@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from stages.errors import UsageError
 
+PREMULTIPLIED = "premultiplied"
+"""The word of ``--alpha`` for colours that are multiplied by it, in the usual format."""
 PICTURE_CODECS = ("png", "tiff", "exr")
 """Codecs that write a clip as a folder of numbered pictures."""
 LOSSLESS_CODECS = ("ffv1", *PICTURE_CODECS)
@@ -16,6 +18,8 @@ ALPHA_CODECS = ("prores4444", *LOSSLESS_CODECS)
 """Codecs that hold an alpha channel."""
 CODECS = ("h264", "h265", "prores422", "prores4444", "dnxhr", *LOSSLESS_CODECS)
 """All codecs for layers."""
+ALPHAS = ("prores", "vp9", "ffv1", "png", PREMULTIPLIED)
+"""The words of ``--alpha``: formats of layers with alpha, or how they are written."""
 
 
 def check_codec(codec: str | None, *, lossless: bool, alpha: str | None) -> None:
@@ -27,7 +31,7 @@ def check_codec(codec: str | None, *, lossless: bool, alpha: str | None) -> None
             f"--lossless and --codec {codec} contradict each other; leave one out, "
             f"or choose --codec {' or '.join(LOSSLESS_CODECS)}"
         )
-    if alpha is not None and codec in ALPHA_CODECS:
+    if alpha not in (None, PREMULTIPLIED) and codec in ALPHA_CODECS:
         raise UsageError(
             f"--alpha {alpha} and --codec {codec} contradict each other: "
             f"{codec} holds alpha itself; leave one out"

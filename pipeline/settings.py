@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pipeline.codecs import CODECS, check_codec
+from pipeline.codecs import ALPHAS, CODECS, PREMULTIPLIED, check_codec
 from pipeline.values import (
     OneOf,
     parse_counts,
@@ -34,7 +34,6 @@ from pipeline.values import (
 from stages.errors import UsageError
 
 PRESETS = ("fast", "balanced", "best", "paper")
-ALPHAS = ("prores", "vp9", "ffv1", "png")
 INTERLACED = ("auto", "keep", "deinterlace")
 SPACES = ("auto", "gamma", "linear")
 
@@ -161,7 +160,7 @@ class Settings:
     salvage: bool = _read(False, "of a damaged file, use what decodes and say how much", rare=BOTH)
     interlaced: str = _read(
         "auto",
-        "interlaced video: auto (deinterlace where found), keep, deinterlace",
+        "interlaced: auto, keep, deinterlace",
         metavar="NAME",
         parse=OneOf(INTERLACED),
         rare=BOTH,
@@ -226,20 +225,17 @@ class Settings:
     lossless: bool = _write(False, "layers as FFV1 in Matroska, not H.264 in MP4")
     codec: str | None = _write(
         None,
-        f"{', '.join(CODECS[:-1])} or {CODECS[-1]}",
+        "of the layers, as h265, prores422, exr; see docs",
         metavar="NAME",
         parse=OneOf(CODECS),
         rare=BOTH,
     )
     alpha: str | None = _write(
         None,
-        "layers with alpha: prores, vp9, ffv1, png (a video of PNGs)",
+        f"with alpha: prores, vp9, ffv1, png (in MOV), {PREMULTIPLIED}",
         metavar="NAME",
         parse=OneOf(ALPHAS),
         rare=BOTH,
-    )
-    premultiplied: bool = _write(
-        False, "multiply colours by alpha, where a layer has one", rare=BOTH
     )
     resume: bool = _write(
         False,

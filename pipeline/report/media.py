@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import torch
 
+from pipeline.codecs import PREMULTIPLIED
 from pipeline.report.facts import LayerFact, RunFacts
 from pipeline.report.tracks import Span, Track, fitting, link, within
 from pipeline.runtime.run_record import REPORT
@@ -168,7 +169,7 @@ def layer_track(
     if layer.data:
         # An EXR says that its values are linear light, but these are no colours.
         clip.info = replace(clip.info, color=ColorTags())
-    is_multiplied = facts.settings.get("premultiplied") is True
+    is_multiplied = facts.settings.get("alpha") == PREMULTIPLIED
     alpha = None if is_multiplied else _alpha_of(layer, facts, folder)
     size = fitting(clip.info.height, clip.info.width, SIDE, clip.info.pixel_aspect)
     held, times = encode_preview(

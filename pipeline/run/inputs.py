@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from pipeline.codecs import CODECS, PICTURE_CODECS
+from pipeline.codecs import CODECS, PICTURE_CODECS, PREMULTIPLIED
 from pipeline.settings import Settings
 from pipeline.task import Task
 from stages.errors import UsageError
@@ -91,7 +91,7 @@ def _without_meaning(settings: Settings, info: ClipInfo) -> list[tuple[str, bool
     if info.is_picture:
         without_time = f"{pictures}, which have no time"
         one_picture = len(settings.inputs) == 1
-        other_alpha = settings.alpha not in (None, "png")
+        other_alpha = settings.alpha not in (None, "png", PREMULTIPLIED)
         other_codec = settings.codec not in (None, *PICTURE_CODECS)
         found += [
             ("--start", settings.start is not None, without_time),

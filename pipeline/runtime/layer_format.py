@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pipeline.codecs import PREMULTIPLIED
 from pipeline.settings import Settings
 from stages.media.clip import ClipInfo
 from stages.media.formats import LayerFormat
@@ -20,13 +21,15 @@ def layer_format(
     picture: whether it is a single picture. data: whether its values are not colours, as in a
     matte. alpha: whether it has an alpha channel.
     """
+    premultiplied = settings.alpha == PREMULTIPLIED
+    own = "" if premultiplied else settings.alpha or ""
     is_deep = settings.lossless or settings.codec is not None
     return LayerFormat(
         lossless=settings.lossless,
-        alpha=(settings.alpha or "") if alpha else None,
+        alpha=own if alpha else None,
         codec=settings.codec,
         bit_depth=info.bit_depth if is_deep else 8,
         pictures=picture,
         data=data,
-        premultiplied=settings.premultiplied,
+        premultiplied=premultiplied,
     )

@@ -195,7 +195,7 @@ def test_a_store_gets_sequences_and_replaces_them() -> None:
         (["--codec", "h265", "--lossless"], "--lossless and --codec h265 contradict each other"),
         (["--codec", "png", "--alpha", "vp9"], "--alpha vp9 and --codec png contradict"),
         (["--codec", "dnxhr"], "at least 256x120 pixels"),
-        (["--codec", "png", "--premultiplied"], "--premultiplied has no meaning"),
+        (["--codec", "png", "--alpha", "premultiplied"], "--alpha has no meaning"),
     ],
 )
 def test_contradictions_are_one_line(

@@ -120,10 +120,6 @@ RUN: Mapping[str, tuple[str, Rule]] = {
         only("alpha", for_clips("the container of the foreground", "picture", "pictures")),
     ),
     "codec": ("ffv1", for_clips("the codec of all layers", "picture", "pictures")),
-    "premultiplied": (
-        "",
-        only("premultiplied", always("colours of the foreground are multiplied by its alpha")),
-    ),
     "resume": (
         "",
         always("goes on with what is there, and begins where nothing is, as its help says"),
