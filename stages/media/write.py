@@ -40,6 +40,9 @@ from stages.media.wav import write_wavs
 
 _LIMITED_RANGE = 1  # FFmpeg's number
 _SRGB = 13  # H.273's number of that transfer
+# Seconds by which intervals may differ before a sequence, which keeps no times, has a warning:
+# some containers round times to milliseconds.
+_UNEVEN = Fraction(2, 1000)
 _MAX_TICKS = 10**9  # in a second, so that times fit the containers' fields
 _DEFAULT = LayerFormat()
 
@@ -116,6 +119,7 @@ class LayerWriter:
         self._first_time: Fraction | None = None
         self._held: tuple[VideoFrame, Fraction] | None = None
         self._interval = 1 / info.rate
+        self._is_even = True
 
     def __enter__(self) -> Self:
         with self._guarded():
@@ -226,6 +230,7 @@ class LayerWriter:
             if time <= before:
                 raise ValueError(f"times must rise, got {time} after {before}")
             self._interval = time - before
+            self._is_even &= abs(self._interval - 1 / self.info.rate) <= _UNEVEN
             self._encode(*self._held)
         self._held = (frame, time)
 
@@ -242,6 +247,11 @@ class LayerWriter:
         for missing in self._sink.finish():
             self.warnings.append(f"{self.path.name}: {missing} could not be written into the file")
         if self._encoding.sequence:
+            if not self._is_even:
+                self.warnings.append(
+                    f"{self.path.name}: its frames are not evenly spaced in time, and numbered "
+                    "pictures do not keep their times"
+                )
             self._write_sounds()
             # A folder can only take the name of an empty one.
             safe_files.remove(self.path)

@@ -29,6 +29,7 @@ from stages.media.write import LayerWriter
 from stages.mixing.psnr import psnr_of
 
 TICKS = [90000, 93600, 97200, 104400, 108000]  # 1/90000 s; one frame lasts twice as long
+EVEN = [90000, 93600, 97200, 100800, 104400]
 FIRST = 25  # the input's frame that a layer begins with
 # A display of 1000 cd/m2 with the primaries of BT.2020, as 24 bytes of an mdcv box.
 MASTERING = struct.pack(
@@ -89,7 +90,8 @@ def layer_of(
     """Write a layer of known frames into ``path``; return its writer and the frames."""
     count = 1 if form.single else len(TICKS)
     height, width = form.size
-    info, empty = clip_of(np.zeros((count, height, width, 3), np.uint8), TICKS[:count], **changes)
+    ticks = EVEN if form.sequence else TICKS
+    info, empty = clip_of(np.zeros((count, height, width, 3), np.uint8), ticks[:count], **changes)
     top = 2 ** min(bits, 16) - 1
     frames = Frames((smooth(count, height, width) * top).round() / top, empty.times)
     ramp = torch.linspace(0, 1, width).expand(count, 1, height, width) if alpha else None
@@ -339,6 +341,13 @@ def test_any_size_is_written(form: Form, size: tuple[int, int], tmp_path: Path) 
     found = open_clip([writer.path]).info
     assert (found.height, found.width) == size
     assert (back(writer.path).pixels - expected(form, frames)).abs().max() < 4 / 255
+
+
+def test_a_sequence_says_that_times_are_lost(tmp_path: Path) -> None:
+    info, frames = clip_of(np.zeros((5, 8, 8, 3), np.uint8), TICKS)
+    with LayerWriter(tmp_path / "layer", info, LayerFormat(codec="png")) as writer:
+        writer.write(frames)
+    assert "not evenly spaced" in writer.warnings[0] and len(writer.warnings) == 1
 
 
 def test_alpha_is_multiplied_in_on_request(tmp_path: Path) -> None:
