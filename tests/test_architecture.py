@@ -28,7 +28,7 @@ MEDIA = tuple(
     )
 )
 # The folders of `stages` that every stage may use. The other folders are one task's own.
-SHARED = {"media", "motion", "optim", "mixing", "kinds"}
+SHARED = {"media", "motion", "optim", "mixing", "kinds", "published", "coupled"}
 TESTS = sorted((ROOT / "tests").rglob("test_*.py"))
 
 
