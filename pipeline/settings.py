@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pipeline.codecs import ALPHAS, CODECS, PREMULTIPLIED, check_codec
+from pipeline.codecs import ALPHAS, CODECS, LOSSLESS_CODECS, PREMULTIPLIED, check_codec
 from pipeline.values import (
     OneOf,
     parse_counts,
@@ -328,6 +328,11 @@ class Settings:
             raise UsageError("--resume and --overwrite contradict each other; give one of them")
         if self.anew and not self.resume:
             raise UsageError("--anew has a meaning only together with --resume; give both")
+
+    @property
+    def loses_nothing(self) -> bool:
+        """Whether layers are written without loss."""
+        return self.lossless or self.codec in LOSSLESS_CODECS
 
     def kept(self) -> dict[str, object]:
         """Return the settings that can change the layers, as JSON values.

@@ -17,7 +17,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pipeline.codecs import LOSSLESS_CODECS
 from pipeline.framewise.findings import Findings
 from pipeline.framewise.hint import Hint
 from pipeline.framewise.layer_files import LayerFiles
@@ -346,8 +345,7 @@ def _check_disk(job: Job, recipe: Recipe, frame_count: int) -> int:
     Raises UnlayerError where the disk has not so many.
     """
     info = job.clip.info
-    is_lossless = job.settings.lossless or job.settings.codec in LOSSLESS_CODECS
-    if not is_lossless or info.is_picture:
+    if not job.settings.loses_nothing or info.is_picture:
         return 0
     values = 3 * info.height * info.width * frame_count * len(recipe.outputs)
     bytes_per_value = 2 if info.bit_depth > 8 else 1
