@@ -13,12 +13,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from pipeline.codecs import ALPHAS, CODECS, LOSSLESS_CODECS, PREMULTIPLIED, check_codec
 from pipeline.option_fields import setting
 from pipeline.timeline.formats import format_names
 from pipeline.values import (
     ListOf,
     OneOf,
     TimeCode,
+    check_order,
+    check_spans,
     parse_counts,
     parse_device,
     parse_local_folder,
@@ -38,7 +41,6 @@ from pipeline.values import (
 from stages.errors import UsageError
 
 PRESETS = ("fast", "balanced", "best", "paper", "coupled")
-ALPHAS = ("prores", "vp9", "ffv1", "png")
 INTERLACED = ("auto", "keep", "deinterlace")
 SPACES = ("auto", "gamma", "linear")
 
@@ -141,7 +143,7 @@ class Settings:
     salvage: bool = _read(False, "of a damaged file, use what decodes and say how much", rare=BOTH)
     interlaced: str = _read(
         "auto",
-        "interlaced video: auto (deinterlace where found), keep, deinterlace",
+        "interlaced: auto, keep, deinterlace",
         metavar="NAME",
         parse=OneOf(INTERLACED),
         rare=BOTH,
@@ -220,9 +222,16 @@ class Settings:
         result=False,
     )
     lossless: bool = _write(False, "layers as FFV1 in Matroska, not H.264 in MP4")
+    codec: str | None = _write(
+        None,
+        "of the layers, as h265, prores422, exr; see docs",
+        metavar="NAME",
+        parse=OneOf(CODECS),
+        rare=BOTH,
+    )
     alpha: str | None = _write(
         None,
-        f"format of layers with alpha: {', '.join(ALPHAS)}",
+        f"with alpha: prores, vp9, ffv1, png (in MOV), {PREMULTIPLIED}",
         metavar="NAME",
         parse=OneOf(ALPHAS),
         rare=BOTH,
@@ -315,13 +324,8 @@ class Settings:
 
     def __post_init__(self) -> None:
         check_order(self.start, self.end)
-        spans = sorted(self.transition)
-        for (_, before), (first, last) in zip(spans, spans[1:], strict=False):
-            if first <= before:
-                raise UsageError(
-                    f"--transition {first}:{last} overlaps the one that ends at frame {before}; "
-                    "give ranges that do not overlap"
-                )
+        check_spans(self.transition)
+        check_codec(self.codec, self.timeline, lossless=self.lossless, alpha=self.alpha)
         if self.shots is not None and self.transition:
             raise UsageError(
                 "--shots and --transition contradict each other; write the transition into the list"
@@ -337,6 +341,11 @@ class Settings:
     def hides_progress(self) -> bool:
         """Whether no progress is to be shown."""
         return self.no_progress or self.quiet
+
+    @property
+    def loses_nothing(self) -> bool:
+        """Whether layers are written without loss."""
+        return self.lossless or self.codec in LOSSLESS_CODECS
 
     def kept(self) -> dict[str, object]:
         """Return the settings that can change the layers, as JSON values.
@@ -361,15 +370,6 @@ class Settings:
         """Return what the manifest calls a file that was given."""
         is_passing = self.temporary is not None and path.parent == self.temporary
         return path.stem if is_passing else str(path)
-
-
-def check_order(start: Fraction | TimeCode | None, end: Fraction | TimeCode | None) -> None:
-    """Raise UsageError where the start is not before the end; time codes are not compared."""
-    if isinstance(start, Fraction) and isinstance(end, Fraction) and start >= end:
-        raise UsageError(
-            f"--start {float(start):g} is not before --end {float(end):g} (seconds); "
-            "give an earlier start or a later end"
-        )
 
 
 def options(verb: str) -> list[Field[Any]]:

@@ -34,8 +34,11 @@ class WrittenLayer:
     """One layer file that a task has written.
 
     name: the layer's name, unique in the run. role: one of the task's roles. path: the file in
-    the work folder; the run moves it into its own folder under the same name. first_frame,
-    last_frame: the frames of the input that it covers, inclusive, counted from 0.
+    the work folder, or the folder of a sequence; the run moves it into its own folder under the
+    same name. first_frame, last_frame: the frames of the input that it covers, inclusive, counted
+    from 0. pattern: the names of a sequence's files, as in ``%06d.png``, where the number is the
+    frame's. sounds: the files of its audio beside a sequence. data: whether its values are not
+    colours, as in a matte.
     """
 
     name: str
@@ -43,6 +46,9 @@ class WrittenLayer:
     path: Path
     first_frame: int
     last_frame: int
+    pattern: str = ""
+    sounds: tuple[Path, ...] = ()
+    data: bool = False
 
 
 @dataclass(frozen=True)

@@ -242,3 +242,23 @@ def plain(value: object) -> object:
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     return value
+
+
+def check_order(start: Fraction | TimeCode | None, end: Fraction | TimeCode | None) -> None:
+    """Raise UsageError where the start is not before the end; time codes are not compared."""
+    if isinstance(start, Fraction) and isinstance(end, Fraction) and start >= end:
+        raise UsageError(
+            f"--start {float(start):g} is not before --end {float(end):g} (seconds); "
+            "give an earlier start or a later end"
+        )
+
+
+def check_spans(spans: Sequence[tuple[int, int]]) -> None:
+    """Raise UsageError where two of the frame ranges of ``--transition`` overlap."""
+    ordered = sorted(spans)
+    for (_, before), (first, last) in zip(ordered, ordered[1:], strict=False):
+        if first <= before:
+            raise UsageError(
+                f"--transition {first}:{last} overlaps the one that ends at frame {before}; "
+                "give ranges that do not overlap"
+            )

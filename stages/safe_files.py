@@ -188,6 +188,12 @@ def copy(source: Path, target: Path) -> None:
 
 
 def checksum(path: Path) -> str:
-    """Return the SHA-256 of a regular file, as hexadecimal digits. Raises OSError."""
+    """Return the SHA-256 of a regular file, as hexadecimal digits.
+
+    That of a folder is made of the names and the checksums of its files. Raises OSError.
+    """
+    if is_folder(path):
+        listed = [f"{file.relative_to(path)} {checksum(file)}" for file in files_in(path)]
+        return hashlib.sha256("\n".join(listed).encode()).hexdigest()
     with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

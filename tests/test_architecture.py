@@ -14,7 +14,18 @@ PACKAGES = ("pipeline", "stages", "models")
 SOURCES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 MEDIA = tuple(
     f"stages/media/{name}.py"
-    for name in ("audio", "decode", "deinterlace", "describe", "read", "trial_child", "write")
+    for name in (
+        "audio",
+        "decode",
+        "deinterlace",
+        "describe",
+        "mux",
+        "picture_file",
+        "read",
+        "trial_child",
+        "wav",
+        "write",
+    )
 )
 # The folders of `stages` that every stage may use. The other folders are one task's own.
 SHARED = {"media", "motion", "optim", "mixing", "kinds", "published", "coupled"}

@@ -12,10 +12,10 @@ from collections.abc import Callable, Sequence
 
 from pipeline.estimate.sample_run import SampleRun, run_sample
 from pipeline.framewise.recipe import LEAST_WINDOW, Recipe
+from pipeline.runtime.layer_format import layer_format
 from pipeline.runtime.memory import BASE_BYTES, planned_bytes
 from pipeline.task import Estimate, Job, Task
 from stages.media.clip import Frames
-from stages.media.formats import LayerFormat
 from stages.media.write import LayerWriter
 from stages.optim.timing import seconds_of
 
@@ -54,7 +54,7 @@ def decode_and_encode(job: Job) -> tuple[float, float]:
     writer = LayerWriter(
         job.work / "piece",
         job.clip.info,
-        LayerFormat(lossless=job.settings.lossless, pictures=is_picture),
+        layer_format(job.settings, job.clip.info, picture=is_picture),
     )
     frames = Frames(block.pixels[:1], block.times[:1]) if is_picture else block
 

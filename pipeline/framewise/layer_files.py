@@ -13,10 +13,10 @@ from torch import Tensor
 
 from pipeline.framewise.recipe import Output, Recipe
 from pipeline.framewise.windows import Overview, frame_range
+from pipeline.runtime.layer_format import layer_format
 from pipeline.task import Job, WrittenLayer
 from stages.context import Separation
 from stages.media.clip import Frames
-from stages.media.formats import LayerFormat
 from stages.media.sheet import COLUMNS, chosen_frames, draw_sheet, write_sheet
 from stages.media.tone import to_display
 from stages.media.write import LayerWriter
@@ -84,9 +84,17 @@ class LayerFiles:
         for output in self.recipe.outputs:
             if (writer := self._writers.get(output.role)) is not None:
                 first = self.overview.first
+                last = first + self.written - 1
                 self.layers.append(
                     WrittenLayer(
-                        output.role, output.role, writer.path, first, first + self.written - 1
+                        output.role,
+                        output.role,
+                        writer.path,
+                        first,
+                        last,
+                        writer.pattern,
+                        tuple(writer.sounds),
+                        output.data,
                     )
                 )
                 for warning in writer.warnings:
@@ -133,7 +141,7 @@ class LayerFiles:
     def _write_pictures(
         self, frames: Frames, layers: Mapping[str, Tensor], shared: frozenset[str]
     ) -> None:
-        """Write one PNG for each picture and layer, or one in all for a shared layer."""
+        """Write one file for each picture and layer, or one in all for a shared layer."""
         for output in self.recipe.outputs:
             is_shared = output.role in shared
             for place, number in enumerate(range(frames.first, frames.last + 1)):
@@ -148,27 +156,26 @@ class LayerFiles:
                     colour, alpha = _colour_and_alpha(output, one)
                     writer.write(Frames(colour, frames.times[here], number), alpha)
                 last = len(self.overview.times) - 1 if is_shared else number
-                self.layers.append(WrittenLayer(name, output.role, writer.path, number, last))
+                self.layers.append(
+                    WrittenLayer(name, output.role, writer.path, number, last, data=output.data)
+                )
 
     def _writer(self, output: Output, name: str, first: int) -> LayerWriter:
         """Return a writer for the file ``name``, which begins at the input's frame ``first``."""
         clip, settings = self.job.clip, self.job.settings
         times = self.overview.times
-        alpha = None
-        if output.alpha:
-            alpha = settings.alpha or ("ffv1" if settings.lossless else "prores")
         audio = None
         if output.sound:
             audio = clip.audio(times[0], times[-1] + 1 / clip.info.rate)
         return LayerWriter(
             self.job.work / name,
             clip.info,
-            LayerFormat(
-                lossless=settings.lossless,
-                alpha=alpha,
-                bit_depth=clip.info.bit_depth if settings.lossless else 8,
-                pictures=clip.info.is_picture,
+            layer_format(
+                settings,
+                clip.info,
+                picture=clip.info.is_picture,
                 data=output.data,
+                alpha=output.alpha is not None,
             ),
             audio=audio,
             first_frame=first,

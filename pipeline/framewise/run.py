@@ -345,7 +345,7 @@ def _check_disk(job: Job, recipe: Recipe, frame_count: int) -> int:
     Raises UnlayerError where the disk has not so many.
     """
     info = job.clip.info
-    if not job.settings.lossless or info.is_picture:
+    if not job.settings.loses_nothing or info.is_picture:
         return 0
     values = 3 * info.height * info.width * frame_count * len(recipe.outputs)
     bytes_per_value = 2 if info.bit_depth > 8 else 1

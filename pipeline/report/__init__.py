@@ -182,13 +182,16 @@ def _write_again(folder: RunFolder, step: Step) -> None:
 def _check_layers(run: Path, facts: RunFacts) -> None:
     """Raise UnlayerError where a layer's file is missing or a link."""
     for layer in facts.layers:
-        if (run / layer.path).is_symlink():
+        path = run / layer.path
+        files = list(path.iterdir()) if safe_files.is_folder(path) else [path]
+        if any(file.is_symlink() for file in files):
             raise UnlayerError(
                 f"its layer {printable(Path(layer.path))} is a link, and what it leads to may be "
                 "anybody's; put the file there"
             )
     for layer in facts.layers:
-        if not safe_files.is_file(run / layer.path):
+        path = run / layer.path
+        if not safe_files.is_file(path) and not safe_files.is_folder(path):
             raise UnlayerError(
                 f"its layer {printable(Path(layer.path))} is missing; do the run again with "
                 "--overwrite"

@@ -27,9 +27,10 @@ MAX_RATE = 1e6
 class LayerFact:
     """One layer.
 
-    path: its file, relative to the run's folder.
+    path: its file, or the folder of its pictures, relative to the run's folder.
     first, last: the frames it covers, inclusive.
     slug: a unique name that is safe in any file system and page.
+    data: whether its values are not colours, as in a matte.
     """
 
     name: str
@@ -38,6 +39,7 @@ class LayerFact:
     first: int
     last: int
     slug: str
+    data: bool = False
 
     def __len__(self) -> int:
         return self.last - self.first + 1
@@ -116,6 +118,12 @@ class RunFacts:
         return self.frames - self.first
 
     @property
+    def is_playable(self) -> bool:
+        """Whether browsers play the codec of the run's layers. They play H.264 with even sides."""
+        plays = self.settings.get("codec") in (None, "h264")
+        return plays and self.size[0] % 2 == 0 and self.size[1] % 2 == 0
+
+    @property
     def input_paths(self) -> list[Path]:
         """Where the inputs were when the run was made."""
         return [Path(str(item.get("path", ""))) for item in self.inputs]
@@ -176,7 +184,8 @@ def _layers(entries: Sequence[Any]) -> tuple[LayerFact, ...]:
             slug = f"layer-{number:03d}"
         if slug in {layer.slug for layer in layers}:
             slug = f"{slug[:50]}-n{number}"
-        layers.append(LayerFact(name, role, path, first, last, slug))
+        is_data = entry.get("data") is True
+        layers.append(LayerFact(name, role, path, first, last, slug, is_data))
     return tuple(layers)
 
 

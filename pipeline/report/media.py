@@ -12,12 +12,14 @@ import cv2
 import numpy as np
 import torch
 
+from pipeline.codecs import PREMULTIPLIED
 from pipeline.report.facts import LayerFact, RunFacts
 from pipeline.report.tracks import Span, Track, fitting, link, within
 from pipeline.runtime.run_record import REPORT
 from stages import safe_files
 from stages.errors import UnlayerError
 from stages.media.clip import ClipInfo, Frames
+from stages.media.color_tags import ColorTags
 from stages.media.formats import PREVIEW
 from stages.media.read import Clip, choose_stream, open_clip, open_media
 from stages.media.thumbnails import Picture, levels
@@ -37,6 +39,9 @@ CHECK_SIZE = 8
 
 DARK_CHECK, CHECK_CONTRAST = 0.8, 0.15
 """Level of the checkerboard's darker squares, and how much lighter the others are, 0 to 1."""
+
+MAX_RATE_DENOMINATOR = 1001
+"""Largest denominator of a rate: 30000/1001 frames a second and the like."""
 
 INPUT_QUALITY, STILL_QUALITY = 92, 85
 """JPEG quality of an input picture, which is compared with its layers, and of a still."""
@@ -141,8 +146,7 @@ def layer_track(
     """
     height, width = facts.size
     path = folder / layer.path
-    # Browsers play H.264 with even sides only.
-    if layer.path.lower().endswith(".mp4") and height % 2 == 0 and width % 2 == 0:
+    if layer.path.lower().endswith(".mp4") and facts.is_playable:
         times = times_of(path)
         if len(times) != len(layer):
             raise UnlayerError(
@@ -159,7 +163,14 @@ def layer_track(
             times=times,
         )
     clip = open_clip([path], interlaced="keep")
-    alpha = _alpha_of(layer, facts, folder)
+    if safe_files.is_folder(path):
+        # Pictures have no rate of their own.
+        clip.take_pictures_at(Fraction(facts.rate).limit_denominator(MAX_RATE_DENOMINATOR))
+    if layer.data:
+        # An EXR says that its values are linear light, but these are no colours.
+        clip.info = replace(clip.info, color=ColorTags())
+    is_multiplied = facts.settings.get("alpha") == PREMULTIPLIED
+    alpha = None if is_multiplied else _alpha_of(layer, facts, folder)
     size = fitting(clip.info.height, clip.info.width, SIDE, clip.info.pixel_aspect)
     held, times = encode_preview(
         clip,

@@ -147,7 +147,7 @@ def _work(running: _Run, folder: RunFolder) -> dict[str, Any]:
         timelines = _timelines(running, result, folder.work)
         described = partial(_described, running, result, [path.name for path in timelines])
         whole, names = with_report(described, job, manifest.describe_fits(result.fits))
-        layers = [layer.path for layer in result.layers]
+        layers = [path for layer in result.layers for path in (layer.path, *layer.sounds)]
         report_files = [folder.work / name for name in names]
         files = [*layers, *result.sheets, *timelines, *report_files]
         folder.publish(files, whole, running.identity)

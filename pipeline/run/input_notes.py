@@ -83,11 +83,15 @@ def _scan_notes(info: ClipInfo) -> list[str]:
 def _color_notes(info: ClipInfo, settings: Settings) -> list[str]:
     """Return what happens to colours that an ordinary video file cannot hold."""
     notes = []
-    if info.color.needs_conversion and not settings.lossless:
+    is_converted = not settings.lossless and settings.codec in (None, "h264")
+    if info.color.needs_conversion and is_converted:
         if info.is_picture:
             layers = "PNG layers are written with the input's values"
         else:
-            layers = "MP4 layers are converted to SDR with BT.709; --lossless keeps it"
+            layers = (
+                "MP4 layers are converted to SDR with BT.709; --lossless and the other codecs of "
+                "--codec keep it"
+            )
         notes.append(f"the input is {info.color.describe()}; {layers}")
     if info.color_space == "bt2020" and not info.color.describe():
         notes.append(

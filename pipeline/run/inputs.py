@@ -13,10 +13,13 @@ from pathlib import Path
 
 import torch
 
+from pipeline.codecs import CODECS, PICTURE_CODECS, PREMULTIPLIED
 from pipeline.settings import Settings
 from pipeline.task import Task
 from stages.errors import UsageError
 from stages.media.clip import ClipInfo
+from stages.media.containers import LAYER_CONTAINERS
+from stages.media.mux import has_encoder
 from stages.media.picture_folders import read_picture_folder
 from stages.media.sniff import printable
 
@@ -42,10 +45,36 @@ def check_inputs(inputs: Sequence[Path]) -> None:
 
 
 def check_fit(settings: Settings, info: ClipInfo) -> None:
-    """Raise UsageError for an option that was given and has no meaning for this kind of input."""
+    """Raise UsageError for an option that was given and has no meaning for this kind of input.
+
+    Also raises it for a codec that this input cannot have, and for one that cannot be written here.
+    """
     for option, given, why in _without_meaning(settings, info):
         if given:
             raise UsageError(f"{option} has no meaning for {why}; leave it out")
+    _check_codec(settings, info)
+
+
+def _check_codec(settings: Settings, info: ClipInfo) -> None:
+    """Raise UsageError where ``--codec`` cannot be written here, or not at the input's size."""
+    if settings.codec is None:
+        return
+    container = LAYER_CONTAINERS[settings.codec]
+    others = [name for name in CODECS if name != settings.codec]
+    if not has_encoder(container.encoder):
+        here = [name for name in others if has_encoder(LAYER_CONTAINERS[name].encoder)]
+        raise UsageError(
+            f"--codec {settings.codec}: the installed PyAV cannot write {container.about}; "
+            f"choose {', '.join(here)}"
+        )
+    height, width = container.least_size
+    if info.height < height or info.width < width:
+        fitting = [name for name in others if LAYER_CONTAINERS[name].least_size <= (1, 1)]
+        raise UsageError(
+            f"--codec {settings.codec}: {container.about} has at least {width}x{height} pixels, "
+            f"and {printable(info.path)} has {info.width}x{info.height}; "
+            f"choose {', '.join(fitting)}"
+        )
 
 
 def _without_meaning(settings: Settings, info: ClipInfo) -> list[tuple[str, bool, str]]:
@@ -62,7 +91,8 @@ def _without_meaning(settings: Settings, info: ClipInfo) -> list[tuple[str, bool
     if info.is_picture:
         without_time = f"{pictures}, which have no time"
         one_picture = len(settings.inputs) == 1
-        other_alpha = settings.alpha not in (None, "png")
+        other_alpha = settings.alpha not in (None, "png", PREMULTIPLIED)
+        other_codec = settings.codec not in (None, *PICTURE_CODECS)
         found += [
             ("--start", settings.start is not None, without_time),
             ("--end", settings.end is not None, without_time),
@@ -72,6 +102,11 @@ def _without_meaning(settings: Settings, info: ClipInfo) -> list[tuple[str, bool
                 f"--alpha {settings.alpha}",
                 other_alpha,
                 f"{pictures}, which are written as PNG",
+            ),
+            (
+                f"--codec {settings.codec}",
+                other_codec,
+                f"{pictures}, which are written as PNG, TIFF or EXR",
             ),
         ]
     return found

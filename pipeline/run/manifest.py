@@ -23,7 +23,7 @@ from pipeline.run.input_notes import properties_of
 from pipeline.runtime.memory import peak_memory
 from pipeline.runtime.run_record import HINT
 from pipeline.settings import Settings
-from pipeline.task import FitRecord, Result
+from pipeline.task import FitRecord, Result, WrittenLayer
 from stages.media.clip import ClipInfo
 from stages.media.read import Clip, open_clip, sha256
 from stages.optim.threads import workers
@@ -150,16 +150,25 @@ def build(
 def _layers(result: Result) -> list[dict[str, object]]:
     """Return the entries of the layers, in the order of their first frames."""
     ordered = sorted(result.layers, key=lambda layer: (layer.first_frame, layer.name))
-    return [
-        {
-            "name": layer.name,
-            "role": layer.role,
-            "path": layer.path.name,
-            "first_frame": layer.first_frame,
-            "last_frame": layer.last_frame,
-        }
-        for layer in ordered
-    ]
+    return [_layer(layer) for layer in ordered]
+
+
+def _layer(layer: WrittenLayer) -> dict[str, object]:
+    """Return the entry of a layer; that of a sequence also has its files' names and its audio."""
+    entry: dict[str, object] = {
+        "name": layer.name,
+        "role": layer.role,
+        "path": layer.path.name,
+        "first_frame": layer.first_frame,
+        "last_frame": layer.last_frame,
+    }
+    if layer.pattern:
+        entry["pattern"] = layer.pattern
+    if layer.data:
+        entry["data"] = True
+    if layer.sounds:
+        entry["sounds"] = [sound.name for sound in layer.sounds]
+    return entry
 
 
 def describe_fits(fits: Sequence[FitRecord]) -> dict[str, object]:

@@ -8,9 +8,9 @@ from pathlib import Path
 import torch
 
 from pipeline.run.inputs import check_fit, check_inputs
-from pipeline.settings import Settings, check_order
+from pipeline.settings import Settings
 from pipeline.timeline.clock import ListClock, time_code_of
-from pipeline.values import TimeCode
+from pipeline.values import TimeCode, check_order
 from stages.errors import UsageError
 from stages.media.clip import ClipInfo
 from stages.media.read import Clip, open_clip

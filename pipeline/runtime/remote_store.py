@@ -256,7 +256,8 @@ class Store:
             for name in files_of(before if isinstance(before, dict) else {}):
                 if name not in names and self.files.exists(f"{self.root}/{name}"):
                     self._refuse_links(str(PurePosixPath(self.root, name).parent))
-                    self.files.rm_file(f"{self.root}/{name}")
+                    # A layer may be a folder of pictures.
+                    self.files.rm(f"{self.root}/{name}", recursive=True)
 
     def send(self, path: Path, name: str) -> None:
         """Send one file."""

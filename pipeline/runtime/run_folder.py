@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Literal
 
+from pipeline.codecs import PICTURE_CODECS
 from pipeline.runtime.folder_decision import DECISIONS, Content, Doing, Refusal, Request
 from pipeline.runtime.run_record import (
     MANIFEST,
@@ -33,6 +34,7 @@ from pipeline.runtime.run_record import (
     report_name,
     write_json,
 )
+from pipeline.runtime.sequences import foreign_entry, remove_sequence
 from stages import safe_files
 from stages.errors import UnlayerError, UsageError
 
@@ -196,10 +198,9 @@ class RunFolder:
         """Make the folder ready for the run ``identity``, as :meth:`decide` says.
 
         roles: the roles of the layers that will be written. extra: names of further files that
-        will be written. about: what else ``run.json`` records,
-        ``versions`` above all. elsewhere: as in :meth:`content`. Returns ``False`` where the run is
-        finished already and stays as it is. Raises UsageError where :meth:`decide` does, and where
-        files of another origin have the layers' names.
+        will be written. about: what else ``run.json`` records, ``versions`` above all. elsewhere:
+        as in :meth:`content`. Returns ``False`` where the run is finished already and stays as it
+        is. Raises UsageError where :meth:`decide` does, and where other files have these names.
         """
         record = dict(about or {})
         doing = self.decide(identity, request, versions=record.get("versions"), elsewhere=elsewhere)
@@ -207,7 +208,9 @@ class RunFolder:
             self.drop_work()
             return False
         self.restarted = doing == "anew"
-        self.refuse_foreign_files(roles, extra)
+        kept = identity.get("settings")
+        codec = kept.get("codec") if isinstance(kept, Mapping) else None
+        self.refuse_foreign_files(roles, extra, folders=codec in PICTURE_CODECS)
         # Delete files that an interrupted run had published; they are written again. Where there
         # is a manifest, nothing of the new run was published: those files belong to the finished
         # run and stay.
@@ -245,6 +248,9 @@ class RunFolder:
             if "/" in name and not safe_files.is_folder(inside):
                 continue
             any_inside = any_inside or "/" in name
+            if "/" not in name and safe_files.is_folder(self.path / name):
+                remove_sequence(self.path / name)
+                continue
             with suppress(FileNotFoundError, IsADirectoryError, NotADirectoryError):
                 (self.path / name).unlink()
         if any_inside:
@@ -300,10 +306,12 @@ class RunFolder:
         safe_files.make_folder(target.parent, self.path)
         file.replace(target)
 
-    def refuse_foreign_files(self, roles: tuple[str, ...], extra: Collection[str] = ()) -> None:
+    def refuse_foreign_files(
+        self, roles: tuple[str, ...], extra: Collection[str] = (), *, folders: bool = False
+    ) -> None:
         """Raise UsageError where a file of another origin has a name that this run may need.
 
-        roles, extra: as of :meth:`prepare`.
+        roles, extra: as of :meth:`prepare`. folders: whether layers are folders of pictures.
         """
         taken = re.compile(rf"(?:{'|'.join(roles)}|sheet)(?:-\d+)*\.\w+|report\.html|losses\.json")
         known = {
@@ -321,6 +329,11 @@ class RunFolder:
             found += sorted(entry for entry in inside.iterdir() if entry.suffix in REPORT_SUFFIXES)
         elif os.path.lexists(inside):
             found.append(inside)
+        if folders:
+            named = re.compile(rf"(?:{'|'.join(roles)})(?:-\d+)*")
+            layers = [entry for entry in entries if named.fullmatch(entry.name)]
+            found += layers
+            found += filter(None, map(foreign_entry, filter(safe_files.is_folder, layers)))
         for entry in found:
             if entry.relative_to(self.path).as_posix() not in known:
                 raise UsageError(

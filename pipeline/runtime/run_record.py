@@ -82,6 +82,7 @@ def files_of(record: Mapping[str, object]) -> list[str]:
         *_listed(record.get("sheets")),
         *_listed(record.get("timelines")),
         *(layer.get("path") for layer in layers),
+        *(name for layer in layers for name in _listed(layer.get("sounds"))),
     ]
     plain = [name for name in names if isinstance(name, str) and flat_name(name)]
     report = _listed(record.get("report_files"))

@@ -12,34 +12,13 @@ from av.audio.resampler import AudioResampler
 from av.audio.stream import AudioStream
 from av.container import InputContainer, OutputContainer
 from av.packet import Packet
-from av.video.stream import VideoStream
 
 from stages.errors import DISK_FULL, UnlayerError
 from stages.media.clip import AudioSpan
+from stages.media.containers.base import FileType
 from stages.media.decode import open_media
-from stages.media.headers import MATROSKA_UNIT
 from stages.media.sniff import printable
 
-MILLISECOND = Fraction(1, 1000)
-# Audio codecs that each muxer copies. Matroska copies whatever it accepts.
-_COPIED_CODECS = {
-    "mp4": {"aac", "mp3", "mp3float", "ac3", "eac3", "alac", "opus", "libopus"},
-    "mov": {"aac", "mp3", "mp3float", "ac3", "eac3", "alac", "pcm_s16le", "pcm_s16be", "pcm_s24le"},
-    "webm": {"opus", "libopus", "vorbis", "libvorbis"},
-}
-# The encoder for all other audio: codec, sample format, and the sample rates that it supports
-# (empty: any). The first rate is used where the input's is not supported.
-_AAC = (
-    "aac",
-    "fltp",
-    (48000, 8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 64000, 88200, 96000),
-)
-_ENCODERS = {
-    "mp4": _AAC,
-    "mov": _AAC,
-    "webm": ("libopus", "s16", (48000,)),
-    "matroska": ("flac", "s16", ()),
-}
 _LAYOUTS = {1: "mono", 2: "stereo", 6: "5.1", 8: "7.1"}
 """Names of channel layouts by their number of channels."""
 WRITE_ERRORS = (av.FFmpegError, OSError, ValueError, MemoryError)
@@ -47,30 +26,27 @@ WRITE_ERRORS = (av.FFmpegError, OSError, ValueError, MemoryError)
 _PREROLL = 1  # seconds before a span's start from which audio is decoded
 
 
-class Tracks:
-    """The tracks of a file that is being written: its picture, and the audio beside it.
+class AudioTracks:
+    """The audio tracks of a video file that is being written.
 
-    container: the open file. video: its picture's stream. muxer: FFmpeg's name of the container.
+    container: the open file. file_type: how it holds audio.
     warnings: gets a sentence where the audio cannot be written whole.
     """
 
     def __init__(
-        self, container: OutputContainer, video: VideoStream, muxer: str, warnings: list[str]
+        self, container: OutputContainer, file_type: FileType, warnings: list[str]
     ) -> None:
-        self.video = video
         self._container = container
-        self._muxer = muxer
+        self._file_type = file_type
         self._warnings = warnings
         self._input: InputContainer | None = None
         self._packets: Iterator[Packet[AudioStream]] | None = None
         self._next: Packet[AudioStream] | None = None
 
-    def declared_unit(self, unit: Fraction) -> Fraction:
-        """Return the unit of time that the muxer is given; see :data:`MATROSKA_UNIT`."""
-        return MILLISECOND if self._muxer == "matroska" else unit
-
     def add_audio(self, span: AudioSpan) -> None:
         """Add every audio track of the input. :meth:`mux_audio` then writes their packets."""
+        sound = self._file_type.sound
+        assert sound is not None
         self._span = span
         self._input = open_media(span.path)
         copies: dict[int, AudioStream] = {}
@@ -78,25 +54,27 @@ class Tracks:
         for source in self._input.streams.audio:
             if getattr(source, "codec_context", None) is None:
                 raise ValueError("no decoder here can read it")
-            if source.codec_context.name in _COPIED_CODECS.get(
-                self._muxer, {source.codec_context.name}
-            ):
+            if sound.copied is None or source.codec_context.name in sound.copied:
                 try:
                     copies[source.index] = self._container.add_stream_from_template(source)
                     continue
                 except ValueError:
                     # Some versions of a container do not accept the codec.
                     pass
-            codec, sample_format, rates = _ENCODERS[self._muxer]
-            rate = source.rate if source.rate in rates or not rates else rates[0]
-            track = self._container.add_stream(codec, rate=rate, options={"flags": "+bitexact"})
+            is_supported = not sound.rates or source.rate in sound.rates
+            rate = source.rate if is_supported else sound.rates[0]
+            track = self._container.add_stream(
+                sound.encoder, rate=rate, options={"flags": "+bitexact"}
+            )
             assert isinstance(track, AudioStream)
             # Some files give only the number of channels, and encoders need a layout's name.
             track.layout = _LAYOUTS.get(source.layout.nb_channels, source.layout.name)
             track.codec_context.open()
             coders[source.index] = (
                 track,
-                AudioResampler(sample_format, track.layout, rate, track.codec_context.frame_size),
+                AudioResampler(
+                    sound.sample_format, track.layout, rate, track.codec_context.frame_size
+                ),
             )
         self._packets = self._audio(self._input, copies, coders)
 
@@ -128,11 +106,12 @@ class Tracks:
                 self._packets = None
 
     def _scaled(self, packet: Packet[AudioStream]) -> Packet[AudioStream]:
-        if self._muxer == "matroska":
-            scale = packet.time_base / MATROSKA_UNIT
+        unit, declared = self._file_type.unit, self._file_type.declared_unit
+        if unit is not None and declared is not None:
+            scale = packet.time_base / unit
             packet.pts = packet.dts = round((packet.pts or 0) * scale)
             packet.duration = round((packet.duration or 0) * scale)
-            packet.time_base = MILLISECOND
+            packet.time_base = declared
         return packet
 
     def close(self) -> None:

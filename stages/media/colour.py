@@ -72,24 +72,26 @@ def rgb_from_yuv(
 
 
 def yuv_planes(
-    pixels: torch.Tensor, bits: int, halved: bool, matrix: int = 1
+    pixels: torch.Tensor, bits: int, chroma_format: str, matrix: int = 1
 ) -> list[NDArray[np.uint8] | NDArray[np.uint16]]:
     """Return ``(3, H, W)`` RGB in [0, 1] as three planes of limited-range codes: Y, Cb, Cr.
 
     bits: of the codes. matrix: its number in H.273, by default BT.709.
-    halved: whether chroma has half the width and height (rounded up). It is sampled where H.264
-        decoders expect it, on the even columns and between the lines. Swscale would centre it in
-        both directions, half a pixel off.
+    chroma_format: ``444``, ``422`` (chroma has half the width, rounded up) or ``420`` (half the
+        width and height). Chroma is sampled where H.264 decoders expect it, on the even columns and
+        between the lines. Swscale would centre it in both directions, half a pixel off.
     """
     kr, kb = _LUMA_WEIGHTS[matrix]
     luma = (pixels * torch.tensor([kr, 1 - kr - kb, kb], dtype=pixels.dtype).view(3, 1, 1)).sum(0)
     chroma = torch.stack([(pixels[2] - luma) / (2 * (1 - kb)), (pixels[0] - luma) / (2 * (1 - kr))])
-    if halved:
+    if chroma_format != "444":
         height, width = luma.shape
+        extra_line = height % 2 if chroma_format == "420" else 0
         chroma = torch.nn.functional.pad(
-            chroma[None], (0, width % 2, 0, height % 2), mode="replicate"
+            chroma[None], (0, width % 2, 0, extra_line), mode="replicate"
         )[0]
-        chroma = (chroma[:, ::2] + chroma[:, 1::2]) / 2
+        if chroma_format == "420":
+            chroma = (chroma[:, ::2] + chroma[:, 1::2]) / 2
         padded = torch.nn.functional.pad(chroma[None], (1, 0, 0, 0), mode="replicate")[0]
         chroma = (padded[..., 0:-1:2] + 2 * padded[..., 1::2] + padded[..., 2::2]) / 4
     unit = 1 << (bits - 8)

@@ -39,6 +39,8 @@ _HEAD = 1 << 16  # bytes at the front of a Matroska file that contain its tracks
 # Element identities: RFC 9559 (Matroska), section 5.
 _TRACK, _NAME, _VIDEO, _COLOUR, _VOID = 0xAE, 0x536E, 0xE0, 0x55B0, 0xEC
 _MAX_CLL, _MASTERING, _FIRST_POINT = 0x55BC, 0x55D0, 0x55D1
+_SAMPLE_ENTRY = 78  # bytes of a video's sample entry in MP4 and MOV before its boxes
+_TERMINATOR = bytes(4)
 _TRACKS = bytes.fromhex("1654ae6b")
 
 
@@ -70,16 +72,6 @@ def _needs_tags(color: ColorTags) -> bool:
 
 def _chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-
-def write_light(path: Path, muxer: str, color: ColorTags) -> bool:
-    """Write HDR's static metadata into a finished file. Return whether there was space for it.
-
-    A Matroska or WebM file must have been written with :data:`RESERVED` as the track's name.
-    """
-    if muxer in ("matroska", "webm"):
-        return write_matroska_light(path, color)
-    return muxer == "mov" and write_mov_light(path, color)
 
 
 def write_mov_light(path: Path, color: ColorTags) -> bool:
@@ -119,15 +111,27 @@ def write_mov_light(path: Path, color: ColorTags) -> bool:
         grown.append(entry[1] - 8)
         for at in grown:
             struct.pack_into(">I", index, at, struct.unpack_from(">I", index, at)[0] + len(added))
-        index[entry[2] : entry[2]] = added
+        end_of_boxes = entry[2]
+        # Some codecs have four zeros after the last box, where readers stop.
+        if _boxes_end(index, entry[1] + _SAMPLE_ENTRY) == entry[2] - len(_TERMINATOR):
+            end_of_boxes -= len(_TERMINATOR)
+        index[end_of_boxes:end_of_boxes] = added
         file.seek(start)
         file.write(index)
     return True
 
 
+def _boxes_end(index: bytearray, at: int) -> int:
+    """Return where a row of boxes ends that begins at ``at``."""
+    while at + 8 <= len(index) and (size := struct.unpack_from(">I", index, at)[0]) >= 8:
+        at += size
+    return at
+
+
 def write_matroska_light(path: Path, color: ColorTags) -> bool:
     """Write MasteringMetadata, MaxCLL and MaxFALL in place of the first track's name.
 
+    The file must have been written with :data:`RESERVED` as that name.
     Returns False where the header is not as expected or has too little space.
     """
     with path.open("rb+") as file:

@@ -81,6 +81,12 @@ class Clip:
         self.transparent = False
         self._options = options
         self._damaged = damaged
+        self._picture_rate = PICTURE_RATE
+
+    def take_pictures_at(self, rate: Fraction) -> None:
+        """Give numbered pictures ``rate`` frames per second, instead of 25."""
+        self._picture_rate = rate
+        self.info = replace(self.info, rate=rate, time_base=1 / rate)
 
     def blocks(
         self,
@@ -261,7 +267,7 @@ class Clip:
                 stream = choose_stream(container, path, wanted)
                 frame = first_frame(container, stream, path, options.salvage, options.max_pixels)
                 self._check_size(frame, index, path)
-                yield index, index / PICTURE_RATE, frame
+                yield index, index / self._picture_rate, frame
 
     def _check_size(self, frame: VideoFrame, index: int, path: Path | None = None) -> None:
         height, width = colour.upright_size(frame, self.info.crop)

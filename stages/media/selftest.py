@@ -14,22 +14,19 @@ import torch
 from models.precision import Precision, probe
 from stages.errors import UnlayerError
 from stages.media.clip import ClipInfo, Frames
+from stages.media.containers import LAYER_CONTAINERS
+from stages.media.containers.base import LayerContainer
 from stages.media.formats import LayerFormat
 from stages.media.read import open_clip
 from stages.media.write import LayerWriter
 from stages.mixing.psnr import psnr_of
 
-FORMATS: dict[str, LayerFormat] = {
-    "H.264 in MP4": LayerFormat(),
-    "FFV1 in Matroska": LayerFormat(lossless=True),
-    "PNG": LayerFormat(lossless=True, pictures=True),
-    "alpha: ProRes 4444 in MOV": LayerFormat(alpha="prores"),
-    "alpha: VP9 in WebM": LayerFormat(alpha="vp9"),
-    "alpha: FFV1 in Matroska": LayerFormat(alpha="ffv1"),
-    "alpha: PNG in MOV": LayerFormat(alpha="png"),
+FORMATS = {
+    ("alpha: " if container.alpha else "") + container.about: container
+    for container in LAYER_CONTAINERS.values()
 }
-"""Every format that layers are written in, by its name for people."""
-FRAMES, HEIGHT, WIDTH = 3, 48, 64  # of the test clip
+"""Every container that layers are written in, by its name for people."""
+FRAMES, HEIGHT, WIDTH = 3, 48, 64  # of the test clip, or what the container needs at least
 LEAST_PSNR = 30.0  # dB; every format that works is above it by far
 
 
@@ -49,27 +46,30 @@ def probe_precision(device: torch.device) -> Precision:
 def check_formats(folder: Path) -> list[FormatCheck]:
     """Write a tiny clip in every format into the existing ``folder`` and read it back."""
     return [
-        FormatCheck(name, _fault(folder / f"format-{number}", layer_format))
-        for number, (name, layer_format) in enumerate(FORMATS.items())
+        FormatCheck(name, _fault(folder / f"format-{number}", container))
+        for number, (name, container) in enumerate(FORMATS.items())
     ]
 
 
-def _fault(path: Path, layer_format: LayerFormat) -> str:
-    """Return why a format does not work, or nothing."""
-    count = 1 if layer_format.pictures else FRAMES
+def _fault(path: Path, container: LayerContainer) -> str:
+    """Return why a container does not work, or nothing."""
+    count = 1 if container.is_pictures else FRAMES
+    height, width = max(HEIGHT, container.least_size[0]), max(WIDTH, container.least_size[1])
     # Smooth frames that differ: any coder keeps them well.
-    y = torch.linspace(0, 1, HEIGHT)[:, None].expand(HEIGHT, WIDTH)
-    x = torch.linspace(0, 1, WIDTH).expand(HEIGHT, WIDTH)
+    y = torch.linspace(0, 1, height)[:, None].expand(height, width)
+    x = torch.linspace(0, 1, width).expand(height, width)
     pixels = torch.stack(
         [torch.stack([x, y, torch.full_like(x, 0.3 + 0.2 * number)]) for number in range(count)]
     )
     times = tuple(Fraction(number, 25) for number in range(count))
-    info = ClipInfo(path, WIDTH, HEIGHT, count, Fraction(25), Fraction(1, 25))
+    info = ClipInfo(path, width, height, count, Fraction(25), Fraction(1, 25))
     try:
-        with LayerWriter(path, info, layer_format) as writer:
+        encoding = container.encoding(info, 8, container.alpha)
+        # As data, so that linear light is not asked for.
+        with LayerWriter(path, info, LayerFormat(data=True), encoding=encoding) as writer:
             writer.write(Frames(pixels, times))
         clip = open_clip([writer.path])
-        if layer_format.alpha and not clip.info.has_alpha:
+        if container.alpha and not clip.info.has_alpha:
             return "its alpha channel is lost"
         again = torch.cat([block.pixels for block in clip.blocks()])
     except (UnlayerError, OSError, ValueError) as error:

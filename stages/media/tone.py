@@ -22,6 +22,7 @@ _PQ_PEAK = 10_000  # cd/m2
 _A, _B, _C = 0.17883277, 0.28466892, 0.55991073
 _SYSTEM_GAMMA = 1.2
 _HLG_PEAK = 1000  # cd/m2
+_SRGB = 13  # H.273's number of that transfer
 _DISPLAY_GAMMA = 2.4  # of a reference display for SDR, BT.1886
 _LUMA = (0.2126, 0.7152, 0.0722)  # BT.709's weights of red, green and blue
 # Chromaticities x, y of red, green, blue and white, H.273 table 2.
@@ -57,6 +58,30 @@ def to_display(pixels: Tensor, tags: ColorTags) -> Tensor:
     if matrix is not None:
         light = compress_gamut(torch.einsum("ij,tjhw->tihw", matrix, light), _reach(matrix))
     return light.clamp(0, 1) ** (1 / _DISPLAY_GAMMA)
+
+
+def to_light(pixels: Tensor, tags: ColorTags) -> Tensor:
+    """Return encoded pixels as linear light, in which white is 1, in the input's own primaries.
+
+    HDR's reference white (203 cd/m2) becomes 1, and brighter light is more. Transfers of SDR are
+    undone as a display does it: sRGB by its own curve, all others by the power of 2.4 (BT.1886).
+    """
+    values = pixels.detach().to(torch.float32).clamp(0, 1)
+    if tags.transfer == PQ:
+        return pq_to_light(values) / WHITE
+    if tags.transfer == HLG:
+        return hlg_to_light(values, tags) / WHITE
+    if tags.transfer == LINEAR:
+        return values
+    if tags.transfer == _SRGB:
+        # IEC 61966-2-1.
+        return torch.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
+    return values**_DISPLAY_GAMMA
+
+
+def chromaticities(primaries: int) -> tuple[tuple[float, float], ...] | None:
+    """Return x and y of red, green, blue and white by H.273's number; ``None`` if not known."""
+    return _POINTS.get(primaries)
 
 
 def pq_to_light(values: Tensor) -> Tensor:

@@ -295,6 +295,7 @@ def test_every_setting_of_run_can_be_configured() -> None:
         "transition": "1:2",
         "space": "gamma",
         "alpha": "vp9",
+        "codec": "h265",
         "preset": "fast",
         "device": "cpu",
     }

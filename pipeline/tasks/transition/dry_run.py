@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 
 from pipeline.estimate.estimate import decode_and_encode
+from pipeline.runtime.layer_format import layer_format
 from pipeline.runtime.memory import BASE_BYTES, planned_bytes
 from pipeline.task import DryRun, Estimate, Job
 from pipeline.tasks.transition.describe import (
@@ -20,7 +21,7 @@ from pipeline.tasks.transition.search import search
 from pipeline.tasks.transition.separate import window_of
 from stages.context import FitSettings
 from stages.kinds import TRANSITION_KINDS
-from stages.media.formats import LayerFormat, encoding_for
+from stages.media.formats import encoding_for
 from stages.shots import Analysis, Transition
 from stages.transition.plan import (
     LARGEST,
@@ -140,7 +141,7 @@ def _layers(job: Job, analysis: Analysis) -> list[dict[str, object]]:
     layers: list[dict[str, object]] = []
 
     def add(name: str, role: str, first: int, last: int, *, picture: bool) -> None:
-        wanted = LayerFormat(lossless=settings.lossless, bit_depth=info.bit_depth, pictures=picture)
+        wanted = layer_format(settings, info, picture=picture, data=role == "matte")
         suffix = encoding_for(info, wanted).suffix
         span = {"first_frame": first, "last_frame": last}
         layers.append({"name": name, "role": role, "path": name + suffix, **span})

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 
 import torch
 
+from pipeline.runtime.layer_format import layer_format
 from pipeline.runtime.progress import Step
 from pipeline.runtime.remote_store import WRITTEN
+from pipeline.runtime.sequences import link_layer
 from pipeline.task import Job, WrittenLayer
 from pipeline.tasks.transition.describe import scene_name
 from pipeline.tasks.transition.search import Searched
@@ -19,7 +21,6 @@ from stages import safe_files
 from stages.checkpoint import Checkpoints
 from stages.errors import UnlayerError
 from stages.media.clip import Frames
-from stages.media.formats import LayerFormat
 from stages.media.sniff import printable
 from stages.media.write import LayerWriter
 from stages.shots import Analysis
@@ -56,13 +57,9 @@ def write_layers(
     planned = _planned_layers(searched.analysis, separated)
     writing.run(sorted(planned, key=lambda layer: layer.first), step)
     for layer in writing.layers:
-        if not layer.path.exists():
-            complete = writing.kept.folder / layer.path.name
-            # Hard-link, so that layers survive a stop during the report.
-            try:
-                os.link(complete, layer.path)
-            except OSError:  # not every file system has links
-                complete.replace(layer.path)
+        for path in (layer.path, *layer.sounds):
+            if not path.exists():
+                link_layer(writing.kept.folder / path.name, path)
     return writing.layers
 
 
@@ -110,9 +107,12 @@ class _Writing:
         # Without hard links a layer was moved away; then it is written again.
         if known is None or not os.path.lexists(self.kept.folder / known[0]):
             return False
-        file_name, warnings, checksum = known
+        (file_name, warnings, checksum), extra = known[:3], known[3:]
         self.kept.verify(file_name, checksum)
-        self._complete(layer, file_name, warnings)
+        pattern, sounds = extra or ("", ())
+        for name, checksum in sounds:
+            self.kept.verify(name, checksum)
+        self._complete(layer, (file_name, pattern, [name for name, _ in sounds]), warnings)
         return True
 
     def _begin(self, layer: _PlannedLayer, stack: ExitStack) -> None:
@@ -133,10 +133,10 @@ class _Writing:
         writer = LayerWriter(
             folder / layer.name,
             clip.info,
-            LayerFormat(
-                lossless=settings.lossless,
-                bit_depth=clip.info.bit_depth if settings.lossless else 8,
-                pictures=clip.info.is_picture and layer.first == layer.last,
+            layer_format(
+                settings,
+                clip.info,
+                picture=clip.info.is_picture and layer.first == layer.last,
                 data=layer.role == "matte",
             ),
             audio=audio,
@@ -156,14 +156,34 @@ class _Writing:
             closing.close()
             self._open.remove((layer, writer, closing))
             name = writer.path.name
-            self._complete(layer, name, writer.warnings)
+            sounds = [sound.name for sound in writer.sounds]
+            self._complete(layer, (name, writer.pattern, sounds), writer.warnings)
             if self.job.settings.store is None:
                 checksum = safe_files.checksum(writer.path)
-                self.kept.save(layer.name, (name, writer.warnings, checksum))
+                extra: tuple[object, ...] = ()
+                if writer.pattern:
+                    checked = [(path.name, safe_files.checksum(path)) for path in writer.sounds]
+                    extra = (writer.pattern, checked)
+                self.kept.save(layer.name, (name, writer.warnings, checksum, *extra))
 
-    def _complete(self, layer: _PlannedLayer, file_name: str, warnings: Sequence[str]) -> None:
-        path = self.job.work / file_name
-        self.layers.append(WrittenLayer(layer.name, layer.role, path, layer.first, layer.last))
+    def _complete(
+        self, layer: _PlannedLayer, files: tuple[str, str, Sequence[str]], warnings: Sequence[str]
+    ) -> None:
+        """Add a complete layer. files: its name, a sequence's pattern, and its sounds' names."""
+        name, pattern, sounds = files
+        work = self.job.work
+        self.layers.append(
+            WrittenLayer(
+                layer.name,
+                layer.role,
+                work / name,
+                layer.first,
+                layer.last,
+                pattern,
+                tuple(work / sound for sound in sounds),
+                layer.role == "matte",
+            )
+        )
         for warning in warnings:
             self.job.stages.warn(f"{layer.name}: {warning}")
 

@@ -121,6 +121,7 @@ RUN: Mapping[str, tuple[str, Rule]] = {
         only("alpha", for_clips("the container of the foreground", "picture", "pictures")),
     ),
     "timeline": ("csv", only("timeline", always("the cut, as files for editors"))),
+    "codec": ("ffv1", for_clips("the codec of all layers", "picture", "pictures")),
     "resume": (
         "",
         always("goes on with what is there, and begins where nothing is, as its help says"),

@@ -1,0 +1,25 @@
+"""OpenEXR: pictures of linear light as 32-bit floating-point numbers, with or without alpha."""
+
+from __future__ import annotations
+
+from stages.media.clip import ClipInfo
+from stages.media.containers.base import CodecSettings, FileType, LayerContainer
+
+
+def _settings(info: ClipInfo, bits: int, alpha: bool) -> CodecSettings:
+    """Return the settings: packed without loss, 16 lines at a time."""
+    pixels = "gbrapf32le" if alpha else "gbrpf32le"
+    return CodecSettings(pixels, {"compression": "zip16", "format": "float"})
+
+
+CONTAINER = LayerContainer(
+    "exr",
+    "OpenEXR",
+    FileType(".exr"),
+    "exr",
+    _settings,
+    depths=(32,),
+    alpha=True,
+    # Readers take the numbers of an EXR for linear light.
+    linear=True,
+)

@@ -1,0 +1,92 @@
+"""Write the audio of a layer that is a folder of pictures: WAV files beside it."""
+
+from __future__ import annotations
+
+import contextlib
+import wave
+from collections.abc import Iterator
+from pathlib import Path
+
+import av
+import numpy as np
+from av.audio.resampler import AudioResampler
+from av.container import InputContainer
+
+from stages import safe_files
+from stages.media.audio import WRITE_ERRORS
+from stages.media.clip import AudioSpan
+from stages.media.decode import open_media
+
+_PREROLL = 1  # seconds before a span's start from which audio is decoded
+_SHALLOW = ("s16", "s16p", "u8", "u8p")  # FFmpeg's sample formats that 16 bits hold
+_GAP = 1 << 16  # samples of silence that are written at a time
+
+
+def write_wavs(span: AudioSpan, stem: Path) -> list[Path]:
+    """Write each audio track of a span as ``<stem>.wav``, ``<stem>-2.wav`` and so on.
+
+    A file begins exactly at the span's start and ends at its end at the latest. It has the track's
+    rate and channels, and 16 bits or, where the track is deeper, 24. Files that appear under their
+    names are complete. Raises OSError, and what the media library raises, where that fails.
+    """
+    with open_media(span.path) as source:
+        count = len(source.streams.audio)
+    paths = []
+    for number in range(count):
+        path = stem.with_name(f"{stem.name}{f'-{number + 1}' if number else ''}.wav")
+        with safe_files.replacing(path) as file, open_media(span.path) as source:
+            stream = source.streams.audio[number]
+            depth = 2 if stream.codec_context.format.name in _SHALLOW else 3
+            with wave.open(file, "wb") as out:
+                out.setnchannels(stream.layout.nb_channels)
+                out.setsampwidth(depth)
+                out.setframerate(stream.rate)
+                for samples in _samples(source, number, span, depth):
+                    out.writeframes(samples)
+        paths.append(path)
+    return paths
+
+
+def _samples(source: InputContainer, number: int, span: AudioSpan, depth: int) -> Iterator[bytes]:
+    """Yield the samples of a track from the span's start, with silence where it has gaps.
+
+    depth: in bytes.
+    """
+    stream = source.streams.audio[number]
+    channels = stream.layout.nb_channels
+    resampler = AudioResampler("s16" if depth == 2 else "s32", stream.layout, stream.rate)
+    with contextlib.suppress(*WRITE_ERRORS):
+        source.seek(max(0, int((span.start - _PREROLL) * av.time_base)))
+    count = int((span.end - span.start) * stream.rate)
+    done = 0
+    clock: int | None = None
+    for packet in source.demux(stream):
+        for frame in packet.decode():
+            if frame.pts is not None and frame.time_base is not None and clock is None:
+                clock = round((frame.pts * frame.time_base - span.start) * stream.rate)
+            frame.pts = None
+            for part in resampler.resample(frame):
+                values = part.to_ndarray().reshape(-1, channels)
+                begin = clock or 0
+                clock = begin + len(values)
+                values = values[max(0, done - begin) : max(0, count - begin)]
+                begin = max(begin, done)
+                if not len(values):
+                    continue
+                while done < begin:
+                    gap = min(_GAP, begin - done)
+                    yield bytes(gap * channels * depth)
+                    done += gap
+                done += len(values)
+                yield _packed(values, depth)
+        if done >= count:
+            return
+
+
+def _packed(values: np.ndarray, depth: int) -> bytes:
+    """Return samples as little-endian integers of ``depth`` bytes."""
+    if depth == 2:
+        return values.astype("<i2").tobytes()
+    # Of 32 bits, the upper 24.
+    whole = np.ascontiguousarray(values.astype("<i4")).view(np.uint8)
+    return whole.reshape(-1, 4)[:, 1:].tobytes()
