@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
+from stages.errors import UsageError
+
 LONGEST = 1e8
 """Seconds of the longest budget, about three years; with more, time plans would overflow."""
 MIN_PLAIN_BYTES = 2**20
