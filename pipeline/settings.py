@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from pipeline.hint_words import HintWord, parse_hint
 from pipeline.values import (
     OneOf,
     parse_counts,
@@ -71,6 +72,8 @@ def setting(default: Any, help: str, **more: Any) -> Any:
 
 
 BOTH = ("run", "batch")
+HINTS = ("hint", "hint_background")
+"""The settings that hold hints."""
 
 _work = partial(setting, group="how much work", verbs=("run", "bench"))
 _read = partial(setting, group="what to read", verbs=("run", "probe"))
@@ -196,13 +199,24 @@ class Settings:
         rare=("run",),
         one_clip=True,
     )
-    hint: Path | None = _read(
-        None,
+    hint: tuple[HintWord, ...] = _read(
+        (),
         "marks the watermark or foreground, white on black",
         metavar="FILE",
-        parse=parse_path,
+        parse=parse_hint,
         verbs=("run",),
+        repeat=True,
         rare=("batch",),
+    )
+    hint_background: tuple[HintWord, ...] = _read(
+        (),
+        "marks what is surely background, white on black",
+        metavar="FILE",
+        parse=parse_hint,
+        verbs=("run",),
+        repeat=True,
+        rare=("run",),
+        one_clip=True,
     )
 
     space: str = _work(
@@ -331,7 +345,21 @@ class Settings:
             for item in options("run")
             if item.metadata["result"]
         }
-        return kept if self.hint is None else {**kept, "hint": self.known_as(self.hint)}
+        for name in HINTS:
+            # One hint is a word, as it was when there could be only one.
+            words = [self.hint_known_as(hint) for hint in getattr(self, name)]
+            kept[name] = words if len(words) > 1 else next(iter(words), None)
+        return kept
+
+    @property
+    def hint_files(self) -> tuple[Path, ...]:
+        """Return the files of all hints, each once."""
+        hints = [hint for name in HINTS for hint in getattr(self, name)]
+        return tuple(dict.fromkeys(hint.file for hint in hints if hint.file is not None))
+
+    def hint_known_as(self, hint: HintWord) -> str:
+        """Return what the manifest and messages call a hint."""
+        return hint.named("" if hint.file is None else self.known_as(hint.file))
 
     def known_as(self, path: Path) -> str:
         """Return what the manifest calls a file that was given."""

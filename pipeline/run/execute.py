@@ -90,7 +90,7 @@ def perform(settings: Settings, shown: Reporter) -> tuple[Path, Mapping[str, obj
             clip = open_checked(settings)
             for warning in input_warnings(settings):
                 stages.warn(warning)
-        guard = InputGuard([*clip.paths, *filter(None, [settings.hint])])
+        guard = InputGuard([*clip.paths, *settings.hint_files])
         with claim(out) as folder, explained(clip, folder, device):
             with stages.stage("checksum"):
                 sums = manifest.checksums(settings.inputs, clip)

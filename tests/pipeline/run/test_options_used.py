@@ -109,6 +109,10 @@ RUN: Mapping[str, tuple[str, Rule]] = {
             "hint", always("where the mark or the foreground is; nothing found there is warned of")
         ),
     ),
+    "hint_background": (
+        "point:1,1",
+        only("hint_background", always("where the background is; it cannot become foreground")),
+    ),
     "space": ("linear", only("space", always("the light in which layers add up"))),
     "strength": ("0.5", only("strength", always("how much of the haze is taken off"))),
     "lossless": (
