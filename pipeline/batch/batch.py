@@ -395,5 +395,6 @@ def command(clip: BatchClip, settings: Settings) -> list[str]:
         value = getattr(settings, option.name)
         if option.name in NOT_PASSED_ON or value == option.default:
             continue
-        words += [flag(option)] if value is True else [flag(option), str(value)]
+        for one in value if option.metadata["repeat"] else (value,):
+            words += [flag(option)] if one is True else [flag(option), str(one)]
     return [*words, "--", str(clip.path)]
