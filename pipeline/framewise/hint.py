@@ -112,8 +112,8 @@ class Hints:
         self.first = 0
 
     @classmethod
-    def of(cls, job: Job) -> Hints | None:
-        """Open the job's hints; return ``None`` where the job has none.
+    def of(cls, job: Job) -> Hints:
+        """Open the job's hints, if there are any.
 
         Raises UsageError where one lies outside the input's picture.
         """
@@ -124,7 +124,7 @@ class Hints:
             for word in settings.hint_background
         ]
         several = job.clip.info.is_picture and len(job.clip.paths) > 1
-        return cls(sources, every_frame=several) if sources else None
+        return cls(sources, every_frame=several)
 
     def check(self, first: int, count: int) -> None:
         """Raise UsageError where a hint cannot be used, or two contradict each other.

@@ -134,8 +134,7 @@ class _LayeredRun:
         max_frames = _max_window_frames(job, recipe, self.unordered)
         with job.stages.stage("read") as step:
             overview = read_overview(job.clip, min(recipe.sample, max(2, max_frames)), step)
-            if self.hints is not None:
-                self.hints.check(overview.first, len(overview.times))
+            self.hints.check(overview.first, len(overview.times))
         with job.stages.stage("survey") as step:
             survey, curves = self._survey(overview, step)
         survey_end = recipe.surveying if curves else 0.0
@@ -272,12 +271,12 @@ class _LayeredRun:
         return SeparationContext(
             FitSettings(settings.preset, settings.seed, self.job.device, max_seconds),
             progress,
-            self.hints.frames(hint_frames) if self.hints else None,
+            self.hints.frames(hint_frames),
             self.unordered,
             settings.space,
             settings.strength,
             checkpoints=checkpoints,
-            marks=self.hints.marks(hint_frames) if self.hints else (),
+            marks=self.hints.marks(hint_frames),
         )
 
     def _result(self, overview: Overview, files: LayerFiles, sheet: Path) -> Result:

@@ -54,9 +54,7 @@ def hints(
         hint_background=tuple(map(parse_hint, theirs)),
     )
     job: Any = SimpleNamespace(clip=clip, settings=settings)
-    found = Hints.of(job)
-    assert found is not None
-    return found
+    return Hints.of(job)
 
 
 def test_hints_add_up_and_belong_to_their_frames() -> None:
