@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from stages.checkpoint import CheckpointStore, NoCheckpoints
-from stages.marks import Mark
+from stages.marks import HintMark
 from stages.optim.loss_curves import Curves, Trace
 
 SPACES = ("auto", "gamma", "linear")
@@ -66,7 +66,7 @@ class SeparationContext:
     reduced: int = 0
     checkpoints: CheckpointStore = field(default_factory=NoCheckpoints)
     trace: Trace = field(default_factory=Trace)
-    marks: tuple[Mark, ...] = ()
+    marks: tuple[HintMark, ...] = ()
 
     def working_pixels(self, pixels: int) -> int:
         """Return a working size of ``pixels``, halved :attr:`reduced` times; at least 1."""

@@ -16,7 +16,7 @@ straight stroke of a brush."""
 
 
 @dataclass(frozen=True)
-class Mark:
+class HintMark:
     """One mark of the user, in one frame.
 
     pixels: ``(H, W)`` of bool, true where it is drawn; never empty.

@@ -17,7 +17,7 @@ from torch import Tensor
 from pipeline.hint_words import HintWord
 from pipeline.task import Job
 from stages.errors import UsageError
-from stages.marks import Mark
+from stages.marks import HintMark
 from stages.media.read import Clip, open_clip
 from stages.media.sniff import printable
 
@@ -61,10 +61,10 @@ class HintSource:
         """Return the levels ``(1, H, W)`` in [0, 1] of a hint that is one picture."""
         return next(self.blocks(0, 0))[1]
 
-    def mark(self, levels: Tensor, place: int | None) -> Mark:
+    def mark(self, levels: Tensor, place: int | None) -> HintMark:
         """Return the mark that ``levels`` ``(1, H, W)`` make, at a place in the window."""
         boxed = self.word.box is not None
-        return Mark(levels[0] > WHITE, self.foreground, place, boxed)
+        return HintMark(levels[0] > WHITE, self.foreground, place, boxed)
 
     def check(self, first: int, count: int, *, pictures: bool) -> None:
         """Raise UsageError where the hint marks nothing, or belongs to no frame of the input.
@@ -150,7 +150,7 @@ class Hints:
                 union = levels if union is None else torch.maximum(union, levels)
         return union
 
-    def marks(self, indices: Sequence[int]) -> tuple[Mark, ...]:
+    def marks(self, indices: Sequence[int]) -> tuple[HintMark, ...]:
         """Return the marks that were drawn for the frames ``indices``, in rising order.
 
         Clips are no marks of single frames: they are rough, and :meth:`frames` has them.
@@ -188,7 +188,7 @@ class Hints:
 
         A box only says that the foreground is somewhere inside, so background may lie in it.
         """
-        by_frame: dict[int | None, list[tuple[HintSource, Mark]]] = defaultdict(list)
+        by_frame: dict[int | None, list[tuple[HintSource, HintMark]]] = defaultdict(list)
         for source in self.sources:
             if source.is_picture:
                 for frame, levels in self._drawn(source, ()):
@@ -201,7 +201,7 @@ class Hints:
                         _check_pair(ours, mark, theirs, other)
 
 
-def _check_pair(ours: HintSource, mark: Mark, theirs: HintSource, other: Mark) -> None:
+def _check_pair(ours: HintSource, mark: HintMark, theirs: HintSource, other: HintMark) -> None:
     both = int((mark.pixels & other.pixels).sum())
     if both == 0 or (mark.is_box and both < int(mark.pixels.sum())):
         return

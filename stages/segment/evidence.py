@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from stages.marks import Mark
+from stages.marks import HintMark
 
 STROKE = 0.06
 """Part of the picture's shorter side; a mark that is nowhere thicker is a stroke."""
@@ -34,7 +34,7 @@ DOT = 0.01  # radius of a point as a part of the shorter side
 
 
 @dataclass(frozen=True)
-class Evidence:
+class MarkEvidence:
     """What is known of one picture.
 
     ours, theirs: certain foreground and background, ``(h, w)`` of bool, nowhere both.
@@ -46,7 +46,7 @@ class Evidence:
     prior: Tensor
 
 
-def evidence(marks: Iterable[Mark], size: tuple[int, int]) -> Evidence:
+def evidence(marks: Iterable[HintMark], size: tuple[int, int]) -> MarkEvidence:
     """Return what ``marks`` of one frame say, at the size ``(h, w)`` of the work."""
     ours, theirs, inside = (torch.zeros(size, dtype=torch.bool) for _ in range(3))
     prior = torch.zeros(size)
@@ -67,10 +67,10 @@ def evidence(marks: Iterable[Mark], size: tuple[int, int]) -> Evidence:
         theirs |= ~inside
         in_box = torch.stack(boxes).amax(0)
         prior = torch.where(prior > 0, prior, in_box)
-    return Evidence(ours & ~theirs, theirs, prior)
+    return MarkEvidence(ours & ~theirs, theirs, prior)
 
 
-def _fitted(mark: Mark, size: tuple[int, int]) -> Tensor:
+def _fitted(mark: HintMark, size: tuple[int, int]) -> Tensor:
     """Return the mark's pixels at another size; thin strokes do not vanish, points are dots."""
     pixels = mark.pixels.float()[None, None]
     fitted = functional.adaptive_max_pool2d(pixels, size)[0, 0] > 0
@@ -101,7 +101,7 @@ def _core(drawn: Tensor) -> tuple[Tensor, Tensor]:
     return core, drawn & ~core
 
 
-def _box_prior(mark: Mark, size: tuple[int, int]) -> Tensor:
+def _box_prior(mark: HintMark, size: tuple[int, int]) -> Tensor:
     """Return log-odds ``(h, w)`` that fall from the box's middle to its corners."""
     top, bottom, left, right = mark.bounds
     height, width = mark.pixels.shape

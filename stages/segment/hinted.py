@@ -1,7 +1,8 @@
 """Use the user's marks in a window: solve the marked frames, and carry what they say to others.
 
-A marked frame is cut out as a picture, see :mod:`stages.segment.marked`. In a clip, the result is
-carried along the flow. It outweighs motion as far as the flow is trusted.
+A marked frame is cut out as a picture, see :mod:`stages.segment.marked`. In a clip, what is certain
+and what was cut out are carried along the flow, as far as it is trusted. What is certain overrules
+motion, and the rest of the cut supports it.
 """
 
 from __future__ import annotations
@@ -13,14 +14,16 @@ import torch
 from torch import Tensor
 
 from stages.context import SeparationContext
-from stages.marks import Mark
+from stages.marks import HintMark
 from stages.motion.flow import resize, warp
-from stages.segment.evidence import Evidence, evidence
+from stages.segment.evidence import MarkEvidence, evidence
 from stages.segment.marked import cut_out
 from stages.segment.motion import FADING, WindowMotion
 from stages.segment.still import saliency_odds
 from stages.segment.votes import SURE
 
+SUPPORT = 2.0
+"""Most log-odds by which a cut supports motion; certain pixels overrule it."""
 DRAWN = 0.5  # level above which a pixel of a hint is marked
 
 
@@ -31,7 +34,7 @@ class MarkedFrame:
     known: what the marks say, ``(h, w)``. odds: log-odds of what was cut out, ``(h, w)``.
     """
 
-    known: Evidence
+    known: MarkEvidence
     odds: Tensor
 
 
@@ -58,7 +61,7 @@ def marked_frames(frames: Tensor, context: SeparationContext, *, moving: bool) -
         known = evidence(marks, size)
         if not any(mark.foreground for mark in marks):
             # Only background is marked, so what stands out is the best guess of the rest.
-            known = Evidence(known.ours, known.theirs, saliency_odds(frame[None])[0])
+            known = MarkEvidence(known.ours, known.theirs, saliency_odds(frame[None])[0])
         found[place] = MarkedFrame(known, cut_out(frame, known))
     return found
 
@@ -72,13 +75,22 @@ def with_marked(odds: Tensor, marked: Marked, motion: WindowMotion) -> Tensor:
     if not marked:
         return odds
     size = (odds.shape[-2], odds.shape[-1])
-    belief = torch.zeros_like(odds)
+    certain, likely = torch.zeros_like(odds), torch.zeros_like(odds)
     for place, one in marked.items():
-        belief[place] = resize(one.odds[None, None], size)[0, 0] / SURE
+        known = one.known.ours.float() - one.known.theirs.float()
+        certain[place] = resize(known[None, None], size)[0, 0]
+        likely[place] = resize(one.odds[None, None], size)[0, 0] / SURE
+    certain, likely = (_carried(each, marked, motion) for each in (certain, likely))
+    supported = (odds + SUPPORT * likely).clamp(-SURE, SURE)
+    return (1 - certain.abs()) * supported + SURE * certain
+
+
+def _carried(belief: Tensor, marked: Marked, motion: WindowMotion) -> Tensor:
+    """Carry ``belief`` ``(T, h, w)`` in [-1, 1] from the marked frames to the others."""
     ways = []
     for order, flow, trust, step in (
-        (range(1, len(odds)), motion.backward, motion.trust_backward, -1),
-        (range(len(odds) - 2, -1, -1), motion.forward, motion.trust_forward, 1),
+        (range(1, len(belief)), motion.backward, motion.trust_backward, -1),
+        (range(len(belief) - 2, -1, -1), motion.forward, motion.trust_forward, 1),
     ):
         way = belief[:, None].clone()
         for t in order:
@@ -87,8 +99,7 @@ def with_marked(odds: Tensor, marked: Marked, motion: WindowMotion) -> Tensor:
                 brought = warp(way[other : other + 1], flow[pair : pair + 1])
                 way[t] = (1 - FADING) * (trust[pair] * brought[0])
         ways.append(way[:, 0])
-    carried = torch.where(ways[0].abs() >= ways[1].abs(), ways[0], ways[1])
-    return (1 - carried.abs()) * odds + SURE * carried
+    return torch.where(ways[0].abs() >= ways[1].abs(), ways[0], ways[1])
 
 
 def pinned(odds: Tensor, marked: Marked) -> Tensor:
@@ -110,11 +121,11 @@ def with_cuts(matte: Tensor, marked: Marked) -> Tensor:
 
 def _marks_at(
     place: int, context: SeparationContext, *, moving: bool, all_places: bool
-) -> list[Mark]:
+) -> list[HintMark]:
     """Return the marks for the frame at ``place``."""
     marks = [mark for mark in context.marks if all_places or mark.place in (None, place)]
     if marks or moving or context.hint is None or context.marks:
         return marks
     # Callers of the stage may give the hint alone, as one picture or as one for each frame.
     drawn = context.hint[min(place, len(context.hint) - 1), 0] > DRAWN
-    return [Mark(drawn)] if bool(drawn.any()) else []
+    return [HintMark(drawn)] if bool(drawn.any()) else []

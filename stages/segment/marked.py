@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stages.segment.evidence import Evidence
+from stages.segment.evidence import MarkEvidence
 from stages.segment.relaxed_cut import edge_weights, relaxed_cut
 from stages.segment.votes import (
     EDGE,
@@ -44,7 +44,7 @@ CERTAIN = 50.0  # log-odds that no outline overrules
 LEAST_PART = 0.05  # of the largest part, for another part of the foreground in a box
 
 
-def cut_out(picture: Tensor, known: Evidence) -> Tensor:
+def cut_out(picture: Tensor, known: MarkEvidence) -> Tensor:
     """Return log-odds ``(h, w)`` of the foreground, at most :data:`SURE` from zero.
 
     Where they are positive is what was cut out.

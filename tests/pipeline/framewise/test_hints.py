@@ -123,5 +123,6 @@ def test_hints_that_cannot_be_used(ours: list[str], theirs: list[str], says: str
 
 
 def test_background_may_lie_in_a_box_and_in_another_frame() -> None:
-    hints(["box:0,0,30,30"], ["left.png"]).check(0, 9)
-    hints(["0:left.png"], ["1:left.png"]).check(0, 9)
+    found = hints(["box:0,0,30,30", "5:left.png"], ["left.png"])
+    found.check(0, 9)
+    assert [mark.place for mark in found.marks(range(9))] == [0, 5, 0]
