@@ -22,7 +22,7 @@ from stages.segment.motion import FADING, WindowMotion
 from stages.segment.still import saliency_odds
 from stages.segment.votes import SURE
 
-SUPPORT = 1.0
+SUPPORT = 2.0
 """Most log-odds by which a cut supports motion; certain pixels overrule it."""
 DRAWN = 0.5  # level above which a pixel of a hint is marked
 

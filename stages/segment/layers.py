@@ -215,7 +215,7 @@ def matte_odds(
     odds = _with_rested(shown_odds(odds, shown_motion(frames, motion), motion.speed), motion)
 
     def voted(odds: Tensor, turns: int = TURNS) -> Tensor:
-        if context.hint is not None and marks is not None:
+        if context.hint is not None and marks is not None and not marked:
             odds = mark_odds(odds, marks, one=len(context.hint) == 1)
         odds = with_marked(odds, marked, motion)
         return vote(frames, odds, motion, unit, turns=turns)
