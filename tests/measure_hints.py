@@ -75,7 +75,7 @@ def first_frame(folder: Path) -> tuple[NDArray[np.uint8], Mask]:
     frame, mask = cv2.imread(str(paths[0])), cv2.imread(str(paths[1]), cv2.IMREAD_GRAYSCALE)
     assert frame is not None and mask is not None, f"{folder}: cannot be read"
     frame, mask = (cv2.resize(each, SIZE, interpolation=cv2.INTER_AREA) for each in (frame, mask))
-    return np.ascontiguousarray(frame[..., ::-1]), mask > 127
+    return np.ascontiguousarray(frame[..., ::-1]).astype(np.uint8), np.asarray(mask > 127)
 
 
 def cut(frame: NDArray[np.uint8], ours: Mask, theirs: Mask) -> Mask:
@@ -84,7 +84,7 @@ def cut(frame: NDArray[np.uint8], ours: Mask, theirs: Mask) -> Mask:
     marks = [HintMark(torch.from_numpy(ours))]
     if theirs.any():
         marks.append(HintMark(torch.from_numpy(theirs), foreground=False))
-    found: Mask = cut_out(picture, evidence(marks, ours.shape)).numpy() > 0
+    found: Mask = cut_out(picture, evidence(marks, (SIZE[1], SIZE[0]))).numpy() > 0
     return found
 
 
@@ -98,9 +98,9 @@ def grabcut(frame: NDArray[np.uint8], ours: Mask, theirs: Mask, kind: str) -> Ma
         sides[depth(ours) > 0.5 * depth(ours).max()] = cv2.GC_FGD
     sides[theirs] = cv2.GC_BGD
     cv2.setRNGSeed(0)
-    models = np.zeros((1, 65)), np.zeros((1, 65))
-    way = cv2.GC_INIT_WITH_MASK
-    cv2.grabCut(frame[..., ::-1].copy(), sides, (0, 0, 0, 0), *models, GRABCUT_ROUNDS, way)
+    back, front = np.zeros((1, 65)), np.zeros((1, 65))
+    bgr, way = frame[..., ::-1].copy(), cv2.GC_INIT_WITH_MASK
+    cv2.grabCut(bgr, sides, (0, 0, 0, 0), back, front, GRABCUT_ROUNDS, way)
     found: Mask = (sides == cv2.GC_FGD) | (sides == cv2.GC_PR_FGD)
     return found
 
