@@ -55,7 +55,8 @@ class HintWord:
             return f"{frame}{BOX}:{','.join(map(str, self.box))}"
         if self.point is not None:
             return f"{frame}{POINT}:{','.join(map(str, self.point))}"
-        return f"{frame}{file}"
+        looks_like_another = _FRAME.fullmatch(file) or file.partition(":")[0] in _NUMBERS
+        return f"{frame}./{file}" if looks_like_another else f"{frame}{file}"
 
     @property
     def area(self) -> tuple[int, int, int, int] | None:

@@ -159,7 +159,7 @@ def test_a_batch_lists_no_option_that_it_refuses() -> None:
     from samples.options import listed
 
     assert not {item.name for item in options("batch")} & {"transition", "anew"}
-    assert "all options of `run` but `--transition` and `--anew`" in listed()
+    assert "all options of `run` but `--transition`, `--hint-background` and `--anew`" in listed()
 
 
 def test_the_page_on_the_python_interface_is_as_the_docstrings_have_it() -> None:

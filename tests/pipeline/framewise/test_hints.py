@@ -30,7 +30,7 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         "left": drawn(0, 20),
         "right": drawn(40, 20),
         "black": drawn(0, 20, level=0),
-        "blue": np.multiply(drawn(0, 20), (0, 0, 1), dtype=np.uint8),
+        "blue": drawn(0, 20) * np.array((0, 0, 1), np.uint8),
         "small": drawn(0, 20)[:24],
     }.items():
         cv2.imwrite(f"{name}.png", picture[..., ::-1])

@@ -156,7 +156,7 @@ def test_what_a_marked_frame_says_is_carried_along_the_flow() -> None:
     ours, theirs = disc(30, 36, 8), disc(70, 36, 8)
     known = MarkEvidence(ours, theirs, torch.zeros(SIZE))
     one = MarkedFrame(known, torch.where(ours, 3.0, -3.0))
-    odds = with_marked(torch.full((3, *SIZE), 2.0), {1: one}, motion)
+    odds = with_marked(torch.ones(3, *SIZE), {1: one}, motion)
     for place, shift in ((0, -3), (1, 0), (2, 3)):
         assert overlap(odds[place] > 0, ours.roll(shift, 1)) > 0.9
     sure = pinned(torch.zeros(3, *SIZE), {1: one})
