@@ -26,7 +26,8 @@ and for checking and drawing the results. Chosen by us."""
 class FitSettings:
     """The user's choices for one separation.
 
-    preset: how much work to do, one of the names in ``pipeline.settings.PRESETS``.
+    preset: how much work to do, or which method to compare with; one of the names in
+        ``pipeline.settings.PRESETS``.
     seed: of all random numbers. device: where to fit.
     max_seconds: the time it may take; ``None`` for the preset's own amount of work.
     """

@@ -28,10 +28,11 @@ from stages.motion.flow import resize, shrunk
 from stages.optim.fit import FitPlan, OnStep
 from stages.optim.timing import clocked, seconds_a_step
 from stages.segment.account import EMPTY, OPAQUE, background_shares, matte_notes
+from stages.segment.alone import HintMasks, separate_alone
 from stages.segment.background import Plate, complete, dilate, find_plate, margin_of, push_pull
 from stages.segment.behind import behind_odds
 from stages.segment.cut import SOFT, SURE_MOVING, SURE_STILL, cut, refine
-from stages.segment.fit import SegmentEvidence, Segments, fit_paper_segments, fit_segments
+from stages.segment.fit import SegmentEvidence, Segments, fit_segments
 from stages.segment.hinted import Marked, marked_frames, pinned, with_cuts, with_marked
 from stages.segment.motion import WindowMotion, camera_rests, find_motion, shown_motion
 from stages.segment.parallax import outline_motion, unexplained
@@ -49,8 +50,8 @@ WORK_PIXELS = 424 * 240
 """Most pixels of a frame for the flow and the cut."""
 VOTE_PIXELS = WORK_PIXELS // 4  # for the votes
 FIT_PIXELS = 6400  # for the networks
-STEPS = {"fast": 100, "balanced": 250, "best": 600, "paper": 4000}
-"""Training steps of the networks for each preset."""
+STEPS = {"fast": 100, "balanced": 250, "best": 600}
+"""Training steps of the networks for each preset; the other presets have networks alone."""
 
 STILL = 2 / 255  # mean difference in [0, 1] below which frames count as one picture
 STILL_TURNS = 5
@@ -84,6 +85,8 @@ def survey(sample: Tensor, context: SeparationContext) -> SegmentSurvey:
 
     sample: evenly spread frames of the clip, ``(S, 3, H, W)`` in [0, 1].
     """
+    if context.settings.preset == "coupled":
+        return SegmentSurvey(None, still=True)
     context.progress(0.0, "looking for a still background")
     still = (
         len(sample) == 1
@@ -112,6 +115,8 @@ def separate(frames: Tensor, facts: SegmentSurvey, context: SeparationContext) -
         marked = marked_frames(work, context, moving=motion is not None)
         small = shrunk(work, context.working_pixels(VOTE_PIXELS))
         odds = matte_odds(small, motion, facts, context, marked)
+    if context.settings.preset in ("paper", "coupled"):
+        return separate_alone(frames, odds, HintMasks(foreground=context.hint), context)
     with clocked(seconds, "networks"):
         found, steps = _networks(
             shrunk(work, context.working_pixels(FIT_PIXELS)), odds, motion, facts, context, began
@@ -333,10 +338,9 @@ def _networks(
     shown, seen = torch.where(sure, trust, GUESSED), torch.where(missing, GUESSED, 1.0)
     known = SegmentEvidence(frames, matte, trust, foreground, shown, background, seen, small)
     settings = context.settings
-    fitting = fit_paper_segments if settings.preset == "paper" else fit_segments
 
     def fitted(steps: int, on_step: OnStep | None = None) -> Segments:
-        return fitting(
+        return fit_segments(
             known, plan=FitPlan(steps), seed=settings.seed, device=settings.device, on_step=on_step
         )
 
@@ -352,8 +356,7 @@ def _networks(
             cost = seconds_a_step(fitted, 1, 6)
             # The steps after the networks take about as long as those before them.
             left = BUDGET_PART * budget - 2 * (time.monotonic() - began)
-            most = STEPS["paper"] if settings.preset == "paper" else STEPS["best"]
-            return max(1, min(most, int(left / cost)))
+            return max(1, min(STEPS["best"], int(left / cost)))
 
         steps = context.checkpoints.compute_and_save("steps", measured)
     return fitted(steps, note), steps
