@@ -7,7 +7,6 @@ Integers are levels of 8 or 16 bits; floating-point values lie in [0, 1].
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 import weakref
@@ -20,15 +19,14 @@ from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from pipeline.arrays import Name, Source, hint_file, input_files, plain_value, usable_path
+from pipeline.arrays import Name, Source, hint_words, input_files, plain_value, usable_path
 from pipeline.config import checked
 from pipeline.run.execute import perform
 from pipeline.runtime.progress import SilentReporter
 from pipeline.runtime.run_record import MANIFEST, read_json
-from pipeline.settings import Settings
+from pipeline.settings import HINTS, Settings
 from pipeline.tasks import names
 from stages.errors import UnlayerError, UsageError
 from stages.media.read import open_clip
@@ -128,8 +126,9 @@ def separate(
     progress: called with the stage, the fraction done and a note.
     settings: the fields of :class:`pipeline.settings.Settings` by name (``preset="fast"``,
         ``max_seconds=60``, ``transition=[(48, 71)]``), as values or as on the command line.
-        ``hint`` may also be an array, ``(H, W)`` or ``(H, W, C)``, or a tensor, ``(H, W)`` or
-        ``(C, H, W)``: white (the largest value, or true) on black.
+        ``hint`` and ``hint_background`` may also be an array, ``(H, W)`` or ``(H, W, C)``, or a
+        tensor, ``(H, W)`` or ``(C, H, W)``: white (the largest value, or true) on black; or a list
+        of hints; or a mapping from frame numbers to hints, as ``{0: "a.png", 48: array}``.
 
     Returns the layers and the manifest; warnings are in ``manifest["warnings"]``. Raises UsageError
     for wrong arguments and UnlayerError where the input or the machine fails, each with a message
@@ -145,11 +144,9 @@ def separate(
         out = usable_path(out, "out")
     with tempfile.TemporaryDirectory(prefix="unlayer-") as name:
         temporary = Path(name)
-        hint = settings.get("hint")
-        if isinstance(hint, np.ndarray | torch.Tensor):
-            settings["hint"] = hint_file(hint, temporary)
-        elif isinstance(hint, str | os.PathLike) and hint:
-            settings["hint"] = usable_path(hint, "hint")
+        for option in HINTS:
+            if settings.get(option) is not None:
+                settings[option] = hint_words(settings[option], option, temporary)
         values = {name: plain_value(value) for name, value in settings.items()}
         given = checked(values, "separate()", without=NOT_HERE)
         inputs = input_files(source, temporary, fps)

@@ -8,7 +8,7 @@ functions raise UsageError for what they cannot take.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -98,11 +98,37 @@ def _rate(fps: float | Fraction) -> Fraction:
     return rate
 
 
-def hint_file(hint: Any, folder: Path) -> Path:
-    """Write a hint that was given as an array or tensor as a picture in ``folder``.
+def hint_words(hints: Any, what: str, folder: Path) -> list[Any]:
+    """Return hints as the words of the command line; arrays become files in ``folder``.
+
+    hints: a path, word, array or tensor, a list of these, or a mapping from frames to these.
+    what: the setting's name.
+    """
+    given: list[tuple[Any, Any]] = [(None, hints)]
+    if isinstance(hints, Mapping):
+        given = list(hints.items())
+    elif isinstance(hints, list | tuple):
+        given = [(None, hint) for hint in hints]
+    words = []
+    for number, (frame, hint) in enumerate(given, 1):
+        word = hint
+        if isinstance(hint, np.ndarray | torch.Tensor):
+            name = f"array-{what.replace('_', '-')}" + (f"-{number}" if number > 1 else "")
+            word = hint_file(hint, folder / name)
+        elif isinstance(hint, str | os.PathLike) and hint:
+            word = usable_path(hint, what)
+        frame = plain_value(frame)
+        if frame is not None and type(frame) is not int:
+            raise UsageError(f"separate(): {what} has the key {frame!r}; give a frame's number")
+        words.append(word if frame is None else f"{frame}:{word}")
+    return words
+
+
+def hint_file(hint: Any, path: Path) -> Path:
+    """Write a hint that was given as an array or tensor as a picture.
 
     hint: ``(H, W)`` or ``(H, W, C)`` as an array, ``(H, W)`` or ``(C, H, W)`` as a tensor, of 1 or
-    3 channels. Booleans are taken too. Returns the picture's path.
+    3 channels. Booleans are taken too. path: where, without suffix. Returns the picture's path.
     """
     if isinstance(hint, torch.Tensor):
         _refuse_without_values(hint, "hint")
@@ -114,7 +140,7 @@ def hint_file(hint: Any, folder: Path) -> Path:
         hint = hint[..., None] if hint.ndim == 2 else hint
         hint = hint.repeat(3, -1) if hint.ndim == 3 and hint.shape[-1] == 1 else hint
     pixels, bits = _pixels(hint, picture=True, what="hint")
-    return save_frames(folder / "array-hint", pixels, bits, DEFAULT_RATE, picture=True)
+    return save_frames(path, pixels, bits, DEFAULT_RATE, picture=True)
 
 
 def _refuse_without_values(tensor: torch.Tensor, what: str) -> None:

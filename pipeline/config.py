@@ -117,7 +117,9 @@ def _of_manifest(whole: object, name: str) -> Mapping[str, Any]:
     # A manifest has every setting, and not every command has an option for each of them.
     usual = {item.name: plain(item.default) for item in options("run")}
     changed = {
-        key: value for key, value in settings.items() if key not in usual or value != usual[key]
+        key: value
+        for key, value in settings.items()
+        if value is not None and (key not in usual or value != usual[key])
     }
     return {"task": whole.get("task"), **changed}
 

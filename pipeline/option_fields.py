@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import Field, dataclass, field
 from typing import Any
 
-from pipeline.values import parse_text
+from pipeline.values import parse_text, word_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,3 +39,19 @@ def setting(default: Any, help: str, **more: Any) -> Any:
     A default of ``False`` makes a switch, which takes no value.
     """
     return field(default=default, metadata=vars(Option(help=help, **more)))
+
+
+def flag(item: Field[Any]) -> str:
+    """Return a field's option on the command line: ``--max-seconds`` for ``max_seconds``."""
+    return "--" + item.name.replace("_", "-")
+
+
+def words_of(item: Field[Any], value: object) -> list[str]:
+    """Return the words that give an option this value; none for its default."""
+    if value == item.default:
+        return []
+    if value is True:
+        return [flag(item)]
+    if isinstance(value, tuple) and item.metadata["repeat"]:
+        return [word for one in value for word in (flag(item), word_of(one))]
+    return [flag(item), word_of(value)]

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.codecs import ALPHAS, CODECS, LOSSLESS_CODECS, PREMULTIPLIED, check_codec
+from pipeline.hint_words import HintWord, parse_hint
 from pipeline.option_fields import setting
 from pipeline.timeline.formats import format_names
 from pipeline.values import (
@@ -36,7 +37,6 @@ from pipeline.values import (
     parse_time,
     parse_whole_number,
     plain,
-    word_of,
 )
 from stages.errors import UsageError
 
@@ -45,6 +45,8 @@ INTERLACED = ("auto", "keep", "deinterlace")
 SPACES = ("auto", "gamma", "linear")
 
 BOTH = ("run", "batch")
+HINTS = ("hint", "hint_background")
+"""The settings that hold hints."""
 
 _work = partial(setting, group="how much work", verbs=("run", "bench"))
 _read = partial(setting, group="what to read", verbs=("run", "probe"))
@@ -187,13 +189,24 @@ class Settings:
         rare=("run",),
         one_clip=True,
     )
-    hint: Path | None = _read(
-        None,
+    hint: tuple[HintWord, ...] = _read(
+        (),
         "marks the watermark or foreground, white on black",
         metavar="FILE",
-        parse=parse_path,
+        parse=parse_hint,
         verbs=("run",),
+        repeat=True,
         rare=("batch",),
+    )
+    hint_background: tuple[HintWord, ...] = _read(
+        (),
+        "marks what is surely background, white on black",
+        metavar="FILE",
+        parse=parse_hint,
+        verbs=("run",),
+        repeat=True,
+        rare=("run",),
+        one_clip=True,
     )
 
     space: str = _work(
@@ -330,10 +343,9 @@ class Settings:
             raise UsageError(
                 "--shots and --transition contradict each other; write the transition into the list"
             )
-        if self.resume and self.overwrite:
-            raise UsageError("--resume and --overwrite contradict each other; give one of them")
-        if self.quiet and self.json:
-            raise UsageError("--quiet and --json contradict each other; give one of them")
+        for one, other in (("resume", "overwrite"), ("quiet", "json")):
+            if getattr(self, one) and getattr(self, other):
+                raise UsageError(f"--{one} and --{other} contradict each other; give one of them")
         if self.anew and not self.resume:
             raise UsageError("--anew has a meaning only together with --resume; give both")
 
@@ -352,19 +364,23 @@ class Settings:
 
         The manifest keeps them, and two runs are the same if they agree in them.
         """
-        kept = {
-            item.name: plain(getattr(self, item.name))
-            for item in options("run")
-            if item.metadata["result"]
-        }
-        return kept if self.hint is None else {**kept, "hint": self.known_as(self.hint)}
+        wanted = [item.name for item in options("run") if item.metadata["result"]]
+        kept = {name: plain(getattr(self, name)) for name in wanted}
+        for name in HINTS:
+            # One hint is a word, as it was when there could be only one.
+            words = [self.hint_known_as(hint) for hint in getattr(self, name)]
+            kept[name] = words if len(words) > 1 else next(iter(words), None)
+        return kept
 
-    def words_of(self, item: Field[Any]) -> list[str]:
-        """Return the words that give an option the value it has here; none for its default."""
-        value = getattr(self, item.name)
-        if value == item.default:
-            return []
-        return [flag(item)] if value is True else [flag(item), word_of(value)]
+    @property
+    def hint_files(self) -> tuple[Path, ...]:
+        """Return the files of all hints, each once."""
+        files = [hint.file for hint in (*self.hint, *self.hint_background)]
+        return tuple(dict.fromkeys(file for file in files if file is not None))
+
+    def hint_known_as(self, hint: HintWord) -> str:
+        """Return what the manifest and messages call a hint."""
+        return hint.named("" if hint.file is None else self.known_as(hint.file))
 
     def known_as(self, path: Path) -> str:
         """Return what the manifest calls a file that was given."""
@@ -377,11 +393,6 @@ def options(verb: str) -> list[Field[Any]]:
     wanted = {verb, "run"} if verb == "batch" else {verb}
     found = [item for item in fields(Settings) if wanted & set(item.metadata.get("verbs", ()))]
     return [item for item in found if verb != "batch" or not item.metadata["one_clip"]]
-
-
-def flag(item: Field[Any]) -> str:
-    """Return a field's option on the command line: ``--max-seconds`` for ``max_seconds``."""
-    return "--" + item.name.replace("_", "-")
 
 
 ONE_CLIP = tuple(item.name for item in options("run") if item.metadata["one_clip"])

@@ -25,7 +25,16 @@ if TYPE_CHECKING:
     from stages.media.read import Clip
     from stages.optim.loss_curves import Curves
 
-TASK_OPTIONS = ("alpha", "hint", "space", "shots", "strength", "timeline", "transition")
+TASK_OPTIONS = (
+    "alpha",
+    "hint",
+    "hint_background",
+    "space",
+    "shots",
+    "strength",
+    "timeline",
+    "transition",
+)
 """Options that only some tasks use. A task that does not name one in ``uses`` refuses it."""
 
 

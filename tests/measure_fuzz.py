@@ -42,7 +42,8 @@ from corpus import make_corpus as make_files
 
 from pipeline.cli.main import main as cli
 from pipeline.config import read_config
-from pipeline.framewise.hint import Hint
+from pipeline.framewise.hint import HintSource
+from pipeline.hint_words import HintWord
 from stages.checkpoint import Checkpoints
 from stages.errors import UnlayerError
 from stages.media.read import open_clip
@@ -136,7 +137,9 @@ def drive(corpus: Corpus, room: Path, number: int) -> str:
                 assert bool(block.pixels.isfinite().all()), "pixels that are no numbers"
             return "decoded"
         if way == "hint":
-            Hint(open_clip([path]), "h").check(6)
+            HintSource(HintWord(file=path), "h", True, (1, 1), open_clip([path])).check(
+                0, 6, pictures=False
+            )
             return "accepted"
         if way == "checkpoint":
             path = path.rename(room / name)

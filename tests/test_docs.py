@@ -159,8 +159,12 @@ def test_the_list_of_options_is_as_the_settings_have_it() -> None:
 def test_a_batch_lists_no_option_that_it_refuses() -> None:
     from samples.options import listed
 
-    assert not {item.name for item in options("batch")} & {"transition", "shots", "anew"}
-    assert "all options of `run` but `--transition`, `--shots` and `--anew`" in listed()
+    refused = {"transition", "shots", "hint_background", "anew"}
+    assert not {item.name for item in options("batch")} & refused
+    assert (
+        "all options of `run` but `--transition`, `--shots`, `--hint-background` and `--anew`"
+        in listed()
+    )
 
 
 def test_the_page_on_the_python_interface_is_as_the_docstrings_have_it() -> None:

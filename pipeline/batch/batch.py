@@ -25,6 +25,7 @@ from pipeline.batch.clips import (
 )
 from pipeline.batch.display import BatchDisplay, display_for
 from pipeline.batch.skipped import Skipped
+from pipeline.option_fields import flag, words_of
 from pipeline.run.opening import pick_device
 from pipeline.run.restart import RESTART_WARNINGS
 from pipeline.runtime.child_process import Child
@@ -33,7 +34,7 @@ from pipeline.runtime.remote_store import Store, store_at
 from pipeline.runtime.run_folder import claim
 from pipeline.runtime.run_record import MANIFEST, WORK, read_json, write_json
 from pipeline.runtime.system_limits import cores, free_memory
-from pipeline.settings import ONE_CLIP, Settings, flag, options
+from pipeline.settings import ONE_CLIP, Settings, options
 from pipeline.tasks import check_options, find_task
 from stages.errors import UnlayerError, UsageError
 from stages.media.sniff import printable
@@ -394,5 +395,5 @@ def command(clip: BatchClip, settings: Settings) -> list[str]:
         words += ["--resume", "--anew"]
     for option in options("run"):
         if option.name not in NOT_PASSED_ON:
-            words += settings.words_of(option)
+            words += words_of(option, getattr(settings, option.name))
     return [*words, "--", str(clip.path)]

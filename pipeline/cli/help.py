@@ -11,7 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline.cli.verbs import EXAMPLE, HELP_ALL, VERBS, formatted_help, program
-from pipeline.settings import flag, options
+from pipeline.option_fields import flag
+from pipeline.settings import options
 
 
 def show_help(verb: str, console: Console | None = None, *, everything: bool = False) -> None:

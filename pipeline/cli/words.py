@@ -12,7 +12,8 @@ from dataclasses import Field, dataclass, field
 from typing import Any
 
 from pipeline.cli.verbs import HELP_ALL, VERBS, help_of
-from pipeline.settings import flag, options
+from pipeline.option_fields import flag
+from pipeline.settings import options
 from pipeline.values import did_you_mean
 from stages.errors import UsageError
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 
+from pipeline.hint_words import HintWord
 from pipeline.runtime.progress import SilentReporter, Stages
 from pipeline.runtime.scratch import save_frames
 from pipeline.task import Budget, Job, Result, Task
@@ -135,10 +136,14 @@ def run_sample(job: Job, task: Task, frame_count: int, pixels: int, until: float
     first = next(job.clip.blocks(size=(1, 1), length=1)).first
     frames = first, first + frame_count - 1
     clip = _shrunk(job.clip, folder, frames, size)
-    hint = None
-    if job.settings.hint is not None:
-        hint = _shrunk_hint(job.settings.hint, folder, frames, size)
-    settings = replace(job.settings, hint=hint, max_seconds=None, start=None, end=None)
+    # What the background's hints say costs nothing, and small they might contradict the others.
+    hints = tuple(
+        _shrunk_hint(hint, folder / f"hint-{number}", frames, (info.height, info.width), size)
+        for number, hint in enumerate(job.settings.hint)
+    )
+    settings = replace(
+        job.settings, hint=hints, hint_background=(), max_seconds=None, start=None, end=None
+    )
     progress = SampleProgress(until)
     stages = Stages(progress)
     sample = SampleRun(size[0] * size[1])
@@ -174,9 +179,31 @@ def _shrunk(clip: Clip, folder: Path, span: tuple[int, int], size: tuple[int, in
     return open_clip([path], interlaced="keep")
 
 
-def _shrunk_hint(path: Path, folder: Path, span: tuple[int, int], size: tuple[int, int]) -> Path:
-    """Write the hint in ``size`` ``(H, W)``, as :func:`_shrunk` does; return its path."""
-    hint = open_clip([path], interlaced="keep")
-    is_picture = hint.info.is_picture
-    frames = hint.frames(0, 0, size) if is_picture else hint.frames(*span, size)
-    return save_frames(folder / "hint", frames.pixels, 8, PICTURE_RATE, picture=is_picture)
+def _shrunk_hint(
+    hint: HintWord,
+    path: Path,
+    span: tuple[int, int],
+    whole: tuple[int, int],
+    size: tuple[int, int],
+) -> HintWord:
+    """Return the hint for the sample run, at ``path`` if it is a file.
+
+    span: the frames of the sample run. whole, size: ``(H, W)`` of the input and of that run.
+    """
+    frame = None if hint.frame is None else min(hint.frame - span[0], span[1] - span[0])
+    frame = None if frame is None else max(0, frame)
+    if hint.area is not None:
+        left, top, width, height = hint.area
+        across, down = size[1] / whole[1], size[0] / whole[0]
+        x, y = min(int(left * across), size[1] - 1), min(int(top * down), size[0] - 1)
+        right = min(size[1], math.ceil((left + width) * across))
+        bottom = min(size[0], math.ceil((top + height) * down))
+        return HintWord(frame, box=(x, y, max(1, right - x), max(1, bottom - y)))
+    assert hint.file is not None, "a hint is a box, a point or a file"
+    clip = open_clip([hint.file], interlaced="keep")
+    is_picture = clip.info.is_picture
+    frames = clip.frames(0, 0, size) if is_picture else clip.frames(*span, size)
+    # A thin stroke must not vanish.
+    drawn = (frames.pixels > 0).float()
+    saved = save_frames(path, drawn, 8, PICTURE_RATE, picture=is_picture)
+    return HintWord(frame, file=saved)

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from pipeline.framewise.findings import Findings
-from pipeline.framewise.hint import Hint
+from pipeline.framewise.hint import Hints
 from pipeline.framewise.layer_files import LayerFiles
 from pipeline.framewise.recipe import LEAST_WINDOW, Output, Recipe, validated
 from pipeline.framewise.windows import Overview, read_overview, windows
@@ -123,7 +123,7 @@ class _LayeredRun:
     def __init__(self, job: Job, recipe: Recipe) -> None:
         self.job = job
         self.recipe = recipe
-        self.hint = Hint.of(job)
+        self.hints = Hints.of(job)
         # Pictures that were given one by one belong together: they form one window.
         self.unordered = job.clip.info.is_picture and len(job.clip.paths) > 1
         self.statistics = _Statistics()
@@ -134,8 +134,7 @@ class _LayeredRun:
         max_frames = _max_window_frames(job, recipe, self.unordered)
         with job.stages.stage("read") as step:
             overview = read_overview(job.clip, min(recipe.sample, max(2, max_frames)), step)
-            if self.hint is not None:
-                self.hint.check(overview.first + len(overview.times))
+            self.hints.check(overview.first, len(overview.times))
         with job.stages.stage("survey") as step:
             survey, curves = self._survey(overview, step)
         survey_end = recipe.surveying if curves else 0.0
@@ -263,7 +262,7 @@ class _LayeredRun:
     ) -> SeparationContext:
         """Return the context of a call of ``survey`` or ``separate``.
 
-        hint_frames: the frames for which the hint is read.
+        hint_frames: the frames for which the hints are read.
         span: the part of the stage's progress that the call covers.
         """
         settings = self.job.settings
@@ -275,11 +274,12 @@ class _LayeredRun:
         return SeparationContext(
             FitSettings(settings.preset, settings.seed, self.job.device, max_seconds),
             progress,
-            self.hint.frames(hint_frames) if self.hint else None,
+            self.hints.frames(hint_frames),
             self.unordered,
             settings.space,
             settings.strength,
             checkpoints=checkpoints,
+            marks=self.hints.marks(hint_frames),
         )
 
     def _result(self, overview: Overview, files: LayerFiles, sheet: Path) -> Result:

@@ -105,7 +105,7 @@ def _performed(settings: Settings, shown: Reporter) -> tuple[Path, Mapping[str, 
             check_rate(settings.timeline, clip.info)
             for warning in input_warnings(settings):
                 stages.warn(warning)
-        guard = InputGuard([*clip.paths, *filter(None, [settings.hint])])
+        guard = InputGuard([*clip.paths, *settings.hint_files])
         with claim(out) as folder, explained(clip, folder, device):
             with stages.stage("checksum"):
                 sums = manifest.checksums(settings.inputs, clip)

@@ -40,8 +40,8 @@ class RunOutcome:
 
     device: where it computed. seconds: of the whole run. stages: seconds by stage. warnings: in
     order. report_files: the report's page and its other files. thumbnail: the one that stands for
-    the run. hint_sha256: the hint's checksum, as :func:`identity` has it. timelines: the names of
-    the timelines' files.
+    the run. hint_sha256: the hints' checksum or checksums, as :func:`identity` has them.
+    timelines: the names of the timelines' files.
     """
 
     device: torch.device
@@ -98,10 +98,13 @@ def identity(settings: Settings, sums: Sequence[str]) -> dict[str, object]:
         "input": list(sums),
         "settings": settings.kept(),
     }
-    if settings.hint is not None:
-        # A hint that was redrawn under the same name makes another run.
-        hint = open_clip([settings.hint], max_pixels=settings.max_pixels, interlaced="keep")
-        (found[HINT],) = checksums([settings.hint], hint)
+    # A hint that was redrawn under the same name makes another run.
+    sums_of_hints = []
+    for path in settings.hint_files:
+        hint = open_clip([path], max_pixels=settings.max_pixels, interlaced="keep")
+        sums_of_hints += checksums([path], hint)
+    if sums_of_hints:
+        found[HINT] = sums_of_hints if len(sums_of_hints) > 1 else sums_of_hints[0]
     return found
 
 

@@ -36,9 +36,8 @@ def open_checked(settings: Settings) -> Clip:
     where it cannot be read. Nothing heavy is done before that.
     """
     check_inputs(settings.inputs)
-    hints = [settings.hint] if settings.hint is not None else []
     try_files(settings.inputs, stream=settings.stream, max_pixels=settings.max_pixels)
-    try_files(hints, max_pixels=settings.max_pixels)
+    try_files(settings.hint_files, max_pixels=settings.max_pixels)
     start, end = (_seconds_at(time, settings) for time in (settings.start, settings.end))
     check_order(start, end)
     clip = open_clip(

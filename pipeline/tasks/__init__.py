@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 
+from pipeline.option_fields import flag
 from pipeline.settings import Settings, options
 from pipeline.task import (
     TASK_OPTIONS,
@@ -211,7 +212,14 @@ def check_options(task: Task, settings: Settings) -> None:
     for item in options("run"):
         unused = item.name in TASK_OPTIONS and item.name not in task.uses
         if unused and getattr(settings, item.name) != item.default:
-            raise UsageError(f"--{item.name} has no meaning for --task {task.name}; leave it out")
+            raise UsageError(f"{flag(item)} has no meaning for --task {task.name}; leave it out")
+    for hint in settings.hint:
+        # Tasks that know both kinds of hints also know what each frame's hints are.
+        if hint.frame is not None and "hint_background" not in task.uses:
+            raise UsageError(
+                f"--hint {settings.hint_known_as(hint)}: --task {task.name} takes hints for all "
+                f"frames together; leave out {hint.frame}:"
+            )
 
 
 def _origin(point: EntryPoint) -> str:

@@ -61,6 +61,6 @@ TASK = layered_task(
     "foreground and background: what moves against the camera (in a picture: what stands out), "
     "and all that lies behind it",
     RECIPE,
-    uses=frozenset({"alpha", "hint"}),
+    uses=frozenset({"alpha", "hint", "hint_background"}),
     bench=BenchClip(foreground),
 )

@@ -33,6 +33,7 @@ from stages.segment.background import Plate, complete, dilate, find_plate, margi
 from stages.segment.behind import behind_odds
 from stages.segment.cut import SOFT, SURE_MOVING, SURE_STILL, cut, refine
 from stages.segment.fit import SegmentEvidence, Segments, fit_segments
+from stages.segment.hinted import Marked, marked_frames, pinned, with_cuts, with_marked
 from stages.segment.identity import with_before
 from stages.segment.motion import WindowMotion, camera_rests, find_motion, shown_motion
 from stages.segment.parallax import outline_motion, unexplained
@@ -119,7 +120,9 @@ def separate(frames: Tensor, facts: SegmentSurvey, context: SeparationContext) -
         motion = None if facts.still or len(frames) < 2 else find_motion(work)
     with clocked(seconds, "votes"):
         context.progress(0.2, "votes")
-        odds = matte_odds(shrunk(work, context.working_pixels(VOTE_PIXELS)), motion, facts, context)
+        marked = marked_frames(work, context, moving=motion is not None)
+        small = shrunk(work, context.working_pixels(VOTE_PIXELS))
+        odds = matte_odds(small, motion, facts, context, marked)
     if context.settings.preset in ("paper", "coupled"):
         return separate_alone(frames, odds, HintMasks(foreground=context.hint), context)
     with clocked(seconds, "networks"):
@@ -134,7 +137,8 @@ def separate(frames: Tensor, facts: SegmentSurvey, context: SeparationContext) -
             odds = local_vote(work, odds)
         moving_camera = motion is not None and facts.plate is None
         sure = SURE_MOVING if moving_camera else SURE_STILL
-        matte = refine(cut(work, odds, sure), work, frames)
+        hard = cut(work, pinned(odds, marked), sure)
+        matte = refine(with_cuts(hard, marked) if motion is None else hard, work, frames)
     with clocked(seconds, "background"):
         context.progress(0.9, "background")
         plate = None if facts.plate is None else facts.plate.without(frames, matte)
@@ -166,7 +170,8 @@ def separate(frames: Tensor, facts: SegmentSurvey, context: SeparationContext) -
         "background_unseen": float(missing.float().mean()),
         **background_shares(layers["matte"], missing),
     }
-    notes = matte_notes(layers["matte"], moving=motion is not None, hinted=context.hint is not None)
+    hinted = context.hint is not None or bool(context.marks)
+    notes = matte_notes(layers["matte"], moving=motion is not None, hinted=hinted)
     return Separation(layers, report=report, seconds=dict(seconds), notes=notes)
 
 
@@ -190,12 +195,17 @@ def settle(frames: Tensor, layers: dict[str, Tensor], facts: object = None) -> d
 
 
 def matte_odds(
-    frames: Tensor, motion: WindowMotion | None, facts: SegmentSurvey, context: SeparationContext
+    frames: Tensor,
+    motion: WindowMotion | None,
+    facts: SegmentSurvey,
+    context: SeparationContext,
+    marked: Marked,
 ) -> Tensor:
     """Return the foreground's log-odds ``(T, h, w)``.
 
     frames: ``(T, 3, h, w)`` in [0, 1], at most :data:`VOTE_PIXELS` large.
     motion: of these frames at any size; ``None`` treats every frame as a separate picture.
+    marked: what was found in the frames that the user marked.
     """
     size = (frames.shape[-2], frames.shape[-1])
     marks = (
@@ -208,8 +218,10 @@ def matte_odds(
         start = saliency_odds(frames) if marks is None else marks
         return torch.cat(
             [
-                vote(one[None], odds[None], None, frames.new_ones(1), turns=STILL_TURNS)
-                for one, odds in zip(frames, start, strict=True)
+                resize(marked[place].odds[None, None], size)[0]
+                if place in marked
+                else vote(one[None], odds[None], None, frames.new_ones(1), turns=STILL_TURNS)
+                for place, (one, odds) in enumerate(zip(frames, start, strict=True))
             ]
         )
     motion = motion.resized(size)
@@ -219,8 +231,9 @@ def matte_odds(
     odds = _with_rested(with_before(odds, before, motion), motion)
 
     def voted(odds: Tensor, turns: int = TURNS) -> Tensor:
-        if context.hint is not None and marks is not None:
+        if context.hint is not None and marks is not None and not marked:
             odds = mark_odds(odds, marks, one=len(context.hint) == 1)
+        odds = with_marked(odds, marked, motion)
         return vote(frames, odds, motion, unit, turns=turns)
 
     if facts.plate is None:

@@ -64,7 +64,7 @@ def vote(
     """
     count, _, height, width = frames.shape
     matte, trust = torch.sigmoid(odds), (odds.abs() - 0.5).clamp_min(0) / (SURE - 0.5)
-    looks = _spread_colours(frames)
+    looks = spread_colours(frames)
     edge = border * torch.exp(-border_distance((height, width)) / BORDER_REACH).to(frames)
     now = odds
     for _ in range(turns):
@@ -107,7 +107,7 @@ def local_vote(frames: Tensor, odds: Tensor) -> Tensor:
     matte = torch.sigmoid(odds)
     trust = (2 * matte - 1).abs()
     near = _odds(
-        [*_spread_colours(frames), *places],
+        [*spread_colours(frames), *places],
         bins,
         (trust * matte).flatten(),
         (trust * (1 - matte)).flatten(),
@@ -126,13 +126,13 @@ def _odds(features: Sequence[Tensor], bins: Sequence[int], ours: Tensor, theirs:
     for feature, number in zip(features, bins, strict=True):
         cell = cell * number + (feature.flatten() * number).long().clamp(0, number - 1)
     votes = [
-        _blurred(torch.bincount(cell, each, math.prod(bins)).view(*bins)).flatten()[cell]
+        blurred(torch.bincount(cell, each, math.prod(bins)).view(*bins)).flatten()[cell]
         for each in (ours, theirs)
     ]
     return torch.log((votes[0] + RARE) / (votes[1] + RARE)).clamp(-VOTE, VOTE).float()
 
 
-def _blurred(grid: Tensor) -> Tensor:
+def blurred(grid: Tensor) -> Tensor:
     """Blur along every axis by a Gaussian of one bin, cut off at two."""
     kernel = torch.exp(-0.5 * torch.arange(-2.0, 3.0) ** 2)
     kernel = kernel / kernel.sum()
@@ -148,7 +148,7 @@ def _blurred(grid: Tensor) -> Tensor:
     return grid
 
 
-def _spread_colours(frames: Tensor) -> list[Tensor]:
+def spread_colours(frames: Tensor) -> list[Tensor]:
     """Return L, a and b ``(T, h, w)`` of ``frames`` ``(T, 3, h, w)``, stretched to [0, 1]."""
     lab = lab_colours(frames)
     spread = []

@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 
 from pipeline import values
 from pipeline.cli.main import parse
-from pipeline.settings import Settings, flag, options
+from pipeline.hint_words import HintWord
+from pipeline.option_fields import flag
+from pipeline.settings import Settings, options
 from stages.errors import UsageError
 
 
@@ -97,9 +99,10 @@ def test_every_setting_is_documented() -> None:
 
 def test_all_options_of_the_contract_exist() -> None:
     promised = (
-        "out preset max-seconds device seed lossless alpha stream salvage hint transition start "
-        "end resume anew overwrite no-progress json debug task space strength config dry-run "
-        "max-memory max-pixels interlaced codec timeline shots no-cache quiet threads"
+        "out preset max-seconds device seed lossless alpha stream salvage hint hint-background "
+        "transition start end resume anew overwrite no-progress json debug task space strength "
+        "config dry-run max-memory max-pixels interlaced codec timeline shots no-cache quiet "
+        "threads"
     ).split()
     assert {flag(item) for item in options("run")} == {f"--{name}" for name in promised}
 
@@ -200,7 +203,7 @@ def test_kept_settings_are_those_that_change_layers() -> None:
         inputs=(Path("a"),),
         task="transition",
         start=Fraction(1, 3),
-        hint=Path("x"),
+        hint=(HintWord(file=Path("x")),),
         out=Path("o"),
         json=True,
     ).kept()

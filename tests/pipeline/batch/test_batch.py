@@ -21,8 +21,11 @@ from pipeline.batch import batch as module
 from pipeline.batch.batch import command, gpu_environment, jobs_at_once
 from pipeline.batch.clips import BatchClip, find_clips
 from pipeline.cli.main import main
+from pipeline.hint_words import HintWord
 from pipeline.settings import Settings
 from stages.errors import UsageError
+
+HINTS = (HintWord(file=Path("h.png")), HintWord(48, box=(1, 2, 3, 4)))
 
 ROOT = Path(__file__).parents[3]
 
@@ -120,7 +123,7 @@ def test_a_clip_keeps_its_folder_when_neighbours_come_and_go(make_run: Any) -> N
 
 
 def test_the_command_line_of_one_clip() -> None:
-    given = settings(seed=3, lossless=True, max_seconds=20.0, hint=Path("h.png"))
+    given = settings(seed=3, lossless=True, max_seconds=20.0, hint=HINTS)
     words = command(BatchClip(Path("-odd.mp4"), Path("out/x")), given)
     assert (
         words[1:5] == ["-m", "pipeline", "run", "--task"]
@@ -132,6 +135,10 @@ def test_the_command_line_of_one_clip() -> None:
         and words[words.index("--max-seconds") + 1] == "20.0"
         and "--lossless" in words
     )
+    assert [words[at + 1] for at, word in enumerate(words) if word == "--hint"] == [
+        "h.png",
+        "48:box:1,2,3,4",
+    ]
     assert "--overwrite" in command(BatchClip(Path("a"), Path("b")), settings(overwrite=True))
 
 

@@ -15,6 +15,7 @@ import pytest
 import torch
 from clips import moving
 
+from pipeline.hint_words import HintWord
 from pipeline.run import manifest
 from pipeline.runtime.run_record import identity_of
 from pipeline.settings import Settings
@@ -153,10 +154,14 @@ def test_identity_reads_back(tmp_path: Path) -> None:
     assert identity_of(json.loads(json.dumps(built(Result((), 1), settings)))) == manifest.identity(
         settings, ["ab"]
     )
-    known = manifest.identity(replace(settings, hint=hint), ["ab"])
+    known = manifest.identity(replace(settings, hint=(HintWord(file=hint),)), ["ab"])
     whole = json.loads(
         json.dumps(
-            built(Result((), 1), replace(settings, hint=hint), hint_sha256=known["hint_sha256"])
+            built(
+                Result((), 1),
+                replace(settings, hint=(HintWord(file=hint),)),
+                hint_sha256=known["hint_sha256"],
+            )
         )
     )
     assert (
@@ -165,7 +170,9 @@ def test_identity_reads_back(tmp_path: Path) -> None:
     )
     # A hint that is redrawn under the same name makes another run.
     media.save(hint, moving(2, 1), **{"c:v": "png"})
-    assert identity_of(whole) != manifest.identity(replace(settings, hint=hint), ["ab"])
+    assert identity_of(whole) != manifest.identity(
+        replace(settings, hint=(HintWord(file=hint),)), ["ab"]
+    )
 
 
 def test_checksums(tmp_path: Path) -> None:

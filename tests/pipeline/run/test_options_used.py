@@ -21,9 +21,10 @@ from clips import moving
 
 from pipeline.cli.main import main
 from pipeline.cli.verbs import VERBS
+from pipeline.option_fields import flag
 from pipeline.run import execute as running
 from pipeline.run.opening import open_checked
-from pipeline.settings import flag, options
+from pipeline.settings import options
 from pipeline.task import Job, Result, Task, WrittenLayer
 from pipeline.tasks import built_in, find_task
 
@@ -109,6 +110,10 @@ RUN: Mapping[str, tuple[str, Rule]] = {
         only(
             "hint", always("where the mark or the foreground is; nothing found there is warned of")
         ),
+    ),
+    "hint_background": (
+        "point:1,1",
+        only("hint_background", always("where the background is; it cannot become foreground")),
     ),
     "space": ("linear", only("space", always("the light in which layers add up"))),
     "strength": ("0.5", only("strength", always("how much of the haze is taken off"))),
@@ -234,7 +239,7 @@ def test_every_option_of_every_verb_has_an_entry() -> None:
     tables = {
         "run": set(RUN),
         "probe": set(PROBE),
-        "batch": set(BATCH) | set(RUN) - {"transition", "shots", "anew"},
+        "batch": set(BATCH) | set(RUN) - {"transition", "shots", "hint_background", "anew"},
         "bench": set(BENCH),
     }
     tables |= {verb: set(table) for verb, table in OTHERS.items()}

@@ -1,0 +1,131 @@
+"""Use the user's marks in a window: solve the marked frames, and carry what they say to others.
+
+A marked frame is cut out as a picture, see :mod:`stages.segment.marked`. In a clip, what is certain
+and what was cut out are carried along the flow, as far as it is trusted. What is certain overrules
+motion, and the rest of the cut supports it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from stages.context import SeparationContext
+from stages.marks import HintMark
+from stages.motion.flow import resize, warp
+from stages.segment.evidence import MarkEvidence, evidence
+from stages.segment.marked import cut_out
+from stages.segment.motion import FADING, WindowMotion
+from stages.segment.still import saliency_odds
+from stages.segment.votes import SURE
+
+SUPPORT = 2.0
+"""Most log-odds by which a cut supports motion; certain pixels overrule it."""
+DRAWN = 0.5  # level above which a pixel of a hint is marked
+
+
+@dataclass(frozen=True)
+class MarkedFrame:
+    """Hold what was found in a marked frame.
+
+    known: what the marks say, ``(h, w)``. odds: log-odds of what was cut out, ``(h, w)``.
+    """
+
+    known: MarkEvidence
+    odds: Tensor
+
+
+Marked = Mapping[int, MarkedFrame]
+"""Marked frames by their place in the window."""
+
+
+def marked_frames(frames: Tensor, context: SeparationContext, *, moving: bool) -> Marked:
+    """Cut out what is marked in each marked frame of a window.
+
+    frames: ``(T, 3, h, w)`` in [0, 1]. moving: whether the window has motion. Otherwise it shows
+    separate pictures, or one picture all the time, whose marks hold for all of it.
+    """
+    size = (frames.shape[-2], frames.shape[-1])
+    one_picture = not moving and not context.unordered
+    found: dict[int, MarkedFrame] = {}
+    for place, frame in enumerate(frames):
+        marks = _marks_at(place, context, moving=moving, all_places=one_picture)
+        if not marks:
+            continue
+        if one_picture and found:
+            found[place] = found[0]
+            continue
+        known = evidence(marks, size)
+        if not any(mark.foreground for mark in marks):
+            # Only background is marked, so what stands out is the best guess of the rest.
+            known = MarkEvidence(known.ours, known.theirs, saliency_odds(frame[None])[0])
+        found[place] = MarkedFrame(known, cut_out(frame, known))
+    return found
+
+
+def with_marked(odds: Tensor, marked: Marked, motion: WindowMotion) -> Tensor:
+    """Return the log-odds ``(T, h, w)`` of motion, joined with those of the marked frames.
+
+    What a marked frame says is carried along the flow, in both directions.
+    odds: of motion. motion: of frames of this size.
+    """
+    if not marked:
+        return odds
+    size = (odds.shape[-2], odds.shape[-1])
+    certain, likely = torch.zeros_like(odds), torch.zeros_like(odds)
+    for place, one in marked.items():
+        known = one.known.ours.float() - one.known.theirs.float()
+        certain[place] = resize(known[None, None], size)[0, 0]
+        likely[place] = resize(one.odds[None, None], size)[0, 0] / SURE
+    certain, likely = (_carried(each, marked, motion) for each in (certain, likely))
+    supported = (odds + SUPPORT * likely).clamp(-SURE, SURE)
+    return (1 - certain.abs()) * supported + SURE * certain
+
+
+def _carried(belief: Tensor, marked: Marked, motion: WindowMotion) -> Tensor:
+    """Carry ``belief`` ``(T, h, w)`` in [-1, 1] from the marked frames to the others."""
+    ways = []
+    for order, flow, trust, step in (
+        (range(1, len(belief)), motion.backward, motion.trust_backward, -1),
+        (range(len(belief) - 2, -1, -1), motion.forward, motion.trust_forward, 1),
+    ):
+        way = belief[:, None].clone()
+        for t in order:
+            if t not in marked:
+                pair, other = min(t, t + step), t + step
+                brought = warp(way[other : other + 1], flow[pair : pair + 1])
+                way[t] = (1 - FADING) * (trust[pair] * brought[0])
+        ways.append(way[:, 0])
+    return torch.where(ways[0].abs() >= ways[1].abs(), ways[0], ways[1])
+
+
+def pinned(odds: Tensor, marked: Marked) -> Tensor:
+    """Return the log-odds ``(T, h, w)`` with those of certain pixels beyond doubt."""
+    pinned_odds = odds.clone()
+    for place, one in marked.items():
+        here = torch.where(one.known.ours, 2 * SURE, pinned_odds[place])
+        pinned_odds[place] = torch.where(one.known.theirs, -2 * SURE, here)
+    return pinned_odds
+
+
+def with_cuts(matte: Tensor, marked: Marked) -> Tensor:
+    """Return a hard matte ``(T, 1, h, w)`` in which marked pictures are as they were cut out."""
+    cuts = matte.clone()
+    for place, one in marked.items():
+        cuts[place, 0] = (one.odds > 0).to(matte)
+    return cuts
+
+
+def _marks_at(
+    place: int, context: SeparationContext, *, moving: bool, all_places: bool
+) -> list[HintMark]:
+    """Return the marks for the frame at ``place``."""
+    marks = [mark for mark in context.marks if all_places or mark.place in (None, place)]
+    if marks or moving or context.hint is None or context.marks:
+        return marks
+    # Callers of the stage may give the hint alone, as one picture or as one for each frame.
+    drawn = context.hint[min(place, len(context.hint) - 1), 0] > DRAWN
+    return [HintMark(drawn)] if bool(drawn.any()) else []

@@ -1,0 +1,115 @@
+"""Cut out what the user marked in one picture.
+
+Colours of both sides are learnt as densities, over the whole picture and near each place, and
+their ratio is cut along the colour edges. The cut is learnt from again, for a few turns: GrabCut
+(Rother et al. 2004) with kernel densities instead of mixtures, local colours, and a convex cut.
+At first every unmarked pixel counts as background to learn from, because the thing is usually the
+smaller part. What is not connected to the marks is left out.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from stages.segment.evidence import MarkEvidence
+from stages.segment.relaxed_cut import edge_weights, relaxed_cut
+from stages.segment.votes import (
+    EDGE,
+    EDGE_RADIUS,
+    SURE,
+    blurred,
+    guided_filter,
+    lab_colours,
+    spread_colours,
+)
+
+TURNS = 5
+COLOUR_BINS = 44  # of L, a and b each; a shadow on water differs little from a dark bird
+LOCAL_BINS = (10, 8, 6, 12, 7)
+"""Bins of L, a, b, x and y of the local densities."""
+LOCAL_SHARE = 0.5  # weight of the local log-odds; the picture's have 1
+RARE = 5e-5  # added to densities, as a part of all pixels in a bin
+LOCAL_RARE = RARE / 20
+MOST = 4.0  # most log-odds by colours
+UNMARKED = -0.5  # log-odds of a pixel of which nothing is known
+CUT_SHARE = 0.05  # weight of log-odds against the outline's length
+MARKED = 2.0  # times that a certain foreground pixel counts as one that was found
+CERTAIN = 50.0  # log-odds that no outline overrules
+LEAST_PART = 0.05  # of the largest part, for another part of the foreground in a box
+
+
+def cut_out(picture: Tensor, known: MarkEvidence) -> Tensor:
+    """Return log-odds ``(h, w)`` of the foreground, at most :data:`SURE` from zero.
+
+    Where they are positive is what was cut out.
+
+    picture: ``(3, h, w)`` in [0, 1]. known: what the marks say, of this size.
+    """
+    height, width = known.prior.shape
+    looks = spread_colours(picture[None])
+    y = ((torch.arange(height) + 0.5) / height)[:, None].expand(1, height, width)
+    x = ((torch.arange(width) + 0.5) / width).expand(1, height, width)
+    weights = edge_weights(lab_colours(picture[None])[0])
+    base = known.prior + UNMARKED
+    ours = torch.where(known.ours, 1.0, 0.0)
+    if not bool(known.ours.any()):
+        ours = torch.where(known.theirs, 0.0, torch.sigmoid(base))
+    theirs = torch.where(known.theirs, 1.0, torch.sigmoid(-base))
+    theirs = torch.where(known.ours | (known.prior > 0), 0.0, theirs)
+    found = soft = base
+    for turn in range(TURNS):
+        odds = base + colour_odds(looks, [COLOUR_BINS] * 3, ours, theirs, RARE)
+        if turn:
+            near = colour_odds([*looks, x, y], LOCAL_BINS, ours, theirs, LOCAL_RARE)
+            odds = odds + LOCAL_SHARE * near
+        odds = guided_filter(odds[None, None], picture[None], EDGE_RADIUS, EDGE)[0, 0]
+        odds = torch.where(known.ours, CERTAIN, torch.where(known.theirs, -CERTAIN, odds))
+        found = connected(relaxed_cut(odds, weights, CUT_SHARE), known.ours)
+        soft = (torch.sigmoid(odds) + found) / 2
+        ours = torch.where(known.ours, MARKED, found * soft)
+        theirs = torch.where(known.theirs, 1.0, (1 - found) * (1 - soft))
+    sure = SURE * (2 * soft - 1)
+    return torch.where(found > 0.5, sure.clamp_min(0.1), sure.clamp_max(-0.1))
+
+
+def colour_odds(
+    features: Sequence[Tensor], bins: Sequence[int], ours: Tensor, theirs: Tensor, rare: float
+) -> Tensor:
+    """Return the log-ratio ``(h, w)`` of two densities at each pixel's own features.
+
+    features: tensors of h·w values in [0, 1]. bins: how many each has. rare: added to both.
+    ours, theirs: the weight with which each pixel counts, ``(h, w)``.
+    """
+    cell = torch.zeros(ours.numel(), dtype=torch.long)
+    for feature, number in zip(features, bins, strict=True):
+        cell = cell * number + (feature.flatten() * number).long().clamp(0, number - 1)
+    densities = []
+    for each in (ours, theirs):
+        counts = torch.bincount(cell, each.flatten(), math.prod(bins)).view(*bins)
+        total = float(each.sum()) + 1e-6
+        densities.append((blurred(counts).flatten() / total)[cell] + rare)
+    return torch.log(densities[0] / densities[1]).clamp(-MOST, MOST).view(ours.shape)
+
+
+def connected(found: Tensor, ours: Tensor) -> Tensor:
+    """Return ``found`` ``(h, w)`` in [0, 1] without the parts that are not connected to a mark.
+
+    ours: the certain pixels, ``(h, w)`` of bool. Without any, small parts are left out.
+    """
+    count, labels, facts, _ = cv2.connectedComponentsWithStats(
+        (found > 0.5).numpy().astype(np.uint8), connectivity=8
+    )
+    kept = np.zeros(count, bool)
+    if bool(ours.any()):
+        kept[np.unique(labels[ours.numpy()])] = True
+    elif count > 1:
+        areas = facts[:, cv2.CC_STAT_AREA]
+        kept = areas >= LEAST_PART * areas[1:].max()
+    kept[0] = False
+    return torch.where(torch.from_numpy(kept[labels]), found, 0.0)
