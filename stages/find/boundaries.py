@@ -42,7 +42,7 @@ ENOUGH = ((BURST, 0.0), (1.4, EXPLAINED), (1.15, 0.75))
 FEW = 4  # frames on a side that are too few to say how steady it is: then both are needed
 ALIKE = 0.7  # overlap with a rejected window from which another one is skipped
 MOST_CANDIDATES = 12  # candidates that are examined in one look
-MOST_MODELS = 3  # windows of a stretch for which models are tried in one look
+MOST_MODELS = 2  # windows of a stretch for which models are tried in one look
 LOOKS = (0.25, 0.5, 0.75)  # places in a transition, as parts of it, at which structure is compared
 
 
@@ -117,7 +117,7 @@ class BoundarySearch:
             # Where the scenes themselves move fast, only a model that fits can prove a boundary.
             if accepted is None and models < MOST_MODELS and self.ncc(start, end) <= UNRELATED:
                 models += 1
-                accepted = self.by_model(window)
+                accepted = self._modelled(window)
             if accepted is not None:
                 found.append(accepted)
                 start, end = min(start, accepted.first - 1), max(end, accepted.last + 1)
@@ -126,6 +126,13 @@ class BoundarySearch:
                 for window in windows
                 if _to_examine(window[1:], (start, end), accepted is not None)
             ]
+        return found
+
+    def _modelled(self, window: CleanWindow) -> Boundary | None:
+        """Return the boundary that a model explains in a window, between unrelated frames."""
+        found = self.by_model(window)
+        if found is None or self.ncc(found.first - 1, found.last + 1) > UNRELATED:
+            return None
         return found
 
     def examine(self, window: CleanWindow) -> Boundary | None:

@@ -40,11 +40,9 @@ CELLS = 4  # cells along each side of a block, at which the order of change is s
 # Progress below which, and above 1 minus which, the edge has nearly left the picture. Few blocks
 # tell it there, and if the edge is soft, what moves in them looks like a slow beginning or end.
 NEARLY_OUT = 0.15
-# Standard error of the progress there: this part of the edge's width, and at most so much.
-ERROR_OF_WIDTH, MOST_ERROR = 0.25, 0.1
-# Frames by which a wipe with an edge of at least this width may be longer than its pattern says.
-# The ends of harder ones are seen better than the pattern tells them.
-EARLIER, SOFT = 1.5, 0.3
+ERROR_NEARLY_OUT = 0.1  # standard error of the progress there
+SOFT = 0.5  # width of an edge from which this is done; the ends of harder ones are seen well
+EARLIER = 1.5  # frames by which a soft wipe may be longer than its pattern and its width say
 
 
 @dataclass(frozen=True)
@@ -222,13 +220,12 @@ def edge_ends(edge: MeasuredEdge, pattern: FittedPattern) -> tuple[int, int]:
     The frames in which the edge is well inside the picture decide.
     """
     progress = edge.progress
+    if edge.soft < SOFT:
+        return ends(progress, robust=True)
     curve = progress.curve
     is_nearly_out = (curve < NEARLY_OUT) | (curve > 1 - NEARLY_OUT)
-    least = min(ERROR_OF_WIDTH * edge.soft, MOST_ERROR)
-    error = np.where(is_nearly_out, np.maximum(progress.error, least), progress.error)
+    error = np.where(is_nearly_out, np.maximum(progress.error, ERROR_NEARLY_OUT), progress.error)
     before, after = ends(replace(progress, error=error), robust=True)
-    if edge.soft < SOFT:
-        return before, after
     # Half of the edge's width goes before the middle that the pattern's times are of.
     margin = edge.soft * (pattern.last - pattern.first) / 2 + EARLIER
     before = max(before, math.floor(progress.before + pattern.first - margin))

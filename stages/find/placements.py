@@ -35,7 +35,7 @@ SHORTEST = 3  # frames from the last clean one to the first clean one
 MOST_LEFT = 0.4
 # A quick look at a third of the size first: on made transitions the right effect left at most 0.4
 # there, single shots mostly 0.8 and more.
-QUICK_LEFT = 0.6
+QUICK_LEFT = 0.5
 QUICK_SCALE = 3  # how much smaller the frames of the quick look are
 QUICK_STEPS = 33  # values of the progress that it tries
 STEP_ERROR = 0.2 / (PROGRESS_STEPS - 1)  # standard error of the progress: a fifth of a step
