@@ -17,11 +17,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
+from skimage import data
 from torch import Tensor
 
 from pipeline import separate
 from samples.ablation import MIXED, ROWS, SIZE, STILL, WHOLE, by_plan, case, take_apart
-from samples.make import data, scene_a, scene_b
+from samples.make import scene_a, scene_b
 from stages.mixing.light_dissolve import GAMMA
 from stages.mixing.psnr import psnr_of
 from stages.motion.carry import carry, reaching
@@ -235,7 +236,7 @@ def tasks() -> Tile:
             first = first[len(first) // 2]
         label = f"{task}: input" + f", 1 of {len(source)}" * several
         with separate(given, task, preset="balanced") as made:
-            shown = {layer.role: layer for layer in reversed(made.layers.values())}
+            shown = {layer.role: layer for layer in reversed([*made.layers.values()])}
             tiles = [tile(first.transpose(2, 0, 1), label)]
             for role in roles:
                 frames = shown[role].frames

@@ -67,10 +67,16 @@ def with_disc(picture: Stack, photo: Stack, centre: tuple[float, float]) -> Stac
     return np.round(mixed).astype(np.uint8)
 
 
+def small(photo: Stack) -> Stack:
+    """Return a square ``photo`` at ``SIDE`` pixels a side."""
+    resized = cv2.resize(photo, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+    return np.asarray(resized, np.uint8)
+
+
 def scene_a() -> Stack:
     """Return the outgoing scene, ``(SCENE, HEIGHT, WIDTH, 3)``: a pan over coffee, and a cat."""
     coffee = data.coffee()
-    cat = cv2.resize(data.chelsea()[:300, 100:400], (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+    cat = small(data.chelsea()[:300, 100:400])
     frames = []
     for t in np.arange(SCENE) / SCENE:
         table = view(coffee, (350 - 70 * t, 205), 0.95)
@@ -81,7 +87,7 @@ def scene_a() -> Stack:
 def scene_b() -> Stack:
     """Return the incoming scene, ``(SCENE, HEIGHT, WIDTH, 3)``: a person, and a rocket."""
     portrait = data.astronaut()
-    launch = cv2.resize(data.rocket()[30:330, 170:470], (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+    launch = small(data.rocket()[30:330, 170:470])
     frames = []
     for t in np.arange(SCENE) / SCENE:
         person = view(portrait, (240 - 10 * t, 150 + 8 * t), 0.85 + 0.15 * t)

@@ -88,7 +88,8 @@ def grainy(seed: int, frames: int, size: tuple[int, int]) -> Stack:
     """
     rng = np.random.default_rng(seed)
     picture = rng.integers(0, 256, (1, *size, 3))
-    return np.clip(picture + rng.integers(-6, 7, (frames, *size, 3)), 0, 255).astype(np.uint8)
+    grain = rng.integers(-6, 7, (frames, *size, 3))
+    return np.asarray(np.clip(picture + grain, 0, 255), np.uint8)
 
 
 def dissolve(a: Stack, b: Stack, pre: int, steps: int) -> tuple[Stack, NDArray[np.float64]]:

@@ -23,8 +23,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import torch
 
-from pipeline.bench.bench import _cpu
 from pipeline.bench.clips import RATE, Scene, width_of
+from pipeline.bench.measure import child_cpu_seconds
 from pipeline.runtime.child_process import Child
 from stages.media.clip import ClipInfo, Frames
 from stages.media.write import LayerWriter
@@ -62,7 +62,7 @@ def film(path: Path, height: int, count: int, mixed: int) -> Path:
 
 def measured(clip: Path, out: Path, preset: str) -> tuple[dict[str, object], float]:
     """Return the manifest of a run on one thread, and the seconds that its process computed."""
-    spent = _cpu()
+    spent = child_cpu_seconds()
     words = [
         "run",
         str(clip),
@@ -79,9 +79,9 @@ def measured(clip: Path, out: Path, preset: str) -> tuple[dict[str, object], flo
         list(child.events())
         time.sleep(0.1)
     if status:
-        raise SystemExit(child.complaint(status))
+        raise SystemExit(child.failure_reason(status))
     whole: dict[str, object] = json.loads((out / "manifest.json").read_text())
-    return whole, _cpu() - spent
+    return whole, child_cpu_seconds() - spent
 
 
 def main(words: Sequence[str] | None = None) -> None:

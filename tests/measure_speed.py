@@ -30,6 +30,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from clips import drifting
 
+from stages.mixing.forward_model import Pair
 from stages.mixing.mixture import Mixture, mix
 from stages.motion.carry import CarriedLayers, carry
 from stages.motion.flow import flows
@@ -48,7 +49,7 @@ class Traffic(TorchDispatchMode):
     """Counts the bytes that operations read and write. Views move nothing and are not counted."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.bytes = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -126,12 +127,16 @@ def kinds(given: Mixture, truth: tuple[Tensor, Tensor]) -> list[Kind]:
     found += [
         Kind(
             f"ties, 1/{scale} of the sides",
-            lambda count, scale=scale: tie_down(given, over, carried, [(scale, count)]),
+            partial(_tie, given, over, carried, scale),
             steps,
         )
         for scale, steps in plan.ties
     ]
     return found
+
+
+def _tie(given: Mixture, over: Pair, carried: CarriedLayers, scale: int, count: int) -> object:
+    return tie_down(given, over, carried, [(scale, count)])
 
 
 def _carry(given: Mixture, scale: int, count: int) -> object:

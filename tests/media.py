@@ -42,7 +42,7 @@ def moving(frames: int = 12, height: int = 48, width: int = 64, seed: int = 0) -
     return np.rint(127.5 + 110 * np.stack(waves, axis=3)).astype(np.uint8)
 
 
-def save(path: Path, pictures: np.ndarray, rate: str | int = 25, **options: Any) -> Path:
+def save(path: Path, pictures: np.ndarray, rate: str | int = 25, /, **options: Any) -> Path:
     """Encode ``(T, H, W, 3)`` uint8 RGB and return the path.
 
     options: FFmpeg's output options; lossless H.264 in RGB if there are none.

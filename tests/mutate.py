@@ -8,7 +8,7 @@ import struct
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -145,7 +145,7 @@ def mutate(data: bytes, others: Callable[[], bytes], rng: np.random.Generator) -
 
 def _number(rng: np.random.Generator, width: int, near: int) -> int:
     """Return a number at the edge of what ``width`` bytes hold, one near ``near``, or any."""
-    top = 256**width
+    top: int = 256**width
     edges = [
         0,
         1,
@@ -263,7 +263,7 @@ def mutate_text(text: str, rng: np.random.Generator) -> bytes:
     return bytes(made)
 
 
-STRANGE = [
+STRANGE: list[object] = [
     None,
     True,
     -1,
@@ -285,7 +285,7 @@ STRANGE = [
 ]
 
 
-def _change_value(value: object, rng: np.random.Generator) -> None:
+def _change_value(value: Any, rng: np.random.Generator) -> None:
     """Descend along random keys, and replace or remove the value there."""
     while True:
         keys: list[object] = []
@@ -296,11 +296,11 @@ def _change_value(value: object, rng: np.random.Generator) -> None:
         if not keys:
             return
         key = keys[int(rng.integers(len(keys)))]
-        inside = value[key]  # type: ignore[index]
+        inside = value[key]
         if not isinstance(inside, dict | list) or not inside or rng.random() < 0.2:
             if rng.random() < 0.15:
-                del value[key]  # type: ignore[attr-defined]
+                del value[key]
             else:
-                value[key] = copy.deepcopy(STRANGE[int(rng.integers(len(STRANGE)))])  # type: ignore[index]
+                value[key] = copy.deepcopy(STRANGE[int(rng.integers(len(STRANGE)))])
             return
         value = inside

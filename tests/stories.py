@@ -24,7 +24,7 @@ from clips import through_camera
 
 from stages.find.features import OpticalFlow, contents, motion_compensated_ncc
 from stages.media.clip import Frames
-from stages.shots import Analysis
+from stages.shots import Analysis, ColorGap, Shot, Transition
 
 Stack = npt.NDArray[np.float32]
 SIZE = (54, 96)
@@ -74,7 +74,7 @@ def camera(rng: np.random.Generator, count: int) -> Stack:
     crossing, start = rng.random() < 0.5, int(rng.integers(0, 70))
     frames = []
     for time in range(count):
-        frame = through_camera(scene, SIZE, time, pan, zoom)
+        frame = through_camera(scene, SIZE, time, pan.tolist(), zoom)
         if crossing:
             # The object turns back at the picture's edges: a jump would be a cut of its own.
             room = width - thing.shape[1]
@@ -131,7 +131,7 @@ def draw(seed: int, longest: int = 60, shots: tuple[int, int] = (2, 9)) -> Story
         parts.append((1 - weight) * one + weight * other)
 
     def plain(colour: tuple[int, int, int], length: int) -> Stack:
-        return np.broadcast_to(np.float32(colour) / 255, (length, *SIZE, 3)).astype(np.float32)
+        return np.full((length, *SIZE, 3), np.asarray(colour, np.float32) / 255, np.float32)
 
     before: Stack | None = None
     for number in range(count):
@@ -259,7 +259,8 @@ def compare(story: Story, analysis: Analysis) -> Comparison:
     Raises AssertionError where a frame is in no part of the analysis or in two.
     """
     covered = np.zeros(len(story.frames), int)
-    for part in (*analysis.shots, *analysis.transitions, *analysis.colors):
+    parts: list[Shot | Transition | ColorGap] = [*analysis.shots, *analysis.transitions]
+    for part in [*parts, *analysis.colors]:
         covered[part.first_frame : part.last_frame + 1] += 1
     assert (covered == 1).all() and analysis.frames == len(story.frames), f"covered {covered}"
     cuts = {move.first_frame for move in analysis.transitions if not len(move)}

@@ -84,21 +84,17 @@ def test_public_names_have_docstrings(path: Path) -> None:
         and any("Protocol" in ast.unparse(base) for base in node.bases)
     }
     missing = []
-    for scope in [
-        tree,
-        *(
-            node
-            for node in tree.body
-            if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
-        ),
-    ]:
+    scopes: list[ast.Module | ast.ClassDef] = [tree]
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+            scopes.append(node)
+    for scope in scopes:
         overrides = isinstance(scope, ast.ClassDef) and bool(scope.bases)
         for node in scope.body:
+            if not isinstance(node, ast.FunctionDef | ast.ClassDef) or node.name.startswith("_"):
+                continue
             # The base class or protocol that declares a method describes it.
-            public = isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith(
-                "_"
-            )
-            if public and not ast.get_docstring(node) and scope not in protocols and not overrides:
+            if not ast.get_docstring(node) and scope not in protocols and not overrides:
                 missing.append(node.name)
     assert ast.get_docstring(tree), f"{name_of(path)} does not say what it is for"
     assert not missing, f"{name_of(path)}: no docstring on {missing}"
@@ -126,6 +122,16 @@ def test_class_names_are_unique() -> None:
             if isinstance(node, ast.ClassDef):
                 places.setdefault(node.name, []).append(name_of(path))
     assert not {name: paths for name, paths in places.items() if len(paths) > 1}
+
+
+def test_the_conftests_of_folders_only_pass_fixtures_on() -> None:
+    """The type checker leaves them out, because several files have this name."""
+    paths = sorted((ROOT / "tests").glob("*/**/conftest.py"))
+    assert paths
+    for path in paths:
+        about, *imported, names = ast.parse(path.read_text(encoding="utf-8")).body
+        assert isinstance(about, ast.Expr) and ast.unparse(names).startswith("__all__ = [")
+        assert all(isinstance(node, ast.ImportFrom) for node in imported), name_of(path)
 
 
 @pytest.mark.parametrize("path", TESTS, ids=name_of)

@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import compare_paper
 import pytest
-from compare_paper import CLEAN, MIXED, Case, Record, case, score, verdict, watch_paper
+from compare_paper import CLEAN, MIXED, Record, case, score, verdict, watch_paper
 
+from samples.ablation import Case
 from stages.media.clip import Frames
 from stages.mixing.mixture import mix
 from stages.transition.plan import Plan

@@ -9,7 +9,7 @@ values).
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -26,6 +26,10 @@ STILL = 0.3
 
 AT_ONCE = 16
 """Pairs of frames whose flows are computed at once, which bounds the memory of full flows."""
+
+
+FlowSource = Callable[[Tensor, list[Pair]], Mapping[Pair, Tensor]]
+"""What computes the optical flow ``(2, H, W)`` of each pair of frames of a layer."""
 
 
 @dataclass(frozen=True)
@@ -80,13 +84,14 @@ def find_links(
     allowed: range,
     tolerance: float,
     distances: Sequence[int] = DISTANCES,
+    flow_source: FlowSource = flows,
 ) -> list[MotionLinks]:
     """Return the links of each of ``frames`` along the optical flow of ``layer``.
 
     layer: ``(N, 3, H, W)`` in [0, 1]. frames: those that get links.
     allowed: the frames that may be linked to: those of the input that show the layer.
     tolerance: there-and-back error, in pixels, at which the confidence has fallen to 1/e.
-    distances: in frames, to either side.
+    distances: in frames, to either side. flow_source: computes the flows.
     """
     wanted = linked_frames(frames, allowed, distances)
     # Each flow is needed both ways, so a pair is computed once, with the smaller frame first.
@@ -100,7 +105,7 @@ def find_links(
     linked: dict[Pair, tuple[Tensor, Tensor]] = {}
     for begin in range(0, len(pairs), AT_ONCE):
         some = pairs[begin : begin + AT_ONCE]
-        found = flows(layer, some + [(other, frame) for frame, other in some])
+        found = flow_source(layer, some + [(other, frame) for frame, other in some])
         kept = [
             (frame, other)
             for frame, other in found

@@ -12,7 +12,7 @@ closed form for its last.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,23 +20,19 @@ import torch
 from torch import Tensor
 
 from stages.mixing.layer_sum import LayerSum
-from stages.motion.flow import Pair, resize, shrunk, warp, within
-from stages.motion.links import MotionLinks, linked_frames
+from stages.motion.flow import Pair, resize, shrunk, within
+from stages.motion.links import MotionLinks, OfferWeights, find_links, offered_value
 from stages.optim.loss_curves import Trace
 from stages.optim.losses import gradients
 from stages.transparency.mosaic import LayerHomographies, Mosaic, fit_mosaic
-from stages.transparency.motion import chain, distance, refined, trusted, two_motions
+from stages.transparency.motion import chain, distance, refined, two_motions
 
-DISTANCES = (1, 3, 8)
-"""Frames to either side that a frame is linked to."""
 SWEEPS = 4
 """Passes over the frames per turn."""
-NEAR = 0.02
-"""Difference below which the cost is quadratic and above which it is linear."""
 TOLERANCE = 1.5
 """Pixels by which a flow may miss there and back."""
-HOLD = 1.0
-"""Weight of a frame's current value; a wholly trusted link weighs up to 1 / NEAR."""
+WEIGHTS = OfferWeights(current=1.0, near=0.02)
+"""The current value's weight; differences of values well below 0.02 count as none."""
 ANCHOR = 10.0
 """Weight of the mosaics' value."""
 DETAIL = 0.5
@@ -96,7 +92,7 @@ def separate_clip(
     links = None
     for turn in range(plan.turns):
         progress(0.4 + 0.4 * turn / plan.turns)
-        links = find_links(layers[0]), find_links(layers[1])
+        links = links_along(layers[0]), links_along(layers[1])
         for go in range(SWEEPS):
             before = layers
             layers = sweep(work, layers, anchors, links, detail, backwards=go % 2 == 1)
@@ -234,21 +230,19 @@ def _adding_up(frames: Tensor, layers: LayerPair, detail: float = DETAIL) -> Lay
     return frames - reflection, reflection
 
 
-def find_links(layer: Tensor, distances: Sequence[int] = DISTANCES) -> list[MotionLinks]:
-    """Link every frame of ``layer`` to frames before and after it, along the layer's own motion."""
-    count = len(layer)
-    seen = encoded(layer)
-    wanted = linked_frames(range(count), range(count), distances)
-    pairs: set[Pair] = {
-        pair for t, others in enumerate(wanted) for u in others for pair in ((t, u), (u, t))
-    }
-    found = refined(_bright(seen), chain(seen), pairs)
-    links = []
-    for t, others in enumerate(wanted):
-        chosen = [(t, u) for u in others]
-        flows = torch.stack([found[pair] for pair in chosen])
-        links.append(MotionLinks(others, flows, trusted(found, chosen, TOLERANCE)))
-    return links
+def links_along(layer: Tensor) -> list[MotionLinks]:
+    """Link every frame of ``layer`` to frames before and after it, along the layer's own motion.
+
+    The flow follows the layer's plane first: a faint layer shows too little to be followed alone.
+    """
+    placed = chain(encoded(layer))
+
+    def flow_source(seen: Tensor, pairs: list[Pair]) -> Mapping[Pair, Tensor]:
+        return refined(seen, placed, pairs)
+
+    everywhere = range(len(layer))
+    seen = _bright(encoded(layer))
+    return find_links(seen, everywhere, everywhere, TOLERANCE, flow_source=flow_source)
 
 
 def sweep(
@@ -267,26 +261,19 @@ def sweep(
     """
     transmission, reflection = layers[0].clone(), layers[1].clone()
     size = (frames.shape[-2], frames.shape[-1])
+    anchored = torch.full((1, *size), ANCHOR)
     order = range(len(frames))
     for t in reversed(order) if backwards else order:
-        one, sure_one = _offered(transmission, t, anchors[0][t], links[0][t].resized(size))
-        other, sure_other = _offered(reflection, t, anchors[1][t], links[1][t].resized(size))
+        one, sure_one = offered_value(
+            transmission, t, links[0][t].resized(size), (anchors[0][t], anchored), WEIGHTS
+        )
+        other, sure_other = offered_value(
+            reflection, t, links[1][t].resized(size), (anchors[1][t], anchored), WEIGHTS
+        )
         share = detail * sure_one / (detail * sure_one + sure_other)
         layers_of_frame = LayerSum(share).distribute_residual(frames[t], one, other)
         transmission[t], reflection[t] = layers_of_frame
     return transmission, reflection
-
-
-def _offered(layer: Tensor, t: int, anchor: Tensor, links: MotionLinks) -> tuple[Tensor, Tensor]:
-    """Return the value and weight ``(3, H, W)`` that links, anchor and current value give frame t.
-
-    One step of iteratively re-weighted least absolute values.
-    """
-    current = layer[t]
-    offers = warp(layer[links.frames], links.flows)
-    trust = links.confidence / ((current - offers) ** 2 + NEAR**2).sqrt()
-    weight = HOLD + ANCHOR + trust.sum(0)
-    return (HOLD * current + ANCHOR * anchor + (trust * offers).sum(0)) / weight, weight
 
 
 def encoded(light: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from stages.motion.flow import Pair, consistency, flows, warp
+from stages.motion.flow import Pair, flows, warp
 
 CORNERS = 800
 """Largest number of corners tracked in a frame."""
@@ -213,15 +213,3 @@ def refined(
         # Follow the rest first, then the homography from where it leads to.
         found[pair] = (rest + warp(base, rest))[0]
     return found
-
-
-def trusted(found: Mapping[Pair, Tensor], pairs: Iterable[Pair], tolerance: float) -> Tensor:
-    """Return the confidence ``(K, 1, H, W)`` of flows, by how well the opposite flows lead back.
-
-    found: flows of ``pairs`` and of their opposites. tolerance: pixels; see
-    :func:`stages.motion.flow.consistency`.
-    """
-    chosen = list(pairs)
-    forward = torch.stack([found[pair] for pair in chosen])
-    backward = torch.stack([found[pair[1], pair[0]] for pair in chosen])
-    return consistency(forward, backward, tolerance)

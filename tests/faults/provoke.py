@@ -110,13 +110,13 @@ def manifest(folder: Path) -> dict[str, Any]:
     return whole
 
 
-def film(path: Path, size: tuple[int, int] = (32, 48), **options: Any) -> Path:
+def film(path: Path, size: tuple[int, int] = (32, 48), /, **options: Any) -> Path:
     """Make a dissolve over frames 4 to 7 of 12, lossless unless ``options`` say otherwise."""
     frames, _ = dissolve(moving(1, 12, size), moving(2, 12, size), 4, 4)
     return media.save(path, frames, **options)
 
 
-def still(path: Path, frames: int = 6, size: tuple[int, int] = (32, 48), **options: Any) -> Path:
+def still(path: Path, frames: int = 6, size: tuple[int, int] = (32, 48), /, **options: Any) -> Path:
     """Make a film without a transition."""
     return media.save(path, np.ascontiguousarray(moving(1, frames, size)), **options)
 
@@ -243,18 +243,16 @@ def killed_while_keeping(patch: pytest.MonkeyPatch, count: int, how: str) -> Non
     """
     done = [0]
     if how == "half":
-        from stages import checkpoint
-
-        save = checkpoint.save_file
+        from safetensors.torch import save_file
 
         def saving(tensors: Any, path: Path, metadata: Any) -> None:
-            save(tensors, path, metadata)
+            save_file(tensors, path, metadata)
             done[0] += 1
             if done[0] == count:
                 os.truncate(path, path.stat().st_size // 2)
                 die()
 
-        patch.setattr(checkpoint, "save_file", saving)
+        patch.setattr("stages.checkpoint.save_file", saving)
     else:
         killed_while_renaming(patch, ".safetensors.part", count)
 

@@ -7,13 +7,14 @@ line.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from mutate import change_bytes
 from provoke import GIB, Zygote, sane, still
 
-KINDS = {
+KINDS: dict[str, dict[str, Any]] = {
     "a.mp4": {"c:v": "libx264", "g": 3, "movflags": "+faststart"},
     "b.mp4": {"c:v": "mpeg4"},
     "c.mov": {"c:v": "prores_ks"},

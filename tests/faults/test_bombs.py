@@ -6,10 +6,12 @@ They are refused in one line, with little memory and time.
 from __future__ import annotations
 
 import struct
+import subprocess
 import sys
 import zlib
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import corpus
 import mutate
@@ -171,13 +173,14 @@ def test_a_trial_lets_sound_files_pass_and_is_done_once(
 ) -> None:
     paths = [still(tmp_path / "a.mkv"), tmp_path / "missing.mp4"]
     (tmp_path / "text.mp4").write_text("no film")
-    started = []
-    honest = trial.subprocess.run
-    monkeypatch.setattr(
-        trial.subprocess,
-        "run",
-        lambda *words, **more: started.append(words) or honest(*words, **more),
-    )
+    started: list[object] = []
+    honest = subprocess.run
+
+    def counted(*words: Any, **more: Any) -> Any:
+        started.append(words)
+        return honest(*words, **more)
+
+    monkeypatch.setattr(subprocess, "run", counted)
     for _ in range(2):
         trial.try_files([*paths, tmp_path / "text.mp4"], max_pixels=1 << 26)
     assert len(started) == 1

@@ -35,7 +35,7 @@ WORDS = (
     "--out",
     "out",
 )
-VALUES = (
+VALUES: tuple[object, ...] = (
     *(
         None,
         0,

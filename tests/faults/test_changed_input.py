@@ -9,6 +9,7 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from provoke import (
@@ -46,8 +47,8 @@ def moment(patch: pytest.MonkeyPatch, stage: str, action: Callable[[], None]) ->
 
     sums = manifest.checksums
 
-    def summing(*words: object) -> list[str]:
-        found = sums(*words)  # type: ignore[arg-type]
+    def summing(*words: Any) -> list[str]:
+        found = sums(*words)
         action()
         return found
 

@@ -20,8 +20,8 @@ from clips import dissolve, grainy
 from provoke import MIXED, Run, Zygote, film, layers, parts, refused, small_plans, visible
 
 from pipeline.framewise.run import FREE_DISK_RESERVE
-from pipeline.tasks.transition import separate as transition
 from stages.checkpoint import Checkpoints
+from stages.transition.separate import separate_transition
 
 WORDS = ("--task", "transition", "--no-progress", *MIXED)
 NOBODY = 65534
@@ -98,18 +98,17 @@ def test_all_transitions_have_room_before_the_first_is_fitted(
     each = 2 * 4 * 3 * 48 * 64
     words = ("run", "in.mkv", *WORDS, "--transition", "12:15", "--out", "out", "--resume")
     real, fitted = shutil.disk_usage, []
-    separate = transition.separate_transition
 
     def spy(window: Any, move: Any, **more: Any) -> Any:
         fitted.append(move.first_frame)
         if len(fitted) == 2:
             raise KeyboardInterrupt
-        return separate(window, move, **more)
+        return separate_transition(window, move, **more)
 
     def free(size: int) -> None:
         monkeypatch.setattr(shutil, "disk_usage", lambda path: real(path)._replace(free=size))
 
-    monkeypatch.setattr(transition, "separate_transition", spy)
+    monkeypatch.setattr("pipeline.tasks.transition.separate.separate_transition", spy)
     free(2 * each - 1)
     refused(run(*words), 1, "out: has 143.999K of disk left and about 144K are needed")
     assert fitted == []

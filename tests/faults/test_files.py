@@ -13,6 +13,7 @@ import threading
 import time
 import zlib
 from pathlib import Path
+from typing import Any
 
 import ffmpeg
 import media
@@ -94,7 +95,7 @@ def test_cut_in_the_middle(run: Run, tmp_path: Path, suffix: str) -> None:
 def sound_files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     """Make small files of several kinds, by suffix."""
     folder = tmp_path_factory.mktemp("sound")
-    kinds = {
+    kinds: dict[str, dict[str, Any]] = {
         ".mp4": H264,
         ".mkv": {"c:v": "ffv1"},
         ".avi": {"c:v": "mjpeg"},
@@ -304,7 +305,8 @@ def test_playlists_urls_and_disguised_scripts(run: Run, tmp_path: Path) -> None:
         both(run, watched.file, 1, "secret.ts", "is not a regular file")
     assert watched.touched == []
     # The watch works: it notices an access.
-    with Watched(Path(os.mkdir(tmp_path / "again") or tmp_path / "again")) as watched:
+    (tmp_path / "again").mkdir()
+    with Watched(tmp_path / "again") as watched:
         socket.create_connection(watched.server.getsockname()).close()
         threading.Thread(target=lambda: watched.file.open("rb").close()).start()
     assert set(watched.touched) == {watched.url, str(watched.file)}

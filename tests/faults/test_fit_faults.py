@@ -24,6 +24,7 @@ from stages.optim import fit as loop
 from stages.optim.descent import Descent, DivergenceGuard
 from stages.transition import networks as fit_transition
 from stages.transition import separate, tie_fit
+from stages.transition.alternate import alternate
 
 WORDS = ("run", "in.mkv", "--task", "transition", "--no-progress", "--lossless", *MIXED)
 
@@ -119,7 +120,8 @@ def break_motion(patch: pytest.MonkeyPatch, module: Any, broken: Callable[[int],
 
     broken: says for which evaluations.
     """
-    calls, charbonnier = [-1], module.charbonnier
+    calls = [-1]
+    charbonnier: Callable[[torch.Tensor], torch.Tensor] = module.charbonnier
 
     def worse(difference: torch.Tensor) -> torch.Tensor:
         calls[0] += 1
@@ -174,7 +176,6 @@ def test_layers_of_nan_are_never_written(
 def small_memory(patch: pytest.MonkeyPatch, pixels: int) -> list[int]:
     """Pretend to have a GPU whose memory holds ``pixels``; record the sizes that are tried."""
     tried: list[int] = []
-    alternate = separate.alternate
 
     def allocating(work: Any, *rest: Any) -> Any:
         tried.append(work.frames.shape[-2] * work.frames.shape[-1])

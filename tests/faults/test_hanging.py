@@ -70,8 +70,13 @@ def test_decord_and_the_reader_agree(
 ) -> None:
     pytest.importorskip("importlib.metadata").version("decord")
     asked: list[object] = []
+
+    def noted(*words: object) -> dict[int, object]:
+        asked.append(words)
+        return {}
+
     with monkeypatch.context() as patch:
-        patch.setattr(sampling, "_by_reader", lambda *words: asked.append(words) or {})
+        patch.setattr(sampling, "_by_reader", noted)
         (found,) = read_thumbnails([wanted])
     assert not asked and set(found) == {1, 4} and good(found, 1) and good(found, 4)
     assert CHILD[0] == sys.executable

@@ -14,6 +14,7 @@ import socket
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -328,9 +329,9 @@ def test_hostile_stores(tmp_path: Path, templates: dict[str, Path]) -> None:
         far, before = boxed(tmp_path, templates[template], fill)
         store, here = Store(f"file://{far}"), tmp_path / "box/here"
         work: dict[str, Callable[[], None]] = {
-            "fetch": lambda store=store, here=here: store.fetch(here, layers=True),
-            "send": lambda store=store, here=here: store.send_kept(here),
-            "publish": lambda store=store, here=here: store.publish(here),
+            "fetch": partial(store.fetch, here, layers=True),
+            "send": partial(store.send_kept, here),
+            "publish": partial(store.publish, here),
         }
         verb = rng.choice(sorted(work))
         try:

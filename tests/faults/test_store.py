@@ -94,9 +94,12 @@ def test_a_finished_run_is_sent_with_its_manifest_last(monkeypatch: pytest.Monke
     )
     order: list[str] = []
     put = Store._put
-    monkeypatch.setattr(
-        Store, "_put", lambda self, path, name: (order.append(name), put(self, path, name))[1]
-    )
+
+    def noted(self: Store, path: Path, name: str) -> None:
+        order.append(name)
+        put(self, path, name)
+
+    monkeypatch.setattr(Store, "_put", noted)
     store.publish(folder)
     assert order == ["scene-001.mp4", "sheet.png", "manifest.json"]
     assert there() == {"manifest.json": "{}", "scene-001.mp4": "one", "sheet.png": "sheet"}

@@ -164,11 +164,12 @@ def test_a_manifest_comes_last_and_alone(monkeypatch: pytest.MonkeyPatch) -> Non
     fsspec.filesystem("memory").pipe_file("/runs/a/.work/run.json", b"left by a kill")
     fetched: list[str] = []
     get = store.files.get_file
-    monkeypatch.setattr(
-        store.files,
-        "get_file",
-        lambda source, target: (fetched.append(source), get(source, target))[1],
-    )
+
+    def noted(source: str, target: str) -> None:
+        fetched.append(source)
+        get(source, target)
+
+    monkeypatch.setattr(store.files, "get_file", noted)
     store.fetch(Path("here"), layers=True)
     assert [name.rsplit("/", 1)[1] for name in fetched] == ["scene-001.mp4", "manifest.json"]
     assert not Path("here/.work").exists()

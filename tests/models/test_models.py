@@ -105,7 +105,7 @@ def test_a_curve_starts_at_its_init_and_can_only_rise() -> None:
     curve = MonotoneCurve(given)
     torch.testing.assert_close(curve(), given, atol=1e-6, rtol=0)
     with torch.no_grad():
-        curve.logits += torch.randn(5, generator=torch.Generator().manual_seed(0)) * 3
+        curve.logits.add_(torch.randn(5, generator=torch.Generator().manual_seed(0)) * 3)
     moved = curve().detach()
     assert bool((moved.diff() > 0).all()) and float(moved[0]) > 0 and float(moved[-1]) < 1
 

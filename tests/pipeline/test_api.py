@@ -23,7 +23,7 @@ from pipeline.cli.main import main
 from pipeline.tasks import names
 
 ROOT = Path(__file__).parents[2]
-QUICK = {"preset": "fast", "seed": 3}
+QUICK: dict[str, Any] = {"preset": "fast", "seed": 3}
 
 
 @pytest.fixture(autouse=True)
@@ -139,7 +139,8 @@ def test_several_files() -> None:
     pictures = moving(3, 2, (24, 32))
     for number, picture in enumerate(pictures):
         save(Path(f"{number}.png"), picture[None], **{"c:v": "png"})
-    with separate(["0.png", Path("1.png")], "watermark", **QUICK) as made:
+    files: list[str | Path] = ["0.png", Path("1.png")]
+    with separate(files, "watermark", **QUICK) as made:
         assert {"clean-001", "clean-002"} <= set(made.layers)
 
 
@@ -200,15 +201,14 @@ def test_a_task_that_is_no_text() -> None:
 
 
 def test_numbers_of_numpy_are_numbers() -> None:
-    more = {
+    more: dict[str, Any] = {
+        "fps": np.float32(30),
         "seed": np.int64(3),
         "max_seconds": np.float32(20),
         "lossless": np.bool_(True),
         "max_memory": 2e9,
     }
-    with separate(
-        moving(1, 2, (20, 28)), "dehaze", preset="fast", fps=np.float32(30), **more
-    ) as made:
+    with separate(moving(1, 2, (20, 28)), "dehaze", preset="fast", **more) as made:
         kept = made.manifest["settings"]
         assert (kept["seed"], kept["max_seconds"], kept["lossless"], kept["max_memory"]) == (
             3,

@@ -70,7 +70,7 @@ def test_the_command_line_stands_above_it() -> None:
     )
     assert made.max_seconds == 60.0
     made = with_config("seed = 5\nstart = 3", "--seed", "0", "--start=0")
-    assert (made.seed, made.start) == (0, 0)
+    assert (made.seed, made.start) == (0, Fraction(0))
 
 
 def test_batch_takes_one_too() -> None:

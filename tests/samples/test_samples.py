@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import re
 import subprocess
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,7 @@ def test_the_sample_is_small_and_has_sound() -> None:
         384,
         216,
         75,
-        25,
+        Fraction(25),
         1,
     )
     assert info.color_space == "bt709" and not info.full_range

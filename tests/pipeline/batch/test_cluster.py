@@ -57,7 +57,8 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 def film(path: str, seeds: tuple[int, ...], size: tuple[int, int] = (96, 128)) -> None:
     """Write a clip of scenes that dissolve into each other."""
     Path(path).parent.mkdir(exist_ok=True)
-    whole, before = [], np.empty(0)
+    whole: list[np.ndarray] = []
+    before = np.empty(0, np.uint8)
     for number, seed in enumerate(seeds):
         scene = (
             (drifting(seed, 48, (0.4, 0.2), size) * 255).round().byte().permute(0, 2, 3, 1).numpy()

@@ -67,7 +67,8 @@ def run(
     monkeypatch.setattr(parts, "prepare", lambda settings: (3, ["it was begun anew"]))
     monkeypatch.setattr(parts, "do", do)
     monkeypatch.setattr(parts, "finish", lambda settings: (True, ["it was begun anew", "no sound"]))
-    ray, ended = FakeRay(), []
+    ray = FakeRay()
+    ended: list[BatchClip] = []
     clip = BatchClip(Path("clips/a.mp4"), Path("out/a-transition"))
     cluster = RayCluster("auto", given, given.ray_cpus, given.ray_gpus, ray)
     cluster.run([clip], QuietDisplay(), ended.append)

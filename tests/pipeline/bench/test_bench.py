@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -28,8 +29,8 @@ from stages.errors import UnlayerError
 from stages.media.read import open_clip
 
 
-def row(height: int = 144, frames: int = 20, **more: object) -> BenchRow:
-    known: dict[str, object] = dict(
+def row(height: int = 144, frames: int = 20, **more: Any) -> BenchRow:
+    known: dict[str, Any] = dict(
         task="transition",
         preset="fast",
         device="cpu",
@@ -37,7 +38,7 @@ def row(height: int = 144, frames: int = 20, **more: object) -> BenchRow:
         height=height,
         frames=frames,
     )
-    return BenchRow(**{**known, **more})  # type: ignore[arg-type]
+    return BenchRow(**{**known, **more})
 
 
 def lines(text: str) -> list[dict[str, object]]:

@@ -15,6 +15,7 @@ from pipeline.cli.main import main
 from pipeline.tasks import names
 from stages.errors import UnlayerError
 from stages.media import selftest as machine
+from stages.media.read import open_clip
 from stages.media.selftest import FORMATS, check_formats
 
 
@@ -85,11 +86,10 @@ def test_a_picture_that_comes_back_wrong_is_a_fault(
 ) -> None:
     monkeypatch.setattr(machine, "LEAST_PSNR", 200.0)
     assert all("another picture" in tried.fault for tried in check_formats(tmp_path))
-    opened = machine.open_clip
 
     class Short:
         def __init__(self, path: list[Path]) -> None:
-            self.clip = opened(path)
+            self.clip = open_clip(path)
             self.info = self.clip.info
 
         def blocks(self) -> Any:

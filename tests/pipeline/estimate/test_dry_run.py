@@ -22,6 +22,7 @@ from media import save
 from pipeline import separate
 from pipeline.cli.main import main
 from pipeline.estimate import estimate, sample_run
+from stages.transition.plan import Plan
 
 ROOT = Path(__file__).parents[3]
 
@@ -41,7 +42,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
         def __init__(self, *words: object, **more: object) -> None:
             pass
 
-        def of(self, plan: Any, count: int) -> float:
+        def of(self, plan: Plan, count: int) -> float:
             return 0.25 * count + plan.fit_steps * self.fit
 
     monkeypatch.setattr("pipeline.tasks.transition.dry_run.Costs", FixedCosts)

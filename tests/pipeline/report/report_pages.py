@@ -8,9 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import media
-from clips import dissolve, moving
+import pytest
+from clips import dissolve, moving, plain_answer
 
 from pipeline.cli.main import main
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Use plain colours instead of a separation, in an empty folder."""
+    monkeypatch.setattr("pipeline.tasks.transition.separate.separate_transition", plain_answer)
+    monkeypatch.chdir(tmp_path)
 
 
 class Page(HTMLParser):

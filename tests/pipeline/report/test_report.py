@@ -21,6 +21,7 @@ from pipeline.report.index import write_index
 from pipeline.report.tracks import LONGEST, fitting, link, shown_spans
 from pipeline.tasks.transition import separate
 from stages.errors import UnlayerError
+from stages.media.sheet import draw_sheet
 from stages.transition.separate import separate_transition
 
 pytestmark = pytest.mark.usefixtures("quick")
@@ -99,11 +100,10 @@ def test_pictures_have_no_players_but_a_slider() -> None:
 
 def test_sheet_and_page_name_the_same_space(monkeypatch: pytest.MonkeyPatch) -> None:
     titles: list[str] = []
-    draw = separate.draw_sheet
 
     def spy(*rows: Any, title: str) -> Any:
         titles.append(title)
-        return draw(*rows, title=title)
+        return draw_sheet(*rows, title=title)
 
     monkeypatch.setattr(separate, "draw_sheet", spy)
     page = page_of(run(film()))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 import media
 import numpy as np
@@ -64,7 +65,7 @@ def take_apart(folder: Path, out: str, *words: str) -> int:
     )
 
 
-def manifest(folder: Path, out: str = "out") -> dict:  # type: ignore[type-arg]
+def manifest(folder: Path, out: str = "out") -> dict[str, Any]:
     return dict(json.loads((folder / out / "manifest.json").read_text()))
 
 

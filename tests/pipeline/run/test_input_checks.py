@@ -63,7 +63,7 @@ def test_an_input_that_is_given_twice_is_refused(tmp_path: Path) -> None:
     check_inputs([Path("0.png"), Path("1.png"), Path("nowhere"), Path("nowhere")])
     for twice in (
         ["0.png", "0.png"],
-        ["0.png", "1.png", tmp_path / "0.png"],
+        ["0.png", "1.png", str(tmp_path / "0.png")],
         ["1.png", "link.png"],
     ):
         with pytest.raises(UsageError, match="is given twice"):

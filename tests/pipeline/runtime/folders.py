@@ -9,8 +9,8 @@ from pipeline.runtime.run_folder import RunFolder
 from pipeline.runtime.run_record import HINT
 
 ROLES = ("scene", "matte")
-ONE = {"task": "transition", "input": ["aa"], "settings": {"seed": 0}}
-OTHER = {**ONE, "settings": {"seed": 1}}
+ONE: dict[str, object] = {"task": "transition", "input": ["aa"], "settings": {"seed": 0}}
+OTHER: dict[str, object] = {**ONE, "settings": {"seed": 1}}
 
 
 def manifest(identity: dict[str, object]) -> dict[str, object]:

@@ -169,7 +169,7 @@ def test_an_interrupted_run_that_does_not_fit_is_begun_anew_where_that_was_asked
             match=f"{STALE}.*--overwrite",
         ):
             folder.prepare(ONE, Request.RESUME, roles=ROLES, about=now)
-        assert (folder.kept / "x").exists() and not folder.restarted
+        assert ((folder.kept / "x").exists(), folder.restarted) == (True, False)
         assert folder.prepare(ONE, Request.RESUME_OR_RESTART, roles=ROLES, about=now)
         assert folder.restarted and not folder.kept.exists() and names_of(folder.path) == ["in.mp4"]
 

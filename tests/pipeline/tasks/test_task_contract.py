@@ -81,11 +81,13 @@ def layers_of(whole: dict[str, Any], out: str = "out") -> dict[str, Values]:
     found = {}
     for layer in whole["layers"]:
         path = Path(out, layer["path"])
-        picture = (
-            cv2.imread(str(path), cv2.IMREAD_COLOR)[None, ..., ::-1]
-            if path.suffix == ".png"
-            else read_clip(path)
-        )
+        picture: np.ndarray
+        if path.suffix == ".png":
+            read = cv2.imread(str(path), cv2.IMREAD_COLOR)
+            assert read is not None
+            picture = read[None, ..., ::-1]
+        else:
+            picture = read_clip(path)
         assert len(picture) == layer["last_frame"] - layer["first_frame"] + 1
         found[layer["role"]] = np.asarray(picture, np.float64) / 255
     return found

@@ -18,6 +18,7 @@ from pipeline.task import Job
 from pipeline.tasks.transition import run as task
 from pipeline.tasks.transition import separate
 from pipeline.tasks.transition.search import Searched
+from pipeline.tasks.transition.write import write_layers
 from stages.context import FitSettings
 from stages.media.read import Clip, open_clip
 from stages.shots import Analysis, ColorGap, Shot, Transition
@@ -63,7 +64,7 @@ def fake_search(
     monkeypatch.setattr(task, "search", found)
 
 
-def run(*words: object, out: str = "out", status: int = 0) -> dict[str, object]:
+def run(*words: object, out: str = "out", status: int = 0) -> dict[str, Any]:
     options = ["--task", "transition", "--out", out, "--no-progress"]
     assert main(["run", *map(str, words), *options]) == status
     manifest = json.loads(Path(out, "manifest.json").read_text())
@@ -71,7 +72,7 @@ def run(*words: object, out: str = "out", status: int = 0) -> dict[str, object]:
     return manifest
 
 
-def layer(manifest: dict[str, object], name: str, out: str = "out") -> tuple[np.ndarray, int, int]:
+def layer(manifest: dict[str, Any], name: str, out: str = "out") -> tuple[np.ndarray, int, int]:
     layers = manifest["layers"]
     assert isinstance(layers, list)
     (entry,) = [item for item in layers if item["name"] == name]
@@ -99,7 +100,7 @@ def test_clean_frames_pass_unchanged_and_mixed_ones_are_separated(
     two, first, last = layer(manifest, "scene-002")
     assert (first, last) == (8, 23)
     assert is_plain(two[:8], GREEN) and np.array_equal(two[8:], source[16:])
-    (move,) = manifest["transitions"]  # type: ignore[misc]
+    (move,) = manifest["transitions"]
     assert (move["first_frame"], move["last_frame"]) == (8, 15)
     assert (move["from"], move["to"]) == ("scene-001", "scene-002")
     assert move["mix"] == pytest.approx([k / 9 for k in range(1, 9)], abs=1e-6)
@@ -114,7 +115,7 @@ def test_clean_frames_pass_unchanged_and_mixed_ones_are_separated(
 
 def test_layers_are_playable_by_default(mixed_clip: Callable[..., Path]) -> None:
     manifest = run(mixed_clip(), "--transition", "8:15")
-    assert [item["path"] for item in manifest["layers"]] == ["scene-001.mp4", "scene-002.mp4"]  # type: ignore[attr-defined]
+    assert [item["path"] for item in manifest["layers"]] == ["scene-001.mp4", "scene-002.mp4"]
     assert layer(manifest, "scene-001")[0].shape == (16, 48, 64, 3)
 
 
@@ -172,8 +173,8 @@ def test_a_fade_gives_one_layer_and_its_colour(
     assert manifest["warnings"] == ["frames of a plain colour are in no scene: 10 to 11 (#000000)"]
     frames, first, last = layer(manifest, "scene-001")
     assert (first, last) == (0, 9) and is_plain(frames[8:], RED)
-    assert len(manifest["layers"]) == 1  # type: ignore[arg-type]
-    (move,) = manifest["transitions"]  # type: ignore[misc]
+    assert len(manifest["layers"]) == 1
+    (move,) = manifest["transitions"]
     assert (move["from"], move["to"], move["color"]) == ("scene-001", None, "#000000")
 
 
@@ -186,11 +187,11 @@ def test_a_wipe_has_its_matte_as_a_layer(monkeypatch: pytest.MonkeyPatch, tmp_pa
         12,
     )
     manifest = run(clip, "--lossless")
-    (move,) = manifest["transitions"]  # type: ignore[misc]
+    (move,) = manifest["transitions"]
     assert move["matte"] == "matte"
     frames, first, last = layer(manifest, "matte")
     assert (first, last) == (5, 7) and is_plain(frames, (128, 128, 128))
-    assert [item["name"] for item in manifest["layers"]] == ["scene-001", "matte", "scene-002"]  # type: ignore[attr-defined]
+    assert [item["name"] for item in manifest["layers"]] == ["scene-001", "matte", "scene-002"]
 
 
 def test_a_transition_of_unknown_kind_is_not_separated(
@@ -205,20 +206,20 @@ def test_a_transition_of_unknown_kind_is_not_separated(
         12,
     )
     manifest = run(clip, "--lossless")
-    assert windows == [] and len(manifest["layers"]) == 2  # type: ignore[arg-type]
+    assert windows == [] and len(manifest["layers"]) == 2
     (one, first, last), (two, begin, end) = (
         layer(manifest, "scene-001"),
         layer(manifest, "scene-002"),
     )
     assert (first, last, begin, end) == (0, 6, 7, 11)
     assert np.array_equal(np.concatenate([one, two]), read_clip(clip))
-    (warning,) = manifest["warnings"]  # type: ignore[misc]
+    (warning,) = manifest["warnings"]
     assert (
         warning.startswith("frames 5 to 8: the picture changes for good in a way that is not known")
         and "--transition 5:8" in warning
     )
     assert "scene-001 has the frames before 7, scene-002 has the rest" in warning
-    assert manifest["transitions"][0]["kind"] == "other"  # type: ignore[index]
+    assert manifest["transitions"][0]["kind"] == "other"
     page = Path("out/report.html").read_text(encoding="utf-8")
     assert "<b>0</b><span>transitions separated</span>" in page and "Mixing over time" not in page
 
@@ -269,7 +270,7 @@ def test_a_clip_without_a_transition_is_written_with_one_warning(
     fake_search(monkeypatch, [(0, 9)], [], 10)
     manifest = run(clip, "--lossless")
     assert np.array_equal(layer(manifest, "scene-001")[0], moving(1, 10))
-    assert manifest["transitions"] == [] and len(manifest["warnings"]) == 1  # type: ignore[arg-type]
+    assert manifest["transitions"] == [] and len(manifest["warnings"]) == 1
     assert capsys.readouterr().err.count("no transition was found") == 1
 
 
@@ -288,7 +289,7 @@ def test_frame_numbers_of_a_trimmed_clip_count_from_its_start(
 def test_each_scene_has_its_part_of_the_sound() -> None:
     fade = Path(__file__).parents[3] / "samples/fade.mp4"
     manifest = run(fade, "--transition", "26:49")
-    for entry in manifest["layers"]:  # type: ignore[attr-defined]
+    for entry in manifest["layers"]:
         with av.open(str(Path("out", entry["path"]))) as box:
             assert len(box.streams.audio) == 1
             seconds = sum(frame.samples / frame.sample_rate for frame in box.decode(audio=0))
@@ -321,7 +322,7 @@ def test_a_finished_run_is_left_and_a_different_one_refused(
     run(clip, "--transition", "8:15", "--seed", 5, status=2)
     assert "--resume" in (err := capsys.readouterr().err) and "--overwrite" in err
     manifest = run(clip, "--transition", "8:15", "--seed", 5, "--overwrite")
-    assert manifest["settings"]["seed"] == 5  # type: ignore[index]
+    assert manifest["settings"]["seed"] == 5
     # Another input under the same name is another run.
     media.save(clip, dissolve(moving(3, 24), moving(4, 24), 8, 8)[0])
     run(clip, "--transition", "8:15", "--seed", 5, status=2)
@@ -346,12 +347,11 @@ def test_separated_frames_wait_on_disk_and_are_gone_afterwards(
     mixed_clip: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[str] = []
-    write_layers = task.write_layers
 
-    def spy(job: Job, *rest: object) -> object:
+    def spy(job: Job, *rest: Any) -> object:
         folder = job.checkpoints.folder
         seen.extend(sorted(str(entry.relative_to(folder)) for entry in folder.rglob("*.npy")))
-        return write_layers(job, *rest)  # type: ignore[arg-type]
+        return write_layers(job, *rest)
 
     monkeypatch.setattr(task, "write_layers", spy)
     run(mixed_clip(), "--transition", "8:15")
@@ -388,7 +388,7 @@ def test_pictures_in_pictures_out(tmp_path: Path, capsys: pytest.CaptureFixture[
     cv2 = pytest.importorskip("cv2")
     cv2.imwrite(str(tmp_path / "one.png"), moving(1, 1)[0][..., ::-1])
     manifest = run(tmp_path / "one.png")
-    assert [item["path"] for item in manifest["layers"]] == ["scene-001.png"]  # type: ignore[attr-defined]
+    assert [item["path"] for item in manifest["layers"]] == ["scene-001.png"]
     assert np.array_equal(cv2.imread("out/scene-001.png")[..., ::-1], moving(1, 1)[0])
     assert "no transition was found" in capsys.readouterr().err
     assert open_clip([tmp_path / "one.png"]).info.is_picture

@@ -25,7 +25,7 @@ def texture(seed: int, height: int, width: int) -> Stack:
         cv2.resize(scale, (width, height), interpolation=cv2.INTER_CUBIC) for scale in scales
     )
     picture = 0.6 * coarse + 0.5 * middle + 0.3 * fine - 0.2
-    return np.clip(picture, 0.02, 0.98).astype(np.float32)
+    return np.asarray(np.clip(picture, 0.02, 0.98), np.float32)
 
 
 def shot(
@@ -73,7 +73,7 @@ def mattes(kind: str, steps: int, size: tuple[int, int], soft: float = 0.12) -> 
         place = -place
     place = (place - place.min()) / np.ptp(place)
     edge = (np.arange(1, steps + 1) / (steps + 1))[:, None, None] * (1 + soft)
-    return np.clip((edge - place) / soft, 0, 1)[..., None].astype(np.float32)
+    return np.asarray(np.clip((edge - place) / soft, 0, 1)[..., None], np.float32)
 
 
 def mixed(a: Stack, b: Stack, pre: int, inner: npt.NDArray[Any], power: float = 1.0) -> Stack:
@@ -87,7 +87,7 @@ def mixed(a: Stack, b: Stack, pre: int, inner: npt.NDArray[Any], power: float = 
     weight[pre : pre + len(inner)] = inner
     weight[pre + len(inner) :] = 1
     both = ((1 - weight) * a**power + weight * b**power) ** (1 / power)
-    return (np.round(both * 255) / 255).astype(np.float32)
+    return np.asarray(np.round(both * 255) / 255, np.float32)
 
 
 def blocks(frames: Stack, length: int = 17) -> Iterator[Frames]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 import pytest
@@ -11,7 +13,12 @@ from stages.errors import UsageError
 from stages.find.search import KEEP, LOOK_EVERY, find
 from stages.shots import Analysis, Shot
 
-MOVES = [dict(), dict(pan=(0.6, 0.2)), dict(zoom=0.004), dict(pan=(-0.4, 0.3), zoom=-0.003)]
+MOVES: list[dict[str, Any]] = [
+    dict(),
+    dict(pan=(0.6, 0.2)),
+    dict(zoom=0.004),
+    dict(pan=(-0.4, 0.3), zoom=-0.003),
+]
 
 
 @pytest.mark.parametrize("kind", ["linear", "ease", "late", "early"])
@@ -72,7 +79,7 @@ def test_wipes_and_irises(kind: str) -> None:
 
 @pytest.mark.parametrize("colour", [(0, 0, 0), (255, 255, 255), (120, 50, 20)])
 def test_fades_have_a_colour_for_their_other_side(colour: tuple[int, int, int]) -> None:
-    plain = np.broadcast_to(np.float32(colour) / 255, (60, 54, 96, 3)).astype(np.float32)
+    plain = np.full((60, 54, 96, 3), np.asarray(colour, np.float32) / 255, np.float32)
     out = mixed(shot(6, 60, pan=(0.5, 0.0)), plain, 12, weights("linear", 16))[:34]
     back = mixed(plain, shot(7, 60), 5, weights("linear", 12))[:30]
     found = find(blocks(np.concatenate([out, back])))
@@ -129,6 +136,7 @@ def single_shots() -> dict[str, Stack]:
     ).cumsum()
     world = texture(9, 54, 400)
     panned = np.stack([world[:, int(x) : int(x) + 96] for x in whip])
+    blurred = cv2.blur(panned.reshape(-1, 96, 3), (3, 1))
     return {
         "still": still,
         "pan": shot(10, 60, pan=(1.5, 0.4)),
@@ -136,7 +144,7 @@ def single_shots() -> dict[str, Stack]:
         "flash": flash,
         "light": light,
         "crossing": crossing,
-        "whip": cv2.blur(panned.reshape(-1, 96, 3), (3, 1)).reshape(panned.shape),
+        "whip": np.asarray(blurred, np.float32).reshape(panned.shape),
         "noise": np.clip(
             still + np.random.default_rng(0).normal(0, 0.03, still.shape), 0, 1
         ).astype(np.float32),

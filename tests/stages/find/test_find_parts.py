@@ -83,10 +83,11 @@ def test_step_times() -> None:
 
 
 def test_camera_motion_is_measured_in_a_mixture() -> None:
-    scene = cv2.GaussianBlur(cv2.cvtColor(texture(3, 80, 120), cv2.COLOR_RGB2GRAY), (0, 0), 1)
+    grey = cv2.cvtColor(texture(3, 80, 120), cv2.COLOR_RGB2GRAY)
+    scene = np.asarray(cv2.GaussianBlur(grey, (0, 0), 1), np.float32)
     # The picture moves one pixel up and two to the left: d = (2, 1).
     reference, moved = scene[20:47, 20:68], scene[21:48, 22:70]
-    other = cv2.cvtColor(texture(4, 27, 48), cv2.COLOR_RGB2GRAY)
+    other = np.asarray(cv2.cvtColor(texture(4, 27, 48), cv2.COLOR_RGB2GRAY), np.float32)
     problem = MotionProblem(reference, 0.6 * moved + 0.4 * other, 0.6, 0.4 * other)
     motion = fit_motion(Grid.of(27, 48), problem, STILL + [0.06, 0, 0, 0.02, 0, 0])
     np.testing.assert_allclose(motion[[0, 3]] * 24, [2, 1], atol=0.25)
@@ -205,7 +206,8 @@ def test_dense_flows_follow_what_no_camera_motion_explains() -> None:
         frames.append((1 - weight) * picture + weight * other)
     clip = np.stack(frames).astype(np.float32)
     affine = CameraWarp(clip, (3, 10), (0, 13), lambda time, grid: (time - 3) / 7)
-    dense = FlowWarp(clip, affine, 0, 13, np.arange(1, 7, dtype=np.float32) / 7)
+    times = np.asarray(np.arange(1, 7) / 7, np.float32)
+    dense = FlowWarp(clip, affine, 0, 13, times)
     wrong = []
     for layers in (affine, dense):
         left = [

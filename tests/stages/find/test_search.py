@@ -111,10 +111,14 @@ def test_a_run_keeps_the_state_until_the_search_is_over(
             main(["run", "in.mkv", "--task", "transition", "--no-progress", "--out", "out"]) == 130
         )
     assert seen == [("search", True), ("search", True), ("find", True)]
-    drop, dropped = Checkpoints.delete, []
-    monkeypatch.setattr(
-        Checkpoints, "delete", lambda self, name: (dropped.append(name), drop(self, name))[1]
-    )
+    drop = Checkpoints.delete
+    dropped: list[str] = []
+
+    def noted(self: Checkpoints, name: str) -> None:
+        dropped.append(name)
+        drop(self, name)
+
+    monkeypatch.setattr(Checkpoints, "delete", noted)
     assert (
         main(["run", "in.mkv", "--task", "transition", "--no-progress", "--out", "out", "--resume"])
         == 0

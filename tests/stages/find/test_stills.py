@@ -27,7 +27,7 @@ def show(mattes: NDArray[np.floating], seed: int = 0, noise: float = 0.004) -> l
     around = np.zeros((20, *mattes.shape[1:])), np.ones((20, *mattes.shape[1:]))
     weights = np.concatenate([around[0], mattes, around[1]])
     frames = [(1 - weight) * before + weight * after for weight in weights]
-    return [np.float32(frame + rng.normal(0, noise, frame.shape)) for frame in frames]
+    return [np.asarray(frame + rng.normal(0, noise, frame.shape), np.float32) for frame in frames]
 
 
 def search(frames: list[Picture]) -> list[StillTransition]:
@@ -50,7 +50,7 @@ def checkerboard(count: int) -> NDArray[np.floating]:
     number = (y * 4 // SIZE[0]) * 4 + x * 4 // SIZE[1]
     turn = np.random.default_rng(1).permutation(16)[number]
     times = np.arange(1, count + 1)[:, None, None] / (count + 1) * 16
-    return (turn[None] < times)[..., None].astype(float)
+    return np.asarray((turn[None] < times)[..., None], float)
 
 
 @pytest.mark.parametrize("count", [1, 4, 24, 90])
@@ -72,7 +72,8 @@ def test_any_matte_that_only_opens_is_a_wipe(seed: int) -> None:
 def test_a_dissolve_in_light_is_told_from_one_in_encoded_values() -> None:
     before, after = photo(6), photo(7)
     mixed = [((1 - w) * before**2.2 + w * after**2.2) ** (1 / 2.2) for w in even(12).ravel()]
-    (found,) = search([before] * 15 + [np.float32(frame) for frame in mixed] + [after] * 15)
+    frames = [np.asarray(frame, np.float32) for frame in mixed]
+    (found,) = search([before] * 15 + frames + [after] * 15)
     assert found.space == "linear"
 
 
@@ -88,10 +89,10 @@ def test_a_cut_a_title_and_a_change_of_light_are_no_transition() -> None:
     assert not search([still] * 20 + [photo(2)] * 20)
     title = still.copy()
     title[20:30, 30:60] = 1
-    darker = np.float32(0.6 * still)
+    darker = np.asarray(0.6 * still, np.float32)
     for after in (title, darker):
         assert not are_two_scenes(still, after)
-        mixed = [np.float32((1 - w) * still + w * after) for w in even(8).ravel()]
+        mixed = [np.asarray((1 - w) * still + w * after, np.float32) for w in even(8).ravel()]
         assert not search([still] * 20 + mixed + [after] * 20)
 
 
@@ -99,7 +100,7 @@ def test_three_scenes_in_a_row() -> None:
     one, other, third = photo(1), photo(2), photo(3)
     frames = [one] * 9
     for before, after in ((one, other), (other, third)):
-        frames += [np.float32((1 - w) * before + w * after) for w in even(6).ravel()]
+        frames += [np.asarray((1 - w) * before + w * after, np.float32) for w in even(6).ravel()]
         frames += [after] * 9
     assert [(found.first, found.last) for found in search(frames)] == [(9, 14), (24, 29)]
 
@@ -124,5 +125,5 @@ def test_memory_is_bounded_by_the_window() -> None:
     still = photo(1)
     for number in range(1200):
         moving = 100 <= number < 600
-        found.add(np.float32(rng.random(still.shape)) if moving else still)
+        found.add(np.asarray(rng.random(still.shape), np.float32) if moving else still)
         assert len(found.pending) <= 251 + 12

@@ -5,11 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import media
 import numpy as np
 import pytest
 
 from stages.errors import UnlayerError
 from stages.media.read import Clip, open_clip
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, np.ndarray]:
+    """Make a lossless film of 60 frames; return its path and its pictures ``(60, 48, 64, 3)``."""
+    pictures = media.moving(60)
+    return media.save(tmp_path_factory.mktemp("film") / "film.mp4", pictures), pictures
 
 
 def whole(clip: Clip) -> np.ndarray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import ffmpeg
 import media
@@ -55,7 +56,8 @@ def test_colours_are_taken_as_they_are_stored(
         picture = picture.quantize(32)
     elif kind.endswith("alpha"):
         picture = with_alpha(picture, 255 if kind == "opaque alpha" else 90)
-    picture.save(path, **({"transparency": 3} if kind == "palette with alpha" else {}))
+    more: dict[str, Any] = {"transparency": 3} if kind == "palette with alpha" else {}
+    picture.save(path, **more)
     clip = open_clip([path])
     got = np.rint(clip.frames(0, 0).pixels[0].permute(1, 2, 0).numpy() * 255)
     # Colours are straight: not multiplied by alpha.
@@ -74,9 +76,8 @@ def test_deep_grey_keeps_its_depth(tmp_path: Path) -> None:
 @pytest.mark.parametrize("suffix", ["jpg", "tif"])
 def test_cmyk_becomes_rgb(tmp_path: Path, suffix: str) -> None:
     picture = tiles(1).convert("CMYK")
-    picture.save(
-        tmp_path / f"in.{suffix}", **({"quality": 98, "subsampling": 0} if suffix == "jpg" else {})
-    )
+    more: dict[str, Any] = {"quality": 98, "subsampling": 0} if suffix == "jpg" else {}
+    picture.save(tmp_path / f"in.{suffix}", **more)
     got = (
         open_clip([tmp_path / f"in.{suffix}"]).frames(0, 0).pixels[0].permute(1, 2, 0).numpy() * 255
     )

@@ -33,7 +33,7 @@ def scene(seed: int, count: int, height: int = 96, width: int = 128) -> np.ndarr
         np.roll(large, (-down * (t // 2), -right * t), (0, 1))[:height, :width]
         for t in range(count)
     ]
-    return np.rint(np.stack(frames)).astype(np.uint8)
+    return np.asarray(np.rint(np.stack(frames)), np.uint8)
 
 
 def interlace(fields: np.ndarray, first: str) -> np.ndarray:

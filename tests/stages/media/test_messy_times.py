@@ -101,7 +101,7 @@ def test_a_raw_stream_has_the_rate_of_its_own_header(
         ".h264": {"c:v": "libx264"},
         ".hevc": {"c:v": "libx265", "x265-params": "log-level=error"},
     }[suffix]
-    path = media.save(tmp_path / f"clip{suffix}", media.moving(), rate=rate, **codec)
+    path = media.save(tmp_path / f"clip{suffix}", media.moving(), rate, **codec)
     clip = open_clip([path])
     assert abs(clip.info.rate - Fraction(rate)) < Fraction(1, 100)
     assert np.allclose(
@@ -135,7 +135,7 @@ def test_reordered_frames_edit_lists_and_late_starts_agree(tmp_path: Path, seed:
     suffix = str(draw.choice([".mp4", ".mov", ".mkv", ".avi", ".ts"]))
     codec = "mpeg4" if suffix == ".avi" else str(draw.choice(["libx264", "mpeg4"]))
     options = {"c:v": codec, "bf": 2, "g": int(draw.integers(4, 30)), "pix_fmt": "yuv420p"}
-    whole = media.save(tmp_path / f"whole{suffix}", media.moving(40, seed=seed), rate=25, **options)
+    whole = media.save(tmp_path / f"whole{suffix}", media.moving(40, seed=seed), 25, **options)
     path = whole
     if suffix in (".mp4", ".mov"):
         # Copy from the middle: an edit list hides the frames before the wanted one.

@@ -216,7 +216,9 @@ def test_exif_orientation_is_applied_to_a_photograph(tmp_path: Path) -> None:
         path.write_bytes(
             data[:2] + b"\xff\xe1" + (len(exif) + 2).to_bytes(2, "big") + exif + data[2:]
         )
-        expected = cv2.imread(str(path))[..., ::-1]
+        upright = cv2.imread(str(path))
+        assert upright is not None
+        expected = upright[..., ::-1]
         got = whole(open_clip([path]))[0]
         assert got.shape == expected.shape, orientation
         assert np.abs(got - expected).mean() < 3, orientation

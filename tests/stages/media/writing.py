@@ -47,7 +47,7 @@ def back(path: Path) -> Frames:
 
 def levels(frames: Frames) -> np.ndarray:
     """Return frames as ``(T, H, W, 3)`` uint8."""
-    return np.rint(frames.pixels.permute(0, 2, 3, 1).numpy() * 255).astype(np.uint8)
+    return np.asarray(np.rint(frames.pixels.permute(0, 2, 3, 1).numpy() * 255), np.uint8)
 
 
 def leftovers(folder: Path) -> list[str]:

@@ -15,6 +15,7 @@ from stages.mixing.layer_sum import LayerSum, from_space, to_space
 from stages.mixing.light_dissolve import LightDissolve
 from stages.mixing.matte_composite import MatteComposite
 from stages.mixing.watermark_composite import WatermarkComposite
+from stages.shots import Space
 
 SHAPE = (2, 3, 6, 8)
 WEIGHTED: dict[str, Callable[[Tensor], ForwardModel]] = {
@@ -171,8 +172,8 @@ def test_a_reflection_never_exceeds_the_frame() -> None:
 
 
 @pytest.mark.parametrize("space", ["gamma", "linear"])
-def test_values_come_back_from_the_space_in_which_layers_add(space: str) -> None:
+def test_values_come_back_from_the_space_in_which_layers_add(space: Space) -> None:
     frame = random(*SHAPE, seed=8)
-    there = to_space(frame, space)  # type: ignore[arg-type]
+    there = to_space(frame, space)
     assert torch.equal(there, frame) == (space == "gamma")
-    torch.testing.assert_close(from_space(there, space), frame, atol=1e-6, rtol=0)  # type: ignore[arg-type]
+    torch.testing.assert_close(from_space(there, space), frame, atol=1e-6, rtol=0)

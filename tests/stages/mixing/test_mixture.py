@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from stages.mixing.mixture import DISSOLVES, Mixture, mix, project, shrink
+from stages.mixing.mixture import DISSOLVES, Mixture, Side, mix, project, shrink
 from stages.shots import Space
 
 SPACES = pytest.mark.parametrize("space", ["gamma", "linear"])
@@ -31,7 +31,7 @@ def dissolved() -> Callable[..., tuple[Mixture, Tensor, Tensor]]:
     It returns the mixture and both layers.
     """
 
-    def make(space: Space, locked: str | None = None) -> tuple[Mixture, Tensor, Tensor]:
+    def make(space: Space, locked: Side | None = None) -> tuple[Mixture, Tensor, Tensor]:
         a, b = random(5, 3, 6, 8, seed=1), random(5, 3, 6, 8, seed=2)
         color = torch.tensor([0.1, 0.2, 0.7])
         if locked == "outgoing":
@@ -40,7 +40,7 @@ def dissolved() -> Callable[..., tuple[Mixture, Tensor, Tensor]]:
             b = color.view(1, 3, 1, 1).expand_as(b)
         weight = ramp(5, 1, 3)
         side = color if locked else None
-        return Mixture(mix(a, b, weight, space), weight, 1, 3, space, locked, side), a, b  # type: ignore[arg-type]
+        return Mixture(mix(a, b, weight, space), weight, 1, 3, space, locked, side), a, b
 
     return make
 

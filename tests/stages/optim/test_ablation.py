@@ -15,7 +15,7 @@ ablation = pytest.importorskip("samples.ablation", reason="needs scikit-image, f
 def test_a_case_is_a_mixture_of_its_true_layers(stride: int) -> None:
     given = ablation.case("", stride, (36, 64))
     mixture = given.mixture
-    again = mix(*given.truth, mixture.weight[mixture.mixed], "gamma")
+    again = mix(given.truth[0], given.truth[1], mixture.weight[mixture.mixed], "gamma")
     assert (again - mixture.frames[mixture.mixed]).abs().max() <= 0.5 / 255 + 1e-6
     assert len(given.truth[0]) == ablation.MIXED and mixture.frames.shape == (
         2 * ablation.CLEAN + ablation.MIXED,

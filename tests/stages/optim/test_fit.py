@@ -11,7 +11,7 @@ from clips import psnr_of_all as psnr
 from torch import Tensor, nn
 
 from stages.errors import UnlayerError
-from stages.mixing.mixture import Mixture
+from stages.mixing.mixture import Mixture, Side
 from stages.optim.fit import FitPlan, FitState, fit, shuffled
 from stages.optim.losses import constant
 from stages.transition.networks import (
@@ -46,8 +46,9 @@ def mixture(matte: bool = False, locked: bool = False) -> tuple[Mixture, Tensor,
         place = torch.linspace(0, 1, 32).view(1, 1, 1, 32).expand(12, 1, 24, 32)
         weight = ((weight - place) * 4 + weight).clamp(0, 1)
     frames = (1 - weight) * one + weight * other
-    side, color = ("incoming", torch.zeros(3)) if locked else (None, None)
-    return Mixture(frames, weight, 4, 7, "gamma", side, color), one, other  # type: ignore[arg-type]
+    side: Side | None = "incoming" if locked else None
+    color = torch.zeros(3) if locked else None
+    return Mixture(frames, weight, 4, 7, "gamma", side, color), one, other
 
 
 def test_a_fit_finds_a_minimum_and_reports_each_loss() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import Any
 
 import pytest
@@ -35,7 +36,7 @@ def window_of(outgoing: Tensor, incoming: Tensor, weight: Tensor, noise: float =
         outgoing.expand(count, -1, -1, -1), incoming.expand(count, -1, -1, -1), whole
     )
     frames = frames + noise * torch.randn(frames.shape, generator=torch.Generator().manual_seed(3))
-    return Window.of(Frames(frames.clamp(0, 1), tuple(range(count))))
+    return Window.of(Frames(frames.clamp(0, 1), tuple(Fraction(time) for time in range(count))))
 
 
 def transition_of(kind: str, weight: Tensor, **more: Any) -> Transition:
@@ -94,7 +95,7 @@ def test_what_a_mixed_frame_shows_besides_is_not_lost() -> None:
     window = window_of(one, other, even())
     frames = next(iter(window.blocks(0, 2 * CLEAN + MIXED - 1))).pixels.clone()
     frames[CLEAN + 2, :, 4:12, 4:12] = 0
-    changed = Window.of(Frames(frames, tuple(range(len(frames)))))
+    changed = Window.of(Frames(frames, tuple(Fraction(time) for time in range(len(frames)))))
     outgoing, incoming, result = separated(changed, transition_of("dissolve", even()))
     spot = (slice(None), slice(6, 10), slice(6, 10))
     again = torch.lerp(outgoing[2][spot], incoming[2][spot], even()[2, 0])

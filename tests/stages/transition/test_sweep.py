@@ -9,7 +9,7 @@ import torch
 from clips import drifting, psnr
 from torch import Tensor
 
-from stages.mixing.mixture import Mixture, mix, project
+from stages.mixing.mixture import Mixture, Side, mix, project
 from stages.motion.links import MotionLinks, find_links, offered_value
 from stages.shots import Space
 from stages.transition.sweep import TOLERANCE, WEIGHTS, turn
@@ -190,12 +190,12 @@ def test_anchors_hold_the_layers() -> None:
 
 
 @pytest.mark.parametrize("locked", ["outgoing", "incoming"])
-def test_a_locked_colour_stays(locked: str) -> None:
+def test_a_locked_colour_stays(locked: Side) -> None:
     color = torch.tensor([0.2, 0.5, 0.1])
     plain = color.view(1, 3, 1, 1).expand(COUNT, 3, *SIZE)
     a, b = (plain, scenes()[1]) if locked == "outgoing" else (scenes()[0], plain)
     whole = mixed(a, b)
-    mixture = Mixture(whole.frames, whole.weight, PRE, PRE + STEPS - 1, "gamma", locked, color)  # type: ignore[arg-type]
+    mixture = Mixture(whole.frames, whole.weight, PRE, PRE + STEPS - 1, "gamma", locked, color)
     layers = a[INSIDE], b[INSIDE]
     new = turn(mixture, over(mixture, layers), layers, torch.zeros(STEPS, 1, *SIZE), (1,))
     torch.testing.assert_close(

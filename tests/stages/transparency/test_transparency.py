@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -61,11 +62,11 @@ def aligned(guess: Tensor, truth: Tensor) -> float:
     return psnr((design @ answer).view_as(truth).clamp(0, 1), truth.double())
 
 
-def context(**told: object) -> SeparationContext:
-    settings = FitSettings(
-        preset=str(told.pop("preset", "fast")), max_seconds=told.pop("max_seconds", None)
-    )  # type: ignore[arg-type]
-    return SeparationContext(settings=settings, **told)  # type: ignore[arg-type]
+def context(
+    preset: str = "fast", max_seconds: float | None = None, **told: Any
+) -> SeparationContext:
+    settings = FitSettings(preset=preset, max_seconds=max_seconds)
+    return SeparationContext(settings=settings, **told)
 
 
 def taken_apart(frames: Tensor, told: SeparationContext) -> tuple[TransparencySurvey, Separation]:
