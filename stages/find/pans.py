@@ -23,8 +23,9 @@ WIDTH = 48  # pixels of the longer side at which frames are shifted against each
 LEAST_OVERLAP = 0.35  # part of the picture that two frames of a pan have in common
 # Correlation of two neighbours over that part. Blurred by their motion, frames of pans have 0.9.
 PANNED = 0.85
-FEWEST = 3  # frames that show a motion
-FARTHEST = 0.5  # part of the picture's longer side that a pan passes over at least
+FEWEST, MOST = 3, 18  # frames of a fast pan, with a still one at each end
+FARTHEST = 0.5  # picture widths that a pan passes over at least
+WHOLE = 0.6  # part of the picture's width or height that a push passes over at least
 STRAIGHT = 0.8  # length of a pan's way from end to end, as part of the sum of its steps
 LEAST_DEVIATION = 0.01  # root mean square of a part that is structured, in [0, 1]
 # How many times as large the step at a push's seam is as the steps elsewhere: on made pushes of
@@ -36,34 +37,51 @@ TINY = 1e-6  # keeps ratios finite
 
 
 def is_pan(frames: Array) -> bool:
-    """Return whether frames ``(T, H, W, 3)`` are one view that is moved straight to another one."""
-    longer = max(frames.shape[1:3])
-    scale = min(1.0, WIDTH / longer)
+    """Return whether frames ``(T, H, W, 3)`` are one view that moves fast and straight to another.
+
+    Longer pans are slow enough for optical flow, and a long dissolve over a pan looks like one.
+    """
+    if not FEWEST <= len(frames) <= MOST:
+        return False
+    steps = _steps(frames)
+    if steps is None:
+        return False
+    way = np.hypot(*steps.sum(0))
+    return bool(way >= FARTHEST and way >= STRAIGHT * np.hypot(*steps.T).sum())
+
+
+def is_pan_for_push(frames: Array, placements: Sequence[Placement]) -> bool:
+    """Return whether frames that look like a push are one view that moves.
+
+    A push moves by the whole picture, and has a seam. frames: ``(T + 2, H, W, 3)``, the clean
+    frames first and last. placements: of the T frames in between.
+    """
+    steps = _steps(frames)
+    if steps is None:
+        return False
+    down, right = np.abs(steps.sum(0))
+    if max(right, down * frames.shape[2] / frames.shape[1]) < WHOLE:
+        return True
+    return seam_contrast(frames[1:-1], placements) < SEAM
+
+
+def _steps(frames: Array) -> npt.NDArray[np.float64] | None:
+    """Return the shift (y, x) from each frame to the next one, ``(T - 1, 2)``, in picture widths.
+
+    Returns None where some frame is not the one before it, shifted.
+    """
+    scale = min(1.0, WIDTH / max(frames.shape[1:3]))
     greys = [
         cv2.resize(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), None, fx=scale, fy=scale)
         for frame in frames
     ]
-    if len(greys) < FEWEST:
-        return False
     steps = []
     for one, other in zip(greys, greys[1:], strict=False):
         alike, shift = best_shift(one, other)
         if alike < PANNED:
-            return False
+            return None
         steps.append(shift)
-    way = np.hypot(*np.sum(steps, axis=0))
-    return bool(
-        way >= FARTHEST * longer * scale and way >= STRAIGHT * np.hypot(*np.transpose(steps)).sum()
-    )
-
-
-def is_pan_for_push(frames: Array, placements: Sequence[Placement]) -> bool:
-    """Return whether frames that look like a push are a pan: one view, and no seam.
-
-    frames: ``(T + 2, H, W, 3)``, the clean frames first and last. placements: of the T frames in
-    between.
-    """
-    return is_pan(frames) and seam_contrast(frames[1:-1], placements) < SEAM
+    return np.array(steps, np.float64).reshape(-1, 2) / greys[0].shape[1]
 
 
 def best_shift(one: Array, other: Array) -> tuple[float, tuple[int, int]]:
