@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from stages.find.boundaries import Boundary, CleanWindow, stretches
-from stages.find.edge_fit import find_wipe, pattern_between
+from stages.find.edge_fit import find_wipe
 from stages.find.features import (
     Array,
     OpticalFlow,
@@ -207,18 +207,13 @@ class GradualSearch:
             return find_placement(stretch, *sides)
         return better_placement(frames, wipe, reach)
 
-    def explained(self, frames: Array, window: CleanWindow) -> Boundary | None:
-        """Return the boundary in a window that the model of a kind explains, or None.
-
-        It is a wipe over moving scenes, or a transition in which scenes move as a whole.
-        """
-        stretch, found = Stretch(frames, window.low, window.high), None
-        if may_be_placed(stretch, window.start, window.end):
-            found = find_placement(stretch, window.start, window.end, ALONE_LEFT)
-        if found is None and pattern_between(stretch, window.start, window.end, carried=True):
-            found = find_wipe(stretch, window.start, window.end, carried=True)
-            if found and self.rejection_score(found, frames) >= REJECTION_LIMIT:
-                found = None
+    @staticmethod
+    def explained(frames: Array, window: CleanWindow) -> Boundary | None:
+        """Return the boundary in a window at which scenes move as a whole, or None."""
+        stretch = Stretch(frames, window.low, window.high)
+        if not may_be_placed(stretch, window.start, window.end):
+            return None
+        found = find_placement(stretch, window.start, window.end, ALONE_LEFT)
         return None if found is None else Boundary(found.before + 1, found.after - 1)
 
     @staticmethod

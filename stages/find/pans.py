@@ -81,7 +81,8 @@ def _steps(frames: Array) -> npt.NDArray[np.float64] | None:
         if alike < PANNED:
             return None
         steps.append(shift)
-    return np.array(steps, np.float64).reshape(-1, 2) / greys[0].shape[1]
+    shifts: npt.NDArray[np.float64] = np.array(steps, np.float64).reshape(-1, 2)
+    return np.asarray(shifts / greys[0].shape[1])
 
 
 def best_shift(one: Array, other: Array) -> tuple[float, tuple[int, int]]:
