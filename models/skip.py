@@ -1,11 +1,14 @@
 """The published network of Double-DIP: Deep Image Prior's hourglass with skip connections.
 
 Written from the papers (Ulyanov et al., CVPR 2018; Gandelsman et al., CVPR 2019) for comparison,
-as the preset ``paper``: 8 to 128 channels over five levels, 5x5 filters, and skip connections of 4
-channels at the two deepest levels only.
+as the preset ``paper``. The network comes in a few shapes (:class:`SkipShape`): most layers are
+drawn by 8 to 128 channels over five levels, with skip connections of 4 channels at the two deepest
+levels only.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -13,14 +16,31 @@ from torch.nn import functional as F
 
 from models.generator import convolution
 
-CHANNELS = (8, 16, 32, 64, 128)
-"""Channels of each level, from the finest to the deepest."""
 
-SKIPS = (0, 0, 0, 4, 4)
-"""Channels of each level's skip connection; 0 means that there is none."""
+@dataclass(frozen=True)
+class SkipShape:
+    """The shape of a network.
 
-FILTER = 5
-"""Side of the convolutions' filters, in pixels."""
+    channels: of each level, from the finest to the deepest. skips: channels of each level's skip
+    connection; 0 means that there is none. side: of the convolutions' filters, in pixels.
+    """
+
+    channels: tuple[int, ...]
+    skips: tuple[int, ...]
+    side: int
+
+
+FIVE_LEVELS = SkipShape((8, 16, 32, 64, 128), (0, 0, 0, 4, 4), 5)
+"""The usual shape: 1,544,787 parameters from 2 channels to 3."""
+
+FIVE_LEVELS_3X3 = SkipShape((8, 16, 32, 64, 128), (0, 0, 0, 4, 4), 3)
+"""The same with small filters, for haze and for marks: 573,187 parameters from 8 channels to 3."""
+
+FOUR_LEVELS_3X3 = SkipShape((8, 16, 32, 64), (0, 0, 0, 4), 3)
+"""For the matte of a mark in one picture."""
+
+THREE_LEVELS_3X3 = SkipShape((8, 16, 32), (0, 0, 0), 3)
+"""For segmentation: no skip connections, 35,179 parameters from 2 channels to 3."""
 
 NEGATIVE_SLOPE = 0.2
 """Slope of the leaky ReLU below zero."""
@@ -66,27 +86,30 @@ class HourglassLevel(nn.Module):
     """One level of the hourglass.
 
     Halve the size, convolve twice, apply the deeper level, double the size, append the skip
-    connection, and convolve with 5x5 and then 1x1 filters.
+    connection, and convolve with the shape's filters and then with 1x1 filters.
 
-    inputs: channels. depth: 0 for the finest level.
+    inputs: channels. depth: 0 for the finest level. shape: of the whole network.
     """
 
-    def __init__(self, inputs: int, depth: int, generator: torch.Generator) -> None:
+    def __init__(
+        self, inputs: int, depth: int, generator: torch.Generator, shape: SkipShape
+    ) -> None:
         super().__init__()
-        width = CHANNELS[depth]
-        skip = SKIPS[depth]
+        width = shape.channels[depth]
+        skip = shape.skips[depth]
         self.skip = ReflectingConvolution(inputs, skip, 1, generator) if skip else None
         self.down = nn.Sequential(
-            ReflectingConvolution(inputs, width, FILTER, generator, stride=2),
-            ReflectingConvolution(width, width, FILTER, generator),
+            ReflectingConvolution(inputs, width, shape.side, generator, stride=2),
+            ReflectingConvolution(width, width, shape.side, generator),
         )
-        self.deeper = (
-            HourglassLevel(width, depth + 1, generator) if depth + 1 < len(CHANNELS) else None
-        )
-        below = width if self.deeper is None else CHANNELS[depth + 1]
+        self.deeper: HourglassLevel | None = None
+        below = width
+        if depth + 1 < len(shape.channels):
+            self.deeper = HourglassLevel(width, depth + 1, generator, shape)
+            below = shape.channels[depth + 1]
         self.norm = nn.BatchNorm2d(below + skip)
         self.up = nn.Sequential(
-            ReflectingConvolution(below + skip, width, FILTER, generator),
+            ReflectingConvolution(below + skip, width, shape.side, generator),
             ReflectingConvolution(width, width, 1, generator),
         )
 
@@ -95,21 +118,33 @@ class HourglassLevel(nn.Module):
         below = self.down(x)
         if self.deeper is not None:
             below = self.deeper(below)
-        # To the exact size of this level, as an odd size is not the double of its half.
-        below = F.interpolate(below, size=x.shape[-2:], mode="bilinear", align_corners=False)
+        # To the exact size of this level, as an odd size is not the double of its half. The
+        # published networks align the corners.
+        below = F.interpolate(below, size=x.shape[-2:], mode="bilinear", align_corners=True)
         joined = below if self.skip is None else torch.cat([self.skip(x), below], 1)
         picture: Tensor = self.up(normalise(self.norm, joined))
         return picture
 
 
 class Skip(nn.Module):
-    """The whole network: noise ``(B, channels_in, H, W)``, of any size, to pictures in (0, 1)."""
+    """The whole network: noise ``(B, channels_in, H, W)``, of any size, to pictures in (0, 1).
 
-    def __init__(self, channels_in: int = 2, channels_out: int = 3, *, seed: int = 0) -> None:
+    channels_in, channels_out: of the noise and of the pictures. seed: of the initial values.
+    shape: levels, skip connections and filters.
+    """
+
+    def __init__(
+        self,
+        channels_in: int = 2,
+        channels_out: int = 3,
+        *,
+        seed: int = 0,
+        shape: SkipShape = FIVE_LEVELS,
+    ) -> None:
         super().__init__()
         generator = torch.Generator().manual_seed(seed)
-        self.body = HourglassLevel(channels_in, 0, generator)
-        self.last = convolution(CHANNELS[0], channels_out, 1, generator, bias=True)
+        self.body = HourglassLevel(channels_in, 0, generator, shape)
+        self.last = convolution(shape.channels[0], channels_out, 1, generator, bias=True)
 
     def forward(self, noise: Tensor) -> Tensor:
         """Return pictures ``(B, channels_out, H, W)``."""

@@ -32,7 +32,7 @@ from pipeline.values import (
 )
 from stages.errors import UsageError
 
-PRESETS = ("fast", "balanced", "best", "paper")
+PRESETS = ("fast", "balanced", "best", "paper", "coupled")
 ALPHAS = ("prores", "vp9", "ffv1", "png")
 INTERLACED = ("auto", "keep", "deinterlace")
 SPACES = ("auto", "gamma", "linear")

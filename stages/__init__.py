@@ -2,7 +2,8 @@
 
 ``find`` searches for transitions and ``transition`` takes one apart. ``segment``, ``dehaze``,
 ``watermark`` and ``transparency`` hold the other tasks' methods. ``media``, ``motion``, ``optim``
-and ``mixing`` are shared by all of them. The task folders do not use each other, except that
+and ``mixing`` are shared by all of them, and so are the methods to compare with, ``published`` and
+``coupled``. The task folders do not use each other, except that
 ``transition`` uses the shapes that ``find`` knows.
 
 Axis convention of the whole package: a stack of frames is a float32 tensor ``(T, C, H, W)``, RGB

@@ -25,7 +25,8 @@ and for checking and drawing the results. Chosen by us."""
 class FitSettings:
     """The user's choices for one separation.
 
-    preset: how much work to do, one of the names in ``pipeline.settings.PRESETS``.
+    preset: how much work to do, or which method to compare with; one of the names in
+        ``pipeline.settings.PRESETS``.
     seed: of all random numbers. device: where to fit.
     max_seconds: the time it may take; ``None`` for the preset's own amount of work.
     """
@@ -48,6 +49,8 @@ class SeparationContext:
     strength: how much to remove, from 0 (nothing) to 2; 1 removes what the evidence supports.
         Only some tasks use it.
     reduced: how many times the working size is halved because memory ran out.
+    before: layers that the window before found for this window's first frames, where both overlap,
+        by name, ``(n, C, H, W)``. Only layers that the task asks for are in it.
     checkpoints: where to save results that should survive a kill. Save a plan that depends on the
         clock (``max_seconds``) with its ``compute_and_save``.
     trace: collects the losses of every fit, by stage, for the report.
@@ -60,6 +63,7 @@ class SeparationContext:
     space: str = "auto"
     strength: float = 1.0
     reduced: int = 0
+    before: Mapping[str, Tensor] = field(default_factory=dict)
     checkpoints: CheckpointStore = field(default_factory=NoCheckpoints)
     trace: Trace = field(default_factory=Trace)
 

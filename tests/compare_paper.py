@@ -27,8 +27,7 @@ from samples.ablation import Case
 from samples.ablation import case as scenes
 from stages.context import FitSettings
 from stages.mixing.mixture import project
-from stages.transition.networks import FitResult
-from stages.transition.paper import PeriodicCheck, fit_paper
+from stages.published.transition import PeriodicCheck, PublishedScenes, fit_transition
 
 HEIGHT, WIDTH = 72, 128
 """Size of the pictures."""
@@ -104,7 +103,7 @@ def watch_paper(
     """
     mixture, judged, began = given.mixture, 0.0, clock()
 
-    def look(steps: int, result: FitResult) -> bool:
+    def look(steps: int, result: PublishedScenes) -> bool:
         nonlocal judged
         now = clock()
         layers = project(mixture, result.outgoing[mixture.mixed], result.incoming[mixture.mixed])
@@ -115,7 +114,7 @@ def watch_paper(
         judged += clock() - now
         return enough
 
-    fit_paper(mixture, steps=10**9, check=PeriodicCheck(check, look))
+    fit_transition(mixture, steps=10**9, check=PeriodicCheck(check, look))
     return record
 
 

@@ -17,7 +17,7 @@ MEDIA = tuple(
     for name in ("audio", "decode", "deinterlace", "describe", "read", "trial_child", "write")
 )
 # The folders of `stages` that every stage may use. The other folders are one task's own.
-SHARED = {"media", "motion", "optim", "mixing", "kinds"}
+SHARED = {"media", "motion", "optim", "mixing", "kinds", "published", "coupled"}
 TESTS = sorted((ROOT / "tests").rglob("test_*.py"))
 
 

@@ -43,6 +43,8 @@ class Recipe:
     memory: measured peak memory in bytes for each value of a window's frames (frames x 3 x
         height x width). Windows are made shorter where memory is short.
     settle: makes faded layers mix back to the input exactly, where two windows overlap.
+    carried: names of the layers that the next window is given for the frames that both share, see
+        :attr:`stages.context.SeparationContext.before`.
     kinds: the dataclasses in the result of ``survey``, so that a checkpoint can hold it.
     surveying: the part of a time budget that ``survey`` may take, 0 to 1.
     limits: for estimates, the number of pixels beyond which a part of ``separate`` costs no
@@ -59,6 +61,7 @@ class Recipe:
     sample: int = 24
     memory: float = 24.0
     settle: Callable[[Tensor, dict[str, Tensor], Any], dict[str, Tensor]] | None = None
+    carried: tuple[str, ...] = ()
     kinds: tuple[type, ...] = ()
     surveying: float = 0.15
     limits: Mapping[str, int] = field(default_factory=dict)

@@ -152,6 +152,7 @@ class _LayeredRun:
             job.stages.stage("separate", within=lambda: self.statistics.seconds) as step,
         ):
             done = 0
+            before: dict[str, Tensor] = {}
             for window in windows(job.clip, length, overlap):
                 checkpoints = job.checkpoints.namespace(f"window-{window.first:06d}")
                 span = done / frame_count, min(1.0, (done + len(window)) / frame_count)
@@ -162,6 +163,7 @@ class _LayeredRun:
                     checkpoints=checkpoints,
                     span=span,
                 )
+                context = replace(context, before=before)
                 # A resumed run needs the disk space of the layers that are still to be written.
                 to_write = layer_bytes * (frame_count - files.written) // frame_count
                 separated = self._separate(
@@ -171,6 +173,7 @@ class _LayeredRun:
                 self.statistics.curves = joined(
                     self.statistics.curves, placed(separated.trace, begin, end)
                 )
+                before = _carried(separated, recipe, overlap)
                 findings.add(window, separated, recipe)
                 done = files.add(window, separated, survey)
             done = files.finish()
@@ -297,6 +300,12 @@ class _LayeredRun:
             report=figures,
             fits=fits,
         )
+
+
+def _carried(separated: Separation, recipe: Recipe, overlap: int) -> dict[str, Tensor]:
+    """Return copies of the carried layers' last ``overlap`` frames; views would keep the window."""
+    names = recipe.carried if overlap else ()
+    return {name: separated.layers[name][-overlap:].clone() for name in names}
 
 
 def _max_window_frames(job: Job, recipe: Recipe, unordered: bool) -> int:

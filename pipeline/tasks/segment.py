@@ -46,6 +46,7 @@ RECIPE = Recipe(
     settle=settle,
     account=account,
     memory=36,
+    carried=("matte",),
     kinds=(SegmentSurvey, Plate),
     limits={
         "motion": WORK_PIXELS,

@@ -15,8 +15,10 @@ def account(figures: Mapping[str, float]) -> str:
     """Say what tells the two layers apart."""
     if figures.get("untouched", 0.0) == 1.0:
         return "No reflection was removed: the transmission is the input."
+    if "whole_fit_steps" in figures:
+        return "The layers were told apart by the published networks alone."
     if "fit_steps" in figures:
-        return "The layers were told apart by two networks, as published."
+        return "The layers were told apart by coupled generators alone."
     if any(name.startswith("weight_") for name in figures):
         return "The layers follow from several mixtures of the same two pictures."
     if "turns" in figures:

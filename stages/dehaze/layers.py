@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -22,8 +21,12 @@ import torch
 from torch import Tensor
 
 from stages.context import Note, Separation, SeparationContext
-from stages.dehaze import paper as dehaze_paper
 from stages.dehaze.airlight import blue_sky, find_airlight
+from stages.dehaze.alone import (
+    coupled_transmission,
+    published_airlight,
+    published_transmission,
+)
 from stages.dehaze.evidence import evidence, find_floors, veil_colour
 from stages.dehaze.field import find_field
 from stages.dehaze.model import guided, least_transmission, rounded, spread
@@ -32,8 +35,12 @@ from stages.mixing.haze import Haze
 from stages.mixing.psnr import psnr_of
 from stages.motion.flow import resize, shrunk
 from stages.optim.timing import clocked
+from stages.published.fit import shortened_notes
+from stages.published.haze import EDGES as PUBLISHED_EDGES
+from stages.published.haze import RADIUS as PUBLISHED_RADIUS
+from stages.published.haze import THIN
 
-TURNS = {"fast": 10, "balanced": 14, "best": 24, "paper": 0}
+TURNS = {"fast": 10, "balanced": 14, "best": 24, "paper": 0, "coupled": 0}
 """Turns of the envelope's fit by preset; after ten it has settled to a tenth of a decibel."""
 FEWEST = 6
 """Fewest turns within a time budget."""
@@ -66,18 +73,34 @@ class DehazeSurvey:
     airlight: one colour ``(1, 3, 1, 1)`` or a field on a few nodes ``(1, 3, h, w)``, see
     :func:`stages.dehaze.model.spread`; ``None`` for unrelated pictures. black: see
     :func:`stages.dehaze.veil.transmission_of`. sure: how much of the haze is believed, 0 to 1, from
-    :func:`stages.dehaze.evidence.evidence`.
+    :func:`stages.dehaze.evidence.evidence`. steps: of the published first pass, which finds the
+    airlight for the preset ``paper``.
     """
 
     airlight: Tensor | None
     black: float = BLACK
     sure: float = 1.0
+    steps: int = 0
 
 
 def survey(sample: Tensor, context: SeparationContext) -> DehazeSurvey:
-    """Estimate the airlight of a clip, and the evidence for haze, from frames ``(S, 3, H, W)``."""
-    if context.unordered and len(sample) > 1:
+    """Estimate the airlight of a clip, and the evidence for haze, from frames ``(S, 3, H, W)``.
+
+    Unrelated pictures are surveyed one by one, when they are separated. So is a single picture for
+    the preset ``paper``, whose two passes then share its time evenly.
+    """
+    one = len(sample) == 1
+    if (one and context.settings.preset == "paper") or (context.unordered and not one):
         return DehazeSurvey(None)
+    return _surveyed(sample, context)
+
+
+def _surveyed(sample: Tensor, context: SeparationContext) -> DehazeSurvey:
+    """Return what holds for frames ``(S, 3, H, W)`` of one clip, or for one picture."""
+    if context.settings.preset == "paper":
+        middle = len(sample) // 2
+        airlight, steps = published_airlight(sample[middle : middle + 1], context)
+        return DehazeSurvey(airlight, steps=steps)
     chosen = torch.linspace(0, len(sample) - 1, min(SURVEYED, len(sample))).round().long()
     small = shrunk(sample[chosen], context.working_pixels(WORK))
     black = BLACK + (BLUE_BLACK - BLACK) * blue_sky(small)
@@ -108,17 +131,17 @@ def separate(frames: Tensor, facts: DehazeSurvey, context: SeparationContext) ->
         return _each(frames, context)
     seconds: dict[str, float] = defaultdict(float)
     published = context.settings.preset == "paper"
-    taken = power(1.0 if published else facts.sure, context.strength)
+    taken = power(facts.sure, context.strength)
     if taken == 0:
-        return _untouched(frames, facts.airlight, found=facts.sure > 0 or published)
-    small = shrunk(frames, context.working_pixels(WORK))
+        return _untouched(frames, facts.airlight, found=facts.sure > 0)
     size = (frames.shape[-2], frames.shape[-1])
     airlight = spread(facts.airlight, size)
     radius, edges = RADIUS, EDGES
     if published:
-        radius, edges = dehaze_paper.RADIUS, dehaze_paper.EDGES
+        radius, edges = PUBLISHED_RADIUS, PUBLISHED_EDGES
+    figures: dict[str, float] = {}
     with clocked(seconds, "transmission"):
-        veil, turns = (_published if published else _fitted)(small, facts, context)
+        small, veil, turns = _transmission(frames, facts, context, figures)
     transmission, clear = torch.empty_like(frames[:, :1]), torch.empty_like(frames)
     with clocked(seconds, "finish"):
         # One frame at a time: the coefficients of the filter are four pictures at full size.
@@ -126,6 +149,8 @@ def separate(frames: Tensor, facts: DehazeSurvey, context: SeparationContext) ->
             context.progress(0.5 + 0.5 * index / len(frames), "full size")
             one = slice(index, index + 1)
             fine = guided(small[one], veil[one], frames[one], radius, edges).clamp(0, 1)
+            if published:
+                fine = fine.clamp_min(THIN)
             transmission[one], clear[one] = settled(frames[one], fine**taken, airlight)
     layers = {
         "clear": clear,
@@ -138,8 +163,35 @@ def separate(frames: Tensor, facts: DehazeSurvey, context: SeparationContext) ->
         "power": taken,
         "turns": float(turns),
         "untouched": 0.0,
+        **figures,
     }
-    return Separation(layers, frozenset({"airlight"}), report, dict(seconds))
+    notes: tuple[Note, ...] = ()
+    if published:
+        notes = shortened_notes(
+            int(figures["fit_steps"]), int(figures["whole_fit_steps"]), len(frames)
+        )
+    return Separation(layers, frozenset({"airlight"}), report, dict(seconds), notes=notes)
+
+
+def _transmission(
+    frames: Tensor, facts: DehazeSurvey, context: SeparationContext, figures: dict[str, float]
+) -> tuple[Tensor, Tensor, int]:
+    """Return the frames at the working size, their transmission ``(T, 1, h, w)``, and the turns.
+
+    figures: takes the steps of networks, where they find the transmission.
+    """
+    assert facts.airlight is not None
+    if context.settings.preset == "paper":
+        drawn = published_transmission(frames, facts.airlight, context)
+        figures["fit_steps"] = float(facts.steps + drawn.steps)
+        figures["whole_fit_steps"] = 2.0 * drawn.whole
+        return drawn.guide, drawn.transmission, 0
+    if context.settings.preset == "coupled":
+        drawn = coupled_transmission(frames, facts.airlight, context)
+        figures["fit_steps"] = float(drawn.steps)
+        return drawn.guide, drawn.transmission, 0
+    small = shrunk(frames, context.working_pixels(WORK))
+    return small, *_fitted(small, facts, context)
 
 
 def _untouched(frames: Tensor, airlight: Tensor, found: bool) -> Separation:
@@ -188,38 +240,6 @@ def _fitted(small: Tensor, facts: DehazeSurvey, context: SeparationContext) -> t
     return resize(transmission_of(log, facts.black), size), turns
 
 
-def _published(
-    small: Tensor, facts: DehazeSurvey, context: SeparationContext
-) -> tuple[Tensor, int]:
-    """Run the published method; return the transmission ``(T, 1, h, w)``, and the steps per
-    frame."""
-    assert facts.airlight is not None
-    settings = context.settings
-    airlight = spread(facts.airlight, (small.shape[-2], small.shape[-1]))
-    work = partial(
-        dehaze_paper.fit_paper, airlight=airlight, seed=settings.seed, device=settings.device
-    )
-    steps = dehaze_paper.STEPS
-    if (budget := settings.max_seconds) is not None:
-
-        def measured() -> int:
-            began = time.monotonic()
-            for count in (1, 4):  # the first call also starts threads and allocates
-                began = time.monotonic()
-                work(small[:1], steps=count)
-            per_step = (time.monotonic() - began) / 4
-            fitting = int(SHARE * budget / len(small) / per_step)
-            return min(dehaze_paper.STEPS, max(1, fitting))
-
-        steps = context.checkpoints.compute_and_save("steps", measured)
-
-    def note(done: float, losses: Mapping[str, float]) -> None:
-        context.progress(0.5 * done, "published networks")
-        context.trace.add("networks", done, losses)
-
-    return work(small, steps=steps, on_step=note), steps
-
-
 def settle(frames: Tensor, layers: dict[str, Tensor], facts: DehazeSurvey) -> dict[str, Tensor]:
     """Return layers that were faded between two windows, made to mix to the input again."""
     del facts
@@ -243,12 +263,22 @@ def _each(frames: Tensor, context: SeparationContext) -> Separation:
     budget = context.settings.max_seconds
     part_budget = None if budget is None else budget / len(frames)
     settings = replace(context.settings, max_seconds=part_budget)
+    if settings.preset == "paper" and part_budget is not None:
+        # The published method has two passes of the same length: survey and separation.
+        settings = replace(settings, max_seconds=part_budget / 2)
     parts = []
     for index in range(len(frames)):
         context.progress(index / len(frames), f"picture {index + 1} of {len(frames)}")
         one = frames[index : index + 1]
-        quiet = SeparationContext(settings, strength=context.strength, trace=context.trace)
-        parts.append(separate(one, survey(one, quiet), quiet))
+        quiet = SeparationContext(
+            settings,
+            strength=context.strength,
+            trace=context.trace,
+            reduced=context.reduced,
+            checkpoints=context.checkpoints.namespace(f"picture-{index + 1:03d}"),
+        )
+        first = replace(quiet, checkpoints=quiet.checkpoints.namespace("survey"))
+        parts.append(separate(one, _surveyed(one, first), quiet))
     layers = {name: torch.cat([part.layers[name] for part in parts]) for name in parts[0].layers}
     seconds: dict[str, float] = defaultdict(float)
     for part in parts:

@@ -8,6 +8,8 @@ mixed frames themselves, from coarse to fine, by minimising over the flows F and
 
 where roughness is the difference of neighbouring vectors and bend the change of velocity over time.
 No half-separated layer is ever matched, so no ghost of the other scene can hold a flow back.
+Between the levels, frames in which a scene is faint are offered the motion that goes on from
+clearer ones (:mod:`stages.motion.propose`).
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from torch import Tensor
 from stages.mixing.forward_model import Pair
 from stages.mixing.mixture import SIDES, Mixture, Side
 from stages.motion.flow import flows, resize, resize_flow, warp
+from stages.motion.propose import propose
 from stages.motion.sampling import InterleavedSampling
 from stages.optim.descent import (
     Descent,
@@ -175,6 +178,9 @@ def carry(
 
         level = _MotionLevel(mixture, scale, known, device)
         current = level.fit(current, steps, note)
+        if scale > 1:
+            # At full size no fit follows that would smooth what was chosen pixel by pixel.
+            current = propose(mixture, current, known, scale)
         done += steps
     templates = mixture.template("outgoing"), mixture.template("incoming")
     return CarriedLayers(current, templates, carried_layers(mixture, current))

@@ -119,6 +119,18 @@ def mask_consistency(matte: Tensor) -> Tensor:
     return torch.relu(matte[:-1] - matte[1:]).mean()
 
 
+def steady_matte(matte: Tensor, index: Tensor) -> Tensor:
+    """Return ``mean|m_(t+1) - m_t|`` over the consecutive frames of a batch: mask consistency.
+
+    matte: ``(B, 1, H, W)``. index: the frames' numbers, ``(B,)``, rising. It is 0 where no two
+    frames follow each other.
+    """
+    follows = (index.diff() == 1).nonzero()[:, 0]
+    if not len(follows):
+        return torch.zeros_like(matte).sum()
+    return (matte[follows + 1] - matte[follows]).abs().mean()
+
+
 def carried_consistency(matte: Tensor, carried: Tensor, trust: Tensor) -> Tensor:
     """Return ``mean(u |m_(t+1) - warp(m_t)|)``: how far a matte is from moving with its object.
 

@@ -14,6 +14,12 @@ was delayed during the shorter of two measurements."""
 LEAST_STEP = 1e-6
 """Least cost of a step, in seconds."""
 
+MEASURED_PART = 0.05
+"""Part of a time budget in which the cost of a step is measured, if a step takes no longer."""
+
+MOST_MEASURED = 40
+"""Most steps that are measured; from there on, more say nothing new."""
+
 
 @contextmanager
 def clocked(seconds: MutableMapping[str, float], name: str) -> Iterator[None]:
@@ -45,3 +51,18 @@ def seconds_of(work: Callable[[], object]) -> float:
     began = time.monotonic()
     work()
     return time.monotonic() - began
+
+
+def steps_within(work: Callable[[int], object], seconds: float, most: int) -> int:
+    """Return how many steps of ``work(steps)`` take ``seconds`` in all, from 1 to ``most``.
+
+    The steps by which their cost is measured count as spent.
+    """
+    began = time.monotonic()
+    work(1)  # The first call also starts threads and allocates.
+    once = seconds_of(partial(work, 1))
+    count = max(2, min(MOST_MEASURED, int(MEASURED_PART * seconds / max(once, LEAST_STEP))))
+    longer = seconds_of(partial(work, 1 + count))
+    step = max((longer - once) / count, LEAST_PART * longer / count, LEAST_STEP)
+    left = seconds - (time.monotonic() - began) - (once - step)
+    return max(1, min(most, int(left / step)))

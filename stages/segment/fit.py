@@ -24,12 +24,10 @@ from stages.optim.losses import (
     binary_push,
     carried_consistency,
     constant,
-    exclusion,
     ramp,
     reconstruction,
-    squared_reconstruction,
+    steady_matte,
 )
-from stages.optim.published import InputJitter, PublishedNetworks, published_plan
 from stages.segment.motion import WindowMotion
 
 WEIGHTS: dict[str, Schedule] = {
@@ -41,20 +39,8 @@ WEIGHTS: dict[str, Schedule] = {
 }
 """The weight of every loss of :func:`fit_segments`."""
 
-PAPER_WEIGHTS: dict[str, Schedule] = {
-    "reconstruction": constant(1.0),
-    "exclusion": constant(0.1),
-    "matte": ramp(1.0, 0.0, 0.3),
-    "binary_push": ramp(0.0, 0.1),
-}
-"""Those of Double-DIP for segmentation (Gandelsman et al. 2019, section 3).
-
-The hint leads at the start; then the matte is pushed to 0 and 1.
-"""
-
 REACH = 4.0  # most log-odds that the matte's generator can add
 EDGE = 0.02  # mattes are clamped this far from 0 and 1 before they become log-odds
-HINTED = 0.8  # trust in the given matte above which it replaces the user's hint
 
 
 @dataclass(frozen=True)
@@ -155,10 +141,12 @@ def fit_segments(
     seed: int,
     device: torch.device,
     on_step: OnStep | None = None,
+    steady: bool = False,
 ) -> Segments:
     """Fit the three generators to ``known.frames`` and render them.
 
     plan: steps and learning rate. seed: of all random numbers. on_step: called with the losses.
+    steady: compare the mattes of consecutive frames as they are, where no motion is known.
     """
     known = known.to(device)
     module = ThreeLayers(known, seed=seed, dtype=probe(device).dtype).to(device)
@@ -177,6 +165,8 @@ def fit_segments(
             "binary_push": binary_push(matte),
         }
         losses["mask_consistency"] = _consistency(matte, index, known.motion)
+        if steady:
+            losses["mask_consistency"] = steady_matte(matte, index)
         return losses
 
     fit(
@@ -190,41 +180,6 @@ def fit_segments(
     )
     matte = torch.sigmoid(module.given + REACH * (2 * module.change.render() - 1))
     return Segments(module.foreground.render().cpu(), module.background.render().cpu(), matte.cpu())
-
-
-def fit_paper_segments(
-    known: SegmentEvidence,
-    *,
-    plan: FitPlan,
-    seed: int,
-    device: torch.device,
-    on_step: OnStep | None = None,
-) -> Segments:
-    """Fit Double-DIP as published (Gandelsman et al., CVPR 2019), for comparison.
-
-    The sure part of ``known.matte`` replaces the user's hint. It uses skip networks, Adam at 1e-3
-    without a schedule, squared error, exclusion with weight 0.1, and inputs with noise of 1e-3.
-    The arguments are those of :func:`fit_segments`.
-    """
-    known = known.to(device)
-    count, _, height, width = known.frames.shape
-    module = PublishedNetworks.walking((3, 3, 1), count, (height, width), seed).to(device)
-    jitter = InputJitter(seed)
-
-    def terms(index: Tensor, progress: float) -> Mapping[str, Tensor]:
-        del progress
-        foreground, background, matte = module(index, jitter.draw(module, len(index)))
-        picture = MatteComposite(matte).mix(background, foreground)
-        return {
-            "reconstruction": squared_reconstruction(picture, known.frames[index]),
-            "exclusion": exclusion(foreground, background),
-            "matte": agreement(matte, known.matte[index], (known.trust[index] > HINTED).float()),
-            "binary_push": binary_push(matte),
-        }
-
-    published = published_plan(plan.steps, plan.batch)
-    fit(module, terms, PAPER_WEIGHTS, published, frames=count, seed=seed, on_step=on_step)
-    return Segments(*module.render(torch.arange(count), plan.batch))
 
 
 def _consistency(matte: Tensor, index: Tensor, motion: WindowMotion | None) -> Tensor:

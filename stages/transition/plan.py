@@ -20,9 +20,10 @@ from stages.motion.flow import flows, warp
 from stages.motion.links import DISTANCES
 from stages.optim.fit import FitPlan
 from stages.optim.threads import workers
-from stages.optim.timing import seconds_a_step, seconds_of
+from stages.optim.timing import LEAST_STEP, seconds_a_step, seconds_of
+from stages.published.transition import STEPS as PAPER_STEPS
+from stages.published.transition import fit_transition
 from stages.transition.networks import NetworkOptions, fit_layers
-from stages.transition.paper import fit_paper
 from stages.transition.sweep import SWEEPS
 from stages.transition.tie import MOST_PIXELS
 from stages.transition.ties import MOST_TIES
@@ -41,6 +42,7 @@ class Plan:
     ties: levels of the tied motion that ends a round. fit_steps: of the networks; 0 for none.
     rounds: how often sweeps and ties take turns.
     paper_steps: of the published method, which replaces all else where it is not 0.
+    coupled_steps: of the generators alone, which replace all else where it is not 0.
     """
 
     pixels: int
@@ -50,6 +52,12 @@ class Plan:
     fit_steps: int = 0
     rounds: int = 1
     paper_steps: int = 0
+    coupled_steps: int = 0
+
+    @property
+    def networks_alone(self) -> bool:
+        """Whether networks do all the work, without motion."""
+        return bool(self.paper_steps or self.coupled_steps)
 
 
 LARGEST = 960 * 540
@@ -60,7 +68,8 @@ PLANS: dict[str, Plan] = {
     # Coarse ties first and few fine ones: as good as (2, 30), (1, 20), in 0.6 of the time.
     "balanced": Plan(LARGEST, ((4, 150), (2, 100), (1, 80)), 3, ((4, 20), (2, 15), (1, 14)), 600),
     "fast": Plan(480 * 270, ((4, 120), (2, 70), (1, 30)), 2),
-    "paper": Plan(LARGEST, (), 0, paper_steps=4000),
+    "paper": Plan(LARGEST, (), 0, paper_steps=PAPER_STEPS),
+    "coupled": Plan(480 * 270, (), 0, coupled_steps=600),
 }
 """The plan of each preset."""
 
@@ -95,11 +104,16 @@ SAMPLE = 256 * 144
 NETWORK_PIXELS = 3000
 """Pixels of the pictures that the networks draw."""
 
-PAPER_TRIAL = 2
-"""Steps of the published method by which its cost is measured."""
+PAPER_TRIAL, COUPLED_TRIAL = 3, 10
+"""Steps of the published method, and of the generators alone, by which their cost is measured."""
 
-LEAST_PAPER_STEP = 1e-4
-"""Least cost of one of them, in seconds."""
+MOST_COUPLED = 3000
+"""Most steps of the generators alone within a time budget."""
+
+
+def networks_alone(preset: str) -> bool:
+    """Return whether networks do all the work of a preset, without motion."""
+    return preset in PLANS and PLANS[preset].networks_alone
 
 
 def plan_for(mixture: Mixture, settings: FitSettings) -> Plan:
@@ -126,14 +140,19 @@ def plans_for(
     if settings.max_seconds is None:
         return [PLANS[settings.preset]] * len(counts)
     began = time.monotonic()
-    paper = settings.preset == "paper"
-    costs = costs or Costs(mixture, settings, paper=paper)
+    alone = PLANS[settings.preset].networks_alone
+    costs = costs or Costs(mixture, settings, alone=alone)
     left = BUDGET_PART * settings.max_seconds - (time.monotonic() - began)
     plans = []
     for count in counts:
         share = left * count / sum(counts)
-        if paper:
-            plans.append(replace(PLANS["paper"], paper_steps=max(1, int(share / costs.paper))))
+        if alone:
+            steps = max(1, int(share / costs.alone))
+            plan = PLANS[settings.preset]
+            if plan.paper_steps:
+                plans.append(replace(plan, paper_steps=min(plan.paper_steps, steps)))
+            else:
+                plans.append(replace(plan, coupled_steps=min(MOST_COUPLED, steps)))
         else:
             fitting = (plan for plan in (PLANS["best"], *SMALLER) if costs.of(plan, count) <= share)
             plans.append(next(fitting, SMALLER[-1]))
@@ -168,17 +187,17 @@ class Costs:
     """Seconds of each kind of step on this machine, measured on the clip itself at a small size.
 
     mixture: the transition to measure on. settings: device and preset.
-    paper: measure only the published method.
+    alone: measure only a step of the networks of a preset that has nothing else.
     """
 
-    def __init__(self, mixture: Mixture, settings: FitSettings, *, paper: bool = False) -> None:
+    def __init__(self, mixture: Mixture, settings: FitSettings, *, alone: bool = False) -> None:
         self.settings = settings
         self.area = float(mixture.size[0] * mixture.size[1])
         self.side = min(mixture.size)
         self.sample = sample = shrink(mixture, SAMPLE)
         self.sampled = float(sample.size[0] * sample.size[1])
-        if paper:
-            self.paper = self.paper_step(PLANS["paper"])
+        if alone:
+            self.alone = self.alone_step(PLANS[settings.preset])
             return
         # A step costs by its pixels, except for the smallest pictures, where starting the
         # operations is what costs.
@@ -232,8 +251,20 @@ class Costs:
         work(plan=FitPlan(1))  # The first call also probes the precision and allocates.
         return seconds_a_step(lambda steps: work(plan=FitPlan(steps)), 1, 21)
 
-    def paper_step(self, plan: Plan) -> float:
-        """Return the seconds of a step of the published networks."""
-        work = partial(fit_paper, self.sample, steps=PAPER_TRIAL, device=self.settings.device)
-        step = max(seconds_of(work) / PAPER_TRIAL, LEAST_PAPER_STEP)
-        return step * min(self.area, float(plan.pixels)) / self.sampled
+    def alone_step(self, plan: Plan) -> float:
+        """Return the seconds of a step of the networks of a plan that has nothing else."""
+        device = self.settings.device
+        sample = shrink(self.sample, plan.pixels)
+        pixels = sample.size[0] * sample.size[1]
+
+        def published(steps: int) -> object:
+            return fit_transition(sample, steps=steps, device=device)
+
+        def coupled(steps: int) -> object:
+            return fit_layers(sample, plan=FitPlan(steps), device=device)
+
+        work = published if plan.paper_steps else coupled
+        trial = PAPER_TRIAL if plan.paper_steps else COUPLED_TRIAL
+        work(1)  # The first call also starts threads and allocates.
+        step = max(seconds_a_step(work, 1, 1 + trial), LEAST_STEP)
+        return step * min(self.area, float(plan.pixels)) / pixels

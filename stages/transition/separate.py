@@ -7,7 +7,7 @@ finishes the frames after it.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 
 import torch
@@ -21,14 +21,16 @@ from stages.mixing.mixture import Mixture, Side, project
 from stages.mixing.psnr import psnr_of
 from stages.motion.carry import CarriedLayers, carried_layers
 from stages.motion.flow import resize, resize_flow
-from stages.optim.loss_curves import Curves, thinned
+from stages.optim.fit import FitPlan
+from stages.optim.loss_curves import Curves, Trace, thinned
 from stages.optim.timing import clocked
+from stages.published.transition import fit_transition
 from stages.shots import Space, Transition
 from stages.transition.alternate import AlternationResult, Reporting, alternate, no_motion
 from stages.transition.direct import DirectSeparation, PutLayers
-from stages.transition.paper import fit_paper
+from stages.transition.networks import fit_layers
 from stages.transition.placed import separate_placed
-from stages.transition.plan import LARGEST, Plan, plan_for
+from stages.transition.plan import LARGEST, Plan, networks_alone, plan_for
 from stages.transition.still import Known, separate_still, still_pictures, still_scenes, still_side
 from stages.transition.window import Window, plain_color
 
@@ -104,8 +106,8 @@ def separate_transition(
         return _direct(
             transition, put, lambda take: separate_placed(window, transition, progress, take)
         )
-    paper = plan.paper_steps > 0 if plan else settings.preset == "paper"
-    pictures = (None, None) if paper else still_pictures(window, transition)
+    alone = plan.networks_alone if plan else networks_alone(settings.preset)
+    pictures = (None, None) if alone else still_pictures(window, transition)
     scenes = still_scenes(window, transition, pictures)
     if scenes is not None:
         still = scenes
@@ -121,6 +123,8 @@ def separate_transition(
     reporting = Reporting(progress, seconds, checkpoints or NoCheckpoints())
     if plan.paper_steps:
         done = _published(work, plan, settings, reporting)
+    elif plan.coupled_steps:
+        done = _coupled(work, transition.kind, plan, settings, reporting)
     else:
         done = alternate(work, transition.kind, plan, settings, reporting)
     known = still_side(pictures, done.mixture, done.layers)
@@ -181,7 +185,7 @@ def _published(
 ) -> AlternationResult:
     """Return the layers of the published method: networks alone, the residual distributed."""
     with clocked(reporting.seconds, "networks"):
-        result = fit_paper(
+        result = fit_transition(
             work,
             steps=plan.paper_steps,
             seed=settings.seed,
@@ -189,10 +193,42 @@ def _published(
             on_step=lambda done, _: reporting.progress(WORK_END * done, "published networks"),
             checkpoints=reporting.checkpoints,
         )
-    layers = project(work, *work.of_mixed((result.outgoing, result.incoming)))
+    return _unmoved(work, (result.outgoing, result.incoming), plan.paper_steps, result.trace)
+
+
+def _coupled(
+    work: Mixture, kind: str, plan: Plan, settings: FitSettings, reporting: Reporting
+) -> AlternationResult:
+    """Return the layers of the generators alone, the residual distributed.
+
+    The weights are fitted with them: a curve, or a matte where the kind has one.
+    """
+    if TRANSITION_KINDS[kind].undo == "matte":
+        work = replace(work, weight=work.weight.expand(-1, 1, *work.size).contiguous())
+    trace = Trace()
+
+    def note(done: float, losses: Mapping[str, float]) -> None:
+        reporting.progress(WORK_END * done, "networks")
+        trace.add("networks", done, losses)
+
+    with clocked(reporting.seconds, "networks"):
+        result = fit_layers(
+            work,
+            plan=FitPlan(plan.coupled_steps),
+            seed=settings.seed,
+            device=settings.device,
+            on_step=note,
+        )
+    work = replace(work, weight=result.weight)
+    return _unmoved(work, (result.outgoing, result.incoming), plan.coupled_steps, trace.curves())
+
+
+def _unmoved(work: Mixture, layers: Pair, steps: int, trace: Curves) -> AlternationResult:
+    """Return layers over the window that networks drew without motion, made to mix to the input."""
     flows = no_motion(work)
     carried = CarriedLayers(flows, (0, 0), carried_layers(work, flows))
-    return AlternationResult(layers, carried, work, 0.0, plan.paper_steps, result.trace)
+    projected = project(work, *work.of_mixed(layers))
+    return AlternationResult(projected, carried, work, 0.0, steps, trace)
 
 
 def open_mixture(window: Window, transition: Transition, pixels: int) -> Mixture:

@@ -15,7 +15,6 @@ import time
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import partial
 
 import torch
 from torch import Tensor
@@ -24,20 +23,18 @@ from stages.context import Note, Separation, SeparationContext, notes_where
 from stages.mixing.layer_sum import LayerSum
 from stages.mixing.light_dissolve import GAMMA
 from stages.mixing.psnr import psnr_of
-from stages.motion.flow import resize, shrunk
-from stages.optim.timing import seconds_of
+from stages.motion.flow import shrunk
+from stages.transparency.alone import separate_alone
 from stages.transparency.clip import LayerPair, encoded, fit_planes, separate_clip
 from stages.transparency.evidence import BELIEVED, ENOUGH, FEWEST, sum_evidence
 from stages.transparency.mixtures import find_ends, fit_line, unmix
 from stages.transparency.motion import moves
 from stages.transparency.naming import as_before, by_focus, small
-from stages.transparency.paper import fit_published
-from stages.transparency.plans import BUDGET_PART, PLANS, SMALLER, plan_for
+from stages.transparency.plans import PLANS, SMALLER, plan_for
 from stages.transparency.single import separate_picture
 
-PAPER_STEPS = 5000
-PAPER_PIXELS = 512 * 288
-"""Steps of the published method, and pixels of the frames that it is fitted to."""
+ALONE = ("paper", "coupled")
+"""The presets that have networks alone."""
 EVEN = 0.004
 """Part of the light that goes to the reflection where nothing tells what is reflected: all of it
 alike, and so little that the transmission is the input to half a step of 8 bits (0.4 % of light is
@@ -108,7 +105,7 @@ def survey(sample: Tensor, context: SeparationContext) -> TransparencySurvey:
     space, mixtures = _space(sample, context)
     none = sample[:0, :, :1, :1]
     seen = small(sample)
-    if mixtures or context.settings.preset == "paper" or not moves(seen):
+    if mixtures or context.settings.preset in ALONE or not moves(seen):
         return TransparencySurvey(space, mixtures, none, none)
     layers = separate_clip(
         to_light(seen, space),
@@ -121,6 +118,8 @@ def survey(sample: Tensor, context: SeparationContext) -> TransparencySurvey:
 def _space(sample: Tensor, context: SeparationContext) -> tuple[str, bool]:
     """Return the space, and whether the pictures are mixtures: those that lie on a line in it."""
     told = None if context.space == "auto" else context.space
+    if told is None and context.settings.preset == "paper":
+        told = "gamma"  # The published method adds values as they are encoded.
     if context.unordered and len(sample) > 1:
         lines = {
             space: fit_line(to_light(sample, space))
@@ -150,9 +149,10 @@ def separate(frames: Tensor, facts: TransparencySurvey, context: SeparationConte
     if facts.mixtures and context.strength != 1:
         # The weights of mixtures are measured: there is nothing to do more or less of.
         notes = notes_where(NO_STRENGTH, everywhere)
-    if context.settings.preset == "paper":
+    shortened: tuple[Note, ...] = ()
+    if context.settings.preset in ALONE:
         name = "networks"
-        found, more = _published(frames, facts, context)
+        found, more, shortened = separate_alone(light, facts.mixtures, context)
         if not facts.mixtures:
             found = _scaled(found, light, context.strength)
     elif facts.mixtures:
@@ -195,9 +195,9 @@ def separate(frames: Tensor, facts: TransparencySurvey, context: SeparationConte
     shared = frozenset(layers) if facts.mixtures else frozenset[str]()
     if context.strength == 0 and not facts.mixtures:
         notes, report["untouched"] = notes_where(AS_TOLD, everywhere), 1.0
-    elif context.settings.preset == "paper" and not facts.mixtures:
+    elif context.settings.preset in ALONE and not facts.mixtures:
         notes = reflection_notes(frames, layers["reflection"])
-    return Separation(layers, shared, report, dict(seconds), notes=notes)
+    return Separation(layers, shared, report, dict(seconds), notes=(*notes, *shortened))
 
 
 def reflection_notes(frames: Tensor, reflection: Tensor) -> tuple[Note, ...]:
@@ -315,50 +315,6 @@ def _scaled(layers: LayerPair, light: Tensor, strength: float) -> LayerPair:
         return layers
     reflection = torch.minimum(strength * layers[1], light)
     return light - reflection, reflection
-
-
-def _published(
-    frames: Tensor, facts: TransparencySurvey, context: SeparationContext
-) -> tuple[LayerPair, dict[str, float]]:
-    """Run the published method at a bounded size.
-
-    What it leaves unexplained is shared out evenly, so that the layers mix to the input.
-    """
-    settings = context.settings
-    size = (frames.shape[-2], frames.shape[-1])
-    light = to_light(frames, facts.space)
-    working = shrunk(light, context.working_pixels(PAPER_PIXELS))
-    work = partial(
-        fit_published,
-        working,
-        shared=facts.mixtures,
-        seed=settings.seed,
-        device=settings.device,
-    )
-    steps = PAPER_STEPS
-    if (budget := settings.max_seconds) is not None:
-
-        def measured() -> int:
-            fitting = int(BUDGET_PART * budget * 3 / seconds_of(lambda: work(steps=3)))
-            return max(1, min(PAPER_STEPS, fitting))
-
-        steps = context.checkpoints.compute_and_save("steps", measured)
-
-    def note(done: float, losses: Mapping[str, float]) -> None:
-        context.progress(done, "published networks")
-        context.trace.add("networks", done, losses)
-
-    one, other, weights = work(steps=steps, on_step=note)
-    one, other = resize(one, size), resize(other, size)
-    report = {"fit_steps": float(steps)}
-    if facts.mixtures:
-        for number, weight in enumerate(weights):
-            report[f"weight_{number + 1}"] = float(weight)
-        return (one, other), report
-    share = weights.view(-1, 1, 1, 1)
-    one, other = share * one, (1 - share) * other
-    reflection = torch.minimum((other + (light - one - other) / 2).clamp_min(0), light)
-    return (light - reflection, reflection), report
 
 
 def _reconstruction_psnr(

@@ -18,17 +18,19 @@ from torch import Tensor
 from stages.context import Note, Separation, SeparationContext
 from stages.mixing.psnr import psnr_of
 from stages.mixing.watermark_composite import WatermarkComposite
+from stages.watermark.alone import separate_coupled, separate_published
 from stages.watermark.compression import jpeg_quality, without_rounding
 from stages.watermark.effort import EFFORTS, SEARCHED, Effort, choose_effort
 from stages.watermark.fill import fill
 from stages.watermark.fit import OPAQUE
 from stages.watermark.locate import locate_mark
-from stages.watermark.paper import separate_published
 from stages.watermark.pictures import distinct, independent, motion_weight
 
 FAINT = 2 / 255  # a matte below this changes no picture of 8 bits
 LEAST_INDEPENDENT = 1.5  # with fewer independent frames than this, the clip counts as one picture
 MOST_COPIES = 1.1  # separate pictures that are worth no more than this count as one
+ALONE = {"paper": separate_published, "coupled": separate_coupled}
+"""The presets that have networks alone, which need no survey."""
 
 NOTHING_AT_HINT = (
     "no mark was found at the place that --hint marks in {frames}, so the clean layer is the "
@@ -76,7 +78,7 @@ def survey(sample: Tensor, context: SeparationContext) -> WatermarkSurvey:
         EFFORTS["balanced"],
         box,
     )
-    if context.settings.preset == "paper":
+    if context.settings.preset in ALONE:
         return nothing
     effort = choose_effort(sample, context)
     facts = replace(nothing, effort=effort)
@@ -114,9 +116,10 @@ def separate(frames: Tensor, facts: WatermarkSurvey, context: SeparationContext)
     (1, 1, H, W).
     """
     began = time.monotonic()
-    if context.settings.preset == "paper":
-        made = separate_published(frames, facts.box, context)
-        return replace(made, notes=mark_notes(made.layers["matte"], len(frames), context))
+    if context.settings.preset in ALONE:
+        made = ALONE[context.settings.preset](frames, facts.box, context)
+        notes = mark_notes(made.layers["matte"], len(frames), context)
+        return replace(made, notes=(*notes, *made.notes))
     seconds = {}
     matte, ink = facts.matte, facts.matte * facts.colour
     touched = matte > 0

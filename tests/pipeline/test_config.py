@@ -86,7 +86,8 @@ def test_batch_takes_one_too() -> None:
         ("--seed = 3", "did you mean seed?"),
         (
             'preset = "fats"',
-            "preset: 'fats' is not known; choose fast, balanced, best, paper; did you mean fast?",
+            "preset: 'fats' is not known; "
+            "choose fast, balanced, best, paper, coupled; did you mean fast?",
         ),
         ("preset = 3", "preset: '3' is not known"),
         ('lossless = "yes"', "lossless: 'yes' is neither true nor false"),

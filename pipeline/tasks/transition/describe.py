@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from pipeline.task import RunSummary
 from stages.shots import Analysis, Transition
+from stages.transition.plan import PLANS, Plan
 
 MAX_NAMED_GAPS = 6
 """Stretches of plain colour that a warning names; the manifest lists all of them."""
@@ -102,6 +103,17 @@ def search_warnings(analysis: Analysis) -> list[str]:
         cuts = "only hard cuts were found and no mixed frame, so the shots are written as they are"
         return [cuts, *warnings]
     return warnings
+
+
+def shortened_warning(plans: Sequence[Plan]) -> str | None:
+    """Return a warning where a time budget left fewer steps than the published fit has."""
+    steps = [plan.paper_steps for plan in plans if plan.paper_steps]
+    if not steps or min(steps) >= PLANS["paper"].paper_steps:
+        return None
+    return (
+        f"--max-seconds shortened the published fit to {min(steps)} of "
+        f"{PLANS['paper'].paper_steps} steps, so the layers are not what the whole fit gives"
+    )
 
 
 def anchor_warnings(analysis: Analysis) -> list[str]:

@@ -22,7 +22,15 @@ from stages.context import FitSettings
 from stages.kinds import TRANSITION_KINDS
 from stages.media.formats import LayerFormat, encoding_for
 from stages.shots import Analysis, Transition
-from stages.transition.plan import LARGEST, Costs, Plan, bytes_of, plans_for, within_memory
+from stages.transition.plan import (
+    LARGEST,
+    Costs,
+    Plan,
+    bytes_of,
+    networks_alone,
+    plans_for,
+    within_memory,
+)
 from stages.transition.separate import open_mixture
 
 SEARCH_SECONDS = 30.0
@@ -89,12 +97,13 @@ def estimate_transitions(job: Job, analysis: Analysis) -> Estimate:
         settings = FitSettings(
             job.settings.preset, job.settings.seed, job.device, job.settings.max_seconds
         )
-        paper = settings.preset == "paper"
-        costs = Costs(mixture, settings, paper=paper)
+        alone = networks_alone(settings.preset)
+        costs = Costs(mixture, settings, alone=alone)
         plans = plans_for(mixture, [len(item) for item in mixed], settings, costs)
         plans, memory = _within_memory(job, analysis, mixed, plans)
-        if paper:
-            seconds["networks"] = sum(plan.paper_steps * costs.paper for plan in plans)
+        if alone:
+            steps = sum(plan.paper_steps + plan.coupled_steps for plan in plans)
+            seconds["networks"] = steps * costs.alone
         else:
             seconds["separate"] = sum(
                 costs.of(replace(plan, fit_steps=0), len(item))

@@ -19,6 +19,7 @@ from pipeline.tasks.transition.describe import (
     describe_colors,
     describe_transition,
     search_warnings,
+    shortened_warning,
 )
 from pipeline.tasks.transition.search import Searched, search
 from pipeline.tasks.transition.separate import (
@@ -53,6 +54,8 @@ def run(job: Job) -> Result:
         _check_disk(job, range(len(mixed)), mixed)
         with job.stages.stage("separate", within=lambda: seconds) as step:
             plans = _plans(job, analysis, mixed, step)
+            if (shortened := shortened_warning(plans)) is not None:
+                job.stages.warn(shortened)
             for number, transition in enumerate(mixed):
                 result = separate(job, analysis, mixed, number, plans[number], step)
                 results[transition] = result

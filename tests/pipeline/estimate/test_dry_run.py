@@ -37,7 +37,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Use fixed costs, which need no measuring."""
 
     class FixedCosts:
-        paper, fit = 0.5, 0.01
+        alone, fit = 0.5, 0.01
 
         def __init__(self, *words: object, **more: object) -> None:
             pass
@@ -105,6 +105,8 @@ def test_an_interrupted_run_and_a_budget(
     assert facts["seconds"]["total"] <= 1 and facts["plans"][0]["fit_steps"] == 0
     facts = dry(clip, "--task", "transition", "--transition", "8:15", "--preset", "paper")
     assert facts["seconds"]["stages"]["networks"] == 2000
+    facts = dry(clip, "--task", "transition", "--transition", "8:15", "--preset", "coupled")
+    assert facts["seconds"]["stages"]["networks"] == 300
 
 
 def test_a_clip_without_a_transition_needs_no_measuring() -> None:

@@ -137,6 +137,22 @@ def test_windows_are_cross_faded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert greys == pytest.approx([0.1] * 4 + [0.1 + 0.1 / 3, 0.1 + 0.2 / 3] + [0.2] * 3, abs=0.003)
 
 
+def test_a_window_is_given_what_the_one_before_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[dict[str, Tensor]] = []
+
+    def noting(frames: Tensor, facts: float, context: SeparationContext) -> Separation:
+        given.append({name: pixels.clone() for name, pixels in context.before.items()})
+        return halves(frames, facts, context)
+
+    recipe = replace(RECIPE, separate=noting, carried=("matte",))
+    run(monkeypatch, recipe, media.save(Path("in.mp4"), media.moving(9)))
+    assert given[0] == {} and list(given[1]) == ["matte"]
+    torch.testing.assert_close(
+        given[1]["matte"], torch.full_like(given[1]["matte"], 0.1), atol=1e-4, rtol=0
+    )
+    assert given[1]["matte"].shape == (2, 1, 48, 64)
+
+
 def test_settle_is_called_only_where_windows_overlap(monkeypatch: pytest.MonkeyPatch) -> None:
     def settle(
         frames: Tensor, layers: dict[str, Tensor], survey_result: float

@@ -14,7 +14,8 @@ from clips import dissolve, moving
 
 from stages import checkpoint
 from stages.checkpoint import Checkpoints
-from stages.transition import paper, plan
+from stages.published import transition as published
+from stages.transition import plan
 
 SIZE = (32, 48)
 SMALL = replace(
@@ -26,8 +27,9 @@ def use_small_plans(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Use short plans, and keep a checkpoint of every step."""
     monkeypatch.setitem(plan.PLANS, "balanced", SMALL)
     monkeypatch.setitem(plan.PLANS, "paper", replace(plan.PLANS["paper"], paper_steps=20))
-    defaults = {**(paper.fit_paper.__kwdefaults__ or {}), "check": paper.PeriodicCheck(8)}
-    monkeypatch.setattr(paper.fit_paper, "__kwdefaults__", defaults)
+    fitting = published.fit_transition
+    defaults = {**(fitting.__kwdefaults__ or {}), "check": published.PeriodicCheck(8)}
+    monkeypatch.setattr(fitting, "__kwdefaults__", defaults)
     monkeypatch.setattr("stages.transition.alternate.OPEN", 2.0)  # the networks always have work
     monkeypatch.setattr(checkpoint, "SAVE_INTERVAL", 0.0)
     monkeypatch.setattr(

@@ -177,7 +177,7 @@ def test_the_published_fit_goes_on_in_the_middle(monkeypatch: pytest.MonkeyPatch
         steps.append(given[3].steps)
         return fit(*given, **more)
 
-    monkeypatch.setattr("stages.transition.paper.fit", spy)
+    monkeypatch.setattr("stages.published.transition.fit", spy)
     assert main(["run", "in.mkv", *words, "--out", "cut", "--resume"]) == 0
     assert steps == [4]
     assert layers("cut") == layers("whole")

@@ -14,6 +14,7 @@ from stages.errors import UnlayerError
 from stages.mixing.mixture import Mixture, Side
 from stages.optim.fit import FitPlan, FitState, fit, shuffled
 from stages.optim.losses import constant
+from stages.published.transition import PeriodicCheck, fit_transition
 from stages.transition.networks import (
     KnownLayers,
     NetworkOptions,
@@ -22,7 +23,6 @@ from stages.transition.networks import (
     fill,
     fit_layers,
 )
-from stages.transition.paper import PeriodicCheck, fit_paper
 
 NARROW = NetworkOptions(dtype=torch.float32, widths=(16, 16, 16, 16))
 
@@ -199,11 +199,11 @@ def test_the_published_fit_runs_and_can_be_stopped() -> None:
         seen.append(done)
         return done >= 4
 
-    result = fit_paper(given, steps=10, check=PeriodicCheck(2, check))
+    result = fit_transition(given, steps=10, check=PeriodicCheck(2, check))
     assert seen == [2, 4] and result.state.steps == 4
     assert result.outgoing.shape == given.frames.shape
     assert torch.equal(result.outgoing[:4], given.frames[:4])
-    again = fit_paper(given, steps=4, check=PeriodicCheck(2))
+    again = fit_transition(given, steps=4, check=PeriodicCheck(2))
     assert torch.equal(again.outgoing, result.outgoing)
 
 

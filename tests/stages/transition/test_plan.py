@@ -57,17 +57,17 @@ def mixture(height: int = 90, width: int = 160, mixed: int = 4) -> Mixture:
 class Fixed(Costs):
     """A machine with known costs, in seconds a pixel."""
 
-    def __init__(self, given: Mixture, settings: FitSettings, *, paper: bool = False) -> None:
+    def __init__(self, given: Mixture, settings: FitSettings, *, alone: bool = False) -> None:
         self.settings, self.sample = settings, given
         self.side = min(given.frames.shape[-2:])
         self.area = self.sampled = float(given.frames.shape[-2] * given.frames.shape[-1])
         self.carry, self.flow, self.warp, self.least = 1e-6, 4e-7, 1e-7, 1e-5
-        self.fit, self.paper = self.fit_step(), self.paper_step(PLANS["paper"])
+        self.fit, self.alone = self.fit_step(), self.alone_step(PLANS["paper"])
 
     def fit_step(self) -> float:
         return 1e-5
 
-    def paper_step(self, plan: Plan) -> float:
+    def alone_step(self, plan: Plan) -> float:
         return 1e-4 * min(self.area, plan.pixels)
 
 
@@ -83,7 +83,7 @@ def rung(plan: Plan) -> int:
     return LADDER.index(plan)
 
 
-@pytest.mark.parametrize("preset", ["best", "balanced", "fast", "paper"])
+@pytest.mark.parametrize("preset", ["best", "balanced", "fast", "paper", "coupled"])
 def test_without_a_budget_a_preset_is_its_plan(
     preset: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -99,14 +99,16 @@ def test_the_presets_are_the_command_lines() -> None:
 
 
 def test_an_unknown_preset_is_named_with_those_there_are() -> None:
-    with pytest.raises(ValueError, match="no preset 'lazy'; there are best, balanced, fast, paper"):
+    with pytest.raises(
+        ValueError, match="no preset 'lazy'; there are best, balanced, fast, paper, coupled"
+    ):
         plan_for(mixture(), FitSettings("lazy"))
 
 
 def test_every_plan_that_is_not_the_published_one_moves_and_sweeps() -> None:
     for plan in (*PLANS.values(), *SMALLER):
         assert plan.pixels > 0 and plan.rounds >= 1
-        assert bool(plan.paper_steps) != bool(plan.levels and plan.turns)
+        assert plan.networks_alone != bool(plan.levels and plan.turns)
         scales = [scale for scale, _ in plan.levels]
         assert scales == sorted(scales, reverse=True), "coarse first"
 
@@ -197,7 +199,7 @@ def test_the_time_of_measuring_is_deducted(monkeypatch: pytest.MonkeyPatch) -> N
     given, clock = mixture(), [0.0]
 
     class Slow(Fixed):
-        def __init__(self, given: Mixture, settings: FitSettings, *, paper: bool = False) -> None:
+        def __init__(self, given: Mixture, settings: FitSettings, *, alone: bool = False) -> None:
             super().__init__(given, settings)
             clock[0] += 1e9
 

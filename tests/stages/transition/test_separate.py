@@ -26,7 +26,7 @@ MOTION = Plan(pixels=960 * 540, levels=((4, 40), (2, 40), (1, 30)), turns=1)
 
 @pytest.fixture(autouse=True)
 def tiny_plans() -> Iterator[None]:
-    """Use plans of a second: motion, two rounds with ties, networks, a small picture, paper."""
+    """Use plans of a second: motion, two rounds with ties, networks, a small picture, no motion."""
     with pytest.MonkeyPatch.context() as patch:
         # The networks run wherever a plan has them, however much motion explains.
         patch.setattr("stages.transition.alternate.OPEN", 2.0)
@@ -36,6 +36,7 @@ def tiny_plans() -> Iterator[None]:
             "networks": replace(MOTION, fit_steps=3),
             "small": replace(MOTION, pixels=SIZE[0] * SIZE[1] // 4),
             "paper": Plan(pixels=960 * 540, levels=(), turns=0, paper_steps=2),
+            "coupled": Plan(pixels=960 * 540, levels=(), turns=0, coupled_steps=6),
         }
         patch.setattr(stages.transition.plan, "PLANS", plans)
         yield
@@ -226,14 +227,14 @@ def test_a_clip_of_one_colour_stays_that_colour(level: float, space: Space, pres
         torch.testing.assert_close(layer, window.pixels[PRE : PRE + STEPS], atol=5e-3, rtol=0)
 
 
-@pytest.mark.parametrize("preset", ["motion", "rounds", "networks", "paper"])
+@pytest.mark.parametrize("preset", ["motion", "rounds", "networks", "paper", "coupled"])
 def test_the_same_seed_gives_the_same_bytes(preset: str) -> None:
     window = window_of(mix(*scenes((24, 32)), ramp(), "gamma"))
     one, other = (separated(window, transition_of(ramp()), preset, seed=3) for _ in range(2))
     sound(one, window, transition_of(ramp()))
     assert torch.equal(one.outgoing, other.outgoing) and torch.equal(one.incoming, other.incoming)
     assert one.mix == other.mix and one.report == other.report
-    assert ("networks" in one.seconds) == (preset in ("networks", "paper"))
+    assert ("networks" in one.seconds) == (preset in ("networks", "paper", "coupled"))
 
 
 def test_a_smaller_working_size_is_finished_at_full_size() -> None:
@@ -278,7 +279,7 @@ def test_a_window_is_numbered_as_in_its_clip() -> None:
     )
 
 
-@pytest.mark.parametrize("preset", ["motion", "rounds", "networks", "paper"])
+@pytest.mark.parametrize("preset", ["motion", "rounds", "networks", "paper", "coupled"])
 def test_progress_rises_and_names_the_stage(preset: str) -> None:
     heard: list[tuple[float, str]] = []
     window = window_of(mix(*scenes((24, 32)), ramp(), "gamma"))
@@ -293,9 +294,27 @@ def test_progress_rises_and_names_the_stage(preset: str) -> None:
     assert done == sorted(done) and done[0] == 0 and 0.9 < done[-1] <= 1
     notes = {note for _, note in heard}
     assert "full size" in notes
-    assert ("networks" in notes) == (preset == "networks") and ("published networks" in notes) == (
-        preset == "paper"
-    )
+    assert ("networks" in notes) == (preset in ("networks", "coupled"))
+    assert ("published networks" in notes) == (preset == "paper")
+
+
+@pytest.mark.parametrize("space", ["gamma", "linear"])
+def test_coupled_generators_alone_take_a_dissolve(space: Space) -> None:
+    window = window_of(mix(*scenes(), ramp(), space))
+    transition = transition_of(ramp(), space=space)
+    result = separated(window, transition, "coupled")
+    sound(result, window, transition)
+    assert result.matte is None and result.report["fit_steps"] == 6
+    assert set(result.seconds) == {"plan", "networks", "finish"}
+
+
+def test_coupled_generators_alone_draw_the_matte_of_a_wipe() -> None:
+    weight = (ramp() * 2 - torch.linspace(0, 1, SIZE[1]).view(1, 1, 1, -1)).clamp(0, 1)
+    window = window_of(mix(*scenes(), weight, "gamma"))
+    transition = transition_of(weight, "wipe")
+    result = separated(window, transition, "coupled")
+    sound(result, window, transition)
+    assert result.matte is not None and result.matte.shape[-2:] == SIZE
 
 
 def test_an_opened_mixture_has_the_searchs_weights() -> None:

@@ -10,8 +10,8 @@ import torch
 from marked_pictures import SIZE, WHITE, letters, make_context, marked, remove_mark, scenes
 
 from stages.checkpoint import NoCheckpoints
+from stages.watermark.alone import separate_published
 from stages.watermark.fill import fill, pull_push
-from stages.watermark.paper import separate_published
 
 T = TypeVar("T")
 

@@ -1,0 +1,97 @@
+"""The generators of a task's layers, and the fit that all tasks share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from models.generator import GeneratedLayer
+from models.precision import probe
+from stages.context import SeparationContext
+from stages.optim.fit import FitPlan, OnStep, Terms, fit
+from stages.optim.losses import Schedule
+from stages.optim.timing import steps_within
+
+STEPS = 600
+"""Steps of a fit without a time budget."""
+
+MOST_STEPS = 5 * STEPS
+"""Most steps within a time budget; more changed nothing that was measured."""
+
+PIXELS = 320 * 180
+"""Pixels of the largest frames that are generated. Larger frames are fitted at a smaller size, and
+get their detail from the input when the residual is distributed."""
+
+BATCH = 8
+"""Frames in a step."""
+
+BUDGET_PART = 0.95
+"""Part of a time budget that the steps may use."""
+
+
+class CoupledLayers(nn.Module):
+    """A :class:`models.generator.GeneratedLayer` for each layer.
+
+    channels: of each layer. frames: how many frames each layer has; one that all frames share has
+    1. size: of the pictures, (H, W). seed: of initial values and noise. device: where to fit.
+    """
+
+    def __init__(
+        self,
+        channels: Sequence[int],
+        frames: Sequence[int],
+        size: tuple[int, int],
+        seed: int,
+        device: torch.device,
+    ) -> None:
+        super().__init__()
+        dtype = probe(device).dtype
+        self._layers = [
+            GeneratedLayer(count, each, size, seed=len(channels) * seed + number, dtype=dtype)
+            for number, (each, count) in enumerate(zip(channels, frames, strict=True))
+        ]
+        self.generators = nn.ModuleList(self._layers)
+        self.to(device)
+
+    def forward(self, index: Tensor) -> tuple[Tensor, ...]:
+        """Return the layers of the frames ``index`` ``(B,)``, a shared one as ``(1, C, H, W)``."""
+        shared = index[:1] * 0
+        return tuple(layer(shared if layer.frames == 1 else index) for layer in self._layers)
+
+    def code_parameters(self) -> list[nn.Parameter]:
+        """Return the parameters that learn at the code rate."""
+        return [each for layer in self._layers for each in layer.code_parameters()]
+
+    def render(self) -> tuple[Tensor, ...]:
+        """Return all frames of each layer, on the CPU."""
+        return tuple(layer.render().cpu() for layer in self._layers)
+
+
+def fit_coupled(
+    module: nn.Module,
+    terms: Terms,
+    weights: dict[str, Schedule],
+    *,
+    frames: int,
+    steps: int,
+    seed: int,
+    on_step: OnStep | None = None,
+) -> None:
+    """Fit ``module`` in place for so many steps; arguments as in :func:`stages.optim.fit.fit`."""
+    plan = FitPlan(steps, BATCH)
+    fit(module, terms, weights, plan, frames=frames, seed=seed, on_step=on_step)
+
+
+def coupled_steps(work: Callable[[int], object], context: SeparationContext) -> int:
+    """Return the steps of a fit: :data:`STEPS`, or as many as fit in the time budget.
+
+    work: takes so many steps, for measuring.
+    """
+    budget = context.settings.max_seconds
+    if budget is None:
+        return STEPS
+    return context.checkpoints.compute_and_save(
+        "steps", lambda: steps_within(work, BUDGET_PART * budget, MOST_STEPS)
+    )

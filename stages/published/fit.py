@@ -1,0 +1,219 @@
+"""The loop that every published fit runs through: Adam, and the best snapshot.
+
+Adam has a constant rate and its usual betas. At each step the parameters are kept if the mixture
+that they draw has the best PSNR so far, and the layers come from the best ones. Everything else
+differs from task to task.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from stages.context import Note, SeparationContext, notes_where
+from stages.mixing.psnr import psnr_of
+from stages.optim.fit import Draw, FitPlan, FitState, OnStep, fit
+from stages.optim.losses import Schedule
+from stages.optim.timing import steps_within
+from stages.published.networks import BATCH
+
+RATE = 1e-3
+"""Adam's learning rate, unless a task has its own."""
+
+BETAS = (0.9, 0.999)
+"""Adam's defaults, which the released code keeps."""
+
+NO_SNAPSHOT = -1.0
+"""PSNR before the first snapshot, below that of any mixture of values in [0, 1]."""
+
+CHECK = 25
+"""Steps between two looks at whether a fit may end early."""
+
+BUDGET_PART = 0.95
+"""Part of a time budget that the steps may use. What follows them takes a few seconds at most."""
+
+SHORTENED = (
+    "the published fit of {frames} was shortened by --max-seconds, so the layers are not what the "
+    "whole fit gives; fit_steps of whole_fit_steps in the report were taken"
+)
+
+
+@dataclass(frozen=True)
+class DrawnStep:
+    """What the networks draw in one step.
+
+    mixture: the mixture of the drawn layers. target: the input that it should be.
+    losses: by name.
+    """
+
+    mixture: Tensor
+    target: Tensor
+    losses: Mapping[str, Tensor]
+
+
+DrawStep = Callable[[Tensor, float], DrawnStep]
+"""``draw(index, progress)``: draws the frames ``index`` ``(B,)``."""
+
+
+@dataclass(frozen=True)
+class PublishedStage:
+    """One stage of a published fit. Every stage begins with a fresh optimiser.
+
+    steps: how many. weights: of each loss, over the stage's progress. rate: Adam's.
+    batch: frames in a step. ends_at: the PSNR of the reconstruction, in dB, that ends the stage.
+    """
+
+    steps: int
+    weights: Mapping[str, Schedule]
+    rate: float = RATE
+    batch: int = BATCH
+    ends_at: float = math.inf
+
+
+class BestSnapshot:
+    """The parameters whose mixture was nearest to the input.
+
+    steps_a_pass: steps in which every frame of a clip is drawn once. What counts is the mean error
+        of the last pass, because frames differ in how well they can be drawn.
+    """
+
+    def __init__(self, steps_a_pass: int = 1) -> None:
+        self.psnr = NO_SNAPSHOT
+        self.parameters: dict[str, Tensor] = {}
+        self._errors: deque[float] = deque(maxlen=steps_a_pass)
+
+    def offer(self, module: nn.Module, error: float) -> None:
+        """Keep the module's parameters if they are the best so far.
+
+        error: mean squared error of the mixture that they have just drawn.
+        """
+        self._errors.append(error)
+        reached = psnr_of(sum(self._errors) / len(self._errors), math.inf)
+        if len(self._errors) == self._errors.maxlen and reached > self.psnr:
+            self.psnr = reached
+            self.parameters = {
+                name: value.detach().clone() for name, value in module.state_dict().items()
+            }
+
+    def apply(self, module: nn.Module) -> None:
+        """Give the module the best parameters; without any, leave it as it is."""
+        if self.parameters:
+            module.load_state_dict(self.parameters)
+
+    def kept(self) -> KeptSnapshot:
+        """Return the snapshot as a checkpoint can hold it."""
+        return KeptSnapshot(self.psnr, dict(self.parameters), list(self._errors))
+
+    def resume(self, kept: KeptSnapshot) -> None:
+        """Go on from what a checkpoint held."""
+        self.psnr = kept.psnr
+        self.parameters = dict(kept.parameters)
+        self._errors.extend(kept.errors)
+
+
+@dataclass(frozen=True)
+class KeptSnapshot:
+    """A :class:`BestSnapshot` in a checkpoint: its PSNR, its parameters, and the last errors."""
+
+    psnr: float
+    parameters: dict[str, Tensor] = field(default_factory=dict)
+    errors: list[float] = field(default_factory=list)
+
+
+def steps_a_pass(frames: int, batch: int = BATCH) -> int:
+    """Return the steps in which every one of ``frames`` frames is drawn once."""
+    return -(-frames // max(1, min(batch, frames)))
+
+
+def published_plan(
+    steps: int, batch: int = BATCH, rate: float = RATE, start: FitState | None = None
+) -> FitPlan:
+    """Return the published optimiser's settings: Adam at a constant rate, for all parameters."""
+    return FitPlan(
+        steps, batch, rate=rate, code_rate=rate, warm_up=0, decay=False, betas=BETAS, start=start
+    )
+
+
+def fit_stage(
+    module: nn.Module,
+    draw: DrawStep,
+    stage: PublishedStage,
+    *,
+    frames: int | Draw,
+    best: BestSnapshot,
+    seed: int,
+    on_step: OnStep | None = None,
+) -> int:
+    """Fit ``module`` in place for one stage; return the steps that were taken.
+
+    draw: draws a step. frames: how many there are, or a function that draws those of a step.
+    best: takes the best snapshot. seed: of the order of frames. on_step: called after each step.
+
+    Raises FitError where the fit diverges.
+    """
+    done = 0
+    state: FitState | None = None
+    while done < stage.steps:
+        part = min(CHECK if stage.ends_at < math.inf else stage.steps, stage.steps - done)
+
+        def whole(progress: float, begun: int = done, part: int = part) -> float:
+            return (begun + progress * part) / stage.steps
+
+        def terms(
+            index: Tensor, progress: float, whole: Callable[[float], float] = whole
+        ) -> Mapping[str, Tensor]:
+            drawn = draw(index, whole(progress))
+            best.offer(module, float((drawn.mixture.detach() - drawn.target).square().mean()))
+            return drawn.losses
+
+        def note(
+            progress: float,
+            losses: Mapping[str, float],
+            whole: Callable[[float], float] = whole,
+        ) -> None:
+            if on_step is not None:
+                on_step(whole(progress), losses)
+
+        weights = {
+            name: lambda progress, weight=weight, whole=whole: weight(whole(progress))
+            for name, weight in stage.weights.items()
+        }
+        plan = published_plan(part, stage.batch, stage.rate, state)
+        state = fit(module, terms, weights, plan, frames=frames, seed=seed, on_step=note)
+        done += part
+        if best.psnr >= stage.ends_at:
+            break
+    return done
+
+
+def split_steps(total: int, shares: tuple[int, ...]) -> tuple[int, ...]:
+    """Return ``total`` steps divided as ``shares`` are, each at least 1."""
+    return tuple(max(1, round(total * share / sum(shares))) for share in shares)
+
+
+def step_of(progress: float, steps: int) -> int:
+    """Return the step of the whole published fit, of ``steps``, that a progress stands for."""
+    return round(progress * steps)
+
+
+def planned_steps(work: Callable[[int], object], whole: int, context: SeparationContext) -> int:
+    """Return the steps of a published fit: the ``whole`` fit, or those that fit in the budget.
+
+    work: takes so many steps, for measuring.
+    """
+    budget = context.settings.max_seconds
+    if budget is None:
+        return whole
+    return context.checkpoints.compute_and_save(
+        "steps", lambda: steps_within(work, BUDGET_PART * budget, whole)
+    )
+
+
+def shortened_notes(steps: int, whole: int, frames: int) -> tuple[Note, ...]:
+    """Return a note about all ``frames`` if fewer than the ``whole`` fit's steps are taken."""
+    return notes_where(SHORTENED, torch.full((frames,), steps < whole))

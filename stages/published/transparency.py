@@ -1,0 +1,179 @@
+"""Double-DIP for transparent layers as published (Gandelsman et al., CVPR 2019, sections 3 and 5).
+
+One mixture is ``A + B`` in encoded values. Several mixtures of the same two layers are
+``a A + (1 - a) B``, with one weight ``a`` for each, drawn by a network of its own. An exclusion
+loss keeps the layers from sharing edges.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from stages.mixing.layer_sum import LayerSum
+from stages.mixing.matte_composite import MatteComposite
+from stages.optim.fit import OnStep
+from stages.optim.losses import (
+    Schedule,
+    constant,
+    exclusion,
+    reconstruction,
+    squared_reconstruction,
+)
+from stages.published.fit import (
+    BestSnapshot,
+    DrawnStep,
+    PublishedStage,
+    fit_stage,
+    step_of,
+    steps_a_pass,
+)
+from stages.published.networks import (
+    BATCH,
+    JITTER,
+    InputJitter,
+    PublishedNetworks,
+    layer_noises,
+    still_jitter,
+    turn,
+    turn_of,
+)
+
+SUM_STEPS, SUM_RATE = 8000, 5e-4
+"""Steps and learning rate for one mixture."""
+
+SUM_WEIGHTS: dict[str, Schedule] = {"reconstruction": constant(1.0), "exclusion": constant(0.01)}
+"""The weights of the losses for one mixture."""
+
+MIXTURE_STEPS = 7000
+"""Steps for several mixtures."""
+
+TIED = 1000 / MIXTURE_STEPS
+"""Part of the fit in which the weights of several mixtures are tied to one half."""
+
+ALPHA_SCALE, ALPHA_LEAST = 0.9, 0.05
+"""A mixture's weight is a network's output, scaled and then raised: from 0.05 to 0.95."""
+
+
+def tie(progress: float) -> float:
+    """Return the weight of the tie to one half: 1, and 0 from :data:`TIED` on."""
+    return 1.0 if progress < TIED else 0.0
+
+
+MIXTURE_WEIGHTS: dict[str, Schedule] = {
+    "reconstruction": constant(1.0),
+    "exclusion": constant(0.1),
+    "half": tie,
+}
+"""The weights of the losses for several mixtures."""
+
+
+@dataclass(frozen=True)
+class LayersAndWeights:
+    """Two layers on the CPU, and how they mix.
+
+    first, second: ``(T, 3, H, W)`` in [0, 1], or ``(1, 3, H, W)`` where all frames share them.
+    weights: the first layer's in every mixture, ``(K,)``; empty for a sum.
+    """
+
+    first: Tensor
+    second: Tensor
+    weights: Tensor
+
+
+def fit_sum(
+    frames: Tensor,
+    *,
+    steps: int,
+    seed: int,
+    device: torch.device,
+    on_step: OnStep | None = None,
+) -> LayersAndWeights:
+    """Fit two networks to one mixture, or to the frames of a clip, ``(T, 3, H, W)``.
+
+    A picture and its noise are turned and flipped in every second step; a clip is not.
+
+    steps: of Adam. on_step: called with the progress and the losses.
+    """
+    count = len(frames)
+    size = (frames.shape[-2], frames.shape[-1])
+    module = PublishedNetworks((3, 3), layer_noises(2, count, size, seed), seed).to(device)
+    target = frames.to(device)
+    jitter = InputJitter(seed)
+
+    def draw(index: Tensor, progress: float) -> DrawnStep:
+        step = step_of(progress, SUM_STEPS)
+        turned = turn_of(step) if count == 1 else 0
+        scale = still_jitter(step) if count == 1 else JITTER
+        one, other = module(index, jitter.draw(module, index, scale), turned)
+        mixed, frame = LayerSum().mix(one, other), turn(target[index], turned)
+        losses = {
+            "reconstruction": reconstruction(mixed, frame),
+            "exclusion": exclusion(one, other),
+        }
+        return DrawnStep(mixed, frame, losses)
+
+    best = BestSnapshot(steps_a_pass(count))
+    stage = PublishedStage(steps, SUM_WEIGHTS, SUM_RATE)
+    fit_stage(module, draw, stage, frames=count, best=best, seed=seed, on_step=on_step)
+    best.apply(module)
+    one, other = module.render(torch.arange(count))
+    return LayersAndWeights(one, other, torch.zeros(0))
+
+
+def fit_mixtures(
+    frames: Tensor,
+    *,
+    steps: int,
+    seed: int,
+    device: torch.device,
+    on_step: OnStep | None = None,
+) -> LayersAndWeights:
+    """Fit two layers and a weight for each of several mixtures ``(K, 3, H, W)`` of them.
+
+    The inputs are not jittered. steps: of Adam. on_step: called with the progress and the losses.
+
+    Returns the layer of the larger mean weight first.
+    """
+    count = len(frames)
+    size = (frames.shape[-2], frames.shape[-1])
+    noises = [
+        noise
+        for number in range(2 + count)
+        for noise in layer_noises(1, 1, size, (2 + count) * seed + number)
+    ]
+    module = PublishedNetworks((3, 3, *[1] * count), noises, seed).to(device)
+    target = frames.to(device)
+    every = torch.zeros(1, dtype=torch.long, device=device)
+
+    def draw(index: Tensor, progress: float) -> DrawnStep:
+        del progress
+        one, other, *alphas = module(every)
+        weight = mixing_weights(alphas)[index]
+        mixed = MatteComposite(weight.view(-1, 1, 1, 1)).mix(other, one)
+        losses = {
+            "reconstruction": squared_reconstruction(mixed, target[index]),
+            "exclusion": exclusion(one, other),
+            "half": (weight - 0.5).square().mean(),
+        }
+        return DrawnStep(mixed, target[index], losses)
+
+    best = BestSnapshot(steps_a_pass(count))
+    stage = PublishedStage(steps, MIXTURE_WEIGHTS, batch=BATCH)
+    fit_stage(module, draw, stage, frames=count, best=best, seed=seed, on_step=on_step)
+    best.apply(module)
+    one, other, *alphas = module.render(torch.zeros(1, dtype=torch.long))
+    weights = mixing_weights(alphas)
+    if float(weights.mean()) < 0.5:
+        return LayersAndWeights(other, one, 1 - weights)
+    return LayersAndWeights(one, other, weights)
+
+
+def mixing_weights(alphas: list[Tensor]) -> Tensor:
+    """Return the weight of each mixture, ``(K,)``, from its network's output ``(1, 1, H, W)``.
+
+    It is constant over the picture: the mean of the output, times 0.9, plus 0.05.
+    """
+    return ALPHA_SCALE * torch.stack([alpha.mean() for alpha in alphas]) + ALPHA_LEAST

@@ -1,0 +1,243 @@
+"""Double-DIP's watermark removal as published (Gandelsman et al., CVPR 2019, section 7).
+
+``I = m W + (1 - m) C`` with a mark W and a matte m that all pictures share. A box says where the
+mark may be.
+
+    one picture:      two stages, with rotations and flips
+    several pictures: one network for each clean picture, and small ones for mark and matte
+    a clip:           the same, with one network for the clean frames, on noise that walks
+
+All losses are L1. Three fits from different random numbers are combined by the median. Only where
+the matte is above 0.1 the input is replaced.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from models.skip import FIVE_LEVELS, FIVE_LEVELS_3X3, FOUR_LEVELS_3X3, SkipShape
+from stages.mixing.watermark_composite import WatermarkComposite
+from stages.optim.fit import OnStep
+from stages.optim.losses import Schedule, constant, reconstruction
+from stages.published.fit import (
+    BestSnapshot,
+    DrawnStep,
+    PublishedStage,
+    fit_stage,
+    split_steps,
+    step_of,
+    steps_a_pass,
+)
+from stages.published.losses import hinted_error
+from stages.published.networks import (
+    DEPTH,
+    JITTER,
+    InputJitter,
+    PublishedNetworks,
+    layer_noises,
+    still_jitter,
+    turn,
+    turn_of,
+    uniform_noise,
+)
+
+STAGES = (4000, 7000)
+"""Steps of the two stages for one picture."""
+
+STEPS = 4000
+"""Steps for several pictures and for clips."""
+
+RESTARTS = 3
+"""Fits whose median is taken."""
+
+REPLACED = 0.1
+"""Matte above which a pixel of the input is replaced."""
+
+BATCH = 4
+"""Frames in a step, for several pictures and for clips."""
+
+FIRST_WEIGHTS: dict[str, Schedule] = {"outside": constant(1.0), "matte outside": constant(1.0)}
+"""The weight of each loss of the first stage: around the box, the clean picture is the input."""
+
+WEIGHTS: dict[str, Schedule] = FIRST_WEIGHTS | {"reconstruction": constant(1.0)}
+"""The weight of each loss of the second stage, and of the only one."""
+
+
+@dataclass(frozen=True)
+class PublishedMark:
+    """The layers on the CPU: the median over the restarts.
+
+    clean: ``(T, 3, H, W)``. mark: ``(1, 3, H, W)``. matte: ``(1, 1, H, W)``, 0 where it was found
+    to be no more than :data:`REPLACED`; there ``clean`` is the input. steps: of all restarts.
+    """
+
+    clean: Tensor
+    mark: Tensor
+    matte: Tensor
+    steps: int
+
+
+class MarkNetworks(PublishedNetworks):
+    """The networks of the clean pictures, of the mark, and of the matte; the last two come last.
+
+    pictures: how many separate pictures there are, each with a network of its own; 1 for one
+    picture, or for the frames of a clip.
+    """
+
+    def __init__(
+        self, pictures: int, noises: Sequence[Tensor], seed: int, shapes: Sequence[SkipShape]
+    ) -> None:
+        super().__init__((*[3] * pictures, 3, 1), noises, seed, shapes)
+        self.pictures = pictures
+
+    def layers(
+        self, index: Tensor, jitters: Sequence[Tensor], turned: int = 0
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return clean pictures ``(B, 3, H, W)``, mark and matte of the frames ``index``.
+
+        The networks of other pictures are not run.
+        """
+        first = self.pictures
+        chosen = index.tolist() if first > 1 else [0]
+        drawn = [
+            self.networks[number](turn(self._input(number, index) + jitters[number], turned))
+            for number in (*chosen, first, first + 1)
+        ]
+        return torch.cat(drawn[:-2]), drawn[-2], drawn[-1]
+
+    def _input(self, number: int, index: Tensor) -> Tensor:
+        noise = self.noises[number]
+        return noise if len(noise) == 1 else noise[index]
+
+
+def networks_for(count: int, separate: bool, size: tuple[int, int], seed: int) -> MarkNetworks:
+    """Return the networks for ``count`` frames of ``size`` (H, W).
+
+    separate: whether they are separate pictures and not a clip.
+    """
+    pictures = count if separate else 1
+    mark_shapes = [FIVE_LEVELS_3X3, FIVE_LEVELS_3X3]
+    if count == 1:
+        mark_shapes = [FIVE_LEVELS, FOUR_LEVELS_3X3]
+    noises = [
+        uniform_noise(DEPTH, size, (pictures + 2) * seed + number) for number in range(pictures + 2)
+    ]
+    if not separate:
+        noises[0] = layer_noises(1, count, size, 3 * seed)[0]
+    return MarkNetworks(pictures, noises, seed, [*[FIVE_LEVELS] * pictures, *mark_shapes])
+
+
+def whole_fit(count: int) -> int:
+    """Return the steps of all restarts for so many frames."""
+    return RESTARTS * (sum(STAGES) if count == 1 else STEPS)
+
+
+def fit_watermark(
+    frames: Tensor,
+    box: Tensor,
+    *,
+    separate: bool,
+    steps: int,
+    seed: int,
+    device: torch.device,
+    on_step: OnStep | None = None,
+) -> PublishedMark:
+    """Fit the networks to ``frames`` ``(T, 3, H, W)`` three times; return the median.
+
+    box: where the mark may be, ``(1, 1, H, W)`` in [0, 1]. separate: whether the frames are
+    separate pictures. steps: of all restarts together. on_step: called with the progress.
+    """
+    found: list[tuple[Tensor, ...]] = []
+    taken = 0
+    each = max(1, steps // RESTARTS)
+    for restart in range(RESTARTS):
+
+        def note(progress: float, losses: Mapping[str, float], restart: int = restart) -> None:
+            if on_step is not None:
+                on_step((restart + progress) / RESTARTS, losses)
+
+        # Seeds of restarts lie apart from each other and from those of other runs.
+        restart_seed = RESTARTS * seed + restart
+        layers, spent = _fit_once(frames, box, separate, each, restart_seed, device, note)
+        found.append(layers)
+        taken += spent
+    clean, mark, matte = (
+        torch.stack(layers).median(0).values for layers in zip(*found, strict=True)
+    )
+    marked = matte > REPLACED
+    return PublishedMark(torch.where(marked, clean, frames), mark, matte * marked, taken)
+
+
+def _fit_once(
+    frames: Tensor,
+    box: Tensor,
+    separate: bool,
+    steps: int,
+    seed: int,
+    device: torch.device,
+    on_step: OnStep,
+) -> tuple[tuple[Tensor, Tensor, Tensor], int]:
+    """Fit once; return clean pictures, mark and matte, and the steps that were taken."""
+    count = len(frames)
+    one = count == 1
+    module = networks_for(count, separate, (frames.shape[-2], frames.shape[-1]), seed).to(device)
+    target = frames.to(device)
+    around = 1 - box.to(device)
+    jitter = InputJitter(seed)
+
+    def draw(index: Tensor, progress: float, length: int, whole: bool) -> DrawnStep:
+        step = step_of(progress, length)
+        turned = turn_of(step) if one else 0
+        jitters = jitter.draw(module, index, still_jitter(step) if one else JITTER)
+        clean, mark, matte = module.layers(index, jitters, turned)
+        mixed = WatermarkComposite(matte).mix(clean, mark)
+        frame, outside = turn(target[index], turned), turn(around, turned)
+        losses = {
+            "outside": hinted_error(clean, frame, outside.expand(len(frame), -1, -1, -1)),
+            "matte outside": hinted_error(matte, torch.zeros_like(matte), outside),
+        }
+        if whole:
+            losses["reconstruction"] = reconstruction(mixed, frame)
+        return DrawnStep(mixed, frame, losses)
+
+    best = BestSnapshot(steps_a_pass(count, BATCH))
+    lengths = split_steps(steps, STAGES) if one else (steps,)
+    taken = 0
+    for number, length in enumerate(lengths):
+        last = number == len(lengths) - 1
+        published = STAGES[number] if one else STEPS
+
+        def draw_stage(
+            index: Tensor, progress: float, last: bool = last, published: int = published
+        ) -> DrawnStep:
+            return draw(index, progress, published, last)
+
+        def note(
+            progress: float, losses: Mapping[str, float], begin: int = taken, length: int = length
+        ) -> None:
+            on_step((begin + progress * length) / sum(lengths), losses)
+
+        stage = PublishedStage(length, WEIGHTS if last else FIRST_WEIGHTS, batch=BATCH)
+        # The first stage does not ask for the mixture, so its snapshots do not count.
+        snapshot = best if last else BestSnapshot()
+        taken += fit_stage(
+            module, draw_stage, stage, frames=count, best=snapshot, seed=seed, on_step=note
+        )
+    best.apply(module)
+    return _rendered(module, count), taken
+
+
+@torch.no_grad()
+def _rendered(module: MarkNetworks, count: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Return all layers on the CPU, without jitter."""
+    device = module.noises[0].device
+    silent = [torch.zeros(1, device=device)] * (module.pictures + 2)
+    parts = [
+        module.layers(index.to(device), silent) for index in torch.split(torch.arange(count), BATCH)
+    ]
+    mark, matte = parts[0][1:]
+    return torch.cat([part[0] for part in parts]).cpu(), mark.cpu(), matte.cpu()

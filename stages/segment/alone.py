@@ -1,0 +1,201 @@
+"""Separate foreground, background and matte by networks alone.
+
+They are fitted as published or with coupled generators. There is no motion and no cut behind them:
+matte and layers are the networks' own, moved only as far as is needed for them to mix to the input.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from stages.context import Note, Separation, SeparationContext
+from stages.coupled.layers import PIXELS, coupled_steps
+from stages.mixing.matte_composite import MatteComposite
+from stages.mixing.psnr import psnr_of
+from stages.motion.flow import resize, shrunk
+from stages.optim.fit import FitPlan, OnStep
+from stages.published.fit import planned_steps, shortened_notes
+from stages.published.networks import FULL_PIXELS
+from stages.published.segmentation import STAGES, fit_segmentation
+from stages.segment.account import OPAQUE, background_shares, matte_notes
+from stages.segment.background import complete, push_pull
+from stages.segment.fit import SegmentEvidence, Segments, fit_segments
+
+SURELY = 0.9
+"""Probability of the votes from which a pixel becomes a hint where the user gave none. The same
+distance from 0 makes a hint for the background."""
+
+GUESSED = 0.1
+"""Trust in colours that are only filled in from their surroundings."""
+
+MIXED = 4
+"""Rounds of distributing the residual and clamping to [0, 1]."""
+
+
+@dataclass(frozen=True)
+class HintMasks:
+    """Where the user says that a layer surely is.
+
+    foreground, background: the hints, ``(1, 1, H, W)`` or ``(T, 1, H, W)`` in [0, 1]. Without one,
+    the votes' surest pixels take its place.
+    """
+
+    foreground: Tensor | None = None
+    background: Tensor | None = None
+
+    def of(self, votes: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+        """Return both hints ``(T, 1, h, w)`` at ``size`` (h, w), of zeros and ones.
+
+        votes: the probability of foreground, ``(T, 1, h, w)`` at any size.
+        """
+        chance = resize(votes, size)
+        foreground = (chance > SURELY).float()
+        background = (chance < 1 - SURELY).float()
+        if self.foreground is not None:
+            foreground = self._at(self.foreground, size, len(votes))
+        if self.background is not None:
+            background = self._at(self.background, size, len(votes))
+        # Where both hints say something, the user's word counts more than the votes'.
+        if self.foreground is not None:
+            return foreground, background * (1 - foreground)
+        return foreground * (1 - background), background
+
+    @staticmethod
+    def _at(hint: Tensor, size: tuple[int, int], count: int) -> Tensor:
+        return (resize(hint.float(), size) > 0.5).float().expand(count, -1, -1, -1)
+
+
+def separate_alone(
+    frames: Tensor, odds: Tensor, hints: HintMasks, context: SeparationContext
+) -> Separation:
+    """Return the layers of ``frames`` ``(T, 3, H, W)`` for the presets ``paper`` and ``coupled``.
+
+    odds: the votes' log-odds of the foreground, ``(T, h, w)`` at any size.
+    hints: what the user marked; only the published method has both.
+    """
+    began = time.monotonic()
+    votes = torch.sigmoid(odds)[:, None]
+    published = context.settings.preset == "paper"
+    size = (frames.shape[-2], frames.shape[-1])
+    if published:
+        found, figures = _published(frames, votes, hints, context)
+    else:
+        found, figures = _coupled(frames, votes, context)
+    foreground, background, matte = (
+        resize(layer, size) for layer in (found.foreground, found.background, found.matte)
+    )
+    matte = matte.clamp(0, 1)
+    error = 0.0
+    for t, frame in enumerate(frames):
+        model = MatteComposite(matte[t])
+        background[t], foreground[t] = model.reconcile(frame, background[t], foreground[t], MIXED)
+        again = ((layer * 255).round() / 255 for layer in (background[t], foreground[t]))
+        error += float(
+            (MatteComposite((matte[t] * 255).round() / 255).mix(*again) - frame).square().mean()
+        )
+    hidden = matte > 1 - OPAQUE
+    report = {
+        "reconstruction_psnr": psnr_of(error / len(frames)),
+        "matte_mean": float(matte.mean()),
+        "background_unseen": float(hidden.float().mean()),
+        **figures,
+        **background_shares(matte, hidden),
+    }
+    notes: tuple[Note, ...] = matte_notes(matte, moving=False, hinted=context.hint is not None)
+    if published:
+        whole = int(figures["whole_fit_steps"])
+        notes = (*notes, *shortened_notes(int(figures["planned_steps"]), whole, len(frames)))
+        del report["planned_steps"]
+    layers = {"foreground": foreground, "background": background, "matte": matte}
+    return Separation(
+        layers, report=report, seconds={"networks": time.monotonic() - began}, notes=notes
+    )
+
+
+def _published(
+    frames: Tensor, votes: Tensor, hints: HintMasks, context: SeparationContext
+) -> tuple[Segments, dict[str, float]]:
+    """Fit the published networks; separate pictures one by one."""
+    small = shrunk(frames, context.working_pixels(FULL_PIXELS))
+    settings = context.settings
+    inside, outside = hints.of(votes, (small.shape[-2], small.shape[-1]))
+    alone = context.unordered or len(frames) == 1
+    groups = [slice(t, t + 1) for t in range(len(frames))] if alone else [slice(None)]
+
+    def fitted(group: slice, steps: int, on_step: OnStep | None = None) -> tuple[Segments, int]:
+        found = fit_segmentation(
+            small[group],
+            inside[group],
+            outside[group],
+            steps=steps,
+            seed=settings.seed,
+            device=settings.device,
+            on_step=on_step,
+        )
+        return Segments(found.foreground, found.background, found.matte), found.steps
+
+    whole = sum(STAGES) * len(groups)
+    planned = planned_steps(lambda steps: fitted(groups[0], steps), whole, context)
+    parts, taken = [], 0
+    for number, group in enumerate(groups):
+        note = _noted(context, number / len(groups), 1 / len(groups))
+        part, steps = fitted(group, max(1, planned // len(groups)), note)
+        parts.append(part)
+        taken += steps
+    layers = Segments(
+        torch.cat([part.foreground for part in parts]),
+        torch.cat([part.background for part in parts]),
+        torch.cat([part.matte for part in parts]),
+    )
+    figures = {
+        "fit_steps": float(taken),
+        "planned_steps": float(planned),
+        "whole_fit_steps": float(whole),
+    }
+    return layers, figures
+
+
+def _coupled(
+    frames: Tensor, votes: Tensor, context: SeparationContext
+) -> tuple[Segments, dict[str, float]]:
+    """Fit the default's generators, with what the votes know and without motion."""
+    small = shrunk(frames, context.working_pixels(PIXELS))
+    settings = context.settings
+    matte = resize(votes, (small.shape[-2], small.shape[-1]))
+    background, missing = complete(small, matte, None, None)
+    sure = matte > OPAQUE
+    trust = (2 * matte - 1).abs()
+    foreground = torch.cat(
+        [push_pull(frame[None], where[None]) for frame, where in zip(small, sure, strict=True)]
+    )
+    shown = torch.where(sure, trust, GUESSED)
+    seen = torch.where(missing, GUESSED, 1.0)
+    known = SegmentEvidence(small, matte, trust, foreground, shown, background, seen, None)
+
+    def fitted(steps: int, on_step: OnStep | None = None) -> Segments:
+        return fit_segments(
+            known,
+            plan=FitPlan(steps),
+            seed=settings.seed,
+            device=settings.device,
+            on_step=on_step,
+            steady=not context.unordered,
+        )
+
+    steps = coupled_steps(fitted, context)
+    return fitted(steps, _noted(context, 0.0, 1.0)), {"fit_steps": float(steps)}
+
+
+def _noted(context: SeparationContext, begin: float, share: float) -> OnStep:
+    """Return what reports a fit's progress, which is a ``share`` of all from ``begin`` on."""
+
+    def note(done: float, losses: Mapping[str, float]) -> None:
+        context.progress(begin + share * done, "networks")
+        context.trace.add("networks", begin + share * done, losses)
+
+    return note

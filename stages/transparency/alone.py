@@ -1,0 +1,112 @@
+"""Separate two layers of light by networks alone: as published, or with coupled generators."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from stages.context import Note, SeparationContext
+from stages.coupled import transparency as coupled
+from stages.coupled.layers import PIXELS, coupled_steps
+from stages.motion.flow import resize, shrunk
+from stages.optim.fit import OnStep
+from stages.published.fit import planned_steps, shortened_notes
+from stages.published.networks import FULL_PIXELS
+from stages.published.transparency import (
+    MIXTURE_STEPS,
+    SUM_STEPS,
+    LayersAndWeights,
+    fit_mixtures,
+    fit_sum,
+)
+
+Found = tuple[tuple[Tensor, Tensor], dict[str, float], tuple[Note, ...]]
+"""Two layers, figures for the report, and notes."""
+
+FitPart = Callable[[Tensor, int, OnStep | None], LayersAndWeights]
+"""Fits both layers of some frames in so many steps."""
+
+
+def separate_alone(light: Tensor, mixtures: bool, context: SeparationContext) -> Found:
+    """Return the layers of ``light`` ``(T, 3, H, W)`` for the presets ``paper`` and ``coupled``.
+
+    mixtures: whether all frames mix the same two layers; then the layers are ``(1, 3, H, W)``, and
+    the figures hold the weights. Other layers add up to ``light``.
+    """
+    published = context.settings.preset == "paper"
+    most = FULL_PIXELS if published else PIXELS
+    small = shrunk(light, context.working_pixels(most))
+    fit = _published(mixtures, context) if published else _coupled(mixtures, context)
+    # Unrelated pictures are separated one by one.
+    groups = [small]
+    if context.unordered and not mixtures:
+        groups = list(torch.split(small, 1))
+    notes: tuple[Note, ...] = ()
+    figures: dict[str, float] = {}
+    if published:
+        whole = (MIXTURE_STEPS if mixtures else SUM_STEPS) * len(groups)
+        steps = planned_steps(lambda count: fit(groups[0], count, None), whole, context)
+        notes = shortened_notes(steps, whole, len(light))
+        figures["whole_fit_steps"] = float(whole)
+        each = max(1, steps // len(groups))
+    else:
+        steps = coupled_steps(lambda count: fit(groups[0], count, None), context)
+        each = steps if context.settings.max_seconds is None else max(1, steps // len(groups))
+    figures["fit_steps"] = float(each * len(groups))
+    pairs = [
+        fit(group, each, partial(_note, context, number / len(groups), 1 / len(groups)))
+        for number, group in enumerate(groups)
+    ]
+    size = (light.shape[-2], light.shape[-1])
+    one, other = (
+        resize(torch.cat([getattr(pair, name) for pair in pairs]), size)
+        for name in ("first", "second")
+    )
+    if mixtures:
+        for number, weight in enumerate(pairs[0].weights):
+            figures[f"weight_{number + 1}"] = float(weight)
+        return (one, other), figures, notes
+    # What the networks leave unexplained goes to both layers alike.
+    reflection = torch.minimum((other + (light - one - other) / 2).clamp_min(0), light)
+    return (light - reflection, reflection), figures, notes
+
+
+def _published(mixtures: bool, context: SeparationContext) -> FitPart:
+    """Return the published fit."""
+    settings = context.settings
+
+    def fit(frames: Tensor, steps: int, on_step: OnStep | None) -> LayersAndWeights:
+        fitting = fit_mixtures if mixtures else fit_sum
+        return fitting(
+            frames, steps=steps, seed=settings.seed, device=settings.device, on_step=on_step
+        )
+
+    return fit
+
+
+def _coupled(mixtures: bool, context: SeparationContext) -> FitPart:
+    """Return the fit of coupled generators."""
+    settings = context.settings
+
+    def fit(frames: Tensor, steps: int, on_step: OnStep | None) -> LayersAndWeights:
+        fitting = coupled.fit_mixtures if mixtures else coupled.fit_sum
+        return fitting(
+            frames, steps=steps, seed=settings.seed, device=settings.device, on_step=on_step
+        )
+
+    return fit
+
+
+def _note(
+    context: SeparationContext,
+    begin: float,
+    share: float,
+    done: float,
+    losses: Mapping[str, float],
+) -> None:
+    """Report the progress of a fit, which is a ``share`` of all from ``begin`` on."""
+    context.progress(begin + share * done, "networks")
+    context.trace.add("networks", begin + share * done, losses)

@@ -1,0 +1,121 @@
+"""Take off a mark by networks alone: as published, or with coupled generators.
+
+Frames ``(T, 3, H, W)`` in [0, 1]; the mark is ``(1, 3, H, W)`` and its matte ``(1, 1, H, W)``.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from stages.context import Note, Separation, SeparationContext
+from stages.coupled import watermark as coupled
+from stages.coupled.layers import PIXELS, coupled_steps
+from stages.mixing.psnr import psnr_of
+from stages.mixing.watermark_composite import MOST_OPAQUE, WatermarkComposite
+from stages.motion.flow import resize, shrunk
+from stages.published.fit import planned_steps, shortened_notes
+from stages.published.networks import FULL_PIXELS
+from stages.published.watermark import fit_watermark, whole_fit
+
+PASSES = 4
+"""Rounds in which mark and clean frames are made to mix to the input, and clamped."""
+
+FAINT = 0.02
+"""Matte of a coupled fit below which nothing is marked."""
+
+
+def separate_published(frames: Tensor, box: Tensor, context: SeparationContext) -> Separation:
+    """Separate ``frames`` (T, 3, H, W) by the published method.
+
+    box: ``(H, W)``, true where the mark may be. The time budget limits the number of steps.
+    """
+    small = shrunk(frames, context.working_pixels(FULL_PIXELS))
+    size = (small.shape[-2], small.shape[-1])
+    settings = context.settings
+    work = partial(
+        fit_watermark,
+        small,
+        resize(box[None, None].float(), size),
+        separate=context.unordered and len(frames) > 1,
+        seed=settings.seed,
+        device=settings.device,
+    )
+    began = time.monotonic()
+    whole = whole_fit(len(frames))
+    steps = planned_steps(lambda count: work(steps=count), whole, context)
+    found = work(steps=steps, on_step=partial(_note, context, "the published networks"))
+    report = {"fit_steps": float(steps), "whole_fit_steps": float(whole)}
+    layers = found.clean, found.mark, found.matte
+    notes = shortened_notes(steps, whole, len(frames))
+    return _finished(frames, box, layers, report, notes, time.monotonic() - began)
+
+
+def separate_coupled(frames: Tensor, box: Tensor, context: SeparationContext) -> Separation:
+    """Separate ``frames`` (T, 3, H, W) with coupled generators; arguments as above."""
+    small = shrunk(frames, context.working_pixels(PIXELS))
+    size = (small.shape[-2], small.shape[-1])
+    settings = context.settings
+    work = partial(
+        coupled.fit_watermark,
+        small,
+        resize(box[None, None].float(), size),
+        seed=settings.seed,
+        device=settings.device,
+    )
+    began = time.monotonic()
+    steps = coupled_steps(lambda count: work(steps=count), context)
+    clean, mark, matte = work(steps=steps, on_step=partial(_note, context, "networks"))
+    matte = torch.where(matte > FAINT, matte, torch.zeros(()))
+    layers = clean, mark, matte
+    return _finished(frames, box, layers, {"fit_steps": float(steps)}, (), time.monotonic() - began)
+
+
+def _note(context: SeparationContext, name: str, done: float, losses: Mapping[str, float]) -> None:
+    """Report the progress of a fit."""
+    context.progress(done, name)
+    context.trace.add("networks", done, losses)
+
+
+def mix_back(frames: Tensor, clean: Tensor, mark: Tensor, matte: Tensor) -> tuple[Tensor, Tensor]:
+    """Return clean frames and a mark, near to the given ones, that mix to ``frames``.
+
+    The mark takes what all frames leave unexplained in common, and the clean frames the rest, as
+    far as something of them shows through.
+    """
+    model = WatermarkComposite(matte)
+    through = (matte > 0) & (matte < MOST_OPAQUE)
+    for _ in range(PASSES):
+        rest = model.residual(frames, clean, mark).mean(0, keepdim=True)
+        mark = torch.where(matte > 0, mark + rest / matte.clamp_min(FAINT), mark).clamp(0, 1)
+        moved = model.reconcile(frames, clean, mark)[0]
+        clean = torch.where(through, moved, clean)
+    return clean, mark
+
+
+def _finished(
+    frames: Tensor,
+    box: Tensor,
+    layers: tuple[Tensor, Tensor, Tensor],
+    report: dict[str, float],
+    notes: tuple[Note, ...],
+    spent: float,
+) -> Separation:
+    """Return the layers at full size, made to mix to the input; outside the box nothing changes."""
+    size = (frames.shape[-2], frames.shape[-1])
+    clean, mark, matte = (resize(layer, size).clamp(0, 1) for layer in layers)
+    matte = matte * box
+    clean = torch.where(matte > 0, clean, frames)
+    clean, mark = mix_back(frames, clean, mark, matte)
+    error = float(WatermarkComposite(matte).residual(frames, clean, mark).square().mean())
+    return Separation(
+        {"clean": clean, "watermark": mark, "matte": matte},
+        frozenset({"watermark", "matte"}),
+        {**report, "reconstruction_psnr": psnr_of(error)},
+        {"fit": spent},
+        notes=notes,
+    )
