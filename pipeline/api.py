@@ -36,7 +36,7 @@ from stages.media.read import open_clip
 Progress = Callable[[str, float, str], None]
 """A function of the stage, the fraction of it that is done (0 to 1), and a short note."""
 
-NOT_HERE = ("config", "dry_run", "debug", "json", "no_progress", "out", "task")
+NOT_HERE = ("config", "dry_run", "debug", "json", "no_progress", "out", "quiet", "task")
 """Settings of the command line that have no meaning here, or that are parameters of their own."""
 
 NEEDS_OUT = ("resume", "anew", "overwrite")

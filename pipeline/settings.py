@@ -7,15 +7,18 @@ stands anywhere else.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import Field, dataclass, field, fields
+from dataclasses import Field, dataclass, fields
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from pipeline.option_fields import setting
+from pipeline.timeline.formats import format_names
 from pipeline.values import (
+    ListOf,
     OneOf,
+    TimeCode,
     parse_counts,
     parse_device,
     parse_local_folder,
@@ -23,12 +26,14 @@ from pipeline.values import (
     parse_not_negative,
     parse_path,
     parse_positive,
+    parse_shot_list,
     parse_span,
     parse_strength,
-    parse_text,
+    parse_threads,
     parse_time,
     parse_whole_number,
     plain,
+    word_of,
 )
 from stages.errors import UsageError
 
@@ -36,39 +41,6 @@ PRESETS = ("fast", "balanced", "best", "paper", "coupled")
 ALPHAS = ("prores", "vp9", "ffv1", "png")
 INTERLACED = ("auto", "keep", "deinterlace")
 SPACES = ("auto", "gamma", "linear")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Option:
-    """What the command line and the manifest must know about a setting.
-
-    help: one line. metavar: what the help calls the value. parse: turns the word into the value.
-    group: the heading in the help. verbs: the commands that have the option; ``batch`` also has
-    those of ``run``. repeat: whether it may be given several times. result: whether it can change
-    the layers; only such settings are compared between runs and kept in the manifest. rare: the
-    commands that show it only with ``--help-all``. elsewhere: other help texts, by command.
-    one_clip: whether ``batch`` leaves it out, as it has a meaning for one clip only.
-    """
-
-    help: str
-    metavar: str = ""
-    parse: Callable[[str], Any] = parse_text
-    group: str = "what to do"
-    verbs: tuple[str, ...] = ("run",)
-    repeat: bool = False
-    result: bool = True
-    rare: tuple[str, ...] = ()
-    elsewhere: Mapping[str, str] = field(default_factory=dict)
-    one_clip: bool = False
-
-
-def setting(default: Any, help: str, **more: Any) -> Any:
-    """Return a dataclass field that is an option; ``more`` as in :class:`Option`.
-
-    A default of ``False`` makes a switch, which takes no value.
-    """
-    return field(default=default, metadata=vars(Option(help=help, **more)))
-
 
 BOTH = ("run", "batch")
 
@@ -142,6 +114,15 @@ class Settings:
         verbs=("run",),
         rare=BOTH,
     )
+    threads: int | None = _work(
+        None,
+        "cores to compute with, at most (default: all)",
+        metavar="N",
+        parse=parse_threads,
+        verbs=("run",),
+        result=False,
+        rare=BOTH,
+    )
     seed: int = _work(
         0,
         "same seed, same layers, on the CPU",
@@ -173,16 +154,16 @@ class Settings:
         result=False,
         rare=BOTH,
     )
-    start: Fraction | None = _read(
+    start: Fraction | TimeCode | None = _read(
         None,
-        "leave out what comes before; seconds or hh:mm:ss.mmm",
+        "leave out what comes before; 12.5 or 00:01:12:05",
         metavar="T",
         parse=parse_time,
         rare=("batch",),
     )
-    end: Fraction | None = _read(
+    end: Fraction | TimeCode | None = _read(
         None,
-        "leave out what comes after; seconds or hh:mm:ss.mmm",
+        "leave out what comes after; 12.5 or 00:01:12:05",
         metavar="T",
         parse=parse_time,
         rare=("batch",),
@@ -193,6 +174,14 @@ class Settings:
         metavar="FIRST:LAST",
         parse=parse_span,
         repeat=True,
+        rare=("run",),
+        one_clip=True,
+    )
+    shots: str | None = _read(
+        None,
+        "a shot list, as probe --csv writes it; no search",
+        metavar="FILE",
+        parse=parse_shot_list,
         rare=("run",),
         one_clip=True,
     )
@@ -222,12 +211,29 @@ class Settings:
         rare=BOTH,
     )
 
+    csv: Path | None = _write(
+        None,
+        "write the shot list here, to edit it; - prints it",
+        metavar="FILE",
+        parse=parse_path,
+        verbs=("probe",),
+        result=False,
+    )
     lossless: bool = _write(False, "layers as FFV1 in Matroska, not H.264 in MP4")
     alpha: str | None = _write(
         None,
         f"format of layers with alpha: {', '.join(ALPHAS)}",
         metavar="NAME",
         parse=OneOf(ALPHAS),
+        rare=BOTH,
+    )
+    timeline: tuple[str, ...] = _write(
+        (),
+        f"also timelines for editors: {', '.join(format_names())}",
+        metavar="LIST",
+        parse=ListOf(format_names()),
+        verbs=("run", "probe"),
+        result=False,
         rare=BOTH,
     )
     resume: bool = _write(
@@ -289,7 +295,11 @@ class Settings:
         None, "also write the table as Markdown", metavar="FILE", parse=parse_path
     )
 
+    no_cache: bool = _read(False, "search again what was searched before", result=False, rare=BOTH)
     no_progress: bool = _print(False, "no progress bar", verbs=("run", "report"), rare=BOTH)
+    quiet: bool = _print(
+        False, "print warnings and errors alone", verbs=("run", "report"), rare=BOTH
+    )
     json: bool = _print(
         False,
         "machine-readable lines on standard output",
@@ -304,11 +314,7 @@ class Settings:
     )
 
     def __post_init__(self) -> None:
-        if self.start is not None and self.end is not None and self.start >= self.end:
-            raise UsageError(
-                f"--start {float(self.start):g} is not before --end {float(self.end):g} (seconds); "
-                "give an earlier start or a later end"
-            )
+        check_order(self.start, self.end)
         spans = sorted(self.transition)
         for (_, before), (first, last) in zip(spans, spans[1:], strict=False):
             if first <= before:
@@ -316,10 +322,21 @@ class Settings:
                     f"--transition {first}:{last} overlaps the one that ends at frame {before}; "
                     "give ranges that do not overlap"
                 )
+        if self.shots is not None and self.transition:
+            raise UsageError(
+                "--shots and --transition contradict each other; write the transition into the list"
+            )
         if self.resume and self.overwrite:
             raise UsageError("--resume and --overwrite contradict each other; give one of them")
+        if self.quiet and self.json:
+            raise UsageError("--quiet and --json contradict each other; give one of them")
         if self.anew and not self.resume:
             raise UsageError("--anew has a meaning only together with --resume; give both")
+
+    @property
+    def hides_progress(self) -> bool:
+        """Whether no progress is to be shown."""
+        return self.no_progress or self.quiet
 
     def kept(self) -> dict[str, object]:
         """Return the settings that can change the layers, as JSON values.
@@ -333,10 +350,26 @@ class Settings:
         }
         return kept if self.hint is None else {**kept, "hint": self.known_as(self.hint)}
 
+    def words_of(self, item: Field[Any]) -> list[str]:
+        """Return the words that give an option the value it has here; none for its default."""
+        value = getattr(self, item.name)
+        if value == item.default:
+            return []
+        return [flag(item)] if value is True else [flag(item), word_of(value)]
+
     def known_as(self, path: Path) -> str:
         """Return what the manifest calls a file that was given."""
         is_passing = self.temporary is not None and path.parent == self.temporary
         return path.stem if is_passing else str(path)
+
+
+def check_order(start: Fraction | TimeCode | None, end: Fraction | TimeCode | None) -> None:
+    """Raise UsageError where the start is not before the end; time codes are not compared."""
+    if isinstance(start, Fraction) and isinstance(end, Fraction) and start >= end:
+        raise UsageError(
+            f"--start {float(start):g} is not before --end {float(end):g} (seconds); "
+            "give an earlier start or a later end"
+        )
 
 
 def options(verb: str) -> list[Field[Any]]:

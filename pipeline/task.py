@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from stages.media.read import Clip
     from stages.optim.loss_curves import Curves
 
-TASK_OPTIONS = ("alpha", "hint", "space", "strength", "transition")
+TASK_OPTIONS = ("alpha", "hint", "space", "shots", "strength", "timeline", "transition")
 """Options that only some tasks use. A task that does not name one in ``uses`` refuses it."""
 
 
@@ -84,7 +84,8 @@ class Job:
 
     clip: the open input. settings: what the user asked for. device: where to compute.
     work: the folder for layer files and temporary files. stages: takes progress and warnings.
-    budget: the time there is. checkpoints: where a resumed run finds what was done.
+    budget: the time there is. checkpoints: where a resumed run finds what was done. sums: the
+    SHA-256 of each input, where they are known.
     """
 
     clip: Clip
@@ -94,6 +95,7 @@ class Job:
     stages: Stages
     budget: Budget
     checkpoints: Checkpoints
+    sums: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -103,6 +105,7 @@ class Result:
     layers: the layer files. frames: how many frames the clip has, or ``None`` where only a part
     was read. transitions, colors: entries for the manifest. sheets: contact sheets in the work
     folder. report: figures for the manifest's ``report``. fits: the losses of each fit.
+    variable_rate: whether the input's frames are unevenly spaced in time.
     """
 
     layers: tuple[WrittenLayer, ...]
@@ -112,6 +115,7 @@ class Result:
     report: Mapping[str, object] = field(default_factory=dict)
     fits: tuple[FitRecord, ...] = ()
     colors: tuple[Mapping[str, object], ...] = ()
+    variable_rate: bool = False
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,8 @@ MIN_PLAIN_BYTES = 2**20
 """Least amount of memory that may be written as a plain number of bytes: 1 MiB."""
 MAX_PLAIN_BYTES = 10**16
 """Upper limit of such a number, more than any machine has: 10 petabytes."""
+MAX_LIST_BYTES = 16 * 2**20
+"""Largest shot list in bytes."""
 _UNITS = {"M": 2**20, "G": 2**30, "T": 2**40}
 
 
@@ -44,13 +46,28 @@ def parse_local_folder(word: str) -> Path:
     return parse_path(word)
 
 
-def parse_time(word: str) -> Fraction:
-    """Return exact seconds from ``12``, ``12.5``, ``mm:ss`` or ``hh:mm:ss.mmm``.
+@dataclass(frozen=True)
+class TimeCode:
+    """A time code, ``hh:mm:ss:ff``; only a clip's rate and first label turn it into seconds."""
 
-    Fractions such as ``1/3`` are taken too, as :func:`plain` writes them.
+    label: str
+
+    def __str__(self) -> str:
+        return self.label
+
+
+def parse_time(word: str) -> Fraction | TimeCode:
+    """Return exact seconds from ``12``, ``12.5``, ``12.5s``, ``mm:ss`` or ``hh:mm:ss.mmm``.
+
+    Fractions such as ``1/3`` are taken too, as :func:`plain` writes them. A time code,
+    ``hh:mm:ss:ff``, is returned as it is.
     """
     if re.fullmatch(r"\d{1,24}/[1-9]\d{0,12}", word, re.ASCII):
         return Fraction(word)
+    if re.fullmatch(r"\d\d:\d\d:\d\d[:;]\d\d", word, re.ASCII):
+        return TimeCode(word)
+    if re.fullmatch(r"\d{1,12}(\.\d{0,12})?s", word, re.ASCII):
+        return Fraction(word[:-1])
     match = re.fullmatch(
         r"(?:(?:(\d{1,6}):)?([0-5]?\d):(?=[0-5]?\d(?:\.|$)))?(\d{1,12}(?:\.\d{0,12})?)",
         word,
@@ -58,7 +75,8 @@ def parse_time(word: str) -> Fraction:
     )
     if not match:
         raise argparse.ArgumentTypeError(
-            f"{word!r} is not a time; write seconds (12.5) or hh:mm:ss.mmm (0:01:12.500)"
+            f"{word!r} is not a time; write seconds (12.5), hh:mm:ss.mmm (0:01:12.500) or a time "
+            "code (00:01:12:05)"
         )
     hours, minutes, seconds = match.groups()
     return 3600 * int(hours or 0) + 60 * int(minutes or 0) + Fraction(seconds)
@@ -110,6 +128,14 @@ def parse_whole_number(word: str) -> int:
     return int(word)
 
 
+def parse_threads(word: str) -> int:
+    """Return a whole number from 1."""
+    number = parse_whole_number(word)
+    if not number:
+        raise argparse.ArgumentTypeError("'0' would do nothing; give 1 or more")
+    return number
+
+
 def parse_memory(word: str) -> int:
     """Return bytes from ``3G``, ``1.5GiB`` or ``800M``, where units are powers of 1024.
 
@@ -151,6 +177,26 @@ def parse_device(word: str) -> str:
     return word
 
 
+def parse_shot_list(word: str) -> str:
+    """Return the text of a shot list, given the name of its file or, with line breaks, the text."""
+    if "\n" in word:
+        return word
+    path = parse_path(word)
+    try:
+        if path.stat().st_size > MAX_LIST_BYTES:
+            raise argparse.ArgumentTypeError(f"{word!r} is too large for a shot list")
+        data = path.read_bytes()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise argparse.ArgumentTypeError(f"{word!r} cannot be read ({reason})") from error
+    try:
+        text = data.decode("utf-8-sig")
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{word!r} is not text in UTF-8") from error
+    # A line break shows everywhere that this is the text, not the name of a file.
+    return text.replace("\r\n", "\n").rstrip() + "\n"
+
+
 @dataclass(frozen=True)
 class OneOf:
     """A parser that takes only the words in ``choices``."""
@@ -166,15 +212,30 @@ class OneOf:
         return word
 
 
+@dataclass(frozen=True)
+class ListOf:
+    """A parser for a list of words in ``choices``, as in ``otio,edl``."""
+
+    choices: tuple[str, ...]
+
+    def __call__(self, word: str) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(map(OneOf(self.choices), word.split(","))))
+
+
 def did_you_mean(word: str, choices: Sequence[str]) -> str:
     """Return ``"; did you mean X?"`` where one of ``choices`` is similar, else an empty string."""
     similar = difflib.get_close_matches(word, choices, 1)
     return f"; did you mean {similar[0]}?" if similar else ""
 
 
+def word_of(value: object) -> str:
+    """Return a setting's value as the word that the command line would have."""
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
 def plain(value: object) -> object:
     """Return ``value`` as JSON has it: paths and exact times as text, tuples as lists."""
-    if isinstance(value, Path | Fraction):
+    if isinstance(value, Path | Fraction | TimeCode):
         return str(value)
     if isinstance(value, tuple | list):
         return [plain(item) for item in value]

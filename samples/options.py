@@ -9,7 +9,8 @@ from pipeline.cli.verbs import VERBS, formatted_help
 from pipeline.settings import ONE_CLIP, flag, options
 
 PAGE = Path(__file__).parents[1] / "docs" / "options.md"
-WITHOUT = " and ".join(f"`--{name}`" for name in ONE_CLIP)
+_NAMES = [f"`--{name}`" for name in ONE_CLIP]
+WITHOUT = f"{', '.join(_NAMES[:-1])} and {_NAMES[-1]}"
 SHARED = (
     f"\nand all options of `run` but {WITHOUT}. `--out` is the folder\nthat gets a folder for each "
     "run, and `--max-seconds` holds for each clip.\n"

@@ -18,6 +18,9 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 if hasattr(signal, "SIGHUP"):
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
+# Every search is a new one, and no test writes into the user's cache.
+os.environ["UNLAYER_CACHE"] = ""
+
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip or fail a GPU test without a GPU, so that it never looks passed."""

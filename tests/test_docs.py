@@ -79,8 +79,9 @@ def check_verb(words: list[str]) -> None:
     assert words[0] in VERBS
     if "--help" in words or "--help-all" in words:
         return
-    # A settings file would be read, but the one in the documents is an example.
-    told = [word for at, word in enumerate(words[1:], 1) if "--config" not in (word, words[at - 1])]
+    # These files would be read, but those in the documents are examples.
+    read = {"--config", "--shots"}
+    told = [word for at, word in enumerate(words[1:], 1) if not read & {word, words[at - 1]}]
     if words[-1] == "...":
         return
     made = parse(words[0], told)
@@ -158,8 +159,8 @@ def test_the_list_of_options_is_as_the_settings_have_it() -> None:
 def test_a_batch_lists_no_option_that_it_refuses() -> None:
     from samples.options import listed
 
-    assert not {item.name for item in options("batch")} & {"transition", "anew"}
-    assert "all options of `run` but `--transition` and `--anew`" in listed()
+    assert not {item.name for item in options("batch")} & {"transition", "shots", "anew"}
+    assert "all options of `run` but `--transition`, `--shots` and `--anew`" in listed()
 
 
 def test_the_page_on_the_python_interface_is_as_the_docstrings_have_it() -> None:

@@ -54,6 +54,7 @@ NOT_PASSED_ON = (
     "overwrite",
     "resume",
     "no_progress",
+    "quiet",
     *ONE_CLIP,
 )
 """Options of the batch that a clip's own process does not get in the same form."""
@@ -74,7 +75,7 @@ def batch(settings: Settings) -> int:
         clips = find_clips(folder, out, settings, unreadable.append, skipped)
         if not clips and not settings.watch:
             raise no_clip_error(settings, unreadable, skipped)
-        display = display_for(json_lines=settings.json, quiet=settings.no_progress)
+        display = display_for(json_lines=settings.json, quiet=settings.hides_progress)
         for text in skipped_sentences(folder, unreadable, skipped):
             display.warn(text)
         work = Batch(settings, claimed.path, clips, display, skipped)
@@ -392,8 +393,6 @@ def command(clip: BatchClip, settings: Settings) -> list[str]:
     else:
         words += ["--resume", "--anew"]
     for option in options("run"):
-        value = getattr(settings, option.name)
-        if option.name in NOT_PASSED_ON or value == option.default:
-            continue
-        words += [flag(option)] if value is True else [flag(option), str(value)]
+        if option.name not in NOT_PASSED_ON:
+            words += settings.words_of(option)
     return [*words, "--", str(clip.path)]

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from importlib import import_module
 
-from pipeline.cli.parser import command, settings_from
+from pipeline.cli.parser import command, refuse_address, settings_from
 from pipeline.cli.verbs import SCRIPT, VERBS, program
 from pipeline.option_hints import with_options
 from pipeline.runtime.signals import Stopping, status_of, stopping
@@ -34,6 +34,8 @@ DRY_RUN = {
 
 _debugging = [False]
 """Whether the settings, which may come from a file, ask for tracebacks."""
+_wants_json = [False]
+"""Whether they ask for JSON lines."""
 
 
 def parse(verb: str, words: Sequence[str]) -> Settings:
@@ -54,11 +56,12 @@ def dispatch(words: Sequence[str]) -> int:
         return _without_verb(words)
     verb = words[0]
     if verb not in VERBS:
+        refuse_address(verb)
         known = [*VERBS, *ALONE] if verb.startswith("-") else list(VERBS)
         choices = ", ".join(VERBS)
         raise UsageError(f"{verb!r} is not a verb; choose {choices}{did_you_mean(verb, known)}")
     settings = parse(verb, words[1:])
-    _debugging[0] = settings.debug
+    _debugging[0], _wants_json[0] = settings.debug, settings.json
     if verb in ("run", "batch"):
         _check_task(verb, settings)
     where = DRY_RUN[verb] if settings.dry_run else VERBS[verb].where
@@ -121,7 +124,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     argv: its words, without the program's name; those of ``sys.argv`` if ``None``.
     """
-    words = list(sys.argv[1:] if argv is None else argv)
+    words = with_verb(list(sys.argv[1:] if argv is None else argv))
     if isinstance(sys.stdout, io.TextIOWrapper):
         # Names of files need not be valid text; they are shown escaped instead of ending the run.
         sys.stdout.reconfigure(errors="backslashreplace")
@@ -139,10 +142,29 @@ def main(argv: Sequence[str] | None = None) -> int:
         return status
 
 
+def with_verb(words: list[str]) -> list[str]:
+    """Return the words with ``run`` before them where they begin with a file, not with a verb."""
+    first = words[0] if words else "-"
+    if first.startswith("-") or first in VERBS or first == "help" or not os.path.exists(first):
+        return words
+    return ["run", *words]
+
+
+def _failed(words: Sequence[str], text: str, status: int) -> int:
+    """Say why the program ends, also as a JSON line where those are wanted; return ``status``."""
+    say(text)
+    if words[:1] in (["run"], ["batch"]) and ("--json" in words or _wants_json[0]):
+        from pipeline.runtime.progress import print_event
+
+        with suppress(OSError):
+            print_event("failed", text=text, status=status)
+    return status
+
+
 def _answered(words: list[str], stop: Stopping) -> int:
     """Do what ``words`` ask for, print errors as one line, and return the exit status."""
     try:
-        _debugging[0] = False
+        _debugging[0] = _wants_json[0] = False
         return dispatch(words)
     except BrokenPipeError:  # whoever read our output has ended, as in `probe | head`
         if words[:1] in (["run"], ["batch"]):
@@ -150,21 +172,18 @@ def _answered(words: list[str], stop: Stopping) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except KeyboardInterrupt as asked:
-        say(asked.args[0] if asked.args else "stopped")
         stop.told = True
-        return status_of(asked)
+        return _failed(words, asked.args[0] if asked.args else "stopped", status_of(asked))
     except Exception as error:
         # Some libraries turn a Ctrl-C during their import into an error of their own.
         if (stopped := _interrupt_behind(error)) is not None:
-            say(stopped.args[0] if stopped.args else "stopped")
-            return status_of(stopped)
+            text = stopped.args[0] if stopped.args else "stopped"
+            return _failed(words, text, status_of(stopped))
         if "--debug" in words or _debugging[0]:
             traceback.print_exc()
         if isinstance(error, UnlayerError):
-            say(with_options(error))
-            return error.exit_status
-        say(explain(error))
-        return 1
+            return _failed(words, with_options(error), error.exit_status)
+        return _failed(words, explain(error), 1)
 
 
 def _interrupt_behind(error: BaseException | None) -> KeyboardInterrupt | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import inspect
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import Field
 from functools import cache
@@ -56,6 +57,9 @@ def read_words(verb: str, words: Sequence[str]) -> tuple[dict[str, Any], frozens
     if {"-h", "--help", HELP_ALL} & set(words[:cut]):
         show_help(verb, everything=HELP_ALL in words[:cut])
         raise SystemExit(0)
+    if "--version" in words[:cut]:
+        print_versions()
+        raise SystemExit(0)
     ordered, switched_off = in_order(verb, words[:cut])
     try:
         # After "--" everything is the name of a file, whatever it begins with.
@@ -91,11 +95,16 @@ def command() -> Any:
 
 def _version(wanted: bool) -> None:
     if wanted:
-        from pipeline.cli.versions import versions
-
-        for name, number in versions().items():
-            print(f"unlayer {number}" if name == "unlayer" else f"{name:<8}{number}")
+        print_versions()
         raise typer.Exit
+
+
+def print_versions() -> None:
+    """Print the versions that matter, one a line."""
+    from pipeline.cli.versions import versions
+
+    for name, number in versions().items():
+        print(f"unlayer {number}" if name == "unlayer" else f"{name:<8}{number}")
 
 
 def _typer_function(name: str, verb: Verb) -> Callable[..., dict[str, Any]]:
@@ -172,7 +181,14 @@ def _input(word: str, metavar: str, help: str) -> Path:
     if not word:
         # This happens where a shell variable is not set. It would mean the current folder.
         raise UsageError(f"{metavar} is empty; give {help}")
+    refuse_address(word)
     return Path(word)
+
+
+def refuse_address(word: str) -> None:
+    """Raise UsageError where a word is the address of something on the network."""
+    if re.match(r"(https?|ftps?|s3|gs|rtmps?|rtsp)://", word, re.ASCII | re.IGNORECASE):
+        raise UsageError(f"{word} is an address; download it first, and give the file")
 
 
 def _value(item: Field[Any], words: Any) -> Any:

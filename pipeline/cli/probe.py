@@ -18,12 +18,20 @@ from pipeline.runtime.progress import Stages, reporter
 from pipeline.runtime.system_limits import cores
 from pipeline.settings import Settings
 from pipeline.tasks import DEFAULT_TASK, find_task
+from pipeline.timeline.write import (
+    check_rate,
+    source_shot_list,
+    variable_rate_warning,
+    write_new,
+    write_source_timelines,
+)
+from stages.errors import UsageError
 from stages.media.clip import ClipInfo
 from stages.media.read import Clip
 from stages.media.sniff import printable
 from stages.optim.threads import one_thread_an_operation
 
-_IN_OTHER_TABLES = ("path", "shots", "transitions", "colors", "warnings")
+_IN_OTHER_TABLES = ("path", "shots", "transitions", "colors", "warnings", "timelines")
 
 
 @one_thread_an_operation(cores)
@@ -34,25 +42,52 @@ def probe(settings: Settings) -> int:
     """
     search = find_task(DEFAULT_TASK).probe
     assert search is not None
+    if settings.json and str(settings.csv) == "-":
+        raise UsageError("--csv - and --json both write to standard output; give one of them")
     stages = Stages(reporter(json_lines=False, quiet=settings.json))
     try:
         clip = open_checked(settings)
+        _check_timelines(settings, clip.info)
         for text in input_warnings(settings):
             stages.warn(text)
         with stages.stage("find") as step:
             found = search(clip, settings, step)
     finally:
         stages.reporter.close()
-    facts = {
+    facts: dict[str, Any] = {
         **describe(clip, found["frames"]),
         **found,
         "warnings": [*stages.warnings, *found["warnings"]],
     }
+    if settings.timeline:
+        if facts.get("variable_rate"):
+            facts["warnings"].append(variable_rate_warning(clip.info))
+        written = write_source_timelines(settings.timeline, facts, clip.info)
+        facts["timelines"] = [str(path) for path in written]
+    if settings.csv is not None:
+        text = source_shot_list(facts, clip.info)
+        if str(settings.csv) == "-":
+            print(text, end="")
+            return 0
+        write_new(settings.csv, text)
+        facts["timelines"] = [*facts.get("timelines", ()), str(settings.csv)]
     if settings.json:
         print(json.dumps(facts))
     else:
         show(facts)
     return 0
+
+
+def _check_timelines(settings: Settings, info: ClipInfo) -> None:
+    """Raise UsageError where a timeline of this source cannot be written."""
+    check_rate([*settings.timeline, *(["csv"] if settings.csv else [])], info)
+    is_pictures = info.is_picture or settings.inputs[0].is_dir()
+    media = [name for name in settings.timeline if name != "csv"]
+    if media and is_pictures:
+        raise UsageError(
+            f"--timeline {media[0]} has no meaning for pictures ({printable(info.path)}): it needs "
+            "a film as its media; csv has one"
+        )
 
 
 def describe(clip: Clip, frames: int) -> dict[str, object]:
@@ -102,6 +137,9 @@ def show(facts: Mapping[str, Any]) -> None:
         console.print("no transition and no cut was found")
     for warning in facts["warnings"]:
         console.print(f"note: {warning}", markup=False, highlight=False, soft_wrap=True)
+    for name in facts.get("timelines", ()):
+        text = f"written to {printable(Path(name))}"
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def _timeline(facts: Mapping[str, Any]) -> list[tuple[int, str, int, str]]:

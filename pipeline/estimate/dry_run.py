@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ from pipeline.runtime.system_limits import cores, free_memory
 from pipeline.settings import Settings
 from pipeline.task import Budget, DryRun, Estimate, Job, Task
 from pipeline.tasks import check_options, find_task
+from pipeline.timeline.write import check_rate, file_names
 from stages.checkpoint import Checkpoints
 from stages.errors import UnlayerError
 from stages.media.read import Clip
@@ -53,7 +55,7 @@ def dry_run(settings: Settings) -> int:
 
     Raises UnlayerError where the run would, as far as that shows at once.
     """
-    stages = Stages(reporter(json_lines=False, quiet=settings.json or settings.no_progress))
+    stages = Stages(reporter(json_lines=False, quiet=settings.json or settings.hides_progress))
     try:
         facts = estimate_run(settings, stages)
     finally:
@@ -114,6 +116,7 @@ def planned_run(settings: Settings) -> dict[str, Any]:
     out = settings.out or default_folder(settings)
     refuse_input_as_folder(settings, out)
     clip = open_checked(settings)
+    check_rate(settings.timeline, clip.info)
     warnings = input_warnings(settings)
     if (unused := device_warning(settings, task, device)) is not None:
         warnings.append(unused)
@@ -150,7 +153,7 @@ def _folder_state(
     identity = manifest.identity(settings, manifest.checksums(settings.inputs, clip))
     doing = folder.decide(identity, request_of(settings), versions=version_fingerprint())
     if doing != "leave" and folder.path.is_dir():
-        folder.refuse_foreign_files(roles)
+        folder.refuse_foreign_files(roles, file_names(settings.timeline))
     return FOLDER_SENTENCES[doing], doing != "leave"
 
 
@@ -241,8 +244,9 @@ def print_estimate(facts: dict[str, Any]) -> None:
     for layer in facts["layers"]:
         table.add_row(layer["name"], layer["role"], layer["path"] or "")
     console.print(table)
-    for plan in facts["plans"]:
-        line(f"plan: {', '.join(f'{name} {value}' for name, value in plan.items() if value)}")
+    size = facts["width"], facts["height"]
+    for sentence in dict.fromkeys(plan_sentence(plan, *size) for plan in facts["plans"]):
+        line(f"plan: {sentence}")
     line(_seconds_line(facts["seconds"]))
     free = f", {format_bytes(facts['free_memory'])} are free" if facts["free_memory"] else ""
     line(f"about {format_bytes(facts['memory'])} of memory at most{free}")
@@ -251,6 +255,25 @@ def print_estimate(facts: dict[str, Any]) -> None:
     for note in facts["notes"]:
         line(f"note: {note}")
     line("nothing was written")
+
+
+def plan_sentence(plan: Mapping[str, Any], width: int, height: int) -> str:
+    """Return what would be done with a transition, in words.
+
+    plan: the fields of :class:`stages.transition.plan.Plan`. width, height: of the clip, in pixels.
+    """
+    scale = min(1.0, (plan["pixels"] / (width * height)) ** 0.5)
+    size = "at full size"
+    if scale < 1:
+        size = f"at {round(scale * width)}x{round(scale * height)}, then finished at full size"
+    if plan["paper_steps"]:
+        return f"{size}: {plan['paper_steps']} steps of the published networks"
+    rounds = f"{plan['rounds']} rounds of " if plan["rounds"] > 1 else ""
+    ties = " and ties" if plan["ties"] else ""
+    networks = ""
+    if plan["fit_steps"]:
+        networks = f"; up to {plan['fit_steps']} steps of networks where motion leaves much open"
+    return f"{size}: motion, then {rounds}{plan['turns']} sweeps{ties}{networks}"
 
 
 def _transition_table(transitions: list[dict[str, Any]]) -> Table:

@@ -114,12 +114,12 @@ def report(settings: Settings) -> int:
     """
     if not settings.inputs:
         raise UsageError("report needs RUN: the folder that a run wrote")
-    stages = Stages(reporter(json_lines=settings.json, quiet=settings.no_progress))
+    stages = Stages(reporter(json_lines=settings.json, quiet=settings.hides_progress))
     try:
         for run in settings.inputs:
             with stages.stage("report") as step:
                 write_again(run, step)
-            if not settings.json:
+            if not (settings.json or settings.quiet):
                 text = f"written to {printable(run / PAGE)}"
                 Console().print(text, markup=False, highlight=False, soft_wrap=True)
     finally:

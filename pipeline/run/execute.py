@@ -31,6 +31,13 @@ from pipeline.runtime.system_limits import cores
 from pipeline.settings import Settings
 from pipeline.task import Budget, Job, Result, Task
 from pipeline.tasks import check_options, find_task, shadowed_task_warning
+from pipeline.timeline.write import (
+    add_timelines,
+    check_rate,
+    file_names,
+    variable_rate_warning,
+    write_timelines,
+)
 from stages import safe_files
 from stages.checkpoint import Checkpoints
 from stages.errors import DISK_FULL, FitError, UnlayerError
@@ -44,8 +51,10 @@ Described = Callable[[Sequence[str], str | None], dict[str, Any]]
 
 def run(settings: Settings) -> int:
     """Do the run and return the exit status 0. Raises UnlayerError for what the user can fix."""
-    reporting = reporter(json_lines=settings.json, quiet=settings.no_progress)
+    reporting = reporter(json_lines=settings.json, quiet=settings.hides_progress)
     out, whole = perform(settings, reporting)
+    if settings.quiet:
+        return 0
     if whole is None:
         show_unchanged(settings, out)
     else:
@@ -68,13 +77,18 @@ class _Run:
     identity: Identity
 
 
-@one_thread_an_operation(cores)
 def perform(settings: Settings, shown: Reporter) -> tuple[Path, Mapping[str, object] | None]:
     """Do the run without printing anything but progress.
 
     Returns the run's folder and its manifest, which is ``None`` where the run was finished already.
     Raises UnlayerError.
     """
+    with one_thread_an_operation(lambda: min(cores(), settings.threads or cores())):
+        return _performed(settings, shown)
+
+
+def _performed(settings: Settings, shown: Reporter) -> tuple[Path, Mapping[str, object] | None]:
+    """Do as :func:`perform`, with each operation on one thread."""
     budget = Budget(settings.max_seconds)
     task = find_task(settings.task)
     check_options(task, settings)
@@ -88,6 +102,7 @@ def perform(settings: Settings, shown: Reporter) -> tuple[Path, Mapping[str, obj
     try:
         with stages.stage("open"):
             clip = open_checked(settings)
+            check_rate(settings.timeline, clip.info)
             for warning in input_warnings(settings):
                 stages.warn(warning)
         guard = InputGuard([*clip.paths, *filter(None, [settings.hint])])
@@ -97,6 +112,8 @@ def perform(settings: Settings, shown: Reporter) -> tuple[Path, Mapping[str, obj
             guard.remember_checksums(sums if tuple(settings.inputs) == clip.paths else [])
             identity = manifest.identity(settings, sums)
             if not prepare(folder, identity, settings, task):
+                if settings.timeline:
+                    add_timelines(folder, settings.timeline, clip.info)
                 return out, None
             running = _Run(settings, task, clip, device, stages, budget, guard, sums, identity)
             return out, _work(running, folder)
@@ -114,16 +131,26 @@ def _work(running: _Run, folder: RunFolder) -> dict[str, Any]:
     with tidied(folder):
         kept = checkpoints(folder, running.identity, settings.store)
         stages.check = running.guard.check
-        job = Job(clip, settings, running.device, folder.work, stages, running.budget, kept)
+        job = Job(
+            clip,
+            settings,
+            running.device,
+            folder.work,
+            stages,
+            running.budget,
+            kept,
+            running.sums,
+        )
         result = with_restart(running.task.run, job, folder.forget, running.guard)
         running.guard.check()
         _warn_of_results(running)
-        whole, names = with_report(
-            partial(_described, running, result), job, manifest.describe_fits(result.fits)
-        )
+        timelines = _timelines(running, result, folder.work)
+        described = partial(_described, running, result, [path.name for path in timelines])
+        whole, names = with_report(described, job, manifest.describe_fits(result.fits))
         layers = [layer.path for layer in result.layers]
         report_files = [folder.work / name for name in names]
-        folder.publish([*layers, *result.sheets, *report_files], whole, running.identity)
+        files = [*layers, *result.sheets, *timelines, *report_files]
+        folder.publish(files, whole, running.identity)
     return whole
 
 
@@ -140,8 +167,32 @@ def _warn_of_results(running: _Run) -> None:
         stages.warn(late)
 
 
+def _timelines(running: _Run, result: Result, work: Path) -> list[Path]:
+    """Write the timelines that the user asked for, and return their paths.
+
+    The layers are done already, so whatever goes wrong here only becomes a warning.
+    """
+    formats, info = running.settings.timeline, running.clip.info
+    if not formats:
+        return []
+    if result.variable_rate:
+        running.stages.warn(variable_rate_warning(info))
+    try:
+        return write_timelines(work, formats, _described(running, result, [], [], None), info)
+    except Exception as error:
+        running.stages.warn(
+            f"the layers are done, but no timeline could be made ({type(error).__name__}: "
+            f"{error}); the same command tries again"
+        )
+        return []
+
+
 def _described(
-    running: _Run, result: Result, report_files: Sequence[str], thumbnail: str | None
+    running: _Run,
+    result: Result,
+    timelines: Sequence[str],
+    report_files: Sequence[str],
+    thumbnail: str | None,
 ) -> dict[str, Any]:
     """Return the run's manifest."""
     facts = manifest.RunOutcome(
@@ -152,6 +203,7 @@ def _described(
         report_files=report_files,
         thumbnail=thumbnail,
         hint_sha256=running.identity.get(HINT),
+        timelines=timelines,
     )
     return manifest.build(running.settings, running.sums, running.clip.info, result, facts)
 
@@ -186,6 +238,7 @@ def prepare(
         identity,
         request_of(settings),
         roles=task.roles,
+        extra=file_names(settings.timeline),
         about={
             "versions": version_fingerprint(),
             "names": [path.name for path in settings.inputs],

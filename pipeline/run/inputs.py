@@ -67,6 +67,7 @@ def _without_meaning(settings: Settings, info: ClipInfo) -> list[tuple[str, bool
             ("--start", settings.start is not None, without_time),
             ("--end", settings.end is not None, without_time),
             ("--transition", one_picture and bool(settings.transition), f"one picture ({name})"),
+            ("--shots", one_picture and settings.shots is not None, f"one picture ({name})"),
             (
                 f"--alpha {settings.alpha}",
                 other_alpha,

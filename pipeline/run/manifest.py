@@ -40,7 +40,8 @@ class RunOutcome:
 
     device: where it computed. seconds: of the whole run. stages: seconds by stage. warnings: in
     order. report_files: the report's page and its other files. thumbnail: the one that stands for
-    the run. hint_sha256: the hint's checksum, as :func:`identity` has it.
+    the run. hint_sha256: the hint's checksum, as :func:`identity` has it. timelines: the names of
+    the timelines' files.
     """
 
     device: torch.device
@@ -50,6 +51,7 @@ class RunOutcome:
     report_files: Sequence[str] = ()
     thumbnail: str | None = None
     hint_sha256: object = None
+    timelines: Sequence[str] = ()
 
 
 def checksums(inputs: Sequence[Path], clip: Clip) -> list[str]:
@@ -114,11 +116,13 @@ def build(
     names = map(settings.known_as, settings.inputs)
     hint = {} if facts.hint_sha256 is None else {HINT: facts.hint_sha256}
     colors = {"colors": [dict(entry) for entry in result.colors]} if result.colors else {}
+    timelines = {"timelines": list(facts.timelines)} if facts.timelines else {}
+    variable = {"variable_rate": True} if result.variable_rate else {}
     return {
         "schema": SCHEMA,
         "task": settings.task,
         "input": [
-            describe_input(name, checksum, info, frames)
+            {**describe_input(name, checksum, info, frames), **variable}
             for name, checksum in zip(names, sums, strict=True)
         ],
         "settings": settings.kept(),
@@ -127,6 +131,7 @@ def build(
         "transitions": [dict(entry) for entry in result.transitions],
         **colors,
         "sheets": [sheet.name for sheet in result.sheets],
+        **timelines,
         "warnings": list(facts.warnings),
         "report_files": list(facts.report_files),
         "thumbnail": facts.thumbnail,

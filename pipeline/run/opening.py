@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
 
 import torch
 
 from pipeline.run.inputs import check_fit, check_inputs
-from pipeline.settings import Settings
+from pipeline.settings import Settings, check_order
+from pipeline.timeline.clock import ListClock, time_code_of
+from pipeline.values import TimeCode
 from stages.errors import UsageError
 from stages.media.clip import ClipInfo
 from stages.media.read import Clip, open_clip
@@ -36,28 +39,54 @@ def open_checked(settings: Settings) -> Clip:
     hints = [settings.hint] if settings.hint is not None else []
     try_files(settings.inputs, stream=settings.stream, max_pixels=settings.max_pixels)
     try_files(hints, max_pixels=settings.max_pixels)
+    start, end = (_seconds_at(time, settings) for time in (settings.start, settings.end))
+    check_order(start, end)
     clip = open_clip(
         settings.inputs,
         stream=settings.stream,
         salvage=settings.salvage,
-        start=settings.start,
-        end=settings.end,
+        start=start,
+        end=end,
         max_pixels=settings.max_pixels,
         interlaced=settings.interlaced,
     )
     check_fit(settings, clip.info)
-    _check_ranges(settings, clip.info)
+    _check_ranges(settings, start, clip.info)
     return clip
 
 
-def _check_ranges(settings: Settings, info: ClipInfo) -> None:
+def _seconds_at(time: Fraction | TimeCode | None, settings: Settings) -> Fraction | None:
+    """Return a time in seconds; a time code is that of a frame of the clip, or 0 where it has none.
+
+    Raises UsageError for a time code that the clip cannot have, and UnlayerError where the clip
+    cannot be read.
+    """
+    if not isinstance(time, TimeCode):
+        return time
+    info = open_clip(
+        settings.inputs,
+        stream=settings.stream,
+        salvage=settings.salvage,
+        max_pixels=settings.max_pixels,
+        interlaced="keep",
+    ).info
+    frame = ListClock(info.rate, *time_code_of(info)).frame(time.label)
+    if frame is None:
+        raise UsageError(
+            f"{printable(info.path)}: {time} is no time code at {float(info.rate):g} frames a "
+            "second; give seconds, or another time code"
+        )
+    # Half a frame earlier, because containers round the times of frames.
+    return max(Fraction(0), (frame - Fraction(1, 2)) / info.rate)
+
+
+def _check_ranges(settings: Settings, start: Fraction | None, info: ClipInfo) -> None:
     """Raise UsageError for times and frames that lie far outside the clip.
 
     Headers are not exact, so there is some tolerance; the number of decoded frames decides later.
     """
     name = printable(info.path)
     seconds = _seconds(info)
-    start = settings.start
     if seconds is not None and start is not None and start > seconds + HEADER_SECONDS:
         raise UsageError(
             f"--start {float(start):g} is after the end of {name}, which lasts {seconds:.3g} s"

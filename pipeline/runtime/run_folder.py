@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -189,12 +189,14 @@ class RunFolder:
         request: Request,
         *,
         roles: tuple[str, ...],
+        extra: Collection[str] = (),
         about: Mapping[str, object] | None = None,
         elsewhere: bool = False,
     ) -> bool:
         """Make the folder ready for the run ``identity``, as :meth:`decide` says.
 
-        roles: the roles of the layers that will be written. about: what else ``run.json`` records,
+        roles: the roles of the layers that will be written. extra: names of further files that
+        will be written. about: what else ``run.json`` records,
         ``versions`` above all. elsewhere: as in :meth:`content`. Returns ``False`` where the run is
         finished already and stays as it is. Raises UsageError where :meth:`decide` does, and where
         files of another origin have the layers' names.
@@ -205,7 +207,7 @@ class RunFolder:
             self.drop_work()
             return False
         self.restarted = doing == "anew"
-        self.refuse_foreign_files(roles)
+        self.refuse_foreign_files(roles, extra)
         # Delete files that an interrupted run had published; they are written again. Where there
         # is a manifest, nothing of the new run was published: those files belong to the finished
         # run and stay.
@@ -298,15 +300,22 @@ class RunFolder:
         safe_files.make_folder(target.parent, self.path)
         file.replace(target)
 
-    def refuse_foreign_files(self, roles: tuple[str, ...]) -> None:
-        """Raise UsageError where a file of another origin has a name that this run may need."""
+    def refuse_foreign_files(self, roles: tuple[str, ...], extra: Collection[str] = ()) -> None:
+        """Raise UsageError where a file of another origin has a name that this run may need.
+
+        roles, extra: as of :meth:`prepare`.
+        """
         taken = re.compile(rf"(?:{'|'.join(roles)}|sheet)(?:-\d+)*\.\w+|report\.html|losses\.json")
         known = {
             *files_of(read_json(self.work / RECORD) or {}),
             *files_of(read_json(self.path / MANIFEST) or {}),
         }
         entries = sorted(self.path.iterdir())
-        found = [entry for entry in entries if entry != self.work and taken.fullmatch(entry.name)]
+        found = [
+            entry
+            for entry in entries
+            if entry != self.work and (taken.fullmatch(entry.name) or entry.name in extra)
+        ]
         inside = self.path / REPORT
         if safe_files.is_folder(inside):
             found += sorted(entry for entry in inside.iterdir() if entry.suffix in REPORT_SUFFIXES)

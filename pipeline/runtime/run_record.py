@@ -80,6 +80,7 @@ def files_of(record: Mapping[str, object]) -> list[str]:
     names = [
         *_listed(record.get("files")),
         *_listed(record.get("sheets")),
+        *_listed(record.get("timelines")),
         *(layer.get("path") for layer in layers),
     ]
     plain = [name for name in names if isinstance(name, str) and flat_name(name)]

@@ -7,6 +7,7 @@ An installed package adds one with an entry point in the group ``unlayer.tasks``
 
 from __future__ import annotations
 
+import difflib
 import pkgutil
 import re
 from collections.abc import Iterator
@@ -57,6 +58,30 @@ Parts = RunParts
 
 DEFAULT_TASK = "transition"
 """The task that ``bench`` measures unless told otherwise."""
+OTHER_NAMES = {
+    "crossfade": "transition",
+    "cut": "transition",
+    "dissolve": "transition",
+    "fade": "transition",
+    "wipe": "transition",
+    "foreground": "segment",
+    "matte": "segment",
+    "matting": "segment",
+    "rotoscope": "segment",
+    "segmentation": "segment",
+    "dehazing": "dehaze",
+    "fog": "dehaze",
+    "haze": "dehaze",
+    "logo": "watermark",
+    "mark": "watermark",
+    "dereflection": "transparency",
+    "glass": "transparency",
+    "reflection": "transparency",
+    "window": "transparency",
+}
+"""What other programs and people call the built-in tasks."""
+SURELY_MEANT = 0.8
+"""Likeness of two words, 0 to 1, from which one is taken for the other misspelled."""
 GROUP = "unlayer.tasks"
 """The group of entry points under which packages offer tasks."""
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,40}", re.ASCII)
@@ -99,12 +124,18 @@ def check_name(name: str) -> None:
     Raises UsageError where there is none, or where several packages offer one.
     """
     if not name:
-        raise UsageError(f"--task is missing; choose {', '.join(names())}")
+        raise UsageError(
+            f"--task is missing; choose {', '.join(names())} (probe shows what is in a clip)"
+        )
     if name in built_in():
         return
     points = offered().get(name, [])
     if not points:
         known = names()
+        near = difflib.get_close_matches(name.lower(), OTHER_NAMES, 1, cutoff=SURELY_MEANT)
+        if near:
+            called = OTHER_NAMES[near[0]]
+            raise UsageError(f"--task {name!r}: {near[0]} is called {called} here; give {called}")
         raise UsageError(
             f"--task {name!r} is not known; choose {', '.join(known)}{did_you_mean(name, known)}"
         )

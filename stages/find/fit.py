@@ -10,8 +10,10 @@ from stages.find.curve import CLEAN_FRAMES, NOISE, block_frames
 from stages.find.curve_prior import ends, rising, smooth_curve
 from stages.find.edge_fit import ROUNDS, find_wipe, pattern_between, wipe_of_pattern
 from stages.find.features import Array, plain_colour
+from stages.find.placements import placement_between
 from stages.find.repeats import repeated_frames, tie_repeated
 from stages.find.stretch import Stretch, TransitionFit
+from stages.kinds import TRANSITION_KINDS
 from stages.mixing.light_dissolve import GAMMA
 from stages.shots import Space
 
@@ -122,7 +124,12 @@ def _plain_ends(frames: Array, sides: tuple[int, int], reach: tuple[int, int]) -
 
 
 def fit_between(
-    frames: Array, span: tuple[int, int], sides: tuple[int, int], reach: tuple[int, int]
+    frames: Array,
+    span: tuple[int, int],
+    sides: tuple[int, int],
+    reach: tuple[int, int],
+    kind: str | None = None,
+    effect: str | None = None,
 ) -> TransitionFit:
     """Measure the transition that fills exactly the frames of ``span``.
 
@@ -130,14 +137,20 @@ def fit_between(
     span: its first and last frame.
     sides: the frames next to it, or its own ends where the clip has none there.
     reach: the first and the last frame that may be looked at.
+    kind, effect: what it is, where that is known; else the kind is measured, too.
     """
     (first, last), (before, after) = span, sides
     stretch = Stretch(frames, *reach)
     if after - before < 2:
         # There is nothing to measure it against: the whole clip is the transition.
         return TransitionFit(before, after, np.arange(1, last - first + 2) / (last - first + 2))
-    pattern = pattern_between(stretch, before, after)
-    if pattern:
+    known = None if kind is None else TRANSITION_KINDS[kind]
+    pattern = None
+    if known is None or known.has_matte:
+        pattern = pattern_between(stretch, before, after)
+    if known is not None and known.undo == "placement":
+        found = placement_between(stretch, before, after, known.name, effect)
+    elif pattern:
         found = wipe_of_pattern(stretch, pattern, before, after)
     else:
         linear = _in_linear_light(stretch, before, after)

@@ -141,6 +141,22 @@ def may_be_placed(stretch: Stretch, before: int, after: int) -> bool:
     return best <= QUICK_LEFT * _unplaced(small, *sides)
 
 
+def placement_between(
+    stretch: Stretch, before: int, after: int, kind: str, effect: str | None
+) -> TransitionFit:
+    """Return the transition of a given kind between two clean frames.
+
+    before, after: the clean frames next to it. kind: one that is undone by placements. effect: the
+    one of its effects that it has; the one that explains the frames best unless given.
+    """
+    effects = TRANSITION_KINDS[kind].effects
+    names = [effect] if effect is not None and effect in effects else list(effects)
+    sides = before, after
+    paths = [_best_path(stretch, sides, sides, (kind, name), effects[name]) for name in names]
+    path = min(paths, key=lambda path: float(path.errors.sum()))
+    return _transition(stretch, path, sides, effects[path.effect])
+
+
 def _best_path(
     stretch: Stretch,
     sides: tuple[int, int],

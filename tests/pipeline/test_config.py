@@ -300,6 +300,8 @@ def test_every_setting_of_run_can_be_configured() -> None:
     }
     words["max_memory"] = "3G"
     words["interlaced"] = "keep"
+    words["timeline"] = "otio,edl"
+    words["shots"] = "kind,first_frame\nshot,0\n"
     for item in options("run"):
         if item.name == "config":
             continue

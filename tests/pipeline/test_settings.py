@@ -99,7 +99,7 @@ def test_all_options_of_the_contract_exist() -> None:
     promised = (
         "out preset max-seconds device seed lossless alpha stream salvage hint transition start "
         "end resume anew overwrite no-progress json debug task space strength config dry-run "
-        "max-memory max-pixels interlaced"
+        "max-memory max-pixels interlaced timeline shots no-cache quiet threads"
     ).split()
     assert {flag(item) for item in options("run")} == {f"--{name}" for name in promised}
 

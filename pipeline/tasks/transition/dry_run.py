@@ -48,7 +48,8 @@ def dry_run(job: Job) -> DryRun:
     def enough() -> bool:
         nonlocal stopped_early
         # Ranges that the user gave must be seen, wherever they are.
-        if time.monotonic() - began > SEARCH_SECONDS and not job.settings.transition:
+        is_given = bool(job.settings.transition) or job.settings.shots is not None
+        if time.monotonic() - began > SEARCH_SECONDS and not is_given:
             stopped_early = True
         return stopped_early
 

@@ -22,6 +22,7 @@ from pipeline.tasks.transition.describe import (
     shortened_warning,
 )
 from pipeline.tasks.transition.search import Searched, search
+from pipeline.tasks.transition.search_cache import SearchCache
 from pipeline.tasks.transition.separate import (
     SeparatedTransition,
     checkpoint_folder,
@@ -31,6 +32,7 @@ from pipeline.tasks.transition.separate import (
 from pipeline.tasks.transition.write import write_layers
 from stages.context import FitSettings
 from stages.media.clip import FrameIndex
+from stages.media.timecode import is_variable_rate
 from stages.shots import Analysis, ColorGap, Shot, Transition
 from stages.transition.plan import LARGEST, PLANS, Plan, plans_for
 from stages.transition.separate import open_mixture
@@ -75,9 +77,10 @@ def run(job: Job) -> Result:
         None if is_trimmed else analysis.frames,
         tuple(entries),
         tuple(job.work / item.sheet for item in separated),
-        _report(separated),
+        _report(separated, searched.source),
         tuple(_fit(item) for item in separated),
         tuple(describe_colors(analysis)),
+        is_variable_rate(searched.times, job.clip.info.rate),
     )
 
 
@@ -119,7 +122,7 @@ def _find(job: Job) -> tuple[Searched, list[Transition]]:
     with job.stages.stage("find") as step:
         searched = job.checkpoints.get_or_compute(
             "find",
-            lambda: search(job.clip, job.settings, step, checkpoints=job.checkpoints),
+            lambda: _search(job, step),
             Searched,
             Analysis,
             Shot,
@@ -133,6 +136,16 @@ def _find(job: Job) -> tuple[Searched, list[Transition]]:
     for text in anchor_warnings(searched.analysis):
         job.stages.warn(text)
     return searched, [item for item in searched.analysis.transitions if item.separable]
+
+
+def _search(job: Job, step: Step) -> Searched:
+    """Return what the search finds, or what an earlier search of this input found."""
+    cache = SearchCache(job.clip, job.settings, job.sums)
+    found = cache.recall()
+    if found is None:
+        found = search(job.clip, job.settings, step, checkpoints=job.checkpoints)
+        cache.keep(found)
+    return found
 
 
 def _plans(job: Job, analysis: Analysis, mixed: Sequence[Transition], step: Step) -> list[Plan]:
@@ -173,9 +186,14 @@ def _fit(item: SeparatedTransition) -> FitRecord:
     return FitRecord(transition.kind, transition.first_frame, transition.last_frame, item.trace)
 
 
-def _report(separated: Sequence[SeparatedTransition]) -> dict[str, object]:
-    """Return the figures of all transitions, as means weighted by frames, and of each one."""
+def _report(separated: Sequence[SeparatedTransition], source: str) -> dict[str, object]:
+    """Return the figures of all transitions, as means weighted by frames, and of each one.
+
+    source: where the transitions come from, as of :class:`Searched`; a search goes without saying.
+    """
     means: dict[str, object] = {"reconstruction_psnr": None}
+    if source != "search":
+        means["search"] = source
     for name in sorted({name for item in separated for name in item.report}):
         pairs = [
             (item.report[name], len(item.transition)) for item in separated if name in item.report

@@ -1,8 +1,8 @@
-"""Search a clip for transitions, as runs and ``probe`` do: one pass over small frames."""
+"""Search a clip for transitions: one pass over small frames."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import chain, takewhile
@@ -10,9 +10,11 @@ from typing import Any, TypeVar
 
 from pipeline.runtime.progress import Step
 from pipeline.settings import Settings
-from pipeline.tasks.transition.describe import described
+from pipeline.timeline.clock import ListClock, time_code_of
+from pipeline.timeline.shot_list import read_shot_list
 from stages.checkpoint import CheckpointStore, NoCheckpoints
 from stages.errors import UsageError
+from stages.find.listed import analysis_of, measure_listed
 from stages.find.search import find, search_size
 from stages.find.timeline import PlainFrame, TransitionEvent
 from stages.media.clip import FrameIndex, Frames
@@ -33,12 +35,14 @@ class Searched:
     first: number of the first frame that was read.
     times: presentation time, in seconds, of every frame from ``first`` on.
     seen: the frame index, which lets the clip be read from the middle.
+    source: where it comes from: ``search``, ``cache`` (an earlier search) or ``list`` (the user).
     """
 
     analysis: Analysis
     first: int
     times: list[Fraction]
     seen: FrameIndex
+    source: str = "search"
 
 
 def search(
@@ -58,6 +62,8 @@ def search(
     decoded frames: fewer than the clip has, where ``--start`` or ``--end`` trims it.
     Raises UsageError for a ``--transition`` outside the clip.
     """
+    if settings.shots is not None:
+        return listed(clip, settings.shots, step)
     checkpoints = checkpoints or NoCheckpoints()
     first_read, times, state = 0, [], None
     if (saved := checkpoints.newest("search", FrameIndex, TransitionEvent, PlainFrame)) is not None:
@@ -100,9 +106,27 @@ def search(
     return Searched(shifted(found, offset) if offset else found, offset, times, clip.frame_index)
 
 
-def probe(clip: Clip, settings: Settings, step: Step) -> Mapping[str, Any]:
-    """Search the clip and return what was found, as JSON values."""
-    return described(search(clip, settings, step).analysis)
+def listed(clip: Clip, text: str, step: Step) -> Searched:
+    """Return what a shot list says, with the weights measured in one pass over the clip.
+
+    text: of the list. Raises UsageError where the list is wrong, or does not fit the clip.
+    """
+    clock = ListClock(clip.info.rate, *time_code_of(clip.info))
+    times: list[Fraction] = []
+    size = search_size(clip.info.width, clip.info.height)
+    blocks = with_progress(clip.blocks(size=size), clip.info.frames, step, times.extend)
+    head = next(blocks, None)
+    if head is None:
+        return Searched(Analysis(0, (), ()), 0, [], clip.frame_index)
+    try:
+        shots = read_shot_list(text, clock, head.first)
+        begin, end, events = measure_listed(chain([head], blocks), shots.transitions)
+        analysis = analysis_of(end - begin + 1, shots.timeline(end), events)
+    except UsageError as error:
+        raise UsageError(f"--shots: {error}") from error
+    except ValueError as error:
+        raise UsageError(f"--shots: {error}; each frame must be in exactly one row") from error
+    return Searched(analysis, begin, times, clip.frame_index, "list")
 
 
 def shifted(analysis: Analysis, offset: int) -> Analysis:

@@ -4,8 +4,8 @@ from pipeline.bench.clips import dissolve
 from pipeline.task import BenchClip, RunParts, Task
 from pipeline.tasks.transition.describe import headline
 from pipeline.tasks.transition.dry_run import dry_run
+from pipeline.tasks.transition.probe import probe
 from pipeline.tasks.transition.run import count, do, run
-from pipeline.tasks.transition.search import probe
 from pipeline.tasks.transition.separate import checkpoint_folder
 
 TASK = Task(
@@ -13,7 +13,7 @@ TASK = Task(
     help="undo dissolves, fades, wipes and irises: one whole scene for each shot",
     roles=("scene", "matte"),
     run=run,
-    uses=frozenset({"transition"}),
+    uses=frozenset({"shots", "timeline", "transition"}),
     parts=RunParts(count, do, checkpoint_folder),
     dry_run=dry_run,
     headline=headline,

@@ -103,6 +103,7 @@ RUN: Mapping[str, tuple[str, Rule]] = {
     "start": ("0", for_clips("frames before it are not read", "picture", "pictures")),
     "end": ("9", for_clips("frames after it are not read", "picture", "pictures")),
     "transition": ("1:2", only("transition", for_clips("not searched for", "picture"))),
+    "shots": ("list.csv", only("shots", for_clips("not searched for", "picture"))),
     "hint": (
         "mark.png",
         only(
@@ -119,6 +120,7 @@ RUN: Mapping[str, tuple[str, Rule]] = {
         "vp9",
         only("alpha", for_clips("the container of the foreground", "picture", "pictures")),
     ),
+    "timeline": ("csv", only("timeline", always("the cut, as files for editors"))),
     "resume": (
         "",
         always("goes on with what is there, and begins where nothing is, as its help says"),
@@ -128,6 +130,9 @@ RUN: Mapping[str, tuple[str, Rule]] = {
         always("begins again what --resume cannot go on with; refused without --resume, see below"),
     ),
     "overwrite": ("", always("replaces what is there; where nothing is it has nothing to replace")),
+    "no_cache": ("", always("an earlier search is not taken; other tasks search for nothing")),
+    "threads": ("1", always("how many cores compute; decoding and encoding have their own")),
+    "quiet": ("", always("nothing is printed but warnings and errors; refused with --json")),
     "no_progress": ("", always("no progress bar; with --json there is none anyway")),
     "json": ("", always("machine-readable lines")),
     "debug": ("", always("shows where an error came from, where there is one")),
@@ -142,6 +147,10 @@ PROBE = {
     "start": "frames before it are not read; refused for pictures, as by run",
     "end": "frames after it are not read; refused for pictures, as by run",
     "transition": "not searched for; its kind and curve are measured",
+    "shots": "nothing is searched for; refused for one picture, as by run",
+    "timeline": "the source's cut, as files for editors; refused for pictures but for csv",
+    "csv": "where the shot list goes",
+    "no_cache": "an earlier search is not taken",
     "json": "one JSON object",
     "debug": "shows where an error came from",
 }
@@ -171,7 +180,11 @@ BENCH = {
 }
 OTHERS = {
     "doctor": {"json": "one JSON object", "debug": "shows where an error came from"},
-    "report": {"no_progress": "no progress bar", "debug": "shows where an error came from"},
+    "report": {
+        "quiet": "only errors",
+        "no_progress": "no progress bar",
+        "debug": "shows where an error came from",
+    },
 }
 
 
@@ -186,6 +199,7 @@ def there(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         cv2.imwrite(f"{number}.png", frame[..., ::-1])
     cv2.imwrite("mark.png", np.full((24, 32, 3), 255, np.uint8))
     Path("my.toml").write_text("seed = 4\n")
+    Path("list.csv").write_text("kind,first_frame\nshot,0\n")
 
 
 PATHS = {
@@ -219,7 +233,7 @@ def test_every_option_of_every_verb_has_an_entry() -> None:
     tables = {
         "run": set(RUN),
         "probe": set(PROBE),
-        "batch": set(BATCH) | set(RUN) - {"transition", "anew"},
+        "batch": set(BATCH) | set(RUN) - {"transition", "shots", "anew"},
         "bench": set(BENCH),
     }
     tables |= {verb: set(table) for verb, table in OTHERS.items()}

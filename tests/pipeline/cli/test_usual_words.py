@@ -1,0 +1,162 @@
+"""Words that people type out of habit: they are understood, or the answer says what to type."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+
+import media
+import pytest
+from clips import moving, plain_answer, read_clip
+
+from pipeline.cli.main import main, with_verb
+from pipeline.cli.verbs import VERBS
+from pipeline.estimate.dry_run import plan_sentence
+from pipeline.tasks.transition import separate
+from pipeline.values import TimeCode, parse_time
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(separate, "separate_transition", plain_answer)
+
+
+def error(capsys: pytest.CaptureFixture[str], *words: str, status: int = 2) -> str:
+    """Return the one line that these words are answered with."""
+    capsys.readouterr()
+    assert main(list(words)) == status
+    (line,) = capsys.readouterr().err.splitlines()
+    return line
+
+
+def test_a_file_without_a_verb_is_run(
+    mixed_clip: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    clip = str(mixed_clip())
+    assert main([clip, "--task", "transition", "--transition", "8:15", "--out", "out"]) == 0
+    assert Path("out/manifest.json").exists()
+    assert "--task is missing" in error(capsys, clip)
+    assert with_verb(["none.mp4"]) == ["none.mp4"]
+    # A verb stays a verb, whatever lies in the folder.
+    Path("probe").mkdir()
+    assert with_verb(["probe", clip]) == ["probe", clip]
+
+
+@pytest.mark.parametrize(
+    ("word", "task"),
+    [
+        ("matting", "segment"),
+        ("reflection", "transparency"),
+        ("disolve", "transition"),
+        ("fade", "transition"),
+        ("Haze", "dehaze"),
+        ("logo", "watermark"),
+    ],
+)
+def test_other_names_of_tasks_are_named(
+    word: str, task: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = error(capsys, "run", "x.mp4", "--task", word)
+    assert repr(word) in line and line.endswith(f"give {task}")
+
+
+def test_words_that_are_like_nothing_get_no_guess(capsys: pytest.CaptureFixture[str]) -> None:
+    line = error(capsys, "run", "x.mp4", "--task", "upscale")
+    assert "is not known; choose" in line and "called" not in line
+
+
+@pytest.mark.parametrize("words", [["run"], ["probe"], ["batch"], []], ids=str)
+def test_addresses_are_named_as_such(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    line = error(capsys, *words, "https://example.org/film.mp4")
+    assert "is an address; download it first" in line
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_says_the_version(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main([verb, "--version"])
+    assert stop.value.code == 0
+    assert capsys.readouterr().out.startswith("unlayer ")
+
+
+def test_times_as_people_write_them() -> None:
+    assert parse_time("1s") == 1 and parse_time("2.5s") == Fraction(5, 2)
+    assert parse_time("00:00:01:12") == TimeCode("00:00:01:12")
+    assert str(parse_time("01:00:00;02")) == "01:00:00;02"
+
+
+def test_a_part_is_named_by_time_code(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    frames = moving(1, 40)
+    clip = str(
+        media.save(
+            tmp_path / "in.mov", frames, timecode="10:00:00:00", **{"c:v": "libx264rgb", "qp": 0}
+        )
+    )
+    words = ["run", clip, "--task", "transition", "--lossless", "--out", "out"]
+    words += ["--start", "10:00:00:10", "--end", "10:00:01:05"]
+    assert main(words) == 0
+    manifest = json.loads(Path("out/manifest.json").read_text())
+    (layer,) = manifest["layers"]
+    assert (layer["first_frame"], layer["last_frame"]) == (10, 29)
+    assert (read_clip(Path("out", layer["path"])) == frames[10:30]).all()
+    assert manifest["settings"]["start"] == "10:00:00:10"
+    # The manifest is a configuration, too.
+    assert main(["run", clip, "--config", "out/manifest.json", "--out", "again"]) == 0
+    for start, says in (("10:00:00:30", "no time code at 25"), ("10:00:02:00", "is not before")):
+        assert says in error(capsys, "probe", clip, "--start", start, "--end", "10:00:01:05")
+
+
+def test_quiet_prints_nothing(
+    mixed_clip: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [str(mixed_clip()), "--task", "transition", "--transition", "8:15", "--out", "out"]
+    capsys.readouterr()
+    assert main(["run", *words, "--quiet", "--threads", "1"]) == 0
+    assert capsys.readouterr() == ("", "")
+    assert main(["report", "out", "--quiet"]) == 0
+    assert capsys.readouterr() == ("", "")
+    assert "--threads: '0'" in error(capsys, "run", *words, "--threads", "0")
+
+
+@pytest.mark.parametrize(
+    ("words", "status"),
+    [
+        (["run", "none.mp4", "--task", "transition"], 1),
+        (["run", "none.mp4", "--task", "reflection"], 2),
+        (["run", "none.mp4", "--seed", "x"], 2),
+        (["batch", "none", "--task", "transition"], 2),
+    ],
+    ids=str,
+)
+def test_json_lines_end_with_an_event_on_failure(
+    words: list[str], status: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*words, "--json"]) == status
+    shown = capsys.readouterr()
+    last = json.loads(shown.out.splitlines()[-1])
+    assert last["event"] == "failed" and last["status"] == status
+    assert shown.err == f"unlayer: {last['text']}\n"
+
+
+def test_a_plan_in_words() -> None:
+    plan = {
+        "pixels": 480 * 270,
+        "levels": ((4, 120), (2, 70)),
+        "turns": 2,
+        "ties": (),
+        "fit_steps": 0,
+        "rounds": 1,
+        "paper_steps": 0,
+    }
+    assert plan_sentence(plan, 1920, 1080) == (
+        "at 480x270, then finished at full size: motion, then 2 sweeps"
+    )
+    more = {**plan, "ties": ((2, 30),), "rounds": 2, "fit_steps": 800}
+    assert plan_sentence(more, 320, 240) == (
+        "at full size: motion, then 2 rounds of 2 sweeps and ties; up to 800 steps of networks "
+        "where motion leaves much open"
+    )
+    assert "4000 steps of the published" in plan_sentence({**plan, "paper_steps": 4000}, 64, 48)
