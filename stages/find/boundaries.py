@@ -10,13 +10,14 @@ frames outside do. Axes: T frames, K blocks.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from stages.find.curve import Curve
 from stages.find.features import Array, NccCache, OpticalFlow, block_correlations, warped
+from stages.find.pans import is_pan
 
 # Frames from the last clean one to the first clean one that are tried. Slow cameras match longer
 # windows, too.
@@ -41,6 +42,7 @@ ENOUGH = ((BURST, 0.0), (1.4, EXPLAINED), (1.15, 0.75))
 FEW = 4  # frames on a side that are too few to say how steady it is: then both are needed
 ALIKE = 0.7  # overlap with a rejected window from which another one is skipped
 MOST_CANDIDATES = 12  # candidates that are examined in one look
+MOST_MODELS = 2  # windows of a stretch for which models are tried in one look
 LOOKS = (0.25, 0.5, 0.75)  # places in a transition, as parts of it, at which structure is compared
 
 
@@ -77,11 +79,13 @@ class BoundarySearch:
     """The search for boundaries of unknown kind in some frames.
 
     motion: measures optical flow. ncc: of two frames, by their places. frames: ``(T, H, W, 3)``.
+    by_model: returns the boundary that a model of moving scenes explains in a window, or None.
     """
 
     motion: OpticalFlow
     ncc: NccCache
     frames: Array
+    by_model: Callable[[CleanWindow], Boundary | None] = lambda window: None
 
     def find(
         self, pairs: Array, barriers: Sequence[int], taken: Sequence[tuple[int, int]], starts: range
@@ -101,11 +105,19 @@ class BoundarySearch:
     def _in_stretch(self, pairs: Array, low: int, high: int, starts: range) -> list[Boundary]:
         windows = candidates(pairs, low, high, starts)
         found: list[Boundary] = []
+        models = 0
         for _ in range(MOST_CANDIDATES):
             if not windows:
                 break
             _, start, end = max(windows)
-            accepted = self.examine(CleanWindow(start, end, low, high))
+            window = CleanWindow(start, end, low, high)
+            accepted = self.examine(window)
+            if accepted and is_pan(self.frames[max(0, accepted.first - 1) : accepted.last + 2]):
+                accepted = None
+            # Where the scenes themselves move fast, only a model that fits can prove a boundary.
+            if accepted is None and models < MOST_MODELS and self.ncc(start, end) <= UNRELATED:
+                models += 1
+                accepted = self._modelled(window)
             if accepted is not None:
                 found.append(accepted)
                 start, end = min(start, accepted.first - 1), max(end, accepted.last + 1)
@@ -114,6 +126,13 @@ class BoundarySearch:
                 for window in windows
                 if _to_examine(window[1:], (start, end), accepted is not None)
             ]
+        return found
+
+    def _modelled(self, window: CleanWindow) -> Boundary | None:
+        """Return the boundary that a model explains in a window, between unrelated frames."""
+        found = self.by_model(window)
+        if found is None or self.ncc(found.first - 1, found.last + 1) > UNRELATED:
+            return None
         return found
 
     def examine(self, window: CleanWindow) -> Boundary | None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -10,9 +11,10 @@ from stages.find.curve import NOISE, MeasuredWeights
 from stages.find.curve_prior import ends, rising, smooth_curve
 from stages.find.features import Array
 from stages.find.stretch import Stretch, TransitionFit
-from stages.find.track import Grid
+from stages.find.track import CameraWarp, Grid
 from stages.find.wipes import (
     COLUMNS,
+    EXPLAINED,
     ROWS,
     FittedPattern,
     block_weights,
@@ -27,10 +29,20 @@ ROUNDS = 5  # of moving the ends; they have settled by then
 MOST_LEFT = 0.24
 PASSED = 0.03  # mean weight from which a frame counts for that
 LEAST_SIDE = 16  # pixels; a smaller picture shows no pattern
+# What a pattern has to explain of the blocks' times; see stages.find.wipes.EXPLAINED. Clean frames
+# that are carried by motion are less exact, and what the matte leaves decides.
+EXPLAINED_CARRIED = 0.8
+MOST_CARRIED = 2  # windows in which frames carried by motion are tried
 SHORTEST = 4  # frames between the clean ones; fewer show no pattern
 LEAST_ERROR = 0.005  # standard error of the edge's progress that is always assumed
 SHARED_ERROR = 0.1  # part of the matte's misfit that shifts neighbouring frames the same way
 CELLS = 4  # cells along each side of a block, at which the order of change is sampled
+# Progress below which, and above 1 minus which, the edge has nearly left the picture. Few blocks
+# tell it there, and if the edge is soft, what moves in them looks like a slow beginning or end.
+NEARLY_OUT = 0.15
+ERROR_NEARLY_OUT = 0.1  # standard error of the progress there
+SOFT = 0.5  # width of an edge from which this is done; the ends of harder ones are seen well
+EARLIER = 1.5  # frames by which a soft wipe may be longer than its pattern and its width say
 
 
 @dataclass(frozen=True)
@@ -45,42 +57,76 @@ class MeasuredEdge:
     left: float
 
 
-def pattern_between(stretch: Stretch, start: int, end: int) -> FittedPattern | None:
+def pattern_between(
+    stretch: Stretch, start: int, end: int, carried: bool = False
+) -> FittedPattern | None:
     """Return the pattern of the wipe between two clean frames, None where there is none.
 
-    Its times count from frame ``start + 1``.
+    Its times count from frame ``start + 1``. carried: whether the clean frames are carried by
+    motion; else they are held.
     """
     frames = stretch.frames
     if min(frames.shape[1:3]) < LEAST_SIDE or end - start < SHORTEST:
         return None
     inner = frames[start + 1 : end]
-    weights, power = block_weights(
-        inner,
-        np.broadcast_to(frames[start], inner.shape),
-        np.broadcast_to(frames[end], inner.shape),
+    weights, power = block_weights(inner, *_sides(stretch, start, end, carried))
+    least = EXPLAINED_CARRIED if carried else EXPLAINED
+    return fit_pattern(weights, power.mean(0), stretch.aspect, least)
+
+
+def _sides(stretch: Stretch, start: int, end: int, carried: bool) -> tuple[Array, Array]:
+    """Return two clean frames as they would be in the frames between them, ``(T, H, W, 3)``."""
+    times = range(start + 1, end)
+    if carried:
+        _, layers = stretch.measured(start, end)
+        one = np.stack([layers.outgoing_at(time) for time in times])
+        return one, np.stack([layers.incoming_at(time) for time in times])
+    shape = (len(times), *stretch.frames.shape[1:])
+    return (
+        np.broadcast_to(stretch.frames[start], shape),
+        np.broadcast_to(stretch.frames[end], shape),
     )
-    return fit_pattern(weights, power[0], stretch.aspect)
 
 
-def find_wipe(stretch: Stretch, before: int, after: int) -> TransitionFit | None:
-    """Return the wipe or iris near two frames, None where no pattern passes over the picture."""
-    for one, other in stretch.wider(before, after):
-        if wipe := _wipe_near(stretch, one, other):
+def find_wipe(
+    stretch: Stretch, before: int, after: int, carried: bool = False
+) -> TransitionFit | None:
+    """Return the wipe or iris near two frames, None where no pattern passes over the picture.
+
+    carried: as of :func:`pattern_between`. In scenes that move, blocks of held frames differ from
+    the clip without any wipe; carried frames cost ten times as much.
+    """
+    # Dense flows would explain a wipe as motion.
+    if carried and (stretch.dense or not _moves(stretch, before, after)):
+        return None
+    windows = stretch.wider(before, after)
+    for one, other in windows[:MOST_CARRIED] if carried else windows:
+        if wipe := _wipe_near(stretch, one, other, carried):
             return wipe
     return None
 
 
-def _wipe_near(stretch: Stretch, before: int, after: int) -> TransitionFit | None:
-    """Find a wipe's ends from the progress of its edge, then its curve."""
+def _moves(stretch: Stretch, before: int, after: int) -> bool:
+    """Return whether the camera moves on a side, so that carried frames differ from held ones."""
+    _, layers = stretch.measured(*stretch.widened(before, after))
+    cameras = (layers.outgoing, layers.incoming) if isinstance(layers, CameraWarp) else ()
+    return any(len(camera) > 1 for camera in cameras)
+
+
+def _wipe_near(stretch: Stretch, before: int, after: int, carried: bool) -> TransitionFit | None:
+    """Find a wipe's ends from the progress of its edge, then its curve.
+
+    carried: as of :func:`pattern_between`.
+    """
     seen: set[tuple[int, int]] = set()
     for _ in range(ROUNDS):
         seen.add((before, after))
         start, end = stretch.widened(before, after)
-        pattern = pattern_between(stretch, start, end)
+        pattern = pattern_between(stretch, start, end, carried)
         if pattern is None:
             return None
-        edge = measure_edge(stretch, pattern, start, end)
-        before, after = ends(edge.progress, robust=True)
+        edge = measure_edge(stretch, pattern, start, end, carried)
+        before, after = edge_ends(edge, pattern)
         # The window may have held a part of the wipe only: then the edge has yet to reach places
         # of the picture beyond it.
         before = max(stretch.low, min(before, round(start + pattern.first)))
@@ -90,24 +136,28 @@ def _wipe_near(stretch: Stretch, before: int, after: int) -> TransitionFit | Non
         if (before, after) in seen:
             break
     start, end = stretch.widened(before, after)
-    pattern = pattern_between(stretch, start, end)
+    pattern = pattern_between(stretch, start, end, carried)
     if pattern is None:
         return None
-    wipe = wipe_of_pattern(stretch, pattern, start, end, exact=False)
+    edge = measure_edge(stretch, pattern, start, end, carried)
+    wipe = _wipe_of_edge(stretch, pattern, edge, edge_ends(edge, pattern))
     return wipe if wipe.left <= MOST_LEFT else None
 
 
 def wipe_of_pattern(
-    stretch: Stretch, pattern: FittedPattern, start: int, end: int, exact: bool = True
+    stretch: Stretch, pattern: FittedPattern, before: int, after: int
 ) -> TransitionFit:
-    """Return the transition in which a pattern's edge passes between two clean frames.
+    """Return the wipe of a pattern between the two clean frames next to it."""
+    edge = measure_edge(stretch, pattern, before, after)
+    return _wipe_of_edge(stretch, pattern, edge, (before, after))
 
-    exact: whether the clean frames are those next to the transition; else its ends are measured.
-    """
-    edge = measure_edge(stretch, pattern, start, end)
-    measured = edge.progress
-    before, after = (start, end) if exact else ends(measured, robust=True)
-    part = slice(before - start, after - start - 1)
+
+def _wipe_of_edge(
+    stretch: Stretch, pattern: FittedPattern, edge: MeasuredEdge, sides: tuple[int, int]
+) -> TransitionFit:
+    """Return the wipe of a measured edge. sides: the clean frames next to it."""
+    measured, (before, after) = edge.progress, sides
+    part = slice(before - measured.before, after - measured.before - 1)
     inner = MeasuredWeights(
         before, after, measured.curve[part], measured.error[part], measured.unexplained[part]
     )
@@ -129,15 +179,20 @@ def wipe_of_pattern(
     )
 
 
-def measure_edge(stretch: Stretch, pattern: FittedPattern, start: int, end: int) -> MeasuredEdge:
-    """Measure how far a pattern's edge has come in each frame between two clean ones."""
+def measure_edge(
+    stretch: Stretch, pattern: FittedPattern, start: int, end: int, carried: bool = False
+) -> MeasuredEdge:
+    """Measure how far a pattern's edge has come in each frame between two clean ones.
+
+    carried: as of :func:`pattern_between`.
+    """
     frames = stretch.frames
     cells = np.asarray(pattern.order(ROWS * CELLS, COLUMNS * CELLS))
     cells = cells.reshape(ROWS, CELLS, COLUMNS, CELLS).transpose(0, 2, 1, 3)
     order = cells.reshape(ROWS * COLUMNS, CELLS * CELLS)
     inner = frames[start + 1 : end]
-    one, other = (np.broadcast_to(frames[time], inner.shape) for time in (start, end))
-    progress, error, soft = fit_edge(*block_weights(inner, one, other), order)
+    weights, power = block_weights(inner, *_sides(stretch, start, end, carried))
+    progress, error, soft = fit_edge(weights, power, order)
     known = dict(zip(range(start + 1, end), progress, strict=True))
 
     def weight(time: int, grid: Grid) -> Array:
@@ -157,6 +212,25 @@ def measure_edge(stretch: Stretch, pattern: FittedPattern, start: int, end: int)
     matte = np.stack([coverage(fine, float(value), soft) for value in progress])
     left = _left_by_matte(matte[..., None].astype(np.float32), inner, one, other)
     return MeasuredEdge(measured, soft, left)
+
+
+def edge_ends(edge: MeasuredEdge, pattern: FittedPattern) -> tuple[int, int]:
+    """Return the clean frames next to a wipe from the progress of its edge.
+
+    The frames in which the edge is well inside the picture decide.
+    """
+    progress = edge.progress
+    if edge.soft < SOFT:
+        return ends(progress, robust=True)
+    curve = progress.curve
+    is_nearly_out = (curve < NEARLY_OUT) | (curve > 1 - NEARLY_OUT)
+    error = np.where(is_nearly_out, np.maximum(progress.error, ERROR_NEARLY_OUT), progress.error)
+    before, after = ends(replace(progress, error=error), robust=True)
+    # Half of the edge's width goes before the middle that the pattern's times are of.
+    margin = edge.soft * (pattern.last - pattern.first) / 2 + EARLIER
+    before = max(before, math.floor(progress.before + pattern.first - margin))
+    after = min(after, math.ceil(progress.before + 1 + pattern.last + margin))
+    return before, after
 
 
 def _left_by_matte(matte: Array, frames: Array, outgoing: Array, incoming: Array) -> float:

@@ -75,6 +75,8 @@ def _fit_distinct(
     answer = _settled_ends(stretch, *sides)
     if answer is None:
         return None
+    if wipe := find_wipe(stretch, *answer, carried=True):
+        return wipe
     # A mixture of two colours is one number a frame and fits either light.
     if plain_colour(frames[answer[0]]) and plain_colour(frames[answer[1]]):
         return _dissolve(stretch, *answer, "gamma")

@@ -13,11 +13,11 @@ the two sides also have little in common, and the model leaves little unexplaine
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from stages.find.boundaries import Boundary, stretches
+from stages.find.boundaries import Boundary, CleanWindow, stretches
 from stages.find.edge_fit import find_wipe
 from stages.find.features import (
     Array,
@@ -27,8 +27,10 @@ from stages.find.features import (
     plain_colour,
 )
 from stages.find.fit import fit
-from stages.find.placements import find_placement
+from stages.find.pans import is_pan
+from stages.find.placements import find_placement, may_be_placed
 from stages.find.stretch import Stretch, TransitionFit
+from stages.kinds import TRANSITION_KINDS
 from stages.mixing.light_dissolve import GAMMA
 
 SPANS = (5, 7, 10, 14, 20, 28, 40, 56, 80, 112, 160)  # lengths of windows that are tried, in frames
@@ -51,6 +53,14 @@ REJECTION_LIMIT = 1.2
 # The contrast ratio is 0 for the contrast of a mixture and 1 for that of a single picture. True
 # dissolves between real shots are mostly within 0.3 of 0, whip pans near 1.
 CONTRAST_RATIO_LIMIT = 0.6
+# Most that moving scenes may leave where nothing else speaks for a boundary: see
+# stages.find.placements.MOST_LEFT.
+ALONE_LEFT = 0.3
+# Random pixels change evenly in all blocks: made ones over moving shots left 0.12 to 0.19, pans
+# 0.27 and more.
+LEAST_RANDOM = 8  # frames
+MOST_RANDOM_LEFT = 0.22
+UNEVEN = 0.1  # how far a weight may be from an even course
 PREFERRED = 2.0  # a push or cover is preferred to a wipe with at most this many times its error
 MOST_CANDIDATES = 64  # candidates that are examined in one look
 SAME_WINDOW = 0.5  # overlap with a rejected window from which another one is skipped for good
@@ -166,7 +176,7 @@ class GradualSearch:
                 return found if believed else None
             # One single frame between two shots may be anything: its contrast tells nothing.
             if len(found.mix) > 1 and not self._has_contrast_of_mixture(found, frames):
-                return None
+                return self._random_pixels(found, frames)
             if believed:
                 return found
         again = fit(frames, window, reach, dense=True)
@@ -192,14 +202,38 @@ class GradualSearch:
         if reach is None:
             return None
         stretch, sides = Stretch(frames, *reach), (boundary.first - 1, boundary.last + 1)
-        wipe = find_wipe(stretch, *sides)
+        wipe = find_wipe(stretch, *sides) or find_wipe(stretch, *sides, carried=True)
         if wipe is None or self.rejection_score(wipe, frames) >= REJECTION_LIMIT:
             return find_placement(stretch, *sides)
         return better_placement(frames, wipe, reach)
 
     @staticmethod
+    def explained(frames: Array, window: CleanWindow) -> Boundary | None:
+        """Return the boundary in a window at which scenes move as a whole, or None."""
+        stretch = Stretch(frames, window.low, window.high)
+        if not may_be_placed(stretch, window.start, window.end):
+            return None
+        found = find_placement(stretch, window.start, window.end, ALONE_LEFT)
+        return None if found is None else Boundary(found.before + 1, found.after - 1)
+
+    @staticmethod
     def _against_colour(found: TransitionFit, frames: Array) -> bool:
         return bool(plain_colour(frames[found.before]) or plain_colour(frames[found.after]))
+
+    def _random_pixels(self, found: TransitionFit, frames: Array) -> TransitionFit | None:
+        """Return a dissolve in which whole pixels change one after another, or None.
+
+        It is even and well explained as blocks see it, but keeps the contrast of whole pixels. Such
+        frames are not taken apart.
+        """
+        if len(found.mix) < LEAST_RANDOM or found.unexplained > MOST_RANDOM_LEFT:
+            return None
+        even = np.arange(1, len(found.mix) + 1) / (len(found.mix) + 1)
+        if np.abs(found.mix - even).max() > UNEVEN:
+            return None
+        if self.rejection_score(found, frames) >= REJECTION_LIMIT:
+            return None
+        return replace(found, kind="other", space="gamma", effect="dissolve")
 
     @staticmethod
     def _has_contrast_of_mixture(found: TransitionFit, frames: Array) -> bool:
@@ -245,6 +279,8 @@ class GradualSearch:
             if all(overlap(in_clip, other) < SAME_WINDOW for other in self.rejected):
                 reach = _free_stretch(window, edges, within.start, found)
                 accepted = self.examine(frames, window, reach)
+                if accepted and _is_pan(accepted, frames):
+                    accepted = None
                 if accepted is None:
                     self.rejected.append(in_clip)
                 elif accepted.after > limit:
@@ -268,6 +304,14 @@ def _free_stretch(
     upper = [edge - 1 for edge in edges if edge > window[1]]
     upper += [one.before for one in found if one.before >= window[1]]
     return max(lower), min(upper)
+
+
+def _is_pan(found: TransitionFit, frames: Array) -> bool:
+    """Return whether a transition in ``frames`` ``(T, H, W, 3)`` is a fast pan of one camera."""
+    # Scenes that move as a whole look like a pan in this respect, and are judged on their own.
+    if TRANSITION_KINDS[found.kind].undo == "placement":
+        return False
+    return is_pan(frames[found.before : found.after + 1])
 
 
 def better_placement(frames: Array, wipe: TransitionFit, reach: tuple[int, int]) -> TransitionFit:

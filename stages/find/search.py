@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -300,7 +301,7 @@ class _Search:
             if event.mix
         ]
         taken = [(first, last) for first, last in taken if last >= 0 and first < known]
-        search = BoundarySearch(self.motion, ncc, stack)
+        search = BoundarySearch(self.motion, ncc, stack, partial(self.gradual.explained, stack))
         starts = range(start, min(until, known))
         boundaries = search.find(self.pairs[:known, :known], barriers, taken, starts)
         for found in boundaries:

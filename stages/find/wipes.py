@@ -158,12 +158,14 @@ def fitted_times(table: Float, times: Float, trust: Float) -> tuple[Float, float
     return terms, 1 - float((weight * wrong**2).sum()) / max(total, 1e-9)
 
 
-def fit_pattern(weights: Float, power: Float, aspect: float) -> FittedPattern | None:
+def fit_pattern(
+    weights: Float, power: Float, aspect: float, least: float = EXPLAINED
+) -> FittedPattern | None:
     """Return the pattern of the wipe or iris that the blocks' weights follow.
 
     weights: ``(T, K)``. power: how much the two sides differ in each block, ``(K,)``. aspect:
-    height / width. Returns None where all blocks change together or in no known order. Times
-    count from the first frame given.
+    height / width. least: share of the times' variance that it has to explain. Returns None where
+    all blocks change together or in no known order. Times count from the first frame given.
     """
     trust = np.minimum(power / (np.median(power) + 1e-5), 1) * (power > DIFFERENT)
     if (trust > 0.1).sum() < LEAST_BLOCKS:
@@ -176,7 +178,7 @@ def fit_pattern(weights: Float, power: Float, aspect: float) -> FittedPattern | 
         terms, explained = fitted_times(table, times, trust)
         reach = corners @ terms
         first, last = float(reach.min()), float(reach.max())
-        if explained < EXPLAINED or last - first < shortest:
+        if explained < least or last - first < shortest:
             continue
         is_simplest = PATTERNS[name].simple and centre == (0.0, 0.0)
         margin = 0.0 if is_simplest else SIMPLE
