@@ -33,8 +33,8 @@ SHORTEST = 3  # frames from the last clean one to the first clean one
 # frames leaves. On made transitions of real shots the right effect left 0.04 to 0.28, others from
 # 0.5 on.
 MOST_LEFT = 0.4
-# A quick look at a third of the size first: on made transitions the right effect left at most 0.4
-# there, single shots mostly 0.8 and more.
+# What the right effect may leave in the quick look at a smaller size, as a part of what no movement
+# leaves. It is loose, because the small frames blur the seams.
 QUICK_LEFT = 0.5
 QUICK_SCALE = 3  # how much smaller the frames of the quick look are
 QUICK_STEPS = 33  # values of the progress that it tries
@@ -123,7 +123,7 @@ def find_placement(
 def may_be_placed(stretch: Stretch, before: int, after: int) -> bool:
     """Return whether a quick look finds scenes that move as a whole between two clean frames.
 
-    It costs a twentieth of :func:`find_placement`.
+    It costs a small part of :func:`find_placement`.
     """
     height, width = stretch.frames.shape[1:3]
     if min(height, width) < LEAST_SIDE or after - before < SHORTEST:

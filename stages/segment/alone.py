@@ -42,11 +42,23 @@ class HintMasks:
     """Where the user says that a layer surely is.
 
     foreground, background: the hints, ``(1, 1, H, W)`` or ``(T, 1, H, W)`` in [0, 1]. Without one,
-    the votes' surest pixels take its place.
+    and in frames where it marks nothing, the votes' surest pixels take its place.
     """
 
     foreground: Tensor | None = None
     background: Tensor | None = None
+
+    @classmethod
+    def drawn(cls, context: SeparationContext, count: int) -> HintMasks:
+        """Return what the user marked in a window of ``count`` frames."""
+        marks = [mark for mark in context.marks if not mark.foreground]
+        if not marks:
+            return cls(context.hint)
+        background = torch.zeros(count, 1, *marks[0].pixels.shape)
+        for mark in marks:
+            places = slice(None) if mark.place is None else slice(mark.place, mark.place + 1)
+            background[places] = torch.maximum(background[places], mark.pixels.float())
+        return cls(context.hint, background)
 
     def of(self, votes: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
         """Return both hints ``(T, 1, h, w)`` at ``size`` (h, w), of zeros and ones.
@@ -57,17 +69,19 @@ class HintMasks:
         foreground = (chance > SURELY).float()
         background = (chance < 1 - SURELY).float()
         if self.foreground is not None:
-            foreground = self._at(self.foreground, size, len(votes))
+            foreground = self._at(self.foreground, size, foreground)
         if self.background is not None:
-            background = self._at(self.background, size, len(votes))
+            background = self._at(self.background, size, background)
         # Where both hints say something, the user's word counts more than the votes'.
         if self.foreground is not None:
             return foreground, background * (1 - foreground)
         return foreground * (1 - background), background
 
     @staticmethod
-    def _at(hint: Tensor, size: tuple[int, int], count: int) -> Tensor:
-        return (resize(hint.float(), size) > 0.5).float().expand(count, -1, -1, -1)
+    def _at(hint: Tensor, size: tuple[int, int], voted: Tensor) -> Tensor:
+        """Return the hint at ``size``, with the votes' one in frames where it marks nothing."""
+        drawn = (resize(hint.float(), size) > 0.5).float().expand_as(voted)
+        return torch.where(drawn.amax((1, 2, 3), keepdim=True) > 0, drawn, voted)
 
 
 def separate_alone(

@@ -124,7 +124,7 @@ def separate(frames: Tensor, facts: SegmentSurvey, context: SeparationContext) -
         small = shrunk(work, context.working_pixels(VOTE_PIXELS))
         odds = matte_odds(small, motion, facts, context, marked)
     if context.settings.preset in ("paper", "coupled"):
-        return separate_alone(frames, odds, HintMasks(foreground=context.hint), context)
+        return separate_alone(frames, odds, HintMasks.drawn(context, len(frames)), context)
     with clocked(seconds, "networks"):
         found, steps = _networks(
             shrunk(work, context.working_pixels(FIT_PIXELS)), odds, motion, facts, context, began
