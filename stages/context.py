@@ -85,7 +85,8 @@ class Note:
     windows into one warning.
 
     text: the sentence. ``{frames}`` in it becomes the frames' names ("frames 3 to 9", "the
-        picture") and ``{percent}`` the mean amount.
+        picture") and ``{percent}`` the mean amount. The name of a setting in braces, such as
+        ``{strength}``, becomes its option.
     places: the frames that it is about, counted from the window's first frame.
     amounts: a number from 0 to 1 for each of these frames, averaged for ``{percent}``; or empty.
     """

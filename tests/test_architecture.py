@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -143,6 +144,25 @@ def test_the_conftests_of_folders_only_pass_fixtures_on() -> None:
         about, *imported, names = ast.parse(path.read_text(encoding="utf-8")).body
         assert isinstance(about, ast.Expr) and ast.unparse(names).startswith("__all__ = [")
         assert all(isinstance(node, ast.ImportFrom) for node in imported), name_of(path)
+
+
+def test_no_message_of_the_stages_names_an_option() -> None:
+    """They name settings, and the shell adds the options (pipeline/option_hints.py)."""
+    named = []
+    for path in [*(ROOT / "stages").rglob("*.py"), *(ROOT / "models").rglob("*.py")]:
+        nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+        docstrings = {id(node.value) for node in nodes if isinstance(node, ast.Expr)}
+        texts = [
+            node.value
+            for node in nodes
+            if isinstance(node, ast.Constant)
+            and isinstance(node.value, str)
+            and id(node) not in docstrings
+        ]
+        named += [
+            (name_of(path), text) for text in texts if re.search(r"(?<![\w-])--[a-z]{2}", text)
+        ]
+    assert not named
 
 
 @pytest.mark.parametrize("path", TESTS, ids=name_of)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from pipeline.framewise.recipe import Recipe
+from pipeline.option_hints import with_named_options
 from stages.context import Note, Separation
 from stages.media.clip import Frames
 
@@ -56,7 +57,7 @@ class Findings:
                 amounts = self._amounts[text]
                 percent = f"{100 * sum(amounts) / len(amounts):.0f} %" if amounts else ""
                 named = text.replace("{frames}", self.named(frames))
-                found.append(named.replace("{percent}", percent))
+                found.append(with_named_options(named.replace("{percent}", percent)))
         return found
 
     def named(self, frames: Sequence[int]) -> str:

@@ -61,9 +61,9 @@ is far."""
 
 NO_HAZE = (
     "no haze found in {frames}: the clear layer is the input itself; "
-    "--strength 2 removes what little there may be"
+    "{strength} 2 removes what little there may be"
 )
-AS_TOLD = "--strength 0 keeps the haze of {frames}: the clear layer is the input itself"
+AS_TOLD = "{strength} 0 keeps the haze of {frames}: the clear layer is the input itself"
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,7 @@ BUDGET_PART = 0.95
 """Part of a time budget that the steps may use. What follows them takes a few seconds at most."""
 
 SHORTENED = (
-    "the published fit of {frames} was shortened by --max-seconds, so the layers are not what the "
+    "the published fit of {frames} was shortened by {max_seconds}, so the layers are not what the "
     "whole fit gives; fit_steps of whole_fit_steps in the report were taken"
 )
 

@@ -37,18 +37,18 @@ def matte_notes(matte: Tensor, *, moving: bool, hinted: bool) -> tuple[Note, ...
     moving: the foreground was found by its motion. hinted: the user marked it.
     """
     nothing = "nothing that stands out was found"
-    advice = "mark the thing in white on black and give that picture as --hint"
+    advice = "mark the thing in white on black and give that picture as {hint}"
     if hinted:
-        nothing = "nothing that --hint marks was found"
+        nothing = "nothing that {hint} marks was found"
         advice = "draw the mark over the whole thing"
     elif moving:
         nothing = "nothing that moves against the camera was found"
     part = (matte > 0.5).float().mean((1, 2, 3))
     empty = notes_where(
-        f"{nothing} in {{frames}}, so the foreground is empty there; {advice}", part < EMPTY
+        nothing + " in {frames}, so the foreground is empty there; " + advice, part < EMPTY
     )
     full = (
         "nearly the whole picture was taken for the foreground in {frames}, "
         "so the background is made up there; "
     )
-    return (*empty, *notes_where(f"{full}{advice}", part > FULL))
+    return (*empty, *notes_where(full + advice, part > FULL))

@@ -42,19 +42,19 @@ alike, and so little that the transmission is the input to half a step of 8 bits
 NOT_BELIEVED = (
     "no reflection is believed in {frames}: the transmission is the input itself; "
     "one view does not tell its two layers apart, so give several pictures or a moving clip of it, "
-    "or remove a guess with --strength 2"
+    "or remove a guess with {strength} 2"
 )
-AS_TOLD = "--strength 0 keeps the reflection of {frames}: the transmission is the input itself"
+AS_TOLD = "{strength} 0 keeps the reflection of {frames}: the transmission is the input itself"
 NO_SUM = (
     "no reflection was found in {frames}: the transmission is the input itself; "
-    "nothing shows that two moving layers add up here; --strength 2 separates them all the same"
+    "nothing shows that two moving layers add up here; {strength} 2 separates them all the same"
 )
 TOO_FEW = (
     "{frames} are too few to show that two layers add up: they are separated all the same; "
     "if there is no reflection, keep the input"
 )
 NO_STRENGTH = (
-    "--strength has no meaning for mixtures of the same two layers, whose weights are measured: "
+    "{strength} has no meaning for mixtures of the same two layers, whose weights are measured: "
     "{frames}"
 )
 

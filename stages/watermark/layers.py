@@ -33,16 +33,16 @@ ALONE = {"paper": separate_published, "coupled": separate_coupled}
 """The presets that have networks alone, which need no survey."""
 
 NOTHING_AT_HINT = (
-    "no mark was found at the place that --hint marks in {frames}, so the clean layer is the "
+    "no mark was found at the place that {hint} marks in {frames}, so the clean layer is the "
     "input; draw a box around the whole mark, with a little of the picture around it"
 )
 NOTHING_IN_PICTURE = (
     "no mark was found in {frames}: one picture does not tell what lies over it; "
-    "draw a box around the mark and give it as --hint"
+    "draw a box around the mark and give it as {hint}"
 )
 NOTHING_IN_CLIP = (
     "no mark was found that stays in place in {frames} while the picture changes, so the clean "
-    "layer is the input; draw a box around the mark and give it as --hint"
+    "layer is the input; draw a box around the mark and give it as {hint}"
 )
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import ast
 import pickle
+import re
 from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from pipeline.cli.main import main
-from pipeline.option_hints import with_options
+from pipeline.option_hints import with_named_options, with_options
 from pipeline.settings import Settings
 from stages.errors import UnlayerError, UsageError
 
@@ -25,6 +26,26 @@ def test_options_follow_the_message() -> None:
         "no frame (--start, --end)"
     )
     assert with_options(UnlayerError("a.mkv: is empty")) == "a.mkv: is empty"
+
+
+def test_settings_in_braces_become_options_in_notes() -> None:
+    assert with_named_options("{strength} 2 removes it; {frames}") == (
+        "--strength 2 removes it; {frames}"
+    )
+    assert with_named_options("shortened by {max_seconds}") == "shortened by --max-seconds"
+    assert with_named_options("{unknown} and {} stay") == "{unknown} and {} stay"
+
+
+def test_notes_of_the_stages_name_settings_that_exist() -> None:
+    """Braces in literal texts of notes are settings, or what the run fills in."""
+    known = {field.name for field in fields(Settings)} | {"frames", "percent"}
+    named = set()
+    for path in STAGES.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            text = node.value if isinstance(node, ast.Constant) else None
+            if isinstance(text, str) and ("{frames}" in text or "{percent}" in text):
+                named |= set(re.findall(r"\{([a-z_]+)\}", text))
+    assert {"frames", "strength"} <= named <= known
 
 
 def test_settings_survive_the_way_from_another_process() -> None:

@@ -271,7 +271,7 @@ def test_the_strength_scales_what_is_removed() -> None:
     found = [
         solve(hazy, replace(context(), strength=strength)) for strength in (0.0, 0.5, 1.0, 2.0)
     ]
-    assert torch.equal(found[0].layers["clear"], hazy) and "--strength 0" in found[0].notes[0].text
+    assert torch.equal(found[0].layers["clear"], hazy) and "{strength} 0" in found[0].notes[0].text
     through = [float(each.layers["transmission"].mean()) for each in found]
     assert through == sorted(through, reverse=True) and len(set(through)) == 4
     for each in found:

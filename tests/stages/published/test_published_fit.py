@@ -134,4 +134,4 @@ def test_a_fit_is_planned_whole_without_a_budget() -> None:
 def test_a_shorter_fit_says_so() -> None:
     assert shortened_notes(4000, 4000, 3) == ()
     (note,) = shortened_notes(399, 4000, 3)
-    assert note.places == (0, 1, 2) and "shortened by --max-seconds" in note.text
+    assert note.places == (0, 1, 2) and "shortened by {max_seconds}" in note.text

@@ -296,7 +296,7 @@ def test_the_strength_scales_reflections_of_clips_but_not_of_mixtures() -> None:
         torch.testing.assert_close(transmission + reflection, light)
     pair = torch.stack([w * scene(1) + (1 - w) * scene(2) for w in (0.7, 0.35)])
     (note,) = taken_apart(rounded(pair), context(unordered=True, strength=2.0))[1].notes
-    assert note.text.startswith("--strength has no meaning for mixtures")
+    assert note.text.startswith("{strength} has no meaning for mixtures")
 
 
 SIZES = [(1, 1, 1), (1, 37, 53), (2, 1, 1), (2, 37, 53), (3, 5, 200), (1, 2, 3)]
