@@ -1,9 +1,9 @@
-"""Describe a clip's cut: its shots, its transitions and its media, whatever the file format.
+"""Build the timeline of a clip: its shots, its transitions and its media, for every file format.
 
-The timeline of a run plays the separated scenes. Where two scenes mix, the cut lies in the middle
-of the mixed frames, and both scenes go on beyond it: these frames are their handles. The timeline
-of ``probe`` plays the source itself, so its mixed frames are clips of their own and nothing is
-mixed twice.
+The timeline of a run plays the separated scenes. Where two scenes mix, the edit point lies in the
+middle of the mixed frames, and both scenes go on beyond it: these frames are their handles. The
+timeline of ``probe`` plays the source itself, so its mixed frames are clips of their own and
+nothing is mixed twice.
 
 Frames are counted from 0 in the input as decoded; first and last frames are inclusive.
 """
@@ -33,7 +33,7 @@ _NAMED_FRAMES = re.compile(r"\bframes? (\d+)(?: to (\d+))?")
 
 
 def timeline_of_run(manifest: Mapping[str, Any], info: ClipInfo) -> EditTimeline:
-    """Return the timeline of a run's scenes, whose files lie beside it.
+    """Return the timeline of a run's scenes, whose files are in the same folder.
 
     manifest: the run's. info: the input. Raises KeyError, TypeError or ValueError where the
     manifest is damaged.
@@ -47,16 +47,18 @@ def timeline_of_run(manifest: Mapping[str, Any], info: ClipInfo) -> EditTimeline
         path = str(layer["path"])
         # A layer's file carries the time code of its first frame, if the input has time code.
         media_start = start + first if info.timecode else 0
-        sound = info.audio_streams > 0 and not info.is_picture
-        scenes[layer["name"]] = TimelineMedia(path, quote(path), first, last, media_start, sound)
-    moves = sorted(manifest["transitions"], key=lambda move: int(move["first_frame"]))
+        has_audio = info.audio_streams > 0 and not info.is_picture
+        scenes[layer["name"]] = TimelineMedia(
+            path, quote(path), first, last, media_start, has_audio
+        )
+    transitions = sorted(manifest["transitions"], key=lambda entry: int(entry["first_frame"]))
     colors = manifest.get("colors", [])
-    clips, transitions = _mixed_clips(scenes, moves, colors)
+    clips, joins = _edited_clips(scenes, transitions, colors)
     rows = [
         TimelineRow(
             "shot",
             name,
-            *_alone(media, name, moves),
+            *_unmixed_range(media, name, transitions),
             file=media.name,
             file_first=media.first,
             file_last=media.last,
@@ -72,36 +74,36 @@ def timeline_of_run(manifest: Mapping[str, Any], info: ClipInfo) -> EditTimeline
         info.height,
         info.pixel_aspect,
         clips,
-        transitions,
-        _markers(manifest["warnings"], clips[0].first, clips[-1].last),
-        _rows(rows, moves, colors),
+        joins,
+        _warning_markers(manifest["warnings"], clips[0].first, clips[-1].last),
+        _rows(rows, transitions, colors),
     )
 
 
 def timeline_of_source(facts: Mapping[str, Any], info: ClipInfo, url: str) -> EditTimeline:
-    """Return the timeline of the source, cut at what ``probe`` found.
+    """Return the timeline of the source, with an edit point at each boundary that ``probe`` found.
 
     facts: as ``probe --json`` prints them. info: the clip. url: its address, relative to the
     timeline's file.
     """
     start, separator = time_code_of(info)
-    moves, colors = facts["transitions"], facts["colors"]
+    transitions, colors = facts["transitions"], facts["colors"]
     shots = [
         TimelineRow("shot", f"scene-{number:03d}", shot["first_frame"], shot["last_frame"])
         for number, shot in enumerate(facts["shots"], 1)
     ]
-    rows = _rows(shots, moves, colors)
+    rows = _rows(shots, transitions, colors)
     spans = [row for row in rows if row.last >= row.first]
     media_start = start if info.timecode else 0
     last = max(spans[-1].last, (info.frames or 0) - 1)
     source = TimelineMedia(info.path.name, url, 0, last, media_start, info.audio_streams > 0)
     clips = tuple(TimelineClip(row.name, row.first, row.last, source) for row in spans)
     found = [
-        TimelineMarker(move["first_frame"], move["last_frame"], _mixed_remark(move))
-        for move in moves
-        if move["kind"] != "other" and move["last_frame"] >= move["first_frame"]
+        TimelineMarker(entry["first_frame"], entry["last_frame"], _transition_remark(entry))
+        for entry in transitions
+        if entry["kind"] != "other" and entry["last_frame"] >= entry["first_frame"]
     ]
-    doubts = _markers(facts["warnings"], clips[0].first, clips[-1].last)
+    warnings = _warning_markers(facts["warnings"], clips[0].first, clips[-1].last)
     return EditTimeline(
         info.path.name,
         info.rate,
@@ -112,91 +114,106 @@ def timeline_of_source(facts: Mapping[str, Any], info: ClipInfo, url: str) -> Ed
         info.pixel_aspect,
         clips,
         (None,) * (len(clips) - 1),
-        tuple(sorted([*found, *doubts], key=lambda marker: (marker.first, marker.last))),
+        tuple(sorted([*found, *warnings], key=lambda marker: (marker.first, marker.last))),
         rows,
     )
 
 
-def _mixed_clips(
+def _edited_clips(
     scenes: Mapping[str, TimelineMedia],
-    moves: Sequence[Mapping[str, Any]],
+    transitions: Sequence[Mapping[str, Any]],
     colors: Iterable[Mapping[str, Any]],
 ) -> tuple[tuple[TimelineClip, ...], tuple[TimelineTransition | None, ...]]:
-    """Return the clips from cut to cut, and the transition at each cut."""
+    """Return the clips from edit point to edit point, and what joins each to the next.
+
+    Two clips are joined by a transition, or by ``None``: a cut.
+    """
     spans = [(media.first, media.last) for media in scenes.values()]
     spans += [(int(gap["first_frame"]), int(gap["last_frame"])) for gap in colors]
     begin, end = min(first for first, _ in spans), max(last for _, last in spans)
-    sides = [_side(move, "from") for move in moves] + [_side(move, "to") for move in moves[-1:]]
-    if not moves:
-        sides = [next(iter(scenes))]
+    names = [_neighbour_name(entry, "from") for entry in transitions]
+    names += [_neighbour_name(entry, "to") for entry in transitions[-1:]]
+    if not transitions:
+        names = [next(iter(scenes))]
     clips: list[TimelineClip] = []
-    transitions: list[TimelineTransition | None] = []
+    joins: list[TimelineTransition | None] = []
     first = begin
-    for place, side in enumerate(sides):
-        transition, cut = None, end + 1
-        if place < len(moves):
-            transition, cut = _placed(moves[place], begin)
-        if cut > first:
-            media = scenes.get(side)
-            clips.append(TimelineClip(side, first, cut - 1, media, "" if media else side))
-            first = cut
-            transitions.append(transition)
-        elif transitions:
-            transitions[-1] = transition
-    return tuple(clips), tuple(transitions[:-1])
+    for number, name in enumerate(names):
+        join = None
+        edit_point = end + 1
+        if number < len(transitions):
+            join, edit_point = _transition_and_edit_point(transitions[number], begin)
+        if edit_point > first:
+            media = scenes.get(name)
+            clips.append(TimelineClip(name, first, edit_point - 1, media, "" if media else name))
+            first = edit_point
+            joins.append(join)
+        elif joins:
+            joins[-1] = join
+    return tuple(clips), tuple(joins[:-1])
 
 
-def _side(move: Mapping[str, Any], end: str) -> str:
+def _neighbour_name(entry: Mapping[str, Any], end: str) -> str:
     """Return the scene or the colour at one end (``from`` or ``to``) of a transition."""
-    return str(move[end] or move["color"])
+    return str(entry[end] or entry["color"])
 
 
-def _placed(move: Mapping[str, Any], begin: int) -> tuple[TimelineTransition | None, int]:
-    """Return the transition of an entry, if the timeline makes one, and the first frame after it.
+def _transition_and_edit_point(
+    entry: Mapping[str, Any], begin: int
+) -> tuple[TimelineTransition | None, int]:
+    """Return the timeline's transition and the first frame of the next clip.
 
-    begin: the clip's first frame, before which there can be no cut.
+    The transition is ``None`` where its kind is not separable, and for a cut.
+
+    entry: a transition as the manifest has it. begin: the input's first frame, before which there
+    is no edit point.
     """
-    first, last = int(move["first_frame"]), int(move["last_frame"])
+    first, last = int(entry["first_frame"]), int(entry["last_frame"])
     if last < first:
         return None, first
-    kind = TRANSITION_KINDS.get(str(move["kind"]))
+    kind = TRANSITION_KINDS.get(str(entry["kind"]))
     if kind is None or not kind.separable:
-        return None, _turn(move)
-    cut = first + (last - first + 1) // 2
-    if cut == begin:
-        cut += 1
-    return TimelineTransition(first, last, cut - first, last + 1 - cut, move), cut
+        return None, _switch_frame(entry)
+    edit_point = first + (last - first + 1) // 2
+    if edit_point == begin:
+        edit_point += 1
+    before = edit_point - first
+    after = last + 1 - edit_point
+    return TimelineTransition(first, last, before, after, entry), edit_point
 
 
-def _turn(move: Mapping[str, Any]) -> int:
-    """Return the first frame of the incoming side where a change is not taken apart."""
-    first, last = int(move["first_frame"]), int(move["last_frame"])
-    if move["from"] is None:
+def _switch_frame(entry: Mapping[str, Any]) -> int:
+    """Return the first frame of the incoming scene in a transition that is not taken apart."""
+    first, last = int(entry["first_frame"]), int(entry["last_frame"])
+    if entry["from"] is None:
         return first
-    if move["to"] is None:
+    if entry["to"] is None:
         return last + 1
-    return first + sum(float(weight) < 0.5 for weight in move["mix"])
+    return first + sum(float(weight) < 0.5 for weight in entry["mix"])
 
 
-def _alone(media: TimelineMedia, name: str, moves: Iterable[Mapping[str, Any]]) -> tuple[int, int]:
-    """Return the frames that a scene has for itself."""
+def _unmixed_range(
+    media: TimelineMedia, name: str, transitions: Iterable[Mapping[str, Any]]
+) -> tuple[int, int]:
+    """Return the first and the last of the frames in which a scene is unmixed."""
     first, last = media.first, media.last
-    for move in moves:
-        if move["last_frame"] < move["first_frame"]:
+    for entry in transitions:
+        # A cut mixes no frame: its last frame is its first one minus 1.
+        if entry["last_frame"] < entry["first_frame"]:
             continue
-        if move["to"] == name:
-            first = int(move["last_frame"]) + 1
-        if move["from"] == name:
-            last = int(move["first_frame"]) - 1
+        if entry["to"] == name:
+            first = int(entry["last_frame"]) + 1
+        if entry["from"] == name:
+            last = int(entry["first_frame"]) - 1
     return first, last
 
 
 def _rows(
     shots: Iterable[TimelineRow],
-    moves: Iterable[Mapping[str, Any]],
+    transitions: Iterable[Mapping[str, Any]],
     colors: Iterable[Mapping[str, Any]],
 ) -> tuple[TimelineRow, ...]:
-    """Return the lines of the shot list in order of time; a cut stands before its new shot."""
+    """Return the rows of the shot list in order of time; a cut comes before its new shot."""
     rows = list(shots)
     for gap in colors:
         rows.append(
@@ -204,20 +221,22 @@ def _rows(
                 "color", gap["color"], gap["first_frame"], gap["last_frame"], color=gap["color"]
             )
         )
-    for move in moves:
-        sides = f"{_side(move, 'from')} to {_side(move, 'to')}"
-        span = int(move["first_frame"]), int(move["last_frame"])
-        effect, color = str(move.get("effect") or ""), str(move.get("color") or "")
-        rows.append(TimelineRow(str(move["kind"]), sides, *span, effect=effect, color=color))
+    for entry in transitions:
+        name = f"{_neighbour_name(entry, 'from')} to {_neighbour_name(entry, 'to')}"
+        span = int(entry["first_frame"]), int(entry["last_frame"])
+        effect = str(entry.get("effect") or "")
+        color = str(entry.get("color") or "")
+        rows.append(TimelineRow(str(entry["kind"]), name, *span, effect=effect, color=color))
     return tuple(sorted(rows, key=lambda row: (row.first, row.last)))
 
 
-def _mixed_remark(move: Mapping[str, Any]) -> str:
+def _transition_remark(entry: Mapping[str, Any]) -> str:
     """Return what a marker says about a transition in the source."""
-    return f"{move['kind']} from {_side(move, 'from')} to {_side(move, 'to')}"
+    outgoing, incoming = _neighbour_name(entry, "from"), _neighbour_name(entry, "to")
+    return f"{entry['kind']} from {outgoing} to {incoming}"
 
 
-def _markers(warnings: Iterable[str], begin: int, end: int) -> tuple[TimelineMarker, ...]:
+def _warning_markers(warnings: Iterable[str], begin: int, end: int) -> tuple[TimelineMarker, ...]:
     """Return a marker for each warning, at the frames that it names.
 
     Warnings that name no frames stand at the first frame.
@@ -229,5 +248,5 @@ def _markers(warnings: Iterable[str], begin: int, end: int) -> tuple[TimelineMar
         last = int(match[2] or match[1]) if match else begin
         if not begin <= first <= last <= end:
             first = last = begin
-        found.append(TimelineMarker(first, last, " ".join(text.split()), doubt=True))
+        found.append(TimelineMarker(first, last, " ".join(text.split()), is_warning=True))
     return tuple(sorted(found, key=lambda marker: (marker.first, marker.last)))
