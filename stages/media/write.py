@@ -3,8 +3,8 @@
 A layer's file holds exactly the frames that it was given, upright, with their intervals, and its
 first frame at time 0. Every muxer and encoder runs in its bit-exact mode, so equal layers are equal
 files. :mod:`stages.media.mux` writes videos, :mod:`stages.media.picture_file` pictures and folders
-of them, and :mod:`stages.media.wav` the audio of such folders. Only these and this module open media
-files for writing.
+of them, and :mod:`stages.media.wav` the audio of such folders. Only these and this module open
+media files for writing.
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ class LayerWriter:
     """Write one layer. It appears at :attr:`path` when it is complete, or not at all.
 
     Use it as a context manager. After a clean exit the layer is at :attr:`path`, a file or the
-    folder of a sequence, and :attr:`sounds` are the WAV files beside a sequence. After an exception
-    or :meth:`abort` there is nothing.
+    folder of a sequence, and :attr:`sounds` are the WAV files of a sequence. After an exception or
+    :meth:`abort` there is nothing.
 
     path: the layer's path without suffix, as in ``run/scene-001``.
     info: the clip that it belongs to: size, pixel aspect, rate, colours.
