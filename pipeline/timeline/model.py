@@ -53,7 +53,7 @@ class TimelineClip:
 
     @property
     def is_black(self) -> bool:
-        """Whether this is a plain colour that is nearly black."""
+        """Return whether this is a plain colour that is nearly black."""
         return self.media is None and max(rgb_of(self.color)) <= BLACK
 
     def source(self, frame: int) -> int:
@@ -81,7 +81,7 @@ class TimelineTransition:
 
     @property
     def name(self) -> str:
-        """The kind, and FFmpeg's name of the effect where there is one: ``wipe (wipeleft)``."""
+        """Return the kind, with FFmpeg's name of an effect if it has one: ``wipe (wipeleft)``."""
         effect = self.entry.get("effect")
         return f"{self.entry['kind']} ({effect})" if effect else str(self.entry["kind"])
 
@@ -139,17 +139,17 @@ class EditTimeline:
 
     @property
     def first(self) -> int:
-        """The first frame."""
+        """Return the first frame."""
         return self.clips[0].first
 
     @property
     def last(self) -> int:
-        """The last frame."""
+        """Return the last frame."""
         return self.clips[-1].last
 
     @property
     def drops_frames(self) -> bool:
-        """Whether its time code is drop-frame."""
+        """Return whether its time code is drop-frame."""
         return self.separator != ":"
 
     def label(self, frame: int) -> str:

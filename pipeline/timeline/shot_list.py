@@ -51,7 +51,7 @@ class ListRow:
 
     @property
     def is_piece(self) -> bool:
-        """Whether it is a shot or a plain colour, not a transition."""
+        """Return whether it is a shot or a plain colour, not a transition."""
         return self.kind in (SHOT, COLOR)
 
 

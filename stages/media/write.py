@@ -148,7 +148,7 @@ class LayerWriter:
 
     @property
     def pattern(self) -> str:
-        """The names of a sequence's files, as in ``%06d.png``; empty for a single file."""
+        """Return the names of a sequence's files, as in ``%06d.png``; empty for a single file."""
         if not self._encoding.sequence:
             return ""
         return PATTERN + self._encoding.container.file_type.suffix

@@ -260,7 +260,7 @@ def test_what_the_file_type_holds_comes_back(form: Form, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("form", CLIPS, ids=named)
-def test_sound_is_written_with_the_picture(form: Form, tmp_path: Path) -> None:
+def test_audio_is_written_with_the_picture(form: Form, tmp_path: Path) -> None:
     source = tmp_path / "tone.mkv"
     rate = 48000
     with av.open(str(source), "w") as out:
