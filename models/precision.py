@@ -93,7 +93,7 @@ def speed(device: torch.device, dtype: torch.dtype) -> float:
         return 0.0
     finally:
         torch.set_num_threads(threads)
-    # Backward takes two convolutions, to the input and to the weights, beside one forward.
+    # Backward takes two convolutions, to the input and to the weights, in addition to one forward.
     return 3 * 2 * 9 * CHANNELS**2 * PICTURES * HEIGHT * WIDTH / best / 1e9
 
 

@@ -191,8 +191,8 @@ class Settings:
     )
     hint: tuple[HintWord, ...] = _read(
         (),
-        "marks the watermark or foreground, white on black",
-        metavar="FILE",
+        "watermark or object: picture, box:X,Y,W,H, point:X,Y",
+        metavar="HINT",
         parse=parse_hint,
         verbs=("run",),
         repeat=True,
@@ -200,8 +200,8 @@ class Settings:
     )
     hint_background: tuple[HintWord, ...] = _read(
         (),
-        "marks what is surely background, white on black",
-        metavar="FILE",
+        "what is surely background, marked in the same way",
+        metavar="HINT",
         parse=parse_hint,
         verbs=("run",),
         repeat=True,

@@ -34,7 +34,7 @@ T = TypeVar("T")
 
 SUFFIX = ".safetensors"
 SAVE_INTERVAL = 5.0
-"""Seconds between files, chosen so that writing costs little beside the work.
+"""Seconds between files, chosen so that writing costs little compared with the work.
 
 Shorter work is computed again after an interruption, unless this much time has passed since the
 last file.

@@ -31,6 +31,8 @@ MEDIA = tuple(
 # The folders of `stages` that every stage may use. The other folders are one task's own.
 SHARED = {"media", "motion", "optim", "mixing", "kinds", "published", "coupled"}
 TESTS = sorted((ROOT / "tests").rglob("test_*.py"))
+# Folders of tests that no folder of the sources has, and why.
+OWN_FOLDERS = {"faults": "faults of the disk, the memory and files, provoked in the whole program"}
 
 
 def name_of(path: Path) -> str:
@@ -134,6 +136,17 @@ def test_class_names_are_unique() -> None:
             if isinstance(node, ast.ClassDef):
                 places.setdefault(node.name, []).append(name_of(path))
     assert not {name: paths for name, paths in places.items() if len(paths) > 1}
+
+
+def test_tests_are_in_the_folders_of_the_sources() -> None:
+    folders = {path.parent.relative_to(ROOT / "tests").as_posix() for path in TESTS}
+    assert len(folders) > 20
+    assert not [
+        folder
+        for folder in folders - set(OWN_FOLDERS)
+        if not list((ROOT / folder).glob("*.py")) and folder != "."
+    ]
+    assert not [folder for folder in OWN_FOLDERS if (ROOT / folder).exists()]
 
 
 def test_the_conftests_of_folders_only_pass_fixtures_on() -> None:

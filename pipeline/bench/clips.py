@@ -124,7 +124,7 @@ class Scene:
         return self._placed(self._pictures[1], index).clip(0, 1)
 
     def frame(self, index: int) -> Picture:
-        """Return frame ``index``: the disc before the background."""
+        """Return frame ``index``: the disc in front of the background."""
         matte = self.matte(index)
         return matte * self.disc(index) + (1 - matte) * self.background(index)
 

@@ -42,7 +42,7 @@ from stages.optim.loss_curves import Curves, Trace, joined, placed, thinned
 __all__ = ["Output", "Recipe", "layered_task", "nearest_existing_folder", "run_layered"]
 
 FREE_DISK_RESERVE = 4 * 2**30
-"""Bytes of disk that checkpoints leave free, beside what the layers need."""
+"""Bytes of disk that checkpoints leave free, in addition to what the layers need."""
 
 WRITING_SHARE = 0.15
 """The part of what is left of a time budget that is kept for writing, 0 to 1."""
@@ -364,7 +364,7 @@ def _load_or_separate(
     """Return a window's layers from its checkpoint, or compute and keep them.
 
     Layers are rounded to 16 bits in both cases, so that a resumed run gives the same bytes.
-    Nothing is kept where the disk has no room for more windows beside ``disk_reserve`` bytes.
+    Nothing is kept where the disk has no room for more windows and ``disk_reserve`` bytes.
     """
 
     def compute() -> Separation:

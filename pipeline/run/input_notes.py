@@ -141,7 +141,7 @@ def _other_notes(info: ClipInfo) -> list[str]:
 
 
 def properties_of(info: ClipInfo) -> dict[str, object]:
-    """Return the properties that ``probe`` and the manifest list beside size and rate.
+    """Return the properties that ``probe`` and the manifest list in addition to size and rate.
 
     They are JSON values; properties that are absent or usual are left out.
     """

@@ -64,14 +64,14 @@ def _check_codec(settings: Settings, info: ClipInfo) -> None:
     if not has_encoder(container.encoder):
         here = [name for name in others if has_encoder(LAYER_CONTAINERS[name].encoder)]
         raise UsageError(
-            f"--codec {settings.codec}: the installed PyAV cannot write {container.about}; "
+            f"--codec {settings.codec}: the installed PyAV cannot write {container.title}; "
             f"choose {', '.join(here)}"
         )
     height, width = container.least_size
     if info.height < height or info.width < width:
         fitting = [name for name in others if LAYER_CONTAINERS[name].least_size <= (1, 1)]
         raise UsageError(
-            f"--codec {settings.codec}: {container.about} has at least {width}x{height} pixels, "
+            f"--codec {settings.codec}: {container.title} has at least {width}x{height} pixels, "
             f"and {printable(info.path)} has {info.width}x{info.height}; "
             f"choose {', '.join(fitting)}"
         )

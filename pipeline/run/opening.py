@@ -22,7 +22,7 @@ MAX_STEM = 200
 HEADER_SECONDS = 1.0
 """Seconds by which a header may understate a clip's length."""
 HEADER_FRAMES = 2
-"""Frames by which a header may understate a clip's number of frames, beside the factors below."""
+"""Frames by which a header may understate the number of frames, on top of the factors below."""
 COUNTED_FACTOR = 1.02
 """Factor by which the number of frames in a header may be too low."""
 GUESSED_FACTOR = 1.5

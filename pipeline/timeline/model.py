@@ -1,4 +1,4 @@
-"""The neutral description of a cut, which every format of timelines writes.
+"""The neutral description of an edit, which every format of timelines writes.
 
 Frames are counted from 0 in the input as decoded; first and last frames are inclusive.
 """
@@ -23,7 +23,7 @@ class TimelineMedia:
 
     name: its file name. url: its address, relative to the timeline's file. first, last: the frames
     of the input that it holds. start: the number of its first frame in time code, 0 where it has
-    none. sound: whether it has an audio track.
+    none. has_audio: whether it has an audio track.
     """
 
     name: str
@@ -31,12 +31,12 @@ class TimelineMedia:
     first: int
     last: int
     start: int = 0
-    sound: bool = False
+    has_audio: bool = False
 
 
 @dataclass(frozen=True)
 class TimelineClip:
-    """What is shown from one cut to the next.
+    """What is shown from one edit point to the next.
 
     first, last: its frames. media: where they come from; ``None`` for a plain colour. color:
     ``#rrggbb`` of that colour.
@@ -53,7 +53,7 @@ class TimelineClip:
 
     @property
     def is_black(self) -> bool:
-        """Whether this is a plain colour that is nearly black."""
+        """Return whether this is a plain colour that is nearly black."""
         return self.media is None and max(rgb_of(self.color)) <= BLACK
 
     def source(self, frame: int) -> int:
@@ -65,7 +65,8 @@ class TimelineClip:
 class TimelineTransition:
     """A transition that the timeline makes between two neighbouring clips.
 
-    first, last: its mixed frames. before, after: how many of them lie before and after the cut.
+    first, last: its mixed frames. before, after: how many of them lie before and after the
+    edit point.
     entry: the transition as the manifest has it.
     """
 
@@ -80,24 +81,24 @@ class TimelineTransition:
 
     @property
     def name(self) -> str:
-        """The kind, and FFmpeg's name of the effect where there is one: ``wipe (wipeleft)``."""
+        """Return the kind, with FFmpeg's name of an effect if it has one: ``wipe (wipeleft)``."""
         effect = self.entry.get("effect")
         return f"{self.entry['kind']} ({effect})" if effect else str(self.entry["kind"])
 
 
 @dataclass(frozen=True)
 class TimelineMarker:
-    """A remark on some frames. doubt: whether it is about something that may be wrong."""
+    """A remark on some frames. is_warning: whether it is a warning of the run or of ``probe``."""
 
     first: int
     last: int
     text: str
-    doubt: bool = False
+    is_warning: bool = False
 
 
 @dataclass(frozen=True)
 class TimelineRow:
-    """A line of the shot list: a shot (``kind`` is ``shot``), a plain colour or a transition.
+    """A row of the shot list: a shot (``kind`` is ``shot``), a plain colour or a transition.
 
     first, last: its frames; a cut has none, so ``last`` is one less than ``first``. file: of the
     layer that shows the shot, if there is one. file_first, file_last: the frames that it holds.
@@ -116,12 +117,12 @@ class TimelineRow:
 
 @dataclass(frozen=True)
 class EditTimeline:
-    """The cut of one clip.
+    """The edit of one clip: what is shown when.
 
     rate: frames per second. start: the number of input frame 0 in time code. separator: the
     character before the frames of a time code; ``:`` unless it drops frames. width, height: in
-    pixels. clips: in order, without gaps. transitions: one for each place between two clips;
-    ``None`` for a cut. markers, rows: in order of time.
+    pixels. clips: in order, without gaps. transitions: one for each edit point between two
+    clips; ``None`` for a cut. markers, rows: in order of time.
     """
 
     name: str
@@ -138,17 +139,17 @@ class EditTimeline:
 
     @property
     def first(self) -> int:
-        """The first frame."""
+        """Return the first frame."""
         return self.clips[0].first
 
     @property
     def last(self) -> int:
-        """The last frame."""
+        """Return the last frame."""
         return self.clips[-1].last
 
     @property
     def drops_frames(self) -> bool:
-        """Whether its time code is drop-frame."""
+        """Return whether its time code is drop-frame."""
         return self.separator != ":"
 
     def label(self, frame: int) -> str:

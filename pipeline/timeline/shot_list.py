@@ -1,7 +1,8 @@
 """Read a shot list: the table that ``probe --csv`` writes and that a person may have edited.
 
-Every row is a shot, a plain colour or a transition. Frames and time codes stand side by side, and
-the column ``found`` has the frames as they were found, so it shows which cells were edited:
+Every row is a shot, a plain colour or a transition. It has both frames and
+time codes. The column ``found`` has the frames as they were found, so it shows which cells were
+edited:
 
 - where only a frame or only its time code was edited, the edited one holds; where both were, they
   must agree;
@@ -50,7 +51,7 @@ class ListRow:
 
     @property
     def is_piece(self) -> bool:
-        """Whether it is a shot or a plain colour, not a transition."""
+        """Return whether it is a shot or a plain colour, not a transition."""
         return self.kind in (SHOT, COLOR)
 
 
@@ -211,8 +212,8 @@ def _fitted(rows: Sequence[ListRow], begin: int) -> list[ListRow]:
     """
     fitted: list[ListRow] = []
     expected: int | None = begin
-    for place, row in enumerate(rows):
-        following = rows[place + 1] if place + 1 < len(rows) else None
+    for index, row in enumerate(rows):
+        following = rows[index + 1] if index + 1 < len(rows) else None
         if row.kind == SHOT:
             row = _fitted_shot(row, following, expected)
         first = row.first
@@ -265,7 +266,7 @@ def _arranged(rows: Sequence[ListRow]) -> ShotList:
     """Return the rows as pieces and the transitions between them."""
     pieces: list[TimelinePiece] = []
     transitions: list[ListedTransition] = []
-    for place, row in enumerate(rows):
+    for index, row in enumerate(rows):
         first = row.first
         assert first is not None
         if row.is_piece:
@@ -277,7 +278,7 @@ def _arranged(rows: Sequence[ListRow]) -> ShotList:
             continue
         assert row.last is not None
         if len(pieces) == len(transitions):
-            color = _color_before(row, rows, place, pieces)
+            color = _color_before(row, rows, index, pieces)
             pieces.append(TimelinePiece(first, first - 1, color))
         transitions.append(
             ListedTransition(first, row.last, row.kind, row.effect or None, row.line)
@@ -292,7 +293,7 @@ def _arranged(rows: Sequence[ListRow]) -> ShotList:
 
 
 def _color_before(
-    row: ListRow, rows: Sequence[ListRow], place: int, pieces: Sequence[TimelinePiece]
+    row: ListRow, rows: Sequence[ListRow], index: int, pieces: Sequence[TimelinePiece]
 ) -> str | None:
     """Return the colour of the empty piece before a transition, ``None`` where it is a shot.
 
@@ -301,17 +302,17 @@ def _color_before(
     """
     if not row.color:
         return None
-    follows = place + 1 < len(rows) and rows[place + 1].kind == COLOR
-    if not place:
+    follows = index + 1 < len(rows) and rows[index + 1].kind == COLOR
+    if not index:
         return None if follows else row.color
-    leads = pieces[-1].colour is None and bool(rows[place - 1].color)
+    leads = pieces[-1].colour is None and bool(rows[index - 1].color)
     return row.color if leads else None
 
 
 def _check_colors(pieces: Sequence[TimelinePiece], transitions: Sequence[ListedTransition]) -> None:
     """Raise UsageError for a fade without a colour and for a transition between two colours."""
-    for place, item in enumerate(transitions):
-        colors = [piece.colour for piece in pieces[place : place + 2] if piece.colour]
+    for index, item in enumerate(transitions):
+        colors = [piece.colour for piece in pieces[index : index + 2] if piece.colour]
         if len(colors) == 2:
             raise _wrong(item.line, "leads from one plain colour to another; one must be a shot")
         if item.kind == "fade" and not colors:

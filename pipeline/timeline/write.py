@@ -1,4 +1,4 @@
-"""Write timelines into a run's folder, into that of a finished run, or beside ``probe``."""
+"""Write timelines into the folder of a run, new or finished, or where ``probe`` runs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from urllib.parse import quote
 from pipeline.run.opening import short_name
 from pipeline.runtime.run_folder import RunFolder
 from pipeline.runtime.run_record import MANIFEST, read_json, write_json
-from pipeline.timeline.cut import timeline_of_run, timeline_of_source
+from pipeline.timeline.build import timeline_of_run, timeline_of_source
 from pipeline.timeline.formats import find_format
 from pipeline.timeline.model import EditTimeline
 from stages import safe_files
@@ -55,7 +55,7 @@ def write_timelines(
 ) -> list[Path]:
     """Write the timelines of a run into ``folder`` and return their paths.
 
-    manifest: the run's, whose layers lie or will lie beside the timelines. info: the input.
+    manifest: the run's, whose layers are or will be in the same folder. info: the input.
     """
     timeline = timeline_of_run(manifest, info)
     return [

@@ -29,7 +29,7 @@ GRID = 4
 """Pixels of the working picture per point of the grid. Depth has no finer detail than its edges,
 which come from the guide."""
 STIFFNESS = 10.0
-"""Weight of the surface's smoothness, beside one bound."""
+"""Weight of the surface's smoothness, relative to one bound."""
 FOLLOWED = 0.6
 """Part of a change in log |I - A| that is the transmission's; the rest is shading."""
 SHADES = 0.1

@@ -45,8 +45,8 @@ class AudioTracks:
 
     def add_audio(self, span: AudioSpan) -> None:
         """Add every audio track of the input. :meth:`mux_audio` then writes their packets."""
-        sound = self._file_type.sound
-        assert sound is not None
+        support = self._file_type.audio
+        assert support is not None
         self._span = span
         self._input = open_media(span.path)
         copies: dict[int, AudioStream] = {}
@@ -54,17 +54,17 @@ class AudioTracks:
         for source in self._input.streams.audio:
             if getattr(source, "codec_context", None) is None:
                 raise ValueError("no decoder here can read it")
-            if sound.copied is None or source.codec_context.name in sound.copied:
+            if support.copied is None or source.codec_context.name in support.copied:
                 try:
                     copies[source.index] = self._container.add_stream_from_template(source)
                     continue
                 except ValueError:
                     # Some versions of a container do not accept the codec.
                     pass
-            is_supported = not sound.rates or source.rate in sound.rates
-            rate = source.rate if is_supported else sound.rates[0]
+            is_supported = not support.rates or source.rate in support.rates
+            rate = source.rate if is_supported else support.rates[0]
             track = self._container.add_stream(
-                sound.encoder, rate=rate, options={"flags": "+bitexact"}
+                support.encoder, rate=rate, options={"flags": "+bitexact"}
             )
             assert isinstance(track, AudioStream)
             # Some files give only the number of channels, and encoders need a layout's name.
@@ -73,7 +73,7 @@ class AudioTracks:
             coders[source.index] = (
                 track,
                 AudioResampler(
-                    sound.sample_format, track.layout, rate, track.codec_context.frame_size
+                    support.sample_format, track.layout, rate, track.codec_context.frame_size
                 ),
             )
         self._packets = self._audio(self._input, copies, coders)
@@ -106,12 +106,13 @@ class AudioTracks:
                 self._packets = None
 
     def _scaled(self, packet: Packet[AudioStream]) -> Packet[AudioStream]:
-        unit, declared = self._file_type.unit, self._file_type.declared_unit
-        if unit is not None and declared is not None:
-            scale = packet.time_base / unit
+        """Return the packet with its times in the unit that the muxer is told."""
+        file_type = self._file_type
+        if file_type.time_base is not None and file_type.muxer_time_base is not None:
+            scale = packet.time_base / file_type.time_base
             packet.pts = packet.dts = round((packet.pts or 0) * scale)
             packet.duration = round((packet.duration or 0) * scale)
-            packet.time_base = declared
+            packet.time_base = file_type.muxer_time_base
         return packet
 
     def close(self) -> None:

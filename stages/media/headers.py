@@ -1,4 +1,4 @@
-"""Write HDR metadata, colour tags and Matroska's unit of time into finished files.
+"""Write HDR metadata, colour tags and Matroska's time base into finished files.
 
 PyAV offers no way to pass these to FFmpeg's muxers.
 """
@@ -18,14 +18,14 @@ from stages.media.stream_facts import boxes, elements
 RESERVED = "x" * 160
 """A track name that reserves space in a Matroska header.
 
-:func:`write_matroska_light` puts the HDR metadata in its place.
+:func:`write_matroska_hdr` puts the HDR metadata in its place.
 """
-MATROSKA_UNIT = Fraction(1, 100_000)
+MATROSKA_TIME_BASE = Fraction(1, 100_000)
 """Seconds that our Matroska files count time in.
 
 FFmpeg's muxer only knows milliseconds. We give it times in units of 10 microseconds and call them
-milliseconds, and :func:`correct_matroska` then corrects the unit in the header. A frame's time is
-then off by 5 microseconds at most, instead of 500.
+milliseconds. :func:`fix_matroska` then writes the true time base into the header. A frame's time is
+off by 5 microseconds at most, instead of 500.
 """
 # Parts of the header that FFmpeg's muxer writes.
 _SCALE = bytes.fromhex("2ad7b183")
@@ -74,7 +74,7 @@ def _chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
-def write_mov_light(path: Path, color: ColorTags) -> bool:
+def write_mov_hdr(path: Path, color: ColorTags) -> bool:
     """Add the boxes ``mdcv`` and ``clli`` to the description of a MOV file's first track.
 
     Returns False where the index is not the last box of the file, or is not as expected.
@@ -128,7 +128,7 @@ def _boxes_end(index: bytearray, at: int) -> int:
     return at
 
 
-def write_matroska_light(path: Path, color: ColorTags) -> bool:
+def write_matroska_hdr(path: Path, color: ColorTags) -> bool:
     """Write MasteringMetadata, MaxCLL and MaxFALL in place of the first track's name.
 
     The file must have been written with :data:`RESERVED` as that name.
@@ -221,14 +221,14 @@ def _element(name: int, content: bytes) -> bytes:
     )
 
 
-def correct_matroska(
-    path: Path, unit: Fraction, width: int, height: int, pixel_aspect: Fraction
+def fix_matroska(
+    path: Path, time_base: Fraction, width: int, height: int, pixel_aspect: Fraction
 ) -> bool:
-    """Write the unit of time and the pixel aspect into a finished Matroska file's header.
+    """Write the time base and the pixel aspect into a finished Matroska file's header.
 
     All other bytes stay where they are.
 
-    unit: of the file's times, in seconds. width, height: of the picture, in pixels.
+    time_base: the unit of the file's times, in seconds. width, height: of the picture, in pixels.
     pixel_aspect: written as a display size of exactly this ratio, into a gap that the muxer leaves.
 
     Returns whether there was space for everything.
@@ -236,7 +236,7 @@ def correct_matroska(
     with path.open("rb+") as file:
         head = bytearray(file.read(_INFO_BYTES))
         place = head.index(_SCALE) + len(_SCALE)
-        head[place : place + 3] = int(unit * 10**9).to_bytes(3, "big")
+        head[place : place + 3] = int(time_base * 10**9).to_bytes(3, "big")
         done = pixel_aspect == 1 or _insert_display(head, pixel_aspect * width / height, height)
         file.seek(0)
         file.write(head)

@@ -39,19 +39,19 @@ def has_encoder(name: str) -> bool:
 class VideoLabels:
     """What a video file says about its picture.
 
-    colors: H.273's numbers of primaries, transfer and matrix. light: whether HDR metadata are
-    written. timecode: of the first frame, or empty.
+    colors: H.273's numbers of primaries, transfer and matrix. has_hdr_metadata: whether HDR
+    metadata are written. timecode: of the first frame, or empty.
     """
 
     colors: tuple[int, int, int]
-    light: bool = False
+    has_hdr_metadata: bool = False
     timecode: str = ""
 
 
 class MuxedClip:
     """A video file that is being written. Muxer and encoder run in their bit-exact mode.
 
-    path: of the file, which exists and is empty. tick: the unit of its times, in seconds.
+    path: of the file, which exists and is empty. time_base: the unit of its times, in seconds.
     warnings: gets a sentence where the audio cannot be written.
     """
 
@@ -63,7 +63,7 @@ class MuxedClip:
         info: ClipInfo,
         encoding: Encoding,
         labels: VideoLabels,
-        tick: Fraction,
+        time_base: Fraction,
         warnings: list[str],
     ) -> None:
         self._path = path
@@ -71,7 +71,7 @@ class MuxedClip:
         self._encoding = encoding
         self._file_type = encoding.container.file_type
         self._labels = labels
-        self._tick = tick
+        self._time_base = time_base
         self._warnings = warnings
         self._container: OutputContainer | None = None
         self._video: VideoStream | None = None
@@ -91,10 +91,10 @@ class MuxedClip:
             self._open(None)
 
     def add(self, frame: VideoFrame, time: int, duration: int) -> None:
-        """Encode a frame. time, duration: in ticks."""
+        """Encode a frame. time, duration: in units of the time base."""
         assert self._video is not None
         frame.pts = time
-        frame.time_base = self._tick
+        frame.time_base = self._time_base
         self._durations[time] = duration
         self._mux(self._video.encode(frame))
 
@@ -107,8 +107,8 @@ class MuxedClip:
         self._container.close()
         self._container = None
         self._tracks.close()
-        return self._file_type.correct(
-            FinishedFile(self._path, self._info, self._tick, self._labels.light)
+        return self._file_type.fix_header(
+            FinishedFile(self._path, self._info, self._time_base, self._labels.has_hdr_metadata)
         )
 
     def close(self) -> None:
@@ -125,8 +125,8 @@ class MuxedClip:
         for packet in packets:
             assert packet.pts is not None
             packet.duration = self._durations.pop(packet.pts, 0)
-            packet.time_base = self._file_type.declared_unit or self._tick
-            self._tracks.mux_audio(until=packet.pts * self._tick)
+            packet.time_base = self._file_type.muxer_time_base or self._time_base
+            self._tracks.mux_audio(until=packet.pts * self._time_base)
             self._container.mux(packet)
 
     def _open(self, audio: AudioSpan | None) -> None:
@@ -145,19 +145,19 @@ class MuxedClip:
         )
         assert isinstance(video, VideoStream)
         context = video.codec_context
-        if encoding.container.tag:
-            context.codec_tag = encoding.container.tag
+        if encoding.container.fourcc:
+            context.codec_tag = encoding.container.fourcc
         context.thread_type = "AUTO"
         video.width, video.height = info.width, info.height
-        video.pix_fmt = encoding.pixels
+        video.pix_fmt = encoding.pixel_format
         context.sample_aspect_ratio = info.pixel_aspect
-        context.time_base = video.time_base = self._tick
+        context.time_base = video.time_base = self._time_base
         context.color_primaries, context.color_trc, context.colorspace = labels.colors
         context.color_range = _LIMITED_RANGE if encoding.yuv else _FULL_RANGE
         if info.scan.kind != "progressive":
             parity = "" if info.scan.deinterlaced else info.scan.parity
             context.field_order = _FIELD_ORDERS.get(parity, _PROGRESSIVE)
-        if labels.light and self._file_type.reserves_name:
+        if labels.has_hdr_metadata and self._file_type.reserves_name:
             video.metadata["title"] = RESERVED
         if labels.timecode:
             container.metadata["timecode"] = labels.timecode

@@ -22,7 +22,7 @@ from stages.media.write import LayerWriter
 from stages.mixing.psnr import psnr_of
 
 FORMATS = {
-    ("alpha: " if container.alpha else "") + container.about: container
+    ("alpha: " if container.alpha else "") + container.title: container
     for container in LAYER_CONTAINERS.values()
 }
 """Every container that layers are written in, by its name for people."""

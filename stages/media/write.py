@@ -3,7 +3,7 @@
 A layer's file holds exactly the frames that it was given, upright, with their intervals, and its
 first frame at time 0. Every muxer and encoder runs in its bit-exact mode, so equal layers are equal
 files. :mod:`stages.media.mux` writes videos, :mod:`stages.media.picture_file` pictures and folders
-of them, and :mod:`stages.media.wav` the sound beside such folders. Only these and this module open
+of them, and :mod:`stages.media.wav` the audio of such folders. Only these and this module open
 media files for writing.
 """
 
@@ -51,8 +51,8 @@ class LayerWriter:
     """Write one layer. It appears at :attr:`path` when it is complete, or not at all.
 
     Use it as a context manager. After a clean exit the layer is at :attr:`path`, a file or the
-    folder of a sequence, and :attr:`sounds` are the WAV files beside a sequence. After an exception
-    or :meth:`abort` there is nothing.
+    folder of a sequence, and :attr:`sounds` are the WAV files of a sequence. After an exception or
+    :meth:`abort` there is nothing.
 
     path: the layer's path without suffix, as in ``run/scene-001``.
     info: the clip that it belongs to: size, pixel aspect, rate, colours.
@@ -90,21 +90,23 @@ class LayerWriter:
         self.path = path.with_name(path.name + self._encoding.suffix)
         self._temporary = path.with_name(f".{path.name}.part{self._encoding.suffix}")
         file_type = self._encoding.container.file_type
-        self._audio = audio if file_type.sound is not None else None
+        self._audio = audio if file_type.audio is not None else None
         self._beside = audio if self._encoding.sequence else None
         # The unit of the layer's times, in seconds.
-        self._tick = file_type.unit or Fraction(1, min(info.time_base.denominator, _MAX_TICKS))
+        self._time_base = file_type.time_base or Fraction(
+            1, min(info.time_base.denominator, _MAX_TICKS)
+        )
         self._sink: MuxedClip | PictureFile | PictureSequence
         if file_type.muxer:
-            # HDR metadata describe the input's values, so they are written only beside those.
-            has_light = (info.color.mastering or info.color.light) is not None
-            light = has_light and not data and not self._colors.converted
+            # HDR metadata describe the input's values, so they are written only with those.
+            has_hdr = (info.color.mastering or info.color.light) is not None
+            writes_hdr = has_hdr and not data and not self._colors.converted
             timecode = ""
             if info.timecode and first_frame is not None:
                 timecode = advance(info.timecode, first_frame, info.rate)
-            labels = VideoLabels(self._colors.tags, light, timecode)
+            labels = VideoLabels(self._colors.tags, writes_hdr, timecode)
             self._sink = MuxedClip(
-                self._temporary, info, self._encoding, labels, self._tick, self.warnings
+                self._temporary, info, self._encoding, labels, self._time_base, self.warnings
             )
         else:
             color = ColorTags() if data else info.color
@@ -146,7 +148,7 @@ class LayerWriter:
 
     @property
     def pattern(self) -> str:
-        """The names of a sequence's files, as in ``%06d.png``; empty for a single file."""
+        """Return the names of a sequence's files, as in ``%06d.png``; empty for a single file."""
         if not self._encoding.sequence:
             return ""
         return PATTERN + self._encoding.container.file_type.suffix
@@ -197,26 +199,26 @@ class LayerWriter:
             if self._premultiplied:
                 pixels = pixels * alpha
             pixels = torch.cat([pixels, alpha], dim=1)
-        if encoding.pixels.endswith("f32le"):
+        if encoding.pixel_format.endswith("f32le"):
             values = pixels[0].permute(1, 2, 0).float().numpy()
-            return VideoFrame.from_ndarray(np.ascontiguousarray(values), encoding.pixels)
+            return VideoFrame.from_ndarray(np.ascontiguousarray(values), encoding.pixel_format)
         top = 2**encoding.bits - 1
         if encoding.yuv:
-            chroma = next(name for name in ("444", "422", "420") if name in encoding.pixels)
+            chroma = next(name for name in ("444", "422", "420") if name in encoding.pixel_format)
             planes = colour.yuv_planes(pixels[0, :3], encoding.bits, chroma, self._colors.tags[2])
             if self._alpha:
                 planes.append(
                     (pixels[0, 3] * top).round().clamp(0, top).numpy().astype(planes[0].dtype)
                 )
-            return _planar(planes, encoding.pixels, self._colors.tags)
+            return _planar(planes, encoding.pixel_format, self._colors.tags)
         levels = pixels[0].permute(1, 2, 0).mul(top).round().clamp(0, top).numpy()
         array: NDArray[Any] = np.ascontiguousarray(
             levels, np.uint8 if encoding.bits == 8 else np.uint16
         )
-        if encoding.pixels.startswith(("gbrp", "gbrap", "rgb")):
-            return VideoFrame.from_ndarray(array, encoding.pixels)
+        if encoding.pixel_format.startswith(("gbrp", "gbrap", "rgb")):
+            return VideoFrame.from_ndarray(array, encoding.pixel_format)
         return VideoFrame.from_ndarray(array, "rgba" if self._alpha else "rgb24").reformat(
-            format=encoding.pixels
+            format=encoding.pixel_format
         )
 
     def _add(self, frame: VideoFrame, time: Fraction) -> None:
@@ -236,8 +238,8 @@ class LayerWriter:
 
     def _encode(self, frame: VideoFrame, time: Fraction) -> None:
         assert self._first_time is not None
-        begin = round((time - self._first_time) / self._tick)
-        end = round((time + self._interval - self._first_time) / self._tick)
+        begin = round((time - self._first_time) / self._time_base)
+        end = round((time + self._interval - self._first_time) / self._time_base)
         self._sink.add(frame, begin, max(1, end - begin))
 
     def _finish(self) -> None:
@@ -273,10 +275,11 @@ class LayerWriter:
 
     def _warn_of_lost_labels(self, color: ColorTags, icc: bytes | None) -> None:
         """Warn of what picture files cannot say about their pictures."""
-        info, about = self.info, self._encoding.container.about
+        info = self.info
+        title = self._encoding.container.title
         if info.pixel_aspect != 1 and self._encoding.sequence:
             self.warnings.append(
-                f"{self.path.name}: {about} files do not keep the pixel aspect ratio of "
+                f"{self.path.name}: {title} files do not keep the pixel aspect ratio of "
                 f"{info.pixel_aspect}"
             )
         is_usual = color.primaries in (BT709, UNSPECIFIED) and color.transfer in (
@@ -287,7 +290,7 @@ class LayerWriter:
         says_colors = self._encoding.container.file_type.colors or icc is not None
         if not says_colors and not is_usual:
             self.warnings.append(
-                f"{self.path.name}: {about} files cannot say that their colours are "
+                f"{self.path.name}: {title} files cannot say that their colours are "
                 f"{color.describe()}; set it in the program that reads them"
             )
 
@@ -315,9 +318,11 @@ class LayerWriter:
             raise
 
 
-def _planar(planes: list[NDArray[Any]], pixels: str, tags: tuple[int, int, int]) -> VideoFrame:
+def _planar(
+    planes: list[NDArray[Any]], pixel_format: str, tags: tuple[int, int, int]
+) -> VideoFrame:
     """Return a frame of these planes, with the line spacing that the library wants."""
-    frame = VideoFrame(planes[0].shape[1], planes[0].shape[0], pixels)
+    frame = VideoFrame(planes[0].shape[1], planes[0].shape[0], pixel_format)
     # ProRes stores each frame's own tags, not the stream's.
     frame.color_primaries, frame.color_trc, frame.colorspace = tags
     frame.color_range = _LIMITED_RANGE

@@ -13,7 +13,7 @@ Trust = tuple[Tensor | float, Tensor | float]
 """Trust in the outgoing and in the incoming layer, above 0; tensors broadcast against layers."""
 
 EXACT = 1e5
-"""Weight of the frame beside trusts of about 1: the layers then mix to it almost exactly."""
+"""Weight of the frame, relative to trusts of about 1: the layers then mix to it almost exactly."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Dissolve(ForwardModel):
     """A mixture of an outgoing layer A and an incoming layer B, with weights 1 - w and w.
 
     weight: w in [0, 1]. trust: how little each layer is to be moved, both alike unless given.
-    data: weight of the frame beside the trusts.
+    data: weight of the frame, relative to the trusts.
     """
 
     weight: Tensor

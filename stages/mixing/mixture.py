@@ -25,10 +25,10 @@ DISSOLVES: dict[Space, type[Dissolve]] = {"gamma": EncodedDissolve, "linear": Li
 """The forward model of each space that scenes are mixed in."""
 
 FULL_TRUST = 1e9
-"""Trust in a layer that is known exactly, beside 1 for the other one."""
+"""Trust in a layer that is known exactly, relative to 1 for the other one."""
 
 FAINT = 0.08
-"""Error of the input beside that of a layer before it is made to mix: about 1 of 255 to 13."""
+"""Error of the input relative to that of a layer before it is made to mix: about 1 of 255 to 13."""
 
 LIGHT_STEPS = 2
 """Gauss-Newton steps of :func:`project` for mixing in light."""

@@ -28,7 +28,7 @@ EDGE = 0.05
 """Change of the guide, in values of [0, 1], that lets a picture jump e times as freely."""
 
 CURVE_OFFSET = 0.1
-"""Weight of a curve's offset beside 1 for its bends."""
+"""Weight of a curve's offset, relative to 1 for its bends."""
 
 
 def constant(value: float) -> Schedule:

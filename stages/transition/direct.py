@@ -15,7 +15,7 @@ PutLayers = Callable[[int, Tensor, Pair, Tensor | None], None]
 
 @dataclass(frozen=True)
 class DirectSeparation:
-    """What was learnt about a transition, beside its layers.
+    """What was learnt about a transition, in addition to its layers.
 
     mix: the mean weight of the incoming scene in each frame.
     visible: the part of both scenes that the frames show, 0 to 1.

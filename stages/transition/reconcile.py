@@ -82,7 +82,7 @@ def mix_offers(
     """Return the layers ``(3, H, W)`` of a frame that agree with offers and mix to the input.
 
     offers: for each side a value ``(3, H, W)`` and its trust. known: the value of a locked side,
-    which is trusted fully instead. data: weight of the mixture beside the trusts.
+    which is trusted fully instead. data: weight of the mixture, relative to the trusts.
     """
     values, trusts = [], []
     for side, own, (value, trust) in zip(SIDES, known, offers, strict=True):

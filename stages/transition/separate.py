@@ -65,7 +65,7 @@ PutFrame = Callable[[int, SeparatedFrame], None]
 
 @dataclass(frozen=True)
 class TransitionResult:
-    """What was learnt about a transition, beside its layers.
+    """What was learnt about a transition, in addition to its layers.
 
     mix: weight of the incoming scene in each frame, its mean where there is a matte.
     has_matte: whether there is one. space: in which the scenes are mixed.

@@ -23,7 +23,7 @@ SWEEPS = 4
 """Passes through the frames in a turn."""
 
 DATA = 500.0
-"""Weight of the mixture beside a link's, which is 33 at most."""
+"""Weight of the mixture, relative to a link's, which is 33 at most."""
 
 WEIGHTS = OfferWeights(current=1.0, near=0.03)
 """Weight of the current value, and the difference below which a link counts fully."""

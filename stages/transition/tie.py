@@ -39,10 +39,10 @@ ROBUST = 10
 """Squared error, in units of ``FLOOR²``, from which a tie counts by its absolute value."""
 
 DATA = 5e4
-"""Weight of the mixture beside a tie's."""
+"""Weight of the mixture, relative to a tie's."""
 
 HOLD = 1.0
-"""Weight of a frame's current value beside a tie's."""
+"""Weight of a frame's current value, relative to a tie's."""
 
 RADIUS = 2
 """Radius, in pixels, of the square over which a tie is judged."""

@@ -36,7 +36,7 @@ BETAS = (0.8, 0.99)
 """Adam's; a short memory, because a tie meets another partner at each step."""
 
 AGREE = 0.2
-"""Weight of the distance to the layers as they are, beside 1 for the mixture."""
+"""Weight of the distance to the layers as they are, relative to 1 for the mixture."""
 
 NODES_AT_ONCE = 40_000
 """Nodes of a level that are warped at once: as many as stay in the processor's cache."""

@@ -36,7 +36,7 @@ WEIGHTS = OfferWeights(current=1.0, near=0.02)
 ANCHOR = 10.0
 """Weight of the mosaics' value."""
 DETAIL = 0.5
-"""Least part of the missing light that the less sharp layer gets beside the other's 1."""
+"""Least part of the missing light that the less sharp layer gets, relative to the other's 1."""
 ALIKE = 0.3
 """Pixels between two guesses of the motions that count as one."""
 TRACKED = 320 * 180
@@ -222,7 +222,7 @@ def sharpness(layer: Tensor) -> float:
 def _adding_up(frames: Tensor, layers: LayerPair, detail: float = DETAIL) -> LayerPair:
     """Return layers moved to add up to ``frames``, within [0, I].
 
-    detail: the reflection's part of what is missing, beside the transmission's 1.
+    detail: the reflection's part of what is missing, relative to the transmission's 1.
     """
     missing = frames - layers[0] - layers[1]
     reflection = (layers[1] + missing * detail / (1 + detail)).clamp_min(0)

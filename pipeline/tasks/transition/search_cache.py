@@ -150,7 +150,7 @@ def _key(settings: Settings, sums: Sequence[str]) -> str:
 
 @cache
 def search_fingerprint() -> str:
-    """Return a checksum of all that a search's result depends on beside the clip.
+    """Return a checksum of all that a search's result depends on in addition to the clip.
 
     These are this program's own source and the libraries that decode and measure.
     """

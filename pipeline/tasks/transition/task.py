@@ -10,7 +10,10 @@ from pipeline.tasks.transition.separate import checkpoint_folder
 
 TASK = Task(
     name="transition",
-    help="undo dissolves, fades, wipes and irises: one whole scene for each shot",
+    help=(
+        "undo dissolves, fades, wipes, irises, pushes, covers, reveals and squeezes: "
+        "one whole scene for each shot"
+    ),
     roles=("scene", "matte"),
     run=run,
     uses=frozenset({"shots", "timeline", "transition"}),

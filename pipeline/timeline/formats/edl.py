@@ -1,7 +1,7 @@
 """Write CMX 3600 edit decision lists, which nearly all editing software reads.
 
 The format knows cuts, dissolves, numbered wipes and black, one video track, and names of eight
-characters. What it cannot hold stands in comments.
+characters. Comments say what it cannot hold.
 """
 
 from __future__ import annotations
@@ -66,7 +66,10 @@ FORMAT = TimelineFormat("edl", "timeline.edl", render, fits)
 
 
 class _Events:
-    """The events of a timeline. An event begins where its transition does, not at the cut."""
+    """The events of a timeline.
+
+    An event begins where its transition does, not at the edit point.
+    """
 
     def __init__(self, timeline: EditTimeline) -> None:
         self.timeline = timeline
@@ -118,7 +121,7 @@ class _Events:
         """Return the markers that begin in a clip, as locators."""
         return [
             f"* LOC: {self.timeline.label(marker.first)} "
-            f"{'RED' if marker.doubt else 'GREEN'} {_one_line(marker.text)}"
+            f"{'RED' if marker.is_warning else 'GREEN'} {_one_line(marker.text)}"
             for marker in self.timeline.markers
             if clip.first <= marker.first <= clip.last
         ]

@@ -41,9 +41,9 @@ def render(timeline: EditTimeline) -> str:
         tcFormat="DF" if timeline.drops_frames else "NDF",
     )
     spine = ET.SubElement(sequence, "spine")
-    for place, clip in enumerate(timeline.clips):
+    for index, clip in enumerate(timeline.clips):
         _add_clip(spine, clip, timeline, assets)
-        transition = timeline.transitions[place] if place < len(timeline.transitions) else None
+        transition = timeline.transitions[index] if index < len(timeline.transitions) else None
         if transition is not None:
             _add_transition(spine, transition, timeline)
     ET.indent(root)
@@ -104,7 +104,7 @@ def _add_asset(resources: ET.Element, media: TimelineMedia, name: str, rate: Fra
         format=_FORMAT,
         videoSources="1",
     )
-    if media.sound:
+    if media.has_audio:
         asset.set("hasAudio", "1")
         asset.set("audioSources", "1")
     ET.SubElement(asset, "media-rep", kind="original-media", src=media.url)

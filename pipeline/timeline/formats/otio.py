@@ -1,7 +1,7 @@
 """Write OpenTimelineIO files: JSON that DaVinci Resolve, Avid, Nuke Studio and others read.
 
-The schemas are those that every version of the library reads. All that this project knows and
-OpenTimelineIO has no field for stands in ``metadata["unlayer"]``.
+The schemas are those that every version of the library reads. ``metadata["unlayer"]`` has
+what OpenTimelineIO has no field for.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ _DISSOLVES = ("dissolve", "fade")
 
 
 def render(timeline: EditTimeline) -> str:
-    """Return the text of an ``.otio`` file: a video track, and an audio track if there is sound."""
+    """Return the text of an ``.otio`` file: a video track, and an audio track if there is audio."""
     rate = timeline.rate
     tracks = [_track("V1", "Video", _video_items(timeline))]
-    if any(clip.media is not None and clip.media.sound for clip in timeline.clips):
-        # Both scenes have the same sound under a transition, so the sound is only cut.
+    if any(clip.media is not None and clip.media.has_audio for clip in timeline.clips):
+        # Both scenes have the same audio under a transition, so it needs no transition of its own.
         tracks.append(_track("A1", "Audio", [_clip(clip, rate) for clip in timeline.clips]))
     stack = _schema(
         "Stack.1",
@@ -91,9 +91,9 @@ def _track(name: str, kind: str, children: list[dict[str, Any]]) -> dict[str, An
 def _video_items(timeline: EditTimeline) -> list[dict[str, Any]]:
     """Return the clips, with the transitions between them."""
     items = []
-    for place, clip in enumerate(timeline.clips):
+    for index, clip in enumerate(timeline.clips):
         items.append(_clip(clip, timeline.rate))
-        transition = timeline.transitions[place] if place < len(timeline.transitions) else None
+        transition = timeline.transitions[index] if index < len(timeline.transitions) else None
         if transition is not None:
             items.append(_transition(transition, timeline.rate))
     return items
@@ -158,6 +158,6 @@ def _marker(marker: TimelineMarker, timeline: EditTimeline) -> dict[str, Any]:
         "Marker.2",
         name=marker.text,
         comment=marker.text,
-        color="RED" if marker.doubt else "GREEN",
+        color="RED" if marker.is_warning else "GREEN",
         marked_range=_range(first, marker.last - marker.first + 1, timeline.rate),
     )

@@ -17,7 +17,7 @@ from stages.media.clip import ClipInfo
 
 
 @dataclass(frozen=True)
-class SoundTracks:
+class AudioSupport:
     """How a file type holds the input's audio.
 
     copied: FFmpeg's names of the codecs that are copied; ``None``: whatever the muxer accepts.
@@ -34,20 +34,21 @@ class SoundTracks:
 
 @dataclass(frozen=True)
 class FinishedFile:
-    """A file that the muxer has finished and whose header may need corrections.
+    """A file that the muxer has finished and whose header may need changes.
 
-    tick: the unit of the layer's times, in seconds. light: whether it gets HDR metadata.
+    time_base: the unit of the layer's times, in seconds. has_hdr_metadata: whether the layer has
+    HDR metadata.
     """
 
     path: Path
     info: ClipInfo
-    tick: Fraction
-    light: bool
+    time_base: Fraction
+    has_hdr_metadata: bool
 
 
-def light_lost(file: FinishedFile) -> list[str]:
-    """Return that HDR metadata could not be written, where there are any."""
-    return ["the HDR metadata"] if file.light else []
+def report_missing_hdr(file: FinishedFile) -> list[str]:
+    """Return ``["the HDR metadata"]`` if the file needs it and this type cannot hold it."""
+    return ["the HDR metadata"] if file.has_hdr_metadata else []
 
 
 @dataclass(frozen=True)
@@ -56,36 +57,39 @@ class FileType:
 
     suffix: of the file's name. muxer: FFmpeg's name; empty for a file of one picture.
     options: of the muxer.
-    sound: how it holds audio; ``None`` where it cannot.
+    audio: how it holds audio; ``None`` where it cannot.
     timecode: whether it holds the time code of its first frame.
     pixel_aspect: whether it holds the shape of a pixel; otherwise a layer has a warning.
     colors: whether it says what its colours mean; otherwise a layer has a warning where its colours
         are not those of BT.709 or sRGB.
-    unit: of its times, in seconds; ``None``: the input's unit.
-    declared_unit: the unit that the muxer is told, where that differs from ``unit``.
+    time_base: the unit of its times, in seconds; ``None``: the input's unit.
+    muxer_time_base: the unit that the muxer is told, where that differs from ``time_base``.
     reserves_name: whether the track's name reserves space in the header, see
         :data:`stages.media.headers.RESERVED`.
-    correct: corrects the header of a finished file, and returns what could not be written there.
+    fix_header: completes the header of a finished file and returns what could not be written there.
     """
 
     suffix: str
     muxer: str = ""
     options: Mapping[str, str] = field(default_factory=dict)
-    sound: SoundTracks | None = None
+    audio: AudioSupport | None = None
     timecode: bool = False
     pixel_aspect: bool = False
     colors: bool = True
-    unit: Fraction | None = None
-    declared_unit: Fraction | None = None
+    time_base: Fraction | None = None
+    muxer_time_base: Fraction | None = None
     reserves_name: bool = True
-    correct: Callable[[FinishedFile], list[str]] = light_lost
+    fix_header: Callable[[FinishedFile], list[str]] = report_missing_hdr
 
 
 @dataclass(frozen=True)
 class CodecSettings:
-    """An encoder's settings for one layer: FFmpeg's name of the pixel format, and options."""
+    """An encoder's settings for one layer.
 
-    pixels: str
+    pixel_format: FFmpeg's name. options: of the encoder.
+    """
+
+    pixel_format: str
     options: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -97,26 +101,26 @@ ChooseSettings = Callable[[ClipInfo, int, bool], CodecSettings]
 class LayerContainer:
     """One way to write layers: a file type with one codec in it.
 
-    name: unique. about: what people call it.
+    name: unique. title: what people call it.
     file_type: the file around it. encoder: FFmpeg's name of the encoder.
     settings: chooses the encoder's settings, with what it falls back to for odd or tiny sizes.
-    depths: the bit depths that it holds, rising. A layer gets the first one that is enough for it,
-        otherwise the last.
+    depths: the bit depths that it holds, ascending. A layer gets the first one that is enough for
+        it, otherwise the last.
     alpha: whether it holds an alpha channel.
     for_alpha: the name of the container for layers with an alpha channel, where this one has none.
     for_data: the name of the container for layers of data, such as mattes; empty: this one.
-    tag: the four letters by which the file names the codec; empty: FFmpeg's choice.
+    fourcc: the four letters by which the file names the codec; empty: FFmpeg's choice.
     least_size: the smallest height and width that the encoder takes, in pixels.
     fixed_matrix: the only matrix (H.273's number) that its codec can state, where that is so.
     linear: whether it holds linear light instead of encoded values.
     converts_colors: whether HDR and wide gamuts are converted to BT.709, as players of this
         container show nothing else. All other containers keep the input's values and tag them.
-    least_psnr: what comes back of smooth frames has at least this PSNR, in dB; infinite where the
+    least_psnr: least PSNR of smooth frames after a write and a read, in dB; infinite where the
         container is lossless.
     """
 
     name: str
-    about: str
+    title: str
     file_type: FileType
     encoder: str
     settings: ChooseSettings
@@ -124,7 +128,7 @@ class LayerContainer:
     alpha: bool = False
     for_alpha: str = ""
     for_data: str = ""
-    tag: str = ""
+    fourcc: str = ""
     least_size: tuple[int, int] = (1, 1)
     fixed_matrix: int | None = None
     linear: bool = False
@@ -133,7 +137,7 @@ class LayerContainer:
 
     @property
     def is_pictures(self) -> bool:
-        """Whether a file of it holds one picture, so that a clip becomes a folder of them."""
+        """Return whether a file holds one picture, so that a clip becomes a folder of files."""
         return not self.file_type.muxer
 
     def encoding(
@@ -146,20 +150,20 @@ class LayerContainer:
         """
         bits = next((depth for depth in self.depths if depth >= bit_depth), self.depths[-1])
         chosen = self.settings(info, bits, alpha)
-        return Encoding(self, chosen.pixels, bits, chosen.options, alpha, sequence)
+        return Encoding(self, chosen.pixel_format, bits, chosen.options, alpha, sequence)
 
 
 @dataclass(frozen=True)
 class Encoding:
     """How one layer is encoded.
 
-    pixels: FFmpeg's name of the pixel format. bits: the depth of the values that the encoder gets.
+    pixel_format: FFmpeg's name. bits: the depth of the values that the encoder gets.
     options: of the encoder. alpha: whether the layer has an alpha channel. sequence: whether the
     layer is a folder of numbered picture files.
     """
 
     container: LayerContainer
-    pixels: str
+    pixel_format: str
     bits: int = 8
     options: Mapping[str, str] = field(default_factory=dict)
     alpha: bool = False
@@ -167,10 +171,10 @@ class Encoding:
 
     @property
     def suffix(self) -> str:
-        """The suffix of the layer's name; empty for the folder of a sequence."""
+        """Return the suffix of the layer's name; empty for the folder of a sequence."""
         return "" if self.sequence else self.container.file_type.suffix
 
     @property
     def yuv(self) -> bool:
-        """Whether the pixels are limited-range luma and chroma rather than full-range RGB."""
-        return self.pixels.startswith("yuv")
+        """Return whether pixels are limited-range luma and chroma rather than full-range RGB."""
+        return self.pixel_format.startswith("yuv")

@@ -8,8 +8,8 @@ from stages.media.containers.base import CodecSettings, FileType, LayerContainer
 
 def _settings(info: ClipInfo, bits: int, alpha: bool) -> CodecSettings:
     """Return the settings: packed without loss, 16 lines at a time."""
-    pixels = "gbrapf32le" if alpha else "gbrpf32le"
-    return CodecSettings(pixels, {"compression": "zip16", "format": "float"})
+    pixel_format = "gbrapf32le" if alpha else "gbrpf32le"
+    return CodecSettings(pixel_format, {"compression": "zip16", "format": "float"})
 
 
 CONTAINER = LayerContainer(

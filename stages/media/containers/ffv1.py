@@ -12,9 +12,9 @@ _MIN_SLICED = 64  # pixels; smaller pictures are not worth slices
 def _settings(info: ClipInfo, bits: int, alpha: bool) -> CodecSettings:
     """Return the settings; a picture of one column falls back to FFV1's version 1."""
     if bits == 8:
-        pixels = "bgra" if alpha else "bgr0"
+        pixel_format = "bgra" if alpha else "bgr0"
     else:
-        pixels = f"gbrap{bits}le" if alpha else f"gbrp{bits}le"
+        pixel_format = f"gbrap{bits}le" if alpha else f"gbrp{bits}le"
     options = {"level": "3", "slicecrc": "1"}
     # Slices let the encoder use several threads, and do not depend on how many there are.
     if info.width >= _MIN_SLICED and info.height >= _MIN_SLICED:
@@ -22,7 +22,7 @@ def _settings(info: ClipInfo, bits: int, alpha: bool) -> CodecSettings:
     # A slice has at least two columns. Version 1 has no slices.
     if info.width == 1:
         options = {"level": "1"}
-    return CodecSettings(pixels, options)
+    return CodecSettings(pixel_format, options)
 
 
 CONTAINER = LayerContainer(

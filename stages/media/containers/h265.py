@@ -9,13 +9,13 @@ from stages.media.containers.file_types import MP4_HDR
 
 def _settings(info: ClipInfo, bits: int, alpha: bool) -> CodecSettings:
     """Return settings of high quality. An odd size falls back to chroma at full size."""
-    pixels = "yuv444p" if info.width % 2 or info.height % 2 else "yuv420p"
+    pixel_format = "yuv444p" if info.width % 2 or info.height % 2 else "yuv420p"
     if bits > 8:
-        pixels = f"{pixels}{bits}le"
+        pixel_format = f"{pixel_format}{bits}le"
     # Without B frames, decoding and display order are the same. One frame at a time gives the same
     # bytes whatever the number of cores.
     params = "bframes=0:frame-threads=1:info=0:log-level=none"
-    return CodecSettings(pixels, {"crf": "14", "preset": "medium", "x265-params": params})
+    return CodecSettings(pixel_format, {"crf": "14", "preset": "medium", "x265-params": params})
 
 
 CONTAINER = LayerContainer(
@@ -27,8 +27,8 @@ CONTAINER = LayerContainer(
     depths=(8, 10, 12),
     for_alpha="prores4444",
     for_data="png-mov",
-    # The tag that Apple's players ask for.
-    tag="hvc1",
+    # Apple's players ask for this one.
+    fourcc="hvc1",
     least_size=(16, 16),
     least_psnr=38.0,
 )

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from other_readers import read
 
-from pipeline.timeline.cut import timeline_of_run, timeline_of_source
+from pipeline.timeline.build import timeline_of_run, timeline_of_source
 from pipeline.timeline.formats import find_format, format_names
 from pipeline.timeline.model import EditTimeline
 from stages.media.clip import ClipInfo

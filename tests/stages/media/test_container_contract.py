@@ -160,7 +160,7 @@ def test_frames_and_times_come_back(form: Form, tmp_path: Path) -> None:
     assert psnr(found.pixels, expected(form, frames)) >= form.container.least_psnr
     if form in VIDEOS:
         times = [time - frames.times[0] for time in frames.times]
-        unit = form.container.file_type.unit or Fraction(1, 90000)
+        unit = form.container.file_type.time_base or Fraction(1, 90000)
         errors = [abs(a - b) for a, b in zip(found.times, times, strict=True)]
         assert max(errors) <= unit / 2
     plain = decoded(writer.path)
@@ -260,7 +260,7 @@ def test_what_the_file_type_holds_comes_back(form: Form, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("form", CLIPS, ids=named)
-def test_sound_is_written_with_the_picture(form: Form, tmp_path: Path) -> None:
+def test_audio_is_written_with_the_picture(form: Form, tmp_path: Path) -> None:
     source = tmp_path / "tone.mkv"
     rate = 48000
     with av.open(str(source), "w") as out:
