@@ -174,7 +174,7 @@ class Settings:
     )
     transition: tuple[tuple[int, int], ...] = _read(
         (),
-        "these frames are mixed; no search; may be repeated",
+        "these frames are mixed, not what is found there",
         metavar="FIRST:LAST",
         parse=parse_span,
         repeat=True,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import re
+import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -185,9 +186,12 @@ def parse_shot_list(word: str) -> str:
         return word
     path = parse_path(word)
     try:
-        if path.stat().st_size > MAX_LIST_BYTES:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise argparse.ArgumentTypeError(f"{word!r} is not a regular file")
+        with path.open("rb") as file:
+            data = file.read(MAX_LIST_BYTES + 1)
+        if len(data) > MAX_LIST_BYTES:
             raise argparse.ArgumentTypeError(f"{word!r} is too large for a shot list")
-        data = path.read_bytes()
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise argparse.ArgumentTypeError(f"{word!r} cannot be read ({reason})") from error

@@ -69,6 +69,9 @@ def read_words(verb: str, words: Sequence[str]) -> tuple[dict[str, Any], frozens
         )
     except typer.TyperException as error:
         raise UsageError(" ".join(error.format_message().split())) from error
+    if not isinstance(answer, dict):
+        # Ctrl-C while the words are read: Typer returns an exit status in place of the settings.
+        raise KeyboardInterrupt
     return answer, switched_off
 
 

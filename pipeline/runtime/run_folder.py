@@ -34,7 +34,7 @@ from pipeline.runtime.run_record import (
     report_name,
     write_json,
 )
-from pipeline.runtime.sequences import foreign_entry, remove_sequence
+from pipeline.runtime.sequences import foreign_entry, remove_sequence, sequences_of
 from stages import safe_files
 from stages.errors import UnlayerError, UsageError
 
@@ -243,13 +243,14 @@ class RunFolder:
     def remove(self, names: Iterable[str]) -> None:
         """Remove files of the run by their names in the folder."""
         inside, any_inside = self.path / REPORT, False
+        files = sequences_of(read_json(self.path / MANIFEST) or {})
         for name in names:
             # Where the report's folder is a link, what it leads to is not ours.
             if "/" in name and not safe_files.is_folder(inside):
                 continue
             any_inside = any_inside or "/" in name
             if "/" not in name and safe_files.is_folder(self.path / name):
-                remove_sequence(self.path / name)
+                remove_sequence(self.path / name, files.get(name))
                 continue
             with suppress(FileNotFoundError, IsADirectoryError, NotADirectoryError):
                 (self.path / name).unlink()
@@ -314,16 +315,10 @@ class RunFolder:
         roles, extra: as of :meth:`prepare`. folders: whether layers are folders of pictures.
         """
         taken = re.compile(rf"(?:{'|'.join(roles)}|sheet)(?:-\d+)*\.\w+|report\.html|losses\.json")
-        known = {
-            *files_of(read_json(self.work / RECORD) or {}),
-            *files_of(read_json(self.path / MANIFEST) or {}),
-        }
-        entries = sorted(self.path.iterdir())
-        found = [
-            entry
-            for entry in entries
-            if entry != self.work and (taken.fullmatch(entry.name) or entry.name in extra)
-        ]
+        manifest = read_json(self.path / MANIFEST) or {}
+        known = {*files_of(read_json(self.work / RECORD) or {}), *files_of(manifest)}
+        entries = [entry for entry in sorted(self.path.iterdir()) if entry != self.work]
+        found = [one for one in entries if taken.fullmatch(one.name) or one.name in extra]
         inside = self.path / REPORT
         if safe_files.is_folder(inside):
             found += sorted(entry for entry in inside.iterdir() if entry.suffix in REPORT_SUFFIXES)
@@ -333,7 +328,13 @@ class RunFolder:
             named = re.compile(rf"(?:{'|'.join(roles)})(?:-\d+)*")
             layers = [entry for entry in entries if named.fullmatch(entry.name)]
             found += layers
-            found += filter(None, map(foreign_entry, filter(safe_files.is_folder, layers)))
+            files = sequences_of(manifest)
+            inner = [
+                foreign_entry(one, files.get(one.name))
+                for one in layers
+                if safe_files.is_folder(one)
+            ]
+            found += filter(None, inner)
         for entry in found:
             if entry.relative_to(self.path).as_posix() not in known:
                 raise UsageError(

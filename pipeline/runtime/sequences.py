@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from stages import safe_files
@@ -11,22 +13,70 @@ from stages import safe_files
 _NUMBERED = re.compile(r"\d{6,}\.(?:png|tif|exr)")
 """Names of the files in a sequence."""
 
+_PATTERN = re.compile(r"%06d(\.(?:png|tif|exr))")
+"""The pattern of a sequence's files, as manifests have it."""
 
-def foreign_entry(folder: Path) -> Path | None:
-    """Return an entry of a folder that is no file of a sequence, or ``None``."""
+
+@dataclass(frozen=True)
+class SequenceFiles:
+    """The files of a sequence. first, last: their numbers, inclusive. suffix: with its dot."""
+
+    first: int
+    last: int
+    suffix: str
+
+    def has(self, name: str) -> bool:
+        """Return whether a file of this name belongs to the sequence."""
+        number, suffix = os.path.splitext(name)
+        return (
+            _NUMBERED.fullmatch(name) is not None
+            and suffix == self.suffix
+            and f"{int(number):06d}" == number
+            and self.first <= int(number) <= self.last
+        )
+
+
+def sequences_of(manifest: Mapping[str, object]) -> dict[str, SequenceFiles]:
+    """Return the sequences that a manifest names, by the names of their folders."""
+    found = {}
+    layers = manifest.get("layers")
+    for layer in layers if isinstance(layers, list) else []:
+        pattern = layer.get("pattern") if isinstance(layer, dict) else None
+        match = _PATTERN.fullmatch(pattern) if isinstance(pattern, str) else None
+        if match is None:
+            continue
+        name, first, last = (layer.get(key) for key in ("path", "first_frame", "last_frame"))
+        if isinstance(name, str) and isinstance(first, int) and isinstance(last, int):
+            found[name] = SequenceFiles(first, last, match[1])
+    return found
+
+
+def foreign_entry(folder: Path, files: SequenceFiles | None = None) -> Path | None:
+    """Return an entry of a folder that is no file of its sequence, or ``None``.
+
+    files: those of the sequence; any numbered pictures unless given.
+    """
     for entry in sorted(folder.iterdir()):
-        if not (_NUMBERED.fullmatch(entry.name) and safe_files.is_file(entry)):
+        if not _belongs(entry, files):
             return entry
     return None
 
 
-def remove_sequence(folder: Path) -> None:
-    """Remove the numbered pictures of a folder, and the folder if nothing else is in it."""
+def remove_sequence(folder: Path, files: SequenceFiles | None = None) -> None:
+    """Remove a sequence's files from its folder, and the folder if nothing else is in it.
+
+    files: those of the sequence; any numbered pictures unless given.
+    """
     for entry in sorted(folder.iterdir()):
-        if _NUMBERED.fullmatch(entry.name) and safe_files.is_file(entry):
+        if _belongs(entry, files):
             entry.unlink()
     if not any(folder.iterdir()):
         folder.rmdir()
+
+
+def _belongs(entry: Path, files: SequenceFiles | None) -> bool:
+    ours = _NUMBERED.fullmatch(entry.name) is not None if files is None else files.has(entry.name)
+    return ours and safe_files.is_file(entry)
 
 
 def link_layer(complete: Path, path: Path) -> None:

@@ -32,6 +32,7 @@ MAX_ROWS = 100_000
 """Rows of the longest list: one a second of a whole day."""
 _SEPARATORS = ",;\t"
 _COLOR = re.compile(r"#[0-9a-f]{6}", re.ASCII)
+_EFFECT = re.compile(r"[a-z][a-z0-9]{0,39}")
 _FOUND = re.compile(r"(\d{1,9})\.\.(-1|\d{1,9})", re.ASCII)
 
 
@@ -151,7 +152,10 @@ def _row(line: int, cells: Mapping[str, str], clock: ListClock) -> ListRow:
     color = cells.get("color", "").lower()
     if color and not _COLOR.fullmatch(color):
         raise _wrong(line, f"{color!r} is no color; write #rrggbb")
-    row = ListRow(line, kind, first, last, cells.get("effect", ""), color)
+    effect = cells.get("effect", "")
+    if effect and not _EFFECT.fullmatch(effect):
+        raise _wrong(line, f"{effect!r} is no effect; write a name such as wipeleft, or nothing")
+    row = ListRow(line, kind, first, last, effect, color)
     if kind == SHOT:
         return replace(
             row,
@@ -289,6 +293,8 @@ def _arranged(rows: Sequence[ListRow]) -> ShotList:
         color = end.color if end.color and pieces[-1].colour is None else None
         pieces.append(TimelinePiece(end.last + 1, end.last, color))
     _check_colors(pieces, transitions)
+    if all(piece.colour is not None for piece in pieces):
+        raise _wrong(rows[0].line, "the list has plain colours alone; it needs a shot")
     return ShotList(tuple(pieces), tuple(transitions), rows[-1].last is None)
 
 

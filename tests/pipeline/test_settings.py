@@ -230,3 +230,9 @@ def test_settings_are_read_back_as_they_are_written() -> None:
     for word in ("3", "1000", "1048575", "0G", "3K", "-1G"):
         with pytest.raises(argparse.ArgumentTypeError, match="not an amount of memory"):
             values.parse_memory(word)
+
+
+@pytest.mark.parametrize("name", ["/dev/zero", "/dev/null"])
+def test_a_device_is_no_shot_list(name: str) -> None:
+    with pytest.raises(UsageError, match="not a regular file"):
+        parse(["run", "a.mp4", "--task", "transition", "--shots", name])

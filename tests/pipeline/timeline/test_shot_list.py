@@ -229,3 +229,13 @@ def test_options_that_do_not_fit(
     ):
         assert main([str(word) for word in words]) == 2
         assert says in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("effect", ["no\0such", "../../etc", "Wipe Left", "x" * 41])
+def test_an_effect_is_a_plain_name(effect: str) -> None:
+    head = "kind,first_frame,last_frame,effect\n"
+    refused(f"{head}shot,0,9,\ndissolve,10,19,{effect}\nshot,20,99,\n", "line 3", "is no effect")
+
+
+def test_a_list_of_plain_colours_alone_is_refused() -> None:
+    refused("kind,first_frame,last_frame,color\ncolor,0,99,#00ff00\n", "line 2", "needs a shot")
