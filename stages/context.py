@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from stages.checkpoint import CheckpointStore, NoCheckpoints
-from stages.marks import HintMark
+from stages.hint_regions import HintRegion
 from stages.optim.loss_curves import Curves, Trace
 
 SPACES = ("auto", "gamma", "linear")
@@ -70,7 +70,7 @@ class SeparationContext:
     before: Mapping[str, Tensor] = field(default_factory=dict)
     checkpoints: CheckpointStore = field(default_factory=NoCheckpoints)
     trace: Trace = field(default_factory=Trace)
-    marks: tuple[HintMark, ...] = ()
+    marks: tuple[HintRegion, ...] = ()
 
     def working_pixels(self, pixels: int) -> int:
         """Return a working size of ``pixels``, halved :attr:`reduced` times; at least 1."""

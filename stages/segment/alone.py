@@ -51,13 +51,14 @@ class HintMasks:
     @classmethod
     def drawn(cls, context: SeparationContext, count: int) -> HintMasks:
         """Return what the user marked in a window of ``count`` frames."""
-        marks = [mark for mark in context.marks if not mark.foreground]
-        if not marks:
+        regions = [region for region in context.marks if not region.foreground]
+        if not regions:
             return cls(context.hint)
-        background = torch.zeros(count, 1, *marks[0].pixels.shape)
-        for mark in marks:
-            places = slice(None) if mark.place is None else slice(mark.place, mark.place + 1)
-            background[places] = torch.maximum(background[places], mark.pixels.float())
+        background = torch.zeros(count, 1, *regions[0].pixels.shape)
+        for region in regions:
+            index = region.window_index
+            frames = slice(None) if index is None else slice(index, index + 1)
+            background[frames] = torch.maximum(background[frames], region.pixels.float())
         return cls(context.hint, background)
 
     def of(self, votes: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from stages.marks import HintMark
+from stages.hint_regions import HintRegion
 
 STROKE = 0.06
 """Part of the picture's shorter side; a mark that is nowhere thicker is a stroke."""
@@ -46,7 +46,7 @@ class MarkEvidence:
     prior: Tensor
 
 
-def evidence(marks: Iterable[HintMark], size: tuple[int, int]) -> MarkEvidence:
+def evidence(marks: Iterable[HintRegion], size: tuple[int, int]) -> MarkEvidence:
     """Return what ``marks`` of one frame say, at the size ``(h, w)`` of the work."""
     ours, theirs, inside = (torch.zeros(size, dtype=torch.bool) for _ in range(3))
     prior = torch.zeros(size)
@@ -70,7 +70,7 @@ def evidence(marks: Iterable[HintMark], size: tuple[int, int]) -> MarkEvidence:
     return MarkEvidence(ours & ~theirs, theirs, prior)
 
 
-def _fitted(mark: HintMark, size: tuple[int, int]) -> Tensor:
+def _fitted(mark: HintRegion, size: tuple[int, int]) -> Tensor:
     """Return the mark's pixels at another size; thin strokes do not vanish, points are dots."""
     pixels = mark.pixels.float()[None, None]
     fitted = functional.adaptive_max_pool2d(pixels, size)[0, 0] > 0
@@ -101,7 +101,7 @@ def _core(drawn: Tensor) -> tuple[Tensor, Tensor]:
     return core, drawn & ~core
 
 
-def _box_prior(mark: HintMark, size: tuple[int, int]) -> Tensor:
+def _box_prior(mark: HintRegion, size: tuple[int, int]) -> Tensor:
     """Return log-odds ``(h, w)`` that fall from the box's middle to its corners."""
     top, bottom, left, right = mark.bounds
     height, width = mark.pixels.shape

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from stages.context import SeparationContext
-from stages.marks import HintMark
+from stages.hint_regions import HintRegion
 from stages.motion.flow import resize, warp
 from stages.segment.evidence import MarkEvidence, evidence
 from stages.segment.marked import cut_out
@@ -52,7 +52,7 @@ def marked_frames(frames: Tensor, context: SeparationContext, *, moving: bool) -
     one_picture = not moving and not context.unordered
     found: dict[int, MarkedFrame] = {}
     for place, frame in enumerate(frames):
-        marks = _marks_at(place, context, moving=moving, all_places=one_picture)
+        marks = _regions_at(place, context, moving=moving, all_places=one_picture)
         if not marks:
             continue
         if one_picture and found:
@@ -119,13 +119,15 @@ def with_cuts(matte: Tensor, marked: Marked) -> Tensor:
     return cuts
 
 
-def _marks_at(
+def _regions_at(
     place: int, context: SeparationContext, *, moving: bool, all_places: bool
-) -> list[HintMark]:
-    """Return the marks for the frame at ``place``."""
-    marks = [mark for mark in context.marks if all_places or mark.place in (None, place)]
-    if marks or moving or context.hint is None or context.marks:
-        return marks
+) -> list[HintRegion]:
+    """Return the regions for the frame at ``place`` in the window."""
+    regions = [
+        region for region in context.marks if all_places or region.window_index in (None, place)
+    ]
+    if regions or moving or context.hint is None or context.marks:
+        return regions
     # Callers of the stage may give the hint alone, as one picture or as one for each frame.
     drawn = context.hint[min(place, len(context.hint) - 1), 0] > DRAWN
-    return [HintMark(drawn)] if bool(drawn.any()) else []
+    return [HintRegion(drawn)] if bool(drawn.any()) else []
