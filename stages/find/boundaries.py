@@ -24,7 +24,8 @@ from stages.find.pans import is_pan
 LENGTHS = (2, 3, 4, 6, 8, 11, 15, 18, 22, 26, 30, 34, 40, 48, 60, 80)
 LENGTH_PENALTY = 0.3  # of windows that hold the same change the shortest is the closest
 
-# The thresholds below were set on synthetic transitions between real shots and on single real shots.
+# The thresholds below were set on synthetic transitions between real shots and on single real
+# shots.
 LEAST_CHANGE = 0.07  # root mean square change of the blocks' contents, as for gradual transitions
 STEADY = 0.6  # part of that change that each side may make by itself in as many frames
 SIDE = 12  # frames that are looked at on each side

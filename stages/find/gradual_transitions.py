@@ -56,8 +56,8 @@ CONTRAST_RATIO_LIMIT = 0.6
 # Most that moving scenes may leave where nothing else speaks for a boundary: see
 # stages.find.placements.MOST_LEFT.
 ALONE_LEFT = 0.3
-# Random pixels change evenly in all blocks: synthetic ones over moving shots left 0.12 to 0.19, pans
-# 0.27 and more.
+# Random pixels change evenly in all blocks: synthetic ones over moving shots left 0.12 to 0.19,
+# pans 0.27 and more.
 LEAST_RANDOM = 8  # frames
 MOST_RANDOM_LEFT = 0.22
 UNEVEN = 0.1  # how far a weight may be from an even course

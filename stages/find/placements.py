@@ -29,9 +29,9 @@ PROGRESS_STEPS = 65  # values of the progress that are tried: a small frame's 1.
 ROUNDS = 3  # of moving the ends
 LEAST_SIDE = 16  # pixels; a smaller picture shows no motion
 SHORTEST = 3  # frames from the last clean one to the first clean one
-# The most squared error that the composed frames may leave, as part of what the nearer of the two clean
-# frames leaves. On synthetic transitions of real shots the right effect left 0.04 to 0.28, others from
-# 0.5 on.
+# The most squared error that the composed frames may leave, as part of what the nearer of the two
+# clean frames leaves. On synthetic transitions of real shots the right effect left 0.04 to 0.28,
+# others from 0.5 on.
 MOST_LEFT = 0.4
 # What the right effect may leave in the quick look at a smaller size, as a part of what no movement
 # leaves. It is loose, because the small frames blur the seams.

@@ -19,8 +19,8 @@ ITERATIONS = 100  # by then nearly all pixels are at 0 or 1
 NEIGHBOURS = ((0, 1), (1, 0), (1, 1), (1, -1))
 """Row and column offsets of half of the neighbours; the other half are their opposites."""
 CONTRAST = 2.0
-"""Squared difference at which an edge's weight falls to 1/e, in mean squared differences (Boykov and
-Jolly 2001)."""
+"""Squared difference at which an edge's weight falls to 1/e, in mean squared differences (Boykov
+and Jolly 2001)."""
 LEAST_EDGE = 0.05
 """Weight of the outline's length along strong edges; a flat picture has 1 more. Chosen on the
 development footage."""
