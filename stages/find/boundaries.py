@@ -38,7 +38,8 @@ LONG_BURST, LONG_EXPLAINED = 3.0, 0.75  # a longer window needs both of these
 # What a window needs otherwise. burst: how many times as much changes from frame to frame inside it
 # as outside. explained: part of the structure in between that comes from the two sides. Less of
 # the one is enough with more of the other; a steady camera's burst is 1.
-BURST, EXPLAINED = 1.7, 0.6
+BURST, EXPLAINED = 1.7, 0.6  # ratio, and part in [0, 1]
+# Least burst together with least explained part; one pair is enough.
 ENOUGH = ((BURST, 0.0), (1.4, EXPLAINED), (1.15, 0.75))
 FEW = 4  # frames on a side that are too few to say how steady it is: then both are needed
 ALIKE = 0.7  # overlap with a rejected window from which another one is skipped

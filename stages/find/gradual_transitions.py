@@ -59,7 +59,7 @@ ALONE_LEFT = 0.3
 # Random pixels change evenly in all blocks: synthetic ones over moving shots left 0.12 to 0.19,
 # pans 0.27 and more.
 LEAST_RANDOM = 8  # frames
-MOST_RANDOM_LEFT = 0.22
+MOST_RANDOM_LEFT = 0.22  # most unexplained part of the change, in [0, 1]
 UNEVEN = 0.1  # how far a weight may be from an even course
 PREFERRED = 2.0  # a push or cover is preferred to a wipe with at most this many times its error
 MOST_CANDIDATES = 64  # candidates that are examined in one look

@@ -21,7 +21,7 @@ from stages.motion.flow import resize, shrunk
 from stages.optim.fit import FitPlan, OnStep
 from stages.published.fit import planned_steps, shortened_notes
 from stages.published.networks import FULL_PIXELS
-from stages.published.segmentation import STAGES, fit_segmentation
+from stages.published.segmentation import STAGE_STEPS, fit_segmentation
 from stages.segment.account import OPAQUE, background_shares, matte_notes
 from stages.segment.background import complete, push_pull
 from stages.segment.fit import SegmentEvidence, Segments, fit_segments
@@ -154,7 +154,7 @@ def _published(
         )
         return Segments(found.foreground, found.background, found.matte), found.steps
 
-    whole = sum(STAGES) * len(groups)
+    whole = sum(STAGE_STEPS) * len(groups)
     planned = planned_steps(lambda steps: fitted(groups[0], steps), whole, context)
     parts, taken = [], 0
     for number, group in enumerate(groups):

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from stages.context import FitSettings, SeparationContext
 from stages.hint_regions import HintRegion
-from stages.segment.evidence import MarkEvidence, evidence
+from stages.segment.evidence import RegionEvidence, evidence
 from stages.segment.hinted import MarkedFrame, marked_frames, pinned, with_marked
 from stages.segment.layers import separate, survey
 from stages.segment.marked import cut_out
@@ -159,7 +159,7 @@ def test_what_a_marked_frame_says_is_carried_along_the_flow() -> None:
     trust = torch.ones(2, 1, *SIZE)
     motion = WindowMotion(flow, -flow, flow, -flow, trust, trust, torch.zeros(3, 2, *SIZE))
     ours, theirs = disc(30, 36, 8), disc(70, 36, 8)
-    known = MarkEvidence(ours, theirs, torch.zeros(SIZE))
+    known = RegionEvidence(ours, theirs, torch.zeros(SIZE))
     one = MarkedFrame(known, torch.where(ours, 3.0, -3.0))
     odds = with_marked(torch.ones(3, *SIZE), {1: one}, motion)
     for place, shift in ((0, -3), (1, 0), (2, 3)):
