@@ -101,8 +101,9 @@ def fit_segmentation(
     steps: of both stages together, at most.
     on_step: called with the progress, 0 to 1, and the losses.
     """
-    hints = foreground_hint, background_hint
-    fit = _SegmentationFit(frames.to(device), *(hint.to(device) for hint in hints), seed)
+    fit = _SegmentationFit(
+        frames.to(device), foreground_hint.to(device), background_hint.to(device), seed
+    )
     lengths = split_steps(steps, STAGE_STEPS)
     stages = (
         PublishedStage(lengths[0], FIRST_WEIGHTS, batch=BATCH),
