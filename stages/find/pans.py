@@ -25,8 +25,8 @@ LEAST_OVERLAP = 0.35  # part of the picture that two frames of a pan have in com
 # Least correlation of two neighbours over that part; in synthetic whip pans it was 0.95 to 1.
 LEAST_CORRELATION = 0.85
 FEWEST, MOST = 3, 18  # frames of a fast pan, with a still one at each end
-LEAST_PATH = 0.5  # least length of a pan's path, in picture widths
-FULL_PUSH = 0.6  # least length of a push's path, as a part of the picture's width or height
+LEAST_DISTANCE = 0.5  # least distance from a pan's start to its end, in picture widths
+FULL_PUSH = 0.6  # least distance that a push moves, as a part of the picture's width or height
 LEAST_STRAIGHTNESS = 0.8
 """Least distance from a pan's start to its end, as a part of the length of its path."""
 LEAST_DEVIATION = 0.01  # root mean square of a part that is structured, in [0, 1]
@@ -52,7 +52,7 @@ def is_pan(frames: Array) -> bool:
         return False
     distance = np.hypot(*shifts.sum(0))
     path = np.hypot(*shifts.T).sum()
-    return bool(distance >= LEAST_PATH and distance >= LEAST_STRAIGHTNESS * path)
+    return bool(distance >= LEAST_DISTANCE and distance >= LEAST_STRAIGHTNESS * path)
 
 
 def is_pan_for_push(frames: Array, placements: Sequence[Placement]) -> bool:
