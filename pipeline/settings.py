@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.codecs import ALPHAS, CODECS, LOSSLESS_CODECS, PREMULTIPLIED, check_codec
-from pipeline.hint_words import HintWord, parse_hint
+from pipeline.hint_arguments import HintArgument, parse_hint
 from pipeline.option_fields import setting
 from pipeline.timeline.formats import format_names
 from pipeline.values import (
@@ -189,7 +189,7 @@ class Settings:
         rare=("run",),
         one_clip=True,
     )
-    hint: tuple[HintWord, ...] = _read(
+    hint: tuple[HintArgument, ...] = _read(
         (),
         "watermark or object: picture, box:X,Y,W,H, point:X,Y",
         metavar="HINT",
@@ -198,7 +198,7 @@ class Settings:
         repeat=True,
         rare=("batch",),
     )
-    hint_background: tuple[HintWord, ...] = _read(
+    hint_background: tuple[HintArgument, ...] = _read(
         (),
         "what is surely background, marked in the same way",
         metavar="HINT",
@@ -378,7 +378,7 @@ class Settings:
         files = [hint.file for hint in (*self.hint, *self.hint_background)]
         return tuple(dict.fromkeys(file for file in files if file is not None))
 
-    def hint_known_as(self, hint: HintWord) -> str:
+    def hint_known_as(self, hint: HintArgument) -> str:
         """Return what the manifest and messages call a hint."""
         return hint.named("" if hint.file is None else self.known_as(hint.file))
 

@@ -1,7 +1,7 @@
 """Compare the layers of this tree with those of another revision, byte for byte.
 
     python tests/compare_revisions.py 3c592e8
-    python tests/compare_revisions.py HEAD~5 --cases fade segment-clip
+    python tests/compare_revisions.py HEAD~5 --cases dissolve segment-clip
 
 Every case is run by both revisions with the same interpreter, seed and one thread. A refactoring
 changes no layer: then every line says ``same bytes``. Otherwise a line says how far the two

@@ -43,7 +43,7 @@ from corpus import make_corpus as make_files
 from pipeline.cli.main import main as cli
 from pipeline.config import read_config
 from pipeline.framewise.hint import HintSource
-from pipeline.hint_words import HintWord
+from pipeline.hint_arguments import HintArgument
 from stages.checkpoint import Checkpoints
 from stages.errors import UnlayerError
 from stages.media.read import open_clip
@@ -137,7 +137,7 @@ def drive(corpus: Corpus, room: Path, number: int) -> str:
                 assert bool(block.pixels.isfinite().all()), "pixels that are no numbers"
             return "decoded"
         if way == "hint":
-            HintSource(HintWord(file=path), "h", True, (1, 1), open_clip([path])).check(
+            HintSource(HintArgument(file=path), "h", True, (1, 1), open_clip([path])).check(
                 0, 6, pictures=False
             )
             return "accepted"

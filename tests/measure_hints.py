@@ -25,7 +25,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from stages.marks import HintMark
+from stages.hint_regions import HintRegion
 from stages.segment.evidence import evidence
 from stages.segment.marked import cut_out
 
@@ -81,9 +81,9 @@ def first_frame(folder: Path) -> tuple[NDArray[np.uint8], Mask]:
 def cut(frame: NDArray[np.uint8], ours: Mask, theirs: Mask) -> Mask:
     """Return what the task's own solver cuts out."""
     picture = torch.from_numpy(frame).permute(2, 0, 1).float() / 255
-    marks = [HintMark(torch.from_numpy(ours))]
+    marks = [HintRegion(torch.from_numpy(ours))]
     if theirs.any():
-        marks.append(HintMark(torch.from_numpy(theirs), foreground=False))
+        marks.append(HintRegion(torch.from_numpy(theirs), foreground=False))
     found: Mask = cut_out(picture, evidence(marks, (SIZE[1], SIZE[0]))).numpy() > 0
     return found
 

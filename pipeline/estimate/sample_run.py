@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 
-from pipeline.hint_words import HintWord
+from pipeline.hint_arguments import HintArgument
 from pipeline.runtime.progress import SilentReporter, Stages
 from pipeline.runtime.scratch import save_frames
 from pipeline.task import Budget, Job, Result, Task
@@ -180,12 +180,12 @@ def _shrunk(clip: Clip, folder: Path, span: tuple[int, int], size: tuple[int, in
 
 
 def _shrunk_hint(
-    hint: HintWord,
+    hint: HintArgument,
     path: Path,
     span: tuple[int, int],
     whole: tuple[int, int],
     size: tuple[int, int],
-) -> HintWord:
+) -> HintArgument:
     """Return the hint for the sample run, at ``path`` if it is a file.
 
     span: the frames of the sample run. whole, size: ``(H, W)`` of the input and of that run.
@@ -198,7 +198,7 @@ def _shrunk_hint(
         x, y = min(int(left * across), size[1] - 1), min(int(top * down), size[0] - 1)
         right = min(size[1], math.ceil((left + width) * across))
         bottom = min(size[0], math.ceil((top + height) * down))
-        return HintWord(frame, box=(x, y, max(1, right - x), max(1, bottom - y)))
+        return HintArgument(frame, box=(x, y, max(1, right - x), max(1, bottom - y)))
     assert hint.file is not None, "a hint is a box, a point or a file"
     clip = open_clip([hint.file], interlaced="keep")
     is_picture = clip.info.is_picture
@@ -206,4 +206,4 @@ def _shrunk_hint(
     # A thin stroke must not vanish.
     drawn = (frames.pixels > 0).float()
     saved = save_frames(path, drawn, 8, PICTURE_RATE, picture=is_picture)
-    return HintWord(frame, file=saved)
+    return HintArgument(frame, file=saved)

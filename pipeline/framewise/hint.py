@@ -1,4 +1,4 @@
-"""Read the hints: pictures, clips, boxes and points with which the user marks a place.
+"""Read the hints: pictures, clips, boxes and points with which the user marks a region.
 
 They come from the options ``--hint`` and ``--hint-background``. Hints add up. A hint of a clip
 belongs to the frame that it was drawn for, which is the first one unless the user says otherwise.
@@ -8,16 +8,16 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from pipeline.hint_words import HintWord
+from pipeline.hint_arguments import HintArgument
 from pipeline.task import Job
 from stages.errors import UsageError
-from stages.marks import HintMark
+from stages.hint_regions import HintRegion
 from stages.media.read import Clip, open_clip
 from stages.media.sniff import printable
 
@@ -27,14 +27,14 @@ WHITE = 0.5
 
 @dataclass(frozen=True)
 class HintSource:
-    """One hint of the user, opened.
+    """Hold one opened hint of the user.
 
-    word: as the user gave it. name: the option and the hint, as messages have them.
+    argument: as the user gave it. name: the option and the hint, as messages show them.
     foreground: whether it marks the foreground; otherwise it marks the background.
     size: height and width of the input. clip: the open file; ``None`` for a box or point.
     """
 
-    word: HintWord
+    argument: HintArgument
     name: str
     foreground: bool
     size: tuple[int, int]
@@ -42,16 +42,16 @@ class HintSource:
 
     @property
     def is_picture(self) -> bool:
-        """Return whether the hint is one picture, and not a clip with a mark for each frame."""
+        """Return whether the hint is one picture, and not a clip with a mask for each frame."""
         return self.clip is None or self.clip.info.is_picture
 
-    def blocks(self, first: int = 0, last: int | None = None) -> Iterator[tuple[int, Tensor]]:
+    def frames(self, first: int = 0, last: int | None = None) -> Iterator[tuple[int, Tensor]]:
         """Yield frame numbers and levels ``(1, H, W)`` in [0, 1] of the file, or of the box."""
-        if self.word.area is not None:
-            left, top, width, height = self.word.area
-            drawn = torch.zeros(1, *self.size)
-            drawn[:, top : top + height, left : left + width] = 1
-            yield 0, drawn
+        if self.argument.area is not None:
+            left, top, width, height = self.argument.area
+            levels = torch.zeros(1, *self.size)
+            levels[:, top : top + height, left : left + width] = 1
+            yield 0, levels
         if self.clip is not None:
             for block in self.clip.blocks(first, last):
                 for index, pixels in enumerate(block.pixels, block.first):
@@ -59,12 +59,15 @@ class HintSource:
 
     def picture(self) -> Tensor:
         """Return the levels ``(1, H, W)`` in [0, 1] of a hint that is one picture."""
-        return next(self.blocks(0, 0))[1]
+        return next(self.frames(0, 0))[1]
 
-    def mark(self, levels: Tensor, place: int | None) -> HintMark:
-        """Return the mark that ``levels`` ``(1, H, W)`` make, at a place in the window."""
-        boxed = self.word.box is not None
-        return HintMark(levels[0] > WHITE, self.foreground, place, boxed)
+    def region(self, levels: Tensor, window_index: int | None) -> HintRegion:
+        """Return a region from the levels.
+
+        levels: ``(1, H, W)`` in [0, 1]. window_index: its frame, or None for every frame.
+        """
+        boxed = self.argument.box is not None
+        return HintRegion(levels[0] > WHITE, self.foreground, window_index, boxed)
 
     def check(self, first: int, count: int, *, pictures: bool) -> None:
         """Raise UsageError where the hint marks nothing, or belongs to no frame of the input.
@@ -72,14 +75,14 @@ class HintSource:
         first, count: the input's frames. pictures: they are pictures, numbered in their order.
         """
         found, brightest = 0, 0.0
-        for _, levels in self.blocks():
+        for _, levels in self.frames():
             found += 1
             brightest = max(brightest, float(levels.max()))
         if brightest <= WHITE:
             raise UsageError(
                 f"{self.name}: has nothing white in it; mark the place in white on black"
             )
-        frame = self.word.frame
+        frame = self.argument.frame
         if not self.is_picture:
             if frame is not None:
                 raise UsageError(
@@ -98,87 +101,99 @@ class HintSource:
             )
 
 
+@dataclass(frozen=True)
 class Hints:
-    """All hints of a run.
+    """Hold all hints of a run.
 
     sources: in the order in which they were given, those of the foreground first.
     every_frame: whether a hint without a frame's number belongs to every frame, as with several
         pictures; otherwise it belongs to the first one.
+    first: number of the first frame that is read.
     """
 
-    def __init__(self, sources: Sequence[HintSource], *, every_frame: bool = False) -> None:
-        self.sources = sources
-        self.every_frame = every_frame
-        self.first = 0
+    sources: Sequence[HintSource]
+    every_frame: bool = False
+    first: int = 0
 
     @classmethod
-    def of(cls, job: Job) -> Hints:
+    def open(cls, job: Job) -> Hints:
         """Open the job's hints, if there are any.
 
         Raises UsageError where one lies outside the input's picture.
         """
         settings = job.settings
-        sources = [_opened(job, word, "--hint", foreground=True) for word in settings.hint]
+        sources = [_open_hint(job, each, "--hint", foreground=True) for each in settings.hint]
         sources += [
-            _opened(job, word, "--hint-background", foreground=False)
-            for word in settings.hint_background
+            _open_hint(job, each, "--hint-background", foreground=False)
+            for each in settings.hint_background
         ]
         several = job.clip.info.is_picture and len(job.clip.paths) > 1
-        return cls(sources, every_frame=several)
+        return cls(sources, several)
 
-    def check(self, first: int, count: int) -> None:
-        """Raise UsageError where a hint cannot be used, or two contradict each other.
+    def for_frames(self, first: int, count: int) -> Hints:
+        """Return the hints for an input that is read from frame ``first`` on.
 
-        first, count: the frames of the input that are read.
+        count: how many frames are read.
+        Raises UsageError where a hint cannot be used, or two contradict each other.
         """
-        self.first = first
         for source in self.sources:
             source.check(first, count, pictures=self.every_frame)
-        self._check_contradictions()
+        hints = replace(self, first=first)
+        hints._check_contradictions()
+        return hints
 
-    def frames(self, indices: Sequence[int]) -> Tensor | None:
+    def foreground_mask(self, indices: Sequence[int]) -> Tensor | None:
         """Return what is marked as foreground by hints without a frame's number.
 
-        indices: frame numbers in rising order, for hints that are clips.
+        indices: frame numbers in ascending order, for hints that are clips.
         Returns ``(T, 1, H, W)`` in [0, 1], or ``(1, 1, H, W)`` where all hints are pictures;
         ``None`` where there is no such hint.
         """
         union: Tensor | None = None
         for source in self.sources:
-            if source.foreground and source.word.frame is None:
+            if source.foreground and source.argument.frame is None:
                 levels = self._levels(source, indices)
                 union = levels if union is None else torch.maximum(union, levels)
         return union
 
-    def marks(self, indices: Sequence[int]) -> tuple[HintMark, ...]:
-        """Return the marks that were drawn for the frames ``indices``, in rising order.
+    def regions(self, indices: Sequence[int]) -> tuple[HintRegion, ...]:
+        """Return the regions that were drawn for the frames ``indices``, in ascending order.
 
-        Clips are no marks of single frames: they are rough, and :meth:`frames` has them.
+        Clips are left out: they are rough masks of all frames, which :meth:`foreground_mask`
+        returns.
         """
         found = []
-        places = {index: place for place, index in enumerate(indices)}
+        window_indices = {frame: position for position, frame in enumerate(indices)}
         for source in self.sources:
-            for index, levels in self._drawn(source, indices):
-                if source.is_picture and (index is None or index in places):
-                    place = None if index is None else places[index]
-                    found.append(source.mark(levels, place))
+            for frame, levels in self._iter_levels(source, indices):
+                if source.is_picture and (frame is None or frame in window_indices):
+                    window_index = None if frame is None else window_indices[frame]
+                    found.append(source.region(levels, window_index))
         return tuple(found)
 
     def _levels(self, source: HintSource, indices: Sequence[int]) -> Tensor:
+        """Return the levels of one hint in [0, 1].
+
+        Returns ``(1, 1, H, W)`` of a picture, ``(T, 1, H, W)`` of a clip's frames ``indices``.
+        """
         if source.is_picture:
             return source.picture()[None]
-        return torch.stack([levels for _, levels in self._drawn(source, indices)])
+        return torch.stack([levels for _, levels in self._iter_levels(source, indices)])
 
-    def _drawn(
+    def _iter_levels(
         self, source: HintSource, indices: Sequence[int]
     ) -> Iterator[tuple[int | None, Tensor]]:
-        """Yield the frames that a hint was drawn for, ``None`` for every one, and its levels."""
+        """Yield the frames that a hint was drawn for, and its levels ``(1, H, W)`` in [0, 1].
+
+        The frame is ``None`` where the hint belongs to every frame.
+        indices: the frames to read from a clip, in ascending order; not used for a picture.
+        """
         if not source.is_picture:
             wanted = set(indices)
-            blocks = source.blocks(indices[0], indices[-1])
-            yield from ((index, levels) for index, levels in blocks if index in wanted)
+            frames = source.frames(indices[0], indices[-1])
+            yield from ((index, levels) for index, levels in frames if index in wanted)
             return
-        frame = source.word.frame
+        frame = source.argument.frame
         if frame is None and not self.every_frame:
             frame = self.first
         yield frame, source.picture()
@@ -188,47 +203,61 @@ class Hints:
 
         A box only says that the foreground is somewhere inside, so background may lie in it.
         """
-        by_frame: dict[int | None, list[tuple[HintSource, HintMark]]] = defaultdict(list)
+        by_frame: dict[int | None, list[tuple[HintSource, HintRegion]]] = defaultdict(list)
         for source in self.sources:
             if source.is_picture:
-                for frame, levels in self._drawn(source, ()):
-                    by_frame[frame].append((source, source.mark(levels, None)))
+                for frame, levels in self._iter_levels(source, ()):
+                    by_frame[frame].append((source, source.region(levels, None)))
         everywhere = by_frame.pop(None, [])
         for drawn in [everywhere, *([*there, *everywhere] for there in by_frame.values())]:
-            for ours, mark in drawn:
-                for theirs, other in drawn:
-                    if mark.foreground and not other.foreground:
-                        _check_pair(ours, mark, theirs, other)
+            for foreground in drawn:
+                for background in drawn:
+                    if foreground[1].foreground and not background[1].foreground:
+                        _check_pair(foreground, background)
 
 
-def _check_pair(ours: HintSource, mark: HintMark, theirs: HintSource, other: HintMark) -> None:
-    both = int((mark.pixels & other.pixels).sum())
-    if both == 0 or (mark.is_box and both < int(mark.pixels.sum())):
+def _check_pair(
+    foreground: tuple[HintSource, HintRegion], background: tuple[HintSource, HintRegion]
+) -> None:
+    """Raise UsageError where both regions, each with its hint, contradict each other.
+
+    A box of the foreground may hold background, but not be full of it.
+    """
+    (foreground_hint, inside), (background_hint, outside) = foreground, background
+    both = int((inside.pixels & outside.pixels).sum())
+    if both == 0 or (inside.is_box and both < int(inside.pixels.sum())):
         return
     pixels = "the same pixel" if both == 1 else f"the same {both} pixels"
     raise UsageError(
-        f"{ours.name} and {theirs.name}: mark {pixels}; a pixel is foreground or background"
+        f"{foreground_hint.name} and {background_hint.name}: mark {pixels}; "
+        "a pixel is foreground or background"
     )
 
 
-def _opened(job: Job, word: HintWord, option: str, *, foreground: bool) -> HintSource:
+def _open_hint(job: Job, argument: HintArgument, option: str, *, foreground: bool) -> HintSource:
+    """Open one hint.
+
+    option: the command-line option, for messages.
+    foreground: whether it marks the foreground; otherwise it marks the background.
+    Raises UsageError where it lies outside the input's picture or has another size.
+    """
     settings, info = job.settings, job.clip.info
     # Arrays from Python lie in a temporary folder, whose path means nothing to the user.
-    name = f"{option} {printable(Path(settings.hint_known_as(word)))}"
+    name = f"{option} {printable(Path(settings.hint_known_as(argument)))}"
     input_name = printable(Path(settings.known_as(info.path)))
     size = info.height, info.width
-    if word.area is not None:
-        left, top, width, height = word.area
+    if argument.area is not None:
+        left, top, width, height = argument.area
         if left + width > info.width or top + height > info.height:
             raise UsageError(
                 f"{name}: lies outside {input_name}, which is {info.width}x{info.height}"
             )
-        return HintSource(word, name, foreground, size)
-    assert word.file is not None, "a hint is a box, a point or a file"
-    clip = open_clip([word.file], max_pixels=settings.max_pixels, interlaced="keep")
+        return HintSource(argument, name, foreground, size)
+    assert argument.file is not None, "a hint is a box, a point or a file"
+    clip = open_clip([argument.file], max_pixels=settings.max_pixels, interlaced="keep")
     if (clip.info.width, clip.info.height) != (info.width, info.height):
         raise UsageError(
             f"{name}: is {clip.info.width}x{clip.info.height}, but {input_name} is "
             f"{info.width}x{info.height}; draw it at the input's size"
         )
-    return HintSource(word, name, foreground, size, clip)
+    return HintSource(argument, name, foreground, size, clip)

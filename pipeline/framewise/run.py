@@ -123,7 +123,7 @@ class _LayeredRun:
     def __init__(self, job: Job, recipe: Recipe) -> None:
         self.job = job
         self.recipe = recipe
-        self.hints = Hints.of(job)
+        self.hints = Hints.open(job)
         # Pictures that were given one by one belong together: they form one window.
         self.unordered = job.clip.info.is_picture and len(job.clip.paths) > 1
         self.statistics = _Statistics()
@@ -134,7 +134,7 @@ class _LayeredRun:
         max_frames = _max_window_frames(job, recipe, self.unordered)
         with job.stages.stage("read") as step:
             overview = read_overview(job.clip, min(recipe.sample, max(2, max_frames)), step)
-            self.hints.check(overview.first, len(overview.times))
+            self.hints = self.hints.for_frames(overview.first, len(overview.times))
         with job.stages.stage("survey") as step:
             survey, curves = self._survey(overview, step)
         survey_end = recipe.surveying if curves else 0.0
@@ -274,12 +274,12 @@ class _LayeredRun:
         return SeparationContext(
             FitSettings(settings.preset, settings.seed, self.job.device, max_seconds),
             progress,
-            self.hints.frames(hint_frames),
+            self.hints.foreground_mask(hint_frames),
             self.unordered,
             settings.space,
             settings.strength,
             checkpoints=checkpoints,
-            marks=self.hints.marks(hint_frames),
+            marks=self.hints.regions(hint_frames),
         )
 
     def _result(self, overview: Overview, files: LayerFiles, sheet: Path) -> Result:

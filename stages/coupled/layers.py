@@ -34,8 +34,9 @@ BUDGET_PART = 0.95
 class CoupledLayers(nn.Module):
     """A :class:`models.generator.GeneratedLayer` for each layer.
 
-    channels: of each layer. frames: how many frames each layer has; one that all frames share has
-    1. size: of the pictures, (H, W). seed: of initial values and noise. device: where to fit.
+    channels: of each layer.
+    frames: number of frames of each layer; 1 for a layer that all frames share.
+    size: of the pictures, (H, W). seed: of initial values and noise. device: where to fit.
     """
 
     def __init__(
@@ -61,11 +62,14 @@ class CoupledLayers(nn.Module):
         return tuple(layer(shared if layer.frames == 1 else index) for layer in self._layers)
 
     def code_parameters(self) -> list[nn.Parameter]:
-        """Return the parameters that learn at the code rate."""
+        """Return the codes, which are the generators' learnt inputs.
+
+        :func:`stages.optim.fit.fit` gives them a learning rate of their own, the code rate.
+        """
         return [each for layer in self._layers for each in layer.code_parameters()]
 
     def render(self) -> tuple[Tensor, ...]:
-        """Return all frames of each layer, on the CPU."""
+        """Return all frames of each layer on the CPU, ``(T, C, H, W)``; T is 1 for a shared one."""
         return tuple(layer.render().cpu() for layer in self._layers)
 
 
@@ -87,7 +91,7 @@ def fit_coupled(
 def coupled_steps(work: Callable[[int], object], context: SeparationContext) -> int:
     """Return the steps of a fit: :data:`STEPS`, or as many as fit in the time budget.
 
-    work: takes so many steps, for measuring.
+    work: ``work(n)`` runs n steps, to measure their time.
     """
     budget = context.settings.max_seconds
     if budget is None:

@@ -17,14 +17,14 @@ import numpy as np
 
 from stages.find.curve import Curve
 from stages.find.features import Array, NccCache, OpticalFlow, block_correlations, warped
-from stages.find.pans import is_pan
 
 # Frames from the last clean one to the first clean one that are tried. Slow cameras match longer
 # windows, too.
 LENGTHS = (2, 3, 4, 6, 8, 11, 15, 18, 22, 26, 30, 34, 40, 48, 60, 80)
 LENGTH_PENALTY = 0.3  # of windows that hold the same change the shortest is the closest
 
-# The thresholds below were set on made transitions between real shots and on single real shots.
+# The thresholds below were set on synthetic transitions between real shots and on single real
+# shots.
 LEAST_CHANGE = 0.07  # root mean square change of the blocks' contents, as for gradual transitions
 STEADY = 0.6  # part of that change that each side may make by itself in as many frames
 SIDE = 12  # frames that are looked at on each side
@@ -37,7 +37,8 @@ LONG_BURST, LONG_EXPLAINED = 3.0, 0.75  # a longer window needs both of these
 # What a window needs otherwise. burst: how many times as much changes from frame to frame inside it
 # as outside. explained: part of the structure in between that comes from the two sides. Less of
 # the one is enough with more of the other; a steady camera's burst is 1.
-BURST, EXPLAINED = 1.7, 0.6
+BURST, EXPLAINED = 1.7, 0.6  # ratio, and part in [0, 1]
+# Least burst together with least explained part; one pair is enough.
 ENOUGH = ((BURST, 0.0), (1.4, EXPLAINED), (1.15, 0.75))
 FEW = 4  # frames on a side that are too few to say how steady it is: then both are needed
 ALIKE = 0.7  # overlap with a rejected window from which another one is skipped
@@ -112,8 +113,6 @@ class BoundarySearch:
             _, start, end = max(windows)
             window = CleanWindow(start, end, low, high)
             accepted = self.examine(window)
-            if accepted and is_pan(self.frames[max(0, accepted.first - 1) : accepted.last + 2]):
-                accepted = None
             # Where the scenes themselves move fast, only a model that fits can prove a boundary.
             if accepted is None and models < MOST_MODELS and self.ncc(start, end) <= UNRELATED:
                 models += 1

@@ -19,7 +19,8 @@ Matrix = npt.NDArray[np.float64]
 
 BENDS = (1.0, 1.25, 1.5, 2.0, 2.5, 3.0)  # parameters of the incomplete beta functions
 FAMILY_PLACES = 1001  # places at which the family's curves are tabulated
-SHARED = 0.42  # error that neighbours share, as part of what is unexplained; fitted on made clips
+# Error that neighbours share, as part of what is unexplained; fitted on synthetic clips.
+SHARED = 0.42
 OWN = 0.0015  # rounding and coding, as an error of a weight
 STRAY = 0.002  # how far single weights stray from any smooth curve
 OUTLIER = 4.0  # standard errors beyond which a weight says no more against a curve

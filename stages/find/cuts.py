@@ -28,7 +28,7 @@ LEAST_RESIDUAL = 0.03  # mean absolute difference after motion compensation, in 
 # above it, except with fast cameras.
 SAME_SCENE_NCC = 0.55
 # NCC below which two frames have nothing in common: pairs of unrelated real frames were at most
-# 0.26, pairs of made textures 0.33.
+# 0.26, pairs of synthetic textures 0.33.
 UNRELATED_NCC = 0.35
 REPEATED = 0.02  # part of a step below which the steps beside it are those of repeated frames
 # Cosine between two steps of one gradual change, in linear light; between the steps of unrelated

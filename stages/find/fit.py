@@ -18,8 +18,8 @@ from stages.mixing.light_dissolve import GAMMA
 from stages.shots import Space
 
 # Mean log ratio of the error of a mixture in linear light to that of one of encoded values, below
-# which the mixture is in linear light. Of made mixtures of real shots nearly all in linear light
-# were below -0.03, those of encoded values above 0.04.
+# which the mixture is in linear light. Of synthetic mixtures of real shots nearly all in linear
+# light were below -0.03, those of encoded values above 0.04.
 LINEAR_GAIN = -0.03
 # The same against a plain colour. What moves is unexplained in either light, and against black the
 # two differ in the curve alone.

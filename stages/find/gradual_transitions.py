@@ -39,7 +39,7 @@ SAMPLES = 8  # frames of a window that are compared with the line between its en
 CROOKED = 6.0  # a window scores 0 where 1/CROOKED or more of its change lies off the line
 LEAST_SCORE = 0.07  # root mean square change of the block contents that a candidate needs
 
-# The limits below were set on made transitions between real shots and on single real shots.
+# The limits below were set on synthetic transitions between real shots and on single real shots.
 # NCC of the sides of a candidate above which they are one shot. They may be mixtures themselves.
 SAME_SHOT_NCC = 0.6
 # The rejection score adds up terms max(0, measure - FREE_x) / x_LIMIT.
@@ -56,10 +56,10 @@ CONTRAST_RATIO_LIMIT = 0.6
 # Most that moving scenes may leave where nothing else speaks for a boundary: see
 # stages.find.placements.MOST_LEFT.
 ALONE_LEFT = 0.3
-# Random pixels change evenly in all blocks: made ones over moving shots left 0.12 to 0.19, pans
-# 0.27 and more.
+# Random pixels change evenly in all blocks: synthetic ones over moving shots left 0.12 to 0.19,
+# pans 0.27 and more.
 LEAST_RANDOM = 8  # frames
-MOST_RANDOM_LEFT = 0.22
+MOST_RANDOM_LEFT = 0.22  # most unexplained part of the change, in [0, 1]
 UNEVEN = 0.1  # how far a weight may be from an even course
 PREFERRED = 2.0  # a push or cover is preferred to a wipe with at most this many times its error
 MOST_CANDIDATES = 64  # candidates that are examined in one look

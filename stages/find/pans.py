@@ -19,77 +19,89 @@ from stages.kinds.base import Placement
 
 Spectrum = npt.NDArray[np.complex128]
 
+# The limits below were set on synthetic whip pans and pushes of real shots, and on real pans.
 WIDTH = 48  # pixels of the longer side at which frames are shifted against each other
 LEAST_OVERLAP = 0.35  # part of the picture that two frames of a pan have in common
-# Least correlation of two neighbours over that part; in made whip pans it was 0.95 to 1.
-PANNED = 0.85
+# Least correlation of two neighbours over that part; in synthetic whip pans it was 0.95 to 1.
+LEAST_CORRELATION = 0.85
 FEWEST, MOST = 3, 18  # frames of a fast pan, with a still one at each end
-FARTHEST = 0.5  # picture widths that a pan passes over at least
-WHOLE = 0.6  # part of the picture's width or height that a push passes over at least
-STRAIGHT = 0.8  # length of a pan's way from end to end, as part of the sum of its steps
+LEAST_DISTANCE = 0.5  # least distance from a pan's start to its end, in picture widths
+FULL_PUSH = 0.6  # least distance that a push moves, as a part of the picture's width or height
+LEAST_STRAIGHTNESS = 0.8
+"""Least distance from a pan's start to its end, as a part of the length of its path."""
 LEAST_DEVIATION = 0.01  # root mean square of a part that is structured, in [0, 1]
-# How many times as large the step at a push's seam is as the steps elsewhere: on made pushes of
-# real shots 1.7 and more, in pans mostly below 1.5 (few of them).
+# How many times as large the difference across a push's seam is as those elsewhere: on synthetic
+# pushes of real shots 1.7 and more, in pans mostly below 1.5 (few of them).
 SEAM = 1.6
-SEAM_REACH = 2  # pixels by which a seam may be beside its place
+SEAM_REACH = 2  # pixels by which a seam may be beside its expected place
 BORDER = 6  # pixels from the border in which no seam is looked for
 TINY = 1e-6  # keeps ratios finite
 
 
 def is_pan(frames: Array) -> bool:
-    """Return whether frames ``(T, H, W, 3)`` are one view that moves fast and straight to another.
+    """Return whether frames are one view that moves fast and straight to another.
 
     Longer pans are slow enough for optical flow, and a long dissolve over a pan looks like one.
+
+    frames: ``(T, H, W, 3)`` in [0, 1], with a still frame at each end.
     """
     if not FEWEST <= len(frames) <= MOST:
         return False
-    steps = _steps(frames)
-    if steps is None:
+    shifts = _shifts(frames)
+    if shifts is None:
         return False
-    way = np.hypot(*steps.sum(0))
-    return bool(way >= FARTHEST and way >= STRAIGHT * np.hypot(*steps.T).sum())
+    distance = np.hypot(*shifts.sum(0))
+    path = np.hypot(*shifts.T).sum()
+    return bool(distance >= LEAST_DISTANCE and distance >= LEAST_STRAIGHTNESS * path)
 
 
 def is_pan_for_push(frames: Array, placements: Sequence[Placement]) -> bool:
     """Return whether frames that look like a push are one view that moves.
 
-    A push moves by the whole picture, and has a seam. frames: ``(T + 2, H, W, 3)``, the clean
-    frames first and last. placements: of the T frames in between.
+    A push moves by the whole picture, and has a seam.
+
+    frames: ``(T + 2, H, W, 3)`` in [0, 1], the clean frames first and last.
+    placements: of the T frames in between.
     """
-    steps = _steps(frames)
-    if steps is None:
+    shifts = _shifts(frames)
+    if shifts is None:
         return False
-    down, right = np.abs(steps.sum(0))
-    if max(right, down * frames.shape[2] / frames.shape[1]) < WHOLE:
+    down, right = np.abs(shifts.sum(0))
+    if max(right, down * frames.shape[2] / frames.shape[1]) < FULL_PUSH:
         return True
     return seam_contrast(frames[1:-1], placements) < SEAM
 
 
-def _steps(frames: Array) -> npt.NDArray[np.float64] | None:
-    """Return the shift (y, x) from each frame to the next one, ``(T - 1, 2)``, in picture widths.
+def _shifts(frames: Array) -> npt.NDArray[np.float64] | None:
+    """Return how far the view moves (down, right) from each frame to the next one.
 
-    Returns None where some frame is not the one before it, shifted.
+    frames: ``(T, H, W, 3)`` in [0, 1]. Returns ``(T - 1, 2)`` in picture widths, or None where
+    some frame is not the one before it, shifted.
     """
     scale = min(1.0, WIDTH / max(frames.shape[1:3]))
     greys = [
         cv2.resize(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), None, fx=scale, fy=scale)
         for frame in frames
     ]
-    steps = []
-    for one, other in zip(greys, greys[1:], strict=False):
-        alike, shift = best_shift(one, other)
-        if alike < PANNED:
+    pixels = []
+    for frame, next_frame in zip(greys, greys[1:], strict=False):
+        correlation, shift = best_shift(frame, next_frame)
+        if correlation < LEAST_CORRELATION:
             return None
-        steps.append(shift)
-    shifts: npt.NDArray[np.float64] = np.array(steps, np.float64).reshape(-1, 2)
+        pixels.append(shift)
+    shifts: npt.NDArray[np.float64] = np.array(pixels, np.float64).reshape(-1, 2)
     return np.asarray(shifts / greys[0].shape[1])
 
 
 def best_shift(one: Array, other: Array) -> tuple[float, tuple[int, int]]:
-    """Return the largest correlation of two shifted pictures ``(H, W)``, and the shift (y, x).
+    """Return the largest correlation of two pictures over all shifts, and the shift (down, right).
 
     It is the normalised correlation of their common part for every shift by whole pixels, by
     Fourier transforms (Padfield, IEEE Transactions on Image Processing 21, 2012).
+
+    one, other: ``(H, W)`` in [0, 1]. Returns a correlation in [-1, 1] and how far ``one`` is
+    shifted against ``other``: ``one[y + down, x + right]`` shows the same as ``other[y, x]``. The
+    shift is in pixels, shorter than a side, and leaves an overlap of :data:`LEAST_OVERLAP`.
     """
     height, width = one.shape
     size = 2 * height, 2 * width
@@ -108,20 +120,20 @@ def best_shift(one: Array, other: Array) -> tuple[float, tuple[int, int]]:
     power_a = products(transformed(a * a), inside) - sum_a**2 / count
     power_b = products(inside, transformed(b * b)) - sum_b**2 / count
     floor = LEAST_DEVIATION**2 * count
-    alike = (products(of_a, of_b) - sum_a * sum_b / count) / np.sqrt(
+    correlation = (products(of_a, of_b) - sum_a * sum_b / count) / np.sqrt(
         np.maximum(power_a, floor) * np.maximum(power_b, floor)
     )
-    alike[count < LEAST_OVERLAP * height * width] = -1
-    row, column = np.unravel_index(int(alike.argmax()), alike.shape)
+    correlation[count < LEAST_OVERLAP * height * width] = -1
+    row, column = np.unravel_index(int(correlation.argmax()), correlation.shape)
     down = int(row) - size[0] * (row >= height)
-    return float(alike[row, column]), (down, int(column) - size[1] * (column >= width))
+    return float(correlation[row, column]), (down, int(column) - size[1] * (column >= width))
 
 
 def seam_contrast(frames: Array, placements: Sequence[Placement]) -> float:
-    """Return how many times as large the step at a push's seam is as the steps elsewhere.
+    """Return how many times as large the difference across a push's seam is as those elsewhere.
 
-    frames: ``(T, H, W, 3)``; placements: one for each of them, of a push along a side. Returns
-    infinity where no frame shows the seam.
+    frames: ``(T, H, W, 3)`` in [0, 1]. placements: one for each of them, of a push along a side.
+    Returns infinity where no frame shows the seam.
     """
     ratios = []
     for frame, placement in zip(frames, placements, strict=True):
@@ -130,12 +142,12 @@ def seam_contrast(frames: Array, placements: Sequence[Placement]) -> float:
         picture = frame if sideways else frame.transpose(1, 0, 2)
         shift = (right if sideways else down) * frame.shape[1]
         place = round(-shift if shift < 0 else picture.shape[1] - shift)
-        steps = np.abs(picture[:, 2:] - picture[:, :-2]).mean((0, 2))
-        if not BORDER <= place < len(steps) - BORDER:
+        differences = np.abs(picture[:, 2:] - picture[:, :-2]).mean((0, 2))
+        if not BORDER <= place < len(differences) - BORDER:
             continue
         wide = [
-            float(steps[max(0, near - SEAM_REACH) : near + SEAM_REACH + 1].max())
-            for near in range(len(steps))
+            float(differences[max(0, near - SEAM_REACH) : near + SEAM_REACH + 1].max())
+            for near in range(len(differences))
         ]
         ratios.append((wide[place - 1] + TINY) / (float(np.median(wide)) + TINY))
     return float(np.exp(np.mean(np.log(ratios)))) if ratios else np.inf

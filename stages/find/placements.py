@@ -1,7 +1,7 @@
 """Transitions in which scenes move as a whole: found by making their frames and comparing.
 
-For each effect of :mod:`stages.kinds` that places scenes, the frames of all progresses are made
-from the two clean frames beside the transition. Each mixed frame takes the progress whose made
+For each effect of :mod:`stages.kinds` that places scenes, the frames of all progresses are composed
+from the two clean frames beside the transition. Each mixed frame takes the progress whose composed
 frame is nearest to it, while the progress may not fall. The effect that leaves the smallest squared
 error is accepted where that is far smaller than what the clean frames alone leave.
 Axes: T frames, P values of the progress.
@@ -29,9 +29,9 @@ PROGRESS_STEPS = 65  # values of the progress that are tried: a small frame's 1.
 ROUNDS = 3  # of moving the ends
 LEAST_SIDE = 16  # pixels; a smaller picture shows no motion
 SHORTEST = 3  # frames from the last clean one to the first clean one
-# The most squared error that the made frames may leave, as part of what the nearer of the two clean
-# frames leaves. On made transitions of real shots the right effect left 0.04 to 0.28, others from
-# 0.5 on.
+# The most squared error that the composed frames may leave, as part of what the nearer of the two
+# clean frames leaves. On synthetic transitions of real shots the right effect left 0.04 to 0.28,
+# others from 0.5 on.
 MOST_LEFT = 0.4
 # What the right effect may leave in the quick look at a smaller size, as a part of what no movement
 # leaves. It is loose, because the small frames blur the seams.
@@ -173,11 +173,11 @@ def _best_path(
     aspect = stretch.aspect
     one, other = (_pixels(stretch.frames[time]) for time in sides)
     frames = stretch.frames[window[0] + 1 : window[1]]
-    made = torch.stack(
+    composed = torch.stack(
         [place((one, other), placer(float(value), aspect)) for value in np.linspace(0, 1, steps)]
     )
     inner = torch.from_numpy(np.ascontiguousarray(frames.transpose(0, 3, 1, 2)))
-    cost = (torch.cdist(inner.flatten(1), made.flatten(1)) ** 2 / one.numel()).double().numpy()
+    cost = (torch.cdist(inner.flatten(1), composed.flatten(1)) ** 2 / one.numel()).double().numpy()
     chosen = _rising_path(cost)
     errors = cost[np.arange(len(cost)), chosen]
     return _Path(*name, _between_steps(cost, chosen) / (steps - 1), errors)

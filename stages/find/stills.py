@@ -48,7 +48,8 @@ AGREES = 3.0
 """How many times the coding noise a pixel may lie off the line between both pictures."""
 LEAST_NOISE = 1.5 / 255
 MOST_NOISE = 8 / 255
-"""Bounds of the coding noise (root mean square) that is believed of a frame."""
+"""Least and largest coding noise that a frame is taken to have: root mean square of levels in
+[0, 1], written in 8-bit levels."""
 OFF_LINE = 0.06
 """Part of the pixels that may lie off the line: colours bleed along the edge of a matte."""
 SHOWN = 0.006

@@ -48,7 +48,7 @@ class Stretch:
     frames: ``(T, H, W, 3)``, encoded or linear.
     low, high: the first and the last frame that belong to the two shots or the transition.
     dense: whether the clean frames are carried by dense flows, not by camera motion alone.
-    measurements: those that were made already, by the clean frames between which they were made.
+    measurements: those that exist already, by the clean frames between which they were taken.
     """
 
     frames: Array

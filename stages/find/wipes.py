@@ -25,7 +25,7 @@ ROWS, COLUMNS = 12, 16
 SOFTNESSES = (0.01, 0.03, 0.06, 0.09, 0.12, 0.15, 0.2, 0.25, 0.3, 0.4, 0.55, 0.75, 1.0)
 """Widths of the edge that are tried, as parts of its whole way."""
 
-# The thresholds below were set on made wipes and dissolves of real shots.
+# The thresholds below were set on synthetic wipes and dissolves of real shots.
 EXPLAINED = 0.85  # share of the variance of the blocks' times that a pattern has to explain
 LEAST_RANGE = 0.15  # least time between the first and the last place, as part of the window
 # The same as part of the time that one place takes to change. In a dissolve it is 0.

@@ -3,15 +3,15 @@
 Three small networks draw a foreground, a background and a matte: ``I = m F + (1 - m) B``. Hints say
 where the foreground and where the background surely is.
 
-    first stage:  each layer inside its hint, and the matte 1 and 0 there
-    second stage: the same, half the L1 error of the mixture, and a push of the matte away from ½
-                  that grows; it ends at 30 dB
+- Stage 1 fits each layer inside its hint, and the matte to 1 and 0 there.
+- Stage 2 adds half the L1 error of the mixture, and a loss that drives the matte to 0 or 1, whose
+  weight grows. It stops when the reconstruction reaches 30 dB.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -38,19 +38,22 @@ from stages.published.networks import (
     still_jitter,
 )
 
-STAGES = (2000, 4000)
-"""Steps of the two stages."""
+STAGE_STEPS = (2000, 4000)
+"""Most steps of the two stages. The paper does not tell them; docs/paper.md lists such choices."""
 
-ENOUGH = 30.0
-"""PSNR of the reconstruction that ends the second stage, in dB."""
+TARGET_PSNR = 30.0
+"""PSNR of the reconstruction that ends the second stage, in dB, as published."""
 
 BATCH = 4
-"""Frames of a clip that are drawn at once."""
+"""Frames of a clip that are drawn at once. Chosen for memory; the publication leaves it open."""
 
 
-def push(progress: float) -> float:
-    """Return the weight of the push away from one half: ``0.001 floor(step / 100)``."""
-    return 1e-3 * (step_of(progress, STAGES[1]) // 100)
+def binary_matte_weight(progress: float) -> float:
+    """Return the weight of the loss of mattes between 0 and 1: ``0.001 floor(step / 100)``.
+
+    progress: of the second stage, 0 to 1.
+    """
+    return 1e-3 * (step_of(progress, STAGE_STEPS[1]) // 100)
 
 
 FIRST_WEIGHTS: dict[str, Schedule] = {
@@ -59,18 +62,18 @@ FIRST_WEIGHTS: dict[str, Schedule] = {
     "matte": constant(1.0),
     "mask_consistency": constant(1.0),
 }
-"""The weight of each loss of the first stage. Mask consistency is a clip's only."""
+"""The weight of each loss of the first stage. Only clips have mask consistency."""
 
 SECOND_WEIGHTS: dict[str, Schedule] = FIRST_WEIGHTS | {
     "reconstruction": constant(0.5),
-    "push": push,
+    "binary_matte": binary_matte_weight,
 }
 """The weight of each loss of the second stage."""
 
 
 @dataclass(frozen=True)
 class PublishedSegments:
-    """The fitted layers on the CPU.
+    """Hold the fitted layers on the CPU.
 
     foreground, background: ``(T, 3, H, W)`` in [0, 1]. matte: ``(T, 1, H, W)`` in [0, 1].
     steps: that were taken.
@@ -95,63 +98,92 @@ def fit_segmentation(
     """Fit the networks to the frames ``(T, 3, H, W)`` of a clip, or to one picture.
 
     foreground_hint, background_hint: where a layer surely is, ``(T, 1, H, W)`` in [0, 1].
-    steps: of both stages together, at most. on_step: called with the progress and the losses.
+    steps: of both stages together, at most.
+    on_step: called with the progress, 0 to 1, and the losses.
     """
-    count = len(frames)
-    size = (frames.shape[-2], frames.shape[-1])
-    target = frames.to(device)
-    inside = foreground_hint.to(device)
-    outside = background_hint.to(device)
-    noises = layer_noises(3, count, size, seed)
-    module = PublishedNetworks((3, 3, 1), noises, seed, [THREE_LEVELS_3X3] * 3).to(device)
-    jitter = InputJitter(seed)
-    best = BestSnapshot(steps_a_pass(count, BATCH))
-    lengths = split_steps(steps, STAGES)
-    taken = 0
-
-    def draw(index: Tensor, progress: float, *, second: bool) -> DrawnStep:
-        whole = STAGES[1] if second else STAGES[0]
-        scale = still_jitter(step_of(progress, whole)) if count == 1 else JITTER
-        foreground, background, matte = module(index, jitter.draw(module, index, scale))
-        mixed = MatteComposite(matte).mix(background, foreground)
-        frame, sure, never = target[index], inside[index], outside[index]
-        losses = {
-            "foreground": hinted_error(foreground, frame, sure),
-            "background": hinted_error(background, frame, never),
-            "matte": hinted_error(matte, torch.ones_like(matte), sure)
-            + hinted_error(matte, torch.zeros_like(matte), never),
-            "mask_consistency": steady_matte(matte, index),
-        }
-        if second:
-            losses["reconstruction"] = reconstruction(mixed, frame)
-            losses["push"] = gray_loss(matte)
-        return DrawnStep(mixed, frame, losses)
-
+    fit = _SegmentationFit(
+        frames.to(device), foreground_hint.to(device), background_hint.to(device), seed
+    )
+    lengths = split_steps(steps, STAGE_STEPS)
     stages = (
         PublishedStage(lengths[0], FIRST_WEIGHTS, batch=BATCH),
-        PublishedStage(lengths[1], SECOND_WEIGHTS, batch=BATCH, ends_at=ENOUGH),
+        PublishedStage(lengths[1], SECOND_WEIGHTS, batch=BATCH, ends_at=TARGET_PSNR),
     )
-    for number, stage in enumerate(stages):
-        begin = taken
+    draws = (fit.draw_first_stage, fit.draw_second_stage)
+    # The first stage does not fit the mixture, so its snapshots do not count.
+    best = BestSnapshot(steps_a_pass(len(frames), BATCH))
+    snapshots = (BestSnapshot(steps_a_pass(len(frames), BATCH)), best)
+    taken = 0
+    for stage, draw, snapshot in zip(stages, draws, snapshots, strict=True):
 
-        def note(
+        def report(
             progress: float,
             losses: Mapping[str, float],
-            begin: int = begin,
-            length: int = stage.steps,
+            steps_before: int = taken,
+            stage_steps: int = stage.steps,
         ) -> None:
             if on_step is not None:
-                on_step((begin + progress * length) / sum(lengths), losses)
-
-        # The first stage does not ask for the mixture, so its snapshots do not count.
-        snapshot = best if number else BestSnapshot(steps_a_pass(count, BATCH))
-
-        def draw_stage(index: Tensor, progress: float, second: bool = number == 1) -> DrawnStep:
-            return draw(index, progress, second=second)
+                on_step((steps_before + progress * stage_steps) / sum(lengths), losses)
 
         taken += fit_stage(
-            module, draw_stage, stage, frames=count, best=snapshot, seed=seed, on_step=note
+            fit.module, draw, stage, frames=len(frames), best=snapshot, seed=seed, on_step=report
         )
-    best.apply(module)
-    foreground, background, matte = module.render(torch.arange(count), BATCH)
+    best.apply(fit.module)
+    foreground, background, matte = fit.module.render(torch.arange(len(frames)), BATCH)
     return PublishedSegments(foreground, background, matte, taken)
+
+
+class _SegmentationFit:
+    """Draw the steps of both stages.
+
+    frames: ``(T, 3, H, W)``. foreground_hint, background_hint: ``(T, 1, H, W)`` in [0, 1]. All are
+    on the device that the networks are fitted on. seed: of the networks and of their noise.
+    """
+
+    def __init__(
+        self, frames: Tensor, foreground_hint: Tensor, background_hint: Tensor, seed: int
+    ) -> None:
+        self.frames = frames
+        self.foreground_hint = foreground_hint
+        self.background_hint = background_hint
+        noises = layer_noises(3, len(frames), (frames.shape[-2], frames.shape[-1]), seed)
+        networks = [THREE_LEVELS_3X3] * 3
+        self.module = PublishedNetworks((3, 3, 1), noises, seed, networks).to(frames.device)
+        self.jitter = InputJitter(seed)
+
+    def draw_first_stage(self, index: Tensor, progress: float) -> DrawnStep:
+        """Draw the frames ``index`` ``(B,)``, with the losses inside the hints.
+
+        progress: of the stage, 0 to 1.
+        """
+        return self._draw(index, step_of(progress, STAGE_STEPS[0]))[0]
+
+    def draw_second_stage(self, index: Tensor, progress: float) -> DrawnStep:
+        """Draw the frames ``index`` ``(B,)``, with the losses of the mixture, too.
+
+        progress: of the stage, 0 to 1.
+        """
+        step, matte = self._draw(index, step_of(progress, STAGE_STEPS[1]))
+        losses = {
+            **step.losses,
+            "reconstruction": reconstruction(step.mixture, step.target),
+            "binary_matte": gray_loss(matte),
+        }
+        return replace(step, losses=losses)
+
+    def _draw(self, index: Tensor, stage_step: int) -> tuple[DrawnStep, Tensor]:
+        """Return the step with the losses of both stages, and the matte ``(B, 1, H, W)``."""
+        scale = still_jitter(stage_step) if len(self.frames) == 1 else JITTER
+        noise = self.jitter.draw(self.module, index, scale)
+        foreground, background, matte = self.module(index, noise)
+        mixture = MatteComposite(matte).mix(background, foreground)
+        target = self.frames[index]
+        foreground_hint, background_hint = self.foreground_hint[index], self.background_hint[index]
+        losses = {
+            "foreground": hinted_error(foreground, target, foreground_hint),
+            "background": hinted_error(background, target, background_hint),
+            "matte": hinted_error(matte, torch.ones_like(matte), foreground_hint)
+            + hinted_error(matte, torch.zeros_like(matte), background_hint),
+            "mask_consistency": steady_matte(matte, index),
+        }
+        return DrawnStep(mixture, target, losses), matte

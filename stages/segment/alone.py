@@ -21,7 +21,7 @@ from stages.motion.flow import resize, shrunk
 from stages.optim.fit import FitPlan, OnStep
 from stages.published.fit import planned_steps, shortened_notes
 from stages.published.networks import FULL_PIXELS
-from stages.published.segmentation import STAGES, fit_segmentation
+from stages.published.segmentation import STAGE_STEPS, fit_segmentation
 from stages.segment.account import OPAQUE, background_shares, matte_notes
 from stages.segment.background import complete, push_pull
 from stages.segment.fit import SegmentEvidence, Segments, fit_segments
@@ -51,13 +51,14 @@ class HintMasks:
     @classmethod
     def drawn(cls, context: SeparationContext, count: int) -> HintMasks:
         """Return what the user marked in a window of ``count`` frames."""
-        marks = [mark for mark in context.marks if not mark.foreground]
-        if not marks:
+        regions = [region for region in context.marks if not region.foreground]
+        if not regions:
             return cls(context.hint)
-        background = torch.zeros(count, 1, *marks[0].pixels.shape)
-        for mark in marks:
-            places = slice(None) if mark.place is None else slice(mark.place, mark.place + 1)
-            background[places] = torch.maximum(background[places], mark.pixels.float())
+        background = torch.zeros(count, 1, *regions[0].pixels.shape)
+        for region in regions:
+            index = region.window_index
+            frames = slice(None) if index is None else slice(index, index + 1)
+            background[frames] = torch.maximum(background[frames], region.pixels.float())
         return cls(context.hint, background)
 
     def of(self, votes: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
@@ -153,7 +154,7 @@ def _published(
         )
         return Segments(found.foreground, found.background, found.matte), found.steps
 
-    whole = sum(STAGES) * len(groups)
+    whole = sum(STAGE_STEPS) * len(groups)
     planned = planned_steps(lambda steps: fitted(groups[0], steps), whole, context)
     parts, taken = [], 0
     for number, group in enumerate(groups):

@@ -1,4 +1,4 @@
-"""Draw the matte's edge: a cut along the colour edges of every frame, then soft at full size."""
+"""Draw the matte's edge: a graph cut along each frame's colour edges, then soft at full size."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ from torch import Tensor
 from stages.motion.flow import resize
 from stages.segment.votes import guided_lines
 
+# The constants below were chosen on the development footage.
 SURE_MOVING, SURE_STILL = 0.2, 0.1
 """Mattes this near to 0 and 1 may not change, under a moving camera and otherwise.
 
-Under a moving camera, the cut removed thin limbs at 0.1.
+Under a moving camera, the graph cut removed thin limbs at 0.1.
 """
 LEAST = 20  # sure pixels of each side that are needed to learn its colours
-CUT_ROUNDS = 2
+CUT_ROUNDS = 2  # iterations of GrabCut, each of which learns the colours again
 RADIUS, FLOOR = 2, 1e-4
-"""Radius in pixels and variance floor of the guided filter that softens the cut."""
+"""Radius in pixels and variance floor of the guided filter that softens the graph cut's edge."""
 SOFT = 0.1  # part of the filter's range that is clipped at both ends
 
 

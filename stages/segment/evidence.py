@@ -1,14 +1,14 @@
-"""What the user's marks say of a picture: certain pixels of both sides, and what is likely.
+"""Tell from the user's regions which pixels of a picture are certain, and what is likely elsewhere.
 
-A mark is understood by its shape:
+A region is understood by its shape:
 
 - A box (an upright filled rectangle) bounds the foreground: outside is background, inside is open.
 - Thin strokes and points are certain.
 - Any other area is a rough mask: its core is certain, the rest of it is likely. Around it nothing
   is assumed, because a blob may be much smaller than what it marks.
-- Marks of the background are certain, whatever their shape.
+- Regions of the background are certain, whatever their shape.
 
-Marks add up. What is certain foreground stays so outside of a box.
+Regions add up. What is certain foreground stays so outside of a box.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from stages.marks import HintMark
+from stages.hint_regions import HintRegion
 
 STROKE = 0.06
-"""Part of the picture's shorter side; a mark that is nowhere thicker is a stroke."""
+"""Part of the picture's shorter side; a region that is nowhere thicker is a stroke."""
 CORE = 0.5  # part of a rough mask's greatest depth from which on a pixel is certain
 LIKELY = 1.0  # log-odds in the rest of a rough mask
 BOXED = (1.5, 2.5, 1.0)
@@ -34,8 +34,8 @@ DOT = 0.01  # radius of a point as a part of the shorter side
 
 
 @dataclass(frozen=True)
-class MarkEvidence:
-    """What is known of one picture.
+class RegionEvidence:
+    """Hold what is known of one picture.
 
     ours, theirs: certain foreground and background, ``(h, w)`` of bool, nowhere both.
     prior: log-odds ``(h, w)`` of the other pixels; zero where nothing is known.
@@ -46,18 +46,18 @@ class MarkEvidence:
     prior: Tensor
 
 
-def evidence(marks: Iterable[HintMark], size: tuple[int, int]) -> MarkEvidence:
-    """Return what ``marks`` of one frame say, at the size ``(h, w)`` of the work."""
+def evidence(regions: Iterable[HintRegion], size: tuple[int, int]) -> RegionEvidence:
+    """Return what the regions of one frame say, at the working size ``(h, w)``."""
     ours, theirs, inside = (torch.zeros(size, dtype=torch.bool) for _ in range(3))
     prior = torch.zeros(size)
     boxes: list[Tensor] = []
-    for mark in marks:
-        drawn = _fitted(mark, size)
-        if not mark.foreground:
+    for region in regions:
+        drawn = _fitted(region, size)
+        if not region.foreground:
             theirs |= drawn
-        elif mark.is_box:
+        elif region.is_box:
             inside |= drawn
-            boxes.append(_box_prior(mark, size))
+            boxes.append(_box_prior(region, size))
         else:
             core, rest = _core(drawn)
             ours |= core
@@ -67,14 +67,14 @@ def evidence(marks: Iterable[HintMark], size: tuple[int, int]) -> MarkEvidence:
         theirs |= ~inside
         in_box = torch.stack(boxes).amax(0)
         prior = torch.where(prior > 0, prior, in_box)
-    return MarkEvidence(ours & ~theirs, theirs, prior)
+    return RegionEvidence(ours & ~theirs, theirs, prior)
 
 
-def _fitted(mark: HintMark, size: tuple[int, int]) -> Tensor:
-    """Return the mark's pixels at another size; thin strokes do not vanish, points are dots."""
-    pixels = mark.pixels.float()[None, None]
+def _fitted(region: HintRegion, size: tuple[int, int]) -> Tensor:
+    """Return the region's pixels at another size; thin strokes do not vanish, points are dots."""
+    pixels = region.pixels.float()[None, None]
     fitted = functional.adaptive_max_pool2d(pixels, size)[0, 0] > 0
-    top, bottom, left, right = mark.bounds
+    top, bottom, left, right = region.bounds
     radius = round(DOT * min(size))
     if max(bottom - top, right - left) <= 2 and radius:
         fitted = _dilated(fitted, radius)
@@ -88,7 +88,7 @@ def _dilated(mask: Tensor, radius: int) -> Tensor:
 
 
 def _core(drawn: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the certain part of a mark and the rest of it, each ``(h, w)`` of bool."""
+    """Return the certain part of a region and the rest of it, each ``(h, w)`` of bool."""
     padded = np.pad(drawn.numpy().astype(np.uint8), 1)
     depth = torch.from_numpy(cv2.distanceTransform(padded, cv2.DIST_L2, 5)[1:-1, 1:-1])
     _, labels = cv2.connectedComponents(drawn.numpy().astype(np.uint8))
@@ -101,10 +101,10 @@ def _core(drawn: Tensor) -> tuple[Tensor, Tensor]:
     return core, drawn & ~core
 
 
-def _box_prior(mark: HintMark, size: tuple[int, int]) -> Tensor:
+def _box_prior(region: HintRegion, size: tuple[int, int]) -> Tensor:
     """Return log-odds ``(h, w)`` that fall from the box's middle to its corners."""
-    top, bottom, left, right = mark.bounds
-    height, width = mark.pixels.shape
+    top, bottom, left, right = region.bounds
+    height, width = region.pixels.shape
     y = (torch.arange(size[0]) + 0.5)[:, None] * height / size[0]
     x = (torch.arange(size[1]) + 0.5) * width / size[1]
     down = (y - (top + bottom) / 2) / ((bottom - top) / 2)

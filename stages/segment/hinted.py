@@ -1,4 +1,4 @@
-"""Use the user's marks in a window: solve the marked frames, and carry what they say to others.
+"""Use the user's regions in a window: solve the marked frames, and carry what they say to others.
 
 A marked frame is cut out as a picture, see :mod:`stages.segment.marked`. In a clip, what is certain
 and what was cut out are carried along the flow, as far as it is trusted. What is certain overrules
@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from stages.context import SeparationContext
-from stages.marks import HintMark
+from stages.hint_regions import HintRegion
 from stages.motion.flow import resize, warp
-from stages.segment.evidence import MarkEvidence, evidence
+from stages.segment.evidence import RegionEvidence, evidence
 from stages.segment.marked import cut_out
 from stages.segment.motion import FADING, WindowMotion
 from stages.segment.still import saliency_odds
@@ -31,37 +31,37 @@ DRAWN = 0.5  # level above which a pixel of a hint is marked
 class MarkedFrame:
     """Hold what was found in a marked frame.
 
-    known: what the marks say, ``(h, w)``. odds: log-odds of what was cut out, ``(h, w)``.
+    known: what the user's regions say, ``(h, w)``. odds: log-odds of what was cut out, ``(h, w)``.
     """
 
-    known: MarkEvidence
+    known: RegionEvidence
     odds: Tensor
 
 
 Marked = Mapping[int, MarkedFrame]
-"""Marked frames by their place in the window."""
+"""Marked frames by their index in the window."""
 
 
 def marked_frames(frames: Tensor, context: SeparationContext, *, moving: bool) -> Marked:
     """Cut out what is marked in each marked frame of a window.
 
     frames: ``(T, 3, h, w)`` in [0, 1]. moving: whether the window has motion. Otherwise it shows
-    separate pictures, or one picture all the time, whose marks hold for all of it.
+    separate pictures, or one picture all the time, whose regions hold for all of it.
     """
     size = (frames.shape[-2], frames.shape[-1])
     one_picture = not moving and not context.unordered
     found: dict[int, MarkedFrame] = {}
     for place, frame in enumerate(frames):
-        marks = _marks_at(place, context, moving=moving, all_places=one_picture)
-        if not marks:
+        regions = _regions_at(place, context, moving=moving, all_places=one_picture)
+        if not regions:
             continue
         if one_picture and found:
             found[place] = found[0]
             continue
-        known = evidence(marks, size)
-        if not any(mark.foreground for mark in marks):
+        known = evidence(regions, size)
+        if not any(region.foreground for region in regions):
             # Only background is marked, so what stands out is the best guess of the rest.
-            known = MarkEvidence(known.ours, known.theirs, saliency_odds(frame[None])[0])
+            known = RegionEvidence(known.ours, known.theirs, saliency_odds(frame[None])[0])
         found[place] = MarkedFrame(known, cut_out(frame, known))
     return found
 
@@ -119,13 +119,15 @@ def with_cuts(matte: Tensor, marked: Marked) -> Tensor:
     return cuts
 
 
-def _marks_at(
+def _regions_at(
     place: int, context: SeparationContext, *, moving: bool, all_places: bool
-) -> list[HintMark]:
-    """Return the marks for the frame at ``place``."""
-    marks = [mark for mark in context.marks if all_places or mark.place in (None, place)]
-    if marks or moving or context.hint is None or context.marks:
-        return marks
+) -> list[HintRegion]:
+    """Return the regions for the frame at ``place`` in the window."""
+    regions = [
+        region for region in context.marks if all_places or region.window_index in (None, place)
+    ]
+    if regions or moving or context.hint is None or context.marks:
+        return regions
     # Callers of the stage may give the hint alone, as one picture or as one for each frame.
     drawn = context.hint[min(place, len(context.hint) - 1), 0] > DRAWN
-    return [HintMark(drawn)] if bool(drawn.any()) else []
+    return [HintRegion(drawn)] if bool(drawn.any()) else []

@@ -1,7 +1,7 @@
 """Keep the foreground's identity from one window to the next.
 
-The windows of a clip overlap. What the window before found in the shared frames is the best
-evidence there is of what the foreground is: it holds where the foreground rests now.
+The windows of a clip overlap. Motion shows a moving object only. The previous window's matte also
+covers an object that has stopped.
 """
 
 from __future__ import annotations
@@ -14,32 +14,40 @@ from stages.segment.account import EMPTY
 from stages.segment.motion import WindowMotion
 from stages.segment.votes import SURE
 
-MOTION_SHARE = 1 / 3
-"""Weight of motion in the shared frames, beside what the window before found there."""
-HELD = 0.9  # confidence in the flow above which a pixel keeps its identity without loss
-STAYS = 1.5  # most log-odds of a resting pixel that was foreground in the window before
+# The constants below were chosen on the development footage.
+PREVIOUS_MATTE_MOTION_WEIGHT = 1 / 3
+"""Weight of motion's log-odds in the shared frames, where the previous matte's log-odds have 1."""
+FULL_TRUST = 0.9  # confidence in the flow, 0 to 1, from which a pixel keeps its identity entirely
+CARRIED_LOG_ODDS = 1.5  # largest log-odds of a resting pixel that was foreground before
 
 
-def with_before(odds: Tensor, before: Tensor | None, motion: WindowMotion) -> Tensor:
-    """Return the log-odds ``(T, h, w)`` of motion, joined with the matte of the window before.
+def with_previous_matte(
+    log_odds: Tensor, previous_matte: Tensor | None, motion: WindowMotion
+) -> Tensor:
+    """Return the log-odds ``(T, h, w)`` of motion, joined with the previous window's matte.
 
-    odds: of motion. motion: of frames of this size.
-    before: the matte of the first n frames, ``(n, 1, H, W)`` in [0, 1]; ``None`` in a first window.
-        One without a foreground says nothing.
+    log_odds: the log-odds of being foreground, from motion, ``(T, h, w)``.
+    previous_matte: the matte of the first n frames, ``(n, 1, H, W)`` in [0, 1]; ``None`` in a first
+        window. An empty matte is ignored.
+    motion: of frames of this size. Its ``backward`` is the flow from frame t to t - 1.
     """
-    if before is None or float((before > 0.5).float().mean()) < EMPTY:
-        return odds
-    size = (odds.shape[-2], odds.shape[-1])
-    count = min(len(before), len(odds))
-    found = resize(before[:count], size)[:, 0]
-    edge = torch.sigmoid(torch.tensor(-SURE)).item()
-    known = found.clamp(edge, 1 - edge).logit()
-    joined = odds.clone()
-    joined[:count] = (known + MOTION_SHARE * odds[:count]).clamp(-SURE, SURE)
-    stays = found[count - 1][None, None]
-    for t in range(count, len(odds)):
-        held = (motion.trust_backward[t - 1 : t] / HELD).clamp(max=1)
-        stays = held * warp(stays, motion.backward[t - 1 : t])
-        raised = torch.maximum(joined[t], STAYS * (2 * stays[0, 0] - 1))
-        joined[t] = torch.where(stays[0, 0] > 0.5, raised, joined[t])
+    if previous_matte is None or float((previous_matte > 0.5).float().mean()) < EMPTY:
+        return log_odds
+    size = (log_odds.shape[-2], log_odds.shape[-1])
+    count = min(len(previous_matte), len(log_odds))
+    previous_alpha = resize(previous_matte[:count], size)[:, 0]
+    # Alphas of 0 and 1 have infinite log-odds, so they are limited to those of sure pixels.
+    least_alpha = torch.sigmoid(torch.tensor(-SURE)).item()
+    previous_log_odds = previous_alpha.clamp(least_alpha, 1 - least_alpha).logit()
+    weighted_motion = PREVIOUS_MATTE_MOTION_WEIGHT * log_odds[:count]
+    joined = log_odds.clone()
+    joined[:count] = (previous_log_odds + weighted_motion).clamp(-SURE, SURE)
+    # After the shared frames, the flow carries the last alpha on, and loses it where it is unsure.
+    carried_alpha = previous_alpha[count - 1][None, None]
+    for t in range(count, len(log_odds)):
+        flow_trust = (motion.trust_backward[t - 1 : t] / FULL_TRUST).clamp(max=1)
+        carried_alpha = flow_trust * warp(carried_alpha, motion.backward[t - 1 : t])
+        alpha = carried_alpha[0, 0]
+        raised = torch.maximum(joined[t], CARRIED_LOG_ODDS * (2 * alpha - 1))
+        joined[t] = torch.where(alpha > 0.5, raised, joined[t])
     return joined

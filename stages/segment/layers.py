@@ -34,7 +34,7 @@ from stages.segment.behind import behind_odds
 from stages.segment.cut import SOFT, SURE_MOVING, SURE_STILL, cut, refine
 from stages.segment.fit import SegmentEvidence, Segments, fit_segments
 from stages.segment.hinted import Marked, marked_frames, pinned, with_cuts, with_marked
-from stages.segment.identity import with_before
+from stages.segment.identity import with_previous_matte
 from stages.segment.motion import WindowMotion, camera_rests, find_motion, shown_motion
 from stages.segment.parallax import outline_motion, unexplained
 from stages.segment.soften import soften
@@ -228,7 +228,7 @@ def matte_odds(
     before = context.before.get("matte")
     odds, unit = speed_odds(motion.speed)
     odds = shown_odds(odds, shown_motion(frames, motion), motion.speed)
-    odds = _with_rested(with_before(odds, before, motion), motion)
+    odds = _with_rested(with_previous_matte(odds, before, motion), motion)
 
     def voted(odds: Tensor, turns: int = TURNS) -> Tensor:
         if context.hint is not None and marks is not None and not marked:
@@ -241,7 +241,7 @@ def matte_odds(
         if len(frames) < LEAST_FRAMES:
             return found
         # Parallax may be faster than the object. The object is what motion jumps around.
-        far = with_before(speed_odds(unexplained(motion), FAR)[0], before, motion)
+        far = with_previous_matte(speed_odds(unexplained(motion), FAR)[0], before, motion)
         other = voted(_with_rested(far, motion))
         plainly = outline_motion(motion, other > 0) > max(
             JUMPS, PLAINLY * outline_motion(motion, found > 0)

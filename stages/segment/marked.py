@@ -1,10 +1,10 @@
 """Cut out what the user marked in one picture.
 
 Colours of both sides are learnt as densities, over the whole picture and near each place, and
-their ratio is cut along the colour edges. The cut is learnt from again, for a few turns: GrabCut
-(Rother et al. 2004) with kernel densities instead of mixtures, local colours, and a convex cut.
-At first every unmarked pixel counts as background to learn from, because the thing is usually the
-smaller part. What is not connected to the marks is left out.
+their ratio decides a graph cut along the colour edges. The result is learnt from again, for a few
+turns: GrabCut (Rother et al. 2004) with kernel densities instead of mixtures, local colours, and a
+convex cut. At first every unmarked pixel counts as background to learn from, because the thing is
+usually the smaller part. What is not connected to the user's regions is left out.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stages.segment.evidence import MarkEvidence
+from stages.segment.evidence import RegionEvidence
 from stages.segment.relaxed_cut import edge_weights, relaxed_cut
 from stages.segment.votes import (
     EDGE,
@@ -29,13 +29,14 @@ from stages.segment.votes import (
     spread_colours,
 )
 
-TURNS = 5
+# The constants below were chosen on the development footage.
+TURNS = 5  # times that the colours are learnt and the picture is cut
 COLOUR_BINS = 44  # of L, a and b each; a shadow on water differs little from a dark bird
 LOCAL_BINS = (10, 8, 6, 12, 7)
 """Bins of L, a, b, x and y of the local densities."""
 LOCAL_SHARE = 0.5  # weight of the local log-odds; the picture's have 1
 RARE = 5e-5  # added to densities, as a part of all pixels in a bin
-LOCAL_RARE = RARE / 20
+LOCAL_RARE = RARE / 20  # the same for local densities, which have more bins
 MOST = 4.0  # most log-odds by colours
 UNMARKED = -0.5  # log-odds of a pixel of which nothing is known
 CUT_SHARE = 0.05  # weight of log-odds against the outline's length
@@ -44,12 +45,12 @@ CERTAIN = 50.0  # log-odds that no outline overrules
 LEAST_PART = 0.05  # of the largest part, for another part of the foreground in a box
 
 
-def cut_out(picture: Tensor, known: MarkEvidence) -> Tensor:
+def cut_out(picture: Tensor, known: RegionEvidence) -> Tensor:
     """Return log-odds ``(h, w)`` of the foreground, at most :data:`SURE` from zero.
 
     Where they are positive is what was cut out.
 
-    picture: ``(3, h, w)`` in [0, 1]. known: what the marks say, of this size.
+    picture: ``(3, h, w)`` in [0, 1]. known: what the user's regions say, at this size.
     """
     height, width = known.prior.shape
     looks = spread_colours(picture[None])
@@ -98,7 +99,7 @@ def colour_odds(
 
 
 def connected(found: Tensor, ours: Tensor) -> Tensor:
-    """Return ``found`` ``(h, w)`` in [0, 1] without the parts that are not connected to a mark.
+    """Return ``found`` ``(h, w)`` in [0, 1] without the parts that touch no region of the user.
 
     ours: the certain pixels, ``(h, w)`` of bool. Without any, small parts are left out.
     """

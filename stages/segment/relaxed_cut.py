@@ -15,12 +15,15 @@ from torch import Tensor
 
 STEP = 0.25
 """Size of primal and dual steps: the operator's squared norm is at most 16 with 8 neighbours."""
-ROUNDS = 100
-"""Iterations; by then nearly all pixels are at 0 or 1."""
+ITERATIONS = 100  # by then nearly all pixels are at 0 or 1
 NEIGHBOURS = ((0, 1), (1, 0), (1, 1), (1, -1))
 """Row and column offsets of half of the neighbours; the other half are their opposites."""
-CONTRAST = 2.0  # times the mean squared difference at which an edge's weight falls to a third
-LEAST_EDGE = 0.05  # weight of the length of an outline that runs along strong edges
+CONTRAST = 2.0
+"""Squared difference at which an edge's weight falls to 1/e, in mean squared differences (Boykov
+and Jolly 2001)."""
+LEAST_EDGE = 0.05
+"""Weight of the outline's length along strong edges; a flat picture has 1 more. Chosen on the
+development footage."""
 
 
 def edge_weights(colours: Tensor) -> list[Tensor]:
@@ -41,29 +44,29 @@ def edge_weights(colours: Tensor) -> list[Tensor]:
     ]
 
 
-def relaxed_cut(odds: Tensor, weights: list[Tensor], share: float) -> Tensor:
-    """Return the cut ``(h, w)`` in [0, 1], nearly everywhere 0 or 1.
+def relaxed_cut(log_odds: Tensor, weights: list[Tensor], data_weight: float) -> Tensor:
+    """Return the graph cut ``(h, w)`` in [0, 1], nearly everywhere 0 or 1.
 
-    odds: log-odds ``(h, w)``. weights: of the edges, see :func:`edge_weights`.
-    share: weight of the log-odds against the outline's length.
+    log_odds: of label 1, ``(h, w)``. weights: of the edges, see :func:`edge_weights`.
+    data_weight: weight of the log-odds against the outline's length.
     """
-    found = (odds > 0).to(odds)
-    ahead = found.clone()
+    u = (log_odds > 0).to(log_odds)
+    u_extrapolated = u.clone()
     duals = [torch.zeros_like(weight) for weight in weights]
-    force = STEP * share * odds
-    for _ in range(ROUNDS):
-        divergence = torch.zeros_like(found)
+    data_step = STEP * data_weight * log_odds
+    for _ in range(ITERATIONS):
+        divergence = torch.zeros_like(u)
         for offset, weight, dual in zip(NEIGHBOURS, weights, duals, strict=True):
-            first, second = _pairs(ahead, offset)
+            first, second = _pairs(u_extrapolated, offset)
             dual.add_(second - first, alpha=STEP)
             torch.minimum(torch.maximum(dual, -weight), weight, out=dual)
             first, second = _pairs(divergence, offset)
             first.add_(dual)
             second.sub_(dual)
-        moved = (found + STEP * divergence + force).clamp_(0, 1)
-        ahead = 2 * moved - found
-        found = moved
-    return found
+        u_next = (u + STEP * divergence + data_step).clamp_(0, 1)
+        u_extrapolated = 2 * u_next - u
+        u = u_next
+    return u
 
 
 def _pairs(values: Tensor, offset: tuple[int, int]) -> tuple[Tensor, Tensor]:

@@ -9,6 +9,8 @@ weight). Pixels stay on their side of one half, and outside the band nothing cha
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 import torch
@@ -18,16 +20,36 @@ from torch import Tensor
 from stages.motion.flow import box
 from stages.segment.background import dilate
 
+# The constants below were chosen on the development footage.
 BAND = 0.012
 """Width of the band to each side of the matte's edge, in longer sides of the picture."""
-STEPS = (0.0, 1.0, 2.0)
-"""Distances of the samples beyond the nearest sure pixel, in widths of the band."""
-NOISE = 0.02  # error of a mixture in RGB distance that always counts as noise
-NEARNESS = 0.004  # cost in RGB distance of a sample that is one band's width further away
-FARTHEST = 2.2  # widths of the band to the nearest sure pixel, where it is the same part's colour
-SIDE = 0.01  # distance from one half that keeps a pixel on its side after rounding to 8 bits
+SAMPLE_DISTANCES = (0.0, 1.0, 2.0)
+"""Distances of the samples beyond the nearest certain pixel, in band widths."""
+NOISE = 0.02  # error of a mixture that always counts as noise, as an RGB distance
+DISTANCE_COST = 0.004  # cost of a sample that is one band width farther away, as an RGB distance
+FARTHEST = 2.2
+"""Largest distance to the nearest certain pixel, in band widths; farther pixels may belong to
+another part of the object."""
+SIDE = 0.01  # distance of alpha from one half that keeps a pixel on its side after 8-bit rounding
 AROUND = 3  # radius in pixels of the squares in which evidence and noise are compared
-FACTOR = 0.6  # the noise is overestimated by the spread of distant samples: part that counts
+NOISE_FACTOR = 0.6
+"""Factor on the noise estimate, because distant samples spread more than near ones."""
+
+Samples = list[tuple[Tensor, Tensor]]
+"""Colours ``(3, n)`` of certain pixels for each of n pixels, and their distances ``(n,)`` in band
+widths, one pair for each sample distance."""
+
+
+@dataclass(frozen=True)
+class ColourMixture:
+    """Hold the mixture that explains each of n pixels best.
+
+    foreground, background: colours ``(3, n)`` in [0, 1]. error: RGB distance left, ``(n,)``.
+    """
+
+    foreground: Tensor
+    background: Tensor
+    error: Tensor
 
 
 def soften(matte: Tensor, frames: Tensor, background: Tensor, missing: Tensor) -> Tensor:
@@ -43,104 +65,150 @@ def soften(matte: Tensor, frames: Tensor, background: Tensor, missing: Tensor) -
     )
 
 
-def _softened(matte: Tensor, frame: Tensor, behind: Tensor, missing: Tensor, width: int) -> Tensor:
-    """Return one frame's matte ``(1, H, W)``; the arguments are those of :func:`soften`."""
+def _softened(
+    matte: Tensor, frame: Tensor, revealed: Tensor, missing: Tensor, width: int
+) -> Tensor:
+    """Return one frame's softened matte ``(1, H, W)`` in [0, 1].
+
+    matte: ``(1, H, W)`` in [0, 1]. frame: ``(3, H, W)`` in [0, 1].
+    revealed: the background that other frames show here, ``(3, H, W)`` in [0, 1].
+    missing: where it is only filled in, ``(1, H, W)`` of bool. width: of the band, in pixels.
+    """
     inside = matte > 0.5
-    sure_ours = ~dilate(~inside[None], width)[0, 0]
-    sure_theirs = ~dilate(inside[None], width)[0, 0]
-    band = ~(sure_ours | sure_theirs)
-    if not (bool(sure_ours.any()) and bool(sure_theirs.any()) and bool(band.any())):
+    certain_foreground = ~dilate(~inside[None], width)[0, 0]
+    certain_background = ~dilate(inside[None], width)[0, 0]
+    band = ~(certain_foreground | certain_background)
+    if not all(bool(each.any()) for each in (certain_foreground, certain_background, band)):
         return matte
     rows, columns = band.nonzero(as_tuple=True)
     colours = frame[:, rows, columns]
-    ours = _samples(frame, sure_ours, rows, columns, width)
-    theirs = _samples(frame, sure_theirs, rows, columns, width)
+    foreground_samples = _samples(frame, certain_foreground, rows, columns, width)
+    background_samples = _samples(frame, certain_background, rows, columns, width)
+    # The object is thinner than the band where the nearest certain colour is another part's.
+    near = (foreground_samples[0][1] <= FARTHEST) & (background_samples[0][1] <= FARTHEST)
     # What other frames show at this very place is the best guess of the background.
-    seen = behind[:, rows, columns]
     cost = torch.where(missing[0, rows, columns], torch.inf, 0.0)
-    theirs = [*theirs, (seen, cost)]
-    front, back, error = _best_pair(colours, ours, theirs)
-    apart = front - back
-    length = apart.norm(dim=0).clamp_min(1e-3)
-    along = apart / length
-    share = (((colours - back) * along).sum(0) / length).clamp(0, 1)
-    given = matte[0, rows, columns]
-    # Texture makes a pure pixel look mixed: its spread along the same direction is noise.
-    spread = [
-        torch.stack([(((each - kept) * along).sum(0)) ** 2 for each, _ in samples]).mean(0)
-        for samples, kept in ((ours, front), (theirs, back))
-    ]
-    noise = given**2 * spread[0] + (1 - given) ** 2 * spread[1] + error**2 + NOISE**2
-    moved = (length * (share - given)) ** 2
-    grids = torch.zeros(3, *matte.shape[-2:])
-    for grid, values in zip(grids, (moved, noise, torch.ones_like(noise)), strict=True):
-        grid[rows, columns] = values
-    mean = box(grids[None], AROUND)[0] / box(grids[None, 2:], AROUND)[0].clamp_min(1e-6)
-    gain = (1 - FACTOR * mean[1] / mean[0].clamp_min(1e-9)).clamp(0, 1)
-    # Where the object is thinner than the band, the nearest sure colour is another part's.
-    near = (ours[0][1] <= FARTHEST) & (theirs[0][1] <= FARTHEST)
-    mixed = given + near * gain[rows, columns] * (share - given)
+    background_samples.append((revealed[:, rows, columns], cost))
+    mixture = _best_pair(colours, foreground_samples, background_samples)
+    alpha = matte[0, rows, columns]
+    evidence, noise, change = _change_of_alpha(
+        colours, alpha, mixture, foreground_samples, background_samples
+    )
+    mean = _means_in_band(torch.stack([evidence, noise]), band)
+    gain = (1 - NOISE_FACTOR * mean[1] / mean[0].clamp_min(1e-9)).clamp(0, 1)
+    mixed = alpha + near * gain[rows, columns] * change
     result = matte.clone()
     # The cut decides the side of a pixel, the mixture only how soft the edge is.
     result[0, rows, columns] = torch.where(
-        given > 0.5, mixed.clamp_min(0.5 + SIDE), mixed.clamp_max(0.5 - SIDE)
+        alpha > 0.5, mixed.clamp_min(0.5 + SIDE), mixed.clamp_max(0.5 - SIDE)
     )
     return result
 
 
-def _best_pair(
-    colours: Tensor, ours: list[tuple[Tensor, Tensor]], theirs: list[tuple[Tensor, Tensor]]
+def _change_of_alpha(
+    colours: Tensor,
+    alpha: Tensor,
+    mixture: ColourMixture,
+    foreground_samples: Samples,
+    background_samples: Samples,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the foreground and background that mix best to the colours, and the error left."""
-    best = torch.full_like(colours[0], torch.inf)
-    kept = [torch.zeros_like(colours), torch.zeros_like(colours), torch.zeros_like(best)]
-    for front, far in ours:
-        for back, away in theirs:
-            apart = front - back
-            squared = (apart**2).sum(0).clamp_min(1e-6)
-            share = (((colours - back) * apart).sum(0) / squared).clamp(0, 1)
-            error = (colours - back - share * apart).norm(dim=0)
-            price = error + NEARNESS * (far + away)
-            better = price < best
-            best = torch.where(better, price, best)
-            kept = [
-                torch.where(better, new, old)
-                for new, old in zip((front, back, error), kept, strict=True)
-            ]
-    return kept[0], kept[1], kept[2]
+    """Return evidence, noise and the change of alpha that the mixture asks for, each ``(n,)``.
 
-
-def _samples(
-    frame: Tensor, sure: Tensor, rows: Tensor, columns: Tensor, width: int
-) -> list[tuple[Tensor, Tensor]]:
-    """Return colours of sure pixels for each pixel of the band, and how far these are away.
-
-    The samples lie behind the nearest sure pixel, on the line to it, at :data:`STEPS`.
-    frame: ``(3, H, W)``. sure: ``(H, W)`` of bool. rows, columns: the band's n pixels.
-    Returns pairs of ``(3, n)`` and ``(n,)``, the latter in widths of the band.
+    Evidence and noise are squared RGB distances. The change is in [-1, 1].
+    colours: of the band's n pixels, ``(3, n)``. alpha: of these pixels, in [0, 1].
     """
-    height, across = sure.shape
-    nearest_row, nearest_column = (torch.from_numpy(each) for each in _nearest(sure.cpu().numpy()))
+    difference = mixture.foreground - mixture.background
+    length = difference.norm(dim=0).clamp_min(1e-3)
+    direction = difference / length
+    along = ((colours - mixture.background) * direction).sum(0)
+    change = (along / length).clamp(0, 1) - alpha
+    # Texture makes a pure pixel look mixed: its spread along the same direction is noise.
+    foreground_spread = _spread(foreground_samples, mixture.foreground, direction)
+    background_spread = _spread(background_samples, mixture.background, direction)
+    spread = alpha**2 * foreground_spread + (1 - alpha) ** 2 * background_spread
+    return (length * change) ** 2, spread + mixture.error**2 + NOISE**2, change
+
+
+def _spread(samples: Samples, chosen: Tensor, direction: Tensor) -> Tensor:
+    """Return the mean squared distance ``(n,)`` of samples from the chosen ones.
+
+    chosen: colours ``(3, n)``. direction: unit vectors ``(3, n)`` along which distance counts.
+    """
+    squares = [((colours - chosen) * direction).sum(0) ** 2 for colours, _ in samples]
+    return torch.stack(squares).mean(0)
+
+
+def _means_in_band(values: Tensor, band: Tensor) -> Tensor:
+    """Return local means ``(C, H, W)`` of values that only the band's pixels have.
+
+    values: ``(C, n)``. band: ``(H, W)`` of bool, n of them true.
+    """
+    grids = torch.zeros(len(values) + 1, *band.shape)
+    grids[:-1, band] = values
+    grids[-1, band] = 1
+    sums = box(grids[None], AROUND)[0]
+    return sums[:-1] / sums[-1].clamp_min(1e-6)
+
+
+def _best_pair(
+    colours: Tensor, foreground_samples: Samples, background_samples: Samples
+) -> ColourMixture:
+    """Return the foreground and background that mix best to the colours.
+
+    colours: of n pixels, ``(3, n)`` in [0, 1].
+    """
+    lowest = torch.full_like(colours[0], torch.inf)
+    best = [torch.zeros_like(colours), torch.zeros_like(colours), torch.zeros_like(lowest)]
+    for foreground, foreground_distance in foreground_samples:
+        for background, background_distance in background_samples:
+            difference = foreground - background
+            squared = (difference**2).sum(0).clamp_min(1e-6)
+            alpha = (((colours - background) * difference).sum(0) / squared).clamp(0, 1)
+            error = (colours - background - alpha * difference).norm(dim=0)
+            cost = error + DISTANCE_COST * (foreground_distance + background_distance)
+            is_better = cost < lowest
+            lowest = torch.where(is_better, cost, lowest)
+            best = [
+                torch.where(is_better, new, old)
+                for new, old in zip((foreground, background, error), best, strict=True)
+            ]
+    return ColourMixture(*best)
+
+
+def _samples(frame: Tensor, certain: Tensor, rows: Tensor, columns: Tensor, width: int) -> Samples:
+    """Return colours of certain pixels for each pixel of the band, and their distances.
+
+    The samples lie behind the nearest certain pixel, on the line to it, at
+    :data:`SAMPLE_DISTANCES`.
+
+    frame: ``(3, H, W)``. certain: ``(H, W)`` of bool. rows, columns: the band's n pixels, ``(n,)``.
+    width: of the band, in pixels.
+    """
+    height, picture_width = certain.shape
+    nearest_row, nearest_column = (
+        torch.from_numpy(each) for each in _nearest(certain.cpu().numpy())
+    )
     row, column = nearest_row[rows, columns], nearest_column[rows, columns]
     down, right = (row - rows).float(), (column - columns).float()
-    size = torch.hypot(down, right).clamp_min(1)
-    found = []
-    for step in STEPS:
-        reach = step * width
-        y = (row + (reach * down / size).round().long()).clamp(0, height - 1)
-        x = (column + (reach * right / size).round().long()).clamp(0, across - 1)
-        y, x = torch.where(sure[y, x], y, row), torch.where(sure[y, x], x, column)
-        distance = torch.hypot((y - rows).float(), (x - columns).float()) / width
-        found.append((frame[:, y, x], distance))
-    return found
+    length = torch.hypot(down, right).clamp_min(1)
+    samples = []
+    for distance in SAMPLE_DISTANCES:
+        reach = distance * width
+        y = (row + (reach * down / length).round().long()).clamp(0, height - 1)
+        x = (column + (reach * right / length).round().long()).clamp(0, picture_width - 1)
+        is_certain = certain[y, x]
+        y, x = torch.where(is_certain, y, row), torch.where(is_certain, x, column)
+        away = torch.hypot((y - rows).float(), (x - columns).float()) / width
+        samples.append((frame[:, y, x], away))
+    return samples
 
 
-def _nearest(sure: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return row and column of the nearest sure pixel for every pixel, each ``(H, W)``."""
+def _nearest(certain: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return row and column of the nearest certain pixel for every pixel, each ``(H, W)``."""
     _, labels = cv2.distanceTransformWithLabels(
-        (~sure).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
+        (~certain).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
     )
-    ys, xs = sure.nonzero()
+    ys, xs = certain.nonzero()
     by_label = np.zeros((int(labels.max()) + 1, 2), np.int64)
     by_label[labels[ys, xs]] = np.stack([ys, xs], 1)
     return by_label[labels][..., 0], by_label[labels][..., 1]

@@ -19,7 +19,8 @@ from torch import Tensor
 from stages.motion.flow import box
 from stages.segment.motion import WindowMotion, border_distance
 
-TURNS = 4
+# The constants below were chosen on the development footage.
+TURNS = 4  # rounds of votes
 SURE = 3.0  # most log-odds by motion
 VOTE = 4.0  # most log-odds by votes
 COLOUR_SHARE = 0.7  # weight of the votes by colour; the motion's own log-odds have 1
@@ -42,7 +43,7 @@ COLOUR_BINS = 16  # of L, a and b each
 PLACE_BINS = 14  # of x and y each, beside colour
 SPEED_BINS = 16  # of the motion's x and y each
 SPEED_PLACE_BINS = 10  # of x and y each, beside motion
-FRAMES_PER_BIN = 3
+FRAMES_PER_BIN = 3  # along time, beside motion
 
 
 def vote(

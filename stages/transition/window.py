@@ -1,6 +1,7 @@
 """Read a transition's frames when they are needed.
 
-All of them are read small, to be worked on. One after another is read in full, to be finished.
+All frames are decoded in full and shrunk to the working size. To finish the layers, they are read
+once more, one after another at full size.
 """
 
 from __future__ import annotations

@@ -54,8 +54,9 @@ EDGE = 0.03
 WEIGHTS: dict[str, Schedule] = {"contrast": constant(1.0), "reflection": constant(1.0)}
 """The weight of every loss: differences of contrast with the changes of R, and the mean of R."""
 STEPS = 150
+"""Steps of Adam."""
 RATE = 0.1
-"""Steps and step size of Adam."""
+"""Adam's learning rate."""
 
 
 @dataclass(frozen=True)

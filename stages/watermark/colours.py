@@ -7,10 +7,12 @@ One picture ``(1, 3, H, W)`` in [0, 1], a mark of one opacity; maps ``(H, W)``.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
-from stages.watermark.find import OUTLINE, Mark, dilated, expansion_move, outline_sides, solve
+from stages.watermark.find import Mark, PairCosts, dilated, expansion_move, outline_sides, solve
 
 CORNERS = tuple((float(n & 1), float(n >> 1 & 1), float(n >> 2 & 1)) for n in range(8))
 TRIED = (*CORNERS, (0.5, 0.5, 0.5), (1.0, 0.5, 0.0), (0.0, 0.5, 1.0))
@@ -39,21 +41,18 @@ def all_colours(
     allowed: ``(H, W)`` in [0, 1], 0 where no mark may be. weight: how much each pixel counts.
     turns: iterations of a cut. spreads: from :func:`stages.watermark.find.texture`.
     """
-    matte, ink = mark.matte, mark.ink
+    plain = PairCosts(weight)
+    textured = PairCosts(weight, spreads=spreads)
     for _ in range(MOST_COLOURS):
         best: tuple[float, Tensor, Tensor] | None = None
         for hue in TRIED:
             colour = pictures.new_tensor(hue)
-            gain, part = _part(
-                pictures, matte, ink, mark.opacity, colour, allowed, weight, turns, None
-            )
+            gain, part = _part(pictures, mark, colour, plain, allowed, turns)
             for _ in range(SETTLING):
                 if not bool(part.any()):
                     break
-                colour = part_colour(pictures, matte, ink, mark.opacity, part)
-                gain, part = _part(
-                    pictures, matte, ink, mark.opacity, colour, allowed, weight, turns, spreads
-                )
+                colour = part_colour(pictures, mark, part)
+                gain, part = _part(pictures, mark, colour, textured, allowed, turns)
             rim = int((dilated(part, 1) & ~dilated(part, -1)).sum())
             if (
                 int(part.sum()) >= SMALLEST
@@ -64,43 +63,37 @@ def all_colours(
         if best is None:
             break
         _, part, colour = best
-        matte = torch.where(part, torch.full_like(matte, mark.opacity), matte)
-        ink = torch.where(part, mark.opacity * colour.view(3, 1, 1), ink)
-    return Mark(matte, ink, mark.opacity, mark.gain)
+        matte = torch.where(part, torch.full_like(mark.matte, mark.opacity), mark.matte)
+        ink = torch.where(part, mark.opacity * colour.view(3, 1, 1), mark.ink)
+        mark = replace(mark, matte=matte, ink=ink)
+    return mark
 
 
-def part_colour(
-    pictures: Tensor, matte: Tensor, ink: Tensor, opacity: float, part: Tensor
-) -> Tensor:
-    """Return the colour ``(3,)`` of a part of the mark.
+def part_colour(pictures: Tensor, mark: Mark, part: Tensor) -> Tensor:
+    """Return the colour ``(3,)`` of a further part of the mark.
 
     It is the median of what the part adds to the clean pixels just outside.
 
-    part: ``(H, W)``, boolean.
+    mark: what is known of the mark; its opacity is also the part's. part: ``(H, W)``, boolean.
     """
-    clean = (pictures - ink) / (1 - matte)
+    clean = (pictures - mark.ink) / (1 - mark.matte)
     outer, inner = outline_sides(pictures, part, clean)
     if outer.shape[-1] == 0:
         return pictures[0][:, part].median(1).values
-    return ((inner - (1 - opacity) * outer)[0].median(1).values / opacity).clamp(0, 1)
+    added = inner - (1 - mark.opacity) * outer
+    return (added[0].median(1).values / mark.opacity).clamp(0, 1)
 
 
 def _part(
-    pictures: Tensor,
-    matte: Tensor,
-    ink: Tensor,
-    opacity: float,
-    colour: Tensor,
-    allowed: Tensor,
-    weight: Tensor,
-    turns: int,
-    spreads: tuple[Tensor, ...] | None,
+    pictures: Tensor, mark: Mark, colour: Tensor, costs: PairCosts, allowed: Tensor, turns: int
 ) -> tuple[float, Tensor]:
     """Return the gain of this ``colour`` (3,), and the part ``(H, W)`` that takes it.
 
-    Pixels that nearly have this colour already are left out.
+    Pixels of the mark that nearly have this colour already are left out.
+    allowed: ``(H, W)`` in [0, 1], 0 where no mark may be. turns: iterations of a cut.
     """
-    cut = expansion_move(pictures, matte, ink, opacity, colour, OUTLINE, weight, spreads)
-    same = (matte[0] > 0) & ((ink - opacity * colour.view(3, 1, 1)).abs().amax(0) < NEW * opacity)
+    cut = expansion_move(pictures, mark, mark.opacity, colour, costs)
+    difference = (mark.ink - mark.opacity * colour.view(3, 1, 1)).abs().amax(0)
+    same = (mark.matte[0] > 0) & (difference < NEW * mark.opacity)
     part = solve(cut, allowed * ~same, turns)
     return -cut.cost(part), part

@@ -19,9 +19,9 @@ from stages.optim.timing import seconds_a_step
 
 SIDE = 24  # pixels around a hole, beside its own size, that the generator is fitted to
 PIXELS = 40_000  # a larger part is generated at a smaller size
-BATCH = 8
+BATCH = 8  # frames in a step
 SHARE = 0.6  # part of this call's time budget
-LEAST_STEPS = 10
+LEAST_STEPS = 10  # steps of the fit, however short the time budget is
 
 
 def fill(frames: Tensor, hole: Tensor, context: SeparationContext, steps: int) -> Tensor:

@@ -68,6 +68,12 @@ class Mark:
     opacity: float
     gain: float
 
+    @classmethod
+    def nothing(cls, pictures: Tensor) -> Mark:
+        """Return the mark that covers no pixel of the pictures ``(K, 3, H, W)``."""
+        ink = torch.zeros_like(pictures[0])
+        return cls(ink[:1], ink, 0.0, 0.0)
+
     @property
     def hue(self) -> Tensor:
         """Return the mean colour ``(3,)``."""
@@ -164,26 +170,32 @@ def texture(pictures: Tensor) -> tuple[Tensor, ...] | None:
     )
 
 
+@dataclass(frozen=True)
+class PairCosts:
+    """Hold what a pair of neighbouring pixels costs in a cut.
+
+    weight: how much each pixel counts, ``(H, W)``.
+    outline: cost of a pair that an outline separates.
+    spreads: from :func:`texture`. With them, a rare difference costs more than a common one.
+    """
+
+    weight: Tensor
+    outline: float = OUTLINE
+    spreads: tuple[Tensor, ...] | None = None
+
+
 def expansion_move(
-    pictures: Tensor,
-    matte: Tensor,
-    ink: Tensor,
-    opacity: float,
-    colour: Tensor,
-    outline: float,
-    weight: Tensor,
-    spreads: tuple[Tensor, ...] | None = None,
+    pictures: Tensor, mark: Mark, opacity: float, colour: Tensor, costs: PairCosts
 ) -> Cut:
     """Return the costs of an expansion move.
 
-    Each pixel keeps ``matte`` and ``ink``, or takes ``opacity`` and ``colour``. A pair costs the
-    misfit of ``sqrt((1 - m_x) (1 - m_y)) (C_y - C_x)``. This is the clean difference as strong as
-    it shows in the input, so the noise of both sides counts alike.
+    Each pixel keeps the matte and ink of ``mark``, or takes ``opacity`` and ``colour``. A pair
+    costs the misfit of ``sqrt((1 - m_x) (1 - m_y)) (C_y - C_x)``. This is the clean difference as
+    strong as it shows in the input, so the noise of both sides counts alike.
 
-    colour: ``(3,)`` or ``(3, H, W)``. outline: cost of a pair that an outline separates.
-    weight: how much each pixel counts, ``(H, W)``.
-    spreads: from :func:`texture`. With them, a rare difference costs more than a common one.
+    opacity: in [0, 1). colour: ``(3,)`` or ``(3, H, W)`` in [0, 1].
     """
+    matte, ink, spreads = mark.matte, mark.ink, costs.spreads
     new_ink = opacity * (colour.view(3, 1, 1) if colour.ndim == 1 else colour)
     kept, new = (pictures - ink) / (1 - matte), (pictures - new_ink) / (1 - opacity)
     show, new_show = (1 - matte).sqrt(), (1 - opacity) ** 0.5
@@ -203,8 +215,8 @@ def expansion_move(
                 return misfit(difference)
             return NAT * texture_nats(difference[0], spreads[number])
 
-        length = outline / (offset[0] ** 2 + offset[1] ** 2) ** 0.5
-        counts = torch.maximum(*pairs(weight, offset))
+        length = costs.outline / (offset[0] ** 2 + offset[1] ** 2) ** 0.5
+        counts = torch.maximum(*pairs(costs.weight, offset))
         (kept_x, kept_y), (new_x, new_y), (show_x, show_y) = (
             pairs(kept, offset),
             pairs(new, offset),

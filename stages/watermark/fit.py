@@ -7,6 +7,7 @@ matte times colour; maps ``(H, W)``.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +20,7 @@ from stages.watermark.find import (
     CLEAR,
     OUTLINE,
     Mark,
+    PairCosts,
     dilated,
     expansion_move,
     misfit,
@@ -88,13 +90,12 @@ def agreed_mark(
     """
     common = consensus(pictures, allowed)
     clean = pictures.median(0).values - common
-    none, no_ink = torch.zeros_like(pictures[0, :1]), torch.zeros_like(pictures[0])
-    chosen, colour = torch.zeros_like(allowed, dtype=torch.bool), no_ink
+    nothing = Mark.nothing(pictures)
+    costs = PairCosts(weight, OUTLINE / len(pictures) ** 0.5)
+    chosen, colour = torch.zeros_like(allowed, dtype=torch.bool), nothing.ink
     for _ in range(rounds):
         colour = (common / opacity + clean).clamp(0, 1)
-        cut = expansion_move(
-            pictures, none, no_ink, opacity, colour, OUTLINE / len(pictures) ** 0.5, weight
-        )
+        cut = expansion_move(pictures, nothing, opacity, colour, costs)
         chosen = solve(cut, allowed, turns)
         if not bool(chosen.any()):
             return None
@@ -282,9 +283,9 @@ def clean_mark(pictures: Tensor, mark: Mark, allowed: Tensor, weight: Tensor) ->
     chosen = mark.matte[0] > mark.opacity / 2
     matte = mark.opacity * chosen.float()[None]
     colour = mark.colour
-    cut = expansion_move(
-        pictures, matte, matte * colour, 0.0, torch.zeros(3), OUTLINE / len(pictures) ** 0.5, weight
-    )
+    hard = replace(mark, matte=matte, ink=matte * colour)
+    costs = PairCosts(weight, OUTLINE / len(pictures) ** 0.5)
+    cut = expansion_move(pictures, hard, 0.0, torch.zeros(3), costs)
     chosen = chosen & ~solve(cut, allowed, CLEANING)
     opacity = shared_opacity(pictures, chosen) or mark.opacity
     matte = opacity * chosen.float()[None]
@@ -302,15 +303,25 @@ def residual_cost(pictures: Tensor, mark: Mark) -> float:
     )
 
 
+@dataclass(frozen=True)
+class RefinePlan:
+    """Say how a mark is refined.
+
+    steps: of a fit. rounds: number of fits. seed: of the fits.
+    """
+
+    steps: int
+    rounds: int
+    seed: int
+
+
 def refine_mark(
     pictures: Tensor,
     mark: Mark,
     allowed: Tensor,
     weight: Tensor,
+    plan: RefinePlan,
     *,
-    steps: int,
-    rounds: int,
-    seed: int,
     on_step: OnStep = lambda done, losses: None,
 ) -> Mark:
     """Fit and clean the mark in turn, ending with a fit.
@@ -318,12 +329,13 @@ def refine_mark(
     An opaque mark only gets its soft outline. A single picture is fitted once.
 
     allowed: the pixels that may be marked, ``(H, W)``, boolean.
-    weight: how much each pixel counts, ``(H, W)``. steps: of a fit. rounds: number of fits.
+    weight: how much each pixel counts, ``(H, W)``.
+    on_step: takes the fraction done, 0 to 1, and the losses.
     """
     if mark.opacity > OPAQUE:
         return opaque_mark(pictures, mark)
     # The search has settled where the mark of a single picture is.
-    rounds = rounds if len(pictures) > 1 else 1
+    rounds = plan.rounds if len(pictures) > 1 else 1
     for number in range(rounds):
         if number:
             mark = clean_mark(pictures, mark, allowed, weight)
@@ -333,6 +345,12 @@ def refine_mark(
 
         last = number == rounds - 1
         mark = fit_overlay(
-            pictures, mark, allowed, steps=steps, seed=seed, free_core=not last, on_step=report
+            pictures,
+            mark,
+            allowed,
+            steps=plan.steps,
+            seed=plan.seed,
+            free_core=not last,
+            on_step=report,
         )
     return mark

@@ -17,7 +17,7 @@ from stages.watermark.colours import all_colours
 from stages.watermark.effort import Effort
 from stages.watermark.evidence import Evidence
 from stages.watermark.find import Mark, texture
-from stages.watermark.fit import OPAQUE, agreed_mark, refine_mark, residual_cost
+from stages.watermark.fit import OPAQUE, RefinePlan, agreed_mark, refine_mark, residual_cost
 from stages.watermark.pictures import (
     bounds_around,
     inner_part,
@@ -112,16 +112,16 @@ def _best_fit(
 
     fitted = []
     for number, one in enumerate(marks):
+        # Only the mark of all colours holds stray pixels that need cleaning.
+        rounds = effort.rounds if number else 1
+        plan = RefinePlan(effort.steps, rounds, context.settings.seed)
         fitted.append(
             refine_mark(
                 pictures,
                 one,
                 allowed > 0.5,
                 weight,
-                steps=effort.steps,
-                # Only the mark of all colours holds stray pixels that need cleaning.
-                rounds=effort.rounds if number else 1,
-                seed=context.settings.seed,
+                plan,
                 on_step=partial(note, begin=number / len(marks)),
             )
         )

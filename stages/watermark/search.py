@@ -12,7 +12,7 @@ from torch import Tensor
 
 from stages.watermark.evidence import Evidence
 from stages.watermark.find import Mark, dilated, opacity_and_colour, solve
-from stages.watermark.laws import LEAST_AROUND, likely_laws
+from stages.watermark.hypotheses import LEAST_AROUND, likely_marks
 from stages.watermark.pictures import inner_part
 from stages.watermark.repeat import find_grid
 
@@ -54,7 +54,7 @@ def find_mark(
     # Repetitions and other pictures tell a mark from the scene; else what is around the box does.
     alone = len(pictures) == 1 and not shifts
     attempt = mark_beyond_chance if alone else mark_at
-    hypotheses = likely_laws(pictures, allowed) if alone else HYPOTHESES
+    hypotheses = likely_marks(pictures, allowed) if alone else HYPOTHESES
     tried = []
     for number, (opacity, colour) in enumerate(hypotheses):
         tried.append(attempt(evidence, opacity, pictures.new_tensor(colour), allowed, turns))

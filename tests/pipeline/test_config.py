@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from pipeline.cli.main import main, parse
 from pipeline.config import MAX_BYTES, read_config, settings_of
-from pipeline.hint_words import HintWord
+from pipeline.hint_arguments import HintArgument
 from pipeline.settings import PRESETS, Settings, options
 from stages.errors import UsageError
 
@@ -205,8 +205,8 @@ def test_settings_survive_the_manifest() -> None:
         start=Fraction(1, 3),
         end=Fraction(7),
         transition=((1, 2), (4, 9)),
-        hint=(HintWord(file=Path("h.png")), HintWord(48, box=(1, 2, 3, 4))),
-        hint_background=(HintWord(point=(5, 6)),),
+        hint=(HintArgument(file=Path("h.png")), HintArgument(48, box=(1, 2, 3, 4))),
+        hint_background=(HintArgument(point=(5, 6)),),
         lossless=True,
         alpha="vp9",
         stream=2,

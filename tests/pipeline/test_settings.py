@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from pipeline import values
 from pipeline.cli.main import parse
-from pipeline.hint_words import HintWord
+from pipeline.hint_arguments import HintArgument
 from pipeline.option_fields import flag
 from pipeline.settings import Settings, options
 from stages.errors import UsageError
@@ -203,7 +203,7 @@ def test_kept_settings_are_those_that_change_layers() -> None:
         inputs=(Path("a"),),
         task="transition",
         start=Fraction(1, 3),
-        hint=(HintWord(file=Path("x")),),
+        hint=(HintArgument(file=Path("x")),),
         out=Path("o"),
         json=True,
     ).kept()

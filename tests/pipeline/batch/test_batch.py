@@ -21,11 +21,11 @@ from pipeline.batch import batch as module
 from pipeline.batch.batch import command, gpu_environment, jobs_at_once
 from pipeline.batch.clips import BatchClip, find_clips
 from pipeline.cli.main import main
-from pipeline.hint_words import HintWord
+from pipeline.hint_arguments import HintArgument
 from pipeline.settings import Settings
 from stages.errors import UsageError
 
-HINTS = (HintWord(file=Path("h.png")), HintWord(48, box=(1, 2, 3, 4)))
+HINTS = (HintArgument(file=Path("h.png")), HintArgument(48, box=(1, 2, 3, 4)))
 
 ROOT = Path(__file__).parents[3]
 

@@ -17,7 +17,7 @@ from pipeline.cli.help import show_help
 from pipeline.cli.main import main, parse
 from pipeline.cli.parser import choices_of
 from pipeline.cli.verbs import VERBS, formatted_help
-from pipeline.hint_words import HintWord
+from pipeline.hint_arguments import HintArgument
 from pipeline.option_fields import flag
 from pipeline.settings import PRESETS, options
 from pipeline.tasks import names
@@ -200,7 +200,7 @@ def test_what_is_an_input(words: list[str], inputs: list[str]) -> None:
 
 def test_values_may_stand_behind_an_equals_sign_and_begin_with_a_dash() -> None:
     made = parse("run", ["a", "--out=-x=y", "--hint", "-5", "--seed=7"])
-    assert (made.out, made.hint, made.seed) == (Path("-x=y"), (HintWord(file=Path("-5")),), 7)
+    assert (made.out, made.hint, made.seed) == (Path("-x=y"), (HintArgument(file=Path("-5")),), 7)
 
 
 @pytest.mark.parametrize("verb", VERBS)

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from pipeline.framewise.hint import Hints
-from pipeline.hint_words import parse_hint
+from pipeline.hint_arguments import parse_hint
 from pipeline.settings import Settings
 from stages.errors import UsageError
 from stages.media.read import open_clip
@@ -54,50 +54,50 @@ def hints(
         hint_background=tuple(map(parse_hint, theirs)),
     )
     job: Any = SimpleNamespace(clip=clip, settings=settings)
-    return Hints.of(job)
+    return Hints.open(job)
 
 
 def test_hints_add_up_and_belong_to_their_frames() -> None:
     found = hints(["left.png", "4:box:40,20,16,3"], ["4:point:5,5"])
-    found.check(0, 9)
-    whole = found.frames(range(9))
+    found = found.for_frames(0, 9)
+    whole = found.foreground_mask(range(9))
     # A hint with a frame's number is no hint for the whole clip.
     assert whole is not None and whole.shape == (1, 1, *SIZE) and float(whole.sum()) == 48
-    marks = found.marks(range(2, 8))
-    assert [(mark.place, mark.foreground, mark.boxed) for mark in marks] == [
+    regions = found.regions(range(2, 8))
+    assert [(region.window_index, region.foreground, region.boxed) for region in regions] == [
         (2, True, True),
         (2, False, False),
     ]
-    assert [mark.place for mark in found.marks(range(9))] == [0, 4, 4]
-    assert int(marks[1].pixels.sum()) == 1 and bool(marks[1].pixels[5, 5])
+    assert [region.window_index for region in found.regions(range(9))] == [0, 4, 4]
+    assert int(regions[1].pixels.sum()) == 1 and bool(regions[1].pixels[5, 5])
 
 
 def test_the_first_frame_is_the_first_that_is_read() -> None:
     found = hints(["left.png"])
-    found.check(3, 6)
-    assert [mark.place for mark in found.marks(range(3, 9))] == [0]
-    assert found.marks(range(4, 9)) == ()
+    found = found.for_frames(3, 6)
+    assert [region.window_index for region in found.regions(range(3, 9))] == [0]
+    assert found.regions(range(4, 9)) == ()
 
 
-def test_a_clip_as_a_hint_is_no_mark_of_single_frames() -> None:
+def test_a_clip_as_a_hint_is_no_region_of_single_frames() -> None:
     found = hints(["clip.mp4"])
-    found.check(0, 9)
-    levels = found.frames([2, 3])
+    found = found.for_frames(0, 9)
+    levels = found.foreground_mask([2, 3])
     assert levels is not None and levels.shape == (2, 1, *SIZE)
-    assert found.marks(range(9)) == ()
+    assert found.regions(range(9)) == ()
 
 
 def test_hints_without_a_number_mark_all_of_several_pictures() -> None:
     found = hints(["left.png", "1:right.png"], inputs=["black.png", "blue.png"])
-    found.check(0, 2)
-    assert [mark.place for mark in found.marks([0, 1])] == [None, 1]
+    found = found.for_frames(0, 2)
+    assert [region.window_index for region in found.regions([0, 1])] == [None, 1]
 
 
 def test_hints_of_the_background_alone() -> None:
     found = hints([], ["left.png"])
-    found.check(0, 9)
-    assert found.frames(range(9)) is None
-    assert [mark.foreground for mark in found.marks(range(9))] == [False]
+    found = found.for_frames(0, 9)
+    assert found.foreground_mask(range(9)) is None
+    assert [region.foreground for region in found.regions(range(9))] == [False]
 
 
 @pytest.mark.parametrize(
@@ -118,11 +118,11 @@ def test_hints_of_the_background_alone() -> None:
 )
 def test_hints_that_cannot_be_used(ours: list[str], theirs: list[str], says: str) -> None:
     with pytest.raises(UsageError) as caught:
-        hints(ours, theirs).check(0, 9)
+        hints(ours, theirs).for_frames(0, 9)
     assert says in str(caught.value) and "\n" not in str(caught.value)
 
 
 def test_background_may_lie_in_a_box_and_in_another_frame() -> None:
     found = hints(["box:0,0,30,30", "5:left.png"], ["left.png"])
-    found.check(0, 9)
-    assert [mark.place for mark in found.marks(range(9))] == [0, 5, 0]
+    found = found.for_frames(0, 9)
+    assert [region.window_index for region in found.regions(range(9))] == [0, 5, 0]

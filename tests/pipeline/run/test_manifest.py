@@ -15,7 +15,7 @@ import pytest
 import torch
 from clips import moving
 
-from pipeline.hint_words import HintWord
+from pipeline.hint_arguments import HintArgument
 from pipeline.run import manifest
 from pipeline.runtime.run_record import identity_of
 from pipeline.settings import Settings
@@ -154,12 +154,12 @@ def test_identity_reads_back(tmp_path: Path) -> None:
     assert identity_of(json.loads(json.dumps(built(Result((), 1), settings)))) == manifest.identity(
         settings, ["ab"]
     )
-    known = manifest.identity(replace(settings, hint=(HintWord(file=hint),)), ["ab"])
+    known = manifest.identity(replace(settings, hint=(HintArgument(file=hint),)), ["ab"])
     whole = json.loads(
         json.dumps(
             built(
                 Result((), 1),
-                replace(settings, hint=(HintWord(file=hint),)),
+                replace(settings, hint=(HintArgument(file=hint),)),
                 hint_sha256=known["hint_sha256"],
             )
         )
@@ -171,7 +171,7 @@ def test_identity_reads_back(tmp_path: Path) -> None:
     # A hint that is redrawn under the same name makes another run.
     media.save(hint, moving(2, 1), **{"c:v": "png"})
     assert identity_of(whole) != manifest.identity(
-        replace(settings, hint=(HintWord(file=hint),)), ["ab"]
+        replace(settings, hint=(HintArgument(file=hint),)), ["ab"]
     )
 
 

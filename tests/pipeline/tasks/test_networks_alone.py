@@ -50,7 +50,7 @@ def there(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     ):
         monkeypatch.setattr(name, FEW)
     monkeypatch.setattr(watermark, "STAGES", (FEW, FEW))
-    monkeypatch.setattr("stages.segment.alone.STAGES", (FEW, FEW))
+    monkeypatch.setattr("stages.segment.alone.STAGE_STEPS", (FEW, FEW))
     small: dict[str, Any] = {"paper": {"paper_steps": FEW}, "coupled": {"coupled_steps": FEW}}
     for preset, fewer in small.items():
         monkeypatch.setitem(plan.PLANS, preset, replace(plan.PLANS[preset], **fewer))

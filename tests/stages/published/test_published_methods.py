@@ -121,15 +121,15 @@ def test_segmentation_has_two_stages_of_small_networks(recorder: Recorder) -> No
     hint[..., 5:9, 5:9] = 1
     segmentation.fit_segmentation(picture(), hint, hint.flip(-1), steps=6000, seed=0, device=CPU)
     first, second = recorder.stages
-    assert (first.steps, second.steps) == segmentation.STAGES
+    assert (first.steps, second.steps) == segmentation.STAGE_STEPS
     assert recorder.modules[0] is recorder.modules[1]
     assert parameters(recorder.modules[0]) == [35_179, 35_179, 35_161]
     hints = {"foreground", "background", "matte", "mask_consistency"}
-    assert recorder.losses == [hints, {*hints, "reconstruction", "push"}]
+    assert recorder.losses == [hints, {*hints, "reconstruction", "binary_matte"}]
     assert second.ends_at == 30.0 and first.ends_at > 1000
     late = weights(second, 1250 / 4000)
-    assert late["reconstruction"] == 0.5 and late["push"] == pytest.approx(0.012)
-    assert weights(second, 99 / 4000)["push"] == 0 and "exclusion" not in late
+    assert late["reconstruction"] == 0.5 and late["binary_matte"] == pytest.approx(0.012)
+    assert weights(second, 99 / 4000)["binary_matte"] == 0 and "exclusion" not in late
 
 
 def test_hints_hold_the_layers_and_the_matte() -> None:

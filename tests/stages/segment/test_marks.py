@@ -7,8 +7,8 @@ from clips import drifting
 from torch import Tensor
 
 from stages.context import FitSettings, SeparationContext
-from stages.marks import HintMark
-from stages.segment.evidence import MarkEvidence, evidence
+from stages.hint_regions import HintRegion
+from stages.segment.evidence import RegionEvidence, evidence
 from stages.segment.hinted import MarkedFrame, marked_frames, pinned, with_marked
 from stages.segment.layers import separate, survey
 from stages.segment.marked import cut_out
@@ -46,39 +46,39 @@ def overlap(found: Tensor, mask: Tensor) -> float:
 
 
 def test_a_box_bounds_the_foreground() -> None:
-    known = evidence([HintMark(area(10, 50, 20, 70))], SIZE)
+    known = evidence([HintRegion(area(10, 50, 20, 70))], SIZE)
     assert not known.ours.any() and torch.equal(known.theirs, ~area(10, 50, 20, 70))
     assert known.prior[30, 45] > 0 > known.prior[11, 21]
 
 
 def test_shapes_are_told_apart() -> None:
-    assert HintMark(area(10, 50, 20, 70)).is_box and HintMark(area(10, 16, 20, 30)).is_box
+    assert HintRegion(area(10, 50, 20, 70)).is_box and HintRegion(area(10, 16, 20, 30)).is_box
     assert (
-        not HintMark(area(10, 14, 20, 60)).is_box
-        and HintMark(area(10, 14, 20, 60), boxed=True).is_box
+        not HintRegion(area(10, 14, 20, 60)).is_box
+        and HintRegion(area(10, 14, 20, 60), boxed=True).is_box
     )
-    assert not HintMark(disc(40, 40, 12)).is_box and not HintMark(area(4, 5, 4, 5)).is_box
+    assert not HintRegion(disc(40, 40, 12)).is_box and not HintRegion(area(4, 5, 4, 5)).is_box
 
 
 def test_strokes_are_certain_and_nothing_is_assumed_around_them() -> None:
     stroke = area(30, 33, 20, 60)
-    known = evidence([HintMark(stroke)], SIZE)
+    known = evidence([HintRegion(stroke)], SIZE)
     assert torch.equal(known.ours, stroke) and not known.theirs.any()
     assert float(known.prior.abs().max()) == 0
 
 
 def test_a_blob_is_certain_in_its_core_and_likely_in_its_rim() -> None:
     blob = disc(40, 36, 16)
-    known = evidence([HintMark(blob)], SIZE)
+    known = evidence([HintRegion(blob)], SIZE)
     assert known.ours[36, 40] and not known.ours[36, 54] and known.prior[36, 54] > 0
     assert not known.theirs.any() and float(known.prior[~blob].abs().max()) == 0
 
 
 def test_marks_add_up() -> None:
     marks = [
-        HintMark(area(10, 50, 20, 70)),
-        HintMark(area(60, 62, 2, 30)),
-        HintMark(area(20, 22, 30, 60), foreground=False),
+        HintRegion(area(10, 50, 20, 70)),
+        HintRegion(area(60, 62, 2, 30)),
+        HintRegion(area(20, 22, 30, 60), foreground=False),
     ]
     known = evidence(marks, SIZE)
     assert known.theirs[21, 40] and known.theirs[5, 5] and not known.theirs[40, 40]
@@ -86,12 +86,14 @@ def test_marks_add_up() -> None:
 
 
 def test_marks_keep_thin_strokes_and_points_at_a_smaller_size() -> None:
-    known = evidence([HintMark(area(30, 31, 10, 80)), HintMark(area(5, 6, 5, 6), False)], (24, 32))
+    known = evidence(
+        [HintRegion(area(30, 31, 10, 80)), HintRegion(area(5, 6, 5, 6), False)], (24, 32)
+    )
     assert known.ours[10, 4:26].all() and known.theirs[1, 1]
 
 
 def test_strokes_outside_a_box_stay_foreground() -> None:
-    known = evidence([HintMark(area(10, 50, 20, 70)), HintMark(area(60, 62, 2, 30))], SIZE)
+    known = evidence([HintRegion(area(10, 50, 20, 70)), HintRegion(area(60, 62, 2, 30))], SIZE)
     assert known.ours[61, 10] and not known.theirs[61, 10]
 
 
@@ -106,9 +108,9 @@ def test_a_cut_follows_the_edge_and_drops_specks() -> None:
 
 def test_every_kind_of_mark_finds_the_neck() -> None:
     picture, mask = bird()
-    box = HintMark(area(6, 67, 33, 67))
-    blob, stroke = HintMark(disc(48, 52, 8)), HintMark(area(50, 52, 42, 58))
-    water = HintMark(area(20, 22, 10, 40), foreground=False)
+    box = HintRegion(area(6, 67, 33, 67))
+    blob, stroke = HintRegion(disc(48, 52, 8)), HintRegion(area(50, 52, 42, 58))
+    water = HintRegion(area(20, 22, 10, 40), foreground=False)
     for marks in ([box], [blob], [stroke], [stroke, water], [box, stroke]):
         known = evidence(marks, SIZE)
         assert overlap(cut_out(picture, known) > 0, mask) > 0.85, marks
@@ -118,22 +120,25 @@ def test_background_that_is_marked_is_not_taken() -> None:
     picture, mask = bird()
     twin = picture.roll(-30, 2)
     both = torch.where(mask.roll(-30, 1), twin, picture)
-    there = HintMark(area(52, 54, 14, 28), foreground=False)
-    stroke = HintMark(area(50, 52, 42, 58))
+    there = HintRegion(area(52, 54, 14, 28), foreground=False)
+    stroke = HintRegion(area(50, 52, 42, 58))
     found = cut_out(both, evidence([stroke, there], SIZE)) > 0
     assert overlap(found, mask & ~mask.roll(-30, 1)) > 0.7 and not found[52:54, 14:28].any()
 
 
 def test_pictures_with_marks_of_either_kind_and_with_nothing_to_learn() -> None:
     picture, mask = bird()
-    stroke, water = HintMark(area(50, 52, 42, 58)), HintMark(area(20, 22, 10, 40), foreground=False)
+    stroke, water = (
+        HintRegion(area(50, 52, 42, 58)),
+        HintRegion(area(20, 22, 10, 40), foreground=False),
+    )
     context = SeparationContext(LITTLE, marks=(stroke, water))
     frames = picture[None]
     layers = separate(frames, survey(frames, context), context).layers
     assert overlap(layers["matte"][0, 0] > 0.5, mask) > 0.85
     for plain in (torch.zeros(1, 3, 5, 6), torch.rand(1, 3, 2, 2)):
         whole = torch.ones(plain.shape[-2:], dtype=torch.bool)
-        for mark in (HintMark(whole), HintMark(whole, foreground=False)):
+        for mark in (HintRegion(whole), HintRegion(whole, foreground=False)):
             context = SeparationContext(LITTLE, marks=(mark,))
             matte = separate(plain, survey(plain, context), context).layers["matte"]
             assert bool(matte.isfinite().all())
@@ -141,7 +146,7 @@ def test_pictures_with_marks_of_either_kind_and_with_nothing_to_learn() -> None:
 
 def test_marks_of_one_picture_hold_while_it_rests() -> None:
     picture, mask = bird()
-    context = SeparationContext(LITTLE, marks=(HintMark(area(50, 52, 42, 58), place=2),))
+    context = SeparationContext(LITTLE, marks=(HintRegion(area(50, 52, 42, 58), window_index=2),))
     found = marked_frames(picture.expand(4, -1, -1, -1), context, moving=False)
     assert list(found) == [0, 1, 2, 3] and overlap(found[0].odds > 0, mask) > 0.85
     several = SeparationContext(LITTLE, marks=context.marks, unordered=True)
@@ -154,7 +159,7 @@ def test_what_a_marked_frame_says_is_carried_along_the_flow() -> None:
     trust = torch.ones(2, 1, *SIZE)
     motion = WindowMotion(flow, -flow, flow, -flow, trust, trust, torch.zeros(3, 2, *SIZE))
     ours, theirs = disc(30, 36, 8), disc(70, 36, 8)
-    known = MarkEvidence(ours, theirs, torch.zeros(SIZE))
+    known = RegionEvidence(ours, theirs, torch.zeros(SIZE))
     one = MarkedFrame(known, torch.where(ours, 3.0, -3.0))
     odds = with_marked(torch.ones(3, *SIZE), {1: one}, motion)
     for place, shift in ((0, -3), (1, 0), (2, 3)):

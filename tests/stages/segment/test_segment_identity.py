@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from stages.context import FitSettings, SeparationContext
-from stages.segment.identity import STAYS, with_before
+from stages.segment.identity import CARRIED_LOG_ODDS, with_previous_matte
 from stages.segment.layers import separate, survey
 from stages.segment.motion import WindowMotion
 
@@ -68,11 +68,11 @@ def test_the_window_before_outweighs_motion_and_follows_the_flow() -> None:
     motion = WindowMotion(right, -right, right, -right, trust, trust, torch.zeros(3, 2, 6, 8))
     before = torch.zeros(1, 1, 6, 8)
     before[..., 2:4] = 1
-    found = with_before(torch.full((3, 6, 8), -3.0), before, motion)
+    found = with_previous_matte(torch.full((3, 6, 8), -3.0), before, motion)
     torch.testing.assert_close(found[0, :, 2:4], torch.full((6, 2), 2.0))
-    torch.testing.assert_close(found[1, :, 4:6], torch.full((6, 2), STAYS))
-    torch.testing.assert_close(found[2, :, 6:8], torch.full((6, 2), STAYS))
+    torch.testing.assert_close(found[1, :, 4:6], torch.full((6, 2), CARRIED_LOG_ODDS))
+    torch.testing.assert_close(found[2, :, 6:8], torch.full((6, 2), CARRIED_LOG_ODDS))
     assert float(found[1, :, :3].max()) == -3
     odds = torch.randn(3, 6, 8)
     for nothing in (None, torch.zeros(1, 1, 6, 8)):
-        assert with_before(odds, nothing, motion) is odds
+        assert with_previous_matte(odds, nothing, motion) is odds

@@ -13,6 +13,7 @@ from stages.watermark.find import (
     OFFSETS,
     Cut,
     Mark,
+    PairCosts,
     dilated,
     expansion_move,
     misfit,
@@ -59,8 +60,8 @@ def test_a_cut_finds_the_cheapest_labels_of_all() -> None:
 def test_undoing_the_true_mark_costs_less_than_leaving_it() -> None:
     shape = (letters() > 0.5).float()
     frames = marked(scene(), shape, 0.4, WHITE)
-    none = torch.zeros_like(frames[0])
-    cut = expansion_move(frames, none[:1], none, 0.4, torch.ones(3), 0.05, torch.ones(SIZE))
+    costs = PairCosts(torch.ones(SIZE), outline=0.05)
+    cut = expansion_move(frames, Mark.nothing(frames), 0.4, torch.ones(3), costs)
     assert cut.cost(shape[0, 0] > 0.5) < 0
     assert cut.cost(torch.zeros(SIZE, dtype=torch.bool)) == 0
 
@@ -132,9 +133,7 @@ def test_a_second_colour_of_a_single_picture() -> None:
     left = 0.5 * (shape[0] * (torch.arange(SIZE[1]) < 50))
     mark = Mark(left, left * torch.tensor(RED).view(3, 1, 1), 0.5, 1.0)
     ring = shape[0, 0].bool() & (torch.arange(SIZE[1]) >= 50)
-    assert torch.allclose(
-        part_colour(frames, mark.matte, mark.ink, 0.5, ring), torch.ones(3), atol=0.08
-    )
+    assert torch.allclose(part_colour(frames, mark, ring), torch.ones(3), atol=0.08)
     whole = all_colours(
         frames, mark, box_around(shape)[0, 0], torch.ones(SIZE), 80, texture(frames)
     )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.hint_words import HintWord, parse_hint
+from pipeline.hint_arguments import HintArgument, parse_hint
 from pipeline.settings import Settings
 from pipeline.tasks import check_options, find_task
 from stages.errors import UsageError
@@ -16,18 +16,18 @@ from stages.errors import UsageError
 @pytest.mark.parametrize(
     ("word", "hint"),
     [
-        ("a.png", HintWord(file=Path("a.png"))),
-        ("48:a b.png", HintWord(48, file=Path("a b.png"))),
-        ("0:folder/48:a.png", HintWord(0, file=Path("folder/48:a.png"))),
-        ("./48:a.png", HintWord(file=Path("48:a.png"))),
-        ("C:a.png", HintWord(file=Path("C:a.png"))),
-        ("box:1,2,30,40", HintWord(box=(1, 2, 30, 40))),
-        ("7:box:0,0,1,1", HintWord(7, box=(0, 0, 1, 1))),
-        ("point:5,6", HintWord(point=(5, 6))),
-        ("9:point:0,0", HintWord(9, point=(0, 0))),
+        ("a.png", HintArgument(file=Path("a.png"))),
+        ("48:a b.png", HintArgument(48, file=Path("a b.png"))),
+        ("0:folder/48:a.png", HintArgument(0, file=Path("folder/48:a.png"))),
+        ("./48:a.png", HintArgument(file=Path("48:a.png"))),
+        ("C:a.png", HintArgument(file=Path("C:a.png"))),
+        ("box:1,2,30,40", HintArgument(box=(1, 2, 30, 40))),
+        ("7:box:0,0,1,1", HintArgument(7, box=(0, 0, 1, 1))),
+        ("point:5,6", HintArgument(point=(5, 6))),
+        ("9:point:0,0", HintArgument(9, point=(0, 0))),
     ],
 )
-def test_words_of_hints(word: str, hint: HintWord) -> None:
+def test_words_of_hints(word: str, hint: HintArgument) -> None:
     assert parse_hint(word) == hint
     assert parse_hint(str(hint)) == hint
 
@@ -54,8 +54,8 @@ def test_a_hint_is_named_as_the_manifest_names_its_file() -> None:
     settings = Settings(
         task="segment",
         temporary=temporary,
-        hint=(HintWord(4, file=temporary / "array-hint.png"), HintWord(box=(1, 2, 3, 4))),
-        hint_background=(HintWord(file=Path("bg.png")),),
+        hint=(HintArgument(4, file=temporary / "array-hint.png"), HintArgument(box=(1, 2, 3, 4))),
+        hint_background=(HintArgument(file=Path("bg.png")),),
     )
     kept = settings.kept()
     assert kept["hint"] == ["4:array-hint", "box:1,2,3,4"]
@@ -66,9 +66,9 @@ def test_a_hint_is_named_as_the_manifest_names_its_file() -> None:
 
 def test_tasks_refuse_hints_that_they_have_no_use_for() -> None:
     watermark = find_task("watermark")
-    check_options(watermark, Settings(hint=(HintWord(box=(1, 2, 3, 4)),)))
+    check_options(watermark, Settings(hint=(HintArgument(box=(1, 2, 3, 4)),)))
     with pytest.raises(UsageError, match="^--hint-background has no meaning for --task watermark"):
-        check_options(watermark, Settings(hint_background=(HintWord(point=(1, 2)),)))
+        check_options(watermark, Settings(hint_background=(HintArgument(point=(1, 2)),)))
     with pytest.raises(UsageError, match="^--hint 48:box:1,2,3,4: --task watermark takes hints"):
-        check_options(watermark, Settings(hint=(HintWord(48, box=(1, 2, 3, 4)),)))
-    check_options(find_task("segment"), Settings(hint=(HintWord(48, box=(1, 2, 3, 4)),)))
+        check_options(watermark, Settings(hint=(HintArgument(48, box=(1, 2, 3, 4)),)))
+    check_options(find_task("segment"), Settings(hint=(HintArgument(48, box=(1, 2, 3, 4)),)))

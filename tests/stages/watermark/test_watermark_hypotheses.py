@@ -8,7 +8,13 @@ from torch import Tensor
 
 from stages.watermark.evidence import Evidence
 from stages.watermark.find import Cut, dilated
-from stages.watermark.laws import APART, EACH, OPACITIES, edges, likely_laws
+from stages.watermark.hypotheses import (
+    LEAST_CHANNEL_DISTANCE,
+    OPACITIES,
+    PROPOSALS_PER_OPACITY,
+    edges,
+    likely_marks,
+)
 from stages.watermark.search import find_mark, mark_at, mark_beyond_chance
 
 ORANGE = (0.95, 0.5, 0.05)
@@ -20,12 +26,12 @@ def striped() -> Tensor:
     return scenes(1) * (1 - 0.9 * stripes)
 
 
-def test_the_law_of_a_coloured_mark_is_voted_first() -> None:
+def test_the_hypothesis_of_a_coloured_mark_is_voted_first() -> None:
     shape = (letters() > 0.5).float()
-    laws = likely_laws(marked(scenes(1), shape, 0.54, ORANGE), box_around(shape)[0, 0])
-    assert len(laws) == EACH * len(OPACITIES)
-    first = next(colour for opacity, colour in laws if opacity == 0.54)
-    assert (torch.tensor(first) - torch.tensor(ORANGE)).abs().max() < APART
+    hypotheses = likely_marks(marked(scenes(1), shape, 0.54, ORANGE), box_around(shape)[0, 0])
+    assert len(hypotheses) == PROPOSALS_PER_OPACITY * len(OPACITIES)
+    first = next(colour for opacity, colour in hypotheses if opacity == 0.54)
+    assert (torch.tensor(first) - torch.tensor(ORANGE)).abs().max() < LEAST_CHANNEL_DISTANCE
 
 
 def test_edges_are_taken_from_both_sides() -> None:

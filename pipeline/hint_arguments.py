@@ -1,4 +1,4 @@
-"""Read the words of ``--hint`` and ``--hint-background``: files, boxes and points, by frame.
+"""Read the arguments of ``--hint`` and ``--hint-background``: files, boxes, points and frames.
 
 ============================  =================================================
 ``mask.png``                  a picture (or clip), white on black
@@ -18,7 +18,7 @@ from pathlib import Path
 from pipeline.values import parse_path
 
 BOX, POINT = "box", "point"
-"""How words begin that are no files."""
+"""How the arguments of boxes and points begin."""
 
 _FRAME = re.compile(r"(\d{1,9}):(.+)", re.ASCII | re.DOTALL)
 _NUMBERS = {BOX: re.compile(r"(\d{1,6}),(\d{1,6}),(\d{1,6}),(\d{1,6})", re.ASCII)}
@@ -31,8 +31,8 @@ _MEANINGS = {
 
 
 @dataclass(frozen=True)
-class HintWord:
-    """One hint as the user gave it: a file, a box or a point.
+class HintArgument:
+    """Hold one hint as the user gave it: a file, a box or a point.
 
     frame: the frame that it was drawn for, counted from 0 in the input; ``None`` where not said.
     file: the picture or clip. box: left, top, width, height in pixels. point: x, y in pixels.
@@ -45,11 +45,11 @@ class HintWord:
     point: tuple[int, int] | None = None
 
     def __str__(self) -> str:
-        """Return the word as on the command line."""
+        """Return the argument as on the command line."""
         return self.named(str(self.file))
 
     def named(self, file: str) -> str:
-        """Return the word as on the command line, with another name for its file."""
+        """Return the argument as on the command line, with another name for its file."""
         frame = "" if self.frame is None else f"{self.frame}:"
         if self.box is not None:
             return f"{frame}{BOX}:{','.join(map(str, self.box))}"
@@ -60,28 +60,28 @@ class HintWord:
 
     @property
     def area(self) -> tuple[int, int, int, int] | None:
-        """Return left, top, width and height of a box or point; ``None`` of a file."""
+        """Return left, top, width and height of a box or point in pixels; ``None`` of a file."""
         if self.point is not None:
             return (*self.point, 1, 1)
         return self.box
 
 
-def parse_hint(word: str) -> HintWord:
-    """Return the hint in ``word``; see this module's table.
+def parse_hint(argument: str) -> HintArgument:
+    """Return the hint that ``argument`` describes; see this module's table.
 
     A file whose name looks like another kind of hint is written with its folder: ``./box:1.png``.
-    Raises ArgumentTypeError.
+    Raises ArgumentTypeError where its numbers are not those of a box or point.
     """
-    match = _FRAME.fullmatch(word)
+    match = _FRAME.fullmatch(argument)
     frame = int(match[1]) if match else None
-    rest = match[2] if match else word
+    rest = match[2] if match else argument
     kind, colon, numbers = rest.partition(":")
     if not colon or kind not in _NUMBERS:
-        return HintWord(frame, file=parse_path(rest))
+        return HintArgument(frame, file=parse_path(rest))
     values = _NUMBERS[kind].fullmatch(numbers)
     if values is None or (kind == BOX and not int(values[3]) * int(values[4])):
-        raise argparse.ArgumentTypeError(f"{word!r} is not {_SHAPES[kind]}: {_MEANINGS[kind]}")
+        raise argparse.ArgumentTypeError(f"{argument!r} is not {_SHAPES[kind]}: {_MEANINGS[kind]}")
     found = tuple(map(int, values.groups()))
     if kind == POINT:
-        return HintWord(frame, point=(found[0], found[1]))
-    return HintWord(frame, box=(found[0], found[1], found[2], found[3]))
+        return HintArgument(frame, point=(found[0], found[1]))
+    return HintArgument(frame, box=(found[0], found[1], found[2], found[3]))

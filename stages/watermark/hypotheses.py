@@ -1,0 +1,113 @@
+"""Propose opacities and colours of a mark in a box from how colours change across edges.
+
+Across the outline of a mark of opacity a and colour K, the inner colour is ``(1 - a) outer + a K``,
+whatever the outer colour is. Edges of the scene do not agree on an opacity and a colour. So the
+hypotheses on a grid are ranked by how many edges in the box agree with them, less how many agree
+around the box. Voting of this kind is a Hough transform (Duda & Hart 1972).
+
+One picture ``(1, 3, H, W)`` in [0, 1]; maps of pixels ``(H, W)``.
+"""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from stages.watermark.find import ACROSS, pairs
+
+# The constants below were chosen on the development footage.
+OPACITIES = (0.2, 0.3, 0.42, 0.54, 0.66, 0.8, 0.93)
+"""Opacities that are tried, in [0, 1]."""
+LEVELS = (0.0, 0.25, 0.5, 0.75, 1.0)
+"""Values of each channel of the colours that are tried."""
+PROPOSALS_PER_OPACITY = 3
+EDGE = 0.08  # least difference of colour across an edge, as an RGB distance
+LEAST_JUMP = 0.1
+"""Least difference that a hypothesis predicts at an agreeing edge, as an RGB distance."""
+TOLERANCE = 0.05
+"""Standard deviation of a colour around a hypothesis, as an RGB distance. It is about half a grid
+step at opacity 0.4."""
+MOST_EDGES = 3000
+"""Edges that vote, in the box and around it: about this many, up to twice as many. Each of them
+votes in both directions."""
+PRIOR_VOTES = 30.0  # votes added to the variance, so that a few votes do not count much
+LEAST_CHANNEL_DISTANCE = 0.3
+"""Two proposed colours differ by this much in at least one channel."""
+LEAST_AROUND = 0.1
+"""Pseudo-area around the box, as a fraction of the box. It keeps a small surrounding from
+deciding."""
+
+
+class MarkHypothesis(NamedTuple):
+    """Hold an opacity and a colour that a mark may have.
+
+    opacity: in [0, 1]. colour: red, green and blue in [0, 1].
+    """
+
+    opacity: float
+    colour: tuple[float, float, float]
+
+
+def likely_marks(picture: Tensor, allowed: Tensor) -> tuple[MarkHypothesis, ...]:
+    """Return the hypotheses that most edges agree with.
+
+    Every opacity has :data:`PROPOSALS_PER_OPACITY` of them, the best ones first.
+
+    picture: ``(1, 3, H, W)``. allowed: ``(H, W)`` in [0, 1], 0 where no mark may be.
+    """
+    inside = allowed > 0.5
+    colours = picture.new_tensor(list(product(LEVELS, repeat=3)))
+    edges_inside, edges_around = edges(picture, inside), edges(picture, inside, around=True)
+    area, area_around = float(inside.sum()), float((~inside).sum())
+    ratio = area / max(1.0, area_around + LEAST_AROUND * area)
+    hypotheses: list[MarkHypothesis] = []
+    for opacity in OPACITIES:
+        votes = _votes(*edges_inside, opacity, colours)
+        expected = ratio * _votes(*edges_around, opacity, colours)
+        # Counts of edges have their mean as variance. That of ratio * count is ratio² * count,
+        # which is ratio * expected.
+        score = (votes - expected) / (votes + ratio * expected + PRIOR_VOTES).sqrt()
+        for _ in range(PROPOSALS_PER_OPACITY):
+            best = colours[int(score.argmax())]
+            red, green, blue = best.tolist()
+            hypotheses.append(MarkHypothesis(opacity, (red, green, blue)))
+            score[(colours - best).abs().amax(1) < LEAST_CHANNEL_DISTANCE] = -torch.inf
+    return tuple(hypotheses)
+
+
+def edges(picture: Tensor, inside: Tensor, *, around: bool = False) -> tuple[Tensor, Tensor, float]:
+    """Return the colours on the outer and on the inner side, taking each side in turn as inner.
+
+    Returns two tensors ``(n, 3)``, and how many edges each of the n stands for.
+
+    picture: ``(1, 3, H, W)`` in [0, 1]. inside: the pixels in the box, ``(H, W)``, boolean.
+    around: return the edges outside of the box instead.
+    """
+    outer, inner = [], []
+    for offset in ACROSS:
+        sides, places = pairs(picture[0], offset), pairs(inside, offset)
+        strong = (sides[0] - sides[1]).square().sum(0) > EDGE**2
+        for out, into in ((0, 1), (1, 0)):
+            counted = strong & places[into]
+            if around:
+                counted = strong & ~places[0] & ~places[1]
+            outer.append(sides[out][:, counted])
+            inner.append(sides[into][:, counted])
+    every = torch.cat(outer, 1).T, torch.cat(inner, 1).T
+    step = max(1, len(every[0]) // MOST_EDGES)
+    return every[0][::step], every[1][::step], float(step)
+
+
+def _votes(outer: Tensor, inner: Tensor, each: float, opacity: float, colours: Tensor) -> Tensor:
+    """Return a soft count ``(n,)`` of the edges that agree with this ``opacity`` and each colour.
+
+    outer, inner: colours ``(m, 3)``. each: how many edges one of them stands for.
+    opacity: in [0, 1]. colours: ``(n, 3)``.
+    """
+    misfit = torch.cdist(inner - (1 - opacity) * outer, opacity * colours)
+    jump = opacity * torch.cdist(outer, colours)
+    likely = torch.exp(-0.5 * (misfit / TOLERANCE).square()) * (jump > LEAST_JUMP)
+    return each * likely.sum(0)
