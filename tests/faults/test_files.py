@@ -294,8 +294,8 @@ def test_playlists_urls_and_disguised_scripts(run: Run, tmp_path: Path) -> None:
                 name = f"{number}-{name}"
                 (tmp_path / name).write_text(text)
                 both(run, name, 1, name, "scripts or playlists are not followed")
+        both(run, watched.url, 2, "is an address", "download it first")
         for name in (
-            watched.url,
             f"concat:{watched.file}|{watched.file}",
             f"subfile,,start,0,end,0,,:{watched.file}",
             "file:secret.ts",

@@ -235,4 +235,4 @@ def test_settings_are_read_back_as_they_are_written() -> None:
 @pytest.mark.parametrize("name", ["/dev/zero", "/dev/null"])
 def test_a_device_is_no_shot_list(name: str) -> None:
     with pytest.raises(UsageError, match="not a regular file"):
-        parse(["run", "a.mp4", "--task", "transition", "--shots", name])
+        parse("run", ["a.mp4", "--task", "transition", "--shots", name])

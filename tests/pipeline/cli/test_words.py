@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
@@ -232,6 +232,8 @@ def test_a_second_hint_does_not_replace_the_first() -> None:
     assert [str(hint) for hint in made.hint_background] == ["point:7,8"]
 
 
+# A busy machine draws slowly; that is no fault of what is drawn.
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.lists(
         st.text(max_size=8)

@@ -116,7 +116,7 @@ def test_reordered_frames_in_avi_have_even_times(tmp_path: Path, codec: str) -> 
     path = media.save(
         tmp_path / "clip.avi",
         media.moving(40),
-        rate=30,
+        30,
         **{"c:v": codec, "bf": 2, "pix_fmt": "yuv420p"},
     )
     clip = open_clip([path])
