@@ -329,12 +329,8 @@ class RunFolder:
             layers = [entry for entry in entries if named.fullmatch(entry.name)]
             found += layers
             files = sequences_of(manifest)
-            inner = [
-                foreign_entry(one, files.get(one.name))
-                for one in layers
-                if safe_files.is_folder(one)
-            ]
-            found += filter(None, inner)
+            for layer in filter(safe_files.is_folder, layers):
+                found += filter(None, [foreign_entry(layer, files.get(layer.name))])
         for entry in found:
             if entry.relative_to(self.path).as_posix() not in known:
                 raise UsageError(
