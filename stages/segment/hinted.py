@@ -119,6 +119,22 @@ def with_cuts(matte: Tensor, marked: Marked) -> Tensor:
     return cuts
 
 
+def with_certain(matte: Tensor, marked: Marked) -> Tensor:
+    """Return a soft matte ``(T, 1, H, W)`` that is 1 and 0 at the pixels that are certain.
+
+    Softening the edge may have moved them, where a stroke lies on a texture.
+    """
+    size = (matte.shape[-2], matte.shape[-1])
+    certain = matte.clone()
+    for place, one in marked.items():
+        ours, theirs = (
+            resize(known.float()[None, None], size)[0, 0] > 0.5
+            for known in (one.known.ours, one.known.theirs)
+        )
+        certain[place, 0] = certain[place, 0].masked_fill(ours, 1.0).masked_fill(theirs, 0.0)
+    return certain
+
+
 def _regions_at(
     place: int, context: SeparationContext, *, moving: bool, all_places: bool
 ) -> list[HintRegion]:

@@ -33,7 +33,14 @@ from stages.segment.background import Plate, complete, dilate, find_plate, margi
 from stages.segment.behind import behind_odds
 from stages.segment.cut import SOFT, SURE_MOVING, SURE_STILL, cut, refine
 from stages.segment.fit import SegmentEvidence, Segments, fit_segments
-from stages.segment.hinted import Marked, marked_frames, pinned, with_cuts, with_marked
+from stages.segment.hinted import (
+    Marked,
+    marked_frames,
+    pinned,
+    with_certain,
+    with_cuts,
+    with_marked,
+)
 from stages.segment.identity import with_previous_matte
 from stages.segment.motion import WindowMotion, camera_rests, find_motion, shown_motion
 from stages.segment.parallax import outline_motion, unexplained
@@ -149,7 +156,7 @@ def separate(frames: Tensor, facts: SegmentSurvey, context: SeparationContext) -
         background, missing = complete(frames, torch.maximum(matte, maybe), motion, plate)
         if plate is not None:
             matte = torch.maximum(matte, matched_matte(frames, background, matte))
-        matte = soften(matte, frames, background, missing)
+        matte = with_certain(soften(matte, frames, background, missing), marked)
     with clocked(seconds, "finish"):
         foreground = torch.empty_like(frames)
         for t in range(len(frames)):

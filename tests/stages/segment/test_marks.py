@@ -9,7 +9,13 @@ from torch import Tensor
 from stages.context import FitSettings, SeparationContext
 from stages.hint_regions import HintRegion
 from stages.segment.evidence import RegionEvidence, evidence
-from stages.segment.hinted import MarkedFrame, marked_frames, pinned, with_marked
+from stages.segment.hinted import (
+    MarkedFrame,
+    marked_frames,
+    pinned,
+    with_certain,
+    with_marked,
+)
 from stages.segment.layers import separate, survey
 from stages.segment.marked import cut_out
 from stages.segment.motion import WindowMotion
@@ -167,3 +173,14 @@ def test_what_a_marked_frame_says_is_carried_along_the_flow() -> None:
     sure = pinned(torch.zeros(3, *SIZE), {1: one})
     assert float(sure[1, 36, 30]) > 3 and float(sure[1, 36, 70]) < -3
     assert float(sure[0].abs().max()) == 0
+
+
+def test_certain_pixels_are_certain_in_the_soft_matte_of_their_frame() -> None:
+    stroke, water = area(30, 34, 20, 60), area(60, 64, 10, 80)
+    known = evidence([HintRegion(stroke), HintRegion(water, foreground=False)], SIZE)
+    large = SIZE[0] * 2, SIZE[1] * 2
+    soft = torch.full((3, 1, *large), 0.4)
+    matte = with_certain(soft, {1: MarkedFrame(known, torch.zeros(SIZE))})
+    assert bool((matte[1, 0, 60:68, 40:120] == 1).all())
+    assert bool((matte[1, 0, 120:128, 20:160] == 0).all())
+    assert torch.equal(matte[::2], soft[::2]) and bool((matte[1, 0, :40] == soft[1, 0, :40]).all())
