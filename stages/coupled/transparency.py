@@ -97,7 +97,4 @@ def fit_mixtures(
 
     fit_coupled(module, terms, WEIGHTS, frames=count, steps=steps, seed=seed, on_step=on_step)
     one, other = module.render()
-    weights = module.weights().detach().cpu()
-    if float(weights.mean()) < 0.5:
-        return LayersAndWeights(other, one, 1 - weights)
-    return LayersAndWeights(one, other, weights)
+    return LayersAndWeights(one, other, module.weights().detach().cpu()).larger_first()

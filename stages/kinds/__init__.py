@@ -6,25 +6,10 @@ runs the same tests over all of them.
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
-
 from stages.kinds.base import TransitionKind, WipePattern
+from stages.registry import entries_in
 
-
-def _discovered() -> dict[str, TransitionKind]:
-    """Import every module of this folder and return the kinds by name, in alphabetical order."""
-    kinds: dict[str, TransitionKind] = {}
-    for module in sorted(pkgutil.iter_modules(__path__), key=lambda module: module.name):
-        kind = getattr(importlib.import_module(f"{__name__}.{module.name}"), "KIND", None)
-        if kind is not None:
-            assert isinstance(kind, TransitionKind), f"{module.name}.KIND is no TransitionKind"
-            assert kind.name not in kinds, f"there are two kinds of transition named {kind.name}"
-            kinds[kind.name] = kind
-    return kinds
-
-
-TRANSITION_KINDS = _discovered()
+TRANSITION_KINDS = entries_in(__name__, __path__, "KIND", TransitionKind)
 """All kinds by name."""
 
 PATTERNS: dict[str, WipePattern] = dict(

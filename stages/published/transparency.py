@@ -82,6 +82,12 @@ class LayersAndWeights:
     second: Tensor
     weights: Tensor
 
+    def larger_first(self) -> LayersAndWeights:
+        """Return the same layers, that of the larger mean weight first."""
+        if float(self.weights.mean()) >= 0.5:
+            return self
+        return LayersAndWeights(self.second, self.first, 1 - self.weights)
+
 
 def fit_sum(
     frames: Tensor,
@@ -165,10 +171,7 @@ def fit_mixtures(
     fit_stage(module, draw, stage, frames=count, best=best, seed=seed, on_step=on_step)
     best.apply(module)
     one, other, *alphas = module.render(torch.zeros(1, dtype=torch.long))
-    weights = mixing_weights(alphas)
-    if float(weights.mean()) < 0.5:
-        return LayersAndWeights(other, one, 1 - weights)
-    return LayersAndWeights(one, other, weights)
+    return LayersAndWeights(one, other, mixing_weights(alphas)).larger_first()
 
 
 def mixing_weights(alphas: list[Tensor]) -> Tensor:

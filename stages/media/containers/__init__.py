@@ -6,23 +6,8 @@
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
-
 from stages.media.containers.base import LayerContainer
+from stages.registry import entries_in
 
-
-def _discovered() -> dict[str, LayerContainer]:
-    """Import every module of this folder and return the containers by name, in the files' order."""
-    containers: dict[str, LayerContainer] = {}
-    for module in sorted(pkgutil.iter_modules(__path__), key=lambda module: module.name):
-        found = getattr(importlib.import_module(f"{__name__}.{module.name}"), "CONTAINER", None)
-        if found is not None:
-            assert isinstance(found, LayerContainer), f"{module.name}.CONTAINER is no container"
-            assert found.name not in containers, f"there are two containers named {found.name}"
-            containers[found.name] = found
-    return containers
-
-
-LAYER_CONTAINERS = _discovered()
+LAYER_CONTAINERS = entries_in(__name__, __path__, "CONTAINER", LayerContainer)
 """All containers by name."""
