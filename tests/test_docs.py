@@ -21,7 +21,7 @@ LINES = 170
 """Most lines of a page in ``docs/``."""
 COLUMNS = 100
 """Most columns of a line of prose. Tables, code and commands may be wider."""
-WIDE = {"api.md": "generated from docstrings", "hints.md": "still to be wrapped"}
+WIDE = {"api.md": "generated from docstrings"}
 """Pages with wider lines, and why."""
 BYTES = 150_000
 """Most bytes of a picture in ``docs/``."""
