@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from pipeline.framewise.recipe import Recipe
     from stages.checkpoint import Checkpoints
+    from stages.diagnosis import ClipSample, Diagnosed, Diagnosis
     from stages.media.read import Clip
     from stages.optim.loss_curves import Curves
 
@@ -213,6 +214,11 @@ class BenchClip:
     reason: str = ""
 
 
+Look = Callable[[Mapping[str, Any], "Diagnosed | None"], "Diagnosed | None"]
+"""Diagnoses a clip. Takes what the search found, as JSON values, and the diagnoses that were kept
+with it. Returns the diagnoses, or ``None`` where nobody asks for them."""
+
+
 def _no_headline(summary: RunSummary) -> list[tuple[str, str]]:
     return []
 
@@ -228,7 +234,13 @@ class Task:
     dry_run: answers ``--dry-run``; without it the task is run on a small piece of the clip and
     its cost is scaled up. headline: figures for the top of the report, as pairs of a value and
     its meaning. bench: the clip that ``bench`` measures it on, where it can. probe: returns what
-    the task finds in a clip, as JSON values, for the command ``probe``.
+    the task finds in a clip, as JSON values, for the command ``probe``, which passes it how to
+    diagnose. diagnose: says whether the
+    thing that the task takes out is in a clip, from a small sample of it, with the evidence that
+    ``run`` uses. turn: the task's place among others in a run without ``--task``; what was laid
+    over the rest last is taken off first, so it has the lowest number. Without one, such a run
+    never does the task. explains: names of tasks whose evidence this task's thing also causes;
+    where it is there, such a run leaves them out.
     """
 
     name: str
@@ -242,4 +254,7 @@ class Task:
     dry_run: Callable[[Job], DryRun] | None = None
     headline: Callable[[RunSummary], list[tuple[str, str]]] = _no_headline
     bench: BenchClip | None = None
-    probe: Callable[[Clip, Settings, Step], Mapping[str, Any]] | None = None
+    probe: Callable[[Clip, Settings, Step, Look], Mapping[str, Any]] | None = None
+    diagnose: Callable[[ClipSample], Diagnosis] | None = None
+    turn: int | None = None
+    explains: frozenset[str] = frozenset()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from pipeline.diagnosis.diagnose import as_json, look_at, no_look
 from pipeline.run.input_notes import properties_of
 from pipeline.run.inputs import input_warnings
 from pipeline.run.opening import open_checked
@@ -31,7 +32,7 @@ from stages.media.read import Clip
 from stages.media.sniff import printable
 from stages.optim.threads import one_thread_an_operation
 
-_IN_OTHER_TABLES = ("path", "shots", "transitions", "colors", "warnings", "timelines")
+_IN_OTHER_TABLES = ("path", "shots", "transitions", "colors", "warnings", "timelines", "diagnoses")
 
 
 @one_thread_an_operation(cores)
@@ -50,10 +51,15 @@ def probe(settings: Settings) -> int:
         _check_timelines(settings, clip.info)
         for text in input_warnings(settings):
             stages.warn(text)
+        # A shot list alone needs no diagnoses.
+        look = no_look if str(settings.csv) == "-" else look_at(clip, settings, stages)
         with stages.stage("find") as step:
-            found = search(clip, settings, step)
+            found = dict(search(clip, settings, step, look))
     finally:
         stages.reporter.close()
+    diagnosed = found.pop("diagnosed")
+    if diagnosed is not None:
+        found["diagnoses"] = as_json(diagnosed)
     facts: dict[str, Any] = {
         **describe(clip, found["frames"]),
         **found,
@@ -121,7 +127,7 @@ def describe(clip: Clip, frames: int) -> dict[str, object]:
 
 
 def show(facts: Mapping[str, Any]) -> None:
-    """Print the facts as two tables: the clip, then its shots and transitions in order of time."""
+    """Print the facts as tables: the clip, its shots and transitions in order of time, and the diagnoses."""
     console = Console()
     properties = Table(show_header=False, title=escape(printable(Path(Path(facts["path"]).name))))
     for name, value in facts.items():
@@ -135,11 +141,21 @@ def show(facts: Mapping[str, Any]) -> None:
     console.print(timeline)
     if not facts["transitions"]:
         console.print("no transition and no cut was found")
+    console.print(_diagnoses(facts["diagnoses"]))
     for warning in facts["warnings"]:
         console.print(f"note: {warning}", markup=False, highlight=False, soft_wrap=True)
     for name in facts.get("timelines", ()):
         text = f"written to {printable(Path(name))}"
         console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def _diagnoses(entries: Sequence[Mapping[str, Any]]) -> Table:
+    """Return the table of what is in the clip, and with which task it is taken out."""
+    table = Table("is there", "verdict", "what was seen", "--task")
+    for entry in entries:
+        words = (entry["name"], entry["verdict"], entry["account"], entry["task"] or "-")
+        table.add_row(*map(escape, words))
+    return table
 
 
 def _timeline(facts: Mapping[str, Any]) -> list[tuple[int, str, int, str]]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from pipeline.bench.clips import haze
 from pipeline.framewise.run import Output, Recipe, layered_task
 from pipeline.task import BenchClip
+from stages.dehaze.diagnose import diagnose
 from stages.dehaze.layers import DehazeSurvey, separate, settle, survey
 
 
@@ -35,11 +37,15 @@ RECIPE = Recipe(
     account=account,
 )
 
-TASK = layered_task(
-    "dehaze",
-    "take off haze and fog: the clear picture, the transmission and the airlight",
-    RECIPE,
-    uses=frozenset({"strength"}),
-    on_cpu=frozenset({"fast", "balanced", "best"}),
-    bench=BenchClip(haze),
+TASK = replace(
+    layered_task(
+        "dehaze",
+        "take off haze and fog: the clear picture, the transmission and the airlight",
+        RECIPE,
+        uses=frozenset({"strength"}),
+        on_cpu=frozenset({"fast", "balanced", "best"}),
+        bench=BenchClip(haze),
+    ),
+    diagnose=diagnose,
+    turn=2,
 )

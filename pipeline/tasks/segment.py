@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from pipeline.bench.clips import foreground
 from pipeline.framewise.run import Output, Recipe, layered_task
 from pipeline.task import BenchClip
 from stages.segment.background import Plate
+from stages.segment.diagnose import diagnose
 from stages.segment.layers import (
     FIT_PIXELS,
     VOTE_PIXELS,
@@ -56,11 +58,15 @@ RECIPE = Recipe(
     },
 )
 
-TASK = layered_task(
-    "segment",
-    "foreground and background: what moves against the camera (in a picture: what stands out), "
-    "and all that lies behind it",
-    RECIPE,
-    uses=frozenset({"alpha", "hint", "hint_background"}),
-    bench=BenchClip(foreground),
+TASK = replace(
+    layered_task(
+        "segment",
+        "foreground and background: what moves against the camera (in a picture: what stands out), "
+        "and all that lies behind it",
+        RECIPE,
+        uses=frozenset({"alpha", "hint", "hint_background"}),
+        bench=BenchClip(foreground),
+    ),
+    diagnose=diagnose,
+    turn=4,
 )

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from pipeline.bench.clips import reflection
 from pipeline.framewise.run import Output, Recipe, layered_task
 from pipeline.task import BenchClip
+from stages.transparency.diagnose import diagnose
 from stages.transparency.layers import TransparencySurvey, separate, settle, survey
 from stages.transparency.naming import FOCUSED
 
@@ -42,12 +44,17 @@ RECIPE = Recipe(
     account=account,
 )
 
-TASK = layered_task(
-    "transparency",
-    "undo reflections and other sums of two layers: "
-    "what lies behind the glass, and what it reflects",
-    RECIPE,
-    uses=frozenset({"space", "strength"}),
-    on_cpu=frozenset({"fast", "balanced", "best"}),
-    bench=BenchClip(reflection),
+TASK = replace(
+    layered_task(
+        "transparency",
+        "undo reflections and other sums of two layers: "
+        "what lies behind the glass, and what it reflects",
+        RECIPE,
+        uses=frozenset({"space", "strength"}),
+        on_cpu=frozenset({"fast", "balanced", "best"}),
+        bench=BenchClip(reflection),
+    ),
+    diagnose=diagnose,
+    turn=2,
+    explains=frozenset({"dehaze"}),
 )

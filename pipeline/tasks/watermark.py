@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from pipeline.bench.clips import watermark
 from pipeline.framewise.run import Output, Recipe, layered_task
 from pipeline.task import BenchClip
+from stages.watermark.diagnose import diagnose
 from stages.watermark.effort import Effort
 from stages.watermark.layers import WatermarkSurvey, separate, survey
 
@@ -46,10 +48,14 @@ RECIPE = Recipe(
     surveying=0.5,  # undoing the mark takes almost no time; filling an opaque one takes the rest
 )
 
-TASK = layered_task(
-    "watermark",
-    "take off a watermark or a channel's logo: the clean picture, the mark and its matte",
-    RECIPE,
-    uses=frozenset({"hint"}),
-    bench=BenchClip(watermark),
+TASK = replace(
+    layered_task(
+        "watermark",
+        "take off a watermark or a channel's logo: the clean picture, the mark and its matte",
+        RECIPE,
+        uses=frozenset({"hint"}),
+        bench=BenchClip(watermark),
+    ),
+    diagnose=diagnose,
+    turn=1,
 )

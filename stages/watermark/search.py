@@ -39,6 +39,7 @@ def find_mark(
     *,
     turns: int = 80,
     progress: Callable[[float], None] = lambda done: None,
+    least_gain: float | None = None,
 ) -> Mark | None:
     """Return the mark of one opacity and colour that all pictures share, or None without one.
 
@@ -48,6 +49,8 @@ def find_mark(
     allowed: ``(H, W)`` in [0, 1], 0 where no mark may be.
     weight: how much each pixel counts, ``(H, W)``. turns: iterations of a cut.
     progress: takes the fraction done, 0 to 1.
+    least_gain: nats per outline pixel that the mark has to gain; by default :data:`LEAST_GAIN` in
+    one picture, and :data:`SHARED_GAIN` in several.
     """
     shifts = find_grid(pictures) if len(pictures) == 1 else ()
     evidence = Evidence(pictures, weight, shifts=shifts)
@@ -80,8 +83,9 @@ def find_mark(
         2 * turns,
     )
     rim = outline_length(mark)
-    least = LEAST_GAIN if len(pictures) == 1 else SHARED_GAIN
-    return mark if rim and mark.gain > least * rim else None
+    if least_gain is None:
+        least_gain = LEAST_GAIN if len(pictures) == 1 else SHARED_GAIN
+    return mark if rim and mark.gain > least_gain * rim else None
 
 
 def outline_length(mark: Mark) -> int:

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from pipeline.run.input_guard import states_of
 from pipeline.run.manifest import checksums
 from pipeline.runtime.progress import Step
 from pipeline.settings import Settings
+from pipeline.task import Look
 from pipeline.tasks.transition.describe import described
 from pipeline.tasks.transition.search import search
 from pipeline.tasks.transition.search_cache import SearchCache, cache_folder
+from stages.diagnosis import NOT_THERE, THERE, ClipSample, Diagnosis
 from stages.media.read import Clip
 from stages.media.timecode import is_variable_rate
 
 
-def probe(clip: Clip, settings: Settings, step: Step) -> Mapping[str, Any]:
-    """Search the clip, or take what an earlier search found, and return it as JSON values."""
+def probe(clip: Clip, settings: Settings, step: Step, look: Look) -> Mapping[str, Any]:
+    """Search the clip, or take what an earlier search found, and return it as JSON values.
+
+    look: diagnoses the clip. The diagnoses are kept with the search, and returned as ``diagnoses``.
+    """
     wants_cache = cache_folder() is not None and not settings.no_cache
     before = states_of(settings.inputs)
     sums = checksums(settings.inputs, clip) if wants_cache else []
@@ -28,9 +35,23 @@ def probe(clip: Clip, settings: Settings, step: Step) -> Mapping[str, Any]:
     if searched is None:
         searched = search(clip, settings, step)
         cache.keep(searched)
+    clip.frame_index = searched.seen
     found = dict(described(searched.analysis))
+    diagnosed = look(found, searched.diagnosed)
+    if diagnosed is not None and diagnosed != searched.diagnosed:
+        cache.keep(replace(searched, diagnosed=diagnosed))
     if searched.source != "search":
         found["search"] = searched.source
     if is_variable_rate(searched.times, clip.info.rate):
         found["variable_rate"] = True
-    return found
+    return {**found, "diagnosed": diagnosed}
+
+
+def diagnose(sample: ClipSample) -> Diagnosis:
+    """Return the verdict on cuts and transitions, which the search has found."""
+    counts = Counter(move["kind"] for move in sample.search.get("transitions", ()))
+    if not counts:
+        return Diagnosis("transitions", NOT_THERE, "one shot, without a cut or a transition")
+    kinds = [f"{count} {kind}" for kind, count in sorted(counts.items())]
+    mixed = sum(count for kind, count in counts.items() if kind != "cut")
+    return Diagnosis("transitions", THERE, ", ".join(kinds), {"mixed": mixed, **counts})

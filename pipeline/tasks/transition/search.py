@@ -13,6 +13,7 @@ from pipeline.settings import Settings
 from pipeline.timeline.clock import ListClock, time_code_of
 from pipeline.timeline.shot_list import read_shot_list
 from stages.checkpoint import CheckpointStore, NoCheckpoints
+from stages.diagnosis import Diagnosed
 from stages.errors import UsageError
 from stages.find.listed import analysis_of, measure_listed
 from stages.find.search import find, search_size
@@ -36,6 +37,7 @@ class Searched:
     times: presentation time, in seconds, of every frame from ``first`` on.
     seen: the frame index, which lets the clip be read from the middle.
     source: where it comes from: ``search``, ``cache`` (an earlier search) or ``list`` (the user).
+    diagnosed: what ``probe`` said is in the clip, where it was asked.
     """
 
     analysis: Analysis
@@ -43,6 +45,7 @@ class Searched:
     times: list[Fraction]
     seen: FrameIndex
     source: str = "search"
+    diagnosed: Diagnosed | None = None
 
 
 def search(

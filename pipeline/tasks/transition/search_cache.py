@@ -36,6 +36,7 @@ from pipeline.tasks.transition.search import Searched
 from pipeline.values import plain
 from stages import safe_files
 from stages.checkpoint import SUFFIX, Checkpoints
+from stages.diagnosis import Diagnosed, Diagnosis
 from stages.errors import CheckpointError, UnlayerError
 from stages.media.clip import FrameIndex
 from stages.media.read import Clip
@@ -50,7 +51,7 @@ LEFTOVER_SECONDS = 24 * 3600.0
 _TEMPORARY = ".new-"
 _SETTINGS = ("stream", "interlaced", "start", "end", "transition")
 """The settings that change what is found."""
-_KINDS = (Searched, Analysis, Shot, Transition, ColorGap, FrameIndex)
+_KINDS = (Searched, Analysis, Shot, Transition, ColorGap, FrameIndex, Diagnosed, Diagnosis)
 
 
 def cache_folder() -> Path | None:

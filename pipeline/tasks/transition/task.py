@@ -4,7 +4,7 @@ from pipeline.bench.clips import dissolve
 from pipeline.task import BenchClip, RunParts, Task
 from pipeline.tasks.transition.describe import headline
 from pipeline.tasks.transition.dry_run import dry_run
-from pipeline.tasks.transition.probe import probe
+from pipeline.tasks.transition.probe import diagnose, probe
 from pipeline.tasks.transition.run import count, do, run
 from pipeline.tasks.transition.separate import checkpoint_folder
 
@@ -22,4 +22,6 @@ TASK = Task(
     headline=headline,
     bench=BenchClip(dissolve, 3, "a dissolve needs 3 frames or more, with clean ones on each side"),
     probe=probe,
+    diagnose=diagnose,
+    turn=3,
 )

@@ -1,0 +1,120 @@
+"""Ask every task whether its thing is in a clip, and add the facts that no task takes apart."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+from pipeline.diagnosis.sample import read_sample
+from pipeline.runtime.progress import Stages
+from pipeline.settings import Settings
+from pipeline.task import Look, Task
+from pipeline.tasks import blaming, built_in, find_task, names, offered, package_of
+from stages.diagnosis import THERE, Diagnosed, Diagnosis
+from stages.errors import UnlayerError
+from stages.media.read import Clip
+from stages.picture_facts import borders, interlacing, stills
+
+
+def look_at(clip: Clip, settings: Settings, stages: Stages) -> Look:
+    """Return the function that diagnoses ``clip``, and that shows its progress as a stage."""
+
+    def look(search: Mapping[str, Any], kept: Diagnosed | None) -> Diagnosed:
+        by = _makers()
+        if kept is not None and kept.by == by:
+            return kept
+        return diagnosed(clip, settings, stages, search, by)
+
+    return look
+
+
+def no_look(search: Mapping[str, Any], kept: Diagnosed | None) -> None:
+    """Diagnose nothing; see :data:`pipeline.task.Look`."""
+
+
+def diagnosed(
+    clip: Clip, settings: Settings, stages: Stages, search: Mapping[str, Any], by: tuple[str, ...]
+) -> Diagnosed:
+    """Look at a sample of the clip and return all diagnoses.
+
+    search: what the search found, as JSON values. by: as in :class:`stages.diagnosis.Diagnosed`.
+    """
+    tasks = diagnosing_tasks()
+    seek = clip.frame_index.rising and not settings.salvage
+    with stages.stage("look") as step:
+        sample = read_sample(clip, search, step, seek=seek or clip.info.is_picture)
+        found = {}
+        for number, task in enumerate(tasks):
+            step(number / len(tasks), task.name)
+            assert task.diagnose is not None
+            with blaming(task.name):
+                found[task.name] = task.diagnose(sample)
+        facts = (borders(sample), interlacing(clip.info.scan), stills(sample))
+    return Diagnosed(by, found, facts)
+
+
+def diagnosing_tasks() -> list[Task]:
+    """Return the tasks that can diagnose, in the order in which a run without a task does them.
+
+    Tasks of packages that cannot be loaded are left out; ``doctor`` says why.
+    """
+    found = []
+    for name in names():
+        with suppress(UnlayerError):
+            found.append(find_task(name))
+    able = [task for task in found if task.diagnose is not None]
+    last = 1 + max((task.turn for task in able if task.turn is not None), default=0)
+    return sorted(able, key=lambda task: (last if task.turn is None else task.turn, task.name))
+
+
+def tasks_to_do(diagnoses: Diagnosed) -> list[str]:
+    """Return the names of the tasks that a run without ``--task`` does, in order."""
+    there = [
+        task
+        for task in diagnosing_tasks()
+        if task.turn is not None
+        and task.name in diagnoses.of_tasks
+        and diagnoses.of_tasks[task.name].verdict == THERE
+    ]
+    explained = {name for task in there for name in task.explains}
+    return [task.name for task in there if task.name not in explained]
+
+
+def as_json(diagnoses: Diagnosed) -> list[dict[str, object]]:
+    """Return the diagnoses as ``probe --json`` prints them."""
+    entries: list[tuple[str | None, Diagnosis]] = [
+        *diagnoses.of_tasks.items(),
+        *((None, fact) for fact in diagnoses.of_files),
+    ]
+    return [
+        {
+            "name": each.name,
+            "task": task,
+            "verdict": each.verdict,
+            "account": each.account,
+            "evidence": dict(each.evidence),
+        }
+        for task, each in entries
+    ]
+
+
+def _makers() -> tuple[str, ...]:
+    """Return the tasks that can diagnose, with the packages and versions of those from outside."""
+    makers: list[str] = sorted(built_in())
+    for name, points in sorted(offered().items()):
+        makers += [f"{name} {package_of(point)} {_version(point)}" for point in points]
+    return tuple(makers)
+
+
+def _version(point: Any) -> str:
+    return point.dist.version if point.dist is not None else ""
+
+
+def named(diagnoses: Diagnosed, tasks: Sequence[str]) -> list[str]:
+    """Return one line for each of ``tasks`` that says why it is done."""
+    return [
+        f"{diagnoses.of_tasks[name].name} is there ({diagnoses.of_tasks[name].account}): "
+        f"--task {name}"
+        for name in tasks
+    ]

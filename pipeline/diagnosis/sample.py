@@ -1,0 +1,111 @@
+"""Read the frames that the diagnoses look at: some tens of them, at a small size."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+
+from pipeline.runtime.progress import Step
+from stages.diagnosis import ClipSample
+from stages.media.read import Clip
+
+PIXELS = 424 * 240
+"""Most pixels of a frame of the sample; about what the tasks search at."""
+SPREAD = 24
+"""Frames that are spread over the clip, as many as the tasks survey."""
+RUN = 24
+"""Frames of a run, about a second."""
+RUNS = 2
+"""Runs of consecutive frames."""
+ONE_PASS = 768
+"""Frames up to which a clip is read in one pass. Reading single frames out of it would decode more,
+because a frame is decoded from the key frame before it."""
+
+
+def sample_size(height: int, width: int) -> tuple[int, int]:
+    """Return the size ``(h, w)`` at which a clip of this size is looked at, in pixels."""
+    scale = min(1.0, (PIXELS / (height * width)) ** 0.5)
+    return max(1, round(height * scale)), max(1, round(width * scale))
+
+
+def read_sample(clip: Clip, search: Mapping[str, Any], step: Step, *, seek: bool) -> ClipSample:
+    """Return the sample of a clip that was searched, or of pictures.
+
+    search: what the search found, as ``probe --json`` prints it. seek: whether single frames can be
+    read; if not, only the first :data:`ONE_PASS` frames are looked at.
+    """
+    full = clip.info.height, clip.info.width
+    size = sample_size(*full)
+    pictures = clip.info.is_picture
+    first, last = _extent(search)
+    if not seek:
+        last = min(last, first + ONE_PASS - 1)
+    numbers = _spread(first, last, SPREAD)
+    runs = [] if pictures else _runs(search["shots"], first, last)
+    wanted = sorted({*numbers, *(number for run in runs for number in run)})
+    frames: dict[int, torch.Tensor] = {}
+    spans = [range(first, wanted[-1] + 1)] if last - first < ONE_PASS else _spans(wanted)
+    for span in spans:
+        for block in clip.blocks(span[0], span[-1], size=size):
+            for number, pixels in enumerate(block.pixels, block.first):
+                if number in wanted:
+                    frames[number] = pixels.clone()
+            step(len(frames) / len(wanted), f"{len(frames)} of {len(wanted)} frames")
+    # A damaged file may give fewer frames the second time.
+    numbers = [number for number in numbers if number in frames]
+    runs = [run for run in runs if all(number in frames for number in run)]
+    return ClipSample(
+        size=full,
+        frames=torch.stack([frames[number] for number in numbers]),
+        numbers=tuple(numbers),
+        runs=tuple(torch.stack([frames[number] for number in run]) for run in runs),
+        run_starts=tuple(run[0] for run in runs),
+        unordered=pictures and len(clip.paths) > 1,
+        search=search,
+    )
+
+
+def _extent(search: Mapping[str, Any]) -> tuple[int, int]:
+    """Return the numbers of the first and the last frame that the search read."""
+    parts = [*search["shots"], *search["transitions"], *search["colors"]]
+    # A cut has no frame of its own.
+    held = [part for part in parts if part["last_frame"] >= part["first_frame"]]
+    if not held:
+        return 0, max(0, search["frames"] - 1)
+    return min(part["first_frame"] for part in held), max(part["last_frame"] for part in held)
+
+
+def _spread(first: int, last: int, most: int) -> list[int]:
+    """Return at most ``most`` evenly spread numbers from ``first`` to ``last``, both included."""
+    count = min(most, last - first + 1)
+    return sorted({first + round(at * (last - first) / max(1, count - 1)) for at in range(count)})
+
+
+def _runs(shots: Sequence[Mapping[str, int]], first: int, last: int) -> list[range]:
+    """Return runs of consecutive frames: in the longest shots, or in two places of the only one.
+
+    Nothing outside of ``first`` to ``last`` is used.
+    """
+    spans = [range(max(first, s["first_frame"]), min(last, s["last_frame"]) + 1) for s in shots]
+    spans = sorted((span for span in spans if len(span)), key=len, reverse=True)
+    if len(spans) == 1 and len(spans[0]) >= 2 * RUN:
+        middle = len(spans[0]) // 2
+        spans = [spans[0][:middle], spans[0][middle:]]
+    chosen = []
+    for span in spans[:RUNS]:
+        begin = span[0] + max(0, len(span) - RUN) // 2
+        chosen.append(range(begin, begin + min(RUN, len(span))))
+    return sorted(chosen, key=lambda run: run[0])
+
+
+def _spans(numbers: Sequence[int]) -> list[range]:
+    """Return the stretches of consecutive numbers in a rising list."""
+    found: list[range] = []
+    for number in numbers:
+        if found and found[-1].stop == number:
+            found[-1] = range(found[-1].start, number + 1)
+        else:
+            found.append(range(number, number + 1))
+    return found

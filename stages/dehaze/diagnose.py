@@ -1,0 +1,67 @@
+"""Say whether a clip or picture is hazy, and how much light the haze lets through."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+
+from stages.context import FitSettings, SeparationContext
+from stages.dehaze.layers import SURVEYED, DehazeSurvey, separate, survey
+from stages.diagnosis import NOT_THERE, ClipSample, Diagnosis, spread, verdict_of
+
+BELIEVED = 0.3
+"""Part of the optical depth from which the verdict is ``there``. Chosen on made haze, see
+docs/tasks.md."""
+MEASURED = 3
+"""Frames in which the transmission is measured."""
+
+
+def diagnose(sample: ClipSample) -> Diagnosis:
+    """Return the verdict on haze.
+
+    The evidence is that of :func:`stages.dehaze.evidence.evidence`. The transmission lies between
+    two bounds: all that may be haze is haze, or only the part that is believed.
+    """
+    context = SeparationContext(FitSettings())
+    frames = spread(sample.frames, SURVEYED)
+    groups = [frames]
+    if sample.unordered:
+        groups = list(frames.split(1))  # type: ignore[no-untyped-call]
+    surveys = [survey(group, context) for group in groups]
+    sure = sum(facts.sure for facts in surveys) / len(surveys)
+    if sure == 0:
+        account = "what is dark lies as deep as in clear air"
+        return Diagnosis("haze", NOT_THERE, account, {"believed": 0.0, "transmission": 1.0})
+    bounds = [
+        _transmission(groups, surveys, context, power=power) for power in (1.0, None)
+    ]
+    low, high = min(bounds), max(bounds)
+    evidence = {
+        "believed": round(sure, 3),
+        "transmission": round((low * high) ** 0.5, 3),
+        "transmission_interval": [round(low, 3), round(high, 3)],
+    }
+    account = f"it lets {100 * low:.0f} to {100 * high:.0f} % of the light through on average"
+    return Diagnosis("haze", verdict_of(sure, 0.0, BELIEVED), account, evidence)
+
+
+def _transmission(
+    groups: list[torch.Tensor],
+    surveys: list[DehazeSurvey],
+    context: SeparationContext,
+    power: float | None,
+) -> float:
+    """Return the mean transmission of some frames.
+
+    power: the part of the optical depth that counts as haze; ``None`` for the part believed.
+    """
+    found = []
+    for frames, facts in zip(groups, surveys, strict=True):
+        taken = facts.sure if power is None else power
+        if taken == 0:
+            found.append(1.0)
+            continue
+        made = separate(spread(frames, MEASURED), replace(facts, sure=taken), context)
+        found.append(made.report["mean_transmission"])
+    return sum(found) / len(found)

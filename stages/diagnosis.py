@@ -1,0 +1,104 @@
+"""Say whether something is in a clip: a verdict, with its evidence in numbers.
+
+A diagnosis looks at a small sample of the clip, and uses the same evidence as the task that would
+take the thing out. So a verdict agrees with what a run would do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+THERE = "there"
+PERHAPS = "perhaps"
+NOT_THERE = "not there"
+VERDICTS = (THERE, PERHAPS, NOT_THERE)
+"""What a diagnosis may say."""
+
+
+@dataclass(frozen=True)
+class ClipSample:
+    """Hold some frames of a clip, at a small size.
+
+    size: height and width of the clip's own frames, in pixels. frames: evenly spread over the clip, ``(S, 3, h, w)`` RGB in [0, 1]. numbers: their frame
+    numbers, rising. runs: consecutive frames from the middle of the longest shots,
+    ``(T, 3, h, w)`` each. run_starts: the number of each run's first frame. unordered: whether the
+    frames are separate pictures, and not a clip in time; there are no runs then. search: what the
+    search found, as ``probe --json`` prints it (``shots``, ``transitions``).
+    """
+
+    size: tuple[int, int]
+    frames: Tensor
+    numbers: tuple[int, ...]
+    runs: tuple[Tensor, ...] = ()
+    run_starts: tuple[int, ...] = ()
+    unordered: bool = False
+    search: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """Say whether one thing is in a clip.
+
+    name: the thing in one word, as in ``haze``. verdict: one of :data:`VERDICTS`. account: one
+    plain sentence that says what was seen. evidence: the numbers behind it, as JSON values.
+
+    Raises ValueError where the verdict is none of these.
+    """
+
+    name: str
+    verdict: str
+    account: str
+    evidence: Mapping[str, object] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.verdict not in VERDICTS:
+            raise ValueError(f"a verdict is one of {', '.join(VERDICTS)}, not {self.verdict!r}")
+
+
+@dataclass(frozen=True)
+class Diagnosed:
+    """Hold the diagnoses of a clip.
+
+    by: what made them, so that other versions can be told apart. of_tasks: by the task's name.
+    of_files: facts that no task takes apart.
+    """
+
+    by: tuple[str, ...]
+    of_tasks: Mapping[str, Diagnosis]
+    of_files: tuple[Diagnosis, ...]
+
+
+def verdict_of(value: float, perhaps: float, there: float) -> str:
+    """Return the verdict for a value that grows with the evidence.
+
+    perhaps, there: the values above which the verdict is ``perhaps``, and ``there``.
+    """
+    if value > there:
+        return THERE
+    return PERHAPS if value > perhaps else NOT_THERE
+
+
+def box_of(where: Tensor, scale: tuple[float, float]) -> list[int]:
+    """Return the box ``[x, y, width, height]`` around what is true in ``where`` ``(h, w)``.
+
+    scale: pixels of the clip for each pixel of ``where``, down and across. Empty where nothing is
+    true.
+    """
+    rows, columns = (where.any(axis).nonzero().flatten() for axis in (1, 0))
+    if not len(rows):
+        return []
+    top, left = int(rows[0]), int(columns[0])
+    height, width = int(rows[-1]) + 1 - top, int(columns[-1]) + 1 - left
+    down, across = scale
+    return [round(left * across), round(top * down), round(width * across), round(height * down)]
+
+
+def spread(frames: Tensor, most: int) -> Tensor:
+    """Return at most ``most`` evenly spread frames of ``(S, 3, h, w)``."""
+    chosen = torch.linspace(0, len(frames) - 1, min(most, len(frames))).round().long()
+    return frames[chosen]

@@ -1,0 +1,54 @@
+"""Say whether something moves before a background: where it is, and how much it covers."""
+
+from __future__ import annotations
+
+from stages.context import FitSettings, SeparationContext
+from stages.diagnosis import NOT_THERE, ClipSample, Diagnosis, box_of, verdict_of
+from stages.motion.flow import shrunk
+from stages.segment.layers import matte_odds, survey
+from stages.segment.motion import find_motion
+from stages.segment.parallax import outline_motion
+
+PIXELS = 212 * 120
+"""Pixels of the frames in which motion is measured."""
+LEAST_PART, MOST_PART = 0.002, 0.7
+"""Part of the picture that a foreground covers, at least and at most."""
+DOUBTFUL, CLEAR = 0.2, 0.3
+"""Jump of the motion along the outline, from 0 to 1, above which a foreground may be there, and
+above which it is. Chosen on DAVIS clips and on scenes without a mover, see docs/tasks.md."""
+
+
+def diagnose(sample: ClipSample) -> Diagnosis:
+    """Return the verdict on a foreground.
+
+    The candidate is the one that the task's votes find by motion. The evidence is how much the
+    motion jumps along its outline (:func:`stages.segment.parallax.outline_motion`).
+    """
+    if not sample.runs or max(len(run) for run in sample.runs) < 3:
+        account = "no frames follow each other here, so nothing can be seen to move"
+        return Diagnosis("foreground", NOT_THERE, account)
+    context = SeparationContext(FitSettings())
+    facts = survey(sample.frames, context)
+    if facts.still:
+        return Diagnosis("foreground", NOT_THERE, "nothing moves", {"jump": 0.0})
+    best: tuple[float, float, list[int]] = (0.0, 0.0, [])
+    for run in sample.runs:
+        work = shrunk(run, PIXELS)
+        motion = find_motion(work)
+        inside = matte_odds(work, motion, facts, context, {}) > 0
+        part = float(inside.float().mean())
+        jump = outline_motion(motion, inside)
+        if not LEAST_PART < part < MOST_PART:
+            jump = 0.0
+        if jump >= best[0]:
+            middle = inside[len(inside) // 2]
+            scale = sample.size[0] / middle.shape[0], sample.size[1] / middle.shape[1]
+            best = jump, part, box_of(middle, scale)
+    jump, part, box = best
+    verdict = verdict_of(jump, DOUBTFUL, CLEAR)
+    evidence: dict[str, object] = {"jump": round(jump, 3), "part": round(part, 4)}
+    account = "nothing moves differently from what is around it"
+    if verdict != NOT_THERE:
+        evidence["box"] = box
+        account = f"covers {100 * part:.1f} % of the picture and moves apart from what is around it"
+    return Diagnosis("foreground", verdict, account, evidence)

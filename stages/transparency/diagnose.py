@@ -1,0 +1,57 @@
+"""Say whether a clip is seen through a pane that reflects: two moving layers that add up."""
+
+from __future__ import annotations
+
+from stages.context import FitSettings, SeparationContext
+from stages.diagnosis import NOT_THERE, THERE, ClipSample, Diagnosis, verdict_of
+from stages.motion.flow import shrunk
+from stages.transparency.clip import fit_planes
+from stages.transparency.evidence import BELIEVED, ENOUGH, sum_evidence
+from stages.transparency.layers import survey, to_light
+from stages.transparency.motion import moves
+from stages.transparency.plans import SMALLER
+
+PLAN = SMALLER[-1]
+"""The smallest plan of work that the task itself has."""
+DOUBTFUL = 0.0
+"""Evidence above which a pane may be there."""
+
+
+def diagnose(sample: ClipSample) -> Diagnosis:
+    """Return the verdict on a reflection.
+
+    The evidence is :func:`stages.transparency.evidence.sum_evidence`: how much better two moving
+    layers that add up predict frames left out than the best single layer does.
+    """
+    if len(sample.frames) == 1:
+        account = "one view does not tell what a pane reflects"
+        return Diagnosis("reflection", NOT_THERE, account)
+    if sample.unordered:
+        return _of_pictures(sample)
+    found = []
+    for run in sample.runs:
+        work = shrunk(run, PLAN.pixels)
+        if len(run) >= ENOUGH and moves(work):
+            mosaic = fit_planes(to_light(work, "linear"), PLAN, lambda done: None)
+            found.append(sum_evidence(work, mosaic.placed))
+    if not found:
+        account = "nothing moves, so one view is all there is"
+        return Diagnosis("reflection", NOT_THERE, account, {"runs": 0})
+    best = max(found)
+    verdict = verdict_of(best, DOUBTFUL, BELIEVED)
+    evidence = {"sum_evidence": round(best, 3), "runs": len(found)}
+    account = "two motions in the same place predict frames no better than one"
+    if verdict != NOT_THERE:
+        account = (
+            f"two motions in the same place avoid {100 * best:.0f} % of the error of the better one"
+        )
+    return Diagnosis("reflection", verdict, account, evidence)
+
+
+def _of_pictures(sample: ClipSample) -> Diagnosis:
+    """Return the verdict on separate pictures: whether they mix the same two layers."""
+    facts = survey(sample.frames, SeparationContext(FitSettings(), unordered=True))
+    if facts.mixtures:
+        account = f"the pictures are mixtures of the same two layers, in {facts.space} values"
+        return Diagnosis("reflection", THERE, account, {"space": facts.space})
+    return Diagnosis("reflection", NOT_THERE, "the pictures do not mix the same two layers")

@@ -1,0 +1,117 @@
+"""Say whether a mark stays in place: where it is, from when to when, and how opaque."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from stages.diagnosis import (
+    NOT_THERE,
+    ClipSample,
+    Diagnosis,
+    box_of,
+    verdict_of,
+)
+from stages.optim.losses import gradients
+from stages.watermark.effort import SEARCHED
+from stages.watermark.find import Mark
+from stages.watermark.layers import LEAST_INDEPENDENT
+from stages.watermark.pictures import (
+    distinct,
+    independent,
+    inner_part,
+    motion_weight,
+    resized_map,
+    shrunk_to,
+    spread_indices,
+)
+from stages.watermark.search import SHARED_GAIN, find_mark, outline_length
+
+PIXELS = 40_000
+"""Most pixels of a picture in the search, as for the preset ``fast``."""
+TURNS = 60
+"""Iterations of a cut, as for the preset ``fast``."""
+DOUBTFUL_GAIN = 9.0
+"""Nats per outline pixel above which a mark may be there. Scenes without one have at most so many,
+see :data:`stages.watermark.search.SHARED_GAIN`."""
+SHOWN = 0.5
+"""Part of the outline's contrast that the mark has to explain in a frame to count as seen."""
+
+
+def diagnose(sample: ClipSample) -> Diagnosis:
+    """Return the verdict on a mark that all frames or pictures share.
+
+    The evidence is the gain of :func:`stages.watermark.search.find_mark` per outline pixel.
+    """
+    frames = sample.frames
+    if sample.unordered:
+        frames = distinct(frames)
+    count = independent(frames)
+    if sample.unordered and len(frames) > 1:
+        count = float(len(frames))
+    if count < LEAST_INDEPENDENT or min(frames.shape[-2:]) < 8:
+        account = "the frames are too alike to tell a mark from the scene"
+        if len(sample.frames) == 1:
+            account = "one picture does not tell a mark from the scene; --hint marks its place"
+        return Diagnosis("mark", NOT_THERE, account, {"independent_frames": round(count, 2)})
+    searched = frames[spread_indices(len(frames), min(round(count), SEARCHED))]
+    small = shrunk_to(searched, PIXELS)
+    size = small.shape[-2:]
+    allowed = inner_part(torch.ones(size, dtype=torch.bool))
+    weight = resized_map(motion_weight(frames), size)
+    mark = find_mark(small, allowed, weight, turns=TURNS, least_gain=DOUBTFUL_GAIN)
+    if mark is None:
+        account = "nothing stays in place while the picture changes"
+        return Diagnosis("mark", NOT_THERE, account, {"independent_frames": round(count, 2)})
+    return _found(mark, shrunk_to(frames, PIXELS), sample)
+
+
+def _found(mark: Mark, frames: Tensor, sample: ClipSample) -> Diagnosis:
+    """Return the diagnosis of a mark that the search found in ``frames`` ``(S, 3, h, w)``."""
+    gain = mark.gain / max(1, outline_length(mark))
+    chosen = mark.matte[0] > 0
+    down, across = (
+        full / here
+        for full, here in zip(sample.size, chosen.shape, strict=True)
+    )
+    evidence: dict[str, object] = {
+        "nats_per_outline_pixel": round(gain, 1),
+        "opacity": round(mark.opacity, 2),
+        "box": box_of(chosen, (down, across)),
+        "part": round(float(chosen.float().mean()), 4),
+    }
+    when = ""
+    if not sample.unordered:
+        shown = [
+            number
+            for number, frame in zip(sample.numbers, frames, strict=True)
+            if explained_contrast(frame, mark) > SHOWN
+        ]
+        first, last = (shown[0], shown[-1]) if shown else (sample.numbers[0], sample.numbers[-1])
+        evidence |= {"first_frame": first, "last_frame": last}
+        when = f", seen in frames {first} to {last}"
+    x, y, width, height = box_of(chosen, (down, across))
+    account = (
+        f"{width}x{height} pixels at {x},{y}, {100 * mark.opacity:.0f} % opaque{when}"
+    )
+    return Diagnosis("mark", verdict_of(gain, DOUBTFUL_GAIN, SHARED_GAIN), account, evidence)
+
+
+def explained_contrast(frame: Tensor, mark: Mark) -> float:
+    """Return the part of a frame's contrast along the mark's outline that undoing it removes.
+
+    frame: ``(3, h, w)`` in [0, 1], of the mark's size. The result is at most 1, near 0 or below
+    where the mark is not in the frame.
+    """
+    chosen = (mark.matte[:1] > 0).float()
+    outline = [edge.abs() > 0 for edge in gradients(chosen[None])]
+    undone = ((frame - mark.ink) / (1 - mark.matte).clamp_min(0.05)).clamp(0, 1)
+    ratio = []
+    for edges in (gradients(frame[None]), gradients(undone[None])):
+        total = sum(
+            float((edge.abs().mean(1, keepdim=True) * where).sum())
+            for edge, where in zip(edges, outline, strict=True)
+        )
+        ratio.append(total)
+    return 1 - ratio[1] / max(ratio[0], 1e-6)
