@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from pipeline.arrays import Name, Source, hint_words, input_files, plain_value, usable_path
 from pipeline.config import checked
-from pipeline.run.execute import perform
+from pipeline.run.chain import perform
 from pipeline.runtime.progress import SilentReporter
 from pipeline.runtime.run_record import MANIFEST, read_json
 from pipeline.settings import HINTS, Settings
@@ -119,7 +119,8 @@ def separate(
         tensor ``(T, 3, H, W)``; or one picture, without ``T``; or a list of paths or of pictures
         that belong together, such as several pictures under one watermark. Integers are uint8 or
         uint16; floating-point values lie in [0, 1].
-    task: one of ``pipeline.tasks.names()``.
+    task: one of ``pipeline.tasks.names()``, or several with commas between them, or ``auto`` for
+        those whose things are found.
     out: the folder for the layers. Without it the folder is temporary and the layers are lossless
         unless ``lossless=False`` is given.
     fps: frames per second of an array, 25 by default.
@@ -152,7 +153,7 @@ def separate(
         inputs = input_files(source, temporary, fps)
         given |= {"inputs": inputs, "task": task, "temporary": temporary}
         if out is not None:
-            return _result(*perform(Settings(**given, out=out), _Callback(progress)))
+            return _result(*perform(Settings(**given, out=out), lambda: _Callback(progress)))
         return _separated_in_temporary_folder(given, _Callback(progress))
 
 
@@ -168,7 +169,7 @@ def _separated_in_temporary_folder(given: Mapping[str, Any], reporter: SilentRep
     folder = Path(tempfile.mkdtemp(prefix="unlayer-"))
     try:
         settings = Settings(**{"lossless": True, **given, "out": folder})
-        made = _result(*perform(settings, reporter))
+        made = _result(*perform(settings, lambda: reporter))
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise

@@ -24,11 +24,14 @@ VERDICTS = (THERE, PERHAPS, NOT_THERE)
 class ClipSample:
     """Hold some frames of a clip, at a small size.
 
-    size: height and width of the clip's own frames, in pixels. frames: evenly spread over the clip, ``(S, 3, h, w)`` RGB in [0, 1]. numbers: their frame
-    numbers, rising. runs: consecutive frames from the middle of the longest shots,
-    ``(T, 3, h, w)`` each. run_starts: the number of each run's first frame. unordered: whether the
-    frames are separate pictures, and not a clip in time; there are no runs then. search: what the
-    search found, as ``probe --json`` prints it (``shots``, ``transitions``).
+    size: height and width of the clip's own frames, in pixels.
+    frames: evenly spread over the clip, ``(S, 3, h, w)`` RGB in [0, 1].
+    numbers: the frame numbers of ``frames``, rising.
+    runs: consecutive frames from the middle of the longest shots, ``(T, 3, h, w)`` each.
+    run_starts: the number of each run's first frame.
+    unordered: whether the frames are separate pictures, and not a clip in time; then there are no
+        runs.
+    search: what the search found, as ``probe --json`` prints it (``shots``, ``transitions``).
     """
 
     size: tuple[int, int]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from stages.diagnosis import NOT_THERE, PERHAPS, THERE, ClipSample, Diagnosis
@@ -42,9 +41,7 @@ def borders(sample: ClipSample) -> Diagnosis:
     columns = brightest.permute(2, 0, 1).flatten(1)
     top, bottom = _border(rows), _border(rows.flip(0))
     left, right = _border(columns), _border(columns.flip(0))
-    down, across = (
-        full / here for full, here in zip(sample.size, frames.shape[-2:], strict=True)
-    )
+    down, across = (full / here for full, here in zip(sample.size, frames.shape[-2:], strict=True))
     widths = {
         "top": round(top * down),
         "bottom": round(bottom * down),

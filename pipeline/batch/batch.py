@@ -26,6 +26,7 @@ from pipeline.batch.clips import (
 from pipeline.batch.display import BatchDisplay, display_for
 from pipeline.batch.skipped import Skipped
 from pipeline.option_fields import flag, words_of
+from pipeline.run.chain_plan import check_task_options
 from pipeline.run.opening import pick_device
 from pipeline.run.restart import RESTART_WARNINGS
 from pipeline.runtime.child_process import Child
@@ -35,7 +36,6 @@ from pipeline.runtime.run_folder import claim
 from pipeline.runtime.run_record import MANIFEST, WORK, read_json, write_json
 from pipeline.runtime.system_limits import cores, free_memory
 from pipeline.settings import ONE_CLIP, Settings, options
-from pipeline.tasks import check_options, find_task
 from stages.errors import UnlayerError, UsageError
 from stages.media.sniff import printable
 
@@ -148,7 +148,7 @@ def check_settings(settings: Settings) -> None:
             f"batch needs one folder of clips, got {', '.join(map(printable, folders))}; use run "
             "for single clips"
         )
-    check_options(find_task(settings.task), settings)
+    check_task_options(settings)
     _check_combinations(settings)
     if settings.store:
         store_at(settings.store)

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
 
 from pipeline.batch.skipped import Skipped
-from pipeline.run.opening import short_name
+from pipeline.run.opening import folder_word, short_name
 from pipeline.runtime.remote_store import Store, store_at
 from pipeline.runtime.run_record import MANIFEST, WORK, identity_of, names_of, read_json
 from pipeline.settings import Settings
@@ -135,14 +135,14 @@ def _run_folder(
         keep their suffixes in their folders' names.
     """
     names = [clip.stem, clip.name] if is_only_stem else [clip.name, clip.stem]
-    usual, other = (parent / f"{short_name(name)}-{task}" for name in names)
+    usual, other = (parent / f"{short_name(name)}-{folder_word(task)}" for name in names)
     # A run stays where it is when its clip gets or loses such a neighbour.
     is_in_other = clip.name in names_of(other) and clip.name not in names_of(usual)
     folder = other if other not in taken and is_in_other else usual
     # Names may still coincide: long ones are cut, and a.mp4.mov may lie beside a.mp4 and a.mkv.
     number = 2
     while folder in taken:
-        folder = parent / f"{short_name(names[0])}-{number}-{task}"
+        folder = parent / f"{short_name(names[0])}-{number}-{folder_word(task)}"
         number += 1
     return folder
 
@@ -165,7 +165,9 @@ def make_parent_folders(clip: BatchClip, out: Path) -> None:
 
 def runs_folder(settings: Settings) -> Path:
     """Return the folder in which a batch puts the folders of its runs."""
-    return settings.out or Path(f"./{settings.inputs[0].resolve().name or 'clips'}-{settings.task}")
+    return settings.out or Path(
+        f"./{settings.inputs[0].resolve().name or 'clips'}-{folder_word(settings.task)}"
+    )
 
 
 def store_of(clip: BatchClip, settings: Settings) -> Store | None:

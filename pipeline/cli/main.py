@@ -12,6 +12,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from importlib import import_module
 
 from pipeline.cli.parser import command, refuse_address, settings_from
@@ -32,6 +33,9 @@ DRY_RUN = {
 }
 """The functions that answer ``--dry-run``, as ``module:name``."""
 
+AUTO = "auto"
+"""The task of a run that does what the diagnoses find; :data:`pipeline.tasks.AUTO` is the same."""
+
 _debugging = [False]
 """Whether the settings, which may come from a file, ask for tracebacks."""
 _wants_json = [False]
@@ -46,8 +50,11 @@ def parse(verb: str, words: Sequence[str]) -> Settings:
     return settings_from(verb, words)
 
 
-def dispatch(words: Sequence[str]) -> int:
-    """Do what ``words`` ask for and return the exit status. Raises UnlayerError."""
+def dispatch(words: Sequence[str], *, short: bool = False) -> int:
+    """Do what ``words`` ask for and return the exit status. Raises UnlayerError.
+
+    short: whether the user left out the command ``run``; then the task has to be named.
+    """
     if os.environ.get(COMPLETING):
         command().main(list(words), prog_name=SCRIPT, complete_var=COMPLETING)
     if words and words[0] == "help" and len(words) > 1:
@@ -62,6 +69,8 @@ def dispatch(words: Sequence[str]) -> int:
         raise UsageError(f"{verb!r} is not a verb; choose {choices}{did_you_mean(verb, known)}")
     settings = parse(verb, words[1:])
     _debugging[0], _wants_json[0] = settings.debug, settings.json
+    if verb == "run" and not settings.task and not short:
+        settings = replace(settings, task=AUTO)
     if verb in ("run", "batch"):
         _check_task(verb, settings)
     where = DRY_RUN[verb] if settings.dry_run else VERBS[verb].where
@@ -84,14 +93,20 @@ def _without_verb(words: Sequence[str]) -> int:
 
 def _check_task(verb: str, settings: Settings) -> None:
     """Raise UsageError where there is no such task; warn where a built-in one hides another."""
-    from pipeline.tasks import check_name, shadowed_task_warning
+    from pipeline.tasks import check_names, shadowed_task_warning, task_names
 
-    check_name(settings.task)
+    check_names(settings.task)
+    if settings.dry_run and (settings.task == AUTO or "," in settings.task):
+        raise UsageError(
+            "--dry-run foresees the cost of one task; give one --task "
+            "(probe shows what a run without a task would do)"
+        )
     # A run shows this warning among its own.
     if verb == "batch" or settings.dry_run:
-        warning = shadowed_task_warning(settings.task)
-        if warning is not None:
-            say(f"warning: {warning}")
+        for name in task_names(settings.task):
+            warning = shadowed_task_warning(name)
+            if warning is not None:
+                say(f"warning: {warning}")
 
 
 def say(text: object) -> None:
@@ -124,13 +139,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     argv: its words, without the program's name; those of ``sys.argv`` if ``None``.
     """
-    words = with_verb(list(sys.argv[1:] if argv is None else argv))
+    given = list(sys.argv[1:] if argv is None else argv)
+    words = with_verb(given)
     if isinstance(sys.stdout, io.TextIOWrapper):
         # Names of files need not be valid text; they are shown escaped instead of ending the run.
         sys.stdout.reconfigure(errors="backslashreplace")
     with stopping() as stop:
         try:
-            status = _answered(words, stop)
+            status = _answered(words, stop, short=words != given)
             stop.over = True
         # A second signal may come at any place while the first is answered. From here on signals
         # are only counted.
@@ -161,11 +177,14 @@ def _failed(words: Sequence[str], text: str, status: int) -> int:
     return status
 
 
-def _answered(words: list[str], stop: Stopping) -> int:
-    """Do what ``words`` ask for, print errors as one line, and return the exit status."""
+def _answered(words: list[str], stop: Stopping, *, short: bool) -> int:
+    """Do what ``words`` ask for, print errors as one line, and return the exit status.
+
+    short: as in :func:`dispatch`.
+    """
     try:
         _debugging[0] = _wants_json[0] = False
-        return dispatch(words)
+        return dispatch(words, short=short)
     except BrokenPipeError:  # whoever read our output has ended, as in `probe | head`
         if words[:1] in (["run"], ["batch"]):
             say("the reader of the output has gone, so this stopped; --resume goes on")

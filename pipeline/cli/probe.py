@@ -127,7 +127,7 @@ def describe(clip: Clip, frames: int) -> dict[str, object]:
 
 
 def show(facts: Mapping[str, Any]) -> None:
-    """Print the facts as tables: the clip, its shots and transitions in order of time, and the diagnoses."""
+    """Print the facts as tables: the clip, its shots and transitions, and the diagnoses."""
     console = Console()
     properties = Table(show_header=False, title=escape(printable(Path(Path(facts["path"]).name))))
     for name, value in facts.items():

@@ -30,9 +30,10 @@ class Verb:
 
 
 VERBS: dict[str, Verb] = {
-    "run": Verb("take one clip apart", "pipeline.run.execute:run"),
+    "run": Verb("take one clip apart", "pipeline.run.chain:run"),
     "probe": Verb(
-        "show what is in a clip: streams, shots, cuts and transitions", "pipeline.cli.probe:probe"
+        "show what is in a clip: streams, shots, transitions, haze, marks and more",
+        "pipeline.cli.probe:probe",
     ),
     "batch": Verb(
         "do the same for every clip of a folder",

@@ -111,7 +111,7 @@ def _version(point: Any) -> str:
     return point.dist.version if point.dist is not None else ""
 
 
-def named(diagnoses: Diagnosed, tasks: Sequence[str]) -> list[str]:
+def reasons(diagnoses: Diagnosed, tasks: Sequence[str]) -> list[str]:
     """Return one line for each of ``tasks`` that says why it is done."""
     return [
         f"{diagnoses.of_tasks[name].name} is there ({diagnoses.of_tasks[name].account}): "

@@ -26,6 +26,7 @@ from pipeline.runtime.run_record import (
     MANIFEST,
     REPORT,
     files_of,
+    flat_name,
     read_json,
     report_name,
     write_json,
@@ -116,7 +117,7 @@ def report(settings: Settings) -> int:
         raise UsageError("report needs RUN: the folder that a run wrote")
     stages = Stages(reporter(json_lines=settings.json, quiet=settings.hides_progress))
     try:
-        for run in settings.inputs:
+        for run in [each for given in settings.inputs for each in _runs_in(given)]:
             with stages.stage("report") as step:
                 write_again(run, step)
             if not (settings.json or settings.quiet):
@@ -125,6 +126,16 @@ def report(settings: Settings) -> int:
     finally:
         stages.reporter.close()
     return 0
+
+
+def _runs_in(folder: Path) -> list[Path]:
+    """Return the folders of the steps if several tasks were done in ``folder``, else itself."""
+    steps = (read_json(folder / MANIFEST) or {}).get("steps")
+    if not isinstance(steps, list):
+        return [folder]
+    names = [step.get("path") for step in steps if isinstance(step, dict)]
+    found = [folder / name for name in names if isinstance(name, str) and flat_name(name)]
+    return found or [folder]
 
 
 def write_again(run: Path, step: Step) -> None:

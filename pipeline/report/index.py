@@ -37,10 +37,10 @@ HEAD_BYTES = 4096
 """Bytes of a page in which :data:`MARK` is looked for."""
 
 
-def write_index(out: Path, record: Mapping[str, Any]) -> None:
+def write_index(out: Path, record: Mapping[str, Any], noun: str = "clip") -> None:
     """Write the page of a batch into its folder.
 
-    record: the content of ``batch.json``.
+    record: the content of ``batch.json``. noun: what its entries are called.
     Raises UnlayerError where the folder has a page that is not ours.
     """
     place = out / INDEX
@@ -57,6 +57,7 @@ def write_index(out: Path, record: Mapping[str, Any]) -> None:
         title=printable(source),
         task=str(record.get("task", "")),
         runs=runs,
+        noun=noun,
         counts=[(word, counts[word]) for word in dict.fromkeys(WORDS.values()) if counts[word]],
         with_warnings=sum(bool(run["warnings"]) for run in runs),
     )

@@ -116,7 +116,12 @@ def default_folder(settings: Settings) -> Path:
     """Return the run's folder where none is given: ``<stem>-<task>`` in the current folder."""
     first = settings.inputs[0]
     stem = first.resolve().name if first.is_dir() else first.stem
-    return Path(f"./{short_name(stem) or 'clip'}-{settings.task}")
+    return Path(f"./{short_name(stem) or 'clip'}-{folder_word(settings.task)}")
+
+
+def folder_word(task: str) -> str:
+    """Return a value of ``--task`` as a part of a folder's name: ``watermark+transition``."""
+    return task.replace(" ", "").replace(",", "+")
 
 
 def refuse_input_as_folder(settings: Settings, out: Path) -> None:

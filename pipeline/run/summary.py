@@ -20,7 +20,7 @@ def show_unchanged(settings: Settings, out: Path) -> None:
     if settings.json:
         print_event("done", out=str(out), manifest=str(out / MANIFEST), unchanged=True)
     else:
-        _line(f"{printable(out)}: this run is finished already; --overwrite does it again")
+        show_line(f"{printable(out)}: this run is finished already; --overwrite does it again")
 
 
 def show_summary(settings: Settings, out: Path, manifest: Mapping[str, Any]) -> None:
@@ -48,11 +48,12 @@ def show_summary(settings: Settings, out: Path, manifest: Mapping[str, Any]) -> 
         table.add_row(layer["name"], layer["role"], frames, layer["path"])
     Console().print(table)
     if isinstance(account := report.get("account"), str):
-        _line(account)
+        show_line(account)
     stages = ", ".join(f"{name} {seconds:.1f}" for name, seconds in report["stages"].items())
-    _line(f"{report['seconds']:.1f} s ({stages}) on {report['device']}")
-    _line(f"written to {printable(out)}")
+    show_line(f"{report['seconds']:.1f} s ({stages}) on {report['device']}")
+    show_line(f"written to {printable(out)}")
 
 
-def _line(text: str) -> None:
+def show_line(text: str) -> None:
+    """Print one line on standard output, as it is."""
     Console().print(text, markup=False, highlight=False, soft_wrap=True)

@@ -31,6 +31,7 @@ from pipeline.values import did_you_mean
 from stages.errors import UnlayerError, UsageError
 
 __all__ = [
+    "AUTO",
     "DEFAULT_TASK",
     "GROUP",
     "TASK_OPTIONS",
@@ -44,12 +45,14 @@ __all__ = [
     "blaming",
     "built_in",
     "check_name",
+    "check_names",
     "check_options",
     "find_task",
     "names",
     "offered",
     "package_of",
     "shadowed_task_warning",
+    "task_names",
 ]
 
 # Earlier names of the contract's classes, kept for packages that import them from here.
@@ -59,6 +62,8 @@ Parts = RunParts
 
 DEFAULT_TASK = "transition"
 """The task that ``bench`` measures unless told otherwise."""
+AUTO = "auto"
+"""The word for ``--task`` that lets the diagnoses choose the tasks."""
 OTHER_NAMES = {
     "crossfade": "transition",
     "cut": "transition",
@@ -143,6 +148,24 @@ def check_name(name: str) -> None:
     if len(points) > 1:
         packages = " and ".join(map(_origin, points))
         raise UsageError(f"--task {name} is offered by {packages}; uninstall all of them but one")
+
+
+def task_names(text: str) -> list[str]:
+    """Return the names in a value of ``--task``, which are separated by commas."""
+    return [name.strip() for name in text.split(",")]
+
+
+def check_names(text: str) -> None:
+    """Check every name in a value of ``--task``: one task, several, or :data:`AUTO`.
+
+    Raises UsageError as :func:`check_name` does, and for an empty name between commas.
+    """
+    if text == AUTO:
+        return
+    for name in task_names(text):
+        if not name and "," in text:
+            raise UsageError(f"--task {text!r}: a name is missing beside a comma")
+        check_name(name)
 
 
 def shadowed_task_warning(name: str) -> str | None:

@@ -7,13 +7,15 @@ from dataclasses import replace
 import torch
 
 from stages.context import FitSettings, SeparationContext
-from stages.dehaze.layers import SURVEYED, DehazeSurvey, separate, survey
+from stages.dehaze.layers import DehazeSurvey, separate, survey
 from stages.diagnosis import NOT_THERE, ClipSample, Diagnosis, spread, verdict_of
 
 BELIEVED = 0.3
 """Part of the optical depth from which the verdict is ``there``. Chosen on made haze, see
 docs/tasks.md."""
-MEASURED = 3
+LOOKED_AT = 4
+"""Frames in which the evidence is sought, half as many as the task surveys."""
+MEASURED = 2
 """Frames in which the transmission is measured."""
 
 
@@ -24,7 +26,7 @@ def diagnose(sample: ClipSample) -> Diagnosis:
     two bounds: all that may be haze is haze, or only the part that is believed.
     """
     context = SeparationContext(FitSettings())
-    frames = spread(sample.frames, SURVEYED)
+    frames = spread(sample.frames, LOOKED_AT)
     groups = [frames]
     if sample.unordered:
         groups = list(frames.split(1))  # type: ignore[no-untyped-call]
@@ -33,9 +35,7 @@ def diagnose(sample: ClipSample) -> Diagnosis:
     if sure == 0:
         account = "what is dark lies as deep as in clear air"
         return Diagnosis("haze", NOT_THERE, account, {"believed": 0.0, "transmission": 1.0})
-    bounds = [
-        _transmission(groups, surveys, context, power=power) for power in (1.0, None)
-    ]
+    bounds = [_transmission(groups, surveys, context, power=power) for power in (1.0, None)]
     low, high = min(bounds), max(bounds)
     evidence = {
         "believed": round(sure, 3),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from stages.diagnosis import (
     NOT_THERE,
@@ -28,10 +27,10 @@ from stages.watermark.pictures import (
 )
 from stages.watermark.search import SHARED_GAIN, find_mark, outline_length
 
-PIXELS = 40_000
-"""Most pixels of a picture in the search, as for the preset ``fast``."""
-TURNS = 60
-"""Iterations of a cut, as for the preset ``fast``."""
+PIXELS = 20_000
+"""Most pixels of a picture in the search: a quarter of those of the preset ``balanced``."""
+TURNS = 50
+"""Iterations of a cut, as in the task's least effort."""
 DOUBTFUL_GAIN = 9.0
 """Nats per outline pixel above which a mark may be there. Scenes without one have at most so many,
 see :data:`stages.watermark.search.SHARED_GAIN`."""
@@ -71,10 +70,7 @@ def _found(mark: Mark, frames: Tensor, sample: ClipSample) -> Diagnosis:
     """Return the diagnosis of a mark that the search found in ``frames`` ``(S, 3, h, w)``."""
     gain = mark.gain / max(1, outline_length(mark))
     chosen = mark.matte[0] > 0
-    down, across = (
-        full / here
-        for full, here in zip(sample.size, chosen.shape, strict=True)
-    )
+    down, across = (full / here for full, here in zip(sample.size, chosen.shape, strict=True))
     evidence: dict[str, object] = {
         "nats_per_outline_pixel": round(gain, 1),
         "opacity": round(mark.opacity, 2),
@@ -92,9 +88,7 @@ def _found(mark: Mark, frames: Tensor, sample: ClipSample) -> Diagnosis:
         evidence |= {"first_frame": first, "last_frame": last}
         when = f", seen in frames {first} to {last}"
     x, y, width, height = box_of(chosen, (down, across))
-    account = (
-        f"{width}x{height} pixels at {x},{y}, {100 * mark.opacity:.0f} % opaque{when}"
-    )
+    account = f"{width}x{height} pixels at {x},{y}, {100 * mark.opacity:.0f} % opaque{when}"
     return Diagnosis("mark", verdict_of(gain, DOUBTFUL_GAIN, SHARED_GAIN), account, evidence)
 
 

@@ -1,0 +1,111 @@
+"""Plan a run of several tasks: their names, the options of each step, and the steps' folders.
+
+``--task watermark,transition`` names the tasks, and ``--task auto`` (or no ``--task``) lets the
+diagnoses choose them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from pipeline.option_fields import flag
+from pipeline.settings import Settings, options
+from pipeline.task import TASK_OPTIONS, Task
+from pipeline.tasks import AUTO, check_options, find_task, task_names
+from stages.errors import UsageError
+
+OF_THE_INPUT = ("stream", "start", "end", "salvage", "interlaced")
+"""Settings of reading the input. They are done once, in the first step."""
+MEANT_FOR_ONE = ("hint", "hint_background")
+"""Settings that mean another thing for each task, such as the place of a mark or of an object."""
+NEEDS_A_TASK = ("hint", "hint_background", "shots", "transition")
+"""Settings that say something about one task's thing, so that the task has to be named."""
+
+
+def is_chain(settings: Settings) -> bool:
+    """Return whether the settings ask for several tasks, or let the diagnoses choose them."""
+    return settings.task == AUTO or "," in settings.task
+
+
+def check_task_options(settings: Settings) -> None:
+    """Raise UsageError for an option that the task or tasks cannot use."""
+    if is_chain(settings):
+        check_chain_options(settings)
+    else:
+        check_options(find_task(settings.task), settings)
+
+
+def check_chain_options(settings: Settings) -> None:
+    """Raise UsageError for an option that no task of the chain uses, or that several would."""
+    for name in ("store", "ray"):
+        if getattr(settings, name) is not None:
+            raise UsageError(
+                f"--{name} does one task at a time; give one --task, or leave --{name} out"
+            )
+    if settings.task == AUTO:
+        for item in options("run"):
+            if item.name in NEEDS_A_TASK and getattr(settings, item.name) != item.default:
+                raise UsageError(
+                    f"{flag(item)} says where one task's thing is, and --task does not name the "
+                    "task; give --task too"
+                )
+        return
+    tasks = [find_task(name) for name in task_names(settings.task)]
+    for item in options("run"):
+        if item.name not in TASK_OPTIONS or getattr(settings, item.name) == item.default:
+            continue
+        users = list(dict.fromkeys(task.name for task in tasks if item.name in task.uses))
+        if not users:
+            raise UsageError(
+                f"{flag(item)} has no meaning for --task {settings.task}; leave it out"
+            )
+        if item.name in MEANT_FOR_ONE and len(users) > 1:
+            raise UsageError(
+                f"{flag(item)} means another thing for each of {' and '.join(users)}; "
+                "do these tasks in runs of their own"
+            )
+    for task in tasks:
+        check_options(task, step_settings(settings, task, settings.inputs, settings.out, last=True))
+
+
+def step_settings(
+    settings: Settings,
+    task: Task,
+    inputs: Sequence[Path],
+    out: Path | None,
+    *,
+    last: bool,
+    first: bool = True,
+    share: float = 1.0,
+) -> Settings:
+    """Return the settings of one step.
+
+    inputs, out: of the step. last: whether nothing comes after it; the layers of other steps are
+    written without loss. first: whether it reads the chain's own input. share: the part of a time
+    budget that the step may take, 0 to 1.
+    """
+    usual = {item.name: item.default for item in options("run")}
+    changes: dict[str, Any] = {
+        name: usual[name] for name in TASK_OPTIONS if name not in task.uses and name in usual
+    }
+    if not first:
+        changes |= {name: usual[name] for name in OF_THE_INPUT}
+    if not last:
+        changes |= {"lossless": True, "codec": None, "alpha": None}
+    if settings.max_seconds is not None:
+        changes["max_seconds"] = settings.max_seconds * share
+    # Whether the chain may go on, or replaces what is there, is decided once, for its own folder.
+    changes |= {"task": task.name, "inputs": tuple(inputs), "out": out, "config": None}
+    changes |= {"resume": not settings.overwrite, "anew": not settings.overwrite}
+    return replace(settings, **changes)
+
+
+def step_folder(number: int, task: str, layer: str = "") -> str:
+    """Return the name of a step's folder, as ``02-transition``.
+
+    number: from 1. layer: the input's name where the step is done on several layers.
+    """
+    return "-".join(filter(None, [f"{number:02d}", task, layer]))
