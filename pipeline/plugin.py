@@ -26,6 +26,7 @@ from pipeline.task import (
 )
 from stages.checkpoint import CheckpointStore
 from stages.context import FitSettings, Note, Separation, SeparationContext
+from stages.diagnosis import ClipSample, Diagnosis, verdict_of
 from stages.errors import FitError, UnlayerError, UsageError
 from stages.motion.flow import flows, warp
 
@@ -34,6 +35,8 @@ __all__ = [
     "BenchClip",
     "Budget",
     "CheckpointStore",
+    "ClipSample",
+    "Diagnosis",
     "DryRun",
     "Estimate",
     "FitError",
@@ -56,6 +59,7 @@ __all__ = [
     "layered_task",
     "require_api",
     "run_layered",
+    "verdict_of",
     "warp",
 ]
 

@@ -70,7 +70,7 @@ class Settings:
     their bare names."""
     task: str = setting(
         "",
-        "what kind of mixture the clip is",
+        "what to take out; several as a,b (default: what is found)",
         metavar="TASK",
         verbs=("run", "bench"),
         result=False,

@@ -165,6 +165,7 @@ class _Chain:
     layers: list[dict[str, Any]] = field(default_factory=list)
     transitions: list[dict[str, Any]] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
+    frames: int | None = None
 
     def run(self, identity: Identity) -> dict[str, Any]:
         """Do all steps and return the manifest."""
@@ -216,7 +217,7 @@ class _Chain:
             last=last,
             share=share,
         )
-        shown = ", ".join(printable(path.name) for path in given.paths)
+        shown = ", ".join(printable(Path(path.name)) for path in given.paths)
         self.announce(f"{folder}: --task {name} on {shown}")
         out, made = execute.perform(settings, self.new_reporter())
         whole: Any = made if made is not None else read_json(out / MANIFEST)
@@ -227,6 +228,8 @@ class _Chain:
         for text in whole["warnings"]:
             # The step has shown it already.
             self.stages.warnings.append(f"{folder}: {text}")
+        if number == 1:
+            self.frames = whole["input"][0]["frames"]
         self.seconds[folder] = whole["report"]["seconds"]
         self.steps.append(
             {
@@ -239,7 +242,8 @@ class _Chain:
         self.transitions += [
             placed_transition(move, folder, given.offset) for move in whole["transitions"]
         ]
-        main, rest = [], []
+        main: list[dict[str, Any]] = []
+        rest: list[dict[str, Any]] = []
         for layer in whole["layers"]:
             handed_on = not last and layer["role"] == task.roles[0]
             (main if handed_on else rest).append(layer)
@@ -264,13 +268,12 @@ class _Chain:
     ) -> dict[str, Any]:
         """Return the chain's manifest."""
         settings, info = self.settings, self.clip.info
-        frames = 1 if len(settings.inputs) > 1 else info.frames
         hint = {HINT: identity[HINT]} if HINT in identity else {}
         return {
             "schema": manifest.SCHEMA,
             "task": settings.task,
             "input": [
-                manifest.describe_input(settings.known_as(path), checksum, info, frames)
+                manifest.describe_input(settings.known_as(path), checksum, info, self.frames)
                 for path, checksum in zip(settings.inputs, self.sums, strict=True)
             ],
             "settings": settings.kept(),
