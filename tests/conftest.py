@@ -12,6 +12,8 @@ import pytest
 import torch
 from clips import dissolve, moving
 
+from pipeline.diagnosis.diagnose import no_look
+
 # A background job of a shell ignores these two signals, and so would every program that a test
 # starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -49,6 +51,18 @@ def inputs_are_ours(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPa
 @pytest.fixture
 def untrusted() -> None:
     """Ask for the trial of inputs in a child after all."""
+
+
+@pytest.fixture(autouse=True)
+def probe_only_searches(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Skip the diagnoses of `probe`, which would cost more than many tests."""
+    if "diagnosing" not in request.fixturenames:
+        monkeypatch.setattr("pipeline.cli.probe.look_at", lambda *words: no_look)
+
+
+@pytest.fixture
+def diagnosing() -> None:
+    """Ask for the diagnoses of `probe` after all."""
 
 
 @pytest.fixture

@@ -141,7 +141,8 @@ def show(facts: Mapping[str, Any]) -> None:
     console.print(timeline)
     if not facts["transitions"]:
         console.print("no transition and no cut was found")
-    console.print(_diagnoses(facts["diagnoses"]))
+    if entries := facts.get("diagnoses"):
+        console.print(_diagnoses(entries))
     for warning in facts["warnings"]:
         console.print(f"note: {warning}", markup=False, highlight=False, soft_wrap=True)
     for name in facts.get("timelines", ()):

@@ -15,6 +15,8 @@ BELIEVED = 0.3
 docs/tasks.md."""
 LOOKED_AT = 4
 """Frames in which the evidence is sought, half as many as the task surveys."""
+PLAIN = 0.01
+"""Standard deviation of all values up to which a picture is plain: about two steps of 8 bits."""
 MEASURED = 2
 """Frames in which the transmission is measured."""
 
@@ -27,6 +29,8 @@ def diagnose(sample: ClipSample) -> Diagnosis:
     """
     context = SeparationContext(FitSettings())
     frames = spread(sample.frames, LOOKED_AT)
+    if float(frames.std(unbiased=False)) < PLAIN:
+        return Diagnosis("haze", NOT_THERE, "the picture is plain, so it does not tell")
     groups = [frames]
     if sample.unordered:
         groups = list(frames.split(1))  # type: ignore[no-untyped-call]

@@ -49,6 +49,8 @@ def probe(clip: Clip, settings: Settings, step: Step, look: Look) -> Mapping[str
 
 def diagnose(sample: ClipSample) -> Diagnosis:
     """Return the verdict on cuts and transitions, which the search has found."""
+    if sample.unordered:
+        return Diagnosis("transitions", NOT_THERE, "separate pictures have no order in time")
     counts = Counter(move["kind"] for move in sample.search.get("transitions", ()))
     if not counts:
         return Diagnosis("transitions", NOT_THERE, "one shot, without a cut or a transition")
