@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from stages.errors import FitError
+from stages.optim.adam import Adam
 from stages.optim.losses import Schedule
 from stages.optim.threads import side_by_side
 
@@ -86,9 +87,7 @@ class DivergenceGuard:
     values: all tensors that a step changes, buffers included. name: of the fit, for the message.
     """
 
-    def __init__(
-        self, values: Sequence[Tensor], optimiser: torch.optim.Optimizer, name: str
-    ) -> None:
+    def __init__(self, values: Sequence[Tensor], optimiser: Adam, name: str) -> None:
         self.boldness = 1.0
         self._values = values
         self._optimiser = optimiser
@@ -160,10 +159,10 @@ class Descent:
     ) -> None:
         self.groups = groups
         self.name = name
-        self.optimiser = torch.optim.Adam(
+        self.optimiser = Adam(
             [{"params": list(group.tensors), "lr": group.rate(0.0)} for group in groups],
             betas=betas,
-            fused=fused or None,
+            fused=fused,
         )
         self._values = [value for group in groups for value in group.tensors] + list(buffers)
 
@@ -192,7 +191,7 @@ class Descent:
             named = _numbers(losses) if look else {}
             if look and not guard.accepts(named["total"], step, steps):
                 continue
-            self.optimiser.zero_grad(set_to_none=True)
+            self.optimiser.zero_grad()
             torch.autograd.backward(losses.total)
             self.optimiser.step()
             if look and on_step is not None:

@@ -167,7 +167,6 @@ def _descent(module: nn.Module, plan: FitPlan) -> Descent:
     )
     if plan.start is not None:
         module.load_state_dict(plan.start.module)
-        # A copy, because the optimiser works on what it is given. The rates that come with it are
-        # those of the old plan; the loop sets them anew.
+        # A copy, because the optimiser works on what it is given.
         descent.optimiser.load_state_dict(copy.deepcopy(plan.start.optimiser))
     return descent

@@ -255,15 +255,16 @@ def finish(
     window: Window,
     done: AlternationResult,
     known: Known | None = None,
-    device: torch.device = torch.device("cpu"),
+    device: torch.device | None = None,
 ) -> Iterator[tuple[Mixture, Pair]]:
     """Yield each mixed frame at full size with its layers ``(3, H, W)``.
 
     The frame comes as a window of three: between the two clean frames that its layers are carried
     from. The window is overwritten when the next frame is taken. known: the scene that stands
-    still, if one does; its picture replaces its layer. device: where to work; the results stay
-    there.
+    still, if one does; its picture replaces its layer. device: where to work, the CPU
+    unless given; the results stay there.
     """
+    device = device or torch.device("cpu")
     done = done.to(device)
     if known is not None:
         known = replace(known, picture=known.picture.to(device))

@@ -28,10 +28,8 @@ def main(device: str) -> int:
     for place in places:
         name = torch.cuda.get_device_name(place) if place.type == "cuda" else "processor"
         found = probe_precision(place)
-        print(
-            f"{name}: float32 {found.float32:.0f} GFLOP/s, bfloat16 {found.bfloat16 or 0:.0f} GFLOP/s, "
-            f"networks use {found.dtype}"
-        )
+        speeds = f"float32 {found.float32:.0f}, bfloat16 {found.bfloat16 or 0:.0f} GFLOP/s"
+        print(f"{name}: {speeds}, networks use {found.dtype}")
     return 0
 
 

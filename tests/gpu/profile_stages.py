@@ -3,12 +3,14 @@
     python tests/gpu/profile_stages.py DEVICE
 
 A made dissolve of twelve mixed frames is taken apart at some working sizes, on the device and on
-the CPU; its stages are clocked. Then the largest is taken apart again under PyTorch's profiler. The
+the CPU; its stages are clocked. Then some steps of the motion fit run under PyTorch's profiler. The
 part of the time in which the GPU computes says how much is lost to waiting and starting kernels.
 """
 
 from __future__ import annotations
 
+import cProfile
+import pstats
 import sys
 import time
 from dataclasses import replace
@@ -19,6 +21,7 @@ from torch.profiler import ProfilerActivity, profile
 from pipeline.bench.clips import dissolve
 from stages.context import FitSettings
 from stages.mixing.mixture import Mixture
+from stages.motion.carry import carry
 from stages.optim.fit import FitPlan
 from stages.optim.threads import one_thread_an_operation
 from stages.transition.alternate import Reporting, alternate
@@ -33,6 +36,9 @@ FRAMES = 24
 
 ROWS = 25
 """Operators in each table."""
+
+PROFILED_STEPS = 40
+"""Steps of the motion fit under the profiler."""
 
 NETWORK_STEPS = 100
 """Steps of the networks that are clocked."""
@@ -62,6 +68,13 @@ def separated(mixture: Mixture, device: torch.device) -> dict[str, float]:
     return {"all": time.monotonic() - began} | seconds
 
 
+def report(height: int, device: torch.device) -> None:
+    """Print the seconds of a separation at a height, by stage."""
+    found = separated(made_mixture(height), device)
+    words = ", ".join(f"{name} {spent:.2f} s" for name, spent in found.items())
+    print(f"{height}p on {device}: {words}", flush=True)
+
+
 def networks(mixture: Mixture, device: torch.device) -> float:
     """Return the milliseconds of a step of the networks."""
     fit_layers(mixture, plan=FitPlan(5), device=device)
@@ -72,29 +85,31 @@ def networks(mixture: Mixture, device: torch.device) -> float:
 
 def main(device: torch.device) -> int:
     """Print all tables; return the exit status."""
+    print("The first separation on the device, which also starts it:")
+    with cProfile.Profile() as calls:
+        report(HEIGHTS[0], device)
+    pstats.Stats(calls).sort_stats("tottime").print_stats(ROWS)
     for height in HEIGHTS:
-        mixture = made_mixture(height)
-        # The first run on a device also loads its kernels.
-        for place in (device, device, *([CPU] if height <= HEIGHTS[1] else [])):
-            found = separated(mixture, place)
-            words = ", ".join(f"{name} {spent:.2f} s" for name, spent in found.items())
-            print(f"{height}p on {place}: {words}")
-        for place in {device, CPU}:
-            small = made_mixture(90) if height == HEIGHTS[0] else None
-            if small is not None:
-                print(f"networks at 90p on {place}: {networks(small, place):.1f} ms a step")
+        report(height, device)
+    for place in {device, CPU}:
+        report(HEIGHTS[0], place)
+        print(f"networks at 90p on {place}: {networks(made_mixture(90), place):.1f} ms a step")
     activities = [ProfilerActivity.CPU]
     if device.type == "cuda":
         activities.append(ProfilerActivity.CUDA)
-    mixture = made_mixture(HEIGHTS[-1])
+    mixture = made_mixture(HEIGHTS[1]).to(device)
+    carry(mixture, [(1, 2)])
     began = time.monotonic()
     with profile(activities=activities) as found:
-        separated(mixture, device)
+        carry(mixture, [(1, PROFILED_STEPS)])
     spent = time.monotonic() - began
     averages = found.key_averages()
     if device.type == "cuda":
         busy = sum(row.self_device_time_total for row in averages) / 1e6
-        print(f"{HEIGHTS[-1]}p: the GPU computed {busy:.2f} s of {spent:.2f} s under the profiler")
+        print(
+            f"{PROFILED_STEPS} steps of the motion fit at {HEIGHTS[1]}p: the GPU computed "
+            f"{busy:.3f} s of {spent:.3f} s"
+        )
         print(averages.table(sort_by="self_device_time_total", row_limit=ROWS))
     print(averages.table(sort_by="self_cpu_time_total", row_limit=ROWS))
     return 0
