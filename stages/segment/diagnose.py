@@ -5,12 +5,10 @@ from __future__ import annotations
 from stages.context import FitSettings, SeparationContext
 from stages.diagnosis import NOT_THERE, ClipSample, Diagnosis, box_of, verdict_of
 from stages.motion.flow import shrunk
-from stages.segment.layers import matte_odds, survey
+from stages.segment.layers import VOTE_PIXELS, matte_odds, survey
 from stages.segment.motion import find_motion
 from stages.segment.parallax import outline_motion
 
-PIXELS = 160 * 90
-"""Pixels of the frames in which motion is measured."""
 EVERY = 2
 """One in so many frames of a run is looked at: about a second of motion for half of its cost."""
 LEAST_PART, MOST_PART = 0.002, 0.7
@@ -37,7 +35,7 @@ def diagnose(sample: ClipSample) -> Diagnosis:
     for run in sample.runs:
         if len(run) < 3 * EVERY:
             continue
-        work = shrunk(run[::EVERY], PIXELS)
+        work = shrunk(run[::EVERY], VOTE_PIXELS)
         motion = find_motion(work)
         inside = matte_odds(work, motion, facts, context, {}) > 0
         part = float(inside.float().mean())
