@@ -11,8 +11,8 @@ from stages.dehaze.layers import DehazeSurvey, separate, survey
 from stages.diagnosis import NOT_THERE, ClipSample, Diagnosis, spread, verdict_of
 
 BELIEVED = 0.3
-"""Part of the optical depth from which the verdict is ``there``. Chosen on made haze, see
-docs/tasks.md."""
+"""Part of the optical depth above which the verdict is ``there``. Chosen by us: below it the task
+takes off less than a third of what may be haze."""
 LOOKED_AT = 4
 """Frames in which the evidence is sought, half as many as the task surveys."""
 PLAIN = 0.01
