@@ -13,6 +13,8 @@ from stages.diagnosis import NOT_THERE, ClipSample, Diagnosis, spread, verdict_o
 BELIEVED = 0.3
 """Part of the optical depth above which the verdict is ``there``. Chosen by us: below it the task
 takes off less than a third of what may be haze."""
+DEPTH_ERROR = 0.3
+"""Part of the optical depth by which it may be wrong. Chosen by us."""
 LOOKED_AT = 4
 """Frames in which the evidence is sought, half as many as the task surveys."""
 PLAIN = 0.01
@@ -24,8 +26,9 @@ MEASURED = 2
 def diagnose(sample: ClipSample) -> Diagnosis:
     """Return the verdict on haze.
 
-    The evidence is that of :func:`stages.dehaze.evidence.evidence`. The transmission lies between
-    two bounds: all that may be haze is haze, or only the part that is believed.
+    The evidence is that of :func:`stages.dehaze.evidence.evidence`. The transmission is what a run
+    would find. Its interval has two ends: all that may be haze is haze, or only the part that is
+    believed is; each with :data:`DEPTH_ERROR` beyond it.
     """
     context = SeparationContext(FitSettings())
     frames = spread(sample.frames, LOOKED_AT)
@@ -39,11 +42,12 @@ def diagnose(sample: ClipSample) -> Diagnosis:
     if sure == 0:
         account = "what is dark lies as deep as in clear air"
         return Diagnosis("haze", NOT_THERE, account, {"believed": 0.0, "transmission": 1.0})
-    bounds = [_transmission(groups, surveys, context, power=power) for power in (1.0, None)]
-    low, high = min(bounds), max(bounds)
+    believed = _transmission(groups, surveys, context, power=None)
+    least = _transmission(groups, surveys, context, power=1.0)
+    low, high = least ** (1 + DEPTH_ERROR), believed ** (1 - DEPTH_ERROR)
     evidence = {
         "believed": round(sure, 3),
-        "transmission": round((low * high) ** 0.5, 3),
+        "transmission": round(believed, 3),
         "transmission_interval": [round(low, 3), round(high, 3)],
     }
     account = f"it lets {100 * low:.0f} to {100 * high:.0f} % of the light through on average"
