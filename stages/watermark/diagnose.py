@@ -13,7 +13,7 @@ from stages.diagnosis import (
     verdict_of,
 )
 from stages.optim.losses import gradients
-from stages.watermark.effort import SEARCHED
+from stages.watermark.effort import EFFORTS, SEARCHED
 from stages.watermark.find import Mark
 from stages.watermark.layers import LEAST_INDEPENDENT
 from stages.watermark.pictures import (
@@ -27,13 +27,16 @@ from stages.watermark.pictures import (
 )
 from stages.watermark.search import SHARED_GAIN, find_mark, outline_length
 
-PIXELS = 20_000
-"""Most pixels of a picture in the search: a quarter of those of the preset ``balanced``."""
-TURNS = 50
-"""Iterations of a cut, as in the task's least effort."""
 DOUBTFUL_GAIN = 9.0
 """Nats per outline pixel above which a mark may be there. Scenes without one have at most so many,
 see :data:`stages.watermark.search.SHARED_GAIN`."""
+SEARCHES = (
+    (20_000, 50, 6.0),
+    (EFFORTS["fast"].search_pixels, EFFORTS["fast"].turns, DOUBTFUL_GAIN),
+)
+"""Most pixels of a picture, iterations of a cut, and least gain: of a quick search, and of a second
+one, that of the preset ``fast``, where the first is in doubt. Fine outlines gain less at the
+smaller size."""
 SHOWN = 0.5
 """Part of the outline's contrast that the mark has to explain in a frame to count as seen."""
 
@@ -52,18 +55,22 @@ def diagnose(sample: ClipSample) -> Diagnosis:
     if count < LEAST_INDEPENDENT or min(frames.shape[-2:]) < 8:
         account = "the frames are too alike to tell a mark from the scene"
         if len(sample.frames) == 1:
-            account = "one picture does not tell a mark from the scene; --hint marks its place"
+            account = "one picture does not tell a mark from the scene; a hint marks its place"
         return Diagnosis("mark", NOT_THERE, account, {"independent_frames": round(count, 2)})
     searched = frames[spread_indices(len(frames), min(round(count), SEARCHED))]
-    small = shrunk_to(searched, PIXELS)
-    size = small.shape[-2:]
-    allowed = inner_part(torch.ones(size, dtype=torch.bool))
-    weight = resized_map(motion_weight(frames), size)
-    mark = find_mark(small, allowed, weight, turns=TURNS, least_gain=DOUBTFUL_GAIN)
+    mark = None
+    for pixels, turns, least_gain in SEARCHES:
+        small = shrunk_to(searched, pixels)
+        size = small.shape[-2:]
+        allowed = inner_part(torch.ones(size, dtype=torch.bool))
+        weight = resized_map(motion_weight(frames), size)
+        mark = find_mark(small, allowed, weight, turns=turns, least_gain=least_gain)
+        if mark is None or mark.gain > SHARED_GAIN * outline_length(mark):
+            break
     if mark is None:
         account = "nothing stays in place while the picture changes"
         return Diagnosis("mark", NOT_THERE, account, {"independent_frames": round(count, 2)})
-    return _found(mark, shrunk_to(frames, PIXELS), sample)
+    return _found(mark, shrunk_to(frames, pixels), sample)
 
 
 def _found(mark: Mark, frames: Tensor, sample: ClipSample) -> Diagnosis:
