@@ -67,10 +67,9 @@ def test_a_dissolve_comes_apart_there_as_on_the_cpu(space: str) -> None:
     assert found.trust == expected.trust
 
 
-@pytest.mark.parametrize(
-    "kind", [name for name, kind in TRANSITION_KINDS.items() if kind.undo == "matte"]
-)
-def test_a_matte_comes_apart_there_as_on_the_cpu(kind: str) -> None:
+def test_a_matte_comes_apart_there_as_on_the_cpu() -> None:
+    """All kinds with a matte go the same way; the first stands for them."""
+    kind = next(name for name, kind in TRANSITION_KINDS.items() if kind.undo == "matte")
     one, other = scenes()
     count, _, height, width = one.shape
     weight = torch.zeros(count, 1, height, width)
