@@ -16,7 +16,6 @@ import time
 from dataclasses import replace
 
 import torch
-from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 
 from pipeline.bench.clips import dissolve
@@ -107,7 +106,7 @@ def main(device: torch.device) -> int:
     averages = found.key_averages()
     if device.type == "cuda":
         # An operator's row repeats the time of its kernels.
-        kernels = [row for row in averages if row.device_type == DeviceType.CUDA]
+        kernels = [row for row in averages if row.device_type.name == "CUDA"]
         busy = sum(row.self_device_time_total for row in kernels) / 1e6
         print(
             f"{PROFILED_STEPS} steps of the motion fit at {HEIGHTS[1]}p: the GPU computed "

@@ -20,6 +20,7 @@ from stages.motion.carry import NODES_AT_ONCE, carry
 from stages.optim.descent import WAIT_STEPS, Descent, Losses, ParameterGroup, Weights, weighted
 from stages.optim.fit import FitPlan
 from stages.optim.losses import constant
+from stages.shots import Space
 from stages.transition.alternate import AlternationResult, Reporting, alternate
 from stages.transition.networks import NetworkOptions, fit_layers
 from stages.transition.plan import PLANS
@@ -56,7 +57,7 @@ def test_two_devices_are_told_apart() -> None:
 
 
 @pytest.mark.parametrize("space", ["gamma", "linear"])
-def test_a_dissolve_comes_apart_there_as_on_the_cpu(space: str) -> None:
+def test_a_dissolve_comes_apart_there_as_on_the_cpu(space: Space) -> None:
     mixture = replace(mixed(*scenes()), space=space)
     expected = separated(mixture, "dissolve", CPU)
     with PretendedGpu() as gpu:
