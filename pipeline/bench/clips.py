@@ -73,12 +73,12 @@ def texture(seed: int, height: int, width: int) -> Picture:
         if cells <= width / 3:  # finer noise would look different at every size
             picture += strength * cv2.resize(noise, (width, height), interpolation=cv2.INTER_CUBIC)
         strength *= FALL_OFF
-    for x, y, wide, high, turn, *colour in rng.uniform(0, 1, (SHAPES, 8)):
-        centre = int(x * width), int(y * height)
+    for x, y, wide, high, turn, *color in rng.uniform(0, 1, (SHAPES, 8)):
+        center = int(x * width), int(y * height)
         axes = int((0.01 + 0.05 * wide) * width), int((0.01 + 0.05 * high) * width)
         shape = np.zeros((height, width), np.float32)
-        cv2.ellipse(shape, centre, axes, 180 * turn, 0, 360, 1.0, -1, cv2.LINE_AA)
-        picture += 0.6 * shape[..., None] * (np.array(colour, np.float32) - picture)
+        cv2.ellipse(shape, center, axes, 180 * turn, 0, 360, 1.0, -1, cv2.LINE_AA)
+        picture += 0.6 * shape[..., None] * (np.array(color, np.float32) - picture)
     return picture.clip(0, 1)
 
 

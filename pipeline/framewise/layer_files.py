@@ -134,8 +134,8 @@ class LayerFiles:
                     self._writers[output.role] = self.open.enter_context(
                         self._writer(output, output.role, self.overview.first)
                     )
-                colour, alpha = _colour_and_alpha(output, layers)
-                self._writers[output.role].write(Frames(colour, frames.times, frames.first), alpha)
+                color, alpha = _color_and_alpha(output, layers)
+                self._writers[output.role].write(Frames(color, frames.times, frames.first), alpha)
         self.written += len(frames)
 
     def _write_pictures(
@@ -153,8 +153,8 @@ class LayerFiles:
                 here = slice(place, place + 1)
                 one = {layer: pixels[here] for layer, pixels in layers.items()}
                 with self._writer(output, name, number) as writer:
-                    colour, alpha = _colour_and_alpha(output, one)
-                    writer.write(Frames(colour, frames.times[here], number), alpha)
+                    color, alpha = _color_and_alpha(output, one)
+                    writer.write(Frames(color, frames.times[here], number), alpha)
                 last = len(self.overview.times) - 1 if is_shared else number
                 self.layers.append(
                     WrittenLayer(name, output.role, writer.path, number, last, data=output.data)
@@ -200,7 +200,7 @@ class LayerFiles:
                 self._sheet_rows[output.role].append(small[0])
 
 
-def _colour_and_alpha(output: Output, layers: Mapping[str, Tensor]) -> tuple[Tensor, Tensor | None]:
+def _color_and_alpha(output: Output, layers: Mapping[str, Tensor]) -> tuple[Tensor, Tensor | None]:
     """Return what a layer's file holds: ``(T, 3, H, W)``, and alpha ``(T, 1, H, W)`` or None."""
-    colour = layers[output.role].expand(-1, 3, -1, -1).contiguous()
-    return colour, layers[output.alpha] if output.alpha else None
+    color = layers[output.role].expand(-1, 3, -1, -1).contiguous()
+    return color, layers[output.alpha] if output.alpha else None

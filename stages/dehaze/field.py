@@ -192,9 +192,9 @@ def evenness(frames: Tensor) -> Tensor:
     """Return how even, and how slowly changing, places are, ``(T, 1, H, W)`` from 0 to 1."""
     longer = max(frames.shape[-2:])
     radius = max(1, round(WINDOW * longer))
-    grey = frames.mean(1, keepdim=True)
-    mean = box(grey, radius)
-    rough = (box(grey.square(), radius) - mean.square()).clamp_min(0)
+    gray = frames.mean(1, keepdim=True)
+    mean = box(gray, radius)
+    rough = (box(gray.square(), radius) - mean.square()).clamp_min(0)
     log = mean.clamp_min(1e-3).log()
     reach = 2 * radius
     padded = F.pad(log, (reach,) * 4, mode="replicate")

@@ -27,7 +27,7 @@ from stages.dehaze.alone import (
     published_airlight,
     published_transmission,
 )
-from stages.dehaze.evidence import evidence, find_floors, veil_colour
+from stages.dehaze.evidence import evidence, find_floors, veil_color
 from stages.dehaze.field import find_field
 from stages.dehaze.model import guided, least_transmission, rounded, spread
 from stages.dehaze.veil import envelope, find_ties, transmission_of
@@ -54,7 +54,7 @@ SURVEYED = 8
 RADIUS, EDGES = 8, 1e-3
 """Of the guided filter: radius in working pixels, and variance of edges that the transmission
 ignores."""
-BLACK, GREY_BLACK, BLUE_BLACK = 0.03, 0.1, 0.2
+BLACK, GRAY_BLACK, BLUE_BLACK = 0.03, 0.1, 0.2
 """How far the darkest things are from black, in log t: usually; under an opaque sky, in whose light
 little is black; and under a blue sky, which dense haze would hide while the clearest air veils what
 is far."""
@@ -106,8 +106,8 @@ def _surveyed(sample: Tensor, context: SeparationContext) -> DehazeSurvey:
     black = BLACK + (BLUE_BLACK - BLACK) * blue_sky(small)
     airlight, opaque = find_airlight(small, black)
     floors = find_floors(small, airlight)
-    field = find_field(small, rounded(veil_colour(floors, airlight)), black, opaque)
-    black = max(black, BLACK + (GREY_BLACK - BLACK) * opaque)
+    field = find_field(small, rounded(veil_color(floors, airlight)), black, opaque)
+    black = max(black, BLACK + (GRAY_BLACK - BLACK) * opaque)
     return DehazeSurvey(field, black, evidence(floors))
 
 

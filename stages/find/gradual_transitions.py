@@ -24,7 +24,7 @@ from stages.find.features import (
     OpticalFlow,
     contrast_ratio,
     motion_compensated_ncc,
-    plain_colour,
+    plain_color,
 )
 from stages.find.fit import fit
 from stages.find.pans import is_pan
@@ -172,7 +172,7 @@ class GradualSearch:
             believed = self.rejection_score(found, frames) < REJECTION_LIMIT
             if found.kind != "dissolve":
                 return better_placement(frames, found, reach) if believed else None
-            if self._against_colour(found, frames):
+            if self._against_color(found, frames):
                 return found if believed else None
             # One single frame between two shots may be anything: its contrast tells nothing.
             if len(found.mix) > 1 and not self._has_contrast_of_mixture(found, frames):
@@ -217,8 +217,8 @@ class GradualSearch:
         return None if found is None else Boundary(found.before + 1, found.after - 1)
 
     @staticmethod
-    def _against_colour(found: TransitionFit, frames: Array) -> bool:
-        return bool(plain_colour(frames[found.before]) or plain_colour(frames[found.after]))
+    def _against_color(found: TransitionFit, frames: Array) -> bool:
+        return bool(plain_color(frames[found.before]) or plain_color(frames[found.after]))
 
     def _random_pixels(self, found: TransitionFit, frames: Array) -> TransitionFit | None:
         """Return a dissolve in which whole pixels change one after another, or None.
@@ -247,7 +247,7 @@ class GradualSearch:
         score = found.unexplained / UNEXPLAINED_LIMIT
         # A colour has nothing in common with any picture, and against it all structure moves as
         # its shot does.
-        if self._against_colour(found, frames):
+        if self._against_color(found, frames):
             return score
         ncc = motion_compensated_ncc(self.motion, frames[found.before], frames[found.after])
         score += found.restless / RESTLESS_LIMIT + max(0.0, ncc - FREE_NCC) / NCC_LIMIT

@@ -28,7 +28,7 @@ from stages.find.features import (
     OpticalFlow,
     contents,
     distances,
-    plain_colour,
+    plain_color,
     spread,
 )
 from stages.find.fit import fit_between
@@ -115,7 +115,7 @@ def find(
         search.look(final=True)
         search.stills.end_run()
     plain = {
-        number: colour for first, last, colour in search.plain for number in range(first, last + 1)
+        number: color for first, last, color in search.plain for number in range(first, last + 1)
     }
     return build_timeline(search.count, search.all_events(), plain)
 
@@ -357,8 +357,8 @@ class _Search:
                 found.kind,
                 found.space,
                 tuple(float(weight) for weight in found.mix),
-                out_colour=plain_colour(stack[found.before]),
-                in_colour=plain_colour(stack[found.after]),
+                out_color=plain_color(stack[found.before]),
+                in_color=plain_color(stack[found.after]),
                 effect=found.effect,
             )
         )
@@ -395,5 +395,5 @@ def plain_frame(frame: Array, content: Array) -> PlainFrame | None:
     # Cells differ less than pixels do and are few, so that they rule out most frames cheaply.
     if float(np.abs(cells - cells.mean(0)).mean()) > NOT_PLAIN:
         return None
-    colour = plain_colour(frame)
-    return None if colour is None else PlainFrame(colour, round(spread(frame), SPREAD_DIGITS))
+    color = plain_color(frame)
+    return None if color is None else PlainFrame(color, round(spread(frame), SPREAD_DIGITS))

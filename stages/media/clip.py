@@ -132,8 +132,8 @@ class FrameIndex:
 
     times: presentation times in seconds. timestamps: the same in the stream's time base, as stored
     (``None`` where missing). checksums: of each frame's pixels, see
-    :func:`stages.media.colour.frame_checksum`. rising: whether all timestamps exist and rise, so
-    that a seek can find a frame by its timestamp.
+    :func:`stages.media.frame_pixels.frame_checksum`. rising: whether all timestamps exist and
+        rise, so that a seek can find a frame by its timestamp.
     """
 
     times: list[Fraction] = field(default_factory=list)

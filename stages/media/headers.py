@@ -37,7 +37,7 @@ _SRGB = 13  # H.273's number of that transfer
 _LIGHT_UNIT = 10_000  # units of PNG's cLLI in one cd/m2
 _HEAD = 1 << 16  # bytes at the front of a Matroska file that contain its tracks
 # Element identities: RFC 9559 (Matroska), section 5.
-_TRACK, _NAME, _VIDEO, _COLOUR, _VOID = 0xAE, 0x536E, 0xE0, 0x55B0, 0xEC
+_TRACK, _NAME, _VIDEO, _COLOR, _VOID = 0xAE, 0x536E, 0xE0, 0x55B0, 0xEC
 _MAX_CLL, _MASTERING, _FIRST_POINT = 0x55BC, 0x55D0, 0x55D1
 _SAMPLE_ENTRY = 78  # bytes of a video's sample entry in MP4 and MOV before its boxes
 _TERMINATOR = bytes(4)
@@ -175,11 +175,9 @@ def _with_light(entry: bytes, color: ColorTags) -> bytes:
         if name == _NAME:
             continue
         if name == _VIDEO:
-            inner = [
-                (key, value) for key, value in elements(content) if key not in (_COLOUR, _VOID)
-            ]
-            colour = dict(elements(content)).get(_COLOUR, b"") + _light_elements(color)
-            content = b"".join(_element(key, value) for key, value in [*inner, (_COLOUR, colour)])
+            inner = [(key, value) for key, value in elements(content) if key not in (_COLOR, _VOID)]
+            element = dict(elements(content)).get(_COLOR, b"") + _light_elements(color)
+            content = b"".join(_element(key, value) for key, value in [*inner, (_COLOR, element)])
         if name != _VOID:
             parts.append(_element(name, content))
     return b"".join(parts)

@@ -172,13 +172,10 @@ def _heif_profile(file: BinaryIO) -> bytes | None:
     for meta, end in _boxes(file, 0, length, b"meta"):
         for properties, end_properties in _boxes(file, meta + 4, end, b"iprp"):
             for container, end_container in _boxes(file, properties, end_properties, b"ipco"):
-                for colour, end_colour in _boxes(file, container, end_container, b"colr"):
-                    file.seek(colour)
-                    if (
-                        file.read(4) in (b"prof", b"rICC")
-                        and end_colour - colour - 4 <= MAX_PROFILE
-                    ):
-                        return file.read(end_colour - colour - 4)
+                for color, end_color in _boxes(file, container, end_container, b"colr"):
+                    file.seek(color)
+                    if file.read(4) in (b"prof", b"rICC") and end_color - color - 4 <= MAX_PROFILE:
+                        return file.read(end_color - color - 4)
     return None
 
 

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from stages import safe_files
 from stages.errors import DISK_FULL, UnlayerError
-from stages.media import colour
+from stages.media import frame_pixels
 from stages.media.audio import WRITE_ERRORS, audio_warning
 from stages.media.clip import AudioSpan, ClipInfo, Frames
 from stages.media.color_tags import BT709, UNSPECIFIED, ColorTags
@@ -205,7 +205,9 @@ class LayerWriter:
         top = 2**encoding.bits - 1
         if encoding.yuv:
             chroma = next(name for name in ("444", "422", "420") if name in encoding.pixel_format)
-            planes = colour.yuv_planes(pixels[0, :3], encoding.bits, chroma, self._colors.tags[2])
+            planes = frame_pixels.yuv_planes(
+                pixels[0, :3], encoding.bits, chroma, self._colors.tags[2]
+            )
             if self._alpha:
                 planes.append(
                     (pixels[0, 3] * top).round().clamp(0, top).numpy().astype(planes[0].dtype)

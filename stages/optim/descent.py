@@ -79,11 +79,11 @@ class DivergenceGuard:
     """
 
     def __init__(
-        self, values: Sequence[Tensor], optimiser: torch.optim.Optimizer, name: str
+        self, values: Sequence[Tensor], optimizer: torch.optim.Optimizer, name: str
     ) -> None:
         self.boldness = 1.0
         self._values = values
-        self._optimiser = optimiser
+        self._optimizer = optimizer
         self._name = name
         self._failures = 0
         self._good = [value.detach().clone() for value in values]
@@ -123,7 +123,7 @@ class DivergenceGuard:
     def _restore(self) -> None:
         for value, good in zip(self._values, self._good, strict=True):
             value.copy_(good)
-        self._optimiser.state.clear()
+        self._optimizer.state.clear()
 
 
 class Descent:
@@ -146,7 +146,7 @@ class Descent:
     ) -> None:
         self.groups = groups
         self.name = name
-        self.optimiser = torch.optim.Adam(
+        self.optimizer = torch.optim.Adam(
             [{"params": list(group.tensors), "lr": group.rate(0.0)} for group in groups],
             betas=betas,
             fused=fused or None,
@@ -167,18 +167,18 @@ class Descent:
 
         Raises FitError where the fit diverges for the third time.
         """
-        guard = DivergenceGuard(self._values, self.optimiser, self.name)
+        guard = DivergenceGuard(self._values, self.optimizer, self.name)
         for step in range(steps):
             progress = step / steps
-            for settings, group in zip(self.optimiser.param_groups, self.groups, strict=True):
+            for settings, group in zip(self.optimizer.param_groups, self.groups, strict=True):
                 settings["lr"] = guard.boldness * group.rate(progress)
             losses = evaluate(step, {name: weight(progress) for name, weight in weights.items()})
             total = float(losses.total.detach())
             if not guard.accepts(total, step, steps):
                 continue
-            self.optimiser.zero_grad(set_to_none=True)
+            self.optimizer.zero_grad(set_to_none=True)
             torch.autograd.backward(losses.total)
-            self.optimiser.step()
+            self.optimizer.step()
             if on_step is not None:
                 named = {name: float(loss.detach()) for name, loss in losses.named.items()}
                 on_step((step + 1) / steps, named | {"total": total})

@@ -51,7 +51,7 @@ class HintMasks:
     @classmethod
     def drawn(cls, context: SeparationContext, count: int) -> HintMasks:
         """Return what the user marked in a window of ``count`` frames."""
-        regions = [region for region in context.marks if not region.foreground]
+        regions = [region for region in context.hint_regions if not region.foreground]
         if not regions:
             return cls(context.hint)
         background = torch.zeros(count, 1, *regions[0].pixels.shape)

@@ -177,7 +177,7 @@ def separate(frames: Tensor, facts: SegmentSurvey, context: SeparationContext) -
         "background_unseen": float(missing.float().mean()),
         **background_shares(layers["matte"], missing),
     }
-    hinted = context.hint is not None or bool(context.marks)
+    hinted = context.hint is not None or bool(context.hint_regions)
     notes = matte_notes(layers["matte"], moving=motion is not None, hinted=hinted)
     return Separation(layers, report=report, seconds=dict(seconds), notes=notes)
 

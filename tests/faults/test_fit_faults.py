@@ -61,8 +61,8 @@ def rates_of(patch: pytest.MonkeyPatch) -> list[float]:
 
     def watched(*given: Any) -> Descent:
         made = make(*given)
-        made.optimiser.register_step_pre_hook(
-            lambda optimiser, *_: rates.append(optimiser.param_groups[0]["lr"])
+        made.optimizer.register_step_pre_hook(
+            lambda optimizer, *_: rates.append(optimizer.param_groups[0]["lr"])
         )
         return made
 
