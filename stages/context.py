@@ -17,10 +17,6 @@ from stages.optim.loss_curves import Curves, Trace
 
 SPACES = ("auto", "gamma", "linear")
 
-BUDGET_PART = 0.8
-"""Part of a time budget that a plan may use. The rest allows for a slower machine, for rounding,
-and for checking and drawing the results. Chosen by us."""
-
 
 @dataclass(frozen=True)
 class FitSettings:

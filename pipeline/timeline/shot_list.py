@@ -151,7 +151,7 @@ def _row(line: int, cells: Mapping[str, str], clock: ListClock) -> ListRow:
     last, last_edited = _frame(line, cells, "last", found[1], clock)
     color = cells.get("color", "").lower()
     if color and not _COLOR.fullmatch(color):
-        raise _wrong(line, f"{color!r} is no color; write #rrggbb")
+        raise _wrong(line, f"{color!r} is no colour; write #rrggbb")
     effect = cells.get("effect", "")
     if effect and not _EFFECT.fullmatch(effect):
         raise _wrong(line, f"{effect!r} is no effect; write a name such as wipeleft, or nothing")

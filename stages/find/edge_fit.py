@@ -22,6 +22,7 @@ from stages.find.wipes import (
     fit_edge,
     fit_pattern,
 )
+from stages.mixing.blend import blend
 
 ROUNDS = 5  # of moving the ends; they have settled by then
 # The most that a matte may leave unexplained; see TransitionFit.left. Wipes and irises over moving
@@ -243,5 +244,5 @@ def _left_by_matte(matte: Array, frames: Array, outgoing: Array, incoming: Array
     if not both.any():
         return 0.0
     frames, outgoing, incoming, matte = (part[both] for part in (frames, outgoing, incoming, matte))
-    wrong = ((frames - (1 - matte) * outgoing - matte * incoming) ** 2).mean()
+    wrong = ((frames - blend(outgoing, incoming, matte)) ** 2).mean()
     return float(wrong / (((outgoing - incoming) ** 2).mean() + NOISE))

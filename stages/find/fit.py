@@ -13,7 +13,8 @@ from stages.find.features import Array, plain_color
 from stages.find.placements import placement_between
 from stages.find.repeats import repeated_frames, tie_repeated
 from stages.find.stretch import Stretch, TransitionFit
-from stages.kinds import TRANSITION_KINDS
+from stages.kinds import DISSOLVE, TRANSITION_KINDS
+from stages.mixing.blend import blend
 from stages.mixing.light_dissolve import GAMMA
 from stages.shots import Space
 
@@ -176,7 +177,7 @@ def _dissolve(stretch: Stretch, before: int, after: int, space: Space) -> Transi
         before,
         after,
         smooth_curve(measured),
-        "dissolve",
+        DISSOLVE,
         space,
         unexplained=float(measured.unexplained.mean()),
         texture=measured.texture,
@@ -224,7 +225,7 @@ def _light_gain(encoded: Stretch, linear: Stretch, before: int, after: int) -> f
         for place, weight in enumerate(measured.curve):
             time = before + 1 + place
             one, other = layers.outgoing_at(time), layers.incoming_at(time)
-            light = np.maximum((1 - weight) * one + weight * other, 0).astype(np.float32)
+            light = np.maximum(blend(one, other, weight), 0).astype(np.float32)
             mixed = light ** np.float32(1 / power)
             each.append((mixed - encoded.frames[time]) ** 2)
         errors.append(block_frames(np.stack(each)).mean((2, 3)))

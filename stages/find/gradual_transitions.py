@@ -30,7 +30,8 @@ from stages.find.fit import fit
 from stages.find.pans import is_pan
 from stages.find.placements import find_placement, may_be_placed
 from stages.find.stretch import Stretch, TransitionFit
-from stages.kinds import TRANSITION_KINDS
+from stages.kinds import DISSOLVE, OTHER, TRANSITION_KINDS
+from stages.kinds.other import RANDOM_PIXELS
 from stages.mixing.light_dissolve import GAMMA
 
 SPANS = (5, 7, 10, 14, 20, 28, 40, 56, 80, 112, 160)  # lengths of windows that are tried, in frames
@@ -170,7 +171,7 @@ class GradualSearch:
         found = fit(frames, window, reach)
         if found is not None:
             believed = self.rejection_score(found, frames) < REJECTION_LIMIT
-            if found.kind != "dissolve":
+            if found.kind != DISSOLVE:
                 return better_placement(frames, found, reach) if believed else None
             if self._against_color(found, frames):
                 return found if believed else None
@@ -180,7 +181,7 @@ class GradualSearch:
             if believed:
                 return found
         again = fit(frames, window, reach, dense=True)
-        if again is None or again.kind != "dissolve":
+        if again is None or again.kind != DISSOLVE:
             return None
         if self.rejection_score(again, frames) > REJECTION_LIMIT:
             return None
@@ -233,7 +234,7 @@ class GradualSearch:
             return None
         if self.rejection_score(found, frames) >= REJECTION_LIMIT:
             return None
-        return replace(found, kind="other", space="gamma", effect="dissolve")
+        return replace(found, kind=OTHER, space="gamma", effect=RANDOM_PIXELS)
 
     @staticmethod
     def _has_contrast_of_mixture(found: TransitionFit, frames: Array) -> bool:

@@ -107,7 +107,7 @@ def _measured(
     """
     if not len(item):
         return TransitionEvent(item.first, item.last, item.kind, effect=item.effect)
-    if item.kind == "other":
+    if not TRANSITION_KINDS[item.kind].separable:
         mix = tuple((place + 1) / (len(item) + 1) for place in range(len(item)))
         return TransitionEvent(item.first, item.last, item.kind, "gamma", mix)
     low = max(low, at, begin)

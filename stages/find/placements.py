@@ -24,6 +24,7 @@ from stages.find.pans import is_pan_for_push
 from stages.find.stretch import Stretch, TransitionFit
 from stages.kinds import TRANSITION_KINDS
 from stages.kinds.base import Placement, Placer, pixel_places
+from stages.mixing.blend import blend
 
 PROGRESS_STEPS = 65  # values of the progress that are tried: a small frame's 1.5 pixels each
 ROUNDS = 3  # of moving the ends
@@ -65,7 +66,7 @@ def place(scenes: tuple[Tensor, Tensor], placement: Placement) -> Tensor:
     weight = placement.weight(x, y, aspect, 1 / width)
     outgoing = sample(scenes[0], *placement.outgoing(x, y))
     incoming = sample(scenes[1], *placement.incoming(x, y))
-    return (1 - weight) * outgoing + weight * incoming
+    return blend(outgoing, incoming, weight)
 
 
 def sample(scene: Tensor, x: Tensor, y: Tensor) -> Tensor:
@@ -112,7 +113,7 @@ def find_placement(
     left, unplaced = path.errors.mean(), _unplaced(stretch, *sides)
     if left > most_left * unplaced:
         return None
-    if path.kind == "push":
+    if TRANSITION_KINDS[path.kind].resembles_pan:
         placer = effects[path.kind, path.effect]
         placements = [placer(float(value), stretch.aspect) for value in path.progress]
         if is_pan_for_push(stretch.frames[sides[0] : sides[1] + 1], placements):

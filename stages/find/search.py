@@ -36,7 +36,7 @@ from stages.find.gradual_transitions import LONGEST, GradualSearch
 from stages.find.stills import StillSearch, StillTransition
 from stages.find.stretch import TransitionFit
 from stages.find.timeline import PlainFrame, TransitionEvent, build_timeline
-from stages.kinds import TRANSITION_KINDS
+from stages.kinds import CUT, OTHER, TRANSITION_KINDS, WIPE
 from stages.media.clip import Frames
 from stages.shots import Analysis
 
@@ -211,7 +211,7 @@ class _Search:
             kind, effect = found.kind, None
             for event in replaced:
                 # The other search knows the pattern of a matte, and so its name.
-                if TRANSITION_KINDS[event.kind].has_matte and kind == "wipe":
+                if TRANSITION_KINDS[event.kind].has_matte and kind == WIPE:
                     kind, effect = event.kind, event.effect
             span = found.first, found.last
             events.append(TransitionEvent(*span, kind, found.space, found.mix, effect=effect))
@@ -282,7 +282,7 @@ class _Search:
             verdict = judge_step(self.steps, self.residuals, self.contents, ncc, place)
             if verdict == "cut":
                 self.cuts.append(number)
-                self.events.append(TransitionEvent(number, number - 1, "cut"))
+                self.events.append(TransitionEvent(number, number - 1, CUT))
             elif verdict == "flash":
                 self.flashes.append(number)
         self.judged = max(self.judged, self.first + known)
@@ -321,7 +321,7 @@ class _Search:
     def _add_unknown(self, found: Boundary) -> None:
         """Add a boundary whose kind is not known."""
         first, last = self.first + found.first, self.first + found.last
-        self.events.append(TransitionEvent(first, last, "other", "gamma", found.mix))
+        self.events.append(TransitionEvent(first, last, OTHER, "gamma", found.mix))
         self.done = max(self.done, last + 1)
 
     def _is_given(self, start: int, end: int) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from stages.kinds import TRANSITION_KINDS
+from stages.kinds import CUT, TRANSITION_KINDS
 from stages.plain_colors import rgb_of
 from stages.shots import Analysis, ColorGap, Shot, Space, Transition
 
@@ -206,7 +206,7 @@ def build_timeline(
     for place, gap in enumerate(pieces_between(frames, between, plain)):
         for number, piece in enumerate(gap):
             if number:
-                moves.append(TransitionEvent(piece.first, piece.first - 1, "cut"))
+                moves.append(TransitionEvent(piece.first, piece.first - 1, CUT))
             pieces.append(piece)
         moves += between[place : place + 1]
     numbers: list[int | None] = []

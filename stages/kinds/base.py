@@ -141,6 +141,7 @@ class TransitionKind:
     effects: of a kind that is undone by placements, by FFmpeg's names where it has them.
     with_color: the kind that it becomes where one side is a plain colour; itself unless given.
     through_color: names one event of two halves: into a plain colour and at once out of it.
+    resembles_pan: whether a fast pan of one camera looks like it, so that the search rules it out.
     """
 
     name: str
@@ -149,6 +150,7 @@ class TransitionKind:
     effects: Mapping[str, Placer] = field(default_factory=dict)
     with_color: str = ""
     through_color: ThroughColor = no_through_name
+    resembles_pan: bool = False
 
     def __post_init__(self) -> None:
         if bool(self.patterns) != (self.undo == "matte"):

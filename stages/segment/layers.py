@@ -21,10 +21,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from stages.context import BUDGET_PART, Separation, SeparationContext
+from stages.context import Separation, SeparationContext
 from stages.mixing.matte_composite import MatteComposite
 from stages.mixing.psnr import psnr_of
 from stages.motion.flow import resize, shrunk
+from stages.optim.budget import MEASURED_STAGES
 from stages.optim.fit import FitPlan, OnStep
 from stages.optim.timing import clocked, seconds_a_step
 from stages.segment.account import EMPTY, OPAQUE, background_shares, matte_notes
@@ -377,7 +378,7 @@ def _networks(
             fitted(1)  # the first call also probes the precision and allocates memory
             cost = seconds_a_step(fitted, 1, 6)
             # The steps after the networks take about as long as those before them.
-            left = BUDGET_PART * budget - 2 * (time.monotonic() - began)
+            left = MEASURED_STAGES * budget - 2 * (time.monotonic() - began)
             # More steps than these cost most of the time and did not improve the matte.
             return max(1, min(STEPS["balanced"], int(left / cost)))
 

@@ -121,7 +121,7 @@ def separate(frames: Tensor, facts: WatermarkSurvey, context: SeparationContext)
         notes = mark_notes(made.layers["matte"], len(frames), context)
         return replace(made, notes=(*notes, *made.notes))
     seconds = {}
-    matte, ink = facts.matte, facts.matte * facts.color
+    matte = facts.matte
     touched = matte > 0
     # Pixels without a mark stay the same to the bit.
     clean = WatermarkComposite(matte).reconcile(frames, frames, facts.color)[0]
@@ -134,7 +134,8 @@ def separate(frames: Tensor, facts: WatermarkSurvey, context: SeparationContext)
     if bool(facts.lost.any()):
         clean = fill(clean, facts.lost, context, facts.effort.fill_steps)
         seconds["fill"] = time.monotonic() - began - seconds["invert"]
-    error = float((((1 - matte) * clean + ink) - frames).square().mean())
+    rest = WatermarkComposite(matte).residual(frames, clean, facts.color)
+    error = float(rest.square().mean())
     report = {
         "opacity": facts.opacity,
         "marked_part": float(touched.float().mean()),
