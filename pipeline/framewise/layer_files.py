@@ -14,6 +14,7 @@ from torch import Tensor
 from pipeline.framewise.recipe import Output, Recipe
 from pipeline.framewise.windows import Overview, frame_range
 from pipeline.runtime.layer_format import layer_format
+from pipeline.runtime.layer_warnings import joined_warnings
 from pipeline.task import Job, WrittenLayer
 from stages.context import Separation
 from stages.media.clip import Frames
@@ -97,8 +98,9 @@ class LayerFiles:
                         output.data,
                     )
                 )
-                for warning in writer.warnings:
-                    self.job.stages.warn(f"{output.role}: {warning}")
+        written = [(role, writer.warnings) for role, writer in self._writers.items()]
+        for warning in joined_warnings(written):
+            self.job.stages.warn(warning)
         return self.written
 
     def sheet(self) -> Path:

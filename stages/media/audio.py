@@ -175,6 +175,6 @@ def audio_warning(path: Path, error: BaseException) -> str:
     """Return the warning, in one line, that a layer lacks some of its audio."""
     reason = " ".join(str(error).split()) or type(error).__name__
     return (
-        f"{printable(path)}: its audio could not be carried over completely ({reason}); "
-        "the layer is written without it"
+        f"the audio of {printable(path)} could not be carried over completely ({reason}); the "
+        "layer is written without it"
     )

@@ -249,12 +249,12 @@ class LayerWriter:
             raise ValueError("no frame was written")
         self._encode(*self._held)
         for missing in self._sink.finish():
-            self.warnings.append(f"{self.path.name}: {missing} could not be written into the file")
+            self.warnings.append(f"{missing} could not be written into the file")
         if self._encoding.sequence:
             if not self._is_even:
                 self.warnings.append(
-                    f"{self.path.name}: its frames are not evenly spaced in time, and numbered "
-                    "pictures do not keep their times"
+                    "its frames are not evenly spaced in time, and numbered pictures do not keep "
+                    "their times"
                 )
             self._write_sounds()
             # A folder can only take the name of an empty one.
@@ -281,8 +281,7 @@ class LayerWriter:
         title = self._encoding.container.title
         if info.pixel_aspect != 1 and self._encoding.sequence:
             self.warnings.append(
-                f"{self.path.name}: {title} files do not keep the pixel aspect ratio of "
-                f"{info.pixel_aspect}"
+                f"{title} files do not keep the pixel aspect ratio of {info.pixel_aspect}"
             )
         is_usual = color.primaries in (BT709, UNSPECIFIED) and color.transfer in (
             BT709,
@@ -292,8 +291,8 @@ class LayerWriter:
         says_colors = self._encoding.container.file_type.colors or icc is not None
         if not says_colors and not is_usual:
             self.warnings.append(
-                f"{self.path.name}: {title} files cannot say that their colours are "
-                f"{color.describe()}; set it in the program that reads them"
+                f"{title} files cannot say that their colours are {color.describe()}; set it in "
+                "the program that reads them"
             )
 
     @contextlib.contextmanager

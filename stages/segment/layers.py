@@ -28,7 +28,13 @@ from stages.motion.flow import resize, shrunk
 from stages.optim.budget import MEASURED_STAGES
 from stages.optim.fit import FitPlan, OnStep
 from stages.optim.timing import clocked, seconds_a_step
-from stages.segment.account import EMPTY, OPAQUE, background_shares, matte_notes
+from stages.segment.account import (
+    EMPTY,
+    OPAQUE,
+    background_shares,
+    hinted_side,
+    matte_notes,
+)
 from stages.segment.alone import HintMasks, separate_alone
 from stages.segment.background import Plate, complete, dilate, find_plate, margin_of, push_pull
 from stages.segment.behind import behind_odds
@@ -178,8 +184,7 @@ def separate(frames: Tensor, facts: SegmentSurvey, context: SeparationContext) -
         "background_unseen": float(missing.float().mean()),
         **background_shares(layers["matte"], missing),
     }
-    hinted = context.hint is not None or bool(context.hint_regions)
-    notes = matte_notes(layers["matte"], moving=motion is not None, hinted=hinted)
+    notes = matte_notes(layers["matte"], moving=motion is not None, hinted=hinted_side(context))
     return Separation(layers, report=report, seconds=dict(seconds), notes=notes)
 
 
