@@ -48,6 +48,8 @@ class ClipInfo:
     crop: what the clean aperture cuts off before any rotation: left, top, right, bottom.
     timecode: the label of the first frame. facts: what else the file says.
     icc: a picture's RGB profile. foreign_profile: whether it has a profile that is not of RGB.
+    exif: a picture's EXIF block, upright and without thumbnail, see :mod:`stages.media.exif`.
+    dpi: a picture's pixels per inch, across and down.
     metadata: which of title, date and location the file has.
     """
 
@@ -77,6 +79,8 @@ class ClipInfo:
     facts: StreamFacts = StreamFacts()
     icc: bytes | None = None
     foreign_profile: bool = False
+    exif: bytes | None = None
+    dpi: tuple[float, float] | None = None
     metadata: tuple[str, ...] = ()
     chapters: int = 0
 

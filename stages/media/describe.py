@@ -20,6 +20,7 @@ from stages.media.clip import ClipInfo, ScanType
 from stages.media.color_tags import UNSPECIFIED, ColorTags
 from stages.media.decode import MEDIA_ERRORS, open_media, video_frames
 from stages.media.deinterlace import can_deinterlace, examine, scan_type
+from stages.media.exif import read_dpi, read_exif
 from stages.media.fields import EXAMINED_FRAMES, ScanEvidence
 from stages.media.picture_metadata import has_foreign_profile, read_icc_profile
 from stages.media.sniff import printable
@@ -175,6 +176,8 @@ def _info(
         timecode=label if is_timecode(label, rate) else "",
         facts=replace(facts, mastering=None, light=None, crop=None),
         icc=read_icc_profile(path) if picture else None,
+        exif=read_exif(path) if picture else None,
+        dpi=read_dpi(path) if picture else None,
         foreign_profile=picture and has_foreign_profile(path),
         metadata=tuple(
             sorted({_RECORDING_METADATA[name] for name in metadata if name in _RECORDING_METADATA})

@@ -31,6 +31,8 @@ from stages.media.decode import (
 )
 from stages.media.deinterlace import deinterlaced
 from stages.media.describe import PICTURE_RATE, describe
+from stages.media.exif import read_dpi, read_exif
+from stages.media.picture_metadata import read_icc_profile
 from stages.media.sniff import printable, sha256
 
 __all__ = ["MAX_PIXELS", "AudioSpan", "Clip", "choose_stream", "open_clip", "open_media", "sha256"]
@@ -87,6 +89,12 @@ class Clip:
         """Give numbered pictures ``rate`` frames per second, instead of 25."""
         self._picture_rate = rate
         self.info = replace(self.info, rate=rate, time_base=1 / rate)
+
+    def picture_info(self, index: int) -> ClipInfo:
+        """Return the facts with the profile, EXIF data and resolution of picture ``index``."""
+        path = self.paths[index]
+        profile, exif, dpi = read_icc_profile(path), read_exif(path), read_dpi(path)
+        return replace(self.info, icc=profile, exif=exif, dpi=dpi)
 
     def blocks(
         self,
@@ -278,7 +286,7 @@ class Clip:
         if path is not None:
             raise UnlayerError(
                 f"{printable(path)}: is {width}x{height}, but {printable(self.paths[0])} is "
-                f"{expected}; give pictures of one size"
+                f"{expected}; give pictures of one size, or a folder of them to batch"
             )
         raise UnlayerError(
             f"{printable(self.info.path)}: changes its size at frame {index} from {expected} "

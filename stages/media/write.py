@@ -28,11 +28,11 @@ from stages.errors import DISK_FULL, UnlayerError
 from stages.media import frame_pixels
 from stages.media.audio import WRITE_ERRORS, audio_warning
 from stages.media.clip import AudioSpan, ClipInfo, Frames
-from stages.media.color_tags import BT709, UNSPECIFIED, ColorTags
+from stages.media.color_tags import BT709, UNSPECIFIED
 from stages.media.containers.base import Encoding
 from stages.media.formats import LayerFormat, encoding_for, output_colors
 from stages.media.mux import MuxedClip, VideoLabels
-from stages.media.picture_file import PATTERN, PictureFile, PictureSequence
+from stages.media.picture_file import PATTERN, PictureFile, PictureLabels, PictureSequence
 from stages.media.sniff import printable, reason
 from stages.media.timecode import advance
 from stages.media.tone import to_display, to_light
@@ -104,20 +104,23 @@ class LayerWriter:
             timecode = ""
             if info.timecode and first_frame is not None:
                 timecode = advance(info.timecode, first_frame, info.rate)
-            labels = VideoLabels(self._colors.tags, writes_hdr, timecode)
+            video_labels = VideoLabels(self._colors.tags, writes_hdr, timecode)
             self._sink = MuxedClip(
-                self._temporary, info, self._encoding, labels, self._time_base, self.warnings
+                self._temporary, info, self._encoding, video_labels, self._time_base, self.warnings
             )
         else:
-            color = ColorTags() if data else info.color
-            icc = None if data else info.icc
+            labels = PictureLabels(dpi=info.dpi)
+            if not data:
+                # A block is of one photograph, not of all frames.
+                exif = None if self._encoding.sequence else info.exif
+                labels = PictureLabels(info.color, info.icc, exif, info.dpi)
             if self._encoding.sequence:
                 self._sink = PictureSequence(
-                    self._temporary, self._encoding, color, icc, first_frame or 0
+                    self._temporary, self._encoding, labels, first_frame or 0
                 )
             else:
-                self._sink = PictureFile(self._temporary, self._encoding, color, icc)
-            self._warn_of_lost_labels(color, icc)
+                self._sink = PictureFile(self._temporary, self._encoding, labels)
+            self._warn_of_lost_labels(labels)
         self._first_time: Fraction | None = None
         self._held: tuple[VideoFrame, Fraction] | None = None
         self._interval = 1 / info.rate
@@ -275,9 +278,9 @@ class LayerWriter:
                 raise
             self.warnings.append(audio_warning(self._beside.path, error))
 
-    def _warn_of_lost_labels(self, color: ColorTags, icc: bytes | None) -> None:
+    def _warn_of_lost_labels(self, labels: PictureLabels) -> None:
         """Warn of what picture files cannot say about their pictures."""
-        info = self.info
+        info, color = self.info, labels.color
         title = self._encoding.container.title
         if info.pixel_aspect != 1 and self._encoding.sequence:
             self.warnings.append(
@@ -288,7 +291,10 @@ class LayerWriter:
             UNSPECIFIED,
             _SRGB,
         )
-        says_colors = self._encoding.container.file_type.colors or icc is not None
+        is_photograph = labels.exif is not None or labels.dpi is not None
+        if is_photograph and not self._encoding.container.file_type.photo_labels:
+            self.warnings.append(f"{title} files do not keep the EXIF data and the resolution")
+        says_colors = self._encoding.container.file_type.colors or labels.icc is not None
         if not says_colors and not is_usual:
             self.warnings.append(
                 f"{title} files cannot say that their colours are {color.describe()}; set it in "

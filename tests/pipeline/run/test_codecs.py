@@ -88,7 +88,7 @@ def test_a_run_writes_every_codec(codec: str, capsys: pytest.CaptureFixture[str]
         count = layer["last_frame"] - layer["first_frame"] + 1
         path = Path("out", layer["path"])
         if codec in PICTURE_CODECS:
-            suffix = {"png": ".png", "tiff": ".tif", "exr": ".exr"}[codec]
+            suffix = {"png": ".png", "tiff": ".tif", "exr": ".exr", "jpeg": ".jpg"}[codec]
             assert layer["pattern"] == f"%06d{suffix}"
             names = [layer["pattern"] % (layer["first_frame"] + n) for n in range(count)]
             assert sorted(file.name for file in path.iterdir()) == names
@@ -217,15 +217,19 @@ def test_a_codec_that_is_missing_here_is_named(
     assert "cannot write H.265 in MP4; choose ffv1\n" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("codec", ["png", "tiff", "exr", "h265"])
+@pytest.mark.parametrize("codec", ["png", "jpeg", "tiff", "exr", "h265"])
 def test_pictures_stay_pictures(codec: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert cv2.imwrite("a.png", media.moving(1, 48, 64)[0])
     status = main(["run", "a.png", "--task", "dehaze", "--no-progress", "--codec", codec])
     if codec == "h265":
-        assert status == 2 and "written as PNG, TIFF or EXR" in capsys.readouterr().err
+        assert status == 2 and "written as PNG, JPEG, TIFF or EXR" in capsys.readouterr().err
         return
-    suffix = {"tiff": "tif"}.get(codec, codec)
+    suffix = {"tiff": "tif", "jpeg": "jpg"}.get(codec, codec)
+    # The transmission is data, which a JPEG would change.
+    data = "png" if codec == "jpeg" else suffix
     assert status == 0
     assert {layer["path"] for layer in layers_of("a-dehaze")} == {
-        f"{role}.{suffix}" for role in ("clear", "transmission", "airlight")
+        f"clear.{suffix}",
+        f"transmission.{data}",
+        f"airlight.{suffix}",
     }
