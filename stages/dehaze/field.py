@@ -116,8 +116,7 @@ def _airlight_of(airlight: Tensor, offset: Tensor) -> Tensor:
 
 
 def _field_by_white(frames: Tensor, airlight: Tensor, black: float) -> Tensor:
-    """Return the field under which the brightest thing in nearly every part of the pictures is
-    white.
+    """Return the airlight's field by the rule that every part of the pictures has something white.
 
     Most regions of a picture contain no white, and their brightest values then lie anywhere below.
     So the field is accepted only if nearly all regions fit one smooth surface, which is no chance;

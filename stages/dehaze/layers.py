@@ -34,6 +34,7 @@ from stages.dehaze.veil import envelope, find_ties, transmission_of
 from stages.mixing.haze import Haze
 from stages.mixing.psnr import psnr_of
 from stages.motion.flow import resize, shrunk
+from stages.optim.budget import BEFORE_FULL_SIZE
 from stages.optim.timing import clocked
 from stages.published.fit import shortened_notes
 from stages.published.haze import EDGES as PUBLISHED_EDGES
@@ -44,9 +45,6 @@ TURNS = {"fast": 10, "balanced": 14, "best": 24, "paper": 0, "coupled": 0}
 """Turns of the envelope's fit by preset; after ten it has settled to a tenth of a decibel."""
 FEWEST = 6
 """Fewest turns within a time budget."""
-SHARE = 0.5
-"""Part of a time budget for the transmission; the rest is for the work at full size."""
-
 WORK = 320 * 240
 """Pixels of the working pictures."""
 SURVEYED = 8
@@ -122,10 +120,10 @@ def power(sure: float, strength: float) -> float:
 
 
 def separate(frames: Tensor, facts: DehazeSurvey, context: SeparationContext) -> Separation:
-    """Separate frames ``(T, 3, H, W)`` into ``clear`` (3 channels), ``transmission`` (1),
-    ``airlight``.
+    """Separate frames ``(T, 3, H, W)`` into ``clear``, ``transmission`` and ``airlight``.
 
-    facts: from :func:`survey`. The airlight is one picture for all frames, ``(1, 3, H, W)``.
+    facts: from :func:`survey`. The transmission has one channel. The airlight is one picture for
+    all frames, ``(1, 3, H, W)``.
     """
     if facts.airlight is None:
         return _each(frames, context)
@@ -217,8 +215,7 @@ def _untouched(frames: Tensor, airlight: Tensor, found: bool) -> Separation:
 
 
 def _fitted(small: Tensor, facts: DehazeSurvey, context: SeparationContext) -> tuple[Tensor, int]:
-    """Fit the envelope; return the transmission ``(T, 1, h, w)`` of working frames, and the
-    turns."""
+    """Fit the envelope; return the working frames' transmission ``(T, 1, h, w)`` and the turns."""
     assert facts.airlight is not None
     settings, airlight = context.settings, facts.airlight
     context.progress(0.0, "motion")
@@ -229,7 +226,7 @@ def _fitted(small: Tensor, facts: DehazeSurvey, context: SeparationContext) -> t
         def measured() -> int:
             began = time.monotonic()
             envelope(small, airlight, ties, turns=1)
-            fitting = int(SHARE * budget / (time.monotonic() - began + 1e-6))
+            fitting = int(BEFORE_FULL_SIZE * budget / (time.monotonic() - began + 1e-6))
             return min(TURNS["best"], max(FEWEST, fitting))
 
         turns = context.checkpoints.compute_and_save("turns", measured)

@@ -159,7 +159,7 @@ class BoundarySearch:
         return None
 
     def unrelated(self, window: CleanWindow) -> bool:
-        """Return whether the two ends have nothing in common, while each side has with itself."""
+        """Return whether the two ends are unlike each other, and each is like its own side."""
         start, end = window.start, window.end
         side = min(SIDE, end - start)
         between = self.ncc(start, end)
@@ -272,7 +272,7 @@ def _to_examine(window: tuple[int, int], other: tuple[int, int], accepted: bool)
 
 
 def burst_ratio(changes: dict[int, float], start: int, end: int) -> float:
-    """Return how many times as much the frames ``start + 1..end`` change as those around them.
+    """Return the change in the frames ``start + 1..end``, divided by the change around them.
 
     It is 1 where there are none around them. Means are compared, not medians: where frames are
     repeated, every second change is zero.

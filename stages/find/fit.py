@@ -68,7 +68,7 @@ def fit(
 def _fit_distinct(
     frames: Array, sides: tuple[int, int], reach: tuple[int, int], dense: bool
 ) -> TransitionFit | None:
-    """Do as :func:`fit` with frames of which none repeats the one before it."""
+    """Measure the transition in frames without repetitions; see :func:`fit`."""
     low, high = _plain_ends(frames, sides, reach)
     stretch = Stretch(frames, low, high, dense)
     if wipe := find_wipe(stretch, *sides):

@@ -299,7 +299,7 @@ class GradualSearch:
 def _free_stretch(
     window: tuple[int, int], edges: Sequence[int], low: int, found: Sequence[TransitionFit]
 ) -> tuple[int, int]:
-    """Return the first and last frame around a window that no cut and no transition cuts off."""
+    """Return the first and last frame of the longest stretch around a window without an event."""
     lower = [edge for edge in edges if edge <= window[0]]
     lower += [low, *(one.after for one in found if one.after <= window[0])]
     upper = [edge - 1 for edge in edges if edge > window[1]]

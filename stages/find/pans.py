@@ -130,7 +130,7 @@ def best_shift(one: Array, other: Array) -> tuple[float, tuple[int, int]]:
 
 
 def seam_contrast(frames: Array, placements: Sequence[Placement]) -> float:
-    """Return how many times as large the difference across a push's seam is as those elsewhere.
+    """Return the difference across a push's seam, divided by the differences elsewhere.
 
     frames: ``(T, H, W, 3)`` in [0, 1]. placements: one for each of them, of a push along a side.
     Returns infinity where no frame shows the seam.

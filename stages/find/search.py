@@ -1,4 +1,4 @@
-"""Finds the shots of a clip and the transitions between them in one pass over small frames.
+"""Find the shots of a clip and the transitions between them in one pass over small frames.
 
 Only the last few seconds are kept: a ring of frames and the distances between their blocks. Cuts
 are found first and are barriers. Between them lie dissolves, fades, wipes and irises

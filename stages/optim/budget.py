@@ -14,3 +14,6 @@ MEASURED_STAGES = 0.8
 
 EXTRAPOLATED = 0.7
 """For work whose time was extrapolated from a smaller sample."""
+
+BEFORE_FULL_SIZE = 0.5
+"""For work at a small size, when work at full size follows that was not timed."""

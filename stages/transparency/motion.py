@@ -100,8 +100,10 @@ def moves(pictures: Tensor) -> bool:
 
 
 def chain(pictures: Tensor) -> list[Homography]:
-    """Return the dominant motion's homographies from the first frame's coordinates to every
-    frame's."""
+    """Return the homographies of the dominant motion.
+
+    Each leads from the first frame's coordinates to those of another frame.
+    """
     return two_motions(pictures).dominant
 
 

@@ -104,10 +104,9 @@ def estimate_overlay(seen: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def pane_light(light: Tensor) -> Tensor:
-    """Estimate the light that lifts the black of one picture ``(1, 3, H, W)``; zero if black is
-    black.
+    """Estimate the light that lifts the black of one picture ``(1, 3, H, W)``.
 
-    Returns a tensor of the same shape.
+    Returns a tensor of the same shape, of zeros where the darkest pixels are black.
     """
     pixels = light.flatten(2)
     lifted = float((quantile(pixels, DARKEST).min() - BLACK).clamp_min(0))

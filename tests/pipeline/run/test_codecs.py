@@ -113,6 +113,18 @@ def test_a_run_writes_every_codec(codec: str, capsys: pytest.CaptureFixture[str]
     assert "finished already" in capsys.readouterr().out
 
 
+def test_a_warning_about_all_layers_is_said_once() -> None:
+    ticks = [3600 * place + (1800 if place > 12 else 0) * (place - 12) for place in range(24)]
+    cut = np.concatenate([moving(seed, 12, SIZE) for seed in (1, 2)])
+    media.save_vfr(Path("uneven.mp4"), cut, ticks)
+    words = ["--task", "transition", "--no-progress", "--codec", "png", "--out", "out"]
+    assert main(["run", "uneven.mp4", *words, "--transition", "11:12"]) == 0
+    warnings = json.loads(Path("out/manifest.json").read_text())["warnings"]
+    (text,) = [text for text in warnings if "evenly" in text]
+    assert text.count("scene-001") == 1 and text.startswith("scene-001, ")
+    assert "scene-002: its frames" in text or "scene-002, " in text
+
+
 def test_sequences_are_replaced_and_other_files_stay(capsys: pytest.CaptureFixture[str]) -> None:
     clip()
     run = ["run", "in.mkv", *WIPE, "--out", "out", "--overwrite"]
