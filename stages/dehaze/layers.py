@@ -50,8 +50,7 @@ WORK = 320 * 240
 SURVEYED = 8
 """Frames of the sample in which the airlight is estimated."""
 RADIUS, EDGES = 8, 1e-3
-"""Of the guided filter: radius in working pixels, and variance of edges that the transmission
-ignores."""
+"""The guided filter's radius in working pixels, and the variance of edges that it ignores."""
 BLACK, GRAY_BLACK, BLUE_BLACK = 0.03, 0.1, 0.2
 """How far the darkest things are from black, in log t: usually; under an opaque sky, in whose light
 little is black; and under a blue sky, which dense haze would hide while the clearest air veils what

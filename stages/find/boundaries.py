@@ -34,9 +34,9 @@ NEARBY = 0.04  # how far a piece may be from its place, as part of the picture's
 QUIET = 0.004  # 1 - NCC of neighbours below which nothing happens
 SHORT = 34  # frames; cameras turn to another view in 40 and more
 LONG_BURST, LONG_EXPLAINED = 3.0, 0.75  # a longer window needs both of these
-# What a window needs otherwise. burst: how many times as much changes from frame to frame inside it
-# as outside. explained: part of the structure in between that comes from the two sides. Less of
-# the one is enough with more of the other; a steady camera's burst is 1.
+# Least figures of a shorter window. burst: the change from frame to frame inside it, divided by
+# that outside; 1 for a steady camera. explained: the part of the structure in between that comes
+# from the two sides. Less of one figure is enough with more of the other.
 BURST, EXPLAINED = 1.7, 0.6  # ratio, and part in [0, 1]
 # Least burst together with least explained part; one pair is enough.
 ENOUGH = ((BURST, 0.0), (1.4, EXPLAINED), (1.15, 0.75))

@@ -30,8 +30,9 @@ ROUNDS = 5  # of moving the ends; they have settled by then
 MOST_LEFT = 0.24
 PASSED = 0.03  # mean weight from which a frame counts for that
 LEAST_SIDE = 16  # pixels; a smaller picture shows no pattern
-# What a pattern has to explain of the blocks' times; see stages.find.wipes.EXPLAINED. Clean frames
-# that are carried by motion are less exact, and what the matte leaves decides.
+# Least part of the variance of the blocks' times that a pattern explains, where the clean frames
+# are carried by motion; stages.find.wipes.EXPLAINED is the same for held frames. Carried frames are
+# less exact, so the error that the matte leaves decides.
 EXPLAINED_CARRIED = 0.8
 MOST_CARRIED = 2  # windows in which frames carried by motion are tried
 SHORTEST = 4  # frames between the clean ones; fewer show no pattern

@@ -1,12 +1,13 @@
-"""Where gradual transitions lie, from the distances between all frames of a stretch.
+"""Find where gradual transitions lie, from the distances between all frames of a stretch.
 
-If the frames between s and e are mixtures of frame s and frame e then, block by block, they lie on
-the straight line between the two. Project frame t on that line: if it lands at the part u of the
-way, then ``|t - s|^2 = u^2 D + r`` with ``D = |e - s|^2``, and r, the squared distance from the
-line, is small. Objects and cameras that move take a block along a crooked path instead. A wipe is
-straight in this sense, too: each block keeps one picture, changes to the other, and keeps that.
+Take the frames between s and e. If they are mixtures of frame s and frame e, then every block of
+them lies on the straight line between the same block of s and of e. Project frame t on that line.
+If it lands at the part u of the way, then ``|t - s|^2 = u^2 D + r`` with ``D = |e - s|^2``. Here r
+is the squared distance from the line, and it is small. Moving objects and cameras take a block
+along a crooked path instead. A wipe is straight in this sense, too: each block keeps one picture,
+changes to the other, and keeps that.
 
-What is straight is only a candidate, because a change of light is straight, too. In a transition
+A straight path only makes a candidate, because a change of light is straight, too. In a transition
 the two sides also have little in common, and the model leaves little unexplained.
 """
 

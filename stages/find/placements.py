@@ -34,8 +34,8 @@ SHORTEST = 3  # frames from the last clean one to the first clean one
 # clean frames leaves. On synthetic transitions of real shots the right effect left 0.04 to 0.28,
 # others from 0.5 on.
 MOST_LEFT = 0.4
-# What the right effect may leave in the quick look at a smaller size, as a part of what no movement
-# leaves. It is loose, because the small frames blur the seams.
+# The most error that an effect may leave in the quick look, as part of the error without any
+# movement. It is loose, because the quick look takes small frames, which blur the seams.
 QUICK_LEFT = 0.5
 QUICK_SCALE = 3  # how much smaller the frames of the quick look are
 QUICK_STEPS = 33  # values of the progress that it tries

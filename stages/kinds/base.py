@@ -1,4 +1,4 @@
-"""What a kind of transition is made of: its name, the model of its frames, and how it is undone.
+"""Define a kind of transition: its name, the model of its frames, and how it is undone.
 
 A frame in the middle of a transition is ``M(x) = (1 - w(x)) A(a(x)) + w(x) B(b(x))``: each side is
 seen through a weight and, where it moves as a whole, from another place. Three models cover the

@@ -22,7 +22,7 @@ from stages.media.sniff import printable
 _LAYOUTS = {1: "mono", 2: "stereo", 6: "5.1", 8: "7.1"}
 """Names of channel layouts by their number of channels."""
 WRITE_ERRORS = (av.FFmpegError, OSError, ValueError, MemoryError)
-"""What the media library raises where it cannot write."""
+"""Errors that the media library raises where it cannot write."""
 _PREROLL = 1  # seconds before a span's start from which audio is decoded
 
 

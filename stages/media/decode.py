@@ -32,7 +32,7 @@ from stages.media.sniff import printable, reason
 MAX_PIXELS = 8192 * 8192
 """Default limit on the pixels of a frame."""
 MEDIA_ERRORS = (av.FFmpegError, ValueError, OverflowError, UnicodeDecodeError, MemoryError)
-"""What the media library raises for a file that it cannot use."""
+"""Errors that the media library raises for a file that it cannot use."""
 MACHINE_FAULTS = (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
 """Its error numbers where the machine lacks something. They say nothing about the file."""
 PATIENCE = 120.0

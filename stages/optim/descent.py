@@ -37,7 +37,7 @@ SNAPSHOT_STEPS = 20
 """Steps between two snapshots to which a diverged fit goes back."""
 
 BOLDNESS_FACTOR = 1 / 3
-"""What the learning rate is multiplied with after each divergence."""
+"""Factor of the learning rate after each divergence."""
 
 
 @dataclass(frozen=True)

@@ -28,13 +28,7 @@ from stages.motion.flow import resize, shrunk
 from stages.optim.budget import MEASURED_STAGES
 from stages.optim.fit import FitPlan, OnStep
 from stages.optim.timing import clocked, seconds_a_step
-from stages.segment.account import (
-    EMPTY,
-    OPAQUE,
-    background_shares,
-    hinted_side,
-    matte_notes,
-)
+from stages.segment.account import EMPTY, OPAQUE, background_shares, hinted_side, matte_notes
 from stages.segment.alone import HintMasks, separate_alone
 from stages.segment.background import Plate, complete, dilate, find_plate, margin_of, push_pull
 from stages.segment.behind import behind_odds

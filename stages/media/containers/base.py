@@ -1,4 +1,4 @@
-"""What an output container is made of: its file type, its encoder, and what a layer keeps in it.
+"""Define an output container: its file type, its encoder, and what a layer keeps in it.
 
 A :class:`FileType` is the file around the picture (MP4, MOV, Matroska, WebM, a picture file). A
 :class:`LayerContainer` is a file type with one codec in it. An :class:`Encoding` is a container
