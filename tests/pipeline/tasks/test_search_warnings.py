@@ -24,7 +24,7 @@ MIXED = Analysis(
 
 
 @pytest.mark.parametrize(
-    ("analysis", "listed"), itertools.product((ONE, CUTS, UNKNOWN, MIXED), (False, True))
+    ("analysis", "listed"), list(itertools.product((ONE, CUTS, UNKNOWN, MIXED), (False, True)))
 )
 def test_a_shot_list_is_never_told_to_use_transition(analysis: Analysis, listed: bool) -> None:
     warnings = search_warnings(analysis, listed=listed)
