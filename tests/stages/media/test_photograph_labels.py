@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image, ImageCms, ImageOps
-from PIL.TiffImagePlugin import IFDRational
+from PIL.TiffImagePlugin import IFDRational, ImageFileDirectory_v2
 
 from stages.media.exif import MAX_EXIF, directories, parts_of, read_dpi, read_exif, upright_block
 from stages.media.formats import LayerFormat
@@ -44,6 +44,14 @@ def photograph(path: Path, seed: int, orientation: int = 1, endian: str = "<") -
     labels: dict[str, Any] = {"exif": block(orientation, endian), "icc_profile": PROFILE}
     if path.suffix == ".jpg":
         labels |= {"quality": 100, "subsampling": 0}
+    if path.suffix == ".tif":
+        # Pillow writes the inner directories of a TIFF only from plain ones.
+        exif = labels.pop("exif")
+        labels["tiffinfo"] = ImageFileDirectory_v2()
+        for tag, value in exif.items():
+            labels["tiffinfo"][tag] = value
+        for tag in (EXIF, GPS):
+            labels["tiffinfo"][tag] = dict(exif.get_ifd(tag))
     if path.suffix == ".webp":
         labels |= {"lossless": True}
     else:
