@@ -76,4 +76,4 @@ def test_a_fit_does_not_load_the_compiler() -> None:
         "carry(mixture, [(2, 2)]); fit_layers(mixture, plan=FitPlan(2))\n"
         "assert 'torch._dynamo' not in sys.modules, 'loaded'\n"
     )
-    subprocess.run([sys.executable, "-c", program], check=True)
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
