@@ -113,8 +113,8 @@ def _version(point: Any) -> str:
 
 def reasons(diagnoses: Diagnosed, tasks: Sequence[str]) -> list[str]:
     """Return one line for each of ``tasks`` that says why it is done."""
+    found = [diagnoses.of_tasks[name] for name in tasks]
     return [
-        f"{diagnoses.of_tasks[name].name} is there ({diagnoses.of_tasks[name].account}): "
-        f"--task {name}"
-        for name in tasks
+        f"found {each.name} ({each.account}): --task {name}"
+        for name, each in zip(tasks, found, strict=True)
     ]

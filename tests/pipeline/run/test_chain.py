@@ -187,7 +187,7 @@ def test_without_a_task_a_run_does_what_was_found(
     assert made["task"] == "auto"
     assert [entry["verdict"] for entry in made["diagnoses"]].count("there") == 2
     printed = capsys.readouterr().out
-    assert "dehaze is there (as told): --task dehaze" in printed
+    assert "found dehaze (as told): --task dehaze" in printed
     # A pane lifts black as haze does, so what looks like haze is not taken off too.
     found |= {"transparency"}
     chosen = chain.tasks_to_do(chain.look_at(None, None, None)({}, None))
