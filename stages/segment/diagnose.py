@@ -11,7 +11,7 @@ from stages.segment.parallax import outline_motion
 
 EVERY = 2
 """One in so many frames of a run is looked at: about a second of motion for half of its cost."""
-LEAST_PART, MOST_PART = 0.002, 0.7
+LEAST_PART, MOST_PART = 0.005, 0.7
 """Part of the picture that a foreground covers, at least and at most."""
 DOUBTFUL, CLEAR = 0.2, 0.3
 """Jump of the motion along the outline, from 0 to 1, above which a foreground may be there, and
