@@ -48,6 +48,8 @@ _debugging = [False]
 """Whether the settings, which may come from a file, ask for tracebacks."""
 _wants_json = [False]
 """Whether they ask for JSON lines."""
+_short = [False]
+"""Whether the user left out the command ``run``; then the task has to be named."""
 
 
 def parse(verb: str, words: Sequence[str]) -> Settings:
@@ -58,11 +60,8 @@ def parse(verb: str, words: Sequence[str]) -> Settings:
     return settings_from(verb, words)
 
 
-def dispatch(words: Sequence[str], *, short: bool = False) -> int:
-    """Do what ``words`` ask for and return the exit status. Raises UnlayerError.
-
-    short: whether the user left out the command ``run``; then the task has to be named.
-    """
+def dispatch(words: Sequence[str]) -> int:
+    """Do what ``words`` ask for and return the exit status. Raises UnlayerError."""
     if os.environ.get(COMPLETING):
         command().main(list(words), prog_name=SCRIPT, complete_var=COMPLETING)
     if words and words[0] == "help" and len(words) > 1:
@@ -81,7 +80,8 @@ def dispatch(words: Sequence[str], *, short: bool = False) -> int:
         raise UsageError(f"{verb!r} is not a verb; choose {choices}{did_you_mean(verb, known)}")
     settings = parse(verb, words[1:])
     _debugging[0], _wants_json[0] = settings.debug, settings.json
-    if verb == "run" and not settings.task and not short:
+    there = all(os.path.exists(path) for path in settings.inputs)
+    if verb == "run" and not settings.task and there and not _short[0]:
         settings = replace(settings, task=AUTO)
     if verb in ("run", "batch"):
         _check_task(verb, settings)
@@ -153,12 +153,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     given = list(sys.argv[1:] if argv is None else argv)
     words = with_verb(given)
+    _short[0] = len(words) > len(given)
     if isinstance(sys.stdout, io.TextIOWrapper):
         # Names of files need not be valid text; they are shown escaped instead of ending the run.
         sys.stdout.reconfigure(errors="backslashreplace")
     with stopping() as stop:
         try:
-            status = _answered(words, stop, short=len(words) > len(given))
+            status = _answered(words, stop)
             stop.over = True
         # A second signal may come at any place while the first is answered. From here on signals
         # are only counted.
@@ -207,14 +208,11 @@ def _failed(words: Sequence[str], text: str, status: int) -> int:
     return status
 
 
-def _answered(words: list[str], stop: Stopping, *, short: bool) -> int:
-    """Do what ``words`` ask for, print errors as one line, and return the exit status.
-
-    short: as in :func:`dispatch`.
-    """
+def _answered(words: list[str], stop: Stopping) -> int:
+    """Do what ``words`` ask for, print errors as one line, and return the exit status."""
     try:
         _debugging[0] = _wants_json[0] = False
-        return dispatch(words, short=short)
+        return dispatch(words)
     except BrokenPipeError:  # whoever read our output has ended, as in `probe | head`
         if words[:1] in (["run"], ["batch"]):
             say("the reader of the output has gone, so this stopped; --resume goes on")
