@@ -194,7 +194,7 @@ class Costs:
         self.settings = settings
         self.area = float(mixture.size[0] * mixture.size[1])
         self.side = min(mixture.size)
-        self.sample = sample = shrink(mixture, SAMPLE)
+        self.sample = sample = shrink(mixture, SAMPLE).to(settings.device)
         self.sampled = float(sample.size[0] * sample.size[1])
         if alone:
             self.alone = self.alone_step(PLANS[settings.preset])

@@ -31,7 +31,7 @@ COMPOSITIONS = 3
 class FrameTies:
     """The ties of one scene, K for each of its n mixed frames.
 
-    frames: the frames of the window that they lead to, ``(n, K)``.
+    frames: the frames of the window that they lead to, ``(n, K)``, on the CPU.
     flows: to these frames at a part of the size, ``(n K, 2, h, w)``, in pixels of that size.
     """
 
@@ -101,5 +101,5 @@ def find_ties(mixture: Mixture, carried: CarriedLayers, side: Side) -> FrameTies
         for place, others in enumerate(lists)
         for other in others
     ]
-    none = torch.zeros(0, 2, *half)
+    none = carried_flows.new_zeros(0, 2, *half)
     return FrameTies(torch.tensor(lists), torch.cat(found) if found else none)
