@@ -9,7 +9,8 @@ with these options, are not run again, so that a stopped measurement goes on whe
 stands after ``--`` is passed on to ``run``.
 
 J is the intersection over union of the matte above 0.5 and the mask. Its mean is over all frames,
-its recall is the part of the frames with a J above 0.5.
+its recall is the part of the frames with a J above 0.5. A row of ``--out`` also holds the J of each
+frame, as ``each``: there one sees where in a clip the object is lost.
 """
 
 from __future__ import annotations
@@ -98,6 +99,7 @@ def measured(clip: Path, height: int, options: Sequence[str]) -> dict[str, objec
         "mean": round(float(shares.mean()), 4),
         "recall": round(float((shares > FOUND).mean()), 4),
         "worst": round(float(shares.min()), 4),
+        "each": [round(float(share), 3) for share in shares],
         "seconds": round(seconds, 1),
     }
 

@@ -57,6 +57,7 @@ class TransitionFact:
     first, last: its mixed frames, inclusive; ``last`` is ``first - 1`` for a cut.
     sides: names of the layers that it leads from and to; ``None`` where that is a colour.
     mix: weight of the incoming scene for each frame.
+    confidence: the PSNR in dB that each side is expected to have in each frame, where it is known.
     """
 
     first: int
@@ -66,6 +67,7 @@ class TransitionFact:
     mix: tuple[float, ...] = ()
     space: str = ""
     color: str | None = None
+    confidence: tuple[tuple[float, ...], ...] = ()
 
     @property
     def is_mixed(self) -> bool:
@@ -206,7 +208,20 @@ def _transition(entry: Mapping[str, Any]) -> TransitionFact:
         mix,
         str(entry.get("space") or ""),
         color,
+        _confidence(entry.get("confidence"), len(mix)),
     )
+
+
+def _confidence(entry: Any, count: int) -> tuple[tuple[float, ...], ...]:
+    """Return the expected PSNR of both sides in ``count`` frames; nothing where none is given."""
+    if entry is None:
+        return ()
+    if not isinstance(entry, dict):
+        raise ValueError("a confidence has no sides")
+    sides = [tuple(float(value) for value in _list(entry.get(side))) for side in ("from", "to")]
+    if any(len(side) != count or not all(map(math.isfinite, side)) for side in sides):
+        raise ValueError(f"a confidence has other than {count} frames")
+    return tuple(sides)
 
 
 def _list(value: Any) -> list[Any]:

@@ -30,6 +30,9 @@ from stages.media.sniff import printable
 
 TEMPLATES = Path(__file__).with_name("templates")
 
+MOST_EXPECTED = 60.0
+"""Top of the plot of the expected PSNR, in dB."""
+
 MAX_MIXES, MAX_LOSSES = 60, 40
 """Transitions whose curves, and fits whose losses, are drawn, at most."""
 
@@ -266,7 +269,17 @@ def _mix(transition: TransitionFact) -> dict[str, Any]:
         "plot": frames_plot({f"weight of {incoming}": transition.mix}, transition.first),
         "first": transition.first,
         "count": len(transition.mix),
+        "expected": _expected(transition),
     }
+
+
+def _expected(transition: TransitionFact) -> Plot | None:
+    """Return how good both scenes are expected to be, if that is known."""
+    if not transition.confidence:
+        return None
+    sides = zip(transition.sides, transition.confidence, strict=True)
+    curves = {f"expected PSNR of {side}, dB": values for side, values in sides}
+    return frames_plot(curves, transition.first, MOST_EXPECTED)
 
 
 def _means(facts: RunFacts, contents: ReportContents) -> dict[str, Any] | None:

@@ -72,8 +72,8 @@ class Plot:
     bands: tuple[PlotLabel, ...] = ()
 
 
-def frames_plot(values: Mapping[str, Sequence[float]], first: int) -> Plot:
-    """Return curves from 0 to 1 over frames.
+def frames_plot(values: Mapping[str, Sequence[float]], first: int, top: float = 1.0) -> Plot:
+    """Return curves from 0 to ``top`` over frames.
 
     values: one value a frame, by the curve's name.
     first: number of the first frame. A value lies in the middle of its frame.
@@ -83,19 +83,19 @@ def frames_plot(values: Mapping[str, Sequence[float]], first: int) -> Plot:
     for number, (name, curve) in enumerate(values.items()):
         stride = max(1, len(curve) // MAX_POINTS)
         points = [
-            (frame_middle(index, count), 1 - min(1.0, max(0.0, curve[index])))
+            (frame_middle(index, count), 1 - min(1.0, max(0.0, curve[index] / top)))
             for index in range(0, len(curve), stride)
         ]
         if len(points) == 1:
             points = [(0.0, points[0][1]), (1.0, points[0][1])]
-        end = f"{curve[-1]:.2f}" if curve else ""
+        end = f"{curve[-1]:.{2 if top <= 1 else 0}f}" if curve else ""
         lines.append(PlotLine(name, number % COLORS, _points(points), end))
     stride = max(1, math.ceil(count / FRAME_LABELS))
     across = tuple(
         PlotLabel(round(100 * frame_middle(index, count), 2), str(first + index))
         for index in range(0, count, stride)
     )
-    up = tuple(PlotLabel(100 - 100 * level, f"{level:g}") for level in (0, 0.5, 1))
+    up = tuple(PlotLabel(100 - 100 * level, f"{level * top:g}") for level in (0, 0.5, 1))
     return Plot(tuple(lines), across, up)
 
 

@@ -27,6 +27,7 @@ from pipeline.timeline.model import (
 )
 from stages.kinds import TRANSITION_KINDS
 from stages.media.clip import ClipInfo
+from stages.transition.confidence import USABLE
 
 _NAMED_FRAMES = re.compile(r"\bframes? (\d+)(?: to (\d+))?")
 """How a warning names the frames that it is about."""
@@ -75,7 +76,12 @@ def timeline_of_run(manifest: Mapping[str, Any], info: ClipInfo) -> EditTimeline
         info.pixel_aspect,
         clips,
         joins,
-        _warning_markers(manifest["warnings"], clips[0].first, clips[-1].last),
+        _sorted(
+            [
+                *_confidence_markers(transitions),
+                *_warning_markers(manifest["warnings"], clips[0].first, clips[-1].last),
+            ]
+        ),
         _rows(rows, transitions, colors),
     )
 
@@ -114,9 +120,32 @@ def timeline_of_source(facts: Mapping[str, Any], info: ClipInfo, url: str) -> Ed
         info.pixel_aspect,
         clips,
         (None,) * (len(clips) - 1),
-        tuple(sorted([*found, *warnings], key=lambda marker: (marker.first, marker.last))),
+        _sorted([*found, *warnings]),
         rows,
     )
+
+
+def _sorted(markers: Iterable[TimelineMarker]) -> tuple[TimelineMarker, ...]:
+    return tuple(sorted(markers, key=lambda marker: (marker.first, marker.last)))
+
+
+def _confidence_markers(transitions: Iterable[Mapping[str, Any]]) -> list[TimelineMarker]:
+    """Return a marker on the mixed frames in which a scene is expected to be too poor to use."""
+    markers = []
+    for entry in transitions:
+        usable = entry.get("usable")
+        if usable is None:
+            continue
+        first, last = int(entry["first_frame"]), int(entry["last_frame"])
+        good_until = first - 1 if usable["from"] is None else int(usable["from"])
+        good_from = last + 1 if usable["to"] is None else int(usable["to"])
+        spans = ((entry["from"], good_until + 1, last), (entry["to"], first, good_from - 1))
+        markers += [
+            TimelineMarker(begin, end, f"{name}: less than {USABLE:.0f} dB expected")
+            for name, begin, end in spans
+            if begin <= end
+        ]
+    return markers
 
 
 def _edited_clips(

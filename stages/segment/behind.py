@@ -31,8 +31,13 @@ VIEWS = 2  # other frames that have to show a place
 SHIFT = 1  # pixels by which a view may be misaligned
 DIFFERENT, NOISY, STEEP = 0.03, 2.0, 3.0
 """The least notable colour difference, its noise factor, and the steepness of the decision."""
-DIFFERS, AGREES = 3.0, 0.7
-"""Most log-odds for the foreground and for the background."""
+DIFFERS, AGREES = 3.0, 0.2
+"""Most log-odds for the foreground and for the background.
+
+Agreement says little, because a plain part of the object agrees with a plain background. With 0.7
+in its place, the votes' J over 24 frames of 13 DAVIS clips was 0.004 lower in the mean: 0.041 lower
+on `libby`, a black dog in front of shadows, and 0.008 higher on `scooter-black` at most.
+"""
 NOISE_QUANTILE = 0.75  # quantile of the differences outside the foreground that counts as noise
 
 

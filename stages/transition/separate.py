@@ -27,6 +27,7 @@ from stages.optim.timing import clocked
 from stages.published.transition import fit_transition
 from stages.shots import Space, Transition
 from stages.transition.alternate import AlternationResult, Reporting, alternate, no_motion
+from stages.transition.confidence import expected_psnr
 from stages.transition.direct import DirectSeparation, PutLayers
 from stages.transition.networks import fit_layers
 from stages.transition.placed import separate_placed
@@ -71,6 +72,8 @@ class TransitionResult:
     has_matte: whether there is one. space: in which the scenes are mixed.
     seconds: by stage. report: figures for the manifest.
     plan: the work that was done, the fields of :class:`stages.transition.plan.Plan`.
+    confidence: the PSNR in dB that each scene, outgoing and incoming, is expected to have in each
+        frame; empty where nothing is known of it.
     trace: the losses.
     """
 
@@ -80,6 +83,7 @@ class TransitionResult:
     seconds: dict[str, float] = field(default_factory=dict)
     report: dict[str, float] = field(default_factory=dict)
     plan: dict[str, object] = field(default_factory=dict)
+    confidence: tuple[tuple[float, ...], ...] = ()
     trace: Curves = field(default_factory=dict)
 
 
@@ -157,8 +161,17 @@ def separate_transition(
         dict(seconds),
         report,
         asdict(plan),
+        _confidence(plan, done),
         thinned(done.trace),
     )
+
+
+def _confidence(plan: Plan, done: AlternationResult) -> tuple[tuple[float, ...], ...]:
+    """Return what is expected of both scenes; nothing where it was not fitted to such mixtures."""
+    mixture = done.mixture
+    if plan.paper_steps or plan.coupled_steps or mixture.has_matte or mixture.locked:
+        return ()
+    return expected_psnr(mixture, done.carried.layers, done.layers)
 
 
 def _direct(

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import takewhile
 
 from pipeline.task import RunSummary
 from stages.shots import Analysis, Transition
+from stages.transition.confidence import USABLE
 from stages.transition.plan import PLANS, Plan
 
 MAX_NAMED_GAPS = 6
@@ -23,11 +25,13 @@ def describe_transition(
     mix: Sequence[float] | None = None,
     space: str | None = None,
     matte: str | None = None,
+    confidence: Sequence[Sequence[float]] = (),
 ) -> dict[str, object]:
     """Return the manifest's entry of a transition.
 
     mix, space: what the fit found, where it replaces what the search found. matte: the name of
-    the matte's layer, where there is one.
+    the matte's layer, where there is one. confidence: the PSNR in dB that both scenes are expected
+    to have in each frame, where that is known.
     """
     shots = (transition.outgoing, transition.incoming)
     sides = [None if shot is None else scene_name(shot) for shot in shots]
@@ -44,7 +48,34 @@ def describe_transition(
     }
     event = None if transition.event is None else list(transition.event)
     more = {"color": transition.color, "effect": transition.effect, "event": event}
-    return {**entry, **{name: value for name, value in more.items() if value is not None}}
+    return {
+        **entry,
+        **{name: value for name, value in more.items() if value is not None},
+        **_confidence(transition.first_frame, confidence),
+    }
+
+
+def _confidence(first: int, expected: Sequence[Sequence[float]]) -> dict[str, object]:
+    """Return what a transition's entry says about how good its scenes are expected to be.
+
+    ``confidence`` has a PSNR in dB for each mixed frame. ``usable`` is the frame up to which the
+    scene before is expected to have :data:`USABLE` dB, and the one from which the scene after has,
+    or ``None``.
+
+    first: the first mixed frame. expected: of the scene before and of the one after; may be empty.
+    """
+    if not expected:
+        return {}
+    before, after = ([round(value, 2) for value in side] for side in expected)
+    good_before = list(takewhile(lambda value: value >= USABLE, before))
+    good_after = list(takewhile(lambda value: value >= USABLE, reversed(after)))
+    return {
+        "confidence": {"from": before, "to": after},
+        "usable": {
+            "from": first + len(good_before) - 1 if good_before else None,
+            "to": first + len(after) - len(good_after) if good_after else None,
+        },
+    }
 
 
 def describe_shots(analysis: Analysis) -> list[dict[str, object]]:
@@ -167,18 +198,33 @@ def _is_empty(analysis: Analysis, shot: int) -> bool:
     return analysis.shots[shot].last_frame < analysis.shots[shot].first_frame
 
 
-def account(explained: object) -> dict[str, str]:
-    """Return the report's sentence about what the scenes are based on.
+def account(explained: object, entries: Sequence[Mapping[str, object]] = ()) -> dict[str, str]:
+    """Return the report's sentences about what the scenes are based on and how good they may be.
 
     explained: the part of the mixed pictures that motion explains, 0 to 1; without a number there
-    is no sentence.
+    is no sentence. entries: of the separated transitions, as in the manifest.
     """
     if not isinstance(explained, float):
         return {}
-    return {
-        "account": f"Clean frames, moved along the motion, explain {100 * explained:.0f} % of the "
+    sentences = [
+        f"Clean frames, moved along the motion, explain {100 * explained:.0f} % of the "
         "mixed pictures; the rest is inferred and may belong to the other scene."
-    }
+    ]
+    if len(entries) == 1 and "usable" in entries[0]:
+        sentences.append(_usable(entries[0]))
+    return {"account": " ".join(sentences)}
+
+
+def _usable(entry: Mapping[str, object]) -> str:
+    """Return the sentence about the frames in which both scenes are expected to be usable."""
+    usable = entry["usable"]
+    assert isinstance(usable, Mapping)
+    parts = []
+    for side, word in (("from", "up to"), ("to", "from")):
+        frame = usable[side]
+        found = f"{word} frame {frame}" if frame is not None else "in none of the mixed frames"
+        parts.append(f"{entry[side]} {found}")
+    return f"At least {USABLE:.0f} dB are expected of {parts[0]}, and of {parts[1]}."
 
 
 def headline(summary: RunSummary) -> list[tuple[str, str]]:

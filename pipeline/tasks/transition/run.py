@@ -201,7 +201,7 @@ def _report(separated: Sequence[SeparatedTransition], source: str) -> dict[str, 
         means[name] = round(
             sum(value * weight for value, weight in pairs) / sum(weight for _, weight in pairs), 4
         )
-    means |= account(means.get("explained"))
+    means |= account(means.get("explained"), [item.entry for item in separated])
     means["transitions"] = [
         {
             "first_frame": item.transition.first_frame,

@@ -129,6 +129,7 @@ def separate(
                 mix=separated.mix,
                 space=separated.space,
                 matte=f"matte{suffix}" if separated.has_matte else None,
+                confidence=separated.confidence,
             ),
             f"sheet{suffix}.png",
             separated.seconds,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import random
 from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
@@ -24,6 +25,7 @@ from pipeline.tasks.transition.describe import describe_transition
 from stages.media.clip import ClipInfo
 from stages.media.read import open_clip
 from stages.shots import Transition
+from stages.transition.confidence import USABLE
 
 INFO = ClipInfo(Path("fade.mp4"), 640, 360, 119, Fraction(30000, 1001), Fraction(1, 30000))
 
@@ -194,3 +196,26 @@ def test_the_checksum_of_a_folder_is_that_of_its_pictures(
     assert first == manifest.checksums([folder], open_clip([folder])) and len(first) == 1
     cv2.imwrite(str(folder / "001.png"), moving(2, 1)[0])
     assert manifest.checksums([folder], open_clip([folder])) != first
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_an_entry_says_which_frames_are_usable(seed: int) -> None:
+    """Drawn qualities: all frames on the clean side of the one that is named are good enough."""
+    draw = random.Random(seed)
+    count = draw.randint(1, 12)
+    move = Transition(40, 39 + count, "dissolve", (0.5,) * count, "gamma", 0, 1)
+    sides = [[draw.uniform(USABLE - 4, USABLE + 12) for _ in range(count)] for _ in range(2)]
+    entry = describe_transition(move, confidence=sides)
+    assert entry["confidence"] == {
+        name: [round(value, 2) for value in side]
+        for name, side in zip(("from", "to"), sides, strict=True)
+    }
+    usable = entry["usable"]
+    assert isinstance(usable, dict)
+    before = 39 if usable["from"] is None else usable["from"]
+    after = 40 + count if usable["to"] is None else usable["to"]
+    assert all(value >= USABLE for value in sides[0][: before - 39])
+    assert all(value >= USABLE for value in sides[1][after - 40 :])
+    assert before == 39 + count or sides[0][before - 39] < USABLE
+    assert after == 40 or sides[1][after - 41] < USABLE
+    assert "confidence" not in describe_transition(move)

@@ -137,6 +137,30 @@ def test_a_clip_that_begins_or_ends_in_a_transition() -> None:
         assert "#ff0000" in rendered(name, made(manifest=manifest)).lower()
 
 
+@pytest.mark.parametrize(
+    ("usable", "expected"),
+    [
+        ((35, 34), [("scene-001", 36, 39), ("scene-002", 30, 33)]),
+        ((None, 30), [("scene-001", 30, 39)]),
+        ((39, None), [("scene-002", 30, 39)]),
+        ((39, 30), []),
+    ],
+)
+def test_frames_that_are_hardly_usable_are_marked(
+    usable: tuple[int | None, int | None], expected: list[tuple[str, int, int]]
+) -> None:
+    entry = MANIFEST["transitions"][0] | {"first_frame": 30, "last_frame": 39}
+    entry |= {"usable": dict(zip(("from", "to"), usable, strict=True))}
+    names = {"scene-001": entry["from"], "scene-002": entry["to"]}
+    found = [
+        (marker.text, marker.first, marker.last)
+        for marker in made(manifest=MANIFEST | {"transitions": [entry], "warnings": []}).markers
+    ]
+    assert sorted(found) == sorted(
+        (f"{names[name]}: less than 30 dB expected", first, last) for name, first, last in expected
+    )
+
+
 def test_a_shot_without_transitions_is_one_clip() -> None:
     manifest = {**MANIFEST, "layers": [layer(1, 0, 9)], "transitions": [], "colors": []}
     (clip,) = made(manifest=manifest).clips
