@@ -34,7 +34,8 @@ near enough to one of them to show its outline."""
 SETTLED = 4  # best hypotheses that are refined
 LINE_ERROR = 0.03
 """Error of a colour, as an RGB distance, above which a pair counts little for the law."""
-UNDECIDED = 0.5  # agreement of a mark that lets nothing through, which has no law to agree with
+UNDECIDED = 0.5
+"""Agreement of a mark whose colours do not follow those around it. It halves the gain at most."""
 ROUNDS = 3  # alternations of outline and opacity; two are usually enough
 LEAST_GAIN = 2.5
 """Least nats per outline pixel of a mark in a box of one picture. True marks have 3 to 13."""
@@ -100,12 +101,13 @@ def find_mark(
 
 
 def law_agreement(pictures: Tensor, mark: Mark) -> float:
-    """Return which part of the colours inside the outline the mark's law explains, 0 to 1.
+    """Return which part of the colours inside the outline the mark's law explains.
 
     The law is ``inside = (1 - a) outside + a colour``. With the correlation r of both sides, a line
     between equally noisy sides leaves the part ``2 (1 - r)`` unexplained. An even surface of the
     scene passes for a nearly opaque mark, but its colours do not follow those around it. Those of
-    an opaque mark do not follow them either, so such a mark gets :data:`UNDECIDED`.
+    an opaque mark do not follow them either, and noise hides how those of a faint scene do. So the
+    result is from :data:`UNDECIDED` to 1.
 
     pictures: ``(K, 3, H, W)``.
     """
@@ -116,7 +118,7 @@ def law_agreement(pictures: Tensor, mark: Mark) -> float:
         for side in outline_sides(pictures, mark.matte[0] > 0, pictures)
     )
     if outer.shape[1] < LEAST_SAMPLES:
-        return 0.0
+        return UNDECIDED
     slope = 1 - mark.opacity
     error = (inner - slope * outer - mark.opacity * mark.hue.view(3, 1)).square().sum(0) / slope
     weight = 1 / (error + LINE_ERROR**2)
@@ -125,7 +127,7 @@ def law_agreement(pictures: Tensor, mark: Mark) -> float:
     )
     spreads = (weight * outer.square()).sum() * (weight * inner.square()).sum()
     correlation = float((weight * outer * inner).sum() / spreads.sqrt().clamp_min(1e-9))
-    return max(0.0, 2 * correlation - 1)
+    return max(UNDECIDED, 2 * correlation - 1)
 
 
 def outline_length(mark: Mark) -> int:

@@ -96,9 +96,9 @@ def test_a_law_agrees_where_the_colours_follow_those_around() -> None:
     # An even surface passes for a nearly opaque mark, but it does not follow what is around it.
     noise = torch.rand(1, 3, *SIZE, generator=torch.Generator().manual_seed(1))
     even = torch.where(shape > 0, 0.6 + 0.02 * noise, noise)
-    assert law_agreement(even, mark_over(shape[0] > 0, 0.93, 0.6)) < 0.3
+    assert law_agreement(even, mark_over(shape[0] > 0, 0.93, 0.6)) == UNDECIDED
     assert law_agreement(even, mark_over(shape[0] > 0, OPAQUE + 0.01, 0.6)) == UNDECIDED
-    assert law_agreement(even, mark_over(shape[0] > 2, 0.5, 0.6)) == 0.0
+    assert law_agreement(even, mark_over(shape[0] > 2, 0.5, 0.6)) == UNDECIDED
 
 
 def test_a_mark_is_fitted_where_it_is_alone() -> None:
