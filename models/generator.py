@@ -139,8 +139,11 @@ class GeneratedLayer(nn.Module):
     def forward(self, index: Tensor) -> Tensor:
         """Return the frames ``index`` ``(B,)`` as ``(B, channels, H, W)`` in (0, 1)."""
         codes = self.noise(index)
-        with torch.autocast(codes.device.type, self.dtype, enabled=self.dtype != torch.float32):
+        if self.dtype == torch.float32:
             picture: Tensor = self.generator(codes)
+            return picture
+        with torch.autocast(codes.device.type, self.dtype):
+            picture = self.generator(codes)
         return picture
 
     @torch.no_grad()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
+import torch
 from torch import Tensor
 from torch.nn import functional
 
@@ -71,6 +72,14 @@ class Mixture:
     def size(self) -> tuple[int, int]:
         """Height and width of a frame."""
         return self.frames.shape[-2], self.frames.shape[-1]
+
+    def to(self, device: torch.device) -> Mixture:
+        """Return the mixture with its tensors on ``device``; itself where they lie there."""
+        if self.frames.device == device:
+            return self
+        color = None if self.color is None else self.color.to(device)
+        frames, weight = self.frames.to(device), self.weight.to(device)
+        return replace(self, frames=frames, weight=weight, color=color)
 
     @property
     def count(self) -> int:

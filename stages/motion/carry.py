@@ -70,7 +70,10 @@ RATE = 0.45
 """Adam's learning rate, in pixels of a level."""
 
 NODES_AT_ONCE = 40_000
-"""Nodes of a level that are warped at once: as many as stay in the processor's cache."""
+"""Nodes of a level that a processor warps at once: as many as stay in its cache."""
+
+NODES_AT_ONCE_ON_GPU = 4_000_000
+"""The same for a GPU: enough to keep it busy, about 1 GiB of temporaries."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +103,13 @@ def reaching(levels: Levels, side: int) -> tuple[tuple[int, int], ...]:
     return reached
 
 
+def frames_at_once(count: int, nodes: tuple[int, int], device: torch.device) -> list[slice]:
+    """Return the parts of ``count`` frames that are warped together, for fields of ``nodes``."""
+    most = NODES_AT_ONCE if device.type == "cpu" else NODES_AT_ONCE_ON_GPU
+    chunk = max(1, most // (nodes[0] * nodes[1]))
+    return [slice(begin, min(count, begin + chunk)) for begin in range(0, count, chunk)]
+
+
 def known_motion(mixture: Mixture, side: Side) -> Tensor:
     """Return the flows of clean frames beyond a scene's template to it, the nearest frame first.
 
@@ -112,7 +122,7 @@ def known_motion(mixture: Mixture, side: Side) -> Tensor:
     pairs = [(frame, template) for frame in beyond if frame in clean]
     found = flows(mixture.frames, pairs)
     if not pairs:
-        return torch.zeros(0, 2, *mixture.size)
+        return mixture.frames.new_zeros(0, 2, *mixture.size)
     return torch.stack([found[pair] for pair in pairs])
 
 
@@ -123,11 +133,11 @@ def extrapolated(known: Tensor, count: int) -> Tensor:
     frames it has moved by ``6 v (1 - exp(-k / 6))``.
     """
     if not len(known):
-        return torch.zeros(count, 2, *known.shape[-2:])
+        return known.new_zeros(count, 2, *known.shape[-2:])
     size = (known.shape[-2], known.shape[-1])
     small = (-(-size[0] // BLUR), -(-size[1] // BLUR))
     velocity = -resize(resize(known[:1], small), size)
-    steps = torch.arange(1, count + 1, dtype=known.dtype).view(-1, 1, 1, 1)
+    steps = torch.arange(1, count + 1, dtype=known.dtype, device=known.device).view(-1, 1, 1, 1)
     return velocity * MOMENTUM * (1 - torch.exp(-steps / MOMENTUM))
 
 
@@ -225,9 +235,10 @@ class _MotionLevel:
         """Return the flows ``(n, 2, H, W)`` that ``start`` becomes in ``steps`` steps."""
         fields = [self._to_nodes(flow).requires_grad_() for flow in start]
         count = self.mixture.count
-        chunk = max(1, NODES_AT_ONCE // (self.nodes[0] * self.nodes[1]))
-        frames = [slice(begin, min(count, begin + chunk)) for begin in range(0, count, chunk)]
-        parts = [Part((some, some), some, (some.stop - some.start) / count) for some in frames]
+        parts = [
+            Part((some, some), some, (some.stop - some.start) / count)
+            for some in frames_at_once(count, self.nodes, self.device)
+        ]
         descent = Descent(
             [ParameterGroup(fields, decay_from_half(RATE))],
             fused=True,
@@ -236,7 +247,9 @@ class _MotionLevel:
         evaluate = partial(self._evaluate, fields, parts)
         descent.run(evaluate, loss_weights(self.scale), steps, on_step)
         outgoing, incoming = (
-            resize_flow((field.detach() * self.per_pixel).cpu(), self.mixture.size)
+            resize_flow(
+                (field.detach() * self.per_pixel).to(self.mixture.frames), self.mixture.size
+            )
             for field in fields
         )
         return outgoing, incoming

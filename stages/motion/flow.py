@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -33,6 +34,15 @@ _LEAST_SIDE = 16  # Side in pixels below which OpenCV's DIS flow refuses a pictu
 cv2.setNumThreads(1)
 
 
+@lru_cache(maxsize=256)
+def pair_of_numbers(x: float, y: float, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Return two numbers ``(2, 1, 1)`` for the x and the y of flows.
+
+    They are kept, because bringing numbers to a GPU waits for its earlier work.
+    """
+    return torch.tensor([x, y], dtype=dtype, device=device).view(2, 1, 1)
+
+
 def lookup(flow: Tensor) -> Tensor:
     """Return where ``flow`` ``(T, 2, H, W)`` points to, in the convention of ``grid_sample``.
 
@@ -42,7 +52,7 @@ def lookup(flow: Tensor) -> Tensor:
     x = (torch.arange(width, dtype=flow.dtype, device=flow.device) + 0.5) * (2 / width) - 1
     rows = torch.arange(height, dtype=flow.dtype, device=flow.device)[:, None]
     y = (rows + 0.5) * (2 / height) - 1
-    scale = flow.new_tensor([2 / width, 2 / height]).view(2, 1, 1)
+    scale = pair_of_numbers(2 / width, 2 / height, flow.dtype, flow.device)
     # One pass, with x and y as planes like the flow: interleaving takes as long as the rest.
     places = torch.stack([x.expand(height, width), y.expand(height, width)])
     return torch.addcmul(places, flow, scale).permute(0, 2, 3, 1)
@@ -111,8 +121,8 @@ def shrunk(frames: Tensor, pixels: int) -> Tensor:
 
 def resize_flow(flow: Tensor, size: tuple[int, int]) -> Tensor:
     """Return a flow for pictures of another ``size`` (H, W): resized, its offsets scaled alike."""
-    scale = flow.new_tensor([size[1] / flow.shape[-1], size[0] / flow.shape[-2]]).view(1, 2, 1, 1)
-    return resize(flow, size) * scale
+    across, down = size[1] / flow.shape[-1], size[0] / flow.shape[-2]
+    return resize(flow, size) * pair_of_numbers(across, down, flow.dtype, flow.device)
 
 
 def box(picture: Tensor, radius: int) -> Tensor:
@@ -124,16 +134,16 @@ def box(picture: Tensor, radius: int) -> Tensor:
     return functional.avg_pool2d(padded, 2 * radius + 1, 1)
 
 
-def _grey(frame: Tensor) -> NDArray[np.uint8]:
+def _gray(frame: Tensor) -> NDArray[np.uint8]:
     """Return a frame ``(3, H, W)`` as 8-bit grey, padded to the least size that DIS accepts."""
     red, green, blue = frame.clamp(0, 1)
     luma = LUMA[0] * red + LUMA[1] * green + LUMA[2] * blue
-    grey: NDArray[np.uint8] = (255 * luma).round().to("cpu", torch.uint8).numpy()
-    height, width = grey.shape
+    gray: NDArray[np.uint8] = (255 * luma).round().to("cpu", torch.uint8).numpy()
+    height, width = gray.shape
     if min(height, width) < _LEAST_SIDE:
         edges = (0, max(0, _LEAST_SIDE - height), 0, max(0, _LEAST_SIDE - width))
-        grey = np.asarray(cv2.copyMakeBorder(grey, *edges, cv2.BORDER_REPLICATE), np.uint8)
-    return grey
+        gray = np.asarray(cv2.copyMakeBorder(gray, *edges, cv2.BORDER_REPLICATE), np.uint8)
+    return gray
 
 
 def _dis(target: NDArray[np.uint8], source: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -147,15 +157,19 @@ def flows(frames: Tensor, pairs: Iterable[Pair]) -> Mapping[Pair, Tensor]:
 
     frames: ``(T, 3, H, W)`` in [0, 1]. pairs: ``(t, u)``, for the flow from frame t to frame u.
 
-    Returns the flows ``(2, H, W)`` by pair, on the CPU.
+    Returns the flows ``(2, H, W)`` by pair, on the device of the frames. OpenCV computes them on
+    the CPU.
     """
     wanted = sorted(set(pairs))
     height, width = frames.shape[-2:]
     used = sorted({index for pair in wanted for index in pair})
-    greys = {index: _grey(frames[index]) for index in used}
-    found = side_by_side(lambda pair: _dis(greys[pair[0]], greys[pair[1]]), wanted)
+    grays = {index: _gray(frames[index]) for index in used}
+    found = side_by_side(lambda pair: _dis(grays[pair[0]], grays[pair[1]]), wanted)
     cut = [np.ascontiguousarray(flow[:height, :width].transpose(2, 0, 1)) for flow in found]
-    return {pair: torch.from_numpy(flow) for pair, flow in zip(wanted, cut, strict=True)}
+    return {
+        pair: torch.from_numpy(flow).to(frames.device)
+        for pair, flow in zip(wanted, cut, strict=True)
+    }
 
 
 def consistency(forward: Tensor, backward: Tensor, tolerance: float) -> Tensor:

@@ -115,16 +115,19 @@ def find_links(
             (found[pair][None], found[pair[::-1]][None], abs(pair[1] - pair[0])) for pair in kept
         ]
         made = side_by_side(
-            lambda way: _link(*way, tolerance), ways, worth=layer[0].numel() >= WORTH
+            lambda way: _link(*way, tolerance),
+            ways,
+            worth=layer[0].numel() >= WORTH and layer.device.type == "cpu",
         )
         linked.update(zip(kept, made, strict=True))
     size = (layer.shape[-2], layer.shape[-1])
+    none = torch.zeros(0, 2, *size, dtype=torch.half, device=layer.device)
     links = []
     for frame, others in zip(frames, wanted, strict=True):
         ways_out = [linked.pop((frame, other)) for other in others]
-        forward = torch.cat([torch.zeros(0, 2, *size).half(), *(flow for flow, _ in ways_out)])
-        confidence = torch.cat([torch.zeros(0, 1, *size).half(), *(sure for _, sure in ways_out)])
-        links.append(MotionLinks(others, forward.to(layer.device), confidence.to(layer.device)))
+        forward = torch.cat([none, *(flow for flow, _ in ways_out)])
+        confidence = torch.cat([none[:, :1], *(sure for _, sure in ways_out)])
+        links.append(MotionLinks(others, forward, confidence))
     return links
 
 

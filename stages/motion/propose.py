@@ -107,7 +107,7 @@ class _ProposalLevel:
         number: of the scene, 0 or 1. known: ``(k, 2, H, W)``, the nearest frame first.
         """
         beyond = resize_flow(known, self.size) if len(known) else known
-        still = torch.zeros(1, 2, *self.size, dtype=self.target.dtype)
+        still = self.target.new_zeros(1, 2, *self.size)
         history = [*(flow[None] for flow in beyond.flip(0)), still]
         frames = range(self.mixture.count)
         for frame in frames if number == 0 else reversed(frames):

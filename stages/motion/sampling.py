@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from stages.motion.flow import lookup, sample
+from stages.motion.flow import lookup, pair_of_numbers, sample
 
 SMALL = 128 * 72
 """Pixels of the largest picture that is sampled whole: it is cheap, and a quarter says little."""
@@ -33,7 +33,7 @@ class InterleavedSampling:
         self._begin = min(down, size[0] - 1), min(right, size[1] - 1)
         identity = lookup(like.new_zeros(1, 2, *size))
         self._places = self.of(identity.permute(0, 3, 1, 2))
-        self._scale = like.new_tensor([2 / size[1], 2 / size[0]]).view(2, 1, 1)
+        self._scale = pair_of_numbers(2 / size[1], 2 / size[0], like.dtype, like.device)
 
     def of(self, picture: Tensor) -> Tensor:
         """Return the sampled pixels of ``(T, C, H, W)``."""

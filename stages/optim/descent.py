@@ -14,18 +14,20 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from stages.errors import FitError
+from stages.optim.adam import Adam
 from stages.optim.losses import Schedule
 from stages.optim.threads import side_by_side
 
 OnStep = Callable[[float, Mapping[str, float]], None]
-"""Called after each step with the progress, in (0, 1], and the losses before they are weighted,
-``total`` (their weighted sum) among them."""
+"""Called with the progress, in (0, 1], and the losses before they are weighted, ``total`` (their
+weighted sum) among them. On the CPU after each step, on a GPU every :data:`WAIT_STEPS` steps."""
 
 Weights = Mapping[str, float]
 """The weight of each named loss at one step."""
@@ -36,8 +38,15 @@ MOST_FAILURES = 3
 SNAPSHOT_STEPS = 20
 """Steps between two snapshots to which a diverged fit goes back."""
 
+WAIT_STEPS = 10
+"""Steps between two looks at the losses on a GPU, a divisor of :data:`SNAPSHOT_STEPS`.
+
+To read a number from a GPU is to wait until it has done all that it was given. Between two looks
+the work is only queued, so that the GPU never waits for the program.
+"""
+
 BOLDNESS_FACTOR = 1 / 3
-"""What the learning rate is multiplied with after each divergence."""
+"""Factor of the learning rate after each divergence."""
 
 
 @dataclass(frozen=True)
@@ -78,12 +87,10 @@ class DivergenceGuard:
     values: all tensors that a step changes, buffers included. name: of the fit, for the message.
     """
 
-    def __init__(
-        self, values: Sequence[Tensor], optimiser: torch.optim.Optimizer, name: str
-    ) -> None:
+    def __init__(self, values: Sequence[Tensor], optimizer: Adam, name: str) -> None:
         self.boldness = 1.0
         self._values = values
-        self._optimiser = optimiser
+        self._optimizer = optimizer
         self._name = name
         self._failures = 0
         self._good = [value.detach().clone() for value in values]
@@ -123,7 +130,13 @@ class DivergenceGuard:
     def _restore(self) -> None:
         for value, good in zip(self._values, self._good, strict=True):
             value.copy_(good)
-        self._optimiser.state.clear()
+        self._optimizer.state.clear()
+
+
+def _numbers(losses: Losses) -> dict[str, float]:
+    """Return the losses by name, ``total`` among them, in a single reading of the device."""
+    found = torch.stack([*losses.named.values(), losses.total]).tolist()
+    return dict(zip((*losses.named, "total"), found, strict=True))
 
 
 class Descent:
@@ -146,10 +159,10 @@ class Descent:
     ) -> None:
         self.groups = groups
         self.name = name
-        self.optimiser = torch.optim.Adam(
+        self.optimizer = Adam(
             [{"params": list(group.tensors), "lr": group.rate(0.0)} for group in groups],
             betas=betas,
-            fused=fused or None,
+            fused=fused,
         )
         self._values = [value for group in groups for value in group.tensors] + list(buffers)
 
@@ -163,25 +176,26 @@ class Descent:
         """Take ``steps`` steps down the weighted sum of the losses.
 
         evaluate: computes the losses of a step. weights: of each loss, over the progress from 0.
-        on_step: called after each step; it may bring values back into their range.
+        on_step: see :data:`OnStep`; on the CPU it may bring values back into their range.
 
         Raises FitError where the fit diverges for the third time.
         """
-        guard = DivergenceGuard(self._values, self.optimiser, self.name)
+        guard = DivergenceGuard(self._values, self.optimizer, self.name)
+        wait = 1 if all(value.device.type == "cpu" for value in self._values) else WAIT_STEPS
         for step in range(steps):
             progress = step / steps
-            for settings, group in zip(self.optimiser.param_groups, self.groups, strict=True):
+            for settings, group in zip(self.optimizer.param_groups, self.groups, strict=True):
                 settings["lr"] = guard.boldness * group.rate(progress)
             losses = evaluate(step, {name: weight(progress) for name, weight in weights.items()})
-            total = float(losses.total.detach())
-            if not guard.accepts(total, step, steps):
+            look = step % wait == 0 or step == steps - 1
+            named = _numbers(losses) if look else {}
+            if look and not guard.accepts(named["total"], step, steps):
                 continue
-            self.optimiser.zero_grad(set_to_none=True)
+            self.optimizer.zero_grad()
             torch.autograd.backward(losses.total)
-            self.optimiser.step()
-            if on_step is not None:
-                named = {name: float(loss.detach()) for name, loss in losses.named.items()}
-                on_step((step + 1) / steps, named | {"total": total})
+            self.optimizer.step()
+            if look and on_step is not None:
+                on_step((step + 1) / steps, named)
         guard.finish()
 
 
@@ -238,13 +252,19 @@ def evaluate_in_parts(
 
     found = side_by_side(evaluate, parts, worth=parallel)
     whole = sum(part.share for part in parts)
-    shares = torch.tensor([part.share / whole for part in parts], device=tensors[0].device)
+    shares = _shares(tuple(part.share / whole for part in parts), tensors[0].device)
     named = {
         name: torch.stack([losses.named[name] for losses in found]) @ shares
         for name in found[0].named
     }
     total = torch.stack([losses.total for losses in found]) @ shares
     return Losses(_KnownGradient.apply(total, gradients, *tensors), named)  # type: ignore[no-untyped-call]
+
+
+@lru_cache(maxsize=16)
+def _shares(shares: tuple[float, ...], device: torch.device) -> Tensor:
+    """Return the shares as a tensor, kept: bringing numbers to a GPU waits for its work."""
+    return torch.tensor(shares, device=device)
 
 
 class _KnownGradient(torch.autograd.Function):

@@ -45,7 +45,7 @@ class FitState:
     """
 
     module: dict[str, Any]
-    optimiser: dict[str, Any]
+    optimizer: dict[str, Any]
     steps: int
 
 
@@ -125,15 +125,22 @@ def fit(
 
         def evaluate(step: int, now: Weights) -> Losses:
             begin_step()
-            index = draw(generator).to(device)
+            index = _queued(draw(generator), device)
             return weighted(terms(index, step / plan.steps), now)
 
         descent.run(evaluate, weights, plan.steps, on_step)
     return FitState(
         copy.deepcopy(module.state_dict()),
-        copy.deepcopy(descent.optimiser.state_dict()),
+        copy.deepcopy(descent.optimizer.state_dict()),
         done + plan.steps,
     )
+
+
+def _queued(index: Tensor, device: torch.device) -> Tensor:
+    """Return the frames of a step on ``device``, without waiting for a GPU's earlier work."""
+    if device.type != "cuda":
+        return index.to(device)
+    return index.pin_memory().to(device, non_blocking=True)
 
 
 def _descent(module: nn.Module, plan: FitPlan) -> Descent:
@@ -154,12 +161,12 @@ def _descent(module: nn.Module, plan: FitPlan) -> Descent:
             ParameterGroup([p for p in fitted if id(p) in codes], rate(plan.code_rate)),
         ],
         betas=plan.betas,
+        fused=fitted[0].device.type == "cuda",
         buffers=module.buffers(),
         name="the fit of the networks",
     )
     if plan.start is not None:
         module.load_state_dict(plan.start.module)
-        # A copy, because the optimiser works on what it is given. The rates that come with it are
-        # those of the old plan; the loop sets them anew.
-        descent.optimiser.load_state_dict(copy.deepcopy(plan.start.optimiser))
+        # A copy, because the optimiser works on what it is given.
+        descent.optimizer.load_state_dict(copy.deepcopy(plan.start.optimizer))
     return descent

@@ -48,6 +48,8 @@ LEAST_SCALE = 4
 MOTION_END, NETWORKS_END, SWEEPS_END = 0.3, 0.5, 0.98
 """Progress of a transition after motion, networks and all rounds of sweeps and ties."""
 
+CPU = torch.device("cpu")
+
 CHECKPOINT = "standing"
 """Name of the saved state in the checkpoint store."""
 
@@ -70,6 +72,16 @@ class AlternationState:
     edge: dict[str, Any] | None = None
     trace: Curves = field(default_factory=dict)
 
+    def to(self, device: torch.device) -> AlternationState:
+        """Return the state with its pictures and flows on ``device``."""
+        return replace(
+            self,
+            flows=_moved(self.flows, device),
+            layers=_moved(self.layers, device) if self.layers else None,
+            anchors=_moved(self.anchors, device) if self.anchors else None,
+            matte=None if self.matte is None else self.matte.to(device),
+        )
+
 
 @dataclass(frozen=True)
 class AlternationResult:
@@ -86,6 +98,17 @@ class AlternationResult:
     trust: float
     fit_steps: int = 0
     trace: Curves = field(default_factory=dict)
+
+    def to(self, device: torch.device) -> AlternationResult:
+        """Return the result with its tensors on ``device``."""
+        carried = self.carried
+        flows, layers = _moved(carried.flows, device), _moved(carried.layers, device)
+        return replace(
+            self,
+            layers=_moved(self.layers, device),
+            carried=replace(carried, flows=flows, layers=layers),
+            mixture=self.mixture.to(device),
+        )
 
 
 @dataclass(frozen=True)
@@ -121,11 +144,14 @@ class _Step:
 class Alternation:
     """The steps of one transition at its working size.
 
+    A step works on the settings' device. Between two steps the state lies on the CPU, from where
+    it is saved.
+
     mixture: the window. kind: of the transition. plan: how much work. settings: seed and device.
     """
 
     def __init__(self, mixture: Mixture, kind: str, plan: Plan, settings: FitSettings) -> None:
-        self.given = mixture
+        self.given = mixture.to(settings.device)
         self.kind = kind
         self.plan = plan
         self.settings = settings
@@ -185,10 +211,17 @@ class Alternation:
             return state
         means = self.given.weight[self.given.mixed].mean((1, 2, 3))
         before = SoftEdge.of(state.edge) if state.edge else None
-        found = fit_matte(self.mixture(state), self.carried(state).layers, means, before)
+        # A handful of numbers is fitted to small pictures: a GPU would only wait.
+        found = fit_matte(
+            self.mixture(state).to(CPU),
+            _moved(self.carried(state).layers, CPU),
+            means.cpu(),
+            before,
+        )
         if found is None:
             return state
-        return replace(state, matte=found[0], edge=found[1].numbers())
+        matte = found[0].to(self.settings.device)
+        return replace(state, matte=matte, edge=found[1].numbers())
 
     def _motion(self, level: tuple[int, int], *, first: bool) -> Work:
         def work(state: AlternationState, on_step: OnStep) -> AlternationState:
@@ -221,7 +254,7 @@ class Alternation:
         if not self.plan.fit_steps or float(trust.mean()) >= OPEN:
             return state
         mixture = self.mixture(state)
-        over_window = torch.zeros(len(mixture.frames), *trust.shape[1:])
+        over_window = trust.new_zeros(len(mixture.frames), *trust.shape[1:])
         over_window[mixture.mixed] = trust
         # A quarter of the sides for a small picture, about as many pixels for a larger one.
         scale = round(math.sqrt(trust.shape[-2] * trust.shape[-1] / NETWORK_PIXELS))
@@ -293,14 +326,17 @@ def alternate(
     work = Alternation(mixture, kind, plan, settings)
     steps = work.steps()
     begins = [0.0, *(step.end for step in steps)]
-    chain = [_reported(step, begin, reporting) for step, begin in zip(steps, begins, strict=False)]
+    chain = [
+        _reported(step, begin, reporting, settings.device)
+        for step, begin in zip(steps, begins, strict=False)
+    ]
     state = run_resumable(
         reporting.checkpoints,
         CHECKPOINT,
         chain,
         AlternationState(no_motion(mixture)),
         AlternationState,
-    )
+    ).to(settings.device)
     trust = float(work.trust(state).mean())
     return AlternationResult(
         _layers(state),
@@ -309,13 +345,16 @@ def alternate(
         trust,
         plan.fit_steps if trust < OPEN else 0,
         state.trace,
-    )
+    ).to(CPU)
 
 
 def _reported(
-    step: _Step, begin: float, reporting: Reporting
+    step: _Step, begin: float, reporting: Reporting, device: torch.device
 ) -> Callable[[AlternationState], AlternationState]:
-    """Return the work of a step that begins at the progress ``begin``, with its reports."""
+    """Return the work of a step that begins at the progress ``begin``, with its reports.
+
+    It takes and returns a state on the CPU, and works on ``device``.
+    """
 
     def run(state: AlternationState) -> AlternationState:
         began = time.monotonic()
@@ -326,13 +365,15 @@ def _reported(
             reporting.progress(progress, step.note)
             trace.add(step.stage, progress, losses)
 
-        after = step.work(state, on_step)
+        before = state.to(device)
+        after = step.work(before, on_step)
         # A step that found nothing to do has no entry in the account.
-        if after is not state:
-            spent = time.monotonic() - began
-            reporting.seconds[step.stage] = reporting.seconds.get(step.stage, 0.0) + spent
-            after = replace(after, trace=joined(state.trace, trace.curves()))
-        return after
+        if after is before:
+            return state
+        after = after.to(CPU)
+        spent = time.monotonic() - began
+        reporting.seconds[step.stage] = reporting.seconds.get(step.stage, 0.0) + spent
+        return replace(after, trace=joined(state.trace, trace.curves()))
 
     return run
 
@@ -341,6 +382,10 @@ def no_motion(mixture: Mixture) -> Pair:
     """Return zero flows ``(n, 2, H, W)`` for both scenes of the mixed frames."""
     flow = torch.zeros(mixture.count, 2, *mixture.size)
     return flow, flow
+
+
+def _moved(pair: Pair, device: torch.device) -> Pair:
+    return pair[0].to(device), pair[1].to(device)
 
 
 def _layers(state: AlternationState) -> Pair:

@@ -13,11 +13,12 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from models.generator import NARROW_WIDTHS
-from stages.context import BUDGET_PART, FitSettings
+from stages.context import FitSettings
 from stages.mixing.mixture import Mixture, shrink
 from stages.motion.carry import carry, reaching
 from stages.motion.flow import flows, warp
 from stages.motion.links import DISTANCES
+from stages.optim.budget import MEASURED_STAGES
 from stages.optim.fit import FitPlan
 from stages.optim.threads import workers
 from stages.optim.timing import LEAST_STEP, seconds_a_step, seconds_of
@@ -142,7 +143,7 @@ def plans_for(
     began = time.monotonic()
     alone = PLANS[settings.preset].networks_alone
     costs = costs or Costs(mixture, settings, alone=alone)
-    left = BUDGET_PART * settings.max_seconds - (time.monotonic() - began)
+    left = MEASURED_STAGES * settings.max_seconds - (time.monotonic() - began)
     plans = []
     for count in counts:
         share = left * count / sum(counts)
@@ -194,7 +195,7 @@ class Costs:
         self.settings = settings
         self.area = float(mixture.size[0] * mixture.size[1])
         self.side = min(mixture.size)
-        self.sample = sample = shrink(mixture, SAMPLE)
+        self.sample = sample = shrink(mixture, SAMPLE).to(settings.device)
         self.sampled = float(sample.size[0] * sample.size[1])
         if alone:
             self.alone = self.alone_step(PLANS[settings.preset])

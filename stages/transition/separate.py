@@ -131,15 +131,15 @@ def separate_transition(
     means: list[float] = []
     error = 0.0
     with clocked(seconds, "finish"):
-        for place, (full, layers) in enumerate(finish(window, done, known)):
+        for place, (full, layers) in enumerate(finish(window, done, known, settings.device)):
             progress(WORK_END + (1 - WORK_END) * place / len(transition), "full size")
             frame = full.frames[1]
             weight = full.weight[1]
             error += _squared_error(full, layers)
             means.append(float(weight.mean()))
+            matte = weight.cpu() if full.has_matte else None
             # A copy, because the next frame is read into the same place.
-            matte = weight if full.has_matte else None
-            put(place, SeparatedFrame(frame.clone(), *layers, matte))
+            put(place, SeparatedFrame(frame.clone().cpu(), layers[0].cpu(), layers[1].cpu(), matte))
     report = {
         "reconstruction_psnr": psnr_of(error / len(transition)),
         "trust": done.trust,
@@ -252,18 +252,26 @@ def open_mixture(window: Window, transition: Transition, pixels: int) -> Mixture
 
 
 def finish(
-    window: Window, done: AlternationResult, known: Known | None = None
+    window: Window,
+    done: AlternationResult,
+    known: Known | None = None,
+    device: torch.device | None = None,
 ) -> Iterator[tuple[Mixture, Pair]]:
     """Yield each mixed frame at full size with its layers ``(3, H, W)``.
 
     The frame comes as a window of three: between the two clean frames that its layers are carried
     from. The window is overwritten when the next frame is taken. known: the scene that stands
-    still, if one does; its picture replaces its layer.
+    still, if one does; its picture replaces its layer. device: where to work, the CPU
+    unless given; the results stay there.
     """
+    device = device or torch.device("cpu")
+    done = done.to(device)
+    if known is not None:
+        known = replace(known, picture=known.picture.to(device))
     work = done.mixture
     outgoing, incoming = (window.first + index for index in done.carried.templates)
     # One buffer for all frames: the middle one changes from frame to frame.
-    frames = window.frames([outgoing, outgoing, incoming])
+    frames = window.frames([outgoing, outgoing, incoming]).to(device)
     place = 0
     for block in window.blocks(window.first + work.first, window.first + work.last):
         for frame in block.pixels:

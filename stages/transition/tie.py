@@ -94,9 +94,9 @@ def solve(mixture: Mixture, layers: Pair, ties: tuple[FrameTies, FrameTies]) -> 
 def _tie_weights(layer: Tensor, tie: FrameTies, frame: int, place: int) -> Tensor:
     """Return the weights ``(K, 1, H, W)`` of a frame's ties."""
     flow = tie.flow(place, (layer.shape[-2], layer.shape[-1]))
-    brought = warp(layer[tie.frames[place]], flow)
+    brought = warp(layer[tie.frames[place].to(layer.device)], flow)
     error = box(((brought - layer[frame]) ** 2).mean(1, keepdim=True), RADIUS)
-    distance = (tie.frames[place] - frame).abs().view(-1, 1, 1, 1)
+    distance = (tie.frames[place] - frame).abs().view(-1, 1, 1, 1).to(layer.device)
     inside = lookup(flow).abs().amax(-1)[:, None] <= INSIDE
     return SCALE / (error + FLOOR**2 * (1 + distance / DISTANCE)) * inside
 

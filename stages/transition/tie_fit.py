@@ -13,7 +13,7 @@ from torch import Tensor
 
 from stages.mixing.forward_model import Pair
 from stages.mixing.mixture import Mixture
-from stages.motion.carry import GRID, SMOOTH, roughness
+from stages.motion.carry import GRID, SMOOTH, frames_at_once, roughness
 from stages.motion.flow import resize, resize_flow
 from stages.motion.sampling import InterleavedSampling
 from stages.optim.descent import (
@@ -37,9 +37,6 @@ BETAS = (0.8, 0.99)
 
 AGREE = 0.2
 """Weight of the distance to the layers as they are, relative to 1 for the mixture."""
-
-NODES_AT_ONCE = 40_000
-"""Nodes of a level that are warped at once: as many as stay in the processor's cache."""
 
 
 def loss_weights(scale: int) -> dict[str, Schedule]:
@@ -74,6 +71,7 @@ class _TieLevel:
     ) -> None:
         self.mixture = mixture
         self.ties = ties
+        self.frames = [tie.frames.to(device) for tie in ties]
         self.device = device
         small = (-(-mixture.size[0] // scale), -(-mixture.size[1] // scale))
         self.nodes = (-(-small[0] // GRID), -(-small[1] // GRID))
@@ -104,7 +102,7 @@ class _TieLevel:
     def fitted(self, fields: Sequence[Tensor]) -> tuple[FrameTies, FrameTies]:
         """Return the ties with the flows of ``fields``."""
         one, other = (
-            FrameTies(tie.frames, (field.detach().flatten(0, 1) / self.per_node).cpu())
+            FrameTies(tie.frames, (field.detach().flatten(0, 1) / self.per_node).to(tie.flows))
             for tie, field in zip(self.ties, fields, strict=True)
         )
         return one, other
@@ -112,8 +110,7 @@ class _TieLevel:
     def parts(self, pairs: Sequence[tuple[int, int]]) -> list[Part]:
         """Return the parts of a step: some frames of a pair of ties, one of each scene, each."""
         count = self.mixture.count
-        chunk = max(1, NODES_AT_ONCE // (self.nodes[0] * self.nodes[1]))
-        frames = [slice(begin, min(count, begin + chunk)) for begin in range(0, count, chunk)]
+        frames = frames_at_once(count, self.nodes, self.device)
         return [
             Part(tuple((some, number) for number in pair), some, (some.stop - some.start) / count)
             for pair in pairs
@@ -129,10 +126,10 @@ class _TieLevel:
         numbers = [number for _, number in part.index]
         view = self.views[(step + numbers[0]) % len(self.views)]
         brought, disagreement, rough = [], [], []
-        for bank, tie, number, near, flow in zip(
-            self.banks, self.ties, numbers, view.layers, flows, strict=True
+        for bank, frames, number, near, flow in zip(
+            self.banks, self.frames, numbers, view.layers, flows, strict=True
         ):
-            source = bank[tie.frames[part.frames, number]]
+            source = bank[frames[part.frames, number]]
             layer = view.sampling.warp(source, view.sampling.resized(flow))
             disagreement.append(charbonnier(layer - near[part.frames]))
             rough.append(roughness(flow))

@@ -20,7 +20,7 @@ MOST_TIES = 6
 CLEAN = (0, 2, 5)
 """Which clean frames come first, counted from the template away from the transition."""
 
-NEIGHBOURS = (1, 3, 6)
+NEIGHBORS = (1, 3, 6)
 """Distances of the frames that follow, those towards the template first."""
 
 COMPOSITIONS = 3
@@ -31,7 +31,7 @@ COMPOSITIONS = 3
 class FrameTies:
     """The ties of one scene, K for each of its n mixed frames.
 
-    frames: the frames of the window that they lead to, ``(n, K)``.
+    frames: the frames of the window that they lead to, ``(n, K)``, on the CPU.
     flows: to these frames at a part of the size, ``(n K, 2, h, w)``, in pixels of that size.
     """
 
@@ -72,7 +72,7 @@ def tied_frames(mixture: Mixture, side: Side) -> list[list[int]]:
     lists = []
     for frame in range(mixture.first, mixture.last + 1):
         wanted = [template + away * back for back in CLEAN]
-        for distance in (*NEIGHBOURS, *range(1, len(mixture.frames))):
+        for distance in (*NEIGHBORS, *range(1, len(mixture.frames))):
             wanted += [frame + away * distance, frame - away * distance]
         lists.append(
             [other for other in dict.fromkeys(wanted) if other in visible and other != frame]
@@ -101,5 +101,5 @@ def find_ties(mixture: Mixture, carried: CarriedLayers, side: Side) -> FrameTies
         for place, others in enumerate(lists)
         for other in others
     ]
-    none = torch.zeros(0, 2, *half)
+    none = carried_flows.new_zeros(0, 2, *half)
     return FrameTies(torch.tensor(lists), torch.cat(found) if found else none)

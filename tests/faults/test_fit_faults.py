@@ -61,9 +61,13 @@ def rates_of(patch: pytest.MonkeyPatch) -> list[float]:
 
     def watched(*given: Any) -> Descent:
         made = make(*given)
-        made.optimiser.register_step_pre_hook(
-            lambda optimiser, *_: rates.append(optimiser.param_groups[0]["lr"])
-        )
+        step = made.optimizer.step
+
+        def noted() -> None:
+            rates.append(made.optimizer.param_groups[0]["lr"])
+            step()
+
+        patch.setattr(made.optimizer, "step", noted)
         return made
 
     patch.setattr(loop, "_descent", watched)
