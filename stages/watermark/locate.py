@@ -6,8 +6,10 @@ Pictures ``(K, 3, H, W)`` in [0, 1] that share one mark; maps ``(H, W)``.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -82,7 +84,7 @@ def locate_mark(
             marks.append(agreed)
     elif first.opacity <= OPAQUE and not shifts:
         marks = [all_colors(pictures, mark, allowed, weight, effort.turns, texture(pictures))]
-    mark = _best_fit(pictures, marks, allowed, weight, effort, context)
+    mark = _fit_near(pictures, marks, allowed, weight, effort, context)
     if size != full.shape[-2:]:
         matte, ink = (
             resize(layer[None], (full.shape[-2], full.shape[-1]))[0]
@@ -90,6 +92,31 @@ def locate_mark(
         )
         mark = Mark(matte, ink, mark.opacity, mark.gain)
     return mark, area
+
+
+def _fit_near(
+    pictures: Tensor,
+    marks: list[Mark],
+    allowed: Tensor,
+    weight: Tensor,
+    effort: Effort,
+    context: SeparationContext,
+) -> Mark:
+    """Return :func:`_best_fit`, computed on the rows and columns around the marks alone.
+
+    What lies further away cannot change an outline, and would take most of the time.
+    """
+    place = torch.stack([mark.matte[0] > 0 for mark in marks]).any(0)
+    if not bool(place.any()):
+        return marks[0]
+    part = bounds_around(place, MARGIN)
+    near = [
+        replace(mark, matte=mark.matte[(..., *part)], ink=mark.ink[(..., *part)]) for mark in marks
+    ]
+    found = _best_fit(pictures[(..., *part)], near, allowed[part], weight[part], effort, context)
+    matte, ink = torch.zeros_like(marks[0].matte), torch.zeros_like(marks[0].ink)
+    matte[(..., *part)], ink[(..., *part)] = found.matte, found.ink
+    return replace(found, matte=matte, ink=ink)
 
 
 def _best_fit(

@@ -11,7 +11,15 @@ import torch
 from torch import Tensor
 
 from stages.watermark.evidence import Evidence
-from stages.watermark.find import Mark, dilated, opacity_and_color, solve
+from stages.watermark.find import (
+    LEAST_SAMPLES,
+    Mark,
+    dilated,
+    opacity_and_color,
+    outline_sides,
+    solve,
+)
+from stages.watermark.fit import OPAQUE
 from stages.watermark.hypotheses import LEAST_AROUND, likely_marks
 from stages.watermark.pictures import inner_part
 from stages.watermark.repeat import find_grid
@@ -24,6 +32,10 @@ HYPOTHESES = GRAYS + tuple((opacity, hue) for opacity in (0.35, 0.7) for hue in 
 """Opacities and colours to start from, for a mark that pictures or repetitions share. Any mark is
 near enough to one of them to show its outline."""
 SETTLED = 4  # best hypotheses that are refined
+LINE_ERROR = 0.03
+"""Error of a colour, as an RGB distance, above which a pair counts little for the law."""
+UNDECIDED = 0.5
+"""Agreement of a mark whose colours do not follow those around it. It halves the gain at most."""
 ROUNDS = 3  # alternations of outline and opacity; two are usually enough
 LEAST_GAIN = 2.5
 """Least nats per outline pixel of a mark in a box of one picture. True marks have 3 to 13."""
@@ -70,7 +82,11 @@ def find_mark(
                 break
             best = attempt(evidence, *line, allowed, 2 * turns)
         settled.append(best)
-    mark = max(settled, key=lambda mark: mark.gain)
+
+    def worth(mark: Mark) -> float:
+        return mark.gain * (law_agreement(pictures, mark) if alone else 1.0)
+
+    mark = max(settled, key=lambda mark: (worth(mark), mark.gain))
     # What gains no more than the picture's own content around the box is not taken off.
     if mark.gain <= 0 or not bool((mark.matte > 0).any()):
         return None
@@ -86,6 +102,36 @@ def find_mark(
     if least_gain is None:
         least_gain = LEAST_GAIN if len(pictures) == 1 else SHARED_GAIN
     return mark if rim and mark.gain > least_gain * rim else None
+
+
+def law_agreement(pictures: Tensor, mark: Mark) -> float:
+    """Return which part of the colours inside the outline the mark's law explains.
+
+    The law is ``inside = (1 - a) outside + a colour``. With the correlation r of both sides, a line
+    between equally noisy sides leaves the part ``2 (1 - r)`` unexplained. An even surface of the
+    scene passes for a nearly opaque mark, but its colours do not follow those around it. Those of
+    an opaque mark do not follow them either, and noise hides how those of a faint scene do. So the
+    result is from :data:`UNDECIDED` to 1.
+
+    pictures: ``(K, 3, H, W)``.
+    """
+    if mark.opacity > OPAQUE:
+        return UNDECIDED
+    outer, inner = (
+        side.permute(1, 0, 2).flatten(1)
+        for side in outline_sides(pictures, mark.matte[0] > 0, pictures)
+    )
+    if outer.shape[1] < LEAST_SAMPLES:
+        return UNDECIDED
+    slope = 1 - mark.opacity
+    error = (inner - slope * outer - mark.opacity * mark.hue.view(3, 1)).square().sum(0) / slope
+    weight = 1 / (error + LINE_ERROR**2)
+    outer, inner = (
+        side - (weight * side).sum(1, keepdim=True) / weight.sum() for side in (outer, inner)
+    )
+    spreads = (weight * outer.square()).sum() * (weight * inner.square()).sum()
+    correlation = float((weight * outer * inner).sum() / spreads.sqrt().clamp_min(1e-9))
+    return max(UNDECIDED, 2 * correlation - 1)
 
 
 def outline_length(mark: Mark) -> int:

@@ -4,12 +4,30 @@ from __future__ import annotations
 
 import pytest
 import torch
-from marked_pictures import SIZE, WHITE, box_around, grass, letters, marked, scenes
+from marked_pictures import (
+    SIZE,
+    WHITE,
+    box_around,
+    grass,
+    letters,
+    make_context,
+    marked,
+    scenes,
+)
 
+from stages.watermark.effort import EFFORTS, LEAST_EFFORT
 from stages.watermark.evidence import EDGE, Evidence, bounded_nats
-from stages.watermark.find import dilated, texture
+from stages.watermark.find import Mark, dilated, texture
+from stages.watermark.fit import OPAQUE
+from stages.watermark.locate import locate_mark
 from stages.watermark.pictures import distinct
-from stages.watermark.search import SHARED_GAIN, find_mark, mark_at
+from stages.watermark.search import (
+    SHARED_GAIN,
+    UNDECIDED,
+    find_mark,
+    law_agreement,
+    mark_at,
+)
 from stages.watermark.texture import whitening
 
 
@@ -63,3 +81,40 @@ def test_a_shared_mark_gains_far_more_than_scenes_without_one() -> None:
 def test_a_copy_of_a_picture_is_no_further_one() -> None:
     pictures = scenes(3)
     assert torch.equal(distinct(pictures[[0, 1, 0, 2, 1]]), pictures)
+
+
+def mark_over(chosen: torch.Tensor, opacity: float, grey: float) -> Mark:
+    """Return a grey mark that covers ``chosen`` (1, H, W)."""
+    matte = opacity * chosen.float()
+    return Mark(matte, matte * torch.full((3, 1, 1), grey), opacity, 1.0)
+
+
+def test_a_law_agrees_where_the_colours_follow_those_around() -> None:
+    shape = (letters() > 0.5).float()
+    frames = marked(scenes(1), shape, 0.5, WHITE)
+    assert law_agreement(frames, mark_over(shape[0] > 0, 0.5, 1.0)) > 0.8
+    # An even surface passes for a nearly opaque mark, but it does not follow what is around it.
+    noise = torch.rand(1, 3, *SIZE, generator=torch.Generator().manual_seed(1))
+    even = torch.where(shape > 0, 0.6 + 0.02 * noise, noise)
+    assert law_agreement(even, mark_over(shape[0] > 0, 0.93, 0.6)) == UNDECIDED
+    assert law_agreement(even, mark_over(shape[0] > 0, OPAQUE + 0.01, 0.6)) == UNDECIDED
+    assert law_agreement(even, mark_over(shape[0] > 2, 0.5, 0.6)) == UNDECIDED
+
+
+def test_a_mark_is_fitted_where_it_is_alone() -> None:
+    size = (96, 160)
+    shape = torch.zeros(1, 1, *size)
+    shape[..., : SIZE[0], : SIZE[1]] = (letters() > 0.5).float()
+    frames = marked(scenes(3, size), shape, 0.5, WHITE)
+    everywhere = torch.ones(size)
+    effort = EFFORTS["fast"]
+    found = locate_mark(frames, 3, everywhere > 0, everywhere, effort, make_context())
+    assert found is not None
+    mark, area = found
+    matte = torch.zeros(1, *size)
+    matte[(slice(None), *area)] = mark.matte
+    assert float((matte - 0.5 * shape[0]).abs().mean()) < 0.01
+
+
+def test_a_short_budget_does_not_shrink_a_small_picture() -> None:
+    assert all(effort.fit_pixels >= 400 * 400 for effort in (*EFFORTS.values(), LEAST_EFFORT))
