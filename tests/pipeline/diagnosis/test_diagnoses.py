@@ -76,7 +76,9 @@ def test_a_mark_is_told_with_its_place_time_and_opacity() -> None:
     scene[:, :, 20:40, 30:70] = 0.4 * scene[:, :, 20:40, 30:70] + 0.6
     found = verdict("watermark", scene)
     assert found.verdict == THERE
-    x, y, width, height = found.evidence["box"]  # type: ignore[misc]
+    box = found.evidence["box"]
+    assert isinstance(box, (list, tuple))
+    x, y, width, height = box
     assert abs(x - 30) <= 4 and abs(y - 20) <= 4 and abs(width - 40) <= 8 and abs(height - 20) <= 8
     assert found.evidence["opacity"] == pytest.approx(0.6, abs=0.1)
     assert (found.evidence["first_frame"], found.evidence["last_frame"]) == (0, FRAMES - 1)
@@ -84,7 +86,9 @@ def test_a_mark_is_told_with_its_place_time_and_opacity() -> None:
 
 def test_haze_is_told_with_its_transmission() -> None:
     found = verdict("dehaze", made(known.haze))
-    low, high = found.evidence["transmission_interval"]  # type: ignore[misc]
+    interval = found.evidence["transmission_interval"]
+    assert isinstance(interval, (list, tuple))
+    low, high = interval
     assert low <= float(str(found.evidence["transmission"])) <= high < 1
 
 

@@ -12,6 +12,7 @@ from clips import plain_answer
 
 from pipeline import separate as separate_clip
 from pipeline.cli.main import main
+from pipeline.diagnosis.diagnose import tasks_to_do
 from pipeline.run import chain
 from pipeline.tasks.transition import separate
 from stages.diagnosis import NOT_THERE, THERE, Diagnosed, Diagnosis
@@ -156,23 +157,23 @@ def test_what_cannot_be_meant_is_refused(
     assert said in error(capsys, mixed_clip(), *words)
 
 
+def told(there: set[str]) -> Diagnosed:
+    """Return diagnoses in which the things of these tasks are there, and no others."""
+    names = ("watermark", "transparency", "dehaze", "transition", "segment")
+    return Diagnosed(
+        (),
+        {name: Diagnosis(name, THERE if name in there else NOT_THERE, "as told") for name in names},
+        (),
+    )
+
+
 @pytest.fixture
 def found(monkeypatch: pytest.MonkeyPatch) -> Iterator[set[str]]:
     """Return the set of tasks whose things the diagnoses find; a test fills it."""
     there: set[str] = set()
 
     def look_at(*words: Any) -> Any:
-        def look(search: Any, kept: Any) -> Diagnosed:
-            return Diagnosed(
-                (),
-                {
-                    name: Diagnosis(name, THERE if name in there else NOT_THERE, "as told")
-                    for name in ("watermark", "transparency", "dehaze", "transition", "segment")
-                },
-                (),
-            )
-
-        return look
+        return lambda search, kept: told(there)
 
     monkeypatch.setattr(chain, "look_at", look_at)
     yield there
@@ -190,8 +191,7 @@ def test_without_a_task_a_run_does_what_was_found(
     assert "found dehaze (as told): --task dehaze" in printed
     # A pane lifts black as haze does, so what looks like haze is not taken off too.
     found |= {"transparency"}
-    chosen = chain.tasks_to_do(chain.look_at(None, None, None)({}, None))
-    assert chosen == ["transparency", "transition"]
+    assert tasks_to_do(told(found)) == ["transparency", "transition"]
 
 
 def test_where_nothing_is_found_the_input_is_left_as_it_is(
