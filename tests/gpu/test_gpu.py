@@ -53,7 +53,7 @@ def test_a_dissolve_comes_apart_as_well_as_on_the_cpu(space: str) -> None:
 def test_a_run_on_it_undoes_a_transition(preset: str) -> None:
     one, other = moving(1, 8 + STEPS + 8), moving(2, 8 + STEPS + 8)
     clip, _ = dissolve(one, other, 8, STEPS)
-    given = {"preset": preset, "device": "cuda", "max_seconds": 15}
+    given = {"preset": preset, "device": "cuda", "max_seconds": 8}
     with separate(clip, "transition", transition=[(8, 7 + STEPS)], **given) as made:
         assert made.manifest["report"]["device"] == "cuda"
         assert [layer["role"] for layer in made.manifest["layers"]].count("scene") == 2
@@ -67,5 +67,5 @@ def test_every_task_runs_on_it(task: str, preset: str) -> None:
     hint[8:24, 10:30] = 255
     given = {"hint": hint} if task in ("segment", "watermark") else {}
     # The search for a mark and for motion works on the CPU, so the default methods may not use it.
-    with separate(clip, task, preset=preset, device="cuda", max_seconds=10, **given) as made:
+    with separate(clip, task, preset=preset, device="cuda", max_seconds=5, **given) as made:
         assert made.manifest["layers"] and made.manifest["report"]["device"] == "cuda"
