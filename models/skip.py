@@ -46,7 +46,7 @@ NEGATIVE_SLOPE = 0.2
 """Slope of the leaky ReLU below zero."""
 
 
-def normalise(norm: nn.BatchNorm2d, x: Tensor) -> Tensor:
+def normalize(norm: nn.BatchNorm2d, x: Tensor) -> Tensor:
     """Return the batch norm of ``x`` ``(B, C, H, W)``.
 
     A single value per channel, as at the deepest levels of tiny pictures, has no spread to divide
@@ -79,7 +79,7 @@ class ReflectingConvolution(nn.Module):
             # A picture that is no larger than the margin cannot be reflected: repeat its edge.
             mode = "reflect" if min(x.shape[-2:]) > self.margin else "replicate"
             x = F.pad(x, [self.margin] * 4, mode=mode)
-        return F.leaky_relu(normalise(self.norm, self.convolve(x)), NEGATIVE_SLOPE)
+        return F.leaky_relu(normalize(self.norm, self.convolve(x)), NEGATIVE_SLOPE)
 
 
 class HourglassLevel(nn.Module):
@@ -122,7 +122,7 @@ class HourglassLevel(nn.Module):
         # published networks align the corners.
         below = F.interpolate(below, size=x.shape[-2:], mode="bilinear", align_corners=True)
         joined = below if self.skip is None else torch.cat([self.skip(x), below], 1)
-        picture: Tensor = self.up(normalise(self.norm, joined))
+        picture: Tensor = self.up(normalize(self.norm, joined))
         return picture
 
 

@@ -1,13 +1,15 @@
 """Everything around the stages: the command line, a run and its folder, the tasks.
 
-This package uses ``stages``; no other package uses it. From Python: ``from pipeline import
-separate``, see :func:`pipeline.api.separate`.
+This package uses ``stages``; no other package uses it. From Python: ``from unlayer import
+separate``, or the same from ``pipeline``; see :func:`pipeline.api.separate`.
 """
 
 from __future__ import annotations
 
 import os
 from typing import TYPE_CHECKING, Any
+
+from pipeline.own_packages import claim_names
 
 __version__ = "0.2.0"
 __all__ = ["LayerResult", "Separated", "UnlayerError", "UsageError", "__version__", "separate"]
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 # so one thread is enough for it; for PyTorch's threads see stages/optim/threads.py.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+claim_names()
 
 
 def __getattr__(name: str) -> Any:

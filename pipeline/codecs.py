@@ -12,13 +12,14 @@ from stages.errors import UsageError
 
 PREMULTIPLIED = "premultiplied"
 """The word of ``--alpha`` for colours that are multiplied by it, in the usual format."""
-PICTURE_CODECS = ("png", "tiff", "exr")
+_LOSSLESS_PICTURES = ("png", "tiff", "exr")
+PICTURE_CODECS = ("jpeg", *_LOSSLESS_PICTURES)
 """Codecs that write a clip as a folder of numbered pictures."""
-LOSSLESS_CODECS = ("ffv1", *PICTURE_CODECS)
+LOSSLESS_CODECS = ("ffv1", *_LOSSLESS_PICTURES)
 """Codecs that lose nothing."""
 ALPHA_CODECS = ("prores4444", *LOSSLESS_CODECS)
 """Codecs that hold an alpha channel."""
-CODECS = ("h264", "h265", "prores422", "prores4444", "dnxhr", *LOSSLESS_CODECS)
+CODECS = ("h264", "h265", "prores422", "prores4444", "dnxhr", "jpeg", *LOSSLESS_CODECS)
 """All codecs for layers."""
 ALPHAS = ("prores", "vp9", "ffv1", "png", PREMULTIPLIED)
 """The words of ``--alpha``: formats of layers with alpha, or how they are written."""

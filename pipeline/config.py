@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.settings import Settings, options
+from pipeline.timeline.formats import find_format, format_names
 from pipeline.values import did_you_mean, plain
 from stages.errors import UsageError
 from stages.media.sniff import printable
@@ -121,6 +122,9 @@ def _of_manifest(whole: object, name: str) -> Mapping[str, Any]:
         for key, value in settings.items()
         if value is not None and (key not in usual or value != usual[key])
     }
+    if isinstance(files := whole.get("timelines"), list):
+        formats = [name for name in format_names() if find_format(name).file_name in files]
+        changed["timeline"] = ",".join(formats) or None
     return {"task": whole.get("task"), **changed}
 
 

@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,8 @@ from pipeline.values import parse_path
 BOX, POINT = "box", "point"
 """How the arguments of boxes and points begin."""
 
+_MISTYPED = re.compile(r"[^\W\d]*\W{0,2}-?\d+(?:\.\d+)?(?:[\s,;x]+-?\d+(?:\.\d+)?)+\)?", re.ASCII)
+"""A word and numbers, which is meant as a box or point where no file has this name."""
 _FRAME = re.compile(r"(\d{1,9}):(.+)", re.ASCII | re.DOTALL)
 _NUMBERS = {BOX: re.compile(r"(\d{1,6}),(\d{1,6}),(\d{1,6}),(\d{1,6})", re.ASCII)}
 _NUMBERS[POINT] = re.compile(r"(\d{1,6}),(\d{1,6})", re.ASCII)
@@ -70,13 +73,19 @@ def parse_hint(argument: str) -> HintArgument:
     """Return the hint that ``argument`` describes; see this module's table.
 
     A file whose name looks like another kind of hint is written with its folder: ``./box:1.png``.
-    Raises ArgumentTypeError where its numbers are not those of a box or point.
+    Raises ArgumentTypeError where its numbers are not those of a box or point, and where it looks
+    like a mistyped one and no file has this name.
     """
     match = _FRAME.fullmatch(argument)
     frame = int(match[1]) if match else None
     rest = match[2] if match else argument
     kind, colon, numbers = rest.partition(":")
     if not colon or kind not in _NUMBERS:
+        if _MISTYPED.fullmatch(rest) and not os.path.lexists(rest):
+            raise argparse.ArgumentTypeError(
+                f"{argument!r} is neither a file nor {_SHAPES[BOX]} or {_SHAPES[POINT]}, in pixels "
+                "(box:10,20,200,120)"
+            )
         return HintArgument(frame, file=parse_path(rest))
     values = _NUMBERS[kind].fullmatch(numbers)
     if values is None or (kind == BOX and not int(values[3]) * int(values[4])):

@@ -34,7 +34,7 @@ TEXT = 18
 """Height of a line of text, in pixels."""
 GAP = 4
 """Space between pictures, in pixels."""
-COLOURS = 200
+COLORS = 200
 """Colours in a picture's palette; a palette keeps the files small."""
 INK = (40, 40, 40)
 """Colour of the text, RGB."""
@@ -70,7 +70,7 @@ def grid(rows: Sequence[Sequence[Tile]]) -> Tile:
 
 def save(name: str, picture: Tile) -> None:
     """Write ``docs/<name>.png`` with a palette."""
-    Image.fromarray(picture).quantize(COLOURS, dither=Image.Dither.NONE).save(
+    Image.fromarray(picture).quantize(COLORS, dither=Image.Dither.NONE).save(
         DOCS / f"{name}.png", optimize=True
     )
 
@@ -105,7 +105,7 @@ def motion() -> Tile:
     rows = []
     for side, name in enumerate(("outgoing", "incoming")):
         frame = mixture.frames[found.templates[side]]
-        shown = coloured(found.flows[side][place], top)
+        shown = colored(found.flows[side][place], top)
         rows.append(
             [
                 tile(frame, f"clean frame, {name}"),
@@ -118,7 +118,7 @@ def motion() -> Tile:
     return grid(rows)
 
 
-def coloured(flow: Tensor, top: float) -> Tensor:
+def colored(flow: Tensor, top: float) -> Tensor:
     """Draw a flow ``(2, H, W)``: hue is its direction, saturation its length over ``top``."""
     angle, length = torch.atan2(flow[1], flow[0]), flow.norm(dim=0) / top
     planes = [180 * (angle / np.pi + 1) / 2, 255 * length.clamp(0, 1), torch.full_like(length, 255)]
@@ -170,7 +170,7 @@ def curves() -> Tile:
             cv2.putText(
                 panel, str(level), (4, y + 4), cv2.FONT_HERSHEY_SIMPLEX, 0.36, INK, 1, cv2.LINE_AA
             )
-        for number, (label, (layers, colour)) in enumerate(made.items()):
+        for number, (label, (layers, color)) in enumerate(made.items()):
             errors = ((layers[side] - given.truth[side]) ** 2).flatten(1).mean(1)
             points = [
                 (
@@ -179,14 +179,14 @@ def curves() -> Tile:
                 )
                 for place, error in enumerate(errors)
             ]
-            cv2.polylines(panel, [np.array(points, np.int32)], False, colour, 2, cv2.LINE_AA)
+            cv2.polylines(panel, [np.array(points, np.int32)], False, color, 2, cv2.LINE_AA)
             cv2.putText(
                 panel,
                 label,
                 (30 + 95 * number, high - 5),
                 cv2.FONT_HERSHEY_SIMPLEX,
                 0.36,
-                colour,
+                color,
                 1,
                 cv2.LINE_AA,
             )

@@ -33,15 +33,15 @@ SIDE = 112
 """Side of the photograph that the disc is cut from, in pixels."""
 
 
-def view(photo: Stack, centre: tuple[float, float], zoom: float) -> Stack:
+def view(photo: Stack, center: tuple[float, float], zoom: float) -> Stack:
     """Return what a camera sees of a photograph, ``(HEIGHT, WIDTH, 3)``.
 
     photo: the photograph, ``(H, W, 3)``.
-    centre: the point in the middle of the view, (x, y) in pixels of the photograph.
+    center: the point in the middle of the view, (x, y) in pixels of the photograph.
     zoom: pixels of the view for one pixel of the photograph.
     """
     back = np.array(
-        [[1 / zoom, 0, centre[0] - WIDTH / 2 / zoom], [0, 1 / zoom, centre[1] - HEIGHT / 2 / zoom]]
+        [[1 / zoom, 0, center[0] - WIDTH / 2 / zoom], [0, 1 / zoom, center[1] - HEIGHT / 2 / zoom]]
     )
     seen = cv2.warpAffine(
         photo,
@@ -53,12 +53,12 @@ def view(photo: Stack, centre: tuple[float, float], zoom: float) -> Stack:
     return np.asarray(seen, np.uint8)
 
 
-def with_disc(picture: Stack, photo: Stack, centre: tuple[float, float]) -> Stack:
-    """Return ``picture`` behind a disc cut out of the square ``photo``, at ``centre`` (x, y)."""
+def with_disc(picture: Stack, photo: Stack, center: tuple[float, float]) -> Stack:
+    """Return ``picture`` behind a disc cut out of the square ``photo``, at ``center`` (x, y)."""
     side = photo.shape[0]
     y, x = np.mgrid[0:side, 0:side] - (side - 1) / 2
     alpha = np.clip((side / 2 - 1 - np.hypot(x, y)) / 2, 0, 1).astype(np.float32)
-    move = np.array([[1, 0, centre[0] - side / 2], [0, 1, centre[1] - side / 2]])
+    move = np.array([[1, 0, center[0] - side / 2], [0, 1, center[1] - side / 2]])
     moved, cover = (
         cv2.warpAffine(what, move, (WIDTH, HEIGHT), flags=cv2.INTER_LINEAR)
         for what in (photo.astype(np.float32), alpha)

@@ -17,10 +17,6 @@ from stages.optim.loss_curves import Curves, Trace
 
 SPACES = ("auto", "gamma", "linear")
 
-BUDGET_PART = 0.8
-"""Part of a time budget that a plan may use. The rest allows for a slower machine, for rounding,
-and for checking and drawing the results. Chosen by us."""
-
 
 @dataclass(frozen=True)
 class FitSettings:
@@ -46,7 +42,7 @@ class SeparationContext:
     progress: call it with the fraction done, 0 to 1, and a short note.
     hint: ``(1, 1, H, W)`` or ``(T, 1, H, W)`` in [0, 1], white where the user marked something.
         It joins the hints of the foreground that were given without a frame's number.
-    marks: the user's regions one by one, as drawn for this window's frames, of foreground and
+    hint_regions: the user's hints one by one, as drawn for this window's frames, of foreground and
         background. A hint without a frame's number is one of the clip's first frame.
     unordered: whether the frames are separate pictures and not a clip in time.
     space: the light in which layers add up, one of :data:`SPACES`.
@@ -70,7 +66,7 @@ class SeparationContext:
     before: Mapping[str, Tensor] = field(default_factory=dict)
     checkpoints: CheckpointStore = field(default_factory=NoCheckpoints)
     trace: Trace = field(default_factory=Trace)
-    marks: tuple[HintRegion, ...] = ()
+    hint_regions: tuple[HintRegion, ...] = ()
 
     def working_pixels(self, pixels: int) -> int:
         """Return a working size of ``pixels``, halved :attr:`reduced` times; at least 1."""

@@ -41,7 +41,7 @@ def moving(seed: int, frames: int, size: tuple[int, int] = (48, 64)) -> Stack:
     rng = np.random.default_rng(seed)
     phase = rng.uniform(0, 6, (3, 3))
     right, down = rng.uniform(-0.15, 0.15, 2)
-    colour = rng.uniform(0.1, 0.9, 3)
+    color = rng.uniform(0.1, 0.9, 3)
     y, x = np.mgrid[0:height, 0:width] / 8
     stack = np.empty((frames, height, width, 3))
     for t in range(frames):
@@ -54,7 +54,7 @@ def moving(seed: int, frames: int, size: tuple[int, int] = (48, 64)) -> Stack:
                 + 0.15 * np.sin(2 * u + 1.5 * v + phase[c, 2])
             )
         left = int(0.8 * t + 10 * seed) % (width - 10)
-        stack[t, height // 3 : height // 3 + 10, left : left + 10] = colour
+        stack[t, height // 3 : height // 3 + 10, left : left + 10] = color
     return np.round(stack * 255).clip(0, 255).astype(np.uint8)
 
 

@@ -176,14 +176,14 @@ def two_mixtures() -> TaskCase:
     )
 
 
-def disc(centre: tuple[float, float]) -> tuple[Picture, Picture]:
+def disc(center: tuple[float, float]) -> tuple[Picture, Picture]:
     """Return a disc of a cat over a table, and its matte ``(HEIGHT, WIDTH, 1)``."""
     photo = cv2.resize(data.chelsea()[:300, 100:400], (DISC, DISC), interpolation=cv2.INTER_AREA)
     y, x = np.mgrid[0:HEIGHT, 0:WIDTH]
-    away = np.hypot(x - centre[0], y - centre[1])
+    away = np.hypot(x - center[0], y - center[1])
     matte = np.clip(DISC / 2 - 1 - away, 0, 1)[..., None]
     layer = coffee().copy()
-    top, left = round(centre[1] - DISC / 2), round(centre[0] - DISC / 2)
+    top, left = round(center[1] - DISC / 2), round(center[0] - DISC / 2)
     layer[top : top + DISC, left : left + DISC] = photo / 255
     return matte * layer + (1 - matte) * coffee(), matte
 

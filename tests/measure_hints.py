@@ -187,8 +187,8 @@ def blob(mask: Mask, random: np.random.Generator) -> Mask:
     radius = float(deep[rows[place], columns[place]])
     axes = [max(2, int(radius * random.uniform(*span))) for span in ((0.9, 1.8), (0.6, 0.9))]
     out = np.zeros(mask.shape, np.uint8)
-    centre = int(columns[place]), int(rows[place])
-    cv2.ellipse(out, centre, (axes[0], axes[1]), random.uniform(0, 180), 0, 360, 255, -1)
+    center = int(columns[place]), int(rows[place])
+    cv2.ellipse(out, center, (axes[0], axes[1]), random.uniform(0, 180), 0, 360, 255, -1)
     return np.asarray((out > 0) & mask)
 
 

@@ -80,18 +80,18 @@ def save_vfr(
 
 
 def save_yuv(
-    path: Path, colours: np.ndarray, matrix: str, full: bool, bits: int, pixels: str, tile: int = 16
+    path: Path, colors: np.ndarray, matrix: str, full: bool, bits: int, pixels: str, tile: int = 16
 ) -> Path:
     """Encode one frame with a row of coloured tiles in lossless YUV.
 
     The conversion to YUV is this function's own arithmetic.
 
-    colours: ``(N, 3)`` RGB in [0, 1], one a tile. matrix: a key of :data:`WEIGHTS`.
+    colors: ``(N, 3)`` RGB in [0, 1], one a tile. matrix: a key of :data:`WEIGHTS`.
     full: whether the codes use the full range. bits: of the codes. pixels: FFmpeg's pixel format.
     tile: side of a tile in pixels.
     """
     kr, kb, name = WEIGHTS[matrix]
-    red, green, blue = colours.T
+    red, green, blue = colors.T
     luma = kr * red + (1 - kr - kb) * green + kb * blue
     chroma = [(blue - luma) / (2 * (1 - kb)), (red - luma) / (2 * (1 - kr))]
     unit = 2 ** (bits - 8)
@@ -109,7 +109,7 @@ def save_yuv(
         "pipe:",
         format="rawvideo",
         pix_fmt=pixels,
-        s=f"{tile * len(colours)}x{tile}",
+        s=f"{tile * len(colors)}x{tile}",
         r=25,
         color_range=shown,
         colorspace=name,

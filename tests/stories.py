@@ -31,7 +31,7 @@ SIZE = (54, 96)
 CLEAN = 6
 DIFFERENT = 0.12
 """Root mean square difference of two shots' cells, in [0, 1], from which they can be told apart."""
-COLOURS = ((0, 0, 0), (0, 0, 0), (255, 255, 255), (30, 60, 120))
+COLORS = ((0, 0, 0), (0, 0, 0), (255, 255, 255), (30, 60, 120))
 
 
 @dataclass
@@ -130,8 +130,8 @@ def draw(seed: int, longest: int = 60, shots: tuple[int, int] = (2, 9)) -> Story
         weight = mix[:, None, None, None].astype(np.float32)
         parts.append((1 - weight) * one + weight * other)
 
-    def plain(colour: tuple[int, int, int], length: int) -> Stack:
-        return np.full((length, *SIZE, 3), np.asarray(colour, np.float32) / 255, np.float32)
+    def plain(color: tuple[int, int, int], length: int) -> Stack:
+        return np.full((length, *SIZE, 3), np.asarray(color, np.float32) / 255, np.float32)
 
     before: Stack | None = None
     for number in range(count):
@@ -148,22 +148,22 @@ def draw(seed: int, longest: int = 60, shots: tuple[int, int] = (2, 9)) -> Story
             shot = camera(rng, (lead or steps[0]) + length + steps[1])
             if before is None or joints[number] in ("fade", "plain") or differ(before[-1], shot[0]):
                 break
-        colour = COLOURS[int(rng.integers(len(COLOURS)))]
+        color = COLORS[int(rng.integers(len(COLORS)))]
         if joints[number] == "dissolve" and before is not None:
             mixed(before, shot[:lead], weights(rng, lead), "dissolve")
         elif joints[number] == "fade":
             if number:
                 assert before is not None
-                mixed(before, plain(colour, len(before)), weights(rng, len(before)), "fade")
+                mixed(before, plain(color, len(before)), weights(rng, len(before)), "fade")
             hold = int(rng.integers(1, 12))
-            parts.append(plain(colour, hold))
-            mixed(plain(colour, steps[0]), shot[: steps[0]], weights(rng, steps[0]), "fade")
+            parts.append(plain(color, hold))
+            mixed(plain(color, steps[0]), shot[: steps[0]], weights(rng, steps[0]), "fade")
             lead = steps[0]
         elif joints[number] == "plain":
             hold = int(rng.integers(1, 12))
             story.cuts += [now(), now() + hold]
             lengths.append((now(), hold))
-            parts.append(plain(colour, hold))
+            parts.append(plain(color, hold))
         elif number:
             story.cuts.append(now())
         lead = lead or 0
@@ -175,9 +175,9 @@ def draw(seed: int, longest: int = 60, shots: tuple[int, int] = (2, 9)) -> Story
         before = shot[lead + length :] if steps[1] else shot[-1:]
     if joints[-1] == "fade":
         assert before is not None
-        colour = COLOURS[int(rng.integers(len(COLOURS)))]
-        mixed(before, plain(colour, len(before)), weights(rng, len(before)), "fade")
-        parts.append(plain(colour, int(rng.integers(1, 12))))
+        color = COLORS[int(rng.integers(len(COLORS)))]
+        mixed(before, plain(color, len(before)), weights(rng, len(before)), "fade")
+        parts.append(plain(color, int(rng.integers(1, 12))))
     story.frames = (np.round(np.concatenate(parts) * 255) / 255).astype(np.float32)
     for cut in story.cuts:
         ahead = min(length for start, length in lengths if start == cut)

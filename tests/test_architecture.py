@@ -32,7 +32,10 @@ MEDIA = tuple(
 SHARED = {"media", "motion", "optim", "mixing", "kinds", "published", "coupled"}
 TESTS = sorted((ROOT / "tests").rglob("test_*.py"))
 # Folders of tests that no folder of the sources has, and why.
-OWN_FOLDERS = {"faults": "faults of the disk, the memory and files, provoked in the whole program"}
+OWN_FOLDERS = {
+    "faults": "faults of the disk, the memory and files, provoked in the whole program",
+    "gpu": "a GPU, real or pretended, and the script that measures one",
+}
 
 
 def name_of(path: Path) -> str:

@@ -14,6 +14,7 @@ from pipeline.cli.verbs import VERBS
 from pipeline.framewise.recipe import Recipe
 from pipeline.settings import options
 from pipeline.tasks import names
+from stages.context import FitSettings, SeparationContext
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -23,6 +24,7 @@ COLUMNS = 100
 """Most columns of a line of prose. Tables, code and commands may be wider."""
 WIDE = {"api.md": "generated from docstrings"}
 """Pages with wider lines, and why."""
+CONTEXT = SeparationContext(FitSettings())
 BYTES = 150_000
 """Most bytes of a picture in ``docs/``."""
 
@@ -196,6 +198,12 @@ def test_the_pages_say_where_a_recipe_is_explained() -> None:
     page = (ROOT / "docs" / "adding-a-task.md").read_text(encoding="utf-8")
     assert explained in page and explained in (ROOT / "README.md").read_text(encoding="utf-8")
     assert "| `Recipe.limits` |" in page
+
+
+def test_the_pages_name_fields_of_the_context_that_there_are() -> None:
+    page = (ROOT / "docs" / "adding-a-task.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`context\.(\w+)", page))
+    assert len(named) > 5 and not [name for name in named if not hasattr(CONTEXT, name)]
 
 
 def test_tables_have_the_rows_and_columns_of_their_commands() -> None:

@@ -6,9 +6,10 @@ import fnmatch
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
 from pipeline.batch.skipped import Skipped
@@ -18,6 +19,9 @@ from pipeline.runtime.run_record import MANIFEST, WORK, identity_of, names_of, r
 from pipeline.settings import Settings
 from stages import safe_files
 from stages.errors import UnlayerError
+from stages.media.picture_folders import SUFFIXES as PICTURE_SUFFIXES
+from stages.media.picture_folders import is_sequence
+from stages.media.read import open_clip
 from stages.media.sniff import printable
 
 SUFFIXES = frozenset(
@@ -25,6 +29,9 @@ SUFFIXES = frozenset(
     ".3g2 .ogv .ogm .mxf .nut .dv .y4m .h264 .264 .h265 .265 .hevc .ivf .rm .rmvb .gif".split()
 )
 """Suffixes of files that count as clips where no pattern is given."""
+
+MOST_SIZES = 20
+"""Pictures of a folder whose sizes are compared."""
 
 QUIET_SECONDS = 5.0
 """Seconds without a change after which ``--watch`` takes a file; before, it may still be copied."""
@@ -87,21 +94,22 @@ def find_clips(
 ) -> list[BatchClip]:
     """Return the folder's clips, sorted by name, each with a folder for its run.
 
-    Folders of runs and hidden folders are left out.
+    In a folder without videos, every photograph is a clip of its own. Folders of runs and hidden
+    folders are left out.
 
     out: the folder of the batch's runs.
     on_unreadable: gets the error of each subfolder that cannot be read.
     skipped: collects what is left out.
     """
     skipped = skipped or Skipped()
-    paths = []
-    for path in sorted(
+    found = sorted(
         files_below(folder, out.resolve(), on_unreadable, flat=settings.flat, skipped=skipped)
-    ):
-        if _is_clip(path, settings.pattern):
-            paths.append(path)
-        elif settings.pattern == "*":
-            # A pattern says itself what is left out.
+    )
+    paths = [path for path in found if _is_clip(path, settings.pattern)]
+    # A pattern says itself what is left out.
+    if settings.pattern == "*":
+        paths = paths or _photographs(found)
+        for path in sorted(set(found) - set(paths)):
             skipped.add_file(path)
     stems = Counter(path.with_suffix("") for path in paths)
     clips: list[BatchClip] = []
@@ -123,6 +131,38 @@ def _is_clip(path: Path, pattern: str) -> bool:
     if pattern == "*":
         return path.suffix.lower() in SUFFIXES
     return fnmatch.fnmatch(path.name, pattern)
+
+
+def _photographs(files: Sequence[Path]) -> list[Path]:
+    """Return the pictures among some files, except those that are the frames of one clip."""
+    by_folder: dict[Path, list[Path]] = {}
+    for path in files:
+        if path.suffix.lower() in PICTURE_SUFFIXES:
+            by_folder.setdefault(path.parent, []).append(path)
+    return [
+        path
+        for pictures in by_folder.values()
+        if not (is_sequence(pictures) and _have_one_size(pictures))
+        for path in pictures
+    ]
+
+
+def _have_one_size(pictures: Sequence[Path]) -> bool:
+    """Return whether the first pictures have the same size, as the frames of a clip have."""
+    sizes = {_size_of(path, _file_state(path)) for path in pictures[:MOST_SIZES]}
+    return len(sizes - {None}) <= 1
+
+
+@lru_cache(maxsize=1000)
+def _size_of(path: Path, state: tuple[int, int] | None) -> tuple[int, int] | None:
+    """Return the height and width of a picture; ``None`` where it cannot be read.
+
+    state: its file's size and time of change, so that a file that was replaced is read again.
+    """
+    with suppress(UnlayerError):
+        info = open_clip([path]).info
+        return info.height, info.width
+    return None
 
 
 def _run_folder(

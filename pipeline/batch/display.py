@@ -33,7 +33,7 @@ STATUS_WORDS = {
 
 
 class BatchDisplay(Protocol):
-    """What shows a batch."""
+    """The interface of everything that shows how a batch goes on."""
 
     def began(self, clip: BatchClip) -> None: ...
     def ended(self, clip: BatchClip) -> None: ...

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from stages.media.clip import ClipInfo, Frames
 from stages.media.formats import LayerFormat
 from stages.media.write import LayerWriter
+from stages.mixing.blend import blend
 from stages.mixing.light_dissolve import GAMMA
 
 Picture = NDArray[np.float32]
@@ -73,12 +74,12 @@ def texture(seed: int, height: int, width: int) -> Picture:
         if cells <= width / 3:  # finer noise would look different at every size
             picture += strength * cv2.resize(noise, (width, height), interpolation=cv2.INTER_CUBIC)
         strength *= FALL_OFF
-    for x, y, wide, high, turn, *colour in rng.uniform(0, 1, (SHAPES, 8)):
-        centre = int(x * width), int(y * height)
+    for x, y, wide, high, turn, *color in rng.uniform(0, 1, (SHAPES, 8)):
+        center = int(x * width), int(y * height)
         axes = int((0.01 + 0.05 * wide) * width), int((0.01 + 0.05 * high) * width)
         shape = np.zeros((height, width), np.float32)
-        cv2.ellipse(shape, centre, axes, 180 * turn, 0, 360, 1.0, -1, cv2.LINE_AA)
-        picture += 0.6 * shape[..., None] * (np.array(colour, np.float32) - picture)
+        cv2.ellipse(shape, center, axes, 180 * turn, 0, 360, 1.0, -1, cv2.LINE_AA)
+        picture += 0.6 * shape[..., None] * (np.array(color, np.float32) - picture)
     return picture.clip(0, 1)
 
 
@@ -126,7 +127,7 @@ class Scene:
     def frame(self, index: int) -> Picture:
         """Return frame ``index``: the disc in front of the background."""
         matte = self.matte(index)
-        return matte * self.disc(index) + (1 - matte) * self.background(index)
+        return blend(self.background(index), self.disc(index), matte)
 
     def _placed(self, picture: Picture, index: int) -> Picture:
         """Return a picture of the disc's size, moved to the disc's place in frame ``index``."""
@@ -240,7 +241,7 @@ def haze(height: int, frames: int) -> KnownClip:
     transmission = np.linspace(0.35, 0.85, height, dtype=np.float32)[:, None, None]
 
     def mixed(index: int) -> Picture:
-        return transmission * scene.frame(index) + (1 - transmission) * light
+        return blend(light, scene.frame(index), transmission)
 
     return _one_layer(height, frames, "clear", scene.frame, mixed)
 
@@ -253,9 +254,10 @@ def watermark(height: int, frames: int) -> KnownClip:
     font = cv2.FONT_HERSHEY_SIMPLEX
     cv2.putText(word, "BENCH", place, font, size, 255, thickness, cv2.LINE_AA)
     opacity = np.float32(MARK_OPACITY / 255) * word[..., None]
+    white = np.ones(3, np.float32)
 
     def mixed(index: int) -> Picture:
-        return (1 - opacity) * scene.frame(index) + opacity
+        return blend(scene.frame(index), white, opacity)
 
     return _one_layer(height, frames, "clean", scene.frame, mixed)
 

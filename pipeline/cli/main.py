@@ -7,7 +7,9 @@ answered at once.
 from __future__ import annotations
 
 import io
+import itertools
 import os
+import re
 import sys
 import traceback
 from collections.abc import Sequence
@@ -15,10 +17,11 @@ from contextlib import suppress
 from importlib import import_module
 
 from pipeline.cli.parser import command, refuse_address, settings_from
-from pipeline.cli.verbs import SCRIPT, VERBS, program
+from pipeline.cli.verbs import EXAMPLE, SCRIPT, VERBS, program
+from pipeline.option_fields import flag
 from pipeline.option_hints import with_options
 from pipeline.runtime.signals import Stopping, status_of, stopping
-from pipeline.settings import Settings
+from pipeline.settings import Settings, options
 from pipeline.values import did_you_mean
 from stages.errors import UnlayerError, UsageError
 
@@ -31,6 +34,12 @@ DRY_RUN = {
     "batch": "pipeline.estimate.dry_batch:dry_batch",
 }
 """The functions that answer ``--dry-run``, as ``module:name``."""
+
+LEADING = ("--quiet", "--json", "--no-progress", "--debug")
+"""Switches that may stand before the command."""
+
+_SUFFIX = re.compile(r"[^.]\.\w{1,5}$", re.ASCII)
+"""The end of a file's name, such as ``.mp4``."""
 
 _debugging = [False]
 """Whether the settings, which may come from a file, ask for tracebacks."""
@@ -57,6 +66,10 @@ def dispatch(words: Sequence[str]) -> int:
     verb = words[0]
     if verb not in VERBS:
         refuse_address(verb)
+        if looks_like_a_file(verb):
+            raise UnlayerError(f"{verb}: there is no such file; check the name")
+        if verb.partition("=")[0] in _all_options():
+            raise UsageError(f"{verb} stands before its verb; write the verb first: {EXAMPLE}")
         known = [*VERBS, *ALONE] if verb.startswith("-") else list(VERBS)
         choices = ", ".join(VERBS)
         raise UsageError(f"{verb!r} is not a verb; choose {choices}{did_you_mean(verb, known)}")
@@ -143,11 +156,29 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def with_verb(words: list[str]) -> list[str]:
-    """Return the words with ``run`` before them where they begin with a file, not with a verb."""
-    first = words[0] if words else "-"
-    if first.startswith("-") or first in VERBS or first == "help" or not os.path.exists(first):
-        return words
-    return ["run", *words]
+    """Return the words with their verb first.
+
+    Switches that print less or more, such as ``--quiet``, may stand before it. The verb is ``run``
+    where the words begin with a file.
+    """
+    switches = list(itertools.takewhile(LEADING.__contains__, words))
+    rest = words[len(switches) :]
+    first = rest[0] if rest else "-"
+    if first in VERBS:
+        return [first, *switches, *rest[1:]]
+    if first.startswith("-") or first == "help" or not os.path.exists(first):
+        return [*rest, *switches]
+    return ["run", *switches, *rest]
+
+
+def _all_options() -> set[str]:
+    """Return the options of all verbs."""
+    return {flag(item) for verb in VERBS for item in options(verb)}
+
+
+def looks_like_a_file(word: str) -> bool:
+    """Return whether a word has a slash or a suffix, as names of files do and verbs do not."""
+    return not word.startswith("-") and (os.sep in word or _SUFFIX.search(word) is not None)
 
 
 def _failed(words: Sequence[str], text: str, status: int) -> int:

@@ -136,7 +136,7 @@ def run_sample(job: Job, task: Task, frame_count: int, pixels: int, until: float
     first = next(job.clip.blocks(size=(1, 1), length=1)).first
     frames = first, first + frame_count - 1
     clip = _shrunk(job.clip, folder, frames, size)
-    # What the background's hints say costs nothing, and small they might contradict the others.
+    # Hints of the background cost no time, and shrunk ones might contradict the others.
     hints = tuple(
         _shrunk_hint(hint, folder / f"hint-{number}", frames, (info.height, info.width), size)
         for number, hint in enumerate(job.settings.hint)

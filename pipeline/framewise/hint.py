@@ -7,7 +7,7 @@ belongs to the frame that it was drawn for, which is the first one unless the us
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -84,6 +84,11 @@ class HintSource:
             )
         frame = self.argument.frame
         if not self.is_picture:
+            if not self.foreground:
+                raise UsageError(
+                    f"{self.name}: is a clip; mark the background of single frames "
+                    f"({first}:picture.png)"
+                )
             if frame is not None:
                 raise UsageError(
                     f"{self.name}: is a clip, which marks every frame; leave out {frame}:"
@@ -214,22 +219,56 @@ class Hints:
                 for background in drawn:
                     if foreground[1].foreground and not background[1].foreground:
                         _check_pair(foreground, background)
+        by_frame[None] = everywhere
+        for source in self.sources:
+            if not source.is_picture:
+                self._check_clip(source, by_frame)
+
+    def _check_clip(
+        self,
+        source: HintSource,
+        by_frame: Mapping[int | None, Sequence[tuple[HintSource, HintRegion]]],
+    ) -> None:
+        """Raise UsageError where a clip marks a pixel that is background in the same frame.
+
+        by_frame: the regions of the hints that are pictures, by their frames; ``None`` for those
+        of every frame.
+        """
+        backgrounds = {
+            frame: [item for item in drawn if not item[1].foreground]
+            for frame, drawn in by_frame.items()
+        }
+        everywhere = backgrounds.pop(None, [])
+        frames = [frame for frame, drawn in backgrounds.items() if frame is not None and drawn]
+        if not frames and not everywhere:
+            return
+        # Hints of every frame are compared in all frames of the clip.
+        first, last = (self.first, None) if everywhere else (min(frames), max(frames))
+        for frame, levels in source.frames(first, last):
+            drawn = [*backgrounds.get(frame, ()), *everywhere]
+            if drawn and float(levels.max()) > WHITE:
+                for background in drawn:
+                    _check_pair((source, source.region(levels, None)), background, frame)
 
 
 def _check_pair(
-    foreground: tuple[HintSource, HintRegion], background: tuple[HintSource, HintRegion]
+    foreground: tuple[HintSource, HintRegion],
+    background: tuple[HintSource, HintRegion],
+    frame: int | None = None,
 ) -> None:
     """Raise UsageError where both regions, each with its hint, contradict each other.
 
     A box of the foreground may hold background, but not be full of it.
+    frame: the number of the frame, for the message, where the hint is a clip.
     """
     (foreground_hint, inside), (background_hint, outside) = foreground, background
     both = int((inside.pixels & outside.pixels).sum())
     if both == 0 or (inside.is_box and both < int(inside.pixels.sum())):
         return
     pixels = "the same pixel" if both == 1 else f"the same {both} pixels"
+    where = "" if frame is None else f" in frame {frame}"
     raise UsageError(
-        f"{foreground_hint.name} and {background_hint.name}: mark {pixels}; "
+        f"{foreground_hint.name} and {background_hint.name}: mark {pixels}{where}; "
         "a pixel is foreground or background"
     )
 

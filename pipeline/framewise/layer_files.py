@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,10 @@ from torch import Tensor
 from pipeline.framewise.recipe import Output, Recipe
 from pipeline.framewise.windows import Overview, frame_range
 from pipeline.runtime.layer_format import layer_format
+from pipeline.runtime.layer_warnings import joined_warnings
 from pipeline.task import Job, WrittenLayer
 from stages.context import Separation
-from stages.media.clip import Frames
+from stages.media.clip import ClipInfo, Frames
 from stages.media.sheet import COLUMNS, chosen_frames, draw_sheet, write_sheet
 from stages.media.tone import to_display
 from stages.media.write import LayerWriter
@@ -46,6 +48,7 @@ class LayerFiles:
         self.written = 0
         self.open = ExitStack()
         self._writers: dict[str, LayerWriter] = {}
+        self._warnings: list[tuple[str, Sequence[str]]] = []
         self._held_back: tuple[Frames, dict[str, Tensor], frozenset[str]] | None = None
         self._sheet_frames = [
             overview.first + place for place in chosen_frames(len(overview.times), COLUMNS)
@@ -97,8 +100,9 @@ class LayerFiles:
                         output.data,
                     )
                 )
-                for warning in writer.warnings:
-                    self.job.stages.warn(f"{output.role}: {warning}")
+        written = [(role, writer.warnings) for role, writer in self._writers.items()]
+        for warning in joined_warnings([*written, *self._warnings]):
+            self.job.stages.warn(warning)
         return self.written
 
     def sheet(self) -> Path:
@@ -134,8 +138,8 @@ class LayerFiles:
                     self._writers[output.role] = self.open.enter_context(
                         self._writer(output, output.role, self.overview.first)
                     )
-                colour, alpha = _colour_and_alpha(output, layers)
-                self._writers[output.role].write(Frames(colour, frames.times, frames.first), alpha)
+                color, alpha = _color_and_alpha(output, layers)
+                self._writers[output.role].write(Frames(color, frames.times, frames.first), alpha)
         self.written += len(frames)
 
     def _write_pictures(
@@ -152,16 +156,35 @@ class LayerFiles:
                     name = f"{output.role}-{number + 1:03d}"
                 here = slice(place, place + 1)
                 one = {layer: pixels[here] for layer, pixels in layers.items()}
-                with self._writer(output, name, number) as writer:
-                    colour, alpha = _colour_and_alpha(output, one)
-                    writer.write(Frames(colour, frames.times[here], number), alpha)
+                info = self._info_of_picture(None if is_shared else number)
+                with self._writer(output, name, number, info) as writer:
+                    color, alpha = _color_and_alpha(output, one)
+                    writer.write(Frames(color, frames.times[here], number), alpha)
+                self._warnings.append((name, writer.warnings))
                 last = len(self.overview.times) - 1 if is_shared else number
                 self.layers.append(
                     WrittenLayer(name, output.role, writer.path, number, last, data=output.data)
                 )
 
-    def _writer(self, output: Output, name: str, first: int) -> LayerWriter:
-        """Return a writer for the file ``name``, which begins at the input's frame ``first``."""
+    def _info_of_picture(self, number: int | None) -> ClipInfo:
+        """Return the input's facts with the profile, EXIF data and resolution of one picture.
+
+        number: of the picture among several; ``None`` for what all of them share.
+        """
+        info, paths = self.job.clip.info, self.job.clip.paths
+        if len(paths) == 1:
+            return info
+        if number is None:
+            return replace(info, exif=None)
+        return self.job.clip.picture_info(number)
+
+    def _writer(
+        self, output: Output, name: str, first: int, info: ClipInfo | None = None
+    ) -> LayerWriter:
+        """Return a writer for the file ``name``, which begins at the input's frame ``first``.
+
+        info: the facts of the input that the file keeps; those of the clip unless given.
+        """
         clip, settings = self.job.clip, self.job.settings
         times = self.overview.times
         audio = None
@@ -169,7 +192,7 @@ class LayerFiles:
             audio = clip.audio(times[0], times[-1] + 1 / clip.info.rate)
         return LayerWriter(
             self.job.work / name,
-            clip.info,
+            info or clip.info,
             layer_format(
                 settings,
                 clip.info,
@@ -200,7 +223,7 @@ class LayerFiles:
                 self._sheet_rows[output.role].append(small[0])
 
 
-def _colour_and_alpha(output: Output, layers: Mapping[str, Tensor]) -> tuple[Tensor, Tensor | None]:
+def _color_and_alpha(output: Output, layers: Mapping[str, Tensor]) -> tuple[Tensor, Tensor | None]:
     """Return what a layer's file holds: ``(T, 3, H, W)``, and alpha ``(T, 1, H, W)`` or None."""
-    colour = layers[output.role].expand(-1, 3, -1, -1).contiguous()
-    return colour, layers[output.alpha] if output.alpha else None
+    color = layers[output.role].expand(-1, 3, -1, -1).contiguous()
+    return color, layers[output.alpha] if output.alpha else None

@@ -279,7 +279,7 @@ class _LayeredRun:
             settings.space,
             settings.strength,
             checkpoints=checkpoints,
-            marks=self.hints.regions(hint_frames),
+            hint_regions=self.hints.regions(hint_frames),
         )
 
     def _result(self, overview: Overview, files: LayerFiles, sheet: Path) -> Result:

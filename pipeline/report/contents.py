@@ -48,7 +48,7 @@ LAYERS_BEGIN, LAYERS_PART, PICTURES_BEGIN = 0.1, 0.7, 0.8
 
 @dataclass
 class ReportContents:
-    """What the page is made of.
+    """The contents of the report's page.
 
     tracks: what the players show, the input first.
     strip, thumbnail: addresses of the strip of the whole clip and of a picture of the run.

@@ -24,6 +24,7 @@ from stages.media.formats import PREVIEW
 from stages.media.read import Clip, choose_stream, open_clip, open_media
 from stages.media.thumbnails import Picture, levels
 from stages.media.write import LayerWriter
+from stages.mixing.blend import blend
 
 SIDE = 960
 """Pixels of a preview's longer side, at most."""
@@ -108,7 +109,7 @@ def _blocks(
     board = checkerboard(size)
     for block, alpha_block in zip(blocks, alpha.blocks(first, last, size), strict=False):
         opacity = alpha_block.pixels[: len(block)].mean(1, keepdim=True)
-        yield replace(block, pixels=opacity * block.pixels + (1 - opacity) * board)
+        yield replace(block, pixels=blend(board, block.pixels, opacity))
 
 
 def checkerboard(size: tuple[int, int]) -> torch.Tensor:

@@ -37,7 +37,7 @@ MAX_JUMPS, MAX_SHEETS = 200, 50
 """Buttons that jump to a transition, and contact sheets, at most."""
 
 TRACK_KEYS = ("name", "slug", "spans", "pictures", "step", "times")
-"""What the script gets of a track."""
+"""Fields of a track that the page's script gets."""
 
 
 @cache

@@ -12,7 +12,7 @@ from stages.optim.loss_curves import Curves
 WIDTH, HEIGHT = 1000, 100
 """The box of a plot, in SVG units."""
 
-COLOURS = 10
+COLORS = 10
 """Colours that the style sheet has for curves."""
 
 MAX_POINTS = 1500
@@ -40,7 +40,7 @@ class PlotLine:
     """
 
     name: str
-    colour: int
+    color: int
     points: str
     end: str
 
@@ -89,7 +89,7 @@ def frames_plot(values: Mapping[str, Sequence[float]], first: int) -> Plot:
         if len(points) == 1:
             points = [(0.0, points[0][1]), (1.0, points[0][1])]
         end = f"{curve[-1]:.2f}" if curve else ""
-        lines.append(PlotLine(name, number % COLOURS, _points(points), end))
+        lines.append(PlotLine(name, number % COLORS, _points(points), end))
     stride = max(1, math.ceil(count / FRAME_LABELS))
     across = tuple(
         PlotLabel(round(100 * frame_middle(index, count), 2), str(first + index))
@@ -132,7 +132,7 @@ def losses_plot(curves: Curves) -> Plot | None:
         spots = [((at - begin) / span, level(value)) for at, value in points]
         if len(spots) == 1:
             spots = 2 * spots
-        lines.append(PlotLine(name, number % COLOURS, _points(spots), f"{points[-1][1]:.3g}"))
+        lines.append(PlotLine(name, number % COLORS, _points(spots), f"{points[-1][1]:.3g}"))
     stride = max(1, math.ceil((high - low) / DECADE_LABELS))
     up = tuple(
         PlotLabel(round(100 * level(10.0**power), 2), f"1e{power}" if power else "1")

@@ -1,4 +1,4 @@
-"""What a player of the report shows: which frames, in which file, at which times."""
+"""Describe what a player of the report shows: which frames, in which file, at which times."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pipeline.report.facts import RunFacts
 LONGEST = 3000
 """Frames of a preview, at most: two minutes at 25 frames a second.
 
-Of a longer clip the frames around its transitions are shown, or its beginning.
+A longer clip is shown around its transitions, or from its beginning if it has none.
 """
 
 AROUND = 50

@@ -106,7 +106,7 @@ def _without_meaning(settings: Settings, info: ClipInfo) -> list[tuple[str, bool
             (
                 f"--codec {settings.codec}",
                 other_codec,
-                f"{pictures}, which are written as PNG, TIFF or EXR",
+                f"{pictures}, which are written as PNG, JPEG, TIFF or EXR",
             ),
         ]
     return found

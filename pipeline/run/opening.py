@@ -38,7 +38,8 @@ def open_checked(settings: Settings) -> Clip:
     check_inputs(settings.inputs)
     try_files(settings.inputs, stream=settings.stream, max_pixels=settings.max_pixels)
     try_files(settings.hint_files, max_pixels=settings.max_pixels)
-    start, end = (_seconds_at(time, settings) for time in (settings.start, settings.end))
+    start = _seconds_at(settings.start, settings)
+    end = _seconds_at(settings.end, settings, may_be_later=True)
     check_order(start, end)
     clip = open_clip(
         settings.inputs,
@@ -54,9 +55,12 @@ def open_checked(settings: Settings) -> Clip:
     return clip
 
 
-def _seconds_at(time: Fraction | TimeCode | None, settings: Settings) -> Fraction | None:
+def _seconds_at(
+    time: Fraction | TimeCode | None, settings: Settings, *, may_be_later: bool = False
+) -> Fraction | None:
     """Return a time in seconds; a time code is that of a frame of the clip, or 0 where it has none.
 
+    may_be_later: whether a time code after the clip's last one is taken, too.
     Raises UsageError for a time code that the clip cannot have, and UnlayerError where the clip
     cannot be read.
     """
@@ -69,12 +73,24 @@ def _seconds_at(time: Fraction | TimeCode | None, settings: Settings) -> Fractio
         max_pixels=settings.max_pixels,
         interlaced="keep",
     ).info
-    frame = ListClock(info.rate, *time_code_of(info)).frame(time.label)
+    clock = ListClock(info.rate, *time_code_of(info))
+    frame = clock.frame(time.label)
     if frame is None:
         raise UsageError(
             f"{printable(info.path)}: {time} is no time code at {float(info.rate):g} frames a "
             "second; give seconds, or another time code"
         )
+    seconds = _seconds(info)
+    if seconds is not None:
+        count = round(Fraction(seconds) * info.rate)
+        is_later = frame > count + (HEADER_SECONDS * info.rate)
+        # A time code before the first one counts as one of the next day.
+        is_earlier = is_later and time.label < clock.label(0)
+        if is_earlier or (is_later and not may_be_later):
+            raise UsageError(
+                f"{printable(info.path)}: has no frame with the time code {time}; its time codes "
+                f"are {clock.label(0)} to {clock.label(count - 1)}"
+            )
     # Half a frame earlier, because containers round the times of frames.
     return max(Fraction(0), (frame - Fraction(1, 2)) / info.rate)
 

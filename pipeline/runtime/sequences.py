@@ -10,10 +10,10 @@ from pathlib import Path
 
 from stages import safe_files
 
-_NUMBERED = re.compile(r"\d{6,}\.(?:png|tif|exr)")
+_NUMBERED = re.compile(r"\d{6,}\.(?:png|tif|exr|jpg)")
 """Names of the files in a sequence."""
 
-_PATTERN = re.compile(r"%06d(\.(?:png|tif|exr))")
+_PATTERN = re.compile(r"%06d(\.(?:png|tif|exr|jpg))")
 """The pattern of a sequence's files, as manifests have it."""
 
 

@@ -131,8 +131,8 @@ def _edited_clips(
     spans = [(media.first, media.last) for media in scenes.values()]
     spans += [(int(gap["first_frame"]), int(gap["last_frame"])) for gap in colors]
     begin, end = min(first for first, _ in spans), max(last for _, last in spans)
-    names = [_neighbour_name(entry, "from") for entry in transitions]
-    names += [_neighbour_name(entry, "to") for entry in transitions[-1:]]
+    names = [_neighbor_name(entry, "from") for entry in transitions]
+    names += [_neighbor_name(entry, "to") for entry in transitions[-1:]]
     if not transitions:
         names = [next(iter(scenes))]
     clips: list[TimelineClip] = []
@@ -153,7 +153,7 @@ def _edited_clips(
     return tuple(clips), tuple(joins[:-1])
 
 
-def _neighbour_name(entry: Mapping[str, Any], end: str) -> str:
+def _neighbor_name(entry: Mapping[str, Any], end: str) -> str:
     """Return the scene or the colour at one end (``from`` or ``to``) of a transition."""
     return str(entry[end] or entry["color"])
 
@@ -222,7 +222,7 @@ def _rows(
             )
         )
     for entry in transitions:
-        name = f"{_neighbour_name(entry, 'from')} to {_neighbour_name(entry, 'to')}"
+        name = f"{_neighbor_name(entry, 'from')} to {_neighbor_name(entry, 'to')}"
         span = int(entry["first_frame"]), int(entry["last_frame"])
         effect = str(entry.get("effect") or "")
         color = str(entry.get("color") or "")
@@ -232,7 +232,7 @@ def _rows(
 
 def _transition_remark(entry: Mapping[str, Any]) -> str:
     """Return what a marker says about a transition in the source."""
-    outgoing, incoming = _neighbour_name(entry, "from"), _neighbour_name(entry, "to")
+    outgoing, incoming = _neighbor_name(entry, "from"), _neighbor_name(entry, "to")
     return f"{entry['kind']} from {outgoing} to {incoming}"
 
 

@@ -151,7 +151,7 @@ def _row(line: int, cells: Mapping[str, str], clock: ListClock) -> ListRow:
     last, last_edited = _frame(line, cells, "last", found[1], clock)
     color = cells.get("color", "").lower()
     if color and not _COLOR.fullmatch(color):
-        raise _wrong(line, f"{color!r} is no color; write #rrggbb")
+        raise _wrong(line, f"{color!r} is no colour; write #rrggbb")
     effect = cells.get("effect", "")
     if effect and not _EFFECT.fullmatch(effect):
         raise _wrong(line, f"{effect!r} is no effect; write a name such as wipeleft, or nothing")
@@ -290,10 +290,10 @@ def _arranged(rows: Sequence[ListRow]) -> ShotList:
     if len(pieces) == len(transitions):
         end = rows[-1]
         assert end.last is not None
-        color = end.color if end.color and pieces[-1].colour is None else None
+        color = end.color if end.color and pieces[-1].color is None else None
         pieces.append(TimelinePiece(end.last + 1, end.last, color))
     _check_colors(pieces, transitions)
-    if all(piece.colour is not None for piece in pieces):
+    if all(piece.color is not None for piece in pieces):
         raise _wrong(rows[0].line, "the list has plain colours alone; it needs a shot")
     return ShotList(tuple(pieces), tuple(transitions), rows[-1].last is None)
 
@@ -311,14 +311,14 @@ def _color_before(
     follows = index + 1 < len(rows) and rows[index + 1].kind == COLOR
     if not index:
         return None if follows else row.color
-    leads = pieces[-1].colour is None and bool(rows[index - 1].color)
+    leads = pieces[-1].color is None and bool(rows[index - 1].color)
     return row.color if leads else None
 
 
 def _check_colors(pieces: Sequence[TimelinePiece], transitions: Sequence[ListedTransition]) -> None:
     """Raise UsageError for a fade without a colour and for a transition between two colours."""
     for index, item in enumerate(transitions):
-        colors = [piece.colour for piece in pieces[index : index + 2] if piece.colour]
+        colors = [piece.color for piece in pieces[index : index + 2] if piece.color]
         if len(colors) == 2:
             raise _wrong(item.line, "leads from one plain colour to another; one must be a shot")
         if item.kind == "fade" and not colors:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from models.generator import GeneratedLayer
 from models.precision import probe
 from stages.context import SeparationContext
+from stages.optim.budget import COUNTED_STEPS
 from stages.optim.fit import FitPlan, OnStep, Terms, fit
 from stages.optim.losses import Schedule
 from stages.optim.timing import steps_within
@@ -26,9 +27,6 @@ get their detail from the input when the residual is distributed."""
 
 BATCH = 8
 """Frames in a step."""
-
-BUDGET_PART = 0.95
-"""Part of a time budget that the steps may use."""
 
 
 class CoupledLayers(nn.Module):
@@ -97,5 +95,5 @@ def coupled_steps(work: Callable[[int], object], context: SeparationContext) -> 
     if budget is None:
         return STEPS
     return context.checkpoints.compute_and_save(
-        "steps", lambda: steps_within(work, BUDGET_PART * budget, MOST_STEPS)
+        "steps", lambda: steps_within(work, COUNTED_STEPS * budget, MOST_STEPS)
     )

@@ -65,9 +65,9 @@ def find_airlight(frames: Tensor, black: float) -> tuple[Tensor, float]:
         few, many = torch.maximum(few, patch), torch.maximum(many, patch)
         airlight = few
     fall = float((1 - many / few).mean())
-    grey = few.amax(1, keepdim=True).expand_as(few)
+    gray = few.amax(1, keepdim=True).expand_as(few)
     sure = min(1.0, max(0.0, (UNSURE - fall) / (UNSURE - SURE)))
-    return grey + sure * (few - grey), seen
+    return gray + sure * (few - gray), seen
 
 
 def _bounds(frames: Tensor, transmission: Tensor) -> tuple[Tensor, Tensor]:

@@ -123,7 +123,7 @@ def _upper_floor(floors: Floors) -> float:
     return min(found[0], found[1], 2 * found[2]) if len(found) > 2 else 0.0
 
 
-def veil_colour(floors: Floors, airlight: Tensor) -> Tensor:
+def veil_color(floors: Floors, airlight: Tensor) -> Tensor:
     """Return ``airlight`` ``(1, 3, 1, 1)`` with the colour that the veil shows over dark things.
 
     Over black a pixel shows the airlight's colour. Most scenes are rather warm, so reddish floors

@@ -116,8 +116,7 @@ def _airlight_of(airlight: Tensor, offset: Tensor) -> Tensor:
 
 
 def _field_by_white(frames: Tensor, airlight: Tensor, black: float) -> Tensor:
-    """Return the field under which the brightest thing in nearly every part of the pictures is
-    white.
+    """Return the airlight's field by the rule that every part of the pictures has something white.
 
     Most regions of a picture contain no white, and their brightest values then lie anywhere below.
     So the field is accepted only if nearly all regions fit one smooth surface, which is no chance;
@@ -192,9 +191,9 @@ def evenness(frames: Tensor) -> Tensor:
     """Return how even, and how slowly changing, places are, ``(T, 1, H, W)`` from 0 to 1."""
     longer = max(frames.shape[-2:])
     radius = max(1, round(WINDOW * longer))
-    grey = frames.mean(1, keepdim=True)
-    mean = box(grey, radius)
-    rough = (box(grey.square(), radius) - mean.square()).clamp_min(0)
+    gray = frames.mean(1, keepdim=True)
+    mean = box(gray, radius)
+    rough = (box(gray.square(), radius) - mean.square()).clamp_min(0)
     log = mean.clamp_min(1e-3).log()
     reach = 2 * radius
     padded = F.pad(log, (reach,) * 4, mode="replicate")

@@ -27,13 +27,14 @@ from stages.dehaze.alone import (
     published_airlight,
     published_transmission,
 )
-from stages.dehaze.evidence import evidence, find_floors, veil_colour
+from stages.dehaze.evidence import evidence, find_floors, veil_color
 from stages.dehaze.field import find_field
 from stages.dehaze.model import guided, least_transmission, rounded, spread
 from stages.dehaze.veil import envelope, find_ties, transmission_of
 from stages.mixing.haze import Haze
 from stages.mixing.psnr import psnr_of
 from stages.motion.flow import resize, shrunk
+from stages.optim.budget import BEFORE_FULL_SIZE
 from stages.optim.timing import clocked
 from stages.published.fit import shortened_notes
 from stages.published.haze import EDGES as PUBLISHED_EDGES
@@ -44,17 +45,13 @@ TURNS = {"fast": 10, "balanced": 14, "best": 24, "paper": 0, "coupled": 0}
 """Turns of the envelope's fit by preset; after ten it has settled to a tenth of a decibel."""
 FEWEST = 6
 """Fewest turns within a time budget."""
-SHARE = 0.5
-"""Part of a time budget for the transmission; the rest is for the work at full size."""
-
 WORK = 320 * 240
 """Pixels of the working pictures."""
 SURVEYED = 8
 """Frames of the sample in which the airlight is estimated."""
 RADIUS, EDGES = 8, 1e-3
-"""Of the guided filter: radius in working pixels, and variance of edges that the transmission
-ignores."""
-BLACK, GREY_BLACK, BLUE_BLACK = 0.03, 0.1, 0.2
+"""The guided filter's radius in working pixels, and the variance of edges that it ignores."""
+BLACK, GRAY_BLACK, BLUE_BLACK = 0.03, 0.1, 0.2
 """How far the darkest things are from black, in log t: usually; under an opaque sky, in whose light
 little is black; and under a blue sky, which dense haze would hide while the clearest air veils what
 is far."""
@@ -106,8 +103,8 @@ def _surveyed(sample: Tensor, context: SeparationContext) -> DehazeSurvey:
     black = BLACK + (BLUE_BLACK - BLACK) * blue_sky(small)
     airlight, opaque = find_airlight(small, black)
     floors = find_floors(small, airlight)
-    field = find_field(small, rounded(veil_colour(floors, airlight)), black, opaque)
-    black = max(black, BLACK + (GREY_BLACK - BLACK) * opaque)
+    field = find_field(small, rounded(veil_color(floors, airlight)), black, opaque)
+    black = max(black, BLACK + (GRAY_BLACK - BLACK) * opaque)
     return DehazeSurvey(field, black, evidence(floors))
 
 
@@ -122,10 +119,10 @@ def power(sure: float, strength: float) -> float:
 
 
 def separate(frames: Tensor, facts: DehazeSurvey, context: SeparationContext) -> Separation:
-    """Separate frames ``(T, 3, H, W)`` into ``clear`` (3 channels), ``transmission`` (1),
-    ``airlight``.
+    """Separate frames ``(T, 3, H, W)`` into ``clear``, ``transmission`` and ``airlight``.
 
-    facts: from :func:`survey`. The airlight is one picture for all frames, ``(1, 3, H, W)``.
+    facts: from :func:`survey`. The transmission has one channel. The airlight is one picture for
+    all frames, ``(1, 3, H, W)``.
     """
     if facts.airlight is None:
         return _each(frames, context)
@@ -217,8 +214,7 @@ def _untouched(frames: Tensor, airlight: Tensor, found: bool) -> Separation:
 
 
 def _fitted(small: Tensor, facts: DehazeSurvey, context: SeparationContext) -> tuple[Tensor, int]:
-    """Fit the envelope; return the transmission ``(T, 1, h, w)`` of working frames, and the
-    turns."""
+    """Fit the envelope; return the working frames' transmission ``(T, 1, h, w)`` and the turns."""
     assert facts.airlight is not None
     settings, airlight = context.settings, facts.airlight
     context.progress(0.0, "motion")
@@ -229,7 +225,7 @@ def _fitted(small: Tensor, facts: DehazeSurvey, context: SeparationContext) -> t
         def measured() -> int:
             began = time.monotonic()
             envelope(small, airlight, ties, turns=1)
-            fitting = int(SHARE * budget / (time.monotonic() - began + 1e-6))
+            fitting = int(BEFORE_FULL_SIZE * budget / (time.monotonic() - began + 1e-6))
             return min(TURNS["best"], max(FEWEST, fitting))
 
         turns = context.checkpoints.compute_and_save("turns", measured)

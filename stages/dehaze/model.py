@@ -17,8 +17,10 @@ amplified 20 times."""
 
 
 def spread(airlight: Tensor, size: tuple[int, int]) -> Tensor:
-    """Interpolate a field ``(1, 3, h, w)`` to ``(1, 3, H, W)``; one colour stays ``(1, 3, 1,
-    1)``."""
+    """Interpolate a field ``(1, 3, h, w)`` to ``(1, 3, H, W)``.
+
+    One colour, ``(1, 3, 1, 1)``, is returned as it is.
+    """
     if airlight.shape[-2:] == (1, 1):
         return airlight
     log = F.interpolate(airlight.log(), size=size, mode="bicubic", align_corners=False)

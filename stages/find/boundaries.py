@@ -34,9 +34,9 @@ NEARBY = 0.04  # how far a piece may be from its place, as part of the picture's
 QUIET = 0.004  # 1 - NCC of neighbours below which nothing happens
 SHORT = 34  # frames; cameras turn to another view in 40 and more
 LONG_BURST, LONG_EXPLAINED = 3.0, 0.75  # a longer window needs both of these
-# What a window needs otherwise. burst: how many times as much changes from frame to frame inside it
-# as outside. explained: part of the structure in between that comes from the two sides. Less of
-# the one is enough with more of the other; a steady camera's burst is 1.
+# Least figures of a shorter window. burst: the change from frame to frame inside it, divided by
+# that outside; 1 for a steady camera. explained: the part of the structure in between that comes
+# from the two sides. Less of one figure is enough with more of the other.
 BURST, EXPLAINED = 1.7, 0.6  # ratio, and part in [0, 1]
 # Least burst together with least explained part; one pair is enough.
 ENOUGH = ((BURST, 0.0), (1.4, EXPLAINED), (1.15, 0.75))
@@ -159,7 +159,7 @@ class BoundarySearch:
         return None
 
     def unrelated(self, window: CleanWindow) -> bool:
-        """Return whether the two ends have nothing in common, while each side has with itself."""
+        """Return whether the two ends are unlike each other, and each is like its own side."""
         start, end = window.start, window.end
         side = min(SIDE, end - start)
         between = self.ncc(start, end)
@@ -272,7 +272,7 @@ def _to_examine(window: tuple[int, int], other: tuple[int, int], accepted: bool)
 
 
 def burst_ratio(changes: dict[int, float], start: int, end: int) -> float:
-    """Return how many times as much the frames ``start + 1..end`` change as those around them.
+    """Return the change in the frames ``start + 1..end``, divided by the change around them.
 
     It is 1 where there are none around them. Means are compared, not medians: where frames are
     repeated, every second change is zero.

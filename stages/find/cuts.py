@@ -38,7 +38,7 @@ CONTINUED = 0.4  # part of a step that the one before or behind it repeats, in l
 
 
 def prominence(values: Sequence[float], place: int) -> float:
-    """Return how many times as large ``values[place]`` is as the largest within :data:`NEAR`."""
+    """Return ``values[place]`` divided by the largest other value within :data:`NEAR`."""
     around = [*values[max(0, place - NEAR) : place], *values[place + 1 : place + NEAR + 1]]
     return values[place] / (max(around, default=0.0) + FLOOR)
 

@@ -22,6 +22,7 @@ from stages.find.wipes import (
     fit_edge,
     fit_pattern,
 )
+from stages.mixing.blend import blend
 
 ROUNDS = 5  # of moving the ends; they have settled by then
 # The most that a matte may leave unexplained; see TransitionFit.left. Wipes and irises over moving
@@ -29,8 +30,9 @@ ROUNDS = 5  # of moving the ends; they have settled by then
 MOST_LEFT = 0.24
 PASSED = 0.03  # mean weight from which a frame counts for that
 LEAST_SIDE = 16  # pixels; a smaller picture shows no pattern
-# What a pattern has to explain of the blocks' times; see stages.find.wipes.EXPLAINED. Clean frames
-# that are carried by motion are less exact, and what the matte leaves decides.
+# Least part of the variance of the blocks' times that a pattern explains, where the clean frames
+# are carried by motion; stages.find.wipes.EXPLAINED is the same for held frames. Carried frames are
+# less exact, so the error that the matte leaves decides.
 EXPLAINED_CARRIED = 0.8
 MOST_CARRIED = 2  # windows in which frames carried by motion are tried
 SHORTEST = 4  # frames between the clean ones; fewer show no pattern
@@ -243,5 +245,5 @@ def _left_by_matte(matte: Array, frames: Array, outgoing: Array, incoming: Array
     if not both.any():
         return 0.0
     frames, outgoing, incoming, matte = (part[both] for part in (frames, outgoing, incoming, matte))
-    wrong = ((frames - (1 - matte) * outgoing - matte * incoming) ** 2).mean()
+    wrong = ((frames - blend(outgoing, incoming, matte)) ** 2).mean()
     return float(wrong / (((outgoing - incoming) ** 2).mean() + NOISE))

@@ -66,7 +66,7 @@ def distances(one: Array, many: Array) -> Array:
     return np.asarray(((many - one) ** 2).mean(2))
 
 
-def grey_bytes(frame: Array) -> npt.NDArray[np.uint8]:
+def gray_bytes(frame: Array) -> npt.NDArray[np.uint8]:
     """Return the luma of a frame ``(H, W, 3)`` as bytes, the format for optical flow."""
     return (cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) * 255 + 0.5).astype(np.uint8)
 
@@ -90,7 +90,7 @@ class OpticalFlow:
             return np.zeros((height, width, 2), np.float32)
         edges = (0, max(0, LEAST_DIS_SIDE - height), 0, max(0, LEAST_DIS_SIDE - width))
         one, two = (
-            cv2.copyMakeBorder(grey_bytes(frame), *edges, cv2.BORDER_REPLICATE)
+            cv2.copyMakeBorder(gray_bytes(frame), *edges, cv2.BORDER_REPLICATE)
             for frame in (first, second)
         )
         start = np.zeros((*one.shape[:2], 2), np.float32)
@@ -185,9 +185,9 @@ def contrast_ratio(frames: Array, mix: npt.NDArray[np.float64]) -> float:
     whip pan very well, but cannot take away their contrast. The measure is taken of fine and of
     coarser detail, and the answer further from 0 is returned.
     """
-    greys = np.stack([cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames])
+    grays = np.stack([cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames])
     answers = []
-    for pictures in (greys, np.stack([cv2.GaussianBlur(grey, (0, 0), 1) for grey in greys])):
+    for pictures in (grays, np.stack([cv2.GaussianBlur(gray, (0, 0), 1) for gray in grays])):
         across = (np.diff(pictures, axis=2) ** 2).mean((1, 2))
         contrast = (np.diff(pictures, axis=1) ** 2).mean((1, 2)) + across
         of_two = (1 - mix) ** 2 * contrast[0] + mix**2 * contrast[-1]
@@ -198,17 +198,17 @@ def contrast_ratio(frames: Array, mix: npt.NDArray[np.float64]) -> float:
     return max(answers, key=abs)
 
 
-def plain_colour(frame: Array) -> str | None:
+def plain_color(frame: Array) -> str | None:
     """Return the colour ``#rrggbb`` of a near-uniform frame, else None.
 
     frame: ``(H, W, 3)``. A small mark in a corner is tolerated. A title card counts as a picture.
     """
     pixels = frame.reshape(-1, 3)
-    colour = np.median(pixels, axis=0)
-    away = np.abs(pixels - colour)
+    color = np.median(pixels, axis=0)
+    away = np.abs(pixels - color)
     if float(away.mean()) > PLAIN or float(np.quantile(away.mean(1), 1 - MARK)) > LETTERS:
         return None
-    return "#" + "".join(f"{round(float(part) * 255):02x}" for part in np.clip(colour, 0, 1))
+    return "#" + "".join(f"{round(float(part) * 255):02x}" for part in np.clip(color, 0, 1))
 
 
 def spread(frame: Array) -> float:

@@ -9,11 +9,12 @@ import numpy as np
 from stages.find.curve import CLEAN_FRAMES, NOISE, block_frames
 from stages.find.curve_prior import ends, rising, smooth_curve
 from stages.find.edge_fit import ROUNDS, find_wipe, pattern_between, wipe_of_pattern
-from stages.find.features import Array, plain_colour
+from stages.find.features import Array, plain_color
 from stages.find.placements import placement_between
 from stages.find.repeats import repeated_frames, tie_repeated
 from stages.find.stretch import Stretch, TransitionFit
-from stages.kinds import TRANSITION_KINDS
+from stages.kinds import DISSOLVE, TRANSITION_KINDS
+from stages.mixing.blend import blend
 from stages.mixing.light_dissolve import GAMMA
 from stages.shots import Space
 
@@ -67,7 +68,7 @@ def fit(
 def _fit_distinct(
     frames: Array, sides: tuple[int, int], reach: tuple[int, int], dense: bool
 ) -> TransitionFit | None:
-    """Do as :func:`fit` with frames of which none repeats the one before it."""
+    """Measure the transition in frames without repetitions; see :func:`fit`."""
     low, high = _plain_ends(frames, sides, reach)
     stretch = Stretch(frames, low, high, dense)
     if wipe := find_wipe(stretch, *sides):
@@ -78,7 +79,7 @@ def _fit_distinct(
     if wipe := find_wipe(stretch, *answer, carried=True):
         return wipe
     # A mixture of two colours is one number a frame and fits either light.
-    if plain_colour(frames[answer[0]]) and plain_colour(frames[answer[1]]):
+    if plain_color(frames[answer[0]]) and plain_color(frames[answer[1]]):
         return _dissolve(stretch, *answer, "gamma")
     linear = _in_linear_light(stretch, *answer)
     # Dense flows explain either light too well to tell them apart.
@@ -110,14 +111,14 @@ def _plain_ends(frames: Array, sides: tuple[int, int], reach: tuple[int, int]) -
         step = frames[time + 1].mean((0, 1)) - frames[time].mean((0, 1))
         return float(step @ change) >= -REVERSAL
 
-    if plain_colour(frames[before]):
+    if plain_color(frames[before]):
         for time in range(before - 1, low - 1, -1):
-            if not (plain_colour(frames[time]) and continues(time)):
+            if not (plain_color(frames[time]) and continues(time)):
                 low = time + 1
                 break
-    if plain_colour(frames[after]):
+    if plain_color(frames[after]):
         for time in range(after + 1, high + 1):
-            if not (plain_colour(frames[time]) and continues(time - 1)):
+            if not (plain_color(frames[time]) and continues(time - 1)):
                 high = time - 1
                 break
     return low, high
@@ -176,7 +177,7 @@ def _dissolve(stretch: Stretch, before: int, after: int, space: Space) -> Transi
         before,
         after,
         smooth_curve(measured),
-        "dissolve",
+        DISSOLVE,
         space,
         unexplained=float(measured.unexplained.mean()),
         texture=measured.texture,
@@ -206,7 +207,7 @@ def _settled_ends(stretch: Stretch, before: int, after: int) -> tuple[int, int] 
 
 def _mixed_in_light(encoded: Stretch, linear: Stretch, before: int, after: int) -> bool:
     """Return whether the mixture is explained clearly better in linear light."""
-    fade = plain_colour(encoded.frames[before]) or plain_colour(encoded.frames[after])
+    fade = plain_color(encoded.frames[before]) or plain_color(encoded.frames[after])
     limit = LINEAR_GAIN_FADE if fade else LINEAR_GAIN
     return _light_gain(encoded, linear, before, after) < limit
 
@@ -224,7 +225,7 @@ def _light_gain(encoded: Stretch, linear: Stretch, before: int, after: int) -> f
         for place, weight in enumerate(measured.curve):
             time = before + 1 + place
             one, other = layers.outgoing_at(time), layers.incoming_at(time)
-            light = np.maximum((1 - weight) * one + weight * other, 0).astype(np.float32)
+            light = np.maximum(blend(one, other, weight), 0).astype(np.float32)
             mixed = light ** np.float32(1 / power)
             each.append((mixed - encoded.frames[time]) ** 2)
         errors.append(block_frames(np.stack(each)).mean((2, 3)))

@@ -1,12 +1,13 @@
-"""Where gradual transitions lie, from the distances between all frames of a stretch.
+"""Find where gradual transitions lie, from the distances between all frames of a stretch.
 
-If the frames between s and e are mixtures of frame s and frame e then, block by block, they lie on
-the straight line between the two. Project frame t on that line: if it lands at the part u of the
-way, then ``|t - s|^2 = u^2 D + r`` with ``D = |e - s|^2``, and r, the squared distance from the
-line, is small. Objects and cameras that move take a block along a crooked path instead. A wipe is
-straight in this sense, too: each block keeps one picture, changes to the other, and keeps that.
+Take the frames between s and e. If they are mixtures of frame s and frame e, then every block of
+them lies on the straight line between the same block of s and of e. Project frame t on that line.
+If it lands at the part u of the way, then ``|t - s|^2 = u^2 D + r`` with ``D = |e - s|^2``. Here r
+is the squared distance from the line, and it is small. Moving objects and cameras take a block
+along a crooked path instead. A wipe is straight in this sense, too: each block keeps one picture,
+changes to the other, and keeps that.
 
-What is straight is only a candidate, because a change of light is straight, too. In a transition
+A straight path only makes a candidate, because a change of light is straight, too. In a transition
 the two sides also have little in common, and the model leaves little unexplained.
 """
 
@@ -24,13 +25,14 @@ from stages.find.features import (
     OpticalFlow,
     contrast_ratio,
     motion_compensated_ncc,
-    plain_colour,
+    plain_color,
 )
 from stages.find.fit import fit
 from stages.find.pans import is_pan
 from stages.find.placements import find_placement, may_be_placed
 from stages.find.stretch import Stretch, TransitionFit
-from stages.kinds import TRANSITION_KINDS
+from stages.kinds import DISSOLVE, OTHER, TRANSITION_KINDS
+from stages.kinds.other import RANDOM_PIXELS
 from stages.mixing.light_dissolve import GAMMA
 
 SPANS = (5, 7, 10, 14, 20, 28, 40, 56, 80, 112, 160)  # lengths of windows that are tried, in frames
@@ -170,9 +172,9 @@ class GradualSearch:
         found = fit(frames, window, reach)
         if found is not None:
             believed = self.rejection_score(found, frames) < REJECTION_LIMIT
-            if found.kind != "dissolve":
+            if found.kind != DISSOLVE:
                 return better_placement(frames, found, reach) if believed else None
-            if self._against_colour(found, frames):
+            if self._against_color(found, frames):
                 return found if believed else None
             # One single frame between two shots may be anything: its contrast tells nothing.
             if len(found.mix) > 1 and not self._has_contrast_of_mixture(found, frames):
@@ -180,7 +182,7 @@ class GradualSearch:
             if believed:
                 return found
         again = fit(frames, window, reach, dense=True)
-        if again is None or again.kind != "dissolve":
+        if again is None or again.kind != DISSOLVE:
             return None
         if self.rejection_score(again, frames) > REJECTION_LIMIT:
             return None
@@ -217,8 +219,8 @@ class GradualSearch:
         return None if found is None else Boundary(found.before + 1, found.after - 1)
 
     @staticmethod
-    def _against_colour(found: TransitionFit, frames: Array) -> bool:
-        return bool(plain_colour(frames[found.before]) or plain_colour(frames[found.after]))
+    def _against_color(found: TransitionFit, frames: Array) -> bool:
+        return bool(plain_color(frames[found.before]) or plain_color(frames[found.after]))
 
     def _random_pixels(self, found: TransitionFit, frames: Array) -> TransitionFit | None:
         """Return a dissolve in which whole pixels change one after another, or None.
@@ -233,7 +235,7 @@ class GradualSearch:
             return None
         if self.rejection_score(found, frames) >= REJECTION_LIMIT:
             return None
-        return replace(found, kind="other", space="gamma", effect="dissolve")
+        return replace(found, kind=OTHER, space="gamma", effect=RANDOM_PIXELS)
 
     @staticmethod
     def _has_contrast_of_mixture(found: TransitionFit, frames: Array) -> bool:
@@ -247,7 +249,7 @@ class GradualSearch:
         score = found.unexplained / UNEXPLAINED_LIMIT
         # A colour has nothing in common with any picture, and against it all structure moves as
         # its shot does.
-        if self._against_colour(found, frames):
+        if self._against_color(found, frames):
             return score
         ncc = motion_compensated_ncc(self.motion, frames[found.before], frames[found.after])
         score += found.restless / RESTLESS_LIMIT + max(0.0, ncc - FREE_NCC) / NCC_LIMIT
@@ -298,7 +300,7 @@ class GradualSearch:
 def _free_stretch(
     window: tuple[int, int], edges: Sequence[int], low: int, found: Sequence[TransitionFit]
 ) -> tuple[int, int]:
-    """Return the first and last frame around a window that no cut and no transition cuts off."""
+    """Return the first and last frame of the longest stretch around a window without an event."""
     lower = [edge for edge in edges if edge <= window[0]]
     lower += [low, *(one.after for one in found if one.after <= window[0])]
     upper = [edge - 1 for edge in edges if edge > window[1]]

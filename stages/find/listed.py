@@ -107,7 +107,7 @@ def _measured(
     """
     if not len(item):
         return TransitionEvent(item.first, item.last, item.kind, effect=item.effect)
-    if item.kind == "other":
+    if not TRANSITION_KINDS[item.kind].separable:
         mix = tuple((place + 1) / (len(item) + 1) for place in range(len(item)))
         return TransitionEvent(item.first, item.last, item.kind, "gamma", mix)
     low = max(low, at, begin)
@@ -132,18 +132,18 @@ def analysis_of(
     numbers: list[int | None] = []
     shots: list[Shot] = []
     for piece in pieces:
-        numbers.append(None if piece.colour else len(shots))
-        if piece.colour is None:
+        numbers.append(None if piece.color else len(shots))
+        if piece.color is None:
             shots.append(Shot(piece.first, piece.last))
     transitions = []
     for place, event in enumerate(events):
-        color = pieces[place].colour or pieces[place + 1].colour
+        color = pieces[place].color or pieces[place + 1].color
         kind = TRANSITION_KINDS[event.kind]
         transitions.append(
             Transition(
                 event.first_frame,
                 event.last_frame,
-                kind.beside_colour() if color else kind.name,
+                kind.beside_color() if color else kind.name,
                 event.mix,
                 event.space,
                 outgoing=numbers[place],
@@ -153,8 +153,8 @@ def analysis_of(
             )
         )
     gaps = [
-        ColorGap(piece.first, piece.last, piece.colour)
+        ColorGap(piece.first, piece.last, piece.color)
         for piece in pieces
-        if piece.colour and piece.last >= piece.first
+        if piece.color and piece.last >= piece.first
     ]
     return Analysis(frames, tuple(shots), name_halves(tuple(transitions)), tuple(gaps))

@@ -79,18 +79,18 @@ def _shifts(frames: Array) -> npt.NDArray[np.float64] | None:
     some frame is not the one before it, shifted.
     """
     scale = min(1.0, WIDTH / max(frames.shape[1:3]))
-    greys = [
+    grays = [
         cv2.resize(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), None, fx=scale, fy=scale)
         for frame in frames
     ]
     pixels = []
-    for frame, next_frame in zip(greys, greys[1:], strict=False):
+    for frame, next_frame in zip(grays, grays[1:], strict=False):
         correlation, shift = best_shift(frame, next_frame)
         if correlation < LEAST_CORRELATION:
             return None
         pixels.append(shift)
     shifts: npt.NDArray[np.float64] = np.array(pixels, np.float64).reshape(-1, 2)
-    return np.asarray(shifts / greys[0].shape[1])
+    return np.asarray(shifts / grays[0].shape[1])
 
 
 def best_shift(one: Array, other: Array) -> tuple[float, tuple[int, int]]:
@@ -130,7 +130,7 @@ def best_shift(one: Array, other: Array) -> tuple[float, tuple[int, int]]:
 
 
 def seam_contrast(frames: Array, placements: Sequence[Placement]) -> float:
-    """Return how many times as large the difference across a push's seam is as those elsewhere.
+    """Return the difference across a push's seam, divided by the differences elsewhere.
 
     frames: ``(T, H, W, 3)`` in [0, 1]. placements: one for each of them, of a push along a side.
     Returns infinity where no frame shows the seam.

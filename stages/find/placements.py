@@ -24,6 +24,7 @@ from stages.find.pans import is_pan_for_push
 from stages.find.stretch import Stretch, TransitionFit
 from stages.kinds import TRANSITION_KINDS
 from stages.kinds.base import Placement, Placer, pixel_places
+from stages.mixing.blend import blend
 
 PROGRESS_STEPS = 65  # values of the progress that are tried: a small frame's 1.5 pixels each
 ROUNDS = 3  # of moving the ends
@@ -33,8 +34,8 @@ SHORTEST = 3  # frames from the last clean one to the first clean one
 # clean frames leaves. On synthetic transitions of real shots the right effect left 0.04 to 0.28,
 # others from 0.5 on.
 MOST_LEFT = 0.4
-# What the right effect may leave in the quick look at a smaller size, as a part of what no movement
-# leaves. It is loose, because the small frames blur the seams.
+# The most error that an effect may leave in the quick look, as part of the error without any
+# movement. It is loose, because the quick look takes small frames, which blur the seams.
 QUICK_LEFT = 0.5
 QUICK_SCALE = 3  # how much smaller the frames of the quick look are
 QUICK_STEPS = 33  # values of the progress that it tries
@@ -65,7 +66,7 @@ def place(scenes: tuple[Tensor, Tensor], placement: Placement) -> Tensor:
     weight = placement.weight(x, y, aspect, 1 / width)
     outgoing = sample(scenes[0], *placement.outgoing(x, y))
     incoming = sample(scenes[1], *placement.incoming(x, y))
-    return (1 - weight) * outgoing + weight * incoming
+    return blend(outgoing, incoming, weight)
 
 
 def sample(scene: Tensor, x: Tensor, y: Tensor) -> Tensor:
@@ -112,7 +113,7 @@ def find_placement(
     left, unplaced = path.errors.mean(), _unplaced(stretch, *sides)
     if left > most_left * unplaced:
         return None
-    if path.kind == "push":
+    if TRANSITION_KINDS[path.kind].resembles_pan:
         placer = effects[path.kind, path.effect]
         placements = [placer(float(value), stretch.aspect) for value in path.progress]
         if is_pan_for_push(stretch.frames[sides[0] : sides[1] + 1], placements):

@@ -1,4 +1,4 @@
-"""Finds the shots of a clip and the transitions between them in one pass over small frames.
+"""Find the shots of a clip and the transitions between them in one pass over small frames.
 
 Only the last few seconds are kept: a ring of frames and the distances between their blocks. Cuts
 are found first and are barriers. Between them lie dissolves, fades, wipes and irises
@@ -28,7 +28,7 @@ from stages.find.features import (
     OpticalFlow,
     contents,
     distances,
-    plain_colour,
+    plain_color,
     spread,
 )
 from stages.find.fit import fit_between
@@ -36,7 +36,7 @@ from stages.find.gradual_transitions import LONGEST, GradualSearch
 from stages.find.stills import StillSearch, StillTransition
 from stages.find.stretch import TransitionFit
 from stages.find.timeline import PlainFrame, TransitionEvent, build_timeline
-from stages.kinds import TRANSITION_KINDS
+from stages.kinds import CUT, OTHER, TRANSITION_KINDS, WIPE
 from stages.media.clip import Frames
 from stages.shots import Analysis
 
@@ -115,7 +115,7 @@ def find(
         search.look(final=True)
         search.stills.end_run()
     plain = {
-        number: colour for first, last, colour in search.plain for number in range(first, last + 1)
+        number: color for first, last, color in search.plain for number in range(first, last + 1)
     }
     return build_timeline(search.count, search.all_events(), plain)
 
@@ -211,7 +211,7 @@ class _Search:
             kind, effect = found.kind, None
             for event in replaced:
                 # The other search knows the pattern of a matte, and so its name.
-                if TRANSITION_KINDS[event.kind].has_matte and kind == "wipe":
+                if TRANSITION_KINDS[event.kind].has_matte and kind == WIPE:
                     kind, effect = event.kind, event.effect
             span = found.first, found.last
             events.append(TransitionEvent(*span, kind, found.space, found.mix, effect=effect))
@@ -282,7 +282,7 @@ class _Search:
             verdict = judge_step(self.steps, self.residuals, self.contents, ncc, place)
             if verdict == "cut":
                 self.cuts.append(number)
-                self.events.append(TransitionEvent(number, number - 1, "cut"))
+                self.events.append(TransitionEvent(number, number - 1, CUT))
             elif verdict == "flash":
                 self.flashes.append(number)
         self.judged = max(self.judged, self.first + known)
@@ -321,7 +321,7 @@ class _Search:
     def _add_unknown(self, found: Boundary) -> None:
         """Add a boundary whose kind is not known."""
         first, last = self.first + found.first, self.first + found.last
-        self.events.append(TransitionEvent(first, last, "other", "gamma", found.mix))
+        self.events.append(TransitionEvent(first, last, OTHER, "gamma", found.mix))
         self.done = max(self.done, last + 1)
 
     def _is_given(self, start: int, end: int) -> bool:
@@ -357,8 +357,8 @@ class _Search:
                 found.kind,
                 found.space,
                 tuple(float(weight) for weight in found.mix),
-                out_colour=plain_colour(stack[found.before]),
-                in_colour=plain_colour(stack[found.after]),
+                out_color=plain_color(stack[found.before]),
+                in_color=plain_color(stack[found.after]),
                 effect=found.effect,
             )
         )
@@ -395,5 +395,5 @@ def plain_frame(frame: Array, content: Array) -> PlainFrame | None:
     # Cells differ less than pixels do and are few, so that they rule out most frames cheaply.
     if float(np.abs(cells - cells.mean(0)).mean()) > NOT_PLAIN:
         return None
-    colour = plain_colour(frame)
-    return None if colour is None else PlainFrame(colour, round(spread(frame), SPREAD_DIGITS))
+    color = plain_color(frame)
+    return None if color is None else PlainFrame(color, round(spread(frame), SPREAD_DIGITS))

@@ -19,6 +19,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from stages.kinds import DISSOLVE, WIPE
+from stages.mixing.blend import blend
 from stages.mixing.light_dissolve import GAMMA
 from stages.shots import Space
 
@@ -194,10 +196,10 @@ def judge(frames: Array, first: int, outgoing: Array, incoming: Array) -> StillT
         span = slice(low, high + 1)
         kind = _kind(weights[span], means[span], contrast)
         # A matte's pixels are mixed at its edge alone, which does not tell the space.
-        if kind is None or (space == "linear" and kind != "dissolve"):
+        if kind is None or (space == "linear" and kind != DISSOLVE):
             continue
-        weight = means[span, None, None, None] if kind == "dissolve" else weights[span, ..., None]
-        again = _from_space((1 - weight) * a + weight * b, space)
+        weight = means[span, None, None, None] if kind == DISSOLVE else weights[span, ..., None]
+        again = _from_space(blend(a, b, weight), space)
         rest = frames[span] - again
         if not _agrees(rest):
             continue
@@ -239,13 +241,13 @@ def _weights(frames: Array, outgoing: Array, incoming: Array) -> tuple[Array, Ar
 
 
 def _kind(weights: Array, means: Array, contrast: Array) -> str | None:
-    """Return ``dissolve`` for one weight a frame, ``wipe`` for a matte that only opens, or None."""
+    """Return the kind: one weight a frame, or a matte that only opens; None for anything else."""
     share = contrast / contrast.sum()
     spread = np.sqrt((np.square(weights - means[:, None, None]) * share).sum((1, 2)))
     if float(spread.max()) <= EVEN:
-        return "dissolve"
+        return DISSOLVE
     falling = (np.diff(weights, axis=0) < -FALLS).any(0)
-    return "wipe" if float((share * ~falling).sum()) >= RISES else None
+    return WIPE if float((share * ~falling).sum()) >= RISES else None
 
 
 def _agrees(rest: Array) -> bool:

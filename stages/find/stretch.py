@@ -11,6 +11,7 @@ from stages.find.curve import CLEAN_FRAMES, Curve, MeasuredWeights, measure
 from stages.find.dense import FlowWarp
 from stages.find.features import Array
 from stages.find.track import CameraWarp, Grid, WarpedSides
+from stages.kinds import DISSOLVE
 from stages.shots import Space
 
 
@@ -32,7 +33,7 @@ class TransitionFit:
     before: int
     after: int
     mix: Curve
-    kind: str = "dissolve"
+    kind: str = DISSOLVE
     space: Space = "gamma"
     unexplained: float = 0.0
     texture: float = 0.0

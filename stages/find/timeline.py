@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from stages.kinds import TRANSITION_KINDS
+from stages.kinds import CUT, TRANSITION_KINDS
 from stages.plain_colors import rgb_of
 from stages.shots import Analysis, ColorGap, Shot, Space, Transition
 
@@ -25,7 +25,7 @@ PLAIN_TAIL = 12  # the same where these frames are plain, too, in colours on the
 class TransitionEvent:
     """A transition before its sides are known.
 
-    out_colour, in_colour: the colours ``#rrggbb`` of the clean frames beside it, None where these
+    out_color, in_color: the colours ``#rrggbb`` of the clean frames beside it, None where these
     are not plain. The other fields are as of :class:`stages.shots.Transition`.
     """
 
@@ -34,8 +34,8 @@ class TransitionEvent:
     kind: str
     space: Space = "gamma"
     mix: tuple[float, ...] = ()
-    out_colour: str | None = None
-    in_colour: str | None = None
+    out_color: str | None = None
+    in_color: str | None = None
     effect: str | None = None
 
 
@@ -43,26 +43,26 @@ class TransitionEvent:
 class PlainFrame:
     """A frame of one colour.
 
-    colour: ``#rrggbb``. spread: mean absolute difference of its pixels from it, in [0, 1].
+    color: ``#rrggbb``. spread: mean absolute difference of its pixels from it, in [0, 1].
     """
 
-    colour: str
+    color: str
     spread: float
 
 
 @dataclass(frozen=True)
 class TimelinePiece:
-    """Frames between two events that are one shot (``colour`` is None) or one plain colour.
+    """Frames between two events that are one shot (``color`` is None) or one plain colour.
 
     It may be empty: then ``last`` is one less than ``first``.
     """
 
     first: int
     last: int
-    colour: str | None = None
+    color: str | None = None
 
 
-def gap_colours(events: Sequence[TransitionEvent]) -> list[str | None]:
+def gap_colors(events: Sequence[TransitionEvent]) -> list[str | None]:
     """Return the plain colour of each gap before, between and after the events.
 
     It is None where the gap is a shot. A plain gap that a gradual transition leads to or from is a
@@ -71,8 +71,8 @@ def gap_colours(events: Sequence[TransitionEvent]) -> list[str | None]:
     """
     gaps: list[str | None] = [None] * (len(events) + 1)
     for place, event in enumerate(events):
-        gaps[place] = gaps[place] or event.out_colour
-        gaps[place + 1] = event.in_colour
+        gaps[place] = gaps[place] or event.out_color
+        gaps[place + 1] = event.in_color
     for place in range(len(events)):
         left, right = gaps[place], gaps[place + 1]
         if left and right:
@@ -102,44 +102,44 @@ def _span(event: TransitionEvent) -> tuple[int, int]:
     return event.first_frame, event.last_frame
 
 
-def is_colour(plain: PlainFrame | None, colour: str, spread: float) -> bool:
-    """Return whether a frame is the plain ``colour``, nearly as plain as ``spread``."""
+def is_color(plain: PlainFrame | None, color: str, spread: float) -> bool:
+    """Return whether a frame is the plain ``color``, nearly as plain as ``spread``."""
     if plain is None or plain.spread > spread + SAME_SPREAD:
         return False
-    pairs = zip(rgb_of(plain.colour), rgb_of(colour), strict=True)
+    pairs = zip(rgb_of(plain.color), rgb_of(color), strict=True)
     return max(abs(one - other) for one, other in pairs) <= SAME_LEVELS
 
 
 def split_gap(
-    first: int, last: int, colour: str | None, plain: Mapping[int, PlainFrame]
+    first: int, last: int, color: str | None, plain: Mapping[int, PlainFrame]
 ) -> list[TimelinePiece]:
-    """Divide the gap ``first..last`` into what has its ``colour`` and what is a shot, in order.
+    """Divide the gap ``first..last`` into what has its ``color`` and what is a shot, in order.
 
     plain: the clip's plain frames, by number. A gap without a colour, or none of whose frames has
     it, is one shot.
     """
-    if colour is None:
+    if color is None:
         return [TimelinePiece(first, last)]
     alike = [
-        plain[frame] for frame in range(first, last + 1) if is_colour(plain.get(frame), colour, 1.0)
+        plain[frame] for frame in range(first, last + 1) if is_color(plain.get(frame), color, 1.0)
     ]
     if last >= first and not alike:
         return [TimelinePiece(first, last)]
     spread = min((one.spread for one in alike), default=0.0)
     pieces: list[TimelinePiece] = []
     for frame in range(first, last + 1):
-        own = colour if is_colour(plain.get(frame), colour, spread) else None
-        if pieces and pieces[-1].colour == own:
+        own = color if is_color(plain.get(frame), color, spread) else None
+        if pieces and pieces[-1].color == own:
             pieces[-1] = replace(pieces[-1], last=frame)
         else:
             pieces.append(TimelinePiece(frame, frame, own))
-    return pieces or [TimelinePiece(first, last, colour)]
+    return pieces or [TimelinePiece(first, last, color)]
 
 
 def _is_faint(piece: TimelinePiece, plain: Mapping[int, PlainFrame]) -> bool:
     """Return whether a piece between a fade and its colour is the fade's faintest frames."""
     frames = range(piece.first, piece.last + 1)
-    if piece.colour is not None or len(frames) > PLAIN_TAIL:
+    if piece.color is not None or len(frames) > PLAIN_TAIL:
         return False
     return len(frames) <= TAIL or all(frame in plain for frame in frames)
 
@@ -167,18 +167,18 @@ def pieces_between(
     Fades in ``events`` are lengthened in place by their faintest frames.
     """
     found: list[list[TimelinePiece]] = []
-    for place, colour in enumerate(gap_colours(events)):
+    for place, color in enumerate(gap_colors(events)):
         first = events[place - 1].last_frame + 1 if place else 0
         last = events[place].first_frame - 1 if place < len(events) else frames - 1
-        pieces = split_gap(first, last, colour, plain)
+        pieces = split_gap(first, last, color, plain)
         if len(pieces) > 1 and place:
             before = events[place - 1]
-            if before.in_colour and before.mix and _is_faint(pieces[0], plain):
+            if before.in_color and before.mix and _is_faint(pieces[0], plain):
                 events[place - 1] = _lengthened(before, pieces[0].first, pieces[0].last)
                 del pieces[0]
         if len(pieces) > 1 and place < len(events):
             behind = events[place]
-            if behind.out_colour and behind.mix and _is_faint(pieces[-1], plain):
+            if behind.out_color and behind.mix and _is_faint(pieces[-1], plain):
                 events[place] = _lengthened(behind, pieces[-1].first, pieces[-1].last)
                 del pieces[-1]
         found.append(pieces)
@@ -206,25 +206,25 @@ def build_timeline(
     for place, gap in enumerate(pieces_between(frames, between, plain)):
         for number, piece in enumerate(gap):
             if number:
-                moves.append(TransitionEvent(piece.first, piece.first - 1, "cut"))
+                moves.append(TransitionEvent(piece.first, piece.first - 1, CUT))
             pieces.append(piece)
         moves += between[place : place + 1]
     numbers: list[int | None] = []
     shots: list[Shot] = []
     for piece in pieces:
-        numbers.append(None if piece.colour else len(shots))
-        if piece.colour is None:
+        numbers.append(None if piece.color else len(shots))
+        if piece.color is None:
             shots.append(Shot(piece.first, piece.last))
     transitions = tuple(
         _transition(event, pieces[place : place + 2], numbers[place : place + 2])
         for place, event in enumerate(moves)
     )
-    colours = tuple(
-        ColorGap(piece.first, piece.last, piece.colour)
+    colors = tuple(
+        ColorGap(piece.first, piece.last, piece.color)
         for piece in pieces
-        if piece.colour and piece.last >= piece.first
+        if piece.color and piece.last >= piece.first
     )
-    return Analysis(frames, tuple(shots), name_halves(transitions), colours)
+    return Analysis(frames, tuple(shots), name_halves(transitions), colors)
 
 
 def name_halves(transitions: Sequence[Transition]) -> tuple[Transition, ...]:
@@ -241,7 +241,7 @@ def name_halves(transitions: Sequence[Transition]) -> tuple[Transition, ...]:
         if gap > max(SHORT_GAP, min(len(one), len(other)) // 2):
             continue
         halves = one.effect, other.effect
-        effect = TRANSITION_KINDS[one.kind].through_colour(one.color, halves)
+        effect = TRANSITION_KINDS[one.kind].through_color(one.color, halves)
         if effect and None not in (one.outgoing, other.incoming) and len(one) and len(other):
             event = one.first_frame, other.last_frame
             named[place] = replace(one, effect=effect, event=event)
@@ -253,16 +253,16 @@ def _transition(
     event: TransitionEvent, sides: Sequence[TimelinePiece], shots: Sequence[int | None]
 ) -> Transition:
     """Return the transition of an event, given the pieces beside it and these pieces' shots."""
-    colour = sides[0].colour or sides[1].colour
+    color = sides[0].color or sides[1].color
     kind = TRANSITION_KINDS[event.kind]
     return Transition(
         event.first_frame,
         event.last_frame,
-        kind.beside_colour() if colour else kind.name,
+        kind.beside_color() if color else kind.name,
         event.mix,
         event.space,
         outgoing=shots[0],
         incoming=shots[1],
-        color=colour,
+        color=color,
         effect=event.effect,
     )

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from stages.find.features import Array, warped
 
 Params = npt.NDArray[np.float64]
-Grey = npt.NDArray[np.float32]
+Gray = npt.NDArray[np.float32]
 
 STILL: Params = np.zeros(6)
 WORK_WIDTH = 48  # pixels; fine detail moves with the coarse and would cost more
@@ -40,8 +40,8 @@ class Grid:
     x, y: ``(H, W)``. unit: pixels in a half width.
     """
 
-    x: Grey
-    y: Grey
+    x: Gray
+    y: Gray
     unit: float
 
     @staticmethod
@@ -51,7 +51,7 @@ class Grid:
         rows, columns = np.mgrid[0:height, 0:width].astype(np.float32)
         return Grid((columns - (width - 1) / 2) / unit, (rows - (height - 1) / 2) / unit, unit)
 
-    def flow(self, motion: Params) -> Grey:
+    def flow(self, motion: Params) -> Gray:
         """Return the displacement ``(H, W, 2)`` in pixels of a camera's ``motion`` ``(6,)``."""
         across = motion[0] + motion[1] * self.x + motion[2] * self.y
         down = motion[3] + motion[4] * self.x + motion[5] * self.y
@@ -65,10 +65,10 @@ class MotionProblem:
     reference, target, weight, rest: ``(H, W)``; the last two may be numbers.
     """
 
-    reference: Grey
-    target: Grey
-    weight: Grey | float = 1.0
-    rest: Grey | float = 0.0
+    reference: Gray
+    target: Gray
+    weight: Gray | float = 1.0
+    rest: Gray | float = 0.0
 
 
 def fit_motion(grid: Grid, problem: MotionProblem, guess: Params) -> Params:
@@ -104,7 +104,7 @@ def fit_motion(grid: Grid, problem: MotionProblem, guess: Params) -> Params:
     return motion
 
 
-def small_greys(frames: Array) -> Grey:
+def small_grays(frames: Array) -> Gray:
     """Return frames ``(T, H, W, 3)`` as small grey pictures ``(T, h, w)`` to measure motion on."""
     height, width = frames.shape[1:3]
     scale = min(1.0, WORK_WIDTH / max(height, width))
@@ -148,7 +148,7 @@ class CameraWarp:
         frames: Array,
         sides: tuple[int, int],
         reach: tuple[int, int],
-        weight: Callable[[int, Grid], Grey | float],
+        weight: Callable[[int, Grid], Gray | float],
     ) -> None:
         self.frames = frames
         self.before, self.after = before, after = sides
@@ -159,7 +159,7 @@ class CameraWarp:
         if min(frames.shape[1:3]) < LEAST_SIDE:
             return
         self._low = low
-        self._small = small_greys(frames[low : high + 1])
+        self._small = small_grays(frames[low : high + 1])
         self._small_grid = Grid.of(*self._small.shape[1:3])
         self._track_clean(low, high)
         weights = {time: weight(time, self._small_grid) for time in range(before + 1, after)}
@@ -173,7 +173,7 @@ class CameraWarp:
         if incoming_moves:
             self._track_incoming(weights)
 
-    def _view(self, time: int) -> Grey:
+    def _view(self, time: int) -> Gray:
         return np.asarray(self._small[time - self._low])
 
     def _track_clean(self, low: int, high: int) -> None:
@@ -188,7 +188,7 @@ class CameraWarp:
             problem = MotionProblem(self._view(after), self._view(time))
             self.incoming[time] = fit_motion(grid, problem, guess)
 
-    def _track_outgoing(self, weights: dict[int, Grey | float]) -> None:
+    def _track_outgoing(self, weights: dict[int, Gray | float]) -> None:
         """Measure the outgoing camera's motion in the mixed frames, forwards."""
         before, after, grid = self.before, self.after, self._small_grid
         for time in range(before + 1, after):
@@ -198,7 +198,7 @@ class CameraWarp:
             guess = _expected(self.outgoing, time - 1, time - 2)
             self.outgoing[time] = fit_motion(grid, problem, guess)
 
-    def _track_incoming(self, weights: dict[int, Grey | float]) -> None:
+    def _track_incoming(self, weights: dict[int, Gray | float]) -> None:
         """Measure the incoming camera's motion in the mixed frames, backwards."""
         before, after, grid = self.before, self.after, self._small_grid
         for time in range(after - 1, before, -1):

@@ -31,7 +31,7 @@ LEAST_RANGE = 0.15  # least time between the first and the last place, as part o
 # The same as part of the time that one place takes to change. In a dissolve it is 0.
 SLOWEST = 0.6
 SIMPLE = 0.02  # how much more than the best so far a pattern that is not simple has to explain
-CENTRES = (0.0, -0.2, 0.2)  # centres tried off the middle, as parts of the picture's sides
+CENTERS = (0.0, -0.2, 0.2)  # centres tried off the middle, as parts of the picture's sides
 OUTLIER = 0.25  # error of a block's weight from which a larger one says no more
 LEAST_BLOCKS = 12  # blocks that have to differ between the two sides for a pattern to be fitted
 DIFFERENT = 10 * NOISE  # mean square from which the sides of a block count as different
@@ -48,14 +48,14 @@ class FittedPattern:
     """A wipe pattern fitted to the times at which the blocks change.
 
     pattern: its name. terms: the time is ``terms[0] + terms[1] * map 1 + terms[2] * map 2``, in
-    frames. centre: in picture widths from the middle. aspect: height / width of the picture.
+    frames. center: in picture widths from the middle. aspect: height / width of the picture.
     explained: share of the times' variance that it explains, up to 1.
     first, last: the times of the first and the last place.
     """
 
     pattern: str
     terms: tuple[float, ...]
-    centre: tuple[float, float]
+    center: tuple[float, float]
     aspect: float
     explained: float
     first: float
@@ -68,13 +68,13 @@ class FittedPattern:
 
     def effect(self, soft: float) -> str | None:
         """Return FFmpeg's name for it with an edge of width ``soft``, or None where it has none."""
-        if self.centre != (0.0, 0.0):
+        if self.center != (0.0, 0.0):
             return None
         return PATTERNS[self.pattern].effect(self.terms[1:], soft, self.aspect)
 
     def times(self, x: Float, y: Float) -> Float:
         """Return the times of change at places given in picture widths from the middle."""
-        columns = design(self.pattern, x, y, self.centre, self.aspect)
+        columns = design(self.pattern, x, y, self.center, self.aspect)
         return np.asarray(columns @ np.array(self.terms))
 
     def order(self, height: int, width: int) -> Float:
@@ -93,12 +93,12 @@ def pixel_places(rows: int, columns: int, aspect: float) -> tuple[Float, Float]:
     return (x + 0.5) / columns - 0.5, ((y + 0.5) / rows - 0.5) * aspect
 
 
-def design(pattern: str, x: Float, y: Float, centre: tuple[float, float], aspect: float) -> Float:
+def design(pattern: str, x: Float, y: Float, center: tuple[float, float], aspect: float) -> Float:
     """Return the columns of the linear model of a pattern's times, ``(places, 2 or 3)``.
 
     The first column is constant, the others are the pattern's maps.
     """
-    across, down = torch.from_numpy(x - centre[0]), torch.from_numpy(y - centre[1])
+    across, down = torch.from_numpy(x - center[0]), torch.from_numpy(y - center[1])
     maps = PATTERNS[pattern].order(across, down, aspect)
     return np.stack([np.ones_like(x), *(part.numpy() for part in maps)], 1)
 
@@ -174,17 +174,17 @@ def fit_pattern(
     length = RAMP * float((trust * (weights * (1 - weights)).sum(0)).sum() / trust.sum())
     shortest = max(LEAST_RANGE * len(weights), SLOWEST * length)
     best: FittedPattern | None = None
-    for name, centre, table, corners in _candidates(aspect):
+    for name, center, table, corners in _candidates(aspect):
         terms, explained = fitted_times(table, times, trust)
         reach = corners @ terms
         first, last = float(reach.min()), float(reach.max())
         if explained < least or last - first < shortest:
             continue
-        is_simplest = PATTERNS[name].simple and centre == (0.0, 0.0)
+        is_simplest = PATTERNS[name].simple and center == (0.0, 0.0)
         margin = 0.0 if is_simplest else SIMPLE
         if best is None or explained > best.explained + margin:
             best = FittedPattern(
-                name, tuple(float(term) for term in terms), centre, aspect, explained, first, last
+                name, tuple(float(term) for term in terms), center, aspect, explained, first, last
             )
     return best
 
@@ -200,18 +200,18 @@ def _candidates(aspect: float) -> list[tuple[str, tuple[float, float], Float, Fl
     away = [
         (name, (cx, cy * aspect))
         for name, pattern in PATTERNS.items()
-        if pattern.off_centre
-        for cx in CENTRES
-        for cy in CENTRES
+        if pattern.off_center
+        for cx in CENTERS
+        for cy in CENTERS
         if (cx, cy) != (0.0, 0.0)
     ]
 
-    def columns(places: tuple[Float, Float], name: str, centre: tuple[float, float]) -> Float:
-        return design(name, places[0].ravel(), places[1].ravel(), centre, aspect)
+    def columns(places: tuple[Float, Float], name: str, center: tuple[float, float]) -> Float:
+        return design(name, places[0].ravel(), places[1].ravel(), center, aspect)
 
     return [
-        (name, centre, columns(blocks, name, centre), columns(picture, name, centre))
-        for name, centre in middle + away
+        (name, center, columns(blocks, name, center), columns(picture, name, center))
+        for name, center in middle + away
     ]
 
 

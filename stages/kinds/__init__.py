@@ -6,11 +6,21 @@ runs the same tests over all of them.
 
 from __future__ import annotations
 
+from stages.kinds import cut, dissolve, other, wipe
 from stages.kinds.base import TransitionKind, WipePattern
 from stages.registry import entries_in
 
 TRANSITION_KINDS = entries_in(__name__, __path__, "KIND", TransitionKind)
 """All kinds by name."""
+
+CUT = cut.KIND.name
+"""The kind of a boundary without mixed frames."""
+DISSOLVE = dissolve.KIND.name
+"""The kind whose frames have one weight each."""
+WIPE = wipe.KIND.name
+"""The kind of a matte whose pattern is not known."""
+OTHER = other.KIND.name
+"""The kind of a boundary that no model explains."""
 
 PATTERNS: dict[str, WipePattern] = dict(
     sorted(

@@ -1,4 +1,4 @@
-"""What a kind of transition is made of: its name, the model of its frames, and how it is undone.
+"""Define a kind of transition: its name, the model of its frames, and how it is undone.
 
 A frame in the middle of a transition is ``M(x) = (1 - w(x)) A(a(x)) + w(x) B(b(x))``: each side is
 seen through a weight and, where it moves as a whole, from another place. Three models cover the
@@ -50,15 +50,15 @@ class WipePattern:
     """The order in which the places of a picture change from one scene to the other.
 
     order: its one or two maps. Their weights may be negative: every pattern goes either way.
-    centred: whether ``x`` and ``y`` count from a centre that is fitted, too.
-    off_centre: whether the search also tries centres away from the picture's middle.
+    centered: whether ``x`` and ``y`` count from a centre that is fitted, too.
+    off_center: whether the search also tries centres away from the picture's middle.
     simple: whether other patterns have to explain clearly more to be preferred to it.
     effect: FFmpeg's name for it.
     """
 
     order: Order
-    centred: bool = False
-    off_centre: bool = False
+    centered: bool = False
+    off_center: bool = False
     simple: bool = False
     effect: EffectName = no_effect_name
 
@@ -121,11 +121,11 @@ Placer = Callable[[float, float], Placement]
 """The placement for a progress and an aspect."""
 
 
-ThroughColour = Callable[[str, tuple[str | None, str | None]], str | None]
+ThroughColor = Callable[[str, tuple[str | None, str | None]], str | None]
 """The name of a transition through a plain colour, from the colour and its halves' effects."""
 
 
-def no_through_name(colour: str, halves: tuple[str | None, str | None]) -> str | None:
+def no_through_name(color: str, halves: tuple[str | None, str | None]) -> str | None:
     """Return None: two such transitions around a colour are no event of their own."""
     return None
 
@@ -139,16 +139,18 @@ class TransitionKind:
     or ``nothing`` where the frames are not taken apart.
     patterns: of a kind that is undone by a matte, by their names.
     effects: of a kind that is undone by placements, by FFmpeg's names where it has them.
-    with_colour: the kind that it becomes where one side is a plain colour; itself unless given.
-    through_colour: names one event of two halves: into a plain colour and at once out of it.
+    with_color: the kind that it becomes where one side is a plain colour; itself unless given.
+    through_color: names one event of two halves: into a plain colour and at once out of it.
+    resembles_pan: whether a fast pan of one camera looks like it, so that the search rules it out.
     """
 
     name: str
     undo: Undo
     patterns: Mapping[str, WipePattern] = field(default_factory=dict)
     effects: Mapping[str, Placer] = field(default_factory=dict)
-    with_colour: str = ""
-    through_colour: ThroughColour = no_through_name
+    with_color: str = ""
+    through_color: ThroughColor = no_through_name
+    resembles_pan: bool = False
 
     def __post_init__(self) -> None:
         if bool(self.patterns) != (self.undo == "matte"):
@@ -166,9 +168,9 @@ class TransitionKind:
         """Whether the separation returns a matte: the incoming scene's weight for each pixel."""
         return self.undo == "matte"
 
-    def beside_colour(self) -> str:
+    def beside_color(self) -> str:
         """Return the name of the kind that this one is where one of its sides is a plain colour."""
-        return self.with_colour or self.name
+        return self.with_color or self.name
 
 
 def pixel_places(height: int, width: int, aspect: float) -> tuple[Tensor, Tensor]:

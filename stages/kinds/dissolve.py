@@ -4,4 +4,4 @@ from __future__ import annotations
 
 from stages.kinds.base import TransitionKind
 
-KIND = TransitionKind("dissolve", undo="weight", with_colour="fade")
+KIND = TransitionKind("dissolve", undo="weight", with_color="fade")

@@ -20,7 +20,7 @@ def _box(x: Tensor, y: Tensor, aspect: float) -> tuple[Tensor, ...]:
     return (torch.maximum(x.abs(), (y / aspect).abs()),)
 
 
-def _through_colour(colour: str, halves: tuple[str | None, str | None]) -> str | None:
+def _through_color(color: str, halves: tuple[str | None, str | None]) -> str | None:
     """Return FFmpeg's name of an iris that closes to a plain colour and opens from it again."""
     names = {
         ("circleclose", "circleopen"): "circlecrop",
@@ -32,15 +32,15 @@ def _through_colour(colour: str, halves: tuple[str | None, str | None]) -> str |
 KIND = TransitionKind(
     "iris",
     undo="matte",
-    through_colour=_through_colour,
+    through_color=_through_color,
     patterns={
         "circle": WipePattern(
             _distance,
-            centred=True,
-            off_centre=True,
+            centered=True,
+            off_center=True,
             simple=True,
             effect=effect_by_direction("circleopen", "circleclose"),
         ),
-        "box": WipePattern(_box, centred=True, effect=effect_by_direction("boxopen", "boxclose")),
+        "box": WipePattern(_box, centered=True, effect=effect_by_direction("boxopen", "boxclose")),
     },
 )

@@ -4,4 +4,7 @@ from __future__ import annotations
 
 from stages.kinds.base import TransitionKind
 
+RANDOM_PIXELS = "dissolve"
+"""FFmpeg's name of a transition in which whole pixels change one after another."""
+
 KIND = TransitionKind("other", undo="nothing")

@@ -27,4 +27,5 @@ KIND = TransitionKind(
         "slideup": _push(0, -1),
         "slidedown": _push(0, 1),
     },
+    resembles_pan=True,
 )

@@ -81,10 +81,10 @@ KIND = TransitionKind(
     patterns={
         "plane": WipePattern(_plane, simple=True, effect=_plane_effect),
         "columns": WipePattern(
-            _from_middle_column, centred=True, effect=effect_by_direction("vertopen", "vertclose")
+            _from_middle_column, centered=True, effect=effect_by_direction("vertopen", "vertclose")
         ),
         "rows": WipePattern(
-            _from_middle_row, centred=True, effect=effect_by_direction("horzopen", "horzclose")
+            _from_middle_row, centered=True, effect=effect_by_direction("horzopen", "horzclose")
         ),
         "corner-nw": WipePattern(_corner(-1, -1), effect=effect_by_direction(None, "wipetl")),
         "corner-ne": WipePattern(_corner(1, -1), effect=effect_by_direction(None, "wipetr")),
@@ -95,10 +95,10 @@ KIND = TransitionKind(
         "bent-sw": WipePattern(_bent(-1, 1), effect=effect_by_direction("diagbl", "diagtr")),
         "bent-se": WipePattern(_bent(1, 1), effect=effect_by_direction("diagbr", "diagtl")),
         "clock-n": WipePattern(
-            _clock(0.0), centred=True, effect=effect_by_direction("radial", None)
+            _clock(0.0), centered=True, effect=effect_by_direction("radial", None)
         ),
-        "clock-e": WipePattern(_clock(0.25), centred=True),
-        "clock-s": WipePattern(_clock(0.5), centred=True),
-        "clock-w": WipePattern(_clock(0.75), centred=True),
+        "clock-e": WipePattern(_clock(0.25), centered=True),
+        "clock-s": WipePattern(_clock(0.5), centered=True),
+        "clock-w": WipePattern(_clock(0.75), centered=True),
     },
 )

@@ -22,7 +22,7 @@ from stages.media.sniff import printable
 _LAYOUTS = {1: "mono", 2: "stereo", 6: "5.1", 8: "7.1"}
 """Names of channel layouts by their number of channels."""
 WRITE_ERRORS = (av.FFmpegError, OSError, ValueError, MemoryError)
-"""What the media library raises where it cannot write."""
+"""Errors that the media library raises where it cannot write."""
 _PREROLL = 1  # seconds before a span's start from which audio is decoded
 
 
@@ -175,6 +175,6 @@ def audio_warning(path: Path, error: BaseException) -> str:
     """Return the warning, in one line, that a layer lacks some of its audio."""
     reason = " ".join(str(error).split()) or type(error).__name__
     return (
-        f"{printable(path)}: its audio could not be carried over completely ({reason}); "
-        "the layer is written without it"
+        f"the audio of {printable(path)} could not be carried over completely ({reason}); the "
+        "layer is written without it"
     )

@@ -48,6 +48,8 @@ class ClipInfo:
     crop: what the clean aperture cuts off before any rotation: left, top, right, bottom.
     timecode: the label of the first frame. facts: what else the file says.
     icc: a picture's RGB profile. foreign_profile: whether it has a profile that is not of RGB.
+    exif: a picture's EXIF block, upright and without thumbnail, see :mod:`stages.media.exif`.
+    dpi: a picture's pixels per inch, across and down.
     metadata: which of title, date and location the file has.
     """
 
@@ -77,6 +79,8 @@ class ClipInfo:
     facts: StreamFacts = StreamFacts()
     icc: bytes | None = None
     foreign_profile: bool = False
+    exif: bytes | None = None
+    dpi: tuple[float, float] | None = None
     metadata: tuple[str, ...] = ()
     chapters: int = 0
 
@@ -132,8 +136,8 @@ class FrameIndex:
 
     times: presentation times in seconds. timestamps: the same in the stream's time base, as stored
     (``None`` where missing). checksums: of each frame's pixels, see
-    :func:`stages.media.colour.frame_checksum`. rising: whether all timestamps exist and rise, so
-    that a seek can find a frame by its timestamp.
+    :func:`stages.media.frame_pixels.frame_checksum`. rising: whether all timestamps exist and
+        rise, so that a seek can find a frame by its timestamp.
     """
 
     times: list[Fraction] = field(default_factory=list)

@@ -26,13 +26,13 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from stages.errors import UnlayerError, UsageError
-from stages.media import bombs, colour, sniff
+from stages.media import bombs, frame_pixels, sniff
 from stages.media.sniff import printable, reason
 
 MAX_PIXELS = 8192 * 8192
 """Default limit on the pixels of a frame."""
 MEDIA_ERRORS = (av.FFmpegError, ValueError, OverflowError, UnicodeDecodeError, MemoryError)
-"""What the media library raises for a file that it cannot use."""
+"""Errors that the media library raises for a file that it cannot use."""
 MACHINE_FAULTS = (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
 """Its error numbers where the machine lacks something. They say nothing about the file."""
 PATIENCE = 120.0
@@ -132,7 +132,7 @@ def video_frames(
     context.options = {"max_pixels": str(max_pixels)}
     # With frame threads, an error is reported late, after frames predicted from the lost one.
     context.thread_type = "SLICE" if salvage else "AUTO"
-    orientation = colour.UPRIGHT
+    orientation = frame_pixels.UPRIGHT
     rotation: int | None = None
     count = 0
     waiting = False
@@ -163,7 +163,7 @@ def video_frames(
                 rotation = frame.rotation
                 orientation = _read_orientation(frame)
             # Each frame needs its own object: the library drops a shared one with the first frame.
-            frame.opaque = None if orientation == colour.UPRIGHT else replace(orientation)
+            frame.opaque = None if orientation == frame_pixels.UPRIGHT else replace(orientation)
             yield frame
             patience.renew()
         if problem is None:
@@ -252,7 +252,7 @@ def _decode_packet(
     return frames, None
 
 
-def _read_orientation(frame: VideoFrame) -> colour.Orientation:
+def _read_orientation(frame: VideoFrame) -> frame_pixels.Orientation:
     """Return the orientation that a frame's display matrix gives.
 
     The matrix comes from a container, a codec or a picture's EXIF data. Reading ``frame.side_data``
@@ -278,11 +278,11 @@ def _read_orientation(frame: VideoFrame) -> colour.Orientation:
         assert isinstance(small, VideoFrame)
         matrix = small.side_data.get("DISPLAYMATRIX")
         if not isinstance(matrix, SideData):
-            return colour.UPRIGHT
-        return colour.orientation_from_matrix(bytes(matrix))
+            return frame_pixels.UPRIGHT
+        return frame_pixels.orientation_from_matrix(bytes(matrix))
     except MEDIA_ERRORS:
         # No filter accepts such frames. The angle is known without them, a mirroring is not.
-        return colour.orientation_from_angle(frame.rotation)
+        return frame_pixels.orientation_from_angle(frame.rotation)
 
 
 def next_time(before: Fraction | None, frame: VideoFrame, step: Fraction) -> Fraction:

@@ -17,8 +17,8 @@ import numpy as np
 from av.video.frame import VideoFrame
 
 from stages.media.clip import ScanType
-from stages.media.colour import Orientation
 from stages.media.fields import Luma, ScanEvidence, classify_frame, collect_evidence
+from stages.media.frame_pixels import Orientation
 
 _FLAGGED = {2: "tff", 3: "bff", 4: "tff", 5: "bff"}
 """The field that is shown first, by FFmpeg's number of a stream's field order."""

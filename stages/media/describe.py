@@ -15,11 +15,12 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from stages.errors import UnlayerError
-from stages.media import colour, sniff
+from stages.media import frame_pixels, sniff
 from stages.media.clip import ClipInfo, ScanType
 from stages.media.color_tags import UNSPECIFIED, ColorTags
 from stages.media.decode import MEDIA_ERRORS, open_media, video_frames
 from stages.media.deinterlace import can_deinterlace, examine, scan_type
+from stages.media.exif import read_dpi, read_exif
 from stages.media.fields import EXAMINED_FRAMES, ScanEvidence
 from stages.media.picture_metadata import has_foreign_profile, read_icc_profile
 from stages.media.sniff import printable
@@ -131,11 +132,11 @@ def _info(
     scan: ScanType,
     facts: StreamFacts,
 ) -> ClipInfo:
-    orientation = colour.orientation_of(frame)
+    orientation = frame_pixels.orientation_of(frame)
     # Some decoders crop by themselves. Then the frame is smaller and must not be cropped again.
     stored = stream.codec_context.height, stream.codec_context.width
     crop = facts.crop if (frame.height, frame.width) == stored else None
-    height, width = colour.upright_size(frame, crop)
+    height, width = frame_pixels.upright_size(frame, crop)
     aspect = found if (found := stream.sample_aspect_ratio) and found > 0 else Fraction(1)
     rate = stream.average_rate or stream.guessed_rate or PICTURE_RATE
     if frame.pts is None and stream.guessed_rate:
@@ -161,13 +162,13 @@ def _info(
         bit_depth=min(16, bits + bits % 2) if bits > 8 else 8,
         codec=stream.codec_context.name,
         pixel_format=frame.format.name,
-        color_space=colour.matrix_of(frame),
-        full_range=colour.is_full(frame),
+        color_space=frame_pixels.matrix_of(frame),
+        full_range=frame_pixels.is_full(frame),
         stream=stream.index,
         audio_streams=len(container.streams.audio),
         subtitle_streams=len(container.streams.subtitles),
         is_picture=picture,
-        has_alpha=colour.has_alpha(frame) or stream.metadata.get("alpha_mode") == "1",
+        has_alpha=frame_pixels.has_alpha(frame) or stream.metadata.get("alpha_mode") == "1",
         seconds=None if picture else _duration(container),
         color=_color(frame, facts),
         scan=scan,
@@ -175,6 +176,8 @@ def _info(
         timecode=label if is_timecode(label, rate) else "",
         facts=replace(facts, mastering=None, light=None, crop=None),
         icc=read_icc_profile(path) if picture else None,
+        exif=read_exif(path) if picture else None,
+        dpi=read_dpi(path) if picture else None,
         foreign_profile=picture and has_foreign_profile(path),
         metadata=tuple(
             sorted({_RECORDING_METADATA[name] for name in metadata if name in _RECORDING_METADATA})

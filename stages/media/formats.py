@@ -76,9 +76,9 @@ def container_for(wanted: LayerFormat) -> LayerContainer:
     if name not in LAYER_CONTAINERS:
         raise ValueError(f"codec must be one of {', '.join(LAYER_CONTAINERS)}, got {name!r}")
     container = LAYER_CONTAINERS[name]
-    if wanted.pictures:
-        return container if container.is_pictures else LAYER_CONTAINERS["png"]
-    if wanted.alpha:
+    if wanted.pictures and not container.is_pictures:
+        return LAYER_CONTAINERS["png"]
+    if wanted.alpha and not wanted.pictures:
         return LAYER_CONTAINERS[_BY_ALPHA_NAME[wanted.alpha]]
     if wanted.alpha is not None and not container.alpha:
         return LAYER_CONTAINERS[container.for_alpha]

@@ -33,22 +33,31 @@ _GAP = bytes.fromhex("ec01000000000000020000")
 _UNKNOWN_DISPLAY = bytes.fromhex("54b28104")
 _INFO_BYTES = 4096  # at the front of the file that contain these parts
 _PNG_START = 8 + 25  # bytes of a PNG's signature and its first chunk, IHDR
+METRES_PER_INCH = 0.0254
+_METRE = 1  # PNG's number of that unit
 _SRGB = 13  # H.273's number of that transfer
 _LIGHT_UNIT = 10_000  # units of PNG's cLLI in one cd/m2
 _HEAD = 1 << 16  # bytes at the front of a Matroska file that contain its tracks
 # Element identities: RFC 9559 (Matroska), section 5.
-_TRACK, _NAME, _VIDEO, _COLOUR, _VOID = 0xAE, 0x536E, 0xE0, 0x55B0, 0xEC
+_TRACK, _NAME, _VIDEO, _COLOR, _VOID = 0xAE, 0x536E, 0xE0, 0x55B0, 0xEC
 _MAX_CLL, _MASTERING, _FIRST_POINT = 0x55BC, 0x55D0, 0x55D1
 _SAMPLE_ENTRY = 78  # bytes of a video's sample entry in MP4 and MOV before its boxes
 _TERMINATOR = bytes(4)
 _TRACKS = bytes.fromhex("1654ae6b")
 
 
-def png_with_colors(png: bytes, color: ColorTags, icc: bytes | None) -> bytes:
-    """Return a PNG with colour information added, if it needs any.
+def png_with_labels(
+    png: bytes,
+    color: ColorTags,
+    icc: bytes | None,
+    exif: bytes | None = None,
+    dpi: tuple[float, float] | None = None,
+) -> bytes:
+    """Return a PNG with what it can say about its colours and its origin, if it needs any.
 
     The ICC profile is written if there is one (iCCP), otherwise H.273's numbers and the HDR
-    metadata (cICP, mDCV, cLLI). BT.709 and sRGB need nothing.
+    metadata (cICP, mDCV, cLLI). BT.709 and sRGB need nothing. The EXIF block goes into the chunk
+    eXIf, and the resolution in pixels per inch into the chunk pHYs.
     """
     chunks = b""
     if icc is not None:
@@ -61,7 +70,16 @@ def png_with_colors(png: bytes, color: ColorTags, icc: bytes | None) -> bytes:
         if color.light is not None:
             light = (_LIGHT_UNIT * value for value in color.light)
             chunks += _chunk(b"cLLI", struct.pack(">II", *light))
-    return png[:_PNG_START] + chunks + png[_PNG_START:]
+    rest = png[_PNG_START:]
+    if dpi is not None:
+        across, down = (round(value / METRES_PER_INCH) for value in dpi)
+        # The encoder's own chunk says only that pixels are square.
+        if rest[4:8] == b"pHYs":
+            rest = rest[12 + int.from_bytes(rest[:4], "big") :]
+        chunks += _chunk(b"pHYs", struct.pack(">IIB", across, down, _METRE))
+    if exif is not None:
+        chunks += _chunk(b"eXIf", exif)
+    return png[:_PNG_START] + chunks + rest
 
 
 def _needs_tags(color: ColorTags) -> bool:
@@ -175,11 +193,9 @@ def _with_light(entry: bytes, color: ColorTags) -> bytes:
         if name == _NAME:
             continue
         if name == _VIDEO:
-            inner = [
-                (key, value) for key, value in elements(content) if key not in (_COLOUR, _VOID)
-            ]
-            colour = dict(elements(content)).get(_COLOUR, b"") + _light_elements(color)
-            content = b"".join(_element(key, value) for key, value in [*inner, (_COLOUR, colour)])
+            inner = [(key, value) for key, value in elements(content) if key not in (_COLOR, _VOID)]
+            element = dict(elements(content)).get(_COLOR, b"") + _light_elements(color)
+            content = b"".join(_element(key, value) for key, value in [*inner, (_COLOR, element)])
         if name != _VOID:
             parts.append(_element(name, content))
     return b"".join(parts)

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
 import av
+import cv2
+import numpy as np
 from av.video.frame import VideoFrame
 
 from stages import safe_files
 from stages.media.clip import AudioSpan
 from stages.media.color_tags import ColorTags
 from stages.media.containers.base import Encoding
-from stages.media.headers import png_with_colors
-from stages.media.picture_headers import exr_with_colors, tiff_with_profile
+from stages.media.headers import png_with_labels
+from stages.media.picture_headers import exr_with_colors, jpeg_with_labels, tiff_with_labels
 from stages.media.tone import chromaticities
 
 _RATE = Fraction(1, 25)  # the encoder wants a time base; a picture does not store it
@@ -22,20 +25,36 @@ PATTERN = "%06d"
 """The name of a sequence's picture file, without suffix: the frame's number in the input."""
 
 
+JPEG_QUALITY = 95
+"""The quality of JPEG pictures, of 100. Colours have the full size."""
+
+
+@dataclass(frozen=True)
+class PictureLabels:
+    """What a picture file says about its pixels.
+
+    color: the meaning of the values. icc: the RGB profile. exif: the EXIF block, see
+    :mod:`stages.media.exif`. dpi: pixels per inch, across and down. ``None`` where there is none.
+    """
+
+    color: ColorTags = ColorTags()
+    icc: bytes | None = None
+    exif: bytes | None = None
+    dpi: tuple[float, float] | None = None
+
+
 class PictureFile:
     """A picture file that is being written.
 
-    path: of the file, which exists and is empty. color, icc: the meaning of the colours, and the
-    RGB profile if there is one.
+    path: of the file, which exists and is empty.
     """
 
     is_single = True
 
-    def __init__(self, path: Path, encoding: Encoding, color: ColorTags, icc: bytes | None) -> None:
+    def __init__(self, path: Path, encoding: Encoding, labels: PictureLabels) -> None:
         self._path = path
         self._encoding = encoding
-        self._color = color
-        self._icc = icc
+        self._labels = labels
 
     def begin(self, audio: AudioSpan | None) -> None:
         """Do nothing: a picture has no audio, and its file exists."""
@@ -43,7 +62,7 @@ class PictureFile:
     def add(self, frame: VideoFrame, time: int, duration: int) -> None:
         """Write the picture. It has no time."""
         with self._path.open("r+b") as file:
-            file.write(_picture(frame, self._encoding, self._color, self._icc))
+            file.write(_picture(frame, self._encoding, self._labels))
 
     def finish(self) -> list[str]:
         """Return that everything was written."""
@@ -57,18 +76,14 @@ class PictureSequence:
     """A folder of numbered picture files that is being written.
 
     folder: exists and is empty. first: the number of the first file.
-    color, icc: as in :class:`PictureFile`.
     """
 
     is_single = False
 
-    def __init__(
-        self, folder: Path, encoding: Encoding, color: ColorTags, icc: bytes | None, first: int
-    ) -> None:
+    def __init__(self, folder: Path, encoding: Encoding, labels: PictureLabels, first: int) -> None:
         self._folder = folder
         self._encoding = encoding
-        self._color = color
-        self._icc = icc
+        self._labels = labels
         self._number = first
 
     def begin(self, audio: AudioSpan | None) -> None:
@@ -79,7 +94,7 @@ class PictureSequence:
         suffix = self._encoding.container.file_type.suffix
         path = self._folder / f"{PATTERN % self._number}{suffix}"
         with safe_files.create(path) as file:
-            file.write(_picture(frame, self._encoding, self._color, self._icc))
+            file.write(_picture(frame, self._encoding, self._labels))
             file.flush()
             os.fsync(file.fileno())
         self._number += 1
@@ -92,9 +107,11 @@ class PictureSequence:
         """Do nothing: no file is open."""
 
 
-def _picture(frame: VideoFrame, encoding: Encoding, color: ColorTags, icc: bytes | None) -> bytes:
-    """Return one frame as the bytes of a picture file, with what it can say about its colours."""
+def _picture(frame: VideoFrame, encoding: Encoding, labels: PictureLabels) -> bytes:
+    """Return one frame as the bytes of a picture file, with those labels that it can hold."""
     encoder = encoding.container.encoder
+    if encoder == "mjpeg":
+        return jpeg_with_labels(_jpeg(frame), labels.icc, labels.exif, labels.dpi)
     context = av.CodecContext.create(encoder, "w")
     assert isinstance(context, av.VideoCodecContext)
     context.width, context.height = frame.width, frame.height
@@ -105,8 +122,22 @@ def _picture(frame: VideoFrame, encoding: Encoding, color: ColorTags, icc: bytes
     frame.time_base = _RATE
     picture = b"".join(bytes(packet) for packet in [*context.encode(frame), *context.encode(None)])
     if encoder == "png":
-        return png_with_colors(picture, color, icc)
+        return png_with_labels(picture, labels.color, labels.icc, labels.exif, labels.dpi)
     if encoder == "tiff":
-        return picture if icc is None else tiff_with_profile(picture, icc)
-    points = chromaticities(color.primaries)
+        return tiff_with_labels(picture, labels.icc, labels.exif, labels.dpi)
+    points = chromaticities(labels.color.primaries)
     return picture if points is None else exr_with_colors(picture, points)
+
+
+def _jpeg(frame: VideoFrame) -> bytes:
+    """Return an RGB frame as a JPEG. FFmpeg's encoder knows no RGB and has another range."""
+    options = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
+    options += [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
+    bgr = np.ascontiguousarray(frame.to_ndarray(format="rgb24")[..., ::-1], np.uint8)
+    try:
+        done, data = cv2.imencode(".jpg", bgr, options)
+    except cv2.error:
+        done = False
+    if not done:
+        raise OSError(f"a JPEG cannot have {frame.width}x{frame.height} pixels")
+    return data.tobytes()

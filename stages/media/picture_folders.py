@@ -98,6 +98,17 @@ def read_picture_folder(folder: Path) -> PictureFolder:
     return PictureFolder(tuple(pictures), (*_ignored(folder, found), *_doubts(folder, pictures)))
 
 
+def is_sequence(pictures: Sequence[Path]) -> bool:
+    """Return whether the names of a folder's pictures are those of one clip's frames.
+
+    They differ only in numbers, and are no names that cameras give to single photographs.
+    """
+    kinds = {_kind(path) for path in pictures}
+    has_numbers = all(re.search(r"\d", path.stem) for path in pictures)
+    of_camera = any(_CAMERA.fullmatch(path.name) for path in pictures)
+    return len(pictures) > 1 and len(kinds) == 1 and has_numbers and not of_camera
+
+
 def _contents(folder: Path) -> _Contents:
     found = _Contents()
     try:

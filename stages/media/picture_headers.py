@@ -1,30 +1,100 @@
-"""Add colour information to finished TIFF and EXR pictures, which FFmpeg's encoders leave out."""
+"""Add profiles, EXIF data and the resolution to finished TIFF, JPEG and EXR pictures."""
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Iterable
 
+from stages.media.exif import DESCRIPTIVE, ExifEntry, directories, parts_of, resolution_entries
+
 _TIFF_PROFILE = 34675  # the tag "InterColorProfile"
 _UNDEFINED = 7  # TIFF's type of bytes without a meaning
+_LONG = 4  # TIFF's type of 32-bit numbers
+_JFIF_UNIT = 13  # the place of the unit of the density in a JPEG that begins with JFIF
+_PER_INCH = 1  # JFIF's number of that unit
+_MAX_DENSITY = 0xFFFF
+_PROFILE_PART = 65_519  # bytes of a profile in one segment: 65,533 without its own header
 _EXR_START = 8  # bytes of an EXR's magic number and version; the attributes follow
 
 
-def tiff_with_profile(tiff: bytes, icc: bytes) -> bytes:
-    """Return a little-endian TIFF of one page with an ICC profile.
+def tiff_with_labels(
+    tiff: bytes,
+    icc: bytes | None = None,
+    exif: bytes | None = None,
+    dpi: tuple[float, float] | None = None,
+) -> bytes:
+    """Return a little-endian TIFF of one page with a profile, EXIF data and a resolution.
 
-    A new directory with the additional entry is appended, and all other data stay where they are.
+    dpi: pixels per inch, across and down. A new directory with the additional entries is appended,
+    and all other data stay where they are.
     """
+    if icc is None and exif is None and dpi is None:
+        return tiff
     (place,) = struct.unpack_from("<I", tiff, 4)
     (count,) = struct.unpack_from("<H", tiff, place)
-    entries = [tiff[place + 2 + 12 * n : place + 14 + 12 * n] for n in range(count)]
+    entries = {}
+    for at in range(place + 2, place + 2 + 12 * count, 12):
+        (tag,) = struct.unpack_from("<H", tiff, at)
+        entries[tag] = tiff[at : at + 12]
     data = tiff + bytes(len(tiff) % 2)
-    entries.append(struct.pack("<HHII", _TIFF_PROFILE, _UNDEFINED, len(icc), len(data)))
-    data += icc + bytes(len(icc) % 2)
+    for tag, entry in _additional(icc, exif, dpi).items():
+        value = entry.data.ljust(4, b"\0")
+        if len(value) > 4:
+            value = struct.pack("<I", len(data))
+            data += entry.data + bytes(len(entry.data) % 2)
+        entries[tag] = struct.pack("<HHI", tag, entry.kind, entry.count) + value
+    if exif is not None:
+        for tag, part in parts_of(exif)[1].items():
+            entries[tag] = struct.pack("<HHII", tag, _LONG, 1, len(data))
+            data += directories(part, {}, len(data))
     # The entries of a directory are sorted by their tags.
-    entries.sort(key=lambda entry: struct.unpack_from("<H", entry))
-    directory = struct.pack("<H", len(entries)) + b"".join(entries) + bytes(4)
+    ordered = [entries[tag] for tag in sorted(entries)]
+    directory = struct.pack("<H", len(ordered)) + b"".join(ordered) + bytes(4)
     return tiff[:4] + struct.pack("<I", len(data)) + data[8:] + directory
+
+
+def _additional(
+    icc: bytes | None, exif: bytes | None, dpi: tuple[float, float] | None
+) -> dict[int, ExifEntry]:
+    """Return the entries of a TIFF's main directory that say these things."""
+    found: dict[int, ExifEntry] = {}
+    if exif is not None:
+        main = parts_of(exif)[0]
+        found |= {tag: main[tag] for tag in DESCRIPTIVE if tag in main}
+    if dpi is not None:
+        found |= resolution_entries(dpi)
+    if icc is not None:
+        found[_TIFF_PROFILE] = ExifEntry(_UNDEFINED, len(icc), icc)
+    return found
+
+
+def jpeg_with_labels(
+    jpeg: bytes,
+    icc: bytes | None = None,
+    exif: bytes | None = None,
+    dpi: tuple[float, float] | None = None,
+) -> bytes:
+    """Return a JPEG that begins with JFIF, with a profile, EXIF data and a resolution.
+
+    dpi: pixels per inch, across and down.
+    """
+    end = 4 + int.from_bytes(jpeg[4:6], "big")
+    first = bytearray(jpeg[:end])
+    if dpi is not None:
+        across, down = (min(_MAX_DENSITY, round(value)) for value in dpi)
+        struct.pack_into(">BHH", first, _JFIF_UNIT, _PER_INCH, across, down)
+    segments = b""
+    if exif is not None:
+        segments += _segment(0xE1, b"Exif\0\0" + exif)
+    if icc is not None:
+        parts = [icc[at : at + _PROFILE_PART] for at in range(0, len(icc), _PROFILE_PART)]
+        for number, part in enumerate(parts, 1):
+            segments += _segment(0xE2, b"ICC_PROFILE\0" + bytes([number, len(parts)]) + part)
+    return bytes(first) + segments + jpeg[end:]
+
+
+def _segment(marker: int, data: bytes) -> bytes:
+    return struct.pack(">BBH", 0xFF, marker, len(data) + 2) + data
 
 
 def exr_with_colors(exr: bytes, points: Iterable[tuple[float, float]]) -> bytes:

@@ -108,23 +108,12 @@ def _jpeg_profile(file: BinaryIO) -> bytes | None:
     """Join the APP2 segments that begin with ICC_PROFILE, in the order of their numbers from 1."""
     parts: dict[int, bytes] = {}
     count = 0
-    place = 2
-    for _ in range(_MAX_ITEMS):
-        file.seek(place)
-        head = file.read(4)
-        # Stop at the first scan: everything that describes the picture comes before it.
-        if len(head) < 4 or head[0] != 0xFF or head[1] in (0xDA, 0xD9):
-            break
-        size = int.from_bytes(head[2:], "big")
-        if head[1] == 0xFF:
-            place += 1
-            continue
-        if head[1] == 0xE2 and size >= 16:
-            data = file.read(size - 2)
+    for marker, size in jpeg_segments(file):
+        if marker == 0xE2 and size >= 14:
+            data = file.read(size)
             if data.startswith(b"ICC_PROFILE\0"):
                 parts.setdefault(data[12], data[14:])
                 count = data[13]
-        place += 2 + size
     if (
         not count
         or set(parts) != set(range(1, count + 1))
@@ -132,6 +121,28 @@ def _jpeg_profile(file: BinaryIO) -> bytes | None:
     ):
         return None
     return b"".join(parts[number] for number in range(1, count + 1))
+
+
+def jpeg_segments(file: BinaryIO) -> Iterator[tuple[int, int]]:
+    """Yield the marker and the length of each segment of a JPEG before its first scan.
+
+    The file's position is then at the segment's data.
+    """
+    place = 2
+    for _ in range(_MAX_ITEMS):
+        file.seek(place)
+        head = file.read(4)
+        # Stop at the first scan: everything that describes the picture comes before it.
+        if len(head) < 4 or head[0] != 0xFF or head[1] in (0xDA, 0xD9):
+            return
+        if head[1] == 0xFF:
+            place += 1
+            continue
+        size = int.from_bytes(head[2:], "big")
+        if size < 2:
+            return
+        yield head[1], size - 2
+        place += 2 + size
 
 
 def _tiff_profile(file: BinaryIO, order: str) -> bytes | None:
@@ -153,17 +164,23 @@ def _tiff_profile(file: BinaryIO, order: str) -> bytes | None:
 
 def _webp_profile(file: BinaryIO) -> bytes | None:
     """Read the RIFF chunk ICCP."""
+    for kind, size in webp_chunks(file):
+        if kind == b"ICCP":
+            return file.read(size) if size <= MAX_PROFILE else None
+    return None
+
+
+def webp_chunks(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
+    """Yield the kind and the length of each chunk of a WebP, as :func:`png_chunks` does."""
     place = 12
     for _ in range(_MAX_ITEMS):
         file.seek(place)
         head = file.read(8)
         if len(head) < 8:
-            return None
+            return
         kind, size = struct.unpack("<4sI", head)
-        if kind == b"ICCP":
-            return file.read(size) if size <= MAX_PROFILE else None
+        yield kind, size
         place += 8 + size + size % 2
-    return None
 
 
 def _heif_profile(file: BinaryIO) -> bytes | None:
@@ -172,13 +189,10 @@ def _heif_profile(file: BinaryIO) -> bytes | None:
     for meta, end in _boxes(file, 0, length, b"meta"):
         for properties, end_properties in _boxes(file, meta + 4, end, b"iprp"):
             for container, end_container in _boxes(file, properties, end_properties, b"ipco"):
-                for colour, end_colour in _boxes(file, container, end_container, b"colr"):
-                    file.seek(colour)
-                    if (
-                        file.read(4) in (b"prof", b"rICC")
-                        and end_colour - colour - 4 <= MAX_PROFILE
-                    ):
-                        return file.read(end_colour - colour - 4)
+                for color, end_color in _boxes(file, container, end_container, b"colr"):
+                    file.seek(color)
+                    if file.read(4) in (b"prof", b"rICC") and end_color - color - 4 <= MAX_PROFILE:
+                        return file.read(end_color - color - 4)
     return None
 
 

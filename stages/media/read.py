@@ -18,7 +18,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from stages.errors import UnlayerError, UsageError
-from stages.media import bombs, colour, picture_folders, sniff
+from stages.media import bombs, frame_pixels, picture_folders, sniff
 from stages.media.clip import AudioSpan, ClipInfo, FrameIndex, Frames
 from stages.media.decode import (
     MAX_PIXELS,
@@ -31,6 +31,8 @@ from stages.media.decode import (
 )
 from stages.media.deinterlace import deinterlaced
 from stages.media.describe import PICTURE_RATE, describe
+from stages.media.exif import read_dpi, read_exif
+from stages.media.picture_metadata import read_icc_profile
 from stages.media.sniff import printable, sha256
 
 __all__ = ["MAX_PIXELS", "AudioSpan", "Clip", "choose_stream", "open_clip", "open_media", "sha256"]
@@ -88,6 +90,12 @@ class Clip:
         self._picture_rate = rate
         self.info = replace(self.info, rate=rate, time_base=1 / rate)
 
+    def picture_info(self, index: int) -> ClipInfo:
+        """Return the facts with the profile, EXIF data and resolution of picture ``index``."""
+        path = self.paths[index]
+        profile, exif, dpi = read_icc_profile(path), read_exif(path), read_dpi(path)
+        return replace(self.info, icc=profile, exif=exif, dpi=dpi)
+
     def blocks(
         self,
         first: int = 0,
@@ -110,7 +118,7 @@ class Clip:
         start, end = self._options.start, self._options.end
         height, width = size or (self.info.height, self.info.width)
         length = max(1, min(length, _BLOCK_VALUES // (3 * height * width)))
-        pictures: list[colour.Picture] = []
+        pictures: list[frame_pixels.Picture] = []
         times: list[Fraction] = []
         begin = first
         empty = True
@@ -123,13 +131,13 @@ class Clip:
                 if not pictures:
                     begin = index
                     empty = False
-                pictures.append(colour.rgb_picture(frame, size, self.info.crop))
+                pictures.append(frame_pixels.rgb_picture(frame, size, self.info.crop))
                 times.append(time)
                 if len(pictures) == length:
-                    yield Frames(colour.stack(pictures), tuple(times), begin)
+                    yield Frames(frame_pixels.stack(pictures), tuple(times), begin)
                     pictures, times = [], []
         if pictures:
-            yield Frames(colour.stack(pictures), tuple(times), begin)
+            yield Frames(frame_pixels.stack(pictures), tuple(times), begin)
         trimmed = start is not None or end is not None
         if empty and trimmed and first == 0 and last is None:
             raise UsageError(
@@ -174,7 +182,8 @@ class Clip:
                 continue
             if self.info.has_alpha and not self.transparent:
                 # VP8 and VP9 keep alpha in a stream of its own, which is not decoded here.
-                self.transparent = not colour.has_alpha(frame) or colour.is_transparent(frame)
+                is_stored = frame_pixels.has_alpha(frame)
+                self.transparent = not is_stored or frame_pixels.is_transparent(frame)
             yield index, time, frame
 
     def _decode_stored(self, first: int) -> Generator[tuple[int, Fraction, VideoFrame]]:
@@ -230,7 +239,7 @@ class Clip:
                         continue
                     index = seek
                     wanted = None
-                checksum = colour.frame_checksum(frame)
+                checksum = frame_pixels.frame_checksum(frame)
                 if index < len(known.times):
                     same = (frame.pts, checksum) == (
                         known.timestamps[index],
@@ -270,14 +279,14 @@ class Clip:
                 yield index, index / self._picture_rate, frame
 
     def _check_size(self, frame: VideoFrame, index: int, path: Path | None = None) -> None:
-        height, width = colour.upright_size(frame, self.info.crop)
+        height, width = frame_pixels.upright_size(frame, self.info.crop)
         if (height, width) == (self.info.height, self.info.width):
             return
         expected = f"{self.info.width}x{self.info.height}"
         if path is not None:
             raise UnlayerError(
                 f"{printable(path)}: is {width}x{height}, but {printable(self.paths[0])} is "
-                f"{expected}; give pictures of one size"
+                f"{expected}; give pictures of one size, or a folder of them to batch"
             )
         raise UnlayerError(
             f"{printable(self.info.path)}: changes its size at frame {index} from {expected} "

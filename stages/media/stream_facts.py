@@ -25,7 +25,7 @@ _SPHERICAL = bytes.fromhex("ffcc8263f8554a938814587a02521fdd")  # RFC of spheric
 # Matroska's element identities (RFC 9559, section 5).
 _SEGMENT, _TRACKS, _TRACK_ENTRY, _TRACK_TYPE = 0x18538067, 0x1654AE6B, 0xAE, 0x83
 _BLOCK_ADDITION, _ADDITION_TYPE, _ADDITION_DATA = 0x41E4, 0x41E7, 0x41ED
-_VIDEO, _STEREO_MODE, _COLOUR = 0xE0, 0x53B8, 0x55B0
+_VIDEO, _STEREO_MODE, _COLOR = 0xE0, 0x53B8, 0x55B0
 _CROP = (0x54CC, 0x54BB, 0x54DD, 0x54AA)  # left, top, right, bottom
 _MAX_CLL, _MAX_FALL, _MASTERING, _FIRST_POINT = 0x55BC, 0x55BD, 0x55D0, 0x55D1
 _PROJECTION, _PROJECTION_TYPE = 0x7670, 0x7671
@@ -309,11 +309,11 @@ def _of_matroska(file: BinaryIO, track: int) -> StreamFacts:
                 vision = block[_ADDITION_DATA][2] >> 1
         video = dict(elements(parts.get(_VIDEO, b"")))
         crop = tuple(int.from_bytes(video.get(key, b""), "big") for key in _CROP)
-        colour = dict(elements(video.get(_COLOUR, b"")))
-        light = tuple(int.from_bytes(colour.get(key, b""), "big") for key in (_MAX_CLL, _MAX_FALL))
+        color = dict(elements(video.get(_COLOR, b"")))
+        light = tuple(int.from_bytes(color.get(key, b""), "big") for key in (_MAX_CLL, _MAX_FALL))
         projection = dict(elements(video.get(_PROJECTION, b"")))
         return StreamFacts(
-            mastering=_matroska_mastering(dict(elements(colour.get(_MASTERING, b"")))),
+            mastering=_matroska_mastering(dict(elements(color.get(_MASTERING, b"")))),
             light=(light[0], light[1]) if any(light) else None,
             crop=(crop[0], crop[1], crop[2], crop[3]) if any(crop) else None,
             dolby_vision=vision,

@@ -178,9 +178,9 @@ def _reach(matrix: Tensor) -> float:
     Only the side towards black is measured.
     """
     corners = torch.tensor([[1.0, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 0], [0, 1, 1], [1, 0, 1]]).T
-    colours = matrix @ corners
-    luminance = (colours * torch.tensor(_LUMA).view(3, 1)).sum(0)
-    return float((1 - colours.amin(0) / luminance).max())
+    colors = matrix @ corners
+    luminance = (colors * torch.tensor(_LUMA).view(3, 1)).sum(0)
+    return float((1 - colors.amin(0) / luminance).max())
 
 
 def _to_xyz(primaries: int) -> Tensor:
@@ -188,8 +188,8 @@ def _to_xyz(primaries: int) -> Tensor:
 
     SMPTE RP 177.
     """
-    *colours, white = _POINTS[primaries]
-    columns = torch.tensor([[x, y, 1 - x - y] for x, y in colours], dtype=torch.float64).T
+    *colors, white = _POINTS[primaries]
+    columns = torch.tensor([[x, y, 1 - x - y] for x, y in colors], dtype=torch.float64).T
     gains: Tensor = torch.linalg.solve(columns, _white(white))
     return columns * gains
 

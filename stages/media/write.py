@@ -25,14 +25,14 @@ from numpy.typing import NDArray
 
 from stages import safe_files
 from stages.errors import DISK_FULL, UnlayerError
-from stages.media import colour
+from stages.media import frame_pixels
 from stages.media.audio import WRITE_ERRORS, audio_warning
 from stages.media.clip import AudioSpan, ClipInfo, Frames
-from stages.media.color_tags import BT709, UNSPECIFIED, ColorTags
+from stages.media.color_tags import BT709, UNSPECIFIED
 from stages.media.containers.base import Encoding
 from stages.media.formats import LayerFormat, encoding_for, output_colors
 from stages.media.mux import MuxedClip, VideoLabels
-from stages.media.picture_file import PATTERN, PictureFile, PictureSequence
+from stages.media.picture_file import PATTERN, PictureFile, PictureLabels, PictureSequence
 from stages.media.sniff import printable, reason
 from stages.media.timecode import advance
 from stages.media.tone import to_display, to_light
@@ -104,20 +104,23 @@ class LayerWriter:
             timecode = ""
             if info.timecode and first_frame is not None:
                 timecode = advance(info.timecode, first_frame, info.rate)
-            labels = VideoLabels(self._colors.tags, writes_hdr, timecode)
+            video_labels = VideoLabels(self._colors.tags, writes_hdr, timecode)
             self._sink = MuxedClip(
-                self._temporary, info, self._encoding, labels, self._time_base, self.warnings
+                self._temporary, info, self._encoding, video_labels, self._time_base, self.warnings
             )
         else:
-            color = ColorTags() if data else info.color
-            icc = None if data else info.icc
+            labels = PictureLabels(dpi=info.dpi)
+            if not data:
+                # A block is of one photograph, not of all frames.
+                exif = None if self._encoding.sequence else info.exif
+                labels = PictureLabels(info.color, info.icc, exif, info.dpi)
             if self._encoding.sequence:
                 self._sink = PictureSequence(
-                    self._temporary, self._encoding, color, icc, first_frame or 0
+                    self._temporary, self._encoding, labels, first_frame or 0
                 )
             else:
-                self._sink = PictureFile(self._temporary, self._encoding, color, icc)
-            self._warn_of_lost_labels(color, icc)
+                self._sink = PictureFile(self._temporary, self._encoding, labels)
+            self._warn_of_lost_labels(labels)
         self._first_time: Fraction | None = None
         self._held: tuple[VideoFrame, Fraction] | None = None
         self._interval = 1 / info.rate
@@ -205,7 +208,9 @@ class LayerWriter:
         top = 2**encoding.bits - 1
         if encoding.yuv:
             chroma = next(name for name in ("444", "422", "420") if name in encoding.pixel_format)
-            planes = colour.yuv_planes(pixels[0, :3], encoding.bits, chroma, self._colors.tags[2])
+            planes = frame_pixels.yuv_planes(
+                pixels[0, :3], encoding.bits, chroma, self._colors.tags[2]
+            )
             if self._alpha:
                 planes.append(
                     (pixels[0, 3] * top).round().clamp(0, top).numpy().astype(planes[0].dtype)
@@ -247,12 +252,12 @@ class LayerWriter:
             raise ValueError("no frame was written")
         self._encode(*self._held)
         for missing in self._sink.finish():
-            self.warnings.append(f"{self.path.name}: {missing} could not be written into the file")
+            self.warnings.append(f"{missing} could not be written into the file")
         if self._encoding.sequence:
             if not self._is_even:
                 self.warnings.append(
-                    f"{self.path.name}: its frames are not evenly spaced in time, and numbered "
-                    "pictures do not keep their times"
+                    "its frames are not evenly spaced in time, and numbered pictures do not keep "
+                    "their times"
                 )
             self._write_sounds()
             # A folder can only take the name of an empty one.
@@ -273,25 +278,27 @@ class LayerWriter:
                 raise
             self.warnings.append(audio_warning(self._beside.path, error))
 
-    def _warn_of_lost_labels(self, color: ColorTags, icc: bytes | None) -> None:
+    def _warn_of_lost_labels(self, labels: PictureLabels) -> None:
         """Warn of what picture files cannot say about their pictures."""
-        info = self.info
+        info, color = self.info, labels.color
         title = self._encoding.container.title
         if info.pixel_aspect != 1 and self._encoding.sequence:
             self.warnings.append(
-                f"{self.path.name}: {title} files do not keep the pixel aspect ratio of "
-                f"{info.pixel_aspect}"
+                f"{title} files do not keep the pixel aspect ratio of {info.pixel_aspect}"
             )
         is_usual = color.primaries in (BT709, UNSPECIFIED) and color.transfer in (
             BT709,
             UNSPECIFIED,
             _SRGB,
         )
-        says_colors = self._encoding.container.file_type.colors or icc is not None
+        is_photograph = labels.exif is not None or labels.dpi is not None
+        if is_photograph and not self._encoding.container.file_type.photo_labels:
+            self.warnings.append(f"{title} files do not keep the EXIF data and the resolution")
+        says_colors = self._encoding.container.file_type.colors or labels.icc is not None
         if not says_colors and not is_usual:
             self.warnings.append(
-                f"{self.path.name}: {title} files cannot say that their colours are "
-                f"{color.describe()}; set it in the program that reads them"
+                f"{title} files cannot say that their colours are {color.describe()}; set it in "
+                "the program that reads them"
             )
 
     @contextlib.contextmanager

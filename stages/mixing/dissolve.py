@@ -1,4 +1,4 @@
-"""What the two cross-dissolves have in common: how they distribute a residual by trust."""
+"""Distribute a residual by trust: the base of both cross-dissolves."""
 
 from __future__ import annotations
 

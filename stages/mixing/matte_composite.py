@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from stages.mixing.blend import blend
 from stages.mixing.forward_model import ForwardModel, Pair
 
 
@@ -22,7 +23,7 @@ class MatteComposite(ForwardModel):
 
     def mix(self, first: Tensor, second: Tensor) -> Tensor:
         """Return ``m F + (1 - m) B``."""
-        return self.matte * second + (1 - self.matte) * first
+        return blend(first, second, self.matte)
 
     def residual(self, frame: Tensor, first: Tensor, second: Tensor) -> Tensor:
         """Return ``I - m F - (1 - m) B``."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from stages.mixing.blend import blend
 from stages.mixing.forward_model import ForwardModel, Pair
 
 MOST_OPAQUE = 0.97
@@ -27,7 +28,7 @@ class WatermarkComposite(ForwardModel):
 
     def mix(self, first: Tensor, second: Tensor) -> Tensor:
         """Return ``m W + (1 - m) C``."""
-        return self.matte * second + (1 - self.matte) * first
+        return blend(first, second, self.matte)
 
     def distribute_residual(self, frame: Tensor, first: Tensor, second: Tensor) -> Pair:
         """Return ``C = (I - m W) / (1 - m)``, and the mark as it is.

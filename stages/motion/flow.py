@@ -134,16 +134,16 @@ def box(picture: Tensor, radius: int) -> Tensor:
     return functional.avg_pool2d(padded, 2 * radius + 1, 1)
 
 
-def _grey(frame: Tensor) -> NDArray[np.uint8]:
+def _gray(frame: Tensor) -> NDArray[np.uint8]:
     """Return a frame ``(3, H, W)`` as 8-bit grey, padded to the least size that DIS accepts."""
     red, green, blue = frame.clamp(0, 1)
     luma = LUMA[0] * red + LUMA[1] * green + LUMA[2] * blue
-    grey: NDArray[np.uint8] = (255 * luma).round().to("cpu", torch.uint8).numpy()
-    height, width = grey.shape
+    gray: NDArray[np.uint8] = (255 * luma).round().to("cpu", torch.uint8).numpy()
+    height, width = gray.shape
     if min(height, width) < _LEAST_SIDE:
         edges = (0, max(0, _LEAST_SIDE - height), 0, max(0, _LEAST_SIDE - width))
-        grey = np.asarray(cv2.copyMakeBorder(grey, *edges, cv2.BORDER_REPLICATE), np.uint8)
-    return grey
+        gray = np.asarray(cv2.copyMakeBorder(gray, *edges, cv2.BORDER_REPLICATE), np.uint8)
+    return gray
 
 
 def _dis(target: NDArray[np.uint8], source: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -163,8 +163,8 @@ def flows(frames: Tensor, pairs: Iterable[Pair]) -> Mapping[Pair, Tensor]:
     wanted = sorted(set(pairs))
     height, width = frames.shape[-2:]
     used = sorted({index for pair in wanted for index in pair})
-    greys = {index: _grey(frames[index]) for index in used}
-    found = side_by_side(lambda pair: _dis(greys[pair[0]], greys[pair[1]]), wanted)
+    grays = {index: _gray(frames[index]) for index in used}
+    found = side_by_side(lambda pair: _dis(grays[pair[0]], grays[pair[1]]), wanted)
     cut = [np.ascontiguousarray(flow[:height, :width].transpose(2, 0, 1)) for flow in found]
     return {
         pair: torch.from_numpy(flow).to(frames.device)

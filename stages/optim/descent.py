@@ -46,7 +46,7 @@ the work is only queued, so that the GPU never waits for the program.
 """
 
 BOLDNESS_FACTOR = 1 / 3
-"""What the learning rate is multiplied with after each divergence."""
+"""Factor of the learning rate after each divergence."""
 
 
 @dataclass(frozen=True)
@@ -87,10 +87,10 @@ class DivergenceGuard:
     values: all tensors that a step changes, buffers included. name: of the fit, for the message.
     """
 
-    def __init__(self, values: Sequence[Tensor], optimiser: Adam, name: str) -> None:
+    def __init__(self, values: Sequence[Tensor], optimizer: Adam, name: str) -> None:
         self.boldness = 1.0
         self._values = values
-        self._optimiser = optimiser
+        self._optimizer = optimizer
         self._name = name
         self._failures = 0
         self._good = [value.detach().clone() for value in values]
@@ -130,7 +130,7 @@ class DivergenceGuard:
     def _restore(self) -> None:
         for value, good in zip(self._values, self._good, strict=True):
             value.copy_(good)
-        self._optimiser.state.clear()
+        self._optimizer.state.clear()
 
 
 def _numbers(losses: Losses) -> dict[str, float]:
@@ -159,7 +159,7 @@ class Descent:
     ) -> None:
         self.groups = groups
         self.name = name
-        self.optimiser = Adam(
+        self.optimizer = Adam(
             [{"params": list(group.tensors), "lr": group.rate(0.0)} for group in groups],
             betas=betas,
             fused=fused,
@@ -180,20 +180,20 @@ class Descent:
 
         Raises FitError where the fit diverges for the third time.
         """
-        guard = DivergenceGuard(self._values, self.optimiser, self.name)
+        guard = DivergenceGuard(self._values, self.optimizer, self.name)
         wait = 1 if all(value.device.type == "cpu" for value in self._values) else WAIT_STEPS
         for step in range(steps):
             progress = step / steps
-            for settings, group in zip(self.optimiser.param_groups, self.groups, strict=True):
+            for settings, group in zip(self.optimizer.param_groups, self.groups, strict=True):
                 settings["lr"] = guard.boldness * group.rate(progress)
             losses = evaluate(step, {name: weight(progress) for name, weight in weights.items()})
             look = step % wait == 0 or step == steps - 1
             named = _numbers(losses) if look else {}
             if look and not guard.accepts(named["total"], step, steps):
                 continue
-            self.optimiser.zero_grad()
+            self.optimizer.zero_grad()
             torch.autograd.backward(losses.total)
-            self.optimiser.step()
+            self.optimizer.step()
             if look and on_step is not None:
                 on_step((step + 1) / steps, named)
         guard.finish()

@@ -45,7 +45,7 @@ class FitState:
     """
 
     module: dict[str, Any]
-    optimiser: dict[str, Any]
+    optimizer: dict[str, Any]
     steps: int
 
 
@@ -131,7 +131,7 @@ def fit(
         descent.run(evaluate, weights, plan.steps, on_step)
     return FitState(
         copy.deepcopy(module.state_dict()),
-        copy.deepcopy(descent.optimiser.state_dict()),
+        copy.deepcopy(descent.optimizer.state_dict()),
         done + plan.steps,
     )
 
@@ -168,5 +168,5 @@ def _descent(module: nn.Module, plan: FitPlan) -> Descent:
     if plan.start is not None:
         module.load_state_dict(plan.start.module)
         # A copy, because the optimiser works on what it is given.
-        descent.optimiser.load_state_dict(copy.deepcopy(plan.start.optimiser))
+        descent.optimizer.load_state_dict(copy.deepcopy(plan.start.optimizer))
     return descent

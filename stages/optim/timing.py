@@ -52,7 +52,7 @@ def seconds_of(work: Callable[[], object]) -> float:
     """Return the seconds that ``work`` takes, with what it leaves a GPU to do."""
     began = time.monotonic()
     work()
-    if torch.cuda.is_initialized():
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         torch.cuda.synchronize()
     return time.monotonic() - began
 

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from stages.context import Note, SeparationContext, notes_where
 from stages.mixing.psnr import psnr_of
+from stages.optim.budget import COUNTED_STEPS
 from stages.optim.fit import Draw, FitPlan, FitState, OnStep, fit
 from stages.optim.losses import Schedule
 from stages.optim.timing import steps_within
@@ -33,9 +34,6 @@ NO_SNAPSHOT = -1.0
 
 CHECK = 25
 """Steps between two looks at whether a fit may end early."""
-
-BUDGET_PART = 0.95
-"""Part of a time budget that the steps may use. What follows them takes a few seconds at most."""
 
 SHORTENED = (
     "the published fit of {frames} was shortened by {max_seconds}, so the layers are not what the "
@@ -210,7 +208,7 @@ def planned_steps(work: Callable[[int], object], whole: int, context: Separation
     if budget is None:
         return whole
     return context.checkpoints.compute_and_save(
-        "steps", lambda: steps_within(work, BUDGET_PART * budget, whole)
+        "steps", lambda: steps_within(work, COUNTED_STEPS * budget, whole)
     )
 
 

@@ -44,8 +44,8 @@ JITTER = 1 / 30
 """Standard deviation of what each step adds to the inputs of J and A."""
 
 RADIUS, EDGES, THIN = 50, 1e-4, 0.1
-"""Of the guided filter: radius in pixels of the fitted picture, variance of edges to ignore, and
-least transmission."""
+"""The guided filter's radius in pixels of the fitted picture, the variance of edges that it
+ignores, and the least transmission."""
 
 PATCH = 15
 """Side of a patch of the dark channel, in pixels (He et al., CVPR 2009)."""

@@ -23,12 +23,12 @@ def blur_loss(picture: Tensor) -> Tensor:
 
     picture: ``(B, C, H, W)``; grey is the mean of its channels.
     """
-    grey = picture.mean(1, keepdim=True)
+    gray = picture.mean(1, keepdim=True)
     shortest = min(BLUR_SIDE, *picture.shape[-2:])
     side = shortest - 1 + shortest % 2
     margin = side // 2
-    middle = grey[..., margin : grey.shape[-2] - margin, margin : grey.shape[-1] - margin]
-    return F.mse_loss(middle, F.avg_pool2d(grey, side, 1))
+    middle = gray[..., margin : gray.shape[-2] - margin, margin : gray.shape[-1] - margin]
+    return F.mse_loss(middle, F.avg_pool2d(gray, side, 1))
 
 
 def hinted_error(layer: Tensor, target: Tensor, hint: Tensor) -> Tensor:

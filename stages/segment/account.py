@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from torch import Tensor
 
-from stages.context import Note, notes_where
+from stages.context import Note, SeparationContext, notes_where
+
+HintedSide = Literal["foreground", "background"] | None
+"""The side that the user marked, or ``None`` for neither."""
 
 OPAQUE = 0.95
 """Matte above which a pixel shows the foreground alone."""
@@ -30,15 +35,25 @@ def background_shares(matte: Tensor, missing: Tensor) -> dict[str, float]:
     return {"explained": covered - invented, "invented": invented, "untouched": 1 - covered}
 
 
-def matte_notes(matte: Tensor, *, moving: bool, hinted: bool) -> tuple[Note, ...]:
+def hinted_side(context: SeparationContext) -> HintedSide:
+    """Return the side that the user's hints mark; the foreground where they mark both."""
+    if context.hint is not None or any(region.foreground for region in context.hint_regions):
+        return "foreground"
+    return "background" if context.hint_regions else None
+
+
+def matte_notes(matte: Tensor, *, moving: bool, hinted: HintedSide) -> tuple[Note, ...]:
     """Return notes about frames without a foreground and about frames without a background.
 
     matte: ``(T, 1, H, W)`` in [0, 1].
-    moving: the foreground was found by its motion. hinted: the user marked it.
+    moving: the foreground was found by its motion. hinted: the side that the user marked.
     """
     nothing = "nothing that stands out was found"
     advice = "mark the thing in white on black and give that picture as {hint}"
-    if hinted:
+    if hinted == "background":
+        nothing = "nothing was found that stands out from what {hint_background} marks"
+        advice = "mark the thing, too, with {hint}"
+    elif hinted == "foreground":
         nothing = "nothing that {hint} marks was found"
         advice = "draw the mark over the whole thing"
     elif moving:

@@ -22,7 +22,7 @@ from stages.optim.fit import FitPlan, OnStep
 from stages.published.fit import planned_steps, shortened_notes
 from stages.published.networks import FULL_PIXELS
 from stages.published.segmentation import STAGE_STEPS, fit_segmentation
-from stages.segment.account import OPAQUE, background_shares, matte_notes
+from stages.segment.account import OPAQUE, background_shares, hinted_side, matte_notes
 from stages.segment.background import complete, push_pull
 from stages.segment.fit import SegmentEvidence, Segments, fit_segments
 
@@ -51,7 +51,7 @@ class HintMasks:
     @classmethod
     def drawn(cls, context: SeparationContext, count: int) -> HintMasks:
         """Return what the user marked in a window of ``count`` frames."""
-        regions = [region for region in context.marks if not region.foreground]
+        regions = [region for region in context.hint_regions if not region.foreground]
         if not regions:
             return cls(context.hint)
         background = torch.zeros(count, 1, *regions[0].pixels.shape)
@@ -121,7 +121,7 @@ def separate_alone(
         **figures,
         **background_shares(matte, hidden),
     }
-    notes: tuple[Note, ...] = matte_notes(matte, moving=False, hinted=context.hint is not None)
+    notes: tuple[Note, ...] = matte_notes(matte, moving=False, hinted=hinted_side(context))
     if published:
         whole = int(figures["whole_fit_steps"])
         notes = (*notes, *shortened_notes(int(figures["planned_steps"]), whole, len(frames)))

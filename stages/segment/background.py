@@ -187,8 +187,8 @@ def _collect(
         known = need[(found >= 0) & wanted[t].flatten()[need]]
         if len(known):
             share = 1 / (source[known] - t).float() ** 2
-            colours = read(frames, source[known], place[:, known])
-            total[t].view(3, -1)[:, known] += share * colours
+            colors = read(frames, source[known], place[:, known])
+            total[t].view(3, -1)[:, known] += share * colors
             weight[t].view(-1)[known] += share
 
 

@@ -118,7 +118,7 @@ class ThreeLayers(nn.Module):
         ]
 
 
-def neighbours(frames: int, batch: int) -> Draw:
+def neighbors(frames: int, batch: int) -> Draw:
     """Return a function that draws pairs of consecutive frames for the mask-consistency loss.
 
     frames: number of frames; a single one is drawn alone. batch: most frames of one draw.
@@ -174,7 +174,7 @@ def fit_segments(
         terms,
         WEIGHTS,
         plan,
-        frames=neighbours(len(known.frames), plan.batch),
+        frames=neighbors(len(known.frames), plan.batch),
         seed=seed,
         on_step=on_step,
     )

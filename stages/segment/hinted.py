@@ -140,9 +140,11 @@ def _regions_at(
 ) -> list[HintRegion]:
     """Return the regions for the frame at ``place`` in the window."""
     regions = [
-        region for region in context.marks if all_places or region.window_index in (None, place)
+        region
+        for region in context.hint_regions
+        if all_places or region.window_index in (None, place)
     ]
-    if regions or moving or context.hint is None or context.marks:
+    if regions or moving or context.hint is None or context.hint_regions:
         return regions
     # Callers of the stage may give the hint alone, as one picture or as one for each frame.
     drawn = context.hint[min(place, len(context.hint) - 1), 0] > DRAWN

@@ -21,13 +21,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from stages.context import BUDGET_PART, Separation, SeparationContext
+from stages.context import Separation, SeparationContext
 from stages.mixing.matte_composite import MatteComposite
 from stages.mixing.psnr import psnr_of
 from stages.motion.flow import resize, shrunk
+from stages.optim.budget import MEASURED_STAGES
 from stages.optim.fit import FitPlan, OnStep
 from stages.optim.timing import clocked, seconds_a_step
-from stages.segment.account import EMPTY, OPAQUE, background_shares, matte_notes
+from stages.segment.account import EMPTY, OPAQUE, background_shares, hinted_side, matte_notes
 from stages.segment.alone import HintMasks, separate_alone
 from stages.segment.background import Plate, complete, dilate, find_plate, margin_of, push_pull
 from stages.segment.behind import behind_odds
@@ -177,8 +178,7 @@ def separate(frames: Tensor, facts: SegmentSurvey, context: SeparationContext) -
         "background_unseen": float(missing.float().mean()),
         **background_shares(layers["matte"], missing),
     }
-    hinted = context.hint is not None or bool(context.marks)
-    notes = matte_notes(layers["matte"], moving=motion is not None, hinted=hinted)
+    notes = matte_notes(layers["matte"], moving=motion is not None, hinted=hinted_side(context))
     return Separation(layers, report=report, seconds=dict(seconds), notes=notes)
 
 
@@ -377,7 +377,7 @@ def _networks(
             fitted(1)  # the first call also probes the precision and allocates memory
             cost = seconds_a_step(fitted, 1, 6)
             # The steps after the networks take about as long as those before them.
-            left = BUDGET_PART * budget - 2 * (time.monotonic() - began)
+            left = MEASURED_STAGES * budget - 2 * (time.monotonic() - began)
             # More steps than these cost most of the time and did not improve the matte.
             return max(1, min(STEPS["balanced"], int(left / cost)))
 

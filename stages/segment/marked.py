@@ -25,13 +25,13 @@ from stages.segment.votes import (
     SURE,
     blurred,
     guided_filter,
-    lab_colours,
-    spread_colours,
+    lab_colors,
+    spread_colors,
 )
 
 # The constants below were chosen on the development footage.
 TURNS = 5  # times that the colours are learnt and the picture is cut
-COLOUR_BINS = 44  # of L, a and b each; a shadow on water differs little from a dark bird
+COLOR_BINS = 44  # of L, a and b each; a shadow on water differs little from a dark bird
 LOCAL_BINS = (10, 8, 6, 12, 7)
 """Bins of L, a, b, x and y of the local densities."""
 LOCAL_SHARE = 0.5  # weight of the local log-odds; the picture's have 1
@@ -53,10 +53,10 @@ def cut_out(picture: Tensor, known: RegionEvidence) -> Tensor:
     picture: ``(3, h, w)`` in [0, 1]. known: what the user's regions say, at this size.
     """
     height, width = known.prior.shape
-    looks = spread_colours(picture[None])
+    looks = spread_colors(picture[None])
     y = ((torch.arange(height) + 0.5) / height)[:, None].expand(1, height, width)
     x = ((torch.arange(width) + 0.5) / width).expand(1, height, width)
-    weights = edge_weights(lab_colours(picture[None])[0])
+    weights = edge_weights(lab_colors(picture[None])[0])
     base = known.prior + UNMARKED
     ours = torch.where(known.ours, 1.0, 0.0)
     if not bool(known.ours.any()):
@@ -65,9 +65,9 @@ def cut_out(picture: Tensor, known: RegionEvidence) -> Tensor:
     theirs = torch.where(known.ours | (known.prior > 0), 0.0, theirs)
     found = soft = base
     for turn in range(TURNS):
-        odds = base + colour_odds(looks, [COLOUR_BINS] * 3, ours, theirs, RARE)
+        odds = base + color_odds(looks, [COLOR_BINS] * 3, ours, theirs, RARE)
         if turn:
-            near = colour_odds([*looks, x, y], LOCAL_BINS, ours, theirs, LOCAL_RARE)
+            near = color_odds([*looks, x, y], LOCAL_BINS, ours, theirs, LOCAL_RARE)
             odds = odds + LOCAL_SHARE * near
         odds = guided_filter(odds[None, None], picture[None], EDGE_RADIUS, EDGE)[0, 0]
         odds = torch.where(known.ours, CERTAIN, torch.where(known.theirs, -CERTAIN, odds))
@@ -79,7 +79,7 @@ def cut_out(picture: Tensor, known: RegionEvidence) -> Tensor:
     return torch.where(found > 0.5, sure.clamp_min(0.1), sure.clamp_max(-0.1))
 
 
-def colour_odds(
+def color_odds(
     features: Sequence[Tensor], bins: Sequence[int], ours: Tensor, theirs: Tensor, rare: float
 ) -> Tensor:
     """Return the log-ratio ``(h, w)`` of two densities at each pixel's own features.

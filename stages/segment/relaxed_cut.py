@@ -16,7 +16,7 @@ from torch import Tensor
 STEP = 0.25
 """Size of primal and dual steps: the operator's squared norm is at most 16 with 8 neighbours."""
 ITERATIONS = 100  # by then nearly all pixels are at 0 or 1
-NEIGHBOURS = ((0, 1), (1, 0), (1, 1), (1, -1))
+NEIGHBORS = ((0, 1), (1, 0), (1, 1), (1, -1))
 """Row and column offsets of half of the neighbours; the other half are their opposites."""
 CONTRAST = 2.0
 """Squared difference at which an edge's weight falls to 1/e, in mean squared differences (Boykov
@@ -26,21 +26,21 @@ LEAST_EDGE = 0.05
 development footage."""
 
 
-def edge_weights(colours: Tensor) -> list[Tensor]:
-    """Return the weight of each pair of neighbours, one tensor for each of :data:`NEIGHBOURS`.
+def edge_weights(colors: Tensor) -> list[Tensor]:
+    """Return the weight of each pair of neighbours, one tensor for each of :data:`NEIGHBORS`.
 
     ``exp(-|c_i - c_j|² / (2 · mean))`` plus a constant, over the neighbours' distance (Boykov and
-    Jolly 2001). colours: ``(C, h, w)``, such as CIE Lab.
+    Jolly 2001). colors: ``(C, h, w)``, such as CIE Lab.
     """
     squares = []
-    for offset in NEIGHBOURS:
-        first, second = _pairs(colours, offset)
+    for offset in NEIGHBORS:
+        first, second = _pairs(colors, offset)
         squares.append(((first - second) ** 2).sum(0))
     total = sum(float(each.sum()) for each in squares)
     mean = total / max(1, sum(each.numel() for each in squares)) + 1e-6
     return [
         (torch.exp(-each / (CONTRAST * mean)) + LEAST_EDGE) / math.hypot(*offset)
-        for offset, each in zip(NEIGHBOURS, squares, strict=True)
+        for offset, each in zip(NEIGHBORS, squares, strict=True)
     ]
 
 
@@ -56,7 +56,7 @@ def relaxed_cut(log_odds: Tensor, weights: list[Tensor], data_weight: float) -> 
     data_step = STEP * data_weight * log_odds
     for _ in range(ITERATIONS):
         divergence = torch.zeros_like(u)
-        for offset, weight, dual in zip(NEIGHBOURS, weights, duals, strict=True):
+        for offset, weight, dual in zip(NEIGHBORS, weights, duals, strict=True):
             first, second = _pairs(u_extrapolated, offset)
             dual.add_(second - first, alpha=STEP)
             torch.minimum(torch.maximum(dual, -weight), weight, out=dual)

@@ -41,7 +41,7 @@ widths, one pair for each sample distance."""
 
 
 @dataclass(frozen=True)
-class ColourMixture:
+class ColorMixture:
     """Hold the mixture that explains each of n pixels best.
 
     foreground, background: colours ``(3, n)`` in [0, 1]. error: RGB distance left, ``(n,)``.
@@ -81,7 +81,7 @@ def _softened(
     if not all(bool(each.any()) for each in (certain_foreground, certain_background, band)):
         return matte
     rows, columns = band.nonzero(as_tuple=True)
-    colours = frame[:, rows, columns]
+    colors = frame[:, rows, columns]
     foreground_samples = _samples(frame, certain_foreground, rows, columns, width)
     background_samples = _samples(frame, certain_background, rows, columns, width)
     # The object is thinner than the band where the nearest certain colour is another part's.
@@ -89,10 +89,10 @@ def _softened(
     # What other frames show at this very place is the best guess of the background.
     cost = torch.where(missing[0, rows, columns], torch.inf, 0.0)
     background_samples.append((revealed[:, rows, columns], cost))
-    mixture = _best_pair(colours, foreground_samples, background_samples)
+    mixture = _best_pair(colors, foreground_samples, background_samples)
     alpha = matte[0, rows, columns]
     evidence, noise, change = _change_of_alpha(
-        colours, alpha, mixture, foreground_samples, background_samples
+        colors, alpha, mixture, foreground_samples, background_samples
     )
     mean = _means_in_band(torch.stack([evidence, noise]), band)
     gain = (1 - NOISE_FACTOR * mean[1] / mean[0].clamp_min(1e-9)).clamp(0, 1)
@@ -106,21 +106,21 @@ def _softened(
 
 
 def _change_of_alpha(
-    colours: Tensor,
+    colors: Tensor,
     alpha: Tensor,
-    mixture: ColourMixture,
+    mixture: ColorMixture,
     foreground_samples: Samples,
     background_samples: Samples,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return evidence, noise and the change of alpha that the mixture asks for, each ``(n,)``.
 
     Evidence and noise are squared RGB distances. The change is in [-1, 1].
-    colours: of the band's n pixels, ``(3, n)``. alpha: of these pixels, in [0, 1].
+    colors: of the band's n pixels, ``(3, n)``. alpha: of these pixels, in [0, 1].
     """
     difference = mixture.foreground - mixture.background
     length = difference.norm(dim=0).clamp_min(1e-3)
     direction = difference / length
-    along = ((colours - mixture.background) * direction).sum(0)
+    along = ((colors - mixture.background) * direction).sum(0)
     change = (along / length).clamp(0, 1) - alpha
     # Texture makes a pure pixel look mixed: its spread along the same direction is noise.
     foreground_spread = _spread(foreground_samples, mixture.foreground, direction)
@@ -134,7 +134,7 @@ def _spread(samples: Samples, chosen: Tensor, direction: Tensor) -> Tensor:
 
     chosen: colours ``(3, n)``. direction: unit vectors ``(3, n)`` along which distance counts.
     """
-    squares = [((colours - chosen) * direction).sum(0) ** 2 for colours, _ in samples]
+    squares = [((colors - chosen) * direction).sum(0) ** 2 for colors, _ in samples]
     return torch.stack(squares).mean(0)
 
 
@@ -151,20 +151,20 @@ def _means_in_band(values: Tensor, band: Tensor) -> Tensor:
 
 
 def _best_pair(
-    colours: Tensor, foreground_samples: Samples, background_samples: Samples
-) -> ColourMixture:
+    colors: Tensor, foreground_samples: Samples, background_samples: Samples
+) -> ColorMixture:
     """Return the foreground and background that mix best to the colours.
 
-    colours: of n pixels, ``(3, n)`` in [0, 1].
+    colors: of n pixels, ``(3, n)`` in [0, 1].
     """
-    lowest = torch.full_like(colours[0], torch.inf)
-    best = [torch.zeros_like(colours), torch.zeros_like(colours), torch.zeros_like(lowest)]
+    lowest = torch.full_like(colors[0], torch.inf)
+    best = [torch.zeros_like(colors), torch.zeros_like(colors), torch.zeros_like(lowest)]
     for foreground, foreground_distance in foreground_samples:
         for background, background_distance in background_samples:
             difference = foreground - background
             squared = (difference**2).sum(0).clamp_min(1e-6)
-            alpha = (((colours - background) * difference).sum(0) / squared).clamp(0, 1)
-            error = (colours - background - alpha * difference).norm(dim=0)
+            alpha = (((colors - background) * difference).sum(0) / squared).clamp(0, 1)
+            error = (colors - background - alpha * difference).norm(dim=0)
             cost = error + DISTANCE_COST * (foreground_distance + background_distance)
             is_better = cost < lowest
             lowest = torch.where(is_better, cost, lowest)
@@ -172,7 +172,7 @@ def _best_pair(
                 torch.where(is_better, new, old)
                 for new, old in zip((foreground, background, error), best, strict=True)
             ]
-    return ColourMixture(*best)
+    return ColorMixture(*best)
 
 
 def _samples(frame: Tensor, certain: Tensor, rows: Tensor, columns: Tensor, width: int) -> Samples:

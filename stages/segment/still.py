@@ -11,10 +11,10 @@ from torch import Tensor
 from stages.motion.flow import box
 from stages.segment.background import Plate
 from stages.segment.motion import border_distance, places
-from stages.segment.votes import SURE, lab_colours, otsu, running_median
+from stages.segment.votes import SURE, lab_colors, otsu, running_median
 
-CENTRE = 0.45  # spread of a foreground's expected place around the middle, in half widths
-CENTRE_ODDS = 1.0  # most log-odds by place
+CENTER = 0.45  # spread of a foreground's expected place around the middle, in half widths
+CENTER_ODDS = 1.0  # most log-odds by place
 CONTRAST = 3.0  # steepness of the log-odds over the logarithm of speed or contrast
 RIM = 0.06  # part of the side that is the border
 LOW, HIGH = 0.8, 1.6
@@ -88,17 +88,17 @@ def saliency_odds(pictures: Tensor) -> Tensor:
     """
     height, width = pictures.shape[-2:]
     x, y = places((height, width))
-    middle = torch.exp(-0.5 * ((x / CENTRE) ** 2 + (y * width / height / CENTRE) ** 2)).float()
+    middle = torch.exp(-0.5 * ((x / CENTER) ** 2 + (y * width / height / CENTER) ** 2)).float()
     rows, columns = max(1, round(RIM * height)), max(1, round(RIM * width))
     found = []
-    for colours in lab_colours(pictures):
+    for colors in lab_colors(pictures):
         sides = (
-            colours[:, :rows],
-            colours[:, -rows:],
-            colours[:, :, :columns],
-            colours[:, :, -columns:],
+            colors[:, :rows],
+            colors[:, -rows:],
+            colors[:, :, :columns],
+            colors[:, :, -columns:],
         )
-        distances = torch.stack([_distance(colours, side.flatten(1)) for side in sides])
+        distances = torch.stack([_distance(colors, side.flatten(1)) for side in sides])
         contrast = (distances.sum(0) - distances.amin(0)) / 3
         contrast = box(contrast[None, None], max(1, width // 100))[0, 0]
         # In a plain picture, place alone must not make a foreground.
@@ -108,21 +108,21 @@ def saliency_odds(pictures: Tensor) -> Tensor:
         found.append(
             (
                 _steep(contrast / max(otsu(contrast), 1e-3))
-                + CENTRE_ODDS * (2 * middle - 1).to(contrast)
+                + CENTER_ODDS * (2 * middle - 1).to(contrast)
             ).clamp(-SURE, SURE)
         )
     return torch.stack(found)
 
 
-def _distance(colours: Tensor, side: Tensor) -> Tensor:
+def _distance(colors: Tensor, side: Tensor) -> Tensor:
     """Return the Mahalanobis distance ``(h, w)`` of colours ``(3, h, w)`` to those of a side."""
     mean = side.mean(1)
     away = side - mean[:, None]
     # A difference of 5 in L, a or b is no contrast: 25 is its square.
     covariance = away @ away.T / side.shape[1] + 25 * torch.eye(3).to(side)
-    offset = colours.flatten(1) - mean[:, None]
+    offset = colors.flatten(1) - mean[:, None]
     squared: Tensor = (offset * torch.linalg.solve(covariance, offset)).sum(0)
-    return squared.clamp_min(0).sqrt().view(colours.shape[1:])
+    return squared.clamp_min(0).sqrt().view(colors.shape[1:])
 
 
 def hint_odds(hint: Tensor, size: tuple[int, int]) -> Tensor:

@@ -23,7 +23,7 @@ from stages.segment.motion import WindowMotion, border_distance
 TURNS = 4  # rounds of votes
 SURE = 3.0  # most log-odds by motion
 VOTE = 4.0  # most log-odds by votes
-COLOUR_SHARE = 0.7  # weight of the votes by colour; the motion's own log-odds have 1
+COLOR_SHARE = 0.7  # weight of the votes by colour; the motion's own log-odds have 1
 MOTION_SHARE = 0.5  # weight of the votes by motion
 RARE = 0.02  # added to both sides' votes, so that a few votes decide nothing
 BORDER = 12.0  # weight of the picture's border as background, in votes of a sure pixel
@@ -39,7 +39,7 @@ LOCAL_BINS, LOCAL_FRAMES_PER_BIN = (20, 12), 4
 """Bins across and down the picture, and frames a bin, of the local votes."""
 LOCAL_SHARE = 0.5  # weight of the local votes; the log-odds that they start from have 1
 
-COLOUR_BINS = 16  # of L, a and b each
+COLOR_BINS = 16  # of L, a and b each
 PLACE_BINS = 14  # of x and y each, beside colour
 SPEED_BINS = 16  # of the motion's x and y each
 SPEED_PLACE_BINS = 10  # of x and y each, beside motion
@@ -65,16 +65,16 @@ def vote(
     """
     count, _, height, width = frames.shape
     matte, trust = torch.sigmoid(odds), (odds.abs() - 0.5).clamp_min(0) / (SURE - 0.5)
-    looks = spread_colours(frames)
+    looks = spread_colors(frames)
     edge = border * torch.exp(-border_distance((height, width)) / BORDER_REACH).to(frames)
     now = odds
     for _ in range(turns):
         place = _places(matte)
         ours, theirs = (trust * matte).flatten(), ((trust + edge) * (1 - matte)).flatten()
-        found = _odds(looks + place, [COLOUR_BINS] * 3 + [PLACE_BINS] * 2, ours, theirs).view_as(
+        found = _odds(looks + place, [COLOR_BINS] * 3 + [PLACE_BINS] * 2, ours, theirs).view_as(
             odds
         )
-        now = odds + COLOUR_SHARE * found + ASSIST
+        now = odds + COLOR_SHARE * found + ASSIST
         if motion is not None:
             speeds = [
                 torch.tanh(motion.residual[:, axis] / (3 * unit.view(-1, 1, 1))) / 2 + 0.5
@@ -104,11 +104,11 @@ def local_vote(frames: Tensor, odds: Tensor) -> Tensor:
     count, _, height, width = frames.shape
     y, x, when = ((torch.arange(size).to(frames) + 0.5) / size for size in (height, width, count))
     places = [axis.expand_as(odds) for axis in (x, y[:, None], when[:, None, None])]
-    bins = [COLOUR_BINS] * 3 + [*LOCAL_BINS, max(1, count // LOCAL_FRAMES_PER_BIN)]
+    bins = [COLOR_BINS] * 3 + [*LOCAL_BINS, max(1, count // LOCAL_FRAMES_PER_BIN)]
     matte = torch.sigmoid(odds)
     trust = (2 * matte - 1).abs()
     near = _odds(
-        [*spread_colours(frames), *places],
+        [*spread_colors(frames), *places],
         bins,
         (trust * matte).flatten(),
         (trust * (1 - matte)).flatten(),
@@ -149,9 +149,9 @@ def blurred(grid: Tensor) -> Tensor:
     return grid
 
 
-def spread_colours(frames: Tensor) -> list[Tensor]:
+def spread_colors(frames: Tensor) -> list[Tensor]:
     """Return L, a and b ``(T, h, w)`` of ``frames`` ``(T, 3, h, w)``, stretched to [0, 1]."""
-    lab = lab_colours(frames)
+    lab = lab_colors(frames)
     spread = []
     for axis, least in enumerate((20.0, 30.0, 30.0)):
         low, high = np.quantile(lab[:, axis].cpu().numpy(), [0.005, 0.995])
@@ -160,7 +160,7 @@ def spread_colours(frames: Tensor) -> list[Tensor]:
     return spread
 
 
-def lab_colours(frames: Tensor) -> Tensor:
+def lab_colors(frames: Tensor) -> Tensor:
     """Convert ``frames`` ``(T, 3, h, w)`` in [0, 1] to CIE L (0 to 100), a and b."""
     pictures = [
         cv2.cvtColor(np.ascontiguousarray(frame.permute(1, 2, 0).cpu().numpy()), cv2.COLOR_RGB2LAB)
@@ -178,10 +178,10 @@ def _places(matte: Tensor) -> list[Tensor]:
     mass = weight.sum((1, 2))
     sizes = strong.sum((1, 2)).clamp_min(LEAST_AREA * height * width).sqrt()
     size = running_median(sizes, 2).view(-1, 1, 1)
-    centres = [((weight * axis).sum((1, 2)) / mass).view(-1, 1, 1) for axis in (x, y)]
+    centers = [((weight * axis).sum((1, 2)) / mass).view(-1, 1, 1) for axis in (x, y)]
     return [
-        (torch.tanh((axis - centre) / (SPREAD * size)) / 2 + 0.5).expand_as(matte)
-        for axis, centre in zip((x, y), centres, strict=True)
+        (torch.tanh((axis - center) / (SPREAD * size)) / 2 + 0.5).expand_as(matte)
+        for axis, center in zip((x, y), centers, strict=True)
     ]
 
 
@@ -201,12 +201,12 @@ def otsu(values: Tensor, bins: int = 256) -> float:
     if high - low < 1e-9:
         return high
     counts, edges = np.histogram(values.cpu().numpy().ravel(), bins)
-    centres = (edges[1:] + edges[:-1]) / 2
-    below, sums = np.cumsum(counts), np.cumsum(counts * centres)
+    centers = (edges[1:] + edges[:-1]) / 2
+    below, sums = np.cumsum(counts), np.cumsum(counts * centers)
     between = (sums[-1] / below[-1] * below - sums) ** 2 / np.maximum(
         below * (below[-1] - below), 1
     )
-    return float(centres[between[:-1].argmax()])
+    return float(centers[between[:-1].argmax()])
 
 
 def guided_lines(values: Tensor, guide: Tensor, radius: int, floor: float) -> tuple[Tensor, Tensor]:

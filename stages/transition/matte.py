@@ -47,7 +47,7 @@ class SoftEdge(torch.nn.Module):
 
     pattern: a name of :data:`stages.kinds.PATTERNS`.
     terms: a constant, which is not used, and the weights of the pattern's maps.
-    centre: in picture widths from the middle.
+    center: in picture widths from the middle.
     aspect: height / width of the picture.
     progress: of each frame, ``(n,)``, in the units of the order of change.
     soft: width of the edge in the same units.
@@ -57,7 +57,7 @@ class SoftEdge(torch.nn.Module):
         self,
         pattern: str,
         terms: tuple[float, ...],
-        centre: tuple[float, float],
+        center: tuple[float, float],
         aspect: float,
         progress: Tensor,
         soft: float,
@@ -65,7 +65,7 @@ class SoftEdge(torch.nn.Module):
         super().__init__()
         self.pattern, self.aspect = pattern, aspect
         self.slope = torch.nn.Parameter(torch.tensor(terms[1:], dtype=torch.float32))
-        self.centre = torch.nn.Parameter(torch.tensor(centre, dtype=torch.float32))
+        self.center = torch.nn.Parameter(torch.tensor(center, dtype=torch.float32))
         self.stretch = torch.nn.Parameter(torch.zeros(()))
         self.soft = torch.nn.Parameter(torch.tensor(soft).log())
         self.ease = torch.nn.Parameter(torch.zeros(()))
@@ -89,8 +89,8 @@ class SoftEdge(torch.nn.Module):
         """Return the order of change ``(H, W)``, in picture widths times the slope."""
         x, y = (torch.from_numpy(part).float() for part in pixel_places(height, width, self.aspect))
         pattern = PATTERNS[self.pattern]
-        if pattern.centred:
-            x, y = x - self.centre[0], (y - self.centre[1]) * self.stretch.exp()
+        if pattern.centered:
+            x, y = x - self.center[0], (y - self.center[1]) * self.stretch.exp()
         maps = pattern.order(x, y, self.aspect)
         return torch.stack(
             [slope * part for slope, part in zip(self.slope, maps, strict=True)]
@@ -166,7 +166,7 @@ def _first_guess(
     span = max(pattern.last - pattern.first, 1e-6)
     terms = (0.0, *(term / span for term in pattern.terms[1:]))
     edge = SoftEdge(
-        pattern.pattern, terms, pattern.centre, aspect, torch.zeros(len(small)), FIRST_SOFTNESS
+        pattern.pattern, terms, pattern.center, aspect, torch.zeros(len(small)), FIRST_SOFTNESS
     )
     with torch.no_grad():
         order = edge.order(small.shape[-2], small.shape[-1]).flatten()

@@ -13,11 +13,12 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from models.generator import NARROW_WIDTHS
-from stages.context import BUDGET_PART, FitSettings
+from stages.context import FitSettings
 from stages.mixing.mixture import Mixture, shrink
 from stages.motion.carry import carry, reaching
 from stages.motion.flow import flows, warp
 from stages.motion.links import DISTANCES
+from stages.optim.budget import MEASURED_STAGES
 from stages.optim.fit import FitPlan
 from stages.optim.threads import workers
 from stages.optim.timing import LEAST_STEP, seconds_a_step, seconds_of
@@ -142,7 +143,7 @@ def plans_for(
     began = time.monotonic()
     alone = PLANS[settings.preset].networks_alone
     costs = costs or Costs(mixture, settings, alone=alone)
-    left = BUDGET_PART * settings.max_seconds - (time.monotonic() - began)
+    left = MEASURED_STAGES * settings.max_seconds - (time.monotonic() - began)
     plans = []
     for count in counts:
         share = left * count / sum(counts)

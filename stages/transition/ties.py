@@ -20,7 +20,7 @@ MOST_TIES = 6
 CLEAN = (0, 2, 5)
 """Which clean frames come first, counted from the template away from the transition."""
 
-NEIGHBOURS = (1, 3, 6)
+NEIGHBORS = (1, 3, 6)
 """Distances of the frames that follow, those towards the template first."""
 
 COMPOSITIONS = 3
@@ -72,7 +72,7 @@ def tied_frames(mixture: Mixture, side: Side) -> list[list[int]]:
     lists = []
     for frame in range(mixture.first, mixture.last + 1):
         wanted = [template + away * back for back in CLEAN]
-        for distance in (*NEIGHBOURS, *range(1, len(mixture.frames))):
+        for distance in (*NEIGHBORS, *range(1, len(mixture.frames))):
             wanted += [frame + away * distance, frame - away * distance]
         lists.append(
             [other for other in dict.fromkeys(wanted) if other in visible and other != frame]

@@ -185,8 +185,10 @@ def _best(
 
 
 def distinct(guesses: list[LayerHomographies], size: tuple[int, int]) -> list[LayerHomographies]:
-    """Return the guesses without those that nearly equal an earlier one, in all frames and
-    layers."""
+    """Return the guesses without those that nearly equal an earlier one everywhere.
+
+    size: height and width of a frame, in pixels.
+    """
     kept: list[LayerHomographies] = []
     for guess in guesses:
         apart = [

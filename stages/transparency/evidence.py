@@ -32,7 +32,7 @@ FEWEST = 4
 ENOUGH = 2 * SPAN + 2
 """Frames from which evidence against a sum is trusted. In fewer, no frame left out has its full
 span of frames on both sides, and real sums were measured at -0.95 to +0.34."""
-CENTRES = 3
+CENTERS = 3
 """Number of frames of a long window that are left out, each in turn."""
 ITERATIONS = 6
 """Rounds of fitting one layer to what the other one leaves."""
@@ -90,7 +90,7 @@ def _left_out(count: int) -> list[int]:
     """Return the numbers of frames to leave out: inner ones, with frames on both sides."""
     if count <= 2 * SPAN + 1:
         return list(range(1, count - 1))
-    return [round(t) for t in np.linspace(SPAN, count - 1 - SPAN, CENTRES)]
+    return [round(t) for t in np.linspace(SPAN, count - 1 - SPAN, CENTERS)]
 
 
 def _details(frame: Tensor) -> Picture:

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from stages.context import Note, Separation, SeparationContext, notes_where
+from stages.mixing.blend import blend
 from stages.mixing.layer_sum import LayerSum
 from stages.mixing.light_dissolve import GAMMA
 from stages.mixing.psnr import psnr_of
@@ -240,7 +241,7 @@ def mixed(layers: Mapping[str, Tensor], report: Mapping[str, float], index: int 
     weight = report.get(f"weight_{index + 1}")
     if weight is None:
         return from_light(LayerSum().mix(one, other), space)
-    return from_light(weight * one + (1 - weight) * other, space)
+    return from_light(blend(other, one, weight), space)
 
 
 def _mixtures(light: Tensor) -> tuple[LayerPair, dict[str, float]]:

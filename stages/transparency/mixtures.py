@@ -90,8 +90,10 @@ class Ends:
 
 
 def fit_line(pictures: Tensor) -> Line:
-    """Fit the line of least squared distance to ``(K, 3, H, W)``: mean and first principal
-    component."""
+    """Fit the line of least squared distance to pictures ``(K, 3, H, W)``.
+
+    It goes through their mean along the first principal component.
+    """
     mean = pictures.mean(0)
     away = (pictures - mean).flatten(1).double()
     values, vectors = torch.linalg.eigh(away @ away.T / away.shape[1])
@@ -167,8 +169,10 @@ def _mean_log(near: Tensor, far: Tensor, beyond: float) -> Tensor:
 
 
 def _strong_gradients(ends: Tensor) -> Tensor:
-    """Return the strongest gradients of both ends, ``(2, n)``, at half the size to halve the
-    noise."""
+    """Return the strongest gradients of both ends, ``(2, n)``.
+
+    They are taken at half the size, which halves the noise.
+    """
     small = ends.double()
     if min(ends.shape[-2:]) >= 8:
         small = functional.avg_pool2d(small, 2)

@@ -100,8 +100,10 @@ class _Plane:
 
 
 def _rim(view: Homography, size: tuple[int, int]) -> Homography:
-    """Return where ``view`` puts the corners of a picture, ``(4, 2)``; themselves if out of
-    reach."""
+    """Return where ``view`` puts the corners of a picture, ``(4, 2)``.
+
+    The corners stay where they are if ``view`` puts one too far away.
+    """
     height, width = size
     rim = np.array([[0, 0, 1], [width, 0, 1], [0, height, 1], [width, height, 1]], np.float64)
     put = rim @ view.T
@@ -210,8 +212,10 @@ def cosine(progress: float) -> float:
 
 
 def _interpolation(used: list[int], count: int) -> Tensor:
-    """Return the matrix ``(count, len(used))`` that interpolates from the frames ``used`` to
-    all."""
+    """Return the matrix that interpolates from the frames ``used`` to all ``count`` frames.
+
+    Its shape is ``(count, len(used))``.
+    """
     x = np.interp(np.arange(count), used, np.arange(len(used)))
     low = np.minimum(x.astype(int), max(0, len(used) - 2))
     matrix = np.zeros((count, len(used)), np.float32)

@@ -37,7 +37,7 @@ Homography = NDArray[np.float64]
 Points = NDArray[np.float32]
 
 
-def grey(pictures: Tensor) -> list[NDArray[np.uint8]]:
+def gray(pictures: Tensor) -> list[NDArray[np.uint8]]:
     """Return ``(T, 3, H, W)`` as 8-bit grey pictures, brightened together to track dim layers."""
     light = pictures.mean(1)
     sample = light.flatten()[:: max(1, light.numel() // 200_000)]
@@ -65,7 +65,7 @@ def two_motions(pictures: Tensor, *, steady: bool = True) -> LayerMotions:
     steady: assign motions to layers by how the layers moved before, as in a video; otherwise by how
     many corners follow, as in pictures taken far apart.
     """
-    seen = grey(pictures)
+    seen = gray(pictures)
     steps: list[tuple[Homography, Homography]] = []
     votes = np.zeros(2)
     last = np.eye(3), np.eye(3)
@@ -100,8 +100,10 @@ def moves(pictures: Tensor) -> bool:
 
 
 def chain(pictures: Tensor) -> list[Homography]:
-    """Return the dominant motion's homographies from the first frame's coordinates to every
-    frame's."""
+    """Return the homographies of the dominant motion.
+
+    Each leads from the first frame's coordinates to those of another frame.
+    """
     return two_motions(pictures).dominant
 
 

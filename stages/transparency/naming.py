@@ -63,9 +63,9 @@ def by_focus(layers: LayerPair) -> tuple[LayerPair, float]:
 def _focus(layer: Tensor) -> float:
     """Return the log ratio of fine to coarse detail of a layer ``(T, 3, H, W)`` of light."""
     step = max(1, len(layer) // FRAMES)
-    grey = encoded(shrunk(layer[::step], TRACKED)).mean(1, keepdim=True)
+    gray = encoded(shrunk(layer[::step], TRACKED)).mean(1, keepdim=True)
     fine, coarse = (
-        float((smooth(grey, least) - smooth(grey, most)).abs().mean()) for least, most in BANDS
+        float((smooth(gray, least) - smooth(gray, most)).abs().mean()) for least, most in BANDS
     )
     return math.log((fine + 1e-6) / (coarse + 1e-6))
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from stages.context import SeparationContext
 from stages.motion.flow import shrunk
+from stages.optim.budget import EXTRAPOLATED
 from stages.optim.timing import call_and_step
 from stages.transparency.clip import ClipPlan, separate_clip
 
@@ -26,9 +27,6 @@ SMALLER: tuple[ClipPlan, ...] = (
     ClipPlan(240 * 136, 120 * 68, 20, 0, False),
 )
 """Plans for a time budget in which ``best`` does not fit, the largest first."""
-
-BUDGET_PART = 0.7
-"""Part of a time budget that is planned for."""
 
 
 def plan_for(light: Tensor, context: SeparationContext) -> ClipPlan:
@@ -53,7 +51,7 @@ def plan_within(light: Tensor, budget: float) -> ClipPlan:
     )
     sample = few.shape[-2] * few.shape[-1]
     per_turn = turn / (len(few) * sample)
-    left = BUDGET_PART * budget - (time.monotonic() - began)
+    left = EXTRAPOLATED * budget - (time.monotonic() - began)
     for plan in (PLANS["best"], *SMALLER):
         pixels = min(plan.pixels, full) * len(light)
         # The trial fits 12 short mosaics of half as many frames as usual.

@@ -15,7 +15,7 @@ Three things are known about a reflection without knowing either scene:
 - It is often out of focus (:mod:`stages.transparency.sharp`).
 
 All three are rough, so only a part of each is taken out. They point at some of the colours that the
-picture is a sum of (:mod:`stages.transparency.colours`). Those colours are as sharp as the picture,
+picture is a sum of (:mod:`stages.transparency.colors`). Those colours are as sharp as the picture,
 and are taken out as far as they can be another layer: two layers are independent, and neither takes
 more light than there is. A picture with true black and even texture stays nearly as it is. Light is
 ``(T, 3, H, W)`` in [0, 1].
@@ -28,7 +28,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from stages.motion.flow import resize
-from stages.transparency.colours import common_colours, share_of_colours, through
+from stages.transparency.colors import common_colors, share_of_colors, through
 from stages.transparency.contrast import light_from_contrast, smooth
 from stages.transparency.sharp import out_of_focus
 
@@ -46,7 +46,7 @@ BROAD = 0.25
 """Standard deviation of the light on the pane, in parts of the picture's side."""
 FOCUS = 0.1
 """Part of the light out of focus that is taken out."""
-COLOURED = 0.85
+COLORED = 0.85
 """Part of the light found by its colours that is taken out."""
 ALIKE, ALIKE_WIDTH = 0.82, 0.02
 """Correlation at which two layers are as likely to be one, and the width of that transition."""
@@ -75,8 +75,8 @@ def separate_picture(light: Tensor) -> tuple[Tensor, Tensor]:
     for picture in light.split(1):  # type: ignore[no-untyped-call]
         over = torch.minimum(veil, picture)
         # The colours hold for every pixel, so what they take out is as sharp as the picture.
-        coloured = limited(through(matrix, picture), picture - over)
-        reflections.append((over + coloured).clamp_min(0))
+        colored = limited(through(matrix, picture), picture - over)
+        reflections.append((over + colored).clamp_min(0))
     reflection = torch.cat(reflections)
     return light - reflection, reflection
 
@@ -88,37 +88,36 @@ def estimate_overlay(seen: Tensor) -> tuple[Tensor, Tensor]:
     of its colours that is the reflection's. Both are zero for a picture without edges, which shows
     nothing behind a pane.
     """
-    colours = common_colours(seen)
-    if not colours:
+    colors = common_colors(seen)
+    if not colors:
         return torch.zeros_like(seen), torch.zeros(3, 3)
     washed, pane = light_from_contrast(seen), pane_light(seen)
-    by_texture, by_black = share_of_colours(seen, [washed, pane], colours)
+    by_texture, by_black = share_of_colors(seen, [washed, pane], colors)
     sure = independence(through(by_texture, seen), seen)
     part = BELIEVED + TRUSTED * sure * explained_share(washed, seen)
     veil = pane + part * washed + FOCUS * out_of_focus(seen)
     # Black tells more reliably than texture, so its colours are taken out in full.
     black_sure = independence(through(by_black, seen), seen)
-    matrix = COLOURED * sure * by_texture + black_sure * by_black
+    matrix = COLORED * sure * by_texture + black_sure * by_black
     left = seen - torch.minimum(veil, seen)
     return veil, matrix * feasible_scale(through(matrix, seen), left)
 
 
 def pane_light(light: Tensor) -> Tensor:
-    """Estimate the light that lifts the black of one picture ``(1, 3, H, W)``; zero if black is
-    black.
+    """Estimate the light that lifts the black of one picture ``(1, 3, H, W)``.
 
-    Returns a tensor of the same shape.
+    Returns a tensor of the same shape, of zeros where the darkest pixels are black.
     """
     pixels = light.flatten(2)
     lifted = float((quantile(pixels, DARKEST).min() - BLACK).clamp_min(0))
     dark = quantile(pixels, DARK).clamp_min(1e-5)
     # Dark places show more of the pane's colour than of the scene's.
-    colour = dark.square() / pixels.mean(-1, keepdim=True)[..., None].clamp_min(1e-5)
+    color = dark.square() / pixels.mean(-1, keepdim=True)[..., None].clamp_min(1e-5)
     envelope = lower_envelope(light, 3)
     spread = BROAD * (light.shape[-2] + light.shape[-1]) / 2
     height = (smooth(envelope, spread) / dark).amin(1, keepdim=True)
     shape = height / height.mean().clamp_min(1e-9)
-    found = LIFT * lifted * colour / colour.mean() * shape
+    found = LIFT * lifted * color / color.mean() * shape
     return torch.minimum(found, COVERED * smooth(envelope, 2))
 
 

@@ -163,10 +163,10 @@ def _smoothed(picture: Tensor, amplified: Tensor, noise: Tensor) -> Tensor:
     change = picture.new_tensor(TO_YCC)
     by = BLOCK - 1
     frame = (by, by + width % STRIDE, by, by + height % STRIDE)
-    colours = F.pad(torch.einsum("ij,jhw->ihw", change, picture)[None], frame, mode="replicate")
+    colors = F.pad(torch.einsum("ij,jhw->ihw", change, picture)[None], frame, mode="replicate")
     energy = F.pad(amplified.square()[None, None], frame, mode="replicate")
-    size = (colours.shape[-2], colours.shape[-1])
-    windows = F.unfold(colours, BLOCK, stride=STRIDE)[0].T.reshape(-1, 3, BLOCK, BLOCK)
+    size = (colors.shape[-2], colors.shape[-1])
+    windows = F.unfold(colors, BLOCK, stride=STRIDE)[0].T.reshape(-1, 3, BLOCK, BLOCK)
     spread = F.avg_pool2d(energy, BLOCK, STRIDE).flatten().sqrt()
     basis = cosines()
     coefficients = basis @ windows @ basis.T

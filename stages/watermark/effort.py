@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from stages.context import SeparationContext
+from stages.optim.budget import EXTRAPOLATED
 from stages.watermark.fit import continuity
 from stages.watermark.search import HYPOTHESES, ROUNDS, SETTLED
 
-BUDGET_PART = 0.7  # part of the time budget that the plan may use
 SEARCHED = 6  # most pictures that the search reads
 PROBE_SIDE = 48  # pixels of the sides of the random pictures on which a fit step is timed
 
@@ -81,7 +81,7 @@ def choose_effort(sample: Tensor, context: SeparationContext) -> Effort:
         torch.autograd.grad(continuity(probe, matte, matte * torch.ones(3, 1, 1)), matte)
         seconds = min(seconds, time.perf_counter() - began)
     unit = seconds / (len(probe) * side * side)
-    room = BUDGET_PART * context.settings.max_seconds / unit
+    room = EXTRAPOLATED * context.settings.max_seconds / unit
     size = sample.shape[-1] * sample.shape[-2]
     for effort in (EFFORTS["best"], EFFORTS["balanced"], EFFORTS["fast"]):
         fitting = replace(

@@ -73,13 +73,13 @@ class Evidence:
             ]
             self.stay.append(torch.stack(nats).sum(0))
 
-    def cut(self, opacity: float, colour: Tensor) -> Cut:
-        """Return the labelling's costs for a mark of this ``opacity`` and ``colour``.
+    def cut(self, opacity: float, color: Tensor) -> Cut:
+        """Return the labelling's costs for a mark of this ``opacity`` and ``color``.
 
-        colour: ``(3,)`` or ``(3, H, W)``.
+        color: ``(3,)`` or ``(3, H, W)``.
         """
         shown = self.pictures
-        ink = opacity * (colour.view(3, 1, 1) if colour.ndim == 1 else colour)
+        ink = opacity * (color.view(3, 1, 1) if color.ndim == 1 else color)
         undone = (shown - ink) / (1 - opacity)
         contrast = ink / opacity - undone.clamp(0, 1)
         variance = (ROUNDED**2 + VARIES**2 * contrast.square().mean(1)) / (1 - opacity)

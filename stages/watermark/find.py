@@ -49,7 +49,7 @@ DIFFERENT = 0.02  # difference of two inks or mattes above which they are differ
 LEAST_SAMPLES = 30  # fewest pairs across an outline from which an opacity is estimated
 PURE = 0.05  # a single picture's mark this near to white or black is taken for that
 LINE_TURNS, ANCHOR_TURN = 60, 40
-"""Reweightings of the line in :func:`opacity_and_colour`, and the one at which it may be fixed."""
+"""Reweightings of the line in :func:`opacity_and_color`, and the one at which it may be fixed."""
 OPACITY_TURNS = 40  # reweightings in :func:`shared_opacity`
 
 
@@ -80,7 +80,7 @@ class Mark:
         return self.ink.sum((1, 2)) / self.matte.sum().clamp_min(1e-6)
 
     @property
-    def colour(self) -> Tensor:
+    def color(self) -> Tensor:
         """Return the colour ``(3, H, W)``: the mark's own inside it, its mean elsewhere."""
         return torch.where(
             self.matte > 0, self.ink / self.matte.clamp_min(1e-6), self.hue.view(3, 1, 1)
@@ -185,18 +185,18 @@ class PairCosts:
 
 
 def expansion_move(
-    pictures: Tensor, mark: Mark, opacity: float, colour: Tensor, costs: PairCosts
+    pictures: Tensor, mark: Mark, opacity: float, color: Tensor, costs: PairCosts
 ) -> Cut:
     """Return the costs of an expansion move.
 
-    Each pixel keeps the matte and ink of ``mark``, or takes ``opacity`` and ``colour``. A pair
+    Each pixel keeps the matte and ink of ``mark``, or takes ``opacity`` and ``color``. A pair
     costs the misfit of ``sqrt((1 - m_x) (1 - m_y)) (C_y - C_x)``. This is the clean difference as
     strong as it shows in the input, so the noise of both sides counts alike.
 
-    opacity: in [0, 1). colour: ``(3,)`` or ``(3, H, W)`` in [0, 1].
+    opacity: in [0, 1). color: ``(3,)`` or ``(3, H, W)`` in [0, 1].
     """
     matte, ink, spreads = mark.matte, mark.ink, costs.spreads
-    new_ink = opacity * (colour.view(3, 1, 1) if colour.ndim == 1 else colour)
+    new_ink = opacity * (color.view(3, 1, 1) if color.ndim == 1 else color)
     kept, new = (pictures - ink) / (1 - matte), (pictures - new_ink) / (1 - opacity)
     show, new_show = (1 - matte).sqrt(), (1 - opacity) ** 0.5
     differs = (
@@ -300,10 +300,10 @@ def outline_sides(pictures: Tensor, chosen: Tensor, clean: Tensor) -> tuple[Tens
     return torch.cat(outer, -1), torch.cat(inner, -1)
 
 
-def opacity_and_colour(pictures: Tensor, chosen: Tensor) -> tuple[float, Tensor] | None:
+def opacity_and_color(pictures: Tensor, chosen: Tensor) -> tuple[float, Tensor] | None:
     """Return the opacity and the colour ``(3,)`` of a mark, or None with too few pixels.
 
-    They are fitted as the line ``inside = (1 - a) outside + a colour`` over the outline's pixels.
+    They are fitted as the line ``inside = (1 - a) outside + a color`` over the outline's pixels.
     Both sides are equally noisy, so the slope is the ratio of their spreads (reduced major axis).
     Least squares would overestimate every opacity. Outliers are re-weighted.
 

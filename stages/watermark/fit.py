@@ -29,7 +29,7 @@ from stages.watermark.find import (
     solve,
 )
 
-NEIGHBOURS = ((0, 1), (1, 0))
+NEIGHBORS = ((0, 1), (1, 0))
 """Pairs of neighbours, as (down, right)."""
 STEPS = ((0, 1), (1, 0), (1, 1), (1, -1), (0, 2), (2, 0), (0, 3), (3, 0))
 """Pairs of pixels whose continuity is fitted, as (down, right)."""
@@ -54,7 +54,7 @@ def consensus(pictures: Tensor, allowed: Tensor, turns: int = TURNS) -> Tensor:
     allowed: ``(H, W)`` in [0, 1]; where it is 0, the result is 0. turns: iterations.
     """
     count = len(pictures)
-    edges = [there - here for here, there in (pairs(pictures, offset) for offset in NEIGHBOURS)]
+    edges = [there - here for here, there in (pairs(pictures, offset) for offset in NEIGHBORS)]
     pulls, rests = (
         [torch.zeros_like(edge) for edge in edges],
         [torch.zeros_like(edge[0]) for edge in edges],
@@ -63,7 +63,7 @@ def consensus(pictures: Tensor, allowed: Tensor, turns: int = TURNS) -> Tensor:
     ahead = common
     for _ in range(turns):
         slope = torch.zeros_like(common)
-        for offset, edge, pull, rest in zip(NEIGHBOURS, edges, pulls, rests, strict=True):
+        for offset, edge, pull, rest in zip(NEIGHBORS, edges, pulls, rests, strict=True):
             here, there = pairs(ahead, offset)
             pull.add_((there - here)[None] - edge, alpha=0.5 / count).clamp_(-1 / count, 1 / count)
             rest.add_(there - here, alpha=0.5).clamp_(-AGREED, AGREED)
@@ -92,22 +92,22 @@ def agreed_mark(
     clean = pictures.median(0).values - common
     nothing = Mark.nothing(pictures)
     costs = PairCosts(weight, OUTLINE / len(pictures) ** 0.5)
-    chosen, colour = torch.zeros_like(allowed, dtype=torch.bool), nothing.ink
+    chosen, color = torch.zeros_like(allowed, dtype=torch.bool), nothing.ink
     for _ in range(rounds):
-        colour = (common / opacity + clean).clamp(0, 1)
-        cut = expansion_move(pictures, nothing, opacity, colour, costs)
+        color = (common / opacity + clean).clamp(0, 1)
+        cut = expansion_move(pictures, nothing, opacity, color, costs)
         chosen = solve(cut, allowed, turns)
         if not bool(chosen.any()):
             return None
         opacity = shared_opacity(pictures, chosen) or opacity
     matte = opacity * chosen.float()[None]
-    return Mark(matte, matte * colour, opacity, 0.0)
+    return Mark(matte, matte * color, opacity, 0.0)
 
 
 class Overlay(nn.Module):
-    """Hold a mark's free parameters: the coverage ``shape`` (1, H, W) and ``colour`` (3, H, W).
+    """Hold a mark's free parameters: the coverage ``shape`` (1, H, W) and ``color`` (3, H, W).
 
-    free: the pixels whose coverage is fitted, ``(H, W)``. coloured: whether the colour is fitted.
+    free: the pixels whose coverage is fitted, ``(H, W)``. colored: whether the colour is fitted.
     softened: whether the coverage starts from a soft outline instead of a hard one.
     """
 
@@ -115,21 +115,21 @@ class Overlay(nn.Module):
     start: Tensor
     profile: Tensor
 
-    def __init__(self, mark: Mark, free: Tensor, *, coloured: bool, softened: bool = False) -> None:
+    def __init__(self, mark: Mark, free: Tensor, *, colored: bool, softened: bool = False) -> None:
         super().__init__()
         chosen = mark.matte > 0
         self.opacity = mark.opacity
         first = soft_outline(chosen) if softened else chosen.float()
         self.register_buffer("profile", first.clone())
         self.shape = nn.Parameter(first)
-        self.colour = nn.Parameter(_continued(mark.colour, chosen), requires_grad=coloured)
+        self.color = nn.Parameter(_continued(mark.color, chosen), requires_grad=colored)
         self.register_buffer("free", free[None].float())
         self.register_buffer("start", chosen.float())
 
     def forward(self) -> tuple[Tensor, Tensor]:
         """Return matte and ink."""
         matte = self.opacity * torch.lerp(self.start, self.shape, self.free)
-        return matte, matte * self.colour
+        return matte, matte * self.color
 
     def unlikeness(self) -> Tensor:
         """Return the mean squared difference from the coverage that the fit started from."""
@@ -139,7 +139,7 @@ class Overlay(nn.Module):
     def settle(self) -> None:
         """Clamp the parameters to [0, 1] after a step."""
         self.shape.clamp_(0, 1)
-        self.colour.clamp_(0, 1)
+        self.color.clamp_(0, 1)
 
 
 def soft_outline(chosen: Tensor) -> Tensor:
@@ -152,14 +152,14 @@ def soft_outline(chosen: Tensor) -> Tensor:
     return F.conv2d(soft, kernel.view(1, 1, -1, 1))[0]
 
 
-def _continued(colour: Tensor, chosen: Tensor) -> Tensor:
-    """Return ``colour`` (3, H, W) with that of ``chosen`` (1, H, W) extended to 2 pixels around."""
+def _continued(color: Tensor, chosen: Tensor) -> Tensor:
+    """Return ``color`` (3, H, W) with that of ``chosen`` (1, H, W) extended to 2 pixels around."""
     known = chosen.float()
-    total = F.avg_pool2d((colour * known)[None], 5, 1, 2)[0]
+    total = F.avg_pool2d((color * known)[None], 5, 1, 2)[0]
     count = F.avg_pool2d(known[None], 5, 1, 2)[0]
     mean = total / count.clamp_min(1e-6)
     is_near = F.max_pool2d(known[None], 5, 1, 2)[0] > 0
-    return torch.where(chosen, colour, torch.where(is_near, mean, colour)).clamp(0, 1)
+    return torch.where(chosen, color, torch.where(is_near, mean, color)).clamp(0, 1)
 
 
 def continuity(pictures: Tensor, matte: Tensor, ink: Tensor) -> Tensor:
@@ -188,7 +188,7 @@ def flatness(picture: Tensor) -> Tensor:
     The length ``|d x|`` is taken over the channels.
     """
     total = picture.sum() * 0
-    for offset in NEIGHBOURS:
+    for offset in NEIGHBORS:
         here, there = pairs(picture, offset)
         if here.numel():
             total = total + ((there - here).square().sum(0) + 1e-8).sqrt().mean()
@@ -231,7 +231,7 @@ def fit_overlay(
     free = dilated(chosen, 1) & allowed
     if not free_core:
         free = free & ~dilated(chosen, -1)
-    overlay = Overlay(mark, free, coloured=several, softened=not several).to(pictures.device)
+    overlay = Overlay(mark, free, colored=several, softened=not several).to(pictures.device)
     weights = WEIGHTS if several else WEIGHTS | {"profile": constant(PROFILE)}
 
     def terms(index: Tensor, progress: float) -> Mapping[str, Tensor]:
@@ -266,13 +266,13 @@ def opaque_mark(pictures: Tensor, mark: Mark) -> Mark:
     chosen = mark.matte > 0
     inside, outside = dilated(chosen[0], -1), (~dilated(chosen[0], 2)).float()
     clean = pull_push(pictures * outside, outside.expand(len(pictures), 1, -1, -1))
-    colour = _continued(mark.colour, inside[None] if bool(inside.any()) else chosen)
-    way = colour - clean
+    color = _continued(mark.color, inside[None] if bool(inside.any()) else chosen)
+    way = color - clean
     gone = (
         ((pictures - clean) * way).sum((0, 1)) / way.square().sum((0, 1)).clamp_min(1e-3)
     ).clamp(0, 1)
     matte = torch.where(inside, torch.ones(()), gone * dilated(chosen[0], 1))[None]
-    return Mark(matte, matte * colour, 1.0, mark.gain)
+    return Mark(matte, matte * color, 1.0, mark.gain)
 
 
 def clean_mark(pictures: Tensor, mark: Mark, allowed: Tensor, weight: Tensor) -> Mark:
@@ -282,14 +282,14 @@ def clean_mark(pictures: Tensor, mark: Mark, allowed: Tensor, weight: Tensor) ->
     """
     chosen = mark.matte[0] > mark.opacity / 2
     matte = mark.opacity * chosen.float()[None]
-    colour = mark.colour
-    hard = replace(mark, matte=matte, ink=matte * colour)
+    color = mark.color
+    hard = replace(mark, matte=matte, ink=matte * color)
     costs = PairCosts(weight, OUTLINE / len(pictures) ** 0.5)
     cut = expansion_move(pictures, hard, 0.0, torch.zeros(3), costs)
     chosen = chosen & ~solve(cut, allowed, CLEANING)
     opacity = shared_opacity(pictures, chosen) or mark.opacity
     matte = opacity * chosen.float()[None]
-    return Mark(matte, matte * colour, opacity, mark.gain)
+    return Mark(matte, matte * color, opacity, mark.gain)
 
 
 def residual_cost(pictures: Tensor, mark: Mark) -> float:

@@ -44,11 +44,11 @@ deciding."""
 class MarkHypothesis(NamedTuple):
     """Hold an opacity and a colour that a mark may have.
 
-    opacity: in [0, 1]. colour: red, green and blue in [0, 1].
+    opacity: in [0, 1]. color: red, green and blue in [0, 1].
     """
 
     opacity: float
-    colour: tuple[float, float, float]
+    color: tuple[float, float, float]
 
 
 def likely_marks(picture: Tensor, allowed: Tensor) -> tuple[MarkHypothesis, ...]:
@@ -59,22 +59,22 @@ def likely_marks(picture: Tensor, allowed: Tensor) -> tuple[MarkHypothesis, ...]
     picture: ``(1, 3, H, W)``. allowed: ``(H, W)`` in [0, 1], 0 where no mark may be.
     """
     inside = allowed > 0.5
-    colours = picture.new_tensor(list(product(LEVELS, repeat=3)))
+    colors = picture.new_tensor(list(product(LEVELS, repeat=3)))
     edges_inside, edges_around = edges(picture, inside), edges(picture, inside, around=True)
     area, area_around = float(inside.sum()), float((~inside).sum())
     ratio = area / max(1.0, area_around + LEAST_AROUND * area)
     hypotheses: list[MarkHypothesis] = []
     for opacity in OPACITIES:
-        votes = _votes(*edges_inside, opacity, colours)
-        expected = ratio * _votes(*edges_around, opacity, colours)
+        votes = _votes(*edges_inside, opacity, colors)
+        expected = ratio * _votes(*edges_around, opacity, colors)
         # Counts of edges have their mean as variance. That of ratio * count is ratio² * count,
         # which is ratio * expected.
         score = (votes - expected) / (votes + ratio * expected + PRIOR_VOTES).sqrt()
         for _ in range(PROPOSALS_PER_OPACITY):
-            best = colours[int(score.argmax())]
+            best = colors[int(score.argmax())]
             red, green, blue = best.tolist()
             hypotheses.append(MarkHypothesis(opacity, (red, green, blue)))
-            score[(colours - best).abs().amax(1) < LEAST_CHANNEL_DISTANCE] = -torch.inf
+            score[(colors - best).abs().amax(1) < LEAST_CHANNEL_DISTANCE] = -torch.inf
     return tuple(hypotheses)
 
 
@@ -101,13 +101,13 @@ def edges(picture: Tensor, inside: Tensor, *, around: bool = False) -> tuple[Ten
     return every[0][::step], every[1][::step], float(step)
 
 
-def _votes(outer: Tensor, inner: Tensor, each: float, opacity: float, colours: Tensor) -> Tensor:
+def _votes(outer: Tensor, inner: Tensor, each: float, opacity: float, colors: Tensor) -> Tensor:
     """Return a soft count ``(n,)`` of the edges that agree with this ``opacity`` and each colour.
 
     outer, inner: colours ``(m, 3)``. each: how many edges one of them stands for.
-    opacity: in [0, 1]. colours: ``(n, 3)``.
+    opacity: in [0, 1]. colors: ``(n, 3)``.
     """
-    misfit = torch.cdist(inner - (1 - opacity) * outer, opacity * colours)
-    jump = opacity * torch.cdist(outer, colours)
+    misfit = torch.cdist(inner - (1 - opacity) * outer, opacity * colors)
+    jump = opacity * torch.cdist(outer, colors)
     likely = torch.exp(-0.5 * (misfit / TOLERANCE).square()) * (jump > LEAST_JUMP)
     return each * likely.sum(0)

@@ -50,14 +50,14 @@ NOTHING_IN_CLIP = (
 class WatermarkSurvey:
     """Hold the mark of the whole clip at full size.
 
-    matte: ``(1, H, W)`` in [0, 1]. colour: ``(3, H, W)`` in [0, 1].
+    matte: ``(1, H, W)`` in [0, 1]. color: ``(3, H, W)`` in [0, 1].
     lost: ``(H, W)``, true where the mark lets nothing through.
     opacity: of the mark's core, 0 without a mark. effort: the work that the later steps may do.
     box: ``(H, W)``, true where the mark may be.
     """
 
     matte: Tensor
-    colour: Tensor
+    color: Tensor
     lost: Tensor
     opacity: float
     effort: Effort
@@ -99,13 +99,13 @@ def survey(sample: Tensor, context: SeparationContext) -> WatermarkSurvey:
     if found is None:
         return facts
     mark, area = found
-    matte, colour = torch.zeros(1, *size), torch.zeros(3, *size)
-    matte[(slice(None), *area)], colour[(slice(None), *area)] = mark.matte, mark.colour
-    matte, colour = (extend_to_rim(layer, box) for layer in (matte, colour))
+    matte, color = torch.zeros(1, *size), torch.zeros(3, *size)
+    matte[(slice(None), *area)], color[(slice(None), *area)] = mark.matte, mark.color
+    matte, color = (extend_to_rim(layer, box) for layer in (matte, color))
     matte = torch.where(matte < FAINT, torch.zeros(()), matte)
     # On an opaque mark's soft outline, fill the picture rather than amplify it more than twice.
     lost = matte[0] > 0.5 if mark.opacity > OPAQUE else torch.zeros(size, dtype=torch.bool)
-    return replace(facts, matte=matte, colour=colour * (matte > 0), lost=lost, opacity=mark.opacity)
+    return replace(facts, matte=matte, color=color * (matte > 0), lost=lost, opacity=mark.opacity)
 
 
 def separate(frames: Tensor, facts: WatermarkSurvey, context: SeparationContext) -> Separation:
@@ -121,10 +121,10 @@ def separate(frames: Tensor, facts: WatermarkSurvey, context: SeparationContext)
         notes = mark_notes(made.layers["matte"], len(frames), context)
         return replace(made, notes=(*notes, *made.notes))
     seconds = {}
-    matte, ink = facts.matte, facts.matte * facts.colour
+    matte = facts.matte
     touched = matte > 0
     # Pixels without a mark stay the same to the bit.
-    clean = WatermarkComposite(matte).reconcile(frames, frames, facts.colour)[0]
+    clean = WatermarkComposite(matte).reconcile(frames, frames, facts.color)[0]
     if bool((touched & ~facts.lost).any()):
         # Unlike pictures, the frames of a clip are compressed in ways that leave no known steps.
         pictures = context.unordered or len(frames) == 1
@@ -134,7 +134,8 @@ def separate(frames: Tensor, facts: WatermarkSurvey, context: SeparationContext)
     if bool(facts.lost.any()):
         clean = fill(clean, facts.lost, context, facts.effort.fill_steps)
         seconds["fill"] = time.monotonic() - began - seconds["invert"]
-    error = float((((1 - matte) * clean + ink) - frames).square().mean())
+    rest = WatermarkComposite(matte).residual(frames, clean, facts.color)
+    error = float(rest.square().mean())
     report = {
         "opacity": facts.opacity,
         "marked_part": float(touched.float().mean()),
@@ -148,7 +149,7 @@ def separate(frames: Tensor, facts: WatermarkSurvey, context: SeparationContext)
     return Separation(
         {
             "clean": clean,
-            "watermark": facts.colour[None].clamp(0, 1),
+            "watermark": facts.color[None].clamp(0, 1),
             "matte": matte[None].clamp(0, 1),
         },
         frozenset({"watermark", "matte"}),

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from stages.context import SeparationContext
 from stages.motion.flow import resize
-from stages.watermark.colours import all_colours
+from stages.watermark.colors import all_colors
 from stages.watermark.effort import Effort
 from stages.watermark.evidence import Evidence
 from stages.watermark.find import Mark, texture
@@ -81,7 +81,7 @@ def locate_mark(
         if agreed is not None and _confirms(agreed, mark):
             marks.append(agreed)
     elif first.opacity <= OPAQUE and not shifts:
-        marks = [all_colours(pictures, mark, allowed, weight, effort.turns, texture(pictures))]
+        marks = [all_colors(pictures, mark, allowed, weight, effort.turns, texture(pictures))]
     mark = _best_fit(pictures, marks, allowed, weight, effort, context)
     if size != full.shape[-2:]:
         matte, ink = (

@@ -11,16 +11,16 @@ import torch
 from torch import Tensor
 
 from stages.watermark.evidence import Evidence
-from stages.watermark.find import Mark, dilated, opacity_and_colour, solve
+from stages.watermark.find import Mark, dilated, opacity_and_color, solve
 from stages.watermark.hypotheses import LEAST_AROUND, likely_marks
 from stages.watermark.pictures import inner_part
 from stages.watermark.repeat import find_grid
 
-GREYS = tuple(
-    (opacity, (grey,) * 3) for grey in (1.0, 0.0, 0.5) for opacity in (0.2, 0.35, 0.5, 0.7, 0.95)
+GRAYS = tuple(
+    (opacity, (gray,) * 3) for gray in (1.0, 0.0, 0.5) for opacity in (0.2, 0.35, 0.5, 0.7, 0.95)
 )
 HUES = tuple((float(n & 1), float(n >> 1 & 1), float(n >> 2 & 1)) for n in range(1, 7))
-HYPOTHESES = GREYS + tuple((opacity, hue) for opacity in (0.35, 0.7) for hue in HUES)
+HYPOTHESES = GRAYS + tuple((opacity, hue) for opacity in (0.35, 0.7) for hue in HUES)
 """Opacities and colours to start from, for a mark that pictures or repetitions share. Any mark is
 near enough to one of them to show its outline."""
 SETTLED = 4  # best hypotheses that are refined
@@ -56,13 +56,13 @@ def find_mark(
     attempt = mark_beyond_chance if alone else mark_at
     hypotheses = likely_marks(pictures, allowed) if alone else HYPOTHESES
     tried = []
-    for number, (opacity, colour) in enumerate(hypotheses):
-        tried.append(attempt(evidence, opacity, pictures.new_tensor(colour), allowed, turns))
+    for number, (opacity, color) in enumerate(hypotheses):
+        tried.append(attempt(evidence, opacity, pictures.new_tensor(color), allowed, turns))
         progress(number / len(hypotheses))
     settled = []
     for best in sorted(tried, key=lambda mark: -mark.gain)[:SETTLED]:
         for _ in range(ROUNDS):
-            line = opacity_and_colour(pictures, best.matte[0] > 0)
+            line = opacity_and_color(pictures, best.matte[0] > 0)
             if line is None:
                 break
             best = attempt(evidence, *line, allowed, 2 * turns)
@@ -90,28 +90,26 @@ def outline_length(mark: Mark) -> int:
     return int((dilated(chosen, 1) & ~dilated(chosen, -1)).sum())
 
 
-def mark_at(
-    evidence: Evidence, opacity: float, colour: Tensor, allowed: Tensor, turns: int
-) -> Mark:
-    """Return the best mark of this ``opacity`` and ``colour`` (3,).
+def mark_at(evidence: Evidence, opacity: float, color: Tensor, allowed: Tensor, turns: int) -> Mark:
+    """Return the best mark of this ``opacity`` and ``color`` (3,).
 
     Its matte is empty if nothing is gained.
     """
-    cut = evidence.cut(opacity, colour)
+    cut = evidence.cut(opacity, color)
     chosen = solve(cut, allowed, turns)
     matte = opacity * chosen.float()[None]
-    return Mark(matte, matte * colour.view(3, 1, 1), opacity, -cut.cost(chosen))
+    return Mark(matte, matte * color.view(3, 1, 1), opacity, -cut.cost(chosen))
 
 
 def mark_beyond_chance(
-    evidence: Evidence, opacity: float, colour: Tensor, allowed: Tensor, turns: int
+    evidence: Evidence, opacity: float, color: Tensor, allowed: Tensor, turns: int
 ) -> Mark:
     """Return the mark as :func:`mark_at`, with the gain that the picture's own content leaves.
 
     The cut also chooses pixels around the box, where no mark is. What is gained there, per pixel,
     is gained by chance: dark things look like a black mark. So much is taken off the gain inside.
     """
-    cut = evidence.cut(opacity, colour)
+    cut = evidence.cut(opacity, color)
     inside = allowed > 0.5
     chosen = solve(cut, inner_part(torch.ones_like(inside)), turns)
     gain = cut.gain(chosen)
@@ -119,5 +117,5 @@ def mark_beyond_chance(
     chance = max(0.0, float(gain[~inside].sum())) / (around + LEAST_AROUND * area)
     matte = opacity * (chosen & inside).float()[None]
     return Mark(
-        matte, matte * colour.view(3, 1, 1), opacity, float(gain[inside].sum()) - chance * area
+        matte, matte * color.view(3, 1, 1), opacity, float(gain[inside].sum()) - chance * area
     )

@@ -61,13 +61,13 @@ def rates_of(patch: pytest.MonkeyPatch) -> list[float]:
 
     def watched(*given: Any) -> Descent:
         made = make(*given)
-        step = made.optimiser.step
+        step = made.optimizer.step
 
         def noted() -> None:
-            rates.append(made.optimiser.param_groups[0]["lr"])
+            rates.append(made.optimizer.param_groups[0]["lr"])
             step()
 
-        patch.setattr(made.optimiser, "step", noted)
+        patch.setattr(made.optimizer, "step", noted)
         return made
 
     patch.setattr(loop, "_descent", watched)

@@ -41,7 +41,7 @@ class _OnGpu(torch.Tensor):
 
     @staticmethod
     def __new__(cls, held: Tensor) -> _OnGpu:
-        made: _OnGpu = torch.Tensor._make_wrapper_subclass(  # type: ignore[attr-defined]
+        made: _OnGpu = torch.Tensor._make_wrapper_subclass(
             cls,
             held.shape,
             strides=held.stride(),
@@ -55,7 +55,9 @@ class _OnGpu(torch.Tensor):
     __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]
 
     @classmethod
-    def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def __torch_dispatch__(  # type: ignore[override]
+        cls, func: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
         raise AssertionError(f"{func}: a tensor of the pretended GPU was used outside of it")
 
 
@@ -99,7 +101,7 @@ class PretendedGpu(TorchDispatchMode):
         self._numbers = _NumbersToGpu(self)
 
     def __enter__(self) -> PretendedGpu:
-        super().__enter__()
+        super().__enter__()  # type: ignore[no-untyped-call]
         self._fused = mock.patch(
             "torch.optim.optimizer._get_fused_kernels_supported_devices", lambda: ["cpu", "meta"]
         )
@@ -110,7 +112,7 @@ class PretendedGpu(TorchDispatchMode):
     def __exit__(self, *error: Any) -> None:
         self._numbers.__exit__(*error)  # type: ignore[no-untyped-call]
         self._fused.stop()
-        super().__exit__(*error)
+        super().__exit__(*error)  # type: ignore[no-untyped-call]
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = dict(kwargs or {})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from drifting_scenes import INSIDE, mixed, scenes
 from pipeline import separate
 from stages.context import FitSettings
 from stages.motion.carry import carry
+from stages.shots import Space
 from stages.transition.alternate import Reporting, alternate
 from stages.transition.plan import PLANS
 
@@ -34,7 +36,7 @@ def test_the_motion_is_that_of_the_cpu() -> None:
 
 
 @pytest.mark.parametrize("space", ["gamma", "linear"])
-def test_a_dissolve_comes_apart_as_well_as_on_the_cpu(space: str) -> None:
+def test_a_dissolve_comes_apart_as_well_as_on_the_cpu(space: Space) -> None:
     true = scenes()
     mixture = replace(mixed(*true), space=space)
     reached = {}
@@ -53,7 +55,7 @@ def test_a_dissolve_comes_apart_as_well_as_on_the_cpu(space: str) -> None:
 def test_a_run_on_it_undoes_a_transition(preset: str) -> None:
     one, other = moving(1, 8 + STEPS + 8), moving(2, 8 + STEPS + 8)
     clip, _ = dissolve(one, other, 8, STEPS)
-    given = {"preset": preset, "device": "cuda", "max_seconds": 8}
+    given: dict[str, Any] = {"preset": preset, "device": "cuda", "max_seconds": 8}
     with separate(clip, "transition", transition=[(8, 7 + STEPS)], **given) as made:
         assert made.manifest["report"]["device"] == "cuda"
         assert [layer["role"] for layer in made.manifest["layers"]].count("scene") == 2
@@ -65,7 +67,7 @@ def test_every_task_runs_on_it(task: str, preset: str) -> None:
     clip = moving(3, 6)
     hint = np.zeros(clip.shape[1:3], np.uint8)
     hint[8:24, 10:30] = 255
-    given = {"hint": hint} if task in ("segment", "watermark") else {}
+    given: dict[str, Any] = {"hint": hint} if task in ("segment", "watermark") else {}
     # The search for a mark and for motion works on the CPU, so the default methods may not use it.
     with separate(clip, task, preset=preset, device="cuda", max_seconds=5, **given) as made:
         assert made.manifest["layers"] and made.manifest["report"]["device"] == "cuda"

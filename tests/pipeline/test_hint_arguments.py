@@ -42,11 +42,32 @@ def test_words_of_hints(word: str, hint: HintArgument) -> None:
         ("3:box:1,2,-3,4", "is not box:X,Y,W,H"),
         ("point:1", "is not point:X,Y"),
         ("point:1.5,2", "is not point:X,Y"),
+        ("bx:1,2,3,4", "'bx:1,2,3,4' is neither a file nor box:X,Y,W,H or point:X,Y"),
+        ("Box:1,2,3,4", "is neither a file nor"),
+        ("48:bx:1,2,3,4", "'48:bx:1,2,3,4' is neither a file nor"),
+        ("box=1,2,3,4", "is neither a file nor"),
+        ("box(1, 2, 3, 4)", "is neither a file nor"),
+        ("box 1 2 3 4", "is neither a file nor"),
+        ("boxes: 1.5,2", "is neither a file nor"),
+        ("10,20,30,40", "is neither a file nor"),
+        ("poin:-3,4", "is neither a file nor"),
     ],
 )
 def test_words_that_are_no_hints(word: str, says: str) -> None:
     with pytest.raises(argparse.ArgumentTypeError, match=says):
         parse_hint(word)
+
+
+@pytest.mark.parametrize("name", ["bx:1,2,3,4", "1,2", "take 3 4"])
+def test_a_file_may_have_a_name_of_numbers(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path(name).write_bytes(b"")
+    assert parse_hint(name) == HintArgument(file=Path(name))
+    assert parse_hint(f"48:{name}") == HintArgument(48, file=Path(name))
+    # A name with a suffix is a file in any case.
+    assert parse_hint(f"other {name}.png") == HintArgument(file=Path(f"other {name}.png"))
 
 
 def test_a_hint_is_named_as_the_manifest_names_its_file() -> None:

@@ -62,10 +62,13 @@ def describe_colors(analysis: Analysis) -> list[dict[str, object]]:
     ]
 
 
-def not_separated(analysis: Analysis) -> list[str]:
-    """Return warnings, one line each, of frames that are in no scene or that stay mixed."""
+def not_separated(analysis: Analysis, *, listed: bool = False) -> list[str]:
+    """Return warnings, one line each, of frames that are in no scene or that stay mixed.
+
+    listed: whether the shots and transitions come from the user's shot list.
+    """
     changes = [move for move in analysis.transitions if len(move) and not move.separable]
-    warnings = [_unknown_change(move) for move in changes]
+    warnings = [_unknown_change(move, listed=listed) for move in changes]
     if analysis.colors:
         gaps = [f"{gap.first_frame} to {gap.last_frame} ({gap.color})" for gap in analysis.colors]
         named = ", ".join(gaps[:MAX_NAMED_GAPS])
@@ -74,8 +77,8 @@ def not_separated(analysis: Analysis) -> list[str]:
     return warnings
 
 
-def _unknown_change(move: Transition) -> str:
-    """Return the warning about a change of an unknown kind."""
+def _unknown_change(move: Transition, *, listed: bool) -> str:
+    """Return the warning about a change of an unknown kind; see :func:`not_separated`."""
     first, last = move.first_frame, move.last_frame
     frames = f"frame {first}" if first == last else f"frames {first} to {last}"
     shots = (move.outgoing, move.incoming)
@@ -84,23 +87,35 @@ def _unknown_change(move: Transition) -> str:
         where = f"{before} has the frames before {move.turn}, {after} has the rest"
     else:
         where = f"{before or after} has them"
+    if listed:
+        return (
+            f"{frames}: the shot list has a transition of the kind {move.kind} there, which is not "
+            f"taken apart: {where}"
+        )
     return (
         f"{frames}: the picture changes for good in a way that is not known. They are not taken "
         f"apart: {where}. --transition {first}:{last} takes them apart as a mixture"
     )
 
 
-def search_warnings(analysis: Analysis) -> list[str]:
-    """Return what the user should know about what was found, or not found."""
-    warnings = not_separated(analysis)
+def search_warnings(analysis: Analysis, *, listed: bool = False) -> list[str]:
+    """Return what the user should know about what was found, or not found.
+
+    listed: whether the shots and transitions come from the user's shot list.
+    """
+    warnings = not_separated(analysis, listed=listed)
     if not analysis.transitions:
         nothing = (
             "no transition was found; the clip is written as it is. "
             "--transition FIRST:LAST says where one is"
         )
+        if listed:
+            nothing = "the shot list has no transition, so the clip is written as it is"
         return [nothing, *warnings]
     if not any(map(len, analysis.transitions)):
         cuts = "only hard cuts were found and no mixed frame, so the shots are written as they are"
+        if listed:
+            cuts = "the shot list has only hard cuts, so the shots are written as they are"
         return [cuts, *warnings]
     return warnings
 

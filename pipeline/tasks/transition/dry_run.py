@@ -61,7 +61,7 @@ def dry_run(job: Job) -> DryRun:
         estimate = estimate_transitions(job, analysis)
     whole = job.clip.info.frames or 0
     searched_part = 1.0
-    notes = not_separated(analysis)
+    notes = not_separated(analysis, listed=job.settings.shots is not None)
     if stopped_early:
         if whole > analysis.frames:
             searched_part = analysis.frames / whole

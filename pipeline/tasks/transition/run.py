@@ -48,7 +48,7 @@ def run(job: Job) -> Result:
     """Run the task ``transition``; see :class:`pipeline.task.Task`."""
     searched, mixed = _find(job)
     analysis = searched.analysis
-    for text in search_warnings(analysis):
+    for text in search_warnings(analysis, listed=job.settings.shots is not None):
         job.stages.warn(text)
     results: dict[Transition, SeparatedTransition] = {}
     seconds: dict[str, float] = defaultdict(float)

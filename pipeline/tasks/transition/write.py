@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 
 from pipeline.runtime.layer_format import layer_format
+from pipeline.runtime.layer_warnings import joined_warnings
 from pipeline.runtime.progress import Step
 from pipeline.runtime.remote_store import WRITTEN
 from pipeline.runtime.sequences import link_layer
@@ -75,6 +76,7 @@ class _Writing:
         self.searched = searched
         self.kept: Checkpoints = job.checkpoints.namespace(WRITTEN)
         self.layers: list[WrittenLayer] = []
+        self._warnings: list[tuple[str, Sequence[str]]] = []
         self._waiting: list[_PlannedLayer] = []
         self._open: list[tuple[_PlannedLayer, LayerWriter, ExitStack]] = []
 
@@ -92,6 +94,8 @@ class _Writing:
                     (done - first) / len(times),
                     f"frame {done} of {self.searched.analysis.frames}",
                 )
+        for warning in joined_warnings(self._warnings):
+            self.job.stages.warn(warning)
         if self._waiting or self._open:
             raise UnlayerError(
                 f"{printable(self.job.clip.info.path)}: gave fewer frames on the second reading "
@@ -184,8 +188,7 @@ class _Writing:
                 layer.role == "matte",
             )
         )
-        for warning in warnings:
-            self.job.stages.warn(f"{layer.name}: {warning}")
+        self._warnings.append((layer.name, warnings))
 
 
 def _planned_layers(

@@ -1,4 +1,4 @@
-"""What an output container is made of: its file type, its encoder, and what a layer keeps in it.
+"""Define an output container: its file type, its encoder, and what a layer keeps in it.
 
 A :class:`FileType` is the file around the picture (MP4, MOV, Matroska, WebM, a picture file). A
 :class:`LayerContainer` is a file type with one codec in it. An :class:`Encoding` is a container
@@ -62,6 +62,7 @@ class FileType:
     pixel_aspect: whether it holds the shape of a pixel; otherwise a layer has a warning.
     colors: whether it says what its colours mean; otherwise a layer has a warning where its colours
         are not those of BT.709 or sRGB.
+    photo_labels: whether a file of one picture holds EXIF data and a resolution.
     time_base: the unit of its times, in seconds; ``None``: the input's unit.
     muxer_time_base: the unit that the muxer is told, where that differs from ``time_base``.
     reserves_name: whether the track's name reserves space in the header, see
@@ -76,6 +77,7 @@ class FileType:
     timecode: bool = False
     pixel_aspect: bool = False
     colors: bool = True
+    photo_labels: bool = True
     time_base: Fraction | None = None
     muxer_time_base: Fraction | None = None
     reserves_name: bool = True

@@ -15,7 +15,7 @@ def _settings(info: ClipInfo, bits: int, alpha: bool) -> CodecSettings:
 CONTAINER = LayerContainer(
     "exr",
     "OpenEXR",
-    FileType(".exr"),
+    FileType(".exr", photo_labels=False),
     "exr",
     _settings,
     depths=(32,),

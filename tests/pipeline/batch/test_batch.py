@@ -105,7 +105,7 @@ def finished(place: str, *files: str) -> None:
 
 
 @pytest.mark.parametrize("make_run", [interrupted, finished])
-def test_a_clip_keeps_its_folder_when_neighbours_come_and_go(make_run: Any) -> None:
+def test_a_clip_keeps_its_folder_when_neighbors_come_and_go(make_run: Any) -> None:
     def places() -> dict[str, str]:
         return {
             clip.path.name: clip.out.name

@@ -105,8 +105,64 @@ def test_a_part_is_named_by_time_code(tmp_path: Path, capsys: pytest.CaptureFixt
     assert manifest["settings"]["start"] == "10:00:00:10"
     # The manifest is a configuration, too.
     assert main(["run", clip, "--config", "out/manifest.json", "--out", "again"]) == 0
-    for start, says in (("10:00:00:30", "no time code at 25"), ("10:00:02:00", "is not before")):
+    for start, says in (
+        ("10:00:00:30", "no time code at 25"),
+        ("10:00:02:00", "is not before"),
+        ("10:00:59:00", "its time codes are 10:00:00:00 to 10:00:01:14"),
+        ("09:59:59:24", "has no frame with the time code 09:59:59:24; its time codes are 10:00:"),
+        ("00:00:00:00", "its time codes are 10:00:00:00 to 10:00:01:14"),
+    ):
         assert says in error(capsys, "probe", clip, "--start", start, "--end", "10:00:01:05")
+    # An end may lie after the last frame, but not before the first one.
+    assert main(["probe", clip, "--end", "10:10:00:00"]) == 0
+    for end in ("09:00:00:00", "00:00:00:10"):
+        assert "10:00:00:00 to 10:00:01:14" in error(capsys, "probe", clip, "--end", end)
+
+
+@pytest.mark.parametrize(
+    "word", ["nothing.mp4", "folder/film", "./film", "a b.mkv", "film.x.png", "/none/at/all"]
+)
+@pytest.mark.parametrize("before", [[], ["--quiet"], ["--no-progress", "--quiet"]], ids=str)
+def test_a_missing_file_is_named_without_a_verb_too(
+    before: list[str], word: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    says = f"{word}: there is no such file; check the name"
+    assert error(capsys, *before, word, status=1) == f"unlayer: {says}"
+
+
+@pytest.mark.parametrize("word", ["prob", "runn", "film", "v", "e.g."])
+def test_other_words_are_taken_for_mistyped_verbs(
+    word: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "is not a verb; choose run" in error(capsys, word, "in.mp4")
+
+
+@pytest.mark.parametrize(
+    ("words", "ordered"),
+    [
+        (["--quiet", "probe", "a.mp4"], ["probe", "--quiet", "a.mp4"]),
+        (
+            ["--quiet", "--debug", "run", "a", "--json"],
+            ["run", "--quiet", "--debug", "a", "--json"],
+        ),
+        (["--json", "in.mp4"], ["run", "--json", "in.mp4"]),
+        (["in.mp4", "--quiet"], ["run", "in.mp4", "--quiet"]),
+        (["--help"], ["--help"]),
+        (["--quiet", "help"], ["help", "--quiet"]),
+        ([], []),
+    ],
+    ids=str,
+)
+def test_a_switch_may_stand_before_the_verb(words: list[str], ordered: list[str]) -> None:
+    Path("in.mp4").write_bytes(b"")
+    assert with_verb(words) == ordered
+
+
+@pytest.mark.parametrize("words", [["--seed", "3", "run"], ["--task=segment", "run"], ["--quiet"]])
+def test_other_options_before_the_verb_are_named(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert f"{words[0]} stands before its verb; write the verb first" in error(capsys, *words)
 
 
 def test_quiet_prints_nothing(

@@ -114,12 +114,42 @@ def test_hints_of_the_background_alone() -> None:
         (["left.png"], ["point:1,21"], "--hint-background point:1,21: mark the same pixel;"),
         (["left.png"], ["0:left.png"], "mark the same 48 pixels"),
         (["box:0,0,30,30"], ["box:0,0,30,30"], "mark the same 900 pixels"),
+        (["left.png"], ["clip.mp4"], "--hint-background clip.mp4: is a clip; mark the background"),
     ],
 )
 def test_hints_that_cannot_be_used(ours: list[str], theirs: list[str], says: str) -> None:
     with pytest.raises(UsageError) as caught:
         hints(ours, theirs).for_frames(0, 9)
     assert says in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_no_pixel_of_a_clip_is_background_in_its_frame(seed: int) -> None:
+    """Draw a point near the bar that moves through the clip. A point without number is at 0."""
+    rng = np.random.default_rng(seed)
+    frame = int(rng.integers(9)) if seed % 3 else 0
+    left, top = 10 + 3 * frame, 20
+    x, y = int(rng.integers(left - 3, left + 19)), int(rng.integers(top - 1, top + 4))
+    point = f"{frame}:point:{x},{y}" if seed % 3 else f"point:{x},{y}"
+    found = hints(["right.png", "clip.mp4"], [point])
+    if left <= x < left + 16 and top <= y < top + 3:
+        says = f"^--hint clip.mp4 and .*: mark the same pixel in frame {frame};"
+        with pytest.raises(UsageError, match=says):
+            found.for_frames(0, 9)
+    elif not (frame == 0 and x >= 40 and top <= y < top + 3):
+        found.for_frames(0, 9)
+
+
+@pytest.mark.parametrize(("point", "frame"), [("point:27,21", 1), ("point:27,23", None)])
+def test_background_of_all_pictures_is_compared_with_all_frames(
+    point: str, frame: int | None
+) -> None:
+    found = hints(["clip.mp4"], [point], inputs=["black.png", "blue.png"])
+    if frame is None:
+        found.for_frames(0, 2)
+        return
+    with pytest.raises(UsageError, match=f"mark the same pixel in frame {frame};"):
+        found.for_frames(0, 2)
 
 
 def test_background_may_lie_in_a_box_and_in_another_frame() -> None:

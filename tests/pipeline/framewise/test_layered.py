@@ -37,9 +37,9 @@ def halves(frames: Tensor, survey_result: float, context: SeparationContext) -> 
         {"window": len(frames), "hint": context.hint, "max_seconds": context.settings.max_seconds}
     )
     context.progress(0.5, "half")
-    grey = torch.full_like(frames[:, :1], 0.1 * len([call for call in calls if "window" in call]))
+    gray = torch.full_like(frames[:, :1], 0.1 * len([call for call in calls if "window" in call]))
     return Separation(
-        {"one": frames, "two": 1 - frames, "matte": grey},
+        {"one": frames, "two": 1 - frames, "matte": gray},
         report={"figure": float(len(frames))},
         seconds={"fit": 0.01},
     )
@@ -133,8 +133,8 @@ def test_a_clip_in_windows_gives_every_frame_once(monkeypatch: pytest.MonkeyPatc
 
 def test_windows_are_cross_faded(monkeypatch: pytest.MonkeyPatch) -> None:
     run(monkeypatch, RECIPE, media.save(Path("in.mp4"), media.moving(9)))
-    greys = read_clip(Path("out/matte.mkv"))[:, 0, 0, 0] / 255
-    assert greys == pytest.approx([0.1] * 4 + [0.1 + 0.1 / 3, 0.1 + 0.2 / 3] + [0.2] * 3, abs=0.003)
+    grays = read_clip(Path("out/matte.mkv"))[:, 0, 0, 0] / 255
+    assert grays == pytest.approx([0.1] * 4 + [0.1 + 0.1 / 3, 0.1 + 0.2 / 3] + [0.2] * 3, abs=0.003)
 
 
 def test_a_window_is_given_what_the_one_before_found(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -162,8 +162,8 @@ def test_settle_is_called_only_where_windows_overlap(monkeypatch: pytest.MonkeyP
 
     recipe = Recipe(RECIPE.outputs, survey, halves, window=6, overlap=2, sample=4, settle=settle)
     run(monkeypatch, recipe, media.save(Path("in.mp4"), media.moving(9)))
-    greys = read_clip(Path("out/matte.mkv"))[:, 0, 0, 0]
-    assert [index for index, grey in enumerate(greys) if grey == 255] == [4, 5]
+    grays = read_clip(Path("out/matte.mkv"))[:, 0, 0, 0]
+    assert [index for index, gray in enumerate(grays) if gray == 255] == [4, 5]
 
 
 @pytest.mark.parametrize("count", [1, 2, 5, 6, 7, 10])

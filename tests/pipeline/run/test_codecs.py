@@ -88,7 +88,7 @@ def test_a_run_writes_every_codec(codec: str, capsys: pytest.CaptureFixture[str]
         count = layer["last_frame"] - layer["first_frame"] + 1
         path = Path("out", layer["path"])
         if codec in PICTURE_CODECS:
-            suffix = {"png": ".png", "tiff": ".tif", "exr": ".exr"}[codec]
+            suffix = {"png": ".png", "tiff": ".tif", "exr": ".exr", "jpeg": ".jpg"}[codec]
             assert layer["pattern"] == f"%06d{suffix}"
             names = [layer["pattern"] % (layer["first_frame"] + n) for n in range(count)]
             assert sorted(file.name for file in path.iterdir()) == names
@@ -111,6 +111,18 @@ def test_a_run_writes_every_codec(codec: str, capsys: pytest.CaptureFixture[str]
     assert main(["report", "out", "--no-progress"]) == 0
     assert main(["run", "cut.mov", *words, "--out", "out"]) == 0
     assert "finished already" in capsys.readouterr().out
+
+
+def test_a_warning_about_all_layers_is_said_once() -> None:
+    ticks = [3600 * place + (1800 if place > 12 else 0) * (place - 12) for place in range(24)]
+    cut = np.concatenate([moving(seed, 12, SIZE) for seed in (1, 2)])
+    media.save_vfr(Path("uneven.mp4"), cut, ticks)
+    words = ["--task", "transition", "--no-progress", "--codec", "png", "--out", "out"]
+    assert main(["run", "uneven.mp4", *words, "--transition", "11:12"]) == 0
+    warnings = json.loads(Path("out/manifest.json").read_text())["warnings"]
+    (text,) = [text for text in warnings if "evenly" in text]
+    assert text.count("scene-001") == 1 and text.startswith("scene-001, ")
+    assert "scene-002: its frames" in text or "scene-002, " in text
 
 
 def test_sequences_are_replaced_and_other_files_stay(capsys: pytest.CaptureFixture[str]) -> None:
@@ -217,15 +229,19 @@ def test_a_codec_that_is_missing_here_is_named(
     assert "cannot write H.265 in MP4; choose ffv1\n" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("codec", ["png", "tiff", "exr", "h265"])
+@pytest.mark.parametrize("codec", ["png", "jpeg", "tiff", "exr", "h265"])
 def test_pictures_stay_pictures(codec: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert cv2.imwrite("a.png", media.moving(1, 48, 64)[0])
     status = main(["run", "a.png", "--task", "dehaze", "--no-progress", "--codec", codec])
     if codec == "h265":
-        assert status == 2 and "written as PNG, TIFF or EXR" in capsys.readouterr().err
+        assert status == 2 and "written as PNG, JPEG, TIFF or EXR" in capsys.readouterr().err
         return
-    suffix = {"tiff": "tif"}.get(codec, codec)
+    suffix = {"tiff": "tif", "jpeg": "jpg"}.get(codec, codec)
+    # The transmission is data, which a JPEG would change.
+    data = "png" if codec == "jpeg" else suffix
     assert status == 0
     assert {layer["path"] for layer in layers_of("a-dehaze")} == {
-        f"{role}.{suffix}" for role in ("clear", "transmission", "airlight")
+        f"clear.{suffix}",
+        f"transmission.{data}",
+        f"airlight.{suffix}",
     }

@@ -58,7 +58,7 @@ def test_a_transition_as_the_contract_has_it() -> None:
     assert (fitted["mix"], fitted["space"], fitted["matte"]) == ([0.3, 0.7], "linear", "matte")
 
 
-def test_a_fade_has_its_colour_and_a_cut_mixes_nothing() -> None:
+def test_a_fade_has_its_color_and_a_cut_mixes_nothing() -> None:
     fade = describe_transition(Transition(3, 3, "fade", (0.5,), "gamma", 4, None, "#000000"))
     assert (fade["from"], fade["to"], fade["color"]) == ("scene-005", None, "#000000")
     cut = describe_transition(Transition(30, 29, "cut", (), "gamma", 0, 1))

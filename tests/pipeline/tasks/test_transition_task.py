@@ -156,7 +156,7 @@ def test_touching_transitions_leave_a_shot_without_a_frame_of_its_own(
     assert (first, last) == (4, 7) and is_plain(middle[:2], GREEN) and is_plain(middle[2:], RED)
 
 
-def test_a_fade_gives_one_layer_and_its_colour(
+def test_a_fade_gives_one_layer_and_its_color(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     clip = media.save(tmp_path / "fade.mp4", moving(1, 12))

@@ -86,17 +86,17 @@ def test_what_may_be_edited() -> None:
     assert [item.kind for item in found.transitions] == ["cut"] and len(found.pieces) == 2
 
 
-def test_fades_lead_to_plain_colours() -> None:
+def test_fades_lead_to_plain_colors() -> None:
     text = "kind,first_frame,last_frame,color\nshot,0,9,\nfade,10,14,#000000\n"
     dip = text + "fade,15,19,#000000\nshot,20,,\n"
     found = read_shot_list(dip, CLOCK)
-    assert [piece.colour for piece in found.pieces] == [None, "#000000", None]
+    assert [piece.color for piece in found.pieces] == [None, "#000000", None]
     held = text + "color,15,17,#000000\nfade,18,19,#000000\nshot,20,,\n"
-    assert [piece.colour for piece in read_shot_list(held, CLOCK).pieces] == [None, "#000000", None]
+    assert [piece.color for piece in read_shot_list(held, CLOCK).pieces] == [None, "#000000", None]
     ends = read_shot_list(text, CLOCK)
-    assert [piece.colour for piece in ends.timeline(14)] == [None, "#000000"]
+    assert [piece.color for piece in ends.timeline(14)] == [None, "#000000"]
     begins = "kind,first_frame,last_frame,color\nfade,0,4,#ffffff\nshot,5,,\n"
-    assert [piece.colour for piece in read_shot_list(begins, CLOCK).pieces] == ["#ffffff", None]
+    assert [piece.color for piece in read_shot_list(begins, CLOCK).pieces] == ["#ffffff", None]
 
 
 def test_drop_frame_time_codes_are_read() -> None:
@@ -237,5 +237,5 @@ def test_an_effect_is_a_plain_name(effect: str) -> None:
     refused(f"{head}shot,0,9,\ndissolve,10,19,{effect}\nshot,20,99,\n", "line 3", "is no effect")
 
 
-def test_a_list_of_plain_colours_alone_is_refused() -> None:
+def test_a_list_of_plain_colors_alone_is_refused() -> None:
     refused("kind,first_frame,last_frame,color\ncolor,0,99,#00ff00\n", "line 2", "needs a shot")

@@ -126,6 +126,22 @@ def test_a_file_of_the_user_is_never_overwritten(
     assert Path("out/timeline.edl").read_text() == "mine"
 
 
+@pytest.mark.parametrize("formats", ["csv", "edl,otio", FORMATS])
+def test_a_manifest_as_configuration_brings_the_timelines_back(
+    formats: str, mixed_clip: Callable[..., Path], stand_in: None
+) -> None:
+    clip = mixed_clip()
+    first = run(clip, "--transition", "8:15", "--timeline", formats)
+    Path("out").rename("before")
+    again = run(clip, "--config", "before/manifest.json")
+    assert sorted(again["timelines"]) == sorted(first["timelines"])
+    Path("out").rename("second")
+    # An option of the command line wins.
+    assert run(clip, "--config", "before/manifest.json", "--timeline", "fcpxml")["timelines"] == [
+        "timeline.fcpxml"
+    ]
+
+
 def test_uneven_frames_are_warned_of(tmp_path: Path, stand_in: None) -> None:
     ticks = [3600 * place + (1800 if place > 12 else 0) * (place - 12) for place in range(24)]
     clip = media.save_vfr(tmp_path / "uneven.mp4", moving(1, 24), ticks)

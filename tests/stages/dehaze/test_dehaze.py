@@ -13,7 +13,7 @@ from torch import Tensor
 
 from stages.context import FitSettings, Separation, SeparationContext
 from stages.dehaze.airlight import blue_sky, find_airlight
-from stages.dehaze.evidence import find_floors, veil_colour
+from stages.dehaze.evidence import find_floors, veil_color
 from stages.dehaze.field import evenness, find_field, reached
 from stages.dehaze.layers import separate, settle, settled, survey
 from stages.dehaze.model import (
@@ -100,7 +100,7 @@ def test_the_airlight_is_found_without_an_opaque_place(light: tuple[float, ...])
     assert torch.allclose(found.flatten(), torch.tensor(light), atol=0.06)
 
 
-def test_a_coloured_sky_gives_the_airlight_its_colour() -> None:
+def test_a_colored_sky_gives_the_airlight_its_color() -> None:
     light = torch.tensor([0.85, 0.78, 0.65])
     t = veil().clone()
     t[..., : SIZE[0] // 3, :] = 0
@@ -109,16 +109,16 @@ def test_a_coloured_sky_gives_the_airlight_its_colour() -> None:
     assert seen > 0.5
 
 
-def test_a_blue_sky_is_neither_a_grey_one_nor_a_blue_thing_below() -> None:
+def test_a_blue_sky_is_neither_a_gray_one_nor_a_blue_thing_below() -> None:
     picture = scene()
     assert blue_sky(picture) < 0.05
-    for colour, place, least, most in (
+    for color, place, least, most in (
         ((0.5, 0.6, 0.75), slice(0, 24), 0.9, 1.0),
         ((0.7, 0.7, 0.7), slice(0, 24), 0.0, 0.05),
         ((0.5, 0.6, 0.75), slice(40, 64), 0.0, 0.05),
     ):
         seen = picture.clone()
-        seen[:, :, place] = torch.tensor(colour).view(1, 3, 1, 1)
+        seen[:, :, place] = torch.tensor(color).view(1, 3, 1, 1)
         assert least <= blue_sky(seen) <= most
 
 
@@ -155,7 +155,7 @@ def below_a_sky() -> Tensor:
         ("tint", False, 0.3, 1.0),
     ],
 )
-def test_a_field_fits_a_varying_airlight_better_than_one_colour(
+def test_a_field_fits_a_varying_airlight_better_than_one_color(
     kind: str, sky: bool, part: float, gain: float
 ) -> None:
     # At most `part` of the error of one colour is left; the clear picture gains `gain` dB.
@@ -179,7 +179,7 @@ def test_a_field_fits_a_varying_airlight_better_than_one_colour(
 
 
 @pytest.mark.parametrize("sky", [True, False])
-def test_one_colour_stays_one_colour(sky: bool) -> None:
+def test_one_color_stays_one_color(sky: bool) -> None:
     found = survey(
         rounded(haze(scene(), below_a_sky() if sky else veil(), uneven("even"))), context()
     ).airlight
@@ -196,7 +196,7 @@ def test_a_wall_and_a_tiny_picture_make_no_field() -> None:
     assert torch.equal(find_field(wall[..., :12, :12], one, 0.03, seen=1.0), one)
 
 
-def test_a_field_is_smooth_and_one_colour_is_left_alone() -> None:
+def test_a_field_is_smooth_and_one_color_is_left_alone() -> None:
     one = torch.full((1, 3, 1, 1), 0.8)
     assert torch.equal(spread(one, SIZE), one)
     field = torch.linspace(0.6, 0.9, 24).view(1, 1, 4, 6).expand(1, 3, 4, 6)
@@ -280,14 +280,14 @@ def test_the_strength_scales_what_is_removed() -> None:
     assert not more.notes and not torch.equal(more.layers["clear"], clear)
 
 
-def test_a_blue_veil_colours_the_airlight_and_a_brown_ground_does_not() -> None:
+def test_a_blue_veil_colors_the_airlight_and_a_brown_ground_does_not() -> None:
     blue, white = torch.tensor([0.8, 0.88, 1.0]).view(1, 3, 1, 1), torch.ones(1, 3, 1, 1)
-    found = veil_colour(find_floors(rounded(haze(scene(), veil() ** 2, blue)), white), white)
+    found = veil_color(find_floors(rounded(haze(scene(), veil() ** 2, blue)), white), white)
     assert float((found - blue).abs().max()) < 0.3 * float((white - blue).abs().max())
     brown = scene() * torch.tensor([0.9, 0.7, 0.4]).view(1, 3, 1, 1) + torch.tensor(
         [0.1, 0.07, 0.03]
     ).view(1, 3, 1, 1)
-    assert torch.equal(veil_colour(find_floors(rounded(brown), white), white), white)
+    assert torch.equal(veil_color(find_floors(rounded(brown), white), white), white)
 
 
 def test_a_clip_does_not_flicker() -> None:

@@ -77,14 +77,14 @@ def test_wipes_and_irises(kind: str) -> None:
         assert curve_error(one.mix, matte.mean((1, 2, 3), dtype=np.float64)) < 0.015
 
 
-@pytest.mark.parametrize("colour", [(0, 0, 0), (255, 255, 255), (120, 50, 20)])
-def test_fades_have_a_colour_for_their_other_side(colour: tuple[int, int, int]) -> None:
-    plain = np.full((60, 54, 96, 3), np.asarray(colour, np.float32) / 255, np.float32)
+@pytest.mark.parametrize("color", [(0, 0, 0), (255, 255, 255), (120, 50, 20)])
+def test_fades_have_a_color_for_their_other_side(color: tuple[int, int, int]) -> None:
+    plain = np.full((60, 54, 96, 3), np.asarray(color, np.float32) / 255, np.float32)
     out = mixed(shot(6, 60, pan=(0.5, 0.0)), plain, 12, weights("linear", 16))[:34]
     back = mixed(plain, shot(7, 60), 5, weights("linear", 12))[:30]
     found = find(blocks(np.concatenate([out, back])))
     first, second = found.transitions
-    name = "#" + "".join(f"{part:02x}" for part in colour)
+    name = "#" + "".join(f"{part:02x}" for part in color)
     assert (first.kind, first.first_frame, first.last_frame, first.color) == ("fade", 12, 27, name)
     assert (second.kind, second.first_frame, second.last_frame, second.color) == (
         "fade",
@@ -162,9 +162,9 @@ def test_nothing_is_invented(name: str) -> None:
 @pytest.mark.parametrize(
     "shape", [(1, 54, 96), (2, 54, 96), (30, 1, 1), (30, 2, 3), (40, 17, 31), (30, 97, 5)]
 )
-@pytest.mark.parametrize("content", ["black", "grey", "noise", "halves"])
+@pytest.mark.parametrize("content", ["black", "gray", "noise", "halves"])
 def test_degenerate_clips(shape: tuple[int, int, int], content: str) -> None:
-    frames = np.full((*shape, 3), {"black": 0.0, "grey": 0.5}.get(content, 0.5), np.float32)
+    frames = np.full((*shape, 3), {"black": 0.0, "gray": 0.5}.get(content, 0.5), np.float32)
     if content == "noise":
         frames[:] = np.random.default_rng(1).random((1, *shape[1:], 3))
     if content == "halves":

@@ -12,7 +12,7 @@ from stages.find.curve import estimates, products
 from stages.find.curve_prior import family, rising
 from stages.find.cuts import goes_on, prominence
 from stages.find.dense import FlowWarp
-from stages.find.features import OpticalFlow, contrast_ratio, motion_compensated_ncc, plain_colour
+from stages.find.features import OpticalFlow, contrast_ratio, motion_compensated_ncc, plain_color
 from stages.find.gradual_transitions import straightness
 from stages.find.search import search_size
 from stages.find.timeline import PlainFrame, TransitionEvent, build_timeline
@@ -83,8 +83,8 @@ def test_step_times() -> None:
 
 
 def test_camera_motion_is_measured_in_a_mixture() -> None:
-    grey = cv2.cvtColor(texture(3, 80, 120), cv2.COLOR_RGB2GRAY)
-    scene = np.asarray(cv2.GaussianBlur(grey, (0, 0), 1), np.float32)
+    gray = cv2.cvtColor(texture(3, 80, 120), cv2.COLOR_RGB2GRAY)
+    scene = np.asarray(cv2.GaussianBlur(gray, (0, 0), 1), np.float32)
     # The picture moves one pixel up and two to the left: d = (2, 1).
     reference, moved = scene[20:47, 20:68], scene[21:48, 22:70]
     other = np.asarray(cv2.cvtColor(texture(4, 27, 48), cv2.COLOR_RGB2GRAY), np.float32)
@@ -104,27 +104,27 @@ def test_ncc_does_not_depend_on_motion_and_brightness() -> None:
     assert motion_compensated_ncc(motion, one, other) < 0.35
 
 
-def test_plain_colour() -> None:
+def test_plain_color() -> None:
     frame = np.zeros((20, 30, 3), np.float32)
     frame[..., 0] = 1
-    assert plain_colour(frame) == "#ff0000"
+    assert plain_color(frame) == "#ff0000"
     frame[18, 20:26] = 0.7  # a caption
-    assert plain_colour(frame) == "#ff0000"
-    assert plain_colour(texture(1, 20, 30)) is None
+    assert plain_color(frame) == "#ff0000"
+    assert plain_color(texture(1, 20, 30)) is None
 
 
-def test_no_transition_leads_from_colour_to_colour() -> None:
+def test_no_transition_leads_from_color_to_color() -> None:
     black, white, mix = "#000000", "#ffffff", (0.1,) * 5
     ramps = [
-        TransitionEvent(5, 9, "dissolve", mix=mix, out_colour=black, in_colour=white),
-        TransitionEvent(15, 19, "dissolve", mix=mix, out_colour=white, in_colour=black),
+        TransitionEvent(5, 9, "dissolve", mix=mix, out_color=black, in_color=white),
+        TransitionEvent(15, 19, "dissolve", mix=mix, out_color=white, in_color=black),
     ]
-    colours = (
+    colors = (
         dict.fromkeys(range(5), "#000000")
         | dict.fromkeys(range(10, 15), "#ffffff")
         | dict.fromkeys(range(20, 30), "#000000")
     )
-    plain = {frame: PlainFrame(colour, 0.0) for frame, colour in colours.items()}
+    plain = {frame: PlainFrame(color, 0.0) for frame, color in colors.items()}
     found = build_timeline(30, ramps, plain)
     assert found.colors == (ColorGap(0, 4, "#000000"), ColorGap(20, 29, "#000000"))
     assert found.shots == (Shot(10, 14),)
@@ -135,7 +135,7 @@ def test_no_transition_leads_from_colour_to_colour() -> None:
 
 
 @pytest.mark.parametrize(
-    ("colour", "hold", "expected"),
+    ("color", "hold", "expected"),
     [
         ("#000000", 2, "fadeblack"),
         ("#fafafa", 2, "fadewhite"),
@@ -143,15 +143,15 @@ def test_no_transition_leads_from_colour_to_colour() -> None:
         ("#000000", 40, None),
     ],
 )
-def test_two_fades_around_a_short_colour_are_one_event(
-    colour: str, hold: int, expected: str | None
+def test_two_fades_around_a_short_color_are_one_event(
+    color: str, hold: int, expected: str | None
 ) -> None:
     mix, second = (0.1, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95), 12 + hold
     fades = [
-        TransitionEvent(5, 11, "dissolve", mix=mix, in_colour=colour),
-        TransitionEvent(second, second + 6, "dissolve", mix=mix, out_colour=colour),
+        TransitionEvent(5, 11, "dissolve", mix=mix, in_color=color),
+        TransitionEvent(second, second + 6, "dissolve", mix=mix, out_color=color),
     ]
-    plain = {frame: PlainFrame(colour, 0.0) for frame in range(12, second)}
+    plain = {frame: PlainFrame(color, 0.0) for frame in range(12, second)}
     found = build_timeline(second + 20, fades, plain)
     event = (5, second + 6) if expected else None
     named = [(one.kind, one.effect, one.event) for one in found.transitions]

@@ -33,8 +33,8 @@ def pushed(a: Stack, b: Stack, progress: np.ndarray) -> Stack:
 
 def test_the_best_shift_is_the_one_that_was_made() -> None:
     one, other = panned(np.array([100, 112]))
-    greys = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in (one, other)]
-    alike, (down, right) = best_shift(greys[0], greys[1])
+    grays = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in (one, other)]
+    alike, (down, right) = best_shift(grays[0], grays[1])
     assert alike == pytest.approx(1, abs=1e-4)
     assert (abs(int(down)), abs(int(right))) == (0, 12)
 

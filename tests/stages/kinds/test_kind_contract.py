@@ -63,7 +63,7 @@ def searched(clip: Frames) -> Analysis:
 def test_a_kind_is_one_file_with_its_name(kind: TransitionKind) -> None:
     module = sys.modules[f"stages.kinds.{kind.name}"]
     assert module.KIND is kind and inspect.getdoc(module)
-    assert kind.beside_colour() in TRANSITION_KINDS
+    assert kind.beside_color() in TRANSITION_KINDS
     assert kind.separable == (kind.undo != "nothing")
 
 
@@ -158,7 +158,7 @@ def test_an_effect_is_found_and_undone(kind: str, effect: str) -> None:
             assert float(((layer - scene) ** 2).mean()) < 1e-3
 
 
-def test_a_push_to_a_plain_colour_is_undone() -> None:
+def test_a_push_to_a_plain_color_is_undone() -> None:
     scene, black = picture(1), torch.zeros(3, HEIGHT, WIDTH)
     mix = tuple((n + 1) / 7 for n in range(6))
     placer = TRANSITION_KINDS["push"].effects["slideleft"]

@@ -202,8 +202,8 @@ def test_alpha_comes_back_straight(form: Form, tmp_path: Path) -> None:
     limit = 1 if form.container.least_psnr == INFINITE else 3
     assert np.abs(rgba[..., 3].astype(int) - ramp).max() <= limit
     # The colours are not multiplied by alpha, not even where the layer is transparent.
-    colours = expected(form, frames).permute(0, 2, 3, 1).numpy() * 255
-    assert np.abs(rgba[..., :3].astype(int) - colours).mean() <= 3
+    colors = expected(form, frames).permute(0, 2, 3, 1).numpy() * 255
+    assert np.abs(rgba[..., :3].astype(int) - colors).mean() <= 3
 
 
 @pytest.mark.parametrize("form", [form for form in FORMS if form not in WITH_ALPHA], ids=named)
@@ -218,7 +218,7 @@ def test_alpha_is_refused_where_there_is_none(form: Form, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("form", FORMS, ids=named)
-def test_colours_travel_through(form: Form, tmp_path: Path) -> None:
+def test_colors_travel_through(form: Form, tmp_path: Path) -> None:
     container = form.container
     writer, frames = layer_of(form, tmp_path, bits=10, color=HDR)
     color = open_clip([writer.path]).info.color

@@ -134,17 +134,17 @@ def test_a_run_warns_about_hdr(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
             path.rmdir() if path.is_dir() else path.unlink()
 
 
-def grey(*levels: float) -> torch.Tensor:
+def gray(*levels: float) -> torch.Tensor:
     """Return grey pixels of these levels as ``(1, 3, 1, N)``."""
     return torch.tensor(levels, dtype=torch.float32).view(1, 1, 1, -1).expand(1, 3, 1, -1)
 
 
 def test_pq_and_hlg_follow_the_standards() -> None:
     # BT.2100 and BT.2408: PQ 0.58 and, on a display of 1000 cd/m2, HLG 0.75 are 203 cd/m2.
-    assert float(pq_to_light(grey(0.5807))[0, 0]) == pytest.approx(203, rel=0.005)
-    assert float(pq_to_light(grey(1.0))[0, 0]) == pytest.approx(10_000)
-    assert float(hlg_to_light(grey(0.75), HLG)[0, 0]) == pytest.approx(203, rel=0.01)
-    assert float(hlg_to_light(grey(1.0), HLG)[0, 0]) == pytest.approx(1000, rel=0.001)
+    assert float(pq_to_light(gray(0.5807))[0, 0]) == pytest.approx(203, rel=0.005)
+    assert float(pq_to_light(gray(1.0))[0, 0]) == pytest.approx(10_000)
+    assert float(hlg_to_light(gray(0.75), HLG)[0, 0]) == pytest.approx(203, rel=0.01)
+    assert float(hlg_to_light(gray(1.0), HLG)[0, 0]) == pytest.approx(1000, rel=0.001)
     values = torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(0))
     assert torch.allclose(light_to_pq(pq_to_light(values)), values, atol=1e-4)
 
@@ -153,8 +153,8 @@ def test_pq_and_hlg_follow_the_standards() -> None:
     "tags",
     [PQ, HLG, ColorTags(9, 14, 9), ColorTags(12, 13, 1), ColorTags(11, 17, 1), ColorTags(1, 8, 1)],
 )
-def test_greys_stay_grey_in_order_and_in_range(tags: ColorTags) -> None:
-    ramp = grey(*np.linspace(0, 1, 65))
+def test_grays_stay_gray_in_order_and_in_range(tags: ColorTags) -> None:
+    ramp = gray(*np.linspace(0, 1, 65))
     shown = to_display(ramp, tags)
     assert torch.allclose(shown[:, :1].expand_as(shown), shown, atol=1e-4)
     assert bool((shown[..., 1:] >= shown[..., :-1] - 1e-5).all())
@@ -174,7 +174,7 @@ def test_the_tone_curve_keeps_shadows_and_hues() -> None:
     assert torch.allclose(compress_range(dark, 1000.0), dark, rtol=1e-3)
 
 
-def test_gamut_compression_changes_only_colours_outside() -> None:
+def test_gamut_compression_changes_only_colors_outside() -> None:
     generator = torch.Generator().manual_seed(2)
     inside = 0.3 + 0.2 * torch.rand(1, 3, 16, 16, generator=generator)
     assert torch.allclose(compress_gamut(inside, 2.0), inside, atol=1e-6)
@@ -284,7 +284,7 @@ def chunks(data: bytes) -> dict[bytes, bytes]:
     return found
 
 
-def test_profiles_and_colour_tags_are_written_to_pngs(tmp_path: Path) -> None:
+def test_profiles_and_color_tags_are_written_to_pngs(tmp_path: Path) -> None:
     pixels = media.moving(1)[0]
     profile = b"\0" * 36 + b"acsp" + b"profile" * 40
     info = ClipInfo(

@@ -38,19 +38,19 @@ def with_alpha(picture: Image.Image, alpha: int) -> Image.Image:
     ("kind", "transparent"),
     [
         ("rgb", False),
-        ("grey", False),
+        ("gray", False),
         ("palette", False),
         ("palette with alpha", True),
         ("alpha", True),
         ("opaque alpha", False),
     ],
 )
-def test_colours_are_taken_as_they_are_stored(
+def test_colors_are_taken_as_they_are_stored(
     tmp_path: Path, seed: int, kind: str, transparent: bool
 ) -> None:
     picture = tiles(seed)
     path = tmp_path / "in.png"
-    if kind == "grey":
+    if kind == "gray":
         picture = picture.convert("L")
     if kind.startswith("palette"):
         picture = picture.quantize(32)
@@ -65,7 +65,7 @@ def test_colours_are_taken_as_they_are_stored(
     assert clip.transparent == transparent
 
 
-def test_deep_grey_keeps_its_depth(tmp_path: Path) -> None:
+def test_deep_gray_keeps_its_depth(tmp_path: Path) -> None:
     levels = np.random.default_rng(0).integers(0, 65536, (16, 24)).astype(np.uint16)
     Image.fromarray(levels).save(tmp_path / "in.png")
     clip = open_clip([tmp_path / "in.png"])

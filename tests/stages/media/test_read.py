@@ -88,10 +88,10 @@ def test_trim_keeps_the_indices_of_the_whole_clip(film: tuple[Path, np.ndarray])
 )
 @pytest.mark.parametrize("full", [False, True])
 @pytest.mark.parametrize("matrix", ["bt601", "bt709", "bt2020"])
-def test_colours_are_right_for_every_matrix_range_and_depth(
+def test_colors_are_right_for_every_matrix_range_and_depth(
     tmp_path: Path, matrix: str, full: bool, bits: int, pixels: str
 ) -> None:
-    colours = np.array(
+    colors = np.array(
         [
             [0, 0, 0],
             [1, 1, 1],
@@ -103,7 +103,7 @@ def test_colours_are_right_for_every_matrix_range_and_depth(
             [0.1, 0.7, 0.6],
         ]
     )
-    clip = open_clip([media.save_yuv(tmp_path / "tiles.mp4", colours, matrix, full, bits, pixels)])
+    clip = open_clip([media.save_yuv(tmp_path / "tiles.mp4", colors, matrix, full, bits, pixels)])
     assert (clip.info.color_space, clip.info.full_range, clip.info.bit_depth) == (
         matrix,
         full,
@@ -111,7 +111,7 @@ def test_colours_are_right_for_every_matrix_range_and_depth(
     )
     got = whole(clip)[0, 8, 8::16]
     # Eight-bit codes cannot express every colour: half a code of luma and of chroma is 1.4 levels.
-    assert np.abs(got - 255 * colours).max() <= {8: 2, 10: 0.5, 12: 0.2}[bits]
+    assert np.abs(got - 255 * colors).max() <= {8: 2, 10: 0.5, 12: 0.2}[bits]
 
 
 @pytest.mark.parametrize("degrees,turns", [(90, -1), (180, 2), (270, 1)])

@@ -31,7 +31,7 @@ def test_chosen_frames_are_spread_from_the_first_to_the_last() -> None:
     assert chosen_frames(8) == list(range(8))
 
 
-def test_every_row_is_drawn_in_its_own_colours() -> None:
+def test_every_row_is_drawn_in_its_own_colors() -> None:
     numbers = [10, 12, 14]
     rows = {
         "input": plain((1, 0, 0), 3),

@@ -160,7 +160,7 @@ def test_layers_that_mix_to_the_frame_stay(
 
 @SPACES
 @pytest.mark.parametrize("locked", ["outgoing", "incoming"])
-def test_a_locked_colour_stays(
+def test_a_locked_color_stays(
     dissolved: Callable[..., tuple[Mixture, Tensor, Tensor]], space: Space, locked: str
 ) -> None:
     mixture, a, b = dissolved(space, locked)
@@ -226,7 +226,7 @@ def test_layers_over_the_window_are_the_input_around_the_mixed_frames() -> None:
         assert torch.equal(scene[4], mixture.frames[4])
 
 
-def test_only_a_locked_side_has_a_colour() -> None:
+def test_only_a_locked_side_has_a_color() -> None:
     color = torch.tensor([0.1, 0.2, 0.7])
     black = torch.zeros(5, 3, 6, 8), torch.zeros(5, 1, 1, 1)
     mixture = Mixture(*black, 1, 3, "gamma", "incoming", color)

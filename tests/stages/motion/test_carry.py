@@ -81,7 +81,7 @@ def test_no_flow_holds_the_last_clean_frames() -> None:
 
 
 @pytest.mark.parametrize("locked", ["outgoing", "incoming"])
-def test_a_fade_keeps_its_colour_and_carries_the_scene(locked: Side) -> None:
+def test_a_fade_keeps_its_color_and_carries_the_scene(locked: Side) -> None:
     color = torch.tensor([0.0, 0.3, 0.1])
     plain = color.view(1, 3, 1, 1).expand(COUNT, 3, *SIZE)
     a, b = scenes()

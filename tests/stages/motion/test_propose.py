@@ -101,7 +101,7 @@ def test_still_scenes_keep_their_flows_as_they_are() -> None:
     assert all(torch.equal(flow, still) for flow in found)
 
 
-def test_a_known_colour_has_no_motion_to_propose() -> None:
+def test_a_known_color_has_no_motion_to_propose() -> None:
     a = disc_scene(1, (16, 34), (2, -1))
     color = torch.tensor([0.1, 0.2, 0.3])
     open_one = dissolve(a, color.view(1, 3, 1, 1).expand(COUNT, 3, *SIZE))

@@ -39,11 +39,11 @@ def test_the_values_are_those_of_the_class(seed: int, fused: bool) -> None:
     one = Adam(groups(ours), betas=BETAS, fused=fused)
     other = torch.optim.Adam(groups(theirs), betas=BETAS, eps=EPSILON, fused=fused or None)
     for step in range(12):
-        for optimiser, some in ((one, ours), (other, theirs)):
-            optimiser.param_groups[0]["lr"] = RATES[0] / (1 + step)
-            optimiser.zero_grad()
+        for optimizer, some in ((one, ours), (other, theirs)):
+            optimizer.param_groups[0]["lr"] = RATES[0] / (1 + step)
+            optimizer.zero_grad()
             slopes(some, step)
-            optimiser.step()
+            optimizer.step()
         assert all(map(torch.equal, ours, theirs))
 
 
@@ -57,10 +57,10 @@ def test_it_goes_on_from_its_state(fused: bool) -> None:
             saved = second.state_dict()
             second = Adam(groups(parted), fused=fused)
             second.load_state_dict(saved)
-        for optimiser, some in ((first, whole), (second, parted)):
-            optimiser.zero_grad()
+        for optimizer, some in ((first, whole), (second, parted)):
+            optimizer.zero_grad()
             slopes(some, step)
-            optimiser.step()
+            optimizer.step()
     assert all(map(torch.equal, whole, parted))
 
 
@@ -76,4 +76,5 @@ def test_a_fit_does_not_load_the_compiler() -> None:
         "carry(mixture, [(2, 2)]); fit_layers(mixture, plan=FitPlan(2))\n"
         "assert 'torch._dynamo' not in sys.modules, 'loaded'\n"
     )
-    subprocess.run([sys.executable, "-c", program], check=True)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

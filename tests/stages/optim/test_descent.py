@@ -92,7 +92,7 @@ def test_a_fit_that_diverges_goes_back_and_goes_on() -> None:
         return weighted({"near": (value - 1).abs().mean() * broken}, weights)
 
     def note(progress: float, losses: Mapping[str, float]) -> None:
-        rates.append(fit.optimiser.param_groups[0]["lr"])
+        rates.append(fit.optimizer.param_groups[0]["lr"])
 
     fit.run(evaluate, {"near": constant(1)}, 300, note)
     torch.testing.assert_close(value.detach(), torch.ones(3), atol=0.02, rtol=0)

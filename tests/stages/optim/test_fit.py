@@ -142,13 +142,13 @@ def test_networks_fill_in_only_what_is_not_trusted() -> None:
     given, one, other = mixture()
     trust = torch.ones(12, 1, 24, 32)
     trust[:, :, :, 16:] = 0
-    grey = torch.full_like(one, 0.5), torch.full_like(other, 0.5)
-    filled = fill(given, KnownLayers(grey, trust), plan=FitPlan(60), scale=2)
-    assert torch.equal(filled[0][..., :16], grey[0][..., :16]) and torch.equal(
-        filled[1][:4], grey[1][:4]
+    gray = torch.full_like(one, 0.5), torch.full_like(other, 0.5)
+    filled = fill(given, KnownLayers(gray, trust), plan=FitPlan(60), scale=2)
+    assert torch.equal(filled[0][..., :16], gray[0][..., :16]) and torch.equal(
+        filled[1][:4], gray[1][:4]
     )
     mixed = given.mixed
-    for layer, before, truth in zip(filled, grey, (one, other), strict=True):
+    for layer, before, truth in zip(filled, gray, (one, other), strict=True):
         assert (
             psnr(layer[mixed][..., 16:], truth[mixed][..., 16:])
             > psnr(before[mixed][..., 16:], truth[mixed][..., 16:]) + 1
@@ -184,7 +184,7 @@ def test_a_matte_is_fitted_around_the_given_one() -> None:
     assert torch.equal(fixed.weight, given.weight)
 
 
-def test_a_locked_side_keeps_its_colour() -> None:
+def test_a_locked_side_keeps_its_color() -> None:
     given, _, _ = mixture(locked=True)
     result = fit_layers(given, plan=FitPlan(5), options=NARROW)
     assert float(result.incoming[given.mixed].abs().max()) == 0

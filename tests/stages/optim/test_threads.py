@@ -133,7 +133,7 @@ def test_layers_are_the_same_bytes_for_any_number_of_threads(task: str, tmp_path
 
 
 @pytest.mark.slow
-def test_a_neighbour_costs_no_more_than_its_share(tmp_path: Path) -> None:
+def test_a_neighbor_costs_no_more_than_its_share(tmp_path: Path) -> None:
     """Beside programs that keep all cores busy, a run may take 2.4 times as long, no more."""
     words = [
         sys.executable,

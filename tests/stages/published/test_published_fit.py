@@ -28,13 +28,13 @@ from stages.published.fit import (
 ONE = {"reconstruction": constant(1.0)}
 
 
-class Grey(nn.Module):
+class Gray(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.value = nn.Parameter(torch.zeros(1))
 
 
-def draw_for(module: Grey, target: float) -> object:
+def draw_for(module: Gray, target: float) -> object:
     def draw(index: Tensor, progress: float) -> DrawnStep:
         del progress
         mixture = module.value.expand(len(index))
@@ -51,7 +51,7 @@ def test_the_published_rate_never_changes() -> None:
 
 
 def test_the_best_snapshot_is_kept_and_not_the_last() -> None:
-    module, best = Grey(), BestSnapshot()
+    module, best = Gray(), BestSnapshot()
     # With a rate this large the value runs past its target and comes back.
     stage = PublishedStage(40, ONE, rate=0.11)
     taken = fit_stage(module, draw_for(module, 0.5), stage, frames=1, best=best, seed=0)  # type: ignore[arg-type]
@@ -63,7 +63,7 @@ def test_the_best_snapshot_is_kept_and_not_the_last() -> None:
 
 
 def test_a_worse_snapshot_changes_nothing() -> None:
-    module, best = Grey(), BestSnapshot()
+    module, best = Gray(), BestSnapshot()
     for value, error in ((1.0, 0.1), (2.0, 0.01), (3.0, 0.05)):
         with torch.no_grad():
             module.value.fill_(value)
@@ -75,7 +75,7 @@ def test_a_worse_snapshot_changes_nothing() -> None:
 
 def test_a_clips_snapshot_counts_all_its_frames() -> None:
     assert (steps_a_pass(1), steps_a_pass(8), steps_a_pass(9), steps_a_pass(9, 4)) == (1, 1, 2, 3)
-    module, best = Grey(), BestSnapshot(2)
+    module, best = Gray(), BestSnapshot(2)
     best.offer(module, 1e-9)
     assert not best.parameters, "an easy batch alone does not count"
     best.offer(module, 0.2)
@@ -91,7 +91,7 @@ def test_a_clips_snapshot_counts_all_its_frames() -> None:
 
 
 def test_a_stage_ends_when_the_reconstruction_is_good_enough() -> None:
-    module, best = Grey(), BestSnapshot()
+    module, best = Gray(), BestSnapshot()
     stage = PublishedStage(500, ONE, rate=0.02, ends_at=20.0)
     seen: list[float] = []
     taken = fit_stage(

@@ -19,12 +19,12 @@ def pictures(seed: int = 0, size: tuple[int, int] = (16, 24)) -> tuple[Tensor, T
 
 def test_the_blur_loss_is_the_mean_square_of_what_a_box_takes_off() -> None:
     picture = pictures()[0]
-    grey = picture[0].mean(0)
+    gray = picture[0].mean(0)
     total, count = 0.0, 0
-    for row in range(2, grey.shape[0] - 2):
-        for column in range(2, grey.shape[1] - 2):
-            box = grey[row - 2 : row + 3, column - 2 : column + 3]
-            total += float(grey[row, column] - box.sum() / 25) ** 2
+    for row in range(2, gray.shape[0] - 2):
+        for column in range(2, gray.shape[1] - 2):
+            box = gray[row - 2 : row + 3, column - 2 : column + 3]
+            total += float(gray[row, column] - box.sum() / 25) ** 2
             count += 1
     assert float(blur_loss(picture)) == pytest.approx(total / count, rel=1e-5)
 

@@ -138,24 +138,26 @@ def test_pictures_with_marks_of_either_kind_and_with_nothing_to_learn() -> None:
         HintRegion(area(50, 52, 42, 58)),
         HintRegion(area(20, 22, 10, 40), foreground=False),
     )
-    context = SeparationContext(LITTLE, marks=(stroke, water))
+    context = SeparationContext(LITTLE, hint_regions=(stroke, water))
     frames = picture[None]
     layers = separate(frames, survey(frames, context), context).layers
     assert overlap(layers["matte"][0, 0] > 0.5, mask) > 0.85
     for plain in (torch.zeros(1, 3, 5, 6), torch.rand(1, 3, 2, 2)):
         whole = torch.ones(plain.shape[-2:], dtype=torch.bool)
         for mark in (HintRegion(whole), HintRegion(whole, foreground=False)):
-            context = SeparationContext(LITTLE, marks=(mark,))
+            context = SeparationContext(LITTLE, hint_regions=(mark,))
             matte = separate(plain, survey(plain, context), context).layers["matte"]
             assert bool(matte.isfinite().all())
 
 
 def test_marks_of_one_picture_hold_while_it_rests() -> None:
     picture, mask = bird()
-    context = SeparationContext(LITTLE, marks=(HintRegion(area(50, 52, 42, 58), window_index=2),))
+    context = SeparationContext(
+        LITTLE, hint_regions=(HintRegion(area(50, 52, 42, 58), window_index=2),)
+    )
     found = marked_frames(picture.expand(4, -1, -1, -1), context, moving=False)
     assert list(found) == [0, 1, 2, 3] and overlap(found[0].odds > 0, mask) > 0.85
-    several = SeparationContext(LITTLE, marks=context.marks, unordered=True)
+    several = SeparationContext(LITTLE, hint_regions=context.hint_regions, unordered=True)
     assert list(marked_frames(picture.expand(4, -1, -1, -1), several, moving=False)) == [2]
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from stages.context import FitSettings, Separation, SeparationContext
 from stages.segment.background import complete, find_plate, push_pull
-from stages.segment.fit import neighbours
+from stages.segment.fit import neighbors
 from stages.segment.layers import separate, settle, survey
 from stages.segment.motion import (
     WindowMotion,
@@ -330,10 +330,10 @@ def test_otsu_parts_two_groups() -> None:
     assert 0.9 < threshold < 5.1
 
 
-def test_close_pixels_of_one_colour_decide_for_an_unsure_one() -> None:
+def test_close_pixels_of_one_color_decide_for_an_unsure_one() -> None:
     # The left half of the picture has a red foreground, the right half a red background.
-    red, grey = torch.tensor([0.9, 0.2, 0.1]).view(3, 1, 1), torch.full((3, 1, 1), 0.5)
-    frames = grey.expand(3, 60, 100).clone()
+    red, gray = torch.tensor([0.9, 0.2, 0.1]).view(3, 1, 1), torch.full((3, 1, 1), 0.5)
+    frames = gray.expand(3, 60, 100).clone()
     frames[:, 20:40, 10:30] = frames[:, 20:40, 70:90] = red
     odds = torch.full((1, 60, 100), -3.0)
     odds[:, 20:40, 10:30] = 3.0
@@ -371,8 +371,8 @@ def test_a_plain_picture_has_no_foreground() -> None:
 
 
 def test_frames_are_drawn_in_pairs() -> None:
-    drawn = neighbours(9, 6)(torch.Generator().manual_seed(0)).tolist()
+    drawn = neighbors(9, 6)(torch.Generator().manual_seed(0)).tolist()
     assert drawn == sorted(set(drawn)) and all(
         frame - 1 in drawn or frame + 1 in drawn for frame in drawn
     )
-    assert neighbours(1, 6)(torch.Generator()).tolist() == [0]
+    assert neighbors(1, 6)(torch.Generator()).tolist() == [0]

@@ -12,8 +12,10 @@ from stages.segment.alone import HintMasks
 SIZE = (20, 30)
 
 
-def context(hint: Tensor | None = None, marks: tuple[HintRegion, ...] = ()) -> SeparationContext:
-    return SeparationContext(FitSettings(), hint=hint, marks=marks)
+def context(
+    hint: Tensor | None = None, hint_regions: tuple[HintRegion, ...] = ()
+) -> SeparationContext:
+    return SeparationContext(FitSettings(), hint=hint, hint_regions=hint_regions)
 
 
 def block(top: int, left: int) -> Tensor:
@@ -31,16 +33,16 @@ def votes(frames: int) -> Tensor:
 
 
 def test_marks_of_the_background_hold_in_their_frame_and_votes_in_the_others() -> None:
-    marks = (HintRegion(block(2, 3), foreground=False, window_index=1),)
-    _, background = HintMasks.drawn(context(marks=marks), 3).of(votes(3), SIZE)
+    hint_regions = (HintRegion(block(2, 3), foreground=False, window_index=1),)
+    _, background = HintMasks.drawn(context(hint_regions=hint_regions), 3).of(votes(3), SIZE)
     assert torch.equal(background[1, 0] > 0, block(2, 3))
     assert torch.equal(background[0], background[2])
     assert torch.equal(background[0, 0] > 0, votes(1)[0, 0] < 0.5)
 
 
 def test_marks_without_a_frame_hold_in_all_and_add_up() -> None:
-    marks = tuple(HintRegion(block(2, left), foreground=False) for left in (3, 20))
-    _, background = HintMasks.drawn(context(marks=marks), 2).of(votes(2), SIZE)
+    hint_regions = tuple(HintRegion(block(2, left), foreground=False) for left in (3, 20))
+    _, background = HintMasks.drawn(context(hint_regions=hint_regions), 2).of(votes(2), SIZE)
     assert all(torch.equal(one[0] > 0, block(2, 3) | block(2, 20)) for one in background)
 
 

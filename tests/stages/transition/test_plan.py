@@ -9,8 +9,9 @@ import torch
 
 import stages.transition.plan
 from pipeline.settings import PRESETS
-from stages.context import BUDGET_PART, FitSettings
+from stages.context import FitSettings
 from stages.mixing.mixture import Mixture
+from stages.optim.budget import MEASURED_STAGES
 from stages.transition.plan import (
     LEAST,
     PLANS,
@@ -152,7 +153,7 @@ def test_the_cost_of_a_plan_fits_its_budget(size: tuple[int, int]) -> None:
     for budget in BUDGETS:
         plan = plan_for(given, FitSettings(max_seconds=budget))
         price = costs.of(plan, 4)
-        assert price <= BUDGET_PART * budget or (
+        assert price <= MEASURED_STAGES * budget or (
             rung(plan) == len(LADDER) - 1 and plan.fit_steps == 0
         ), budget
 
@@ -182,7 +183,7 @@ def test_a_budget_is_divided_among_transitions_by_their_frames() -> None:
         plans = plans_for(given, [4, 4, 12], FitSettings(max_seconds=budget))
         assert plans[0] == plans[1] == plan_for(given, FitSettings(max_seconds=budget / 5))
         assert (
-            Fixed(given, FitSettings()).of(plans[2], 12) <= BUDGET_PART * budget * 0.6
+            Fixed(given, FitSettings()).of(plans[2], 12) <= MEASURED_STAGES * budget * 0.6
             or plans[2] == SMALLER[-1]
         )
 

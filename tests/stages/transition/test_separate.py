@@ -165,7 +165,7 @@ def test_a_wipe_or_an_iris_comes_with_its_matte(kind: Kind) -> None:
 
 @pytest.mark.parametrize("color", ["#000000", "#ffffff", "#c03020"])
 @pytest.mark.parametrize("to_color", [False, True])
-def test_a_fade_gives_the_colour_and_the_scene(color: str, to_color: bool) -> None:
+def test_a_fade_gives_the_color_and_the_scene(color: str, to_color: bool) -> None:
     scene = scenes()[0] * 0.9 + 0.05
     rgb = (
         torch.tensor([int(color[at : at + 2], 16) / 255 for at in (1, 3, 5)])
@@ -218,7 +218,7 @@ def test_every_size_works(size: tuple[int, int], kind: Kind, preset: str) -> Non
     ("space", "preset"),
     [("gamma", "motion"), ("linear", "motion"), ("gamma", "rounds"), ("linear", "rounds")],
 )
-def test_a_clip_of_one_colour_stays_that_colour(level: float, space: Space, preset: str) -> None:
+def test_a_clip_of_one_color_stays_that_color(level: float, space: Space, preset: str) -> None:
     window = window_of(torch.full((PRE + STEPS + POST, 3, 17, 20), level))
     transition = transition_of(ramp(), space=space)
     result = separated(window, transition, preset)

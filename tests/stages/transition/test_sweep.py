@@ -205,7 +205,7 @@ def test_anchors_hold_the_layers() -> None:
 
 
 @pytest.mark.parametrize("locked", ["outgoing", "incoming"])
-def test_a_locked_colour_stays(locked: Side) -> None:
+def test_a_locked_color_stays(locked: Side) -> None:
     color = torch.tensor([0.2, 0.5, 0.1])
     plain = color.view(1, 3, 1, 1).expand(COUNT, 3, *SIZE)
     a, b = (plain, scenes()[1]) if locked == "outgoing" else (scenes()[0], plain)

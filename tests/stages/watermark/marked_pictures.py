@@ -56,13 +56,13 @@ def letters(size: tuple[int, int] = SIZE) -> Tensor:
 
 
 def marked(
-    clean: Tensor, shape: Tensor, opacity: float, colour: tuple[float, float, float] | Tensor
+    clean: Tensor, shape: Tensor, opacity: float, color: tuple[float, float, float] | Tensor
 ) -> Tensor:
     """Return the pictures ``clean`` under a mark, rounded to 8 bits.
 
-    shape: the mark's coverage, ``(1, 1, H, W)`` in [0, 1]. colour: one, or ``(1, 3, H, W)``.
+    shape: the mark's coverage, ``(1, 1, H, W)`` in [0, 1]. color: one, or ``(1, 3, H, W)``.
     """
-    hue = torch.tensor(colour).view(1, 3, 1, 1) if isinstance(colour, tuple) else colour
+    hue = torch.tensor(color).view(1, 3, 1, 1) if isinstance(color, tuple) else color
     return rounded((1 - opacity * shape) * clean + opacity * shape * hue)
 
 

@@ -33,12 +33,12 @@ def test_a_picture_with_a_box() -> None:
     assert separated.report["opacity"] == pytest.approx(0.4, abs=0.03)
 
 
-def test_several_pictures_under_one_mark_of_many_colours() -> None:
+def test_several_pictures_under_one_mark_of_many_colors() -> None:
     clean, shape = scenes(4), letters()
-    colour = torch.where(
+    color = torch.where(
         torch.arange(SIZE[1]) < 50, torch.tensor(WHITE)[:, None], torch.tensor(RED)[:, None]
     )[None, :, None]
-    frames = marked(clean, shape, 0.5, colour.expand(1, 3, *SIZE))
+    frames = marked(clean, shape, 0.5, color.expand(1, 3, *SIZE))
     separated = remove_mark(frames)
     assert separated.shared == {"watermark", "matte"}
     assert separated.layers["matte"].shape == (1, 1, *SIZE)

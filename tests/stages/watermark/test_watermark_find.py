@@ -8,7 +8,7 @@ from clips import psnr
 from marked_pictures import RED, SIZE, WHITE, box_around, grass, letters, marked, scene, scenes
 from torch import Tensor
 
-from stages.watermark.colours import all_colours, part_colour
+from stages.watermark.colors import all_colors, part_color
 from stages.watermark.find import (
     OFFSETS,
     Cut,
@@ -17,7 +17,7 @@ from stages.watermark.find import (
     dilated,
     expansion_move,
     misfit,
-    opacity_and_colour,
+    opacity_and_color,
     pairs,
     shared_opacity,
     solve,
@@ -66,19 +66,19 @@ def test_undoing_the_true_mark_costs_less_than_leaving_it() -> None:
     assert cut.cost(torch.zeros(SIZE, dtype=torch.bool)) == 0
 
 
-@pytest.mark.parametrize(("opacity", "colour"), [(0.3, WHITE), (0.6, RED), (0.45, (0.0, 0.0, 0.0))])
-def test_opacity_and_colour_follow_from_the_outline(
-    opacity: float, colour: tuple[float, float, float]
+@pytest.mark.parametrize(("opacity", "color"), [(0.3, WHITE), (0.6, RED), (0.45, (0.0, 0.0, 0.0))])
+def test_opacity_and_color_follow_from_the_outline(
+    opacity: float, color: tuple[float, float, float]
 ) -> None:
-    found = opacity_and_colour(marked(scenes(2), letters(), opacity, colour), letters()[0, 0] > 0.5)
+    found = opacity_and_color(marked(scenes(2), letters(), opacity, color), letters()[0, 0] > 0.5)
     assert found is not None
     assert found[0] == pytest.approx(opacity, abs=0.05)
-    assert torch.allclose(found[1], torch.tensor(colour), atol=0.1)
+    assert torch.allclose(found[1], torch.tensor(color), atol=0.1)
 
 
-def test_opacity_of_any_colours_from_several_pictures() -> None:
-    colours = scene(77)
-    found = shared_opacity(marked(scenes(4), letters(), 0.5, colours), letters()[0, 0] > 0.5)
+def test_opacity_of_any_colors_from_several_pictures() -> None:
+    colors = scene(77)
+    found = shared_opacity(marked(scenes(4), letters(), 0.5, colors), letters()[0, 0] > 0.5)
     assert found == pytest.approx(0.5, abs=0.04)
     assert shared_opacity(scene(), letters()[0, 0] > 0.5) is None
 
@@ -99,7 +99,7 @@ def test_dilated_both_ways() -> None:
     assert torch.equal(dilated(dilated(dot, 2), -2), dot)
 
 
-def test_a_difference_costs_more_where_its_colour_is_rare() -> None:
+def test_a_difference_costs_more_where_its_color_is_rare() -> None:
     differences = [there - here for here, there in (pairs(grass()[0], (0, 1)),)][0]
     factor = whitening(differences)
     light = torch.tensor([0.07, 0.1, 0.03]).view(3, 1, 1).expand_as(differences)
@@ -119,7 +119,7 @@ def test_an_edge_does_not_widen_the_spread() -> None:
     assert within > 0.7 * without
 
 
-def two_colours() -> Tensor:
+def two_colors() -> Tensor:
     """Return red at the left and white at the right, ``(1, 3, H, W)``."""
     hue = torch.where(
         torch.arange(SIZE[1]) < 50, torch.tensor(RED)[:, None], torch.tensor(WHITE)[:, None]
@@ -127,21 +127,19 @@ def two_colours() -> Tensor:
     return hue[None, :, None].expand(1, 3, *SIZE)
 
 
-def test_a_second_colour_of_a_single_picture() -> None:
+def test_a_second_color_of_a_single_picture() -> None:
     shape = (letters() > 0.5).float()
-    frames = marked(scene(), shape, 0.5, two_colours())
+    frames = marked(scene(), shape, 0.5, two_colors())
     left = 0.5 * (shape[0] * (torch.arange(SIZE[1]) < 50))
     mark = Mark(left, left * torch.tensor(RED).view(3, 1, 1), 0.5, 1.0)
     ring = shape[0, 0].bool() & (torch.arange(SIZE[1]) >= 50)
-    assert torch.allclose(part_colour(frames, mark, ring), torch.ones(3), atol=0.08)
-    whole = all_colours(
-        frames, mark, box_around(shape)[0, 0], torch.ones(SIZE), 80, texture(frames)
-    )
+    assert torch.allclose(part_color(frames, mark, ring), torch.ones(3), atol=0.08)
+    whole = all_colors(frames, mark, box_around(shape)[0, 0], torch.ones(SIZE), 80, texture(frames))
     assert int(((whole.matte[0] > 0) ^ shape[0, 0].bool()).sum()) < 40
-    assert torch.allclose(whole.colour[:, ring].median(1).values, torch.ones(3), atol=0.08)
+    assert torch.allclose(whole.color[:, ring].median(1).values, torch.ones(3), atol=0.08)
     one = marked(scene(), shape, 0.5, RED)
     kept = Mark(0.5 * shape[0], 0.5 * shape[0] * torch.tensor(RED).view(3, 1, 1), 0.5, 1.0)
     assert torch.equal(
-        all_colours(one, kept, box_around(shape)[0, 0], torch.ones(SIZE), 80, texture(one)).matte,
+        all_colors(one, kept, box_around(shape)[0, 0], torch.ones(SIZE), 80, texture(one)).matte,
         kept.matte,
     )

@@ -26,11 +26,11 @@ def striped() -> Tensor:
     return scenes(1) * (1 - 0.9 * stripes)
 
 
-def test_the_hypothesis_of_a_coloured_mark_is_voted_first() -> None:
+def test_the_hypothesis_of_a_colored_mark_is_voted_first() -> None:
     shape = (letters() > 0.5).float()
     hypotheses = likely_marks(marked(scenes(1), shape, 0.54, ORANGE), box_around(shape)[0, 0])
     assert len(hypotheses) == PROPOSALS_PER_OPACITY * len(OPACITIES)
-    first = next(colour for opacity, colour in hypotheses if opacity == 0.54)
+    first = next(color for opacity, color in hypotheses if opacity == 0.54)
     assert (torch.tensor(first) - torch.tensor(ORANGE)).abs().max() < LEAST_CHANNEL_DISTANCE
 
 

@@ -34,10 +34,10 @@ def busy_scene() -> Tensor:
     Nothing in it is periodic.
     """
     generator = torch.Generator().manual_seed(6)
-    colours = F.interpolate(
+    colors = F.interpolate(
         torch.rand(1, 3, 5, 7, generator=generator), size=SIZE, mode="bicubic"
     ).clamp(0, 1)
-    picture = 0.3 + 0.4 * colours
+    picture = 0.3 + 0.4 * colors
     for _ in range(12):
         row, column, height, width = (
             int(torch.randint(5, most, (1,), generator=generator)) for most in (150, 200, 50, 60)

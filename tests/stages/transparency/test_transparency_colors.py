@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from stages.transparency import single
-from stages.transparency.colours import STRONGEST, common_colours, share_of_colours, through
+from stages.transparency.colors import STRONGEST, common_colors, share_of_colors, through
 from stages.transparency.single import (
     estimate_overlay,
     feasible_scale,
@@ -37,22 +37,22 @@ def sheets(seed: int, size: tuple[int, int] = (90, 120), count: int = 60) -> Ten
     return picture
 
 
-def coloured(amount: Tensor, colour: Tensor) -> Tensor:
+def colored(amount: Tensor, color: Tensor) -> Tensor:
     """Return light of one colour, ``(1, 3, H, W)``."""
-    return (amount * colour.view(3, 1, 1))[None]
+    return (amount * color.view(3, 1, 1))[None]
 
 
 def layers() -> tuple[Tensor, Tensor]:
     """Make two layers, each of one colour; the one behind has some sunlight and shade."""
-    behind = coloured(sheets(1), 0.6 * BEHIND) + coloured(sheets(3), 0.15 * SUN)
-    return behind, coloured(sheets(2), 0.4 * BEFORE)
+    behind = colored(sheets(1), 0.6 * BEHIND) + colored(sheets(3), 0.15 * SUN)
+    return behind, colored(sheets(2), 0.4 * BEFORE)
 
 
-def test_colours_are_found_from_unshared_edges() -> None:
+def test_colors_are_found_from_unshared_edges() -> None:
     behind, before = layers()
-    for colours, amounts in common_colours(behind + before):
-        assert torch.allclose(colours @ amounts, torch.eye(3), atol=1e-4)
-        alike = F.normalize(torch.stack([BEHIND, BEFORE, SUN]), dim=1) @ F.normalize(colours, dim=0)
+    for colors, amounts in common_colors(behind + before):
+        assert torch.allclose(colors @ amounts, torch.eye(3), atol=1e-4)
+        alike = F.normalize(torch.stack([BEHIND, BEFORE, SUN]), dim=1) @ F.normalize(colors, dim=0)
         assert alike.amax(1).min() > 0.97  # each true colour is found
         assert len(set(alike.argmax(1).tolist())) == 3
 
@@ -62,7 +62,7 @@ def test_a_rough_guess_becomes_the_layer_it_points_at() -> None:
     seen = behind + before
     rough = F.interpolate(F.avg_pool2d(before, 15), seen.shape[-2:], mode="bilinear") * 0.5
     rough[..., :30] = 0  # wrong in places
-    matrix, nothing = share_of_colours(seen, [rough, torch.zeros_like(seen)], common_colours(seen))
+    matrix, nothing = share_of_colors(seen, [rough, torch.zeros_like(seen)], common_colors(seen))
     found = through(matrix, seen)
     together = torch.corrcoef(torch.stack([found.flatten(), before.flatten(), rough.flatten()]))
     assert together[0, 1] > 0.97 > 0.8 > together[1, 2]
@@ -70,10 +70,10 @@ def test_a_rough_guess_becomes_the_layer_it_points_at() -> None:
     assert nothing.abs().max() == 0
 
 
-def test_what_all_colours_share_belongs_to_none() -> None:
+def test_what_all_colors_share_belongs_to_none() -> None:
     behind, before = layers()
     seen = behind + before
-    assert share_of_colours(seen, [0.3 * seen], common_colours(seen))[0].abs().max() < 0.02
+    assert share_of_colors(seen, [0.3 * seen], common_colors(seen))[0].abs().max() < 0.02
 
 
 def test_a_part_that_correlates_with_the_rest_is_not_a_layer() -> None:
@@ -111,13 +111,13 @@ def lamplit() -> tuple[Tensor, Tensor]:
     draw = torch.Generator().manual_seed(4)
     stones = F.avg_pool2d(torch.rand(1, 1, 122, 162, generator=draw), 3, 1)
     stones = ((stones - 0.3) / 0.4).clamp(0, 1) ** 2
-    return 0.5 * stones * torch.tensor([0.6, 0.8, 1.0]).view(1, 3, 1, 1), coloured(
+    return 0.5 * stones * torch.tensor([0.6, 0.8, 1.0]).view(1, 3, 1, 1), colored(
         sheets(5, (120, 160), 30), 0.25 * BEFORE
     )
 
 
 @pytest.mark.parametrize("gate", ["independence", "feasible_scale"])
-def test_gates_stop_what_is_found_by_colour(gate: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gates_stop_what_is_found_by_color(gate: str, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = sum(lamplit())
     assert isinstance(seen, Tensor)
     veil, matrix = estimate_overlay(seen)
@@ -128,13 +128,13 @@ def test_gates_stop_what_is_found_by_colour(gate: str, monkeypatch: pytest.Monke
         assert shut_veil.mean() < veil.mean()
 
 
-def test_each_colour_matrix_has_its_own_gate(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_color_matrix_has_its_own_gate(monkeypatch: pytest.MonkeyPatch) -> None:
     seen = sum(lamplit())
     assert isinstance(seen, Tensor)
     one, other = torch.eye(3), 2 * torch.eye(3)
-    monkeypatch.setattr(single, "share_of_colours", lambda *given: [one, other])
+    monkeypatch.setattr(single, "share_of_colors", lambda *given: [one, other])
     monkeypatch.setattr(single, "feasible_scale", lambda found, left: 1.0)
-    for shut, expected in ((1.0, other), (2.0, single.COLOURED * one)):
+    for shut, expected in ((1.0, other), (2.0, single.COLORED * one)):
         scale = shut
         monkeypatch.setattr(
             single,
@@ -155,7 +155,7 @@ def test_a_still_clip_does_not_flicker() -> None:
     )
 
 
-def test_a_reflection_of_another_colour_is_removed_with_its_edges(
+def test_a_reflection_of_another_color_is_removed_with_its_edges(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     ground, room = lamplit()
@@ -167,24 +167,24 @@ def test_a_reflection_of_another_colour_is_removed_with_its_edges(
             light ** (1 / 2.2), ground ** (1 / 2.2)
         )
 
-    with_colours = gain(seen)
-    monkeypatch.setattr(single, "share_of_colours", lambda *given: [torch.zeros(3, 3)] * 2)
-    assert with_colours > gain(seen) + 2
+    with_colors = gain(seen)
+    monkeypatch.setattr(single, "share_of_colors", lambda *given: [torch.zeros(3, 3)] * 2)
+    assert with_colors > gain(seen) + 2
 
 
 @pytest.mark.parametrize("value", [0.0, 0.5, 1.0])
-def test_a_picture_of_one_value_has_no_colours(value: float) -> None:
+def test_a_picture_of_one_value_has_no_colors(value: float) -> None:
     plain = torch.full((1, 3, 8, 9), value)
-    assert common_colours(plain) == []
-    assert share_of_colours(plain, [plain], [])[0].abs().max() == 0
+    assert common_colors(plain) == []
+    assert share_of_colors(plain, [plain], [])[0].abs().max() == 0
     assert torch.equal(separate_picture(plain)[0], plain)  # it shows no sign of a pane
 
 
-def test_a_grey_picture_stays_grey() -> None:
-    grey = coloured(sheets(6), SUN)
-    found = common_colours(grey)
+def test_a_gray_picture_stays_gray() -> None:
+    gray = colored(sheets(6), SUN)
+    found = common_colors(gray)
     assert len(found) == 2 * len(STRONGEST)
     assert all(torch.isfinite(torch.cat(each)).all() for each in found)
-    transmission, reflection = separate_picture(grey)
-    assert torch.allclose(transmission + reflection, grey, atol=1e-6)
+    transmission, reflection = separate_picture(gray)
+    assert torch.allclose(transmission + reflection, gray, atol=1e-6)
     assert float((transmission[:, :1] - transmission).abs().max()) < 1e-3  # grey stays grey

@@ -245,7 +245,7 @@ def _deep_rgb(frame: Any, bits: int) -> NDArray[np.float32]:
             array = np.repeat(array[..., None], 3, axis=2)
         if not name.startswith("gray") or frame.color_range != 1:
             return np.divide(array[..., :3], np.float32(2**bits - 1), dtype=np.float32)
-        return rgb_from_yuv(_with_grey_chroma(array[..., 0], bits), bits, frame.colorspace, False)
+        return rgb_from_yuv(_with_gray_chroma(array[..., 0], bits), bits, frame.colorspace, False)
     if frame.format.is_rgb or name.startswith("gray"):
         floats = np.asarray(
             frame.reformat(format="gbrpf32le", interpolation=EXACT).to_ndarray(), np.float32
@@ -296,7 +296,7 @@ def _deep_yuv(frame: Any, bits: int) -> NDArray[np.float32]:
     return whole
 
 
-def _with_grey_chroma(luma: Picture, bits: int) -> NDArray[np.float32]:
+def _with_gray_chroma(luma: Picture, bits: int) -> NDArray[np.float32]:
     """Return ``(H, W)`` luma codes as ``(H, W, 3)`` YUV codes without colour."""
     chroma = np.full(luma.shape, 1 << (bits - 1), np.float32)
     return np.stack([luma.astype(np.float32), chroma, chroma], axis=2)

@@ -43,7 +43,7 @@ FIT_STEPS = 100
 """Steps of the fit of three parts."""
 
 
-def common_colours(light: Tensor) -> list[tuple[Tensor, Tensor]]:
+def common_colors(light: Tensor) -> list[tuple[Tensor, Tensor]]:
     """Find the colours of one picture ``(1, 3, H, W)``, in several ways.
 
     Each answer holds the colours in the columns of ``(3, 3)``, and the matrix ``(3, 3)`` that takes
@@ -58,7 +58,7 @@ def common_colours(light: Tensor) -> list[tuple[Tensor, Tensor]]:
         for part in STRONGEST if slopes.numel() else ():
             some = slopes[:, : math.ceil(part * slopes.shape[1])]
             found.append(_independent(some[:, :: max(1, some.shape[1] // SAMPLES)]))
-    return [(colours.to(light), amounts.to(light)) for colours, amounts in found]
+    return [(colors.to(light), amounts.to(light)) for colors, amounts in found]
 
 
 def _independent(slopes: Tensor) -> tuple[Tensor, Tensor]:
@@ -90,10 +90,10 @@ def _independent(slopes: Tensor) -> tuple[Tensor, Tensor]:
             best = turn
             least = cost
     amounts = best @ whiten
-    colours = torch.linalg.inv(amounts)
+    colors = torch.linalg.inv(amounts)
     # Light adds up, so most of a colour's channels are positive.
-    sign = torch.where(colours.sum(0) < 0, -1.0, 1.0)
-    return colours * sign, amounts * sign[:, None]
+    sign = torch.where(colors.sum(0) < 0, -1.0, 1.0)
+    return colors * sign, amounts * sign[:, None]
 
 
 def _rotated(one: Tensor, other: Tensor, angle: Tensor) -> tuple[Tensor, Tensor]:
@@ -101,28 +101,28 @@ def _rotated(one: Tensor, other: Tensor, angle: Tensor) -> tuple[Tensor, Tensor]
     return angle.cos() * one + angle.sin() * other, angle.cos() * other - angle.sin() * one
 
 
-def share_of_colours(
-    light: Tensor, guesses: Sequence[Tensor], colours: Sequence[tuple[Tensor, Tensor]]
+def share_of_colors(
+    light: Tensor, guesses: Sequence[Tensor], colors: Sequence[tuple[Tensor, Tensor]]
 ) -> list[Tensor]:
     """Find how much of each colour belongs to each guessed layer.
 
     light: the picture, ``(1, 3, H, W)``. guesses: rough guesses of one layer each, same shape.
-    colours: answers of :func:`common_colours`.
+    colors: answers of :func:`common_colors`.
 
     Returns a matrix ``(3, 3)`` per guess that takes a pixel to its part in that layer. A layer
     takes a part from 0 to 1 of each amount, such that their sum follows the guess when both are
     blurred. What it takes of all amounts alike is then subtracted, as that points at no colour. The
-    matrices are means over ``colours``, and zero without any.
+    matrices are means over ``colors``, and zero without any.
     """
     spread = BROAD * (light.shape[-2] + light.shape[-1]) / 2
     seen = smooth(light.double(), spread)[0].flatten(1)
     wanted = torch.stack([smooth(guess.double(), spread).flatten() for guess in guesses], 1)
     wanted = wanted - wanted.mean(0)
     found = torch.zeros(len(guesses), 3, 3, dtype=seen.dtype)
-    for given_colour, given_amounts in colours:
-        colour = given_colour.to(seen)
+    for given_color, given_amounts in colors:
+        color = given_color.to(seen)
         amounts = given_amounts.to(seen)
-        layers = torch.stack([colour[:, k, None] * (amounts[k] @ seen) for k in range(3)])
+        layers = torch.stack([color[:, k, None] * (amounts[k] @ seen) for k in range(3)])
         layers = layers.flatten(1)
         layers = layers - layers.mean(1, keepdim=True)
         gram, target = layers @ layers.T, layers @ wanted
@@ -132,7 +132,7 @@ def share_of_colours(
                 step = (target[k] - gram[k] @ parts) / gram[k, k].clamp_min(1e-12)
                 parts[k] = (parts[k] + step).clamp(0, 1)
         own = parts - parts.amin(0)
-        found += torch.stack([(colour * part) @ amounts for part in own.T]) / len(colours)
+        found += torch.stack([(color * part) @ amounts for part in own.T]) / len(colors)
     return list(found.to(light))
 
 

@@ -17,7 +17,7 @@ from stages.watermark.find import Mark, PairCosts, dilated, expansion_move, outl
 CORNERS = tuple((float(n & 1), float(n >> 1 & 1), float(n >> 2 & 1)) for n in range(8))
 TRIED = (*CORNERS, (0.5, 0.5, 0.5), (1.0, 0.5, 0.0), (0.0, 0.5, 1.0))
 """Colours to start from: the corners of the RGB cube, grey, orange and a lighter blue."""
-MOST_COLOURS = 2  # further colours that are accepted at most
+MOST_COLORS = 2  # further colours that are accepted at most
 SETTLING = 2  # alternations of colour and outline
 SMALLEST = 40  # least pixels of an accepted part
 GAIN = 0.4
@@ -26,7 +26,7 @@ parts."""
 NEW = 0.15  # least difference between two colours of a mark
 
 
-def all_colours(
+def all_colors(
     pictures: Tensor,
     mark: Mark,
     allowed: Tensor,
@@ -43,33 +43,33 @@ def all_colours(
     """
     plain = PairCosts(weight)
     textured = PairCosts(weight, spreads=spreads)
-    for _ in range(MOST_COLOURS):
+    for _ in range(MOST_COLORS):
         best: tuple[float, Tensor, Tensor] | None = None
         for hue in TRIED:
-            colour = pictures.new_tensor(hue)
-            gain, part = _part(pictures, mark, colour, plain, allowed, turns)
+            color = pictures.new_tensor(hue)
+            gain, part = _part(pictures, mark, color, plain, allowed, turns)
             for _ in range(SETTLING):
                 if not bool(part.any()):
                     break
-                colour = part_colour(pictures, mark, part)
-                gain, part = _part(pictures, mark, colour, textured, allowed, turns)
+                color = part_color(pictures, mark, part)
+                gain, part = _part(pictures, mark, color, textured, allowed, turns)
             rim = int((dilated(part, 1) & ~dilated(part, -1)).sum())
             if (
                 int(part.sum()) >= SMALLEST
                 and gain > GAIN * rim
                 and (best is None or gain > best[0])
             ):
-                best = gain, part, colour
+                best = gain, part, color
         if best is None:
             break
-        _, part, colour = best
+        _, part, color = best
         matte = torch.where(part, torch.full_like(mark.matte, mark.opacity), mark.matte)
-        ink = torch.where(part, mark.opacity * colour.view(3, 1, 1), mark.ink)
+        ink = torch.where(part, mark.opacity * color.view(3, 1, 1), mark.ink)
         mark = replace(mark, matte=matte, ink=ink)
     return mark
 
 
-def part_colour(pictures: Tensor, mark: Mark, part: Tensor) -> Tensor:
+def part_color(pictures: Tensor, mark: Mark, part: Tensor) -> Tensor:
     """Return the colour ``(3,)`` of a further part of the mark.
 
     It is the median of what the part adds to the clean pixels just outside.
@@ -85,15 +85,15 @@ def part_colour(pictures: Tensor, mark: Mark, part: Tensor) -> Tensor:
 
 
 def _part(
-    pictures: Tensor, mark: Mark, colour: Tensor, costs: PairCosts, allowed: Tensor, turns: int
+    pictures: Tensor, mark: Mark, color: Tensor, costs: PairCosts, allowed: Tensor, turns: int
 ) -> tuple[float, Tensor]:
-    """Return the gain of this ``colour`` (3,), and the part ``(H, W)`` that takes it.
+    """Return the gain of this ``color`` (3,), and the part ``(H, W)`` that takes it.
 
     Pixels of the mark that nearly have this colour already are left out.
     allowed: ``(H, W)`` in [0, 1], 0 where no mark may be. turns: iterations of a cut.
     """
-    cut = expansion_move(pictures, mark, mark.opacity, colour, costs)
-    difference = (mark.ink - mark.opacity * colour.view(3, 1, 1)).abs().amax(0)
+    cut = expansion_move(pictures, mark, mark.opacity, color, costs)
+    difference = (mark.ink - mark.opacity * color.view(3, 1, 1)).abs().amax(0)
     same = (mark.matte[0] > 0) & (difference < NEW * mark.opacity)
     part = solve(cut, allowed * ~same, turns)
     return -cut.cost(part), part

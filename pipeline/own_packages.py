@@ -1,0 +1,48 @@
+"""Find ``stages`` and ``models`` beside this package, whatever else has these names.
+
+Many projects have a folder ``models``. Python looks into the current folder first, and would take
+that one for ours.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder
+from pathlib import Path
+from types import ModuleType
+
+NAMES = ("stages", "models")
+"""The packages that lie beside this one."""
+
+ROOT = Path(__file__).parents[1]
+"""The folder that holds all three."""
+
+
+class OwnPackages(MetaPathFinder):
+    """Finds the packages :data:`NAMES` in :data:`ROOT` alone."""
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """Return where one of our packages is, and nothing for any other."""
+        return PathFinder.find_spec(name, [str(ROOT)]) if name in NAMES else None
+
+
+def claim_names() -> None:
+    """Let the names of our packages mean ours from now on.
+
+    Raises ImportError where another package with such a name is loaded already.
+    """
+    for name in NAMES:
+        loaded = sys.modules.get(name)
+        places = [Path(place).resolve() for place in getattr(loaded, "__path__", [])]
+        if loaded is not None and (ROOT / name).resolve() not in places:
+            where = getattr(loaded, "__file__", None) or next(map(str, places), "nowhere")
+            raise ImportError(
+                f"unlayer has a package {name!r}, but another one is loaded already, from {where}; "
+                "import unlayer first, or in a program of its own"
+            )
+    if not any(isinstance(finder, OwnPackages) for finder in sys.meta_path):
+        sys.meta_path.insert(0, OwnPackages())

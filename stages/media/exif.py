@@ -1,0 +1,282 @@
+"""Read what cameras write into photographs (EXIF 2.32), and make it fit an upright layer.
+
+The block is a small TIFF: directories of tags whose values lie anywhere in it. In a copy of it, the
+orientation is set to upright, because layers are, and the thumbnail, which shows the mixture, is
+left out. Everything else stays where it is, as makers' notes count from the block's beginning.
+
+A TIFF picture has the same tags in its own directories. They are collected into a new block.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from stages.media.picture_metadata import jpeg_segments, png_chunks, webp_chunks
+
+MAX_EXIF = 65_000
+"""Most bytes of an EXIF block: a JPEG has room for 65,533."""
+_MAX_ENTRIES = 512
+"""Most entries of a directory that are read."""
+_PREFIX = b"Exif\0\0"
+_ORIENTATION = 0x0112
+_UPRIGHT = 1
+_SIDEWAYS = range(5, 9)
+"""Orientations of pictures whose rows are shown as columns."""
+X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT = 0x011A, 0x011B, 0x0128
+_INCH, _CENTIMETRE = 2, 3
+_CM_PER_INCH = 2.54
+EXIF_IFD, GPS_IFD, _INTEROPERABILITY_IFD = 0x8769, 0x8825, 0xA005
+DESCRIPTIVE = (0x010E, 0x010F, 0x0110, 0x0131, 0x0132, 0x013B, 0x8298)
+"""Tags of a TIFF's main directory that describe the photograph and not the file: description,
+maker, model, software, date, artist, copyright."""
+_UNIT_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8}
+"""Bytes of one value of each of TIFF's types."""
+_WORD_SIZES = {3: 2, 4: 4, 5: 4, 8: 2, 9: 4, 10: 4, 11: 4, 12: 8}
+"""Bytes that are swapped together where the byte order changes; a rational has two words."""
+_LONG, _RATIONAL = 4, 5
+_FAULTS = (OSError, ValueError, struct.error, EOFError, MemoryError, IndexError)
+
+
+@dataclass(frozen=True)
+class ExifEntry:
+    """One tag's values. kind: TIFF's type. count: how many values. data: them, little-endian."""
+
+    kind: int
+    count: int
+    data: bytes
+
+
+Directory = Mapping[int, ExifEntry]
+"""Entries by their tags."""
+
+
+def read_exif(path: Path) -> bytes | None:
+    """Return the EXIF block of a JPEG, PNG, WebP or TIFF picture, upright and without thumbnail.
+
+    ``None`` where there is none, or it is damaged or too large. Never raises.
+    """
+    with contextlib.suppress(*_FAULTS), path.open("rb") as file:
+        head = file.read(16)
+        if head[:4] in (b"II*\0", b"MM\0*"):
+            return _block_of_tiff(file)
+        block = _block_in(file, head)
+        if block is not None and len(block) <= MAX_EXIF:
+            return upright_block(block)
+    return None
+
+
+def read_dpi(path: Path) -> tuple[float, float] | None:
+    """Return an upright picture's pixels per inch, across and down; ``None`` without any.
+
+    Never raises.
+    """
+    found: tuple[float, float] | None = None
+    with contextlib.suppress(*_FAULTS), path.open("rb") as file:
+        head = file.read(16)
+        if head.startswith(b"\x89PNG\r\n\x1a\n"):
+            found = _png_dpi(file)
+        elif head.startswith(b"\xff\xd8\xff"):
+            found = _jpeg_dpi(file)
+        is_tiff = head[:4] in (b"II*\0", b"MM\0*")
+        block = None if is_tiff else _block_in(file, head)
+        view = file if is_tiff else io.BytesIO(block or b"")
+        main = read_directory(view, *_start(view))
+        found = found or _dpi_of(main)
+        turned = main.get(_ORIENTATION)
+        if found and turned and int.from_bytes(turned.data, "little") in _SIDEWAYS:
+            found = found[::-1]
+    return found
+
+
+def _block_in(file: BinaryIO, head: bytes) -> bytes | None:
+    """Return the block of a JPEG, PNG or WebP, as it is stored there."""
+    if head.startswith(b"\x89PNG\r\n\x1a\n"):
+        for kind, size in png_chunks(file):
+            if kind == b"eXIf" and size <= MAX_EXIF:
+                return file.read(size)
+    elif head.startswith(b"\xff\xd8\xff"):
+        for marker, size in jpeg_segments(file):
+            if marker == 0xE1 and size > len(_PREFIX) and file.read(len(_PREFIX)) == _PREFIX:
+                return file.read(size - len(_PREFIX))
+    elif head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        for kind, size in webp_chunks(file):
+            if kind == b"EXIF" and size <= MAX_EXIF:
+                return file.read(size).removeprefix(_PREFIX)
+    return None
+
+
+def upright_block(block: bytes) -> bytes:
+    """Return a block with the orientation upright and without its thumbnail's directory.
+
+    Raises struct.error or ValueError where the block is damaged.
+    """
+    data = bytearray(block)
+    order, place = _start(io.BytesIO(block))
+    (count,) = struct.unpack_from(f"{order}H", data, place)
+    for entry in range(place + 2, place + 2 + 12 * count, 12):
+        (tag,) = struct.unpack_from(f"{order}H", data, entry)
+        if tag == _ORIENTATION:
+            struct.pack_into(f"{order}HIHH", data, entry + 2, 3, 1, _UPRIGHT, 0)
+    struct.pack_into(f"{order}I", data, place + 2 + 12 * count, 0)
+    return bytes(data)
+
+
+def _start(file: BinaryIO) -> tuple[str, int]:
+    """Return a TIFF's byte order as in :mod:`struct`, and the place of its first directory."""
+    file.seek(0)
+    head = file.read(8)
+    order = {b"II*\0": "<", b"MM\0*": ">"}.get(head[:4])
+    if order is None:
+        raise ValueError("no TIFF")
+    return order, int(struct.unpack(f"{order}I", head[4:])[0])
+
+
+def read_directory(file: BinaryIO, order: str, place: int) -> dict[int, ExifEntry]:
+    """Return a directory's entries by their tags; values that are too large are left out.
+
+    order: the byte order as in :mod:`struct`. Raises struct.error where the directory is damaged.
+    """
+    file.seek(place)
+    (count,) = struct.unpack(f"{order}H", file.read(2))
+    rows = file.read(12 * min(count, _MAX_ENTRIES))
+    found = {}
+    for at in range(0, len(rows) - 11, 12):
+        tag, kind, number = struct.unpack_from(f"{order}HHI", rows, at)
+        size = _UNIT_SIZES.get(kind, 0) * number
+        if not 0 < size <= MAX_EXIF:
+            continue
+        data = rows[at + 8 : at + 8 + size]
+        if size > 4:
+            file.seek(struct.unpack_from(f"{order}I", rows, at + 8)[0])
+            data = file.read(size)
+        if len(data) == size:
+            found[tag] = ExifEntry(kind, number, data if order == "<" else _swapped(data, kind))
+    return found
+
+
+def _swapped(data: bytes, kind: int) -> bytes:
+    """Return values in the other byte order."""
+    size = _WORD_SIZES.get(kind, 1)
+    return b"".join(data[at : at + size][::-1] for at in range(0, len(data), size))
+
+
+def _block_of_tiff(file: BinaryIO) -> bytes | None:
+    """Return a new block with the descriptive tags of a TIFF picture."""
+    order, place = _start(file)
+    main = read_directory(file, order, place)
+    kept = {tag: entry for tag, entry in main.items() if tag in DESCRIPTIVE}
+    parts = {}
+    for tag in (EXIF_IFD, GPS_IFD):
+        if tag in main and main[tag].kind == _LONG:
+            part = read_directory(file, order, int.from_bytes(main[tag].data, "little"))
+            part.pop(_INTEROPERABILITY_IFD, None)
+            parts[tag] = part
+    if not kept and not any(parts.values()):
+        return None
+    block = b"II*\0" + struct.pack("<I", 8) + directories(kept, parts, 8)
+    return block if len(block) <= MAX_EXIF else None
+
+
+def parts_of(block: bytes) -> tuple[dict[int, ExifEntry], dict[int, dict[int, ExifEntry]]]:
+    """Return the main directory of a block, and the directories that it leads to, by their tags.
+
+    Raises struct.error or ValueError where the block is damaged.
+    """
+    file = io.BytesIO(block)
+    order, place = _start(file)
+    main = read_directory(file, order, place)
+    parts = {}
+    for tag in (EXIF_IFD, GPS_IFD):
+        entry = main.pop(tag, None)
+        if entry is not None and entry.kind == _LONG:
+            parts[tag] = read_directory(file, order, int.from_bytes(entry.data, "little"))
+            parts[tag].pop(_INTEROPERABILITY_IFD, None)
+    return main, parts
+
+
+def directories(main: Directory, parts: Mapping[int, Directory], at: int) -> bytes:
+    """Return a main directory and those that it leads to, little-endian, for the place ``at``.
+
+    parts: by the tags under which the main directory has their places.
+    """
+    everything = dict(main)
+    for tag in parts:
+        everything[tag] = ExifEntry(_LONG, 1, bytes(4))
+    after = at + len(_directory(everything, at))
+    added = b""
+    for tag, part in parts.items():
+        everything[tag] = ExifEntry(_LONG, 1, struct.pack("<I", after + len(added)))
+        added += _directory(part, after + len(added))
+    return _directory(everything, at) + added
+
+
+def _directory(entries: Directory, at: int) -> bytes:
+    """Return one directory with its values behind it, for the place ``at``."""
+    rows, values = b"", b""
+    behind = at + 2 + 12 * len(entries) + 4
+    for tag in sorted(entries):
+        entry = entries[tag]
+        data = entry.data.ljust(4, b"\0")
+        if len(data) > 4:
+            place = behind + len(values)
+            values += data + bytes(len(data) % 2)
+            data = struct.pack("<I", place)
+        rows += struct.pack("<HHI", tag, entry.kind, entry.count) + data
+    return struct.pack("<H", len(entries)) + rows + bytes(4) + values
+
+
+def resolution_entries(dpi: tuple[float, float]) -> dict[int, ExifEntry]:
+    """Return the three entries of a TIFF that say how many pixels an inch has."""
+    across, down = (struct.pack("<II", round(value * 1000), 1000) for value in dpi)
+    return {
+        X_RESOLUTION: ExifEntry(_RATIONAL, 1, across),
+        Y_RESOLUTION: ExifEntry(_RATIONAL, 1, down),
+        RESOLUTION_UNIT: ExifEntry(3, 1, struct.pack("<H", _INCH)),
+    }
+
+
+def _dpi_of(main: Directory) -> tuple[float, float] | None:
+    """Return the pixels per inch in a main directory, or ``None``."""
+    unit = main.get(RESOLUTION_UNIT)
+    factor = {_INCH: 1.0, _CENTIMETRE: _CM_PER_INCH}.get(
+        _INCH if unit is None else int.from_bytes(unit.data, "little"), 0.0
+    )
+    values = []
+    for tag in (X_RESOLUTION, Y_RESOLUTION):
+        if tag not in main or main[tag].kind != _RATIONAL:
+            return None
+        top, bottom = struct.unpack_from("<II", main[tag].data)
+        values.append(factor * top / bottom if bottom else 0.0)
+    return _checked(values[0], values[1])
+
+
+def _png_dpi(file: BinaryIO) -> tuple[float, float] | None:
+    """Return the resolution of the chunk pHYs, whose unit is the metre."""
+    for kind, size in png_chunks(file):
+        if kind == b"pHYs" and size == 9:
+            across, down, unit = struct.unpack(">IIB", file.read(9))
+            metres = 0.01 * _CM_PER_INCH
+            return _checked(across * metres, down * metres) if unit == 1 else None
+    return None
+
+
+def _jpeg_dpi(file: BinaryIO) -> tuple[float, float] | None:
+    """Return the density in a JPEG's first segment, JFIF."""
+    for marker, size in jpeg_segments(file):
+        if marker == 0xE0 and size >= 12 and file.read(5) == b"JFIF\0":
+            unit, across, down = struct.unpack(">xxBHH", file.read(7))
+            factor = {1: 1.0, 2: _CM_PER_INCH}.get(unit, 0.0)
+            return _checked(factor * across, factor * down)
+    return None
+
+
+def _checked(across: float, down: float) -> tuple[float, float] | None:
+    """Return a resolution that printers and screens can have, else ``None``."""
+    most = 60_000.0
+    return (across, down) if 1 <= across <= most and 1 <= down <= most else None
