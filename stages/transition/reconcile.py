@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from stages.mixing.forward_model import Pair
-from stages.mixing.mixture import FULL_TRUST, SIDES, Mixture, project
+from stages.mixing.mixture import FULL_TRUST, SIDES, Mixture, Side, project
 from stages.motion.flow import box
 
 NOISE = 0.015
@@ -74,6 +74,24 @@ def _mean_square_gradient(layer: Tensor) -> Tensor:
         square = (across**2 + down**2).mean(1, keepdim=True) / 4
         found.append(box(box(square, 1), 1))
     return torch.cat(found)
+
+
+def clarity(mixture: Mixture, side: Side, frame: int, others: Sequence[int]) -> Tensor:
+    """Return how clear a scene is in other frames, relative to one frame, at most 1.
+
+    The input shows a scene with the weight that the scene has in it, so its layer is worse where it
+    is fainter. Of two frames the clearer one should teach the fainter one. So what a fainter frame
+    brings counts by the ratio of the two weights. With a matte all count fully, because the weights
+    differ within a frame.
+
+    frame: a mixed frame. others: frames of the window in which the scene is visible.
+    Returns ``(K, 1, 1, 1)`` in (0, 1].
+    """
+    if mixture.has_matte:
+        return mixture.weight.new_ones(len(others), 1, 1, 1)
+    incoming = mixture.weight.flatten()
+    own = incoming if side == "incoming" else 1 - incoming
+    return (own[list(others)] / own[frame]).clamp(max=1).view(-1, 1, 1, 1)
 
 
 def mix_offers(

@@ -10,14 +10,21 @@ form and so that they mix back to the input
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from torch import Tensor
 
 from stages.mixing.forward_model import Pair
-from stages.mixing.mixture import SIDES, Mixture
-from stages.motion.links import DISTANCES, OfferWeights, find_links, offered_value
+from stages.mixing.mixture import SIDES, Mixture, Side
+from stages.motion.links import (
+    DISTANCES,
+    MotionLinks,
+    OfferWeights,
+    find_links,
+    offered_value,
+)
 from stages.optim.threads import WORTH, side_by_side
-from stages.transition.reconcile import mix_offers
+from stages.transition.reconcile import clarity, mix_offers
 
 SWEEPS = 4
 """Passes through the frames in a turn."""
@@ -45,13 +52,14 @@ def turn(
     anchors: layers that the mixed frames are held near to, ``(n, 3, H, W)``.
     anchor_weight: of the anchors, ``(n, 1, H, W)``; a link of confidence 1 weighs up to 1 / 0.03.
     distances: of the links, in frames. No link leads to a frame in which the layer has no weight,
-        because its pixels there are invented.
+        because its pixels there are invented. A link counts less where it leads to a frame in which
+        the layer is fainter (:func:`weakened`).
     """
     scenes = [layer.clone() for layer in layers]
     frames = range(mixture.first, mixture.last + 1)
     links = [
-        find_links(scene, frames, mixture.visible(side), TOLERANCE, distances)
-        for side, scene in zip(SIDES, scenes, strict=True)
+        weakened(mixture, side, find_links(scene, frames, visible, TOLERANCE, distances))
+        for side, scene, visible in zip(SIDES, scenes, map(mixture.visible, SIDES), strict=True)
     ]
     parallel = scenes[0][0].numel() >= WORTH and scenes[0].device.type == "cpu"
     for number in range(SWEEPS):
@@ -65,3 +73,17 @@ def turn(
             known = anchors[0][place], anchors[1][place]
             scenes[0][frame], scenes[1][frame] = mix_offers(mixture, frame, found, known, DATA)
     return scenes[0], scenes[1]
+
+
+def weakened(mixture: Mixture, side: Side, links: Sequence[MotionLinks]) -> list[MotionLinks]:
+    """Return the links of the mixed frames with less confidence where they lead to fainter frames.
+
+    The confidence is multiplied by the ratio of :func:`stages.transition.reconcile.clarity`.
+
+    links: of each mixed frame, in order.
+    """
+    found = []
+    for frame, link in enumerate(links, mixture.first):
+        ratio = clarity(mixture, side, frame, link.frames).to(link.confidence)
+        found.append(replace(link, confidence=link.confidence * ratio))
+    return found

@@ -19,7 +19,7 @@ from stages.motion.carry import CarriedLayers
 from stages.motion.flow import box, lookup, warp, warp_one
 from stages.optim.descent import OnStep
 from stages.optim.threads import WORTH, side_by_side
-from stages.transition.reconcile import mix_offers
+from stages.transition.reconcile import clarity, mix_offers
 from stages.transition.tie_fit import fit_ties
 from stages.transition.ties import FrameTies, find_ties, tied_frames
 
@@ -61,8 +61,9 @@ def solve(mixture: Mixture, layers: Pair, ties: tuple[FrameTies, FrameTies]) -> 
     """Return the layers that agree with their ties and mix to the input, over the window.
 
     They are solved for in closed form, frame by frame, in :data:`PASSES` passes. A tie weighs
-    ``0.01 / (e + FLOOR² (1 + d / 5))``, where e is the mean square around a pixel of how far what
-    it brings is from the layer, and d its distance in frames.
+    ``0.01 c / (e + FLOOR² (1 + d / 5))``, where e is the mean square around a pixel of how far what
+    it brings is from the layer, d its distance in frames, and c the ratio of
+    :func:`stages.transition.reconcile.clarity`.
 
     layers: both scenes over the window, ``(N, 3, H, W)``, as the result.
     """
@@ -71,11 +72,16 @@ def solve(mixture: Mixture, layers: Pair, ties: tuple[FrameTies, FrameTies]) -> 
     parallel = layers[0][0].numel() >= WORTH and layers[0].device.type == "cpu"
     scenes = list(zip(out, ties, strict=True))
     jobs = [
-        (layer, tie, mixture.first + place, place)
-        for layer, tie in scenes
+        (
+            layer,
+            tie,
+            place,
+            clarity(mixture, side, mixture.first + place, tie.frames[place].tolist()),
+        )
+        for side, (layer, tie) in zip(SIDES, scenes, strict=True)
         for place in range(count)
     ]
-    weighed = side_by_side(lambda job: _tie_weights(*job), jobs, worth=parallel)
+    weighed = side_by_side(lambda job: _tie_weights(mixture.first, *job), jobs, worth=parallel)
     weights = weighed[:count], weighed[count:]
     for number in range(PASSES):
         places = range(count)
@@ -91,14 +97,19 @@ def solve(mixture: Mixture, layers: Pair, ties: tuple[FrameTies, FrameTies]) -> 
     return out
 
 
-def _tie_weights(layer: Tensor, tie: FrameTies, frame: int, place: int) -> Tensor:
-    """Return the weights ``(K, 1, H, W)`` of a frame's ties."""
+def _tie_weights(first: int, layer: Tensor, tie: FrameTies, place: int, clear: Tensor) -> Tensor:
+    """Return the weights ``(K, 1, H, W)`` of the ties of mixed frame number ``place``.
+
+    first: the first mixed frame. clear: how clear the scene is in the frames that they lead to,
+        ``(K, 1, 1, 1)``.
+    """
+    frame = first + place
     flow = tie.flow(place, (layer.shape[-2], layer.shape[-1]))
     brought = warp(layer[tie.frames[place].to(layer.device)], flow)
     error = box(((brought - layer[frame]) ** 2).mean(1, keepdim=True), RADIUS)
     distance = (tie.frames[place] - frame).abs().view(-1, 1, 1, 1).to(layer.device)
     inside = lookup(flow).abs().amax(-1)[:, None] <= INSIDE
-    return SCALE / (error + FLOOR**2 * (1 + distance / DISTANCE)) * inside
+    return SCALE * clear / (error + FLOOR**2 * (1 + distance / DISTANCE)) * inside
 
 
 def _drawn_value(layer: Tensor, tie: FrameTies, frame: int, place: int, weight: Tensor) -> Pair:

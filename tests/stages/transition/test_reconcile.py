@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from torch import Tensor
 
-from stages.mixing.mixture import Mixture, mix
-from stages.transition.reconcile import reconcile
+from stages.mixing.mixture import Mixture, Side, mix
+from stages.transition.reconcile import clarity, reconcile
 
 COUNT, SIZE = 5, (40, 56)
 
@@ -53,3 +54,28 @@ def test_the_layer_that_was_carried_farther_moves_more() -> None:
     torch.testing.assert_close(
         mixed, mix(one, other, torch.tensor(0.5), "gamma"), atol=1e-4, rtol=0
     )
+
+
+@pytest.mark.parametrize(
+    ("side", "frame", "expected"),
+    [("outgoing", 2, [1.0, 1.0, 1.0, 0.25]), ("incoming", 4, [1.0, 1.0, 0.5, 0.25])],
+)
+def test_a_fainter_frame_counts_by_the_ratio_of_the_weights(
+    side: Side, frame: int, expected: list[float]
+) -> None:
+    weight = torch.tensor([0.0, 0.2, 0.4, 0.6, 0.8, 0.85, 1.0]).view(-1, 1, 1, 1)
+    if side == "outgoing":
+        weight[4] = 0.85
+        others = [0, 1, 2, 4]
+    else:
+        others = [6, 5, 2, 1]
+    mixture = Mixture(torch.zeros(7, 3, *SIZE), weight, 1, 5)
+    found = clarity(mixture, side, frame, others)
+    assert found.shape == (4, 1, 1, 1)
+    torch.testing.assert_close(found.flatten(), torch.tensor(expected))
+
+
+def test_under_a_matte_every_frame_counts_fully() -> None:
+    weight = torch.linspace(0, 1, 7).view(-1, 1, 1, 1).expand(-1, 1, *SIZE)
+    mixture = Mixture(torch.zeros(7, 3, *SIZE), weight, 1, 5)
+    assert (clarity(mixture, "outgoing", 2, [1, 4]) == 1).all()

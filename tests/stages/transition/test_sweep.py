@@ -12,7 +12,7 @@ from torch import Tensor
 from stages.mixing.mixture import Mixture, Side, mix, project
 from stages.motion.links import MotionLinks, find_links, offered_value
 from stages.shots import Space
-from stages.transition.sweep import TOLERANCE, WEIGHTS, turn
+from stages.transition.sweep import TOLERANCE, WEIGHTS, turn, weakened
 
 PRE, STEPS, POST = 4, 5, 4
 COUNT = PRE + STEPS + POST
@@ -125,6 +125,21 @@ def test_a_still_layer_is_linked_to_the_same_places() -> None:
     frame = drifting(1, 1, (0, 0), SIZE).expand(COUNT, -1, -1, -1)
     links = find_links(frame.clone(), range(PRE, PRE + STEPS), range(COUNT), TOLERANCE)
     assert all(float(link.flows.abs().max()) == 0 for link in links)
+
+
+def test_a_link_to_a_fainter_frame_counts_less() -> None:
+    a, b = scenes()
+    mixture = mixed(a, b)
+    frames = range(mixture.first, mixture.last + 1)
+    links = find_links(b, frames, mixture.visible("incoming"), TOLERANCE, (1,))
+    for place, (before, after) in enumerate(
+        zip(links, weakened(mixture, "incoming", links), strict=True), 1
+    ):
+        for frame, old, new in zip(before.frames, before.confidence, after.confidence, strict=True):
+            # The weights of the mixed frames are 1/6, 2/6 and so on.
+            fainter = frame < mixture.first + place - 1
+            expected = old * (place - 1) / place if fainter else old
+            torch.testing.assert_close(new, expected, rtol=5e-3, atol=1e-3)
 
 
 @pytest.mark.parametrize("space", ["gamma", "linear"])
