@@ -48,8 +48,6 @@ _debugging = [False]
 """Whether the settings, which may come from a file, ask for tracebacks."""
 _wants_json = [False]
 """Whether they ask for JSON lines."""
-_short = [False]
-"""Whether the user left out the command ``run``; then the task has to be named."""
 
 
 def parse(verb: str, words: Sequence[str]) -> Settings:
@@ -81,7 +79,7 @@ def dispatch(words: Sequence[str]) -> int:
     settings = parse(verb, words[1:])
     _debugging[0], _wants_json[0] = settings.debug, settings.json
     there = all(os.path.exists(path) for path in settings.inputs)
-    if verb == "run" and not settings.task and there and not _short[0]:
+    if verb == "run" and not settings.task and there:
         settings = replace(settings, task=AUTO)
     if verb in ("run", "batch"):
         _check_task(verb, settings)
@@ -153,7 +151,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     given = list(sys.argv[1:] if argv is None else argv)
     words = with_verb(given)
-    _short[0] = len(words) > len(given)
     if isinstance(sys.stdout, io.TextIOWrapper):
         # Names of files need not be valid text; they are shown escaped instead of ending the run.
         sys.stdout.reconfigure(errors="backslashreplace")

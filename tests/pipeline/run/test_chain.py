@@ -194,6 +194,13 @@ def test_without_a_task_a_run_does_what_was_found(
     assert tasks_to_do(told(found)) == ["transparency", "transition"]
 
 
+def test_a_file_alone_is_such_a_run(mixed_clip: Callable[..., Path], found: set[str]) -> None:
+    found |= {"transition"}
+    assert main([str(mixed_clip("a.mp4")), *FAST, "--out", "out"]) == 0
+    made = json.loads(Path("out/manifest.json").read_text())
+    assert made["task"] == "auto" and [step["task"] for step in made["steps"]] == ["transition"]
+
+
 def test_where_nothing_is_found_the_input_is_left_as_it_is(
     mixed_clip: Callable[..., Path], found: set[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
