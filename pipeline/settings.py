@@ -72,9 +72,9 @@ class Settings:
         "",
         "what to take out; several as a,b (default: what is found)",
         metavar="TASK",
-        verbs=("run", "bench"),
+        verbs=("run", "bench", "probe"),
         result=False,
-        elsewhere={"bench": "the task to measure (default: transition)"},
+        elsewhere={"bench": "the task to measure (default: transition)", "probe": "look for this"},
     )
     out: Path | None = setting(
         None,

@@ -81,7 +81,7 @@ def dispatch(words: Sequence[str]) -> int:
     there = all(os.path.exists(path) for path in settings.inputs)
     if verb == "run" and not settings.task and there:
         settings = replace(settings, task=AUTO)
-    if verb in ("run", "batch"):
+    if verb in ("run", "batch") or (verb == "probe" and settings.task):
         _check_task(verb, settings)
     where = DRY_RUN[verb] if settings.dry_run else VERBS[verb].where
     module, name = where.split(":")

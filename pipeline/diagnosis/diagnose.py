@@ -10,7 +10,16 @@ from pipeline.diagnosis.sample import read_sample
 from pipeline.runtime.progress import Stages
 from pipeline.settings import Settings
 from pipeline.task import Look, Task
-from pipeline.tasks import blaming, built_in, find_task, names, offered, package_of
+from pipeline.tasks import (
+    AUTO,
+    blaming,
+    built_in,
+    find_task,
+    names,
+    offered,
+    package_of,
+    task_names,
+)
 from stages.diagnosis import THERE, Diagnosed, Diagnosis
 from stages.errors import UnlayerError
 from stages.media.read import Clip
@@ -18,13 +27,18 @@ from stages.picture_facts import borders, interlacing, stills
 
 
 def look_at(clip: Clip, settings: Settings, stages: Stages) -> Look:
-    """Return the function that diagnoses ``clip``, and that shows its progress as a stage."""
+    """Return the function that diagnoses ``clip``, and that shows its progress as a stage.
+
+    It looks for the things of the tasks that the settings name, or of all tasks.
+    """
+    only = [] if settings.task in ("", AUTO) else task_names(settings.task)
 
     def look(search: Mapping[str, Any], kept: Diagnosed | None) -> Diagnosed:
-        by = _makers()
+        by = (*_makers(), *(f"only {name}" for name in only))
         if kept is not None and kept.by == by:
             return kept
-        return diagnosed(clip, settings, stages, search, by)
+        tasks = [task for task in diagnosing_tasks() if not only or task.name in only]
+        return diagnosed(clip, settings, stages, search, by, tasks)
 
     return look
 
@@ -34,13 +48,17 @@ def no_look(search: Mapping[str, Any], kept: Diagnosed | None) -> None:
 
 
 def diagnosed(
-    clip: Clip, settings: Settings, stages: Stages, search: Mapping[str, Any], by: tuple[str, ...]
+    clip: Clip,
+    settings: Settings,
+    stages: Stages,
+    search: Mapping[str, Any],
+    by: tuple[str, ...],
+    tasks: Sequence[Task],
 ) -> Diagnosed:
-    """Look at a sample of the clip and return all diagnoses.
+    """Look at a sample of the clip and return the diagnoses of ``tasks``, and of the file.
 
     search: what the search found, as JSON values. by: as in :class:`stages.diagnosis.Diagnosed`.
     """
-    tasks = diagnosing_tasks()
     seek = clip.frame_index.rising and not settings.salvage
     with stages.stage("look") as step:
         sample = read_sample(clip, search, step, seek=seek or clip.info.is_picture)

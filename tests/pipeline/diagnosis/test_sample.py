@@ -130,3 +130,16 @@ def test_a_shot_list_alone_diagnoses_nothing(
 ) -> None:
     monkeypatch.setattr(diagnosing, "read_sample", lambda *words, **more: 1 / 0)
     assert main(["probe", str(mixed_clip()), "--csv", "-"]) == 0
+
+
+@pytest.mark.usefixtures("diagnosing")
+def test_probe_looks_for_what_is_asked_for(
+    mixed_clip: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    clip = str(mixed_clip())
+    assert main(["probe", clip, "--json", "--task", "transition,dehaze"]) == 0
+    found = json.loads(capsys.readouterr().out)["diagnoses"]
+    tasks = [entry["task"] for entry in found]
+    assert sorted(filter(None, tasks)) == ["dehaze", "transition"] and None in tasks
+    assert main(["probe", clip, "--task", "transition,nothing"]) == 2
+    assert "'nothing' is not known" in capsys.readouterr().err
