@@ -78,8 +78,7 @@ def dispatch(words: Sequence[str]) -> int:
         raise UsageError(f"{verb!r} is not a verb; choose {choices}{did_you_mean(verb, known)}")
     settings = parse(verb, words[1:])
     _debugging[0], _wants_json[0] = settings.debug, settings.json
-    there = all(os.path.exists(path) for path in settings.inputs)
-    if verb == "run" and not settings.task and there:
+    if verb == "run" and not settings.task and settings.inputs:
         settings = replace(settings, task=AUTO)
     if verb in ("run", "batch") or (verb == "probe" and settings.task):
         _check_task(verb, settings)
@@ -179,6 +178,8 @@ def with_verb(words: list[str]) -> list[str]:
     first = rest[0] if rest else "-"
     if first in VERBS:
         return [first, *switches, *rest[1:]]
+    if first in ALONE:
+        return rest
     if first.startswith("-") or first == "help" or not os.path.exists(first):
         return [*rest, *switches]
     return ["run", *switches, *rest]

@@ -68,6 +68,12 @@ def write_index(out: Path, record: Mapping[str, Any], noun: str = "clip") -> Non
     )
 
 
+def remove_index(out: Path) -> None:
+    """Remove the page of a batch or a chain from its folder, if there is one of ours."""
+    if os.path.lexists(out / INDEX) and _is_ours(out / INDEX):
+        (out / INDEX).unlink()
+
+
 def _is_ours(place: Path) -> bool:
     try:
         with safe_files.open_regular(place) as file:

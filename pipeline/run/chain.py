@@ -15,8 +15,18 @@ from typing import Any
 from pipeline.diagnosis.diagnose import as_json, look_at, reasons, tasks_to_do
 from pipeline.report.index import write_index
 from pipeline.run import execute, manifest
-from pipeline.run.chain_plan import check_chain_options, is_chain, step_folder, step_settings
+from pipeline.run.chain_folders import clear_replaced, missing_layers, refuse_what_is_no_folder
+from pipeline.run.chain_plan import (
+    check_chain_options,
+    check_places,
+    is_chain,
+    named_folders,
+    step_folder,
+    step_settings,
+    unused_options,
+)
 from pipeline.run.input_guard import INPUT_STATES, states_of
+from pipeline.run.inputs import overrun_warning
 from pipeline.run.opening import default_folder, open_checked, pick_device, refuse_input_as_folder
 from pipeline.run.summary import show_line, show_summary, show_unchanged
 from pipeline.runtime.progress import Reporter, Stages, reporter
@@ -87,9 +97,20 @@ def perform(
             with stages.stage("checksum"):
                 sums = manifest.checksums(settings.inputs, clip)
             identity = manifest.identity(settings, sums)
+            refuse_what_is_no_folder(out, named_folders(settings))
             if not _prepared(folder, identity, settings):
-                _check_whole(out)
-                return out, None
+                missing = missing_layers(out)
+                if not missing:
+                    return out, None
+                if not settings.resume:
+                    raise UsageError(
+                        f"{out}: this run is finished, but its {missing[0]} is missing; make it "
+                        "again with --resume"
+                    )
+                # Without its manifest the chain counts as begun; its steps are whole or resumed.
+                folder.remove([MANIFEST])
+                _prepared(folder, identity, settings)
+            clear_replaced(folder, settings, identity)
             chain = _Chain(settings, clip, folder, budget, stages, sums, new_reporter, announce)
             with _tidied(folder):
                 whole = chain.run(identity)
@@ -112,17 +133,6 @@ def _prepared(folder: RunFolder, identity: Identity, settings: Settings) -> bool
             INPUT_STATES: states_of(settings.inputs),
         },
     )
-
-
-def _check_whole(out: Path) -> None:
-    """Raise UsageError where a layer of the finished chain is missing."""
-    layers: Any = (read_json(out / MANIFEST) or {}).get("layers", [])
-    for layer in layers:
-        if not (out / str(layer.get("path"))).exists():
-            raise UsageError(
-                f"{out}: this run is finished, but its {layer.get('path')} is missing; "
-                "make it again with --overwrite"
-            )
 
 
 @contextmanager
@@ -178,6 +188,8 @@ class _Chain:
                 self.announce(line)
             if not names:
                 self.stages.warn(NOTHING_FOUND)
+            for text in unused_options(self.settings, names):
+                self.stages.warn(text)
         inputs = [_Input(tuple(self.settings.inputs))]
         for number, name in enumerate(names, 1):
             share = 1 / len(names) / max(1, len(inputs))
@@ -208,6 +220,9 @@ class _Chain:
         """Do one task on one input; return the inputs of the next step."""
         task = find_task(name)
         folder = step_folder(number, name, given.label)
+        refuse_what_is_no_folder(self.folder.path, [folder])
+        if given.offset or given.label:
+            check_places(self.settings, task)
         settings = step_settings(
             self.settings,
             task,
@@ -268,6 +283,8 @@ class _Chain:
     ) -> dict[str, Any]:
         """Return the chain's manifest."""
         settings, info = self.settings, self.clip.info
+        if late := overrun_warning(settings, self.budget.spent()):
+            self.stages.warn(late)
         hint = {HINT: identity[HINT]} if HINT in identity else {}
         return {
             "schema": manifest.SCHEMA,

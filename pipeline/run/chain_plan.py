@@ -67,8 +67,46 @@ def check_chain_options(settings: Settings) -> None:
                 f"{flag(item)} means another thing for each of {' and '.join(users)}; "
                 "do these tasks in runs of their own"
             )
+    for task in tasks[1:] if settings.start is not None else ():
+        check_places(settings, task)
     for task in tasks:
         check_options(task, step_settings(settings, task, settings.inputs, settings.out, last=True))
+
+
+def check_places(settings: Settings, task: Task) -> None:
+    """Raise UsageError for an option of ``task`` that counts frames of the chain's input.
+
+    A step whose input begins later, or is one of several layers, would take them for its own.
+    """
+    for item in options("run"):
+        if (
+            item.name in NEEDS_A_TASK
+            and item.name in task.uses
+            and getattr(settings, item.name) != item.default
+        ):
+            raise UsageError(
+                f"{flag(item)} counts frames of the whole input, but --task {task.name} gets a "
+                "part of it here; do this task in a run of its own, on the layer"
+            )
+
+
+def named_folders(settings: Settings) -> list[str]:
+    """Return the folders of the steps that are known before any is done."""
+    if settings.task == AUTO:
+        return []
+    return [step_folder(number, name) for number, name in enumerate(task_names(settings.task), 1)]
+
+
+def unused_options(settings: Settings, tasks: Sequence[str]) -> list[str]:
+    """Return a warning for each option that none of the chosen ``tasks`` uses."""
+    users = [find_task(name) for name in tasks]
+    return [
+        f"{flag(item)} was not used: no task that was done uses it"
+        for item in options("run")
+        if item.name in TASK_OPTIONS
+        and getattr(settings, item.name) != item.default
+        and not any(item.name in task.uses for task in users)
+    ]
 
 
 def step_settings(

@@ -89,9 +89,11 @@ def clarity(mixture: Mixture, side: Side, frame: int, others: Sequence[int]) -> 
     """
     if mixture.has_matte:
         return mixture.weight.new_ones(len(others), 1, 1, 1)
-    incoming = mixture.weight.flatten()
+    # A few numbers, which are chosen on the CPU: a GPU would only wait for their places.
+    incoming = mixture.weight.flatten().cpu()
     own = incoming if side == "incoming" else 1 - incoming
-    return (own[list(others)] / own[frame]).clamp(max=1).view(-1, 1, 1, 1)
+    ratio = (own[list(others)] / own[frame]).clamp(max=1)
+    return ratio.view(-1, 1, 1, 1).to(mixture.weight.device)
 
 
 def mix_offers(

@@ -215,3 +215,20 @@ def test_a_plan_in_words() -> None:
         "where motion leaves much open"
     )
     assert "4000 steps of the published" in plan_sentence({**plan, "paper_steps": 4000}, 64, 48)
+
+
+@pytest.mark.parametrize("switch", ["--quiet", "--json", "--no-progress", "--debug"])
+@pytest.mark.parametrize("word", ["--version", "--help"])
+def test_switches_before_what_stands_alone_are_nothing(
+    switch: str, word: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([switch, word]) == 0
+    assert capsys.readouterr().out
+
+
+def test_a_missing_file_is_named_though_no_task_is_given(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    capsys.readouterr()
+    assert main(["run", "none.mp4"]) == 1
+    assert "none.mp4: there is no such file" in capsys.readouterr().err

@@ -239,3 +239,98 @@ def test_the_report_of_a_chain_is_that_of_its_steps(mixed_clip: Callable[..., Pa
     page.unlink()
     assert main(["report", "out", "--quiet"]) == 0
     assert page.is_file()
+
+
+TWO = ("--task", "dehaze,transition", *DISSOLVE)
+
+
+def test_a_link_in_the_place_of_a_step_is_refused(
+    mixed_clip: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What the link leads to stays as it is, whichever step it stands for."""
+    clip = mixed_clip()
+    for step in ("01-dehaze", "02-transition"):
+        elsewhere = Path(f"elsewhere-{step}")
+        elsewhere.mkdir()
+        (elsewhere / "mine.txt").write_text("mine")
+        out = Path(f"out-{step}")
+        out.mkdir()
+        (out / step).symlink_to(elsewhere.resolve(), target_is_directory=True)
+        for more in ((), ("--overwrite",)):
+            assert "is a link" in error(capsys, clip, *TWO, "--out", out, *more)
+        assert [entry.name for entry in elsewhere.iterdir()] == ["mine.txt"]
+        assert [entry.name for entry in out.iterdir()] == [step]
+
+
+def test_a_chain_that_is_replaced_leaves_nothing_behind(mixed_clip: Callable[..., Path]) -> None:
+    clip = mixed_clip()
+    run(clip, *TWO)
+    Path("out/02-transition/mine.txt").write_text("mine")
+    run(clip, "--task", "dehaze,transparency", "--overwrite")
+    steps = {entry.name for entry in Path("out").iterdir() if entry.is_dir()}
+    assert steps == {"01-dehaze", "02-transparency", "02-transition"}
+    assert [entry.name for entry in Path("out/02-transition").iterdir()] == ["mine.txt"]
+
+
+def test_a_chain_that_is_stopped_while_it_replaces_another_goes_on(
+    mixed_clip: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip = mixed_clip()
+    run(clip, *TWO)
+    with monkeypatch.context() as patch:
+        patch.setattr("pipeline.run.execute.perform", stopped)
+        words = [*TWO, "--seed", "5", *FAST, "--out", "out", "--overwrite"]
+        assert main(["run", str(clip), *words]) == 130
+    # The old chain is no longer taken for a finished one.
+    assert not Path("out/manifest.json").exists()
+    made = run(clip, *TWO, "--seed", "5", "--resume")
+    assert made["settings"]["seed"] == 5
+    for step in ("01-dehaze", "02-transition"):
+        assert json.loads(Path("out", step, "manifest.json").read_text())["settings"]["seed"] == 5
+
+
+def stopped(*words: object) -> object:
+    raise KeyboardInterrupt
+
+
+def test_a_missing_layer_is_made_again_by_resume(
+    mixed_clip: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    clip = mixed_clip()
+    made = run(clip, *TWO)
+    lost = Path("out", made["layers"][-1]["path"])
+    content = lost.read_bytes()
+    lost.unlink()
+    assert "--resume" in error(capsys, clip, *TWO, "--out", "out")
+    run(clip, *TWO, "--resume")
+    assert lost.read_bytes() == content
+
+
+@pytest.mark.parametrize("layers", [None, "abc", ["abc"], [{}], 3])
+def test_a_damaged_manifest_is_one_line(
+    layers: object, mixed_clip: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    clip = mixed_clip()
+    run(clip, *TWO)
+    path = Path("out/manifest.json")
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"layers": layers}))
+    capsys.readouterr()
+    assert main(["run", str(clip), *TWO, *FAST, "--out", "out"]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "its manifest.json is damaged" in line
+
+
+def test_places_of_the_input_are_not_taken_for_those_of_a_part(
+    mixed_clip: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    clip = mixed_clip()
+    said = error(capsys, clip, *TWO, "--start", "0.12", "--out", "out")
+    assert "--transition counts frames of the whole input" in said and not Path("out").exists()
+
+
+def test_an_option_that_no_chosen_task_uses_is_said(
+    mixed_clip: Callable[..., Path], found: set[str]
+) -> None:
+    found |= {"dehaze"}
+    made = run(mixed_clip("a.mp4"), "--timeline", "csv")
+    assert "--timeline was not used: no task that was done uses it" in made["warnings"]

@@ -146,6 +146,7 @@ RUN: Mapping[str, tuple[str, Rule]] = {
 """A value and the rule for each option of ``run``."""
 
 PROBE = {
+    "task": "only the things of these tasks are looked for",
     "stream": "which stream is read; refused for pictures, as by run",
     "salvage": "damage is no error",
     "interlaced": "whether fields become frames before the search; refused for pictures, as by run",

@@ -83,13 +83,13 @@ def test_a_copy_of_a_picture_is_no_further_one() -> None:
     assert torch.equal(distinct(pictures[[0, 1, 0, 2, 1]]), pictures)
 
 
-def mark_over(chosen: torch.Tensor, opacity: float, grey: float) -> Mark:
+def mark_over(chosen: torch.Tensor, opacity: float, gray: float) -> Mark:
     """Return a grey mark that covers ``chosen`` (1, H, W)."""
     matte = opacity * chosen.float()
-    return Mark(matte, matte * torch.full((3, 1, 1), grey), opacity, 1.0)
+    return Mark(matte, matte * torch.full((3, 1, 1), gray), opacity, 1.0)
 
 
-def test_a_law_agrees_where_the_colours_follow_those_around() -> None:
+def test_a_law_agrees_where_the_colors_follow_those_around() -> None:
     shape = (letters() > 0.5).float()
     frames = marked(scenes(1), shape, 0.5, WHITE)
     assert law_agreement(frames, mark_over(shape[0] > 0, 0.5, 1.0)) > 0.8
