@@ -68,6 +68,7 @@ def test_a_dissolve_comes_apart_there_as_on_the_cpu(space: Space) -> None:
     assert found.trust == expected.trust
 
 
+@pytest.mark.slow
 def test_a_matte_comes_apart_there_as_on_the_cpu() -> None:
     """All kinds with a matte go the same way; the first stands for them."""
     kind = next(name for name, kind in TRANSITION_KINDS.items() if kind.undo == "matte")

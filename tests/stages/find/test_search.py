@@ -39,7 +39,10 @@ def looked(
     return found, clip.frame_index, len(blocks)
 
 
-@pytest.mark.parametrize(("stop", "start"), [(1, None), (12, Fraction(1))])
+@pytest.mark.parametrize(
+    ("stop", "start"),
+    [pytest.param(1, None, marks=pytest.mark.slow), (12, Fraction(1))],
+)
 def test_an_interrupted_search_continues(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, stop: int, start: Fraction | None
 ) -> None:
