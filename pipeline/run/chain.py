@@ -15,7 +15,7 @@ from typing import Any
 from pipeline.diagnosis.diagnose import as_json, look_at, reasons, tasks_to_do
 from pipeline.report.index import write_index
 from pipeline.run import execute, manifest
-from pipeline.run.chain_folders import clear_replaced, missing_layers, refuse_what_is_no_folder
+from pipeline.run.chain_folders import clear_replaced, missing_layers
 from pipeline.run.chain_plan import (
     check_chain_options,
     check_places,
@@ -28,9 +28,9 @@ from pipeline.run.chain_plan import (
 from pipeline.run.input_guard import INPUT_STATES, states_of
 from pipeline.run.inputs import overrun_warning
 from pipeline.run.opening import default_folder, open_checked, pick_device, refuse_input_as_folder
-from pipeline.run.summary import show_line, show_summary, show_unchanged
+from pipeline.run.summary import show_end, show_line
 from pipeline.runtime.progress import Reporter, Stages, reporter
-from pipeline.runtime.run_folder import RunFolder, claim
+from pipeline.runtime.run_folder import RunFolder, claim, refuse_link
 from pipeline.runtime.run_record import HINT, MANIFEST, Identity, read_json
 from pipeline.runtime.system_limits import cores
 from pipeline.settings import Settings
@@ -64,12 +64,7 @@ def run(settings: Settings) -> int:
         lambda: reporter(json_lines=settings.json, quiet=settings.hides_progress),
         announce,
     )
-    if settings.quiet:
-        return 0
-    if whole is None:
-        show_unchanged(settings, out)
-    else:
-        show_summary(settings, out, whole)
+    show_end(settings, out, whole)
     return 0
 
 
@@ -97,7 +92,8 @@ def perform(
             with stages.stage("checksum"):
                 sums = manifest.checksums(settings.inputs, clip)
             identity = manifest.identity(settings, sums)
-            refuse_what_is_no_folder(out, named_folders(settings))
+            for name in named_folders(settings):
+                refuse_link(out / name)
             if not _prepared(folder, identity, settings):
                 missing = missing_layers(out)
                 if not missing:
@@ -220,7 +216,7 @@ class _Chain:
         """Do one task on one input; return the inputs of the next step."""
         task = find_task(name)
         folder = step_folder(number, name, given.label)
-        refuse_what_is_no_folder(self.folder.path, [folder])
+        refuse_link(self.folder.path / folder)
         if given.offset or given.label:
             check_places(self.settings, task)
         settings = step_settings(

@@ -1,9 +1,7 @@
-"""The folders of a chain's steps, inside its own: what may be there, and what is replaced."""
+"""The folders of a chain's steps, inside its own: what is missing, and what is replaced."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -20,22 +18,7 @@ from pipeline.runtime.run_record import (
 )
 from pipeline.settings import Settings
 from stages import safe_files
-from stages.errors import UnlayerError, UsageError
-
-
-def refuse_what_is_no_folder(chain: Path, names: Iterable[str]) -> None:
-    """Raise UsageError where the folder of a step is a link, or no folder.
-
-    chain: the chain's folder. names: of the steps' folders. What a link leads to is not ours.
-    """
-    for name in names:
-        place = chain / name
-        if os.path.lexists(place) and not safe_files.is_folder(place):
-            kind = "a link" if place.is_symlink() else "not a folder"
-            raise UsageError(
-                f"{place}: is {kind}, and no run of this program made it; "
-                "remove it, or choose another --out"
-            )
+from stages.errors import UnlayerError
 
 
 def missing_layers(chain: Path) -> list[str]:

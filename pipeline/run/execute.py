@@ -21,7 +21,7 @@ from pipeline.run.input_notes import alpha_note, notes_of
 from pipeline.run.inputs import device_warning, input_warnings, overrun_warning
 from pipeline.run.opening import default_folder, open_checked, pick_device, refuse_input_as_folder
 from pipeline.run.restart import RESTARTED, with_restart
-from pipeline.run.summary import show_summary, show_unchanged
+from pipeline.run.summary import show_end
 from pipeline.runtime.folder_decision import Request
 from pipeline.runtime.progress import Reporter, Stages, reporter
 from pipeline.runtime.remote_store import store_at
@@ -53,12 +53,7 @@ def run(settings: Settings) -> int:
     """Do the run and return the exit status 0. Raises UnlayerError for what the user can fix."""
     reporting = reporter(json_lines=settings.json, quiet=settings.hides_progress)
     out, whole = perform(settings, reporting)
-    if settings.quiet:
-        return 0
-    if whole is None:
-        show_unchanged(settings, out)
-    else:
-        show_summary(settings, out, whole)
+    show_end(settings, out, whole)
     return 0
 
 

@@ -15,6 +15,19 @@ from pipeline.settings import Settings
 from stages.media.sniff import printable
 
 
+def show_end(settings: Settings, out: Path, manifest: Mapping[str, Any] | None) -> None:
+    """Say what a run made, unless it is to be quiet.
+
+    out: the run's folder. manifest: its own, or ``None`` where it was finished already.
+    """
+    if settings.quiet:
+        return
+    if manifest is None:
+        show_unchanged(settings, out)
+    else:
+        show_summary(settings, out, manifest)
+
+
 def show_unchanged(settings: Settings, out: Path) -> None:
     """Say that the run was finished already."""
     if settings.json:

@@ -95,17 +95,9 @@ class RunFolder:
 
         Raises UsageError where the work folder itself is a link.
         """
-        self._refuse_link()
+        refuse_link(self.work)
         if safe_files.is_folder(self.work):
             safe_files.sweep(self.work)
-
-    def _refuse_link(self) -> None:
-        if os.path.lexists(self.work) and not safe_files.is_folder(self.work):
-            kind = "a link" if self.work.is_symlink() else "not a folder"
-            raise UsageError(
-                f"{self.work}: is {kind}, and no run of this program made it; "
-                "remove it, or choose another --out"
-            )
 
     def state(self) -> tuple[State, Identity | None]:
         """Return what is in the folder, and the identity of that run.
@@ -173,7 +165,7 @@ class RunFolder:
         versions, elsewhere: as in :meth:`content`. Raises UsageError, which says what to do, where
         :data:`pipeline.runtime.folder_decision.DECISIONS` refuses the run.
         """
-        self._refuse_link()
+        refuse_link(self.work)
         if request is Request.OVERWRITE:
             self.check_ours()
         resume = request in (Request.RESUME, Request.RESUME_OR_RESTART)
@@ -337,6 +329,16 @@ class RunFolder:
                     f"{entry}: is in the way and not from a run of ours; "
                     "move it, or choose another --out"
                 )
+
+
+def refuse_link(place: Path) -> None:
+    """Raise UsageError where there is a link or a file in the place of a folder of ours."""
+    if os.path.lexists(place) and not safe_files.is_folder(place):
+        kind = "a link" if place.is_symlink() else "not a folder"
+        raise UsageError(
+            f"{place}: is {kind}, and no run of this program made it; "
+            "remove it, or choose another --out"
+        )
 
 
 @contextmanager

@@ -278,4 +278,4 @@ def _warning_markers(warnings: Iterable[str], begin: int, end: int) -> tuple[Tim
         if not begin <= first <= last <= end:
             first = last = begin
         found.append(TimelineMarker(first, last, " ".join(text.split()), is_warning=True))
-    return tuple(sorted(found, key=lambda marker: (marker.first, marker.last)))
+    return _sorted(found)
