@@ -1,0 +1,118 @@
+"""Measure `segment` on drawn clips with 0 to 3 objects that move, without the networks.
+
+    python tests/measure_movers.py --movers 1 --count 20 --seed 7 [--footage FOLDER] [--look DIR]
+
+See :mod:`movers` for what is drawn. FOLDER has the folders ``segment`` and ``photos``; by default
+it is the project's development footage. Each clip is surveyed, voted on and cut in this process, in
+the way of ``run`` but without training the networks, which move hardly anything: that takes a few
+seconds a clip.
+
+J is the intersection over union of the matte above 0.5 and the true one, in every frame; the last
+line is the mean over the clips. Where nothing moves, the part of the picture that was taken for a
+foreground is printed in its place. ``--look`` draws every clip's true and found mattes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import cv2
+import numpy as np
+import torch
+from media import SHARED
+from movers import Footage, MovingScene, drawn_scene
+from numpy.typing import NDArray
+from torch import Tensor
+
+from stages.context import FitSettings, SeparationContext
+from stages.motion.flow import resize, shrunk
+from stages.segment.cut import SURE_MOVING, SURE_STILL, cut
+from stages.segment.layers import VOTE_PIXELS, WORK_PIXELS, matte_odds, survey
+from stages.segment.motion import find_motion
+from stages.segment.votes import local_vote
+
+LOOKED_AT = (0, 5, 11, 17, 23)
+"""Frames of the pictures to look at."""
+
+
+def pixels_of(scene: MovingScene) -> Tensor:
+    """Return a drawn clip's frames as ``(T, 3, H, W)`` in [0, 1]."""
+    return torch.from_numpy(scene.frames).permute(0, 3, 1, 2).float() / 255
+
+
+def found_matte(frames: Tensor) -> Tensor:
+    """Return the hard matte ``(T, 1, h, w)`` of ``frames`` ``(T, 3, H, W)``, without networks."""
+    context = SeparationContext(FitSettings())
+    facts = survey(frames, context)
+    work = shrunk(frames, WORK_PIXELS)
+    motion = None if facts.still else find_motion(work)
+    odds = matte_odds(shrunk(work, VOTE_PIXELS), motion, facts, context, {})
+    odds = resize(odds[:, None], (work.shape[-2], work.shape[-1]))[:, 0]
+    if motion is None:
+        return cut(work, odds, SURE_STILL)
+    sure = SURE_MOVING if facts.plate is None else SURE_STILL
+    return cut(work, local_vote(work, odds), sure)
+
+
+def overlaps(found: NDArray[np.bool_], true: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return J of every frame of two stacks of masks ``(T, H, W)``; 1 where both are empty."""
+    both, either = (found & true).sum((1, 2)), (found | true).sum((1, 2))
+    return np.where(either == 0, 1.0, both / np.maximum(either, 1))
+
+
+def look(path: Path, scene: MovingScene, found: NDArray[np.bool_]) -> None:
+    """Draw some frames with the true matte's outline (green) and the found one's (red)."""
+    rows = []
+    for t in LOOKED_AT:
+        picture = np.ascontiguousarray(scene.frames[t][..., ::-1])
+        for mask, color in ((scene.matte[t] > 0.5, (0, 255, 0)), (found[t], (0, 0, 255))):
+            outline, _ = cv2.findContours(
+                mask.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE
+            )
+            cv2.drawContours(picture, outline, -1, color, 1)
+        rows.append(picture)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(path), np.concatenate(rows, 1))
+
+
+def main() -> None:
+    """Draw, measure and print."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--footage", type=Path, default=SHARED)
+    parser.add_argument("--movers", type=int, default=1)
+    parser.add_argument("--count", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--look", type=Path, help="a folder for pictures of what was found")
+    options = parser.parse_args()
+    footage = Footage(options.footage / "segment", options.footage / "photos")
+    if not footage.clips.is_dir() or not footage.photos.is_dir():
+        print(f"skipped: {options.footage} holds no segment/ and photos/")
+        return
+    torch.set_num_threads(1)
+    figures = []
+    for number in range(options.count):
+        seed = 1000 * options.seed + number
+        scene = drawn_scene(seed, options.movers, footage)
+        began = time.process_time()
+        found = found_matte(pixels_of(scene))[:, 0].numpy() > 0.5
+        spent = time.process_time() - began
+        shares = overlaps(found, scene.matte > 0.5)
+        figure = float(shares.mean()) if options.movers else float(found.mean())
+        figures.append(figure)
+        each = " ".join(f"{100 * share:.0f}" for share in shares[::4])
+        print(f"{seed:7d} {figure:6.3f} {spent:5.0f} s  {scene.kind:<60} {each}", flush=True)
+        if options.look:
+            look(options.look / f"{options.movers}-{seed}.png", scene, found)
+    print(f"{options.count} clips with {options.movers} movers: mean {np.mean(figures):.3f}")
+
+
+if __name__ == "__main__":
+    main()
