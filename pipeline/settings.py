@@ -25,6 +25,7 @@ from pipeline.values import (
     check_spans,
     parse_counts,
     parse_device,
+    parse_layers,
     parse_local_folder,
     parse_memory,
     parse_not_negative,
@@ -128,11 +129,7 @@ class Settings:
         rare=BOTH,
     )
     seed: int = _work(
-        0,
-        "same seed, same layers, on the CPU",
-        metavar="N",
-        parse=parse_whole_number,
-        rare=BOTH,
+        0, "same seed, same layers, on the CPU", metavar="N", parse=parse_whole_number, rare=BOTH
     )
 
     stream: int | None = _read(
@@ -226,6 +223,13 @@ class Settings:
         rare=BOTH,
     )
 
+    layers: int | str = _write(
+        1,
+        "several foregrounds: how many at most, or auto",
+        metavar="N",
+        parse=parse_layers,
+        rare=BOTH,
+    )
     csv: Path | None = _write(
         None,
         "write the shot list here, to edit it; - prints it",

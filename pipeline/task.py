@@ -30,6 +30,7 @@ TASK_OPTIONS = (
     "alpha",
     "hint",
     "hint_background",
+    "layers",
     "space",
     "shots",
     "strength",

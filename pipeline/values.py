@@ -25,6 +25,10 @@ MAX_PLAIN_BYTES = 10**16
 """Upper limit of such a number, more than any machine has: 10 petabytes."""
 MAX_LIST_BYTES = 16 * 2**20
 """Largest shot list in bytes."""
+AUTO = "auto"
+"""The word for as many foregrounds as are found."""
+MOST_LAYERS = 20
+"""Most foregrounds that may be asked for."""
 _UNITS = {"M": 2**20, "G": 2**30, "T": 2**40}
 
 
@@ -128,6 +132,18 @@ def parse_whole_number(word: str) -> int:
     """Return a whole number from 0 to 2³¹ − 1."""
     if not re.fullmatch(r"\d{1,10}", word, re.ASCII) or int(word) >= 2**31:
         raise argparse.ArgumentTypeError(f"{word!r} is not a whole number from 0 to {2**31 - 1}")
+    return int(word)
+
+
+def parse_layers(word: str) -> int | str:
+    """Return a number of foregrounds, from 1 to :data:`MOST_LAYERS`, or ``auto``."""
+    if word == AUTO:
+        return word
+    if not re.fullmatch(r"\d{1,4}", word, re.ASCII) or not 1 <= int(word) <= MOST_LAYERS:
+        raise argparse.ArgumentTypeError(
+            f"{word!r} is not a number of foregrounds; write 1 to {MOST_LAYERS}, or {AUTO} for as "
+            "many as are found"
+        )
     return int(word)
 
 

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from stages.checkpoint import CheckpointStore, NoCheckpoints
 from stages.hint_regions import HintRegion
+from stages.occlusion import Occlusion
 from stages.optim.loss_curves import Curves, Trace
 
 SPACES = ("auto", "gamma", "linear")
@@ -48,6 +49,9 @@ class SeparationContext:
     space: the light in which layers add up, one of :data:`SPACES`.
     strength: how much to remove, from 0 (nothing) to 2; 1 removes what the evidence supports.
         Only some tasks use it.
+    most_things: how many foregrounds the user asked for; 0 for as many as are found. Only some
+        tasks divide their foreground.
+    known_things: the highest number of a thing in the windows before.
     reduced: how many times the working size is halved because memory ran out.
     before: layers that the window before found for this window's first frames, where both overlap,
         by name, ``(n, C, H, W)``. Only layers that the task asks for are in it.
@@ -62,6 +66,8 @@ class SeparationContext:
     unordered: bool = False
     space: str = "auto"
     strength: float = 1.0
+    most_things: int = 1
+    known_things: int = 0
     reduced: int = 0
     before: Mapping[str, Tensor] = field(default_factory=dict)
     checkpoints: CheckpointStore = field(default_factory=NoCheckpoints)
@@ -127,6 +133,7 @@ class Separation:
     trace: losses by stage; the pipeline fills this in from :attr:`SeparationContext.trace`.
     notes: what the user has to know, above all that nothing was found in some frames. They become
         warnings.
+    occlusions: what was seen of which thing hides which other one, for a divided foreground.
 
     Raises ValueError where a layer has another shape.
     """
@@ -137,6 +144,7 @@ class Separation:
     seconds: Mapping[str, float] = field(default_factory=dict)
     trace: Curves = field(default_factory=dict)
     notes: tuple[Note, ...] = ()
+    occlusions: tuple[Occlusion, ...] = ()
 
     def __post_init__(self) -> None:
         for name, pixels in self.layers.items():

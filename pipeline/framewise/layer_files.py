@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from pipeline.framewise.recipe import Output, Recipe
+from pipeline.framewise.things import FoundThings, thing_name
 from pipeline.framewise.windows import Overview, frame_range
 from pipeline.runtime.layer_format import layer_format
 from pipeline.runtime.layer_warnings import joined_warnings
@@ -27,6 +28,15 @@ from stages.motion.flow import resize
 SHEET_SIDE = 256
 """Longer side, in pixels, of a picture on the contact sheet."""
 
+EMPTY_FRAMES = 16
+"""Empty frames that are written at once before a thing is found, to bound memory."""
+
+LayerKey = tuple[str, int]
+"""A layer's role and the number of its thing; 0 for a layer that is not divided."""
+
+INPUT: LayerKey = ("input", 0)
+"""The row of the contact sheet that shows the input."""
+
 
 class LayerFiles:
     """Write the layers window by window.
@@ -36,24 +46,33 @@ class LayerFiles:
 
     overview: what the first pass over the clip found.
     overlap: how many frames two windows share at most.
+    things: takes account of the things of a divided foreground, each of which has its own files.
     written: how many frames have been written so far.
     """
 
-    def __init__(self, job: Job, recipe: Recipe, overview: Overview, overlap: int) -> None:
+    def __init__(
+        self,
+        job: Job,
+        recipe: Recipe,
+        overview: Overview,
+        overlap: int,
+        things: FoundThings | None = None,
+    ) -> None:
         self.job = job
         self.recipe = recipe
         self.overview = overview
         self.overlap = overlap
+        self.things = things
         self.layers: list[WrittenLayer] = []
         self.written = 0
         self.open = ExitStack()
-        self._writers: dict[str, LayerWriter] = {}
+        self._writers: dict[LayerKey, LayerWriter] = {}
         self._warnings: list[tuple[str, Sequence[str]]] = []
         self._held_back: tuple[Frames, dict[str, Tensor], frozenset[str]] | None = None
         self._sheet_frames = [
             overview.first + place for place in chosen_frames(len(overview.times), COLUMNS)
         ]
-        self._sheet_rows: dict[str, list[Tensor]] = defaultdict(list)
+        self._sheet_rows: dict[LayerKey, list[Tensor]] = defaultdict(list)
 
     def add(self, window: Frames, separated: Separation, survey: Any) -> int:
         """Take the layers of the next window; return how many frames have layers by now.
@@ -84,30 +103,39 @@ class LayerFiles:
         if self._held_back is not None:
             self._write(*self._held_back)
         self.open.close()
-        for output in self.recipe.outputs:
-            if (writer := self._writers.get(output.role)) is not None:
-                first = self.overview.first
-                last = first + self.written - 1
+        first = self.overview.first
+        last = first + self.written - 1
+        names = self._names()
+        for output, key in self._keys():
+            if (writer := self._writers.get(key)) is not None:
+                path, *sounds = _renamed([writer.path, *writer.sounds], key, names[key])
                 self.layers.append(
                     WrittenLayer(
+                        names[key],
                         output.role,
-                        output.role,
-                        writer.path,
+                        path,
                         first,
                         last,
                         writer.pattern,
-                        tuple(writer.sounds),
+                        tuple(sounds),
                         output.data,
                     )
                 )
-        written = [(role, writer.warnings) for role, writer in self._writers.items()]
+        written = [(names[key], writer.warnings) for key, writer in self._writers.items()]
         for warning in joined_warnings([*written, *self._warnings]):
             self.job.stages.warn(warning)
         return self.written
 
     def sheet(self) -> Path:
         """Draw the contact sheet: the input and every layer in a few frames. Return its path."""
-        rows = {name: torch.stack(pictures) for name, pictures in self._sheet_rows.items()}
+        names = self._names()
+        inputs = self._sheet_rows[INPUT]
+        rows = {"input": torch.stack(inputs)}
+        for _, key in self._keys():
+            if pictures := self._sheet_rows.get(key):
+                # What is found late has no pictures of the frames before.
+                before = [torch.zeros_like(pictures[0])] * (len(inputs) - len(pictures))
+                rows[names[key]] = torch.stack([*before, *pictures])
         path = self.job.work / "sheet.png"
         write_sheet(path, draw_sheet(rows, self._sheet_frames, title=self.job.settings.task))
         return path
@@ -124,23 +152,78 @@ class LayerFiles:
         for name, pixels in layers.items():
             before = earlier_layers[name][-count:]
             faded[name] = before + weight * (pixels[:count] - before)
+        division = self.recipe.division
+        if self.things is not None and division is not None:
+            # Numbers cannot be averaged: a pixel keeps the one whose matte counts more here.
+            (matte,) = (output.role for output in self.recipe.outputs if output.data)
+            before, now = (each[division.layer] for each in (earlier_layers, layers))
+            earlier_share = (1 - weight) * earlier_layers[matte][-count:]
+            is_before = earlier_share > weight * layers[matte][:count]
+            faded[division.layer] = torch.where(is_before, before[-count:], now[:count])
         if self.recipe.settle is not None:
             faded = self.recipe.settle(window.pixels[:count], faded, survey)
         return {name: torch.cat([faded[name], pixels[count:]]) for name, pixels in layers.items()}
 
     def _write(self, frames: Frames, layers: Mapping[str, Tensor], shared: frozenset[str]) -> None:
-        self._add_to_sheet(frames, layers)
+        self._add_to_sheet(INPUT, frames, frames.pixels)
         if self.job.clip.info.is_picture:
+            for output in self.recipe.outputs:
+                key = output.role, 0
+                self._add_to_sheet(key, frames, layers[output.role], data=output.data)
             self._write_pictures(frames, layers, shared)
         elif len(frames):
-            for output in self.recipe.outputs:
-                if output.role not in self._writers:
-                    self._writers[output.role] = self.open.enter_context(
-                        self._writer(output, output.role, self.overview.first)
-                    )
-                color, alpha = _color_and_alpha(output, layers)
-                self._writers[output.role].write(Frames(color, frames.times, frames.first), alpha)
+            for output, key, own in self._parts(frames, layers):
+                self._add_to_sheet(key, frames, own[output.role], data=output.data)
+                if key not in self._writers:
+                    self._writers[key] = self._opened(output, key, frames.pixels)
+                color, alpha = _color_and_alpha(output, own)
+                self._writers[key].write(Frames(color, frames.times, frames.first), alpha)
         self.written += len(frames)
+
+    def _parts(
+        self, frames: Frames, layers: Mapping[str, Tensor]
+    ) -> Iterator[tuple[Output, LayerKey, Mapping[str, Tensor]]]:
+        """Yield every layer that is written, with the tensors that it consists of."""
+        divided = self.things is not None
+        for output in self.recipe.outputs:
+            if not (divided and output.divided):
+                yield output, (output.role, 0), layers
+        if self.things is None:
+            return
+        for number in self.things.numbers:
+            own = self.things.division.layers(layers, number)
+            for output in self.recipe.outputs:
+                if output.divided:
+                    if output.data:
+                        self.things.note_frames(number, own[output.role], frames.first)
+                    yield output, (output.role, number), own
+
+    def _opened(self, output: Output, key: LayerKey, pixels: Tensor) -> LayerWriter:
+        """Return an open writer for a layer; what came before is written as empty frames."""
+        writer = self.open.enter_context(self._writer(output, _file_name(key), self.overview.first))
+        for begin in range(0, self.written, EMPTY_FRAMES):
+            end = min(self.written, begin + EMPTY_FRAMES)
+            color = torch.zeros(end - begin, *pixels.shape[1:])
+            times = self.overview.times[begin:end]
+            alpha = color[:, :1] if output.alpha else None
+            writer.write(Frames(color, times, self.overview.first + begin), alpha)
+        return writer
+
+    def _keys(self) -> Iterator[tuple[Output, LayerKey]]:
+        """Yield all layers in the order of the contact sheet, things from front to back."""
+        ranks = {} if self.things is None else self.things.ranks()
+        for output in self.recipe.outputs:
+            yield output, (output.role, 0)
+            if output.divided:
+                for number in sorted(ranks, key=lambda number: ranks[number]):
+                    yield output, (output.role, number)
+
+    def _names(self) -> dict[LayerKey, str]:
+        """Return the name of every layer; things are counted from front to back."""
+        ranks = {} if self.things is None else self.things.ranks()
+        return {
+            key: thing_name(key[0], ranks[key[1]]) if key[1] else key[0] for _, key in self._keys()
+        }
 
     def _write_pictures(
         self, frames: Frames, layers: Mapping[str, Tensor], shared: frozenset[str]
@@ -204,8 +287,10 @@ class LayerFiles:
             first_frame=first,
         )
 
-    def _add_to_sheet(self, frames: Frames, layers: Mapping[str, Tensor]) -> None:
-        """Keep small copies of the frames that the contact sheet shows."""
+    def _add_to_sheet(
+        self, key: LayerKey, frames: Frames, pixels: Tensor, *, data: bool = False
+    ) -> None:
+        """Keep small copies of those of a layer's ``frames`` that the contact sheet shows."""
         height, width = frames.pixels.shape[-2:]
         scale = min(1.0, SHEET_SIDE / max(height, width))
         size = max(1, round(height * scale)), max(1, round(width * scale))
@@ -214,13 +299,24 @@ class LayerFiles:
             if not frames.first <= number <= frames.last:
                 continue
             place = number - frames.first
-            small = resize(frames.pixels[place][None], size)
-            self._sheet_rows["input"].append(to_display(small, color)[0])
-            for output in self.recipe.outputs:
-                small = resize(layers[output.role][place][None].expand(-1, 3, -1, -1), size)
-                if not output.data:
-                    small = to_display(small, color)
-                self._sheet_rows[output.role].append(small[0])
+            small = resize(pixels[place][None].expand(-1, 3, -1, -1), size)
+            if not data:
+                small = to_display(small, color)
+            self._sheet_rows[key].append(small[0])
+
+
+def _file_name(key: LayerKey) -> str:
+    """Return the name of a layer's file while it is written, when the order is not known yet."""
+    role, number = key
+    return f"{role}-thing-{number}" if number else role
+
+
+def _renamed(paths: Sequence[Path], key: LayerKey, name: str) -> list[Path]:
+    """Give the files of a layer its name."""
+    old = _file_name(key)
+    if old == name:
+        return list(paths)
+    return [path.rename(path.with_name(path.name.replace(old, name, 1))) for path in paths]
 
 
 def _color_and_alpha(output: Output, layers: Mapping[str, Tensor]) -> tuple[Tensor, Tensor | None]:

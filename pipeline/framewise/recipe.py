@@ -22,12 +22,28 @@ class Output:
     alpha: name of the layer that becomes this layer's alpha channel.
     sound: whether the file gets the input's audio.
     data: whether the values are data rather than colours, as those of a matte are.
+    divided: whether each thing of a divided foreground has such a layer of its own.
     """
 
     role: str
     alpha: str | None = None
     sound: bool = True
     data: bool = False
+    divided: bool = False
+
+
+@dataclass(frozen=True)
+class Division:
+    """Describe how a task divides its foreground where the user asks for several things.
+
+    layer: name of the layer that holds the number of the thing that each pixel belongs to.
+    numbers: returns the numbers that such a layer holds, rising.
+    layers: returns the layers of one thing, given those of a window and its number.
+    """
+
+    layer: str
+    numbers: Callable[[Tensor], list[int]]
+    layers: Callable[[Mapping[str, Tensor], int], dict[str, Tensor]]
 
 
 @dataclass(frozen=True)
@@ -51,6 +67,7 @@ class Recipe:
         more. The keys are the notes with which the parts report their progress.
     account: returns one plain sentence about the report's figures: which part of the result is
         evidence and which is invented. Returns an empty string where there is nothing to say.
+    division: how the foreground is divided into things, for a task that can do that.
     """
 
     outputs: tuple[Output, ...]
@@ -66,6 +83,7 @@ class Recipe:
     surveying: float = 0.15
     limits: Mapping[str, int] = field(default_factory=dict)
     account: Callable[[Mapping[str, float]], str] = lambda figures: ""
+    division: Division | None = None
 
     def lengths(self, max_frames: int) -> tuple[int, int]:
         """Return the length of a window and of an overlap, in frames.

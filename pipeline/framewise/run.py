@@ -8,9 +8,8 @@ by a :class:`Recipe`.
 from __future__ import annotations
 
 import shutil
-from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,8 @@ from pipeline.framewise.findings import Findings
 from pipeline.framewise.hint import Hints
 from pipeline.framewise.layer_files import LayerFiles
 from pipeline.framewise.recipe import LEAST_WINDOW, Output, Recipe, validated
+from pipeline.framewise.statistics import RunStatistics
+from pipeline.framewise.things import FoundThings, most_things
 from pipeline.framewise.windows import Overview, read_overview, windows
 from pipeline.runtime.memory import (
     check_disk,
@@ -37,6 +38,7 @@ from stages.context import FitSettings, Note, Separation, SeparationContext
 from stages.errors import UnlayerError
 from stages.media.clip import ClipInfo, Frames
 from stages.media.sniff import printable
+from stages.occlusion import Occlusion
 from stages.optim.loss_curves import Curves, Trace, joined, placed, thinned
 
 __all__ = ["Output", "Recipe", "layered_task", "nearest_existing_folder", "run_layered"]
@@ -89,34 +91,6 @@ def run_layered(job: Job, recipe: Recipe) -> Result:
     return _LayeredRun(job, recipe).run()
 
 
-@dataclass
-class _Statistics:
-    """What the windows report: seconds by stage, figures with their frame counts, and losses."""
-
-    seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
-    figures: dict[str, list[tuple[float, int]]] = field(default_factory=lambda: defaultdict(list))
-    curves: Curves = field(default_factory=dict)
-
-    def add(self, separated: Separation, frame_count: int, reduced: int) -> None:
-        """Add what one window of ``frame_count`` frames reports."""
-        self.figures["reduced"].append((reduced, frame_count))
-        for name, spent in separated.seconds.items():
-            self.seconds[name] += spent
-        for name, value in separated.report.items():
-            self.figures[name].append((value, frame_count))
-
-    def means(self) -> dict[str, float]:
-        """Return the mean of each figure, weighted by frames."""
-        return {
-            name: round(
-                sum(value * weight for value, weight in values)
-                / sum(weight for _, weight in values),
-                4,
-            )
-            for name, values in sorted(self.figures.items())
-        }
-
-
 class _LayeredRun:
     """One run of a recipe over a clip."""
 
@@ -126,7 +100,10 @@ class _LayeredRun:
         self.hints = Hints.open(job)
         # Pictures that were given one by one belong together: they form one window.
         self.unordered = job.clip.info.is_picture and len(job.clip.paths) > 1
-        self.statistics = _Statistics()
+        self.statistics = RunStatistics()
+        self.things: FoundThings | None = None
+        if recipe.division is not None and most_things(job.settings) != 1:
+            self.things = FoundThings(recipe.division, most_things(job.settings))
 
     def run(self) -> Result:
         """Read, survey, separate and write the clip."""
@@ -143,7 +120,7 @@ class _LayeredRun:
         if not self.unordered:
             length, overlap = recipe.lengths(max_frames)
         layer_bytes = _check_disk(job, recipe, len(overview.times))
-        files = LayerFiles(job, recipe, overview, overlap)
+        files = LayerFiles(job, recipe, overview, overlap, self.things)
         findings = Findings(overview.first, len(overview.times), pictures=job.clip.info.is_picture)
         frame_count = len(overview.times)
         with (
@@ -174,6 +151,8 @@ class _LayeredRun:
                 )
                 before = _carried(separated, recipe, overlap)
                 findings.add(window, separated, recipe)
+                if self.things is not None:
+                    self.things.add(separated)
                 done = files.add(window, separated, survey)
             done = files.finish()
             if done != frame_count:
@@ -184,6 +163,9 @@ class _LayeredRun:
             sheet = files.sheet()
         for text in findings.warnings():
             job.stages.warn(text)
+        if self.things is not None:
+            for text in self.things.warnings(recipe.outputs[0].role, findings):
+                job.stages.warn(text)
         return self._result(overview, files, sheet)
 
     def _survey(self, overview: Overview, step: Step) -> tuple[Any, Curves]:
@@ -278,6 +260,8 @@ class _LayeredRun:
             self.unordered,
             settings.space,
             settings.strength,
+            most_things(settings),
+            0 if self.things is None else self.things.highest,
             checkpoints=checkpoints,
             hint_regions=self.hints.regions(hint_frames),
         )
@@ -288,6 +272,8 @@ class _LayeredRun:
         figures: dict[str, object] = {**means}
         if sentence := self.recipe.account(means):
             figures["account"] = sentence
+        if self.things is not None:
+            figures |= self.things.figures(self.recipe.outputs[0].role)
         fits: tuple[FitRecord, ...] = ()
         if curves := self.statistics.curves:
             last = overview.first + frame_count - 1
@@ -305,6 +291,9 @@ class _LayeredRun:
 def _carried(separated: Separation, recipe: Recipe, overlap: int) -> dict[str, Tensor]:
     """Return copies of the carried layers' last ``overlap`` frames; views would keep the window."""
     names = recipe.carried if overlap else ()
+    division = recipe.division
+    if names and division is not None and division.layer in separated.layers:
+        names = (*names, division.layer)
     return {name: separated.layers[name][-overlap:].clone() for name in names}
 
 
@@ -380,6 +369,7 @@ def _load_or_separate(
             dict(separated.seconds),
             context.trace.curves(),
             separated.notes,
+            separated.occlusions,
         )
 
     # Two bytes a value, and as many values as three layers of the window's size have.
@@ -388,7 +378,7 @@ def _load_or_separate(
     if free < disk_reserve + 4 * size:
         kept = compute()
     else:
-        kept = checkpoints.get_or_compute("layers", compute, Separation, Note)
+        kept = checkpoints.get_or_compute("layers", compute, Separation, Note, Occlusion)
     layers: dict[str, Tensor] = {
         name: pixels.to(torch.int32).float() / _LEVELS for name, pixels in kept.layers.items()
     }

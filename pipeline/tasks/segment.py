@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from pipeline.bench.clips import foreground
+from pipeline.framewise.recipe import Division
 from pipeline.framewise.run import Output, Recipe, layered_task
 from pipeline.task import BenchClip
 from stages.segment.background import Plate
@@ -19,6 +20,7 @@ from stages.segment.layers import (
     settle,
     survey,
 )
+from stages.segment.thing_layers import layers_of_thing, thing_numbers
 
 
 def account(figures: Mapping[str, float]) -> str:
@@ -39,9 +41,9 @@ def account(figures: Mapping[str, float]) -> str:
 
 RECIPE = Recipe(
     outputs=(
-        Output("foreground", alpha="matte"),
+        Output("foreground", alpha="matte", divided=True),
         Output("background"),
-        Output("matte", sound=False, data=True),
+        Output("matte", sound=False, data=True, divided=True),
     ),
     survey=survey,
     separate=separate,
@@ -49,6 +51,7 @@ RECIPE = Recipe(
     account=account,
     memory=36,
     carried=("matte",),
+    division=Division("things", thing_numbers, layers_of_thing),
     kinds=(SegmentSurvey, Plate),
     limits={
         "motion": WORK_PIXELS,
@@ -64,7 +67,7 @@ TASK = replace(
         "foreground and background: what moves against the camera (in a picture: what stands out), "
         "and all that lies behind it",
         RECIPE,
-        uses=frozenset({"alpha", "hint", "hint_background"}),
+        uses=frozenset({"alpha", "hint", "hint_background", "layers"}),
         bench=BenchClip(foreground),
     ),
     diagnose=diagnose,

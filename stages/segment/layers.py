@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -25,15 +25,13 @@ from stages.context import Separation, SeparationContext
 from stages.mixing.matte_composite import MatteComposite
 from stages.mixing.psnr import psnr_of
 from stages.motion.flow import resize, shrunk
-from stages.optim.budget import MEASURED_STAGES
-from stages.optim.fit import FitPlan, OnStep
-from stages.optim.timing import clocked, seconds_a_step
+from stages.occlusion import Occlusion
+from stages.optim.timing import clocked
 from stages.segment.account import EMPTY, OPAQUE, background_shares, hinted_side, matte_notes
 from stages.segment.alone import HintMasks, separate_alone
 from stages.segment.background import Plate, complete, dilate, find_plate, margin_of, push_pull
 from stages.segment.behind import behind_odds
 from stages.segment.cut import SOFT, SURE_MOVING, SURE_STILL, cut, refine
-from stages.segment.fit import SegmentEvidence, Segments, fit_segments
 from stages.segment.hinted import (
     Marked,
     marked_frames,
@@ -44,6 +42,7 @@ from stages.segment.hinted import (
 )
 from stages.segment.identity import with_previous_matte
 from stages.segment.motion import WindowMotion, camera_rests, find_motion, shown_motion
+from stages.segment.networks import fit_networks, moved_odds
 from stages.segment.parallax import outline_motion, unexplained
 from stages.segment.soften import soften
 from stages.segment.still import (
@@ -54,25 +53,17 @@ from stages.segment.still import (
     shown_odds,
     speed_odds,
 )
+from stages.segment.thing_layers import as_one_thing, divided
 from stages.segment.votes import EDGE, EDGE_RADIUS, SURE, TURNS, guided_filter, local_vote, vote
 
 WORK_PIXELS = 424 * 240
 """Most pixels of a frame for the flow and the cut."""
 VOTE_PIXELS = WORK_PIXELS // 4  # for the votes
 FIT_PIXELS = 6400  # for the networks
-STEPS = {"fast": 100, "balanced": 250, "best": 600}
-"""Training steps of the networks for each preset; the other presets have networks alone."""
 
 STILL = 2 / 255  # mean difference in [0, 1] below which frames count as one picture
 STILL_TURNS = 5
 CLAMPED = 4  # rounds of distributing the residual and clamping to [0, 1]
-MOVED_EDGE = 0.02  # mattes are clamped this far from 0 and 1 before they become log-odds
-MOST_MOVED = 0.25
-"""Most log-odds by which the networks change the votes' result.
-
-Their 6400 pixels show no thin parts, and they push unsure pixels to the background: without a limit
-J fell from 0.779 to 0.750 on the DAVIS clip `cows`, and from 0.572 to 0.512 on `bmx-trees`.
-"""
 MAYBE = 0.25  # probability of foreground above which a pixel is not used as background
 RESTED = 1.0  # most log-odds of a pixel that is foreground only in other frames
 APART = 0.3  # least RGB distance of foreground and background that reveals the matte
@@ -81,7 +72,6 @@ COMPARED_TURNS = 2  # turns of votes after the comparison with the background
 FAR = 2.0  # distance from the rigid scene's motion, in its own spread, of a possible foreground
 JUMPS = 0.3  # least motion contrast along such a foreground's outline, in [0, 1]
 PLAINLY = 1.5  # and the least ratio of it to the contrast along the other candidate's outline
-GUESSED = 0.1  # trust in colours that are only filled in from their surroundings
 
 
 @dataclass(frozen=True)
@@ -132,10 +122,16 @@ def separate(frames: Tensor, facts: SegmentSurvey, context: SeparationContext) -
         small = shrunk(work, context.working_pixels(VOTE_PIXELS))
         odds = matte_odds(small, motion, facts, context, marked)
     if context.settings.preset in ("paper", "coupled"):
-        return separate_alone(frames, odds, HintMasks.drawn(context, len(frames)), context)
+        alone = separate_alone(frames, odds, HintMasks.drawn(context, len(frames)), context)
+        return alone if context.most_things == 1 else as_one_thing(alone)
     with clocked(seconds, "networks"):
-        found, steps = _networks(
-            shrunk(work, context.working_pixels(FIT_PIXELS)), odds, motion, facts, context, began
+        found, steps = fit_networks(
+            shrunk(work, context.working_pixels(FIT_PIXELS)),
+            odds,
+            motion,
+            facts.plate,
+            context,
+            began,
         )
         odds = moved_odds(odds, found.matte)
     with clocked(seconds, "cut"):
@@ -168,9 +164,12 @@ def separate(frames: Tensor, facts: SegmentSurvey, context: SeparationContext) -
                 ]
             drawn = resize(found.foreground[t][None], size)
             foreground[t] = (drawn + push_pull(frames[t][None] - drawn, matte[t][None] > OPAQUE))[0]
-        layers = settle(
-            frames, {"foreground": foreground, "background": background, "matte": matte}, facts
-        )
+        layers = {"foreground": foreground, "background": background, "matte": matte}
+        occlusions: tuple[Occlusion, ...] = ()
+        if context.most_things != 1:
+            layers["things"], occlusions = divided(matte, small, motion, context)
+            layers["matte"] = matte = matte * (layers["things"] > 0)
+        layers = settle(frames, layers, facts)
     report = {
         "reconstruction_psnr": _reconstruction_psnr(frames, layers),
         "fit_steps": float(steps),
@@ -179,7 +178,9 @@ def separate(frames: Tensor, facts: SegmentSurvey, context: SeparationContext) -
         **background_shares(layers["matte"], missing),
     }
     notes = matte_notes(layers["matte"], moving=motion is not None, hinted=hinted_side(context))
-    return Separation(layers, report=report, seconds=dict(seconds), notes=notes)
+    return Separation(
+        layers, report=report, seconds=dict(seconds), notes=notes, occlusions=occlusions
+    )
 
 
 def settle(frames: Tensor, layers: dict[str, Tensor], facts: object = None) -> dict[str, Tensor]:
@@ -198,7 +199,7 @@ def settle(frames: Tensor, layers: dict[str, Tensor], facts: object = None) -> d
         model = MatteComposite(matte[t])
         layers_of_frame = background[t], foreground[t]
         background[t], foreground[t] = model.reconcile(frames[t], *layers_of_frame, CLAMPED)
-    return {"foreground": foreground, "background": background, "matte": matte}
+    return {**layers, "foreground": foreground, "background": background}
 
 
 def matte_odds(
@@ -316,73 +317,6 @@ def matched_matte(frames: Tensor, background: Tensor, matte: Tensor) -> Tensor:
                 * (near & (squared > APART**2))
             )
     return found
-
-
-def moved_odds(odds: Tensor, matte: Tensor) -> Tensor:
-    """Move ``odds`` as the networks moved the matte at their size; keep the finer detail.
-
-    Each pixel moves by at most :data:`MOST_MOVED`.
-
-    odds and the result: log-odds ``(T, h, w)``. matte: the networks' one, ``(T, 1, H, W)``.
-    """
-    given = resize(torch.sigmoid(odds)[:, None], (matte.shape[-2], matte.shape[-1]))
-    change = (
-        matte.clamp(MOVED_EDGE, 1 - MOVED_EDGE).logit()
-        - given.clamp(MOVED_EDGE, 1 - MOVED_EDGE).logit()
-    )
-    change = change.clamp(-MOST_MOVED, MOST_MOVED)
-    return odds + resize(change, (odds.shape[-2], odds.shape[-1]))[:, 0]
-
-
-def _networks(
-    frames: Tensor,
-    odds: Tensor,
-    motion: WindowMotion | None,
-    facts: SegmentSurvey,
-    context: SeparationContext,
-    began: float,
-) -> tuple[Segments, int]:
-    """Return the layers that the generators found and the number of training steps.
-
-    frames: ``(T, 3, h, w)`` at the size of the networks. odds: log-odds ``(T, h', w')``.
-    began: ``time.monotonic()`` when this window began, for the time budget.
-    """
-    size = (frames.shape[-2], frames.shape[-1])
-    matte = resize(torch.sigmoid(odds)[:, None], size)
-    small = None if motion is None else motion.resized(size)
-    background, missing = complete(
-        frames, matte, small, None if facts.plate is None else facts.plate.resized(size)
-    )
-    trust, sure = (2 * matte - 1).abs(), matte > OPAQUE
-    foreground = torch.cat(
-        [push_pull(frame[None], where[None]) for frame, where in zip(frames, sure, strict=True)]
-    )
-    shown, seen = torch.where(sure, trust, GUESSED), torch.where(missing, GUESSED, 1.0)
-    known = SegmentEvidence(frames, matte, trust, foreground, shown, background, seen, small)
-    settings = context.settings
-
-    def fitted(steps: int, on_step: OnStep | None = None) -> Segments:
-        return fit_segments(
-            known, plan=FitPlan(steps), seed=settings.seed, device=settings.device, on_step=on_step
-        )
-
-    def note(done: float, losses: Mapping[str, float]) -> None:
-        context.progress(0.3 + 0.5 * done, "networks")
-        context.trace.add("networks", done, losses)
-
-    steps = STEPS[settings.preset]
-    if (budget := settings.max_seconds) is not None:
-
-        def measured() -> int:
-            fitted(1)  # the first call also probes the precision and allocates memory
-            cost = seconds_a_step(fitted, 1, 6)
-            # The steps after the networks take about as long as those before them.
-            left = MEASURED_STAGES * budget - 2 * (time.monotonic() - began)
-            # More steps than these cost most of the time and did not improve the matte.
-            return max(1, min(STEPS["balanced"], int(left / cost)))
-
-        steps = context.checkpoints.compute_and_save("steps", measured)
-    return fitted(steps, note), steps
 
 
 def _reconstruction_psnr(frames: Tensor, layers: dict[str, Tensor]) -> float:

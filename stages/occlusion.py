@@ -1,0 +1,100 @@
+"""Which of two things is nearer to the camera: the evidence, and the order that follows from it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+LEAST_VOTES = 30
+"""Pixels that have to speak for an order, over all frames."""
+LEAST_MAJORITY = 0.65
+"""Part of them that has to agree."""
+
+
+@dataclass(frozen=True)
+class Occlusion:
+    """Hold what speaks for the order of two things.
+
+    one, other: their numbers, the lower one first. one_votes, other_votes: the pixels in which
+    that one was seen to hide the other. one_lowest, other_lowest: the sum over ``frames`` of the
+    row of the thing's lowest pixel, as a part of the picture's height.
+    """
+
+    one: int
+    other: int
+    one_votes: float = 0.0
+    other_votes: float = 0.0
+    one_lowest: float = 0.0
+    other_lowest: float = 0.0
+    frames: float = 0.0
+
+    def plus(self, more: Occlusion) -> Occlusion:
+        """Return the sum of two pieces of evidence about the same things."""
+        return Occlusion(
+            self.one,
+            self.other,
+            self.one_votes + more.one_votes,
+            self.other_votes + more.other_votes,
+            self.one_lowest + more.one_lowest,
+            self.other_lowest + more.other_lowest,
+            self.frames + more.frames,
+        )
+
+    @property
+    def agreement(self) -> float:
+        """Return the part of the votes that agrees, 0.5 to 1; 0 where there are too few."""
+        votes = self.one_votes + self.other_votes
+        return max(self.one_votes, self.other_votes) / votes if votes >= LEAST_VOTES else 0.0
+
+    @property
+    def is_seen(self) -> bool:
+        """Return whether it was seen which one hides the other."""
+        return self.agreement >= LEAST_MAJORITY
+
+    @property
+    def front(self) -> int:
+        """Return the number of the nearer thing: by the votes, or else the one that stands lower.
+
+        On level ground, what stands lower in the picture is nearer to the camera.
+        """
+        if self.is_seen:
+            return self.one if self.one_votes > self.other_votes else self.other
+        return self.one if self.one_lowest >= self.other_lowest else self.other
+
+
+def summed(evidence: Sequence[Occlusion]) -> list[Occlusion]:
+    """Return the evidence of all windows: one entry for each pair of things."""
+    found: dict[tuple[int, int], Occlusion] = {}
+    for each in evidence:
+        pair = each.one, each.other
+        found[pair] = found[pair].plus(each) if pair in found else each
+    return [found[pair] for pair in sorted(found)]
+
+
+def front_to_back(numbers: Sequence[int], evidence: Sequence[Occlusion]) -> list[int]:
+    """Return the numbers of things from front to back.
+
+    What was seen counts before what is guessed from which one stands lower. Things that were never
+    in the picture together keep the order of their numbers.
+    """
+    left, found = sorted(numbers), []
+    while left:
+        nearest = min(left, key=lambda number: _hidden(number, left, evidence))
+        found.append(nearest)
+        left.remove(nearest)
+    return found
+
+
+def _hidden(
+    number: int, others: Sequence[int], evidence: Sequence[Occlusion]
+) -> tuple[int, int, int]:
+    """Return how many of ``others`` are seen, and are thought, to be in front; and the number."""
+    behind = [
+        each
+        for each in evidence
+        if number in (each.one, each.other)
+        and each.one in others
+        and each.other in others
+        and each.front != number
+    ]
+    return sum(each.is_seen for each in behind), len(behind), number
