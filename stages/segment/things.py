@@ -1,13 +1,12 @@
-"""Divide a window's matte into things: what moves apart is told apart, and keeps its identity.
+"""Divide a window's matte into things: what moves differently, each with one identity.
 
-1. The matte's pieces are followed from frame to frame as tracks, see :mod:`stages.segment.pieces`.
-2. Two tracks that exist side by side are different things if they drift apart or lie far apart, and
-   one thing if they stay close.
-3. A piece in which different things have met is nobody's: their labels are carried into it along
-   the flow, from before they met and from after they parted, and their colours decide with it.
-4. Tracks one after the other are one thing if the flow leads from one to the other and they have
-   the same colours.
-5. What has no label gets that of the nearest pixel that has one.
+1. Points of the matte are followed and grouped by their motion, see
+   :mod:`stages.segment.point_tracks`.
+2. Groups that do not drift apart and lie close to each other are parts of one thing, such as the
+   limbs of a body. So are groups one after the other that look alike and follow on from each
+   other.
+3. Every pixel joins the group whose points lie near and move like it.
+4. What is seen too briefly, or is too small, is no thing; its pixels join the nearest one.
 """
 
 from __future__ import annotations
@@ -19,30 +18,36 @@ from itertools import combinations
 import cv2
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional
 
-from stages.motion.flow import box, warp
-from stages.segment.motion import FADING, WindowMotion
-from stages.segment.pieces import Labels, Track, mask_of, pieces_of, tracks_of
+from stages.motion.flow import box
+from stages.segment.motion import WindowMotion
+from stages.segment.point_tracks import SPACING, Points, follow_points, grouped
 from stages.segment.votes import spread_colors
+
+Labels = NDArray[np.int32]
+Numbers = NDArray[np.float64]
 
 # The constants below were chosen on drawn clips, see tests/measure_movers.py.
 LEAST_FRAMES = 4
-"""Frames in which a thing has to be seen by itself."""
+"""Frames in which a thing has to be seen."""
 LEAST_AREA = 8e-4
-"""Least mean area of a thing, as a part of the picture."""
-DRIFT = 0.35
-"""Least change of the distance between two things, in the size of the smaller one."""
-DRIFT_PIXELS = 1.5
-"""Pixels that are added to it, as a piece's middle is uncertain."""
+"""Least mean area of a thing in these frames, as a part of the picture."""
+LEAST_SHARE = 0.02
+"""Least part of the largest thing's pixels, over all frames, that another one has."""
+DRIFT, DRIFT_PIXELS = 0.35, 1.5
+"""Least change of the distance between two things, in the size of the smaller one, plus pixels."""
 HALF_LENGTH = 0.9
-"""Half the length of a long piece, in square roots of its area."""
-COLORS = 8  # bins of L, a and b each, in which the colours of tracks are compared
-JOINED = 0.9
-"""Least sum of the flow's share from one track to another and their colours' likeness, of 2."""
-UNSURE = 0.05  # belief that every thing has where nothing is carried to
-COLOR_POWER = 0.5  # weight of the colours where different things have met
-SMOOTHING = 1  # radius in pixels of the squares over which beliefs are averaged
+"""Half the length of a long thing, in square roots of its area."""
+LIKE = 0.6  # least part of the colours that two groups, one after the other, have in common
+STEP = 1.0  # most distance between where they end and begin, in the size of the larger one
+COLORS = 8  # bins of L, a and b each
+NEAR, LIKE_MOTION = 5.0, 1.0
+"""Spread in pixels of a point's neighbourhood, and of the motion of pixels that join it."""
+KNOWN = 1e-3  # least support by points of a pixel that is not filled in from its neighbours
+SMOOTHING = 2  # radius in pixels of the squares over which a pixel's support is averaged
 
 
 @dataclass(frozen=True)
@@ -56,6 +61,39 @@ class Things:
 
     labels: Labels
     numbers: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Group:
+    """Hold points that move together.
+
+    members: their indices. counts: how many are seen in each frame, ``(T,)``. centers: the middle
+    of these, ``(T, 2)``, NaN without any. moves: their motion to the next frame, ``(T - 1, 2)``,
+    NaN where it is not known. colors: shares of the pixels' colours. given: the number that the
+    window before gave them, or 0.
+    """
+
+    members: NDArray[np.int64]
+    counts: NDArray[np.int64]
+    centers: Numbers
+    moves: Numbers
+    colors: Numbers
+    given: int
+
+    @property
+    def first(self) -> int:
+        """Return the first frame in which it is seen."""
+        return int(self.counts.nonzero()[0][0])
+
+    @property
+    def last(self) -> int:
+        """Return the last frame in which it is seen."""
+        return int(self.counts.nonzero()[0][-1])
+
+    @property
+    def size(self) -> float:
+        """Return the square root of its typical area, in pixels."""
+        return float(np.median(self.counts[self.counts > 0]) ** 0.5 * SPACING)
 
 
 def find_things(
@@ -74,174 +112,205 @@ def find_things(
     0 outside its matte. known: the highest number so far; new things get higher ones.
     most: how many numbers there may be; 0 for any.
     """
-    pieces = pieces_of(matte)
-    tracks = tracks_of(pieces, motion)
-    looks = torch.stack(spread_colors(frames), 1)
-    whole = [index for index, track in enumerate(tracks) if _is_whole(track, pieces)]
-    apart = {pair for pair in combinations(whole, 2) if _differ(*(tracks[i] for i in pair))}
-    mixed = _mixed(tracks, apart)
-    seeds = [i for i, track in enumerate(tracks) if len(track.pieces) >= 2 and i not in mixed]
-    seeds = [i for i in seeds if i in whole or not _is_small(tracks[i], pieces)] or whole
-    if not seeds:
-        return Things(np.zeros_like(pieces), ())
-    beliefs = _Beliefs(matte, pieces, [tracks[i] for i in seeds], motion, looks)
-    groups = _groups(seeds, tracks, apart, beliefs, before, pieces)
-    things = [group for group in groups if any(i in whole for i in group)]
-    if not things:
-        return Things(np.zeros_like(pieces), ())
-    # The larger a thing is, and the longer it is seen, the lower is its number.
-    things.sort(key=lambda group: -sum(sum(tracks[i].areas) for i in group))
-    numbers = _numbers([[tracks[i] for i in group] for group in things], pieces, before, known)
-    places = [[seeds.index(i) for i in group] for group in things]
-    kept = [at for at, number in enumerate(numbers) if not most or number <= most]
+    nothing = Things(np.zeros(tuple(matte.shape), np.int32), ())
+    points = follow_points(matte, motion)
+    cells = _color_cells(frames)
+    groups = [_described(members, points, cells, before) for members in grouped(points)]
+    parts = _joined(groups)
+    if not parts:
+        return nothing
+    supports = _Support(matte, motion, points, [[groups[i] for i in part] for part in parts])
+    kept = supports.large_enough()
     if not kept:
-        numbers, kept = [most], [0]
-    numbers, places = [numbers[at] for at in kept], [places[at] for at in kept]
-    return Things(beliefs.labels(places, numbers), tuple(sorted(numbers)))
+        return nothing
+    given = [_number_of([groups[i] for i in parts[at]]) for at in kept]
+    numbers = _new_numbers(given, known)
+    chosen = [at for at, number in enumerate(numbers) if not most or number <= most]
+    if not chosen:
+        return Things(supports.labels(kept[:1], [most]), (most,))
+    numbers = [numbers[at] for at in chosen]
+    return Things(supports.labels([kept[at] for at in chosen], numbers), tuple(sorted(numbers)))
 
 
-def _is_small(track: Track, pieces: Labels) -> bool:
-    return float(np.mean(track.areas)) < LEAST_AREA * pieces[0].size
+def _described(
+    members: NDArray[np.int64], points: Points, cells: Labels, before: Tensor | None
+) -> Group:
+    places, seen = points.places[members], points.seen[members]
+    count = seen.shape[1]
+    centers, moves = np.full((count, 2), np.nan), np.full((count - 1, 2), np.nan)
+    colors = np.full(COLORS**3, 1e-6)
+    votes = np.zeros(256, np.int64)
+    for t in range(count):
+        here = places[seen[:, t], t]
+        if len(here):
+            centers[t] = np.median(here, 0)
+            x, y = (here[:, axis].round().astype(int) for axis in (0, 1))
+            y, x = y.clip(0, cells.shape[1] - 1), x.clip(0, cells.shape[2] - 1)
+            np.add.at(colors, cells[t, y, x], 1)
+            if before is not None and t < len(before):
+                np.add.at(votes, before[t].numpy()[y, x].astype(int), 1)
+        if t + 1 < count and (both := seen[:, t] & seen[:, t + 1]).any():
+            moves[t] = np.median(places[both, t + 1] - places[both, t], 0)
+    votes[0] = 0
+    cube = torch.from_numpy(colors).view(1, 1, COLORS, COLORS, COLORS)
+    soft = (cube + 2 * functional.avg_pool3d(cube, 3, 1, 1)).flatten().numpy()
+    given = int(votes.argmax()) if votes.any() else 0
+    return Group(members, seen.sum(0), centers, moves, soft / soft.sum(), given)
 
 
-def _is_whole(track: Track, pieces: Labels) -> bool:
-    """Return whether a track is seen long enough, and is large enough, to be a thing."""
-    return len(track.pieces) >= min(LEAST_FRAMES, len(pieces)) and not _is_small(track, pieces)
-
-
-def _differ(one: Track, other: Track) -> bool:
-    """Return whether two tracks drift apart, or lie far apart, in the frames that both have."""
-    first, last = max(one.first, other.first), min(one.last, other.last)
-    count = last - first + 1
-    if count < LEAST_FRAMES:
-        return False
-    ours, theirs = (
-        np.array(track.centers[first - track.first : last - track.first + 1])
-        for track in (one, other)
+def _color_cells(frames: Tensor) -> Labels:
+    """Return the number of every pixel's colour, ``(T, h, w)``."""
+    lightness, a, b = (
+        (each * COLORS).long().clamp(0, COLORS - 1) for each in spread_colors(frames)
     )
-    sizes = [
-        float(np.median(track.areas[first - track.first : last - track.first + 1])) ** 0.5
-        for track in (one, other)
-    ]
-    offset = theirs - ours
-    # The slope of a straight line through the offsets, times the frames.
-    when = np.arange(count) - (count - 1) / 2
-    drift = np.hypot(*(when @ offset / (when @ when))) * (count - 1)
-    gap = float(np.hypot(*offset.T).min()) - HALF_LENGTH * sum(sizes)
-    return bool(drift > DRIFT * min(sizes) + DRIFT_PIXELS or gap > max(sizes))
+    cells: Labels = (lightness * COLORS**2 + a * COLORS + b).numpy().astype(np.int32)
+    return cells
 
 
-def _mixed(tracks: Sequence[Track], apart: set[tuple[int, int]]) -> set[int]:
-    """Return the tracks in which different things have met.
-
-    apart: pairs of tracks that are different things.
-    """
-    found = set()
-    for index, track in enumerate(tracks):
-        for side in (track.before, track.after):
-            if any(tuple(sorted(pair)) in apart for pair in combinations(side, 2)):
-                found.add(index)
-    # A mixed piece that only loses or gains a crumb stays mixed.
-    waiting = list(found)
-    while waiting:
-        index = waiting.pop()
-        for side in (tracks[index].before, tracks[index].after):
-            large = [i for i in side if max(tracks[i].areas) > 0.5 * max(tracks[index].areas)]
-            if len(large) != 1 or large[0] in found or len(side) > 2:
-                continue
-            if not any(large[0] in pair for pair in apart):
-                found.add(large[0])
-                waiting.append(large[0])
-    return found
+def _joined(groups: Sequence[Group]) -> list[list[int]]:
+    """Return which groups are one thing, as lists of their indices."""
+    part = list(range(len(groups)))
+    apart = [pair for pair in combinations(part, 2) if _differ(*(groups[i] for i in pair))]
+    links = []
+    for one, other in combinations(range(len(groups)), 2):
+        if (one, other) not in apart:
+            likeness = _likeness(groups[one], groups[other])
+            if likeness > 0:
+                links.append((likeness, one, other))
+    for _, one, other in sorted(links, reverse=True):
+        ours, theirs = ([i for i in range(len(groups)) if part[i] == part[j]] for j in (one, other))
+        given = {groups[i].given for i in (*ours, *theirs)} - {0}
+        clash = any((min(i, j), max(i, j)) in apart for i in ours for j in theirs)
+        if not clash and len(given) < 2:
+            for i in theirs:
+                part[i] = part[one]
+    return [[i for i in range(len(groups)) if part[i] == name] for name in dict.fromkeys(part)]
 
 
-class _Beliefs:
-    """Carry the labels of seed tracks along the flow, in both directions.
+def _common(one: Group, other: Group) -> NDArray[np.bool_]:
+    return (one.counts > 0) & (other.counts > 0)
 
-    matte: ``(T, h, w)`` of bool. seeds: R tracks. looks: L, a and b in [0, 1], ``(T, 3, h, w)``.
+
+def _differ(one: Group, other: Group) -> bool:
+    """Return whether two groups drift apart, or lie far apart, in the frames that both have."""
+    if one.given and other.given:
+        return one.given != other.given
+    common = _common(one, other)
+    if common.sum() < LEAST_FRAMES:
+        return False
+    relative = one.moves - other.moves
+    way = np.concatenate([np.zeros((1, 2)), np.nancumsum(relative, 0)])
+    drift = float(np.hypot(*(way.max(0) - way.min(0))))
+    offset = (one.centers - other.centers)[common]
+    gap = float(np.hypot(*offset.T).min()) - HALF_LENGTH * (one.size + other.size)
+    sizes = one.size, other.size
+    return drift > DRIFT * min(sizes) + DRIFT_PIXELS or gap > max(sizes)
+
+
+def _likeness(one: Group, other: Group) -> float:
+    """Return how sure it is that two groups that do not differ are one thing; 0 if they are not."""
+    if one.given and one.given == other.given:
+        return 3.0
+    larger = max(one.size, other.size)
+    common = _common(one, other)
+    if common.any():
+        offset = np.hypot(*(one.centers - other.centers)[common].T).min()
+        return 2.0 if offset < HALF_LENGTH * (one.size + other.size) + larger else 0.0
+    earlier, later = sorted((one, other), key=lambda group: group.first)
+    if later.first < earlier.last:
+        return 0.0
+    alike = float(np.minimum(one.colors, other.colors).sum())
+    wait = later.first - earlier.last
+    moves = earlier.moves[np.isfinite(earlier.moves[:, 0])][-3:]
+    move = moves.mean(0) if len(moves) else np.zeros(2)
+    missed = np.hypot(*(earlier.centers[earlier.last] + wait * move - later.centers[later.first]))
+    return alike if alike > LIKE and missed < STEP * larger + wait else 0.0
+
+
+def _number_of(groups: Sequence[Group]) -> int:
+    """Return the number that the window before gave to a thing; 0 for none."""
+    return max((group.given for group in groups), default=0)
+
+
+def _new_numbers(given: Sequence[int], known: int) -> list[int]:
+    """Return a number for each thing: the one that it has, or the next one that is free."""
+    numbers: list[int] = []
+    for number in given:
+        if not number or number in numbers:
+            known += 1
+            number = known
+        numbers.append(number)
+    return numbers
+
+
+class _Support:
+    """Find the thing that every pixel belongs to.
+
+    matte: ``(T, h, w)`` of bool. things: the groups of each thing.
     """
 
     def __init__(
         self,
         matte: Tensor,
-        pieces: Labels,
-        seeds: Sequence[Track],
         motion: WindowMotion,
-        looks: Tensor,
+        points: Points,
+        things: Sequence[Sequence[Group]],
     ) -> None:
-        self.matte, self.pieces, self.seeds = matte, pieces, seeds
-        count, height, width = matte.shape
-        self.cells = (
-            (looks * COLORS).long().clamp(0, COLORS - 1)
-            * torch.tensor([COLORS**2, COLORS, 1]).view(1, 3, 1, 1)
-        ).sum(1)
-        start = torch.zeros(count, len(seeds), height, width)
-        for number, track in enumerate(seeds):
-            for t in range(track.first, track.last + 1):
-                start[t, number] = mask_of(track, pieces, t).float()
-        self.colors = torch.stack(
-            [_histogram(self.cells, start[:, number] > 0) for number in range(len(seeds))]
+        self.matte = matte
+        members = [np.concatenate([group.members for group in thing]) for thing in things]
+        flow = torch.cat([motion.forward, -motion.backward[-1:]])
+        self.shares = torch.zeros(len(matte), len(things), *matte.shape[-2:])
+        for t in range(len(matte)):
+            rows, columns = matte[t].nonzero(as_tuple=True)
+            if not len(rows):
+                continue
+            pixels = torch.stack([columns, rows], 1).float()
+            moves = flow[t, :, rows, columns].T
+            for number, chosen in enumerate(members):
+                here = chosen[points.seen[chosen, t]]
+                if not len(here):
+                    continue
+                places = torch.from_numpy(points.places[here, t])
+                at_x = places[:, 0].round().long().clamp(0, matte.shape[2] - 1)
+                at_y = places[:, 1].round().long().clamp(0, matte.shape[1] - 1)
+                own = flow[t, :, at_y, at_x].T
+                far = torch.cdist(pixels, places) / NEAR
+                unlike = torch.cdist(moves, own) / LIKE_MOTION
+                support = torch.exp(-(far**2 + unlike**2) / 2).sum(1)
+                self.shares[t, number, rows, columns] = support
+        self.shares = torch.cat([box(each[None], SMOOTHING) for each in self.shares])
+
+    def large_enough(self) -> list[int]:
+        """Return the things that are seen long enough and large enough, the largest one first."""
+        owners = self.shares.argmax(1)
+        owned = self.matte & (self.shares.amax(1) > KNOWN)
+        areas = torch.stack(
+            [(owned & (owners == at)).sum((1, 2)) for at in range(self.shares.shape[1])]
         )
-        self.start = start
-        self.ahead = self._carried(motion, forward=True)
-        self.behind = self._carried(motion, forward=False)
+        pixels = self.matte.shape[1] * self.matte.shape[2]
+        wholes = areas.sum(1)
+        kept = []
+        for at in wholes.argsort(descending=True, stable=True).tolist():
+            seen = areas[at][areas[at] > 0].float()
+            if len(seen) < min(LEAST_FRAMES, len(self.matte)):
+                continue
+            large = float(seen.mean()) >= LEAST_AREA * pixels
+            if large and float(wholes[at]) >= LEAST_SHARE * float(wholes.max()):
+                kept.append(at)
+        return kept
 
-    def _carried(self, motion: WindowMotion, *, forward: bool) -> Tensor:
-        """Return what arrives in each frame, ``(T, R, h, w)``, before its own seeds count."""
-        count = len(self.start)
-        arrived = torch.zeros_like(self.start)
-        order = range(1, count) if forward else range(count - 2, -1, -1)
-        for t in order:
-            step = t - 1 if forward else t + 1
-            flow = motion.backward[t - 1 : t] if forward else motion.forward[t : t + 1]
-            trust = motion.trust_backward[t - 1] if forward else motion.trust_forward[t]
-            seeded = self.start[step].sum(0) > 0
-            there = torch.where(seeded, self.start[step], arrived[step])
-            came = (1 - FADING) * trust * warp(there[None], flow)[0]
-            arrived[t] = came * self.matte[t]
-        return arrived
-
-    def likeness(self, one: int, other: int) -> float:
-        """Return how sure it is that two seeds, one after the other, are one thing; 0 to 2."""
-        earlier, later = sorted((one, other), key=lambda number: self.seeds[number].first)
-        begin, end = self.seeds[later].first, self.seeds[earlier].last
-        if begin <= end:
-            return 0.0
-        shares = []
-        for way, t, source, target in (
-            (self.ahead, begin, earlier, later),
-            (self.behind, end, later, earlier),
-        ):
-            inside = self.start[t, target] > 0
-            arrived = way[t][:, inside]
-            share = arrived[source] / (arrived.sum(0) + UNSURE)
-            shares.append(float(share.mean()))
-        alike = float(torch.minimum(self.colors[one], self.colors[other]).sum())
-        return sum(shares) / 2 + alike
-
-    def labels(self, places: Sequence[Sequence[int]], numbers: Sequence[int]) -> Labels:
+    def labels(self, kept: Sequence[int], numbers: Sequence[int]) -> Labels:
         """Return the number of the thing of every pixel, ``(T, h, w)``.
 
-        places: the seeds of each thing. numbers: of the things.
+        kept: the things that count. numbers: of these.
         """
-        named = np.array(numbers, np.int32)
-        found = np.zeros(self.matte.shape, np.int32)
-        known = np.zeros(self.matte.shape, bool)
-        colors = torch.stack([self.colors[list(each)].mean(0) for each in places])
-        for t in range(len(found)):
-            own = torch.stack([self.start[t, list(each)].sum(0) for each in places])
-            came = self.ahead[t] + self.behind[t]
-            carried = torch.stack([came[list(each)].sum(0) for each in places])
-            carried = box(carried[None], SMOOTHING)[0]
-            likely = (colors[:, self.cells[t]] + 1e-3) ** COLOR_POWER
-            belief = torch.where(own.sum(0) > 0, own, (carried + UNSURE * (carried > 0)) * likely)
-            sure = (belief.sum(0) > 0) & self.matte[t]
-            found[t] = named[belief.argmax(0).numpy()]
-            known[t] = sure.numpy()
-        return _filled(found, known)
+        shares = self.shares[:, list(kept)]
+        named = np.array(numbers, np.int32)[shares.argmax(1).numpy()]
+        known = (self.matte & (shares.amax(1) > KNOWN)).numpy()
+        return _filled(named, known)
 
 
-def _filled(labels: Labels, known: np.ndarray) -> Labels:
+def _filled(labels: Labels, known: NDArray[np.bool_]) -> Labels:
     """Give unknown pixels the label of the nearest known one of their frame, or of a near frame."""
     filled = np.zeros_like(labels)
     frames = known.any((1, 2)).nonzero()[0]
@@ -254,86 +323,3 @@ def _filled(labels: Labels, known: np.ndarray) -> Labels:
         by_label[nearest[known[source]]] = labels[source][known[source]]
         filled[t] = by_label[nearest]
     return filled
-
-
-def _histogram(cells: Tensor, where: Tensor) -> Tensor:
-    """Return the colours' shares, blurred a little, ``(COLORS ** 3,)``."""
-    counts = torch.bincount(cells[where], minlength=COLORS**3).float()
-    cube = counts.view(1, 1, COLORS, COLORS, COLORS)
-    soft = cube + 2 * torch.nn.functional.avg_pool3d(cube, 3, 1, 1)
-    return soft.flatten() / soft.sum().clamp_min(1)
-
-
-def _groups(
-    seeds: Sequence[int],
-    tracks: Sequence[Track],
-    apart: set[tuple[int, int]],
-    beliefs: _Beliefs,
-    before: Tensor | None,
-    pieces: Labels,
-) -> list[list[int]]:
-    """Return which seed tracks are one thing: groups of indices of ``tracks``."""
-    given = {i: _given_number(tracks[i], pieces, before) for i in seeds}
-    links: list[tuple[float, int, int]] = []
-    for one, other in combinations(range(len(seeds)), 2):
-        pair = seeds[one], seeds[other]
-        if pair in apart:
-            continue
-        numbers = given[pair[0]], given[pair[1]]
-        if all(numbers):
-            links += [(3.0, *pair)] if numbers[0] == numbers[1] else []
-            continue
-        first = max(tracks[i].first for i in pair)
-        last = min(tracks[i].last for i in pair)
-        if last >= first:
-            likely = 2.0 if _near(*(tracks[i] for i in pair)) else 0.0
-        else:
-            likely = beliefs.likeness(one, other)
-        if likely > JOINED:
-            links.append((likely, *pair))
-    group = {i: i for i in seeds}
-    for _, one, other in sorted(links, key=lambda link: (-link[0], link[1:])):
-        ours, theirs = ([i for i in seeds if group[i] == group[j]] for j in (one, other))
-        clash = any(tuple(sorted((i, j))) in apart for i in ours for j in theirs)
-        names = {given[i] for i in (*ours, *theirs)} - {0}
-        if not clash and len(names) < 2:
-            for i in theirs:
-                group[i] = group[one]
-    return [[i for i in seeds if group[i] == name] for name in dict.fromkeys(group.values())]
-
-
-def _near(one: Track, other: Track) -> bool:
-    """Return whether two tracks that exist side by side lie close enough to be parts of a thing."""
-    t = max(one.first, other.first)
-    ours, theirs = t - one.first, t - other.first
-    offset = np.subtract(other.centers[theirs], one.centers[ours])
-    reach = HALF_LENGTH * (one.areas[ours] ** 0.5 + other.areas[theirs] ** 0.5)
-    larger = max(one.areas[ours], other.areas[theirs]) ** 0.5
-    return bool(np.hypot(*offset) <= reach + larger)
-
-
-def _given_number(track: Track, pieces: Labels, before: Tensor | None) -> int:
-    """Return the number that the window before gave to most of a track; 0 for none."""
-    if before is None:
-        return 0
-    votes = np.zeros(int(before.max()) + 1, np.int64)
-    for t in range(track.first, min(track.last + 1, len(before))):
-        here = before[t][mask_of(track, pieces, t)].long().numpy()
-        votes += np.bincount(here, minlength=len(votes))
-    votes[0] = 0
-    return int(votes.argmax()) if votes.any() else 0
-
-
-def _numbers(
-    things: Sequence[Sequence[Track]], pieces: Labels, before: Tensor | None, known: int
-) -> list[int]:
-    """Return the number of each thing: the one it had, or a new one, in order of appearance."""
-    numbers: list[int] = []
-    for tracks in things:
-        given = [_given_number(track, pieces, before) for track in tracks]
-        (number,) = {each for each in given if each and each not in numbers} or {0}
-        if not number:
-            known += 1
-            number = known
-        numbers.append(number)
-    return numbers
