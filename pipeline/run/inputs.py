@@ -98,6 +98,7 @@ def _without_meaning(settings: Settings, info: ClipInfo) -> list[tuple[str, bool
             ("--end", settings.end is not None, without_time),
             ("--transition", one_picture and bool(settings.transition), f"one picture ({name})"),
             ("--shots", one_picture and settings.shots is not None, f"one picture ({name})"),
+            ("--layers", settings.layers != 1, f"{pictures}, in which nothing moves"),
             (
                 f"--alpha {settings.alpha}",
                 other_alpha,

@@ -115,6 +115,13 @@ RUN: Mapping[str, tuple[str, Rule]] = {
         "point:1,1",
         only("hint_background", always("where the background is; it cannot become foreground")),
     ),
+    "layers": (
+        "auto",
+        only(
+            "layers",
+            for_clips("how many foregrounds are told apart by their motion", "picture", "pictures"),
+        ),
+    ),
     "space": ("linear", only("space", always("the light in which layers add up"))),
     "strength": ("0.5", only("strength", always("how much of the haze is taken off"))),
     "lossless": (
