@@ -100,9 +100,9 @@ def test_every_setting_is_documented() -> None:
 def test_all_options_of_the_contract_exist() -> None:
     promised = (
         "out preset max-seconds device seed lossless alpha stream salvage hint hint-background "
-        "transition start end resume anew overwrite no-progress json debug task space strength layers "
+        "transition start end resume anew overwrite no-progress json debug task space strength "
         "config dry-run max-memory max-pixels interlaced codec timeline shots no-cache quiet "
-        "threads"
+        "threads layers"
     ).split()
     assert {flag(item) for item in options("run")} == {f"--{name}" for name in promised}
 
