@@ -113,7 +113,7 @@ def affinities(points: Points) -> Values:
     for i in range(count):
         # Only where both are seen: elsewhere the differences are not numbers.
         both = points.seen & points.seen[i]
-        enough = both.sum(1) >= COMMON
+        enough = both.sum(1) >= min(COMMON, both.shape[1])
         js = enough.nonzero()[0]
         js = js[js > i]
         if not len(js):

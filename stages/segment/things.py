@@ -31,6 +31,8 @@ Labels = NDArray[np.int32]
 Numbers = NDArray[np.float64]
 
 # The constants below were chosen on drawn clips, see tests/measure_movers.py.
+MOST_THINGS = 20
+"""Most things of a clip, as each of them has its own files."""
 LEAST_FRAMES = 4
 """Frames in which a thing has to be seen."""
 LEAST_AREA = 8e-4
@@ -46,6 +48,7 @@ STEP = 1.0  # most distance between where they end and begin, in the size of the
 COLORS = 8  # bins of L, a and b each
 NEAR, LIKE_MOTION = 5.0, 1.0
 """Spread in pixels of a point's neighbourhood, and of the motion of pixels that join it."""
+MOST_NEAR = 300  # points of a thing, in one frame, that support its pixels
 KNOWN = 1e-3  # least support by points of a pixel that is not filled in from its neighbours
 SMOOTHING = 2  # radius in pixels of the squares over which a pixel's support is averaged
 
@@ -110,26 +113,40 @@ def find_things(
     frames: ``(T, 3, h, w)`` in [0, 1]. matte: ``(T, h, w)`` of bool. motion: of frames of this
     size. before: the numbers in the first n frames, as the window before found them, ``(n, h, w)``;
     0 outside its matte. known: the highest number so far; new things get higher ones.
-    most: how many numbers there may be; 0 for any.
+    most: how many numbers there may be; 0 for :data:`MOST_THINGS`.
     """
-    nothing = Things(np.zeros(tuple(matte.shape), np.int32), ())
+    most = min(most or MOST_THINGS, MOST_THINGS)
     points = follow_points(matte, motion)
     cells = _color_cells(frames)
     groups = [_described(members, points, cells, before) for members in grouped(points)]
     parts = _joined(groups)
-    if not parts:
-        return nothing
     supports = _Support(matte, motion, points, [[groups[i] for i in part] for part in parts])
     kept = supports.large_enough()
     if not kept:
-        return nothing
+        return _undivided(matte, before, known, most)
     given = [_number_of([groups[i] for i in parts[at]]) for at in kept]
     numbers = _new_numbers(given, known)
-    chosen = [at for at, number in enumerate(numbers) if not most or number <= most]
+    chosen = [at for at, number in enumerate(numbers) if number <= most]
     if not chosen:
         return Things(supports.labels(kept[:1], [most]), (most,))
     numbers = [numbers[at] for at in chosen]
     return Things(supports.labels([kept[at] for at in chosen], numbers), tuple(sorted(numbers)))
+
+
+def _undivided(matte: Tensor, before: Tensor | None, known: int, most: int) -> Things:
+    """Return the whole matte as one thing, where no points tell more; no thing if it is too small.
+
+    matte: ``(T, h, w)`` of bool. before, known, most: see :func:`find_things`.
+    """
+    labels = np.zeros(tuple(matte.shape), np.int32)
+    covers = matte.float().mean((1, 2)) >= LEAST_AREA
+    if int(covers.sum()) < min(LEAST_FRAMES, len(matte)):
+        return Things(labels, ())
+    number = min(known + 1, most)
+    if before is not None and bool((before > 0).any()):
+        number = int(before[before > 0].mode().values)
+    labels[:] = number
+    return Things(labels, (number,))
 
 
 def _described(
@@ -259,7 +276,7 @@ class _Support:
         self.matte = matte
         members = [np.concatenate([group.members for group in thing]) for thing in things]
         flow = torch.cat([motion.forward, -motion.backward[-1:]])
-        self.shares = torch.zeros(len(matte), len(things), *matte.shape[-2:])
+        self.shares = torch.zeros(len(matte), max(1, len(things)), *matte.shape[-2:])
         for t in range(len(matte)):
             rows, columns = matte[t].nonzero(as_tuple=True)
             if not len(rows):
@@ -270,6 +287,7 @@ class _Support:
                 here = chosen[points.seen[chosen, t]]
                 if not len(here):
                     continue
+                here = here[:: -(-len(here) // MOST_NEAR)]
                 places = torch.from_numpy(points.places[here, t])
                 at_x = places[:, 0].round().long().clamp(0, matte.shape[2] - 1)
                 at_y = places[:, 1].round().long().clamp(0, matte.shape[1] - 1)
