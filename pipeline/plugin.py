@@ -9,7 +9,7 @@ raise it by one, and the changelog says so. All other modules may change at any 
 
 from __future__ import annotations
 
-from pipeline.framewise.recipe import Output, Recipe
+from pipeline.framewise.recipe import Division, Output, Recipe
 from pipeline.framewise.run import layered_task, run_layered
 from pipeline.task import (
     BenchClip,
@@ -29,6 +29,7 @@ from stages.context import FitSettings, Note, Separation, SeparationContext
 from stages.diagnosis import ClipSample, Diagnosis, verdict_of
 from stages.errors import FitError, UnlayerError, UsageError
 from stages.motion.flow import flows, warp
+from stages.occlusion import Occlusion
 
 __all__ = [
     "API_VERSION",
@@ -37,6 +38,7 @@ __all__ = [
     "CheckpointStore",
     "ClipSample",
     "Diagnosis",
+    "Division",
     "DryRun",
     "Estimate",
     "FitError",
@@ -44,6 +46,7 @@ __all__ = [
     "FitSettings",
     "Job",
     "Note",
+    "Occlusion",
     "Output",
     "Recipe",
     "Result",

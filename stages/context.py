@@ -49,15 +49,15 @@ class SeparationContext:
     space: the light in which layers add up, one of :data:`SPACES`.
     strength: how much to remove, from 0 (nothing) to 2; 1 removes what the evidence supports.
         Only some tasks use it.
-    most_things: how many foregrounds the user asked for; 0 for as many as are found. Only some
-        tasks divide their foreground.
-    known_things: the highest number of a thing in the windows before.
     reduced: how many times the working size is halved because memory ran out.
     before: layers that the window before found for this window's first frames, where both overlap,
         by name, ``(n, C, H, W)``. Only layers that the task asks for are in it.
     checkpoints: where to save results that should survive a kill. Save a plan that depends on the
         clock (``max_seconds``) with its ``compute_and_save``.
     trace: collects the losses of every fit, by stage, for the report.
+    most_things: how many foregrounds the user asked for; 0 for as many as are found. Only some
+        tasks divide their foreground.
+    known_things: the highest number of a thing in the windows before.
     """
 
     settings: FitSettings
@@ -66,13 +66,13 @@ class SeparationContext:
     unordered: bool = False
     space: str = "auto"
     strength: float = 1.0
-    most_things: int = 1
-    known_things: int = 0
     reduced: int = 0
     before: Mapping[str, Tensor] = field(default_factory=dict)
     checkpoints: CheckpointStore = field(default_factory=NoCheckpoints)
     trace: Trace = field(default_factory=Trace)
     hint_regions: tuple[HintRegion, ...] = ()
+    most_things: int = 1
+    known_things: int = 0
 
     def working_pixels(self, pixels: int) -> int:
         """Return a working size of ``pixels``, halved :attr:`reduced` times; at least 1."""

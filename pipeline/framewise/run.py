@@ -260,10 +260,10 @@ class _LayeredRun:
             self.unordered,
             settings.space,
             settings.strength,
-            most_things(settings),
-            0 if self.things is None else self.things.highest,
             checkpoints=checkpoints,
             hint_regions=self.hints.regions(hint_frames),
+            most_things=most_things(settings),
+            known_things=0 if self.things is None else self.things.highest,
         )
 
     def _result(self, overview: Overview, files: LayerFiles, sheet: Path) -> Result:
