@@ -100,7 +100,7 @@ def test_two_that_move_differently_are_two_layers_that_mix_back() -> None:
 
 
 def test_the_one_that_hides_the_other_comes_first() -> None:
-    frames = movers(16, (6, 30, 7), (112, 38, -7))
+    frames = movers(20, (16, 26, 4), (100, 40, -4))
     whole = run(frames, "--layers", "auto")
     assert len(names(whole, "foreground")) == 2
     (pair,) = whole["report"]["order"]
