@@ -30,6 +30,8 @@ MOST_POINTS = 1200
 """Most points that are grouped; the time grows with their square."""
 KEPT_TRUST = 0.3  # least confidence in a point's way
 DOUBT = 0.5  # weight of each step's doubt in that confidence
+JERK = 3.0
+"""Most change of a point's motion from frame to frame, in pixels; more is a jump elsewhere."""
 LEAST_LENGTH = 4  # frames through which a point has to be followed
 COMMON = 3  # frames that two points must have in common
 SHAKE = 1.0  # change of a distance, in pixels, that means nothing
@@ -73,12 +75,15 @@ def follow_points(matte: Tensor, motion: WindowMotion) -> Points:
                 continue
             moved, trust = follow(motion, start, steps, DOUBT)
             alive = torch.ones(len(rows), dtype=torch.bool)
+            ways = moved[:, :, rows, columns]
+            steps_made = torch.cat([ways[:1], ways.diff(dim=0)])
+            jumps = torch.cat([torch.zeros_like(ways[:1]), steps_made.diff(dim=0)])
             for number in range(abs(steps)):
                 t = start + (number + 1 if steps > 0 else -number - 1)
-                to_x = columns + moved[number, 0, rows, columns]
-                to_y = rows + moved[number, 1, rows, columns]
+                to_x, to_y = columns + ways[number, 0], rows + ways[number, 1]
                 at = torch.stack([(to_x + 0.5) * 2 / width - 1, (to_y + 0.5) * 2 / height - 1], -1)
                 alive &= trust[number, 0, rows, columns] > KEPT_TRUST
+                alive &= torch.hypot(jumps[number, 0], jumps[number, 1]) < JERK
                 alive &= sample(inside[t : t + 1], at[None, None])[0, 0, 0] > 0.5
                 here[alive.numpy(), t] = torch.stack([to_x, to_y], 1)[alive].numpy()
                 there[:, t] = alive.numpy()
