@@ -90,7 +90,7 @@ def _mask(path: Path) -> NDArray[np.uint8]:
 def _picture(path: Path) -> Stack:
     picture = cv2.imread(str(path))
     assert picture is not None, f"{path}: not a picture"
-    return np.asarray(picture[..., ::-1], np.float32) / 255
+    return np.asarray(picture[..., ::-1] / 255, np.float32)
 
 
 def drawn_scene(seed: int, movers: int, footage: Footage) -> MovingScene:
@@ -286,7 +286,7 @@ def _cutouts(
 
 def _box_of(mask: NDArray[np.uint8]) -> tuple[int, int, int, int]:
     """Return top, bottom, left and right of a mask ``(h, w)``; the whole picture if it is empty."""
-    rows, columns = mask.any(1).nonzero()[0], mask.any(0).nonzero()[0]
+    rows, columns = np.nonzero(mask.any(1))[0], np.nonzero(mask.any(0))[0]
     if not len(rows):
         return 0, mask.shape[0], 0, mask.shape[1]
     return int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1

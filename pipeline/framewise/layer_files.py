@@ -204,7 +204,7 @@ class LayerFiles:
         for begin in range(0, self.written, EMPTY_FRAMES):
             end = min(self.written, begin + EMPTY_FRAMES)
             color = torch.zeros(end - begin, *pixels.shape[1:])
-            times = self.overview.times[begin:end]
+            times = tuple(self.overview.times[begin:end])
             alpha = color[:, :1] if output.alpha else None
             writer.write(Frames(color, times, self.overview.first + begin), alpha)
         return writer

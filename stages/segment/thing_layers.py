@@ -86,7 +86,8 @@ def as_one_thing(separated: Separation) -> Separation:
 
 def thing_numbers(things: Tensor) -> list[int]:
     """Return the numbers that a layer of numbers holds, rising."""
-    return [int(each) for each in (things * LEVELS).round().unique().tolist() if each > 0]
+    counts = torch.bincount((things * LEVELS).round().long().flatten())
+    return [number for number in counts.nonzero().flatten().tolist() if number]
 
 
 def layers_of_thing(layers: Mapping[str, Tensor], number: int) -> dict[str, Tensor]:

@@ -331,7 +331,7 @@ class _Support:
 def _filled(labels: Labels, known: NDArray[np.bool_]) -> Labels:
     """Give unknown pixels the label of the nearest known one of their frame, or of a near frame."""
     filled = np.zeros_like(labels)
-    frames = known.any((1, 2)).nonzero()[0]
+    frames = np.nonzero(known.any((1, 2)))[0]
     for t in range(len(labels)):
         source = t if known[t].any() else int(frames[np.abs(frames - t).argmin()])
         _, nearest = cv2.distanceTransformWithLabels(

@@ -93,7 +93,7 @@ def test_two_that_move_differently_are_two_layers_that_mix_back() -> None:
     assert pair["front"] == "foreground-001" and pair["known_by"].startswith("guess")
     assert pair["agreement"] is None
     lower = read_clip(Path("out", "matte-001.mkv"))[..., 0] > 127
-    rows = lower.any((0, 2)).nonzero()[0]
+    rows = np.nonzero(lower.any((0, 2)))[0]
     assert rows.min() > 48
     assert any("their order is a guess" in text for text in whole["warnings"])
     assert (Path("out") / whole["sheets"][0]).exists()
@@ -108,7 +108,7 @@ def test_the_one_that_hides_the_other_comes_first() -> None:
     assert pair["agreement"] > 0.65
     # The second square is in front; it comes from the right.
     first = read_clip(Path("out", "matte-001.mkv"))[0, ..., 0] > 127
-    assert first.any(0).nonzero()[0].mean() > SIZE[1] / 2
+    assert np.nonzero(first.any(0))[0].mean() > SIZE[1] / 2
     assert float(((mixed(whole) - frames / 255) ** 2).mean()) <= 1e-4
 
 
@@ -145,5 +145,6 @@ def test_what_is_found_in_a_later_window_covers_all_frames(
     assert any("was not found in frames" in text for text in whole["warnings"])
     # Each one keeps its file through all windows.
     for name in names(whole, "matte"):
-        rows = (read_clip(Path("out", f"{name}.mkv"))[..., 0] > 127).any((0, 2)).nonzero()[0]
+        matte = read_clip(Path("out", f"{name}.mkv"))[..., 0] > 127
+        rows = np.nonzero(matte.any((0, 2)))[0]
         assert rows.max() - rows.min() < SIZE[0] / 2
