@@ -306,10 +306,7 @@ class Settings:
     )
 
     sizes: tuple[int, ...] | None = _bench(
-        None,
-        "heights, as 144p,360p (default: 144p to 1080p)",
-        metavar="LIST",
-        parse=parse_counts,
+        None, "heights, as 144p,360p (default: 144p to 1080p)", metavar="LIST", parse=parse_counts
     )
     frames: tuple[int, ...] | None = _bench(
         None, "lengths of the clips (default: 20,60,200)", metavar="LIST", parse=parse_counts
@@ -320,7 +317,6 @@ class Settings:
     table: Path | None = _bench(
         None, "also write the table as Markdown", metavar="FILE", parse=parse_path
     )
-
     no_cache: bool = _read(False, "search again what was searched before", result=False, rare=BOTH)
     no_progress: bool = _print(False, "no progress bar", verbs=("run", "report"), rare=BOTH)
     quiet: bool = _print(

@@ -34,6 +34,7 @@ from stages.segment.behind import behind_odds
 from stages.segment.cut import SOFT, SURE_MOVING, SURE_STILL, cut, refine
 from stages.segment.hinted import (
     Marked,
+    box_notes,
     marked_frames,
     pinned,
     with_certain,
@@ -177,7 +178,9 @@ def separate(frames: Tensor, facts: SegmentSurvey, context: SeparationContext) -
         "background_unseen": float(missing.float().mean()),
         **background_shares(layers["matte"], missing),
     }
-    notes = matte_notes(layers["matte"], moving=motion is not None, hinted=hinted_side(context))
+    hinted = hinted_side(context)
+    about = matte_notes(layers["matte"], moving=motion is not None, hinted=hinted)
+    notes = (*box_notes(marked, len(frames)), *about)
     return Separation(
         layers, report=report, seconds=dict(seconds), notes=notes, occlusions=occlusions
     )
