@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from clips import drifting
 from torch import Tensor
 
+from stages.checkpoint import Checkpoints
+from stages.context import Separation
 from stages.occlusion import Occlusion, front_to_back, summed
 from stages.segment.depth_order import occlusions
 from stages.segment.motion import WindowMotion
@@ -173,6 +177,15 @@ def test_the_order_follows_what_was_seen_before_what_is_guessed() -> None:
     assert front_to_back([1, 2, 3], seen) == [3, 1, 2]
     assert seen[0].is_seen and seen[0].front == 1 and not seen[1].is_seen and seen[1].front == 3
     assert front_to_back([2, 1], []) == [1, 2]
+
+
+def test_evidence_is_kept_in_checkpoints(tmp_path: Path) -> None:
+    seen = (Occlusion(1, 2, 10.0, 2.0, 0.5, 0.75, 3.0),)
+    separated = Separation({"matte": torch.zeros(2, 1, 3, 4)}, occlusions=seen)
+    for made in (lambda: separated, lambda: pytest.fail("it was kept")):
+        kept = Checkpoints(tmp_path, "this run", every=0.0)
+        again = kept.get_or_compute("layers", made, Separation, Occlusion)
+        assert again.occlusions == seen
 
 
 def test_evidence_of_several_windows_adds_up() -> None:
