@@ -36,10 +36,13 @@ def divided(
     """Return the layer of numbers ``(T, 1, H, W)``, and what was seen of the things' order.
 
     matte: ``(T, 1, H, W)`` in [0, 1]. small: the frames at the size of the votes,
-    ``(T, 3, h, w)``. motion: of the window; ``None`` where nothing moves, which is one thing.
+    ``(T, 3, h, w)``. motion: of the window; ``None`` where nothing moves. Then there is one thing
+    if the user marks it or asks for some, and else none.
     """
     if motion is None:
-        return torch.full_like(matte, 1 / LEVELS), ()
+        is_marked = context.hint is not None or bool(context.hint_regions)
+        number = int(is_marked or context.most_things > 0)
+        return torch.full_like(matte, number / LEVELS), ()
     size = (small.shape[-2], small.shape[-1])
     inside = resize(matte, size)[:, 0] > INSIDE
     before = None

@@ -126,6 +126,15 @@ def test_nothing_that_moves_has_no_foreground() -> None:
     assert "nothing that moves against the camera was found" in warning
 
 
+def test_a_clip_that_stands_still_has_no_foreground_unless_it_is_marked() -> None:
+    still = movers(5, (60, 30, 0))
+    whole = run(still, "--layers", "auto")
+    assert names(whole, "foreground") == []
+    assert np.array_equal(read_clip(Path("out", "background.mkv")), still)
+    whole = run(still, "--layers", "auto", "--hint", "box:58,28,30,30", out="marked")
+    assert names(whole, "foreground") == ["foreground-001"]
+
+
 def test_one_layer_is_what_it_always_was() -> None:
     whole = run(movers(6, (12, 30, 4)), "--layers", "1")
     assert [layer["name"] for layer in whole["layers"]] == ["background", "foreground", "matte"]
