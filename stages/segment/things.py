@@ -232,16 +232,32 @@ def _likeness(one: Group, other: Group) -> float:
     common = _common(one, other)
     if common.any():
         offset = np.hypot(*(one.centers - other.centers)[common].T).min()
+        # Too few frames to see a drift: their motion tells whether they would drift apart.
+        drift = LEAST_FRAMES * float(np.hypot(*(_move_at(one, common) - _move_at(other, common))))
+        parting = drift > DRIFT * min(one.size, other.size) + DRIFT_PIXELS
+        if common.sum() < LEAST_FRAMES and parting and _alike(one, other) < LIKE:
+            return 0.0
         return 2.0 if offset < HALF_LENGTH * (one.size + other.size) + larger else 0.0
     earlier, later = sorted((one, other), key=lambda group: group.first)
     if later.first < earlier.last:
         return 0.0
-    alike = float(np.minimum(one.colors, other.colors).sum())
+    alike = _alike(one, other)
     wait = later.first - earlier.last
     moves = earlier.moves[np.isfinite(earlier.moves[:, 0])][-3:]
     move = moves.mean(0) if len(moves) else np.zeros(2)
     missed = np.hypot(*(earlier.centers[earlier.last] + wait * move - later.centers[later.first]))
     return alike if alike > LIKE and missed < STEP * larger + wait else 0.0
+
+
+def _alike(one: Group, other: Group) -> float:
+    """Return the part of their colours that two groups have in common, 0 to 1."""
+    return float(np.minimum(one.colors, other.colors).sum())
+
+
+def _move_at(group: Group, frames: NDArray[np.bool_]) -> Numbers:
+    """Return a group's mean motion a frame, ``(2,)``, from or into some frames; 0 if not known."""
+    steps = (frames[:-1] | frames[1:]) & np.isfinite(group.moves[:, 0])
+    return group.moves[steps].mean(0) if steps.any() else np.zeros(2)
 
 
 def _number_of(groups: Sequence[Group]) -> int:
