@@ -26,7 +26,7 @@ from stages.context import FitSettings
 from stages.kinds import TRANSITION_KINDS
 from stages.mixing.forward_model import Pair
 from stages.mixing.mixture import Mixture, project
-from stages.motion.carry import CarriedLayers, carried_layers, carry, reaching
+from stages.motion.carry import CarriedLayers, carried_layers, carry, known_motion, reaching
 from stages.optim.fit import FitPlan, OnStep
 from stages.optim.loss_curves import Curves, Trace, joined
 from stages.transition.matte import SoftEdge, fit_matte
@@ -156,6 +156,7 @@ class Alternation:
         self.plan = plan
         self.settings = settings
         self._trust: Tensor | None = None
+        self._known: Pair | None = None
 
     def steps(self) -> list[_Step]:
         """Return all steps, in order."""
@@ -196,6 +197,12 @@ class Alternation:
         templates = self.given.template("outgoing"), self.given.template("incoming")
         return CarriedLayers(state.flows, templates, carried_layers(self.given, state.flows))
 
+    def known(self) -> Pair:
+        """Return the motion of the clean frames of both scenes, which is computed once."""
+        if self._known is None:
+            self._known = known_motion(self.given, "outgoing"), known_motion(self.given, "incoming")
+        return self._known
+
     def trust(self, state: AlternationState) -> Tensor:
         """Return the trust ``(n, 1, H, W)`` in the carried layers.
 
@@ -232,6 +239,7 @@ class Alternation:
                 self.mixture(state),
                 [level],
                 start=None if first else state.flows,
+                known=self.known(),
                 device=self.settings.device,
                 on_step=on_step,
             )
