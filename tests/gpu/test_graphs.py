@@ -64,6 +64,14 @@ def plain() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def one_by_one() -> Iterator[None]:
+    """Do the steps of the same fits one by one inside the block: nothing is ever recorded."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(graphs, "WARM_UP", 10**9)
+        yield
+
+
 def fitted(broken: tuple[int, ...] = ()) -> list[Tensor]:
     """Fit two values to targets that change from step to step; return the values."""
     one = torch.zeros(500, device=GPU, requires_grad=True)
@@ -111,16 +119,20 @@ def test_the_motion_is_that_of_a_plain_fit() -> None:
     with counted() as seconds:
         found = carry(mixture, levels)
     assert seconds
-    with plain():
+    with one_by_one():
         expected = carry(mixture, levels)
         again = carry(mixture, levels)
+    with plain():
+        usual = carry(mixture, levels)
+    print(f"{len(seconds)} graphs recorded in {sum(seconds):.3f} s")
     for number in range(2):
         flow = expected.flows[number]
         apart = float((found.flows[number] - flow).abs().mean())
         noise = float((again.flows[number] - flow).abs().mean())
-        print(f"recorded in {sum(seconds):.3f} s; flows {apart:.2e} apart, plain ones {noise:.2e}")
-        assert apart <= 1e-5 + 5 * noise
-        assert psnr(found.layers[number].cpu(), expected.layers[number].cpu()) > 40
+        print(f"flows {apart:.2e} pixels apart in the mean, two plain fits {noise:.2e}")
+        assert apart <= 1e-5 + 10 * noise
+        for other in (expected, usual):
+            assert psnr(found.layers[number].cpu(), other.layers[number].cpu()) > 40
 
 
 def test_the_networks_are_those_of_a_plain_fit() -> None:
