@@ -152,7 +152,7 @@ class TwoScenes(nn.Module):
         """
         if self.curve is not None:
             weights: Tensor = self.curve()
-            return weights[index].view(-1, 1, 1, 1)
+            return weights.index_select(0, index).view(-1, 1, 1, 1)
         given = self.given[index]
         if self.matte is None:
             return given
