@@ -41,7 +41,9 @@ class _Notes(TorchDispatchMode):
         if by_mask or name in REFUSED:
             raise RuntimeError(f"{name}: operation not permitted when stream is capturing")
         for place, argument in enumerate(func._schema.arguments):
-            if argument.alias_info is not None and argument.alias_info.is_write:
+            declared = argument.alias_info is not None and argument.alias_info.is_write
+            # Batch norm does not declare that it changes these.
+            if declared or argument.name in ("running_mean", "running_var"):
                 given = args[place] if place < len(args) else kwargs.get(argument.name)
                 self._before += [(each.detach(), each.clone()) for each in tensors_of(given)]
         made = func(*args, **kwargs)
