@@ -148,7 +148,7 @@ def recording_stream(device: torch.device) -> Iterator[None]:
 @lru_cache
 def _stream(device: torch.device) -> torch.cuda.Stream:
     """Return the stream for recording. There is one, because each keeps memory of its own."""
-    return torch.cuda.Stream(device)
+    return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
 
 
 @contextmanager
