@@ -245,6 +245,8 @@ def evaluate_in_parts(
         return Losses(losses.total.detach(), named)
 
     found = side_by_side(evaluate, parts, worth=parallel)
+    if len(found) == 1:
+        return _with_gradients(found[0], gradients, tensors)
     whole = sum(part.share for part in parts)
     shares = _shares(tuple(part.share / whole for part in parts), tensors[0].device)
     named = {
@@ -252,7 +254,13 @@ def evaluate_in_parts(
         for name in found[0].named
     }
     total = torch.stack([losses.total for losses in found]) @ shares
-    return Losses(_KnownGradient.apply(total, gradients, *tensors), named)  # type: ignore[no-untyped-call]
+    return _with_gradients(Losses(total, named), gradients, tensors)
+
+
+def _with_gradients(losses: Losses, gradients: list[Tensor], tensors: Sequence[Tensor]) -> Losses:
+    """Return the losses with a total whose gradients to the tensors are the given ones."""
+    total = _KnownGradient.apply(losses.total, gradients, *tensors)  # type: ignore[no-untyped-call]
+    return Losses(total, losses.named)
 
 
 @lru_cache(maxsize=16)

@@ -28,6 +28,7 @@ from stages.optim.descent import (
 from stages.optim.fit import FitPlan
 from stages.optim.graphs import MOST_GRAPHS, WARM_UP, GraphCache
 from stages.optim.losses import constant, decay_from_half, ramp
+from stages.shots import Space
 from stages.transition.networks import NetworkOptions, fit_layers
 
 STEPS = 60
@@ -162,8 +163,9 @@ def test_a_number_that_is_asked_for_cannot_be_recorded() -> None:
             PretendedRecorder()(work)
 
 
-def test_the_motion_is_the_same_repeated(recorder: PretendedRecorder) -> None:
-    mixture = mixed(*scenes())
+@pytest.mark.parametrize("space", ["gamma", "linear"])
+def test_the_motion_is_the_same_repeated(recorder: PretendedRecorder, space: Space) -> None:
+    mixture = mixed(*scenes(), space)
     levels = ((2, LEAST_REPEATED), (1, LEAST_REPEATED))
     found = carry(mixture, levels)
     assert recorder.graphs >= 4
