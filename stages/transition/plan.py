@@ -19,7 +19,6 @@ from stages.motion.carry import carry, reaching
 from stages.motion.flow import flows, warp
 from stages.motion.links import DISTANCES
 from stages.optim.budget import MEASURED_STAGES
-from stages.optim.descent import LEAST_REPEATED
 from stages.optim.fit import FitPlan
 from stages.optim.threads import workers
 from stages.optim.timing import LEAST_STEP, seconds_a_step, seconds_of
@@ -108,9 +107,6 @@ NETWORK_PIXELS = 3000
 
 PAPER_TRIAL, COUPLED_TRIAL = 3, 10
 """Steps of the published method, and of the generators alone, by which their cost is measured."""
-
-REPEATED_TRIAL = 40
-"""Steps that a GPU repeats by itself by which their cost is measured."""
 
 MOST_COUPLED = 3000
 """Most steps of the generators alone within a time budget."""
@@ -254,7 +250,7 @@ class Costs:
         options = NetworkOptions(widths=NARROW_WIDTHS, learn_weight=False)
         work = partial(fit_layers, small, device=self.settings.device, options=options)
         work(plan=FitPlan(1))  # The first call also probes the precision and allocates.
-        return seconds_a_step(lambda steps: work(plan=FitPlan(steps)), *self._steps(20))
+        return seconds_a_step(lambda steps: work(plan=FitPlan(steps)), 1, 21)
 
     def alone_step(self, plan: Plan) -> float:
         """Return the seconds of a step of the networks of a plan that has nothing else."""
