@@ -121,7 +121,7 @@ def _leave(device: torch.device, pool: tuple[int, int]) -> None:
     end = getattr(torch._C, "_cuda_endAllocateToPool", None)
     if end is not None:
         # Newer versions have told it, and say so.
-        with suppress(RuntimeError):
+        with suppress(RuntimeError, TypeError):
             end(index, pool)
 
 
