@@ -16,6 +16,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -156,7 +157,6 @@ class Alternation:
         self.plan = plan
         self.settings = settings
         self._trust: Tensor | None = None
-        self._known: Pair | None = None
 
     def steps(self) -> list[_Step]:
         """Return all steps, in order."""
@@ -197,11 +197,10 @@ class Alternation:
         templates = self.given.template("outgoing"), self.given.template("incoming")
         return CarriedLayers(state.flows, templates, carried_layers(self.given, state.flows))
 
+    @cached_property
     def known(self) -> Pair:
-        """Return the motion of the clean frames of both scenes, which is computed once."""
-        if self._known is None:
-            self._known = known_motion(self.given, "outgoing"), known_motion(self.given, "incoming")
-        return self._known
+        """The motion of the clean frames of both scenes, which is computed once."""
+        return known_motion(self.given, "outgoing"), known_motion(self.given, "incoming")
 
     def trust(self, state: AlternationState) -> Tensor:
         """Return the trust ``(n, 1, H, W)`` in the carried layers.
@@ -239,7 +238,7 @@ class Alternation:
                 self.mixture(state),
                 [level],
                 start=None if first else state.flows,
-                known=self.known(),
+                known=self.known,
                 device=self.settings.device,
                 on_step=on_step,
             )
