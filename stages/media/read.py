@@ -115,12 +115,32 @@ class Clip:
         Raises :class:`UnlayerError` naming the frame where the file is damaged or changes its
         size, and :class:`UsageError` where the trim holds no frame at all.
         """
-        start, end = self._options.start, self._options.end
         height, width = size or (self.info.height, self.info.width)
         length = max(1, min(length, _BLOCK_VALUES // (3 * height * width)))
         pictures: list[frame_pixels.Picture] = []
         times: list[Fraction] = []
         begin = first
+        with contextlib.closing(self.pictures(first, last, size)) as found:
+            for index, time, picture in found:
+                if not pictures:
+                    begin = index
+                pictures.append(picture)
+                times.append(time)
+                if len(pictures) == length:
+                    yield Frames(frame_pixels.stack(pictures), tuple(times), begin)
+                    pictures, times = [], []
+        if pictures:
+            yield Frames(frame_pixels.stack(pictures), tuple(times), begin)
+
+    def pictures(
+        self, first: int = 0, last: int | None = None, size: tuple[int, int] | None = None
+    ) -> Generator[tuple[int, Fraction, frame_pixels.Picture]]:
+        """Decode the same frames as :meth:`blocks`, with the same errors, one after another.
+
+        Yields a frame's index, its time in seconds, and its upright picture ``(H, W, 3)``: uint8,
+        or float32 in [0, 1] above 8 bits.
+        """
+        start, end = self._options.start, self._options.end
         empty = True
         with contextlib.closing(self._decode(first)) as frames:
             for index, time, frame in frames:
@@ -128,16 +148,8 @@ class Clip:
                     break
                 if start is not None and time < start:
                     continue
-                if not pictures:
-                    begin = index
-                    empty = False
-                pictures.append(frame_pixels.rgb_picture(frame, size, self.info.crop))
-                times.append(time)
-                if len(pictures) == length:
-                    yield Frames(frame_pixels.stack(pictures), tuple(times), begin)
-                    pictures, times = [], []
-        if pictures:
-            yield Frames(frame_pixels.stack(pictures), tuple(times), begin)
+                empty = False
+                yield index, time, frame_pixels.rgb_picture(frame, size, self.info.crop)
         trimmed = start is not None or end is not None
         if empty and trimmed and first == 0 and last is None:
             raise UsageError(
