@@ -37,8 +37,8 @@ from stages.media.sniff import printable, sha256
 
 __all__ = ["MAX_PIXELS", "AudioSpan", "Clip", "choose_stream", "open_clip", "open_media", "sha256"]
 
-_BLOCK_VALUES = 1 << 26
-"""Most float32 values of a block (256 MiB), so that 4K frames do not take gigabytes."""
+_BLOCK_VALUES = 1 << 24
+"""Most float32 values of a block (64 MiB): those who read also copy a block, or several."""
 _SEEK_FROM = 32
 """First frame index worth a seek. For earlier frames, decoding from the start is as fast."""
 
@@ -108,7 +108,7 @@ class Clip:
         first, last: indices as decoded, before any trim, both inclusive; ``None``: to the end.
         size: ``(H, W)`` to scale the upright frames to, by area averages. Frames of 8 bits are
             rounded to 8 bits after scaling.
-        length: the most frames in a block. Large frames come in shorter blocks (256 MiB).
+        length: the most frames in a block. Large frames come in shorter blocks (64 MiB).
 
         Yields blocks of at least one frame, ``(T, 3, H, W)`` RGB in [0, 1].
 
