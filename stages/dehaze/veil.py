@@ -192,9 +192,7 @@ class _Tension:
         return _add_transposed(pulled, [self.stiff[0] * across, self.stiff[1] * down])
 
 
-def _solve(
-    weight: Tensor, target: Tensor, tension: _Tension, x: Tensor, iterations: int
-) -> Tensor:
+def _solve(weight: Tensor, target: Tensor, tension: _Tension, x: Tensor, iterations: int) -> Tensor:
     """Solve ``weight x + tension'(x) / 2 = target`` by conjugate gradients, from ``x`` on."""
 
     def apply(p: Tensor) -> Tensor:

@@ -234,9 +234,7 @@ def edge_models(order: Float) -> list[Float]:
     return models
 
 
-def fit_edge(
-    weights: Float, power: Float, models: Sequence[Float]
-) -> tuple[Curve, Curve, float]:
+def fit_edge(weights: Float, power: Float, models: Sequence[Float]) -> tuple[Curve, Curve, float]:
     """Fit one soft edge with known order of change to the blocks' weights.
 
     weights, power: ``(T, K)`` as of :func:`block_weights`. models: as of :func:`edge_models`.

@@ -36,6 +36,7 @@ class FrameCache:
         self.last = last
         self._folder = folder
         self._limit = limit
+        self._open = contextlib.ExitStack()
         self._file: IO[bytes] | None = None
         self._times: list[Fraction] = []
         self._shape: tuple[int, ...] = ()
@@ -50,8 +51,7 @@ class FrameCache:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._file is not None:
-            self._file.close()
+        self._open.close()
         self._file = None
 
     def blocks(self, first: int, last: int) -> Iterator[Frames]:
@@ -71,7 +71,8 @@ class FrameCache:
     def _fill(self) -> None:
         """Decode the frames and write as many of them as there is room for."""
         # Without a buffer: a full disk shows up in the write that finds it.
-        self._file = tempfile.TemporaryFile(dir=self._folder, buffering=0)
+        file = tempfile.TemporaryFile(dir=self._folder, buffering=0)  # noqa: SIM115
+        self._file = self._open.enter_context(file)
         with contextlib.closing(self.clip.pictures(self.first, self.last)) as pictures:
             for _, time, picture in pictures:
                 self._shape, self._dtype = picture.shape, picture.dtype
@@ -101,6 +102,4 @@ class FrameCache:
         size = self._dtype.itemsize * math.prod(self._shape)
         self._file.seek(place * size)
         picture = np.frombuffer(self._file.read(size), self._dtype).reshape(self._shape)
-        return Frames(
-            frame_pixels.stack([picture]), (self._times[place],), self.first + place
-        )
+        return Frames(frame_pixels.stack([picture]), (self._times[place],), self.first + place)

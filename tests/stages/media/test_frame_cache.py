@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Generator
 from fractions import Fraction
 from pathlib import Path
@@ -94,10 +95,14 @@ def test_a_full_disk_costs_only_time(tmp_path: Path, monkeypatch: pytest.MonkeyP
             written[0] += self.file.write(data[:room])
             return min(room, len(data))
 
+        def __enter__(self) -> Any:
+            return self
+
+        def __exit__(self, *error: object) -> None:
+            self.file.close()
+
         def __getattr__(self, name: str) -> Any:
             return getattr(self.file, name)
-
-    import tempfile
 
     make = tempfile.TemporaryFile
     files: list[FullDisk] = []
