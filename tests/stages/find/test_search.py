@@ -22,13 +22,10 @@ from stages.media.read import open_clip
 
 
 def film(path: Path) -> Path:
-    """Write 160 frames with a cut at frame 90, and with dissolves early and late.
-
-    They are so wide that the square of no scene jumps back to the left, which would be a cut.
-    """
-    a, b, c, d = (moving(seed, 90, (18, 96)) for seed in (1, 2, 3, 0))
-    early, late = dissolve(a, b, 40, 12)[0], dissolve(c[:70], d[:70], 30, 20)[0]
-    return media.save(path, np.concatenate([early, late]))
+    """Write 300 frames with a cut, and with dissolves early and late."""
+    a, b, c, d = (moving(seed, 160, (18, 24)) for seed in (1, 2, 3, 4))
+    early, late = dissolve(a, b, 40, 12)[0][:140], dissolve(c, d, 60, 20)[0]
+    return media.save(path, np.concatenate([early, late])[:300])
 
 
 def looked(
@@ -44,14 +41,14 @@ def looked(
 
 @pytest.mark.parametrize(
     ("stop", "start"),
-    [pytest.param(1, None, marks=pytest.mark.slow), (5, Fraction(1))],
+    [pytest.param(1, None, marks=pytest.mark.slow), (12, Fraction(1))],
 )
 def test_an_interrupted_search_continues(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, stop: int, start: Fraction | None
 ) -> None:
     path = film(tmp_path / "in.mkv")
     settings = replace(
-        Settings(inputs=(path,), task="transition"), transition=((150, 154),), start=start
+        Settings(inputs=(path,), task="transition"), transition=((250, 255),), start=start
     )
     whole, seen, blocks = looked(path, settings, None, start)
     assert len(whole.analysis.transitions) >= 3
