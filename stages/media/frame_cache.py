@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 
@@ -40,7 +40,7 @@ class FrameCache:
         self._file: IO[bytes] | None = None
         self._times: list[Fraction] = []
         self._shape: tuple[int, ...] = ()
-        self._dtype = np.dtype(np.uint8)
+        self._dtype: np.dtype[Any] = np.dtype(np.uint8)
 
     def __enter__(self) -> FrameCache:
         return self
@@ -86,7 +86,7 @@ class FrameCache:
         begin = len(self._times) * picture.nbytes
         if begin + picture.nbytes > self._limit:
             return False
-        data = memoryview(picture).cast("B")
+        data = picture.data.cast("B")
         try:
             while data:
                 data = data[self._file.write(data) :]
