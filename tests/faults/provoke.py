@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -170,34 +170,6 @@ class Zygote:
         assert self.process.stdin is not None and self.process.stdout is not None
         print(json.dumps(request), file=self.process.stdin, flush=True)
         return json.loads(self.process.stdout.readline())
-
-
-class InProcess:
-    """A stand-in for a clip's process; it does its command at once."""
-
-    def __init__(self, words: list[str], threads: int, more: Any = None) -> None:
-        from pipeline.cli.main import main
-
-        self.code = main(words[words.index("run") :])
-
-    def events(self) -> Iterator[dict[str, Any]]:
-        """Yield nothing."""
-        return iter(())
-
-    def status(self) -> int:
-        """Return the exit status."""
-        return self.code
-
-    def seconds(self) -> float:
-        """Return 0."""
-        return 0.0
-
-    def signal(self, number: int) -> None:
-        """Do nothing: the command has ended."""
-
-    def failure_reason(self, status: int) -> str:
-        """Return a reason for a failure."""
-        return "failed"
 
 
 def until(seen: Callable[[], bool], seconds: float = 60) -> None:

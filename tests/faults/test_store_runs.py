@@ -11,7 +11,7 @@ from typing import Any, cast
 import fsspec
 import media
 import pytest
-from provoke import ROOT, InProcess, layers, small_plans
+from provoke import ROOT, layers, small_plans
 from stores import empty_stores, film, folder_of, there, working
 
 from pipeline.batch import distributed_run as parts
@@ -93,8 +93,7 @@ def test_parts_done_on_machines_that_share_nothing_else(
 def test_a_batch_keeps_its_runs_on_the_store(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # The clips' processes cost seconds; a test below has real ones.
-    monkeypatch.setattr("pipeline.batch.batch.Child", InProcess)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
     Path("clips/deep").mkdir(parents=True)
     media.save(Path("clips/deep/a.mp4"), media.moving(6))
     Path("clips/bad.mp4").write_bytes(b"no clip")
