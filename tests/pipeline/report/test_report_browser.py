@@ -8,9 +8,8 @@ from __future__ import annotations
 import base64
 from pathlib import Path
 
-import cv2
-import numpy as np
 import pytest
+from browser import screenshot, wait
 from browser_pages import (
     COUNT,
     EVIL,
@@ -19,7 +18,6 @@ from browser_pages import (
     press,
     settled,
     state,
-    wait,
 )
 from selenium import webdriver
 from selenium.webdriver.common.by import By
@@ -35,23 +33,6 @@ def press_middle(browser: webdriver.Chrome, selector: str) -> None:
     element.click()
 
 
-def picture(browser: webdriver.Chrome) -> np.ndarray:
-    """Return what the screen shows of the comparison, ``(H, W, 3)`` RGB."""
-    x, y, width, height = browser.execute_script("""
-      const canvas = document.getElementById("compare");
-      canvas.scrollIntoView({block: "start"});
-      const box = canvas.getBoundingClientRect();
-      return [box.x + scrollX, box.y + scrollY, box.width, box.height / 2];
-    """)
-    clip = {"x": x, "y": y, "width": width, "height": height, "scale": 0.5}
-    png = base64.b64decode(
-        browser.execute_cdp_cmd("Page.captureScreenshot", {"clip": clip})["data"]
-    )
-    return np.asarray(cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR))[
-        ..., ::-1
-    ].astype(int)
-
-
 def test_the_slider_divides_any_frame(show: Show) -> None:
     browser = show()
     for choose, name in (("left", "scene-001"), ("right", "scene-002")):
@@ -60,7 +41,7 @@ def test_the_slider_divides_any_frame(show: Show) -> None:
     settled(browser)
 
     def parts() -> tuple[float, float]:
-        shown = picture(browser)[30:-20]
+        shown = screenshot(browser, "compare")[30:-20]
         red, green = (
             (shown[..., one] > 180) & (shown[..., other] < 80) for one, other in ((0, 1), (1, 0))
         )
