@@ -14,6 +14,7 @@ import contextlib
 import io
 import json
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -75,7 +76,7 @@ weight = move["mix"][middle - move["first_frame"]]
 a = one.frames[middle - one.first_frame]
 b = two.frames[middle - two.first_frame]
 mixed = ((1 - weight) * a + weight * b).round().astype(np.uint8)
-Image.fromarray(np.hstack([mixed, a, b]))""",
+Image.fromarray(np.hstack([mixed, a, b])).reduce(2)""",
     ),
     (
         "markdown",
@@ -120,7 +121,8 @@ print(f"nearest clean frames, held: {np.mean(held):.1f} dB")""",
 
 def shown(value: Any) -> dict[str, Any]:
     """Return how a notebook shows a value, by MIME type."""
-    data: dict[str, Any] = {"text/plain": repr(value)}
+    # An address in memory is another one each time.
+    data: dict[str, Any] = {"text/plain": re.sub(r" at 0x[0-9A-Fa-f]+", "", repr(value))}
     for name, kind in (("_repr_html_", "text/html"), ("_repr_png_", "image/png")):
         make = getattr(value, name, None)
         found = make() if make is not None else None

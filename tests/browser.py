@@ -66,3 +66,10 @@ def screenshot(browser: webdriver.Chrome, name: str) -> np.ndarray:
     )
     pixels = np.asarray(cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR))
     return pixels[..., ::-1].astype(int)
+
+
+def click(browser: webdriver.Chrome, selector: str) -> None:
+    """Click on the middle of an element, away from what floats at the window's edge."""
+    element = browser.find_element("css selector", selector)
+    browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", element)
+    element.click()

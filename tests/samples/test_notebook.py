@@ -14,7 +14,7 @@ import pytest
 
 from samples.notebook import CELLS, PAGE, ROOT, run_cell
 
-LARGEST = 600_000
+LARGEST = 400_000
 """Bytes of the notebook, at most."""
 
 

@@ -9,7 +9,7 @@ import base64
 from pathlib import Path
 
 import pytest
-from browser import screenshot, wait
+from browser import click, screenshot, wait
 from browser_pages import (
     COUNT,
     EVIL,
@@ -24,13 +24,6 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
 from pipeline.report.index import write_index
-
-
-def press_middle(browser: webdriver.Chrome, selector: str) -> None:
-    """Click on the middle of an element, away from what floats at the window's edge."""
-    element = browser.find_element(By.CSS_SELECTOR, selector)
-    browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", element)
-    element.click()
 
 
 def test_the_slider_divides_any_frame(show: Show) -> None:
@@ -67,7 +60,7 @@ def test_the_slider_divides_any_frame(show: Show) -> None:
 
 def test_curves_and_the_whole_clip_have_the_playhead(show: Show) -> None:
     browser = show()
-    press_middle(browser, "[data-to]")
+    click(browser, "[data-to]")
     assert state(browser)["frame"] == FIRST
     heads = """
       return [...document.querySelectorAll(".playhead")].map(
@@ -76,7 +69,7 @@ def test_curves_and_the_whole_clip_have_the_playhead(show: Show) -> None:
     assert browser.execute_script(heads) == [[True, "2.5%"]]
     press(browser, Keys.HOME)
     assert browser.execute_script(heads)[0][0] is False
-    press_middle(browser, ".whole")
+    click(browser, ".whole")
     assert state(browser)["frame"] == pytest.approx(COUNT / 2, abs=1)
 
 

@@ -7,7 +7,7 @@ The cut-out on a colour and the sound are part of the tours (``tests/tours``).
 from __future__ import annotations
 
 import numpy as np
-from browser import screenshot, wait
+from browser import click, screenshot, wait
 from browser_pages import Show, press, settled
 from selenium import webdriver
 from selenium.webdriver.common.by import By
@@ -43,7 +43,7 @@ def test_the_comparison_zooms_to_pixels(show: Show) -> None:
     assert zoom_of(browser) == 800
     press(browser, "0")
     assert zoom_of(browser) == whole
-    browser.find_element(By.CSS_SELECTOR, "[data-zoom=in]").click()
+    click(browser, "[data-zoom=in]")
     assert zoom_of(browser) == 800
 
 
@@ -81,5 +81,5 @@ def test_the_difference_is_black_where_both_are_equal(show: Show) -> None:
     press(browser, Keys.HOME)
     settled(browser)
     wait(lambda: "scene-002: not visible" in browser.find_element(By.ID, "tag-left").text)
-    browser.find_element(By.CSS_SELECTOR, "[data-view=split]").click()
+    click(browser, "[data-view=split]")
     assert browser.find_element(By.ID, "divide").is_enabled()
