@@ -77,7 +77,7 @@ def test_a_single_task_that_replaces_a_chain_leaves_no_step(
     assert [entry.name for entry in Path("out/02-transition").iterdir()] == ["mine.txt"]
 
 
-@pytest.mark.parametrize("words", [ONE, ("--task", "dehaze,transparency")], ids=" ".join)
+@pytest.mark.parametrize("words", [ONE, ("--task", "dehaze,dehaze")], ids=" ".join)
 def test_an_interrupted_chain_that_is_replaced_leaves_no_step(
     words: tuple[str, ...], mixed_clip: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
