@@ -336,6 +336,9 @@ class Settings:
     )
 
     def __post_init__(self) -> None:
+        # Spaces beside the commas do not make another run.
+        names = ",".join(name.strip() for name in self.task.split(","))
+        object.__setattr__(self, "task", names)
         check_order(self.start, self.end)
         check_spans(self.transition)
         check_codec(self.codec, self.timeline, lossless=self.lossless, alpha=self.alpha)
