@@ -224,11 +224,7 @@ class Settings:
     )
 
     layers: int | str = _write(
-        1,
-        "several foregrounds: how many at most, or auto",
-        metavar="N",
-        parse=parse_layers,
-        rare=BOTH,
+        1, "how many foregrounds at most, or auto", metavar="N", parse=parse_layers, rare=BOTH
     )
     csv: Path | None = _write(
         None,
