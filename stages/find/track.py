@@ -93,7 +93,8 @@ def fit_motion(grid: Grid, problem: MotionProblem, guess: Params) -> Params:
         )
         known = left
         if problem.counted is not None:
-            known, inside = left[problem.counted], inside & problem.counted
+            known = left[problem.counted]
+            inside = inside & problem.counted
         scale = max(1.5 * float(np.median(np.abs(known))), LEAST_SCALE)
         weight = inside / (1 + (left / scale) ** 2) / scale**2 / 4
         across, down = across * (problem.weight * grid.unit), down * (problem.weight * grid.unit)

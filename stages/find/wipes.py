@@ -233,7 +233,7 @@ def _candidates(aspect: float) -> list[tuple[str, tuple[float, float], Float, Fl
         # A block's step comes when half of its pixels have changed.
         cells = columns(pixel_places(ROWS * CELLS, COLUMNS * CELLS, aspect), name, center)
         parts = cells.reshape(ROWS, CELLS, COLUMNS, CELLS, -1).transpose(0, 2, 1, 3, 4)
-        return np.asarray(np.median(parts.reshape(ROWS * COLUMNS, CELLS**2, -1), axis=1))
+        return np.asarray(np.median(parts.reshape(ROWS * COLUMNS, CELLS**2, -1), 1), np.float64)
 
     return [
         (name, center, at_blocks(name, center), columns(picture, name, center))
