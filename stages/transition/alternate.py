@@ -293,17 +293,16 @@ class Alternation:
 
     def _ties(self, state: AlternationState, on_step: OnStep) -> AlternationState:
         mixture = self.mixture(state)
-        swept = _layers(state)
         found = tie_down(
             mixture,
-            mixture.over_window(swept),
+            mixture.over_window(_layers(state)),
             self.carried(state),
             self.plan.ties,
             seed=self.settings.seed,
             device=self.settings.device,
             on_step=on_step,
         )
-        return replace(state, layers=mean_of(swept, mixture.of_mixed(found)))
+        return replace(state, layers=mean_of(_layers(state), mixture.of_mixed(found)))
 
 
 def _change(mixture: Mixture, before: Pair, after: Pair) -> dict[str, float]:
