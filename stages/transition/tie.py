@@ -39,7 +39,7 @@ ROBUST = 10
 """Squared error, in units of ``FLOOR²``, from which a tie counts by its absolute value."""
 
 TIED = 2 / 3
-"""Part of the tied layers in their mean with the layers before. On six drawn dissolves 1 / 2 and
+"""Part of the tied layers in their mean with the layers before. On six dissolves 1 / 2 and
 2 / 3 were equally good."""
 
 DATA = 5e4
