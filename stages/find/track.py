@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from stages.find.features import Array, warped
+from stages.find.features import Array, median, warped
 
 Params = npt.NDArray[np.float64]
 Gray = npt.NDArray[np.float32]
@@ -95,7 +95,7 @@ def fit_motion(grid: Grid, problem: MotionProblem, guess: Params) -> Params:
         if problem.counted is not None:
             known = left[problem.counted]
             inside = inside & problem.counted
-        scale = max(1.5 * float(np.median(np.abs(known))), LEAST_SCALE)
+        scale = max(1.5 * median(np.abs(known)), LEAST_SCALE)
         weight = inside / (1 + (left / scale) ** 2) / scale**2 / 4
         across, down = across * (problem.weight * grid.unit), down * (problem.weight * grid.unit)
         slopes = np.stack(

@@ -78,8 +78,10 @@ def camera_motions(scene: ShownScene) -> list[Params]:
         if area >= LEAST_SHOWN:
             target, counted = _gray(layer), shown[0].numpy()
             smaller = _smaller(areas, time - 1)
+            part = counted
             if smaller is not None:
                 part = counted & scene.shown[smaller, 0].numpy()
+            if LEAST_SHOWN <= part.mean() < counted.mean():
                 tried = fit_motion(grid, MotionProblem(reference, target, counted=part), motion)
                 rest = counted & ~part
                 seen = warped(reference, grid.flow(tried))
