@@ -63,12 +63,14 @@ class MotionProblem:
     """Find the motion d with which ``target(x) = weight reference(x + d) + rest`` holds best.
 
     reference, target, weight, rest: ``(H, W)``; the last two may be numbers.
+    counted: ``(H, W)``, the pixels that the fit looks at; all of them unless given.
     """
 
     reference: Gray
     target: Gray
     weight: Gray | float = 1.0
     rest: Gray | float = 0.0
+    counted: npt.NDArray[np.bool_] | None = None
 
 
 def fit_motion(grid: Grid, problem: MotionProblem, guess: Params) -> Params:
@@ -89,7 +91,11 @@ def fit_motion(grid: Grid, problem: MotionProblem, guess: Params) -> Params:
         inside = (np.abs(x) <= (width - 1) / 2 / grid.unit) & (
             np.abs(y) <= (height - 1) / 2 / grid.unit
         )
-        scale = max(1.5 * median(np.abs(left)), LEAST_SCALE)
+        known = left
+        if problem.counted is not None:
+            known = left[problem.counted]
+            inside = inside & problem.counted
+        scale = max(1.5 * median(np.abs(known)), LEAST_SCALE)
         weight = inside / (1 + (left / scale) ** 2) / scale**2 / 4
         across, down = across * (problem.weight * grid.unit), down * (problem.weight * grid.unit)
         slopes = np.stack(
@@ -117,7 +123,7 @@ def small_grays(frames: Array) -> Gray:
     )
 
 
-def _expected(known: dict[int, Params], near: int, far: int) -> Params:
+def expected_motion(known: dict[int, Params], near: int, far: int) -> Params:
     """Return the motion that follows those at the times ``far`` and ``near``, a little slower."""
     if far not in known:
         return known[near]
@@ -180,11 +186,11 @@ class CameraWarp:
         """Measure the motion of both cameras in their own clean frames."""
         before, after, grid = self.before, self.after, self._small_grid
         for time in range(before - 1, low - 1, -1):
-            guess = _expected(self.outgoing, time + 1, time + 2)
+            guess = expected_motion(self.outgoing, time + 1, time + 2)
             problem = MotionProblem(self._view(before), self._view(time))
             self.outgoing[time] = fit_motion(grid, problem, guess)
         for time in range(after + 1, high + 1):
-            guess = _expected(self.incoming, time - 1, time - 2)
+            guess = expected_motion(self.incoming, time - 1, time - 2)
             problem = MotionProblem(self._view(after), self._view(time))
             self.incoming[time] = fit_motion(grid, problem, guess)
 
@@ -195,7 +201,7 @@ class CameraWarp:
             flow = grid.flow(self.incoming.get(time, STILL))
             rest = weights[time] * warped(self._view(after), flow)
             problem = MotionProblem(self._view(before), self._view(time), 1 - weights[time], rest)
-            guess = _expected(self.outgoing, time - 1, time - 2)
+            guess = expected_motion(self.outgoing, time - 1, time - 2)
             self.outgoing[time] = fit_motion(grid, problem, guess)
 
     def _track_incoming(self, weights: dict[int, Gray | float]) -> None:
@@ -205,7 +211,7 @@ class CameraWarp:
             flow = grid.flow(self.outgoing.get(time, STILL))
             rest = (1 - weights[time]) * warped(self._view(before), flow)
             problem = MotionProblem(self._view(after), self._view(time), weights[time], rest)
-            guess = _expected(self.incoming, time + 1, time + 2)
+            guess = expected_motion(self.incoming, time + 1, time + 2)
             self.incoming[time] = fit_motion(grid, problem, guess)
 
     @staticmethod

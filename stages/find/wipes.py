@@ -21,6 +21,7 @@ import torch
 from stages.find.curve import NOISE, Curve
 from stages.find.features import Array, blocked, median, resized
 from stages.kinds import PATTERNS, kind_of_pattern
+from stages.kinds.base import WipePattern
 
 ROWS, COLUMNS = 12, 16
 SOFTNESSES = (0.01, 0.03, 0.06, 0.09, 0.12, 0.15, 0.2, 0.25, 0.3, 0.4, 0.55, 0.75, 1.0)
@@ -32,11 +33,20 @@ LEAST_RANGE = 0.15  # least time between the first and the last place, as part o
 # The same as part of the time that one place takes to change. In a dissolve it is 0.
 SLOWEST = 0.6
 SIMPLE = 0.02  # how much more than the best so far a pattern that is not simple has to explain
+# The same for a fine pattern, of which blocks see little: in drawn slices it explained 0.012 to
+# 0.07 more than a straight edge, in straight hard wipes 0.012 to 0.05 less, and in smooth ones 0.01
+# more at most.
+SIMPLE_FINE = 0.01
+# Most time that one place takes to change in a fine pattern, as part of the whole way. Its edges
+# are hard, but a block holds places that change at different times. In drawn slices it was 0.35 to
+# 0.70, in smooth wipes 0.76 to 1.2.
+MOST_FINE_LENGTH = 0.73
 CENTERS = (0.0, -0.2, 0.2)  # centres tried off the middle, as parts of the picture's sides
 OUTLIER = 0.25  # error of a block's weight from which a larger one says no more
 LEAST_BLOCKS = 12  # blocks that have to differ between the two sides for a pattern to be fitted
 DIFFERENT = 10 * NOISE  # mean square from which the sides of a block count as different
 RAMP = 6.0  # the sum of w (1 - w) over a linear ramp is a sixth of the ramp's length
+CELLS = 8  # cells along each side of a block, over which a fine pattern's time is the median
 FINE_GRID = (96, 96)  # places of the picture at which the ends of a pattern are looked for
 PROGRESS_STEPS = 121  # values of the progress that are tried for each frame
 LEAST_DEVIATION = 0.02  # of weights from the model: coding leaves as much
@@ -181,13 +191,21 @@ def fit_pattern(
         first, last = float(reach.min()), float(reach.max())
         if explained < least or last - first < shortest:
             continue
-        is_simplest = PATTERNS[name].simple and center == (0.0, 0.0)
-        margin = 0.0 if is_simplest else SIMPLE
+        if PATTERNS[name].fine and length > MOST_FINE_LENGTH * (last - first):
+            continue
+        margin = _margin(PATTERNS[name], center)
         if best is None or explained > best.explained + margin:
             best = FittedPattern(
                 name, tuple(float(term) for term in terms), center, aspect, explained, first, last
             )
     return best
+
+
+def _margin(pattern: WipePattern, center: tuple[float, float]) -> float:
+    """Return how much more than the best so far a pattern has to explain."""
+    if pattern.simple and center == (0.0, 0.0):
+        return 0.0
+    return SIMPLE_FINE if pattern.fine else SIMPLE
 
 
 @lru_cache(maxsize=4)
@@ -210,8 +228,16 @@ def _candidates(aspect: float) -> list[tuple[str, tuple[float, float], Float, Fl
     def columns(places: tuple[Float, Float], name: str, center: tuple[float, float]) -> Float:
         return design(name, places[0].ravel(), places[1].ravel(), center, aspect)
 
+    def at_blocks(name: str, center: tuple[float, float]) -> Float:
+        if not PATTERNS[name].fine:
+            return columns(blocks, name, center)
+        # A block's step comes when half of its pixels have changed.
+        cells = columns(pixel_places(ROWS * CELLS, COLUMNS * CELLS, aspect), name, center)
+        parts = cells.reshape(ROWS, CELLS, COLUMNS, CELLS, -1).transpose(0, 2, 1, 3, 4)
+        return np.asarray(np.median(parts.reshape(ROWS * COLUMNS, CELLS**2, -1), 1), np.float64)
+
     return [
-        (name, center, columns(blocks, name, center), columns(picture, name, center))
+        (name, center, at_blocks(name, center), columns(picture, name, center))
         for name, center in middle + away
     ]
 

@@ -53,6 +53,7 @@ class WipePattern:
     centered: whether ``x`` and ``y`` count from a centre that is fitted, too.
     off_center: whether the search also tries centres away from the picture's middle.
     simple: whether other patterns have to explain clearly more to be preferred to it.
+    fine: whether its order jumps up and down within a small part of the picture.
     effect: FFmpeg's name for it.
     """
 
@@ -60,6 +61,7 @@ class WipePattern:
     centered: bool = False
     off_center: bool = False
     simple: bool = False
+    fine: bool = False
     effect: EffectName = no_effect_name
 
 

@@ -1,4 +1,7 @@
-"""Wipes: an edge passes over the picture, straight, from a corner or the middle, or as a clock."""
+"""Wipes: an edge passes over the picture, straight, from a corner or the middle, or as a clock.
+
+Or the picture is cut into ten strips, FFmpeg's slices, and each has an edge of its own.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from torch import Tensor
 from stages.kinds.base import Order, TransitionKind, WipePattern, effect_by_direction
 
 SLANT = 0.1  # part of the edge's way along one side up to which it counts as parallel to the other
+STRIPS = 10  # into which FFmpeg's slices cut the picture
 SMOOTH = 0.5  # softness, as part of the whole way, from which FFmpeg calls a wipe smooth
 
 
@@ -75,6 +79,26 @@ def _clock(start: float) -> Order:
     return order
 
 
+def _strips(place: Tensor) -> Tensor:
+    """Return the order of strips side by side that open one after the other, the last one first.
+
+    In FFmpeg's slices the place p, from 0 to 1 along the picture, changes at the progress
+    ``(1 - p + S(10 p mod 1)) / 1.5``. S rises from 0 to 0.5: it is half the inverse of smoothstep.
+    """
+    part = (STRIPS * place) % 1.0
+    return 0.5 * (0.5 - torch.sin(torch.asin(1 - 2 * part) / 3)) - place
+
+
+def _strips_across(x: Tensor, y: Tensor, aspect: float) -> tuple[Tensor, ...]:
+    """Return the order of upright strips, from the right to the left."""
+    return (_strips(0.5 + x),)
+
+
+def _strips_down(x: Tensor, y: Tensor, aspect: float) -> tuple[Tensor, ...]:
+    """Return the order of lying strips, from the bottom to the top."""
+    return (_strips(0.5 + y / aspect),)
+
+
 KIND = TransitionKind(
     "wipe",
     undo="matte",
@@ -100,5 +124,11 @@ KIND = TransitionKind(
         "clock-e": WipePattern(_clock(0.25), centered=True),
         "clock-s": WipePattern(_clock(0.5), centered=True),
         "clock-w": WipePattern(_clock(0.75), centered=True),
+        "strips-across": WipePattern(
+            _strips_across, fine=True, effect=effect_by_direction("hlslice", "hrslice")
+        ),
+        "strips-down": WipePattern(
+            _strips_down, fine=True, effect=effect_by_direction("vuslice", "vdslice")
+        ),
     },
 )

@@ -35,7 +35,7 @@ from stages.transition.networks import KnownLayers, fill
 from stages.transition.plan import NETWORK_PIXELS, Plan
 from stages.transition.reconcile import reconcile, trust_of
 from stages.transition.sweep import turn
-from stages.transition.tie import tie_down
+from stages.transition.tie import mean_of, tie_down
 
 OPEN = 0.6
 """Mean trust in motion below which it leaves enough open for the networks to gain anything."""
@@ -302,7 +302,7 @@ class Alternation:
             device=self.settings.device,
             on_step=on_step,
         )
-        return replace(state, layers=mixture.of_mixed(found))
+        return replace(state, layers=mean_of(_layers(state), mixture.of_mixed(found)))
 
 
 def _change(mixture: Mixture, before: Pair, after: Pair) -> dict[str, float]:

@@ -1,8 +1,9 @@
 """Transitions in which scenes move as a whole, taken apart: each visible pixel goes back home.
 
 A frame shows each scene at a known place (:class:`stages.kinds.base.Placement`). Where a scene is
-visible its layer is the frame itself, moved back; elsewhere the layer is the scene's nearest clean
-frame. The progress of the search is refined in full size.
+visible its layer is the frame itself, moved back. Elsewhere the layer is the scene's nearest clean
+frame, moved as the scene's camera moves (:mod:`stages.transition.hidden`). The progress of the
+search is refined in full size.
 """
 
 from __future__ import annotations
@@ -16,13 +17,16 @@ from torch import Tensor
 from torch.nn import functional
 
 from stages.find.placements import place, sample
+from stages.find.track import Params
 from stages.kinds import TRANSITION_KINDS
 from stages.kinds.base import Placement, Placer, inside, pixel_places
 from stages.mixing.forward_model import Pair
+from stages.mixing.mixture import SIDES
 from stages.mixing.psnr import psnr_of
 from stages.optim.timing import clocked
 from stages.shots import Transition
 from stages.transition.direct import DirectSeparation, PutLayers
+from stages.transition.hidden import ShownScene, camera_motions, moved_on
 from stages.transition.window import Window, plain_color
 
 COARSE_PIXELS = 320 * 180  # size at which the progress is searched first
@@ -31,6 +35,7 @@ COARSE_STEPS = 11
 FINE_STEPS = 9  # in full size, a step being half a pixel
 MOST_SHRUNK = 3.0  # how much smaller a frame may show a scene: beyond, the clean frame is better
 PURE = 0.99  # part of a pixel that has to be the scene's own, so that it counts as shown
+MOTION_PIXELS = 160 * 90  # size at which the motion of the cameras is measured
 BISECTIONS = 20  # halvings of the interval that the progress lies in
 
 
@@ -66,13 +71,19 @@ def separate_placed(
     placer = TRANSITION_KINDS[transition.kind].effects[transition.effect or ""]
     clean = _clean_frames(window, transition)
     done: list[PlacedFrame] = []
+    with clocked(seconds, "motion"):
+        motions = _motions_of_cameras(window, transition, placer)
     with clocked(seconds, "finish"):
         for block in window.blocks(transition.first_frame, transition.last_frame):
             for frame in block.pixels:
                 number = len(done)
                 guess = progress_of(placer, transition.mix[number], window.size)
-                placement = refine(placer, guess, frame, clean)
-                part = take_apart(frame, placement, clean)
+                near = (
+                    moved_on(clean[0], motions[0][number]),
+                    moved_on(clean[1], motions[1][number]),
+                )
+                placement = refine(placer, guess, frame, near)
+                part = take_apart(frame, placement, near)
                 put(number, frame.clone(), part.layers, None)
                 done.append(part)
                 progress(len(done) / len(transition), "moving pixels back")
@@ -92,12 +103,44 @@ def _clean_frames(window: Window, transition: Transition) -> Pair:
     """
     before = max(window.first, transition.first_frame - 1)
     after = min(window.last, transition.last_frame + 1)
-    frames = [window.frame(before)[0], window.frame(after)[0]]
+    return _with_color((window.frame(before)[0], window.frame(after)[0]), transition)
+
+
+def _with_color(scenes: Pair, transition: Transition) -> Pair:
+    """Return two clean frames ``(3, H, W)`` with the plain colour in place of a plain side."""
+    frames = list(scenes)
     color = plain_color(transition)
     if color is not None:
         side = 0 if transition.outgoing is None else 1
         frames[side] = color.view(3, 1, 1).expand_as(frames[side]).contiguous()
     return frames[0], frames[1]
+
+
+def _motions_of_cameras(
+    window: Window, transition: Transition, placer: Placer
+) -> tuple[list[Params], list[Params]]:
+    """Return the motion of both cameras since the nearest clean frame, for each mixed frame."""
+    small = window.shrunk(MOTION_PIXELS)
+    first, last = transition.first_frame - window.first, transition.last_frame - window.first
+    before, after = max(0, first - 1), min(len(small) - 1, last + 1)
+    clean = _with_color((small[before], small[after]), transition)
+    size = small.shape[-2], small.shape[-1]
+    found: list[list[Pair]] = [[], []]
+    for frame, weight in zip(small[first : last + 1], transition.mix, strict=True):
+        placement = refine(placer, progress_of(placer, weight, size), frame, clean)
+        for pairs, side, own in zip(found, SIDES, clean, strict=True):
+            pairs.append(_moved_back(frame, placement, side, own))
+    beyond = before - 1, after + 1
+    scenes = [
+        ShownScene(
+            own,
+            small[index] if 0 <= index < len(small) else None,
+            torch.stack([layer for layer, _ in pairs]),
+            torch.stack([shown for _, shown in pairs]),
+        )
+        for own, index, pairs in zip(clean, beyond, (found[0], found[1][::-1]), strict=True)
+    ]
+    return camera_motions(scenes[0]), camera_motions(scenes[1])[::-1]
 
 
 def progress_of(placer: Placer, weight: float, size: tuple[int, int]) -> float:

@@ -40,6 +40,21 @@ def test_wipes_of_every_pattern(pattern: str, soft: float) -> None:
     assert 10 <= one.first_frame <= seen[0] + 2 and seen[-1] - 2 <= one.last_frame <= 29
 
 
+@pytest.mark.parametrize(
+    ("pattern", "effects"),
+    [("strips-across", ("hlslice", "hrslice")), ("strips-down", ("vuslice", "vdslice"))],
+)
+def test_slices_are_found_by_name_in_both_directions(
+    pattern: str, effects: tuple[str, str]
+) -> None:
+    forth = passing(pattern, 0.02)
+    a, b = (shot(seed, 40, pan=(0.3, 0.0), thing=False) for seed in (3, 4))
+    for effect, matte in zip(effects, (forth, 1 - forth[::-1]), strict=True):
+        (one,) = find(blocks(mixed(a, b, 11, matte))).transitions
+        assert (one.kind, one.effect) == ("wipe", effect)
+        assert abs(one.first_frame - 11) <= 2 and abs(one.last_frame - 28) <= 2
+
+
 def test_a_push_is_no_wipe() -> None:
     """Both scenes move as a whole: a matte leaves most of that unexplained."""
     a, b = (shot(seed, 50, thing=False) for seed in (3, 4))

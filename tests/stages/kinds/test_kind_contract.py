@@ -102,6 +102,18 @@ def test_a_pattern_s_effect_depends_on_direction_and_softness() -> None:
     assert PATTERNS["bent-se"].effect((1.0,), 1.0, ASPECT) == "diagbr"
 
 
+@pytest.mark.parametrize("progress", [0.1, 0.35, 0.6, 0.9])
+def test_strips_change_as_ffmpeg_s_slices_do(progress: float) -> None:
+    """FFmpeg compares a smoothstep along the picture with the place inside the strip."""
+    x, y = pixel_places(1, 1000, 1.0)
+    place = x[0] + 0.5
+    ramp = ((place - 1.5 * (1 - progress) + 0.5) / 0.5).clamp(0, 1)
+    changed = ramp**2 * (3 - 2 * ramp) > (10 * place) % 1
+    (order,) = PATTERNS["strips-across"].order(x, y, 1.0)
+    # The order runs over 1.5, from -1 at the end of the picture to 0.5.
+    assert torch.equal((order[0] + 1) / 1.5 < progress, changed)
+
+
 @pytest.mark.parametrize(("kind", "effect"), EFFECTS)
 def test_an_effect_begins_and_ends_with_one_scene_alone(kind: str, effect: str) -> None:
     scenes, placer = (picture(1), picture(2)), TRANSITION_KINDS[kind].effects[effect]

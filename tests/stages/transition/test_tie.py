@@ -21,7 +21,7 @@ from drifting_scenes import (
 
 from stages.mixing.mixture import mix, project
 from stages.motion.carry import CarriedLayers, carried_layers
-from stages.transition.tie import solve, tie_down
+from stages.transition.tie import mean_of, solve, tie_down
 from stages.transition.tie_fit import fit_ties
 from stages.transition.ties import MOST_TIES, compose_flows, find_ties, tied_frames
 
@@ -94,6 +94,20 @@ def test_the_solution_mixes_back_and_is_better_than_what_was_carried() -> None:
             psnr(inner(layer[INSIDE]), inner(truth[INSIDE]))
             > psnr(inner(before[INSIDE]), inner(truth[INSIDE])) + 3
         )
+
+
+def test_the_mean_of_two_answers_mixes_to_the_input() -> None:
+    """What one layer gains the other one loses, by their weights: so it is in any mean."""
+    a, b = (scene[INSIDE] for scene in scenes())
+    mixture = mixed(*scenes())
+    weight = mixture.weight[INSIDE]
+    swept, tied = (
+        (a + weight * error, b - (1 - weight) * error) for error in (0.1 * a.flip(1), -0.2 * b)
+    )
+    mean = mean_of(swept, tied)
+    again = mix(mean[0], mean[1], weight, mixture.space)
+    torch.testing.assert_close(again, mixture.frames[INSIDE], atol=1e-5, rtol=0)
+    torch.testing.assert_close(mean[0], (swept[0] + 2 * tied[0]) / 3)
 
 
 @pytest.mark.parametrize("seed", [0, 1])
