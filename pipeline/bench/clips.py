@@ -7,7 +7,7 @@ Frames are ``(H, W, 3)`` float32 RGB in [0, 1].
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
@@ -23,6 +23,7 @@ from stages.media.formats import LayerFormat
 from stages.media.write import LayerWriter
 from stages.mixing.blend import blend
 from stages.mixing.light_dissolve import GAMMA
+from stages.optim.threads import side_by_side, workers
 
 Picture = NDArray[np.float32]
 
@@ -40,6 +41,9 @@ PERIOD = 160.0
 
 SHAPES = 40
 """Ellipses in a texture."""
+
+ELLIPSE_RIM = 4
+"""Pixels beyond the axes of an ellipse within which all of it is drawn."""
 
 OCTAVES = (4, 8, 16, 32, 64, 128, 256)
 """Cells of noise across the width, from coarse to fine."""
@@ -74,12 +78,18 @@ def texture(seed: int, height: int, width: int) -> Picture:
         if cells <= width / 3:  # finer noise would look different at every size
             picture += strength * cv2.resize(noise, (width, height), interpolation=cv2.INTER_CUBIC)
         strength *= FALL_OFF
+    shape = np.zeros((height, width), np.float32)
     for x, y, wide, high, turn, *color in rng.uniform(0, 1, (SHAPES, 8)):
         center = int(x * width), int(y * height)
         axes = int((0.01 + 0.05 * wide) * width), int((0.01 + 0.05 * high) * width)
-        shape = np.zeros((height, width), np.float32)
         cv2.ellipse(shape, center, axes, 180 * turn, 0, 360, 1.0, -1, cv2.LINE_AA)
-        picture += 0.6 * shape[..., None] * (np.array(color, np.float32) - picture)
+        # Only the square around it: an ellipse is small, and nothing else changes.
+        reach = max(axes) + ELLIPSE_RIM
+        rows = slice(max(0, center[1] - reach), center[1] + reach)
+        columns = slice(max(0, center[0] - reach), center[0] + reach)
+        place, drawn = picture[rows, columns], shape[rows, columns]
+        place += 0.6 * drawn[..., None] * (np.array(color, np.float32) - place)
+        drawn[:] = 0
     return picture.clip(0, 1)
 
 
@@ -103,6 +113,10 @@ class Scene:
             texture(self.seed + 100, side, side),
             alpha,
         )
+
+    def draw(self) -> None:
+        """Draw what all frames are made of, which happens once."""
+        assert self._pictures
 
     def matte(self, index: int) -> Picture:
         """Return how far the disc covers each pixel of frame ``index``, ``(H, W, 1)``."""
@@ -163,12 +177,15 @@ class KnownClip:
         """Write the clip losslessly; return its path, which is ``path`` with a suffix."""
         info = ClipInfo(path, width_of(self.height), self.height, self.frames, RATE, 1 / RATE)
         with LayerWriter(path, info, LayerFormat(lossless=True)) as writer:
-            for index in range(self.frames):
-                pixels = torch.from_numpy(
-                    np.ascontiguousarray(self.mixed(index).transpose(2, 0, 1))
-                )[None]
-                writer.write(Frames(pixels, (index / RATE,), index))
+            for begin in range(0, self.frames, workers()):
+                some = range(begin, min(self.frames, begin + workers()))
+                for index, pixels in zip(some, side_by_side(self._pixels, some), strict=True):
+                    writer.write(Frames(pixels, (index / RATE,), index))
         return writer.path
+
+    def _pixels(self, index: int) -> torch.Tensor:
+        """Return a frame as ``(1, 3, H, W)``."""
+        return torch.from_numpy(np.ascontiguousarray(self.mixed(index).transpose(2, 0, 1)))[None]
 
 
 def rounded(picture: Picture) -> Picture:
@@ -185,6 +202,7 @@ def dissolve(height: int, frames: int) -> KnownClip:
     count = frames // 2
     first = (frames - count) // 2
     scenes = Scene(1, height), Scene(2, height)
+    side_by_side(Scene.draw, scenes)
 
     def weight(index: int) -> float:
         return float(np.clip((index - first + 1) / (count + 1), 0, 1))
@@ -286,7 +304,7 @@ def foreground(height: int, frames: int) -> KnownClip:
     return _one_layer(height, frames, "background", scene.background, scene.frame)
 
 
-def layer_frames(blocks: Iterator[Frames]) -> Iterator[Picture]:
+def layer_frames(blocks: Iterator[Frames]) -> Generator[Picture, None, None]:
     """Yield the frames of a layer's file one after another."""
     for block in blocks:
         for pixels in block.pixels:

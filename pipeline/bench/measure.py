@@ -6,6 +6,8 @@ import signal
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,7 @@ from pipeline.tasks import find_task
 from stages.errors import UsageError
 from stages.media.read import open_clip
 from stages.mixing.psnr import psnr_of
+from stages.optim.threads import side_by_side, workers
 
 POLL_SECONDS = 0.1
 """Seconds between two looks at a run."""
@@ -97,29 +100,67 @@ def judge(clip: KnownClip, out: Path) -> tuple[float, float]:
     assert isinstance(layers, list)
     by_name = {name: layer for layer in layers for name in (layer["role"], layer["name"])}
     first, last = clip.judged
-    held: list[float] = []
-    reached: list[float] = []
-    for role in clip.truth(first):
-        pictures = _pictures(out, by_name.get(role))
-        for index in range(first, last + 1):
-            truth = clip.truth(index)[role]
-            # Where the search found no mixture, the layer is the input itself.
-            picture = pictures.pop(index, None)
-            reached.append(psnr(clip.mixed(index) if picture is None else picture, truth))
-            held.append(psnr(clip.baseline(index)[role], truth))
-    return float(np.mean(held)), float(np.mean(reached))
+    found: list[list[tuple[float, float]]] = []
+    with ExitStack() as files:
+        readers = {
+            role: files.enter_context(closing(_LayerReader(out, by_name.get(role))))
+            for role in clip.truth(first)
+        }
+        for begin in range(first, last + 1, workers()):
+            some = range(begin, min(last + 1, begin + workers()))
+            jobs = [
+                (index, {role: reader.at(index) for role, reader in readers.items()})
+                for index in some
+            ]
+            found += side_by_side(lambda job: _judged_frame(clip, *job), jobs)
+    # Role by role, the order in which they always were added up.
+    figures = np.array(found).transpose(1, 0, 2).reshape(-1, 2)
+    held, reached = figures.T
+    return float(held.mean()), float(reached.mean())
 
 
-def _pictures(out: Path, layer: dict[str, Any] | None) -> dict[int, Picture]:
-    """Return the pictures of a layer by frame; none without a layer.
+def _judged_frame(
+    clip: KnownClip, index: int, pictures: Mapping[str, Picture | None]
+) -> list[tuple[float, float]]:
+    """Return the PSNR of each judged layer in a frame: of the plain method, and of a run."""
+    truth = clip.truth(index)
+    plain = clip.baseline(index)
+    figures = []
+    for role, picture in pictures.items():
+        # Where the search found no mixture, the layer is the input itself.
+        shown = clip.mixed(index) if picture is None else picture
+        figures.append((psnr(plain[role], truth[role]), psnr(shown, truth[role])))
+    return figures
 
-    A still layer is one picture, under its first frame.
+
+class _LayerReader:
+    """Reads the pictures of a layer one after another.
+
+    A still layer is one picture, under its first frame. Without a layer there are none.
     """
-    if layer is None:
-        return {}
-    frames = layer_frames(open_clip([out / layer["path"]], interlaced="keep").blocks())
-    numbers = range(layer["first_frame"], layer["last_frame"] + 1)
-    return dict(zip(numbers, frames, strict=False))
+
+    def __init__(self, out: Path, layer: Mapping[str, Any] | None) -> None:
+        self._numbers = range(0)
+        self._read = 0
+        if layer is not None:
+            self._numbers = range(layer["first_frame"], layer["last_frame"] + 1)
+            self._frames = layer_frames(
+                open_clip([out / layer["path"]], interlaced="keep").blocks()
+            )
+
+    def at(self, index: int) -> Picture | None:
+        """Return the picture of a frame, if it has one. Frames are asked for in rising order."""
+        picture = None
+        if index in self._numbers:
+            while self._numbers[0] + self._read <= index:
+                picture = next(self._frames, None)
+                self._read += 1
+        return picture
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._numbers:
+            self._frames.close()
 
 
 def psnr(picture: Picture, truth: Picture) -> float:

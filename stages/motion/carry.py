@@ -162,18 +162,20 @@ def carry(
     levels: Levels,
     *,
     start: Pair | None = None,
+    known: Pair | None = None,
     device: torch.device | None = None,
     on_step: OnStep | None = None,
 ) -> CarriedLayers:
     """Fit both scenes' flows to the mixture and return the layers that they carry.
 
     start: flows ``(n, 2, H, W)`` to begin with; :func:`extrapolated` ones unless given.
+    known: :func:`known_motion` of both scenes, where it was computed before.
     device: where to fit. on_step: called after each step.
 
     Raises FitError where the fit diverges.
     """
     device = device or mixture.frames.device
-    known = known_motion(mixture, "outgoing"), known_motion(mixture, "incoming")
+    known = known or (known_motion(mixture, "outgoing"), known_motion(mixture, "incoming"))
     count = mixture.count
     current = start or (extrapolated(known[0], count), extrapolated(known[1], count).flip(0))
     total = sum(steps for _, steps in levels) or 1
@@ -226,7 +228,7 @@ class _MotionLevel:
         target = resize(mixture.frames[mixture.mixed], small).to(device)
         weight = mixture.weight[mixture.mixed].to(device)
         self.views = []
-        for number in range(InterleavedSampling.MANY):
+        for number in InterleavedSampling.numbers(small):
             sampling = InterleavedSampling(small, number, target)
             seen = sampling.of(resize(weight, small)) if mixture.has_matte else weight
             self.views.append(_MotionView(sampling, sampling.of(target), seen))
@@ -245,7 +247,8 @@ class _MotionLevel:
             name="the fit of the motion",
         )
         evaluate = partial(self._evaluate, fields, parts)
-        descent.run(evaluate, loss_weights(self.scale), steps, on_step)
+        # Steps differ in what they see of the mixed frames, and in nothing else.
+        descent.run(evaluate, loss_weights(self.scale), steps, on_step, self._view_number)
         outgoing, incoming = (
             resize_flow(
                 (field.detach() * self.per_pixel).to(self.mixture.frames), self.mixture.size
@@ -258,10 +261,13 @@ class _MotionLevel:
         """Return a flow at full size as one at the nodes, in pixels of the level."""
         return resize_flow(flow, self.nodes).to(self.device) / self.per_pixel
 
+    def _view_number(self, step: int) -> int:
+        return step % len(self.views)
+
     def _evaluate(
         self, fields: Sequence[Tensor], parts: Sequence[Part], step: int, weights: Weights
     ) -> Losses:
-        view = self.views[step % len(self.views)]
+        view = self.views[self._view_number(step)]
         unexplained = evaluate_in_parts(
             fields,
             parts,

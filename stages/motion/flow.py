@@ -149,7 +149,9 @@ def _gray(frame: Tensor) -> NDArray[np.uint8]:
 def _dis(target: NDArray[np.uint8], source: NDArray[np.uint8]) -> NDArray[np.float32]:
     # A new object for each pair: a used one keeps buffers, and its flow depends on earlier calls.
     dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    return np.asarray(dis.calc(target, source, None), np.float32)  # type: ignore[call-overload]
+    flow = np.asarray(dis.calc(target, source, None), np.float32)  # type: ignore[call-overload]
+    # As planes, here where the threads work side by side.
+    return np.ascontiguousarray(flow.transpose(2, 0, 1))
 
 
 def flows(frames: Tensor, pairs: Iterable[Pair]) -> Mapping[Pair, Tensor]:
@@ -165,10 +167,9 @@ def flows(frames: Tensor, pairs: Iterable[Pair]) -> Mapping[Pair, Tensor]:
     used = sorted({index for pair in wanted for index in pair})
     grays = {index: _gray(frames[index]) for index in used}
     found = side_by_side(lambda pair: _dis(grays[pair[0]], grays[pair[1]]), wanted)
-    cut = [np.ascontiguousarray(flow[:height, :width].transpose(2, 0, 1)) for flow in found]
     return {
-        pair: torch.from_numpy(flow).to(frames.device)
-        for pair, flow in zip(wanted, cut, strict=True)
+        pair: torch.from_numpy(flow)[:, :height, :width].contiguous().to(frames.device)
+        for pair, flow in zip(wanted, found, strict=True)
     }
 
 

@@ -27,6 +27,10 @@ STILL = 0.3
 AT_ONCE = 16
 """Pairs of frames whose flows are computed at once, which bounds the memory of full flows."""
 
+AT_ONCE_ON_GPU = 64
+"""The same where the flows lie on a GPU: at most 0.6 GiB at 960x540, and cores that seldom wait for
+the GPU or for each other."""
+
 
 FlowSource = Callable[[Tensor, list[Pair]], Mapping[Pair, Tensor]]
 """What computes the optical flow ``(2, H, W)`` of each pair of frames of a layer."""
@@ -103,8 +107,9 @@ def find_links(
         }
     )
     linked: dict[Pair, tuple[Tensor, Tensor]] = {}
-    for begin in range(0, len(pairs), AT_ONCE):
-        some = pairs[begin : begin + AT_ONCE]
+    at_once = AT_ONCE if layer.device.type == "cpu" else AT_ONCE_ON_GPU
+    for begin in range(0, len(pairs), at_once):
+        some = pairs[begin : begin + at_once]
         found = flow_source(layer, some + [(other, frame) for frame, other in some])
         kept = [
             (frame, other)

@@ -26,6 +26,11 @@ class InterleavedSampling:
 
     MANY = 4
 
+    @classmethod
+    def numbers(cls, size: tuple[int, int]) -> range:
+        """Return the numbers of the samplings of a size that differ."""
+        return range(1 if size[0] * size[1] <= SMALL else cls.MANY)
+
     def __init__(self, size: tuple[int, int], number: int, like: Tensor) -> None:
         self._stride = 1 if size[0] * size[1] <= SMALL else 2
         down, right = OFFSETS[number] if self._stride == 2 else (0, 0)

@@ -21,7 +21,8 @@ class Adam:
     """Adam (Kingma and Ba, ICLR 2015) over groups of tensors, each with a learning rate.
 
     groups: dictionaries with the tensors ``params`` and their rate ``lr``, which may be changed
-        before any step. betas: the decay of both moments. fused: use the fused kernel.
+        before any step; with the fused kernel it may be a scalar tensor.
+    betas: the decay of both moments. fused: use the fused kernel.
 
     The values are those of ``torch.optim.Adam``, bit by bit. A tensor without a gradient is left
     as it is.
@@ -43,6 +44,13 @@ class Adam:
         """Forget all gradients."""
         for value in self._values():
             value.grad = None
+
+    @torch.no_grad()
+    def forget(self) -> None:
+        """Return to the state before the first step, in the same memory: a graph may use it."""
+        for state in self.state.values():
+            for part in state.values():
+                part.zero_()
 
     @torch.no_grad()
     def step(self) -> None:

@@ -12,7 +12,8 @@ Nothing in the loop is printed or saved: losses and progress leave it through ``
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -22,15 +23,18 @@ from torch import Tensor
 
 from stages.errors import FitError
 from stages.optim.adam import Adam
+from stages.optim.graphs import cuda_recorder, recording_stream
 from stages.optim.losses import Schedule
+from stages.optim.steps import Evaluate, PlainSteps, Prepare, RepeatedSteps, StepCourse, Steps
+from stages.optim.steps import Losses as Losses
+from stages.optim.steps import ParameterGroup as ParameterGroup
+from stages.optim.steps import Weights as Weights
+from stages.optim.steps import weighted as weighted
 from stages.optim.threads import side_by_side
 
 OnStep = Callable[[float, Mapping[str, float]], None]
 """Called with the progress, in (0, 1], and the losses before they are weighted, ``total`` (their
 weighted sum) among them. On the CPU after each step, on a GPU every :data:`WAIT_STEPS` steps."""
-
-Weights = Mapping[str, float]
-"""The weight of each named loss at one step."""
 
 MOST_FAILURES = 3
 """Divergences after which a fit gives up."""
@@ -45,37 +49,12 @@ To read a number from a GPU is to wait until it has done all that it was given. 
 the work is only queued, so that the GPU never waits for the program.
 """
 
+LEAST_REPEATED = 24
+"""Steps of a fit from which recording them pays. A motion fit has four variants, each of which is
+done twice as usual and recorded once."""
+
 BOLDNESS_FACTOR = 1 / 3
 """Factor of the learning rate after each divergence."""
-
-
-@dataclass(frozen=True)
-class Losses:
-    """The losses of one step.
-
-    total: their weighted sum, a scalar that can be differentiated. named: each without its weight.
-    """
-
-    total: Tensor
-    named: Mapping[str, Tensor]
-
-
-Evaluate = Callable[[int, Weights], Losses]
-"""``evaluate(step, weights)``: the losses of a step, counted from 0, with the weights of then."""
-
-
-def weighted(named: Mapping[str, Tensor], weights: Weights) -> Losses:
-    """Return named scalar losses with their weighted sum. Raises KeyError for a missing weight."""
-    total = torch.stack([weights[name] * loss for name, loss in named.items()]).sum()
-    return Losses(total, named)
-
-
-@dataclass(frozen=True)
-class ParameterGroup:
-    """Tensors that are fitted with the same learning rate, a function of progress."""
-
-    tensors: Sequence[Tensor]
-    rate: Schedule
 
 
 class DivergenceGuard:
@@ -130,7 +109,7 @@ class DivergenceGuard:
     def _restore(self) -> None:
         for value, good in zip(self._values, self._good, strict=True):
             value.copy_(good)
-        self._optimizer.state.clear()
+        self._optimizer.forget()
 
 
 def _numbers(losses: Losses) -> dict[str, float]:
@@ -172,31 +151,46 @@ class Descent:
         weights: Mapping[str, Schedule],
         steps: int,
         on_step: OnStep | None = None,
+        prepare: Prepare | None = None,
     ) -> None:
         """Take ``steps`` steps down the weighted sum of the losses.
 
         evaluate: computes the losses of a step. weights: of each loss, over the progress from 0.
         on_step: see :data:`OnStep`; on the CPU it may bring values back into their range.
+        prepare: readies a step (:data:`stages.optim.steps.Prepare`). With it, a GPU may repeat the
+            steps by itself (:mod:`stages.optim.graphs`).
 
         Raises FitError where the fit diverges for the third time.
         """
         guard = DivergenceGuard(self._values, self.optimizer, self.name)
         wait = 1 if all(value.device.type == "cpu" for value in self._values) else WAIT_STEPS
-        for step in range(steps):
-            progress = step / steps
-            for settings, group in zip(self.optimizer.param_groups, self.groups, strict=True):
-                settings["lr"] = guard.boldness * group.rate(progress)
-            losses = evaluate(step, {name: weight(progress) for name, weight in weights.items()})
-            look = step % wait == 0 or step == steps - 1
-            named = _numbers(losses) if look else {}
-            if look and not guard.accepts(named["total"], step, steps):
-                continue
-            self.optimizer.zero_grad()
-            torch.autograd.backward(losses.total)
-            self.optimizer.step()
-            if look and on_step is not None:
-                on_step((step + 1) / steps, named)
+        course = StepCourse(self.groups, weights, steps)
+        with self._steps(evaluate, course, repeatable=prepare is not None) as work:
+            for step in range(steps):
+                variant = prepare(step) if prepare is not None else None
+                losses = work.losses(step, variant, guard.boldness)
+                look = step % wait == 0 or step == steps - 1
+                named = _numbers(losses) if look else {}
+                if look and not guard.accepts(named["total"], step, steps):
+                    continue
+                work.move()
+                if look and on_step is not None:
+                    on_step((step + 1) / steps, named)
         guard.finish()
+
+    @contextmanager
+    def _steps(
+        self, evaluate: Evaluate, course: StepCourse, *, repeatable: bool
+    ) -> Iterator[Steps]:
+        """Yield the steps: repeated by a GPU where it can and where that pays, else plain ones."""
+        device = self._values[0].device
+        worth = repeatable and self.optimizer.fused and course.steps >= LEAST_REPEATED
+        record = cuda_recorder(device) if worth else None
+        if record is None:
+            yield PlainSteps(self.optimizer, evaluate, course)
+            return
+        with recording_stream(device):
+            yield RepeatedSteps(self.optimizer, evaluate, course, record)
 
 
 @dataclass(frozen=True)
@@ -251,6 +245,8 @@ def evaluate_in_parts(
         return Losses(losses.total.detach(), named)
 
     found = side_by_side(evaluate, parts, worth=parallel)
+    if len(found) == 1:
+        return _with_gradients(found[0], gradients, tensors)
     whole = sum(part.share for part in parts)
     shares = _shares(tuple(part.share / whole for part in parts), tensors[0].device)
     named = {
@@ -258,7 +254,13 @@ def evaluate_in_parts(
         for name in found[0].named
     }
     total = torch.stack([losses.total for losses in found]) @ shares
-    return Losses(_KnownGradient.apply(total, gradients, *tensors), named)  # type: ignore[no-untyped-call]
+    return _with_gradients(Losses(total, named), gradients, tensors)
+
+
+def _with_gradients(losses: Losses, gradients: list[Tensor], tensors: Sequence[Tensor]) -> Losses:
+    """Return the losses with a total whose gradients to the tensors are the given ones."""
+    total = _KnownGradient.apply(losses.total, gradients, *tensors)  # type: ignore[no-untyped-call]
+    return Losses(total, losses.named)
 
 
 @lru_cache(maxsize=16)

@@ -9,7 +9,7 @@ frames, and the weights of these losses::
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +26,20 @@ Terms = Callable[[Tensor, float], Mapping[str, Tensor]]
 
 Draw = Callable[[torch.Generator], Tensor]
 """Draws the frames of the next step, ``(B,)`` on the CPU."""
+
+
+@dataclass(frozen=True)
+class VariedDraw:
+    """A draw for steps that a GPU may repeat (:mod:`stages.optim.graphs`).
+
+    draw: as :data:`Draw`. variant: names what a step does with drawn frames ``(B,)``, which it is
+    given on the CPU. Steps of the same variant do the same operations, and their losses depend on
+    the frames alone, not on the progress.
+    """
+
+    draw: Draw
+    variant: Callable[[Tensor], Hashable]
+
 
 WARM_PART = 0.25
 """Largest part of a fit in which the learning rate may rise."""
@@ -100,7 +114,7 @@ def fit(
     weights: Mapping[str, Schedule],
     plan: FitPlan,
     *,
-    frames: int | Draw,
+    frames: int | Draw | VariedDraw,
     seed: int = 0,
     on_step: OnStep | None = None,
 ) -> FitState:
@@ -109,7 +123,7 @@ def fit(
     module: all that is fitted. A method ``code_parameters`` names the parameters that learn at
         ``plan.code_rate``; without it all learn at ``plan.rate``.
     terms: computes the losses of a batch of frames. weights: of each loss, over progress.
-    frames: how many there are, drawn by :func:`shuffled`, or a function that draws those of a step.
+    frames: how many there are, drawn by :func:`shuffled`, or what draws those of a step.
     seed: of the order of the frames. on_step: called after each step.
 
     Raises FitError where the fit diverges (see :class:`stages.optim.descent.DivergenceGuard`) and
@@ -118,22 +132,53 @@ def fit(
     done = plan.start.steps if plan.start else 0
     draw = shuffled(frames, plan.batch) if isinstance(frames, int) else frames
     generator = torch.Generator().manual_seed(seed * SEED_STRIDE + done)
-    device = next(module.parameters()).device
+    batch = _Batch(draw, generator, next(module.parameters()).device)
     descent = _descent(module, plan)
     module.train()
     with convolution_threads(module) as begin_step:
 
         def evaluate(step: int, now: Weights) -> Losses:
             begin_step()
-            index = _queued(draw(generator), device)
-            return weighted(terms(index, step / plan.steps), now)
+            return weighted(terms(batch.of_step(), step / plan.steps), now)
 
-        descent.run(evaluate, weights, plan.steps, on_step)
+        prepare = batch.prepare if isinstance(draw, VariedDraw) else None
+        descent.run(evaluate, weights, plan.steps, on_step, prepare)
     return FitState(
         copy.deepcopy(module.state_dict()),
         copy.deepcopy(descent.optimizer.state_dict()),
         done + plan.steps,
     )
+
+
+class _Batch:
+    """The frames of each step, on the device of the fit."""
+
+    def __init__(
+        self, draw: Draw | VariedDraw, generator: torch.Generator, device: torch.device
+    ) -> None:
+        self.draw = draw
+        self.generator = generator
+        self.device = device
+        self._kept: dict[Hashable, Tensor] = {}
+        self._variant: Hashable = None
+
+    def prepare(self, step: int) -> Hashable:
+        """Draw the frames of a step into the tensor of their variant; return the variant."""
+        assert isinstance(self.draw, VariedDraw)
+        drawn = self.draw.draw(self.generator)
+        self._variant = self.draw.variant(drawn)
+        index = _queued(drawn, self.device)
+        if self._variant in self._kept:
+            self._kept[self._variant].copy_(index)
+        else:
+            self._kept[self._variant] = index.clone()
+        return self._variant
+
+    def of_step(self) -> Tensor:
+        """Return the frames of the step, ``(B,)``."""
+        if isinstance(self.draw, VariedDraw):
+            return self._kept[self._variant]
+        return _queued(self.draw(self.generator), self.device)
 
 
 def _queued(index: Tensor, device: torch.device) -> Tensor:

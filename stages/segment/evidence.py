@@ -3,6 +3,7 @@
 A region is understood by its shape:
 
 - A box (an upright filled rectangle) bounds the foreground: outside is background, inside is open.
+  If nothing in it stands out from around it, it lies inside the foreground: all of it is certain.
 - Thin strokes and points are certain.
 - Any other area is a rough mask: its core is certain, the rest of it is likely. Around it nothing
   is assumed, because a blob may be much smaller than what it marks.
@@ -46,8 +47,13 @@ class RegionEvidence:
     prior: Tensor
 
 
-def evidence(regions: Iterable[HintRegion], size: tuple[int, int]) -> RegionEvidence:
-    """Return what the regions of one frame say, at the working size ``(h, w)``."""
+def evidence(
+    regions: Iterable[HintRegion], size: tuple[int, int], *, boxes_inside: bool = False
+) -> RegionEvidence:
+    """Return what the regions of one frame say, at the working size ``(h, w)``.
+
+    boxes_inside: whether the foreground's boxes lie inside of it, rather than around it.
+    """
     ours, theirs, inside = (torch.zeros(size, dtype=torch.bool) for _ in range(3))
     prior = torch.zeros(size)
     boxes: list[Tensor] = []
@@ -55,6 +61,8 @@ def evidence(regions: Iterable[HintRegion], size: tuple[int, int]) -> RegionEvid
         drawn = _fitted(region, size)
         if not region.foreground:
             theirs |= drawn
+        elif region.is_box and boxes_inside:
+            ours |= drawn
         elif region.is_box:
             inside |= drawn
             boxes.append(_box_prior(region, size))

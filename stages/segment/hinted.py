@@ -7,13 +7,13 @@ motion, and the rest of the cut supports it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from stages.context import SeparationContext
+from stages.context import Note, SeparationContext, notes_where
 from stages.hint_regions import HintRegion
 from stages.motion.flow import resize, warp
 from stages.segment.evidence import RegionEvidence, evidence
@@ -24,6 +24,12 @@ from stages.segment.votes import SURE
 
 SUPPORT = 2.0
 """Most log-odds by which a cut supports motion; certain pixels overrule it."""
+LEAST_IN_BOX = 0.05
+"""Least part of a box around a thing that the thing fills.
+
+On 56 frames of DAVIS, boxes around the thing were filled to 0.12 or more by what was cut out of
+them. Of boxes that lie inside the thing, 95 of 100 had nothing or less than 0.04 cut out.
+"""
 DRAWN = 0.5  # level above which a pixel of a hint is marked
 
 
@@ -32,10 +38,12 @@ class MarkedFrame:
     """Hold what was found in a marked frame.
 
     known: what the user's regions say, ``(h, w)``. odds: log-odds of what was cut out, ``(h, w)``.
+    inside: whether a box was taken to lie inside the thing.
     """
 
     known: RegionEvidence
     odds: Tensor
+    inside: bool = False
 
 
 Marked = Mapping[int, MarkedFrame]
@@ -62,8 +70,36 @@ def marked_frames(frames: Tensor, context: SeparationContext, *, moving: bool) -
         if not any(region.foreground for region in regions):
             # Only background is marked, so what stands out is the best guess of the rest.
             known = RegionEvidence(known.ours, known.theirs, saliency_odds(frame[None])[0])
-        found[place] = MarkedFrame(known, cut_out(frame, known))
+        found[place] = _cut_or_inside(frame, regions, MarkedFrame(known, cut_out(frame, known)))
     return found
+
+
+def _cut_or_inside(frame: Tensor, regions: Sequence[HintRegion], cut: MarkedFrame) -> MarkedFrame:
+    """Return ``cut``, or another one if nothing was found in its boxes: they then lie inside.
+
+    frame: ``(3, h, w)`` in [0, 1]. regions: of the frame. cut: with the boxes around the thing.
+    """
+    drawn = [region for region in regions if region.foreground]
+    if not drawn or not all(region.is_box for region in drawn):
+        return cut
+    in_boxes = ~cut.known.theirs
+    if float((cut.odds[in_boxes] > 0).sum()) >= LEAST_IN_BOX * float(in_boxes.sum()):
+        return cut
+    known = evidence(regions, (frame.shape[-2], frame.shape[-1]), boxes_inside=True)
+    return MarkedFrame(known, cut_out(frame, known), inside=True)
+
+
+def box_notes(marked: Marked, count: int) -> tuple[Note, ...]:
+    """Return a note about the frames in which a box was taken to lie inside the thing.
+
+    count: the frames of the window.
+    """
+    inside = [place in marked and marked[place].inside for place in range(count)]
+    return notes_where(
+        "nothing in the box of {hint} stands out from around it in {frames}, so the box was taken "
+        "to lie inside the thing; draw it around the thing if it does not",
+        torch.tensor(inside),
+    )
 
 
 def with_marked(odds: Tensor, marked: Marked, motion: WindowMotion) -> Tensor:

@@ -36,6 +36,7 @@ from stages.segment.cut import SOFT, SURE_MOVING, SURE_STILL, cut, refine
 from stages.segment.fit import SegmentEvidence, Segments, fit_segments
 from stages.segment.hinted import (
     Marked,
+    box_notes,
     marked_frames,
     pinned,
     with_certain,
@@ -178,7 +179,9 @@ def separate(frames: Tensor, facts: SegmentSurvey, context: SeparationContext) -
         "background_unseen": float(missing.float().mean()),
         **background_shares(layers["matte"], missing),
     }
-    notes = matte_notes(layers["matte"], moving=motion is not None, hinted=hinted_side(context))
+    hinted = hinted_side(context)
+    about = matte_notes(layers["matte"], moving=motion is not None, hinted=hinted)
+    notes = (*box_notes(marked, len(frames)), *about)
     return Separation(layers, report=report, seconds=dict(seconds), notes=notes)
 
 

@@ -16,6 +16,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -26,7 +27,7 @@ from stages.context import FitSettings
 from stages.kinds import TRANSITION_KINDS
 from stages.mixing.forward_model import Pair
 from stages.mixing.mixture import Mixture, project
-from stages.motion.carry import CarriedLayers, carried_layers, carry, reaching
+from stages.motion.carry import CarriedLayers, carried_layers, carry, known_motion, reaching
 from stages.optim.fit import FitPlan, OnStep
 from stages.optim.loss_curves import Curves, Trace, joined
 from stages.transition.matte import SoftEdge, fit_matte
@@ -196,6 +197,11 @@ class Alternation:
         templates = self.given.template("outgoing"), self.given.template("incoming")
         return CarriedLayers(state.flows, templates, carried_layers(self.given, state.flows))
 
+    @cached_property
+    def known(self) -> Pair:
+        """The motion of the clean frames of both scenes, which is computed once."""
+        return known_motion(self.given, "outgoing"), known_motion(self.given, "incoming")
+
     def trust(self, state: AlternationState) -> Tensor:
         """Return the trust ``(n, 1, H, W)`` in the carried layers.
 
@@ -232,6 +238,7 @@ class Alternation:
                 self.mixture(state),
                 [level],
                 start=None if first else state.flows,
+                known=self.known,
                 device=self.settings.device,
                 on_step=on_step,
             )

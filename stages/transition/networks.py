@@ -20,7 +20,7 @@ from stages.errors import UnlayerError
 from stages.mixing.forward_model import Pair
 from stages.mixing.mixture import SIDES, Mixture
 from stages.motion.flow import resize
-from stages.optim.fit import Draw, FitPlan, FitState, OnStep, fit
+from stages.optim.fit import Draw, FitPlan, FitState, OnStep, VariedDraw, fit
 from stages.optim.loss_curves import Curves
 from stages.optim.losses import (
     Schedule,
@@ -152,7 +152,7 @@ class TwoScenes(nn.Module):
         """
         if self.curve is not None:
             weights: Tensor = self.curve()
-            return weights[index].view(-1, 1, 1, 1)
+            return weights.index_select(0, index).view(-1, 1, 1, 1)
         given = self.given[index]
         if self.matte is None:
             return given
@@ -166,15 +166,16 @@ class TwoScenes(nn.Module):
         codes = [p for layer in layers if layer is not None for p in layer.code_parameters()]
         return codes + (list(self.curve.parameters()) if self.curve is not None else [])
 
-    def forward(self, index: Tensor) -> Pair:
+    def forward(self, index: Tensor, before: int, mixed: int) -> Pair:
         """Return both scenes in those of the window's frames ``index`` in which they can be seen.
 
         index: ``(B,)``, rising. The outgoing scene is drawn up to ``last``, the incoming one from
-        ``first`` on.
+        ``first`` on. before, mixed: how many of them come before the transition, and in it.
         """
-        before = index[index <= self.last]
-        after = index[index >= self.first] - self.first
-        return self._scene(self.outgoing, before), self._scene(self.incoming, after)
+        after = index[before:] - self.first
+        return self._scene(self.outgoing, index[: before + mixed]), self._scene(
+            self.incoming, after
+        )
 
     def _scene(self, layer: GeneratedLayer | None, index: Tensor) -> Tensor:
         if layer is None or not len(index):
@@ -242,6 +243,24 @@ def _indices(frames: range) -> Tensor:
     return torch.arange(frames.start, frames.stop)
 
 
+class _Split:
+    """Where the frames of a step lie: their numbers before the transition and in it.
+
+    They decide the shapes of a step. A GPU is not asked for them, because to ask it is to wait.
+    """
+
+    def __init__(self, mixture: Mixture) -> None:
+        self.mixture = mixture
+        self.before = 0
+        self.mixed = 0
+
+    def note(self, index: Tensor) -> tuple[int, int]:
+        """Note the frames ``index`` ``(B,)`` of a step, on the CPU; return both numbers."""
+        self.before = int((index < self.mixture.first).sum())
+        self.mixed = int((index <= self.mixture.last).sum()) - self.before
+        return self.before, self.mixed
+
+
 def fit_layers(
     mixture: Mixture,
     known: KnownLayers | None = None,
@@ -264,20 +283,20 @@ def fit_layers(
     dtype = options.dtype or probe(device).dtype
     module = TwoScenes(mixture, seed=seed, dtype=dtype, options=options).to(device)
     frames = mixture.frames.to(device)
-    first = mixture.first
-    last = mixture.last
+    split = _Split(mixture)
     given = None if known is None else [x[mixture.mixed].to(device) for x in known.layers]
     trust = None if known is None else known.trust[mixture.mixed].to(device)
 
     def terms(index: Tensor, progress: float) -> dict[str, Tensor]:
         del progress
-        outgoing, incoming = module(index)
-        place = index[(index >= first) & (index <= last)] - first
-        clean = len(outgoing) - len(place)
+        before = split.before
+        count = split.mixed
+        outgoing, incoming = module(index, before, count)
+        place = index[before : before + count] - mixture.first
         weight = module.weight(place)
-        both = outgoing[clean:], incoming[: len(place)]
+        both = outgoing[before:], incoming[:count]
         mixed = mixture.dissolve(weight).mix(*both)
-        picture = torch.cat([outgoing[:clean], mixed, incoming[len(place) :]])
+        picture = torch.cat([outgoing[:before], mixed, incoming[count:]])
         losses = {"reconstruction": reconstruction(picture, frames[index])}
         if given is not None and trust is not None:
             near = [
@@ -292,7 +311,7 @@ def fit_layers(
             losses["mask_consistency"] = mask_consistency(weight)
         return losses
 
-    draw = clean_and_mixed(mixture, plan.batch)
+    draw = VariedDraw(clean_and_mixed(mixture, plan.batch), split.note)
     state = fit(module, terms, WEIGHTS, plan, frames=draw, seed=seed, on_step=on_step)
     return module.result(mixture, state)
 

@@ -36,3 +36,9 @@ def test_samplings_make_up_the_whole_picture(
     assert set(seen) == set(range(size[0] * size[1]))
     # Each sampling of a small picture is all of it.
     assert len(seen) == (4 if small else 1) * size[0] * size[1] or (1 in size and not small)
+
+
+def test_a_small_picture_has_one_sampling() -> None:
+    """It is sampled whole, so the others would be the same."""
+    assert len(InterleavedSampling.numbers((72, 128))) == 1
+    assert len(InterleavedSampling.numbers((73, 128))) == InterleavedSampling.MANY

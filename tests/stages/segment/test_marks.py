@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from clips import drifting
 from torch import Tensor
@@ -11,6 +12,7 @@ from stages.hint_regions import HintRegion
 from stages.segment.evidence import RegionEvidence, evidence
 from stages.segment.hinted import (
     MarkedFrame,
+    box_notes,
     marked_frames,
     pinned,
     with_certain,
@@ -186,3 +188,38 @@ def test_certain_pixels_are_certain_in_the_soft_matte_of_their_frame() -> None:
     assert bool((matte[1, 0, 60:68, 40:120] == 1).all())
     assert bool((matte[1, 0, 120:128, 20:160] == 0).all())
     assert torch.equal(matte[::2], soft[::2]) and bool((matte[1, 0, :40] == soft[1, 0, :40]).all())
+
+
+def thing_on_texture(seed: int) -> tuple[Tensor, Tensor, tuple[int, int]]:
+    """Return a picture ``(3, H, W)`` of a drawn disc on texture, its mask, and its centre."""
+    generator = torch.Generator().manual_seed(seed)
+    row, column = (
+        int(torch.randint(low, high, (), generator=generator)) for low, high in ((26, 46), (30, 66))
+    )
+    mask = disc(column, row, 18)
+    color = torch.rand(3, 1, 1, generator=generator)
+    ground = drifting(seed, 1, (0, 0), SIZE)[0]
+    thing = 0.3 * drifting(seed + 50, 1, (0, 0), SIZE)[0] + 0.7 * color
+    return torch.where(mask, thing, 0.4 * ground + 0.6 * (1 - color)), mask, (row, column)
+
+
+def in_box(picture: Tensor, box: Tensor) -> tuple[Tensor, int]:
+    """Return what is cut out with a box as the only hint, and the number of notes."""
+    context = SeparationContext(FitSettings(), hint_regions=[HintRegion(box)])
+    marked = marked_frames(picture[None], context, moving=False)
+    return marked[0].odds > 0, len(box_notes(marked, 1))
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_box_inside_a_thing_finds_the_whole_thing_and_says_so(seed: int) -> None:
+    picture, mask, (row, column) = thing_on_texture(seed)
+    cut, notes = in_box(picture, area(row - 7, row + 7, column - 8, column + 8))
+    assert overlap(cut, mask) > 0.8 and notes == 1
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_box_around_a_thing_bounds_it(seed: int) -> None:
+    picture, mask, (row, column) = thing_on_texture(seed)
+    box = area(max(0, row - 21), row + 21, column - 21, column + 21)
+    cut, notes = in_box(picture, box)
+    assert overlap(cut, mask) > 0.8 and notes == 0 and not bool((cut & ~box).any())
