@@ -45,7 +45,7 @@ most 9, marks about 40."""
 
 OWN_PART = 0.5
 """Part of a mark's mean gain per outline pixel that every outline of it has to reach. Scenes have
-things that look like the mark on a part of their outline."""
+things that look like the mark on a part of their outline. With 0.7, faint marks lose parts."""
 LENGTHS_PER_PIXEL = 3.6
 """Sum of the outline's lengths over the pairs that cross a straight outline, for a pixel at either
 side of it."""
