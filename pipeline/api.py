@@ -23,8 +23,9 @@ from numpy.typing import NDArray
 
 from pipeline.arrays import Name, Source, hint_words, input_files, plain_value, usable_path
 from pipeline.config import checked
+from pipeline.notebook_html import result_html
 from pipeline.run.chain import perform
-from pipeline.runtime.progress import SilentReporter
+from pipeline.runtime.progress import Reporter, SilentReporter, reporter
 from pipeline.runtime.run_record import MANIFEST, read_json
 from pipeline.settings import HINTS, Settings
 from pipeline.tasks import names
@@ -73,7 +74,7 @@ class LayerResult:
             yield levels.numpy().astype(kind)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Separated:
     """What a run made.
 
@@ -86,6 +87,14 @@ class Separated:
     manifest: Mapping[str, Any]
     folder: Path
     _cleanup: list[Callable[[], object]] = field(default_factory=list, repr=False, compare=False)
+
+    def __repr__(self) -> str:
+        return f"Separated({self.manifest.get('task')!r}, layers: {', '.join(self.layers)})"
+
+    def _repr_html_(self) -> str:
+        """Return what notebooks show: the layers with a picture of each, and the warnings."""
+        folder = None if self._cleanup else self.folder
+        return result_html(self.layers.values(), self.manifest, folder)
 
     def close(self) -> None:
         """Remove the folder if it is temporary. Frames that were read stay."""
@@ -110,7 +119,7 @@ def separate(
     *,
     out: Name | None = None,
     fps: float | Fraction | None = None,
-    progress: Progress | None = None,
+    progress: Progress | bool | None = None,
     **settings: Any,
 ) -> Separated:
     """Take a clip apart, as ``python -m pipeline run`` does.
@@ -124,7 +133,8 @@ def separate(
     out: the folder for the layers. Without it the folder is temporary and the layers are lossless
         unless ``lossless=False`` is given.
     fps: frames per second of an array, 25 by default.
-    progress: called with the stage, the fraction done and a note.
+    progress: called with the stage, the fraction done and a note. ``True`` shows a bar, on a
+        terminal or in a notebook.
     settings: the fields of :class:`pipeline.settings.Settings` by name (``preset="fast"``,
         ``max_seconds=60``, ``transition=[(48, 71)]``), as values or as on the command line.
         ``hint`` and ``hint_background`` may also be an array, ``(H, W)`` or ``(H, W, C)``, or a
@@ -137,9 +147,10 @@ def separate(
     """
     if not isinstance(task, str):
         raise UsageError(f"separate(): task is {task!r}; give one of {', '.join(names())}")
-    if progress is not None and not callable(progress):
+    if progress is not None and not callable(progress) and not isinstance(progress, bool):
         raise UsageError(
-            f"separate(): progress is {progress!r}; give a function of stage, fraction and note"
+            f"separate(): progress is {progress!r}; give True, or a function of stage, fraction "
+            "and note"
         )
     if out is not None:
         out = usable_path(out, "out")
@@ -153,11 +164,13 @@ def separate(
         inputs = input_files(source, temporary, fps)
         given |= {"inputs": inputs, "task": task, "temporary": temporary}
         if out is not None:
-            return _result(*perform(Settings(**given, out=out), lambda: _Callback(progress)))
-        return _separated_in_temporary_folder(given, _Callback(progress))
+            return _result(*perform(Settings(**given, out=out), lambda: _reporter(progress)))
+        return _separated_in_temporary_folder(given, lambda: _reporter(progress))
 
 
-def _separated_in_temporary_folder(given: Mapping[str, Any], reporter: SilentReporter) -> Separated:
+def _separated_in_temporary_folder(
+    given: Mapping[str, Any], new_reporter: Callable[[], Reporter]
+) -> Separated:
     """Run with a folder that is removed together with the result."""
     asked = Settings(**given)
     for option in NEEDS_OUT:
@@ -169,7 +182,7 @@ def _separated_in_temporary_folder(given: Mapping[str, Any], reporter: SilentRep
     folder = Path(tempfile.mkdtemp(prefix="unlayer-"))
     try:
         settings = Settings(**{"lossless": True, **given, "out": folder})
-        made = _result(*perform(settings, lambda: reporter))
+        made = _result(*perform(settings, new_reporter))
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
@@ -196,6 +209,13 @@ def _result(folder: Path, manifest: Mapping[str, Any] | None) -> Separated:
         for item in entries
     }
     return Separated(layers, whole, folder)
+
+
+def _reporter(progress: Progress | bool | None) -> Reporter:
+    """Return what shows the progress: a bar, a function, or nothing."""
+    if progress is True:
+        return reporter(json_lines=False, quiet=False)
+    return _Callback(None if isinstance(progress, bool) else progress)
 
 
 class _Callback(SilentReporter):

@@ -128,11 +128,7 @@ class Settings:
         rare=BOTH,
     )
     seed: int = _work(
-        0,
-        "same seed, same layers, on the CPU",
-        metavar="N",
-        parse=parse_whole_number,
-        rare=BOTH,
+        0, "same seed, same layers, on the CPU", metavar="N", parse=parse_whole_number, rare=BOTH
     )
 
     stream: int | None = _read(
@@ -336,6 +332,9 @@ class Settings:
     )
 
     def __post_init__(self) -> None:
+        # Spaces beside the commas do not make another run.
+        names = ",".join(name.strip() for name in self.task.split(","))
+        object.__setattr__(self, "task", names)
         check_order(self.start, self.end)
         check_spans(self.transition)
         check_codec(self.codec, self.timeline, lossless=self.lossless, alpha=self.alpha)

@@ -17,8 +17,11 @@ PYTHON=$venv/bin/python
 
 # The stamp records the requirements, so a second call installs nothing unless they changed.
 stamp=$venv/.unlayer-${EXTRA:-base}
-if [ "$(cat "$stamp" 2>/dev/null)" != "$PWD $(cat pyproject.toml constraints.txt | cksum)" ]; then
+# UNLAYER_CONSTRAINTS names another file of versions, such as constraints-lowest.txt.
+constraints=${UNLAYER_CONSTRAINTS:-constraints.txt}
+wanted="$PWD $(cat pyproject.toml "$constraints" | cksum)"
+if [ "$(cat "$stamp" 2>/dev/null)" != "$wanted" ]; then
   echo "installing what is needed into $venv (PyTorch is large: minutes the first time)" >&2
-  "$PYTHON" -m pip install -qq --disable-pip-version-check -c constraints.txt -e ".${EXTRA:+[$EXTRA]}" >&2
-  echo "$PWD $(cat pyproject.toml constraints.txt | cksum)" > "$stamp"
+  "$PYTHON" -m pip install -qq --disable-pip-version-check -c "$constraints" -e ".${EXTRA:+[$EXTRA]}" >&2
+  echo "$wanted" > "$stamp"
 fi

@@ -35,6 +35,7 @@ TESTS = sorted((ROOT / "tests").rglob("test_*.py"))
 OWN_FOLDERS = {
     "faults": "faults of the disk, the memory and files, provoked in the whole program",
     "gpu": "a GPU, real or pretended, and the script that measures one",
+    "tours": "what four kinds of users do from beginning to end, with the software they use",
 }
 
 

@@ -171,7 +171,7 @@ def with_verb(words: list[str]) -> list[str]:
     """Return the words with their verb first.
 
     Switches that print less or more, such as ``--quiet``, may stand before it. The verb is ``run``
-    where the words begin with a file.
+    where the words begin with a file, or with ``--`` and therefore a file after it.
     """
     switches = list(itertools.takewhile(LEADING.__contains__, words))
     rest = words[len(switches) :]
@@ -180,7 +180,7 @@ def with_verb(words: list[str]) -> list[str]:
         return [first, *switches, *rest[1:]]
     if first in ALONE:
         return rest
-    if first.startswith("-") or first == "help" or not os.path.exists(first):
+    if first != "--" and (first.startswith("-") or first == "help" or not os.path.exists(first)):
         return [*rest, *switches]
     return ["run", *switches, *rest]
 

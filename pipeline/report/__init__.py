@@ -27,6 +27,7 @@ from pipeline.runtime.run_record import (
     REPORT,
     files_of,
     flat_name,
+    identity_of,
     read_json,
     report_name,
     write_json,
@@ -116,26 +117,43 @@ def report(settings: Settings) -> int:
     if not settings.inputs:
         raise UsageError("report needs RUN: the folder that a run wrote")
     stages = Stages(reporter(json_lines=settings.json, quiet=settings.hides_progress))
+    # Imported here, so that only what needs Jinja2 loads it.
+    from pipeline.report.index import INDEX, write_chain_index
+
+    written = Console(quiet=settings.json or settings.quiet)
     try:
-        for run in [each for given in settings.inputs for each in _runs_in(given)]:
-            with stages.stage("report") as step:
-                write_again(run, step)
-            if not (settings.json or settings.quiet):
-                text = f"written to {printable(run / PAGE)}"
-                Console().print(text, markup=False, highlight=False, soft_wrap=True)
+        for folder in settings.inputs:
+            steps = _steps_in(folder)
+            for run in [folder] if steps is None else steps:
+                with stages.stage("report") as step:
+                    write_again(run, step)
+                _say_written(written, run / PAGE)
+            if steps is not None:
+                with claim(folder):
+                    write_chain_index(folder, read_json(folder / MANIFEST) or {})
+                _say_written(written, folder / INDEX)
     finally:
         stages.reporter.close()
     return 0
 
 
-def _runs_in(folder: Path) -> list[Path]:
-    """Return the folders of the steps if several tasks were done in ``folder``, else itself."""
-    steps = (read_json(folder / MANIFEST) or {}).get("steps")
-    if not isinstance(steps, list):
-        return [folder]
+def _say_written(written: Console, page: Path) -> None:
+    text = f"written to {printable(page)}"
+    written.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def _steps_in(folder: Path) -> list[Path] | None:
+    """Return the steps' folders if ``folder`` holds a chain of tasks, else ``None``.
+
+    A chain that found nothing to do has no step.
+    """
+    manifest = read_json(folder / MANIFEST) or {}
+    steps = manifest.get("steps")
+    if not isinstance(steps, list) or identity_of(manifest) is None:
+        return None
     names = [step.get("path") for step in steps if isinstance(step, dict)]
     found = [folder / name for name in names if isinstance(name, str) and flat_name(name)]
-    return found or [folder]
+    return found if len(found) == len(steps) else None
 
 
 def write_again(run: Path, step: Step) -> None:

@@ -52,6 +52,7 @@ class ReportContents:
 
     tracks: what the players show, the input first.
     strip, thumbnail: addresses of the strip of the whole clip and of a picture of the run.
+    shots: address of a picture of each scene, by its slug.
     timeline: when each frame is shown, see :func:`timeline`.
     seams: the seam checks.
     curves: mean levels over time by layer.
@@ -67,6 +68,7 @@ class ReportContents:
     notes: list[str] = field(default_factory=list)
     files: list[str] = field(default_factory=list)
     thumbnail: str | None = None
+    shots: dict[str, str] = field(default_factory=dict)
 
 
 def assemble(
@@ -104,6 +106,7 @@ def assemble(
     pictures = make_pictures(contents.tracks, facts, folder, into)
     contents.strip = pictures.strip
     contents.thumbnail = pictures.thumbnail
+    contents.shots = pictures.shots
     contents.seams = pictures.seams
     contents.notes += pictures.notes
     tracks = [track.as_json() for track in contents.tracks]

@@ -55,6 +55,7 @@ def _read_track(entry: Mapping[str, Any], facts: RunFacts) -> tuple[Track, list[
             raise ValueError("it has not a time for each frame")
         track.times = times
         track.video = link(f"{REPORT}/preview-input.mp4")
+        track.sound = entry.get("sound") is True
         return track, ["preview-input.mp4"]
     files = [input_picture(number) for number in _numbers(spans)]
     track.pictures = [

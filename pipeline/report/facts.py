@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,14 @@ from stages.kinds import TRANSITION_KINDS
 MAX_ENTRIES = 400_000
 """Entries of a list in a manifest, at most."""
 
+SHOWN_PICTURES = (".png", ".jpg", ".jpeg")
+"""Suffixes of pictures that browsers show."""
+
 MAX_NUMBER = 10**7
 """Largest frame number or size in pixels that is accepted."""
+
+MAX_RATE_DENOMINATOR = 1001
+"""Largest denominator of a rate: 30000/1001 frames a second and the like."""
 
 MAX_RATE = 1e6
 """Frames a second below which a rate is accepted."""
@@ -47,7 +54,7 @@ class LayerFact:
     @property
     def is_picture(self) -> bool:
         """Whether it is a picture rather than a video."""
-        return self.path.lower().endswith(".png")
+        return self.path.lower().endswith(SHOWN_PICTURES)
 
 
 @dataclass(frozen=True)
@@ -97,6 +104,7 @@ class RunFacts:
     first: the first frame that a layer covers.
     size: height and width in pixels.
     rate: frames a second.
+    timecode: that of frame 0, or nothing where the input has none.
     files: the report's own files, relative to the run's folder.
     """
 
@@ -113,11 +121,17 @@ class RunFacts:
     size: tuple[int, int]
     rate: float
     files: tuple[str, ...] = field(default=())
+    timecode: str = ""
 
     @property
     def count(self) -> int:
         """How many frames layers cover."""
         return self.frames - self.first
+
+    @property
+    def exact_rate(self) -> Fraction:
+        """Frames a second as a fraction of small numbers."""
+        return Fraction(self.rate).limit_denominator(MAX_RATE_DENOMINATOR)
 
     @property
     def is_playable(self) -> bool:
@@ -159,6 +173,7 @@ def read_facts(manifest: Mapping[str, Any]) -> RunFacts:
             (_whole(inputs[0]["height"], 1), _whole(inputs[0]["width"], 1)),
             _rate(str(inputs[0]["rate"])),
             tuple(_names(manifest, "report_files")),
+            str(inputs[0].get("timecode") or ""),
         )
     except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         problem = f"lacks {error}" if isinstance(error, KeyError) else str(error)

@@ -8,10 +8,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pipeline.report.facts import read_facts
 from pipeline.report.page import page
 from pipeline.report.tracks import link
 from pipeline.report.words import counted
-from pipeline.runtime.run_record import MANIFEST, REPORT, read_json, report_name
+from pipeline.runtime.run_record import MANIFEST, REPORT, flat_name, read_json, report_name
+from pipeline.tasks import find_task, names
 from stages import safe_files
 from stages.errors import UnlayerError
 from stages.media.sniff import printable
@@ -33,6 +35,9 @@ WORDS = {
 MARK = '<meta name="generator" content="unlayer'
 """Text by which a page of ours is recognised."""
 
+MAX_AFTER = 2
+"""Layers that are shown beside the input of a run, at most: both sides of a transition."""
+
 HEAD_BYTES = 4096
 """Bytes of a page in which :data:`MARK` is looked for."""
 
@@ -40,7 +45,8 @@ HEAD_BYTES = 4096
 def write_index(out: Path, record: Mapping[str, Any], noun: str = "clip") -> None:
     """Write the page of a batch into its folder.
 
-    record: the content of ``batch.json``. noun: what its entries are called.
+    record: the content of ``batch.json``; its ``notes``, if any, stand above the entries. noun:
+    what its entries are called.
     Raises UnlayerError where the folder has a page that is not ours.
     """
     place = out / INDEX
@@ -50,14 +56,17 @@ def write_index(out: Path, record: Mapping[str, Any], noun: str = "clip") -> Non
     source = Path(str(record.get("folder", "")))
     runs = [_run(out, source, dict(clip)) for clip in (clips if isinstance(clips, list) else [])]
     runs.sort(key=lambda run: (ORDER.get(run["status"], 1), not run["warnings"], run["name"]))
+    notes = record.get("notes")
     counts = Counter(run["word"] for run in runs)
     text = page(
         "index.html.j2",
-        "index.js",
+        ("page.css", "index.css"),
+        ("index.js",),
         title=printable(source),
         task=str(record.get("task", "")),
         runs=runs,
         noun=noun,
+        notes=[str(text) for text in notes] if isinstance(notes, list) else [],
         counts=[(word, counts[word]) for word in dict.fromkeys(WORDS.values()) if counts[word]],
         with_warnings=sum(bool(run["warnings"]) for run in runs),
     )
@@ -66,6 +75,36 @@ def write_index(out: Path, record: Mapping[str, Any], noun: str = "clip") -> Non
         text.encode("utf-8", "backslashreplace"),
         place.with_name(f".{INDEX}{safe_files.PART}"),
     )
+
+
+def write_chain_index(out: Path, manifest: Mapping[str, Any]) -> None:
+    """Write the page of a chain into its folder: its steps, and its warnings if it has none.
+
+    manifest: the chain's. Raises UnlayerError where the folder has a page that is not ours.
+    """
+    steps = manifest.get("steps")
+    entries = [step for step in (steps if isinstance(steps, list) else []) if _is_step(step)]
+    record = {
+        "folder": str(out),
+        "task": manifest.get("task", ""),
+        "notes": [] if entries else manifest.get("warnings"),
+        "clips": [
+            {
+                "path": str(out / step["path"]),
+                "out": str(out / step["path"]),
+                "status": "done",
+                "seconds": step.get("seconds"),
+            }
+            for step in entries
+        ],
+    }
+    write_index(out, record, noun="step")
+
+
+def _is_step(step: object) -> bool:
+    """Return whether an entry of a chain's manifest names a folder inside the chain's."""
+    path = step.get("path") if isinstance(step, dict) else None
+    return isinstance(path, str) and flat_name(path)
 
 
 def remove_index(out: Path) -> None:
@@ -90,14 +129,12 @@ def _run(out: Path, source: Path, clip: Mapping[str, Any]) -> dict[str, Any]:
     folder, path = Path(str(clip.get("out", ""))), Path(str(clip.get("path", "")))
     manifest = read_json(folder / MANIFEST) or {}
     relative = link(Path(os.path.relpath(folder, out)).as_posix())
+    # A chain has no page of its own but that of its steps.
+    pages = [name for name in ("report.html", INDEX) if (folder / name).is_file()]
     status = str(clip.get("status", ""))
     word = WORDS.get(status, status)
     seconds = f"{float(clip.get('seconds') or 0.0):.0f} s"
     warnings = clip.get("warnings") or manifest.get("warnings") or []
-    thumbnail = manifest.get("thumbnail")
-    is_safe = (
-        isinstance(thumbnail, str) and report_name(thumbnail) and thumbnail.startswith(f"{REPORT}/")
-    )
     return {
         "name": printable(path.relative_to(source) if path.is_relative_to(source) else path),
         "status": status,
@@ -105,9 +142,51 @@ def _run(out: Path, source: Path, clip: Mapping[str, Any]) -> dict[str, Any]:
         "summary": ", ".join(filter(None, [word, *_results(manifest), seconds])),
         "error": str(clip.get("error") or ""),
         "warnings": [str(text) for text in warnings] if isinstance(warnings, list) else [],
-        "href": f"./{relative}/report.html" if (folder / "report.html").is_file() else None,
-        "thumbnail": f"./{relative}/{thumbnail}" if is_safe else None,
+        "href": f"./{relative}/{pages[0]}" if pages else None,
+        "pictures": [
+            {"what": what, "src": f"./{relative}/{name}"}
+            for what, name in _pictures(folder, manifest)
+        ],
     }
+
+
+def _pictures(folder: Path, manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return what a run's pictures show, before and after, and their addresses in its folder.
+
+    folder: the run's. The pictures of a chain are what its first step got and its last step made.
+    """
+    steps = manifest.get("steps")
+    found: list[tuple[str, str]] = []
+    for step in filter(_is_step, steps if isinstance(steps, list) else []):
+        place = link(step["path"])
+        made = [
+            (what, f"{place}/{name}")
+            for what, name in _pictures_of_step(read_json(folder / step["path"] / MANIFEST) or {})
+        ]
+        found = [*(found or made)[:1], *made[1 : 1 + MAX_AFTER]]
+    return found or _pictures_of_step(manifest)
+
+
+def _pictures_of_step(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
+    found = []
+    thumbnail = manifest.get("thumbnail")
+    is_name = isinstance(thumbnail, str) and report_name(thumbnail)
+    if is_name and str(thumbnail).startswith(f"{REPORT}/"):
+        found.append(("before", str(thumbnail)))
+    try:
+        facts = read_facts(manifest)
+    except UnlayerError:
+        return found
+    # A plug-in's task may have been uninstalled since.
+    roles = find_task(facts.task).roles if facts.task in names() else (facts.layers[0].role,)
+    main = [layer for layer in facts.layers if layer.role == roles[0]]
+    for layer in main[:MAX_AFTER]:
+        still = f"{REPORT}/still-{layer.slug}.jpg"
+        if still in facts.files:
+            found.append((layer.name, link(still)))
+        elif layer.is_picture:
+            found.append((layer.name, link(layer.path)))
+    return found
 
 
 def _results(manifest: Mapping[str, Any]) -> list[str]:

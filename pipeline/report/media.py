@@ -14,11 +14,11 @@ import torch
 
 from pipeline.codecs import PREMULTIPLIED
 from pipeline.report.facts import LayerFact, RunFacts
-from pipeline.report.tracks import Span, Track, fitting, link, within
+from pipeline.report.tracks import LEAST_SIDE, Span, Track, fitting, link, within
 from pipeline.runtime.run_record import REPORT
 from stages import safe_files
 from stages.errors import UnlayerError
-from stages.media.clip import ClipInfo, Frames
+from stages.media.clip import AudioSpan, ClipInfo, Frames
 from stages.media.color_tags import ColorTags
 from stages.media.formats import PREVIEW
 from stages.media.read import Clip, choose_stream, open_clip, open_media
@@ -29,8 +29,14 @@ from stages.mixing.blend import blend
 SIDE = 960
 """Pixels of a preview's longer side, at most."""
 
+PICTURE_SIDE = 2048
+"""Pixels of the longer side of a preview of a picture, at most."""
+
 STILL_SIDE = 480
 """Pixels of a still's longer side, at most."""
+
+SMALLEST = (LEAST_SIDE, LEAST_SIDE)
+"""Height and width in which a frame is read of which only the time is wanted."""
 
 CURVE_SIDE = 96
 """Pixels of the longer side in which a layer is read for its mean level, at most."""
@@ -40,9 +46,6 @@ CHECK_SIZE = 8
 
 DARK_CHECK, CHECK_CONTRAST = 0.8, 0.15
 """Level of the checkerboard's darker squares, and how much lighter the others are, 0 to 1."""
-
-MAX_RATE_DENOMINATOR = 1001
-"""Largest denominator of a rate: 30000/1001 frames a second and the like."""
 
 INPUT_QUALITY, STILL_QUALITY = 92, 85
 """JPEG quality of an input picture, which is compared with its layers, and of a still."""
@@ -65,7 +68,8 @@ def encode_preview(
     alpha: alpha of the clip's frames, which are then laid over a checkerboard.
     until: the time, by ``time.monotonic``, at which the preview ends early.
 
-    Returns the spans that it holds in the end, and its times in seconds.
+    The clip's audio goes with it where the frames are all of one span. Returns the spans that it
+    holds in the end, and its times in seconds.
     """
     info = replace(
         clip.info,
@@ -78,7 +82,8 @@ def encode_preview(
     held: list[Span] = []
     times: list[Fraction] = []
     shift = Fraction(0)
-    with LayerWriter(stem, info, encoding=PREVIEW) as writer:
+    sound = _sound_of(clip, [(first - first_number, last - first_number) for first, last in spans])
+    with LayerWriter(stem, info, encoding=PREVIEW, audio=sound) as writer:
         for first, last in spans:
             begun = len(times)
             for block in _blocks(clip, first - first_number, last - first_number, size, alpha):
@@ -96,6 +101,18 @@ def encode_preview(
             if time.monotonic() > until:
                 break
     return held, [float(time) for time in times]
+
+
+def _sound_of(clip: Clip, spans: Sequence[Span]) -> AudioSpan | None:
+    """Return the audio that goes with the frames of a clip; none where they are not in one piece.
+
+    spans: frames of the clip, at most :data:`pipeline.report.tracks.LONGEST`.
+    """
+    if len(spans) != 1 or not clip.info.audio_streams:
+        return None
+    ((first, last),) = spans
+    begin = next(iter(clip.blocks(first, first, SMALLEST))).times[0]
+    return clip.audio(begin, begin + (last - first + 1) / clip.info.rate)
 
 
 def _blocks(
@@ -118,15 +135,16 @@ def checkerboard(size: tuple[int, int]) -> torch.Tensor:
     return (DARK_CHECK + CHECK_CONTRAST * ((x + y) % 2).float()).expand(3, -1, -1)
 
 
-def times_of(path: Path) -> list[float]:
-    """Return the times of a layer's frames in seconds, from its index alone.
+def times_and_sound(path: Path) -> tuple[list[float], bool]:
+    """Return the times of a layer's frames in seconds, and whether the file has audio.
 
-    Our MP4 files list every frame, in order.
+    They are read from its index alone, as our MP4 files list every frame, in order.
     """
     with open_media(path) as container:
         stream = choose_stream(container, path, None)
         unit = float(stream.time_base or 0)
-        return sorted(entry.timestamp * unit for entry in stream.index_entries)
+        times = sorted(entry.timestamp * unit for entry in stream.index_entries)
+        return times, bool(container.streams.audio)
 
 
 def layer_track(
@@ -148,7 +166,7 @@ def layer_track(
     height, width = facts.size
     path = folder / layer.path
     if layer.path.lower().endswith(".mp4") and facts.is_playable:
-        times = times_of(path)
+        times, sound = times_and_sound(path)
         if len(times) != len(layer):
             raise UnlayerError(
                 f"{layer.path} holds {len(times)} frames where the manifest says {len(layer)}"
@@ -162,11 +180,12 @@ def layer_track(
             (height, width),
             link(layer.path),
             times=times,
+            sound=sound,
         )
     clip = open_clip([path], interlaced="keep")
     if safe_files.is_folder(path):
         # Pictures have no rate of their own.
-        clip.take_pictures_at(Fraction(facts.rate).limit_denominator(MAX_RATE_DENOMINATOR))
+        clip.take_pictures_at(facts.exact_rate)
     if layer.data:
         # An EXR says that its values are linear light, but these are no colours.
         clip.info = replace(clip.info, color=ColorTags())
@@ -192,6 +211,7 @@ def layer_track(
         times=times,
         preview=True,
         transparent=alpha is not None,
+        sound=_has_sound(into / f"preview-{layer.slug}.mp4"),
     )
 
 
@@ -212,9 +232,11 @@ def input_track(
 
     spans, until: as for :func:`layer_track`. name: what the page calls the input.
     """
-    size = fitting(clip.info.height, clip.info.width, SIDE, clip.info.pixel_aspect)
+    are_pictures = all(layer.is_picture for layer in facts.layers)
+    side = PICTURE_SIDE if are_pictures else SIDE
+    size = fitting(clip.info.height, clip.info.width, side, clip.info.pixel_aspect)
     track = Track(name, "input", "input", [(facts.first, facts.frames - 1)], size, preview=True)
-    if all(layer.is_picture for layer in facts.layers):
+    if are_pictures:
         for block in clip.blocks(facts.first, facts.frames - 1, size):
             for number, pixels in enumerate(block.pixels, block.first):
                 file = input_picture(number)
@@ -224,7 +246,13 @@ def input_track(
     stem = into / "preview-input"
     track.spans, track.times = encode_preview(clip, spans, stem, size, until=until)
     track.video = link(f"{REPORT}/preview-input.mp4")
+    track.sound = _has_sound(into / "preview-input.mp4")
     return track
+
+
+def _has_sound(path: Path) -> bool:
+    with open_media(path) as container:
+        return bool(container.streams.audio)
 
 
 def input_picture(number: int) -> str:

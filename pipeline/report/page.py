@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,8 @@ from pipeline import __version__
 from pipeline.report.contents import ReportContents
 from pipeline.report.facts import RunFacts, TransitionFact
 from pipeline.report.plots import Plot, frames_plot, losses_plot, read_fits
-from pipeline.report.tracks import Track, link
+from pipeline.report.shots import MAX_SHOTS, shot_rows, shots_of
+from pipeline.report.tracks import Track, cutouts, link
 from pipeline.report.words import bars, counted, figures, rows, self_checks, shares
 from pipeline.run.manifest import SPACES
 from pipeline.task import RunSummary
@@ -39,7 +40,16 @@ MAX_MIXES, MAX_LOSSES = 60, 40
 MAX_JUMPS, MAX_SHEETS = 200, 50
 """Buttons that jump to a transition, and contact sheets, at most."""
 
-TRACK_KEYS = ("name", "slug", "spans", "pictures", "step", "times")
+COLORS = (
+    ("black", "#000000"),
+    ("grey", "#808080"),
+    ("white", "#ffffff"),
+    ("green", "#00b140"),
+    ("magenta", "#d4007f"),
+)
+"""Colours that are offered behind a foreground, by the classes of their buttons."""
+
+TRACK_KEYS = ("name", "slug", "spans", "pictures", "step", "times", "size", "sound")
 """Fields of a track that the page's script gets."""
 
 
@@ -55,9 +65,12 @@ def environment() -> Environment:
     )
 
 
-def page(template: str, script: str, **context: Any) -> str:
-    """Return a page made of a template, the common style and its own script."""
-    css, js = ((TEMPLATES / name).read_text(encoding="utf-8") for name in ("page.css", script))
+def page(template: str, styles: Sequence[str], scripts: Sequence[str], **context: Any) -> str:
+    """Return a page made of a template, its styles and its scripts, each joined to one."""
+    css, js = (
+        "".join((TEMPLATES / name).read_text(encoding="utf-8") for name in files)
+        for files in (styles, scripts)
+    )
     css_hash, js_hash = (
         f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
         for text in (css, js)
@@ -91,7 +104,8 @@ def render(
     jumps = [{"frame": item.first, "label": item.label} for item in facts.transitions]
     return page(
         "report.html.j2",
-        "report.js",
+        ("page.css", "report.css"),
+        ("compare.js", "report.js"),
         facts=facts,
         is_moving=is_moving,
         has_slider=is_moving or facts.count > 1,
@@ -100,6 +114,7 @@ def render(
         **_head(facts, is_moving),
         **_players(facts, contents, losses, is_moving, missing_input),
         **_timeline(facts, contents),
+        shots=shot_rows(facts, contents.shots),
         **_plots(facts, contents, losses),
         **_tables(facts, contents),
         **_file_list(facts, is_moving),
@@ -119,6 +134,7 @@ def _script_data(facts: RunFacts, contents: ReportContents, is_moving: bool) -> 
         "moving": is_moving,
         "jumps": [item.first for item in facts.transitions],
         "begin": begin,
+        "cutouts": cutouts(contents.tracks),
     }
 
 
@@ -189,13 +205,30 @@ def _players(
         )
     if fits > MAX_LOSSES:
         notes.append(f"The losses of the first {MAX_LOSSES} of {fits} fits are drawn.")
+    if len(shots_of(facts)) > MAX_SHOTS:
+        notes.append(f"The first {MAX_SHOTS} of {len(shots_of(facts))} shots are listed.")
     return {
         "tracks": [
-            {**track.as_json(), "caption": _caption(track, is_moving)} for track in contents.tracks
+            {
+                **track.as_json(),
+                "caption": _caption(track, is_moving),
+                "file": _file_of(track, facts),
+            }
+            for track in contents.tracks
         ],
+        "colors": COLORS,
+        "has_cutouts": bool(cutouts(contents.tracks)),
+        "has_sound": any(track.sound for track in contents.tracks),
         "missing_input": None if has_input else missing_input,
         "notes": notes,
     }
+
+
+def _file_of(track: Track, facts: RunFacts) -> str | None:
+    """Return the address of a layer's file; ``None`` for the input and for several files."""
+    files = [layer.path for layer in facts.layers if layer.slug == track.slug]
+    is_file = len(files) == 1 and len(track.pictures) < 2 and "." in files[0]
+    return link(files[0]) if is_file else None
 
 
 def _caption(track: Track, is_moving: bool) -> str:
@@ -315,12 +348,20 @@ def _file_list(facts: RunFacts, is_moving: bool) -> dict[str, Any]:
             "href": link(layer.path),
             "what": layer.name if layer.name == layer.role else f"{layer.name}, {layer.role}",
             "frames": _frames_named(layer.first, layer.last, is_moving),
+            # The folder of a sequence cannot be downloaded as one file.
+            "is_file": "." in layer.path,
         }
         for layer in facts.layers
     ]
     manifest = "manifest.json"
     files.append(
-        {"name": manifest, "href": manifest, "what": "everything above, for programs", "frames": ""}
+        {
+            "name": manifest,
+            "href": manifest,
+            "what": "everything above, for programs",
+            "frames": "",
+            "is_file": True,
+        }
     )
     inputs = [
         {

@@ -11,6 +11,7 @@ import numpy as np
 
 from pipeline.report.facts import LayerFact, RunFacts, TransitionFact
 from pipeline.report.media import STILL_SIDE, write_picture
+from pipeline.report.shots import MAX_SHOTS, shots_of
 from pipeline.report.tracks import Track, fitting, link
 from pipeline.runtime.run_record import REPORT
 from stages.media.thumbnails import Picture, ThumbnailRequest, read_thumbnails
@@ -27,6 +28,9 @@ CELL_WIDTHS = (8, 160)
 
 BLANK_LEVEL = 128
 """Grey of a picture that could not be decoded, 0 to 255."""
+
+THUMBNAIL_SIDE = 240
+"""Pixels of the longer side of a scene's picture in the table of shots, at most."""
 
 MAX_SEAMS = 24
 """Transitions whose seams are checked, at most."""
@@ -59,12 +63,14 @@ class Pictures:
     thumbnail: address of a picture that stands for the run.
     seams: the seam checks.
     notes: sentences on what was left out.
+    shots: address of a picture of each scene, by its slug.
     """
 
     strip: str | None = None
     thumbnail: str | None = None
     seams: list[SeamFact] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    shots: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -94,6 +100,7 @@ def make_pictures(tracks: list[Track], facts: RunFacts, folder: Path, into: Path
     requests = [
         *(_still_request(track, facts, folder, into) for track in tracks if track.video),
         *strip.requests(folder, into),
+        *_shot_requests(made, tracks, facts, folder, into),
         *_seam_requests(made, facts, folder),
     ]
     _take_pictures(requests)
@@ -201,6 +208,30 @@ class _Strip:
         cells = [self.pictures.get(frame, blank) for frame in self.frames]
         write_picture(into / "strip.jpg", np.concatenate(cells, axis=1))
         return link(f"{REPORT}/strip.jpg")
+
+
+def _shot_requests(
+    made: Pictures, tracks: list[Track], facts: RunFacts, folder: Path, into: Path
+) -> Iterator[_Request]:
+    """Yield the requests for a picture of each scene, from its middle where it is alone."""
+    for shot in shots_of(facts)[:MAX_SHOTS]:
+        slug = shot.layer.slug
+        track = next((track for track in tracks if track.slug == slug and track.video), None)
+        if track is None:
+            continue
+        middle = (shot.first + shot.last) // 2
+        if track.place_of(middle) is None:
+            # Of a long scene the player shows only the frames around its transitions.
+            middle = track.spans[0][0]
+
+        def use(pictures: Mapping[int, Picture], slug: str = slug) -> None:
+            for picture in pictures.values():
+                write_picture(into / f"shot-{slug}.jpg", picture)
+                made.shots[slug] = link(f"{REPORT}/shot-{slug}.jpg")
+
+        path = _file_of(track, folder, into, facts)
+        size = fitting(*track.size, THUMBNAIL_SIDE)
+        yield _Request(track, path, [middle], size, use)
 
 
 def _seam_requests(made: Pictures, facts: RunFacts, folder: Path) -> Iterator[_Request]:

@@ -43,6 +43,7 @@ class Track:
     pictures: addresses of pictures with the frames that each stands for, where there is no video.
     preview: whether the file was made for the report.
     still: address of a picture to print, and to show until the video is loaded.
+    sound: whether its file has an audio track.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Track:
     preview: bool = False
     transparent: bool = False
     still: str | None = None
+    sound: bool = False
 
     def place_of(self, frame: int) -> int | None:
         """Return the place in the file of the input's frame; ``None`` where it is not in it."""
@@ -94,7 +96,33 @@ class Track:
             "preview": self.preview,
             "transparent": self.transparent,
             "still": self.still,
+            "sound": self.sound,
         }
+
+
+def cutouts(tracks: Sequence[Track]) -> list[dict[str, Any]]:
+    """Return what the page needs to lay foregrounds on a colour.
+
+    Each entry has the places in ``tracks`` of a foreground and of its matte (``None`` where the
+    foreground's pictures have alpha themselves), and whether the foreground's player shows it on a
+    checkerboard.
+    """
+    found = []
+    for place, track in enumerate(tracks):
+        if track.role != "foreground":
+            continue
+        wanted = track.name.replace("foreground", "matte")
+        mattes = [
+            number
+            for number, other in enumerate(tracks)
+            if other.role == "matte" and other.name == wanted
+        ]
+        if track.video and not mattes:
+            continue
+        matte = mattes[0] if track.video else None
+        on_board = track.video is not None and track.transparent
+        found.append({"foreground": place, "matte": matte, "board": on_board})
+    return found
 
 
 def link(name: str) -> str:

@@ -13,9 +13,15 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.diagnosis.diagnose import as_json, look_at, reasons, tasks_to_do
-from pipeline.report.index import write_index
+from pipeline.report.index import write_chain_index
 from pipeline.run import execute, manifest
-from pipeline.run.chain_folders import clear_replaced, missing_layers
+from pipeline.run.chain_folders import (
+    add_step_timelines,
+    clear_replaced,
+    interrupted_steps,
+    missing_layers,
+    remove_runs,
+)
 from pipeline.run.chain_plan import (
     check_chain_options,
     check_places,
@@ -94,9 +100,11 @@ def perform(
             identity = manifest.identity(settings, sums)
             for name in named_folders(settings):
                 refuse_link(out / name)
+            stale = interrupted_steps(out, settings.task)
             if not _prepared(folder, identity, settings):
                 missing = missing_layers(out)
                 if not missing:
+                    add_step_timelines(out, settings, clip.info)
                     return out, None
                 if not settings.resume:
                     raise UsageError(
@@ -107,6 +115,7 @@ def perform(
                 folder.remove([MANIFEST])
                 _prepared(folder, identity, settings)
             clear_replaced(folder, settings, identity)
+            remove_runs(stale)
             chain = _Chain(settings, clip, folder, budget, stages, sums, new_reporter, announce)
             with _tidied(folder):
                 whole = chain.run(identity)
@@ -348,20 +357,7 @@ def placed_transition(move: Mapping[str, Any], folder: str, offset: int) -> dict
 
 def _write_index(out: Path, whole: Mapping[str, Any], stages: Stages) -> None:
     """Write the page that leads to the steps' reports. The layers are done: errors only warn."""
-    record = {
-        "folder": str(out),
-        "task": whole["task"],
-        "clips": [
-            {
-                "path": str(out / step["path"]),
-                "out": str(out / step["path"]),
-                "status": "done",
-                "seconds": step["seconds"],
-            }
-            for step in whole["steps"]
-        ],
-    }
     try:
-        write_index(out, record, noun="step")
+        write_chain_index(out, whole)
     except Exception as error:
         stages.warn(f"the layers are done, but index.html could not be made ({error})")

@@ -1,15 +1,22 @@
-"""The folders of a chain's steps, inside its own: what is missing, and what is replaced."""
+"""The folders of a chain's steps, inside its own: what is missing, added or replaced."""
 
 from __future__ import annotations
 
+import os
+import re
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from pipeline.report.index import remove_index
+from pipeline.run.chain_plan import step_settings
+from pipeline.run.opening import open_checked
 from pipeline.runtime.run_folder import RunFolder, claim
 from pipeline.runtime.run_record import (
     MANIFEST,
+    RECORD,
+    WORK,
     Identity,
     files_of,
     flat_name,
@@ -17,8 +24,14 @@ from pipeline.runtime.run_record import (
     read_json,
 )
 from pipeline.settings import Settings
+from pipeline.tasks import AUTO, find_task
+from pipeline.timeline.write import add_timelines, check_rate
 from stages import safe_files
 from stages.errors import UnlayerError
+from stages.media.clip import ClipInfo
+
+_STEP = re.compile(r"\d\d-[a-z][\w-]*", re.ASCII)
+"""The name of a step's folder, as :func:`pipeline.run.chain_plan.step_folder` makes it."""
 
 
 def missing_layers(chain: Path) -> list[str]:
@@ -44,24 +57,85 @@ def clear_replaced(folder: RunFolder, settings: Settings, identity: Identity) ->
     """
     old = read_json(folder.path / MANIFEST) or {}
     same = identity_of(old) == identity and not settings.overwrite
-    steps: Any = old.get("steps")
-    if same or not isinstance(steps, list):
+    if same or not isinstance(old.get("steps"), list):
         return
-    for step in steps:
-        name = step.get("path") if isinstance(step, dict) else None
-        if isinstance(name, str) and flat_name(name) and safe_files.is_folder(folder.path / name):
-            _remove_run(folder.path / name)
-    remove_index(folder.path)
+    clear_chain(folder)
     folder.remove([MANIFEST])
 
 
+def clear_chain(folder: RunFolder) -> None:
+    """Remove the files of the chain in the folder, if there is a finished one, but its manifest."""
+    manifest = read_json(folder.path / MANIFEST) or {}
+    if isinstance(manifest.get("steps"), list) and identity_of(manifest) is not None:
+        remove_runs(folder.path / step["path"] for step in steps_of(manifest))
+        remove_index(folder.path)
+
+
+def steps_of(manifest: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the entries of a chain's steps whose folders lie inside its own."""
+    steps = manifest.get("steps")
+    return [
+        step
+        for step in (steps if isinstance(steps, list) else [])
+        if isinstance(step, dict) and isinstance(step.get("path"), str) and flat_name(step["path"])
+    ]
+
+
+def interrupted_steps(chain: Path, task: str) -> list[Path]:
+    """Return the steps' folders of an interrupted chain that a run of ``task`` cannot go on with.
+
+    The list is empty where ``chain`` holds no interrupted chain, or one of the same tasks.
+    """
+    if os.path.lexists(chain / MANIFEST):
+        return []
+    there = (read_json(chain / WORK / RECORD) or {}).get("task")
+    if not isinstance(there, str) or there == task or not (there == AUTO or "," in there):
+        return []
+    return [entry for entry in chain.iterdir() if _STEP.fullmatch(entry.name)]
+
+
+def add_step_timelines(chain: Path, settings: Settings, info: ClipInfo) -> None:
+    """Write the timelines that the steps of a finished chain do not have yet.
+
+    info: the chain's input. Raises UsageError and UnlayerError as
+    :func:`pipeline.timeline.write.add_timelines` does.
+    """
+    if not settings.timeline:
+        return
+    for number, step in enumerate(steps_of(read_json(chain / MANIFEST) or {})):
+        task = find_task(str(step.get("task")))
+        if "timeline" not in task.uses:
+            continue
+        seen = info
+        if number:
+            # The input of a later step is a layer: a folder's name and a file's name.
+            inputs = [chain / name for name in step["input"] if all(map(flat_name, _parts(name)))]
+            given = step_settings(settings, task, inputs, chain, first=False, last=True)
+            seen = open_checked(given).info
+        check_rate(settings.timeline, seen)
+        with claim(chain / step["path"]) as run:
+            add_timelines(run, settings.timeline, seen)
+
+
+def _parts(name: object) -> list[str]:
+    return str(name).split("/")
+
+
+def remove_runs(places: Iterable[Path]) -> None:
+    """Remove runs of this program, and each one's folder if nothing else is in it."""
+    for place in places:
+        if safe_files.is_folder(place):
+            _remove_run(place)
+
+
 def _remove_run(place: Path) -> None:
-    """Remove a finished run of this program, and its folder if nothing else is in it."""
     record = read_json(place / MANIFEST) or {}
-    if identity_of(record) is None:
+    is_finished = identity_of(record) is not None
+    if not is_finished and not safe_files.is_file(place / WORK / RECORD):
         return
     with claim(place) as run:
-        run.remove([*files_of(record), MANIFEST])
+        if is_finished:
+            run.remove([*files_of(record), MANIFEST])
         run.drop_work()
     with suppress(OSError):
         place.rmdir()

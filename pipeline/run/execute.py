@@ -16,6 +16,7 @@ import torch
 from pipeline import __version__
 from pipeline.option_hints import with_options
 from pipeline.run import manifest
+from pipeline.run.chain_folders import clear_chain, interrupted_steps, remove_runs
 from pipeline.run.input_guard import INPUT_STATES, InputChangedError, InputGuard, states_of
 from pipeline.run.input_notes import alpha_note, notes_of
 from pipeline.run.inputs import device_warning, input_warnings, overrun_warning
@@ -145,6 +146,7 @@ def _work(running: _Run, folder: RunFolder) -> dict[str, Any]:
         layers = [path for layer in result.layers for path in (layer.path, *layer.sounds)]
         report_files = [folder.work / name for name in names]
         files = [*layers, *result.sheets, *timelines, *report_files]
+        clear_chain(folder)
         folder.publish(files, whole, running.identity)
     return whole
 
@@ -229,7 +231,8 @@ def prepare(
     elsewhere, and what is returned and raised: as in
     :meth:`pipeline.runtime.run_folder.RunFolder.prepare`.
     """
-    return folder.prepare(
+    stale = interrupted_steps(folder.path, settings.task)
+    is_to_do = folder.prepare(
         identity,
         request_of(settings),
         roles=task.roles,
@@ -241,6 +244,8 @@ def prepare(
         },
         elsewhere=elsewhere,
     )
+    remove_runs(stale)
+    return is_to_do
 
 
 def with_report(

@@ -166,7 +166,8 @@ def reporter(*, json_lines: bool, quiet: bool) -> Reporter:
     if quiet:
         return SilentReporter()
     console = Console(stderr=True)
-    return BarReporter(console) if console.is_terminal else LineReporter()
+    has_bars = console.is_terminal or console.is_jupyter
+    return BarReporter(console) if has_bars else LineReporter()
 
 
 class Stages:

@@ -165,6 +165,11 @@ def check_names(text: str) -> None:
     for name in task_names(text):
         if not name and "," in text:
             raise UsageError(f"--task {text!r}: a name is missing beside a comma")
+        if name == AUTO:
+            raise UsageError(
+                f"--task {text!r}: {AUTO} chooses the tasks itself; give {AUTO} alone, "
+                "or name all tasks"
+            )
         check_name(name)
 
 

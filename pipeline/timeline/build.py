@@ -29,6 +29,9 @@ from stages.kinds import TRANSITION_KINDS
 from stages.media.clip import ClipInfo
 from stages.transition.confidence import USABLE
 
+MAX_FRAME = 10**9
+"""The largest frame number that a manifest is believed: a year at 30 frames a second."""
+
 _NAMED_FRAMES = re.compile(r"\bframes? (\d+)(?: to (\d+))?")
 """How a warning names the frames that it is about."""
 
@@ -39,6 +42,8 @@ def timeline_of_run(manifest: Mapping[str, Any], info: ClipInfo) -> EditTimeline
     manifest: the run's. info: the input. Raises KeyError, TypeError or ValueError where the
     manifest is damaged.
     """
+    colors = manifest.get("colors", [])
+    _check_frames([*manifest["layers"], *manifest["transitions"], *colors])
     start, separator = time_code_of(info)
     scenes: dict[str, TimelineMedia] = {}
     for layer in manifest["layers"]:
@@ -53,7 +58,6 @@ def timeline_of_run(manifest: Mapping[str, Any], info: ClipInfo) -> EditTimeline
             path, quote(path), first, last, media_start, has_audio
         )
     transitions = sorted(manifest["transitions"], key=lambda entry: int(entry["first_frame"]))
-    colors = manifest.get("colors", [])
     clips, joins = _edited_clips(scenes, transitions, colors)
     rows = [
         TimelineRow(
@@ -125,6 +129,15 @@ def timeline_of_source(facts: Mapping[str, Any], info: ClipInfo, url: str) -> Ed
     )
 
 
+def _check_frames(entries: Iterable[Mapping[str, Any]]) -> None:
+    """Raise ValueError for an entry of the manifest whose frames no clip can have."""
+    for entry in entries:
+        first, last = int(entry["first_frame"]), int(entry["last_frame"])
+        # A cut mixes no frame: its last frame is its first one minus 1.
+        if not 0 <= first <= last + 1 <= MAX_FRAME:
+            raise ValueError(f"frames {first} to {last} are those of no clip")
+
+
 def _sorted(markers: Iterable[TimelineMarker]) -> tuple[TimelineMarker, ...]:
     return tuple(sorted(markers, key=lambda marker: (marker.first, marker.last)))
 
@@ -139,6 +152,8 @@ def _confidence_markers(transitions: Iterable[Mapping[str, Any]]) -> list[Timeli
         first, last = int(entry["first_frame"]), int(entry["last_frame"])
         good_until = first - 1 if usable["from"] is None else int(usable["from"])
         good_from = last + 1 if usable["to"] is None else int(usable["to"])
+        if not (first - 1 <= good_until <= last and first <= good_from <= last + 1):
+            raise ValueError(f"the transition at frame {first} is usable outside its frames")
         spans = ((entry["from"], good_until + 1, last), (entry["to"], first, good_from - 1))
         markers += [
             TimelineMarker(begin, end, f"{name}: less than {USABLE:.0f} dB expected")

@@ -87,7 +87,7 @@ def add_timelines(folder: RunFolder, formats: Sequence[str], info: ClipInfo) -> 
         return []
     try:
         timeline = timeline_of_run(manifest, info)
-    except (KeyError, TypeError, ValueError, IndexError) as error:
+    except (AttributeError, ArithmeticError, LookupError, TypeError, ValueError) as error:
         raise UnlayerError(
             f"{printable(folder.path)}: its {MANIFEST} is damaged; do the run again with "
             "--overwrite"

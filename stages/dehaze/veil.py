@@ -13,7 +13,6 @@ the transmission does, apart from shading (Fattal, SIGGRAPH 2008).
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -21,7 +20,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from stages.dehaze.model import dark_bound, spread
-from stages.motion.flow import consistency, flows, resize, resize_flow, warp
+from stages.motion.flow import consistency, flows, lookup, resize, resize_flow, sample
 from stages.optim.fit import OnStep
 from stages.optim.losses import gradients
 
@@ -117,15 +116,11 @@ def envelope(
     distance = (small - spread(airlight, size)).square().mean(1, keepdim=True).sqrt()
     distance = distance.clamp_min(LEAST_DISTANCE).log()
     followed = [FOLLOWED * d * torch.exp(-((d / SHADES) ** 2)) for d in gradients(distance)]
-    lean = _transposed([c * g for c, g in zip(stiff, followed, strict=True)], y)
+    lean = _add_transposed(
+        torch.zeros_like(y), [c * g for c, g in zip(stiff, followed, strict=True)]
+    )
 
-    def tension(x: Tensor) -> Tensor:
-        bends = ((c * d.square()).sum() for c, d in zip(stiff, gradients(x), strict=True))
-        total = sum(bends, x.sum() * 0)
-        if ties is not None:
-            missed = (x[:-1] - warp(x[1:], ties.flow.to(x))).square()
-            total = total + TIED * (ties.trust * missed).sum()
-        return total
+    tension = _Tension(stiff, ties)
 
     if start is None:
         # Start above, so that bounds far below the surface do not draw it from the first turn on.
@@ -153,37 +148,55 @@ def transmission_of(log: Tensor, black: float) -> Tensor:
     return (log + black).exp().clamp(0, 1).float()
 
 
-def _transposed(steps: list[Tensor], like: Tensor) -> Tensor:
-    """Apply the transpose of :func:`stages.optim.losses.gradients` to differences ``steps``.
+def _add_transposed(pulled: Tensor, steps: list[Tensor]) -> Tensor:
+    """Add the transpose of :func:`stages.optim.losses.gradients`, applied to differences ``steps``.
 
-    Returns what the differences say of each point, in the shape of ``like``.
+    pulled: what the differences say of each point is added to it, in place. Returns it.
     """
     across, down = steps
-    pulled = torch.zeros_like(like)
-    pulled[..., :, 1:] += across
-    pulled[..., :, :-1] -= across
-    pulled[..., 1:, :] += down
     pulled[..., :-1, :] -= down
+    pulled[..., 1:, :] += down
+    pulled[..., :, :-1] -= across
+    pulled[..., :, 1:] += across
     return pulled
 
 
-def _solve(
-    weight: Tensor,
-    target: Tensor,
-    tension: Callable[[Tensor], Tensor],
-    x: Tensor,
-    iterations: int,
-) -> Tensor:
-    """Solve ``weight x + tension'(x) / 2 = target`` by conjugate gradients, from ``x`` on.
+class _Tension:
+    """The part of :func:`envelope`'s cost that ties points to each other, without the lean ``g``.
 
-    tension: a quadratic form.
+    It is ``sum c (d x)² + TIED sum c (x_t - warp(x_(t+1)))²``. Its slope is written out: on grids
+    this small, autograd takes several times as long.
+
+    stiff: the weights of the differences to the right and down. ties: motion between the frames.
     """
 
+    def __init__(self, stiff: list[Tensor], ties: MotionTies | None) -> None:
+        self.stiff = stiff
+        self.places: Tensor | None = None
+        if ties is not None:
+            self.places = lookup(ties.flow.double())
+            self.trust = TIED * ties.trust.double()
+
+    def half_slope(self, x: Tensor) -> Tensor:
+        """Return half the derivative at ``x`` ``(T, 1, h, w)``, in the same shape."""
+        pulled = torch.zeros_like(x)
+        if self.places is not None:
+            with torch.enable_grad():
+                later = x[1:].detach().requires_grad_()
+                carried = sample(later, self.places)
+            missed = self.trust * (x[:-1] - carried.detach())
+            (back,) = torch.autograd.grad(carried, later, missed)
+            pulled[1:] -= back
+            pulled[:-1] += missed
+        across, down = gradients(x)
+        return _add_transposed(pulled, [self.stiff[0] * across, self.stiff[1] * down])
+
+
+def _solve(weight: Tensor, target: Tensor, tension: _Tension, x: Tensor, iterations: int) -> Tensor:
+    """Solve ``weight x + tension'(x) / 2 = target`` by conjugate gradients, from ``x`` on."""
+
     def apply(p: Tensor) -> Tensor:
-        with torch.enable_grad():
-            p = p.detach().requires_grad_()
-            (slope,) = torch.autograd.grad(tension(p), p)
-        return weight * p.detach() + slope / 2
+        return weight * p + tension.half_slope(p)
 
     rest = target - apply(x)
     direction = rest

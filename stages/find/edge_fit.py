@@ -19,6 +19,7 @@ from stages.find.wipes import (
     FittedPattern,
     block_weights,
     coverage,
+    edge_models,
     fit_edge,
     fit_pattern,
 )
@@ -192,9 +193,10 @@ def measure_edge(
     cells = np.asarray(pattern.order(ROWS * CELLS, COLUMNS * CELLS))
     cells = cells.reshape(ROWS, CELLS, COLUMNS, CELLS).transpose(0, 2, 1, 3)
     order = cells.reshape(ROWS * COLUMNS, CELLS * CELLS)
+    models = edge_models(order)
     inner = frames[start + 1 : end]
     weights, power = block_weights(inner, *_sides(stretch, start, end, carried))
-    progress, error, soft = fit_edge(weights, power, order)
+    progress, error, soft = fit_edge(weights, power, models)
     known = dict(zip(range(start + 1, end), progress, strict=True))
 
     def weight(time: int, grid: Grid) -> Array:
@@ -204,7 +206,7 @@ def measure_edge(
     one = np.stack([layers.outgoing_at(time) for time in known])
     other = np.stack([layers.incoming_at(time) for time in known])
     weights, power = block_weights(inner, one, other)
-    progress, error, soft = fit_edge(weights, power, order)
+    progress, error, soft = fit_edge(weights, power, models)
     model = np.stack([coverage(order, float(value), soft).mean(1) for value in progress])
     wrong = np.sqrt((power * (weights - model) ** 2).sum(1) / power.sum(1))
     measured = MeasuredWeights(

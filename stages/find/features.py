@@ -28,6 +28,18 @@ LEAST_FLOW_SIDE = 16  # pixels; smaller frames are taken as not moving
 LEAST_DIS_SIDE = 32  # pixels; with a shorter side this preset of DIS reads beyond its memory
 
 
+def median(values: npt.NDArray[np.floating]) -> float:
+    """Return the median of an array's finite values, of which there is at least one.
+
+    NumPy's own function gives the same, but takes five times as long for some hundred values.
+    """
+    flat, half = values.ravel(), values.size // 2
+    if values.size % 2:
+        return float(np.partition(flat, half)[half])
+    sides = np.partition(flat, (half - 1, half))
+    return float((sides[half - 1] + sides[half]) / 2)
+
+
 def resized(frames: Array, height: int, width: int, how: int = cv2.INTER_AREA) -> Array:
     """Return frames ``(T, H, W, 3)`` at another size, ``(T, height, width, 3)``."""
     if frames.shape[1:3] == (height, width):

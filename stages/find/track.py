@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from stages.find.features import Array, warped
+from stages.find.features import Array, median, warped
 
 Params = npt.NDArray[np.float64]
 Gray = npt.NDArray[np.float32]
@@ -89,7 +89,7 @@ def fit_motion(grid: Grid, problem: MotionProblem, guess: Params) -> Params:
         inside = (np.abs(x) <= (width - 1) / 2 / grid.unit) & (
             np.abs(y) <= (height - 1) / 2 / grid.unit
         )
-        scale = max(1.5 * float(np.median(np.abs(left))), LEAST_SCALE)
+        scale = max(1.5 * median(np.abs(left)), LEAST_SCALE)
         weight = inside / (1 + (left / scale) ** 2) / scale**2 / 4
         across, down = across * (problem.weight * grid.unit), down * (problem.weight * grid.unit)
         slopes = np.stack(

@@ -9,6 +9,7 @@ picture changes first and 1 where it changes last. Axes: T frames, K blocks.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -18,7 +19,7 @@ import numpy.typing as npt
 import torch
 
 from stages.find.curve import NOISE, Curve
-from stages.find.features import Array, blocked, resized
+from stages.find.features import Array, blocked, median, resized
 from stages.kinds import PATTERNS, kind_of_pattern
 
 ROWS, COLUMNS = 12, 16
@@ -143,7 +144,7 @@ def fitted_times(table: Float, times: Float, trust: Float) -> tuple[Float, float
     """
     weight = trust
     terms: Float = np.zeros(table.shape[1])
-    wrong = times
+    wrong, trusted = times, trust > 0
     for _ in range(ROUNDS):
         heavy = table * weight[:, None]
         terms = np.asarray(
@@ -151,7 +152,7 @@ def fitted_times(table: Float, times: Float, trust: Float) -> tuple[Float, float
             np.float64,
         )
         wrong = times - table @ terms
-        spread = 1.5 * float(np.median(np.abs(wrong[trust > 0]))) + ROUNDING
+        spread = 1.5 * median(np.abs(wrong[trusted])) + ROUNDING
         weight = trust / (1 + (wrong / spread) ** 2)
     mean = float((weight * times).sum() / weight.sum())
     total = float((weight * (times - mean) ** 2).sum())
@@ -215,21 +216,42 @@ def _candidates(aspect: float) -> list[tuple[str, tuple[float, float], Float, Fl
     ]
 
 
-def fit_edge(weights: Float, power: Float, order: Float) -> tuple[Curve, Curve, float]:
+def edge_models(order: Float) -> list[Float]:
+    """Return the blocks' weights for each softness and progress of an edge that are tried.
+
+    order: of the change of each block's pixels, ``(K, pixels)``. Returns an array
+    ``(PROGRESS_STEPS, K)`` for each of :data:`SOFTNESSES`.
+    """
+    progress = np.linspace(0, 1, PROGRESS_STEPS)
+    # All steps use the same memory: new memory for each would cost as much as computing.
+    pixels = np.empty((PROGRESS_STEPS, *order.shape))
+    models = []
+    for soft in SOFTNESSES:
+        np.subtract((progress * (1 + soft))[:, None, None], order, out=pixels)
+        np.divide(pixels, soft, out=pixels)
+        np.clip(pixels, 0, 1, out=pixels)
+        models.append(pixels.mean(2))
+    return models
+
+
+def fit_edge(weights: Float, power: Float, models: Sequence[Float]) -> tuple[Curve, Curve, float]:
     """Fit one soft edge with known order of change to the blocks' weights.
 
-    weights, power: ``(T, K)`` as of :func:`block_weights`; order: of each block's pixels,
-    ``(K, pixels)``. Returns the progress in each frame and its standard error, both ``(T,)``, and
-    the softness. They are the mean and the spread of the probability on a grid: where the edge
-    passes over blocks that look the same on both sides, every progress is as good as the next.
+    weights, power: ``(T, K)`` as of :func:`block_weights`. models: as of :func:`edge_models`.
+    Returns the progress in each frame and its standard error, both ``(T,)``, and the softness.
+    They are the mean and the spread of the probability on a grid: where the edge passes over
+    blocks that look the same on both sides, every progress is as good as the next.
     """
     trust = np.minimum(power / (np.median(power) + 1e-5), 1)
     progress = np.linspace(0, 1, PROGRESS_STEPS)
+    wrong = np.empty((len(weights), PROGRESS_STEPS, weights.shape[1]))
     costs = []
-    for soft in SOFTNESSES:
-        model = np.clip((progress[:, None, None] * (1 + soft) - order) / soft, 0, 1).mean(2)
-        wrong = np.minimum((weights[:, None] - model) ** 2, OUTLIER**2)
-        costs.append((trust[:, None] * wrong).sum(2))
+    for model in models:
+        np.subtract(weights[:, None], model, out=wrong)
+        np.square(wrong, out=wrong)
+        np.minimum(wrong, OUTLIER**2, out=wrong)
+        np.multiply(trust[:, None], wrong, out=wrong)
+        costs.append(wrong.sum(2))
     totals = [float(cost.min(1).sum()) for cost in costs]
     choice = int(np.argmin(totals))
     variance = max(totals[choice] / float(trust.sum()), LEAST_DEVIATION**2)

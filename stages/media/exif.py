@@ -2,7 +2,8 @@
 
 The block is a small TIFF: directories of tags whose values lie anywhere in it. In a copy of it, the
 orientation is set to upright, because layers are, and the thumbnail, which shows the mixture, is
-left out. Everything else stays where it is, as makers' notes count from the block's beginning.
+left out. Where the picture lay on its side, its width and height change places. Everything else
+stays where it is, as makers' notes count from the block's beginning.
 
 A TIFF picture has the same tags in its own directories. They are collected into a new block.
 """
@@ -32,6 +33,14 @@ X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT = 0x011A, 0x011B, 0x0128
 _INCH, _CENTIMETRE = 2, 3
 _CM_PER_INCH = 2.54
 EXIF_IFD, GPS_IFD, _INTEROPERABILITY_IFD = 0x8769, 0x8825, 0xA005
+ACROSS_AND_DOWN = (
+    (0x0100, 0x0101),  # ImageWidth, ImageLength
+    (X_RESOLUTION, Y_RESOLUTION),
+    (0xA002, 0xA003),  # PixelXDimension, PixelYDimension
+    (0xA20E, 0xA20F),  # FocalPlaneXResolution, FocalPlaneYResolution
+    (0x1001, 0x1002),  # RelatedImageWidth, RelatedImageLength
+)
+"""Tags of the two sides of a picture, which change places where it is turned by 90 degrees."""
 DESCRIPTIVE = (0x010E, 0x010F, 0x0110, 0x0131, 0x0132, 0x013B, 0x8298)
 """Tags of a TIFF's main directory that describe the photograph and not the file: description,
 maker, model, software, date, artist, copyright."""
@@ -114,17 +123,49 @@ def _block_in(file: BinaryIO, head: bytes) -> bytes | None:
 def upright_block(block: bytes) -> bytes:
     """Return a block with the orientation upright and without its thumbnail's directory.
 
-    Raises struct.error or ValueError where the block is damaged.
+    The sides of a picture that lay on its side change places. Raises struct.error or ValueError
+    where the block is damaged.
     """
     data = bytearray(block)
     order, place = _start(io.BytesIO(block))
+    main = _entry_places(data, order, place)
+    if _ORIENTATION in main:
+        at = main[_ORIENTATION]
+        (turned,) = struct.unpack_from(f"{order}H", data, at + 8)
+        struct.pack_into(f"{order}HIHH", data, at + 2, 3, 1, _UPRIGHT, 0)
+        if turned in _SIDEWAYS:
+            # A damaged inner directory is no reason to lose the rest.
+            with contextlib.suppress(struct.error):
+                _turn_sides(data, order, main)
     (count,) = struct.unpack_from(f"{order}H", data, place)
-    for entry in range(place + 2, place + 2 + 12 * count, 12):
-        (tag,) = struct.unpack_from(f"{order}H", data, entry)
-        if tag == _ORIENTATION:
-            struct.pack_into(f"{order}HIHH", data, entry + 2, 3, 1, _UPRIGHT, 0)
     struct.pack_into(f"{order}I", data, place + 2 + 12 * count, 0)
     return bytes(data)
+
+
+def _entry_places(data: bytearray, order: str, place: int) -> dict[int, int]:
+    """Return where each entry of the directory at ``place`` begins, by its tag."""
+    (count,) = struct.unpack_from(f"{order}H", data, place)
+    places = range(place + 2, place + 2 + 12 * count, 12)
+    return {struct.unpack_from(f"{order}H", data, at)[0]: at for at in places}
+
+
+def _turn_sides(data: bytearray, order: str, main: Mapping[int, int]) -> None:
+    """Exchange width and height in the directories of a block.
+
+    main: where the entries of the main directory are, by their tags.
+    """
+    levels = [main]
+    for tag in (EXIF_IFD, _INTEROPERABILITY_IFD):
+        if tag not in levels[-1]:
+            break
+        (place,) = struct.unpack_from(f"{order}I", data, levels[-1][tag] + 8)
+        levels.append(_entry_places(data, order, place))
+    for places in levels:
+        for pair in ACROSS_AND_DOWN:
+            if all(tag in places for tag in pair):
+                across, down = (slice(places[tag] + 2, places[tag] + 12) for tag in pair)
+                # Kind, count and value, or the value's place: all but the tag itself.
+                data[across], data[down] = data[down], data[across]
 
 
 def _start(file: BinaryIO) -> tuple[str, int]:
@@ -177,10 +218,20 @@ def _block_of_tiff(file: BinaryIO) -> bytes | None:
             part = read_directory(file, order, int.from_bytes(main[tag].data, "little"))
             part.pop(_INTEROPERABILITY_IFD, None)
             parts[tag] = part
+    turned = main.get(_ORIENTATION)
+    if turned and int.from_bytes(turned.data, "little") in _SIDEWAYS:
+        parts = {tag: _with_sides_turned(part) for tag, part in parts.items()}
     if not kept and not any(parts.values()):
         return None
     block = b"II*\0" + struct.pack("<I", 8) + directories(kept, parts, 8)
     return block if len(block) <= MAX_EXIF else None
+
+
+def _with_sides_turned(part: Directory) -> dict[int, ExifEntry]:
+    """Return a directory in which width and height have changed places."""
+    other = dict(pair for pair in ACROSS_AND_DOWN if all(tag in part for tag in pair))
+    other |= {down: across for across, down in other.items()}
+    return {other.get(tag, tag): entry for tag, entry in part.items()}
 
 
 def parts_of(block: bytes) -> tuple[dict[int, ExifEntry], dict[int, dict[int, ExifEntry]]]:

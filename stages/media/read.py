@@ -37,8 +37,8 @@ from stages.media.sniff import printable, sha256
 
 __all__ = ["MAX_PIXELS", "AudioSpan", "Clip", "choose_stream", "open_clip", "open_media", "sha256"]
 
-_BLOCK_VALUES = 1 << 26
-"""Most float32 values of a block (256 MiB), so that 4K frames do not take gigabytes."""
+_BLOCK_VALUES = 1 << 24
+"""Most float32 values of a block (64 MiB): those who read also copy a block, or several."""
 _SEEK_FROM = 32
 """First frame index worth a seek. For earlier frames, decoding from the start is as fast."""
 
@@ -108,19 +108,39 @@ class Clip:
         first, last: indices as decoded, before any trim, both inclusive; ``None``: to the end.
         size: ``(H, W)`` to scale the upright frames to, by area averages. Frames of 8 bits are
             rounded to 8 bits after scaling.
-        length: the most frames in a block. Large frames come in shorter blocks (256 MiB).
+        length: the most frames in a block. Large frames come in shorter blocks (64 MiB).
 
         Yields blocks of at least one frame, ``(T, 3, H, W)`` RGB in [0, 1].
 
         Raises :class:`UnlayerError` naming the frame where the file is damaged or changes its
         size, and :class:`UsageError` where the trim holds no frame at all.
         """
-        start, end = self._options.start, self._options.end
         height, width = size or (self.info.height, self.info.width)
         length = max(1, min(length, _BLOCK_VALUES // (3 * height * width)))
         pictures: list[frame_pixels.Picture] = []
         times: list[Fraction] = []
         begin = first
+        with contextlib.closing(self.pictures(first, last, size)) as found:
+            for index, time, picture in found:
+                if not pictures:
+                    begin = index
+                pictures.append(picture)
+                times.append(time)
+                if len(pictures) == length:
+                    yield Frames(frame_pixels.stack(pictures), tuple(times), begin)
+                    pictures, times = [], []
+        if pictures:
+            yield Frames(frame_pixels.stack(pictures), tuple(times), begin)
+
+    def pictures(
+        self, first: int = 0, last: int | None = None, size: tuple[int, int] | None = None
+    ) -> Generator[tuple[int, Fraction, frame_pixels.Picture]]:
+        """Decode the same frames as :meth:`blocks`, with the same errors, one after another.
+
+        Yields a frame's index, its time in seconds, and its upright picture ``(H, W, 3)``: uint8,
+        or float32 in [0, 1] above 8 bits.
+        """
+        start, end = self._options.start, self._options.end
         empty = True
         with contextlib.closing(self._decode(first)) as frames:
             for index, time, frame in frames:
@@ -128,16 +148,8 @@ class Clip:
                     break
                 if start is not None and time < start:
                     continue
-                if not pictures:
-                    begin = index
-                    empty = False
-                pictures.append(frame_pixels.rgb_picture(frame, size, self.info.crop))
-                times.append(time)
-                if len(pictures) == length:
-                    yield Frames(frame_pixels.stack(pictures), tuple(times), begin)
-                    pictures, times = [], []
-        if pictures:
-            yield Frames(frame_pixels.stack(pictures), tuple(times), begin)
+                empty = False
+                yield index, time, frame_pixels.rgb_picture(frame, size, self.info.crop)
         trimmed = start is not None or end is not None
         if empty and trimmed and first == 0 and last is None:
             raise UsageError(

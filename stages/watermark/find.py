@@ -253,24 +253,36 @@ def solve(cut: Cut, allowed: Tensor, turns: int) -> Tensor:
     for offset in cut.offsets:
         for side in pairs(degree, offset):
             side += 1
+    degree = degree.clamp_min(1)
     mean = sum(float(weight.sum()) for weight in cut.pairs) / max(
         1, sum(weight.numel() for weight in cut.pairs)
     )
     scale = 1 / max(mean, 1e-9)
-    unary, weights = cut.unary * scale, [weight * scale for weight in cut.pairs]
-    flows = [torch.zeros_like(weight) for weight in weights]
-    ahead = label
+    unary = cut.unary * scale
+    # All turns write into the same memory, so that its views are made only once: in pictures as
+    # small as these, making them takes as long as computing.
+    ahead, slope = label.clone(), torch.empty_like(label)
+    terms = [
+        (
+            pairs(ahead, offset),
+            pairs(slope, offset),
+            torch.zeros_like(weight),
+            torch.empty_like(weight),
+            weight * scale,
+        )
+        for offset, weight in zip(cut.offsets, cut.pairs, strict=True)
+    ]
     for _ in range(turns):
-        slope = unary.clone()
-        for offset, flow, weight in zip(cut.offsets, flows, weights, strict=True):
-            here, there = pairs(ahead, offset)
-            flow.add_(there - here, alpha=0.5)
-            torch.minimum(flow, weight, out=flow).clamp_(min=0)
-            slope_here, slope_there = pairs(slope, offset)
+        slope.copy_(unary)
+        for (here, there), (slope_here, slope_there), flow, change, most in terms:
+            torch.sub(there, here, out=change)
+            flow.add_(change, alpha=0.5)
+            torch.minimum(flow, most, out=flow).clamp_(min=0)
             slope_here -= flow
             slope_there += flow
-        stepped = (label - slope / degree.clamp_min(1)).clamp(0, 1) * allowed
-        ahead, label = 2 * stepped - label, stepped
+        stepped = (label - slope / degree).clamp_(0, 1).mul_(allowed)
+        torch.sub(2 * stepped, label, out=ahead)
+        label = stepped
     return label > 0.5
 
 

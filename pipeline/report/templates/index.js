@@ -25,6 +25,6 @@
       apply();
     });
   }
-  search.addEventListener("input", apply);
+  if (search) search.addEventListener("input", apply);
   document.body.dataset.ready = "yes";
 })();

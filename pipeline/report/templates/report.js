@@ -1,4 +1,3 @@
-"use strict";
 (() => {
   const data = JSON.parse(document.getElementById("data").textContent);
   const timeline = data.timeline;
@@ -77,6 +76,13 @@
       if (to !== null && Math.abs(this.media.currentTime - to) > 1e-4) this.media.currentTime = to;
       else draw();
     }
+    // Returns the element that shows the current frame, or null where there is none.
+    picture() {
+      if (this.broken || this.place(now) < 0) return null;
+      const media = this.media;
+      if (this.isVideo) return media.readyState >= 2 ? media : null;
+      return media.complete && media.naturalWidth ? media : null;
+    }
     setAway(away) { if (!this.broken) this.box.classList.toggle("is-away", away); }
     // Stands still at frame n: in the middle of it, so that rounding never shows a neighbour.
     show(n) {
@@ -128,65 +134,13 @@
     }
   }
 
-  // The comparison of two pictures, split at the slider.
-  const canvas = document.getElementById("compare");
-  const divide = document.getElementById("divide");
-  const sides = [document.getElementById("left"), document.getElementById("right")];
-  function picture(player) {
-    if (player.broken || player.place(now) < 0) return null;
-    if (player.isVideo) return player.media.readyState >= 2 ? player.media : null;
-    return player.media.complete && player.media.naturalWidth ? player.media : null;
-  }
-  function fitCanvas(shown) {
-    const width = shown.videoWidth || shown.naturalWidth;
-    const height = shown.videoHeight || shown.naturalHeight;
-    const longest = Math.max(width, height);
-    const scale = Math.min(1, 1600 / longest) * (longest < 640 ? 640 / longest : 1);
-    const size = [width, height].map((side) => Math.max(1, Math.round(side * scale)));
-    if (canvas.width !== size[0] || canvas.height !== size[1]) {
-      [canvas.width, canvas.height] = size;
-      canvas.style.setProperty("--aspect", String(size[0] / size[1]));
-    }
-  }
-  function draw() {
-    if (!canvas) return;
-    const pair = sides.map((side) => players[Number(side.value)]);
-    const shown = pair.map(picture);
-    const some = shown[0] || shown[1];
-    if (some) fitCanvas(some);
-    const pen = canvas.getContext("2d");
-    const style = getComputedStyle(document.documentElement);
-    const edge = Math.round(canvas.width * Number(divide.value) / 1000);
-    const unit = canvas.width / Math.max(1, canvas.clientWidth || canvas.width);
-    [[0, edge], [edge, canvas.width]].forEach(([from, to], k) => {
-      pen.save();
-      pen.beginPath();
-      pen.rect(from, 0, to - from, canvas.height);
-      pen.clip();
-      pen.fillStyle = style.getPropertyValue("--well").trim();
-      pen.fillRect(from, 0, to - from, canvas.height);
-      if (shown[k]) pen.drawImage(shown[k], 0, 0, canvas.width, canvas.height);
-      const name = pair[k].name + (shown[k] ? "" : ": not visible in this frame");
-      pen.font = `600 ${13 * unit}px system-ui, sans-serif`;
-      pen.textAlign = k ? "right" : "left";
-      const x = k ? canvas.width - 12 * unit : 12 * unit;
-      const width = pen.measureText(name).width + 12 * unit;
-      pen.fillStyle = "rgba(0, 0, 0, 0.55)";
-      pen.fillRect(k ? canvas.width - 6 * unit - width : 6 * unit, 8 * unit, width, 22 * unit);
-      pen.fillStyle = "#fff";
-      pen.fillText(name, x, 23.5 * unit);
-      pen.restore();
-    });
-    const thick = 2 * unit;
-    pen.fillStyle = "#fff";
-    pen.fillRect(edge - thick / 2, 0, thick, canvas.height);
-    pen.beginPath();
-    pen.arc(edge, canvas.height / 2, 6 * thick, 0, 7);
-    pen.fill();
-    canvas.dataset.frame = String(now + timeline.first);
-  }
-
   const players = data.tracks.map((track) => new Player(track));
+  const comparison = makeComparison(players, data.cutouts);
+  const canvas = document.getElementById("compare");
+  function draw() {
+    comparison.draw();
+    if (canvas) canvas.dataset.frame = String(now + timeline.first);
+  }
   const scrub = document.getElementById("scrub");
   const position = document.getElementById("position");
   const toggle = document.getElementById("toggle");
@@ -269,6 +223,14 @@
     End: () => stopAt(last),
     "[": () => stopAt([...jumps].reverse().find((n) => n < now) ?? 0),
     "]": () => stopAt(jumps.find((n) => n > now) ?? last),
+    ...comparison.keys,
+  };
+  // With Shift, the arrows move the zoomed comparison.
+  const LOOK = {
+    ArrowLeft: [-0.1, 0],
+    ArrowRight: [0.1, 0],
+    ArrowUp: [0, -0.1],
+    ArrowDown: [0, 0.1],
   };
   // Returns whether the focused element handles the key itself.
   function handlesKey(element, key) {
@@ -282,6 +244,10 @@
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     if (handlesKey(event.target, event.key)) return;
+    if (event.shiftKey && LOOK[event.key] && comparison.isZoomed && comparison.isZoomed()) {
+      event.preventDefault();
+      return comparison.look(...LOOK[event.key]);
+    }
     const act = keys[event.key.length === 1 ? event.key.toLowerCase() : event.key];
     if (!act) return;
     event.preventDefault();
@@ -302,26 +268,30 @@
     const box = whole.getBoundingClientRect();
     stopAt(Math.floor(((event.clientX - box.left) / box.width) * timeline.count));
   });
-  if (canvas) {
-    divide.addEventListener("input", draw);
-    for (const side of sides) side.addEventListener("change", draw);
-    const frame = canvas.parentElement;
-    const drag = (event) => {
-      const box = canvas.getBoundingClientRect();
-      const part = clamp((event.clientX - box.left) / box.width, 0, 1);
-      divide.value = String(Math.round(part * 1000));
-      draw();
-    };
-    frame.addEventListener("pointerdown", (event) => {
-      frame.setPointerCapture(event.pointerId);
-      drag(event);
-    });
-    frame.addEventListener("pointermove", (event) => {
-      if (frame.hasPointerCapture(event.pointerId)) drag(event);
-    });
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
-    addEventListener("resize", draw);
+
+  // Sound: that of one player at a time.
+  const soundButton = document.getElementById("sound");
+  const listenButtons = [...document.querySelectorAll("[data-listen]")];
+  let heard = -1, lastHeard = players.findIndex((player) => player.sound);
+  function listenTo(place) {
+    heard = place;
+    if (place >= 0) lastHeard = place;
+    players.forEach((player, k) => { if (player.isVideo) player.media.muted = k !== heard; });
+    for (const button of listenButtons) {
+      button.setAttribute("aria-pressed", String(Number(button.dataset.listen) === heard));
+    }
+    if (soundButton) soundButton.setAttribute("aria-pressed", String(heard >= 0));
   }
+  const toggleSound = () => listenTo(heard >= 0 ? -1 : lastHeard);
+  if (soundButton) {
+    soundButton.addEventListener("click", toggleSound);
+    keys.m = toggleSound;
+  }
+  for (const button of listenButtons) {
+    const place = Number(button.dataset.listen);
+    button.addEventListener("click", () => listenTo(heard === place ? -1 : place));
+  }
+
   for (const player of players) {
     if (!player.isVideo && !player.media.complete) {
       player.media.addEventListener("load", draw, { once: true });

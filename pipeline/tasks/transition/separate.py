@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -26,7 +27,9 @@ from pipeline.tasks.transition.frame_spool import FrameSpool, spooled_frames
 from stages import safe_files
 from stages.checkpoint import Checkpoints
 from stages.context import FitSettings
+from stages.kinds import TRANSITION_KINDS
 from stages.media.color_tags import ColorTags
+from stages.media.frame_cache import FrameCache
 from stages.media.sheet import chosen_frames, draw_sheet, write_sheet
 from stages.media.sniff import printable
 from stages.media.tone import to_display
@@ -41,6 +44,13 @@ SHEET = "sheet.png"
 
 CLEAN_FRAMES = 12
 """Clean frames that the fit gets at each side of a transition, where there are as many."""
+
+
+CACHE_BYTES = 2**30
+"""Bytes of decoded frames that wait on disk, at most: 172 frames of 1920x1080 with 8 bits."""
+
+CACHE_SHARE = 0.25
+"""Part of the free disk that they may take; the rest is for the layers."""
 
 
 @dataclass
@@ -176,6 +186,10 @@ def _fit(
     window = window_of(job, analysis, transition)
     plan = _within_memory(job, plan, window, len(transition), frames)
     settings = FitSettings(job.settings.preset, job.settings.seed, job.device)
+    cache = FrameCache(job.clip, window.first, window.last, job.work, _cache_limit(job))
+    # Scenes that move as a whole need each frame once, and few of the clean ones.
+    if TRANSITION_KINDS[transition.kind].undo != "placement":
+        window = replace(window, blocks=cache.blocks)
 
     def attempt(halvings: int, own: Checkpoints) -> tuple[TransitionResult, FrameSpool]:
         smaller = plan
@@ -200,8 +214,14 @@ def _fit(
             )
         return separated, spool
 
-    (separated, spool), halvings = retry_on_oom(attempt, checkpoints)
+    with cache:
+        (separated, spool), halvings = retry_on_oom(attempt, checkpoints)
     return separated, spool, halvings
+
+
+def _cache_limit(job: Job) -> int:
+    """Return how many bytes of disk the decoded frames of a window may take."""
+    return min(CACHE_BYTES, int(CACHE_SHARE * shutil.disk_usage(job.work).free))
 
 
 def _within_memory(job: Job, plan: Plan, window: Window, mixed_count: int, frames: str) -> Plan:

@@ -262,7 +262,7 @@ def until(seen: Any, seconds: float = 60) -> None:
 
 def test_a_signal_stops_the_clips_and_a_second_batch_resumes() -> None:
     Path("clips").mkdir()
-    a, b = moving(1, 24, (96, 128)), moving(2, 24, (96, 128))
+    a, b = moving(1, 24, (48, 64)), moving(2, 24, (48, 64))
     media.save(Path("clips/a.mkv"), dissolve(a, b, 8, 8)[0])
     words = ["clips", "--task", "transition", "--out", "out", "--no-progress", "--preset", "fast"]
     child = start(*words)

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import media
 import pytest
+from browser import wait
 from clips import dissolve, moving, plain_answer
 from selenium import webdriver
-from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 
 from pipeline.cli.main import main
@@ -28,30 +26,7 @@ STEP = 0.04
 BEGINS = {"preview-input.mp4": 0, "scene-001.mp4": 0, "scene-002.mp4": FIRST}
 """The first frame of each player's file."""
 
-OPTIONS = "--headless=new --no-sandbox --disable-gpu --disable-dev-shm-usage --hide-scrollbars"
-
 Show = Callable[..., webdriver.Chrome]
-
-
-@pytest.fixture(scope="session")
-def chromium() -> Iterator[webdriver.Chrome]:
-    """Start one browser for all tests."""
-    names = ("chromium", "chromium-browser", "google-chrome")
-    program = next(filter(None, map(shutil.which, names)), None)
-    driver = shutil.which("chromedriver")
-    if program is None or driver is None:
-        missing = "no Chromium" if program is None else "no chromedriver"
-        if os.environ.get("UNLAYER_REQUIRE_BROWSER") == "1":
-            pytest.fail(f"UNLAYER_REQUIRE_BROWSER=1, but there is {missing}", pytrace=False)
-        pytest.skip(f"{missing} here (Debian: apt-get install chromium chromium-driver)")
-    options = webdriver.ChromeOptions()
-    options.binary_location = program
-    for option in OPTIONS.split():
-        options.add_argument(option)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    browser = webdriver.Chrome(options=options, service=Service(driver))
-    yield browser
-    browser.quit()
 
 
 @pytest.fixture(scope="session")
@@ -112,14 +87,6 @@ def show(chromium: webdriver.Chrome, runs: Path) -> Iterator[Show]:
     assert chromium.get_log("browser") == []
     foreign = "return document.querySelectorAll('[onerror], script[src], iframe').length"
     assert chromium.execute_script(foreign) == 0
-
-
-def wait(done: Callable[[], object], seconds: float = 15) -> None:
-    """Wait until ``done`` returns something true."""
-    end = time.monotonic() + seconds
-    while not done():
-        assert time.monotonic() < end, "it did not happen in time"
-        time.sleep(0.02)
 
 
 STATE = """

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from browser_pages import chromium, runs, show
+from browser import chromium
+from browser_pages import runs, show
 from report_pages import quick
 
 __all__ = ["chromium", "quick", "runs", "show"]

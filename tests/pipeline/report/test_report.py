@@ -209,7 +209,11 @@ def test_the_index_of_a_batch_lists_failures_first() -> None:
     assert [about["data-word"] for about in runs] == ["failed", "done"] and len(page.scripts) == 1
     assert "done, 2 layers, 1 transition, 40.0 dB mixed back" in page.text
     assert [about["href"] for about in page.all("a")] == ["./in-transition/report.html"]
-    assert [about["src"] for about in page.all("img")] == ["./in-transition/report/still-input.jpg"]
+    assert [(about["alt"], about["src"]) for about in page.all("img")] == [
+        ("before", "./in-transition/report/still-input.jpg"),
+        ("scene-001", "./in-transition/report/still-scene-001.jpg"),
+        ("scene-002", "./in-transition/report/still-scene-002.jpg"),
+    ]
     write_index(Path("runs"), record)
     Path("runs/index.html").write_text("<h1>mine</h1>")
     with pytest.raises(UnlayerError, match="not from a batch of ours"):

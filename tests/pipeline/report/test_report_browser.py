@@ -8,9 +8,8 @@ from __future__ import annotations
 import base64
 from pathlib import Path
 
-import cv2
-import numpy as np
 import pytest
+from browser import click, screenshot, wait
 from browser_pages import (
     COUNT,
     EVIL,
@@ -19,37 +18,12 @@ from browser_pages import (
     press,
     settled,
     state,
-    wait,
 )
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
 from pipeline.report.index import write_index
-
-
-def press_middle(browser: webdriver.Chrome, selector: str) -> None:
-    """Click on the middle of an element, away from what floats at the window's edge."""
-    element = browser.find_element(By.CSS_SELECTOR, selector)
-    browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", element)
-    element.click()
-
-
-def picture(browser: webdriver.Chrome) -> np.ndarray:
-    """Return what the screen shows of the comparison, ``(H, W, 3)`` RGB."""
-    x, y, width, height = browser.execute_script("""
-      const canvas = document.getElementById("compare");
-      canvas.scrollIntoView({block: "start"});
-      const box = canvas.getBoundingClientRect();
-      return [box.x + scrollX, box.y + scrollY, box.width, box.height / 2];
-    """)
-    clip = {"x": x, "y": y, "width": width, "height": height, "scale": 0.5}
-    png = base64.b64decode(
-        browser.execute_cdp_cmd("Page.captureScreenshot", {"clip": clip})["data"]
-    )
-    return np.asarray(cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR))[
-        ..., ::-1
-    ].astype(int)
 
 
 def test_the_slider_divides_any_frame(show: Show) -> None:
@@ -60,7 +34,7 @@ def test_the_slider_divides_any_frame(show: Show) -> None:
     settled(browser)
 
     def parts() -> tuple[float, float]:
-        shown = picture(browser)[30:-20]
+        shown = screenshot(browser, "compare")[30:-20]
         red, green = (
             (shown[..., one] > 180) & (shown[..., other] < 80) for one, other in ((0, 1), (1, 0))
         )
@@ -86,7 +60,7 @@ def test_the_slider_divides_any_frame(show: Show) -> None:
 
 def test_curves_and_the_whole_clip_have_the_playhead(show: Show) -> None:
     browser = show()
-    press_middle(browser, "[data-to]")
+    click(browser, "[data-to]")
     assert state(browser)["frame"] == FIRST
     heads = """
       return [...document.querySelectorAll(".playhead")].map(
@@ -95,7 +69,7 @@ def test_curves_and_the_whole_clip_have_the_playhead(show: Show) -> None:
     assert browser.execute_script(heads) == [[True, "2.5%"]]
     press(browser, Keys.HOME)
     assert browser.execute_script(heads)[0][0] is False
-    press_middle(browser, ".whole")
+    click(browser, ".whole")
     assert state(browser)["frame"] == pytest.approx(COUNT / 2, abs=1)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from browser import wait
 from browser_pages import (
     BEGINS,
     COUNT,
@@ -19,7 +20,6 @@ from browser_pages import (
     press,
     settled,
     state,
-    wait,
 )
 from selenium import webdriver
 from selenium.webdriver.common.by import By

@@ -110,6 +110,37 @@ def test_a_finished_run_gets_the_timelines_it_lacks(
     assert not [name for name in FILES if Path("out", name).exists()]
 
 
+@pytest.mark.parametrize(
+    ("place", "change"),
+    [
+        ("transitions", {"usable": {"from": -9, "to": None}}),
+        ("transitions", {"usable": {"from": None, "to": 10**6}}),
+        ("transitions", {"usable": {"from": 8}}),
+        ("transitions", {"usable": [8, 15]}),
+        ("transitions", {"last_frame": float("inf")}),
+        ("layers", {"first_frame": -3}),
+        ("layers", {"last_frame": 10**15}),
+    ],
+    ids=str,
+)
+def test_frames_of_a_damaged_manifest_are_refused(
+    place: str,
+    change: dict[str, Any],
+    mixed_clip: Callable[..., Path],
+    stand_in: None,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    words = mixed_clip(), "--transition", "8:15"
+    whole = run(*words)
+    whole[place][0] |= change
+    Path("out/manifest.json").write_text(json.dumps(whole))
+    capsys.readouterr()
+    run(*words, "--timeline", FORMATS, status=1)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "its manifest.json is damaged" in line
+    assert not [name for name in FILES if Path("out", name).exists()]
+
+
 def test_a_file_of_the_user_is_never_overwritten(
     mixed_clip: Callable[..., Path], stand_in: None, capsys: pytest.CaptureFixture[str]
 ) -> None:

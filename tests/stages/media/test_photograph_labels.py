@@ -113,6 +113,52 @@ def test_the_resolution_of_a_picture_on_its_side_is_turned_too(tmp_path: Path) -
         assert read_dpi(path) == pytest.approx(expected)
 
 
+WIDTH, HEIGHT, PLANE_X, PLANE_Y = 0xA002, 0xA003, 0xA20E, 0xA20F
+MAIN_WIDTH, MAIN_HEIGHT = 0x0100, 0x0101
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+@pytest.mark.parametrize(("suffix", "codec"), [("jpg", "png"), ("jpg", "jpeg"), ("tif", "jpeg")])
+def test_the_sides_in_the_labels_are_those_of_the_upright_picture(
+    suffix: str, codec: str, orientation: int, tmp_path: Path
+) -> None:
+    for endian in "<>":
+        path = tmp_path / f"in{orientation}.{suffix}"
+        exif = block(orientation, endian)
+        exif[MAIN_WIDTH], exif[MAIN_HEIGHT] = 40, 20
+        camera = exif.get_ifd(EXIF)
+        camera[WIDTH], camera[HEIGHT] = 40, 20
+        camera[PLANE_X], camera[PLANE_Y] = IFDRational(3000, 7), IFDRational(2000, 7)
+        picture = Image.new("RGB", (40, 20), (9, 99, 199))
+        if suffix == "tif":
+            information = ImageFileDirectory_v2()
+            information[ORIENTATION] = orientation
+            information[EXIF] = dict(camera)
+            picture.save(path, tiffinfo=information)
+        else:
+            picture.save(path, exif=exif)
+        with Image.open(written(path, codec)) as found:
+            camera = found.getexif().get_ifd(EXIF)
+            assert (camera[WIDTH], camera[HEIGHT]) == found.size
+            resolution = camera[PLANE_X], camera[PLANE_Y]
+            is_turned = found.size == (20, 40)
+            assert is_turned == (orientation > 4)
+            expected = (2000 / 7, 3000 / 7) if is_turned else (3000 / 7, 2000 / 7)
+            assert tuple(map(float, resolution)) == pytest.approx(expected)
+            main = found.getexif()
+            if suffix == "jpg":
+                assert (main[MAIN_WIDTH], main[MAIN_HEIGHT]) == found.size
+
+
+def test_a_damaged_inner_directory_keeps_the_rest() -> None:
+    data = bytearray(block(6).tobytes().removeprefix(b"Exif\0\0"))
+    at = data.index(struct.pack("<H", EXIF))
+    struct.pack_into("<I", data, at + 8, len(data) + 99)
+    found = upright_block(bytes(data))
+    orientation = found.index(struct.pack("<HH", ORIENTATION, 3)) + 8
+    assert len(found) == len(data) and struct.unpack_from("<H", found, orientation) == (1,)
+
+
 def test_a_matte_has_the_resolution_alone(tmp_path: Path) -> None:
     path = tmp_path / "in.jpg"
     photograph(path, 1)

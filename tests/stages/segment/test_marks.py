@@ -205,7 +205,7 @@ def thing_on_texture(seed: int) -> tuple[Tensor, Tensor, tuple[int, int]]:
 
 def in_box(picture: Tensor, box: Tensor) -> tuple[Tensor, int]:
     """Return what is cut out with a box as the only hint, and the number of notes."""
-    context = SeparationContext(FitSettings(), hint_regions=[HintRegion(box)])
+    context = SeparationContext(FitSettings(), hint_regions=(HintRegion(box),))
     marked = marked_frames(picture[None], context, moving=False)
     return marked[0].odds > 0, len(box_notes(marked, 1))
 
