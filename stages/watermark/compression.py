@@ -86,7 +86,8 @@ def jpeg_quality(picture: Tensor) -> int | None:
     blocks = light.view(height // BLOCK, BLOCK, width // BLOCK, BLOCK).permute(0, 2, 1, 3)
     basis = cosines()
     coefficients = (basis @ blocks @ basis.T).reshape(-1, BLOCK, BLOCK)
-    best, found = 0.0, None
+    best = 0.0
+    found: int | None = None
     for quality in QUALITIES:
         steps, _ = steps_at(quality)
         total, count = 0.0, 0

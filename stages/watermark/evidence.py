@@ -29,7 +29,9 @@ NEAR = ((0, 1), (1, 0), (1, 1), (1, -1))
 OFFSETS = (*NEAR, *ACROSS)
 
 EDGE = 5.0  # nats of an edge, however strong
-LENGTH = 0.5  # nats of an outline for a pair of neighbours
+LENGTH = 0.5
+"""Nats of an outline for a pair of neighbours during the search. A hypothesis that is a little off
+explains its outline only in parts, so the outline must be cheap."""
 EXCLUSION = 0.1
 """How much more an edge costs on an outline than elsewhere. Two layers share few edges."""
 VARIES = 0.05  # standard deviation of a mark's coverage
@@ -73,10 +75,11 @@ class Evidence:
             ]
             self.stay.append(torch.stack(nats).sum(0))
 
-    def cut(self, opacity: float, color: Tensor) -> Cut:
+    def cut(self, opacity: float, color: Tensor, length: float = LENGTH) -> Cut:
         """Return the labelling's costs for a mark of this ``opacity`` and ``color``.
 
         color: ``(3,)`` or ``(3, H, W)``.
+        length: nats of an outline for a pair of neighbours.
         """
         shown = self.pictures
         ink = opacity * (color.view(3, 1, 1) if color.ndim == 1 else color)
@@ -89,10 +92,10 @@ class Evidence:
         show = (1 - opacity) ** 0.5
         weights = []
         for offset in NEAR:
-            length_ = LENGTH / math.hypot(*offset)
-            weights.append(torch.full_like(pairs(unary, offset)[0], 2 * length_))
+            share = length / math.hypot(*offset)
+            weights.append(torch.full_like(pairs(unary, offset)[0], 2 * share))
         for offset, factors, stay in zip(ACROSS, self.factors, self.stay, strict=True):
-            length_ = LENGTH / math.hypot(*offset)
+            share = length / math.hypot(*offset)
             (shown_x, shown_y), (undone_x, undone_y) = pairs(shown, offset), pairs(undone, offset)
             variance_x, variance_y = pairs(variance, offset)
             enter, leave = torch.zeros_like(stay), torch.zeros_like(stay)
@@ -102,8 +105,8 @@ class Evidence:
                 enter += bounded_nats(entering, factor, variance_y[number])
                 leave += bounded_nats(leaving, factor, variance_x[number])
             counts = torch.maximum(*pairs(self.weight, offset))
-            enter = sum_shifted(counts * ((1 + EXCLUSION) * enter - stay), self.shifts) + length_
-            leave = sum_shifted(counts * ((1 + EXCLUSION) * leave - stay), self.shifts) + length_
+            enter = sum_shifted(counts * ((1 + EXCLUSION) * enter - stay), self.shifts) + share
+            leave = sum_shifted(counts * ((1 + EXCLUSION) * leave - stay), self.shifts) + share
             # Where both directions gain, keep the cheaper one and raise the other until a cut can
             # express the pair.
             lacks = (-enter - leave).clamp_min(0)

@@ -42,7 +42,8 @@ def fill(frames: Tensor, hole: Tensor, context: SeparationContext, steps: int) -
     seen = 1 - (F.interpolate(inside[None, None].float(), size=size, mode="area") > 0).float()
     if not bool(seen.any()):
         return frames
-    device, seed = context.settings.device, context.settings.seed
+    device = context.settings.device
+    seed = context.settings.seed
     target, trust = small.to(device), seen.to(device)
 
     def note(done: float, losses: Mapping[str, float]) -> None:

@@ -327,7 +327,9 @@ def opacity_and_color(pictures: Tensor, chosen: Tensor) -> tuple[float, Tensor] 
     if outer.shape[1] < LEAST_SAMPLES:
         return None
     weight = torch.ones(outer.shape[1])
-    slope, offset, anchor = torch.tensor(0.5), torch.zeros(3, 1), None
+    slope = torch.tensor(0.5)
+    offset = torch.zeros(3, 1)
+    anchor = None
     for turn in range(LINE_TURNS):
         mean_outer, mean_inner = (
             (weight * side).sum(1, keepdim=True) / weight.sum() for side in (outer, inner)
@@ -335,9 +337,10 @@ def opacity_and_color(pictures: Tensor, chosen: Tensor) -> tuple[float, Tensor] 
         if turn == ANCHOR_TURN:
             # A line that leads beyond white or black is fixed to that corner. One picture cannot
             # tell white from nearly white, and white and black are far more common.
-            hue, near = offset / (1 - slope), PURE if len(pictures) == 1 else 0.0
-            reach, spread = float(hue.mean()), float(hue.max() - hue.min())
-            near = near if spread < PURE else 0.0
+            hue = offset / (1 - slope)
+            reach = float(hue.mean())
+            is_gray = float(hue.max() - hue.min()) < PURE
+            near = PURE if is_gray and len(pictures) == 1 else 0.0
             if reach > 1 - near:
                 anchor = 1.0
             elif reach < near:

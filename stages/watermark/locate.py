@@ -17,7 +17,7 @@ from stages.context import SeparationContext
 from stages.motion.flow import resize
 from stages.watermark.colors import all_colors
 from stages.watermark.effort import Effort
-from stages.watermark.evidence import Evidence
+from stages.watermark.evidence import LENGTH, Evidence
 from stages.watermark.find import Mark, texture
 from stages.watermark.fit import OPAQUE, RefinePlan, agreed_mark, refine_mark, residual_cost
 from stages.watermark.pictures import (
@@ -28,7 +28,7 @@ from stages.watermark.pictures import (
     spread_indices,
 )
 from stages.watermark.repeat import find_grid
-from stages.watermark.search import find_mark, mark_at
+from stages.watermark.search import find_mark, mark_at, strict_length
 
 MARGIN = 16  # pixels around the mark or the box that the search also reads
 
@@ -76,7 +76,9 @@ def locate_mark(
     shifts = find_grid(pictures) if len(pictures) == 1 else ()
     evidence = Evidence(pictures, weight, shifts=shifts)
     if context.hint is None or size != scale:
-        mark = mark_at(evidence, first.opacity, first.hue, allowed, 2 * effort.turns)
+        alone = len(pictures) == 1 and not shifts
+        length = strict_length(first) if alone else LENGTH
+        mark = mark_at(evidence, first.opacity, first.hue, allowed, 2 * effort.turns, length)
     marks = [mark]
     if len(sample) > 1:
         agreed = agreed_mark(pictures, first.opacity, allowed, weight, 2 * effort.turns)

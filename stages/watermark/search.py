@@ -10,7 +10,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from stages.watermark.evidence import Evidence
+from stages.watermark.evidence import LENGTH, Evidence
 from stages.watermark.find import (
     LEAST_SAMPLES,
     Mark,
@@ -42,6 +42,13 @@ LEAST_GAIN = 2.5
 SHARED_GAIN = 15.0
 """Least nats per outline pixel of a mark that several pictures share. Scenes without a mark have at
 most 9, marks about 40."""
+
+OWN_PART = 0.5
+"""Part of a mark's mean gain per outline pixel that every outline of it has to reach. Scenes have
+things that look like the mark on a part of their outline. With 0.7, faint marks lose parts."""
+LENGTHS_PER_PIXEL = 3.6
+"""Sum of the outline's lengths over the pairs that cross a straight outline, for a pixel at either
+side of it."""
 
 
 def find_mark(
@@ -97,6 +104,7 @@ def find_mark(
         mark.hue,
         allowed,
         2 * turns,
+        strict_length(mark) if alone else LENGTH,
     )
     rim = outline_length(mark)
     if least_gain is None:
@@ -140,13 +148,34 @@ def outline_length(mark: Mark) -> int:
     return int((dilated(chosen, 1) & ~dilated(chosen, -1)).sum())
 
 
-def mark_at(evidence: Evidence, opacity: float, color: Tensor, allowed: Tensor, turns: int) -> Mark:
+def strict_length(mark: Mark) -> float:
+    """Return the nats of an outline for a pair of neighbours once ``mark`` is known.
+
+    They are so many that an outline has to gain :data:`OWN_PART` of what the whole mark gains per
+    outline pixel.
+    """
+    gain = max(0.0, mark.gain) / max(1, outline_length(mark))
+    return LENGTH + OWN_PART * gain / LENGTHS_PER_PIXEL
+
+
+def mark_at(
+    evidence: Evidence,
+    opacity: float,
+    color: Tensor,
+    allowed: Tensor,
+    turns: int,
+    length: float = LENGTH,
+) -> Mark:
     """Return the best mark of this ``opacity`` and ``color`` (3,).
 
     Its matte is empty if nothing is gained.
+
+    length: nats of an outline for a pair of neighbours. The mark's gain always counts
+    :data:`stages.watermark.evidence.LENGTH`.
     """
     cut = evidence.cut(opacity, color)
-    chosen = solve(cut, allowed, turns)
+    strict = cut if length == LENGTH else evidence.cut(opacity, color, length)
+    chosen = solve(strict, allowed, turns)
     matte = opacity * chosen.float()[None]
     return Mark(matte, matte * color.view(3, 1, 1), opacity, -cut.cost(chosen))
 

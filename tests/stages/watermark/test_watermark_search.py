@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from marked_pictures import (
@@ -16,9 +18,9 @@ from marked_pictures import (
 )
 
 from stages.watermark.effort import EFFORTS, LEAST_EFFORT
-from stages.watermark.evidence import EDGE, Evidence, bounded_nats
+from stages.watermark.evidence import EDGE, LENGTH, Evidence, bounded_nats
 from stages.watermark.find import Mark, dilated, texture
-from stages.watermark.fit import OPAQUE
+from stages.watermark.fit import OPAQUE, SOFTNESSES, likely_softness, soft_outline
 from stages.watermark.locate import locate_mark
 from stages.watermark.pictures import distinct
 from stages.watermark.search import (
@@ -27,6 +29,8 @@ from stages.watermark.search import (
     find_mark,
     law_agreement,
     mark_at,
+    outline_length,
+    strict_length,
 )
 from stages.watermark.texture import whitening
 
@@ -99,6 +103,35 @@ def test_a_law_agrees_where_the_colors_follow_those_around() -> None:
     assert law_agreement(even, mark_over(shape[0] > 0, 0.93, 0.6)) == UNDECIDED
     assert law_agreement(even, mark_over(shape[0] > 0, OPAQUE + 0.01, 0.6)) == UNDECIDED
     assert law_agreement(even, mark_over(shape[0] > 2, 0.5, 0.6)) == UNDECIDED
+
+
+def test_an_outline_costs_more_the_more_the_mark_gains() -> None:
+    mark = mark_over(letters()[0] > 0.5, 0.5, 1.0)
+    assert strict_length(replace(mark, gain=-1.0)) == LENGTH
+    gains = [each * outline_length(mark) for each in (5.0, 10.0)]
+    lengths = [strict_length(replace(mark, gain=gain)) - LENGTH for gain in gains]
+    assert lengths[0] > 0
+    assert lengths[1] == pytest.approx(2 * lengths[0])
+
+
+def test_a_stricter_outline_never_encloses_more_than_it_gains() -> None:
+    shape = letters()
+    frames = marked(grass(), shape, 0.5, WHITE)
+    evidence, allowed = Evidence(frames, torch.ones(SIZE)), box_around(shape)[0, 0]
+    loose = mark_at(evidence, 0.5, torch.ones(3), allowed, 120)
+    strict = mark_at(evidence, 0.5, torch.ones(3), allowed, 120, strict_length(loose))
+    assert outline_length(strict) <= outline_length(loose)
+    # The gain does not depend on the length, so both can be compared.
+    assert 0.8 * loose.gain < strict.gain <= loose.gain + 1
+    assert float((strict.matte[0] > 0)[shape[0, 0] > 0.9].float().mean()) > 0.9
+
+
+@pytest.mark.parametrize("softness", SOFTNESSES)
+def test_the_outline_is_as_soft_as_the_picture_shows(softness: float) -> None:
+    chosen = letters()[0] > 0.5
+    frames = marked(scenes(1), soft_outline(chosen, softness)[None], 0.6, WHITE)
+    assert likely_softness(frames, mark_over(chosen, 0.6, 1.0)) == softness
+    assert torch.equal(soft_outline(chosen, 0.0), chosen.float())
 
 
 def test_a_mark_is_fitted_where_it_is_alone() -> None:
