@@ -17,12 +17,14 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 from pipeline.bench.clips import RATE, KnownClip, layer_frames, width_of
 from pipeline.bench.measure import clip_of, psnr
+from pipeline.runtime.run_record import read_json
 from stages.errors import UnlayerError
 from stages.media.clip import ClipInfo, Frames
 from stages.media.formats import LayerFormat
@@ -32,13 +34,30 @@ from stages.media.write import LayerWriter
 TASKS = ("transition", "segment", "dehaze", "watermark", "transparency")
 ABOUT = "about.json"
 
+LEAST_HEIGHT = 16
+"""Rows of the smallest clip that still shows its scenes."""
+
 
 def make(folder: Path, tasks: Sequence[str], height: int, frames: int) -> None:
-    """Write the clip and the true layers of each task. height: in pixels; the width is 16:9."""
+    """Write the clip and the true layers of each task.
+
+    height: in pixels, at least :data:`LEAST_HEIGHT`; the width is 16:9. Raises UnlayerError for
+    less, for fewer frames than a task needs, and where the folder is not writable.
+    """
+    if height < LEAST_HEIGHT:
+        raise UnlayerError(f"--height {height}: a clip has at least {LEAST_HEIGHT} rows")
+    if frames < 1:
+        raise UnlayerError(f"--frames {frames}: a clip has at least 1 frame")
+    for task in tasks:
+        if frames < clip_of(task).least_frames:
+            raise UnlayerError(f"--frames {frames}: {clip_of(task).reason}")
     for task in tasks:
         clip: KnownClip = clip_of(task).make(height, frames)
         place = folder / task
-        (place / "truth").mkdir(parents=True, exist_ok=True)
+        try:
+            (place / "truth").mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UnlayerError(f"{place}: cannot be made ({error.strerror})") from None
         clip.write(place / "input")
         first, last = clip.judged
         names = sorted(clip.truth(first))
@@ -65,15 +84,21 @@ def score(folder: Path, yours: Path) -> list[tuple[str, str, float, float]]:
     """Return task, layer, and the PSNR in dB of a plain method and of yours, for what is there.
 
     A layer may hold the judged frames alone, or all frames of the clip. Raises UnlayerError for a
-    layer of another size or length.
+    layer of another size or length, and where there are no clips or no layers.
     """
     rows = []
-    for about_path in sorted(folder.glob(f"*/{ABOUT}")):
-        about = json.loads(about_path.read_text())
+    abouts = sorted(folder.glob(f"*/{ABOUT}"))
+    if not abouts:
+        raise UnlayerError(f"{folder}: holds no clips of this benchmark; write them with make")
+    for about_path in abouts:
+        about = _about(about_path)
         clip: KnownClip = clip_of(about["task"]).make(about["height"], about["frames"])
         first, last = clip.judged
-        for name in about["layers"]:
-            found = sorted((yours / about["task"]).glob(f"{name}*"))
+        for name in clip.truth(first):
+            # A folder of pictures has no suffix.
+            found = sorted(
+                path for path in (yours / about["task"]).glob(f"{name}*") if path.stem == name
+            )
             if not found:
                 continue
             pictures = list(layer_frames(open_clip(found[:1], interlaced="keep").blocks()))
@@ -89,7 +114,23 @@ def score(folder: Path, yours: Path) -> list[tuple[str, str, float, float]]:
             plain = [psnr(clip.baseline(index)[name], truth) for truth, index in pairs]
             own = [psnr(mine, truth) for mine, (truth, _) in zip(pictures, pairs, strict=True)]
             rows.append((about["task"], name, float(np.mean(plain)), float(np.mean(own))))
+    if not rows:
+        raise UnlayerError(
+            f"{yours}: holds no layer that is judged; {ABOUT} beside each clip names them"
+        )
     return rows
+
+
+def _about(path: Path) -> dict[str, Any]:
+    """Return what :func:`make` wrote about a clip. Raises UnlayerError where it is damaged."""
+    about = read_json(path)
+    if (
+        about is None
+        or about.get("task") not in TASKS
+        or not all(isinstance(about.get(key), int) for key in ("height", "frames"))
+    ):
+        raise UnlayerError(f"{path}: is damaged; write the clips again with make")
+    return about
 
 
 def main(words: Sequence[str]) -> int:
@@ -105,10 +146,10 @@ def main(words: Sequence[str]) -> int:
     judge.add_argument("folder", type=Path)
     judge.add_argument("yours", type=Path)
     asked = parser.parse_args(words)
-    if asked.verb == "make":
-        make(asked.folder, asked.tasks, asked.height, asked.frames)
-        return 0
     try:
+        if asked.verb == "make":
+            make(asked.folder, asked.tasks, asked.height, asked.frames)
+            return 0
         rows = score(asked.folder, asked.yours)
     except UnlayerError as error:
         print(error, file=sys.stderr)

@@ -42,3 +42,41 @@ def test_layers_of_another_length_are_refused(
     shutil.copy(tmp_path / "other/dehaze/input.mkv", yours / "scene-001.mkv")
     assert main(["score", str(clips), str(tmp_path / "yours")]) == 1
     assert "has 5 frames" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("make", "clips", "--height", "0"), "--height 0"),
+        (("make", "clips", "--frames", "1"), "--frames 1"),
+        (("make", "clips", "--frames", "-1", "--tasks", "dehaze"), "at least 1 frame"),
+        (("make", "a-file", "--tasks", "dehaze", *SMALL), "cannot be made"),
+        (("score", "nowhere", "yours"), "holds no clips"),
+        (("score", "made", "nowhere"), "holds no layer"),
+        (("score", "damaged", "yours"), "is damaged"),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_one_line(
+    words: tuple[str, ...],
+    said: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("a-file").touch()
+    assert main(["make", "made", "--tasks", "dehaze", *SMALL]) == 0
+    Path("damaged/dehaze").mkdir(parents=True)
+    Path("damaged/dehaze/about.json").write_text('{"task": "dehaze"')
+    assert main(words) == 1
+    error = capsys.readouterr().err
+    assert said in error and error.count("\n") == 1
+
+
+def test_only_a_layer_of_the_same_name_is_judged(tmp_path: Path) -> None:
+    clips, yours = tmp_path / "clips", tmp_path / "yours/dehaze"
+    assert main(["make", str(clips), "--tasks", "dehaze", *SMALL]) == 0
+    yours.mkdir(parents=True)
+    (yours / "clear-notes.txt").write_text("what was tried")
+    shutil.copy(clips / "dehaze/truth/clear.mkv", yours)
+    assert [row[3] for row in score(clips, yours.parent)] == [60.0]
