@@ -170,6 +170,8 @@ def separate(frames: Tensor, facts: SegmentSurvey, context: SeparationContext) -
         if context.most_things != 1:
             layers["things"], occlusions = divided(matte, small, motion, context)
             layers["matte"] = matte = matte * (layers["things"] > 0)
+        # Without a foreground a frame hides nothing, and its background is the frame itself.
+        missing = missing & (matte.amax((1, 2, 3), keepdim=True) > 0)
         layers = settle(frames, layers, facts)
     report = {
         "reconstruction_psnr": _reconstruction_psnr(frames, layers),
