@@ -33,14 +33,17 @@ _UNITS = {"M": 2**20, "G": 2**30, "T": 2**40}
 
 
 def parse_text(word: str) -> str:
-    """Return a word that is not empty."""
-    if not word:
+    """Return a word that holds more than spaces."""
+    if not word.strip():
         raise argparse.ArgumentTypeError("is empty; write a value, or leave the option out")
     return word
 
 
 def parse_path(word: str) -> Path:
-    """Return a path. An empty word is refused, as it would mean the current folder."""
+    """Return a path. An empty word is refused, as it would mean the current folder.
+
+    A name of nothing but spaces is written with its folder: ``./ ``.
+    """
     return Path(parse_text(word))
 
 

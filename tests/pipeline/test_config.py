@@ -102,6 +102,7 @@ def test_batch_takes_one_too() -> None:
         ("transition = [48, 71, 80]", "transition: '48' is not FIRST:LAST"),
         ("transition = [48.0, 71.5]", "transition: '48' is not FIRST:LAST"),
         ('hint = ""', "hint: is empty"),
+        ('task = " "', "task: is empty"),
         ('out = ""', "out: is empty"),
         ("max_memory = 2e5", "max_memory: '200000' is not an amount of memory"),
         ("transition = [[9, 3]]", "transition: '9:3' is not FIRST:LAST"),
