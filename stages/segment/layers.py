@@ -181,7 +181,9 @@ def separate(frames: Tensor, facts: SegmentSurvey, context: SeparationContext) -
         **background_shares(layers["matte"], missing),
     }
     hinted = hinted_side(context)
-    about = matte_notes(layers["matte"], moving=motion is not None, hinted=hinted)
+    # Things are told apart by their motion alone, so a clip at rest lacks what moves, too.
+    by_motion = motion is not None or context.most_things == 0
+    about = matte_notes(layers["matte"], moving=by_motion, hinted=hinted)
     notes = (*box_notes(marked, len(frames)), *about)
     return Separation(
         layers, report=report, seconds=dict(seconds), notes=notes, occlusions=occlusions

@@ -131,6 +131,7 @@ def test_a_clip_that_stands_still_has_no_foreground_unless_it_is_marked() -> Non
     whole = run(still, "--layers", "auto")
     assert names(whole, "foreground") == []
     assert np.array_equal(read_clip(Path("out", "background.mkv")), still)
+    assert "nothing that moves against the camera was found" in whole["warnings"][0]
     # The input is left as it is, so nothing of it was hidden or made up.
     assert (whole["report"]["untouched"], whole["report"]["background_unseen"]) == (1.0, 0.0)
     whole = run(still, "--layers", "auto", "--hint", "box:58,28,30,30", out="marked")
