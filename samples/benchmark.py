@@ -1,4 +1,4 @@
-"""Hold any method against Unlayer: write clips with known layers, and judge layers of your own.
+"""Compare any method with Unlayer: write clips with known layers, and judge layers of your own.
 
     python -m samples.benchmark make clips
     python -m samples.benchmark score clips yours
@@ -64,8 +64,9 @@ def make(folder: Path, tasks: Sequence[str], height: int, frames: int) -> None:
 def score(folder: Path, yours: Path) -> list[tuple[str, str, float, float]]:
     """Return task, layer, and the PSNR in dB of a plain method and of yours, for what is there.
 
+    folder: what :func:`make` wrote. yours: the layers of your method, in a folder for each task.
     A layer may hold the judged frames alone, or all frames of the clip. Raises UnlayerError for a
-    layer of another size or length.
+    layer of another size or length, and where no layer is found.
     """
     rows = []
     for about_path in sorted(folder.glob(f"*/{ABOUT}")):
@@ -89,6 +90,8 @@ def score(folder: Path, yours: Path) -> list[tuple[str, str, float, float]]:
             plain = [psnr(clip.baseline(index)[name], truth) for truth, index in pairs]
             own = [psnr(mine, truth) for mine, (truth, _) in zip(pictures, pairs, strict=True)]
             rows.append((about["task"], name, float(np.mean(plain)), float(np.mean(own))))
+    if not rows:
+        raise UnlayerError(f"{yours}: holds none of the layers that {folder}/*/{ABOUT} names")
     return rows
 
 

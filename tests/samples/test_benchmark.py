@@ -31,6 +31,13 @@ def test_layers_are_judged_by_the_truth(tmp_path: Path, capsys: pytest.CaptureFi
     assert all(plain < 45 for _, _, plain, _ in scenes)
 
 
+def test_a_folder_without_layers_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["score", str(tmp_path / "clips"), str(tmp_path / "yours")]) == 1
+    assert "holds none of the layers" in capsys.readouterr().err
+
+
 def test_layers_of_another_length_are_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
