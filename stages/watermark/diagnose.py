@@ -25,7 +25,7 @@ from stages.watermark.pictures import (
     shrunk_to,
     spread_indices,
 )
-from stages.watermark.search import SHARED_GAIN, find_mark, outline_length
+from stages.watermark.search import SHARED_GAIN, find_mark, outline_length, shared_gain
 
 DOUBTFUL_GAIN = 9.0
 """Nats per outline pixel above which a mark may be there. Scenes without one have at most so many,
@@ -70,11 +70,15 @@ def diagnose(sample: ClipSample) -> Diagnosis:
     if mark is None:
         account = "nothing stays in place while the picture changes"
         return Diagnosis("mark", NOT_THERE, account, {"independent_frames": round(count, 2)})
-    return _found(mark, shrunk_to(frames, pixels), sample)
+    limit = shared_gain(small, weight, mark, separate=sample.unordered)
+    return _found(mark, shrunk_to(frames, pixels), sample, limit)
 
 
-def _found(mark: Mark, frames: Tensor, sample: ClipSample) -> Diagnosis:
-    """Return the diagnosis of a mark that the search found in ``frames`` ``(S, 3, h, w)``."""
+def _found(mark: Mark, frames: Tensor, sample: ClipSample, limit: float) -> Diagnosis:
+    """Return the diagnosis of a mark that the search found in ``frames`` ``(S, 3, h, w)``.
+
+    limit: nats per outline pixel above which the mark is there.
+    """
     gain = mark.gain / max(1, outline_length(mark))
     chosen = mark.matte[0] > 0
     down, across = (full / here for full, here in zip(sample.size, chosen.shape, strict=True))
@@ -96,7 +100,7 @@ def _found(mark: Mark, frames: Tensor, sample: ClipSample) -> Diagnosis:
         when = f", seen in frames {first} to {last}"
     x, y, width, height = box_of(chosen, (down, across))
     account = f"{width}x{height} pixels at {x},{y}, {100 * mark.opacity:.0f} % opaque{when}"
-    return Diagnosis("mark", verdict_of(gain, DOUBTFUL_GAIN, SHARED_GAIN), account, evidence)
+    return Diagnosis("mark", verdict_of(gain, DOUBTFUL_GAIN, limit), account, evidence)
 
 
 def explained_contrast(frame: Tensor, mark: Mark) -> float:

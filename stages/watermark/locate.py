@@ -56,6 +56,7 @@ def locate_mark(
         resized_map(weight[area], scale),
         turns=effort.turns,
         progress=lambda done: context.progress(0.5 * done, "searching the mark"),
+        separate=context.unordered,
     )
     if first is None:
         return None

@@ -24,12 +24,14 @@ from stages.watermark.fit import OPAQUE, SOFTNESSES, likely_softness, soft_outli
 from stages.watermark.locate import locate_mark
 from stages.watermark.pictures import distinct
 from stages.watermark.search import (
+    SEPARATE_GAIN,
     SHARED_GAIN,
     UNDECIDED,
     find_mark,
     law_agreement,
     mark_at,
     outline_length,
+    shared_gain,
     strict_length,
 )
 from stages.watermark.texture import whitening
@@ -80,6 +82,27 @@ def test_a_shared_mark_gains_far_more_than_scenes_without_one() -> None:
     assert found.gain > 2 * SHARED_GAIN * rim
     assert found.opacity == pytest.approx(0.3, abs=0.03)
     assert find_mark(scenes(3), everywhere, everywhere, turns=40) is None
+
+
+@pytest.mark.parametrize("opacity", [0.2, 0.3])
+def test_a_faint_mark_on_separate_pictures_counts_if_every_picture_has_it(opacity: float) -> None:
+    shape, everywhere = (letters() > 0.5).float(), torch.ones(SIZE)
+    pictures = marked(scenes(3), shape, opacity, WHITE)
+    found = find_mark(pictures, everywhere, everywhere, turns=40, least_gain=0.0)
+    assert found is not None
+    gain = found.gain / outline_length(found)
+    assert gain > SEPARATE_GAIN
+    assert shared_gain(pictures, everywhere, found, separate=True) == SEPARATE_GAIN
+    assert shared_gain(pictures, everywhere, found, separate=False) == SHARED_GAIN
+    # A picture without the mark speaks against it.
+    other = torch.cat([pictures[:2], scenes(3)[2:]])
+    assert shared_gain(other, everywhere, found, separate=True) == SHARED_GAIN
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_separate_scenes_without_a_mark_have_none(seed: int) -> None:
+    pictures, everywhere = scenes(3 + seed)[seed:], torch.ones(SIZE)
+    assert find_mark(pictures, everywhere, everywhere, turns=40, separate=True) is None
 
 
 def test_a_copy_of_a_picture_is_no_further_one() -> None:
