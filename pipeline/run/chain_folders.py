@@ -123,8 +123,10 @@ def _inputs_of(chain: Path, step: Mapping[str, Any]) -> list[Path]:
     """
     names = step.get("input")
     # Each is a folder's name and a file's name.
-    if not isinstance(names, list) or not all(
-        isinstance(name, str) and all(map(flat_name, name.split("/"))) for name in names
+    if (
+        not isinstance(names, list)
+        or not names
+        or not all(isinstance(name, str) and all(map(flat_name, name.split("/"))) for name in names)
     ):
         raise _damaged(chain)
     return [chain / name for name in names]

@@ -65,7 +65,7 @@ def test_a_finished_chain_gets_the_timelines_it_lacks(
     assert Path("out", step, "timeline.edl").read_text() == first
 
 
-@pytest.mark.parametrize("names", [None, 3, [7], ["../in.mp4"]], ids=str)
+@pytest.mark.parametrize("names", [None, 3, [], [7], ["../in.mp4"]], ids=str)
 def test_a_damaged_manifest_is_one_clear_error(
     names: object, mixed_clip: Callable[..., Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
