@@ -1,4 +1,4 @@
-"""Hold any method against Unlayer: write clips with known layers, and judge layers of your own.
+"""Compare any method with Unlayer: write clips with known layers, and judge layers of your own.
 
     python -m samples.benchmark make clips
     python -m samples.benchmark score clips yours
@@ -83,14 +83,12 @@ def make(folder: Path, tasks: Sequence[str], height: int, frames: int) -> None:
 def score(folder: Path, yours: Path) -> list[tuple[str, str, float, float]]:
     """Return task, layer, and the PSNR in dB of a plain method and of yours, for what is there.
 
+    folder: what :func:`make` wrote. yours: the layers of your method, in a folder for each task.
     A layer may hold the judged frames alone, or all frames of the clip. Raises UnlayerError for a
-    layer of another size or length, and where there are no clips or no layers.
+    layer of another size or length, for a damaged :data:`ABOUT`, and where no layer is found.
     """
     rows = []
-    abouts = sorted(folder.glob(f"*/{ABOUT}"))
-    if not abouts:
-        raise UnlayerError(f"{folder}: holds no clips of this benchmark; write them with make")
-    for about_path in abouts:
+    for about_path in sorted(folder.glob(f"*/{ABOUT}")):
         about = _about(about_path)
         clip: KnownClip = clip_of(about["task"]).make(about["height"], about["frames"])
         first, last = clip.judged
@@ -115,9 +113,7 @@ def score(folder: Path, yours: Path) -> list[tuple[str, str, float, float]]:
             own = [psnr(mine, truth) for mine, (truth, _) in zip(pictures, pairs, strict=True)]
             rows.append((about["task"], name, float(np.mean(plain)), float(np.mean(own))))
     if not rows:
-        raise UnlayerError(
-            f"{yours}: holds no layer that is judged; {ABOUT} beside each clip names them"
-        )
+        raise UnlayerError(f"{yours}: holds none of the layers that {folder}/*/{ABOUT} names")
     return rows
 
 

@@ -6,18 +6,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 LEAST_VOTES = 30
-"""Pixels that have to speak for an order, over all frames."""
+"""Votes from which an order counts as seen. Each pair of frames that is compared has a vote for
+every pixel in which the two things meet."""
 LEAST_MAJORITY = 0.65
-"""Part of them that has to agree."""
+"""Least part of the votes that has to agree, 0.5 to 1."""
 
 
 @dataclass(frozen=True)
 class Occlusion:
     """Hold what speaks for the order of two things.
 
-    one, other: their numbers, the lower one first. one_votes, other_votes: the pixels in which
-    that one was seen to hide the other. one_lowest, other_lowest: the sum over ``frames`` of the
-    row of the thing's lowest pixel, as a part of the picture's height.
+    one, other: their numbers, the lower one first.
+    one_votes, other_votes: in how many pixels that one was seen to hide the other.
+    one_lowest, other_lowest: the row of the thing's lowest pixel, as a part of the picture's
+        height, summed over all frames that show both.
+    frames: how many frames show both.
     """
 
     one: int
@@ -88,7 +91,10 @@ def front_to_back(numbers: Sequence[int], evidence: Sequence[Occlusion]) -> list
 def _hidden(
     number: int, others: Sequence[int], evidence: Sequence[Occlusion]
 ) -> tuple[int, int, int]:
-    """Return how many of ``others`` are seen, and are thought, to be in front; and the number."""
+    """Return how much speaks against a thing being in front of ``others``, for sorting.
+
+    That is how many were seen to hide it, how many were seen or are guessed to, and its number.
+    """
     behind = [
         each
         for each in evidence

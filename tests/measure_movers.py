@@ -62,7 +62,7 @@ def found(frames: Tensor) -> tuple[Tensor, int]:
     odds = matte_odds(small, motion, facts, context, {})
     odds = resize(odds[:, None], (work.shape[-2], work.shape[-1]))[:, 0]
     if motion is None:
-        return cut(work, odds, SURE_STILL), 1
+        return cut(work, odds, SURE_STILL), 0
     sure = SURE_MOVING if facts.plate is None else SURE_STILL
     matte = cut(work, local_vote(work, odds), sure)
     size = (small.shape[-2], small.shape[-1])

@@ -26,7 +26,7 @@ STORIES = ("through", "through", "stops", "enters", "leaves", "tiny")
 """What an object does: it stays in the picture and moves, or does that and something more."""
 FREE_TRIES = 40
 """Drawn windows of a clip among which one without an object is looked for."""
-EDGE_PIXELS = 2
+EDGE_PIXELS = 1
 """Pixels that are taken off a mask's edge, at the footage's size: there lies the old background."""
 LEAST_OBJECT, MOST_OBJECT = 0.25, 0.55
 """Height of an object as a part of the picture's."""
@@ -238,7 +238,7 @@ def _mover(
             [[across, 0, place[0] - across * center[0]], [0, scale, place[1] - scale * center[1]]],
             np.float64,
         )
-        alpha = cv2.erode(masks[at], np.ones((3, 3), np.uint8), iterations=EDGE_PIXELS // 2)
+        alpha = cv2.erode(masks[at], np.ones((3, 3), np.uint8), iterations=EDGE_PIXELS)
         # Shrink by areas first, as warping alone would alias.
         alphas.append(_placed(alpha.astype(np.float32), matrix, scale))
         colors.append(_placed(cutouts[at], matrix, scale))

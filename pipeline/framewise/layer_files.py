@@ -165,6 +165,11 @@ class LayerFiles:
         return {name: torch.cat([faded[name], pixels[count:]]) for name, pixels in layers.items()}
 
     def _write(self, frames: Frames, layers: Mapping[str, Tensor], shared: frozenset[str]) -> None:
+        """Write the final layers of the next frames, and keep small copies for the sheet.
+
+        layers: by name, ``(T, C, H, W)`` in [0, 1]. shared: the names of those layers that are the
+        same in all frames.
+        """
         self._add_to_sheet(INPUT, frames, frames.pixels)
         if self.job.clip.info.is_picture:
             for output in self.recipe.outputs:

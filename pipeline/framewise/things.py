@@ -62,7 +62,12 @@ class FoundThings:
         return {number: rank for rank, number in enumerate(ordered, 1)}
 
     def _evidence_of_all(self) -> list[Occlusion]:
-        return summed(self._evidence)
+        """Return the evidence of all windows about things that have layers.
+
+        A thing of a few pixels may be lost where the windows' layers are enlarged.
+        """
+        there = set(self.numbers)
+        return [each for each in summed(self._evidence) if {each.one, each.other} <= there]
 
     def figures(self, role: str) -> Mapping[str, object]:
         """Return what the manifest says: how many things there are, and the order of each pair.
@@ -91,9 +96,9 @@ class FoundThings:
         found = []
         count = len(self.numbers)
         if self.asked and count < self.asked:
-            things = "1 thing that moves by itself was" if count == 1 else f"{count} things that "
-            if count != 1:
-                things += "move differently were"
+            things = f"{count} things that move differently were"
+            if count == 1:
+                things = "1 thing that moves by itself was"
             found.append(f"--layers {self.asked}: only {things} found")
         ranks = self.ranks()
         anywhere = set().union(*self._seen.values()) if self._seen else set()

@@ -104,14 +104,18 @@ def encode_preview(
 
 
 def _sound_of(clip: Clip, spans: Sequence[Span]) -> AudioSpan | None:
-    """Return the audio that goes with the frames of a clip; none where they are not in one piece.
+    """Return the audio that goes with the frames of a clip, or None.
 
+    There is none where the frames are not in one piece, or the clip ends before them.
     spans: frames of the clip, at most :data:`pipeline.report.tracks.LONGEST`.
     """
     if len(spans) != 1 or not clip.info.audio_streams:
         return None
     ((first, last),) = spans
-    begin = next(iter(clip.blocks(first, first, SMALLEST))).times[0]
+    block = next(iter(clip.blocks(first, first, SMALLEST)), None)
+    if block is None:
+        return None
+    begin = block.times[0]
     return clip.audio(begin, begin + (last - first + 1) / clip.info.rate)
 
 

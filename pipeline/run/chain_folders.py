@@ -43,7 +43,7 @@ def missing_layers(chain: Path) -> list[str]:
     if not isinstance(layers, list) or not all(
         isinstance(layer, dict) and isinstance(layer.get("path"), str) for layer in layers
     ):
-        raise UnlayerError(f"{chain}: its {MANIFEST} is damaged; do it again with --overwrite")
+        raise _damaged(chain)
     return [layer["path"] for layer in layers if not (chain / layer["path"]).exists()]
 
 
@@ -108,8 +108,7 @@ def add_step_timelines(chain: Path, settings: Settings, info: ClipInfo) -> None:
             continue
         seen = info
         if number:
-            # The input of a later step is a layer: a folder's name and a file's name.
-            inputs = [chain / name for name in step["input"] if all(map(flat_name, _parts(name)))]
+            inputs = _inputs_of(chain, step)
             given = step_settings(settings, task, inputs, chain, first=False, last=True)
             seen = open_checked(given).info
         check_rate(settings.timeline, seen)
@@ -117,8 +116,24 @@ def add_step_timelines(chain: Path, settings: Settings, info: ClipInfo) -> None:
             add_timelines(run, settings.timeline, seen)
 
 
-def _parts(name: object) -> list[str]:
-    return str(name).split("/")
+def _inputs_of(chain: Path, step: Mapping[str, Any]) -> list[Path]:
+    """Return the files that a later step read, layers of the step before.
+
+    Raises UnlayerError where the manifest is damaged, so that it names no files inside the chain.
+    """
+    names = step.get("input")
+    # Each is a folder's name and a file's name.
+    if (
+        not isinstance(names, list)
+        or not names
+        or not all(isinstance(name, str) and all(map(flat_name, name.split("/"))) for name in names)
+    ):
+        raise _damaged(chain)
+    return [chain / name for name in names]
+
+
+def _damaged(chain: Path) -> UnlayerError:
+    return UnlayerError(f"{chain}: its {MANIFEST} is damaged; do it again with --overwrite")
 
 
 def remove_runs(places: Iterable[Path]) -> None:

@@ -262,6 +262,7 @@ class _MotionLevel:
         return resize_flow(flow, self.nodes).to(self.device) / self.per_pixel
 
     def _view_number(self, step: int) -> int:
+        """Return the number of the view of a step, which names the step's variant."""
         return step % len(self.views)
 
     def _evaluate(

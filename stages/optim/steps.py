@@ -162,9 +162,11 @@ class RepeatedSteps:
         self.graphs.run(self._key("move"), self.optimizer.step)
 
     def _key(self, half: str) -> Hashable:
+        """Return the name of one half of the step for the graphs; None to do it as usual."""
         return None if self.variant is None else (half, self.variant)
 
     def _losses_and_gradients(self, step: int) -> tuple[Losses, list[Tensor | None]]:
+        """Return the losses of a step, and each value's gradient; None if it has no part."""
         self.optimizer.zero_grad()
         losses = self.evaluate(step, self.weights)
         torch.autograd.backward(losses.total)

@@ -27,10 +27,10 @@ CLEARER = 0.02
 def occlusions(
     frames: Tensor, matte: Tensor, labels: Labels, numbers: Sequence[int], motion: WindowMotion
 ) -> tuple[Occlusion, ...]:
-    """Return the evidence about each pair of things that occur in the same frames.
+    """Return the evidence about each pair of things that are seen together in some frame.
 
     frames: ``(T, 3, h, w)`` in [0, 1]. matte: ``(T, h, w)`` of bool. labels: ``(T, h, w)``.
-    motion: of frames of this size.
+    numbers: of the things, in rising order. motion: of frames of this size.
     """
     masks = {number: matte & torch.from_numpy(labels == number) for number in numbers}
     moves = {number: _moves(masks[number], motion) for number in numbers}
@@ -50,7 +50,8 @@ def occlusions(
                     if 0 <= t + way * gap < len(frames):
                         votes = _votes(frames, masks, moves, (one, other), t, way * gap)
                         evidence = evidence.plus(Occlusion(one, other, *votes))
-        found.append(evidence)
+        if evidence.frames:
+            found.append(evidence)
     return tuple(found)
 
 
@@ -75,7 +76,12 @@ def _votes(
     at: int,
     step: int,
 ) -> tuple[float, float]:
-    """Return the pixels of frame ``at + step`` in which each of the pair hides the other."""
+    """Return in how many pixels of frame ``at + step`` each of the pair hides the other.
+
+    frames: ``(T, 3, h, w)`` in [0, 1]. masks: of each thing, ``(T, h, w)`` of bool.
+    moves: of each thing, ``(T - 1, 2)``. at: the frame from which both are moved on by ``step``.
+    Returns no votes, 0 for both, where a motion is not known or the two do not meet.
+    """
     expected, errors = [], []
     for number in pair:
         between = moves[number][min(at, at + step) : max(at, at + step)]

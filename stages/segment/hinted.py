@@ -28,7 +28,7 @@ LEAST_IN_BOX = 0.05
 """Least part of a box around a thing that the thing fills.
 
 On 56 frames of DAVIS, boxes around the thing were filled to 0.12 or more by what was cut out of
-them. Of boxes that lie inside the thing, 95 of 100 had nothing or less than 0.04 cut out.
+them. Of 51 boxes that lie inside the thing, 48 had less than 0.05 cut out, most of them nothing.
 """
 DRAWN = 0.5  # level above which a pixel of a hint is marked
 

@@ -49,6 +49,9 @@ COLORS = 8  # bins of L, a and b each
 NEAR, LIKE_MOTION = 5.0, 1.0
 """Spread in pixels of a point's neighbourhood, and of the motion of pixels that join it."""
 MOST_NEAR = 300  # points of a thing, in one frame, that support its pixels
+MOST_CANDIDATES = 64
+"""Most candidates for things in a window, which bounds memory: each one needs a number for every
+pixel and frame. The ones with the most points are kept."""
 KNOWN = 1e-3  # least support by points of a pixel that is not filled in from its neighbours
 SMOOTHING = 2  # radius in pixels of the squares over which a pixel's support is averaged
 
@@ -119,7 +122,7 @@ def find_things(
     points = follow_points(matte, motion)
     cells = _color_cells(frames)
     groups = [_described(members, points, cells, before) for members in grouped(points)]
-    parts = _joined(groups)
+    parts = _largest(_joined(groups), groups)
     supports = _Support(matte, motion, points, [[groups[i] for i in part] for part in parts])
     kept = supports.large_enough()
     if not kept:
@@ -152,6 +155,11 @@ def _undivided(matte: Tensor, before: Tensor | None, known: int, most: int) -> T
 def _described(
     members: NDArray[np.int64], points: Points, cells: Labels, before: Tensor | None
 ) -> Group:
+    """Return the group of some points.
+
+    members: their indices. cells: the number of every pixel's colour, ``(T, h, w)``.
+    before: see :func:`find_things`; each point votes for the number at its place.
+    """
     places, seen = points.places[members], points.seen[members]
     count = seen.shape[1]
     centers, moves = np.full((count, 2), np.nan), np.full((count - 1, 2), np.nan)
@@ -187,7 +195,7 @@ def _color_cells(frames: Tensor) -> Labels:
 def _joined(groups: Sequence[Group]) -> list[list[int]]:
     """Return which groups are one thing, as lists of their indices."""
     part = list(range(len(groups)))
-    apart = [pair for pair in combinations(part, 2) if _differ(*(groups[i] for i in pair))]
+    apart = {pair for pair in combinations(part, 2) if _differ(*(groups[i] for i in pair))}
     links = []
     for one, other in combinations(range(len(groups)), 2):
         if (one, other) not in apart:
@@ -204,7 +212,20 @@ def _joined(groups: Sequence[Group]) -> list[list[int]]:
     return [[i for i in range(len(groups)) if part[i] == name] for name in dict.fromkeys(part)]
 
 
+def _largest(parts: list[list[int]], groups: Sequence[Group]) -> list[list[int]]:
+    """Return the :data:`MOST_CANDIDATES` parts with the most points, in their order.
+
+    parts: lists of indices of ``groups``.
+    """
+    if len(parts) <= MOST_CANDIDATES:
+        return parts
+    sizes = np.array([sum(int(groups[i].counts.sum()) for i in part) for part in parts])
+    chosen = np.sort(np.argsort(-sizes, kind="stable")[:MOST_CANDIDATES])
+    return [parts[at] for at in chosen]
+
+
 def _common(one: Group, other: Group) -> NDArray[np.bool_]:
+    """Return the frames in which both groups are seen, ``(T,)``."""
     return (one.counts > 0) & (other.counts > 0)
 
 
@@ -225,7 +246,12 @@ def _differ(one: Group, other: Group) -> bool:
 
 
 def _likeness(one: Group, other: Group) -> float:
-    """Return how sure it is that two groups that do not differ are one thing; 0 if they are not."""
+    """Return how sure it is that two groups that do not differ are one thing; 0 if they are not.
+
+    3 stands for the same number in the window before, and 2 for groups that lie close to each
+    other in the same frames. Of groups one after the other it is the part of their colours that
+    they have in common, up to 1.
+    """
     if one.given and one.given == other.given:
         return 3.0
     larger = max(one.size, other.size)
@@ -279,7 +305,9 @@ def _new_numbers(given: Sequence[int], known: int) -> list[int]:
 class _Support:
     """Find the thing that every pixel belongs to.
 
-    matte: ``(T, h, w)`` of bool. things: the groups of each thing.
+    matte: ``(T, h, w)`` of bool. motion, points: of frames of this size. things: the groups of
+    each candidate for a thing. shares: how much each of them supports every pixel, from 0 on,
+    ``(T, N, h, w)``.
     """
 
     def __init__(
@@ -312,7 +340,8 @@ class _Support:
                 unlike = torch.cdist(moves, own) / LIKE_MOTION
                 support = torch.exp(-(far**2 + unlike**2) / 2).sum(1)
                 self.shares[t, number, rows, columns] = support
-        self.shares = torch.cat([box(each[None], SMOOTHING) for each in self.shares])
+        for each in self.shares:  # in place, as a copy of all would double the memory
+            each.copy_(box(each[None], SMOOTHING)[0])
 
     def large_enough(self) -> list[int]:
         """Return the things that are seen long enough and large enough, the largest one first."""
@@ -336,7 +365,7 @@ class _Support:
     def labels(self, kept: Sequence[int], numbers: Sequence[int]) -> Labels:
         """Return the number of the thing of every pixel, ``(T, h, w)``.
 
-        kept: the things that count. numbers: of these.
+        kept: the indices of the things that count. numbers: one for each of these.
         """
         shares = self.shares[:, list(kept)]
         named = np.array(numbers, np.int32)[shares.argmax(1).numpy()]

@@ -31,6 +31,13 @@ def test_layers_are_judged_by_the_truth(tmp_path: Path, capsys: pytest.CaptureFi
     assert all(plain < 45 for _, _, plain, _ in scenes)
 
 
+def test_a_folder_without_layers_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["score", str(tmp_path / "clips"), str(tmp_path / "yours")]) == 1
+    assert "holds none of the layers" in capsys.readouterr().err
+
+
 def test_layers_of_another_length_are_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -51,8 +58,7 @@ def test_layers_of_another_length_are_refused(
         (("make", "clips", "--frames", "1"), "--frames 1"),
         (("make", "clips", "--frames", "-1", "--tasks", "dehaze"), "at least 1 frame"),
         (("make", "a-file", "--tasks", "dehaze", *SMALL), "cannot be made"),
-        (("score", "nowhere", "yours"), "holds no clips"),
-        (("score", "made", "nowhere"), "holds no layer"),
+        (("score", "made", "nowhere"), "holds none of the layers"),
         (("score", "damaged", "yours"), "is damaged"),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,9 @@ from report_pages import Page, film, page_of, run
 from pipeline.cli.main import main
 from pipeline.report.facts import RunFacts, read_facts
 from pipeline.report.index import write_index
+from pipeline.report.media import encode_preview
 from pipeline.report.shots import shot_rows, shots_of, time_code
+from stages.media.read import open_clip
 
 pytestmark = pytest.mark.usefixtures("quick")
 
@@ -145,6 +148,15 @@ def test_players_have_the_sound(words: tuple[str, ...]) -> None:
     source.unlink()
     assert main(["report", "out", "--quiet"]) == 0
     assert len([each for each in page_of(made).all("button") if "data-listen" in each]) == 3
+
+
+def test_a_clip_with_sound_that_ends_too_early_is_as_one_without() -> None:
+    # ValueError is what the report expects of a damaged layer.
+    for source in (with_tone("loud.mp4"), film()):
+        with pytest.raises(ValueError, match="no frame was written"):
+            encode_preview(
+                open_clip([source]), [(100, 110)], Path("preview"), (40, 56), until=math.inf
+            )
 
 
 def test_players_without_sound_have_no_such_button() -> None:

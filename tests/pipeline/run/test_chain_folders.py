@@ -65,6 +65,21 @@ def test_a_finished_chain_gets_the_timelines_it_lacks(
     assert Path("out", step, "timeline.edl").read_text() == first
 
 
+@pytest.mark.parametrize("names", [None, 3, [], [7], ["../in.mp4"]], ids=str)
+def test_a_damaged_manifest_is_one_clear_error(
+    names: object, mixed_clip: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = mixed_clip(), *TWO
+    run(*words)
+    whole = manifest()
+    whole["steps"][1]["input"] = names
+    Path("out/manifest.json").write_text(json.dumps(whole))
+    capsys.readouterr()
+    run(*words, "--timeline", "csv", status=1)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "out: its manifest.json is damaged; do it again with --overwrite" in line
+
+
 def test_a_single_task_that_replaces_a_chain_leaves_no_step(
     mixed_clip: Callable[..., Path],
 ) -> None:
