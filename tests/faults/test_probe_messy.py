@@ -1,6 +1,6 @@
-"""``probe`` answers on every messy file of ``../shared/data`` within a minute.
+"""``probe`` answers on every messy file of ``../shared/data``, with facts or one line.
 
-It prints facts or one line.
+It looks for transitions within a minute, and for all things within three.
 """
 
 from __future__ import annotations
