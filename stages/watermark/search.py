@@ -88,8 +88,10 @@ def find_mark(
     for number, (opacity, color) in enumerate(hypotheses):
         tried.append(attempt(evidence, opacity, pictures.new_tensor(color), allowed, turns))
         progress(number / len(hypotheses))
+    least = 0.0 if alone else SEPARATE_GAIN
     settled = []
-    for best in sorted(tried, key=lambda mark: -mark.gain)[:SETTLED]:
+    tried.sort(key=lambda mark: (is_clear(mark, least), mark.gain), reverse=True)
+    for best in tried[:SETTLED]:
         for _ in range(ROUNDS):
             line = opacity_and_color(pictures, best.matte[0] > 0)
             if line is None:
@@ -100,7 +102,7 @@ def find_mark(
     def worth(mark: Mark) -> float:
         return mark.gain * (law_agreement(pictures, mark) if alone else 1.0)
 
-    mark = max(settled, key=lambda mark: (worth(mark), mark.gain))
+    mark = max(settled, key=lambda mark: (is_clear(mark, least), worth(mark), mark.gain))
     # What gains no more than the picture's own content around the box is not taken off.
     if mark.gain <= 0 or not bool((mark.matte > 0).any()):
         return None
@@ -121,6 +123,15 @@ def find_mark(
         if len(pictures) > 1:
             least_gain = shared_gain(pictures, weight, mark, separate=separate)
     return mark if mark.gain > least_gain * rim else None
+
+
+def is_clear(mark: Mark, least: float) -> bool:
+    """Return whether a mark gains more than ``least`` nats for each pixel of its outline.
+
+    What is a little lighter or darker all over the pictures may gain more than a mark does, along a
+    far longer outline. So clear marks come before others, whatever these gain.
+    """
+    return mark.gain > least * outline_length(mark)
 
 
 def shared_gain(pictures: Tensor, weight: Tensor, mark: Mark, *, separate: bool) -> float:

@@ -28,6 +28,7 @@ from stages.watermark.search import (
     SHARED_GAIN,
     UNDECIDED,
     find_mark,
+    is_clear,
     law_agreement,
     mark_at,
     outline_length,
@@ -97,6 +98,18 @@ def test_a_faint_mark_on_separate_pictures_counts_if_every_picture_has_it(opacit
     # A picture without the mark speaks against it.
     other = torch.cat([pictures[:2], scenes(3)[2:]])
     assert shared_gain(other, everywhere, found, separate=True) == SHARED_GAIN
+
+
+def test_a_mark_is_clear_by_its_gain_along_the_outline() -> None:
+    matte = 0.7 * (letters() > 0.5).float()[0]
+    small = Mark(matte, matte.expand(3, -1, -1), 0.7, 0.0)
+    rows, columns = torch.meshgrid(*(torch.arange(side) for side in SIZE), indexing="ij")
+    checks = (0.03 * ((rows + columns) % 2))[None]
+    wide = Mark(checks, checks.expand(3, -1, -1), 0.03, 0.0)
+    assert outline_length(wide) > 2 * outline_length(small)
+    gain = 1.5 * SEPARATE_GAIN * outline_length(small)
+    assert is_clear(replace(small, gain=gain), SEPARATE_GAIN)
+    assert not is_clear(replace(wide, gain=1.2 * gain), SEPARATE_GAIN)
 
 
 @pytest.mark.parametrize("seed", range(3))
