@@ -8,7 +8,6 @@ import tempfile
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
 from typing import IO, Any
 
 import numpy as np
@@ -36,23 +35,17 @@ class FrameCache:
         self.last = last
         self._folder = folder
         self._limit = limit
-        self._open = contextlib.ExitStack()
         self._file: IO[bytes] | None = None
         self._times: list[Fraction] = []
         self._shape: tuple[int, ...] = ()
         self._dtype: np.dtype[Any] = np.dtype(np.uint8)
 
-    def __enter__(self) -> FrameCache:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._open.close()
+    def close(self) -> None:
+        """Remove the file. Frames that are asked for later are decoded anew."""
+        if self._file is not None:
+            self._file.close()
         self._file = None
+        self._times.clear()
 
     def blocks(self, first: int, last: int) -> Iterator[Frames]:
         """Yield the frames ``first`` to ``last`` (inclusive) one by one, ``(1, 3, H, W)`` each.
@@ -71,8 +64,7 @@ class FrameCache:
     def _fill(self) -> None:
         """Decode the frames and write as many of them as there is room for."""
         # Without a buffer: a full disk shows up in the write that finds it.
-        file = tempfile.TemporaryFile(dir=self._folder, buffering=0)  # noqa: SIM115
-        self._file = self._open.enter_context(file)
+        self._file = tempfile.TemporaryFile(dir=self._folder, buffering=0)  # noqa: SIM115
         with contextlib.closing(self.clip.pictures(self.first, self.last)) as pictures:
             for _, time, picture in pictures:
                 self._shape, self._dtype = picture.shape, picture.dtype

@@ -25,7 +25,13 @@ from stages.watermark.pictures import (
     shrunk_to,
     spread_indices,
 )
-from stages.watermark.search import SHARED_GAIN, find_mark, outline_length, shared_gain
+from stages.watermark.search import (
+    SHARED_GAIN,
+    find_mark,
+    is_clear,
+    outline_length,
+    shared_gain,
+)
 
 DOUBTFUL_GAIN = 9.0
 """Nats per outline pixel above which a mark may be there. Scenes without one have at most so many,
@@ -65,7 +71,7 @@ def diagnose(sample: ClipSample) -> Diagnosis:
         allowed = inner_part(torch.ones(size, dtype=torch.bool))
         weight = resized_map(motion_weight(frames), size)
         mark = find_mark(small, allowed, weight, turns=turns, least_gain=least_gain)
-        if mark is None or mark.gain > SHARED_GAIN * outline_length(mark):
+        if mark is None or is_clear(mark, SHARED_GAIN):
             break
     if mark is None:
         account = "nothing stays in place while the picture changes"

@@ -88,9 +88,9 @@ def find_mark(
     for number, (opacity, color) in enumerate(hypotheses):
         tried.append(attempt(evidence, opacity, pictures.new_tensor(color), allowed, turns))
         progress(number / len(hypotheses))
-    least = 0.0 if alone else SEPARATE_GAIN
+    clear_gain = 0.0 if alone else SEPARATE_GAIN
     settled = []
-    tried.sort(key=lambda mark: (is_clear(mark, least), mark.gain), reverse=True)
+    tried.sort(key=lambda mark: (is_clear(mark, clear_gain), mark.gain), reverse=True)
     for best in tried[:SETTLED]:
         for _ in range(ROUNDS):
             line = opacity_and_color(pictures, best.matte[0] > 0)
@@ -102,7 +102,7 @@ def find_mark(
     def worth(mark: Mark) -> float:
         return mark.gain * (law_agreement(pictures, mark) if alone else 1.0)
 
-    mark = max(settled, key=lambda mark: (is_clear(mark, least), worth(mark), mark.gain))
+    mark = max(settled, key=lambda mark: (is_clear(mark, clear_gain), worth(mark), mark.gain))
     # What gains no more than the picture's own content around the box is not taken off.
     if mark.gain <= 0 or not bool((mark.matte > 0).any()):
         return None
@@ -115,14 +115,13 @@ def find_mark(
         2 * turns,
         strict_length(mark) if alone else LENGTH,
     )
-    rim = outline_length(mark)
-    if not rim:
+    if not outline_length(mark):
         return None
     if least_gain is None:
         least_gain = LEAST_GAIN
         if len(pictures) > 1:
             least_gain = shared_gain(pictures, weight, mark, separate=separate)
-    return mark if mark.gain > least_gain * rim else None
+    return mark if is_clear(mark, least_gain) else None
 
 
 def is_clear(mark: Mark, least: float) -> bool:

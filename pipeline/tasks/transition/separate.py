@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -214,7 +215,7 @@ def _fit(
             )
         return separated, spool
 
-    with cache:
+    with closing(cache):
         (separated, spool), halvings = retry_on_oom(attempt, checkpoints)
     return separated, spool, halvings
 

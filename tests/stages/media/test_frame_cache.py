@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Generator
+from contextlib import closing
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -62,7 +63,7 @@ def test_each_frame_is_decoded_once(
     clip, other = film(tmp_path, **options), film(tmp_path, **options)
     folder = tmp_path / "work"
     folder.mkdir()
-    with FrameCache(clip, FIRST, LAST, folder, 2**20) as cache:
+    with closing(FrameCache(clip, FIRST, LAST, folder, 2**20)) as cache:
         assert reads == [], "a clip is read when a frame is asked for"
         for first, last in ((FIRST, LAST), (5, 5), (6, LAST), (FIRST, 4)):
             same(cache, other, first, last)
@@ -73,7 +74,7 @@ def test_each_frame_is_decoded_once(
 @pytest.mark.parametrize("kept", [0, 1, 5])
 def test_frames_without_room_are_decoded_again(tmp_path: Path, kept: int) -> None:
     clip = film(tmp_path)
-    with FrameCache(clip, FIRST, LAST, tmp_path, kept * FRAME_BYTES + 1) as cache:
+    with closing(FrameCache(clip, FIRST, LAST, tmp_path, kept * FRAME_BYTES + 1)) as cache:
         for first, last in ((FIRST, LAST), (LAST, LAST), (FIRST, FIRST), (5, 8)):
             same(cache, clip, first, last)
 
@@ -112,7 +113,7 @@ def test_a_full_disk_costs_only_time(tmp_path: Path, monkeypatch: pytest.MonkeyP
         return files[-1]
 
     monkeypatch.setattr("tempfile.TemporaryFile", full)
-    with cache:
+    with closing(cache):
         same(cache, clip)
         same(cache, clip, 4, 6)
         assert files[0].file.seek(0, 2) == 2 * FRAME_BYTES, "half a frame is given back"
@@ -120,6 +121,14 @@ def test_a_full_disk_costs_only_time(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_frames_that_are_missing_stay_missing(tmp_path: Path) -> None:
-    with FrameCache(film(tmp_path), FIRST, COUNT + 4, tmp_path, 2**20) as cache:
+    with closing(FrameCache(film(tmp_path), FIRST, COUNT + 4, tmp_path, 2**20)) as cache:
         found = [block.first for block in cache.blocks(FIRST, COUNT + 4)]
     assert np.array_equal(found, range(FIRST, COUNT))
+
+
+def test_a_closed_cache_decodes_anew(tmp_path: Path) -> None:
+    clip = film(tmp_path)
+    cache = FrameCache(clip, FIRST, LAST, tmp_path, 2**20)
+    for first, last in ((FIRST, LAST), (4, 6)):
+        with closing(cache):
+            same(cache, clip, first, last)
