@@ -178,8 +178,8 @@ def tie_down(
 def mean_of(before: Pair, tied: Pair) -> Pair:
     """Return the mean of two answers for both layers, with :data:`TIED` for the tied ones.
 
-    Both answers mix to the input, and each is wrong in places of its own, so that their mean is
-    nearer to the truth than either.
+    Both answers mix to the input, and so does their mean. As each is wrong in places of its own,
+    the mean is usually nearer to the truth; for short dissolves it may be a little worse.
 
     before, tied: ``(n, 3, H, W)`` for each scene, as the result.
     """
