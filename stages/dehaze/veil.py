@@ -184,8 +184,10 @@ class _Tension:
             with torch.enable_grad():
                 later = x[1:].detach().requires_grad_()
                 carried = sample(later, self.places)
-            missed = self.trust * (x[:-1] - carried.detach())
-            (back,) = torch.autograd.grad(carried, later, missed)
+                missed = self.trust * (x[:-1] - carried.detach())
+                # A sum, because for other outputs PyTorch imports SymPy first, for a second.
+                total = (carried * missed).sum()
+            (back,) = torch.autograd.grad(total, later)
             pulled[1:] -= back
             pulled[:-1] += missed
         across, down = gradients(x)

@@ -44,7 +44,7 @@ class FlowWarp:
             before - low + 1,
             after - low - 1,
         )
-        layers = carry(mixture, LEVELS).layers
+        layers = carry(mixture, LEVELS, proposals=False).layers
         self.outgoing: Array = layers[0].permute(0, 2, 3, 1).contiguous().numpy()
         self.incoming: Array = layers[1].permute(0, 2, 3, 1).contiguous().numpy()
 

@@ -163,6 +163,7 @@ def carry(
     *,
     start: Pair | None = None,
     known: Pair | None = None,
+    proposals: bool = True,
     device: torch.device | None = None,
     on_step: OnStep | None = None,
 ) -> CarriedLayers:
@@ -190,7 +191,7 @@ def carry(
 
         level = _MotionLevel(mixture, scale, known, device)
         current = level.fit(current, steps, note)
-        if scale > 1:
+        if proposals and scale > 1:
             # At full size no fit follows that would smooth what was chosen pixel by pixel.
             current = propose(mixture, current, known, scale)
         done += steps

@@ -113,6 +113,11 @@ def serve() -> None:
         "pipeline.run.execute",
         "pipeline.cli.probe",
         "pipeline.tasks.transition.run",
+        # These hold the diagnoses of all tasks.
+        "pipeline.tasks.dehaze",
+        "pipeline.tasks.segment",
+        "pipeline.tasks.transparency",
+        "pipeline.tasks.watermark",
         "clips",
         "provoke",
         "pytest",
