@@ -170,7 +170,8 @@ def carry(
     """Fit both scenes' flows to the mixture and return the layers that they carry.
 
     start: flows ``(n, 2, H, W)`` to begin with; :func:`extrapolated` ones unless given.
-    known: :func:`known_motion` of both scenes, where it was computed before.
+    known: :func:`known_motion` of both scenes, where it was computed before. proposals: whether
+    each frame is offered motion that goes on from clearer ones (:mod:`stages.motion.propose`).
     device: where to fit. on_step: called after each step.
 
     Raises FitError where the fit diverges.
