@@ -39,12 +39,6 @@ class ForwardModel(ABC):
         """Return the layers brought into the range that they may have, [0, 1] unless overridden."""
         return first.clamp(0, 1), second.clamp(0, 1)
 
-    def reconcile(self, frame: Tensor, first: Tensor, second: Tensor, passes: int = 1) -> Pair:
-        """Return layers in range that mix to ``frame`` as nearly as ``passes`` passes bring them.
-
-        Each pass distributes the residual and clamps the layers, which may leave a new residual.
-        """
-        layers = first, second
-        for _ in range(passes):
-            layers = self.clamp(*self.distribute_residual(frame, *layers))
-        return layers
+    def reconcile(self, frame: Tensor, first: Tensor, second: Tensor) -> Pair:
+        """Return layers in range that mix to ``frame`` as nearly as one step brings them."""
+        return self.clamp(*self.distribute_residual(frame, first, second))

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from stages.mixing.dissolve import Dissolve
 from stages.mixing.forward_model import Pair
+from stages.mixing.into_range import into_range
 
 GAMMA = 2.2
 """Exponent between encoded values and light, as in editors' "blend in linear light"."""
@@ -21,6 +22,9 @@ LEAST_LIGHT = 1e-6
 DARK = 0.02
 """Encoded value below which the slope of the power law is taken at this value. It vanishes at
 black, where a layer would otherwise get nothing of the residual."""
+
+LIGHT_STEPS = 2
+"""Gauss-Newton steps after which layers mix to a frame, to rounding to 8 bits."""
 
 
 @dataclass(frozen=True)
@@ -41,3 +45,14 @@ class LightDissolve(Dissolve):
         slope_first = (1 - self.weight) * (first.clamp_min(DARK) / base) ** power
         slope_second = self.weight * (second.clamp_min(DARK) / base) ** power
         return slope_first, slope_second
+
+    def reconcile(self, frame: Tensor, first: Tensor, second: Tensor) -> Pair:
+        """Return layers in [0, 1] that mix to ``frame``, near the given ones.
+
+        A few Gauss-Newton steps come first; in light, what leaves the range is brought back.
+        """
+        for _ in range(LIGHT_STEPS):
+            first, second = self.distribute_residual(frame, first, second)
+        lights = (layer.clamp_min(0) ** GAMMA for layer in (frame, first, second))
+        first, second = into_range(*lights, self.weight)
+        return first ** (1 / GAMMA), second ** (1 / GAMMA)

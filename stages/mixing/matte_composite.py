@@ -8,6 +8,7 @@ from torch import Tensor
 
 from stages.mixing.blend import blend
 from stages.mixing.forward_model import ForwardModel, Pair
+from stages.mixing.into_range import into_range
 
 
 @dataclass(frozen=True)
@@ -38,3 +39,8 @@ class MatteComposite(ForwardModel):
         rest = self.residual(frame, first, second)
         background = first + (1 - self.matte) / squares * rest
         return background, second + self.matte / squares * rest
+
+    def reconcile(self, frame: Tensor, first: Tensor, second: Tensor) -> Pair:
+        """Return the nearest layers in [0, 1] that mix to ``frame``, to rounding."""
+        layers = self.distribute_residual(frame, *self.clamp(first, second))
+        return into_range(frame, *layers, self.matte)

@@ -12,7 +12,7 @@ from torch.nn import functional
 from stages.mixing.dissolve import EXACT, Dissolve, Trust
 from stages.mixing.encoded_dissolve import EncodedDissolve
 from stages.mixing.forward_model import Pair
-from stages.mixing.light_dissolve import LightDissolve
+from stages.mixing.light_dissolve import LIGHT_STEPS, LightDissolve
 from stages.motion.flow import shrunk
 from stages.shots import Space
 
@@ -30,9 +30,6 @@ FULL_TRUST = 1e9
 
 FAINT = 0.08
 """Error of the input relative to that of a layer before it is made to mix: about 1 of 255 to 13."""
-
-LIGHT_STEPS = 2
-"""Gauss-Newton steps of :func:`project` for mixing in light."""
 
 
 @dataclass(frozen=True)

@@ -33,9 +33,6 @@ distance from 0 makes a hint for the background."""
 GUESSED = 0.1
 """Trust in colours that are only filled in from their surroundings."""
 
-MIXED = 4
-"""Rounds of distributing the residual and clamping to [0, 1]."""
-
 
 @dataclass(frozen=True)
 class HintMasks:
@@ -108,7 +105,7 @@ def separate_alone(
     error = 0.0
     for t, frame in enumerate(frames):
         model = MatteComposite(matte[t])
-        background[t], foreground[t] = model.reconcile(frame, background[t], foreground[t], MIXED)
+        background[t], foreground[t] = model.reconcile(frame, background[t], foreground[t])
         again = ((layer * 255).round() / 255 for layer in (background[t], foreground[t]))
         error += float(
             (MatteComposite((matte[t] * 255).round() / 255).mix(*again) - frame).square().mean()

@@ -64,7 +64,6 @@ FIT_PIXELS = 6400  # for the networks
 
 STILL = 2 / 255  # mean difference in [0, 1] below which frames count as one picture
 STILL_TURNS = 5
-CLAMPED = 4  # rounds of distributing the residual and clamping to [0, 1]
 MAYBE = 0.25  # probability of foreground above which a pixel is not used as background
 RESTED = 1.0  # most log-odds of a pixel that is foreground only in other frames
 APART = 0.3  # least RGB distance of foreground and background that reveals the matte
@@ -191,10 +190,9 @@ def separate(frames: Tensor, facts: SegmentSurvey, context: SeparationContext) -
 
 
 def settle(frames: Tensor, layers: dict[str, Tensor], facts: object = None) -> dict[str, Tensor]:
-    """Make the layers mix to ``frames`` by distributing the residual r between F and B.
+    """Return the nearest layers that mix to ``frames``; the matte stays as it is.
 
-    The smallest change is ``F += m r / (m² + (1 - m)²)``, ``B += (1 - m) r / (m² + (1 - m)²)``.
-    frames and the layers: ``(T, C, H, W)`` in [0, 1]. The matte stays as it is.
+    frames and the layers: ``(T, C, H, W)`` in [0, 1].
     """
     del facts
     foreground, background, matte = (
@@ -204,8 +202,7 @@ def settle(frames: Tensor, layers: dict[str, Tensor], facts: object = None) -> d
     )
     for t in range(len(frames)):
         model = MatteComposite(matte[t])
-        layers_of_frame = background[t], foreground[t]
-        background[t], foreground[t] = model.reconcile(frames[t], *layers_of_frame, CLAMPED)
+        background[t], foreground[t] = model.reconcile(frames[t], background[t], foreground[t])
     return {**layers, "foreground": foreground, "background": background}
 
 

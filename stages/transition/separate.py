@@ -39,9 +39,6 @@ BAND = 1 << 20
 """Pixels per band in which a frame is made to mix to the input: its temporaries need far more
 memory than the band itself."""
 
-CLAMPED = 3
-"""Passes in which layers are made to mix to the input and clamped to [0, 1]."""
-
 WORK_END = 0.98
 """Progress of a transition when the work at the working size is done."""
 
@@ -345,11 +342,12 @@ def _mix_again(one: Mixture, layers: Pair, rows: slice) -> None:
     band = replace(one, frames=one.frames[..., rows, :], weight=weight)
     outgoing = layers[0][..., rows, :]
     incoming = layers[1][..., rows, :]
-    # Against a colour a single pass leaves the input's own error alone; more would bring it back.
-    for _ in range(1 if one.locked else CLAMPED):
-        outgoing, incoming = project(band, outgoing, incoming)
-        outgoing = outgoing.clamp(0, 1)
-        incoming = incoming.clamp(0, 1)
+    if one.locked:
+        # The input's own error must not come into a faint scene before a known colour.
+        outgoing, incoming = (layer.clamp(0, 1) for layer in project(band, outgoing, incoming))
+    else:
+        model = band.dissolve(band.weight[band.mixed])
+        outgoing, incoming = model.reconcile(band.frames[band.mixed], outgoing, incoming)
     layers[0][..., rows, :] = outgoing
     layers[1][..., rows, :] = incoming
 

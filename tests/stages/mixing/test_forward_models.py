@@ -104,7 +104,7 @@ def test_layers_that_mix_to_the_frame_stay(make: Callable[[Tensor], ForwardModel
 @each
 def test_reconciled_layers_stay_in_range(make: Callable[[Tensor], ForwardModel]) -> None:
     first, second = layers()
-    for layer in make(matte()).reconcile(random(*SHAPE, seed=6, low=0, high=1), first, second, 3):
+    for layer in make(matte()).reconcile(random(*SHAPE, seed=6, low=0, high=1), first, second):
         assert float(layer.min()) >= 0 and float(layer.max()) <= 1
 
 
@@ -132,6 +132,29 @@ def test_a_matte_composite_moves_the_layer_that_shows_more() -> None:
     background, foreground = model.distribute_residual(one + 0.34, one, one)
     assert float(foreground.mean()) == pytest.approx(0.34 * 0.8 / 0.68)
     assert float(background.mean()) == pytest.approx(0.34 * 0.2 / 0.68)
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("make", [EncodedDissolve, LightDissolve, MatteComposite])
+def test_any_frame_is_a_mixture_of_layers_in_range(
+    make: Callable[[Tensor], ForwardModel], seed: int
+) -> None:
+    """Also where the weight is 0 or 1, or next to it, and where layers and frame are far apart."""
+    shape = (2, 3, 16, 24)
+    weight = random(2, 1, 16, 24, seed=seed, low=-0.5, high=1.5).clamp(0, 1)
+    weight[:, :, :2] = random(2, 1, 2, 24, seed=seed + 10, low=0, high=3e-6)
+    weight[:, :, 2:4] = 1 - weight[:, :, :2]
+    first, second, frame = (
+        random(*shape, seed=seed + shift, low=-0.3, high=1.3) for shift in (20, 30, 40)
+    )
+    frame = frame.clamp(0, 1)
+    model = make(weight)
+    found = model.reconcile(frame, first, second)
+    torch.testing.assert_close(model.mix(*found), frame, atol=1 / 255, rtol=0)
+    for layer, given, share in zip(found, (first, second), (1 - weight, weight), strict=True):
+        assert float(layer.min()) >= 0 and float(layer.max()) <= 1
+        hidden = (share == 0).expand_as(layer)
+        torch.testing.assert_close(layer[hidden], given[hidden].clamp(0, 1), atol=1e-6, rtol=0)
 
 
 def test_haze_leaves_the_airlight_alone() -> None:
