@@ -53,6 +53,8 @@ class LightDissolve(Dissolve):
         """
         for _ in range(LIGHT_STEPS):
             first, second = self.distribute_residual(frame, first, second)
-        lights = (layer.clamp_min(0) ** GAMMA for layer in (frame, first, second))
-        first, second = into_range(*lights, self.weight)
+        light, light_first, light_second = (
+            values.clamp_min(0) ** GAMMA for values in (frame, first, second)
+        )
+        first, second = into_range(light, light_first, light_second, self.weight)
         return first ** (1 / GAMMA), second ** (1 / GAMMA)
