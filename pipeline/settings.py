@@ -13,16 +13,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pipeline.codecs import ALPHAS, CODECS, LOSSLESS_CODECS, PREMULTIPLIED, check_codec
+from pipeline.codecs import ALPHAS, CODECS, LOSSLESS_CODECS, PREMULTIPLIED
 from pipeline.hint_arguments import HintArgument, parse_hint
 from pipeline.option_fields import setting
+from pipeline.setting_checks import check_settings
 from pipeline.timeline.formats import format_names
 from pipeline.values import (
     ListOf,
     OneOf,
     TimeCode,
-    check_order,
-    check_spans,
     parse_counts,
     parse_device,
     parse_layers,
@@ -39,7 +38,6 @@ from pipeline.values import (
     parse_whole_number,
     plain,
 )
-from stages.errors import UsageError
 
 PRESETS = ("fast", "balanced", "best", "paper", "coupled")
 INTERLACED = ("auto", "keep", "deinterlace")
@@ -205,6 +203,15 @@ class Settings:
         rare=("run",),
         one_clip=True,
     )
+    refine: Path | None = _read(
+        None,
+        "an earlier run's folder; hints correct its matte",
+        metavar="RUN",
+        parse=parse_path,
+        verbs=("run",),
+        rare=("run",),
+        one_clip=True,
+    )
 
     space: str = _work(
         "auto",
@@ -234,6 +241,7 @@ class Settings:
         verbs=("probe",),
         result=False,
     )
+    confidence: bool = _write(False, "also how sure each pixel of a layer is, in grey", rare=BOTH)
     lossless: bool = _write(False, "layers as FFV1 in Matroska, not H.264 in MP4")
     codec: str | None = _write(
         None,
@@ -335,18 +343,7 @@ class Settings:
         # Spaces beside the commas do not make another run.
         names = ",".join(name.strip() for name in self.task.split(","))
         object.__setattr__(self, "task", names)
-        check_order(self.start, self.end)
-        check_spans(self.transition)
-        check_codec(self.codec, self.timeline, lossless=self.lossless, alpha=self.alpha)
-        if self.shots is not None and self.transition:
-            raise UsageError(
-                "--shots and --transition contradict each other; write the transition into the list"
-            )
-        for one, other in (("resume", "overwrite"), ("quiet", "json")):
-            if getattr(self, one) and getattr(self, other):
-                raise UsageError(f"--{one} and --{other} contradict each other; give one of them")
-        if self.anew and not self.resume:
-            raise UsageError("--anew has a meaning only together with --resume; give both")
+        check_settings(self)
 
     @property
     def hides_progress(self) -> bool:

@@ -28,9 +28,11 @@ if TYPE_CHECKING:
 
 TASK_OPTIONS = (
     "alpha",
+    "confidence",
     "hint",
     "hint_background",
     "layers",
+    "refine",
     "space",
     "shots",
     "strength",
@@ -241,7 +243,8 @@ class Task:
     ``run`` uses. turn: the task's place among others in a run without ``--task``; what was laid
     over the rest last is taken off first, so it has the lowest number. Without one, such a run
     never does the task. explains: names of tasks whose evidence this task's thing also causes;
-    where it is there, such a run leaves them out.
+    where it is there, such a run leaves them out. confidence_roles: the roles of the layers that
+    ``--confidence`` adds.
     """
 
     name: str
@@ -259,3 +262,9 @@ class Task:
     diagnose: Callable[[ClipSample], Diagnosis] | None = None
     turn: int | None = None
     explains: frozenset[str] = frozenset()
+    confidence_roles: tuple[str, ...] = ()
+
+    @property
+    def all_roles(self) -> tuple[str, ...]:
+        """Return the roles of all layers that it may write."""
+        return self.roles + self.confidence_roles

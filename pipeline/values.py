@@ -16,6 +16,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from stages.errors import UsageError
+from stages.thing_count import MOST_THINGS
 
 LONGEST = 1e8
 """Seconds of the longest budget, about three years; with more, time plans would overflow."""
@@ -27,8 +28,6 @@ MAX_LIST_BYTES = 16 * 2**20
 """Largest shot list in bytes."""
 AUTO = "auto"
 """The word for as many foregrounds as are found."""
-MOST_LAYERS = 20
-"""Most foregrounds that may be asked for."""
 _UNITS = {"M": 2**20, "G": 2**30, "T": 2**40}
 
 
@@ -139,12 +138,12 @@ def parse_whole_number(word: str) -> int:
 
 
 def parse_layers(word: str) -> int | str:
-    """Return a number of foregrounds, from 1 to :data:`MOST_LAYERS`, or ``auto``."""
+    """Return a number of foregrounds, from 1 to :data:`MOST_THINGS`, or ``auto``."""
     if word == AUTO:
         return word
-    if not re.fullmatch(r"\d{1,4}", word, re.ASCII) or not 1 <= int(word) <= MOST_LAYERS:
+    if not re.fullmatch(r"\d{1,4}", word, re.ASCII) or not 1 <= int(word) <= MOST_THINGS:
         raise argparse.ArgumentTypeError(
-            f"{word!r} is not a number of foregrounds; write 1 to {MOST_LAYERS}, or {AUTO} for as "
+            f"{word!r} is not a number of foregrounds; write 1 to {MOST_THINGS}, or {AUTO} for as "
             "many as are found"
         )
     return int(word)

@@ -13,8 +13,8 @@ PAGE = Path(__file__).parents[1] / "docs" / "options.md"
 _NAMES = [f"`--{name.replace('_', '-')}`" for name in ONE_CLIP]
 WITHOUT = f"{', '.join(_NAMES[:-1])} and {_NAMES[-1]}"
 SHARED = (
-    f"\nand all options of `run` but {WITHOUT}. `--out` is\nthe folder that gets a folder for each "
-    "run, and `--max-seconds` holds for each clip.\n"
+    f"\nAll options of `run` but {WITHOUT}\nhold here as well: `--out` gets a folder for each "
+    "run, and `--max-seconds` is for each clip.\n"
 )
 BEGIN, END = "<!-- from python -m samples.options -->", "<!-- end -->"
 

@@ -19,6 +19,11 @@ from stages.optim.loss_curves import Curves, Trace
 SPACES = ("auto", "gamma", "linear")
 
 
+def confidence_name(layer: str) -> str:
+    """Return the name of the layer that says how sure each pixel of another layer is."""
+    return f"{layer}-confidence"
+
+
 @dataclass(frozen=True)
 class FitSettings:
     """The user's choices for one separation.
@@ -55,6 +60,10 @@ class SeparationContext:
     checkpoints: where to save results that should survive a kill. Save a plan that depends on the
         clock (``max_seconds``) with its ``compute_and_save``.
     trace: collects the losses of every fit, by stage, for the report.
+    earlier_matte: the matte of an earlier run that the hints correct, ``(T, 1, H, W)`` in [0, 1].
+    confidence: whether to return how sure each pixel is, as layers ``(T, 1, H, W)`` in [0, 1]
+        with the names of :func:`confidence_name`: 0 is invented, 1 is certain. It follows from
+        what the fit knows, never from the reconstruction. Only some tasks have it.
     most_things: how many foregrounds the user asked for; 0 for as many as are found. Only some
         tasks divide their foreground.
     known_things: the highest number of a thing in the windows before.
@@ -73,6 +82,8 @@ class SeparationContext:
     hint_regions: tuple[HintRegion, ...] = ()
     most_things: int = 1
     known_things: int = 0
+    earlier_matte: Tensor | None = None
+    confidence: bool = False
 
     def working_pixels(self, pixels: int) -> int:
         """Return a working size of ``pixels``, halved :attr:`reduced` times; at least 1."""

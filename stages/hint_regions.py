@@ -24,12 +24,14 @@ class HintRegion:
     foreground: whether it shows the foreground; otherwise it shows the background.
     window_index: its frame's index in the window, from 0; ``None`` for every frame.
     boxed: whether the user said that it is a box.
+    earlier: whether an earlier run had this hint, so that the matte to correct follows it already.
     """
 
     pixels: Tensor
     foreground: bool = True
     window_index: int | None = None
     boxed: bool = False
+    earlier: bool = False
 
     @property
     def bounds(self) -> tuple[int, int, int, int]:

@@ -172,11 +172,11 @@ def test_the_list_of_options_is_as_the_settings_have_it() -> None:
 def test_a_batch_lists_no_option_that_it_refuses() -> None:
     from samples.options import listed
 
-    refused = {"transition", "shots", "hint_background", "anew"}
+    refused = {"transition", "shots", "hint_background", "refine", "anew"}
     assert not {item.name for item in options("batch")} & refused
     assert (
-        "all options of `run` but `--transition`, `--shots`, `--hint-background` and `--anew`"
-        in listed()
+        "All options of `run` but `--transition`, `--shots`, `--hint-background`, `--refine` and "
+        "`--anew`" in listed()
     )
 
 

@@ -25,6 +25,7 @@ from pipeline.run.opening import (
     pick_device,
     refuse_input_as_folder,
 )
+from pipeline.runtime.earlier_run import with_earlier_hints
 from pipeline.runtime.folder_decision import Doing
 from pipeline.runtime.memory import format_bytes
 from pipeline.runtime.progress import Stages, reporter
@@ -75,6 +76,7 @@ def estimate_run(settings: Settings, stages: Stages) -> dict[str, Any]:
     """
     plan = planned_run(settings)
     task = find_task(settings.task)
+    settings, _ = with_earlier_hints(settings)
     clip = open_checked(settings)
     with tempfile.TemporaryDirectory(prefix="unlayer-dry-run-") as folder:
         work = Path(folder)
@@ -112,16 +114,17 @@ def planned_run(settings: Settings) -> dict[str, Any]:
     """
     task = find_task(settings.task)
     check_options(task, settings)
+    settings, lost_hints = with_earlier_hints(settings)
     device = pick_device(settings.device)
     out = settings.out or default_folder(settings)
     refuse_input_as_folder(settings, out)
     clip = open_checked(settings)
     check_rate(settings.timeline, clip.info)
-    warnings = input_warnings(settings)
+    warnings = [*input_warnings(settings), *lost_hints]
     if (unused := device_warning(settings, task, device)) is not None:
         warnings.append(unused)
     info = clip.info
-    folder, does = _folder_state(settings, clip, RunFolder(out), task.roles)
+    folder, does = _folder_state(settings, clip, RunFolder(out), task.all_roles)
     return {
         "event": "dry_run",
         "task": settings.task,

@@ -12,10 +12,12 @@ from collections.abc import Callable, Sequence
 
 from pipeline.estimate.sample_run import SampleRun, run_sample
 from pipeline.framewise.recipe import LEAST_WINDOW, Recipe
+from pipeline.framewise.things import most_things, thing_name
 from pipeline.runtime.layer_format import layer_format
 from pipeline.runtime.memory import BASE_BYTES, planned_bytes
 from pipeline.task import Estimate, Job, Task
 from stages.media.clip import Frames
+from stages.media.formats import encoding_for
 from stages.media.write import LayerWriter
 from stages.optim.timing import seconds_of
 
@@ -96,8 +98,10 @@ def estimate_frames(
         limit = limits.get(part, full)
         separate += spent * (min(full, limit) / min(sample.pixels, limit)) ** growth
     decode, encode = decode_and_encode(job)
-    layers = sample.result.layers if sample.result else ()
-    layer_count = len({layer.role for layer in layers}) if sample.result else len(task.roles)
+    layers = named_layers(job, recipe, sample)
+    layer_count = len({role for _, role, _ in layers}) if layers else len(task.roles)
+    if recipe is not None and recipe.division is not None:
+        layer_count = len(layers)
     seconds = {
         "survey": (full / sample.pixels) ** growth * sample.survey,
         "separate": separate * (frame_count + overlap * (windows - 1)) / sample_frames,
@@ -111,9 +115,40 @@ def estimate_frames(
     return Estimate(
         seconds,
         int(BASE_BYTES + frame_bytes * sample_frames),
-        layers=tuple((layer.name, layer.role, layer.path.suffix) for layer in layers),
+        layers=layers,
         notes=notes,
     )
+
+
+def named_layers(
+    job: Job, recipe: Recipe | None, sample: SampleRun
+) -> tuple[tuple[str, str, str], ...]:
+    """Return name, role and file suffix of each layer that the run is expected to write.
+
+    Several pictures and tasks of other packages have those of the sample run, if it got so far. Of
+    a divided foreground there are as many as are asked for, and one with ``--layers auto``.
+    """
+    info = job.clip.info
+    if recipe is None or (info.is_picture and len(job.clip.paths) > 1):
+        written = sample.result.layers if sample.result else ()
+        return tuple((layer.name, layer.role, layer.path.suffix) for layer in written)
+    found = []
+    things = most_things(job.settings)
+    confidences = recipe.confidence_outputs() if job.settings.confidence else ()
+    for output in (*recipe.outputs, *confidences):
+        wanted = layer_format(
+            job.settings,
+            info,
+            picture=info.is_picture,
+            data=output.data,
+            alpha=output.alpha is not None,
+        )
+        names = [output.role]
+        if output.divided and recipe.division is not None and things != 1:
+            names = [thing_name(output.role, number) for number in range(1, max(1, things) + 1)]
+        suffix = encoding_for(info, wanted).suffix
+        found += [(name, output.role, suffix) for name in names]
+    return tuple(found)
 
 
 def _window_and_overlap(

@@ -141,8 +141,15 @@ def run_sample(job: Job, task: Task, frame_count: int, pixels: int, until: float
         _shrunk_hint(hint, folder / f"hint-{number}", frames, (info.height, info.width), size)
         for number, hint in enumerate(job.settings.hint)
     )
+    # An earlier matte has another size; a first run costs about as much as its correction.
     settings = replace(
-        job.settings, hint=hints, hint_background=(), max_seconds=None, start=None, end=None
+        job.settings,
+        hint=hints,
+        hint_background=(),
+        refine=None,
+        max_seconds=None,
+        start=None,
+        end=None,
     )
     progress = SampleProgress(until)
     stages = Stages(progress)

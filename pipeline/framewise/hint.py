@@ -15,6 +15,8 @@ import torch
 from torch import Tensor
 
 from pipeline.hint_arguments import HintArgument
+from pipeline.runtime.earlier_run import EarlierRun
+from pipeline.settings import HINTS
 from pipeline.task import Job
 from stages.errors import UsageError
 from stages.hint_regions import HintRegion
@@ -32,6 +34,7 @@ class HintSource:
     argument: as the user gave it. name: the option and the hint, as messages show them.
     foreground: whether it marks the foreground; otherwise it marks the background.
     size: height and width of the input. clip: the open file; ``None`` for a box or point.
+    earlier: whether the run that is refined had it, too.
     """
 
     argument: HintArgument
@@ -39,6 +42,7 @@ class HintSource:
     foreground: bool
     size: tuple[int, int]
     clip: Clip | None = None
+    earlier: bool = False
 
     @property
     def is_picture(self) -> bool:
@@ -67,7 +71,7 @@ class HintSource:
         levels: ``(1, H, W)`` in [0, 1]. window_index: its frame, or None for every frame.
         """
         boxed = self.argument.box is not None
-        return HintRegion(levels[0] > WHITE, self.foreground, window_index, boxed)
+        return HintRegion(levels[0] > WHITE, self.foreground, window_index, boxed, self.earlier)
 
     def check(self, first: int, count: int, *, pictures: bool) -> None:
         """Raise UsageError where the hint marks nothing, or belongs to no frame of the input.
@@ -121,9 +125,10 @@ class Hints:
     first: int = 0
 
     @classmethod
-    def open(cls, job: Job) -> Hints:
+    def open(cls, job: Job, earlier: EarlierRun | None = None) -> Hints:
         """Open the job's hints, if there are any.
 
+        earlier: the run that is refined.
         Raises UsageError where one lies outside the input's picture.
         """
         settings = job.settings
@@ -132,6 +137,12 @@ class Hints:
             _open_hint(job, each, "--hint-background", foreground=False)
             for each in settings.hint_background
         ]
+        if earlier is not None:
+            had = {name: earlier.unchanged_hints(name) for name in HINTS}
+            sources = [
+                replace(each, earlier=each.argument in had[HINTS[0 if each.foreground else 1]])
+                for each in sources
+            ]
         several = job.clip.info.is_picture and len(job.clip.paths) > 1
         return cls(sources, several)
 
@@ -161,17 +172,20 @@ class Hints:
                 union = levels if union is None else torch.maximum(union, levels)
         return union
 
-    def regions(self, indices: Sequence[int]) -> tuple[HintRegion, ...]:
+    def regions(self, indices: Sequence[int], *, clips: bool = False) -> tuple[HintRegion, ...]:
         """Return the regions that were drawn for the frames ``indices``, in ascending order.
 
-        Clips are left out: they are rough masks of all frames, which :meth:`foreground_mask`
-        returns.
+        Clips are rough masks of all frames, which :meth:`foreground_mask` returns.
+        clips: whether to return the frames of new clips, too.
         """
         found = []
         window_indices = {frame: position for position, frame in enumerate(indices)}
         for source in self.sources:
+            if not source.is_picture and (source.earlier or not clips):
+                continue
             for frame, levels in self._iter_levels(source, indices):
-                if source.is_picture and (frame is None or frame in window_indices):
+                is_drawn = float(levels.max()) > WHITE
+                if is_drawn and (frame is None or frame in window_indices):
                     window_index = None if frame is None else window_indices[frame]
                     found.append(source.region(levels, window_index))
         return tuple(found)

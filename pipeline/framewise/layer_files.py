@@ -155,7 +155,8 @@ class LayerFiles:
         division = self.recipe.division
         if self.things is not None and division is not None:
             # Numbers cannot be averaged: a pixel keeps the one whose matte counts more here.
-            (matte,) = (output.role for output in self.recipe.outputs if output.data)
+            outputs = self.recipe.outputs
+            (matte,) = (each.role for each in outputs if each.divided and each.data)
             before, now = (each[division.layer] for each in (earlier_layers, layers))
             earlier_share = (1 - weight) * earlier_layers[matte][-count:]
             is_before = earlier_share > weight * layers[matte][:count]

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from stages.context import Note, Separation, SeparationContext
+from stages.context import Note, Separation, SeparationContext, confidence_name
 
 LEAST_WINDOW = 3
 """Frames of the shortest window of a clip."""
@@ -68,6 +68,8 @@ class Recipe:
     account: returns one plain sentence about the report's figures: which part of the result is
         evidence and which is invented. Returns an empty string where there is nothing to say.
     division: how the foreground is divided into things, for a task that can do that.
+    confident: the layers of which ``separate`` says how sure it is of each pixel, if
+        :attr:`stages.context.SeparationContext.confidence` asks for it.
     """
 
     outputs: tuple[Output, ...]
@@ -84,6 +86,13 @@ class Recipe:
     limits: Mapping[str, int] = field(default_factory=dict)
     account: Callable[[Mapping[str, float]], str] = lambda figures: ""
     division: Division | None = None
+    confident: tuple[str, ...] = ()
+
+    def confidence_outputs(self) -> tuple[Output, ...]:
+        """Return the layers that ``--confidence`` adds."""
+        return tuple(
+            Output(confidence_name(name), sound=False, data=True) for name in self.confident
+        )
 
     def lengths(self, max_frames: int) -> tuple[int, int]:
         """Return the length of a window and of an overlap, in frames.

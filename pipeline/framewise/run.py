@@ -19,24 +19,19 @@ from torch import Tensor
 from pipeline.framewise.findings import Findings
 from pipeline.framewise.hint import Hints
 from pipeline.framewise.layer_files import LayerFiles
-from pipeline.framewise.recipe import LEAST_WINDOW, Output, Recipe, validated
+from pipeline.framewise.limits import check_layers_fit, max_window_frames
+from pipeline.framewise.recipe import Output, Recipe, validated
 from pipeline.framewise.statistics import RunStatistics
 from pipeline.framewise.things import FoundThings, most_things
 from pipeline.framewise.windows import Overview, read_overview, windows
-from pipeline.runtime.memory import (
-    check_disk,
-    check_memory,
-    halved_warning,
-    planned_bytes,
-    retry_on_oom,
-    tight_memory_warning,
-)
+from pipeline.runtime.earlier_run import EarlierRun
+from pipeline.runtime.memory import halved_warning, retry_on_oom
 from pipeline.runtime.progress import Step
 from pipeline.task import BenchClip, FitRecord, Job, Result, Task
 from stages.checkpoint import Checkpoints, CheckpointStore
 from stages.context import FitSettings, Note, Separation, SeparationContext
 from stages.errors import UnlayerError
-from stages.media.clip import ClipInfo, Frames
+from stages.media.clip import Frames
 from stages.media.sniff import printable
 from stages.occlusion import Occlusion
 from stages.optim.loss_curves import Curves, Trace, joined, placed, thinned
@@ -48,9 +43,6 @@ FREE_DISK_RESERVE = 4 * 2**30
 
 WRITING_SHARE = 0.15
 """The part of what is left of a time budget that is kept for writing, 0 to 1."""
-
-LOSSLESS_RATIO = 2
-"""By how much lossless video is assumed to compress."""
 
 _LEVELS = 65535  # steps of 16 bits, in which checkpoints keep layers; 8-bit values fit exactly
 
@@ -80,6 +72,7 @@ def layered_task(
         recipe=recipe,
         on_cpu=on_cpu,
         bench=bench,
+        confidence_roles=tuple(output.role for output in recipe.confidence_outputs()),
     )
 
 
@@ -97,7 +90,13 @@ class _LayeredRun:
     def __init__(self, job: Job, recipe: Recipe) -> None:
         self.job = job
         self.recipe = recipe
-        self.hints = Hints.open(job)
+        if job.settings.confidence:
+            outputs = *recipe.outputs, *recipe.confidence_outputs()
+            self.recipe = replace(recipe, outputs=outputs)
+        self.earlier: EarlierRun | None = None
+        if job.settings.refine is not None:
+            self.earlier = EarlierRun.open(job.settings.refine, job.settings.task)
+        self.hints = Hints.open(job, self.earlier)
         # Pictures that were given one by one belong together: they form one window.
         self.unordered = job.clip.info.is_picture and len(job.clip.paths) > 1
         self.statistics = RunStatistics()
@@ -108,10 +107,12 @@ class _LayeredRun:
     def run(self) -> Result:
         """Read, survey, separate and write the clip."""
         job, recipe = self.job, self.recipe
-        max_frames = _max_window_frames(job, recipe, self.unordered)
+        max_frames = max_window_frames(job, recipe, self.unordered)
         with job.stages.stage("read") as step:
             overview = read_overview(job.clip, min(recipe.sample, max(2, max_frames)), step)
             self.hints = self.hints.for_frames(overview.first, len(overview.times))
+            if self.earlier is not None:
+                self.earlier.check_frames(overview.first, len(overview.times), job.clip.info)
         with job.stages.stage("survey") as step:
             survey, curves = self._survey(overview, step)
         survey_end = recipe.surveying if curves else 0.0
@@ -119,7 +120,7 @@ class _LayeredRun:
         length, overlap = (len(overview.times), 0)
         if not self.unordered:
             length, overlap = recipe.lengths(max_frames)
-        layer_bytes = _check_disk(job, recipe, len(overview.times))
+        layer_bytes = check_layers_fit(job, recipe, len(overview.times))
         files = LayerFiles(job, recipe, overview, overlap, self.things)
         findings = Findings(overview.first, len(overview.times), pictures=job.clip.info.is_picture)
         frame_count = len(overview.times)
@@ -139,7 +140,7 @@ class _LayeredRun:
                     checkpoints=checkpoints,
                     span=span,
                 )
-                context = replace(context, before=before)
+                context = replace(context, before=before, earlier_matte=self._earlier_matte(window))
                 # A resumed run needs the disk space of the layers that are still to be written.
                 to_write = layer_bytes * (frame_count - files.written) // frame_count
                 separated = self._separate(
@@ -226,6 +227,12 @@ class _LayeredRun:
         self.statistics.add(separated, len(window), halvings)
         return separated
 
+    def _earlier_matte(self, window: Frames) -> Tensor | None:
+        """Return the matte of the run that is refined, or ``None`` where there is no such run."""
+        if self.earlier is None:
+            return None
+        return self.earlier.matte(range(window.first, window.last + 1))
+
     def _seconds_for(self, frame_count: int, frames_left: int) -> float | None:
         """Return the seconds that a window may take; ``None`` without a budget."""
         seconds_left = self.job.budget.left()
@@ -261,8 +268,9 @@ class _LayeredRun:
             settings.space,
             settings.strength,
             checkpoints=checkpoints,
-            hint_regions=self.hints.regions(hint_frames),
+            hint_regions=self.hints.regions(hint_frames, clips=self.earlier is not None),
             most_things=most_things(settings),
+            confidence=settings.confidence,
             known_things=0 if self.things is None else self.things.highest,
         )
 
@@ -295,52 +303,6 @@ def _carried(separated: Separation, recipe: Recipe, overlap: int) -> dict[str, T
     if names and division is not None and division.layer in separated.layers:
         names = (*names, division.layer)
     return {name: separated.layers[name][-overlap:].clone() for name in names}
-
-
-def _max_window_frames(job: Job, recipe: Recipe, unordered: bool) -> int:
-    """Return how many frames a window may have in the memory there is.
-
-    Raises UnlayerError where even the shortest window does not fit.
-    """
-    info = job.clip.info
-    frame_bytes = recipe.memory * 3 * info.height * info.width
-    least = LEAST_WINDOW
-    if unordered:
-        least = len(job.clip.paths)
-    elif info.frames == 1:
-        least = 1
-    max_frames = max(least, int(planned_bytes(job.settings) / frame_bytes))
-    window = least
-    if not unordered:
-        window = min(recipe.lengths(max_frames)[0], info.frames or max_frames)
-    for warning in (
-        check_memory(frame_bytes * least, job.settings, _frames_named(info, least)),
-        tight_memory_warning(frame_bytes * window, _frames_named(info, window)),
-    ):
-        if warning:
-            job.stages.warn(warning)
-    return max_frames
-
-
-def _frames_named(info: ClipInfo, count: int) -> str:
-    """Return what a message calls ``count`` frames of the clip."""
-    frames = f"{count} frames" if count > 1 else "a frame"
-    return f"{printable(info.path)}: {frames} of {info.width}x{info.height}"
-
-
-def _check_disk(job: Job, recipe: Recipe, frame_count: int) -> int:
-    """Return about how many bytes lossless layers take; 0 where that need not be known.
-
-    Raises UnlayerError where the disk has not so many.
-    """
-    info = job.clip.info
-    if not job.settings.loses_nothing or info.is_picture:
-        return 0
-    values = 3 * info.height * info.width * frame_count * len(recipe.outputs)
-    bytes_per_value = 2 if info.bit_depth > 8 else 1
-    needed = values * bytes_per_value // LOSSLESS_RATIO
-    check_disk(job.work, needed)
-    return needed
 
 
 def _load_or_separate(

@@ -40,7 +40,7 @@ def check_task_options(settings: Settings) -> None:
 
 def check_chain_options(settings: Settings) -> None:
     """Raise UsageError for an option that no task of the chain uses, or that several would."""
-    for name in ("store", "ray"):
+    for name in ("store", "ray", "refine"):
         if getattr(settings, name) is not None:
             raise UsageError(
                 f"--{name} does one task at a time; give one --task, or leave --{name} out"

@@ -23,11 +23,12 @@ from pipeline.run.inputs import device_warning, input_warnings, overrun_warning
 from pipeline.run.opening import default_folder, open_checked, pick_device, refuse_input_as_folder
 from pipeline.run.restart import RESTARTED, with_restart
 from pipeline.run.summary import show_end
+from pipeline.runtime.earlier_run import with_earlier_hints
 from pipeline.runtime.folder_decision import Request
 from pipeline.runtime.progress import Reporter, Stages, reporter
 from pipeline.runtime.remote_store import store_at
 from pipeline.runtime.run_folder import RunFolder, claim
-from pipeline.runtime.run_record import HINT, REPORT, Identity, write_json
+from pipeline.runtime.run_record import HINT, REFINED, REPORT, Identity, write_json
 from pipeline.runtime.system_limits import cores
 from pipeline.settings import Settings
 from pipeline.task import Budget, Job, Result, Task
@@ -88,6 +89,7 @@ def _performed(settings: Settings, shown: Reporter) -> tuple[Path, Mapping[str, 
     budget = Budget(settings.max_seconds)
     task = find_task(settings.task)
     check_options(task, settings)
+    settings, lost_hints = with_earlier_hints(settings)
     device = pick_device(settings.device)
     stages = Stages(shown)
     for warning in (shadowed_task_warning(task.name), device_warning(settings, task, device)):
@@ -99,7 +101,7 @@ def _performed(settings: Settings, shown: Reporter) -> tuple[Path, Mapping[str, 
         with stages.stage("open"):
             clip = open_checked(settings)
             check_rate(settings.timeline, clip.info)
-            for warning in input_warnings(settings):
+            for warning in (*input_warnings(settings), *lost_hints):
                 stages.warn(warning)
         guard = InputGuard([*clip.paths, *settings.hint_files])
         with claim(out) as folder, explained(clip, folder, device):
@@ -200,6 +202,7 @@ def _described(
         report_files=report_files,
         thumbnail=thumbnail,
         hint_sha256=running.identity.get(HINT),
+        refined_sha256=running.identity.get(REFINED),
         timelines=timelines,
     )
     return manifest.build(running.settings, running.sums, running.clip.info, result, facts)
@@ -235,7 +238,7 @@ def prepare(
     is_to_do = folder.prepare(
         identity,
         request_of(settings),
-        roles=task.roles,
+        roles=task.all_roles,
         extra=file_names(settings.timeline),
         about={
             "versions": version_fingerprint(),

@@ -20,8 +20,9 @@ import torch
 
 from pipeline import __version__
 from pipeline.run.input_notes import properties_of
+from pipeline.runtime.earlier_run import EarlierRun
 from pipeline.runtime.memory import peak_memory
-from pipeline.runtime.run_record import HINT
+from pipeline.runtime.run_record import HINT, REFINED
 from pipeline.settings import Settings
 from pipeline.task import FitRecord, Result, WrittenLayer
 from stages.media.clip import ClipInfo
@@ -41,7 +42,8 @@ class RunOutcome:
     device: where it computed. seconds: of the whole run. stages: seconds by stage. warnings: in
     order. report_files: the report's page and its other files. thumbnail: the one that stands for
     the run. hint_sha256: the hints' checksum or checksums, as :func:`identity` has them.
-    timelines: the names of the timelines' files.
+    refined_sha256: the checksum of the matte of the run that is refined. timelines: the names of
+    the timelines' files.
     """
 
     device: torch.device
@@ -51,6 +53,7 @@ class RunOutcome:
     report_files: Sequence[str] = ()
     thumbnail: str | None = None
     hint_sha256: object = None
+    refined_sha256: object = None
     timelines: Sequence[str] = ()
 
 
@@ -91,7 +94,8 @@ def identity(settings: Settings, sums: Sequence[str]) -> dict[str, object]:
     """Return what makes two runs the same.
 
     sums: the inputs' checksums. :func:`pipeline.runtime.run_record.identity_of` reads the identity
-    back from a manifest. Raises UnlayerError where the hint cannot be read.
+    back from a manifest. Raises UnlayerError where the hint cannot be read, and UsageError where
+    the run that is refined does not fit.
     """
     found: dict[str, object] = {
         "task": settings.task,
@@ -105,6 +109,10 @@ def identity(settings: Settings, sums: Sequence[str]) -> dict[str, object]:
         sums_of_hints += checksums([path], hint)
     if sums_of_hints:
         found[HINT] = sums_of_hints if len(sums_of_hints) > 1 else sums_of_hints[0]
+    if settings.refine is not None:
+        earlier = EarlierRun.open(settings.refine, settings.task)
+        earlier.check_input(sums)
+        found[REFINED] = earlier.checksum()
     return found
 
 
@@ -117,7 +125,8 @@ def build(
     """
     frames = result.frames if len(settings.inputs) == 1 else 1
     names = map(settings.known_as, settings.inputs)
-    hint = {} if facts.hint_sha256 is None else {HINT: facts.hint_sha256}
+    sums_of_marks = {HINT: facts.hint_sha256, REFINED: facts.refined_sha256}
+    marks = {name: value for name, value in sums_of_marks.items() if value is not None}
     colors = {"colors": [dict(entry) for entry in result.colors]} if result.colors else {}
     timelines = {"timelines": list(facts.timelines)} if facts.timelines else {}
     variable = {"variable_rate": True} if result.variable_rate else {}
@@ -129,7 +138,7 @@ def build(
             for name, checksum in zip(names, sums, strict=True)
         ],
         "settings": settings.kept(),
-        **hint,
+        **marks,
         "layers": _layers(result),
         "transitions": [dict(entry) for entry in result.transitions],
         **colors,

@@ -20,6 +20,8 @@ RECORD = "run.json"
 """The file in the work folder that says whose it is."""
 HINT = "hint_sha256"
 """The key of the hint's checksum in the manifest and in ``run.json``."""
+REFINED = "refined_sha256"
+"""The key of the checksum of the earlier matte that a run corrects, in the same places."""
 REPORT = "report"
 """The folder inside the run's folder that holds the report's pictures and previews."""
 
@@ -43,8 +45,8 @@ def identity_of(manifest: Mapping[str, object]) -> Identity | None:
 
 def bare(record: Mapping[str, object]) -> Identity:
     """Return the identity in the contents of a ``run.json``, without the rest of it."""
-    hint = {HINT: record[HINT]} if HINT in record else {}
-    return {name: record.get(name) for name in ("task", "input", "settings")} | hint
+    marks = {name: record[name] for name in (HINT, REFINED) if name in record}
+    return {name: record.get(name) for name in ("task", "input", "settings")} | marks
 
 
 def alike(there: Identity, identity: Identity) -> bool:

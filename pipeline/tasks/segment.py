@@ -53,6 +53,7 @@ RECIPE = Recipe(
     carried=("matte",),
     division=Division("things", thing_numbers, layers_of_thing),
     kinds=(SegmentSurvey, Plate),
+    confident=("foreground", "background", "matte"),
     limits={
         "motion": WORK_PIXELS,
         "votes": VOTE_PIXELS,
@@ -67,7 +68,7 @@ TASK = replace(
         "foreground and background: what moves against the camera (in a picture: what stands out), "
         "and all that lies behind it",
         RECIPE,
-        uses=frozenset({"alpha", "hint", "hint_background", "layers"}),
+        uses=frozenset({"alpha", "confidence", "hint", "hint_background", "layers", "refine"}),
         bench=BenchClip(foreground),
     ),
     diagnose=diagnose,

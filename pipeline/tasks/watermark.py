@@ -44,6 +44,7 @@ RECIPE = Recipe(
     survey=survey,
     separate=separate,
     kinds=(WatermarkSurvey, Effort),
+    confident=("clean",),
     account=account,
     surveying=0.5,  # undoing the mark takes almost no time; filling an opaque one takes the rest
 )
@@ -53,7 +54,7 @@ TASK = replace(
         "watermark",
         "take off a watermark or a channel's logo: the clean picture, the mark and its matte",
         RECIPE,
-        uses=frozenset({"hint"}),
+        uses=frozenset({"confidence", "hint"}),
         bench=BenchClip(watermark),
     ),
     diagnose=diagnose,

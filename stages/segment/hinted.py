@@ -60,7 +60,7 @@ def marked_frames(frames: Tensor, context: SeparationContext, *, moving: bool) -
     one_picture = not moving and not context.unordered
     found: dict[int, MarkedFrame] = {}
     for place, frame in enumerate(frames):
-        regions = _regions_at(place, context, moving=moving, all_places=one_picture)
+        regions = _regions_or_mask_at(place, context, moving=moving, all_places=one_picture)
         if not regions:
             continue
         if one_picture and found:
@@ -79,13 +79,15 @@ def _cut_or_inside(frame: Tensor, regions: Sequence[HintRegion], cut: MarkedFram
 
     frame: ``(3, h, w)`` in [0, 1]. regions: of the frame. cut: with the boxes around the thing.
     """
-    drawn = [region for region in regions if region.foreground]
-    if not drawn or not all(region.is_box for region in drawn):
+    size = (frame.shape[-2], frame.shape[-1])
+    boxes = [region.pixels for region in regions if region.foreground and region.is_box]
+    if not boxes:
         return cut
-    in_boxes = ~cut.known.theirs
+    drawn = torch.stack(boxes).any(0).float()[None, None]
+    in_boxes = (resize(drawn, size)[0, 0] > DRAWN) & ~cut.known.theirs
     if float((cut.odds[in_boxes] > 0).sum()) >= LEAST_IN_BOX * float(in_boxes.sum()):
         return cut
-    known = evidence(regions, (frame.shape[-2], frame.shape[-1]), boxes_inside=True)
+    known = evidence(regions, size, boxes_inside=True)
     return MarkedFrame(known, cut_out(frame, known), inside=True)
 
 
@@ -171,15 +173,23 @@ def with_certain(matte: Tensor, marked: Marked) -> Tensor:
     return certain
 
 
-def _regions_at(
-    place: int, context: SeparationContext, *, moving: bool, all_places: bool
-) -> list[HintRegion]:
-    """Return the regions for the frame at ``place`` in the window."""
-    regions = [
+def regions_at(place: int, context: SeparationContext, *, all_places: bool) -> list[HintRegion]:
+    """Return the regions that were drawn for the frame at ``place`` in the window.
+
+    all_places: whether those of every frame hold for it.
+    """
+    return [
         region
         for region in context.hint_regions
         if all_places or region.window_index in (None, place)
     ]
+
+
+def _regions_or_mask_at(
+    place: int, context: SeparationContext, *, moving: bool, all_places: bool
+) -> list[HintRegion]:
+    """Return the regions for the frame at ``place``, or the whole hint of a picture as one."""
+    regions = regions_at(place, context, all_places=all_places)
     if regions or moving or context.hint is None or context.hint_regions:
         return regions
     # Callers of the stage may give the hint alone, as one picture or as one for each frame.

@@ -36,9 +36,7 @@ def with_previous_matte(
     size = (log_odds.shape[-2], log_odds.shape[-1])
     count = min(len(previous_matte), len(log_odds))
     previous_alpha = resize(previous_matte[:count], size)[:, 0]
-    # Alphas of 0 and 1 have infinite log-odds, so they are limited to those of sure pixels.
-    least_alpha = torch.sigmoid(torch.tensor(-SURE)).item()
-    previous_log_odds = previous_alpha.clamp(least_alpha, 1 - least_alpha).logit()
+    previous_log_odds = matte_log_odds(previous_alpha[:, None])
     weighted_motion = PREVIOUS_MATTE_MOTION_WEIGHT * log_odds[:count]
     joined = log_odds.clone()
     joined[:count] = (previous_log_odds + weighted_motion).clamp(-SURE, SURE)
@@ -51,3 +49,12 @@ def with_previous_matte(
         raised = torch.maximum(joined[t], CARRIED_LOG_ODDS * (2 * alpha - 1))
         joined[t] = torch.where(alpha > 0.5, raised, joined[t])
     return joined
+
+
+def matte_log_odds(matte: Tensor) -> Tensor:
+    """Return the log-odds ``(T, h, w)`` of a matte ``(T, 1, h, w)`` in [0, 1].
+
+    Alphas of 0 and 1 have infinite log-odds, so they are limited to those of sure pixels.
+    """
+    least_alpha = torch.sigmoid(torch.tensor(-SURE)).item()
+    return matte[:, 0].clamp(least_alpha, 1 - least_alpha).logit()

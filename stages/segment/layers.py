@@ -31,6 +31,8 @@ from stages.segment.account import EMPTY, OPAQUE, background_shares, hinted_side
 from stages.segment.alone import HintMasks, separate_alone
 from stages.segment.background import Plate, complete, dilate, find_plate, margin_of, push_pull
 from stages.segment.behind import behind_odds
+from stages.segment.certainty import confidence_layers
+from stages.segment.correction import Correction, find_correction
 from stages.segment.cut import SOFT, SURE_MOVING, SURE_STILL, cut, refine
 from stages.segment.hinted import (
     Marked,
@@ -41,7 +43,7 @@ from stages.segment.hinted import (
     with_cuts,
     with_marked,
 )
-from stages.segment.identity import with_previous_matte
+from stages.segment.identity import matte_log_odds, with_previous_matte
 from stages.segment.motion import WindowMotion, camera_rests, find_motion, shown_motion
 from stages.segment.networks import fit_networks, moved_odds
 from stages.segment.parallax import outline_motion, unexplained
@@ -116,11 +118,17 @@ def separate(frames: Tensor, facts: SegmentSurvey, context: SeparationContext) -
     with clocked(seconds, "motion"):
         context.progress(0.0, "motion")
         motion = None if facts.still or len(frames) < 2 else find_motion(work)
+    correction: Correction | None = None
     with clocked(seconds, "votes"):
         context.progress(0.2, "votes")
-        marked = marked_frames(work, context, moving=motion is not None)
         small = shrunk(work, context.working_pixels(VOTE_PIXELS))
-        odds = matte_odds(small, motion, facts, context, marked)
+        if context.earlier_matte is None:
+            marked = marked_frames(work, context, moving=motion is not None)
+            odds = matte_odds(small, motion, facts, context, marked)
+        else:
+            correction = find_correction(work, motion, context)
+            marked = correction.marked
+            odds = matte_log_odds(resize(correction.drawn(work, frames), _size_of(small)))
     if context.settings.preset in ("paper", "coupled"):
         alone = separate_alone(frames, odds, HintMasks.drawn(context, len(frames)), context)
         return alone if context.most_things == 1 else as_one_thing(alone)
@@ -133,16 +141,14 @@ def separate(frames: Tensor, facts: SegmentSurvey, context: SeparationContext) -
             context,
             began,
         )
-        odds = moved_odds(odds, found.matte)
     with clocked(seconds, "cut"):
         context.progress(0.8, "edges")
-        odds = resize(odds[:, None], (work.shape[-2], work.shape[-1]))[:, 0]
-        if motion is not None:
-            odds = local_vote(work, odds)
-        moving_camera = motion is not None and facts.plate is None
-        sure = SURE_MOVING if moving_camera else SURE_STILL
-        hard = cut(work, pinned(odds, marked), sure)
-        matte = refine(with_cuts(hard, marked) if motion is None else hard, work, frames)
+        if correction is None:
+            odds = moved_odds(odds, found.matte)
+            odds = resize(odds[:, None], _size_of(work))[:, 0]
+            matte = _cut_matte(odds, work, frames, motion, facts, marked)
+        else:
+            matte = correction.drawn(work, frames)
     with clocked(seconds, "background"):
         context.progress(0.9, "background")
         plate = None if facts.plate is None else facts.plate.without(frames, matte)
@@ -153,7 +159,10 @@ def separate(frames: Tensor, facts: SegmentSurvey, context: SeparationContext) -
         background, missing = complete(frames, torch.maximum(matte, maybe), motion, plate)
         if plate is not None:
             matte = torch.maximum(matte, matched_matte(frames, background, matte))
-        matte = with_certain(soften(matte, frames, background, missing), marked)
+        matte = soften(matte, frames, background, missing)
+        if correction is not None:
+            matte = correction.merged(matte)
+        matte = with_certain(matte, marked)
     with clocked(seconds, "finish"):
         foreground = torch.empty_like(frames)
         for t in range(len(frames)):
@@ -172,6 +181,8 @@ def separate(frames: Tensor, facts: SegmentSurvey, context: SeparationContext) -
         # Without a foreground a frame hides nothing, and its background is the frame itself.
         missing = missing & (matte.amax((1, 2, 3), keepdim=True) > 0)
         layers = settle(frames, layers, facts)
+        if context.confidence:
+            layers |= confidence_layers(odds, layers["matte"], missing, marked)
     report = {
         "reconstruction_psnr": _reconstruction_psnr(frames, layers),
         "fit_steps": float(steps),
@@ -204,6 +215,31 @@ def settle(frames: Tensor, layers: dict[str, Tensor], facts: object = None) -> d
         model = MatteComposite(matte[t])
         background[t], foreground[t] = model.reconcile(frames[t], background[t], foreground[t])
     return {**layers, "foreground": foreground, "background": background}
+
+
+def _size_of(frames: Tensor) -> tuple[int, int]:
+    """Return the height and width of ``frames`` ``(T, C, H, W)``."""
+    return frames.shape[-2], frames.shape[-1]
+
+
+def _cut_matte(
+    odds: Tensor,
+    work: Tensor,
+    frames: Tensor,
+    motion: WindowMotion | None,
+    facts: SegmentSurvey,
+    marked: Marked,
+) -> Tensor:
+    """Return the matte ``(T, 1, H, W)``, cut along the picture's edges.
+
+    odds: log-odds ``(T, h, w)`` at the size of ``work``. work, frames: at both sizes.
+    """
+    if motion is not None:
+        odds = local_vote(work, odds)
+    moving_camera = motion is not None and facts.plate is None
+    sure = SURE_MOVING if moving_camera else SURE_STILL
+    hard = cut(work, pinned(odds, marked), sure)
+    return refine(with_cuts(hard, marked) if motion is None else hard, work, frames)
 
 
 def matte_odds(

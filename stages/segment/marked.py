@@ -45,12 +45,13 @@ CERTAIN = 50.0  # log-odds that no outline overrules
 LEAST_PART = 0.05  # of the largest part, for another part of the foreground in a box
 
 
-def cut_out(picture: Tensor, known: RegionEvidence) -> Tensor:
+def cut_out(picture: Tensor, known: RegionEvidence, learned_from: Tensor | None = None) -> Tensor:
     """Return log-odds ``(h, w)`` of the foreground, at most :data:`SURE` from zero.
 
     Where they are positive is what was cut out.
 
     picture: ``(3, h, w)`` in [0, 1]. known: what the user's regions say, at this size.
+    learned_from: the pixels whose colours are learnt, ``(h, w)`` of bool; all unless given.
     """
     height, width = known.prior.shape
     looks = spread_colors(picture[None])
@@ -65,6 +66,8 @@ def cut_out(picture: Tensor, known: RegionEvidence) -> Tensor:
     theirs = torch.where(known.ours | (known.prior > 0), 0.0, theirs)
     found = soft = base
     for turn in range(TURNS):
+        if learned_from is not None:
+            ours, theirs = ours * learned_from, theirs * learned_from
         odds = base + color_odds(looks, [COLOR_BINS] * 3, ours, theirs, RARE)
         if turn:
             near = color_odds([*looks, x, y], LOCAL_BINS, ours, theirs, LOCAL_RARE)

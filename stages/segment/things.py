@@ -26,13 +26,12 @@ from stages.motion.flow import box
 from stages.segment.motion import WindowMotion
 from stages.segment.point_tracks import SPACING, Points, follow_points, grouped
 from stages.segment.votes import spread_colors
+from stages.thing_count import MOST_THINGS
 
 Labels = NDArray[np.int32]
 Numbers = NDArray[np.float64]
 
 # The constants below were chosen on drawn clips, see tests/measure_movers.py.
-MOST_THINGS = 20
-"""Most things of a clip, as each of them has its own files."""
 LEAST_FRAMES = 4
 """Frames in which a thing has to be seen."""
 LEAST_AREA = 8e-4

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from stages.context import Note, Separation, SeparationContext
+from stages.context import Note, Separation, SeparationContext, confidence_name
 from stages.mixing.psnr import psnr_of
 from stages.mixing.watermark_composite import WatermarkComposite
 from stages.watermark.alone import separate_coupled, separate_published
@@ -146,13 +146,14 @@ def separate(frames: Tensor, facts: WatermarkSurvey, context: SeparationContext)
         "reconstruction_psnr": psnr_of(error),
     }
     context.progress(1.0, "clean")
+    shared = {"watermark": facts.color[None].clamp(0, 1), "matte": matte[None].clamp(0, 1)}
+    if context.confidence:
+        # As sure as the part of the picture's light that passes; what is filled in is invented.
+        passing = 1 - torch.where(facts.lost, torch.ones(()), shared["matte"])
+        shared[confidence_name("clean")] = passing
     return Separation(
-        {
-            "clean": clean,
-            "watermark": facts.color[None].clamp(0, 1),
-            "matte": matte[None].clamp(0, 1),
-        },
-        frozenset({"watermark", "matte"}),
+        {"clean": clean, **shared},
+        frozenset(shared),
         report,
         seconds,
         notes=mark_notes(matte, len(frames), context),

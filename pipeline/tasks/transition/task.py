@@ -2,6 +2,7 @@
 
 from pipeline.bench.clips import dissolve
 from pipeline.task import BenchClip, RunParts, Task
+from pipeline.tasks.transition.certainty import SCENE_CONFIDENCE
 from pipeline.tasks.transition.describe import headline
 from pipeline.tasks.transition.dry_run import dry_run
 from pipeline.tasks.transition.probe import diagnose, probe
@@ -16,7 +17,7 @@ TASK = Task(
     ),
     roles=("scene", "matte"),
     run=run,
-    uses=frozenset({"shots", "timeline", "transition"}),
+    uses=frozenset({"confidence", "shots", "timeline", "transition"}),
     parts=RunParts(count, do, checkpoint_folder),
     dry_run=dry_run,
     headline=headline,
@@ -24,4 +25,5 @@ TASK = Task(
     probe=probe,
     diagnose=diagnose,
     turn=3,
+    confidence_roles=(SCENE_CONFIDENCE,),
 )

@@ -15,11 +15,13 @@ from pipeline.runtime.progress import Step
 from pipeline.runtime.remote_store import WRITTEN
 from pipeline.runtime.sequences import link_layer
 from pipeline.task import Job, WrittenLayer
+from pipeline.tasks.transition.certainty import SCENE_CONFIDENCE, certainty
 from pipeline.tasks.transition.describe import scene_name
 from pipeline.tasks.transition.search import Searched
 from pipeline.tasks.transition.separate import SeparatedTransition
 from stages import safe_files
 from stages.checkpoint import Checkpoints
+from stages.context import confidence_name
 from stages.errors import UnlayerError
 from stages.media.clip import Frames
 from stages.media.sniff import printable
@@ -34,7 +36,7 @@ class _PlannedLayer:
     first, last: the frames it covers, inclusive.
     pixels: returns its frames ``first`` to ``last``, ``(T, 3, H, W)`` in [0, 1], given the block
         of the clip that they lie in.
-    sound: whether it gets the input's audio.
+    sound: whether it gets the input's audio. data: whether its values are not colours.
     """
 
     name: str
@@ -43,6 +45,7 @@ class _PlannedLayer:
     last: int
     pixels: Callable[[Frames, int, int], torch.Tensor]
     sound: bool = True
+    data: bool = False
 
 
 def write_layers(
@@ -56,6 +59,11 @@ def write_layers(
     """
     writing = _Writing(job, searched)
     planned = _planned_layers(searched.analysis, separated)
+    if job.settings.confidence:
+        planned += [
+            _confidence(searched.analysis, separated, shot)
+            for shot in range(len(searched.analysis.shots))
+        ]
     writing.run(sorted(planned, key=lambda layer: layer.first), step)
     for layer in writing.layers:
         for path in (layer.path, *layer.sounds):
@@ -141,7 +149,7 @@ class _Writing:
                 settings,
                 clip.info,
                 picture=clip.info.is_picture and layer.first == layer.last,
-                data=layer.role == "matte",
+                data=layer.data,
             ),
             audio=audio,
             first_frame=layer.first,
@@ -185,7 +193,7 @@ class _Writing:
                 layer.last,
                 pattern,
                 tuple(work / sound for sound in sounds),
-                layer.role == "matte",
+                layer.data,
             )
         )
         self._warnings.append((layer.name, warnings))
@@ -203,9 +211,7 @@ def _scene(
     analysis: Analysis, separated: Sequence[SeparatedTransition], shot: int
 ) -> _PlannedLayer:
     """Return the layer of one shot."""
-    touching = [
-        item for item in separated if shot in (item.transition.outgoing, item.transition.incoming)
-    ]
+    touching = _touching(separated, shot)
 
     def pixels(block: Frames, first: int, last: int) -> torch.Tensor:
         found = block.pixels[first - block.first : last - block.first + 1]
@@ -221,6 +227,36 @@ def _scene(
     return _PlannedLayer(scene_name(shot), "scene", *analysis.covered(shot), pixels)
 
 
+def _touching(separated: Sequence[SeparatedTransition], shot: int) -> list[SeparatedTransition]:
+    """Return the transitions at the two ends of a shot."""
+    return [
+        item for item in separated if shot in (item.transition.outgoing, item.transition.incoming)
+    ]
+
+
+def _confidence(
+    analysis: Analysis, separated: Sequence[SeparatedTransition], shot: int
+) -> _PlannedLayer:
+    """Return the grey layer that says how sure each pixel of one shot is."""
+    touching = _touching(separated, shot)
+
+    def pixels(block: Frames, first: int, last: int) -> torch.Tensor:
+        found = torch.ones(last - first + 1, 3, *block.pixels.shape[-2:])
+        for item in touching:
+            begin = max(first, item.transition.first_frame)
+            end = min(last, item.transition.last_frame)
+            if begin <= end:
+                is_outgoing = item.transition.outgoing == shot
+                found[begin - first : end - first + 1] = certainty(
+                    item, begin, end, outgoing=is_outgoing
+                )
+        return found
+
+    name = confidence_name(scene_name(shot))
+    covered = analysis.covered(shot)
+    return _PlannedLayer(name, SCENE_CONFIDENCE, *covered, pixels, sound=False, data=True)
+
+
 def _matte(item: SeparatedTransition) -> _PlannedLayer:
     """Return the layer of a transition's matte."""
 
@@ -228,4 +264,5 @@ def _matte(item: SeparatedTransition) -> _PlannedLayer:
         return item.frames("matte", first, last).expand(-1, 3, -1, -1).contiguous()
 
     first, last = item.transition.first_frame, item.transition.last_frame
-    return _PlannedLayer(str(item.entry["matte"]), "matte", first, last, pixels, sound=False)
+    name = str(item.entry["matte"])
+    return _PlannedLayer(name, "matte", first, last, pixels, sound=False, data=True)

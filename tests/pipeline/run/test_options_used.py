@@ -115,6 +115,11 @@ RUN: Mapping[str, tuple[str, Rule]] = {
         "point:1,1",
         only("hint_background", always("where the background is; it cannot become foreground")),
     ),
+    "confidence": ("", only("confidence", always("grey layers say how sure each pixel is"))),
+    "refine": (
+        "earlier",
+        only("refine", lambda task, given: Refused("has nothing to correct; give --hint")),
+    ),
     "layers": (
         "auto",
         only(
@@ -243,11 +248,15 @@ def perform(monkeypatch: pytest.MonkeyPatch, task: str, words: list[str]) -> int
     return main(["run", *words, "--task", task])
 
 
+OF_SEGMENT = ("hint_background", "refine")
+"""Options of one clip that only ``segment`` has."""
+
+
 def test_every_option_of_every_verb_has_an_entry() -> None:
     tables = {
         "run": set(RUN),
         "probe": set(PROBE),
-        "batch": set(BATCH) | set(RUN) - {"transition", "shots", "hint_background", "anew"},
+        "batch": set(BATCH) | set(RUN) - {"transition", "shots", *OF_SEGMENT, "anew"},
         "bench": set(BENCH),
     }
     tables |= {verb: set(table) for verb, table in OTHERS.items()}

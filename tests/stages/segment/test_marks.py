@@ -223,3 +223,30 @@ def test_a_box_around_a_thing_bounds_it(seed: int) -> None:
     box = area(max(0, row - 21), row + 21, column - 21, column + 21)
     cut, notes = in_box(picture, box)
     assert overlap(cut, mask) > 0.8 and notes == 0 and not bool((cut & ~box).any())
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_box_inside_one_part_and_a_stroke_on_another_find_both(seed: int) -> None:
+    picture, mask, (row, column) = thing_on_texture(seed)
+    upper = mask & area(0, row, 0, SIZE[1])
+    # The ground has the opposite colour of the thing, so only one channel is inverted here.
+    other = torch.stack([picture[0], 1 - picture[1], picture[2]])
+    picture = torch.where(upper, other, picture)
+    hints = (
+        HintRegion(area(row + 3, row + 11, column - 8, column + 8)),
+        HintRegion(area(row - 9, row - 7, column - 8, column + 8)),
+    )
+    context = SeparationContext(FitSettings(), hint_regions=hints)
+    marked = marked_frames(picture[None], context, moving=False)
+    assert overlap(marked[0].odds > 0, mask) > 0.7
+    assert len(box_notes(marked, 1)) == 1
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_box_around_a_thing_bounds_it_beside_a_stroke_too(seed: int) -> None:
+    picture, mask, (row, column) = thing_on_texture(seed)
+    box = area(max(0, row - 21), row + 21, column - 21, column + 21)
+    hints = HintRegion(box), HintRegion(area(row - 1, row + 1, column - 8, column + 8))
+    context = SeparationContext(FitSettings(), hint_regions=hints)
+    marked = marked_frames(picture[None], context, moving=False)
+    assert overlap(marked[0].odds > 0, mask) > 0.8 and not box_notes(marked, 1)

@@ -1,0 +1,65 @@
+"""Say how sure each pixel of a scene is in the mixed frames of a transition (``--confidence``).
+
+What is known differs by transition:
+
+- In a dissolve the expected PSNR of the scene is known for each frame. It becomes a number from 0,
+  where the expected error is as large as that of a blind guess, to 1, where there is no error.
+- With a matte, as in a wipe, a pixel shows the scene by its own weight. What is hidden was carried
+  on from clean frames, or held, and counts as invented.
+- Otherwise a pixel is as sure as the scene's own weight in its frame.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from stages.context import confidence_name
+from stages.shots import Transition
+
+SCENE_CONFIDENCE = confidence_name("scene")
+"""The role of the layers that say how sure a scene is."""
+GUESS_ERROR = 0.25
+"""Error of a blind guess, as a root mean square of values in [0, 1]. A grey picture has about this
+error to an ordinary one; it was chosen, not measured."""
+
+
+class KnownTransition(Protocol):
+    """A separated transition: its manifest entry, and its layers."""
+
+    transition: Transition
+    entry: dict[str, Any]
+
+    def frames(self, side: str, first: int, last: int) -> Tensor:
+        """Return frames of a layer, ``(T, C, H, W)`` in [0, 1]."""
+        ...
+
+
+def certainty(item: KnownTransition, first: int, last: int, *, outgoing: bool) -> Tensor:
+    """Return how sure a scene is in mixed frames, ``(T, 1, H or 1, W or 1)`` in [0, 1].
+
+    first, last: frames of the clip, inclusive. outgoing: whether it is the outgoing scene.
+    """
+    places = range(first - item.transition.first_frame, last - item.transition.first_frame + 1)
+    expected = _expected(item.entry, "from" if outgoing else "to")
+    if expected:
+        return _by_frame([1 - 10 ** (-expected[place] / 20) / GUESS_ERROR for place in places])
+    if item.entry.get("matte") is not None:
+        weight = item.frames("matte", first, last)[:, :1]
+    else:
+        weight = _by_frame([item.entry["mix"][place] for place in places])
+    return (1 - weight if outgoing else weight).clamp(0, 1)
+
+
+def _expected(entry: Mapping[str, Any], side: str) -> list[float]:
+    """Return the expected PSNR of a scene in each mixed frame, in dB; empty if it is not known."""
+    known = entry.get("confidence")
+    return list(known[side]) if known else []
+
+
+def _by_frame(values: list[float]) -> Tensor:
+    """Return one number for each frame as ``(T, 1, 1, 1)``, within [0, 1]."""
+    return torch.tensor(values).clamp(0, 1).view(-1, 1, 1, 1)

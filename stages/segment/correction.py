@@ -1,0 +1,217 @@
+"""Correct the matte of an earlier run where new hints disagree with it; keep the rest as it was.
+
+The steps, in order:
+
+1. Disagreement: certain pixels of a hint that lie on the other side of the earlier matte.
+2. Growth: in that frame, the disagreement grows over what looks like it and is connected to it.
+3. Carrying: the corrected part is followed along the flow to the frames before and after.
+4. Merging: the matte changes in the corrected part, and nowhere else.
+
+A correction is a tensor in [-1, 1]: 1 is foreground that the earlier matte lacks, -1 is background
+that it took for foreground, 0 leaves a pixel as it was.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from stages.context import SeparationContext
+from stages.motion.flow import resize, warp
+from stages.segment.background import dilate
+from stages.segment.cut import refine
+from stages.segment.evidence import RegionEvidence, evidence
+from stages.segment.hinted import LEAST_IN_BOX, Marked, MarkedFrame, regions_at
+from stages.segment.marked import cut_out
+from stages.segment.motion import FADING, WindowMotion
+from stages.segment.votes import EDGE, EDGE_RADIUS, guided_filter
+
+KEPT = 2.0
+"""Log-odds against a correction at a distance from the hint of the hint's own extent."""
+REACH = 3.0
+"""Distance, in extents of the hint, up to which a correction may grow."""
+LEAST_EXTENT = 0.12  # least extent of a hint, as a part of the picture's shorter side
+FAINT = 0.05  # size of a carried correction below which it is dropped
+DECIDED = 0.5
+"""Size of a carried correction from which a pixel is corrected."""
+
+
+@dataclass(frozen=True)
+class Correction:
+    """Hold what hints change in the matte of an earlier run.
+
+    earlier: that matte, ``(T, 1, H, W)`` in [0, 1].
+    signs: 1 where foreground is added, -1 where it is taken away, else 0; ``(T, 1, h, w)``.
+    marked: what the hints say, by frame.
+    """
+
+    earlier: Tensor
+    signs: Tensor
+    marked: Marked
+
+    def drawn(self, work: Tensor, frames: Tensor) -> Tensor:
+        """Return the corrected matte ``(T, 1, H, W)`` with edges from the guided filter.
+
+        work, frames: the frames at the size of ``signs`` and at full size, ``(T, 3, H, W)``.
+        """
+        size = (self.signs.shape[-2], self.signs.shape[-1])
+        hard = (resize(self.earlier, size) > 0.5).float()
+        hard = torch.where(self.signs != 0, (self.signs > 0).float(), hard)
+        return self.merged(refine(hard, work, frames))
+
+    def merged(self, matte: Tensor) -> Tensor:
+        """Return the earlier matte with another one in its corrected parts, ``(T, 1, H, W)``."""
+        size = (matte.shape[-2], matte.shape[-1])
+        merged = self.earlier.clone()
+        for t in self.signs.any(-1).any(-1).flatten().nonzero().flatten().tolist():
+            weight = resize(dilate(self.signs[t : t + 1] != 0, EDGE_RADIUS).float(), size)[0]
+            merged[t] += weight * (matte[t] - merged[t])
+        return merged
+
+
+def find_correction(
+    frames: Tensor, motion: WindowMotion | None, context: SeparationContext
+) -> Correction:
+    """Find out what the new hints change in the context's earlier matte.
+
+    frames: ``(T, 3, h, w)`` in [0, 1], at the working size. motion: of frames of this size;
+    ``None`` for pictures and clips that stand still.
+    """
+    assert context.earlier_matte is not None, "there is a matte to correct"
+    size = (frames.shape[-2], frames.shape[-1])
+    earlier = resize(context.earlier_matte, size)[:, 0]
+    one_picture = motion is None and not context.unordered
+    signs, certain = torch.zeros_like(earlier), torch.zeros_like(earlier)
+    marked: dict[int, MarkedFrame] = {}
+    for place, frame in enumerate(frames):
+        regions = regions_at(place, context, all_places=one_picture)
+        new = [region for region in regions if not region.earlier]
+        # A box that was drawn too tight must not keep the rest of the thing out.
+        kept = [region for region in regions if not (region.earlier and region.is_box)]
+        if kept:
+            known = evidence(kept, size)
+            marked[place] = MarkedFrame(known, 2 * earlier[place] - 1)
+            certain[place] = known.ours.float() - known.theirs.float()
+        if new:
+            signs[place] = grown(frame, earlier[place], evidence(new, size), certain[place])
+    if motion is not None:
+        signs = _with_window_before(signs, earlier, context)
+        signs = carried(signs, frames, certain, motion)
+    signs = torch.where(signs.abs() >= DECIDED, signs.sign(), 0.0)
+    # What is on the right side already keeps its soft edge.
+    signs = torch.where((signs > 0) == (earlier > 0.5), 0.0, signs)
+    return Correction(context.earlier_matte, signs[:, None], marked)
+
+
+def _with_window_before(signs: Tensor, earlier: Tensor, context: SeparationContext) -> Tensor:
+    """Return the correction ``(T, h, w)`` with what the window before corrected in shared frames.
+
+    earlier: the matte to correct, ``(T, h, w)`` in [0, 1].
+    """
+    if (before := context.before.get("matte")) is None:
+        return signs
+    count = min(len(before), len(signs))
+    now = resize(before[:count], (signs.shape[-2], signs.shape[-1]))[:, 0] > 0.5
+    corrected = now.float() - (earlier[:count] > 0.5).float()
+    shared = torch.where(signs[:count] != 0, signs[:count], corrected)
+    return torch.cat([shared, signs[count:]])
+
+
+def grown(picture: Tensor, earlier: Tensor, known: RegionEvidence, certain: Tensor) -> Tensor:
+    """Return the correction ``(h, w)`` of a frame with new hints: 1, -1 or 0.
+
+    picture: ``(3, h, w)`` in [0, 1]. earlier: the earlier matte, ``(h, w)`` in [0, 1].
+    known: what the new hints say. certain: 1 and -1 where any hint is certain, ``(h, w)``.
+    """
+    inside = earlier > 0.5
+    lacking = _grown_within(picture, known.ours & ~inside, ~inside & (certain >= 0), known.prior)
+    wrong = _grown_within(picture, known.theirs & inside, inside & (certain <= 0), -known.prior)
+    if _has_empty_box(known, inside):
+        lacking = lacking | ((cut_out(picture, known) > 0) & ~inside)
+    return lacking.float() - wrong.float()
+
+
+def _has_empty_box(known: RegionEvidence, inside: Tensor) -> bool:
+    """Return whether the hints are boxes in which the earlier matte found nothing.
+
+    inside: the earlier foreground, ``(h, w)`` of bool.
+    """
+    boxed = ~known.theirs
+    if bool(known.ours.any()) or not bool((known.prior[boxed] > 0).any()):
+        return False
+    return float(inside[boxed].sum()) < LEAST_IN_BOX * float(boxed.sum())
+
+
+def _grown_within(picture: Tensor, seeds: Tensor, domain: Tensor, prior: Tensor) -> Tensor:
+    """Return the pixels ``(h, w)`` of bool that belong to what the seeds show.
+
+    They lie inside ``domain``, look like the seeds rather than like the rest of it, and are
+    connected to them. seeds, domain: ``(h, w)`` of bool. prior: log-odds where the hints say
+    what is likely, ``(h, w)``.
+    """
+    found = torch.zeros_like(seeds)
+    if not bool(seeds.any()):
+        return found
+    extent = _extent(seeds)
+    part = _around(seeds, round(REACH * extent))
+    away = cv2.distanceTransform((~seeds[part]).numpy().astype(np.uint8), cv2.DIST_L2, 5)
+    odds = prior[part].clamp_min(0) - KEPT * torch.from_numpy(away) / extent
+    known = RegionEvidence(seeds[part], ~domain[part], odds)
+    found[part] = (cut_out(picture[(slice(None), *part)], known, domain[part]) > 0) & domain[part]
+    return found
+
+
+def _extent(drawn: Tensor) -> float:
+    """Return the diagonal in pixels of the box around what is drawn, ``(h, w)`` of bool."""
+    rows, columns = drawn.nonzero(as_tuple=True)
+    diagonal = math.hypot(float(rows.max() - rows.min()), float(columns.max() - columns.min()))
+    return max(LEAST_EXTENT * min(drawn.shape), diagonal)
+
+
+def _around(drawn: Tensor, margin: int) -> tuple[slice, slice]:
+    """Return the rows and columns of what is drawn ``(h, w)``, with a margin in pixels."""
+    height, width = drawn.shape
+    rows, columns = drawn.nonzero(as_tuple=True)
+    return (
+        slice(max(0, int(rows.min()) - margin), min(height, int(rows.max()) + margin + 1)),
+        slice(max(0, int(columns.min()) - margin), min(width, int(columns.max()) + margin + 1)),
+    )
+
+
+def carried(correction: Tensor, frames: Tensor, certain: Tensor, motion: WindowMotion) -> Tensor:
+    """Return the correction ``(T, h, w)``, followed from its frames to all others.
+
+    frames: ``(T, 3, h, w)`` in [0, 1]. certain: 1 and -1 where a hint is certain, ``(T, h, w)``.
+    """
+    ways = []
+    for order, flow, trust, step in (
+        (range(1, len(correction)), motion.backward, motion.trust_backward, -1),
+        (range(len(correction) - 2, -1, -1), motion.forward, motion.trust_forward, 1),
+    ):
+        way = correction.clone()
+        for t in order:
+            pair, other = min(t, t + step), t + step
+            brought = warp(way[other][None, None], flow[pair : pair + 1])
+            brought = (1 - FADING) * trust[pair][None] * brought
+            aligned = _aligned(brought[0, 0], frames[t])
+            aligned = torch.where(certain[t] * aligned < 0, 0.0, aligned)
+            way[t] = torch.where(correction[t] != 0, correction[t], aligned)
+        ways.append(way)
+    return torch.where(ways[0].abs() >= ways[1].abs(), ways[0], ways[1])
+
+
+def _aligned(correction: Tensor, frame: Tensor) -> Tensor:
+    """Return a carried correction ``(h, w)``, aligned with the edges of its frame ``(3, h, w)``."""
+    there = correction.abs() > FAINT
+    if not bool(there.any()):
+        return torch.zeros_like(correction)
+    part = _around(there, 4 * EDGE_RADIUS)
+    values, guide = correction[part][None, None], frame[(slice(None), *part)][None]
+    aligned = torch.zeros_like(correction)
+    aligned[part] = guided_filter(values, guide, EDGE_RADIUS, EDGE)[0, 0].clamp(-1, 1)
+    return aligned
