@@ -158,13 +158,11 @@ def task_names(text: str) -> list[str]:
 def check_names(text: str) -> None:
     """Check every name in a value of ``--task``: one task, several, or :data:`AUTO`.
 
-    Raises UsageError as :func:`check_name` does, for an empty name between commas, and for a task
-    that is named twice.
+    Raises UsageError as :func:`check_name` does, and for an empty name between commas.
     """
     if text == AUTO:
         return
-    given = task_names(text)
-    for name in given:
+    for name in task_names(text):
         if not name and "," in text:
             raise UsageError(f"--task {text!r}: a name is missing beside a comma")
         if name == AUTO:
@@ -173,8 +171,6 @@ def check_names(text: str) -> None:
                 "or name all tasks"
             )
         check_name(name)
-        if given.count(name) > 1:
-            raise UsageError(f"--task {text!r}: names {name} twice; give each task once")
 
 
 def shadowed_task_warning(name: str) -> str | None:

@@ -62,7 +62,7 @@ def test_a_task_of_windows_goes_on_in_the_window_it_was_in(monkeypatch: pytest.M
 
 @pytest.mark.parametrize("task", [name for name in names() if name != "transition"])
 def test_every_task_of_windows_goes_on(monkeypatch: pytest.MonkeyPatch, task: str) -> None:
-    monkeypatch.setattr("pipeline.framewise.run._max_window_frames", lambda *about: 3)
+    monkeypatch.setattr("pipeline.framewise.run.max_window_frames", lambda *about: 3)
     media.save(Path("in.mkv"), moving(1, 4, (24, 32)))
     words = (
         "run",

@@ -14,14 +14,7 @@ from media import save
 
 from pipeline import plugin
 from pipeline.cli.main import main
-from pipeline.tasks import (
-    built_in,
-    check_name,
-    check_names,
-    find_task,
-    names,
-    shadowed_task_warning,
-)
+from pipeline.tasks import built_in, check_name, find_task, names, shadowed_task_warning
 from stages.errors import UnlayerError, UsageError
 
 RAIN = """
@@ -220,9 +213,3 @@ def test_a_task_under_another_name_is_refused(
 def test_names_that_could_lead_out_of_a_folder_are_no_tasks(install: Install) -> None:
     install("evil", RAIN, "../../rain = evil:TASK", "Rain drops = evil:TASK", "-rf = evil:TASK")
     assert set(names()) == built_in()
-
-
-def test_a_task_is_done_once() -> None:
-    check_names("watermark,transition")
-    with pytest.raises(UsageError, match="names transition twice; give each task once"):
-        check_names("transition, watermark, transition")

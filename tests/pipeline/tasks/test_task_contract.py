@@ -216,7 +216,7 @@ def test_a_mark_that_is_not_in_the_box_is_told() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("task", TASKS)
 def test_several_windows_say_it_once(task: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.framewise.run._max_window_frames", lambda *about: 4)
+    monkeypatch.setattr("pipeline.framewise.run.max_window_frames", lambda *about: 4)
     role, says, sources = CLEAN[task]
     (warning,) = run(task, save(sources[4](7)))["warnings"]
     assert says in warning and "all 7 frames" in warning
@@ -240,7 +240,7 @@ def test_the_same_seed_gives_the_same_bytes(task: str) -> None:
 
 @pytest.mark.parametrize("task", TASKS)
 def test_a_clip_of_several_windows_has_no_seam(task: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.framewise.run._max_window_frames", lambda *about: 4)
+    monkeypatch.setattr("pipeline.framewise.run.max_window_frames", lambda *about: 4)
     frames = moving(5, 6, (24, 40))
     check(task, run(task, save(frames)), frames)
 
