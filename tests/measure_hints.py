@@ -1,11 +1,12 @@
 """Measure how well `segment` cuts out what hints mark, beside GrabCut with the same hints.
 
-    python tests/measure_hints.py FOLDER --seeds 307 308
+    python tests/measure_hints.py FOLDER --seeds 307 308 --frames 3
 
 FOLDER holds one folder for each clip, with `frames/` and `masks/`, as DAVIS has them. Hints are
-drawn at random from the mask of the first frame, as a user might draw them:
+drawn at random from the mask of a frame, as a user might draw them:
 
 - strokes: two paths through the thing; strokes+bg: and three through what is far from it
+- points: three dots on the thing; points+bg: and strokes of the background
 - box: a box around it, 1 to 8 % too large on each side
 - blob: an ellipse inside it; blob+bg: and strokes of the background
 - rough: the mask with an edge that is wrong by about a tenth of its size
@@ -17,7 +18,9 @@ from __future__ import annotations
 
 import argparse
 import heapq
+import itertools
 from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -25,18 +28,20 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from stages.context import FitSettings, SeparationContext
 from stages.hint_regions import HintRegion
-from stages.segment.evidence import evidence
-from stages.segment.marked import cut_out
+from stages.segment.hinted import marked_frames
 
 Mask = NDArray[np.bool_]
 
-KINDS = ("strokes", "strokes+bg", "box", "blob", "blob+bg", "rough")
+KINDS = ("strokes", "strokes+bg", "points", "points+bg", "box", "blob", "blob+bg", "rough")
 SIZE = (424, 240)
 """Width and height at which frames are measured, the size of the task's own work."""
 GRABCUT_ROUNDS = 5
 BRUSH = 2  # radius of a stroke in pixels
 LONGEST = 120  # pixels of a stroke
+POINTS = 3  # dots on the thing
+LEAST_AREA = 100  # pixels of a thing that is measured
 FAR = 12.0  # least distance in pixels of the background's strokes from the thing
 
 
@@ -46,14 +51,16 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--seeds", type=int, nargs="+", default=[307, 308])
     parser.add_argument("--clips", nargs="*")
+    parser.add_argument("--kinds", nargs="*", choices=KINDS, default=KINDS)
+    parser.add_argument("--frames", type=int, default=1, help="of each clip, evenly spread")
     asked = parser.parse_args()
     clips = asked.clips or sorted(path.parent.name for path in asked.folder.glob("*/masks"))
     scores: dict[tuple[str, str, str], list[float]] = defaultdict(list)
     for clip in clips:
-        frame, mask = first_frame(asked.folder / clip)
-        for kind in KINDS:
-            for seed in asked.seeds:
-                ours, theirs = drawn(kind, mask, np.random.default_rng([seed, *kind.encode()]))
+        for place, (frame, mask) in enumerate(some_frames(asked.folder / clip, asked.frames)):
+            for kind, seed in itertools.product(asked.kinds, asked.seeds):
+                drawing = [seed, *kind.encode()] + ([place] if place else [])
+                ours, theirs = drawn(kind, mask, np.random.default_rng(drawing))
                 answers = {
                     "ours": cut(frame, ours, theirs),
                     "GrabCut": grabcut(frame, ours, theirs, kind),
@@ -62,20 +69,29 @@ def main() -> None:
                     scores[method, kind, clip].append(overlap(found, mask))
     print("| hint | method | mean |", " | ".join(clips), "|")
     print("|---" * (len(clips) + 3), "|", sep="")
-    for kind in KINDS:
+    for kind in asked.kinds:
         for method in ("ours", "GrabCut"):
             means = [float(np.mean(scores[method, kind, clip])) for clip in clips]
             shown = " | ".join(f"{mean:.2f}" for mean in means)
             print(f"| {kind} | {method} | {np.mean(means):.3f} | {shown} |")
 
 
-def first_frame(folder: Path) -> tuple[NDArray[np.uint8], Mask]:
-    """Return a clip's first frame ``(H, W, 3)`` in RGB and its mask, at :data:`SIZE`."""
-    paths = [sorted((folder / name).iterdir())[0] for name in ("frames", "masks")]
-    frame, mask = cv2.imread(str(paths[0])), cv2.imread(str(paths[1]), cv2.IMREAD_GRAYSCALE)
-    assert frame is not None and mask is not None, f"{folder}: cannot be read"
-    frame, mask = (cv2.resize(each, SIZE, interpolation=cv2.INTER_AREA) for each in (frame, mask))
-    return np.ascontiguousarray(frame[..., ::-1]).astype(np.uint8), np.asarray(mask > 127)
+def some_frames(folder: Path, count: int) -> Iterator[tuple[NDArray[np.uint8], Mask]]:
+    """Yield frames of a clip ``(H, W, 3)`` in RGB with their masks, at :data:`SIZE`.
+
+    The first frame is one of them. Frames that show less of the thing than a stroke are left out.
+    """
+    frames, masks = (sorted((folder / name).iterdir()) for name in ("frames", "masks"))
+    for place in range(count):
+        paths = [each[place * len(each) // count] for each in (frames, masks)]
+        frame, mask = cv2.imread(str(paths[0])), cv2.imread(str(paths[1]), cv2.IMREAD_GRAYSCALE)
+        assert frame is not None and mask is not None, f"{paths[0]}: cannot be read"
+        frame, mask = (
+            cv2.resize(each, SIZE, interpolation=cv2.INTER_AREA) for each in (frame, mask)
+        )
+        inside = np.asarray(mask > 127)
+        if inside.sum() > LEAST_AREA:
+            yield np.ascontiguousarray(frame[..., ::-1]).astype(np.uint8), inside
 
 
 def cut(frame: NDArray[np.uint8], ours: Mask, theirs: Mask) -> Mask:
@@ -84,7 +100,8 @@ def cut(frame: NDArray[np.uint8], ours: Mask, theirs: Mask) -> Mask:
     marks = [HintRegion(torch.from_numpy(ours))]
     if theirs.any():
         marks.append(HintRegion(torch.from_numpy(theirs), foreground=False))
-    found: Mask = cut_out(picture, evidence(marks, (SIZE[1], SIZE[0]))).numpy() > 0
+    context = SeparationContext(FitSettings(), hint_regions=tuple(marks))
+    found: Mask = marked_frames(picture[None], context, moving=False)[0].odds.numpy() > 0
     return found
 
 
@@ -100,14 +117,17 @@ def grabcut(frame: NDArray[np.uint8], ours: Mask, theirs: Mask, kind: str) -> Ma
     cv2.setRNGSeed(0)
     back, front = np.zeros((1, 65)), np.zeros((1, 65))
     bgr, way = frame[..., ::-1].copy(), cv2.GC_INIT_WITH_MASK
-    cv2.grabCut(bgr, sides, (0, 0, 0, 0), back, front, GRABCUT_ROUNDS, way)
+    try:
+        cv2.grabCut(bgr, sides, (0, 0, 0, 0), back, front, GRABCUT_ROUNDS, way)
+    except cv2.error:  # It needs more marked pixels than a few dots have.
+        return ours
     found: Mask = (sides == cv2.GC_FGD) | (sides == cv2.GC_PR_FGD)
     return found
 
 
 def drawn(kind: str, mask: Mask, random: np.random.Generator) -> tuple[Mask, Mask]:
     """Return marks of the foreground and of the background, each ``(H, W)``."""
-    draw = {"strokes": strokes, "box": box, "blob": blob, "rough": rough}
+    draw = {"strokes": strokes, "points": points, "box": box, "blob": blob, "rough": rough}
     ours = draw[kind.removesuffix("+bg")](mask, random)
     theirs = np.zeros_like(mask)
     if kind.endswith("+bg"):
@@ -164,6 +184,16 @@ def path(
     while found[-1] in before:
         found.append(before[found[-1]])
     return found
+
+
+def points(mask: Mask, random: np.random.Generator) -> Mask:
+    """Return dots on the mask, not on its very edge."""
+    deep = depth(mask)
+    rows, columns = np.nonzero(deep > min(3.0, 0.5 * float(deep.max())))
+    out = np.zeros(mask.shape, np.uint8)
+    for place in random.integers(len(rows), size=POINTS):
+        cv2.circle(out, (int(columns[place]), int(rows[place])), BRUSH, 255, -1)
+    return np.asarray((out > 0) & mask)
 
 
 def box(mask: Mask, random: np.random.Generator) -> Mask:

@@ -17,7 +17,7 @@ from stages.context import Note, SeparationContext, notes_where
 from stages.hint_regions import HintRegion
 from stages.motion.flow import resize, warp
 from stages.segment.evidence import RegionEvidence, evidence
-from stages.segment.marked import cut_out
+from stages.segment.marked import cut_again, cut_out
 from stages.segment.motion import FADING, WindowMotion
 from stages.segment.still import saliency_odds
 from stages.segment.votes import SURE
@@ -75,7 +75,9 @@ def marked_frames(frames: Tensor, context: SeparationContext, *, moving: bool) -
 
 
 def _cut_or_inside(frame: Tensor, regions: Sequence[HintRegion], cut: MarkedFrame) -> MarkedFrame:
-    """Return ``cut``, or another one if nothing was found in its boxes: they then lie inside.
+    """Return ``cut``, drawn more exactly if its regions are boxes.
+
+    If nothing was found in the boxes, they are taken to lie inside the thing.
 
     frame: ``(3, h, w)`` in [0, 1]. regions: of the frame. cut: with the boxes around the thing.
     """
@@ -86,7 +88,9 @@ def _cut_or_inside(frame: Tensor, regions: Sequence[HintRegion], cut: MarkedFram
     drawn = torch.stack(boxes).any(0).float()[None, None]
     in_boxes = (resize(drawn, size)[0, 0] > DRAWN) & ~cut.known.theirs
     if float((cut.odds[in_boxes] > 0).sum()) >= LEAST_IN_BOX * float(in_boxes.sum()):
-        return cut
+        if not all(region.is_box for region in regions if region.foreground):
+            return cut
+        return MarkedFrame(cut.known, cut_again(frame, cut.odds, cut.known))
     known = evidence(regions, size, boxes_inside=True)
     return MarkedFrame(known, cut_out(frame, known), inside=True)
 

@@ -5,6 +5,9 @@ their ratio decides a graph cut along the colour edges. The result is learnt fro
 turns: GrabCut (Rother et al. 2004) with kernel densities instead of mixtures, local colours, and a
 convex cut. At first every unmarked pixel counts as background to learn from, because the thing is
 usually the smaller part. What is not connected to the user's regions is left out.
+
+A box marks no pixel for certain, so what was cut out of it is cut once more, with mixtures of
+normal distributions (GrabCut as published) that are learnt from the surest pixels.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from stages.segment.cut import cut
 from stages.segment.evidence import RegionEvidence
 from stages.segment.relaxed_cut import edge_weights, relaxed_cut
 from stages.segment.votes import (
@@ -42,6 +46,8 @@ UNMARKED = -0.5  # log-odds of a pixel of which nothing is known
 CUT_SHARE = 0.05  # weight of log-odds against the outline's length
 MARKED = 2.0  # times that a certain foreground pixel counts as one that was found
 CERTAIN = 50.0  # log-odds that no outline overrules
+SURE_IN_BOX = 0.05  # a probability this near to 0 or 1 is not changed by the last cut of a box
+SUPPORTED = 0.1  # least log-odds of a pixel, with the sign of the side that it was cut to
 LEAST_PART = 0.05  # of the largest part, for another part of the foreground in a box
 
 
@@ -78,8 +84,26 @@ def cut_out(picture: Tensor, known: RegionEvidence, learned_from: Tensor | None 
         soft = (torch.sigmoid(odds) + found) / 2
         ours = torch.where(known.ours, MARKED, found * soft)
         theirs = torch.where(known.theirs, 1.0, (1 - found) * (1 - soft))
-    sure = SURE * (2 * soft - 1)
-    return torch.where(found > 0.5, sure.clamp_min(0.1), sure.clamp_max(-0.1))
+    return _on_side(SURE * (2 * soft - 1), found > 0.5)
+
+
+def cut_again(picture: Tensor, odds: Tensor, known: RegionEvidence) -> Tensor:
+    """Return log-odds ``(h, w)`` whose signs follow GrabCut, which begins from the given ones.
+
+    Pixels that are nearly certain keep their side. Nothing changes where a picture has too few of
+    them to learn colours from.
+
+    picture: ``(3, h, w)`` in [0, 1]. odds: of :func:`cut_out`, ``(h, w)``. known: as there.
+    """
+    certain = known.ours.float() - known.theirs.float()
+    start = torch.where(certain != 0, CERTAIN * certain, odds)
+    found = cut(picture[None], start[None], SURE_IN_BOX)[0, 0]
+    return _on_side(odds, connected(found, known.ours) > 0.5)
+
+
+def _on_side(odds: Tensor, ours: Tensor) -> Tensor:
+    """Return ``odds`` ``(h, w)``, positive where ``ours`` is true and negative elsewhere."""
+    return torch.where(ours, odds.clamp_min(SUPPORTED), odds.clamp_max(-SUPPORTED))
 
 
 def color_odds(

@@ -19,7 +19,7 @@ from stages.segment.hinted import (
     with_marked,
 )
 from stages.segment.layers import separate, survey
-from stages.segment.marked import cut_out
+from stages.segment.marked import cut_again, cut_out
 from stages.segment.motion import WindowMotion
 from stages.segment.relaxed_cut import edge_weights, relaxed_cut
 
@@ -250,3 +250,23 @@ def test_a_box_around_a_thing_bounds_it_beside_a_stroke_too(seed: int) -> None:
     context = SeparationContext(FitSettings(), hint_regions=hints)
     marked = marked_frames(picture[None], context, moving=False)
     assert overlap(marked[0].odds > 0, mask) > 0.8 and not box_notes(marked, 1)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_box_is_cut_again_along_the_colors_of_its_surest_pixels(seed: int) -> None:
+    picture, mask, (row, column) = thing_on_texture(seed)
+    box = area(max(0, row - 21), row + 21, column - 21, column + 21)
+    # The first cut lost the right half of the disc, and is sure of the middle of the rest alone.
+    half = mask & area(0, SIZE[0], 0, column)
+    odds = torch.where(half, 2.0, -2.0)
+    odds[disc(column - 8, row, 6)] = 3.0
+    again = cut_again(picture, odds, evidence([HintRegion(box)], SIZE)) > 0
+    assert overlap(half, mask) < 0.6 < 0.9 < overlap(again, mask)
+    assert not bool((again & ~box).any())
+
+
+def test_a_box_with_nothing_sure_in_it_is_not_cut_again() -> None:
+    picture, mask, (row, column) = thing_on_texture(1)
+    known = evidence([HintRegion(area(row - 20, row + 20, column - 20, column + 20))], SIZE)
+    odds = torch.where(mask, 1.0, -1.0)
+    assert torch.equal(cut_again(picture, odds, known) > 0, mask)
