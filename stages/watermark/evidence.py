@@ -16,11 +16,13 @@ Pictures ``(K, 3, H, W)`` in [0, 1] that share one mark; maps ``(H, W)``.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from stages.watermark.find import ACROSS, Cut, outside, pairs
+from stages.watermark.find import ACROSS, DIFFERENT, Cut, Mark, outside, pairs
 from stages.watermark.repeat import Shift, sum_shifted
 from stages.watermark.texture import squared_length, student_nats, whitening
 
@@ -44,8 +46,8 @@ class Evidence:
     """Hold the texture of pictures, measured once for all the marks that are tried on them.
 
     pictures: ``(K, 3, H, W)`` in [0, 1]. weight: how much each pixel counts, ``(H, W)``.
-    chosen: pixels that are known to be marked, ``(H, W)``, boolean. Pairs across their outline do
-    not count as texture.
+    chosen: pixels that are known to be marked, ``(H, W)``, boolean, or numbers of pieces. Pairs
+    across their outlines do not count as texture.
     shifts: where the mark repeats, from :func:`stages.watermark.repeat.find_grid`. All repetitions
     count together.
     """
@@ -119,6 +121,73 @@ class Evidence:
             unary_y -= leave
             weights.append((enter + leave).clamp_min(0))
         return Cut(unary, tuple(weights), OFFSETS)
+
+
+@dataclass(frozen=True)
+class Undone:
+    """Hold pictures without a mark, and how exact they are.
+
+    matte: ``(H, W)``. ink: ``(3, H, W)``. clean: the pictures, ``(K, 3, H, W)``.
+    variance: of the errors that undoing the mark adds, as strong as they show, ``(K, H, W)``.
+    beyond: nats of clean values outside of [0, 1], ``(H, W)``.
+    """
+
+    matte: Tensor
+    ink: Tensor
+    clean: Tensor
+    variance: Tensor
+    beyond: Tensor
+
+    @classmethod
+    def of(cls, pictures: Tensor, mark: Mark) -> Undone:
+        """Return ``pictures`` (K, 3, H, W) without ``mark``."""
+        matte, ink = mark.matte[0], mark.ink
+        clean = (pictures - ink) / (1 - matte)
+        contrast = mark.color - clean.clamp(0, 1)
+        variance = (ROUNDED**2 + VARIES**2 * contrast.square().mean(1)) / (1 - matte)
+        beyond = (BEYOND * outside(pictures, matte, ink)).clamp(max=FARTHEST)
+        return cls(matte, ink, clean, variance * (matte > 0), beyond)
+
+
+def outline_nats(evidence: Evidence, mark: Mark, chosen: Tensor) -> float:
+    """Return the nats of the differences across the outline of ``chosen`` (H, W), boolean.
+
+    The pictures are those without ``mark``.
+    """
+    undone = Undone.of(evidence.pictures, mark)
+    total = 0.0
+    for offset, factors, same in zip(ACROSS, evidence.factors, evidence.stay, strict=True):
+        here, there = pairs(chosen, offset)
+        is_alike = unlike(undone, undone, offset) == 0
+        nats = torch.where(is_alike, same, pair_nats(undone, undone, offset, factors))
+        total += float(nats[here != there].sum())
+    return total
+
+
+def unlike(one: Undone, other: Undone, offset: tuple[int, int]) -> Tensor:
+    """Return 1 where a pixel of ``one`` is marked unlike its partner in ``other``, else 0."""
+    inks = pairs(one.ink, offset)[0] - pairs(other.ink, offset)[1]
+    mattes = pairs(one.matte, offset)[0] - pairs(other.matte, offset)[1]
+    return (torch.maximum(inks.abs().amax(0), mattes.abs()) > DIFFERENT).float()
+
+
+def pair_nats(
+    one: Undone, other: Undone, offset: tuple[int, int], factors: Sequence[Tensor]
+) -> Tensor:
+    """Return the nats of the differences between the pixels of ``one`` and those of ``other``.
+
+    factors: of the texture, one for each picture.
+    """
+    show_here = 1 - pairs(one.matte, offset)[0]
+    show_there = 1 - pairs(other.matte, offset)[1]
+    step = (show_here * show_there).sqrt() * (
+        pairs(other.clean, offset)[1] - pairs(one.clean, offset)[0]
+    )
+    variance = (
+        show_there * pairs(one.variance, offset)[0] + show_here * pairs(other.variance, offset)[1]
+    )
+    nats = [bounded_nats(*each) for each in zip(step, factors, variance, strict=True)]
+    return torch.stack(nats).sum(0)
 
 
 def bounded_nats(difference: Tensor, factor: Tensor, variance: Tensor) -> Tensor:

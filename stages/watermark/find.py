@@ -13,14 +13,11 @@ maps of pixels ``(H, W)``.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-
-from stages.watermark.texture import texture_nats, whitening
 
 OFFSETS = ((0, 1), (1, 0), (1, 1), (1, -1), (0, 2), (2, 0), (0, 3), (3, 0), (2, 2), (2, -2))
 """Compared pairs of pixels, as (down, right). The longer ones reach across a soft outline."""
@@ -36,12 +33,6 @@ EXCLUSION = 0.2
 """How much more an edge of the picture costs on an outline than elsewhere. Two layers share no
 edges."""
 BEYOND = 8.0  # cost of a clean value that lies outside of [0, 1], per unit of its distance
-NAT = 0.05
-"""Cost of a nat for a single picture, whose own texture tells how common a difference is."""
-TEXTURE_EXCLUSION = 0.1  # the exclusion for a single picture
-FARTHEST = 0.3
-"""Most that a clean value outside of [0, 1] costs in a single picture. On a soft outline it means
-little."""
 CLEAR = 0.97
 """Highest opacity that is inverted. Above it, 8 bits hold nothing of what is beneath the mark."""
 
@@ -157,31 +148,16 @@ def outside(pictures: Tensor, matte: Tensor | float, ink: Tensor) -> Tensor:
     )
 
 
-def texture(pictures: Tensor) -> tuple[Tensor, ...] | None:
-    """Return the whitening factors of a single picture for every offset.
-
-    Several pictures need none; the result for them is None.
-    """
-    if len(pictures) > 1 or min(pictures.shape[-2:]) < 8:
-        return None
-    return tuple(
-        whitening(there - here)
-        for here, there in (pairs(pictures[0], offset) for offset in OFFSETS)
-    )
-
-
 @dataclass(frozen=True)
 class PairCosts:
     """Hold what a pair of neighbouring pixels costs in a cut.
 
     weight: how much each pixel counts, ``(H, W)``.
     outline: cost of a pair that an outline separates.
-    spreads: from :func:`texture`. With them, a rare difference costs more than a common one.
     """
 
     weight: Tensor
     outline: float = OUTLINE
-    spreads: tuple[Tensor, ...] | None = None
 
 
 def expansion_move(
@@ -195,26 +171,16 @@ def expansion_move(
 
     opacity: in [0, 1). color: ``(3,)`` or ``(3, H, W)`` in [0, 1].
     """
-    matte, ink, spreads = mark.matte, mark.ink, costs.spreads
+    matte, ink = mark.matte, mark.ink
     new_ink = opacity * (color.view(3, 1, 1) if color.ndim == 1 else color)
     kept, new = (pictures - ink) / (1 - matte), (pictures - new_ink) / (1 - opacity)
     show, new_show = (1 - matte).sqrt(), (1 - opacity) ** 0.5
     differs = (
         torch.maximum((ink - new_ink).abs().amax(0), (matte[0] - opacity).abs()) > DIFFERENT
     ).float()
-    most = math.inf if spreads is None else FARTHEST
-    unary = (BEYOND * outside(pictures, opacity, new_ink)).clamp(max=most) - (
-        BEYOND * outside(pictures, matte, ink)
-    ).clamp(max=most)
-    exclusion = EXCLUSION if spreads is None else TEXTURE_EXCLUSION
+    unary = BEYOND * (outside(pictures, opacity, new_ink) - outside(pictures, matte, ink))
     weights = []
-    for number, offset in enumerate(OFFSETS):
-
-        def cost_of(difference: Tensor, number: int = number) -> Tensor:
-            if spreads is None:
-                return misfit(difference)
-            return NAT * texture_nats(difference[0], spreads[number])
-
+    for offset in OFFSETS:
         length = costs.outline / (offset[0] ** 2 + offset[1] ** 2) ** 0.5
         counts = torch.maximum(*pairs(costs.weight, offset))
         (kept_x, kept_y), (new_x, new_y), (show_x, show_y) = (
@@ -223,18 +189,18 @@ def expansion_move(
             pairs(show, offset),
         )
         (ink_x, ink_y), (differs_x, differs_y) = pairs(ink, offset), pairs(differs, offset)
-        stay = counts * cost_of(show_x * show_y * (kept_y - kept_x)) + length * (
+        stay = counts * misfit(show_x * show_y * (kept_y - kept_x)) + length * (
             (ink_x - ink_y).abs().amax(0) > DIFFERENT
         )
         enter = (
-            counts * (1 + exclusion * differs_x) * cost_of(show_x * new_show * (new_y - kept_x))
+            counts * (1 + EXCLUSION * differs_x) * misfit(show_x * new_show * (new_y - kept_x))
             + length * differs_x
         )
         leave = (
-            counts * (1 + exclusion * differs_y) * cost_of(new_show * show_y * (kept_y - new_x))
+            counts * (1 + EXCLUSION * differs_y) * misfit(new_show * show_y * (kept_y - new_x))
             + length * differs_y
         )
-        both = counts * cost_of(new_show**2 * (new_y - new_x))
+        both = counts * misfit(new_show**2 * (new_y - new_x))
         unary_x, unary_y = pairs(unary, offset)
         unary_x += leave - stay
         unary_y += both - leave

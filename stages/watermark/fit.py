@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from stages.optim.fit import FitPlan, OnStep, fit
 from stages.optim.losses import constant
@@ -28,6 +27,7 @@ from stages.watermark.find import (
     shared_opacity,
     solve,
 )
+from stages.watermark.soft import continued, soft_colors, soft_outline
 
 NEIGHBORS = ((0, 1), (1, 0))
 """Pairs of neighbours, as (down, right)."""
@@ -42,7 +42,6 @@ OPAQUE = 0.95  # an opacity above this is taken for 1
 SOFTNESSES = (0.4, 0.55)
 """Pixels of the Gaussian that makes a hard outline as soft as a sharp and as a smoothly drawn one.
 Hard outlines and those of 0.7 pixels gained nothing on the development footage."""
-REACH = 3  # pixels to each side that this Gaussian covers
 
 
 def consensus(pictures: Tensor, allowed: Tensor, turns: int = TURNS) -> Tensor:
@@ -124,7 +123,7 @@ class Overlay(nn.Module):
         first = soft_outline(chosen, softness)
         self.register_buffer("profile", first.clone())
         self.shape = nn.Parameter(first)
-        self.color = nn.Parameter(_continued(mark.color, chosen), requires_grad=colored)
+        self.color = nn.Parameter(soft_colors(mark, softness), requires_grad=colored)
         self.register_buffer("free", free[None].float())
         self.register_buffer("start", chosen.float())
 
@@ -144,21 +143,6 @@ class Overlay(nn.Module):
         self.color.clamp_(0, 1)
 
 
-def soft_outline(chosen: Tensor, softness: float) -> Tensor:
-    """Return the coverage of ``chosen`` (1, H, W), boolean, with an outline of this softness.
-
-    softness: standard deviation of the Gaussian that blurs it, in pixels; 0 leaves it hard.
-    """
-    if softness == 0:
-        return chosen.float()
-    place = torch.arange(-REACH, REACH + 1, dtype=torch.float32)
-    kernel = torch.exp(-0.5 * (place / softness).square())
-    kernel = kernel / kernel.sum()
-    soft = F.pad(chosen.float()[None], (REACH,) * 4, mode="replicate")
-    soft = F.conv2d(soft, kernel.view(1, 1, 1, -1))
-    return F.conv2d(soft, kernel.view(1, 1, -1, 1))[0]
-
-
 @torch.no_grad()
 def likely_softness(pictures: Tensor, mark: Mark) -> float:
     """Return the one of :data:`SOFTNESSES` that leaves ``pictures`` most continuous.
@@ -166,23 +150,13 @@ def likely_softness(pictures: Tensor, mark: Mark) -> float:
     mark: its pixels are those of a matte above 0, whatever outline it has so far.
     """
     chosen = mark.matte > 0
-    color = _continued(mark.color, chosen)
 
     def cost(softness: float) -> float:
         matte = mark.opacity * soft_outline(chosen, softness)
-        return residual_cost(pictures, replace(mark, matte=matte, ink=matte * color))
+        ink = matte * soft_colors(mark, softness)
+        return residual_cost(pictures, replace(mark, matte=matte, ink=ink))
 
     return min(SOFTNESSES, key=cost)
-
-
-def _continued(color: Tensor, chosen: Tensor) -> Tensor:
-    """Return ``color`` (3, H, W) with that of ``chosen`` (1, H, W) extended to 2 pixels around."""
-    known = chosen.float()
-    total = F.avg_pool2d((color * known)[None], 5, 1, 2)[0]
-    count = F.avg_pool2d(known[None], 5, 1, 2)[0]
-    mean = total / count.clamp_min(1e-6)
-    is_near = F.max_pool2d(known[None], 5, 1, 2)[0] > 0
-    return torch.where(chosen, color, torch.where(is_near, mean, color)).clamp(0, 1)
 
 
 def continuity(pictures: Tensor, matte: Tensor, ink: Tensor) -> Tensor:
@@ -293,7 +267,7 @@ def opaque_mark(pictures: Tensor, mark: Mark) -> Mark:
     inside = dilated(chosen[0], -1)
     outside = (~dilated(chosen[0], 2)).float()
     clean = pull_push(pictures * outside, outside.expand(len(pictures), 1, -1, -1))
-    color = _continued(mark.color, inside[None] if bool(inside.any()) else chosen)
+    color = continued(mark.color, inside[None] if bool(inside.any()) else chosen)
     way = color - clean
     gone = (
         ((pictures - clean) * way).sum((0, 1)) / way.square().sum((0, 1)).clamp_min(1e-3)

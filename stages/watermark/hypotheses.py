@@ -33,6 +33,7 @@ step at opacity 0.4."""
 MOST_EDGES = 3000
 """Edges that vote, in the box and around it: about this many, up to twice as many. Each of them
 votes in both directions."""
+MOST_COMPARED = 1500  # colours that are compared with each other, up to twice as many
 PRIOR_VOTES = 30.0  # votes added to the variance, so that a few votes do not count much
 LEAST_CHANNEL_DISTANCE = 0.3
 """Two proposed colours differ by this much in at least one channel."""
@@ -78,23 +79,67 @@ def likely_marks(picture: Tensor, allowed: Tensor) -> tuple[MarkHypothesis, ...]
     return tuple(hypotheses)
 
 
-def edges(picture: Tensor, inside: Tensor, *, around: bool = False) -> tuple[Tensor, Tensor, float]:
+def likely_colors(
+    picture: Tensor, clean: Tensor, inside: Tensor, opacity: float, count: int
+) -> list[Tensor]:
+    """Return at most ``2 * count`` colours ``(3,)`` of a further piece that most edges agree with.
+
+    The pieces of a mark are equally opaque. With a known opacity, every edge tells the colour that
+    would explain it. Half of the colours are where these are densest, half are on the grid.
+
+    picture: ``(1, 3, H, W)``. clean: the same without the pieces that are known.
+    inside: the pixels in the box, ``(H, W)``, boolean. opacity: of the piece, in [0, 1].
+    """
+    outer, inner, each = edges(picture, inside, clean=clean)
+    grid = picture.new_tensor(list(product(LEVELS, repeat=3)))
+    told = (inner - (1 - opacity) * outer) / opacity
+    is_possible = (told > -TOLERANCE).all(1) & (told < 1 + TOLERANCE).all(1)
+    is_possible &= opacity * (told - outer).norm(dim=1) > LEAST_JUMP
+    told = told[is_possible].clamp(0, 1)
+    told = told[:: max(1, len(told) // MOST_COMPARED)]
+    density = torch.exp(-0.5 * (torch.cdist(told, told) * opacity / TOLERANCE).square()).sum(1)
+    return [
+        *_highest(told, density, count),
+        *_highest(grid, _votes(outer, inner, each, opacity, grid), count),
+    ]
+
+
+def _highest(colors: Tensor, votes: Tensor, count: int) -> list[Tensor]:
+    """Return at most ``count`` of the ``colors`` (n, 3) with the most ``votes`` (n,).
+
+    They differ from each other by :data:`LEAST_CHANNEL_DISTANCE` at least.
+    """
+    found: list[Tensor] = []
+    votes = votes.clone()
+    while len(found) < count and len(votes) and float(votes.max()) > 0:
+        best = colors[int(votes.argmax())]
+        found.append(best)
+        votes[(colors - best).abs().amax(1) < LEAST_CHANNEL_DISTANCE] = -torch.inf
+    return found
+
+
+def edges(
+    picture: Tensor, inside: Tensor, *, around: bool = False, clean: Tensor | None = None
+) -> tuple[Tensor, Tensor, float]:
     """Return the colours on the outer and on the inner side, taking each side in turn as inner.
 
     Returns two tensors ``(n, 3)``, and how many edges each of the n stands for.
 
     picture: ``(1, 3, H, W)`` in [0, 1]. inside: the pixels in the box, ``(H, W)``, boolean.
     around: return the edges outside of the box instead.
+    clean: the picture without the mark's known pieces; the outer sides and the edges are its.
     """
+    undone = picture if clean is None else clean
     outer, inner = [], []
     for offset in ACROSS:
         sides, places = pairs(picture[0], offset), pairs(inside, offset)
-        strong = (sides[0] - sides[1]).square().sum(0) > EDGE**2
+        outsides = pairs(undone[0], offset)
+        strong = (outsides[0] - outsides[1]).square().sum(0) > EDGE**2
         for out, into in ((0, 1), (1, 0)):
             counted = strong & places[into]
             if around:
                 counted = strong & ~places[0] & ~places[1]
-            outer.append(sides[out][:, counted])
+            outer.append(outsides[out][:, counted])
             inner.append(sides[into][:, counted])
     every = torch.cat(outer, 1).T, torch.cat(inner, 1).T
     step = max(1, len(every[0]) // MOST_EDGES)

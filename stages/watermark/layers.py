@@ -44,6 +44,13 @@ NOTHING_IN_CLIP = (
     "no mark was found that stays in place in {frames} while the picture changes, so the clean "
     "layer is the input; draw a box around the mark and give it as {hint}"
 )
+PARTLY_FOUND = (
+    "the mark that was found covers only a part of the place that {hint} marks in {frames}, so "
+    "part of the mark may remain; draw the box closer around the mark, or give each part alone"
+)
+LEAST_SPAN = 0.6
+"""Part of the box's width and height that a found mark spans at least. A box is drawn around the
+mark, so what spans less is likely a part of it."""
 
 
 @dataclass(frozen=True)
@@ -118,7 +125,7 @@ def separate(frames: Tensor, facts: WatermarkSurvey, context: SeparationContext)
     began = time.monotonic()
     if context.settings.preset in ALONE:
         made = ALONE[context.settings.preset](frames, facts.box, context)
-        notes = mark_notes(made.layers["matte"], len(frames), context)
+        notes = mark_notes(made.layers["matte"], facts.box, len(frames), context)
         return replace(made, notes=(*notes, *made.notes))
     seconds = {}
     matte = facts.matte
@@ -156,20 +163,40 @@ def separate(frames: Tensor, facts: WatermarkSurvey, context: SeparationContext)
         frozenset(shared),
         report,
         seconds,
-        notes=mark_notes(matte, len(frames), context),
+        notes=mark_notes(matte, facts.box, len(frames), context),
     )
 
 
-def mark_notes(matte: Tensor, count: int, context: SeparationContext) -> tuple[Note, ...]:
-    """Return a warning where ``matte`` shows no mark in the ``count`` frames, or nothing."""
-    if bool((matte >= FAINT).any()):
-        return ()
+def mark_notes(
+    matte: Tensor, box: Tensor, count: int, context: SeparationContext
+) -> tuple[Note, ...]:
+    """Return a warning where ``matte`` shows no mark in the ``count`` frames, or a part of one.
+
+    box: ``(H, W)``, true where the mark may be.
+    """
+    place = (matte >= FAINT).flatten(0, -3).any(0)
+    if bool(place.any()):
+        if context.hint is None or spanned_part(place, box) >= LEAST_SPAN:
+            return ()
+        return (Note(PARTLY_FOUND, tuple(range(count))),)
     text = NOTHING_IN_CLIP
     if context.hint is not None:
         text = NOTHING_AT_HINT
     elif count == 1:
         text = NOTHING_IN_PICTURE
     return (Note(text, tuple(range(count))),)
+
+
+def spanned_part(place: Tensor, box: Tensor) -> float:
+    """Return the part of the box's width or height, whichever is less, that ``place`` spans.
+
+    place, box: ``(H, W)``, boolean, each true somewhere.
+    """
+    parts = []
+    for axis in (0, 1):
+        found, whole = (chosen.any(axis).nonzero() for chosen in (place, box))
+        parts.append(float(found.max() - found.min() + 1) / float(whole.max() - whole.min() + 1))
+    return min(parts)
 
 
 def extend_to_rim(layer: Tensor, box: Tensor) -> Tensor:

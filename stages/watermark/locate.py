@@ -15,10 +15,9 @@ from torch.nn import functional as F
 
 from stages.context import SeparationContext
 from stages.motion.flow import resize
-from stages.watermark.colors import all_colors
 from stages.watermark.effort import Effort
 from stages.watermark.evidence import LENGTH, Evidence
-from stages.watermark.find import Mark, texture
+from stages.watermark.find import Mark
 from stages.watermark.fit import OPAQUE, RefinePlan, agreed_mark, refine_mark, residual_cost
 from stages.watermark.pictures import (
     bounds_around,
@@ -27,8 +26,15 @@ from stages.watermark.pictures import (
     shrunk_to,
     spread_indices,
 )
+from stages.watermark.pieces import all_pieces
 from stages.watermark.repeat import find_grid
-from stages.watermark.search import find_mark, mark_at, strict_length
+from stages.watermark.search import (
+    LEAST_EXPLAINED,
+    explained_part,
+    find_mark,
+    mark_at,
+    strict_length,
+)
 
 MARGIN = 16  # pixels around the mark or the box that the search also reads
 
@@ -86,7 +92,9 @@ def locate_mark(
         if agreed is not None and _confirms(agreed, mark):
             marks.append(agreed)
     elif first.opacity <= OPAQUE and not shifts:
-        marks = [all_colors(pictures, mark, allowed, weight, effort.turns, texture(pictures))]
+        marks = [all_pieces(pictures, mark, allowed, weight, effort.turns)]
+    if len(sample) == 1 and not shifts and is_doubtful(pictures, marks[0], weight):
+        return None
     mark = _fit_near(pictures, marks, allowed, weight, effort, context)
     if size != full.shape[-2:]:
         matte, ink = (
@@ -95,6 +103,15 @@ def locate_mark(
         )
         mark = Mark(matte, ink, mark.opacity, mark.gain)
     return mark, area
+
+
+def is_doubtful(pictures: Tensor, mark: Mark, weight: Tensor) -> bool:
+    """Return whether ``mark`` with all its pieces explains too little of its outline.
+
+    pictures: a single one, ``(1, 3, H, W)``. weight: how much each pixel counts, ``(H, W)``.
+    """
+    evidence = Evidence(pictures, weight, mark.matte[0] > 0)
+    return explained_part(evidence, mark) < LEAST_EXPLAINED
 
 
 def _fit_near(

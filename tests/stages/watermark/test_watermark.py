@@ -20,6 +20,7 @@ from marked_pictures import (
     scenes,
 )
 
+from stages.watermark.layers import LEAST_SPAN, mark_notes, spanned_part
 from stages.watermark.pictures import independent, motion_weight
 
 
@@ -120,3 +121,17 @@ def test_the_motion_weight_is_one_where_something_moves() -> None:
     weight = motion_weight(frames)
     assert float(weight[:, :20].max()) == 0
     assert float(weight[:, 31:].min()) == 1
+
+
+def test_a_warning_says_that_a_part_of_the_mark_may_remain() -> None:
+    box, matte = torch.zeros(SIZE, dtype=torch.bool), torch.zeros(1, 1, *SIZE)
+    box[10:60, 10:90] = True
+    context = make_context(box.float()[None, None])
+    matte[..., 14:56, 14:86] = 0.5
+    assert spanned_part(matte[0, 0] > 0, box) == pytest.approx(42 / 50)
+    assert mark_notes(matte, box, 1, context) == ()
+    matte[..., 40:] = 0
+    assert spanned_part(matte[0, 0] > 0, box) == pytest.approx(26 / 80)
+    assert LEAST_SPAN > 26 / 80
+    assert "part of the mark may remain" in mark_notes(matte, box, 1, context)[0].text
+    assert mark_notes(matte, box, 1, make_context()) == ()

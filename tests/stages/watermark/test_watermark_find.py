@@ -5,10 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 from clips import psnr
-from marked_pictures import RED, SIZE, WHITE, box_around, grass, letters, marked, scene, scenes
-from torch import Tensor
+from marked_pictures import RED, SIZE, WHITE, grass, letters, marked, scene, scenes
 
-from stages.watermark.colors import all_colors, part_color
 from stages.watermark.find import (
     OFFSETS,
     Cut,
@@ -21,7 +19,6 @@ from stages.watermark.find import (
     pairs,
     shared_opacity,
     solve,
-    texture,
 )
 from stages.watermark.fit import consensus
 from stages.watermark.texture import texture_nats, whitening
@@ -117,29 +114,3 @@ def test_an_edge_does_not_widen_the_spread() -> None:
         float(texture_nats(probe, whitening(kind))[10:50, 10:50].mean()) for kind in (flat, edged)
     )
     assert within > 0.7 * without
-
-
-def two_colors() -> Tensor:
-    """Return red at the left and white at the right, ``(1, 3, H, W)``."""
-    hue = torch.where(
-        torch.arange(SIZE[1]) < 50, torch.tensor(RED)[:, None], torch.tensor(WHITE)[:, None]
-    )
-    return hue[None, :, None].expand(1, 3, *SIZE)
-
-
-def test_a_second_color_of_a_single_picture() -> None:
-    shape = (letters() > 0.5).float()
-    frames = marked(scene(), shape, 0.5, two_colors())
-    left = 0.5 * (shape[0] * (torch.arange(SIZE[1]) < 50))
-    mark = Mark(left, left * torch.tensor(RED).view(3, 1, 1), 0.5, 1.0)
-    ring = shape[0, 0].bool() & (torch.arange(SIZE[1]) >= 50)
-    assert torch.allclose(part_color(frames, mark, ring), torch.ones(3), atol=0.08)
-    whole = all_colors(frames, mark, box_around(shape)[0, 0], torch.ones(SIZE), 80, texture(frames))
-    assert int(((whole.matte[0] > 0) ^ shape[0, 0].bool()).sum()) < 40
-    assert torch.allclose(whole.color[:, ring].median(1).values, torch.ones(3), atol=0.08)
-    one = marked(scene(), shape, 0.5, RED)
-    kept = Mark(0.5 * shape[0], 0.5 * shape[0] * torch.tensor(RED).view(3, 1, 1), 0.5, 1.0)
-    assert torch.equal(
-        all_colors(one, kept, box_around(shape)[0, 0], torch.ones(SIZE), 80, texture(one)).matte,
-        kept.matte,
-    )

@@ -1,0 +1,60 @@
+"""Draw a mark's soft outline, and the soft edges between its pieces.
+
+Maps ``(1, H, W)``, boolean, of the marked pixels; colours ``(3, H, W)`` in [0, 1].
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from stages.watermark.find import Mark
+
+REACH = 3  # pixels to each side that a Gaussian covers
+
+
+def soft_outline(chosen: Tensor, softness: float) -> Tensor:
+    """Return the coverage of ``chosen`` (1, H, W), boolean, with an outline of this softness.
+
+    softness: standard deviation of the Gaussian that blurs it, in pixels; 0 leaves it hard.
+    """
+    if softness == 0:
+        return chosen.float()
+    return _blurred(chosen.float(), softness)
+
+
+def soft_colors(mark: Mark, softness: float) -> Tensor:
+    """Return the colour ``(3, H, W)`` of ``mark``, continued around it, with soft edges inside.
+
+    Pixels between two pieces of different colours hold a mixture of both.
+
+    softness: as in :func:`soft_outline`.
+    """
+    chosen = mark.matte > 0
+    color = continued(mark.color, chosen)
+    if softness == 0:
+        return color
+    covered = _blurred(chosen.float(), softness).clamp_min(1e-6)
+    mixed = _blurred(mark.color * chosen, softness) / covered
+    return torch.where(chosen, mixed.clamp(0, 1), color)
+
+
+def _blurred(planes: Tensor, deviation: float) -> Tensor:
+    """Return ``planes`` (C, H, W) blurred by a Gaussian of this standard deviation in pixels."""
+    place = torch.arange(-REACH, REACH + 1, dtype=torch.float32)
+    kernel = torch.exp(-0.5 * (place / deviation).square())
+    kernel = kernel / kernel.sum()
+    soft = F.pad(planes[:, None], (REACH,) * 4, mode="replicate")
+    soft = F.conv2d(soft, kernel.view(1, 1, 1, -1))
+    return F.conv2d(soft, kernel.view(1, 1, -1, 1))[:, 0]
+
+
+def continued(color: Tensor, chosen: Tensor) -> Tensor:
+    """Return ``color`` (3, H, W) with that of ``chosen`` (1, H, W) extended to 2 pixels around."""
+    known = chosen.float()
+    total = F.avg_pool2d((color * known)[None], 5, 1, 2)[0]
+    count = F.avg_pool2d(known[None], 5, 1, 2)[0]
+    mean = total / count.clamp_min(1e-6)
+    is_near = F.max_pool2d(known[None], 5, 1, 2)[0] > 0
+    return torch.where(chosen, color, torch.where(is_near, mean, color)).clamp(0, 1)

@@ -1,0 +1,106 @@
+"""Test how the pieces of a single picture's mark are found, which differ in colour."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from marked_pictures import RED, SIZE, WHITE, box_around, letters, marked, psnr_inside, scene
+from torch import Tensor
+
+from stages.watermark.evidence import Evidence
+from stages.watermark.find import Mark
+from stages.watermark.pieces import all_pieces, piece_color, piece_cut, uniform_mark
+from stages.watermark.search import LEAST_EXPLAINED, explained_part, mark_at
+from stages.watermark.soft import soft_colors
+
+SHAPE = (letters() > 0.5).float()
+IS_LEFT = torch.arange(SIZE[1]) < 50
+
+
+def two_colors() -> Tensor:
+    """Return red at the left and white at the right, ``(1, 3, H, W)``."""
+    hue = torch.where(IS_LEFT, torch.tensor(RED)[:, None], torch.tensor(WHITE)[:, None])
+    return hue[None, :, None].expand(1, 3, *SIZE)
+
+
+def first_piece(frames: Tensor, allowed: Tensor) -> Mark:
+    """Return the piece of half opacity and red that a cut finds in ``allowed`` (H, W)."""
+    return mark_at(Evidence(frames, torch.ones(SIZE)), 0.5, torch.tensor(RED), allowed, 80)
+
+
+def test_a_piece_of_nothing_costs_what_a_mark_does() -> None:
+    frames = marked(scene(), SHAPE, 0.5, WHITE)
+    evidence = Evidence(frames, torch.ones(SIZE))
+    piece = uniform_mark(frames, 0.5, torch.ones(3))
+    draw = torch.rand(SIZE, generator=torch.Generator().manual_seed(1)) > 0.5
+    for chosen in (SHAPE[0, 0] > 0, draw):
+        first = evidence.cut(0.5, torch.ones(3)).cost(chosen)
+        assert piece_cut(evidence, Mark.nothing(frames), piece).cost(chosen) == pytest.approx(
+            first, rel=0.01
+        )
+
+
+def test_a_second_color_of_a_single_picture() -> None:
+    frames, allowed = marked(scene(), SHAPE, 0.5, two_colors()), box_around(SHAPE)[0, 0]
+    mark = first_piece(frames, allowed)
+    ring = SHAPE[0, 0].bool() & ~IS_LEFT
+    assert float((mark.matte[0] > 0)[ring].float().mean()) < 0.1
+    clean = (frames - mark.ink) / (1 - mark.matte)
+    assert torch.allclose(piece_color(frames, clean, 0.5, ring), torch.ones(3), atol=0.08)
+    whole = all_pieces(frames, mark, allowed, torch.ones(SIZE), 80)
+    assert int(((whole.matte[0] > 0) ^ SHAPE[0, 0].bool()).sum()) < 40
+    assert torch.allclose(whole.color[:, ring].median(1).values, torch.ones(3), atol=0.08)
+
+
+def test_a_badge_has_letters_of_a_color_of_their_own() -> None:
+    badge = torch.zeros(1, 1, *SIZE)
+    badge[..., 14:60, 14:88] = 1
+    clean = scene()
+    red, white = (torch.tensor(color).view(3, 1, 1) for color in (RED, WHITE))
+    color = torch.where(SHAPE > 0, white, red)
+    frames, allowed = marked(clean, badge, 0.5, color), box_around(badge)[0, 0]
+    whole = all_pieces(frames, first_piece(frames, allowed), allowed, torch.ones(SIZE), 80)
+    undone = (frames - whole.ink) / (1 - whole.matte)
+    assert psnr_inside(undone.clamp(0, 1), clean, badge) > 28
+
+
+def test_a_mark_of_one_color_has_no_further_pieces() -> None:
+    frames, allowed = marked(scene(), SHAPE, 0.5, RED), box_around(SHAPE)[0, 0]
+    mark = first_piece(frames, allowed)
+    whole = all_pieces(frames, mark, allowed, torch.ones(SIZE), 80)
+    assert torch.equal(whole.matte, mark.matte)
+
+
+def test_a_black_piece_beside_the_mark_is_its_shadow() -> None:
+    shadow = SHAPE.roll((3, 3), (2, 3)).bool() & ~SHAPE.bool()
+    frames = marked(scene(), SHAPE, 0.5, WHITE)
+    frames = torch.where(shadow, 0.5 * frames, frames)
+    box = box_around(SHAPE)[0, 0]
+    mark = mark_at(Evidence(frames, torch.ones(SIZE)), 0.5, torch.ones(3), box, 80)
+    whole = all_pieces(frames, mark, box, torch.ones(SIZE), 80)
+    found = (whole.matte[0] > 0) & (whole.color.amax(0) < 0.1)
+    assert float(found[shadow[0, 0]].float().mean()) > 0.8
+    assert float(found[~shadow[0, 0]].float().mean()) < 0.02
+
+
+def test_a_mark_explains_its_outline_and_a_wrong_one_does_not() -> None:
+    frames = marked(scene(), SHAPE, 0.5, RED)
+    everywhere, chosen = torch.ones(SIZE), SHAPE[0, 0] > 0
+    true = uniform_mark(frames, 0.5, torch.tensor(RED))
+    wrong = uniform_mark(frames, 0.5, 1 - torch.tensor(RED))
+    evidence = Evidence(frames, everywhere, chosen)
+    parts = [
+        explained_part(evidence, Mark(one.matte * chosen, one.ink * chosen, 0.5, 0.0))
+        for one in (true, wrong)
+    ]
+    assert parts[0] > 0.6 > LEAST_EXPLAINED > parts[1]
+
+
+def test_pixels_between_two_pieces_hold_both_colors() -> None:
+    matte = torch.full((1, *SIZE), 0.5)
+    mark = Mark(matte, matte * two_colors()[0], 0.5, 1.0)
+    soft, hard = soft_colors(mark, 0.55), soft_colors(mark, 0.0)
+    assert torch.allclose(hard, two_colors()[0])
+    green = soft[1, 30]
+    assert 0.1 < float(green[49]) < float(green[50]) < 1.0
+    assert torch.allclose(soft[..., :46], hard[..., :46], atol=1e-5)
