@@ -18,6 +18,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from stages.find.blurs import as_blur
 from stages.find.boundaries import Boundary, CleanWindow, stretches
 from stages.find.edge_fit import find_wipe
 from stages.find.features import (
@@ -29,10 +30,11 @@ from stages.find.features import (
 )
 from stages.find.fit import fit
 from stages.find.pans import is_pan
+from stages.find.pixels import find_pixels
 from stages.find.placements import find_placement, may_be_placed
 from stages.find.stretch import Stretch, TransitionFit
-from stages.kinds import DISSOLVE, OTHER, TRANSITION_KINDS
-from stages.kinds.other import RANDOM_PIXELS
+from stages.kinds import DISSOLVE, PIXELS, TRANSITION_KINDS
+from stages.kinds.pixels import RANDOM
 from stages.mixing.light_dissolve import GAMMA
 
 SPANS = (5, 7, 10, 14, 20, 28, 40, 56, 80, 112, 160)  # lengths of windows that are tried, in frames
@@ -176,6 +178,8 @@ class GradualSearch:
                 return better_placement(frames, found, reach) if believed else None
             if self._against_color(found, frames):
                 return found if believed else None
+            if (blur := as_blur(found, frames)) and believed:
+                return blur
             # One single frame between two shots may be anything: its contrast tells nothing.
             if len(found.mix) > 1 and not self._has_contrast_of_mixture(found, frames):
                 return self._random_pixels(found, frames)
@@ -197,7 +201,8 @@ class GradualSearch:
     ) -> TransitionFit | None:
         """Return the transition that a boundary turns out to be, or None if its kind is unknown.
 
-        It is a wipe or an iris, or one in which the scenes move as a whole. barriers, taken: as of
+        It is a wipe or an iris, one in which the scenes move as a whole, or one in which each pixel
+        changes at a time of its own. barriers, taken: as of
         :meth:`stages.find.boundaries.BoundarySearch.find`.
         """
         reach = stretch_around(boundary, len(frames), barriers, taken)
@@ -206,7 +211,7 @@ class GradualSearch:
         stretch, sides = Stretch(frames, *reach), (boundary.first - 1, boundary.last + 1)
         wipe = find_wipe(stretch, *sides) or find_wipe(stretch, *sides, carried=True)
         if wipe is None or self.rejection_score(wipe, frames) >= REJECTION_LIMIT:
-            return find_placement(stretch, *sides)
+            return find_placement(stretch, *sides) or find_pixels(stretch, *sides)
         return better_placement(frames, wipe, reach)
 
     @staticmethod
@@ -225,8 +230,7 @@ class GradualSearch:
     def _random_pixels(self, found: TransitionFit, frames: Array) -> TransitionFit | None:
         """Return a dissolve in which whole pixels change one after another, or None.
 
-        It is even and well explained as blocks see it, but keeps the contrast of whole pixels. Such
-        frames are not taken apart.
+        It is even and well explained as blocks see it, but keeps the contrast of whole pixels.
         """
         if len(found.mix) < LEAST_RANDOM or found.unexplained > MOST_RANDOM_LEFT:
             return None
@@ -235,7 +239,7 @@ class GradualSearch:
             return None
         if self.rejection_score(found, frames) >= REJECTION_LIMIT:
             return None
-        return replace(found, kind=OTHER, space="gamma", effect=RANDOM_PIXELS)
+        return replace(found, kind=PIXELS, space="gamma", effect=RANDOM)
 
     @staticmethod
     def _has_contrast_of_mixture(found: TransitionFit, frames: Array) -> bool:

@@ -6,7 +6,7 @@ runs the same tests over all of them.
 
 from __future__ import annotations
 
-from stages.kinds import cut, dissolve, other, wipe
+from stages.kinds import blur, cut, dissolve, other, pixels, wipe
 from stages.kinds.base import TransitionKind, WipePattern
 from stages.registry import entries_in
 
@@ -19,6 +19,10 @@ DISSOLVE = dissolve.KIND.name
 """The kind whose frames have one weight each."""
 WIPE = wipe.KIND.name
 """The kind of a matte whose pattern is not known."""
+BLUR = blur.KIND.name
+"""The kind of a dissolve whose scenes are blurred or coarsened."""
+PIXELS = pixels.KIND.name
+"""The kind in which each pixel changes at a time of its own."""
 OTHER = other.KIND.name
 """The kind of a boundary that no model explains."""
 

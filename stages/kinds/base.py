@@ -28,7 +28,7 @@ Order = Callable[[Tensor, Tensor, float], tuple[Tensor, ...]]
 EffectName = Callable[[tuple[float, ...], float, float], str | None]
 """FFmpeg's name for a fitted pattern, from the maps' weights, the softness, and the aspect."""
 
-Undo = Literal["nothing", "weight", "matte", "placement"]
+Undo = Literal["nothing", "weight", "matte", "pixels", "filter", "placement"]
 
 
 def no_effect_name(slopes: tuple[float, ...], soft: float, aspect: float) -> str | None:
@@ -119,6 +119,9 @@ def inside(x: Tensor, y: Tensor, aspect: float, pixel: float) -> Tensor:
     return torch.minimum(across, down).clamp(0, 1)
 
 
+Filter = Callable[[Tensor, float], Tensor]
+"""Maps a scene ``(C, H, W)`` and the progress to the scene as a frame shows it."""
+
 Placer = Callable[[float, float], Placement]
 """The placement for a progress and an aspect."""
 
@@ -137,10 +140,12 @@ class TransitionKind:
     """One kind of transition.
 
     name: as the manifest has it under ``kind``.
-    undo: what the separation has to know of a frame: one ``weight``, a ``matte``, a ``placement``,
-    or ``nothing`` where the frames are not taken apart.
+    undo: what the separation has to know of a frame: one ``weight``, a ``matte`` with a pattern,
+    the weight of each of its ``pixels``, the ``filter`` over both scenes, a ``placement``, or
+    ``nothing`` where the frames are not taken apart.
     patterns: of a kind that is undone by a matte, by their names.
     effects: of a kind that is undone by placements, by FFmpeg's names where it has them.
+    filters: of a kind that is undone by filters, by FFmpeg's names.
     with_color: the kind that it becomes where one side is a plain colour; itself unless given.
     through_color: names one event of two halves: into a plain colour and at once out of it.
     resembles_pan: whether a fast pan of one camera looks like it, so that the search rules it out.
@@ -150,6 +155,7 @@ class TransitionKind:
     undo: Undo
     patterns: Mapping[str, WipePattern] = field(default_factory=dict)
     effects: Mapping[str, Placer] = field(default_factory=dict)
+    filters: Mapping[str, Filter] = field(default_factory=dict)
     with_color: str = ""
     through_color: ThroughColor = no_through_name
     resembles_pan: bool = False
@@ -159,6 +165,8 @@ class TransitionKind:
             raise ValueError(f"{self.name}: a kind has patterns if it is undone by a matte")
         if bool(self.effects) != (self.undo == "placement"):
             raise ValueError(f"{self.name}: a kind has effects if it is undone by placements")
+        if bool(self.filters) != (self.undo == "filter"):
+            raise ValueError(f"{self.name}: a kind has filters if it is undone by a filter")
 
     @property
     def separable(self) -> bool:
@@ -168,7 +176,7 @@ class TransitionKind:
     @property
     def has_matte(self) -> bool:
         """Whether the separation returns a matte: the incoming scene's weight for each pixel."""
-        return self.undo == "matte"
+        return self.undo in ("matte", "pixels")
 
     def beside_color(self) -> str:
         """Return the name of the kind that this one is where one of its sides is a plain colour."""

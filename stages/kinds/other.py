@@ -4,7 +4,4 @@ from __future__ import annotations
 
 from stages.kinds.base import TransitionKind
 
-RANDOM_PIXELS = "dissolve"
-"""FFmpeg's name of a transition in which whole pixels change one after another."""
-
 KIND = TransitionKind("other", undo="nothing")

@@ -30,7 +30,8 @@ from stages.mixing.mixture import Mixture, project
 from stages.motion.carry import CarriedLayers, carried_layers, carry, known_motion, reaching
 from stages.optim.fit import FitPlan, OnStep
 from stages.optim.loss_curves import Curves, Trace, joined
-from stages.transition.matte import SoftEdge, fit_matte
+from stages.transition.any_matte import FoundMatte, fit_any_matte
+from stages.transition.matte import SoftEdge
 from stages.transition.networks import KnownLayers, fill
 from stages.transition.plan import NETWORK_PIXELS, Plan
 from stages.transition.reconcile import reconcile, trust_of
@@ -213,21 +214,18 @@ class Alternation:
 
     def _with_matte(self, state: AlternationState) -> AlternationState:
         """Return the state with the matte that fits its carried layers, where the kind has one."""
-        if TRANSITION_KINDS[self.kind].undo != "matte":
+        if not TRANSITION_KINDS[self.kind].has_matte:
             return state
-        means = self.given.weight[self.given.mixed].mean((1, 2, 3))
-        before = SoftEdge.of(state.edge) if state.edge else None
+        before: FoundMatte | None = None
+        if state.matte is not None:
+            edge = SoftEdge.of(state.edge) if state.edge else None
+            before = state.matte.to(CPU), edge
         # A handful of numbers is fitted to small pictures: a GPU would only wait.
-        found = fit_matte(
-            self.mixture(state).to(CPU),
-            _moved(self.carried(state).layers, CPU),
-            means.cpu(),
-            before,
-        )
-        if found is None:
-            return state
-        matte = found[0].to(self.settings.device)
-        return replace(state, matte=matte, edge=found[1].numbers())
+        mixture, layers = self.mixture(state).to(CPU), _moved(self.carried(state).layers, CPU)
+        means = self.given.weight[self.given.mixed].mean((1, 2, 3)).cpu()
+        matte, edge = fit_any_matte(mixture, self.kind, layers, means, before)
+        numbers = edge.numbers() if edge else None
+        return replace(state, matte=matte.to(self.settings.device), edge=numbers)
 
     def _motion(self, level: tuple[int, int], *, first: bool) -> Work:
         def work(state: AlternationState, on_step: OnStep) -> AlternationState:

@@ -27,7 +27,7 @@ from stages.optim.timing import clocked
 from stages.shots import Transition
 from stages.transition.direct import DirectSeparation, PutLayers
 from stages.transition.hidden import ShownScene, camera_motions, moved_on
-from stages.transition.window import Window, plain_color
+from stages.transition.window import Window, clean_beside, with_color
 
 COARSE_PIXELS = 320 * 180  # size at which the progress is searched first
 COARSE_REACH = 1 / 64  # how far the search's progress may be wrong
@@ -69,7 +69,7 @@ def separate_placed(
     """
     seconds: dict[str, float] = defaultdict(float)
     placer = TRANSITION_KINDS[transition.kind].effects[transition.effect or ""]
-    clean = _clean_frames(window, transition)
+    clean = clean_beside(window, transition)
     done: list[PlacedFrame] = []
     with clocked(seconds, "motion"):
         motions = _motions_of_cameras(window, transition, placer)
@@ -96,26 +96,6 @@ def separate_placed(
     )
 
 
-def _clean_frames(window: Window, transition: Transition) -> Pair:
-    """Return the clean frames ``(3, H, W)`` beside a transition, or the plain colour of a side.
-
-    A side without a clean frame has to do with the transition's own first or last frame.
-    """
-    before = max(window.first, transition.first_frame - 1)
-    after = min(window.last, transition.last_frame + 1)
-    return _with_color((window.frame(before)[0], window.frame(after)[0]), transition)
-
-
-def _with_color(scenes: Pair, transition: Transition) -> Pair:
-    """Return two clean frames ``(3, H, W)`` with the plain colour in place of a plain side."""
-    frames = list(scenes)
-    color = plain_color(transition)
-    if color is not None:
-        side = 0 if transition.outgoing is None else 1
-        frames[side] = color.view(3, 1, 1).expand_as(frames[side]).contiguous()
-    return frames[0], frames[1]
-
-
 def _motions_of_cameras(
     window: Window, transition: Transition, placer: Placer
 ) -> tuple[list[Params], list[Params]]:
@@ -123,7 +103,7 @@ def _motions_of_cameras(
     small = window.shrunk(MOTION_PIXELS)
     first, last = transition.first_frame - window.first, transition.last_frame - window.first
     before, after = max(0, first - 1), min(len(small) - 1, last + 1)
-    clean = _with_color((small[before], small[after]), transition)
+    clean = with_color((small[before], small[after]), transition)
     size = small.shape[-2], small.shape[-1]
     found: list[list[Pair]] = [[], []]
     for frame, weight in zip(small[first : last + 1], transition.mix, strict=True):

@@ -15,9 +15,10 @@ from torch import Tensor
 
 from stages.checkpoint import CheckpointStore, NoCheckpoints
 from stages.context import FitSettings
-from stages.kinds import TRANSITION_KINDS
+from stages.kinds import BLUR, DISSOLVE, TRANSITION_KINDS
 from stages.mixing.forward_model import Pair
 from stages.mixing.mixture import Mixture, Side, project
+from stages.mixing.pixel_matte import finer_weight
 from stages.mixing.psnr import psnr_of
 from stages.motion.carry import CarriedLayers, carried_layers
 from stages.motion.flow import resize, resize_flow
@@ -29,6 +30,7 @@ from stages.shots import Space, Transition
 from stages.transition.alternate import AlternationResult, Reporting, alternate, no_motion
 from stages.transition.confidence import expected_psnr
 from stages.transition.direct import DirectSeparation, PutLayers
+from stages.transition.filtered import filter_in, separate_filtered
 from stages.transition.networks import fit_layers
 from stages.transition.placed import separate_placed
 from stages.transition.plan import LARGEST, Plan, networks_alone, plan_for
@@ -72,6 +74,8 @@ class TransitionResult:
     confidence: the PSNR in dB that each scene, outgoing and incoming, is expected to have in each
         frame; empty where nothing is known of it.
     trace: the losses.
+    blur: FFmpeg's name of the blur over both scenes that showed in full size, where the search took
+        the transition for a dissolve.
     """
 
     mix: tuple[float, ...]
@@ -82,6 +86,7 @@ class TransitionResult:
     plan: dict[str, object] = field(default_factory=dict)
     confidence: tuple[tuple[float, ...], ...] = ()
     trace: Curves = field(default_factory=dict)
+    blur: str | None = None
 
 
 def separate_transition(
@@ -107,6 +112,16 @@ def separate_transition(
         return _direct(
             transition, put, lambda take: separate_placed(window, transition, progress, take)
         )
+    if TRANSITION_KINDS[transition.kind].undo == "filter":
+        return _direct(
+            transition, put, lambda take: separate_filtered(window, transition, progress, take)
+        )
+    if transition.kind == DISSOLVE and (blur := filter_in(window, transition)) is not None:
+        blurred = replace(transition, kind=BLUR, effect=blur)
+        result = _direct(
+            blurred, put, lambda take: separate_filtered(window, blurred, progress, take)
+        )
+        return replace(result, blur=blur)
     alone = plan.networks_alone if plan else networks_alone(settings.preset)
     pictures = (None, None) if alone else still_pictures(window, transition)
     scenes = still_scenes(window, transition, pictures)
@@ -282,6 +297,7 @@ def finish(
     outgoing, incoming = (window.first + index for index in done.carried.templates)
     # One buffer for all frames: the middle one changes from frame to frame.
     frames = window.frames([outgoing, outgoing, incoming]).to(device)
+    finer = work.has_matte and work.size != window.size
     place = 0
     for block in window.blocks(window.first + work.first, window.first + work.last):
         for frame in block.pixels:
@@ -290,6 +306,8 @@ def finish(
             around = torch.cat([torch.zeros_like(weight), weight, torch.ones_like(weight)])
             frames[1] = frame
             one = replace(work, frames=frames, weight=around, first=1, last=1)
+            if finer:
+                around[1] = finer_weight(frames[1:2], sharp_layers(one, done, place), weight)[0]
             yield one, finish_frame(one, done, place, known)
             place += 1
 
@@ -309,13 +327,7 @@ def finish_frame(
     at = slice(place, place + 1)
     layers = done.layers[0][at].clone(), done.layers[1][at].clone()
     if layers[0].shape[-2:] != size:
-        flows = done.carried.flows[0][at], done.carried.flows[1][at]
-        sharp = carried_layers(one, (resize_flow(flows[0], size), resize_flow(flows[1], size)))
-        blurred = done.carried.layers[0][at], done.carried.layers[1][at]
-        layers = (
-            sharp[0] + resize(layers[0] - blurred[0], size),
-            sharp[1] + resize(layers[1] - blurred[1], size),
-        )
+        layers = sharp_layers(one, done, place)
     _mix_in_bands(one, layers)
     if known is not None:
         picture = known.picture.clone()
@@ -324,6 +336,21 @@ def finish_frame(
         if not one.has_matte:
             _mix_in_bands(replace(one, locked=known.side), layers)
     return layers[0][0], layers[1][0]
+
+
+def sharp_layers(one: Mixture, done: AlternationResult, place: int) -> Pair:
+    """Return the layers ``(1, 3, H, W)`` at full size, before they are made to mix to the frame.
+
+    Arguments as of :func:`finish_frame`.
+    """
+    at, size = slice(place, place + 1), one.size
+    flows = done.carried.flows[0][at], done.carried.flows[1][at]
+    sharp = carried_layers(one, (resize_flow(flows[0], size), resize_flow(flows[1], size)))
+    outgoing, incoming = (
+        carried + resize(layer[at] - blurred[at], size)
+        for carried, layer, blurred in zip(sharp, done.layers, done.carried.layers, strict=True)
+    )
+    return outgoing, incoming
 
 
 def _mix_in_bands(one: Mixture, layers: Pair) -> None:

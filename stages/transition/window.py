@@ -14,6 +14,7 @@ from torch import Tensor
 
 from stages.errors import UsageError
 from stages.media.clip import Frames
+from stages.mixing.forward_model import Pair
 from stages.motion.flow import shrunk
 from stages.plain_colors import rgb_of
 from stages.shots import Transition
@@ -80,3 +81,23 @@ def plain_color(transition: Transition) -> Tensor | None:
     if transition.color is None:
         return None
     return torch.tensor([level / 255 for level in rgb_of(transition.color)])
+
+
+def clean_beside(window: Window, transition: Transition) -> Pair:
+    """Return the clean frames ``(3, H, W)`` beside a transition, or the plain colour of a side.
+
+    A side without a clean frame has to do with the transition's own first or last frame.
+    """
+    before = max(window.first, transition.first_frame - 1)
+    after = min(window.last, transition.last_frame + 1)
+    return with_color((window.frame(before)[0], window.frame(after)[0]), transition)
+
+
+def with_color(scenes: Pair, transition: Transition) -> Pair:
+    """Return two clean frames ``(3, H, W)`` with the plain colour in place of a plain side."""
+    frames = list(scenes)
+    color = plain_color(transition)
+    if color is not None:
+        side = 0 if transition.outgoing is None else 1
+        frames[side] = color.view(3, 1, 1).expand_as(frames[side]).contiguous()
+    return frames[0], frames[1]

@@ -151,6 +151,17 @@ def search_warnings(analysis: Analysis, *, listed: bool = False) -> list[str]:
     return warnings
 
 
+def blur_warning(transition: Transition, effect: str) -> str:
+    """Return the warning about a transition that blurs both scenes.
+
+    effect: FFmpeg's name for the blur.
+    """
+    return (
+        f"frames {transition.first_frame} to {transition.last_frame}: the transition blurs both "
+        f"scenes ({effect}), so their detail there is that of the nearest clean frames"
+    )
+
+
 def shortened_warning(plans: Sequence[Plan]) -> str | None:
     """Return a warning where a time budget left fewer steps than the published fit has."""
     steps = [plan.paper_steps for plan in plans if plan.paper_steps]

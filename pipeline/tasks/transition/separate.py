@@ -23,12 +23,12 @@ from pipeline.runtime.memory import (
 )
 from pipeline.runtime.progress import Step
 from pipeline.task import Job
-from pipeline.tasks.transition.describe import describe_transition, scene_name
+from pipeline.tasks.transition.describe import blur_warning, describe_transition, scene_name
 from pipeline.tasks.transition.frame_spool import FrameSpool, spooled_frames
 from stages import safe_files
 from stages.checkpoint import Checkpoints
 from stages.context import FitSettings
-from stages.kinds import TRANSITION_KINDS
+from stages.kinds import BLUR, TRANSITION_KINDS
 from stages.media.color_tags import ColorTags
 from stages.media.frame_cache import FrameCache
 from stages.media.sheet import chosen_frames, draw_sheet, write_sheet
@@ -132,11 +132,14 @@ def separate(
     def compute() -> SeparatedTransition:
         separated, spool, halvings = _fit(job, analysis, transition, plan, progress, checkpoints)
         sheet = checkpoints.folder / SHEET
-        write_sheet(sheet, _draw_sheet(transition, separated, spool, job.clip.info.color))
+        described = transition
+        if separated.blur is not None:
+            described = replace(transition, kind=BLUR, effect=separated.blur)
+        write_sheet(sheet, _draw_sheet(described, separated, spool, job.clip.info.color))
         return SeparatedTransition(
             transition,
             describe_transition(
-                transition,
+                described,
                 mix=separated.mix,
                 space=separated.space,
                 matte=f"matte{suffix}" if separated.has_matte else None,
@@ -162,6 +165,8 @@ def separate(
         for name in (*(f"{side}.npy" for side in result.sides), SHEET):
             checkpoints.verify(name, result.sums.get(name) if same else None)
     checkpoints.delete("standing")
+    if result.entry["kind"] == BLUR:
+        job.stages.warn(blur_warning(transition, str(result.entry.get("effect"))))
     if result.reduced:
         first, last = transition.first_frame, transition.last_frame
         job.stages.warn(halved_warning(first, last, job.device, result.reduced))

@@ -1,0 +1,159 @@
+"""Dissolves of blurred scenes: the clean frames are held, and what the frames do show is put right.
+
+A frame is ``I = (1 - w) F(A) + w F(B)`` with a filter F that takes the detail away
+(:mod:`stages.kinds.blur`). The detail of the layers is that of the nearest clean frames. What these
+leave unexplained, ``I - (1 - w) F(A) - w F(B)``, is coarse. It is divided between the layers by
+their weights, as far as coarse errors of a held frame tell its whole error. That is measured on the
+scene's own clean frames.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from stages.kinds.base import Filter
+from stages.kinds.blur import FILTERS, filtered_mix
+from stages.mixing.blend import blend
+from stages.mixing.forward_model import Pair
+from stages.mixing.psnr import psnr_of
+from stages.optim.timing import clocked
+from stages.shots import Transition
+from stages.transition.direct import DirectSeparation, PutLayers
+from stages.transition.window import Window, clean_beside
+
+MOST_DETAIL = 0.3
+"""Most energy of what a filter takes from the mixed frames, relative to what it takes from a
+dissolve of the clean frames, for them to be filtered already."""
+
+LOOKED_AT = (0.3, 0.5, 0.7)
+"""Frames of a transition in which detail is looked for, as parts of its length."""
+
+REACH = 0.04
+"""How far the progress that the search found may be wrong."""
+
+STEPS = 33
+"""Values of the progress that are tried within this reach."""
+
+COMPARED = 6
+"""Clean frames of a scene on which the worth of a coarse error is measured."""
+
+EXPLAINED = 0.015
+"""Error, root mean square over the colours, up to which a pixel counts as explained."""
+
+
+def filter_in(window: Window, transition: Transition) -> str | None:
+    """Return FFmpeg's name of the filter over both scenes of a dissolve, or None without one.
+
+    The search sees small pictures, in which the blocks of ``pixelize`` do not show.
+    """
+    clean = clean_beside(window, transition)
+    numbers = sorted({round(part * (len(transition) - 1)) for part in LOOKED_AT})
+    frames = window.frames([transition.first_frame + number for number in numbers])
+    for name, apply in FILTERS.items():
+        taken = expected = 0.0
+        for frame, number in zip(frames, numbers, strict=True):
+            weight = refined(apply, transition.mix[number], frame, clean)
+            plain = blend(*clean, weight)
+            taken += float((frame - apply(frame, weight)).square().mean())
+            expected += float((plain - apply(plain, weight)).square().mean())
+        if taken < MOST_DETAIL * expected:
+            return name
+    return None
+
+
+def separate_filtered(
+    window: Window,
+    transition: Transition,
+    progress: Callable[[float, str], None],
+    put: PutLayers,
+) -> DirectSeparation:
+    """Take a transition apart in which both scenes are filtered.
+
+    window: its frames with clean ones at both sides.
+    progress: called with the fraction done and a note.
+    put: called for each frame.
+    """
+    seconds: dict[str, float] = defaultdict(float)
+    apply = FILTERS[transition.effect or next(iter(FILTERS))]
+    clean = clean_beside(window, transition)
+    means: list[float] = []
+    explained = error = 0.0
+    with clocked(seconds, "finish"):
+        others = _other_clean_frames(window, transition)
+        for block in window.blocks(transition.first_frame, transition.last_frame):
+            for frame in block.pixels:
+                weight = refined(apply, transition.mix[len(means)], frame, clean)
+                layers = put_right(apply, weight, frame, clean, others)
+                rest = (frame - filtered_mix(apply, layers, weight)).square()
+                shown = sum(kept(apply, weight, side) for side in clean) / 2
+                explained += shown * float((rest.mean(0) <= EXPLAINED**2).float().mean())
+                error += float(rest.mean())
+                put(len(means), frame.clone(), layers, None)
+                means.append(weight)
+                progress(len(means) / len(transition), "blurred scenes")
+    count = len(means)
+    return DirectSeparation(tuple(means), explained / count, psnr_of(error / count), dict(seconds))
+
+
+def refined(apply: Filter, guess: float, frame: Tensor, clean: Pair) -> float:
+    """Return the progress near a guess at which the filtered clean frames are most like a frame.
+
+    frame, clean: ``(3, H, W)``.
+    """
+    tried = (guess + torch.linspace(-REACH, REACH, STEPS)).clamp(0, 1).tolist()
+    errors = [float((filtered_mix(apply, clean, value) - frame).square().mean()) for value in tried]
+    return float(tried[errors.index(min(errors))])
+
+
+def put_right(
+    apply: Filter, weight: float, frame: Tensor, clean: Pair, others: tuple[Tensor, Tensor]
+) -> Pair:
+    """Return both layers ``(3, H, W)`` of a frame: the clean ones, put right where it shows how.
+
+    weight: the progress, which is the weight of the incoming scene. clean: the nearest clean frames
+    ``(3, H, W)``. others: more clean frames of each scene, ``(k, 3, H, W)``.
+    """
+    rest = frame - filtered_mix(apply, clean, weight)
+    rest = rest / ((1 - weight) ** 2 + weight**2)
+    outgoing, incoming = (
+        (side + share * worth(apply, weight, side, more) * rest).clamp(0, 1)
+        for side, share, more in zip(clean, (1 - weight, weight), others, strict=True)
+    )
+    return outgoing, incoming
+
+
+def kept(apply: Filter, weight: float, picture: Tensor) -> float:
+    """Return how much of a picture ``(3, H, W)`` a filter leaves, 0 to 1, of its variance."""
+    lost = float((picture - apply(picture, weight)).square().mean())
+    return max(0.0, 1 - lost / max(float(picture.var(dim=(1, 2)).mean()), 1e-9))
+
+
+def worth(apply: Filter, weight: float, clean: Tensor, others: Tensor) -> float:
+    """Return how much of a coarse error of a held clean frame is to be taken off, in [0, 1].
+
+    It is the regression of the errors with which ``clean`` stands for ``others`` ``(k, 3, H, W)``
+    on these errors as the filter shows them.
+    """
+    both = alone = 0.0
+    for other in others:
+        error = other - clean
+        coarse = apply(error, weight)
+        both += float((error * coarse).sum())
+        alone += float((coarse * coarse).sum())
+    return min(1.0, max(0.0, both / alone)) if alone > 0 else 0.0
+
+
+def _other_clean_frames(window: Window, transition: Transition) -> tuple[Tensor, Tensor]:
+    """Return the clean frames of each scene beyond the nearest, ``(k, 3, H, W)``."""
+    before = range(max(window.first, transition.first_frame - 1 - COMPARED), transition.first_frame)
+    after = range(
+        transition.last_frame + 1, min(window.last, transition.last_frame + 1 + COMPARED) + 1
+    )
+    beyond = list(before)[:-1], list(after)[1:]
+    empty = torch.empty(0, 3, *window.size)
+    outgoing, incoming = (window.frames(indices) if indices else empty for indices in beyond)
+    return outgoing, incoming
