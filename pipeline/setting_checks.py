@@ -34,6 +34,11 @@ def check_settings(settings: Settings) -> None:
             f"--confidence and --preset {settings.preset} contradict each other: its networks do "
             "not say how sure they are; choose another preset"
         )
+    if settings.confidence and settings.refine is not None:
+        raise UsageError(
+            "--confidence and --refine contradict each other: a corrected matte does not say how "
+            "sure it is; leave one out"
+        )
     if settings.refine is not None and settings.preset in NETWORKS_ALONE:
         raise UsageError(
             f"--refine and --preset {settings.preset} contradict each other: its networks do not "

@@ -60,7 +60,7 @@ class EarlierRun:
     def open(cls, folder: Path, task: str) -> EarlierRun:
         """Return the finished run of ``task`` in ``folder``.
 
-        Raises UsageError where there is none.
+        Raises UsageError where there is none, or where its manifest is damaged.
         """
         found = read_json(folder / MANIFEST)
         if found is None or identity_of(found) is None:
@@ -72,6 +72,8 @@ class EarlierRun:
             raise UsageError(
                 f"{_named(folder)}: is a run of {other}, not of {task}; give one of {task}"
             )
+        if fault := _fault_of(found):
+            raise UsageError(f"{_named(folder)}: its {MANIFEST} is damaged ({fault})")
         return cls(folder, found)
 
     def check_input(self, sums: Sequence[str]) -> None:
@@ -99,7 +101,7 @@ class EarlierRun:
                 continue
             name = str(layer.get("path"))
             path = self.folder / name
-            is_there = flat_name(name) and (safe_files.is_file(path) or safe_files.is_folder(path))
+            is_there = flat_name(name) and (safe_files.is_file(path) or _is_plain_folder(path))
             if not is_there:
                 raise UsageError(
                     f"{_named(self.folder)}: its layer {name} is missing; do that run again"
@@ -122,13 +124,13 @@ class EarlierRun:
 
         first, count: the frames that this run reads. info: of its input.
         """
-        covered = {frame for each in self.mattes for frame in range(each.first, each.last + 1)}
-        if covered != set(range(first, first + count)):
-            raise UsageError(
-                f"{_named(self.folder)}: covers the frames {min(covered)} to {max(covered)}, and "
-                f"this run {first} to {first + count - 1}; give the same --start and --end"
-            )
+        last = first + count - 1
         for each in self.mattes:
+            if (each.first, each.last) != (first, last):
+                raise UsageError(
+                    f"{_named(self.folder)}: covers the frames {each.first} to {each.last}, and "
+                    f"this run {first} to {last}; give the same --start and --end"
+                )
             size = each.clip.info.width, each.clip.info.height
             if size != (info.width, info.height):
                 raise UsageError(
@@ -140,6 +142,7 @@ class EarlierRun:
         """Return the matte of some frames, ``(T, 1, H, W)`` in [0, 1].
 
         indices: numbers of frames in rising order.
+        Raises UnlayerError where a file has fewer frames than its manifest says.
         """
         info = self.mattes[0].clip.info
         whole = torch.zeros(len(indices), 1, info.height, info.width)
@@ -148,10 +151,17 @@ class EarlierRun:
             first, last = max(each.first, indices[0]), min(each.last, indices[-1])
             if first > last:
                 continue
+            missing = {index for index in indices if first <= index <= last}
             for block in each.clip.blocks(first - each.first, last - each.first):
                 for index, pixels in enumerate(block.pixels, block.first + each.first):
                     if (place := places.get(index)) is not None:
                         whole[place] += pixels.mean(0, keepdim=True)
+                        missing.discard(index)
+            if missing:
+                raise UnlayerError(
+                    f"{_named(self.folder)}: its {printable(each.path)} ends before frame "
+                    f"{min(missing)}; do that run again"
+                )
         return whole.clamp(0, 1)
 
     def hints(self, option: str) -> list[tuple[HintArgument, bool]]:
@@ -222,8 +232,29 @@ def with_earlier_hints(settings: Settings) -> tuple[Settings, list[str]]:
     return replace(settings, **changes), warnings
 
 
+def _fault_of(manifest: Mapping[str, Any]) -> str | None:
+    """Return what is wrong in the parts of a manifest that are read here, or None."""
+    if not isinstance(manifest.get("settings"), dict):
+        return "it has no settings"
+    layers = manifest.get("layers")
+    if not isinstance(layers, list) or not all(isinstance(layer, dict) for layer in layers):
+        return "its layers are no list of entries"
+    for layer in layers:
+        if layer.get("role") != MATTE:
+            continue
+        first, last = layer.get("first_frame"), layer.get("last_frame")
+        if type(first) is not int or type(last) is not int or not 0 <= first <= last:
+            return "a matte does not say which frames it covers"
+    return None
+
+
 def _named(folder: Path) -> str:
     return f"--refine {printable(folder)}"
+
+
+def _is_plain_folder(path: Path) -> bool:
+    """Return whether a path is a folder of regular files alone; links are none."""
+    return safe_files.is_folder(path) and all(map(safe_files.is_file, path.iterdir()))
 
 
 def _is_same(file: Path, checksum: str | None) -> bool:

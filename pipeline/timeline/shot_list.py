@@ -155,6 +155,9 @@ def _row(line: int, cells: Mapping[str, str], clock: ListClock) -> ListRow:
     effect = cells.get("effect", "")
     if effect and not _EFFECT.fullmatch(effect):
         raise _wrong(line, f"{effect!r} is no effect; write a name such as wipeleft, or nothing")
+    filters = TRANSITION_KINDS[kind].filters if kind in TRANSITION_KINDS else {}
+    if filters and effect not in filters:
+        raise _wrong(line, f"{effect!r} is no effect of a {kind}; write {' or '.join(filters)}")
     row = ListRow(line, kind, first, last, effect, color)
     if kind == SHOT:
         return replace(

@@ -24,6 +24,10 @@ MOST_DETAIL = 0.4
 """Most energy of what a filter takes from the frames, relative to what it takes from a dissolve of
 the two clean frames."""
 
+LEAST_EXPECTED = 1e-4
+"""Least energy that a filter has to take from a dissolve of the clean frames, in squared RGB, to
+tell anything. A filter takes nothing from a picture that is even along its direction."""
+
 FEWEST = 4
 """Mixed frames from which the missing detail can be told."""
 
@@ -47,13 +51,16 @@ def as_blur(found: TransitionFit, frames: Array) -> TransitionFit | None:
 def _detail(
     mixed: list[Tensor], sides: tuple[Tensor, Tensor], mix: list[float], apply: Filter
 ) -> float:
-    """Return what a filter takes from the mixed frames, relative to a dissolve of the sides."""
+    """Return what a filter takes from the mixed frames, relative to a dissolve of the sides.
+
+    The result is 1, as for frames that lack nothing, where it would take hardly anything anyway.
+    """
     taken = expected = 0.0
     for frame, weight in zip(mixed, mix, strict=True):
         plain = blend(*sides, weight)
         taken += float((frame - apply(frame, weight)).square().mean())
         expected += float((plain - apply(plain, weight)).square().mean())
-    return taken / max(expected, 1e-9)
+    return taken / expected if expected > LEAST_EXPECTED * len(mixed) else 1.0
 
 
 def _error(

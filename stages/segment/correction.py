@@ -14,7 +14,8 @@ that it took for foreground, 0 leaves a pixel as it was.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -22,6 +23,7 @@ import torch
 from torch import Tensor
 
 from stages.context import SeparationContext
+from stages.hint_regions import HintRegion
 from stages.motion.flow import resize, warp
 from stages.segment.background import dilate
 from stages.segment.cut import refine
@@ -94,11 +96,11 @@ def find_correction(
         # A box that was drawn too tight must not keep the rest of the thing out.
         kept = [region for region in regions if not (region.earlier and region.is_box)]
         if kept:
-            known = evidence(kept, size)
+            known = _strokes_and_inside(kept, size)
             marked[place] = MarkedFrame(known, 2 * earlier[place] - 1)
             certain[place] = known.ours.float() - known.theirs.float()
         if new:
-            signs[place] = grown(frame, earlier[place], evidence(new, size), certain[place])
+            signs[place] = grown(frame, earlier[place], new, certain[place])
     if motion is not None:
         signs = _with_window_before(signs, earlier, context)
         signs = carried(signs, frames, certain, motion)
@@ -122,17 +124,33 @@ def _with_window_before(signs: Tensor, earlier: Tensor, context: SeparationConte
     return torch.cat([shared, signs[count:]])
 
 
-def grown(picture: Tensor, earlier: Tensor, known: RegionEvidence, certain: Tensor) -> Tensor:
+def _strokes_and_inside(regions: Sequence[HintRegion], size: tuple[int, int]) -> RegionEvidence:
+    """Return what regions say of the pixels that they mark, at ``size``.
+
+    A box around something also says that the thing ends there. That is not used: what the earlier
+    run found outside of the box may be another thing, which stays.
+    """
+    known = evidence(regions, size)
+    theirs = [region for region in regions if not region.foreground]
+    marked = evidence(theirs, size).theirs if theirs else torch.zeros_like(known.theirs)
+    return replace(known, theirs=marked)
+
+
+def grown(
+    picture: Tensor, earlier: Tensor, regions: Sequence[HintRegion], certain: Tensor
+) -> Tensor:
     """Return the correction ``(h, w)`` of a frame with new hints: 1, -1 or 0.
 
     picture: ``(3, h, w)`` in [0, 1]. earlier: the earlier matte, ``(h, w)`` in [0, 1].
-    known: what the new hints say. certain: 1 and -1 where any hint is certain, ``(h, w)``.
+    regions: the new hints. certain: 1 and -1 where any hint is certain, ``(h, w)``.
     """
+    size = (picture.shape[-2], picture.shape[-1])
+    bounded, known = evidence(regions, size), _strokes_and_inside(regions, size)
     inside = earlier > 0.5
     lacking = _grown_within(picture, known.ours & ~inside, ~inside & (certain >= 0), known.prior)
     wrong = _grown_within(picture, known.theirs & inside, inside & (certain <= 0), -known.prior)
-    if _has_empty_box(known, inside):
-        lacking = lacking | ((cut_out(picture, known) > 0) & ~inside)
+    if _has_empty_box(bounded, inside):
+        lacking = lacking | ((cut_out(picture, bounded) > 0) & ~inside)
     return lacking.float() - wrong.float()
 
 

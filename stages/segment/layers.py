@@ -146,6 +146,8 @@ def separate(frames: Tensor, facts: SegmentSurvey, context: SeparationContext) -
         if correction is None:
             odds = moved_odds(odds, found.matte)
             odds = resize(odds[:, None], _size_of(work))[:, 0]
+            if motion is not None:
+                odds = local_vote(work, odds)
             matte = _cut_matte(odds, work, frames, motion, facts, marked)
         else:
             matte = correction.drawn(work, frames)
@@ -234,8 +236,6 @@ def _cut_matte(
 
     odds: log-odds ``(T, h, w)`` at the size of ``work``. work, frames: at both sizes.
     """
-    if motion is not None:
-        odds = local_vote(work, odds)
     moving_camera = motion is not None and facts.plate is None
     sure = SURE_MOVING if moving_camera else SURE_STILL
     hard = cut(work, pinned(odds, marked), sure)

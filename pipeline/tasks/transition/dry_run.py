@@ -10,6 +10,7 @@ from pipeline.estimate.estimate import decode_and_encode
 from pipeline.runtime.layer_format import layer_format
 from pipeline.runtime.memory import BASE_BYTES, planned_bytes
 from pipeline.task import DryRun, Estimate, Job
+from pipeline.tasks.transition.certainty import SCENE_CONFIDENCE
 from pipeline.tasks.transition.describe import (
     anchor_warnings,
     describe_colors,
@@ -19,7 +20,7 @@ from pipeline.tasks.transition.describe import (
 )
 from pipeline.tasks.transition.search import search
 from pipeline.tasks.transition.separate import window_of
-from stages.context import FitSettings
+from stages.context import FitSettings, confidence_name
 from stages.kinds import TRANSITION_KINDS
 from stages.media.formats import encoding_for
 from stages.shots import Analysis, Transition
@@ -115,6 +116,8 @@ def estimate_transitions(job: Job, analysis: Analysis) -> Estimate:
     decode, encode = decode_and_encode(job)
     covered = [analysis.covered(shot) for shot in range(len(analysis.shots))]
     layer_frames = sum(last - first + 1 for first, last in covered)
+    if job.settings.confidence:
+        layer_frames *= 2
     seconds["write"] = analysis.frames * decode + layer_frames * encode
     return Estimate(seconds, BASE_BYTES + memory, more, tuple(asdict(plan) for plan in plans))
 
@@ -141,7 +144,7 @@ def _layers(job: Job, analysis: Analysis) -> list[dict[str, object]]:
     layers: list[dict[str, object]] = []
 
     def add(name: str, role: str, first: int, last: int, *, picture: bool) -> None:
-        wanted = layer_format(settings, info, picture=picture, data=role == "matte")
+        wanted = layer_format(settings, info, picture=picture, data=role != "scene")
         suffix = encoding_for(info, wanted).suffix
         span = {"first_frame": first, "last_frame": last}
         layers.append({"name": name, "role": role, "path": name + suffix, **span})
@@ -150,6 +153,9 @@ def _layers(job: Job, analysis: Analysis) -> list[dict[str, object]]:
         first, last = analysis.covered(shot)
         picture = info.is_picture and first == last
         add(scene_name(shot), "scene", first, last, picture=picture)
+        if settings.confidence:
+            name = confidence_name(scene_name(shot))
+            add(name, SCENE_CONFIDENCE, first, last, picture=picture)
     mixed = [item for item in analysis.transitions if item.separable]
     for number, move in enumerate(mixed):
         if TRANSITION_KINDS[move.kind].has_matte:

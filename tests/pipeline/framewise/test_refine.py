@@ -166,6 +166,19 @@ def test_a_run_that_cannot_be_refined_is_refused(capsys: pytest.CaptureFixture[s
     assert "is a run of dehaze, not of segment" in said()
     path.write_text(json.dumps({**whole, "layers": []}))
     assert "has no matte" in said()
+    for change in (
+        {"first_frame": "0"},
+        {"first_frame": 0.5},
+        {"last_frame": -1},
+        {"last_frame": None},
+    ):
+        path.write_text(json.dumps({**whole, "layers": [{**layer, **change}]}))
+        assert "is damaged (a matte does not say which frames it covers)" in said()
+    path.write_text(json.dumps({**whole, "layers": [{**layer, "last_frame": 10**12}]}))
+    assert "covers the frames 0 to 1000000000000" in said()
+    for broken in ({"layers": 5}, {"layers": None}, {"settings": [1]}):
+        path.write_text(json.dumps({**whole, **broken}))
+        assert "its manifest.json is damaged" in said()
     for name in ("../in.mkv", "gone.mkv"):
         path.write_text(json.dumps({**whole, "layers": [{**layer, "path": name}]}))
         assert f"its layer {name} is missing" in said()

@@ -139,3 +139,9 @@ def test_a_box_around_what_was_missed_finds_it() -> None:
     hint = HintRegion(box, window_index=HINTED, boxed=True)
     made = corrected(scene, torch.zeros_like(scene.whole), hint)
     assert float(overlap(made, scene.whole)[HINTED]) > 0.8
+    # What the earlier run found outside of the box is another thing, which stays.
+    earlier = torch.zeros_like(scene.whole)
+    other = (torch.arange(SIZE[1]) < 8)[None] & ~box
+    earlier[HINTED, 0] = other.float()
+    made = corrected(scene, earlier, hint)
+    assert bool((made[HINTED, 0] > 0.5)[other].all())
