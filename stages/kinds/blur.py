@@ -6,12 +6,18 @@ one value for each block of pixels. Fine detail is gone from these frames.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+
 import torch
 from torch import Tensor
 
 from stages.kinds.base import Filter, TransitionKind
+from stages.mixing.blend import blend
 
 LEVELS = 50  # FFmpeg rounds the size of the blocks up to this part of the whole way
+LEAST_EXPECTED = 1e-4
+"""Least energy that a filter has to take from a dissolve of clean frames, in squared RGB, to tell
+anything. A filter takes nothing from a picture that is even along its direction."""
 BLOCKS = 10.0  # blocks along the shorter side, in the middle of ``pixelize``
 
 
@@ -50,6 +56,24 @@ def filtered_mix(apply: Filter, scenes: tuple[Tensor, Tensor], progress: float) 
     """Return the frame ``(C, H, W)`` in which two filtered scenes dissolve."""
     outgoing, incoming = (apply(scene, progress) for scene in scenes)
     return outgoing + progress * (incoming - outgoing)
+
+
+def detail_left(
+    apply: Filter, frames: Iterable[Tensor], scenes: tuple[Tensor, Tensor], mix: Sequence[float]
+) -> float:
+    """Return what a filter takes from mixed frames, relative to a plain dissolve of the scenes.
+
+    It takes little where the frames were filtered before. The result is 1, as for frames that lack
+    nothing, where it takes hardly anything from the dissolve either.
+
+    frames: ``(C, H, W)`` each. scenes: clean frames ``(C, H, W)``. mix: the progress of each frame.
+    """
+    taken = expected = 0.0
+    for frame, progress in zip(frames, mix, strict=True):
+        plain = blend(*scenes, progress)
+        taken += float((frame - apply(frame, progress)).square().mean())
+        expected += float((plain - apply(plain, progress)).square().mean())
+    return taken / expected if expected > LEAST_EXPECTED * len(mix) else 1.0
 
 
 KIND = TransitionKind("blur", undo="filter", filters=FILTERS)

@@ -24,13 +24,13 @@ from torch import Tensor
 
 from stages.context import SeparationContext
 from stages.hint_regions import HintRegion
-from stages.motion.flow import resize, warp
+from stages.motion.flow import resize
 from stages.segment.background import dilate
 from stages.segment.cut import refine
 from stages.segment.evidence import RegionEvidence, evidence
 from stages.segment.hinted import LEAST_IN_BOX, Marked, MarkedFrame, regions_at
 from stages.segment.marked import cut_out
-from stages.segment.motion import FADING, WindowMotion
+from stages.segment.motion import WindowMotion
 from stages.segment.votes import EDGE, EDGE_RADIUS, guided_filter
 
 KEPT = 2.0
@@ -206,21 +206,14 @@ def carried(correction: Tensor, frames: Tensor, certain: Tensor, motion: WindowM
 
     frames: ``(T, 3, h, w)`` in [0, 1]. certain: 1 and -1 where a hint is certain, ``(T, h, w)``.
     """
-    ways = []
-    for order, flow, trust, step in (
-        (range(1, len(correction)), motion.backward, motion.trust_backward, -1),
-        (range(len(correction) - 2, -1, -1), motion.forward, motion.trust_forward, 1),
-    ):
-        way = correction.clone()
-        for t in order:
-            pair, other = min(t, t + step), t + step
-            brought = warp(way[other][None, None], flow[pair : pair + 1])
-            brought = (1 - FADING) * trust[pair][None] * brought
-            aligned = _aligned(brought[0, 0], frames[t])
-            aligned = torch.where(certain[t] * aligned < 0, 0.0, aligned)
-            way[t] = torch.where(correction[t] != 0, correction[t], aligned)
-        ways.append(way)
-    return torch.where(ways[0].abs() >= ways[1].abs(), ways[0], ways[1])
+
+    def merge(t: int, brought: Tensor) -> Tensor:
+        aligned = _aligned(brought[0], frames[t])
+        aligned = torch.where(certain[t] * aligned < 0, 0.0, aligned)
+        return torch.where(correction[t] != 0, correction[t], aligned)[None]
+
+    forwards, backwards = (way[:, 0] for way in motion.followed(correction[:, None], merge))
+    return torch.where(forwards.abs() >= backwards.abs(), forwards, backwards)
 
 
 def _aligned(correction: Tensor, frame: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ T is the number of frames of a window.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 
 import torch
@@ -89,22 +89,28 @@ class WindowMotion:
 
         Values lose :data:`FADING` a frame on their way.
         """
-        ways = []
-        for frames, flow, trust, step in (
-            (range(1, len(matte)), self.backward, self.trust_backward, -1),
-            (range(len(matte) - 2, -1, -1), self.forward, self.trust_forward, 1),
+        return torch.maximum(*self.followed(matte, lambda t, brought: matte[t].maximum(brought)))
+
+    def followed(
+        self, values: Tensor, merge: Callable[[int, Tensor], Tensor]
+    ) -> tuple[Tensor, Tensor]:
+        """Return ``values`` ``(T, 1, h, w)`` carried along the trajectories, forwards and back.
+
+        They lose :data:`FADING` a frame on their way, and more where the flow is not trusted.
+
+        merge: takes a frame's index and what its neighbour brings there, ``(1, h, w)``, and returns
+        the frame's new values, which are carried on.
+        """
+        forwards, backwards = values.clone(), values.clone()
+        for found, frames, flow, trust, step in (
+            (forwards, range(1, len(values)), self.backward, self.trust_backward, -1),
+            (backwards, range(len(values) - 2, -1, -1), self.forward, self.trust_forward, 1),
         ):
-            most = matte.clone()
             for t in frames:
-                at = min(t, t + step)
-                brought = (
-                    (1 - FADING)
-                    * trust[at : at + 1]
-                    * warp(most[t + step : t + step + 1], flow[at : at + 1])
-                )
-                most[t] = torch.maximum(most[t], brought[0])
-            ways.append(most)
-        return torch.maximum(*ways)
+                at, other = min(t, t + step), t + step
+                brought = warp(found[other : other + 1], flow[at : at + 1])
+                found[t] = merge(t, ((1 - FADING) * trust[at : at + 1] * brought)[0])
+        return forwards, backwards
 
 
 def find_motion(frames: Tensor) -> WindowMotion:

@@ -16,18 +16,16 @@ import torch
 from torch import Tensor
 
 from stages.kinds.base import Filter
-from stages.kinds.blur import FILTERS, filtered_mix
-from stages.mixing.blend import blend
+from stages.kinds.blur import FILTERS, detail_left, filtered_mix
 from stages.mixing.forward_model import Pair
 from stages.mixing.psnr import psnr_of
 from stages.optim.timing import clocked
 from stages.shots import Transition
-from stages.transition.direct import DirectSeparation, PutLayers
+from stages.transition.direct import DirectSeparation, PutLayers, mixed_frames
 from stages.transition.window import Window, clean_beside
 
 MOST_DETAIL = 0.3
-"""Most energy of what a filter takes from the mixed frames, relative to what it takes from a
-dissolve of the clean frames, for them to be filtered already."""
+"""Most detail that blurred frames may have, see :func:`stages.kinds.blur.detail_left`."""
 
 LOOKED_AT = (0.3, 0.5, 0.7)
 """Frames of a transition in which detail is looked for, as parts of its length."""
@@ -54,13 +52,11 @@ def filter_in(window: Window, transition: Transition) -> str | None:
     numbers = sorted({round(part * (len(transition) - 1)) for part in LOOKED_AT})
     frames = window.frames([transition.first_frame + number for number in numbers])
     for name, apply in FILTERS.items():
-        taken = expected = 0.0
-        for frame, number in zip(frames, numbers, strict=True):
-            weight = refined(apply, transition.mix[number], frame, clean)
-            plain = blend(*clean, weight)
-            taken += float((frame - apply(frame, weight)).square().mean())
-            expected += float((plain - apply(plain, weight)).square().mean())
-        if taken < MOST_DETAIL * expected:
+        mix = [
+            best_progress(apply, transition.mix[number], frame, clean)
+            for frame, number in zip(frames, numbers, strict=True)
+        ]
+        if detail_left(apply, frames, clean, mix) < MOST_DETAIL:
             return name
     return None
 
@@ -84,22 +80,20 @@ def separate_filtered(
     explained = error = 0.0
     with clocked(seconds, "finish"):
         others = _other_clean_frames(window, transition)
-        for block in window.blocks(transition.first_frame, transition.last_frame):
-            for frame in block.pixels:
-                weight = refined(apply, transition.mix[len(means)], frame, clean)
-                layers = put_right(apply, weight, frame, clean, others)
-                rest = (frame - filtered_mix(apply, layers, weight)).square()
-                shown = sum(kept(apply, weight, side) for side in clean) / 2
-                explained += shown * float((rest.mean(0) <= EXPLAINED**2).float().mean())
-                error += float(rest.mean())
-                put(len(means), frame.clone(), layers, None)
-                means.append(weight)
-                progress(len(means) / len(transition), "blurred scenes")
+        for number, frame in mixed_frames(window, transition, progress, "blurred scenes"):
+            weight = best_progress(apply, transition.mix[number], frame, clean)
+            layers = corrected_layers(apply, weight, frame, clean, others)
+            residual = (frame - filtered_mix(apply, layers, weight)).square()
+            shown = sum(variance_left(apply, weight, side) for side in clean) / 2
+            explained += shown * float((residual.mean(0) <= EXPLAINED**2).float().mean())
+            error += float(residual.mean())
+            put(number, frame.clone(), layers, None)
+            means.append(weight)
     count = len(means)
     return DirectSeparation(tuple(means), explained / count, psnr_of(error / count), dict(seconds))
 
 
-def refined(apply: Filter, guess: float, frame: Tensor, clean: Pair) -> float:
+def best_progress(apply: Filter, guess: float, frame: Tensor, clean: Pair) -> float:
     """Return the progress near a guess at which the filtered clean frames are most like a frame.
 
     frame, clean: ``(3, H, W)``.
@@ -109,7 +103,7 @@ def refined(apply: Filter, guess: float, frame: Tensor, clean: Pair) -> float:
     return float(tried[errors.index(min(errors))])
 
 
-def put_right(
+def corrected_layers(
     apply: Filter, weight: float, frame: Tensor, clean: Pair, others: tuple[Tensor, Tensor]
 ) -> Pair:
     """Return both layers ``(3, H, W)`` of a frame: the clean ones, put right where it shows how.
@@ -117,22 +111,22 @@ def put_right(
     weight: the progress, which is the weight of the incoming scene. clean: the nearest clean frames
     ``(3, H, W)``. others: more clean frames of each scene, ``(k, 3, H, W)``.
     """
-    rest = frame - filtered_mix(apply, clean, weight)
-    rest = rest / ((1 - weight) ** 2 + weight**2)
+    residual = frame - filtered_mix(apply, clean, weight)
+    share_of_one = residual / ((1 - weight) ** 2 + weight**2)
     outgoing, incoming = (
-        (side + share * worth(apply, weight, side, more) * rest).clamp(0, 1)
+        (side + share * coarse_error_gain(apply, weight, side, more) * share_of_one).clamp(0, 1)
         for side, share, more in zip(clean, (1 - weight, weight), others, strict=True)
     )
     return outgoing, incoming
 
 
-def kept(apply: Filter, weight: float, picture: Tensor) -> float:
+def variance_left(apply: Filter, weight: float, picture: Tensor) -> float:
     """Return how much of a picture ``(3, H, W)`` a filter leaves, 0 to 1, of its variance."""
     lost = float((picture - apply(picture, weight)).square().mean())
     return max(0.0, 1 - lost / max(float(picture.var(dim=(1, 2)).mean()), 1e-9))
 
 
-def worth(apply: Filter, weight: float, clean: Tensor, others: Tensor) -> float:
+def coarse_error_gain(apply: Filter, weight: float, clean: Tensor, others: Tensor) -> float:
     """Return how much of a coarse error of a held clean frame is to be taken off, in [0, 1].
 
     It is the regression of the errors with which ``clean`` stands for ``others`` ``(k, 3, H, W)``

@@ -25,7 +25,7 @@ from stages.mixing.mixture import SIDES
 from stages.mixing.psnr import psnr_of
 from stages.optim.timing import clocked
 from stages.shots import Transition
-from stages.transition.direct import DirectSeparation, PutLayers
+from stages.transition.direct import DirectSeparation, PutLayers, mixed_frames
 from stages.transition.hidden import ShownScene, camera_motions, moved_on
 from stages.transition.window import Window, clean_beside, with_color
 
@@ -74,19 +74,16 @@ def separate_placed(
     with clocked(seconds, "motion"):
         motions = _motions_of_cameras(window, transition, placer)
     with clocked(seconds, "finish"):
-        for block in window.blocks(transition.first_frame, transition.last_frame):
-            for frame in block.pixels:
-                number = len(done)
-                guess = progress_of(placer, transition.mix[number], window.size)
-                near = (
-                    moved_on(clean[0], motions[0][number]),
-                    moved_on(clean[1], motions[1][number]),
-                )
-                placement = refine(placer, guess, frame, near)
-                part = take_apart(frame, placement, near)
-                put(number, frame.clone(), part.layers, None)
-                done.append(part)
-                progress(len(done) / len(transition), "moving pixels back")
+        for number, frame in mixed_frames(window, transition, progress, "moving pixels back"):
+            guess = progress_of(placer, transition.mix[number], window.size)
+            near = (
+                moved_on(clean[0], motions[0][number]),
+                moved_on(clean[1], motions[1][number]),
+            )
+            placement = refine(placer, guess, frame, near)
+            part = take_apart(frame, placement, near)
+            put(number, frame.clone(), part.layers, None)
+            done.append(part)
     count = len(done)
     return DirectSeparation(
         tuple(part.weight for part in done),

@@ -27,7 +27,7 @@ from stages.mixing.psnr import psnr_of
 from stages.motion.flow import box, resize, within
 from stages.optim.timing import clocked
 from stages.shots import Transition
-from stages.transition.direct import DirectSeparation, PutLayers
+from stages.transition.direct import DirectSeparation, PutLayers, mixed_frames
 from stages.transition.window import Window, plain_color
 
 FEWEST = 4
@@ -128,20 +128,17 @@ def separate_still(
     means: list[float] = []
     error = 0.0
     with clocked(seconds, "finish"):
-        for block in window.blocks(transition.first_frame, transition.last_frame):
-            for pixels in block.pixels:
-                frame = pixels[None]
-                number = len(means)
-                weight = torch.tensor(transition.mix[number]).view(1, 1, 1, 1)
-                if has_matte:
-                    weight = weight_between(frame, scenes, radius=1)
-                model = DISSOLVES[transition.space](weight)
-                layers = explain(frame, scenes, model)
-                error += float(model.residual(frame, *layers).square().mean())
-                means.append(float(weight.mean()))
-                matte = weight[0] if has_matte else None
-                put(number, frame[0].clone(), (layers[0][0], layers[1][0]), matte)
-                progress(len(means) / len(transition), "still scenes")
+        for number, pixels in mixed_frames(window, transition, progress, "still scenes"):
+            frame = pixels[None]
+            weight = torch.tensor(transition.mix[number]).view(1, 1, 1, 1)
+            if has_matte:
+                weight = weight_between(frame, scenes, radius=1)
+            model = DISSOLVES[transition.space](weight)
+            layers = explain(frame, scenes, model)
+            error += float(model.residual(frame, *layers).square().mean())
+            means.append(float(weight.mean()))
+            matte = weight[0] if has_matte else None
+            put(number, pixels.clone(), (layers[0][0], layers[1][0]), matte)
     return DirectSeparation(tuple(means), 1.0, psnr_of(error / len(means)), dict(seconds))
 
 

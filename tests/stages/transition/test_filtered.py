@@ -13,7 +13,12 @@ from stages.media.clip import Frames
 from stages.mixing.forward_model import Pair
 from stages.mixing.psnr import psnr
 from stages.shots import Transition
-from stages.transition.filtered import filter_in, kept, separate_filtered, worth
+from stages.transition.filtered import (
+    coarse_error_gain,
+    filter_in,
+    separate_filtered,
+    variance_left,
+)
 from stages.transition.window import Window
 
 SIZE = (40, 60)
@@ -70,8 +75,10 @@ def test_coarse_errors_of_held_frames_are_put_right(name: str) -> None:
 
 def test_an_error_that_says_nothing_of_others_is_worth_nothing() -> None:
     clean = torch.zeros(3, *SIZE)
-    assert worth(FILTERS["hblur"], 0.5, clean, torch.empty(0, 3, *SIZE)) == 0
-    assert worth(FILTERS["hblur"], 0.5, clean, torch.ones(1, 3, *SIZE)) == pytest.approx(1)
+    assert coarse_error_gain(FILTERS["hblur"], 0.5, clean, torch.empty(0, 3, *SIZE)) == 0
+    assert coarse_error_gain(
+        FILTERS["hblur"], 0.5, clean, torch.ones(1, 3, *SIZE)
+    ) == pytest.approx(1)
 
 
 @pytest.mark.parametrize("name", FILTERS)
@@ -80,6 +87,6 @@ def test_a_filter_leaves_an_even_picture_alone_and_is_gone_at_both_ends(name: st
     assert torch.allclose(FILTERS[name](torch.full_like(picture, 0.3), 0.5), torch.tensor(0.3))
     for progress in (0.0, 1.0):
         assert torch.allclose(FILTERS[name](picture, progress), picture, atol=1e-5)
-        assert kept(FILTERS[name], progress, picture) == pytest.approx(1)
-    assert kept(FILTERS[name], 0.5, picture) < 0.5
+        assert variance_left(FILTERS[name], progress, picture) == pytest.approx(1)
+    assert variance_left(FILTERS[name], 0.5, picture) < 0.5
     assert float(FILTERS[name](picture, 0.5).var()) <= float(picture.var()) * 1.1
