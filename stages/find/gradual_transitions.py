@@ -178,7 +178,7 @@ class GradualSearch:
                 return better_placement(frames, found, reach) if believed else None
             if self._against_color(found, frames):
                 return found if believed else None
-            if (blur := as_blur(found, frames)) and believed:
+            if believed and (blur := as_blur(found, frames)):
                 return blur
             # One single frame between two shots may be anything: its contrast tells nothing.
             if len(found.mix) > 1 and not self._has_contrast_of_mixture(found, frames):

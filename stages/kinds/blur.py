@@ -76,4 +76,11 @@ def detail_left(
     return taken / expected if expected > LEAST_EXPECTED * len(mix) else 1.0
 
 
+def least_detail(
+    apply: Filter, frame: Tensor, scenes: tuple[Tensor, Tensor], guesses: Sequence[float]
+) -> float:
+    """Return the least :func:`detail_left` of one frame, whose progress is one of ``guesses``."""
+    return min(detail_left(apply, [frame], scenes, [guess]) for guess in guesses)
+
+
 KIND = TransitionKind("blur", undo="filter", filters=FILTERS)

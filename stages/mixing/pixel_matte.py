@@ -10,7 +10,7 @@ Axes: n mixed frames.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -52,13 +52,14 @@ class PixelEvidence:
     along: ``(I - A) . (B - A)``, and contrast: ``|B - A|²``, ``(n, 1, H, W)``. The weight of a
     pixel by itself is their ratio. gain: how much better the incoming scene alone explains a pixel
     than the outgoing one alone, in squared error, ``(n, 1, H, W)``. means: the mean weight of each
-    frame, ``(n, 1, 1, 1)``.
+    frame, ``(n, 1, 1, 1)``. outgoing_error: mean over all pixels of ``|I - A|²``.
     """
 
     along: Tensor
     contrast: Tensor
     gain: Tensor
     means: Tensor
+    outgoing_error: float
 
     @classmethod
     def of(cls, frames: Tensor, layers: Pair, means: Tensor) -> PixelEvidence:
@@ -66,12 +67,13 @@ class PixelEvidence:
         across = layers[1] - layers[0]
         along = ((frames - layers[0]) * across).sum(1, keepdim=True)
         contrast = across.square().sum(1, keepdim=True)
-        return cls(along, contrast, 2 * along - contrast, means.view(-1, 1, 1, 1))
+        held = float((frames - layers[0]).square().sum(1).mean())
+        return cls(along, contrast, 2 * along - contrast, means.view(-1, 1, 1, 1), held)
 
     def around(self, radii: tuple[int, int]) -> PixelEvidence:
         """Return the evidence of each pixel's neighbourhood together."""
         along, contrast, gain = (mean_of(part, radii) for part in self._parts())
-        return PixelEvidence(along, contrast, gain, self.means)
+        return replace(self, along=along, contrast=contrast, gain=gain)
 
     def beside(self, radii: tuple[int, int]) -> PixelEvidence:
         """Return the evidence without the pixel: of its neighbours, or of the frames beside its."""
@@ -82,7 +84,7 @@ class PixelEvidence:
             along, contrast, gain = (
                 (count * mean_of(part, radii) - part) / (count - 1) for part in self._parts()
             )
-        return PixelEvidence(along, contrast, gain, self.means)
+        return replace(self, along=along, contrast=contrast, gain=gain)
 
     def weights(self) -> Tensor:
         """Return the weight of each pixel in each frame by itself, in [0, 1]."""
@@ -102,8 +104,9 @@ class PixelEvidence:
         return (numbers >= times).to(self.gain.dtype)
 
     def error(self, weight: Tensor) -> float:
-        """Return the mean squared error that weights leave, but for a constant."""
-        return float((weight * (weight * self.contrast - 2 * self.along)).mean())
+        """Return the squared error that weights leave, summed over RGB, mean over all pixels."""
+        gained = float((weight * (2 * self.along - weight * self.contrast)).mean())
+        return self.outgoing_error - gained
 
     def _parts(self) -> tuple[Tensor, Tensor, Tensor]:
         return self.along, self.contrast, self.gain
@@ -121,10 +124,7 @@ def pixel_matte(frames: Tensor, layers: Pair, means: Tensor) -> Tensor:
     own = PixelEvidence.of(frames, layers, means)
     together = own.around(neighborhood(own))
     gradual, sudden = together.gradual(), together.sudden()
-    # The errors as such, without the constant that `PixelEvidence.error` leaves out.
-    constant = float((frames - layers[0]).square().sum(1).mean())
-    wrong = [constant + own.error(weight) for weight in (gradual, sudden)]
-    return sudden if wrong[1] <= HARD * wrong[0] else gradual
+    return sudden if own.error(sudden) <= HARD * own.error(gradual) else gradual
 
 
 def finer_weight(frame: Tensor, layers: Pair, expected: Tensor) -> Tensor:

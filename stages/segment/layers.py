@@ -128,7 +128,8 @@ def separate(frames: Tensor, facts: SegmentSurvey, context: SeparationContext) -
         else:
             correction = find_correction(work, motion, context)
             marked = correction.marked
-            odds = matte_log_odds(resize(correction.drawn(work, frames), _size_of(small)))
+            corrected = correction.drawn(work, frames)
+            odds = matte_log_odds(resize(corrected, _size_of(small)))
     if context.settings.preset in ("paper", "coupled"):
         alone = separate_alone(frames, odds, HintMasks.drawn(context, len(frames)), context)
         return alone if context.most_things == 1 else as_one_thing(alone)
@@ -150,7 +151,7 @@ def separate(frames: Tensor, facts: SegmentSurvey, context: SeparationContext) -
                 odds = local_vote(work, odds)
             matte = _cut_matte(odds, work, frames, motion, facts, marked)
         else:
-            matte = correction.drawn(work, frames)
+            matte = corrected
     with clocked(seconds, "background"):
         context.progress(0.9, "background")
         plate = None if facts.plate is None else facts.plate.without(frames, matte)
@@ -168,13 +169,9 @@ def separate(frames: Tensor, facts: SegmentSurvey, context: SeparationContext) -
     with clocked(seconds, "finish"):
         foreground = torch.empty_like(frames)
         for t in range(len(frames)):
-            drawn = resize(found.background[t][None], size)
             if bool(missing[t].any()):
-                background[t] = (drawn + push_pull(background[t][None] - drawn, ~missing[t][None]))[
-                    0
-                ]
-            drawn = resize(found.foreground[t][None], size)
-            foreground[t] = (drawn + push_pull(frames[t][None] - drawn, matte[t][None] > OPAQUE))[0]
+                background[t] = _filled(background[t], found.background[t], ~missing[t])
+            foreground[t] = _filled(frames[t], found.foreground[t], matte[t] > OPAQUE)
         layers = {"foreground": foreground, "background": background, "matte": matte}
         occlusions: tuple[Occlusion, ...] = ()
         if context.most_things != 1:
@@ -219,8 +216,19 @@ def settle(frames: Tensor, layers: dict[str, Tensor], facts: object = None) -> d
     return {**layers, "foreground": foreground, "background": background}
 
 
+def _filled(picture: Tensor, drawn: Tensor, known: Tensor) -> Tensor:
+    """Return ``picture`` ``(3, H, W)`` where it is known, and what networks drew elsewhere.
+
+    The difference of the two is continued from what is known, so that no seam shows.
+
+    drawn: ``(3, h, w)`` at any size. known: ``(1, H, W)`` of bool.
+    """
+    resized = resize(drawn[None], _size_of(picture))
+    return (resized + push_pull(picture[None] - resized, known[None]))[0]
+
+
 def _size_of(frames: Tensor) -> tuple[int, int]:
-    """Return the height and width of ``frames`` ``(T, C, H, W)``."""
+    """Return the height and width of ``frames`` ``(..., H, W)``."""
     return frames.shape[-2], frames.shape[-1]
 
 

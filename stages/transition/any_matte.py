@@ -48,5 +48,4 @@ def _is_sudden(frames: Tensor, layers: Pair, means: Tensor, matte: Tensor) -> bo
     """Return whether sudden changes explain the frames clearly better than a matte."""
     own = PixelEvidence.of(frames, layers, means)
     sudden = own.around(neighborhood(own)).sudden()
-    constant = float((frames - layers[0]).square().sum(1).mean())
-    return constant + own.error(sudden) <= CLEARLY * (constant + own.error(matte))
+    return own.error(sudden) <= CLEARLY * own.error(matte)

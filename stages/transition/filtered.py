@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from stages.kinds.base import Filter
-from stages.kinds.blur import FILTERS, detail_left, filtered_mix
+from stages.kinds.blur import FILTERS, detail_left, filtered_mix, least_detail
 from stages.mixing.forward_model import Pair
 from stages.mixing.psnr import psnr_of
 from stages.optim.timing import clocked
@@ -29,6 +29,13 @@ MOST_DETAIL = 0.3
 
 LOOKED_AT = (0.3, 0.5, 0.7)
 """Frames of a transition in which detail is looked for, as parts of its length."""
+
+MOST_DETAIL_AT_FIRST = 0.5
+"""The same in the green of the middle frame alone, before the progress is refined, which takes
+long. In 48 drawn dissolves of photographs it was 0.83 and more, in 48 blurs 0.26 at most."""
+
+TRIED = 9
+"""Values of the progress at which that is looked at. FFmpeg's blocks grow in larger steps."""
 
 REACH = 0.04
 """How far the progress that the search found may be wrong."""
@@ -51,7 +58,13 @@ def filter_in(window: Window, transition: Transition) -> str | None:
     clean = clean_beside(window, transition)
     numbers = sorted({round(part * (len(transition) - 1)) for part in LOOKED_AT})
     frames = window.frames([transition.first_frame + number for number in numbers])
+    middle = len(numbers) // 2
+    green = slice(1, 2)
+    sides = clean[0][green], clean[1][green]
     for name, apply in FILTERS.items():
+        guesses = _near(transition.mix[numbers[middle]], TRIED)
+        if least_detail(apply, frames[middle][green], sides, guesses) > MOST_DETAIL_AT_FIRST:
+            continue
         mix = [
             best_progress(apply, transition.mix[number], frame, clean)
             for frame, number in zip(frames, numbers, strict=True)
@@ -98,9 +111,14 @@ def best_progress(apply: Filter, guess: float, frame: Tensor, clean: Pair) -> fl
 
     frame, clean: ``(3, H, W)``.
     """
-    tried = (guess + torch.linspace(-REACH, REACH, STEPS)).clamp(0, 1).tolist()
+    tried = _near(guess, STEPS)
     errors = [float((filtered_mix(apply, clean, value) - frame).square().mean()) for value in tried]
     return float(tried[errors.index(min(errors))])
+
+
+def _near(guess: float, count: int) -> list[float]:
+    """Return ``count`` values of the progress within :data:`REACH` of a guess."""
+    return (guess + torch.linspace(-REACH, REACH, count)).clamp(0, 1).tolist()
 
 
 def corrected_layers(

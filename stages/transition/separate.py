@@ -306,28 +306,20 @@ def finish(
             around = torch.cat([torch.zeros_like(weight), weight, torch.ones_like(weight)])
             frames[1] = frame
             one = replace(work, frames=frames, weight=around, first=1, last=1)
+            layers = full_size_layers(one, done, place)
             if finer:
-                around[1] = finer_weight(frames[1:2], sharp_layers(one, done, place), weight)[0]
-            yield one, finish_frame(one, done, place, known)
+                around[1] = finer_weight(frames[1:2], layers, weight)[0]
+            yield one, finish_frame(one, layers, known)
             place += 1
 
 
-def finish_frame(
-    one: Mixture, done: AlternationResult, place: int, known: Known | None = None
-) -> Pair:
-    """Return the layers ``(3, H, W)`` of one mixed frame at full size.
+def finish_frame(one: Mixture, layers: Pair, known: Known | None = None) -> Pair:
+    """Return the layers ``(3, H, W)`` of one mixed frame, made to mix to it.
 
-    The clean frames, carried at full size, give the detail; the layers of the working size give
-    the rest.
-
-    one: a window of three frames whose middle one it is. place: its number among the mixed frames.
+    one: a window of three frames whose middle one it is. layers: of :func:`full_size_layers`; they
+    are overwritten.
     known: a scene that stands still; in a dissolve the other one then gets the whole residual.
     """
-    size = one.size
-    at = slice(place, place + 1)
-    layers = done.layers[0][at].clone(), done.layers[1][at].clone()
-    if layers[0].shape[-2:] != size:
-        layers = sharp_layers(one, done, place)
     _mix_in_bands(one, layers)
     if known is not None:
         picture = known.picture.clone()
@@ -338,12 +330,17 @@ def finish_frame(
     return layers[0][0], layers[1][0]
 
 
-def sharp_layers(one: Mixture, done: AlternationResult, place: int) -> Pair:
-    """Return the layers ``(1, 3, H, W)`` at full size, before they are made to mix to the frame.
+def full_size_layers(one: Mixture, done: AlternationResult, place: int) -> Pair:
+    """Return the layers ``(1, 3, H, W)`` of one mixed frame, before they are made to mix to it.
 
-    Arguments as of :func:`finish_frame`.
+    The clean frames, carried at full size, give the detail; the layers of the working size give
+    the rest.
+
+    one: a window of three frames whose middle one it is. place: its number among the mixed frames.
     """
     at, size = slice(place, place + 1), one.size
+    if done.layers[0].shape[-2:] == size:
+        return done.layers[0][at].clone(), done.layers[1][at].clone()
     flows = done.carried.flows[0][at], done.carried.flows[1][at]
     sharp = carried_layers(one, (resize_flow(flows[0], size), resize_flow(flows[1], size)))
     outgoing, incoming = (

@@ -164,6 +164,16 @@ def outline_nats(evidence: Evidence, mark: Mark, chosen: Tensor) -> float:
     return total
 
 
+def outline_explained(evidence: Evidence, before: Mark, after: Mark, chosen: Tensor) -> float:
+    """Return the part of the nats across an outline that another mark removes, at most 1.
+
+    before, after: the marks. chosen: what the outline encloses, ``(H, W)``, boolean.
+    """
+    least = 1e-6  # no difference at all crosses the outline in an even picture
+    left = outline_nats(evidence, after, chosen)
+    return 1 - left / max(outline_nats(evidence, before, chosen), least)
+
+
 def unlike(one: Undone, other: Undone, offset: tuple[int, int]) -> Tensor:
     """Return 1 where a pixel of ``one`` is marked unlike its partner in ``other``, else 0."""
     inks = pairs(one.ink, offset)[0] - pairs(other.ink, offset)[1]

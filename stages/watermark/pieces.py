@@ -22,7 +22,7 @@ from stages.watermark.evidence import (
     OFFSETS,
     Evidence,
     Undone,
-    outline_nats,
+    outline_explained,
     pair_nats,
     unlike,
 )
@@ -223,10 +223,7 @@ def adjoins(chosen: Tensor, mark: Mark) -> bool:
 def explains(evidence: Evidence, mark: Mark, piece: Mark) -> bool:
     """Return whether ``piece`` explains :data:`EXPLAINED` of its outline beyond ``mark``."""
     chosen = piece.matte[0] > 0
-    before = outline_nats(evidence, mark, chosen)
-    return (
-        outline_nats(evidence, with_piece(mark, piece, chosen), chosen) < (1 - EXPLAINED) * before
-    )
+    return outline_explained(evidence, mark, with_piece(mark, piece, chosen), chosen) > EXPLAINED
 
 
 def piece_color(pictures: Tensor, clean: Tensor, opacity: float, chosen: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from stages.watermark.evidence import LENGTH, Evidence, outline_nats
+from stages.watermark.evidence import LENGTH, Evidence, outline_explained
 from stages.watermark.find import (
     LEAST_SAMPLES,
     Mark,
@@ -189,9 +189,7 @@ def explained_part(evidence: Evidence, mark: Mark) -> float:
     The colours that a mark's law predicts agree along its whole outline. Those of a thing in the
     scene agree along a part of it, however much that part gains.
     """
-    chosen = mark.matte[0] > 0
-    before = outline_nats(evidence, Mark.nothing(evidence.pictures), chosen)
-    return 1 - outline_nats(evidence, mark, chosen) / max(before, 1e-6)
+    return outline_explained(evidence, Mark.nothing(evidence.pictures), mark, mark.matte[0] > 0)
 
 
 def outline_length(mark: Mark) -> int:

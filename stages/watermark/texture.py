@@ -47,14 +47,6 @@ def whitening(difference: Tensor, kept: Tensor | None = None) -> Tensor:
     return factor
 
 
-def texture_nats(difference: Tensor, factor: Tensor) -> Tensor:
-    """Return the nats ``(h, w)`` that differences ``(3, h, w)`` cost; no difference costs 0.
-
-    factor: from :func:`whitening`.
-    """
-    return student_nats(squared_length(difference, factor))
-
-
 def student_nats(squared: Tensor) -> Tensor:
     """Return the nats of differences of this squared whitened length; length 0 costs 0.
 

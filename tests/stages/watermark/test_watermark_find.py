@@ -6,6 +6,7 @@ import pytest
 import torch
 from clips import psnr
 from marked_pictures import RED, SIZE, WHITE, grass, letters, marked, scene, scenes
+from torch import Tensor
 
 from stages.watermark.find import (
     OFFSETS,
@@ -21,7 +22,12 @@ from stages.watermark.find import (
     solve,
 )
 from stages.watermark.fit import consensus
-from stages.watermark.texture import texture_nats, whitening
+from stages.watermark.texture import squared_length, student_nats, whitening
+
+
+def student_nats_of(difference: Tensor, factor: Tensor) -> Tensor:
+    """Return the nats of differences by the texture of which ``factor`` is."""
+    return student_nats(squared_length(difference, factor))
 
 
 def test_pairs_are_partners_in_every_direction() -> None:
@@ -101,8 +107,10 @@ def test_a_difference_costs_more_where_its_color_is_rare() -> None:
     factor = whitening(differences)
     light = torch.tensor([0.07, 0.1, 0.03]).view(3, 1, 1).expand_as(differences)
     tint = torch.tensor([0.07, -0.1, 0.03]).view(3, 1, 1).expand_as(differences)
-    assert float(texture_nats(torch.zeros_like(light), factor).abs().max()) == 0
-    assert float(texture_nats(tint, factor).mean()) > 3 * float(texture_nats(light, factor).mean())
+    assert float(student_nats_of(torch.zeros_like(light), factor).abs().max()) == 0
+    assert float(student_nats_of(tint, factor).mean()) > 3 * float(
+        student_nats_of(light, factor).mean()
+    )
 
 
 def test_an_edge_does_not_widen_the_spread() -> None:
@@ -111,6 +119,7 @@ def test_an_edge_does_not_widen_the_spread() -> None:
     edged[:, :, 30] += 0.5
     probe = torch.full_like(flat, 0.05)
     without, within = (
-        float(texture_nats(probe, whitening(kind))[10:50, 10:50].mean()) for kind in (flat, edged)
+        float(student_nats_of(probe, whitening(kind))[10:50, 10:50].mean())
+        for kind in (flat, edged)
     )
     assert within > 0.7 * without
