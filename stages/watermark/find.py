@@ -52,12 +52,14 @@ class Mark:
     opacity: of its core, 0 to 1.
     gain: by how much undoing the mark makes the pictures more continuous, in nats of
     :mod:`stages.watermark.evidence`.
+    doubtful: whether it may be a part of the picture, because it explains little of its outline.
     """
 
     matte: Tensor
     ink: Tensor
     opacity: float
     gain: float
+    doubtful: bool = False
 
     @classmethod
     def nothing(cls, pictures: Tensor) -> Mark:

@@ -48,6 +48,10 @@ PARTLY_FOUND = (
     "the mark that was found covers only a part of the place that {hint} marks in {frames}, so "
     "part of the mark may remain; draw the box closer around the mark, or give each part alone"
 )
+DOUBTFUL = (
+    "what was found at the place that {hint} marks in {frames} explains little of its own outline, "
+    "so it may be a part of the picture; compare the clean layer with the input"
+)
 LEAST_SPAN = 0.6
 """Part of the box's width and height that a found mark spans at least. A box is drawn around the
 mark, so what spans less is likely a part of it."""
@@ -61,6 +65,7 @@ class WatermarkSurvey:
     lost: ``(H, W)``, true where the mark lets nothing through.
     opacity: of the mark's core, 0 without a mark. effort: the work that the later steps may do.
     box: ``(H, W)``, true where the mark may be.
+    doubtful: whether it may be a part of the picture.
     """
 
     matte: Tensor
@@ -69,6 +74,7 @@ class WatermarkSurvey:
     opacity: float
     effort: Effort
     box: Tensor
+    doubtful: bool = False
 
 
 def survey(sample: Tensor, context: SeparationContext) -> WatermarkSurvey:
@@ -112,7 +118,14 @@ def survey(sample: Tensor, context: SeparationContext) -> WatermarkSurvey:
     matte = torch.where(matte < FAINT, torch.zeros(()), matte)
     # On an opaque mark's soft outline, fill the picture rather than amplify it more than twice.
     lost = matte[0] > 0.5 if mark.opacity > OPAQUE else torch.zeros(size, dtype=torch.bool)
-    return replace(facts, matte=matte, color=color * (matte > 0), lost=lost, opacity=mark.opacity)
+    return replace(
+        facts,
+        matte=matte,
+        color=color * (matte > 0),
+        lost=lost,
+        opacity=mark.opacity,
+        doubtful=mark.doubtful,
+    )
 
 
 def separate(frames: Tensor, facts: WatermarkSurvey, context: SeparationContext) -> Separation:
@@ -153,6 +166,9 @@ def separate(frames: Tensor, facts: WatermarkSurvey, context: SeparationContext)
         "reconstruction_psnr": psnr_of(error),
     }
     context.progress(1.0, "clean")
+    notes = mark_notes(matte, facts.box, len(frames), context)
+    if facts.doubtful:
+        notes = (*notes, Note(DOUBTFUL, tuple(range(len(frames)))))
     shared = {"watermark": facts.color[None].clamp(0, 1), "matte": matte[None].clamp(0, 1)}
     if context.confidence:
         # As sure as the part of the picture's light that passes; what is filled in is invented.
@@ -163,7 +179,7 @@ def separate(frames: Tensor, facts: WatermarkSurvey, context: SeparationContext)
         frozenset(shared),
         report,
         seconds,
-        notes=mark_notes(matte, facts.box, len(frames), context),
+        notes=notes,
     )
 
 

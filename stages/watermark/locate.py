@@ -93,8 +93,7 @@ def locate_mark(
             marks.append(agreed)
     elif first.opacity <= OPAQUE and not shifts:
         marks = [all_pieces(pictures, mark, allowed, weight, effort.turns)]
-    if len(sample) == 1 and not shifts and is_doubtful(pictures, marks[0], weight):
-        return None
+    doubtful = len(sample) == 1 and not shifts and is_doubtful(pictures, marks[0], weight)
     mark = _fit_near(pictures, marks, allowed, weight, effort, context)
     if size != full.shape[-2:]:
         matte, ink = (
@@ -102,7 +101,7 @@ def locate_mark(
             for layer in (mark.matte, mark.ink)
         )
         mark = Mark(matte, ink, mark.opacity, mark.gain)
-    return mark, area
+    return replace(mark, doubtful=doubtful), area
 
 
 def is_doubtful(pictures: Tensor, mark: Mark, weight: Tensor) -> bool:

@@ -48,9 +48,9 @@ six sets with drawn marks, 0.18 to 0.36 opaque, all pictures gained, and togethe
 without marks one picture or more lost, and they gained 4 at most."""
 
 LEAST_EXPLAINED = 0.42
-"""Least part of its outline's nats that a mark in a box of one picture explains. On 27 pictures
-with drawn marks, those that were found explained 0.45 to 0.78, and parts of the scene that were
-taken for a mark 0.39 at most."""
+"""Part of its outline's nats that a mark in a box of one picture explains if it is beyond doubt. Of
+63 drawn marks, 8 explained less. Taking these off changed them by -1.6 to +14.2 dB, 4.3 in the
+mean, so that is done all the same, with a warning."""
 OWN_PART = 0.5
 """Part of a mark's mean gain per outline pixel that every outline of it has to reach. Scenes have
 things that look like the mark on a part of their outline. With 0.7, faint marks lose parts."""

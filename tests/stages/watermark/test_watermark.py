@@ -20,7 +20,14 @@ from marked_pictures import (
     scenes,
 )
 
-from stages.watermark.layers import LEAST_SPAN, mark_notes, spanned_part
+from stages.watermark.effort import EFFORTS
+from stages.watermark.layers import (
+    LEAST_SPAN,
+    WatermarkSurvey,
+    mark_notes,
+    separate,
+    spanned_part,
+)
 from stages.watermark.pictures import independent, motion_weight
 
 
@@ -32,6 +39,21 @@ def test_a_picture_with_a_box() -> None:
     outside = (shape == 0).expand_as(clean)
     assert psnr(separated.layers["clean"][outside][None], frames[outside][None]) > 45
     assert separated.report["opacity"] == pytest.approx(0.4, abs=0.03)
+
+
+@pytest.mark.parametrize("doubtful", [True, False])
+def test_a_doubtful_mark_is_taken_off_with_a_warning(doubtful: bool) -> None:
+    clean, shape = scene(), letters()
+    color = torch.tensor(WHITE).view(3, 1, 1) * (shape[0] > 0)
+    nowhere = torch.zeros(SIZE, dtype=torch.bool)
+    facts = WatermarkSurvey(
+        0.4 * shape[0], color, nowhere, 0.4, EFFORTS["fast"], ~nowhere, doubtful=doubtful
+    )
+    context = make_context(box_around(shape))
+    separated = separate(marked(clean, shape, 0.4, WHITE), facts, context)
+    assert psnr_inside(separated.layers["clean"], clean, shape) > 30
+    said = [note for note in separated.notes if "may be a part of the picture" in note.text]
+    assert len(said) == doubtful
 
 
 def test_several_pictures_under_one_mark_of_many_colors() -> None:
