@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import media
@@ -13,6 +14,9 @@ import torch
 from clips import dissolve, moving
 
 from pipeline.diagnosis.diagnose import no_look
+from stages.segment.networks import STEPS
+from stages.transition.plan import PLANS
+from stages.watermark.effort import EFFORTS
 
 # A background job of a shell ignores these two signals, and so would every program that a test
 # starts.
@@ -63,6 +67,20 @@ def probe_only_searches(request: pytest.FixtureRequest, monkeypatch: pytest.Monk
 @pytest.fixture
 def diagnosing() -> None:
     """Ask for the diagnoses of `probe` after all."""
+
+
+@pytest.fixture
+def short_fits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take few steps in the fits of two presets, where only what comes around them matters."""
+    for preset in ("fast", "balanced"):
+        monkeypatch.setitem(STEPS, preset, 6)
+        effort = replace(EFFORTS[preset], steps=10, fill_steps=20, turns=20)
+        monkeypatch.setitem(EFFORTS, preset, effort)
+        levels = tuple((level, max(steps // 8, 4)) for level, steps in PLANS[preset].levels)
+        ties = tuple((level, 3) for level, _ in PLANS[preset].ties)
+        fit_steps = PLANS[preset].fit_steps // 40
+        plan = replace(PLANS[preset], levels=levels, ties=ties, turns=1, fit_steps=fit_steps)
+        monkeypatch.setitem(PLANS, preset, plan)
 
 
 @pytest.fixture

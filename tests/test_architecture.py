@@ -17,6 +17,7 @@ MEDIA = tuple(
     f"stages/media/{name}.py"
     for name in (
         "audio",
+        "convert",
         "decode",
         "deinterlace",
         "describe",

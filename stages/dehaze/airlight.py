@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
+from stages.dehaze.model import local_max
 from stages.dehaze.veil import envelope, transmission_of
 from stages.motion.flow import box, resize
 
@@ -93,7 +93,7 @@ def _bounds(frames: Tensor, transmission: Tensor) -> tuple[Tensor, Tensor]:
 def _patches(frames: Tensor) -> Tensor:
     """Return the least value within the brightest patches, ``(1, 3, 1, 1)``."""
     radius = min(PATCH, (min(frames.shape[-2:]) - 1) // 2)
-    least = -F.max_pool2d(-frames, 2 * radius + 1, 1, radius)
+    least = -local_max(-frames, radius)
     bright = least.transpose(0, 1).flatten(1).double().quantile(1 - OPAQUE, 1)
     return bright.float().clamp(DARKEST, 1).view(1, 3, 1, 1)
 

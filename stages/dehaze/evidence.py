@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from stages.dehaze.model import spread
+from stages.dehaze.model import local_max, local_mean, spread
 from stages.optim.statistics import weighted_quantile
 
 WINDOW = 0.022
@@ -81,13 +81,10 @@ def find_floors(frames: Tensor, airlight: Tensor) -> Floors:
     black = 1 - float(bound.kthvalue(max(1, round((1 - DARKEST) * len(bound)))).values)
     # A single dark pixel may be noise.
     smooth = F.avg_pool2d(F.pad(bounds, (1,) * 4, mode="replicate"), 3, 1)
-    highest = F.max_pool2d(smooth, 2 * radius + 1, 1, radius)
+    highest = local_max(smooth, radius)
     through = smooth.amax(1, keepdim=True)
     most = highest.amax(1, keepdim=True).clamp(0.05, 1)
-    mean, square = (
-        F.avg_pool2d(each, 2 * radius + 1, 1, radius, count_include_pad=False)
-        for each in (through, through.square())
-    )
+    mean, square = local_mean(through, radius), local_mean(through.square(), radius)
     variance = (square - mean.square()).clamp_min(0)
     relative = variance / most.square()
     texture = relative / (relative + CONTRAST**2) * (variance / (variance + NOISE**2))

@@ -25,6 +25,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from stages.dehaze.airlight import DARKEST
+from stages.dehaze.model import local_max
 from stages.dehaze.veil import envelope, grid_size, transmission_of
 from stages.motion.flow import box, resize
 from stages.optim.losses import gradients
@@ -181,7 +182,7 @@ def reached(open_: Tensor, seeds: Tensor) -> Tensor:
     gap = max(1, round(GAP * max(open_.shape[-2:])))
     found = (open_ & seeds).float()
     while True:
-        further = F.max_pool2d(found, 2 * gap + 1, 1, gap) * open_
+        further = local_max(found, gap) * open_
         if torch.equal(further, found):
             return found
         found = further

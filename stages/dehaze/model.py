@@ -61,25 +61,34 @@ def guided(guide: Tensor, signal: Tensor, full: Tensor, radius: int, noise: floa
     guide: ``(T, 3, h, w)``. signal: ``(T, 1, h, w)``. full: ``(T, 3, H, W)``. radius: of the
     window, in pixels of the guide. noise: variance of edges to ignore. Returns ``(T, 1, H, W)``.
     """
-    mean, middle = _mean(guide, radius), _mean(signal, radius)
-    products = _mean(guide[:, :, None] * guide[:, None], radius)
+    mean, middle = local_mean(guide, radius), local_mean(signal, radius)
+    products = local_mean(guide[:, :, None] * guide[:, None], radius)
     covariance = products - mean[:, :, None] * mean[:, None]
-    share = _mean(guide * signal, radius) - mean * middle
+    share = local_mean(guide * signal, radius) - mean * middle
     ridge = noise * torch.eye(3, dtype=guide.dtype, device=guide.device)
     slope = torch.linalg.solve(covariance.permute(0, 3, 4, 1, 2) + ridge, share.permute(0, 2, 3, 1))
     slope = slope.permute(0, 3, 1, 2)
     offset = middle - (slope * mean).sum(1, keepdim=True)
-    lines = _mean(torch.cat([slope, offset], 1), radius)
+    lines = local_mean(torch.cat([slope, offset], 1), radius)
     if lines.shape[-2:] != full.shape[-2:]:
         lines = F.interpolate(lines, size=full.shape[-2:], mode="bilinear", align_corners=False)
     return (lines[:, :3] * full).sum(1, keepdim=True) + lines[:, 3:]
 
 
-def _mean(picture: Tensor, radius: int) -> Tensor:
+def local_mean(picture: Tensor, radius: int) -> Tensor:
     """Return the mean over squares of ``2 radius + 1`` pixels, of ``(T, ..., H, W)``.
 
-    Only the part of a square that lies in the picture counts.
+    Only the part of a square that lies in the picture counts. Columns first and rows then: for a
+    radius of 12 that takes a tenth of the time of squares.
     """
     flat = picture.flatten(1, -3)
-    mean = F.avg_pool2d(flat, 2 * radius + 1, 1, radius, count_include_pad=False)
+    side = 2 * radius + 1
+    columns = F.avg_pool2d(flat, (side, 1), 1, (radius, 0), count_include_pad=False)
+    mean = F.avg_pool2d(columns, (1, side), 1, (0, radius), count_include_pad=False)
     return mean.view(picture.shape)
+
+
+def local_max(picture: Tensor, radius: int) -> Tensor:
+    """Return the largest value in squares of ``2 radius + 1`` pixels, of ``(T, C, H, W)``."""
+    side = 2 * radius + 1
+    return F.max_pool2d(F.max_pool2d(picture, (side, 1), 1, (radius, 0)), (1, side), 1, (0, radius))

@@ -17,6 +17,7 @@ import numpy as np
 from av.video.frame import VideoFrame
 
 from stages.media.clip import ScanType
+from stages.media.convert import converted
 from stages.media.fields import Luma, ScanEvidence, classify_frame, collect_evidence
 from stages.media.frame_pixels import Orientation
 
@@ -76,7 +77,7 @@ def _luma(frame: VideoFrame) -> Luma:
         lines = lines[:, : plane.width]
         luma: Luma = (lines if bits == 8 else lines >> (bits - 8)).astype(np.int16)
         return luma
-    return frame.reformat(format="gray").to_ndarray().astype(np.int16)
+    return converted(frame, "gray").to_ndarray().astype(np.int16)
 
 
 def deinterlaced(frames: Iterator[Item], scan: ScanType) -> Generator[Item]:

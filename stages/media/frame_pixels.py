@@ -1,4 +1,4 @@
-"""Convert decoded frames to upright RGB. This module does not import the library that decodes.
+"""Convert decoded frames to upright RGB. Only :mod:`convert` asks the media library itself.
 
 Pictures are ``(H, W, 3)`` arrays, as the media library returns them. :func:`stack` turns them into
 the ``(T, C, H, W)`` tensors of the rest of the package.
@@ -15,6 +15,8 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
+
+from stages.media.convert import converted
 
 # (H, W, C): uint8, or float32 in [0, 1].
 Picture = NDArray[np.generic]
@@ -222,12 +224,12 @@ def rgb_picture(
         if stored is not None:
             picture = resize(picture, *stored)
     elif stored is None or stored == (frame.height, frame.width):
-        picture = frame.reformat(format="rgb24", interpolation=EXACT).to_ndarray()
+        picture = converted(frame, "rgb24", interpolation=EXACT).to_ndarray()
     elif stored[0] <= frame.height and stored[1] <= frame.width:
         # One pass from the stored planes to the small picture: fast enough for the search.
-        picture = frame.reformat(stored[1], stored[0], "rgb24", interpolation=_AREA).to_ndarray()
+        picture = converted(frame, "rgb24", stored, _AREA).to_ndarray()
     else:
-        picture = resize(frame.reformat(format="rgb24", interpolation=EXACT).to_ndarray(), *stored)
+        picture = resize(converted(frame, "rgb24", interpolation=EXACT).to_ndarray(), *stored)
     return orientation.apply(picture)
 
 
@@ -248,7 +250,7 @@ def _deep_rgb(frame: Any, bits: int) -> NDArray[np.float32]:
         return rgb_from_yuv(_with_gray_chroma(array[..., 0], bits), bits, frame.colorspace, False)
     if frame.format.is_rgb or name.startswith("gray"):
         floats = np.asarray(
-            frame.reformat(format="gbrpf32le", interpolation=EXACT).to_ndarray(), np.float32
+            converted(frame, "gbrpf32le", interpolation=EXACT).to_ndarray(), np.float32
         )
         return np.clip(np.nan_to_num(floats), 0, 1)
     return _deep_yuv(frame, bits)
@@ -273,7 +275,7 @@ def _packed_rgb(frame: Any, bits: int) -> NDArray[np.float32]:
 
 def _deep_yuv(frame: Any, bits: int) -> NDArray[np.float32]:
     """Return ``(H, W, 3)`` float32 RGB of a YUV frame of 9 to 16 bits, in bands of rows."""
-    full = frame.reformat(format=f"yuv444p{bits}le", interpolation=EXACT)
+    full = converted(frame, f"yuv444p{bits}le", interpolation=EXACT)
     planes = [
         np.frombuffer(plane, "<u2").reshape(plane.height, -1)[:, : plane.width]
         for plane in full.planes
@@ -325,7 +327,7 @@ def is_transparent(frame: Any) -> bool:
         lines = np.frombuffer(plane, np.uint8 if bits == 8 else np.dtype(kind))
         least = int(lines.reshape(plane.height, -1)[:, : plane.width].min())
         return bool(least < 2**bits - 1)
-    alpha = frame.reformat(format="rgba").to_ndarray()[..., 3]
+    alpha = converted(frame, "rgba").to_ndarray()[..., 3]
     return int(alpha.min()) < 255
 
 

@@ -30,6 +30,7 @@ from stages.media.audio import WRITE_ERRORS, audio_warning
 from stages.media.clip import AudioSpan, ClipInfo, Frames
 from stages.media.color_tags import BT709, UNSPECIFIED
 from stages.media.containers.base import Encoding
+from stages.media.convert import converted
 from stages.media.formats import LayerFormat, encoding_for, output_colors
 from stages.media.mux import MuxedClip, VideoLabels
 from stages.media.picture_file import PATTERN, PictureFile, PictureLabels, PictureSequence
@@ -222,9 +223,8 @@ class LayerWriter:
         )
         if encoding.pixel_format.startswith(("gbrp", "gbrap", "rgb")):
             return VideoFrame.from_ndarray(array, encoding.pixel_format)
-        return VideoFrame.from_ndarray(array, "rgba" if self._alpha else "rgb24").reformat(
-            format=encoding.pixel_format
-        )
+        rgb = VideoFrame.from_ndarray(array, "rgba" if self._alpha else "rgb24")
+        return converted(rgb, encoding.pixel_format)
 
     def _add(self, frame: VideoFrame, time: Fraction) -> None:
         """Hold a frame back and encode the one before, whose duration is now known."""

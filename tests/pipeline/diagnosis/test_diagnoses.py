@@ -61,8 +61,7 @@ def test_what_a_clip_was_made_with_is_there(task: str, make: Callable[[int, int]
 
 def test_two_pans_that_add_up_are_a_reflection_and_one_before_the_other_is_none() -> None:
     one, other = (
-        drifting(seed, FRAMES, step, (90, 160))
-        for seed, step in ((3, (2.0, 0.5)), (4, (-1.5, 1.0)))
+        drifting(seed, 14, step, (90, 160)) for seed, step in ((3, (2.0, 0.5)), (4, (-1.5, 1.0)))
     )
     light = 0.6 * one**2.2 + 0.4 * other**2.2
     assert verdict("transparency", light ** (1 / 2.2)).verdict == THERE
@@ -112,7 +111,7 @@ def test_the_search_tells_cuts_and_transitions() -> None:
 
 @pytest.mark.parametrize("task", [task.name for task in diagnosing_tasks()])
 @pytest.mark.parametrize(
-    ("count", "size"), [(1, (1, 1)), (2, (5, 7)), (9, (1, 40)), (24, (12, 16)), (3, (40, 64))]
+    ("count", "size"), [(1, (1, 1)), (2, (5, 7)), (9, (1, 40)), (24, (12, 16)), (3, (24, 40))]
 )
 @pytest.mark.parametrize("unordered", [False, True])
 def test_every_size_and_length_gets_an_answer(

@@ -57,7 +57,7 @@ def dry(*words: object) -> dict[str, Any]:
     return answer
 
 
-@pytest.mark.usefixtures("quick")
+@pytest.mark.usefixtures("quick", "whole_fits")
 def test_a_transition(
     mixed_clip: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -17,6 +17,8 @@ from clips import dissolve, moving, read_clip
 
 from pipeline.cli.main import main
 
+pytestmark = pytest.mark.usefixtures("whole_fits")
+
 PRE, STEPS, POST = 8, 8, 8
 SIZE = (48, 64)
 FLOOR = 31.0

@@ -21,7 +21,7 @@ from pipeline.cli.main import main
 from stages.published import haze, segmentation, transparency, watermark
 from stages.transition import plan
 
-FEW = 12
+FEW = 10
 """Steps of every fit here."""
 
 MOTION = (

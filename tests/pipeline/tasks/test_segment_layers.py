@@ -53,7 +53,7 @@ def movers(count: int, *ways: tuple[int, int, int]) -> Clip:
 
 def run(frames: Clip, *words: str, out: str = "out") -> dict[str, Any]:
     source = media.save(Path("in.mkv"), frames)
-    options = ["--lossless", "--no-progress", "--preset", "fast", "--max-seconds", "4"]
+    options = ["--lossless", "--no-progress", "--preset", "fast"]
     given = ["run", str(source), "--task", "segment", "--out", out]
     assert main([*given, *options, *words]) == 0
     whole: dict[str, Any] = json.loads(Path(out, "manifest.json").read_text())

@@ -200,6 +200,7 @@ def test_where_nothing_is_found_that_is_said_once(
     assert np.abs(layers_of(whole)[role] - frames / 255).max() <= 2 / 255
 
 
+@pytest.mark.usefixtures("whole_fits")
 def test_a_mark_that_is_not_in_the_box_is_told() -> None:
     source = save(scene(1))
     box = np.zeros((48, 64, 3), np.uint8)

@@ -7,7 +7,7 @@ import torch
 
 from stages.dehaze.evidence import quantile_or_zero
 from stages.dehaze.layers import power
-from stages.dehaze.model import least_transmission
+from stages.dehaze.model import least_transmission, local_max, local_mean
 from stages.mixing.haze import Haze
 
 SIZE = (72, 96)
@@ -28,6 +28,20 @@ def test_the_least_transmission_keeps_the_clear_picture_in_range() -> None:
     )
     clear = light + (frames - light) / least_transmission(frames, light)
     assert float(clear.min()) > -1e-5 and float(clear.max()) < 1 + 1e-5
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_local_means_and_maxima_are_those_of_squares(seed: int) -> None:
+    draw = torch.Generator().manual_seed(seed)
+    height, width, radius = (int(torch.randint(1, most, (), generator=draw)) for most in (9, 9, 5))
+    picture = torch.rand(2, 3, height, width, generator=draw)
+    means, maxima = local_mean(picture, radius), local_max(picture, radius)
+    for row in range(height):
+        for column in range(width):
+            rows = slice(max(0, row - radius), row + radius + 1)
+            square = picture[..., rows, max(0, column - radius) : column + radius + 1]
+            torch.testing.assert_close(means[..., row, column], square.mean((2, 3)))
+            assert torch.equal(maxima[..., row, column], square.amax((2, 3)))
 
 
 @pytest.mark.parametrize(

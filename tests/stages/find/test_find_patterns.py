@@ -29,7 +29,7 @@ def passing(pattern: str, soft: float, steps: int = 18) -> np.ndarray:
 @pytest.mark.parametrize(
     "pattern", ["box", "columns", "rows", "corner-nw", "corner-se", "bent-ne", "clock-n", "clock-s"]
 )
-@pytest.mark.parametrize("soft", [0.05, 0.3])
+@pytest.mark.parametrize("soft", [0.3, pytest.param(0.05, marks=pytest.mark.slow)])
 def test_wipes_of_every_pattern(pattern: str, soft: float) -> None:
     matte = passing(pattern, soft)
     a, b = (shot(seed, 40, pan=(0.3, 0.0), thing=False) for seed in (3, 4))

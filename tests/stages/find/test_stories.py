@@ -29,11 +29,19 @@ COUNT, SEED = (
     int(os.environ.get("UNLAYER_STORIES", "24")),
     int(os.environ.get("UNLAYER_STORIES_SEED", "0")),
 )
+FAST = 10
+"""Stories that are searched in every run of the tests; the rest are slow tests."""
 CUTS = Path(__file__).parents[4] / "shared" / "data" / "public" / "cuts"
 needs_cuts = pytest.mark.skipif(not CUTS.is_dir(), reason=f"no clips at {CUTS}")
 
 
-@pytest.mark.parametrize("seed", range(SEED, SEED + COUNT))
+@pytest.mark.parametrize(
+    "seed",
+    [
+        pytest.param(SEED + place, marks=[pytest.mark.slow] if place >= FAST else [])
+        for place in range(COUNT)
+    ],
+)
 def test_every_cut_of_a_random_story_is_right_and_every_frame_covered(seed: int) -> None:
     drawing = drawn(seed, longest=30)
     result = compare(drawing, find(blocks(drawing.frames)))
@@ -176,7 +184,9 @@ def pushed_aside(rng: np.random.Generator, steps: int) -> np.ndarray:
     return np.clip(clip + rng.normal(0, 0.002, clip.shape), 0, 1).astype(np.float32)
 
 
-@pytest.mark.parametrize("steps", [10, 13, 16])
+@pytest.mark.parametrize(
+    "steps", [13, *(pytest.param(steps, marks=pytest.mark.slow) for steps in (10, 16))]
+)
 def test_where_the_picture_changes_for_good_there_is_a_boundary(steps: int) -> None:
     found = find(blocks(pushed_aside(np.random.default_rng(steps), steps)))
     (move,) = found.transitions

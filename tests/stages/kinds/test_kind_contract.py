@@ -27,6 +27,8 @@ HEIGHT, WIDTH = 54, 96
 ASPECT = HEIGHT / WIDTH
 CLEAN, MIXED = 14, 17
 EFFECTS = [(kind.name, effect) for kind in TRANSITION_KINDS.values() for effect in kind.effects]
+FIRST_EFFECTS = {next(iter(kind.effects)) for kind in TRANSITION_KINDS.values() if kind.effects}
+"""One effect of each kind. The others differ in their direction; they are for slow tests."""
 
 
 def picture(seed: int) -> Tensor:
@@ -145,7 +147,13 @@ def test_an_affine_map_by_hand() -> None:
     assert there.inverse() == AffineMap(scale=(0.5, 1.0), shift=(-0.25, 0.25))
 
 
-@pytest.mark.parametrize(("kind", "effect"), EFFECTS)
+@pytest.mark.parametrize(
+    ("kind", "effect"),
+    [
+        pytest.param(kind, effect, marks=[] if effect in FIRST_EFFECTS else [pytest.mark.slow])
+        for kind, effect in EFFECTS
+    ],
+)
 def test_an_effect_is_found_and_undone(kind: str, effect: str) -> None:
     """Still scenes come out as they are, and their frames mix back to the input."""
     clip, scenes = clip_of(kind, effect)

@@ -228,6 +228,7 @@ def test_any_size_and_content(size: tuple[int, int], count: int, content: str) -
     assert found.report["reconstruction_psnr"] > 40
 
 
+@pytest.mark.usefixtures("short_fits")
 def test_same_seed_same_bytes() -> None:
     frames, _, _ = made(4)
     settings = FitSettings(preset="fast", seed=3)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TypeVar
 
 import numpy as np
@@ -18,6 +19,7 @@ from stages.transparency.contrast import smooth
 from stages.transparency.evidence import sum_evidence
 from stages.transparency.layers import separate, survey
 from stages.transparency.naming import by_focus
+from stages.transparency.plans import PLANS
 
 T = TypeVar("T")
 
@@ -90,6 +92,17 @@ def test_three_frames_tell_nothing() -> None:
     assert best(0.5 * one + 0.5 * other) == -1.0
 
 
+@pytest.fixture
+def short_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take few steps in fits of which only the decision and the warning matter."""
+    monkeypatch.setitem(
+        PLANS,
+        "fast",
+        replace(PLANS["fast"], pixels=90 * 160, mosaic_pixels=45 * 80, mosaic_steps=10),
+    )
+
+
+@pytest.mark.usefixtures("short_fit")
 def test_a_clip_without_glass_passes_through_unless_the_user_insists(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -108,6 +121,7 @@ def test_a_clip_without_glass_passes_through_unless_the_user_insists(
     assert float(found[2.0].layers["reflection"].mean()) > 0.1
 
 
+@pytest.mark.usefixtures("short_fit")
 def test_few_frames_are_separated_with_a_warning() -> None:
     frames = rounded(covered(6))
     told = SeparationContext(FitSettings(preset="fast"))

@@ -71,9 +71,9 @@ def test_several_pictures_under_one_mark_of_many_colors() -> None:
 
 
 def test_a_clip_with_a_logo_that_stays_put() -> None:
-    clean, shape = scene(5, 96)[::8], letters()
+    clean, shape = scene(5, 96)[::16], letters()
     separated = remove_mark(marked(clean, shape, 0.45, WHITE), make_context(unordered=False))
-    assert psnr_inside(separated.layers["clean"], clean, shape.expand(12, -1, -1, -1)) > 28
+    assert psnr_inside(separated.layers["clean"], clean, shape.expand(6, -1, -1, -1)) > 28
 
 
 def test_no_mark_leaves_everything_as_it_is() -> None:
@@ -98,12 +98,14 @@ def test_an_opaque_mark_is_filled() -> None:
     assert psnr_inside(separated.layers["clean"], clean, shape.expand(2, -1, -1, -1)) > raw + 6
 
 
+@pytest.mark.usefixtures("short_fits")
 def test_the_layers_mix_back() -> None:
     shape = letters()
     frames = marked(scene(), shape, 0.5, WHITE)
     assert psnr(remixed(remove_mark(frames, make_context(box_around(shape)))), frames) > 40
 
 
+@pytest.mark.usefixtures("short_fits")
 def test_same_seed_same_bytes() -> None:
     frames = marked(scenes(2), letters(), 0.4, WHITE)
     one, two = (remove_mark(frames, make_context(seed=3)) for _ in range(2))
