@@ -8,7 +8,6 @@ give other values now and then where the result is in floats. So one thread conv
 from __future__ import annotations
 
 import threading
-from typing import Any
 
 from av import VideoFrame
 from av.video.reformatter import VideoReformatter
@@ -21,7 +20,7 @@ def converted(
     pixel_format: str,
     size: tuple[int, int] | None = None,
     interpolation: int | None = None,
-) -> Any:
+) -> VideoFrame:
     """Return a frame in another pixel format, as ``frame.reformat`` does.
 
     size: ``(H, W)`` of the result; the frame's own unless given. interpolation: flags of swscale.
@@ -30,6 +29,7 @@ def converted(
     height, width = (frame.height, frame.width) if size is None else size
     if not hasattr(_KEPT, "converter"):
         _KEPT.converter = VideoReformatter()
-    return _KEPT.converter.reformat(
+    converter: VideoReformatter = _KEPT.converter
+    return converter.reformat(
         frame, width, height, pixel_format, interpolation=interpolation, threads=1
     )

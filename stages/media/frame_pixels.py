@@ -275,7 +275,7 @@ def _packed_rgb(frame: Any, bits: int) -> NDArray[np.float32]:
 
 def _deep_yuv(frame: Any, bits: int) -> NDArray[np.float32]:
     """Return ``(H, W, 3)`` float32 RGB of a YUV frame of 9 to 16 bits, in bands of rows."""
-    full = converted(frame, f"yuv444p{bits}le", interpolation=EXACT)
+    full: Any = converted(frame, f"yuv444p{bits}le", interpolation=EXACT)
     planes = [
         np.frombuffer(plane, "<u2").reshape(plane.height, -1)[:, : plane.width]
         for plane in full.planes

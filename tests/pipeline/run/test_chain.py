@@ -313,7 +313,8 @@ def test_a_damaged_manifest_is_one_line(
     run(clip, *TWO)
     path = Path("out/manifest.json")
     whole = json.loads(path.read_text())
-    for layers in (None, "abc", ["abc"], [{}], 3):
+    damaged: list[object] = [None, "abc", ["abc"], [{}], 3]
+    for layers in damaged:
         path.write_text(json.dumps(whole | {"layers": layers}))
         capsys.readouterr()
         assert main(["run", str(clip), *TWO, *FAST, "--out", "out"]) == 1
