@@ -25,7 +25,7 @@ from pipeline.run.opening import (
     pick_device,
     refuse_input_as_folder,
 )
-from pipeline.runtime.earlier_run import with_earlier_hints
+from pipeline.runtime.earlier_run import EarlierRun, with_earlier_hints
 from pipeline.runtime.folder_decision import Doing
 from pipeline.runtime.memory import format_bytes
 from pipeline.runtime.progress import Stages, reporter
@@ -164,7 +164,10 @@ def _frames(job: Job, task: Task) -> dict[str, Any]:
     """Return the estimate of a frame-wise task."""
     is_trimmed = job.settings.start is not None or job.settings.end is not None
     with job.stages.stage("measure"):
-        frame_count, is_exact = _count_frames(job.clip, is_trimmed=is_trimmed)
+        first, frame_count, is_exact = _count_frames(job.clip, is_trimmed=is_trimmed)
+        if job.settings.refine is not None and is_exact:
+            earlier = EarlierRun.open(job.settings.refine, job.settings.task)
+            earlier.check_frames(first, frame_count, job.clip.info)
         notes = () if is_exact else (f"the clip has {frame_count} frames or more",)
         estimate = estimate_frames(job, task, frame_count)
         facts = {"frames": frame_count} | _described(estimate, notes)
@@ -173,20 +176,21 @@ def _frames(job: Job, task: Task) -> dict[str, Any]:
     return facts
 
 
-def _count_frames(clip: Clip, *, is_trimmed: bool) -> tuple[int, bool]:
-    """Return how many frames the trim leaves, and whether that is exact.
+def _count_frames(clip: Clip, *, is_trimmed: bool) -> tuple[int, int, bool]:
+    """Return the first frame that the trim leaves, how many it leaves, and whether that is exact.
 
     Where the header does not say, frames are counted for :data:`COUNT_SECONDS`.
     """
     if clip.info.frames and not is_trimmed and not clip.info.is_picture:
-        return clip.info.frames, True
-    began, count = time.monotonic(), 0
+        return 0, clip.info.frames, True
+    began, first, count = time.monotonic(), 0, 0
     for block in clip.blocks(size=COUNT_SIZE):
+        first = block.first if count == 0 else first
         count += len(block)
         if time.monotonic() - began > COUNT_SECONDS:
             at_least = 0 if is_trimmed else clip.info.frames or 0
-            return max(count, at_least), False
-    return count, True
+            return first, max(count, at_least), False
+    return first, count, True
 
 
 def _answered(answer: DryRun) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from pipeline import __version__
 from pipeline.run.input_notes import properties_of
 from pipeline.runtime.earlier_run import EarlierRun
 from pipeline.runtime.memory import peak_memory
-from pipeline.runtime.run_record import HINT, REFINED
+from pipeline.runtime.run_record import HINT, REFINED, Identity, bare
 from pipeline.settings import Settings
 from pipeline.task import FitRecord, Result, WrittenLayer
 from stages.media.clip import ClipInfo
@@ -90,7 +90,7 @@ def describe_input(
     }
 
 
-def identity(settings: Settings, sums: Sequence[str]) -> dict[str, object]:
+def identity(settings: Settings, sums: Sequence[str]) -> Identity:
     """Return what makes two runs the same.
 
     sums: the inputs' checksums. :func:`pipeline.runtime.run_record.identity_of` reads the identity
@@ -113,7 +113,7 @@ def identity(settings: Settings, sums: Sequence[str]) -> dict[str, object]:
         earlier = EarlierRun.open(settings.refine, settings.task)
         earlier.check_input(sums)
         found[REFINED] = earlier.checksum()
-    return found
+    return bare(found)
 
 
 def build(

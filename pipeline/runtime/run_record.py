@@ -44,9 +44,15 @@ def identity_of(manifest: Mapping[str, object]) -> Identity | None:
 
 
 def bare(record: Mapping[str, object]) -> Identity:
-    """Return the identity in the contents of a ``run.json``, without the rest of it."""
+    """Return the identity in the contents of a ``run.json``, without the rest of it.
+
+    The run that is refined is told by its matte, whatever path leads to it.
+    """
     marks = {name: record[name] for name in (HINT, REFINED) if name in record}
-    return {name: record.get(name) for name in ("task", "input", "settings")} | marks
+    settings = record.get("settings")
+    if REFINED in marks and isinstance(settings, dict):
+        settings = {name: value for name, value in settings.items() if name != "refine"}
+    return {"task": record.get("task"), "input": record.get("input"), "settings": settings} | marks
 
 
 def alike(there: Identity, identity: Identity) -> bool:

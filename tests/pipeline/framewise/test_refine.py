@@ -72,8 +72,8 @@ def there(first_round: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     return tmp_path / "work"
 
 
-def refine(*words: str, source: str = "in.mkv") -> int:
-    return main(["run", source, "--task", "segment", "--refine", "in-segment", *FAST, *words])
+def refine(*words: str, source: str = "in.mkv", earlier: str = "in-segment") -> int:
+    return main(["run", source, "--task", "segment", "--refine", earlier, *FAST, *words])
 
 
 def manifest(folder: str) -> dict[str, Any]:
@@ -103,7 +103,11 @@ def test_a_second_round_corrects_the_matte_in_a_new_folder() -> None:
         red = np.s_[t, 12:36, 21 + 2 * t : 30 + 2 * t]
         assert earlier[blue].mean() > 0.8 and now[blue].mean() < 0.2
         assert np.abs(now[red] - earlier[red]).max() < 0.02
-    assert refine("--hint-background", "2:blue.png") == 0
+    # Whatever path leads to the earlier run, this is the same run, which is left as it is.
+    written = Path("in-segment-2/manifest.json").stat().st_mtime_ns
+    for earlier in ("in-segment", str(Path("in-segment").resolve())):
+        assert refine("--hint-background", "2:blue.png", earlier=earlier) == 0
+    assert Path("in-segment-2/manifest.json").stat().st_mtime_ns == written
     assert main(["run", "in.mkv", "--config", "in-segment-2/manifest.json", "--no-progress"]) == 0
 
 
@@ -136,6 +140,7 @@ def test_a_changed_hint_of_the_first_round_is_not_kept_but_may_be_given_again() 
         (["--hint", "point:1,1", "--out", "in-segment"], "is the run to refine"),
         (["--hint", "point:1,1", "--out", "in-segment", "--overwrite"], "is the run to refine"),
         (["--hint", "point:1,1", "--end", "0.1"], "give the same --start and --end"),
+        (["--hint", "point:1,1", "--end", "0.1", "--dry-run"], "give the same --start and --end"),
         (["--hint-background", "point:26,20", "--hint", "0:point:26,20"], "mark the same pixel"),
     ],
 )
