@@ -1,6 +1,6 @@
 """Dissolves whose scenes are blurred or coarsened meanwhile: told by the detail that is missing.
 
-The filters are those of :mod:`stages.kinds.blur`. They change little in a frame that lacks detail
+The filters are those of all kinds. They change little in a frame that lacks detail
 already, and much in a dissolve of two sharp pictures. Motion of the scenes does not matter for
 that. Axes: T frames.
 """
@@ -15,12 +15,12 @@ from torch import Tensor
 
 from stages.find.features import Array
 from stages.find.stretch import TransitionFit
-from stages.kinds import BLUR
+from stages.kinds import FILTERS, kind_of_filter
 from stages.kinds.base import Filter
-from stages.kinds.blur import FILTERS, detail_left, filtered_mix
+from stages.mixing.filtering import detail_left, filtered_mix
 
 MOST_DETAIL = 0.4
-"""Most detail that blurred frames may have, see :func:`stages.kinds.blur.detail_left`."""
+"""Most detail that blurred frames may have, see :func:`stages.mixing.filtering.detail_left`."""
 
 FEWEST = 4
 """Mixed frames from which the missing detail can be told."""
@@ -40,7 +40,8 @@ def as_blur(found: TransitionFit, frames: Array) -> TransitionFit | None:
     }
     if not errors:
         return None
-    return replace(found, kind=BLUR, space="gamma", effect=min(errors, key=lambda n: errors[n]))
+    name = min(errors, key=lambda each: errors[each])
+    return replace(found, kind=kind_of_filter(name), space="gamma", effect=name)
 
 
 def _error(

@@ -1,10 +1,10 @@
 """Dissolves of blurred scenes: the clean frames are held, and what the frames do show is put right.
 
 A frame is ``I = (1 - w) F(A) + w F(B)`` with a filter F that takes the detail away
-(:mod:`stages.kinds.blur`). The detail of the layers is that of the nearest clean frames. What these
-leave unexplained, ``I - (1 - w) F(A) - w F(B)``, is coarse. It is divided between the layers by
-their weights, as far as coarse errors of a held frame tell its whole error. That is measured on the
-scene's own clean frames.
+(:mod:`stages.mixing.filtering`). The detail of the layers is that of the nearest clean frames. What
+these leave unexplained, ``I - (1 - w) F(A) - w F(B)``, is coarse. It is divided between the layers
+by their weights, as far as coarse errors of a held frame tell its whole error. That is measured on
+the scene's own clean frames.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from stages.kinds import FILTERS, TRANSITION_KINDS
 from stages.kinds.base import Filter
-from stages.kinds.blur import FILTERS, detail_left, filtered_mix, least_detail
+from stages.mixing.filtering import detail_left, filtered_mix, least_detail
 from stages.mixing.forward_model import Pair
 from stages.mixing.psnr import psnr_of
 from stages.optim.timing import clocked
@@ -25,7 +26,7 @@ from stages.transition.direct import DirectSeparation, PutLayers, mixed_frames
 from stages.transition.window import Window, clean_beside
 
 MOST_DETAIL = 0.3
-"""Most detail that blurred frames may have, see :func:`stages.kinds.blur.detail_left`."""
+"""Most detail that blurred frames may have, see :func:`stages.mixing.filtering.detail_left`."""
 
 LOOKED_AT = (0.3, 0.5, 0.7)
 """Frames of a transition in which detail is looked for, as parts of its length."""
@@ -87,7 +88,8 @@ def separate_filtered(
     put: called for each frame.
     """
     seconds: dict[str, float] = defaultdict(float)
-    apply = FILTERS[transition.effect or next(iter(FILTERS))]
+    filters = TRANSITION_KINDS[transition.kind].filters
+    apply = filters[transition.effect or next(iter(filters))]
     clean = clean_beside(window, transition)
     means: list[float] = []
     explained = error = 0.0

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from stages.checkpoint import CheckpointStore, NoCheckpoints
 from stages.context import FitSettings
-from stages.kinds import BLUR, DISSOLVE, TRANSITION_KINDS
+from stages.kinds import DISSOLVE, TRANSITION_KINDS, kind_of_filter
 from stages.mixing.forward_model import Pair
 from stages.mixing.mixture import Mixture, Side, project
 from stages.mixing.pixel_matte import finer_weight
@@ -74,7 +74,7 @@ class TransitionResult:
     confidence: the PSNR in dB that each scene, outgoing and incoming, is expected to have in each
         frame; empty where nothing is known of it.
     trace: the losses.
-    blur: FFmpeg's name of the blur over both scenes that showed in full size, where the search took
+    filter: the name of the filter over both scenes that showed in full size, where the search took
         the transition for a dissolve.
     """
 
@@ -86,7 +86,7 @@ class TransitionResult:
     plan: dict[str, object] = field(default_factory=dict)
     confidence: tuple[tuple[float, ...], ...] = ()
     trace: Curves = field(default_factory=dict)
-    blur: str | None = None
+    filter: str | None = None
 
 
 def separate_transition(
@@ -116,12 +116,12 @@ def separate_transition(
         return _direct(
             transition, put, lambda take: separate_filtered(window, transition, progress, take)
         )
-    if transition.kind == DISSOLVE and (blur := filter_in(window, transition)) is not None:
-        blurred = replace(transition, kind=BLUR, effect=blur)
+    if transition.kind == DISSOLVE and (name := filter_in(window, transition)) is not None:
+        filtered = replace(transition, kind=kind_of_filter(name), effect=name)
         result = _direct(
-            blurred, put, lambda take: separate_filtered(window, blurred, progress, take)
+            filtered, put, lambda take: separate_filtered(window, filtered, progress, take)
         )
-        return replace(result, blur=blur)
+        return replace(result, filter=name)
     alone = plan.networks_alone if plan else networks_alone(settings.preset)
     pictures = (None, None) if alone else still_pictures(window, transition)
     scenes = still_scenes(window, transition, pictures)

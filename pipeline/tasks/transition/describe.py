@@ -151,10 +151,10 @@ def search_warnings(analysis: Analysis, *, listed: bool = False) -> list[str]:
     return warnings
 
 
-def blur_warning(transition: Transition, effect: str) -> str:
-    """Return the warning about a transition that blurs both scenes.
+def lost_detail_warning(transition: Transition, effect: str) -> str:
+    """Return the warning about a transition whose filter takes detail from both scenes.
 
-    effect: FFmpeg's name for the blur.
+    effect: the filter's name.
     """
     return (
         f"frames {transition.first_frame} to {transition.last_frame}: the transition blurs both "

@@ -23,12 +23,16 @@ from pipeline.runtime.memory import (
 )
 from pipeline.runtime.progress import Step
 from pipeline.task import Job
-from pipeline.tasks.transition.describe import blur_warning, describe_transition, scene_name
+from pipeline.tasks.transition.describe import (
+    describe_transition,
+    lost_detail_warning,
+    scene_name,
+)
 from pipeline.tasks.transition.frame_spool import FrameSpool, spooled_frames
 from stages import safe_files
 from stages.checkpoint import Checkpoints
 from stages.context import FitSettings
-from stages.kinds import BLUR, TRANSITION_KINDS
+from stages.kinds import TRANSITION_KINDS, kind_of_filter
 from stages.media.color_tags import ColorTags
 from stages.media.frame_cache import FrameCache
 from stages.media.sheet import chosen_frames, draw_sheet, write_sheet
@@ -133,8 +137,8 @@ def separate(
         separated, spool, halvings = _fit(job, analysis, transition, plan, progress, checkpoints)
         sheet = checkpoints.folder / SHEET
         described = transition
-        if separated.blur is not None:
-            described = replace(transition, kind=BLUR, effect=separated.blur)
+        if (name := separated.filter) is not None:
+            described = replace(transition, kind=kind_of_filter(name), effect=name)
         write_sheet(sheet, _draw_sheet(described, separated, spool, job.clip.info.color))
         return SeparatedTransition(
             transition,
@@ -165,8 +169,8 @@ def separate(
         for name in (*(f"{side}.npy" for side in result.sides), SHEET):
             checkpoints.verify(name, result.sums.get(name) if same else None)
     checkpoints.delete("standing")
-    if result.entry["kind"] == BLUR:
-        job.stages.warn(blur_warning(transition, str(result.entry.get("effect"))))
+    if TRANSITION_KINDS[str(result.entry["kind"])].filters:
+        job.stages.warn(lost_detail_warning(transition, str(result.entry.get("effect"))))
     if result.reduced:
         first, last = transition.first_frame, transition.last_frame
         job.stages.warn(halved_warning(first, last, job.device, result.reduced))

@@ -105,8 +105,8 @@ def test_a_second_round_corrects_the_matte_in_a_new_folder() -> None:
         assert np.abs(now[red] - earlier[red]).max() < 0.02
     # Whatever path leads to the earlier run, this is the same run, which is left as it is.
     written = Path("in-segment-2/manifest.json").stat().st_mtime_ns
-    for earlier in ("in-segment", str(Path("in-segment").resolve())):
-        assert refine("--hint-background", "2:blue.png", earlier=earlier) == 0
+    for path in ("in-segment", str(Path("in-segment").resolve())):
+        assert refine("--hint-background", "2:blue.png", earlier=path) == 0
     assert Path("in-segment-2/manifest.json").stat().st_mtime_ns == written
     assert main(["run", "in.mkv", "--config", "in-segment-2/manifest.json", "--no-progress"]) == 0
 

@@ -11,7 +11,8 @@ from stages.find.blurs import as_blur
 from stages.find.features import Array
 from stages.find.pixels import find_pixels
 from stages.find.stretch import Stretch, TransitionFit
-from stages.kinds.blur import FILTERS, filtered_mix
+from stages.kinds import FILTERS
+from stages.mixing.filtering import filtered_mix
 from stages.mixing.forward_model import Pair
 
 HEIGHT, WIDTH = 36, 64

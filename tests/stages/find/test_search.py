@@ -25,7 +25,7 @@ from stages.media.read import open_clip
 def film(path: Path) -> Path:
     """Write 210 frames with a cut, and with dissolves early and late."""
     rng = np.random.default_rng(1)
-    a, b, c, d = (255 * camera(rng, 120) for _ in range(4))
+    a, b, c, d = ((255 * camera(rng, 120)).astype(np.uint8) for _ in range(4))
     early, late = dissolve(a, b, 40, 10)[0][:90], dissolve(c, d, 50, 14)[0]
     return media.save(path, np.concatenate([early, late])[:210])
 

@@ -8,8 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from stages.kinds.blur import FILTERS, filtered_mix
+from stages.kinds import FILTERS
 from stages.media.clip import Frames
+from stages.mixing.filtering import filtered_mix
 from stages.mixing.forward_model import Pair
 from stages.mixing.psnr import psnr
 from stages.shots import Transition
