@@ -56,7 +56,7 @@ def test_two_devices_are_told_apart() -> None:
         there + 1
 
 
-@pytest.mark.parametrize("space", ["gamma", "linear"])
+@pytest.mark.parametrize("space", ["gamma", pytest.param("linear", marks=pytest.mark.slow)])
 def test_a_dissolve_comes_apart_there_as_on_the_cpu(space: Space) -> None:
     mixture = replace(mixed(*scenes()), space=space)
     expected = separated(mixture, "dissolve", CPU)

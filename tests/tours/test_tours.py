@@ -99,6 +99,7 @@ def test_an_editor_takes_the_cut_apart(browser: Callable[[], webdriver.Chrome]) 
     assert [item["available"][1] for item in items if "available" in item] == [16, 16]
 
 
+@pytest.mark.usefixtures("short_fits")
 def test_an_artist_cuts_a_thing_out(browser: Callable[[], webdriver.Chrome]) -> None:
     scene, _ = shots()
     scene = scene[8:16]
