@@ -39,6 +39,8 @@ CLEAR = 0.97
 DIFFERENT = 0.02  # difference of two inks or mattes above which they are different marks
 LEAST_SAMPLES = 30  # fewest pairs across an outline from which an opacity is estimated
 PURE = 0.05  # a single picture's mark this near to white or black is taken for that
+THIN = 0.1
+"""Part of a mark's pixels that are no outline, below which its strokes count as thin."""
 LINE_TURNS, ANCHOR_TURN = 60, 40
 """Reweightings of the line in :func:`opacity_and_color`, and the one at which it may be fixed."""
 OPACITY_TURNS = 40  # reweightings in :func:`shared_opacity`
@@ -261,15 +263,22 @@ def dilated(chosen: Tensor, by: int) -> Tensor:
     return F.max_pool2d(sign * chosen.float()[None, None], size, 1, abs(by))[0, 0] * sign > 0.5
 
 
+def inner_pixels(chosen: Tensor) -> Tensor:
+    """Return the pixels of ``chosen`` (H, W) clear of its outline, or all of them.
+
+    All of them if the strokes are too thin for an interior.
+    """
+    core = dilated(chosen, -1)
+    return chosen if int(core.sum()) <= THIN * int(chosen.sum()) else core
+
+
 def outline_sides(pictures: Tensor, chosen: Tensor, clean: Tensor) -> tuple[Tensor, Tensor]:
     """Return the values ``(K, 3, n)`` at both sides of an outline, clear of its soft edge.
 
     The first are those of ``clean`` just outside ``chosen`` (H, W), the second those of
     ``pictures`` just inside. Strokes too thin for an interior use all their pixels.
     """
-    core, rim = dilated(chosen, -1), dilated(chosen, 1)
-    if int(core.sum()) <= 0.1 * int(chosen.sum()):
-        core = chosen
+    core, rim = inner_pixels(chosen), dilated(chosen, 1)
     outer, inner = [], []
     for offset in ACROSS:
         for outer_side in (0, 1):

@@ -203,36 +203,50 @@ WEIGHTS = {
     "shape": constant(0.1),
 }
 PROFILE = 0.3
-"""Weight of the usual soft outline for a single picture, which tells little about each pixel."""
+"""Weight of the usual soft outline, over the number of pictures, which tell little of a pixel."""
+
+
+@dataclass(frozen=True)
+class RefinePlan:
+    """Say how a mark is refined.
+
+    steps: of a fit. rounds: number of fits. seed: of the fits.
+    colored: whether every pixel has a colour of its own. It takes several pictures to tell these.
+    """
+
+    steps: int
+    rounds: int
+    seed: int
+    colored: bool = False
 
 
 def fit_overlay(
     pictures: Tensor,
     mark: Mark,
     allowed: Tensor,
+    plan: RefinePlan,
     *,
-    steps: int,
-    seed: int,
     free_core: bool = False,
     on_step: OnStep = lambda done, losses: None,
 ) -> Mark:
     """Return the mark with the outline that makes the clean pictures most continuous.
 
-    The outline is free, one pixel to each side. Several pictures also fit the colours; a single
-    one cannot tell them from its own.
+    The outline is free, one pixel to each side. It starts from the usual soft one, and stays near
+    it the fewer pictures there are. A mark of many colours starts from a hard outline.
 
-    allowed: the pixels that may be marked, ``(H, W)``, boolean. steps: of the fit.
+    allowed: the pixels that may be marked, ``(H, W)``, boolean. plan: its rounds do not count.
     free_core: whether the core's opacity is free, too. It then comes out too low, but what is no
     mark fades out of it.
     """
     chosen = mark.matte[0] > 0
-    several = len(pictures) > 1
     free = dilated(chosen, 1) & allowed
     if not free_core:
         free = free & ~dilated(chosen, -1)
-    softness = 0.0 if several else likely_softness(pictures, mark)
-    overlay = Overlay(mark, free, colored=several, softness=softness).to(pictures.device)
-    weights = WEIGHTS if several else WEIGHTS | {"profile": constant(PROFILE)}
+    softness = 0.0 if plan.colored else likely_softness(pictures, mark)
+    overlay = Overlay(mark, free, colored=plan.colored, softness=softness).to(pictures.device)
+    weights = WEIGHTS
+    if not plan.colored:
+        weights = WEIGHTS | {"profile": constant(PROFILE / len(pictures))}
 
     def terms(index: Tensor, progress: float) -> Mapping[str, Tensor]:
         matte, ink = overlay()
@@ -243,14 +257,14 @@ def fit_overlay(
             "ink": flatness(ink),
             "shape": flatness(matte / overlay.opacity),
         }
-        return losses if several else losses | {"profile": overlay.unlikeness()}
+        return losses if plan.colored else losses | {"profile": overlay.unlikeness()}
 
     def after(progress: float, losses: Mapping[str, float]) -> None:
         overlay.settle()
         on_step(progress, losses)
 
-    plan = FitPlan(steps, batch=BATCH, rate=RATE, warm_up=0)
-    fit(overlay, terms, weights, plan, frames=len(pictures), seed=seed, on_step=after)
+    descent = FitPlan(plan.steps, batch=BATCH, rate=RATE, warm_up=0)
+    fit(overlay, terms, weights, descent, frames=len(pictures), seed=plan.seed, on_step=after)
     with torch.no_grad():
         matte, ink = overlay()
         free = matte > 0
@@ -293,6 +307,12 @@ def clean_mark(pictures: Tensor, mark: Mark, allowed: Tensor, weight: Tensor) ->
     return Mark(matte, matte * color, opacity, mark.gain)
 
 
+def hardened(mark: Mark) -> Mark:
+    """Return ``mark`` with a hard outline: what is covered by more than half, and nothing else."""
+    matte = mark.opacity * (mark.matte > mark.opacity / 2).float()
+    return replace(mark, matte=matte, ink=matte * mark.color)
+
+
 def residual_cost(pictures: Tensor, mark: Mark) -> float:
     """Return the cost of the pictures without ``mark``; less is better.
 
@@ -302,18 +322,6 @@ def residual_cost(pictures: Tensor, mark: Mark) -> float:
     return float(
         continuity(pictures, matte, mark.ink) + RANGE * out_of_range(pictures, matte, mark.ink)
     )
-
-
-@dataclass(frozen=True)
-class RefinePlan:
-    """Say how a mark is refined.
-
-    steps: of a fit. rounds: number of fits. seed: of the fits.
-    """
-
-    steps: int
-    rounds: int
-    seed: int
 
 
 def refine_mark(
@@ -327,7 +335,7 @@ def refine_mark(
 ) -> Mark:
     """Fit and clean the mark in turn, ending with a fit.
 
-    An opaque mark only gets its soft outline. A single picture is fitted once.
+    An opaque mark only gets its soft outline.
 
     allowed: the pixels that may be marked, ``(H, W)``, boolean.
     weight: how much each pixel counts, ``(H, W)``.
@@ -335,23 +343,23 @@ def refine_mark(
     """
     if mark.opacity > OPAQUE:
         return opaque_mark(pictures, mark)
-    # The search has settled where the mark of a single picture is.
-    rounds = plan.rounds if len(pictures) > 1 else 1
-    for number in range(rounds):
-        if number:
+    for number in range(plan.rounds):
+        if number and plan.colored:
             mark = clean_mark(pictures, mark, allowed, weight)
+        elif number:
+            allowed = allowed & (mark.matte[0] > 0)
+            mark = hardened(mark)
 
         def report(done: float, losses: Mapping[str, float], number: int = number) -> None:
-            on_step((number + done) / rounds, losses)
+            on_step((number + done) / plan.rounds, losses)
 
-        last = number == rounds - 1
+        last = number == plan.rounds - 1
         mark = fit_overlay(
             pictures,
             mark,
             allowed,
-            steps=plan.steps,
-            seed=plan.seed,
-            free_core=not last,
+            plan,
+            free_core=plan.colored and not last,
             on_step=report,
         )
     return mark

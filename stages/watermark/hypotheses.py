@@ -79,6 +79,47 @@ def likely_marks(picture: Tensor, allowed: Tensor) -> tuple[MarkHypothesis, ...]
     return tuple(hypotheses)
 
 
+def likely_shared_marks(pictures: Tensor, count: int) -> tuple[MarkHypothesis, ...]:
+    """Return at most ``count`` hypotheses on a mark that several pictures share, the best first.
+
+    A pair of pixels across the mark's outline agrees with the mark in every picture. Edges of one
+    scene agree with some mark, too, but not with the same one as the edges of the other pictures.
+
+    pictures: ``(K, 3, H, W)`` with K > 1.
+    """
+    outer, inner = shared_edges(pictures)
+    colors = pictures.new_tensor(list(product(LEVELS, repeat=3)))
+    voted: list[tuple[float, MarkHypothesis]] = []
+    for opacity in OPACITIES:
+        misfit = torch.cdist(inner - (1 - opacity) * outer, opacity * colors)
+        jump = opacity * torch.cdist(outer, colors).mean(0)
+        likely = torch.exp(-0.5 * (misfit / TOLERANCE).square().mean(0)) * (jump > LEAST_JUMP)
+        votes = likely.sum(0)
+        for color in _highest(colors, votes, PROPOSALS_PER_OPACITY):
+            red, green, blue = color.tolist()
+            number = float(votes[(colors == color).all(1)])
+            voted.append((number, MarkHypothesis(opacity, (red, green, blue))))
+    voted.sort(key=lambda one: one[0], reverse=True)
+    return tuple(hypothesis for _, hypothesis in voted[:count])
+
+
+def shared_edges(pictures: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the colours ``(K, n, 3)`` on the outer and on the inner side of edges.
+
+    The edges are those of most pictures. Each side is taken in turn as inner.
+    """
+    outer, inner = [], []
+    for offset in ACROSS:
+        sides = pairs(pictures, offset)
+        strong = (sides[1] - sides[0]).square().sum(1).median(0).values > EDGE**2
+        for out, into in ((0, 1), (1, 0)):
+            outer.append(sides[out][:, :, strong])
+            inner.append(sides[into][:, :, strong])
+    every = torch.cat(outer, 2), torch.cat(inner, 2)
+    step = max(1, every[0].shape[2] // (2 * MOST_EDGES))
+    return every[0][:, :, ::step].mT, every[1][:, :, ::step].mT
+
+
 def likely_colors(
     picture: Tensor, clean: Tensor, inside: Tensor, opacity: float, count: int
 ) -> list[Tensor]:

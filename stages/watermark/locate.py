@@ -6,7 +6,7 @@ Pictures ``(K, 3, H, W)`` in [0, 1] that share one mark; maps ``(H, W)``.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
@@ -16,8 +16,8 @@ from torch.nn import functional as F
 from stages.context import SeparationContext
 from stages.motion.flow import resize
 from stages.watermark.effort import Effort
-from stages.watermark.evidence import LENGTH, Evidence
-from stages.watermark.find import Mark
+from stages.watermark.evidence import Evidence
+from stages.watermark.find import CLEAR, Mark, opacity_and_color
 from stages.watermark.fit import OPAQUE, RefinePlan, agreed_mark, refine_mark, residual_cost
 from stages.watermark.pictures import (
     bounds_around,
@@ -27,7 +27,7 @@ from stages.watermark.pictures import (
     spread_indices,
 )
 from stages.watermark.pieces import all_pieces
-from stages.watermark.repeat import find_grid
+from stages.watermark.repeat import Shift, find_grid
 from stages.watermark.search import (
     LEAST_EXPLAINED,
     explained_part,
@@ -35,8 +35,38 @@ from stages.watermark.search import (
     mark_at,
     strict_length,
 )
+from stages.watermark.soft import inner_coverage
 
 MARGIN = 16  # pixels around the mark or the box that the search also reads
+MEASUREMENTS = 2  # of a mark's opacity and place at full size, each from the other
+FITS = 2
+"""Fits of a mark of one colour. The second starts from the outline of the first."""
+ANOTHER = 0.15  # difference of a channel above which a colour is another one
+MORE = 1.1
+"""How many times as much of the pictures' discontinuity a mark of many colours has to take off."""
+MANY = 0.1
+"""Part of a mark's pixels above which those of other colours make it one of many colours."""
+
+Area = tuple[slice, slice]
+
+
+@dataclass(frozen=True)
+class MarkedPart:
+    """Hold what is read of the pictures to fit a mark that was found.
+
+    pictures: ``(K, 3, h, w)`` in [0, 1]. allowed: ``(h, w)`` in [0, 1], 0 where no mark may be.
+    weight: how much each pixel counts, ``(h, w)``. shifts: where the mark of one picture repeats.
+    """
+
+    pictures: Tensor
+    allowed: Tensor
+    weight: Tensor
+    shifts: tuple[Shift, ...]
+
+    @property
+    def alone(self) -> bool:
+        """Return whether neither other pictures nor repetitions tell the mark from the scene."""
+        return len(self.pictures) == 1 and not self.shifts
 
 
 def locate_mark(
@@ -46,7 +76,7 @@ def locate_mark(
     weight: Tensor,
     effort: Effort,
     context: SeparationContext,
-) -> tuple[Mark, tuple[slice, slice]] | None:
+) -> tuple[Mark, Area] | None:
     """Return the mark and the rows and columns that it is given for, or None without a mark.
 
     sample: frames ``(S, 3, H, W)``. few: how many of them the search reads.
@@ -55,46 +85,44 @@ def locate_mark(
     area = bounds_around(box, MARGIN if context.hint is not None else 0)
     near = sample[spread_indices(len(sample), few)][..., area[0], area[1]]
     small, allowed = shrunk_to(near, effort.search_pixels), inner_part(box[area])
-    scale = small.shape[-2:]
     first = find_mark(
         small,
-        resized_map(allowed, scale),
-        resized_map(weight[area], scale),
+        resized_map(allowed, small.shape[-2:]),
+        resized_map(weight[area], small.shape[-2:]),
         turns=effort.turns,
         progress=lambda done: context.progress(0.5 * done, "searching the mark"),
         separate=context.unordered,
     )
     if first is None:
         return None
+    place = F.interpolate(first.matte[None], size=near.shape[-2:], mode="nearest")[0, 0] > 0
     if context.hint is None:
-        seen = F.interpolate(first.matte[None], size=near.shape[-2:], mode="nearest")[0, 0] > 0
         # Parts of other colours may lie beside what was found, so take as much again on each side.
-        inner = bounds_around(seen, MARGIN, 1.0)
+        inner = bounds_around(place, MARGIN, 1.0)
+        place = place[inner]
         area = tuple(
             slice(whole.start + part.start, whole.start + part.stop)
             for whole, part in zip(area, inner, strict=True)
         )  # type: ignore[assignment]
-        allowed = inner_part(box[area])
     full = sample[spread_indices(len(sample), effort.pictures)][..., area[0], area[1]]
     pictures = shrunk_to(full, effort.fit_pixels)
     size = pictures.shape[-2:]
-    allowed, weight = resized_map(allowed, size), resized_map(weight[area], size)
-    mark = first
-    shifts = find_grid(pictures) if len(pictures) == 1 else ()
-    evidence = Evidence(pictures, weight, shifts=shifts)
-    if context.hint is None or size != scale:
-        alone = len(pictures) == 1 and not shifts
-        length = strict_length(first) if alone else LENGTH
-        mark = mark_at(evidence, first.opacity, first.hue, allowed, 2 * effort.turns, length)
-    marks = [mark]
-    if len(sample) > 1:
-        agreed = agreed_mark(pictures, first.opacity, allowed, weight, 2 * effort.turns)
-        if agreed is not None and _confirms(agreed, mark):
-            marks.append(agreed)
-    elif first.opacity <= OPAQUE and not shifts:
-        marks = [all_pieces(pictures, mark, allowed, weight, effort.turns)]
-    doubtful = len(sample) == 1 and not shifts and is_doubtful(pictures, marks[0], weight)
-    mark = _fit_near(pictures, marks, allowed, weight, effort, context)
+    part = MarkedPart(
+        pictures,
+        resized_map(inner_part(box[area]), size),
+        resized_map(weight[area], size),
+        find_grid(pictures) if len(pictures) == 1 else (),
+    )
+    matte = first.opacity * resized_map(place.float(), size)[None]
+    mark = replace(first, matte=matte, ink=matte * first.hue.view(3, 1, 1))
+    if not part.alone:
+        mark = remeasured(part, mark, 2 * effort.turns)
+    elif context.hint is None or size != small.shape[-2:]:
+        evidence, length = Evidence(pictures, part.weight), strict_length(first)
+        mark = mark_at(evidence, first.opacity, first.hue, part.allowed, 2 * effort.turns, length)
+    marks = with_colors(part, mark, effort.turns)
+    doubtful = part.alone and is_doubtful(part, marks[0])
+    mark = _fit_near(part, marks, effort, context)
     if size != full.shape[-2:]:
         matte, ink = (
             resize(layer[None], (full.shape[-2], full.shape[-1]))[0]
@@ -104,22 +132,77 @@ def locate_mark(
     return replace(mark, doubtful=doubtful), area
 
 
-def is_doubtful(pictures: Tensor, mark: Mark, weight: Tensor) -> bool:
-    """Return whether ``mark`` with all its pieces explains too little of its outline.
+def remeasured(part: MarkedPart, mark: Mark, turns: int) -> Mark:
+    """Return ``mark`` with its opacity and colour measured at full size, and its place by these.
 
-    pictures: a single one, ``(1, 3, H, W)``. weight: how much each pixel counts, ``(H, W)``.
+    The search reads smaller pictures, in which thin strokes are fainter than they are. Only a mark
+    that repeats, or that several pictures share, is certain enough for it.
+
+    turns: iterations of a cut.
     """
-    evidence = Evidence(pictures, weight, mark.matte[0] > 0)
+    for _ in range(MEASUREMENTS):
+        chosen = mark.matte[0] > 0
+        law = opacity_and_color(part.pictures, chosen)
+        if law is None:
+            break
+        opacity = min(CLEAR, law[0] / inner_coverage(chosen))
+        evidence = Evidence(part.pictures, part.weight, chosen, part.shifts)
+        found = mark_at(evidence, opacity, law[1], part.allowed, turns)
+        if not bool((found.matte > 0).any()):
+            break
+        mark = found
+    return mark
+
+
+def with_colors(part: MarkedPart, mark: Mark, turns: int) -> list[Mark]:
+    """Return the mark or marks that are fitted: ``mark``, and one of many colours if there is one.
+
+    In a single picture, further pieces of other colours join ``mark``.
+
+    turns: iterations of a cut.
+    """
+    pictures, allowed, weight = part.pictures, part.allowed, part.weight
+    if part.alone:
+        if mark.opacity > OPAQUE:
+            return [mark]
+        return [all_pieces(pictures, mark, allowed, weight, turns)]
+    if part.shifts:
+        return [mark]
+    agreed = agreed_mark(pictures, mark.opacity, allowed, weight, 2 * turns)
+    if agreed is None or not _confirms(agreed, mark):
+        return [mark]
+    if other_colors(agreed, mark) > MANY:
+        return [mark, agreed]
+    return [joined(agreed, mark)]
+
+
+def is_doubtful(part: MarkedPart, mark: Mark) -> bool:
+    """Return whether ``mark`` with all its pieces explains too little of its outline."""
+    evidence = Evidence(part.pictures, part.weight, mark.matte[0] > 0)
     return explained_part(evidence, mark) < LEAST_EXPLAINED
 
 
+def other_colors(agreed: Mark, mark: Mark) -> float:
+    """Return the part of ``agreed`` that ``mark`` leaves out and that has another colour."""
+    chosen = agreed.matte[0] > 0
+    missed = chosen & (mark.matte[0] == 0)
+    return float((missed & ~_alike(agreed, mark)).sum()) / max(1, int(chosen.sum()))
+
+
+def joined(agreed: Mark, mark: Mark) -> Mark:
+    """Return ``mark`` with what ``agreed`` covers in the same colour."""
+    more = (agreed.matte[0] > 0) & (mark.matte[0] == 0) & _alike(agreed, mark)
+    matte = torch.where(more, mark.opacity, mark.matte)
+    return replace(mark, matte=matte, ink=matte * mark.hue.view(3, 1, 1))
+
+
+def _alike(agreed: Mark, mark: Mark) -> Tensor:
+    """Return where ``agreed`` has about the colour of ``mark``, ``(h, w)``, boolean."""
+    return (agreed.color - mark.hue.view(3, 1, 1)).abs().amax(0) <= ANOTHER
+
+
 def _fit_near(
-    pictures: Tensor,
-    marks: list[Mark],
-    allowed: Tensor,
-    weight: Tensor,
-    effort: Effort,
-    context: SeparationContext,
+    part: MarkedPart, marks: list[Mark], effort: Effort, context: SeparationContext
 ) -> Mark:
     """Return :func:`_best_fit`, computed on the rows and columns around the marks alone.
 
@@ -128,27 +211,30 @@ def _fit_near(
     place = torch.stack([mark.matte[0] > 0 for mark in marks]).any(0)
     if not bool(place.any()):
         return marks[0]
-    part = bounds_around(place, MARGIN)
+    area = bounds_around(place, MARGIN)
     near = [
-        replace(mark, matte=mark.matte[(..., *part)], ink=mark.ink[(..., *part)]) for mark in marks
+        replace(mark, matte=mark.matte[(..., *area)], ink=mark.ink[(..., *area)]) for mark in marks
     ]
-    found = _best_fit(pictures[(..., *part)], near, allowed[part], weight[part], effort, context)
+    nearby = replace(
+        part,
+        pictures=part.pictures[(..., *area)],
+        allowed=part.allowed[area],
+        weight=part.weight[area],
+    )
+    found = _best_fit(nearby, near, effort, context)
     matte, ink = torch.zeros_like(marks[0].matte), torch.zeros_like(marks[0].ink)
-    matte[(..., *part)], ink[(..., *part)] = found.matte, found.ink
+    matte[(..., *area)], ink[(..., *area)] = found.matte, found.ink
     return replace(found, matte=matte, ink=ink)
 
 
 def _best_fit(
-    pictures: Tensor,
-    marks: list[Mark],
-    allowed: Tensor,
-    weight: Tensor,
-    effort: Effort,
-    context: SeparationContext,
+    part: MarkedPart, marks: list[Mark], effort: Effort, context: SeparationContext
 ) -> Mark:
-    """Return the fitted mark that leaves the pictures most continuous.
+    """Return the fitted mark of one colour, or that of many colours if it explains clearly more.
 
-    marks: the mark of one colour, and that of all colours if there is one.
+    A colour for each pixel also explains noise, so that :data:`MORE` is asked of it.
+
+    marks: the mark of one colour, and that of many colours if there is one.
     """
 
     def note(done: float, losses: Mapping[str, float], begin: float) -> None:
@@ -156,24 +242,27 @@ def _best_fit(
         context.progress(0.5 + 0.5 * done, "drawing the mark")
         context.trace.add("drawing the mark", done, losses)
 
-    fitted = []
-    for number, one in enumerate(marks):
-        # Only the mark of all colours holds stray pixels that need cleaning.
-        rounds = effort.rounds if number else 1
-        plan = RefinePlan(effort.steps, rounds, context.settings.seed)
-        fitted.append(
-            refine_mark(
-                pictures,
-                one,
-                allowed > 0.5,
-                weight,
-                plan,
-                on_step=partial(note, begin=number / len(marks)),
-            )
+    seed = context.settings.seed
+    plans = [
+        RefinePlan(effort.steps, 1 if part.shifts else min(FITS, effort.rounds), seed),
+        RefinePlan(effort.steps, effort.rounds, seed, colored=True),
+    ]
+    fitted = [
+        refine_mark(
+            part.pictures,
+            one,
+            part.allowed > 0.5,
+            part.weight,
+            plans[number],
+            on_step=partial(note, begin=number / len(marks)),
         )
+        for number, one in enumerate(marks)
+    ]
     if len(fitted) == 1:
         return fitted[0]
-    return min(fitted, key=lambda one: residual_cost(pictures, one))
+    left = residual_cost(part.pictures, Mark.nothing(part.pictures))
+    plain, colored = (left - residual_cost(part.pictures, one) for one in fitted)
+    return fitted[1] if colored > MORE * plain else fitted[0]
 
 
 def _confirms(agreed: Mark, first: Mark) -> bool:

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from stages.watermark.find import Mark
+from stages.watermark.find import Mark, inner_pixels
 
 REACH = 3  # pixels to each side that a Gaussian covers
+USUAL_SOFTNESS = 0.5  # standard deviation of a usual outline, in pixels
 
 
 def soft_outline(chosen: Tensor, softness: float) -> Tensor:
@@ -22,6 +23,18 @@ def soft_outline(chosen: Tensor, softness: float) -> Tensor:
     if softness == 0:
         return chosen.float()
     return _blurred(chosen.float(), softness)
+
+
+def inner_coverage(chosen: Tensor) -> float:
+    """Return the mean coverage of a mark's inner pixels: 1, or less if its strokes are thin.
+
+    These pixels are those from which its opacity is measured.
+
+    chosen: the marked pixels, ``(H, W)``, boolean.
+    """
+    if not torch.equal(inner_pixels(chosen), chosen):
+        return 1.0
+    return float(soft_outline(chosen[None], USUAL_SOFTNESS)[0][chosen].mean())
 
 
 def soft_colors(mark: Mark, softness: float) -> Tensor:

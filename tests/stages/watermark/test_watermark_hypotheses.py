@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from marked_pictures import SIZE, WHITE, box_around, letters, marked, scenes
 from torch import Tensor
@@ -14,6 +15,7 @@ from stages.watermark.hypotheses import (
     PROPOSALS_PER_OPACITY,
     edges,
     likely_marks,
+    likely_shared_marks,
 )
 from stages.watermark.search import find_mark, mark_at, mark_beyond_chance
 
@@ -32,6 +34,22 @@ def test_the_hypothesis_of_a_colored_mark_is_voted_first() -> None:
     assert len(hypotheses) == PROPOSALS_PER_OPACITY * len(OPACITIES)
     first = next(color for opacity, color in hypotheses if opacity == 0.54)
     assert (torch.tensor(first) - torch.tensor(ORANGE)).abs().max() < LEAST_CHANNEL_DISTANCE
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_pictures_that_share_a_mark_of_any_color_vote_for_it(seed: int) -> None:
+    draw = torch.Generator().manual_seed(seed)
+    hue = torch.rand(3, generator=draw)
+    opacity = OPACITIES[1 + seed]
+    shape = (letters() > 0.5).float()
+    frames = marked(scenes(4), shape, opacity, hue.view(1, 3, 1, 1))
+    best = likely_shared_marks(frames, 5)
+    assert len(best) == 5
+    # The votes of one of the best explain the mark's ink, within the grid's step.
+    inks = torch.stack([each.opacity * torch.tensor(each.color) for each in best])
+    assert float((inks - opacity * hue).abs().amax(1).min()) < 0.15
+    mattes = torch.tensor([each.opacity for each in best])
+    assert float((mattes - opacity).abs().min()) < 0.15
 
 
 def test_edges_are_taken_from_both_sides() -> None:

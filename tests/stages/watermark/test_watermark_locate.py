@@ -1,0 +1,54 @@
+"""Test how a mark that was found is measured at full size, and whether it has many colours."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from marked_pictures import RED, SIZE, WHITE, letters, marked, scenes
+from torch import Tensor
+
+from stages.watermark.find import Mark
+from stages.watermark.locate import MANY, MarkedPart, joined, other_colors, remeasured
+from stages.watermark.soft import inner_coverage, soft_outline
+
+
+def mark_of(chosen: Tensor, opacity: float, colors: Tensor) -> Mark:
+    """Return the mark of these ``colors`` (3, H, W) over ``chosen`` (H, W)."""
+    matte = opacity * chosen.float()[None]
+    return Mark(matte, matte * colors, opacity, 1.0)
+
+
+def plane(color: tuple[float, float, float]) -> Tensor:
+    """Return a picture of one ``color``, ``(3, H, W)``."""
+    return torch.tensor(color).view(3, 1, 1).expand(3, *SIZE)
+
+
+def test_thin_strokes_are_covered_only_in_part() -> None:
+    thick = letters()[0, 0] > 0.5
+    thin = torch.zeros(SIZE, dtype=torch.bool)
+    thin[10::12, 8:80] = True
+    assert inner_coverage(thick) == 1
+    assert 0.5 < inner_coverage(thin) < 0.9
+
+
+@pytest.mark.parametrize("opacity", [0.3, 0.6])
+def test_thin_strokes_are_as_opaque_as_they_were_drawn(opacity: float) -> None:
+    chosen = torch.zeros(SIZE, dtype=torch.bool)
+    chosen[10:66:12, 8:80] = chosen[11:67:12, 8:80] = True
+    shape = soft_outline(chosen[None], 0.5)[None]
+    pictures, everywhere = marked(scenes(3), shape, opacity, WHITE), torch.ones(SIZE)
+    part = MarkedPart(pictures, everywhere, everywhere, ())
+    found = remeasured(part, mark_of(chosen, 0.7 * opacity, plane(WHITE)), 40)
+    assert found.opacity == pytest.approx(opacity, abs=0.06)
+
+
+def test_what_pictures_agree_on_joins_the_mark_or_makes_it_one_of_many_colors() -> None:
+    whole = letters()[0, 0] > 0.5
+    left = whole & (torch.arange(SIZE[1]) < 50)
+    found = mark_of(left, 0.5, plane(WHITE))
+    alike = mark_of(whole, 0.5, plane(WHITE))
+    assert other_colors(alike, found) == 0
+    assert torch.equal(joined(alike, found).matte[0] > 0, whole)
+    unlike = mark_of(whole, 0.5, torch.where(left, plane(WHITE), plane(RED)))
+    assert other_colors(unlike, found) > MANY
+    assert torch.equal(joined(unlike, found).matte, found.matte)
