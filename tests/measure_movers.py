@@ -35,10 +35,12 @@ from torch import Tensor
 from stages.context import FitSettings, SeparationContext
 from stages.motion.flow import resize, shrunk
 from stages.segment.cut import SURE_MOVING, SURE_STILL, cut
-from stages.segment.layers import VOTE_PIXELS, WORK_PIXELS, matte_odds, survey
+from stages.segment.foreground_odds import foreground_odds
+from stages.segment.layers import WORK_PIXELS
 from stages.segment.motion import find_motion
+from stages.segment.survey import survey
 from stages.segment.things import find_things
-from stages.segment.votes import local_vote
+from stages.segment.votes import VOTE_PIXELS, local_vote
 
 LOOKED_AT = (0, 5, 11, 17, 23)
 """Frames of the pictures to look at."""
@@ -59,7 +61,7 @@ def found(frames: Tensor) -> tuple[Tensor, int]:
     work = shrunk(frames, WORK_PIXELS)
     motion = None if facts.still else find_motion(work)
     small = shrunk(work, VOTE_PIXELS)
-    odds = matte_odds(small, motion, facts, context, {})
+    odds = foreground_odds(small, motion, facts, context, {})
     odds = resize(odds[:, None], (work.shape[-2], work.shape[-1]))[:, 0]
     if motion is None:
         return cut(work, odds, SURE_STILL), 0

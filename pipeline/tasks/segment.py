@@ -11,16 +11,11 @@ from pipeline.framewise.run import Output, Recipe, layered_task
 from pipeline.task import BenchClip
 from stages.segment.background import Plate
 from stages.segment.diagnose import diagnose
-from stages.segment.layers import (
-    FIT_PIXELS,
-    VOTE_PIXELS,
-    WORK_PIXELS,
-    SegmentSurvey,
-    separate,
-    settle,
-    survey,
-)
+from stages.segment.layers import WORK_PIXELS, separate, settle
+from stages.segment.networks import FIT_PIXELS
+from stages.segment.survey import SegmentSurvey, survey
 from stages.segment.thing_layers import layers_of_thing, thing_numbers
+from stages.segment.votes import VOTE_PIXELS
 
 
 def account(figures: Mapping[str, float]) -> str:

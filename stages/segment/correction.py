@@ -26,7 +26,7 @@ from stages.context import SeparationContext
 from stages.hint_regions import HintRegion
 from stages.motion.flow import resize
 from stages.segment.background import dilate
-from stages.segment.cut import refine
+from stages.segment.cut import upsampled
 from stages.segment.evidence import RegionEvidence, evidence
 from stages.segment.hinted import LEAST_IN_BOX, Marked, MarkedFrame, regions_at
 from stages.segment.marked import cut_out
@@ -64,7 +64,7 @@ class Correction:
         size = (self.signs.shape[-2], self.signs.shape[-1])
         hard = (resize(self.earlier, size) > 0.5).float()
         hard = torch.where(self.signs != 0, (self.signs > 0).float(), hard)
-        return self.merged(refine(hard, work, frames))
+        return self.merged(upsampled(hard, work, frames))
 
     def merged(self, matte: Tensor) -> Tensor:
         """Return the earlier matte with another one in its corrected parts, ``(T, 1, H, W)``."""

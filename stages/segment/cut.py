@@ -62,10 +62,10 @@ def _cut_frame(frame: Tensor, matte: NDArray[np.float32], sure: float) -> NDArra
     return np.asarray((sides == cv2.GC_FGD) | (sides == cv2.GC_PR_FGD))
 
 
-def refine(matte: Tensor, work: Tensor, frames: Tensor) -> Tensor:
-    """Return a soft matte ``(T, 1, H, W)`` in [0, 1] at full size.
+def upsampled(matte: Tensor, work: Tensor, frames: Tensor) -> Tensor:
+    """Return a hard matte at full size, ``(T, 1, H, W)`` in [0, 1], with soft edges.
 
-    The guided filter is fitted at the size of ``work`` and applied to ``frames``.
+    The guided filter is fitted at the size of ``work`` and applied to ``frames`` (He and Sun 2015).
 
     matte: hard, ``(T, 1, h, w)``. work: ``(T, 3, h, w)``. frames: ``(T, 3, H, W)``.
     """

@@ -5,9 +5,11 @@ from __future__ import annotations
 from stages.context import FitSettings, SeparationContext
 from stages.diagnosis import NOT_THERE, ClipSample, Diagnosis, box_of, verdict_of
 from stages.motion.flow import shrunk
-from stages.segment.layers import VOTE_PIXELS, matte_odds, survey
+from stages.segment.foreground_odds import foreground_odds
 from stages.segment.motion import find_motion
 from stages.segment.parallax import outline_motion
+from stages.segment.survey import survey
+from stages.segment.votes import VOTE_PIXELS
 
 EVERY = 2
 """One in so many frames of a run is looked at: about a second of motion for half of its cost."""
@@ -15,7 +17,7 @@ LEAST_PART, MOST_PART = 0.005, 0.7
 """Part of the picture that a foreground covers, at least and at most."""
 DOUBTFUL, CLEAR = 0.2, 0.3
 """Jump of the motion along the outline, from 0 to 1, above which a foreground may be there, and
-above which it is. The upper one is :data:`stages.segment.layers.JUMPS`."""
+above which it is. The upper one is :data:`stages.segment.foreground_odds.JUMPS`."""
 
 
 def diagnose(sample: ClipSample) -> Diagnosis:
@@ -37,7 +39,7 @@ def diagnose(sample: ClipSample) -> Diagnosis:
             continue
         work = shrunk(run[::EVERY], VOTE_PIXELS)
         motion = find_motion(work)
-        inside = matte_odds(work, motion, facts, context, {}) > 0
+        inside = foreground_odds(work, motion, facts, context, {}) > 0
         part = float(inside.float().mean())
         jump = outline_motion(motion, inside)
         if not LEAST_PART < part < MOST_PART:

@@ -15,25 +15,25 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from stages.context import Separation, SeparationContext
+from stages.context import Note, Separation, SeparationContext
 from stages.mixing.matte_composite import MatteComposite
 from stages.mixing.psnr import psnr_of
 from stages.motion.flow import resize, shrunk
 from stages.occlusion import Occlusion
 from stages.optim.timing import clocked
-from stages.segment.account import EMPTY, OPAQUE, background_shares, hinted_side, matte_notes
+from stages.segment.account import OPAQUE, background_shares, hinted_side, matte_notes
 from stages.segment.alone import HintMasks, separate_alone
-from stages.segment.background import Plate, complete, dilate, find_plate, margin_of, push_pull
-from stages.segment.behind import behind_odds
+from stages.segment.background import complete, push_pull
 from stages.segment.certainty import confidence_layers
 from stages.segment.correction import Correction, find_correction
-from stages.segment.cut import SOFT, SURE_MOVING, SURE_STILL, cut, refine
+from stages.segment.cut import SURE_MOVING, SURE_STILL, cut, upsampled
+from stages.segment.fit import Segments
+from stages.segment.foreground_odds import foreground_odds
 from stages.segment.hinted import (
     Marked,
     box_notes,
@@ -41,159 +41,98 @@ from stages.segment.hinted import (
     pinned,
     with_certain,
     with_cuts,
-    with_marked,
 )
-from stages.segment.identity import matte_log_odds, with_previous_matte
-from stages.segment.motion import WindowMotion, camera_rests, find_motion, shown_motion
-from stages.segment.networks import fit_networks, moved_odds
-from stages.segment.parallax import outline_motion, unexplained
-from stages.segment.soften import soften
-from stages.segment.still import (
-    difference_odds,
-    hint_odds,
-    mark_odds,
-    saliency_odds,
-    shown_odds,
-    speed_odds,
-)
+from stages.segment.identity import matte_log_odds
+from stages.segment.motion import WindowMotion, find_motion
+from stages.segment.networks import FIT_PIXELS, fit_networks, moved_odds
+from stages.segment.soften import matched_matte, soften
+from stages.segment.survey import SegmentSurvey
 from stages.segment.thing_layers import as_one_thing, divided
-from stages.segment.votes import EDGE, EDGE_RADIUS, SURE, TURNS, guided_filter, local_vote, vote
+from stages.segment.votes import VOTE_PIXELS, local_vote
 
 WORK_PIXELS = 424 * 240
 """Most pixels of a frame for the flow and the cut."""
-VOTE_PIXELS = WORK_PIXELS // 4  # for the votes
-FIT_PIXELS = 6400  # for the networks
-
-STILL = 2 / 255  # mean difference in [0, 1] below which frames count as one picture
-STILL_TURNS = 5
 MAYBE = 0.25  # probability of foreground above which a pixel is not used as background
-RESTED = 1.0  # most log-odds of a pixel that is foreground only in other frames
-APART = 0.3  # least RGB distance of foreground and background that reveals the matte
-LEAST_FRAMES = 4  # frames a window needs for trajectories to say more than pairs of frames
-COMPARED_TURNS = 2  # turns of votes after the comparison with the background
-FAR = 2.0  # distance from the rigid scene's motion, in its own spread, of a possible foreground
-JUMPS = 0.3  # least motion contrast along such a foreground's outline, in [0, 1]
-PLAINLY = 1.5  # and the least ratio of it to the contrast along the other candidate's outline
 
 
 @dataclass(frozen=True)
-class SegmentSurvey:
-    """Hold what is true of the whole clip.
+class PreparedFrames:
+    """Hold the frames of a window at the sizes of the steps, and their motion.
 
-    plate: the background seen by a fixed camera; ``None`` if the camera moves or nothing does.
-    still: nothing moves, so that every frame is treated as a separate picture.
+    frames: at full size, ``(T, 3, H, W)`` in [0, 1]. work: for the flow and the cut. small: for the
+    votes. motion: of ``work``; ``None`` for pictures and for a clip at rest.
     """
 
-    plate: Plate | None
-    still: bool
+    frames: Tensor
+    work: Tensor
+    small: Tensor
+    motion: WindowMotion | None
 
 
-def survey(sample: Tensor, context: SeparationContext) -> SegmentSurvey:
-    """Find out whether anything moves, and the background if the camera stands still.
+@dataclass(frozen=True)
+class FoundForeground:
+    """Hold where the foreground is, before its edge is drawn.
 
-    sample: evenly spread frames of the clip, ``(S, 3, H, W)`` in [0, 1].
+    odds: log-odds of the foreground, ``(T, h, w)``. marked: what the user's hints say.
+    correction: what they change in an earlier run's matte, and ``corrected``, that matte with the
+    change, ``(T, 1, H, W)``; ``None`` without an earlier run.
     """
-    if context.settings.preset == "coupled":
-        return SegmentSurvey(None, still=True)
-    context.progress(0.0, "looking for a still background")
-    still = (
-        len(sample) == 1
-        or context.unordered
-        or max(float((frame - sample[0]).abs().mean()) for frame in sample) < STILL
-    )
-    # Smooth pictures agree with their median even under a moving camera, so check its motion.
-    fixed = not still and camera_rests(shrunk(sample, VOTE_PIXELS))
-    return SegmentSurvey(find_plate(sample) if fixed else None, still)
+
+    odds: Tensor
+    marked: Marked
+    correction: Correction | None = None
+    corrected: Tensor | None = None
 
 
 def separate(frames: Tensor, facts: SegmentSurvey, context: SeparationContext) -> Separation:
     """Return the layers ``foreground``, ``background`` and ``matte`` of one window.
 
-    frames: ``(T, 3, H, W)`` in [0, 1]. facts: what :func:`survey` found in the whole clip.
+    frames: ``(T, 3, H, W)`` in [0, 1]. facts: what :func:`stages.segment.survey.survey` found in
+    the whole clip.
     """
     began = time.monotonic()
     seconds: dict[str, float] = defaultdict(float)
-    size = (frames.shape[-2], frames.shape[-1])
-    work = shrunk(frames, context.working_pixels(WORK_PIXELS))
     with clocked(seconds, "motion"):
         context.progress(0.0, "motion")
-        motion = None if facts.still or len(frames) < 2 else find_motion(work)
-    correction: Correction | None = None
+        prepared = _prepare(frames, facts, context)
     with clocked(seconds, "votes"):
         context.progress(0.2, "votes")
-        small = shrunk(work, context.working_pixels(VOTE_PIXELS))
-        if context.earlier_matte is None:
-            marked = marked_frames(work, context, moving=motion is not None)
-            odds = matte_odds(small, motion, facts, context, marked)
-        else:
-            correction = find_correction(work, motion, context)
-            marked = correction.marked
-            corrected = correction.drawn(work, frames)
-            odds = matte_log_odds(resize(corrected, _size_of(small)))
+        found = _find_foreground(prepared, facts, context)
     if context.settings.preset in ("paper", "coupled"):
-        alone = separate_alone(frames, odds, HintMasks.drawn(context, len(frames)), context)
+        masks = HintMasks.drawn(context, len(frames))
+        alone = separate_alone(frames, found.odds, masks, context)
         return alone if context.most_things == 1 else as_one_thing(alone)
     with clocked(seconds, "networks"):
-        found, steps = fit_networks(
-            shrunk(work, context.working_pixels(FIT_PIXELS)),
-            odds,
-            motion,
-            facts.plate,
-            context,
-            began,
-        )
+        small = shrunk(prepared.work, context.working_pixels(FIT_PIXELS))
+        drawn, steps = fit_networks(small, found.odds, prepared.motion, facts.plate, context, began)
     with clocked(seconds, "cut"):
         context.progress(0.8, "edges")
-        if correction is None:
-            odds = moved_odds(odds, found.matte)
-            odds = resize(odds[:, None], _size_of(work))[:, 0]
-            if motion is not None:
-                odds = local_vote(work, odds)
-            matte = _cut_matte(odds, work, frames, motion, facts, marked)
-        else:
-            matte = corrected
+        odds, matte = _with_edges(prepared, found, drawn, facts)
     with clocked(seconds, "background"):
         context.progress(0.9, "background")
-        plate = None if facts.plate is None else facts.plate.without(frames, matte)
-        # The cut may drop a blurred leg or the tip of a tail. It must not become background.
-        maybe = torch.cat(
-            [resize((torch.sigmoid(each) > MAYBE).float()[None, None], size) for each in odds]
-        )
-        background, missing = complete(frames, torch.maximum(matte, maybe), motion, plate)
-        if plate is not None:
-            matte = torch.maximum(matte, matched_matte(frames, background, matte))
-        matte = soften(matte, frames, background, missing)
-        if correction is not None:
-            matte = correction.merged(matte)
-        matte = with_certain(matte, marked)
+        matte, background, missing = _with_background(prepared, odds, matte, facts)
+        if found.correction is not None:
+            matte = found.correction.merged(matte)
+        matte = with_certain(matte, found.marked)
     with clocked(seconds, "finish"):
-        foreground = torch.empty_like(frames)
-        for t in range(len(frames)):
-            if bool(missing[t].any()):
-                background[t] = _filled(background[t], found.background[t], ~missing[t])
-            foreground[t] = _filled(frames[t], found.foreground[t], matte[t] > OPAQUE)
-        layers = {"foreground": foreground, "background": background, "matte": matte}
+        layers = _painted(frames, matte, background, missing, drawn)
         occlusions: tuple[Occlusion, ...] = ()
         if context.most_things != 1:
-            layers["things"], occlusions = divided(matte, small, motion, context)
-            layers["matte"] = matte = matte * (layers["things"] > 0)
+            layers["things"], occlusions = divided(matte, prepared.small, prepared.motion, context)
+            layers["matte"] = matte * (layers["things"] > 0)
         # Without a foreground a frame hides nothing, and its background is the frame itself.
-        missing = missing & (matte.amax((1, 2, 3), keepdim=True) > 0)
+        missing = missing & (layers["matte"].amax((1, 2, 3), keepdim=True) > 0)
         layers = settle(frames, layers, facts)
         if context.confidence:
-            layers |= confidence_layers(odds, layers["matte"], missing, marked)
+            layers |= confidence_layers(odds, layers["matte"], missing, found.marked)
     report = {
         "reconstruction_psnr": _reconstruction_psnr(frames, layers),
         "fit_steps": float(steps),
-        "matte_mean": float(matte.mean()),
+        "matte_mean": float(layers["matte"].mean()),
         "background_unseen": float(missing.float().mean()),
         **background_shares(layers["matte"], missing),
     }
-    hinted = hinted_side(context)
-    # Things are told apart by their motion alone, so a clip at rest lacks what moves, too.
-    by_motion = motion is not None or context.most_things == 0
-    about = matte_notes(layers["matte"], moving=by_motion, hinted=hinted)
-    notes = (*box_notes(marked, len(frames)), *about)
+    notes = _notes(prepared, found, layers["matte"], context)
     return Separation(
         layers, report=report, seconds=dict(seconds), notes=notes, occlusions=occlusions
     )
@@ -216,6 +155,102 @@ def settle(frames: Tensor, layers: dict[str, Tensor], facts: object = None) -> d
     return {**layers, "foreground": foreground, "background": background}
 
 
+def cut_matte(
+    odds: Tensor,
+    work: Tensor,
+    frames: Tensor,
+    motion: WindowMotion | None,
+    facts: SegmentSurvey,
+    marked: Marked,
+) -> Tensor:
+    """Return the matte ``(T, 1, H, W)``, cut along the picture's edges.
+
+    odds: log-odds ``(T, h, w)`` at the size of ``work``. work, frames: at both sizes.
+    """
+    moving_camera = motion is not None and facts.plate is None
+    sure = SURE_MOVING if moving_camera else SURE_STILL
+    hard = cut(work, pinned(odds, marked), sure)
+    return upsampled(with_cuts(hard, marked) if motion is None else hard, work, frames)
+
+
+def _prepare(frames: Tensor, facts: SegmentSurvey, context: SeparationContext) -> PreparedFrames:
+    """Return the window's ``frames`` ``(T, 3, H, W)`` at all sizes, with their motion."""
+    work = shrunk(frames, context.working_pixels(WORK_PIXELS))
+    small = shrunk(work, context.working_pixels(VOTE_PIXELS))
+    motion = None if facts.still or len(frames) < 2 else find_motion(work)
+    return PreparedFrames(frames, work, small, motion)
+
+
+def _find_foreground(
+    prepared: PreparedFrames, facts: SegmentSurvey, context: SeparationContext
+) -> FoundForeground:
+    """Find the foreground by hints, motion and votes, or correct an earlier run's matte."""
+    work, small, motion = prepared.work, prepared.small, prepared.motion
+    if context.earlier_matte is None:
+        marked = marked_frames(work, context, moving=motion is not None)
+        return FoundForeground(foreground_odds(small, motion, facts, context, marked), marked)
+    correction = find_correction(work, motion, context)
+    corrected = correction.drawn(work, prepared.frames)
+    odds = matte_log_odds(resize(corrected, _size_of(small)))
+    return FoundForeground(odds, correction.marked, correction, corrected)
+
+
+def _with_edges(
+    prepared: PreparedFrames, found: FoundForeground, drawn: Segments, facts: SegmentSurvey
+) -> tuple[Tensor, Tensor]:
+    """Return the last log-odds ``(T, h, w)``, and the matte ``(T, 1, H, W)`` with its edges.
+
+    drawn: the networks' layers, which may move the matte a little.
+    """
+    if found.corrected is not None:
+        return found.odds, found.corrected
+    odds = moved_odds(found.odds, drawn.matte)
+    odds = resize(odds[:, None], _size_of(prepared.work))[:, 0]
+    if prepared.motion is not None:
+        odds = local_vote(prepared.work, odds)
+    matte = cut_matte(odds, prepared.work, prepared.frames, prepared.motion, facts, found.marked)
+    return odds, matte
+
+
+def _with_background(
+    prepared: PreparedFrames, odds: Tensor, matte: Tensor, facts: SegmentSurvey
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the soft matte, the background, and where no frame shows the background.
+
+    odds: log-odds ``(T, h, w)``. matte: ``(T, 1, H, W)`` in [0, 1]. The results have full size:
+    ``(T, 1, H, W)``, ``(T, 3, H, W)`` and ``(T, 1, H, W)`` of bool.
+    """
+    frames = prepared.frames
+    plate = None if facts.plate is None else facts.plate.without(frames, matte)
+    # The cut may drop a blurred leg or the tip of a tail. It must not become background.
+    maybe = torch.cat(
+        [
+            resize((torch.sigmoid(each) > MAYBE).float()[None, None], _size_of(frames))
+            for each in odds
+        ]
+    )
+    background, missing = complete(frames, torch.maximum(matte, maybe), prepared.motion, plate)
+    if plate is not None:
+        matte = torch.maximum(matte, matched_matte(frames, background, matte))
+    return soften(matte, frames, background, missing), background, missing
+
+
+def _painted(
+    frames: Tensor, matte: Tensor, background: Tensor, missing: Tensor, drawn: Segments
+) -> dict[str, Tensor]:
+    """Return the layers, with the networks' colours where no frame shows a layer.
+
+    frames, background: ``(T, 3, H, W)``. matte: ``(T, 1, H, W)``. missing: where the background is
+    unknown, ``(T, 1, H, W)`` of bool; ``background`` is filled in place there.
+    """
+    foreground = torch.empty_like(frames)
+    for t in range(len(frames)):
+        if bool(missing[t].any()):
+            background[t] = _filled(background[t], drawn.background[t], ~missing[t])
+        foreground[t] = _filled(frames[t], drawn.foreground[t], matte[t] > OPAQUE)
+    return {"foreground": foreground, "background": background, "matte": matte}
+
+
 def _filled(picture: Tensor, drawn: Tensor, known: Tensor) -> Tensor:
     """Return ``picture`` ``(3, H, W)`` where it is known, and what networks drew elsewhere.
 
@@ -232,139 +267,14 @@ def _size_of(frames: Tensor) -> tuple[int, int]:
     return frames.shape[-2], frames.shape[-1]
 
 
-def _cut_matte(
-    odds: Tensor,
-    work: Tensor,
-    frames: Tensor,
-    motion: WindowMotion | None,
-    facts: SegmentSurvey,
-    marked: Marked,
-) -> Tensor:
-    """Return the matte ``(T, 1, H, W)``, cut along the picture's edges.
-
-    odds: log-odds ``(T, h, w)`` at the size of ``work``. work, frames: at both sizes.
-    """
-    moving_camera = motion is not None and facts.plate is None
-    sure = SURE_MOVING if moving_camera else SURE_STILL
-    hard = cut(work, pinned(odds, marked), sure)
-    return refine(with_cuts(hard, marked) if motion is None else hard, work, frames)
-
-
-def matte_odds(
-    frames: Tensor,
-    motion: WindowMotion | None,
-    facts: SegmentSurvey,
-    context: SeparationContext,
-    marked: Marked,
-) -> Tensor:
-    """Return the foreground's log-odds ``(T, h, w)``.
-
-    frames: ``(T, 3, h, w)`` in [0, 1], at most :data:`VOTE_PIXELS` large.
-    motion: of these frames at any size; ``None`` treats every frame as a separate picture.
-    marked: what was found in the frames that the user marked.
-    """
-    size = (frames.shape[-2], frames.shape[-1])
-    marks = (
-        None
-        if context.hint is None
-        else hint_odds(resize(context.hint.float(), size), size).expand(len(frames), -1, -1)
-    )
-    if motion is None:
-        # The pictures are unrelated, so each one votes by itself.
-        start = saliency_odds(frames) if marks is None else marks
-        return torch.cat(
-            [
-                resize(marked[place].odds[None, None], size)[0]
-                if place in marked
-                else vote(one[None], odds[None], None, frames.new_ones(1), turns=STILL_TURNS)
-                for place, (one, odds) in enumerate(zip(frames, start, strict=True))
-            ]
-        )
-    motion = motion.resized(size)
-    before = context.before.get("matte")
-    odds, unit = speed_odds(motion.speed)
-    odds = shown_odds(odds, shown_motion(frames, motion), motion.speed)
-    odds = _with_rested(with_previous_matte(odds, before, motion), motion)
-
-    def voted(odds: Tensor, turns: int = TURNS) -> Tensor:
-        if context.hint is not None and marks is not None and not marked:
-            odds = mark_odds(odds, marks, one=len(context.hint) == 1)
-        odds = with_marked(odds, marked, motion)
-        return vote(frames, odds, motion, unit, turns=turns)
-
-    if facts.plate is None:
-        found = voted(odds)
-        if len(frames) < LEAST_FRAMES:
-            return found
-        # Parallax may be faster than the object. The object is what motion jumps around.
-        far = with_previous_matte(speed_odds(unexplained(motion), FAR)[0], before, motion)
-        other = voted(_with_rested(far, motion))
-        plainly = outline_motion(motion, other > 0) > max(
-            JUMPS, PLAINLY * outline_motion(motion, found > 0)
-        )
-        return _compared(frames, motion, other if plainly else found, voted)
-    # Under a fixed camera, whatever differs from the background is foreground. The first votes
-    # tell which pixels may complete the background for the second ones.
-    plate = facts.plate.resized(size)
-    first = voted(difference_odds(frames, plate, odds))
-    return voted(
-        difference_odds(frames, plate.completed(frames, torch.sigmoid(first)[:, None]), odds)
-    )
-
-
-def _with_rested(odds: Tensor, motion: WindowMotion) -> Tensor:
-    """Raise the log-odds ``(T, h, w)`` of what rests but moves in other frames of its trajectory.
-
-    It then counts as undecided up to :data:`RESTED`, and the votes decide.
-    """
-    rested = motion.carried(torch.sigmoid(odds)[:, None])[:, 0].clamp(1e-3, 0.999).logit()
-    return torch.maximum(odds, rested.clamp(max=RESTED))
-
-
-def _compared(
-    frames: Tensor, motion: WindowMotion, odds: Tensor, voted: Callable[[Tensor, int], Tensor]
-) -> Tensor:
-    """Vote again after comparing each frame with the background that other frames show.
-
-    odds and the result: log-odds ``(T, h, w)``. voted: runs a vote from log-odds for some turns.
-    """
-
-    def joined(odds: Tensor) -> Tensor:
-        return torch.where(known, odds / 2 + behind, odds).clamp(-SURE, SURE)
-
-    behind, known = behind_odds(frames, motion, torch.sigmoid(odds)[:, None])
-    # A second vote without new evidence would only amplify the first one.
-    if not bool(known.any()) or float((odds > 0).float().mean()) < EMPTY:
-        return odds
-    again = joined(voted(joined(odds), COMPARED_TURNS))
-    return motion.along(guided_filter(again[:, None], frames, EDGE_RADIUS, EDGE), COMPARED_TURNS)[
-        :, 0
-    ]
-
-
-def matched_matte(frames: Tensor, background: Tensor, matte: Tensor) -> Tensor:
-    """Return the matte that best explains the colours around the foreground's edge.
-
-    ``m = (I - B)·(F - B) / |F - B|²`` is the least-squares solution of ``I = m F + (1 - m) B``,
-    where F is the nearest opaque foreground colour. The result is zero where F and B are too
-    similar, and far from the edge.
-
-    frames, background: ``(T, 3, H, W)`` in [0, 1]. matte and the result: ``(T, 1, H, W)``.
-    """
-    found = torch.zeros_like(matte)
-    for t, (frame, behind) in enumerate(zip(frames, background, strict=True)):
-        sure = matte[t][None] > OPAQUE
-        if bool(sure.any()):
-            apart = push_pull(frame[None], sure)[0] - behind
-            squared = (apart**2).sum(0, keepdim=True)
-            between = ((frame - behind) * apart).sum(0, keepdim=True) / squared.clamp_min(1e-6)
-            near = dilate(matte[t][None] > 0, 2 * margin_of(matte))[0]
-            found[t] = (
-                (between.clamp(0, 1) - SOFT).clamp_min(0)
-                / (1 - SOFT)
-                * (near & (squared > APART**2))
-            )
-    return found
+def _notes(
+    prepared: PreparedFrames, found: FoundForeground, matte: Tensor, context: SeparationContext
+) -> tuple[Note, ...]:
+    """Return what the user has to know of the finished ``matte`` ``(T, 1, H, W)``."""
+    # Things are told apart by their motion alone, so a clip at rest lacks what moves, too.
+    by_motion = prepared.motion is not None or context.most_things == 0
+    about = matte_notes(matte, moving=by_motion, hinted=hinted_side(context))
+    return (*box_notes(found.marked, len(matte)), *about)
 
 
 def _reconstruction_psnr(frames: Tensor, layers: dict[str, Tensor]) -> float:

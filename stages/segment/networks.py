@@ -18,6 +18,9 @@ from stages.segment.background import Plate, complete, push_pull
 from stages.segment.fit import SegmentEvidence, Segments, fit_segments
 from stages.segment.motion import WindowMotion
 
+FIT_PIXELS = 6400
+"""Most pixels of a frame for the networks."""
+
 STEPS = {"fast": 100, "balanced": 250, "best": 600}
 """Training steps of the networks for each preset; the other presets have networks alone."""
 

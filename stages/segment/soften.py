@@ -18,7 +18,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from stages.motion.flow import box
-from stages.segment.background import dilate
+from stages.segment.account import OPAQUE
+from stages.segment.background import dilate, margin_of, push_pull
+from stages.segment.cut import SOFT
 
 # The constants below were chosen on the development footage.
 BAND = 0.012
@@ -34,6 +36,8 @@ SIDE = 0.01  # distance of alpha from one half that keeps a pixel on its side af
 AROUND = 3  # radius in pixels of the squares in which evidence and noise are compared
 NOISE_FACTOR = 0.6
 """Factor on the noise estimate, because distant samples spread more than near ones."""
+
+APART = 0.3  # least RGB distance of foreground and background that reveals the matte
 
 Samples = list[tuple[Tensor, Tensor]]
 """Colours ``(3, n)`` of certain pixels for each of n pixels, and their distances ``(n,)`` in band
@@ -63,6 +67,31 @@ def soften(matte: Tensor, frames: Tensor, background: Tensor, missing: Tensor) -
     return torch.stack(
         [_softened(*each, width) for each in zip(matte, frames, background, missing, strict=True)]
     )
+
+
+def matched_matte(frames: Tensor, background: Tensor, matte: Tensor) -> Tensor:
+    """Return the matte that best explains the colours around the foreground's edge.
+
+    ``m = (I - B)·(F - B) / |F - B|²`` is the least-squares solution of ``I = m F + (1 - m) B``,
+    where F is the nearest opaque foreground colour. The result is zero where F and B are too
+    similar, and far from the edge.
+
+    frames, background: ``(T, 3, H, W)`` in [0, 1]. matte and the result: ``(T, 1, H, W)``.
+    """
+    found = torch.zeros_like(matte)
+    for t, (frame, behind) in enumerate(zip(frames, background, strict=True)):
+        sure = matte[t][None] > OPAQUE
+        if bool(sure.any()):
+            apart = push_pull(frame[None], sure)[0] - behind
+            squared = (apart**2).sum(0, keepdim=True)
+            between = ((frame - behind) * apart).sum(0, keepdim=True) / squared.clamp_min(1e-6)
+            near = dilate(matte[t][None] > 0, 2 * margin_of(matte))[0]
+            found[t] = (
+                (between.clamp(0, 1) - SOFT).clamp_min(0)
+                / (1 - SOFT)
+                * (near & (squared > APART**2))
+            )
+    return found
 
 
 def _softened(

@@ -3,7 +3,7 @@
 Pixels vote in small histograms over colour and place, and over motion, place and time. A blurred
 histogram replaces the sum over all pairs of pixels (bilateral space, Chen et al. 2007; Märki et al.
 2016 for video). Each turn joins the votes with the motion's own log-odds, aligns the sum with the
-edges in the picture, averages it along the flow, and votes again.
+edges in the picture, lets the frames of each trajectory decide together, and votes again.
 """
 
 from __future__ import annotations
@@ -15,9 +15,13 @@ import cv2
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
-from stages.motion.flow import box
 from stages.segment.motion import WindowMotion, border_distance
+from stages.segment.trajectory_labels import joined_along
+
+VOTE_PIXELS = 212 * 120
+"""Most pixels of a frame for the votes."""
 
 # The constants below were chosen on the development footage.
 TURNS = 4  # rounds of votes
@@ -33,7 +37,6 @@ LEAST_AREA = 0.003  # smallest area of a foreground, as a part of the picture
 ASSIST = -0.1  # log-odds added in each turn, for the background
 EDGE_RADIUS, EDGE = 2, 1e-3
 """Radius in pixels and variance floor of the guided filter between the turns."""
-FLOW_TURNS = 4  # rounds of averaging along the flow
 
 LOCAL_BINS, LOCAL_FRAMES_PER_BIN = (20, 12), 4
 """Bins across and down the picture, and frames a bin, of the local votes."""
@@ -86,7 +89,7 @@ def vote(
                 odds
             )
         now = guided_filter(now[:, None], frames, EDGE_RADIUS, EDGE)
-        now = (motion.along(now, FLOW_TURNS) if motion is not None else now)[:, 0]
+        now = now[:, 0] if motion is None else joined_along(now[:, 0], motion)
         matte = torch.sigmoid(now)
         trust = (2 * matte - 1).abs()
     return now
@@ -221,20 +224,61 @@ def guided_lines(values: Tensor, guide: Tensor, radius: int, floor: float) -> tu
     """
     slopes, offsets = [], []
     for value, picture in zip(values[:, None], guide[:, None], strict=True):
-        mean, mean_value = box(picture, radius), box(value, radius)
-        covariance = box(picture * value, radius) - mean * mean_value
-        spread = box((picture[:, :, None] * picture[:, None]).flatten(1, 2), radius) - (
-            mean[:, :, None] * mean[:, None]
-        ).flatten(1, 2)
-        matrix = spread.view(1, 3, 3, *spread.shape[-2:]).permute(
-            0, 3, 4, 1, 2
-        ) + floor * torch.eye(3).to(picture)
-        slope = torch.linalg.solve(matrix, covariance.permute(0, 2, 3, 1)[..., None])[
-            ..., 0
-        ].permute(0, 3, 1, 2)
-        slopes.append(box(slope, radius))
-        offsets.append(box(mean_value - (slope * mean).sum(1, keepdim=True), radius))
+        means = square_means(
+            torch.cat([picture, value, picture * value, _products(picture)], 1), radius
+        )
+        mean, mean_value = means[:, :3], means[:, 3:4]
+        covariance = means[:, 4:7] - mean * mean_value
+        slope = solved(means[:, 7:] - _products(mean), floor, covariance)
+        offset = mean_value - (slope * mean).sum(1, keepdim=True)
+        lines = square_means(torch.cat([slope, offset], 1), radius)
+        slopes.append(lines[:, :3])
+        offsets.append(lines[:, 3:])
     return torch.cat(slopes), torch.cat(offsets)
+
+
+def _products(colors: Tensor) -> Tensor:
+    """Return the products 00, 01, 02, 11, 12, 22 of three channels: ``(n, 6, h, w)``."""
+    red, green, blue = torch.split(colors, 1, dim=1)
+    return torch.cat(
+        [red * red, red * green, red * blue, green * green, green * blue, blue * blue], 1
+    )
+
+
+def square_means(values: Tensor, radius: int) -> Tensor:
+    """Return what :func:`stages.motion.flow.box` returns, along one axis after the other.
+
+    For small radii this takes a quarter of the time.
+    """
+    for axis, sides in ((-1, (radius, radius, 0, 0)), (-2, (0, 0, radius, radius))):
+        padded = functional.pad(values, sides, mode="replicate")
+        length = values.shape[axis]
+        total = padded.narrow(axis, 0, length).clone()
+        for shift in range(1, 2 * radius + 1):
+            total += padded.narrow(axis, shift, length)
+        values = total / (2 * radius + 1)
+    return values
+
+
+def solved(matrices: Tensor, ridge: float, right: Tensor) -> Tensor:
+    """Solve symmetric systems of three unknowns at every pixel by their LDL decomposition.
+
+    matrices: the entries 00, 01, 02, 11, 12, 22, ``(n, 6, h, w)``, positive semidefinite.
+    ridge: added to the diagonal. right: the right-hand sides, ``(n, 3, h, w)``, as the result.
+    """
+    a00, a01, a02, a11, a12, a22 = matrices.unbind(1)
+    pivot0 = a00 + ridge
+    l10, l20 = a01 / pivot0, a02 / pivot0
+    pivot1 = (a11 + ridge - l10 * a01).clamp_min(ridge)
+    l21 = (a12 - l20 * a01) / pivot1
+    pivot2 = (a22 + ridge - l20 * a02 - l21 * l21 * pivot1).clamp_min(ridge)
+    y0, y1, y2 = right.unbind(1)
+    y1 = y1 - l10 * y0
+    y2 = y2 - l20 * y0 - l21 * y1
+    x2 = y2 / pivot2
+    x1 = y1 / pivot1 - l21 * x2
+    x0 = y0 / pivot0 - l10 * x1 - l20 * x2
+    return torch.stack([x0, x1, x2], 1)
 
 
 def guided_filter(values: Tensor, guide: Tensor, radius: int, floor: float) -> Tensor:

@@ -18,10 +18,11 @@ from stages.segment.hinted import (
     with_certain,
     with_marked,
 )
-from stages.segment.layers import separate, survey
+from stages.segment.layers import separate
 from stages.segment.marked import cut_again, cut_out
 from stages.segment.motion import WindowMotion
 from stages.segment.relaxed_cut import edge_weights, relaxed_cut
+from stages.segment.survey import survey
 
 SIZE = (72, 96)
 LITTLE = FitSettings(max_seconds=0.01)

@@ -11,7 +11,7 @@ from torch import Tensor
 from stages.context import FitSettings, Separation, SeparationContext
 from stages.segment.background import complete, find_plate, push_pull
 from stages.segment.fit import neighbors
-from stages.segment.layers import separate, settle, survey
+from stages.segment.layers import separate, settle
 from stages.segment.motion import (
     WindowMotion,
     camera_flow,
@@ -21,6 +21,7 @@ from stages.segment.motion import (
     shown_motion,
 )
 from stages.segment.still import hint_odds, saliency_odds, shown_odds
+from stages.segment.survey import survey
 from stages.segment.votes import local_vote, otsu
 
 LITTLE = FitSettings(max_seconds=0.01)

@@ -11,8 +11,9 @@ from torch.nn import functional
 
 from stages.context import FitSettings, SeparationContext
 from stages.segment.identity import CARRIED_LOG_ODDS, with_previous_matte
-from stages.segment.layers import separate, survey
+from stages.segment.layers import separate
 from stages.segment.motion import WindowMotion
+from stages.segment.survey import survey
 
 SIZE = (72, 96)
 FIRST, SHARED, FRAMES = 10, 4, 16

@@ -7,7 +7,7 @@ import torch
 from clips import drifting
 from torch import Tensor
 
-from stages.segment.cut import refine
+from stages.segment.cut import upsampled
 from stages.segment.soften import soften
 
 SIZE = (120, 180)
@@ -44,7 +44,7 @@ def test_motion_blur_becomes_a_soft_edge(seen: bool, most: float) -> None:
     for seed in range(3):
         frame, matte, background = blurred_disc(seed, 8)
         hard = (matte > 0.5).float()
-        before = refine(hard, frame, frame)
+        before = upsampled(hard, frame, frame)
         missing = torch.full_like(matte, not seen, dtype=torch.bool)
         given.append(error(before, matte))
         found.append(error(soften(before, frame, background, missing), matte))
@@ -54,7 +54,7 @@ def test_motion_blur_becomes_a_soft_edge(seen: bool, most: float) -> None:
 def test_a_sharp_edge_stays_sharp() -> None:
     frame, matte, background = blurred_disc(1, 0)
     missing = torch.zeros_like(matte, dtype=torch.bool)
-    before = refine((matte > 0.5).float(), frame, frame)
+    before = upsampled((matte > 0.5).float(), frame, frame)
     found = soften(before, frame, background, missing)
     assert error(found, matte) < 1.15 * error(before, matte) + 5
     changed = (found > 0.5) != (before > 0.5)

@@ -1,0 +1,149 @@
+"""Say how likely every pixel is foreground: by hints, motion, looks and the background elsewhere.
+
+A picture has its hints or its contrast, a clip its motion against the camera. Votes then extend
+what was found to pixels that look and move alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from stages.context import SeparationContext
+from stages.motion.flow import resize
+from stages.segment.account import EMPTY
+from stages.segment.background import Plate
+from stages.segment.behind import behind_odds
+from stages.segment.hinted import Marked, with_marked
+from stages.segment.identity import with_previous_matte
+from stages.segment.motion import WindowMotion, shown_motion
+from stages.segment.parallax import outline_motion, unexplained
+from stages.segment.still import (
+    difference_odds,
+    hint_odds,
+    mark_odds,
+    saliency_odds,
+    shown_odds,
+    speed_odds,
+)
+from stages.segment.survey import SegmentSurvey
+from stages.segment.votes import EDGE, EDGE_RADIUS, SURE, TURNS, guided_filter, vote
+
+STILL_TURNS = 5  # turns of votes in a picture
+RESTED = 1.0  # most log-odds of a pixel that is foreground only in other frames
+LEAST_FRAMES = 4  # frames a window needs for trajectories to say more than pairs of frames
+COMPARED_TURNS = 2  # turns of votes after the comparison with the background
+FAR = 2.0  # distance from the rigid scene's motion, in its own spread, of a possible foreground
+JUMPS = 0.3  # least motion contrast along such a foreground's outline, in [0, 1]
+PLAINLY = 1.5  # and the least ratio of it to the contrast along the other candidate's outline
+
+
+def foreground_odds(
+    frames: Tensor,
+    motion: WindowMotion | None,
+    facts: SegmentSurvey,
+    context: SeparationContext,
+    marked: Marked,
+) -> Tensor:
+    """Return the foreground's log-odds ``(T, h, w)``.
+
+    frames: ``(T, 3, h, w)`` in [0, 1], at most :data:`VOTE_PIXELS` large.
+    motion: of these frames at any size; ``None`` treats every frame as a separate picture.
+    marked: what was found in the frames that the user marked.
+    """
+    if motion is None:
+        return _odds_of_pictures(frames, context, marked)
+    size = (frames.shape[-2], frames.shape[-1])
+    motion = motion.resized(size)
+    odds, unit = speed_odds(motion.speed)
+    odds = shown_odds(odds, shown_motion(frames, motion), motion.speed)
+    before = context.before.get("matte")
+    odds = _with_rested(with_previous_matte(odds, before, motion), motion)
+    marks = None if marked else _mark_odds_of(context, len(frames), size)
+
+    def voted(odds: Tensor, turns: int = TURNS) -> Tensor:
+        if context.hint is not None and marks is not None:
+            odds = mark_odds(odds, marks, one=len(context.hint) == 1)
+        odds = with_marked(odds, marked, motion)
+        return vote(frames, odds, motion, unit, turns=turns)
+
+    if facts.plate is not None:
+        return _odds_before_plate(frames, facts.plate.resized(size), odds, voted)
+    found = voted(odds)
+    if len(frames) < LEAST_FRAMES:
+        return found
+    # Parallax may be faster than the object. The object is what motion jumps around.
+    far = with_previous_matte(speed_odds(unexplained(motion), FAR)[0], before, motion)
+    other = voted(_with_rested(far, motion))
+    jump = outline_motion(motion, found > 0)
+    if outline_motion(motion, other > 0) > max(JUMPS, PLAINLY * jump):
+        found = other
+    return _compared(frames, motion, found, voted)
+
+
+def _mark_odds_of(context: SeparationContext, count: int, size: tuple[int, int]) -> Tensor | None:
+    """Return the log-odds ``(T, h, w)`` of the hint, at ``size``; ``None`` without a hint."""
+    if context.hint is None:
+        return None
+    return hint_odds(resize(context.hint.float(), size), size).expand(count, -1, -1)
+
+
+def _odds_of_pictures(frames: Tensor, context: SeparationContext, marked: Marked) -> Tensor:
+    """Return the log-odds ``(T, h, w)`` of unrelated pictures, each of which votes by itself."""
+    size = (frames.shape[-2], frames.shape[-1])
+    marks = _mark_odds_of(context, len(frames), size)
+    start = saliency_odds(frames) if marks is None else marks
+    return torch.cat(
+        [
+            resize(marked[place].odds[None, None], size)[0]
+            if place in marked
+            else vote(one[None], odds[None], None, frames.new_ones(1), turns=STILL_TURNS)
+            for place, (one, odds) in enumerate(zip(frames, start, strict=True))
+        ]
+    )
+
+
+def _odds_before_plate(
+    frames: Tensor, plate: Plate, odds: Tensor, voted: Callable[[Tensor], Tensor]
+) -> Tensor:
+    """Return the log-odds ``(T, h, w)`` under a fixed camera: what differs from the background.
+
+    The first votes tell which pixels may complete the background for the second ones.
+
+    plate: of this size. odds: of motion, ``(T, h, w)``. voted: runs a vote from log-odds.
+    """
+    first = voted(difference_odds(frames, plate, odds))
+    completed = plate.completed(frames, torch.sigmoid(first)[:, None])
+    return voted(difference_odds(frames, completed, odds))
+
+
+def _with_rested(odds: Tensor, motion: WindowMotion) -> Tensor:
+    """Raise the log-odds ``(T, h, w)`` of what rests but moves in other frames of its trajectory.
+
+    It then counts as undecided up to :data:`RESTED`, and the votes decide.
+    """
+    rested = motion.carried(torch.sigmoid(odds)[:, None])[:, 0].clamp(1e-3, 0.999).logit()
+    return torch.maximum(odds, rested.clamp(max=RESTED))
+
+
+def _compared(
+    frames: Tensor, motion: WindowMotion, odds: Tensor, voted: Callable[[Tensor, int], Tensor]
+) -> Tensor:
+    """Vote again after comparing each frame with the background that other frames show.
+
+    odds and the result: log-odds ``(T, h, w)``. voted: runs a vote from log-odds for some turns.
+    """
+
+    def joined(odds: Tensor) -> Tensor:
+        return torch.where(known, odds / 2 + behind, odds).clamp(-SURE, SURE)
+
+    behind, known = behind_odds(frames, motion, torch.sigmoid(odds)[:, None])
+    # A second vote without new evidence would only amplify the first one.
+    if not bool(known.any()) or float((odds > 0).float().mean()) < EMPTY:
+        return odds
+    again = joined(voted(joined(odds), COMPARED_TURNS))
+    return motion.along(guided_filter(again[:, None], frames, EDGE_RADIUS, EDGE), COMPARED_TURNS)[
+        :, 0
+    ]
