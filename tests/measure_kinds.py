@@ -9,7 +9,9 @@ each a ``file`` and its ``first`` frame, in the folder ``clips``. Each case beco
 output as soon as it is done; a run that was interrupted goes on behind the last one.
 
 A line holds the frames that are mixed and those that were found, the PSNR of both scenes over the
-mixed frames, and that of holding the nearest clean frames. A frame that a scene lacks counts 5 dB.
+mixed frames, and that of holding the nearest clean frames. A scene is judged in the mixed frames
+that show it: a fade through black shows the first scene in its first part alone. A frame that a
+scene lacks counts 5 dB.
 """
 
 from __future__ import annotations
@@ -62,21 +64,22 @@ MISSING, MOST = 5.0, 60.0
 class MadeClip:
     """A clip with one transition whose scenes are known.
 
-    frames: of the clip. scenes: both over all frames. first, last: the mixed frames.
+    frames: of the clip. scenes: both over all frames. first, last: the mixed frames. shown: the
+    numbers of the mixed frames that show each scene.
     """
 
     frames: Pixels
     scenes: tuple[Pixels, Pixels]
     first: int
     last: int
+    shown: tuple[list[int], list[int]]
 
     def held(self) -> list[float]:
         """Return the PSNR of holding each scene's nearest clean frame."""
-        mixed = slice(self.first, self.last + 1)
         nearest = self.first - 1, self.last + 1
         return [
-            float(np.mean([psnr(scene[place], frame) for frame in scene[mixed]]))
-            for scene, place in zip(self.scenes, nearest, strict=True)
+            float(np.mean([psnr(scene[place], frame) for frame in scene[shown]]))
+            for scene, place, shown in zip(self.scenes, nearest, self.shown, strict=True)
         ]
 
 
@@ -140,15 +143,25 @@ def made(case: Mapping[str, Any]) -> MadeClip:
     for side in (case["a"], case["b"]):
         shown = read_frames(Path(case["clips"]) / side["file"], int(side.get("first", 0)), total)
         scenes.append(np.stack([covering(frame, size) for frame in shown]))
-    frames = crossed(scenes[0][: pre + steps], scenes[1][pre:], str(case["xfade"]), pre, steps)
-    far = [
-        np.abs(frames.astype(np.int16) - scene).reshape(total, -1).max(1) > VISIBLE
-        for scene in scenes
-    ]
+    sides = scenes[0][: pre + steps], scenes[1][pre:]
+    name = str(case["xfade"])
+    frames = crossed(*sides, name, pre, steps)
+    far = [differ(frames, scene) for scene in scenes]
     mixed = np.flatnonzero(far[0] & far[1])
     if not len(mixed):
-        raise ValueError(f"{case['xfade']}: no frame is mixed")
-    return MadeClip(frames, (scenes[0], scenes[1]), int(mixed.min()), int(mixed.max()))
+        raise ValueError(f"{name}: no frame is mixed")
+    first, last = int(mixed.min()), int(mixed.max())
+    # A frame shows a scene if it would look different with another scene in its place.
+    others = (255 - sides[0], sides[1]), (sides[0], 255 - sides[1])
+    visible = [differ(frames, crossed(*other, name, pre, steps)) for other in others]
+    numbers = [[place for place in range(first, last + 1) if side[place]] for side in visible]
+    return MadeClip(frames, (scenes[0], scenes[1]), first, last, (numbers[0], numbers[1]))
+
+
+def differ(one: Pixels, other: Pixels) -> npt.NDArray[np.bool_]:
+    """Return for each frame ``(T,)`` whether it visibly differs between two clips."""
+    apart = np.abs(one.astype(np.int16) - other)
+    return np.asarray(apart.reshape(len(one), -1).max(1) > VISIBLE)
 
 
 def crossed(outgoing: Pixels, incoming: Pixels, name: str, pre: int, steps: int) -> Pixels:
@@ -233,9 +246,10 @@ def measure(case: Mapping[str, Any], *, find_only: bool) -> MeasuredKind:
         overlap = len(true & seen) / len(true | seen)
     values: list[float] = []
     if not find_only and len(analysis.shots) == 2:
-        for shot, scene in zip(separated(clip, analysis), clip.scenes, strict=True):
+        shots = separated(clip, analysis)
+        for shot, scene, shown in zip(shots, clip.scenes, clip.shown, strict=True):
             decibels = [
-                psnr(shot[number], scene[number]) if number in shot else MISSING for number in true
+                psnr(shot[number], scene[number]) if number in shot else MISSING for number in shown
             ]
             values.append(float(np.mean(decibels)))
     seconds = time.process_time() - began

@@ -24,12 +24,15 @@ def case(folder: Path, name: str) -> dict[str, object]:
     return {"xfade": name, "size": list(SIZE), "clips": str(folder), **steps, **scenes}
 
 
-@pytest.mark.parametrize("name", ["fade", "wipeleft"])
-def test_a_made_clip_is_mixed_in_the_frames_of_its_transition(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize(("name", "outgoing_shown"), [("fade", 7), ("circlecrop", 4)])
+def test_a_made_clip_is_mixed_in_the_frames_of_its_transition(
+    tmp_path: Path, name: str, outgoing_shown: int
+) -> None:
     clip = measure_kinds.made(case(tmp_path, name))
     assert (clip.first, clip.last) == (PRE + 1, PRE + STEPS - 1)
     assert np.array_equal(clip.frames[PRE - 1], clip.scenes[0][PRE - 1])
     assert np.array_equal(clip.frames[-1], clip.scenes[1][-1])
+    assert clip.shown[0] == list(range(clip.first, clip.first + outgoing_shown))
     assert clip.held() == [measure_kinds.MOST, measure_kinds.MOST]
 
 
