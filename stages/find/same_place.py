@@ -3,8 +3,7 @@
 Optical flow finds a thing again that moved by a few pixels. A camera that turns fast, or a car that
 shakes, moves the whole view by a third of its width, and two frames of one shot then seem to have
 nothing in common. Here one frame is shifted over the other first: the shifts whose correlation is
-the largest are tried, and flow does the rest within the part that both frames show. A longer turn
-is followed from frame to frame.
+the largest are tried, and flow does the rest within the part that both frames show.
 
 Two shots may show one place, too. Then the frames between them are mixtures, each part of which is
 at one end of the way. In a turn of the camera some frame in between is in the middle of the way.
@@ -20,9 +19,9 @@ import numpy as np
 from stages.find.features import Array, OpticalFlow, motion_compensated_ncc
 from stages.find.shifts import shift_correlations
 
-# NCC within the common part from which two frames show one place. The largest of 965 random pairs of
-# frames of unrelated real clips that had this much in common was 0.587; of 300 pairs of frames of
-# one shot, 4 to 40 frames apart, 86 % reached 0.55.
+# NCC within the common part from which two frames show one place. Of 965 random pairs of frames of
+# unrelated real clips that had this much in common, the largest was 0.587; of 300 pairs of frames
+# of one shot, 4 to 40 frames apart, 86 % reached 0.55.
 SAME_PLACE_NCC = 0.55
 LEAST_OVERLAP = 0.4  # part of the picture that both frames have to show
 TRIED = 3  # shifts that are tried for a pair of frames
@@ -90,25 +89,6 @@ def show_one_place(motion: OpticalFlow, frames: Array, before: int, after: int) 
         if ON_THE_WAY[0] <= part <= ON_THE_WAY[1]:
             return True
     return False
-
-
-def is_turn(motion: OpticalFlow, frames: Array, before: int, after: int) -> bool:
-    """Return whether a camera turned so far that its two ends have little in common.
-
-    Each frame on the way shows the place of the one before it, and their shifts add up to
-    a way out of the picture. Pushes do that, too, so they have to be ruled out first.
-
-    frames, before, after: as of :func:`show_one_place`.
-    """
-    right = down = 0.0
-    for place in range(before, after):
-        view = compare_views(motion, frames[place], frames[place + 1])
-        if not view.is_same_place:
-            return False
-        right, down = right + view.right, down + view.down
-    height, width = frames.shape[1:3]
-    in_common = max(0.0, 1 - abs(right) / width) * max(0.0, 1 - abs(down) / height)
-    return bool(in_common < LEAST_OVERLAP)
 
 
 def _without_bars(one: Array, other: Array) -> tuple[Array, Array]:

@@ -31,7 +31,6 @@ from stages.find.features import (
 )
 from stages.find.fit import fit_between
 from stages.find.gradual_transitions import LONGEST, GradualSearch
-from stages.find.same_place import is_turn
 from stages.find.stills import StillSearch, StillTransition
 from stages.find.stretch import TransitionFit
 from stages.find.timeline import PlainFrame, TransitionEvent, build_timeline, plain_frame
@@ -308,8 +307,7 @@ class _Search:
             others = [(other.first, other.last) for other in boundaries if other != found]
             known_kind = self.gradual.known_kind(stack, found, barriers, sorted([*taken, *others]))
             if known_kind is None:
-                if not is_turn(self.motion, stack, found.first - 1, found.last + 1):
-                    self._add_unknown(found)
+                self._add_unknown(found)
             else:
                 self._add_event(stack, known_kind)
                 taken.append((int(known_kind.before) + 1, int(known_kind.after) - 1))

@@ -7,7 +7,7 @@ import pytest
 from find_clips import Stack, blocks, texture
 
 from stages.find.features import OpticalFlow
-from stages.find.same_place import compare_views, is_turn, show_one_place
+from stages.find.same_place import compare_views, show_one_place
 from stages.find.search import find
 
 HEIGHT, WIDTH = 54, 96
@@ -40,15 +40,6 @@ def test_a_turn_is_told_from_a_dissolve_between_two_views_of_one_place(seed: int
     dissolve = (1 - weight)[:, None, None, None] * turn[0] + weight[:, None, None, None] * turn[-1]
     assert show_one_place(OpticalFlow(), turn, 0, 8)
     assert not show_one_place(OpticalFlow(), dissolve.astype(np.float32), 0, 8)
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_a_turn_out_of_the_picture_is_followed_and_a_dissolve_is_none(seed: int) -> None:
-    turn = turned(seed, np.linspace(10, 130, 7))
-    weight = np.linspace(0, 1, 7)[:, None, None, None]
-    dissolve = ((1 - weight) * turn[0] + weight * turn[-1]).astype(np.float32)
-    assert is_turn(OpticalFlow(), turn, 0, 6)
-    assert not is_turn(OpticalFlow(), dissolve, 0, 6)
 
 
 def test_a_fast_turn_within_one_place_is_no_transition() -> None:
