@@ -39,7 +39,7 @@ from stages.transition.alternate import no_motion
 from stages.transition.networks import KnownLayers, fill
 from stages.transition.plan import PLANS
 from stages.transition.sweep import turn
-from stages.transition.tie import tie_down
+from stages.transition.tie import improve_by_ties
 
 CLEAN, MIXED = 12, 12
 """Clean frames at each side, and mixed frames."""
@@ -136,7 +136,7 @@ def kinds(given: Mixture, truth: tuple[Tensor, Tensor]) -> list[Kind]:
 
 
 def _tie(given: Mixture, over: Pair, carried: CarriedLayers, scale: int, count: int) -> object:
-    return tie_down(given, over, carried, [(scale, count)])
+    return improve_by_ties(given, over, carried, [(scale, count)])
 
 
 def _carry(given: Mixture, scale: int, count: int) -> object:

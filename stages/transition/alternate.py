@@ -36,7 +36,7 @@ from stages.transition.networks import KnownLayers, fill
 from stages.transition.plan import NETWORK_PIXELS, Plan
 from stages.transition.reconcile import reconcile, trust_of
 from stages.transition.sweep import turn
-from stages.transition.tie import mean_of, tie_down
+from stages.transition.tie import improve_by_ties, mean_with_tied
 
 OPEN = 0.6
 """Mean trust in motion below which it leaves enough open for the networks to gain anything."""
@@ -291,7 +291,7 @@ class Alternation:
 
     def _ties(self, state: AlternationState, on_step: OnStep) -> AlternationState:
         mixture = self.mixture(state)
-        found = tie_down(
+        found = improve_by_ties(
             mixture,
             mixture.over_window(_layers(state)),
             self.carried(state),
@@ -300,7 +300,7 @@ class Alternation:
             device=self.settings.device,
             on_step=on_step,
         )
-        return replace(state, layers=mean_of(_layers(state), mixture.of_mixed(found)))
+        return replace(state, layers=mean_with_tied(_layers(state), mixture.of_mixed(found)))
 
 
 def _change(mixture: Mixture, before: Pair, after: Pair) -> dict[str, float]:

@@ -1,4 +1,8 @@
-"""How far carried layers are believed, and how they are made to mix to the input."""
+"""Measure how far carried layers can be trusted, and make layers mix to the input.
+
+Every step of :mod:`stages.transition.alternate` ends here: its layers explain the input only
+roughly, and the rest is given to the layer that is more likely to be wrong.
+"""
 
 from __future__ import annotations
 
@@ -12,54 +16,55 @@ from stages.mixing.forward_model import Pair
 from stages.mixing.mixture import FULL_TRUST, SIDES, Mixture, Side, project
 from stages.motion.flow import box
 
-NOISE = 0.015
-"""Root mean square that carried layers may leave unexplained before they are trusted by half."""
+HALF_TRUST_ERROR = 0.015
+"""Root mean square of the residual, in values of [0, 1], at which the trust is one half."""
 
-WINDOW = 48
-"""Parts of the shorter side of which one is the radius of the near mean of :func:`trust_of`."""
+RADIUS_DIVISOR = 48
+"""The shorter side divided by this is the radius of the near mean of :func:`trust_of`."""
 
 LEAST_RADIUS = 2
 """Least radius of that mean, in pixels."""
 
-FLAT = 3e-4
-"""Mean square gradient, in values of [0, 1] per pixel, of what is as good as flat."""
+FLAT_GRADIENT = 3e-4
+"""Mean square gradient, in squared values of [0, 1] per pixel, that is added to every gradient, so
+that flat parts are not trusted without limit."""
 
 
 def trust_of(mixture: Mixture, layers: Pair) -> Tensor:
-    """Return how far carried layers are believed, ``1 / (1 + e / NOISE²)``, in [0, 1].
+    """Return the trust in carried layers, ``(n, 1, H, W)`` in [0, 1].
 
-    e is the mean square of what they leave unexplained around a pixel: the larger one of a mean
-    over a near and over a wide square.
+    It is ``1 / (1 + e / HALF_TRUST_ERROR²)``, where e is the mean square of the residual around a
+    pixel. It is averaged over a near and over a wide square; the larger mean counts.
 
     layers: of the mixed frames, ``(n, 3, H, W)``, before they are made to mix to the input.
-    Returns ``(n, 1, H, W)``.
     """
     frames = mixture.frames[mixture.mixed]
     weights = mixture.weight[mixture.mixed]
-    radius = max(LEAST_RADIUS, round(min(mixture.size) / WINDOW))
+    radius = max(LEAST_RADIUS, round(min(mixture.size) / RADIUS_DIVISOR))
     trusted = []
     for frame, outgoing, incoming, weight in zip(frames, *layers, weights, strict=True):
-        rest = (mixture.dissolve(weight).mix(outgoing, incoming) - frame) ** 2
-        near = box(rest.mean(0)[None, None], radius)
-        trusted.append(1 / (1 + torch.maximum(near, box(near, radius)) / NOISE**2))
+        squared = (mixture.dissolve(weight).mix(outgoing, incoming) - frame) ** 2
+        near = box(squared.mean(0)[None, None], radius)
+        error = torch.maximum(near, box(near, radius))
+        trusted.append(1 / (1 + error / HALF_TRUST_ERROR**2))
     return torch.cat(trusted)
 
 
 def reconcile(mixture: Mixture, layers: Pair) -> Pair:
     """Return carried layers that mix to the input; the one more likely to be wrong moves more.
 
-    A flow that is slightly off makes a larger error where the layer changes more from pixel to
-    pixel, and it is off by more the farther the frame is from the clean one that it was carried
-    from. So a layer is trusted as ``1 / (d (FLAT + g))``, with its distance d in frames and the
-    mean square g of its gradient around a pixel.
+    Two things make a carried layer wrong: a flow that is slightly off, which matters more where
+    neighbouring pixels differ more, and a long way from the clean frame, over which flows get
+    worse. So a layer is trusted as ``1 / (d (FLAT_GRADIENT + g))``, where d is the distance in
+    frames and g the mean square gradient around a pixel.
 
-    layers: of the mixed frames, ``(n, 3, H, W)``, as the result.
+    layers: of the mixed frames, ``(n, 3, H, W)``; the result has the same shape.
     """
     distance = torch.arange(
         1, mixture.count + 1, dtype=torch.float32, device=layers[0].device
     ).view(-1, 1, 1, 1)
-    error_out = distance * (FLAT + _mean_square_gradient(layers[0]))
-    error_in = distance.flip(0) * (FLAT + _mean_square_gradient(layers[1]))
+    error_out = distance * (FLAT_GRADIENT + _mean_square_gradient(layers[0]))
+    error_in = distance.flip(0) * (FLAT_GRADIENT + _mean_square_gradient(layers[1]))
     ratio = (error_in / error_out).sqrt_()
     return project(mixture, *layers, trust=(ratio, 1 / ratio))
 
@@ -77,15 +82,14 @@ def _mean_square_gradient(layer: Tensor) -> Tensor:
 
 
 def clarity(mixture: Mixture, side: Side, frame: int, others: Sequence[int]) -> Tensor:
-    """Return how clear a scene is in other frames, relative to one frame, at most 1.
+    """Return how clearly other frames show a scene, compared with one frame: ``(K, 1, 1, 1)``.
 
-    The input shows a scene with the weight that the scene has in it, so its layer is worse where it
-    is fainter. Of two frames the clearer one should teach the fainter one. So what a fainter frame
-    brings counts by the ratio of the two weights. With a matte all count fully, because the weights
-    differ within a frame.
+    It is the ratio of the scene's weights, in (0, 1]; 1 where the other frame shows the scene as
+    clearly or more clearly. A layer is worse where its scene is fainter, so clear frames should
+    change faint ones, and hardly the other way round. With a matte it is always 1, because the
+    weights differ within a frame.
 
-    frame: a mixed frame. others: frames of the window in which the scene is visible.
-    Returns ``(K, 1, 1, 1)`` in (0, 1].
+    frame: a mixed frame. others: K frames of the window in which the scene is visible.
     """
     if mixture.has_matte:
         return mixture.weight.new_ones(len(others), 1, 1, 1)
@@ -99,10 +103,11 @@ def clarity(mixture: Mixture, side: Side, frame: int, others: Sequence[int]) -> 
 def mix_offers(
     mixture: Mixture, frame: int, offers: Sequence[Pair], known: Pair, data: float
 ) -> Pair:
-    """Return the layers ``(3, H, W)`` of a frame that agree with offers and mix to the input.
+    """Return the layers ``(3, H, W)`` of a frame that are near to the offers and mix to the input.
 
-    offers: for each side a value ``(3, H, W)`` and its trust. known: the value of a locked side,
-    which is trusted fully instead. data: weight of the mixture, relative to the trusts.
+    offers: for each scene the value ``(3, H, W)`` that it should have, and the trust in it.
+    known: the values of both scenes that replace the offer of a locked one, which is known exactly.
+    data: weight of the mixture with the input frame, relative to the trusts.
     """
     values, trusts = [], []
     for side, own, (value, trust) in zip(SIDES, known, offers, strict=True):

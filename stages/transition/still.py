@@ -1,9 +1,14 @@
 """Transitions between two scenes that stand still: photographs in a slideshow, title cards.
 
-A scene that rests in all its clean frames of the window is known in the mixed frames too, if these
-agree with it. Then nothing has to be fitted: the mean of its clean frames is the layer, with less
-noise than any single frame. The agreement is tested without knowing the weights, because every
-pixel of a mixed frame lies on the line between the two pictures in RGB, whatever the matte is.
+A scene that stands still in its clean frames probably stands still in the mixed frames, too. Its
+layer is then the mean of its clean frames, which has less noise than any single frame, and nothing
+has to be fitted.
+
+The route: :func:`still_pictures` finds the scenes that stand still. If both do,
+:func:`still_scenes` tests whether they explain the mixed frames. That needs no weights: whatever
+the matte is, each pixel of a mixed frame lies on the line between the two pictures in RGB.
+:func:`separate_still` then writes the layers. If only one scene stands still, the transition is
+fitted as usual, and :func:`still_side` decides whether the picture replaces that scene's layer.
 
 Tensors are ``(T, C, H, W)``, RGB in [0, 1].
 """
@@ -30,44 +35,46 @@ from stages.shots import Transition
 from stages.transition.direct import DirectSeparation, PutLayers, mixed_frames
 from stages.transition.window import Window, plain_color
 
-FEWEST = 4
-"""Clean frames of a side from which it can be judged; fewer say too little."""
+LEAST_CLEAN_FRAMES = 4
+"""Clean frames that a scene needs, so that it can be judged whether it stands still."""
 
-RADIUS = 2
-"""Radius in pixels of the means that are compared; noise and coding errors average out in them."""
+MEAN_RADIUS = 2
+"""Radius in pixels of the square means that are compared. Coding noise averages out in them."""
 
-FEW = 1e-3
-"""Part of the pixels that may deviate more, for example through a coding error."""
+MOST_DEVIATING = 1e-3
+"""Part of a still frame's pixels, 0 to 1, that may differ by more than :data:`STEADY`, for example
+through a coding error."""
 
-SPARED = 2
+SKIPPED_FRAMES = 2
 """Clean frames next to the transition that are left out if there are enough others."""
 
-STRONG = 0.3
-"""Weight of the other scene up to which a frame shows mostly the one that stands still."""
+MOST_OTHER_WEIGHT = 0.3
+"""Weight of the other scene, 0 to 1, up to which a pixel mainly shows the still scene."""
 
 OTHER_ERROR = 0.25
-"""Error of the other scene's layer that is allowed for, times its weight."""
+"""Error assumed for the other scene's layer, in values of [0, 1]; it counts times its weight."""
 
-MOVED = 0.02
-"""Part of such pixels that may be unexplained before the scene counts as moving."""
+MOST_UNEXPLAINED = 0.02
+"""Part, 0 to 1, of the pixels that mainly show the still scene which it may leave unexplained.
+Where more are, the scene counts as moving."""
 
-COMPARED = 128 * 72
-"""Pixels of the pictures in which the agreement of mixed frames is judged."""
+COMPARED_PIXELS = 128 * 72
+"""Pixels of the small pictures in which the still scenes are compared with the mixed frames."""
 
 LEAST_NOISE = 2 / 255
-"""Lower bound of the coding noise (root mean square) that is believed of a full frame."""
+"""Least coding noise that is assumed, as root mean square of values in [0, 1]."""
 
-WIDER = 0.02
-"""How much a neighbourhood of twice the size counts for a pixel's weight."""
+COARSER_SHARE = 0.02
+"""How much the neighbourhood at half the resolution counts, relative to the one before it."""
 
-NEAR = 4
-"""Radius in pixels of the mean over which a residual is compared with the noise."""
+ENERGY_RADIUS = 4
+"""Radius in pixels of the square mean over which a residual is compared with the noise."""
 
-RANGE = 0.1
-"""Range of weights in a neighbourhood that marks the edge of a matte."""
+EDGE_RANGE = 0.1
+"""Difference between the weights around a pixel from which it lies at the edge of a matte."""
 
-BLEED = 3
-"""Distance in pixels over which colours bleed across such an edge."""
+EDGE_RADIUS = 3
+"""Distance in pixels over which lossy coding smears colours across such an edge."""
 
 LEAST_CURVATURE = 0.05
 """Lower bound of ``α² + β²``, by which a residual is divided."""
@@ -77,8 +84,11 @@ Pictures = tuple[Tensor | None, Tensor | None]
 
 
 @dataclass(frozen=True)
-class Known:
-    """A scene that stands still: which one, and its picture ``(1, 3, H, W)``."""
+class StillScene:
+    """One scene that stands still.
+
+    side: which scene it is. picture: ``(1, 3, H, W)`` in [0, 1].
+    """
 
     side: Side
     picture: Tensor
@@ -87,11 +97,13 @@ class Known:
 def still_pictures(window: Window, transition: Transition) -> Pictures:
     """Return the picture ``(1, 3, H, W)`` of each scene that stands still in its clean frames.
 
-    A side that is a plain colour is that colour. Otherwise a side needs at least four clean frames
-    in the window. The other sides are None.
+    The picture is None where a scene moves, or has fewer than :data:`LEAST_CLEAN_FRAMES` clean
+    frames in the window. A plain side of a fade is its plain colour.
     """
-    outgoing = _still(window, window.first, transition.first_frame - 1, next_to=1)
-    incoming = _still(window, transition.last_frame + 1, window.last, next_to=0)
+    before = _skip_at_end(window.first, transition.first_frame - 1)
+    outgoing = _mean_if_still(window, *before)
+    after = _skip_at_start(transition.last_frame + 1, window.last)
+    incoming = _mean_if_still(window, *after)
     color = plain_color(transition)
     if color is None:
         return outgoing, incoming
@@ -108,7 +120,7 @@ def still_scenes(window: Window, transition: Transition, pictures: Pictures) -> 
     if outgoing is None or incoming is None:
         return None
     scenes = outgoing, incoming
-    return scenes if _agrees(window, transition, scenes) else None
+    return scenes if _explain_mixed_frames(window, transition, scenes) else None
 
 
 def separate_still(
@@ -118,10 +130,10 @@ def separate_still(
     progress: Callable[[float, str], None],
     put: PutLayers,
 ) -> DirectSeparation:
-    """Separate a transition between two still scenes.
+    """Separate a transition between two still scenes, and return what was learnt about it.
 
-    window: the mixed frames. scenes: as :func:`still_scenes` returns them.
-    progress: called with the fraction done and a note. put: called for each frame.
+    window: holds the mixed frames. scenes: both pictures, as :func:`still_scenes` returns them.
+    progress: called with the fraction done and a note. put: called with each frame's layers.
     """
     seconds: dict[str, float] = defaultdict(float)
     has_matte = TRANSITION_KINDS[transition.kind].has_matte
@@ -134,7 +146,7 @@ def separate_still(
             if has_matte:
                 weight = weight_between(frame, scenes, radius=1)
             model = DISSOLVES[transition.space](weight)
-            layers = explain(frame, scenes, model)
+            layers = distribute_above_noise(frame, scenes, model)
             error += float(model.residual(frame, *layers).square().mean())
             means.append(float(weight.mean()))
             matte = weight[0] if has_matte else None
@@ -142,14 +154,14 @@ def separate_still(
     return DirectSeparation(tuple(means), 1.0, psnr_of(error / len(means)), dict(seconds))
 
 
-def still_side(pictures: Pictures, work: Mixture, layers: Pair) -> Known | None:
-    """Return the scene that stands still beside one that moves, or None.
+def still_side(pictures: Pictures, work: Mixture, layers: Pair) -> StillScene | None:
+    """Return the one scene that stands still while the other one moves, or None.
 
-    pictures: as :func:`still_pictures` returns them. work, layers: the transition at its working
-    size, with the layers ``(n, 3, h, w)`` that were found without this knowledge.
+    A scene that stands still in its clean frames may begin to move in the mixed ones. So its
+    picture also has to explain the pixels that mainly show it.
 
-    A scene that stands still in its clean frames could begin to move in the mixed ones. Then it
-    would not explain what the frames show where it is strong.
+    pictures: as :func:`still_pictures` returns them. work: the transition at its working size.
+    layers: both scenes in its mixed frames, ``(n, 3, h, w)``, as the fit found them.
     """
     if work.locked is not None:
         return None
@@ -157,79 +169,100 @@ def still_side(pictures: Pictures, work: Mixture, layers: Pair) -> Known | None:
         picture = pictures[number]
         if picture is None or pictures[1 - number] is not None:
             continue
-        small = resize(picture, work.size).expand(work.count, -1, -1, -1)
-        weight = work.weight[work.mixed]
-        given = (small, layers[1]) if side == "outgoing" else (layers[0], small)
-        residual = work.dissolve(weight).residual(work.frames[work.mixed], *given)
-        other = weight if side == "outgoing" else 1 - weight
-        far = box(residual, RADIUS).abs().amax(1, keepdim=True) > STEADY + OTHER_ERROR * other
-        seen = other <= STRONG
-        if work.has_matte:
-            seen = seen & ~_at_edge(weight)
-        seen = seen.expand_as(far)
-        wrong = float((far & seen).sum()) / max(1.0, float(seen.sum()))
-        if wrong <= MOVED:
-            return Known(side, picture)
+        if _unexplained_share(StillScene(side, picture), work, layers) <= MOST_UNEXPLAINED:
+            return StillScene(side, picture)
     return None
 
 
-def _still(window: Window, first: int, last: int, next_to: int) -> Tensor | None:
-    """Return the mean of frames ``first`` to ``last`` if all of them equal it but for noise.
+def _unexplained_share(still: StillScene, work: Mixture, layers: Pair) -> float:
+    """Return the part of the pixels that a still scene leaves unexplained, 0 to 1.
 
-    next_to: 0 if the transition is before these frames, 1 if it is behind them. The frames next
-    to it do not count where there are enough others: they may show a little of the other scene.
+    Only pixels that mainly show this scene count; those at the edge of a matte do not.
+    """
+    picture = resize(still.picture, work.size).expand(work.count, -1, -1, -1)
+    weight = work.weight[work.mixed]
+    is_outgoing = still.side == "outgoing"
+    scenes = (picture, layers[1]) if is_outgoing else (layers[0], picture)
+    residual = work.dissolve(weight).residual(work.frames[work.mixed], *scenes)
+    other = weight if is_outgoing else 1 - weight
+    allowed = STEADY + OTHER_ERROR * other
+    unexplained = box(residual, MEAN_RADIUS).abs().amax(1, keepdim=True) > allowed
+    counted = other <= MOST_OTHER_WEIGHT
+    if work.has_matte:
+        counted = counted & ~_at_edge(weight)
+    counted = counted.expand_as(unexplained)
+    return float((unexplained & counted).sum()) / max(1.0, float(counted.sum()))
+
+
+def _skip_at_end(first: int, last: int) -> tuple[int, int]:
+    """Return the range of clean frames without its last ones, which may show the other scene."""
+    return first, last - _skipped(first, last)
+
+
+def _skip_at_start(first: int, last: int) -> tuple[int, int]:
+    """Return the range of clean frames without its first ones, which may show the other scene."""
+    return first + _skipped(first, last), last
+
+
+def _skipped(first: int, last: int) -> int:
+    """Return how many of the clean frames ``first`` to ``last`` can be left out."""
+    return min(SKIPPED_FRAMES, max(0, last - first + 1 - LEAST_CLEAN_FRAMES))
+
+
+def _mean_if_still(window: Window, first: int, last: int) -> Tensor | None:
+    """Return the mean ``(1, 3, H, W)`` of frames ``first`` to ``last`` if all of them show it.
+
+    Returns None where a frame differs from the mean by more than noise, or where there are too few.
     """
     count = last - first + 1
-    spared = min(SPARED, max(0, count - FEWEST))
-    first, last = (first, last - spared) if next_to else (first + spared, last)
-    count -= spared
-    if count < FEWEST:
+    if count < LEAST_CLEAN_FRAMES:
         return None
-    # Most scenes move: two frames show that sooner than all of them. Both ends are within STEADY of
-    # the mean in a scene that stands still, so they are within twice that of each other.
+    # Compare the ends first: most scenes move, and two frames show that sooner than all of them.
+    # In a still scene both are within STEADY of the mean, so within twice that of each other.
     ends = window.frames([first, last])
-    apart = box(ends[:1] - ends[1:], RADIUS).abs().amax(1)
-    if float((apart > 2 * STEADY).float().mean()) > 2 * FEW:
+    apart = box(ends[:1] - ends[1:], MEAN_RADIUS).abs().amax(1)
+    if float((apart > 2 * STEADY).float().mean()) > 2 * MOST_DEVIATING:
         return None
     mean = torch.zeros(1, 3, *window.size)
     for block in window.blocks(first, last):
         mean += block.pixels.sum(0, keepdim=True) / count
     for block in window.blocks(first, last):
         for frame in block.pixels:
-            change = box(frame[None] - mean, RADIUS).abs().amax(1)
-            if float((change > STEADY).float().mean()) > FEW:
+            change = box(frame[None] - mean, MEAN_RADIUS).abs().amax(1)
+            if float((change > STEADY).float().mean()) > MOST_DEVIATING:
                 return None
     return mean
 
 
-def _agrees(window: Window, transition: Transition, scenes: Pair) -> bool:
-    """Return whether all mixed frames lie between the two pictures, pixel by pixel.
+def _explain_mixed_frames(window: Window, transition: Transition, scenes: Pair) -> bool:
+    """Return whether two still scenes mix to every mixed frame, up to coding noise.
 
-    The pictures are compared at a small size, where coding noise averages out.
+    The frames are compared at a small size, where coding noise averages out.
     """
-    size = within(window.size, COMPARED)
+    size = within(window.size, COMPARED_PIXELS)
     small = resize(scenes[0], size), resize(scenes[1], size)
     for block in window.blocks(transition.first_frame, transition.last_frame):
         for pixels in resize(block.pixels, size):
             frame = pixels[None]
             weight = weight_between(frame, small)
             if not TRANSITION_KINDS[transition.kind].has_matte:
-                weight = _even_weight(frame, small)
+                weight = _frame_weight(frame, small)
             residual = DISSOLVES[transition.space](weight).residual(frame, *small)
             energy = box(residual.square().mean(1, keepdim=True), 1)
-            far = energy > AGREES**2 * _noise(energy)
+            far = energy > AGREES**2 * _noise_variance(energy)
             if float(far.float().mean()) > OFF_LINE:
                 return False
     return True
 
 
 def weight_between(frame: Tensor, scenes: Pair, radius: int = 0) -> Tensor:
-    """Return the weight ``(1, 1, H, W)`` at which a frame is nearest to the line between scenes.
+    """Return the weight of the incoming scene at each pixel, ``(1, 1, H, W)`` in [0, 1].
+
+    With radius 0 it is the least-squares weight of each pixel by itself. Otherwise neighbouring
+    pixels are taken together, each by the contrast between the scenes there. Where the scenes are
+    equal, coarser and coarser neighbourhoods decide.
 
     frame, scenes: ``(1, 3, H, W)``. radius: of the smallest neighbourhood, in pixels.
-
-    Among its neighbours a pixel counts by the contrast that it has between the scenes. Where they
-    are equal, wider neighbourhoods decide.
     """
     across = scenes[1] - scenes[0]
     contrast = across.square().sum(1, keepdim=True)
@@ -243,34 +276,36 @@ def weight_between(frame: Tensor, scenes: Pair, radius: int = 0) -> Tensor:
     while min(along.shape[-2:]) >= 8:
         half = (along.shape[-2] // 2, along.shape[-1] // 2)
         along, contrast = resize(along, half), resize(contrast, half)
-        share *= WIDER
+        share *= COARSER_SHARE
         top = top + share * resize(along, size)
         bottom = bottom + share * resize(contrast, size)
     return (top / bottom.clamp_min(1e-6)).clamp(0, 1)
 
 
-def _even_weight(frame: Tensor, scenes: Pair) -> Tensor:
-    """Return the one weight ``(1, 1, 1, 1)`` that explains a whole frame best."""
+def _frame_weight(frame: Tensor, scenes: Pair) -> Tensor:
+    """Return the one weight ``(1, 1, 1, 1)`` that explains a whole frame best (least squares)."""
     across = scenes[1] - scenes[0]
     value = ((frame - scenes[0]) * across).sum() / across.square().sum().clamp_min(1e-6)
     return value.clamp(0, 1).view(1, 1, 1, 1)
 
 
-def _noise(energy: Tensor) -> float:
+def _noise_variance(energy: Tensor) -> float:
     """Return the variance of the coding noise: the median of local energies, within bounds."""
     return float(energy.median().clamp(LEAST_NOISE**2, MOST_NOISE**2))
 
 
-def explain(frame: Tensor, scenes: Pair, model: Dissolve) -> Pair:
-    """Return the scenes ``(1, 3, H, W)`` with what stands out from the noise distributed to them.
+def distribute_above_noise(frame: Tensor, scenes: Pair, model: Dissolve) -> Pair:
+    """Return the scenes changed by the part of a frame's residual that is more than noise.
 
-    Where the scenes are right, the residual of a frame is coding noise, and its median local energy
-    tells how strong that is. Only what exceeds it (a Wiener gain) changes a layer.
+    Where the scenes are right, the residual is coding noise, and its median local energy tells how
+    strong that is. Only what exceeds it (a Wiener gain) changes a layer.
+
+    frame, scenes, and what is returned: ``(1, 3, H, W)`` in [0, 1].
     """
     mixed = model.mix(*scenes)
     residual = frame - mixed
-    energy = box(residual.square().mean(1, keepdim=True), NEAR)
-    gain = (1 - AGREES**2 * _noise(energy) / energy.clamp_min(1e-9)).clamp_min(0)
+    energy = box(residual.square().mean(1, keepdim=True), ENERGY_RADIUS)
+    gain = (1 - AGREES**2 * _noise_variance(energy) / energy.clamp_min(1e-9)).clamp_min(0)
     if model.weight.shape[-1] > 1:
         gain = gain * ~_at_edge(model.weight)
     alpha, beta = model.slopes(*scenes, mixed)
@@ -279,8 +314,8 @@ def explain(frame: Tensor, scenes: Pair, model: Dissolve) -> Pair:
 
 
 def _at_edge(weight: Tensor) -> Tensor:
-    """Return where a matte ``(1, 1, H, W)`` changes quickly; coding errors gather there."""
-    wide = 2 * BLEED + 1
-    most = functional.max_pool2d(weight, wide, 1, BLEED)
-    least = -functional.max_pool2d(-weight, wide, 1, BLEED)
-    return most - least > RANGE
+    """Return where a matte ``(n, 1, H, W)`` changes quickly; coding errors gather there."""
+    side = 2 * EDGE_RADIUS + 1
+    most = functional.max_pool2d(weight, side, 1, EDGE_RADIUS)
+    least = -functional.max_pool2d(-weight, side, 1, EDGE_RADIUS)
+    return most - least > EDGE_RANGE

@@ -1,10 +1,13 @@
 """Motion sweeps: make each layer's frames agree along the layer's own optical flow.
 
-A turn computes the flow of the current layers between each mixed frame and its neighbours, near and
-far. Then it goes through the mixed frames, forwards and backwards in turn. At each frame the links
-offer values (:func:`stages.motion.links.offered_value`), and the two layers move to them, in closed
-form and so that they mix back to the input
-(:meth:`stages.mixing.dissolve.Dissolve.distribute_residual`).
+A turn has two parts:
+
+1. It computes the optical flow of the current layers between each mixed frame and other frames,
+   near and far. Such a flow is a link.
+2. It sweeps over the mixed frames several times, forwards and backwards in turn. At each frame the
+   links offer a value for each layer (:func:`stages.motion.links.offered_value`). The layers move
+   to these values in closed form, so that they still mix to the input
+   (:meth:`stages.mixing.dissolve.Dissolve.distribute_residual`).
 """
 
 from __future__ import annotations
@@ -27,16 +30,16 @@ from stages.optim.threads import WORTH, side_by_side
 from stages.transition.reconcile import clarity, mix_offers
 
 SWEEPS = 4
-"""Passes through the frames in a turn."""
+"""Passes over the mixed frames in a turn."""
 
-DATA = 500.0
-"""Weight of the mixture, relative to a link's, which is 33 at most."""
+FRAME_WEIGHT = 500.0
+"""Weight of the mixture with the input frame, relative to a link's weight, which is 33 at most."""
 
 WEIGHTS = OfferWeights(current=1.0, near=0.03)
 """Weight of the current value, and the difference below which a link counts fully."""
 
 TOLERANCE = 2.0
-"""Pixels that a flow may miss there and back."""
+"""Distance in pixels by which a flow there and the flow back may miss the pixel they began at."""
 
 
 def turn(
@@ -48,17 +51,19 @@ def turn(
 ) -> Pair:
     """Return the layers after one turn: new flow, then :data:`SWEEPS` sweeps.
 
-    layers: both scenes over the window, ``(N, 3, H, W)``, as the result.
+    No link leads to a frame in which the scene has no weight, because its pixels there are
+    invented. A link to a frame in which the scene is fainter counts less, see
+    :func:`weigh_by_clarity`.
+
+    layers: both scenes over the window, ``(N, 3, H, W)``; the result has the same shape.
     anchors: layers that the mixed frames are held near to, ``(n, 3, H, W)``.
     anchor_weight: of the anchors, ``(n, 1, H, W)``; a link of confidence 1 weighs up to 1 / 0.03.
-    distances: of the links, in frames. No link leads to a frame in which the layer has no weight,
-        because its pixels there are invented. A link counts less where it leads to a frame in which
-        the layer is fainter (:func:`weakened`).
+    distances: of the links, in frames.
     """
     scenes = [layer.clone() for layer in layers]
     frames = range(mixture.first, mixture.last + 1)
     links = [
-        weakened(mixture, side, find_links(scene, frames, visible, TOLERANCE, distances))
+        weigh_by_clarity(mixture, side, find_links(scene, frames, visible, TOLERANCE, distances))
         for side, scene, visible in zip(SIDES, scenes, map(mixture.visible, SIDES), strict=True)
     ]
     parallel = scenes[0][0].numel() >= WORTH and scenes[0].device.type == "cpu"
@@ -69,18 +74,22 @@ def turn(
                 (scene, frame, link[place], (anchor[place], anchor_weight[place]), WEIGHTS)
                 for scene, link, anchor in zip(scenes, links, anchors, strict=True)
             ]
-            found = side_by_side(lambda job: offered_value(*job), jobs, worth=parallel)
+            offers = side_by_side(lambda job: offered_value(*job), jobs, worth=parallel)
             known = anchors[0][place], anchors[1][place]
-            scenes[0][frame], scenes[1][frame] = mix_offers(mixture, frame, found, known, DATA)
+            scenes[0][frame], scenes[1][frame] = mix_offers(
+                mixture, frame, offers, known, FRAME_WEIGHT
+            )
     return scenes[0], scenes[1]
 
 
-def weakened(mixture: Mixture, side: Side, links: Sequence[MotionLinks]) -> list[MotionLinks]:
-    """Return the links of the mixed frames with less confidence where they lead to fainter frames.
+def weigh_by_clarity(
+    mixture: Mixture, side: Side, links: Sequence[MotionLinks]
+) -> list[MotionLinks]:
+    """Return links with their confidence multiplied by :func:`stages.transition.reconcile.clarity`.
 
-    The confidence is multiplied by the ratio of :func:`stages.transition.reconcile.clarity`.
+    So a link to a frame in which the scene is fainter counts less.
 
-    links: of each mixed frame, in order.
+    links: of one scene, for each mixed frame in order.
     """
     found = []
     for frame, link in enumerate(links, mixture.first):

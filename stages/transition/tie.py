@@ -1,9 +1,10 @@
-"""Layers from ties: fit the ties' flows, then solve for the layers that agree with them.
+"""Improve layers by ties: fit the ties' flows, then solve for the layers that agree with them.
 
-The carried template alone misses what it never showed, and flow between half-separated layers
-blurs. So each mixed frame is tied to several others in both scenes, the flows of these ties are
-fitted to the mixture, and the layers are solved for in closed form. A tie weighs more where what it
-brings agrees with the layer.
+A tie links a mixed frame to another frame of the same scene by a flow. Two things make it worth
+while. A frame carried from the nearest clean one lacks what that one does not show, so each mixed
+frame is tied to several frames. And the flow between layers that are only half separated is wrong,
+so the flows of ties are fitted to the mixture itself (:mod:`stages.transition.tie_fit`). The layers
+then follow in closed form. A tie weighs more where the value that it brings agrees with the layer.
 """
 
 from __future__ import annotations
@@ -26,67 +27,56 @@ from stages.transition.ties import FrameTies, find_ties, tied_frames
 PASSES = 4
 """Passes through the frames in a solution, forwards and backwards in turn."""
 
-FLOOR = 0.01
+LEAST_ERROR = 0.01
 """Smallest error assumed for a tie, in values of [0, 1]."""
 
-DISTANCE = 5
-"""Frames of distance that double the squared error assumed for a tie."""
+DOUBLING_DISTANCE = 5
+"""Distance in frames at which the squared error assumed for a tie is twice that of a near one."""
 
-SCALE = 0.01
+TIE_SCALE = 0.01
 """Scale of a tie's weight, so that the most reliable one weighs about 100."""
 
-ROBUST = 10
-"""Squared error, in units of ``FLOOR²``, from which a tie counts by its absolute value."""
+ROBUST_FROM = 10
+"""Squared error, in units of ``LEAST_ERROR²``, from which a tie's error counts by its absolute
+value and no longer by its square."""
 
-TIED = 2 / 3
-"""Part of the tied layers in their mean with the layers before. On six dissolves 1 / 2 and
-2 / 3 were equally good."""
+TIED_SHARE = 2 / 3
+"""Share of the tied layers, 0 to 1, in their mean with the layers before. On six dissolves 1 / 2
+and 2 / 3 were equally good."""
 
-DATA = 5e4
-"""Weight of the mixture, relative to a tie's."""
+FRAME_WEIGHT = 5e4
+"""Weight of the mixture with the input frame, relative to a tie's weight."""
 
-HOLD = 1.0
-"""Weight of a frame's current value, relative to a tie's."""
+CURRENT_WEIGHT = 1.0
+"""Weight of a frame's current value, relative to a tie's weight."""
 
-RADIUS = 2
-"""Radius, in pixels, of the square over which a tie is judged."""
+ERROR_RADIUS = 2
+"""Radius, in pixels, of the square over which a tie's error is averaged."""
 
 INSIDE = 1.01
-"""Where a tie's flow still counts as inside of the picture, whose edges are at -1 and 1."""
+"""Largest coordinate at which a flow still leads into the picture, whose edges are at -1 and 1."""
 
 MOST_PIXELS = 20_000_000
-"""Pixels of all ties of a scene at the finest level: bounds the memory of their flows."""
+"""Most pixels of all ties of a scene at the finest level. It bounds the memory of their flows."""
 
-COARSEST = 64
-"""Largest divisor of the sides of a level."""
+SCALES = (1, 2, 4, 8, 16, 32, 64)
+"""Divisors of the sides that a level may have."""
 
 
 def solve(mixture: Mixture, layers: Pair, ties: tuple[FrameTies, FrameTies]) -> Pair:
     """Return the layers that agree with their ties and mix to the input, over the window.
 
-    They are solved for in closed form, frame by frame, in :data:`PASSES` passes. A tie weighs
-    ``0.01 c / (e + FLOOR² (1 + d / 5))``, where e is the mean square around a pixel of how far what
-    it brings is from the layer, d its distance in frames, and c the ratio of
-    :func:`stages.transition.reconcile.clarity`.
+    They are solved for in closed form, frame by frame, in :data:`PASSES` passes. The weights of the
+    ties stay as they are at the beginning, see :func:`_tie_weights`.
 
-    layers: both scenes over the window, ``(N, 3, H, W)``, as the result.
+    layers: both scenes over the window, ``(N, 3, H, W)``; the result has the same shape.
+    ties: of the outgoing and of the incoming scene.
     """
     out = layers[0].clone(), layers[1].clone()
     count = len(ties[0].frames)
     parallel = layers[0][0].numel() >= WORTH and layers[0].device.type == "cpu"
+    weights = _all_tie_weights(mixture, out, ties, parallel=parallel)
     scenes = list(zip(out, ties, strict=True))
-    jobs = [
-        (
-            layer,
-            tie,
-            place,
-            clarity(mixture, side, mixture.first + place, tie.frames[place].tolist()),
-        )
-        for side, (layer, tie) in zip(SIDES, scenes, strict=True)
-        for place in range(count)
-    ]
-    weighed = side_by_side(lambda job: _tie_weights(mixture.first, *job), jobs, worth=parallel)
-    weights = weighed[:count], weighed[count:]
     for number in range(PASSES):
         places = range(count)
         for place in places if number % 2 == 0 else reversed(places):
@@ -95,44 +85,74 @@ def solve(mixture: Mixture, layers: Pair, ties: tuple[FrameTies, FrameTies]) -> 
                 (layer, tie, frame, place, weight[place])
                 for (layer, tie), weight in zip(scenes, weights, strict=True)
             ]
-            found = side_by_side(lambda job: _drawn_value(*job), wanted, worth=parallel)
+            offers = side_by_side(lambda job: _offered_value(*job), wanted, worth=parallel)
             known = out[0][frame], out[1][frame]
-            out[0][frame], out[1][frame] = mix_offers(mixture, frame, found, known, DATA)
+            out[0][frame], out[1][frame] = mix_offers(mixture, frame, offers, known, FRAME_WEIGHT)
     return out
+
+
+def _all_tie_weights(
+    mixture: Mixture, layers: Pair, ties: tuple[FrameTies, FrameTies], *, parallel: bool
+) -> tuple[list[Tensor], list[Tensor]]:
+    """Return the weights ``(K, 1, H, W)`` of the ties of every mixed frame, for both scenes."""
+    count = len(ties[0].frames)
+    jobs = [
+        (
+            layer,
+            tie,
+            place,
+            clarity(mixture, side, mixture.first + place, tie.frames[place].tolist()),
+        )
+        for side, layer, tie in zip(SIDES, layers, ties, strict=True)
+        for place in range(count)
+    ]
+    weights = side_by_side(lambda job: _tie_weights(mixture.first, *job), jobs, worth=parallel)
+    return weights[:count], weights[count:]
 
 
 def _tie_weights(first: int, layer: Tensor, tie: FrameTies, place: int, clear: Tensor) -> Tensor:
     """Return the weights ``(K, 1, H, W)`` of the ties of mixed frame number ``place``.
 
-    first: the first mixed frame. clear: how clear the scene is in the frames that they lead to,
-        ``(K, 1, 1, 1)``.
+    A tie weighs ``TIE_SCALE c / (e + LEAST_ERROR² (1 + d / DOUBLING_DISTANCE))``. Here e is the
+    mean squared difference, around a pixel, between the value that it brings and the layer, d its
+    distance in frames, and c how clear the scene is where it leads to. It weighs nothing where its
+    flow leaves the picture.
+
+    first: the first mixed frame. clear: c of each tie, ``(K, 1, 1, 1)``, as
+        :func:`stages.transition.reconcile.clarity` returns it.
     """
     frame = first + place
     flow = tie.flow(place, (layer.shape[-2], layer.shape[-1]))
     brought = warp(layer[tie.frames[place].to(layer.device)], flow)
-    error = box(((brought - layer[frame]) ** 2).mean(1, keepdim=True), RADIUS)
+    error = box(((brought - layer[frame]) ** 2).mean(1, keepdim=True), ERROR_RADIUS)
     distance = (tie.frames[place] - frame).abs().view(-1, 1, 1, 1).to(layer.device)
     inside = lookup(flow).abs().amax(-1)[:, None] <= INSIDE
-    return SCALE * clear / (error + FLOOR**2 * (1 + distance / DISTANCE)) * inside
+    assumed = error + LEAST_ERROR**2 * (1 + distance / DOUBLING_DISTANCE)
+    return TIE_SCALE * clear / assumed * inside
 
 
-def _drawn_value(layer: Tensor, tie: FrameTies, frame: int, place: int, weight: Tensor) -> Pair:
-    """Return the value ``(3, H, W)`` that ties and current value give a frame, and its weight."""
+def _offered_value(layer: Tensor, tie: FrameTies, frame: int, place: int, weight: Tensor) -> Pair:
+    """Return the mean ``(3, H, W)`` of a frame's current value and its ties', and its weight.
+
+    frame: index in the window. place: number among the mixed frames. weight: of the ties,
+    ``(K, 1, H, W)``.
+    """
     current = layer[frame]
-    total = HOLD * current
-    trust = torch.full_like(current, HOLD)
+    total = CURRENT_WEIGHT * current
+    trust = torch.full_like(current, CURRENT_WEIGHT)
     # One tie at a time and in place, so that the temporaries stay in the processor's cache.
     others = tie.frames[place].tolist()
     flows = tie.flow(place, (layer.shape[-2], layer.shape[-1]))
     for other, flow, known in zip(others, flows, weight, strict=True):
         brought = warp_one(layer[other], flow)
-        robust = (current - brought).square_().div_(ROBUST * FLOOR**2).add_(1).rsqrt_().mul_(known)
+        robust = (current - brought).square_().div_(ROBUST_FROM * LEAST_ERROR**2)
+        robust = robust.add_(1).rsqrt_().mul_(known)
         total.addcmul_(robust, brought)
         trust += robust
     return total.div_(trust), trust
 
 
-def tie_down(
+def improve_by_ties(
     mixture: Mixture,
     layers: Pair,
     carried: CarriedLayers,
@@ -151,22 +171,18 @@ def tie_down(
 
     Raises FitError where a fit diverges.
     """
-    most = min(len(tied_frames(mixture, side)[0]) for side in SIDES)
-    if not most:
+    # The same number of ties in both scenes, because they are fitted in pairs.
+    count = min(len(tied_frames(mixture, side)[0]) for side in SIDES)
+    if not count:
         return layers
-    area = mixture.size[0] * mixture.size[1] * mixture.count * most
-    scales = (1, 2, 4, 8, 16, 32, COARSEST)
-    finest = next((scale for scale in scales if area / scale**2 <= MOST_PIXELS), COARSEST)
-    # A level too large for the memory gives way to a coarser one: long transitions get ties too.
-    fitting = list({max(scale, finest): steps for scale, steps in levels}.items())
-    # The same number in both scenes, because they are fitted in pairs.
-    found = [find_ties(mixture, carried, side).first(most) for side in SIDES]
+    possible = _levels_in_memory(levels, mixture.count * count, mixture.size)
+    found = [find_ties(mixture, carried, side).first(count) for side in SIDES]
     ties = found[0], found[1]
-    for number, (scale, steps) in enumerate(fitting):
+    for number, (scale, steps) in enumerate(possible):
 
         def note(done: float, losses: Mapping[str, float], number: int = number) -> None:
             if on_step:
-                on_step((number + done) / len(fitting), losses)
+                on_step((number + done) / len(possible), losses)
 
         ties = fit_ties(
             mixture, layers, ties, (scale, steps), seed=seed, device=device, on_step=note
@@ -175,13 +191,30 @@ def tie_down(
     return layers
 
 
-def mean_of(before: Pair, tied: Pair) -> Pair:
-    """Return the mean of two answers for both layers, with :data:`TIED` for the tied ones.
+def _levels_in_memory(
+    levels: Sequence[tuple[int, int]], ties: int, size: tuple[int, int]
+) -> list[tuple[int, int]]:
+    """Return the levels with coarser ones in place of those that need too much memory.
 
-    Both answers mix to the input, and so does their mean. As each is wrong in places of its own,
-    the mean is usually nearer to the truth; for short dissolves it may be a little worse.
+    So long transitions get ties, too.
 
-    before, tied: ``(n, 3, H, W)`` for each scene, as the result.
+    levels: pairs of a divisor of the sides and a number of steps. ties: of a scene, in all frames.
+    size: ``(H, W)`` at divisor 1.
     """
-    outgoing, incoming = (torch.lerp(old, new, TIED) for old, new in zip(before, tied, strict=True))
+    area = size[0] * size[1] * ties
+    finest = next((scale for scale in SCALES if area / scale**2 <= MOST_PIXELS), SCALES[-1])
+    return list({max(scale, finest): steps for scale, steps in levels}.items())
+
+
+def mean_with_tied(before: Pair, tied: Pair) -> Pair:
+    """Return the mean of the layers before and after the ties, weighted by :data:`TIED_SHARE`.
+
+    Both mix to the input, and so does their mean. As each is wrong in places of its own, the mean
+    is usually nearer to the truth; for short dissolves it may be a little worse.
+
+    before, tied: ``(n, 3, H, W)`` for each scene; the result has the same shape.
+    """
+    outgoing, incoming = (
+        torch.lerp(old, new, TIED_SHARE) for old, new in zip(before, tied, strict=True)
+    )
     return outgoing, incoming

@@ -22,6 +22,7 @@ from stages.context import Separation
 from stages.motion import carry
 from stages.optim import fit as loop
 from stages.optim.descent import Descent, DivergenceGuard
+from stages.transition import finish as finish_module
 from stages.transition import networks as fit_transition
 from stages.transition import separate, tie_fit
 from stages.transition.alternate import alternate
@@ -166,8 +167,8 @@ def test_layers_of_nan_are_never_written(
         outgoing[0, 3, 3] = float("nan")
         return outgoing, incoming
 
-    finish = separate.finish_frame
-    monkeypatch.setattr(separate, "finish_frame", finished)
+    finish = finish_module.finish_frame
+    monkeypatch.setattr(finish_module, "finish_frame", finished)
     refused(
         run(*WORDS, "--out", "out"),
         1,

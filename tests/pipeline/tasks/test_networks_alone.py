@@ -29,7 +29,7 @@ MOTION = (
     "stages.motion.carry.carry",
     "stages.transition.alternate.carry",
     "stages.transition.alternate.turn",
-    "stages.transition.alternate.tie_down",
+    "stages.transition.alternate.improve_by_ties",
     "stages.segment.layers.find_motion",
     "stages.transparency.layers.separate_clip",
     "stages.dehaze.layers.find_ties",

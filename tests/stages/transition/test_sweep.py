@@ -12,7 +12,7 @@ from torch import Tensor
 from stages.mixing.mixture import Mixture, Side, mix, project
 from stages.motion.links import MotionLinks, find_links, offered_value
 from stages.shots import Space
-from stages.transition.sweep import TOLERANCE, WEIGHTS, turn, weakened
+from stages.transition.sweep import TOLERANCE, WEIGHTS, turn, weigh_by_clarity
 
 PRE, STEPS, POST = 4, 5, 4
 COUNT = PRE + STEPS + POST
@@ -133,7 +133,7 @@ def test_a_link_to_a_fainter_frame_counts_less() -> None:
     frames = range(mixture.first, mixture.last + 1)
     links = find_links(b, frames, mixture.visible("incoming"), TOLERANCE, (1,))
     for place, (before, after) in enumerate(
-        zip(links, weakened(mixture, "incoming", links), strict=True), 1
+        zip(links, weigh_by_clarity(mixture, "incoming", links), strict=True), 1
     ):
         for frame, old, new in zip(before.frames, before.confidence, after.confidence, strict=True):
             # The weights of the mixed frames are 1/6, 2/6 and so on.

@@ -21,7 +21,7 @@ from drifting_scenes import (
 
 from stages.mixing.mixture import mix, project
 from stages.motion.carry import CarriedLayers, carried_layers
-from stages.transition.tie import mean_of, solve, tie_down
+from stages.transition.tie import improve_by_ties, mean_with_tied, solve
 from stages.transition.tie_fit import fit_ties
 from stages.transition.ties import MOST_TIES, compose_flows, find_ties, tied_frames
 
@@ -104,7 +104,7 @@ def test_the_mean_of_two_answers_mixes_to_the_input() -> None:
     swept, tied = (
         (a + weight * error, b - (1 - weight) * error) for error in (0.1 * a.flip(1), -0.2 * b)
     )
-    mean = mean_of(swept, tied)
+    mean = mean_with_tied(swept, tied)
     again = mix(mean[0], mean[1], weight, mixture.space)
     torch.testing.assert_close(again, mixture.frames[INSIDE], atol=1e-5, rtol=0)
     torch.testing.assert_close(mean[0], (swept[0] + 2 * tied[0]) / 3)
@@ -113,7 +113,9 @@ def test_the_mean_of_two_answers_mixes_to_the_input() -> None:
 @pytest.mark.parametrize("seed", [0, 1])
 def test_the_same_seed_gives_the_same_layers(seed: int) -> None:
     mixture, (carried, over) = mixed(*scenes()), known()
-    first, second = (tie_down(mixture, over, carried, ((2, 3),), seed=seed) for _ in range(2))
+    first, second = (
+        improve_by_ties(mixture, over, carried, ((2, 3),), seed=seed) for _ in range(2)
+    )
     assert torch.equal(first[0], second[0]) and torch.equal(first[1], second[1])
     assert torch.equal(first[0][:PRE], mixture.frames[:PRE]) and len(first[1]) == COUNT
 
@@ -124,4 +126,4 @@ def test_one_frame_alone_stays_as_it_is() -> None:
     mixture = type(mixed(*scenes()))(frames, torch.full((1, 1, 1, 1), 0.5), 0, 0)
     still = torch.zeros(1, 2, *SIZE)
     carried = CarriedLayers((still, still), (0, 0), (frames, frames))
-    assert torch.equal(tie_down(mixture, (frames, frames), carried, ((1, 2),))[0], frames)
+    assert torch.equal(improve_by_ties(mixture, (frames, frames), carried, ((1, 2),))[0], frames)

@@ -1,0 +1,140 @@
+"""Finish the layers of a fitted transition: at full size, frame by frame.
+
+The layers of the working size are enlarged, their detail comes from the clean frames, and each
+frame's layers are then made to mix to the input exactly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import torch
+
+from stages.mixing.forward_model import Pair
+from stages.mixing.mixture import Mixture, project
+from stages.mixing.pixel_matte import finer_weight
+from stages.motion.carry import carried_layers
+from stages.motion.flow import resize, resize_flow
+from stages.transition.alternate import AlternationResult
+from stages.transition.still import StillScene
+from stages.transition.window import Window
+
+BAND_PIXELS = 1 << 20
+"""Pixels per band in which a frame is made to mix to the input: its temporaries need far more
+memory than the band itself."""
+
+
+def finish(
+    window: Window,
+    done: AlternationResult,
+    still: StillScene | None = None,
+    device: torch.device | None = None,
+) -> Iterator[tuple[Mixture, Pair]]:
+    """Yield each mixed frame at full size with its layers ``(3, H, W)``.
+
+    Each frame comes as a window of three frames. It is the middle one, between the two clean frames
+    that its layers are carried from. The next frame overwrites the window.
+
+    still: the scene that stands still, if one does; its picture replaces its layer.
+    device: where to work, the CPU unless given; the results stay there.
+    """
+    device = device or torch.device("cpu")
+    done = done.to(device)
+    if still is not None:
+        still = replace(still, picture=still.picture.to(device))
+    work = done.mixture
+    outgoing, incoming = (window.first + index for index in done.carried.templates)
+    # One buffer for all frames: the middle one changes from frame to frame.
+    frames = window.frames([outgoing, outgoing, incoming]).to(device)
+    finer = work.has_matte and work.size != window.size
+    place = 0
+    for block in window.blocks(window.first + work.first, window.first + work.last):
+        for frame in block.pixels:
+            weight = work.weight[work.first + place][None]
+            weight = resize(weight, window.size) if work.has_matte else weight
+            around = torch.cat([torch.zeros_like(weight), weight, torch.ones_like(weight)])
+            frames[1] = frame
+            one = replace(work, frames=frames, weight=around, first=1, last=1)
+            layers = full_size_layers(one, done, place)
+            if finer:
+                around[1] = finer_weight(frames[1:2], layers, weight)[0]
+            yield one, finish_frame(one, layers, still)
+            place += 1
+
+
+def finish_frame(one: Mixture, layers: Pair, still: StillScene | None = None) -> Pair:
+    """Return the layers ``(3, H, W)`` of one mixed frame, made to mix to it.
+
+    one: a window of three frames; the mixed frame is the middle one.
+    layers: as :func:`full_size_layers` returns them; they are overwritten.
+    still: a scene that stands still. In a dissolve the other scene then gets the whole residual.
+    """
+    _mix_in_bands(one, layers)
+    if still is not None:
+        picture = still.picture.clone()
+        layers = (picture, layers[1]) if still.side == "outgoing" else (layers[0], picture)
+        # At the edge of a matte, a small error of the matte would become a large one of the layer.
+        if not one.has_matte:
+            _mix_in_bands(replace(one, locked=still.side), layers)
+    return layers[0][0], layers[1][0]
+
+
+def full_size_layers(one: Mixture, done: AlternationResult, place: int) -> Pair:
+    """Return the layers ``(1, 3, H, W)`` of one mixed frame, before they are made to mix to it.
+
+    The detail is that of the clean frames, carried at full size. What the fit changed in the
+    carried frames at the working size is enlarged and added.
+
+    one: a window of three frames; the mixed frame is the middle one.
+    place: its number among the mixed frames, from 0.
+    """
+    at, size = slice(place, place + 1), one.size
+    if done.layers[0].shape[-2:] == size:
+        return done.layers[0][at].clone(), done.layers[1][at].clone()
+    flows = done.carried.flows[0][at], done.carried.flows[1][at]
+    sharp = carried_layers(one, (resize_flow(flows[0], size), resize_flow(flows[1], size)))
+    outgoing, incoming = (
+        carried + resize(layer[at] - blurred[at], size)
+        for carried, layer, blurred in zip(sharp, done.layers, done.carried.layers, strict=True)
+    )
+    return outgoing, incoming
+
+
+def _mix_in_bands(one: Mixture, layers: Pair) -> None:
+    """Make the layers ``(1, 3, H, W)`` mix to the input, in place and a band at a time."""
+    height = max(1, BAND_PIXELS // one.size[1])
+    for top in range(0, one.size[0], height):
+        _mix_rows(one, layers, slice(top, top + height))
+
+
+def _mix_rows(one: Mixture, layers: Pair, rows: slice) -> None:
+    """Make some rows of the layers ``(1, 3, H, W)`` mix to the input, in place.
+
+    Pixels do not depend on each other, so the bands give the same result as the whole frame.
+    """
+    weight = one.weight[..., rows, :] if one.has_matte else one.weight
+    band = replace(one, frames=one.frames[..., rows, :], weight=weight)
+    outgoing = layers[0][..., rows, :]
+    incoming = layers[1][..., rows, :]
+    if one.locked:
+        # Against a known colour the residual is divided by the scene's weight, so in a faint scene
+        # the input's own error must be kept out.
+        outgoing, incoming = (layer.clamp(0, 1) for layer in project(band, outgoing, incoming))
+    else:
+        model = band.dissolve(band.weight[band.mixed])
+        outgoing, incoming = model.reconcile(band.frames[band.mixed], outgoing, incoming)
+    layers[0][..., rows, :] = outgoing
+    layers[1][..., rows, :] = incoming
+
+
+def squared_error(full: Mixture, layers: Pair) -> float:
+    """Return the mean squared error of the mixture of the layers, against the input.
+
+    The layers are rounded to 8 bits first, as in files.
+
+    full: the window of three frames around the layers' frame.
+    """
+    rounded = [(layer * 255).round() / 255 for layer in layers]
+    again = full.dissolve(full.weight[1]).mix(*rounded)
+    return float(((again - full.frames[1]) ** 2).sum()) / full.frames[1].numel()
