@@ -17,7 +17,6 @@ import numpy as np
 
 from stages.find.curve import Curve
 from stages.find.features import Array, NccCache, OpticalFlow, block_correlations, warped
-from stages.find.same_place import show_one_place
 
 # Frames from the last clean one to the first clean one that are tried. Slow cameras match longer
 # windows, too.
@@ -133,8 +132,6 @@ class BoundarySearch:
         found = self.by_model(window)
         if found is None or self.ncc(found.first - 1, found.last + 1) > UNRELATED:
             return None
-        if show_one_place(self.motion, self.frames, found.first - 1, found.last + 1):
-            return None
         return found
 
     def examine(self, window: CleanWindow) -> Boundary | None:
@@ -156,12 +153,10 @@ class BoundarySearch:
         tried = sorted(
             {(first - 1, last + 1), (start, end)}, key=lambda places: places[1] - places[0]
         )
-        proven = any(
-            self.proven(changes, window.moved(one, other), busiest) for one, other in tried
-        )
-        if not proven or show_one_place(self.motion, self.frames, first - 1, last + 1):
-            return None
-        return Boundary(first, last)
+        for one, other in tried:
+            if self.proven(changes, window.moved(one, other), busiest):
+                return Boundary(first, last)
+        return None
 
     def unrelated(self, window: CleanWindow) -> bool:
         """Return whether the two ends are unlike each other, and each is like its own side."""

@@ -32,7 +32,6 @@ from stages.find.fit import fit
 from stages.find.pans import is_pan
 from stages.find.pixels import find_pixels
 from stages.find.placements import find_placement, may_be_placed
-from stages.find.same_place import show_one_place
 from stages.find.stretch import Stretch, TransitionFit
 from stages.kinds import DISSOLVE, PIXELS, TRANSITION_KINDS
 from stages.kinds.pixels import RANDOM
@@ -224,15 +223,6 @@ class GradualSearch:
         found = find_placement(stretch, window.start, window.end, ALONE_LEFT)
         return None if found is None else Boundary(found.before + 1, found.after - 1)
 
-    def _is_one_shot(self, found: TransitionFit, frames: Array) -> bool:
-        """Return whether a transition in ``frames`` ``(T, H, W, 3)`` is one camera that turns."""
-        if _is_pan(found, frames):
-            return True
-        # A plain colour is no place.
-        return not self._against_color(found, frames) and show_one_place(
-            self.motion, frames, found.before, found.after
-        )
-
     @staticmethod
     def _against_color(found: TransitionFit, frames: Array) -> bool:
         return bool(plain_color(frames[found.before]) or plain_color(frames[found.after]))
@@ -295,7 +285,7 @@ class GradualSearch:
             if all(overlap(in_clip, other) < SAME_WINDOW for other in self.rejected):
                 reach = _free_stretch(window, edges, within.start, found)
                 accepted = self.examine(frames, window, reach)
-                if accepted and self._is_one_shot(accepted, frames):
+                if accepted and _is_pan(accepted, frames):
                     accepted = None
                 if accepted is None:
                     self.rejected.append(in_clip)

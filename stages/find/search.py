@@ -22,18 +22,20 @@ from stages.errors import UsageError
 from stages.find.boundaries import Boundary, BoundarySearch
 from stages.find.cuts import judge_step
 from stages.find.features import (
+    PLAIN,
     Array,
     NccCache,
     OpticalFlow,
     contents,
     distances,
     plain_color,
+    spread,
 )
 from stages.find.fit import fit_between
 from stages.find.gradual_transitions import LONGEST, GradualSearch
 from stages.find.stills import StillSearch, StillTransition
 from stages.find.stretch import TransitionFit
-from stages.find.timeline import PlainFrame, TransitionEvent, build_timeline, plain_frame
+from stages.find.timeline import PlainFrame, TransitionEvent, build_timeline
 from stages.kinds import CUT, OTHER, TRANSITION_KINDS, WIPE
 from stages.media.clip import Frames
 from stages.shots import Analysis
@@ -42,6 +44,8 @@ SIDE = 96  # pixels of the longer side of a small frame
 CONTEXT = 20  # frames that have to be known after a transition before it is believed
 KEEP = LONGEST + 2 * CONTEXT  # frames that the ring holds
 LOOK_EVERY = 32  # frames between two looks
+NOT_PLAIN = 2 * PLAIN  # mean difference of a frame's cells from their mean: above, it is not plain
+SPREAD_DIGITS = 3  # decimals to which a plain frame's spread is kept
 _STACKS = ("frames", "contents")
 _LISTS = (
     "first",
@@ -380,3 +384,16 @@ class _Search:
             for part in (self.frames, self.contents, self.steps, self.residuals):
                 del part[:drop]
             self.pairs = self.pairs[drop:, drop:].copy()
+
+
+def plain_frame(frame: Array, content: Array) -> PlainFrame | None:
+    """Return the colour of a frame that has only one, else None.
+
+    frame: ``(H, W, 3)``; content: its contents ``(K, D)``.
+    """
+    cells = content.reshape(-1, 3)
+    # Cells differ less than pixels do and are few, so that they rule out most frames cheaply.
+    if float(np.abs(cells - cells.mean(0)).mean()) > NOT_PLAIN:
+        return None
+    color = plain_color(frame)
+    return None if color is None else PlainFrame(color, round(spread(frame), SPREAD_DIGITS))

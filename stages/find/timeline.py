@@ -8,15 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
-
-from stages.find.features import PLAIN, Array, plain_color, spread
 from stages.kinds import CUT, TRANSITION_KINDS
 from stages.plain_colors import rgb_of
 from stages.shots import Analysis, ColorGap, Shot, Space, Transition
 
-NOT_PLAIN = 2 * PLAIN  # mean difference of a frame's cells from their mean: above, it is not plain
-SPREAD_DIGITS = 3  # decimals to which a plain frame's spread is kept
 SAME_LEVELS = 4  # of 255: how far a frame may be from its gap's colour; coding moves it by 1 or 2
 # How much less plain a frame may be than the plainest frame of its gap, in [0, 1]; the structure of
 # a dark picture is 0.01 or more.
@@ -53,19 +48,6 @@ class PlainFrame:
 
     color: str
     spread: float
-
-
-def plain_frame(frame: Array, content: Array) -> PlainFrame | None:
-    """Return the colour of a frame that has only one, else None.
-
-    frame: ``(H, W, 3)``; content: its contents ``(K, D)``.
-    """
-    cells = content.reshape(-1, 3)
-    # Cells differ less than pixels do and are few, so that they rule out most frames cheaply.
-    if float(np.abs(cells - cells.mean(0)).mean()) > NOT_PLAIN:
-        return None
-    color = plain_color(frame)
-    return None if color is None else PlainFrame(color, round(spread(frame), SPREAD_DIGITS))
 
 
 @dataclass(frozen=True)
