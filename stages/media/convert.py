@@ -1,8 +1,9 @@
 """Convert decoded frames to other pixel formats, with one converter for each thread.
 
-A frame's own ``reformat`` makes a converter for every frame, and threads for every converter: 3 ms
-for a frame of 64x48 pixels, of which the conversion takes 0.02 ms. Several threads of swscale also
-give other values now and then where the result is in floats. So one thread converts each frame.
+A frame's own ``reformat`` makes a converter for every frame, and threads for every converter. That
+takes 3 ms for a frame of 64x48 pixels, and the conversion itself takes 0.02 ms. Several threads of
+swscale also give other values now and then where the result is in floats. So one thread converts
+each frame.
 """
 
 from __future__ import annotations

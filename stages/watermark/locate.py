@@ -253,10 +253,10 @@ def _best_fit(
             one,
             part.allowed > 0.5,
             part.weight,
-            plans[number],
+            plan,
             on_step=partial(note, begin=number / len(marks)),
         )
-        for number, one in enumerate(marks)
+        for number, (one, plan) in enumerate(zip(marks, plans, strict=False))
     ]
     if len(fitted) == 1:
         return fitted[0]
