@@ -36,6 +36,26 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         pytest.skip("needs a CUDA GPU")
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Make slow tests of all but `count` parameters where a test is marked `usually(count)`.
+
+    Those that stay are spread evenly over the test's parameters. A parameter that is asked for by
+    name stays, too.
+    """
+    variants: dict[str, list[pytest.Item]] = {}
+    for item in items:
+        if item.get_closest_marker("usually") and not item.get_closest_marker("slow"):
+            variants.setdefault(item.nodeid.partition("[")[0], []).append(item)
+    for same in variants.values():
+        mark = same[0].get_closest_marker("usually")
+        count = min(mark.args[0], len(same)) if mark else len(same)
+        kept = {place * len(same) // count for place in range(count)}
+        for place, item in enumerate(same):
+            if place not in kept:
+                item.add_marker("slow")
+
+
 @pytest.fixture(autouse=True)
 def one_thread() -> Iterator[None]:
     """Use one thread: for tiny pictures, a second thread only has to be waited for."""

@@ -37,6 +37,7 @@ def test_an_unknown_thing_and_missing_footage_are_said(
     assert capsys.readouterr().out.startswith("skipped: ")
 
 
+@pytest.mark.usually(3)
 @pytest.mark.skipif(not (SHARED / "segment").is_dir(), reason="the footage is missing")
 @pytest.mark.parametrize("name", measure_diagnoses.THINGS)
 def test_what_is_drawn_holds_the_thing_and_is_the_same_again(name: str) -> None:

@@ -189,6 +189,7 @@ def damage(path: Path, others: list[Path], rng: random.Random) -> str:
     return way
 
 
+@pytest.mark.slow
 def test_changed_files(run: Run, tmp_path: Path) -> None:
     """A changed file is one line and exit status 1, or the layers are right.
 

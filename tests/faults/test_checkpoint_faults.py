@@ -81,6 +81,7 @@ def test_a_pickle_in_a_checkpoint(
     assert not trap.exists() and visible(Path("out")) == []
 
 
+@pytest.mark.usually(1)
 @pytest.mark.parametrize("change", ["input", "settings"])
 def test_a_checkpoint_of_another_run(
     run: Run, monkeypatch: pytest.MonkeyPatch, change: str

@@ -54,6 +54,7 @@ def test_disk_full(zygote: Zygote, tmp_path: Path) -> None:
     assert len(layers(tmp_path / "out")) == 2 and not (tmp_path / "out/.work").exists()
 
 
+@pytest.mark.usually(1)
 @pytest.mark.parametrize(
     ("words", "needed"),
     [(WORDS, 36_864), (("--task", "dehaze", "--no-progress", "--lossless"), 82_944)],

@@ -46,6 +46,7 @@ def cut(path: Path, share: float) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_cut_before_the_index(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Row 7: a file cut off before its index is one clear line.
 

@@ -135,6 +135,7 @@ def break_motion(patch: pytest.MonkeyPatch, module: Any, broken: Callable[[int],
     patch.setattr(module, "charbonnier", worse)
 
 
+@pytest.mark.usually(1)
 @pytest.mark.parametrize("module", [carry, tie_fit])
 def test_loss_of_the_motion_turns_nan(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: Any
@@ -192,6 +193,7 @@ def small_memory(patch: pytest.MonkeyPatch, pixels: int) -> list[int]:
     return tried
 
 
+@pytest.mark.usually(2)
 @pytest.mark.parametrize(("holds", "reduced"), [(1536, 0), (800, 1), (400, 2), (200, 3)])
 def test_gpu_out_of_memory(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, holds: int, reduced: int

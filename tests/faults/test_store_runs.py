@@ -90,6 +90,7 @@ def test_parts_done_on_machines_that_share_nothing_else(
     assert not Path("nowhere").exists()
 
 
+@pytest.mark.slow
 def test_a_batch_keeps_its_runs_on_the_store(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -175,6 +176,7 @@ def test_a_manifest_comes_last_and_alone(monkeypatch: pytest.MonkeyPatch) -> Non
     assert not Path("here/.work").exists()
 
 
+@pytest.mark.slow
 def test_what_did_not_reach_the_store_is_sent_the_next_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -53,6 +53,7 @@ def test_variable_frame_rate(run: Run, tmp_path: Path, start: int) -> None:
     assert times == [Fraction(tick - start, 90000) for tick in ticks]
 
 
+@pytest.mark.slow
 @settings(
     max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
@@ -161,6 +162,7 @@ COLORS = np.array(
 )
 
 
+@pytest.mark.usually(13)
 @pytest.mark.parametrize("lossless", [True, False])
 @pytest.mark.parametrize("degrees", [0, 90, 180, 270])
 @pytest.mark.parametrize(

@@ -175,6 +175,7 @@ def test_the_motion_is_the_same_repeated(recorder: PretendedRecorder, space: Spa
         assert torch.equal(flow, wanted)
 
 
+@pytest.mark.slow
 def test_the_networks_are_the_same_repeated(
     recorder: PretendedRecorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -127,6 +127,7 @@ def test_arrays_of_every_kind_are_the_same_clip(monkeypatch: pytest.MonkeyPatch)
         assert "no transition was found" in made.manifest["warnings"][0]
 
 
+@pytest.mark.slow
 def test_one_picture_and_several() -> None:
     pictures = moving(3, 3, (24, 32))
     with separate(pictures[0], "dehaze", **QUICK) as made:

@@ -36,11 +36,13 @@ def python(project: Path, *words: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 def test_it_is_imported_beside_them(project: Path) -> None:
     done = python(project, "-c", LOADS)
     assert done.returncode == 0 and "function separate" in done.stdout, done.stderr
 
 
+@pytest.mark.usually(1)
 @pytest.mark.parametrize("name", ["models", "stages"])
 def test_the_program_runs_beside_them(project: Path, name: str) -> None:
     for other in {"models", "stages", "pipeline"} - {name}:
@@ -57,6 +59,7 @@ def test_another_one_that_is_loaded_already_is_named(project: Path, name: str) -
     assert last.startswith(f"ImportError: unlayer has a package '{name}', but another one")
 
 
+@pytest.mark.slow
 def test_it_offers_what_the_package_offers() -> None:
     done = python(
         ROOT,

@@ -52,6 +52,7 @@ def test_true_layers_are_the_same_every_time() -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     importlib.util.find_spec("imageio_ffmpeg") is None, reason="needs imageio-ffmpeg"
 )

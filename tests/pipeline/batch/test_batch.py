@@ -193,6 +193,7 @@ def record() -> dict[str, Any]:
     return whole
 
 
+@pytest.mark.slow
 def test_a_folder_with_good_and_bad_clips(capfd: pytest.CaptureFixture[str]) -> None:
     frames = make("clips/a.mp4")
     make("clips/deep/er/b.mkv", 2)
@@ -260,6 +261,7 @@ def until(seen: Any, seconds: float = 60) -> None:
         time.sleep(0.05)
 
 
+@pytest.mark.slow
 def test_a_signal_stops_the_clips_and_a_second_batch_resumes() -> None:
     Path("clips").mkdir()
     a, b = moving(1, 24, (48, 64)), moving(2, 24, (48, 64))
@@ -276,6 +278,7 @@ def test_a_signal_stops_the_clips_and_a_second_batch_resumes() -> None:
     assert record()["clips"][0]["status"] == "done"
 
 
+@pytest.mark.slow
 def test_watching_goes_on_until_it_is_stopped() -> None:
     Path("clips").mkdir()
     child = start("clips", "--task", "transition", "--out", "out", "--watch", "--no-progress")
@@ -350,6 +353,7 @@ def test_each_slot_has_its_own_gpu_without_a_device_option(monkeypatch: pytest.M
     assert "--device" not in command(BatchClip(Path("a"), Path("b")), settings())
 
 
+@pytest.mark.slow
 def test_a_clip_interrupted_by_another_version_begins_anew(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -75,6 +75,7 @@ def test_pictures_beside_a_video_are_left_out() -> None:
     assert taken() == ["film.mp4"]
 
 
+@pytest.mark.slow
 def test_a_batch_of_photographs_keeps_names_and_data(capsys: pytest.CaptureFixture[str]) -> None:
     picture("IMG_0001.jpg", (40, 30))
     picture("holiday.png", (30, 40))

@@ -101,6 +101,7 @@ def test_a_dissolve_needs_clean_frames_around_it(capsys: pytest.CaptureFixture[s
     assert clip.judged == (1, 1) and np.array_equal(clip.mixed(0), clip.truth(0)["scene-001"])
 
 
+@pytest.mark.slow
 def test_a_row_comes_from_a_real_run() -> None:
     made = measure(row(36, 12), 0, 120)
     assert made.state == "measured" and made.seconds > 0 and made.memory > 2**26

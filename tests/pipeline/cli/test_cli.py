@@ -259,6 +259,7 @@ def stopped(number: int, *words: str) -> tuple[int, str, str]:
     return child.returncode, out, err
 
 
+@pytest.mark.usually(1)
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_stopped_by_a_signal(
     mixed_clip: Callable[..., Path], tmp_path: Path, number: int, status: int

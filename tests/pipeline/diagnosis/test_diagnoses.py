@@ -59,6 +59,7 @@ def test_what_a_clip_was_made_with_is_there(task: str, make: Callable[[int, int]
     assert found.verdict == THERE, found
 
 
+@pytest.mark.slow
 def test_two_pans_that_add_up_are_a_reflection_and_one_before_the_other_is_none() -> None:
     one, other = (
         drifting(seed, 14, step, (90, 160)) for seed, step in ((3, (2.0, 0.5)), (4, (-1.5, 1.0)))
@@ -109,6 +110,7 @@ def test_the_search_tells_cuts_and_transitions() -> None:
     assert found.verdict == THERE and found.account == "1 cut, 2 dissolve"
 
 
+@pytest.mark.usually(17)
 @pytest.mark.parametrize("task", [task.name for task in diagnosing_tasks()])
 @pytest.mark.parametrize(
     ("count", "size"), [(1, (1, 1)), (2, (5, 7)), (9, (1, 40)), (24, (12, 16)), (3, (24, 40))]

@@ -37,6 +37,7 @@ def test_a_folder_without_clips_is_an_error(capsys: pytest.CaptureFixture[str]) 
     assert "clips: has no clip" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_what_would_be_done_with_each_clip(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -47,6 +47,7 @@ def test_the_page_needs_no_network() -> None:
         assert not [name for name in about if name.startswith("on") or name == "style"]
 
 
+@pytest.mark.usually(2)
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_names_are_text(name: str) -> None:
     name = name.replace("/", "\u2215") if "/" in name else name
@@ -88,6 +89,7 @@ def test_a_foreign_manifest_is_shown_as_text() -> None:
     assert len(page.scripts) == 2 and page.text.count(evil) >= 5
 
 
+@pytest.mark.usually(3)
 @pytest.mark.parametrize(
     "change",
     [

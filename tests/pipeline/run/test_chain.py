@@ -87,6 +87,7 @@ def test_every_scene_goes_on_to_the_next_step(mixed_clip: Callable[..., Path]) -
     assert spans["02-dehaze-scene-002/clear"] == (8, 23)
 
 
+@pytest.mark.slow
 def test_a_finished_chain_is_left_as_it_is(
     mixed_clip: Callable[..., Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -221,6 +222,7 @@ def test_python_gets_the_layers_of_all_steps(mixed_clip: Callable[..., Path]) ->
         assert made.layers["02-transition/scene-002"].frames.shape == (16, 48, 64, 3)
 
 
+@pytest.mark.slow
 def test_a_batch_does_chains_and_resumes_them(mixed_clip: Callable[..., Path]) -> None:
     Path("clips").mkdir()
     clip = mixed_clip("clips/a.mp4")
@@ -262,6 +264,7 @@ def test_a_link_in_the_place_of_a_step_is_refused(
         assert [entry.name for entry in out.iterdir()] == [step]
 
 
+@pytest.mark.slow
 def test_a_chain_that_is_replaced_leaves_nothing_behind(mixed_clip: Callable[..., Path]) -> None:
     clip = mixed_clip()
     run(clip, *TWO)
@@ -272,6 +275,7 @@ def test_a_chain_that_is_replaced_leaves_nothing_behind(mixed_clip: Callable[...
     assert [entry.name for entry in Path("out/02-transition").iterdir()] == ["mine.txt"]
 
 
+@pytest.mark.slow
 def test_a_chain_that_is_stopped_while_it_replaces_another_goes_on(
     mixed_clip: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -306,6 +310,7 @@ def test_a_missing_layer_is_made_again_by_resume(
     assert lost.read_bytes() == content
 
 
+@pytest.mark.slow
 def test_a_damaged_manifest_is_one_line(
     mixed_clip: Callable[..., Path], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -46,6 +46,7 @@ def nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     )
 
 
+@pytest.mark.usually(1)
 @pytest.mark.parametrize("tasks", ["dehaze,transition", "transition,dehaze"])
 def test_a_finished_chain_gets_the_timelines_it_lacks(
     tasks: str, mixed_clip: Callable[..., Path]
@@ -65,6 +66,7 @@ def test_a_finished_chain_gets_the_timelines_it_lacks(
     assert Path("out", step, "timeline.edl").read_text() == first
 
 
+@pytest.mark.usually(2)
 @pytest.mark.parametrize("names", [None, 3, [], [7], ["../in.mp4"]], ids=str)
 def test_a_damaged_manifest_is_one_clear_error(
     names: object, mixed_clip: Callable[..., Path], capsys: pytest.CaptureFixture[str]
@@ -80,6 +82,7 @@ def test_a_damaged_manifest_is_one_clear_error(
     assert "out: its manifest.json is damaged; do it again with --overwrite" in line
 
 
+@pytest.mark.slow
 def test_a_single_task_that_replaces_a_chain_leaves_no_step(
     mixed_clip: Callable[..., Path],
 ) -> None:
@@ -92,6 +95,7 @@ def test_a_single_task_that_replaces_a_chain_leaves_no_step(
     assert [entry.name for entry in Path("out/02-transition").iterdir()] == ["mine.txt"]
 
 
+@pytest.mark.usually(1)
 @pytest.mark.parametrize("words", [ONE, ("--task", "dehaze,dehaze")], ids=" ".join)
 def test_an_interrupted_chain_that_is_replaced_leaves_no_step(
     words: tuple[str, ...], mixed_clip: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
@@ -126,6 +130,7 @@ def test_a_run_that_found_nothing_has_a_report(
     assert "left as it is" in Path("out/index.html").read_text()
 
 
+@pytest.mark.slow
 def test_the_report_of_a_chain_renews_its_index(mixed_clip: Callable[..., Path]) -> None:
     run(mixed_clip(), *TWO)
     before = Path("out/index.html").read_text()

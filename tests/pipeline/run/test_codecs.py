@@ -77,6 +77,7 @@ def contents(folder: str) -> dict[str, bytes]:
     return found
 
 
+@pytest.mark.usually(3)
 @pytest.mark.parametrize("codec", CODECS)
 def test_a_run_writes_every_codec(codec: str, capsys: pytest.CaptureFixture[str]) -> None:
     film("cut.mov")
@@ -125,6 +126,7 @@ def test_a_warning_about_all_layers_is_said_once() -> None:
     assert "scene-002: its frames" in text or "scene-002, " in text
 
 
+@pytest.mark.slow
 def test_sequences_are_replaced_and_other_files_stay(capsys: pytest.CaptureFixture[str]) -> None:
     clip()
     run = ["run", "in.mkv", *WIPE, "--out", "out", "--overwrite"]
@@ -174,6 +176,7 @@ def test_a_stopped_run_goes_on_with_its_sequences(
     assert not Path("cut/.work").exists()
 
 
+@pytest.mark.slow
 def test_a_store_gets_sequences_and_replaces_them() -> None:
     Path("clips").mkdir()
     film("clips/in.mov", SIZE)

@@ -71,6 +71,7 @@ def manifest(folder: Path, out: str = "out") -> dict[str, Any]:
     return dict(json.loads((folder / out / "manifest.json").read_text()))
 
 
+@pytest.mark.slow
 def test_the_layers_are_close_to_the_truth(run: Path) -> None:
     a, b = layers()
     mixed, _ = dissolve(a, b, PRE, STEPS)

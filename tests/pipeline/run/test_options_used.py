@@ -267,6 +267,7 @@ def test_every_option_of_every_verb_has_an_entry() -> None:
         )
 
 
+@pytest.mark.usually(8)
 @pytest.mark.parametrize(("task", "given"), [*product(sorted(built_in()), INPUTS)])
 def test_each_option_is_used_or_refused(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], task: str, given: str

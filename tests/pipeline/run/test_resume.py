@@ -95,6 +95,7 @@ def test_finished_transitions_are_not_fitted_again(monkeypatch: pytest.MonkeyPat
     assert fitted == [4, 12, 12]
 
 
+@pytest.mark.usually(1)
 @pytest.mark.parametrize("more", [[], ["--start", "0.04"]])
 def test_layers_that_are_whole_are_not_written_again(
     monkeypatch: pytest.MonkeyPatch, more: list[str]
@@ -133,6 +134,7 @@ def test_layers_that_are_whole_are_not_written_again(
     assert layers("cut") == layers("whole") and len(layers("whole")) == 4
 
 
+@pytest.mark.usually(1)
 @pytest.mark.parametrize("links", [True, False])
 def test_stopped_in_the_report_the_layers_are_there_still(
     monkeypatch: pytest.MonkeyPatch, links: bool
@@ -154,6 +156,7 @@ def test_stopped_in_the_report_the_layers_are_there_still(
     } == {1}
 
 
+@pytest.mark.slow
 def test_the_published_fit_goes_on_in_the_middle(monkeypatch: pytest.MonkeyPatch) -> None:
     words = (
         "--task",
@@ -203,6 +206,7 @@ def test_a_plan_by_the_clock_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     assert {item.turns for item in seen} == {1}
 
 
+@pytest.mark.usually(1)
 @pytest.mark.parametrize("change", ["input", "settings", "version"])
 def test_another_runs_checkpoints_are_refused(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], change: str
@@ -254,6 +258,7 @@ def test_killed_again_and_again(tmp_path: Path, task: str) -> None:
     assert kills >= 2 and layers(str(tmp_path / "cut")) == layers(str(tmp_path / "whole"))
 
 
+@pytest.mark.slow
 def test_a_replacement_that_was_stopped_goes_on_and_the_old_run_stays_until_then(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -60,6 +60,7 @@ def test_a_task_of_windows_goes_on_in_the_window_it_was_in(monkeypatch: pytest.M
     assert len(calls) == windows + 2 * windows
 
 
+@pytest.mark.usually(2)
 @pytest.mark.parametrize("task", [name for name in names() if name != "transition"])
 def test_every_task_of_windows_goes_on(monkeypatch: pytest.MonkeyPatch, task: str) -> None:
     monkeypatch.setattr("pipeline.framewise.run.max_window_frames", lambda *about: 3)

@@ -229,6 +229,7 @@ def long_clip(path: Path, frames: int) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_a_longer_clip_is_probed_in_the_same_memory() -> None:
     more, few = long_clip(Path("more.mkv"), 900), long_clip(Path("few.mkv"), 300)
     # The sample of frames that are looked at is read; looking for all things would take a minute.

@@ -78,6 +78,7 @@ def hazy(count: int) -> NDArray[np.uint8]:
     return np.asarray(light.round(), np.uint8)
 
 
+@pytest.mark.usually(4)
 @pytest.mark.usefixtures("motionless")
 @pytest.mark.parametrize("count", [1, 3])
 @pytest.mark.parametrize("task", TASKS)
@@ -88,6 +89,7 @@ def test_coupled_generators_alone_mix_back_without_motion(task: str, count: int)
     assert whole["report"]["fit_steps"] == FEW
 
 
+@pytest.mark.usually(3)
 @pytest.mark.parametrize("count", [1, 3])
 @pytest.mark.parametrize("task", TASKS)
 def test_the_published_method_mixes_back(task: str, count: int) -> None:
@@ -104,6 +106,7 @@ def dissolved() -> tuple[Path, NDArray[np.uint8]]:
     return media.save(Path("in.mkv"), mixed), mixed
 
 
+@pytest.mark.usually(1)
 @pytest.mark.usefixtures("motionless")
 @pytest.mark.parametrize("preset", ["coupled", "paper"])
 @pytest.mark.parametrize("kind", ["dissolve"])
@@ -121,6 +124,7 @@ def test_a_transition_mixes_back_without_motion(preset: str, kind: str) -> None:
     assert figures["fit_steps"] == FEW and "networks" in figures["seconds"]
 
 
+@pytest.mark.usually(2)
 @pytest.mark.parametrize("task", TASKS)
 def test_a_shortened_fit_is_told(task: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("stages.published.fit.steps_within", lambda work, seconds, most: 3)
@@ -142,6 +146,7 @@ def test_a_shortened_fit_of_a_transition_is_told(monkeypatch: pytest.MonkeyPatch
     assert whole["report"]["transitions"][0]["plan"]["paper_steps"] < FEW
 
 
+@pytest.mark.usually(1)
 @pytest.mark.parametrize("preset", ["coupled", "paper"])
 def test_several_mixtures_of_two_layers(preset: str) -> None:
     one, other = (moving(seed, 1, (40, 56))[0].astype(np.float32) for seed in (1, 2))
@@ -157,6 +162,7 @@ def test_several_mixtures_of_two_layers(preset: str) -> None:
     assert {layer["path"] for layer in whole["layers"]} == {"transmission.png", "reflection.png"}
 
 
+@pytest.mark.usually(1)
 @pytest.mark.parametrize("preset", ["coupled", "paper"])
 def test_several_marked_pictures(preset: str) -> None:
     paths = []

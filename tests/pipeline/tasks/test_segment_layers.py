@@ -99,6 +99,7 @@ def test_two_that_move_differently_are_two_layers_that_mix_back() -> None:
     assert (Path("out") / whole["sheets"][0]).exists()
 
 
+@pytest.mark.slow
 def test_the_one_that_hides_the_other_comes_first() -> None:
     frames = movers(20, (16, 26, 4), (100, 40, -4))
     whole = run(frames, "--layers", "auto")
@@ -112,6 +113,7 @@ def test_the_one_that_hides_the_other_comes_first() -> None:
     assert float(((mixed(whole) - frames / 255) ** 2).mean()) <= 1e-4
 
 
+@pytest.mark.slow
 def test_fewer_than_asked_for_is_said() -> None:
     whole = run(movers(12, (12, 30, 4)), "--layers", "3")
     assert names(whole, "foreground") == ["foreground-001"]
@@ -126,6 +128,7 @@ def test_nothing_that_moves_has_no_foreground() -> None:
     assert "nothing that moves against the camera was found" in warning
 
 
+@pytest.mark.slow
 def test_a_clip_that_stands_still_has_no_foreground_unless_it_is_marked() -> None:
     still = movers(5, (60, 30, 0))
     whole = run(still, "--layers", "auto")

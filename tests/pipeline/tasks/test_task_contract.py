@@ -119,6 +119,7 @@ def cut(count: int, size: tuple[int, int]) -> NDArray[np.uint8]:
     return np.ascontiguousarray(moving(3, count, (48, 64))[:, : size[0], : size[1]])
 
 
+@pytest.mark.usually(10)
 @pytest.mark.parametrize(
     ("count", "size"),
     [(1, (1, 1)), (1, (37, 53)), (2, (5, 3)), (2, (24, 33)), (4, (24, 33))],
@@ -139,6 +140,7 @@ def test_every_length_and_size(task: str, count: int, size: tuple[int, int]) -> 
     check(task, run(task, save(frames)), frames)
 
 
+@pytest.mark.usually(6)
 @pytest.mark.parametrize(("count", "level"), [(1, 0), (1, 255), (3, 128)])
 @pytest.mark.parametrize("task", TASKS)
 def test_a_constant_input(task: str, count: int, level: int) -> None:
@@ -223,6 +225,7 @@ def test_several_windows_say_it_once(task: str, monkeypatch: pytest.MonkeyPatch)
     assert says in warning and "all 7 frames" in warning
 
 
+@pytest.mark.usually(2)
 @pytest.mark.parametrize("task", TASKS)
 def test_the_same_seed_gives_the_same_bytes(task: str) -> None:
     source = save(moving(4, 3, (24, 40)))
@@ -239,6 +242,7 @@ def test_the_same_seed_gives_the_same_bytes(task: str) -> None:
     assert sums[0] == sums[1] and len(sums[0]) >= 3
 
 
+@pytest.mark.usually(2)
 @pytest.mark.parametrize("task", TASKS)
 def test_a_clip_of_several_windows_has_no_seam(task: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pipeline.framewise.run.max_window_frames", lambda *about: 4)

@@ -181,6 +181,7 @@ def test_probe_writes_a_list_and_run_does_what_it_says(
     assert capsys.readouterr().out == text
 
 
+@pytest.mark.usually(3)
 @pytest.mark.parametrize("kind", ["wipe", "iris", "push", "cover", "squeeze", "other", "dissolve"])
 def test_the_kind_is_the_list_s(film: Path, kind: str) -> None:
     Path("list.csv").write_text(

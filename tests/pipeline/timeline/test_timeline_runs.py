@@ -110,6 +110,7 @@ def test_a_finished_run_gets_the_timelines_it_lacks(
     assert not [name for name in FILES if Path("out", name).exists()]
 
 
+@pytest.mark.usually(3)
 @pytest.mark.parametrize(
     ("place", "change"),
     [
@@ -157,6 +158,7 @@ def test_a_file_of_the_user_is_never_overwritten(
     assert Path("out/timeline.edl").read_text() == "mine"
 
 
+@pytest.mark.usually(1)
 @pytest.mark.parametrize("formats", ["csv", "edl,otio", FORMATS])
 def test_a_manifest_as_configuration_brings_the_timelines_back(
     formats: str, mixed_clip: Callable[..., Path], stand_in: None

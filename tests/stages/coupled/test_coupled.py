@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from clips import moving
 from torch import Tensor
@@ -38,6 +39,7 @@ def test_a_preset_has_its_own_steps_and_a_budget_asks_the_clock() -> None:
     assert coupled_steps(lambda steps: None, short) == 1
 
 
+@pytest.mark.slow
 def test_haze_is_found_from_its_dark_channel() -> None:
     clear, airlight = scene(1), torch.full((1, 3, 1, 1), 0.9)
     clear = clear * (clear > clear.mean())
@@ -46,6 +48,7 @@ def test_haze_is_found_from_its_dark_channel() -> None:
     assert found.shape == (3, 1, 32, 48) and 0.4 < float(found.mean()) < 0.85
 
 
+@pytest.mark.slow
 def test_layers_of_light_and_mixtures_are_explained() -> None:
     one, other = 0.6 * scene(1), 0.4 * scene(2)
     pair = transparency.fit_sum(one + other, steps=80, seed=0, device=CPU)

@@ -256,6 +256,7 @@ def test_a_bright_wall_and_a_sky_are_not_haze() -> None:
     assert survey(rounded(picture), context()).sure == 0
 
 
+@pytest.mark.slow
 def test_evidence_grows_with_the_haze_without_a_jump() -> None:
     light = torch.full((1, 3, 1, 1), 0.95)
     found = [

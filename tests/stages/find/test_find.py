@@ -21,6 +21,7 @@ MOVES: list[dict[str, Any]] = [
 ]
 
 
+@pytest.mark.usually(4)
 @pytest.mark.parametrize("kind", ["linear", "ease", "late", "early"])
 @pytest.mark.parametrize("steps", [8, 20, 36])
 def test_dissolve_is_found_to_the_frame(kind: str, steps: int) -> None:
@@ -37,6 +38,7 @@ def test_dissolve_is_found_to_the_frame(kind: str, steps: int) -> None:
         assert curve_error(one.mix, weights(kind, steps)) < 0.01
 
 
+@pytest.mark.usually(1)
 @pytest.mark.parametrize("seed", [1, 5])
 def test_mixture_in_linear_light_is_told_from_one_of_encoded_values(seed: int) -> None:
     a, b = shot(seed, 40, pan=(0.3, 0.0)), shot(seed + 1, 40)
@@ -64,6 +66,7 @@ def test_fast_cameras_on_both_sides() -> None:
     assert abs(one.first_frame - 10) <= 1 and abs(one.last_frame - 29) <= 1
 
 
+@pytest.mark.usually(3)
 @pytest.mark.parametrize("kind", ["right", "right-back", "down", "slant", "open", "open-back"])
 def test_wipes_and_irises(kind: str) -> None:
     matte = mattes(kind, 18, (54, 96))
@@ -200,6 +203,7 @@ def film(count: int) -> tuple[Stack, list[tuple[int, int]]]:
     return clip, spans
 
 
+@pytest.mark.slow
 def test_long_film_in_blocks_of_any_length() -> None:
     clip, spans = film(9)
     assert len(clip) > KEEP + 3 * LOOK_EVERY

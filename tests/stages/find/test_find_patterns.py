@@ -26,6 +26,7 @@ def passing(pattern: str, soft: float, steps: int = 18) -> np.ndarray:
     return np.asarray(((progress - order) / soft).clamp(0, 1)[..., None].numpy(), np.float32)
 
 
+@pytest.mark.usually(3)
 @pytest.mark.parametrize(
     "pattern", ["box", "columns", "rows", "corner-nw", "corner-se", "bent-ne", "clock-n", "clock-s"]
 )
@@ -40,6 +41,7 @@ def test_wipes_of_every_pattern(pattern: str, soft: float) -> None:
     assert 10 <= one.first_frame <= seen[0] + 2 and seen[-1] - 2 <= one.last_frame <= 29
 
 
+@pytest.mark.usually(1)
 @pytest.mark.parametrize(
     ("pattern", "effects"),
     [("strips-across", ("hlslice", "hrslice")), ("strips-down", ("vuslice", "vdslice"))],

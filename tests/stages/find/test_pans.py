@@ -59,6 +59,7 @@ def test_a_push_has_a_seam_and_a_pan_has_none() -> None:
     assert seam_contrast(push[1:-1], placements) > 2 * seam_contrast(pan[1:-1], placements)
 
 
+@pytest.mark.usually(1)
 @pytest.mark.parametrize("steps", [4, 7, 12])
 def test_a_pan_from_one_still_view_to_the_next_is_not_taken_apart(steps: int) -> None:
     """It may be a boundary, so that two shots are never one, but no kind that is separated."""
@@ -67,6 +68,7 @@ def test_a_pan_from_one_still_view_to_the_next_is_not_taken_apart(steps: int) ->
     assert not any(move.separable for move in find(blocks(frames)).transitions)
 
 
+@pytest.mark.slow
 def test_a_push_between_restless_shots_is_found() -> None:
     rng = np.random.default_rng(0)
     a, b = (shot(seed, 50, thing=False) for seed in (5, 6))

@@ -95,6 +95,7 @@ def test_its_state_is_saved_every_half_minute(
     assert notes and notes[0] == 30.0
 
 
+@pytest.mark.slow
 def test_a_run_keeps_the_state_until_the_search_is_over(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -35,6 +35,7 @@ CUTS = Path(__file__).parents[4] / "shared" / "data" / "public" / "cuts"
 needs_cuts = pytest.mark.skipif(not CUTS.is_dir(), reason=f"no clips at {CUTS}")
 
 
+@pytest.mark.usually(4)
 @pytest.mark.parametrize(
     "seed",
     [
@@ -211,6 +212,7 @@ def test_stretches_lie_between_cuts_and_known_transitions() -> None:
 # ---------------------------------------------------------------- repeated frames
 
 
+@pytest.mark.usually(2)
 @pytest.mark.parametrize("how", ["pulled", "twos"])
 @pytest.mark.parametrize("seed", [0, 10, 18])
 def test_repeated_frames_have_the_weight_of_their_picture(seed: int, how: str) -> None:
@@ -307,6 +309,7 @@ def test_flashes_end_no_shot_and_make_no_fade(seed: int) -> None:
     assert found.shots == (Shot(0, 79),) and not found.transitions and not found.colors, found
 
 
+@pytest.mark.slow
 def test_a_search_resumed_behind_a_flash_finds_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(search, "KEEP", 72)
     rng = np.random.default_rng(5)

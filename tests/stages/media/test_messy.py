@@ -105,6 +105,7 @@ def test_another_ffmpeg_sees_the_same_picture(name: str) -> None:
     assert np.abs(ours - theirs).mean() < 1
 
 
+@pytest.mark.usually(5)
 @pytest.mark.parametrize("lossless", [True, False])
 @pytest.mark.parametrize(
     "name",
@@ -149,6 +150,7 @@ def _decord_frame(name: str, index: int, answer: Any) -> None:
     answer.put(decord.VideoReader(name)[index].asnumpy())
 
 
+@pytest.mark.usually(1)
 @pytest.mark.parametrize("name,index", [("yuv422p.mp4", 17), ("vfr_torchcodec_yuv444.mp4", 123)])
 def test_decord_agrees(name: str, index: int) -> None:
     pytest.importorskip("decord")

@@ -72,6 +72,7 @@ def rate_of(path: Path, stream: int) -> Fraction:
     return Fraction(match[1]) * (1000 if match[2] else 1)
 
 
+@pytest.mark.usually(10)
 @needs_messy
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=pytest.mark.slow) if name in LARGE else name for name in GOOD]

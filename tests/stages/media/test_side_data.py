@@ -154,6 +154,7 @@ def test_pictures_of_bug_reports_are_read(name: str) -> None:
         assert np.abs(shown(path) - expected).mean() < 1.5, path.name
 
 
+@pytest.mark.usually(1)
 @pytest.mark.skipif(
     not Path("/proc/self/status").exists(), reason="needs Linux's account of memory"
 )

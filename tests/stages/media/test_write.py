@@ -170,6 +170,7 @@ for name, layer_format in formats.items():
 """
 
 
+@pytest.mark.slow
 def test_equal_layers_are_equal_files_whatever_is_in_memory(tmp_path: Path) -> None:
     here = Path(__file__).parent
     folders = [str(here), str(here.parents[1]), str(here.parents[2])]
@@ -221,6 +222,7 @@ def heard(path: Path) -> tuple[float, float]:
     return float(places[0]), float(places[-1])
 
 
+@pytest.mark.usually(8)
 @pytest.mark.parametrize(
     "codec,suffix",
     [

@@ -57,6 +57,7 @@ def without_proposals(mixture: Mixture) -> CarriedLayers:
         return carry(mixture, LEVELS)
 
 
+@pytest.mark.usually(1)
 @pytest.mark.parametrize("seed", range(2))
 def test_a_disc_stays_whole_while_its_scene_becomes_faint(seed: int) -> None:
     start, velocity = (22.0, 46.0), (1.6, -0.8)

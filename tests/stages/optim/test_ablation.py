@@ -25,6 +25,7 @@ def test_a_case_is_a_mixture_of_its_true_layers(stride: int) -> None:
     )
 
 
+@pytest.mark.slow
 def test_motion_gains_something_and_the_truth_scores_best() -> None:
     given = ablation.case("", 1, (36, 64))
     held, moved = (

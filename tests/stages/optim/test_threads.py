@@ -116,7 +116,8 @@ def test_only_wide_convolutions_use_all_threads_and_only_until_their_step_ends(
     assert seen == [1, 1, 2] * 2 + [1, 1, 1]
 
 
-@pytest.mark.parametrize("task", ["transition", pytest.param("segment", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("task", ["transition", "segment"])
 def test_layers_are_the_same_bytes_for_any_number_of_threads(task: str, tmp_path: Path) -> None:
     clip = dissolve(moving(1, 14, (80, 128)), moving(2, 14, (80, 128)), 4, 6)[0]
     video = np.asarray(clip)

@@ -132,6 +132,7 @@ def test_segmentation_has_two_stages_of_small_networks(recorder: Recorder) -> No
     assert weights(second, 99 / 4000)["binary_matte"] == 0 and "exclusion" not in late
 
 
+@pytest.mark.slow
 def test_hints_hold_the_layers_and_the_matte() -> None:
     frames = picture(1)
     inside = torch.zeros(1, 1, *SIZE)

@@ -135,6 +135,7 @@ def test_background_that_is_marked_is_not_taken() -> None:
     assert overlap(found, mask & ~mask.roll(-30, 1)) > 0.7 and not found[52:54, 14:28].any()
 
 
+@pytest.mark.slow
 def test_pictures_with_marks_of_either_kind_and_with_nothing_to_learn() -> None:
     picture, mask = bird()
     stroke, water = (

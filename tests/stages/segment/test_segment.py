@@ -84,6 +84,7 @@ def remix_psnr(frames: Tensor, layers: dict[str, Tensor]) -> float:
     return psnr(matte * foreground + (1 - matte) * background, frames)
 
 
+@pytest.mark.usually(1)
 @pytest.mark.parametrize(
     ("camera", "least", "clean"), [((0.0, 0.0), 0.8, 32.0), ((-1.5, 0.5), 0.75, 26.0)]
 )
@@ -97,6 +98,7 @@ def test_what_moves_against_the_camera_is_the_foreground(
     assert remix_psnr(frames, dict(layers)) > 40
 
 
+@pytest.mark.slow
 def test_a_slow_pan_over_a_smooth_place_is_no_fixed_camera() -> None:
     # Every frame and the slow disc agree with the median. Only the camera's motion is evidence.
     size, count = (72, 96), 12
@@ -143,6 +145,7 @@ def test_flow_that_explains_nothing_is_not_believed() -> None:
     assert bool((shown_odds(-odds, shown, slow) == -2).all())
 
 
+@pytest.mark.slow
 def test_who_comes_and_stays_is_no_background() -> None:
     frames, background, matte = made(16)
     still = 8  # from here on the disc rests
@@ -201,6 +204,7 @@ def test_an_empty_window_stays_empty() -> None:
     assert psnr(layers["background"], background[:4]) > 40
 
 
+@pytest.mark.usually(4)
 @pytest.mark.parametrize(
     ("size", "count", "content"),
     [
@@ -238,6 +242,7 @@ def test_same_seed_same_bytes() -> None:
         assert torch.equal(layer, other[name]), name
 
 
+@pytest.mark.slow
 def test_the_published_method_runs() -> None:
     frames, _, matte = made(3)
     found = take_apart(frames, FitSettings(preset="paper", max_seconds=0.01))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 import torch
 from clips import drifting
 from torch import Tensor
@@ -47,6 +48,7 @@ def coming_to_rest(seed: int) -> tuple[Tensor, Tensor]:
     return matte * torch.stack(pictures) + (1 - matte) * background, matte
 
 
+@pytest.mark.slow
 def test_what_rests_in_a_window_is_known_from_the_one_before() -> None:
     frames, matte = coming_to_rest(1)
     context = SeparationContext(FitSettings(max_seconds=0.01))

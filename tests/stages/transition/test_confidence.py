@@ -34,6 +34,7 @@ def dissolve_of(seed: int) -> tuple[Mixture, tuple[torch.Tensor, torch.Tensor]]:
     return mixture, (one[mixture.mixed], other[mixture.mixed])
 
 
+@pytest.mark.usually(1)
 @pytest.mark.parametrize("seed", [3, 8])
 def test_what_is_expected_follows_what_is_true(seed: int) -> None:
     mixture, true = dissolve_of(seed)

@@ -66,6 +66,7 @@ def mixed(matte: Tensor, space: Space = "gamma") -> tuple[Mixture, tuple[Tensor,
     return Mixture(frames, flat, PRE, PRE + STEPS - 1, space), (a[INSIDE], b[INSIDE]), means
 
 
+@pytest.mark.usually(5)
 @pytest.mark.parametrize(
     ("shape", "soft", "pace", "kind"),
     [

@@ -142,6 +142,7 @@ def test_a_dissolve_in_linear_light_is_separated() -> None:
     assert result.space == "linear" and reached > 30 and reached > easy + 6, (reached, easy)
 
 
+@pytest.mark.usually(1)
 @pytest.mark.parametrize("kind", ["wipe", "iris"])
 def test_a_wipe_or_an_iris_comes_with_its_matte(kind: Kind) -> None:
     size = (36, 64)
@@ -163,6 +164,7 @@ def test_a_wipe_or_an_iris_comes_with_its_matte(kind: Kind) -> None:
     assert reached > easy + 6, (reached, easy)
 
 
+@pytest.mark.usually(3)
 @pytest.mark.parametrize("color", ["#000000", "#ffffff", "#c03020"])
 @pytest.mark.parametrize("to_color", [False, True])
 def test_a_fade_gives_the_color_and_the_scene(color: str, to_color: bool) -> None:
@@ -189,6 +191,7 @@ def test_a_fade_gives_the_color_and_the_scene(color: str, to_color: bool) -> Non
     assert psnr(layer, scene[PRE : PRE + STEPS]) > 40
 
 
+@pytest.mark.usually(2)
 @pytest.mark.parametrize("preset", ["motion", "rounds"])
 @pytest.mark.parametrize("steps", [1, 2])
 def test_one_and_two_mixed_frames(steps: int, preset: str) -> None:
@@ -201,6 +204,7 @@ def test_one_and_two_mixed_frames(steps: int, preset: str) -> None:
     assert reached > easy + 4, (reached, easy)
 
 
+@pytest.mark.usually(6)
 @pytest.mark.parametrize("size", [(1, 1), (1, 7), (5, 1), (13, 17), (16, 31)])
 @pytest.mark.parametrize(
     ("kind", "preset"), [("dissolve", "motion"), ("wipe", "motion"), ("dissolve", "rounds")]
@@ -227,6 +231,7 @@ def test_a_clip_of_one_color_stays_that_color(level: float, space: Space, preset
         torch.testing.assert_close(layer, window.pixels[PRE : PRE + STEPS], atol=5e-3, rtol=0)
 
 
+@pytest.mark.usually(3)
 @pytest.mark.parametrize("preset", ["motion", "rounds", "networks", "paper", "coupled"])
 def test_the_same_seed_gives_the_same_bytes(preset: str) -> None:
     window = window_of(mix(*scenes((24, 32)), ramp(), "gamma"))
@@ -279,6 +284,7 @@ def test_a_window_is_numbered_as_in_its_clip() -> None:
     )
 
 
+@pytest.mark.usually(2)
 @pytest.mark.parametrize("preset", ["motion", "rounds", "networks", "paper", "coupled"])
 def test_progress_rises_and_names_the_stage(preset: str) -> None:
     heard: list[tuple[float, str]] = []

@@ -102,6 +102,7 @@ def short_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("short_fit")
 def test_a_clip_without_glass_passes_through_unless_the_user_insists(
     monkeypatch: pytest.MonkeyPatch,
@@ -121,6 +122,7 @@ def test_a_clip_without_glass_passes_through_unless_the_user_insists(
     assert float(found[2.0].layers["reflection"].mean()) > 0.1
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("short_fit")
 def test_few_frames_are_separated_with_a_warning() -> None:
     frames = rounded(covered(6))

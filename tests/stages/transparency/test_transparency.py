@@ -32,7 +32,6 @@ from stages.transparency.mixtures import find_ends, fit_line, unmix
 from stages.transparency.mosaic import homography_of
 from stages.transparency.motion import distance, flow_of, two_motions
 from stages.transparency.naming import as_before, small
-from stages.transparency.plans import SMALLER, plan_within
 from stages.transparency.single import pane_light, separate_picture
 
 
@@ -192,7 +191,8 @@ def test_the_flow_of_a_translation_is_the_translation() -> None:
     torch.testing.assert_close(flow[:, 4, 4], torch.tensor([3.0, -2.0]))
 
 
-@pytest.mark.parametrize("space", ["linear", pytest.param("gamma", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("space", ["linear", "gamma"])
 def test_two_moving_layers_are_separated(space: str) -> None:
     # The dimmer layer is the reflection; the layers pan in different directions.
     behind, reflected = 0.7 * moving(8, 7, (2.0, 0.5)), 0.3 * moving(9, 7, (-1.5, 1.0))
@@ -230,6 +230,7 @@ def gravel(seed: int, size: tuple[int, int] = (120, 160)) -> Tensor:
     return 0.5 * stones * shade * torch.tensor([1.0, 0.9, 0.7]).view(1, 3, 1, 1)
 
 
+@pytest.mark.slow
 def test_light_on_a_pane_is_found_from_texture_contrast() -> None:
     ground = gravel(21)
     veil = torch.zeros_like(ground)
@@ -260,6 +261,7 @@ def test_light_that_lifts_black_is_removed() -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_picture_without_a_pane_hardly_changes() -> None:
     for picture in (gravel(23), scene(24)[None] ** 2.2):
         assert pane_light(picture).max() == 0
@@ -324,6 +326,7 @@ def test_layers_of_constant_input_mix_to_it(count: int, value: float) -> None:
         _holds(torch.full((count, 3, 24, 40), value), context(unordered=unordered))
 
 
+@pytest.mark.usually(1)
 @pytest.mark.parametrize("count, unordered", [(1, False), (3, False), (2, True)])
 def test_layers_of_the_published_method_mix_to_the_input(count: int, unordered: bool) -> None:
     frames = rounded(torch.stack([scene(seed, (32, 48)) for seed in range(count)]))
@@ -350,6 +353,7 @@ def _holds(frames: Tensor, told: SeparationContext) -> None:
     assert remixed(separation, frames) > 40
 
 
+@pytest.mark.slow
 def test_the_same_input_gives_the_same_bytes() -> None:
     clip = rounded(
         0.7 * moving(14, 3, (2.0, 0.5), (40, 64)) + 0.3 * moving(15, 3, (-1.0, 1.0), (40, 64))
@@ -368,6 +372,7 @@ def test_settled_layers_add_up() -> None:
     torch.testing.assert_close(mixed(settled, {"space": 1.0}), frames, atol=1e-4, rtol=0)
 
 
+@pytest.mark.slow
 def test_a_budget_gives_a_plan_that_fits(monkeypatch: pytest.MonkeyPatch) -> None:
     # Time that other programs take does not count.
     monkeypatch.setattr("time.monotonic", time.process_time)
@@ -381,18 +386,3 @@ def test_a_plan_without_turns_still_adds_up() -> None:
     light = 0.7 * moving(19, 4, (2.0, 0.5), (40, 64)) + 0.3 * moving(20, 4, (-1.0, 1.0), (40, 64))
     layers = separate_clip(light, ClipPlan(20 * 32, 20 * 32, 5, 0, True), lambda done: None)
     torch.testing.assert_close(layers[0] + layers[1], light)
-
-
-def test_a_delayed_trial_gives_no_larger_plan(monkeypatch: pytest.MonkeyPatch) -> None:
-    now, held_up = [0.0], [0.0]
-
-    def work(frames: Tensor, plan: ClipPlan, progress: object) -> None:
-        now[0] += 0.001 + plan.turns + held_up[0]
-        held_up[0] = 0.0
-
-    monkeypatch.setattr("stages.transparency.plans.separate_clip", work)
-    monkeypatch.setattr("stages.optim.timing.time.monotonic", lambda: now[0])
-    clip = torch.zeros(240, 3, 54, 96)
-    usual = plan_within(clip, 100.0)
-    held_up[0] = 2.0
-    assert plan_within(clip, 100.0) == usual == SMALLER[1]

@@ -116,6 +116,7 @@ def lamplit() -> tuple[Tensor, Tensor]:
     )
 
 
+@pytest.mark.slow
 def test_gates_stop_what_is_found_by_color(monkeypatch: pytest.MonkeyPatch) -> None:
     seen = sum(lamplit())
     assert isinstance(seen, Tensor)
@@ -129,6 +130,7 @@ def test_gates_stop_what_is_found_by_color(monkeypatch: pytest.MonkeyPatch) -> N
             assert shut_veil.mean() < veil.mean()
 
 
+@pytest.mark.slow
 def test_each_color_matrix_has_its_own_gate(monkeypatch: pytest.MonkeyPatch) -> None:
     seen = sum(lamplit())
     assert isinstance(seen, Tensor)
@@ -145,6 +147,7 @@ def test_each_color_matrix_has_its_own_gate(monkeypatch: pytest.MonkeyPatch) -> 
         torch.testing.assert_close(estimate_overlay(seen)[1], expected)
 
 
+@pytest.mark.slow
 def test_a_still_clip_does_not_flicker() -> None:
     noise = 0.01 * torch.randn(3, 3, 120, 160, generator=torch.Generator().manual_seed(8))
     clip = (sum(lamplit()) + noise).clamp(0, 1)

@@ -56,6 +56,7 @@ def test_a_doubtful_mark_is_taken_off_with_a_warning(doubtful: bool) -> None:
     assert len(said) == doubtful
 
 
+@pytest.mark.slow
 def test_several_pictures_under_one_mark_of_many_colors() -> None:
     clean, shape = scenes(4), letters()
     color = torch.where(
@@ -88,6 +89,7 @@ def test_no_mark_leaves_everything_as_it_is() -> None:
         assert separated.report["marked_part"] == 0
 
 
+@pytest.mark.slow
 def test_an_opaque_mark_is_filled() -> None:
     clean, shape = scenes(2), letters()
     separated = remove_mark(marked(clean, shape, 1.0, RED))
@@ -105,6 +107,7 @@ def test_the_layers_mix_back() -> None:
     assert psnr(remixed(remove_mark(frames, make_context(box_around(shape)))), frames) > 40
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("short_fits")
 def test_same_seed_same_bytes() -> None:
     frames = marked(scenes(2), letters(), 0.4, WHITE)
@@ -123,6 +126,7 @@ def test_any_size_and_plain_pictures(size: tuple[int, int], count: int, value: f
     assert psnr(remixed(separated), frames) > 40
 
 
+@pytest.mark.usually(1)
 @pytest.mark.parametrize("count", [1, 2])
 def test_rough_pictures_stay_finite(count: int) -> None:
     noise = torch.rand(count, 3, 37, 53, generator=torch.Generator().manual_seed(0))

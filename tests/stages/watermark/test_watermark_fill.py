@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TypeVar
 
+import pytest
 import torch
 from marked_pictures import SIZE, WHITE, letters, make_context, marked, remove_mark, scenes
 
@@ -62,6 +63,7 @@ def test_a_fill_by_the_clock_does_the_steps_that_were_kept() -> None:
     assert torch.equal(first, fill(frames, hole, make_context(), 6))
 
 
+@pytest.mark.slow
 def test_the_published_method_runs() -> None:
     frames, shape = (
         marked(scenes(2, (40, 48)), letters()[..., 16:56, 10:58], 0.4, WHITE),
@@ -77,6 +79,7 @@ def test_the_published_method_runs() -> None:
     }
 
 
+@pytest.mark.slow
 def test_the_published_method_by_the_clock_does_the_steps_that_were_kept() -> None:
     frames, box = scenes(1, (24, 32)), torch.ones(24, 32, dtype=torch.bool)
     kept, measured = FixedCount(2, measuring=False), FixedCount(2, measuring=True)

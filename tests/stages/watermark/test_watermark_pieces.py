@@ -52,6 +52,7 @@ def test_a_second_color_of_a_single_picture() -> None:
     assert torch.allclose(whole.color[:, ring].median(1).values, torch.ones(3), atol=0.08)
 
 
+@pytest.mark.slow
 def test_a_badge_has_letters_of_a_color_of_their_own() -> None:
     badge = torch.zeros(1, 1, *SIZE)
     badge[..., 14:60, 14:88] = 1

@@ -100,6 +100,7 @@ def test_repetitions_leave_no_part_of_the_scene_in_the_mark() -> None:
     assert wrong[1] < 0.01 * int(shape.sum())
 
 
+@pytest.mark.slow
 def test_a_picture_under_a_grid_of_marks() -> None:
     clean, shape = busy_scene(), ring_grid()
     frames = marked(clean, shape, 0.5, WHITE)

@@ -74,6 +74,7 @@ def test_what_is_exactly_undone_costs_least() -> None:
     assert costs[1] == min(costs) < 0
 
 
+@pytest.mark.slow
 def test_a_shared_mark_gains_far_more_than_scenes_without_one() -> None:
     shape, everywhere = (letters() > 0.5).float(), torch.ones(SIZE)
     found = find_mark(marked(scenes(3), shape, 0.3, WHITE), everywhere, everywhere, turns=40)
@@ -85,6 +86,7 @@ def test_a_shared_mark_gains_far_more_than_scenes_without_one() -> None:
     assert find_mark(scenes(3), everywhere, everywhere, turns=40) is None
 
 
+@pytest.mark.usually(1)
 @pytest.mark.parametrize("opacity", [0.2, 0.3])
 def test_a_faint_mark_on_separate_pictures_counts_if_every_picture_has_it(opacity: float) -> None:
     shape, everywhere = (letters() > 0.5).float(), torch.ones(SIZE)
@@ -112,6 +114,7 @@ def test_a_mark_is_clear_by_its_gain_along_the_outline() -> None:
     assert not is_clear(replace(wide, gain=1.2 * gain), SEPARATE_GAIN)
 
 
+@pytest.mark.usually(1)
 @pytest.mark.parametrize("seed", range(3))
 def test_separate_scenes_without_a_mark_have_none(seed: int) -> None:
     pictures, everywhere = scenes(3 + seed)[seed:], torch.ones(SIZE)
@@ -170,6 +173,7 @@ def test_the_outline_is_as_soft_as_the_picture_shows(softness: float) -> None:
     assert torch.equal(soft_outline(chosen, 0.0), chosen.float())
 
 
+@pytest.mark.slow
 def test_a_mark_is_fitted_where_it_is_alone() -> None:
     size = (96, 160)
     shape = torch.zeros(1, 1, *size)
