@@ -22,7 +22,7 @@ from pipeline.report.contents import ReportContents
 from pipeline.report.facts import RunFacts, TransitionFact
 from pipeline.report.plots import Plot, frames_plot, losses_plot, read_fits
 from pipeline.report.shots import MAX_SHOTS, shot_rows, shots_of
-from pipeline.report.tracks import Track, cutouts, link
+from pipeline.report.tracks import Track, certainties, cutouts, link
 from pipeline.report.words import bars, counted, figures, rows, self_checks, shares
 from pipeline.run.manifest import SPACES
 from pipeline.task import RunSummary
@@ -135,6 +135,7 @@ def _script_data(facts: RunFacts, contents: ReportContents, is_moving: bool) -> 
         "jumps": [item.first for item in facts.transitions],
         "begin": begin,
         "cutouts": cutouts(contents.tracks),
+        "certainties": certainties(contents.tracks),
     }
 
 
@@ -218,6 +219,7 @@ def _players(
         ],
         "colors": COLORS,
         "has_cutouts": bool(cutouts(contents.tracks)),
+        "has_certainties": bool(certainties(contents.tracks)),
         "has_sound": any(track.sound for track in contents.tracks),
         "missing_input": None if has_input else missing_input,
         "notes": notes,

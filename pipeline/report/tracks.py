@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import quote
 
 from pipeline.report.facts import RunFacts
+from stages.context import confidence_name
 
 LONGEST = 3000
 """Frames of a preview, at most: two minutes at 25 frames a second.
@@ -179,4 +180,18 @@ def within(spans: Sequence[Span], first: int, last: int) -> list[Span]:
         (max(first, begin), min(last, end))
         for begin, end in spans
         if begin <= last and end >= first
+    ]
+
+
+def certainties(tracks: Sequence[Track]) -> list[dict[str, int]]:
+    """Return what the page needs to show where a layer is uncertain.
+
+    Each entry has the places in ``tracks`` of a layer and of the grey layer that says how sure each
+    of its pixels is.
+    """
+    places = {track.name: place for place, track in enumerate(tracks)}
+    return [
+        {"layer": place, "certainty": places[confidence_name(name)]}
+        for name, place in places.items()
+        if confidence_name(name) in places
     ]

@@ -1,10 +1,12 @@
 "use strict";
-// The comparison of two pictures of the same frame: split at a slider, their difference, or a
-// foreground on a colour; whole, or zoomed to single pixels. It only draws and never reads pixels,
-// because a browser does not let a page read those of files beside it.
+// The comparison of two pictures of the same frame: split at a slider, their difference, a
+// foreground on a colour, or a layer with what is uncertain in it; whole, or zoomed to single
+// pixels. It only draws and never reads pixels, because a browser does not let a page read those of
+// files beside it.
 // players: each has name, size, and picture(), which returns the element that shows the current
-// frame, or null. cutouts: places in players of a foreground and of its matte.
-function makeComparison(players, cutouts) {
+// frame, or null. cutouts: places in players of a foreground and of its matte. certainties: places
+// of a layer and of the grey picture that is white where the layer is certain.
+function makeComparison(players, cutouts, certainties) {
   const canvas = document.getElementById("compare");
   if (!canvas) return { draw() {}, keys: {} };
   const clamp = (value, least, most) => Math.min(most, Math.max(least, value));
@@ -17,6 +19,7 @@ function makeComparison(players, cutouts) {
   const gain = document.getElementById("gain");
   const color = document.getElementById("color");
   const PERCENTS = [25, 50, 100, 200, 400, 800, 1600];
+  const UNCERTAIN = "#ff2fd0"; // a colour that few scenes have
   const BOARD = { side: 8, dark: "#cccccc", light: "#f2f2f2" };
   let view = "split";
   // The size of the pictures that are compared, in pixels; and where the canvas looks at them:
@@ -135,12 +138,28 @@ function makeComparison(players, cutouts) {
     pen.globalCompositeOperation = "source-over";
   }
 
-  // Returns the cut-out whose foreground or matte is chosen on one side, or the first.
-  function chosenCutout() {
+  // Draws c L + (1 - c) colour for a layer L that is certain by c.
+  function drawCertainty(pen, layer, certainty) {
+    put(pen, layer);
+    if (!certainty) return;
+    pen.globalCompositeOperation = "multiply";
+    put(pen, certainty);
+    const rest = sparePen(0, "#fff");
+    rest.globalCompositeOperation = "difference";
+    put(rest, certainty);
+    rest.globalCompositeOperation = "multiply";
+    rest.fillStyle = UNCERTAIN;
+    rest.fillRect(0, 0, canvas.width, canvas.height);
+    pen.globalCompositeOperation = "lighter";
+    pen.drawImage(spare[0], 0, 0);
+    pen.globalCompositeOperation = "source-over";
+  }
+
+  // Returns the first of the pairs of players that is chosen on one side, or the first of all.
+  function chosenOf(pairs) {
     const chosen = sides.map((side) => Number(side.value)).reverse();
-    const has = (cutout, place) => cutout.foreground === place || cutout.matte === place;
-    const places = chosen.flatMap((place) => cutouts.filter((cutout) => has(cutout, place)));
-    return places[0] || cutouts[0];
+    const having = (place) => pairs.filter((pair) => Object.values(pair).includes(place));
+    return chosen.flatMap(having)[0] || pairs[0];
   }
   function setTags(left, right) {
     tags[0].textContent = left;
@@ -151,14 +170,18 @@ function makeComparison(players, cutouts) {
   const GONE = ": not visible in this frame";
   function draw() {
     const pair = sides.map((side) => players[Number(side.value)]);
-    const cutout = view === "cutout" ? chosenCutout() : null;
-    const wanted = cutout ? [players[cutout.foreground]] : pair;
+    const cutout = view === "cutout" ? chosenOf(cutouts) : null;
+    const certainty = view === "certainty" ? chosenOf(certainties) : null;
+    const wanted = cutout
+      ? [players[cutout.foreground]]
+      : certainty ? [players[certainty.layer]] : pair;
     const shown = wanted.map((player) => player.picture());
     const matte = cutout && cutout.matte !== null ? players[cutout.matte].picture() : null;
     const ready = {
       split: true,
       difference: shown[0] && shown[1],
       cutout: cutout && shown[0] && (cutout.matte === null || matte),
+      certainty: shown[0],
     }[view];
     if (shown[0] || shown[1]) fitCanvas(shown[0] || shown[1]);
     const pen = canvas.getContext("2d");
@@ -176,9 +199,12 @@ function makeComparison(players, cutouts) {
     } else if (view === "difference") {
       drawDifference(pen, shown);
       setTags(`${pair[0].name} and ${pair[1].name}`, "");
-    } else {
+    } else if (view === "cutout") {
       drawCutout(pen, cutout, { foreground: shown[0], matte });
       setTags(`${wanted[0].name} on ${color.value}`, "");
+    } else {
+      drawCertainty(pen, shown[0], players[certainty.certainty].picture());
+      setTags(`what is uncertain in ${wanted[0].name}`, "");
     }
     const percent = Math.round(zoom * fitPercent());
     zoomText.textContent = zoom === 1 ? `fit, ${percent} %` : `${percent} %`;
@@ -191,6 +217,7 @@ function makeComparison(players, cutouts) {
       "Black is equal. Players may show previews, which are compressed: that alone makes " +
       "differences of a few levels of 255.",
     cutout: "The foreground as it would lie on another background, by its matte.",
+    certainty: "The more of the colour, the less the input tells of this pixel.",
   };
   function setView(wanted) {
     view = wanted;
@@ -324,5 +351,6 @@ function makeComparison(players, cutouts) {
     d: () => setView(view === "difference" ? "split" : "difference"),
   };
   if (cutouts.length) keys.c = () => setView(view === "cutout" ? "split" : "cutout");
+  if (certainties.length) keys.u = () => setView(view === "certainty" ? "split" : "certainty");
   return { draw, keys, look, isZoomed: () => zoom > 1 };
 }

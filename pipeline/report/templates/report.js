@@ -135,7 +135,7 @@
   }
 
   const players = data.tracks.map((track) => new Player(track));
-  const comparison = makeComparison(players, data.cutouts);
+  const comparison = makeComparison(players, data.cutouts, data.certainties);
   const canvas = document.getElementById("compare");
   function draw() {
     comparison.draw();

@@ -33,7 +33,7 @@ Show = Callable[..., webdriver.Chrome]
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Make a folder with two finished runs.
 
-    ``out`` is a plain one; the input of ``evil`` has a hostile name.
+    ``out`` is a plain one; the input of ``evil`` has a hostile name, and it says how sure it is.
     """
     folder = tmp_path_factory.mktemp("report runs #1")
     with pytest.MonkeyPatch.context() as patch:
@@ -44,7 +44,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copy("in.mkv", EVIL)
         words = ["run", "--task", "transition", "--transition", f"{FIRST}:{LAST}", "--no-progress"]
         assert main([*words, "--out", "out", "--", "in.mkv"]) == 0
-        assert main([*words, "--out", "evil", "--lossless", "--", EVIL]) == 0
+        assert main([*words, "--out", "evil", "--lossless", "--confidence", "--", EVIL]) == 0
         # The page needs nothing but the run's own folder.
         Path("in.mkv").unlink()
     return folder

@@ -80,7 +80,7 @@ def test_a_hostile_name_does_nothing(show: Show) -> None:
     names = [each.text for each in browser.find_elements(By.CSS_SELECTOR, "#left option")]
     assert (
         names[0] == EVIL
-        and browser.execute_script("return document.querySelectorAll('video').length") == 3
+        and browser.execute_script("return document.querySelectorAll('video').length") == 5
     )
     assert browser.execute_script("return document.scripts.length") == 2
 

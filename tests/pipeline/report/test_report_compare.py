@@ -1,4 +1,4 @@
-"""Test the report's comparison in a real browser: zoom, difference.
+"""Test the report's comparison in a real browser: zoom, difference, certainty.
 
 Skipped where there is no Chromium with its driver; a failure with UNLAYER_REQUIRE_BROWSER=1.
 The cut-out on a colour and the sound are part of the tours (``tests/tours``).
@@ -83,3 +83,27 @@ def test_the_difference_is_black_where_both_are_equal(show: Show) -> None:
     wait(lambda: "scene-002: not visible" in browser.find_element(By.ID, "tag-left").text)
     click(browser, "[data-view=split]")
     assert browser.find_element(By.ID, "divide").is_enabled()
+
+
+def test_what_is_uncertain_is_drawn_in_a_colour_that_scenes_lack(show: Show) -> None:
+    browser = show("evil/report.html")
+    choose(browser, "scene-001", "scene-001")
+    plain = screenshot(browser, "compare")[60:-20].astype(int)
+    press(browser, "u")
+
+    def pink() -> float:
+        """Return how much more red and blue than green the view has than the layer alone."""
+        shown = screenshot(browser, "compare")[60:-20].astype(int)
+        more = shown - plain
+        return float((more[..., 0] + more[..., 2] - 2 * more[..., 1]).mean())
+
+    wait(lambda: pink() > 25)
+    assert browser.find_element(By.ID, "tag-left").text == "what is uncertain in scene-001"
+    # A frame of the clean scene is certain.
+    press(browser, Keys.HOME)
+    settled(browser)
+    press(browser, "u")
+    plain = screenshot(browser, "compare")[60:-20].astype(int)
+    press(browser, "u")
+    wait(lambda: browser.find_element(By.ID, "tag-left").text.startswith("what"))
+    assert abs(pink()) < 6
