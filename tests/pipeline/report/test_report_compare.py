@@ -85,7 +85,7 @@ def test_the_difference_is_black_where_both_are_equal(show: Show) -> None:
     assert browser.find_element(By.ID, "divide").is_enabled()
 
 
-def test_what_is_uncertain_is_drawn_in_a_colour_that_scenes_lack(show: Show) -> None:
+def test_what_is_uncertain_is_drawn_in_a_color_that_scenes_lack(show: Show) -> None:
     browser = show("evil/report.html")
     choose(browser, "scene-001", "scene-001")
     plain = screenshot(browser, "compare")[60:-20].astype(int)
