@@ -28,10 +28,10 @@ from stages.motion.flow import resize
 from stages.segment.background import dilate
 from stages.segment.cut import upsampled
 from stages.segment.evidence import RegionEvidence, evidence
+from stages.segment.guided_filter import EDGE_RADIUS, guided_filter
 from stages.segment.hinted import LEAST_IN_BOX, Marked, MarkedFrame, regions_at
 from stages.segment.marked import cut_out
 from stages.segment.motion import WindowMotion
-from stages.segment.votes import EDGE, EDGE_RADIUS, guided_filter
 
 KEPT = 2.0
 """Log-odds against a correction at a distance from the hint of the hint's own extent."""
@@ -224,5 +224,5 @@ def _aligned(correction: Tensor, frame: Tensor) -> Tensor:
     part = _around(there, 4 * EDGE_RADIUS)
     values, guide = correction[part][None, None], frame[(slice(None), *part)][None]
     aligned = torch.zeros_like(correction)
-    aligned[part] = guided_filter(values, guide, EDGE_RADIUS, EDGE)[0, 0].clamp(-1, 1)
+    aligned[part] = guided_filter(values, guide)[0, 0].clamp(-1, 1)
     return aligned

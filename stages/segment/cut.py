@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from stages.motion.flow import resize
-from stages.segment.votes import guided_lines
+from stages.segment.guided_filter import guided_lines
 
 # The constants below were chosen on the development footage.
 SURE_MOVING, SURE_STILL = 0.2, 0.1

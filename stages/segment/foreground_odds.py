@@ -16,20 +16,18 @@ from stages.motion.flow import resize
 from stages.segment.account import EMPTY
 from stages.segment.background import Plate
 from stages.segment.behind import behind_odds
+from stages.segment.guided_filter import guided_filter
 from stages.segment.hinted import Marked, with_marked
 from stages.segment.identity import with_previous_matte
+from stages.segment.log_odds import MOST_ODDS
 from stages.segment.motion import WindowMotion, shown_motion
+from stages.segment.odds_by_background import odds_by_background
+from stages.segment.odds_by_contrast import odds_by_contrast
+from stages.segment.odds_by_hint import odds_by_hint, with_hint_odds
+from stages.segment.odds_by_speed import limited_by_shown_motion, odds_by_speed
 from stages.segment.parallax import outline_motion, unexplained
-from stages.segment.still import (
-    difference_odds,
-    hint_odds,
-    mark_odds,
-    saliency_odds,
-    shown_odds,
-    speed_odds,
-)
 from stages.segment.survey import SegmentSurvey
-from stages.segment.votes import EDGE, EDGE_RADIUS, SURE, TURNS, guided_filter, vote
+from stages.segment.votes import TURNS, vote
 
 STILL_TURNS = 5  # turns of votes in a picture
 RESTED = 1.0  # most log-odds of a pixel that is foreground only in other frames
@@ -57,17 +55,17 @@ def foreground_odds(
         return _odds_of_pictures(frames, context, marked)
     size = (frames.shape[-2], frames.shape[-1])
     motion = motion.resized(size)
-    odds, unit = speed_odds(motion.speed)
-    odds = shown_odds(odds, shown_motion(frames, motion), motion.speed)
+    odds, slow = odds_by_speed(motion.speed)
+    odds = limited_by_shown_motion(odds, shown_motion(frames, motion), motion.speed)
     before = context.before.get("matte")
     odds = _with_rested(with_previous_matte(odds, before, motion), motion)
-    marks = None if marked else _mark_odds_of(context, len(frames), size)
+    marks = None if marked else _hint_odds_of(context, len(frames), size)
 
     def voted(odds: Tensor, turns: int = TURNS) -> Tensor:
         if context.hint is not None and marks is not None:
-            odds = mark_odds(odds, marks, one=len(context.hint) == 1)
+            odds = with_hint_odds(odds, marks, one=len(context.hint) == 1)
         odds = with_marked(odds, marked, motion)
-        return vote(frames, odds, motion, unit, turns=turns)
+        return vote(frames, odds, motion, slow, turns=turns)
 
     if facts.plate is not None:
         return _odds_before_plate(frames, facts.plate.resized(size), odds, voted)
@@ -75,7 +73,7 @@ def foreground_odds(
     if len(frames) < LEAST_FRAMES:
         return found
     # Parallax may be faster than the object. The object is what motion jumps around.
-    far = with_previous_matte(speed_odds(unexplained(motion), FAR)[0], before, motion)
+    far = with_previous_matte(odds_by_speed(unexplained(motion), FAR)[0], before, motion)
     other = voted(_with_rested(far, motion))
     jump = outline_motion(motion, found > 0)
     if outline_motion(motion, other > 0) > max(JUMPS, PLAINLY * jump):
@@ -83,18 +81,18 @@ def foreground_odds(
     return _compared(frames, motion, found, voted)
 
 
-def _mark_odds_of(context: SeparationContext, count: int, size: tuple[int, int]) -> Tensor | None:
+def _hint_odds_of(context: SeparationContext, count: int, size: tuple[int, int]) -> Tensor | None:
     """Return the log-odds ``(T, h, w)`` of the hint, at ``size``; ``None`` without a hint."""
     if context.hint is None:
         return None
-    return hint_odds(resize(context.hint.float(), size), size).expand(count, -1, -1)
+    return odds_by_hint(resize(context.hint.float(), size), size).expand(count, -1, -1)
 
 
 def _odds_of_pictures(frames: Tensor, context: SeparationContext, marked: Marked) -> Tensor:
     """Return the log-odds ``(T, h, w)`` of unrelated pictures, each of which votes by itself."""
     size = (frames.shape[-2], frames.shape[-1])
-    marks = _mark_odds_of(context, len(frames), size)
-    start = saliency_odds(frames) if marks is None else marks
+    marks = _hint_odds_of(context, len(frames), size)
+    start = odds_by_contrast(frames) if marks is None else marks
     return torch.cat(
         [
             resize(marked[place].odds[None, None], size)[0]
@@ -114,9 +112,9 @@ def _odds_before_plate(
 
     plate: of this size. odds: of motion, ``(T, h, w)``. voted: runs a vote from log-odds.
     """
-    first = voted(difference_odds(frames, plate, odds))
+    first = voted(odds_by_background(frames, plate, odds))
     completed = plate.completed(frames, torch.sigmoid(first)[:, None])
-    return voted(difference_odds(frames, completed, odds))
+    return voted(odds_by_background(frames, completed, odds))
 
 
 def _with_rested(odds: Tensor, motion: WindowMotion) -> Tensor:
@@ -137,13 +135,11 @@ def _compared(
     """
 
     def joined(odds: Tensor) -> Tensor:
-        return torch.where(known, odds / 2 + behind, odds).clamp(-SURE, SURE)
+        return torch.where(known, odds / 2 + behind, odds).clamp(-MOST_ODDS, MOST_ODDS)
 
     behind, known = behind_odds(frames, motion, torch.sigmoid(odds)[:, None])
     # A second vote without new evidence would only amplify the first one.
     if not bool(known.any()) or float((odds > 0).float().mean()) < EMPTY:
         return odds
     again = joined(voted(joined(odds), COMPARED_TURNS))
-    return motion.along(guided_filter(again[:, None], frames, EDGE_RADIUS, EDGE), COMPARED_TURNS)[
-        :, 0
-    ]
+    return motion.along(guided_filter(again[:, None], frames), COMPARED_TURNS)[:, 0]

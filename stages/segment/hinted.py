@@ -17,10 +17,10 @@ from stages.context import Note, SeparationContext, notes_where
 from stages.hint_regions import HintRegion
 from stages.motion.flow import resize, warp
 from stages.segment.evidence import RegionEvidence, evidence
+from stages.segment.log_odds import MOST_ODDS
 from stages.segment.marked import cut_again, cut_out
 from stages.segment.motion import FADING, WindowMotion
-from stages.segment.still import saliency_odds
-from stages.segment.votes import SURE
+from stages.segment.odds_by_contrast import odds_by_contrast
 
 SUPPORT = 2.0
 """Most log-odds by which a cut supports motion; certain pixels overrule it."""
@@ -69,7 +69,7 @@ def marked_frames(frames: Tensor, context: SeparationContext, *, moving: bool) -
         known = evidence(regions, size)
         if not any(region.foreground for region in regions):
             # Only background is marked, so what stands out is the best guess of the rest.
-            known = RegionEvidence(known.ours, known.theirs, saliency_odds(frame[None])[0])
+            known = RegionEvidence(known.ours, known.theirs, odds_by_contrast(frame[None])[0])
         found[place] = _cut_or_inside(frame, regions, MarkedFrame(known, cut_out(frame, known)))
     return found
 
@@ -121,10 +121,10 @@ def with_marked(odds: Tensor, marked: Marked, motion: WindowMotion) -> Tensor:
     for place, one in marked.items():
         known = one.known.ours.float() - one.known.theirs.float()
         certain[place] = resize(known[None, None], size)[0, 0]
-        likely[place] = resize(one.odds[None, None], size)[0, 0] / SURE
+        likely[place] = resize(one.odds[None, None], size)[0, 0] / MOST_ODDS
     certain, likely = (_carried(each, marked, motion) for each in (certain, likely))
-    supported = (odds + SUPPORT * likely).clamp(-SURE, SURE)
-    return (1 - certain.abs()) * supported + SURE * certain
+    supported = (odds + SUPPORT * likely).clamp(-MOST_ODDS, MOST_ODDS)
+    return (1 - certain.abs()) * supported + MOST_ODDS * certain
 
 
 def _carried(belief: Tensor, marked: Marked, motion: WindowMotion) -> Tensor:
@@ -148,8 +148,8 @@ def pinned(odds: Tensor, marked: Marked) -> Tensor:
     """Return the log-odds ``(T, h, w)`` with those of certain pixels beyond doubt."""
     pinned_odds = odds.clone()
     for place, one in marked.items():
-        here = torch.where(one.known.ours, 2 * SURE, pinned_odds[place])
-        pinned_odds[place] = torch.where(one.known.theirs, -2 * SURE, here)
+        here = torch.where(one.known.ours, 2 * MOST_ODDS, pinned_odds[place])
+        pinned_odds[place] = torch.where(one.known.theirs, -2 * MOST_ODDS, here)
     return pinned_odds
 
 

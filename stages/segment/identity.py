@@ -11,8 +11,8 @@ from torch import Tensor
 
 from stages.motion.flow import resize, warp
 from stages.segment.account import EMPTY
+from stages.segment.log_odds import MOST_ODDS
 from stages.segment.motion import WindowMotion
-from stages.segment.votes import SURE
 
 # The constants below were chosen on the development footage.
 PREVIOUS_MATTE_MOTION_WEIGHT = 1 / 3
@@ -39,7 +39,7 @@ def with_previous_matte(
     previous_log_odds = matte_log_odds(previous_alpha[:, None])
     weighted_motion = PREVIOUS_MATTE_MOTION_WEIGHT * log_odds[:count]
     joined = log_odds.clone()
-    joined[:count] = (previous_log_odds + weighted_motion).clamp(-SURE, SURE)
+    joined[:count] = (previous_log_odds + weighted_motion).clamp(-MOST_ODDS, MOST_ODDS)
     # After the shared frames, the flow carries the last alpha on, and loses it where it is unsure.
     carried_alpha = previous_alpha[count - 1][None, None]
     for t in range(count, len(log_odds)):
@@ -56,5 +56,5 @@ def matte_log_odds(matte: Tensor) -> Tensor:
 
     Alphas of 0 and 1 have infinite log-odds, so they are limited to those of sure pixels.
     """
-    least_alpha = torch.sigmoid(torch.tensor(-SURE)).item()
+    least_alpha = torch.sigmoid(torch.tensor(-MOST_ODDS)).item()
     return matte[:, 0].clamp(least_alpha, 1 - least_alpha).logit()

@@ -22,16 +22,11 @@ from torch import Tensor
 
 from stages.segment.cut import cut
 from stages.segment.evidence import RegionEvidence
+from stages.segment.guided_filter import guided_filter
+from stages.segment.lab import lab_colors, spread_colors
+from stages.segment.log_odds import MOST_ODDS
 from stages.segment.relaxed_cut import edge_weights, relaxed_cut
-from stages.segment.votes import (
-    EDGE,
-    EDGE_RADIUS,
-    SURE,
-    blurred,
-    guided_filter,
-    lab_colors,
-    spread_colors,
-)
+from stages.segment.votes import blurred
 
 # The constants below were chosen on the development footage.
 TURNS = 5  # times that the colours are learnt and the picture is cut
@@ -52,7 +47,7 @@ LEAST_PART = 0.05  # of the largest part, for another part of the foreground in 
 
 
 def cut_out(picture: Tensor, known: RegionEvidence, learned_from: Tensor | None = None) -> Tensor:
-    """Return log-odds ``(h, w)`` of the foreground, at most :data:`SURE` from zero.
+    """Return log-odds ``(h, w)`` of the foreground, at most :data:`MOST_ODDS` from zero.
 
     Where they are positive is what was cut out.
 
@@ -78,13 +73,13 @@ def cut_out(picture: Tensor, known: RegionEvidence, learned_from: Tensor | None 
         if turn:
             near = color_odds([*looks, x, y], LOCAL_BINS, ours, theirs, LOCAL_RARE)
             odds = odds + LOCAL_SHARE * near
-        odds = guided_filter(odds[None, None], picture[None], EDGE_RADIUS, EDGE)[0, 0]
+        odds = guided_filter(odds[None, None], picture[None])[0, 0]
         odds = torch.where(known.ours, CERTAIN, torch.where(known.theirs, -CERTAIN, odds))
         found = connected(relaxed_cut(odds, weights, CUT_SHARE), known.ours)
         soft = (torch.sigmoid(odds) + found) / 2
         ours = torch.where(known.ours, MARKED, found * soft)
         theirs = torch.where(known.theirs, 1.0, (1 - found) * (1 - soft))
-    return _on_side(SURE * (2 * soft - 1), found > 0.5)
+    return _on_side(MOST_ODDS * (2 * soft - 1), found > 0.5)
 
 
 def cut_again(picture: Tensor, odds: Tensor, known: RegionEvidence) -> Tensor:

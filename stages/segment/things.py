@@ -23,9 +23,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from stages.motion.flow import box
+from stages.segment.lab import spread_colors
 from stages.segment.motion import WindowMotion
 from stages.segment.point_tracks import SPACING, Points, follow_points, grouped
-from stages.segment.votes import spread_colors
 from stages.thing_count import MOST_THINGS
 
 Labels = NDArray[np.int32]

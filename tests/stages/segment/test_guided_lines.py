@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from stages.motion.flow import box
-from stages.segment.votes import solved, square_means
+from stages.segment.guided_filter import solved, square_means
 
 
 @pytest.mark.parametrize("radius", [0, 1, 3])

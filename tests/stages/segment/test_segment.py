@@ -12,6 +12,7 @@ from stages.context import FitSettings, Separation, SeparationContext
 from stages.segment.background import complete, find_plate, push_pull
 from stages.segment.fit import neighbors
 from stages.segment.layers import separate, settle
+from stages.segment.log_odds import otsu
 from stages.segment.motion import (
     WindowMotion,
     camera_flow,
@@ -20,9 +21,11 @@ from stages.segment.motion import (
     homography_flow,
     shown_motion,
 )
-from stages.segment.still import hint_odds, saliency_odds, shown_odds
+from stages.segment.odds_by_contrast import odds_by_contrast
+from stages.segment.odds_by_hint import odds_by_hint
+from stages.segment.odds_by_speed import limited_by_shown_motion
 from stages.segment.survey import survey
-from stages.segment.votes import local_vote, otsu
+from stages.segment.votes import local_vote
 
 LITTLE = FitSettings(max_seconds=0.01)
 """The least work that a time budget can ask for."""
@@ -134,15 +137,17 @@ def test_flow_that_explains_nothing_is_not_believed() -> None:
     assert float(shown_motion(plain, motion).max()) < 1e-4
     odds = torch.full_like(shown, 2.0)
     slow = torch.full_like(shown, 0.2)
-    assert bool((shown_odds(odds, torch.zeros_like(shown), slow) == 0).all())
+    assert bool((limited_by_shown_motion(odds, torch.zeros_like(shown), slow) == 0).all())
     assert bool(
         (
-            shown_odds(odds, torch.full_like(shown, 0.05), 100 * slow)
-            > shown_odds(odds, torch.full_like(shown, 0.05), slow)
+            limited_by_shown_motion(odds, torch.full_like(shown, 0.05), 100 * slow)
+            > limited_by_shown_motion(odds, torch.full_like(shown, 0.05), slow)
         ).all()
     )
-    assert bool((shown_odds(odds, torch.where(there, 1.0, 0.0), slow)[there] > 1).all())
-    assert bool((shown_odds(-odds, shown, slow) == -2).all())
+    assert bool(
+        (limited_by_shown_motion(odds, torch.where(there, 1.0, 0.0), slow)[there] > 1).all()
+    )
+    assert bool((limited_by_shown_motion(-odds, shown, slow) == -2).all())
 
 
 @pytest.mark.slow
@@ -369,12 +374,12 @@ def test_a_thin_limb_that_moves_has_flow_of_its_own() -> None:
 def test_strokes_mark_the_foreground_and_their_surroundings_are_unsure() -> None:
     strokes = torch.zeros(1, 1, 40, 40)
     strokes[..., 8, 5:15] = strokes[..., 5:15, 8] = 1
-    odds = hint_odds(strokes, (40, 40))[0]
+    odds = odds_by_hint(strokes, (40, 40))[0]
     assert odds[8, 10] == 3 and odds[39, 39] == -3 and odds[12, 12] == 0
 
 
 def test_a_plain_picture_has_no_foreground() -> None:
-    assert float(saliency_odds(torch.full((1, 3, 12, 16), 0.5)).max()) < 0
+    assert float(odds_by_contrast(torch.full((1, 3, 12, 16), 0.5)).max()) < 0
 
 
 def test_frames_are_drawn_in_pairs() -> None:

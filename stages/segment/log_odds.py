@@ -1,0 +1,51 @@
+"""Log-odds of the foreground, and how thresholds become log-odds.
+
+Log-odds are ``(T, h, w)``, at most :data:`MOST_ODDS` from zero; positive means foreground.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+MOST_ODDS = 3.0
+"""Most log-odds that motion, contrast, a hint or a fixed background gives a pixel. The constants
+here were chosen on the development footage."""
+STEEPNESS = 3.0
+"""Log-odds for each factor of e by which a measure is above its threshold."""
+LOW, HIGH = 0.8, 1.6
+"""Multiples of a threshold; the log-odds are zero at their geometric mean."""
+
+
+def odds_above(ratio: Tensor) -> Tensor:
+    """Return log-odds of a measure by its ratio to a threshold, of any shape.
+
+    They are zero between :data:`LOW` and :data:`HIGH`, and grow with the ratio's logarithm.
+    """
+    middle = (LOW * HIGH) ** 0.5
+    return (STEEPNESS * torch.log((ratio + 1e-3) / middle)).clamp(-MOST_ODDS, MOST_ODDS)
+
+
+def otsu(values: Tensor, bins: int = 256) -> float:
+    """Return the threshold that separates ``values`` best into two groups (Otsu 1979).
+
+    values: of any shape. If all are equal, the result is their value.
+    """
+    low, high = float(values.min()), float(values.max())
+    if high - low < 1e-9:
+        return high
+    counts, edges = np.histogram(values.cpu().numpy().ravel(), bins)
+    centers = (edges[1:] + edges[:-1]) / 2
+    below, sums = np.cumsum(counts), np.cumsum(counts * centers)
+    between = (sums[-1] / below[-1] * below - sums) ** 2 / np.maximum(
+        below * (below[-1] - below), 1
+    )
+    return float(centers[between[:-1].argmax()])
+
+
+def running_median(values: Tensor, reach: int) -> Tensor:
+    """Return the running median of ``values`` ``(T,)`` over ``reach`` frames to each side."""
+    return torch.stack(
+        [values[max(0, t - reach) : t + reach + 1].median() for t in range(len(values))]
+    )

@@ -1,0 +1,61 @@
+"""Say how likely a pixel is foreground by its speed against the camera's motion.
+
+Log-odds are ``(T, h, w)``, at most :data:`stages.segment.log_odds.MOST_ODDS` from zero.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from stages.segment.log_odds import odds_above, otsu, running_median
+
+# The constants below were chosen on the development footage.
+LEVELING = 0.7
+"""Power of speeds before they are thresholded, so that a fast limb does not hide a slow body."""
+STRIP = 0.05
+"""Part of the side along the picture's border whose motion is taken for the background's."""
+STRIP_QUANTILE = 0.9  # of the speeds in a strip, which counts as the strip's speed
+ABOVE_BORDER = 1.2  # least ratio of a foreground's speed to the border's
+MOST_RAISED = 2.0  # most factor by which the border's motion raises Otsu's threshold
+SLOWEST = 1e-3  # least speed of a foreground, in widths a frame
+LEAST_SHOWN = 0.1  # least shown motion that is evidence, in [0, 1]
+SHOWN_STEEPNESS = 1.5  # log-odds for each factor of e by which more motion is shown
+FAST = 0.01  # speed in widths a frame above which motion needs no such evidence
+
+
+def odds_by_speed(speed: Tensor, least: float | None = None) -> tuple[Tensor, Tensor]:
+    """Return the log-odds ``(T, h, w)`` of speeds, and the threshold of each frame, ``(T,)``.
+
+    The threshold is Otsu's. It rises if the picture's border moves too, as water and leaves do.
+
+    speed: ``(T, h, w)`` in pixels a frame. least: lowest threshold; by default :data:`SLOWEST`.
+    """
+    least = SLOWEST * speed.shape[-1] if least is None else least
+    rows, columns = max(1, round(STRIP * speed.shape[-2])), max(1, round(STRIP * speed.shape[-1]))
+    found = []
+    for frame in speed:
+        parted = otsu(frame**LEVELING) ** (1 / LEVELING)
+        sides = sorted(
+            float(side.quantile(STRIP_QUANTILE))
+            for side in (frame[:rows], frame[-rows:], frame[:, :columns], frame[:, -columns:])
+        )
+        # The middle two sides, because the foreground may touch one.
+        border = ABOVE_BORDER * (sides[1] + sides[2]) / 2
+        found.append(min(max(parted, border), MOST_RAISED * parted))
+    threshold = running_median(torch.tensor(found), 3).clamp_min(least).to(speed)
+    return odds_above(speed / threshold.view(-1, 1, 1)), threshold
+
+
+def limited_by_shown_motion(odds: Tensor, shown: Tensor, speed: Tensor) -> Tensor:
+    """Limit the log-odds for the foreground to where the frames show motion; elsewhere to zero.
+
+    Fast motion needs no such evidence, because neither flow nor camera explains the frames there.
+
+    odds: by speed, ``(T, h, w)``. speed: ``(T, h, w)`` in pixels a frame.
+    shown: see :func:`stages.segment.motion.shown_motion`; Otsu's threshold of it is enough.
+    """
+    enough = max(LEAST_SHOWN, otsu(shown**LEVELING) ** (1 / LEVELING))
+    fast = torch.log(speed / (FAST * speed.shape[-1])).clamp_min(0)
+    evidence = SHOWN_STEEPNESS * (torch.log((shown + 0.01) / enough) + fast)
+    return torch.minimum(odds, evidence.clamp_min(0))
