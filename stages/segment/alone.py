@@ -22,8 +22,9 @@ from stages.optim.fit import FitPlan, OnStep
 from stages.published.fit import planned_steps, shortened_notes
 from stages.published.networks import FULL_PIXELS
 from stages.published.segmentation import STAGE_STEPS, fit_segmentation
+from stages.push_pull import push_pull
 from stages.segment.account import OPAQUE, background_shares, hinted_side, matte_notes
-from stages.segment.background import complete, push_pull
+from stages.segment.background import complete
 from stages.segment.fit import SegmentEvidence, Segments, fit_segments
 
 SURELY = 0.9

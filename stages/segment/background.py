@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from stages.motion.flow import resize, resize_flow
+from stages.push_pull import push_pull
 from stages.segment.motion import WindowMotion
 
 HIDDEN = 0.05  # matte above which a pixel is not used as background
@@ -147,7 +148,6 @@ def _collect(
     total, weight: ``(T, 3, H, W)`` and ``(T, 1, H, W)``, changed in place; the weight is 1 / time².
     """
     count, _, height, width = frames.shape
-    size = (height, width)
     flow, camera = (
         (motion.forward, motion.camera_forward)
         if way > 0
@@ -160,27 +160,18 @@ def _collect(
     )
     # The frame that shows each pixel of the last frame, and the place in it. -1 means none.
     last = order[0] + way
-    shown = hidden[last].flatten()
-    source = torch.where(shown, -1, last)
+    source = torch.where(hidden[last].flatten(), -1, last)
     place = torch.stack([x, y])
     for t in order:
         step = t if way > 0 else t - 1
-        # The foreground's flow leaks further beyond its edge than its colours do.
-        small_hidden = resize(hidden[t][None].float(), (flow.shape[-2], flow.shape[-1])) > 0
-        small_hidden = dilate(small_hidden, REACH * margin_of(flow))
-        away = flow[step : step + 1] - camera[step : step + 1]
-        # Replace the foreground's motion by that of the background around it.
-        moved = resize_flow(camera[step : step + 1] + push_pull(away, ~small_hidden), size)[
-            0
-        ].flatten(1)
+        moved = _flow_behind(flow[step][None], camera[step][None], hidden[t][None]).flatten(1)
         need = hidden[t].flatten().nonzero()[:, 0]
         at_x, at_y = x[need] + moved[0, need], y[need] + moved[1, need]
         near_x, near_y = at_x.round(), at_y.round()
         inside = (near_x >= 0) & (near_x <= width - 1) & (near_y >= 0) & (near_y <= height - 1)
         cell = (near_y.clamp(0, height - 1) * width + near_x.clamp(0, width - 1)).long()
         found = torch.where(inside, source[cell], -1)
-        offset = torch.stack([at_x - near_x, at_y - near_y])
-        new_place = place[:, cell] + offset
+        new_place = place[:, cell] + torch.stack([at_x - near_x, at_y - near_y])
         source = torch.full_like(source, t)
         place = torch.stack([x, y])
         source[need], place[:, need] = found, new_place
@@ -190,6 +181,19 @@ def _collect(
             colors = read(frames, source[known], place[:, known])
             total[t].view(3, -1)[:, known] += share * colors
             weight[t].view(-1)[known] += share
+
+
+def _flow_behind(flow: Tensor, camera: Tensor, hidden: Tensor) -> Tensor:
+    """Return a flow ``(2, H, W)`` in which the foreground moves as the background around it does.
+
+    flow, camera: ``(1, 2, h, w)``, of the frame and of its background. hidden: ``(1, 1, H, W)`` of
+    bool, where the foreground is.
+    """
+    small = (flow.shape[-2], flow.shape[-1])
+    # The foreground's flow leaks further beyond its edge than its colours do.
+    leaking = dilate(resize(hidden.float(), small) > 0, REACH * margin_of(flow))
+    moved = camera + push_pull(flow - camera, ~leaking)
+    return resize_flow(moved, (hidden.shape[-2], hidden.shape[-1]))[0]
 
 
 def read(frames: Tensor, index: Tensor, place: Tensor) -> Tensor:
@@ -208,30 +212,6 @@ def read(frames: Tensor, index: Tensor, place: Tensor) -> Tensor:
     upper = (1 - u) * frames[index, :, top, left].T + u * frames[index, :, top, right].T
     lower = (1 - u) * frames[index, :, low, left].T + u * frames[index, :, low, right].T
     return (1 - v) * upper + v * lower
-
-
-def push_pull(values: Tensor, known: Tensor) -> Tensor:
-    """Fill unknown values smoothly from the known ones around them (push-pull).
-
-    The picture is halved until all is known, then filled from coarse to fine (Gortler et al. 1996,
-    section 3.4). If nothing is known, the result is zero.
-
-    values: ``(1, C, h, w)``. known: ``(1, 1, h, w)`` of bool.
-    """
-    weight = known.to(values)
-    if bool(known.all()):
-        return values
-    if min(values.shape[-2:]) == 1 and max(values.shape[-2:]) == 1 or not bool(known.any()):
-        return values * weight
-    size = (values.shape[-2], values.shape[-1])
-    total = functional.avg_pool2d(values * weight, 2, ceil_mode=True, count_include_pad=False)
-    mass = functional.avg_pool2d(weight, 2, ceil_mode=True, count_include_pad=False)
-    coarse = push_pull(total / mass.clamp_min(1e-6), mass > 0)
-    return torch.where(
-        known,
-        values,
-        functional.interpolate(coarse, size=size, mode="bilinear", align_corners=False),
-    )
 
 
 def margin_of(matte: Tensor) -> int:

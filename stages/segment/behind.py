@@ -15,7 +15,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from stages.motion.flow import box, lookup, warp
-from stages.segment.background import dilate, push_pull
+from stages.push_pull import push_pull
+from stages.segment.background import dilate
 from stages.segment.motion import WindowMotion, camera_flow
 from stages.segment.parallax import follow
 

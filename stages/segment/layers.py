@@ -26,9 +26,10 @@ from stages.mixing.psnr import psnr_of
 from stages.motion.flow import resize, shrunk
 from stages.occlusion import Occlusion
 from stages.optim.timing import clocked
+from stages.push_pull import push_pull
 from stages.segment.account import OPAQUE, background_shares, hinted_side, matte_notes
 from stages.segment.alone import HintMasks, separate_alone
-from stages.segment.background import complete, push_pull
+from stages.segment.background import complete
 from stages.segment.certainty import confidence_layers
 from stages.segment.correction import Correction, find_correction
 from stages.segment.cut import SURE_MOVING, SURE_STILL, cut, upsampled

@@ -13,8 +13,9 @@ from stages.motion.flow import resize
 from stages.optim.budget import MEASURED_STAGES
 from stages.optim.fit import FitPlan, OnStep
 from stages.optim.timing import seconds_a_step
+from stages.push_pull import push_pull
 from stages.segment.account import OPAQUE
-from stages.segment.background import Plate, complete, push_pull
+from stages.segment.background import Plate, complete
 from stages.segment.fit import SegmentEvidence, Segments, fit_segments
 from stages.segment.motion import WindowMotion
 

@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from stages.motion.flow import box
+from stages.push_pull import push_pull
 from stages.segment.account import OPAQUE
-from stages.segment.background import dilate, margin_of, push_pull
+from stages.segment.background import dilate, margin_of
 from stages.segment.cut import SOFT
 
 # The constants below were chosen on the development footage.

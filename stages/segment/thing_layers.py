@@ -17,7 +17,7 @@ from torch.nn import functional
 from stages.context import Separation, SeparationContext
 from stages.motion.flow import box, resize
 from stages.occlusion import Occlusion
-from stages.segment.background import push_pull
+from stages.push_pull import push_pull
 from stages.segment.depth_order import occlusions
 from stages.segment.motion import WindowMotion
 from stages.segment.things import find_things

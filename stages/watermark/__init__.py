@@ -1,1 +1,14 @@
-"""Clean layer, mark and its matte; begins at :mod:`stages.watermark.layers`."""
+"""Remove a watermark: clean layer, mark and its matte.
+
+Start reading at :mod:`stages.watermark.layers`. The route:
+
+- ``effort`` chooses how much work is done, and ``pictures`` the pictures that are read.
+- ``locate`` finds the mark once for the whole clip. It calls ``search``, which tries opacities and
+  colours (``hypotheses``) and keeps the mark that explains most of its outline (``evidence``,
+  ``texture``; ``find`` cuts the outline). ``repeat`` finds a mark that lies on a grid, ``pieces``
+  adds parts of other colours.
+- ``fit`` and ``soft`` draw the mark to the pixel.
+- ``layers`` undoes the mark in every frame, ``compression`` takes off the rounding that this
+  amplifies, and ``fill`` draws what an opaque mark hides.
+- ``alone`` has the presets that have networks alone, and ``diagnose`` tells ``probe`` of a mark.
+"""

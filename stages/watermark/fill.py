@@ -13,9 +13,10 @@ from torch.nn import functional as F
 
 from models.generator import GeneratedLayer
 from stages.context import SeparationContext
-from stages.optim.fit import FitPlan, fit
+from stages.optim.fit import FitPlan, OnStep, fit
 from stages.optim.losses import constant, reconstruction
 from stages.optim.timing import seconds_a_step
+from stages.push_pull import push_pull
 
 SIDE = 24  # pixels around a hole, beside its own size, that the generator is fitted to
 PIXELS = 40_000  # a larger part is generated at a smaller size
@@ -42,72 +43,62 @@ def fill(frames: Tensor, hole: Tensor, context: SeparationContext, steps: int) -
     seen = 1 - (F.interpolate(inside[None, None].float(), size=size, mode="area") > 0).float()
     if not bool(seen.any()):
         return frames
-    device = context.settings.device
-    seed = context.settings.seed
-    target, trust = small.to(device), seen.to(device)
-
-    def note(done: float, losses: Mapping[str, float]) -> None:
-        context.progress(done, "filling what is hidden")
-        context.trace.add("filling", done, losses)
-
-    def fitted(count: int, report: bool = False) -> GeneratedLayer:
-        """Return a fresh generator after ``count`` steps.
-
-        A fresh one, so that the timing run does not affect the real one.
-        """
-        layer = GeneratedLayer(len(frames), 3, size, seed=seed).to(device)
-
-        def terms(index: Tensor, progress: float) -> Mapping[str, Tensor]:
-            return {"reconstruction": reconstruction(layer(index), target[index], trust)}
-
-        step = note if report else None
-        fit(
-            layer,
-            terms,
-            {"reconstruction": constant(1)},
-            FitPlan(count, BATCH),
-            frames=len(frames),
-            seed=seed,
-            on_step=step,
-        )
-        return layer
-
-    if (budget := context.settings.max_seconds) is not None:
-        most = steps
-
-        def measured() -> int:
-            fitted(1)  # the first call also allocates
-            return max(LEAST_STEPS, min(most, int(SHARE * budget / seconds_a_step(fitted, 1, 4))))
-
-        steps = context.checkpoints.compute_and_save("fill", measured)
-    layer = fitted(steps, report=True)
     generated = F.interpolate(
-        layer.render().cpu(), size=(height, width), mode="bilinear", align_corners=False
+        _generated(small, seen, context, steps),
+        size=(height, width),
+        mode="bilinear",
+        align_corners=False,
     )
-    shown = (~inside).float()[None, None]
-    error = pull_push((part - generated) * shown, shown.expand(len(part), 1, -1, -1))
-    filled = (generated + error).clamp(0, 1)
+    filled = (generated + push_pull(part - generated, ~inside[None, None])).clamp(0, 1)
     result = frames.clone()
     result[..., rows, columns] = torch.where(inside, filled, part)
     return result
 
 
-def pull_push(values: Tensor, known: Tensor) -> Tensor:
-    """Return ``values`` extended smoothly to unknown pixels, by pull and push over a pyramid.
+def _generated(
+    target: Tensor, known: Tensor, context: SeparationContext, most_steps: int
+) -> Tensor:
+    """Return what a generator draws that was fitted to the known pixels, ``(T, 3, h, w)``.
 
-    values: ``(T, C, H, W)``, 0 where unknown. known: ``(T, 1, H, W)``, 1 where known, else 0.
+    target: ``(T, 3, h, w)`` in [0, 1]. known: ``(1, 1, h, w)``, 1 where it counts, else 0.
+    most_steps: fewer are done if the time budget asks for it.
     """
-    if min(values.shape[-2:]) <= 1:
-        return (
-            values.sum((-2, -1), keepdim=True)
-            / known.sum((-2, -1), keepdim=True).clamp_min(1e-6)
-            * torch.ones_like(values)
+    settings = context.settings
+    size = (target.shape[-2], target.shape[-1])
+    target, known = target.to(settings.device), known.to(settings.device)
+
+    def note(done: float, losses: Mapping[str, float]) -> None:
+        context.progress(done, "filling what is hidden")
+        context.trace.add("filling", done, losses)
+
+    def fitted(steps: int, on_step: OnStep | None = None) -> GeneratedLayer:
+        """Return a fresh generator after some steps; a trial does not affect the real fit."""
+        layer = GeneratedLayer(len(target), 3, size, seed=settings.seed).to(settings.device)
+
+        def terms(index: Tensor, progress: float) -> Mapping[str, Tensor]:
+            return {"reconstruction": reconstruction(layer(index), target[index], known)}
+
+        weights, plan = {"reconstruction": constant(1)}, FitPlan(steps, BATCH)
+        fit(
+            layer,
+            terms,
+            weights,
+            plan,
+            frames=len(target),
+            seed=settings.seed,
+            on_step=on_step,
         )
-    pooled = F.avg_pool2d(values, 2, ceil_mode=True), F.avg_pool2d(known, 2, ceil_mode=True)
-    part = pooled[1].clamp_min(1e-6)
-    coarse = pull_push(pooled[0] / part * (pooled[1] > 0), (pooled[1] > 0).float())
-    rest = F.interpolate(coarse, size=values.shape[-2:], mode="bilinear", align_corners=False)
-    return torch.where(known > 0, values, rest)
+        return layer
+
+    def affordable_steps() -> int:
+        fitted(1)  # the first call also allocates
+        seconds = SHARE * (settings.max_seconds or 0.0)
+        return max(LEAST_STEPS, min(most_steps, int(seconds / seconds_a_step(fitted, 1, 4))))
+
+    steps = most_steps
+    if settings.max_seconds is not None:
+        steps = context.checkpoints.compute_and_save("fill", affordable_steps)
+    return fitted(steps, note).render().cpu()
 
 
 def _span(line: Tensor) -> slice:

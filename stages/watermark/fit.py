@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from stages.optim.fit import FitPlan, OnStep, fit
 from stages.optim.losses import constant
-from stages.watermark.fill import pull_push
+from stages.push_pull import push_pull
 from stages.watermark.find import (
     CLEAR,
     OUTLINE,
@@ -279,8 +279,7 @@ def opaque_mark(pictures: Tensor, mark: Mark) -> Mark:
     """
     chosen = mark.matte > 0
     inside = dilated(chosen[0], -1)
-    outside = (~dilated(chosen[0], 2)).float()
-    clean = pull_push(pictures * outside, outside.expand(len(pictures), 1, -1, -1))
+    clean = push_pull(pictures, ~dilated(chosen[0], 2)[None, None])
     color = continued(mark.color, inside[None] if bool(inside.any()) else chosen)
     way = color - clean
     gone = (

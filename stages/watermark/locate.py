@@ -5,7 +5,7 @@ Pictures ``(K, 3, H, W)`` in [0, 1] that share one mark; maps ``(H, W)``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -105,21 +105,9 @@ def locate_mark(
             for whole, part in zip(area, inner, strict=True)
         )  # type: ignore[assignment]
     full = sample[spread_indices(len(sample), effort.pictures)][..., area[0], area[1]]
-    pictures = shrunk_to(full, effort.fit_pixels)
-    size = pictures.shape[-2:]
-    part = MarkedPart(
-        pictures,
-        resized_map(inner_part(box[area]), size),
-        resized_map(weight[area], size),
-        find_grid(pictures) if len(pictures) == 1 else (),
-    )
-    matte = first.opacity * resized_map(place.float(), size)[None]
-    mark = replace(first, matte=matte, ink=matte * first.hue.view(3, 1, 1))
-    if not part.alone:
-        mark = remeasured(part, mark, 2 * effort.turns)
-    elif context.hint is None or size != small.shape[-2:]:
-        evidence, length = Evidence(pictures, part.weight), strict_length(first)
-        mark = mark_at(evidence, first.opacity, first.hue, part.allowed, 2 * effort.turns, length)
+    part = _part_for_fit(full, box[area], weight[area], effort)
+    size = part.pictures.shape[-2:]
+    mark = _at_size_of_fit(part, first, place, effort, context, searched=small.shape[-2:])
     marks = with_colors(part, mark, effort.turns)
     doubtful = part.alone and is_doubtful(part, marks[0])
     mark = _fit_near(part, marks, effort, context)
@@ -130,6 +118,46 @@ def locate_mark(
         )
         mark = Mark(matte, ink, mark.opacity, mark.gain)
     return replace(mark, doubtful=doubtful), area
+
+
+def _part_for_fit(full: Tensor, box: Tensor, weight: Tensor, effort: Effort) -> MarkedPart:
+    """Return what is read of the pictures ``full`` (K, 3, H, W) to fit the mark.
+
+    box, weight: ``(H, W)``, see :func:`locate_mark`.
+    """
+    pictures = shrunk_to(full, effort.fit_pixels)
+    size = pictures.shape[-2:]
+    return MarkedPart(
+        pictures,
+        resized_map(inner_part(box), size),
+        resized_map(weight, size),
+        find_grid(pictures) if len(pictures) == 1 else (),
+    )
+
+
+def _at_size_of_fit(
+    part: MarkedPart,
+    first: Mark,
+    place: Tensor,
+    effort: Effort,
+    context: SeparationContext,
+    *,
+    searched: Sequence[int],
+) -> Mark:
+    """Return the mark that the search found, cut again in the pictures of the fit.
+
+    place: the pixels that the search marked, ``(H, W)``, boolean, at full size.
+    searched: height and width of the search's pictures.
+    """
+    size = part.pictures.shape[-2:]
+    matte = first.opacity * resized_map(place.float(), size)[None]
+    mark = replace(first, matte=matte, ink=matte * first.hue.view(3, 1, 1))
+    if not part.alone:
+        return remeasured(part, mark, 2 * effort.turns)
+    if context.hint is None or size != tuple(searched):
+        evidence, length = Evidence(part.pictures, part.weight), strict_length(first)
+        return mark_at(evidence, first.opacity, first.hue, part.allowed, 2 * effort.turns, length)
+    return mark
 
 
 def remeasured(part: MarkedPart, mark: Mark, turns: int) -> Mark:

@@ -91,43 +91,37 @@ def find_mark(
     # Repetitions and other pictures tell a mark from the scene; else what is around the box does.
     alone = len(pictures) == 1 and not shifts
     attempt = mark_beyond_chance if alone else mark_at
-    hypotheses: Sequence[tuple[float, tuple[float, ...]]] = HYPOTHESES
-    if alone:
-        hypotheses = likely_marks(pictures, allowed)
-    elif len(pictures) > 1:
-        hypotheses = GRAYS + likely_shared_marks(pictures, PROPOSED)
     tried = []
+    hypotheses = _hypotheses(pictures, allowed, alone=alone)
     for number, (opacity, color) in enumerate(hypotheses):
         tried.append(attempt(evidence, opacity, pictures.new_tensor(color), allowed, turns))
         progress(number / len(hypotheses))
     clear_gain = 0.0 if alone else SEPARATE_GAIN
-    settled = []
     tried.sort(key=lambda mark: (is_clear(mark, clear_gain), mark.gain), reverse=True)
-    for best in tried[:SETTLED]:
+
+    def settled(mark: Mark) -> Mark:
+        """Fit the opacity with the colour, and the outline, in turn."""
         for _ in range(ROUNDS):
-            line = opacity_and_color(pictures, best.matte[0] > 0)
+            line = opacity_and_color(pictures, mark.matte[0] > 0)
             if line is None:
                 break
-            best = attempt(evidence, *line, allowed, 2 * turns)
-        settled.append(best)
+            mark = attempt(evidence, *line, allowed, 2 * turns)
+        return mark
 
     def worth(mark: Mark) -> float:
         return mark.gain * (law_agreement(pictures, mark) if alone else 1.0)
 
-    mark = max(settled, key=lambda mark: (is_clear(mark, clear_gain), worth(mark), mark.gain))
+    mark = max(
+        map(settled, tried[:SETTLED]),
+        key=lambda mark: (is_clear(mark, clear_gain), worth(mark), mark.gain),
+    )
     # What gains no more than the picture's own content around the box is not taken off.
     if mark.gain <= 0 or not bool((mark.matte > 0).any()):
         return None
     # The mark's outline must not count as texture of the picture.
     evidence = Evidence(pictures, weight, mark.matte[0] > 0, shifts)
-    mark = mark_at(
-        evidence,
-        mark.opacity,
-        mark.hue,
-        allowed,
-        2 * turns,
-        strict_length(mark) if alone else LENGTH,
-    )
+    length = strict_length(mark) if alone else LENGTH
+    mark = mark_at(evidence, mark.opacity, mark.hue, allowed, 2 * turns, length)
     if not outline_length(mark):
         return None
     if least_gain is None:
@@ -135,6 +129,17 @@ def find_mark(
         if len(pictures) > 1:
             least_gain = shared_gain(pictures, weight, mark, separate=separate)
     return mark if is_clear(mark, least_gain) else None
+
+
+def _hypotheses(
+    pictures: Tensor, allowed: Tensor, *, alone: bool
+) -> Sequence[tuple[float, tuple[float, ...]]]:
+    """Return the opacities and colours to try; arguments as in :func:`find_mark`."""
+    if alone:
+        return likely_marks(pictures, allowed)
+    if len(pictures) > 1:
+        return GRAYS + likely_shared_marks(pictures, PROPOSED)
+    return HYPOTHESES
 
 
 def is_clear(mark: Mark, least: float) -> bool:

@@ -9,7 +9,8 @@ from clips import psnr_of_all as psnr
 from torch import Tensor
 
 from stages.context import FitSettings, Separation, SeparationContext
-from stages.segment.background import complete, find_plate, push_pull
+from stages.push_pull import push_pull
+from stages.segment.background import complete, find_plate
 from stages.segment.fit import neighbors
 from stages.segment.layers import separate, settle
 from stages.segment.log_odds import otsu

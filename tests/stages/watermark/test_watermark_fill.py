@@ -12,17 +12,9 @@ from marked_pictures import SIZE, WHITE, letters, make_context, marked, remove_m
 
 from stages.checkpoint import NoCheckpoints
 from stages.watermark.alone import separate_published
-from stages.watermark.fill import fill, pull_push
+from stages.watermark.fill import fill
 
 T = TypeVar("T")
-
-
-def test_pull_push_keeps_what_is_known() -> None:
-    known = torch.ones(1, 1, 13, 17)
-    known[..., 4:9, 5:11] = 0
-    plane = torch.full((1, 3, 13, 17), 0.3)
-    filled = pull_push(plane * known, known)
-    assert torch.allclose(filled, plane, atol=1e-5)
 
 
 def test_the_fill_changes_the_hole_alone() -> None:
