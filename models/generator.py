@@ -42,7 +42,10 @@ def code_size(size: tuple[int, int]) -> tuple[int, int]:
 def convolution(
     inputs: int, outputs: int, kernel: int, generator: torch.Generator, *, bias: bool
 ) -> nn.Conv2d:
-    """Return a "same" convolution with PyTorch's usual initial values, drawn from ``generator``."""
+    """Return a "same" convolution with PyTorch's usual initial values, drawn from ``generator``.
+
+    inputs, outputs: channels. kernel: side of the filter in pixels, odd. bias: whether it has one.
+    """
     # Created on "meta", without values, because a module fills itself from the global generator.
     layer = nn.Conv2d(
         inputs, outputs, kernel, padding=kernel // 2, bias=bias, device="meta"

@@ -6,6 +6,7 @@ The name of a processor does not tell which one is faster.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -53,6 +54,22 @@ def speed(device: torch.device, dtype: torch.dtype) -> float:
 
     Returns 0 where the device cannot compute in ``dtype``.
     """
+    step = _timed_step(device, dtype)
+    threads = torch.get_num_threads()
+    if device.type == "cpu":
+        torch.set_num_threads(1)
+    try:
+        best = _fastest(step)
+    except (RuntimeError, NotImplementedError):
+        return 0.0
+    finally:
+        torch.set_num_threads(threads)
+    # Backward takes two convolutions, to the input and to the weights, in addition to one forward.
+    return 3 * 2 * 9 * CHANNELS**2 * PICTURES * HEIGHT * WIDTH / best / 1e9
+
+
+def _timed_step(device: torch.device, dtype: torch.dtype) -> Callable[[], float]:
+    """Return a function that runs the block of :func:`speed` once and returns the seconds."""
     convolve = nn.Conv2d(CHANNELS, CHANNELS, 3, padding=1, bias=False, device="meta").to_empty(
         device=device
     )
@@ -69,7 +86,7 @@ def speed(device: torch.device, dtype: torch.dtype) -> float:
     # answer, and with it the bytes of a result, is the same on a busy machine.
     clock = time.thread_time if device.type == "cpu" else time.perf_counter
 
-    def once() -> float:
+    def step() -> float:
         start = clock()
         with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
             y = F.leaky_relu(norm(convolve(x)), 0.2)
@@ -77,24 +94,20 @@ def speed(device: torch.device, dtype: torch.dtype) -> float:
         float(torch.autograd.grad(y.float().mean(), [x, convolve.weight])[1].flatten()[0])
         return clock() - start
 
-    threads = torch.get_num_threads()
-    if device.type == "cpu":
-        torch.set_num_threads(1)
-    try:
-        best = once()  # The first one also compiles and allocates.
-        spent = 0.0
-        for _ in range(REPEATS):
-            taken = once()
-            best = min(best, taken)
-            spent += taken
-            if spent > LEAST_SECONDS:
-                break
-    except (RuntimeError, NotImplementedError):
-        return 0.0
-    finally:
-        torch.set_num_threads(threads)
-    # Backward takes two convolutions, to the input and to the weights, in addition to one forward.
-    return 3 * 2 * 9 * CHANNELS**2 * PICTURES * HEIGHT * WIDTH / best / 1e9
+    return step
+
+
+def _fastest(step: Callable[[], float]) -> float:
+    """Return the seconds of the fastest of a few runs of ``step``, which returns its own."""
+    best = step()  # The first one also compiles and allocates.
+    spent = 0.0
+    for _ in range(REPEATS):
+        taken = step()
+        best = min(best, taken)
+        spent += taken
+        if spent > LEAST_SECONDS:
+            break
+    return best
 
 
 @lru_cache

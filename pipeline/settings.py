@@ -241,7 +241,9 @@ class Settings:
         verbs=("probe",),
         result=False,
     )
-    confidence: bool = _write(False, "also how sure each pixel of a layer is, in grey", rare=BOTH)
+    confidence: bool = _write(
+        False, "also grey layers: how sure each pixel is, white if sure", rare=BOTH
+    )
     lossless: bool = _write(False, "layers as FFV1 in Matroska, not H.264 in MP4")
     codec: str | None = _write(
         None,

@@ -46,12 +46,13 @@ TASK_OPTIONS = (
 class WrittenLayer:
     """One layer file that a task has written.
 
-    name: the layer's name, unique in the run. role: one of the task's roles. path: the file in
-    the work folder, or the folder of a sequence; the run moves it into its own folder under the
-    same name. first_frame, last_frame: the frames of the input that it covers, inclusive, counted
-    from 0. pattern: the names of a sequence's files, as in ``%06d.png``, where the number is the
-    frame's. sounds: the files of its audio beside a sequence. data: whether its values are not
-    colours, as in a matte.
+    name: the layer's name, unique in the run. role: one of the task's roles.
+    path: the file in the work folder, or the folder of a sequence. The run moves it into its own
+        folder under the same name.
+    first_frame, last_frame: the frames of the input that it covers, inclusive, counted from 0.
+    pattern: the names of a sequence's files, as in ``%06d.png``, where the number is the frame's.
+    sounds: the files of its audio beside a sequence.
+    data: whether its values are not colours, as in a matte.
     """
 
     name: str
@@ -102,9 +103,11 @@ class Job:
     """What a task is given.
 
     clip: the open input. settings: what the user asked for. device: where to compute.
-    work: the folder for layer files and temporary files. stages: takes progress and warnings.
-    budget: the time there is. checkpoints: where a resumed run finds what was done. sums: the
-    SHA-256 of each input, where they are known.
+    work: the folder for layer files and temporary files.
+    stages: takes progress and warnings.
+    budget: the time there is.
+    checkpoints: where a resumed run finds what was done.
+    sums: the SHA-256 of each input, where they are known.
     """
 
     clip: Clip
@@ -121,9 +124,12 @@ class Job:
 class Result:
     """What a task made.
 
-    layers: the layer files. frames: how many frames the clip has, or ``None`` where only a part
-    was read. transitions, colors: entries for the manifest. sheets: contact sheets in the work
-    folder. report: figures for the manifest's ``report``. fits: the losses of each fit.
+    layers: the layer files.
+    frames: how many frames the clip has, or ``None`` where only a part was read.
+    transitions, colors: entries for the manifest.
+    sheets: contact sheets in the work folder.
+    report: figures for the manifest's ``report``.
+    fits: the losses of each fit.
     variable_rate: whether the input's frames are unevenly spaced in time.
     """
 
@@ -155,9 +161,11 @@ class RunParts:
 class Estimate:
     """What a run will probably cost on this machine.
 
-    seconds: by stage. memory: the peak, in bytes. more: seconds that the networks add if they
-    turn out to be needed. plans: the planned work on each transition. layers: name, role and
-    file suffix of each layer, where known. notes: reasons why the estimate is less certain.
+    seconds: by stage. more: seconds that the networks add if they turn out to be needed.
+    memory: the peak, in bytes.
+    plans: the planned work on each transition.
+    layers: name, role and file suffix of each layer, where known.
+    notes: reasons why the estimate is less certain.
     """
 
     seconds: dict[str, float]
@@ -175,12 +183,12 @@ class Estimate:
 
 @dataclass(frozen=True)
 class DryRun:
-    """What a task says to ``--dry-run``.
+    """What a task answers to ``--dry-run``.
 
-    frames: the clip's frames. estimate: what the run costs. layers: the layers it would write,
-    as JSON values with ``name``, ``role`` and ``path``. found: further facts for ``--json``
-    (``transitions``, ``colors``). warnings: what the run would warn of. notes: remarks on the
-    estimate.
+    frames: the number of the clip's frames. estimate: what the run would cost.
+    layers: the layers it would write, as JSON values with ``name``, ``role`` and ``path``.
+    found: further facts for ``--json`` (``transitions``, ``colors``).
+    warnings: what the run would warn of. notes: remarks on the estimate.
     """
 
     frames: int
@@ -217,9 +225,9 @@ class BenchClip:
     reason: str = ""
 
 
-Look = Callable[[Mapping[str, Any], "Diagnosed | None"], "Diagnosed | None"]
-"""Diagnoses a clip. Takes what the search found, as JSON values, and the diagnoses that were kept
-with it. Returns the diagnoses, or ``None`` where nobody asks for them."""
+DiagnoseClip = Callable[[Mapping[str, Any], "Diagnosed | None"], "Diagnosed | None"]
+"""Diagnoses a clip, given what the search found, as JSON values, and the diagnoses that were kept
+with it. Returns the diagnoses, or ``None`` where they are not asked for."""
 
 
 def _no_headline(summary: RunSummary) -> list[tuple[str, str]]:
@@ -230,21 +238,25 @@ def _no_headline(summary: RunSummary) -> list[tuple[str, str]]:
 class Task:
     """A task: how to do it, and all that the rest of the program must know about it.
 
-    name: as ``--task`` has it. help: one line. roles: the roles of its layers, the main one
-    first. run: does the job and returns what it made. uses: the :data:`TASK_OPTIONS` it uses.
-    parts: how several machines share a run, where they can. recipe: the recipe, for tasks that
-    split every frame alike. on_cpu: the presets that run on the CPU whatever ``--device`` says.
-    dry_run: answers ``--dry-run``; without it the task is run on a small piece of the clip and
-    its cost is scaled up. headline: figures for the top of the report, as pairs of a value and
-    its meaning. bench: the clip that ``bench`` measures it on, where it can. probe: returns what
-    the task finds in a clip, as JSON values, for the command ``probe``, which passes it how to
-    diagnose. diagnose: says whether the
-    thing that the task takes out is in a clip, from a small sample of it, with the evidence that
-    ``run`` uses. turn: the task's place among others in a run without ``--task``; what was laid
-    over the rest last is taken off first, so it has the lowest number. Without one, such a run
-    never does the task. explains: names of tasks whose evidence this task's thing also causes;
-    where it is there, such a run leaves them out. confidence_roles: the roles of the layers that
-    ``--confidence`` adds.
+    name: as ``--task`` has it. help: one line about it.
+    roles: the roles of its layers, the main one first.
+    run: does the job and returns what it made.
+    uses: those of :data:`TASK_OPTIONS` that it uses.
+    parts: how several machines share a run, where they can.
+    recipe: the recipe, for tasks that split every frame into the same layers.
+    on_cpu: the presets that run on the CPU whatever ``--device`` says.
+    dry_run: answers ``--dry-run``. Without it, the task is run on a small piece of the clip and
+        its cost is scaled up.
+    headline: returns figures for the top of the report, as pairs of a value and its meaning.
+    bench: the clip that ``bench`` measures it on, where it can.
+    probe: returns what the task finds in a clip, as JSON values, for the command ``probe``.
+    diagnose: says whether what the task takes out is in a clip. It gets a small sample of the
+        clip, and uses the evidence that ``run`` uses.
+    auto_order: the task's place among others in a run without ``--task``, counted upwards. What
+        was laid over the rest last is taken off first. ``None``: such a run never does the task.
+    explains: names of tasks whose evidence may come from what this task takes out. Where that is
+        there, a run without ``--task`` does not do them.
+    confidence_roles: the roles of the layers that ``--confidence`` adds.
     """
 
     name: str
@@ -258,9 +270,9 @@ class Task:
     dry_run: Callable[[Job], DryRun] | None = None
     headline: Callable[[RunSummary], list[tuple[str, str]]] = _no_headline
     bench: BenchClip | None = None
-    probe: Callable[[Clip, Settings, Step, Look], Mapping[str, Any]] | None = None
+    probe: Callable[[Clip, Settings, Step, DiagnoseClip], Mapping[str, Any]] | None = None
     diagnose: Callable[[ClipSample], Diagnosis] | None = None
-    turn: int | None = None
+    auto_order: int | None = None
     explains: frozenset[str] = frozenset()
     confidence_roles: tuple[str, ...] = ()
 

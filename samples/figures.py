@@ -9,7 +9,7 @@ scenes and photographs, whose true layers are known.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import cv2
@@ -21,8 +21,9 @@ from skimage import data
 from torch import Tensor
 
 from pipeline import separate
-from samples.ablation import MIXED, ROWS, SIZE, STILL, WHOLE, by_plan, case, take_apart
+from samples.ablation import MIXED, ROWS, SIZE, STILL, WHOLE, Case, by_plan, case, take_apart
 from samples.make import scene_a, scene_b
+from stages.mixing.forward_model import Pair
 from stages.mixing.light_dissolve import GAMMA
 from stages.mixing.psnr import psnr_of
 from stages.motion.carry import carry, reaching
@@ -160,48 +161,40 @@ def curves() -> Tile:
         "motion alone": (take_apart(given, "without sweeps and ties")[0], (220, 130, 30)),
         "held": (by_plan(given, STILL), (120, 120, 120)),
     }
+    return grid([[_curve_panel(given, made, side) for side in (0, 1)]])
+
+
+def _curve_panel(
+    given: Case, made: Mapping[str, tuple[Pair, tuple[int, int, int]]], side: int
+) -> Tile:
+    """Return the plot of one scene: side 0 is the outgoing one, side 1 the incoming one.
+
+    made: the layers and the colour of each curve, by its label.
+    """
     wide, high, low, top = 300, 200, 15.0, 55.0
-    panels = []
-    for side, name in enumerate(("outgoing", "incoming")):
-        panel = np.full((high, wide, 3), 255, np.uint8)
-        for level in range(int(low), int(top) + 1, 10):
-            y = round(high - 20 - (level - low) / (top - low) * (high - 40))
-            cv2.line(panel, (30, y), (wide - 5, y), (220, 220, 220), 1)
-            cv2.putText(
-                panel, str(level), (4, y + 4), cv2.FONT_HERSHEY_SIMPLEX, 0.36, INK, 1, cv2.LINE_AA
-            )
-        for number, (label, (layers, color)) in enumerate(made.items()):
-            errors = ((layers[side] - given.truth[side]) ** 2).flatten(1).mean(1)
-            points = [
-                (
-                    30 + round((wide - 40) * place / (MIXED - 1)),
-                    round(high - 20 - (psnr_of(float(error)) - low) / (top - low) * (high - 40)),
-                )
-                for place, error in enumerate(errors)
-            ]
-            cv2.polylines(panel, [np.array(points, np.int32)], False, color, 2, cv2.LINE_AA)
-            cv2.putText(
-                panel,
-                label,
-                (30 + 95 * number, high - 5),
-                cv2.FONT_HERSHEY_SIMPLEX,
-                0.36,
-                color,
-                1,
-                cv2.LINE_AA,
-            )
-        cv2.putText(
-            panel,
-            f"{name} scene, dB by frame",
-            (30, 14),
-            cv2.FONT_HERSHEY_SIMPLEX,
-            0.4,
-            INK,
-            1,
-            cv2.LINE_AA,
-        )
-        panels.append(panel)
-    return grid([panels])
+
+    def row(level: float) -> int:
+        return round(high - 20 - (level - low) / (top - low) * (high - 40))
+
+    panel = np.full((high, wide, 3), 255, np.uint8)
+
+    def write(text: str, at: tuple[int, int], color: tuple[int, int, int], size: float) -> None:
+        cv2.putText(panel, text, at, cv2.FONT_HERSHEY_SIMPLEX, size, color, 1, cv2.LINE_AA)
+
+    for level in range(int(low), int(top) + 1, 10):
+        y = row(level)
+        cv2.line(panel, (30, y), (wide - 5, y), (220, 220, 220), 1)
+        write(str(level), (4, y + 4), INK, 0.36)
+    for number, (label, (layers, color)) in enumerate(made.items()):
+        errors = ((layers[side] - given.truth[side]) ** 2).flatten(1).mean(1)
+        points = [
+            (30 + round((wide - 40) * place / (MIXED - 1)), row(psnr_of(float(error))))
+            for place, error in enumerate(errors)
+        ]
+        cv2.polylines(panel, [np.array(points, np.int32)], False, color, 2, cv2.LINE_AA)
+        write(label, (30 + 95 * number, high - 5), color, 0.36)
+    write(f"{('outgoing', 'incoming')[side]} scene, dB by frame", (30, 14), INK, 0.4)
+    return panel
 
 
 def tasks() -> Tile:

@@ -133,7 +133,11 @@ def shown(value: Any) -> dict[str, Any]:
 
 
 def run_cell(code: str, names: dict[str, Any], number: int) -> list[dict[str, Any]]:
-    """Run a cell and return its outputs as a notebook keeps them."""
+    """Run a cell and return its outputs as a notebook keeps them.
+
+    code: of the cell. names: the notebook's variables, which the cell may change. number: the
+    cell's, for its result.
+    """
     tree = ast.parse(code)
     last = tree.body.pop() if isinstance(tree.body[-1], ast.Expr) else None
     printed = io.StringIO()

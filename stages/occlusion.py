@@ -34,13 +34,13 @@ class Occlusion:
     def plus(self, more: Occlusion) -> Occlusion:
         """Return the sum of two pieces of evidence about the same things."""
         return Occlusion(
-            self.one,
-            self.other,
-            self.one_votes + more.one_votes,
-            self.other_votes + more.other_votes,
-            self.one_lowest + more.one_lowest,
-            self.other_lowest + more.other_lowest,
-            self.frames + more.frames,
+            one=self.one,
+            other=self.other,
+            one_votes=self.one_votes + more.one_votes,
+            other_votes=self.other_votes + more.other_votes,
+            one_lowest=self.one_lowest + more.one_lowest,
+            other_lowest=self.other_lowest + more.other_lowest,
+            frames=self.frames + more.frames,
         )
 
     @property

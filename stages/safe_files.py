@@ -125,7 +125,10 @@ def replacing(path: Path, part: Path | None = None, *, sync: bool = True) -> Ite
 
 
 def write_whole(path: Path, data: bytes, part: Path | None = None, *, sync: bool = True) -> None:
-    """Write ``data`` to the file ``path``, completely or not at all; see :func:`replacing`."""
+    """Write ``data`` to the file ``path``, completely or not at all.
+
+    part, sync: as in :func:`replacing`. Raises OSError.
+    """
     with replacing(path, part, sync=sync) as file:
         file.write(data)
 

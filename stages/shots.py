@@ -92,10 +92,10 @@ class Transition:
         )
 
     @property
-    def turn(self) -> int:
-        """The first frame with a weight of 0.5 or more.
+    def handover_frame(self) -> int:
+        """The first frame in which the incoming side has a weight of 0.5 or more.
 
-        Where the frames are not taken apart, they belong to the incoming side from here on.
+        Where the frames are not taken apart, they belong to the incoming side from this one on.
         """
         return self.first_frame + sum(weight < 0.5 for weight in self.mix)
 
@@ -143,9 +143,9 @@ class Analysis:
         """Return the first and last frame (inclusive) that shot number ``shot`` has.
 
         These are the frames in which it is visible, alone or mixed. A transition of the kind
-        ``other`` is not taken apart: its frames belong to the outgoing shot before
-        :attr:`Transition.turn` and to the incoming one from there on. If one side is a plain
-        colour, all of its frames belong to the shot.
+        ``other`` is not taken apart: its frames belong to the outgoing shot up to
+        :attr:`Transition.handover_frame`, and to the incoming one from there on. If one side is a
+        plain colour, all of its frames belong to the shot.
         """
         first, last = self.shots[shot].first_frame, self.shots[shot].last_frame
         for transition in self.transitions:
@@ -154,7 +154,7 @@ class Analysis:
             sides = (transition.outgoing, transition.incoming)
             whole = TRANSITION_KINDS[transition.kind].separable or None in sides
             if transition.incoming == shot:
-                first = min(first, transition.first_frame if whole else transition.turn)
+                first = min(first, transition.first_frame if whole else transition.handover_frame)
             if transition.outgoing == shot:
-                last = max(last, transition.last_frame if whole else transition.turn - 1)
+                last = max(last, transition.last_frame if whole else transition.handover_frame - 1)
         return first, last

@@ -13,7 +13,7 @@ import pytest
 import torch
 from clips import dissolve, moving
 
-from pipeline.diagnosis.diagnose import no_look
+from pipeline.diagnosis.diagnose import no_diagnoses
 from stages.segment.networks import STEPS
 from stages.transition.plan import PLANS
 from stages.watermark.effort import EFFORTS
@@ -81,7 +81,7 @@ def untrusted() -> None:
 def probe_only_searches(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Skip the diagnoses of `probe`, which would cost more than many tests."""
     if "diagnosing" not in request.fixturenames:
-        monkeypatch.setattr("pipeline.cli.probe.look_at", lambda *words: no_look)
+        monkeypatch.setattr("pipeline.cli.probe.diagnoser_for", lambda *words: no_diagnoses)
 
 
 @pytest.fixture

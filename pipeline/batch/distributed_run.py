@@ -26,7 +26,7 @@ from pipeline.run.restart import DAMAGED, RESTARTED, with_restart
 from pipeline.runtime.progress import SilentReporter, Stages
 from pipeline.runtime.remote_store import Store, store_at
 from pipeline.runtime.run_folder import RunFolder, claim
-from pipeline.runtime.run_record import MANIFEST, bare, read_json
+from pipeline.runtime.run_record import MANIFEST, identity_in_record, read_json
 from pipeline.runtime.system_limits import cores
 from pipeline.settings import Settings
 from pipeline.task import Budget, Job
@@ -150,7 +150,7 @@ def _job(settings: Settings, folder: RunFolder) -> Job:
     if record is None:
         raise UnlayerError(f"{folder.path}: is not prepared for a run in parts; start it again")
     folder.check_work()
-    identity = bare(record)
+    identity = identity_in_record(record)
     clip = open_checked(settings)
     is_same = (
         record.get(INPUT_STATES) == states_of(settings.inputs) and not settings.inputs[0].is_dir()
@@ -164,11 +164,11 @@ def _job(settings: Settings, folder: RunFolder) -> Job:
     # Keep everything, for other processes.
     kept.every = 0.0
     return Job(
-        clip,
-        settings,
-        pick_device(settings.device),
-        folder.work,
-        Stages(SilentReporter()),
-        Budget(settings.max_seconds),
-        kept,
+        clip=clip,
+        settings=settings,
+        device=pick_device(settings.device),
+        work=folder.work,
+        stages=Stages(SilentReporter()),
+        budget=Budget(settings.max_seconds),
+        checkpoints=kept,
     )

@@ -231,7 +231,15 @@ def dissolve(height: int, frames: int) -> KnownClip:
     # The search does not always find a slow dissolve in which everything moves; then nothing
     # would be measured. So the run is told where it is.
     options = ("--transition", f"{first}:{last}")
-    return KnownClip(height, frames, (first, last), mixed, truth, baseline, options)
+    return KnownClip(
+        height=height,
+        frames=frames,
+        judged=(first, last),
+        mixed=mixed,
+        truth=truth,
+        baseline=baseline,
+        options=options,
+    )
 
 
 def _one_layer(
@@ -243,12 +251,12 @@ def _one_layer(
 ) -> KnownClip:
     """Return a clip of which one layer is judged; the baseline is the input as it is."""
     return KnownClip(
-        height,
-        frames,
-        (0, frames - 1),
-        mixed,
-        lambda index: {role: rounded(layer(index))},
-        lambda index: {role: rounded(mixed(index))},
+        height=height,
+        frames=frames,
+        judged=(0, frames - 1),
+        mixed=mixed,
+        truth=lambda index: {role: rounded(layer(index))},
+        baseline=lambda index: {role: rounded(mixed(index))},
     )
 
 

@@ -16,7 +16,11 @@ from pipeline.settings import options
 
 
 def show_help(verb: str, console: Console | None = None, *, everything: bool = False) -> None:
-    """Print the help of a command: the options that people need most, or all of them."""
+    """Print the help of a command: the options that people need most, or all of them.
+
+    verb: the command's name. console: where to print, standard output unless given. everything:
+    whether to list all options.
+    """
     console = console or Console()
     items = [item for item in options(verb) if everything or verb not in item.metadata["rare"]]
     needs_task = VERBS[verb].inputs is not None and any(item.name == "task" for item in items)

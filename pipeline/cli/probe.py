@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from pipeline.diagnosis.diagnose import as_json, look_at, no_look
+from pipeline.diagnosis.diagnose import as_json, diagnoser_for, no_diagnoses
 from pipeline.run.input_notes import properties_of
 from pipeline.run.inputs import input_warnings
 from pipeline.run.opening import open_checked
@@ -51,10 +51,12 @@ def probe(settings: Settings) -> int:
         _check_timelines(settings, clip.info)
         for text in input_warnings(settings):
             stages.warn(text)
-        # A shot list alone needs no diagnoses.
-        look = no_look if str(settings.csv) == "-" else look_at(clip, settings, stages)
+        diagnose_clip = diagnoser_for(clip, settings, stages)
+        if str(settings.csv) == "-":
+            # A shot list alone needs no diagnoses.
+            diagnose_clip = no_diagnoses
         with stages.stage("find") as step:
-            found = dict(search(clip, settings, step, look))
+            found = dict(search(clip, settings, step, diagnose_clip))
     finally:
         stages.reporter.close()
     diagnosed = found.pop("diagnosed")
@@ -65,23 +67,26 @@ def probe(settings: Settings) -> int:
         **found,
         "warnings": [*stages.warnings, *found["warnings"]],
     }
-    if settings.timeline:
-        if facts.get("variable_rate"):
-            facts["warnings"].append(variable_rate_warning(clip.info))
-        written = write_source_timelines(settings.timeline, facts, clip.info)
-        facts["timelines"] = [str(path) for path in written]
-    if settings.csv is not None:
-        text = source_shot_list(facts, clip.info)
-        if str(settings.csv) == "-":
-            print(text, end="")
-            return 0
-        write_new(settings.csv, text)
-        facts["timelines"] = [*facts.get("timelines", ()), str(settings.csv)]
-    if settings.json:
+    _write_timelines(settings, facts, clip.info)
+    if str(settings.csv) == "-":
+        print(source_shot_list(facts, clip.info), end="")
+    elif settings.json:
         print(json.dumps(facts))
     else:
         show(facts)
     return 0
+
+
+def _write_timelines(settings: Settings, facts: dict[str, Any], info: ClipInfo) -> None:
+    """Write the timelines and the shot list that the user asked for, and add them to ``facts``."""
+    if settings.timeline:
+        if facts.get("variable_rate"):
+            facts["warnings"].append(variable_rate_warning(info))
+        written = write_source_timelines(settings.timeline, facts, info)
+        facts["timelines"] = [str(path) for path in written]
+    if settings.csv is not None and str(settings.csv) != "-":
+        write_new(settings.csv, source_shot_list(facts, info))
+        facts["timelines"] = [*facts.get("timelines", ()), str(settings.csv)]
 
 
 def _check_timelines(settings: Settings, info: ClipInfo) -> None:
@@ -167,9 +172,9 @@ def _timeline(facts: Mapping[str, Any]) -> list[tuple[int, str, int, str]]:
     ]
     for gap in facts["colors"]:
         rows.append((gap["first_frame"], "colour", gap["last_frame"], gap["color"]))
-    for move in facts["transitions"]:
-        color = move.get("color")
-        sides = f"{move['from'] or color} to {move['to'] or color}"
-        rows.append((move["first_frame"], move["kind"], move["last_frame"], sides))
+    for entry in facts["transitions"]:
+        color = entry.get("color")
+        sides = f"{entry['from'] or color} to {entry['to'] or color}"
+        rows.append((entry["first_frame"], entry["kind"], entry["last_frame"], sides))
     # A cut stands before the shot that it begins.
     return sorted(rows, key=lambda row: (row[0], row[1] in ("shot", "colour")))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
@@ -9,13 +10,13 @@ from typing import Any
 from pipeline.diagnosis.sample import read_sample
 from pipeline.runtime.progress import Stages
 from pipeline.settings import Settings
-from pipeline.task import Look, Task
+from pipeline.task import DiagnoseClip, Task
 from pipeline.tasks import (
     AUTO,
-    blaming,
     built_in,
     find_task,
     names,
+    naming_package,
     offered,
     package_of,
     task_names,
@@ -26,25 +27,25 @@ from stages.media.read import Clip
 from stages.picture_facts import borders, interlacing, stills
 
 
-def look_at(clip: Clip, settings: Settings, stages: Stages) -> Look:
-    """Return the function that diagnoses ``clip``, and that shows its progress as a stage.
+def diagnoser_for(clip: Clip, settings: Settings, stages: Stages) -> DiagnoseClip:
+    """Return the function that diagnoses ``clip`` and shows its progress as a stage.
 
-    It looks for the things of the tasks that the settings name, or of all tasks.
+    It looks for what the tasks that the settings name take out, or for what any task takes out.
     """
     only = [] if settings.task in ("", AUTO) else task_names(settings.task)
 
-    def look(search: Mapping[str, Any], kept: Diagnosed | None) -> Diagnosed:
+    def diagnose_clip(search: Mapping[str, Any], kept: Diagnosed | None) -> Diagnosed:
         by = (*_makers(), *(f"only {name}" for name in only))
         if kept is not None and kept.by == by:
             return kept
         tasks = [task for task in diagnosing_tasks() if not only or task.name in only]
         return diagnosed(clip, settings, stages, search, by, tasks)
 
-    return look
+    return diagnose_clip
 
 
-def no_look(search: Mapping[str, Any], kept: Diagnosed | None) -> None:
-    """Diagnose nothing; see :data:`pipeline.task.Look`."""
+def no_diagnoses(search: Mapping[str, Any], kept: Diagnosed | None) -> None:
+    """Diagnose nothing; see :data:`pipeline.task.DiagnoseClip`."""
 
 
 def diagnosed(
@@ -55,9 +56,10 @@ def diagnosed(
     by: tuple[str, ...],
     tasks: Sequence[Task],
 ) -> Diagnosed:
-    """Look at a sample of the clip and return the diagnoses of ``tasks``, and of the file.
+    """Return the diagnoses of ``tasks``, and of the file, from a sample of the clip.
 
-    search: what the search found, as JSON values. by: as in :class:`stages.diagnosis.Diagnosed`.
+    search: what the search found, as JSON values. by: what makes the diagnoses, see
+    :class:`stages.diagnosis.Diagnosed`.
     """
     seek = clip.frame_index.rising and not settings.salvage
     with stages.stage("look") as step:
@@ -66,7 +68,7 @@ def diagnosed(
         for number, task in enumerate(tasks):
             step(number / len(tasks), task.name)
             assert task.diagnose is not None
-            with blaming(task.name):
+            with naming_package(task.name):
                 found[task.name] = task.diagnose(sample)
         facts = (borders(sample), interlacing(clip.info.scan), stills(sample))
     return Diagnosed(by, found, facts)
@@ -82,8 +84,12 @@ def diagnosing_tasks() -> list[Task]:
         with suppress(UnlayerError):
             found.append(find_task(name))
     able = [task for task in found if task.diagnose is not None]
-    last = 1 + max((task.turn for task in able if task.turn is not None), default=0)
-    return sorted(able, key=lambda task: (last if task.turn is None else task.turn, task.name))
+
+    def order(task: Task) -> tuple[float, str]:
+        place = math.inf if task.auto_order is None else task.auto_order
+        return place, task.name
+
+    return sorted(able, key=order)
 
 
 def tasks_to_do(diagnoses: Diagnosed) -> list[str]:
@@ -91,7 +97,7 @@ def tasks_to_do(diagnoses: Diagnosed) -> list[str]:
     there = [
         task
         for task in diagnosing_tasks()
-        if task.turn is not None
+        if task.auto_order is not None
         and task.name in diagnoses.of_tasks
         and diagnoses.of_tasks[task.name].verdict == THERE
     ]

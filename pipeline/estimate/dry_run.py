@@ -26,7 +26,7 @@ from pipeline.run.opening import (
     refuse_input_as_folder,
 )
 from pipeline.runtime.earlier_run import EarlierRun, with_earlier_hints
-from pipeline.runtime.folder_decision import Doing
+from pipeline.runtime.folder_decision import Action
 from pipeline.runtime.memory import format_bytes
 from pipeline.runtime.progress import Stages, reporter
 from pipeline.runtime.run_folder import RunFolder
@@ -81,13 +81,13 @@ def estimate_run(settings: Settings, stages: Stages) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="unlayer-dry-run-") as folder:
         work = Path(folder)
         job = Job(
-            clip,
-            settings,
-            pick_device(settings.device),
-            work,
-            stages,
-            Budget(settings.max_seconds),
-            Checkpoints(work / "keep", "dry run"),
+            clip=clip,
+            settings=settings,
+            device=pick_device(settings.device),
+            work=work,
+            stages=stages,
+            budget=Budget(settings.max_seconds),
+            checkpoints=Checkpoints(work / "keep", "dry run"),
         )
         facts = _frames(job, task) if task.dry_run is None else _answered(task.dry_run(job))
     if settings.max_seconds is not None:
@@ -96,7 +96,7 @@ def estimate_run(settings: Settings, stages: Stages) -> dict[str, Any]:
     return plan | facts | {"warnings": warnings}
 
 
-FOLDER_SENTENCES: dict[Doing, str] = {
+FOLDER_SENTENCES: dict[Action, str] = {
     "new": "new",
     "go on": "holds this run, interrupted: it would be resumed",
     "leave": "holds this same run, finished: nothing would be done",
@@ -154,10 +154,10 @@ def _folder_state(
             f"{folder.path}: cannot be used as the run's folder (is a file); choose another --out"
         )
     identity = manifest.identity(settings, manifest.checksums(settings.inputs, clip))
-    doing = folder.decide(identity, request_of(settings), versions=version_fingerprint())
-    if doing != "leave" and folder.path.is_dir():
+    action = folder.decide(identity, request_of(settings), versions=version_fingerprint())
+    if action != "leave" and folder.path.is_dir():
         folder.refuse_foreign_files(roles, file_names(settings.timeline))
-    return FOLDER_SENTENCES[doing], doing != "leave"
+    return FOLDER_SENTENCES[action], action != "leave"
 
 
 def _frames(job: Job, task: Task) -> dict[str, Any]:

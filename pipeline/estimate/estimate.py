@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from pipeline.estimate.sample_run import SampleRun, run_sample
 from pipeline.framewise.recipe import LEAST_WINDOW, Recipe
@@ -82,15 +82,7 @@ def estimate_frames(
     windows = max(1, math.ceil((frame_count - overlap) / max(1, window - overlap)))
     sample_frames = min(frame_count, window)
     limits = recipe.limits if recipe else {}
-    # Measure at the size cap, where cost stops growing.
-    small = max(SMALL_PIXELS, min(limits.values(), default=SMALL_PIXELS))
-    began = clock()
-    samples = [run_sample(job, task, sample_frames, min(full, small), began + MEASURE_SECONDS)]
-    is_fast = clock() - began < MEASURE_SECONDS / 2
-    if samples[0].complete and samples[0].pixels < full and is_fast:
-        pixels = min(full, SECOND_SCALE * small)
-        larger = run_sample(job, task, sample_frames, pixels, clock() + MEASURE_SECONDS)
-        samples += [larger] if larger.complete else []
+    samples = _sample_runs(job, task, sample_frames, limits, clock)
     sample = samples[-1]
     growth = _growth(samples)
     separate = 0.0
@@ -118,6 +110,26 @@ def estimate_frames(
         layers=layers,
         notes=notes,
     )
+
+
+def _sample_runs(
+    job: Job, task: Task, frame_count: int, limits: Mapping[str, int], clock: Callable[[], float]
+) -> list[SampleRun]:
+    """Run the task on small frames, and once more on larger ones where that was fast.
+
+    frame_count: how many frames to use. limits: as in :class:`pipeline.framewise.recipe.Recipe`.
+    """
+    full = job.clip.info.width * job.clip.info.height
+    # Measure at the size cap, where cost stops growing.
+    small = max(SMALL_PIXELS, min(limits.values(), default=SMALL_PIXELS))
+    began = clock()
+    first = run_sample(job, task, frame_count, min(full, small), began + MEASURE_SECONDS)
+    is_fast = clock() - began < MEASURE_SECONDS / 2
+    if not (first.complete and first.pixels < full and is_fast):
+        return [first]
+    pixels = min(full, SECOND_SCALE * small)
+    larger = run_sample(job, task, frame_count, pixels, clock() + MEASURE_SECONDS)
+    return [first, larger] if larger.complete else [first]
 
 
 def named_layers(

@@ -13,7 +13,7 @@ from pipeline.hint_arguments import HintArgument
 from pipeline.runtime.progress import SilentReporter, Stages
 from pipeline.runtime.scratch import save_frames
 from pipeline.task import Budget, Job, Result, Task
-from pipeline.tasks import blaming
+from pipeline.tasks import naming_package
 from stages.checkpoint import Checkpoints
 from stages.errors import UnlayerError
 from stages.media.read import Clip, open_clip
@@ -155,22 +155,35 @@ def run_sample(job: Job, task: Task, frame_count: int, pixels: int, until: float
     stages = Stages(progress)
     sample = SampleRun(size[0] * size[1])
     checkpoints = Checkpoints(folder / "keep", "measured")
-    small = Job(clip, settings, job.device, work, stages, Budget(None), checkpoints)
+    small = Job(
+        clip=clip,
+        settings=settings,
+        device=job.device,
+        work=work,
+        stages=stages,
+        budget=Budget(None),
+        checkpoints=checkpoints,
+    )
     try:
-        with blaming(task.name):
+        with naming_package(task.name):
             sample.result = task.run(small)
     except OutOfTimeError:
         sample.complete = False
+    _take_seconds(sample, progress, stages)
+    return sample
+
+
+def _take_seconds(sample: SampleRun, progress: SampleProgress, stages: Stages) -> None:
+    """Set the seconds of a sample run, extrapolated where it was stopped."""
     sample.survey = stages.seconds.get("survey", 0.0)
     if progress.stopped == "survey":
         sample.survey /= max(LEAST_FRACTION, progress.fraction)
     if progress.stopped in ("read", "survey"):
-        # The separation was not reached: as long again is the best guess.
+        # The separation was not reached. The best guess is that it takes as long as the survey.
         progress.seconds = {"": sample.survey}
     elif not sample.complete:
         progress.extrapolate()
     sample.separate = progress.seconds
-    return sample
 
 
 def _shrunk(clip: Clip, folder: Path, span: tuple[int, int], size: tuple[int, int]) -> Clip:
@@ -190,18 +203,18 @@ def _shrunk_hint(
     hint: HintArgument,
     path: Path,
     span: tuple[int, int],
-    whole: tuple[int, int],
+    full_size: tuple[int, int],
     size: tuple[int, int],
 ) -> HintArgument:
     """Return the hint for the sample run, at ``path`` if it is a file.
 
-    span: the frames of the sample run. whole, size: ``(H, W)`` of the input and of that run.
+    span: the frames of the sample run. full_size, size: ``(H, W)`` of the input and of that run.
     """
     frame = None if hint.frame is None else min(hint.frame - span[0], span[1] - span[0])
     frame = None if frame is None else max(0, frame)
     if hint.area is not None:
         left, top, width, height = hint.area
-        across, down = size[1] / whole[1], size[0] / whole[0]
+        across, down = size[1] / full_size[1], size[0] / full_size[0]
         x, y = min(int(left * across), size[1] - 1), min(int(top * down), size[0] - 1)
         right = min(size[1], math.ceil((left + width) * across))
         bottom = min(size[0], math.ceil((top + height) * down))

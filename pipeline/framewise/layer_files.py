@@ -111,14 +111,14 @@ class LayerFiles:
                 path, *sounds = _renamed([writer.path, *writer.sounds], key, names[key])
                 self.layers.append(
                     WrittenLayer(
-                        names[key],
-                        output.role,
-                        path,
-                        first,
-                        last,
-                        writer.pattern,
-                        tuple(sounds),
-                        output.data,
+                        name=names[key],
+                        role=output.role,
+                        path=path,
+                        first_frame=first,
+                        last_frame=last,
+                        pattern=writer.pattern,
+                        sounds=tuple(sounds),
+                        data=output.data,
                     )
                 )
         written = [(names[key], writer.warnings) for key, writer in self._writers.items()]

@@ -21,6 +21,7 @@ LOSSLESS_RATIO = 2
 def max_window_frames(job: Job, recipe: Recipe, unordered: bool) -> int:
     """Return how many frames a window may have in the memory there is.
 
+    unordered: whether the input is separate pictures, which form one window.
     Raises UnlayerError where even the shortest window does not fit.
     """
     info = job.clip.info
@@ -52,6 +53,7 @@ def _frames_named(info: ClipInfo, count: int) -> str:
 def check_layers_fit(job: Job, recipe: Recipe, frame_count: int) -> int:
     """Return about how many bytes lossless layers take; 0 where that need not be known.
 
+    frame_count: of the clip. Other layers are small enough not to be checked.
     Raises UnlayerError where the disk has not so many.
     """
     info = job.clip.info

@@ -7,8 +7,7 @@ by a :class:`Recipe`.
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,28 +22,26 @@ from pipeline.framewise.limits import check_layers_fit, max_window_frames
 from pipeline.framewise.recipe import Output, Recipe, validated
 from pipeline.framewise.statistics import RunStatistics
 from pipeline.framewise.things import FoundThings, most_things
+from pipeline.framewise.window_checkpoints import load_or_separate
 from pipeline.framewise.windows import Overview, read_overview, windows
 from pipeline.runtime.earlier_run import EarlierRun
 from pipeline.runtime.memory import halved_warning, retry_on_oom
 from pipeline.runtime.progress import Step
 from pipeline.task import BenchClip, FitRecord, Job, Result, Task
 from stages.checkpoint import Checkpoints, CheckpointStore
-from stages.context import FitSettings, Note, Separation, SeparationContext
+from stages.context import FitSettings, Separation, SeparationContext
 from stages.errors import UnlayerError
 from stages.media.clip import Frames
 from stages.media.sniff import printable
-from stages.occlusion import Occlusion
 from stages.optim.loss_curves import Curves, Trace, joined, placed, thinned
 
-__all__ = ["Output", "Recipe", "layered_task", "nearest_existing_folder", "run_layered"]
+__all__ = ["Output", "Recipe", "layered_task", "run_layered"]
 
 FREE_DISK_RESERVE = 4 * 2**30
 """Bytes of disk that checkpoints leave free, in addition to what the layers need."""
 
 WRITING_SHARE = 0.15
 """The part of what is left of a time budget that is kept for writing, 0 to 1."""
-
-_LEVELS = 65535  # steps of 16 bits, in which checkpoints keep layers; 8-bit values fit exactly
 
 
 def layered_task(
@@ -85,7 +82,12 @@ def run_layered(job: Job, recipe: Recipe) -> Result:
 
 
 class _LayeredRun:
-    """One run of a recipe over a clip."""
+    """One run of a recipe over a clip.
+
+    hints: the user's, opened. earlier: the run that is refined, where there is one. unordered:
+    whether the input is separate pictures. statistics: what the windows report. things: the things
+    of a divided foreground, where the user asked for them.
+    """
 
     def __init__(self, job: Job, recipe: Recipe) -> None:
         self.job = job
@@ -109,21 +111,18 @@ class _LayeredRun:
         job, recipe = self.job, self.recipe
         max_frames = max_window_frames(job, recipe, self.unordered)
         with job.stages.stage("read") as step:
-            overview = read_overview(job.clip, min(recipe.sample, max(2, max_frames)), step)
-            self.hints = self.hints.for_frames(overview.first, len(overview.times))
-            if self.earlier is not None:
-                self.earlier.check_frames(overview.first, len(overview.times), job.clip.info)
+            overview = self._read(max_frames, step)
         with job.stages.stage("survey") as step:
             survey, curves = self._survey(overview, step)
         survey_end = recipe.surveying if curves else 0.0
         self.statistics.curves = placed(curves, 0.0, survey_end)
-        length, overlap = (len(overview.times), 0)
+        frame_count = len(overview.times)
+        length, overlap = (frame_count, 0)
         if not self.unordered:
             length, overlap = recipe.lengths(max_frames)
-        layer_bytes = check_layers_fit(job, recipe, len(overview.times))
+        layer_bytes = check_layers_fit(job, recipe, frame_count)
         files = LayerFiles(job, recipe, overview, overlap, self.things)
-        findings = Findings(overview.first, len(overview.times), pictures=job.clip.info.is_picture)
-        frame_count = len(overview.times)
+        findings = Findings(overview.first, frame_count, pictures=job.clip.info.is_picture)
         with (
             files.open,
             job.stages.stage("separate", within=lambda: self.statistics.seconds) as step,
@@ -131,43 +130,65 @@ class _LayeredRun:
             done = 0
             before: dict[str, Tensor] = {}
             for window in windows(job.clip, length, overlap):
-                checkpoints = job.checkpoints.namespace(f"window-{window.first:06d}")
-                span = done / frame_count, min(1.0, (done + len(window)) / frame_count)
-                context = self._context(
-                    step,
-                    max_seconds=self._seconds_for(len(window), frame_count - done),
-                    hint_frames=range(window.first, window.last + 1),
-                    checkpoints=checkpoints,
-                    span=span,
-                )
-                context = replace(context, before=before, earlier_matte=self._earlier_matte(window))
                 # A resumed run needs the disk space of the layers that are still to be written.
                 to_write = layer_bytes * (frame_count - files.written) // frame_count
+                span = done / frame_count, min(1.0, (done + len(window)) / frame_count)
                 separated = self._separate(
-                    window, survey, context, checkpoints, FREE_DISK_RESERVE + to_write
+                    window,
+                    survey,
+                    self._window_context(step, window, before, span, frame_count - done),
+                    FREE_DISK_RESERVE + to_write,
                 )
-                begin, end = (survey_end + (1 - survey_end) * at for at in span)
-                self.statistics.curves = joined(
-                    self.statistics.curves, placed(separated.trace, begin, end)
-                )
+                self._add_curves(separated, span, survey_end)
                 before = _carried(separated, recipe, overlap)
                 findings.add(window, separated, recipe)
                 if self.things is not None:
                     self.things.add(separated)
                 done = files.add(window, separated, survey)
-            done = files.finish()
-            if done != frame_count:
-                raise UnlayerError(
-                    f"{printable(job.clip.info.path)}: gave {frame_count} frames on the first "
-                    f"reading and {done} on the second; is it still being written?"
-                )
+            self._check_count(files.finish(), frame_count)
             sheet = files.sheet()
-        for text in findings.warnings():
-            job.stages.warn(text)
-        if self.things is not None:
-            for text in self.things.warnings(recipe.outputs[0].role, findings):
-                job.stages.warn(text)
+        self._warn(findings)
         return self._result(overview, files, sheet)
+
+    def _read(self, max_frames: int, step: Step) -> Overview:
+        """Read the clip once, and check the hints and the earlier run against its frames.
+
+        max_frames: how many frames fit into memory.
+        """
+        job = self.job
+        overview = read_overview(job.clip, min(self.recipe.sample, max(2, max_frames)), step)
+        self.hints = self.hints.for_frames(overview.first, len(overview.times))
+        if self.earlier is not None:
+            self.earlier.check_frames(overview.first, len(overview.times), job.clip.info)
+        return overview
+
+    def _check_count(self, written: int, frame_count: int) -> None:
+        """Raise UnlayerError where the second reading gave another number of frames."""
+        if written != frame_count:
+            raise UnlayerError(
+                f"{printable(self.job.clip.info.path)}: gave {frame_count} frames on the first "
+                f"reading and {written} on the second; is it still being written?"
+            )
+
+    def _add_curves(
+        self, separated: Separation, span: tuple[float, float], survey_end: float
+    ) -> None:
+        """Append a window's losses to those of the run.
+
+        span: the window's part of all frames. survey_end: the progress, 0 to 1, at which the
+        survey's losses end.
+        """
+        begin, end = (survey_end + (1 - survey_end) * at for at in span)
+        curves = placed(separated.trace, begin, end)
+        self.statistics.curves = joined(self.statistics.curves, curves)
+
+    def _warn(self, findings: Findings) -> None:
+        """Warn of what the windows noted, and of things that were not found."""
+        warnings = findings.warnings()
+        if self.things is not None:
+            warnings += self.things.warnings(self.recipe.outputs[0].role, findings)
+        for text in warnings:
+            self.job.stages.warn(text)
 
     def _survey(self, overview: Overview, step: Step) -> tuple[Any, Curves]:
         """Return what holds for the whole clip, and its losses. Frees the sample afterwards."""
@@ -200,7 +221,6 @@ class _LayeredRun:
         window: Frames,
         survey: Any,
         context: SeparationContext,
-        checkpoints: Checkpoints,
         disk_reserve: int,
     ) -> Separation:
         """Return the layers of one window, at a reduced working size if memory is short.
@@ -208,10 +228,11 @@ class _LayeredRun:
         disk_reserve: bytes of disk that the window's checkpoint must leave free.
         """
         recipe, stages, device = self.recipe, self.job.stages, self.job.device
+        checkpoints = self._window_checkpoints(window)
 
         def attempt(halvings: int, checkpoints: Checkpoints) -> Separation:
             own = replace(context, reduced=halvings, checkpoints=checkpoints, trace=Trace())
-            return _load_or_separate(
+            return load_or_separate(
                 checkpoints,
                 lambda: validated(
                     recipe.separate(window.pixels, survey, own), recipe, window.pixels
@@ -226,6 +247,33 @@ class _LayeredRun:
             stages.warn(halved_warning(window.first, window.last, device, halvings))
         self.statistics.add(separated, len(window), halvings)
         return separated
+
+    def _window_checkpoints(self, window: Frames) -> Checkpoints:
+        """Return where the results of one window are kept."""
+        return self.job.checkpoints.namespace(f"window-{window.first:06d}")
+
+    def _window_context(
+        self,
+        step: Step,
+        window: Frames,
+        before: Mapping[str, Tensor],
+        span: tuple[float, float],
+        frames_left: int,
+    ) -> SeparationContext:
+        """Return the context of the ``separate`` call for one window.
+
+        before: layers of the window before, for the frames that both share.
+        span: the window's part of the stage's progress.
+        frames_left: how many frames have no layers yet, those of this window among them.
+        """
+        context = self._context(
+            step,
+            max_seconds=self._seconds_for(len(window), frames_left),
+            hint_frames=range(window.first, window.last + 1),
+            checkpoints=self._window_checkpoints(window),
+            span=span,
+        )
+        return replace(context, before=before, earlier_matte=self._earlier_matte(window))
 
     def _earlier_matte(self, window: Frames) -> Tensor | None:
         """Return the matte of the run that is refined, or ``None`` where there is no such run."""
@@ -261,12 +309,12 @@ class _LayeredRun:
             step(begin + (end - begin) * fraction, note)
 
         return SeparationContext(
-            FitSettings(settings.preset, settings.seed, self.job.device, max_seconds),
-            progress,
-            self.hints.foreground_mask(hint_frames),
-            self.unordered,
-            settings.space,
-            settings.strength,
+            settings=FitSettings(settings.preset, settings.seed, self.job.device, max_seconds),
+            progress=progress,
+            hint=self.hints.foreground_mask(hint_frames),
+            unordered=self.unordered,
+            space=settings.space,
+            strength=settings.strength,
             checkpoints=checkpoints,
             hint_regions=self.hints.regions(hint_frames, clips=self.earlier is not None),
             most_things=most_things(settings),
@@ -275,6 +323,7 @@ class _LayeredRun:
         )
 
     def _result(self, overview: Overview, files: LayerFiles, sheet: Path) -> Result:
+        """Return what the run made. sheet: the file of the contact sheet."""
         settings, frame_count = self.job.settings, len(overview.times)
         means = self.statistics.means()
         figures: dict[str, object] = {**means}
@@ -303,50 +352,3 @@ def _carried(separated: Separation, recipe: Recipe, overlap: int) -> dict[str, T
     if names and division is not None and division.layer in separated.layers:
         names = (*names, division.layer)
     return {name: separated.layers[name][-overlap:].clone() for name in names}
-
-
-def _load_or_separate(
-    checkpoints: Checkpoints,
-    separate: Callable[[], Separation],
-    window: Frames,
-    context: SeparationContext,
-    disk_reserve: int,
-) -> Separation:
-    """Return a window's layers from its checkpoint, or compute and keep them.
-
-    Layers are rounded to 16 bits in both cases, so that a resumed run gives the same bytes.
-    Nothing is kept where the disk has no room for more windows and ``disk_reserve`` bytes.
-    """
-
-    def compute() -> Separation:
-        separated = separate()
-        rounded = {
-            name: (pixels.clamp(0, 1) * _LEVELS).round().to(torch.int32).to(torch.uint16)
-            for name, pixels in separated.layers.items()
-        }
-        return Separation(
-            rounded,
-            separated.shared,
-            dict(separated.report),
-            dict(separated.seconds),
-            context.trace.curves(),
-            separated.notes,
-            separated.occlusions,
-        )
-
-    # Two bytes a value, and as many values as three layers of the window's size have.
-    size = 2 * 3 * window.pixels.numel()
-    free = shutil.disk_usage(nearest_existing_folder(checkpoints.folder)).free
-    if free < disk_reserve + 4 * size:
-        kept = compute()
-    else:
-        kept = checkpoints.get_or_compute("layers", compute, Separation, Note, Occlusion)
-    layers: dict[str, Tensor] = {
-        name: pixels.to(torch.int32).float() / _LEVELS for name, pixels in kept.layers.items()
-    }
-    return replace(kept, layers=layers)
-
-
-def nearest_existing_folder(path: Path) -> Path:
-    """Return ``path``, or the nearest folder above it that exists."""
-    return next(folder for folder in (path, *path.parents) if folder.exists())

@@ -85,6 +85,8 @@ def attach(
 ) -> PendingReport:
     """Make the previews and pictures of a run whose layers lie in ``work``.
 
+    manifest, losses: the contents of ``manifest.json`` and ``losses.json``. clip: the run's input.
+    step: gets the progress. The page is written later, by :meth:`PendingReport.write`.
     seconds: the time budget of the whole run; ``None`` without one.
     """
     preview_seconds = PREVIEW_SECONDS

@@ -64,7 +64,7 @@ class TransitionFact:
     first, last: its mixed frames, inclusive; ``last`` is ``first - 1`` for a cut.
     sides: names of the layers that it leads from and to; ``None`` where that is a colour.
     mix: weight of the incoming scene for each frame.
-    confidence: the PSNR in dB that each side is expected to have in each frame, where it is known.
+    expected_psnr: of each side in each mixed frame, in dB, where it is known.
     """
 
     first: int
@@ -74,7 +74,7 @@ class TransitionFact:
     mix: tuple[float, ...] = ()
     space: str = ""
     color: str | None = None
-    confidence: tuple[tuple[float, ...], ...] = ()
+    expected_psnr: tuple[tuple[float, ...], ...] = ()
 
     @property
     def is_mixed(self) -> bool:
@@ -160,20 +160,22 @@ def read_facts(manifest: Mapping[str, Any]) -> RunFacts:
         if not layers:
             raise ValueError("it names no layer")
         return RunFacts(
-            manifest["task"],
-            inputs,
-            layers,
-            tuple(_transition(dict(item)) for item in _list(manifest.get("transitions") or [])),
-            dict(manifest.get("settings") or {}),
-            dict(manifest.get("report") or {}),
-            tuple(str(item) for item in _list(manifest.get("warnings") or [])),
-            tuple(name for name in _names(manifest, "sheets") if flat_name(name)),
-            max(layer.last for layer in layers) + 1,
-            min(layer.first for layer in layers),
-            (_whole(inputs[0]["height"], 1), _whole(inputs[0]["width"], 1)),
-            _rate(str(inputs[0]["rate"])),
-            tuple(_names(manifest, "report_files")),
-            str(inputs[0].get("timecode") or ""),
+            task=manifest["task"],
+            inputs=inputs,
+            layers=layers,
+            transitions=tuple(
+                _transition(dict(item)) for item in _list(manifest.get("transitions") or [])
+            ),
+            settings=dict(manifest.get("settings") or {}),
+            report=dict(manifest.get("report") or {}),
+            warnings=tuple(str(item) for item in _list(manifest.get("warnings") or [])),
+            sheets=tuple(name for name in _names(manifest, "sheets") if flat_name(name)),
+            frames=max(layer.last for layer in layers) + 1,
+            first=min(layer.first for layer in layers),
+            size=(_whole(inputs[0]["height"], 1), _whole(inputs[0]["width"], 1)),
+            rate=_rate(str(inputs[0]["rate"])),
+            files=tuple(_names(manifest, "report_files")),
+            timecode=str(inputs[0].get("timecode") or ""),
         )
     except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         problem = f"lacks {error}" if isinstance(error, KeyError) else str(error)
@@ -202,7 +204,11 @@ def _layers(entries: Sequence[Any]) -> tuple[LayerFact, ...]:
         if slug in {layer.slug for layer in layers}:
             slug = f"{slug[:50]}-n{number}"
         is_data = entry.get("data") is True
-        layers.append(LayerFact(name, role, path, first, last, slug, is_data))
+        layers.append(
+            LayerFact(
+                name=name, role=role, path=path, first=first, last=last, slug=slug, data=is_data
+            )
+        )
     return tuple(layers)
 
 
@@ -216,26 +222,26 @@ def _transition(entry: Mapping[str, Any]) -> TransitionFact:
         None if entry.get(key) is None else str(entry[key]) for key in ("from", "to", "color")
     )
     return TransitionFact(
-        first,
-        last,
-        str(entry["kind"]),
-        (outgoing, incoming),
-        mix,
-        str(entry.get("space") or ""),
-        color,
-        _confidence(entry.get("confidence"), len(mix)),
+        first=first,
+        last=last,
+        kind=str(entry["kind"]),
+        sides=(outgoing, incoming),
+        mix=mix,
+        space=str(entry.get("space") or ""),
+        color=color,
+        expected_psnr=_expected_psnr(entry.get("confidence"), len(mix)),
     )
 
 
-def _confidence(entry: Any, count: int) -> tuple[tuple[float, ...], ...]:
+def _expected_psnr(entry: Any, count: int) -> tuple[tuple[float, ...], ...]:
     """Return the expected PSNR of both sides in ``count`` frames; nothing where none is given."""
     if entry is None:
         return ()
     if not isinstance(entry, dict):
-        raise ValueError("a confidence has no sides")
+        raise ValueError("an expected PSNR has no sides")
     sides = [tuple(float(value) for value in _list(entry.get(side))) for side in ("from", "to")]
     if any(len(side) != count or not all(map(math.isfinite, side)) for side in sides):
-        raise ValueError(f"a confidence has other than {count} frames")
+        raise ValueError(f"an expected PSNR has other than {count} frames")
     return tuple(sides)
 
 

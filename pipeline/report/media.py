@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -81,26 +81,39 @@ def encode_preview(
     )
     held: list[Span] = []
     times: list[Fraction] = []
-    shift = Fraction(0)
-    sound = _sound_of(clip, [(first - first_number, last - first_number) for first, last in spans])
+    in_clip = [(first - first_number, last - first_number) for first, last in spans]
+    sound = _sound_of(clip, in_clip)
     with LayerWriter(stem, info, encoding=PREVIEW, audio=sound) as writer:
-        for first, last in spans:
-            begun = len(times)
-            for block in _blocks(clip, first - first_number, last - first_number, size, alpha):
-                if begun == len(times):
-                    # Spans follow each other as if nothing lay between them.
-                    follows = times[-1] + 1 / info.rate if times else Fraction(0)
-                    shift = follows - block.times[0]
-                shifted = tuple(time + shift for time in block.times)
-                writer.write(Frames(block.pixels, shifted, block.first))
-                times.extend(shifted)
-                if time.monotonic() > until:
-                    break
-            if len(times) > begun:
-                held.append((first, first + len(times) - begun - 1))
+        for (first, _), span in zip(spans, in_clip, strict=True):
+            # Spans follow each other as if nothing lay between them.
+            begin = times[-1] + 1 / info.rate if times else Fraction(0)
+            written = _write_span(writer, _blocks(clip, *span, size, alpha), begin, until)
+            if written:
+                held.append((first, first + len(written) - 1))
+            times += written
             if time.monotonic() > until:
                 break
-    return held, [float(time) for time in times]
+    return held, [float(each) for each in times]
+
+
+def _write_span(
+    writer: LayerWriter, blocks: Iterable[Frames], begin: Fraction, until: float
+) -> list[Fraction]:
+    """Write consecutive frames with their times moved so that the first one is at ``begin``.
+
+    until: the time, by ``time.monotonic``, at which writing ends early. Returns the times.
+    """
+    times: list[Fraction] = []
+    shift: Fraction | None = None
+    for block in blocks:
+        if shift is None:
+            shift = begin - block.times[0]
+        shifted = tuple(each + shift for each in block.times)
+        writer.write(Frames(block.pixels, shifted, block.first))
+        times += shifted
+        if time.monotonic() > until:
+            break
+    return times
 
 
 def _sound_of(clip: Clip, spans: Sequence[Span]) -> AudioSpan | None:
@@ -167,32 +180,9 @@ def layer_track(
     until: the time, by ``time.monotonic``, at which a preview ends early.
     Raises UnlayerError where the file and the manifest disagree.
     """
-    height, width = facts.size
-    path = folder / layer.path
     if layer.path.lower().endswith(".mp4") and facts.is_playable:
-        times, sound = times_and_sound(path)
-        if len(times) != len(layer):
-            raise UnlayerError(
-                f"{layer.path} holds {len(times)} frames where the manifest says {len(layer)}"
-            )
-        whole = [(layer.first, layer.last)]
-        return Track(
-            layer.name,
-            layer.role,
-            layer.slug,
-            whole,
-            (height, width),
-            link(layer.path),
-            times=times,
-            sound=sound,
-        )
-    clip = open_clip([path], interlaced="keep")
-    if safe_files.is_folder(path):
-        # Pictures have no rate of their own.
-        clip.take_pictures_at(facts.exact_rate)
-    if layer.data:
-        # An EXR says that its values are linear light, but these are no colours.
-        clip.info = replace(clip.info, color=ColorTags())
+        return _playable_track(layer, facts, folder)
+    clip = _layer_clip(layer, facts, folder)
     is_multiplied = facts.settings.get("alpha") == PREMULTIPLIED
     alpha = None if is_multiplied else _alpha_of(layer, facts, folder)
     size = fitting(clip.info.height, clip.info.width, SIDE, clip.info.pixel_aspect)
@@ -206,17 +196,52 @@ def layer_track(
         until=until,
     )
     return Track(
-        layer.name,
-        layer.role,
-        layer.slug,
-        held,
-        size,
-        link(f"{REPORT}/preview-{layer.slug}.mp4"),
+        name=layer.name,
+        role=layer.role,
+        slug=layer.slug,
+        spans=held,
+        size=size,
+        video=link(f"{REPORT}/preview-{layer.slug}.mp4"),
         times=times,
         preview=True,
         transparent=alpha is not None,
         sound=_has_sound(into / f"preview-{layer.slug}.mp4"),
     )
+
+
+def _playable_track(layer: LayerFact, facts: RunFacts, folder: Path) -> Track:
+    """Return the track of a layer whose file browsers can play.
+
+    Raises UnlayerError where it does not hold the frames that the manifest says.
+    """
+    times, sound = times_and_sound(folder / layer.path)
+    if len(times) != len(layer):
+        raise UnlayerError(
+            f"{layer.path} holds {len(times)} frames where the manifest says {len(layer)}"
+        )
+    return Track(
+        name=layer.name,
+        role=layer.role,
+        slug=layer.slug,
+        spans=[(layer.first, layer.last)],
+        size=facts.size,
+        video=link(layer.path),
+        times=times,
+        sound=sound,
+    )
+
+
+def _layer_clip(layer: LayerFact, facts: RunFacts, folder: Path) -> Clip:
+    """Return the open file, or folder of pictures, of a layer."""
+    path = folder / layer.path
+    clip = open_clip([path], interlaced="keep")
+    if safe_files.is_folder(path):
+        # Pictures have no rate of their own.
+        clip.take_pictures_at(facts.exact_rate)
+    if layer.data:
+        # An EXR says that its values are linear light, but these are no colours.
+        clip.info = replace(clip.info, color=ColorTags())
+    return clip
 
 
 def _alpha_of(layer: LayerFact, facts: RunFacts, folder: Path) -> Clip | None:
@@ -239,7 +264,14 @@ def input_track(
     are_pictures = all(layer.is_picture for layer in facts.layers)
     side = PICTURE_SIDE if are_pictures else SIDE
     size = fitting(clip.info.height, clip.info.width, side, clip.info.pixel_aspect)
-    track = Track(name, "input", "input", [(facts.first, facts.frames - 1)], size, preview=True)
+    track = Track(
+        name=name,
+        role="input",
+        slug="input",
+        spans=[(facts.first, facts.frames - 1)],
+        size=size,
+        preview=True,
+    )
     if are_pictures:
         for block in clip.blocks(facts.first, facts.frames - 1, size):
             for number, pixels in enumerate(block.pixels, block.first):
@@ -277,7 +309,15 @@ def picture_tracks(facts: RunFacts) -> list[Track]:
         key = layer.name if is_only or facts.transitions else layer.role
         is_transparent = layer.role == "foreground"
         track = tracks.setdefault(
-            key, Track(key, layer.role, layer.slug, [], facts.size, transparent=is_transparent)
+            key,
+            Track(
+                name=key,
+                role=layer.role,
+                slug=layer.slug,
+                spans=[],
+                size=facts.size,
+                transparent=is_transparent,
+            ),
         )
         track.spans.append((layer.first, layer.last))
         track.pictures.append(((layer.first, layer.last), link(layer.path)))

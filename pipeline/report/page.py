@@ -310,9 +310,9 @@ def _mix(transition: TransitionFact) -> dict[str, Any]:
 
 def _expected(transition: TransitionFact) -> Plot | None:
     """Return how good both scenes are expected to be, if that is known."""
-    if not transition.confidence:
+    if not transition.expected_psnr:
         return None
-    sides = zip(transition.sides, transition.confidence, strict=True)
+    sides = zip(transition.sides, transition.expected_psnr, strict=True)
     curves = {f"expected PSNR of {side}, dB": values for side, values in sides}
     return frames_plot(curves, transition.first, MOST_EXPECTED)
 

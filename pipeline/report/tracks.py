@@ -142,6 +142,8 @@ def fitting(
 ) -> tuple[int, int]:
     """Return an even ``(H, W)`` with square pixels for a preview, not larger than the original.
 
+    height, width: of the original, in pixels. pixel_aspect: the width of its pixels over their
+    height.
     longer_side: pixels of the longer side, at most.
     """
     square_width = width * float(pixel_aspect)

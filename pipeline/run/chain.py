@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipeline.diagnosis.diagnose import as_json, look_at, reasons, tasks_to_do
+from pipeline.diagnosis.diagnose import as_json, diagnoser_for, reasons, tasks_to_do
 from pipeline.report.index import write_chain_index
 from pipeline.run import execute, manifest
+from pipeline.run.chain_entries import placed_layer, placed_transition
 from pipeline.run.chain_folders import (
     add_step_timelines,
     clear_replaced,
@@ -65,12 +66,12 @@ def run(settings: Settings) -> int:
         if not settings.quiet and not settings.json:
             show_line(text)
 
-    out, whole = perform(
+    out, contents = perform(
         settings,
         lambda: reporter(json_lines=settings.json, quiet=settings.hides_progress),
         announce,
     )
-    show_end(settings, out, whole)
+    show_end(settings, out, contents)
     return 0
 
 
@@ -81,11 +82,21 @@ def perform(
 ) -> tuple[Path, Mapping[str, object] | None]:
     """Do the run, of one task or of several, and print nothing but progress.
 
-    new_reporter: returns what shows the progress of one step. Returns the folder and the manifest,
-    which is ``None`` where the run was finished already. Raises UnlayerError.
+    new_reporter: returns what shows the progress of one step.
+    announce: gets a line about each step of a chain before it begins.
+
+    Returns the run's folder and the contents of its manifest, or ``None`` in their place where the
+    run was finished already. Raises UnlayerError.
     """
-    if not is_chain(settings):
-        return execute.perform(settings, new_reporter())
+    if is_chain(settings):
+        return _perform_chain(settings, new_reporter, announce)
+    return execute.perform(settings, new_reporter())
+
+
+def _perform_chain(
+    settings: Settings, new_reporter: Callable[[], Reporter], announce: Announce
+) -> tuple[Path, Mapping[str, object] | None]:
+    """Do all steps of a chain in its folder; see :func:`perform`."""
     check_names(settings.task)
     check_chain_options(settings)
     budget = Budget(settings.max_seconds)
@@ -98,36 +109,56 @@ def perform(
             with stages.stage("checksum"):
                 sums = manifest.checksums(settings.inputs, clip)
             identity = manifest.identity(settings, sums)
-            for name in named_folders(settings):
-                refuse_link(out / name)
-            stale = interrupted_steps(out, settings.task)
-            if not _prepared(folder, identity, settings):
-                missing = missing_layers(out)
-                if not missing:
-                    add_step_timelines(out, settings, clip.info)
-                    return out, None
-                if not settings.resume:
-                    raise UsageError(
-                        f"{out}: this run is finished, but its {missing[0]} is missing; make it "
-                        "again with --resume"
-                    )
-                # Without its manifest the chain counts as begun; its steps are whole or resumed.
-                folder.remove([MANIFEST])
-                _prepared(folder, identity, settings)
-            clear_replaced(folder, settings, identity)
-            remove_runs(stale)
-            chain = _Chain(settings, clip, folder, budget, stages, sums, new_reporter, announce)
-            with _tidied(folder):
-                whole = chain.run(identity)
-                folder.publish([], whole, identity)
-            _write_index(out, whole, stages)
-            return out, whole
+            if not _prepare(folder, identity, settings):
+                add_step_timelines(out, settings, clip.info)
+                return out, None
+            chain = _Chain(
+                settings=settings,
+                clip=clip,
+                folder=folder,
+                budget=budget,
+                stages=stages,
+                sums=sums,
+                new_reporter=new_reporter,
+                announce=announce,
+            )
+            with _tidying_unless_begun(folder):
+                contents = chain.run(identity)
+                folder.publish([], contents, identity)
+            _write_index(out, contents, stages)
+            return out, contents
     finally:
         stages.reporter.close()
 
 
-def _prepared(folder: RunFolder, identity: Identity, settings: Settings) -> bool:
-    """Make the chain's folder ready; return ``False`` where the run is finished already."""
+def _prepare(folder: RunFolder, identity: Identity, settings: Settings) -> bool:
+    """Make the chain's folder ready, and remove what the new chain replaces.
+
+    Returns ``False`` where the run is finished already and all of its layers are there. Raises
+    UsageError where layers are missing and ``--resume`` was not given.
+    """
+    for name in named_folders(settings):
+        refuse_link(folder.path / name)
+    stale_steps = interrupted_steps(folder.path, settings.task)
+    if not _prepare_folder(folder, identity, settings):
+        missing = missing_layers(folder.path)
+        if not missing:
+            return False
+        if not settings.resume:
+            raise UsageError(
+                f"{folder.path}: this run is finished, but its {missing[0]} is missing; make it "
+                "again with --resume"
+            )
+        # Without its manifest the chain counts as begun. Each step is then resumed or left as is.
+        folder.remove([MANIFEST])
+        _prepare_folder(folder, identity, settings)
+    clear_replaced(folder, settings, identity)
+    remove_runs(stale_steps)
+    return True
+
+
+def _prepare_folder(folder: RunFolder, identity: Identity, settings: Settings) -> bool:
+    """Do :meth:`RunFolder.prepare` for a chain; return ``False`` where the run is finished."""
     return folder.prepare(
         identity,
         execute.request_of(settings),
@@ -141,8 +172,8 @@ def _prepared(folder: RunFolder, identity: Identity, settings: Settings) -> bool
 
 
 @contextmanager
-def _tidied(folder: RunFolder) -> Iterator[None]:
-    """Clean up after an error that came before any step was begun; keep the rest for --resume."""
+def _tidying_unless_begun(folder: RunFolder) -> Iterator[None]:
+    """Clean up after an error, unless a step has begun, which ``--resume`` then continues."""
     try:
         yield
     except BaseException:
@@ -152,11 +183,11 @@ def _tidied(folder: RunFolder) -> Iterator[None]:
 
 
 @dataclass(frozen=True)
-class _Input:
-    """The input of a step.
+class _StepInput:
+    """One input of a step. A step is done once on each of its inputs.
 
-    paths: its files. label: the layer's name where there are several inputs. offset: the number
-    that its first frame has in the chain's input.
+    paths: the input's files. label: the name of the layer that it is, where the step has several
+    inputs. offset: the number that its first frame has in the chain's input.
     """
 
     paths: tuple[Path, ...]
@@ -166,7 +197,11 @@ class _Input:
 
 @dataclass
 class _Chain:
-    """A chain at work, and what its manifest will list."""
+    """A chain that is being done, and what its manifest will list.
+
+    sums: the SHA-256 of each of the chain's inputs. steps, layers, transitions: the manifest's
+    entries so far. seconds: of each step, by its folder. frames: of the chain's input, where known.
+    """
 
     settings: Settings
     clip: Clip
@@ -195,34 +230,37 @@ class _Chain:
                 self.stages.warn(NOTHING_FOUND)
             for text in unused_options(self.settings, names):
                 self.stages.warn(text)
-        inputs = [_Input(tuple(self.settings.inputs))]
+        inputs = [_StepInput(tuple(self.settings.inputs))]
         for number, name in enumerate(names, 1):
             share = 1 / len(names) / max(1, len(inputs))
             last = number == len(names)
-            inputs = [
-                following
-                for one in inputs
-                for following in self._step(number, name, one, share=share, last=last)
-            ]
+            outputs: list[_StepInput] = []
+            for given in inputs:
+                outputs += self._do_step(number, name, given, share=share, last=last)
+            inputs = outputs
         return self._manifest(diagnoses, identity)
 
     def _plan(self) -> tuple[list[str], list[str], list[dict[str, object]]]:
         """Return the tasks to do, a line for each that says why, and the diagnoses as JSON."""
         search = find_task(DEFAULT_TASK).probe
         assert search is not None
-        look = look_at(self.clip, self.settings, self.stages)
+        diagnose_clip = diagnoser_for(self.clip, self.settings, self.stages)
         with (
             one_thread_an_operation(lambda: min(cores(), self.settings.threads or cores())),
             self.stages.stage("find") as step,
         ):
-            diagnosed = search(self.clip, self.settings, step, look)["diagnosed"]
+            diagnosed = search(self.clip, self.settings, step, diagnose_clip)["diagnosed"]
         names = tasks_to_do(diagnosed)
         return names, reasons(diagnosed, names), as_json(diagnosed)
 
-    def _step(
-        self, number: int, name: str, given: _Input, *, share: float, last: bool
-    ) -> list[_Input]:
-        """Do one task on one input; return the inputs of the next step."""
+    def _do_step(
+        self, number: int, name: str, given: _StepInput, *, share: float, last: bool
+    ) -> list[_StepInput]:
+        """Do one task on one input, and return the inputs of the next step.
+
+        number: of the step, from 1. share: the part of a time budget that it may take, 0 to 1.
+        last: whether no step follows.
+        """
         task = find_task(name)
         folder = step_folder(number, name, given.label)
         refuse_link(self.folder.path / folder)
@@ -240,41 +278,49 @@ class _Chain:
         shown = ", ".join(printable(Path(path.name)) for path in given.paths)
         self.announce(f"{folder}: --task {name} on {shown}")
         out, made = execute.perform(settings, self.new_reporter())
-        whole: Any = made if made is not None else read_json(out / MANIFEST)
-        if whole is None:
+        contents: Any = made if made is not None else read_json(out / MANIFEST)
+        if contents is None:
             raise UnlayerError(
                 f"{out}: its {MANIFEST} cannot be read; do it again with --overwrite"
             )
-        for text in whole["warnings"]:
-            # The step has shown it already.
-            self.stages.warnings.append(f"{folder}: {text}")
         if number == 1:
-            self.frames = whole["input"][0]["frames"]
-        self.seconds[folder] = whole["report"]["seconds"]
+            self.frames = contents["input"][0]["frames"]
+        handed_on_role = None if last else task.roles[0]
+        self._record_step(name, folder, given, contents, handed_on_role)
+        handed_on = [layer for layer in contents["layers"] if layer["role"] == handed_on_role]
+        return _next_inputs(out, given, handed_on)
+
+    def _record_step(
+        self,
+        name: str,
+        folder: str,
+        given: _StepInput,
+        contents: Mapping[str, Any],
+        handed_on_role: str | None,
+    ) -> None:
+        """Add a finished step to the chain's manifest.
+
+        contents: the step's manifest. handed_on_role: of the layers that the next step reads; they
+        are not layers of the chain.
+        """
+        # The step has shown its warnings already, so they are only recorded.
+        self.stages.warnings += [f"{folder}: {text}" for text in contents["warnings"]]
+        self.seconds[folder] = contents["report"]["seconds"]
         self.steps.append(
             {
                 "task": name,
                 "path": folder,
                 "input": [self._relative(path) for path in given.paths],
-                "seconds": whole["report"]["seconds"],
+                "seconds": contents["report"]["seconds"],
             }
         )
         self.transitions += [
-            placed_transition(move, folder, given.offset) for move in whole["transitions"]
+            placed_transition(entry, folder, given.offset) for entry in contents["transitions"]
         ]
-        main: list[dict[str, Any]] = []
-        rest: list[dict[str, Any]] = []
-        for layer in whole["layers"]:
-            handed_on = not last and layer["role"] == task.roles[0]
-            (main if handed_on else rest).append(layer)
-        self.layers += [placed_layer(layer, folder, given.offset) for layer in rest]
-        if len(given.paths) > 1 and main:
-            # Pictures that were given together stay together.
-            return [_Input(tuple(out / layer["path"] for layer in main), given.label)]
-        labels = [layer["name"] if len(main) > 1 else given.label for layer in main]
-        return [
-            _Input((out / layer["path"],), label, given.offset + layer["first_frame"])
-            for layer, label in zip(main, labels, strict=True)
+        self.layers += [
+            placed_layer(layer, folder, given.offset)
+            for layer in contents["layers"]
+            if layer["role"] != handed_on_role
         ]
 
     def _relative(self, path: Path) -> str:
@@ -320,44 +366,33 @@ class _Chain:
         }
 
 
-def placed_layer(layer: Mapping[str, Any], folder: str, offset: int) -> dict[str, Any]:
-    """Return a step's entry of a layer as the chain's manifest has it.
+def _next_inputs(
+    out: Path, given: _StepInput, layers: Sequence[Mapping[str, Any]]
+) -> list[_StepInput]:
+    """Return the inputs that a step hands on.
 
-    folder: the step's. offset: the number that the step's first frame has in the chain's input.
+    out: the step's folder. given: what the step was done on. layers: the entries of the layers that
+    it hands on, in its own manifest.
     """
-    placed = {
-        **layer,
-        "name": f"{folder}/{layer['name']}",
-        "path": f"{folder}/{layer['path']}",
-        "first_frame": layer["first_frame"] + offset,
-        "last_frame": layer["last_frame"] + offset,
-    }
-    if "sounds" in layer:
-        placed["sounds"] = [f"{folder}/{name}" for name in layer["sounds"]]
-    return placed
+    if len(given.paths) > 1 and layers:
+        # Pictures that were given together stay together.
+        return [_StepInput(tuple(out / layer["path"] for layer in layers), given.label)]
+    return [
+        _StepInput(
+            (out / layer["path"],),
+            layer["name"] if len(layers) > 1 else given.label,
+            given.offset + layer["first_frame"],
+        )
+        for layer in layers
+    ]
 
 
-def placed_transition(move: Mapping[str, Any], folder: str, offset: int) -> dict[str, Any]:
-    """Return a step's entry of a transition as the chain's manifest has it.
+def _write_index(out: Path, contents: Mapping[str, Any], stages: Stages) -> None:
+    """Write the page that links to the steps' reports; an error only warns.
 
-    folder, offset: as of :func:`placed_layer`.
+    contents: of the chain's manifest.
     """
-    placed = {
-        **move,
-        "first_frame": move["first_frame"] + offset,
-        "last_frame": move["last_frame"] + offset,
-    }
-    for side in ("from", "to", "matte"):
-        if placed.get(side) is not None:
-            placed[side] = f"{folder}/{placed[side]}"
-    if placed.get("event"):
-        placed["event"] = [number + offset for number in placed["event"]]
-    return placed
-
-
-def _write_index(out: Path, whole: Mapping[str, Any], stages: Stages) -> None:
-    """Write the page that leads to the steps' reports. The layers are done: errors only warn."""
     try:
-        write_chain_index(out, whole)
+        write_chain_index(out, contents)
     except Exception as error:
         stages.warn(f"the layers are done, but index.html could not be made ({error})")

@@ -47,21 +47,25 @@ from stages.media.read import Clip
 from stages.media.sniff import printable
 from stages.optim.threads import one_thread_an_operation
 
-Described = Callable[[Sequence[str], str | None], dict[str, Any]]
+BuildManifest = Callable[[Sequence[str], str | None], dict[str, Any]]
 """Returns the manifest, given the names of the report's files and of the run's thumbnail."""
 
 
 def run(settings: Settings) -> int:
     """Do the run and return the exit status 0. Raises UnlayerError for what the user can fix."""
     reporting = reporter(json_lines=settings.json, quiet=settings.hides_progress)
-    out, whole = perform(settings, reporting)
-    show_end(settings, out, whole)
+    out, contents = perform(settings, reporting)
+    show_end(settings, out, contents)
     return 0
 
 
 @dataclass(frozen=True)
-class _Run:
-    """A run in progress: what is fixed before the task begins."""
+class _OpenedRun:
+    """What is fixed before a run's task begins.
+
+    guard: notices when a file that the run reads changes. sums: the SHA-256 of each input.
+    identity: what tells this run from others in the same folder.
+    """
 
     settings: Settings
     task: Task
@@ -81,11 +85,11 @@ def perform(settings: Settings, shown: Reporter) -> tuple[Path, Mapping[str, obj
     Raises UnlayerError.
     """
     with one_thread_an_operation(lambda: min(cores(), settings.threads or cores())):
-        return _performed(settings, shown)
+        return _perform(settings, shown)
 
 
-def _performed(settings: Settings, shown: Reporter) -> tuple[Path, Mapping[str, object] | None]:
-    """Do as :func:`perform`, with each operation on one thread."""
+def _perform(settings: Settings, shown: Reporter) -> tuple[Path, Mapping[str, object] | None]:
+    """Do as :func:`perform`; the caller has set the number of threads."""
     budget = Budget(settings.max_seconds)
     task = find_task(settings.task)
     check_options(task, settings)
@@ -104,7 +108,7 @@ def _performed(settings: Settings, shown: Reporter) -> tuple[Path, Mapping[str, 
             for warning in (*input_warnings(settings), *lost_hints):
                 stages.warn(warning)
         guard = InputGuard([*clip.paths, *settings.hint_files])
-        with claim(out) as folder, explained(clip, folder, device):
+        with claim(out) as folder, explaining_errors(clip, folder, device):
             with stages.stage("checksum"):
                 sums = manifest.checksums(settings.inputs, clip)
             guard.remember_checksums(sums if tuple(settings.inputs) == clip.paths else [])
@@ -113,99 +117,113 @@ def _performed(settings: Settings, shown: Reporter) -> tuple[Path, Mapping[str, 
                 if settings.timeline:
                     add_timelines(folder, settings.timeline, clip.info)
                 return out, None
-            running = _Run(settings, task, clip, device, stages, budget, guard, sums, identity)
-            return out, _work(running, folder)
+            opened = _OpenedRun(
+                settings=settings,
+                task=task,
+                clip=clip,
+                device=device,
+                stages=stages,
+                budget=budget,
+                guard=guard,
+                sums=sums,
+                identity=identity,
+            )
+            return out, _do_task(opened, folder)
     finally:
         stages.reporter.close()
 
 
-def _work(running: _Run, folder: RunFolder) -> dict[str, Any]:
+def _do_task(opened: _OpenedRun, folder: RunFolder) -> dict[str, Any]:
     """Do the task in the prepared folder, publish its files, and return the manifest."""
-    settings, stages, clip = running.settings, running.stages, running.clip
+    settings, stages, clip = opened.settings, opened.stages, opened.clip
     if folder.restarted:
         stages.warn(RESTARTED)
     for note in notes_of(clip.info, settings):
         stages.warn(note)
-    with tidied(folder):
-        kept = checkpoints(folder, running.identity, settings.store)
-        stages.check = running.guard.check
+    with tidying_up(folder):
+        stages.check = opened.guard.check
         job = Job(
-            clip,
-            settings,
-            running.device,
-            folder.work,
-            stages,
-            running.budget,
-            kept,
-            running.sums,
+            clip=clip,
+            settings=settings,
+            device=opened.device,
+            work=folder.work,
+            stages=stages,
+            budget=opened.budget,
+            checkpoints=checkpoints(folder, opened.identity, settings.store),
+            sums=opened.sums,
         )
-        result = with_restart(running.task.run, job, folder.forget, running.guard)
-        running.guard.check()
-        _warn_of_results(running)
-        timelines = _timelines(running, result, folder.work)
-        described = partial(_described, running, result, [path.name for path in timelines])
-        whole, names = with_report(described, job, manifest.describe_fits(result.fits))
+        result = with_restart(opened.task.run, job, folder.forget, opened.guard)
+        opened.guard.check()
+        _warn_of_results(opened)
+        timelines = _timelines(opened, result, folder.work)
+        build_manifest = partial(_build_manifest, opened, result, [path.name for path in timelines])
+        contents, names = with_report(build_manifest, job, manifest.describe_fits(result.fits))
         layers = [path for layer in result.layers for path in (layer.path, *layer.sounds)]
         report_files = [folder.work / name for name in names]
         files = [*layers, *result.sheets, *timelines, *report_files]
         clear_chain(folder)
-        folder.publish(files, whole, running.identity)
-    return whole
+        folder.publish(files, contents, opened.identity)
+    return contents
 
 
-def _warn_of_results(running: _Run) -> None:
+def _warn_of_results(opened: _OpenedRun) -> None:
     """Warn of what is known only after the task's work."""
-    clip, stages = running.clip, running.stages
+    clip, stages = opened.clip, opened.stages
     for note in alpha_note(clip):
         stages.warn(note)
     if clip.salvaged is not None:
         name = printable(clip.info.path)
         stages.warn(f"{name}: is damaged; {clip.salvaged} frames of it could be decoded")
-    late = overrun_warning(running.settings, running.budget.spent())
+    late = overrun_warning(opened.settings, opened.budget.spent())
     if late is not None:
         stages.warn(late)
 
 
-def _timelines(running: _Run, result: Result, work: Path) -> list[Path]:
+def _timelines(opened: _OpenedRun, result: Result, work: Path) -> list[Path]:
     """Write the timelines that the user asked for, and return their paths.
 
     The layers are done already, so whatever goes wrong here only becomes a warning.
     """
-    formats, info = running.settings.timeline, running.clip.info
+    formats, info = opened.settings.timeline, opened.clip.info
     if not formats:
         return []
     if result.variable_rate:
-        running.stages.warn(variable_rate_warning(info))
+        opened.stages.warn(variable_rate_warning(info))
     try:
-        return write_timelines(work, formats, _described(running, result, [], [], None), info)
+        contents = _build_manifest(opened, result, [], [], None)
+        return write_timelines(work, formats, contents, info)
     except Exception as error:
-        running.stages.warn(
+        opened.stages.warn(
             f"the layers are done, but no timeline could be made ({type(error).__name__}: "
             f"{error}); the same command tries again"
         )
         return []
 
 
-def _described(
-    running: _Run,
+def _build_manifest(
+    opened: _OpenedRun,
     result: Result,
     timelines: Sequence[str],
     report_files: Sequence[str],
     thumbnail: str | None,
 ) -> dict[str, Any]:
-    """Return the run's manifest."""
-    facts = manifest.RunOutcome(
-        device=running.device,
-        seconds=running.budget.spent(),
-        stages=running.stages.seconds,
-        warnings=running.stages.warnings,
+    """Return the contents of the run's manifest.
+
+    timelines, report_files: names of files in the run's folder. thumbnail: the name of the picture
+    that stands for the run, where there is one.
+    """
+    outcome = manifest.RunOutcome(
+        device=opened.device,
+        seconds=opened.budget.spent(),
+        stages=opened.stages.seconds,
+        warnings=opened.stages.warnings,
         report_files=report_files,
         thumbnail=thumbnail,
-        hint_sha256=running.identity.get(HINT),
-        refined_sha256=running.identity.get(REFINED),
+        hint_sha256=opened.identity.get(HINT),
+        refined_sha256=opened.identity.get(REFINED),
         timelines=timelines,
     )
-    return manifest.build(running.settings, running.sums, running.clip.info, result, facts)
+    return manifest.build(opened.settings, opened.sums, opened.clip.info, result, outcome)
 
 
 def version_fingerprint() -> list[str]:
@@ -252,12 +270,16 @@ def prepare(
 
 
 def with_report(
-    described: Described, job: Job, losses: Mapping[str, object]
+    build_manifest: BuildManifest, job: Job, losses: Mapping[str, object]
 ) -> tuple[dict[str, Any], list[str]]:
     """Make the report in the job's work folder.
 
-    losses: what ``losses.json`` will hold. Returns the manifest and the names of the report's
-    files. The layers are done already, so whatever goes wrong here only becomes a warning.
+    build_manifest: is called twice, because the report shows the manifest and the manifest lists
+        the report's files.
+    losses: what ``losses.json`` will hold.
+
+    Returns the manifest and the names of the report's files. The layers are done already, so
+    whatever goes wrong here only becomes a warning.
     """
     from pipeline import report
 
@@ -266,11 +288,13 @@ def with_report(
         write_json(work / report.LOSSES, losses)
         with stages.stage("report") as step:
             seconds = job.settings.max_seconds
-            made = report.attach(described([], None), losses, job.clip, work, step, seconds=seconds)
+            made = report.attach(
+                build_manifest([], None), losses, job.clip, work, step, seconds=seconds
+            )
         names = [report.LOSSES, *made.files]
-        whole = described(names, made.made.thumbnail)
-        made.write(whole)
-        return whole, names
+        contents = build_manifest(names, made.made.thumbnail)
+        made.write(contents)
+        return contents, names
     except Exception as error:
         safe_files.remove(work / REPORT)
         safe_files.remove(work / report.PAGE)
@@ -282,7 +306,7 @@ def with_report(
             f"the layers are done, but report.html could not be made ({why}); "
             "python -m pipeline report tries again"
         )
-        return described(names, None), names
+        return build_manifest(names, None), names
 
 
 def checkpoints(folder: RunFolder, identity: Identity, store: str | None = None) -> Checkpoints:
@@ -298,7 +322,7 @@ def checkpoints(folder: RunFolder, identity: Identity, store: str | None = None)
 
 
 @contextmanager
-def tidied(folder: RunFolder) -> Iterator[None]:
+def tidying_up(folder: RunFolder) -> Iterator[None]:
     """Clean up the folder when a signal or an error stops the run.
 
     What ``--resume`` needs stays; half-written files do not.
@@ -321,7 +345,7 @@ def tidied(folder: RunFolder) -> Iterator[None]:
 
 
 @contextmanager
-def explained(clip: Clip, folder: RunFolder, device: torch.device) -> Iterator[None]:
+def explaining_errors(clip: Clip, folder: RunFolder, device: torch.device) -> Iterator[None]:
     """Turn errors of the fit, of memory and of the disk into one line.
 
     The line names the input or the folder and says what to do. Raises UnlayerError.

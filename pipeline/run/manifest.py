@@ -22,7 +22,7 @@ from pipeline import __version__
 from pipeline.run.input_notes import properties_of
 from pipeline.runtime.earlier_run import EarlierRun
 from pipeline.runtime.memory import peak_memory
-from pipeline.runtime.run_record import HINT, REFINED, Identity, bare
+from pipeline.runtime.run_record import HINT, REFINED, Identity, identity_in_record
 from pipeline.settings import Settings
 from pipeline.task import FitRecord, Result, WrittenLayer
 from stages.media.clip import ClipInfo
@@ -73,6 +73,7 @@ def describe_input(
 ) -> dict[str, object]:
     """Return the manifest's entry of an input.
 
+    path: what the manifest calls it. checksum: its SHA-256. info: the facts of the clip.
     frames: the number of decoded frames, or ``None`` where not all were decoded; then the header's
     number is used.
     """
@@ -113,7 +114,7 @@ def identity(settings: Settings, sums: Sequence[str]) -> Identity:
         earlier = EarlierRun.open(settings.refine, settings.task)
         earlier.check_input(sums)
         found[REFINED] = earlier.checksum()
-    return bare(found)
+    return identity_in_record(found)
 
 
 def build(

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from pipeline.run.input_guard import InputGuard
 from pipeline.task import Job
-from pipeline.tasks import blaming
+from pipeline.tasks import naming_package
 from stages.errors import CheckpointError, UnlayerError
 from stages.media.clip import FrameIndex
 
@@ -46,7 +46,7 @@ def with_restart(
 
 def _attempt(work: Callable[[Job], T], job: Job, inputs: InputGuard) -> T:
     try:
-        with blaming(job.settings.task):
+        with naming_package(job.settings.task):
             return work(job)
     except (CheckpointError, MemoryError):
         raise

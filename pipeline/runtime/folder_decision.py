@@ -7,10 +7,16 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Literal
 
-Doing = Literal["new", "go on", "leave", "again", "anew", "replace"]
-"""What a run does: begin; continue an interrupted run; leave a finished run as it is; make a
-finished run again because layers are missing; discard an interrupted run and begin again; replace
-what is there."""
+Action = Literal["new", "go on", "leave", "again", "anew", "replace"]
+"""What a run does about its folder:
+
+- ``new``: begin in a folder without a run.
+- ``go on``: continue an interrupted run.
+- ``leave``: leave a finished run as it is.
+- ``again``: do a finished run again, because layers are missing.
+- ``anew``: discard an interrupted run and begin again.
+- ``replace``: replace what is there.
+"""
 
 
 class Content(Enum):
@@ -71,7 +77,7 @@ _INTERRUPTED_OTHER = Refusal(
 )
 
 _COLUMNS = (Request.BEGIN, Request.RESUME, Request.RESUME_OR_RESTART, Request.OVERWRITE)
-_ROWS: Mapping[Content, tuple[Doing | Refusal, ...]] = {
+_ROWS: Mapping[Content, tuple[Action | Refusal, ...]] = {
     Content.EMPTY: ("new", "new", "new", "new"),
     Content.FINISHED: ("leave", "leave", "leave", "replace"),
     Content.INCOMPLETE: (_MISSING_LAYER, "again", "again", "replace"),
@@ -81,7 +87,7 @@ _ROWS: Mapping[Content, tuple[Doing | Refusal, ...]] = {
     Content.INTERRUPTED_UNKNOWN: (_INTERRUPTED, "new", "new", "replace"),
 }
 
-DECISIONS: Mapping[tuple[Content, Request], Doing | Refusal] = {
+DECISIONS: Mapping[tuple[Content, Request], Action | Refusal] = {
     (content, request): row[column]
     for content, row in _ROWS.items()
     for column, request in enumerate(_COLUMNS)

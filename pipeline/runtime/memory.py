@@ -139,26 +139,28 @@ def peak_memory() -> int | None:
     return peak if sys.platform == "darwin" else 1024 * peak
 
 
-def retry_on_oom(work: Callable[[int, Checkpoints], T], room: Checkpoints) -> tuple[T, int]:
-    """Retry at half the working size after each out-of-memory error of the GPU.
+def retry_on_oom(work: Callable[[int, Checkpoints], T], checkpoints: Checkpoints) -> tuple[T, int]:
+    """Call ``work``, and again at half the working size after each out-of-memory error of the GPU.
 
-    work: called with the number of halvings and the checkpoints for that size. room: where the
-    checkpoints lie; each size has a namespace of its own, and a resumed run goes on with the size
-    that the interrupted run had reached.
+    work: called with the number of halvings, from 0, and the checkpoints for that size.
+    checkpoints: of the work. Each smaller size has a namespace of its own inside them. They also
+        record the number of halvings, so that a resumed run begins with the size that the
+        interrupted run had reached.
 
-    Returns the result and the number of halvings. Raises torch.OutOfMemoryError after
-    :data:`MAX_HALVINGS`.
+    Returns the result and the number of halvings. Raises torch.OutOfMemoryError where the memory is
+    still too small after :data:`MAX_HALVINGS`.
     """
-    times = int(room.newest("reduced") or 0)
+    halvings = int(checkpoints.newest("reduced") or 0)
     while True:
+        own = checkpoints.namespace(f"reduced-{halvings}") if halvings else checkpoints
         try:
-            return work(times, room.namespace(f"reduced-{times}") if times else room), times
+            return work(halvings, own), halvings
         except torch.OutOfMemoryError:
-            if times == MAX_HALVINGS:
+            if halvings == MAX_HALVINGS:
                 raise
         # This stands outside the handler, where the exception would keep tensors alive.
-        times += 1
-        room.save("reduced", times)
+        halvings += 1
+        checkpoints.save("reduced", halvings)
         torch.cuda.empty_cache()
 
 

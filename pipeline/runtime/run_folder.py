@@ -10,26 +10,26 @@ from __future__ import annotations
 
 import os
 import re
-import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Literal
+from typing import Literal
 
 from pipeline.codecs import PICTURE_CODECS
-from pipeline.runtime.folder_decision import DECISIONS, Content, Doing, Refusal, Request
+from pipeline.runtime.folder_decision import DECISIONS, Action, Content, Refusal, Request
+from pipeline.runtime.folder_lock import locked_file
 from pipeline.runtime.run_record import (
     MANIFEST,
     RECORD,
     REPORT,
     WORK,
     Identity,
-    alike,
-    bare,
     files_of,
     flat_name,
+    identity_in_record,
     identity_of,
+    is_same_run,
     read_json,
     report_name,
     write_json,
@@ -100,9 +100,9 @@ class RunFolder:
             safe_files.sweep(self.work)
 
     def state(self) -> tuple[State, Identity | None]:
-        """Return what is in the folder, and the identity of that run.
+        """Return what kind of run is in the folder, and its identity.
 
-        The identity is ``None`` where an interrupted run left no record of it.
+        The identity is ``None`` where there is no run, or where the run left no record of it.
         """
         # The manifest decides. A work folder beside it belongs to a run that was killed while it
         # cleaned up, or while it was replacing this one.
@@ -110,10 +110,10 @@ class RunFolder:
             return "finished", identity_of(read_json(self.path / MANIFEST) or {})
         if safe_files.is_folder(self.work):
             record = read_json(self.work / RECORD)
-            return "interrupted", None if record is None else bare(record)
+            return "interrupted", None if record is None else identity_in_record(record)
         return "new", None
 
-    def content(
+    def content_for(
         self,
         identity: Identity,
         *,
@@ -121,36 +121,45 @@ class RunFolder:
         versions: object = None,
         elsewhere: bool = False,
     ) -> Content:
-        """Return what the folder holds, as the run ``identity`` sees it.
+        """Return what the folder holds, compared with the run ``identity`` that is to be done.
 
-        resume: whether the run would rather continue an interrupted run than keep the finished run
-        that it was replacing. versions: the versions whose checkpoints can be used. elsewhere:
-        whether the layers of a finished run may lie in another place than its manifest.
+        resume: where a run was interrupted while it was replacing a finished one, answer for the
+            interrupted run instead of the finished one.
+        versions: the versions whose checkpoints can be used.
+        elsewhere: whether the layers of a finished run may lie in another place than its manifest.
         """
-        state, there = self.state()
+        state, found = self.state()
         if state == "new":
             return Content.EMPTY
-        same = there is not None and alike(there, identity)
+        is_same = found is not None and is_same_run(found, identity)
         record = read_json(self.work / RECORD)
-        if state == "finished":
-            whole = same and (elsewhere or not self._missing())
-            # Fully published, and interrupted while it cleaned up.
-            published = whole and record is not None and "files" in record
-            replacing = record is not None and not published and bare(record) == identity
-            if not (resume and replacing):
-                return self._finished(same, whole)
-            same = True
-        if record is None:
-            return Content.INTERRUPTED_UNKNOWN
-        if same and record.get("versions") == versions:
-            return Content.INTERRUPTED
-        return Content.INTERRUPTED_OTHER
+        if state == "interrupted":
+            return self._interrupted_content(record, is_same=is_same, versions=versions)
+        is_complete = is_same and (elsewhere or not self._missing())
+        # A record that lists files beside complete layers: the run was interrupted in its clean-up.
+        is_published = is_complete and record is not None and "files" in record
+        is_being_replaced = (
+            record is not None and not is_published and identity_in_record(record) == identity
+        )
+        if resume and is_being_replaced:
+            return self._interrupted_content(record, is_same=True, versions=versions)
+        if not is_same:
+            return Content.FINISHED_OTHER
+        return Content.FINISHED if is_complete else Content.INCOMPLETE
 
     @staticmethod
-    def _finished(same: bool, whole: bool) -> Content:
-        if not same:
-            return Content.FINISHED_OTHER
-        return Content.FINISHED if whole else Content.INCOMPLETE
+    def _interrupted_content(
+        record: Mapping[str, object] | None, *, is_same: bool, versions: object
+    ) -> Content:
+        """Return which kind of interrupted run left ``record``, the contents of ``run.json``.
+
+        is_same: whether it is the run that is to be done. versions: as in :meth:`content_for`.
+        """
+        if record is None:
+            return Content.INTERRUPTED_UNKNOWN
+        if is_same and record.get("versions") == versions:
+            return Content.INTERRUPTED
+        return Content.INTERRUPTED_OTHER
 
     def decide(
         self,
@@ -159,17 +168,18 @@ class RunFolder:
         *,
         versions: object = None,
         elsewhere: bool = False,
-    ) -> Doing:
-        """Return what the run ``identity`` does about what is in the folder; change nothing.
+    ) -> Action:
+        """Return what the run ``identity`` does about the folder's content; change nothing.
 
-        versions, elsewhere: as in :meth:`content`. Raises UsageError, which says what to do, where
+        versions, elsewhere: as in :meth:`content_for`.
+        Raises UsageError, which says what to do, where
         :data:`pipeline.runtime.folder_decision.DECISIONS` refuses the run.
         """
         refuse_link(self.work)
         if request is Request.OVERWRITE:
             self.check_ours()
         resume = request in (Request.RESUME, Request.RESUME_OR_RESTART)
-        content = self.content(identity, resume=resume, versions=versions, elsewhere=elsewhere)
+        content = self.content_for(identity, resume=resume, versions=versions, elsewhere=elsewhere)
         decision = DECISIONS[content, request]
         if isinstance(decision, Refusal):
             missing = self._missing() if content is Content.INCOMPLETE else []
@@ -189,17 +199,22 @@ class RunFolder:
     ) -> bool:
         """Make the folder ready for the run ``identity``, as :meth:`decide` says.
 
-        roles: the roles of the layers that will be written. extra: names of further files that
-        will be written. about: what else ``run.json`` records, ``versions`` above all. elsewhere:
-        as in :meth:`content`. Returns ``False`` where the run is finished already and stays as it
-        is. Raises UsageError where :meth:`decide` does, and where other files have these names.
+        roles: the roles of the layers that will be written.
+        extra: names of further files that will be written.
+        about: what ``run.json`` records besides the identity, ``versions`` above all.
+        elsewhere: as in :meth:`content_for`.
+
+        Returns ``False`` where the run is finished already and stays as it is.
+        Raises UsageError where :meth:`decide` does, and where other files have these names.
         """
         record = dict(about or {})
-        doing = self.decide(identity, request, versions=record.get("versions"), elsewhere=elsewhere)
-        if doing == "leave":
+        action = self.decide(
+            identity, request, versions=record.get("versions"), elsewhere=elsewhere
+        )
+        if action == "leave":
             self.drop_work()
             return False
-        self.restarted = doing == "anew"
+        self.restarted = action == "anew"
         kept = identity.get("settings")
         codec = kept.get("codec") if isinstance(kept, Mapping) else None
         self.refuse_foreign_files(roles, extra, folders=codec in PICTURE_CODECS)
@@ -208,7 +223,7 @@ class RunFolder:
         # run and stay.
         if not os.path.lexists(self.path / MANIFEST):
             self.remove(files_of(read_json(self.work / RECORD) or {}))
-        if doing == "go on":
+        if action == "go on":
             self.check_work()
             self._drop_layers()
         else:
@@ -351,7 +366,7 @@ def claim(path: Path) -> Iterator[RunFolder]:
     made = not path.exists()
     try:
         path.mkdir(parents=True, exist_ok=True)
-        lock = _lock(path / ".lock")
+        lock = locked_file(path / ".lock")
     except OSError as error:
         is_file = path.exists() and not path.is_dir()
         reason = "is a file" if is_file else error.strerror or str(error)
@@ -367,33 +382,3 @@ def claim(path: Path) -> Iterator[RunFolder]:
         if made:
             with suppress(OSError):
                 path.rmdir()
-
-
-def _lock(path: Path) -> IO[bytes]:
-    """Return the open, locked file.
-
-    Raises UnlayerError where another process holds the lock, and OSError where the file cannot be
-    made or is a link.
-    """
-    while True:
-        file = safe_files.open_lock(path)
-        try:
-            if sys.platform == "win32":
-                import msvcrt
-
-                msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-            else:
-                import fcntl
-
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # The previous holder may have removed the file between our opening and our locking it.
-            with suppress(FileNotFoundError):
-                if os.path.samestat(os.fstat(file.fileno()), os.lstat(path)):
-                    return file
-        except BlockingIOError as error:
-            file.close()
-            raise UnlayerError(
-                f"{path.parent}: another run is working in this folder; wait for it, "
-                "or choose another --out"
-            ) from error
-        file.close()

@@ -40,29 +40,31 @@ def identity_of(manifest: Mapping[str, object]) -> Identity | None:
         return None
     if not all(isinstance(item, dict) for item in inputs):
         return None
-    return bare({**manifest, "input": [item.get("sha256") for item in inputs]})
+    return identity_in_record({**manifest, "input": [item.get("sha256") for item in inputs]})
 
 
-def bare(record: Mapping[str, object]) -> Identity:
-    """Return the identity in the contents of a ``run.json``, without the rest of it.
+def identity_in_record(record: Mapping[str, object]) -> Identity:
+    """Return the part of a ``run.json``'s contents that makes up the run's identity.
 
-    The run that is refined is told by its matte, whatever path leads to it.
+    A run that refines another is known by the checksum of that run's matte. The path to it
+    (``--refine``) is left out, because the same folder may have moved.
     """
-    marks = {name: record[name] for name in (HINT, REFINED) if name in record}
+    checksums = {name: record[name] for name in (HINT, REFINED) if name in record}
     settings = record.get("settings")
-    if REFINED in marks and isinstance(settings, dict):
+    if REFINED in checksums and isinstance(settings, dict):
         settings = {name: value for name, value in settings.items() if name != "refine"}
-    return {"task": record.get("task"), "input": record.get("input"), "settings": settings} | marks
+    own = {"task": record.get("task"), "input": record.get("input"), "settings": settings}
+    return own | checksums
 
 
-def alike(there: Identity, identity: Identity) -> bool:
-    """Return whether the run that is ``there`` is the same as ``identity``.
+def is_same_run(recorded: Identity, identity: Identity) -> bool:
+    """Return whether a run that a folder has on record is the run ``identity``.
 
-    Earlier versions did not record the hint's checksum; without one the hint is not compared.
+    Earlier versions did not record the hint's checksum. Without one the hint is not compared.
     """
-    if HINT in there:
-        return there == identity
-    return there == {name: value for name, value in identity.items() if name != HINT}
+    if HINT in recorded:
+        return recorded == identity
+    return recorded == {name: value for name, value in identity.items() if name != HINT}
 
 
 def names_of(folder: Path) -> list[str]:

@@ -42,7 +42,7 @@ __all__ = [
     "Parts",
     "Result",
     "Task",
-    "blaming",
+    "naming_package",
     "built_in",
     "check_name",
     "check_names",
@@ -213,11 +213,11 @@ def find_task(name: str) -> Task:
 
 
 @contextmanager
-def blaming(name: str) -> Iterator[None]:
-    """Turn an unexpected error of a package's task into one line that names the package.
+def naming_package(name: str) -> Iterator[None]:
+    """Turn an unexpected error of another package's task into one line that names the package.
 
-    Errors of the project's own tasks pass unchanged, and so do errors that the machine causes.
-    Raises UnlayerError.
+    name: of the task. Errors of the project's own tasks pass unchanged, and so do errors that the
+    machine causes. Raises UnlayerError.
     """
     try:
         yield

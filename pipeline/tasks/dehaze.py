@@ -47,5 +47,5 @@ TASK = replace(
         bench=BenchClip(haze),
     ),
     diagnose=diagnose,
-    turn=2,
+    auto_order=2,
 )

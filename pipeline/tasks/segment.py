@@ -67,5 +67,5 @@ TASK = replace(
         bench=BenchClip(foreground),
     ),
     diagnose=diagnose,
-    turn=4,
+    auto_order=4,
 )

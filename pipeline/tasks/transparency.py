@@ -55,6 +55,6 @@ TASK = replace(
         bench=BenchClip(reflection),
     ),
     diagnose=diagnose,
-    turn=2,
+    auto_order=2,
     explains=frozenset({"dehaze"}),
 )

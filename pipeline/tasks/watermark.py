@@ -58,5 +58,5 @@ TASK = replace(
         bench=BenchClip(watermark),
     ),
     diagnose=diagnose,
-    turn=1,
+    auto_order=1,
 )

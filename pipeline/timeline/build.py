@@ -45,18 +45,11 @@ def timeline_of_run(manifest: Mapping[str, Any], info: ClipInfo) -> EditTimeline
     colors = manifest.get("colors", [])
     _check_frames([*manifest["layers"], *manifest["transitions"], *colors])
     start, separator = time_code_of(info)
-    scenes: dict[str, TimelineMedia] = {}
-    for layer in manifest["layers"]:
-        if layer["role"] != "scene":
-            continue
-        first, last = int(layer["first_frame"]), int(layer["last_frame"])
-        path = str(layer["path"])
-        # A layer's file carries the time code of its first frame, if the input has time code.
-        media_start = start + first if info.timecode else 0
-        has_audio = info.audio_streams > 0 and not info.is_picture
-        scenes[layer["name"]] = TimelineMedia(
-            path, quote(path), first, last, media_start, has_audio
-        )
+    scenes = {
+        layer["name"]: _scene_media(layer, info, start)
+        for layer in manifest["layers"]
+        if layer["role"] == "scene"
+    }
     transitions = sorted(manifest["transitions"], key=lambda entry: int(entry["first_frame"]))
     clips, joins = _edited_clips(scenes, transitions, colors)
     rows = [
@@ -70,23 +63,37 @@ def timeline_of_run(manifest: Mapping[str, Any], info: ClipInfo) -> EditTimeline
         )
         for name, media in scenes.items()
     ]
+    markers = [
+        *_poor_quality_markers(transitions),
+        *_warning_markers(manifest["warnings"], clips[0].first, clips[-1].last),
+    ]
     return EditTimeline(
-        Path(str(manifest["input"][0]["path"])).name,
-        info.rate,
-        start,
-        separator,
-        info.width,
-        info.height,
-        info.pixel_aspect,
-        clips,
-        joins,
-        _sorted(
-            [
-                *_confidence_markers(transitions),
-                *_warning_markers(manifest["warnings"], clips[0].first, clips[-1].last),
-            ]
-        ),
-        _rows(rows, transitions, colors),
+        name=Path(str(manifest["input"][0]["path"])).name,
+        rate=info.rate,
+        start=start,
+        separator=separator,
+        width=info.width,
+        height=info.height,
+        pixel_aspect=info.pixel_aspect,
+        clips=clips,
+        transitions=joins,
+        markers=_sorted(markers),
+        rows=_rows(rows, transitions, colors),
+    )
+
+
+def _scene_media(layer: Mapping[str, Any], info: ClipInfo, start: int) -> TimelineMedia:
+    """Return the media of a scene.
+
+    layer: its entry in the manifest. start: the time code of the input's first frame, in frames.
+    """
+    first, last = int(layer["first_frame"]), int(layer["last_frame"])
+    path = str(layer["path"])
+    # A layer's file carries the time code of its first frame, if the input has time code.
+    media_start = start + first if info.timecode else 0
+    has_audio = info.audio_streams > 0 and not info.is_picture
+    return TimelineMedia(
+        name=path, url=quote(path), first=first, last=last, start=media_start, has_audio=has_audio
     )
 
 
@@ -106,7 +113,14 @@ def timeline_of_source(facts: Mapping[str, Any], info: ClipInfo, url: str) -> Ed
     spans = [row for row in rows if row.last >= row.first]
     media_start = start if info.timecode else 0
     last = max(spans[-1].last, (info.frames or 0) - 1)
-    source = TimelineMedia(info.path.name, url, 0, last, media_start, info.audio_streams > 0)
+    source = TimelineMedia(
+        name=info.path.name,
+        url=url,
+        first=0,
+        last=last,
+        start=media_start,
+        has_audio=info.audio_streams > 0,
+    )
     clips = tuple(TimelineClip(row.name, row.first, row.last, source) for row in spans)
     found = [
         TimelineMarker(entry["first_frame"], entry["last_frame"], _transition_remark(entry))
@@ -115,17 +129,17 @@ def timeline_of_source(facts: Mapping[str, Any], info: ClipInfo, url: str) -> Ed
     ]
     warnings = _warning_markers(facts["warnings"], clips[0].first, clips[-1].last)
     return EditTimeline(
-        info.path.name,
-        info.rate,
-        start,
-        separator,
-        info.width,
-        info.height,
-        info.pixel_aspect,
-        clips,
-        (None,) * (len(clips) - 1),
-        _sorted([*found, *warnings]),
-        rows,
+        name=info.path.name,
+        rate=info.rate,
+        start=start,
+        separator=separator,
+        width=info.width,
+        height=info.height,
+        pixel_aspect=info.pixel_aspect,
+        clips=clips,
+        transitions=(None,) * (len(clips) - 1),
+        markers=_sorted([*found, *warnings]),
+        rows=rows,
     )
 
 
@@ -142,7 +156,7 @@ def _sorted(markers: Iterable[TimelineMarker]) -> tuple[TimelineMarker, ...]:
     return tuple(sorted(markers, key=lambda marker: (marker.first, marker.last)))
 
 
-def _confidence_markers(transitions: Iterable[Mapping[str, Any]]) -> list[TimelineMarker]:
+def _poor_quality_markers(transitions: Iterable[Mapping[str, Any]]) -> list[TimelineMarker]:
     """Return a marker on the mixed frames in which a scene is expected to be too poor to use."""
     markers = []
     for entry in transitions:

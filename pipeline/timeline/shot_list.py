@@ -158,7 +158,7 @@ def _row(line: int, cells: Mapping[str, str], clock: ListClock) -> ListRow:
     filters = TRANSITION_KINDS[kind].filters if kind in TRANSITION_KINDS else {}
     if filters and effect not in filters:
         raise _wrong(line, f"{effect!r} is no effect of a {kind}; write {' or '.join(filters)}")
-    row = ListRow(line, kind, first, last, effect, color)
+    row = ListRow(line=line, kind=kind, first=first, last=last, effect=effect, color=color)
     if kind == SHOT:
         return replace(
             row,

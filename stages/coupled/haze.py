@@ -46,7 +46,8 @@ def fit_haze(
 ) -> Tensor:
     """Fit generators of the clear frames and of the transmission; return ``(T, 1, h, w)``.
 
-    frames: ``(T, 3, h, w)``. airlight: ``(1, 3, 1, 1)`` or ``(1, 3, h, w)``. steps: of the fit.
+    frames: ``(T, 3, h, w)`` in [0, 1]. airlight: ``(1, 3, 1, 1)`` or ``(1, 3, h, w)``.
+    steps, seed, device, on_step: as in :func:`stages.coupled.transparency.fit_sum`.
     """
     count = len(frames)
     size = (frames.shape[-2], frames.shape[-1])

@@ -81,7 +81,10 @@ def fit_coupled(
     seed: int,
     on_step: OnStep | None = None,
 ) -> None:
-    """Fit ``module`` in place for so many steps; arguments as in :func:`stages.optim.fit.fit`."""
+    """Fit ``module`` in place with the plan that all coupled generators have.
+
+    steps: how many. Other arguments as in :func:`stages.optim.fit.fit`.
+    """
     plan = FitPlan(steps, BATCH)
     fit(module, terms, weights, plan, frames=frames, seed=seed, on_step=on_step)
 

@@ -50,7 +50,11 @@ def fit_sum(
     device: torch.device,
     on_step: OnStep | None = None,
 ) -> LayersAndWeights:
-    """Fit two layers that add up to the frames ``(T, 3, h, w)``, and return them."""
+    """Fit two layers that add up to the frames ``(T, 3, h, w)`` in [0, 1], and return them.
+
+    steps: of the fit. seed: of initial values, noise and the order of the frames.
+    device: where to fit. on_step: called with the progress, 0 to 1, and the losses.
+    """
     count = len(frames)
     size = (frames.shape[-2], frames.shape[-1])
     module = CoupledLayers((3, 3), (count, count), size, seed, device)
@@ -79,6 +83,7 @@ def fit_mixtures(
 ) -> LayersAndWeights:
     """Fit two layers and their weights to several mixtures ``(K, 3, h, w)`` of them.
 
+    frames: the mixtures, in [0, 1]. steps, seed, device, on_step: as in :func:`fit_sum`.
     Returns the layer of the larger mean weight first.
     """
     count = len(frames)

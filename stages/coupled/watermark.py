@@ -33,6 +33,7 @@ def fit_watermark(
     """Fit clean frames ``(T, 3, h, w)``, a mark ``(1, 3, h, w)`` and its matte ``(1, 1, h, w)``.
 
     frames: ``(T, 3, h, w)``. box: where the mark may be, ``(1, 1, h, w)`` in [0, 1].
+    steps, seed, device, on_step: as in :func:`stages.coupled.transparency.fit_sum`.
     """
     count = len(frames)
     size = (frames.shape[-2], frames.shape[-1])

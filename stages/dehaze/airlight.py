@@ -12,40 +12,47 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from stages.dehaze.model import local_max
+from stages.dehaze.model import fraction_between, local_max
 from stages.dehaze.veil import envelope, transmission_of
 from stages.motion.flow import box, resize
 
 ROUNDS = 5
 """Rounds of transmission and airlight."""
-OUTLIERS = 1e-4
-"""Part of the haze whose values may exceed what the airlight allows."""
-MANY = 3e-3
-"""Part of the haze that is more than some highlights."""
-SURE, UNSURE = 0.03, 0.06
-"""Fall of the airlight from OUTLIERS to MANY up to which its colour is believed, and from which it
-is not."""
-PATCH, OPAQUE = 7, 2e-3
-"""Radius of a patch in working pixels, and the part of them that is as bright as the airlight."""
-CLEARLY = 0.05
-"""How much brighter patches are than highlights require, from which they are surely an opaque
-sky."""
-DARKEST = 0.2
-"""Least value of an airlight."""
-BLUE, LIT = 0.04, 0.35
-"""Least difference of blue and red in a hazy blue sky, and its least brightness."""
-EVEN = 0.02
+FEW_HIGHLIGHTS = 1e-4
+"""Part of the haze that may lie above white, as a few highlights do."""
+MANY_HIGHLIGHTS = 3e-3
+"""Part of the haze above white that is more than a few highlights."""
+BELIEVED_FALL = 0.03
+"""Largest fall of the airlight, from few to many highlights, with which its colour is believed.
+
+Where the airlight hardly depends on how many highlights there may be, a large place shows it.
+"""
+DOUBTED_FALL = 0.06
+"""The fall from which its colour is not believed at all."""
+PATCH_RADIUS = 7
+"""Radius, in working pixels, of a patch that is bright all over."""
+OPAQUE_PART = 2e-3
+"""Part of all patches, the brightest ones, that show the airlight."""
+CLEAR_EXCESS = 0.05
+"""How much brighter than highlights require patches must be to be surely an opaque sky."""
+LEAST_AIRLIGHT = 0.2
+"""Least value of an airlight, in [0, 1]."""
+SKY_BLUENESS = 0.04
+"""Least difference of blue and red in a hazy blue sky."""
+SKY_BRIGHTNESS = 0.35
+"""Least brightness of a sky."""
+SKY_EVENNESS = 0.02
 """Largest difference of a sky pixel from its surroundings."""
-SKY = 0.15
-"""Part of the picture that is surely a sky."""
+SURE_SKY_PART = 0.15
+"""Part of the picture from which a sky is sure."""
 
 
 def find_airlight(frames: Tensor, black: float) -> tuple[Tensor, float]:
     """Estimate the airlight that working pictures ``(T, 3, H, W)`` have in common.
 
-    Its colour is the haze's where a large place shows it. Where only highlights tell, haze is
-    assumed to be grey. The airlight itself is in view where patches are brighter than the
-    highlights require, as only haze is.
+    Its colour is believed where a large place shows it. Where only highlights tell, the haze is
+    assumed to be grey. The airlight is in view where patches are brighter than the highlights
+    require, because only haze is that bright.
 
     black: see :func:`stages.dehaze.veil.transmission_of`.
 
@@ -61,20 +68,20 @@ def find_airlight(frames: Tensor, black: float) -> tuple[Tensor, float]:
         log = envelope(frames, airlight, start=log, turns=5 if number else 14)
         transmission = resize(transmission_of(log, black), size).clamp(0.02, 0.98)
         few, many = _bounds(frames, transmission)
-        seen = min(1.0, max(0.0, float((patch - few).mean()) / CLEARLY))
+        seen = min(1.0, max(0.0, float((patch - few).mean()) / CLEAR_EXCESS))
         few, many = torch.maximum(few, patch), torch.maximum(many, patch)
         airlight = few
     fall = float((1 - many / few).mean())
     gray = few.amax(1, keepdim=True).expand_as(few)
-    sure = min(1.0, max(0.0, (UNSURE - fall) / (UNSURE - SURE)))
+    sure = fraction_between(fall, DOUBTED_FALL, BELIEVED_FALL)
     return gray + sure * (few - gray), seen
 
 
 def _bounds(frames: Tensor, transmission: Tensor) -> tuple[Tensor, Tensor]:
     """Return the least airlights that leave few, and many, highlights above white.
 
-    Under the first, the part OUTLIERS of the haze ``1 - t`` lies above white; under the second,
-    MANY. Each is ``(1, 3, 1, 1)``.
+    Under the first, the part :data:`FEW_HIGHLIGHTS` of the haze ``1 - t`` lies above white; under
+    the second, the part :data:`MANY_HIGHLIGHTS`. Each is ``(1, 3, 1, 1)``.
     """
     thick = (1 - transmission).flatten()
     found = []
@@ -83,19 +90,19 @@ def _bounds(frames: Tensor, transmission: Tensor) -> tuple[Tensor, Tensor]:
         needed = ((one - transmission) / (1 - transmission)).flatten()
         values, order = needed.sort(descending=True)
         share = thick[order].cumsum(0) / thick.sum()
-        parts = torch.tensor([OUTLIERS, MANY], dtype=share.dtype)
+        parts = torch.tensor([FEW_HIGHLIGHTS, MANY_HIGHLIGHTS], dtype=share.dtype)
         at = torch.searchsorted(share, parts).clamp(max=len(values) - 1)
-        found.append(values[at].clamp(DARKEST, 1))
+        found.append(values[at].clamp(LEAST_AIRLIGHT, 1))
     few, many = torch.stack(found, 1)
     return few.view(1, 3, 1, 1), many.view(1, 3, 1, 1)
 
 
 def _patches(frames: Tensor) -> Tensor:
     """Return the least value within the brightest patches, ``(1, 3, 1, 1)``."""
-    radius = min(PATCH, (min(frames.shape[-2:]) - 1) // 2)
+    radius = min(PATCH_RADIUS, (min(frames.shape[-2:]) - 1) // 2)
     least = -local_max(-frames, radius)
-    bright = least.transpose(0, 1).flatten(1).double().quantile(1 - OPAQUE, 1)
-    return bright.float().clamp(DARKEST, 1).view(1, 3, 1, 1)
+    bright = least.transpose(0, 1).flatten(1).double().quantile(1 - OPAQUE_PART, 1)
+    return bright.float().clamp(LEAST_AIRLIGHT, 1).view(1, 3, 1, 1)
 
 
 def blue_sky(frames: Tensor) -> float:
@@ -104,8 +111,8 @@ def blue_sky(frames: Tensor) -> float:
     A sky is even, lit and blue, and reaches down from the upper edge.
     """
     middle = box(frames, 2)
-    even = (frames - middle).abs().amax(1) < EVEN
-    lit = middle.mean(1) > LIT
-    blue = (middle[:, 2] - middle[:, 0] > BLUE) & (middle[:, 2] > middle[:, 1])
+    even = (frames - middle).abs().amax(1) < SKY_EVENNESS
+    lit = middle.mean(1) > SKY_BRIGHTNESS
+    blue = (middle[:, 2] - middle[:, 0] > SKY_BLUENESS) & (middle[:, 2] > middle[:, 1])
     sky = (even & lit & blue).cummin(1).values
-    return min(1.0, float(sky.float().mean()) / SKY)
+    return min(1.0, float(sky.float().mean()) / SURE_SKY_PART)

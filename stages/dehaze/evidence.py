@@ -22,45 +22,56 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from stages.dehaze.model import local_max, local_mean, spread
+from stages.dehaze.model import fraction_between, local_max, local_mean, spread
 from stages.optim.statistics import weighted_quantile
 
 WINDOW = 0.022
 """Radius of a window, in parts of the longer side."""
-CONTRAST, NOISE = 0.1, 0.01
-"""Standard deviation at which texture counts half: in parts of a window's brightest veil, and in
-values."""
-DARKEST = 1e-3
-"""Part of the picture that shows what its black is lifted to."""
-TENTH = 0.1
-"""Part of the textured windows that may be darker than the floor."""
+HALF_TEXTURE_CONTRAST = 0.1
+"""Standard deviation at which texture counts half, in parts of the window's largest bound."""
+HALF_TEXTURE_NOISE = 0.01
+"""Standard deviation at which texture counts half because of noise, in values of [0, 1]."""
+BLACK_PART = 1e-3
+"""Part of the picture, its darkest pixels, that shows what black is lifted to."""
+DARKER_PART = 0.1
+"""Part of the textured windows that may be darker than their floor."""
 BANDS = 6
 """Number of bands of the picture, from the top."""
-TEXTURED = 0.15
+LEAST_TEXTURE = 0.15
 """Mean texture from which a band tells something."""
 WIDE_WEIGHT, WHOLE_WEIGHT, UPPER_WEIGHT = 0.35, 0.45, 0.2
 """Weights of the floors of textured windows, of the whole picture and of its upper part."""
-NONE, LIGHT, SURE, DENSE = 0.15, 0.19, 0.28, 0.35
-"""Weighted floors: up to which there is no haze; of light haze; from which haze is sure; and from
-which it need not grow with the distance."""
-LIGHTLY = 0.7
+NO_HAZE_FLOOR = 0.15
+"""Weighted mean of the floors up to which there is no haze."""
+LIGHT_HAZE_FLOOR = 0.19
+"""The same in light haze."""
+SURE_HAZE_FLOOR = 0.28
+"""The same from which haze is sure."""
+DENSE_HAZE_FLOOR = 0.35
+"""The same from which haze need not grow with the distance."""
+LIGHT_HAZE_REMOVAL = 0.7
 """Part of a light haze's optical depth that is removed; more makes a picture too dark."""
-LEVEL, RISING = 1.1, 1.3
-"""Ratio of the upper part's floor to that of all windows up to which haze does not grow with the
-distance, and from which it surely does."""
-BLUISH = 0.1
+EVEN_FLOOR_RATIO = 1.1
+"""Ratio of the upper part's floor to all windows' up to which haze does not grow with distance."""
+RISING_FLOOR_RATIO = 1.3
+"""The same ratio from which haze surely grows with the distance."""
+SURE_BLUENESS = 0.1
 """Log ratio of blue to red by which all windows have to be bluer than the airlight."""
-TIGHT, LOOSE = 0.06, 0.1
-"""Range of that ratio over the windows up to which it is believed anyway, and from which not."""
+AGREED_RANGE = 0.06
+"""Range of that ratio over the windows up to which it is believed even if it is smaller."""
+DISAGREED_RANGE = 0.1
+"""The same range from which it is not."""
 
 
 @dataclass(frozen=True)
 class Floors:
     """The darkest things in the windows around the pixels of working pictures.
 
-    channels: the least value of each channel, in parts of the airlight, ``(T, 3, h, w)``. veil: the
-    largest veil that the darkest thing allows, ``(T, 1, h, w)``. texture: how much the window
-    tells, ``(T, 1, h, w)`` from 0 to 1. black: the veil over the darkest pixels of all.
+    channels: the least value of each channel, in parts of the airlight, ``(T, 3, h, w)``.
+    veil: the largest veil that the darkest thing allows, ``(T, 1, h, w)`` in parts of the airlight.
+    texture: how much texture the window has, ``(T, 1, h, w)`` from 0 to 1; the more, the more it
+        tells.
+    black: the veil over the darkest pixels of all.
     """
 
     channels: Tensor
@@ -78,7 +89,7 @@ def find_floors(frames: Tensor, airlight: Tensor) -> Floors:
     radius = max(1, round(WINDOW * max(size)))
     bounds = (1 - frames / spread(airlight, size).clamp_min(1e-3)).clamp(-0.2, 1)
     bound = bounds.amax(1).flatten()
-    black = 1 - float(bound.kthvalue(max(1, round((1 - DARKEST) * len(bound)))).values)
+    black = 1 - float(bound.kthvalue(max(1, round((1 - BLACK_PART) * len(bound)))).values)
     # A single dark pixel may be noise.
     smooth = F.avg_pool2d(F.pad(bounds, (1,) * 4, mode="replicate"), 3, 1)
     highest = local_max(smooth, radius)
@@ -87,21 +98,25 @@ def find_floors(frames: Tensor, airlight: Tensor) -> Floors:
     mean, square = local_mean(through, radius), local_mean(through.square(), radius)
     variance = (square - mean.square()).clamp_min(0)
     relative = variance / most.square()
-    texture = relative / (relative + CONTRAST**2) * (variance / (variance + NOISE**2))
+    noise = HALF_TEXTURE_NOISE**2
+    texture = relative / (relative + HALF_TEXTURE_CONTRAST**2) * (variance / (variance + noise))
     return Floors((1 - highest).clamp(0, 1), 1 - most, texture, max(0.0, black))
 
 
 def evidence(floors: Floors) -> float:
     """Return the part of the optical depth under these floors that is believed, 0 to 1."""
-    wide = quantile_or_zero(floors.veil, floors.texture, TENTH)
+    wide = quantile_or_zero(floors.veil, floors.texture, DARKER_PART)
     upper = _upper_floor(floors)
     floor = WIDE_WEIGHT * wide + WHOLE_WEIGHT * floors.black + UPPER_WEIGHT * upper
-    if floor <= LIGHT:
-        believed = LIGHTLY * max(0.0, (floor - NONE) / (LIGHT - NONE))
+    if floor <= LIGHT_HAZE_FLOOR:
+        believed = LIGHT_HAZE_REMOVAL * max(
+            0.0, (floor - NO_HAZE_FLOOR) / (LIGHT_HAZE_FLOOR - NO_HAZE_FLOOR)
+        )
     else:
-        believed = min(1.0, LIGHTLY + (1 - LIGHTLY) * (floor - LIGHT) / (SURE - LIGHT))
-    rises = min(1.0, max(0.0, (upper / max(wide, 1e-3) - LEVEL) / (RISING - LEVEL)))
-    dense = min(1.0, max(0.0, (floor - SURE) / (DENSE - SURE)))
+        rest = (1 - LIGHT_HAZE_REMOVAL) * (floor - LIGHT_HAZE_FLOOR)
+        believed = min(1.0, LIGHT_HAZE_REMOVAL + rest / (SURE_HAZE_FLOOR - LIGHT_HAZE_FLOOR))
+    rises = fraction_between(upper / max(wide, 1e-3), EVEN_FLOOR_RATIO, RISING_FLOOR_RATIO)
+    dense = fraction_between(floor, SURE_HAZE_FLOOR, DENSE_HAZE_FLOOR)
     return believed * max(rises, dense)
 
 
@@ -115,8 +130,8 @@ def _upper_floor(floors: Floors) -> float:
     found = []
     for top, bottom in zip(cuts, cuts[1:], strict=False):
         veil, texture = floors.veil[..., top:bottom, :], floors.texture[..., top:bottom, :]
-        if texture.numel() and float(texture.mean()) > TEXTURED:
-            found.append(quantile_or_zero(veil, texture, TENTH))
+        if texture.numel() and float(texture.mean()) > LEAST_TEXTURE:
+            found.append(quantile_or_zero(veil, texture, DARKER_PART))
     return min(found[0], found[1], 2 * found[2]) if len(found) > 2 else 0.0
 
 
@@ -133,8 +148,10 @@ def veil_color(floors: Floors, airlight: Tensor) -> Tensor:
     weight = floors.texture * (floors.veil > half)
     least = floors.channels + 0.01
     blue, green = ((least[:, c : c + 1] / least[:, :1]).log() for c in (2, 1))
-    low, middle, high = (quantile_or_zero(blue, weight, part) for part in (TENTH, 0.5, 1 - TENTH))
-    sure = min(1.0, max(0.0, low / BLUISH, (LOOSE - (high - low)) / (LOOSE - TIGHT)))
+    parts = (DARKER_PART, 0.5, 1 - DARKER_PART)
+    low, middle, high = (quantile_or_zero(blue, weight, part) for part in parts)
+    agreement = (DISAGREED_RANGE - (high - low)) / (DISAGREED_RANGE - AGREED_RANGE)
+    sure = min(1.0, max(0.0, low / SURE_BLUENESS, agreement))
     # Leaves make floors green; of air, blue grows faster than green.
     greener = min(quantile_or_zero(green, weight, 0.5), max(0.0, middle) / 2)
     shift = sure * torch.tensor([0.0, greener, middle]).view(1, 3, 1, 1)

@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from stages.dehaze.airlight import DARKEST
+from stages.dehaze.airlight import LEAST_AIRLIGHT
 from stages.dehaze.model import local_max
 from stages.dehaze.veil import envelope, grid_size, transmission_of
 from stages.motion.flow import box, resize
@@ -33,39 +33,44 @@ from stages.optim.losses import gradients
 NODES = 6
 """Nodes of the field along the longer side."""
 ROUNDS = 3
-"""Rounds of transmission under the field and field where that is low."""
+"""Rounds in which transmission and field are estimated in turn."""
 WINDOW = 0.01
 """Radius in which evenness is measured, in parts of the longer side."""
-TEXTURE = 0.012
-"""Standard deviation below which places are even."""
-STEEP = 1.0
-"""Change of log brightness per longer side that is too steep for a light."""
-EVEN = 0.3
-"""Evenness of places that an opaque sky reaches over."""
-SEED, GAP = 0.95, 0.03
-"""Part of the brightest airlight from which a sky spreads, and the gaps (wires, poles) that it
-crosses, in parts of the longer side."""
+EVEN_DEVIATION = 0.012
+"""Standard deviation below which a place is even, in values of [0, 1]."""
+STEEPEST_LIGHT = 1.0
+"""Largest change of log brightness by a light, over the longer side of the picture."""
+LEAST_EVENNESS = 0.3
+"""Least evenness of the places of an opaque sky, 0 to 1."""
+SEED_BRIGHTNESS = 0.95
+"""Least brightness of the places from which a sky spreads, in parts of the brightest airlight."""
+CROSSED_GAP = 0.03
+"""Widest gap, such as a wire or a pole, that a sky crosses, in parts of the longer side."""
 DIMMEST = 0.65
 """Least value of the field, in parts of the brightest airlight."""
-STRAY = 0.03
-"""Distance from the field, in log brightness, from which a place is rather a thing."""
-DOUBTFUL = 0.4
-"""Sureness up to which the airlight is not in view; walls came to 0.36."""
-FEW, ENOUGH = 0.01, 0.03
-"""Part of the picture up to which airlight in view is not believed, and from which it is."""
-SMOOTH, CONSTANT = 3e-4, 1e-5
-"""Stiffness of the field and its pull to one colour, if all of the picture tells."""
-SPECKS = 0.01
-"""Part of the haze, within a part of the picture, in which highlights may be above white."""
-TOGETHER, NEARLY_ALL = 0.02, 0.9
-"""Distance in log brightness at which parts lie on a surface, and the part of the haze that has
-to."""
-THIN = 0.8
+OUTLIER_DISTANCE = 0.03
+"""Distance from the field, in log brightness, from which a place is more likely a thing."""
+DOUBTED_VIEW = 0.4
+"""How sure it may be that the airlight is in view without being believed; walls came to 0.36."""
+DOUBTED_PART = 0.01
+"""Part of the picture up to which airlight in view is not believed."""
+BELIEVED_PART = 0.03
+"""Part of the picture from which airlight in view is believed."""
+FIELD_STIFFNESS = 3e-4
+"""Weight of the field's differences between nodes, where all of the picture shows the airlight."""
+PULL_TO_CONSTANT = 1e-5
+"""Weight of the field's difference from one colour, in the same case."""
+HIGHLIGHT_PART = 0.01
+"""Part of the haze in a region of the picture in which highlights may be above white."""
+SURFACE_DISTANCE = 0.02
+"""Distance, in log brightness, up to which a region fits a smooth surface."""
+LEAST_AGREEMENT = 0.9
+"""Least part of the haze that has to fit it."""
+LEAST_HAZE_TRANSMISSION = 0.8
 """Mean transmission above which there is too little haze to tell its light."""
-SAME = 0.015
-"""Log brightness by which a field differs from one colour by chance; twice as much counts in
-full."""
-SMALLEST = 16
+CHANCE_OFFSET = 0.015
+"""Log brightness by which a field differs from one colour by chance. Twice as much counts fully."""
+LEAST_SIDE = 16
 """Least side, in pixels, of pictures that have a field."""
 TURNS = 6
 """Turns of the re-weighted fits."""
@@ -86,16 +91,16 @@ def find_field(frames: Tensor, airlight: Tensor, black: float, seen: float) -> T
     rather a lit wall.
     """
     size = (frames.shape[-2], frames.shape[-1])
-    if min(nodes_of(size)) < 2 or min(size) < SMALLEST:
+    if min(nodes_of(size)) < 2 or min(size) < LEAST_SIDE:
         return airlight
     coarse = grid_size(size)
     values = resize(frames, coarse).clamp_min(1e-3).log().double() - airlight.log()
     bright = values.mean(1, keepdim=True).exp()
     even = resize(evenness(frames), coarse).double()
-    even = even * reached(even * (bright > DIMMEST) > EVEN, bright > SEED)
-    in_view = min(1.0, (seen - DOUBTFUL) / (1 - DOUBTFUL) * 2)
-    sure = in_view * min(1.0, (float(even.mean()) - FEW) / (ENOUGH - FEW))
-    if seen <= DOUBTFUL or sure <= 0:
+    even = even * reached(even * (bright > DIMMEST) > LEAST_EVENNESS, bright > SEED_BRIGHTNESS)
+    in_view = min(1.0, (seen - DOUBTED_VIEW) / (1 - DOUBTED_VIEW) * 2)
+    sure = in_view * min(1.0, (float(even.mean()) - DOUBTED_PART) / (BELIEVED_PART - DOUBTED_PART))
+    if seen <= DOUBTED_VIEW or sure <= 0:
         return _field_by_white(frames, airlight, black)
     field = airlight
     log: Tensor | None = None
@@ -111,9 +116,9 @@ def _airlight_of(airlight: Tensor, offset: Tensor) -> Tensor:
 
     A field that hardly differs from the one colour, which is chance, becomes that colour.
     """
-    told = (float(offset.abs().max()) - SAME) / SAME
+    told = (float(offset.abs().max()) - CHANCE_OFFSET) / CHANCE_OFFSET
     log = airlight.log() + min(1.0, max(0.0, told)) * offset
-    return log.exp().clamp(DARKEST, 1).float()
+    return log.exp().clamp(LEAST_AIRLIGHT, 1).float()
 
 
 def _field_by_white(frames: Tensor, airlight: Tensor, black: float) -> Tensor:
@@ -141,21 +146,21 @@ def _field_by_white(frames: Tensor, airlight: Tensor, black: float) -> Tensor:
         for _ in range(TURNS):
             surface = bends @ torch.linalg.lstsq(trusted * bends, trusted * offset).solution
             missed = (offset - surface).abs().amax(1, keepdim=True)
-            trusted = thick / (1 + (missed / STRAY).square()).sqrt()
-        fits = float((thick * (missed < TOGETHER)).sum() / thick.sum()) >= NEARLY_ALL
+            trusted = thick / (1 + (missed / OUTLIER_DISTANCE).square()).sqrt()
+        fits = float((thick * (missed < SURFACE_DISTANCE)).sum() / thick.sum()) >= LEAST_AGREEMENT
         too_dim = float(surface.min()) < math.log(DIMMEST)
         # Where there is hardly any haze, the light varies over the things themselves.
-        if not fits or too_dim or float(through.mean()) > THIN:
+        if not fits or too_dim or float(through.mean()) > LEAST_HAZE_TRANSMISSION:
             return airlight
         field = _airlight_of(airlight, surface.T.view(1, 3, *nodes))
     return field
 
 
 def _highlights(frames: Tensor, transmission: Tensor, parts: tuple[int, int]) -> Tensor:
-    """Return the least airlight in parts of pictures, ``(1, 3, *parts)``.
+    """Return the least airlight in each region of pictures, ``(1, 3, *parts)``.
 
-    Under it all but SPECKS of the haze of a part is no more than white. No channel of the clear
-    picture is above 1, so ``A >= (I - t) / (1 - t)``, as in
+    With it, all but :data:`HIGHLIGHT_PART` of a region's haze is no brighter than white. No channel
+    of the clear picture is above 1, so ``A >= (I - t) / (1 - t)``, as in
     :func:`stages.dehaze.airlight.find_airlight`.
 
     frames: ``(T, 3, H, W)``. transmission: ``(T, 1, H, W)``. parts: rows and columns.
@@ -172,14 +177,14 @@ def _highlights(frames: Tensor, transmission: Tensor, parts: tuple[int, int]) ->
             part = least[..., top:bottom, left:right].transpose(0, 1).flatten(1)
             values, order = part.sort(1, descending=True)
             share = thick[order].cumsum(1) / thick.sum()
-            at = (share < SPECKS).sum(1, keepdim=True).clamp(max=len(thick) - 1)
+            at = (share < HIGHLIGHT_PART).sum(1, keepdim=True).clamp(max=len(thick) - 1)
             found[0, :, i, j] = values.gather(1, at)[:, 0]
-    return found.clamp(DARKEST, 1)
+    return found.clamp(LEAST_AIRLIGHT, 1)
 
 
 def reached(open_: Tensor, seeds: Tensor) -> Tensor:
     """Return the open places ``(T, 1, h, w)`` that can be reached from the seeds among them."""
-    gap = max(1, round(GAP * max(open_.shape[-2:])))
+    gap = max(1, round(CROSSED_GAP * max(open_.shape[-2:])))
     found = (open_ & seeds).float()
     while True:
         further = local_max(found, gap) * open_
@@ -200,25 +205,30 @@ def evenness(frames: Tensor) -> Tensor:
     padded = F.pad(log, (reach,) * 4, mode="replicate")
     across = padded[..., reach:-reach, 2 * reach :] - padded[..., reach:-reach, : -2 * reach]
     down = padded[..., 2 * reach :, reach:-reach] - padded[..., : -2 * reach, reach:-reach]
-    slope = (across.square() + down.square()) * (longer / (2 * reach * STEEP)) ** 2
-    return torch.exp(-rough / TEXTURE**2 - slope)
+    slope = (across.square() + down.square()) * (longer / (2 * reach * STEEPEST_LIGHT)) ** 2
+    return torch.exp(-rough / EVEN_DEVIATION**2 - slope)
 
 
 def _fitted(offset: Tensor, weight: Tensor, nodes: tuple[int, int]) -> Tensor:
     """Fit the log field ``(1, 3, *nodes)`` to log colours, both relative to the one colour.
 
-    Minimises, for values y and the field's interpolation B g, by re-weighted least squares
-    ``mean(weight STRAY² log(1 + |y - B g|² / STRAY²)) + SMOOTH |d g|² + CONSTANT |g - mean|²``.
+    Minimises, for values y, the field g and its interpolation B g, with re-weighted least squares::
 
-    offset: log colours ``(T, 3, h, w)``. weight: how far places show the airlight, ``(T, 1, h,
-    w)``.
+        mean(weight d² log(1 + |y - B g|² / d²)) + s |difference of g|² + c |g - mean|²
+
+    where d is :data:`OUTLIER_DISTANCE`, s is :data:`FIELD_STIFFNESS` and c is
+    :data:`PULL_TO_CONSTANT`.
+
+    offset: log colours ``(T, 3, h, w)``. weight: how sure each place is to show the
+    airlight, ``(T, 1, h, w)``.
     """
     count = nodes[0] * nodes[1]
     size = (offset.shape[-2], offset.shape[-1])
     unit = torch.eye(count, dtype=torch.float64).view(count, 1, *nodes)
     basis = F.interpolate(unit, size=size, mode="bicubic", align_corners=False).flatten(1)
     steps = torch.cat([d.flatten(1) for d in gradients(unit)], 1)
-    held = SMOOTH * steps @ steps.T + CONSTANT * torch.eye(count, dtype=torch.float64)
+    identity = torch.eye(count, dtype=torch.float64)
+    held = FIELD_STIFFNESS * steps @ steps.T + PULL_TO_CONSTANT * identity
     values, seen = offset.flatten(2), weight.flatten(2)
     trusted = seen
     found = torch.zeros(3, count, dtype=torch.float64)
@@ -229,5 +239,5 @@ def _fitted(offset: Tensor, weight: Tensor, nodes: tuple[int, int]) -> Tensor:
         right = basis @ (trusted * (values - middle)).mean(0).T / basis.shape[1]
         found = torch.linalg.solve(matrix, right).T + middle[0]
         missed = (values - found @ basis).square().mean(1, keepdim=True)
-        trusted = seen / (1 + missed / STRAY**2)
+        trusted = seen / (1 + missed / OUTLIER_DISTANCE**2)
     return found.view(1, 3, *nodes)

@@ -49,12 +49,16 @@ WORK = 320 * 240
 """Pixels of the working pictures."""
 SURVEYED = 8
 """Frames of the sample in which the airlight is estimated."""
-RADIUS, EDGES = 8, 1e-3
-"""The guided filter's radius in working pixels, and the variance of edges that it ignores."""
-BLACK, GRAY_BLACK, BLUE_BLACK = 0.03, 0.1, 0.2
-"""How far the darkest things are from black, in log t: usually; under an opaque sky, in whose light
-little is black; and under a blue sky, which dense haze would hide while the clearest air veils what
-is far."""
+RADIUS = 8
+"""The guided filter's radius, in working pixels."""
+EDGES = 1e-3
+"""Variance of edges that the guided filter ignores."""
+BLACK = 0.03
+"""How far the darkest things usually are from black, in log t."""
+GRAY_BLACK = 0.1
+"""The same under an opaque sky, in whose light little is black."""
+BLUE_BLACK = 0.2
+"""The same under a blue sky. Dense haze would hide the sky, so the veil over far things is air."""
 
 NO_HAZE = (
     "no haze found in {frames}: the clear layer is the input itself; "
@@ -133,9 +137,6 @@ def separate(frames: Tensor, facts: DehazeSurvey, context: SeparationContext) ->
         return _untouched(frames, facts.airlight, found=facts.sure > 0)
     size = (frames.shape[-2], frames.shape[-1])
     airlight = spread(facts.airlight, size)
-    radius, edges = RADIUS, EDGES
-    if published:
-        radius, edges = PUBLISHED_RADIUS, PUBLISHED_EDGES
     figures: dict[str, float] = {}
     with clocked(seconds, "transmission"):
         small, veil, turns = _transmission(frames, facts, context, figures)
@@ -145,9 +146,7 @@ def separate(frames: Tensor, facts: DehazeSurvey, context: SeparationContext) ->
         for index in range(len(frames)):
             context.progress(0.5 + 0.5 * index / len(frames), "full size")
             one = slice(index, index + 1)
-            fine = guided(small[one], veil[one], frames[one], radius, edges).clamp(0, 1)
-            if published:
-                fine = fine.clamp_min(THIN)
+            fine = _at_full_size(small[one], veil[one], frames[one], published=published)
             transmission[one], clear[one] = settled(frames[one], fine**taken, airlight)
     layers = {
         "clear": clear,
@@ -168,6 +167,18 @@ def separate(frames: Tensor, facts: DehazeSurvey, context: SeparationContext) ->
             int(figures["fit_steps"]), int(figures["whole_fit_steps"]), len(frames)
         )
     return Separation(layers, frozenset({"airlight"}), report, dict(seconds), notes=notes)
+
+
+def _at_full_size(small: Tensor, veil: Tensor, frame: Tensor, *, published: bool) -> Tensor:
+    """Return a frame's transmission ``(1, 1, H, W)``, drawn onto its edges by a guided filter.
+
+    small, veil: the frame at the working size, and its transmission. frame: at full size.
+    published: whether the networks of the preset ``paper`` found the transmission.
+    """
+    if not published:
+        return guided(small, veil, frame, RADIUS, EDGES).clamp(0, 1)
+    fine = guided(small, veil, frame, PUBLISHED_RADIUS, PUBLISHED_EDGES).clamp(0, 1)
+    return fine.clamp_min(THIN)
 
 
 def _transmission(

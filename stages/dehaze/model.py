@@ -16,6 +16,14 @@ LEAST = 0.05
 amplified 20 times."""
 
 
+def fraction_between(value: float, none: float, full: float) -> float:
+    """Return how far ``value`` has come from ``none``, which gives 0, to ``full``, which gives 1.
+
+    Beyond them it stays 0 or 1. ``none`` may be above ``full``.
+    """
+    return min(1.0, max(0.0, (value - none) / (full - none)))
+
+
 def spread(airlight: Tensor, size: tuple[int, int]) -> Tensor:
     """Interpolate a field ``(1, 3, h, w)`` to ``(1, 3, H, W)``.
 

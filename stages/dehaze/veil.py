@@ -29,24 +29,26 @@ GRID = 4
 which come from the guide."""
 STIFFNESS = 10.0
 """Weight of the surface's smoothness, relative to one bound."""
-FOLLOWED = 0.6
+FOLLOWED_PART = 0.6
 """Part of a change in log |I - A| that is the transmission's; the rest is shading."""
-SHADES = 0.1
-"""Change between neighbouring points above which it is rather a seam between two surfaces."""
+SEAM_CHANGE = 0.1
+"""Change of log |I - A| between neighbouring points that is more likely a seam of two surfaces."""
 LEAST_DISTANCE = 0.03
 """Distance from the airlight below which its changes are noise."""
 EDGE = 0.05
 """Mean difference of colour at which the surface may bend e times as much."""
-LOOSE = 1e-3
-"""Stiffness left at the strongest edge, as part of STIFFNESS."""
-PULL, REACH = 0.1, 0.1
-"""Weight of a bound just below the surface, and the distance in log t at which it is halved."""
-FAINT = 0.08
-"""Bounds below this count as this."""
-TIED = 10.0
-"""Stiffness along the motion."""
-WIDE = 10.0
-"""Factor of REACH in the first turn."""
+LEAST_STIFFNESS = 1e-3
+"""Stiffness left at the strongest edge, as part of :data:`STIFFNESS`."""
+PULL = 0.1
+"""Weight of a bound just below the surface, relative to 1 for a bound above it."""
+REACH = 0.1
+"""Distance from the surface, in log t, at which the weight of a bound is halved."""
+LEAST_BOUND = 0.08
+"""Least bound of the transmission; lower ones count as this."""
+MOTION_STIFFNESS = 10.0
+"""Weight of the surface's differences along the motion, relative to one bound."""
+FIRST_WIDENING = 10.0
+"""Factor of :data:`REACH` in the first turn."""
 ITERATIONS = 30
 """Conjugate gradient iterations per turn."""
 
@@ -94,7 +96,8 @@ def envelope(
     Minimises over x, for log bounds y of the darkest pixel around each point, and weights c at
     edges and of flow::
 
-        sum r(x - y) + STIFFNESS sum c (d x - g)² + TIED sum c (x_t - warp(x_(t+1)))²
+        sum r(x - y) + STIFFNESS sum c (d x - g)²
+            + MOTION_STIFFNESS sum c (x_t - warp(x_(t+1)))²
 
     with r(u) = u² for u < 0 and PULL REACH² log(1 + (u / REACH)²) (Cauchy) above, by re-weighted
     least squares. g is the part of ``d log |I - A|`` that is followed.
@@ -103,25 +106,12 @@ def envelope(
     between the frames. start: an earlier answer. turns: of re-weighting. on_step: called with the
     progress and how far the last turn moved the surface.
     """
-    full = (frames.shape[-2], frames.shape[-1])
-    size = grid_size(full)
-    bound = dark_bound(frames, spread(airlight, full))
-    bound = F.pad(bound, (GRID // 2 + 1, GRID // 2) * 2, mode="replicate")
-    y = resize(F.max_pool2d(bound, GRID + 2, 1), size).clamp(FAINT, 1).log().double()
-    small = resize(frames, size).double()
-    stiff = [
-        STIFFNESS * (torch.exp(-d.abs().mean(1, keepdim=True) / EDGE) + LOOSE)
-        for d in gradients(small)
-    ]
-    distance = (small - spread(airlight, size)).square().mean(1, keepdim=True).sqrt()
-    distance = distance.clamp_min(LEAST_DISTANCE).log()
-    followed = [FOLLOWED * d * torch.exp(-((d / SHADES) ** 2)) for d in gradients(distance)]
+    y = _log_bounds(frames, airlight)
+    stiff, followed = _stiffness(frames, airlight)
     lean = _add_transposed(
         torch.zeros_like(y), [c * g for c, g in zip(stiff, followed, strict=True)]
     )
-
     tension = _Tension(stiff, ties)
-
     if start is None:
         # Start above, so that bounds far below the surface do not draw it from the first turn on.
         x = y.flatten(1).quantile(0.9, 1).view(-1, 1, 1, 1).expand_as(y).clone()
@@ -130,7 +120,7 @@ def envelope(
     for turn in range(turns):
         over = x - y
         # All bounds draw at first and only near ones later, so the start does not matter.
-        widening = WIDE ** (1 - 2 * turn / turns)
+        widening = FIRST_WIDENING ** (1 - 2 * turn / turns)
         reach = REACH if start is not None else REACH * max(1.0, widening)
         weight = torch.where(over < 0, torch.ones_like(over), PULL / (1 + (over / reach).square()))
         before = x
@@ -138,6 +128,34 @@ def envelope(
         if on_step is not None:
             on_step((turn + 1) / turns, {"moved": float((x - before).square().mean().sqrt())})
     return x
+
+
+def _log_bounds(frames: Tensor, airlight: Tensor) -> Tensor:
+    """Return y of :func:`envelope`: the log bound of the darkest pixel around each grid point."""
+    full = (frames.shape[-2], frames.shape[-1])
+    bound = dark_bound(frames, spread(airlight, full))
+    bound = F.pad(bound, (GRID // 2 + 1, GRID // 2) * 2, mode="replicate")
+    highest = resize(F.max_pool2d(bound, GRID + 2, 1), grid_size(full))
+    return highest.clamp(LEAST_BOUND, 1).log().double()
+
+
+def _stiffness(frames: Tensor, airlight: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+    """Return c and g of :func:`envelope`, each for differences across and down the grid.
+
+    c is lower at edges of the frames. g is the change of the surface that needs no force.
+    """
+    size = grid_size((frames.shape[-2], frames.shape[-1]))
+    small = resize(frames, size).double()
+    stiff = [
+        STIFFNESS * (torch.exp(-d.abs().mean(1, keepdim=True) / EDGE) + LEAST_STIFFNESS)
+        for d in gradients(small)
+    ]
+    distance = (small - spread(airlight, size)).square().mean(1, keepdim=True).sqrt()
+    distance = distance.clamp_min(LEAST_DISTANCE).log()
+    followed = [
+        FOLLOWED_PART * d * torch.exp(-((d / SEAM_CHANGE) ** 2)) for d in gradients(distance)
+    ]
+    return stiff, followed
 
 
 def transmission_of(log: Tensor, black: float) -> Tensor:
@@ -164,8 +182,8 @@ def _add_transposed(pulled: Tensor, steps: list[Tensor]) -> Tensor:
 class _Tension:
     """The part of :func:`envelope`'s cost that ties points to each other, without the lean ``g``.
 
-    It is ``sum c (d x)² + TIED sum c (x_t - warp(x_(t+1)))²``. Its slope is written out: on grids
-    this small, autograd takes several times as long.
+    It is ``sum c (d x)² + MOTION_STIFFNESS sum c (x_t - warp(x_(t+1)))²``. Its slope is written
+    out, because autograd takes several times as long on grids this small.
 
     stiff: the weights of the differences to the right and down. ties: motion between the frames.
     """
@@ -175,7 +193,7 @@ class _Tension:
         self.places: Tensor | None = None
         if ties is not None:
             self.places = lookup(ties.flow.double())
-            self.trust = TIED * ties.trust.double()
+            self.trust = MOTION_STIFFNESS * ties.trust.double()
 
     def half_slope(self, x: Tensor) -> Tensor:
         """Return half the derivative at ``x`` ``(T, 1, h, w)``, in the same shape."""

@@ -100,6 +100,7 @@ class Placement:
     def weight(self, x: Tensor, y: Tensor, aspect: float, pixel: float) -> Tensor:
         """Return the weight of the incoming scene at places of the frame, in [0, 1].
 
+        x, y: the places, in picture widths from the middle. aspect: the frame's height over width.
         pixel: width of a pixel, in picture widths, for the edges of the scenes.
         """
         if self.top == "incoming":
@@ -113,7 +114,10 @@ class Placement:
 
 
 def inside(x: Tensor, y: Tensor, aspect: float, pixel: float) -> Tensor:
-    """Return how far pixels at some places are inside of the picture, 0 to 1."""
+    """Return how far pixels at some places are inside of the picture, 0 to 1.
+
+    Arguments as in :meth:`Placement.weight`. A pixel on the edge is partly inside.
+    """
     across = (0.5 - x.abs()) / pixel + 0.5
     down = (aspect / 2 - y.abs()) / pixel + 0.5
     return torch.minimum(across, down).clamp(0, 1)

@@ -8,6 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+from av.audio.frame import AudioFrame
 from av.audio.resampler import AudioResampler
 from av.audio.stream import AudioStream
 from av.container import InputContainer, OutputContainer
@@ -157,18 +158,26 @@ class AudioTracks:
                 continue
             track, resampler = coders[index]
             for frame in packet.decode():
-                # Only the first frame of a packet has a time; count samples from there.
-                if frame.pts is not None and frame.time_base is not None and index not in clocks:
-                    clocks[index] = round((frame.pts * frame.time_base - start) * frame.sample_rate)
-                frame.pts = clocks.get(index, 0)
-                frame.time_base = Fraction(1, frame.sample_rate)
-                clocks[index] = frame.pts + frame.samples
+                self._set_time(frame, index, clocks)
                 for resampled in resampler.resample(frame):
                     yield from track.encode(resampled)
         for track, resampler in coders.values():
             for resampled in resampler.resample(None):
                 yield from track.encode(resampled)
             yield from track.encode(None)
+
+    def _set_time(self, frame: AudioFrame, index: int, clocks: dict[int, int]) -> None:
+        """Set a decoded frame's time, from the span's start, in samples.
+
+        index: of its stream. clocks: the samples of each stream so far. Only the first frame of a
+        packet has a time of its own, so samples are counted from there.
+        """
+        if frame.pts is not None and frame.time_base is not None and index not in clocks:
+            since = frame.pts * frame.time_base - self._span.start
+            clocks[index] = round(since * frame.sample_rate)
+        frame.pts = clocks.get(index, 0)
+        frame.time_base = Fraction(1, frame.sample_rate)
+        clocks[index] = frame.pts + frame.samples
 
 
 def audio_warning(path: Path, error: BaseException) -> str:

@@ -145,8 +145,15 @@ class FrameIndex:
     checksums: list[int] = field(default_factory=list)
     rising: bool = True
 
+    def has(self, index: int, timestamp: int | None, checksum: int) -> bool:
+        """Return whether frame number ``index``, which is known, has this timestamp and pixels."""
+        return (timestamp, checksum) == (self.timestamps[index], self.checksums[index])
+
     def add(self, index: int, time: Fraction, timestamp: int | None, checksum: int) -> None:
-        """Add frame number ``index`` if it is new."""
+        """Add frame number ``index`` if it is new.
+
+        time: in seconds. timestamp: in the stream's time base. checksum: of its pixels.
+        """
         if index < len(self.times):
             return
         if timestamp is None:

@@ -42,6 +42,10 @@ _DISPLAY_MATRIX = 6  # FFmpeg's AV_FRAME_DATA_DISPLAYMATRIX
 _SIDE_DATA_KINDS = 64  # FFmpeg 8.1 knows 33 kinds of side data (AV_FRAME_DATA_*)
 
 
+class SeekError(Exception):
+    """A seek did not land on a known frame; decode from the start instead."""
+
+
 def open_media(path: Path, max_pixels: int = MAX_PIXELS) -> InputContainer:
     """Open a local media file. URLs, playlists and scripts are refused under any name.
 
@@ -98,7 +102,10 @@ def choose_stream(container: InputContainer, path: Path, wanted: int | None) -> 
 def first_frame(
     container: InputContainer, stream: VideoStream, path: Path, salvage: bool, max_pixels: int
 ) -> VideoFrame:
-    """Return the first frame that decodes. Raises :class:`UnlayerError` where there is none."""
+    """Return the first frame that decodes; arguments as in :func:`video_frames`.
+
+    Raises :class:`UnlayerError` where there is none.
+    """
     with contextlib.closing(
         video_frames(container, stream, path, salvage, max_pixels, lambda: None)
     ) as frames:
@@ -120,28 +127,22 @@ def video_frames(
 ) -> Generator[VideoFrame]:
     """Yield frames in display order, from the container's current position to its end.
 
-    Damage raises :class:`UnlayerError` naming the frame. With ``salvage``, ``on_damage`` is called
-    instead and decoding goes on at the next key frame, because the frames up to there are
-    predicted from lost ones. max_pixels: larger frames are refused.
+    path: names the file in messages. max_pixels: larger frames are refused.
+    salvage: whether to go on after damage. ``on_damage`` is then called, and decoding goes on at
+        the next key frame, because the frames up to there are predicted from lost ones.
+
+    Raises :class:`UnlayerError` naming the frame where the file is damaged and not salvaged.
     """
-    if (context := getattr(stream, "codec_context", None)) is None:
-        raise UnlayerError(
-            f"{printable(path)}: no decoder here can read its video; convert it with FFmpeg"
-        )
-    sniff.check_size(path, context.width, context.height, max_pixels)
-    context.options = {"max_pixels": str(max_pixels)}
-    # With frame threads, an error is reported late, after frames predicted from the lost one.
-    context.thread_type = "SLICE" if salvage else "AUTO"
-    orientation = frame_pixels.UPRIGHT
-    rotation: int | None = None
+    context = _decoder(stream, path, salvage, max_pixels)
+    prepare = _FramePreparation(container.format.name)
     count = 0
-    waiting = False
+    waits_for_key_frame = False
     patience = _Patience()
     for packet, problem in _packets(container, stream):
-        if packet is not None and packet.size and waiting:
+        if packet is not None and packet.size and waits_for_key_frame:
             if not packet.is_keyframe:
                 continue
-            waiting = False
+            waits_for_key_frame = False
         frames: list[VideoFrame] = []
         if problem is None and packet is not None and context.name in ("png", "apng"):
             problem = bombs.metadata_fault(bytes(packet))
@@ -154,34 +155,92 @@ def video_frames(
             )
         for frame in frames:
             count += 1
-            if container.format.name == "avi" and frame.dts is not None:
-                # AVI has no presentation times, and the library's guess is wrong where frames are
-                # packed or reordered. The decoding times, once the decoder has put the frames in
-                # order, are evenly spaced.
-                frame.pts = frame.dts
-            if frame.rotation != rotation:
-                rotation = frame.rotation
-                orientation = _read_orientation(frame)
-            # Each frame needs its own object: the library drops a shared one with the first frame.
-            frame.opaque = None if orientation == frame_pixels.UPRIGHT else replace(orientation)
+            prepare(frame)
             yield frame
             patience.renew()
         if problem is None:
             continue
-        if container.format.name in sniff.PICTURES:
-            raise UnlayerError(
-                f"{printable(path)}: cannot be decoded ({problem}); it is damaged, or no decoder "
-                "here can read it: convert it to PNG or to a video"
-            )
-        if not salvage:
-            raise UnlayerError(
-                f"{printable(path)}: is damaged at frame {count} ({problem}); "
-                "get an undamaged copy, or salvage what can be decoded",
-                settings=("salvage",),
-            )
+        is_picture = container.format.name in sniff.PICTURES
+        if is_picture or not salvage:
+            raise _damage_error(path, problem, count, is_picture=is_picture)
         on_damage()
         context.flush_buffers()
-        waiting = True
+        waits_for_key_frame = True
+
+
+def _decoder(stream: VideoStream, path: Path, salvage: bool, max_pixels: int) -> VideoCodecContext:
+    """Return the stream's decoder, set up for :func:`video_frames`; arguments as there.
+
+    Raises :class:`UnlayerError` where there is none, or where its frames are too large.
+    """
+    context: VideoCodecContext | None = getattr(stream, "codec_context", None)
+    if context is None:
+        raise UnlayerError(
+            f"{printable(path)}: no decoder here can read its video; convert it with FFmpeg"
+        )
+    sniff.check_size(path, context.width, context.height, max_pixels)
+    context.options = {"max_pixels": str(max_pixels)}
+    # With frame threads, an error is reported late, after frames predicted from the lost one.
+    context.thread_type = "SLICE" if salvage else "AUTO"
+    return context
+
+
+def frames_from(frames: Iterator[VideoFrame], wanted: int) -> Iterator[VideoFrame]:
+    """Yield the frames from the one with the timestamp ``wanted`` on.
+
+    Raises :class:`SeekError` where that frame is not among them.
+    """
+    found = False
+    for frame in frames:
+        if not found:
+            if frame.pts is None or frame.pts > wanted:
+                raise SeekError
+            if frame.pts < wanted:
+                continue
+            found = True
+        yield frame
+    if not found:
+        raise SeekError
+
+
+class _FramePreparation:
+    """Correct a decoded frame's time, and note on it which way is up.
+
+    container: the name of the file's container, as the library has it.
+    """
+
+    def __init__(self, container: str) -> None:
+        self._is_avi = container == "avi"
+        self._rotation: int | None = None
+        self._orientation = frame_pixels.UPRIGHT
+
+    def __call__(self, frame: VideoFrame) -> None:
+        """Change the frame in place."""
+        if self._is_avi and frame.dts is not None:
+            # AVI has no presentation times, and the library's guess is wrong where frames are
+            # packed or reordered. The decoding times, once the decoder has put the frames in order,
+            # are evenly spaced.
+            frame.pts = frame.dts
+        if frame.rotation != self._rotation:
+            self._rotation = frame.rotation
+            self._orientation = _read_orientation(frame)
+        is_upright = self._orientation == frame_pixels.UPRIGHT
+        # Each frame needs its own object: the library drops a shared one with the first frame.
+        frame.opaque = None if is_upright else replace(self._orientation)
+
+
+def _damage_error(path: Path, problem: str, count: int, *, is_picture: bool) -> UnlayerError:
+    """Return the error for a file that is damaged after ``count`` frames."""
+    if is_picture:
+        return UnlayerError(
+            f"{printable(path)}: cannot be decoded ({problem}); it is damaged, or no decoder "
+            "here can read it: convert it to PNG or to a video"
+        )
+    return UnlayerError(
+        f"{printable(path)}: is damaged at frame {count} ({problem}); "
+        "get an undamaged copy, or salvage what can be decoded",
+        settings=("salvage",),
+    )
 
 
 class _Patience:

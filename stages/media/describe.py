@@ -53,6 +53,8 @@ def describe(
 ) -> tuple[ClipInfo, VideoFrame]:
     """Return the facts of one video stream, and its first frame.
 
+    container, stream: the open file and its video stream. path: names the file in messages.
+    salvage, max_pixels: see :func:`stages.media.decode.video_frames`.
     interlaced: ``auto``, ``keep`` or ``deinterlace``; see :func:`stages.media.read.open_clip`.
     Raises :class:`UnlayerError` where no frame decodes.
     """
@@ -132,6 +134,10 @@ def _info(
     scan: ScanType,
     facts: StreamFacts,
 ) -> ClipInfo:
+    """Return what is known of a clip, from its container, its stream and its first frame.
+
+    scan: how it was scanned. facts: from the file's boxes and its first packets.
+    """
     orientation = frame_pixels.orientation_of(frame)
     # Some decoders crop by themselves. Then the frame is smaller and must not be cropped again.
     stored = stream.codec_context.height, stream.codec_context.width

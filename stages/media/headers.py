@@ -55,9 +55,11 @@ def png_with_labels(
 ) -> bytes:
     """Return a PNG with what it can say about its colours and its origin, if it needs any.
 
-    The ICC profile is written if there is one (iCCP), otherwise H.273's numbers and the HDR
-    metadata (cICP, mDCV, cLLI). BT.709 and sRGB need nothing. The EXIF block goes into the chunk
-    eXIf, and the resolution in pixels per inch into the chunk pHYs.
+    png: the file's bytes, as OpenCV encodes them.
+    icc: an ICC profile, for the chunk iCCP. Without one, H.273's numbers and the HDR metadata of
+        ``color`` are written (cICP, mDCV, cLLI). BT.709 and sRGB need nothing.
+    exif: an EXIF block, for the chunk eXIf.
+    dpi: the resolution in pixels per inch, across and down, for the chunk pHYs.
     """
     chunks = b""
     if icc is not None:

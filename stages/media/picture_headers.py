@@ -25,8 +25,10 @@ def tiff_with_labels(
 ) -> bytes:
     """Return a little-endian TIFF of one page with a profile, EXIF data and a resolution.
 
-    dpi: pixels per inch, across and down. A new directory with the additional entries is appended,
-    and all other data stay where they are.
+    tiff: the file's bytes. icc, exif: an ICC profile and an EXIF block, or ``None`` for none.
+    dpi: pixels per inch, across and down.
+
+    A new directory with the additional entries is appended, and all other data stay where they are.
     """
     if icc is None and exif is None and dpi is None:
         return tiff
@@ -76,6 +78,7 @@ def jpeg_with_labels(
 ) -> bytes:
     """Return a JPEG that begins with JFIF, with a profile, EXIF data and a resolution.
 
+    jpeg: the file's bytes. icc, exif: an ICC profile and an EXIF block, or ``None`` for none.
     dpi: pixels per inch, across and down.
     """
     end = 4 + int.from_bytes(jpeg[4:6], "big")

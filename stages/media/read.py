@@ -14,6 +14,7 @@ from pathlib import Path
 
 import av
 import torch
+from av.container import InputContainer
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
@@ -23,8 +24,10 @@ from stages.media.clip import AudioSpan, ClipInfo, FrameIndex, Frames
 from stages.media.decode import (
     MAX_PIXELS,
     MEDIA_ERRORS,
+    SeekError,
     choose_stream,
     first_frame,
+    frames_from,
     next_time,
     open_media,
     video_frames,
@@ -41,10 +44,6 @@ _BLOCK_VALUES = 1 << 24
 """Most float32 values of a block (64 MiB): those who read also copy a block, or several."""
 _SEEK_FROM = 32
 """First frame index worth a seek. For earlier frames, decoding from the start is as fast."""
-
-
-class _SeekError(Exception):
-    """A seek did not land on a known frame; decode from the start instead."""
 
 
 @dataclass(frozen=True)
@@ -211,7 +210,7 @@ class Clip:
                     yield item
                     at = item[0] + 1
                 return
-            except (_SeekError, UnlayerError):
+            except (SeekError, UnlayerError):
                 # Seeking can fail where decoding from the start works. A real fault of the file
                 # shows up again below.
                 pass
@@ -223,7 +222,7 @@ class Clip:
         """Decode the video and compare each frame with what earlier passes saw.
 
         seek: the index of a known frame to start from; ``None`` to start from the beginning.
-        Raises :class:`_SeekError` where the frames after a seek are not the known ones.
+        Raises :class:`SeekError` where the frames after a seek are not the known ones.
         """
         options = self._options
         known = self.frame_index
@@ -234,31 +233,21 @@ class Clip:
             assert isinstance(stream, VideoStream)
             index = 0
             time: Fraction | None = None
-            wanted = None if seek is None else known.timestamps[seek]
-            if wanted is not None:
+            frames: Iterator[VideoFrame] = video_frames(
+                container, stream, path, options.salvage, options.max_pixels, self._note_damage
+            )
+            if seek is not None and (wanted := known.timestamps[seek]) is not None:
                 try:
                     container.seek(wanted, stream=stream)
                 except MEDIA_ERRORS as error:
-                    raise _SeekError from error
-            frames = video_frames(
-                container, stream, path, options.salvage, options.max_pixels, self._note_damage
-            )
+                    raise SeekError from error
+                frames = frames_from(frames, wanted)
+                index = seek
             for frame in frames:
-                if seek is not None and wanted is not None:
-                    if frame.pts is None or frame.pts > wanted:
-                        raise _SeekError
-                    if frame.pts < wanted:
-                        continue
-                    index = seek
-                    wanted = None
                 checksum = frame_pixels.frame_checksum(frame)
                 if index < len(known.times):
-                    same = (frame.pts, checksum) == (
-                        known.timestamps[index],
-                        known.checksums[index],
-                    )
-                    if seek is not None and not same:
-                        raise _SeekError
+                    if seek is not None and not known.has(index, frame.pts, checksum):
+                        raise SeekError
                     time = known.times[index]
                 else:
                     time = next_time(time, frame, step)
@@ -267,8 +256,6 @@ class Clip:
                 known.add(index, time, frame.pts, checksum)
                 yield index, time, frame
                 index += 1
-            if wanted is not None:
-                raise _SeekError
         if index == 0:
             raise UnlayerError(
                 f"{printable(path)}: no frame of its video can be decoded; "
@@ -332,12 +319,7 @@ def open_clip(
     """
     if not inputs:
         raise UsageError("no input was given; name a video, a picture or a folder of pictures")
-    if (start is not None and start < 0) or (end is not None and end <= (start or 0)):
-        raise UsageError(
-            f"there is no time between start {start or 0} and end {end}; the end must be after the "
-            "start, both in seconds from 0",
-            settings=("start", "end"),
-        )
+    _check_trim(start, end)
     paths = tuple(Path(path) for path in inputs)
     is_folder = len(paths) == 1 and paths[0].is_dir()
     if is_folder:
@@ -345,12 +327,7 @@ def open_clip(
     with open_media(paths[0], max_pixels) as container:
         video = choose_stream(container, paths[0], stream)
         file_start = Fraction(container.start_time or 0, av.time_base)
-        cut = sniff.cut_short(paths[0], container.format.name, video.index_entries)
-        if cut and not salvage:
-            raise UnlayerError(
-                f"{printable(paths[0])}: {cut}; get the whole file, or salvage what can be decoded",
-                settings=("salvage",),
-            )
+        is_cut_short = _check_complete(paths[0], container, video, salvage=salvage)
         info, frame = describe(container, video, paths[0], salvage, max_pixels, interlaced)
         if end is None:
             bombs.check_animation(paths[0], container.format.name, frame.width, frame.height)
@@ -365,7 +342,33 @@ def open_clip(
         None if end is None else end + file_start,
         max_pixels,
     )
-    return Clip(info, paths, options, damaged=cut is not None)
+    return Clip(info, paths, options, damaged=is_cut_short)
+
+
+def _check_trim(start: Fraction | None, end: Fraction | None) -> None:
+    """Raise UsageError where there is no time between ``start`` and ``end``, in seconds from 0."""
+    if (start is not None and start < 0) or (end is not None and end <= (start or 0)):
+        raise UsageError(
+            f"there is no time between start {start or 0} and end {end}; the end must be after the "
+            "start, both in seconds from 0",
+            settings=("start", "end"),
+        )
+
+
+def _check_complete(
+    path: Path, container: InputContainer, video: VideoStream, *, salvage: bool
+) -> bool:
+    """Return whether the file ends before its data does, which only ``salvage`` allows.
+
+    Raises UnlayerError for such a file otherwise.
+    """
+    problem = sniff.cut_short(path, container.format.name, video.index_entries)
+    if problem and not salvage:
+        raise UnlayerError(
+            f"{printable(path)}: {problem}; get the whole file, or salvage what can be decoded",
+            settings=("salvage",),
+        )
+    return problem is not None
 
 
 def _check_pictures(paths: Sequence[Path], info: ClipInfo, max_pixels: int) -> None:

@@ -140,7 +140,10 @@ def sha256(path: Path) -> str:
 
 
 def check_size(path: Path, width: int, height: int, max_pixels: int) -> None:
-    """Raise :class:`UnlayerError` for frames of more than ``max_pixels`` pixels."""
+    """Raise :class:`UnlayerError` where ``width`` x ``height`` is more than ``max_pixels`` pixels.
+
+    path: names the file in the message.
+    """
     if width * height > max_pixels:
         raise UnlayerError(
             f"{printable(path)}: is {width}x{height}, more than the {max_pixels} pixels that are "

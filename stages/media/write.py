@@ -99,33 +99,46 @@ class LayerWriter:
         )
         self._sink: MuxedClip | PictureFile | PictureSequence
         if file_type.muxer:
-            # HDR metadata describe the input's values, so they are written only with those.
-            has_hdr = (info.color.mastering or info.color.light) is not None
-            writes_hdr = has_hdr and not data and not self._colors.converted
-            timecode = ""
-            if info.timecode and first_frame is not None:
-                timecode = advance(info.timecode, first_frame, info.rate)
-            video_labels = VideoLabels(self._colors.tags, writes_hdr, timecode)
-            self._sink = MuxedClip(
-                self._temporary, info, self._encoding, video_labels, self._time_base, self.warnings
-            )
+            self._sink = self._video_sink(first_frame, data=data)
         else:
-            labels = PictureLabels(dpi=info.dpi)
-            if not data:
-                # A block is of one photograph, not of all frames.
-                exif = None if self._encoding.sequence else info.exif
-                labels = PictureLabels(info.color, info.icc, exif, info.dpi)
-            if self._encoding.sequence:
-                self._sink = PictureSequence(
-                    self._temporary, self._encoding, labels, first_frame or 0
-                )
-            else:
-                self._sink = PictureFile(self._temporary, self._encoding, labels)
-            self._warn_of_lost_labels(labels)
+            self._sink = self._picture_sink(first_frame, data=data)
         self._first_time: Fraction | None = None
         self._held: tuple[VideoFrame, Fraction] | None = None
         self._interval = 1 / info.rate
         self._is_even = True
+
+    def _video_sink(self, first_frame: int | None, *, data: bool) -> MuxedClip:
+        """Return what writes a video. first_frame, data: as in the constructor's arguments."""
+        info = self.info
+        # HDR metadata describe the input's values, so they are written only with those.
+        has_hdr = (info.color.mastering or info.color.light) is not None
+        writes_hdr = has_hdr and not data and not self._colors.converted
+        timecode = ""
+        if info.timecode and first_frame is not None:
+            timecode = advance(info.timecode, first_frame, info.rate)
+        labels = VideoLabels(self._colors.tags, writes_hdr, timecode)
+        return MuxedClip(
+            self._temporary, info, self._encoding, labels, self._time_base, self.warnings
+        )
+
+    def _picture_sink(
+        self, first_frame: int | None, *, data: bool
+    ) -> PictureFile | PictureSequence:
+        """Return what writes a picture, or a folder of them; arguments as in :meth:`_video_sink`.
+
+        Warns of labels of the input that the file cannot keep.
+        """
+        info, is_sequence = self.info, self._encoding.sequence
+        labels = PictureLabels(dpi=info.dpi)
+        if not data:
+            # An EXIF block is of one photograph, not of all frames.
+            labels = PictureLabels(
+                info.color, info.icc, None if is_sequence else info.exif, info.dpi
+            )
+        self._warn_of_lost_labels(labels)
+        if is_sequence:
+            return PictureSequence(self._temporary, self._encoding, labels, first_frame or 0)
+        return PictureFile(self._temporary, self._encoding, labels)
 
     def __enter__(self) -> Self:
         with self._guarded():

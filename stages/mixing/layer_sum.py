@@ -9,17 +9,19 @@ from torch import Tensor
 
 from stages.mixing.forward_model import ForwardModel, Pair
 from stages.mixing.light_dissolve import GAMMA
-from stages.shots import Space
 
 
-def to_space(encoded: Tensor, space: Space) -> Tensor:
-    """Return encoded values, clamped to [0, 1], in the space in which layers add."""
+def to_space(encoded: Tensor, space: str) -> Tensor:
+    """Return encoded values, clamped to [0, 1], in the space in which layers add.
+
+    space: ``gamma`` for the encoded values themselves, or ``linear`` for light.
+    """
     held = encoded.clamp(0, 1)
     return held**GAMMA if space == "linear" else held
 
 
-def from_space(values: Tensor, space: Space) -> Tensor:
-    """Return values in the space in which layers add, clamped to [0, 1], as encoded values."""
+def from_space(values: Tensor, space: str) -> Tensor:
+    """Return the encoded values of :func:`to_space`'s result, which is clamped to [0, 1]."""
     held = values.clamp(0, 1)
     return held ** (1 / GAMMA) if space == "linear" else held
 

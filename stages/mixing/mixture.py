@@ -28,8 +28,11 @@ DISSOLVES: dict[Space, type[Dissolve]] = {"gamma": EncodedDissolve, "linear": Li
 FULL_TRUST = 1e9
 """Trust in a layer that is known exactly, relative to 1 for the other one."""
 
-FAINT = 0.08
-"""Error of the input relative to that of a layer before it is made to mix: about 1 of 255 to 13."""
+RELATIVE_INPUT_ERROR = 0.08
+"""Error of the input relative to that of a scene, before it is made to mix with a plain colour.
+
+It is a standard deviation: rounding and compression are off by about 1 of 255, a scene by 13.
+"""
 
 
 @dataclass(frozen=True)
@@ -152,20 +155,23 @@ def project(
     trust: Trust = (1.0, 1.0),
     steps: int = LIGHT_STEPS,
 ) -> Pair:
-    """Return layers of the mixed frames, ``(n, 3, H, W)``, moved so that they mix to the input.
+    """Return layers of the mixed frames, ``(n, 3, H, W)``, changed so that they mix to the input.
 
-    The more a layer is trusted, the less it moves. A known colour does not move at all.
+    The more a layer is trusted, the less it changes. A known colour does not change at all.
 
-    trust: numbers around 1, or ``(n, 1, H, W)``. steps: Gauss-Newton steps for mixing in light.
+    outgoing, incoming: the layers before, ``(n, 3, H, W)``.
+    trust: of both layers, numbers around 1 or ``(n, 1, H, W)``.
+    steps: Gauss-Newton steps for mixing in light.
 
-    Against a known colour the scene gets the whole residual, divided by its weight. In its
-    faintest frames the residual is mostly rounding and compression, amplified many times. So the
-    scene takes only what stands out from them (a Wiener gain with the noise :data:`FAINT`).
+    With a known colour, the scene gets the whole residual, divided by its weight. Where the weight
+    is small, the residual is mostly rounding and compression, and dividing amplifies it many times.
+    So the scene takes only the part of it that such errors do not explain: a Wiener gain, with the
+    noise :data:`RELATIVE_INPUT_ERROR`.
     """
     data = EXACT
     if mixture.locked is not None:
         trust = (FULL_TRUST, 1.0) if mixture.locked == "outgoing" else (1.0, FULL_TRUST)
-        data = 1 / FAINT**2
+        data = 1 / RELATIVE_INPUT_ERROR**2
     frame = mixture.frames[mixture.mixed]
     model = mixture.dissolve(mixture.weight[mixture.mixed], trust, data)
     for _ in range(1 if mixture.space == "gamma" else steps):

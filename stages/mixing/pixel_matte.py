@@ -1,11 +1,11 @@
 """The matte of a transition without a pattern: every pixel changes at a time of its own.
 
 Random pixels, bars and any other shape have one thing in common: a pixel goes from the outgoing to
-the incoming scene once and does not come back. So its weight may not fall. That alone is enough to
-measure the matte, as far as both scenes are known from elsewhere. Where neighbouring pixels change
-together, they are measured together, which keeps out errors of the scenes.
+the incoming scene once and does not come back. So its weight never falls. That alone is enough to
+measure the matte, if both scenes are known from elsewhere. Where neighbouring pixels change
+together, they are measured together, because errors of the scenes then average out.
 
-Axes: n mixed frames.
+Axes: n mixed frames. The weight of a pixel is that of the incoming scene.
 """
 
 from __future__ import annotations
@@ -19,27 +19,31 @@ from torch.nn import functional
 from stages.mixing.blend import blend
 from stages.mixing.forward_model import Pair
 
-NOISE = 3e-3
-"""Mean square difference between the scenes, summed over RGB, at which the mean weight of the frame
-counts as much as the pixel's own. Where the scenes hardly differ, a pixel tells nothing."""
+MEAN_WEIGHT_STRENGTH = 3e-3
+"""How much the mean weight of a frame counts for each of its pixels, as a squared difference.
 
-HARD = 1.6
-"""How much more squared error than a gradual change of each pixel a sudden one may leave, to be
-preferred. A sudden one has a single number for each pixel."""
+Where the scenes differ by this much, squared and summed over RGB, it counts as much as what the
+pixel itself shows. Where they hardly differ, a pixel shows nothing, and gets the mean weight.
+"""
+
+SUDDEN_ERROR_RATIO = 1.6
+"""Most squared error of sudden changes, relative to that of gradual ones, for them to be preferred.
+
+A sudden change has a single number for each pixel, so it always explains the frames a little worse.
+"""
 
 NEIGHBORHOODS = ((2, 2), (0, 2), (2, 0), (0, 0))
 """Radii in pixels, down and across, of the neighbourhoods that may have one weight: both ways, in a
 row, in a column, and the pixel alone."""
 
 LAYER_ERROR = 0.05
-"""Error of a layer, as standard deviation, when single pixels are told by it in full size."""
+"""Standard deviation of a layer's error at full size, in values of [0, 1]."""
 
 LEAST_CHANCE = 0.02
-"""Least chance of either scene that a smaller size leaves to a pixel."""
+"""Least chance of either scene that the matte of a smaller size leaves to a pixel."""
 
-MUCH_BETTER = 0.5
-"""Squared error of pixels that show one scene alone, relative to that of their means, up to which
-they are believed to."""
+SINGLE_SCENE_ERROR_RATIO = 0.5
+"""Most squared error of weights 0 and 1, relative to that of their means, for them to be used."""
 
 PIXELS_AT_ONCE = 1 << 16
 """Pixels whose weights are computed together."""
@@ -88,11 +92,13 @@ class PixelEvidence:
 
     def weights(self) -> Tensor:
         """Return the weight of each pixel in each frame by itself, in [0, 1]."""
-        return ((self.along + NOISE * self.means) / (self.contrast + NOISE)).clamp(0, 1)
+        top = self.along + MEAN_WEIGHT_STRENGTH * self.means
+        return (top / (self.contrast + MEAN_WEIGHT_STRENGTH)).clamp(0, 1)
 
     def gradual(self) -> Tensor:
         """Return the weights that do not fall and explain the frames best."""
-        return rising_weights(self.along + NOISE * self.means, self.contrast + NOISE)
+        top = self.along + MEAN_WEIGHT_STRENGTH * self.means
+        return rising_weights(top, self.contrast + MEAN_WEIGHT_STRENGTH)
 
     def sudden(self) -> Tensor:
         """Return the weights 0 and 1 that change once and explain the frames best."""
@@ -124,16 +130,17 @@ def pixel_matte(frames: Tensor, layers: Pair, means: Tensor) -> Tensor:
     own = PixelEvidence.of(frames, layers, means)
     together = own.around(neighborhood(own))
     gradual, sudden = together.gradual(), together.sudden()
-    return sudden if own.error(sudden) <= HARD * own.error(gradual) else gradual
+    return sudden if own.error(sudden) <= SUDDEN_ERROR_RATIO * own.error(gradual) else gradual
 
 
 def finer_weight(frame: Tensor, layers: Pair, expected: Tensor) -> Tensor:
-    """Return the weight of each pixel of a frame, ``(1, 1, H, W)``, of which the mean is known.
+    """Return the weight of each pixel of a frame, ``(1, 1, H, W)``, from weights of a smaller size.
 
-    Where each pixel shows one scene alone, a smaller size knows only how many show which. If that
-    explains the frame much better than the means do, each pixel gets 0 or 1.
+    Where each pixel shows one scene alone, a weight of the smaller size is only the mean of pixels
+    with 0 and pixels with 1. So each pixel gets 0 or 1 if that explains the frame much better.
 
-    frame, layers: ``(1, 3, H, W)``. expected: the means, ``(1, 1, H, W)``.
+    frame, layers: ``(1, 3, H, W)``. expected: the weights of the smaller size, enlarged to
+    ``(1, 1, H, W)``.
     """
     wrong = [(frame - layer).square().sum(1, keepdim=True) for layer in layers]
     chance = expected.clamp(LEAST_CHANCE, 1 - LEAST_CHANCE)
@@ -143,7 +150,7 @@ def finer_weight(frame: Tensor, layers: Pair, expected: Tensor) -> Tensor:
     def error(weight: Tensor) -> float:
         return float((blend(*layers, weight) - frame).square().mean())
 
-    return sudden if error(sudden) <= MUCH_BETTER * error(expected) else expected
+    return sudden if error(sudden) <= SINGLE_SCENE_ERROR_RATIO * error(expected) else expected
 
 
 def neighborhood(own: PixelEvidence) -> tuple[int, int]:

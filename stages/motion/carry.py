@@ -14,7 +14,7 @@ clearer ones (:mod:`stages.motion.propose`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -34,6 +34,7 @@ from stages.optim.descent import (
     Part,
     Weights,
     evaluate_in_parts,
+    part_of_fit,
     weighted,
 )
 from stages.optim.losses import Schedule, constant, decay_from_half
@@ -48,11 +49,11 @@ GRID = 2
 SMOOTH = 0.001
 """Weight of the difference between neighbouring vectors, per pixel of a level."""
 
-STEADY = 0.002
-"""Weight of a change of velocity, per pixel of a level."""
+BEND_WEIGHT = 0.002
+"""Weight of a change of velocity from frame to frame, per pixel of a level."""
 
-COARSE = 56
-"""Pixels of the shorter side from which a level is too large to be the coarsest."""
+COARSEST_SIDE = 56
+"""Pixels of the shorter side below which a level may be the coarsest."""
 
 FINEST_PART = 0.6
 """Steps of an added finest level, as a part of those of the level before it."""
@@ -63,7 +64,7 @@ KNOWN = 3
 MOMENTUM = 6
 """Frames after which an extrapolated velocity has fallen to 1 / e."""
 
-BLUR = 8
+VELOCITY_DIVISOR = 8
 """Divisor of the sides at which an extrapolated velocity is smoothed."""
 
 RATE = 0.45
@@ -97,7 +98,7 @@ def reaching(levels: Levels, side: int) -> tuple[tuple[int, int], ...]:
     move to twice the divisor, and a finest one is added.
     """
     reached = tuple(levels)
-    while reached and side / reached[0][0] >= COARSE:
+    while reached and side / reached[0][0] >= COARSEST_SIDE:
         finest = max(1, round(FINEST_PART * reached[-1][1]))
         reached = (*((2 * scale, steps) for scale, steps in reached), (1, finest))
     return reached
@@ -135,7 +136,7 @@ def extrapolated(known: Tensor, count: int) -> Tensor:
     if not len(known):
         return known.new_zeros(count, 2, *known.shape[-2:])
     size = (known.shape[-2], known.shape[-1])
-    small = (-(-size[0] // BLUR), -(-size[1] // BLUR))
+    small = (-(-size[0] // VELOCITY_DIVISOR), -(-size[1] // VELOCITY_DIVISOR))
     velocity = -resize(resize(known[:1], small), size)
     steps = torch.arange(1, count + 1, dtype=known.dtype, device=known.device).view(-1, 1, 1, 1)
     return velocity * MOMENTUM * (1 - torch.exp(-steps / MOMENTUM))
@@ -183,15 +184,8 @@ def carry(
     total = sum(steps for _, steps in levels) or 1
     done = 0
     for scale, steps in levels:
-
-        def note(
-            progress: float, losses: Mapping[str, float], done: int = done, steps: int = steps
-        ) -> None:
-            if on_step is not None:
-                on_step((done + progress * steps) / total, losses)
-
         level = _MotionLevel(mixture, scale, known, device)
-        current = level.fit(current, steps, note)
+        current = level.fit(current, steps, part_of_fit(on_step, done, steps, total))
         if proposals and scale > 1:
             # At full size no fit follows that would smooth what was chosen pixel by pixel.
             current = propose(mixture, current, known, scale)
@@ -315,7 +309,7 @@ def loss_weights(scale: int) -> dict[str, Schedule]:
     return {
         "unexplained": constant(1.0),
         "roughness": constant(scale * SMOOTH),
-        "bend": constant(scale * STEADY),
+        "bend": constant(scale * BEND_WEIGHT),
     }
 
 

@@ -36,7 +36,7 @@ cv2.setNumThreads(1)
 
 @lru_cache(maxsize=256)
 def pair_of_numbers(x: float, y: float, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Return two numbers ``(2, 1, 1)`` for the x and the y of flows.
+    """Return two numbers ``(2, 1, 1)`` for the x and the y of flows, of a type, on a device.
 
     They are kept, because bringing numbers to a GPU waits for its earlier work.
     """

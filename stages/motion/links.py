@@ -1,15 +1,14 @@
 """Links between the frames of a layer along its own motion, and the value that they offer a frame.
 
 A frame is linked to others at some distances in time. Each link warps its frame along the optical
-flow of the layer, and offers the result with a confidence. When offers are
-averaged, those far from the current value count less (iteratively reweighted least absolute
-values).
+flow of the layer, and offers the result with a confidence. When offers are averaged, those far from
+the current value count less (iteratively reweighted least absolute values).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -98,42 +97,44 @@ def find_links(
     distances: in frames, to either side. flow_source: computes the flows.
     """
     wanted = linked_frames(frames, allowed, distances)
-    # Each flow is needed both ways, so a pair is computed once, with the smaller frame first.
-    pairs = sorted(
-        {
-            (min(frame, other), max(frame, other))
-            for frame, others in zip(frames, wanted, strict=True)
-            for other in others
-        }
-    )
+    pairs = {
+        (frame, other) for frame, others in zip(frames, wanted, strict=True) for other in others
+    }
+    linked = _flows_and_confidences(layer, pairs, tolerance, flow_source)
+    size = (layer.shape[-2], layer.shape[-1])
+    none = torch.zeros(0, 2, *size, dtype=torch.half, device=layer.device)
+    links = []
+    for frame, others in zip(frames, wanted, strict=True):
+        of_frame = [linked.pop((frame, other)) for other in others]
+        forward = torch.cat([none, *(flow for flow, _ in of_frame)])
+        confidence = torch.cat([none[:, :1], *(sure for _, sure in of_frame)])
+        links.append(MotionLinks(others, forward, confidence))
+    return links
+
+
+def _flows_and_confidences(
+    layer: Tensor, pairs: Collection[Pair], tolerance: float, flow_source: FlowSource
+) -> dict[Pair, tuple[Tensor, Tensor]]:
+    """Return the flow and the confidence of each of ``pairs``; see :func:`find_links`."""
+    # A confidence needs the flow both ways. Each is computed once, whichever of them are wanted.
+    both_ways = sorted({(min(pair), max(pair)) for pair in pairs})
     linked: dict[Pair, tuple[Tensor, Tensor]] = {}
-    at_once = AT_ONCE if layer.device.type == "cpu" else AT_ONCE_ON_GPU
-    for begin in range(0, len(pairs), at_once):
-        some = pairs[begin : begin + at_once]
+    on_cpu = layer.device.type == "cpu"
+    at_once = AT_ONCE if on_cpu else AT_ONCE_ON_GPU
+    for begin in range(0, len(both_ways), at_once):
+        some = both_ways[begin : begin + at_once]
         found = flow_source(layer, some + [(other, frame) for frame, other in some])
-        kept = [
-            (frame, other)
-            for frame, other in found
-            if frame in frames and other in wanted[frame - frames.start]
-        ]
+        kept = [pair for pair in found if pair in pairs]
         ways = [
             (found[pair][None], found[pair[::-1]][None], abs(pair[1] - pair[0])) for pair in kept
         ]
         made = side_by_side(
             lambda way: _link(*way, tolerance),
             ways,
-            worth=layer[0].numel() >= WORTH and layer.device.type == "cpu",
+            worth=layer[0].numel() >= WORTH and on_cpu,
         )
         linked.update(zip(kept, made, strict=True))
-    size = (layer.shape[-2], layer.shape[-1])
-    none = torch.zeros(0, 2, *size, dtype=torch.half, device=layer.device)
-    links = []
-    for frame, others in zip(frames, wanted, strict=True):
-        ways_out = [linked.pop((frame, other)) for other in others]
-        forward = torch.cat([none, *(flow for flow, _ in ways_out)])
-        confidence = torch.cat([none[:, :1], *(sure for _, sure in ways_out)])
-        links.append(MotionLinks(others, forward, confidence))
-    return links
+    return linked
 
 
 def _link(

@@ -1,12 +1,14 @@
 """Better motion for frames in which a scene is faint, proposed by the frames before them.
 
-A fit by descent finds the motion of a faint scene only from near by. Where it starts wrong it stays
-wrong, and fast things smear. Yet the mixed frame, faint as the scene is in it, tells a right motion
-from a wrong one once it is proposed. So each frame is offered the motion that goes on from the
-frames before it, and the motion of near pixels. A pixel takes an offer if the carried layers then
-explain the mixture better in the square around it. A motion that goes on is also the more likely
-one: any other has to explain the mixture a little better. Where a scene is faint, and nearly any
-motion explains the mixture, its things therefore move on as they did.
+A fit by descent finds the motion of a faint scene only if it starts near by. Where it starts wrong
+it stays wrong, and fast things smear. But a mixed frame can tell a right motion from a wrong one
+once both are proposed, even if the scene is faint in it. So each frame is offered two kinds of
+motion: the one that goes on from the frames before it, and those of near pixels. A pixel takes an
+offer if the carried layers then explain the mixture better in the square around it.
+
+A motion that goes on is more likely than any other, so any other has to explain the mixture a
+little better. Where a scene is so faint that nearly any motion explains the mixture, its things
+therefore move on as they did.
 
 After Lempitsky et al., "FusionFlow" (CVPR 2008), with choices by pixel in place of cuts, and Barnes
 et al., "PatchMatch" (SIGGRAPH 2009).
@@ -33,20 +35,21 @@ SHIFTS = (3, 8)
 RADIUS = 2
 """Radius, in pixels of a level, of the square over which an offer is judged."""
 
-MARGIN = 0.01
-"""Part by which an offer must lower the cost of a square to be taken."""
+LEAST_GAIN = 0.01
+"""Part by which an offer must lower the cost of a pixel to be taken."""
 
-SURPRISE = 0.001
-"""Cost of a motion for each pixel of a level by which it differs from the one that goes on, in the
-units of the error of a square. On drawn dissolves 0.004 was too much and 0 too little."""
+DEPARTURE_COST = 0.001
+"""Cost of a motion for each pixel of a level by which it departs from the one that goes on, in
+values of [0, 1], as the error of a square. On drawn dissolves 0.004 was too much and 0 too little.
+"""
 
-SURPRISED = 4.0
-"""Difference, in pixels of a level, from which a motion costs no more: things do stop and turn."""
+LARGEST_DEPARTURE = 4.0
+"""Departure, in pixels of a level, from which a motion costs no more: things do stop and turn."""
 
-ROUNDS = 4
+SEARCH_STEPS = 4
 """Steps of the fixed-point searches along a motion."""
 
-SMOOTHED = 1
+VELOCITY_RADIUS = 1
 """Radius, in pixels of a level, over which a velocity is averaged."""
 
 
@@ -74,12 +77,12 @@ def continued(latest: Tensor, earlier: Tensor, lag: int) -> Tensor:
     where both flows lead to the same place of the template. It moves on by ``-o / lag``.
     """
     offset = torch.zeros_like(latest)
-    for _ in range(ROUNDS):
+    for _ in range(SEARCH_STEPS):
         offset = latest - warp(earlier, offset)
-    velocity = box(-offset / lag, SMOOTHED)
+    velocity = box(-offset / lag, VELOCITY_RADIUS)
     # What is at x in the next frame is at x + back in the latest one.
     back = torch.zeros_like(latest)
-    for _ in range(ROUNDS):
+    for _ in range(SEARCH_STEPS):
         back = -warp(velocity, back)
     return warp(latest, back) + back
 
@@ -140,7 +143,7 @@ class _ProposalLevel:
             error = self._error(number, at, carried)
             if expected is None:
                 return error
-            return error + SURPRISE * length(motion - expected).clamp(max=SURPRISED)
+            return error + DEPARTURE_COST * length(motion - expected).clamp(max=LARGEST_DEPARTURE)
 
         cost = cost_of(flow, seen)
 
@@ -148,7 +151,7 @@ class _ProposalLevel:
             nonlocal flow, seen, cost
             carried = warp(self.templates[number], offer)
             found = cost_of(offer, carried)
-            better = found < (1 - MARGIN) * cost
+            better = found < (1 - LEAST_GAIN) * cost
             flow = torch.where(better, offer, flow)
             seen = torch.where(better, carried, seen)
             cost = torch.where(better, found, cost)

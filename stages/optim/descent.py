@@ -43,9 +43,9 @@ SNAPSHOT_STEPS = 20
 """Steps between two snapshots to which a diverged fit goes back."""
 
 WAIT_STEPS = 10
-"""Steps between two looks at the losses on a GPU, a divisor of :data:`SNAPSHOT_STEPS`.
+"""Steps from one reading of the losses to the next on a GPU, a divisor of :data:`SNAPSHOT_STEPS`.
 
-To read a number from a GPU is to wait until it has done all that it was given. Between two looks
+To read a number from a GPU is to wait until it has done all that it was given. Between two readings
 the work is only queued, so that the GPU never waits for the program.
 """
 
@@ -53,21 +53,36 @@ LEAST_REPEATED = 24
 """Steps of a fit from which recording them pays. A motion fit has four variants, each of which is
 done twice as usual and recorded once."""
 
-BOLDNESS_FACTOR = 1 / 3
+DIVERGED_RATE_FACTOR = 1 / 3
 """Factor of the learning rate after each divergence."""
 
 
-class DivergenceGuard:
-    """Goes back to the last good values where the loss is not a finite number.
+def part_of_fit(on_step: OnStep | None, begin: float, length: float, total: float) -> OnStep:
+    """Return a callback for one part of a longer fit; it reports the progress of the whole.
 
-    Each time Adam's memory is cleared and the learning rate divided by three (:attr:`boldness`).
-    The third time ends the fit.
+    on_step: the callback of the whole fit, or ``None``. begin: the steps, or other units, before
+    the part. length: its own. total: those of the whole fit.
+    """
+
+    def report(progress: float, losses: Mapping[str, float]) -> None:
+        if on_step is not None:
+            on_step((begin + progress * length) / total, losses)
+
+    return report
+
+
+class DivergenceGuard:
+    """Go back to the last good values where the loss is not a finite number.
+
+    Each time, Adam's memory is cleared and the learning rate is divided by three. The third time
+    ends the fit.
 
     values: all tensors that a step changes, buffers included. name: of the fit, for the message.
+    rate_factor: what all learning rates are multiplied by, from 1 downwards.
     """
 
     def __init__(self, values: Sequence[Tensor], optimizer: Adam, name: str) -> None:
-        self.boldness = 1.0
+        self.rate_factor = 1.0
         self._values = values
         self._optimizer = optimizer
         self._name = name
@@ -92,7 +107,7 @@ class DivergenceGuard:
                 "try another seed, or fit on the CPU",
                 settings=("seed", "device"),
             )
-        self.boldness *= BOLDNESS_FACTOR
+        self.rate_factor *= DIVERGED_RATE_FACTOR
         self._restore()
         return False
 
@@ -168,13 +183,16 @@ class Descent:
         with self._steps(evaluate, course, repeatable=prepare is not None) as work:
             for step in range(steps):
                 variant = prepare(step) if prepare is not None else None
-                losses = work.losses(step, variant, guard.boldness)
-                look = step % wait == 0 or step == steps - 1
-                named = _numbers(losses) if look else {}
-                if look and not guard.accepts(named["total"], step, steps):
+                losses = work.losses(step, variant, guard.rate_factor)
+                if step % wait and step < steps - 1:
+                    # To read the losses is to wait for a GPU, so these steps are taken unseen.
+                    work.move()
+                    continue
+                named = _numbers(losses)
+                if not guard.accepts(named["total"], step, steps):
                     continue
                 work.move()
-                if look and on_step is not None:
+                if on_step is not None:
                     on_step((step + 1) / steps, named)
         guard.finish()
 

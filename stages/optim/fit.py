@@ -65,7 +65,7 @@ class FitState:
 
 @dataclass(frozen=True)
 class FitPlan:
-    """How long and how boldly to fit. Counted in steps: the same plan gives the same result.
+    """How many steps a fit has, and how large they are. The same plan gives the same result.
 
     steps: how many. batch: frames in a step.
     rate: Adam's learning rate of the networks. code_rate: the same of codes and curves.

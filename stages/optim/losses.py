@@ -70,7 +70,10 @@ def reconstruction(picture: Tensor, target: Tensor, weight: Tensor | None = None
 
 
 def squared_reconstruction(picture: Tensor, target: Tensor) -> Tensor:
-    """Return ``mean((x - I)²)``, Double-DIP's loss (Gandelsman et al., CVPR 2019, eq. 2)."""
+    """Return ``mean((x - I)²)``, Double-DIP's loss (Gandelsman et al., CVPR 2019, eq. 2).
+
+    picture: ``x``, a picture or mixture. target: ``I``.
+    """
     return F.mse_loss(picture, target)
 
 

@@ -78,8 +78,12 @@ class StepCourse:
 class Steps(Protocol):
     """Steps of a descent, each in two halves: whether the second is taken is decided between."""
 
-    def losses(self, step: int, variant: Hashable, boldness: float) -> Losses:
-        """Return the losses of a step. boldness: a factor of all learning rates."""
+    def losses(self, step: int, variant: Hashable, rate_factor: float) -> Losses:
+        """Return the losses of a step.
+
+        step: its number, from 0. variant: see :data:`Prepare`; ``None`` without it.
+        rate_factor: a factor of all learning rates.
+        """
         ...
 
     def move(self) -> None:
@@ -95,11 +99,11 @@ class PlainSteps:
         self.evaluate = evaluate
         self.course = course
 
-    def losses(self, step: int, variant: Hashable, boldness: float) -> Losses:
+    def losses(self, step: int, variant: Hashable, rate_factor: float) -> Losses:
         """Return the losses of a step, whatever its variant."""
         rates = self.course.rates_at(step)
         for settings, rate in zip(self.optimizer.param_groups, rates, strict=True):
-            settings["lr"] = boldness * rate
+            settings["lr"] = rate_factor * rate
         self._last = self.evaluate(step, self.course.weights_at(step))
         return self._last
 
@@ -143,12 +147,12 @@ class RepeatedSteps:
             settings["lr"] = rate
         self.variant: Hashable = None
 
-    def losses(self, step: int, variant: Hashable, boldness: float) -> Losses:
+    def losses(self, step: int, variant: Hashable, rate_factor: float) -> Losses:
         """Return the losses of a step and compute the gradients as well."""
         self.variant = variant
         self.now.copy_(self.table[step])
-        if boldness != 1:
-            self.now[: self.rates] *= boldness
+        if rate_factor != 1:
+            self.now[: self.rates] *= rate_factor
         losses, gradients = self.graphs.run(
             self._key("losses"), partial(self._losses_and_gradients, step)
         )

@@ -11,6 +11,7 @@ import math
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +19,8 @@ from torch import Tensor, nn
 from stages.context import Note, SeparationContext, notes_where
 from stages.mixing.psnr import psnr_of
 from stages.optim.budget import COUNTED_STEPS
-from stages.optim.fit import Draw, FitPlan, FitState, OnStep, fit
+from stages.optim.descent import part_of_fit
+from stages.optim.fit import Draw, FitPlan, FitState, OnStep, Terms, fit
 from stages.optim.losses import Schedule
 from stages.optim.timing import steps_within
 from stages.published.networks import BATCH
@@ -158,35 +160,46 @@ def fit_stage(
     state: FitState | None = None
     while done < stage.steps:
         part = min(CHECK if stage.ends_at < math.inf else stage.steps, stage.steps - done)
-
-        def whole(progress: float, begun: int = done, part: int = part) -> float:
-            return (begun + progress * part) / stage.steps
-
-        def terms(
-            index: Tensor, progress: float, whole: Callable[[float], float] = whole
-        ) -> Mapping[str, Tensor]:
-            drawn = draw(index, whole(progress))
-            best.offer(module, float((drawn.mixture.detach() - drawn.target).square().mean()))
-            return drawn.losses
-
-        def note(
-            progress: float,
-            losses: Mapping[str, float],
-            whole: Callable[[float], float] = whole,
-        ) -> None:
-            if on_step is not None:
-                on_step(whole(progress), losses)
-
-        weights = {
-            name: lambda progress, weight=weight, whole=whole: weight(whole(progress))
-            for name, weight in stage.weights.items()
-        }
-        plan = published_plan(part, stage.batch, stage.rate, state)
-        state = fit(module, terms, weights, plan, frames=frames, seed=seed, on_step=note)
+        of_stage = partial(_stage_progress, done, part, stage.steps)
+        state = fit(
+            module,
+            _scored_terms(module, draw, best, of_stage),
+            {name: _after(of_stage, weight) for name, weight in stage.weights.items()},
+            published_plan(part, stage.batch, stage.rate, state),
+            frames=frames,
+            seed=seed,
+            on_step=part_of_fit(on_step, done, part, stage.steps),
+        )
         done += part
         if best.psnr >= stage.ends_at:
             break
     return done
+
+
+def _stage_progress(done: int, part: int, steps: int, progress: float) -> float:
+    """Return the progress of a stage of ``steps``, from that of ``part`` steps after ``done``."""
+    return (done + progress * part) / steps
+
+
+def _after(of_stage: Schedule, weight: Schedule) -> Schedule:
+    """Return ``weight`` as a function of the progress of a part of the stage."""
+    return lambda progress: weight(of_stage(progress))
+
+
+def _scored_terms(
+    module: nn.Module, draw: DrawStep, best: BestSnapshot, of_stage: Schedule
+) -> Terms:
+    """Return the losses of what ``draw`` draws; each mixture is offered to ``best``.
+
+    of_stage: returns the progress of the stage from that of a part of it.
+    """
+
+    def terms(index: Tensor, progress: float) -> Mapping[str, Tensor]:
+        drawn = draw(index, of_stage(progress))
+        best.offer(module, float((drawn.mixture.detach() - drawn.target).square().mean()))
+        return drawn.losses
+
+    return terms
 
 
 def split_steps(total: int, shares: tuple[int, ...]) -> tuple[int, ...]:

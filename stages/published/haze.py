@@ -6,14 +6,14 @@ The forward model is ``I = t J + (1 - t) A``.
     second pass: two networks draw J and t again; A is what the first pass found
     then:        a guided filter draws t onto the picture's edges, and J follows from I, t and A
 
-The same networks on top of :mod:`stages.dehaze.veil` brought nothing: held to the envelope they
-leave it as it is, and without that they trade transmission for texture (mean over seven pairs
-22.95 dB without networks, 22.5 to 22.95 with them).
+The same networks on top of :mod:`stages.dehaze.veil` brought nothing. Held to the envelope, they
+leave it as it is. Without that, they trade transmission for texture. The mean over seven pairs is
+22.95 dB without networks, and 22.5 to 22.95 with them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -22,6 +22,7 @@ from torch.nn import functional as F
 
 from models.skip import FIVE_LEVELS_3X3
 from stages.mixing.haze import Haze
+from stages.optim.descent import part_of_fit
 from stages.optim.fit import OnStep
 from stages.optim.losses import Schedule, constant, squared_reconstruction
 from stages.published.fit import BestSnapshot, DrawnStep, PublishedStage, fit_stage
@@ -107,7 +108,8 @@ def fit_haze(
 
     airlight: ``(1, 3, 1, 1)`` or ``(1, 3, H, W)``. fixed: whether it is the airlight itself, as in
     the second pass, or an estimate that a third network is tied to at first.
-    steps: of the pass. on_step: called with the progress and the losses.
+    steps: of the pass. seed: of initial values and noise. device: where to fit.
+    on_step: called with the progress, 0 to 1, and the losses.
     """
     target, given = picture.to(device), airlight.to(device)
     channels: Sequence[int] = (3, 1) if fixed else (3, 1, 3)
@@ -158,15 +160,10 @@ def fit_frames(
     Every frame has its own networks, because the released code takes pictures only.
 
     airlight: of all frames, ``(1, 3, 1, 1)`` or ``(1, 3, H, W)``. steps: for each frame.
-    on_step: called with the progress and the losses.
+    seed, device, on_step: as in :func:`fit_haze`.
     """
     found = []
     for number, frame in enumerate(frames):
-
-        def partly(progress: float, losses: Mapping[str, float], number: int = number) -> None:
-            if on_step is not None:
-                on_step((number + progress) / len(frames), losses)
-
         found.append(
             fit_haze(
                 frame[None],
@@ -175,7 +172,7 @@ def fit_frames(
                 steps=steps,
                 seed=seed,
                 device=device,
-                on_step=partly,
+                on_step=part_of_fit(on_step, number, 1, len(frames)),
             ).transmission
         )
     return torch.cat(found)

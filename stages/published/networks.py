@@ -66,21 +66,21 @@ class PublishedNetworks(nn.Module):
         return [self.get_buffer(f"noise_{number}") for number in range(len(self.networks))]
 
     def forward(
-        self, index: Tensor, jitters: Sequence[Tensor | None] | None = None, turned: int = 0
+        self, index: Tensor, jitters: Sequence[Tensor | None] | None = None, orientation: int = 0
     ) -> tuple[Tensor, ...]:
         """Return the layers of the frames ``index`` ``(B,)``, each ``(B, channels, H, W)``.
 
         A layer that all frames share comes as ``(1, channels, H, W)``.
 
         jitters: what is added to the input of each network; none unless given.
-        turned: the rotation or flip of the inputs (:func:`turn`).
+        orientation: the rotation or flip of the inputs (:func:`oriented`).
         """
         layers = []
         for number, noise in enumerate(self.noises):
             chosen = noise if len(noise) == 1 else noise[index]
             jitter = None if jitters is None else jitters[number]
             moved = chosen if jitter is None else chosen + jitter
-            layers.append(self.networks[number](turn(moved, turned)))
+            layers.append(self.networks[number](oriented(moved, orientation)))
         return tuple(layers)
 
     @torch.no_grad()
@@ -125,13 +125,20 @@ class InputJitter:
 def uniform_noise(
     channels: int, size: tuple[int, int], seed: int, width: float = STILL_NOISE
 ) -> Tensor:
-    """Return a picture's noise, uniform in +- width / 2, ``(1, channels, H, W)``."""
+    """Return a picture's noise, uniform in +- width / 2, ``(1, channels, H, W)``.
+
+    size: height and width. seed: of the numbers.
+    """
     generator = torch.Generator().manual_seed(seed)
     return width * (torch.rand(1, channels, *size, generator=generator) - 0.5)
 
 
 def layer_noises(networks: int, frames: int, size: tuple[int, int], seed: int) -> list[Tensor]:
-    """Return the input of each network, ``(frames, DEPTH, H, W)``: a clip's, or one picture's."""
+    """Return the input of each network, ``(frames, DEPTH, H, W)``.
+
+    networks: how many. frames: 1 for a picture, whose noise is uniform; more for a clip, whose
+    noise walks. size: height and width. seed: of the numbers.
+    """
     seeds = range(networks * seed, networks * (seed + 1))
     if frames == 1:
         return [uniform_noise(DEPTH, size, each) for each in seeds]
@@ -145,7 +152,7 @@ def still_jitter(step: int) -> float:
     return JITTER * (step // JITTER_EVERY)
 
 
-def turn(picture: Tensor, number: int) -> Tensor:
+def oriented(picture: Tensor, number: int) -> Tensor:
     """Return ``picture`` ``(..., H, W)`` in one of its eight rotations and flips.
 
     number: 0 to 7; 0 changes nothing, and from 4 on the picture is flipped first.
@@ -154,6 +161,6 @@ def turn(picture: Tensor, number: int) -> Tensor:
     return torch.rot90(flipped, number % 4, (-2, -1)) if number % 4 else flipped
 
 
-def turn_of(step: int) -> int:
+def orientation_at(step: int) -> int:
     """Return the rotation or flip of a step: every second step none, the others all in turn."""
     return step // 2 % 8 if step % 2 else 0

@@ -10,7 +10,6 @@ where the foreground and where the background surely is.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import torch
@@ -18,6 +17,7 @@ from torch import Tensor
 
 from models.skip import THREE_LEVELS_3X3
 from stages.mixing.matte_composite import MatteComposite
+from stages.optim.descent import part_of_fit
 from stages.optim.fit import OnStep
 from stages.optim.losses import Schedule, constant, reconstruction, steady_matte
 from stages.published.fit import (
@@ -98,7 +98,8 @@ def fit_segmentation(
     """Fit the networks to the frames ``(T, 3, H, W)`` of a clip, or to one picture.
 
     foreground_hint, background_hint: where a layer surely is, ``(T, 1, H, W)`` in [0, 1].
-    steps: of both stages together, at most.
+    steps: of both stages together, at most. seed: of initial values and noise. device: where to
+    fit.
     on_step: called with the progress, 0 to 1, and the losses.
     """
     fit = _SegmentationFit(
@@ -115,16 +116,7 @@ def fit_segmentation(
     snapshots = (BestSnapshot(steps_a_pass(len(frames), BATCH)), best)
     taken = 0
     for stage, draw, snapshot in zip(stages, draws, snapshots, strict=True):
-
-        def report(
-            progress: float,
-            losses: Mapping[str, float],
-            steps_before: int = taken,
-            stage_steps: int = stage.steps,
-        ) -> None:
-            if on_step is not None:
-                on_step((steps_before + progress * stage_steps) / sum(lengths), losses)
-
+        report = part_of_fit(on_step, taken, stage.steps, sum(lengths))
         taken += fit_stage(
             fit.module, draw, stage, frames=len(frames), best=snapshot, seed=seed, on_step=report
         )

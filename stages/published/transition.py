@@ -9,7 +9,7 @@ frames too, with a weight of 0 or 1; there the other scene is free, as published
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -17,6 +17,7 @@ from torch import Tensor
 from models.noise import walking_noise
 from stages.checkpoint import CheckpointStore, NoCheckpoints
 from stages.mixing.mixture import Mixture
+from stages.optim.descent import part_of_fit
 from stages.optim.fit import FitState, OnStep, fit
 from stages.optim.loss_curves import Curves, Trace, joined
 from stages.optim.losses import Schedule, constant, exclusion, squared_reconstruction
@@ -53,9 +54,9 @@ class PublishedScenes:
 
 @dataclass(frozen=True)
 class PeriodicCheck:
-    """A look at the fit every so often.
+    """How often a fit is interrupted to be saved, and to ask whether it goes on.
 
-    every: steps between two looks; a fit can also be resumed from there.
+    every: steps between two interruptions; a fit can be resumed at each.
     ends: takes the steps done and the result so far, and returns whether to end the fit.
     """
 
@@ -76,76 +77,101 @@ def fit_transition(
     """Fit the published networks to the window and return both scenes.
 
     steps: how many. seed: of initial values and noise. device: where to fit.
-    check: looks at the fit every so often. checkpoints: where the fit is saved in between.
+    check: how often the fit is interrupted, and whether it then ends.
+    checkpoints: where the fit is saved at each interruption.
     on_step: called after each step.
 
     Raises FitError where the fit diverges.
     """
-    device = device or mixture.frames.device
-    count = len(mixture.frames)
-    noises = [
-        walking_noise(count, DEPTH, mixture.size, len(CHANNELS) * seed + number)
-        for number in range(len(CHANNELS))
-    ]
-    module = PublishedNetworks(CHANNELS, noises, seed).to(device)
-    frames = mixture.frames.to(device)
-    weights = mixture.weight.to(device)
-    jitter = InputJitter(seed)
-    best = BestSnapshot(steps_a_pass(count))
-
-    def terms(index: Tensor, progress: float) -> dict[str, Tensor]:
-        del progress
-        outgoing, incoming = module(index, jitter.draw(module, index, JITTER))
-        picture = mixture.dissolve(weights[index]).mix(outgoing, incoming)
-        error = squared_reconstruction(picture, frames[index])
-        best.offer(module, float(error.detach()))
-        return {"reconstruction": error, "exclusion": exclusion(outgoing, incoming)}
-
+    fitted = _TransitionFit(mixture, seed, device or mixture.frames.device)
     checkpoints = checkpoints or NoCheckpoints()
-    state: FitState | None = None
-    done = 0
-    curves = Curves()
-    kept = checkpoints.newest("published", FitState, KeptSnapshot)
-    if kept is not None:
-        done, state, generator_state, curves, snapshot = kept
-        jitter.generator.set_state(generator_state)
-        best.resume(snapshot)
+    fitted.resume(checkpoints)
     while True:
-        part = min(check.every, steps - done)
-        trace = Trace(POINTS)
-
-        def note(
-            progress: float,
-            losses: Mapping[str, float],
-            begun: int = done,
-            part: int = part,
-            trace: Trace = trace,
-        ) -> None:
-            whole = (begun + progress * part) / steps
-            trace.add("networks", whole, losses)
-            if on_step is not None:
-                on_step(whole, losses)
-
-        plan = published_plan(part, start=state)
-        state = fit(module, terms, WEIGHTS, plan, frames=count, seed=seed, on_step=note)
-        done += part
-        curves = joined(curves, trace.curves())
-        checkpoints.save_if_due(
-            "published", (done, state, jitter.generator.get_state(), curves, best.kept())
-        )
-        if done >= steps or check.ends is not None:
-            result = replace(_result(module, best, mixture, state), trace=curves)
-            if done >= steps or (check.ends is not None and check.ends(done, result)):
+        fitted.go_on(min(check.every, steps - fitted.done), steps, on_step)
+        fitted.save(checkpoints)
+        is_over = fitted.done >= steps
+        if is_over or check.ends is not None:
+            result = fitted.result()
+            if is_over or (check.ends is not None and check.ends(fitted.done, result)):
                 return result
 
 
-def _result(
-    module: PublishedNetworks, best: BestSnapshot, mixture: Mixture, state: FitState
-) -> PublishedScenes:
-    """Return the scenes as the best snapshot draws them; the module stays as it is."""
-    best.apply(module)
-    mixed = torch.arange(mixture.first, mixture.last + 1)
-    outgoing, incoming = module.render(mixed)
-    module.load_state_dict(state.module)
-    layers = mixture.over_window((outgoing.to(mixture.frames), incoming.to(mixture.frames)))
-    return PublishedScenes(*layers, state)
+class _TransitionFit:
+    """The fit of one transition, which may be saved and resumed between its parts.
+
+    mixture: the window. seed: of initial values and noise. device: where to fit.
+    done: the steps that were taken so far.
+    """
+
+    def __init__(self, mixture: Mixture, seed: int, device: torch.device) -> None:
+        self.mixture = mixture
+        self.seed = seed
+        self.count = len(mixture.frames)
+        noises = [
+            walking_noise(self.count, DEPTH, mixture.size, len(CHANNELS) * seed + number)
+            for number in range(len(CHANNELS))
+        ]
+        self.module = PublishedNetworks(CHANNELS, noises, seed).to(device)
+        self.frames = mixture.frames.to(device)
+        self.weights = mixture.weight.to(device)
+        self.jitter = InputJitter(seed)
+        self.best = BestSnapshot(steps_a_pass(self.count))
+        self.done = 0
+        self.curves = Curves()
+        self._state: FitState | None = None
+
+    def resume(self, checkpoints: CheckpointStore) -> None:
+        """Go on from what an interrupted fit has saved, if there is anything."""
+        kept = checkpoints.newest("published", FitState, KeptSnapshot)
+        if kept is not None:
+            self.done, self._state, generator_state, self.curves, snapshot = kept
+            self.jitter.generator.set_state(generator_state)
+            self.best.resume(snapshot)
+
+    def save(self, checkpoints: CheckpointStore) -> None:
+        """Save the fit, if that is due."""
+        jitter = self.jitter.generator.get_state()
+        kept = (self.done, self._state, jitter, self.curves, self.best.kept())
+        checkpoints.save_if_due("published", kept)
+
+    def go_on(self, part: int, steps: int, on_step: OnStep | None) -> None:
+        """Take ``part`` more steps of a fit of ``steps`` steps."""
+        trace = Trace(POINTS)
+
+        def note(progress: float, losses: Mapping[str, float]) -> None:
+            trace.add("networks", progress, losses)
+            if on_step is not None:
+                on_step(progress, losses)
+
+        self._state = fit(
+            self.module,
+            self._losses,
+            WEIGHTS,
+            published_plan(part, start=self._state),
+            frames=self.count,
+            seed=self.seed,
+            on_step=part_of_fit(note, self.done, part, steps),
+        )
+        self.done += part
+        self.curves = joined(self.curves, trace.curves())
+
+    def _losses(self, index: Tensor, progress: float) -> dict[str, Tensor]:
+        """Return the losses of the frames ``index`` ``(B,)``."""
+        del progress
+        jitters = self.jitter.draw(self.module, index, JITTER)
+        outgoing, incoming = self.module(index, jitters)
+        picture = self.mixture.dissolve(self.weights[index]).mix(outgoing, incoming)
+        error = squared_reconstruction(picture, self.frames[index])
+        self.best.offer(self.module, float(error.detach()))
+        return {"reconstruction": error, "exclusion": exclusion(outgoing, incoming)}
+
+    def result(self) -> PublishedScenes:
+        """Return the scenes as the best snapshot draws them; the fit can go on afterwards."""
+        assert self._state is not None, "no step was taken"
+        mixture = self.mixture
+        self.best.apply(self.module)
+        mixed = torch.arange(mixture.first, mixture.last + 1)
+        outgoing, incoming = self.module.render(mixed)
+        self.module.load_state_dict(self._state.module)
+        layers = mixture.over_window((outgoing.to(mixture.frames), incoming.to(mixture.frames)))
+        return PublishedScenes(*layers, self._state, self.curves)

@@ -36,9 +36,9 @@ from stages.published.networks import (
     InputJitter,
     PublishedNetworks,
     layer_noises,
+    orientation_at,
+    oriented,
     still_jitter,
-    turn,
-    turn_of,
 )
 
 SUM_STEPS, SUM_RATE = 8000, 5e-4
@@ -99,9 +99,10 @@ def fit_sum(
 ) -> LayersAndWeights:
     """Fit two networks to one mixture, or to the frames of a clip, ``(T, 3, H, W)``.
 
-    A picture and its noise are turned and flipped in every second step; a clip is not.
+    A picture and its noise are rotated and flipped in every second step; a clip is not.
 
-    steps: of Adam. on_step: called with the progress and the losses.
+    frames: in [0, 1]. steps: of Adam. seed: of initial values and noise. device: where to fit.
+    on_step: called with the progress, 0 to 1, and the losses.
     """
     count = len(frames)
     size = (frames.shape[-2], frames.shape[-1])
@@ -111,10 +112,10 @@ def fit_sum(
 
     def draw(index: Tensor, progress: float) -> DrawnStep:
         step = step_of(progress, SUM_STEPS)
-        turned = turn_of(step) if count == 1 else 0
+        orientation = orientation_at(step) if count == 1 else 0
         scale = still_jitter(step) if count == 1 else JITTER
-        one, other = module(index, jitter.draw(module, index, scale), turned)
-        mixed, frame = LayerSum().mix(one, other), turn(target[index], turned)
+        one, other = module(index, jitter.draw(module, index, scale), orientation)
+        mixed, frame = LayerSum().mix(one, other), oriented(target[index], orientation)
         losses = {
             "reconstruction": reconstruction(mixed, frame),
             "exclusion": exclusion(one, other),

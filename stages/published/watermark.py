@@ -13,14 +13,16 @@ the matte is above 0.1 the input is replaced.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from models.skip import FIVE_LEVELS, FIVE_LEVELS_3X3, FOUR_LEVELS_3X3, SkipShape
 from stages.mixing.watermark_composite import WatermarkComposite
+from stages.optim.descent import part_of_fit
 from stages.optim.fit import OnStep
 from stages.optim.losses import Schedule, constant, reconstruction
 from stages.published.fit import (
@@ -39,9 +41,9 @@ from stages.published.networks import (
     InputJitter,
     PublishedNetworks,
     layer_noises,
+    orientation_at,
+    oriented,
     still_jitter,
-    turn,
-    turn_of,
     uniform_noise,
 )
 
@@ -95,16 +97,20 @@ class MarkNetworks(PublishedNetworks):
         self.pictures = pictures
 
     def layers(
-        self, index: Tensor, jitters: Sequence[Tensor], turned: int = 0
+        self, index: Tensor, jitters: Sequence[Tensor], orientation: int = 0
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Return clean pictures ``(B, 3, H, W)``, mark and matte of the frames ``index``.
+        """Return clean pictures ``(B, 3, H, W)``, mark and matte of the frames ``index`` ``(B,)``.
 
-        The networks of other pictures are not run.
+        jitters: what is added to the input of each network. orientation: the rotation or flip of
+        the inputs (:func:`stages.published.networks.oriented`). The networks of other pictures are
+        not run.
         """
         first = self.pictures
         chosen = index.tolist() if first > 1 else [0]
         drawn = [
-            self.networks[number](turn(self._input(number, index) + jitters[number], turned))
+            self.networks[number](
+                oriented(self._input(number, index) + jitters[number], orientation)
+            )
             for number in (*chosen, first, first + 1)
         ]
         return torch.cat(drawn[:-2]), drawn[-2], drawn[-1]
@@ -149,19 +155,16 @@ def fit_watermark(
     """Fit the networks to ``frames`` ``(T, 3, H, W)`` three times; return the median.
 
     box: where the mark may be, ``(1, 1, H, W)`` in [0, 1]. separate: whether the frames are
-    separate pictures. steps: of all restarts together. on_step: called with the progress.
+    separate pictures. steps: of all restarts together. seed: of initial values and noise.
+    device: where to fit. on_step: called with the progress, 0 to 1, and the losses.
     """
     found: list[tuple[Tensor, ...]] = []
     taken = 0
     each = max(1, steps // RESTARTS)
     for restart in range(RESTARTS):
-
-        def note(progress: float, losses: Mapping[str, float], restart: int = restart) -> None:
-            if on_step is not None:
-                on_step((restart + progress) / RESTARTS, losses)
-
         # Seeds of restarts lie apart from each other and from those of other runs.
         restart_seed = RESTARTS * seed + restart
+        note = part_of_fit(on_step, restart, 1, RESTARTS)
         layers, spent = _fit_once(frames, box, separate, each, restart_seed, device, note)
         found.append(layers)
         taken += spent
@@ -181,54 +184,74 @@ def _fit_once(
     device: torch.device,
     on_step: OnStep,
 ) -> tuple[tuple[Tensor, Tensor, Tensor], int]:
-    """Fit once; return clean pictures, mark and matte, and the steps that were taken."""
+    """Fit once; return clean pictures, mark and matte, and the steps that were taken.
+
+    Arguments as in :func:`fit_watermark`; steps are those of this fit.
+    """
     count = len(frames)
     one = count == 1
-    module = networks_for(count, separate, (frames.shape[-2], frames.shape[-1]), seed).to(device)
-    target = frames.to(device)
-    around = 1 - box.to(device)
-    jitter = InputJitter(seed)
-
-    def draw(index: Tensor, progress: float, length: int, whole: bool) -> DrawnStep:
-        step = step_of(progress, length)
-        turned = turn_of(step) if one else 0
-        jitters = jitter.draw(module, index, still_jitter(step) if one else JITTER)
-        clean, mark, matte = module.layers(index, jitters, turned)
-        mixed = WatermarkComposite(matte).mix(clean, mark)
-        frame, outside = turn(target[index], turned), turn(around, turned)
-        losses = {
-            "outside": hinted_error(clean, frame, outside.expand(len(frame), -1, -1, -1)),
-            "matte outside": hinted_error(matte, torch.zeros_like(matte), outside),
-        }
-        if whole:
-            losses["reconstruction"] = reconstruction(mixed, frame)
-        return DrawnStep(mixed, frame, losses)
-
+    fitted = _MarkFit(frames, box, separate, seed, device)
     best = BestSnapshot(steps_a_pass(count, BATCH))
     lengths = split_steps(steps, STAGES) if one else (steps,)
     taken = 0
     for number, length in enumerate(lengths):
         last = number == len(lengths) - 1
-        published = STAGES[number] if one else STEPS
-
-        def draw_stage(
-            index: Tensor, progress: float, last: bool = last, published: int = published
-        ) -> DrawnStep:
-            return draw(index, progress, published, last)
-
-        def note(
-            progress: float, losses: Mapping[str, float], begin: int = taken, length: int = length
-        ) -> None:
-            on_step((begin + progress * length) / sum(lengths), losses)
-
+        published_steps = STAGES[number] if one else STEPS
         stage = PublishedStage(length, WEIGHTS if last else FIRST_WEIGHTS, batch=BATCH)
         # The first stage does not ask for the mixture, so its snapshots do not count.
         snapshot = best if last else BestSnapshot()
         taken += fit_stage(
-            module, draw_stage, stage, frames=count, best=snapshot, seed=seed, on_step=note
+            fitted.module,
+            partial(fitted.draw, published_steps=published_steps, with_mixture=last),
+            stage,
+            frames=count,
+            best=snapshot,
+            seed=seed,
+            on_step=part_of_fit(on_step, taken, length, sum(lengths)),
         )
-    best.apply(module)
-    return _rendered(module, count), taken
+    best.apply(fitted.module)
+    return _rendered(fitted.module, count), taken
+
+
+class _MarkFit:
+    """Draw the steps of one fit.
+
+    frames: ``(T, 3, H, W)``. box: ``(1, 1, H, W)``. Other arguments as in :func:`fit_watermark`.
+    """
+
+    def __init__(
+        self, frames: Tensor, box: Tensor, separate: bool, seed: int, device: torch.device
+    ) -> None:
+        size = (frames.shape[-2], frames.shape[-1])
+        self.module = networks_for(len(frames), separate, size, seed).to(device)
+        self.target = frames.to(device)
+        self.around = 1 - box.to(device)
+        self.jitter = InputJitter(seed)
+
+    def draw(
+        self, index: Tensor, progress: float, published_steps: int, with_mixture: bool
+    ) -> DrawnStep:
+        """Draw the frames ``index`` ``(B,)``, with their losses.
+
+        progress: of the stage, 0 to 1. published_steps: the stage's steps in the publication, on
+        which rotations and jitter depend. with_mixture: whether the mixture has a loss, too.
+        """
+        is_picture = len(self.target) == 1
+        step = step_of(progress, published_steps)
+        orientation = orientation_at(step) if is_picture else 0
+        scale = still_jitter(step) if is_picture else JITTER
+        jitters = self.jitter.draw(self.module, index, scale)
+        clean, mark, matte = self.module.layers(index, jitters, orientation)
+        mixed = WatermarkComposite(matte).mix(clean, mark)
+        frame = oriented(self.target[index], orientation)
+        outside = oriented(self.around, orientation)
+        losses = {
+            "outside": hinted_error(clean, frame, outside.expand(len(frame), -1, -1, -1)),
+            "matte outside": hinted_error(matte, torch.zeros_like(matte), outside),
+        }
+        if with_mixture:
+            losses["reconstruction"] = reconstruction(mixed, frame)
+        return DrawnStep(mixed, frame, losses)
 
 
 @torch.no_grad()

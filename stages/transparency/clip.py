@@ -29,21 +29,21 @@ from stages.transparency.motion import chain, distance, refined, two_motions
 
 SWEEPS = 4
 """Passes over the frames per turn."""
-TOLERANCE = 1.5
+FLOW_TOLERANCE = 1.5
 """Pixels by which a flow may miss there and back."""
 WEIGHTS = OfferWeights(current=1.0, near=0.02)
 """The current value's weight; differences of values well below 0.02 count as none."""
-ANCHOR = 10.0
-"""Weight of the mosaics' value."""
-DETAIL = 0.5
-"""Least part of the missing light that the less sharp layer gets, relative to the other's 1."""
-ALIKE = 0.3
-"""Pixels between two guesses of the motions that count as one."""
+ANCHOR_WEIGHT = 10.0
+"""Weight of the value that the mosaics give a pixel, relative to 1 for its current value."""
+LEAST_DETAIL_PART = 0.5
+"""Least part of the missing light that the less sharp layer gets, relative to 1 for the other."""
+SAME_MOTION = 0.3
+"""Distance, in pixels, up to which two guesses of the motions count as one."""
 TRACKED = 320 * 180
 """Pixels of the small frames in which corners are tracked as well."""
 TRIAL_STEPS = 60
 """Steps of a mosaic that is fitted only to compare guesses of the motions."""
-SHARE = 0.97
+FIRST_TRANSMISSION = 0.97
 """Part of the light that the transmission starts with."""
 
 LayerPair = tuple[Tensor, Tensor]
@@ -86,7 +86,7 @@ def separate_clip(
     if mosaic is None:
         mosaic = fit_planes(work, plan, lambda done: progress(0.4 * done))
     ratio = sharpness(mosaic.layers[1]) / max(sharpness(mosaic.layers[0]), 1e-9)
-    detail = min(1 / DETAIL, max(DETAIL, ratio))
+    detail = min(1 / LEAST_DETAIL_PART, max(LEAST_DETAIL_PART, ratio))
     layers = _adding_up(work, mosaic.layers, detail)
     anchors = layers
     links = None
@@ -118,7 +118,7 @@ def fit_planes(frames: Tensor, plan: ClipPlan, progress: Progress) -> Mosaic:
     """
     size = (frames.shape[-2], frames.shape[-1])
     guesses = first_guesses(frames)
-    layers = SHARE * frames, (1 - SHARE) * frames
+    layers = FIRST_TRANSMISSION * frames, (1 - FIRST_TRANSMISSION) * frames
     mosaic: Mosaic | None = None
     rounds = (
         (plan.mosaic_pixels // 4, min(2 * TRIAL_STEPS, 2 * plan.mosaic_steps)),
@@ -199,7 +199,7 @@ def distinct(guesses: list[LayerHomographies], size: tuple[int, int]) -> list[La
             )
             for each in kept
         ]
-        if not apart or min(apart) > ALIKE:
+        if not apart or min(apart) > SAME_MOTION:
             kept.append(guess)
     return kept
 
@@ -221,7 +221,7 @@ def sharpness(layer: Tensor) -> float:
     return sum(float(d.abs().mean()) for d in gradients(encoded(layer)) if d.numel())
 
 
-def _adding_up(frames: Tensor, layers: LayerPair, detail: float = DETAIL) -> LayerPair:
+def _adding_up(frames: Tensor, layers: LayerPair, detail: float = LEAST_DETAIL_PART) -> LayerPair:
     """Return layers moved to add up to ``frames``, within [0, I].
 
     detail: the reflection's part of what is missing, relative to the transmission's 1.
@@ -244,7 +244,7 @@ def links_along(layer: Tensor) -> list[MotionLinks]:
 
     everywhere = range(len(layer))
     seen = _bright(encoded(layer))
-    return find_links(seen, everywhere, everywhere, TOLERANCE, flow_source=flow_source)
+    return find_links(seen, everywhere, everywhere, FLOW_TOLERANCE, flow_source=flow_source)
 
 
 def sweep(
@@ -263,7 +263,7 @@ def sweep(
     """
     transmission, reflection = layers[0].clone(), layers[1].clone()
     size = (frames.shape[-2], frames.shape[-1])
-    anchored = torch.full((1, *size), ANCHOR)
+    anchored = torch.full((1, *size), ANCHOR_WEIGHT)
     order = range(len(frames))
     for t in reversed(order) if backwards else order:
         one, sure_one = offered_value(

@@ -29,7 +29,7 @@ from stages.optim.losses import Schedule, constant
 
 WINDOW = 4.0
 """Standard deviation, in pixels, of the Gaussian window in which contrast is measured."""
-FINE = 2.5
+RIPPLE_BLUR = 2.5
 """Standard deviation, in pixels, of the blur that separates ripples from shading."""
 STEP = 2
 """Pixels of the picture per point of the grid."""
@@ -37,19 +37,19 @@ NEAR = ((0, 5), (5, 0), (5, 5), (5, -5), (0, 10), (10, 0))
 """Rows and columns on the grid between a point and the near points it is compared with."""
 FAR_PAIRS = 48000
 """Number of random pairs of points across the picture."""
-ALIKE = 0.35
+SAME_TEXTURE_DISTANCE = 0.35
 """Distance of two descriptors at which they count as the same texture."""
-SPREAD = 0.3
+TEXTURE_SPREAD = 0.3
 """Standard deviation of log contrast within one texture."""
-NOISE = 0.004
+RIPPLE_NOISE = 0.004
 """Standard deviation, in light, below which ripples count as noise."""
 PIXEL_NOISE = 0.001
 """The same for single pixels."""
-EVEN = 0.3
+HALF_EVENNESS = 0.3
 """Evenness at which a place counts half."""
 SMOOTHNESS = 3.0
 """Weight of the changes of R from point to point."""
-EDGE = 0.03
+HALF_SMOOTHNESS_EDGE = 0.03
 """Change of light at which the weight of the smoothness is halved."""
 WEIGHTS: dict[str, Schedule] = {"contrast": constant(1.0), "reflection": constant(1.0)}
 """The weight of every loss: differences of contrast with the changes of R, and the mean of R."""
@@ -88,7 +88,7 @@ def light_from_contrast(light: Tensor) -> Tensor:
     most = torch.minimum(flat(smooth(floor, 1.0)), texture.mean)
     small = functional.interpolate(light, (rows, columns), mode="area")[0]
     stiffness = [
-        SMOOTHNESS / (1 + (change.abs().mean(0, keepdim=True) / EDGE) ** 2)
+        SMOOTHNESS / (1 + (change.abs().mean(0, keepdim=True) / HALF_SMOOTHNESS_EDGE) ** 2)
         for change in (small.diff(dim=-1), small.diff(dim=-2))
     ]
     wanted = texture.ripple[second] - texture.ripple[first]
@@ -100,7 +100,7 @@ def light_from_contrast(light: Tensor) -> Tensor:
         behind = (texture.mean - found).clamp_min(1e-4).log()
         # Not behind[second]: with several threads its gradient adds up in a random order.
         difference = behind.index_select(0, second) - behind.index_select(0, first)
-        apart = (wanted - difference) / SPREAD
+        apart = (wanted - difference) / TEXTURE_SPREAD
         field = (found / scale).T.reshape(3, rows, columns)
         changes = sum(
             (stiff * change.abs()).sum()
@@ -127,12 +127,12 @@ def measure(light: Tensor) -> tuple[TextureGrid, tuple[int, int]]:
     Returns the texture, and the grid's rows and columns.
     """
     finest = smooth(light, 1.0)
-    ripples = light - smooth(light, FINE)
+    ripples = light - smooth(light, RIPPLE_BLUR)
     energy = smooth(ripples**2, WINDOW).clamp_min(0)
     total = energy.mean(1, keepdim=True) + 1e-9
     bands = [
         smooth((detail**2).mean(1, keepdim=True), WINDOW).clamp_min(0) + 1e-8
-        for detail in (light - finest, finest - smooth(light, FINE))
+        for detail in (light - finest, finest - smooth(light, RIPPLE_BLUR))
     ]
     skew = smooth(ripples**3, WINDOW) / total**1.5
     across = smooth(ripples * ripples.roll(1, 1), WINDOW) / total
@@ -140,8 +140,8 @@ def measure(light: Tensor) -> tuple[TextureGrid, tuple[int, int]]:
     kind = torch.cat([fineness, energy / total / 1.5, 0.2 * skew, across], 1)
     single = ((light - finest) ** 2).mean(1, keepdim=True) + PIXEL_NOISE**2
     even = (smooth(single.log(), WINDOW).exp() / smooth(single, WINDOW)) ** 3
-    strength = total / (total + NOISE**2) * even / (even + EVEN**3)
-    ripple = ((energy + 1e-9).sqrt() + NOISE / 2).log()
+    strength = total / (total + RIPPLE_NOISE**2) * even / (even + HALF_EVENNESS**3)
+    ripple = ((energy + 1e-9).sqrt() + RIPPLE_NOISE / 2).log()
     grid = strength[..., ::STEP, ::STEP].shape[-2:]
     texture = TextureGrid(
         flat(smooth(light, WINDOW)), flat(ripple), flat(kind), flat(strength)[:, 0]
@@ -150,8 +150,9 @@ def measure(light: Tensor) -> tuple[TextureGrid, tuple[int, int]]:
 
 
 def pairs(texture: TextureGrid, rows: int, columns: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Choose pairs of grid points whose textures are compared.
+    """Choose pairs of grid points whose textures are compared: near ones, and far ones at random.
 
+    rows, columns: of the grid.
     Returns the numbers of the first and of the second points, ``(P,)`` each, and how alike the
     textures of each pair are, ``(P,)`` from 0 to 1.
     """
@@ -170,7 +171,7 @@ def pairs(texture: TextureGrid, rows: int, columns: int) -> tuple[Tensor, Tensor
     first, second = (torch.cat(each) for each in zip(*ends, strict=True))
     distance = (texture.kind[first] - texture.kind[second]).square().sum(1)
     strength = (texture.strength[first] * texture.strength[second]).sqrt()
-    weight = (-distance / (2 * ALIKE**2)).exp() * strength
+    weight = (-distance / (2 * SAME_TEXTURE_DISTANCE**2)).exp() * strength
     kept = (weight > 0.02) & (first != second)
     return first[kept], second[kept], weight[kept]
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from stages.context import FitSettings, SeparationContext
 from stages.diagnosis import NOT_THERE, THERE, ClipSample, Diagnosis, verdict_of
+from stages.mixing.layer_sum import to_space
 from stages.motion.flow import shrunk
 from stages.transparency.clip import fit_planes
 from stages.transparency.evidence import BELIEVED, ENOUGH, sum_evidence
-from stages.transparency.layers import survey, to_light
+from stages.transparency.layers import survey
 from stages.transparency.motion import moves
 from stages.transparency.plans import SMALLER
 
@@ -35,7 +36,7 @@ def diagnose(sample: ClipSample) -> Diagnosis:
         begin = max(0, (len(run) - LOOKED_AT) // 2)
         work = shrunk(run[begin : begin + LOOKED_AT], PLAN.pixels)
         if len(work) >= ENOUGH and moves(work):
-            mosaic = fit_planes(to_light(work, "linear"), PLAN, lambda done: None)
+            mosaic = fit_planes(to_space(work, "linear"), PLAN, lambda done: None)
             found.append(sum_evidence(work, mosaic.placed))
             if found[-1] > BELIEVED:
                 break

@@ -23,8 +23,10 @@ from stages.transparency.clip import TRACKED, at_size
 from stages.transparency.mosaic import LayerHomographies
 from stages.transparency.motion import Homography
 
-FINE, COARSE = 1.0, 8.0
-"""Standard deviations, in pixels, of the blurs between which details lie."""
+FINE_BLUR = 1.0
+"""Standard deviation, in pixels, of the blur that removes detail too fine to compare."""
+COARSE_BLUR = 8.0
+"""Standard deviation, in pixels, of the blur whose result is too coarse to compare."""
 SPAN = 3
 """Frames to either side of a frame left out that the layers are fitted to."""
 FEWEST = 4
@@ -36,13 +38,13 @@ CENTERS = 3
 """Number of frames of a long window that are left out, each in turn."""
 ITERATIONS = 6
 """Rounds of fitting one layer to what the other one leaves."""
-SEEN = 0.6
-"""Part of the frames that have to show a place for it to count."""
-PLACE = 3
+LEAST_SEEN = 0.6
+"""Least part of the frames that has to show a place for it to count."""
+SQUARE_SIDE = 3
 """Side, in pixels, of the squares within which the best single layer is chosen."""
 BELIEVED = 0.05
 """Evidence above which a clip is a sum."""
-NOISE = 3 * (0.5 / 255) ** 2
+ROUNDING_ERROR = 3 * (0.5 / 255) ** 2
 """Squared error of rounding to 8 bits, over three channels: smaller errors say nothing."""
 
 Picture = NDArray[np.float32]
@@ -96,8 +98,8 @@ def _left_out(count: int) -> list[int]:
 def _details(frame: Tensor) -> Picture:
     """Return the details of a frame ``(3, H, W)`` as ``(H, W, 3)``."""
     picture = np.ascontiguousarray(frame.permute(1, 2, 0).cpu().numpy(), np.float32)
-    fine = cv2.GaussianBlur(picture, (0, 0), FINE)
-    return np.asarray(fine - cv2.GaussianBlur(picture, (0, 0), COARSE), np.float32)
+    fine = cv2.GaussianBlur(picture, (0, 0), FINE_BLUR)
+    return np.asarray(fine - cv2.GaussianBlur(picture, (0, 0), COARSE_BLUR), np.float32)
 
 
 def _gain(
@@ -115,11 +117,13 @@ def _gain(
     truth = details[left_out]
     single = np.minimum.reduce([_error(each, truth) for each in (*alone, first, second)])
     both = _error(first + second, truth)
-    least = SEEN * len(others)
+    least = LEAST_SEEN * len(others)
     seen = ((one.count > least) & (other.count > least))[..., 0]
     if not seen.any():
         return -1.0
-    return 1 - float(both[seen].mean() + NOISE) / float(single[seen].mean() + NOISE)
+    return 1 - float(both[seen].mean() + ROUNDING_ERROR) / float(
+        single[seen].mean() + ROUNDING_ERROR
+    )
 
 
 def _layer(
@@ -156,4 +160,4 @@ def _seen_along(picture: Picture, way: Homography) -> Picture:
 def _error(predicted: Picture, truth: Picture) -> Picture:
     """Return the squared error at each place, ``(H, W)``."""
     error = ((predicted - truth) ** 2).sum(2)
-    return np.asarray(cv2.blur(error, (PLACE, PLACE)), np.float32)
+    return np.asarray(cv2.blur(error, (SQUARE_SIDE, SQUARE_SIDE)), np.float32)

@@ -12,7 +12,6 @@ Layers add up in encoded values (``gamma``) or in light (``linear``, a power of 
 from __future__ import annotations
 
 import time
-from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -21,8 +20,7 @@ from torch import Tensor
 
 from stages.context import Note, Separation, SeparationContext, notes_where
 from stages.mixing.blend import blend
-from stages.mixing.layer_sum import LayerSum
-from stages.mixing.light_dissolve import GAMMA
+from stages.mixing.layer_sum import LayerSum, from_space, to_space
 from stages.mixing.psnr import psnr_of
 from stages.motion.flow import shrunk
 from stages.transparency.alone import separate_alone
@@ -36,10 +34,12 @@ from stages.transparency.single import separate_picture
 
 ALONE = ("paper", "coupled")
 """The presets that have networks alone."""
-EVEN = 0.004
-"""Part of the light that goes to the reflection where nothing tells what is reflected: all of it
-alike, and so little that the transmission is the input to half a step of 8 bits (0.4 % of light is
-0.18 % of an encoded value)."""
+EVEN_REFLECTION = 0.004
+"""Part of the light that goes to the reflection where nothing tells what is reflected.
+
+It is the same everywhere. It is so little that the transmission equals the input, to half a step of
+8 bits: 0.4 % of light is 0.18 % of an encoded value.
+"""
 NOT_BELIEVED = (
     "no reflection is believed in {frames}: the transmission is the input itself; "
     "one view does not tell its two layers apart, so give several pictures or a moving clip of it, "
@@ -59,7 +59,7 @@ NO_STRENGTH = (
     "{frames}"
 )
 
-HARDLY = 0.04
+LEAST_REFLECTION = 0.04
 """Part of the light below which a reflection is not to be believed. Measured: 0.05 to 0.39 in
 pictures and clips behind glass, 0.016 to 0.38 in those without. So a larger part proves nothing."""
 HARDLY_REFLECTED = (
@@ -84,20 +84,6 @@ class TransparencySurvey:
     transmission: Tensor
 
 
-def to_light(frames: Tensor, space: str) -> Tensor:
-    """Convert encoded values to the space in which layers add."""
-    if space == "linear":
-        return frames.clamp(0, 1) ** GAMMA
-    return frames.clamp(0, 1)
-
-
-def from_light(light: Tensor, space: str) -> Tensor:
-    """Convert back from :func:`to_light`."""
-    if space == "linear":
-        return light.clamp(0, 1) ** (1 / GAMMA)
-    return light.clamp(0, 1)
-
-
 def survey(sample: Tensor, context: SeparationContext) -> TransparencySurvey:
     """Decide the space in which layers add, and whether the pictures are mixtures of the same two.
 
@@ -109,7 +95,7 @@ def survey(sample: Tensor, context: SeparationContext) -> TransparencySurvey:
     if mixtures or context.settings.preset in ALONE or not moves(seen):
         return TransparencySurvey(space, mixtures, none, none)
     layers = separate_clip(
-        to_light(seen, space),
+        to_space(seen, space),
         SMALLER[-1],
         lambda done: context.progress(done, "which layer is which"),
     )
@@ -123,7 +109,7 @@ def _space(sample: Tensor, context: SeparationContext) -> tuple[str, bool]:
         told = "gamma"  # The published method adds values as they are encoded.
     if context.unordered and len(sample) > 1:
         lines = {
-            space: fit_line(to_light(sample, space))
+            space: fit_line(to_space(sample, space))
             for space in ("gamma", "linear")
             if told in (None, space)
         }
@@ -141,64 +127,114 @@ def separate(frames: Tensor, facts: TransparencySurvey, context: SeparationConte
     frames: ``(T, 3, H, W)``. facts: from :func:`survey`. Both layers have the shape of ``frames``,
     or are one picture each where the pictures are mixtures.
     """
-    seconds: dict[str, float] = defaultdict(float)
     began = time.monotonic()
-    light = to_light(frames, facts.space)
-    report = {"space": float(facts.space == "linear"), "untouched": 0.0}
-    everywhere = torch.ones(len(frames))
-    notes: tuple[Note, ...] = ()
-    if facts.mixtures and context.strength != 1:
-        # The weights of mixtures are measured: there is nothing to do more or less of.
-        notes = notes_where(NO_STRENGTH, everywhere)
-    shortened: tuple[Note, ...] = ()
-    if context.settings.preset in ALONE:
-        name = "networks"
-        found, more, shortened = separate_alone(light, facts.mixtures, context)
-        if not facts.mixtures:
-            found = _scaled(found, light, context.strength)
-    elif facts.mixtures:
-        name = "unmixing"
-        found, more = _mixtures(light)
-    elif not moves(encoded(shrunk(light, PLANS["fast"].pixels))):
-        name = "picture"
-        # Treat static clips as one picture, and unrelated pictures separately.
-        alone = [light]
-        if context.unordered:
-            alone = list(light.split(1))  # type: ignore[no-untyped-call]
-        pairs = [_picture(each, facts.space, context.strength - 1) for each in alone]
-        found = torch.cat([pair[0] for pair in pairs]), torch.cat([pair[1] for pair in pairs])
-        more = {}
-        if context.strength <= 1:
-            more = {"untouched": 1.0}
-            notes = notes_where(NOT_BELIEVED, everywhere)
-    else:
-        name = "motion"
-        moving, more = _moving(frames, light, context)
-        if moving is None:
-            found = _unchanged(light, facts.space)
-            notes = notes_where(NO_SUM, everywhere)
-        else:
-            found = as_before(frames, moving, facts.seen, facts.transmission)
-            found, more["focus"] = by_focus(found)
-            notes = reflection_notes(frames, from_light(found[1], facts.space))
-            believed = more["sum_evidence"] > BELIEVED
-            if not believed and FEWEST <= len(frames) < ENOUGH:
-                # So few frames cannot speak against a reflection, and the user expects one.
-                notes, believed = (*notes, *notes_where(TOO_FEW, everywhere)), True
-            found = _scaled(found, light, context.strength - (0 if believed else 1))
-    seconds[name] = time.monotonic() - began
+    found = _separated(frames, to_space(frames, facts.space), facts, context)
+    seconds = {found.step: time.monotonic() - began}
     layers = {
-        role: from_light(layer, facts.space)
-        for role, layer in zip(("transmission", "reflection"), found, strict=True)
+        role: from_space(layer, facts.space)
+        for role, layer in zip(("transmission", "reflection"), found.layers, strict=True)
     }
-    report |= more
+    report = {"space": float(facts.space == "linear"), "untouched": 0.0} | found.figures
     report["reconstruction_psnr"] = _reconstruction_psnr(frames, layers, report)
     shared = frozenset(layers) if facts.mixtures else frozenset[str]()
+    notes = found.notes
+    if facts.mixtures and context.strength != 1:
+        # The weights of mixtures are measured: there is nothing to do more or less of.
+        notes = _notes_everywhere(NO_STRENGTH, frames)
     if context.strength == 0 and not facts.mixtures:
-        notes, report["untouched"] = notes_where(AS_TOLD, everywhere), 1.0
-    elif context.settings.preset in ALONE and not facts.mixtures:
-        notes = reflection_notes(frames, layers["reflection"])
-    return Separation(layers, shared, report, dict(seconds), notes=(*notes, *shortened))
+        notes = _notes_everywhere(AS_TOLD, frames)
+        report["untouched"] = 1.0
+    return Separation(layers, shared, report, seconds, notes=(*notes, *found.shortened))
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What one way of separating a window found.
+
+    step: its name in the report's seconds. layers: in the space in which they add up.
+    figures: for the report. notes: for the user. shortened: notes on a fit that a time budget ended
+    early.
+    """
+
+    step: str
+    layers: LayerPair
+    figures: dict[str, float]
+    notes: tuple[Note, ...] = ()
+    shortened: tuple[Note, ...] = ()
+
+
+def _separated(
+    frames: Tensor, light: Tensor, facts: TransparencySurvey, context: SeparationContext
+) -> _Found:
+    """Separate a window in the way that fits it.
+
+    frames: ``(T, 3, H, W)``, encoded. light: the same in the space in which layers add up.
+    """
+    if context.settings.preset in ALONE:
+        return _by_networks(frames, light, facts, context)
+    if facts.mixtures:
+        return _Found("unmixing", *_mixtures(light))
+    if not moves(encoded(shrunk(light, PLANS["fast"].pixels))):
+        return _as_pictures(frames, light, facts, context)
+    return _by_motion(frames, light, facts, context)
+
+
+def _by_networks(
+    frames: Tensor, light: Tensor, facts: TransparencySurvey, context: SeparationContext
+) -> _Found:
+    """Separate a window by networks alone; arguments as in :func:`_separated`."""
+    layers, figures, shortened = separate_alone(light, facts.mixtures, context)
+    notes: tuple[Note, ...] = ()
+    if not facts.mixtures:
+        layers = _scaled(layers, light, context.strength)
+        notes = reflection_notes(frames, from_space(layers[1], facts.space))
+    return _Found("networks", layers, figures, notes, shortened)
+
+
+def _as_pictures(
+    frames: Tensor, light: Tensor, facts: TransparencySurvey, context: SeparationContext
+) -> _Found:
+    """Separate a static clip as one picture, or unrelated pictures one by one.
+
+    Arguments as in :func:`_separated`.
+    """
+    parts = [light]
+    if context.unordered:
+        parts = list(light.split(1))  # type: ignore[no-untyped-call]
+    pairs = [_picture(part, facts.space, context.strength - 1) for part in parts]
+    layers = torch.cat([pair[0] for pair in pairs]), torch.cat([pair[1] for pair in pairs])
+    if context.strength > 1:
+        return _Found("picture", layers, {})
+    notes = _notes_everywhere(NOT_BELIEVED, frames)
+    return _Found("picture", layers, {"untouched": 1.0}, notes)
+
+
+def _by_motion(
+    frames: Tensor, light: Tensor, facts: TransparencySurvey, context: SeparationContext
+) -> _Found:
+    """Separate two moving layers, or pass on the input if they do not add up.
+
+    Arguments as in :func:`_separated`.
+    """
+    moving, figures = _moving(frames, light, context)
+    if moving is None:
+        notes = _notes_everywhere(NO_SUM, frames)
+        return _Found("motion", _unchanged(light, facts.space), figures, notes)
+    layers = as_before(frames, moving, facts.seen, facts.transmission)
+    layers, focus = by_focus(layers)
+    notes = reflection_notes(frames, from_space(layers[1], facts.space))
+    believed = figures["sum_evidence"] > BELIEVED
+    if not believed and FEWEST <= len(frames) < ENOUGH:
+        # So few frames cannot speak against a reflection, and the user expects one.
+        notes = (*notes, *_notes_everywhere(TOO_FEW, frames))
+        believed = True
+    layers = _scaled(layers, light, context.strength - (0 if believed else 1))
+    return _Found("motion", layers, {**figures, "focus": focus}, notes)
+
+
+def _notes_everywhere(text: str, frames: Tensor) -> tuple[Note, ...]:
+    """Return a note about all ``frames``."""
+    return notes_where(text, torch.ones(len(frames)))
 
 
 def reflection_notes(frames: Tensor, reflection: Tensor) -> tuple[Note, ...]:
@@ -208,11 +244,11 @@ def reflection_notes(frames: Tensor, reflection: Tensor) -> tuple[Note, ...]:
     """
     part = torch.stack(
         [
-            to_light(layer, "linear").mean() / to_light(frame, "linear").mean().clamp_min(1e-6)
+            to_space(layer, "linear").mean() / to_space(frame, "linear").mean().clamp_min(1e-6)
             for frame, layer in zip(frames, reflection, strict=True)
         ]
     )
-    return notes_where(HARDLY_REFLECTED, part < HARDLY, part)
+    return notes_where(HARDLY_REFLECTED, part < LEAST_REFLECTION, part)
 
 
 def settle(
@@ -222,12 +258,12 @@ def settle(
 
     The transmission is what the reflection leaves.
     """
-    light = to_light(frames, facts.space)
-    reflection = to_light(layers["reflection"], facts.space)
+    light = to_space(frames, facts.space)
+    reflection = to_space(layers["reflection"], facts.space)
     found = LayerSum().distribute_residual(light, light - reflection, reflection)
     return {
-        "transmission": from_light(found[0], facts.space),
-        "reflection": from_light(found[1], facts.space),
+        "transmission": from_space(found[0], facts.space),
+        "reflection": from_space(found[1], facts.space),
     }
 
 
@@ -237,11 +273,11 @@ def mixed(layers: Mapping[str, Tensor], report: Mapping[str, float], index: int 
     Returns the sum, or for mixtures picture ``index``: ``w T + (1 - w) R``.
     """
     space = "linear" if report["space"] else "gamma"
-    one, other = (to_light(layers[role], space) for role in ("transmission", "reflection"))
+    one, other = (to_space(layers[role], space) for role in ("transmission", "reflection"))
     weight = report.get(f"weight_{index + 1}")
     if weight is None:
-        return from_light(LayerSum().mix(one, other), space)
-    return from_light(blend(other, one, weight), space)
+        return from_space(LayerSum().mix(one, other), space)
+    return from_space(blend(other, one, weight), space)
 
 
 def _mixtures(light: Tensor) -> tuple[LayerPair, dict[str, float]]:
@@ -297,7 +333,7 @@ def _picture(light: Tensor, space: str, guessed: float) -> LayerPair:
 
 def _unchanged(light: Tensor, space: str) -> LayerPair:
     """Return the input as the transmission, to 8 bits, and an even, faint reflection."""
-    reflection = EVEN * light if space == "linear" else torch.zeros_like(light)
+    reflection = EVEN_REFLECTION * light if space == "linear" else torch.zeros_like(light)
     return light - reflection, reflection
 
 
@@ -305,7 +341,7 @@ def _guess(light: Tensor, space: str) -> LayerPair:
     """Guess both layers of a picture; what is known about panes holds in light, in any space."""
     if space == "linear":
         return separate_picture(light)
-    transmission = from_light(separate_picture(to_light(light, "linear"))[0], "linear")
+    transmission = from_space(separate_picture(to_space(light, "linear"))[0], "linear")
     transmission = torch.minimum(transmission, light)
     return transmission, light - transmission
 

@@ -31,9 +31,9 @@ FARTHEST = 40.0
 """Largest a and b; weights then differ by a fortieth."""
 CANDIDATES = 240
 """Number of values of a, and of b, that are tried."""
-SLACK = 1 / 255
+ROUNDING_SLACK = 1 / 255
 """How far any value may lie outside [0, 1], for rounding."""
-OUTSIDE = 1e-3
+OUTSIDE_PART = 1e-3
 """Part of a layer's values that may lie outside [0, 1], for noise."""
 PIXELS = 1024 * 1024
 """Largest number of pixels on which the weights are found."""
@@ -42,11 +42,14 @@ IDENTICAL = 1 / 255
 INDEPENDENT = -2.6
 """Dependence of the gradients of two unlike pictures. Measured: -3 to -4 for unmixed layers, -1.5
 to -2.5 for two frames of a moving clip."""
-PURE, NEARLY_PURE = 0.1, 0.25
-"""a + b below which the ends of the line are the layers, or nearly are."""
-UNEXPLAINED, UNEXPLAINED_PART = 0.012, 0.15
-"""Root mean square distance from the line, and its part of the line's length, above which pictures
-are not mixtures."""
+PURE_ENDS = 0.1
+"""a + b below which the ends of the line are the layers."""
+NEARLY_PURE_ENDS = 0.25
+"""a + b below which the ends of the line are nearly the layers."""
+MOST_DISTANCE = 0.012
+"""Root mean square distance from the line above which pictures are not mixtures."""
+MOST_DISTANCE_PART = 0.15
+"""The same as a part of the line's length."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,7 @@ class Line:
     @property
     def holds(self) -> bool:
         """Whether the pictures differ and lie on the line; two different pictures always do."""
-        most = min(UNEXPLAINED, UNEXPLAINED_PART * self.length)
+        most = min(MOST_DISTANCE, MOST_DISTANCE_PART * self.length)
         return self.length > IDENTICAL and self.residual < most
 
 
@@ -86,7 +89,7 @@ class Ends:
     def hold(self) -> bool:
         """Whether the layers differ from the pictures; two frames of a clip have none that do."""
         beyond = self.before + self.after
-        return beyond > NEARLY_PURE or (beyond > PURE and self.dependence < INDEPENDENT)
+        return beyond > NEARLY_PURE_ENDS or (beyond > PURE_ENDS and self.dependence < INDEPENDENT)
 
 
 def fit_line(pictures: Tensor) -> Line:
@@ -113,7 +116,7 @@ def fit_line(pictures: Tensor) -> Line:
 def unmix(line: Line, ends: Ends) -> tuple[Tensor, Tensor, Tensor]:
     """Return the layers A and B ``(3, H, W)`` in [0, 1] and A's weights ``(K,)``.
 
-    A is the layer of the larger mean weight.
+    line, ends: from :func:`fit_line` and :func:`find_ends`. A is the one of larger mean weight.
     """
     a, b = ends.before, ends.after
     along = line.end - line.start
@@ -192,6 +195,6 @@ def _reach(near: Tensor, far: Tensor) -> float:
     away = (near - far).flatten().double()
     place = near.flatten().double()
     # Rounded values may lie a little outside, which says nothing where both ends are black.
-    room = (torch.where(away > 0, 1 - place, place) + SLACK) / away.abs().clamp_min(1e-9)
-    rank = max(1, round(OUTSIDE * room.numel()))
+    room = (torch.where(away > 0, 1 - place, place) + ROUNDING_SLACK) / away.abs().clamp_min(1e-9)
+    rank = max(1, round(OUTSIDE_PART * room.numel()))
     return min(FARTHEST, max(0.0, float(room.kthvalue(rank).values)))

@@ -31,10 +31,14 @@ WEIGHTS: dict[str, Schedule] = {
 }
 """The weight of every loss: what is left unexplained, the layers' total variation, and the
 reflection's mean, so that what could be either layer goes to the transmission."""
-ROUND = 0.01
+QUADRATIC_BELOW = 0.01
 """Difference below which the loss is quadratic and above which it is linear."""
-RATE, MOTION_RATE, GAIN_RATE = 0.03, 0.05, 0.003
-"""Step sizes of Adam: for values, for corners in pixels, and for the logarithms of the gains."""
+RATE = 0.03
+"""Adam's learning rate of the pictures' values."""
+MOTION_RATE = 0.05
+"""Adam's learning rate of the frames' corners, in pixels."""
+GAIN_RATE = 0.003
+"""Adam's learning rate of the logarithms of the gains."""
 MOST_FRAMES = 12
 """Largest number of frames that the pictures are fitted to."""
 
@@ -145,65 +149,93 @@ def fit_mosaic(
     placed: homographies to start with, in pixels of these frames. start: layers ``(T, 3, h, w)`` to
     start with. steps: of Adam. progress: called with the fraction done.
     """
-    size = (frames.shape[-2], frames.shape[-1])
-    planes = [_Plane(each, size) for each in placed]
-    used = sorted({round(i * (len(frames) - 1) / (MOST_FRAMES - 1)) for i in range(MOST_FRAMES)})
-    pictures = [
-        _canvas_of(plane, layer[used], plane.corners[used]).requires_grad_()
-        for plane, layer in zip(planes, start, strict=True)
-    ]
-    moved = [torch.zeros(len(used), 4, 2, requires_grad=True) for _ in planes]
-    gains = torch.zeros(len(used), 3, 1, 1, requires_grad=True)
-    groups = [
-        ParameterGroup(pictures, lambda progress: RATE * cosine(progress)),
-        ParameterGroup(moved, lambda progress: MOTION_RATE * min(1.0, 4 * cosine(progress))),
-        ParameterGroup([gains], constant(GAIN_RATE)),
-    ]
-    target = frames[used]
+    fitted = _MosaicFit(frames, placed, start)
     reached = 0.0
-
-    def evaluate(step: int, weights: Weights) -> Losses:
-        seen = [
-            _look(plane, picture, plane.corners[used] + move)
-            for plane, picture, move in zip(planes, pictures, moved, strict=True)
-        ]
-        # Cameras adapt exposure and colour: a gain per frame and channel, one on average.
-        exposed = (gains - gains.mean(0)).exp()
-        rest = exposed * (seen[0] + seen[1]) - target
-        losses = {
-            "unexplained": (rest**2 + ROUND**2).sqrt().mean(),
-            "roughness": smoothness(pictures[0]) + smoothness(pictures[1]),
-            "reflection": pictures[1].mean(),
-        }
-        return weighted(losses, weights)
 
     def after_step(done: float, losses: Mapping[str, float]) -> None:
         nonlocal reached
         reached = losses["total"]
-        with torch.no_grad():
-            for picture in pictures:
-                picture.clamp_(0, 1)
+        fitted.clamp()
         progress(done)
 
-    Descent(groups, name="the fit of the mosaics").run(evaluate, WEIGHTS, steps, after_step)
-    between = _interpolation(used, len(frames))
-    with torch.no_grad():
+    descent = Descent(fitted.groups(), name="the fit of the mosaics")
+    descent.run(fitted.evaluate, WEIGHTS, steps, after_step)
+    return fitted.result(reached)
+
+
+class _MosaicFit:
+    """The tensors of a fit of two mosaics, and its losses.
+
+    frames: ``(T, 3, h, w)``. placed, start: as in :func:`fit_mosaic`. used: the frames that the fit
+    sees, at most :data:`MOST_FRAMES`. pictures: both canvases. moved: how far the frames' corners
+    are moved on them, in pixels. gains: logarithms of a gain for each frame and channel.
+    """
+
+    def __init__(
+        self, frames: Tensor, placed: LayerHomographies, start: tuple[Tensor, Tensor]
+    ) -> None:
+        self.count = len(frames)
+        last = self.count - 1
+        self.used = sorted({round(i * last / (MOST_FRAMES - 1)) for i in range(MOST_FRAMES)})
+        self.target = frames[self.used]
+        size = (frames.shape[-2], frames.shape[-1])
+        self.planes = [_Plane(each, size) for each in placed]
+        self.pictures = [
+            _canvas_of(plane, layer[self.used], plane.corners[self.used]).requires_grad_()
+            for plane, layer in zip(self.planes, start, strict=True)
+        ]
+        self.moved = [torch.zeros(len(self.used), 4, 2, requires_grad=True) for _ in self.planes]
+        self.gains = torch.zeros(len(self.used), 3, 1, 1, requires_grad=True)
+
+    def groups(self) -> list[ParameterGroup]:
+        """Return the fitted tensors with their learning rates."""
+        return [
+            ParameterGroup(self.pictures, lambda progress: RATE * cosine(progress)),
+            ParameterGroup(
+                self.moved, lambda progress: MOTION_RATE * min(1.0, 4 * cosine(progress))
+            ),
+            ParameterGroup([self.gains], constant(GAIN_RATE)),
+        ]
+
+    def evaluate(self, step: int, weights: Weights) -> Losses:
+        """Return the losses of a step."""
+        seen = [
+            _look(plane, picture, plane.corners[self.used] + moved)
+            for plane, picture, moved in zip(self.planes, self.pictures, self.moved, strict=True)
+        ]
+        rest = self._log_gains().exp() * (seen[0] + seen[1]) - self.target
+        losses = {
+            "unexplained": (rest**2 + QUADRATIC_BELOW**2).sqrt().mean(),
+            "roughness": smoothness(self.pictures[0]) + smoothness(self.pictures[1]),
+            "reflection": self.pictures[1].mean(),
+        }
+        return weighted(losses, weights)
+
+    @torch.no_grad()
+    def clamp(self) -> None:
+        """Bring the canvases back into [0, 1]."""
+        for picture in self.pictures:
+            picture.clamp_(0, 1)
+
+    @torch.no_grad()
+    def result(self, loss: float) -> Mosaic:
+        """Return both layers in all frames, and their homographies. loss: that was reached."""
+        between = _interpolation(self.used, self.count)
         # Frames that were not used are corrected like their neighbours that were.
-        exposed = (between @ (gains - gains.mean(0)).flatten(1)).exp().view(-1, 3, 1, 1)
-        corners = [
-            plane.corners + (between @ move.flatten(1)).view(-1, 4, 2)
-            for plane, move in zip(planes, moved, strict=True)
-        ]
-        layers = [
-            torch.cat(
-                [exposed[t] * _look(plane, picture, corner[t : t + 1]) for t in range(len(frames))]
-            )
-            for plane, picture, corner in zip(planes, pictures, corners, strict=True)
-        ]
-    fitted = [
-        _homographies(plane, corner.detach()) for plane, corner in zip(planes, corners, strict=True)
-    ]
-    return Mosaic((layers[0], layers[1]), (fitted[0], fitted[1]), reached)
+        gains = (between @ self._log_gains().flatten(1)).exp().view(-1, 3, 1, 1)
+        layers, homographies = [], []
+        for plane, picture, moved in zip(self.planes, self.pictures, self.moved, strict=True):
+            corners = plane.corners + (between @ moved.flatten(1)).view(-1, 4, 2)
+            frames = [
+                gains[t] * _look(plane, picture, corners[t : t + 1]) for t in range(self.count)
+            ]
+            layers.append(torch.cat(frames))
+            homographies.append(_homographies(plane, corners))
+        return Mosaic((layers[0], layers[1]), (homographies[0], homographies[1]), loss)
+
+    def _log_gains(self) -> Tensor:
+        """Return the logarithms of the gains, with a mean of 0: cameras adapt their exposure."""
+        return self.gains - self.gains.mean(0)
 
 
 def cosine(progress: float) -> float:

@@ -20,17 +20,19 @@ from stages.motion.flow import Pair, flows, warp
 
 CORNERS = 800
 """Largest number of corners tracked in a frame."""
-MISSED = 1.0
-"""Pixels by which a corner's track may miss there and back."""
-AGREED = 1.0
-"""Pixels by which a corner may miss the homography it follows."""
-FEWEST, LEAST = 10, 0.05
-"""Fewest corners, and least part of all corners, that have to follow a homography."""
-APART = 0.3
-"""Pixels between two motions from which they count as two."""
-FARTHEST = 0.5
+TRACK_TOLERANCE = 1.0
+"""Pixels by which a corner may miss its place when it is tracked there and back."""
+HOMOGRAPHY_TOLERANCE = 1.0
+"""Pixels by which a corner may miss the homography that it follows."""
+LEAST_CORNERS = 10
+"""Fewest corners that have to follow a homography."""
+LEAST_CORNER_PART = 0.05
+"""Least part of all corners that has to follow a homography."""
+LEAST_DISTANCE = 0.3
+"""Mean distance, in pixels, from which two motions count as two."""
+FARTHEST_MOVE = 0.5
 """Part of the picture's diagonal that its corners may move from one frame to the next."""
-WHITE = 0.995
+WHITE_QUANTILE = 0.995
 """Quantile of a clip that the tracker sees as white."""
 
 Homography = NDArray[np.float64]
@@ -41,7 +43,7 @@ def gray(pictures: Tensor) -> list[NDArray[np.uint8]]:
     """Return ``(T, 3, H, W)`` as 8-bit grey pictures, brightened together to track dim layers."""
     light = pictures.mean(1)
     sample = light.flatten()[:: max(1, light.numel() // 200_000)]
-    white = max(float(torch.quantile(sample, WHITE)), 1e-3)
+    white = max(float(torch.quantile(sample, WHITE_QUANTILE)), 1e-3)
     shown = (255 * (light / white).clamp(0, 1)).round().to("cpu", torch.uint8).numpy()
     return list(shown)
 
@@ -93,7 +95,7 @@ def moves(pictures: Tensor) -> bool:
     size = (pictures.shape[-2], pictures.shape[-1])
     still = np.eye(3)
     return any(
-        distance(each, still, size) > APART
+        distance(each, still, size) > LEAST_DISTANCE
         for placed in (found.dominant, found.other)
         for each in placed
     )
@@ -126,7 +128,10 @@ def _assigned(
 
 
 def distance(one: Homography, other: Homography, size: tuple[int, int]) -> float:
-    """Return the mean distance, in pixels, of where two homographies put points of a picture."""
+    """Return the mean distance, in pixels, of where two homographies put points of a picture.
+
+    one, other: ``(3, 3)`` each. size: height and width of the picture. 5 x 5 points are compared.
+    """
     x, y = np.meshgrid(np.linspace(0, size[1], 5), np.linspace(0, size[0], 5))
     points = np.stack([x, y], -1).reshape(-1, 1, 2)
     apart = cv2.perspectiveTransform(points, one) - cv2.perspectiveTransform(points, other)
@@ -146,30 +151,30 @@ def motions_between(
     if min(height, width) < 32:
         return []
     seen = cv2.goodFeaturesToTrack(before, CORNERS, 0.003, max(3, min(height, width) / 60))
-    if seen is None or len(seen) < FEWEST:
+    if seen is None or len(seen) < LEAST_CORNERS:
         return []
     corners: Points = np.asarray(seen, np.float32)
     starts, ends = [], []
     for guess in guesses if distance(*guesses, (height, width)) > 1 else guesses[:1]:
         expected = cv2.perspectiveTransform(corners, guess).astype(np.float32)
         there, back = _tracked(before, after, corners, expected)
-        kept = np.linalg.norm(back - corners, axis=2)[:, 0] < MISSED
+        kept = np.linalg.norm(back - corners, axis=2)[:, 0] < TRACK_TOLERANCE
         starts.append(corners[kept])
         ends.append(there[kept])
     begin, end = np.concatenate(starts), np.concatenate(ends)
     rim = np.array([[[0, 0]], [[width, 0]], [[0, height]], [[width, height]]], np.float64)
     found: list[tuple[Homography, float]] = []
     total = len(begin)
-    while len(found) < 2 and len(begin) >= FEWEST:
+    while len(found) < 2 and len(begin) >= LEAST_CORNERS:
         answer, inside = cv2.findHomography(
-            begin, end, cv2.RANSAC, AGREED, maxIters=2000, confidence=0.999
+            begin, end, cv2.RANSAC, HOMOGRAPHY_TOLERANCE, maxIters=2000, confidence=0.999
         )
-        if answer is None or inside.sum() < max(FEWEST, LEAST * total):
+        if answer is None or inside.sum() < max(LEAST_CORNERS, LEAST_CORNER_PART * total):
             break
         matrix = np.asarray(answer, np.float64)
         moved = np.linalg.norm(cv2.perspectiveTransform(rim, matrix) - rim, axis=2).max()
-        same = found and distance(matrix, found[0][0], (height, width)) < APART
-        if moved < FARTHEST * np.hypot(height, width) and not same:
+        same = found and distance(matrix, found[0][0], (height, width)) < LEAST_DISTANCE
+        if moved < FARTHEST_MOVE * np.hypot(height, width) and not same:
             found.append((matrix, float(inside.sum()) / total))
         begin, end = begin[inside[:, 0] == 0], end[inside[:, 0] == 0]
     return found

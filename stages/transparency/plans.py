@@ -30,7 +30,10 @@ SMALLER: tuple[ClipPlan, ...] = (
 
 
 def plan_for(light: Tensor, context: SeparationContext) -> ClipPlan:
-    """Return the preset's plan, or the largest that fits in the budget; a resumed run keeps it."""
+    """Return the preset's plan, or the largest that fits in the budget; a resumed run keeps it.
+
+    light: the frames ``(T, 3, H, W)`` to separate, in which the steps are timed.
+    """
     budget = context.settings.max_seconds
     if budget is None:
         return PLANS[context.settings.preset]

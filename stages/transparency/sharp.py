@@ -15,9 +15,11 @@ from stages.transparency.contrast import smooth
 
 SMOOTHNESS = 20.0
 """Weight of the reflection's second derivatives."""
-FIRST_WEIGHT, LAST_WEIGHT = 20.0, 1e5
-"""Weight of the splitting, doubled from step to step. A gradient counts as an edge where its square
-is above 1 / weight."""
+FIRST_WEIGHT = 20.0
+"""Weight of the splitting in the first step. It is doubled from step to step. A gradient counts as
+an edge where its square is above 1 / weight."""
+LAST_WEIGHT = 1e5
+"""Weight at which the steps end."""
 LEVEL_STEPS = 20
 """Steps towards the level of a channel."""
 TEXTURE = 0.04

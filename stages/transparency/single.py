@@ -7,9 +7,9 @@ Three things are known about a reflection without knowing either scene:
 
 - A pane lifts the black of what is behind it. Nearly every scene has something black in view
   (dark-object subtraction: Chavez, Remote Sensing of Environment 1988). If the darkest places of a
-  picture are not black, light is laid over it: at least as much as is seen there, of the colour in
-  which its dark places differ from the rest, and more where the lower envelope of its light is
-  high.
+  picture are not black, light is laid over it, at least as much as is seen there. Its colour is
+  that in which dark places differ from the rest. There is more of it where the lower envelope of
+  the picture's light is high.
 - It lowers the contrast of texture, in one place more than in another
   (:mod:`stages.transparency.contrast`).
 - It is often out of focus (:mod:`stages.transparency.sharp`).
@@ -34,29 +34,36 @@ from stages.transparency.sharp import out_of_focus
 
 SIDE = 384
 """Largest side of the working picture, in pixels; the estimates have no finer detail."""
-DARK, DARKEST = 0.1, 0.01
-"""Parts of the picture: its dark places, and those that show what its black is lifted to."""
-BLACK = 0.005
+DARK_PART = 0.1
+"""Part of the picture that counts as its dark places."""
+BLACK_PART = 0.01
+"""Part of the picture, its darkest pixels, that shows what its black is lifted to."""
+SCENE_BLACK = 0.005
 """Light of a scene's own black, seen without a pane."""
-LIFT = 2.0
+LIGHT_TO_LIFT = 2.0
 """Mean of the light on the pane, in parts of the lift of black; brighter places reflect more."""
-COVERED = 0.7
-"""Largest part of the lower envelope that the light on the pane takes."""
-BROAD = 0.25
+MOST_COVERED = 0.7
+"""Largest part of the picture's lower envelope that the light on the pane takes."""
+PANE_BLUR = 0.25
 """Standard deviation of the light on the pane, in parts of the picture's side."""
-FOCUS = 0.1
+FOCUS_PART = 0.1
 """Part of the light out of focus that is taken out."""
-COLORED = 0.85
+COLOR_PART = 0.85
 """Part of the light found by its colours that is taken out."""
-ALIKE, ALIKE_WIDTH = 0.82, 0.02
-"""Correlation at which two layers are as likely to be one, and the width of that transition."""
-TAKEN, BEYOND = 0.9, 1e-3
-"""Largest part of what is left that is taken, and the part of the values that may exceed it."""
-UNSEEN = 0.002
+SAME_LAYER_CORRELATION = 0.82
+"""Correlation at which two layers are as likely to be one as to be two."""
+CORRELATION_WIDTH = 0.02
+"""Difference of correlation that makes one of these e times as likely."""
+MOST_TAKEN = 0.9
+"""Largest part of the light that is left, at each place, that another layer takes."""
+EXCEEDING_PART = 1e-3
+"""Part of the values that may exceed it."""
+UNSEEN_LIGHT = 0.002
 """Light that counts as none."""
-BELIEVED, TRUSTED = 0.05, 0.8
-"""Part of the light found by contrast that is taken out: always, and more where it explains
-much."""
+LEAST_TEXTURE_PART = 0.05
+"""Part of the light found by contrast that is always taken out."""
+TEXTURE_PART_GAIN = 0.8
+"""How much more of it is taken out where it explains all of the picture's light."""
 
 
 def separate_picture(light: Tensor) -> tuple[Tensor, Tensor]:
@@ -94,11 +101,11 @@ def estimate_overlay(seen: Tensor) -> tuple[Tensor, Tensor]:
     washed, pane = light_from_contrast(seen), pane_light(seen)
     by_texture, by_black = share_of_colors(seen, [washed, pane], colors)
     sure = independence(through(by_texture, seen), seen)
-    part = BELIEVED + TRUSTED * sure * explained_share(washed, seen)
-    veil = pane + part * washed + FOCUS * out_of_focus(seen)
+    part = LEAST_TEXTURE_PART + TEXTURE_PART_GAIN * sure * explained_share(washed, seen)
+    veil = pane + part * washed + FOCUS_PART * out_of_focus(seen)
     # Black tells more reliably than texture, so its colours are taken out in full.
     black_sure = independence(through(by_black, seen), seen)
-    matrix = COLORED * sure * by_texture + black_sure * by_black
+    matrix = COLOR_PART * sure * by_texture + black_sure * by_black
     left = seen - torch.minimum(veil, seen)
     return veil, matrix * feasible_scale(through(matrix, seen), left)
 
@@ -109,16 +116,16 @@ def pane_light(light: Tensor) -> Tensor:
     Returns a tensor of the same shape, of zeros where the darkest pixels are black.
     """
     pixels = light.flatten(2)
-    lifted = float((quantile(pixels, DARKEST).min() - BLACK).clamp_min(0))
-    dark = quantile(pixels, DARK).clamp_min(1e-5)
+    lifted = float((quantile(pixels, BLACK_PART).min() - SCENE_BLACK).clamp_min(0))
+    dark = quantile(pixels, DARK_PART).clamp_min(1e-5)
     # Dark places show more of the pane's colour than of the scene's.
     color = dark.square() / pixels.mean(-1, keepdim=True)[..., None].clamp_min(1e-5)
     envelope = lower_envelope(light, 3)
-    spread = BROAD * (light.shape[-2] + light.shape[-1]) / 2
+    spread = PANE_BLUR * (light.shape[-2] + light.shape[-1]) / 2
     height = (smooth(envelope, spread) / dark).amin(1, keepdim=True)
     shape = height / height.mean().clamp_min(1e-9)
-    found = LIFT * lifted * color / color.mean() * shape
-    return torch.minimum(found, COVERED * smooth(envelope, 2))
+    found = LIGHT_TO_LIFT * lifted * color / color.mean() * shape
+    return torch.minimum(found, MOST_COVERED * smooth(envelope, 2))
 
 
 def explained_share(found: Tensor, light: Tensor) -> float:
@@ -137,26 +144,30 @@ def independence(found: Tensor, light: Tensor) -> float:
     Two layers are independent; what correlates with the rest, place by place, is the same layer.
     """
     one, other = found.mean(1).flatten(), (light - found).mean(1).flatten()
-    return float(torch.sigmoid((ALIKE - correlation(one, other)) / ALIKE_WIDTH))
+    return float(
+        torch.sigmoid((SAME_LAYER_CORRELATION - correlation(one, other)) / CORRELATION_WIDTH)
+    )
 
 
 def feasible_scale(found: Tensor, left: Tensor) -> float:
-    """Return the factor, at most 1, by which ``found`` takes at most :data:`TAKEN` of ``left``.
+    """Return the factor, at most 1, with which ``found`` fits into the light that is ``left``.
 
-    The part :data:`BEYOND` of the values may exceed that. One factor holds for all places, because
-    a layer that wants more light than there is, is wrong everywhere.
+    It then takes at most :data:`MOST_TAKEN` of it, except in :data:`EXCEEDING_PART` of the values.
+    One factor holds for all places: a layer that takes more light than there is, is wrong
+    everywhere.
     """
-    ratio = ((found - UNSEEN) / (left + UNSEEN)).flatten()
-    most = float(ratio.kthvalue(max(1, round((1 - BEYOND) * len(ratio)))).values)
-    return min(1.0, TAKEN / max(most, 1e-6))
+    ratio = ((found - UNSEEN_LIGHT) / (left + UNSEEN_LIGHT)).flatten()
+    most = float(ratio.kthvalue(max(1, round((1 - EXCEEDING_PART) * len(ratio)))).values)
+    return min(1.0, MOST_TAKEN / max(most, 1e-6))
 
 
 def limited(found: Tensor, left: Tensor) -> Tensor:
-    """Return ``found`` ``(1, 3, H, W)``, scaled down where it takes over :data:`TAKEN` of ``left``.
+    """Return ``found`` ``(1, 3, H, W)``, scaled down where it takes too much of what is ``left``.
 
-    All channels of a pixel have one factor, because a channel taken whole leaves a false colour.
+    At most :data:`MOST_TAKEN` of it may be taken. All channels of a pixel have one factor, because
+    a channel taken whole leaves a false colour.
     """
-    room = TAKEN * left.clamp_min(0) / found.clamp_min(1e-9)
+    room = MOST_TAKEN * left.clamp_min(0) / found.clamp_min(1e-9)
     return found * torch.where(found > 0, room, 1.0).amin(1, keepdim=True).clamp(0, 1)
 
 

@@ -25,13 +25,13 @@ def describe_transition(
     mix: Sequence[float] | None = None,
     space: str | None = None,
     matte: str | None = None,
-    confidence: Sequence[Sequence[float]] = (),
+    expected_psnr: Sequence[Sequence[float]] = (),
 ) -> dict[str, object]:
     """Return the manifest's entry of a transition.
 
     mix, space: what the fit found, where it replaces what the search found. matte: the name of
-    the matte's layer, where there is one. confidence: the PSNR in dB that both scenes are expected
-    to have in each frame, where that is known.
+    the matte's layer, where there is one. expected_psnr: the PSNR in dB that the outgoing and the
+    incoming scene are expected to have in each mixed frame; empty where that is not known.
     """
     shots = (transition.outgoing, transition.incoming)
     sides = [None if shot is None else scene_name(shot) for shot in shots]
@@ -51,22 +51,22 @@ def describe_transition(
     return {
         **entry,
         **{name: value for name, value in more.items() if value is not None},
-        **_confidence(transition.first_frame, confidence),
+        **_expected_quality(transition.first_frame, expected_psnr),
     }
 
 
-def _confidence(first: int, expected: Sequence[Sequence[float]]) -> dict[str, object]:
+def _expected_quality(first: int, psnr: Sequence[Sequence[float]]) -> dict[str, object]:
     """Return what a transition's entry says about how good its scenes are expected to be.
 
-    ``confidence`` has a PSNR in dB for each mixed frame. ``usable`` is the frame up to which the
-    scene before is expected to have :data:`USABLE` dB, and the one from which the scene after has,
-    or ``None``.
+    ``confidence`` has a PSNR in dB for each mixed frame. ``usable`` has the last frame of the
+    outgoing scene, and the first one of the incoming scene, with at least :data:`USABLE` dB, or
+    ``None`` where no mixed frame has so much.
 
-    first: the first mixed frame. expected: of the scene before and of the one after; may be empty.
+    first: the first mixed frame. psnr: of both scenes, as in :func:`describe_transition`.
     """
-    if not expected:
+    if not psnr:
         return {}
-    before, after = ([round(value, 2) for value in side] for side in expected)
+    before, after = ([round(value, 2) for value in side] for side in psnr)
     good_before = list(takewhile(lambda value: value >= USABLE, before))
     good_after = list(takewhile(lambda value: value >= USABLE, reversed(after)))
     return {
@@ -98,8 +98,8 @@ def not_separated(analysis: Analysis, *, listed: bool = False) -> list[str]:
 
     listed: whether the shots and transitions come from the user's shot list.
     """
-    changes = [move for move in analysis.transitions if len(move) and not move.separable]
-    warnings = [_unknown_change(move, listed=listed) for move in changes]
+    unknown = [each for each in analysis.transitions if len(each) and not each.separable]
+    warnings = [_unknown_change(transition, listed=listed) for transition in unknown]
     if analysis.colors:
         gaps = [f"{gap.first_frame} to {gap.last_frame} ({gap.color})" for gap in analysis.colors]
         named = ", ".join(gaps[:MAX_NAMED_GAPS])
@@ -108,20 +108,20 @@ def not_separated(analysis: Analysis, *, listed: bool = False) -> list[str]:
     return warnings
 
 
-def _unknown_change(move: Transition, *, listed: bool) -> str:
+def _unknown_change(transition: Transition, *, listed: bool) -> str:
     """Return the warning about a change of an unknown kind; see :func:`not_separated`."""
-    first, last = move.first_frame, move.last_frame
+    first, last = transition.first_frame, transition.last_frame
     frames = f"frame {first}" if first == last else f"frames {first} to {last}"
-    shots = (move.outgoing, move.incoming)
+    shots = (transition.outgoing, transition.incoming)
     before, after = (None if shot is None else scene_name(shot) for shot in shots)
     if before and after:
-        where = f"{before} has the frames before {move.turn}, {after} has the rest"
+        where = f"{before} has the frames before {transition.handover_frame}, {after} has the rest"
     else:
         where = f"{before or after} has them"
     if listed:
         return (
-            f"{frames}: the shot list has a transition of the kind {move.kind} there, which is not "
-            f"taken apart: {where}"
+            f"{frames}: the shot list has a transition of the kind {transition.kind} there, which "
+            f"is not taken apart: {where}"
         )
     return (
         f"{frames}: the picture changes for good in a way that is not known. They are not taken "
@@ -178,13 +178,14 @@ def anchor_warnings(analysis: Analysis) -> list[str]:
 
     Such a scene is never seen alone, so the separation can only guess it.
     """
-    moves = [move for move in analysis.transitions if len(move)]
-    return [text for move in moves if (text := _missing_anchor(analysis, move))]
+    mixing = [transition for transition in analysis.transitions if len(transition)]
+    warnings = [_missing_anchor(analysis, transition) for transition in mixing]
+    return [text for text in warnings if text is not None]
 
 
-def _missing_anchor(analysis: Analysis, move: Transition) -> str | None:
+def _missing_anchor(analysis: Analysis, transition: Transition) -> str | None:
     """Return the warning for one transition, or ``None`` where every scene has a clean frame."""
-    shots = {"before": move.outgoing, "after": move.incoming}
+    shots = {"before": transition.outgoing, "after": transition.incoming}
     # A side without a shot is a plain colour, which is known.
     missing = [
         side for side, shot in shots.items() if shot is not None and _is_empty(analysis, shot)
@@ -198,8 +199,8 @@ def _missing_anchor(analysis: Analysis, move: Transition) -> str | None:
     else:
         guessed = "the incoming scene is a guess"
     return (
-        f"there is no clean frame {' or '.join(missing)} frames {move.first_frame} to "
-        f"{move.last_frame}, so {guessed}; use a longer part of the clip, "
+        f"there is no clean frame {' or '.join(missing)} frames {transition.first_frame} to "
+        f"{transition.last_frame}, so {guessed}; use a longer part of the clip, "
         "or give a --transition that leaves clean frames outside"
     )
 
@@ -249,7 +250,7 @@ def described(analysis: Analysis) -> Mapping[str, object]:
     return {
         "frames": analysis.frames,
         "shots": describe_shots(analysis),
-        "transitions": [describe_transition(move) for move in analysis.transitions],
+        "transitions": [describe_transition(transition) for transition in analysis.transitions],
         "colors": describe_colors(analysis),
         "warnings": not_separated(analysis),
     }

@@ -10,7 +10,7 @@ from pipeline.estimate.estimate import decode_and_encode
 from pipeline.runtime.layer_format import layer_format
 from pipeline.runtime.memory import BASE_BYTES, planned_bytes
 from pipeline.task import DryRun, Estimate, Job
-from pipeline.tasks.transition.certainty import SCENE_CONFIDENCE
+from pipeline.tasks.transition.confidence import SCENE_CONFIDENCE
 from pipeline.tasks.transition.describe import (
     anchor_warnings,
     describe_colors,
@@ -60,26 +60,20 @@ def dry_run(job: Job) -> DryRun:
     search_seconds = time.monotonic() - began
     with job.stages.stage("measure"):
         estimate = estimate_transitions(job, analysis)
-    whole = job.clip.info.frames or 0
-    searched_part = 1.0
+    estimate = replace(estimate, seconds={"find": search_seconds, **estimate.seconds})
     notes = not_separated(analysis, listed=job.settings.shots is not None)
+    frames = analysis.frames
     if stopped_early:
-        if whole > analysis.frames:
-            searched_part = analysis.frames / whole
         note = (
             f"only {analysis.frames} frames were searched, in {SEARCH_SECONDS:g} s; "
             "the rest of the clip is assumed to be alike"
         )
         notes = [note, *notes]
-    seconds = {"find": search_seconds, **estimate.seconds}
-    scaled = replace(
-        estimate,
-        seconds={name: value / searched_part for name, value in seconds.items()},
-        more=estimate.more / searched_part,
-    )
+        frames = job.clip.info.frames or analysis.frames
+        estimate = _scaled(estimate, frames / analysis.frames)
     return DryRun(
-        frames=whole if stopped_early and whole else analysis.frames,
-        estimate=scaled,
+        frames=frames,
+        estimate=estimate,
         layers=_layers(job, analysis),
         found={
             "transitions": [describe_transition(item) for item in analysis.transitions],
@@ -90,8 +84,21 @@ def dry_run(job: Job) -> DryRun:
     )
 
 
+def _scaled(estimate: Estimate, factor: float) -> Estimate:
+    """Return the estimate with its seconds multiplied by ``factor``, but never fewer."""
+    factor = max(1.0, factor)
+    return replace(
+        estimate,
+        seconds={name: value * factor for name, value in estimate.seconds.items()},
+        more=estimate.more * factor,
+    )
+
+
 def estimate_transitions(job: Job, analysis: Analysis) -> Estimate:
-    """Measure one step of each kind and count it as often as the plans have it."""
+    """Return what separating the transitions of ``analysis`` would cost.
+
+    One step of each kind is measured, and counted as often as the plans of the transitions have it.
+    """
     mixed = [item for item in analysis.transitions if item.separable]
     seconds: dict[str, float] = {}
     memory, more, plans = 0, 0.0, list[Plan]()
@@ -157,8 +164,8 @@ def _layers(job: Job, analysis: Analysis) -> list[dict[str, object]]:
             name = confidence_name(scene_name(shot))
             add(name, SCENE_CONFIDENCE, first, last, picture=picture)
     mixed = [item for item in analysis.transitions if item.separable]
-    for number, move in enumerate(mixed):
-        if TRANSITION_KINDS[move.kind].has_matte:
+    for number, transition in enumerate(mixed):
+        if TRANSITION_KINDS[transition.kind].has_matte:
             name = "matte" if len(mixed) == 1 else f"matte-{number + 1:03d}"
-            add(name, "matte", move.first_frame, move.last_frame, picture=False)
+            add(name, "matte", transition.first_frame, transition.last_frame, picture=False)
     return layers

@@ -11,7 +11,7 @@ from pipeline.run.input_guard import states_of
 from pipeline.run.manifest import checksums
 from pipeline.runtime.progress import Step
 from pipeline.settings import Settings
-from pipeline.task import Look
+from pipeline.task import DiagnoseClip
 from pipeline.tasks.transition.describe import described
 from pipeline.tasks.transition.search import search
 from pipeline.tasks.transition.search_cache import SearchCache, cache_folder
@@ -20,10 +20,13 @@ from stages.media.read import Clip
 from stages.media.timecode import is_variable_rate
 
 
-def probe(clip: Clip, settings: Settings, step: Step, look: Look) -> Mapping[str, Any]:
+def probe(
+    clip: Clip, settings: Settings, step: Step, diagnose_clip: DiagnoseClip
+) -> Mapping[str, Any]:
     """Search the clip, or take what an earlier search found, and return it as JSON values.
 
-    look: diagnoses the clip. The diagnoses are kept with the search, and returned as ``diagnoses``.
+    step: gets the progress. diagnose_clip: diagnoses the clip. Its answer is kept with the search,
+    and returned as ``diagnosed``.
     """
     wants_cache = cache_folder() is not None and not settings.no_cache
     before = states_of(settings.inputs)
@@ -31,15 +34,15 @@ def probe(clip: Clip, settings: Settings, step: Step, look: Look) -> Mapping[str
     if states_of(settings.inputs) != before:
         sums = []
     cache = SearchCache(clip, settings, sums)
-    searched = cache.recall()
+    searched = cache.load()
     if searched is None:
         searched = search(clip, settings, step)
-        cache.keep(searched)
-    clip.frame_index = searched.seen
+        cache.save(searched)
+    clip.frame_index = searched.frame_index
     found = dict(described(searched.analysis))
-    diagnosed = look(found, searched.diagnosed)
+    diagnosed = diagnose_clip(found, searched.diagnosed)
     if diagnosed is not None and diagnosed != searched.diagnosed:
-        cache.keep(replace(searched, diagnosed=diagnosed))
+        cache.save(replace(searched, diagnosed=diagnosed))
     if searched.source != "search":
         found["search"] = searched.source
     if is_variable_rate(searched.times, clip.info.rate):
@@ -51,7 +54,7 @@ def diagnose(sample: ClipSample) -> Diagnosis:
     """Return the verdict on cuts and transitions, which the search has found."""
     if sample.unordered:
         return Diagnosis("transitions", NOT_THERE, "separate pictures have no order in time")
-    counts = Counter(move["kind"] for move in sample.search.get("transitions", ()))
+    counts = Counter(entry["kind"] for entry in sample.search.get("transitions", ()))
     if not counts:
         return Diagnosis("transitions", NOT_THERE, "one shot, without a cut or a transition")
     kinds = [f"{count} {kind}" for kind, count in sorted(counts.items())]

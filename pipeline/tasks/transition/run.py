@@ -21,7 +21,7 @@ from pipeline.tasks.transition.describe import (
     search_warnings,
     shortened_warning,
 )
-from pipeline.tasks.transition.search import Searched, search
+from pipeline.tasks.transition.search import SearchResult, search
 from pipeline.tasks.transition.search_cache import SearchCache
 from pipeline.tasks.transition.separate import (
     SeparatedTransition,
@@ -73,25 +73,25 @@ def run(job: Job) -> Result:
     ]
     is_trimmed = job.settings.start is not None or job.settings.end is not None
     return Result(
-        tuple(layers),
-        None if is_trimmed else analysis.frames,
-        tuple(entries),
-        tuple(job.work / item.sheet for item in separated),
-        _report(separated, searched.source),
-        tuple(_fit(item) for item in separated),
-        tuple(describe_colors(analysis)),
-        is_variable_rate(searched.times, job.clip.info.rate),
+        layers=tuple(layers),
+        frames=None if is_trimmed else analysis.frames,
+        transitions=tuple(entries),
+        sheets=tuple(job.work / item.sheet for item in separated),
+        report=_report(separated, searched.source),
+        fits=tuple(_fit(item) for item in separated),
+        colors=tuple(describe_colors(analysis)),
+        variable_rate=is_variable_rate(searched.times, job.clip.info.rate),
     )
 
 
-def count(job: Job) -> int:
+def count_parts(job: Job) -> int:
     """Return how many transitions there are to separate; see :class:`pipeline.task.RunParts`."""
     searched, mixed = _find(job)
     _plans(job, searched.analysis, mixed, lambda fraction, note: None)
     return len(mixed)
 
 
-def do(job: Job, number: int) -> None:
+def separate_part(job: Job, number: int) -> None:
     """Separate transition ``number``, from 0, and keep its layers in the checkpoints."""
     searched, mixed = _find(job)
     _check_disk(job, [number], mixed)
@@ -117,13 +117,13 @@ def _check_disk(job: Job, numbers: Iterable[int], mixed: Sequence[Transition]) -
     check_disk(job.work, needed)
 
 
-def _find(job: Job) -> tuple[Searched, list[Transition]]:
+def _find(job: Job) -> tuple[SearchResult, list[Transition]]:
     """Return what the search finds, and the transitions whose frames can be separated."""
     with job.stages.stage("find") as step:
         searched = job.checkpoints.get_or_compute(
             "find",
             lambda: _search(job, step),
-            Searched,
+            SearchResult,
             Analysis,
             Shot,
             Transition,
@@ -132,19 +132,19 @@ def _find(job: Job) -> tuple[Searched, list[Transition]]:
         )
     if job.checkpoints.has("find"):
         job.checkpoints.delete("search")
-    job.clip.frame_index = searched.seen
+    job.clip.frame_index = searched.frame_index
     for text in anchor_warnings(searched.analysis):
         job.stages.warn(text)
     return searched, [item for item in searched.analysis.transitions if item.separable]
 
 
-def _search(job: Job, step: Step) -> Searched:
+def _search(job: Job, step: Step) -> SearchResult:
     """Return what the search finds, or what an earlier search of this input found."""
     cache = SearchCache(job.clip, job.settings, job.sums)
-    found = cache.recall()
+    found = cache.load()
     if found is None:
         found = search(job.clip, job.settings, step, checkpoints=job.checkpoints)
-        cache.keep(found)
+        cache.save(found)
     return found
 
 
@@ -189,7 +189,8 @@ def _fit(item: SeparatedTransition) -> FitRecord:
 def _report(separated: Sequence[SeparatedTransition], source: str) -> dict[str, object]:
     """Return the figures of all transitions, as means weighted by frames, and of each one.
 
-    source: where the transitions come from, as of :class:`Searched`; a search goes without saying.
+    source: where the transitions come from, see :class:`SearchResult`. It is a figure of its own
+    unless it is ``search``.
     """
     means: dict[str, object] = {"reconstruction_psnr": None}
     if source != "search":

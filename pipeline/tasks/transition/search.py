@@ -29,13 +29,13 @@ SAVE_INTERVAL = 30.0
 
 
 @dataclass(frozen=True)
-class Searched:
+class SearchResult:
     """What the search found.
 
-    analysis: shots, transitions and plain colours.
+    analysis: the shots, transitions and stretches of plain colour.
     first: number of the first frame that was read.
     times: presentation time, in seconds, of every frame from ``first`` on.
-    seen: the frame index, which lets the clip be read from the middle.
+    frame_index: lets the clip be read from the middle.
     source: where it comes from: ``search``, ``cache`` (an earlier search) or ``list`` (the user).
     diagnosed: what ``probe`` said is in the clip, where it was asked.
     """
@@ -43,7 +43,7 @@ class Searched:
     analysis: Analysis
     first: int
     times: list[Fraction]
-    seen: FrameIndex
+    frame_index: FrameIndex
     source: str = "search"
     diagnosed: Diagnosed | None = None
 
@@ -54,7 +54,7 @@ def search(
     step: Step,
     enough: Callable[[], bool] = lambda: False,
     checkpoints: CheckpointStore | None = None,
-) -> Searched:
+) -> SearchResult:
     """Find the shots and transitions of a clip.
 
     step: gets the progress.
@@ -77,12 +77,7 @@ def search(
     head = next(blocks, None)
     blocks = takewhile(lambda block: not enough(), blocks)
     offset = first_read if saved or not head else head.first
-    for first, last in settings.transition:
-        if first < offset:
-            raise UsageError(
-                f"--transition {first}:{last} begins before the first frame that --start leaves, "
-                f"{offset}; choose another range"
-            )
+    spans = _spans_from(offset, settings.transition)
 
     def save_state(state_of_search: Callable[[], dict[str, Any]]) -> None:
         # The frame index already holds the block that comes next: reading can start only there.
@@ -96,20 +91,36 @@ def search(
         Frames(block.pixels, block.times, block.first - offset)
         for block in chain([head] if head else [], blocks)
     )
-    spans = [(first - offset, last - offset) for first, last in settings.transition]
     try:
         found = find(renumbered, overrides=spans, state=state, on_block=save_state)
     except UsageError as error:
-        if not offset:
-            raise UsageError(f"--transition {error}") from error
-        raise UsageError(
-            f"--transition lies outside the frames that --start and --end leave, which begin at "
-            f"{offset}; choose others"
-        ) from error
-    return Searched(shifted(found, offset) if offset else found, offset, times, clip.frame_index)
+        # Its message has the numbers of the search, which are the user's only without an offset.
+        message = f"--transition {error}"
+        if offset:
+            message = (
+                "--transition lies outside the frames that --start and --end leave, which begin "
+                f"at {offset}; choose others"
+            )
+        raise UsageError(message) from error
+    analysis = shifted(found, offset) if offset else found
+    return SearchResult(analysis, offset, times, clip.frame_index)
 
 
-def listed(clip: Clip, text: str, step: Step) -> Searched:
+def _spans_from(offset: int, spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Return the ranges of ``--transition`` with their frames counted from ``offset``.
+
+    Raises UsageError where a range begins before it.
+    """
+    for first, last in spans:
+        if first < offset:
+            raise UsageError(
+                f"--transition {first}:{last} begins before the first frame that --start leaves, "
+                f"{offset}; choose another range"
+            )
+    return [(first - offset, last - offset) for first, last in spans]
+
+
+def listed(clip: Clip, text: str, step: Step) -> SearchResult:
     """Return what a shot list says, with the weights measured in one pass over the clip.
 
     text: of the list. Raises UsageError where the list is wrong, or does not fit the clip.
@@ -120,7 +131,7 @@ def listed(clip: Clip, text: str, step: Step) -> Searched:
     blocks = with_progress(clip.blocks(size=size), clip.info.frames, step, times.extend)
     head = next(blocks, None)
     if head is None:
-        return Searched(Analysis(0, (), ()), 0, [], clip.frame_index)
+        return SearchResult(Analysis(0, (), ()), 0, [], clip.frame_index)
     try:
         shots = read_shot_list(text, clock, head.first)
         begin, end, events = measure_listed(chain([head], blocks), shots.transitions)
@@ -129,7 +140,7 @@ def listed(clip: Clip, text: str, step: Step) -> Searched:
         raise UsageError(f"--shots: {error}") from error
     except ValueError as error:
         raise UsageError(f"--shots: {error}; each frame must be in exactly one row") from error
-    return Searched(analysis, begin, times, clip.frame_index, "list")
+    return SearchResult(analysis, begin, times, clip.frame_index, "list")
 
 
 def shifted(analysis: Analysis, offset: int) -> Analysis:
@@ -144,10 +155,10 @@ def shifted(analysis: Analysis, offset: int) -> Analysis:
         )
 
     transitions = tuple(
-        move
-        if move.event is None
-        else replace(move, event=(move.event[0] + offset, move.event[1] + offset))
-        for move in later(analysis.transitions)
+        transition
+        if transition.event is None
+        else replace(transition, event=(transition.event[0] + offset, transition.event[1] + offset))
+        for transition in later(analysis.transitions)
     )
     return Analysis(analysis.frames, later(analysis.shots), transitions, later(analysis.colors))
 

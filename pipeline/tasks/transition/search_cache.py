@@ -32,7 +32,7 @@ import stages
 from pipeline import __version__
 from pipeline.run.input_guard import states_of
 from pipeline.settings import Settings
-from pipeline.tasks.transition.search import Searched
+from pipeline.tasks.transition.search import SearchResult
 from pipeline.values import plain
 from stages import safe_files
 from stages.checkpoint import SUFFIX, Checkpoints
@@ -51,7 +51,7 @@ LEFTOVER_SECONDS = 24 * 3600.0
 _TEMPORARY = ".new-"
 _SETTINGS = ("stream", "interlaced", "start", "end", "transition")
 """The settings that change what is found."""
-_KINDS = (Searched, Analysis, Shot, Transition, ColorGap, FrameIndex, Diagnosed, Diagnosis)
+_KINDS = (SearchResult, Analysis, Shot, Transition, ColorGap, FrameIndex, Diagnosed, Diagnosis)
 
 
 def cache_folder() -> Path | None:
@@ -89,7 +89,7 @@ class SearchCache:
         self._inputs = settings.inputs
         self._folder = cache_folder() if usable and sums else None
 
-    def recall(self) -> Searched | None:
+    def load(self) -> SearchResult | None:
         """Return what an earlier search found, or ``None`` where there is nothing to take."""
         if self._folder is None:
             return None
@@ -101,13 +101,13 @@ class SearchCache:
             with suppress(OSError):
                 safe_files.remove(path)
             return None
-        if not isinstance(found, Searched):
+        if not isinstance(found, SearchResult):
             return None
         with suppress(OSError):
             os.utime(path)
         return replace(found, source="cache")
 
-    def keep(self, found: Searched) -> None:
+    def save(self, found: SearchResult) -> None:
         """Keep what was found, unless the input has changed; a full disk is no error."""
         if self._folder is None or states_of(self._inputs) != self._states:
             return

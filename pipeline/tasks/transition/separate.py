@@ -47,9 +47,11 @@ from stages.transition.window import Window
 SHEET = "sheet.png"
 """Name of a transition's contact sheet in its checkpoint folder."""
 
+ALTERNATION_STATE = "standing"
+"""Name of the checkpoint that :mod:`stages.transition.alternate` leaves of an unfinished fit."""
+
 CLEAN_FRAMES = 12
 """Clean frames that the fit gets at each side of a transition, where there are as many."""
-
 
 CACHE_BYTES = 2**30
 """Bytes of decoded frames that wait on disk, at most: 172 frames of 1920x1080 with 8 bits."""
@@ -122,6 +124,9 @@ def separate(
 ) -> SeparatedTransition:
     """Separate transition ``number`` of ``mixed``, or take it from its checkpoint.
 
+    mixed: the transitions that a run separates, in order. number: counted from 0.
+    plan: the work to do. step: gets the progress of all transitions together.
+
     The layers and the contact sheet are on disk afterwards; the sheet is in the work folder too.
     Raises CheckpointError where a file in the checkpoint was changed.
     """
@@ -135,48 +140,81 @@ def separate(
 
     def compute() -> SeparatedTransition:
         separated, spool, halvings = _fit(job, analysis, transition, plan, progress, checkpoints)
-        sheet = checkpoints.folder / SHEET
-        described = transition
-        if (name := separated.filter) is not None:
-            described = replace(transition, kind=kind_of_filter(name), effect=name)
-        write_sheet(sheet, _draw_sheet(described, separated, spool, job.clip.info.color))
-        return SeparatedTransition(
-            transition,
-            describe_transition(
-                described,
-                mix=separated.mix,
-                space=separated.space,
-                matte=f"matte{suffix}" if separated.has_matte else None,
-                confidence=separated.confidence,
-            ),
-            f"sheet{suffix}.png",
-            separated.seconds,
-            separated.report,
-            separated.plan,
-            spool.sides,
-            {**spool.checksums(), SHEET: safe_files.checksum(sheet)},
-            halvings,
-            trace=separated.trace,
-        )
+        color = job.clip.info.color
+        return _finished(checkpoints, transition, suffix, separated, spool, halvings, color)
 
     types = (SeparatedTransition, Transition)
     is_known = checkpoints.newest("parts", *types) is not None
     result = checkpoints.compute_and_save("parts", compute, *types)
     result.fresh = not is_known
     if is_known:
-        # Files that somebody changed since would give layers that no fit made.
-        same = (result.transition, result.sheet) == (transition, f"sheet{suffix}.png")
-        for name in (*(f"{side}.npy" for side in result.sides), SHEET):
-            checkpoints.verify(name, result.sums.get(name) if same else None)
-    checkpoints.delete("standing")
+        _verify_files(checkpoints, result, (transition, f"sheet{suffix}.png"))
+    checkpoints.delete(ALTERNATION_STATE)
+    _warn(job, transition, result)
+    result.folder = checkpoints.folder
+    safe_files.copy(checkpoints.folder / SHEET, job.work / result.sheet)
+    return result
+
+
+def _finished(
+    checkpoints: Checkpoints,
+    transition: Transition,
+    suffix: str,
+    separated: TransitionResult,
+    spool: FrameSpool,
+    halvings: int,
+    color: ColorTags,
+) -> SeparatedTransition:
+    """Draw the contact sheet of a fitted transition, and return all that is kept of it.
+
+    suffix: of the names of the matte and of the sheet. spool: holds the layers. color: of the clip.
+    """
+    described = transition
+    if (name := separated.filter) is not None:
+        described = replace(transition, kind=kind_of_filter(name), effect=name)
+    sheet = checkpoints.folder / SHEET
+    write_sheet(sheet, _draw_sheet(described, separated, spool, color))
+    entry = describe_transition(
+        described,
+        mix=separated.mix,
+        space=separated.space,
+        matte=f"matte{suffix}" if separated.has_matte else None,
+        expected_psnr=separated.confidence,
+    )
+    return SeparatedTransition(
+        transition=transition,
+        entry=entry,
+        sheet=f"sheet{suffix}.png",
+        seconds=separated.seconds,
+        report=separated.report,
+        plan=separated.plan,
+        sides=spool.sides,
+        sums={**spool.checksums(), SHEET: safe_files.checksum(sheet)},
+        reduced=halvings,
+        trace=separated.trace,
+    )
+
+
+def _verify_files(
+    checkpoints: Checkpoints, result: SeparatedTransition, expected: tuple[Transition, str]
+) -> None:
+    """Check that the files of a kept transition are those that its fit wrote.
+
+    expected: the transition and the sheet's name that the kept result must have.
+    Raises CheckpointError where a file was changed, or where the result is of another transition.
+    """
+    is_same = (result.transition, result.sheet) == expected
+    for name in (*(f"{side}.npy" for side in result.sides), SHEET):
+        checkpoints.verify(name, result.sums.get(name) if is_same else None)
+
+
+def _warn(job: Job, transition: Transition, result: SeparatedTransition) -> None:
+    """Warn of detail that the transition took away, and of a working size that was halved."""
     if TRANSITION_KINDS[str(result.entry["kind"])].filters:
         job.stages.warn(lost_detail_warning(transition, str(result.entry.get("effect"))))
     if result.reduced:
         first, last = transition.first_frame, transition.last_frame
         job.stages.warn(halved_warning(first, last, job.device, result.reduced))
-    result.folder = checkpoints.folder
-    safe_files.copy(checkpoints.folder / SHEET, job.work / result.sheet)
-    return result
 
 
 def _fit(
@@ -187,9 +225,10 @@ def _fit(
     progress: Step,
     checkpoints: Checkpoints,
 ) -> tuple[TransitionResult, FrameSpool, int]:
-    """Fit one transition and spool its layers.
+    """Fit one transition and write its layers to disk.
 
-    Returns what was learnt, the spool, and how often the working size was halved.
+    Returns what the fit found, the spool with the layers, and how often the working size was
+    halved because the GPU's memory was too small.
     """
     frames = f"frames {transition.first_frame} to {transition.last_frame}"
     progress(0.0, frames)
@@ -202,10 +241,6 @@ def _fit(
         window = replace(window, blocks=cache.blocks)
 
     def attempt(halvings: int, own: Checkpoints) -> tuple[TransitionResult, FrameSpool]:
-        smaller = plan
-        if halvings:
-            pixels = min(plan.pixels, window.size[0] * window.size[1]) >> halvings
-            smaller = replace(plan, pixels=pixels)
         spool = FrameSpool(
             checkpoints.folder,
             transition,
@@ -219,7 +254,7 @@ def _fit(
                 settings=settings,
                 progress=progress,
                 put=spool,
-                plan=smaller,
+                plan=_halved(plan, window, halvings),
                 checkpoints=own,
             )
         return separated, spool
@@ -227,6 +262,13 @@ def _fit(
     with closing(cache):
         (separated, spool), halvings = retry_on_oom(attempt, checkpoints)
     return separated, spool, halvings
+
+
+def _halved(plan: Plan, window: Window, halvings: int) -> Plan:
+    """Return the plan with its working size, at most that of the window, halved so many times."""
+    if not halvings:
+        return plan
+    return replace(plan, pixels=min(plan.pixels, window.size[0] * window.size[1]) >> halvings)
 
 
 def _cache_limit(job: Job) -> int:

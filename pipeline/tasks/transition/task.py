@@ -2,11 +2,11 @@
 
 from pipeline.bench.clips import dissolve
 from pipeline.task import BenchClip, RunParts, Task
-from pipeline.tasks.transition.certainty import SCENE_CONFIDENCE
+from pipeline.tasks.transition.confidence import SCENE_CONFIDENCE
 from pipeline.tasks.transition.describe import headline
 from pipeline.tasks.transition.dry_run import dry_run
 from pipeline.tasks.transition.probe import diagnose, probe
-from pipeline.tasks.transition.run import count, do, run
+from pipeline.tasks.transition.run import count_parts, run, separate_part
 from pipeline.tasks.transition.separate import checkpoint_folder
 
 TASK = Task(
@@ -18,12 +18,12 @@ TASK = Task(
     roles=("scene", "matte"),
     run=run,
     uses=frozenset({"confidence", "shots", "timeline", "transition"}),
-    parts=RunParts(count, do, checkpoint_folder),
+    parts=RunParts(count=count_parts, do=separate_part, room=checkpoint_folder),
     dry_run=dry_run,
     headline=headline,
     bench=BenchClip(dissolve, 3, "a dissolve needs 3 frames or more, with clean ones on each side"),
     probe=probe,
     diagnose=diagnose,
-    turn=3,
+    auto_order=3,
     confidence_roles=(SCENE_CONFIDENCE,),
 )

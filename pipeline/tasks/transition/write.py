@@ -15,9 +15,9 @@ from pipeline.runtime.progress import Step
 from pipeline.runtime.remote_store import WRITTEN
 from pipeline.runtime.sequences import link_layer
 from pipeline.task import Job, WrittenLayer
-from pipeline.tasks.transition.certainty import SCENE_CONFIDENCE, certainty
+from pipeline.tasks.transition.confidence import SCENE_CONFIDENCE, scene_confidence
 from pipeline.tasks.transition.describe import scene_name
-from pipeline.tasks.transition.search import Searched
+from pipeline.tasks.transition.search import SearchResult
 from pipeline.tasks.transition.separate import SeparatedTransition
 from stages import safe_files
 from stages.checkpoint import Checkpoints
@@ -49,10 +49,12 @@ class _PlannedLayer:
 
 
 def write_layers(
-    job: Job, separated: Sequence[SeparatedTransition], searched: Searched, step: Step
+    job: Job, separated: Sequence[SeparatedTransition], searched: SearchResult, step: Step
 ) -> list[WrittenLayer]:
     """Write all layers in one pass over the clip.
 
+    separated: the transitions that were separated. searched: what the search found. step: gets the
+    progress.
     A layer that is complete is kept, so that a resumed run begins with the first that is not.
     Clean frames pass through unchanged; the others come from ``separated``.
     Raises UnlayerError where the clip has become shorter.
@@ -61,7 +63,7 @@ def write_layers(
     planned = _planned_layers(searched.analysis, separated)
     if job.settings.confidence:
         planned += [
-            _confidence(searched.analysis, separated, shot)
+            _confidence_layer(searched.analysis, separated, shot)
             for shot in range(len(searched.analysis.shots))
         ]
     writing.run(sorted(planned, key=lambda layer: layer.first), step)
@@ -79,7 +81,7 @@ class _Writing:
     layers: the complete layers, in the order in which they were completed.
     """
 
-    def __init__(self, job: Job, searched: Searched) -> None:
+    def __init__(self, job: Job, searched: SearchResult) -> None:
         self.job = job
         self.searched = searched
         self.kept: Checkpoints = job.checkpoints.namespace(WRITTEN)
@@ -186,14 +188,14 @@ class _Writing:
         work = self.job.work
         self.layers.append(
             WrittenLayer(
-                layer.name,
-                layer.role,
-                work / name,
-                layer.first,
-                layer.last,
-                pattern,
-                tuple(work / sound for sound in sounds),
-                layer.data,
+                name=layer.name,
+                role=layer.role,
+                path=work / name,
+                first_frame=layer.first,
+                last_frame=layer.last,
+                pattern=pattern,
+                sounds=tuple(work / sound for sound in sounds),
+                data=layer.data,
             )
         )
         self._warnings.append((layer.name, warnings))
@@ -234,10 +236,10 @@ def _touching(separated: Sequence[SeparatedTransition], shot: int) -> list[Separ
     ]
 
 
-def _confidence(
+def _confidence_layer(
     analysis: Analysis, separated: Sequence[SeparatedTransition], shot: int
 ) -> _PlannedLayer:
-    """Return the grey layer that says how sure each pixel of one shot is."""
+    """Return the grey layer that holds the confidence of each pixel of one shot."""
     touching = _touching(separated, shot)
 
     def pixels(block: Frames, first: int, last: int) -> torch.Tensor:
@@ -247,7 +249,7 @@ def _confidence(
             end = min(last, item.transition.last_frame)
             if begin <= end:
                 is_outgoing = item.transition.outgoing == shot
-                found[begin - first : end - first + 1] = certainty(
+                found[begin - first : end - first + 1] = scene_confidence(
                     item, begin, end, outgoing=is_outgoing
                 )
         return found

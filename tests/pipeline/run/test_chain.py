@@ -173,10 +173,10 @@ def found(monkeypatch: pytest.MonkeyPatch) -> Iterator[set[str]]:
     """Return the set of tasks whose things the diagnoses find; a test fills it."""
     there: set[str] = set()
 
-    def look_at(*words: Any) -> Any:
+    def diagnoser_for(*words: Any) -> Any:
         return lambda search, kept: told(there)
 
-    monkeypatch.setattr(chain, "look_at", look_at)
+    monkeypatch.setattr(chain, "diagnoser_for", diagnoser_for)
     yield there
 
 

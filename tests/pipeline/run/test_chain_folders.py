@@ -42,7 +42,7 @@ def nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     names = ("watermark", "transparency", "dehaze", "transition", "segment")
     told = {name: Diagnosis(name, NOT_THERE, "as told") for name in names}
     monkeypatch.setattr(
-        chain, "look_at", lambda *words: lambda search, kept: Diagnosed((), told, ())
+        chain, "diagnoser_for", lambda *words: lambda search, kept: Diagnosed((), told, ())
     )
 
 

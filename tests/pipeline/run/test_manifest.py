@@ -205,7 +205,7 @@ def test_an_entry_says_which_frames_are_usable(seed: int) -> None:
     count = draw.randint(1, 12)
     move = Transition(40, 39 + count, "dissolve", (0.5,) * count, "gamma", 0, 1)
     sides = [[draw.uniform(USABLE - 4, USABLE + 12) for _ in range(count)] for _ in range(2)]
-    entry = describe_transition(move, confidence=sides)
+    entry = describe_transition(move, expected_psnr=sides)
     assert entry["confidence"] == {
         name: [round(value, 2) for value in side]
         for name, side in zip(("from", "to"), sides, strict=True)

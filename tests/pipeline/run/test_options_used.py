@@ -244,7 +244,9 @@ def perform(monkeypatch: pytest.MonkeyPatch, task: str, words: list[str]) -> int
         lambda settings, stages: open_checked(settings) and {},
     )
     monkeypatch.setattr("pipeline.estimate.dry_run.print_estimate", lambda facts: None)
-    monkeypatch.setattr(running, "with_report", lambda described, *more: (described([], None), []))
+    monkeypatch.setattr(
+        running, "with_report", lambda build_manifest, *more: (build_manifest([], None), [])
+    )
     return main(["run", *words, "--task", task])
 
 

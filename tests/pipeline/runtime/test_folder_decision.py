@@ -98,7 +98,7 @@ def test_each_content_is_recognised(tmp_path: Path, content: Content) -> None:
     with claim(tmp_path / "out") as folder:
         fill(folder, content)
         for resume in (False, True):
-            assert folder.content(ONE, resume=resume, versions=VERSIONS) is content
+            assert folder.content_for(ONE, resume=resume, versions=VERSIONS) is content
 
 
 @pytest.mark.parametrize(
@@ -119,10 +119,10 @@ def test_a_run_that_was_replacing_a_finished_one_goes_on_only_with_resume(tmp_pa
     with claim(tmp_path / "out") as folder:
         finish(folder, OTHER)
         folder.prepare(ONE, Request.OVERWRITE, roles=ROLES, about={"versions": VERSIONS})
-        assert folder.content(ONE, resume=True, versions=VERSIONS) is Content.INTERRUPTED
-        assert folder.content(ONE, resume=True, versions=["2"]) is Content.INTERRUPTED_OTHER
-        assert folder.content(ONE, versions=VERSIONS) is Content.FINISHED_OTHER
-        assert folder.content(OTHER, resume=True, versions=VERSIONS) is Content.FINISHED
+        assert folder.content_for(ONE, resume=True, versions=VERSIONS) is Content.INTERRUPTED
+        assert folder.content_for(ONE, resume=True, versions=["2"]) is Content.INTERRUPTED_OTHER
+        assert folder.content_for(ONE, versions=VERSIONS) is Content.FINISHED_OTHER
+        assert folder.content_for(OTHER, resume=True, versions=VERSIONS) is Content.FINISHED
 
 
 def test_a_run_that_was_published_and_stopped_in_its_clean_up_is_finished(tmp_path: Path) -> None:
@@ -130,9 +130,9 @@ def test_a_run_that_was_published_and_stopped_in_its_clean_up_is_finished(tmp_pa
         finish(folder)
         folder.work.mkdir()
         write_json(folder.work / "run.json", {**ONE, "files": ["scene-001.mp4", "sheet.png"]})
-        assert folder.content(ONE, resume=True, versions=VERSIONS) is Content.FINISHED
+        assert folder.content_for(ONE, resume=True, versions=VERSIONS) is Content.FINISHED
         (folder.path / "scene-001.mp4").unlink()
-        assert folder.content(ONE, resume=True, versions=VERSIONS) is Content.INTERRUPTED_OTHER
+        assert folder.content_for(ONE, resume=True, versions=VERSIONS) is Content.INTERRUPTED_OTHER
 
 
 def test_a_finished_run_without_one_of_its_layers_is_made_again(tmp_path: Path) -> None:

@@ -172,8 +172,9 @@ def test_many_at_once_leave_one_whole_entry(mixed_clip: Callable[..., Path], cou
     found = search(clip, settings, lambda fraction, note: None)
     caches = [search_cache.SearchCache(clip, settings, ["ab"]) for _ in range(8)]
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda cache: cache.keep(found), caches))
+        list(pool.map(lambda cache: cache.save(found), caches))
     assert len(entries(counted)) == 1
-    taken = caches[0].recall()
+    taken = caches[0].load()
     assert taken is not None
-    assert (taken.analysis, taken.times, taken.seen) == (found.analysis, found.times, found.seen)
+    assert (taken.analysis, taken.times) == (found.analysis, found.times)
+    assert taken.frame_index == found.frame_index

@@ -17,7 +17,7 @@ from pipeline.cli.main import main
 from pipeline.task import Job
 from pipeline.tasks.transition import run as task
 from pipeline.tasks.transition import separate
-from pipeline.tasks.transition.search import Searched
+from pipeline.tasks.transition.search import SearchResult
 from pipeline.tasks.transition.write import write_layers
 from stages.context import FitSettings
 from stages.media.read import Clip, open_clip
@@ -52,9 +52,9 @@ def fake_search(
     """Make the search return these shots and transitions."""
     analysis = Analysis(frames, tuple(Shot(*shot) for shot in shots), tuple(transitions), colors)
 
-    def found(clip: Clip, settings: object, step: object, checkpoints: object) -> Searched:
+    def found(clip: Clip, settings: object, step: object, checkpoints: object) -> SearchResult:
         blocks = list(clip.blocks(size=(8, 8)))
-        return Searched(
+        return SearchResult(
             analysis,
             blocks[0].first,
             [time for block in blocks for time in block.times],

@@ -16,7 +16,7 @@ from stories import camera
 from pipeline.cli.main import main
 from pipeline.settings import Settings
 from pipeline.tasks.transition import search as module
-from pipeline.tasks.transition.search import Searched, search
+from pipeline.tasks.transition.search import SearchResult, search
 from stages.checkpoint import Checkpoints
 from stages.media.clip import FrameIndex
 from stages.media.read import open_clip
@@ -32,7 +32,7 @@ def film(path: Path) -> Path:
 
 def looked(
     path: Path, settings: Settings, checkpoints: Checkpoints | None, start: Fraction | None = None
-) -> tuple[Searched, FrameIndex, int]:
+) -> tuple[SearchResult, FrameIndex, int]:
     """Return what the search finds, the clip's index after it, and how many blocks it took."""
     clip, blocks = open_clip([path], start=start), []
     found = search(

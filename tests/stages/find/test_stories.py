@@ -195,7 +195,7 @@ def test_where_the_picture_changes_for_good_there_is_a_boundary(steps: int) -> N
     assert abs(move.first_frame - 14) <= 2 and abs(move.last_frame - (13 + steps)) <= 2
     # Each of its frames belongs to one side.
     (_, last), (first, _) = found.covered(0), found.covered(1)
-    assert first == last + 1 == move.turn and move.first_frame < first <= move.last_frame
+    assert first == last + 1 == move.handover_frame and move.first_frame < first <= move.last_frame
 
 
 def test_the_ends_of_a_boundary_are_where_the_changes_begin_and_end() -> None:

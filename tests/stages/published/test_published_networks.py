@@ -21,9 +21,9 @@ from stages.published.networks import (
     InputJitter,
     PublishedNetworks,
     layer_noises,
+    orientation_at,
+    oriented,
     still_jitter,
-    turn,
-    turn_of,
     uniform_noise,
 )
 
@@ -157,10 +157,10 @@ def test_the_jitter_of_a_picture_grows_from_0_to_9e_3() -> None:
 
 def test_there_are_eight_rotations_and_flips() -> None:
     picture = torch.arange(6.0).view(1, 1, 2, 3)
-    turned = [turn(picture, number) for number in range(8)]
+    turned = [oriented(picture, number) for number in range(8)]
     assert torch.equal(turned[0], picture)
     assert {tuple(each.shape[-2:]) for each in turned} == {(2, 3), (3, 2)}
     assert len({(each.shape[-1], *each.flatten().tolist()) for each in turned}) == 8
     # Half of the steps show the picture as it is; the others go through all eight.
-    assert [turn_of(step) for step in range(0, 16, 2)] == [0] * 8
-    assert [turn_of(step) for step in range(1, 17, 2)] == list(range(8))
+    assert [orientation_at(step) for step in range(0, 16, 2)] == [0] * 8
+    assert [orientation_at(step) for step in range(1, 17, 2)] == list(range(8))

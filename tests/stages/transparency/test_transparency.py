@@ -15,18 +15,17 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from stages.context import FitSettings, Separation, SeparationContext
+from stages.mixing.layer_sum import from_space, to_space
 from stages.motion.flow import warp
 from stages.transparency.clip import ClipPlan, at_size, first_guesses, separate_clip
 from stages.transparency.contrast import light_from_contrast
 from stages.transparency.layers import (
     TransparencySurvey,
     _scaled,
-    from_light,
     mixed,
     separate,
     settle,
     survey,
-    to_light,
 )
 from stages.transparency.mixtures import find_ends, fit_line, unmix
 from stages.transparency.mosaic import homography_of
@@ -102,9 +101,9 @@ def moving(
 def test_mixtures_are_unmixed_with_unknown_weights(weights: tuple[float, ...], space: str) -> None:
     one, other = scene(1), scene(2)
     light = torch.stack(
-        [w * to_light(one, space) + (1 - w) * to_light(other, space) for w in weights]
+        [w * to_space(one, space) + (1 - w) * to_space(other, space) for w in weights]
     )
-    frames = rounded(from_light(light, space))
+    frames = rounded(from_space(light, space))
     facts, separation = taken_apart(frames, context(unordered=True))
     assert facts.mixtures and facts.space == space
     assert separation.shared == {"transmission", "reflection"}
@@ -196,11 +195,11 @@ def test_the_flow_of_a_translation_is_the_translation() -> None:
 def test_two_moving_layers_are_separated(space: str) -> None:
     # The dimmer layer is the reflection; the layers pan in different directions.
     behind, reflected = 0.7 * moving(8, 7, (2.0, 0.5)), 0.3 * moving(9, 7, (-1.5, 1.0))
-    frames = rounded(from_light(behind + reflected, space))
+    frames = rounded(from_space(behind + reflected, space))
     _, separation = taken_apart(frames, context(space=space))
     for role, true in (("transmission", behind), ("reflection", reflected)):
-        found = to_light(separation.layers[role], space)
-        assert aligned(found, true) > aligned(to_light(frames, space), true) + 5
+        found = to_space(separation.layers[role], space)
+        assert aligned(found, true) > aligned(to_space(frames, space), true) + 5
         assert aligned(found, true) > 27
     assert remixed(separation, frames) > 40
 
@@ -285,8 +284,8 @@ def test_a_single_picture_passes_through_unless_a_guess_is_wanted() -> None:
     most = found[-1]
     assert (
         psnr(
-            to_light(most.layers["transmission"], "linear"),
-            separate_picture(to_light(picture, "linear"))[0],
+            to_space(most.layers["transmission"], "linear"),
+            separate_picture(to_space(picture, "linear"))[0],
         )
         > 60
     )

@@ -137,7 +137,7 @@ def test_each_color_matrix_has_its_own_gate(monkeypatch: pytest.MonkeyPatch) -> 
     one, other = torch.eye(3), 2 * torch.eye(3)
     monkeypatch.setattr(single, "share_of_colors", lambda *given: [one, other])
     monkeypatch.setattr(single, "feasible_scale", lambda found, left: 1.0)
-    for shut, expected in ((1.0, other), (2.0, single.COLORED * one)):
+    for shut, expected in ((1.0, other), (2.0, single.COLOR_PART * one)):
         scale = shut
         monkeypatch.setattr(
             single,

@@ -1,4 +1,4 @@
-"""Test how sure the pixels of a scene are called in a transition's mixed frames."""
+"""`--confidence`: how sure the pixels of a scene are in the mixed frames of a transition."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import torch
 from clips import plain_answer, read_clip
 
 from pipeline.cli.main import main
-from pipeline.tasks.transition.certainty import GUESS_ERROR, certainty
+from pipeline.tasks.transition.confidence import GUESS_ERROR, scene_confidence
 
 
 def transition(matte: torch.Tensor | None = None, **entry: Any) -> Any:
@@ -27,9 +27,11 @@ def transition(matte: torch.Tensor | None = None, **entry: Any) -> Any:
     )
 
 
-def test_a_dissolve_is_as_sure_as_its_expected_error_is_small() -> None:
+def test_a_dissolve_is_as_confident_as_its_expected_error_is_small() -> None:
     item = transition(mix=[0.3, 0.6], confidence={"from": [60.0, 20.0], "to": [5.0, 40.0]})
-    before, after = (certainty(item, 10, 11, outgoing=side).flatten() for side in (True, False))
+    before, after = (
+        scene_confidence(item, 10, 11, outgoing=side).flatten() for side in (True, False)
+    )
     assert before.tolist() == pytest.approx([1 - 0.001 / GUESS_ERROR, 1 - 0.1 / GUESS_ERROR])
     assert after.tolist() == pytest.approx([0, 1 - 0.01 / GUESS_ERROR])
 
@@ -38,14 +40,14 @@ def test_what_a_matte_hides_is_invented() -> None:
     matte = torch.zeros(3, 1, 4, 6)
     matte[1, :, :, :2] = 1
     item = transition(matte, mix=[0.0, 0.3, 0.0])
-    assert torch.equal(certainty(item, 11, 11, outgoing=False), matte[1:2])
-    assert torch.equal(certainty(item, 10, 12, outgoing=True), 1 - matte)
+    assert torch.equal(scene_confidence(item, 11, 11, outgoing=False), matte[1:2])
+    assert torch.equal(scene_confidence(item, 10, 12, outgoing=True), 1 - matte)
 
 
 def test_without_more_a_pixel_is_as_sure_as_its_weight() -> None:
     item = transition(mix=[0.25, 0.5])
-    assert certainty(item, 10, 11, outgoing=True).flatten().tolist() == [0.75, 0.5]
-    assert certainty(item, 11, 11, outgoing=False).flatten().tolist() == [0.5]
+    assert scene_confidence(item, 10, 11, outgoing=True).flatten().tolist() == [0.75, 0.5]
+    assert scene_confidence(item, 11, 11, outgoing=False).flatten().tolist() == [0.5]
 
 
 def test_a_run_says_how_sure_each_scene_is(

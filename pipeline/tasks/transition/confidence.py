@@ -1,12 +1,13 @@
-"""Say how sure each pixel of a scene is in the mixed frames of a transition (``--confidence``).
+"""Compute the confidence of each pixel of a scene in a transition's frames (``--confidence``).
 
-What is known differs by transition:
+Confidence is 0 for a pixel that is invented and 1 for one that is certain. What it follows from
+differs by transition:
 
-- In a dissolve the expected PSNR of the scene is known for each frame. It becomes a number from 0,
-  where the expected error is as large as that of a blind guess, to 1, where there is no error.
-- With a matte, as in a wipe, a pixel shows the scene by its own weight. What is hidden was carried
-  on from clean frames, or held, and counts as invented.
-- Otherwise a pixel is as sure as the scene's own weight in its frame.
+- In a dissolve, the expected PSNR of the scene is known for each frame. Confidence is 0 where the
+  expected error is as large as that of a blind guess, and 1 where there is none.
+- With a matte, as in a wipe, confidence is the scene's own weight at the pixel. What the other
+  scene hides was moved there from clean frames, and counts as invented.
+- Otherwise it is the scene's own weight in the frame.
 """
 
 from __future__ import annotations
@@ -21,10 +22,10 @@ from stages.context import confidence_name
 from stages.shots import Transition
 
 SCENE_CONFIDENCE = confidence_name("scene")
-"""The role of the layers that say how sure a scene is."""
+"""The role of the layers that hold a scene's confidence."""
 GUESS_ERROR = 0.25
-"""Error of a blind guess, as a root mean square of values in [0, 1]. A grey picture has about this
-error to an ordinary one; it was chosen, not measured."""
+"""Error of a blind guess, as a root mean square of values in [0, 1]: about that of a grey picture
+to an ordinary one. It was chosen, not measured."""
 
 
 class KnownTransition(Protocol):
@@ -38,15 +39,16 @@ class KnownTransition(Protocol):
         ...
 
 
-def certainty(item: KnownTransition, first: int, last: int, *, outgoing: bool) -> Tensor:
-    """Return how sure a scene is in mixed frames, ``(T, 1, H or 1, W or 1)`` in [0, 1].
+def scene_confidence(item: KnownTransition, first: int, last: int, *, outgoing: bool) -> Tensor:
+    """Return the confidence of a scene in mixed frames, ``(T, 1, H or 1, W or 1)`` in [0, 1].
 
     first, last: frames of the clip, inclusive. outgoing: whether it is the outgoing scene.
     """
     places = range(first - item.transition.first_frame, last - item.transition.first_frame + 1)
-    expected = _expected(item.entry, "from" if outgoing else "to")
-    if expected:
-        return _by_frame([1 - 10 ** (-expected[place] / 20) / GUESS_ERROR for place in places])
+    psnr = _expected_psnr(item.entry, "from" if outgoing else "to")
+    if psnr:
+        # A PSNR of p dB is an error of 10^(-p / 20), as a root mean square.
+        return _by_frame([1 - 10 ** (-psnr[place] / 20) / GUESS_ERROR for place in places])
     if item.entry.get("matte") is not None:
         weight = item.frames("matte", first, last)[:, :1]
     else:
@@ -54,7 +56,7 @@ def certainty(item: KnownTransition, first: int, last: int, *, outgoing: bool) -
     return (1 - weight if outgoing else weight).clamp(0, 1)
 
 
-def _expected(entry: Mapping[str, Any], side: str) -> list[float]:
+def _expected_psnr(entry: Mapping[str, Any], side: str) -> list[float]:
     """Return the expected PSNR of a scene in each mixed frame, in dB; empty if it is not known."""
     known = entry.get("confidence")
     return list(known[side]) if known else []
