@@ -41,7 +41,6 @@ from stages.context import FitSettings
 from stages.find.search import find, search_size
 from stages.media.clip import Frames
 from stages.shots import Analysis, Transition
-from stages.transition.plan import SMALLER
 from stages.transition.separate import SeparatedFrame, separate_transition
 from stages.transition.window import Window
 
@@ -225,9 +224,7 @@ def separate_into(shots: list[dict[int, Pixels]], clip: MadeClip, transition: Tr
                 shots[shot][transition.first_frame + number] = rounded.numpy()
 
     settings = FitSettings("fast", 0, torch.device("cpu"))
-    separate_transition(
-        window, transition, settings=settings, progress=lambda *_: None, put=put, plan=SMALLER[-1]
-    )
+    separate_transition(window, transition, settings=settings, progress=lambda *_: None, put=put)
 
 
 def measure(case: Mapping[str, Any], *, find_only: bool) -> MeasuredKind:

@@ -66,12 +66,16 @@ class PixelEvidence:
     outgoing_error: float
 
     @classmethod
-    def of(cls, frames: Tensor, layers: Pair, means: Tensor) -> PixelEvidence:
+    def of(
+        cls, frames: Tensor, layers: Pair, means: Tensor, certainty: Tensor | None = None
+    ) -> PixelEvidence:
         """Return the evidence of ``frames``; arguments as of :func:`pixel_matte`."""
         across = layers[1] - layers[0]
-        along = ((frames - layers[0]) * across).sum(1, keepdim=True)
-        contrast = across.square().sum(1, keepdim=True)
-        held = float((frames - layers[0]).square().sum(1).mean())
+        away = frames - layers[0]
+        counted = torch.ones_like(away[:, :1]) if certainty is None else certainty
+        along = counted * (away * across).sum(1, keepdim=True)
+        contrast = counted * across.square().sum(1, keepdim=True)
+        held = float((counted * away.square().sum(1, keepdim=True)).mean())
         return cls(along, contrast, 2 * along - contrast, means.view(-1, 1, 1, 1), held)
 
     def around(self, radii: tuple[int, int]) -> PixelEvidence:
@@ -118,16 +122,19 @@ class PixelEvidence:
         return self.along, self.contrast, self.gain
 
 
-def pixel_matte(frames: Tensor, layers: Pair, means: Tensor) -> Tensor:
+def pixel_matte(
+    frames: Tensor, layers: Pair, means: Tensor, certainty: Tensor | None = None
+) -> Tensor:
     """Return the weight of the incoming scene at each pixel, ``(n, 1, H, W)`` in [0, 1].
 
     frames: the mixed frames, ``(n, 3, H, W)``. layers: both scenes in them, as well as they are
-    known. means: roughly the mean weight of each frame, ``(n,)``.
+    known. means: roughly the mean weight of each frame, ``(n,)``. certainty: how much each pixel
+    counts beside its neighbours, ``(n, 1, H, W)``, above 0; all alike unless given.
 
     Over time the weight of a pixel does not fall. It is the one that explains the frames best by
     least squares; where a single step from 0 to 1 explains them nearly as well, it is that step.
     """
-    own = PixelEvidence.of(frames, layers, means)
+    own = PixelEvidence.of(frames, layers, means, certainty)
     together = own.around(neighborhood(own))
     gradual, sudden = together.gradual(), together.sudden()
     return sudden if own.error(sudden) <= SUDDEN_ERROR_RATIO * own.error(gradual) else gradual

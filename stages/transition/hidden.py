@@ -113,6 +113,15 @@ def moved_on(clean: Tensor, motion: Params) -> Tensor:
     return sample(clean, x + across, y + down)
 
 
+def inverse(motion: Params) -> Params:
+    """Return the motion that undoes another one."""
+    linear = np.array([[1 + motion[1], motion[2]], [motion[4], 1 + motion[5]]])
+    back = np.linalg.inv(linear)
+    shift = -back @ motion[[0, 3]]
+    turned = back - np.eye(2)
+    return np.array([shift[0], *turned[0], shift[1], *turned[1]])
+
+
 def _gray(picture: Tensor) -> Gray:
     """Return the grey picture ``(h, w)`` of ``(3, h, w)``."""
     weights = torch.tensor(LUMA).view(3, 1, 1)

@@ -1,16 +1,16 @@
 """Transitions in which scenes move as a whole, taken apart: each visible pixel goes back home.
 
 A frame shows each scene at a known place (:class:`stages.kinds.base.Placement`). Where a scene is
-visible its layer is the frame itself, moved back. Elsewhere the layer is the scene's nearest clean
-frame, moved as the scene's camera moves (:mod:`stages.transition.hidden`). The progress of the
-search is refined in full size.
+visible its layer is the frame itself, moved back. Elsewhere the layer is the scene as it was last
+seen there (the incoming one: as it is first seen), moved as the scene's camera moves
+(:mod:`stages.transition.hidden`). The progress of the search is refined in full size.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -26,7 +26,7 @@ from stages.mixing.psnr import psnr_of
 from stages.optim.timing import clocked
 from stages.shots import Transition
 from stages.transition.direct import DirectSeparation, PutLayers, mixed_frames
-from stages.transition.hidden import ShownScene, camera_motions, moved_on
+from stages.transition.hidden import ShownScene, camera_motions, inverse, moved_on
 from stages.transition.window import Window, clean_beside, with_color
 
 COARSE_PIXELS = 320 * 180  # size at which the progress is searched first
@@ -35,6 +35,8 @@ COARSE_STEPS = 11
 FINE_STEPS = 9  # in full size, a step being half a pixel
 MOST_SHRUNK = 3.0  # how much smaller a frame may show a scene: beyond, the clean frame is better
 PURE = 0.99  # part of a pixel that has to be the scene's own, so that it counts as shown
+LEAST_CLEAN = 2  # clean frames of a scene from which the nearest one is looked at as a mixed one
+UNSURE = 2  # pixels at the edge of what is shown that are not kept for other frames
 MOTION_PIXELS = 160 * 90  # size at which the motion of the cameras is measured
 BISECTIONS = 20  # halvings of the interval that the progress lies in
 
@@ -44,12 +46,14 @@ class PlacedFrame:
     """One mixed frame taken apart.
 
     layers: the outgoing and the incoming scene, ``(3, H, W)`` each.
+    shown: where the frame shows them, ``(1, H, W)`` each.
     weight: the mean weight of the incoming scene.
     visible: the share of both scenes' pixels that the frame shows.
     error: mean squared error of the layers, placed again, against the frame.
     """
 
     layers: Pair
+    shown: Pair
     weight: float
     visible: float
     error: float
@@ -69,21 +73,36 @@ def separate_placed(
     """
     seconds: dict[str, float] = defaultdict(float)
     placer = TRANSITION_KINDS[transition.kind].effects[transition.effect or ""]
-    clean = clean_beside(window, transition)
+    wide = _widened(window, transition)
+    lead = transition.first_frame - wide.first_frame
+    own = range(lead, lead + len(transition))
+    clean = clean_beside(window, wide)
     done: list[PlacedFrame] = []
     with clocked(seconds, "motion"):
-        motions = _motions_of_cameras(window, transition, placer)
+        motions = _motions_of_cameras(window, wide, placer)
     with clocked(seconds, "finish"):
-        for number, frame in mixed_frames(window, transition, progress, "moving pixels back"):
-            guess = progress_of(placer, transition.mix[number], window.size)
-            near = (
-                moved_on(clean[0], motions[0][number]),
-                moved_on(clean[1], motions[1][number]),
-            )
-            placement = refine(placer, guess, frame, near)
-            part = take_apart(frame, placement, near)
-            put(number, frame.clone(), part.layers, None)
-            done.append(part)
+        placements: list[Placement] = []
+        first_seen = SeenScene(clean[1])
+        frames = mixed_frames(window, wide, _half(progress, 0), "looking for places")
+        for number, frame in frames:
+            guess = progress_of(placer, wide.mix[number], window.size)
+            moves = motions[0][number], motions[1][number]
+            near = moved_on(clean[0], moves[0]), moved_on(clean[1], moves[1])
+            placements.append(refine(placer, guess, frame, near))
+            if number in own:
+                layer, shown = _moved_back(frame, placements[-1], "incoming", near[1])
+                first_seen = first_seen.with_new(layer, shown, moves[1])
+        last_seen = SeenScene(clean[0])
+        frames = mixed_frames(window, wide, _half(progress, 1), "moving pixels back")
+        for number, frame in frames:
+            moves = motions[0][number], motions[1][number]
+            near = moved_on(clean[0], moves[0]), moved_on(clean[1], moves[1])
+            seen = last_seen.at(moves[0]), first_seen.at(moves[1])
+            if number in own:
+                part = take_apart(frame, placements[number], near, seen)
+                last_seen = last_seen.with_latest(part.layers[0], part.shown[0], moves[0])
+                put(number - lead, frame.clone(), part.layers, None)
+                done.append(part)
     count = len(done)
     return DirectSeparation(
         tuple(part.weight for part in done),
@@ -91,6 +110,69 @@ def separate_placed(
         psnr_of(sum(part.error for part in done) / count),
         dict(seconds),
     )
+
+
+def _widened(window: Window, transition: Transition) -> Transition:
+    """Return the transition with the clean frames beside it, as far as more of them remain.
+
+    The search does not see a first step of a pixel, but a template that moved by it is blurred
+    against all other frames.
+    """
+    first, last, mix = transition.first_frame, transition.last_frame, transition.mix
+    if transition.outgoing is not None and first - window.first >= LEAST_CLEAN:
+        first, mix = first - 1, (0.0, *mix)
+    if transition.incoming is not None and window.last - last >= LEAST_CLEAN:
+        last, mix = last + 1, (*mix, 1.0)
+    return replace(transition, first_frame=first, last_frame=last, mix=mix)
+
+
+def _half(progress: Callable[[float, str], None], number: int) -> Callable[[float, str], None]:
+    """Return the progress of the first (0) or the second (1) of two passes."""
+    return lambda done, note: progress((number + done) / 2, note)
+
+
+@dataclass(frozen=True)
+class SeenScene:
+    """What the frames have shown of a scene so far.
+
+    picture: ``(3, H, W)``, at the places of the nearest clean frame, which it begins with.
+    seen: where a mixed frame has shown it, ``(1, H, W)``; None where none has.
+    """
+
+    picture: Tensor
+    seen: Tensor | None = None
+
+    def at(self, motion: Params) -> Tensor:
+        """Return the scene ``(3, H, W)`` as its camera sees it after a motion."""
+        return moved_on(self.picture, motion)
+
+    def with_latest(self, layer: Tensor, shown: Tensor, motion: Params) -> SeenScene:
+        """Return the scene with what a frame shows of it, as it was seen last.
+
+        layer: ``(3, H, W)``, after the motion. shown: where it is the scene's, ``(1, H, W)``.
+        """
+        layer, shown = _before_motion(layer, shown, motion)
+        return SeenScene(torch.where(shown, layer, self.picture), shown)
+
+    def with_new(self, layer: Tensor, shown: Tensor, motion: Params) -> SeenScene:
+        """Return the scene with what no earlier frame has shown of it, as it was seen first."""
+        layer, shown = _before_motion(layer, shown, motion)
+        new = shown if self.seen is None else shown & ~self.seen
+        seen = shown if self.seen is None else shown | self.seen
+        return SeenScene(torch.where(new, layer, self.picture), seen)
+
+
+def _before_motion(layer: Tensor, shown: Tensor, motion: Params) -> Pair:
+    """Return a layer and where it is surely shown, as the camera saw them before a motion.
+
+    At the edges of what is shown, a place that is a pixel off would keep a line of the other scene.
+    """
+    hidden = 1 - shown.float()
+    surely = functional.max_pool2d(hidden, 2 * UNSURE + 1, 1, UNSURE) == 0
+    if not motion.any():
+        return layer, surely
+    back = inverse(motion)
+    return moved_on(layer, back), moved_on(surely.float(), back) > PURE
 
 
 def _motions_of_cameras(
@@ -161,21 +243,23 @@ def refine(placer: Placer, guess: float, frame: Tensor, clean: Pair) -> Placemen
     return placer(best(fine.clamp(0, 1), frame, clean), aspect)
 
 
-def take_apart(frame: Tensor, placement: Placement, clean: Pair) -> PlacedFrame:
+def take_apart(frame: Tensor, placement: Placement, clean: Pair, seen: Pair) -> PlacedFrame:
     """Return the two layers of a frame ``(3, H, W)`` whose placement is known.
 
-    clean: the scenes' nearest clean frames ``(3, H, W)``, for what the frame does not show.
+    clean: the scenes' nearest clean frames ``(3, H, W)``, for detail.
+    seen: the scenes ``(3, H, W)`` as other frames show them, for what this one does not.
     """
     outgoing, shown_outgoing = _moved_back(frame, placement, "outgoing", clean[0])
     incoming, shown_incoming = _moved_back(frame, placement, "incoming", clean[1])
     layers = (
-        torch.where(shown_outgoing, outgoing, clean[0]),
-        torch.where(shown_incoming, incoming, clean[1]),
+        torch.where(shown_outgoing, outgoing, seen[0]),
+        torch.where(shown_incoming, incoming, seen[1]),
     )
     weight = placement.mean_weight(*frame.shape[-2:])
     visible = (shown_outgoing.float().mean() + shown_incoming.float().mean()) / 2
     error = ((place(layers, placement) - frame) ** 2).mean()
-    return PlacedFrame(layers, weight, float(visible), float(error))
+    shown = shown_outgoing, shown_incoming
+    return PlacedFrame(layers, shown, weight, float(visible), float(error))
 
 
 def _moved_back(frame: Tensor, placement: Placement, side: str, clean: Tensor) -> Pair:

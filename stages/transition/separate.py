@@ -1,8 +1,9 @@
 """Separate one transition: choose the method, run it, and finish the frames at full size.
 
-Transitions that need no fit are undone directly, at full size. All others are fitted at a working
-size of bounded area, by :mod:`stages.transition.alternate` or by networks alone. Their layers are
-then enlarged and made to mix to the input, frame by frame.
+Transitions that need no fit are undone directly, at full size. All others are separated at a
+working size of bounded area: by :mod:`stages.transition.by_matte` where there is a matte, else by
+:mod:`stages.transition.alternate`, or by networks alone. Their layers are then enlarged and made to
+mix to the input, frame by frame.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from stages.optim.timing import clocked
 from stages.published.transition import fit_transition
 from stages.shots import Space, Transition
 from stages.transition.alternate import AlternationResult, Reporting, alternate, no_motion
+from stages.transition.by_matte import separate_by_matte
 from stages.transition.confidence import expected_psnr
 from stages.transition.direct import DirectSeparation, PutLayers
 from stages.transition.filtered import filter_in, separate_filtered
@@ -137,6 +139,8 @@ def separate_transition(
         )
     reporting = Reporting(progress, defaultdict(float), checkpoints or NoCheckpoints())
     plan = plan or _planned(window, transition, settings, reporting)
+    if TRANSITION_KINDS[transition.kind].has_matte and not plan.networks_alone:
+        plan = Plan(plan.pixels, levels=(), turns=0)
     return _separate_by_fit(window, transition, plan, pictures, settings, reporting, put)
 
 
@@ -206,7 +210,20 @@ def _fitted(
         return _published(work, plan, settings, reporting)
     if plan.coupled_steps:
         return _coupled(work, transition.kind, plan, settings, reporting)
+    if TRANSITION_KINDS[transition.kind].has_matte:
+        return _by_matte(work, transition, reporting)
     return alternate(work, transition.kind, plan, settings, reporting)
+
+
+def _by_matte(work: Mixture, transition: Transition, reporting: Reporting) -> AlternationResult:
+    """Return the layers and the matte that are found in turn, without a fit of the motion."""
+    with clocked(reporting.seconds, "matte"):
+        return separate_by_matte(
+            work,
+            transition.kind,
+            transition.effect,
+            lambda done: reporting.progress(FIT_END * done, "matte and scenes"),
+        )
 
 
 def _separated_frame(full: Mixture, layers: Pair) -> SeparatedFrame:

@@ -9,10 +9,10 @@ import torch
 from clips import drifting
 from torch import Tensor
 
-from stages.kinds import kind_of_pattern
+from stages.kinds import PATTERNS, kind_of_pattern
 from stages.mixing.mixture import Mixture, mix
 from stages.shots import Space
-from stages.transition.matte import SoftEdge, fit_matte
+from stages.transition.matte import SoftEdge, _named_guess, fit_matte
 
 PRE, STEPS, POST = 2, 9, 2
 COUNT = PRE + STEPS + POST
@@ -176,3 +176,26 @@ def test_a_leak_gives_a_clipped_edge_a_gradient() -> None:
         assert edge(2, 2).max() == 1 < edge(2, 2, leak=0.02).min()
     torch.autograd.backward(edge(2, 2, leak=0.02).sum())
     assert edge.edge.grad is not None and float(edge.edge.grad) > 0
+
+
+@pytest.mark.parametrize(
+    "effect", ["wipeleft", "smoothdown", "circleopen", "vertclose", "wipebr", "diagtl", "hrslice"]
+)
+def test_a_name_gives_the_edge_of_that_name(effect: str) -> None:
+    aspect = SIZE[0] / SIZE[1]
+    edge = _named_guess(effect, aspect, STEPS)
+    assert edge is not None and len(edge.edge) == STEPS
+    slopes = tuple(edge.slope.tolist())
+    assert PATTERNS[edge.pattern].effect(slopes, float(edge.soft.detach().exp()), aspect) == effect
+    assert _named_guess("no such transition", aspect, STEPS) is None
+    assert _named_guess(None, aspect, STEPS) is None
+
+
+@pytest.mark.parametrize("straight", [True, False])
+def test_the_other_ease_is_much_like_an_edge(straight: bool) -> None:
+    edge = SoftEdge("plane", (0.0, 1.0, 0.0), (0, 0), 0.5, torch.linspace(-0.3, 0.8, 5), 0.3)
+    with torch.no_grad():
+        edge.ease.fill_(0.0 if straight else 1.0)
+        before, after = edge(*SIZE), edge.with_other_ease()(*SIZE)
+    assert float(edge.with_other_ease().ease.detach()) == (1.0 if straight else 0.0)
+    assert 0 < float((after - before).abs().max()) < 0.1
