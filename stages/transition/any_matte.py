@@ -15,7 +15,12 @@ from torch.nn import functional
 from stages.kinds import TRANSITION_KINDS
 from stages.mixing.forward_model import Pair
 from stages.mixing.mixture import Mixture
-from stages.mixing.pixel_matte import NEIGHBORHOODS, NOISE, PixelEvidence, pixel_matte
+from stages.mixing.pixel_matte import (
+    MEAN_WEIGHT_STRENGTH,
+    NEIGHBORHOODS,
+    PixelEvidence,
+    pixel_matte,
+)
 from stages.transition.matte import SoftEdge, fit_matte
 
 CLEARLY = 0.5
@@ -111,7 +116,7 @@ def _exact_at_edges(own: PixelEvidence, matte: Tensor) -> Tensor:
         (most - least > HARD_EDGE).to(matte), 2 * EDGE_REACH + 1, 1, EDGE_REACH
     )
     least, most = _range_around(matte, EDGE_REACH)
-    told = (own.along + NOISE * matte) / (own.contrast + NOISE)
+    told = (own.along + MEAN_WEIGHT_STRENGTH * matte) / (own.contrast + MEAN_WEIGHT_STRENGTH)
     told = told.maximum(least).minimum(most)
     _, soft = _range_around(matte * (1 - matte), EDGE_REACH)
     return torch.where(near > 0, torch.where(soft > 0, told, told.round()), matte)
