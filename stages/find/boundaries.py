@@ -17,6 +17,7 @@ import numpy as np
 
 from stages.find.curve import Curve
 from stages.find.features import Array, NccCache, OpticalFlow, block_correlations, warped
+from stages.find.same_place import compare_views, show_one_place
 
 # Frames from the last clean one to the first clean one that are tried. Slow cameras match longer
 # windows, too.
@@ -34,6 +35,9 @@ NEARBY = 0.04  # how far a piece may be from its place, as part of the picture's
 QUIET = 0.004  # 1 - NCC of neighbours below which nothing happens
 SHORT = 34  # frames; cameras turn to another view in 40 and more
 LONG_BURST, LONG_EXPLAINED = 3.0, 0.75  # a longer window needs both of these
+# Least burst beside a camera so fast that flow alone does not see what its frames have in common:
+# a car that drifts past reached 3.5 in one shot, a cover between such a scene and another 4.4.
+FAST_BURST = 4.0
 # Least figures of a shorter window. burst: the change from frame to frame inside it, divided by
 # that outside; 1 for a steady camera. explained: the part of the structure in between that comes
 # from the two sides. Less of one figure is enough with more of the other.
@@ -128,11 +132,20 @@ class BoundarySearch:
         return found
 
     def _modelled(self, window: CleanWindow) -> Boundary | None:
-        """Return the boundary that a model explains in a window, between unrelated frames."""
-        found = self.by_model(window)
-        if found is None or self.ncc(found.first - 1, found.last + 1) > UNRELATED:
-            return None
-        return found
+        """Return the boundary that a model explains in a window, between unrelated frames.
+
+        The frames around the largest changes are tried, too: the scenes may move so much in a wide
+        window that the frames at its ends explain nothing.
+        """
+        busiest = change_ends(self.changes(window), window.start, window.end)
+        first, last = max(window.low, busiest[0] - 1), min(window.high, busiest[1] + 1)
+        for tried in dict.fromkeys([window, window.moved(first, last)]):
+            found = self.by_model(tried)
+            if found is None or self.ncc(found.first - 1, found.last + 1) > UNRELATED:
+                continue
+            if not self._is_one_place(found, window):
+                return found
+        return None
 
     def examine(self, window: CleanWindow) -> Boundary | None:
         """Return the boundary between the clean frames of a window, or None if there is none."""
@@ -153,21 +166,32 @@ class BoundarySearch:
         tried = sorted(
             {(first - 1, last + 1), (start, end)}, key=lambda places: places[1] - places[0]
         )
-        for one, other in tried:
-            if self.proven(changes, window.moved(one, other), busiest):
-                return Boundary(first, last)
-        return None
+        proven = any(
+            self.proven(changes, window.moved(one, other), busiest) for one, other in tried
+        )
+        found = Boundary(first, last)
+        return found if proven and not self._is_one_place(found, window) else None
+
+    def _is_one_place(self, found: Boundary, window: CleanWindow) -> bool:
+        """Return whether one camera shows one place around a boundary."""
+        sides, reach = (found.first - 1, found.last + 1), (window.low, window.high)
+        return show_one_place(self.motion, self.frames, sides, reach)
 
     def unrelated(self, window: CleanWindow) -> bool:
         """Return whether the two ends are unlike each other, and each is like its own side."""
-        start, end = window.start, window.end
-        side = min(SIDE, end - start)
-        between = self.ncc(start, end)
+        between = self.ncc(window.start, window.end)
         if between > UNRELATED:
             return False
-        edges = (max(window.low, start - side), start), (end, min(window.high, end + side))
-        own = min([1.0, *(self.ncc(one, other) for one, other in edges if one < other)])
+        own = min([1.0, *(self._own_ncc(*edges) for edges in _side_edges(window))])
         return own >= OWN_NCC and between <= UNRELATED * own
+
+    def _own_ncc(self, one: int, other: int) -> float:
+        """Return how much two frames of one side have in common, at any shift of the camera."""
+        ncc = self.ncc(one, other)
+        if ncc >= OWN_NCC:
+            return ncc
+        view = compare_views(self.motion, self.frames[one], self.frames[other])
+        return view.ncc if view.is_same_place else ncc
 
     def proven(
         self, changes: dict[int, float], window: CleanWindow, busiest: tuple[int, int]
@@ -181,6 +205,9 @@ class BoundarySearch:
         if not self.unrelated(window):
             return False
         burst = burst_ratio(changes, start, end)
+        is_fast = any(self.ncc(*edges) < OWN_NCC for edges in _side_edges(window))
+        if is_fast and burst < FAST_BURST:
+            return False
         explained = self.explained_structure((start, end), busiest)
         if end - start > SHORT:
             return burst >= LONG_BURST and explained >= LONG_EXPLAINED
@@ -224,6 +251,14 @@ class BoundarySearch:
         """
         first, last = max(window.low, window.start - SIDE), min(window.high, window.end + SIDE)
         return {time: 1 - self.ncc(time - 1, time) for time in range(first + 1, last + 1)}
+
+
+def _side_edges(window: CleanWindow) -> list[tuple[int, int]]:
+    """Return the first and the last of the frames that are looked at on each side of a window."""
+    start, end = window.start, window.end
+    side = min(SIDE, end - start)
+    edges = [(max(window.low, start - side), start), (end, min(window.high, end + side))]
+    return [(one, other) for one, other in edges if one < other]
 
 
 def stretches(

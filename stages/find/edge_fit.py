@@ -61,19 +61,21 @@ class MeasuredEdge:
 
 
 def pattern_between(
-    stretch: Stretch, start: int, end: int, carried: bool = False
+    stretch: Stretch, start: int, end: int, carried: bool = False, least: float | None = None
 ) -> FittedPattern | None:
     """Return the pattern of the wipe between two clean frames, None where there is none.
 
     Its times count from frame ``start + 1``. carried: whether the clean frames are carried by
-    motion; else they are held.
+    motion; else they are held. least: share of the variance of the blocks' times that it has to
+    explain; :data:`stages.find.wipes.EXPLAINED` or :data:`EXPLAINED_CARRIED` unless given.
     """
     frames = stretch.frames
     if min(frames.shape[1:3]) < LEAST_SIDE or end - start < SHORTEST:
         return None
     inner = frames[start + 1 : end]
     weights, power = block_weights(inner, *_sides(stretch, start, end, carried))
-    least = EXPLAINED_CARRIED if carried else EXPLAINED
+    if least is None:
+        least = EXPLAINED_CARRIED if carried else EXPLAINED
     return fit_pattern(weights, power.mean(0), stretch.aspect, least)
 
 

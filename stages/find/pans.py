@@ -15,9 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from stages.find.features import Array
+from stages.find.shifts import shift_correlations
 from stages.kinds.base import Placement
-
-Spectrum = npt.NDArray[np.complex128]
 
 # The limits below were set on synthetic whip pans and pushes of real shots, and on real pans.
 WIDTH = 48  # pixels of the longer side at which frames are shifted against each other
@@ -96,37 +95,16 @@ def _shifts(frames: Array) -> npt.NDArray[np.float64] | None:
 def best_shift(one: Array, other: Array) -> tuple[float, tuple[int, int]]:
     """Return the largest correlation of two pictures over all shifts, and the shift (down, right).
 
-    It is the normalised correlation of their common part for every shift by whole pixels, by
-    Fourier transforms (Padfield, IEEE Transactions on Image Processing 21, 2012).
-
     one, other: ``(H, W)`` in [0, 1]. Returns a correlation in [-1, 1] and how far ``one`` is
     shifted against ``other``: ``one[y + down, x + right]`` shows the same as ``other[y, x]``. The
     shift is in pixels, shorter than a side, and leaves an overlap of :data:`LEAST_OVERLAP`.
     """
     height, width = one.shape
-    size = 2 * height, 2 * width
-
-    def transformed(picture: Array) -> Spectrum:
-        return np.asarray(np.fft.rfft2(picture, size))
-
-    def products(first: Spectrum, second: Spectrum) -> npt.NDArray[np.float64]:
-        return np.asarray(np.fft.irfft2(first * second.conj(), size))
-
-    mean = (one.mean() + other.mean()) / 2
-    a, b = one - mean, other - mean
-    inside, of_a, of_b = (transformed(part) for part in (np.ones_like(a), a, b))
-    count = np.maximum(products(inside, inside), 1)
-    sum_a, sum_b = products(of_a, inside), products(inside, of_b)
-    power_a = products(transformed(a * a), inside) - sum_a**2 / count
-    power_b = products(inside, transformed(b * b)) - sum_b**2 / count
-    floor = LEAST_DEVIATION**2 * count
-    correlation = (products(of_a, of_b) - sum_a * sum_b / count) / np.sqrt(
-        np.maximum(power_a, floor) * np.maximum(power_b, floor)
-    )
-    correlation[count < LEAST_OVERLAP * height * width] = -1
+    correlation, overlap = shift_correlations(one, other, LEAST_DEVIATION)
+    correlation[overlap < LEAST_OVERLAP] = -1
     row, column = np.unravel_index(int(correlation.argmax()), correlation.shape)
-    down = int(row) - size[0] * (row >= height)
-    return float(correlation[row, column]), (down, int(column) - size[1] * (column >= width))
+    down = int(row) - 2 * height * (row >= height)
+    return float(correlation[row, column]), (down, int(column) - 2 * width * (column >= width))
 
 
 def seam_contrast(frames: Array, placements: Sequence[Placement]) -> float:
