@@ -71,7 +71,7 @@ LEAST_RANDOM = 8  # frames
 MOST_RANDOM_LEFT = 0.22  # most unexplained part of the change, in [0, 1]
 UNEVEN = 0.1  # how far a weight may be from an even course
 PREFERRED = 2.0  # a push or cover is preferred to a wipe with at most this many times its error
-LEAST_COVERED = 0.8  # part of a wipe that a push or cover in its place has to explain
+LEAST_COVERED = 0.8  # part of a wipe that a push or cover explains if it counts as all of it
 MOST_CANDIDATES = 64  # candidates that are examined in one look
 SAME_WINDOW = 0.5  # overlap with a rejected window from which another one is skipped for good
 SIMILAR_WINDOW = 0.4  # the same within one look
@@ -356,9 +356,13 @@ def better_placement(frames: Array, wipe: TransitionFit, reach: tuple[int, int])
     placed = find_placement(Stretch(frames, *reach), wipe.before, wipe.after)
     if placed is None or placed.left > PREFERRED * wipe.left:
         return wipe
-    # What explains a part of the wipe only leaves the rest of it unexplained.
     common = min(wipe.after, placed.after) - max(wipe.before, placed.before)
-    return placed if common >= LEAST_COVERED * (wipe.after - wipe.before) else wipe
+    covered = common / (wipe.after - wipe.before)
+    if covered >= LEAST_COVERED:
+        return placed
+    # What explains only a part of the wipe leaves the rest of it unexplained.
+    left = covered * placed.left + (1 - covered)
+    return wipe if left > PREFERRED * wipe.left else placed
 
 
 def stretch_around(
