@@ -37,6 +37,11 @@ DETAIL = 6.0  # pixels of a small frame: coarser structure, such as sky above gr
 LEAST_DEVIATION = 0.004  # root mean square of a part that is structured, in [0, 1]
 LEAST_SIDE = 16  # pixels of the common part
 PLAIN_LINE = 0.04  # range of a row or column of pixels below which it is plain, in [0, 1]
+COLOR_CELLS = 16  # cells along the longer side of the common part, each with one mean colour
+MOST_UNLIKE = 0.5
+"""Most squared difference of the mean colours, relative to the sum of their variances, of one
+place. It is about 1 for pictures that have nothing to do with each other."""
+COLOR_FLOOR = 0.02  # difference of colours that counts as none, in [0, 1]
 BESIDE = 2  # pixels of the search around a shift that count as the same shift
 FAR = 0.1  # shift, in picture widths, from which the way of the camera is asked for
 ON_THE_WAY = (0.15, 0.85)  # parts of the way between which a frame is neither at its start nor end
@@ -71,7 +76,7 @@ def compare_views(motion: OpticalFlow, one: Array, other: Array) -> View:
     one, other = _without_bars(one, other)
     if not _is_large(one):
         return View(0.0, 0.0)
-    best = View(motion_compensated_ncc(motion, one, other), 1.0)
+    best = _view_at(motion, one, other, 0.0, 0.0)
     for right, down in _likely_shifts(one, other):
         view = _view_at(motion, one, other, right, down)
         if view.overlap >= LEAST_OVERLAP and view.ncc > best.ncc:
@@ -220,6 +225,22 @@ def _detail(frame: Array, scale: float) -> Array:
     return np.asarray(small - cv2.GaussianBlur(small, (0, 0), DETAIL * scale), np.float32)
 
 
+def _are_alike_in_color(one: Array, other: Array) -> bool:
+    """Return whether two pictures ``(H, W, 3)`` of one size have the same colours at each place.
+
+    Little detail may be alike by chance. The coarse colours of two places seldom are.
+    """
+    scale = min(1.0, COLOR_CELLS / max(one.shape[:2]))
+    cells = [
+        cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        for picture in (one, other)
+    ]
+    middle = np.mean([picture.mean((0, 1)) for picture in cells], axis=0)
+    variances = sum(float(np.square(picture - middle).mean()) for picture in cells)
+    difference = float(np.square(cells[0] - cells[1]).mean())
+    return difference <= MOST_UNLIKE * variances + COLOR_FLOOR**2
+
+
 def _view_at(motion: OpticalFlow, one: Array, other: Array, right: float, down: float) -> View:
     """Return how alike two frames ``(H, W, 3)`` are where both show the place, at one shift."""
     height, width = one.shape[:2]
@@ -230,4 +251,6 @@ def _view_at(motion: OpticalFlow, one: Array, other: Array, right: float, down: 
     if min(part.shape[:2]) < LEAST_SIDE:
         return View(0.0, overlap)
     pair = np.ascontiguousarray(part), np.ascontiguousarray(same)
+    if not _are_alike_in_color(*pair):
+        return View(0.0, overlap, float(x), float(y))
     return View(motion_compensated_ncc(motion, *pair), overlap, float(x), float(y))

@@ -219,8 +219,8 @@ def account(explained: object, entries: Sequence[Mapping[str, object]] = ()) -> 
     if not isinstance(explained, float):
         return {}
     sentences = [
-        f"Clean frames, moved along the motion, explain {100 * explained:.0f} % of the "
-        "mixed pictures; the rest is inferred and may belong to the other scene."
+        f"What the clean frames show explains {100 * explained:.0f} % of the mixed pictures; "
+        "the rest is inferred and may belong to the other scene."
     ]
     if len(entries) == 1 and "usable" in entries[0]:
         sentences.append(_usable(entries[0]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -121,3 +122,19 @@ def test_a_side_that_moves_fast_is_like_itself() -> None:
     search = BoundarySearch(motion, NccCache(motion, list(frames)), frames)
     assert search.unrelated(CleanWindow(9, 13, 0, 19))
     assert not search.unrelated(CleanWindow(5, 9, 0, 19))
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_scenes_of_other_colors_are_no_place_however_alike_their_detail(seed: int) -> None:
+    """Out of focus there is little detail, and it is alike at some shift by chance."""
+    draw = np.random.default_rng(seed)
+    detail = cv2.GaussianBlur(draw.random((90, 160, 1), np.float32), (0, 0), 2)[..., None] - 0.5
+    colors = [
+        cv2.resize(draw.random((2, 3, 3), np.float32), (160, 90), interpolation=cv2.INTER_LINEAR)
+        for _ in range(2)
+    ]
+    one, other = ((0.2 + 0.6 * color + detail).clip(0, 1) for color in colors)
+    same = (0.2 + 0.6 * colors[0] + np.roll(detail, 12, 1)).clip(0, 1)
+    motion = OpticalFlow()
+    assert not compare_views(motion, one, other).is_same_place
+    assert compare_views(motion, one, same).is_same_place
