@@ -201,7 +201,7 @@ def test_the_largest_figures_are_what_is_known_and_what_is_invented(
         main("run in.mkv --task transition --transition 5:10 --out out --no-progress".split()) == 0
     )
     account = json.loads(Path("out/manifest.json").read_text())["report"]["account"]
-    assert account.startswith("Clean frames, moved along the motion, explain 75 %")
+    assert account.startswith("What the clean frames show explains 75 %")
     head, rest = Path("out/report.html").read_text().split('aria-label="Self-checks"')
     for words in (
         "<b>75 %</b><span>follows from what the input shows",
