@@ -206,7 +206,7 @@ def test_the_largest_figures_are_what_is_known_and_what_is_invented(
     for words in (
         "<b>75 %</b><span>follows from what the input shows",
         "<b>25 %</b><span>inferred",
-        "explain 75 % of the mixed pictures",
+        "explains 75 % of the mixed pictures",
     ):
         assert words in head
     assert (
