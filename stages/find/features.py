@@ -200,14 +200,23 @@ def contrast_ratio(frames: Array, mix: npt.NDArray[np.float64]) -> float:
     grays = np.stack([cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames])
     answers = []
     for pictures in (grays, np.stack([cv2.GaussianBlur(gray, (0, 0), 1) for gray in grays])):
-        across = (np.diff(pictures, axis=2) ** 2).mean((1, 2))
-        contrast = (np.diff(pictures, axis=1) ** 2).mean((1, 2)) + across
+        contrast = _contrasts(pictures, 1) + _contrasts(pictures, 2)
         of_two = (1 - mix) ** 2 * contrast[0] + mix**2 * contrast[-1]
         of_one = (1 - mix) * contrast[0] + mix * contrast[-1]
         answers.append(
             float((contrast[1:-1] - of_two).sum() / max(float((of_one - of_two).sum()), 1e-9))
         )
     return max(answers, key=abs)
+
+
+def _contrasts(pictures: Array, axis: int) -> Array:
+    """Return the mean squared difference of neighbours along an axis, 0 where there are none.
+
+    pictures: ``(n, H, W)``. axis: 1 for rows, 2 for columns.
+    """
+    if pictures.shape[axis] < 2:
+        return np.zeros(len(pictures), pictures.dtype)
+    return np.asarray((np.diff(pictures, axis=axis) ** 2).mean((1, 2)))
 
 
 def plain_color(frame: Array) -> str | None:

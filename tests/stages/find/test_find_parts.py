@@ -217,3 +217,9 @@ def test_dense_flows_follow_what_no_camera_motion_explains() -> None:
         wrong.append(float(np.abs(np.stack(left)).mean()))
     assert wrong[1] < 0.5 * wrong[0]
     np.testing.assert_array_equal(dense.outgoing_at(2), affine.outgoing_at(2))
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 9), (9, 1), (2, 2)])
+def test_the_smallest_pictures_have_a_contrast_ratio(size: tuple[int, int]) -> None:
+    frames = np.random.default_rng(1).random((5, *size, 3)).astype(np.float32)
+    assert np.isfinite(contrast_ratio(frames, np.linspace(0.25, 0.75, 3)))
