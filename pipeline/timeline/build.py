@@ -44,7 +44,7 @@ def timeline_of_run(manifest: Mapping[str, Any], info: ClipInfo) -> EditTimeline
     """
     colors = manifest.get("colors", [])
     _check_frames([*manifest["layers"], *manifest["transitions"], *colors])
-    start, separator = time_code_of(info)
+    start, _ = time_code_of(info)
     scenes = {
         layer["name"]: _scene_media(layer, info, start)
         for layer in manifest["layers"]
@@ -67,17 +67,12 @@ def timeline_of_run(manifest: Mapping[str, Any], info: ClipInfo) -> EditTimeline
         *_poor_quality_markers(transitions),
         *_warning_markers(manifest["warnings"], clips[0].first, clips[-1].last),
     ]
-    return EditTimeline(
+    return _edit(
+        info,
         name=Path(str(manifest["input"][0]["path"])).name,
-        rate=info.rate,
-        start=start,
-        separator=separator,
-        width=info.width,
-        height=info.height,
-        pixel_aspect=info.pixel_aspect,
         clips=clips,
         transitions=joins,
-        markers=_sorted(markers),
+        markers=markers,
         rows=_rows(rows, transitions, colors),
     )
 
@@ -103,7 +98,7 @@ def timeline_of_source(facts: Mapping[str, Any], info: ClipInfo, url: str) -> Ed
     facts: as ``probe --json`` prints them. info: the clip. url: its address, relative to the
     timeline's file.
     """
-    start, separator = time_code_of(info)
+    start, _ = time_code_of(info)
     transitions, colors = facts["transitions"], facts["colors"]
     shots = [
         TimelineRow("shot", f"scene-{number:03d}", shot["first_frame"], shot["last_frame"])
@@ -128,17 +123,37 @@ def timeline_of_source(facts: Mapping[str, Any], info: ClipInfo, url: str) -> Ed
         if entry["kind"] != "other" and entry["last_frame"] >= entry["first_frame"]
     ]
     warnings = _warning_markers(facts["warnings"], clips[0].first, clips[-1].last)
-    return EditTimeline(
+    return _edit(
+        info,
         name=info.path.name,
+        clips=clips,
+        transitions=(None,) * (len(clips) - 1),
+        markers=[*found, *warnings],
+        rows=rows,
+    )
+
+
+def _edit(
+    info: ClipInfo,
+    name: str,
+    clips: tuple[TimelineClip, ...],
+    transitions: tuple[TimelineTransition | None, ...],
+    markers: Iterable[TimelineMarker],
+    rows: tuple[TimelineRow, ...],
+) -> EditTimeline:
+    """Return a timeline in the format and with the time code of a clip."""
+    start, separator = time_code_of(info)
+    return EditTimeline(
         rate=info.rate,
         start=start,
         separator=separator,
         width=info.width,
         height=info.height,
         pixel_aspect=info.pixel_aspect,
+        name=name,
         clips=clips,
-        transitions=(None,) * (len(clips) - 1),
-        markers=_sorted([*found, *warnings]),
+        transitions=transitions,
+        markers=_sorted(markers),
         rows=rows,
     )
 

@@ -6,8 +6,8 @@ Start reading at :mod:`stages.transition.separate`, which chooses the method. Th
 - Without a fit: ``placed`` (with ``hidden``) moves scenes back that moved as a whole, ``filtered``
   undoes dissolves of blurred scenes, and ``still`` takes scenes that stand still from their clean
   frames. All three return what ``direct`` defines.
-- With a matte: ``by_matte`` finds it (``any_matte``, ``matte``) and both scenes in turn. What it
-  hides is kept as it was ``last_seen``.
+- With a hard matte: ``by_matte`` finds it (``any_matte``, ``matte``) and both scenes in turn. What
+  it hides is kept as it was ``last_seen``.
 - With a fit: ``plan`` says how much work is done, and ``alternate`` does it at a working size. Its
   steps are the motion fit (:mod:`stages.motion.carry`), the networks (``networks``), the sweeps
   (``sweep``), and the ties (``ties``, ``tie_fit``, ``tie``). ``reconcile`` makes the layers of a

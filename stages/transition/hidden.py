@@ -101,16 +101,16 @@ def _smaller(areas: Sequence[float], place: int) -> int | None:
     )
 
 
-def moved_on(clean: Tensor, motion: Params) -> Tensor:
-    """Return a clean frame ``(3, H, W)`` as its camera sees it after a motion ``(6,)``."""
+def moved_on(picture: Tensor, motion: Params) -> Tensor:
+    """Return a picture ``(C, H, W)`` as its camera sees it after a motion ``(6,)``."""
     if not motion.any():
-        return clean
-    height, width = clean.shape[-2:]
+        return picture
+    height, width = picture.shape[-2:]
     x, y = pixel_places(height, width, height / width)
     # Motions are in half widths, places in widths.
     across = (motion[0] + 2 * motion[1] * x + 2 * motion[2] * y) / 2
     down = (motion[3] + 2 * motion[4] * x + 2 * motion[5] * y) / 2
-    return sample(clean, x + across, y + down)
+    return sample(picture, x + across, y + down)
 
 
 def inverse(motion: Params) -> Params:

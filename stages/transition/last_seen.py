@@ -22,8 +22,8 @@ from torch import Tensor
 from stages.find.track import STILL, Grid, Params
 from stages.mixing.forward_model import Pair
 from stages.mixing.mixture import SIDES, Mixture, Side
-from stages.motion.flow import box, resize, warp, within
-from stages.transition.hidden import ShownScene, camera_motions, inverse
+from stages.motion.flow import box, resize, within
+from stages.transition.hidden import ShownScene, camera_motions, inverse, moved_on
 
 NOISE = (0.3 / 255) ** 2
 """Variance of a frame's own error: rounding to 8 bits."""
@@ -120,7 +120,7 @@ def predict(mixture: Mixture, scene: FollowedScene, other: Prediction) -> Predic
         value[number] = _moved(known, motion)[0]
         variance[number] = _moved(doubt, motion)[0]
         own = Prediction(value[number][None], variance[number][None])
-        beside = Prediction(other.value[number][None], other.variance[number][None])
+        beside = _only(other, number)
         pair = (own, beside) if outgoing else (beside, own)
         seen = update(mixture, number, pair)[0 if outgoing else 1]
         left = _variance_left(mixture, number, scene.side, pair)
@@ -162,11 +162,7 @@ def _variance_left(
 def layers_of(mixture: Mixture, predicted: tuple[Prediction, Prediction]) -> Pair:
     """Return both scenes in the mixed frames, ``(n, 3, H, W)``, in [0, 1]."""
     found = [
-        update(
-            mixture,
-            number,
-            (_only(predicted[0], number), _only(predicted[1], number)),
-        )
+        update(mixture, number, (_only(predicted[0], number), _only(predicted[1], number)))
         for number in range(mixture.count)
     ]
     outgoing = torch.cat([pair[0] for pair in found]).clamp_(0, 1)
@@ -215,6 +211,4 @@ def flow_of(motion: Params, size: tuple[int, int]) -> Tensor:
 
 def _moved(picture: Tensor, motion: Params) -> Tensor:
     """Return a picture ``(1, C, H, W)`` as a camera sees it after a motion."""
-    if not motion.any():
-        return picture
-    return warp(picture, flow_of(motion, (picture.shape[-2], picture.shape[-1])))
+    return moved_on(picture[0], motion)[None]

@@ -1,9 +1,9 @@
 """Separate one transition: choose the method, run it, and finish the frames at full size.
 
 Transitions that need no fit are undone directly, at full size. All others are separated at a
-working size of bounded area: by :mod:`stages.transition.by_matte` where there is a matte, else by
-:mod:`stages.transition.alternate`, or by networks alone. Their layers are then enlarged and made to
-mix to the input, frame by frame.
+working size of bounded area: by :mod:`stages.transition.by_matte` where there is a hard matte, else
+by :mod:`stages.transition.alternate`, or by networks alone. Their layers are then enlarged and made
+to mix to the input, frame by frame.
 """
 
 from __future__ import annotations
@@ -47,12 +47,6 @@ from stages.transition.window import Window, plain_color
 
 FIT_END = 0.98
 """Progress of a transition, 0 to 1, when the fit at the working size is done."""
-
-LEAST_SHARE = 0.1
-"""Weight of either scene from which a pixel of a matte shows both."""
-MOST_MIXED = 0.05
-"""Part of a matte's pixels that show both scenes, above which the scenes' motion is fitted. Hard
-wipes have 0.00, FFmpeg's `radial` 0.09, and its soft wipes and circles 0.3 and more."""
 
 
 @dataclass(frozen=True)
@@ -225,25 +219,14 @@ def _fitted(
 def _by_matte(
     work: Mixture, transition: Transition, reporting: Reporting
 ) -> AlternationResult | None:
-    """Return the layers and the matte that are found in turn, without a fit of the motion.
-
-    Returns None where the matte is so soft that most of what it shows is mixed: there, what was
-    last seen of a scene is too old, and only its motion tells how it goes on.
-    """
+    """Return the layers and a hard matte that are found in turn; None where the matte is soft."""
     with clocked(reporting.seconds, "matte"):
-        done = separate_by_matte(
+        return separate_by_matte(
             work,
             transition.kind,
             transition.effect,
-            lambda part: reporting.progress(FIT_END * part, "matte and scenes"),
+            lambda done: reporting.progress(FIT_END * done, "matte and scenes"),
         )
-    return done if mixed_part(done.mixture.weight[done.mixture.mixed]) <= MOST_MIXED else None
-
-
-def mixed_part(matte: Tensor) -> float:
-    """Return which part of the pixels of a matte ``(n, 1, H, W)`` shows both scenes."""
-    is_mixed = (matte > LEAST_SHARE) & (matte < 1 - LEAST_SHARE)
-    return float(is_mixed.float().mean())
 
 
 def _separated_frame(full: Mixture, layers: Pair) -> SeparatedFrame:

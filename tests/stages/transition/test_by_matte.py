@@ -38,6 +38,7 @@ def test_a_wipe_is_separated_better_than_held_frames(seed: int, soft: float) -> 
     mixture = Mixture(frames, weight, CLEAN, CLEAN + STEPS - 1)
     done: list[float] = []
     result = separate_by_matte(mixture, "wipe", None, done.append)
+    assert result is not None
     assert done == sorted(done) and done[-1] == 1
     assert float((result.mixture.weight[mixture.mixed] - matte).abs().mean()) < 0.02
     templates = frames[CLEAN - 1], frames[CLEAN + STEPS]
