@@ -15,9 +15,9 @@ def push_pull(values: Tensor, known: Tensor) -> Tensor:
 
     values: ``(n, C, h, w)``. known: ``(n, 1, h, w)`` of bool, or one map for all, ``(1, 1, h, w)``.
     """
-    weight = known.to(values).expand(len(values), -1, -1, -1)
     if bool(known.all()):
         return values
+    weight = known.to(values).expand(len(values), -1, -1, -1)
     if min(values.shape[-2:]) == 1 and max(values.shape[-2:]) == 1 or not bool(known.any()):
         return values * weight
     size = (values.shape[-2], values.shape[-1])
