@@ -26,7 +26,9 @@ from stages.mixing.psnr import psnr_of
 from stages.optim.timing import clocked
 from stages.shots import Transition
 from stages.transition.direct import DirectSeparation, PutLayers, mixed_frames
+from stages.transition.fixed_overlay import FixedOverlay, fixed_overlay
 from stages.transition.hidden import ShownScene, camera_motions, inverse, moved_on
+from stages.transition.still import Pictures, unless_moved
 from stages.transition.window import Window, clean_beside, with_color
 
 COARSE_PIXELS = 320 * 180  # size at which the progress is searched first
@@ -64,12 +66,14 @@ def separate_placed(
     transition: Transition,
     progress: Callable[[float, str], None],
     put: PutLayers,
+    pictures: Pictures = (None, None),
 ) -> DirectSeparation:
     """Take a transition apart whose kind is undone by placements.
 
     window: its frames with clean ones at both sides.
     progress: called with the fraction done and a note.
     put: called for each frame.
+    pictures: of the scenes that stand still, :func:`stages.transition.still.still_pictures`.
     """
     seconds: dict[str, float] = defaultdict(float)
     placer = TRANSITION_KINDS[transition.kind].effects[transition.effect or ""]
@@ -81,6 +85,8 @@ def separate_placed(
     with clocked(seconds, "motion"):
         motions = _motions_of_cameras(window, wide, placer)
     with clocked(seconds, "finish"):
+        blocks = window.blocks(transition.first_frame, transition.last_frame)
+        overlay = fixed_overlay(clean, (block.pixels for block in blocks))
         placements: list[Placement] = []
         first_seen = SeenScene(clean[1])
         frames = mixed_frames(window, wide, _half(progress, 0), "looking for places")
@@ -88,9 +94,9 @@ def separate_placed(
             guess = progress_of(placer, wide.mix[number], window.size)
             moves = motions[0][number], motions[1][number]
             near = moved_on(clean[0], moves[0]), moved_on(clean[1], moves[1])
-            placements.append(refine(placer, guess, frame, near))
+            placements.append(refine(placer, guess, frame, near, overlay))
             if number in own:
-                layer, shown = _moved_back(frame, placements[-1], "incoming", near[1])
+                layer, shown = _moved_back(frame, placements[-1], "incoming", near[1], overlay)
                 first_seen = first_seen.with_new(layer, shown, moves[1])
         last_seen = SeenScene(clean[0])
         frames = mixed_frames(window, wide, _half(progress, 1), "moving pixels back")
@@ -99,9 +105,9 @@ def separate_placed(
             near = moved_on(clean[0], moves[0]), moved_on(clean[1], moves[1])
             seen = last_seen.at(moves[0]), first_seen.at(moves[1])
             if number in own:
-                part = take_apart(frame, placements[number], near, seen)
+                part = take_apart(frame, placements[number], near, seen, overlay)
                 last_seen = last_seen.with_latest(part.layers[0], part.shown[0], moves[0])
-                put(number - lead, frame.clone(), part.layers, None)
+                put(number - lead, frame.clone(), _without_noise(part.layers, pictures), None)
                 done.append(part)
     count = len(done)
     return DirectSeparation(
@@ -124,6 +130,15 @@ def _widened(window: Window, transition: Transition) -> Transition:
     if transition.incoming is not None and window.last - last >= LEAST_CLEAN:
         last, mix = last + 1, (*mix, 1.0)
     return replace(transition, first_frame=first, last_frame=last, mix=mix)
+
+
+def _without_noise(layers: Pair, pictures: Pictures) -> Pair:
+    """Return the layers ``(3, H, W)`` with the pictures of still scenes where nothing moves."""
+    outgoing, incoming = (
+        layer if picture is None else unless_moved(layer, picture)
+        for layer, picture in zip(layers, pictures, strict=True)
+    )
+    return outgoing, incoming
 
 
 def _half(progress: Callable[[float, str], None], number: int) -> Callable[[float, str], None]:
@@ -184,11 +199,12 @@ def _motions_of_cameras(
     before, after = max(0, first - 1), min(len(small) - 1, last + 1)
     clean = with_color((small[before], small[after]), transition)
     size = small.shape[-2], small.shape[-1]
+    overlay = fixed_overlay(clean, [small[first : last + 1]])
     found: list[list[Pair]] = [[], []]
     for frame, weight in zip(small[first : last + 1], transition.mix, strict=True):
-        placement = refine(placer, progress_of(placer, weight, size), frame, clean)
+        placement = refine(placer, progress_of(placer, weight, size), frame, clean, overlay)
         for pairs, side, own in zip(found, SIDES, clean, strict=True):
-            pairs.append(_moved_back(frame, placement, side, own))
+            pairs.append(_moved_back(frame, placement, side, own, overlay))
     beyond = before - 1, after + 1
     scenes = [
         ShownScene(
@@ -214,46 +230,59 @@ def progress_of(placer: Placer, weight: float, size: tuple[int, int]) -> float:
     return (low + high) / 2
 
 
-def refine(placer: Placer, guess: float, frame: Tensor, clean: Pair) -> Placement:
+def refine(
+    placer: Placer, guess: float, frame: Tensor, clean: Pair, overlay: FixedOverlay | None = None
+) -> Placement:
     """Return the placement near a progress that makes the two clean frames most like ``frame``.
 
-    frame, clean: ``(3, H, W)``.
+    frame, clean: ``(3, H, W)``. overlay: what stays in its place, which does not count.
     """
     height, width = frame.shape[-2:]
     aspect = height / width
     scale = min(1.0, (COARSE_PIXELS / (height * width)) ** 0.5)
-    small, one, other = (
-        functional.interpolate(part[None], scale_factor=scale, mode="area")[0]
-        for part in (frame, *clean)
-    )
+    counted = frame.new_ones(1, height, width) if overlay is None else 1 - overlay.around()
+    # A fourth channel says which pixels count. It moves with the scenes, as their overlay does.
+    whole = [torch.cat([part, counted]) for part in (frame, *clean)]
+    small = [_shrunk(part, scale) for part in whole]
 
-    def best(values: Tensor, target: Tensor, scenes: Pair) -> float:
-        errors = [
-            float(((place(scenes, placer(float(value), aspect)) - target) ** 2).mean())
-            for value in values
-        ]
+    def error(progress: float, target: Tensor, scenes: Pair) -> float:
+        placed = place(scenes, placer(progress, aspect))
+        counted = placed[3:] * target[3:]
+        wrong = (counted * (placed[:3] - target[:3]) ** 2).mean()
+        return float(wrong / counted.mean().clamp_min(1e-6))
+
+    def best(values: Tensor, target: Tensor, *scenes: Tensor) -> float:
+        errors = [error(float(value), target, (scenes[0], scenes[1])) for value in values]
         return float(values[int(torch.tensor(errors).argmin())])
 
     reach = torch.linspace(-COARSE_REACH, COARSE_REACH, COARSE_STEPS)
-    rough = best((guess + reach).clamp(0, 1), small, (one, other))
+    rough = best((guess + reach).clamp(0, 1), *small)
     # Steps are counted from whole pixels: editors move scenes by whole pixels, which blurs nothing.
     half_pixels = 2 * max(height, width)
     start = round(rough * half_pixels) - FINE_STEPS // 2
     fine = (start + torch.arange(FINE_STEPS)) / half_pixels
-    return placer(best(fine.clamp(0, 1), frame, clean), aspect)
+    return placer(best(fine.clamp(0, 1), *whole), aspect)
 
 
-def take_apart(frame: Tensor, placement: Placement, clean: Pair, seen: Pair) -> PlacedFrame:
+def _shrunk(picture: Tensor, scale: float) -> Tensor:
+    """Return a picture ``(C, H, W)`` at ``scale`` times its size, by area averages."""
+    return functional.interpolate(picture[None], scale_factor=scale, mode="area")[0]
+
+
+def take_apart(
+    frame: Tensor, placement: Placement, clean: Pair, seen: Pair, overlay: FixedOverlay
+) -> PlacedFrame:
     """Return the two layers of a frame ``(3, H, W)`` whose placement is known.
 
     clean: the scenes' nearest clean frames ``(3, H, W)``, for detail.
     seen: the scenes ``(3, H, W)`` as other frames show them, for what this one does not.
+    overlay: what stays in its place, in both scenes.
     """
-    outgoing, shown_outgoing = _moved_back(frame, placement, "outgoing", clean[0])
-    incoming, shown_incoming = _moved_back(frame, placement, "incoming", clean[1])
+    outgoing, shown_outgoing = _moved_back(frame, placement, "outgoing", clean[0], overlay)
+    incoming, shown_incoming = _moved_back(frame, placement, "incoming", clean[1], overlay)
     layers = (
-        torch.where(shown_outgoing, outgoing, seen[0]),
-        torch.where(shown_incoming, incoming, seen[1]),
+        overlay.on(torch.where(shown_outgoing, outgoing, seen[0])),
+        overlay.on(torch.where(shown_incoming, incoming, seen[1])),
     )
     weight = placement.mean_weight(*frame.shape[-2:])
     visible = (shown_outgoing.float().mean() + shown_incoming.float().mean()) / 2
@@ -262,12 +291,14 @@ def take_apart(frame: Tensor, placement: Placement, clean: Pair, seen: Pair) -> 
     return PlacedFrame(layers, shown, weight, float(visible), float(error))
 
 
-def _moved_back(frame: Tensor, placement: Placement, side: str, clean: Tensor) -> Pair:
+def _moved_back(
+    frame: Tensor, placement: Placement, side: str, clean: Tensor, overlay: FixedOverlay
+) -> Pair:
     """Return one scene as far as a frame shows it, ``(3, H, W)``, and where it does, ``(1, H, W)``.
 
     clean: the scene's nearest clean frame ``(3, H, W)``. It adds the detail that is lost where the
     frame shows the scene smaller or between pixels. Where pixels of the other scene take part,
-    the scene does not count as shown.
+    the scene does not count as shown, nor where the overlay covers it.
     """
     height, width = frame.shape[-2:]
     aspect = height / width
@@ -277,6 +308,7 @@ def _moved_back(frame: Tensor, placement: Placement, side: str, clean: Tensor) -
     weight = placement.weight(*places, aspect, 1 / width)[None]
     own = sample(weight if side == "incoming" else 1 - weight, *back)
     shown = (own > PURE) & (inside(*back, aspect, 1 / width) > 0.5)[None]
+    shown = shown & (sample(overlay.around(), *back) < 1 - PURE)
     if max(there.scale) > MOST_SHRUNK:
         shown = torch.zeros_like(shown)
     detail = clean - sample(sample(clean, *there(*places)), *back)

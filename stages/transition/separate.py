@@ -36,11 +36,12 @@ from stages.transition.finish import finish, squared_error
 from stages.transition.networks import fit_layers
 from stages.transition.placed import separate_placed
 from stages.transition.plan import LARGEST, Plan, networks_alone, plan_for
+from stages.transition.rearranged import compare_pieces, separate_rearranged
 from stages.transition.still import (
     Pictures,
+    explain_mixed_frames,
     separate_still,
     still_pictures,
-    still_scenes,
     still_side,
 )
 from stages.transition.window import Window, plain_color
@@ -65,6 +66,12 @@ class SeparatedFrame:
 
 PutFrame = Callable[[int, SeparatedFrame], None]
 """Takes the layers of one mixed frame; the first argument counts the mixed frames from 0."""
+
+Progress = Callable[[float, str], None]
+"""Takes the fraction done and a note."""
+
+DirectMethod = Callable[[PutLayers], DirectSeparation]
+"""Separates a transition without a fit and passes each frame's layers on."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +105,7 @@ def separate_transition(
     transition: Transition,
     *,
     settings: FitSettings,
-    progress: Callable[[float, str], None],
+    progress: Progress,
     put: PutFrame,
     plan: Plan | None = None,
     checkpoints: CheckpointStore | None = None,
@@ -115,31 +122,62 @@ def separate_transition(
 
     Raises FitError where a fit diverges and UsageError where the clip lacks frames of the window.
     """
-    if TRANSITION_KINDS[transition.kind].undo == "placement":
-        return _direct(
-            transition, put, lambda take: separate_placed(window, transition, progress, take)
-        )
-    if TRANSITION_KINDS[transition.kind].undo == "filter":
-        return _direct(
-            transition, put, lambda take: separate_filtered(window, transition, progress, take)
-        )
     if transition.kind == DISSOLVE and (name := filter_in(window, transition)) is not None:
         filtered = replace(transition, kind=kind_of_filter(name), effect=name)
-        result = _direct(
-            filtered, put, lambda take: separate_filtered(window, filtered, progress, take)
-        )
-        return replace(result, filter=name)
+        method = _filter_method(window, filtered, progress)
+        return replace(_direct(filtered, put, method), filter=name)
     alone = plan.networks_alone if plan else networks_alone(settings.preset)
     pictures = (None, None) if alone else still_pictures(window, transition)
-    scenes = still_scenes(window, transition, pictures)
-    if scenes is not None:
-        still = scenes
-        return _direct(
-            transition, put, lambda take: separate_still(window, transition, still, progress, take)
-        )
+    direct = _method_without_fit(window, transition, pictures, progress)
+    if direct is not None:
+        return _direct(transition, put, direct)
     reporting = Reporting(progress, defaultdict(float), checkpoints or NoCheckpoints())
     plan = plan or _planned(window, transition, settings, reporting)
     return _separate_by_fit(window, transition, plan, pictures, settings, reporting, put)
+
+
+def _method_without_fit(
+    window: Window, transition: Transition, pictures: Pictures, progress: Progress
+) -> DirectMethod | None:
+    """Return what separates a transition directly, or None where a fit is needed.
+
+    pictures: as :func:`stages.transition.still.still_pictures` returns them.
+    """
+    kind = TRANSITION_KINDS[transition.kind]
+    if kind.undo == "filter":
+        return _filter_method(window, transition, progress)
+    outgoing, incoming = pictures
+    if outgoing is not None and incoming is not None:
+        still = _still_method(window, transition, (outgoing, incoming), progress)
+        if still is not None:
+            return still
+    if kind.undo == "placement":
+        return lambda take: separate_placed(window, transition, progress, take, pictures)
+    return None
+
+
+def _still_method(
+    window: Window, transition: Transition, scenes: Pair, progress: Progress
+) -> DirectMethod | None:
+    """Return what separates a transition between two still scenes; None where they move in it.
+
+    scenes: their pictures, ``(1, 3, H, W)``.
+    """
+    kind = TRANSITION_KINDS[transition.kind]
+    mixed = kind.undo != "placement" and explain_mixed_frames(window, transition, scenes)
+    if not mixed and (kind.has_matte or kind.undo == "placement"):
+        pieces = compare_pieces(window, transition, scenes)
+        if pieces.are_rearranged:
+            return lambda take: separate_rearranged(window, transition, scenes, progress, take)
+        mixed = kind.has_matte and pieces.are_mixed
+    if mixed:
+        return lambda take: separate_still(window, transition, scenes, progress, take)
+    return None
+
+
+def _filter_method(window: Window, transition: Transition, progress: Progress) -> DirectMethod:
+    """Return what separates a transition that filters both scenes."""
+    return lambda take: separate_filtered(window, transition, progress, take)
 
 
 def _planned(
@@ -250,12 +288,13 @@ def _confidence(plan: Plan, done: AlternationResult) -> tuple[tuple[float, ...],
     return expected_psnr(mixture, done.carried.layers, done.layers)
 
 
-def _direct(
-    transition: Transition, put: PutFrame, separate: Callable[[PutLayers], DirectSeparation]
-) -> TransitionResult:
+def _direct(transition: Transition, put: PutFrame, separate: DirectMethod) -> TransitionResult:
     """Run ``separate``, which needs no fit, and return its result in the form of all others."""
+    has_matte = False
 
     def put_frame(number: int, frame: Tensor, layers: Pair, matte: Tensor | None) -> None:
+        nonlocal has_matte
+        has_matte = matte is not None
         put(number, SeparatedFrame(frame, *layers, matte))
 
     done = separate(put_frame)
@@ -265,7 +304,6 @@ def _direct(
         "explained": done.visible,
         "invented": 1 - done.visible,
     }
-    has_matte = TRANSITION_KINDS[transition.kind].has_matte
     return TransitionResult(done.mix, has_matte, transition.space, done.seconds, report)
 
 

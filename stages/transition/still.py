@@ -5,8 +5,8 @@ layer is then the mean of its clean frames, which has less noise than any single
 has to be fitted.
 
 The route: :func:`still_pictures` finds the scenes that stand still. If both do,
-:func:`still_scenes` tests whether they explain the mixed frames. That needs no weights: whatever
-the matte is, each pixel of a mixed frame lies on the line between the two pictures in RGB.
+:func:`explain_mixed_frames` tests whether they explain the mixed frames. That needs no weights:
+whatever the matte is, each pixel of a mixed frame lies on the line between the two pictures in RGB.
 :func:`separate_still` then writes the layers. If only one scene stands still, the transition is
 fitted as usual, and :func:`still_side` decides whether the picture replaces that scene's layer.
 
@@ -111,18 +111,6 @@ def still_pictures(window: Window, transition: Transition) -> Pictures:
     return (plain, incoming) if transition.outgoing is None else (outgoing, plain)
 
 
-def still_scenes(window: Window, transition: Transition, pictures: Pictures) -> Pair | None:
-    """Return both scenes ``(1, 3, H, W)`` if they stand still and explain the mixed frames.
-
-    pictures: as :func:`still_pictures` returns them.
-    """
-    outgoing, incoming = pictures
-    if outgoing is None or incoming is None:
-        return None
-    scenes = outgoing, incoming
-    return scenes if _explain_mixed_frames(window, transition, scenes) else None
-
-
 def separate_still(
     window: Window,
     transition: Transition,
@@ -132,7 +120,7 @@ def separate_still(
 ) -> DirectSeparation:
     """Separate a transition between two still scenes, and return what was learnt about it.
 
-    window: holds the mixed frames. scenes: both pictures, as :func:`still_scenes` returns them.
+    window: holds the mixed frames. scenes: both pictures, of :func:`still_pictures`.
     progress: called with the fraction done and a note. put: called with each frame's layers.
     """
     seconds: dict[str, float] = defaultdict(float)
@@ -172,6 +160,16 @@ def still_side(pictures: Pictures, work: Mixture, layers: Pair) -> StillScene | 
         if _unexplained_share(StillScene(side, picture), work, layers) <= MOST_UNEXPLAINED:
             return StillScene(side, picture)
     return None
+
+
+def unless_moved(layer: Tensor, picture: Tensor) -> Tensor:
+    """Return a scene's layer with its still picture in place of noise, ``(3, H, W)``.
+
+    layer: the scene in a mixed frame. picture: as :func:`still_pictures` returns it. Where the
+    layer differs from it by more than noise, something moves, and the layer stays as it is.
+    """
+    change = box(layer[None] - picture, MEAN_RADIUS).abs().amax(1)
+    return torch.where(change <= 2 * STEADY, picture[0], layer)
 
 
 def _unexplained_share(still: StillScene, work: Mixture, layers: Pair) -> float:
@@ -234,10 +232,11 @@ def _mean_if_still(window: Window, first: int, last: int) -> Tensor | None:
     return mean
 
 
-def _explain_mixed_frames(window: Window, transition: Transition, scenes: Pair) -> bool:
+def explain_mixed_frames(window: Window, transition: Transition, scenes: Pair) -> bool:
     """Return whether two still scenes mix to every mixed frame, up to coding noise.
 
-    The frames are compared at a small size, where coding noise averages out.
+    scenes: their pictures, ``(1, 3, H, W)``. The frames are compared at a small size, where coding
+    noise averages out.
     """
     size = within(window.size, COMPARED_PIXELS)
     small = resize(scenes[0], size), resize(scenes[1], size)
