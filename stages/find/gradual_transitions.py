@@ -20,6 +20,7 @@ import numpy as np
 
 from stages.find.blurs import as_blur
 from stages.find.boundaries import Boundary, CleanWindow, stretches
+from stages.find.curve import NOISE
 from stages.find.edge_fit import find_wipe, pattern_between
 from stages.find.features import (
     Array,
@@ -71,6 +72,9 @@ LEAST_RANDOM = 8  # frames
 MOST_RANDOM_LEFT = 0.22  # most unexplained part of the change, in [0, 1]
 UNEVEN = 0.1  # how far a weight may be from an even course
 PREFERRED = 2.0  # a push or cover is preferred to a wipe with at most this many times its error
+# A push or cover is also preferred to a wipe if it leaves at most this part of what the two clean
+# frames, unmoved, leave. True ones left 0.05 to 0.42, and 0.68 once.
+OF_UNMOVED = 0.5
 LEAST_COVERED = 0.8  # part of a wipe that a push or cover explains if it counts as all of it
 MOST_CANDIDATES = 64  # candidates that are examined in one look
 SAME_WINDOW = 0.5  # overlap with a rejected window from which another one is skipped for good
@@ -354,15 +358,29 @@ def better_placement(frames: Array, wipe: TransitionFit, reach: tuple[int, int])
     A wipe whose scenes are carried by motion explains a reveal nearly as well.
     """
     placed = find_placement(Stretch(frames, *reach), wipe.before, wipe.after)
-    if placed is None or placed.left > PREFERRED * wipe.left:
+    if placed is None:
         return wipe
     common = min(wipe.after, placed.after) - max(wipe.before, placed.before)
     covered = common / (wipe.after - wipe.before)
-    if covered >= LEAST_COVERED:
-        return placed
     # What explains only a part of the wipe leaves the rest of it unexplained.
-    left = covered * placed.left + (1 - covered)
-    return wipe if left > PREFERRED * wipe.left else placed
+    left = placed.left if covered >= LEAST_COVERED else covered * placed.left + (1 - covered)
+    if left <= PREFERRED * wipe.left:
+        return placed
+    # Scenes that are carried by dense motion explain a push, too.
+    return placed if left <= OF_UNMOVED * _left_unmoved(frames, placed) else wipe
+
+
+def _left_unmoved(frames: Array, found: TransitionFit) -> float:
+    """Return what a transition leaves whose pixels come from the nearer of the two clean frames.
+
+    No wipe between scenes that stand still leaves less. It is relative to the squared difference of
+    the clean frames, as :attr:`stages.find.stretch.TransitionFit.left` is.
+    """
+    before, after = frames[found.before], frames[found.after]
+    inner = frames[found.before + 1 : found.after]
+    errors = [((inner - clean) ** 2).mean(-1) for clean in (before, after)]
+    apart = float(((before - after) ** 2).mean()) + NOISE
+    return float(np.minimum(*errors).mean()) / apart
 
 
 def stretch_around(

@@ -67,3 +67,20 @@ def matte_notes(matte: Tensor, *, moving: bool, hinted: HintedSide) -> tuple[Not
         "so the background is made up there; "
     )
     return (*empty, *notes_where(full + advice, part > FULL))
+
+
+def guess_notes(matte: Tensor, context: SeparationContext) -> tuple[Note, ...]:
+    """Return a note about pictures without motion and without hints, whose foreground is a guess.
+
+    matte: ``(T, 1, H, W)`` in [0, 1].
+    """
+    are_pictures = context.unordered or len(matte) == 1
+    if not are_pictures or hinted_side(context) is not None:
+        return ()
+    text = (
+        "nothing moves and nothing is marked in {frames}, so the foreground is a guess: it is what "
+        "stands out from the picture's border. Look at the matte; to say what the foreground is, "
+        "give a box, points or a mask as {hint}"
+    )
+    part = (matte > 0.5).float().mean((1, 2, 3))
+    return notes_where(text, (part >= EMPTY) & (part <= FULL))

@@ -23,7 +23,13 @@ from stages.published.fit import planned_steps, shortened_notes
 from stages.published.networks import FULL_PIXELS
 from stages.published.segmentation import STAGE_STEPS, fit_segmentation
 from stages.push_pull import push_pull
-from stages.segment.account import OPAQUE, background_shares, hinted_side, matte_notes
+from stages.segment.account import (
+    OPAQUE,
+    background_shares,
+    guess_notes,
+    hinted_side,
+    matte_notes,
+)
 from stages.segment.background import complete
 from stages.segment.fit import SegmentEvidence, Segments, fit_segments
 
@@ -119,7 +125,8 @@ def separate_alone(
         **figures,
         **background_shares(matte, hidden),
     }
-    notes: tuple[Note, ...] = matte_notes(matte, moving=False, hinted=hinted_side(context))
+    notes = matte_notes(matte, moving=False, hinted=hinted_side(context))
+    notes = (*notes, *guess_notes(matte, context))
     if published:
         whole = int(figures["whole_fit_steps"])
         notes = (*notes, *shortened_notes(int(figures["planned_steps"]), whole, len(frames)))

@@ -27,7 +27,13 @@ from stages.motion.flow import resize, shrunk
 from stages.occlusion import Occlusion
 from stages.optim.timing import clocked
 from stages.push_pull import push_pull
-from stages.segment.account import OPAQUE, background_shares, hinted_side, matte_notes
+from stages.segment.account import (
+    OPAQUE,
+    background_shares,
+    guess_notes,
+    hinted_side,
+    matte_notes,
+)
 from stages.segment.alone import HintMasks, separate_alone
 from stages.segment.background import complete
 from stages.segment.certainty import confidence_layers
@@ -275,7 +281,7 @@ def _notes(
     # Things are told apart by their motion alone, so a clip at rest lacks what moves, too.
     by_motion = prepared.motion is not None or context.most_things == 0
     about = matte_notes(matte, moving=by_motion, hinted=hinted_side(context))
-    return (*box_notes(found.marked, len(matte)), *about)
+    return (*box_notes(found.marked, len(matte)), *about, *guess_notes(matte, context))
 
 
 def _reconstruction_psnr(frames: Tensor, layers: dict[str, Tensor]) -> float:

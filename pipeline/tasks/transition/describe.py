@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import takewhile
+from itertools import pairwise, takewhile
 
 from pipeline.task import RunSummary
 from stages.shots import Analysis, Transition
 from stages.transition.confidence import USABLE
 from stages.transition.plan import PLANS, Plan
+
+MOST_CROWDED = 2
+"""Frames of a scene between two transitions up to which these may overlap: the search looks for a
+clean frame between them, and finds the one that is nearest to it."""
 
 MAX_NAMED_GAPS = 6
 """Stretches of plain colour that a warning names; the manifest lists all of them."""
@@ -174,13 +178,37 @@ def shortened_warning(plans: Sequence[Plan]) -> str | None:
 
 
 def anchor_warnings(analysis: Analysis) -> list[str]:
-    """Return a warning for each transition in which a scene has no clean frame next to it.
+    """Return warnings about scenes that are never seen alone, or hardly ever.
 
-    Such a scene is never seen alone, so the separation can only guess it.
+    The separation can only guess a scene without a clean frame next to its transition.
     """
     mixing = [transition for transition in analysis.transitions if len(transition)]
     warnings = [_missing_anchor(analysis, transition) for transition in mixing]
-    return [text for text in warnings if text is not None]
+    return [*(text for text in warnings if text is not None), *_crowded_warnings(analysis)]
+
+
+def _crowded_warnings(analysis: Analysis) -> list[str]:
+    """Return a warning for each scene that hardly is alone between two transitions.
+
+    Where these overlap, three scenes are mixed at once, which two layers cannot explain.
+    """
+    mixed = [transition for transition in analysis.transitions if len(transition)]
+    warnings: list[str] = []
+    for one, other in pairwise(mixed):
+        alone = other.first_frame - one.last_frame - 1
+        if one.incoming is None or one.incoming != other.outgoing:
+            continue
+        # Without any clean frame, the scene is a guess anyway: see _missing_anchor.
+        if not 1 <= alone <= MOST_CROWDED:
+            continue
+        frames = "one frame" if alone == 1 else f"{alone} frames"
+        warnings.append(
+            f"{scene_name(one.incoming)} has {frames} for itself between the transitions in frames "
+            f"{one.first_frame} to {one.last_frame} and {other.first_frame} to {other.last_frame}; "
+            "where they overlap, three scenes are mixed, and its layer and those beside it may "
+            "hold remains of the third"
+        )
+    return warnings
 
 
 def _missing_anchor(analysis: Analysis, transition: Transition) -> str | None:

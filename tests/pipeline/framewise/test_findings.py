@@ -124,6 +124,21 @@ def test_a_transition_without_clean_frames_is_told() -> None:
     )
 
 
+@pytest.mark.parametrize("alone", range(5))
+def test_a_scene_with_hardly_a_frame_for_itself_is_told(alone: int) -> None:
+    mix = (0.25, 0.5, 0.75)
+    second = 7 + alone
+    moves = (
+        Transition(4, 6, "dissolve", mix, outgoing=0, incoming=1),
+        Transition(second, second + 2, "dissolve", mix, outgoing=1, incoming=2),
+    )
+    shots = Shot(0, 3), Shot(7, second - 1), Shot(second + 3, second + 6)
+    warnings = anchor_warnings(Analysis(second + 7, shots, moves))
+    crowded = [text for text in warnings if "three scenes are mixed" in text]
+    assert len(crowded) == (alone in (1, 2))
+    assert all("scene-002" in text and f"frames 4 to 6 and {second}" in text for text in crowded)
+
+
 def test_it_is_told_before_the_work(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

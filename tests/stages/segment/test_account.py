@@ -7,7 +7,7 @@ import torch
 
 from stages.context import FitSettings, SeparationContext
 from stages.hint_regions import HintRegion
-from stages.segment.account import hinted_side, matte_notes
+from stages.segment.account import guess_notes, hinted_side, matte_notes
 
 PIXEL = torch.ones(1, 1, dtype=torch.bool)
 FOREGROUND, BACKGROUND = HintRegion(PIXEL), HintRegion(PIXEL, foreground=False)
@@ -46,3 +46,15 @@ def test_an_empty_matte_names_the_option_that_was_given(moving: bool) -> None:
 def test_a_full_matte_is_said_too() -> None:
     (note,) = matte_notes(torch.ones(1, 1, 8, 8), moving=False, hinted=None)
     assert "nearly the whole picture" in note.text
+
+
+def test_the_foreground_of_a_picture_without_hints_is_called_a_guess() -> None:
+    matte = torch.zeros(1, 1, 8, 8)
+    matte[..., :4] = 1
+    plain = SeparationContext(FitSettings())
+    (note,) = guess_notes(matte, plain)
+    assert "a guess" in note.text and note.places == (0,)
+    assert guess_notes(torch.zeros_like(matte), plain) == ()
+    assert guess_notes(matte, SeparationContext(FitSettings(), hint=matte)) == ()
+    # A clip's foreground is what moves.
+    assert guess_notes(matte.repeat(2, 1, 1, 1), plain) == ()
