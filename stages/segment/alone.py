@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from stages.context import Note, Separation, SeparationContext
+from stages.context import Separation, SeparationContext
 from stages.coupled.layers import PIXELS, coupled_steps
 from stages.mixing.matte_composite import MatteComposite
 from stages.mixing.psnr import psnr_of
