@@ -96,7 +96,7 @@ def by_motion(
     """
     plan = PLANS["balanced"] if networks else replace(PLANS["balanced"], fit_steps=0)
     seconds: dict[str, float] = dict.fromkeys(("motion", "networks", "sweeps", "ties"), 0.0)
-    with mock.patch.object(alternation, "OPEN", 2.0):
+    with mock.patch.object(alternation, "MOTION_SUFFICES", 2.0):
         plan = replace(plan, turns=turns or plan.turns)
         reporting = Reporting(lambda done, note: None, seconds)
         done = alternate(mixture, "dissolve", plan, FitSettings(seed=seed), reporting)

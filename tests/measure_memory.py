@@ -54,7 +54,7 @@ def peak(height: int, width: int, mixed: int, pixels: int) -> int:
 
     first = CLEAN // 2
     weights = tuple((index + 1) / (mixed + 1) for index in range(mixed))
-    with mock.patch("stages.transition.alternate.OPEN", -1.0):
+    with mock.patch("stages.transition.alternate.MOTION_SUFFICES", -1.0):
         separate_transition(
             Window(blocks, 0, mixed + CLEAN - 1, (height, width)),
             Transition(first, first + mixed - 1, "dissolve", weights, "gamma", 0, 1),

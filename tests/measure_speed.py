@@ -38,7 +38,7 @@ from stages.optim.fit import FitPlan
 from stages.transition.alternate import no_motion
 from stages.transition.networks import KnownLayers, fill
 from stages.transition.plan import PLANS
-from stages.transition.sweep import turn
+from stages.transition.sweep import relink_and_sweep
 from stages.transition.tie import improve_by_ties
 
 CLEAN, MIXED = 12, 12
@@ -113,7 +113,9 @@ def kinds(given: Mixture, truth: tuple[Tensor, Tensor]) -> list[Kind]:
     found.append(
         Kind(
             "sweeps, a turn",
-            lambda count: [turn(given, over, truth, flat[:MIXED]) for _ in range(count)],
+            lambda count: [
+                relink_and_sweep(given, over, truth, flat[:MIXED]) for _ in range(count)
+            ],
             plan.turns,
         )
     )

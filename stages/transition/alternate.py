@@ -35,13 +35,13 @@ from stages.transition.matte import SoftEdge
 from stages.transition.networks import KnownLayers, fill
 from stages.transition.plan import NETWORK_PIXELS, Plan
 from stages.transition.reconcile import reconcile, trust_of
-from stages.transition.sweep import turn
+from stages.transition.sweep import relink_and_sweep
 from stages.transition.tie import improve_by_ties, mean_with_tied
 
-OPEN = 0.6
-"""Mean trust in motion below which it leaves enough open for the networks to gain anything."""
+MOTION_SUFFICES = 0.6
+"""Mean trust in motion, 0 to 1, from which the networks gain nothing."""
 
-ANCHOR = 30.0
+ANCHOR_WEIGHT = 30.0
 """Weight of a wholly trusted carried layer in the sweeps, where a link weighs up to 33."""
 
 LEAST_SCALE = 4
@@ -256,7 +256,7 @@ class Alternation:
         Where motion explains most of the picture they were measured to gain nothing.
         """
         trust = self.trust(state)
-        if not self.plan.fit_steps or float(trust.mean()) >= OPEN:
+        if not self.plan.fit_steps or float(trust.mean()) >= MOTION_SUFFICES:
             return state
         mixture = self.mixture(state)
         over_window = trust.new_zeros(len(mixture.frames), *trust.shape[1:])
@@ -281,8 +281,8 @@ class Alternation:
             # A new round anchors on what the round before has found.
             state = replace(state, anchors=layers) if new_round else state
             anchors = state.anchors or reconcile(mixture, self.carried(state).layers)
-            weight = ANCHOR * self.trust(state)
-            swept = turn(mixture, mixture.over_window(layers), anchors, weight)
+            weight = ANCHOR_WEIGHT * self.trust(state)
+            swept = relink_and_sweep(mixture, mixture.over_window(layers), anchors, weight)
             found = mixture.of_mixed(swept)
             on_step(1.0, _change(mixture, layers, found))
             return replace(state, layers=found)
@@ -348,7 +348,7 @@ def alternate(
         work.carried(state),
         work.mixture(state),
         trust,
-        plan.fit_steps if trust < OPEN else 0,
+        plan.fit_steps if trust < MOTION_SUFFICES else 0,
         state.trace,
     ).to(CPU)
 

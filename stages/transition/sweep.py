@@ -42,7 +42,7 @@ TOLERANCE = 2.0
 """Distance in pixels by which a flow there and the flow back may miss the pixel they began at."""
 
 
-def turn(
+def relink_and_sweep(
     mixture: Mixture,
     layers: Pair,
     anchors: Pair,

@@ -29,7 +29,7 @@ def tiny_plans() -> Iterator[None]:
     """Use plans of a second: motion, two rounds with ties, networks, a small picture, no motion."""
     with pytest.MonkeyPatch.context() as patch:
         # The networks run wherever a plan has them, however much motion explains.
-        patch.setattr("stages.transition.alternate.OPEN", 2.0)
+        patch.setattr("stages.transition.alternate.MOTION_SUFFICES", 2.0)
         plans = {
             "motion": MOTION,
             "rounds": replace(MOTION, ties=((2, 10), (1, 10)), rounds=2),
@@ -365,5 +365,5 @@ def test_the_networks_are_left_out_where_motion_explains_the_picture(
     window = window_of(mix(*scenes((24, 32)), ramp(), "gamma"))
     trusted = separated(window, transition_of(ramp()), "networks").report["trust"]
     for threshold, run in ((trusted - 0.01, False), (trusted + 0.01, True)):
-        monkeypatch.setattr("stages.transition.alternate.OPEN", threshold)
+        monkeypatch.setattr("stages.transition.alternate.MOTION_SUFFICES", threshold)
         assert ("networks" in separated(window, transition_of(ramp()), "networks").seconds) == run

@@ -12,7 +12,7 @@ from torch import Tensor
 from stages.mixing.mixture import Mixture, Side, mix, project
 from stages.motion.links import MotionLinks, find_links, offered_value
 from stages.shots import Space
-from stages.transition.sweep import TOLERANCE, WEIGHTS, turn, weigh_by_clarity
+from stages.transition.sweep import TOLERANCE, WEIGHTS, relink_and_sweep, weigh_by_clarity
 
 PRE, STEPS, POST = 4, 5, 4
 COUNT = PRE + STEPS + POST
@@ -147,7 +147,7 @@ def test_a_turn_keeps_the_mixture(space: Space) -> None:
     a, b = scenes()
     mixture = mixed(a, b, space)
     layers = flickering(mixture, a, b)
-    new = turn(mixture, over(mixture, layers), layers, torch.zeros(STEPS, 1, *SIZE))
+    new = relink_and_sweep(mixture, over(mixture, layers), layers, torch.zeros(STEPS, 1, *SIZE))
     again = mix(new[0][INSIDE], new[1][INSIDE], mixture.weight[INSIDE], space)
     assert psnr(again, mixture.frames[INSIDE]) > 45
 
@@ -156,7 +156,7 @@ def test_a_turn_brings_flickering_layers_nearer_to_the_truth() -> None:
     a, b = scenes()
     mixture = mixed(a, b)
     layers = flickering(mixture, a, b)
-    new = turn(mixture, over(mixture, layers), layers, torch.zeros(STEPS, 1, *SIZE))
+    new = relink_and_sweep(mixture, over(mixture, layers), layers, torch.zeros(STEPS, 1, *SIZE))
     for layer, before, truth in zip(new, layers, (a, b), strict=True):
         assert psnr(layer[INSIDE], truth[INSIDE]) > psnr(before, truth[INSIDE]) + 3
 
@@ -167,7 +167,7 @@ def test_a_turn_changes_neither_clean_frames_nor_its_arguments() -> None:
     layers = flickering(mixture, a, b)
     given = over(mixture, layers)
     copies = [layer.clone() for layer in given]
-    new = turn(mixture, given, layers, torch.zeros(STEPS, 1, *SIZE), (1,))
+    new = relink_and_sweep(mixture, given, layers, torch.zeros(STEPS, 1, *SIZE), (1,))
     for layer, old, copy in zip(new, given, copies, strict=True):
         assert torch.equal(old, copy) and not torch.equal(layer[INSIDE], copy[INSIDE])
         assert torch.equal(layer[:PRE], copy[:PRE]) and torch.equal(
@@ -181,10 +181,10 @@ def test_frames_in_which_a_layer_has_no_weight_are_never_used() -> None:
     mixture = mixed(a, b)
     layers = flickering(mixture, a, b)
     anchors, sure = layers, torch.zeros(STEPS, 1, *SIZE)
-    one = turn(mixture, over(mixture, layers), anchors, sure)
+    one = relink_and_sweep(mixture, over(mixture, layers), anchors, sure)
     outgoing, incoming = over(mixture, layers)
     outgoing[PRE + STEPS :], incoming[:PRE] = float("nan"), float("nan")
-    other = turn(mixture, (outgoing, incoming), anchors, sure)
+    other = relink_and_sweep(mixture, (outgoing, incoming), anchors, sure)
     assert torch.equal(one[0][INSIDE], other[0][INSIDE]) and torch.equal(
         one[1][INSIDE], other[1][INSIDE]
     )
@@ -196,7 +196,7 @@ def test_anchors_hold_the_layers() -> None:
     wrong = flickering(mixture, a, b)
     sure = torch.zeros(STEPS, 1, *SIZE)
     sure[..., 20:] = 1e6
-    new = turn(mixture, over(mixture, wrong), (a[INSIDE], b[INSIDE]), sure, (1,))
+    new = relink_and_sweep(mixture, over(mixture, wrong), (a[INSIDE], b[INSIDE]), sure, (1,))
     for layer, truth in zip(new, (a, b), strict=True):
         torch.testing.assert_close(
             layer[INSIDE][..., 20:], truth[INSIDE][..., 20:], atol=1e-3, rtol=0
@@ -212,7 +212,9 @@ def test_a_locked_color_stays(locked: Side) -> None:
     whole = mixed(a, b)
     mixture = Mixture(whole.frames, whole.weight, PRE, PRE + STEPS - 1, "gamma", locked, color)
     layers = a[INSIDE], b[INSIDE]
-    new = turn(mixture, over(mixture, layers), layers, torch.zeros(STEPS, 1, *SIZE), (1,))
+    new = relink_and_sweep(
+        mixture, over(mixture, layers), layers, torch.zeros(STEPS, 1, *SIZE), (1,)
+    )
     torch.testing.assert_close(
         new[0 if locked == "outgoing" else 1][INSIDE], plain[INSIDE], atol=1e-5, rtol=0
     )
@@ -223,5 +225,5 @@ def test_a_locked_color_stays(locked: Side) -> None:
 def test_one_mixed_frame_and_nothing_around_it() -> None:
     a, b = (scene[:1] for scene in scenes())
     mixture = Mixture(mix(a, b, torch.tensor(0.5), "gamma"), torch.full((1, 1, 1, 1), 0.5), 0, 0)
-    new = turn(mixture, (a, b), (a, b), torch.zeros(1, 1, *SIZE))
+    new = relink_and_sweep(mixture, (a, b), (a, b), torch.zeros(1, 1, *SIZE))
     torch.testing.assert_close(new, (a, b), atol=1e-5, rtol=0)
