@@ -1,7 +1,7 @@
 """Everything around the stages: the command line, a run and its folder, the tasks.
 
 This package uses ``stages``; no other package uses it. From Python: ``from unlayer import
-separate``, or the same from ``pipeline``; see :func:`pipeline.api.separate`.
+separate``, or in a checkout the same from ``pipeline``; see :func:`pipeline.api.separate`.
 """
 
 from __future__ import annotations
@@ -12,10 +12,22 @@ from typing import TYPE_CHECKING, Any
 from pipeline.own_packages import claim_names
 
 __version__ = "0.2.0"
-__all__ = ["LayerResult", "Separated", "UnlayerError", "UsageError", "__version__", "separate"]
+__all__ = [
+    "LayerResult",
+    "SeparateSettings",
+    "Separated",
+    "UnlayerError",
+    "UsageError",
+    "__version__",
+    "separate",
+]
+
+PACKAGE = __name__
+"""The name of this package: ``pipeline``, or ``unlayer.pipeline`` where it is installed."""
 
 if TYPE_CHECKING:
     from pipeline.api import LayerResult, Separated, separate
+    from pipeline.setting_types import SeparateSettings
     from stages.errors import UnlayerError, UsageError
 
 # This must be set before PyTorch and NumPy start their threads. With threads that spin while they
@@ -24,7 +36,8 @@ if TYPE_CHECKING:
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-claim_names()
+if __name__ == "pipeline":
+    claim_names()
 
 
 def __getattr__(name: str) -> Any:

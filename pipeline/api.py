@@ -16,7 +16,7 @@ from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,9 +24,11 @@ from numpy.typing import NDArray
 from pipeline.arrays import Name, Source, hint_words, input_files, plain_value, usable_path
 from pipeline.config import checked
 from pipeline.notebook_html import result_html
+from pipeline.option_hints import python_names
 from pipeline.run.chain import perform
 from pipeline.runtime.progress import Reporter, SilentReporter, reporter
 from pipeline.runtime.run_record import MANIFEST, read_json
+from pipeline.setting_types import SeparateSettings
 from pipeline.settings import HINTS, Settings
 from pipeline.tasks import names
 from stages.errors import UnlayerError, UsageError
@@ -120,14 +122,14 @@ def separate(
     out: Name | None = None,
     fps: float | Fraction | None = None,
     progress: Progress | bool | None = None,
-    **settings: Any,
+    **settings: Unpack[SeparateSettings],
 ) -> Separated:
     """Take a clip apart, as ``python -m pipeline run`` does.
 
     source: a file, or a folder of numbered pictures; or one clip as an array ``(T, H, W, 3)`` or a
-        tensor ``(T, 3, H, W)``; or one picture, without ``T``; or a list of paths or of pictures
-        that belong together, such as several pictures under one watermark. Integers are uint8 or
-        uint16; floating-point values lie in [0, 1].
+        tensor ``(T, 3, H, W)``; or one picture, without ``T`` or of Pillow; or a list of paths or
+        of pictures that belong together, such as several pictures under one watermark. Integers are
+        uint8 or uint16; floating-point values lie in [0, 1].
     task: one of ``pipeline.tasks.names()``, or several with commas between them, or ``auto`` for
         those whose things are found.
     out: the folder for the layers. Without it the folder is temporary and the layers are lossless
@@ -135,11 +137,12 @@ def separate(
     fps: frames per second of an array, 25 by default.
     progress: called with the stage, the fraction done and a note. ``True`` shows a bar, on a
         terminal or in a notebook.
-    settings: the fields of :class:`pipeline.settings.Settings` by name (``preset="fast"``,
-        ``max_seconds=60``, ``transition=[(48, 71)]``), as values or as on the command line.
+    settings: those of :class:`SeparateSettings` (``preset="fast"``, ``max_seconds=60``,
+        ``transition=[(48, 71)]``), as values or as on the command line.
         ``hint`` and ``hint_background`` may also be an array, ``(H, W)`` or ``(H, W, C)``, or a
-        tensor, ``(H, W)`` or ``(C, H, W)``: white (the largest value, or true) on black; or a list
-        of hints; or a mapping from frame numbers to hints, as ``{0: "a.png", 48: array}``.
+        tensor, ``(H, W)`` or ``(C, H, W)``, or a picture of Pillow: white (the largest value, or
+        true) on black; or a list of hints; or a mapping from frame numbers to hints, as ``{0:
+        "a.png", 48: array}``.
 
     Returns the layers and the manifest; warnings are in ``manifest["warnings"]``. Raises UsageError
     for wrong arguments and UnlayerError where the input or the machine fails, each with a message
@@ -154,12 +157,13 @@ def separate(
         )
     if out is not None:
         out = usable_path(out, "out")
-    with tempfile.TemporaryDirectory(prefix="unlayer-") as name:
+    with python_names(), tempfile.TemporaryDirectory(prefix="unlayer-") as name:
         temporary = Path(name)
+        values: dict[str, Any] = dict(settings)
         for option in HINTS:
-            if settings.get(option) is not None:
-                settings[option] = hint_words(settings[option], option, temporary)
-        values = {name: plain_value(value) for name, value in settings.items()}
+            if values.get(option) is not None:
+                values[option] = hint_words(values[option], option, temporary)
+        values = {name: plain_value(value) for name, value in values.items()}
         given = checked(values, "separate()", without=NOT_HERE)
         inputs = input_files(source, temporary, fps)
         given |= {"inputs": inputs, "task": task, "temporary": temporary}

@@ -1,8 +1,8 @@
 """Turn what a Python caller gives :func:`pipeline.separate` into files that a run can read.
 
 Arrays are video as NumPy users have it, ``(T, H, W, C)``; tensors are ``(T, C, H, W)`` as in the
-rest of this project. Integers are levels of 8 or 16 bits; floating-point values lie in [0, 1]. All
-functions raise UsageError for what they cannot take.
+rest of this project. Integers are levels of 8 or 16 bits; floating-point values lie in [0, 1].
+Pictures of Pillow are taken too. All functions raise UsageError for what they cannot take.
 """
 
 from __future__ import annotations
@@ -17,11 +17,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from pipeline.pillow_pictures import PillowPicture, is_pillow, pillow_pixels
 from pipeline.runtime.scratch import save_frames
 from pipeline.values import plain
 from stages.errors import UsageError
 
-Pixels = NDArray[Any] | torch.Tensor
+Pixels = NDArray[Any] | torch.Tensor | PillowPicture
 Name = str | os.PathLike[str]
 Source = Name | Pixels | Sequence[Name] | Sequence[Pixels]
 
@@ -64,6 +65,7 @@ def input_files(source: Source, folder: Path, fps: float | Fraction | None) -> t
     """
     several = isinstance(source, Sequence) and not isinstance(source, str | bytes)
     parts: Sequence[Any] = source if several else [source]  # type: ignore[assignment]
+    parts = [pillow_pixels(part, "source") if is_pillow(part) else part for part in parts]
     if not parts:
         raise UsageError("separate(): source is empty; give a path or an array")
     are_paths = [isinstance(part, str | os.PathLike) for part in parts]
@@ -73,7 +75,7 @@ def input_files(source: Source, folder: Path, fps: float | Fraction | None) -> t
         return tuple(usable_path(part, "source") for part in parts)
     if any(are_paths):
         raise UsageError("separate(): source mixes paths and arrays; give only one kind")
-    is_picture = several or len(getattr(source, "shape", ())) == 3
+    is_picture = several or len(getattr(parts[0], "shape", ())) == 3
     if fps is not None and is_picture:
         raise UsageError("separate(): fps is for a clip; pictures have no time")
     if several:
@@ -83,7 +85,7 @@ def input_files(source: Source, folder: Path, fps: float | Fraction | None) -> t
             for number, picture in enumerate(pictures, 1)
         )
     rate = DEFAULT_RATE if fps is None else _rate(fps)
-    pixels, bits = _pixels(source)
+    pixels, bits = _pixels(parts[0])
     return (save_frames(folder / "array", pixels, bits, rate, picture=is_picture),)
 
 
@@ -101,7 +103,8 @@ def _rate(fps: float | Fraction) -> Fraction:
 def hint_words(hints: Any, what: str, folder: Path) -> list[Any]:
     """Return hints as the words of the command line; arrays become files in ``folder``.
 
-    hints: a path, word, array or tensor, a list of these, or a mapping from frames to these.
+    hints: a path, word, array, tensor or Pillow picture, a list of these, or a mapping from frames
+    to these.
     what: the setting's name.
     """
     given: list[tuple[Any, Any]] = [(None, hints)]
@@ -111,6 +114,7 @@ def hint_words(hints: Any, what: str, folder: Path) -> list[Any]:
         given = [(None, hint) for hint in hints]
     words = []
     for number, (frame, hint) in enumerate(given, 1):
+        hint = pillow_pixels(hint, what) if is_pillow(hint) else hint
         word = hint
         if isinstance(hint, np.ndarray | torch.Tensor):
             name = f"array-{what.replace('_', '-')}" + (f"-{number}" if number > 1 else "")
@@ -169,7 +173,7 @@ def _pixels(
         kind = type(source).__name__
         raise UsageError(
             f"separate(): {what} is of type {kind}; "
-            "give a path, an array (T, H, W, 3) or a tensor (T, 3, H, W)"
+            "give a path, an array (T, H, W, 3), a tensor (T, 3, H, W) or a Pillow picture"
         )
     is_tensor = isinstance(source, torch.Tensor)
     if isinstance(source, torch.Tensor):

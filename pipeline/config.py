@@ -21,7 +21,7 @@ from typing import Any
 
 from pipeline.settings import Settings, options
 from pipeline.timeline.formats import find_format, format_names
-from pipeline.values import did_you_mean, plain
+from pipeline.values import ListOf, did_you_mean, plain
 from stages.errors import UsageError
 from stages.media.sniff import printable
 
@@ -143,6 +143,8 @@ def value_of(item: Field[Any], value: object) -> Any:
             raise argparse.ArgumentTypeError(f"{value!r} is neither true nor false")
         return value
     parse = item.metadata["parse"]
+    if isinstance(parse, ListOf) and isinstance(value, list):
+        value = ",".join(map(_word, value))
     if not item.metadata["repeat"]:
         return parse(_word(value))
     # A single value needs no list around it.

@@ -1,9 +1,14 @@
-"""Put the names of command-line options into the messages and notes of the stages.
+"""Put the names that the user types into messages: options, or in Python the settings' names.
 
-The stages know settings, such as ``max_pixels``, but no options. An option has the same name.
+The stages know settings, such as ``max_pixels``, but no options. An option has the same name:
+``--max-pixels``. The messages of :mod:`pipeline` name options, which a Python caller does not type.
 """
 
 from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from pipeline.option_fields import flag
 from pipeline.settings import options
@@ -26,4 +31,30 @@ def with_named_options(text: str) -> str:
     """
     for item in options("run"):
         text = text.replace(f"{{{item.name}}}", flag(item))
+    return text
+
+
+@contextmanager
+def python_names() -> Iterator[None]:
+    """Let the errors raised inside name settings as Python callers write them, see :func:`renamed`.
+
+    An error's class and traceback stay.
+    """
+    try:
+        yield
+    except UnlayerError as error:
+        text = renamed(str(error))
+        if error.settings:
+            text = f"{text} ({', '.join(error.settings)})"
+        error.args = (text,)
+        raise
+
+
+def renamed(text: str) -> str:
+    """Return a message with ``--max-seconds`` written ``max_seconds``, and so on.
+
+    What belongs to another command (``probe --csv``) stays, as only the command line has it.
+    """
+    for item in options("run"):
+        text = re.sub(rf"(?<!probe )(?<!batch ){flag(item)}(?![\w-])", item.name, text)
     return text

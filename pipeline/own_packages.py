@@ -1,7 +1,8 @@
 """Find ``stages`` and ``models`` beside this package, whatever else has these names.
 
-Many projects have a folder ``models``. Python looks into the current folder first, and would take
-that one for ours.
+This is for ``python -m pipeline`` in a checkout. Many projects have a folder ``models``. Python
+looks into the current folder first, and would take that one for ours. The package ``unlayer`` needs
+none of this, as it holds its own packages under names of their own.
 """
 
 from __future__ import annotations
@@ -41,8 +42,8 @@ def claim_names() -> None:
         if loaded is not None and (ROOT / name).resolve() not in places:
             where = getattr(loaded, "__file__", None) or next(map(str, places), "nowhere")
             raise ImportError(
-                f"unlayer has a package {name!r}, but another one is loaded already, from {where}; "
-                "import unlayer first, or in a program of its own"
+                f"pipeline needs its own package {name!r}, but another one is loaded already, from "
+                f"{where}; import unlayer instead of pipeline"
             )
     if not any(isinstance(finder, OwnPackages) for finder in sys.meta_path):
         sys.meta_path.insert(0, OwnPackages())

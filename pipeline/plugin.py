@@ -1,6 +1,6 @@
 """Everything that a task from outside this project may import.
 
-    from pipeline.plugin import Output, Recipe, Separation, SeparationContext, layered_task
+    from unlayer.plugin import Output, Recipe, Separation, SeparationContext, layered_task
 
 Names in ``__all__`` keep their meaning as long as :data:`API_VERSION` stays the same. New names
 and new optional arguments do not change it. Names that are removed or that change their meaning

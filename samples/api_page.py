@@ -11,15 +11,20 @@ import re
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, is_typeddict
+
+from pipeline.settings import options
 
 PAGE = Path(__file__).parents[1] / "docs" / "api.md"
-MODULES = ("pipeline", "pipeline.plugin")
+MODULES = {"unlayer": "pipeline", "unlayer.plugin": "pipeline.plugin"}
+"""The names that users import, and where the checkout has what they offer."""
 HEAD = """# The Python interface
 
-`pipeline` is for programs that take clips apart, `pipeline.plugin` for packages that add a task
-(see [adding-a-task.md](adding-a-task.md)). Both keep their names within a version of the interface;
-other modules may change at any time. `python -m samples.api_page` makes this page from docstrings.
+`unlayer` is for programs that take clips apart, `unlayer.plugin` for packages that add a task (see
+[adding-a-task.md](adding-a-task.md)). Both keep their names within a version of the interface;
+other modules may change at any time. In a checkout, `pipeline` and `pipeline.plugin` offer the
+same; use one pair of names in a process, because the other may load a second copy of everything.
+`python -m samples.api_page` makes this page from docstrings.
 """
 
 
@@ -42,7 +47,11 @@ def signature(thing: Any) -> str:
 
 
 def fields_of(kind: type) -> list[str]:
-    """Return one line for each field of a dataclass."""
+    """Return one line for each field of a dataclass, or for each setting."""
+    if is_typeddict(kind):
+        helps = {item.name: item.metadata["help"] for item in options("run")}
+        types = inspect.get_annotations(kind)
+        return [f"- `{name}`: `{types[name].__forward_arg__}`; {helps[name]}" for name in types]
     if not dataclasses.is_dataclass(kind):
         return []
     items = [item for item in dataclasses.fields(kind) if not item.name.startswith("_")]
@@ -81,17 +90,17 @@ def entry(name: str, thing: Any) -> str:
     return "\n".join(parts)
 
 
-def section(module: ModuleType) -> str:
-    """Return the part of the page on one module."""
+def section(shown: str, module: ModuleType) -> str:
+    """Return the part of the page on one module. shown: the name that users import."""
     names = [name for name in module.__all__ if not name.startswith("__")]
     about = plain(inspect.getdoc(module) or "").split("\n\n")[0]
     entries = [entry(name, getattr(module, name)) for name in names]
-    return f"## `{module.__name__}`\n\n{about}\n\n" + "\n".join(entries)
+    return f"## `{shown}`\n\n{about}\n\n" + "\n".join(entries)
 
 
 def page() -> str:
     """Return the whole page."""
-    parts = [section(import_module(name)) for name in MODULES]
+    parts = [section(shown, import_module(name)) for shown, name in MODULES.items()]
     return HEAD + "\n" + "\n".join(parts).rstrip() + "\n"
 
 

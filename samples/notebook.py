@@ -2,25 +2,23 @@
 
     python -m samples.notebook
 
-The cells stand here. They are run in this process, without Jupyter, and what each prints and shows
-is kept in the notebook. The last cells compare with the true layers, which needs the extra ``dev``.
+The cells stand here. A Jupyter kernel runs them, and what each prints and shows is kept in the
+notebook. That needs the extra ``notebook``, and the last cells, which compare with the true layers,
+the extra ``dev``: ``pip install -e '.[dev,notebook]'``.
 """
 
 from __future__ import annotations
 
-import ast
-import base64
-import contextlib
-import io
 import json
 import os
 import re
-import sys
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "notebook.ipynb"
+CELL_SECONDS = 900
+"""Seconds that one cell may take, on a busy machine too."""
 
 CELLS: tuple[tuple[str, str], ...] = (
     (
@@ -30,7 +28,8 @@ CELLS: tuple[tuple[str, str], ...] = (
 The sample is a dissolve between two shots. `separate` gives both shots, whole: each runs on through
 the frames in which they are mixed. It needs no training data, only the clip.
 
-Run this notebook in the folder `docs/` of the project, after `pip install .` in its root.""",
+Run this notebook in the folder `docs/` of the project, after `pip install '.[dev,notebook]'` in its
+root.""",
     ),
     (
         "code",
@@ -86,7 +85,10 @@ nearest clean frame of each shot.""",
     ),
     (
         "code",
-        """from samples.make import true_layers
+        """import sys
+
+sys.path.insert(0, "..")  # the project's root, where samples/ lies
+from samples.make import true_layers
 
 
 def psnr(picture, truth):
@@ -119,77 +121,51 @@ print(f"nearest clean frames, held: {np.mean(held):.1f} dB")""",
 )
 
 
-def shown(value: Any) -> dict[str, Any]:
-    """Return how a notebook shows a value, by MIME type."""
-    # An address in memory is another one each time.
-    data: dict[str, Any] = {"text/plain": re.sub(r" at 0x[0-9A-Fa-f]+", "", repr(value))}
-    for name, kind in (("_repr_html_", "text/html"), ("_repr_png_", "image/png")):
-        make = getattr(value, name, None)
-        found = make() if make is not None else None
-        if found is not None:
-            text = found if isinstance(found, str) else base64.b64encode(found).decode()
-            data[kind] = text
-    return data
-
-
-def run_cell(code: str, names: dict[str, Any], number: int) -> list[dict[str, Any]]:
-    """Run a cell and return its outputs as a notebook keeps them.
-
-    code: of the cell. names: the notebook's variables, which the cell may change. number: the
-    cell's, for its result.
-    """
-    tree = ast.parse(code)
-    last = tree.body.pop() if isinstance(tree.body[-1], ast.Expr) else None
-    printed = io.StringIO()
-    value = None
-    with contextlib.redirect_stdout(printed):
-        exec(compile(tree, "<cell>", "exec"), names)
-        if isinstance(last, ast.Expr):
-            value = eval(compile(ast.Expression(last.value), "<cell>", "eval"), names)
-    outputs: list[dict[str, Any]] = []
-    if printed.getvalue():
-        text = printed.getvalue().splitlines(keepends=True)
-        outputs.append({"output_type": "stream", "name": "stdout", "text": text})
-    if value is not None:
-        outputs.append(
-            {
-                "output_type": "execute_result",
-                "execution_count": number,
-                "metadata": {},
-                "data": shown(value),
-            }
-        )
-    return outputs
-
-
-def notebook() -> dict[str, Any]:
-    """Run all cells and return the notebook, format 4.5."""
-    names: dict[str, Any] = {"__name__": "__main__"}
+def empty_notebook() -> dict[str, Any]:
+    """Return the notebook before it is run, in format 4.5."""
     cells: list[dict[str, Any]] = []
-    number = 0
     for place, (kind, text) in enumerate(CELLS):
-        cell: dict[str, Any] = {
-            "cell_type": kind,
-            "id": f"cell-{place:02d}",
-            "metadata": {},
-            "source": text.splitlines(keepends=True),
-        }
-        if kind == "code":
-            number += 1
-            outputs = run_cell(text, names, number)
-            cell |= {"execution_count": number, "outputs": outputs}
-        cells.append(cell)
+        cell = {"cell_type": kind, "id": f"cell-{place:02d}", "metadata": {}, "source": text}
+        cells.append(cell | ({"execution_count": None, "outputs": []} if kind == "code" else {}))
     kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
     metadata = {"kernelspec": kernel, "language_info": {"name": "python"}}
     return {"cells": cells, "metadata": metadata, "nbformat": 4, "nbformat_minor": 5}
 
 
+def executed(folder: Path) -> dict[str, Any]:
+    """Return the notebook with what a Jupyter kernel made of it in ``folder``.
+
+    Raises ImportError without the extra ``notebook``, and nbclient's error where a cell fails.
+    """
+    import nbclient
+    import nbformat
+
+    notebook = nbformat.from_dict(empty_notebook())
+    resources = {"metadata": {"path": str(folder)}}
+    nbclient.NotebookClient(
+        notebook,
+        timeout=CELL_SECONDS,
+        resources=resources,
+        record_timing=False,
+        coalesce_streams=True,
+    ).execute()
+    whole: dict[str, Any] = json.loads(nbformat.writes(notebook))
+    # The version of Python is that of whoever wrote the page.
+    whole["metadata"] = empty_notebook()["metadata"]
+    for cell in whole["cells"]:
+        for output in cell.get("outputs", []):
+            lines = output.get("data", {}).get("text/plain", [])
+            # An address in memory is another one each time.
+            lines[:] = [re.sub(r" at 0x[0-9A-Fa-f]+", "", line) for line in lines]
+    return whole
+
+
 def main() -> None:
     """Write the notebook."""
-    # As after an installation; the cells run where the notebook lies.
-    sys.path[:0] = [str(ROOT), str(ROOT / "pipeline" / "distribution")]
-    os.chdir(PAGE.parent)
-    PAGE.write_text(json.dumps(notebook(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    # As after an installation.
+    paths = [str(ROOT / "pipeline" / "distribution"), os.environ.get("PYTHONPATH", "")]
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
+    PAGE.write_text(json.dumps(executed(PAGE.parent), indent=1, ensure_ascii=False) + "\n", "utf-8")
 
 
 if __name__ == "__main__":

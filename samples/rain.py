@@ -2,7 +2,7 @@
 
 import torch
 
-from pipeline.plugin import (
+from unlayer.plugin import (
     Output,
     Recipe,
     Separation,

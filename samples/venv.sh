@@ -19,7 +19,7 @@ PYTHON=$venv/bin/python
 stamp=$venv/.unlayer-${EXTRA:-base}
 # UNLAYER_CONSTRAINTS names another file of versions, such as constraints-lowest.txt.
 constraints=${UNLAYER_CONSTRAINTS:-constraints.txt}
-wanted="$PWD $(cat pyproject.toml "$constraints" | cksum)"
+wanted="$PWD $(cat pyproject.toml setup.py "$constraints" | cksum)"
 if [ "$(cat "$stamp" 2>/dev/null)" != "$wanted" ]; then
   echo "installing what is needed into $venv (PyTorch is large: minutes the first time)" >&2
   "$PYTHON" -m pip install -qq --disable-pip-version-check -c "$constraints" -e ".${EXTRA:+[$EXTRA]}" >&2

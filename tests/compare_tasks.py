@@ -4,7 +4,8 @@
 
 ``paper`` is the published method, ``coupled`` the generators alone, and ``balanced`` the default.
 Each gets ``--max-seconds`` and the same input, at 128x72. The true layers are used only to judge
-the results. ``--markdown`` prints a table. The sample needs no footage.
+the results. *As it is* judges the input itself as every layer, or half of it for one mixture.
+``--markdown`` prints a table. The sample needs no footage.
 """
 
 from __future__ import annotations
@@ -41,6 +42,9 @@ SECONDS = 20.0
 
 DISC = 60
 """Side of the square photograph in the composites, in pixels of the compared size."""
+
+FIRST_MIXED, MIXED = 5, 8
+"""The first mixed frame of the dissolve, and how many there are."""
 
 Picture = NDArray[np.float64]
 Layers = dict[str, Picture]
@@ -221,15 +225,18 @@ def object_in_a_clip() -> TaskCase:
 
 def dissolve() -> TaskCase:
     """Return the sample's two scenes in a dissolve of eight frames."""
-    given = transition_case("the sample", 1, (HEIGHT, WIDTH), 5, 8)
+    given = transition_case("the sample", 1, (HEIGHT, WIDTH), FIRST_MIXED, MIXED)
     first, second = (layer.permute(0, 2, 3, 1).double().numpy() for layer in given.truth)
 
     def score(layers: Layers) -> float:
         outgoing, incoming = layers["scene"]
-        return (reached(outgoing[5:13], first) + reached(incoming[:8], second)) / 2
+        mixed = outgoing[FIRST_MIXED : FIRST_MIXED + MIXED]
+        return (reached(mixed, first) + reached(incoming[:MIXED], second)) / 2
 
     clip = given.window.pixels.permute(0, 2, 3, 1).double().numpy()
-    return TaskCase("transition", clip, score, options={"transition": [(5, 12)]})
+    return TaskCase(
+        "transition", clip, score, options={"transition": [(FIRST_MIXED, FIRST_MIXED + MIXED - 1)]}
+    )
 
 
 CASES: dict[str, Callable[[], TaskCase]] = {
@@ -243,6 +250,21 @@ CASES: dict[str, Callable[[], TaskCase]] = {
     "two mixtures": two_mixtures,
 }
 """All cases by name."""
+
+
+def as_it_is(given: TaskCase) -> float | None:
+    """Return the score of the input itself in place of the layers; ``None`` for mattes."""
+    if given.task == "segment":
+        return None
+    if given.task == "transition":
+        scenes: Any = {"scene": [given.source, given.source[FIRST_MIXED:]]}
+        return given.score(scenes)
+    if given.task == "transparency":
+        is_one = not isinstance(given.source, list)
+        one, other = [given.source / 2] * 2 if is_one else given.source
+        return given.score({"transmission": one[None], "reflection": other[None]})
+    frames = given.source if isinstance(given.source, list) else given.source[None]
+    return given.score(dict.fromkeys(("clear", "clean"), np.asarray(frames)))
 
 
 def run(given: TaskCase, preset: str, seconds: float | None) -> tuple[float, float]:
@@ -278,17 +300,18 @@ def main(words: Sequence[str] | None = None) -> int:
     if unknown := set(options.cases) - set(CASES):
         parser.error(f"no case {sorted(unknown)[0]!r}; there are {', '.join(CASES)}")
     if options.markdown:
-        print("| case | " + " | ".join(f"`{preset}` | s" for preset in PRESETS) + " |")
-        print("|---|" + "---|---|" * len(PRESETS), flush=True)
+        print("| case | as it is | " + " | ".join(f"`{name}` | s" for name in PRESETS) + " |")
+        print("|---|---|" + "---|---|" * len(PRESETS), flush=True)
     for name in options.cases or CASES:
         given = CASES[name]()
         figures = [run(given, preset, options.seconds) for preset in PRESETS]
         digits = 1 if given.unit == "dB" else 2
         parts = [(f"{score:.{digits}f} {given.unit}", f"{spent:.0f}") for score, spent in figures]
         if options.markdown:
-            print(
-                f"| {name} | " + " | ".join(" | ".join(part) for part in parts) + " |", flush=True
-            )
+            plain = as_it_is(given)
+            cells = ["" if plain is None else f"{plain:.{digits}f}"]
+            cells += [cell.removesuffix(f" {given.unit}") for part in parts for cell in part]
+            print(f"| {name} ({given.unit}) | {' | '.join(cells)} |", flush=True)
         else:
             told = zip(PRESETS, parts, strict=True)
             print(f"{name}: " + ", ".join(f"{p} {s} in {t} s" for p, (s, t) in told), flush=True)

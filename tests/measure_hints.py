@@ -19,9 +19,12 @@ from __future__ import annotations
 import argparse
 import heapq
 import itertools
+import sys
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import cv2
 import numpy as np

@@ -1,12 +1,16 @@
 """Find and separate every transition of FFmpeg's ``xfade`` filter, and print how good that is.
 
-    python tests/measure_kinds.py CASES --out kinds.jsonl            # find and separate
-    python tests/measure_kinds.py CASES --out found.jsonl --find     # the search alone
+    python tests/measure_kinds.py --seed 1 --out kinds.jsonl             # find and separate
+    python tests/measure_kinds.py --seed 1 --out found.jsonl --find      # the search alone
+    python tests/measure_kinds.py --seed 1 --footage FOLDER --out f.jsonl
+    python tests/measure_kinds.py CASES --out kinds.jsonl
 
-CASES is a JSON list. A case has an ``xfade`` (FFmpeg's name), a ``size`` (height, width), the clean
-frames ``pre`` and ``post``, the frames ``steps`` of the transition, and two scenes ``a`` and ``b``,
-each a ``file`` and its ``first`` frame, in the folder ``clips``. Each case becomes a line of the
-output as soon as it is done; a run that was interrupted goes on behind the last one.
+The cases are drawn by seed from photographs that come with scikit-image, or from a folder of
+footage (:mod:`xfade_cases`). CASES, a JSON list, gives others. A case has an ``xfade`` (FFmpeg's
+name), a ``size`` (height, width), the clean frames ``pre`` and ``post``, the frames ``steps`` of
+the transition, and two scenes ``a`` and ``b``, each a ``file`` and its ``first`` frame, in the
+folder ``clips``. Each case becomes a line of the output as soon as it is done; a run that was
+interrupted goes on behind the last one.
 
 A line holds the frames that are mixed and those that were found, the PSNR of both scenes over the
 mixed frames, and that of holding the nearest clean frames. A scene is judged in the mixed frames
@@ -22,12 +26,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import av
@@ -36,6 +41,16 @@ import imageio_ffmpeg
 import numpy as np
 import numpy.typing as npt
 import torch
+from xfade_cases import (
+    Pixels,
+    XfadeCase,
+    covering,
+    draw_case,
+    group_of,
+    groups,
+    read_frames,
+    xfade_names,
+)
 
 from stages.context import FitSettings
 from stages.find.search import find, search_size
@@ -43,9 +58,6 @@ from stages.media.clip import Frames
 from stages.shots import Analysis, Transition
 from stages.transition.separate import SeparatedFrame, separate_transition
 from stages.transition.window import Window
-
-Pixels = npt.NDArray[np.uint8]
-"""Frames ``(T, H, W, 3)``."""
 
 RATE = 25
 """Frames per second of the clips that are made."""
@@ -101,28 +113,6 @@ def psnr(estimate: Pixels, truth: Pixels) -> float:
     return min(MOST, -10 * float(np.log10(max(error, 1e-12))))
 
 
-def read_frames(path: Path, first: int = 0, count: int | None = None) -> list[Pixels]:
-    """Return frames of a video as RGB pictures ``(H, W, 3)``."""
-    frames: list[Pixels] = []
-    with av.open(str(path)) as file:
-        for number, frame in enumerate(file.decode(video=0)):
-            if count is not None and len(frames) == count:
-                break
-            if number >= first:
-                frames.append(np.asarray(frame.to_ndarray(format="rgb24"), np.uint8))
-    return frames
-
-
-def covering(picture: Pixels, size: tuple[int, int]) -> Pixels:
-    """Return a picture scaled to cover ``size`` (height, width) and cut to it around its middle."""
-    scale = max(size[0] / picture.shape[0], size[1] / picture.shape[1])
-    width, height = (round(side * scale) for side in picture.shape[1::-1])
-    wide = max(size[1], width), max(size[0], height)
-    large = np.asarray(cv2.resize(picture, wide, interpolation=cv2.INTER_AREA), np.uint8)
-    top, left = (large.shape[0] - size[0]) // 2, (large.shape[1] - size[1]) // 2
-    return large[top : top + size[0], left : left + size[1]]
-
-
 def write_lossless(path: Path, frames: Pixels) -> None:
     """Write frames as an FFV1 file."""
     with av.open(str(path), "w") as file:
@@ -134,16 +124,21 @@ def write_lossless(path: Path, frames: Pixels) -> None:
         file.mux(stream.encode())
 
 
-def made(case: Mapping[str, Any]) -> MadeClip:
-    """Return the clip of a case. Raises ValueError where no frame of it is mixed."""
+def listed(case: Mapping[str, Any]) -> XfadeCase:
+    """Return a case of a list, with its scenes read."""
     pre, steps = int(case["pre"]), int(case["steps"])
     total, size = pre + steps + int(case["post"]), (int(case["size"][0]), int(case["size"][1]))
     scenes = []
     for side in (case["a"], case["b"]):
         shown = read_frames(Path(case["clips"]) / side["file"], int(side.get("first", 0)), total)
         scenes.append(np.stack([covering(frame, size) for frame in shown]))
+    return XfadeCase(str(case["xfade"]), (scenes[0], scenes[1]), pre, steps)
+
+
+def made(case: XfadeCase) -> MadeClip:
+    """Return the clip of a case. Raises ValueError where no frame of it is mixed."""
+    scenes, pre, steps, name = case.scenes, case.pre, case.steps, case.name
     sides = scenes[0][: pre + steps], scenes[1][pre:]
-    name = str(case["xfade"])
     frames = crossed(*sides, name, pre, steps)
     far = [differ(frames, scene) for scene in scenes]
     mixed = np.flatnonzero(far[0] & far[1])
@@ -227,7 +222,7 @@ def separate_into(shots: list[dict[int, Pixels]], clip: MadeClip, transition: Tr
     separate_transition(window, transition, settings=settings, progress=lambda *_: None, put=put)
 
 
-def measure(case: Mapping[str, Any], *, find_only: bool) -> MeasuredKind:
+def measure(case: XfadeCase, *, find_only: bool) -> MeasuredKind:
     """Return the figures of a case."""
     clip = made(case)
     began = time.process_time()
@@ -251,24 +246,50 @@ def measure(case: Mapping[str, Any], *, find_only: bool) -> MeasuredKind:
             values.append(float(np.mean(decibels)))
     seconds = time.process_time() - began
     mixed = clip.first, clip.last
-    return MeasuredKind(
-        str(case["xfade"]), mixed, moves, overlap, clip.held(), values, round(seconds, 1)
-    )
+    return MeasuredKind(case.name, mixed, moves, overlap, clip.held(), values, round(seconds, 1))
 
 
 def summary(rows: list[dict[str, Any]]) -> str:
-    """Return the means over all cases that were measured."""
+    """Return the means over all cases that were measured, and a table of their groups."""
     whole = sum(row["overlap"] >= 0.8 for row in rows)
     text = f"{len(rows)} transitions, {whole} found as one with an overlap of 0.8 or more"
     apart = [row for row in rows if row["psnr"]]
-    if apart:
-        gains = [np.mean(row["psnr"]) - np.mean(row["held"]) for row in apart]
-        mean, held = (np.mean([np.mean(row[name]) for row in apart]) for name in ("psnr", "held"))
-        text += (
-            f"; {len(apart)} separated: {mean:.1f} dB, held {held:.1f}, "
-            f"{sum(gain < 0 for gain in gains)} below holding"
-        )
+    if not apart:
+        return text
+    gains = [gain_of(row) for row in apart]
+    mean, held = (np.mean([np.mean(row[name]) for row in apart]) for name in ("psnr", "held"))
+    text += (
+        f"; {len(apart)} separated: {mean:.1f} dB, held {held:.1f}, "
+        f"{sum(gain < 0 for gain in gains)} below holding\n\n"
+        "| kind | cases | held | separated | gain | least gain |\n|---|---|---|---|---|---|"
+    )
+    for group in groups():
+        found = [row for row in apart if group_of(row["name"]) == group]
+        if found:
+            mean, held = (np.mean([np.mean(row[n]) for row in found]) for n in ("psnr", "held"))
+            text += f"\n| {group} | {len(found)} | {held:.1f} | {mean:.1f} | {mean - held:+.1f} | "
+            text += f"{min(map(gain_of, found)):+.1f} |"
     return text
+
+
+def gain_of(row: Mapping[str, Any]) -> float:
+    """Return by how many dB a case is better than holding the nearest clean frames."""
+    return float(np.mean(row["psnr"]) - np.mean(row["held"]))
+
+
+def cases_of(options: argparse.Namespace, done: Container[str]) -> Iterator[XfadeCase]:
+    """Yield the cases that were asked for and are not done yet."""
+
+    def wanted(name: str) -> bool:
+        return name not in done and (not options.name or name in options.name)
+
+    if options.cases is None:
+        for name in filter(wanted, xfade_names()):
+            yield draw_case(name, options.seed, options.footage)
+        return
+    for case in json.loads(options.cases.read_text()):
+        if wanted(case["xfade"]):
+            yield listed(case)
 
 
 def main() -> None:
@@ -276,8 +297,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("cases", type=Path)
+    parser.add_argument("cases", type=Path, nargs="?")
     parser.add_argument("--out", type=Path, required=True, help="JSON lines, one a case")
+    parser.add_argument("--seed", type=int, default=1, help="of the cases that are drawn")
+    parser.add_argument("--footage", type=Path, help="a folder to draw from, not photographs")
     parser.add_argument("--find", action="store_true", help="only search")
     parser.add_argument("--name", action="append", help="one transition; may be given again")
     options = parser.parse_args()
@@ -285,18 +308,14 @@ def main() -> None:
     torch.set_num_threads(1)
     lines = options.out.read_text().splitlines() if options.out.exists() else []
     rows = [json.loads(line) for line in lines]
-    done = {row["name"] for row in rows}
-    for case in json.loads(options.cases.read_text()):
-        name = case["xfade"]
-        if name in done or (options.name and name not in options.name):
-            continue
+    for case in cases_of(options, {row["name"] for row in rows}):
         rows.append(asdict(measure(case, find_only=options.find)))
         with options.out.open("a") as out:
             out.write(json.dumps(rows[-1]) + "\n")
         row = rows[-1]
         print(
-            f"{name:12} overlap {row['overlap']:.2f}  {np.mean(row['psnr'] or [np.nan]):.1f} dB  "
-            f"held {np.mean(row['held']):.1f}  {row['seconds']} s  {row['found']}",
+            f"{case.name:12} overlap {row['overlap']:.2f}  {np.mean(row['psnr'] or [np.nan]):.1f} "
+            f"dB  held {np.mean(row['held']):.1f}  {row['seconds']} s  {row['found']}",
             flush=True,
         )
     print(summary(rows))

@@ -11,17 +11,21 @@ truth. What an answer is told beyond the clip stands in the table:
 - foregrounds: OpenCV's MOG2 is told nothing, GrabCut a box around the thing in every frame, this
   program nothing. Judged is the mean overlap J of the matte.
 - haze: the dark channel prior with a guided filter (He et al. 2009). Judged is the PSNR.
-- cuts: FFmpeg's ``scdet`` at its default threshold. Judged are the cuts that are found and those
-  that are invented, and the dissolves and fades that are found.
+- cuts: FFmpeg's ``scdet`` at its default threshold, and PySceneDetect's detectors with their
+  defaults, and with shots of any length allowed (``pip install scenedetect``; without it, they are
+  left out). Judged are the cuts that are found and those that are invented, and the dissolves and
+  fades that are found.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from fractions import Fraction
+from importlib.util import find_spec
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -31,6 +35,7 @@ import av
 import av.filter
 import cv2
 import numpy as np
+from measure_kinds import write_lossless
 from numpy.typing import NDArray
 from stories import blocks, compare, drawn
 
@@ -69,8 +74,10 @@ def main() -> None:
         ("foreground", "J", foregrounds),
         ("haze", "PSNR, dB", haze),
     )
-    print(f"Seeds {asked.seed} to {asked.seed + asked.count - 1}, {HEIGHT} rows, {FRAMES} frames\n")
-    print("| clip | answer | figure | mean | least | most |\n|---|---|---|---|---|---|")
+    if asked.count:
+        last = asked.seed + asked.count - 1
+        print(f"Seeds {asked.seed} to {last}, {HEIGHT} rows, {FRAMES} frames\n")
+        print("| clip | answer | figure | mean | least | most |\n|---|---|---|---|---|---|")
     for name, figure, measure in tables:
         found: dict[str, list[float]] = defaultdict(list)
         for seed in range(asked.seed, asked.seed + asked.count):
@@ -202,16 +209,36 @@ def cuts(seed: int, count: int) -> None:
         found["Unlayer"] += len(story.cuts) - len(result.missed)
         invented["Unlayer"] += len(result.invented)
         matched += sum(value >= 0.5 for value in result.found)
-        named = set(scene_changes(as_levels(story.frames)))
         mixed = {t for first, last in story.spans for t in range(first, last + 2)}
-        found["FFmpeg scdet"] += len(named & set(story.cuts))
-        # Within a dissolve or fade, a change is there, so that a cut is not held against it.
-        invented["FFmpeg scdet"] += len(named - set(story.cuts) - mixed)
+        for name, named in peer_cuts(as_levels(story.frames)).items():
+            found[name] += len(named & set(story.cuts))
+            # Within a dissolve or fade, a change is there, so that a cut is not held against it.
+            invented[name] += len(named - set(story.cuts) - mixed)
     print(f"\n{count} stories from seed {seed}: {true} cuts, {spans} dissolves and fades\n")
     print("| answer | cuts found | cuts invented | dissolves and fades found, to a half or more |")
     print("|---|---|---|---|")
-    for name, others in (("FFmpeg scdet", "it names no frames of them"), ("Unlayer", str(matched))):
+    for name in sorted(found):
+        others = str(matched) if name == "Unlayer" else "it names no frames of them"
         print(f"| {name} | {found[name]} | {invented[name]} | {others} |")
+
+
+def peer_cuts(frames: Clip) -> dict[str, set[int]]:
+    """Return the first frames of the shots that other programs find, by program."""
+    answers = {"FFmpeg scdet": set(scene_changes(frames))}
+    if find_spec("scenedetect") is None:
+        return answers
+    import scenedetect
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "story.mkv"
+        write_lossless(path, frames)
+        for name in ("Content", "Adaptive", "Hash", "Histogram"):
+            for shots, more in (("", {}), (", any length", {"min_scene_len": 1})):
+                detector = getattr(scenedetect, f"{name}Detector")(**more)
+                scenes = scenedetect.detect(str(path), detector)
+                label = f"PySceneDetect {name.lower()}{shots}"
+                answers[label] = {start.frame_num for start, _ in scenes[1:]}
+    return answers
 
 
 def scene_changes(frames: Clip) -> Iterator[int]:

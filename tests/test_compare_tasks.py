@@ -40,6 +40,15 @@ def test_true_layers_score_best() -> None:
     assert CASES["haze"]().score({"clear": clean[None]}) == 99
 
 
+@pytest.mark.parametrize("name", [name for name in CASES if "object" not in name])
+def test_the_input_itself_is_judged_like_a_layer(name: str) -> None:
+    given = CASES[name]()
+    score = compare_tasks.as_it_is(given)
+    assert score is not None and 8 < score < 22
+    if name == "haze":
+        assert score == reached(given.source, compare_tasks.coffee())
+
+
 def test_what_is_measured_is_printed(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -55,7 +64,9 @@ def test_what_is_measured_is_printed(
     assert capsys.readouterr().out.startswith("haze: paper 12.3 dB in 6 s, coupled 12.3 dB in 6 s")
     assert compare_tasks.main(["an object in a picture", "--markdown"]) == 0
     printed = capsys.readouterr().out.splitlines()
-    assert printed[-1] == "| an object in a picture | " + " | ".join(["12.34 J | 6"] * 3) + " |"
+    assert (
+        printed[-1] == "| an object in a picture (J) |  | " + " | ".join(["12.34 | 6"] * 3) + " |"
+    )
     with pytest.raises(SystemExit):
         compare_tasks.main(["rain"])
     assert "no case 'rain'" in capsys.readouterr().err

@@ -39,9 +39,9 @@ def commands(path: Path) -> list[str]:
     A command that a backslash breaks into lines is joined again.
     """
     text = path.read_text(encoding="utf-8").replace("\\\n", " ")
-    blocks = re.findall(r"^(?:    )?((?:python|bash) .+?)\s*(?:#.*)?$", text, re.MULTILINE)
+    blocks = re.findall(r"^(?:    )?((?:python|bash|unlayer) .+?)\s*(?:#.*)?$", text, re.MULTILINE)
     inline = re.findall(
-        r"`((?:python|bash) [^`]+)`", re.sub(r"```.*?```", "", text, flags=re.DOTALL)
+        r"`((?:python|bash|unlayer) [^`]+)`", re.sub(r"```.*?```", "", text, flags=re.DOTALL)
     )
     return [" ".join(command.split()) for command in [*blocks, *inline]]
 
@@ -66,6 +66,9 @@ def test_every_command_is_one(page: str, command: str) -> None:
     words = shlex.split(command)
     if words[:3] == ["python", "-m", "pipeline"]:
         check_verb(words[3:])
+    elif words[0] == "unlayer":
+        # A file without a verb is run.
+        check_verb(words[1:] if words[1] in VERBS or words[1][0] == "-" else ["run", *words[1:]])
     elif words[:2] == ["python", "-m"]:
         module = words[2].replace(".", "/")
         assert words[2] == "pytest" or (ROOT / f"{module}.py").exists(), command

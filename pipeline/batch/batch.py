@@ -29,7 +29,7 @@ from pipeline.option_fields import flag, words_of
 from pipeline.run.chain_plan import check_task_options
 from pipeline.run.opening import pick_device
 from pipeline.run.restart import RESTART_WARNINGS
-from pipeline.runtime.child_process import Child
+from pipeline.runtime.child_process import PROGRAM, Child
 from pipeline.runtime.memory import DEFAULT_PLAN_BYTES
 from pipeline.runtime.remote_store import Store, store_at
 from pipeline.runtime.run_folder import claim
@@ -387,7 +387,7 @@ def gpu_environment(settings: Settings, slot: int) -> dict[str, str]:
 
 def command(clip: BatchClip, settings: Settings) -> list[str]:
     """Return the command line of one clip's process."""
-    words = [sys.executable, "-m", "pipeline", "run", "--task", settings.task]
+    words = [*PROGRAM, "run", "--task", settings.task]
     words += ["--out", str(clip.out), "--json"]
     if settings.overwrite or clip.changed:
         words += ["--overwrite"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import sys
 import tempfile
 import time
 from collections.abc import Mapping
@@ -17,7 +16,7 @@ import torch
 
 from pipeline.bench.clips import KnownClip, Picture, layer_frames
 from pipeline.bench.rows import BenchRow
-from pipeline.runtime.child_process import Child
+from pipeline.runtime.child_process import PROGRAM, Child
 from pipeline.runtime.run_record import MANIFEST, read_json
 from pipeline.task import BenchClip
 from pipeline.tasks import find_task
@@ -85,7 +84,7 @@ def measure(
 
 def _command(row: BenchRow, seed: int, source: Path, out: Path, clip: KnownClip) -> list[str]:
     """Return the command line of the row's run."""
-    words = [sys.executable, "-m", "pipeline", "run", str(source), "--task", row.task]
+    words = [*PROGRAM, "run", str(source), "--task", row.task]
     words += ["--preset", row.preset, "--device", row.device, "--seed", str(seed)]
     return [*words, "--out", str(out), "--lossless", "--json", *clip.options]
 

@@ -17,6 +17,7 @@ from contextlib import suppress
 from dataclasses import replace
 from importlib import import_module
 
+from pipeline import PACKAGE
 from pipeline.cli.parser import command, refuse_address, settings_from
 from pipeline.cli.verbs import EXAMPLE, SCRIPT, VERBS, program
 from pipeline.option_fields import flag
@@ -31,10 +32,10 @@ COMPLETING = f"_{SCRIPT.upper()}_COMPLETE"
 ALONE = ("-h", "--help", "--version", "--install-completion", "--show-completion")
 """Options that stand without a command."""
 DRY_RUN = {
-    "run": "pipeline.estimate.dry_run:dry_run",
-    "batch": "pipeline.estimate.dry_batch:dry_batch",
+    "run": "estimate.dry_run:dry_run",
+    "batch": "estimate.dry_batch:dry_batch",
 }
-"""The functions that answer ``--dry-run``, as ``module:name``."""
+"""The functions that answer ``--dry-run``, as ``module:name`` in :mod:`pipeline`."""
 
 AUTO = "auto"
 """The task of a run that does what the diagnoses find; :data:`pipeline.tasks.AUTO` is the same."""
@@ -84,7 +85,7 @@ def dispatch(words: Sequence[str]) -> int:
         _check_task(verb, settings)
     where = DRY_RUN[verb] if settings.dry_run else VERBS[verb].where
     module, name = where.split(":")
-    status = getattr(import_module(module), name)(settings)
+    status = getattr(import_module(f"{PACKAGE}.{module}"), name)(settings)
     assert isinstance(status, int)
     return status
 

@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import Field, dataclass
-from pathlib import Path
 from typing import Any
 
-EXAMPLE = "python -m pipeline run samples/fade.mp4 --task transition"
+from pipeline import PACKAGE
+
 HELP_ALL = "--help-all"
 SCRIPT = "unlayer"
 """The installed program's name, for which the shell completes words."""
+
+
+def program() -> str:
+    """Return what the user types to start this program."""
+    return SCRIPT if PACKAGE.startswith(SCRIPT) else f"python -m {PACKAGE}"
+
+
+_SAMPLE = "film.mp4" if program() == SCRIPT else "samples/fade.mp4"
+EXAMPLE = f"{program()} run {_SAMPLE} --task transition"
 
 
 @dataclass(frozen=True)
 class Verb:
     """A command.
 
-    help: one line. where: its function, as ``module:name``; it takes Settings and returns an exit
-    status. inputs: the name and meaning of its inputs, or ``None`` where it takes none.
+    help: one line. where: its function, as ``module:name`` in :mod:`pipeline`; it takes Settings
+    and returns an exit status. inputs: the name and meaning of its inputs, or ``None`` where it
+    takes none.
     """
 
     help: str
@@ -30,35 +39,28 @@ class Verb:
 
 
 VERBS: dict[str, Verb] = {
-    "run": Verb("take one clip apart", "pipeline.run.chain:run"),
+    "run": Verb("take one clip apart", "run.chain:run"),
     "probe": Verb(
         "show what is in a clip: streams, shots, transitions, haze, marks and more",
-        "pipeline.cli.probe:probe",
+        "cli.probe:probe",
     ),
     "batch": Verb(
         "do the same for every clip of a folder",
-        "pipeline.batch.batch:batch",
+        "batch.batch:batch",
         ("FOLDER", "where the clips lie"),
     ),
-    "doctor": Verb(
-        "say what this machine can do, and what it lacks", "pipeline.cli.doctor:doctor", None
-    ),
+    "doctor": Verb("say what this machine can do, and what it lacks", "cli.doctor:doctor", None),
     "bench": Verb(
         "measure what runs cost here: seconds, dB a second, memory, growth",
-        "pipeline.bench.bench:bench",
+        "bench.bench:bench",
         None,
     ),
     "report": Verb(
         "write a run's report.html again",
-        "pipeline.report:report",
+        "report:report",
         ("RUN", "the folder that a run wrote"),
     ),
 }
-
-
-def program() -> str:
-    """Return what the user typed to start this program."""
-    return SCRIPT if Path(sys.argv[0]).stem == SCRIPT else "python -m pipeline"
 
 
 def help_of(item: Field[Any], verb: str) -> str:

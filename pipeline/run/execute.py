@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from pipeline import __version__
+from pipeline.cli.verbs import program
 from pipeline.option_hints import with_options
 from pipeline.run import manifest
 from pipeline.run.chain_folders import clear_chain, interrupted_steps, remove_runs
@@ -304,7 +305,7 @@ def with_report(
             why = with_options(error)
         stages.warn(
             f"the layers are done, but report.html could not be made ({why}); "
-            "python -m pipeline report tries again"
+            f"{program()} report tries again"
         )
         return build_manifest(names, None), names
 

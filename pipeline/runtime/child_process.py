@@ -10,6 +10,7 @@ import os
 import queue
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections import deque
@@ -17,14 +18,22 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pipeline import PACKAGE
 from pipeline.runtime.signals import GRACE, PARENT
 
 MAX_ERROR_LINES = 20
 """Last lines of the child's standard error that are kept."""
 READER_TIMEOUT = 5
 """Seconds to wait for the rest of the child's output after its end."""
-ROOT = Path(__file__).parents[2]
-"""The folder with this project's packages."""
+PROGRAM = (sys.executable, "-m", PACKAGE)
+"""The first words of a command line that starts this program again."""
+
+
+def import_folder() -> Path:
+    """Return the folder in which Python finds :data:`PACKAGE`."""
+    outermost = sys.modules[PACKAGE.partition(".")[0]]
+    assert outermost.__file__ is not None, f"{outermost} has no file"
+    return Path(outermost.__file__).parents[1]
 
 
 class Child:
@@ -39,7 +48,7 @@ class Child:
     ) -> None:
         # The child must import the packages of this process, not files of the same names in the
         # current folder.
-        paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+        paths = [str(import_folder()), *filter(None, [os.environ.get("PYTHONPATH")])]
         environment = {
             **os.environ,
             "PYTHONSAFEPATH": "1",

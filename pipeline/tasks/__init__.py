@@ -200,7 +200,7 @@ def find_task(name: str) -> Task:
     try:
         task = point.load()
         if not isinstance(task, Task):
-            raise TypeError(f"it is of type {type(task).__name__}, not a pipeline.plugin.Task")
+            raise TypeError(f"it is of type {type(task).__name__}, not an unlayer.plugin.Task")
         if task.name != name:
             raise ValueError(f"its name is {task.name!r}, and its entry point's is {name!r}")
     except (Exception, SystemExit) as error:

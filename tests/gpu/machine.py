@@ -8,6 +8,9 @@ from __future__ import annotations
 import os
 import platform
 import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import cv2
 import torch

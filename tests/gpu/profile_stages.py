@@ -17,7 +17,10 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from unittest import mock
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import torch
 from torch.profiler import ProfilerActivity, profile

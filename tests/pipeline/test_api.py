@@ -13,6 +13,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import PIL.Image
 import pytest
 import torch
 from clips import moving, plain_answer
@@ -187,7 +188,10 @@ def test_several_files() -> None:
         ("in.mp4", {"preset": "fats"}, "did you mean fast"),
         ("in.mp4", {"json": True}, "cannot be set here"),
         ("in.mp4", {"lossless": 1}, "neither true nor false"),
-        ("in.mp4", {"resume": True, "overwrite": True}, "contradict"),
+        ("in.mp4", {"resume": True, "overwrite": True}, "resume and overwrite contradict"),
+        ("in.mp4", {"lossless": True, "codec": "h265"}, "lossless and codec h265 contradict"),
+        ("in.mp4", {"start": 5, "end": 3, "fps": None}, "start 5 is not before end 3"),
+        (PIL.Image.new("F", (5, 6)), {}, "mode F; convert it to RGB"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -275,10 +279,10 @@ def test_a_hint_that_does_not_fit_is_named_as_the_manifest_names_it() -> None:
     picture = moving(3, 1, (24, 32))[0]
     with pytest.raises(
         UsageError,
-        match="^--hint array-hint: is 6x5, but array is 32x24; draw it at the input's size$",
+        match="^hint array-hint: is 6x5, but array is 32x24; draw it at the input's size$",
     ):
         separate(picture, "watermark", hint=np.ones((5, 6)), **QUICK)
-    with pytest.raises(UsageError, match="^--hint array-hint: has nothing white in it"):
+    with pytest.raises(UsageError, match="^hint array-hint: has nothing white in it"):
         separate(picture, "watermark", hint=np.zeros((24, 32)), **QUICK)
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import ast
 import pickle
 import re
-from dataclasses import fields
+from dataclasses import Field, fields
 from pathlib import Path
 
 import pytest
 
 from pipeline.cli.main import main
-from pipeline.option_hints import with_named_options, with_options
-from pipeline.settings import Settings
+from pipeline.option_hints import python_names, renamed, with_named_options, with_options
+from pipeline.settings import Settings, options
 from stages.errors import UnlayerError, UsageError
 
 STAGES = Path(__file__).parents[2] / "stages"
@@ -26,6 +26,22 @@ def test_options_follow_the_message() -> None:
         "no frame (--start, --end)"
     )
     assert with_options(UnlayerError("a.mkv: is empty")) == "a.mkv: is empty"
+
+
+@pytest.mark.parametrize("item", options("run"), ids=lambda item: item.name)
+def test_messages_for_python_name_no_option(item: Field[object]) -> None:
+    option = "--" + item.name.replace("_", "-")
+    assert renamed(f"{option} 3: choose {option}, or leave {option} out") == (
+        f"{item.name} 3: choose {item.name}, or leave {item.name} out"
+    )
+    # The command line's own words, and words that only begin in the same way, stay.
+    assert renamed(f"probe {option} and {option}-more") == f"probe {option} and {option}-more"
+    with (
+        pytest.raises(UsageError, match=rf"^{item.name} is wrong \(start\)$") as caught,
+        python_names(),
+    ):
+        raise UsageError(f"{option} is wrong", settings=("start",))
+    assert caught.value.exit_status == 2
 
 
 def test_settings_in_braces_become_options_in_notes() -> None:

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import csv
 import json
+import re
+import shutil
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 import ffmpeg
@@ -34,6 +37,9 @@ from tour_tools import (
 
 from pipeline import separate
 from pipeline.cli.main import main
+from samples import notebook
+
+ROOT = Path(__file__).parents[2]
 
 FIRST, COUNT = 8, 8
 """The first mixed frame of the editor's dissolve, and how many there are."""
@@ -148,6 +154,29 @@ def test_a_researcher_measures_layers() -> None:
     true, held = two[FIRST : FIRST + COUNT], np.repeat(two[FIRST + COUNT][None], COUNT, 0)
     assert psnr(frames[inside], true) > psnr(held, true)
     assert "report" in seen and "scene-001" in shown and "<script" not in shown
+
+
+@pytest.mark.slow
+def test_a_researcher_runs_the_notebook() -> None:
+    """Needs the extra ``notebook``: a Jupyter kernel, which CI does not install."""
+    missing = [name for name in ("nbclient", "ipykernel") if find_spec(name) is None]
+    if missing:
+        pytest.skip(f"needs {' and '.join(missing)} (pip install '.[notebook]')")
+    for name in ("docs", "samples"):
+        shutil.copytree(ROOT / name, name)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(ROOT / "pipeline" / "distribution"))
+        whole = notebook.executed(Path("docs"))
+    page = json.loads(notebook.PAGE.read_text(encoding="utf-8"))
+    code = [
+        [cell for cell in each["cells"] if cell["cell_type"] == "code"] for each in (whole, page)
+    ]
+    for found, shown in zip(*code, strict=True):
+        kinds = [[out["output_type"] for out in cell["outputs"]] for cell in (found, shown)]
+        assert kinds[0] == kinds[1], "".join(found["source"])
+    printed = "".join(line for out in code[0][-2]["outputs"] for line in out["text"])
+    ours, held = (float(value) for value in re.findall(r"([\d.]+) dB", printed))
+    assert ours > held + 5, printed
 
 
 def test_someone_with_photographs_clears_a_folder(

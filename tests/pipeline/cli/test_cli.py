@@ -95,7 +95,7 @@ def test_report_wants_a_finished_run(run: Run, tmp_path: Path) -> None:
 @pytest.mark.parametrize("verb", VERBS)
 def test_every_verb_that_is_built_has_its_function(verb: str) -> None:
     module, name = VERBS[verb].where.split(":")
-    assert callable(getattr(importlib.import_module(module), name))
+    assert callable(getattr(importlib.import_module(f"pipeline.{module}"), name))
 
 
 def test_wrong_command_lines(run: Run) -> None:

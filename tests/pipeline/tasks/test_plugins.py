@@ -135,7 +135,7 @@ def test_two_packages_of_one_task_are_refused(
         ("raise RuntimeError('first\\nsecond')", "broken:TASK", "first second"),
         ("import nothing_of_this_name", "broken:TASK", "No module named 'nothing_of_this_name'"),
         ("x = 1", "broken:TASK", "TASK"),
-        ("TASK = 3", "broken:TASK", "it is of type int, not a pipeline.plugin.Task"),
+        ("TASK = 3", "broken:TASK", "it is of type int, not an unlayer.plugin.Task"),
         ("TASK = (", "broken:TASK", "was never closed"),
         ("raise SystemError", "broken:TASK", "SystemError"),
         ("", "not_there:TASK", "not_there"),

@@ -15,7 +15,7 @@ from stages.context import FitSettings, Separation, SeparationContext
 from stages.dehaze.airlight import blue_sky, find_airlight
 from stages.dehaze.evidence import find_floors, veil_color
 from stages.dehaze.field import evenness, find_field, reached
-from stages.dehaze.layers import separate, settle, settled, survey
+from stages.dehaze.layers import _at_full_size, separate, settle, settled, survey
 from stages.dehaze.model import (
     dark_bound,
     guided,
@@ -364,6 +364,16 @@ def test_a_transmission_is_raised_rather_than_the_picture_clipped() -> None:
     t, clear = settled(frames, torch.full((1, 1, *SIZE), 0.1), light)
     assert bool((t >= least_transmission(frames, light) - 1e-5).all())
     assert psnr(haze(clear, t, light), frames) > 59
+
+
+def test_the_published_transmission_is_drawn_onto_edges_with_a_radius_of_50() -> None:
+    frame = scene(size=(144, 192))
+    small, thick = frame[..., ::2, ::2], veil((72, 96), near=0.2, far=0.02)
+    found = _at_full_size(small, thick, frame, published=True)
+    published = guided(small, thick, frame, 50, 1e-4).clamp(0.1, 1)
+    assert torch.equal(found, published) and float(found.min()) == pytest.approx(0.1)
+    assert not torch.allclose(found, guided(small, thick, frame, 25, 1e-4).clamp(0.1, 1))
+    assert not torch.allclose(found, _at_full_size(small, thick, frame, published=False))
 
 
 def check(frames: Tensor, separated: Separation) -> None:

@@ -14,7 +14,7 @@ from models.skip import FIVE_LEVELS, FIVE_LEVELS_3X3, FOUR_LEVELS_3X3, SkipShape
 from stages.published import fit as published_fit
 from stages.published import haze, segmentation, transition, transparency, watermark
 from stages.published.fit import PublishedStage
-from stages.published.networks import JITTER, PublishedNetworks
+from stages.published.networks import JITTER, InputJitter, PublishedNetworks
 
 CPU = torch.device("cpu")
 SIZE = (20, 28)
@@ -187,6 +187,22 @@ def test_several_mixtures_have_alpha_networks_that_are_tied_to_one_half(
     torch.testing.assert_close(transparency.mixing_weights(alphas), torch.tensor([0.05, 0.95]))
 
 
+def test_the_inputs_of_several_mixtures_are_not_jittered(
+    monkeypatch: pytest.MonkeyPatch, recorder: Recorder
+) -> None:
+    seen: list[Any] = []
+    forward = PublishedNetworks.forward
+
+    def spy(self: Any, index: Tensor, jitters: Any = None, turned: int = 0) -> Any:
+        seen.append((jitters, turned))
+        return forward(self, index, jitters, turned)
+
+    monkeypatch.setattr(PublishedNetworks, "forward", spy)
+    monkeypatch.setattr(InputJitter, "draw", mock.Mock(side_effect=AssertionError("jitter")))
+    transparency.fit_mixtures(picture(count=2), steps=7000, seed=0, device=CPU)
+    assert len(recorder.stages) == 1 and seen and set(seen) == {(None, 0)}
+
+
 def test_a_mark_on_one_picture_has_two_stages_and_three_restarts(recorder: Recorder) -> None:
     assert watermark.whole_fit(1) == 3 * (4000 + 7000)
     found = watermark.fit_watermark(
@@ -202,6 +218,28 @@ def test_a_mark_on_one_picture_has_two_stages_and_three_restarts(recorder: Recor
     assert "reconstruction" not in recorder.losses[0] and "reconstruction" in recorder.losses[1]
     assert not any("exclusion" in losses for losses in recorder.losses)
     assert shapes(1, False) == [FIVE_LEVELS, FIVE_LEVELS, FOUR_LEVELS_3X3]
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_mark_is_turned_on_one_picture_and_not_on_several(
+    monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    steps: list[tuple[int, float]] = []
+    layers = watermark.MarkNetworks.layers
+
+    def spy(self: Any, index: Tensor, jitters: Sequence[Tensor], turned: int = 0) -> Any:
+        steps.append((turned, float(jitters[0].std())))
+        return layers(self, index, jitters, turned)
+
+    monkeypatch.setattr(watermark.MarkNetworks, "layers", spy)
+    fitted = watermark._MarkFit(picture(count=count), torch.ones(1, 1, *SIZE), count > 1, 0, CPU)
+    for step in range(16):
+        index = torch.zeros(1, dtype=torch.long)
+        fitted.draw(index, step / 1600, published_steps=1600, with_mixture=True)
+    turns = [0, 0, 0, 1, 0, 2, 0, 3, 0, 4, 0, 5, 0, 6, 0, 7] if count == 1 else [0] * 16
+    assert [turned for turned, _ in steps] == turns
+    jitter = 0.0 if count == 1 else JITTER
+    assert [spread for _, spread in steps] == pytest.approx([jitter] * 16, rel=0.1)
 
 
 def shapes(count: int, separate: bool) -> list[SkipShape]:

@@ -38,6 +38,9 @@ SIZE = (12, 16)
         ((8, 1), FIVE_LEVELS_3X3, 573_169),
         ((2, 3), THREE_LEVELS_3X3, 35_179),
         ((2, 1), THREE_LEVELS_3X3, 35_161),
+        # Added up by hand: 2,064, 8,576, 33,792 and 99,604 of the levels, and 9 for each output.
+        ((2, 3), FOUR_LEVELS_3X3, 144_063),
+        ((2, 1), FOUR_LEVELS_3X3, 144_045),
     ],
 )
 def test_networks_have_the_published_number_of_parameters(
@@ -50,7 +53,7 @@ def test_the_shapes_are_the_published_ones() -> None:
     assert (FIVE_LEVELS.side, FIVE_LEVELS_3X3.side, FOUR_LEVELS_3X3.side) == (5, 3, 3)
     assert FIVE_LEVELS.channels == FIVE_LEVELS_3X3.channels == (8, 16, 32, 64, 128)
     assert FIVE_LEVELS.skips == FIVE_LEVELS_3X3.skips == (0, 0, 0, 4, 4)
-    assert len(FOUR_LEVELS_3X3.channels) == 4
+    assert SkipShape((8, 16, 32, 64), (0, 0, 0, 4), 3) == FOUR_LEVELS_3X3
     assert SkipShape((8, 16, 32), (0, 0, 0), 3) == THREE_LEVELS_3X3
 
 
@@ -91,7 +94,11 @@ def level(network: HourglassLevel, x: Tensor) -> Tensor:
     return convolved(own("up.1.convolve", "up.1.norm"), below)
 
 
-@pytest.mark.parametrize("shape", [FIVE_LEVELS, THREE_LEVELS_3X3], ids=["5x5", "3x3"])
+@pytest.mark.parametrize(
+    "shape",
+    [FIVE_LEVELS, THREE_LEVELS_3X3, FOUR_LEVELS_3X3],
+    ids=["five-5x5", "three-3x3", "four-3x3"],
+)
 def test_equal_weights_give_equal_outputs_with_aligned_corners(shape: SkipShape) -> None:
     network = Skip(2, 3, seed=4, shape=shape)
     noise = walking_noise(2, 2, (96, 128), 1)
