@@ -19,9 +19,10 @@ from dataclasses import Field
 from pathlib import Path
 from typing import Any
 
+from pipeline.near_words import did_you_mean
 from pipeline.settings import Settings, options
 from pipeline.timeline.formats import find_format, format_names
-from pipeline.values import ListOf, did_you_mean, plain
+from pipeline.values import ListOf, plain
 from stages.errors import UsageError
 from stages.media.sniff import printable
 

@@ -21,7 +21,9 @@ from pipeline.timeline.formats import format_names
 from pipeline.values import (
     ListOf,
     OneOf,
+    Span,
     TimeCode,
+    parse_budget,
     parse_counts,
     parse_device,
     parse_layers,
@@ -98,9 +100,9 @@ class Settings:
     preset: str = _work("balanced", ", ".join(PRESETS), metavar="NAME", parse=OneOf(PRESETS))
     max_seconds: float | None = _work(
         None,
-        "a time budget: the best result that fits in it",
+        "a time budget: the best result in 90, 90s or 1m30s",
         metavar="S",
-        parse=parse_positive,
+        parse=parse_budget,
         elsewhere={
             "batch": "a time budget for each clip",
             "bench": "a time budget for all rows (default: 600)",
@@ -167,9 +169,9 @@ class Settings:
         parse=parse_time,
         rare=("batch",),
     )
-    transition: tuple[tuple[int, int], ...] = _read(
+    transition: tuple[Span, ...] = _read(
         (),
-        "these frames are mixed, not what is found there",
+        "these are mixed; frames, 1s:2s, or time codes",
         metavar="FIRST:LAST",
         parse=parse_span,
         repeat=True,
@@ -326,7 +328,7 @@ class Settings:
     no_cache: bool = _read(False, "search again what was searched before", result=False, rare=BOTH)
     no_progress: bool = _print(False, "no progress bar", verbs=("run", "report"), rare=BOTH)
     quiet: bool = _print(
-        False, "print warnings and errors alone", verbs=("run", "report"), rare=BOTH
+        False, "print warnings and errors alone", verbs=("run", "probe", "report"), rare=BOTH
     )
     json: bool = _print(
         False,

@@ -7,7 +7,6 @@ message that quotes the word and says what to write instead.
 from __future__ import annotations
 
 import argparse
-import difflib
 import re
 import stat
 from collections.abc import Mapping, Sequence
@@ -15,6 +14,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
+from pipeline.near_words import did_you_mean
 from stages.errors import UsageError
 from stages.thing_count import MOST_THINGS
 
@@ -91,15 +91,52 @@ def parse_time(word: str) -> Fraction | TimeCode:
     return 3600 * int(hours or 0) + 60 * int(minutes or 0) + Fraction(seconds)
 
 
-def parse_span(word: str) -> tuple[int, int]:
-    """Return the first and last frame from ``FIRST:LAST``, counted from 0, both inclusive."""
-    match = re.fullmatch(r"(\d{1,9}):(\d{1,9})", word, re.ASCII)
-    if not match or int(match[1]) > int(match[2]):
+@dataclass(frozen=True)
+class TimedSpan:
+    """Frames that are given by times; only a clip turns them into numbers.
+
+    first, last: a frame number, seconds or a time code each.
+    """
+
+    first: int | Fraction | TimeCode
+    last: int | Fraction | TimeCode
+
+    def __str__(self) -> str:
+        ends = (self.first, self.last)
+        return ":".join(f"{plain(end)}s" if isinstance(end, Fraction) else str(end) for end in ends)
+
+
+Span = tuple[int, int] | TimedSpan
+"""Frames from first to last, both inclusive: two numbers, or what becomes two with a clip."""
+_CODE = r"\d\d:\d\d:\d\d[:;]\d\d"
+_END = rf"({_CODE}|\d{{1,9}}|\d{{1,9}}(?:\.\d{{1,12}}|/[1-9]\d{{0,12}})?s)"
+"""One end of a span: a time code, a frame number, or seconds."""
+
+
+def parse_span(word: str) -> Span:
+    """Return the frames from ``FIRST:LAST``, both inclusive.
+
+    Each end is a frame number from 0, seconds (``1.5s``) or a time code (``00:00:01:12``). The
+    ends may also be joined by ``-``.
+    """
+    match = re.fullmatch(f"{_END}[:-]{_END}", word, re.ASCII)
+    ends = [_span_end(part) for part in match.groups()] if match else []
+    if ends and not all(isinstance(end, int) for end in ends):
+        return TimedSpan(ends[0], ends[1])
+    if not ends or ends[0] > ends[1]:  # type: ignore[operator]
         raise argparse.ArgumentTypeError(
-            f"{word!r} is not FIRST:LAST: two frame numbers, counted from 0, "
-            "with FIRST not after LAST (48:71)"
+            f"{word!r} is not FIRST:LAST; write two frame numbers, counted from 0, "
+            "with FIRST not after LAST (48:71), seconds (1s:2s) or time codes "
+            "(00:00:01:23:00:00:02:21)"
         )
-    return int(match[1]), int(match[2])
+    return int(ends[0]), int(ends[1])  # type: ignore[arg-type]
+
+
+def _span_end(word: str) -> int | Fraction | TimeCode:
+    """Return a frame number, seconds or a time code from a word that is one of these."""
+    if word.isdecimal():
+        return int(word)
+    return Fraction(word[:-1]) if word.endswith("s") else TimeCode(word)
 
 
 def parse_positive(word: str) -> float:
@@ -113,6 +150,23 @@ def parse_positive(word: str) -> float:
             f"{word!r} is not a number above 0 and up to {LONGEST:.0f}"
         )
     return value
+
+
+def parse_budget(word: str) -> float:
+    """Return seconds above 0 from ``90``, ``90s``, ``1m``, ``1m30s``, ``2h`` or ``00:01:30``."""
+    plain_word = word
+    units = re.fullmatch(r"(?:(\d{1,6})h)?(?:(\d{1,6})m)?(?:(\d{1,9})s)?", word, re.ASCII)
+    if word and units:
+        hours, minutes, seconds = (int(part or 0) for part in units.groups())
+        plain_word = str(3600 * hours + 60 * minutes + seconds)
+    elif re.fullmatch(r"\d{1,6}(:[0-5]\d){1,2}", word, re.ASCII):
+        plain_word = str(parse_time(word))
+    try:
+        return parse_positive(plain_word)
+    except argparse.ArgumentTypeError:
+        raise argparse.ArgumentTypeError(
+            f"{word!r} is not a time above 0; write seconds (90), 90s, 1m30s, 2h or 00:01:30"
+        ) from None
 
 
 def parse_not_negative(word: str) -> float:
@@ -246,12 +300,6 @@ class ListOf:
         return tuple(dict.fromkeys(map(OneOf(self.choices), word.split(","))))
 
 
-def did_you_mean(word: str, choices: Sequence[str]) -> str:
-    """Return ``"; did you mean X?"`` where one of ``choices`` is similar, else an empty string."""
-    similar = difflib.get_close_matches(word, choices, 1)
-    return f"; did you mean {similar[0]}?" if similar else ""
-
-
 def word_of(value: object) -> str:
     """Return a setting's value as the word that the command line would have."""
     return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
@@ -259,7 +307,7 @@ def word_of(value: object) -> str:
 
 def plain(value: object) -> object:
     """Return ``value`` as JSON has it: paths and exact times as text, tuples as lists."""
-    if isinstance(value, Path | Fraction | TimeCode):
+    if isinstance(value, Path | Fraction | TimeCode | TimedSpan):
         return str(value)
     if isinstance(value, tuple | list):
         return [plain(item) for item in value]
@@ -277,9 +325,12 @@ def check_order(start: Fraction | TimeCode | None, end: Fraction | TimeCode | No
         )
 
 
-def check_spans(spans: Sequence[tuple[int, int]]) -> None:
-    """Raise UsageError where two of the frame ranges of ``--transition`` overlap."""
-    ordered = sorted(spans)
+def check_spans(spans: Sequence[Span]) -> None:
+    """Raise UsageError where two of the frame ranges of ``--transition`` overlap.
+
+    Ranges that are given by times are left out.
+    """
+    ordered = sorted(span for span in spans if not isinstance(span, TimedSpan))
     for (_, before), (first, last) in zip(ordered, ordered[1:], strict=False):
         if first <= before:
             raise UsageError(

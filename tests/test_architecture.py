@@ -23,6 +23,7 @@ MEDIA = tuple(
         "mux",
         "picture_file",
         "read",
+        "subtitles",
         "trial_child",
         "wav",
         "write",

@@ -142,12 +142,12 @@ def _photographs(files: Sequence[Path]) -> list[Path]:
     return [
         path
         for pictures in by_folder.values()
-        if not (is_sequence(pictures) and _have_one_size(pictures))
+        if not (is_sequence(pictures) and have_one_size(pictures))
         for path in pictures
     ]
 
 
-def _have_one_size(pictures: Sequence[Path]) -> bool:
+def have_one_size(pictures: Sequence[Path]) -> bool:
     """Return whether the first pictures have the same size, as the frames of a clip have."""
     sizes = {_size_of(path, _file_state(path)) for path in pictures[:MOST_SIZES]}
     return len(sizes - {None}) <= 1

@@ -20,11 +20,11 @@ from importlib import import_module
 from pipeline import PACKAGE
 from pipeline.cli.parser import command, refuse_address, settings_from
 from pipeline.cli.verbs import EXAMPLE, SCRIPT, VERBS, program
+from pipeline.near_words import did_you_mean
 from pipeline.option_fields import flag
 from pipeline.option_hints import with_options
 from pipeline.runtime.signals import Stopping, status_of, stopping
 from pipeline.settings import Settings, options
-from pipeline.values import did_you_mean
 from stages.errors import UnlayerError, UsageError
 
 COMPLETING = f"_{SCRIPT.upper()}_COMPLETE"
@@ -32,7 +32,7 @@ COMPLETING = f"_{SCRIPT.upper()}_COMPLETE"
 ALONE = ("-h", "--help", "--version", "--install-completion", "--show-completion")
 """Options that stand without a command."""
 DRY_RUN = {
-    "run": "estimate.dry_run:dry_run",
+    "run": "estimate.dry_chain:dry_run",
     "batch": "estimate.dry_batch:dry_batch",
 }
 """The functions that answer ``--dry-run``, as ``module:name`` in :mod:`pipeline`."""
@@ -81,6 +81,8 @@ def dispatch(words: Sequence[str]) -> int:
     _debugging[0], _wants_json[0] = settings.debug, settings.json
     if verb == "run" and not settings.task and settings.inputs:
         settings = replace(settings, task=AUTO)
+    if verb == "run" and (settings.inputs and settings.inputs[0].is_dir()):
+        verb, settings = _one_by_one(settings)
     if verb in ("run", "batch") or (verb == "probe" and settings.task):
         _check_task(verb, settings)
     where = DRY_RUN[verb] if settings.dry_run else VERBS[verb].where
@@ -88,6 +90,18 @@ def dispatch(words: Sequence[str]) -> int:
     status = getattr(import_module(f"{PACKAGE}.{module}"), name)(settings)
     assert isinstance(status, int)
     return status
+
+
+def _one_by_one(settings: Settings) -> tuple[str, Settings]:
+    """Return the verb and the settings for a folder: single pictures are a batch."""
+    from pipeline.run.single_pictures import as_batch, why_single
+
+    why = why_single(settings.inputs)
+    if not why:
+        return "run", settings
+    if not settings.quiet:
+        say(f"{settings.inputs[0]}: {why}, so each of them is a run of its own, as with batch")
+    return "batch", as_batch(settings)
 
 
 def _without_verb(words: Sequence[str]) -> int:
@@ -106,10 +120,11 @@ def _check_task(verb: str, settings: Settings) -> None:
     from pipeline.tasks import check_names, shadowed_task_warning, task_names
 
     check_names(settings.task)
-    if settings.dry_run and (settings.task == AUTO or "," in settings.task):
+    is_several = settings.task == AUTO or "," in settings.task
+    if verb == "batch" and settings.dry_run and is_several:
         raise UsageError(
-            "--dry-run foresees the cost of one task; give one --task "
-            "(probe shows what a run without a task would do)"
+            "--dry-run of batch foresees the cost of one task; give one --task "
+            "(run --dry-run says what would be done with one clip)"
         )
     # A run shows this warning among its own.
     if verb == "batch" or settings.dry_run:

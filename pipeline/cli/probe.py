@@ -45,7 +45,7 @@ def probe(settings: Settings) -> int:
     assert search is not None
     if settings.json and str(settings.csv) == "-":
         raise UsageError("--csv - and --json both write to standard output; give one of them")
-    stages = Stages(reporter(json_lines=False, quiet=settings.json))
+    stages = Stages(reporter(json_lines=False, quiet=settings.json or settings.quiet))
     try:
         clip = open_checked(settings)
         _check_timelines(settings, clip.info)
@@ -72,6 +72,9 @@ def probe(settings: Settings) -> int:
         print(source_shot_list(facts, clip.info), end="")
     elif settings.json:
         print(json.dumps(facts))
+    elif settings.quiet:
+        for warning in found["warnings"]:
+            stages.warn(warning)
     else:
         show(facts)
     return 0

@@ -12,9 +12,9 @@ from dataclasses import Field, dataclass, field
 from typing import Any
 
 from pipeline.cli.verbs import HELP_ALL, VERBS, help_of
+from pipeline.near_words import did_you_mean
 from pipeline.option_fields import flag
 from pipeline.settings import options
-from pipeline.values import did_you_mean
 from stages.errors import UsageError
 
 MAX_SHOWN = 60

@@ -275,12 +275,15 @@ def plan_sentence(plan: Mapping[str, Any], width: int, height: int) -> str:
         size = f"at {round(scale * width)}x{round(scale * height)}, then finished at full size"
     if plan["paper_steps"]:
         return f"{size}: {plan['paper_steps']} steps of the published networks"
-    rounds = f"{plan['rounds']} rounds of " if plan["rounds"] > 1 else ""
-    ties = " and ties" if plan["ties"] else ""
+    passes = plan["turns"] * plan["rounds"]
+    if plan["ties"]:
+        passes += plan["rounds"]
     networks = ""
     if plan["fit_steps"]:
         networks = f"; up to {plan['fit_steps']} steps of networks where motion leaves much open"
-    return f"{size}: motion, then {rounds}{plan['turns']} sweeps{ties}{networks}"
+    plural = "es" if passes > 1 else ""
+    work = f"motion of both scenes, then {passes} pass{plural} over the mixed frames"
+    return f"{size}: {work}{networks}"
 
 
 def _transition_table(transitions: list[dict[str, Any]]) -> Table:

@@ -276,9 +276,7 @@ class LayerFiles:
         """
         clip, settings = self.job.clip, self.job.settings
         times = self.overview.times
-        audio = None
-        if output.sound:
-            audio = clip.audio(times[0], times[-1] + 1 / clip.info.rate)
+        end = times[-1] + 1 / clip.info.rate
         return LayerWriter(
             self.job.work / name,
             info or clip.info,
@@ -289,7 +287,7 @@ class LayerFiles:
                 data=output.data,
                 alpha=output.alpha is not None,
             ),
-            audio=audio,
+            source=clip.companions(times[0], end, tracks=output.sound),
             first_frame=first,
         )
 

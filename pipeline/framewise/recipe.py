@@ -20,8 +20,8 @@ class Output:
 
     role: the layer's role in the manifest and its name in :class:`Separation`.
     alpha: name of the layer that becomes this layer's alpha channel.
-    sound: whether the file gets the input's audio.
-    data: whether the values are data rather than colours, as those of a matte are.
+    sound: whether the file gets the input's audio and subtitles.
+    data: whether the file holds one number a pixel instead of a colour, as a matte does.
     divided: whether each thing of a divided foreground has such a layer of its own.
     """
 

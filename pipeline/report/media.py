@@ -18,7 +18,7 @@ from pipeline.report.tracks import LEAST_SIDE, Span, Track, fitting, link, withi
 from pipeline.runtime.run_record import REPORT
 from stages import safe_files
 from stages.errors import UnlayerError
-from stages.media.clip import AudioSpan, ClipInfo, Frames
+from stages.media.clip import ClipInfo, Frames, SourceSpan
 from stages.media.color_tags import ColorTags
 from stages.media.formats import PREVIEW
 from stages.media.read import Clip, choose_stream, open_clip, open_media
@@ -83,7 +83,7 @@ def encode_preview(
     times: list[Fraction] = []
     in_clip = [(first - first_number, last - first_number) for first, last in spans]
     sound = _sound_of(clip, in_clip)
-    with LayerWriter(stem, info, encoding=PREVIEW, audio=sound) as writer:
+    with LayerWriter(stem, info, encoding=PREVIEW, source=sound) as writer:
         for (first, _), span in zip(spans, in_clip, strict=True):
             # Spans follow each other as if nothing lay between them.
             begin = times[-1] + 1 / info.rate if times else Fraction(0)
@@ -116,7 +116,7 @@ def _write_span(
     return times
 
 
-def _sound_of(clip: Clip, spans: Sequence[Span]) -> AudioSpan | None:
+def _sound_of(clip: Clip, spans: Sequence[Span]) -> SourceSpan | None:
     """Return the audio that goes with the frames of a clip, or None.
 
     There is none where the frames are not in one piece, or the clip ends before them.
@@ -129,7 +129,8 @@ def _sound_of(clip: Clip, spans: Sequence[Span]) -> AudioSpan | None:
     if block is None:
         return None
     begin = block.times[0]
-    return clip.audio(begin, begin + (last - first + 1) / clip.info.rate)
+    end = begin + (last - first + 1) / clip.info.rate
+    return SourceSpan(clip.info.path, begin, end)
 
 
 def _blocks(
@@ -180,7 +181,8 @@ def layer_track(
     until: the time, by ``time.monotonic``, at which a preview ends early.
     Raises UnlayerError where the file and the manifest disagree.
     """
-    if layer.path.lower().endswith(".mp4") and facts.is_playable:
+    # Mattes are lossless, and browsers do not play H.264 without loss.
+    if layer.path.lower().endswith(".mp4") and facts.is_playable and not layer.data:
         return _playable_track(layer, facts, folder)
     clip = _layer_clip(layer, facts, folder)
     is_multiplied = facts.settings.get("alpha") == PREMULTIPLIED

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipeline.diagnosis.diagnose import as_json, diagnoser_for, reasons, tasks_to_do
+from pipeline.diagnosis.choose import NOTHING_FOUND, choose_tasks
 from pipeline.report.index import write_chain_index
 from pipeline.run import execute, manifest
 from pipeline.run.chain_entries import placed_layer, placed_transition
@@ -39,19 +39,12 @@ from pipeline.run.summary import show_end, show_line
 from pipeline.runtime.progress import Reporter, Stages, reporter
 from pipeline.runtime.run_folder import RunFolder, claim, refuse_link
 from pipeline.runtime.run_record import HINT, MANIFEST, Identity, read_json
-from pipeline.runtime.system_limits import cores
 from pipeline.settings import Settings
 from pipeline.task import Budget
-from pipeline.tasks import AUTO, DEFAULT_TASK, check_names, find_task, task_names
+from pipeline.tasks import AUTO, check_names, find_task, task_names
 from stages.errors import UnlayerError, UsageError
 from stages.media.read import Clip
 from stages.media.sniff import printable
-from stages.optim.threads import one_thread_an_operation
-
-NOTHING_FOUND = (
-    "nothing was found that a task takes out, so the input is left as it is; "
-    "probe shows what was looked for, and --task does a task all the same"
-)
 
 Announce = Callable[[str], None]
 """Takes a line that says what is done next, and why."""
@@ -223,7 +216,9 @@ class _Chain:
         names = task_names(self.settings.task)
         if self.settings.task == AUTO:
             kept = execute.checkpoints(self.folder, identity)
-            names, why, diagnoses = kept.get_or_compute("plan", self._plan)
+            names, why, diagnoses = kept.get_or_compute(
+                "plan", lambda: choose_tasks(self.clip, self.settings, self.stages)
+            )
             for line in why:
                 self.announce(line)
             if not names:
@@ -239,19 +234,6 @@ class _Chain:
                 outputs += self._do_step(number, name, given, share=share, last=last)
             inputs = outputs
         return self._manifest(diagnoses, identity)
-
-    def _plan(self) -> tuple[list[str], list[str], list[dict[str, object]]]:
-        """Return the tasks to do, a line for each that says why, and the diagnoses as JSON."""
-        search = find_task(DEFAULT_TASK).probe
-        assert search is not None
-        diagnose_clip = diagnoser_for(self.clip, self.settings, self.stages)
-        with (
-            one_thread_an_operation(lambda: min(cores(), self.settings.threads or cores())),
-            self.stages.stage("find") as step,
-        ):
-            diagnosed = search(self.clip, self.settings, step, diagnose_clip)["diagnosed"]
-        names = tasks_to_do(diagnosed)
-        return names, reasons(diagnosed, names), as_json(diagnosed)
 
     def _do_step(
         self, number: int, name: str, given: _StepInput, *, share: float, last: bool

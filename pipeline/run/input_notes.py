@@ -133,10 +133,6 @@ def _other_notes(info: ClipInfo) -> list[str]:
             "is a projection of a sphere; it is treated as a flat picture, "
             "and layers are not marked so"
         )
-    lost = [f"{info.subtitle_streams} subtitle tracks"] if info.subtitle_streams else []
-    lost += [f"{info.chapters} chapters"] if info.chapters else []
-    if lost:
-        notes.append(f"its {' and '.join(lost)} are not in the layers")
     return notes
 
 
@@ -166,7 +162,7 @@ def properties_of(info: ClipInfo) -> dict[str, object]:
         "spherical": info.facts.spherical,
         "icc_profile": info.icc is not None,
         "chapters": info.chapters,
-        "not_kept": list(info.metadata),
+        "tags": list(info.tags),
     }
     return {
         name: value

@@ -10,8 +10,8 @@ import torch
 
 from pipeline.run.inputs import check_fit, check_inputs
 from pipeline.settings import Settings
-from pipeline.timeline.clock import ListClock, time_code_of
-from pipeline.values import TimeCode, check_order
+from pipeline.timeline.clock import ListClock, frames_of, time_code_of
+from pipeline.values import TimeCode, check_order, check_spans
 from stages.errors import UsageError
 from stages.media.clip import ClipInfo
 from stages.media.read import Clip, open_clip
@@ -107,7 +107,9 @@ def _check_ranges(settings: Settings, start: Fraction | None, info: ClipInfo) ->
         raise UsageError(
             f"--start {float(start):g} is after the end of {name}, which lasts {seconds:.3g} s"
         )
-    for first, last in settings.transition:
+    spans = [frames_of(span, info) for span in settings.transition]
+    check_spans(spans)
+    for first, last in spans:
         outside = f"--transition {first}:{last} is not inside {name}"
         if info.frames:
             if last > COUNTED_FACTOR * info.frames + HEADER_FRAMES:

@@ -17,8 +17,8 @@ from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from pipeline.near_words import did_you_mean
 from pipeline.runtime.run_record import MANIFEST, RECORD, WORK, files_of
-from pipeline.values import did_you_mean
 from stages import safe_files
 from stages.errors import UnlayerError, UsageError
 

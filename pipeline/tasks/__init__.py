@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 
+from pipeline.near_words import did_you_mean
 from pipeline.option_fields import flag
 from pipeline.settings import Settings, options
 from pipeline.task import (
@@ -27,7 +28,6 @@ from pipeline.task import (
     Task,
     WrittenLayer,
 )
-from pipeline.values import did_you_mean
 from stages.errors import UnlayerError, UsageError
 
 __all__ = [

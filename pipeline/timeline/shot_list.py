@@ -19,8 +19,8 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from pipeline.near_words import did_you_mean
 from pipeline.timeline.clock import ListClock
-from pipeline.values import did_you_mean
 from stages.errors import UsageError
 from stages.find.listed import ListedTransition
 from stages.find.timeline import TimelinePiece

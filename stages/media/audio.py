@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 from av.audio.frame import AudioFrame
@@ -15,9 +16,10 @@ from av.container import InputContainer, OutputContainer
 from av.packet import Packet
 
 from stages.errors import DISK_FULL, UnlayerError
-from stages.media.clip import AudioSpan
+from stages.media.clip import SourceSpan
 from stages.media.containers.base import FileType
 from stages.media.decode import open_media
+from stages.media.labels import kept_track_tags
 from stages.media.sniff import printable
 
 _LAYOUTS = {1: "mono", 2: "stereo", 6: "5.1", 8: "7.1"}
@@ -44,7 +46,7 @@ class AudioTracks:
         self._packets: Iterator[Packet[AudioStream]] | None = None
         self._next: Packet[AudioStream] | None = None
 
-    def add_audio(self, span: AudioSpan) -> None:
+    def add_audio(self, span: SourceSpan) -> None:
         """Add every audio track of the input. :meth:`mux_audio` then writes their packets."""
         support = self._file_type.audio
         assert support is not None
@@ -57,7 +59,9 @@ class AudioTracks:
                 raise ValueError("no decoder here can read it")
             if support.copied is None or source.codec_context.name in support.copied:
                 try:
-                    copies[source.index] = self._container.add_stream_from_template(source)
+                    copy = self._container.add_stream_from_template(source)
+                    _label(copy, source)
+                    copies[source.index] = copy
                     continue
                 except ValueError:
                     # Some versions of a container do not accept the codec.
@@ -71,6 +75,7 @@ class AudioTracks:
             # Some files give only the number of channels, and encoders need a layout's name.
             track.layout = _LAYOUTS.get(source.layout.nb_channels, source.layout.name)
             track.codec_context.open()
+            _label(track, source)
             coders[source.index] = (
                 track,
                 AudioResampler(
@@ -99,22 +104,13 @@ class AudioTracks:
                 ):
                     return
                 self._next = None
-                self._container.mux(self._scaled(packet))
+                set_muxer_times(packet, self._file_type)
+                self._container.mux(packet)
             except (UnlayerError, *WRITE_ERRORS) as error:
                 if getattr(error, "errno", 0) in DISK_FULL:
                     raise
                 self._warnings.append(audio_warning(self._span.path, error))
                 self._packets = None
-
-    def _scaled(self, packet: Packet[AudioStream]) -> Packet[AudioStream]:
-        """Return the packet with its times in the unit that the muxer is told."""
-        file_type = self._file_type
-        if file_type.time_base is not None and file_type.muxer_time_base is not None:
-            scale = packet.time_base / file_type.time_base
-            packet.pts = packet.dts = round((packet.pts or 0) * scale)
-            packet.duration = round((packet.duration or 0) * scale)
-            packet.time_base = file_type.muxer_time_base
-        return packet
 
     def close(self) -> None:
         """Close the input that the audio comes from."""
@@ -178,6 +174,21 @@ class AudioTracks:
         frame.pts = clocks.get(index, 0)
         frame.time_base = Fraction(1, frame.sample_rate)
         clocks[index] = frame.pts + frame.samples
+
+
+def _label(track: AudioStream, source: AudioStream) -> None:
+    """Give a layer's track the language, the name and the purpose of the input's."""
+    track.metadata.update(kept_track_tags(source.metadata))
+    track.disposition = source.disposition
+
+
+def set_muxer_times(packet: Packet[Any], file_type: FileType) -> None:
+    """Give a packet its times in the unit that the muxer of a file type is told."""
+    if file_type.time_base is not None and file_type.muxer_time_base is not None:
+        scale = packet.time_base / file_type.time_base
+        packet.pts = packet.dts = round((packet.pts or 0) * scale)
+        packet.duration = round((packet.duration or 0) * scale)
+        packet.time_base = file_type.muxer_time_base
 
 
 def audio_warning(path: Path, error: BaseException) -> str:

@@ -50,7 +50,7 @@ class ClipInfo:
     icc: a picture's RGB profile. foreign_profile: whether it has a profile that is not of RGB.
     exif: a picture's EXIF block, upright and without thumbnail, see :mod:`stages.media.exif`.
     dpi: a picture's pixels per inch, across and down.
-    metadata: which of title, date and location the file has.
+    tags: names of the file's tags, such as ``title``, see :mod:`stages.media.labels`.
     """
 
     path: Path
@@ -81,7 +81,7 @@ class ClipInfo:
     foreign_profile: bool = False
     exif: bytes | None = None
     dpi: tuple[float, float] | None = None
-    metadata: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
     chapters: int = 0
 
 
@@ -119,15 +119,22 @@ class Frames:
 
 
 @dataclass(frozen=True)
-class AudioSpan:
-    """The audio of a file from ``start`` until ``end``, in seconds on the clip's own clock.
+class SourceSpan:
+    """The part of a file that goes with a layer, from ``start`` until ``end``.
 
-    That clock is the one of :attr:`Frames.times`.
+    start, end: in seconds on the clip's own clock, which is the one of :attr:`Frames.times`.
+    audio, subtitles: whether the file's tracks of that kind go with the layer.
+    labels: whether its tags and chapters do.
+    stream: index of the video stream whose tags go with the layer's picture.
     """
 
     path: Path
     start: Fraction
     end: Fraction
+    audio: bool = True
+    subtitles: bool = False
+    labels: bool = False
+    stream: int = 0
 
 
 @dataclass

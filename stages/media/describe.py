@@ -22,6 +22,7 @@ from stages.media.decode import MEDIA_ERRORS, open_media, video_frames
 from stages.media.deinterlace import can_deinterlace, examine, scan_type
 from stages.media.exif import read_dpi, read_exif
 from stages.media.fields import EXAMINED_FRAMES, ScanEvidence
+from stages.media.labels import kept_tags
 from stages.media.picture_metadata import has_foreign_profile, read_icc_profile
 from stages.media.sniff import printable
 from stages.media.stream_facts import StreamFacts, read_facts
@@ -32,15 +33,6 @@ PICTURE_RATE = Fraction(25)
 _ANIMATIONS = ("gif", "apng")
 _FIRST_PACKETS = 2  # packets that are searched for HDR messages
 _SEARCHED_BYTES = 1 << 20  # of each packet; the messages are at its front
-# Names that containers use for metadata about the recording.
-_RECORDING_METADATA = {
-    "title": "title",
-    "creation_time": "date",
-    "date": "date",
-    "com.apple.quicktime.creationdate": "date",
-    "location": "location",
-    "com.apple.quicktime.location.iso6709": "location",
-}
 
 
 def describe(
@@ -185,9 +177,7 @@ def _info(
         exif=read_exif(path) if picture else None,
         dpi=read_dpi(path) if picture else None,
         foreign_profile=picture and has_foreign_profile(path),
-        metadata=tuple(
-            sorted({_RECORDING_METADATA[name] for name in metadata if name in _RECORDING_METADATA})
-        ),
+        tags=tuple(sorted(kept_tags(container.metadata))),
         chapters=len(container.chapters()),
     )
 

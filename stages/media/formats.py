@@ -26,7 +26,8 @@ class LayerFormat:
         the two above. A layer that it cannot hold goes into the one that its entry names.
     bit_depth: of lossless layers, and of those with a ``codec``, 8 to 16.
     pictures: whether the layer is a single picture, written as PNG unless ``codec`` is of pictures.
-    data: whether the values are not colours, as in a matte. They are written as they are.
+    data: whether it holds one number a pixel, as a matte does, in three equal channels. It is
+        written as it is.
     premultiplied: whether colours are multiplied by alpha. Otherwise alpha is straight.
     """
 
@@ -111,7 +112,8 @@ def output_colors(encoding: Encoding, color: ColorTags, data: bool) -> OutputCol
     data: whether the layer's values are not colours.
     """
     if data:
-        return OutputColors((BT709, BT709, BT709 if encoding.yuv else RGB_MATRIX))
+        is_rgb = not encoding.yuv and not encoding.container.gray
+        return OutputColors((BT709, BT709, RGB_MATRIX if is_rgb else BT709))
     container = encoding.container
     primaries = BT709 if color.primaries == UNSPECIFIED else color.primaries
     transfer = BT709 if color.transfer == UNSPECIFIED else color.transfer

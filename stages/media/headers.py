@@ -31,7 +31,9 @@ off by 5 microseconds at most, instead of 500.
 _SCALE = bytes.fromhex("2ad7b183")
 _GAP = bytes.fromhex("ec01000000000000020000")
 _UNKNOWN_DISPLAY = bytes.fromhex("54b28104")
-_INFO_BYTES = 4096  # at the front of the file that contain these parts
+_DURATION = re.compile(rb"DURATION\x44\x87[\x93\x94](\d\d:\d\d:\d\d\.\d{9})")
+"""The tag with a track's duration, as text of a fixed length."""
+_INFO_BYTES = 1 << 14  # at the front of the file that contain these parts
 _PNG_START = 8 + 25  # bytes of a PNG's signature and its first chunk, IHDR
 METRES_PER_INCH = 0.0254
 _METRE = 1  # PNG's number of that unit
@@ -255,10 +257,22 @@ def fix_matroska(
         head = bytearray(file.read(_INFO_BYTES))
         place = head.index(_SCALE) + len(_SCALE)
         head[place : place + 3] = int(time_base * 10**9).to_bytes(3, "big")
+        _scale_durations(head, time_base * 1000)
         done = pixel_aspect == 1 or _insert_display(head, pixel_aspect * width / height, height)
         file.seek(0)
         file.write(head)
     return done
+
+
+def _scale_durations(head: bytearray, scale: Fraction) -> None:
+    """Multiply the tags with each track's duration by ``scale``; the muxer counts milliseconds."""
+    for found in _DURATION.finditer(bytes(head)):
+        hours, minutes, seconds = found[1].decode().split(":")
+        whole = scale * (3600 * int(hours) + 60 * int(minutes) + Fraction(seconds))
+        minutes_in_all, rest = divmod(whole, 60)
+        hour, minute = divmod(int(minutes_in_all), 60)
+        text = f"{hour:02d}:{minute:02d}:{float(rest):012.9f}"
+        head[found.start(1) : found.end(1)] = text.encode()
 
 
 def _insert_display(head: bytearray, ratio: Fraction, height: int) -> bool:

@@ -1,10 +1,14 @@
-"""Write a layer's encoded frames and its audio into one video file."""
+"""Write a layer's encoded frames, and what goes with them, into one video file.
+
+With the frames go the input's audio, subtitles, chapters and tags. What the file cannot hold of
+them is one sentence.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import errno
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -16,9 +20,18 @@ from av.video.stream import VideoStream
 
 from stages.errors import UnlayerError
 from stages.media.audio import WRITE_ERRORS, AudioTracks, audio_warning
-from stages.media.clip import AudioSpan, ClipInfo
+from stages.media.clip import ClipInfo, SourceSpan
 from stages.media.containers.base import Encoding, FinishedFile
+from stages.media.decode import open_media
 from stages.media.headers import RESERVED
+from stages.media.labels import (
+    chapters_within,
+    kept_tags,
+    kept_track_tags,
+    left_out_warning,
+    tags_in_words,
+)
+from stages.media.subtitles import SubtitleTracks
 
 _FIELD_ORDERS = {"tff": 2, "bff": 3}  # FFmpeg's numbers of a stream's field order
 _PROGRESSIVE = 1
@@ -52,7 +65,7 @@ class MuxedClip:
     """A video file that is being written. Muxer and encoder run in their bit-exact mode.
 
     path: of the file, which exists and is empty. time_base: the unit of its times, in seconds.
-    warnings: gets a sentence where the audio cannot be written.
+    warnings: gets a sentence where something that goes with the frames cannot be written.
     """
 
     is_single = False
@@ -76,19 +89,40 @@ class MuxedClip:
         self._container: OutputContainer | None = None
         self._video: VideoStream | None = None
         self._tracks: AudioTracks | None = None
+        self._subtitles: SubtitleTracks | None = None
+        self._tags: dict[str, str] = {}
+        self._chapters = 0
+        self._left_out: list[str] = []
         self._durations: dict[int, int] = {}
 
-    def begin(self, audio: AudioSpan | None) -> None:
-        """Open the file; without its audio, and with a warning, where that cannot be written."""
-        try:
-            self._open(audio)
-        except (UnlayerError, *WRITE_ERRORS) as error:
-            blocked = isinstance(error, OSError) and error.errno in _NO_ACCESS
-            if audio is None or blocked:
-                raise
-            self._warnings.append(audio_warning(self._info.path, error))
-            self.close()
-            self._open(None)
+    def begin(self, source: SourceSpan | None) -> None:
+        """Open the file. What cannot be written beside the frames is left out, with a warning."""
+        fault: BaseException | None = None
+        for attempt in _attempts(source):
+            try:
+                self._open(attempt)
+            except (UnlayerError, *WRITE_ERRORS) as error:
+                blocked = isinstance(error, OSError) and error.errno in _NO_ACCESS
+                if attempt is None or blocked:
+                    raise
+                fault = error
+                self._left_out.clear()
+                self.close()
+                continue
+            if source is not None and fault is not None:
+                self._note_reduction(source, attempt, fault)
+            return
+
+    def _note_reduction(
+        self, source: SourceSpan, written: SourceSpan | None, fault: BaseException
+    ) -> None:
+        """Note what the file lacks of ``source``, as only ``written`` of it can be written."""
+        if source.audio and (written is None or not written.audio):
+            self._warnings.append(audio_warning(self._info.path, fault))
+        if source.subtitles and (written is None or not written.subtitles):
+            self._left_out.append("subtitles")
+        if source.labels and written is None:
+            self._left_out.append("tags and chapters")
 
     def add(self, frame: VideoFrame, time: int, duration: int) -> None:
         """Encode a frame. time, duration: in units of the time base."""
@@ -104,9 +138,16 @@ class MuxedClip:
         assert self._tracks is not None
         self._mux(self._video.encode(None))
         self._tracks.mux_audio(until=None)
+        if self._subtitles is not None:
+            self._subtitles.mux(until=None)
         self._container.close()
         self._container = None
         self._tracks.close()
+        if self._subtitles is not None:
+            self._subtitles.close()
+        self._note_lost_labels()
+        if self._left_out:
+            self._warnings.append(left_out_warning(self._left_out))
         return self._file_type.fix_header(
             FinishedFile(self._path, self._info, self._time_base, self._labels.has_hdr_metadata)
         )
@@ -117,8 +158,9 @@ class MuxedClip:
             if self._container is not None:
                 self._container.close()
         self._container = None
-        if self._tracks is not None:
-            self._tracks.close()
+        for tracks in (self._tracks, self._subtitles):
+            if tracks is not None:
+                tracks.close()
 
     def _mux(self, packets: list[Packet[VideoStream]]) -> None:
         assert self._tracks is not None and self._container is not None
@@ -126,10 +168,13 @@ class MuxedClip:
             assert packet.pts is not None
             packet.duration = self._durations.pop(packet.pts, 0)
             packet.time_base = self._file_type.muxer_time_base or self._time_base
-            self._tracks.mux_audio(until=packet.pts * self._time_base)
+            time = packet.pts * self._time_base
+            self._tracks.mux_audio(until=time)
+            if self._subtitles is not None:
+                self._subtitles.mux(until=time)
             self._container.mux(packet)
 
-    def _open(self, audio: AudioSpan | None) -> None:
+    def _open(self, source: SourceSpan | None) -> None:
         encoding, info, labels = self._encoding, self._info, self._labels
         container = av.open(
             f"file:{self._path.absolute()}",
@@ -163,6 +208,59 @@ class MuxedClip:
             container.metadata["timecode"] = labels.timecode
         self._video = video
         self._tracks = AudioTracks(container, self._file_type, self._warnings)
-        if audio is not None:
-            self._tracks.add_audio(audio)
+        if source is not None and source.audio:
+            self._tracks.add_audio(source)
+        if source is not None and source.subtitles:
+            self._subtitles = SubtitleTracks(container, self._file_type, self._left_out)
+            self._subtitles.add(source)
+        if source is not None and source.labels:
+            self._add_labels(source, container, video)
         container.start_encoding()
+
+    def _add_labels(
+        self, source: SourceSpan, container: OutputContainer, video: VideoStream
+    ) -> None:
+        """Give the file the tags and the chapters of a span of the input."""
+        with open_media(source.path) as opened:
+            self._tags = kept_tags(opened.metadata)
+            chapters = chapters_within(opened.chapters(), source.start, source.end)
+            of_picture = kept_track_tags(opened.streams[source.stream].metadata)
+        # The track's name may reserve space for HDR metadata.
+        video.metadata.update({**of_picture, **video.metadata})
+        container.metadata.update(self._tags)
+        self._chapters = len(chapters)
+        if chapters:
+            container.set_chapters(chapters)
+
+    def _note_lost_labels(self) -> None:
+        """Read the file's own tags and chapters back, and note which it does not hold."""
+        if not self._tags and not self._chapters:
+            return
+        with open_media(self._path) as written:
+            lost = set(self._tags) - set(kept_tags(written.metadata))
+            if len(written.chapters()) < self._chapters:
+                self._left_out.append("chapters")
+        if lost:
+            self._left_out.append(tags_in_words(lost))
+
+
+def _attempts(source: SourceSpan | None) -> list[SourceSpan | None]:
+    """Return what of the input to write beside the frames: first all of it, at last nothing."""
+    attempts: list[SourceSpan | None] = [source]
+    if source is not None:
+        attempts.append(replace(source, subtitles=False))
+        attempts.append(replace(source, subtitles=False, audio=False))
+        attempts.append(None)
+    return list(dict.fromkeys(attempts))
+
+
+def lost_beside_pictures(source: SourceSpan) -> list[str]:
+    """Return what of a span of the input has no place in a folder of pictures, in words."""
+    with open_media(source.path) as opened:
+        lost = ["subtitles"] if source.subtitles else []
+        if source.labels:
+            tags = kept_tags(opened.metadata)
+            lost += [tags_in_words(tags)] if tags else []
+            within = chapters_within(opened.chapters(), source.start, source.end)
+            lost += ["chapters"] if within else []
+    return lost

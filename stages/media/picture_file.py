@@ -13,7 +13,7 @@ import numpy as np
 from av.video.frame import VideoFrame
 
 from stages import safe_files
-from stages.media.clip import AudioSpan
+from stages.media.clip import SourceSpan
 from stages.media.color_tags import ColorTags
 from stages.media.containers.base import Encoding
 from stages.media.headers import png_with_labels
@@ -56,7 +56,7 @@ class PictureFile:
         self._encoding = encoding
         self._labels = labels
 
-    def begin(self, audio: AudioSpan | None) -> None:
+    def begin(self, source: SourceSpan | None) -> None:
         """Do nothing: a picture has no audio, and its file exists."""
 
     def add(self, frame: VideoFrame, time: int, duration: int) -> None:
@@ -86,7 +86,7 @@ class PictureSequence:
         self._labels = labels
         self._number = first
 
-    def begin(self, audio: AudioSpan | None) -> None:
+    def begin(self, source: SourceSpan | None) -> None:
         """Do nothing: the folder exists, and the audio is written beside it."""
 
     def add(self, frame: VideoFrame, time: int, duration: int) -> None:

@@ -20,7 +20,7 @@ from av.video.stream import VideoStream
 
 from stages.errors import UnlayerError, UsageError
 from stages.media import bombs, frame_pixels, picture_folders, sniff
-from stages.media.clip import AudioSpan, ClipInfo, FrameIndex, Frames
+from stages.media.clip import ClipInfo, FrameIndex, Frames, SourceSpan
 from stages.media.decode import (
     MAX_PIXELS,
     MEDIA_ERRORS,
@@ -38,7 +38,7 @@ from stages.media.exif import read_dpi, read_exif
 from stages.media.picture_metadata import read_icc_profile
 from stages.media.sniff import printable, sha256
 
-__all__ = ["MAX_PIXELS", "AudioSpan", "Clip", "choose_stream", "open_clip", "open_media", "sha256"]
+__all__ = ["MAX_PIXELS", "SourceSpan", "Clip", "choose_stream", "open_clip", "open_media", "sha256"]
 
 _BLOCK_VALUES = 1 << 24
 """Most float32 values of a block (64 MiB): those who read also copy a block, or several."""
@@ -177,9 +177,23 @@ class Clip:
             parts[0].first,
         )
 
-    def audio(self, start: Fraction, end: Fraction) -> AudioSpan | None:
-        """Return the clip's audio between two times of its frames; ``None`` if it has none."""
-        return AudioSpan(self.info.path, start, end) if self.info.audio_streams else None
+    def companions(self, start: Fraction, end: Fraction, tracks: bool = True) -> SourceSpan | None:
+        """Return what goes with a layer of the frames between two times: tags and chapters.
+
+        tracks: whether the audio and the subtitles go with it, too. ``None`` for pictures.
+        """
+        info = self.info
+        if info.is_picture or len(self.paths) > 1:
+            return None
+        return SourceSpan(
+            info.path,
+            start,
+            end,
+            audio=tracks and info.audio_streams > 0,
+            subtitles=tracks and info.subtitle_streams > 0,
+            labels=True,
+            stream=info.stream,
+        )
 
     def _decode(self, first: int) -> Generator[tuple[int, Fraction, VideoFrame]]:
         """Yield every frame from ``first`` on, progressive, with its index and time."""

@@ -61,6 +61,8 @@ def _fault(path: Path, container: LayerContainer) -> str:
     pixels = torch.stack(
         [torch.stack([x, y, torch.full_like(x, 0.3 + 0.2 * number)]) for number in range(count)]
     )
+    if container.gray:
+        pixels = pixels[:, :1].expand(-1, 3, -1, -1)
     times = tuple(Fraction(number, 25) for number in range(count))
     info = ClipInfo(path, width, height, count, Fraction(25), Fraction(1, 25))
     try:

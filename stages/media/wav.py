@@ -14,7 +14,7 @@ from av.container import InputContainer
 
 from stages import safe_files
 from stages.media.audio import WRITE_ERRORS
-from stages.media.clip import AudioSpan
+from stages.media.clip import SourceSpan
 from stages.media.decode import open_media
 
 _PREROLL = 1  # seconds before a span's start from which audio is decoded
@@ -22,7 +22,7 @@ _SHALLOW = ("s16", "s16p", "u8", "u8p")  # FFmpeg's sample formats that 16 bits 
 _GAP = 1 << 16  # samples of silence that are written at a time
 
 
-def write_wavs(span: AudioSpan, stem: Path) -> list[Path]:
+def write_wavs(span: SourceSpan, stem: Path) -> list[Path]:
     """Write each audio track of a span as ``<stem>.wav``, ``<stem>-2.wav`` and so on.
 
     A file begins exactly at the span's start and ends at its end at the latest. It has the track's
@@ -47,7 +47,7 @@ def write_wavs(span: AudioSpan, stem: Path) -> list[Path]:
     return paths
 
 
-def _samples(source: InputContainer, number: int, span: AudioSpan, depth: int) -> Iterator[bytes]:
+def _samples(source: InputContainer, number: int, span: SourceSpan, depth: int) -> Iterator[bytes]:
     """Yield the samples of a track from the span's start, with silence where it has gaps.
 
     depth: in bytes.

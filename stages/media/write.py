@@ -27,19 +27,20 @@ from stages import safe_files
 from stages.errors import DISK_FULL, UnlayerError
 from stages.media import frame_pixels
 from stages.media.audio import WRITE_ERRORS, audio_warning
-from stages.media.clip import AudioSpan, ClipInfo, Frames
+from stages.media.clip import ClipInfo, Frames, SourceSpan
 from stages.media.color_tags import BT709, UNSPECIFIED
 from stages.media.containers.base import Encoding
 from stages.media.convert import converted
 from stages.media.formats import LayerFormat, encoding_for, output_colors
-from stages.media.mux import MuxedClip, VideoLabels
+from stages.media.labels import left_out_warning
+from stages.media.mux import MuxedClip, VideoLabels, lost_beside_pictures
 from stages.media.picture_file import PATTERN, PictureFile, PictureLabels, PictureSequence
 from stages.media.sniff import printable, reason
 from stages.media.timecode import advance
 from stages.media.tone import to_display, to_light
 from stages.media.wav import write_wavs
 
-_LIMITED_RANGE = 1  # FFmpeg's number
+_LIMITED_RANGE, _FULL_RANGE = 1, 2  # FFmpeg's numbers
 _SRGB = 13  # H.273's number of that transfer
 # Seconds by which intervals may differ before a sequence, which keeps no times, has a warning:
 # some containers round times to milliseconds.
@@ -59,7 +60,7 @@ class LayerWriter:
     info: the clip that it belongs to: size, pixel aspect, rate, colours.
     layer_format: what the layer is and how it is written.
     encoding: the encoding to use instead of the one for ``layer_format``.
-    audio: the part of the input's audio that goes with it.
+    source: the part of the input whose audio, subtitles, chapters and tags go with it.
     first_frame: the input frame that the layer begins with. It gives the first time code, and the
         number of a sequence's first file; without it files are numbered from 0.
     warnings: sentences about what could not be written; the layer is good without it.
@@ -75,7 +76,7 @@ class LayerWriter:
         layer_format: LayerFormat = _DEFAULT,
         *,
         encoding: Encoding | None = None,
-        audio: AudioSpan | None = None,
+        source: SourceSpan | None = None,
         first_frame: int | None = None,
     ) -> None:
         self.info = info
@@ -91,8 +92,7 @@ class LayerWriter:
         self.path = path.with_name(path.name + self._encoding.suffix)
         self._temporary = path.with_name(f".{path.name}.part{self._encoding.suffix}")
         file_type = self._encoding.container.file_type
-        self._audio = audio if file_type.audio is not None else None
-        self._beside = audio if self._encoding.sequence else None
+        self._source = source
         # The unit of the layer's times, in seconds.
         self._time_base = file_type.time_base or Fraction(
             1, min(info.time_base.denominator, _MAX_TICKS)
@@ -148,7 +148,7 @@ class LayerWriter:
                 self._temporary.mkdir()
             else:
                 safe_files.create(self._temporary).close()
-            self._sink.begin(self._audio)
+            self._sink.begin(self._source)
         return self
 
     def __exit__(
@@ -236,8 +236,19 @@ class LayerWriter:
         )
         if encoding.pixel_format.startswith(("gbrp", "gbrap", "rgb")):
             return VideoFrame.from_ndarray(array, encoding.pixel_format)
+        if encoding.container.gray:
+            return self._gray_frame(array)
         rgb = VideoFrame.from_ndarray(array, "rgba" if self._alpha else "rgb24")
         return converted(rgb, encoding.pixel_format)
+
+    def _gray_frame(self, array: NDArray[Any]) -> VideoFrame:
+        """Return levels ``(H, W, 3)``, whose channels are equal, as a frame of one channel."""
+        one = np.ascontiguousarray(array[..., 0])
+        if (array != one[..., None]).any():
+            raise ValueError("this layer holds one number a pixel, but its channels differ")
+        frame = VideoFrame.from_ndarray(one, "gray")
+        frame.color_range = _FULL_RANGE
+        return frame
 
     def _add(self, frame: VideoFrame, time: Fraction) -> None:
         """Hold a frame back and encode the one before, whose duration is now known."""
@@ -273,6 +284,8 @@ class LayerWriter:
                     "their times"
                 )
             self._write_sounds()
+            if self._source is not None and (lost := lost_beside_pictures(self._source)):
+                self.warnings.append(left_out_warning(lost))
             # A folder can only take the name of an empty one.
             safe_files.remove(self.path)
         else:
@@ -282,14 +295,15 @@ class LayerWriter:
 
     def _write_sounds(self) -> None:
         """Write the audio beside a sequence; a fault is a warning, unless the disk is full."""
-        if self._beside is None:
+        source = self._source
+        if source is None or not source.audio:
             return
         try:
-            self.sounds = write_wavs(self._beside, self.path)
+            self.sounds = write_wavs(source, self.path)
         except (UnlayerError, *WRITE_ERRORS) as error:
             if getattr(error, "errno", 0) in DISK_FULL:
                 raise
-            self.warnings.append(audio_warning(self._beside.path, error))
+            self.warnings.append(audio_warning(source.path, error))
 
     def _warn_of_lost_labels(self, labels: PictureLabels) -> None:
         """Warn of what picture files cannot say about their pictures."""

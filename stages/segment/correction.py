@@ -37,6 +37,8 @@ KEPT = 2.0
 """Log-odds against a correction at a distance from the hint of the hint's own extent."""
 REACH = 3.0
 """Distance, in extents of the hint, up to which a correction may grow."""
+LEAK = 2.0
+"""Times by which several strokes may reach more together than each by itself; more is a leak."""
 LEAST_EXTENT = 0.12  # least extent of a hint, as a part of the picture's shorter side
 FAINT = 0.05  # size of a carried correction below which it is dropped
 DECIDED = 0.5
@@ -172,16 +174,46 @@ def _grown_within(picture: Tensor, seeds: Tensor, domain: Tensor, prior: Tensor)
     connected to them. seeds, domain: ``(h, w)`` of bool. prior: log-odds where the hints say
     what is likely, ``(h, w)``.
     """
-    found = torch.zeros_like(seeds)
     if not bool(seeds.any()):
+        return torch.zeros_like(seeds)
+    together = _away(seeds) / _extent(seeds)
+    found = _grown_near(picture, seeds, domain, prior, together)
+    parts = _parts(seeds)
+    if len(parts) < 2:
         return found
-    extent = _extent(seeds)
-    part = _around(seeds, round(REACH * extent))
-    away = cv2.distanceTransform((~seeds[part]).numpy().astype(np.uint8), cv2.DIST_L2, 5)
-    odds = prior[part].clamp_min(0) - KEPT * torch.from_numpy(away) / extent
-    known = RegionEvidence(seeds[part], ~domain[part], odds)
-    found[part] = (cut_out(picture[(slice(None), *part)], known, domain[part]) > 0) & domain[part]
+    # Strokes that lie far apart reach far together. That is right within one wrong area, but the
+    # growth may also leak into what looks alike; then it becomes many times as large.
+    apart = torch.stack([_away(part) / _extent(part) for part in parts]).amin(0)
+    sure = _grown_near(picture, seeds, domain, prior, apart)
+    return sure if float(found.sum()) > LEAK * float(sure.sum()) else found
+
+
+def _grown_near(
+    picture: Tensor, seeds: Tensor, domain: Tensor, prior: Tensor, remote: Tensor
+) -> Tensor:
+    """Return what :func:`_grown_within` does, for one measure of how far pixels are.
+
+    remote: distance from the seeds in extents, ``(h, w)``.
+    """
+    near = domain & (remote <= REACH)
+    part = _around(near | seeds, EDGE_RADIUS)
+    odds = prior[part].clamp_min(0) - KEPT * remote[part]
+    known = RegionEvidence(seeds[part], ~near[part], odds)
+    found = torch.zeros_like(seeds)
+    found[part] = (cut_out(picture[(slice(None), *part)], known, near[part]) > 0) & near[part]
     return found
+
+
+def _parts(drawn: Tensor) -> list[Tensor]:
+    """Return the connected parts of what is drawn, each ``(h, w)`` of bool."""
+    count, labels = cv2.connectedComponents(drawn.numpy().astype(np.uint8), connectivity=8)
+    return [torch.from_numpy(labels == label) for label in range(1, count)]
+
+
+def _away(drawn: Tensor) -> Tensor:
+    """Return each pixel's distance from what is drawn, ``(h, w)``, in pixels."""
+    outside = (~drawn).numpy().astype(np.uint8)
+    return torch.from_numpy(cv2.distanceTransform(outside, cv2.DIST_L2, 5))
 
 
 def _extent(drawn: Tensor) -> float:

@@ -93,16 +93,17 @@ def test_an_editor_takes_the_cut_apart(browser: Callable[[], webdriver.Chrome]) 
     middle = FIRST + COUNT // 2
     assert psnr(scenes[0][middle], one[middle]) > psnr(mixed[middle], one[middle]) + 3
     assert psnr(scenes[1][middle - FIRST], two[middle]) > psnr(mixed[middle], two[middle]) + 3
+    # OpenTimelineIO shows the cut rebuilt: two clips with handles, and the dissolve between them.
+    items = read("otio", Path("made/timeline.otio"))["tracks"][0]["items"]
+    assert [item["type"] for item in items] == ["Clip", "Transition", "Clip"]
+    assert [item["available"][1] for item in items if "available" in item] == [16, 16]
+    # The browser comes last: without one, the rest of the tour is skipped.
     page = check_page(browser, Path("made/report.html"))
     click(page, "#sound")
     muted = "return [...document.querySelectorAll('video')].map(video => video.muted)"
     assert page.execute_script(muted) == [False, True, True]
     table = page.find_element(By.CLASS_NAME, "shots").text
     assert "scene-002" in table and "00:00:00:16" in table
-    # OpenTimelineIO shows the cut rebuilt: two clips with handles, and the dissolve between them.
-    items = read("otio", Path("made/timeline.otio"))["tracks"][0]["items"]
-    assert [item["type"] for item in items] == ["Clip", "Transition", "Clip"]
-    assert [item["available"][1] for item in items if "available" in item] == [16, 16]
 
 
 @pytest.mark.usefixtures("short_fits")

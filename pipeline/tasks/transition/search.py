@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from pipeline.runtime.progress import Step
 from pipeline.settings import Settings
-from pipeline.timeline.clock import ListClock, time_code_of
+from pipeline.timeline.clock import ListClock, check_times, frames_of, time_code_of
 from pipeline.timeline.shot_list import read_shot_list
 from stages.checkpoint import CheckpointStore, NoCheckpoints
 from stages.diagnosis import Diagnosed
@@ -77,7 +77,8 @@ def search(
     head = next(blocks, None)
     blocks = takewhile(lambda block: not enough(), blocks)
     offset = first_read if saved or not head else head.first
-    spans = _spans_from(offset, settings.transition)
+    given = [frames_of(span, clip.info) for span in settings.transition]
+    spans = _spans_from(offset, given)
 
     def save_state(state_of_search: Callable[[], dict[str, Any]]) -> None:
         # The frame index already holds the block that comes next: reading can start only there.
@@ -103,6 +104,8 @@ def search(
             )
         raise UsageError(message) from error
     analysis = shifted(found, offset) if offset else found
+    if not offset and times:
+        check_times(settings.transition, clip.info, times)
     return SearchResult(analysis, offset, times, clip.frame_index)
 
 

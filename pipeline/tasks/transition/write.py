@@ -36,7 +36,8 @@ class _PlannedLayer:
     first, last: the frames it covers, inclusive.
     pixels: returns its frames ``first`` to ``last``, ``(T, 3, H, W)`` in [0, 1], given the block
         of the clip that they lie in.
-    sound: whether it gets the input's audio. data: whether its values are not colours.
+    sound: whether it gets the input's audio and subtitles.
+    data: whether its values are not colours.
     """
 
     name: str
@@ -133,11 +134,8 @@ class _Writing:
         """Open the file of a layer."""
         clip, settings = self.job.clip, self.job.settings
         times, first = self.searched.times, self.searched.first
-        audio = None
-        if layer.sound:
-            after = layer.last + 1 - first
-            end = times[after] if after < len(times) else times[-1] + 1 / clip.info.rate
-            audio = clip.audio(times[layer.first - first], end)
+        after = layer.last + 1 - first
+        end = times[after] if after < len(times) else times[-1] + 1 / clip.info.rate
         # Complete layers are kept, unless shared storage would get them twice: once as a part
         # of an interrupted run and once as the finished run's layer.
         folder = self.job.work
@@ -153,7 +151,7 @@ class _Writing:
                 picture=clip.info.is_picture and layer.first == layer.last,
                 data=layer.data,
             ),
-            audio=audio,
+            source=clip.companions(times[layer.first - first], end, tracks=layer.sound),
             first_frame=layer.first,
         )
         closing = stack.enter_context(ExitStack())

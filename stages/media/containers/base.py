@@ -33,6 +33,17 @@ class AudioSupport:
 
 
 @dataclass(frozen=True)
+class SubtitleSupport:
+    """How a file type holds the input's subtitles.
+
+    copied: FFmpeg's names of the codecs that are copied. encoder: FFmpeg's name for all other text.
+    """
+
+    copied: frozenset[str]
+    encoder: str
+
+
+@dataclass(frozen=True)
 class FinishedFile:
     """A file that the muxer has finished and whose header may need changes.
 
@@ -58,6 +69,7 @@ class FileType:
     suffix: of the file's name. muxer: FFmpeg's name; empty for a file of one picture.
     options: of the muxer.
     audio: how it holds audio; ``None`` where it cannot.
+    subtitles: how it holds subtitles; ``None`` where it cannot.
     timecode: whether it holds the time code of its first frame.
     pixel_aspect: whether it holds the shape of a pixel; otherwise a layer has a warning.
     colors: whether it says what its colours mean; otherwise a layer has a warning where its colours
@@ -74,6 +86,7 @@ class FileType:
     muxer: str = ""
     options: Mapping[str, str] = field(default_factory=dict)
     audio: AudioSupport | None = None
+    subtitles: SubtitleSupport | None = None
     timecode: bool = False
     pixel_aspect: bool = False
     colors: bool = True
@@ -109,6 +122,7 @@ class LayerContainer:
     depths: the bit depths that it holds, ascending. A layer gets the first one that is enough for
         it, otherwise the last.
     alpha: whether it holds an alpha channel.
+    gray: whether it holds one number a pixel instead of a colour.
     for_alpha: the name of the container for layers with an alpha channel, where this one has none.
     for_data: the name of the container for layers of data, such as mattes; empty: this one.
     fourcc: the four letters by which the file names the codec; empty: FFmpeg's choice.
@@ -128,6 +142,7 @@ class LayerContainer:
     settings: ChooseSettings
     depths: tuple[int, ...] = (8,)
     alpha: bool = False
+    gray: bool = False
     for_alpha: str = ""
     for_data: str = ""
     fourcc: str = ""

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-from stages.media.containers.base import AudioSupport, FileType, FinishedFile, report_missing_hdr
+from stages.media.containers.base import (
+    AudioSupport,
+    FileType,
+    FinishedFile,
+    SubtitleSupport,
+    report_missing_hdr,
+)
 from stages.media.headers import (
     MATROSKA_TIME_BASE,
     fix_matroska,
@@ -17,6 +23,11 @@ _MILLISECOND = Fraction(1, 1000)
 _NO_CHECKSUMS = {"write_crc32": "0"}
 _AAC_RATES = (48000, 8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 64000, 88200, 96000)
 _IN_MP4 = frozenset({"aac", "mp3", "mp3float", "ac3", "eac3", "alac"})
+
+_MOV_TEXT = SubtitleSupport(frozenset({"mov_text"}), "mov_text")
+_IN_MATROSKA = frozenset(
+    {"subrip", "ass", "webvtt", "hdmv_pgs_subtitle", "dvd_subtitle", "dvb_subtitle"}
+)
 
 
 def _fix_mov(file: FinishedFile) -> list[str]:
@@ -41,6 +52,7 @@ MP4 = FileType(
     "mp4",
     {"movflags": "+faststart"},
     AudioSupport(_IN_MP4 | {"opus", "libopus"}, "aac", "fltp", _AAC_RATES),
+    subtitles=_MOV_TEXT,
     timecode=True,
     pixel_aspect=True,
 )
@@ -50,6 +62,7 @@ MP4_HDR = FileType(
     "mp4",
     {},
     MP4.audio,
+    subtitles=_MOV_TEXT,
     timecode=True,
     pixel_aspect=True,
     reserves_name=False,
@@ -60,6 +73,7 @@ MOV = FileType(
     "mov",
     {},
     AudioSupport(_IN_MP4 | {"pcm_s16le", "pcm_s16be", "pcm_s24le"}, "aac", "fltp", _AAC_RATES),
+    subtitles=_MOV_TEXT,
     timecode=True,
     pixel_aspect=True,
     reserves_name=False,
@@ -70,6 +84,7 @@ MATROSKA = FileType(
     "matroska",
     _NO_CHECKSUMS,
     AudioSupport(None, "flac", "s16"),
+    subtitles=SubtitleSupport(_IN_MATROSKA, "subrip"),
     timecode=True,
     pixel_aspect=True,
     time_base=MATROSKA_TIME_BASE,
@@ -82,6 +97,7 @@ WEBM = FileType(
     "webm",
     _NO_CHECKSUMS,
     AudioSupport(frozenset({"opus", "libopus", "vorbis", "libvorbis"}), "libopus", "s16", (48000,)),
+    subtitles=SubtitleSupport(frozenset({"webvtt"}), "webvtt"),
     timecode=True,
     time_base=_MILLISECOND,
     fix_header=_fix_matroska,

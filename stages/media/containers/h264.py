@@ -25,6 +25,7 @@ CONTAINER = LayerContainer(
     "libx264",
     _settings,
     for_alpha="prores4444",
+    for_data="h264-gray",
     converts_colors=True,
     least_psnr=40.0,
 )

@@ -69,6 +69,50 @@ def test_numbered_pictures_of_different_sizes_are_single() -> None:
     assert taken() == ["0001.png", "0002.png"]
 
 
+@pytest.mark.parametrize(
+    ("pictures", "why"),
+    [
+        ({"0001.png": (24, 16), "0002.png": (16, 24)}, "several sizes"),
+        ({"IMG_1.jpg": (24, 16), "IMG_2.jpg": (24, 18)}, "several sizes"),
+        ({"house.png": (24, 16), "sea.jpg": (24, 16)}, "no numbers"),
+        ({"0001.png": (24, 16), "0002.png": (24, 16)}, ""),
+        ({"a1.png": (24, 16), "b1.png": (24, 16)}, ""),
+        ({"0001.png": (24, 16)}, ""),
+        ({"0001.png": (24, 16), "0002.png": (16, 24), "film.mp4": (24, 16)}, ""),
+    ],
+    ids=str,
+)
+def test_run_takes_single_pictures_one_by_one(
+    pictures: dict[str, tuple[int, int]],
+    why: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    ran: list[Settings] = []
+
+    def remember(settings: Settings) -> int:
+        ran.append(settings)
+        return 0
+
+    for name, size in pictures.items():
+        if name.endswith("mp4"):
+            Path("in", name).write_bytes(b"x")
+        else:
+            picture(name, size)
+    monkeypatch.setattr("pipeline.batch.batch.batch", remember)
+    monkeypatch.setattr("pipeline.run.chain.run", lambda settings: 0)
+    words = ["run", "in", "--task", "dehaze", "--codec", "jpeg"]
+    assert main(words) == 0
+    told = capsys.readouterr().err
+    assert (why in told) if why else told == ""
+    assert [one.inputs for one in ran] == [(Path("in"),)] * bool(why)
+    if why:
+        clips = find_clips(Path("in"), Path("out"), ran[0], skipped=Skipped())
+        assert [clip.path.name for clip in clips] == sorted(pictures)
+        assert main([*words, "--transition", "0:0"]) == 2
+        assert "is for one clip" in capsys.readouterr().err
+
+
 def test_pictures_beside_a_video_are_left_out() -> None:
     picture("cover.jpg")
     Path("in/film.mp4").write_bytes(b"x")

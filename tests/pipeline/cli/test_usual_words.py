@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 from collections.abc import Callable
 from fractions import Fraction
@@ -15,7 +16,10 @@ from pipeline.cli.main import main, with_verb
 from pipeline.cli.verbs import VERBS
 from pipeline.estimate.dry_run import plan_sentence
 from pipeline.tasks.transition import separate
-from pipeline.values import TimeCode, parse_time
+from pipeline.timeline.clock import check_times, frames_of
+from pipeline.values import TimeCode, parse_budget, parse_span, parse_time, plain
+from stages.errors import UsageError
+from stages.media.clip import ClipInfo
 
 
 @pytest.fixture(autouse=True)
@@ -85,6 +89,82 @@ def test_times_as_people_write_them() -> None:
     assert parse_time("1s") == 1 and parse_time("2.5s") == Fraction(5, 2)
     assert parse_time("00:00:01:12") == TimeCode("00:00:01:12")
     assert str(parse_time("01:00:00;02")) == "01:00:00;02"
+
+
+@pytest.mark.parametrize(
+    ("word", "seconds"),
+    [
+        ("90", 90),
+        ("90s", 90),
+        ("1m", 60),
+        ("1m30s", 90),
+        ("2h", 7200),
+        ("00:01:30", 90),
+        ("0.5", 0.5),
+    ],
+)
+def test_a_budget_is_a_time(word: str, seconds: float) -> None:
+    assert parse_budget(word) == seconds
+
+
+@pytest.mark.parametrize("word", ["", "0s", "1x", "m", "s", "-1s", "1m1m", "1:99"])
+def test_other_budgets_are_refused(word: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match="1m30s"):
+        parse_budget(word)
+
+
+@pytest.mark.parametrize("rate", [Fraction(25), Fraction(30000, 1001)], ids=str)
+def test_frames_are_named_by_times(rate: Fraction) -> None:
+    whole = round(rate)
+    info = ClipInfo(
+        Path("a.mov"), 64, 48, 400, rate, 1 / rate, timecode=f"10:00:00:{whole - 1:02d}"
+    )
+    spans = {
+        "48:71": (48, 71),
+        "1s:2s": (whole, 2 * whole - 1),
+        "2.5s-4s": (round(2.5 * rate), 4 * whole - 1),
+        f"48-{2}s": (48, 2 * whole - 1),
+        # The first frame has the last time code of its second.
+        "10:00:01:02:10:00:02:00": (3, whole + 1),
+        "10:00:01:02-1s": (3, whole - 1),
+    }
+    for word, frames in spans.items():
+        assert frames_of(parse_span(word), info) == frames, word
+        # A manifest has the word, and the word is read again.
+        again = parse_span(str(plain(parse_span(word)))) if "s" in word else None
+        assert again in (None, parse_span(word))
+    for word in ("2s:1s", "10:00:02:00:10:00:01:00"):
+        with pytest.raises(UsageError, match="holds no frame"):
+            frames_of(parse_span(word), info)
+    with pytest.raises(UsageError, match="no time code"):
+        frames_of(parse_span(f"10:00:01:{whole}:10:00:02:00"), info)
+
+
+def test_seconds_are_refused_where_frames_are_not_even() -> None:
+    info = ClipInfo(Path("a.mkv"), 64, 48, 100, Fraction(25), Fraction(1, 25))
+    times = [Fraction(number, 25) for number in range(100)]
+    check_times([parse_span("1s:2s"), (3, 9)], info, times)
+    uneven = [time * 2 if time > 1 else time for time in times]
+    with pytest.raises(UsageError, match="not evenly spaced"):
+        check_times([parse_span("1s:2s")], info, uneven)
+    check_times([(25, 50)], info, uneven)
+
+
+def test_a_transition_is_named_by_seconds(
+    mixed_clip: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    clip = str(mixed_clip())
+    assert main(["run", clip, "--task", "transition", "--transition", "0.32s:0.64s"]) == 0
+    (folder,) = Path().glob("*-transition")
+    manifest = json.loads((folder / "manifest.json").read_text())
+    (entry,) = manifest["transitions"]
+    assert (entry["first_frame"], entry["last_frame"]) == (8, 15)
+    assert manifest["settings"]["transition"] == ["8/25s:16/25s"]
+    words = ["--config", str(folder / "manifest.json"), "--out", str(folder)]
+    assert main(["run", clip, *words]) == 0
+    assert "overlaps" in error(
+        capsys, "run", clip, "--task", "transition", "--transition", "0s:1s", "--transition", "8:15"
+    )
 
 
 def test_a_part_is_named_by_time_code(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -196,6 +276,15 @@ def test_json_lines_end_with_an_event_on_failure(
     assert shown.err == f"unlayer: {last['text']}\n"
 
 
+def test_a_quiet_probe_prints_warnings_alone(
+    mixed_clip: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["probe", str(mixed_clip()), "--task", "transition", "--quiet"]
+    assert main([*words, "--csv", "shots.csv"]) == 0
+    assert capsys.readouterr().out == "" and Path("shots.csv").exists()
+    assert "contradict" in error(capsys, *words, "--json")
+
+
 def test_a_plan_in_words() -> None:
     plan = {
         "pixels": 480 * 270,
@@ -207,12 +296,13 @@ def test_a_plan_in_words() -> None:
         "paper_steps": 0,
     }
     assert plan_sentence(plan, 1920, 1080) == (
-        "at 480x270, then finished at full size: motion, then 2 sweeps"
+        "at 480x270, then finished at full size: motion of both scenes, then 2 passes over the "
+        "mixed frames"
     )
     more = {**plan, "ties": ((2, 30),), "rounds": 2, "fit_steps": 800}
     assert plan_sentence(more, 320, 240) == (
-        "at full size: motion, then 2 rounds of 2 sweeps and ties; up to 800 steps of networks "
-        "where motion leaves much open"
+        "at full size: motion of both scenes, then 6 passes over the mixed frames; up to 800 steps "
+        "of networks where motion leaves much open"
     )
     assert "4000 steps of the published" in plan_sentence({**plan, "paper_steps": 4000}, 64, 48)
 

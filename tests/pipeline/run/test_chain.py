@@ -12,8 +12,8 @@ from clips import plain_answer
 
 from pipeline import separate as separate_clip
 from pipeline.cli.main import main
+from pipeline.diagnosis import choose
 from pipeline.diagnosis.diagnose import tasks_to_do
-from pipeline.run import chain
 from pipeline.tasks.transition import separate
 from stages.diagnosis import NOT_THERE, THERE, Diagnosed, Diagnosis
 
@@ -144,8 +144,6 @@ def test_a_chain_that_begins_nothing_leaves_nothing(
         (("--task", "dehaze,transition", "--hint", "box:1,1,4,4"), "--hint has no meaning"),
         (("--task", "watermark,segment", "--hint", "box:1,1,4,4"), "runs of their own"),
         (("--hint", "box:1,1,4,4"), "give --task too"),
-        (("--task", "dehaze,transition", "--dry-run"), "one task"),
-        (("--dry-run",), "one task"),
     ],
     ids=str,
 )
@@ -176,7 +174,7 @@ def found(monkeypatch: pytest.MonkeyPatch) -> Iterator[set[str]]:
     def diagnoser_for(*words: Any) -> Any:
         return lambda search, kept: told(there)
 
-    monkeypatch.setattr(chain, "diagnoser_for", diagnoser_for)
+    monkeypatch.setattr(choose, "diagnoser_for", diagnoser_for)
     yield there
 
 
@@ -209,7 +207,7 @@ def test_where_nothing_is_found_the_input_is_left_as_it_is(
     assert main(["run", str(clip), *FAST]) == 0
     made = json.loads(Path("a-auto/manifest.json").read_text())
     assert made["layers"] == [] and made["steps"] == []
-    assert made["warnings"] == [chain.NOTHING_FOUND]
+    assert made["warnings"] == [choose.NOTHING_FOUND]
     assert "left as it is" in capsys.readouterr().err
     assert main(["run", str(clip), *FAST]) == 0
     assert "finished already" in capsys.readouterr().out

@@ -172,6 +172,7 @@ PROBE = {
     "no_cache": "an earlier search is not taken",
     "json": "one JSON object",
     "debug": "shows where an error came from",
+    "quiet": "prints warnings and errors alone",
 }
 BATCH = {
     "pattern": "which files are clips",

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fcpxml_rules import faults
 from other_readers import read
 
 from pipeline.timeline.build import timeline_of_run, timeline_of_source
@@ -290,6 +291,7 @@ def test_fcpxml_holds_the_same_cut() -> None:
     root = ET.fromstring(rendered("fcpxml", timeline))
     for element in root.iter():
         assert set(element.attrib) <= ATTRIBUTES[element.tag], element.tag
+    assert faults(root) == []
     known = {item.get("id") for item in root.iter() if item.get("id")}
     assert {item.get("ref") for item in root.iter() if item.get("ref")} <= known
     sequence = root.find("library/event/project/sequence")
@@ -316,6 +318,18 @@ def test_fcpxml_holds_the_same_cut() -> None:
         "something about all of it",
         "frames 98 to 101: the picture changes for good",
     ]
+
+
+def test_broken_fcpxml_is_seen_by_the_rules() -> None:
+    root = ET.fromstring(rendered("fcpxml", made()))
+    spine = root.find("library/event/project/sequence/spine")
+    assert spine is not None
+    spine.append(ET.Element("marker", start="0s"))
+    del spine[0].attrib["ref"]
+    spine[0].set("start", "1.5s")
+    told = "; ".join(faults(root))
+    assert "spine holds" in told and "marker lacks ['value']" in told
+    assert "asset-clip lacks ['ref']" in told and "has the time 1.5s" in told
 
 
 def test_names_with_strange_characters_stay_whole() -> None:

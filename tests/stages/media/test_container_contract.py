@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import struct
 import sys
-from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -15,13 +15,14 @@ import media
 import numpy as np
 import pytest
 import torch
+from container_forms import CLIPS, FORMS, VIDEOS, WITH_ALPHA, Form, named
 from writing import back, clip_of, leftovers
 
 from pipeline.codecs import ALPHA_CODECS, CODECS, LOSSLESS_CODECS, PICTURE_CODECS
-from stages.media.clip import AudioSpan, ClipInfo, Frames
+from stages.media.clip import Frames, SourceSpan
 from stages.media.color_tags import BT709, BT2020, LINEAR, PQ, ColorTags
 from stages.media.containers import LAYER_CONTAINERS
-from stages.media.containers.base import Encoding, LayerContainer
+from stages.media.containers.base import LayerContainer
 from stages.media.formats import ALPHA_CONTAINERS, LayerFormat, container_for
 from stages.media.read import open_clip
 from stages.media.tone import to_light
@@ -37,42 +38,6 @@ MASTERING = struct.pack(
 )
 HDR = ColorTags(BT2020, PQ, BT2020, MASTERING, (1000, 400))
 INFINITE = float("inf")
-
-
-@dataclass(frozen=True)
-class Form:
-    """A container, and whether its layer is a sequence of picture files."""
-
-    container: LayerContainer
-    sequence: bool = False
-
-    @property
-    def single(self) -> bool:
-        """Whether it holds one frame only."""
-        return self.container.is_pictures and not self.sequence
-
-    @property
-    def size(self) -> tuple[int, int]:
-        least = self.container.least_size
-        return max(48, least[0]), max(64, least[1])
-
-    @property
-    def name(self) -> str:
-        return "layer" if self.sequence else f"layer{self.container.file_type.suffix}"
-
-    def encoding(self, info: ClipInfo, bits: int = 8, alpha: bool = False) -> Encoding:
-        return self.container.encoding(info, bits, alpha, sequence=self.sequence)
-
-
-FORMS = [Form(item) for item in LAYER_CONTAINERS.values()]
-FORMS += [Form(form.container, True) for form in FORMS if form.container.is_pictures]
-CLIPS = [form for form in FORMS if not form.single]
-VIDEOS = [form for form in FORMS if not form.container.is_pictures]
-WITH_ALPHA = [form for form in FORMS if form.container.alpha]
-
-
-def named(form: Form) -> str:
-    return form.container.name + ("-sequence" if form.sequence else "")
 
 
 def smooth(count: int, height: int, width: int) -> torch.Tensor:
@@ -93,7 +58,10 @@ def layer_of(
     ticks = EVEN if form.sequence else TICKS
     info, empty = clip_of(np.zeros((count, height, width, 3), np.uint8), ticks[:count], **changes)
     top = 2 ** min(bits, 16) - 1
-    frames = Frames((smooth(count, height, width) * top).round() / top, empty.times)
+    pixels = (smooth(count, height, width) * top).round() / top
+    if form.container.gray:
+        pixels = pixels[:, :1].repeat(1, 3, 1, 1)
+    frames = Frames(pixels, empty.times)
     ramp = torch.linspace(0, 1, width).expand(count, 1, height, width) if alpha else None
     encoding = form.encoding(info, bits, alpha)
     with LayerWriter(path / "layer", info, encoding=encoding, first_frame=FIRST) as writer:
@@ -146,9 +114,9 @@ def test_every_word_of_an_option_leads_to_a_container() -> None:
             assert found.is_pictures if pictures else found.name == codec
             alpha = container_for(LayerFormat(codec=codec, alpha="", pictures=pictures))
             assert alpha.alpha
-            # Mattes are lossless, but for H.264: that is the format without any option.
+            # Mattes are lossless, whatever their scenes are.
             matte = container_for(LayerFormat(codec=codec, data=True, pictures=pictures))
-            assert matte.least_psnr == INFINITE or codec == "h264"
+            assert matte.least_psnr == INFINITE
 
 
 @pytest.mark.parametrize("form", FORMS, ids=named)
@@ -187,6 +155,16 @@ def test_every_depth_comes_back(form: Form, tmp_path: Path) -> None:
         found = back(writer.path)
         assert psnr(found.pixels, expected(form, frames)) >= form.container.least_psnr
         assert open_clip([writer.path]).info.bit_depth >= min(bits, 16)
+
+
+@pytest.mark.parametrize("form", FORMS, ids=named)
+def test_colors_in_a_layer_of_numbers_are_an_error(form: Form, tmp_path: Path) -> None:
+    info, frames = clip_of(media.moving(1, *form.size))
+    with contextlib.ExitStack() as stack:
+        if form.container.gray:
+            stack.enter_context(pytest.raises(ValueError, match="channels differ"))
+        layer = LayerWriter(tmp_path / "layer", info, encoding=form.encoding(info))
+        stack.enter_context(layer).write(frames)
 
 
 @pytest.mark.parametrize("form", WITH_ALPHA, ids=named)
@@ -276,9 +254,9 @@ def test_audio_is_written_with_the_picture(form: Form, tmp_path: Path) -> None:
                 out.mux(track.encode(frame))
             out.mux(track.encode(None))
     info, frames = clip_of(np.zeros((10, *form.size, 3), np.uint8))
-    audio = AudioSpan(source, Fraction(1, 4), Fraction(3, 4))
+    audio = SourceSpan(source, Fraction(1, 4), Fraction(3, 4))
     encoding = form.encoding(info)
-    with LayerWriter(tmp_path / "layer", info, encoding=encoding, audio=audio) as writer:
+    with LayerWriter(tmp_path / "layer", info, encoding=encoding, source=audio) as writer:
         writer.write(frames)
     assert writer.warnings == []
     files = [writer.path]

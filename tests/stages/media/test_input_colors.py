@@ -110,7 +110,7 @@ def test_mp4_layers_of_hdr_are_sdr(tmp_path: Path) -> None:
     # A matte's values are not colours and stay as they are.
     with LayerWriter(tmp_path / "matte", clip.info, LayerFormat(data=True)) as writer:
         writer.write(Frames(torch.full_like(frames.pixels, 0.5), frames.times))
-    assert float((open_clip([writer.path]).frames(0, 5).pixels - 0.5).abs().max()) < 0.01
+    assert float((open_clip([writer.path]).frames(0, 5).pixels - 0.5).abs().max()) < 0.002
 
 
 def test_a_run_warns_about_hdr(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -355,7 +355,6 @@ def test_a_clean_aperture_is_applied(tmp_path: Path, values: tuple[int, ...]) ->
         ({"facts": StreamFacts(dynamic=True)}, "HDR10+"),
         ({"facts": StreamFacts(stereo="side by side")}, "two views"),
         ({"facts": StreamFacts(spherical=True)}, "sphere"),
-        ({"subtitle_streams": 2, "chapters": 3}, "2 subtitle tracks and 3 chapters"),
         ({"scan": ScanType("interlaced", "tff", "interlaced", True)}, "bwdif"),
         ({"scan": ScanType("interlaced", "tff", "progressive", True)}, "not flagged so"),
         ({"scan": ScanType("interlaced", "tff", "interlaced")}, "stays so"),

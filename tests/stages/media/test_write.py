@@ -22,7 +22,7 @@ from writing import back, clip_of, leftovers, levels
 
 from stages.media.clip import ClipInfo, Frames
 from stages.media.formats import LayerFormat
-from stages.media.read import AudioSpan, open_clip
+from stages.media.read import SourceSpan, open_clip
 from stages.media.write import LayerWriter
 
 ALPHA = {"prores": ".mov", "vp9": ".webm", "ffv1": ".mkv", "png": ".mov"}
@@ -249,8 +249,8 @@ def test_audio_is_cut_to_the_span_and_stays_in_sync(
     media.run(ffmpeg.output(ffmpeg.input(str(loud)), str(path), **{"c:v": "copy", "c:a": codec}))
     clip = open_clip([path])
     frames = clip.frames(25, 74)
-    audio = clip.audio(frames.times[0], frames.times[-1] + Fraction(1, 25))
-    with LayerWriter(tmp_path / "layer", clip.info, LayerFormat(**options), audio=audio) as writer:
+    audio = clip.companions(frames.times[0], frames.times[-1] + Fraction(1, 25))
+    with LayerWriter(tmp_path / "layer", clip.info, LayerFormat(**options), source=audio) as writer:
         writer.write(frames)
     assert writer.warnings == []
     begin, end = heard(writer.path)
@@ -268,7 +268,7 @@ def test_unusable_audio_is_a_warning(tmp_path: Path, loud: Path) -> None:
             tmp_path / "layer",
             info,
             LayerFormat(lossless=True),
-            audio=AudioSpan(path, Fraction(0), Fraction(1)),
+            source=SourceSpan(path, Fraction(0), Fraction(1)),
         ) as writer:
             writer.write(frames)
         assert len(writer.warnings) == 1 and path.name in writer.warnings[0]

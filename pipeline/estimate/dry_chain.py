@@ -1,0 +1,116 @@
+"""Tell what a run of several tasks, or without ``--task``, would do (``run --dry-run``).
+
+Nothing is written where a run would write.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from rich.console import Console
+
+from pipeline.diagnosis.choose import NOTHING_FOUND, choose_tasks
+from pipeline.estimate import dry_run as one_task
+from pipeline.run.chain_plan import (
+    check_chain_options,
+    is_chain,
+    step_folder,
+    step_settings,
+    unused_options,
+)
+from pipeline.run.opening import default_folder, open_checked, refuse_input_as_folder
+from pipeline.runtime.progress import Stages, reporter
+from pipeline.settings import Settings
+from pipeline.tasks import AUTO, find_task, task_names
+
+ON_THE_INPUT = (
+    "each task is estimated on the input itself, though all but the first get layers of the one "
+    "before"
+)
+
+
+def dry_run(settings: Settings) -> int:
+    """Print what the run would do, with one task or several; return the exit status 0.
+
+    Raises UnlayerError where the run would, as far as that shows at once.
+    """
+    if not is_chain(settings):
+        return one_task.dry_run(settings)
+    quiet = settings.json or settings.hides_progress
+    stages = Stages(reporter(json_lines=False, quiet=quiet))
+    try:
+        facts = estimate_chain(settings, stages)
+    finally:
+        stages.reporter.close()
+    if settings.json:
+        print(json.dumps(facts))
+    else:
+        print_chain(facts)
+    return 0
+
+
+def estimate_chain(settings: Settings, stages: Stages) -> dict[str, Any]:
+    """Return the tasks that the run would do, why, and what each would cost.
+
+    Without ``--task`` the clip is searched and diagnosed, as the run would. Raises UnlayerError
+    where the run would.
+    """
+    check_chain_options(settings)
+    out = settings.out or default_folder(settings)
+    refuse_input_as_folder(settings, out)
+    names = task_names(settings.task)
+    why: list[str] = []
+    diagnoses: list[dict[str, object]] = []
+    warnings: list[str] = []
+    if settings.task == AUTO:
+        names, why, diagnoses = choose_tasks(open_checked(settings), settings, stages)
+        warnings = unused_options(settings, names)
+        if not names:
+            warnings.append(NOTHING_FOUND)
+    count = len(names)
+    steps = []
+    for number, name in enumerate(names, 1):
+        folder = out / step_folder(number, name)
+        own = step_settings(
+            settings,
+            find_task(name),
+            settings.inputs,
+            folder,
+            last=number == count,
+            share=1 / count,
+        )
+        steps.append(one_task.estimate_run(own, stages))
+    return {
+        "event": "dry_run",
+        "task": settings.task,
+        "input": [str(path) for path in settings.inputs],
+        "out": str(out),
+        "why": why,
+        "diagnoses": diagnoses,
+        "steps": steps,
+        "seconds": {"total": round(sum(step["seconds"]["total"] for step in steps), 1)},
+        "warnings": warnings,
+        "notes": [ON_THE_INPUT] if count > 1 else [],
+    }
+
+
+def print_chain(facts: dict[str, Any]) -> None:
+    """Print the estimate for people: why each task is done, and what each would cost."""
+    console = Console()
+
+    def line(text: str) -> None:
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    for text in facts["why"]:
+        line(text)
+    for number, step in enumerate(facts["steps"], 1):
+        if len(facts["steps"]) > 1:
+            line(f"\nstep {number} of {len(facts['steps'])}:")
+        one_task.print_estimate(step)
+    if len(facts["steps"]) > 1:
+        line(f"\nin all about {facts['seconds']['total']:.0f} s")
+    for text in (*facts["warnings"], *facts["notes"]):
+        line(f"note: {text}")
+    if not facts["steps"]:
+        line("nothing was written")

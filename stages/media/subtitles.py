@@ -1,0 +1,164 @@
+"""Write the subtitles of a layer: copy or convert the input's tracks beside the picture."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import av
+from av.container import InputContainer, OutputContainer
+from av.packet import Packet
+from av.subtitles.codeccontext import SubtitleCodecContext
+from av.subtitles.stream import SubtitleStream
+
+from stages.errors import DISK_FULL, UnlayerError
+from stages.media.audio import WRITE_ERRORS, set_muxer_times
+from stages.media.clip import SourceSpan
+from stages.media.containers.base import FileType
+from stages.media.decode import open_media
+from stages.media.labels import kept_track_tags
+
+_PREROLL = 30
+"""Seconds before a span in which a subtitle may begin that it still shows."""
+_MILLISECOND = Fraction(1, 1000)
+
+
+@dataclass(frozen=True)
+class _Track:
+    """One track of subtitles. converter: of text into the layer's codec; None: copied."""
+
+    stream: SubtitleStream
+    converter: SubtitleCodecContext | None = None
+
+
+class SubtitleTracks:
+    """The subtitle tracks of a video file that is being written.
+
+    container: the open file. file_type: how it holds subtitles.
+    left_out: gets the name of each track that the file cannot hold.
+    """
+
+    def __init__(
+        self, container: OutputContainer, file_type: FileType, left_out: list[str]
+    ) -> None:
+        self._container = container
+        self._file_type = file_type
+        self._left_out = left_out
+        self._input: InputContainer | None = None
+        self._packets: Iterator[Packet[Any]] | None = None
+        self._next: Packet[Any] | None = None
+
+    def add(self, span: SourceSpan) -> None:
+        """Add the input's subtitle tracks. :meth:`mux` then writes their packets."""
+        self._input = open_media(span.path)
+        tracks: dict[int, _Track] = {}
+        for source in self._input.streams.subtitles:
+            try:
+                tracks[source.index] = self._added(source)
+            except WRITE_ERRORS:
+                self._left_out.append(f"subtitles in track {source.index} ({_name(source)})")
+        if tracks:
+            self._packets = _within(self._input, span, tracks)
+
+    def mux(self, until: Fraction | None) -> None:
+        """Write the subtitles that begin up to ``until``, in seconds; ``None``: all of them.
+
+        A fault of the input ends its subtitles. Raises OSError where the disk is full.
+        """
+        while self._packets is not None:
+            try:
+                packet = self._next or next(self._packets, None)
+                self._next = packet
+                if packet is None:
+                    self._packets = None
+                    return
+                assert packet.pts is not None
+                if until is not None and packet.pts * packet.time_base > until:
+                    return
+                self._next = None
+                set_muxer_times(packet, self._file_type)
+                self._container.mux(packet)
+            except (UnlayerError, *WRITE_ERRORS) as error:
+                if getattr(error, "errno", 0) in DISK_FULL:
+                    raise
+                self._left_out.append("subtitles to their end")
+                self._packets = None
+
+    def close(self) -> None:
+        """Close the input that the subtitles come from."""
+        if self._input is not None:
+            self._input.close()
+            self._input = None
+
+    def _added(self, source: SubtitleStream) -> _Track:
+        """Return the layer's track for one of the input's; raises ValueError where it has none."""
+        support = self._file_type.subtitles
+        if support is None or getattr(source, "codec_context", None) is None:
+            raise ValueError("no subtitles here")
+        converter = None
+        if source.codec_context.codec.canonical_name in support.copied:
+            track = self._container.add_stream_from_template(source)
+        else:
+            # Only text becomes another kind of text: the decoder of pictures has no header.
+            source.codec_context.open(strict=False)
+            header = source.codec_context.subtitle_header
+            if not header:
+                raise ValueError("these subtitles are pictures")
+            added = self._container.add_stream(support.encoder)
+            assert isinstance(added, SubtitleStream)
+            track, converter = added, added.codec_context
+            converter.subtitle_header = header
+            converter.time_base = _MILLISECOND
+            converter.open()
+        track.time_base = _MILLISECOND
+        track.metadata.update(kept_track_tags(source.metadata))
+        track.disposition = source.disposition
+        return _Track(track, converter)
+
+
+def _name(source: SubtitleStream) -> str:
+    context = getattr(source, "codec_context", None)
+    return "of an unknown kind" if context is None else str(context.codec.canonical_name)
+
+
+def _within(
+    source: InputContainer, span: SourceSpan, tracks: dict[int, _Track]
+) -> Iterator[Packet[Any]]:
+    """Yield the subtitles that a span shows, cut to it, with times from its start."""
+    with contextlib.suppress(*WRITE_ERRORS):
+        source.seek(max(0, int((span.start - _PREROLL) * av.time_base)))
+    # The picture's packets say when the span is over; the next subtitle may be far away.
+    for packet in source.demux(*source.streams.video[:1], *source.streams.subtitles):
+        if packet.pts is None or packet.time_base is None:
+            continue
+        begin = packet.pts * packet.time_base
+        track = tracks.get(packet.stream_index)
+        if track is None or begin >= span.end:
+            if packet.dts is not None and packet.dts * packet.time_base >= span.end:
+                return
+            continue
+        end = begin + (packet.duration or 0) * packet.time_base
+        begin, end = max(begin, span.start), min(end, span.end)
+        if end <= begin:
+            continue
+        written = _converted(packet, track.converter)
+        if written is None:
+            continue
+        written.stream = track.stream
+        written.time_base = _MILLISECOND
+        written.pts = written.dts = round((begin - span.start) / _MILLISECOND)
+        written.duration = max(1, round((end - begin) / _MILLISECOND))
+        yield written
+
+
+def _converted(packet: Packet[Any], converter: SubtitleCodecContext | None) -> Packet[Any] | None:
+    """Return a packet in the converter's codec, or as it is; None for one that shows nothing."""
+    if converter is None:
+        return packet
+    subtitles = packet.stream.codec_context.decode2(packet)
+    if subtitles is None or not len(subtitles):
+        return None
+    return converter.encode_subtitle(subtitles)
