@@ -25,7 +25,7 @@ from pipeline.task import (
     WrittenLayer,
 )
 from stages.checkpoint import CheckpointStore
-from stages.context import FitSettings, Note, Separation, SeparationContext
+from stages.context import ExpectedQuality, FitSettings, Note, Separation, SeparationContext
 from stages.diagnosis import ClipSample, Diagnosis, verdict_of
 from stages.errors import FitError, UnlayerError, UsageError
 from stages.motion.flow import flows, warp
@@ -41,6 +41,7 @@ __all__ = [
     "Division",
     "DryRun",
     "Estimate",
+    "ExpectedQuality",
     "FitError",
     "FitRecord",
     "FitSettings",

@@ -232,6 +232,8 @@ class Settings:
         rare=BOTH,
     )
 
+    force: bool = _work(False, "take apart even where nothing is found", verbs=("run",), rare=BOTH)
+
     layers: int | str = _write(
         1, "how many foregrounds at most, or auto", metavar="N", parse=parse_layers, rare=BOTH
     )

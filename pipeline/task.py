@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from pipeline.framewise.recipe import Recipe
     from stages.checkpoint import Checkpoints
+    from stages.context import ExpectedQuality
     from stages.diagnosis import ClipSample, Diagnosed, Diagnosis
     from stages.media.read import Clip
     from stages.optim.loss_curves import Curves
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 TASK_OPTIONS = (
     "alpha",
     "confidence",
+    "force",
     "hint",
     "hint_background",
     "layers",
@@ -53,6 +55,7 @@ class WrittenLayer:
     pattern: the names of a sequence's files, as in ``%06d.png``, where the number is the frame's.
     sounds: the files of its audio beside a sequence.
     data: whether its values are not colours, as in a matte.
+    expected: how good it is expected to be in each of its frames, where that is known.
     """
 
     name: str
@@ -63,6 +66,7 @@ class WrittenLayer:
     pattern: str = ""
     sounds: tuple[Path, ...] = ()
     data: bool = False
+    expected: ExpectedQuality | None = None
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Make the pictures in ``docs/``.
 
-    python -m samples.figures [steps] [motion] [left-out] [curves] [tasks]
+    python -m samples.figures [steps] [motion] [left-out] [curves] [tasks] [confidence]
 
 Without names it makes all of them. The code is the one that a run uses; the inputs are the sample's
 scenes and photographs, whose true layers are known.
@@ -8,6 +8,7 @@ scenes and photographs, whose true layers are known.
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -30,6 +31,8 @@ from stages.motion.carry import carry, reaching
 from stages.transition.reconcile import trust_of
 
 DOCS = Path(__file__).parents[1] / "docs"
+MEASURED = Path(__file__).with_name("confidence.json")
+"""Expected and true quality of made inputs, by kind."""
 Tile = NDArray[np.uint8]
 TEXT = 18
 """Height of a line of text, in pixels."""
@@ -240,12 +243,43 @@ def tasks() -> Tile:
     return grid(rows)
 
 
+def confidence() -> Tile:
+    """Draw true against expected quality, a panel a kind. A dot is a frame, the line equality.
+
+    The values are those that `tests/measure_confidence.py --rows` keeps.
+    """
+    return grid([[_quality_panel(*each) for each in json.loads(MEASURED.read_text()).items()]])
+
+
+def _quality_panel(name: str, pairs: Sequence[tuple[float, float]]) -> Tile:
+    """Return the plot of one kind. name: of the kind and its unit. pairs: expected and true."""
+    side, rim = 150, 24
+    low, high = (0.0, 1.0) if name.endswith("J") else (10.0, 60.0)
+
+    def place(value: float) -> int:
+        return round(side * (min(max(value, low), high) - low) / (high - low))
+
+    panel = np.full((side + 2 * rim, side + 2 * rim, 3), 255, np.uint8)
+    cv2.rectangle(panel, (rim, rim), (rim + side, rim + side), (200, 200, 200), 1)
+    cv2.line(panel, (rim, rim + side), (rim + side, rim), (150, 150, 150), 1, cv2.LINE_AA)
+    for expected, true in pairs:
+        at = rim + place(expected), rim + side - place(true)
+        cv2.circle(panel, at, 1, (40, 90, 180), -1, cv2.LINE_AA)
+    for text, at in (
+        (f"true: {name}", (4, rim - 8)),
+        (f"expected, {low:g} to {high:g}", (rim, side + 2 * rim - 8)),
+    ):
+        cv2.putText(panel, text, at, cv2.FONT_HERSHEY_SIMPLEX, 0.38, INK, 1, cv2.LINE_AA)
+    return panel
+
+
 PICTURES: dict[str, Callable[[], Tile]] = {
     "steps": steps,
     "motion": motion,
     "left-out": left_out,
     "curves": curves,
     "tasks": tasks,
+    "confidence": confidence,
 }
 
 if __name__ == "__main__":

@@ -19,6 +19,10 @@ from stages.optim.loss_curves import Curves, Trace
 SPACES = ("auto", "gamma", "linear")
 
 
+MEASURES = ("psnr", "iou")
+"""What an expected quality may be measured in, see :class:`ExpectedQuality`."""
+
+
 def confidence_name(layer: str) -> str:
     """Return the name of the layer that says how sure each pixel of another layer is."""
     return f"{layer}-confidence"
@@ -67,6 +71,7 @@ class SeparationContext:
     most_things: how many foregrounds the user asked for; 0 for as many as are found. Only some
         tasks divide their foreground.
     known_things: the highest number of a thing in the windows before.
+    force: whether the user wants a separation even where nothing is found; see :meth:`believes`.
     """
 
     settings: FitSettings
@@ -84,6 +89,14 @@ class SeparationContext:
     known_things: int = 0
     earlier_matte: Tensor | None = None
     confidence: bool = False
+    force: bool = False
+
+    def believes(self, evidence: float, least: float) -> bool:
+        """Return whether to separate: there is more than ``least`` evidence, or the user insists.
+
+        Every task asks this where it would else put the input through.
+        """
+        return self.force or evidence > least
 
     def working_pixels(self, pixels: int) -> int:
         """Return a working size of ``pixels``, halved :attr:`reduced` times; at least 1."""
@@ -131,6 +144,31 @@ def notes_where(text: str, holds: Tensor, amounts: Tensor | None = None) -> tupl
     return (Note(text, places, chosen),)
 
 
+FORCED = "nothing was found in {frames}; {force} takes it apart all the same"
+"""The text of a note about frames that are separated without evidence."""
+
+
+@dataclass(frozen=True)
+class ExpectedQuality:
+    """How good a layer is expected to be in each frame of a window.
+
+    It follows from what the fit knows, never from how well the layers mix back.
+
+    measure: ``psnr``, of the pixels that were changed, in dB; or ``iou``, the intersection over
+        union of a matte and the true one, from 0 to 1.
+    values: one number for each frame, or ``None`` where nothing is known.
+
+    Raises ValueError where the measure is none of these.
+    """
+
+    measure: str
+    values: tuple[float | None, ...]
+
+    def __post_init__(self) -> None:
+        if self.measure not in MEASURES:
+            raise ValueError(f"a quality is one of {', '.join(MEASURES)}, not {self.measure!r}")
+
+
 @dataclass(frozen=True)
 class Separation:
     """The layers of one window, by name.
@@ -145,6 +183,7 @@ class Separation:
     notes: what the user has to know, above all that nothing was found in some frames. They become
         warnings.
     occlusions: what was seen of which thing hides which other one, for a divided foreground.
+    expected: how good layers are expected to be, by name, where that is known.
 
     Raises ValueError where a layer has another shape.
     """
@@ -156,6 +195,7 @@ class Separation:
     trace: Curves = field(default_factory=dict)
     notes: tuple[Note, ...] = ()
     occlusions: tuple[Occlusion, ...] = ()
+    expected: Mapping[str, ExpectedQuality] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name, pixels in self.layers.items():

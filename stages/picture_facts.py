@@ -59,14 +59,23 @@ def borders(sample: ClipSample) -> Diagnosis:
 
 def _border(lines: Tensor) -> int:
     """Return how many lines from the first on are a border; ``lines`` is ``(n, values)``."""
-    high = lines.quantile(BRIGHTEST, 1)
-    low = lines.quantile(1 - BRIGHTEST, 1)
-    even = (high <= DARK) & (high - low <= EVEN)
+    even, _ = _even_and_dark(lines[:1])
+    if not bool(even):
+        # Most pictures have no border, and quantiles of all lines take long.
+        return 0
+    even, high = _even_and_dark(lines)
     count = int(even.int().cumprod(0).sum())
     if count < max(1.0, LEAST_BORDER * len(lines)) or count > len(lines) // 2:
         return 0
     beyond = high[count : count + 3]
     return count if float(beyond.max() - high[:count].max()) >= STEP else 0
+
+
+def _even_and_dark(lines: Tensor) -> tuple[Tensor, Tensor]:
+    """Return whether each of the lines ``(n, values)`` is even and dark, and its bright end."""
+    high = lines.quantile(BRIGHTEST, 1)
+    low = lines.quantile(1 - BRIGHTEST, 1)
+    return (high <= DARK) & (high - low <= EVEN), high
 
 
 def interlacing(scan: ScanType) -> Diagnosis:

@@ -73,18 +73,30 @@ def with_mover(rng: Rng, seed: int, footage: Footage) -> tuple[Stack, str]:
 def with_haze(rng: Rng, seed: int, footage: Footage) -> tuple[Stack, str]:
     """Return a scene behind haze that takes at least a fifth of the light and grows to the top."""
     frames, kind = plain_scene(seed, footage)
+    hazy, words = hazed(rng, frames)
+    return hazy, f"{kind}, {words}"
+
+
+def hazed(rng: Rng, frames: Stack) -> tuple[Stack, str]:
+    """Return ``frames`` behind drawn haze, and words on it."""
     height = frames.shape[1]
     nearness = np.linspace(0, 1, height, dtype=np.float32)[None, :, None, None]
     mean_depth = rng.uniform(0.25, 1.2)
     transmission = np.exp(-mean_depth * (1.6 - 1.2 * nearness))
     airlight = (rng.uniform(0.75, 0.95) + rng.uniform(-0.03, 0.03, 3)).astype(np.float32)
     hazy = frames * transmission + airlight * (1 - transmission)
-    return hazy, f"{kind}, mean transmission {transmission.mean():.2f}"
+    return hazy, f"mean transmission {transmission.mean():.2f}"
 
 
 def with_mark(rng: Rng, seed: int, footage: Footage) -> tuple[Stack, str]:
     """Return a scene under a text of one colour and opacity."""
     frames, kind = plain_scene(seed, footage)
+    with_text, words = marked(rng, frames)
+    return with_text, f"{kind}, {words}"
+
+
+def marked(rng: Rng, frames: Stack) -> tuple[Stack, str]:
+    """Return ``frames`` under a drawn text, and words on it."""
     height, width = frames.shape[1:3]
     text = WORDS[rng.integers(len(WORDS))]
     canvas = np.zeros((height, width), np.uint8)
@@ -96,7 +108,7 @@ def with_mark(rng: Rng, seed: int, footage: Footage) -> tuple[Stack, str]:
     opacity = rng.uniform(0.3, 0.9)
     color = rng.choice([0.0, 1.0, 1.0]) if rng.random() < 0.7 else rng.random(3)
     alpha = (canvas / 255 * opacity).astype(np.float32)[None, ..., None]
-    return frames * (1 - alpha) + alpha * np.float32(color), f"{kind}, {text} at {opacity:.2f}"
+    return frames * (1 - alpha) + alpha * np.float32(color), f"{text} at {opacity:.2f}"
 
 
 def with_reflection(rng: Rng, seed: int, footage: Footage) -> tuple[Stack, str]:

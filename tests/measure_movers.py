@@ -37,7 +37,7 @@ from stages.motion.flow import resize, shrunk
 from stages.segment.cut import SURE_MOVING, SURE_STILL, cut
 from stages.segment.foreground_odds import foreground_odds
 from stages.segment.layers import WORK_PIXELS
-from stages.segment.motion import find_motion
+from stages.segment.motion import WindowMotion, find_motion
 from stages.segment.survey import survey
 from stages.segment.things import find_things
 from stages.segment.votes import VOTE_PIXELS, local_vote
@@ -51,8 +51,8 @@ def pixels_of(scene: MovingScene) -> Tensor:
     return torch.from_numpy(scene.frames).permute(0, 3, 1, 2).float() / 255
 
 
-def found(frames: Tensor) -> tuple[Tensor, int]:
-    """Return the hard matte ``(T, 1, h, w)`` without networks, and the number of things in it.
+def found(frames: Tensor) -> tuple[Tensor, int, WindowMotion | None]:
+    """Return the hard matte ``(T, 1, h, w)`` without networks, its number of things, the motion.
 
     frames: ``(T, 3, H, W)`` in [0, 1].
     """
@@ -64,12 +64,12 @@ def found(frames: Tensor) -> tuple[Tensor, int]:
     odds = foreground_odds(small, motion, facts, context, {})
     odds = resize(odds[:, None], (work.shape[-2], work.shape[-1]))[:, 0]
     if motion is None:
-        return cut(work, odds, SURE_STILL), 0
+        return cut(work, odds, SURE_STILL), 0, None
     sure = SURE_MOVING if facts.plate is None else SURE_STILL
     matte = cut(work, local_vote(work, odds), sure)
     size = (small.shape[-2], small.shape[-1])
     things = find_things(small, resize(matte, size)[:, 0] > 0.5, motion.resized(size))
-    return matte, len(things.numbers)
+    return matte, len(things.numbers), motion
 
 
 def overlaps(mask: NDArray[np.bool_], true: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -114,7 +114,7 @@ def main() -> None:
         seed = 1000 * options.seed + number
         scene = drawn_scene(seed, options.movers, footage)
         began = time.process_time()
-        matte, count = found(pixels_of(scene))
+        matte, count, _ = found(pixels_of(scene))
         spent = time.process_time() - began
         mask = matte[:, 0].numpy() > 0.5
         shares = overlaps(mask, scene.matte > 0.5)

@@ -20,7 +20,7 @@ from pipeline.framewise.hint import Hints
 from pipeline.framewise.layer_files import LayerFiles
 from pipeline.framewise.limits import check_layers_fit, max_window_frames
 from pipeline.framewise.recipe import Output, Recipe, validated
-from pipeline.framewise.statistics import RunStatistics
+from pipeline.framewise.statistics import ExpectedQualities, RunStatistics
 from pipeline.framewise.things import FoundThings, most_things
 from pipeline.framewise.window_checkpoints import load_or_separate
 from pipeline.framewise.windows import Overview, read_overview, windows
@@ -86,7 +86,8 @@ class _LayeredRun:
 
     hints: the user's, opened. earlier: the run that is refined, where there is one. unordered:
     whether the input is separate pictures. statistics: what the windows report. things: the things
-    of a divided foreground, where the user asked for them.
+    of a divided foreground, where the user asked for them. expected: how good the layers are
+    expected to be.
     """
 
     def __init__(self, job: Job, recipe: Recipe) -> None:
@@ -102,6 +103,7 @@ class _LayeredRun:
         # Pictures that were given one by one belong together: they form one window.
         self.unordered = job.clip.info.is_picture and len(job.clip.paths) > 1
         self.statistics = RunStatistics()
+        self.expected = ExpectedQualities()
         self.things: FoundThings | None = None
         if recipe.division is not None and most_things(job.settings) != 1:
             self.things = FoundThings(recipe.division, most_things(job.settings))
@@ -142,6 +144,7 @@ class _LayeredRun:
                 self._add_curves(separated, span, survey_end)
                 before = _carried(separated, recipe, overlap)
                 findings.add(window, separated, recipe)
+                self.expected.add(window.first, separated)
                 if self.things is not None:
                     self.things.add(separated)
                 done = files.add(window, separated, survey)
@@ -319,6 +322,7 @@ class _LayeredRun:
             hint_regions=self.hints.regions(hint_frames, clips=self.earlier is not None),
             most_things=most_things(settings),
             confidence=settings.confidence,
+            force=settings.force,
             known_things=0 if self.things is None else self.things.highest,
         )
 
@@ -336,8 +340,12 @@ class _LayeredRun:
             last = overview.first + frame_count - 1
             fits = (FitRecord(settings.task, overview.first, last, thinned(curves)),)
         is_trimmed = settings.start is not None or settings.end is not None
+        layers = files.layers
+        if self.things is None:
+            # What is expected is expected of all things together.
+            layers = [self.expected.added_to(layer) for layer in layers]
         return Result(
-            tuple(files.layers),
+            tuple(layers),
             None if is_trimmed else frame_count,
             sheets=(sheet,),
             report=figures,

@@ -3,10 +3,47 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
-from stages.context import Separation
+from pipeline.task import WrittenLayer
+from stages.context import ExpectedQuality, Separation
 from stages.optim.loss_curves import Curves
+
+
+class ExpectedQualities:
+    """Collect how good the layers are expected to be, over all windows of a run."""
+
+    def __init__(self) -> None:
+        self._measures: dict[str, str] = {}
+        self._values: dict[str, dict[int, list[float | None]]] = defaultdict(
+            lambda: defaultdict(list)
+        )
+
+    def add(self, first: int, separated: Separation) -> None:
+        """Add what a window expects of its layers. first: the number of its first frame."""
+        for name, expected in separated.expected.items():
+            self._measures[name] = expected.measure
+            for number, value in enumerate(expected.values, first):
+                self._values[name][number].append(value)
+
+    def added_to(self, layer: WrittenLayer) -> WrittenLayer:
+        """Return ``layer`` with what is expected of it in its frames, if that is known.
+
+        Two windows that share a frame are cross-faded there, so their expectations are averaged.
+        """
+        numbers = range(layer.first_frame, layer.last_frame + 1)
+        values = self._values.get(layer.role, {})
+        if not all(number in values for number in numbers):
+            return layer
+        means = tuple(_mean(values[number]) for number in numbers)
+        return replace(layer, expected=ExpectedQuality(self._measures[layer.role], means))
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    """Return the mean of the known values, to three digits; ``None`` if none is known."""
+    known = [value for value in values if value is not None]
+    return round(sum(known) / len(known), 3) if known else None
 
 
 @dataclass

@@ -11,12 +11,15 @@ import torch
 from torch import Tensor
 
 from stages.checkpoint import Checkpoints
-from stages.context import Note, Separation, SeparationContext
+from stages.context import ExpectedQuality, Note, Separation, SeparationContext
 from stages.media.clip import Frames
 from stages.occlusion import Occlusion
 
 WINDOWS_OF_RESERVE = 4
 """Windows whose checkpoints must fit on the disk for one to be kept."""
+
+KEPT_KINDS = (Separation, Note, Occlusion, ExpectedQuality)
+"""The dataclasses in the checkpoint of a window."""
 
 _LEVELS = 65535  # steps of 16 bits, in which checkpoints keep layers; 8-bit values fit exactly
 
@@ -51,6 +54,7 @@ def load_or_separate(
             trace=context.trace.curves(),
             notes=separated.notes,
             occlusions=separated.occlusions,
+            expected=dict(separated.expected),
         )
 
     # Two bytes a value, and as many values as three layers of the window's size have.
@@ -59,7 +63,7 @@ def load_or_separate(
     if free < disk_reserve + WINDOWS_OF_RESERVE * window_bytes:
         kept = compute()
     else:
-        kept = checkpoints.get_or_compute("layers", compute, Separation, Note, Occlusion)
+        kept = checkpoints.get_or_compute("layers", compute, *KEPT_KINDS)
     layers: dict[str, Tensor] = {
         name: pixels.to(torch.int32).float() / _LEVELS for name, pixels in kept.layers.items()
     }

@@ -181,6 +181,11 @@ def _layer(layer: WrittenLayer) -> dict[str, object]:
         entry["data"] = True
     if layer.sounds:
         entry["sounds"] = [sound.name for sound in layer.sounds]
+    if layer.expected is not None:
+        entry["confidence"] = {
+            "measure": layer.expected.measure,
+            "frames": list(layer.expected.values),
+        }
     return entry
 
 

@@ -42,7 +42,7 @@ TASK = replace(
         "dehaze",
         "take off haze and fog: the clear picture, the transmission and the airlight",
         RECIPE,
-        uses=frozenset({"strength"}),
+        uses=frozenset({"force", "strength"}),
         on_cpu=frozenset({"fast", "balanced", "best"}),
         bench=BenchClip(haze),
     ),

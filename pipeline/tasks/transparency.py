@@ -50,7 +50,7 @@ TASK = replace(
         "undo reflections and other sums of two layers: "
         "what lies behind the glass, and what it reflects",
         RECIPE,
-        uses=frozenset({"space", "strength"}),
+        uses=frozenset({"force", "space", "strength"}),
         on_cpu=frozenset({"fast", "balanced", "best"}),
         bench=BenchClip(reflection),
     ),

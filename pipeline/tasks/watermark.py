@@ -54,7 +54,7 @@ TASK = replace(
         "watermark",
         "take off a watermark or a channel's logo: the clean picture, the mark and its matte",
         RECIPE,
-        uses=frozenset({"confidence", "hint"}),
+        uses=frozenset({"confidence", "force", "hint"}),
         bench=BenchClip(watermark),
     ),
     diagnose=diagnose,

@@ -20,7 +20,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from stages.context import Note, Separation, SeparationContext
+from stages.context import FORCED, Note, Separation, SeparationContext
 from stages.dehaze.airlight import blue_sky, find_airlight
 from stages.dehaze.alone import (
     coupled_transmission,
@@ -132,7 +132,11 @@ def separate(frames: Tensor, facts: DehazeSurvey, context: SeparationContext) ->
         return _each(frames, context)
     seconds: dict[str, float] = defaultdict(float)
     published = context.settings.preset == "paper"
-    taken = power(facts.sure, context.strength)
+    sure = facts.sure
+    forced = sure == 0 and context.believes(sure, 0.0)
+    if forced:
+        sure = 1.0
+    taken = power(sure, context.strength)
     if taken == 0:
         return _untouched(frames, facts.airlight, found=facts.sure > 0)
     size = (frames.shape[-2], frames.shape[-1])
@@ -162,6 +166,8 @@ def separate(frames: Tensor, facts: DehazeSurvey, context: SeparationContext) ->
         **figures,
     }
     notes: tuple[Note, ...] = ()
+    if forced:
+        notes = (Note(FORCED, tuple(range(len(frames)))),)
     if published:
         notes = shortened_notes(
             int(figures["fit_steps"]), int(figures["whole_fit_steps"]), len(frames)

@@ -5,12 +5,18 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from stages.context import confidence_name
-from stages.motion.flow import resize
+from stages.context import ExpectedQuality, confidence_name
+from stages.motion.flow import resize, within
 from stages.segment.hinted import Marked, with_certain
+from stages.segment.motion import WindowMotion
+from stages.segment.parallax import outline_jumps
+from stages.segment.votes import VOTE_PIXELS
 
 SEEN_ELSEWHERE = 0.75
 """Certainty of a background pixel that is taken from another frame. It was chosen, not measured."""
+HALF = 0.5  # value of a matte above which a pixel belongs to the foreground
+OVERLAP = (0.686, 0.198)
+"""Offset and factor of what the jump of the motion along the outline lets expect."""
 
 
 def confidence_layers(
@@ -35,3 +41,20 @@ def confidence_layers(
         confidence_name("foreground"): matte.clone(),
         confidence_name("background"): 1 - matte + matte * behind,
     }
+
+
+def expected_overlap(motion: WindowMotion, matte: Tensor) -> ExpectedQuality:
+    """Return the intersection over union with the true matte that is expected of each frame.
+
+    Motion jumps along the outline of a thing that was found whole. It does so less along an outline
+    that leaves out a part of the thing, or takes in a part of the background.
+
+    A frame without a matte has no expectation: nothing tells whether a thing was missed.
+
+    motion: of the frames at any size. matte: ``(T, 1, H, W)`` in [0, 1].
+    """
+    size = within((matte.shape[-2], matte.shape[-1]), VOTE_PIXELS)
+    inside = resize(matte, size)[:, 0] > HALF
+    overlap = OVERLAP[0] + OVERLAP[1] * outline_jumps(motion.resized(size), inside)
+    values = zip(overlap.clamp(0, 1).tolist(), inside.flatten(1).any(1).tolist(), strict=True)
+    return ExpectedQuality("iou", tuple(value if found else None for value, found in values))

@@ -72,10 +72,13 @@ def foreground_odds(
     found = voted(odds)
     if len(frames) < LEAST_FRAMES:
         return found
+    jump = outline_motion(motion, found > 0)
+    if jump * PLAINLY >= 1:
+        # No other candidate's contrast can be so much larger.
+        return _compared(frames, motion, found, voted)
     # Parallax may be faster than the object. The object is what motion jumps around.
     far = with_previous_matte(odds_by_speed(unexplained(motion), FAR)[0], before, motion)
     other = voted(_with_rested(far, motion))
-    jump = outline_motion(motion, found > 0)
     if outline_motion(motion, other > 0) > max(JUMPS, PLAINLY * jump):
         found = other
     return _compared(frames, motion, found, voted)

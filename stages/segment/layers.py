@@ -36,7 +36,7 @@ from stages.segment.account import (
 )
 from stages.segment.alone import HintMasks, separate_alone
 from stages.segment.background import complete
-from stages.segment.certainty import confidence_layers
+from stages.segment.certainty import confidence_layers, expected_overlap
 from stages.segment.correction import Correction, find_correction
 from stages.segment.cut import SURE_MOVING, SURE_STILL, cut, upsampled
 from stages.segment.fit import Segments
@@ -140,8 +140,16 @@ def separate(frames: Tensor, facts: SegmentSurvey, context: SeparationContext) -
         **background_shares(layers["matte"], missing),
     }
     notes = _notes(prepared, found, layers["matte"], context)
+    expected = {}
+    if prepared.motion is not None and context.earlier_matte is None:
+        expected["matte"] = expected_overlap(prepared.motion, layers["matte"])
     return Separation(
-        layers, report=report, seconds=dict(seconds), notes=notes, occlusions=occlusions
+        layers,
+        report=report,
+        seconds=dict(seconds),
+        notes=notes,
+        occlusions=occlusions,
+        expected=expected,
     )
 
 

@@ -246,10 +246,11 @@ def fit_homographies(flow: Tensor) -> Tensor:
     still = torch.eye(3, dtype=torch.float64).flatten()[:8]
     # Pictures of a few pixels do not determine eight numbers: pull gently towards no motion.
     ridge = 1e-4 * torch.eye(8, dtype=torch.float64)
+    moved_from_rest = (wanted - design @ still)[..., None]
     weight, scale = given.expand_as(u), torch.zeros(0)
     for number in range(ROUNDS):
         weighted = design * torch.cat([weight, weight], 1)[..., None]
-        right = (weighted.mT @ (wanted - design @ still)[..., None])[..., 0]
+        right = (weighted.mT @ moved_from_rest)[..., 0]
         terms = still + torch.linalg.solve(weighted.mT @ design + ridge, right)
         matrices = torch.cat([terms, torch.ones(len(terms), 1, dtype=torch.float64)], 1).view(
             -1, 3, 3

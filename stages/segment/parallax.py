@@ -124,7 +124,12 @@ def _squared(rest: Tensor, covariance: Tensor) -> Tensor:
 
 
 def outline_motion(motion: WindowMotion, matte: Tensor) -> float:
-    """Return how much the motion changes along a matte's outline: the mean over frames, in [0, 1].
+    """Return the mean over frames of :func:`outline_jumps`, in [0, 1]."""
+    return float(outline_jumps(motion, matte).mean())
+
+
+def outline_jumps(motion: WindowMotion, matte: Tensor) -> Tensor:
+    """Return how much the motion changes along a matte's outline in each frame, ``(T,)`` in [0, 1].
 
     Motion jumps at an object's outline, but not at that of a piece of receding ground. The part of
     the outline that the picture's border cuts off counts as 0; so does a frame without a matte.
@@ -154,4 +159,4 @@ def outline_motion(motion: WindowMotion, matte: Tensor) -> float:
     cut = matte[:, 0].sum(1) + matte[:, -1].sum(1) + matte[:, :, 0].sum(1) + matte[:, :, -1].sum(1)
     # The outline has two pixels, one on each of its sides.
     jumps = ((ways[0] + ways[1]) / 2 * shown).sum((1, 2, 3)) / 2
-    return float((jumps / (outline.sum((1, 2, 3)) / 2 + cut).clamp_min(1)).mean())
+    return jumps / (outline.sum((1, 2, 3)) / 2 + cut).clamp_min(1)

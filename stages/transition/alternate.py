@@ -91,7 +91,8 @@ class AlternationResult:
 
     layers: ``(n, 3, H, W)``. carried: the motion that they began with.
     mixture: the window, with the matte that was found. trust: mean trust in the motion.
-    fit_steps: steps of the networks. trace: the losses.
+    fit_steps: steps of the networks. trace: the losses. variance: that of the errors that are
+    expected of each scene where the other one hides it, ``(n, 1, H, W)``, if it is known.
     """
 
     layers: Pair
@@ -100,6 +101,7 @@ class AlternationResult:
     trust: float
     fit_steps: int = 0
     trace: Curves = field(default_factory=dict)
+    variance: Pair | None = None
 
     def to(self, device: torch.device) -> AlternationResult:
         """Return the result with its tensors on ``device``."""

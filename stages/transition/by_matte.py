@@ -99,7 +99,9 @@ def _result(
     predicted = known[0].value[own], known[1].value[own]
     outgoing, incoming = layers_of(wide, known)
     trust = float(trust_of(mixture, predicted).mean())
-    return AlternationResult((outgoing[own], incoming[own]), carried, mixture, trust)
+    variance = known[0].variance[own], known[1].variance[own]
+    layers = outgoing[own], incoming[own]
+    return AlternationResult(layers, carried, mixture, trust, variance=variance)
 
 
 def _flows(motions: Sequence[Params], size: tuple[int, int]) -> Tensor:

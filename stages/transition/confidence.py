@@ -23,6 +23,9 @@ COEFFICIENTS = (1.251, -0.732, 1.141, 0.508, 0.452)
 """Of each feature, in the order of :func:`features`: least squares over 408 frames of twelve made
 dissolves, each dissolve with the same weight."""
 
+HIDDEN = (5.6, 1.0)
+"""Offset in dB and factor of what the variance of hidden pixels lets expect."""
+
 LEAST_WEIGHT = 1e-3
 """Weight below which a scene cannot be seen."""
 
@@ -66,6 +69,26 @@ def expected_psnr(
         for some in features(mixture, carried, layers)
     )
     return outgoing, incoming
+
+
+def expected_psnr_of_hidden(
+    mixture: Mixture, variance: Pair
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return the PSNR that each scene of a wipe is expected to have in each mixed frame, in dB.
+
+    What the matte shows of a scene is the scene itself, so the error is that of what it hides.
+
+    mixture: its weight is a matte. variance: that of the errors that are expected of each scene
+    where it is hidden, ``(n, 1, H, W)``.
+    """
+    shown = mixture.weight[mixture.mixed]
+    offset, slope = HIDDEN
+    found = []
+    for hidden, expected in zip((shown, 1 - shown), variance, strict=True):
+        error = (hidden * expected.to(hidden)).mean((1, 2, 3)).clamp_min(LEAST_ERROR)
+        psnr = offset + slope * -10 * error.log10()
+        found.append(tuple(psnr.clamp(0, MOST_DECIBELS).tolist()))
+    return found[0], found[1]
 
 
 def _decibels(values: Tensor) -> Tensor:

@@ -29,7 +29,7 @@ from stages.published.transition import fit_transition
 from stages.shots import Space, Transition
 from stages.transition.alternate import AlternationResult, Reporting, alternate, no_motion
 from stages.transition.by_matte import separate_by_matte
-from stages.transition.confidence import expected_psnr
+from stages.transition.confidence import expected_psnr, expected_psnr_of_hidden
 from stages.transition.direct import DirectSeparation, PutLayers
 from stages.transition.filtered import filter_in, separate_filtered
 from stages.transition.finish import finish, squared_error
@@ -238,7 +238,7 @@ def _separate_by_fit(
         dict(reporting.seconds),
         report,
         asdict(plan),
-        _confidence(plan, done),
+        () if still is not None else _confidence(plan, done),
         thinned(done.trace),
     )
 
@@ -278,11 +278,13 @@ def _separated_frame(full: Mixture, layers: Pair) -> SeparatedFrame:
 
 
 def _confidence(plan: Plan, done: AlternationResult) -> tuple[tuple[float, ...], ...]:
-    """Return the PSNR that is expected of both scenes, in dB.
+    """Return the PSNR that is expected of both scenes, in dB, where neither stands still.
 
     Empty for transitions of other kinds than those whose PSNR the expectation was fitted to.
     """
     mixture = done.mixture
+    if done.variance is not None:
+        return expected_psnr_of_hidden(mixture, done.variance)
     if plan.paper_steps or plan.coupled_steps or mixture.has_matte or mixture.locked:
         return ()
     return expected_psnr(mixture, done.carried.layers, done.layers)

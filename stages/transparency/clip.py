@@ -12,7 +12,7 @@ closed form for its last.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -111,13 +111,19 @@ def separate_clip(
     return layers
 
 
-def fit_planes(frames: Tensor, plan: ClipPlan, progress: Progress) -> Mosaic:
+def fit_planes(
+    frames: Tensor,
+    plan: ClipPlan,
+    progress: Progress,
+    guesses: Sequence[LayerHomographies] | None = None,
+) -> Mosaic:
     """Fit mosaics to ``frames``, with those of several guessed motions that explain most.
 
-    Both layers of the result have the size of ``frames``.
+    Both layers of the result have the size of ``frames``. guesses: :func:`first_guesses` of
+    ``frames``, if they are known.
     """
     size = (frames.shape[-2], frames.shape[-1])
-    guesses = first_guesses(frames)
+    guesses = first_guesses(frames) if guesses is None else list(guesses)
     layers = FIRST_TRANSMISSION * frames, (1 - FIRST_TRANSMISSION) * frames
     mosaic: Mosaic | None = None
     rounds = (
@@ -128,6 +134,9 @@ def fit_planes(frames: Tensor, plan: ClipPlan, progress: Progress) -> Mosaic:
     for number, (pixels, steps) in enumerate(rounds):
         best = _best(frames, distinct(guesses, size), layers, plan)
         mosaic = _mosaic(frames, best, layers, pixels, steps)
+        progress((number + 1) / len(rounds))
+        if number + 1 == len(rounds):
+            break
         layers = _adding_up(frames, mosaic.layers)
         again = chain(encoded(layers[0])), chain(encoded(layers[1]))
         guesses = [
@@ -136,7 +145,6 @@ def fit_planes(frames: Tensor, plan: ClipPlan, progress: Progress) -> Mosaic:
             (again[0], mosaic.placed[1]),
             (mosaic.placed[0], again[1]),
         ]
-        progress((number + 1) / len(rounds))
     assert mosaic is not None
     return mosaic
 

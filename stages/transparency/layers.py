@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from stages.context import Note, Separation, SeparationContext, notes_where
+from stages.context import FORCED, Note, Separation, SeparationContext, notes_where
 from stages.mixing.blend import blend
 from stages.mixing.layer_sum import LayerSum, from_space, to_space
 from stages.mixing.psnr import psnr_of
@@ -201,10 +201,15 @@ def _as_pictures(
     parts = [light]
     if context.unordered:
         parts = list(light.split(1))  # type: ignore[no-untyped-call]
-    pairs = [_picture(part, facts.space, context.strength - 1) for part in parts]
+    guessed = context.strength - 1
+    forced = guessed <= 0 and context.believes(0.0, BELIEVED)
+    if forced:
+        guessed = context.strength
+    pairs = [_picture(part, facts.space, guessed) for part in parts]
     layers = torch.cat([pair[0] for pair in pairs]), torch.cat([pair[1] for pair in pairs])
-    if context.strength > 1:
-        return _Found("picture", layers, {})
+    if guessed > 0:
+        notes = _notes_everywhere(FORCED, frames) if forced else ()
+        return _Found("picture", layers, {}, notes)
     notes = _notes_everywhere(NOT_BELIEVED, frames)
     return _Found("picture", layers, {"untouched": 1.0}, notes)
 
@@ -227,6 +232,10 @@ def _by_motion(
     if not believed and FEWEST <= len(frames) < ENOUGH:
         # So few frames cannot speak against a reflection, and the user expects one.
         notes = (*notes, *_notes_everywhere(TOO_FEW, frames))
+        believed = True
+    if not believed and context.strength <= 1:
+        # The user insists.
+        notes = (*notes, *_notes_everywhere(FORCED, frames))
         believed = True
     layers = _scaled(layers, light, context.strength - (0 if believed else 1))
     return _Found("motion", layers, {**figures, "focus": focus}, notes)
@@ -294,7 +303,7 @@ def _moving(
     """Separate two moving layers of frames ``(T, 3, H, W)``, whose light is given.
 
     Returns the layers and figures of the work done. There are no layers if enough frames show that
-    they are no sum, unless the user wants them all the same (a strength above 1).
+    they are no sum, unless the user wants them all the same (by a strength above 1, or by force).
     """
     plan = plan_for(light, context)
     plan = replace(
@@ -311,7 +320,7 @@ def _moving(
     evidence = sum_evidence(shrunk(frames, plan.pixels), mosaic.placed)
     figures = {"mosaic_steps": float(plan.mosaic_steps), "sum_evidence": evidence}
     few = FEWEST <= len(frames) < ENOUGH
-    if evidence <= BELIEVED and context.strength <= 1 and not few:
+    if not context.believes(evidence, BELIEVED) and context.strength <= 1 and not few:
         return None, figures | {"turns": 0.0, "untouched": 1.0}
     found = separate_clip(light, plan, progress, context.trace, mosaic)
     return found, figures | {"turns": float(plan.turns)}

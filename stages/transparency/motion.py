@@ -7,7 +7,7 @@ the two. The largest set of corners that move alike is the dominant layer (Xue e
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -93,12 +93,16 @@ def moves(pictures: Tensor) -> bool:
     """Tell whether corners in ``(T, 3, H, W)`` move, beyond noise, between any two frames."""
     found = two_motions(pictures)
     size = (pictures.shape[-2], pictures.shape[-1])
+    return leaves_its_place((found.dominant, found.other), size)
+
+
+def leaves_its_place(placed: Sequence[Sequence[Homography]], size: tuple[int, int]) -> bool:
+    """Tell whether any layer moves, beyond noise, in any frame.
+
+    placed: for each layer, the homographies to every frame. size: height and width of a frame.
+    """
     still = np.eye(3)
-    return any(
-        distance(each, still, size) > LEAST_DISTANCE
-        for placed in (found.dominant, found.other)
-        for each in placed
-    )
+    return any(distance(each, still, size) > LEAST_DISTANCE for layer in placed for each in layer)
 
 
 def chain(pictures: Tensor) -> list[Homography]:

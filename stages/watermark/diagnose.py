@@ -12,6 +12,7 @@ from stages.diagnosis import (
     box_of,
     verdict_of,
 )
+from stages.motion.flow import resize
 from stages.optim.losses import gradients
 from stages.watermark.effort import EFFORTS, SEARCHED
 from stages.watermark.find import Mark
@@ -27,22 +28,20 @@ from stages.watermark.pictures import (
 )
 from stages.watermark.search import (
     SHARED_GAIN,
-    find_mark,
     is_clear,
     outline_length,
+    refined_mark,
+    screened_mark,
     shared_gain,
 )
 
 DOUBTFUL_GAIN = 9.0
 """Nats per outline pixel above which a mark may be there. Scenes without one have at most so many,
 see :data:`stages.watermark.search.SHARED_GAIN`."""
-SEARCHES = (
-    (20_000, 50, 6.0),
-    (EFFORTS["fast"].search_pixels, EFFORTS["fast"].turns, DOUBTFUL_GAIN),
-)
-"""Most pixels of a picture, iterations of a cut, and least gain: of a quick search, and of a second
-one, that of the preset ``fast``, where the first is in doubt. Fine outlines gain less at the
-smaller size."""
+QUICK_PIXELS, QUICK_TURNS, QUICK_GAIN = 20_000, 50, 6.0
+"""Most pixels of a picture, iterations of a cut, and least gain, of the quick search."""
+SCREEN_PICTURES, SCREEN_TURNS = 3, 30
+"""Most pictures, and iterations of a cut, of a quick look before that."""
 SHOWN = 0.5
 """Part of the outline's contrast that the mark has to explain in a frame to count as seen."""
 
@@ -50,7 +49,7 @@ SHOWN = 0.5
 def diagnose(sample: ClipSample) -> Diagnosis:
     """Return the verdict on a mark that all frames or pictures share.
 
-    The evidence is the gain of :func:`stages.watermark.search.find_mark` per outline pixel.
+    The evidence is the gain of :func:`stages.watermark.search.refined_mark` per outline pixel.
     """
     frames = sample.frames
     if sample.unordered:
@@ -64,20 +63,53 @@ def diagnose(sample: ClipSample) -> Diagnosis:
             account = "one picture does not tell a mark from the scene; a hint marks its place"
         return Diagnosis("mark", NOT_THERE, account, {"independent_frames": round(count, 2)})
     searched = frames[spread_indices(len(frames), min(round(count), SEARCHED))]
-    mark = None
-    for pixels, turns, least_gain in SEARCHES:
-        small = shrunk_to(searched, pixels)
-        size = small.shape[-2:]
-        allowed = inner_part(torch.ones(size, dtype=torch.bool))
-        weight = resized_map(motion_weight(frames), size)
-        mark = find_mark(small, allowed, weight, turns=turns, least_gain=least_gain)
-        if mark is None or is_clear(mark, SHARED_GAIN):
-            break
+    weight = motion_weight(frames)
+    mark, small = _quick_search(searched, weight)
+    if mark is not None and not is_clear(mark, SHARED_GAIN):
+        # Fine outlines gain less at the smaller size.
+        mark, small = _search_again(searched, weight, mark)
     if mark is None:
         account = "nothing stays in place while the picture changes"
         return Diagnosis("mark", NOT_THERE, account, {"independent_frames": round(count, 2)})
-    limit = shared_gain(small, weight, mark, separate=sample.unordered)
-    return _found(mark, shrunk_to(frames, pixels), sample, limit)
+    size = small.shape[-2:]
+    limit = shared_gain(small, resized_map(weight, size), mark, separate=sample.unordered)
+    return _found(mark, resize(frames, (size[0], size[1])), sample, limit)
+
+
+def _quick_search(pictures: Tensor, weight: Tensor) -> tuple[Mark | None, Tensor]:
+    """Return the mark that small pictures share, if any, and these pictures.
+
+    A quick look at a few of the pictures proposes it, and all of them decide.
+
+    pictures: ``(K, 3, H, W)``. weight: how much each pixel counts, of any size.
+    """
+    small = shrunk_to(pictures, QUICK_PIXELS)
+    place = _everywhere(small, weight)
+    mark = screened_mark(small, *place, few=SCREEN_PICTURES, turns=SCREEN_TURNS)
+    if mark.gain <= 0:
+        return None, small
+    mark = refined_mark(small, *place, mark, turns=2 * QUICK_TURNS)
+    return (mark if is_clear(mark, QUICK_GAIN) else None), small
+
+
+def _search_again(pictures: Tensor, weight: Tensor, mark: Mark) -> tuple[Mark | None, Tensor]:
+    """Return what becomes of ``mark`` in larger pictures, if anything, and these pictures.
+
+    Their size is that of the preset ``fast``. pictures, weight: as in :func:`_quick_search`.
+    """
+    effort = EFFORTS["fast"]
+    small = shrunk_to(pictures, effort.search_pixels)
+    mark = refined_mark(small, *_everywhere(small, weight), mark, turns=2 * effort.turns)
+    return (mark if is_clear(mark, DOUBTFUL_GAIN) else None), small
+
+
+def _everywhere(pictures: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Return where a mark may be, and how much each pixel counts, ``(h, w)`` each.
+
+    A mark may be anywhere but at the rim. pictures: ``(K, 3, h, w)``. weight: of any size.
+    """
+    size = pictures.shape[-2:]
+    return inner_part(torch.ones(size, dtype=torch.bool)), resized_map(weight, size)
 
 
 def _found(mark: Mark, frames: Tensor, sample: ClipSample, limit: float) -> Diagnosis:

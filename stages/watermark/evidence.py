@@ -24,13 +24,14 @@ from torch import Tensor
 
 from stages.watermark.find import ACROSS, DIFFERENT, Cut, Mark, outside, pairs
 from stages.watermark.repeat import Shift, sum_shifted
-from stages.watermark.texture import squared_length, student_nats, whitening
+from stages.watermark.texture import squared_length, student_likelihood, whitening
 
 NEAR = ((0, 1), (1, 0), (1, 1), (1, -1))
 """Pairs that measure only the outline's length."""
 OFFSETS = (*NEAR, *ACROSS)
 
 EDGE = 5.0  # nats of an edge, however strong
+MOST_NATS = math.log1p(math.exp(EDGE))  # nats of an infinite difference
 LENGTH = 0.5
 """Nats of an outline for a pair of neighbours during the search. A hypothesis that is a little off
 explains its outline only in parts, so the outline must be cheap."""
@@ -206,11 +207,10 @@ def bounded_nats(difference: Tensor, factor: Tensor, variance: Tensor) -> Tensor
     factor: from :func:`stages.watermark.texture.whitening`.
     variance: of the errors that undoing the mark adds, ``(h, w)``.
     """
-    own = squared_length(difference, factor).clamp_min(1e-9)
+    own = squared_length(difference, factor)
+    size = difference.square().sum(0).clamp_min_(1e-12)
     # Along the difference's direction, the variances of the texture and of the errors add.
-    whole = 1 / (1 / own + variance / difference.square().sum(0).clamp_min(1e-12))
-    return (
-        EDGE
-        + math.log1p(math.exp(-EDGE))
-        - torch.logaddexp(EDGE - student_nats(whole), torch.zeros(()))
-    )
+    whole = own.mul(size).div_(torch.addcmul(size, variance, own))
+    # With Student's nats n, the bound is log((1 + e^EDGE) / (1 + e^(EDGE - n))).
+    likelihood = student_likelihood(whole)
+    return MOST_NATS - likelihood.mul_(math.exp(EDGE)).log1p_()

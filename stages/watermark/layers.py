@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from stages.context import Note, Separation, SeparationContext, confidence_name
+from stages.context import FORCED, Note, Separation, SeparationContext, confidence_name
 from stages.mixing.psnr import psnr_of
 from stages.mixing.watermark_composite import WatermarkComposite
 from stages.watermark.alone import separate_coupled, separate_published
@@ -102,12 +102,15 @@ def survey(sample: Tensor, context: SeparationContext) -> WatermarkSurvey:
     count = independent(sample)
     if context.unordered and count > MOST_COPIES:
         count = float(len(sample))  # separate pictures share nothing but the mark
-    too_alike = context.hint is None and count < LEAST_INDEPENDENT
+    alike = count < LEAST_INDEPENDENT
+    too_alike = context.hint is None and alike and not context.force
     if too_alike or min(size) < 8 or not bool(box.any()):
         return facts
-    weight = torch.ones(size) if context.hint is not None else motion_weight(sample)
+    weight = torch.ones(size)
+    if context.hint is None and not alike:
+        weight = motion_weight(sample)
     # Nearly equal frames say no more than one of them.
-    searched = sample if count >= LEAST_INDEPENDENT else sample[len(sample) // 2][None]
+    searched = sample[len(sample) // 2][None] if alike else sample
     found = locate_mark(searched, min(round(count), SEARCHED), box, weight, effort, context)
     if found is None:
         return facts
@@ -168,7 +171,8 @@ def separate(frames: Tensor, facts: WatermarkSurvey, context: SeparationContext)
     context.progress(1.0, "clean")
     notes = mark_notes(matte, facts.box, len(frames), context)
     if facts.doubtful:
-        notes = (*notes, Note(DOUBTFUL, tuple(range(len(frames)))))
+        text = FORCED if context.force and context.hint is None else DOUBTFUL
+        notes = (*notes, Note(text, tuple(range(len(frames)))))
     shared = {"watermark": facts.color[None].clamp(0, 1), "matte": matte[None].clamp(0, 1)}
     if context.confidence:
         # As sure as the part of the picture's light that passes; what is filled in is invented.

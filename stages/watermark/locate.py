@@ -30,6 +30,7 @@ from stages.watermark.pieces import all_pieces
 from stages.watermark.repeat import Shift, find_grid
 from stages.watermark.search import (
     LEAST_EXPLAINED,
+    LEAST_GAIN,
     explained_part,
     find_mark,
     mark_at,
@@ -85,7 +86,8 @@ def locate_mark(
     area = bounds_around(box, MARGIN if context.hint is not None else 0)
     near = sample[spread_indices(len(sample), few)][..., area[0], area[1]]
     small, allowed = shrunk_to(near, effort.search_pixels), inner_part(box[area])
-    first = find_mark(
+    search = partial(
+        find_mark,
         small,
         resized_map(allowed, small.shape[-2:]),
         resized_map(weight[area], small.shape[-2:]),
@@ -93,6 +95,10 @@ def locate_mark(
         progress=lambda done: context.progress(0.5 * done, "searching the mark"),
         separate=context.unordered,
     )
+    first = search()
+    forced = first is None and context.believes(0.0, LEAST_GAIN)
+    if forced:
+        first = search(least_gain=0.0)
     if first is None:
         return None
     place = F.interpolate(first.matte[None], size=near.shape[-2:], mode="nearest")[0, 0] > 0
@@ -117,7 +123,7 @@ def locate_mark(
             for layer in (mark.matte, mark.ink)
         )
         mark = Mark(matte, ink, mark.opacity, mark.gain)
-    return replace(mark, doubtful=doubtful), area
+    return replace(mark, doubtful=doubtful or forced), area
 
 
 def _part_for_fit(full: Tensor, box: Tensor, weight: Tensor, effort: Effort) -> MarkedPart:

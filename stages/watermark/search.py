@@ -20,21 +20,34 @@ from stages.watermark.find import (
     solve,
 )
 from stages.watermark.fit import OPAQUE
-from stages.watermark.hypotheses import LEAST_AROUND, likely_marks, likely_shared_marks
-from stages.watermark.pictures import inner_part
+from stages.watermark.hypotheses import (
+    LEAST_AROUND,
+    MarkHypothesis,
+    likely_marks,
+    likely_shared_marks,
+)
+from stages.watermark.pictures import inner_part, resized_map, spread_indices
 from stages.watermark.repeat import find_grid
 
 GRAYS = tuple(
-    (opacity, (gray,) * 3) for gray in (1.0, 0.0, 0.5) for opacity in (0.2, 0.35, 0.5, 0.7, 0.95)
+    MarkHypothesis(opacity, (gray, gray, gray))
+    for gray in (1.0, 0.0, 0.5)
+    for opacity in (0.2, 0.35, 0.5, 0.7, 0.95)
 )
 HUES = tuple((float(n & 1), float(n >> 1 & 1), float(n >> 2 & 1)) for n in range(1, 7))
-HYPOTHESES = GRAYS + tuple((opacity, hue) for opacity in (0.35, 0.7) for hue in HUES)
+HYPOTHESES = GRAYS + tuple(MarkHypothesis(opacity, hue) for opacity in (0.35, 0.7) for hue in HUES)
 """Opacities and colours to start from, for a mark that repeats in one picture. Most marks are near
 enough to one of them to show their outline."""
 PROPOSED = 8
 """Hypotheses from the colours at shared edges, besides :data:`GRAYS`, for a mark that several
 pictures share. Of 10 drawn sets, the true opacity and colour were nearest to one of the first five
 in nine."""
+SCREENED = tuple(each for each in GRAYS if each.opacity in (0.2, 0.5, 0.95))
+"""Opacities and colours of a quick look, besides those that are proposed."""
+SCREEN_PROPOSED = 5
+"""Hypotheses from the colours at shared edges in a quick look."""
+REFINEMENTS = 2
+"""Alternations of opacity and outline of a mark that is nearly right."""
 SETTLED = 4  # best hypotheses that are refined
 LINE_ERROR = 0.03
 """Error of a colour, as an RGB distance, above which a pair counts little for the law."""
@@ -131,9 +144,47 @@ def find_mark(
     return mark if is_clear(mark, least_gain) else None
 
 
-def _hypotheses(
-    pictures: Tensor, allowed: Tensor, *, alone: bool
-) -> Sequence[tuple[float, tuple[float, ...]]]:
+def screened_mark(
+    pictures: Tensor, allowed: Tensor, weight: Tensor, *, few: int, turns: int
+) -> Mark:
+    """Return the best mark of those that a quick look at some of the pictures finds.
+
+    Fewer hypotheses are tried than in :func:`find_mark`, and none is refined.
+
+    pictures, allowed, weight, turns: see :func:`find_mark`; two pictures or more. few: how many of
+    them are looked at. The gain is that in these.
+    """
+    seen = pictures[spread_indices(len(pictures), few)]
+    clear_gain = SEPARATE_GAIN * len(seen) / len(pictures)
+    evidence = Evidence(seen, weight)
+    found = [
+        mark_at(evidence, opacity, pictures.new_tensor(color), allowed, turns)
+        for opacity, color in SCREENED + likely_shared_marks(seen, SCREEN_PROPOSED)
+    ]
+    return max(found, key=lambda mark: (is_clear(mark, clear_gain), mark.gain))
+
+
+def refined_mark(
+    pictures: Tensor, allowed: Tensor, weight: Tensor, mark: Mark, *, turns: int
+) -> Mark:
+    """Fit the opacity, colour and outline of ``mark`` anew to the pictures, and return the result.
+
+    Its outline does not count as texture of the picture.
+
+    pictures, allowed, weight, turns: see :func:`find_mark`. mark: found at any size.
+    """
+    size = (pictures.shape[-2], pictures.shape[-1])
+    where = resized_map(mark.matte[0], torch.Size(size)) > 0
+    line = mark.opacity, mark.hue
+    evidence = Evidence(pictures, weight, where)
+    for _ in range(REFINEMENTS):
+        line = opacity_and_color(pictures, where) or line
+        mark = mark_at(evidence, *line, allowed, turns)
+        where = mark.matte[0] > 0
+    return mark
+
+
+def _hypotheses(pictures: Tensor, allowed: Tensor, *, alone: bool) -> Sequence[MarkHypothesis]:
     """Return the opacities and colours to try; arguments as in :func:`find_mark`."""
     if alone:
         return likely_marks(pictures, allowed)

@@ -12,10 +12,13 @@ import torch
 from clips import read_clip
 
 from pipeline.cli.main import main
+from pipeline.framewise.statistics import ExpectedQualities
 from pipeline.settings import Settings
-from stages.context import FitSettings, SeparationContext
+from pipeline.task import WrittenLayer
+from stages.context import ExpectedQuality, FitSettings, Separation, SeparationContext
 from stages.errors import UsageError
-from stages.segment.certainty import SEEN_ELSEWHERE, confidence_layers
+from stages.segment.certainty import SEEN_ELSEWHERE, confidence_layers, expected_overlap
+from stages.segment.motion import WindowMotion
 from stages.watermark.effort import EFFORTS
 from stages.watermark.layers import WatermarkSurvey, separate
 
@@ -74,3 +77,34 @@ def test_a_run_writes_them_beside_its_layers(
 def test_networks_alone_do_not_say_how_sure_they_are(preset: str) -> None:
     with pytest.raises(UsageError, match=f"--confidence and --preset {preset} contradict"):
         Settings(inputs=(Path("in.mkv"),), task="segment", preset=preset, confidence=True)
+
+
+def known(quality: ExpectedQuality) -> list[float]:
+    """Return the values of the frames of which something is expected."""
+    return [value for value in quality.values if value is not None]
+
+
+def test_windows_that_share_frames_expect_their_mean() -> None:
+    expected = ExpectedQualities()
+    for first, values in ((4, (0.2, None, 0.6)), (6, (0.8, 1.0))):
+        quality = {"matte": ExpectedQuality("iou", values)}
+        expected.add(first, Separation({}, expected=quality))
+    layer = WrittenLayer("matte", "matte", Path("matte.mkv"), 4, 7)
+    found = expected.added_to(layer).expected
+    assert found == ExpectedQuality("iou", (0.2, None, 0.7, 1.0))
+    other = WrittenLayer("clean", "clean", Path("clean.mkv"), 4, 7)
+    assert expected.added_to(other).expected is None
+    with pytest.raises(ValueError, match="one of psnr, iou"):
+        ExpectedQuality("ssim", ())
+
+
+def test_a_matte_along_a_jump_of_the_motion_is_expected_to_overlap_more() -> None:
+    flow = torch.zeros(2, 2, *SIZE)
+    flow[:, 0, 8:24, 12:30] = 3.0
+    rest, sure = torch.zeros_like(flow), torch.ones(2, 1, *SIZE)
+    motion = WindowMotion(flow, -flow, rest, rest, sure, sure, torch.cat([flow, flow[:1]]))
+    matte = torch.zeros(3, 1, *SIZE)
+    matte[..., 8:24, 12:30] = 1
+    whole, shifted = (known(expected_overlap(motion, each)) for each in (matte, matte.roll(12, -1)))
+    assert len(whole) == len(shifted) == 3 and min(whole) > max(shifted) >= 0
+    assert expected_overlap(motion, torch.zeros_like(matte)).values == (None, None, None)

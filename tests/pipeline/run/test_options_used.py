@@ -129,6 +129,7 @@ RUN: Mapping[str, tuple[str, Rule]] = {
     ),
     "space": ("linear", only("space", always("the light in which layers add up"))),
     "strength": ("0.5", only("strength", always("how much of the haze is taken off"))),
+    "force": ("", only("force", always("what is not believed is separated all the same"))),
     "lossless": (
         "",
         always("no loss in video layers; pictures never have one, and keep their 16 bits"),

@@ -36,6 +36,18 @@ def test_a_dissolve_is_as_confident_as_its_expected_error_is_small() -> None:
     assert after.tolist() == pytest.approx([0, 1 - 0.01 / GUESS_ERROR])
 
 
+def test_what_a_matte_hides_is_as_sure_as_its_expected_error_is_small() -> None:
+    matte = torch.zeros(1, 1, 4, 8)
+    matte[..., :2] = 1
+    item = transition(matte, confidence={"from": [34.0], "to": [60.0]})
+    sure = scene_confidence(item, 10, 10, outgoing=True)
+    # A quarter of the picture is hidden and has all of the error.
+    assert float(sure[0, 0, 0, 0]) == pytest.approx(
+        1 - 2 * 10 ** (-34 / 20) / GUESS_ERROR, abs=1e-5
+    )
+    assert (sure[..., 2:] == 1).all()
+
+
 def test_what_a_matte_hides_is_invented() -> None:
     matte = torch.zeros(3, 1, 4, 6)
     matte[1, :, :, :2] = 1

@@ -11,7 +11,7 @@ import torch
 from clips import drifting, psnr
 from torch import Tensor
 
-from stages.context import FitSettings, Separation, SeparationContext
+from stages.context import FORCED, FitSettings, Separation, SeparationContext
 from stages.dehaze.airlight import blue_sky, find_airlight
 from stages.dehaze.evidence import find_floors, veil_color
 from stages.dehaze.field import evenness, find_field, reached
@@ -279,6 +279,9 @@ def test_the_strength_scales_what_is_removed() -> None:
         check(hazy, each)
     more = solve(clear, replace(context(), strength=2.0))
     assert not more.notes and not torch.equal(more.layers["clear"], clear)
+    forced = solve(clear, replace(context(), force=True))
+    assert forced.notes[0].text == FORCED
+    assert torch.equal(forced.layers["clear"], more.layers["clear"])
 
 
 def test_a_blue_veil_colors_the_airlight_and_a_brown_ground_does_not() -> None:

@@ -11,7 +11,7 @@ from clips import psnr as psnr_of_two
 from stages.context import FitSettings
 from stages.mixing.mixture import Mixture, mix
 from stages.transition.alternate import Reporting, alternate
-from stages.transition.confidence import expected_psnr
+from stages.transition.confidence import HIDDEN, expected_psnr, expected_psnr_of_hidden
 from stages.transition.plan import PLANS
 
 CLEAN, MIXED = 6, 10
@@ -65,3 +65,14 @@ def test_what_motion_leaves_open_lowers_what_is_expected() -> None:
         expected_psnr(mixture, true, true), expected_psnr(mixture, shifted, true), strict=True
     ):
         assert all(a > b for a, b in zip(better, worse, strict=True))
+
+
+def test_a_wipe_is_expected_to_be_as_good_as_what_it_hides_is_known() -> None:
+    matte = torch.zeros(3, 1, 4, 8)
+    matte[1, ..., :2] = 1
+    wiped = Mixture(torch.zeros(3, 3, 4, 8), matte, 1, 1)
+    variance = torch.full((1, 1, 4, 8), 0.01), torch.full((1, 1, 4, 8), 0.04)
+    (outgoing,), (incoming,) = expected_psnr_of_hidden(wiped, variance)
+    # The wipe hides a quarter of one scene and three quarters of the other one.
+    for found, error in ((outgoing, 0.25 * 0.01), (incoming, 0.75 * 0.04)):
+        assert found == pytest.approx(HIDDEN[0] - HIDDEN[1] * 10 * np.log10(error), abs=1e-3)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from stages.context import FitSettings, Separation, SeparationContext
+from stages.context import FORCED, FitSettings, Separation, SeparationContext
 from stages.mixing.layer_sum import from_space, to_space
 from stages.motion.flow import warp
 from stages.transparency.clip import ClipPlan, at_size, first_guesses, separate_clip
@@ -279,6 +279,9 @@ def test_a_single_picture_passes_through_unless_a_guess_is_wanted() -> None:
     found = [
         taken_apart(picture, context(strength=strength))[1] for strength in (0.0, 1.0, 1.5, 2.0)
     ]
+    forced = taken_apart(picture, context(force=True))[1]
+    assert forced.notes[0].text == FORCED
+    assert torch.equal(forced.layers["reflection"], found[-1].layers["reflection"])
     shares = [float(each.layers["reflection"].mean()) for each in found]
     assert shares[0] == shares[1] < shares[2] < shares[3]
     most = found[-1]

@@ -22,12 +22,12 @@ from stages.watermark.find import (
     solve,
 )
 from stages.watermark.fit import consensus
-from stages.watermark.texture import squared_length, student_nats, whitening
+from stages.watermark.texture import squared_length, student_likelihood, whitening
 
 
 def student_nats_of(difference: Tensor, factor: Tensor) -> Tensor:
     """Return the nats of differences by the texture of which ``factor`` is."""
-    return student_nats(squared_length(difference, factor))
+    return -student_likelihood(squared_length(difference, factor)).log()
 
 
 def test_pairs_are_partners_in_every_direction() -> None:

@@ -7,8 +7,18 @@ import torch
 from marked_pictures import RED, SIZE, WHITE, letters, marked, scenes
 from torch import Tensor
 
+from stages.context import FitSettings, SeparationContext
+from stages.watermark import locate
+from stages.watermark.effort import EFFORTS
 from stages.watermark.find import Mark
-from stages.watermark.locate import MANY, MarkedPart, joined, other_colors, remeasured
+from stages.watermark.locate import (
+    MANY,
+    MarkedPart,
+    joined,
+    locate_mark,
+    other_colors,
+    remeasured,
+)
 from stages.watermark.soft import inner_coverage, soft_outline
 
 
@@ -52,3 +62,19 @@ def test_what_pictures_agree_on_joins_the_mark_or_makes_it_one_of_many_colors() 
     unlike = mark_of(whole, 0.5, torch.where(left, plane(WHITE), plane(RED)))
     assert other_colors(unlike, found) > MANY
     assert torch.equal(joined(unlike, found).matte, found.matte)
+
+
+def test_force_takes_any_gain_where_nothing_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[float | None] = []
+
+    def find_nothing(*given: object, least_gain: float | None = None, **more: object) -> None:
+        del given, more
+        asked.append(least_gain)
+
+    monkeypatch.setattr(locate, "find_mark", find_nothing)
+    everywhere = torch.ones(SIZE)
+    for force in (False, True):
+        context = SeparationContext(FitSettings("fast"), force=force)
+        box = everywhere > 0
+        assert locate_mark(scenes(2), 2, box, everywhere, EFFORTS["fast"], context) is None
+    assert asked == [None, None, 0.0]

@@ -32,6 +32,8 @@ from stages.watermark.search import (
     law_agreement,
     mark_at,
     outline_length,
+    refined_mark,
+    screened_mark,
     shared_gain,
     strict_length,
 )
@@ -84,6 +86,17 @@ def test_a_shared_mark_gains_far_more_than_scenes_without_one() -> None:
     assert found.gain > 2 * SHARED_GAIN * rim
     assert found.opacity == pytest.approx(0.3, abs=0.03)
     assert find_mark(scenes(3), everywhere, everywhere, turns=40) is None
+
+
+@pytest.mark.usually(1)
+@pytest.mark.parametrize("opacity", [0.3, 0.6])
+def test_a_quick_look_proposes_a_mark_that_is_then_fitted(opacity: float) -> None:
+    shape, everywhere = (letters() > 0.5).float(), torch.ones(SIZE)
+    pictures = marked(scenes(3), shape, opacity, WHITE)
+    proposed = screened_mark(pictures, everywhere, everywhere, few=2, turns=15)
+    found = refined_mark(pictures, everywhere, everywhere, proposed, turns=30)
+    assert is_clear(found, SHARED_GAIN)
+    assert found.opacity == pytest.approx(opacity, abs=0.04)
 
 
 @pytest.mark.usually(1)
