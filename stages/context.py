@@ -71,7 +71,8 @@ class SeparationContext:
     most_things: how many foregrounds the user asked for; 0 for as many as are found. Only some
         tasks divide their foreground.
     known_things: the highest number of a thing in the windows before.
-    force: whether the user wants a separation even where nothing is found; see :meth:`believes`.
+    force: whether the user wants a separation even where nothing is found; see
+        :meth:`should_separate`.
     """
 
     settings: FitSettings
@@ -91,10 +92,10 @@ class SeparationContext:
     confidence: bool = False
     force: bool = False
 
-    def believes(self, evidence: float, least: float) -> bool:
-        """Return whether to separate: there is more than ``least`` evidence, or the user insists.
+    def should_separate(self, evidence: float, least: float) -> bool:
+        """Return whether there is more than ``least`` evidence, or the user gave ``force``.
 
-        Every task asks this where it would else put the input through.
+        Tasks call it where they would otherwise return the input unchanged.
         """
         return self.force or evidence > least
 
@@ -144,7 +145,7 @@ def notes_where(text: str, holds: Tensor, amounts: Tensor | None = None) -> tupl
     return (Note(text, places, chosen),)
 
 
-FORCED = "nothing was found in {frames}; {force} takes it apart all the same"
+FORCED = "nothing was found in {frames}, but {force} separates them anyway"
 """The text of a note about frames that are separated without evidence."""
 
 

@@ -133,7 +133,7 @@ def separate(frames: Tensor, facts: DehazeSurvey, context: SeparationContext) ->
     seconds: dict[str, float] = defaultdict(float)
     published = context.settings.preset == "paper"
     sure = facts.sure
-    forced = sure == 0 and context.believes(sure, 0.0)
+    forced = sure == 0 and context.should_separate(sure, 0.0)
     if forced:
         sure = 1.0
     taken = power(sure, context.strength)

@@ -74,7 +74,7 @@ UNEVEN = 0.1  # how far a weight may be from an even course
 PREFERRED = 2.0  # a push or cover is preferred to a wipe with at most this many times its error
 # A push or cover is also preferred to a wipe if it leaves at most this part of what the two clean
 # frames, unmoved, leave. True ones left 0.05 to 0.42, and 0.68 once.
-OF_UNMOVED = 0.5
+MOST_LEFT_OF_UNMOVED = 0.5
 LEAST_COVERED = 0.8  # part of a wipe that a push or cover explains if it counts as all of it
 MOST_CANDIDATES = 64  # candidates that are examined in one look
 SAME_WINDOW = 0.5  # overlap with a rejected window from which another one is skipped for good
@@ -367,7 +367,7 @@ def better_placement(frames: Array, wipe: TransitionFit, reach: tuple[int, int])
     if left <= PREFERRED * wipe.left:
         return placed
     # Scenes that are carried by dense motion explain a push, too.
-    return placed if left <= OF_UNMOVED * _left_unmoved(frames, placed) else wipe
+    return placed if left <= MOST_LEFT_OF_UNMOVED * _left_unmoved(frames, placed) else wipe
 
 
 def _left_unmoved(frames: Array, found: TransitionFit) -> float:

@@ -16,7 +16,8 @@ SEEN_ELSEWHERE = 0.75
 """Certainty of a background pixel that is taken from another frame. It was chosen, not measured."""
 HALF = 0.5  # value of a matte above which a pixel belongs to the foreground
 OVERLAP = (0.686, 0.198)
-"""Offset and factor of what the jump of the motion along the outline lets expect."""
+"""Offset and slope of the line from the jump of the motion along an outline, 0 to 1, to the
+expected intersection over union. So that is 0.69 to 0.88. Fitted to eleven clips."""
 
 
 def confidence_layers(

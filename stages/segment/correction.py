@@ -37,8 +37,8 @@ KEPT = 2.0
 """Log-odds against a correction at a distance from the hint of the hint's own extent."""
 REACH = 3.0
 """Distance, in extents of the hint, up to which a correction may grow."""
-LEAK = 2.0
-"""Times by which several strokes may reach more together than each by itself; more is a leak."""
+MOST_JOINT_GROWTH = 2.0
+"""How many times as much several strokes may correct together as each by itself."""
 LEAST_EXTENT = 0.12  # least extent of a hint, as a part of the picture's shorter side
 FAINT = 0.05  # size of a carried correction below which it is dropped
 DECIDED = 0.5
@@ -176,16 +176,17 @@ def _grown_within(picture: Tensor, seeds: Tensor, domain: Tensor, prior: Tensor)
     """
     if not bool(seeds.any()):
         return torch.zeros_like(seeds)
-    together = _away(seeds) / _extent(seeds)
+    together = _distance_from(seeds) / _extent(seeds)
     found = _grown_near(picture, seeds, domain, prior, together)
     parts = _parts(seeds)
     if len(parts) < 2:
         return found
-    # Strokes that lie far apart reach far together. That is right within one wrong area, but the
-    # growth may also leak into what looks alike; then it becomes many times as large.
-    apart = torch.stack([_away(part) / _extent(part) for part in parts]).amin(0)
+    # The reach grows with the extent of all strokes, so distant strokes get a long one. That is
+    # right within one wrong area, but the correction may also leak into what looks alike. Then it
+    # becomes many times as large.
+    apart = torch.stack([_distance_from(part) / _extent(part) for part in parts]).amin(0)
     sure = _grown_near(picture, seeds, domain, prior, apart)
-    return sure if float(found.sum()) > LEAK * float(sure.sum()) else found
+    return sure if float(found.sum()) > MOST_JOINT_GROWTH * float(sure.sum()) else found
 
 
 def _grown_near(
@@ -210,7 +211,7 @@ def _parts(drawn: Tensor) -> list[Tensor]:
     return [torch.from_numpy(labels == label) for label in range(1, count)]
 
 
-def _away(drawn: Tensor) -> Tensor:
+def _distance_from(drawn: Tensor) -> Tensor:
     """Return each pixel's distance from what is drawn, ``(h, w)``, in pixels."""
     outside = (~drawn).numpy().astype(np.uint8)
     return torch.from_numpy(cv2.distanceTransform(outside, cv2.DIST_L2, 5))

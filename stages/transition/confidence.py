@@ -24,7 +24,8 @@ COEFFICIENTS = (1.251, -0.732, 1.141, 0.508, 0.452)
 dissolves, each dissolve with the same weight."""
 
 HIDDEN = (5.6, 1.0)
-"""Offset in dB and factor of what the variance of hidden pixels lets expect."""
+"""Offset in dB and slope of the line from the variance of hidden pixels, in dB, to the expected
+PSNR."""
 
 LEAST_WEIGHT = 1e-3
 """Weight below which a scene cannot be seen."""

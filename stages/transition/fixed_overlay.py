@@ -32,11 +32,11 @@ class FixedOverlay:
     mask: Tensor
     picture: Tensor
 
-    def on(self, layer: Tensor) -> Tensor:
+    def paste_on(self, layer: Tensor) -> Tensor:
         """Return a layer ``(3, H, W)`` with the overlay in its place."""
         return torch.where(self.mask, self.picture, layer)
 
-    def around(self) -> Tensor:
+    def with_margin(self) -> Tensor:
         """Return the overlay and a margin around it, ``(1, H, W)``: 1 there, else 0."""
         return functional.max_pool2d(self.mask.float(), 2 * MARGIN + 1, 1, MARGIN)
 

@@ -240,7 +240,7 @@ def refine(
     height, width = frame.shape[-2:]
     aspect = height / width
     scale = min(1.0, (COARSE_PIXELS / (height * width)) ** 0.5)
-    counted = frame.new_ones(1, height, width) if overlay is None else 1 - overlay.around()
+    counted = frame.new_ones(1, height, width) if overlay is None else 1 - overlay.with_margin()
     # A fourth channel says which pixels count. It moves with the scenes, as their overlay does.
     whole = [torch.cat([part, counted]) for part in (frame, *clean)]
     small = [_shrunk(part, scale) for part in whole]
@@ -281,8 +281,8 @@ def take_apart(
     outgoing, shown_outgoing = _moved_back(frame, placement, "outgoing", clean[0], overlay)
     incoming, shown_incoming = _moved_back(frame, placement, "incoming", clean[1], overlay)
     layers = (
-        overlay.on(torch.where(shown_outgoing, outgoing, seen[0])),
-        overlay.on(torch.where(shown_incoming, incoming, seen[1])),
+        overlay.paste_on(torch.where(shown_outgoing, outgoing, seen[0])),
+        overlay.paste_on(torch.where(shown_incoming, incoming, seen[1])),
     )
     weight = placement.mean_weight(*frame.shape[-2:])
     visible = (shown_outgoing.float().mean() + shown_incoming.float().mean()) / 2
@@ -308,7 +308,7 @@ def _moved_back(
     weight = placement.weight(*places, aspect, 1 / width)[None]
     own = sample(weight if side == "incoming" else 1 - weight, *back)
     shown = (own > PURE) & (inside(*back, aspect, 1 / width) > 0.5)[None]
-    shown = shown & (sample(overlay.around(), *back) < 1 - PURE)
+    shown = shown & (sample(overlay.with_margin(), *back) < 1 - PURE)
     if max(there.scale) > MOST_SHRUNK:
         shown = torch.zeros_like(shown)
     detail = clean - sample(sample(clean, *there(*places)), *back)

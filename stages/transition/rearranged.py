@@ -1,4 +1,4 @@
-"""Transitions that show parts of two still pictures at other places, in whatever way.
+"""Still pictures whose parts a transition shows at other places, whatever its kind.
 
 Slideshows push, slide and shuffle photographs. No kind has to fit such a transition: if both scenes
 stand still and each piece of the mixed frames is found somewhere in them, moved along a row or a
@@ -73,7 +73,7 @@ class Pieces:
         return self.unexplained > SMALL_SHARE and self.new <= MOST_NEW * self.unexplained
 
     @property
-    def are_mixed(self) -> bool:
+    def are_nearly_all_known(self) -> bool:
         """Whether the kind of transition, or another way, explains all but a small part."""
         return self.new <= SMALL_SHARE
 

@@ -169,7 +169,7 @@ def _still_method(
         pieces = compare_pieces(window, transition, scenes)
         if pieces.are_rearranged:
             return lambda take: separate_rearranged(window, transition, scenes, progress, take)
-        mixed = kind.has_matte and pieces.are_mixed
+        mixed = kind.has_matte and pieces.are_nearly_all_known
     if mixed:
         return lambda take: separate_still(window, transition, scenes, progress, take)
     return None

@@ -201,10 +201,9 @@ def _as_pictures(
     parts = [light]
     if context.unordered:
         parts = list(light.split(1))  # type: ignore[no-untyped-call]
-    guessed = context.strength - 1
-    forced = guessed <= 0 and context.believes(0.0, BELIEVED)
-    if forced:
-        guessed = context.strength
+    # A single view is no evidence.
+    forced = context.should_separate(0.0, BELIEVED)
+    guessed = context.strength - (0 if forced else 1)
     pairs = [_picture(part, facts.space, guessed) for part in parts]
     layers = torch.cat([pair[0] for pair in pairs]), torch.cat([pair[1] for pair in pairs])
     if guessed > 0:
@@ -233,8 +232,7 @@ def _by_motion(
         # So few frames cannot speak against a reflection, and the user expects one.
         notes = (*notes, *_notes_everywhere(TOO_FEW, frames))
         believed = True
-    if not believed and context.strength <= 1:
-        # The user insists.
+    if not believed and context.force:
         notes = (*notes, *_notes_everywhere(FORCED, frames))
         believed = True
     layers = _scaled(layers, light, context.strength - (0 if believed else 1))
@@ -320,7 +318,7 @@ def _moving(
     evidence = sum_evidence(shrunk(frames, plan.pixels), mosaic.placed)
     figures = {"mosaic_steps": float(plan.mosaic_steps), "sum_evidence": evidence}
     few = FEWEST <= len(frames) < ENOUGH
-    if not context.believes(evidence, BELIEVED) and context.strength <= 1 and not few:
+    if not context.should_separate(evidence, BELIEVED) and context.strength <= 1 and not few:
         return None, figures | {"turns": 0.0, "untouched": 1.0}
     found = separate_clip(light, plan, progress, context.trace, mosaic)
     return found, figures | {"turns": float(plan.turns)}

@@ -55,6 +55,7 @@ class Mark:
     gain: by how much undoing the mark makes the pictures more continuous, in nats of
     :mod:`stages.watermark.evidence`.
     doubtful: whether it may be a part of the picture, because it explains little of its outline.
+    forced: whether it was found only because the user gave ``force``.
     """
 
     matte: Tensor
@@ -62,6 +63,7 @@ class Mark:
     opacity: float
     gain: float
     doubtful: bool = False
+    forced: bool = False
 
     @classmethod
     def nothing(cls, pictures: Tensor) -> Mark:

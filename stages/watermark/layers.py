@@ -65,7 +65,7 @@ class WatermarkSurvey:
     lost: ``(H, W)``, true where the mark lets nothing through.
     opacity: of the mark's core, 0 without a mark. effort: the work that the later steps may do.
     box: ``(H, W)``, true where the mark may be.
-    doubtful: whether it may be a part of the picture.
+    doubtful, forced: as of :class:`stages.watermark.find.Mark`.
     """
 
     matte: Tensor
@@ -75,6 +75,7 @@ class WatermarkSurvey:
     effort: Effort
     box: Tensor
     doubtful: bool = False
+    forced: bool = False
 
 
 def survey(sample: Tensor, context: SeparationContext) -> WatermarkSurvey:
@@ -128,6 +129,7 @@ def survey(sample: Tensor, context: SeparationContext) -> WatermarkSurvey:
         lost=lost,
         opacity=mark.opacity,
         doubtful=mark.doubtful,
+        forced=mark.forced,
     )
 
 
@@ -170,9 +172,11 @@ def separate(frames: Tensor, facts: WatermarkSurvey, context: SeparationContext)
     }
     context.progress(1.0, "clean")
     notes = mark_notes(matte, facts.box, len(frames), context)
-    if facts.doubtful:
-        text = FORCED if context.force and context.hint is None else DOUBTFUL
-        notes = (*notes, Note(text, tuple(range(len(frames)))))
+    places = tuple(range(len(frames)))
+    if facts.forced:
+        notes = (*notes, Note(FORCED, places))
+    elif facts.doubtful and context.hint is not None:
+        notes = (*notes, Note(DOUBTFUL, places))
     shared = {"watermark": facts.color[None].clamp(0, 1), "matte": matte[None].clamp(0, 1)}
     if context.confidence:
         # As sure as the part of the picture's light that passes; what is filled in is invented.

@@ -96,7 +96,7 @@ def locate_mark(
         separate=context.unordered,
     )
     first = search()
-    forced = first is None and context.believes(0.0, LEAST_GAIN)
+    forced = first is None and context.should_separate(0.0, LEAST_GAIN)
     if forced:
         first = search(least_gain=0.0)
     if first is None:
@@ -123,7 +123,7 @@ def locate_mark(
             for layer in (mark.matte, mark.ink)
         )
         mark = Mark(matte, ink, mark.opacity, mark.gain)
-    return replace(mark, doubtful=doubtful or forced), area
+    return replace(mark, doubtful=doubtful, forced=forced), area
 
 
 def _part_for_fit(full: Tensor, box: Tensor, weight: Tensor, effort: Effort) -> MarkedPart:

@@ -194,7 +194,9 @@ def small_plans(patch: pytest.MonkeyPatch) -> None:
         rounds=1,
     )
     patch.setitem(plan.PLANS, "balanced", small)
-    patch.setattr("stages.transition.alternate.OPEN", 2.0)  # the networks always have work
+    patch.setattr(
+        "stages.transition.alternate.MOTION_SUFFICES", 2.0
+    )  # the networks always have work
     patch.setattr(Checkpoints.__init__, "__kwdefaults__", {"every": 0.0, "clock": time.monotonic})
 
 

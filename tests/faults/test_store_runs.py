@@ -69,7 +69,7 @@ def test_parts_done_on_machines_that_share_nothing_else(
             calls.append(1)
             raise KeyboardInterrupt
 
-        patch.setattr("stages.transition.alternate.turn", stop)
+        patch.setattr("stages.transition.alternate.relink_and_sweep", stop)
         with pytest.raises(KeyboardInterrupt):
             parts.do(settings, 0)
     # Another machine goes on after the checkpoints of the lost one.

@@ -128,7 +128,7 @@ def test_a_fit_that_diverges_there_between_two_looks_goes_back() -> None:
 
 
 def test_motion_is_the_same_there() -> None:
-    """Steps within one part, so that even the order of the sums is the same."""
+    """The same but for rounding: on the CPU, means over squares are summed in another order."""
     a, b = drifting(3, 12, (1.0, 0.0)), drifting(4, 12, (0.0, -1.0))
     weight = torch.zeros(12, 1, 1, 1)
     weight[4:8, 0, 0, 0] = torch.tensor([0.2, 0.4, 0.6, 0.8])
@@ -138,4 +138,4 @@ def test_motion_is_the_same_there() -> None:
     with PretendedGpu():
         found = carry(mixture.to(PRETENDED), ((2, 5), (1, 3)))
         flow = found.flows[0].cpu()
-    assert torch.equal(flow, expected.flows[0])
+    assert float((flow - expected.flows[0]).abs().max()) < 1e-4

@@ -30,7 +30,9 @@ def use_small_plans(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     fitting = published.fit_transition
     defaults = {**(fitting.__kwdefaults__ or {}), "check": published.PeriodicCheck(8)}
     monkeypatch.setattr(fitting, "__kwdefaults__", defaults)
-    monkeypatch.setattr("stages.transition.alternate.OPEN", 2.0)  # the networks always have work
+    monkeypatch.setattr(
+        "stages.transition.alternate.MOTION_SUFFICES", 2.0
+    )  # the networks always have work
     monkeypatch.setattr(checkpoint, "SAVE_INTERVAL", 0.0)
     monkeypatch.setattr(
         Checkpoints.__init__, "__kwdefaults__", {"every": 0.0, "clock": time.monotonic}

@@ -11,7 +11,7 @@ import pytest
 from clips import plain_answer
 
 from pipeline.cli.main import main
-from pipeline.run import chain
+from pipeline.diagnosis import choose
 from pipeline.settings import Settings
 from pipeline.tasks.transition import separate
 from stages.diagnosis import NOT_THERE, Diagnosed, Diagnosis
@@ -42,7 +42,7 @@ def nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     names = ("watermark", "transparency", "dehaze", "transition", "segment")
     told = {name: Diagnosis(name, NOT_THERE, "as told") for name in names}
     monkeypatch.setattr(
-        chain, "diagnoser_for", lambda *words: lambda search, kept: Diagnosed((), told, ())
+        choose, "diagnoser_for", lambda *words: lambda search, kept: Diagnosed((), told, ())
     )
 
 

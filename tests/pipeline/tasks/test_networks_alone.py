@@ -28,7 +28,7 @@ MOTION = (
     "cv2.DISOpticalFlow_create",
     "stages.motion.carry.carry",
     "stages.transition.alternate.carry",
-    "stages.transition.alternate.turn",
+    "stages.transition.alternate.relink_and_sweep",
     "stages.transition.alternate.improve_by_ties",
     "stages.segment.layers.find_motion",
     "stages.transparency.layers.separate_clip",
