@@ -139,6 +139,8 @@ def test_flipped_bits(
         tmp_path,
         "probe",
         f"film{suffix}",
+        "--task",
+        "transition",
         *(["--salvage"] if salvage else []),
         seconds=30,
         memory=GIB,

@@ -29,8 +29,20 @@ EVERYTHING = {
 }
 """Files that are looked at for all things: short ones, with odd sizes, times and turns."""
 
+LONG = {
+    "mjpeg_canon_dashcam.avi",
+    "no_duration_vp9.webm",
+    "rot180_phone_10fps.mp4",
+    "vfr_flir_thermal_portrait.mp4",
+    "vfr_phone_h263.3gp",
+    "yuv444_cockatoo_720p.mp4",
+}
+"""Files that are looked at for ten seconds and more; the reader's tests read them all."""
 
-@pytest.mark.parametrize("name", FILES)
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] * (name in LONG)) for name in FILES]
+)
 def test_probe_answers(zygote: Zygote, tmp_path: Path, name: str) -> None:
     only = () if name in EVERYTHING else ("--task", "transition")
     answer = zygote.run(tmp_path, "probe", MESSY / name, "--json", *only, seconds=MINUTE)

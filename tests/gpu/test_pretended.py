@@ -138,4 +138,4 @@ def test_motion_is_the_same_there() -> None:
     with PretendedGpu():
         found = carry(mixture.to(PRETENDED), ((2, 5), (1, 3)))
         flow = found.flows[0].cpu()
-    assert float((flow - expected.flows[0]).abs().max()) < 1e-4
+    assert float((flow - expected.flows[0]).abs().max()) < 0.01  # pixels
