@@ -30,7 +30,7 @@ class BuildUnderOneName(build_py):
             return None
         copy, is_new = super().build_module(module, module_file, package)
         path = Path(copy)
-        path.write_text(CHECKOUT["under_one_name"](path.read_text("utf-8")), "utf-8")
+        path.write_text(CHECKOUT["with_prefixed_imports"](path.read_text("utf-8")), "utf-8")
         return copy, is_new
 
 

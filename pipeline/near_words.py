@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-LETTERS_A_SLIP = 4
+LETTERS_PER_SLIP = 4
 """A word is mistyped if it has at most one slip for each so many letters."""
 MOST_SLIPS = 3
-LETTERS_TO_MISS_THE_FIRST = 6
+FIRST_LETTER_MAY_DIFFER_FROM = 6
 """Letters of the shortest word whose first letter may be the mistyped one."""
 LEAST_SHARED = 3
 """Letters of the shortest beginning, or part, by which a word stands for a longer one."""
@@ -35,10 +35,10 @@ def _distance(word: str, choice: str) -> tuple[int, int]:
     longer = max(len(typed), len(known))
     slips = edit_distance(typed, known)
     # Few people miss the first letter, and another one makes another word of a short one.
-    is_short = longer < LETTERS_TO_MISS_THE_FIRST
+    is_short = longer < FIRST_LETTER_MAY_DIFFER_FROM
     if is_short and typed[:1] != known[:1] and sorted(typed[:2]) != sorted(known[:2]):
         return _FAR
-    if slips <= min(MOST_SLIPS, max(1, longer // LETTERS_A_SLIP)):
+    if slips <= min(MOST_SLIPS, max(1, longer // LETTERS_PER_SLIP)):
         return 0, slips
     parts = known.replace("_", "-").split("-")
     is_part = typed in parts or typed.removesuffix("s") in parts

@@ -56,5 +56,5 @@ def renamed(text: str) -> str:
     What belongs to another command (``probe --csv``) stays, as only the command line has it.
     """
     for item in options("run"):
-        text = re.sub(rf"(?<!probe )(?<!batch ){flag(item)}(?![\w-])", item.name, text)
+        text = re.sub(rf"(?<!probe )(?<!batch )(?<![\w-]){flag(item)}(?![\w-])", item.name, text)
     return text

@@ -49,6 +49,7 @@ class SeparateSettings(TypedDict, total=False):
     refine: File | None
     space: str | None
     strength: float | str | None
+    force: bool | None
     layers: int | str | None
     confidence: bool | None
     lossless: bool | None

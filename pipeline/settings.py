@@ -67,8 +67,7 @@ class Settings:
 
     inputs: tuple[Path, ...] = ()
     temporary: Path | None = None
-    """A folder that is removed after the run; files in it, arrays from Python, are recorded by
-    their bare names."""
+    """A folder that is removed after the run; files in it are recorded by their bare names."""
     task: str = setting(
         "",
         "what to take out; several as a,b (default: what is found)",
@@ -85,7 +84,6 @@ class Settings:
         result=False,
         elsewhere={"batch": "for the runs' folders (default: <folder>-<task> here)"},
     )
-
     config: Path | None = setting(
         None,
         "settings from TOML or a manifest.json; options here win",
@@ -100,7 +98,7 @@ class Settings:
     preset: str = _work("balanced", ", ".join(PRESETS), metavar="NAME", parse=OneOf(PRESETS))
     max_seconds: float | None = _work(
         None,
-        "a time budget: the best result in 90, 90s or 1m30s",
+        "a time budget, as 90, 90s or 1m30s",
         metavar="S",
         parse=parse_budget,
         elsewhere={
@@ -171,7 +169,7 @@ class Settings:
     )
     transition: tuple[Span, ...] = _read(
         (),
-        "these are mixed; frames, 1s:2s, or time codes",
+        "the mixed frames: 48:71, 1s:2s or time codes",
         metavar="FIRST:LAST",
         parse=parse_span,
         repeat=True,
@@ -232,7 +230,9 @@ class Settings:
         rare=BOTH,
     )
 
-    force: bool = _work(False, "take apart even where nothing is found", verbs=("run",), rare=BOTH)
+    force: bool = _work(
+        False, "separate even if no haze, mark or reflection is found", verbs=("run",), rare=BOTH
+    )
 
     layers: int | str = _write(
         1, "how many foregrounds at most, or auto", metavar="N", parse=parse_layers, rare=BOTH
@@ -291,10 +291,7 @@ class Settings:
     pattern: str = _batch("*", "only names that match, as *.mkv (default: videos)", metavar="GLOB")
     flat: bool = _batch(False, "only the folder itself, not the folders in it", rare=BOTH)
     jobs: int | None = _batch(
-        None,
-        "clips at once (default: as cores and memory allow)",
-        metavar="N",
-        parse=parse_whole_number,
+        None, "clips at once (default: by cores and memory)", metavar="N", parse=parse_whole_number
     )
     watch: bool = _batch(False, "wait for more clips and do them too, until Ctrl-C")
 

@@ -109,8 +109,11 @@ class TimedSpan:
 Span = tuple[int, int] | TimedSpan
 """Frames from first to last, both inclusive: two numbers, or what becomes two with a clip."""
 _CODE = r"\d\d:\d\d:\d\d[:;]\d\d"
-_END = rf"({_CODE}|\d{{1,9}}|\d{{1,9}}(?:\.\d{{1,12}}|/[1-9]\d{{0,12}})?s)"
-"""One end of a span: a time code, a frame number, or seconds."""
+_END = rf"({_CODE}|\d{{1,9}}|\d{{1,9}}(?:\.\d{{1,12}})?s|\d{{1,22}}/[1-9]\d{{0,12}}s)"
+"""One end of a span: a time code, a frame number, or seconds, as a number or as a fraction.
+
+A fraction has the 9 + 12 digits of a number, and one more.
+"""
 
 
 def parse_span(word: str) -> Span:

@@ -75,6 +75,12 @@ def test_imports_go_one_way() -> None:
             assert not used & forbidden[package], f"{name_of(path)} imports {used}"
 
 
+def test_a_run_knows_neither_the_command_line_nor_batches() -> None:
+    for path in (ROOT / "pipeline" / "run").rglob("*.py"):
+        callers = {".".join(module.split(".")[:2]) for module in imports(path)}
+        assert not callers & {"pipeline.cli", "pipeline.batch"}, name_of(path)
+
+
 def test_folders_of_stages_use_only_what_is_for_all() -> None:
     folders = {folder.name for folder in (ROOT / "stages").iterdir() if folder.is_dir()} - SHARED
     for path in (ROOT / "stages").rglob("*.py"):

@@ -21,6 +21,7 @@ from stages import safe_files
 from stages.errors import UnlayerError
 from stages.media.picture_folders import SUFFIXES as PICTURE_SUFFIXES
 from stages.media.picture_folders import is_sequence
+from stages.media.picture_metadata import stored_size
 from stages.media.read import open_clip
 from stages.media.sniff import printable
 
@@ -30,8 +31,8 @@ SUFFIXES = frozenset(
 )
 """Suffixes of files that count as clips where no pattern is given."""
 
-MOST_SIZES = 20
-"""Pictures of a folder whose sizes are compared."""
+DECODED = 20
+"""Pictures of a folder that are decoded to compare their sizes."""
 
 QUIET_SECONDS = 5.0
 """Seconds without a change after which ``--watch`` takes a file; before, it may still be copied."""
@@ -148,8 +149,16 @@ def _photographs(files: Sequence[Path]) -> list[Path]:
 
 
 def have_one_size(pictures: Sequence[Path]) -> bool:
-    """Return whether the first pictures have the same size, as the frames of a clip have."""
-    sizes = {_size_of(path, _file_state(path)) for path in pictures[:MOST_SIZES]}
+    """Return whether the pictures have the same size, as the frames of a clip have.
+
+    The first :data:`DECODED` are decoded, which also tells whether they lie on their side. Of all
+    others, the headers of PNG and JPEG files are compared with the first one's.
+    """
+    first, others = pictures[:DECODED], pictures[DECODED:]
+    usual = stored_size(first[0]) if others else None
+    unusual = [path for path in others if stored_size(path) not in (None, usual)]
+    decoded = [*first, *unusual[:DECODED]]
+    sizes = {_size_of(path, _file_state(path)) for path in decoded}
     return len(sizes - {None}) <= 1
 
 

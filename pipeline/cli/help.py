@@ -10,8 +10,9 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from pipeline.cli.verbs import EXAMPLE, HELP_ALL, VERBS, formatted_help, program
+from pipeline.cli.verbs import EXAMPLE, HELP_ALL, VERBS, formatted_help
 from pipeline.option_fields import flag
+from pipeline.program import program
 from pipeline.settings import options
 
 

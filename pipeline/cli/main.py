@@ -19,10 +19,11 @@ from importlib import import_module
 
 from pipeline import PACKAGE
 from pipeline.cli.parser import command, refuse_address, settings_from
-from pipeline.cli.verbs import EXAMPLE, SCRIPT, VERBS, program
+from pipeline.cli.verbs import EXAMPLE, VERBS
 from pipeline.near_words import did_you_mean
 from pipeline.option_fields import flag
 from pipeline.option_hints import with_options
+from pipeline.program import SCRIPT, program
 from pipeline.runtime.signals import Stopping, status_of, stopping
 from pipeline.settings import Settings, options
 from stages.errors import UnlayerError, UsageError
@@ -94,7 +95,7 @@ def dispatch(words: Sequence[str]) -> int:
 
 def _one_by_one(settings: Settings) -> tuple[str, Settings]:
     """Return the verb and the settings for a folder: single pictures are a batch."""
-    from pipeline.run.single_pictures import as_batch, why_single
+    from pipeline.batch.single_pictures import as_batch, why_single
 
     why = why_single(settings.inputs)
     if not why:
@@ -120,12 +121,6 @@ def _check_task(verb: str, settings: Settings) -> None:
     from pipeline.tasks import check_names, shadowed_task_warning, task_names
 
     check_names(settings.task)
-    is_several = settings.task == AUTO or "," in settings.task
-    if verb == "batch" and settings.dry_run and is_several:
-        raise UsageError(
-            "--dry-run of batch foresees the cost of one task; give one --task "
-            "(run --dry-run says what would be done with one clip)"
-        )
     # A run shows this warning among its own.
     if verb == "batch" or settings.dry_run:
         for name in task_names(settings.task):

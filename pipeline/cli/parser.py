@@ -19,9 +19,10 @@ import typer
 from typer.core import TyperCommand
 
 from pipeline.cli.help import show_help
-from pipeline.cli.verbs import EXAMPLE, HELP_ALL, VERBS, Verb, formatted_help, program
+from pipeline.cli.verbs import EXAMPLE, HELP_ALL, VERBS, Verb, formatted_help
 from pipeline.cli.words import in_order
 from pipeline.option_fields import flag
+from pipeline.program import program
 from pipeline.settings import Settings, options
 from pipeline.values import OneOf, parse_device
 from stages.errors import UsageError

@@ -5,18 +5,9 @@ from __future__ import annotations
 from dataclasses import Field, dataclass
 from typing import Any
 
-from pipeline import PACKAGE
+from pipeline.program import SCRIPT, program
 
 HELP_ALL = "--help-all"
-SCRIPT = "unlayer"
-"""The installed program's name, for which the shell completes words."""
-
-
-def program() -> str:
-    """Return what the user types to start this program."""
-    return SCRIPT if PACKAGE.startswith(SCRIPT) else f"python -m {PACKAGE}"
-
-
 _SAMPLE = "film.mp4" if program() == SCRIPT else "samples/fade.mp4"
 EXAMPLE = f"{program()} run {_SAMPLE} --task transition"
 

@@ -21,8 +21,11 @@ from pipeline.batch.batch import (
 )
 from pipeline.batch.clips import BatchClip, find_clips, runs_folder
 from pipeline.batch.skipped import Skipped
+from pipeline.diagnosis.choose import NOTHING_FOUND
+from pipeline.estimate.dry_chain import estimate_chain
 from pipeline.estimate.dry_run import estimate_run, planned_run
 from pipeline.option_hints import with_options
+from pipeline.run.chain_plan import is_chain
 from pipeline.runtime.progress import SilentReporter, Stages
 from pipeline.settings import Settings
 from stages.errors import UnlayerError
@@ -99,8 +102,10 @@ def _entry(clip: BatchClip, settings: Settings, *, measure: bool) -> dict[str, A
         anew=not settings.overwrite,
     )
     try:
-        plan = planned_run(own)
         entry["bytes"] = clip.path.stat().st_size
+        if is_chain(own):
+            return entry | _chain_facts(own, measure=measure)
+        plan = planned_run(own)
         entry |= {name: plan[name] for name in ("folder", "does", "frames")}
         if measure and plan["does"]:
             estimate = estimate_run(own, Stages(SilentReporter()))
@@ -108,6 +113,28 @@ def _entry(clip: BatchClip, settings: Settings, *, measure: bool) -> dict[str, A
     except UnlayerError as error:
         entry |= {"folder": f"would fail: {with_options(error)}", "does": False}
     return entry
+
+
+def _chain_facts(settings: Settings, *, measure: bool) -> dict[str, Any]:
+    """Return what would be done with a clip that gets several tasks, or those that it needs.
+
+    measure: whether there is time to diagnose the clip and to estimate each task. Raises
+    UnlayerError where the run would.
+    """
+    if not measure:
+        return {"does": True, "folder": "its tasks were not looked into, for lack of time"}
+    facts = estimate_chain(settings, Stages(SilentReporter()))
+    steps = facts["steps"]
+    if not steps:
+        return {"folder": NOTHING_FOUND, "seconds": 0.0, "tasks": []}
+    names = [step["task"] for step in steps]
+    return {
+        "does": any(step["does"] for step in steps),
+        "folder": f"{', '.join(names)}: {steps[0]['folder']}",
+        "frames": steps[0]["frames"],
+        "seconds": facts["seconds"]["total"],
+        "tasks": names,
+    }
 
 
 def print_estimate(facts: dict[str, Any]) -> None:

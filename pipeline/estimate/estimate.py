@@ -153,6 +153,7 @@ def named_layers(
             info,
             picture=info.is_picture,
             data=output.data,
+            gray=output.gray,
             alpha=output.alpha is not None,
         )
         names = [output.role]

@@ -285,6 +285,7 @@ class LayerFiles:
                 clip.info,
                 picture=clip.info.is_picture,
                 data=output.data,
+                gray=output.gray,
                 alpha=output.alpha is not None,
             ),
             source=clip.companions(times[0], end, tracks=output.sound),

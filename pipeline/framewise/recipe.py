@@ -21,8 +21,10 @@ class Output:
     role: the layer's role in the manifest and its name in :class:`Separation`.
     alpha: name of the layer that becomes this layer's alpha channel.
     sound: whether the file gets the input's audio and subtitles.
-    data: whether the file holds one number a pixel instead of a colour, as a matte does.
+    data: whether the values are data rather than colours, as those of a matte are.
     divided: whether each thing of a divided foreground has such a layer of its own.
+    gray: whether it holds one number a pixel, in three equal channels. The file may then have one
+        channel.
     """
 
     role: str
@@ -30,6 +32,7 @@ class Output:
     sound: bool = True
     data: bool = False
     divided: bool = False
+    gray: bool = False
 
 
 @dataclass(frozen=True)
@@ -91,7 +94,8 @@ class Recipe:
     def confidence_outputs(self) -> tuple[Output, ...]:
         """Return the layers that ``--confidence`` adds."""
         return tuple(
-            Output(confidence_name(name), sound=False, data=True) for name in self.confident
+            Output(confidence_name(name), sound=False, data=True, gray=True)
+            for name in self.confident
         )
 
     def lengths(self, max_frames: int) -> tuple[int, int]:

@@ -14,8 +14,8 @@ from typing import Any
 import torch
 
 from pipeline import __version__
-from pipeline.cli.verbs import program
 from pipeline.option_hints import with_options
+from pipeline.program import program
 from pipeline.run import manifest
 from pipeline.run.chain_folders import clear_chain, interrupted_steps, remove_runs
 from pipeline.run.input_guard import INPUT_STATES, InputChangedError, InputGuard, states_of

@@ -35,6 +35,15 @@ SPACES = {"gamma": "encoded values", "linear": "linear light"}
 """What a transition's ``space`` means, in words."""
 
 
+_RECORDING_TAGS = {
+    "title": "title",
+    "date": "date",
+    "creation_time": "date",
+    "location": "location",
+}
+"""What ``input[].not_kept`` calls the tags that it may list."""
+
+
 @dataclass(frozen=True)
 class RunOutcome:
     """What the manifest says about how a run went.
@@ -130,12 +139,14 @@ def build(
     marks = {name: value for name, value in sums_of_marks.items() if value is not None}
     colors = {"colors": [dict(entry) for entry in result.colors]} if result.colors else {}
     timelines = {"timelines": list(facts.timelines)} if facts.timelines else {}
-    variable = {"variable_rate": True} if result.variable_rate else {}
+    facts_of_run: dict[str, object] = {"variable_rate": True} if result.variable_rate else {}
+    if lost := _tags_without_layer(info, result):
+        facts_of_run["not_kept"] = lost
     return {
         "schema": SCHEMA,
         "task": settings.task,
         "input": [
-            {**describe_input(name, checksum, info, frames), **variable}
+            {**describe_input(name, checksum, info, frames), **facts_of_run}
             for name, checksum in zip(names, sums, strict=True)
         ],
         "settings": settings.kept(),
@@ -158,6 +169,16 @@ def build(
             "versions": versions(),
         },
     }
+
+
+def _tags_without_layer(info: ClipInfo, result: Result) -> list[str]:
+    """Return which of title, date and location the input has, if no layer's file holds tags.
+
+    Files of pictures hold none.
+    """
+    if not info.is_picture and any(not layer.pattern for layer in result.layers):
+        return []
+    return sorted({_RECORDING_TAGS[tag] for tag in info.tags if tag in _RECORDING_TAGS})
 
 
 def _layers(result: Result) -> list[dict[str, object]]:

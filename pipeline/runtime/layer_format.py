@@ -14,12 +14,13 @@ def layer_format(
     *,
     picture: bool,
     data: bool = False,
+    gray: bool = False,
     alpha: bool = False,
 ) -> LayerFormat:
     """Return how a layer of the clip ``info`` is written.
 
     picture: whether it is a single picture. data: whether its values are not colours, as in a
-    matte. alpha: whether it has an alpha channel.
+    matte. gray: whether its three channels are equal. alpha: whether it has an alpha channel.
     """
     premultiplied = settings.alpha == PREMULTIPLIED
     own = "" if premultiplied else settings.alpha or ""
@@ -31,5 +32,6 @@ def layer_format(
         bit_depth=info.bit_depth if is_deep else 8,
         pictures=picture,
         data=data,
+        gray=gray,
         premultiplied=premultiplied,
     )

@@ -27,7 +27,7 @@ def account(figures: Mapping[str, float]) -> str:
 RECIPE = Recipe(
     outputs=(
         Output("clear"),
-        Output("transmission", sound=False, data=True),
+        Output("transmission", sound=False, data=True, gray=True),
         Output("airlight", sound=False),
     ),
     survey=survey,

@@ -38,7 +38,7 @@ RECIPE = Recipe(
     outputs=(
         Output("foreground", alpha="matte", divided=True),
         Output("background"),
-        Output("matte", sound=False, data=True, divided=True),
+        Output("matte", sound=False, data=True, gray=True, divided=True),
     ),
     survey=survey,
     separate=separate,

@@ -39,7 +39,7 @@ RECIPE = Recipe(
     outputs=(
         Output("clean"),
         Output("watermark", sound=False),
-        Output("matte", sound=False, data=True),
+        Output("matte", sound=False, data=True, gray=True),
     ),
     survey=survey,
     separate=separate,

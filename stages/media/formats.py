@@ -26,8 +26,9 @@ class LayerFormat:
         the two above. A layer that it cannot hold goes into the one that its entry names.
     bit_depth: of lossless layers, and of those with a ``codec``, 8 to 16.
     pictures: whether the layer is a single picture, written as PNG unless ``codec`` is of pictures.
-    data: whether it holds one number a pixel, as a matte does, in three equal channels. It is
-        written as it is.
+    data: whether its values are not colours, as in a matte. They are written as they are.
+    gray: whether it holds one number a pixel, in three equal channels. Only then a container of
+        one channel may take it.
     premultiplied: whether colours are multiplied by alpha. Otherwise alpha is straight.
     """
 
@@ -37,6 +38,7 @@ class LayerFormat:
     bit_depth: int = 8
     pictures: bool = False
     data: bool = False
+    gray: bool = False
     premultiplied: bool = False
 
 
@@ -84,7 +86,8 @@ def container_for(wanted: LayerFormat) -> LayerContainer:
     if wanted.alpha is not None and not container.alpha:
         return LAYER_CONTAINERS[container.for_alpha]
     if wanted.data and container.for_data:
-        return LAYER_CONTAINERS[container.for_data]
+        for_data = LAYER_CONTAINERS[container.for_data]
+        return container if for_data.gray and not wanted.gray else for_data
     return container
 
 

@@ -33,7 +33,9 @@ _GAP = bytes.fromhex("ec01000000000000020000")
 _UNKNOWN_DISPLAY = bytes.fromhex("54b28104")
 _DURATION = re.compile(rb"DURATION\x44\x87[\x93\x94](\d\d:\d\d:\d\d\.\d{9})")
 """The tag with a track's duration, as text of a fixed length."""
-_INFO_BYTES = 1 << 14  # at the front of the file that contain these parts
+_CLUSTER = bytes.fromhex("1f43b675")
+"""The identity of the element with the first frames, after the header."""
+_MAX_HEADER = 4 << 20  # bytes in which it is looked for; long tags come before it
 _PNG_START = 8 + 25  # bytes of a PNG's signature and its first chunk, IHDR
 METRES_PER_INCH = 0.0254
 _METRE = 1  # PNG's number of that unit
@@ -254,7 +256,7 @@ def fix_matroska(
     Returns whether there was space for everything.
     """
     with path.open("rb+") as file:
-        head = bytearray(file.read(_INFO_BYTES))
+        head = bytearray(file.read(_MAX_HEADER).partition(_CLUSTER)[0])
         place = head.index(_SCALE) + len(_SCALE)
         head[place : place + 3] = int(time_base * 10**9).to_bytes(3, "big")
         _scale_durations(head, time_base * 1000)

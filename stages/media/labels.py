@@ -102,7 +102,10 @@ def left_out_warning(left_out: Sequence[str]) -> str:
 
     left_out: names of the things, at least one.
     """
-    return f"files of this type cannot hold the input's {_listed(left_out)}, so it is left out"
+    # "tag mood" and "subtitles" are names of one thing and of several.
+    is_one = len(left_out) == 1 and left_out[0].startswith("tag ")
+    lost = "it is" if is_one else "they are"
+    return f"files of this type cannot hold the input's {_listed(left_out)}, so {lost} left out"
 
 
 def tags_in_words(names: Iterable[str]) -> str:

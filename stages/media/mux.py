@@ -98,7 +98,13 @@ class MuxedClip:
     def begin(self, source: SourceSpan | None) -> None:
         """Open the file. What cannot be written beside the frames is left out, with a warning."""
         fault: BaseException | None = None
+        earlier_warnings = len(self._warnings)
         for attempt in _attempts(source):
+            # What a failed attempt opened and said does not concern the next one.
+            self._tracks = self._subtitles = None
+            self._tags, self._chapters = {}, 0
+            self._left_out.clear()
+            del self._warnings[earlier_warnings:]
             try:
                 self._open(attempt)
             except (UnlayerError, *WRITE_ERRORS) as error:
@@ -106,17 +112,16 @@ class MuxedClip:
                 if attempt is None or blocked:
                     raise
                 fault = error
-                self._left_out.clear()
                 self.close()
                 continue
             if source is not None and fault is not None:
-                self._note_reduction(source, attempt, fault)
+                self._warn_of_missing(source, attempt, fault)
             return
 
-    def _note_reduction(
+    def _warn_of_missing(
         self, source: SourceSpan, written: SourceSpan | None, fault: BaseException
     ) -> None:
-        """Note what the file lacks of ``source``, as only ``written`` of it can be written."""
+        """Warn of what the file lacks of ``source``, as only ``written`` of it can be written."""
         if source.audio and (written is None or not written.audio):
             self._warnings.append(audio_warning(self._info.path, fault))
         if source.subtitles and (written is None or not written.subtitles):

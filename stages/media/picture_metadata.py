@@ -17,6 +17,8 @@ from typing import BinaryIO
 
 MAX_PROFILE = 4 << 20
 """Most bytes of an ICC profile. Printer profiles have up to 3 MB, display profiles a few kB."""
+_JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+"""JPEG's markers of a frame's header (ITU-T T.81, table B.1), which gives the picture's size."""
 _MAX_ITEMS = 4096  # chunks, segments, boxes or tags that are read in one file
 _HEADER = 128  # bytes of an ICC profile's header; the table of its tags follows
 _MAX_PAGES = 1000  # of a TIFF, that are counted
@@ -143,6 +145,24 @@ def jpeg_segments(file: BinaryIO) -> Iterator[tuple[int, int]]:
             return
         yield head[1], size - 2
         place += 2 + size
+
+
+def stored_size(path: Path) -> tuple[int, int] | None:
+    """Return the height and width that the header of a PNG or JPEG gives; not turned upright.
+
+    ``None`` for any other file, and where the header is damaged.
+    """
+    with contextlib.suppress(OSError, struct.error), path.open("rb") as file:
+        head = file.read(24)
+        if head.startswith(b"\x89PNG\r\n\x1a\n"):
+            width, height = struct.unpack(">II", head[16:24])
+            return height, width
+        if head.startswith(b"\xff\xd8"):
+            for marker, _ in jpeg_segments(file):
+                if marker in _JPEG_FRAMES:
+                    height, width = struct.unpack(">xHH", file.read(5))
+                    return height, width
+    return None
 
 
 def _tiff_profile(file: BinaryIO, order: str) -> bytes | None:

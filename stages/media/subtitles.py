@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -131,27 +131,52 @@ def _within(
     with contextlib.suppress(*WRITE_ERRORS):
         source.seek(max(0, int((span.start - _PREROLL) * av.time_base)))
     # The picture's packets say when the span is over; the next subtitle may be far away.
-    for packet in source.demux(*source.streams.video[:1], *source.streams.subtitles):
-        if packet.pts is None or packet.time_base is None:
-            continue
-        begin = packet.pts * packet.time_base
-        track = tracks.get(packet.stream_index)
-        if track is None or begin >= span.end:
-            if packet.dts is not None and packet.dts * packet.time_base >= span.end:
-                return
-            continue
-        end = begin + (packet.duration or 0) * packet.time_base
-        begin, end = max(begin, span.start), min(end, span.end)
-        if end <= begin:
-            continue
+    packets = source.demux(*source.streams.video[:1], *source.streams.subtitles)
+    for packet, begin, end in _shown(packets, span, tracks):
+        track = tracks[packet.stream_index]
         written = _converted(packet, track.converter)
         if written is None:
             continue
         written.stream = track.stream
         written.time_base = _MILLISECOND
         written.pts = written.dts = round((begin - span.start) / _MILLISECOND)
-        written.duration = max(1, round((end - begin) / _MILLISECOND))
+        written.duration = 0 if end is None else max(1, round((end - begin) / _MILLISECOND))
         yield written
+
+
+def _shown(
+    packets: Iterable[Packet[Any]], span: SourceSpan, tracks: Container[int]
+) -> Iterator[tuple[Packet[Any], Fraction, Fraction | None]]:
+    """Yield the packets of subtitles that a span shows, each with its begin and end in seconds.
+
+    The end is ``None`` where the packet has no duration: it is then shown until the next one of its
+    track. So the last of these before the span is shown from the span's start.
+
+    tracks: indices of the subtitles' streams; other packets only say how far the input is read.
+    """
+    still_shown: dict[int, Packet[Any]] = {}
+    for packet in packets:
+        if packet.pts is None or packet.time_base is None:
+            continue
+        begin = packet.pts * packet.time_base
+        reached = begin if packet.dts is None else packet.dts * packet.time_base
+        if reached > span.start:
+            for earlier in still_shown.values():
+                yield earlier, span.start, None
+            still_shown.clear()
+        index = packet.stream_index
+        if index not in tracks or begin >= span.end:
+            if packet.dts is not None and reached >= span.end:
+                return
+            continue
+        still_shown.pop(index, None)
+        end = begin + packet.duration * packet.time_base if packet.duration else None
+        if end is None and begin < span.start:
+            still_shown[index] = packet
+        elif end is None or end > span.start:
+            yield packet, max(begin, span.start), None if end is None else min(end, span.end)
+    for earlier in still_shown.values():
+        yield earlier, span.start, None
 
 
 def _converted(packet: Packet[Any], converter: SubtitleCodecContext | None) -> Packet[Any] | None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.runtime.child_process import PROGRAM, import_folder
-from unlayer._checkout import NAMES, under_one_name
+from unlayer._checkout import NAMES, with_prefixed_imports
 
 ROOT = Path(__file__).parents[2]
 UNLAYER = ROOT / "pipeline" / "distribution"
@@ -68,7 +68,7 @@ def test_all_imports_of_our_packages_are_changed_and_nothing_else(folder: str) -
     changed = 0
     for path in (ROOT / folder).rglob("*.py"):
         source = path.read_text(encoding="utf-8")
-        lines, found = (text.splitlines() for text in (source, under_one_name(source)))
+        lines, found = (text.splitlines() for text in (source, with_prefixed_imports(source)))
         differ = [number for number, line in enumerate(lines) if line != found[number]]
         assert differ == sorted(imports_of_ours(source)), path
         for number in differ:

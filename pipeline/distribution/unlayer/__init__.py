@@ -33,12 +33,12 @@ __all__ = [
 ]
 
 try:
-    from unlayer._checkout import offer
+    from unlayer._checkout import install_finder
 except ModuleNotFoundError:
     # Installed from a wheel.
     _pipeline = "unlayer.pipeline"
 else:
-    _pipeline = offer()
+    _pipeline = install_finder()
 
 
 def __getattr__(name: str) -> Any:

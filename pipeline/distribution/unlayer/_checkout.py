@@ -2,9 +2,10 @@
 
 The sources say ``from stages.errors import UnlayerError``. In a wheel this reads ``from
 unlayer.stages.errors import UnlayerError``, because ``setup.py`` passes each file through
-:func:`under_one_name`. From a checkout, or an editable installation of one, modules pass through
-the same function when they are loaded. So in both cases a ``pipeline``, ``stages`` or ``models`` of
-somebody else may be loaded in the same process. A wheel has no need of this module and lacks it.
+:func:`with_prefixed_imports`. From a checkout, or an editable installation of one, modules pass
+through the same function when they are loaded. So in both cases a ``pipeline``, ``stages`` or
+``models`` of somebody else may be loaded in the same process. A wheel has no need of this module
+and lacks it.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ _FROM = re.compile(rf"^( *)from (?=(?:{_OURS})(?:\.[\w.]+)? import\b)", re.MULTI
 _IMPORT = re.compile(rf"^( *)import (?=(?:{_OURS})$)", re.MULTILINE)
 
 
-def under_one_name(source: str) -> str:
+def with_prefixed_imports(source: str) -> str:
     """Return a source file with every import of our packages taken from ``unlayer``.
 
     ``from stages.errors import X`` becomes ``from unlayer.stages.errors import X``, and ``import
@@ -47,7 +48,7 @@ class RenamingLoader(SourceFileLoader):
     def get_code(self, fullname: str) -> CodeType:
         """Return the module's code, with its imports changed."""
         path = self.get_filename(fullname)
-        source = under_one_name(decode_source(self.get_data(path)))
+        source = with_prefixed_imports(decode_source(self.get_data(path)))
         return compile(source, path, "exec", dont_inherit=True)
 
 
@@ -68,7 +69,7 @@ class CheckoutFinder(MetaPathFinder):
         return spec
 
 
-def offer() -> str:
+def install_finder() -> str:
     """Let ``unlayer`` find its modules, and return the name of its package ``pipeline``.
 
     Where the checkout's ``pipeline`` is loaded already, as by ``python -m pipeline``, that one is

@@ -151,7 +151,8 @@ def _layers(job: Job, analysis: Analysis) -> list[dict[str, object]]:
     layers: list[dict[str, object]] = []
 
     def add(name: str, role: str, first: int, last: int, *, picture: bool) -> None:
-        wanted = layer_format(settings, info, picture=picture, data=role != "scene")
+        is_data = role != "scene"
+        wanted = layer_format(settings, info, picture=picture, data=is_data, gray=is_data)
         suffix = encoding_for(info, wanted).suffix
         span = {"first_frame": first, "last_frame": last}
         layers.append({"name": name, "role": role, "path": name + suffix, **span})

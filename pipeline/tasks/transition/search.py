@@ -104,8 +104,9 @@ def search(
             )
         raise UsageError(message) from error
     analysis = shifted(found, offset) if offset else found
-    if not offset and times:
-        check_times(settings.transition, clip.info, times)
+    # The index also has the frames before --start. Pictures have none, and lie evenly.
+    if known_times := clip.frame_index.times:
+        check_times(settings.transition, clip.info, known_times)
     return SearchResult(analysis, offset, times, clip.frame_index)
 
 

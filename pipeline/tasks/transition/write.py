@@ -150,6 +150,7 @@ class _Writing:
                 clip.info,
                 picture=clip.info.is_picture and layer.first == layer.last,
                 data=layer.data,
+                gray=layer.data,
             ),
             source=clip.companions(times[layer.first - first], end, tracks=layer.sound),
             first_frame=layer.first,

@@ -69,6 +69,19 @@ def test_numbered_pictures_of_different_sizes_are_single() -> None:
     assert taken() == ["0001.png", "0002.png"]
 
 
+@pytest.mark.parametrize("suffix", ["png", "jpg"])
+def test_one_late_picture_of_another_size_makes_all_single(
+    suffix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.batch.clips.DECODED", 2)
+    names = [f"{number:04d}.{suffix}" for number in range(5)]
+    for name in names:
+        picture(name)
+    assert taken() == []
+    picture(names[4], (16, 24))
+    assert taken() == names
+
+
 @pytest.mark.parametrize(
     ("pictures", "why"),
     [

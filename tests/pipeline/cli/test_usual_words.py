@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -122,6 +123,7 @@ def test_frames_are_named_by_times(rate: Fraction) -> None:
     spans = {
         "48:71": (48, 71),
         "1s:2s": (whole, 2 * whole - 1),
+        "0.1234567s:2s": (math.ceil(Fraction("0.1234567") * rate - Fraction(1, 2)), 2 * whole - 1),
         "2.5s-4s": (round(2.5 * rate), 4 * whole - 1),
         f"48-{2}s": (48, 2 * whole - 1),
         # The first frame has the last time code of its second.
@@ -148,6 +150,18 @@ def test_seconds_are_refused_where_frames_are_not_even() -> None:
     with pytest.raises(UsageError, match="not evenly spaced"):
         check_times([parse_span("1s:2s")], info, uneven)
     check_times([(25, 50)], info, uneven)
+
+
+@pytest.mark.parametrize("trim", [[], ["--start", "0.4"]], ids=str)
+def test_seconds_are_refused_with_and_without_a_start(
+    trim: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ticks = [3600 * place + (3600 if place > 12 else 0) * (place - 12) for place in range(24)]
+    clip = media.save_vfr(tmp_path / "uneven.mp4", moving(1, 24), ticks)
+    words = ["probe", str(clip), "--transition", "0.6s:1.2s", *trim]
+    assert main(words) == 2
+    assert "not evenly spaced" in capsys.readouterr().err
+    assert main([*words[:3], "14:18", *trim]) == 0
 
 
 def test_a_transition_is_named_by_seconds(

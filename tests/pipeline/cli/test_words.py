@@ -101,7 +101,7 @@ def test_help_for_no_verb(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_typer_shows_the_same_help(capsys: pytest.CaptureFixture[str]) -> None:
     from pipeline.cli.parser import command
-    from pipeline.cli.verbs import program
+    from pipeline.program import program
 
     command().main(["probe", "-h"], prog_name=program(), standalone_mode=False)
     through_typer = capsys.readouterr().out

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from pipeline.cli.main import main
 from pipeline.estimate import dry_chain, dry_run
@@ -68,4 +69,32 @@ def test_without_a_task_the_clip_decides(
     shown = capsys.readouterr().out
     assert all(line in shown for line in (*why, *names))
     assert ("nothing was found" in shown) == (not names)
-    assert main(["batch", ".", "--dry-run", "--task", "auto"]) == 2
+
+
+@pytest.mark.parametrize("names", [["watermark", "dehaze"], []], ids=str)
+def test_the_tasks_of_single_pictures_are_foreseen(
+    names: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("photos").mkdir()
+    for number, size in enumerate(((24, 16), (16, 24))):
+        Image.new("RGB", size, "gray").save(f"photos/{number}.png")
+    monkeypatch.setattr(dry_chain, "choose_tasks", lambda *given: (names, names, []))
+    monkeypatch.setattr(
+        dry_run,
+        "estimate_run",
+        lambda settings, stages: dry_run.planned_run(settings) | {"seconds": {"total": 2.0}},
+    )
+    told = foreseen(capsys, "photos")
+    assert told["seconds"] * told["jobs"] == 4 * len(names)
+    assert [clip["does"] for clip in told["clips"]] == [bool(names)] * 2
+    for clip in told["clips"]:
+        assert clip["tasks"] == names
+        assert (f"{', '.join(names)}: new" if names else "nothing was found") in clip["folder"]
+    # The folder is given in either way.
+    assert main(["batch", "photos", "--dry-run", "--task", "auto"]) == 0
+    assert "nothing was written" in capsys.readouterr().out
+    assert not Path("photos-auto").exists()

@@ -44,6 +44,22 @@ def built(result: Result, settings: Settings | None = None, **more: Any) -> dict
     return manifest.build(settings, ["ab"] * len(settings.inputs), INFO, result, facts)
 
 
+def test_tags_that_no_layer_keeps_are_listed(monkeypatch: pytest.MonkeyPatch) -> None:
+    labeled = replace(INFO, tags=("artist", "creation_time", "title"))
+    monkeypatch.setitem(globals(), "INFO", labeled)
+    video = WrittenLayer("scene-001", "scene", Path("scene-001.mp4"), 0, 49)
+    pictures = replace(video, path=Path("matte"), pattern="%06d.png")
+
+    def not_kept(*layers: WrittenLayer) -> object:
+        entries: Any = built(Result(layers))["input"]
+        return entries[0].get("not_kept")
+
+    assert not_kept(video, pictures) is None
+    assert not_kept(pictures) == ["date", "title"]
+    monkeypatch.setitem(globals(), "INFO", replace(labeled, is_picture=True))
+    assert not_kept(replace(video, path=Path("clear.png"))) == ["date", "title"]
+
+
 def test_a_transition_as_the_contract_has_it() -> None:
     move = Transition(48, 49, "dissolve", (0.25, 0.75), "gamma", 0, 1)
     assert describe_transition(move) == {

@@ -24,9 +24,10 @@ def survey(sample, context):
     return None
 
 def separate(frames, facts, context):
-    return Separation({"clean": frames, "streaks": 0 * frames})
+    return Separation({"clean": frames, "streaks": frames})
 
-RECIPE = Recipe((Output("clean"), Output("streaks", sound=False)), survey, separate)
+STREAKS = Output("streaks", sound=False, data=True)
+RECIPE = Recipe((Output("clean"), STREAKS), survey, separate)
 ROLES = ("clean", "streaks")
 TASK = Task("rain", "take out rain", roles=ROLES, run=lambda job: run_layered(job, RECIPE))
 """
@@ -187,7 +188,7 @@ def test_what_a_task_from_outside_does_wrong_is_said_in_one_line(
 ) -> None:
     install(
         "rainy",
-        RAIN.replace('Separation({"clean": frames, "streaks": 0 * frames})', wrong),
+        RAIN.replace('Separation({"clean": frames, "streaks": frames})', wrong),
         "rain = rainy:TASK",
     )
     save(Path("in.mkv"), moving(1, 5, (24, 32)))

@@ -6,6 +6,7 @@ import contextlib
 import inspect
 import struct
 import sys
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -115,8 +116,12 @@ def test_every_word_of_an_option_leads_to_a_container() -> None:
             alpha = container_for(LayerFormat(codec=codec, alpha="", pictures=pictures))
             assert alpha.alpha
             # Mattes are lossless, whatever their scenes are.
-            matte = container_for(LayerFormat(codec=codec, data=True, pictures=pictures))
-            assert matte.least_psnr == INFINITE
+            matte = LayerFormat(codec=codec, data=True, gray=True, pictures=pictures)
+            assert container_for(matte).least_psnr == INFINITE
+            # Data of three different channels stay three.
+            assert not container_for(replace(matte, gray=False)).gray
+    assert container_for(LayerFormat(data=True, gray=True)).gray
+    assert not container_for(LayerFormat(data=True)).gray
 
 
 @pytest.mark.parametrize("form", FORMS, ids=named)

@@ -108,7 +108,7 @@ def test_mp4_layers_of_hdr_are_sdr(tmp_path: Path) -> None:
     assert float((again.frames(0, 5).pixels - shown).abs().mean()) < 0.04
     assert float((shown - frames.pixels).abs().mean()) > 0.04
     # A matte's values are not colours and stay as they are.
-    with LayerWriter(tmp_path / "matte", clip.info, LayerFormat(data=True)) as writer:
+    with LayerWriter(tmp_path / "matte", clip.info, LayerFormat(data=True, gray=True)) as writer:
         writer.write(Frames(torch.full_like(frames.pixels, 0.5), frames.times))
     assert float((open_clip([writer.path]).frames(0, 5).pixels - 0.5).abs().max()) < 0.002
 

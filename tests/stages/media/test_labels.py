@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import subprocess
 from fractions import Fraction
 from pathlib import Path
@@ -14,11 +15,13 @@ import pytest
 from container_forms import CLIPS, Form, named
 from writing import clip_of
 
+from stages.media.clip import SourceSpan
 from stages.media.formats import LayerFormat
 from stages.media.read import open_clip
+from stages.media.subtitles import SubtitleTracks
 from stages.media.write import LayerWriter
 
-TAGS = {"title": "Holidays", "comment": "rain", "artist": "A. Nobody", "mood": "grey"}
+TAGS = {"title": "Holidays", "comment": "rain" * 5000, "artist": "A. Nobody", "mood": "grey"}
 
 
 @pytest.fixture(scope="module")
@@ -87,27 +90,71 @@ def test_tags_chapters_and_subtitles_go_with_the_picture(
         assert [b"early" in bytes(shown[0]), b"late" in bytes(shown[1])] == [True, True]
 
 
-def test_subtitles_that_are_pictures_are_named_where_they_cannot_be_kept(tmp_path: Path) -> None:
-    # One subtitle of PGS that only clears the screen, as FFmpeg has no encoder for them.
-    source = tmp_path / "disc.mkv"
-    with av.open(str(source), "w") as out:
+def display_set(number: int) -> bytes:
+    """Return a subtitle of PGS that clears the screen: FFmpeg has no encoder for pictures."""
+    composition = struct.pack(">HHBHBBBB", 64, 48, 16, number, 0x80, 0, 0, 0)
+    return b"\x16" + struct.pack(">H", len(composition)) + composition + b"\x80\0\0"
+
+
+@pytest.fixture
+def disc(tmp_path: Path) -> Path:
+    """Return a film of a second with a subtitle without duration at 0, 200, 520 and 800 ms."""
+    path = tmp_path / "disc.mkv"
+    with av.open(str(path), "w") as out:
         video = out.add_stream("ffv1", rate=25)
         video.width, video.height, video.pix_fmt = 64, 48, "bgr0"
-        out.add_mux_stream("hdmv_pgs_subtitle")
+        subtitles = out.add_mux_stream("hdmv_pgs_subtitle")
         for number in range(25):
             frame = av.VideoFrame.from_ndarray(np.zeros((48, 64, 3), np.uint8), "rgb24")
             frame.pts = number
+            if 40 * number in (0, 200, 520, 800):
+                packet = av.Packet(display_set(number))
+                packet.stream, packet.time_base = subtitles, Fraction(1, 25)
+                packet.pts = packet.dts = number
+                out.mux(packet)
             out.mux(video.encode(frame.reformat(format="bgr0")))
         out.mux(video.encode(None))
-    clip = open_clip([source])
-    frames = clip.frames(0, 4)
+    return path
+
+
+def test_subtitles_that_are_pictures_are_kept_or_named(disc: Path, tmp_path: Path) -> None:
+    clip = open_clip([disc])
+    frames = clip.frames(8, 15)
     for lossless in (True, False):
-        span = clip.companions(Fraction(0), Fraction(1, 5))
+        span = clip.companions(Fraction(8, 25), Fraction(16, 25))
         name = "kept" if lossless else "lost"
         with LayerWriter(
             tmp_path / name, clip.info, LayerFormat(lossless=lossless), source=span
         ) as writer:
             writer.write(frames)
         with av.open(str(writer.path)) as written:
-            assert len(written.streams.subtitles) == lossless
+            tracks = written.streams.subtitles
+            assert len(tracks) == lossless
+            shown: list[Any] = [item for item in written.demux(*tracks) if tracks and item.size]
+            # What was shown before the span is shown from its start.
+            times = [round(1000 * item.pts * item.time_base) for item in shown]
+            assert times == ([0, 200] if lossless else [])
+            sets = [bytes(item) for item in shown]
+            assert sets == ([display_set(5), display_set(13)] if lossless else [])
         assert [("hdmv_pgs" in text) for text in writer.warnings] == [True] * (not lossless)
+
+
+def test_a_layer_is_written_without_subtitles_that_the_file_refuses(
+    labeled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add = SubtitleTracks.add
+
+    def add_and_fail(tracks: SubtitleTracks, span: SourceSpan) -> None:
+        add(tracks, span)
+        raise ValueError("the header is refused")
+
+    monkeypatch.setattr(SubtitleTracks, "add", add_and_fail)
+    clip = open_clip([labeled])
+    span = clip.companions(Fraction(0), Fraction(1, 5))
+    with LayerWriter(tmp_path / "layer", clip.info, source=span) as writer:
+        writer.write(clip.frames(0, 4))
+    with av.open(str(writer.path)) as written:
+        assert not written.streams.subtitles
+        assert written.metadata["title"] == "Holidays"
+    (warning,) = writer.warnings
+    assert "subtitles" in warning and warning.endswith("they are left out")
