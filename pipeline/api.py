@@ -133,7 +133,7 @@ def separate(
     task: one of ``pipeline.tasks.names()``, or several with commas between them, or ``auto`` for
         those whose things are found.
     out: the folder for the layers. Without it the folder is temporary and the layers are lossless
-        unless ``lossless=False`` is given.
+        unless ``lossless=False`` or a ``codec`` is given.
     fps: frames per second of an array, 25 by default.
     progress: called with the stage, the fraction done and a note. ``True`` shows a bar, on a
         terminal or in a notebook.
@@ -185,7 +185,8 @@ def _separated_in_temporary_folder(
             )
     folder = Path(tempfile.mkdtemp(prefix="unlayer-"))
     try:
-        settings = Settings(**{"lossless": True, **given, "out": folder})
+        implied = {} if given.get("codec") else {"lossless": True}
+        settings = Settings(**{**implied, **given, "out": folder})
         made = _result(*perform(settings, new_reporter))
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)

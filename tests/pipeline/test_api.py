@@ -22,6 +22,7 @@ from media import save
 from pipeline import LayerResult, Separated, UnlayerError, UsageError, separate
 from pipeline.arrays import hint_words
 from pipeline.cli.main import main
+from pipeline.settings import Settings
 from pipeline.tasks import names
 
 ROOT = Path(__file__).parents[2]
@@ -353,3 +354,21 @@ def test_the_example_runs(
     example.main([str(mixed_clip())])
     out = capsys.readouterr().out
     assert out.startswith("scene-001: frames 0 to 23, (24, 48, 64, 3), mean level ")
+
+
+@pytest.mark.parametrize(
+    ("given", "lossless"), [({}, True), ({"lossless": False}, False), ({"codec": "h265"}, False)]
+)
+def test_layers_without_a_folder_are_lossless_unless_told_otherwise(
+    given: dict[str, Any], lossless: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Settings] = []
+
+    def stopped(settings: Settings, reporter: object) -> None:
+        seen.append(settings)
+        raise UsageError("stopped")
+
+    monkeypatch.setattr("pipeline.api.perform", stopped)
+    with pytest.raises(UsageError, match="stopped"):
+        separate(np.zeros((8, 8, 3), np.uint8), "dehaze", **given)
+    assert seen[0].lossless == lossless
