@@ -129,7 +129,8 @@ def survey(sample: Tensor, context: SeparationContext) -> WatermarkSurvey:
         lost=lost,
         opacity=mark.opacity,
         doubtful=mark.doubtful,
-        forced=mark.forced,
+        # Without force, one picture without a hint is not searched.
+        forced=mark.forced or (context.hint is None and alike),
     )
 
 

@@ -8,7 +8,7 @@ from marked_pictures import RED, SIZE, WHITE, letters, marked, scenes
 from torch import Tensor
 
 from stages.context import FitSettings, SeparationContext
-from stages.watermark import locate
+from stages.watermark import layers, locate
 from stages.watermark.effort import EFFORTS
 from stages.watermark.find import Mark
 from stages.watermark.locate import (
@@ -78,3 +78,14 @@ def test_force_takes_any_gain_where_nothing_is_found(monkeypatch: pytest.MonkeyP
         box = everywhere > 0
         assert locate_mark(scenes(2), 2, box, everywhere, EFFORTS["fast"], context) is None
     assert asked == [None, None, 0.0]
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_mark_of_one_picture_without_a_hint_is_forced(
+    count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = mark_of(letters()[0, 0] > 0.5, 0.5, plane(WHITE))
+    area = slice(0, SIZE[0]), slice(0, SIZE[1])
+    monkeypatch.setattr(layers, "locate_mark", lambda *given: (found, area))
+    context = SeparationContext(FitSettings("fast"), unordered=True, force=True)
+    assert layers.survey(scenes(count), context).forced == (count == 1)
