@@ -5,7 +5,6 @@ Nothing is written where a run would write.
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from rich.console import Console
@@ -20,7 +19,7 @@ from pipeline.run.chain_plan import (
     unused_options,
 )
 from pipeline.run.opening import default_folder, open_checked, refuse_input_as_folder
-from pipeline.runtime.progress import Stages, reporter
+from pipeline.runtime.progress import Stages
 from pipeline.settings import Settings
 from pipeline.tasks import AUTO, find_task, task_names
 
@@ -37,17 +36,7 @@ def dry_run(settings: Settings) -> int:
     """
     if not is_chain(settings):
         return one_task.dry_run(settings)
-    quiet = settings.json or settings.hides_progress
-    stages = Stages(reporter(json_lines=False, quiet=quiet))
-    try:
-        facts = estimate_chain(settings, stages)
-    finally:
-        stages.reporter.close()
-    if settings.json:
-        print(json.dumps(facts))
-    else:
-        print_chain(facts)
-    return 0
+    return one_task.answer(settings, estimate_chain, print_chain)
 
 
 def estimate_chain(settings: Settings, stages: Stages) -> dict[str, Any]:

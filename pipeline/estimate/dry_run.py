@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -50,21 +50,32 @@ COUNT_SIZE = (9, 16)
 LEAST_SPREAD = 1.1
 """How many times the least seconds the most must be, for both to be printed."""
 
+Facts = dict[str, Any]
+"""What is estimated, as JSON values."""
+
+EstimateFacts = Callable[[Settings, Stages], Facts]
+"""Estimates what a run would do and cost."""
+
 
 def dry_run(settings: Settings) -> int:
     """Print what the run would do; return the exit status 0.
 
     Raises UnlayerError where the run would, as far as that shows at once.
     """
+    return answer(settings, estimate_run, print_estimate)
+
+
+def answer(settings: Settings, estimate: EstimateFacts, show: Callable[[Facts], None]) -> int:
+    """Print an estimate, as JSON or by ``show``, with progress meanwhile; return 0."""
     stages = Stages(reporter(json_lines=False, quiet=settings.json or settings.hides_progress))
     try:
-        facts = estimate_run(settings, stages)
+        facts = estimate(settings, stages)
     finally:
         stages.reporter.close()
     if settings.json:
         print(json.dumps(facts))
     else:
-        print_estimate(facts)
+        show(facts)
     return 0
 
 

@@ -1,4 +1,7 @@
-"""Write the audio of a layer: copy or encode the input's audio beside the picture."""
+"""Write the audio of a layer: copy or encode the input's audio beside the picture.
+
+:class:`InputTracks` is what tracks of every kind have in common.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,60 @@ WRITE_ERRORS = (av.FFmpegError, OSError, ValueError, MemoryError)
 _PREROLL = 1  # seconds before a span's start from which audio is decoded
 
 
-class AudioTracks:
+class InputTracks:
+    """Tracks of the input, of one kind, in a video file that is being written.
+
+    A subclass adds them, sets ``_input`` and ``_packets``, and says what is lost with a fault.
+
+    container: the open file. file_type: how it holds such tracks.
+    """
+
+    def __init__(self, container: OutputContainer, file_type: FileType) -> None:
+        self._container = container
+        self._file_type = file_type
+        self._input: InputContainer | None = None
+        self._packets: Iterator[Packet[Any]] | None = None
+        self._next: Packet[Any] | None = None
+
+    def mux(self, until: Fraction | None) -> None:
+        """Write the packets up to ``until``, in seconds in the layer; ``None``: all of them.
+
+        A fault ends the tracks, but not the layer. Raises OSError where the disk is full.
+        """
+        while self._packets is not None:
+            try:
+                packet = self._next or next(self._packets, None)
+                self._next = packet
+                if packet is None:
+                    self._packets = None
+                    return
+                if (
+                    until is not None
+                    and packet.pts is not None
+                    and packet.pts * packet.time_base > until
+                ):
+                    return
+                self._next = None
+                set_muxer_times(packet, self._file_type)
+                self._container.mux(packet)
+            except (UnlayerError, *WRITE_ERRORS) as error:
+                if getattr(error, "errno", 0) in DISK_FULL:
+                    raise
+                self._tell_of_fault(error)
+                self._packets = None
+
+    def close(self) -> None:
+        """Close the input that the tracks come from."""
+        if self._input is not None:
+            self._input.close()
+            self._input = None
+
+    def _tell_of_fault(self, error: Exception) -> None:
+        """Tell the user that the tracks end with a fault."""
+        raise NotImplementedError
+
+
+class AudioTracks(InputTracks):
     """The audio tracks of a video file that is being written.
 
     container: the open file. file_type: how it holds audio.
@@ -39,15 +95,11 @@ class AudioTracks:
     def __init__(
         self, container: OutputContainer, file_type: FileType, warnings: list[str]
     ) -> None:
-        self._container = container
-        self._file_type = file_type
+        super().__init__(container, file_type)
         self._warnings = warnings
-        self._input: InputContainer | None = None
-        self._packets: Iterator[Packet[AudioStream]] | None = None
-        self._next: Packet[AudioStream] | None = None
 
-    def add_audio(self, span: SourceSpan) -> None:
-        """Add every audio track of the input. :meth:`mux_audio` then writes their packets."""
+    def add(self, span: SourceSpan) -> None:
+        """Add every audio track of the input. :meth:`mux` then writes their packets."""
         support = self._file_type.audio
         assert support is not None
         self._span = span
@@ -84,39 +136,8 @@ class AudioTracks:
             )
         self._packets = self._audio(self._input, copies, coders)
 
-    def mux_audio(self, until: Fraction | None) -> None:
-        """Write the audio up to ``until``, in seconds in the layer; ``None``: all of it.
-
-        A fault ends the audio with a warning, but not the layer. Raises OSError where the disk is
-        full.
-        """
-        while self._packets is not None:
-            try:
-                packet = self._next or next(self._packets, None)
-                self._next = packet
-                if packet is None:
-                    self._packets = None
-                    return
-                if (
-                    until is not None
-                    and packet.pts is not None
-                    and packet.pts * packet.time_base > until
-                ):
-                    return
-                self._next = None
-                set_muxer_times(packet, self._file_type)
-                self._container.mux(packet)
-            except (UnlayerError, *WRITE_ERRORS) as error:
-                if getattr(error, "errno", 0) in DISK_FULL:
-                    raise
-                self._warnings.append(audio_warning(self._span.path, error))
-                self._packets = None
-
-    def close(self) -> None:
-        """Close the input that the audio comes from."""
-        if self._input is not None:
-            self._input.close()
-            self._input = None
+    def _tell_of_fault(self, error: Exception) -> None:
+        self._warnings.append(audio_warning(self._span.path, error))
 
     def _audio(
         self,

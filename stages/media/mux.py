@@ -19,7 +19,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from stages.errors import UnlayerError
-from stages.media.audio import WRITE_ERRORS, AudioTracks, audio_warning
+from stages.media.audio import WRITE_ERRORS, AudioTracks, InputTracks, audio_warning
 from stages.media.clip import ClipInfo, SourceSpan
 from stages.media.containers.base import Encoding, FinishedFile
 from stages.media.decode import open_media
@@ -88,8 +88,7 @@ class MuxedClip:
         self._warnings = warnings
         self._container: OutputContainer | None = None
         self._video: VideoStream | None = None
-        self._tracks: AudioTracks | None = None
-        self._subtitles: SubtitleTracks | None = None
+        self._beside: list[InputTracks] = []
         self._tags: dict[str, str] = {}
         self._chapters = 0
         self._left_out: list[str] = []
@@ -101,7 +100,7 @@ class MuxedClip:
         earlier_warnings = len(self._warnings)
         for attempt in _attempts(source):
             # What a failed attempt opened and said does not concern the next one.
-            self._tracks = self._subtitles = None
+            self._beside = []
             self._tags, self._chapters = {}, 0
             self._left_out.clear()
             del self._warnings[earlier_warnings:]
@@ -140,16 +139,13 @@ class MuxedClip:
     def finish(self) -> list[str]:
         """Complete the file; return what could not be written into its header."""
         assert self._video is not None and self._container is not None
-        assert self._tracks is not None
         self._mux(self._video.encode(None))
-        self._tracks.mux_audio(until=None)
-        if self._subtitles is not None:
-            self._subtitles.mux(until=None)
+        for tracks in self._beside:
+            tracks.mux(until=None)
         self._container.close()
         self._container = None
-        self._tracks.close()
-        if self._subtitles is not None:
-            self._subtitles.close()
+        for tracks in self._beside:
+            tracks.close()
         self._note_lost_labels()
         if self._left_out:
             self._warnings.append(left_out_warning(self._left_out))
@@ -163,20 +159,17 @@ class MuxedClip:
             if self._container is not None:
                 self._container.close()
         self._container = None
-        for tracks in (self._tracks, self._subtitles):
-            if tracks is not None:
-                tracks.close()
+        for tracks in self._beside:
+            tracks.close()
 
     def _mux(self, packets: list[Packet[VideoStream]]) -> None:
-        assert self._tracks is not None and self._container is not None
+        assert self._container is not None
         for packet in packets:
             assert packet.pts is not None
             packet.duration = self._durations.pop(packet.pts, 0)
             packet.time_base = self._file_type.muxer_time_base or self._time_base
-            time = packet.pts * self._time_base
-            self._tracks.mux_audio(until=time)
-            if self._subtitles is not None:
-                self._subtitles.mux(until=time)
+            for tracks in self._beside:
+                tracks.mux(until=packet.pts * self._time_base)
             self._container.mux(packet)
 
     def _open(self, source: SourceSpan | None) -> None:
@@ -212,12 +205,14 @@ class MuxedClip:
         if labels.timecode:
             container.metadata["timecode"] = labels.timecode
         self._video = video
-        self._tracks = AudioTracks(container, self._file_type, self._warnings)
         if source is not None and source.audio:
-            self._tracks.add_audio(source)
+            audio = AudioTracks(container, self._file_type, self._warnings)
+            self._beside.append(audio)
+            audio.add(source)
         if source is not None and source.subtitles:
-            self._subtitles = SubtitleTracks(container, self._file_type, self._left_out)
-            self._subtitles.add(source)
+            subtitles = SubtitleTracks(container, self._file_type, self._left_out)
+            self._beside.append(subtitles)
+            subtitles.add(source)
         if source is not None and source.labels:
             self._add_labels(source, container, video)
         container.start_encoding()

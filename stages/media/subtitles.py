@@ -14,8 +14,7 @@ from av.packet import Packet
 from av.subtitles.codeccontext import SubtitleCodecContext
 from av.subtitles.stream import SubtitleStream
 
-from stages.errors import DISK_FULL, UnlayerError
-from stages.media.audio import WRITE_ERRORS, set_muxer_times
+from stages.media.audio import WRITE_ERRORS, InputTracks
 from stages.media.clip import SourceSpan
 from stages.media.containers.base import FileType
 from stages.media.decode import open_media
@@ -34,7 +33,7 @@ class _Track:
     converter: SubtitleCodecContext | None = None
 
 
-class SubtitleTracks:
+class SubtitleTracks(InputTracks):
     """The subtitle tracks of a video file that is being written.
 
     container: the open file. file_type: how it holds subtitles.
@@ -44,12 +43,8 @@ class SubtitleTracks:
     def __init__(
         self, container: OutputContainer, file_type: FileType, left_out: list[str]
     ) -> None:
-        self._container = container
-        self._file_type = file_type
+        super().__init__(container, file_type)
         self._left_out = left_out
-        self._input: InputContainer | None = None
-        self._packets: Iterator[Packet[Any]] | None = None
-        self._next: Packet[Any] | None = None
 
     def add(self, span: SourceSpan) -> None:
         """Add the input's subtitle tracks. :meth:`mux` then writes their packets."""
@@ -63,35 +58,8 @@ class SubtitleTracks:
         if tracks:
             self._packets = _within(self._input, span, tracks)
 
-    def mux(self, until: Fraction | None) -> None:
-        """Write the subtitles that begin up to ``until``, in seconds; ``None``: all of them.
-
-        A fault of the input ends its subtitles. Raises OSError where the disk is full.
-        """
-        while self._packets is not None:
-            try:
-                packet = self._next or next(self._packets, None)
-                self._next = packet
-                if packet is None:
-                    self._packets = None
-                    return
-                assert packet.pts is not None
-                if until is not None and packet.pts * packet.time_base > until:
-                    return
-                self._next = None
-                set_muxer_times(packet, self._file_type)
-                self._container.mux(packet)
-            except (UnlayerError, *WRITE_ERRORS) as error:
-                if getattr(error, "errno", 0) in DISK_FULL:
-                    raise
-                self._left_out.append("subtitles to their end")
-                self._packets = None
-
-    def close(self) -> None:
-        """Close the input that the subtitles come from."""
-        if self._input is not None:
-            self._input.close()
-            self._input = None
+    def _tell_of_fault(self, error: Exception) -> None:
+        self._left_out.append("subtitles to their end")
 
     def _added(self, source: SubtitleStream) -> _Track:
         """Return the layer's track for one of the input's; raises ValueError where it has none."""
