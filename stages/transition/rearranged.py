@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from stages.find.placements import place
-from stages.find.stills import AGREES, MOST_NOISE
+from stages.find.stills import AGREES
 from stages.kinds import TRANSITION_KINDS
 from stages.mixing.blend import blend
 from stages.mixing.forward_model import Pair
@@ -28,7 +28,7 @@ from stages.optim.timing import clocked
 from stages.shots import Transition
 from stages.transition.direct import DirectSeparation, PutLayers, mixed_frames
 from stages.transition.placed import progress_of, refine
-from stages.transition.still import LEAST_NOISE, weight_between
+from stages.transition.still import noise_variance, weight_between
 from stages.transition.window import Window
 
 COMPARED_PIXELS = 96 * 54
@@ -110,6 +110,9 @@ def separate_rearranged(
 
     window: holds the mixed frames. scenes: both pictures, ``(1, 3, H, W)`` in [0, 1].
     progress: called with the fraction done and a note.
+
+    The PSNR of the reconstruction is that of the best mixture at each pixel, so it is low where the
+    frames show pieces at other places.
     """
     seconds: dict[str, float] = defaultdict(float)
     layers = scenes[0][0], scenes[1][0]
@@ -129,10 +132,9 @@ def allowed_error(frame: Tensor, scenes: Pair) -> Tensor:
     """
     errors = mixture_error(frame, scenes)
     lower = errors.flatten().sort().values[: max(1, errors.numel() // 2)]
-    noise = float(lower.median().clamp(LEAST_NOISE**2, MOST_NOISE**2))
     mean = box(frame, PIECE_RADIUS)
     variance = (box(frame.square(), PIECE_RADIUS) - mean.square()).mean(1, keepdim=True)
-    return AGREES**2 * noise + TEXTURE_ERROR * variance.clamp_min(0)
+    return AGREES**2 * noise_variance(lower) + TEXTURE_ERROR * variance.clamp_min(0)
 
 
 def kind_error(frame: Tensor, scenes: Pair, transition: Transition, number: int) -> Tensor:

@@ -126,6 +126,8 @@ def separate_transition(
         filtered = replace(transition, kind=kind_of_filter(name), effect=name)
         method = _filter_method(window, filtered, progress)
         return replace(_direct(filtered, put, method), filter=name)
+    if TRANSITION_KINDS[transition.kind].undo == "filter":
+        return _direct(transition, put, _filter_method(window, transition, progress))
     alone = plan.networks_alone if plan else networks_alone(settings.preset)
     pictures = (None, None) if alone else still_pictures(window, transition)
     direct = _method_without_fit(window, transition, pictures, progress)
@@ -143,15 +145,12 @@ def _method_without_fit(
 
     pictures: as :func:`stages.transition.still.still_pictures` returns them.
     """
-    kind = TRANSITION_KINDS[transition.kind]
-    if kind.undo == "filter":
-        return _filter_method(window, transition, progress)
     outgoing, incoming = pictures
     if outgoing is not None and incoming is not None:
         still = _still_method(window, transition, (outgoing, incoming), progress)
         if still is not None:
             return still
-    if kind.undo == "placement":
+    if TRANSITION_KINDS[transition.kind].undo == "placement":
         return lambda take: separate_placed(window, transition, progress, take, pictures)
     return None
 

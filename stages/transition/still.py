@@ -248,7 +248,7 @@ def explain_mixed_frames(window: Window, transition: Transition, scenes: Pair) -
                 weight = _frame_weight(frame, small)
             residual = DISSOLVES[transition.space](weight).residual(frame, *small)
             energy = box(residual.square().mean(1, keepdim=True), 1)
-            far = energy > AGREES**2 * _noise_variance(energy)
+            far = energy > AGREES**2 * noise_variance(energy)
             if float(far.float().mean()) > OFF_LINE:
                 return False
     return True
@@ -288,7 +288,7 @@ def _frame_weight(frame: Tensor, scenes: Pair) -> Tensor:
     return value.clamp(0, 1).view(1, 1, 1, 1)
 
 
-def _noise_variance(energy: Tensor) -> float:
+def noise_variance(energy: Tensor) -> float:
     """Return the variance of the coding noise: the median of local energies, within bounds."""
     return float(energy.median().clamp(LEAST_NOISE**2, MOST_NOISE**2))
 
@@ -304,7 +304,7 @@ def distribute_above_noise(frame: Tensor, scenes: Pair, model: Dissolve) -> Pair
     mixed = model.mix(*scenes)
     residual = frame - mixed
     energy = box(residual.square().mean(1, keepdim=True), ENERGY_RADIUS)
-    gain = (1 - AGREES**2 * _noise_variance(energy) / energy.clamp_min(1e-9)).clamp_min(0)
+    gain = (1 - AGREES**2 * noise_variance(energy) / energy.clamp_min(1e-9)).clamp_min(0)
     if model.weight.shape[-1] > 1:
         gain = gain * ~_at_edge(model.weight)
     alpha, beta = model.slopes(*scenes, mixed)
