@@ -56,7 +56,20 @@ class SubtitleTracks(InputTracks):
             except WRITE_ERRORS:
                 self._left_out.append(f"subtitles in track {source.index} ({_name(source)})")
         if tracks:
-            self._packets = _within(self._input, span, tracks)
+            self._packets = self._noting_overlaps(_within(self._input, span, tracks))
+
+    def _noting_overlaps(self, packets: Iterator[Packet[Any]]) -> Iterator[Packet[Any]]:
+        """Pass packets on, and note once if some overlap that the file shows one after another."""
+        support = self._file_type.subtitles
+        noted = support is None or not support.one_at_a_time
+        ends: dict[int, int] = {}
+        for packet in packets:
+            begin, index = packet.pts or 0, packet.stream.index
+            if begin < ends.get(index, begin) and not noted:
+                self._left_out.append("times of subtitles that overlap")
+                noted = True
+            ends[index] = max(ends.get(index, begin), begin + (packet.duration or 0))
+            yield packet
 
     def _tell_of_fault(self, error: Exception) -> None:
         self._left_out.append("subtitles to their end")

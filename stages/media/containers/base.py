@@ -37,10 +37,12 @@ class SubtitleSupport:
     """How a file type holds the input's subtitles.
 
     copied: FFmpeg's names of the codecs that are copied. encoder: FFmpeg's name for all other text.
+    one_at_a_time: whether a subtitle begins only when the one before has ended.
     """
 
     copied: frozenset[str]
     encoder: str
+    one_at_a_time: bool = False
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ _NO_CHECKSUMS = {"write_crc32": "0"}
 _AAC_RATES = (48000, 8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 64000, 88200, 96000)
 _IN_MP4 = frozenset({"aac", "mp3", "mp3float", "ac3", "eac3", "alac"})
 
-_MOV_TEXT = SubtitleSupport(frozenset({"mov_text"}), "mov_text")
+_MOV_TEXT = SubtitleSupport(frozenset({"mov_text"}), "mov_text", one_at_a_time=True)
 _IN_MATROSKA = frozenset(
     {"subrip", "ass", "webvtt", "hdmv_pgs_subtitle", "dvd_subtitle", "dvb_subtitle"}
 )

@@ -90,6 +90,28 @@ def test_tags_chapters_and_subtitles_go_with_the_picture(
         assert [b"early" in bytes(shown[0]), b"late" in bytes(shown[1])] == [True, True]
 
 
+@pytest.mark.parametrize("lossless", [False, True])  # in MP4 or in Matroska
+@pytest.mark.parametrize("begin", ["00:00:00,400", "00:00:00,700"])
+def test_subtitles_that_overlap_are_told_where_they_are_shifted(
+    begin: str, lossless: bool, labeled: Path, tmp_path: Path
+) -> None:
+    titles, film = tmp_path / "titles.srt", tmp_path / "film.mkv"
+    titles.write_text(
+        f"1\n00:00:00,100 --> 00:00:00,700\none\n\n2\n{begin} --> 00:00:01,300\ntwo\n\n"
+    )
+    command = [media.FFMPEG, "-v", "error", "-i", str(labeled), "-i", str(titles)]
+    command += "-map 0:v -map 1 -map_metadata -1 -map_chapters -1 -c copy".split()
+    subprocess.run([*command, str(film)], check=True, capture_output=True)
+    clip = open_clip([film])
+    span = clip.companions(Fraction(0), Fraction(2))
+    with LayerWriter(
+        tmp_path / "layer", clip.info, LayerFormat(lossless=lossless), source=span
+    ) as writer:
+        writer.write(clip.frames(0, 49))
+    told = [text for text in writer.warnings if "subtitles that overlap" in text]
+    assert len(told) == (not lossless and begin.endswith("400"))
+
+
 def display_set(number: int) -> bytes:
     """Return a subtitle of PGS that clears the screen: FFmpeg has no encoder for pictures."""
     composition = struct.pack(">HHBHBBBB", 64, 48, 16, number, 0x80, 0, 0, 0)
