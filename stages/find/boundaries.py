@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from stages.find.borders import shared_border
 from stages.find.curve import Curve
 from stages.find.features import Array, NccCache, OpticalFlow, block_correlations, warped
 from stages.find.same_place import compare_views, show_one_place
@@ -53,10 +54,14 @@ LOOKS = (0.25, 0.5, 0.75)  # places in a transition, as parts of it, at which st
 
 @dataclass(frozen=True)
 class Boundary:
-    """The frames ``first..last`` in which one shot turns into another."""
+    """The frames ``first..last`` in which one shot turns into another.
+
+    within: the clean frames of the window in which it was found, if it may fill more of that.
+    """
 
     first: int
     last: int
+    within: tuple[int, int] | None = None
 
     @property
     def mix(self) -> tuple[float, ...]:
@@ -169,7 +174,7 @@ class BoundarySearch:
         proven = any(
             self.proven(changes, window.moved(one, other), busiest) for one, other in tried
         )
-        found = Boundary(first, last)
+        found = Boundary(first, last, (min(start, first - 1), max(end, last + 1)))
         return found if proven and not self._is_one_place(found, window) else None
 
     def _is_one_place(self, found: Boundary, window: CleanWindow) -> bool:
@@ -240,8 +245,9 @@ class BoundarySearch:
         flow = self.motion.flow(frame, reference)
         size = np.hypot(flow[..., 0], flow[..., 1])[..., None]
         flow = (flow * np.minimum(1, reach / np.maximum(size, 1e-6))).astype(np.float32)
-        moved, weight = block_correlations(warped(reference, flow), frame)
-        still, _ = block_correlations(reference, frame)
+        ignored = shared_border(reference, frame)
+        moved, weight = block_correlations(warped(reference, flow), frame, ignored)
+        still, _ = block_correlations(reference, frame, ignored)
         return np.maximum(moved, still), weight
 
     def changes(self, window: CleanWindow) -> dict[int, float]:

@@ -198,7 +198,9 @@ def measure_edge(
     models = edge_models(order)
     inner = frames[start + 1 : end]
     weights, power = block_weights(inner, *_sides(stretch, start, end, carried))
-    progress, error, soft = fit_edge(weights, power, models)
+    times = np.arange(len(inner)) + 0.5
+    even = np.clip((times - pattern.first) / (pattern.last - pattern.first), 0, 1)
+    progress, error, soft = fit_edge(weights, power, models, even)
     known = dict(zip(range(start + 1, end), progress, strict=True))
 
     def weight(time: int, grid: Grid) -> Array:
@@ -208,7 +210,7 @@ def measure_edge(
     one = np.stack([layers.outgoing_at(time) for time in known])
     other = np.stack([layers.incoming_at(time) for time in known])
     weights, power = block_weights(inner, one, other)
-    progress, error, soft = fit_edge(weights, power, models)
+    progress, error, soft = fit_edge(weights, power, models, even)
     model = np.stack([coverage(order, float(value), soft).mean(1) for value in progress])
     wrong = np.sqrt((power * (weights - model) ** 2).sum(1) / power.sum(1))
     measured = MeasuredWeights(

@@ -12,6 +12,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from stages.find.borders import Mask, shared_border
+
 Array = npt.NDArray[np.float32]
 
 # Cells along each side of a block: enough to tell one content from another, few enough to forgive
@@ -135,11 +137,12 @@ def motion_compensated_ncc(motion: OpticalFlow, one: Array, other: Array) -> flo
 
     one, other: ``(H, W, 3)``. It is the normalised cross-correlation within blocks after optical
     flow, weighted by how much structure a block holds. Motion, brightness and contrast do not
-    count.
+    count, nor does a border that both share.
     """
+    ignored = shared_border(one, other)
     return max(
-        _correlation(warped(one, motion.flow(other, one)), other),
-        _correlation(warped(other, motion.flow(one, other)), one),
+        _correlation(warped(one, motion.flow(other, one)), other, ignored),
+        _correlation(warped(other, motion.flow(one, other)), one, ignored),
     )
 
 
@@ -163,26 +166,44 @@ class NccCache:
         return self._known[one, other]
 
 
-def _correlation(one: Array, other: Array) -> float:
-    alike, weight = block_correlations(one, other)
+def _correlation(one: Array, other: Array, ignored: Mask | None) -> float:
+    alike, weight = block_correlations(one, other, ignored)
     return float((weight * alike).sum() / (weight.sum() + 1e-6))
 
 
-def block_correlations(one: Array, other: Array) -> tuple[Array, Array]:
+def block_correlations(
+    one: Array, other: Array, ignored: Mask | None = None
+) -> tuple[Array, Array]:
     """Return the correlation of each block of two frames and the block's weight, both ``(K,)``.
 
-    one, other: ``(H, W, 3)``. A block weighs the more the more structure it holds.
+    one, other: ``(H, W, 3)``. ignored: pixels ``(H, W)`` that do not count. A block weighs the more
+    the more structure it holds, and the more of its pixels count.
     """
     rows, columns = min(NCC_BLOCKS[0], one.shape[0]), min(NCC_BLOCKS[1], one.shape[1])
-    pair = np.stack([one, other]).mean(3, keepdims=True).repeat(3, axis=3)
     height, width = rows * max(1, one.shape[0] // rows), columns * max(1, one.shape[1] // columns)
+    pair = np.stack([one, other]).mean(3, keepdims=True).repeat(3, axis=3)
     blocks = blocked(resized(pair, height, width, cv2.INTER_LINEAR), rows, columns)[..., 0]
-    blocks = blocks - blocks.mean(2, keepdims=True)
-    power = (blocks**2).mean(2)
-    alike = (blocks[0] * blocks[1]).mean(1) / np.sqrt(
-        power[0] * power[1] + STRUCTURE**2 * power.sum(0) + 1e-8
-    )
-    return alike, power.max(0) ** STRUCTURE_POWER
+    counts = _counting(ignored, (height, width), blocks.shape[1:])
+    number = np.maximum(counts.sum(1), 1)
+    blocks = (blocks - ((blocks * counts).sum(2) / number)[..., None]) * counts
+    power = (blocks**2).sum(2) / number
+    product = (blocks[0] * blocks[1]).sum(1) / number
+    alike = product / np.sqrt(power[0] * power[1] + STRUCTURE**2 * power.sum(0) + 1e-8)
+    return alike, power.max(0) ** STRUCTURE_POWER * counts.mean(1)
+
+
+def _counting(ignored: Mask | None, size: tuple[int, int], blocks: tuple[int, ...]) -> Array:
+    """Return 1 for each pixel of the blocks that counts and 0 for the others, ``(K, pixels)``.
+
+    ignored: pixels ``(H, W)``, or None. size: height and width of the frames that were cut into
+    blocks. blocks: their shape, ``(K, pixels)``.
+    """
+    if ignored is None:
+        return np.ones(blocks, np.float32)
+    counting = (1 - ignored.astype(np.float32))[..., None].repeat(3, axis=2)
+    large = resized(counting[None], *size, cv2.INTER_NEAREST)
+    rows, columns = min(NCC_BLOCKS[0], ignored.shape[0]), min(NCC_BLOCKS[1], ignored.shape[1])
+    return blocked(large, rows, columns)[0, ..., 0]
 
 
 def contrast_ratio(frames: Array, mix: npt.NDArray[np.float64]) -> float:
@@ -198,9 +219,10 @@ def contrast_ratio(frames: Array, mix: npt.NDArray[np.float64]) -> float:
     coarser detail, and the answer further from 0 is returned.
     """
     grays = np.stack([cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames])
+    ignored = shared_border(frames[0], frames[-1])
     answers = []
     for pictures in (grays, np.stack([cv2.GaussianBlur(gray, (0, 0), 1) for gray in grays])):
-        contrast = _contrasts(pictures, 1) + _contrasts(pictures, 2)
+        contrast = _contrasts(pictures, 1, ignored) + _contrasts(pictures, 2, ignored)
         of_two = (1 - mix) ** 2 * contrast[0] + mix**2 * contrast[-1]
         of_one = (1 - mix) * contrast[0] + mix * contrast[-1]
         answers.append(
@@ -209,14 +231,19 @@ def contrast_ratio(frames: Array, mix: npt.NDArray[np.float64]) -> float:
     return max(answers, key=abs)
 
 
-def _contrasts(pictures: Array, axis: int) -> Array:
+def _contrasts(pictures: Array, axis: int, ignored: Mask | None) -> Array:
     """Return the mean squared difference of neighbours along an axis, 0 where there are none.
 
-    pictures: ``(n, H, W)``. axis: 1 for rows, 2 for columns.
+    pictures: ``(n, H, W)``. axis: 1 for rows, 2 for columns. ignored: pixels ``(H, W)`` that do
+    not count.
     """
     if pictures.shape[axis] < 2:
         return np.zeros(len(pictures), pictures.dtype)
-    return np.asarray((np.diff(pictures, axis=axis) ** 2).mean((1, 2)))
+    squares = np.diff(pictures, axis=axis) ** 2
+    if ignored is not None:
+        first, second = (np.delete(ignored, end, axis - 1) for end in (-1, 0))
+        squares = squares * ~(first | second)
+    return np.asarray(squares.mean((1, 2)))
 
 
 def plain_color(frame: Array) -> str | None:

@@ -11,6 +11,7 @@ from stages.find.curve_prior import ends, rising, smooth_curve
 from stages.find.edge_fit import ROUNDS, find_wipe, pattern_between, wipe_of_pattern
 from stages.find.features import Array, plain_color
 from stages.find.placements import placement_between
+from stages.find.prefer_model import model_between
 from stages.find.repeats import repeated_frames, tie_repeated
 from stages.find.stretch import Stretch, TransitionFit
 from stages.kinds import DISSOLVE, TRANSITION_KINDS
@@ -159,6 +160,8 @@ def fit_between(
             found = _dissolve(linear, before, after, "linear")
         else:
             found = _dissolve(stretch, before, after, "gamma")
+    if known is None:
+        found = model_between(stretch, found)
     # At an end of the clip one of the transition's own frames served as the clean one.
     mix = np.concatenate(
         [

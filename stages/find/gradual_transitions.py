@@ -20,12 +20,10 @@ import numpy as np
 
 from stages.find.blurs import as_blur
 from stages.find.boundaries import Boundary, CleanWindow, stretches
-from stages.find.curve import NOISE
 from stages.find.edge_fit import find_wipe, pattern_between
 from stages.find.features import (
     Array,
     OpticalFlow,
-    contrast_ratio,
     motion_compensated_ncc,
     plain_color,
 )
@@ -33,11 +31,11 @@ from stages.find.fit import fit
 from stages.find.pans import is_pan
 from stages.find.pixels import find_pixels
 from stages.find.placements import find_placement, may_be_placed
+from stages.find.prefer_model import better_placement, has_contrast_of_mixture
 from stages.find.same_place import show_one_place
 from stages.find.stretch import Stretch, TransitionFit
 from stages.kinds import DISSOLVE, PIXELS, TRANSITION_KINDS
 from stages.kinds.pixels import RANDOM
-from stages.mixing.light_dissolve import GAMMA
 
 SPANS = (5, 7, 10, 14, 20, 28, 40, 56, 80, 112, 160)  # lengths of windows that are tried, in frames
 LONGEST = SPANS[-1]
@@ -56,9 +54,6 @@ FREE_TEXTURE, TEXTURE_LIMIT = 0.5, 0.4  # the same for structure within blocks
 # Sum of these from which a transition is rejected. In single shots of real footage no value below
 # 1.4 was seen; fast cameras in true dissolves reach 1.2.
 REJECTION_LIMIT = 1.2
-# The contrast ratio is 0 for the contrast of a mixture and 1 for that of a single picture. True
-# dissolves between real shots are mostly within 0.3 of 0, whip pans near 1.
-CONTRAST_RATIO_LIMIT = 0.6
 # Most that moving scenes may leave where nothing else speaks for a boundary: see
 # stages.find.placements.MOST_LEFT.
 ALONE_LEFT = 0.3
@@ -71,11 +66,6 @@ ALONE_EXPLAINED = 0.88
 LEAST_RANDOM = 8  # frames
 MOST_RANDOM_LEFT = 0.22  # most unexplained part of the change, in [0, 1]
 UNEVEN = 0.1  # how far a weight may be from an even course
-PREFERRED = 2.0  # a push or cover is preferred to a wipe with at most this many times its error
-# A push or cover is also preferred to a wipe if it leaves at most this part of what the two clean
-# frames, unmoved, leave. True ones left 0.05 to 0.42, and 0.68 once.
-MOST_LEFT_OF_UNMOVED = 0.5
-LEAST_COVERED = 0.8  # part of a wipe that a push or cover explains if it counts as all of it
 MOST_CANDIDATES = 64  # candidates that are examined in one look
 SAME_WINDOW = 0.5  # overlap with a rejected window from which another one is skipped for good
 SIMILAR_WINDOW = 0.4  # the same within one look
@@ -177,9 +167,7 @@ class GradualSearch:
         Where camera motion leaves too much unexplained, dense flows have a second look. They
         explain pans as well as they do mixtures; it is the contrast that tells those apart.
         """
-        if motion_compensated_ncc(self.motion, frames[window[0]], frames[window[1]]) > (
-            SAME_SHOT_NCC
-        ):
+        if self._has_same_sides(frames, window):
             return None
         found = fit(frames, window, reach)
         if found is not None:
@@ -191,7 +179,7 @@ class GradualSearch:
             if believed and (blur := as_blur(found, frames)):
                 return blur
             # One single frame between two shots may be anything: its contrast tells nothing.
-            if len(found.mix) > 1 and not self._has_contrast_of_mixture(found, frames):
+            if len(found.mix) > 1 and not has_contrast_of_mixture(found, frames):
                 return self._random_pixels(found, frames)
             if believed:
                 return found
@@ -200,7 +188,7 @@ class GradualSearch:
             return None
         if self.rejection_score(again, frames) > REJECTION_LIMIT:
             return None
-        return again if self._has_contrast_of_mixture(again, frames) else None
+        return again if has_contrast_of_mixture(again, frames) else None
 
     def known_kind(
         self,
@@ -221,8 +209,24 @@ class GradualSearch:
         stretch, sides = Stretch(frames, *reach), (boundary.first - 1, boundary.last + 1)
         wipe = find_wipe(stretch, *sides) or find_wipe(stretch, *sides, carried=True)
         if wipe is None or self.rejection_score(wipe, frames) >= REJECTION_LIMIT:
-            return find_placement(stretch, *sides) or find_pixels(stretch, *sides)
+            return (
+                find_placement(stretch, *sides)
+                or find_pixels(stretch, *sides)
+                or self._placement_within(stretch, boundary)
+            )
         return better_placement(frames, wipe, reach)
+
+    @staticmethod
+    def _placement_within(stretch: Stretch, boundary: Boundary) -> TransitionFit | None:
+        """Return the transition with moving scenes in the window of a boundary, or None.
+
+        Where little is to be seen of a scene, its boundary ends while the scenes still move.
+        """
+        if boundary.within is None:
+            return None
+        start, end = boundary.within
+        sides = max(stretch.low, start), min(stretch.high, end)
+        return find_placement(stretch, *sides, ALONE_LEFT)
 
     @staticmethod
     def explained(frames: Array, window: CleanWindow) -> Boundary | None:
@@ -255,6 +259,13 @@ class GradualSearch:
             self.motion, frames, (found.before, found.after), reach
         )
 
+    def _has_same_sides(self, frames: Array, window: tuple[int, int]) -> bool:
+        """Return whether two frames show one shot. A frame of one colour shows none."""
+        one, other = frames[window[0]], frames[window[1]]
+        if plain_color(one) or plain_color(other):
+            return False
+        return motion_compensated_ncc(self.motion, one, other) > SAME_SHOT_NCC
+
     @staticmethod
     def _against_color(found: TransitionFit, frames: Array) -> bool:
         return bool(plain_color(frames[found.before]) or plain_color(frames[found.after]))
@@ -272,13 +283,6 @@ class GradualSearch:
         if self.rejection_score(found, frames) >= REJECTION_LIMIT:
             return None
         return replace(found, kind=PIXELS, space="gamma", effect=RANDOM)
-
-    @staticmethod
-    def _has_contrast_of_mixture(found: TransitionFit, frames: Array) -> bool:
-        part = frames[found.before : found.after + 1]
-        if found.space == "linear":
-            part = part**GAMMA
-        return abs(contrast_ratio(part, found.mix)) <= CONTRAST_RATIO_LIMIT
 
     def rejection_score(self, found: TransitionFit, frames: Array) -> float:
         """Return the sum of what speaks against a transition in ``frames`` ``(T, H, W, 3)``."""
@@ -350,37 +354,6 @@ def _is_pan(found: TransitionFit, frames: Array) -> bool:
     if TRANSITION_KINDS[found.kind].undo == "placement":
         return False
     return is_pan(frames[found.before : found.after + 1])
-
-
-def better_placement(frames: Array, wipe: TransitionFit, reach: tuple[int, int]) -> TransitionFit:
-    """Return the transition with moving scenes that a wipe turns out to be, or the wipe.
-
-    A wipe whose scenes are carried by motion explains a reveal nearly as well.
-    """
-    placed = find_placement(Stretch(frames, *reach), wipe.before, wipe.after)
-    if placed is None:
-        return wipe
-    common = min(wipe.after, placed.after) - max(wipe.before, placed.before)
-    covered = common / (wipe.after - wipe.before)
-    # What explains only a part of the wipe leaves the rest of it unexplained.
-    left = placed.left if covered >= LEAST_COVERED else covered * placed.left + (1 - covered)
-    if left <= PREFERRED * wipe.left:
-        return placed
-    # Scenes that are carried by dense motion explain a push, too.
-    return placed if left <= MOST_LEFT_OF_UNMOVED * _left_unmoved(frames, placed) else wipe
-
-
-def _left_unmoved(frames: Array, found: TransitionFit) -> float:
-    """Return what a transition leaves whose pixels come from the nearer of the two clean frames.
-
-    No wipe between scenes that stand still leaves less. It is relative to the squared difference of
-    the clean frames, as :attr:`stages.find.stretch.TransitionFit.left` is.
-    """
-    before, after = frames[found.before], frames[found.after]
-    inner = frames[found.before + 1 : found.after]
-    errors = [((inner - clean) ** 2).mean(-1) for clean in (before, after)]
-    apart = float(((before - after) ** 2).mean()) + NOISE
-    return float(np.minimum(*errors).mean()) / apart
 
 
 def stretch_around(

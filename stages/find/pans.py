@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from stages.find.borders import shared_border
 from stages.find.features import Array
 from stages.find.shifts import shift_correlations
 from stages.kinds.base import Placement
@@ -32,6 +33,9 @@ LEAST_DEVIATION = 0.01  # root mean square of a part that is structured, in [0, 
 # How many times as large the difference across a push's seam is as those elsewhere: on synthetic
 # pushes of real shots 1.7 and more, in pans mostly below 1.5 (few of them).
 SEAM = 1.6
+# How far from the whole picture a push between borders of one colour may move, as a part of it.
+# Each of up to 20 steps is rounded to a pixel of 48.
+WHOLE = 0.2
 SEAM_REACH = 2  # pixels by which a seam may be beside its expected place
 BORDER = 6  # pixels from the border in which no seam is looked for
 TINY = 1e-6  # keeps ratios finite
@@ -57,7 +61,8 @@ def is_pan(frames: Array) -> bool:
 def is_pan_for_push(frames: Array, placements: Sequence[Placement]) -> bool:
     """Return whether frames that look like a push are one view that moves.
 
-    A push moves by the whole picture, and has a seam.
+    A push moves by the whole picture, and has a seam. Between two pictures with a border of one
+    colour there is no seam to be seen; they have to move by just the whole picture.
 
     frames: ``(T + 2, H, W, 3)`` in [0, 1], the clean frames first and last.
     placements: of the T frames in between.
@@ -66,9 +71,21 @@ def is_pan_for_push(frames: Array, placements: Sequence[Placement]) -> bool:
     if shifts is None:
         return False
     down, right = np.abs(shifts.sum(0))
-    if max(right, down * frames.shape[2] / frames.shape[1]) < FULL_PUSH:
+    distance = max(right, down * frames.shape[2] / frames.shape[1])
+    if distance < FULL_PUSH:
         return True
+    if _meet_in_one_color(frames[0], frames[-1], sideways=right > down):
+        return bool(abs(distance - 1) > WHOLE)
     return seam_contrast(frames[1:-1], placements) < SEAM
+
+
+def _meet_in_one_color(one: Array, other: Array, sideways: bool) -> bool:
+    """Return whether the borders at which a push joins two frames ``(H, W, 3)`` have one colour."""
+    shared = shared_border(one, other)
+    if shared is None:
+        return False
+    edges = shared[:, [0, -1]] if sideways else shared[[0, -1]]
+    return bool(edges.all())
 
 
 def _shifts(frames: Array) -> npt.NDArray[np.float64] | None:

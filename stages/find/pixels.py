@@ -30,9 +30,14 @@ STEP_ERROR = 0.02  # standard error of a frame's mean weight
 
 @dataclass(frozen=True)
 class MeasuredPixels:
-    """The mean weight of each frame, ``(T,)``, and what the matte leaves: :data:`MOST_LEFT`."""
+    """What a matte by pixels explains.
+
+    curve: mean weight of each frame, ``(T,)``. error: mean squared error of the frames. left: the
+    same as part of what the nearer clean frame leaves.
+    """
 
     curve: Curve
+    error: float
     left: float
 
 
@@ -62,6 +67,20 @@ def find_pixels(stretch: Stretch, before: int, after: int) -> TransitionFit | No
     return TransitionFit(before, after, rising(smooth_curve(weights)), PIXELS, left=found.left)
 
 
+def pixels_between(stretch: Stretch, before: int, after: int) -> TransitionFit | None:
+    """Return the transition by pixels that fills the frames between two clean ones, or None.
+
+    Its ``left`` is a part of the squared difference of the two clean frames.
+    """
+    if min(stretch.frames.shape[1:3]) < LEAST_SIDE:
+        return None
+    found = _measured(stretch, before, after)
+    if found.left > MOST_LEFT:
+        return None
+    apart = float(((stretch.frames[before] - stretch.frames[after]) ** 2).mean()) + NOISE
+    return TransitionFit(before, after, rising(found.curve), PIXELS, left=found.error / apart)
+
+
 def _measured(stretch: Stretch, before: int, after: int) -> MeasuredPixels:
     """Return the matte between two clean frames, as its means and what it leaves."""
     frames = _pictures(stretch.frames[before : after + 1])
@@ -77,7 +96,7 @@ def _measured(stretch: Stretch, before: int, after: int) -> MeasuredPixels:
     wrong = float((blend(*sides, matte) - inner).square().mean())
     held = torch.stack([(inner - side).square().mean((1, 2, 3)) for side in sides])
     left = wrong / (float(held.min(0).values.mean()) + NOISE)
-    return MeasuredPixels(means.double().numpy(), left)
+    return MeasuredPixels(means.double().numpy(), wrong, left)
 
 
 def _pictures(frames: Array) -> Tensor:

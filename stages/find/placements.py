@@ -142,6 +142,19 @@ def may_be_placed(stretch: Stretch, before: int, after: int) -> bool:
     return best <= QUICK_LEFT * _unplaced(small, *sides)
 
 
+def best_placement(stretch: Stretch, before: int, after: int) -> TransitionFit:
+    """Return the transition with moving scenes that explains the frames of a transition best.
+
+    before, after: the clean frames next to it.
+    """
+    found = [
+        placement_between(stretch, before, after, kind.name, None)
+        for kind in TRANSITION_KINDS.values()
+        if kind.effects
+    ]
+    return min(found, key=lambda one: one.left)
+
+
 def placement_between(
     stretch: Stretch, before: int, after: int, kind: str, effect: str | None
 ) -> TransitionFit:

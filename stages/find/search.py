@@ -31,7 +31,7 @@ from stages.find.features import (
     plain_color,
     spread,
 )
-from stages.find.fit import fit_between
+from stages.find.given import measure_given
 from stages.find.gradual_transitions import LONGEST, GradualSearch
 from stages.find.stills import StillSearch, StillTransition
 from stages.find.stretch import TransitionFit
@@ -342,8 +342,8 @@ class _Search:
             before, after = max(first - 1, 0), min(last + 1, len(stack) - 1)
             low = max([0, *(cut for cut in cuts if cut <= before)])
             high = min([len(stack) - 1, *(cut - 1 for cut in cuts if cut > after)])
-            found = fit_between(stack, (first, last), (before, after), (low, high))
-            self._add_event(stack, found, (first, last))
+            for part in measure_given(stack, (first, last), (before, after), (low, high)):
+                self._add_event(stack, part.found, part.span)
 
     def _add_event(
         self, stack: Array, found: TransitionFit, span: tuple[int, int] | None = None

@@ -49,6 +49,9 @@ RAMP = 6.0  # the sum of w (1 - w) over a linear ramp is a sixth of the ramp's l
 CELLS = 8  # cells along each side of a block, over which a fine pattern's time is the median
 FINE_GRID = (96, 96)  # places of the picture at which the ends of a pattern are looked for
 PROGRESS_STEPS = 121  # values of the progress that are tried for each frame
+VAGUE = 0.05  # standard error of the progress from which an even course helps to tell it
+UNEVENNESS = 0.03  # how far from an even course the progress is looked for then, roughly
+TINY = 1e-12  # keeps chances from being 0 everywhere
 LEAST_DEVIATION = 0.02  # of weights from the model: coding leaves as much
 
 Float = npt.NDArray[np.float64]
@@ -260,13 +263,17 @@ def edge_models(order: Float) -> list[Float]:
     return models
 
 
-def fit_edge(weights: Float, power: Float, models: Sequence[Float]) -> tuple[Curve, Curve, float]:
+def fit_edge(
+    weights: Float, power: Float, models: Sequence[Float], even: Curve
+) -> tuple[Curve, Curve, float]:
     """Fit one soft edge with known order of change to the blocks' weights.
 
     weights, power: ``(T, K)`` as of :func:`block_weights`. models: as of :func:`edge_models`.
+    even: the progress of an even course, ``(T,)``.
     Returns the progress in each frame and its standard error, both ``(T,)``, and the softness.
-    They are the mean and the spread of the probability on a grid: where the edge passes over
-    blocks that look the same on both sides, every progress is as good as the next.
+    They are the mean and the spread of the probability on a grid. Where the edge passes over
+    blocks that look the same on both sides, as the borders of two pictures do, every progress is
+    as good as the next; there an even course is the likeliest.
     """
     trust = np.minimum(power / (np.median(power) + 1e-5), 1)
     progress = np.linspace(0, 1, PROGRESS_STEPS)
@@ -282,10 +289,21 @@ def fit_edge(weights: Float, power: Float, models: Sequence[Float]) -> tuple[Cur
     choice = int(np.argmin(totals))
     variance = max(totals[choice] / float(trust.sum()), LEAST_DEVIATION**2)
     chance = np.exp(-(costs[choice] - costs[choice].min(1, keepdims=True)) / (2 * variance))
-    chance /= chance.sum(1, keepdims=True)
-    mean = chance @ progress
-    spread = np.sqrt(np.maximum(chance @ progress**2 - mean**2, 0))
+    mean, spread = _moments(chance, progress)
+    likely = np.exp(-(((progress - even[:, None]) / UNEVENNESS) ** 2) / 2)
+    is_vague = spread > VAGUE
+    mean[is_vague], _ = _moments((chance * likely)[is_vague] + TINY, progress)
     return mean, spread, SOFTNESSES[choice]
+
+
+def _moments(chance: Float, values: Curve) -> tuple[Curve, Curve]:
+    """Return the mean and the standard deviation of values ``(P,)`` by rows of chances ``(T, P)``.
+
+    The chances of a row need not add up to 1.
+    """
+    chance = chance / chance.sum(1, keepdims=True)
+    mean = chance @ values
+    return mean, np.sqrt(np.maximum(chance @ values**2 - mean**2, 0))
 
 
 def coverage(order: Float, progress: float, soft: float) -> Float:

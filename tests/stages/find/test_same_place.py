@@ -9,7 +9,7 @@ import pytest
 from compare_revisions import wipe
 from find_clips import Stack, blocks, mattes, mixed, shot, texture
 
-from stages.find import gradual_transitions
+from stages.find import prefer_model
 from stages.find.boundaries import BoundarySearch, CleanWindow
 from stages.find.edge_fit import pattern_between
 from stages.find.features import NccCache, OpticalFlow
@@ -97,9 +97,9 @@ def test_a_reveal_replaces_the_wipe_whose_frames_it_explains(
 ) -> None:
     before, after = sides
     reveal = TransitionFit(before, after, np.full(after - before - 1, 0.5), "reveal", left=0.1)
-    monkeypatch.setattr(gradual_transitions, "find_placement", lambda *_: reveal)
+    monkeypatch.setattr(prefer_model, "find_placement", lambda *_: reveal)
     found = TransitionFit(9, 20, np.full(10, 0.5), "wipe", left=0.1)
-    answer = gradual_transitions.better_placement(wiped(0, (1.0, 0.0)), found, (0, 35))
+    answer = prefer_model.better_placement(wiped(0, (1.0, 0.0)), found, (0, 35))
     assert answer is (reveal if is_taken else found)
 
 

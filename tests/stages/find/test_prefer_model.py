@@ -8,8 +8,8 @@ import torch
 from clips import drifting
 
 from stages.find.features import Array
-from stages.find.gradual_transitions import better_placement
 from stages.find.placements import place
+from stages.find.prefer_model import better_placement
 from stages.find.stretch import TransitionFit
 from stages.kinds import TRANSITION_KINDS
 

@@ -1,0 +1,53 @@
+"""Measure a transition of which the user gave the first and the last frame."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from stages.find.features import Array, plain_color
+from stages.find.fit import fit_between
+from stages.find.stretch import TransitionFit
+
+Span = tuple[int, int]
+"""First and last frame of a part of a stretch."""
+
+
+@dataclass(frozen=True)
+class GivenTransition:
+    """A measured transition and the frames that it fills."""
+
+    found: TransitionFit
+    span: Span
+
+
+def measure_given(frames: Array, span: Span, sides: Span, reach: Span) -> list[GivenTransition]:
+    """Measure the transition that fills the frames of ``span``.
+
+    A transition through a plain colour comes as its two halves, which leave out the plain frames.
+
+    frames: ``(T, H, W, 3)``, encoded RGB. sides, reach: as of
+    :func:`stages.find.fit.fit_between`.
+    """
+    (first, last), (before, after), (low, high) = span, sides, reach
+    plain = _plain_run(frames, span)
+    if plain is None or plain_color(frames[before]) or plain_color(frames[after]):
+        return [GivenTransition(fit_between(frames, span, sides, reach), span)]
+    halves = (
+        ((first, plain[0] - 1), (before, plain[0]), (low, plain[0])),
+        ((plain[1] + 1, last), (plain[1], after), (plain[1], high)),
+    )
+    return [GivenTransition(fit_between(frames, *half), half[0]) for half in halves]
+
+
+def _plain_run(frames: Array, span: Span) -> Span | None:
+    """Return the longest run of frames of one colour strictly inside a span, or None."""
+    best: Span | None = None
+    start: int | None = None
+    for time in range(span[0] + 1, span[1] + 1):
+        if time < span[1] and plain_color(frames[time]):
+            start = time if start is None else start
+            if best is None or time - start > best[1] - best[0]:
+                best = start, time
+        else:
+            start = None
+    return best
