@@ -7,11 +7,13 @@ take the thing out. So a verdict agrees with what a run would do.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from stages.borders import dark_border
 
 THERE = "there"
 PERHAPS = "perhaps"
@@ -24,7 +26,8 @@ VERDICTS = (THERE, PERHAPS, NOT_THERE)
 class ClipSample:
     """Hold some frames of a clip, at a small size.
 
-    size: height and width of the clip's own frames, in pixels.
+    size: height and width of the clip's own frames, in pixels, without bars that are left out.
+    origin: the clip's row and column at which the picture begins.
     frames: evenly spread over the clip, ``(S, 3, h, w)`` RGB in [0, 1].
     numbers: the frame numbers of ``frames``, rising.
     runs: consecutive frames from the middle of the longest shots, ``(T, 3, h, w)`` each.
@@ -41,6 +44,44 @@ class ClipSample:
     run_starts: tuple[int, ...] = ()
     unordered: bool = False
     search: Mapping[str, Any] = field(default_factory=dict)
+    origin: tuple[int, int] = (0, 0)
+
+    def without_bars(self) -> ClipSample:
+        """Return the sample without the dark bars around the picture."""
+        border = dark_border(self.frames).paired()
+        if not border:
+            return self
+        height, width = self.frames.shape[-2:]
+        down, across = self.size[0] / height, self.size[1] / width
+        return replace(
+            self,
+            size=(
+                self.size[0] - round(down * (border.top + border.bottom)),
+                self.size[1] - round(across * (border.left + border.right)),
+            ),
+            origin=(round(down * border.top), round(across * border.left)),
+            frames=border.cropped(self.frames),
+            runs=tuple(border.cropped(run) for run in self.runs),
+        )
+
+    def box_of(self, where: Tensor) -> list[int]:
+        """Return the box ``[x, y, width, height]``, in the clip's pixels, around what is true.
+
+        where: ``(h, w)``, of the whole picture of the sample at any size. The list is empty where
+        nothing is true.
+        """
+        rows, columns = (where.any(axis).nonzero().flatten() for axis in (1, 0))
+        if not len(rows):
+            return []
+        top, left = int(rows[0]), int(columns[0])
+        height, width = int(rows[-1]) + 1 - top, int(columns[-1]) + 1 - left
+        down, across = (full / here for full, here in zip(self.size, where.shape, strict=True))
+        return [
+            self.origin[1] + round(left * across),
+            self.origin[0] + round(top * down),
+            round(width * across),
+            round(height * down),
+        ]
 
 
 @dataclass(frozen=True)
@@ -84,21 +125,6 @@ def verdict_of(value: float, perhaps: float, there: float) -> str:
     if value > there:
         return THERE
     return PERHAPS if value > perhaps else NOT_THERE
-
-
-def box_of(where: Tensor, scale: tuple[float, float]) -> list[int]:
-    """Return the box ``[x, y, width, height]`` around what is true in ``where`` ``(h, w)``.
-
-    scale: pixels of the clip for each pixel of ``where``, down and across. Empty where nothing is
-    true.
-    """
-    rows, columns = (where.any(axis).nonzero().flatten() for axis in (1, 0))
-    if not len(rows):
-        return []
-    top, left = int(rows[0]), int(columns[0])
-    height, width = int(rows[-1]) + 1 - top, int(columns[-1]) + 1 - left
-    down, across = scale
-    return [round(left * across), round(top * down), round(width * across), round(height * down)]
 
 
 def spread(frames: Tensor, most: int) -> Tensor:

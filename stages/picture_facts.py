@@ -4,20 +4,10 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from stages.borders import DARK, STEP, dark_border
 from stages.diagnosis import NOT_THERE, PERHAPS, THERE, ClipSample, Diagnosis
 from stages.media.clip import ScanType
 from stages.motion.flow import shrunk
-
-DARK = 40 / 255
-"""Value up to which a line of a border may go. Black is at 16 in some files; codecs add noise."""
-EVEN = 6 / 255
-"""Spread of the values in a border, over its lines and over time, that codecs and noise cause."""
-STEP = 12 / 255
-"""Least difference between a border and the picture's first lines."""
-LEAST_BORDER = 0.01
-"""Part of a side from which a border counts."""
-BRIGHTEST = 0.98
-"""Quantile of a line that stands for its brightest values; ringing next to the picture is above."""
 
 STILL_PIXELS = 96 * 54
 """Pixels of the frames that are compared for motion; so small, noise averages out."""
@@ -30,23 +20,18 @@ MOVING_PART = 0.005
 def borders(sample: ClipSample) -> Diagnosis:
     """Return the verdict on borders: dark, even bands along the sides in every frame.
 
-    A picture that is darker than :data:`DARK` as a whole, as in a fade, says nothing.
+    A picture that is dark as a whole, as in a fade, says nothing.
     """
-    frames = sample.frames[sample.frames.amax((1, 2, 3)) > DARK + STEP]
-    if not len(frames):
+    frames = sample.frames
+    if float(frames.amax()) <= DARK + STEP:
         return Diagnosis("borders", NOT_THERE, "every frame is dark")
-    brightest = frames.amax(1)
-    # Values of each line in all frames: (H, S * W) for rows, (W, S * H) for columns.
-    rows = brightest.permute(1, 0, 2).flatten(1)
-    columns = brightest.permute(2, 0, 1).flatten(1)
-    top, bottom = _border(rows), _border(rows.flip(0))
-    left, right = _border(columns), _border(columns.flip(0))
+    found = dark_border(frames)
     down, across = (full / here for full, here in zip(sample.size, frames.shape[-2:], strict=True))
     widths = {
-        "top": round(top * down),
-        "bottom": round(bottom * down),
-        "left": round(left * across),
-        "right": round(right * across),
+        "top": round(found.top * down),
+        "bottom": round(found.bottom * down),
+        "left": round(found.left * across),
+        "right": round(found.right * across),
     }
     seen = {side: width for side, width in widths.items() if width}
     if not seen:
@@ -55,27 +40,6 @@ def borders(sample: ClipSample) -> Diagnosis:
     pairs = (("top", "bottom"), ("left", "right"))
     both = any(widths[one] and widths[other] for one, other in pairs)
     return Diagnosis("borders", THERE if both else PERHAPS, account, widths)
-
-
-def _border(lines: Tensor) -> int:
-    """Return how many lines from the first on are a border; ``lines`` is ``(n, values)``."""
-    even, _ = _even_and_dark(lines[:1])
-    if not bool(even):
-        # Most pictures have no border, and quantiles of all lines take long.
-        return 0
-    even, high = _even_and_dark(lines)
-    count = int(even.int().cumprod(0).sum())
-    if count < max(1.0, LEAST_BORDER * len(lines)) or count > len(lines) // 2:
-        return 0
-    beyond = high[count : count + 3]
-    return count if float(beyond.max() - high[:count].max()) >= STEP else 0
-
-
-def _even_and_dark(lines: Tensor) -> tuple[Tensor, Tensor]:
-    """Return whether each of the lines ``(n, values)`` is even and dark, and its bright end."""
-    high = lines.quantile(BRIGHTEST, 1)
-    low = lines.quantile(1 - BRIGHTEST, 1)
-    return (high <= DARK) & (high - low <= EVEN), high
 
 
 def interlacing(scan: ScanType) -> Diagnosis:

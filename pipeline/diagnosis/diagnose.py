@@ -64,12 +64,12 @@ def diagnosed(
     seek = clip.frame_index.rising and not settings.salvage
     with stages.stage("look") as step:
         sample = read_sample(clip, search, step, seek=seek or clip.info.is_picture)
-        found = {}
+        found, picture = {}, sample.without_bars()
         for number, task in enumerate(tasks):
             step(number / len(tasks), task.name)
             assert task.diagnose is not None
             with naming_package(task.name):
-                found[task.name] = task.diagnose(sample)
+                found[task.name] = task.diagnose(picture)
         facts = (borders(sample), interlacing(clip.info.scan), stills(sample))
     return Diagnosed(by, found, facts)
 

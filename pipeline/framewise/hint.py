@@ -18,6 +18,7 @@ from pipeline.hint_arguments import HintArgument
 from pipeline.runtime.earlier_run import EarlierRun
 from pipeline.settings import HINTS
 from pipeline.task import Job
+from stages.borders import Border
 from stages.errors import UsageError
 from stages.hint_regions import HintRegion
 from stages.media.read import Clip, open_clip
@@ -157,6 +158,11 @@ class Hints:
         hints = replace(self, first=first)
         hints._check_contradictions()
         return hints
+
+    def any_beyond(self, border: Border) -> bool:
+        """Return whether a hint of the foreground lies in a border of the frames alone."""
+        pictures = (each for each in self.sources if each.is_picture and each.foreground)
+        return any(float(border.cropped(each.picture()).max()) <= WHITE for each in pictures)
 
     def foreground_mask(self, indices: Sequence[int]) -> Tensor | None:
         """Return what is marked as foreground by hints without a frame's number.

@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
+from stages.borders import Beyond
 from stages.context import Note, Separation, SeparationContext, confidence_name
 
 LEAST_WINDOW = 3
@@ -71,6 +72,9 @@ class Recipe:
     account: returns one plain sentence about the report's figures: which part of the result is
         evidence and which is invented. Returns an empty string where there is nothing to say.
     division: how the foreground is divided into things, for a task that can do that.
+    beyond: what each layer is in the dark bars around a film's picture, by name. ``survey`` and
+        ``separate`` then get the picture without them. They get whole frames unless this is given.
+    bars_of_pictures: whether separate pictures, too, are separated without their bars.
     confident: the layers of which ``separate`` says how sure it is of each pixel, if
         :attr:`stages.context.SeparationContext.confidence` asks for it.
     """
@@ -90,6 +94,8 @@ class Recipe:
     account: Callable[[Mapping[str, float]], str] = lambda figures: ""
     division: Division | None = None
     confident: tuple[str, ...] = ()
+    beyond: Mapping[str, Beyond] = field(default_factory=dict)
+    bars_of_pictures: bool = True
 
     def confidence_outputs(self) -> tuple[Output, ...]:
         """Return the layers that ``--confidence`` adds."""
@@ -97,6 +103,14 @@ class Recipe:
             Output(confidence_name(name), sound=False, data=True, gray=True)
             for name in self.confident
         )
+
+    def in_bars(self) -> dict[str, Beyond]:
+        """Return what each layer is in the bars, with those that ``--confidence`` adds.
+
+        What is put through there is certain.
+        """
+        sure: dict[str, Beyond] = {confidence_name(name): "all" for name in self.confident}
+        return {**sure, **self.beyond}
 
     def lengths(self, max_frames: int) -> tuple[int, int]:
         """Return the length of a window and of an overlap, in frames.

@@ -28,6 +28,7 @@ from pipeline.runtime.earlier_run import EarlierRun
 from pipeline.runtime.memory import halved_warning, retry_on_oom
 from pipeline.runtime.progress import Step
 from pipeline.task import BenchClip, FitRecord, Job, Result, Task
+from stages.borders import Border
 from stages.checkpoint import Checkpoints, CheckpointStore
 from stages.context import FitSettings, Separation, SeparationContext
 from stages.errors import UnlayerError
@@ -87,7 +88,7 @@ class _LayeredRun:
     hints: the user's, opened. earlier: the run that is refined, where there is one. unordered:
     whether the input is separate pictures. statistics: what the windows report. things: the things
     of a divided foreground, where the user asked for them. expected: how good the layers are
-    expected to be.
+    expected to be. border: the dark bars around the picture, which the recipe does not see.
     """
 
     def __init__(self, job: Job, recipe: Recipe) -> None:
@@ -104,6 +105,7 @@ class _LayeredRun:
         self.unordered = job.clip.info.is_picture and len(job.clip.paths) > 1
         self.statistics = RunStatistics()
         self.expected = ExpectedQualities()
+        self.border = Border()
         self.things: FoundThings | None = None
         if recipe.division is not None and most_things(job.settings) != 1:
             self.things = FoundThings(recipe.division, most_things(job.settings))
@@ -161,9 +163,18 @@ class _LayeredRun:
         job = self.job
         overview = read_overview(job.clip, min(self.recipe.sample, max(2, max_frames)), step)
         self.hints = self.hints.for_frames(overview.first, len(overview.times))
+        self.border = self._border(overview.border)
         if self.earlier is not None:
             self.earlier.check_frames(overview.first, len(overview.times), job.clip.info)
         return overview
+
+    def _border(self, found: Border) -> Border:
+        """Return the bars that the recipe is not to see, out of those that were found."""
+        recipe = self.recipe
+        if not recipe.beyond or (self.unordered and not recipe.bars_of_pictures):
+            return Border()
+        # What the user marks is looked at.
+        return Border() if self.hints.any_beyond(found) else found
 
     def _check_count(self, written: int, frame_count: int) -> None:
         """Raise UnlayerError where the second reading gave another number of frames."""
@@ -204,7 +215,8 @@ class _LayeredRun:
             hint_frames=overview.sample_frames,
             checkpoints=checkpoints,
         )
-        sample = overview.sample
+        context = self.border.context(context)
+        sample = self.border.cropped(overview.sample)
         overview.sample = torch.empty(0)
 
         def attempt(halvings: int, checkpoints: Checkpoints) -> tuple[Any, Curves]:
@@ -232,14 +244,13 @@ class _LayeredRun:
         """
         recipe, stages, device = self.recipe, self.job.stages, self.job.device
         checkpoints = self._window_checkpoints(window)
+        context, pixels = self.border.context(context), self.border.cropped(window.pixels)
 
         def attempt(halvings: int, checkpoints: Checkpoints) -> Separation:
             own = replace(context, reduced=halvings, checkpoints=checkpoints, trace=Trace())
             return load_or_separate(
                 checkpoints,
-                lambda: validated(
-                    recipe.separate(window.pixels, survey, own), recipe, window.pixels
-                ),
+                lambda: validated(recipe.separate(pixels, survey, own), recipe, pixels),
                 window,
                 own,
                 disk_reserve,
@@ -249,7 +260,7 @@ class _LayeredRun:
         if halvings:
             stages.warn(halved_warning(window.first, window.last, device, halvings))
         self.statistics.add(separated, len(window), halvings)
-        return separated
+        return self.border.separation(separated, recipe.in_bars(), window.pixels)
 
     def _window_checkpoints(self, window: Frames) -> Checkpoints:
         """Return where the results of one window are kept."""

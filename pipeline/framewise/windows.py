@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 
 import torch
 from torch import Tensor
 
 from pipeline.runtime.progress import Step
+from stages.borders import Border, BorderWatch
 from stages.media.clip import Frames
 from stages.media.read import Clip
 
@@ -22,12 +23,14 @@ class Overview:
     times: presentation time of every frame in seconds.
     sample_frames: numbers of the frames in ``sample``, rising.
     sample: evenly spaced frames, ``(S, 3, H, W)`` in [0, 1].
+    border: the dark bars around the picture of all frames.
     """
 
     first: int
     times: list[Fraction]
     sample_frames: list[int]
     sample: Tensor
+    border: Border = field(default_factory=Border)
 
 
 def read_overview(clip: Clip, sample_size: int, step: Step) -> Overview:
@@ -39,6 +42,7 @@ def read_overview(clip: Clip, sample_size: int, step: Step) -> Overview:
     times: list[Fraction] = []
     kept: list[tuple[int, Tensor]] = []
     first, stride = 0, 1
+    watch = BorderWatch()
     for block in clip.blocks():
         if not times:
             first = block.first
@@ -48,14 +52,14 @@ def read_overview(clip: Clip, sample_size: int, step: Step) -> Overview:
                 if len(kept) > 2 * sample_size - 1:
                     kept = kept[::2]
                     stride *= 2
+            watch.add(pixels)
             times.append(block.times[len(times) - (block.first - first)])
         step(len(times) / max(len(times), clip.info.frames or 1), f"frame {block.last + 1}")
     if len(kept) > sample_size:
         last = len(kept) - 1
         kept = [kept[round(place * last / (sample_size - 1))] for place in range(sample_size)]
-    return Overview(
-        first, times, [index for index, _ in kept], torch.stack([pixels for _, pixels in kept])
-    )
+    sample = torch.stack([pixels for _, pixels in kept])
+    return Overview(first, times, [index for index, _ in kept], sample, watch.border(sample))
 
 
 def windows(clip: Clip, length: int, overlap: int) -> Iterator[Frames]:

@@ -35,6 +35,7 @@ RECIPE = Recipe(
     settle=settle,
     kinds=(DehazeSurvey,),
     account=account,
+    beyond={"clear": "input", "transmission": "all", "airlight": "nearest"},
 )
 
 TASK = replace(

@@ -44,6 +44,7 @@ RECIPE = Recipe(
     separate=separate,
     settle=settle,
     account=account,
+    beyond={"foreground": "input", "background": "input", "matte": "none"},
     memory=36,
     carried=("matte",),
     division=Division("things", thing_numbers, layers_of_thing),

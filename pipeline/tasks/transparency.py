@@ -42,6 +42,8 @@ RECIPE = Recipe(
     memory=40,
     kinds=(TransparencySurvey,),
     account=account,
+    beyond={"transmission": "input", "reflection": "none"},
+    bars_of_pictures=False,  # layers of several mixtures have weights
 )
 
 TASK = replace(

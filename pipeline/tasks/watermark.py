@@ -46,6 +46,7 @@ RECIPE = Recipe(
     kinds=(WatermarkSurvey, Effort),
     confident=("clean",),
     account=account,
+    beyond={"clean": "input", "watermark": "nearest", "matte": "none"},
     surveying=0.5,  # undoing the mark takes almost no time; filling an opaque one takes the rest
 )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from stages.context import FitSettings, SeparationContext
-from stages.diagnosis import NOT_THERE, ClipSample, Diagnosis, box_of, verdict_of
+from stages.diagnosis import NOT_THERE, ClipSample, Diagnosis, verdict_of
 from stages.motion.flow import shrunk
 from stages.segment.foreground_odds import foreground_odds
 from stages.segment.motion import find_motion
@@ -46,8 +46,7 @@ def diagnose(sample: ClipSample) -> Diagnosis:
             jump = 0.0
         if jump >= best[0]:
             middle = inside[len(inside) // 2]
-            scale = sample.size[0] / middle.shape[0], sample.size[1] / middle.shape[1]
-            best = jump, part, box_of(middle, scale)
+            best = jump, part, sample.box_of(middle)
         if jump > CLEAR:
             break
     jump, part, box = best

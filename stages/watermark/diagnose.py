@@ -9,7 +9,6 @@ from stages.diagnosis import (
     NOT_THERE,
     ClipSample,
     Diagnosis,
-    box_of,
     verdict_of,
 )
 from stages.motion.flow import resize
@@ -119,11 +118,10 @@ def _found(mark: Mark, frames: Tensor, sample: ClipSample, limit: float) -> Diag
     """
     gain = mark.gain / max(1, outline_length(mark))
     chosen = mark.matte[0] > 0
-    down, across = (full / here for full, here in zip(sample.size, chosen.shape, strict=True))
     evidence: dict[str, object] = {
         "nats_per_outline_pixel": round(gain, 1),
         "opacity": round(mark.opacity, 2),
-        "box": box_of(chosen, (down, across)),
+        "box": sample.box_of(chosen),
         "part": round(float(chosen.float().mean()), 4),
     }
     when = ""
@@ -136,7 +134,7 @@ def _found(mark: Mark, frames: Tensor, sample: ClipSample, limit: float) -> Diag
         first, last = (shown[0], shown[-1]) if shown else (sample.numbers[0], sample.numbers[-1])
         evidence |= {"first_frame": first, "last_frame": last}
         when = f", seen in frames {first} to {last}"
-    x, y, width, height = box_of(chosen, (down, across))
+    x, y, width, height = sample.box_of(chosen)
     account = f"{width}x{height} pixels at {x},{y}, {100 * mark.opacity:.0f} % opaque{when}"
     return Diagnosis("mark", verdict_of(gain, DOUBTFUL_GAIN, limit), account, evidence)
 

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 import torch
 from clips import drifting, moving
+from torch.nn import functional
 
 from pipeline.bench import clips as known
 from pipeline.diagnosis.diagnose import diagnosing_tasks
 from pipeline.tasks import find_task
-from stages.diagnosis import NOT_THERE, PERHAPS, THERE, VERDICTS, ClipSample, Diagnosis, box_of
+from stages.diagnosis import NOT_THERE, PERHAPS, THERE, VERDICTS, ClipSample, Diagnosis
 from stages.media.clip import ScanType
 from stages.picture_facts import borders, interlacing, stills
 
@@ -173,6 +174,22 @@ def test_slides_are_shots_in_which_nothing_moves() -> None:
 
 def test_a_box_is_given_in_pixels_of_the_clip() -> None:
     where = torch.zeros(10, 20, dtype=torch.bool)
-    assert box_of(where, (1.0, 1.0)) == []
+    sample = ClipSample((20, 60), torch.rand(1, 3, 10, 20), (0,))
+    assert sample.box_of(where) == []
     where[2:5, 4:10] = True
-    assert box_of(where, (2.0, 3.0)) == [12, 4, 18, 6]
+    assert sample.box_of(where) == [12, 4, 18, 6]
+    below = ClipSample((20, 60), torch.rand(1, 3, 10, 20), (0,), origin=(7, 9))
+    assert below.box_of(where) == [21, 11, 18, 6]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_sample_loses_its_bars(seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    top, left = (int(torch.randint(2, 8, (1,), generator=generator)) for _ in range(2))
+    picture = torch.rand(2, 3, 40, 60, generator=generator) * 0.5 + 0.4
+    frames = functional.pad(picture, (left, left, top, top))
+    height, width = 3 * (40 + 2 * top), 2 * (60 + 2 * left)
+    bare = ClipSample((height, width), frames, (0, 1), (frames,)).without_bars()
+    assert torch.equal(bare.frames, picture) and torch.equal(bare.runs[0], picture)
+    assert (bare.size, bare.origin) == ((120, 120), (3 * top, 2 * left))
+    assert bare.without_bars() == bare

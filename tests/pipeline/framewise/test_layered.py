@@ -21,6 +21,7 @@ from pipeline.run import execute as running
 from pipeline.runtime import memory
 from pipeline.runtime.memory import BASE_BYTES, DEFAULT_PLAN_BYTES
 from pipeline.task import Job, Result, Task
+from stages.borders import Beyond
 from stages.context import Separation, SeparationContext
 
 calls: list[dict[str, Any]] = []
@@ -151,6 +152,33 @@ def test_a_window_is_given_what_the_one_before_found(monkeypatch: pytest.MonkeyP
         given[1]["matte"], torch.full_like(given[1]["matte"], 0.1), atol=1e-4, rtol=0
     )
     assert given[1]["matte"].shape == (2, 1, 48, 64)
+
+
+@pytest.mark.parametrize(("top", "left"), [(8, 0), (0, 12), (6, 10)])
+def test_a_recipe_sees_the_picture_without_its_bars(
+    monkeypatch: pytest.MonkeyPatch, top: int, left: int
+) -> None:
+    inner = np.clip(media.moving(9), 60, 255)
+    frames = np.pad(inner, ((0, 0), (top, top), (left, left), (0, 0)))
+    seen: list[tuple[int, ...]] = []
+
+    def noting(window: Tensor, facts: float, context: SeparationContext) -> Separation:
+        seen.append(tuple(window.shape[-2:]))
+        assert all(layer.shape[-2:] == window.shape[-2:] for layer in context.before.values())
+        return halves(window, facts, context)
+
+    beyond: dict[str, Beyond] = {"one": "input", "two": "none", "matte": "all"}
+    recipe = replace(RECIPE, separate=noting, beyond=beyond, carried=("matte",))
+    run(monkeypatch, recipe, media.save(Path("in.mp4"), frames))
+    assert set(seen) == {inner.shape[1:3]}
+    one, two = (read_clip(Path(f"out/{name}.mkv")) for name in ("one", "two"))
+    middle = slice(top, top + inner.shape[1]), slice(left, left + inner.shape[2])
+    assert np.array_equal(one, frames)
+    assert np.array_equal(two[:, *middle], 255 - inner)
+    assert not np.delete(two, np.r_[middle[0]], 1).any() or not top
+    seen.clear()
+    run(monkeypatch, replace(RECIPE, separate=noting), "in.mp4", "--overwrite")
+    assert set(seen) == {frames.shape[1:3]}
 
 
 def test_settle_is_called_only_where_windows_overlap(monkeypatch: pytest.MonkeyPatch) -> None:

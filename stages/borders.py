@@ -1,0 +1,213 @@
+"""Find the dark bars around a film's picture, and work on the picture alone.
+
+A task learns from what a frame shows: the darkest pixels tell the haze, the picture's edge tells
+how a camera moves, shared edges tell a mark. Bars say other things than the picture does. So a
+task gets the picture without them, and its layers get them back.
+
+Tensors are ``(T, C, H, W)``, RGB in [0, 1].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from torch import Tensor
+from torch.nn import functional
+
+from stages.context import Separation, SeparationContext
+from stages.hint_regions import HintRegion
+
+DARK = 40 / 255
+"""Value up to which a line of a border may go. Black is at 16 in some files; codecs add noise."""
+EVEN = 6 / 255
+"""Spread of the values in a border, over its lines and over time, that codecs and noise cause."""
+STEP = 12 / 255
+"""Least difference between a border and the picture's first lines."""
+LEAST_BORDER = 0.01
+"""Part of a side from which a border counts."""
+RINGING = 16
+"""Lines of a border next to the picture that coding may make uneven: its blocks of colour."""
+BRIGHTEST = 0.98
+"""Quantile of a line that stands for its brightest values; ringing next to the picture is above."""
+
+Beyond = Literal["input", "none", "all", "nearest"]
+"""What a layer is in the border: the input, 0, 1, or its nearest value in the picture."""
+
+
+@dataclass(frozen=True)
+class Border:
+    """Hold how many lines at each side of the frames are border."""
+
+    top: int = 0
+    bottom: int = 0
+    left: int = 0
+    right: int = 0
+
+    def __bool__(self) -> bool:
+        """Return whether there is a border at any side."""
+        return bool(self.top or self.bottom or self.left or self.right)
+
+    def paired(self) -> Border:
+        """Return the border at sides whose opposite has one, too: a dark edge may be a scene's."""
+        down, across = bool(self.top and self.bottom), bool(self.left and self.right)
+        return Border(self.top * down, self.bottom * down, self.left * across, self.right * across)
+
+    def within(self, other: Border) -> Border:
+        """Return the border that lies in both."""
+        return Border(
+            min(self.top, other.top),
+            min(self.bottom, other.bottom),
+            min(self.left, other.left),
+            min(self.right, other.right),
+        )
+
+    def cropped(self, pixels: Tensor) -> Tensor:
+        """Return ``(..., H, W)`` without the border."""
+        height, width = pixels.shape[-2:]
+        return pixels[..., self.top : height - self.bottom, self.left : width - self.right]
+
+    def added(self, layer: Tensor, beyond: Beyond, frames: Tensor) -> Tensor:
+        """Return a layer of the picture with the border around it.
+
+        layer: ``(T, C, h, w)``, or one picture ``(1, C, h, w)`` for all frames. beyond: what it is
+        in the border. frames: with the border, ``(T, 3, H, W)``.
+        """
+        sides = (self.left, self.right, self.top, self.bottom)
+        if beyond == "nearest" or (beyond == "input" and len(layer) != len(frames)):
+            return functional.pad(layer, sides, mode="replicate")
+        whole = functional.pad(layer, sides, value=1.0 if beyond == "all" else 0.0)
+        if beyond == "input":
+            height, width = frames.shape[-2:]
+            whole[..., : self.top, :] = frames[..., : self.top, :]
+            whole[..., height - self.bottom :, :] = frames[..., height - self.bottom :, :]
+            whole[..., : self.left] = frames[..., : self.left]
+            whole[..., width - self.right :] = frames[..., width - self.right :]
+        return whole
+
+    def context(self, context: SeparationContext) -> SeparationContext:
+        """Return the context for the picture without the border."""
+
+        def cropped(pixels: Tensor | None) -> Tensor | None:
+            return None if pixels is None else self.cropped(pixels)
+
+        return replace(
+            context,
+            hint=cropped(context.hint),
+            hint_regions=tuple(self._regions(context.hint_regions)),
+            before={name: self.cropped(layer) for name, layer in context.before.items()},
+            earlier_matte=cropped(context.earlier_matte),
+        )
+
+    def _regions(self, regions: tuple[HintRegion, ...]) -> list[HintRegion]:
+        inside = [replace(region, pixels=self.cropped(region.pixels)) for region in regions]
+        return [region for region in inside if bool(region.pixels.any())]
+
+    def separation(
+        self, separated: Separation, beyond: Mapping[str, Beyond], frames: Tensor
+    ) -> Separation:
+        """Return the layers of the picture with the border around them.
+
+        beyond: what each layer is in the border, by name; ``nearest`` unless given. frames: with
+        the border, ``(T, 3, H, W)``.
+        """
+        layers = {
+            name: self.added(layer, beyond.get(name, "nearest"), frames)
+            for name, layer in separated.layers.items()
+        }
+        return replace(separated, layers=layers)
+
+
+def dark_border(frames: Tensor) -> Border:
+    """Return the dark, even border that frames ``(S, 3, H, W)`` share.
+
+    A frame that is darker than :data:`DARK` as a whole, as in a fade, says nothing.
+    """
+    frames = frames[frames.amax((1, 2, 3)) > DARK + STEP]
+    if not len(frames):
+        return Border()
+    brightest = frames.amax(1)
+    # Values of each line in all frames: (H, S * W) for rows, (W, S * H) for columns.
+    rows = brightest.permute(1, 0, 2).flatten(1)
+    columns = brightest.permute(2, 0, 1).flatten(1)
+    return Border(_lines(rows), _lines(rows.flip(0)), _lines(columns), _lines(columns.flip(0)))
+
+
+def _lines(lines: Tensor) -> int:
+    """Return how many lines from the first on are a border; ``lines`` is ``(n, values)``."""
+    even, _ = _even_and_bright_end(lines[:1])
+    if not bool(even):
+        # Most pictures have no border, and quantiles of all lines take long.
+        return 0
+    even, high = _even_and_bright_end(lines)
+    dark = _prefix(high <= DARK)
+    count = _prefix(even)
+    if dark - count <= RINGING:
+        count = dark
+    if count < max(1.0, LEAST_BORDER * len(lines)) or count > len(lines) // 2:
+        return 0
+    beyond = high[count : count + 3]
+    return count if float(beyond.max() - high[:count].max()) >= STEP else 0
+
+
+def _even_and_bright_end(lines: Tensor) -> tuple[Tensor, Tensor]:
+    """Return whether each of the lines ``(n, values)`` is even and dark, and its bright end."""
+    high = _quantile(lines, BRIGHTEST)
+    low = _quantile(lines, 1 - BRIGHTEST)
+    return (high <= DARK) & (high - low <= EVEN), high
+
+
+def _prefix(holds: Tensor) -> int:
+    """Return how many of ``(n,)`` are true from the first one on."""
+    return int(holds.int().cumprod(0).sum())
+
+
+def _quantile(lines: Tensor, part: float) -> Tensor:
+    """Return a quantile of each line ``(n, values)``, of any number of values."""
+    return lines.kthvalue(1 + round(part * (lines.shape[1] - 1)), 1).values
+
+
+@dataclass
+class BorderWatch:
+    """Follow the dark border of a clip through all of its frames.
+
+    It looks only at the lines that were dark so far, so a clip without a border costs nothing.
+    """
+
+    _dark: Border | None = field(default=None)
+
+    def add(self, frame: Tensor) -> None:
+        """Take the next frame ``(3, H, W)``."""
+        height, width = frame.shape[-2:]
+        so_far = self._dark or (
+            Border(height, height, width, width) if self._dark is None else None
+        )
+        if so_far is None:
+            return
+        self._dark = Border(
+            _dark_lines(frame[:, : so_far.top], 1),
+            _dark_lines(frame[:, height - so_far.bottom :].flip(1), 1),
+            _dark_lines(frame[..., : so_far.left], 2),
+            _dark_lines(frame[..., width - so_far.right :].flip(2), 2),
+        )
+
+    def border(self, sample: Tensor) -> Border:
+        """Return the border of the clip.
+
+        sample: some of its frames, ``(S, 3, H, W)``, of the size of those that were added.
+        """
+        if not self._dark:
+            return Border()
+        return dark_border(sample).within(self._dark).paired()
+
+
+def _dark_lines(strip: Tensor, axis: int) -> int:
+    """Return how many lines from the first on are dark.
+
+    strip: ``(3, h, w)``. axis: 1 where its lines are rows, 2 where they are columns.
+    """
+    if not strip.shape[axis]:
+        return 0
+    bright = (strip.amax(0) > DARK).float().mean(2 - axis)
+    return _prefix(bright <= 1 - BRIGHTEST)
