@@ -31,6 +31,9 @@ LEAST_CHANGE = 0.07  # root mean square change of the blocks' contents, as for g
 STEADY = 0.6  # part of that change that each side may make by itself in as many frames
 SIDE = 12  # frames that are looked at on each side
 UNRELATED = 0.33  # part of the sides' own NCC below which the two ends have nothing in common
+# The same where moving scenes explain nearly all of the frames. The outlines of two pictures on
+# black have something in common, up to 0.42 in drawn ones.
+LOOSELY_RELATED = 0.5
 OWN_NCC = 0.5  # least NCC of the frames of each side with each other
 NEARBY = 0.04  # how far a piece may be from its place, as part of the picture's longer side
 QUIET = 0.004  # 1 - NCC of neighbours below which nothing happens
@@ -89,13 +92,14 @@ class BoundarySearch:
     """The search for boundaries of unknown kind in some frames.
 
     motion: measures optical flow. ncc: of two frames, by their places. frames: ``(T, H, W, 3)``.
-    by_model: returns the boundary that a model of moving scenes explains in a window, or None.
+    by_model: returns the boundary that a model of moving scenes explains in a window, or None. It
+    also gets whether the two ends have something in common; then the model has to explain more.
     """
 
     motion: OpticalFlow
     ncc: NccCache
     frames: Array
-    by_model: Callable[[CleanWindow], Boundary | None] = lambda window: None
+    by_model: Callable[[CleanWindow, bool], Boundary | None] = lambda window, related: None
 
     def find(
         self, pairs: Array, barriers: Sequence[int], taken: Sequence[tuple[int, int]], starts: range
@@ -123,7 +127,8 @@ class BoundarySearch:
             window = CleanWindow(start, end, low, high)
             accepted = self.examine(window)
             # Where the scenes themselves move fast, only a model that fits can prove a boundary.
-            if accepted is None and models < MOST_MODELS and self.ncc(start, end) <= UNRELATED:
+            may_be_modelled = models < MOST_MODELS and self.ncc(start, end) <= LOOSELY_RELATED
+            if accepted is None and may_be_modelled:
                 models += 1
                 accepted = self._modelled(window)
             if accepted is not None:
@@ -145,8 +150,10 @@ class BoundarySearch:
         busiest = change_ends(self.changes(window), window.start, window.end)
         first, last = max(window.low, busiest[0] - 1), min(window.high, busiest[1] + 1)
         for tried in dict.fromkeys([window, window.moved(first, last)]):
-            found = self.by_model(tried)
-            if found is None or self.ncc(found.first - 1, found.last + 1) > UNRELATED:
+            related = self.ncc(tried.start, tried.end) > UNRELATED
+            found = self.by_model(tried, related)
+            most = LOOSELY_RELATED if related else UNRELATED
+            if found is None or self.ncc(found.first - 1, found.last + 1) > most:
                 continue
             if not self._is_one_place(found, window):
                 return found

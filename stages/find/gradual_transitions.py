@@ -57,6 +57,7 @@ REJECTION_LIMIT = 1.2
 # Most that moving scenes may leave where nothing else speaks for a boundary: see
 # stages.find.placements.MOST_LEFT.
 ALONE_LEFT = 0.3
+RELATED_LEFT = 0.15  # the same where the two sides have something in common
 # Least part of the variance of the blocks' times that a pattern explains where nothing else speaks
 # for a boundary. Drawn whip pans reached 0.82, real fast shots 0.73, and wipes with a soft edge or
 # with scenes that move fast 0.88 and more.
@@ -229,17 +230,20 @@ class GradualSearch:
         return find_placement(stretch, *sides, ALONE_LEFT)
 
     @staticmethod
-    def explained(frames: Array, window: CleanWindow) -> Boundary | None:
+    def explained(frames: Array, window: CleanWindow, related: bool = False) -> Boundary | None:
         """Return the boundary in a window that a model proves by itself, or None.
 
         Either the scenes move as a whole, or the places of the picture change in the order of a
-        wipe.
+        wipe. related: whether the ends of the window have something in common. Then only scenes
+        that move as a whole and explain nearly everything are proof.
         """
         stretch, sides = Stretch(frames, window.low, window.high), (window.start, window.end)
         if may_be_placed(stretch, *sides):
-            placed = find_placement(stretch, *sides, ALONE_LEFT)
+            placed = find_placement(stretch, *sides, RELATED_LEFT if related else ALONE_LEFT)
             if placed is not None:
                 return Boundary(placed.before + 1, placed.after - 1)
+        if related:
+            return None
         pattern = pattern_between(stretch, *sides, least=ALONE_EXPLAINED)
         if pattern is None:
             return None

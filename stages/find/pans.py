@@ -33,9 +33,6 @@ LEAST_DEVIATION = 0.01  # root mean square of a part that is structured, in [0, 
 # How many times as large the difference across a push's seam is as those elsewhere: on synthetic
 # pushes of real shots 1.7 and more, in pans mostly below 1.5 (few of them).
 SEAM = 1.6
-# How far from the whole picture a push between borders of one colour may move, as a part of it.
-# Each of up to 20 steps is rounded to a pixel of 48.
-WHOLE = 0.2
 SEAM_REACH = 2  # pixels by which a seam may be beside its expected place
 BORDER = 6  # pixels from the border in which no seam is looked for
 TINY = 1e-6  # keeps ratios finite
@@ -62,7 +59,7 @@ def is_pan_for_push(frames: Array, placements: Sequence[Placement]) -> bool:
     """Return whether frames that look like a push are one view that moves.
 
     A push moves by the whole picture, and has a seam. Between two pictures with a border of one
-    colour there is no seam to be seen; they have to move by just the whole picture.
+    colour there is no seam to be seen.
 
     frames: ``(T + 2, H, W, 3)`` in [0, 1], the clean frames first and last.
     placements: of the T frames in between.
@@ -71,11 +68,10 @@ def is_pan_for_push(frames: Array, placements: Sequence[Placement]) -> bool:
     if shifts is None:
         return False
     down, right = np.abs(shifts.sum(0))
-    distance = max(right, down * frames.shape[2] / frames.shape[1])
-    if distance < FULL_PUSH:
+    if max(right, down * frames.shape[2] / frames.shape[1]) < FULL_PUSH:
         return True
     if _meet_in_one_color(frames[0], frames[-1], sideways=right > down):
-        return bool(abs(distance - 1) > WHOLE)
+        return False
     return seam_contrast(frames[1:-1], placements) < SEAM
 
 
