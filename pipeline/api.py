@@ -21,7 +21,15 @@ from typing import Any, Self, Unpack
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.arrays import Name, Source, hint_words, input_files, plain_value, usable_path
+from pipeline.arrays import (
+    Name,
+    Source,
+    hint_words,
+    input_files,
+    mark_path,
+    plain_value,
+    usable_path,
+)
 from pipeline.config import checked
 from pipeline.notebook_html import result_html
 from pipeline.option_hints import python_names
@@ -142,7 +150,8 @@ def separate(
         ``hint`` and ``hint_background`` may also be an array, ``(H, W)`` or ``(H, W, C)``, or a
         tensor, ``(H, W)`` or ``(C, H, W)``, or a picture of Pillow: white (the largest value, or
         true) on black; or a list of hints; or a mapping from frame numbers to hints, as ``{0:
-        "a.png", 48: array}``.
+        "a.png", 48: array}``. ``mark`` may also be an array or tensor, with alpha as fourth channel
+        or without, or a picture of Pillow.
 
     Returns the layers and the manifest; warnings are in ``manifest["warnings"]``. Raises UsageError
     for wrong arguments and UnlayerError where the input or the machine fails, each with a message
@@ -163,6 +172,8 @@ def separate(
         for option in HINTS:
             if values.get(option) is not None:
                 values[option] = hint_words(values[option], option, temporary)
+        if values.get("mark") is not None:
+            values["mark"] = mark_path(values["mark"], temporary)
         values = {name: plain_value(value) for name, value in values.items()}
         given = checked(values, "separate()", without=NOT_HERE)
         inputs = input_files(source, temporary, fps)

@@ -128,23 +128,47 @@ def hint_words(hints: Any, what: str, folder: Path) -> list[Any]:
     return words
 
 
-def hint_file(hint: Any, path: Path) -> Path:
+def hint_file(hint: Any, path: Path, what: str = "hint") -> Path:
     """Write a hint that was given as an array or tensor as a picture.
+
+    what: its name in messages.
 
     hint: ``(H, W)`` or ``(H, W, C)`` as an array, ``(H, W)`` or ``(C, H, W)`` as a tensor, of 1 or
     3 channels. Booleans are taken too. path: where, without suffix. Returns the picture's path.
     """
     if isinstance(hint, torch.Tensor):
-        _refuse_without_values(hint, "hint")
+        _refuse_without_values(hint, what)
         hint = hint.float() if hint.dtype == torch.bool else hint
         hint = hint[None] if hint.ndim == 2 else hint
         hint = hint.repeat(3, 1, 1) if hint.ndim == 3 and len(hint) == 1 else hint
-    else:
+    elif isinstance(hint, np.ndarray):
         hint = hint.astype(np.float32) if hint.dtype == np.bool_ else hint
         hint = hint[..., None] if hint.ndim == 2 else hint
         hint = hint.repeat(3, -1) if hint.ndim == 3 and hint.shape[-1] == 1 else hint
-    pixels, bits = _pixels(hint, picture=True, what="hint")
+    pixels, bits = _pixels(hint, picture=True, what=what)
     return save_frames(path, pixels, bits, DEFAULT_RATE, picture=True)
+
+
+def mark_path(mark: Any, folder: Path) -> Path:
+    """Return the picture of a mark as a file; an array is written into ``folder`` without loss.
+
+    mark: a path; an array ``(H, W)`` or ``(H, W, C)``, or a tensor ``(H, W)`` or ``(C, H, W)``, of
+    1, 3 or, with alpha, 4 channels; or a picture of Pillow.
+    """
+    if isinstance(mark, str | os.PathLike):
+        return usable_path(mark, "mark")
+    pixels = pillow_pixels(mark, "mark", alpha=True) if is_pillow(mark) else mark
+    axis = 0 if isinstance(pixels, torch.Tensor) else -1
+    if len(getattr(pixels, "shape", ())) != 3 or pixels.shape[axis] != 4:
+        return hint_file(pixels, folder / "array-mark", "mark")
+    color: Any = pixels[..., :3]
+    alpha: Any = pixels[..., [3, 3, 3]]
+    if isinstance(pixels, torch.Tensor):
+        color, alpha = pixels[:3], pixels[[3, 3, 3]]
+    shown, bits = _pixels(color, picture=True, what="mark")
+    levels, _ = _pixels(alpha, picture=True, what="mark")
+    path = folder / "array-mark"
+    return save_frames(path, shown, bits, DEFAULT_RATE, picture=True, alpha=levels[:, :1])
 
 
 def _refuse_without_values(tensor: torch.Tensor, what: str) -> None:
@@ -207,6 +231,6 @@ def _check_shape(shape: tuple[int, ...], *, is_tensor: bool, picture: bool, what
         return
     axes = "3, H, W" if is_tensor else "H, W, 3"
     wanted = f"({axes})" if picture else f"(T, {axes})"
-    if what == "hint":
+    if what != "source":
         wanted += " or (H, W)"
     raise UsageError(f"separate(): {what} has the shape {shape}; it must be {wanted}")

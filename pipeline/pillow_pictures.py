@@ -1,7 +1,7 @@
 """Take pictures of Pillow as arrays, without needing Pillow.
 
-A picture is known by its methods. Its transparency is left out: colours are taken as they are
-stored, as from a file. It is turned as its EXIF data say, as a file is.
+A picture is known by its methods. Its transparency is left out unless it is asked for: colours are
+taken as they are stored, as from a file. It is turned as its EXIF data say, as a file is.
 """
 
 from __future__ import annotations
@@ -42,16 +42,17 @@ def is_pillow(thing: object) -> TypeGuard[PillowPicture]:
     return all(hasattr(thing, name) for name in needed)
 
 
-def pillow_pixels(picture: PillowPicture, what: str) -> NDArray[Any]:
+def pillow_pixels(picture: PillowPicture, what: str, *, alpha: bool = False) -> NDArray[Any]:
     """Return a picture as an array ``(H, W, 3)`` of uint8, or of uint16 for 16 bits of grey.
 
-    what: its name in messages. Raises UsageError for modes whose values have no fixed range.
+    what: its name in messages. alpha: whether to add its alpha as a fourth channel (not for 16 bits
+    of grey). Raises UsageError for modes whose values have no fixed range.
     """
     if picture.mode in GRAY_16:
         gray = np.asarray(picture).astype(np.uint16)
         pixels = np.repeat(gray[..., None], 3, -1)
     elif picture.mode in COLORS:
-        pixels = np.asarray(picture.convert("RGB"))
+        pixels = np.asarray(picture.convert("RGBA" if alpha else "RGB"))
     else:
         raise UsageError(
             f"separate(): {what} is a Pillow picture of mode {picture.mode}; convert it to RGB"

@@ -39,6 +39,11 @@ def check_settings(settings: Settings) -> None:
             "--confidence and --refine contradict each other: a corrected matte does not say how "
             "sure it is; leave one out"
         )
+    if settings.mark is not None and settings.preset in NETWORKS_ALONE:
+        raise UsageError(
+            f"--mark and --preset {settings.preset} contradict each other: its networks find the "
+            "mark themselves; choose another preset"
+        )
     if settings.refine is not None and settings.preset in NETWORKS_ALONE:
         raise UsageError(
             f"--refine and --preset {settings.preset} contradict each other: its networks do not "

@@ -45,6 +45,7 @@ class SeparateSettings(TypedDict, total=False):
     transition: Span | Sequence[Span] | None
     shots: File | None
     hint: Hints | None
+    mark: OneHint | None
     hint_background: Hints | None
     refine: File | None
     space: str | None

@@ -51,6 +51,7 @@ HINTS = ("hint", "hint_background")
 
 _work = partial(setting, group="how much work", verbs=("run", "bench"))
 _read = partial(setting, group="what to read", verbs=("run", "probe"))
+_hint = partial(_read, metavar="HINT", parse=parse_hint, verbs=("run",), repeat=True)
 _write = partial(setting, group="what to write")
 _batch = partial(setting, group="a folder of clips", verbs=("batch",), result=False)
 _bench = partial(setting, group="what to measure", verbs=("bench",), result=False)
@@ -184,24 +185,19 @@ class Settings:
         rare=("run",),
         one_clip=True,
     )
-    hint: tuple[HintArgument, ...] = _read(
-        (),
-        "watermark or object: picture, box:X,Y,W,H, point:X,Y",
-        metavar="HINT",
-        parse=parse_hint,
-        verbs=("run",),
-        repeat=True,
-        rare=("batch",),
+    hint: tuple[HintArgument, ...] = _hint(
+        (), "watermark or object: picture, box:X,Y,W,H, point:X,Y", rare=("batch",)
     )
-    hint_background: tuple[HintArgument, ...] = _read(
-        (),
-        "what is surely background, marked in the same way",
-        metavar="HINT",
-        parse=parse_hint,
+    mark: Path | None = _read(
+        None,
+        "watermark: the mark as a picture, best with alpha",
+        metavar="FILE",
+        parse=parse_path,
         verbs=("run",),
-        repeat=True,
-        rare=("run",),
-        one_clip=True,
+        rare=BOTH,
+    )
+    hint_background: tuple[HintArgument, ...] = _hint(
+        (), "what is surely background, marked in the same way", rare=("run",), one_clip=True
     )
     refine: Path | None = _read(
         None,
@@ -369,12 +365,14 @@ class Settings:
             # One hint is a word, as it was when there could be only one.
             words = [self.hint_known_as(hint) for hint in getattr(self, name)]
             kept[name] = words if len(words) > 1 else next(iter(words), None)
+        if self.mark is not None:
+            kept["mark"] = self.known_as(self.mark)
         return kept
 
     @property
     def hint_files(self) -> tuple[Path, ...]:
-        """Return the files of all hints, each once."""
-        files = [hint.file for hint in (*self.hint, *self.hint_background)]
+        """Return the files of all hints and of the mark, each once."""
+        files = [*(hint.file for hint in (*self.hint, *self.hint_background)), self.mark]
         return tuple(dict.fromkeys(file for file in files if file is not None))
 
     def hint_known_as(self, hint: HintArgument) -> str:

@@ -34,6 +34,7 @@ TASK_OPTIONS = (
     "hint",
     "hint_background",
     "layers",
+    "mark",
     "refine",
     "space",
     "shots",

@@ -98,6 +98,7 @@ class Border:
             hint_regions=tuple(self._regions(context.hint_regions)),
             before={name: self.cropped(layer) for name, layer in context.before.items()},
             earlier_matte=cropped(context.earlier_matte),
+            origin=(self.top, self.left),
         )
 
     def _regions(self, regions: tuple[HintRegion, ...]) -> list[HintRegion]:

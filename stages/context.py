@@ -71,8 +71,11 @@ class SeparationContext:
     most_things: how many foregrounds the user asked for; 0 for as many as are found. Only some
         tasks divide their foreground.
     known_things: the highest number of a thing in the windows before.
+    mark: the mark that the user gave as a picture, ``(3, h, w)`` in [0, 1], or ``(4, h, w)`` with
+        alpha. Only some tasks use it.
     force: whether the user wants a separation even where nothing is found; see
         :meth:`should_separate`.
+    origin: row and column of the input at which the frames begin, where its bars are left out.
     """
 
     settings: FitSettings
@@ -91,6 +94,8 @@ class SeparationContext:
     earlier_matte: Tensor | None = None
     confidence: bool = False
     force: bool = False
+    mark: Tensor | None = None
+    origin: tuple[int, int] = (0, 0)
 
     def should_separate(self, evidence: float, least: float) -> bool:
         """Return whether there is more than ``least`` evidence, or the user gave ``force``.
@@ -185,6 +190,8 @@ class Separation:
         warnings.
     occlusions: what was seen of which thing hides which other one, for a divided foreground.
     expected: how good layers are expected to be, by name, where that is known.
+    shown: whether what the task takes out is in each frame of the window, where some frames of the
+        clip do not show it; else empty. The manifest gets the frames.
 
     Raises ValueError where a layer has another shape.
     """
@@ -197,6 +204,7 @@ class Separation:
     notes: tuple[Note, ...] = ()
     occlusions: tuple[Occlusion, ...] = ()
     expected: Mapping[str, ExpectedQuality] = field(default_factory=dict)
+    shown: tuple[bool, ...] = ()
 
     def __post_init__(self) -> None:
         for name, pixels in self.layers.items():

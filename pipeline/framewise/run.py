@@ -19,8 +19,9 @@ from pipeline.framewise.findings import Findings
 from pipeline.framewise.hint import Hints
 from pipeline.framewise.layer_files import LayerFiles
 from pipeline.framewise.limits import check_layers_fit, max_window_frames
+from pipeline.framewise.mark_picture import read_mark
 from pipeline.framewise.recipe import Output, Recipe, validated
-from pipeline.framewise.statistics import ExpectedQualities, RunStatistics
+from pipeline.framewise.statistics import ExpectedQualities, RunStatistics, ShownFrames
 from pipeline.framewise.things import FoundThings, most_things
 from pipeline.framewise.window_checkpoints import load_or_separate
 from pipeline.framewise.windows import Overview, read_overview, windows
@@ -85,10 +86,11 @@ def run_layered(job: Job, recipe: Recipe) -> Result:
 class _LayeredRun:
     """One run of a recipe over a clip.
 
-    hints: the user's, opened. earlier: the run that is refined, where there is one. unordered:
-    whether the input is separate pictures. statistics: what the windows report. things: the things
-    of a divided foreground, where the user asked for them. expected: how good the layers are
-    expected to be. border: the dark bars around the picture, which the recipe does not see.
+    hints: the user's, opened. mark: the user's, as a picture. earlier: the run that is refined,
+    where there is one. unordered: whether the input is separate pictures. statistics: what the
+    windows report. things: the things of a divided foreground, where the user asked for them.
+    expected: how good the layers are expected to be. border: the dark bars around the picture,
+    which the recipe does not see. shown: the frames that show what is taken out.
     """
 
     def __init__(self, job: Job, recipe: Recipe) -> None:
@@ -101,11 +103,13 @@ class _LayeredRun:
         if job.settings.refine is not None:
             self.earlier = EarlierRun.open(job.settings.refine, job.settings.task)
         self.hints = Hints.open(job, self.earlier)
+        self.mark = read_mark(job.settings)
         # Pictures that were given one by one belong together: they form one window.
         self.unordered = job.clip.info.is_picture and len(job.clip.paths) > 1
         self.statistics = RunStatistics()
         self.expected = ExpectedQualities()
         self.border = Border()
+        self.shown = ShownFrames()
         self.things: FoundThings | None = None
         if recipe.division is not None and most_things(job.settings) != 1:
             self.things = FoundThings(recipe.division, most_things(job.settings))
@@ -147,6 +151,7 @@ class _LayeredRun:
                 before = _carried(separated, recipe, overlap)
                 findings.add(window, separated, recipe)
                 self.expected.add(window.first, separated)
+                self.shown.add(window.first, separated)
                 if self.things is not None:
                     self.things.add(separated)
                 done = files.add(window, separated, survey)
@@ -334,6 +339,7 @@ class _LayeredRun:
             most_things=most_things(settings),
             confidence=settings.confidence,
             force=settings.force,
+            mark=self.mark,
             known_things=0 if self.things is None else self.things.highest,
         )
 
@@ -344,6 +350,8 @@ class _LayeredRun:
         figures: dict[str, object] = {**means}
         if sentence := self.recipe.account(means):
             figures["account"] = sentence
+        if spans := self.shown.spans():
+            figures["shown"] = spans
         if self.things is not None:
             figures |= self.things.figures(self.recipe.outputs[0].role)
         fits: tuple[FitRecord, ...] = ()

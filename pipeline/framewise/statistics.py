@@ -40,6 +40,27 @@ class ExpectedQualities:
         return replace(layer, expected=ExpectedQuality(self._measures[layer.role], means))
 
 
+class ShownFrames:
+    """Collect the frames that show what the task takes out, where not all of them do."""
+
+    def __init__(self) -> None:
+        self._shown: dict[int, bool] = {}
+
+    def add(self, first: int, separated: Separation) -> None:
+        """Add what a window says of its frames. first: the number of its first frame."""
+        self._shown |= dict(enumerate(separated.shown, first))
+
+    def spans(self) -> list[list[int]]:
+        """Return the first and last frame, inclusive, of each time in which it is shown."""
+        found: list[list[int]] = []
+        for number in sorted(number for number, is_shown in self._shown.items() if is_shown):
+            if found and found[-1][1] == number - 1:
+                found[-1][1] = number
+            else:
+                found.append([number, number])
+        return found
+
+
 def _mean(values: Sequence[float | None]) -> float | None:
     """Return the mean of the known values, to three digits; ``None`` if none is known."""
     known = [value for value in values if value is not None]

@@ -55,6 +55,7 @@ def load_or_separate(
             notes=separated.notes,
             occlusions=separated.occlusions,
             expected=dict(separated.expected),
+            shown=separated.shown,
         )
 
     # Two bytes a value, and as many values as three layers of the window's size have.

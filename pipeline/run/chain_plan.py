@@ -21,7 +21,7 @@ OF_THE_INPUT = ("stream", "start", "end", "salvage", "interlaced")
 """Settings of reading the input. They are done once, in the first step."""
 MEANT_FOR_ONE = ("hint", "hint_background")
 """Settings that mean another thing for each task, such as the place of a mark or of an object."""
-NEEDS_A_TASK = ("force", "hint", "hint_background", "shots", "transition")
+NEEDS_A_TASK = ("force", "hint", "hint_background", "mark", "shots", "transition")
 """Settings that say something about one task's thing, so that the task has to be named."""
 
 

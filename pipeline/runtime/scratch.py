@@ -13,19 +13,29 @@ from stages.media.write import LayerWriter
 
 
 def save_frames(
-    path: Path, pixels: torch.Tensor, bits: int, rate: Fraction, *, picture: bool = False
+    path: Path,
+    pixels: torch.Tensor,
+    bits: int,
+    rate: Fraction,
+    *,
+    picture: bool = False,
+    alpha: torch.Tensor | None = None,
 ) -> Path:
     """Write frames to a file and return its path: ``path`` with a suffix.
 
     pixels: ``(T, 3, H, W)`` in [0, 1]. bits: 8 or 16 bits a value. rate: frames per second.
-    picture: write a PNG instead of FFV1 in Matroska. Raises UnlayerError where it cannot be
-    written.
+    picture: write a PNG instead of FFV1 in Matroska. alpha: of a picture, ``(1, 1, H, W)``.
+    Raises UnlayerError where it cannot be written.
     """
     height, width = pixels.shape[-2:]
     info = ClipInfo(path, width, height, len(pixels), rate, 1 / rate, bit_depth=bits)
-    with LayerWriter(
-        path, info, LayerFormat(lossless=True, bit_depth=bits, pictures=picture)
-    ) as writer:
+    wanted = LayerFormat(
+        lossless=True,
+        alpha=None if alpha is None else "",
+        bit_depth=bits,
+        pictures=picture,
+    )
+    with LayerWriter(path, info, wanted) as writer:
         for number in range(len(pixels)):
-            writer.write(Frames(pixels[number : number + 1], (number / rate,), number))
+            writer.write(Frames(pixels[number : number + 1], (number / rate,), number), alpha)
     return writer.path

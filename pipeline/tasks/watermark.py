@@ -55,7 +55,7 @@ TASK = replace(
         "watermark",
         "take off a watermark or a channel's logo: the clean picture, the mark and its matte",
         RECIPE,
-        uses=frozenset({"confidence", "force", "hint"}),
+        uses=frozenset({"confidence", "force", "hint", "mark"}),
         bench=BenchClip(watermark),
     ),
     diagnose=diagnose,

@@ -317,6 +317,20 @@ def has_alpha(frame: Any) -> bool:
     )
 
 
+def alpha_of(frame: Any, crop: tuple[int, int, int, int] | None = None) -> torch.Tensor | None:
+    """Return a frame's upright alpha ``(1, H, W)`` in [0, 1], of 8 bits; ``None`` without one.
+
+    crop: as in :func:`rgb_picture`.
+    """
+    if not has_alpha(frame):
+        return None
+    left, top, right, bottom = crop or (0, 0, 0, 0)
+    stored = converted(frame, "rgba").to_ndarray()[..., 3:]
+    cropped = stored[top : frame.height - bottom, left : frame.width - right]
+    upright = np.ascontiguousarray(orientation_of(frame).apply(cropped))
+    return torch.from_numpy(upright).permute(2, 0, 1).float() / 255
+
+
 def is_transparent(frame: Any) -> bool:
     """Return whether any pixel of a frame with an alpha channel is not opaque."""
     name = frame.format.name

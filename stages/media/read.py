@@ -20,7 +20,7 @@ from av.video.stream import VideoStream
 
 from stages.errors import UnlayerError, UsageError
 from stages.media import bombs, frame_pixels, picture_folders, sniff
-from stages.media.clip import ClipInfo, FrameIndex, Frames, SourceSpan
+from stages.media.clip import ClipInfo, FrameIndex, Frames, SourceSpan, check_trim
 from stages.media.decode import (
     MAX_PIXELS,
     MEDIA_ERRORS,
@@ -195,6 +195,11 @@ class Clip:
             stream=info.stream,
         )
 
+    def alpha(self) -> torch.Tensor | None:
+        """Return the first frame's alpha ``(1, H, W)`` in [0, 1]; ``None`` where there is none."""
+        with contextlib.closing(self._decode(0)) as frames:
+            return frame_pixels.alpha_of(next(frames)[2], self.info.crop)
+
     def _decode(self, first: int) -> Generator[tuple[int, Fraction, VideoFrame]]:
         """Yield every frame from ``first`` on, progressive, with its index and time."""
         scan = self.info.scan
@@ -333,7 +338,7 @@ def open_clip(
     """
     if not inputs:
         raise UsageError("no input was given; name a video, a picture or a folder of pictures")
-    _check_trim(start, end)
+    check_trim(start, end)
     paths = tuple(Path(path) for path in inputs)
     is_folder = len(paths) == 1 and paths[0].is_dir()
     if is_folder:
@@ -357,16 +362,6 @@ def open_clip(
         max_pixels,
     )
     return Clip(info, paths, options, damaged=is_cut_short)
-
-
-def _check_trim(start: Fraction | None, end: Fraction | None) -> None:
-    """Raise UsageError where there is no time between ``start`` and ``end``, in seconds from 0."""
-    if (start is not None and start < 0) or (end is not None and end <= (start or 0)):
-        raise UsageError(
-            f"there is no time between start {start or 0} and end {end}; the end must be after the "
-            "start, both in seconds from 0",
-            settings=("start", "end"),
-        )
 
 
 def _check_complete(

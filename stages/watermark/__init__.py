@@ -7,6 +7,10 @@ Start reading at :mod:`stages.watermark.layers`. The route:
   colours (``hypotheses``) and keeps the mark that explains most of its outline (``evidence``,
   ``texture``; ``find`` cuts the outline). ``repeat`` finds a mark that lies on a grid, ``pieces``
   adds parts of other colours.
+- ``known`` finds a mark that the user gives as a picture (``mark_file``): ``register`` looks for
+  its place and scale, ``register_fit`` refines them and measures the opacity.
+- ``presence`` tells in which frames of a clip the mark is shown, and ``quick`` looks for a mark in
+  small pictures.
 - ``fit`` and ``soft`` draw the mark to the pixel.
 - ``layers`` undoes the mark in every frame, ``compression`` takes off the rounding that this
   amplifies, and ``fill`` draws what an opaque mark hides.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from stages.diagnosis import (
@@ -19,28 +18,23 @@ from stages.watermark.layers import LEAST_INDEPENDENT
 from stages.watermark.pictures import (
     distinct,
     independent,
-    inner_part,
     motion_weight,
     resized_map,
     shrunk_to,
     spread_indices,
 )
+from stages.watermark.quick import everywhere, quick_search
 from stages.watermark.search import (
     SHARED_GAIN,
     is_clear,
     outline_length,
     refined_mark,
-    screened_mark,
     shared_gain,
 )
 
 DOUBTFUL_GAIN = 9.0
 """Nats per outline pixel above which a mark may be there. Scenes without one have at most so many,
 see :data:`stages.watermark.search.SHARED_GAIN`."""
-QUICK_PIXELS, QUICK_TURNS, QUICK_GAIN = 20_000, 50, 6.0
-"""Most pixels of a picture, iterations of a cut, and least gain, of the quick search."""
-SCREEN_PICTURES, SCREEN_TURNS = 3, 30
-"""Most pictures, and iterations of a cut, of a quick look before that."""
 SHOWN = 0.5
 """Part of the outline's contrast that the mark has to explain in a frame to count as seen."""
 
@@ -63,7 +57,7 @@ def diagnose(sample: ClipSample) -> Diagnosis:
         return Diagnosis("mark", NOT_THERE, account, {"independent_frames": round(count, 2)})
     searched = frames[spread_indices(len(frames), min(round(count), SEARCHED))]
     weight = motion_weight(frames)
-    mark, small = _quick_search(searched, weight)
+    mark, small = quick_search(searched, weight)
     if mark is not None and not is_clear(mark, SHARED_GAIN):
         # Fine outlines gain less at the smaller size.
         mark, small = _search_again(searched, weight, mark)
@@ -75,40 +69,15 @@ def diagnose(sample: ClipSample) -> Diagnosis:
     return _found(mark, resize(frames, (size[0], size[1])), sample, limit)
 
 
-def _quick_search(pictures: Tensor, weight: Tensor) -> tuple[Mark | None, Tensor]:
-    """Return the mark that small pictures share, if any, and these pictures.
-
-    A quick look at a few of the pictures proposes it, and all of them decide.
-
-    pictures: ``(K, 3, H, W)``. weight: how much each pixel counts, of any size.
-    """
-    small = shrunk_to(pictures, QUICK_PIXELS)
-    place = _everywhere(small, weight)
-    mark = screened_mark(small, *place, few=SCREEN_PICTURES, turns=SCREEN_TURNS)
-    if mark.gain <= 0:
-        return None, small
-    mark = refined_mark(small, *place, mark, turns=2 * QUICK_TURNS)
-    return (mark if is_clear(mark, QUICK_GAIN) else None), small
-
-
 def _search_again(pictures: Tensor, weight: Tensor, mark: Mark) -> tuple[Mark | None, Tensor]:
     """Return what becomes of ``mark`` in larger pictures, if anything, and these pictures.
 
-    Their size is that of the preset ``fast``. pictures, weight: as in :func:`_quick_search`.
+    Their size is that of the preset ``fast``. pictures, weight: as in :func:`quick_search`.
     """
     effort = EFFORTS["fast"]
     small = shrunk_to(pictures, effort.search_pixels)
-    mark = refined_mark(small, *_everywhere(small, weight), mark, turns=2 * effort.turns)
+    mark = refined_mark(small, *everywhere(small, weight), mark, turns=2 * effort.turns)
     return (mark if is_clear(mark, DOUBTFUL_GAIN) else None), small
-
-
-def _everywhere(pictures: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
-    """Return where a mark may be, and how much each pixel counts, ``(h, w)`` each.
-
-    A mark may be anywhere but at the rim. pictures: ``(K, 3, h, w)``. weight: of any size.
-    """
-    size = pictures.shape[-2:]
-    return inner_part(torch.ones(size, dtype=torch.bool)), resized_map(weight, size)
 
 
 def _found(mark: Mark, frames: Tensor, sample: ClipSample, limit: float) -> Diagnosis:

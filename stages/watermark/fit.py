@@ -159,10 +159,11 @@ def likely_softness(pictures: Tensor, mark: Mark) -> float:
     return min(SOFTNESSES, key=cost)
 
 
-def continuity(pictures: Tensor, matte: Tensor, ink: Tensor) -> Tensor:
+def continuity(pictures: Tensor, matte: Tensor, ink: Tensor, scale: float = FINE) -> Tensor:
     """Return the mean misfit of the clean pictures' differences.
 
     They are weighted as in :func:`stages.watermark.find.expansion_move`.
+    scale: difference above which it is an edge, see :func:`stages.watermark.find.misfit`.
     """
     clean = (pictures - ink) / (1 - matte)
     show = (1 - matte).sqrt()
@@ -170,7 +171,7 @@ def continuity(pictures: Tensor, matte: Tensor, ink: Tensor) -> Tensor:
     for offset in STEPS:
         (here, there), (show_here, show_there) = pairs(clean, offset), pairs(show, offset)
         if here.numel():
-            total = total + misfit(show_here * show_there * (there - here), FINE).mean()
+            total = total + misfit(show_here * show_there * (there - here), scale).mean()
     return total
 
 

@@ -23,8 +23,12 @@ from stages.watermark.compression import jpeg_quality, without_rounding
 from stages.watermark.effort import EFFORTS, SEARCHED, Effort, choose_effort
 from stages.watermark.fill import fill
 from stages.watermark.fit import OPAQUE
+from stages.watermark.known import locate_known
 from stages.watermark.locate import locate_mark
-from stages.watermark.pictures import distinct, independent, motion_weight
+from stages.watermark.mark_file import MarkPlacement
+from stages.watermark.pictures import distinct, independent, motion_weight, spread_indices
+from stages.watermark.presence import parts_in_time, shown_frames
+from stages.watermark.quick import quick_search
 
 FAINT = 2 / 255  # a matte below this changes no picture of 8 bits
 LEAST_INDEPENDENT = 1.5  # with fewer independent frames than this, the clip counts as one picture
@@ -35,6 +39,11 @@ ALONE = {"paper": separate_published, "coupled": separate_coupled}
 NOTHING_AT_HINT = (
     "no mark was found at the place that {hint} marks in {frames}, so the clean layer is the "
     "input; draw a box around the whole mark, with a little of the picture around it"
+)
+NOT_FOUND = (
+    "the mark of {mark} was not found in {frames}, so the clean layer is the input; give a picture "
+    "of the whole mark, with transparency or on an even background, or draw a box around the mark "
+    "and give it as {hint}"
 )
 NOTHING_IN_PICTURE = (
     "no mark was found in {frames}: one picture does not tell what lies over it; "
@@ -52,6 +61,10 @@ DOUBTFUL = (
     "what was found at the place that {hint} marks in {frames} explains little of its own outline, "
     "so it may be a part of the picture; compare the clean layer with the input"
 )
+KNOWN_LOST = 0.9
+"""Opacity of a known mark above which the picture is filled. Its noise would be amplified ten
+times."""
+LEAST_SHOWN = 3  # fewest frames from which a mark is measured again
 LEAST_SPAN = 0.6
 """Part of the box's width and height that a found mark spans at least. A box is drawn around the
 mark, so what spans less is likely a part of it."""
@@ -66,6 +79,9 @@ class WatermarkSurvey:
     opacity: of the mark's core, 0 without a mark. effort: the work that the later steps may do.
     box: ``(H, W)``, true where the mark may be.
     doubtful, forced: as of :class:`stages.watermark.find.Mark`.
+    placement: of a mark that the user gave as a picture, see
+        :class:`stages.watermark.mark_file.MarkPlacement`; empty for other marks.
+    at_times: whether some frames do not show the mark.
     """
 
     matte: Tensor
@@ -76,6 +92,8 @@ class WatermarkSurvey:
     box: Tensor
     doubtful: bool = False
     forced: bool = False
+    placement: tuple[float, ...] = ()
+    at_times: bool = False
 
 
 def survey(sample: Tensor, context: SeparationContext) -> WatermarkSurvey:
@@ -96,6 +114,53 @@ def survey(sample: Tensor, context: SeparationContext) -> WatermarkSurvey:
         return nothing
     effort = choose_effort(sample, context)
     facts = replace(nothing, effort=effort)
+    if context.mark is not None:
+        facts = survey_known(sample, facts, context)
+    else:
+        facts = survey_unknown(sample, facts, context)
+    if context.unordered or len(sample) < 2:
+        return facts
+    return survey_times(sample, facts, context)
+
+
+def survey_times(
+    sample: Tensor, facts: WatermarkSurvey, context: SeparationContext
+) -> WatermarkSurvey:
+    """Return ``facts`` with the mark of those frames that show it, if not all of them do.
+
+    sample: frames ``(S, 3, H, W)`` of a clip.
+    """
+    if facts.opacity == 0 and context.mark is None:
+        for part in parts_in_time(len(sample)):
+            pictures = sample[part]
+            weight = motion_weight(pictures)
+            found = None
+            if independent(pictures) >= LEAST_INDEPENDENT:
+                found, _ = quick_search(pictures[spread_indices(len(pictures), SEARCHED)], weight)
+            if found is not None:
+                facts = survey_unknown(pictures, facts, context)
+            if facts.opacity > 0:
+                break
+    if facts.opacity == 0:
+        return facts
+    shown = shown_frames(sample, facts.matte, facts.color)
+    if bool(shown.all()):
+        return facts
+    if int(shown.sum()) >= LEAST_SHOWN:
+        attempt = survey_known if context.mark is not None else survey_unknown
+        again = attempt(sample[shown], replace(facts, matte=0 * facts.matte, opacity=0.0), context)
+        facts = again if again.opacity > 0 else facts
+    return replace(facts, at_times=True)
+
+
+def survey_unknown(
+    sample: Tensor, facts: WatermarkSurvey, context: SeparationContext
+) -> WatermarkSurvey:
+    """Return ``facts`` with the mark that the pictures share or that lies in the box, if any.
+
+    sample: frames ``(S, 3, H, W)``.
+    """
+    size, box, effort = sample.shape[-2:], facts.box, facts.effort
     # A mark differs from the scene by the user's box, or by staying where the pictures differ.
     if context.unordered:
         # Copies of one picture share everything, so they say nothing about the mark.
@@ -134,12 +199,33 @@ def survey(sample: Tensor, context: SeparationContext) -> WatermarkSurvey:
     )
 
 
+def survey_known(
+    sample: Tensor, facts: WatermarkSurvey, context: SeparationContext
+) -> WatermarkSurvey:
+    """Return ``facts`` with the mark that the user gave as a picture, if it is found.
+
+    sample: frames ``(S, 3, H, W)``.
+    """
+    known = locate_known(sample, facts.box, context)
+    if known is None:
+        return facts
+    return replace(
+        facts,
+        matte=known.matte,
+        color=known.color,
+        lost=known.matte[0] > KNOWN_LOST,
+        opacity=known.found.opacity,
+        placement=known.found.placement,
+    )
+
+
 def separate(frames: Tensor, facts: WatermarkSurvey, context: SeparationContext) -> Separation:
     """Return the layers ``clean``, ``watermark`` and ``matte`` of one window.
 
     frames: ``(T, 3, H, W)`` in [0, 1]. facts: what :func:`survey` found in the whole clip.
     ``clean`` is (T, 3, H, W). All frames share ``watermark`` (1, 3, H, W) and ``matte``
-    (1, 1, H, W).
+    (1, 1, H, W), unless some frames of the clip do not show the mark: then ``matte`` is (T, 1, H,
+    W) and 0 in these frames.
     """
     began = time.monotonic()
     if context.settings.preset in ALONE:
@@ -149,6 +235,9 @@ def separate(frames: Tensor, facts: WatermarkSurvey, context: SeparationContext)
     seconds = {}
     matte = facts.matte
     touched = matte > 0
+    shown = torch.ones(len(frames), dtype=torch.bool)
+    if facts.at_times:
+        shown = shown_frames(frames, matte, facts.color)
     # Pixels without a mark stay the same to the bit.
     clean = WatermarkComposite(matte).reconcile(frames, frames, facts.color)[0]
     if bool((touched & ~facts.lost).any()):
@@ -160,35 +249,52 @@ def separate(frames: Tensor, facts: WatermarkSurvey, context: SeparationContext)
     if bool(facts.lost.any()):
         clean = fill(clean, facts.lost, context, facts.effort.fill_steps)
         seconds["fill"] = time.monotonic() - began - seconds["invert"]
+    if facts.at_times:
+        clean = torch.where(shown.view(-1, 1, 1, 1), clean, frames)
+        matte = matte * shown.view(-1, 1, 1, 1)
+    part_shown = float(shown.float().mean())
     rest = WatermarkComposite(matte).residual(frames, clean, facts.color)
     error = float(rest.square().mean())
     report = {
         "opacity": facts.opacity,
-        "marked_part": float(touched.float().mean()),
-        "lost_part": float(facts.lost.float().mean()),
-        "explained": float((touched & ~facts.lost).float().mean()),
-        "invented": float(facts.lost.float().mean()),
-        "untouched": float((~touched & ~facts.lost).float().mean()),
+        "marked_part": part_shown * float(touched.float().mean()),
+        "lost_part": part_shown * float(facts.lost.float().mean()),
+        "explained": part_shown * float((touched & ~facts.lost).float().mean()),
+        "invented": part_shown * float(facts.lost.float().mean()),
+        "untouched": 1 - part_shown * float((touched | facts.lost).float().mean()),
         "reconstruction_psnr": psnr_of(error),
     }
+    if facts.placement:
+        place = MarkPlacement(*facts.placement)
+        place = place._replace(
+            top=place.top + context.origin[0], left=place.left + context.origin[1]
+        )
+        report |= {f"mark_{name}": value for name, value in place._asdict().items()}
     context.progress(1.0, "clean")
-    notes = mark_notes(matte, facts.box, len(frames), context)
+    notes = mark_notes(facts.matte, facts.box, len(frames), context)
     places = tuple(range(len(frames)))
     if facts.forced:
         notes = (*notes, Note(FORCED, places))
     elif facts.doubtful and context.hint is not None:
         notes = (*notes, Note(DOUBTFUL, places))
-    shared = {"watermark": facts.color[None].clamp(0, 1), "matte": matte[None].clamp(0, 1)}
+    layers = {
+        "clean": clean,
+        "watermark": facts.color[None].clamp(0, 1),
+        "matte": matte.view(-1, 1, *matte.shape[-2:]).clamp(0, 1),
+    }
     if context.confidence:
         # As sure as the part of the picture's light that passes; what is filled in is invented.
-        passing = 1 - torch.where(facts.lost, torch.ones(()), shared["matte"])
-        shared[confidence_name("clean")] = passing
+        is_lost = facts.lost & (layers["matte"] > 0)
+        passing = 1 - torch.where(is_lost, torch.ones(()), layers["matte"])
+        layers[confidence_name("clean")] = passing
+    shared = {"watermark"} if facts.at_times else set(layers) - {"clean"}
     return Separation(
-        {"clean": clean, **shared},
+        layers,
         frozenset(shared),
         report,
         seconds,
         notes=notes,
+        shown=tuple(shown.tolist()) if facts.at_times else (),
     )
 
 
@@ -201,11 +307,14 @@ def mark_notes(
     """
     place = (matte >= FAINT).flatten(0, -3).any(0)
     if bool(place.any()):
-        if context.hint is None or spanned_part(place, box) >= LEAST_SPAN:
+        is_whole = context.hint is None or context.mark is not None
+        if is_whole or spanned_part(place, box) >= LEAST_SPAN:
             return ()
         return (Note(PARTLY_FOUND, tuple(range(count))),)
     text = NOTHING_IN_CLIP
-    if context.hint is not None:
+    if context.mark is not None:
+        text = NOT_FOUND
+    elif context.hint is not None:
         text = NOTHING_AT_HINT
     elif count == 1:
         text = NOTHING_IN_PICTURE

@@ -20,7 +20,7 @@ from clips import moving, plain_answer
 from media import save
 
 from pipeline import LayerResult, Separated, UnlayerError, UsageError, separate
-from pipeline.arrays import hint_words
+from pipeline.arrays import hint_words, mark_path
 from pipeline.cli.main import main
 from pipeline.settings import Settings
 from pipeline.tasks import names
@@ -256,6 +256,19 @@ def test_hints_of_every_kind_are_the_same_picture() -> None:
         (word,) = hint_words(kind, f"hint_{number}", Path())
         read = cv2.imread(str(word), cv2.IMREAD_GRAYSCALE)
         assert read is not None and np.array_equal(read, mark), number
+
+
+def test_marks_of_every_kind_are_the_same_picture() -> None:
+    pixels = np.random.default_rng(5).integers(0, 256, (6, 8, 4)).astype(np.uint8)
+    kinds = [pixels, pixels / 255, torch.from_numpy(pixels).permute(2, 0, 1)]
+    for number, kind in enumerate(kinds):
+        folder = Path(f"mark-{number}")
+        folder.mkdir()
+        read = cv2.imread(str(mark_path(kind, folder)), cv2.IMREAD_UNCHANGED)
+        assert read is not None and read.shape == pixels.shape
+        levels = np.round(read / (read.max() / 255)).astype(np.uint8)
+        assert np.array_equal(levels[..., [2, 1, 0, 3]], pixels), number
+    assert mark_path("logo.png", Path()) == Path("logo.png")
 
 
 def test_a_hint_as_a_file_and_as_an_array_give_the_same_matte(

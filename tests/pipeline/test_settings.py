@@ -102,7 +102,7 @@ def test_all_options_of_the_contract_exist() -> None:
         "out preset max-seconds device seed lossless alpha stream salvage hint hint-background "
         "transition start end resume anew overwrite no-progress json debug task space strength "
         "config dry-run max-memory max-pixels interlaced codec timeline shots no-cache quiet "
-        "threads layers refine confidence force"
+        "threads layers refine confidence force mark"
     ).split()
     assert {flag(item) for item in options("run")} == {f"--{name}" for name in promised}
 

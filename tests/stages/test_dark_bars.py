@@ -112,4 +112,4 @@ def test_hints_and_earlier_layers_lose_the_bars() -> None:
     assert region.bounds == (4, 14, 30, 40)
     assert inner.hint is not None and inner.hint.shape[-2:] == (48, 80)
     assert inner.before["matte"].shape == (2, 1, 48, 80)
-    assert inner.earlier_matte is None
+    assert inner.earlier_matte is None and inner.origin == (6, 0)

@@ -111,6 +111,10 @@ RUN: Mapping[str, tuple[str, Rule]] = {
             "hint", always("where the mark or the foreground is; nothing found there is warned of")
         ),
     ),
+    "mark": (
+        "mark.png",
+        only("mark", always("what the mark looks like; a mark that is not found is warned of")),
+    ),
     "hint_background": (
         "point:1,1",
         only("hint_background", always("where the background is; it cannot become foreground")),
