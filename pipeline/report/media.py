@@ -22,6 +22,7 @@ from stages.media.clip import ClipInfo, Frames, SourceSpan
 from stages.media.color_tags import ColorTags
 from stages.media.formats import PREVIEW
 from stages.media.read import Clip, choose_stream, open_clip, open_media
+from stages.media.stored_frame import StoredFrame
 from stages.media.thumbnails import Picture, levels
 from stages.media.write import LayerWriter
 from stages.mixing.blend import blend
@@ -87,7 +88,7 @@ def encode_preview(
         for (first, _), span in zip(spans, in_clip, strict=True):
             # Spans follow each other as if nothing lay between them.
             begin = times[-1] + 1 / info.rate if times else Fraction(0)
-            written = _write_span(writer, _blocks(clip, *span, size, alpha), begin, until)
+            written = _write_span(writer, _frames(clip, *span, size, alpha), begin, until)
             if written:
                 held.append((first, first + len(written) - 1))
             times += written
@@ -97,7 +98,7 @@ def encode_preview(
 
 
 def _write_span(
-    writer: LayerWriter, blocks: Iterable[Frames], begin: Fraction, until: float
+    writer: LayerWriter, frames: Iterable[StoredFrame | Frames], begin: Fraction, until: float
 ) -> list[Fraction]:
     """Write consecutive frames with their times moved so that the first one is at ``begin``.
 
@@ -105,12 +106,15 @@ def _write_span(
     """
     times: list[Fraction] = []
     shift: Fraction | None = None
-    for block in blocks:
+    for frame in frames:
+        own_time = frame.time if isinstance(frame, StoredFrame) else frame.times[0]
         if shift is None:
-            shift = begin - block.times[0]
-        shifted = tuple(each + shift for each in block.times)
-        writer.write(Frames(block.pixels, shifted, block.first))
-        times += shifted
+            shift = begin - own_time
+        times.append(own_time + shift)
+        if isinstance(frame, StoredFrame):
+            writer.write_stored(frame, times[-1])
+        else:
+            writer.write(replace(frame, times=(times[-1],)))
         if time.monotonic() > until:
             break
     return times
@@ -133,18 +137,18 @@ def _sound_of(clip: Clip, spans: Sequence[Span]) -> SourceSpan | None:
     return SourceSpan(clip.info.path, begin, end)
 
 
-def _blocks(
+def _frames(
     clip: Clip, first: int, last: int, size: tuple[int, int], alpha: Clip | None
-) -> Iterator[Frames]:
-    """Yield a clip's frames, laid over a checkerboard where they have alpha."""
-    blocks = clip.blocks(first, last, size)
+) -> Iterator[StoredFrame | Frames]:
+    """Yield a clip's frames one by one, laid over a checkerboard where they have alpha."""
     if alpha is None:
-        yield from blocks
+        yield from clip.stored_frames(first, last)
         return
     board = checkerboard(size)
-    for block, alpha_block in zip(blocks, alpha.blocks(first, last, size), strict=False):
-        opacity = alpha_block.pixels[: len(block)].mean(1, keepdim=True)
-        yield replace(block, pixels=blend(board, block.pixels, opacity))
+    frames = clip.blocks(first, last, size, length=1)
+    for frame, alpha_frame in zip(frames, alpha.blocks(first, last, size, length=1), strict=False):
+        opacity = alpha_frame.pixels.mean(1, keepdim=True)
+        yield replace(frame, pixels=blend(board, frame.pixels, opacity))
 
 
 def checkerboard(size: tuple[int, int]) -> torch.Tensor:

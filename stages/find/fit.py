@@ -84,8 +84,7 @@ def _fit_distinct(
         return _dissolve(stretch, *answer, "gamma")
     linear = _in_linear_light(stretch, *answer)
     # Dense flows explain either light too well to tell them apart.
-    sparse = [replace(one, dense=False, measurements={}) for one in (stretch, linear)]
-    if _mixed_in_light(sparse[0], sparse[1], *answer):
+    if _mixed_in_light(stretch.sparse(), linear.sparse(), *answer):
         return _dissolve(linear, *(_settled_ends(linear, *answer) or answer), "linear")
     return _dissolve(stretch, *answer, "gamma")
 

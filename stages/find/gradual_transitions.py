@@ -54,6 +54,8 @@ FREE_TEXTURE, TEXTURE_LIMIT = 0.5, 0.4  # the same for structure within blocks
 # Sum of these from which a transition is rejected. In single shots of real footage no value below
 # 1.4 was seen; fast cameras in true dissolves reach 1.2.
 REJECTION_LIMIT = 1.2
+# NCC of the sides that rejects by itself. The sides of drawn dissolves had 0.24 at most.
+ALIKE_NCC = FREE_NCC + REJECTION_LIMIT * NCC_LIMIT
 # Most that moving scenes may leave where nothing else speaks for a boundary: see
 # stages.find.placements.MOST_LEFT.
 ALONE_LEFT = 0.3
@@ -168,7 +170,8 @@ class GradualSearch:
         Where camera motion leaves too much unexplained, dense flows have a second look. They
         explain pans as well as they do mixtures; it is the contrast that tells those apart.
         """
-        if self._has_same_sides(frames, window):
+        ncc = self._ncc_of_sides(frames, window)
+        if ncc > SAME_SHOT_NCC:
             return None
         found = fit(frames, window, reach)
         if found is not None:
@@ -184,6 +187,8 @@ class GradualSearch:
                 return self._random_pixels(found, frames)
             if believed:
                 return found
+        if ncc >= ALIKE_NCC:  # Dense flows are dear, and do not make the sides less alike.
+            return None
         again = fit(frames, window, reach, dense=True)
         if again is None or again.kind != DISSOLVE:
             return None
@@ -263,12 +268,12 @@ class GradualSearch:
             self.motion, frames, (found.before, found.after), reach
         )
 
-    def _has_same_sides(self, frames: Array, window: tuple[int, int]) -> bool:
-        """Return whether two frames show one shot. A frame of one colour shows none."""
+    def _ncc_of_sides(self, frames: Array, window: tuple[int, int]) -> float:
+        """Return the NCC of two frames. A frame of one colour has nothing in common with others."""
         one, other = frames[window[0]], frames[window[1]]
         if plain_color(one) or plain_color(other):
-            return False
-        return motion_compensated_ncc(self.motion, one, other) > SAME_SHOT_NCC
+            return 0.0
+        return motion_compensated_ncc(self.motion, one, other)
 
     @staticmethod
     def _against_color(found: TransitionFit, frames: Array) -> bool:

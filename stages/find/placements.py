@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from stages.find.composed import composed_frames
 from stages.find.curve import NOISE, Curve, MeasuredWeights
 from stages.find.curve_prior import ends, rising, smooth_curve
 from stages.find.features import Array, resized
@@ -184,12 +185,9 @@ def _best_path(
     sides: the two frames that show the scenes alone. name: the kind and the effect. steps: values
     of the progress that are tried.
     """
-    aspect = stretch.aspect
     one, other = (_pixels(stretch.frames[time]) for time in sides)
     frames = stretch.frames[window[0] + 1 : window[1]]
-    composed = torch.stack(
-        [place((one, other), placer(float(value), aspect)) for value in np.linspace(0, 1, steps)]
-    )
+    composed = composed_frames((one, other), placer, steps)
     inner = torch.from_numpy(np.ascontiguousarray(frames.transpose(0, 3, 1, 2)))
     cost = (torch.cdist(inner.flatten(1), composed.flatten(1)) ** 2 / one.numel()).double().numpy()
     chosen = _rising_path(cost)

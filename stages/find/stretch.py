@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from stages.find.curve import CLEAN_FRAMES, Curve, MeasuredWeights, measure
 from stages.find.dense import FlowWarp
 from stages.find.features import Array
-from stages.find.track import CameraWarp, Grid, WarpedSides
+from stages.find.track import CameraWarp, CleanMotions, Grid, WarpedSides
 from stages.kinds import DISSOLVE
 from stages.shots import Space
 
@@ -50,6 +50,7 @@ class Stretch:
     low, high: the first and the last frame that belong to the two shots or the transition.
     dense: whether the clean frames are carried by dense flows, not by camera motion alone.
     measurements: those that exist already, by the clean frames between which they were taken.
+    clean_motions: the motions of clean frames that were measured already.
     """
 
     frames: Array
@@ -59,11 +60,16 @@ class Stretch:
     measurements: dict[tuple[int, int], tuple[MeasuredWeights, WarpedSides]] = field(
         default_factory=dict
     )
+    clean_motions: CleanMotions = field(default_factory=CleanMotions)
 
     @property
     def aspect(self) -> float:
         """Height / width of the frames."""
         return float(self.frames.shape[1] / self.frames.shape[2])
+
+    def sparse(self) -> Stretch:
+        """Return the same frames without dense flows."""
+        return replace(self, dense=False, measurements={}) if self.dense else self
 
     def widened(self, before: int, after: int) -> tuple[int, int]:
         """Return clean frames a little further out than a rough guess.
@@ -100,7 +106,7 @@ class Stretch:
         weight: as of :class:`stages.find.track.CameraWarp`.
         """
         reach = max(self.low, before - CLEAN_FRAMES), min(self.high, after + CLEAN_FRAMES)
-        return CameraWarp(self.frames, (before, after), reach, weight)
+        return CameraWarp(self.frames, (before, after), reach, weight, self.clean_motions)
 
     def measured(self, before: int, after: int) -> tuple[MeasuredWeights, WarpedSides]:
         """Return the weights between two clean frames, measured against these carried by motion."""

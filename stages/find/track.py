@@ -8,7 +8,7 @@ also in half widths. Axes: T frames, H rows, W columns.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import cv2
@@ -53,9 +53,10 @@ class Grid:
 
     def flow(self, motion: Params) -> Gray:
         """Return the displacement ``(H, W, 2)`` in pixels of a camera's ``motion`` ``(6,)``."""
-        across = motion[0] + motion[1] * self.x + motion[2] * self.y
-        down = motion[3] + motion[4] * self.x + motion[5] * self.y
-        return (np.stack([across, down], -1) * self.unit).astype(np.float32)
+        flow = np.empty((*self.x.shape, 2), np.float32)
+        flow[..., 0] = (motion[0] + motion[1] * self.x + motion[2] * self.y) * self.unit
+        flow[..., 1] = (motion[3] + motion[4] * self.x + motion[5] * self.y) * self.unit
+        return flow
 
 
 @dataclass(frozen=True)
@@ -138,6 +139,19 @@ class WarpedSides(Protocol):
     def incoming_at(self, time: int) -> Array: ...
 
 
+@dataclass
+class CleanMotions:
+    """Motions of the cameras in clean frames that were measured already, and small pictures.
+
+    outgoing, incoming: by the clean frame beside the transition and the farthest one.
+    grays: of :func:`small_grays`, by the frame's place.
+    """
+
+    outgoing: dict[tuple[int, int], dict[int, Params]] = field(default_factory=dict)
+    incoming: dict[tuple[int, int], dict[int, Params]] = field(default_factory=dict)
+    grays: dict[int, Gray] = field(default_factory=dict)
+
+
 class CameraWarp:
     """Two clean frames of a stretch carried by their cameras to the frames around and between them.
 
@@ -147,6 +161,7 @@ class CameraWarp:
     ``after..high``.
     weight: a first estimate of the incoming shot's weight at a time, a number or one for each
     pixel of the grid that it is given.
+    known: what was measured before in the same frames; gets what is measured.
     """
 
     def __init__(
@@ -155,6 +170,7 @@ class CameraWarp:
         sides: tuple[int, int],
         reach: tuple[int, int],
         weight: Callable[[int, Grid], Gray | float],
+        known: CleanMotions | None = None,
     ) -> None:
         self.frames = frames
         self.before, self.after = before, after = sides
@@ -164,9 +180,8 @@ class CameraWarp:
         self.incoming: dict[int, Params] = {after: STILL}
         if min(frames.shape[1:3]) < LEAST_SIDE:
             return
-        self._low = low
-        self._small = small_grays(frames[low : high + 1])
-        self._small_grid = Grid.of(*self._small.shape[1:3])
+        self._known = known or CleanMotions()
+        self._small_grid = Grid.of(*self._view(before).shape)
         self._track_clean(low, high)
         weights = {time: weight(time, self._small_grid) for time in range(before + 1, after)}
         outgoing_moves, incoming_moves = self._moves(self.outgoing), self._moves(self.incoming)
@@ -180,19 +195,29 @@ class CameraWarp:
             self._track_incoming(weights)
 
     def _view(self, time: int) -> Gray:
-        return np.asarray(self._small[time - self._low])
+        grays = self._known.grays
+        if time not in grays:
+            grays[time] = small_grays(self.frames[time : time + 1])[0]
+        return grays[time]
 
     def _track_clean(self, low: int, high: int) -> None:
         """Measure the motion of both cameras in their own clean frames."""
-        before, after, grid = self.before, self.after, self._small_grid
-        for time in range(before - 1, low - 1, -1):
-            guess = expected_motion(self.outgoing, time + 1, time + 2)
-            problem = MotionProblem(self._view(before), self._view(time))
-            self.outgoing[time] = fit_motion(grid, problem, guess)
-        for time in range(after + 1, high + 1):
-            guess = expected_motion(self.incoming, time - 1, time - 2)
-            problem = MotionProblem(self._view(after), self._view(time))
-            self.incoming[time] = fit_motion(grid, problem, guess)
+        outgoing, incoming = self._known.outgoing, self._known.incoming
+        before, after = (self.before, low), (self.after, high)
+        if before not in outgoing:
+            outgoing[before] = self._tracked(self.before, range(self.before - 1, low - 1, -1))
+        if after not in incoming:
+            incoming[after] = self._tracked(self.after, range(self.after + 1, high + 1))
+        self.outgoing, self.incoming = dict(outgoing[before]), dict(incoming[after])
+
+    def _tracked(self, clean: int, times: range) -> dict[int, Params]:
+        """Return the motion from frame ``clean`` to each of the frames that follow it in turn."""
+        motions, step = {clean: STILL}, times.step
+        for time in times:
+            guess = expected_motion(motions, time - step, time - 2 * step)
+            problem = MotionProblem(self._view(clean), self._view(time))
+            motions[time] = fit_motion(self._small_grid, problem, guess)
+        return motions
 
     def _track_outgoing(self, weights: dict[int, Gray | float]) -> None:
         """Measure the outgoing camera's motion in the mixed frames, forwards."""

@@ -19,7 +19,7 @@ import numpy.typing as npt
 import torch
 
 from stages.find.curve import NOISE, Curve
-from stages.find.features import Array, blocked, median, resized
+from stages.find.features import Array, blocked, resized
 from stages.kinds import PATTERNS, kind_of_pattern
 from stages.kinds.base import WipePattern
 
@@ -149,27 +149,36 @@ TIGHT = 1e-6  # ridge that keeps the equations solvable where two columns are al
 ROUNDING = 0.3  # frames: times are whole numbers, so that errors of this size say nothing
 
 
-def fitted_times(table: Float, times: Float, trust: Float) -> tuple[Float, float]:
-    """Fit the times of the blocks by robust least squares.
+def fitted_times(tables: Float, times: Float, trust: Float) -> tuple[Float, Float]:
+    """Fit the times of the blocks by robust least squares, with each of ``M`` models.
 
-    table: the model's columns ``(K, n)``; times, trust: ``(K,)``. Returns the terms ``(n,)`` and
-    the share of the times' variance that they explain.
+    tables: the models' columns ``(M, K, n)``; times, trust: ``(K,)``. Returns the terms ``(M, n)``
+    and the share of the times' variance that each model explains, ``(M,)``.
     """
-    weight = trust
-    terms: Float = np.zeros(table.shape[1])
-    wrong, trusted = times, trust > 0
+    count, _, terms_each = tables.shape
+    ridge = TIGHT * np.eye(terms_each)
+    weight = np.broadcast_to(trust, (count, len(trust)))
+    terms: Float = np.zeros((count, terms_each))
+    wrong, trusted = np.broadcast_to(times, weight.shape), trust > 0
     for _ in range(ROUNDS):
-        heavy = table * weight[:, None]
-        terms = np.asarray(
-            np.linalg.solve(heavy.T @ table + TIGHT * np.eye(table.shape[1]), heavy.T @ times),
-            np.float64,
-        )
-        wrong = times - table @ terms
-        spread = 1.5 * median(np.abs(wrong[trusted])) + ROUNDING
-        weight = trust / (1 + (wrong / spread) ** 2)
-    mean = float((weight * times).sum() / weight.sum())
-    total = float((weight * (times - mean) ** 2).sum())
-    return terms, 1 - float((weight * wrong**2).sum()) / max(total, 1e-9)
+        heavy = (tables * weight[..., None]).transpose(0, 2, 1)
+        answers = np.linalg.solve(heavy @ tables + ridge, (heavy @ times)[..., None])
+        terms = np.asarray(answers[..., 0], np.float64)
+        wrong = times - (tables @ terms[..., None])[..., 0]
+        spread = 1.5 * _medians(np.abs(wrong[:, trusted])) + ROUNDING
+        weight = trust / (1 + (wrong / spread[:, None]) ** 2)
+    mean = (weight * times).sum(1) / weight.sum(1)
+    total = (weight * (times - mean[:, None]) ** 2).sum(1)
+    return terms, 1 - (weight * wrong**2).sum(1) / np.maximum(total, 1e-9)
+
+
+def _medians(values: Float) -> Float:
+    """Return the median of each row ``(M, N)``, as :func:`stages.find.features.median` does."""
+    half = values.shape[1] // 2
+    if values.shape[1] % 2:
+        return np.asarray(np.partition(values, half, axis=1)[:, half])
+    sides = np.partition(values, (half - 1, half), axis=1)
+    return np.asarray((sides[:, half - 1] + sides[:, half]) / 2)
 
 
 def fit_pattern(
@@ -188,11 +197,18 @@ def fit_pattern(
     length = RAMP * float((trust * (weights * (1 - weights)).sum(0)).sum() / trust.sum())
     shortest = max(LEAST_RANGE * len(weights), SLOWEST * length)
     best: FittedPattern | None = None
-    for name, center, table, corners in _candidates(aspect):
-        terms, explained = fitted_times(table, times, trust)
+    candidates, tables = _candidates(aspect), _tables(aspect)
+    fitted: dict[int, tuple[Float, float]] = {}
+    for numbers, stacked in tables:
+        all_terms, shares = fitted_times(stacked, times, trust)
+        fitted |= dict(zip(numbers, zip(all_terms, shares.tolist(), strict=True), strict=True))
+    for number, (name, center, _, corners) in enumerate(candidates):
+        terms, explained = fitted[number]
+        if explained < least:
+            continue
         reach = corners @ terms
         first, last = float(reach.min()), float(reach.max())
-        if explained < least or last - first < shortest:
+        if last - first < shortest:
             continue
         if PATTERNS[name].fine and length > MOST_FINE_LENGTH * (last - first):
             continue
@@ -242,6 +258,19 @@ def _candidates(aspect: float) -> list[tuple[str, tuple[float, float], Float, Fl
     return [
         (name, center, at_blocks(name, center), columns(picture, name, center))
         for name, center in middle + away
+    ]
+
+
+@lru_cache(maxsize=4)
+def _tables(aspect: float) -> list[tuple[list[int], Float]]:
+    """Return the candidates' numbers and columns at the blocks, ``(M, K, n)``, for each ``n``."""
+    by_terms: dict[int, list[int]] = {}
+    candidates = _candidates(aspect)
+    for number, candidate in enumerate(candidates):
+        by_terms.setdefault(candidate[2].shape[1], []).append(number)
+    return [
+        (numbers, np.stack([candidates[number][2] for number in numbers]))
+        for numbers in by_terms.values()
     ]
 
 

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import torch
 
-from stages.errors import UsageError
 from stages.media.color_tags import ColorTags
 from stages.media.stream_facts import StreamFacts
 
@@ -172,13 +171,3 @@ class FrameIndex:
         self.times.append(time)
         self.timestamps.append(timestamp)
         self.checksums.append(checksum)
-
-
-def check_trim(start: Fraction | None, end: Fraction | None) -> None:
-    """Raise UsageError where there is no time between ``start`` and ``end``, in seconds from 0."""
-    if (start is not None and start < 0) or (end is not None and end <= (start or 0)):
-        raise UsageError(
-            f"there is no time between start {start or 0} and end {end}; the end must be after the "
-            "start, both in seconds from 0",
-            settings=("start", "end"),
-        )

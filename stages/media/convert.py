@@ -13,6 +13,11 @@ import threading
 from av import VideoFrame
 from av.video.reformatter import VideoReformatter
 
+# Swscale's flags for bicubic or area scaling, accurate rounding and chroma at full size. With its
+# defaults, chroma is up to three levels off, and scaled pictures are two levels too dark.
+EXACT = 0x4 | 0x40000 | 0x2000
+AREA = 0x20 | 0x40000 | 0x2000
+
 _KEPT = threading.local()
 
 

@@ -16,14 +16,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from stages.media.convert import converted
+from stages.media.convert import AREA, EXACT, converted
 
 # (H, W, C): uint8, or float32 in [0, 1].
 Picture = NDArray[np.generic]
-# Swscale's flags for bicubic or area scaling, accurate rounding and chroma at full size. With its
-# defaults, chroma is up to three levels off, and scaled pictures are two levels too dark.
-EXACT = 0x4 | 0x40000 | 0x2000
-_AREA = 0x20 | 0x40000 | 0x2000
 # Luma weights (kr, kb) by ITU-T H.273's number of the matrix coefficients. Untagged values are
 # BT.601, as FFmpeg decodes them.
 _BT601_WEIGHTS = (0.299, 0.114)
@@ -36,12 +32,18 @@ _LUMA_WEIGHTS = {
 }
 # Larger pictures are converted in bands of rows, which keeps 67 million pixels under 2 GiB.
 _BAND_PIXELS = 1 << 24
+_YUV_BAND_PIXELS = 1 << 15
 _MATRIX_NAMES = {0: "rgb", 1: "bt709", 4: "fcc", 7: "smpte240m", 9: "bt2020", 10: "bt2020"}
 
 
 def matrix_name(code: int) -> str:
     """Return the name of a matrix by its H.273 number; ``bt601`` where it is not tagged."""
     return _MATRIX_NAMES.get(code, "bt601")
+
+
+def luma_weights(code: int) -> tuple[float, float]:
+    """Return the weights of red and blue in the luma of a matrix, by its H.273 number."""
+    return _LUMA_WEIGHTS.get(code, _BT601_WEIGHTS)
 
 
 def rgb_from_yuv(
@@ -52,7 +54,7 @@ def rgb_from_yuv(
     yuv: ``(H, W, 3)`` code values of ``bits`` bits with chroma at full size.
     code: the matrix's number in H.273. full_range: whether black is code 0.
     """
-    kr, kb = _LUMA_WEIGHTS.get(code, _BT601_WEIGHTS)
+    kr, kb = luma_weights(code)
     kg = 1 - kr - kb
     unit = float(1 << (bits - 8))
     # Black, and the ranges of luma and chroma, as codes.
@@ -83,6 +85,19 @@ def yuv_planes(
         width and height). Chroma is sampled where H.264 decoders expect it, on the even columns and
         between the lines. Swscale would centre it in both directions, half a pixel off.
     """
+    # A band of rows stays in the processor's cache. It has an even number of them, as chroma asks.
+    rows = 2 * max(1, _YUV_BAND_PIXELS // pixels.shape[2] // 2)
+    bands = [
+        _yuv_codes(pixels[:, top : top + rows], bits, chroma_format, matrix)
+        for top in range(0, pixels.shape[1], rows)
+    ]
+    return [np.concatenate(planes) for planes in zip(*bands, strict=True)]
+
+
+def _yuv_codes(
+    pixels: torch.Tensor, bits: int, chroma_format: str, matrix: int
+) -> tuple[NDArray[np.uint8] | NDArray[np.uint16], ...]:
+    """Return the planes of some rows of a picture; arguments as of :func:`yuv_planes`."""
     kr, kb = _LUMA_WEIGHTS[matrix]
     luma = (pixels * torch.tensor([kr, 1 - kr - kb, kb], dtype=pixels.dtype).view(3, 1, 1)).sum(0)
     chroma = torch.stack([(pixels[2] - luma) / (2 * (1 - kb)), (pixels[0] - luma) / (2 * (1 - kr))])
@@ -99,7 +114,7 @@ def yuv_planes(
     unit = 1 << (bits - 8)
     codes = [(16 + 219 * luma) * unit, *((128 + 224 * part) * unit for part in chroma)]
     kind = np.uint8 if bits == 8 else np.uint16
-    return [code.round().clamp(0, 2**bits - 1).numpy().astype(kind) for code in codes]
+    return tuple(code.round().clamp(0, 2**bits - 1).numpy().astype(kind) for code in codes)
 
 
 @dataclass(frozen=True)
@@ -227,7 +242,7 @@ def rgb_picture(
         picture = converted(frame, "rgb24", interpolation=EXACT).to_ndarray()
     elif stored[0] <= frame.height and stored[1] <= frame.width:
         # One pass from the stored planes to the small picture: fast enough for the search.
-        picture = converted(frame, "rgb24", stored, _AREA).to_ndarray()
+        picture = converted(frame, "rgb24", stored, AREA).to_ndarray()
     else:
         picture = resize(converted(frame, "rgb24", interpolation=EXACT).to_ndarray(), *stored)
     return orientation.apply(picture)

@@ -14,13 +14,12 @@ from pathlib import Path
 
 import av
 import torch
-from av.container import InputContainer
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from stages.errors import UnlayerError, UsageError
-from stages.media import bombs, frame_pixels, picture_folders, sniff
-from stages.media.clip import ClipInfo, FrameIndex, Frames, SourceSpan, check_trim
+from stages.media import bombs, frame_pixels, picture_folders
+from stages.media.clip import ClipInfo, FrameIndex, Frames, SourceSpan
 from stages.media.decode import (
     MAX_PIXELS,
     MEDIA_ERRORS,
@@ -35,8 +34,10 @@ from stages.media.decode import (
 from stages.media.deinterlace import deinterlaced
 from stages.media.describe import PICTURE_RATE, describe
 from stages.media.exif import read_dpi, read_exif
+from stages.media.input_checks import check_complete, check_pictures, check_trim
 from stages.media.picture_metadata import read_icc_profile
 from stages.media.sniff import printable, sha256
+from stages.media.stored_frame import StoredFrame
 
 __all__ = ["MAX_PIXELS", "SourceSpan", "Clip", "choose_stream", "open_clip", "open_media", "sha256"]
 
@@ -139,6 +140,11 @@ class Clip:
         Yields a frame's index, its time in seconds, and its upright picture ``(H, W, 3)``: uint8,
         or float32 in [0, 1] above 8 bits.
         """
+        for stored in self.stored_frames(first, last):
+            yield stored.index, stored.time, stored.scaled_picture(size)
+
+    def stored_frames(self, first: int = 0, last: int | None = None) -> Generator[StoredFrame]:
+        """Decode the same frames as :meth:`blocks`, with the same errors, and convert none."""
         start, end = self._options.start, self._options.end
         empty = True
         with contextlib.closing(self._decode(first)) as frames:
@@ -148,7 +154,7 @@ class Clip:
                 if start is not None and time < start:
                     continue
                 empty = False
-                yield index, time, frame_pixels.rgb_picture(frame, size, self.info.crop)
+                yield StoredFrame(index, time, frame, self.info.crop)
         trimmed = start is not None or end is not None
         if empty and trimmed and first == 0 and last is None:
             raise UsageError(
@@ -346,12 +352,12 @@ def open_clip(
     with open_media(paths[0], max_pixels) as container:
         video = choose_stream(container, paths[0], stream)
         file_start = Fraction(container.start_time or 0, av.time_base)
-        is_cut_short = _check_complete(paths[0], container, video, salvage=salvage)
+        is_cut_short = check_complete(paths[0], container, video, salvage=salvage)
         info, frame = describe(container, video, paths[0], salvage, max_pixels, interlaced)
         if end is None:
             bombs.check_animation(paths[0], container.format.name, frame.width, frame.height)
     if len(paths) > 1 or is_folder:
-        _check_pictures(paths, info, max_pixels)
+        check_pictures(paths, info, max_pixels)
         info = replace(info, frames=len(paths), is_picture=not is_folder)
     if info.is_picture or is_folder:
         file_start = Fraction(0)
@@ -362,33 +368,3 @@ def open_clip(
         max_pixels,
     )
     return Clip(info, paths, options, damaged=is_cut_short)
-
-
-def _check_complete(
-    path: Path, container: InputContainer, video: VideoStream, *, salvage: bool
-) -> bool:
-    """Return whether the file ends before its data does, which only ``salvage`` allows.
-
-    Raises UnlayerError for such a file otherwise.
-    """
-    problem = sniff.cut_short(path, container.format.name, video.index_entries)
-    if problem and not salvage:
-        raise UnlayerError(
-            f"{printable(path)}: {problem}; get the whole file, or salvage what can be decoded",
-            settings=("salvage",),
-        )
-    return problem is not None
-
-
-def _check_pictures(paths: Sequence[Path], info: ClipInfo, max_pixels: int) -> None:
-    """Raise UsageError where one of several files is not a picture. info: of the first file."""
-    if not info.is_picture:
-        raise UsageError(
-            f"{printable(paths[0])}: is a video; give one video, or several pictures of one size"
-        )
-    for path in paths[1:]:
-        if sniff.check_file(path, max_pixels) not in sniff.PICTURES:
-            raise UsageError(
-                f"{printable(path)}: is not a picture; "
-                "give one video, or several pictures of one size"
-            )

@@ -15,32 +15,28 @@ from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import av
-import numpy as np
 import torch
 from av.video.frame import VideoFrame
-from numpy.typing import NDArray
 
 from stages import safe_files
 from stages.errors import DISK_FULL, UnlayerError
-from stages.media import frame_pixels
 from stages.media.audio import WRITE_ERRORS, audio_warning
 from stages.media.clip import ClipInfo, Frames, SourceSpan
 from stages.media.color_tags import BT709, UNSPECIFIED
 from stages.media.containers.base import Encoding
-from stages.media.convert import converted
+from stages.media.encoder_frames import EncoderFrames
 from stages.media.formats import LayerFormat, encoding_for, output_colors
 from stages.media.labels import left_out_warning
 from stages.media.mux import MuxedClip, VideoLabels, lost_beside_pictures
 from stages.media.picture_file import PATTERN, PictureFile, PictureLabels, PictureSequence
 from stages.media.sniff import printable, reason
+from stages.media.stored_frame import StoredFrame
 from stages.media.timecode import advance
-from stages.media.tone import to_display, to_light
 from stages.media.wav import write_wavs
 
-_LIMITED_RANGE, _FULL_RANGE = 1, 2  # FFmpeg's numbers
 _SRGB = 13  # H.273's number of that transfer
 # Seconds by which intervals may differ before a sequence, which keeps no times, has a warning:
 # some containers round times to milliseconds.
@@ -85,10 +81,16 @@ class LayerWriter:
         data = layer_format.data
         self._encoding = encoding or encoding_for(info, layer_format)
         self._alpha = self._encoding.alpha
-        self._premultiplied = layer_format.premultiplied
-        # Data are written as they are, and so are colours in all other containers.
-        self._linear = self._encoding.container.linear and not data
         self._colors = output_colors(self._encoding, info.color, data)
+        self._frames = EncoderFrames(
+            self._encoding,
+            self._colors,
+            info.color,
+            info.codec,
+            # Data are written as they are, and so are colours in all other containers.
+            linear=self._encoding.container.linear and not data,
+            premultiplied=layer_format.premultiplied,
+        )
         self.path = path.with_name(path.name + self._encoding.suffix)
         self._temporary = path.with_name(f".{path.name}.part{self._encoding.suffix}")
         file_type = self._encoding.container.file_type
@@ -194,61 +196,25 @@ class LayerWriter:
             for position, time in enumerate(frames.times):
                 place = slice(position, position + 1)
                 opacity = None if alpha is None else alpha[place]
-                self._add(self._frame(frames.pixels[place], opacity), time)
+                self._add(self._frames.of_pixels(frames.pixels[place], opacity), time)
+
+    def write_stored(self, stored: StoredFrame, time: Fraction | None = None) -> None:
+        """Add a frame of the input, scaled to the layer's size where it has another one.
+
+        Its codes are not converted to RGB and back where the layer can hold them as they are.
+        time: on the clip's clock; the frame's own unless given.
+
+        Raises :class:`ValueError` where times do not rise.
+        """
+        size = self.info.height, self.info.width
+        with self._guarded():
+            frame = self._frames.of_stored(stored, size)
+            self._add(frame, stored.time if time is None else time)
 
     def abort(self) -> None:
         """Remove the unfinished layer. Does nothing after a clean exit."""
         self._sink.close()
         safe_files.remove(self._temporary)
-
-    def _frame(self, pixels: torch.Tensor, alpha: torch.Tensor | None) -> VideoFrame:
-        """Return pixels ``(1, 3, H, W)`` and alpha ``(1, 1, H, W)`` as a frame for the encoder."""
-        encoding = self._encoding
-        pixels = pixels.detach().cpu()
-        if self._colors.converted:
-            pixels = to_display(pixels, self.info.color)
-        if self._linear:
-            pixels = to_light(pixels, self.info.color)
-        if self._alpha:
-            if alpha is None:
-                alpha = torch.ones_like(pixels[:, :1])
-            alpha = alpha.detach().to(pixels)
-            if self._premultiplied:
-                pixels = pixels * alpha
-            pixels = torch.cat([pixels, alpha], dim=1)
-        if encoding.pixel_format.endswith("f32le"):
-            values = pixels[0].permute(1, 2, 0).float().numpy()
-            return VideoFrame.from_ndarray(np.ascontiguousarray(values), encoding.pixel_format)
-        top = 2**encoding.bits - 1
-        if encoding.yuv:
-            chroma = next(name for name in ("444", "422", "420") if name in encoding.pixel_format)
-            planes = frame_pixels.yuv_planes(
-                pixels[0, :3], encoding.bits, chroma, self._colors.tags[2]
-            )
-            if self._alpha:
-                planes.append(
-                    (pixels[0, 3] * top).round().clamp(0, top).numpy().astype(planes[0].dtype)
-                )
-            return _planar(planes, encoding.pixel_format, self._colors.tags)
-        levels = pixels[0].permute(1, 2, 0).mul(top).round().clamp(0, top).numpy()
-        array: NDArray[Any] = np.ascontiguousarray(
-            levels, np.uint8 if encoding.bits == 8 else np.uint16
-        )
-        if encoding.pixel_format.startswith(("gbrp", "gbrap", "rgb")):
-            return VideoFrame.from_ndarray(array, encoding.pixel_format)
-        if encoding.container.gray:
-            return self._gray_frame(array)
-        rgb = VideoFrame.from_ndarray(array, "rgba" if self._alpha else "rgb24")
-        return converted(rgb, encoding.pixel_format)
-
-    def _gray_frame(self, array: NDArray[Any]) -> VideoFrame:
-        """Return levels ``(H, W, 3)``, whose channels are equal, as a frame of one channel."""
-        one = np.ascontiguousarray(array[..., 0])
-        if (array != one[..., None]).any():
-            raise ValueError("this layer holds one number a pixel, but its channels differ")
-        frame = VideoFrame.from_ndarray(one, "gray")
-        frame.color_range = _FULL_RANGE
-        return frame
 
     def _add(self, frame: VideoFrame, time: Fraction) -> None:
         """Hold a frame back and encode the one before, whose duration is now known."""
@@ -350,18 +316,3 @@ class LayerWriter:
         except BaseException:
             self.abort()
             raise
-
-
-def _planar(
-    planes: list[NDArray[Any]], pixel_format: str, tags: tuple[int, int, int]
-) -> VideoFrame:
-    """Return a frame of these planes, with the line spacing that the library wants."""
-    frame = VideoFrame(planes[0].shape[1], planes[0].shape[0], pixel_format)
-    # ProRes stores each frame's own tags, not the stream's.
-    frame.color_primaries, frame.color_trc, frame.colorspace = tags
-    frame.color_range = _LIMITED_RANGE
-    for plane, codes in zip(frame.planes, planes, strict=True):
-        lines = np.zeros((plane.height, plane.line_size // codes.itemsize), codes.dtype)
-        lines[:, : plane.width] = codes
-        plane.update(lines.tobytes())
-    return frame

@@ -20,10 +20,15 @@ def into_range(frame: Tensor, first: Tensor, second: Tensor, weight: Tensor) -> 
 
     frame: in [0, 1]. weight: of the second layer, in [0, 1]. All broadcast against each other.
     """
-    from_first = _completed(frame, first, 1 - weight)
-    from_second = _completed(frame, second, weight)
     # Dividing by the larger share keeps the rounding small.
     mostly_first = weight < 0.5
+    if weight.numel() == 1 and weight.device.type == "cpu":
+        if mostly_first:
+            incoming, outgoing = _completed(frame, second, weight)
+            return outgoing, incoming
+        return _completed(frame, first, 1 - weight)
+    from_first = _completed(frame, first, 1 - weight)
+    from_second = _completed(frame, second, weight)
     return (
         torch.where(mostly_first, from_second[1], from_first[0]),
         torch.where(mostly_first, from_second[0], from_first[1]),

@@ -318,11 +318,18 @@ def carried_layers(mixture: Mixture, both: Pair) -> Pair:
 
     both: flows ``(n, 2, H, W)``. Returns two layers ``(n, 3, H, W)``; a known colour as it is.
     """
-    layers = []
-    for side, flow in zip(SIDES, both, strict=True):
-        if (plain := mixture.plain(side)) is not None:
-            layers.append(plain.expand(len(flow), 3, *flow.shape[-2:]).clone())
-            continue
-        template = mixture.frames[mixture.template(side)]
-        layers.append(torch.cat([warp(template[None], one[None]) for one in flow]))
-    return layers[0], layers[1]
+    outgoing, incoming = (
+        carried_layer(mixture, side, flow) for side, flow in zip(SIDES, both, strict=True)
+    )
+    return outgoing, incoming
+
+
+def carried_layer(mixture: Mixture, side: Side, flow: Tensor) -> Tensor:
+    """Return one scene's template warped along ``flow`` ``(n, 2, H, W)``; a known colour as it is.
+
+    The result is ``(n, 3, H, W)``.
+    """
+    if (plain := mixture.plain(side)) is not None:
+        return plain.expand(len(flow), 3, *flow.shape[-2:]).clone()
+    template = mixture.frames[mixture.template(side)]
+    return torch.cat([warp(template[None], one[None]) for one in flow])

@@ -10,19 +10,21 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import torch
+from torch import Tensor
 
 from stages.mixing.forward_model import Pair
-from stages.mixing.mixture import Mixture, project
+from stages.mixing.mixture import SIDES, Mixture, project
 from stages.mixing.pixel_matte import finer_weight
-from stages.motion.carry import carried_layers
+from stages.motion.carry import carried_layer
 from stages.motion.flow import resize, resize_flow
+from stages.optim.threads import side_by_side
 from stages.transition.alternate import AlternationResult
 from stages.transition.still import StillScene
 from stages.transition.window import Window
 
-BAND_PIXELS = 1 << 20
+BAND_PIXELS = 1 << 17
 """Pixels per band in which a frame is made to mix to the input: its temporaries need far more
-memory than the band itself."""
+memory than the band itself. Bands are computed side by side."""
 
 
 def finish(
@@ -92,20 +94,28 @@ def full_size_layers(one: Mixture, done: AlternationResult, place: int) -> Pair:
     at, size = slice(place, place + 1), one.size
     if done.layers[0].shape[-2:] == size:
         return done.layers[0][at].clone(), done.layers[1][at].clone()
-    flows = done.carried.flows[0][at], done.carried.flows[1][at]
-    sharp = carried_layers(one, (resize_flow(flows[0], size), resize_flow(flows[1], size)))
-    outgoing, incoming = (
-        carried + resize(layer[at] - blurred[at], size)
-        for carried, layer, blurred in zip(sharp, done.layers, done.carried.layers, strict=True)
-    )
+
+    def sharp(number: int) -> Tensor:
+        """Return the layer of one side at full size."""
+        flow = resize_flow(done.carried.flows[number][at], size)
+        carried = carried_layer(one, SIDES[number], flow)
+        change = done.layers[number][at] - done.carried.layers[number][at]
+        return carried + resize(change, size)
+
+    outgoing, incoming = side_by_side(sharp, (0, 1), worth=_is_parallel(one))
     return outgoing, incoming
+
+
+def _is_parallel(one: Mixture) -> bool:
+    """Return whether parts of a frame are worth a thread each: on a GPU one thread is enough."""
+    return one.frames.device.type == "cpu"
 
 
 def _mix_in_bands(one: Mixture, layers: Pair) -> None:
     """Make the layers ``(1, 3, H, W)`` mix to the input, in place and a band at a time."""
     height = max(1, BAND_PIXELS // one.size[1])
-    for top in range(0, one.size[0], height):
-        _mix_rows(one, layers, slice(top, top + height))
+    bands = [slice(top, top + height) for top in range(0, one.size[0], height)]
+    side_by_side(lambda rows: _mix_rows(one, layers, rows), bands, worth=_is_parallel(one))
 
 
 def _mix_rows(one: Mixture, layers: Pair, rows: slice) -> None:

@@ -25,6 +25,7 @@ from stages.context import confidence_name
 from stages.errors import UnlayerError
 from stages.media.clip import Frames
 from stages.media.sniff import printable
+from stages.media.stored_frame import StoredFrame
 from stages.media.write import LayerWriter
 from stages.shots import Analysis
 
@@ -34,8 +35,8 @@ class _PlannedLayer:
     """A layer that is to be written.
 
     first, last: the frames it covers, inclusive.
-    pixels: returns its frames ``first`` to ``last``, ``(T, 3, H, W)`` in [0, 1], given the block
-        of the clip that they lie in.
+    pixels: returns one of its frames, ``(1, 3, H, W)`` in [0, 1], given the frame's number; None
+        where it is the clip's own frame.
     sound: whether it gets the input's audio and subtitles.
     data: whether its values are not colours.
     """
@@ -44,7 +45,7 @@ class _PlannedLayer:
     role: str
     first: int
     last: int
-    pixels: Callable[[Frames, int, int], torch.Tensor]
+    pixels: Callable[[int], torch.Tensor | None]
     sound: bool = True
     data: bool = False
 
@@ -63,8 +64,9 @@ def write_layers(
     writing = _Writing(job, searched)
     planned = _planned_layers(searched.analysis, separated)
     if job.settings.confidence:
+        size = job.clip.info.height, job.clip.info.width
         planned += [
-            _confidence_layer(searched.analysis, separated, shot)
+            _confidence_layer(searched.analysis, separated, shot, size)
             for shot in range(len(searched.analysis.shots))
         ]
     writing.run(sorted(planned, key=lambda layer: layer.first), step)
@@ -96,11 +98,12 @@ class _Writing:
         times, first = self.searched.times, self.searched.first
         self._waiting = [layer for layer in planned if not self._take_kept(layer)]
         with ExitStack() as stack:
-            for block in self.job.clip.blocks(self._waiting[0].first) if self._waiting else ():
-                while self._waiting and self._waiting[0].first <= block.last:
+            begin = self._waiting[0].first if self._waiting else 0
+            for frame in self.job.clip.stored_frames(begin) if self._waiting else ():
+                while self._waiting and self._waiting[0].first <= frame.index:
                     self._begin(self._waiting.pop(0), stack)
-                self._write_block(block)
-                done = block.last + 1
+                self._write_frame(frame)
+                done = frame.index + 1
                 step(
                     (done - first) / len(times),
                     f"frame {done} of {self.searched.analysis.frames}",
@@ -158,13 +161,15 @@ class _Writing:
         closing = stack.enter_context(ExitStack())
         self._open.append((layer, closing.enter_context(writer), closing))
 
-    def _write_block(self, block: Frames) -> None:
-        """Write a block's frames to all open layers, and close those that are complete."""
+    def _write_frame(self, frame: StoredFrame) -> None:
+        """Write one frame of the clip to all open layers, and close those that are complete."""
         for layer, writer, closing in list(self._open):
-            first, last = max(block.first, layer.first), min(block.last, layer.last)
-            times = block.times[first - block.first : last - block.first + 1]
-            writer.write(Frames(layer.pixels(block, first, last), times, first))
-            if last < layer.last:
+            pixels = layer.pixels(frame.index)
+            if pixels is None:
+                writer.write_stored(frame)
+            else:
+                writer.write(Frames(pixels, (frame.time,), frame.index))
+            if frame.index < layer.last:
                 continue
             closing.close()
             self._open.remove((layer, writer, closing))
@@ -214,16 +219,12 @@ def _scene(
     """Return the layer of one shot."""
     touching = _touching(separated, shot)
 
-    def pixels(block: Frames, first: int, last: int) -> torch.Tensor:
-        found = block.pixels[first - block.first : last - block.first + 1]
+    def pixels(number: int) -> torch.Tensor | None:
         for item in touching:
-            begin = max(first, item.transition.first_frame)
-            end = min(last, item.transition.last_frame)
-            if begin <= end:
-                found = found.clone()
+            if item.transition.first_frame <= number <= item.transition.last_frame:
                 side = "outgoing" if item.transition.outgoing == shot else "incoming"
-                found[begin - first : end - first + 1] = item.frames(side, begin, end)
-        return found
+                return item.frames(side, number, number)
+        return None
 
     return _PlannedLayer(scene_name(shot), "scene", *analysis.covered(shot), pixels)
 
@@ -236,22 +237,21 @@ def _touching(separated: Sequence[SeparatedTransition], shot: int) -> list[Separ
 
 
 def _confidence_layer(
-    analysis: Analysis, separated: Sequence[SeparatedTransition], shot: int
+    analysis: Analysis,
+    separated: Sequence[SeparatedTransition],
+    shot: int,
+    size: tuple[int, int],
 ) -> _PlannedLayer:
-    """Return the grey layer that holds the confidence of each pixel of one shot."""
+    """Return the grey layer, ``size`` ``(H, W)``, with the confidence of each pixel of one shot."""
     touching = _touching(separated, shot)
 
-    def pixels(block: Frames, first: int, last: int) -> torch.Tensor:
-        found = torch.ones(last - first + 1, 3, *block.pixels.shape[-2:])
+    def pixels(number: int) -> torch.Tensor:
         for item in touching:
-            begin = max(first, item.transition.first_frame)
-            end = min(last, item.transition.last_frame)
-            if begin <= end:
+            if item.transition.first_frame <= number <= item.transition.last_frame:
                 is_outgoing = item.transition.outgoing == shot
-                found[begin - first : end - first + 1] = scene_confidence(
-                    item, begin, end, outgoing=is_outgoing
-                )
-        return found
+                found = scene_confidence(item, number, number, outgoing=is_outgoing)
+                return found.expand(1, 3, *size).contiguous()
+        return torch.ones(1, 3, *size)
 
     name = confidence_name(scene_name(shot))
     covered = analysis.covered(shot)
@@ -261,8 +261,8 @@ def _confidence_layer(
 def _matte(item: SeparatedTransition) -> _PlannedLayer:
     """Return the layer of a transition's matte."""
 
-    def pixels(block: Frames, first: int, last: int) -> torch.Tensor:
-        return item.frames("matte", first, last).expand(-1, 3, -1, -1).contiguous()
+    def pixels(number: int) -> torch.Tensor:
+        return item.frames("matte", number, number).expand(-1, 3, -1, -1).contiguous()
 
     first, last = item.transition.first_frame, item.transition.last_frame
     name = str(item.entry["matte"])

@@ -9,13 +9,17 @@ from stages.media.containers.file_types import MP4
 
 def _settings(info: ClipInfo, bits: int, alpha: bool) -> CodecSettings:
     """Return settings of high quality. An odd size falls back to chroma at full size."""
-    # Half-size chroma needs an even size, and cropping in the stream does not help.
-    pixel_format = "yuv444p" if info.width % 2 or info.height % 2 else "yuv420p"
     # Without B frames, decoding and display order are the same, and durations of variable length
     # stay exact. x264's macroblock tree reads memory that was never set: with it, equal frames give
     # different files from run to run.
-    options = {"crf": "15", "preset": "medium", "bf": "0", "mbtree": "0"}
-    return CodecSettings(pixel_format, options)
+    common = {"bf": "0", "mbtree": "0"}
+    # Half-size chroma needs an even size, and cropping in the stream does not help.
+    if info.width % 2 or info.height % 2:
+        return CodecSettings("yuv444p", {"crf": "15", "preset": "medium", **common})
+    # As near to the frames as "medium" with crf 15, within 0.3 dB, in a third of the time. The
+    # offset makes up for the chroma that only slower presets favour. Files are a third larger.
+    fast = {"crf": "14", "preset": "veryfast", "chromaoffset": "-3"}
+    return CodecSettings("yuv420p", {**fast, **common})
 
 
 CONTAINER = LayerContainer(

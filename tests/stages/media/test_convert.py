@@ -7,8 +7,7 @@ import random
 import numpy as np
 from av import VideoFrame
 
-from stages.media.convert import converted
-from stages.media.frame_pixels import EXACT
+from stages.media.convert import EXACT, converted
 
 STORED = ("yuv420p", "yuv422p", "yuvj444p", "nv12", "gray", "rgb24", "yuv420p10le")
 
