@@ -1,10 +1,12 @@
 """Compare three methods on every task, at equal seconds, on the sample's photographs.
 
     python tests/compare_tasks.py [CASE]... [--seconds 20] [--markdown]
+    python tests/compare_tasks.py --haze HAZY CLEAR [--seconds 60] [--markdown]
 
 ``paper`` is the published method, ``coupled`` the generators alone, and ``balanced`` the default.
 Each gets ``--max-seconds`` and the same input, at 128x72. The true layers are used only to judge
-the results. *As it is* judges the input itself as every layer, or half of it for one mixture.
+the results. *As it is* judges the input itself as every layer.
+``--haze`` compares on one hazy picture instead, at its own size, whose clear picture is known.
 ``--markdown`` prints a table. The sample needs no footage.
 """
 
@@ -94,12 +96,26 @@ def reached(layer: Picture, truth: Picture) -> float:
     return psnr_of(float(((layer - truth) ** 2).mean()))
 
 
+def reached_up_to_level(layer: Picture, truth: Picture) -> float:
+    """Return the PSNR of a layer in dB after the gain and the offset that fit the truth best.
+
+    A sum of two layers does not tell how bright either is, so no method can know.
+    """
+    brightness = np.stack([layer.ravel(), np.ones(layer.size)], axis=1)
+    fitted, *_ = np.linalg.lstsq(brightness, truth.ravel(), rcond=None)
+    return reached((brightness @ fitted).reshape(truth.shape), truth)
+
+
 def either(layers: Layers, truth: tuple[Picture, Picture]) -> float:
-    """Return the mean PSNR of both layers, in the better order: which is which is not judged."""
+    """Return the mean PSNR of both layers, in the better order: which is which is not judged.
+
+    Their level is not judged either, see :func:`reached_up_to_level`.
+    """
     one, other = layers["transmission"][0], layers["reflection"][0]
     orders = ((one, other), (other, one))
     return max(
-        sum(reached(*pair) for pair in zip(order, truth, strict=True)) / 2 for order in orders
+        sum(reached_up_to_level(*pair) for pair in zip(order, truth, strict=True)) / 2
+        for order in orders
     )
 
 
@@ -114,6 +130,19 @@ def haze() -> TaskCase:
     through = np.linspace(0.3, 0.9, HEIGHT)[:, None, None]
     hazy = through * coffee() + (1 - through) * np.array([0.85, 0.87, 0.9])
     return TaskCase("dehaze", hazy, lambda layers: reached(layers["clear"][0], coffee()))
+
+
+def haze_pair(hazy: Path, clear: Path) -> TaskCase:
+    """Return a hazy picture from a file; its clear picture is judged at the same size."""
+    seen, truth = (cv2.imread(str(path), cv2.IMREAD_COLOR_RGB) for path in (hazy, clear))
+    if seen is None or truth is None:
+        raise SystemExit(f"{hazy if seen is None else clear}: cannot be read")
+    if truth.shape != seen.shape:
+        truth = cv2.resize(truth, seen.shape[1::-1], interpolation=cv2.INTER_AREA)
+    known = np.asarray(truth / 255)
+    return TaskCase(
+        "dehaze", np.asarray(seen / 255), lambda layers: reached(layers["clear"][0], known)
+    )
 
 
 def lettered() -> Picture:
@@ -261,7 +290,7 @@ def as_it_is(given: TaskCase) -> float | None:
         return given.score(scenes)
     if given.task == "transparency":
         is_one = not isinstance(given.source, list)
-        one, other = [given.source / 2] * 2 if is_one else given.source
+        one, other = [given.source] * 2 if is_one else given.source
         return given.score({"transmission": one[None], "reflection": other[None]})
     frames = given.source if isinstance(given.source, list) else given.source[None]
     return given.score(dict.fromkeys(("clear", "clean"), np.asarray(frames)))
@@ -294,16 +323,20 @@ def main(words: Sequence[str] | None = None) -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("cases", nargs="*", metavar="CASE", help=", ".join(CASES))
+    parser.add_argument("--haze", nargs=2, type=Path, metavar=("HAZY", "CLEAR"))
     parser.add_argument("--seconds", type=float, default=SECONDS, help="time budget of each run")
     parser.add_argument("--markdown", action="store_true", help="print a table")
     options = parser.parse_args(words)
     if unknown := set(options.cases) - set(CASES):
         parser.error(f"no case {sorted(unknown)[0]!r}; there are {', '.join(CASES)}")
+    chosen = {name: CASES[name] for name in options.cases or CASES}
+    if options.haze:
+        chosen = {options.haze[0].stem: lambda: haze_pair(*options.haze)}
     if options.markdown:
         print("| case | as it is | " + " | ".join(f"`{name}` | s" for name in PRESETS) + " |")
         print("|---|---|" + "---|---|" * len(PRESETS), flush=True)
-    for name in options.cases or CASES:
-        given = CASES[name]()
+    for name, make in chosen.items():
+        given = make()
         figures = [run(given, preset, options.seconds) for preset in PRESETS]
         digits = 1 if given.unit == "dB" else 2
         parts = [(f"{score:.{digits}f} {given.unit}", f"{spent:.0f}") for score, spent in figures]

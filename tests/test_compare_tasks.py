@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import compare_tasks
+import cv2
 import numpy as np
 import pytest
 from compare_tasks import CASES, HEIGHT, PRESETS, WIDTH, TaskCase, either, overlap, reached
@@ -13,8 +16,12 @@ pytest.importorskip("samples.make", reason="needs scikit-image, from the dev ext
 def test_scores_know_the_truth() -> None:
     one, other = np.full((4, 5, 3), 0.25), np.full((4, 5, 3), 0.75)
     assert reached(one, one) == 99 and reached(one, other) == pytest.approx(6.02, abs=0.01)
-    layers = {"transmission": other[None], "reflection": one[None]}
-    assert either(layers, (one, other)) == 99, "which layer is which is not judged"
+    one, other = np.random.default_rng(3).random((2, 4, 5, 3))
+    layers = {"transmission": 0.5 * other[None] + 0.1, "reflection": one[None]}
+    assert either(layers, (one, other)) == 99, "neither the order nor the level is judged"
+    assert reached(0.5 * other + 0.1, other) < 20
+    mixed = {"transmission": (one + other)[None], "reflection": (one + other)[None]}
+    assert either(mixed, (one, other)) < 20, "a mixture is not a layer"
     matte = np.zeros((4, 4, 3))
     matte[:2] = 1
     assert overlap(matte, matte) == 1 and overlap(matte, np.roll(matte, 1, 0)) == pytest.approx(
@@ -49,6 +56,18 @@ def test_the_input_itself_is_judged_like_a_layer(name: str) -> None:
         assert score == reached(given.source, compare_tasks.coffee())
 
 
+def test_a_hazy_file_is_judged_by_its_clear_one(tmp_path: Path) -> None:
+    hazy, clear = tmp_path / "hazy.png", tmp_path / "clear.png"
+    cv2.imwrite(str(hazy), np.full((6, 8, 3), (0, 51, 102), np.uint8))
+    cv2.imwrite(str(clear), np.full((12, 16, 3), (0, 51, 51), np.uint8))
+    given = compare_tasks.haze_pair(hazy, clear)
+    assert given.source.shape == (6, 8, 3) and given.source[0, 0].tolist() == [0.4, 0.2, 0]
+    # One channel of three is wrong by 0.2.
+    assert compare_tasks.as_it_is(given) == pytest.approx(-10 * np.log10(0.04 / 3), abs=1e-6)
+    with pytest.raises(SystemExit, match="cannot be read"):
+        compare_tasks.haze_pair(tmp_path / "none.png", clear)
+
+
 def test_what_is_measured_is_printed(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -72,6 +91,8 @@ def test_what_is_measured_is_printed(
     assert "no case 'rain'" in capsys.readouterr().err
 
 
-def test_a_preset_is_run_through_the_python_interface() -> None:
-    score, seconds = compare_tasks.run(CASES["one mixture"](), "fast", None)
-    assert 5 < score < 60 and seconds > 0
+def test_a_preset_is_run_and_leaves_one_mixture_as_it_is() -> None:
+    given = CASES["one mixture"]()
+    score, seconds = compare_tasks.run(given, "fast", None)
+    left = {"transmission": given.source[None], "reflection": np.zeros((1, HEIGHT, WIDTH, 3))}
+    assert score == pytest.approx(given.score(left), abs=0.1) and seconds > 0

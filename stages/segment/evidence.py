@@ -6,7 +6,8 @@ A region is understood by its shape:
   If nothing in it stands out from around it, it lies inside the foreground: all of it is certain.
 - Thin strokes and points are certain.
 - Any other area is a rough mask: its core is certain, the rest of it is likely. Around it nothing
-  is assumed, because a blob may be much smaller than what it marks.
+  is assumed here, because a blob may be much smaller than what it marks; see
+  :mod:`stages.segment.rough_mask`.
 - Regions of the background are certain, whatever their shape.
 
 Regions add up. What is certain foreground stays so outside of a box.
@@ -76,6 +77,14 @@ def evidence(
         in_box = torch.stack(boxes).amax(0)
         prior = torch.where(prior > 0, prior, in_box)
     return RegionEvidence(ours & ~theirs, theirs, prior)
+
+
+def has_rim(region: HintRegion, size: tuple[int, int]) -> bool:
+    """Return whether a region is a filled area, whose rim is not certain, and not a box.
+
+    size: of the working picture ``(h, w)``.
+    """
+    return not region.is_box and bool(_core(_fitted(region, size))[1].any())
 
 
 def _fitted(region: HintRegion, size: tuple[int, int]) -> Tensor:

@@ -21,6 +21,7 @@ from stages.segment.log_odds import MOST_ODDS
 from stages.segment.marked import cut_again, cut_out
 from stages.segment.motion import FADING, WindowMotion
 from stages.segment.odds_by_contrast import odds_by_contrast
+from stages.segment.rough_mask import cut_area, is_area
 
 SUPPORT = 2.0
 """Most log-odds by which a cut supports motion; certain pixels overrule it."""
@@ -70,7 +71,11 @@ def marked_frames(frames: Tensor, context: SeparationContext, *, moving: bool) -
         if not any(region.foreground for region in regions):
             # Only background is marked, so what stands out is the best guess of the rest.
             known = RegionEvidence(known.ours, known.theirs, odds_by_contrast(frame[None])[0])
-        found[place] = _cut_or_inside(frame, regions, MarkedFrame(known, cut_out(frame, known)))
+        if is_area(regions, size):
+            found[place] = MarkedFrame(known, cut_area(frame, known))
+        else:
+            cut = MarkedFrame(known, cut_out(frame, known))
+            found[place] = _cut_or_inside(frame, regions, cut)
     return found
 
 

@@ -31,6 +31,11 @@ from stages.segment.votes import blurred
 # The constants below were chosen on the development footage.
 TURNS = 5  # times that the colours are learnt and the picture is cut
 COLOR_BINS = 44  # of L, a and b each; a shadow on water differs little from a dark bird
+COLOR_KERNELS = (1, 4)
+"""Squared widths in bins of the two kernels by which a colour counts.
+
+The wider one is for a few points: they hold too few pixels for narrow kernels to overlap.
+"""
 LOCAL_BINS = (10, 8, 6, 12, 7)
 """Bins of L, a, b, x and y of the local densities."""
 LOCAL_SHARE = 0.5  # weight of the local log-odds; the picture's have 1
@@ -69,7 +74,7 @@ def cut_out(picture: Tensor, known: RegionEvidence, learned_from: Tensor | None 
     for turn in range(TURNS):
         if learned_from is not None:
             ours, theirs = ours * learned_from, theirs * learned_from
-        odds = base + color_odds(looks, [COLOR_BINS] * 3, ours, theirs, RARE)
+        odds = base + color_odds(looks, [COLOR_BINS] * 3, ours, theirs, RARE, COLOR_KERNELS)
         if turn:
             near = color_odds([*looks, x, y], LOCAL_BINS, ours, theirs, LOCAL_RARE)
             odds = odds + LOCAL_SHARE * near
@@ -102,12 +107,18 @@ def _on_side(odds: Tensor, ours: Tensor) -> Tensor:
 
 
 def color_odds(
-    features: Sequence[Tensor], bins: Sequence[int], ours: Tensor, theirs: Tensor, rare: float
+    features: Sequence[Tensor],
+    bins: Sequence[int],
+    ours: Tensor,
+    theirs: Tensor,
+    rare: float,
+    kernels: Sequence[int] = (1,),
 ) -> Tensor:
     """Return the log-ratio ``(h, w)`` of two densities at each pixel's own features.
 
     features: tensors of h·w values in [0, 1]. bins: how many each has. rare: added to both.
     ours, theirs: the weight with which each pixel counts, ``(h, w)``.
+    kernels: the squared widths of the densities' kernels in bins, rising; their mean is used.
     """
     cell = torch.zeros(ours.numel(), dtype=torch.long)
     for feature, number in zip(features, bins, strict=True):
@@ -116,8 +127,18 @@ def color_odds(
     for each in (ours, theirs):
         counts = torch.bincount(cell, each.flatten(), math.prod(bins)).view(*bins)
         total = float(each.sum()) + 1e-6
-        densities.append((blurred(counts).flatten() / total)[cell] + rare)
+        densities.append((_smoothed(counts, kernels).flatten() / total)[cell] + rare)
     return torch.log(densities[0] / densities[1]).clamp(-MOST, MOST).view(ours.shape)
+
+
+def _smoothed(counts: Tensor, kernels: Sequence[int]) -> Tensor:
+    """Return the mean of ``counts`` blurred this often by a kernel of one bin; rising numbers."""
+    total, smooth, done = torch.zeros_like(counts), counts, 0
+    for times in kernels:
+        for _ in range(times - done):
+            smooth = blurred(smooth)
+        total, done = total + smooth / len(kernels), times
+    return total
 
 
 def connected(found: Tensor, ours: Tensor) -> Tensor:

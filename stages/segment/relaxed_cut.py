@@ -69,6 +69,20 @@ def relaxed_cut(log_odds: Tensor, weights: list[Tensor], data_weight: float) -> 
     return u
 
 
+def outline_weight(found: Tensor, weights: list[Tensor]) -> float:
+    """Return the mean weight of the pairs that an outline divides; 1 means no edges along it.
+
+    found: one side of the outline, ``(h, w)`` of bool. weights: see :func:`edge_weights`.
+    """
+    weight, length = 0.0, 0.0
+    for offset, each in zip(NEIGHBORS, weights, strict=True):
+        first, second = _pairs(found, offset)
+        divided = first != second
+        weight += float(each[divided].sum())
+        length += float(divided.sum()) / math.hypot(*offset)
+    return weight / length if length else 1.0
+
+
 def _pairs(values: Tensor, offset: tuple[int, int]) -> tuple[Tensor, Tensor]:
     """Return views of all pixels that have a neighbour at ``offset``, and of these neighbours."""
     down, right = offset
