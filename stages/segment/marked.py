@@ -31,11 +31,11 @@ from stages.segment.votes import blurred
 # The constants below were chosen on the development footage.
 TURNS = 5  # times that the colours are learnt and the picture is cut
 COLOR_BINS = 44  # of L, a and b each; a shadow on water differs little from a dark bird
-COLOR_KERNELS = (1, 4)
-"""Squared widths in bins of the two kernels by which a colour counts.
-
-The wider one is for a few points: they hold too few pixels for narrow kernels to overlap.
-"""
+COLOR_KERNEL = (1,)
+"""Squared width in bins of the kernel by which a colour counts."""
+FEW_KERNELS = (1, 4)
+"""The same for a few points, which hold too few pixels for narrow kernels to overlap."""
+FEW = 0.002  # part of the picture up to which what is marked is a few points
 LOCAL_BINS = (10, 8, 6, 12, 7)
 """Bins of L, a, b, x and y of the local densities."""
 LOCAL_SHARE = 0.5  # weight of the local log-odds; the picture's have 1
@@ -70,11 +70,13 @@ def cut_out(picture: Tensor, known: RegionEvidence, learned_from: Tensor | None 
         ours = torch.where(known.theirs, 0.0, torch.sigmoid(base))
     theirs = torch.where(known.theirs, 1.0, torch.sigmoid(-base))
     theirs = torch.where(known.ours | (known.prior > 0), 0.0, theirs)
+    marked = float(known.ours.float().mean())
+    kernels = FEW_KERNELS if 0 < marked <= FEW else COLOR_KERNEL
     found = soft = base
     for turn in range(TURNS):
         if learned_from is not None:
             ours, theirs = ours * learned_from, theirs * learned_from
-        odds = base + color_odds(looks, [COLOR_BINS] * 3, ours, theirs, RARE, COLOR_KERNELS)
+        odds = base + color_odds(looks, [COLOR_BINS] * 3, ours, theirs, RARE, kernels)
         if turn:
             near = color_odds([*looks, x, y], LOCAL_BINS, ours, theirs, LOCAL_RARE)
             odds = odds + LOCAL_SHARE * near
