@@ -161,10 +161,12 @@ def mark_path(mark: Any, folder: Path) -> Path:
     axis = 0 if isinstance(pixels, torch.Tensor) else -1
     if len(getattr(pixels, "shape", ())) != 3 or pixels.shape[axis] != 4:
         return hint_file(pixels, folder / "array-mark", "mark")
-    color: Any = pixels[..., :3]
-    alpha: Any = pixels[..., [3, 3, 3]]
+    color: Any
+    alpha: Any
     if isinstance(pixels, torch.Tensor):
         color, alpha = pixels[:3], pixels[[3, 3, 3]]
+    else:
+        color, alpha = pixels[..., :3], pixels[..., [3, 3, 3]]
     shown, bits = _pixels(color, picture=True, what="mark")
     levels, _ = _pixels(alpha, picture=True, what="mark")
     path = folder / "array-mark"

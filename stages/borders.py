@@ -4,6 +4,9 @@ A task learns from what a frame shows: the darkest pixels tell the haze, the pic
 how a camera moves, shared edges tell a mark. Bars say other things than the picture does. So a
 task gets the picture without them, and its layers get them back.
 
+The search for transitions has a border of its own (:mod:`stages.find.borders`): of any colour, and
+shared by two frames alone.
+
 Tensors are ``(T, C, H, W)``, RGB in [0, 1].
 """
 
@@ -29,6 +32,10 @@ LEAST_BORDER = 0.01
 """Part of a side from which a border counts."""
 RINGING = 16
 """Lines of a border next to the picture that coding may make uneven: its blocks of colour."""
+EDGE = 3
+"""Lines of the picture next to a border that are looked at."""
+LIT = 0.8
+"""Least part of the picture's edge that is not dark."""
 BRIGHTEST = 0.98
 """Quantile of a line that stands for its brightest values; ringing next to the picture is above."""
 
@@ -132,7 +139,34 @@ def dark_border(frames: Tensor) -> Border:
     # Values of each line in all frames: (H, S * W) for rows, (W, S * H) for columns.
     rows = brightest.permute(1, 0, 2).flatten(1)
     columns = brightest.permute(2, 0, 1).flatten(1)
-    return Border(_lines(rows), _lines(rows.flip(0)), _lines(columns), _lines(columns.flip(0)))
+    border = Border(_lines(rows), _lines(rows.flip(0)), _lines(columns), _lines(columns.flip(0)))
+    return _beside_lit_edges(border, (brightest > DARK).any(0))
+
+
+def _beside_lit_edges(border: Border, lit: Tensor) -> Border:
+    """Return the border at those sides along which the picture's edge is lit.
+
+    A picture fills the room between its bars. A thing before a black background does not, and what
+    is dark around it belongs to the picture. lit: the pixels ``(H, W)`` that are not dark in some
+    frame.
+    """
+    while border:
+        inner = border.cropped(lit)
+        edges = {
+            "top": inner[:EDGE].any(0),
+            "bottom": inner[-EDGE:].any(0),
+            "left": inner[:, :EDGE].any(1),
+            "right": inner[:, -EDGE:].any(1),
+        }
+        unlit = [
+            side
+            for side, edge in edges.items()
+            if getattr(border, side) and float(edge.float().mean()) < LIT
+        ]
+        if not unlit:
+            break
+        border = replace(border, **dict.fromkeys(unlit, 0))
+    return border
 
 
 def _lines(lines: Tensor) -> int:

@@ -45,7 +45,8 @@ def encode(value: object, tensors: dict[str, torch.Tensor]) -> Any:
     ):
         # The header is limited to 100 MB, and a long film has millions of times.
         return {"ints" if numbers.ndim == 1 else "fractions": encode(numbers, tensors)}
-    if isinstance(value, list | tuple | frozenset):
+    if type(value) in (list, tuple, frozenset):
+        assert isinstance(value, list | tuple | frozenset)
         return {type(value).__name__: [encode(item, tensors) for item in value]}
     if isinstance(value, Mapping):
         return {

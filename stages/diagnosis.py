@@ -1,7 +1,7 @@
 """Say whether something is in a clip: a verdict, with its evidence in numbers.
 
 A diagnosis looks at a small sample of the clip, and uses the same evidence as the task that would
-take the thing out. So a verdict agrees with what a run would do.
+take the thing out. So a verdict nearly always agrees with what a run would do.
 """
 
 from __future__ import annotations

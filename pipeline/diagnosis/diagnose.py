@@ -21,7 +21,7 @@ from pipeline.tasks import (
     package_of,
     task_names,
 )
-from stages.diagnosis import THERE, Diagnosed, Diagnosis
+from stages.diagnosis import THERE, ClipSample, Diagnosed, Diagnosis
 from stages.errors import UnlayerError
 from stages.media.read import Clip
 from stages.picture_facts import borders, interlacing, stills
@@ -69,9 +69,17 @@ def diagnosed(
             step(number / len(tasks), task.name)
             assert task.diagnose is not None
             with naming_package(task.name):
-                found[task.name] = task.diagnose(picture)
+                found[task.name] = task.diagnose(sample if _sees_bars(task, sample) else picture)
         facts = (borders(sample), interlacing(clip.info.scan), stills(sample))
     return Diagnosed(by, found, facts)
+
+
+def _sees_bars(task: Task, sample: ClipSample) -> bool:
+    """Return whether a run of the task would look at whole frames, with their bars."""
+    recipe = task.recipe
+    if recipe is None or not recipe.beyond:
+        return True
+    return sample.unordered and not recipe.bars_of_pictures
 
 
 def diagnosing_tasks() -> list[Task]:

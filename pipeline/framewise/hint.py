@@ -159,10 +159,15 @@ class Hints:
         hints._check_contradictions()
         return hints
 
-    def any_beyond(self, border: Border) -> bool:
-        """Return whether a hint of the foreground lies in a border of the frames alone."""
-        pictures = (each for each in self.sources if each.is_picture and each.foreground)
-        return any(float(border.cropped(each.picture()).max()) <= WHITE for each in pictures)
+    def any_in(self, border: Border) -> bool:
+        """Return whether a hint of the foreground marks something in a border of the frames.
+
+        Hints that are clips are not looked at.
+        """
+        pictures = (
+            each.picture() > WHITE for each in self.sources if each.is_picture and each.foreground
+        )
+        return any(bool(each.sum() > border.cropped(each).sum()) for each in pictures)
 
     def foreground_mask(self, indices: Sequence[int]) -> Tensor | None:
         """Return what is marked as foreground by hints without a frame's number.

@@ -11,13 +11,14 @@ from pipeline.settings import Settings
 from stages.errors import UsageError
 from stages.media.read import open_clip
 from stages.media.sniff import printable
+from stages.watermark.mark_file import MarkFile
 
 
 def read_mark(settings: Settings) -> Tensor | None:
     """Return the mark's picture: ``(3, h, w)`` in [0, 1], or ``(4, h, w)`` with its alpha.
 
     ``None`` where the user gave none. Raises UsageError where it is a clip, or where all of it is
-    transparent.
+    transparent or has one colour.
     """
     if settings.mark is None:
         return None
@@ -27,8 +28,11 @@ def read_mark(settings: Settings) -> Tensor | None:
         raise UsageError(f"{name}: is a clip; give a picture of the mark, best a PNG with alpha")
     color = picture.frames(0, 0).pixels[0]
     alpha = picture.alpha()
-    if alpha is None:
-        return color
-    if float(alpha.max()) == 0:
-        raise UsageError(f"{name}: is transparent everywhere; give a picture that shows the mark")
-    return torch.cat([color, alpha])
+    pixels = color if alpha is None else torch.cat([color, alpha])
+    try:
+        MarkFile.of_picture(pixels)
+    except ValueError as error:
+        raise UsageError(
+            f"{name}: is even or transparent everywhere; give a picture that shows the mark"
+        ) from error
+    return pixels

@@ -178,8 +178,8 @@ class _LayeredRun:
         recipe = self.recipe
         if not recipe.beyond or (self.unordered and not recipe.bars_of_pictures):
             return Border()
-        # What the user marks is looked at.
-        return Border() if self.hints.any_beyond(found) else found
+        # What the user marks is looked at, and a mark may lie in a bar.
+        return Border() if self.mark is not None or self.hints.any_in(found) else found
 
     def _check_count(self, written: int, frame_count: int) -> None:
         """Raise UnlayerError where the second reading gave another number of frames."""

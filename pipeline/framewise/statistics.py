@@ -51,7 +51,12 @@ class ShownFrames:
         self._shown |= dict(enumerate(separated.shown, first))
 
     def spans(self) -> list[list[int]]:
-        """Return the first and last frame, inclusive, of each time in which it is shown."""
+        """Return the first and last frame, inclusive, of each time in which it is shown.
+
+        There are none where every frame shows it.
+        """
+        if all(self._shown.values()):
+            return []
         found: list[list[int]] = []
         for number in sorted(number for number, is_shown in self._shown.items() if is_shown):
             if found and found[-1][1] == number - 1:

@@ -6,7 +6,12 @@ from dataclasses import dataclass
 
 from stages.find.features import Array, plain_color
 from stages.find.fit import fit_between
+from stages.find.prefer_model import left_by_mixture
 from stages.find.stretch import TransitionFit
+
+MOST_MIXED = 0.1
+"""Squared error of a plain frame as a mixture of the two pictures, as part of their squared
+difference, up to which it is one."""
 
 Span = tuple[int, int]
 """First and last frame of a part of a stretch."""
@@ -30,13 +35,24 @@ def measure_given(frames: Array, span: Span, sides: Span, reach: Span) -> list[G
     """
     (first, last), (before, after), (low, high) = span, sides, reach
     plain = _plain_run(frames, span)
-    if plain is None or plain_color(frames[before]) or plain_color(frames[after]):
+    if plain is None or not _is_apart(frames, plain[0], sides):
         return [GivenTransition(fit_between(frames, span, sides, reach), span)]
     halves = (
         ((first, plain[0] - 1), (before, plain[0]), (low, plain[0])),
         ((plain[1] + 1, last), (plain[1], after), (plain[1], high)),
     )
     return [GivenTransition(fit_between(frames, *half), half[0]) for half in halves]
+
+
+def _is_apart(frames: Array, plain: int, sides: Span) -> bool:
+    """Return whether a plain frame is a colour of its own between two pictures.
+
+    Soft pictures, as of fog, may also mix to an even frame. sides: the frames of both pictures.
+    """
+    one, other = (frames[side] for side in sides)
+    if plain_color(one) or plain_color(other):
+        return False
+    return left_by_mixture(one, other, frames[plain : plain + 1]) > MOST_MIXED
 
 
 def _plain_run(frames: Array, span: Span) -> Span | None:

@@ -84,7 +84,9 @@ def model_between(stretch: Stretch, found: TransitionFit) -> TransitionFit:
     """
     frames, sides = stretch.frames, (found.before, found.after)
     if found.kind == DISSOLVE:
-        found = replace(found, left=_left_by_dissolve(frames, found))
+        inner = frames[found.before + 1 : found.after]
+        left = left_by_mixture(frames[found.before], frames[found.after], inner)
+        found = replace(found, left=left)
     if may_be_placed(stretch, *sides):
         placed = best_placement(stretch, *sides)
         if placed.left <= min(found.left, MOST_LEFT_OF_UNMOVED * left_unmoved(frames, placed)):
@@ -95,18 +97,17 @@ def model_between(stretch: Stretch, found: TransitionFit) -> TransitionFit:
     return pixels if pixels is not None and pixels.left <= LESS * found.left else found
 
 
-def _left_by_dissolve(frames: Array, found: TransitionFit) -> float:
-    """Return what a dissolve of held scenes leaves, as :attr:`TransitionFit.left` is.
+def left_by_mixture(one: Array, other: Array, frames: Array) -> float:
+    """Return what mixtures of two pictures leave, as part of their squared difference.
 
-    Each frame has the weight that explains it best.
+    one, other: ``(H, W, 3)``. frames: ``(T, H, W, 3)``; each has the weight that explains it best.
     """
-    before, after = frames[found.before], frames[found.after]
-    step = after - before
+    step = other - one
     power = float((step**2).mean()) + NOISE
     wrong = []
-    for frame in frames[found.before + 1 : found.after]:
-        weight = float(np.clip(((frame - before) * step).mean() / power, 0, 1))
-        wrong.append(float(((frame - before - weight * step) ** 2).mean()))
+    for frame in frames:
+        weight = float(np.clip(((frame - one) * step).mean() / power, 0, 1))
+        wrong.append(float(((frame - one - weight * step) ** 2).mean()))
     return float(np.mean(wrong)) / power
 
 

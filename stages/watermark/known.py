@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
@@ -14,9 +14,9 @@ from stages.watermark.register import Candidate, candidates
 from stages.watermark.register_fit import Registered, balanced_opacity, registered
 
 LEAST_GAIN = 20.0
-"""Least gain of a mark that is there, see :class:`stages.watermark.register_fit.Registered`. Marks
-that are not there gained 11 at most in drawn pictures."""
-REFINED = 3  # candidates that are refined at most
+"""Least gain of a mark that is there, in nats, see
+:class:`stages.watermark.register_fit.Registered`. Marks that are not there gained 11 at most in
+drawn pictures."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,11 @@ class KnownMark:
     matte: Tensor
     color: Tensor
     found: Registered
+
+    @property
+    def is_believed(self) -> bool:
+        """Return whether the mark gains enough to be there, rather than being forced."""
+        return self.found.gain > LEAST_GAIN
 
 
 def locate_known(sample: Tensor, box: Tensor, context: SeparationContext) -> KnownMark | None:
@@ -47,9 +52,9 @@ def locate_known(sample: Tensor, box: Tensor, context: SeparationContext) -> Kno
     found = _best(pictures, mark, tried, context)
     if found is None or not context.should_separate(found.gain, LEAST_GAIN):
         return None
-    found = balanced_opacity(pictures, mark, found)
+    gain = found.gain
+    found = replace(balanced_opacity(pictures, mark, found), gain=gain)
     frame = (sample.shape[-2], sample.shape[-1])
-    found = balanced_opacity(pictures, mark, found)
     drawn = mark.mark(found.placement, found.opacity, frame, found.drawing)
     return KnownMark(drawn.matte, drawn.color * (drawn.matte > 0), found)
 
@@ -62,11 +67,11 @@ def _best(
     tried: the candidates, the most likely one first.
     """
     best: Registered | None = None
-    for number, one in enumerate(tried[:REFINED]):
+    for number, one in enumerate(tried):
         found = registered(pictures, mark, one.placement)
         if best is None or found.gain > best.gain:
             best = found
         if best.gain >= LEAST_GAIN:
             break
-        context.progress(0.6 + 0.4 * (number + 1) / REFINED, "fitting the mark")
+        context.progress(0.6 + 0.4 * (number + 1) / len(tried), "fitting the mark")
     return best

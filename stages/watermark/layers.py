@@ -215,7 +215,9 @@ def survey_known(
         color=known.color,
         lost=known.matte[0] > KNOWN_LOST,
         opacity=known.found.opacity,
-        placement=known.found.placement,
+        # A plain tuple, because a checkpoint holds no other.
+        placement=tuple(known.found.placement),
+        forced=not known.is_believed,
     )
 
 
@@ -246,8 +248,9 @@ def separate(frames: Tensor, facts: WatermarkSurvey, context: SeparationContext)
         qualities = [jpeg_quality(frame) if pictures else None for frame in frames]
         clean = without_rounding(clean, torch.where(facts.lost, torch.zeros(()), matte), qualities)
     seconds["invert"] = time.monotonic() - began
-    if bool(facts.lost.any()):
-        clean = fill(clean, facts.lost, context, facts.effort.fill_steps)
+    if bool(facts.lost.any()) and bool(shown.any()):
+        # Frames without the mark are left out: undoing it there leaves a ghost.
+        clean[shown] = fill(clean[shown], facts.lost, context, facts.effort.fill_steps)
         seconds["fill"] = time.monotonic() - began - seconds["invert"]
     if facts.at_times:
         clean = torch.where(shown.view(-1, 1, 1, 1), clean, frames)

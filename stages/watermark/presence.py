@@ -49,6 +49,8 @@ def shown_frames(frames: Tensor, matte: Tensor, color: Tensor) -> Tensor:
 
 def shown_gains(frames: Tensor, matte: Tensor, color: Tensor) -> Tensor:
     """Return by how much undoing the mark makes each frame more continuous, ``(T,)``."""
+    if not bool((matte > 0).any()):
+        return torch.zeros(len(frames))
     rows, columns = bounds_around(matte[0] > 0, MARGIN)
     ink = (matte * color)[:, rows, columns]
     mark = Mark(matte[:, rows, columns], ink, float(matte.max()), 0.0)

@@ -48,7 +48,7 @@ class Registered:
 
     opacity: of its most covered pixels, 0 to 1.
     gain: by how much taking it off makes the pictures more continuous, see
-    :func:`stages.watermark.fit.residual_cost`; summed over the pixels.
+    :func:`stages.watermark.fit.residual_cost`; in nats, summed over the pixels.
     """
 
     placement: MarkPlacement

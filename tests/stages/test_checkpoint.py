@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 import torch
@@ -23,6 +23,13 @@ from torch import Tensor
 
 from stages.checkpoint import Checkpoints, NoCheckpoints, run_resumable
 from stages.errors import UnlayerError
+
+
+class Place(NamedTuple):
+    """A tuple with names, which no checkpoint holds."""
+
+    one: int
+    other: int
 
 
 @dataclass(frozen=True)
@@ -230,8 +237,9 @@ def test_a_chain_resumes_after_the_last_saved_step(tmp_path: Path, killed_in: in
 
 
 def test_values_that_cannot_be_saved_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(TypeError, match="set cannot be saved"):
-        Checkpoints(tmp_path, "f").save("a", {1, 2})
+    for value in ({1, 2}, range(2), Place(1, 2)):
+        with pytest.raises(TypeError, match=f"{type(value).__name__} cannot be saved"):
+            Checkpoints(tmp_path, "f").save("a", value)
 
 
 def test_short_pieces_in_different_namespaces_add_up(tmp_path: Path) -> None:

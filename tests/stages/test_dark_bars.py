@@ -73,6 +73,17 @@ def test_pictures_without_bars_have_none() -> None:
     assert not watched(black, black)
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_a_thing_on_black_is_no_picture_between_bars(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    rows, columns = np.mgrid[0:90, 0:160]
+    center, radius = rng.uniform([35, 60], [55, 100]), rng.uniform(15, 28)
+    disc = np.hypot(rows - center[0], columns - center[1]) < radius
+    frame = torch.from_numpy(disc).float().expand(1, 3, 90, 160) * 0.8
+    frame[..., int(center[0]) :, int(center[1])] = 0.7
+    assert not watched(frame, frame)
+
+
 def test_one_frame_that_fills_the_frame_ends_the_bars() -> None:
     frames = with_bars(pictures(2), Border(6, 6))
     frames[1] = pictures(3, 1)[0].repeat(1, 2, 1)[:, :60]

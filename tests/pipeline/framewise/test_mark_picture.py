@@ -34,8 +34,10 @@ def test_alpha_is_read_where_there_is_one() -> None:
 
 def test_a_clip_and_a_picture_that_shows_nothing_are_refused() -> None:
     cv2.imwrite("empty.png", np.zeros((6, 8, 4), np.uint8))
-    with pytest.raises(UsageError, match=r"^--mark empty\.png: is transparent everywhere"):
-        read_mark(Settings(task="watermark", mark=Path("empty.png")))
+    cv2.imwrite("even.png", np.full((6, 8, 3), 200, np.uint8))
+    for name in ("empty.png", "even.png"):
+        with pytest.raises(UsageError, match=rf"^--mark {name}: is even or transparent everywhere"):
+            read_mark(Settings(task="watermark", mark=Path(name)))
     media.save(Path("clip.mkv"), media.moving(3))
     with pytest.raises(UsageError, match=r"^--mark clip\.mkv: is a clip"):
         read_mark(Settings(task="watermark", mark=Path("clip.mkv")))

@@ -18,4 +18,5 @@ def test_times_are_joined_over_windows_and_gaps_divide_them() -> None:
 def test_nothing_is_said_where_every_frame_shows_it() -> None:
     shown = ShownFrames()
     shown.add(0, Separation({}))
+    shown.add(2, Separation({}, shown=(True, True)))
     assert shown.spans() == []

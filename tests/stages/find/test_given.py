@@ -45,6 +45,16 @@ def test_a_given_dissolve_stays_one(seed: int, steps: int) -> None:
     assert found.kind == "dissolve"
 
 
+@pytest.mark.parametrize("amplitude", [0.02, 0.03, 0.05])
+def test_a_given_dissolve_of_soft_pictures_is_not_divided(amplitude: float) -> None:
+    soft = [
+        0.5 + amplitude * (still(seed) - still(seed).mean()) / still(seed).std() for seed in (1, 2)
+    ]
+    clip = mixed(soft[0], soft[1], PRE, weights("linear", STEPS))
+    (found,) = find(blocks(clip), overrides=[SPAN]).transitions
+    assert (found.first_frame, found.last_frame) == SPAN and found.event is None
+
+
 @pytest.mark.parametrize("color", [0.0, 1.0])
 def test_a_given_fade_through_a_color_has_two_halves(color: float) -> None:
     half = weights("linear", 4)

@@ -9,7 +9,10 @@ import torch
 from marked_pictures import make_context, marked, psnr_inside, remove_mark, rounded, scene
 from torch import Tensor
 
-from stages.watermark.layers import NOT_FOUND, separate, survey
+from stages.checkpoint_encoding import decode, encode
+from stages.watermark import known
+from stages.watermark.effort import Effort
+from stages.watermark.layers import NOT_FOUND, WatermarkSurvey, separate, survey
 from stages.watermark.mark_file import KERNELS, Drawing, MarkFile, MarkPlacement, resampling
 from stages.watermark.register import candidates
 from stages.watermark.register_fit import Registered, balanced_opacity
@@ -88,6 +91,23 @@ def test_the_best_candidate_is_near_the_mark_and_its_opacity_is_measured(seed: i
     assert torch.allclose(torch.tensor(best.placement), torch.tensor(place), atol=3)
     rough = Registered(place, 0.9 * opacity, Drawing(), 0.0)
     assert abs(balanced_opacity(frames, mark, rough).opacity - opacity) < 0.03
+
+
+def test_a_survey_with_a_known_mark_survives_a_checkpoint(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    frames, _, place, opacity, _ = drawn_case(3)
+    drawn = Registered(place, opacity, Drawing(), 0.0)
+    monkeypatch.setattr(known, "_best", lambda *_: drawn)
+    monkeypatch.setattr(known, "candidates", lambda *_: [])
+    context = replace(make_context(), mark=ring(), force=True)
+    facts = survey(frames, context)
+    # What gains nothing is there only because the user wants it.
+    assert facts.opacity > 0 and facts.forced
+    tensors: dict[str, Tensor] = {}
+    text = encode(facts, tensors)
+    kinds = {kind.__name__: kind for kind in (WatermarkSurvey, Effort)}
+    assert decode(text, tensors, kinds).placement == place
 
 
 @pytest.mark.slow
