@@ -22,6 +22,7 @@ MEDIA = tuple(
         "describe",
         "encoder_frames",
         "input_checks",
+        "chroma_place",
         "mux",
         "picture_file",
         "read",

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from stages.find.features import Array, plain_color
+import numpy as np
+
+from stages.find.features import Array, plain_color, spread
 from stages.find.fit import fit_between
 from stages.find.prefer_model import left_by_mixture
 from stages.find.stretch import TransitionFit
 
+SAME_COLOR = 0.006  # difference of two colours that coding causes, in [0, 1]
 MOST_MIXED = 0.1
 """Squared error of a plain frame as a mixture of the two pictures, as part of their squared
 difference, up to which it is one."""
@@ -35,6 +38,8 @@ def measure_given(frames: Array, span: Span, sides: Span, reach: Span) -> list[G
     """
     (first, last), (before, after), (low, high) = span, sides, reach
     plain = _plain_run(frames, span)
+    if plain is not None:
+        plain = _plainest_part(frames, plain)
     if plain is None or not _is_apart(frames, plain[0], sides):
         return [GivenTransition(fit_between(frames, span, sides, reach), span)]
     halves = (
@@ -53,6 +58,27 @@ def _is_apart(frames: Array, plain: int, sides: Span) -> bool:
     if plain_color(one) or plain_color(other):
         return False
     return left_by_mixture(one, other, frames[plain : plain + 1]) > MOST_MIXED
+
+
+def _plainest_part(frames: Array, run: Span) -> Span:
+    """Return the frames around the plainest one of a run that look like it.
+
+    The others of the run may show something faintly, as the last frames of a fade do.
+    """
+    spreads = [spread(frame) for frame in frames[run[0] : run[1] + 1]]
+    plainest = run[0] + int(np.argmin(spreads))
+    color = frames[plainest].mean((0, 1))
+
+    def is_alike(time: int) -> bool:
+        is_near = np.abs(frames[time].mean((0, 1)) - color).max() <= SAME_COLOR
+        return bool(is_near and spreads[time - run[0]] <= min(spreads) + SAME_COLOR)
+
+    first = last = plainest
+    while first > run[0] and is_alike(first - 1):
+        first -= 1
+    while last < run[1] and is_alike(last + 1):
+        last += 1
+    return first, last
 
 
 def _plain_run(frames: Array, span: Span) -> Span | None:

@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 
 from stages.find.curve import NOISE
-from stages.find.features import Array, contrast_ratio
+from stages.find.features import Array, contrast_ratio, plain_color
 from stages.find.pixels import pixels_between
 from stages.find.placements import best_placement, find_placement, may_be_placed
 from stages.find.stretch import Stretch, TransitionFit
@@ -83,6 +83,8 @@ def model_between(stretch: Stretch, found: TransitionFit) -> TransitionFit:
     asked for. found: it as a dissolve or a wipe.
     """
     frames, sides = stretch.frames, (found.before, found.after)
+    if any(plain_color(frames[side]) for side in sides):
+        return found  # a plain colour neither moves nor has pixels of its own
     if found.kind == DISSOLVE:
         inner = frames[found.before + 1 : found.after]
         left = left_by_mixture(frames[found.before], frames[found.after], inner)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
 from stages.media import frame_pixels
+from stages.media.chroma_place import is_chroma_left
 from stages.media.color_tags import ColorTags
 from stages.media.containers.base import Encoding
 from stages.media.convert import AREA, converted
@@ -39,6 +40,7 @@ class EncoderFrames:
     codec: str
     linear: bool = False
     premultiplied: bool = False
+    _left_chroma: list[bool] = field(default_factory=list, compare=False, repr=False)
 
     def of_stored(self, stored: StoredFrame, size: tuple[int, int]) -> VideoFrame:
         """Return a frame of the input, ``size`` ``(H, W)``, as a frame for the encoder.
@@ -114,7 +116,7 @@ class EncoderFrames:
     def _has_same_codes(self, stored: StoredFrame) -> bool:
         """Return whether the codes of a frame of the input mean in the layer what they mean there.
 
-        The input's codec, matrix, range and orientation decide.
+        The input's codec, matrix, range, orientation and the place of its chroma decide.
         """
         frame = stored.frame
         return (
@@ -126,7 +128,18 @@ class EncoderFrames:
             and frame_pixels.luma_weights(frame.colorspace)
             == frame_pixels.luma_weights(self.colors.tags[2])
             and stored.is_upright
+            and not frame.interlaced_frame
+            and self._has_left_chroma(frame)
         )
+
+    def _has_left_chroma(self, frame: VideoFrame) -> bool:
+        """Return whether the chroma of the input lies as that of the layer; the first frame tells.
+
+        It holds for a whole stream, and telling it takes as long as converting two frames.
+        """
+        if not self._left_chroma:
+            self._left_chroma.append(is_chroma_left(frame))
+        return self._left_chroma[0]
 
 
 def _planes_of(frame: Any) -> list[NDArray[Any]]:

@@ -55,6 +55,25 @@ def test_a_given_dissolve_of_soft_pictures_is_not_divided(amplitude: float) -> N
     assert (found.first_frame, found.last_frame) == SPAN and found.event is None
 
 
+def test_the_halves_of_a_given_dip_end_where_it_is_plain() -> None:
+    # Its faintest mixed frames are nearly black, and count as plain.
+    half, black = weights("linear", 10), np.zeros_like(still(1))
+    out, into = mixed(still(1), black, PRE, half), mixed(black, still(2), 0, half)
+    clip = np.concatenate([out[: PRE + 10], black[:6], into[:10], still(2)[:PRE]])
+    found = find(blocks(clip), overrides=[(PRE, PRE + 25)])
+    spans = [(part.first_frame, part.last_frame) for part in found.transitions]
+    assert spans == [(PRE, PRE + 9), (PRE + 16, PRE + 25)]
+    assert [gap.color for gap in found.colors] == ["#000000"]
+
+
+def test_a_given_span_beside_a_plain_color_is_a_fade() -> None:
+    black = np.zeros_like(still(1))
+    clip = mixed(black, still(1), PRE, mattes("right", STEPS, SIZE, soft=0.01))
+    clip[PRE : PRE + STEPS] = 0
+    (found,) = find(blocks(clip), overrides=[SPAN]).transitions
+    assert found.kind == "fade"
+
+
 @pytest.mark.parametrize("color", [0.0, 1.0])
 def test_a_given_fade_through_a_color_has_two_halves(color: float) -> None:
     half = weights("linear", 4)

@@ -21,6 +21,12 @@ from stages.media.stored_frame import StoredFrame
 BT709, BT601, LIMITED, FULL = 1, 6, 1, 2  # FFmpeg's numbers
 
 
+@pytest.fixture(autouse=True)
+def _chroma_as_in_h264(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take the chroma of made frames to lie where a decoder of H.264 says that it lies."""
+    monkeypatch.setattr("stages.media.encoder_frames.is_chroma_left", lambda frame: True)
+
+
 def noise(height: int, width: int, pixel_format: str = "yuv420p") -> VideoFrame:
     """Return a frame of random codes, limited range, BT.709."""
     frame = VideoFrame(width, height, pixel_format)
@@ -66,6 +72,12 @@ def test_codes_that_mean_the_same_are_taken_over(seed: int) -> None:
         half[0],
         size[0],
     )
+
+
+def test_chroma_that_lies_elsewhere_goes_through_rgb(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stages.media.encoder_frames.is_chroma_left", lambda frame: False)
+    stored = StoredFrame(0, Fraction(0), noise(32, 48))
+    assert not same(made_for(32, 48).of_stored(stored, (32, 48)), stored.frame)
 
 
 @pytest.mark.parametrize("change", ["matrix", "range", "turned", "cropped", "codec", "lossless"])

@@ -1,0 +1,80 @@
+"""Tell whether a decoded frame's chroma lies where the encoders here expect it.
+
+That is at the even columns, and between two rows (MPEG-2 and its followers, ITU-T H.273: type 0).
+PyAV does not show the tag, but the conversion to RGB follows it. So the conversion of two known
+edges shows where chroma lies.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from av.video.frame import VideoFrame
+from av.video.plane import VideoPlane
+from numpy.typing import NDArray
+
+from stages.media import frame_pixels
+
+Codes = NDArray[np.uint8]
+
+LUMA, LOW, HIGH = 126, 96, 160  # codes of the pattern, far from both ends of the range
+LEAST_SIDE = 16  # pixels of a side in which an edge can be measured
+NEAR = 0.2  # pixels from the expected place of an edge that count as there
+
+
+def is_chroma_left(frame: VideoFrame) -> bool:
+    """Return whether the chroma of an 8-bit 4:2:0 frame lies at the even columns, between rows.
+
+    The frame's own pixels are as before afterwards. A frame that is too small to tell counts as
+    one whose chroma lies elsewhere.
+    """
+    if min(frame.width, frame.height) < LEAST_SIDE:
+        return False
+    kept = [_codes(plane).copy() for plane in frame.planes]
+    middle = frame.planes[1].height // 2, frame.planes[1].width // 2
+    # The decoder may still need the frame's memory for the frames that follow.
+    frame.make_writable()
+    try:
+        _draw_edges(frame, middle)
+        picture = np.asarray(frame_pixels.rgb_picture(frame), np.float64)
+    finally:
+        for plane, codes in zip(frame.planes, kept, strict=True):
+            _fill(plane, codes)
+    orientation = frame_pixels.orientation_of(frame)
+    stored = orientation.undo(picture)
+    across, down = _edge(stored[:, :, 2].mean(0)), _edge(stored[:, :, 0].mean(1))
+    # An edge lies midway between two samples; a column of chroma lies on the even one of two.
+    is_left = abs(across - (2 * middle[1] - 0.5)) < NEAR
+    return bool(is_left and abs(down - 2 * middle[0]) < NEAR)
+
+
+def _draw_edges(frame: VideoFrame, middle: tuple[int, int]) -> None:
+    """Draw even luma, blue chroma that rises at a column, and red chroma that rises at a row.
+
+    middle: the first row and column of chroma behind the edges.
+    """
+    for number, plane in enumerate(frame.planes):
+        codes: Codes = np.full((plane.height, plane.width), LUMA if number == 0 else LOW, np.uint8)
+        if number == 1:
+            codes[:, middle[1] :] = HIGH
+        if number == 2:
+            codes[middle[0] :] = HIGH
+        _fill(plane, codes)
+
+
+def _edge(levels: NDArray[np.float64]) -> float:
+    """Return where levels ``(N,)`` rise from their first to their last one, in pixels from 0."""
+    risen = (levels - levels[0]) / (levels[-1] - levels[0])
+    return float(len(levels) - risen.sum())
+
+
+def _codes(plane: VideoPlane) -> Codes:
+    """Return the codes of a plane ``(h, w)``, without the padding of its lines."""
+    lines: Codes = np.frombuffer(bytes(plane), np.uint8).reshape(plane.height, -1)
+    return lines[:, : plane.width]
+
+
+def _fill(plane: VideoPlane, codes: Codes) -> None:
+    """Write codes ``(h, w)`` into a plane, whose lines may be longer."""
+    lines: Codes = np.zeros((plane.height, plane.line_size), np.uint8)
+    lines[:, : plane.width] = codes
+    plane.update(lines.tobytes())
