@@ -31,7 +31,7 @@ from stages.find.fit import fit
 from stages.find.pans import is_pan
 from stages.find.pixels import find_pixels
 from stages.find.placements import find_placement, may_be_placed
-from stages.find.prefer_model import better_placement, has_contrast_of_mixture
+from stages.find.prefer_model import SAME_SHOT_NCC, better_placement, has_contrast_of_mixture
 from stages.find.same_place import show_one_place
 from stages.find.stretch import Stretch, TransitionFit
 from stages.kinds import DISSOLVE, PIXELS, TRANSITION_KINDS
@@ -44,8 +44,6 @@ CROOKED = 6.0  # a window scores 0 where 1/CROOKED or more of its change lies of
 LEAST_SCORE = 0.07  # root mean square change of the block contents that a candidate needs
 
 # The limits below were set on synthetic transitions between real shots and on single real shots.
-# NCC of the sides of a candidate above which they are one shot. They may be mixtures themselves.
-SAME_SHOT_NCC = 0.6
 # The rejection score adds up terms max(0, measure - FREE_x) / x_LIMIT.
 FREE_NCC, NCC_LIMIT = 0.2, 0.25  # NCC of the sides that counts nothing; excess that rejects
 UNEXPLAINED_LIMIT = 0.25  # amplitude that rejects by itself

@@ -11,7 +11,13 @@ from dataclasses import replace
 import numpy as np
 
 from stages.find.curve import NOISE
-from stages.find.features import Array, contrast_ratio, plain_color
+from stages.find.features import (
+    Array,
+    OpticalFlow,
+    contrast_ratio,
+    motion_compensated_ncc,
+    plain_color,
+)
 from stages.find.pixels import pixels_between
 from stages.find.placements import best_placement, find_placement, may_be_placed
 from stages.find.stretch import Stretch, TransitionFit
@@ -26,6 +32,8 @@ LEAST_COVERED = 0.8  # part of a wipe that a push or cover explains if it counts
 # The contrast ratio is 0 for the contrast of a mixture and 1 for that of a single picture. True
 # dissolves between real shots are mostly within 0.3 of 0, whip pans near 1.
 CONTRAST_RATIO_LIMIT = 0.6
+# NCC of two frames above which they are of one shot. They may be mixtures themselves.
+SAME_SHOT_NCC = 0.6
 LESS = 0.5  # part of the error of a dissolve that pixels may leave which change one by one
 
 
@@ -83,8 +91,11 @@ def model_between(stretch: Stretch, found: TransitionFit) -> TransitionFit:
     asked for. found: it as a dissolve or a wipe.
     """
     frames, sides = stretch.frames, (found.before, found.after)
-    if any(plain_color(frames[side]) for side in sides):
+    one, other = (frames[side] for side in sides)
+    if plain_color(one) or plain_color(other):
         return found  # a plain colour neither moves nor has pixels of its own
+    if motion_compensated_ncc(OpticalFlow(), one, other) > SAME_SHOT_NCC:
+        return found  # what moves in one shot may look like any of them
     if found.kind == DISSOLVE:
         inner = frames[found.before + 1 : found.after]
         left = left_by_mixture(frames[found.before], frames[found.after], inner)

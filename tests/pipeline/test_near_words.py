@@ -13,7 +13,7 @@ from pipeline.settings import options
 
 OF_OTHER_PROGRAMS = """
     --transparent --fps --bitrate --crf --model --gpu --batch-size --verbose --resolution --width
-    --iterations --epochs --lr --workers --scale --mask --iou --checkpoint --weights --format
+    --iterations --epochs --lr --workers --scale --iou --checkpoint --weights --format
 """.split()
 
 

@@ -113,12 +113,12 @@ def test_layers_that_are_whole_are_not_written_again(
         patch.setattr(Checkpoints, "save", stopping)
         assert main(["run", "in.mkv", *WORDS, *more, "--out", "cut"]) == 130
     read: list[int] = []
-    blocks = Clip.blocks
+    stored_frames = Clip.stored_frames
 
     def spy(self: Clip, first: int = 0, *words: Any, **options: Any) -> Any:
         if self.info.path.name == "in.mkv" and not words and not options:
             read.append(first)
-        return blocks(self, first, *words, **options)
+        return stored_frames(self, first, *words, **options)
 
     written: list[str] = []
     begin = LayerWriter.__init__
@@ -127,7 +127,7 @@ def test_layers_that_are_whole_are_not_written_again(
         written.append(path.name)
         begin(self, path, *words, **options)
 
-    monkeypatch.setattr(Clip, "blocks", spy)
+    monkeypatch.setattr(Clip, "stored_frames", spy)
     monkeypatch.setattr(LayerWriter, "__init__", writer)
     assert main(["run", "in.mkv", *WORDS, *more, "--out", "cut", "--resume"]) == 0
     assert [name for name in written if name.startswith("scene")] == ["scene-003"] and read[0] == 12

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from find_clips import Stack, blocks, mattes, mixed, texture, weights
+from find_clips import Stack, blocks, mattes, mixed, shot, texture, weights
 from prefer_clips import moved
 
 from stages.find.search import find
@@ -53,6 +53,13 @@ def test_a_given_dissolve_of_soft_pictures_is_not_divided(amplitude: float) -> N
     clip = mixed(soft[0], soft[1], PRE, weights("linear", STEPS))
     (found,) = find(blocks(clip), overrides=[SPAN]).transitions
     assert (found.first_frame, found.last_frame) == SPAN and found.event is None
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_what_moves_in_one_shot_is_no_push(seed: int) -> None:
+    clip = shot(seed, 2 * PRE + STEPS, SIZE, pan=(0.4, 0.2))
+    (found,) = find(blocks(clip), overrides=[SPAN]).transitions
+    assert found.kind == "dissolve"
 
 
 def test_the_halves_of_a_given_dip_end_where_it_is_plain() -> None:
