@@ -95,6 +95,8 @@ class Border:
 
     def context(self, context: SeparationContext) -> SeparationContext:
         """Return the context for the picture without the border."""
+        if not self:
+            return context
 
         def cropped(pixels: Tensor | None) -> Tensor | None:
             return None if pixels is None else self.cropped(pixels)
@@ -120,6 +122,8 @@ class Border:
         beyond: what each layer is in the border, by name; ``nearest`` unless given. frames: with
         the border, ``(T, 3, H, W)``.
         """
+        if not self:
+            return separated  # padding would copy every layer
         layers = {
             name: self.added(layer, beyond.get(name, "nearest"), frames)
             for name, layer in separated.layers.items()
@@ -132,10 +136,10 @@ def dark_border(frames: Tensor) -> Border:
 
     A frame that is darker than :data:`DARK` as a whole, as in a fade, says nothing.
     """
-    frames = frames[frames.amax((1, 2, 3)) > DARK + STEP]
-    if not len(frames):
-        return Border()
     brightest = frames.amax(1)
+    brightest = brightest[brightest.amax((1, 2)) > DARK + STEP]
+    if not len(brightest):
+        return Border()
     # Values of each line in all frames: (H, S * W) for rows, (W, S * H) for columns.
     rows = brightest.permute(1, 0, 2).flatten(1)
     columns = brightest.permute(2, 0, 1).flatten(1)

@@ -176,7 +176,7 @@ class _LayeredRun:
     def _border(self, found: Border) -> Border:
         """Return the bars that the recipe is not to see, out of those that were found."""
         recipe = self.recipe
-        if not recipe.beyond or (self.unordered and not recipe.bars_of_pictures):
+        if not found or not recipe.beyond or (self.unordered and not recipe.bars_of_pictures):
             return Border()
         # What the user marks is looked at, and a mark may lie in a bar.
         return Border() if self.mark is not None or self.hints.any_in(found) else found

@@ -11,10 +11,10 @@ from functools import lru_cache
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from stages.kinds.base import Placer, pixel_places
 from stages.mixing.blend import blend
+from stages.motion.flow import sample
 
 KEPT_VALUES = 1 << 18
 """Values of a layout up to which it is kept, 1 MiB; at most 32 are kept."""
@@ -52,7 +52,7 @@ def _layout(placer: Placer, height: int, width: int, steps: int) -> Layout:
     x, y = pixel_places(height, width, aspect)
     placements = [placer(float(value), aspect) for value in np.linspace(0, 1, steps)]
     sides = (
-        [_grid(*placed(x, y), aspect) for placed in of_one_scene]
+        [grid_of(*placed(x, y), aspect) for placed in of_one_scene]
         for of_one_scene in (
             [placement.outgoing for placement in placements],
             [placement.incoming for placement in placements],
@@ -66,17 +66,11 @@ def _layout(placer: Placer, height: int, width: int, steps: int) -> Layout:
 _kept_layout = lru_cache(maxsize=32)(_layout)
 
 
-def _grid(x: Tensor, y: Tensor, aspect: float) -> Tensor:
+def grid_of(x: Tensor, y: Tensor, aspect: float) -> Tensor:
     """Return places ``(h, w)`` in picture widths as ``grid_sample`` takes them, ``(h, w, 2)``."""
     return torch.stack([2 * x, 2 * y / aspect], -1)
 
 
 def _sample(scene: Tensor, places: Tensor) -> Tensor:
     """Return a scene ``(C, H, W)`` at ``places`` ``(P, h, w, 2)``, bilinear: ``(P, C, h, w)``."""
-    return functional.grid_sample(
-        scene.expand(len(places), -1, -1, -1),
-        places,
-        mode="bilinear",
-        padding_mode="border",
-        align_corners=False,
-    )
+    return sample(scene.expand(len(places), -1, -1, -1), places)

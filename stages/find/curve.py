@@ -37,6 +37,11 @@ FINE_NOISE = 5 * NOISE  # regularises the regressions on a block's structure
 NEAREST = 10  # clean frames on each side that say how restless the shots are
 
 
+def squared_difference(one: Array, other: Array) -> float:
+    """Return the mean squared difference of two pictures ``(H, W, 3)``, above 0."""
+    return float(((one - other) ** 2).mean()) + NOISE
+
+
 @dataclass(frozen=True)
 class MeasuredWeights:
     """Weights of the frames between two clean ones.

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stages.find.curve import NOISE, Curve, MeasuredWeights
+from stages.find.curve import NOISE, Curve, MeasuredWeights, squared_difference
 from stages.find.curve_prior import ends, rising, smooth_curve
 from stages.find.features import Array
 from stages.find.stretch import Stretch, TransitionFit
@@ -77,7 +77,7 @@ def pixels_between(stretch: Stretch, before: int, after: int) -> TransitionFit |
     found = _measured(stretch, before, after)
     if found.left > MOST_LEFT:
         return None
-    apart = float(((stretch.frames[before] - stretch.frames[after]) ** 2).mean()) + NOISE
+    apart = squared_difference(stretch.frames[before], stretch.frames[after])
     return TransitionFit(before, after, rising(found.curve), PIXELS, left=found.error / apart)
 
 

@@ -15,10 +15,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from torch.nn import functional
 
-from stages.find.composed import composed_frames
-from stages.find.curve import NOISE, Curve, MeasuredWeights
+from stages.find.composed import composed_frames, grid_of
+from stages.find.curve import NOISE, Curve, MeasuredWeights, squared_difference
 from stages.find.curve_prior import ends, rising, smooth_curve
 from stages.find.features import Array, resized
 from stages.find.pans import is_pan_for_push
@@ -26,6 +25,7 @@ from stages.find.stretch import Stretch, TransitionFit
 from stages.kinds import TRANSITION_KINDS
 from stages.kinds.base import Placement, Placer, pixel_places
 from stages.mixing.blend import blend
+from stages.motion import flow
 
 PROGRESS_STEPS = 65  # values of the progress that are tried: a small frame's 1.5 pixels each
 ROUNDS = 3  # of moving the ends
@@ -72,11 +72,8 @@ def place(scenes: tuple[Tensor, Tensor], placement: Placement) -> Tensor:
 
 def sample(scene: Tensor, x: Tensor, y: Tensor) -> Tensor:
     """Return a scene ``(C, H, W)`` at places ``(h, w)`` in picture widths, bilinear."""
-    aspect = scene.shape[-2] / scene.shape[-1]
-    grid = torch.stack([2 * x, 2 * y / aspect], -1)[None]
-    return functional.grid_sample(
-        scene[None], grid, mode="bilinear", padding_mode="border", align_corners=False
-    )[0]
+    grid = grid_of(x, y, scene.shape[-2] / scene.shape[-1])
+    return flow.sample(scene[None], grid[None])[0]
 
 
 def find_placement(
@@ -246,6 +243,6 @@ def _transition(
     mix = np.array(
         [placer(float(value), stretch.aspect).mean_weight(height, width) for value in progress]
     )
-    apart = float(((stretch.frames[before] - stretch.frames[after]) ** 2).mean()) + NOISE
+    apart = squared_difference(stretch.frames[before], stretch.frames[after])
     left = float(path.errors.mean()) / apart
     return TransitionFit(before, after, rising(mix), path.kind, left=left, effect=path.effect)

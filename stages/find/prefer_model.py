@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from stages.find.curve import NOISE
+from stages.find.curve import squared_difference
 from stages.find.features import (
     Array,
     OpticalFlow,
@@ -63,7 +63,7 @@ def _left_in_wipe(frames: Array, wipe: TransitionFit, placed: TransitionFit) -> 
     if common >= LEAST_COVERED * count:
         return placed.left
     before, after = frames[placed.before], frames[placed.after]
-    apart = float(((before - after) ** 2).mean()) + NOISE
+    apart = squared_difference(before, after)
     beside = [(time, before) for time in range(wipe.before + 1, placed.before)]
     beside += [(time, after) for time in range(placed.after + 1, wipe.after)]
     wrong = [float(((frames[time] - clean) ** 2).mean()) / apart for time, clean in beside]
@@ -79,7 +79,7 @@ def left_unmoved(frames: Array, found: TransitionFit) -> float:
     before, after = frames[found.before], frames[found.after]
     inner = frames[found.before + 1 : found.after]
     errors = [((inner - clean) ** 2).mean(-1) for clean in (before, after)]
-    apart = float(((before - after) ** 2).mean()) + NOISE
+    apart = squared_difference(before, after)
     return float(np.minimum(*errors).mean()) / apart
 
 
@@ -116,7 +116,7 @@ def left_by_mixture(one: Array, other: Array, frames: Array) -> float:
     one, other: ``(H, W, 3)``. frames: ``(T, H, W, 3)``; each has the weight that explains it best.
     """
     step = other - one
-    power = float((step**2).mean()) + NOISE
+    power = squared_difference(other, one)
     wrong = []
     for frame in frames:
         weight = float(np.clip(((frame - one) * step).mean() / power, 0, 1))

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 import cv2
 import numpy as np
 
+from stages.find.borders import is_plain
 from stages.find.features import Array, OpticalFlow, motion_compensated_ncc
 from stages.find.shifts import shift_correlations
 
@@ -36,7 +37,6 @@ SEARCH_SIDE = 64  # pixels of the longer side at which shifts are looked for
 DETAIL = 6.0  # pixels of a small frame: coarser structure, such as sky above ground, tells nothing
 LEAST_DEVIATION = 0.004  # root mean square of a part that is structured, in [0, 1]
 LEAST_SIDE = 16  # pixels of the common part
-PLAIN_LINE = 0.04  # range of a row or column of pixels below which it is plain, in [0, 1]
 COLOR_CELLS = 16  # cells along the longer side of the common part, each with one mean colour
 MOST_UNLIKE = 0.5
 """Most squared difference of the mean colours, relative to the sum of their variances, of one
@@ -172,8 +172,7 @@ def _without_bars(one: Array, other: Array) -> tuple[Array, Array]:
 
 def _busy_part(one: Array, other: Array, axis: int) -> slice:
     """Return the rows (``axis`` 1) or columns (0) between the plain ones that both frames have."""
-    ranges = [np.ptp(frame, axis=axis).max(-1) for frame in (one, other)]
-    busy = np.flatnonzero(np.maximum(*ranges) > PLAIN_LINE)
+    busy = np.flatnonzero(~(is_plain(one, axis) & is_plain(other, axis)))
     return slice(int(busy[0]), int(busy[-1]) + 1) if len(busy) else slice(0)
 
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import numpy as np
 from av.video.frame import VideoFrame
-from av.video.plane import VideoPlane
 from numpy.typing import NDArray
 
 from stages.media import frame_pixels
+from stages.media.planes import fill_plane, plane_codes
 
 Codes = NDArray[np.uint8]
 
@@ -29,7 +29,7 @@ def is_chroma_left(frame: VideoFrame) -> bool:
     """
     if min(frame.width, frame.height) < LEAST_SIDE:
         return False
-    kept = [_codes(plane).copy() for plane in frame.planes]
+    kept = [plane_codes(plane).copy() for plane in frame.planes]
     middle = frame.planes[1].height // 2, frame.planes[1].width // 2
     # The decoder may still need the frame's memory for the frames that follow.
     frame.make_writable()
@@ -38,7 +38,7 @@ def is_chroma_left(frame: VideoFrame) -> bool:
         picture = np.asarray(frame_pixels.rgb_picture(frame), np.float64)
     finally:
         for plane, codes in zip(frame.planes, kept, strict=True):
-            _fill(plane, codes)
+            fill_plane(plane, codes)
     orientation = frame_pixels.orientation_of(frame)
     stored = orientation.undo(picture)
     across, down = _edge(stored[:, :, 2].mean(0)), _edge(stored[:, :, 0].mean(1))
@@ -58,23 +58,10 @@ def _draw_edges(frame: VideoFrame, middle: tuple[int, int]) -> None:
             codes[:, middle[1] :] = HIGH
         if number == 2:
             codes[middle[0] :] = HIGH
-        _fill(plane, codes)
+        fill_plane(plane, codes)
 
 
 def _edge(levels: NDArray[np.float64]) -> float:
     """Return where levels ``(N,)`` rise from their first to their last one, in pixels from 0."""
     risen = (levels - levels[0]) / (levels[-1] - levels[0])
     return float(len(levels) - risen.sum())
-
-
-def _codes(plane: VideoPlane) -> Codes:
-    """Return the codes of a plane ``(h, w)``, without the padding of its lines."""
-    lines: Codes = np.frombuffer(bytes(plane), np.uint8).reshape(plane.height, -1)
-    return lines[:, : plane.width]
-
-
-def _fill(plane: VideoPlane, codes: Codes) -> None:
-    """Write codes ``(h, w)`` into a plane, whose lines may be longer."""
-    lines: Codes = np.zeros((plane.height, plane.line_size), np.uint8)
-    lines[:, : plane.width] = codes
-    plane.update(lines.tobytes())

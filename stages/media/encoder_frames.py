@@ -16,6 +16,7 @@ from stages.media.color_tags import ColorTags
 from stages.media.containers.base import Encoding
 from stages.media.convert import AREA, converted
 from stages.media.formats import OutputColors
+from stages.media.planes import fill_plane, plane_codes
 from stages.media.stored_frame import StoredFrame
 from stages.media.tone import to_display, to_light
 
@@ -146,10 +147,7 @@ def _planes_of(frame: Any) -> list[NDArray[Any]]:
     """Return the planes of a frame without the padding of their lines."""
     deep = max(component.bits for component in frame.format.components) > 8
     kind = np.dtype(np.uint16 if deep else np.uint8)
-    return [
-        np.frombuffer(plane, kind).reshape(plane.height, -1)[:, : plane.width]
-        for plane in frame.planes
-    ]
+    return [plane_codes(plane, kind) for plane in frame.planes]
 
 
 def _planar(
@@ -161,9 +159,7 @@ def _planar(
     frame.color_primaries, frame.color_trc, frame.colorspace = tags
     frame.color_range = _LIMITED_RANGE
     for plane, codes in zip(frame.planes, planes, strict=True):
-        lines = np.zeros((plane.height, plane.line_size // codes.itemsize), codes.dtype)
-        lines[:, : plane.width] = codes
-        plane.update(lines.tobytes())
+        fill_plane(plane, codes)
     return frame
 
 

@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from stages.media.convert import AREA, EXACT, converted
+from stages.media.planes import plane_codes
 
 # (H, W, C): uint8, or float32 in [0, 1].
 Picture = NDArray[np.generic]
@@ -291,10 +292,7 @@ def _packed_rgb(frame: Any, bits: int) -> NDArray[np.float32]:
 def _deep_yuv(frame: Any, bits: int) -> NDArray[np.float32]:
     """Return ``(H, W, 3)`` float32 RGB of a YUV frame of 9 to 16 bits, in bands of rows."""
     full: Any = converted(frame, f"yuv444p{bits}le", interpolation=EXACT)
-    planes = [
-        np.frombuffer(plane, "<u2").reshape(plane.height, -1)[:, : plane.width]
-        for plane in full.planes
-    ]
+    planes = [plane_codes(plane, "<u2") for plane in full.planes]
     rows = _BAND_PIXELS // frame.width + 1
     parts = [
         [plane[first : first + rows] for plane in planes] for first in range(0, frame.height, rows)

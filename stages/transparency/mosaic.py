@@ -15,9 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
-from stages.motion.flow import resize
+from stages.motion.flow import resize, sample
 from stages.optim.descent import Descent, Losses, ParameterGroup, Weights, weighted
 from stages.optim.losses import Schedule, constant, smoothness
 from stages.transparency.motion import Homography
@@ -266,13 +265,7 @@ def _homographies(plane: _Plane, corners: Tensor) -> list[Homography]:
 def _look(plane: _Plane, picture: Tensor, corners: Tensor) -> Tensor:
     """Return what frames with these corners ``(n, 4, 2)`` see of a canvas, ``(n, 3, h, w)``."""
     grid = plane.lookup(corners)
-    return functional.grid_sample(
-        picture.expand(len(grid), -1, -1, -1),
-        grid,
-        mode="bilinear",
-        padding_mode="border",
-        align_corners=False,
-    )
+    return sample(picture.expand(len(grid), -1, -1, -1), grid)
 
 
 def _canvas_of(plane: _Plane, layer: Tensor, corners: Tensor) -> Tensor:

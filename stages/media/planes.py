@@ -1,0 +1,23 @@
+"""Read and write the planes of a frame, whose lines may be padded."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+
+def plane_codes(plane: Any, kind: DTypeLike = np.uint8) -> NDArray[Any]:
+    """Return the codes of a plane ``(h, w)`` without the padding of its lines, as a view.
+
+    kind: of a code.
+    """
+    return np.frombuffer(plane, kind).reshape(plane.height, -1)[:, : plane.width]
+
+
+def fill_plane(plane: Any, codes: NDArray[Any]) -> None:
+    """Write codes ``(h, w)`` into a plane, with the line spacing that the library wants."""
+    lines = np.zeros((plane.height, plane.line_size // codes.itemsize), codes.dtype)
+    lines[:, : plane.width] = codes
+    plane.update(lines.tobytes())
