@@ -168,12 +168,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         try:
             status = _answered(words, stop)
             stop.over = True
-        # A second signal may come at any place while the first is answered. From here on signals
-        # are only counted.
+        # A second signal may come before the first is answered. From here on signals are only
+        # counted.
         except KeyboardInterrupt as again:
             stop.over = True
-            if not stop.told:
-                say("stopped")
+            say("stopped")
             status = status_of(again)
         return status
 
@@ -228,11 +227,12 @@ def _answered(words: list[str], stop: Stopping) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except KeyboardInterrupt as asked:
-        stop.told = True
+        stop.telling = True
         return _failed(words, asked.args[0] if asked.args else "stopped", status_of(asked))
     except Exception as error:
         # Some libraries turn a Ctrl-C during their import into an error of their own.
         if (stopped := _interrupt_behind(error)) is not None:
+            stop.telling = True
             text = stopped.args[0] if stopped.args else "stopped"
             return _failed(words, text, status_of(stopped))
         if "--debug" in words or _debugging[0]:

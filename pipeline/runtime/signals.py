@@ -59,13 +59,13 @@ def status_of(stop: KeyboardInterrupt) -> int:
 class Stopping:
     """Handle signals, and remember what became of them.
 
-    seen: the signals that arrived, in order. told: whether the user was told that the work stopped.
-    over: whether there is nothing left to stop.
+    seen: the signals that arrived, in order. telling: whether the user is being told, or was told,
+    that the work stopped. over: whether there is nothing left to stop.
     """
 
     def __init__(self) -> None:
         self.seen: list[int] = []
-        self.told = False
+        self.telling = False
         self.over = False
 
     def __call__(self, number: int, frame: FrameType | None = None) -> None:
@@ -75,6 +75,9 @@ class Stopping:
             return
         if len(self.seen) >= AT_ONCE:
             end_at_once(self.seen[0])
+        if self.telling:
+            # Raised now, it would take the place of the line that says that the work stopped.
+            return
         raise Stopped(self.seen[0])
 
     def again(self, lost: Any) -> bool:

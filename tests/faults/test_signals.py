@@ -12,10 +12,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import FrameType
 
 import pytest
 from provoke import MIXED, ROOT, Run, Zygote, film, refused, until
 
+from pipeline.cli import main
 from pipeline.runtime.child_process import Child
 from pipeline.runtime.signals import STATUS, Stopped, Stopping, status_of, stopping
 
@@ -147,6 +149,41 @@ def test_signals_that_are_ignored_stay_ignored() -> None:
     assert STATUS[signal.SIGHUP] == 129 and Stopped(signal.SIGHUP).status == 129
 
 
+def test_a_second_signal_while_the_first_is_answered(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The user is told once that the work stopped, wherever a second signal comes."""
+
+    first = [False]
+
+    def stops(words: list[str]) -> int:
+        first[0] = True
+        signal.raise_signal(signal.SIGINT)
+        return 0
+
+    monkeypatch.setattr(main, "dispatch", stops)
+    for line in range(1, 100):
+        left, first[0] = [line], False
+
+        def at_line(frame: FrameType, event: str, _: object, left: list[int] = left) -> object:
+            if first[0] and frame.f_code.co_filename == main.__file__ and event == "line":
+                left[0] -= 1
+                if left[0] == 0:
+                    signal.raise_signal(signal.SIGINT)
+            return at_line
+
+        tracer = sys.gettrace()
+        sys.settrace(at_line)
+        try:
+            status = main.main(["probe"])
+        finally:
+            sys.settrace(tracer)
+        assert (status, capsys.readouterr().err) == (130, "unlayer: stopped\n"), line
+        if left[0] > 0:
+            break
+    assert 10 < line < 99
+
+
 def test_after_the_end_signals_are_only_counted() -> None:
     stop = Stopping()
     stop.over = True
@@ -157,6 +194,7 @@ def test_after_the_end_signals_are_only_counted() -> None:
 
 CHILD_OF = """
 import sys, time
+from pipeline.cli import main
 from pipeline.runtime.child_process import Child
 child = Child([sys.executable, "-m", "pipeline", *sys.argv[1:]], 1)
 print(child.process.pid, flush=True)
