@@ -26,6 +26,7 @@ from stages.media.stored_frame import StoredFrame
 from stages.media.thumbnails import Picture, levels
 from stages.media.write import LayerWriter
 from stages.mixing.blend import blend
+from stages.optim.threads import ahead
 
 SIDE = 960
 """Pixels of a preview's longer side, at most."""
@@ -142,7 +143,7 @@ def _frames(
 ) -> Iterator[StoredFrame | Frames]:
     """Yield a clip's frames one by one, laid over a checkerboard where they have alpha."""
     if alpha is None:
-        yield from clip.stored_frames(first, last)
+        yield from ahead(clip.stored_frames(first, last))
         return
     board = checkerboard(size)
     frames = clip.blocks(first, last, size, length=1)

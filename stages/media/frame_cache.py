@@ -15,6 +15,7 @@ import numpy as np
 from stages.media import frame_pixels
 from stages.media.clip import Frames
 from stages.media.read import Clip
+from stages.optim.threads import ahead
 
 
 class FrameCache:
@@ -65,12 +66,13 @@ class FrameCache:
         """Decode the frames and write as many of them as there is room for."""
         # Without a buffer: a full disk shows up in the write that finds it.
         self._file = tempfile.TemporaryFile(dir=self._folder, buffering=0)  # noqa: SIM115
-        with contextlib.closing(self.clip.pictures(self.first, self.last)) as pictures:
-            for _, time, picture in pictures:
+        with contextlib.closing(ahead(self.clip.stored_frames(self.first, self.last))) as frames:
+            for stored in frames:
+                picture = stored.picture
                 self._shape, self._dtype = picture.shape, picture.dtype
                 if not self._write(np.ascontiguousarray(picture)):
                     break
-                self._times.append(time)
+                self._times.append(stored.time)
 
     def _write(self, picture: frame_pixels.Picture) -> bool:
         """Write the next frame, and return whether there was room for it."""

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from stages.media.convert import AREA, EXACT, converted
 from stages.media.planes import plane_codes
+from stages.optim.threads import is_worth, side_by_side
 
 # (H, W, C): uint8, or float32 in [0, 1].
 Picture = NDArray[np.generic]
@@ -88,10 +89,11 @@ def yuv_planes(
     """
     # A band of rows stays in the processor's cache. It has an even number of them, as chroma asks.
     rows = 2 * max(1, _YUV_BAND_PIXELS // pixels.shape[2] // 2)
-    bands = [
-        _yuv_codes(pixels[:, top : top + rows], bits, chroma_format, matrix)
-        for top in range(0, pixels.shape[1], rows)
-    ]
+    bands = side_by_side(
+        lambda top: _yuv_codes(pixels[:, top : top + rows], bits, chroma_format, matrix),
+        range(0, pixels.shape[1], rows),
+        worth=is_worth(pixels),
+    )
     return [np.concatenate(planes) for planes in zip(*bands, strict=True)]
 
 

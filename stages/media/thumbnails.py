@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -72,8 +74,24 @@ def read_thumbnails(
 def _by_child(
     requests: Sequence[ThumbnailRequest], found: Sequence[dict[int, Picture]], deadline: float
 ) -> None:
-    """Add the pictures that the child delivers before it ends or the deadline passes."""
-    jobs = [(str(each.path.absolute()), sorted(set(each.indices)), *each.size) for each in requests]
+    """Add the pictures that the child delivers before it ends or the deadline passes.
+
+    It reads each file once, at the largest size that is wanted of it.
+    """
+    groups: dict[Path, list[int]] = {}
+    for number, each in enumerate(requests):
+        groups.setdefault(each.path.absolute(), []).append(number)
+    sizes = [
+        max((requests[number].size for number in group), key=math.prod) for group in groups.values()
+    ]
+    jobs = [
+        (
+            str(path),
+            sorted({index for number in group for index in requests[number].indices}),
+            *size,
+        )
+        for (path, group), size in zip(groups.items(), sizes, strict=True)
+    ]
     one_thread = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
     try:
         # The child is killed at the deadline; what it wrote before counts.
@@ -90,23 +108,34 @@ def _by_child(
         output = late.stdout or b""
     except OSError:
         return
+    members = list(groups.values())
     at = 0
     while (end := output.find(b"\n", at)) >= 0:
         words = output[at:end].split()
         if (
             len(words) != 2
             or not all(word.isdigit() for word in words)
-            or int(words[0]) >= len(requests)
+            or int(words[0]) >= len(jobs)
         ):
             return
-        number, index = map(int, words)
-        height, width = requests[number].size
+        job, index = map(int, words)
+        height, width = sizes[job]
         at = end + 1 + height * width * 3
         if at > len(output):
             return
-        found[number][index] = np.frombuffer(output, np.uint8, height * width * 3, end + 1).reshape(
-            height, width, 3
-        )
+        picture = np.frombuffer(output, np.uint8, height * width * 3, end + 1)
+        for number in members[job]:
+            if index in requests[number].indices:
+                found[number][index] = _scaled(
+                    picture.reshape(height, width, 3), requests[number].size
+                )
+
+
+def _scaled(picture: Picture, size: tuple[int, int]) -> Picture:
+    """Return a picture at a smaller ``size`` ``(H, W)``; itself where it has that size."""
+    if picture.shape[:2] == size:
+        return picture
+    return np.asarray(cv2.resize(picture, size[::-1], interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def _by_reader(request: ThumbnailRequest, missing: Sequence[int]) -> Mapping[int, Picture]:

@@ -14,6 +14,7 @@ clearer ones (:mod:`stages.motion.propose`).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -23,7 +24,7 @@ from torch import Tensor
 
 from stages.mixing.forward_model import Pair
 from stages.mixing.mixture import SIDES, Mixture, Side
-from stages.motion.flow import flows, resize, resize_flow, warp
+from stages.motion.flow import flows, resize, resize_flow, warp_by_each
 from stages.motion.propose import propose
 from stages.motion.sampling import InterleavedSampling
 from stages.optim.descent import (
@@ -35,7 +36,6 @@ from stages.optim.descent import (
     Weights,
     evaluate_in_parts,
     part_of_fit,
-    weighted,
 )
 from stages.optim.losses import Schedule, constant, decay_from_half
 from stages.optim.penalties import charbonnier, smoothed_total_variation
@@ -70,8 +70,11 @@ VELOCITY_DIVISOR = 8
 RATE = 0.45
 """Adam's learning rate, in pixels of a level."""
 
-NODES_AT_ONCE = 40_000
+NODES_AT_ONCE = 80_000
 """Nodes of a level that a processor warps at once: as many as stay in its cache."""
+
+LEAST_PARTS = 4
+"""Parts of a step of the motion fit on a processor, at least: several cores have work then."""
 
 NODES_AT_ONCE_ON_GPU = 4_000_000
 """The same for a GPU: enough to keep it busy, about 1 GiB of temporaries."""
@@ -104,11 +107,20 @@ def reaching(levels: Levels, side: int) -> tuple[tuple[int, int], ...]:
     return reached
 
 
-def frames_at_once(count: int, nodes: tuple[int, int], device: torch.device) -> list[slice]:
-    """Return the parts of ``count`` frames that are warped together, for fields of ``nodes``."""
-    most = NODES_AT_ONCE if device.type == "cpu" else NODES_AT_ONCE_ON_GPU
-    chunk = max(1, most // (nodes[0] * nodes[1]))
-    return [slice(begin, min(count, begin + chunk)) for begin in range(0, count, chunk)]
+def frames_at_once(
+    count: int, nodes: tuple[int, int], device: torch.device, least: int = 1
+) -> list[slice]:
+    """Return the parts of ``count`` frames that are warped together, for fields of ``nodes``.
+
+    least: how many parts a processor gets at least. They are equally long, to within a frame, and
+    do not depend on the number of threads.
+    """
+    on_cpu = device.type == "cpu"
+    most = NODES_AT_ONCE if on_cpu else NODES_AT_ONCE_ON_GPU
+    needed = math.ceil(count * nodes[0] * nodes[1] / most)
+    parts = min(count, max(needed, least if on_cpu else 1))
+    ends = [count * (number + 1) // parts for number in range(parts)]
+    return [slice(begin, end) for begin, end in zip([0, *ends], ends, strict=False)]
 
 
 def known_motion(mixture: Mixture, side: Side) -> Tensor:
@@ -147,15 +159,15 @@ def roughness(flow: Tensor) -> Tensor:
     return smoothed_total_variation(flow, -1) + smoothed_total_variation(flow, -2)
 
 
-def regularity(flow: Tensor, known: Tensor, reverse: bool) -> tuple[Tensor, Tensor]:
-    """Return the roughness over the picture and the bend over time of a flow, in pixels.
+def regularity(flow: Tensor, known: Tensor, reverse: bool) -> dict[str, Tensor]:
+    """Return the ``roughness`` over the picture and the ``bend`` over time of a flow, in pixels.
 
     flow: ``(n, 2, h, w)``, of frames in order of time. known: the motion that it goes on from
     (:func:`known_motion`). reverse: whether the template is the last frame, not the first.
     """
     ahead = flow.flip(0) if reverse else flow
     line = torch.cat([known[:2].flip(0), torch.zeros_like(flow[:1]), ahead])
-    return roughness(flow), smoothed_total_variation(line, 0, order=2)
+    return {"roughness": roughness(flow), "bend": smoothed_total_variation(line, 0, order=2)}
 
 
 def carry(
@@ -235,7 +247,7 @@ class _MotionLevel:
         count = self.mixture.count
         parts = [
             Part((some, some), some, (some.stop - some.start) / count)
-            for some in frames_at_once(count, self.nodes, self.device)
+            for some in frames_at_once(count, self.nodes, self.device, LEAST_PARTS)
         ]
         descent = Descent(
             [ParameterGroup(fields, decay_from_half(RATE))],
@@ -265,23 +277,17 @@ class _MotionLevel:
         self, fields: Sequence[Tensor], parts: Sequence[Part], step: int, weights: Weights
     ) -> Losses:
         view = self.views[self._view_number(step)]
-        unexplained = evaluate_in_parts(
+        return evaluate_in_parts(
             fields,
             parts,
             lambda part, pieces: {"unexplained": self._unexplained(view, part, pieces)},
-            {"unexplained": 1.0},
+            weights,
+            own_losses=[
+                partial(regularity, known=known, reverse=reverse)
+                for known, reverse in zip(self.known, (False, True), strict=True)
+            ],
             parallel=self.device.type == "cpu",
-        ).total
-        (rough_one, bend_one), (rough_other, bend_other) = (
-            regularity(field, known, reverse)
-            for field, known, reverse in zip(fields, self.known, (False, True), strict=True)
         )
-        losses = {
-            "unexplained": unexplained,
-            "roughness": rough_one + rough_other,
-            "bend": bend_one + bend_other,
-        }
-        return weighted(losses, weights)
 
     def _unexplained(self, view: _MotionView, part: Part, pieces: Sequence[Tensor]) -> Tensor:
         """Return what the carried templates leave unexplained of some mixed frames."""
@@ -331,5 +337,5 @@ def carried_layer(mixture: Mixture, side: Side, flow: Tensor) -> Tensor:
     """
     if (plain := mixture.plain(side)) is not None:
         return plain.expand(len(flow), 3, *flow.shape[-2:]).clone()
-    template = mixture.frames[mixture.template(side)]
-    return torch.cat([warp(template[None], one[None]) for one in flow])
+    template = mixture.frames[mixture.template(side)][None]
+    return warp_by_each(template, flow)

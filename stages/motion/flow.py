@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from stages.optim.threads import side_by_side
+from stages.optim.threads import is_worth, side_by_side
 
 Pair = tuple[int, int]
 """Two frames ``(t, u)``, for the flow from t to u."""
@@ -43,18 +43,21 @@ def pair_of_numbers(x: float, y: float, dtype: torch.dtype, device: torch.device
     return torch.tensor([x, y], dtype=dtype, device=device).view(2, 1, 1)
 
 
-def lookup(flow: Tensor) -> Tensor:
-    """Return where ``flow`` ``(T, 2, H, W)`` points to, in the convention of ``grid_sample``.
+def lookup(flow: Tensor, first_row: int = 0, height: int | None = None) -> Tensor:
+    """Return where ``flow`` ``(T, 2, h, W)`` points to, in the convention of ``grid_sample``.
 
-    The result is ``(T, H, W, 2)``, with -1 and 1 at the outer edges of the picture.
+    first_row: of the flow, in the picture. height: of the picture; by default that of the flow.
+
+    The result is ``(T, h, W, 2)``, with -1 and 1 at the outer edges of the picture.
     """
-    height, width = flow.shape[-2:]
+    rows, width = flow.shape[-2:]
+    height = rows if height is None else height
     x = (torch.arange(width, dtype=flow.dtype, device=flow.device) + 0.5) * (2 / width) - 1
-    rows = torch.arange(height, dtype=flow.dtype, device=flow.device)[:, None]
-    y = (rows + 0.5) * (2 / height) - 1
+    row = torch.arange(first_row, first_row + rows, dtype=flow.dtype, device=flow.device)[:, None]
+    y = (row + 0.5) * (2 / height) - 1
     scale = pair_of_numbers(2 / width, 2 / height, flow.dtype, flow.device)
     # One pass, with x and y as planes like the flow: interleaving takes as long as the rest.
-    places = torch.stack([x.expand(height, width), y.expand(height, width)])
+    places = torch.stack([x.expand(rows, width), y.expand(rows, width)])
     return torch.addcmul(places, flow, scale).permute(0, 2, 3, 1)
 
 
@@ -84,13 +87,18 @@ def warp(picture: Tensor, flow: Tensor) -> Tensor:
     return sample(picture, lookup(flow))
 
 
-def warp_one(picture: Tensor, flow: Tensor) -> Tensor:
-    """Return :func:`warp` of one picture ``(C, H, W)`` along one flow ``(2, H, W)``.
+def warp_by_each(picture: Tensor, flow: Tensor) -> Tensor:
+    """Return one picture ``(1, C, H, W)`` warped along each flow ``(T, 2, H, W)``."""
+    parallel = is_worth(picture[0])
+    return torch.cat(side_by_side(lambda one: warp(picture, one[None]), flow, worth=parallel))
 
-    The picture is copied first, for cache locality: reading it in order and then looking it up
-    takes half as long as fetching each place from memory.
+
+def warp_rows(picture: Tensor, flow: Tensor, first_row: int) -> Tensor:
+    """Return some rows of :func:`warp` of one picture ``(C, H, W)``: ``(C, h, W)``.
+
+    flow: ``(2, h, W)``, of these rows. first_row: the first of them.
     """
-    return warp(picture[None].clone(), flow[None])[0]
+    return sample(picture[None], lookup(flow[None], first_row, picture.shape[-2]))[0]
 
 
 def resize(picture: Tensor, size: tuple[int, int]) -> Tensor:
@@ -174,7 +182,8 @@ def flows(frames: Tensor, pairs: Iterable[Pair]) -> Mapping[Pair, Tensor]:
     wanted = sorted(set(pairs))
     height, width = frames.shape[-2:]
     used = sorted({index for pair in wanted for index in pair})
-    grays = {index: _gray(frames[index]) for index in used}
+    made = side_by_side(_gray, [frames[index] for index in used], worth=is_worth(frames[0]))
+    grays = dict(zip(used, made, strict=True))
     found = side_by_side(lambda pair: _dis(grays[pair[0]], grays[pair[1]]), wanted)
     return {
         pair: torch.from_numpy(flow)[:, :height, :width].contiguous().to(frames.device)

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from stages.motion.flow import Pair, consistency, flows, length, resize, resize_flow, warp_one
-from stages.optim.threads import WORTH, side_by_side
+from stages.motion.flow import Pair, consistency, flows, length, resize, resize_flow, warp_rows
+from stages.optim.threads import is_worth, side_by_side
 
 DISTANCES = (1, 3, 8)
 """Distances, in frames to either side, at which a frame is linked."""
@@ -119,8 +119,7 @@ def _flows_and_confidences(
     # A confidence needs the flow both ways. Each is computed once, whichever of them are wanted.
     both_ways = sorted({(min(pair), max(pair)) for pair in pairs})
     linked: dict[Pair, tuple[Tensor, Tensor]] = {}
-    on_cpu = layer.device.type == "cpu"
-    at_once = AT_ONCE if on_cpu else AT_ONCE_ON_GPU
+    at_once = AT_ONCE if layer.device.type == "cpu" else AT_ONCE_ON_GPU
     for begin in range(0, len(both_ways), at_once):
         some = both_ways[begin : begin + at_once]
         found = flow_source(layer, some + [(other, frame) for frame, other in some])
@@ -131,7 +130,7 @@ def _flows_and_confidences(
         made = side_by_side(
             lambda way: _link(*way, tolerance),
             ways,
-            worth=layer[0].numel() >= WORTH and on_cpu,
+            worth=is_worth(layer[0]),
         )
         linked.update(zip(kept, made, strict=True))
     return linked
@@ -155,21 +154,24 @@ def offered_value(
     links: MotionLinks,
     anchor: tuple[Tensor, Tensor],
     weights: OfferWeights,
+    rows: slice,
 ) -> tuple[Tensor, Tensor]:
-    """Return the value ``(3, H, W)`` that all voices together give a frame, and its weight.
+    """Return the value ``(3, h, W)`` that all voices give some rows of a frame, and its weight.
 
     The voices are the links, the anchor and the current value. A link that offers the value v with
     the confidence c, where the current value is x, weighs ``c / sqrt((x - v)² + near²)``.
 
-    layer: ``(N, 3, H, W)``. anchor: a value ``(3, H, W)`` and its weight ``(1, H, W)``.
+    layer: ``(N, 3, H, W)``. anchor: a value ``(3, H, W)`` and its weight ``(1, H, W)``. rows: with
+        a beginning and an end. Of other frames, all rows may be read.
     """
-    current = layer[frame]
-    value, weight = anchor
+    current = layer[frame, :, rows]
+    value, weight = (part[:, rows] for part in anchor)
     total = weights.current * current + weight * value
     weight = (weights.current + weight).expand_as(current).clone()
     # One link at a time and in place, so that the temporaries stay in the processor's cache.
-    for other, flow, confidence in zip(links.frames, links.flows, links.confidence, strict=True):
-        offer = warp_one(layer[other], flow.float())
+    flows, confidences = links.flows[..., rows, :], links.confidence[..., rows, :]
+    for other, flow, confidence in zip(links.frames, flows, confidences, strict=True):
+        offer = warp_rows(layer[other], flow.float(), rows.start)
         robust = (current - offer).square_().add_(weights.near**2).rsqrt_().mul_(confidence)
         total.addcmul_(robust, offer)
         weight += robust

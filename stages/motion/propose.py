@@ -17,14 +17,16 @@ et al., "PatchMatch" (SIGGRAPH 2009).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from stages.mixing.forward_model import Pair
 from stages.mixing.mixture import SIDES, Mixture
-from stages.motion.flow import box, length, resize, resize_flow, warp
+from stages.motion.flow import box, length, resize, resize_flow, warp, warp_by_each
 from stages.optim.penalties import ROUND
+from stages.optim.threads import is_worth, side_by_side
 
 LAGS = (1, 4)
 """Frames over which the velocity that goes on is measured."""
@@ -87,6 +89,11 @@ def continued(latest: Tensor, earlier: Tensor, lag: int) -> Tensor:
     return warp(latest, back) + back
 
 
+def _after(history: Sequence[Tensor], lag: int) -> Tensor:
+    """Return the flow that follows ``history``, by the velocity over its last ``lag`` frames."""
+    return continued(history[-1], history[-1 - lag], lag)
+
+
 class _ProposalLevel:
     """The mixed frames, both templates and both flows at one size."""
 
@@ -106,7 +113,7 @@ class _ProposalLevel:
             if plain is None:
                 index = mixture.template(side)
                 template = resize(mixture.frames[index : index + 1], self.size)
-                layer = torch.cat([warp(template, flow[None]) for flow in field])
+                layer = warp_by_each(template, field)
             else:
                 template = plain.expand(1, 3, *self.size)
                 layer = plain.expand(len(field), 3, *self.size)
@@ -123,9 +130,11 @@ class _ProposalLevel:
         history = [*(flow[None] for flow in beyond.flip(0)), still]
         frames = range(self.mixture.count)
         for frame in frames if number == 0 else reversed(frames):
-            offers = [
-                continued(history[-1], history[-1 - lag], lag) for lag in LAGS if len(history) > lag
-            ]
+            offers = side_by_side(
+                partial(_after, history),
+                [lag for lag in LAGS if len(history) > lag],
+                worth=is_worth(self.target[frame]),
+            )
             self._choose(number, frame, offers)
             history = [*history[-max(LAGS) :], self.fields[number][frame : frame + 1]]
 

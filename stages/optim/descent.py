@@ -15,7 +15,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import torch
@@ -227,6 +227,9 @@ class Part:
 PartLosses = Callable[[Part, Sequence[Tensor]], Mapping[str, Tensor]]
 """``losses_of(part, pieces)``: the named losses of a part, from its pieces of the tensors."""
 
+OwnLosses = Callable[[Tensor], Mapping[str, Tensor]]
+"""The named losses of one fitted tensor, as a whole and by itself."""
+
 
 def evaluate_in_parts(
     tensors: Sequence[Tensor],
@@ -234,6 +237,7 @@ def evaluate_in_parts(
     losses_of: PartLosses,
     weights: Weights,
     *,
+    own_losses: Sequence[OwnLosses] = (),
     parallel: bool,
 ) -> Losses:
     """Return the losses of all parts together, each part evaluated and differentiated by itself.
@@ -242,37 +246,80 @@ def evaluate_in_parts(
     several threads at once. The result does not depend on the number of threads.
 
     tensors: all that is fitted; an element belongs to one part at most.
-    losses_of: computes the losses of a part. weights: of these losses.
+    losses_of: computes the losses of a part. weights: of all losses.
+    own_losses: compute the losses of each tensor, or none; their names are not those of parts.
     parallel: whether the parts are worth handing to other threads.
 
-    An element's gradient is that of its part's loss times the part's share. Named losses and total
-    are the means over the parts, by their shares.
+    An element's gradient is that of its part's loss times the part's share, and of its tensor's own
+    losses. Losses of parts are means over the parts, by their shares. Own losses are sums over the
+    tensors.
     """
     gradients = [torch.zeros_like(tensor) for tensor in tensors]
 
-    def evaluate(part: Part) -> Losses:
-        pieces = [
-            tensor.detach()[index].requires_grad_()
-            for tensor, index in zip(tensors, part.index, strict=True)
-        ]
-        losses = weighted(losses_of(part, pieces), weights)
-        slopes = torch.autograd.grad(losses.total * part.share, pieces, materialize_grads=True)
+    def evaluate_part(part: Part) -> Losses:
+        pieces = [tensor.detach()[index] for tensor, index in zip(tensors, part.index, strict=True)]
+        losses, slopes = _differentiated(
+            partial(losses_of, part), pieces, weights, share=part.share
+        )
         for gradient, index, slope in zip(gradients, part.index, slopes, strict=True):
             gradient[index] = slope
-        named = {name: loss.detach() for name, loss in losses.named.items()}
-        return Losses(losses.total.detach(), named)
+        return losses
 
-    found = side_by_side(evaluate, parts, worth=parallel)
+    def evaluate_own(number: int) -> tuple[Losses, Tensor]:
+        losses, slopes = _differentiated(
+            lambda pieces: own_losses[number](pieces[0]), [tensors[number].detach()], weights
+        )
+        return losses, slopes[0]
+
+    # The larger jobs come first, so that no thread waits for one of them at the end.
+    jobs: list[Callable[[], Any]] = [
+        *(partial(evaluate_own, number) for number in range(len(own_losses))),
+        *(partial(evaluate_part, part) for part in parts),
+    ]
+    found = side_by_side(lambda job: job(), jobs, worth=parallel)
+    own, of_parts = found[: len(own_losses)], found[len(own_losses) :]
+    losses = _mean_of_parts(of_parts, parts, tensors[0].device)
+    for gradient, (_, slope) in zip(gradients, own, strict=False):
+        gradient += slope
+    if own:
+        losses = _sum_of([losses, *(its for its, _ in own)])
+    return _with_gradients(losses, gradients, tensors)
+
+
+def _differentiated(
+    losses_of: Callable[[Sequence[Tensor]], Mapping[str, Tensor]],
+    pieces: Sequence[Tensor],
+    weights: Weights,
+    share: float = 1.0,
+) -> tuple[Losses, Sequence[Tensor]]:
+    """Return the losses of some tensors, and the gradients of their total times ``share``."""
+    pieces = [piece.requires_grad_() for piece in pieces]
+    losses = weighted(losses_of(pieces), weights)
+    slopes = torch.autograd.grad(losses.total * share, pieces, materialize_grads=True)
+    named = {name: loss.detach() for name, loss in losses.named.items()}
+    return Losses(losses.total.detach(), named), slopes
+
+
+def _mean_of_parts(found: Sequence[Losses], parts: Sequence[Part], device: torch.device) -> Losses:
+    """Return the mean of the losses of all parts, by their shares."""
     if len(found) == 1:
-        return _with_gradients(found[0], gradients, tensors)
+        return found[0]
     whole = sum(part.share for part in parts)
-    shares = _shares(tuple(part.share / whole for part in parts), tensors[0].device)
+    shares = _shares(tuple(part.share / whole for part in parts), device)
     named = {
         name: torch.stack([losses.named[name] for losses in found]) @ shares
         for name in found[0].named
     }
-    total = torch.stack([losses.total for losses in found]) @ shares
-    return _with_gradients(Losses(total, named), gradients, tensors)
+    return Losses(torch.stack([losses.total for losses in found]) @ shares, named)
+
+
+def _sum_of(found: Sequence[Losses]) -> Losses:
+    """Return the sum of losses; those of the same name are added up."""
+    named: dict[str, Tensor] = {}
+    for losses in found:
+        for name, loss in losses.named.items():
+            named[name] = named[name] + loss if name in named else loss
+    return Losses(torch.stack([losses.total for losses in found]).sum(), named)
 
 
 def _with_gradients(losses: Losses, gradients: list[Tensor], tensors: Sequence[Tensor]) -> Losses:

@@ -17,7 +17,7 @@ from stages.mixing.mixture import SIDES, Mixture, project
 from stages.mixing.pixel_matte import finer_weight
 from stages.motion.carry import carried_layer
 from stages.motion.flow import resize, resize_flow
-from stages.optim.threads import side_by_side
+from stages.optim.threads import ahead, side_by_side
 from stages.transition.alternate import AlternationResult
 from stages.transition.still import StillScene
 from stages.transition.window import Window
@@ -51,7 +51,7 @@ def finish(
     frames = window.frames([outgoing, outgoing, incoming]).to(device)
     finer = work.has_matte and work.size != window.size
     place = 0
-    for block in window.blocks(window.first + work.first, window.first + work.last):
+    for block in ahead(window.blocks(window.first + work.first, window.first + work.last)):
         for frame in block.pixels:
             weight = work.weight[work.first + place][None]
             weight = resize(weight, window.size) if work.has_matte else weight
@@ -113,9 +113,13 @@ def _is_parallel(one: Mixture) -> bool:
 
 def _mix_in_bands(one: Mixture, layers: Pair) -> None:
     """Make the layers ``(1, 3, H, W)`` mix to the input, in place and a band at a time."""
+    side_by_side(lambda rows: _mix_rows(one, layers, rows), _bands(one), worth=_is_parallel(one))
+
+
+def _bands(one: Mixture) -> list[slice]:
+    """Return the rows of a frame in bands that stay in the processor's cache."""
     height = max(1, BAND_PIXELS // one.size[1])
-    bands = [slice(top, top + height) for top in range(0, one.size[0], height)]
-    side_by_side(lambda rows: _mix_rows(one, layers, rows), bands, worth=_is_parallel(one))
+    return [slice(top, top + height) for top in range(0, one.size[0], height)]
 
 
 def _mix_rows(one: Mixture, layers: Pair, rows: slice) -> None:
@@ -145,6 +149,13 @@ def squared_error(full: Mixture, layers: Pair) -> float:
 
     full: the window of three frames around the layers' frame.
     """
-    rounded = [(layer * 255).round() / 255 for layer in layers]
-    again = full.dissolve(full.weight[1]).mix(*rounded)
-    return float(((again - full.frames[1]) ** 2).sum()) / full.frames[1].numel()
+    frame = full.frames[1]
+
+    def of_rows(rows: slice) -> Tensor:
+        """Return the sum over some rows."""
+        weight = full.weight[1][:, rows] if full.has_matte else full.weight[1]
+        rounded = [(layer[:, rows] * 255).round() / 255 for layer in layers]
+        return ((full.dissolve(weight).mix(*rounded) - frame[:, rows]) ** 2).sum()
+
+    sums = side_by_side(of_rows, _bands(full), worth=_is_parallel(full))
+    return float(torch.stack(sums).sum()) / frame.numel()

@@ -15,6 +15,7 @@ from torch.nn import functional
 from stages.mixing.forward_model import Pair
 from stages.mixing.mixture import FULL_TRUST, SIDES, Mixture, Side, project
 from stages.motion.flow import box
+from stages.optim.threads import is_worth, side_by_side
 
 HALF_TRUST_ERROR = 0.015
 """Root mean square of the residual, in values of [0, 1], at which the trust is one half."""
@@ -41,13 +42,16 @@ def trust_of(mixture: Mixture, layers: Pair) -> Tensor:
     frames = mixture.frames[mixture.mixed]
     weights = mixture.weight[mixture.mixed]
     radius = max(LEAST_RADIUS, round(min(mixture.size) / RADIUS_DIVISOR))
-    trusted = []
-    for frame, outgoing, incoming, weight in zip(frames, *layers, weights, strict=True):
-        squared = (mixture.dissolve(weight).mix(outgoing, incoming) - frame) ** 2
+
+    def trust(place: int) -> Tensor:
+        """Return the trust in one of the mixed frames."""
+        mixed = mixture.dissolve(weights[place]).mix(layers[0][place], layers[1][place])
+        squared = (mixed - frames[place]) ** 2
         near = box(squared.mean(0)[None, None], radius)
         error = torch.maximum(near, box(near, radius))
-        trusted.append(1 / (1 + error / HALF_TRUST_ERROR**2))
-    return torch.cat(trusted)
+        return 1 / (1 + error / HALF_TRUST_ERROR**2)
+
+    return torch.cat(side_by_side(trust, range(mixture.count), worth=is_worth(frames[0])))
 
 
 def reconcile(mixture: Mixture, layers: Pair) -> Pair:
@@ -71,14 +75,16 @@ def reconcile(mixture: Mixture, layers: Pair) -> Pair:
 
 def _mean_square_gradient(layer: Tensor) -> Tensor:
     """Return the mean square gradient around each pixel of ``(n, 3, H, W)``: ``(n, 1, H, W)``."""
-    found = []
-    for frame in layer:  # One at a time, because the temporaries take several times as much.
+
+    def around(frame: Tensor) -> Tensor:
+        """Return that of one frame; the temporaries take several times as much memory."""
         padded = functional.pad(frame[None], (1, 1, 1, 1), mode="replicate")
         across = padded[..., 1:-1, 2:] - padded[..., 1:-1, :-2]
         down = padded[..., 2:, 1:-1] - padded[..., :-2, 1:-1]
         square = (across**2 + down**2).mean(1, keepdim=True) / 4
-        found.append(box(box(square, 1), 1))
-    return torch.cat(found)
+        return box(box(square, 1), 1)
+
+    return torch.cat(side_by_side(around, layer, worth=is_worth(layer[0])))
 
 
 def clarity(mixture: Mixture, side: Side, frame: int, others: Sequence[int]) -> Tensor:
@@ -101,18 +107,21 @@ def clarity(mixture: Mixture, side: Side, frame: int, others: Sequence[int]) -> 
 
 
 def mix_offers(
-    mixture: Mixture, frame: int, offers: Sequence[Pair], known: Pair, data: float
+    mixture: Mixture, frame: int, rows: slice, offers: Sequence[Pair], known: Pair, data: float
 ) -> Pair:
-    """Return the layers ``(3, H, W)`` of a frame that are near to the offers and mix to the input.
+    """Return rows of a frame's layers that are near to the offers and mix to the input.
 
-    offers: for each scene the value ``(3, H, W)`` that it should have, and the trust in it.
-    known: the values of both scenes that replace the offer of a locked one, which is known exactly.
-    data: weight of the mixture with the input frame, relative to the trusts.
+    rows: of the frame. offers: for each scene the value ``(3, h, W)`` that these rows should have,
+    and the trust in it. known: the values of both scenes that replace the offer of a locked one,
+    which is known exactly. data: weight of the mixture with the input frame, relative to the
+    trusts.
     """
     values, trusts = [], []
     for side, own, (value, trust) in zip(SIDES, known, offers, strict=True):
         locked = mixture.locked == side
         values.append(own if locked else value)
         trusts.append(torch.full_like(trust, FULL_TRUST) if locked else trust)
-    model = mixture.dissolve(mixture.weight[frame], (trusts[0], trusts[1]), data)
-    return model.distribute_residual(mixture.frames[frame], values[0], values[1])
+    weight = mixture.weight[frame]
+    weight = weight[:, rows] if mixture.has_matte else weight
+    model = mixture.dissolve(weight, (trusts[0], trusts[1]), data)
+    return model.distribute_residual(mixture.frames[frame, :, rows], values[0], values[1])

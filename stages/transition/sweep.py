@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 from torch import Tensor
 
@@ -26,7 +27,7 @@ from stages.motion.links import (
     find_links,
     offered_value,
 )
-from stages.optim.threads import WORTH, side_by_side
+from stages.optim.threads import bands, is_worth, side_by_side
 from stages.transition.reconcile import clarity, mix_offers
 
 SWEEPS = 4
@@ -66,19 +67,24 @@ def relink_and_sweep(
         weigh_by_clarity(mixture, side, find_links(scene, frames, visible, TOLERANCE, distances))
         for side, scene, visible in zip(SIDES, scenes, map(mixture.visible, SIDES), strict=True)
     ]
-    parallel = scenes[0][0].numel() >= WORTH and scenes[0].device.type == "cpu"
+
+    def sweep(frame: int, rows: slice) -> None:
+        """Set some rows of a frame of both scenes. They depend on other frames alone."""
+        place = frame - mixture.first
+        offers = [
+            offered_value(
+                scene, frame, link[place], (anchor[place], anchor_weight[place]), WEIGHTS, rows
+            )
+            for scene, link, anchor in zip(scenes, links, anchors, strict=True)
+        ]
+        known = anchors[0][place, :, rows], anchors[1][place, :, rows]
+        found = mix_offers(mixture, frame, rows, offers, known, FRAME_WEIGHT)
+        scenes[0][frame, :, rows], scenes[1][frame, :, rows] = found
+
+    parallel = is_worth(scenes[0][0])
     for number in range(SWEEPS):
         for frame in frames if number % 2 == 0 else reversed(frames):
-            place = frame - mixture.first
-            jobs = [
-                (scene, frame, link[place], (anchor[place], anchor_weight[place]), WEIGHTS)
-                for scene, link, anchor in zip(scenes, links, anchors, strict=True)
-            ]
-            offers = side_by_side(lambda job: offered_value(*job), jobs, worth=parallel)
-            known = anchors[0][place], anchors[1][place]
-            scenes[0][frame], scenes[1][frame] = mix_offers(
-                mixture, frame, offers, known, FRAME_WEIGHT
-            )
+            side_by_side(partial(sweep, frame), bands(mixture.size[0], worth=parallel))
     return scenes[0], scenes[1]
 
 

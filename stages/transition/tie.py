@@ -10,6 +10,8 @@ then follow in closed form. A tie weighs more where the value that it brings agr
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -17,9 +19,9 @@ from torch import Tensor
 from stages.mixing.forward_model import Pair
 from stages.mixing.mixture import SIDES, Mixture
 from stages.motion.carry import CarriedLayers
-from stages.motion.flow import box, lookup, warp, warp_one
+from stages.motion.flow import box, lookup, warp, warp_rows
 from stages.optim.descent import OnStep
-from stages.optim.threads import WORTH, side_by_side
+from stages.optim.threads import bands, is_worth, side_by_side
 from stages.transition.reconcile import clarity, mix_offers
 from stages.transition.tie_fit import fit_ties
 from stages.transition.ties import FrameTies, find_ties, tied_frames
@@ -74,21 +76,49 @@ def solve(mixture: Mixture, layers: Pair, ties: tuple[FrameTies, FrameTies]) -> 
     """
     out = layers[0].clone(), layers[1].clone()
     count = len(ties[0].frames)
-    parallel = layers[0][0].numel() >= WORTH and layers[0].device.type == "cpu"
+    parallel = is_worth(layers[0][0])
     weights = _all_tie_weights(mixture, out, ties, parallel=parallel)
-    scenes = list(zip(out, ties, strict=True))
     for number in range(PASSES):
         places = range(count)
         for place in places if number % 2 == 0 else reversed(places):
             frame = mixture.first + place
-            wanted = [
-                (layer, tie, frame, place, weight[place])
-                for (layer, tie), weight in zip(scenes, weights, strict=True)
+            flows = side_by_side(partial(_flow_of, place, mixture.size), ties, worth=parallel)
+            links = [
+                _Links(tie.frames[place].tolist(), flow, weight[place])
+                for tie, flow, weight in zip(ties, flows, weights, strict=True)
             ]
-            offers = side_by_side(lambda job: _offered_value(*job), wanted, worth=parallel)
-            known = out[0][frame], out[1][frame]
-            out[0][frame], out[1][frame] = mix_offers(mixture, frame, offers, known, FRAME_WEIGHT)
+            side_by_side(
+                partial(_solve_rows, mixture, out, frame, links),
+                bands(mixture.size[0], worth=parallel),
+            )
     return out
+
+
+class _Links(NamedTuple):
+    """The ties of one frame of a scene.
+
+    frames: where they lead to. flows: ``(K, 2, H, W)``. weights: ``(K, 1, H, W)``.
+    """
+
+    frames: list[int]
+    flows: Tensor
+    weights: Tensor
+
+
+def _flow_of(place: int, size: tuple[int, int], tie: FrameTies) -> Tensor:
+    return tie.flow(place, size)
+
+
+def _solve_rows(
+    mixture: Mixture, layers: Pair, frame: int, links: Sequence[_Links], rows: slice
+) -> None:
+    """Set some rows of a frame of both layers. They depend on other frames alone."""
+    offers = [
+        _offered_value(layer, frame, link, rows) for layer, link in zip(layers, links, strict=True)
+    ]
+    known = layers[0][frame, :, rows], layers[1][frame, :, rows]
+    found = mix_offers(mixture, frame, rows, offers, known, FRAME_WEIGHT)
+    layers[0][frame, :, rows], layers[1][frame, :, rows] = found
 
 
 def _all_tie_weights(
@@ -131,20 +161,18 @@ def _tie_weights(first: int, layer: Tensor, tie: FrameTies, place: int, clear: T
     return TIE_SCALE * clear / assumed * inside
 
 
-def _offered_value(layer: Tensor, tie: FrameTies, frame: int, place: int, weight: Tensor) -> Pair:
-    """Return the mean ``(3, H, W)`` of a frame's current value and its ties', and its weight.
+def _offered_value(layer: Tensor, frame: int, links: _Links, rows: slice) -> Pair:
+    """Return the mean ``(3, h, W)`` of a frame's current value and its ties', and its weight.
 
-    frame: index in the window. place: number among the mixed frames. weight: of the ties,
-    ``(K, 1, H, W)``.
+    layer: ``(N, 3, H, W)``. frame: index in the window. rows: of the frame.
     """
-    current = layer[frame]
+    current = layer[frame, :, rows]
     total = CURRENT_WEIGHT * current
     trust = torch.full_like(current, CURRENT_WEIGHT)
     # One tie at a time and in place, so that the temporaries stay in the processor's cache.
-    others = tie.frames[place].tolist()
-    flows = tie.flow(place, (layer.shape[-2], layer.shape[-1]))
-    for other, flow, known in zip(others, flows, weight, strict=True):
-        brought = warp_one(layer[other], flow)
+    flows, weights = links.flows[..., rows, :], links.weights[..., rows, :]
+    for other, flow, known in zip(links.frames, flows, weights, strict=True):
+        brought = warp_rows(layer[other], flow, rows.start)
         robust = (current - brought).square_().div_(ROBUST_FROM * LEAST_ERROR**2)
         robust = robust.add_(1).rsqrt_().mul_(known)
         total.addcmul_(robust, brought)

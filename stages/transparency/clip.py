@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -24,6 +25,7 @@ from stages.motion.flow import Pair, resize, shrunk, within
 from stages.motion.links import MotionLinks, OfferWeights, find_links, offered_value
 from stages.optim.loss_curves import Trace
 from stages.optim.losses import gradients
+from stages.optim.threads import bands, is_worth, side_by_side
 from stages.transparency.mosaic import LayerHomographies, Mosaic, fit_mosaic
 from stages.transparency.motion import chain, distance, refined, two_motions
 
@@ -269,21 +271,26 @@ def sweep(
     The layers share out what is missing to the input by how uncertain they are, the reflection's
     part times ``detail``. They then add up to ``frames`` exactly and lie within [0, I].
     """
-    transmission, reflection = layers[0].clone(), layers[1].clone()
+    pulled = layers[0].clone(), layers[1].clone()
     size = (frames.shape[-2], frames.shape[-1])
     anchored = torch.full((1, *size), ANCHOR_WEIGHT)
     order = range(len(frames))
-    for t in reversed(order) if backwards else order:
-        one, sure_one = offered_value(
-            transmission, t, links[0][t].resized(size), (anchors[0][t], anchored), WEIGHTS
-        )
-        other, sure_other = offered_value(
-            reflection, t, links[1][t].resized(size), (anchors[1][t], anchored), WEIGHTS
+
+    def pull(t: int, links_of_frame: Sequence[MotionLinks], rows: slice) -> None:
+        """Set some rows of a frame of both layers. They depend on other frames alone."""
+        (one, sure_one), (other, sure_other) = (
+            offered_value(layer, t, its_links, (anchor[t], anchored), WEIGHTS, rows)
+            for layer, its_links, anchor in zip(pulled, links_of_frame, anchors, strict=True)
         )
         share = detail * sure_one / (detail * sure_one + sure_other)
-        layers_of_frame = LayerSum(share).distribute_residual(frames[t], one, other)
-        transmission[t], reflection[t] = layers_of_frame
-    return transmission, reflection
+        found = LayerSum(share).distribute_residual(frames[t, :, rows], one, other)
+        pulled[0][t, :, rows], pulled[1][t, :, rows] = found
+
+    for t in reversed(order) if backwards else order:
+        links_of_frame = [its_links[t].resized(size) for its_links in links]
+        rows = bands(size[0], worth=is_worth(frames[t]))
+        side_by_side(partial(pull, t, links_of_frame), rows)
+    return pulled
 
 
 def encoded(light: Tensor) -> Tensor:

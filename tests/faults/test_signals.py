@@ -13,6 +13,7 @@ import sys
 import time
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import pytest
 from provoke import MIXED, ROOT, Run, Zygote, film, refused, until
@@ -165,7 +166,7 @@ def test_a_second_signal_while_the_first_is_answered(
     for line in range(1, 100):
         left, first[0] = [line], False
 
-        def at_line(frame: FrameType, event: str, _: object, left: list[int] = left) -> object:
+        def at_line(frame: FrameType, event: str, _: object, left: list[int] = left) -> Any:
             if first[0] and frame.f_code.co_filename == main.__file__ and event == "line":
                 left[0] -= 1
                 if left[0] == 0:

@@ -35,6 +35,7 @@ PLAN = replace(
 def same_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let sums run over the same parts on both devices, so that their last bits are the same."""
     monkeypatch.setattr("stages.motion.carry.NODES_AT_ONCE_ON_GPU", NODES_AT_ONCE)
+    monkeypatch.setattr("stages.motion.carry.LEAST_PARTS", 1)
 
 
 def separated(mixture: Mixture, kind: str, device: torch.device) -> AlternationResult:

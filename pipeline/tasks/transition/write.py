@@ -27,6 +27,7 @@ from stages.media.clip import Frames
 from stages.media.sniff import printable
 from stages.media.stored_frame import StoredFrame
 from stages.media.write import LayerWriter
+from stages.optim.threads import ahead
 from stages.shots import Analysis
 
 
@@ -99,7 +100,8 @@ class _Writing:
         self._waiting = [layer for layer in planned if not self._take_kept(layer)]
         with ExitStack() as stack:
             begin = self._waiting[0].first if self._waiting else 0
-            for frame in self.job.clip.stored_frames(begin) if self._waiting else ():
+            stored = self.job.clip.stored_frames(begin) if self._waiting else ()
+            for frame in ahead(stored):
                 while self._waiting and self._waiting[0].first <= frame.index:
                     self._begin(self._waiting.pop(0), stack)
                 self._write_frame(frame)

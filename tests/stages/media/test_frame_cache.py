@@ -5,7 +5,6 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Generator
 from contextlib import closing
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +14,8 @@ import pytest
 import torch
 
 from stages.media.frame_cache import FrameCache
-from stages.media.frame_pixels import Picture
 from stages.media.read import Clip, open_clip
+from stages.media.stored_frame import StoredFrame
 
 HEIGHT, WIDTH, COUNT = 32, 48, 12
 FIRST, LAST = 3, 9
@@ -28,15 +27,13 @@ DEEP = {"c:v": "ffv1", "pix_fmt": "yuv420p10le"}
 def reads(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int | None]]:
     """Return a list that gets the first and last frame of every pass over a clip."""
     seen: list[tuple[int, int | None]] = []
-    pictures = Clip.pictures
+    stored_frames = Clip.stored_frames
 
-    def spy(
-        self: Clip, first: int = 0, last: int | None = None, size: tuple[int, int] | None = None
-    ) -> Generator[tuple[int, Fraction, Picture]]:
+    def spy(self: Clip, first: int = 0, last: int | None = None) -> Generator[StoredFrame]:
         seen.append((first, last))
-        yield from pictures(self, first, last, size)
+        yield from stored_frames(self, first, last)
 
-    monkeypatch.setattr(Clip, "pictures", spy)
+    monkeypatch.setattr(Clip, "stored_frames", spy)
     return seen
 
 

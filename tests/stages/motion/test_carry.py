@@ -177,19 +177,19 @@ def test_an_even_motion_is_smooth_and_steady() -> None:
     known = torch.arange(1.0, 4.0).view(3, 1, 1, 1) * velocity.expand(3, 2, 4, 5)
     even = -torch.arange(1.0, 6.0).view(5, 1, 1, 1) * velocity.expand(5, 2, 4, 5)
     least = [0.2, 0.1]  # Vectors of length zero count as a tenth of a pixel.
-    assert [float(part) for part in regularity(even, known, False)] == pytest.approx(
+    assert [float(part) for part in regularity(even, known, False).values()] == pytest.approx(
         least, abs=1e-5
     )
-    assert [float(part) for part in regularity(even.flip(0), known, True)] == pytest.approx(
-        least, abs=1e-5
-    )
+    assert [
+        float(part) for part in regularity(even.flip(0), known, True).values()
+    ] == pytest.approx(least, abs=1e-5)
     torn, jumping = even.clone(), even.clone()
     torn[..., 2:] += 3
     jumping[2:] += 3
-    assert float(regularity(torn, known, False)[0]) > 0.9
+    assert float(regularity(torn, known, False)["roughness"]) > 0.9
     assert (
-        float(regularity(jumping, known, False)[1]) > 0.9
-        and float(regularity(jumping, known, False)[0]) < 0.21
+        float(regularity(jumping, known, False)["bend"]) > 0.9
+        and float(regularity(jumping, known, False)["roughness"]) < 0.21
     )
 
 

@@ -140,6 +140,44 @@ def test_parts_give_the_gradient_of_the_whole(threads: int) -> None:
     torch.testing.assert_close(gradient, 3 * expected)
 
 
+@pytest.mark.parametrize("threads", [1, 2])
+def test_own_losses_are_added_to_those_of_the_parts(threads: int) -> None:
+    """Both tensors have losses of their own; the gradient is that of the weighted sum of all."""
+    generator = torch.Generator().manual_seed(1)
+    fields = [torch.rand(3, 2, generator=generator).requires_grad_() for _ in range(2)]
+    weights = {"product": 2.0, "square": 0.3, "sum": -0.5}
+    parts = [
+        Part((slice(number, number + 1),) * 2, slice(number, number + 1), 1 / 3)
+        for number in range(3)
+    ]
+    with one_thread_an_operation(lambda: threads):
+        found = evaluate_in_parts(
+            fields,
+            parts,
+            lambda part, pieces: {"product": (pieces[0] * pieces[1]).mean()},
+            weights,
+            own_losses=[
+                lambda field: {"square": field.square().sum(), "sum": field.sum()},
+                lambda field: {"square": 3 * field.square().sum()},
+            ],
+            parallel=True,
+        )
+    one, other = fields
+    named = {
+        "product": (one * other).mean(),
+        "square": one.square().sum() + 3 * other.square().sum(),
+        "sum": one.sum(),
+    }
+    for name, loss in named.items():
+        torch.testing.assert_close(found.named[name], loss.detach())
+    whole = torch.stack([weights[name] * loss for name, loss in named.items()]).sum()
+    torch.testing.assert_close(found.total, whole)
+    expected = torch.autograd.grad(whole, fields)
+    gradients = torch.autograd.grad(2 * found.total, fields)
+    for gradient, slope in zip(gradients, expected, strict=True):
+        torch.testing.assert_close(gradient, 2 * slope)
+
+
 def test_a_part_may_leave_a_tensor_out() -> None:
     one, other = (torch.ones(2, requires_grad=True) for _ in range(2))
     part = Part((slice(0, 2), slice(0, 2)), slice(0, 2), 1.0)

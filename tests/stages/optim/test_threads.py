@@ -18,7 +18,10 @@ from torch import nn
 
 from pipeline import separate
 from stages.optim.threads import (
+    LEAST_ROWS,
     WIDE,
+    ahead,
+    bands,
     convolution_threads,
     one_thread_an_operation,
     side_by_side,
@@ -44,6 +47,15 @@ def test_operations_run_on_one_thread_and_the_others_are_remembered(two_threads:
         with one_thread_an_operation(lambda: 1):
             assert workers() == 1
     assert torch.get_num_threads() == 2
+
+
+@pytest.mark.parametrize("height", [1, LEAST_ROWS, 2 * LEAST_ROWS, 216, 1081])
+def test_bands_cover_every_row_once(two_threads: None, height: int) -> None:
+    with one_thread_an_operation():
+        found = bands(height)
+        assert len(found) == (2 if height >= 2 * LEAST_ROWS else 1)
+        assert [row for band in found for row in range(height)[band]] == list(range(height))
+        assert bands(height, worth=False) == [slice(0, height)]
 
 
 def test_work_side_by_side_keeps_its_order_and_uses_all_threads(two_threads: None) -> None:
@@ -192,3 +204,31 @@ def test_a_forked_process_may_separate_after_its_parent_did() -> None:
         ).returncode
         == 0
     )
+
+
+def test_items_are_prepared_ahead_one_at_a_time(two_threads: None) -> None:
+    """Order, errors and closing are those of the items themselves, in a thread of their own."""
+    made: list[int] = []
+    closed: list[int] = []
+
+    def items(end: int) -> Iterator[int]:
+        try:
+            for number in range(end):
+                made.append(number)
+                yield number
+            raise ValueError("no more")
+        finally:
+            closed.append(threading.get_ident())
+
+    with one_thread_an_operation():
+        with pytest.raises(ValueError, match="no more"):
+            for number in ahead(items(4)):
+                time.sleep(0.02)
+                assert len(made) <= number + 2
+        assert made == [0, 1, 2, 3]
+        some = ahead(items(9))
+        assert [next(some), next(some)] == [0, 1]
+        some.close()
+    assert len(closed) == 2 and threading.get_ident() not in closed
+    torch.set_num_threads(1)
+    assert list(ahead([1, 2])) == [1, 2]

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from stages.mixing.mixture import Mixture, Side, mix, project
 from stages.motion.links import MotionLinks, find_links, offered_value
+from stages.optim.threads import bands, one_thread_an_operation
 from stages.shots import Space
 from stages.transition.sweep import TOLERANCE, WEIGHTS, relink_and_sweep, weigh_by_clarity
 
@@ -65,7 +66,7 @@ def test_the_offered_value_is_the_weighted_mean_of_all_voices() -> None:
         torch.rand(2, 1, *SIZE, generator=generator),
     )
     links = MotionLinks([0, 3], flow.half(), confidence.half())
-    value, weight = offered_value(layer, 1, links, (anchor, sure), WEIGHTS)
+    value, weight = offered_value(layer, 1, links, (anchor, sure), WEIGHTS, slice(0, SIZE[0]))
     for y, x in ((0, 0), (5, 7), (31, 39), (16, 0)):
         for channel in range(3):
             current = float(layer[1, channel, y, x])
@@ -94,7 +95,7 @@ def test_without_links_and_anchor_a_frame_stays_as_it_is() -> None:
     layer = scenes()[0]
     nobody = MotionLinks([], torch.zeros(0, 2, *SIZE), torch.zeros(0, 1, *SIZE))
     no_anchor = torch.zeros(3, *SIZE), torch.zeros(1, *SIZE)
-    value, weight = offered_value(layer, 2, nobody, no_anchor, WEIGHTS)
+    value, weight = offered_value(layer, 2, nobody, no_anchor, WEIGHTS, slice(0, SIZE[0]))
     torch.testing.assert_close(value, layer[2])
     torch.testing.assert_close(weight, torch.full((3, *SIZE), WEIGHTS.current))
 
@@ -227,3 +228,29 @@ def test_one_mixed_frame_and_nothing_around_it() -> None:
     mixture = Mixture(mix(a, b, torch.tensor(0.5), "gamma"), torch.full((1, 1, 1, 1), 0.5), 0, 0)
     new = relink_and_sweep(mixture, (a, b), (a, b), torch.zeros(1, 1, *SIZE))
     torch.testing.assert_close(new, (a, b), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("has_matte", [False, True])
+def test_a_turn_is_the_same_in_one_band_and_in_several(
+    monkeypatch: pytest.MonkeyPatch, has_matte: bool
+) -> None:
+    """The bands in which threads sweep a frame leave no trace, bit by bit."""
+    monkeypatch.setattr("stages.optim.threads.WORTH", 0)
+    a, b = scenes()
+    mixture = mixed(a, b)
+    if has_matte:
+        ramp = torch.linspace(-0.4, 0.4, SIZE[0]).view(1, 1, -1, 1).expand(-1, -1, -1, SIZE[1])
+        weight = (mixture.weight + ramp * (mixture.weight * (1 - mixture.weight) > 0)).clamp(0, 1)
+        mixture = Mixture(mix(a, b, weight, "gamma"), weight, PRE, PRE + STEPS - 1, "gamma")
+    layers = flickering(mixture, a, b)
+    found = []
+    for count in (1, 2):
+        torch.set_num_threads(count)
+        try:
+            with one_thread_an_operation():
+                assert len(bands(SIZE[0])) == count
+                trust = torch.ones(STEPS, 1, *SIZE)
+                found.append(relink_and_sweep(mixture, over(mixture, layers), layers, trust))
+        finally:
+            torch.set_num_threads(1)
+    assert all(torch.equal(one, other) for one, other in zip(*found, strict=True))
