@@ -26,6 +26,7 @@ from stages.watermark.fit import OPAQUE
 from stages.watermark.known import locate_known
 from stages.watermark.locate import locate_mark
 from stages.watermark.mark_file import MarkPlacement
+from stages.watermark.outline import with_likely_outline
 from stages.watermark.pictures import distinct, independent, motion_weight, spread_indices
 from stages.watermark.presence import parts_in_time, shown_frames
 from stages.watermark.quick import quick_search
@@ -177,7 +178,15 @@ def survey_unknown(
         weight = motion_weight(sample)
     # Nearly equal frames say no more than one of them.
     searched = sample[len(sample) // 2][None] if alike else sample
-    found = locate_mark(searched, min(round(count), SEARCHED), box, weight, effort, context)
+    found = locate_mark(
+        searched,
+        min(round(count), SEARCHED),
+        box,
+        weight,
+        effort,
+        context,
+        uncompressed=len(sample) == 1 and jpeg_quality(sample[0]) is None,
+    )
     if found is None:
         return facts
     mark, area = found
@@ -237,6 +246,8 @@ def separate(frames: Tensor, facts: WatermarkSurvey, context: SeparationContext)
     seconds = {}
     matte = facts.matte
     touched = matte > 0
+    # What the mark hides is filled, not undone.
+    through = torch.where(facts.lost, torch.zeros(()), matte)
     shown = torch.ones(len(frames), dtype=torch.bool)
     if facts.at_times:
         shown = shown_frames(frames, matte, facts.color)
@@ -246,12 +257,13 @@ def separate(frames: Tensor, facts: WatermarkSurvey, context: SeparationContext)
         # Unlike pictures, the frames of a clip are compressed in ways that leave no known steps.
         pictures = context.unordered or len(frames) == 1
         qualities = [jpeg_quality(frame) if pictures else None for frame in frames]
-        clean = without_rounding(clean, torch.where(facts.lost, torch.zeros(()), matte), qualities)
+        clean = without_rounding(clean, through, qualities)
     seconds["invert"] = time.monotonic() - began
     if bool(facts.lost.any()) and bool(shown.any()):
         # Frames without the mark are left out: undoing it there leaves a ghost.
         clean[shown] = fill(clean[shown], facts.lost, context, facts.effort.fill_steps)
         seconds["fill"] = time.monotonic() - began - seconds["invert"]
+    clean = with_likely_outline(clean, through, facts.color)
     if facts.at_times:
         clean = torch.where(shown.view(-1, 1, 1, 1), clean, frames)
         matte = matte * shown.view(-1, 1, 1, 1)
