@@ -72,11 +72,15 @@ def grid(rows: Sequence[Sequence[Tile]]) -> Tile:
     return joined([joined(row, 1) for row in rows], 0)
 
 
+def save_picture(path: Path, picture: Tile, colors: int = COLORS) -> None:
+    """Write a PNG file with a palette of so many colours."""
+    palette = Image.fromarray(picture).quantize(colors, dither=Image.Dither.NONE)
+    palette.save(path, optimize=True)
+
+
 def save(name: str, picture: Tile) -> None:
     """Write ``docs/<name>.png`` with a palette."""
-    Image.fromarray(picture).quantize(COLORS, dither=Image.Dither.NONE).save(
-        DOCS / f"{name}.png", optimize=True
-    )
+    save_picture(DOCS / f"{name}.png", picture)
 
 
 def steps() -> Tile:

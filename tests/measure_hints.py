@@ -11,7 +11,8 @@ drawn at random from the mask of a frame, as a user might draw them:
 - blob: an ellipse inside it; blob+bg: and strokes of the background
 - rough: the mask with an edge that is wrong by about a tenth of its size
 
-The figure is the mean intersection over union.
+The figure is the mean intersection over union. With `--paper SECONDS`, the published method gets
+the same hints, and so much time for each.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -31,6 +33,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from pipeline import separate
 from stages.context import FitSettings, SeparationContext
 from stages.hint_regions import HintRegion
 from stages.segment.hinted import marked_frames
@@ -56,7 +59,9 @@ def main() -> None:
     parser.add_argument("--clips", nargs="*")
     parser.add_argument("--kinds", nargs="*", choices=KINDS, default=KINDS)
     parser.add_argument("--frames", type=int, default=1, help="of each clip, evenly spread")
+    parser.add_argument("--paper", type=float, metavar="SECONDS", help="run --preset paper, too")
     asked = parser.parse_args()
+    methods = ("ours", "GrabCut") if asked.paper is None else ("ours", "GrabCut", "paper")
     clips = asked.clips or sorted(path.parent.name for path in asked.folder.glob("*/masks"))
     scores: dict[tuple[str, str, str], list[float]] = defaultdict(list)
     for clip in clips:
@@ -68,12 +73,14 @@ def main() -> None:
                     "ours": cut(frame, ours, theirs),
                     "GrabCut": grabcut(frame, ours, theirs, kind),
                 }
+                if asked.paper is not None:
+                    answers["paper"] = published(frame, ours, theirs, asked.paper)
                 for method, found in answers.items():
                     scores[method, kind, clip].append(overlap(found, mask))
     print("| hint | method | mean |", " | ".join(clips), "|")
     print("|---" * (len(clips) + 3), "|", sep="")
     for kind in asked.kinds:
-        for method in ("ours", "GrabCut"):
+        for method in methods:
             means = [float(np.mean(scores[method, kind, clip])) for clip in clips]
             shown = " | ".join(f"{mean:.2f}" for mean in means)
             print(f"| {kind} | {method} | {np.mean(means):.3f} | {shown} |")
@@ -105,6 +112,17 @@ def cut(frame: NDArray[np.uint8], ours: Mask, theirs: Mask) -> Mask:
         marks.append(HintRegion(torch.from_numpy(theirs), foreground=False))
     context = SeparationContext(FitSettings(), hint_regions=tuple(marks))
     found: Mask = marked_frames(picture[None], context, moving=False)[0].odds.numpy() > 0
+    return found
+
+
+def published(frame: NDArray[np.uint8], ours: Mask, theirs: Mask, seconds: float) -> Mask:
+    """Return what the published networks cut out within a time budget."""
+    hints: dict[str, Any] = {"hint": ours}
+    if theirs.any():
+        hints["hint_background"] = theirs
+    with separate(frame, "segment", preset="paper", max_seconds=seconds, **hints) as made:
+        matte = made.layers["matte"].frames[0]
+    found: Mask = matte.reshape(*ours.shape, -1)[..., 0] > np.iinfo(matte.dtype).max / 2
     return found
 
 

@@ -8,7 +8,8 @@ import compare_tasks
 import cv2
 import numpy as np
 import pytest
-from compare_tasks import CASES, HEIGHT, PRESETS, WIDTH, TaskCase, either, overlap, reached
+from compare_tasks import ENLARGED, PRESETS, PresetResult
+from task_cases import CASES, HEIGHT, WIDTH, TaskCase, coffee, either, haze_pair, overlap, reached
 
 pytest.importorskip("samples.make", reason="needs scikit-image, from the dev extra")
 
@@ -38,13 +39,19 @@ def test_a_case_is_small_and_its_task_is_one(name: str) -> None:
     assert given.task in ("transition", "segment", "dehaze", "watermark", "transparency")
 
 
-def test_true_layers_score_best() -> None:
-    matte = compare_tasks.lettered()
-    clean = compare_tasks.coffee()
-    given = CASES["a mark on a picture"]()
-    assert given.score({"clean": clean[None]}) == 99
-    assert given.score({"clean": ((1 - matte) * clean + matte)[None]}) < 20
-    assert CASES["haze"]().score({"clear": clean[None]}) == 99
+@pytest.mark.parametrize("name", CASES)
+def test_true_layers_score_best_and_are_shown(name: str) -> None:
+    given = CASES[name]()
+    assert given.score(given.truth) == (1.0 if given.unit == "J" else 99)
+    shown, mixed = given.shown(given.truth), given.shown_input
+    assert shown.shape == mixed.shape == (HEIGHT, WIDTH, 3)
+    # A picture of the true layer belongs to the frame of the input that is shown beside it.
+    inside = np.abs(shown - mixed).max(-1) < 1e-9
+    if given.task == "segment":
+        assert 0.02 < inside.mean() < 0.4, "the thing is shown as it is"
+    if given.task == "watermark":
+        assert 0.7 < inside.mean() < 1, "only the mark changes"
+    assert given.task in ("segment", "watermark") or not np.array_equal(shown, mixed)
 
 
 @pytest.mark.parametrize("name", [name for name in CASES if "object" not in name])
@@ -53,39 +60,47 @@ def test_the_input_itself_is_judged_like_a_layer(name: str) -> None:
     score = compare_tasks.as_it_is(given)
     assert score is not None and 8 < score < 22
     if name == "haze":
-        assert score == reached(given.source, compare_tasks.coffee())
+        assert score == reached(given.source, coffee())
 
 
 def test_a_hazy_file_is_judged_by_its_clear_one(tmp_path: Path) -> None:
     hazy, clear = tmp_path / "hazy.png", tmp_path / "clear.png"
     cv2.imwrite(str(hazy), np.full((6, 8, 3), (0, 51, 102), np.uint8))
     cv2.imwrite(str(clear), np.full((12, 16, 3), (0, 51, 51), np.uint8))
-    given = compare_tasks.haze_pair(hazy, clear)
+    given = haze_pair(hazy, clear)
     assert given.source.shape == (6, 8, 3) and given.source[0, 0].tolist() == [0.4, 0.2, 0]
     # One channel of three is wrong by 0.2.
     assert compare_tasks.as_it_is(given) == pytest.approx(-10 * np.log10(0.04 / 3), abs=1e-6)
     with pytest.raises(SystemExit, match="cannot be read"):
-        compare_tasks.haze_pair(tmp_path / "none.png", clear)
+        haze_pair(tmp_path / "none.png", clear)
 
 
 def test_what_is_measured_is_printed(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     asked: list[tuple[str, float | None]] = []
 
-    def run(given: TaskCase, preset: str, seconds: float | None) -> tuple[float, float]:
+    def run(given: TaskCase, preset: str, seconds: float | None) -> PresetResult:
         asked.append((preset, seconds))
-        return 12.34, 5.6
+        return PresetResult(given.truth, 12.34, 5.6)
 
     monkeypatch.setattr(compare_tasks, "run", run)
     assert compare_tasks.main(["haze", "--seconds", "7"]) == 0
     assert asked == [(preset, 7.0) for preset in PRESETS]
     assert capsys.readouterr().out.startswith("haze: paper 12.3 dB in 6 s, coupled 12.3 dB in 6 s")
-    assert compare_tasks.main(["an object in a picture", "--markdown"]) == 0
+    sheet = tmp_path / "sheet.png"
+    words = ["an object in a picture", "--markdown", "--sheet", str(sheet)]
+    assert compare_tasks.main(words) == 0
     printed = capsys.readouterr().out.splitlines()
     assert (
         printed[-1] == "| an object in a picture (J) |  | " + " | ".join(["12.34 | 6"] * 3) + " |"
     )
+    drawn = cv2.imread(str(sheet))
+    assert drawn is not None and drawn.shape[1] > (len(PRESETS) + 2) * ENLARGED * WIDTH
+    assert np.array_equal(
+        drawn[:, -ENLARGED * WIDTH :][-60:],
+        drawn[:, -2 * ENLARGED * WIDTH - 4 : -ENLARGED * WIDTH - 4][-60:],
+    ), "the default drew the truth"
     with pytest.raises(SystemExit):
         compare_tasks.main(["rain"])
     assert "no case 'rain'" in capsys.readouterr().err
@@ -93,6 +108,6 @@ def test_what_is_measured_is_printed(
 
 def test_a_preset_is_run_and_leaves_one_mixture_as_it_is() -> None:
     given = CASES["one mixture"]()
-    score, seconds = compare_tasks.run(given, "fast", None)
+    found = compare_tasks.run(given, "fast", None)
     left = {"transmission": given.source[None], "reflection": np.zeros((1, HEIGHT, WIDTH, 3))}
-    assert score == pytest.approx(given.score(left), abs=0.1) and seconds > 0
+    assert found.score == pytest.approx(given.score(left), abs=0.1) and found.seconds > 0

@@ -23,6 +23,8 @@ def account(figures: Mapping[str, float]) -> str:
         return "The layers were told apart by coupled generators alone."
     if any(name.startswith("weight_") for name in figures):
         return "The layers follow from several mixtures of the same two pictures."
+    if "textures" in figures:
+        return "Two textures add up here; each repeats in its own way, which tells them apart."
     if "turns" in figures:
         named = ""
         if figures.get("focus", FOCUSED) < FOCUSED:

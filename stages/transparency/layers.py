@@ -1,7 +1,8 @@
 """Separate pictures that are the sum of two layers: seen through a pane, and reflected by it.
 
     several pictures on one line  -> mixtures of the same two layers: closed form (mixtures)
-    one picture                   -> the input itself, unless the user wants a guess (single)
+    one picture                   -> two repeating textures, if it is their sum (repeats); else the
+                                     input itself, unless the user wants a guess (single)
     a clip, or pictures that move -> two moving layers (clip), if it is a sum (evidence);
                                      otherwise the input itself
 
@@ -30,6 +31,7 @@ from stages.transparency.mixtures import find_ends, fit_line, unmix
 from stages.transparency.motion import moves
 from stages.transparency.naming import as_before, by_focus, small
 from stages.transparency.plans import PLANS, SMALLER, plan_for
+from stages.transparency.repeats import texture_space, textures_of
 from stages.transparency.single import separate_picture
 
 ALONE = ("paper", "coupled")
@@ -44,6 +46,10 @@ NOT_BELIEVED = (
     "no reflection is believed in {frames}: the transmission is the input itself; "
     "one view does not tell its two layers apart, so give several pictures or a moving clip of it, "
     "or remove a guess with {strength} 2"
+)
+TEXTURES = (
+    "two repeating textures add up in {frames}; neither which of them is reflected nor how bright "
+    "each is can be told, so the one of more contrast is the transmission"
 )
 AS_TOLD = "{strength} 0 keeps the reflection of {frames}: the transmission is the input itself"
 NO_SUM = (
@@ -92,7 +98,12 @@ def survey(sample: Tensor, context: SeparationContext) -> TransparencySurvey:
     space, mixtures = _space(sample, context)
     none = sample[:0, :, :1, :1]
     seen = small(sample)
-    if mixtures or context.settings.preset in ALONE or not moves(seen):
+    if mixtures or context.settings.preset in ALONE:
+        return TransparencySurvey(space, mixtures, none, none)
+    if not moves(seen):
+        if context.space == "auto":
+            pictures = sample if context.unordered else sample.mean(0, keepdim=True)
+            space = texture_space(pictures) or space
         return TransparencySurvey(space, mixtures, none, none)
     layers = separate_clip(
         to_space(seen, space),
@@ -201,16 +212,27 @@ def _as_pictures(
     parts = [light]
     if context.unordered:
         parts = list(light.split(1))  # type: ignore[no-untyped-call]
-    # A single view is no evidence.
+    # A single view is no evidence, unless it repeats in two ways.
     forced = context.should_separate(0.0, BELIEVED)
     guessed = context.strength - (0 if forced else 1)
-    pairs = [_picture(part, facts.space, guessed) for part in parts]
+    pairs, repeating = [], []
+    for part in parts:
+        textures = textures_of(part)
+        if textures is None:
+            pairs.append(_picture(part, facts.space, guessed))
+        else:
+            pairs.append(_scaled(textures, part, context.strength))
+        repeating += [textures is not None] * len(part)
     layers = torch.cat([pair[0] for pair in pairs]), torch.cat([pair[1] for pair in pairs])
+    textured = torch.tensor(repeating)
+    figures = {"textures": float(sum(repeating))} if any(repeating) else {}
+    notes = notes_where(TEXTURES, textured)
     if guessed > 0:
-        notes = _notes_everywhere(FORCED, frames) if forced else ()
-        return _Found("picture", layers, {}, notes)
-    notes = _notes_everywhere(NOT_BELIEVED, frames)
-    return _Found("picture", layers, {"untouched": 1.0}, notes)
+        notes += notes_where(FORCED, ~textured) if forced else ()
+        return _Found("picture", layers, figures, notes)
+    if not any(repeating):
+        figures["untouched"] = 1.0
+    return _Found("picture", layers, figures, notes + notes_where(NOT_BELIEVED, ~textured))
 
 
 def _by_motion(

@@ -11,9 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from models.skip import FIVE_LEVELS, FIVE_LEVELS_3X3, FOUR_LEVELS_3X3, SkipShape
+from stages.mixing.mixture import Mixture
 from stages.published import fit as published_fit
 from stages.published import haze, segmentation, transition, transparency, watermark
-from stages.published.fit import PublishedStage
+from stages.published.fit import DrawnStep, PublishedStage
 from stages.published.networks import JITTER, InputJitter, PublishedNetworks
 
 CPU = torch.device("cpu")
@@ -32,17 +33,30 @@ class Recorder:
     def __init__(self) -> None:
         self.stages: list[PublishedStage] = []
         self.modules: list[PublishedNetworks] = []
-        self.losses: list[set[str]] = []
+        self.drawn: list[DrawnStep] = []
 
     def __call__(
         self, module: PublishedNetworks, draw: Any, stage: PublishedStage, **more: Any
     ) -> int:
         self.stages.append(stage)
         self.modules.append(module)
-        drawn = draw(torch.zeros(1, dtype=torch.long), 0.0)
-        self.losses.append(set(drawn.losses))
+        self.drawn.append(draw(torch.zeros(1, dtype=torch.long), 0.0))
         more["best"].offer(module, 0.1)
         return stage.steps
+
+    @property
+    def losses(self) -> list[set[str]]:
+        """The names of the losses of each stage."""
+        return [set(drawn.losses) for drawn in self.drawn]
+
+
+def is_absolute(drawn: DrawnStep) -> bool:
+    """Return whether the mixture's loss is L1, and not the squared error; it has to be either."""
+    error = (drawn.mixture - drawn.target).detach()
+    found = float(drawn.losses["reconstruction"].detach())
+    norms = [float(error.abs().mean()), float(error.square().mean())]
+    assert norms[0] > 1.01 * norms[1] and found in [pytest.approx(each) for each in norms]
+    return found == pytest.approx(norms[0])
 
 
 def weights(stage: PublishedStage, progress: float) -> dict[str, float]:
@@ -78,6 +92,7 @@ def test_the_first_pass_on_haze_has_three_networks_and_ties_the_airlight(
     assert weights(stage, 999 / 4000) == early
     assert weights(stage, 1000 / 4000) == {**early, "airlight": 0}
     assert recorder.losses == [set(early)] and found.airlight.shape == (1, 3, *SIZE)
+    assert not is_absolute(recorder.drawn[0])
 
 
 def test_the_second_pass_on_haze_takes_the_airlight_as_it_is(recorder: Recorder) -> None:
@@ -127,7 +142,10 @@ def test_segmentation_has_two_stages_of_small_networks(recorder: Recorder) -> No
     hints = {"foreground", "background", "matte", "mask_consistency"}
     assert recorder.losses == [hints, {*hints, "reconstruction", "binary_matte"}]
     assert second.ends_at == 30.0 and first.ends_at > 1000
+    assert is_absolute(recorder.drawn[1])
+    assert weights(first, 0.7) == dict.fromkeys(hints, 1.0)
     late = weights(second, 1250 / 4000)
+    assert {name: late[name] for name in hints} == dict.fromkeys(hints, 1.0)
     assert late["reconstruction"] == 0.5 and late["binary_matte"] == pytest.approx(0.012)
     assert weights(second, 99 / 4000)["binary_matte"] == 0 and "exclusion" not in late
 
@@ -150,6 +168,7 @@ def test_one_mixture_is_a_sum_with_little_exclusion(recorder: Recorder) -> None:
     (stage,) = recorder.stages
     assert (transparency.SUM_STEPS, stage.rate) == (8000, 5e-4)
     assert weights(stage, 0.5) == {"reconstruction": 1.0, "exclusion": 0.01}
+    assert is_absolute(recorder.drawn[0])
     assert parameters(recorder.modules[0]) == [1_544_787] * 2
     assert float(recorder.modules[0].noises[0].abs().max()) <= 0.005
 
@@ -181,6 +200,7 @@ def test_several_mixtures_have_alpha_networks_that_are_tied_to_one_half(
     assert stage.steps == transparency.MIXTURE_STEPS == 7000
     tied = {"reconstruction": 1.0, "exclusion": 0.1, "half": 1.0}
     assert weights(stage, 999 / 7000) == tied and weights(stage, 1000 / 7000)["half"] == 0
+    assert not is_absolute(recorder.drawn[0])
     assert len(recorder.modules[0].networks) == 4
     assert found.weights.shape == (2,) and found.first.shape == (1, 3, *SIZE)
     alphas = [torch.zeros(1, 1, 2, 2), torch.ones(1, 1, 2, 2)]
@@ -217,6 +237,10 @@ def test_a_mark_on_one_picture_has_two_stages_and_three_restarts(recorder: Recor
     assert len(set(map(id, recorder.modules))) == 3 and found.steps == 33_000
     assert "reconstruction" not in recorder.losses[0] and "reconstruction" in recorder.losses[1]
     assert not any("exclusion" in losses for losses in recorder.losses)
+    outside = {"outside": 1.0, "matte outside": 1.0}
+    assert weights(recorder.stages[0], 0.5) == outside
+    assert weights(recorder.stages[1], 0.5) == {**outside, "reconstruction": 1.0}
+    assert all(is_absolute(drawn) for drawn in recorder.drawn[1::2])
     assert shapes(1, False) == [FIVE_LEVELS, FIVE_LEVELS, FOUR_LEVELS_3X3]
 
 
@@ -261,7 +285,9 @@ def test_several_pictures_have_a_clean_network_each(recorder: Recorder) -> None:
         device=CPU,
     )
     assert [stage.steps for stage in recorder.stages] == [4000] * 3
-    assert weights(recorder.stages[0], 0.0)["reconstruction"] == 1.0
+    outside = {"outside": 1.0, "matte outside": 1.0}
+    assert weights(recorder.stages[0], 0.0) == {**outside, "reconstruction": 1.0}
+    assert all(is_absolute(drawn) for drawn in recorder.drawn)
     module = watermark.networks_for(3, True, SIZE, 1)
     silent = [torch.zeros(1)] * 5
     both = module.layers(torch.tensor([0, 2]), silent)[0]
@@ -295,3 +321,14 @@ def test_a_transition_has_the_published_weights_and_steps() -> None:
     values = {name: weight(0.3) for name, weight in transition.WEIGHTS.items()}
     assert values == {"reconstruction": 1.0, "exclusion": 0.1}
     assert (transition.STEPS, JITTER, published_fit.RATE) == (4000, 1e-3, 1e-3)
+
+
+def test_a_transition_has_the_squared_error() -> None:
+    frames = picture(count=3)
+    mixture = Mixture(frames, torch.tensor([0.0, 0.6, 1.0]).view(3, 1, 1, 1), 1, 1)
+    fitted = transition._TransitionFit(mixture, 0, CPU)
+    with mock.patch.object(InputJitter, "draw", return_value=[None, None]):
+        losses = fitted._losses(torch.tensor([1]), 0.0)
+    outgoing, incoming = fitted.module(torch.tensor([1]))
+    error = (0.4 * outgoing + 0.6 * incoming - frames[1]).detach()
+    assert losses["reconstruction"].item() == pytest.approx(float(error.square().mean()), rel=1e-4)
