@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 LETTERS_PER_SLIP = 4
-"""A word is mistyped if it has at most one slip for each so many letters."""
+"""Letters of a mistyped word for each slip in it, at least."""
 MOST_SLIPS = 3
+"""Slips in a mistyped word, at most."""
 FIRST_LETTER_MAY_DIFFER_FROM = 6
 """Letters of the shortest word whose first letter may be the mistyped one."""
 LEAST_SHARED = 3

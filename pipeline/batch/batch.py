@@ -86,10 +86,10 @@ def batch(settings: Settings) -> int:
             else:
                 work.run()
         except KeyboardInterrupt as stop:
-            again = "the same command"
+            what_to_type = "the same command"
             if settings.overwrite:
-                again += " without --overwrite"
-            stop.args = (f"stopped; {again} goes on with what is left",)
+                what_to_type += " without --overwrite"
+            stop.args = (f"stopped; {what_to_type} goes on with what is left",)
             raise
         finally:
             work.stop()
@@ -293,15 +293,15 @@ class Batch:
             return
         if (clip.out / MANIFEST).exists():
             return
-        if store.finished():
+        is_begun_here = (clip.out / WORK).exists()
+        if is_begun_here and not store.finished():
+            # This machine's files are newer than what the store has.
+            return
+        if is_begun_here:
             # The run was finished elsewhere: what this machine kept of it is of no use.
-            if (clip.out / WORK).exists():
-                with claim(clip.out) as folder:
-                    folder.drop_work()
-            store.fetch(clip.out, layers=True)
-        elif not (clip.out / WORK).exists():
-            # Otherwise this machine's files are newer than what the store has.
-            store.fetch(clip.out, layers=True)
+            with claim(clip.out) as folder:
+                folder.drop_work()
+        store.fetch(clip.out, layers=True)
 
     def _poll(self, slot: int, clip: BatchClip, child: Child) -> None:
         """Read what a clip's process says and whether it has ended."""

@@ -314,15 +314,22 @@ class Arrivals:
                 continue
             if earlier and earlier.status in ("waiting", "running"):
                 continue
-            if self._seen.get(clip.path, (None, 0.0))[0] != state:
-                self._seen[clip.path] = state, now
-            elif now - self._seen[clip.path][1] >= QUIET_SECONDS:
-                self._taken[clip.path] = state
-                if earlier:
-                    earlier.reset()
-                else:
-                    complete.append(clip)
+            if not self._is_quiet(clip.path, state, now):
+                continue
+            self._taken[clip.path] = state
+            if earlier:
+                earlier.reset()
+            else:
+                complete.append(clip)
         return complete
+
+    def _is_quiet(self, path: Path, state: tuple[int, int], now: float) -> bool:
+        """Return whether a file has had the same state for :data:`QUIET_SECONDS`."""
+        last_state, since = self._seen.get(path, (None, now))
+        if state != last_state:
+            self._seen[path] = state, now
+            return False
+        return now - since >= QUIET_SECONDS
 
 
 def _file_state(path: Path) -> tuple[int, int] | None:

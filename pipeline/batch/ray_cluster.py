@@ -160,7 +160,10 @@ class RayCluster:
         self._running[reference] = progress, stage
 
     def _continue(self, progress: _ClipProgress, stage: str, reference: Any) -> None:
-        """Take the result of a task that has ended and submit what comes after it."""
+        """Take the result of a task that has ended and submit what comes after it.
+
+        After ``prepare`` come the parts, and after the last part ``finish``.
+        """
         clip = progress.clip
         clip.seconds = time.monotonic() - progress.began
         try:

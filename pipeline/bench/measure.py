@@ -112,7 +112,7 @@ def judge(clip: KnownClip, out: Path) -> tuple[float, float]:
                 for index in some
             ]
             found += side_by_side(lambda job: _judged_frame(clip, *job), jobs)
-    # Role by role, the order in which they always were added up.
+    # Layer by layer, not frame by frame: the last digits of a mean depend on the order.
     figures = np.array(found).transpose(1, 0, 2).reshape(-1, 2)
     held, reached = figures.T
     return float(held.mean()), float(reached.mean())

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from importlib import import_module
+from typing import NoReturn
 
 from pipeline import PACKAGE
 from pipeline.cli.parser import command, refuse_address, settings_from
@@ -70,14 +71,7 @@ def dispatch(words: Sequence[str]) -> int:
         return _without_verb(words)
     verb = words[0]
     if verb not in VERBS:
-        refuse_address(verb)
-        if looks_like_a_file(verb):
-            raise UnlayerError(f"{verb}: there is no such file; check the name")
-        if verb.partition("=")[0] in _all_options():
-            raise UsageError(f"{verb} stands before its verb; write the verb first: {EXAMPLE}")
-        known = [*VERBS, *ALONE] if verb.startswith("-") else list(VERBS)
-        choices = ", ".join(VERBS)
-        raise UsageError(f"{verb!r} is not a verb; choose {choices}{did_you_mean(verb, known)}")
+        _refuse_unknown_verb(verb)
     settings = parse(verb, words[1:])
     _debugging[0], _wants_json[0] = settings.debug, settings.json
     if verb == "run" and not settings.task and settings.inputs:
@@ -91,6 +85,18 @@ def dispatch(words: Sequence[str]) -> int:
     status = getattr(import_module(f"{PACKAGE}.{module}"), name)(settings)
     assert isinstance(status, int)
     return status
+
+
+def _refuse_unknown_verb(word: str) -> NoReturn:
+    """Raise the error for a first word that is no verb; it says what the user may have meant."""
+    refuse_address(word)
+    if looks_like_a_file(word):
+        raise UnlayerError(f"{word}: there is no such file; check the name")
+    if word.partition("=")[0] in _all_options():
+        raise UsageError(f"{word} stands before its verb; write the verb first: {EXAMPLE}")
+    known = [*VERBS, *ALONE] if word.startswith("-") else list(VERBS)
+    choices = ", ".join(VERBS)
+    raise UsageError(f"{word!r} is not a verb; choose {choices}{did_you_mean(word, known)}")
 
 
 def _one_by_one(settings: Settings) -> tuple[str, Settings]:
@@ -166,7 +172,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.reconfigure(errors="backslashreplace")
     with stopping() as stop:
         try:
-            status = _answered(words, stop)
+            status = _dispatch_or_explain(words, stop)
             stop.over = True
         # A second signal may come before the first is answered. From here on signals are only
         # counted.
@@ -216,7 +222,7 @@ def _failed(words: Sequence[str], text: str, status: int) -> int:
     return status
 
 
-def _answered(words: list[str], stop: Stopping) -> int:
+def _dispatch_or_explain(words: list[str], stop: Stopping) -> int:
     """Do what ``words`` ask for, print errors as one line, and return the exit status."""
     try:
         _debugging[0] = _wants_json[0] = False

@@ -13,13 +13,13 @@ from stages.media.read import Clip
 
 PIXELS = 424 * 240
 """Most pixels of a frame of the sample; about what the tasks search at."""
-SPREAD = 24
+SPREAD_FRAMES = 24
 """Frames that are spread over the clip, as many as the tasks survey."""
-RUN = 24
-"""Frames of a run, about a second."""
-RUNS = 2
-"""Runs of consecutive frames."""
-ONE_PASS = 768
+STRETCH_FRAMES = 24
+"""Frames of a stretch of consecutive ones, about a second."""
+MAX_STRETCHES = 2
+"""Stretches of consecutive frames, at most."""
+ONE_PASS_FRAMES = 768
 """Frames up to which a clip is read in one pass. Reading single frames out of it would decode more,
 because a frame is decoded from the key frame before it."""
 
@@ -34,19 +34,19 @@ def read_sample(clip: Clip, search: Mapping[str, Any], step: Step, *, seek: bool
     """Return the sample of a clip that was searched, or of pictures.
 
     search: what the search found, as ``probe --json`` prints it. seek: whether single frames can be
-    read; if not, only the first :data:`ONE_PASS` frames are looked at.
+    read; if not, only the first :data:`ONE_PASS_FRAMES` frames are looked at.
     """
     full = clip.info.height, clip.info.width
     size = sample_size(*full)
     pictures = clip.info.is_picture
     first, last = _extent(search)
     if not seek:
-        last = min(last, first + ONE_PASS - 1)
-    numbers = _spread(first, last, SPREAD)
-    runs = [] if pictures else _runs(search["shots"], first, last)
+        last = min(last, first + ONE_PASS_FRAMES - 1)
+    numbers = _spread(first, last, SPREAD_FRAMES)
+    runs = [] if pictures else _stretches(search["shots"], first, last)
     wanted = sorted({*numbers, *(number for run in runs for number in run)})
     frames: dict[int, torch.Tensor] = {}
-    spans = [range(first, wanted[-1] + 1)] if last - first < ONE_PASS else _spans(wanted)
+    spans = [range(first, wanted[-1] + 1)] if last - first < ONE_PASS_FRAMES else _spans(wanted)
     for span in spans:
         for block in clip.blocks(span[0], span[-1], size=size):
             for number, pixels in enumerate(block.pixels, block.first):
@@ -83,20 +83,20 @@ def _spread(first: int, last: int, most: int) -> list[int]:
     return sorted({first + round(at * (last - first) / max(1, count - 1)) for at in range(count)})
 
 
-def _runs(shots: Sequence[Mapping[str, int]], first: int, last: int) -> list[range]:
-    """Return runs of consecutive frames: in the longest shots, or in two places of the only one.
+def _stretches(shots: Sequence[Mapping[str, int]], first: int, last: int) -> list[range]:
+    """Return stretches of frames in the longest shots, or in both halves of the only one.
 
     Nothing outside of ``first`` to ``last`` is used.
     """
     spans = [range(max(first, s["first_frame"]), min(last, s["last_frame"]) + 1) for s in shots]
     spans = sorted((span for span in spans if len(span)), key=len, reverse=True)
-    if len(spans) == 1 and len(spans[0]) >= 2 * RUN:
+    if len(spans) == 1 and len(spans[0]) >= 2 * STRETCH_FRAMES:
         middle = len(spans[0]) // 2
         spans = [spans[0][:middle], spans[0][middle:]]
     chosen = []
-    for span in spans[:RUNS]:
-        begin = span[0] + max(0, len(span) - RUN) // 2
-        chosen.append(range(begin, begin + min(RUN, len(span))))
+    for span in spans[:MAX_STRETCHES]:
+        begin = span[0] + max(0, len(span) - STRETCH_FRAMES) // 2
+        chosen.append(range(begin, begin + min(STRETCH_FRAMES, len(span))))
     return sorted(chosen, key=lambda run: run[0])
 
 

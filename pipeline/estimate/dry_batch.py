@@ -55,13 +55,8 @@ def dry_batch(settings: Settings) -> int:
         _entry(clip, settings, measure=time.monotonic() - began < MEASURE_SECONDS) for clip in clips
     ]
     measured = [entry for entry in entries if entry["seconds"] is not None]
-    measured_bytes = sum(entry["bytes"] for entry in measured)
-    seconds_per_byte = sum(entry["seconds"] for entry in measured) / max(1, measured_bytes)
     to_do = [entry for entry in entries if entry["does"]]
-    seconds = sum(
-        seconds_per_byte * entry["bytes"] if entry["seconds"] is None else entry["seconds"]
-        for entry in to_do
-    )
+    seconds = _total_seconds(to_do, measured)
     jobs = 1
     # How many clips a cluster does at once is not known here.
     if not settings.ray:
@@ -79,6 +74,22 @@ def dry_batch(settings: Settings) -> int:
     else:
         print_estimate(facts)
     return 0
+
+
+def _total_seconds(to_do: list[dict[str, Any]], measured: list[dict[str, Any]]) -> float:
+    """Return about how many seconds all clips of ``to_do`` take, one after another.
+
+    Clips that were not measured count by the sizes of their files, at the seconds for each byte of
+    those that were.
+    """
+    measured_bytes = sum(entry["bytes"] for entry in measured)
+    seconds_per_byte = sum(entry["seconds"] for entry in measured) / max(1, measured_bytes)
+    return float(
+        sum(
+            seconds_per_byte * entry["bytes"] if entry["seconds"] is None else entry["seconds"]
+            for entry in to_do
+        )
+    )
 
 
 def _entry(clip: BatchClip, settings: Settings, *, measure: bool) -> dict[str, Any]:

@@ -54,7 +54,7 @@ Facts = dict[str, Any]
 """What is estimated, as JSON values."""
 
 EstimateFacts = Callable[[Settings, Stages], Facts]
-"""Estimates what a run would do and cost."""
+"""A function that estimates what a run would do and cost."""
 
 
 def dry_run(settings: Settings) -> int:
@@ -100,7 +100,11 @@ def estimate_run(settings: Settings, stages: Stages) -> dict[str, Any]:
             budget=Budget(settings.max_seconds),
             checkpoints=Checkpoints(work / "keep", "dry run"),
         )
-        facts = _frames(job, task) if task.dry_run is None else _answered(task.dry_run(job))
+        facts = (
+            _frame_wise_facts(job, task)
+            if task.dry_run is None
+            else _facts_of_answer(task.dry_run(job))
+        )
     if settings.max_seconds is not None:
         facts["seconds"]["total"] = min(facts["seconds"]["total"], settings.max_seconds)
     warnings = [*plan["warnings"], *facts.pop("warnings", [])]
@@ -171,8 +175,11 @@ def _folder_state(
     return FOLDER_SENTENCES[action], action != "leave"
 
 
-def _frames(job: Job, task: Task) -> dict[str, Any]:
-    """Return the estimate of a frame-wise task."""
+def _frame_wise_facts(job: Job, task: Task) -> dict[str, Any]:
+    """Return what is estimated of a task that does not answer ``--dry-run`` itself.
+
+    The task is run on a small piece of the clip, and its cost is scaled up.
+    """
     is_trimmed = job.settings.start is not None or job.settings.end is not None
     with job.stages.stage("measure"):
         first, frame_count, is_exact = _count_frames(job.clip, is_trimmed=is_trimmed)
@@ -181,7 +188,7 @@ def _frames(job: Job, task: Task) -> dict[str, Any]:
             earlier.check_frames(first, frame_count, job.clip.info)
         notes = () if is_exact else (f"the clip has {frame_count} frames or more",)
         estimate = estimate_frames(job, task, frame_count)
-        facts = {"frames": frame_count} | _described(estimate, notes)
+        facts = {"frames": frame_count} | _facts_of_estimate(estimate, notes)
     if not facts["layers"]:
         facts["layers"] = [{"name": role, "role": role, "path": None} for role in task.roles]
     return facts
@@ -204,18 +211,18 @@ def _count_frames(clip: Clip, *, is_trimmed: bool) -> tuple[int, int, bool]:
     return first, count, True
 
 
-def _answered(answer: DryRun) -> dict[str, Any]:
+def _facts_of_answer(answer: DryRun) -> dict[str, Any]:
     """Return a task's own answer as JSON has it."""
     return {
         "frames": answer.frames,
         **answer.found,
         "warnings": list(answer.warnings),
-        **_described(answer.estimate, answer.notes),
+        **_facts_of_estimate(answer.estimate, answer.notes),
         "layers": list(answer.layers),
     }
 
 
-def _described(estimate: Estimate, notes: tuple[str, ...]) -> dict[str, Any]:
+def _facts_of_estimate(estimate: Estimate, notes: tuple[str, ...]) -> dict[str, Any]:
     """Return an estimate as JSON has it."""
     least = sum(estimate.seconds.values())
     return {

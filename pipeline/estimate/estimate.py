@@ -85,18 +85,17 @@ def estimate_frames(
     samples = _sample_runs(job, task, sample_frames, limits, clock)
     sample = samples[-1]
     growth = _growth(samples)
-    separate = 0.0
-    for part, spent in sample.separate.items():
-        limit = limits.get(part, full)
-        separate += spent * (min(full, limit) / min(sample.pixels, limit)) ** growth
+    separate = _seconds_to_separate(sample, full, limits, growth)
     decode, encode = decode_and_encode(job)
     layers = named_layers(job, recipe, sample)
     layer_count = len({role for _, role, _ in layers}) if layers else len(task.roles)
     if recipe is not None and recipe.division is not None:
         layer_count = len(layers)
+    # Frames in which two windows overlap are separated twice.
+    separated_frames = frame_count + overlap * (windows - 1)
     seconds = {
         "survey": (full / sample.pixels) ** growth * sample.survey,
-        "separate": separate * (frame_count + overlap * (windows - 1)) / sample_frames,
+        "separate": separate * separated_frames / sample_frames,
         "files": frame_count * (DECODES * decode + layer_count * encode),
     }
     notes: tuple[str, ...] = ()
@@ -110,6 +109,21 @@ def estimate_frames(
         layers=layers,
         notes=notes,
     )
+
+
+def _seconds_to_separate(
+    sample: SampleRun, full: int, limits: Mapping[str, int], growth: float
+) -> float:
+    """Return the seconds that the frames of a sample run would take at full size.
+
+    full: pixels of a frame at full size. limits: by part, the pixels beyond which it costs no more.
+    growth: the exponent of the pixels by which seconds grow.
+    """
+    seconds = 0.0
+    for part, spent in sample.separate.items():
+        limit = limits.get(part, full)
+        seconds += spent * (min(full, limit) / min(sample.pixels, limit)) ** growth
+    return seconds
 
 
 def _sample_runs(

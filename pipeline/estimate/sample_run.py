@@ -12,6 +12,7 @@ from pathlib import Path
 from pipeline.hint_arguments import HintArgument
 from pipeline.runtime.progress import SilentReporter, Stages
 from pipeline.runtime.scratch import save_frames
+from pipeline.settings import Settings
 from pipeline.task import Budget, Job, Result, Task
 from pipeline.tasks import naming_package
 from stages.checkpoint import Checkpoints
@@ -136,21 +137,7 @@ def run_sample(job: Job, task: Task, frame_count: int, pixels: int, until: float
     first = next(job.clip.blocks(size=(1, 1), length=1)).first
     frames = first, first + frame_count - 1
     clip = _shrunk(job.clip, folder, frames, size)
-    # Hints of the background cost no time, and shrunk ones might contradict the others.
-    hints = tuple(
-        _shrunk_hint(hint, folder / f"hint-{number}", frames, (info.height, info.width), size)
-        for number, hint in enumerate(job.settings.hint)
-    )
-    # An earlier matte has another size; a first run costs about as much as its correction.
-    settings = replace(
-        job.settings,
-        hint=hints,
-        hint_background=(),
-        refine=None,
-        max_seconds=None,
-        start=None,
-        end=None,
-    )
+    settings = _sample_settings(job, folder, frames, size)
     progress = SampleProgress(until)
     stages = Stages(progress)
     sample = SampleRun(size[0] * size[1])
@@ -171,6 +158,31 @@ def run_sample(job: Job, task: Task, frame_count: int, pixels: int, until: float
         sample.complete = False
     _take_seconds(sample, progress, stages)
     return sample
+
+
+def _sample_settings(
+    job: Job, folder: Path, frames: tuple[int, int], size: tuple[int, int]
+) -> Settings:
+    """Return the settings of a sample run of ``frames`` (inclusive) in ``size`` ``(H, W)``.
+
+    job: the whole run. folder: where shrunk hints are written.
+    """
+    full_size = job.clip.info.height, job.clip.info.width
+    hints = tuple(
+        _shrunk_hint(hint, folder / f"hint-{number}", frames, full_size, size)
+        for number, hint in enumerate(job.settings.hint)
+    )
+    return replace(
+        job.settings,
+        hint=hints,
+        # Hints of the background cost no time, and shrunk ones might contradict the others.
+        hint_background=(),
+        # An earlier matte has another size; a first run costs about as much as its correction.
+        refine=None,
+        max_seconds=None,
+        start=None,
+        end=None,
+    )
 
 
 def _take_seconds(sample: SampleRun, progress: SampleProgress, stages: Stages) -> None:

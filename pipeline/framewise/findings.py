@@ -18,7 +18,10 @@ from stages.context import Note, Separation
 from stages.media.clip import Frames
 
 SAME = 0.5 / 255
-"""Largest difference, in values from 0 to 1, that disappears in a file of 8 bits: half a level."""
+"""Largest difference, in values from 0 to 1, at which a layer still equals the input.
+
+It is half a level of 8 bits, and disappears in a file.
+"""
 
 MAX_RANGES = 3
 """Ranges of frames that a warning names; the others are counted."""
@@ -28,8 +31,10 @@ class Findings:
     """Collect the notes of a run's windows.
 
     A frame that lies in several windows appears in a warning only if all of them say the same about
-    it. first: the first frame that is read. count: how many frames are read. pictures: whether they
-    are pictures rather than a clip.
+    it.
+
+    first: the first frame that is read. count: how many frames are read. pictures: whether they are
+    pictures rather than a clip.
     """
 
     def __init__(self, first: int, count: int, *, pictures: bool) -> None:
@@ -42,7 +47,7 @@ class Findings:
         """Take the notes of a window, and add notes where a layer equals the input."""
         self._windows.update(range(window.first, window.last + 1))
         noted = {place for note in separated.notes for place in note.places}
-        for note in (*separated.notes, *unchanged(window.pixels, separated, recipe, noted)):
+        for note in (*separated.notes, *unchanged_notes(window.pixels, separated, recipe, noted)):
             self._noted[note.text].update(window.first + place for place in note.places)
             self._amounts[note.text] += note.amounts
 
@@ -71,7 +76,7 @@ class Findings:
         # Pictures count from 1, as the files of their layers do; frames count from 0.
         ranges = [
             f"{first}" if first == last else f"{first} to {last}"
-            for first, last in runs(frames, 1 if self.pictures else 0)
+            for first, last in consecutive_ranges(frames, 1 if self.pictures else 0)
         ]
         words = ranges[:MAX_RANGES]
         if len(ranges) > MAX_RANGES:
@@ -80,21 +85,27 @@ class Findings:
         return f"{what}{'' if len(frames) == 1 else 's'} {joined}"
 
 
-def runs(numbers: Sequence[int], add: int = 0) -> list[tuple[int, int]]:
-    """Return the first and last number of each run of consecutive numbers, plus ``add``."""
-    found: list[tuple[int, int]] = []
+def consecutive_ranges(numbers: Sequence[int], add: int = 0) -> list[tuple[int, int]]:
+    """Return the first and last of each range of consecutive numbers, plus ``add``.
+
+    numbers: in rising order.
+    """
+    ranges: list[tuple[int, int]] = []
     for number in numbers:
-        if found and number + add == found[-1][1] + 1:
-            found[-1] = found[-1][0], number + add
+        if ranges and number + add == ranges[-1][1] + 1:
+            ranges[-1] = ranges[-1][0], number + add
         else:
-            found.append((number + add, number + add))
-    return found
+            ranges.append((number + add, number + add))
+    return ranges
 
 
-def unchanged(frames: Tensor, separated: Separation, recipe: Recipe, noted: set[int]) -> list[Note]:
-    """Return notes about the frames that a layer repeats.
+def unchanged_notes(
+    frames: Tensor, separated: Separation, recipe: Recipe, noted: set[int]
+) -> list[Note]:
+    """Return notes about the frames in which a layer equals the input.
 
-    frames: ``(T, 3, H, W)`` in [0, 1]. noted: frames that other notes are about; they are left out.
+    frames: the input, ``(T, 3, H, W)`` in [0, 1]. noted: places of the frames that other notes are
+    about; they are left out.
     """
     notes = []
     done = set(noted)

@@ -77,7 +77,7 @@ class HintSource:
     def check(self, first: int, count: int, *, pictures: bool) -> None:
         """Raise UsageError where the hint marks nothing, or belongs to no frame of the input.
 
-        first, count: the input's frames. pictures: they are pictures, numbered in their order.
+        first, count: the input's frames. pictures: whether they are pictures, numbered in order.
         """
         found, brightest = 0, 0.0
         for _, levels in self.frames():
@@ -87,27 +87,33 @@ class HintSource:
             raise UsageError(
                 f"{self.name}: has nothing white in it; mark the place in white on black"
             )
-        frame = self.argument.frame
         if not self.is_picture:
-            if not self.foreground:
-                raise UsageError(
-                    f"{self.name}: is a clip; mark the background of single frames "
-                    f"({first}:picture.png)"
-                )
-            if frame is not None:
-                raise UsageError(
-                    f"{self.name}: is a clip, which marks every frame; leave out {frame}:"
-                )
-            if found < first + count:
-                raise UsageError(
-                    f"{self.name}: has {found} frames, but the input has {first + count}; "
-                    "give a picture, or a clip with as many frames"
-                )
+            self._check_clip(first, count, found)
+        frame = self.argument.frame
         if frame is not None and not first <= frame < first + count:
             what = "pictures" if pictures else "frames"
             raise UsageError(
                 f"{self.name}: is for frame {frame}, but the input's {what} are {first} to "
                 f"{first + count - 1}; give one of these numbers, or leave out {frame}:"
+            )
+
+    def _check_clip(self, first: int, count: int, own_count: int) -> None:
+        """Raise UsageError where a hint that is a clip is not a mask of every frame of the input.
+
+        first, count: the input's frames. own_count: how many frames the hint has.
+        """
+        if not self.foreground:
+            raise UsageError(
+                f"{self.name}: is a clip; mark the background of single frames "
+                f"({first}:picture.png)"
+            )
+        frame = self.argument.frame
+        if frame is not None:
+            raise UsageError(f"{self.name}: is a clip, which marks every frame; leave out {frame}:")
+        if own_count < first + count:
+            raise UsageError(
+                f"{self.name}: has {own_count} frames, but the input has {first + count}; "
+                "give a picture, or a clip with as many frames"
             )
 
 
@@ -233,7 +239,7 @@ class Hints:
 
         A box only says that the foreground is somewhere inside, so background may lie in it.
         """
-        by_frame: dict[int | None, list[tuple[HintSource, HintRegion]]] = defaultdict(list)
+        by_frame: dict[int | None, list[_DrawnRegion]] = defaultdict(list)
         for source in self.sources:
             if source.is_picture:
                 for frame, levels in self._iter_levels(source, ()):
@@ -247,12 +253,10 @@ class Hints:
         by_frame[None] = everywhere
         for source in self.sources:
             if not source.is_picture:
-                self._check_clip(source, by_frame)
+                self._check_clip_against(source, by_frame)
 
-    def _check_clip(
-        self,
-        source: HintSource,
-        by_frame: Mapping[int | None, Sequence[tuple[HintSource, HintRegion]]],
+    def _check_clip_against(
+        self, source: HintSource, by_frame: Mapping[int | None, Sequence[_DrawnRegion]]
     ) -> None:
         """Raise UsageError where a clip marks a pixel that is background in the same frame.
 
@@ -276,10 +280,12 @@ class Hints:
                     _check_pair((source, source.region(levels, None)), background, frame)
 
 
+_DrawnRegion = tuple[HintSource, HintRegion]
+"""A region, and the hint that it comes from."""
+
+
 def _check_pair(
-    foreground: tuple[HintSource, HintRegion],
-    background: tuple[HintSource, HintRegion],
-    frame: int | None = None,
+    foreground: _DrawnRegion, background: _DrawnRegion, frame: int | None = None
 ) -> None:
     """Raise UsageError where both regions, each with its hint, contradict each other.
 

@@ -48,6 +48,8 @@ class LayerFiles:
     overlap: how many frames two windows share at most.
     things: takes account of the things of a divided foreground, each of which has its own files.
     written: how many frames have been written so far.
+    layers: the layers whose files are complete.
+    open_files: closes the files that are being written, whatever happens.
     """
 
     def __init__(
@@ -65,7 +67,7 @@ class LayerFiles:
         self.things = things
         self.layers: list[WrittenLayer] = []
         self.written = 0
-        self.open = ExitStack()
+        self.open_files = ExitStack()
         self._writers: dict[LayerKey, LayerWriter] = {}
         self._warnings: list[tuple[str, Sequence[str]]] = []
         self._held_back: tuple[Frames, dict[str, Tensor], frozenset[str]] | None = None
@@ -102,11 +104,11 @@ class LayerFiles:
         """
         if self._held_back is not None:
             self._write(*self._held_back)
-        self.open.close()
+        self.open_files.close()
         first = self.overview.first
         last = first + self.written - 1
-        names = self._names()
-        for output, key in self._keys():
+        names = self._layer_names()
+        for output, key in self._layer_keys():
             if (writer := self._writers.get(key)) is not None:
                 path, *sounds = _renamed([writer.path, *writer.sounds], key, names[key])
                 self.layers.append(
@@ -128,10 +130,10 @@ class LayerFiles:
 
     def sheet(self) -> Path:
         """Draw the contact sheet: the input and every layer in a few frames. Return its path."""
-        names = self._names()
+        names = self._layer_names()
         inputs = self._sheet_rows[INPUT]
         rows = {"input": torch.stack(inputs)}
-        for _, key in self._keys():
+        for _, key in self._layer_keys():
             if pictures := self._sheet_rows.get(key):
                 # What is found late has no pictures of the frames before.
                 before = [torch.zeros_like(pictures[0])] * (len(inputs) - len(pictures))
@@ -178,18 +180,21 @@ class LayerFiles:
                 self._add_to_sheet(key, frames, layers[output.role], data=output.data)
             self._write_pictures(frames, layers, shared)
         elif len(frames):
-            for output, key, own in self._parts(frames, layers):
+            for output, key, own in self._written_layers(frames, layers):
                 self._add_to_sheet(key, frames, own[output.role], data=output.data)
                 if key not in self._writers:
-                    self._writers[key] = self._opened(output, key, frames.pixels)
+                    self._writers[key] = self._open_writer(output, key, frames.pixels)
                 color, alpha = _color_and_alpha(output, own)
                 self._writers[key].write(Frames(color, frames.times, frames.first), alpha)
         self.written += len(frames)
 
-    def _parts(
+    def _written_layers(
         self, frames: Frames, layers: Mapping[str, Tensor]
     ) -> Iterator[tuple[Output, LayerKey, Mapping[str, Tensor]]]:
-        """Yield every layer that is written, with the tensors that it consists of."""
+        """Yield every layer that is written, with the layers from which its file is made.
+
+        These are the layers of the window, or those of one thing of a divided foreground.
+        """
         divided = self.things is not None
         for output in self.recipe.outputs:
             if not (divided and output.divided):
@@ -204,9 +209,11 @@ class LayerFiles:
                         self.things.note_frames(number, own[output.role], frames.first)
                     yield output, (output.role, number), own
 
-    def _opened(self, output: Output, key: LayerKey, pixels: Tensor) -> LayerWriter:
+    def _open_writer(self, output: Output, key: LayerKey, pixels: Tensor) -> LayerWriter:
         """Return an open writer for a layer; what came before is written as empty frames."""
-        writer = self.open.enter_context(self._writer(output, _file_name(key), self.overview.first))
+        writer = self.open_files.enter_context(
+            self._writer(output, _file_name(key), self.overview.first)
+        )
         for begin in range(0, self.written, EMPTY_FRAMES):
             end = min(self.written, begin + EMPTY_FRAMES)
             color = torch.zeros(end - begin, *pixels.shape[1:])
@@ -215,7 +222,7 @@ class LayerFiles:
             writer.write(Frames(color, times, self.overview.first + begin), alpha)
         return writer
 
-    def _keys(self) -> Iterator[tuple[Output, LayerKey]]:
+    def _layer_keys(self) -> Iterator[tuple[Output, LayerKey]]:
         """Yield all layers in the order of the contact sheet, things from front to back."""
         ranks = {} if self.things is None else self.things.ranks()
         for output in self.recipe.outputs:
@@ -224,11 +231,12 @@ class LayerFiles:
                 for number in sorted(ranks, key=lambda number: ranks[number]):
                     yield output, (output.role, number)
 
-    def _names(self) -> dict[LayerKey, str]:
+    def _layer_names(self) -> dict[LayerKey, str]:
         """Return the name of every layer; things are counted from front to back."""
         ranks = {} if self.things is None else self.things.ranks()
         return {
-            key: thing_name(key[0], ranks[key[1]]) if key[1] else key[0] for _, key in self._keys()
+            key: thing_name(key[0], ranks[key[1]]) if key[1] else key[0]
+            for _, key in self._layer_keys()
         }
 
     def _write_pictures(

@@ -105,9 +105,9 @@ class Recipe:
         )
 
     def in_bars(self) -> dict[str, Beyond]:
-        """Return what each layer is in the bars, with those that ``--confidence`` adds.
+        """Return what each layer is in the bars, with the layers that ``--confidence`` adds.
 
-        What is put through there is certain.
+        These are 1 there: what the bars hold is put into the layers as it is, and so is certain.
         """
         sure: dict[str, Beyond] = {confidence_name(name): "all" for name in self.confident}
         return {**sure, **self.beyond}

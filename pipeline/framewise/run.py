@@ -130,35 +130,49 @@ class _LayeredRun:
             length, overlap = recipe.lengths(max_frames)
         layer_bytes = check_layers_fit(job, recipe, frame_count)
         files = LayerFiles(job, recipe, overview, overlap, self.things)
-        findings = Findings(overview.first, frame_count, pictures=job.clip.info.is_picture)
         with (
-            files.open,
+            files.open_files,
             job.stages.stage("separate", within=lambda: self.statistics.seconds) as step,
         ):
-            done = 0
-            before: dict[str, Tensor] = {}
-            for window in windows(job.clip, length, overlap):
-                # A resumed run needs the disk space of the layers that are still to be written.
-                to_write = layer_bytes * (frame_count - files.written) // frame_count
-                span = done / frame_count, min(1.0, (done + len(window)) / frame_count)
-                separated = self._separate(
-                    window,
-                    survey,
-                    self._window_context(step, window, before, span, frame_count - done),
-                    FREE_DISK_RESERVE + to_write,
-                )
-                self._add_curves(separated, span, survey_end)
-                before = _carried(separated, recipe, overlap)
-                findings.add(window, separated, recipe)
-                self.expected.add(window.first, separated)
-                self.shown.add(window.first, separated)
-                if self.things is not None:
-                    self.things.add(separated)
-                done = files.add(window, separated, survey)
+            findings = self._separate_windows(files, survey, survey_end, length, layer_bytes, step)
             self._check_count(files.finish(), frame_count)
             sheet = files.sheet()
         self._warn(findings)
         return self._result(overview, files, sheet)
+
+    def _separate_windows(
+        self,
+        files: LayerFiles,
+        survey: Any,
+        survey_end: float,
+        length: int,
+        layer_bytes: int,
+        step: Step,
+    ) -> Findings:
+        """Separate the clip window by window, write the layers, and return what windows noted.
+
+        survey: what the recipe's ``survey`` returned. survey_end: the progress, 0 to 1, at which
+        its losses end. length: frames of a window. layer_bytes: what all layers take on disk.
+        """
+        first, frame_count = files.overview.first, len(files.overview.times)
+        findings = Findings(first, frame_count, pictures=self.job.clip.info.is_picture)
+        done = 0
+        before: dict[str, Tensor] = {}
+        for window in windows(self.job.clip, length, files.overlap):
+            # A resumed run needs the disk space of the layers that are still to be written.
+            to_write = layer_bytes * (frame_count - files.written) // frame_count
+            span = done / frame_count, min(1.0, (done + len(window)) / frame_count)
+            context = self._window_context(step, window, before, span, frame_count - done)
+            separated = self._separate(window, survey, context, FREE_DISK_RESERVE + to_write)
+            before = _carried(separated, self.recipe, files.overlap)
+            self._add_curves(separated, span, survey_end)
+            findings.add(window, separated, self.recipe)
+            self.expected.add(window.first, separated)
+            self.shown.add(window.first, separated)
+            if self.things is not None:
+                self.things.add(separated)
+            done = files.add(window, separated, survey)
+        return findings
 
     def _read(self, max_frames: int, step: Step) -> Overview:
         """Read the clip once, and check the hints and the earlier run against its frames.

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+from pipeline.framewise.findings import consecutive_ranges
 from pipeline.task import WrittenLayer
 from stages.context import ExpectedQuality, Separation
 from stages.optim.loss_curves import Curves
@@ -57,13 +58,8 @@ class ShownFrames:
         """
         if all(self._shown.values()):
             return []
-        found: list[list[int]] = []
-        for number in sorted(number for number, is_shown in self._shown.items() if is_shown):
-            if found and found[-1][1] == number - 1:
-                found[-1][1] = number
-            else:
-                found.append([number, number])
-        return found
+        numbers = sorted(number for number, is_shown in self._shown.items() if is_shown)
+        return [[first, last] for first, last in consecutive_ranges(numbers)]
 
 
 def _mean(values: Sequence[float | None]) -> float | None:
@@ -81,7 +77,10 @@ class RunStatistics:
     curves: Curves = field(default_factory=dict)
 
     def add(self, separated: Separation, frame_count: int, reduced: int) -> None:
-        """Add what one window of ``frame_count`` frames reports."""
+        """Add what one window of ``frame_count`` frames reports.
+
+        reduced: how often its working size was halved because memory was short.
+        """
         self.figures["reduced"].append((reduced, frame_count))
         for name, spent in separated.seconds.items():
             self.seconds[name] += spent
@@ -89,12 +88,12 @@ class RunStatistics:
             self.figures[name].append((value, frame_count))
 
     def means(self) -> dict[str, float]:
-        """Return the mean of each figure, weighted by frames."""
+        """Return the mean of each figure, weighted by frames, to four digits."""
         return {
-            name: round(
-                sum(value * weight for value, weight in values)
-                / sum(weight for _, weight in values),
-                4,
-            )
-            for name, values in sorted(self.figures.items())
+            name: round(weighted_mean(values), 4) for name, values in sorted(self.figures.items())
         }
+
+
+def weighted_mean(pairs: Sequence[tuple[float, int]]) -> float:
+    """Return the mean of values, each given with its weight; the weights must not add up to 0."""
+    return sum(value * weight for value, weight in pairs) / sum(weight for _, weight in pairs)

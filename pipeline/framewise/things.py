@@ -13,7 +13,7 @@ from stages.context import Separation
 from stages.occlusion import Occlusion, front_to_back, summed
 
 LEAST_SEEN = 1e-4
-"""Part of a frame that a thing covers where it counts as found."""
+"""The part of a frame that a thing must cover to count as found in it."""
 
 
 def most_things(settings: Settings) -> int:

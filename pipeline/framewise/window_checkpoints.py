@@ -21,7 +21,8 @@ WINDOWS_OF_RESERVE = 4
 KEPT_KINDS = (Separation, Note, Occlusion, ExpectedQuality)
 """The dataclasses in the checkpoint of a window."""
 
-_LEVELS = 65535  # steps of 16 bits, in which checkpoints keep layers; 8-bit values fit exactly
+_LEVELS = 65535
+"""The largest value of 16 bits, in which checkpoints keep layers. Values of 8 bits fit exactly."""
 
 
 def load_or_separate(

@@ -56,22 +56,22 @@ class PendingReport:
     """A report whose page is written once everything else is known.
 
     work: the folder in which its files were made.
-    made: what the page shows.
+    contents: what the page shows.
     losses: the content of ``losses.json``.
     """
 
     work: Path
-    made: ReportContents
+    contents: ReportContents
     losses: Mapping[str, Any]
 
     @property
     def files(self) -> list[str]:
         """The names of all its files, the page first."""
-        return [PAGE, *self.made.files]
+        return [PAGE, *self.contents.files]
 
     def write(self, manifest: Mapping[str, Any]) -> None:
         """Write the page of the finished ``manifest``."""
-        _write_page(self.work / PAGE, read_facts(manifest), self.made, self.losses)
+        _write_page(self.work / PAGE, read_facts(manifest), self.contents, self.losses)
 
 
 def attach(
@@ -93,8 +93,8 @@ def attach(
     if seconds is not None:
         preview_seconds = min(PREVIEW_SECONDS, max(LEAST_SECONDS, BUDGET_SHARE * seconds))
     facts = read_facts(manifest)
-    made = assemble(facts, work, work / REPORT, clip, seconds=preview_seconds, step=step)
-    return PendingReport(work, made, losses)
+    contents = assemble(facts, work, work / REPORT, clip, seconds=preview_seconds, step=step)
+    return PendingReport(work, contents, losses)
 
 
 def _write_page(
@@ -122,26 +122,27 @@ def report(settings: Settings) -> int:
     # Imported here, so that only what needs Jinja2 loads it.
     from pipeline.report.index import INDEX, write_chain_index
 
-    written = Console(quiet=settings.json or settings.quiet)
+    console = Console(quiet=settings.json or settings.quiet)
     try:
         for folder in settings.inputs:
             steps = _steps_in(folder)
             for run in [folder] if steps is None else steps:
                 with stages.stage("report") as step:
                     write_again(run, step)
-                _say_written(written, run / PAGE)
+                _say_written(console, run / PAGE)
             if steps is not None:
                 with claim(folder):
                     write_chain_index(folder, read_json(folder / MANIFEST) or {})
-                _say_written(written, folder / INDEX)
+                _say_written(console, folder / INDEX)
     finally:
         stages.reporter.close()
     return 0
 
 
-def _say_written(written: Console, page: Path) -> None:
+def _say_written(console: Console, page: Path) -> None:
+    """Print that a page was written."""
     text = f"written to {printable(page)}"
-    written.print(text, markup=False, highlight=False, soft_wrap=True)
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def _steps_in(folder: Path) -> list[Path] | None:
@@ -180,6 +181,7 @@ def write_again(run: Path, step: Step) -> None:
 
 
 def _write_again(folder: RunFolder, step: Step) -> None:
+    """Make the report anew beside the old one, in a folder of its own, and put it in its place."""
     run = folder.path
     manifest = dict(read_json(run / MANIFEST) or {})
     facts = read_facts(manifest)
@@ -235,16 +237,17 @@ def _replace(folder: RunFolder, work: Path, manifest: dict[str, Any], names: Seq
     names: the new report's files in ``work``, the page first.
     At every moment the manifest lists all of our files that are there.
     """
-    inside = folder.path / REPORT
+    report_folder = folder.path / REPORT
     listed = manifest.get("report_files")
     before: list[str] = []
     if isinstance(listed, list):
         before = [name for name in listed if isinstance(name, str) and report_name(name)]
     known = set(files_of(manifest))
+    # Files of another origin under the names of the new report.
     strangers = [
         name for name in names if name not in known and os.path.lexists(folder.path / name)
     ]
-    if strangers or (os.path.lexists(inside) and not safe_files.is_folder(inside)):
+    if strangers or (os.path.lexists(report_folder) and not safe_files.is_folder(report_folder)):
         raise UnlayerError(
             f"{printable(folder.path / (strangers or [REPORT])[0])}: is in the way and not from a "
             "run of ours; move it"

@@ -156,18 +156,19 @@ def _pictures(folder: Path, manifest: Mapping[str, Any]) -> list[tuple[str, str]
     folder: the run's. The pictures of a chain are what its first step got and its last step made.
     """
     steps = manifest.get("steps")
-    found: list[tuple[str, str]] = []
+    by_step = []
     for step in filter(_is_step, steps if isinstance(steps, list) else []):
         place = link(step["path"])
-        made = [
-            (what, f"{place}/{name}")
-            for what, name in _pictures_of_step(read_json(folder / step["path"] / MANIFEST) or {})
-        ]
-        found = [*(found or made)[:1], *made[1 : 1 + MAX_AFTER]]
-    return found or _pictures_of_step(manifest)
+        made = _pictures_of_step(read_json(folder / step["path"] / MANIFEST) or {})
+        by_step.append([(what, f"{place}/{name}") for what, name in made])
+    shown = [pictures for pictures in by_step if pictures]
+    if not shown:
+        return _pictures_of_step(manifest)
+    return [*shown[0][:1], *by_step[-1][1 : 1 + MAX_AFTER]]
 
 
 def _pictures_of_step(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return what a run's pictures show, the one before first, and their addresses."""
     found = []
     thumbnail = manifest.get("thumbnail")
     is_name = isinstance(thumbnail, str) and report_name(thumbnail)

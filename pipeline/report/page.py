@@ -178,7 +178,7 @@ def _headline(facts: RunFacts) -> list[tuple[str, str]]:
 
 
 def _counted_apart(items: Any, what: str) -> tuple[str, str]:
-    """Return how many items there are and the noun that fits."""
+    """Return how many items there are, and the noun in the number that fits, as two texts."""
     number, noun = counted(len(items), what).split(" ", 1)
     return number, noun
 
@@ -273,12 +273,13 @@ def _timeline(facts: RunFacts, contents: ReportContents) -> dict[str, Any]:
 def _plots(facts: RunFacts, contents: ReportContents, losses: Mapping[str, Any]) -> dict[str, Any]:
     """Return the mixing curves, the mean levels and the losses."""
     drawn = _drawn_losses(losses)
-    headings = [heading if len(drawn) > 1 else "" for heading, _ in drawn]
-    plots = [plot for _, plot in drawn]
+    if len(drawn) == 1:
+        # The losses of the only fit need no heading.
+        drawn = [("", plot) for _, plot in drawn]
     return {
         "mixes": [_mix(item) for item in _separated(facts)[:MAX_MIXES]],
         "means": _means(facts, contents),
-        "losses": list(zip(headings, plots, strict=True))[:MAX_LOSSES],
+        "losses": drawn[:MAX_LOSSES],
     }
 
 

@@ -160,19 +160,21 @@ def shown_spans(facts: RunFacts) -> list[Span]:
     if last - first < LONGEST:
         return [(first, last)]
     spans: list[Span] = []
-    left = LONGEST
+    frames_left = LONGEST
     for transition in facts.transitions:
         begin, end = max(first, transition.first - AROUND), min(last, transition.last + AROUND)
-        if spans and begin <= spans[-1][1] + 1:
+        # Frames that the span before has already are not shown, or counted, twice.
+        touches = bool(spans) and begin <= spans[-1][1] + 1
+        if touches:
             begin = spans[-1][1] + 1
-        end = min(end, begin + left - 1)
+        end = min(end, begin + frames_left - 1)
         if end < begin:
             continue
-        if spans and begin == spans[-1][1] + 1:
+        if touches:
             spans[-1] = spans[-1][0], end
         else:
             spans.append((begin, end))
-        left -= end - begin + 1
+        frames_left -= end - begin + 1
     return spans or [(first, first + LONGEST - 1)]
 
 

@@ -212,19 +212,10 @@ class _Chain:
 
     def run(self, identity: Identity) -> dict[str, Any]:
         """Do all steps and return the manifest."""
-        diagnoses: list[dict[str, object]] = []
         names = task_names(self.settings.task)
+        diagnoses: list[dict[str, object]] = []
         if self.settings.task == AUTO:
-            kept = execute.checkpoints(self.folder, identity)
-            names, why, diagnoses = kept.get_or_compute(
-                "plan", lambda: choose_tasks(self.clip, self.settings, self.stages)
-            )
-            for line in why:
-                self.announce(line)
-            if not names:
-                self.stages.warn(NOTHING_FOUND)
-            for text in unused_options(self.settings, names):
-                self.stages.warn(text)
+            names, diagnoses = self._chosen_tasks(identity)
         inputs = [_StepInput(tuple(self.settings.inputs))]
         for number, name in enumerate(names, 1):
             share = 1 / len(names) / max(1, len(inputs))
@@ -234,6 +225,20 @@ class _Chain:
                 outputs += self._do_step(number, name, given, share=share, last=last)
             inputs = outputs
         return self._manifest(diagnoses, identity)
+
+    def _chosen_tasks(self, identity: Identity) -> tuple[list[str], list[dict[str, object]]]:
+        """Return the tasks that the diagnoses choose, and the diagnoses; say why and warn."""
+        kept = execute.checkpoints(self.folder, identity)
+        names, why, diagnoses = kept.get_or_compute(
+            "plan", lambda: choose_tasks(self.clip, self.settings, self.stages)
+        )
+        for line in why:
+            self.announce(line)
+        if not names:
+            self.stages.warn(NOTHING_FOUND)
+        for text in unused_options(self.settings, names):
+            self.stages.warn(text)
+        return names, diagnoses
 
     def _do_step(
         self, number: int, name: str, given: _StepInput, *, share: float, last: bool

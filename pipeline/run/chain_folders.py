@@ -64,7 +64,7 @@ def clear_replaced(folder: RunFolder, settings: Settings, identity: Identity) ->
 
 
 def clear_chain(folder: RunFolder) -> None:
-    """Remove the files of the chain in the folder, if there is a finished one, but its manifest."""
+    """Remove the files of a finished chain that the folder holds, except its manifest."""
     manifest = read_json(folder.path / MANIFEST) or {}
     if isinstance(manifest.get("steps"), list) and identity_of(manifest) is not None:
         remove_runs(folder.path / step["path"] for step in steps_of(manifest))
@@ -88,8 +88,11 @@ def interrupted_steps(chain: Path, task: str) -> list[Path]:
     """
     if os.path.lexists(chain / MANIFEST):
         return []
-    there = (read_json(chain / WORK / RECORD) or {}).get("task")
-    if not isinstance(there, str) or there == task or not (there == AUTO or "," in there):
+    found = (read_json(chain / WORK / RECORD) or {}).get("task")
+    if not isinstance(found, str) or found == task:
+        return []
+    if found != AUTO and "," not in found:
+        # It is a run of one task, without steps.
         return []
     return [entry for entry in chain.iterdir() if _STEP.fullmatch(entry.name)]
 
@@ -106,14 +109,14 @@ def add_step_timelines(chain: Path, settings: Settings, info: ClipInfo) -> None:
         task = find_task(str(step.get("task")))
         if "timeline" not in task.uses:
             continue
-        seen = info
+        step_info = info
         if number:
             inputs = _inputs_of(chain, step)
             given = step_settings(settings, task, inputs, chain, first=False, last=True)
-            seen = open_checked(given).info
-        check_rate(settings.timeline, seen)
+            step_info = open_checked(given).info
+        check_rate(settings.timeline, step_info)
         with claim(chain / step["path"]) as run:
-            add_timelines(run, settings.timeline, seen)
+            add_timelines(run, settings.timeline, step_info)
 
 
 def _inputs_of(chain: Path, step: Mapping[str, Any]) -> list[Path]:

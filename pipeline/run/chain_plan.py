@@ -17,12 +17,15 @@ from pipeline.task import TASK_OPTIONS, Task
 from pipeline.tasks import AUTO, check_options, find_task, task_names
 from stages.errors import UsageError
 
-OF_THE_INPUT = ("stream", "start", "end", "salvage", "interlaced")
-"""Settings of reading the input. They are done once, in the first step."""
-MEANT_FOR_ONE = ("hint", "hint_background")
-"""Settings that mean another thing for each task, such as the place of a mark or of an object."""
-NEEDS_A_TASK = ("force", "hint", "hint_background", "mark", "shots", "transition")
-"""Settings that say something about one task's thing, so that the task has to be named."""
+READING_SETTINGS = ("stream", "start", "end", "salvage", "interlaced")
+"""Settings that say how the input is read. They hold for the first step alone."""
+ONE_TASK_SETTINGS = ("hint", "hint_background")
+"""Settings that at most one task of a chain may use.
+
+They mean another thing for each task, such as the place of a mark or of an object.
+"""
+NAMED_TASK_SETTINGS = ("force", "hint", "hint_background", "mark", "shots", "transition")
+"""Settings that need a named task, because they say where the thing is that it takes out."""
 
 
 def is_chain(settings: Settings) -> bool:
@@ -46,14 +49,31 @@ def check_chain_options(settings: Settings) -> None:
                 f"--{name} does one task at a time; give one --task, or leave --{name} out"
             )
     if settings.task == AUTO:
-        for item in options("run"):
-            if item.name in NEEDS_A_TASK and getattr(settings, item.name) != item.default:
-                raise UsageError(
-                    f"{flag(item)} says where one task's thing is, and --task does not name the "
-                    "task; give --task too"
-                )
+        _check_auto_options(settings)
         return
     tasks = [find_task(name) for name in task_names(settings.task)]
+    _check_each_has_user(settings, tasks)
+    for task in tasks[1:] if settings.start is not None else ():
+        check_places(settings, task)
+    for task in tasks:
+        check_options(task, step_settings(settings, task, settings.inputs, settings.out, last=True))
+
+
+def _check_auto_options(settings: Settings) -> None:
+    """Raise UsageError for an option that needs a named task."""
+    for item in options("run"):
+        if item.name in NAMED_TASK_SETTINGS and getattr(settings, item.name) != item.default:
+            raise UsageError(
+                f"{flag(item)} says where one task's thing is, and --task does not name the "
+                "task; give --task too"
+            )
+
+
+def _check_each_has_user(settings: Settings, tasks: Sequence[Task]) -> None:
+    """Raise UsageError for an option that none of ``tasks`` uses, or that several would.
+
+    Several tasks may use most options; those of :data:`ONE_TASK_SETTINGS` only one.
+    """
     for item in options("run"):
         if item.name not in TASK_OPTIONS or getattr(settings, item.name) == item.default:
             continue
@@ -62,15 +82,11 @@ def check_chain_options(settings: Settings) -> None:
             raise UsageError(
                 f"{flag(item)} has no meaning for --task {settings.task}; leave it out"
             )
-        if item.name in MEANT_FOR_ONE and len(users) > 1:
+        if item.name in ONE_TASK_SETTINGS and len(users) > 1:
             raise UsageError(
                 f"{flag(item)} means another thing for each of {' and '.join(users)}; "
                 "do these tasks in runs of their own"
             )
-    for task in tasks[1:] if settings.start is not None else ():
-        check_places(settings, task)
-    for task in tasks:
-        check_options(task, step_settings(settings, task, settings.inputs, settings.out, last=True))
 
 
 def check_places(settings: Settings, task: Task) -> None:
@@ -80,7 +96,7 @@ def check_places(settings: Settings, task: Task) -> None:
     """
     for item in options("run"):
         if (
-            item.name in NEEDS_A_TASK
+            item.name in NAMED_TASK_SETTINGS
             and item.name in task.uses
             and getattr(settings, item.name) != item.default
         ):
@@ -125,12 +141,12 @@ def step_settings(
     written without loss. first: whether it reads the chain's own input. share: the part of a time
     budget that the step may take, 0 to 1.
     """
-    usual = {item.name: item.default for item in options("run")}
+    defaults = {item.name: item.default for item in options("run")}
     changes: dict[str, Any] = {
-        name: usual[name] for name in TASK_OPTIONS if name not in task.uses and name in usual
+        name: defaults[name] for name in TASK_OPTIONS if name not in task.uses and name in defaults
     }
     if not first:
-        changes |= {name: usual[name] for name in OF_THE_INPUT}
+        changes |= {name: defaults[name] for name in READING_SETTINGS}
     if not last:
         changes |= {"lossless": True, "codec": None, "alpha": None}
     if settings.max_seconds is not None:

@@ -90,7 +90,10 @@ def perform(settings: Settings, shown: Reporter) -> tuple[Path, Mapping[str, obj
 
 
 def _perform(settings: Settings, shown: Reporter) -> tuple[Path, Mapping[str, object] | None]:
-    """Do as :func:`perform`; the caller has set the number of threads."""
+    """Do as :func:`perform`; the caller has set the number of threads.
+
+    Opens the input, claims the folder, and does the task unless the folder holds this run already.
+    """
     budget = Budget(settings.max_seconds)
     task = find_task(settings.task)
     check_options(task, settings)
@@ -162,6 +165,7 @@ def _do_task(opened: _OpenedRun, folder: RunFolder) -> dict[str, Any]:
         layers = [path for layer in result.layers for path in (layer.path, *layer.sounds)]
         report_files = [folder.work / name for name in names]
         files = [*layers, *result.sheets, *timelines, *report_files]
+        # The folder may hold a finished run of several tasks, which this one replaces.
         clear_chain(folder)
         folder.publish(files, contents, opened.identity)
     return contents
@@ -289,12 +293,12 @@ def with_report(
         write_json(work / report.LOSSES, losses)
         with stages.stage("report") as step:
             seconds = job.settings.max_seconds
-            made = report.attach(
+            pending = report.attach(
                 build_manifest([], None), losses, job.clip, work, step, seconds=seconds
             )
-        names = [report.LOSSES, *made.files]
-        contents = build_manifest(names, made.made.thumbnail)
-        made.write(contents)
+        names = [report.LOSSES, *pending.files]
+        contents = build_manifest(names, pending.contents.thumbnail)
+        pending.write(contents)
         return contents, names
     except Exception as error:
         safe_files.remove(work / REPORT)

@@ -25,7 +25,9 @@ class InputChangedError(UnlayerError):
     replaced: whether another file may have been read in its place.
     """
 
-    replaced = False
+    def __init__(self, text: str, *, replaced: bool) -> None:
+        super().__init__(text)
+        self.replaced = replaced
 
 
 class InputGuard:
@@ -52,12 +54,11 @@ class InputGuard:
                 self.states[path] = now
                 continue
             what = "was removed" if now is None else "was changed or replaced"
-            error = InputChangedError(
+            raise InputChangedError(
                 f"{printable(path)}: {what} while the run was reading it; "
-                "run it again when the file no longer changes"
+                "run it again when the file no longer changes",
+                replaced=now is not None,
             )
-            error.replaced = now is not None
-            raise error
 
     def _same_bytes(self, path: Path) -> bool:
         return path in self.sums and sha256(path) == self.sums[path]

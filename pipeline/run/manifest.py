@@ -34,7 +34,6 @@ SCHEMA = 1
 SPACES = {"gamma": "encoded values", "linear": "linear light"}
 """What a transition's ``space`` means, in words."""
 
-
 _RECORDING_TAGS = {
     "title": "title",
     "date": "date",
@@ -48,11 +47,14 @@ _RECORDING_TAGS = {
 class RunOutcome:
     """What the manifest says about how a run went.
 
-    device: where it computed. seconds: of the whole run. stages: seconds by stage. warnings: in
-    order. report_files: the report's page and its other files. thumbnail: the one that stands for
-    the run. hint_sha256: the hints' checksum or checksums, as :func:`identity` has them.
-    refined_sha256: the checksum of the matte of the run that is refined. timelines: the names of
-    the timelines' files.
+    device: where it computed.
+    seconds: of the whole run. stages: seconds by stage.
+    warnings: in the order in which they were given.
+    report_files: names of the report's page and of its other files.
+    thumbnail: name of the picture that stands for the run, where there is one.
+    hint_sha256: the hints' checksum or checksums, as :func:`identity` has them.
+    refined_sha256: the checksum of the matte of the run that is refined.
+    timelines: names of the timelines' files.
     """
 
     device: torch.device
@@ -127,43 +129,47 @@ def identity(settings: Settings, sums: Sequence[str]) -> Identity:
 
 
 def build(
-    settings: Settings, sums: Sequence[str], info: ClipInfo, result: Result, facts: RunOutcome
+    settings: Settings, sums: Sequence[str], info: ClipInfo, result: Result, outcome: RunOutcome
 ) -> dict[str, Any]:
     """Return the manifest of a finished run, as JSON values.
 
-    sums: the inputs' checksums. info: the clip. result: what the task made.
+    sums: the inputs' checksums. info: the clip. result: what the task made. outcome: how the run
+    went.
     """
     frames = result.frames if len(settings.inputs) == 1 else 1
     names = map(settings.known_as, settings.inputs)
-    sums_of_marks = {HINT: facts.hint_sha256, REFINED: facts.refined_sha256}
-    marks = {name: value for name, value in sums_of_marks.items() if value is not None}
+    hint_checksums = {
+        name: value
+        for name, value in ((HINT, outcome.hint_sha256), (REFINED, outcome.refined_sha256))
+        if value is not None
+    }
     colors = {"colors": [dict(entry) for entry in result.colors]} if result.colors else {}
-    timelines = {"timelines": list(facts.timelines)} if facts.timelines else {}
-    facts_of_run: dict[str, object] = {"variable_rate": True} if result.variable_rate else {}
+    timelines = {"timelines": list(outcome.timelines)} if outcome.timelines else {}
+    more_of_inputs: dict[str, object] = {"variable_rate": True} if result.variable_rate else {}
     if lost := _tags_without_layer(info, result):
-        facts_of_run["not_kept"] = lost
+        more_of_inputs["not_kept"] = lost
     return {
         "schema": SCHEMA,
         "task": settings.task,
         "input": [
-            {**describe_input(name, checksum, info, frames), **facts_of_run}
+            {**describe_input(name, checksum, info, frames), **more_of_inputs}
             for name, checksum in zip(names, sums, strict=True)
         ],
         "settings": settings.kept(),
-        **marks,
+        **hint_checksums,
         "layers": _layers(result),
         "transitions": [dict(entry) for entry in result.transitions],
         **colors,
         "sheets": [sheet.name for sheet in result.sheets],
         **timelines,
-        "warnings": list(facts.warnings),
-        "report_files": list(facts.report_files),
-        "thumbnail": facts.thumbnail,
+        "warnings": list(outcome.warnings),
+        "report_files": list(outcome.report_files),
+        "thumbnail": outcome.thumbnail,
         "report": {
             **result.report,
-            "seconds": round(facts.seconds, 3),
-            "stages": {name: round(spent, 3) for name, spent in facts.stages.items()},
-            "device": str(facts.device),
+            "seconds": round(outcome.seconds, 3),
+            "stages": {name: round(spent, 3) for name, spent in outcome.stages.items()},
+            "device": str(outcome.device),
             "peak_memory": peak_memory(),
             "threads": workers(),
             "versions": versions(),

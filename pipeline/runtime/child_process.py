@@ -39,12 +39,12 @@ def import_folder() -> Path:
 class Child:
     """One child process.
 
-    words: the command line. threads: how many threads it may compute with. more: further
-    variables of its environment.
+    words: the command line. threads: how many threads it may compute with.
+    extra_environment: variables of its environment in addition to this process's.
     """
 
     def __init__(
-        self, words: Sequence[str], threads: int, more: Mapping[str, str] | None = None
+        self, words: Sequence[str], threads: int, extra_environment: Mapping[str, str] | None = None
     ) -> None:
         # The child must import the packages of this process, not files of the same names in the
         # current folder.
@@ -55,7 +55,7 @@ class Child:
             "PYTHONPATH": os.pathsep.join(paths),
             "OMP_NUM_THREADS": str(threads),
             "MKL_NUM_THREADS": str(threads),
-            **(more or {}),
+            **(extra_environment or {}),
             PARENT: "1",
         }
         self.process = subprocess.Popen(

@@ -44,7 +44,10 @@ _PROTOCOL = re.compile(rf"([A-Za-z][A-Za-z0-9+.-]*){_ONE_LETTER}:(.*)", re.S)
 class Store:
     """The folder of one run on shared storage.
 
-    url: the folder's URL. Raises UsageError where no installed package knows such a URL.
+    url: the folder's URL. files: the storage, as fsspec has it. root: the folder's path there.
+    local: whether the storage is a folder of this machine.
+
+    Raises UsageError where no installed package knows such a URL.
     """
 
     def __init__(self, url: str) -> None:
@@ -101,12 +104,12 @@ class Store:
         wanted: returns whether to fetch a checkpoint file, by its name in the folder ``keep``.
         layers: whether to fetch the layers too. Raises UnlayerError where it cannot be read.
         """
-        with self._explained("read"):
+        with self._one_line_errors("read"):
             names = self._names()
             # The manifest goes last: a folder with one is a finished run.
             for name in sorted(names, key=lambda name: name == MANIFEST):
                 if self._is_wanted(name, names, wanted, layers):
-                    self._get(name, folder)
+                    self._fetch_file(name, folder)
 
     @staticmethod
     def _is_wanted(
@@ -126,7 +129,7 @@ class Store:
             return wanted(name[len(KEPT) + 1 :])
         return layers and not name.startswith(".")
 
-    def _get(self, name: str, folder: Path) -> None:
+    def _fetch_file(self, name: str, folder: Path) -> None:
         """Fetch one file so that it has its name only when it is whole."""
         folder.mkdir(parents=True, exist_ok=True)
         path = safe_files.inside(folder, name)
@@ -151,12 +154,12 @@ class Store:
         name = f"{self.root}/.unlayer-{secrets.token_hex(8)}"
         data = name.encode()
         try:
-            with self._explained("written"):
+            with self._one_line_errors("written"):
                 self.files.makedirs(self.root, exist_ok=True)
                 self._refuse_links(name)
                 self.files.pipe_file(name + PART, data)
                 self.files.mv(name + PART, name)
-                same = self.files.cat_file(name) == data
+                is_same = self.files.cat_file(name) == data
                 self.files.rm_file(name)
         except UnlayerError as error:
             if _is_read_only(error.__cause__):
@@ -165,7 +168,7 @@ class Store:
                     "give one as s3://bucket/layers"
                 ) from error
             raise
-        if not same:
+        if not is_same:
             raise UsageError(
                 f"--store {self.url}: does not return what is written to it; "
                 "give a storage as s3://bucket/layers"
@@ -212,7 +215,7 @@ class Store:
         for path in ([record] if safe_files.is_file(record) else []) + paths:
             name = path.relative_to(folder).as_posix()
             if (state := _state(path)) != self._known.get(name):
-                self._put(path, name)
+                self.send(path, name)
                 self._known[name] = state
 
     def publish(self, folder: Path) -> None:
@@ -222,30 +225,30 @@ class Store:
             for path in safe_files.files_in(folder)
             if not path.relative_to(folder).parts[0].startswith(".")
         ]
-        self._retire({path.relative_to(folder).as_posix() for path in paths})
+        self._remove_replaced_run({path.relative_to(folder).as_posix() for path in paths})
         for path in sorted(paths, key=lambda path: path == folder / MANIFEST):
-            self._put(path, path.relative_to(folder).as_posix())
+            self.send(path, path.relative_to(folder).as_posix())
         self.forget_kept()
 
     def forget_kept(self) -> None:
         """Remove the run's checkpoints."""
         self._known.clear()
-        with self._explained("written"):
+        with self._one_line_errors("written"):
             self._refuse_links(f"{self.root}/{WORK}")
             if self.files.exists(f"{self.root}/{WORK}"):
                 self.files.rm(f"{self.root}/{WORK}", recursive=True)
 
     def finished(self) -> bool:
         """Return whether a finished run is there."""
-        with self._explained("read"):
+        with self._one_line_errors("read"):
             return bool(self.files.exists(f"{self.root}/{MANIFEST}"))
 
-    def _retire(self, names: set[str]) -> None:
+    def _remove_replaced_run(self, names: set[str]) -> None:
         """Remove the run that is replaced: its manifest first, then its other files.
 
         names: the new run's files, which are kept because they will be overwritten.
         """
-        with self._explained("written"):
+        with self._one_line_errors("written"):
             if not self.files.exists(f"{self.root}/{MANIFEST}"):
                 return
             try:
@@ -260,12 +263,9 @@ class Store:
                     self.files.rm(f"{self.root}/{name}", recursive=True)
 
     def send(self, path: Path, name: str) -> None:
-        """Send one file."""
-        self._put(path, name)
-
-    def _put(self, path: Path, name: str) -> None:
+        """Send one file. It has the name ``name`` there only when it is whole."""
         target = f"{self.root}/{name}"
-        with self._explained("written"):
+        with self._one_line_errors("written"):
             self._refuse_links(target + PART)
             self._refuse_links(target)
             self.files.makedirs(str(PurePosixPath(target).parent), exist_ok=True)
@@ -273,7 +273,7 @@ class Store:
             self.files.mv(target + PART, target)
 
     @contextmanager
-    def _explained(self, what: str) -> Iterator[None]:
+    def _one_line_errors(self, what: str) -> Iterator[None]:
         """Turn whatever goes wrong with the storage into an UnlayerError of one line.
 
         Each kind of storage has its own errors. what: ``read`` or ``written``.

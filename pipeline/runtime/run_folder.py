@@ -248,22 +248,27 @@ class RunFolder:
             )
 
     def remove(self, names: Iterable[str]) -> None:
-        """Remove files of the run by their names in the folder."""
-        inside, any_inside = self.path / REPORT, False
-        files = sequences_of(read_json(self.path / MANIFEST) or {})
+        """Remove files of the run by their names in the folder.
+
+        A name with a slash is of a file in the report's folder, which goes when it is empty.
+        """
+        report = self.path / REPORT
+        sequences = sequences_of(read_json(self.path / MANIFEST) or {})
+        removes_of_report = False
         for name in names:
+            is_of_report = "/" in name
             # Where the report's folder is a link, what it leads to is not ours.
-            if "/" in name and not safe_files.is_folder(inside):
+            if is_of_report and not safe_files.is_folder(report):
                 continue
-            any_inside = any_inside or "/" in name
-            if "/" not in name and safe_files.is_folder(self.path / name):
-                remove_sequence(self.path / name, files.get(name))
+            removes_of_report |= is_of_report
+            if not is_of_report and safe_files.is_folder(self.path / name):
+                remove_sequence(self.path / name, sequences.get(name))
                 continue
             with suppress(FileNotFoundError, IsADirectoryError, NotADirectoryError):
                 (self.path / name).unlink()
-        if any_inside:
+        if removes_of_report:
             with suppress(OSError):
-                inside.rmdir()
+                report.rmdir()
 
     def drop_work(self) -> None:
         """Remove the work folder if a run of this program made it, or if it is empty."""
@@ -275,7 +280,7 @@ class RunFolder:
     def _clear(self) -> None:
         """Remove the work folder, and ``run.json`` last.
 
-        A run that is killed in between is still known as one of this program.
+        So a run that is killed in between is still known as one of this program.
         """
         self.forget()
         safe_files.remove(self.work)
@@ -321,24 +326,26 @@ class RunFolder:
 
         roles, extra: as of :meth:`prepare`. folders: whether layers are folders of pictures.
         """
-        taken = re.compile(rf"(?:{'|'.join(roles)}|sheet)(?:-\d+)*\.\w+|report\.html|losses\.json")
+        own_name = re.compile(
+            rf"(?:{'|'.join(roles)}|sheet)(?:-\d+)*\.\w+|report\.html|losses\.json"
+        )
         manifest = read_json(self.path / MANIFEST) or {}
         known = {*files_of(read_json(self.work / RECORD) or {}), *files_of(manifest)}
         entries = [entry for entry in sorted(self.path.iterdir()) if entry != self.work]
-        found = [one for one in entries if taken.fullmatch(one.name) or one.name in extra]
-        inside = self.path / REPORT
-        if safe_files.is_folder(inside):
-            found += sorted(entry for entry in inside.iterdir() if entry.suffix in REPORT_SUFFIXES)
-        elif os.path.lexists(inside):
-            found.append(inside)
+        in_the_way = [one for one in entries if own_name.fullmatch(one.name) or one.name in extra]
+        report = self.path / REPORT
+        if safe_files.is_folder(report):
+            in_the_way += sorted(one for one in report.iterdir() if one.suffix in REPORT_SUFFIXES)
+        elif os.path.lexists(report):
+            in_the_way.append(report)
         if folders:
-            named = re.compile(rf"(?:{'|'.join(roles)})(?:-\d+)*")
-            layers = [entry for entry in entries if named.fullmatch(entry.name)]
-            found += layers
-            files = sequences_of(manifest)
+            layer_name = re.compile(rf"(?:{'|'.join(roles)})(?:-\d+)*")
+            layers = [entry for entry in entries if layer_name.fullmatch(entry.name)]
+            in_the_way += layers
+            sequences = sequences_of(manifest)
             for layer in filter(safe_files.is_folder, layers):
-                found += filter(None, [foreign_entry(layer, files.get(layer.name))])
-        for entry in found:
+                in_the_way += filter(None, [foreign_entry(layer, sequences.get(layer.name))])
+        for entry in in_the_way:
             if entry.relative_to(self.path).as_posix() not in known:
                 raise UsageError(
                     f"{entry}: is in the way and not from a run of ours; "

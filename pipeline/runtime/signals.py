@@ -22,8 +22,8 @@ STATUS = {
     **({signal.SIGHUP: 129} if hasattr(signal, "SIGHUP") else {}),
 }
 """Exit statuses as shells count them: 128 plus the signal's number."""
-AT_ONCE = 3
-"""The number of the signal that ends the process without any clean-up."""
+SIGNALS_TO_END_AT_ONCE = 3
+"""How many signals it takes to end the process without any clean-up."""
 PARENT = "UNLAYER_STOPS_WITH_STDIN"
 """The environment variable that tells a process to stop when its standard input ends.
 
@@ -69,19 +69,19 @@ class Stopping:
         self.over = False
 
     def __call__(self, number: int, frame: FrameType | None = None) -> None:
-        """Handle a signal."""
+        """Handle a signal: the first raises Stopped, the third ends the process at once."""
         self.seen.append(number)
         if self.over:
             return
-        if len(self.seen) >= AT_ONCE:
+        if len(self.seen) >= SIGNALS_TO_END_AT_ONCE:
             end_at_once(self.seen[0])
         if self.telling:
             # Raised now, it would take the place of the line that says that the work stopped.
             return
         raise Stopped(self.seen[0])
 
-    def again(self, lost: Any) -> bool:
-        """Send a signal again whose exception was swallowed, as in ``__del__``.
+    def resend_swallowed(self, lost: Any) -> bool:
+        """Send a signal again whose exception Python swallowed, as it does in ``__del__``.
 
         lost: what ``sys.unraisablehook`` is called with. Returns whether it was such an exception.
         """
@@ -128,7 +128,7 @@ def stopping() -> Iterator[Stopping]:
     hook = sys.unraisablehook
 
     def unraisable(lost: Any) -> None:
-        if not stop.again(lost):
+        if not stop.resend_swallowed(lost):
             hook(lost)
 
     try:

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-GROUPS = Path("/sys/fs/cgroup")
+CGROUP_ROOT = Path("/sys/fs/cgroup")
 """Where Linux says what a control group, such as a container, may use."""
-OWN = Path("/proc/self/cgroup")
+OWN_CGROUPS = Path("/proc/self/cgroup")
 """Where Linux says which control groups this process belongs to."""
 MEMINFO = Path("/proc/meminfo")
 """Where Linux says how the machine's memory is used."""
@@ -108,13 +108,13 @@ def _groups(kind: str) -> Iterator[Path]:
 
     kind: ``cpu`` or ``memory``. A limit of any of them holds for the process.
     """
-    yield from (GROUPS, GROUPS / kind)
+    yield from (CGROUP_ROOT, CGROUP_ROOT / kind)
     with suppress(OSError):
-        for line in OWN.read_text(encoding="utf-8", errors="replace").splitlines():
+        for line in OWN_CGROUPS.read_text(encoding="utf-8", errors="replace").splitlines():
             _, kinds, name = line.split(":", 2)
             if kinds and kind not in kinds.split(","):
                 continue
             # Version 1 has a hierarchy for each kind, version 2 a single one without a name.
-            root = GROUPS / kind if kinds else GROUPS
+            root = CGROUP_ROOT / kind if kinds else CGROUP_ROOT
             below = Path(name.lstrip("/"))
             yield from (root / part for part in (below, *below.parents) if part != Path("."))

@@ -204,6 +204,7 @@ def _edited_clips(
     spans = [(media.first, media.last) for media in scenes.values()]
     spans += [(int(gap["first_frame"]), int(gap["last_frame"])) for gap in colors]
     begin, end = min(first for first, _ in spans), max(last for _, last in spans)
+    # What is shown before each transition, and after the last one.
     names = [_neighbor_name(entry, "from") for entry in transitions]
     names += [_neighbor_name(entry, "to") for entry in transitions[-1:]]
     if not transitions:
@@ -222,6 +223,8 @@ def _edited_clips(
             first = edit_point
             joins.append(join)
         elif joins:
+            # Nothing is shown between two edit points at the same frame: the later transition
+            # joins the clips.
             joins[-1] = join
     return tuple(clips), tuple(joins[:-1])
 

@@ -1,8 +1,7 @@
 """Read a shot list: the table that ``probe --csv`` writes and that a person may have edited.
 
-Every row is a shot, a plain colour or a transition. It has both frames and
-time codes. The column ``found`` has the frames as they were found, so it shows which cells were
-edited:
+Every row is a shot, a plain colour or a transition. It has both frames and time codes. The column
+``found`` has the frames as the search found them, so it shows which cells were edited:
 
 - where only a frame or only its time code was edited, the edited one holds; where both were, they
   must agree;
@@ -138,7 +137,7 @@ def _wrong(line: int, what: str) -> UsageError:
 
 
 def _row(line: int, cells: Mapping[str, str], clock: ListClock) -> ListRow:
-    """Return a row with its frames. Raises UsageError."""
+    """Return a row with its frames, as far as it says them. Raises UsageError."""
     kind = cells.get("kind", "").lower()
     known = [SHOT, COLOR, *TRANSITION_KINDS]
     if kind not in known:
@@ -149,6 +148,20 @@ def _row(line: int, cells: Mapping[str, str], clock: ListClock) -> ListRow:
     found = (None, None) if match is None else (int(match[1]), int(match[2]))
     first, first_edited = _frame(line, cells, "first", found[0], clock)
     last, last_edited = _frame(line, cells, "last", found[1], clock)
+    effect, color = _effect_and_color(line, cells, kind)
+    row = ListRow(line=line, kind=kind, first=first, last=last, effect=effect, color=color)
+    if kind == SHOT:
+        # The neighbours say where a shot ends that was not edited.
+        return replace(
+            row,
+            first=first if first_edited else None,
+            last=last if last_edited else None,
+        )
+    return _with_whole_span(row)
+
+
+def _effect_and_color(line: int, cells: Mapping[str, str], kind: str) -> tuple[str, str]:
+    """Return the cells ``effect`` and ``color`` of a row. Raises UsageError where one is wrong."""
     color = cells.get("color", "").lower()
     if color and not _COLOR.fullmatch(color):
         raise _wrong(line, f"{color!r} is no colour; write #rrggbb")
@@ -158,13 +171,15 @@ def _row(line: int, cells: Mapping[str, str], clock: ListClock) -> ListRow:
     filters = TRANSITION_KINDS[kind].filters if kind in TRANSITION_KINDS else {}
     if filters and effect not in filters:
         raise _wrong(line, f"{effect!r} is no effect of a {kind}; write {' or '.join(filters)}")
-    row = ListRow(line=line, kind=kind, first=first, last=last, effect=effect, color=color)
-    if kind == SHOT:
-        return replace(
-            row,
-            first=first if first_edited else None,
-            last=last if last_edited else None,
-        )
+    return effect, color
+
+
+def _with_whole_span(row: ListRow) -> ListRow:
+    """Return the row of a colour or a transition, which has to say itself where it lies.
+
+    Raises UsageError where it does not.
+    """
+    line, kind, first, last = row.line, row.kind, row.first, row.last
     if first is None:
         raise _wrong(line, f"a {kind} needs its first frame")
     if kind == "cut":
@@ -175,7 +190,7 @@ def _row(line: int, cells: Mapping[str, str], clock: ListClock) -> ListRow:
         raise _wrong(line, f"a {kind} needs its last frame")
     if last < first:
         raise _wrong(line, f"ends at frame {last}, before it begins at frame {first}")
-    if kind == COLOR and not color:
+    if kind == COLOR and not row.color:
         raise _wrong(line, "a plain colour needs its color, as #000000")
     return row
 
@@ -183,7 +198,11 @@ def _row(line: int, cells: Mapping[str, str], clock: ListClock) -> ListRow:
 def _frame(
     line: int, cells: Mapping[str, str], end: str, found: int | None, clock: ListClock
 ) -> tuple[int | None, bool]:
-    """Return the frame at one end (``first`` or ``last``) of a row, and whether it was edited."""
+    """Return the frame at one end (``first`` or ``last``) of a row, and whether it was edited.
+
+    found: the frame that the search found there, where the list says it. A row says each frame
+    twice, as ``number`` and as time code. Where the two disagree, the edited one holds.
+    """
     word, label = cells.get(f"{end}_frame", ""), cells.get(f"{end}_timecode", "")
     number = coded = None
     if word:

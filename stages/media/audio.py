@@ -20,7 +20,7 @@ from av.packet import Packet
 
 from stages.errors import DISK_FULL, UnlayerError
 from stages.media.clip import SourceSpan
-from stages.media.containers.base import FileType
+from stages.media.containers.base import AudioSupport, FileType
 from stages.media.decode import open_media
 from stages.media.labels import kept_track_tags
 from stages.media.sniff import printable
@@ -109,32 +109,41 @@ class AudioTracks(InputTracks):
         for source in self._input.streams.audio:
             if getattr(source, "codec_context", None) is None:
                 raise ValueError("no decoder here can read it")
-            if support.copied is None or source.codec_context.name in support.copied:
-                try:
-                    copy = self._container.add_stream_from_template(source)
-                    _label(copy, source)
-                    copies[source.index] = copy
-                    continue
-                except ValueError:
-                    # Some versions of a container do not accept the codec.
-                    pass
-            is_supported = not support.rates or source.rate in support.rates
-            rate = source.rate if is_supported else support.rates[0]
-            track = self._container.add_stream(
-                support.encoder, rate=rate, options={"flags": "+bitexact"}
-            )
-            assert isinstance(track, AudioStream)
-            # Some files give only the number of channels, and encoders need a layout's name.
-            track.layout = _LAYOUTS.get(source.layout.nb_channels, source.layout.name)
-            track.codec_context.open()
-            _label(track, source)
-            coders[source.index] = (
-                track,
-                AudioResampler(
-                    support.sample_format, track.layout, rate, track.codec_context.frame_size
-                ),
-            )
+            copy = self._copying_track(source, support)
+            if copy is None:
+                coders[source.index] = self._encoding_track(source, support)
+            else:
+                copies[source.index] = copy
         self._packets = self._audio(self._input, copies, coders)
+
+    def _copying_track(self, source: AudioStream, support: AudioSupport) -> AudioStream | None:
+        """Return a new track for unchanged packets; ``None`` where the file cannot hold them."""
+        if support.copied is not None and source.codec_context.name not in support.copied:
+            return None
+        try:
+            track = self._container.add_stream_from_template(source)
+        except ValueError:
+            # Some versions of a container do not accept the codec.
+            return None
+        _label(track, source)
+        return track
+
+    def _encoding_track(
+        self, source: AudioStream, support: AudioSupport
+    ) -> tuple[AudioStream, AudioResampler]:
+        """Return a new track that encodes, and what turns decoded audio into its format."""
+        is_supported = not support.rates or source.rate in support.rates
+        rate = source.rate if is_supported else support.rates[0]
+        track = self._container.add_stream(
+            support.encoder, rate=rate, options={"flags": "+bitexact"}
+        )
+        assert isinstance(track, AudioStream)
+        # Some files give only the number of channels, and encoders need a layout's name.
+        track.layout = _LAYOUTS.get(source.layout.nb_channels, source.layout.name)
+        track.codec_context.open()
+        _label(track, source)
+        frame_size = track.codec_context.frame_size
+        return track, AudioResampler(support.sample_format, track.layout, rate, frame_size)
 
     def _tell_of_fault(self, error: Exception) -> None:
         self._warnings.append(audio_warning(self._span.path, error))

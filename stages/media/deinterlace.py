@@ -103,7 +103,7 @@ def deinterlaced(frames: Iterator[Item], scan: ScanType) -> Generator[Item]:
         if scan.kind == "telecined":
             lumas.append(_luma(item[2]))
         for made in graph.push(item[2]):
-            yield _chosen(made, waiting, lumas, scan)
+            yield _result_for_oldest(made, waiting, lumas, scan)
     if graph is not None:
         yield from _finished(graph, waiting, lumas, scan)
 
@@ -111,24 +111,30 @@ def deinterlaced(frames: Iterator[Item], scan: ScanType) -> Generator[Item]:
 def _finished(
     graph: _Bwdif, waiting: list[Item], lumas: list[Luma], scan: ScanType
 ) -> Generator[Item]:
+    """Yield the results for all waiting frames, as no frame follows them."""
     for made in graph.push(None):
-        yield _chosen(made, waiting, lumas, scan)
+        yield _result_for_oldest(made, waiting, lumas, scan)
     # The filter returns nothing for a single frame.
     yield from waiting
 
 
-def _chosen(made: VideoFrame, waiting: list[Item], lumas: list[Luma], scan: ScanType) -> Item:
-    """Return the result for the oldest waiting frame.
+def _result_for_oldest(
+    made: VideoFrame, waiting: list[Item], lumas: list[Luma], scan: ScanType
+) -> Item:
+    """Return the result for the oldest waiting frame, and take that frame off ``waiting``.
 
-    This is the filtered frame ``made``. In film with pulldown, frames that are not combed stay as
-    they are.
+    The result is the filtered frame ``made``. In film with pulldown, frames that are not combed
+    stay as they are.
+
+    lumas: of film with pulldown, the luma of each waiting frame, and before them that of the frame
+    that was taken off last.
     """
     index, time, frame = waiting.pop(0)
     if scan.kind == "telecined":
-        # The luma of the frame before is kept until the frame after it was classified.
         place = len(lumas) - 1 - len(waiting)
         before, after = lumas[max(0, place - 1)], lumas[min(len(lumas) - 1, place + 1)]
         combed = classify_frame(before, lumas[place], after, _LUMA_MAX) in ("tff", "bff")
+        # This frame's luma stays: the next frame is compared with it.
         del lumas[: max(0, place)]
         if not combed:
             return index, time, frame

@@ -68,10 +68,14 @@ def _scan(
     container: InputContainer,
     stream: VideoStream,
     frame: VideoFrame,
-    more: Iterator[VideoFrame],
+    following: Iterator[VideoFrame],
     path: Path,
     wanted: str,
 ) -> ScanType:
+    """Return how the clip was scanned, from its flags and its first frames.
+
+    frame: the first one. following: the frames after it. wanted: as in :func:`describe`.
+    """
     if container.format.name in sniff.PICTURES or container.format.name in _ANIMATIONS:
         return ScanType()
     order = int(stream.codec_context.field_order)
@@ -85,7 +89,7 @@ def _scan(
                 settings=("interlaced",),
             )
         return ScanType()
-    flags, evidence = examine(chain([frame], _undamaged(islice(more, EXAMINED_FRAMES - 1))))
+    flags, evidence = examine(chain([frame], _undamaged(islice(following, EXAMINED_FRAMES - 1))))
     return scan_type(order, flags, evidence, wanted)
 
 

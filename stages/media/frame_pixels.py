@@ -105,19 +105,25 @@ def _yuv_codes(
     luma = (pixels * torch.tensor([kr, 1 - kr - kb, kb], dtype=pixels.dtype).view(3, 1, 1)).sum(0)
     chroma = torch.stack([(pixels[2] - luma) / (2 * (1 - kb)), (pixels[0] - luma) / (2 * (1 - kr))])
     if chroma_format != "444":
-        height, width = luma.shape
-        extra_line = height % 2 if chroma_format == "420" else 0
-        chroma = torch.nn.functional.pad(
-            chroma[None], (0, width % 2, 0, extra_line), mode="replicate"
-        )[0]
-        if chroma_format == "420":
-            chroma = (chroma[:, ::2] + chroma[:, 1::2]) / 2
-        padded = torch.nn.functional.pad(chroma[None], (1, 0, 0, 0), mode="replicate")[0]
-        chroma = (padded[..., 0:-1:2] + 2 * padded[..., 1::2] + padded[..., 2::2]) / 4
+        chroma = _subsampled(chroma, chroma_format)
     unit = 1 << (bits - 8)
     codes = [(16 + 219 * luma) * unit, *((128 + 224 * part) * unit for part in chroma)]
     kind = np.uint8 if bits == 8 else np.uint16
     return tuple(code.round().clamp(0, 2**bits - 1).numpy().astype(kind) for code in codes)
+
+
+def _subsampled(chroma: torch.Tensor, chroma_format: str) -> torch.Tensor:
+    """Return chroma ``(2, H, W)`` at half the width, and for ``420`` at half the height, too.
+
+    Columns are weighted 1, 2, 1 around each even one; lines are averaged in pairs.
+    """
+    height, width = chroma.shape[1:]
+    extra_line = height % 2 if chroma_format == "420" else 0
+    even = torch.nn.functional.pad(chroma[None], (0, width % 2, 0, extra_line), mode="replicate")[0]
+    if chroma_format == "420":
+        even = (even[:, ::2] + even[:, 1::2]) / 2
+    padded = torch.nn.functional.pad(even[None], (1, 0, 0, 0), mode="replicate")[0]
+    return (padded[..., 0:-1:2] + 2 * padded[..., 1::2] + padded[..., 2::2]) / 4
 
 
 @dataclass(frozen=True)
@@ -226,15 +232,9 @@ def rgb_picture(
     size: ``(H, W)`` of the result. crop: what to cut off the stored frame: left, top, right,
     bottom.
     """
-    orientation = orientation_of(frame)
     if crop is not None:
-        left, top, right, bottom = crop
-        whole = rgb_picture(frame)
-        stored_whole = orientation.undo(whole)
-        upright = orientation.apply(
-            stored_whole[top : frame.height - bottom, left : frame.width - right]
-        )
-        return upright if size is None or size == upright.shape[:2] else resize(upright, *size)
+        return _cropped_rgb(frame, size, crop)
+    orientation = orientation_of(frame)
     stored = size if size is None or not orientation.swap else (size[1], size[0])
     bits = max(component.bits for component in frame.format.components)
     if bits > 8:
@@ -249,6 +249,18 @@ def rgb_picture(
     else:
         picture = resize(converted(frame, "rgb24", interpolation=EXACT).to_ndarray(), *stored)
     return orientation.apply(picture)
+
+
+def _cropped_rgb(
+    frame: Any, size: tuple[int, int] | None, crop: tuple[int, int, int, int]
+) -> Picture:
+    """Return the part of a frame inside ``crop``; see :func:`rgb_picture`."""
+    left, top, right, bottom = crop
+    orientation = orientation_of(frame)
+    # The crop counts in the stored frame, before it is made upright.
+    stored = orientation.undo(rgb_picture(frame))
+    upright = orientation.apply(stored[top : frame.height - bottom, left : frame.width - right])
+    return upright if size is None or size == upright.shape[:2] else resize(upright, *size)
 
 
 def _deep_rgb(frame: Any, bits: int) -> NDArray[np.float32]:

@@ -95,7 +95,10 @@ class MuxedClip:
         self._durations: dict[int, int] = {}
 
     def begin(self, source: SourceSpan | None) -> None:
-        """Open the file. What cannot be written beside the frames is left out, with a warning."""
+        """Open the file. What cannot be written beside the frames is left out, with a warning.
+
+        Ordinarily the first attempt, with all of ``source``, works. Each later one has less of it.
+        """
         fault: BaseException | None = None
         earlier_warnings = len(self._warnings)
         for attempt in _attempts(source):
@@ -106,16 +109,15 @@ class MuxedClip:
             del self._warnings[earlier_warnings:]
             try:
                 self._open(attempt)
+                break
             except (UnlayerError, *WRITE_ERRORS) as error:
-                blocked = isinstance(error, OSError) and error.errno in _NO_ACCESS
-                if attempt is None or blocked:
+                has_no_access = isinstance(error, OSError) and error.errno in _NO_ACCESS
+                if attempt is None or has_no_access:
                     raise
                 fault = error
                 self.close()
-                continue
-            if source is not None and fault is not None:
-                self._warn_of_missing(source, attempt, fault)
-            return
+        if source is not None and fault is not None:
+            self._warn_of_missing(source, attempt, fault)
 
     def _warn_of_missing(
         self, source: SourceSpan, written: SourceSpan | None, fault: BaseException

@@ -42,7 +42,7 @@ from stages.media.stored_frame import StoredFrame
 __all__ = ["MAX_PIXELS", "SourceSpan", "Clip", "choose_stream", "open_clip", "open_media", "sha256"]
 
 _BLOCK_VALUES = 1 << 24
-"""Most float32 values of a block (64 MiB): those who read also copy a block, or several."""
+"""Most float32 values of a block (64 MiB). It is small because callers copy blocks as well."""
 _SEEK_FROM = 32
 """First frame index worth a seek. For earlier frames, decoding from the start is as fast."""
 
@@ -147,7 +147,7 @@ class Clip:
         """Decode the same frames as :meth:`blocks`, with the same errors, and convert none."""
         start, end = self._options.start, self._options.end
         empty = True
-        with contextlib.closing(self._decode(first)) as frames:
+        with contextlib.closing(self._progressive_frames(first)) as frames:
             for index, time, frame in frames:
                 if (last is not None and index > last) or (end is not None and time >= end):
                     break
@@ -203,14 +203,14 @@ class Clip:
 
     def alpha(self) -> torch.Tensor | None:
         """Return the first frame's alpha ``(1, H, W)`` in [0, 1]; ``None`` where there is none."""
-        with contextlib.closing(self._decode(0)) as frames:
+        with contextlib.closing(self._progressive_frames(0)) as frames:
             return frame_pixels.alpha_of(next(frames)[2], self.info.crop)
 
-    def _decode(self, first: int) -> Generator[tuple[int, Fraction, VideoFrame]]:
+    def _progressive_frames(self, first: int) -> Generator[tuple[int, Fraction, VideoFrame]]:
         """Yield every frame from ``first`` on, progressive, with its index and time."""
         scan = self.info.scan
         # Deinterlacing looks at a frame's neighbours, so it needs the frame before ``first``.
-        frames = self._decode_stored(max(0, first - 1) if scan.deinterlaced else first)
+        frames = self._frames_as_stored(max(0, first - 1) if scan.deinterlaced else first)
         if scan.deinterlaced:
             frames = deinterlaced(frames, scan)
         for index, time, frame in frames:
@@ -222,28 +222,28 @@ class Clip:
                 self.transparent = not is_stored or frame_pixels.is_transparent(frame)
             yield index, time, frame
 
-    def _decode_stored(self, first: int) -> Generator[tuple[int, Fraction, VideoFrame]]:
+    def _frames_as_stored(self, first: int) -> Generator[tuple[int, Fraction, VideoFrame]]:
         """Yield every frame from ``first`` on as it is stored, with its index and time."""
         if len(self.paths) > 1 or self.info.is_picture:
-            yield from self._pictures(first)
+            yield from self._picture_frames(first)
             return
         index_is_usable = self.frame_index.rising and len(self.frame_index.times) > first
-        at = first
+        next_index = first
         if first >= _SEEK_FROM and index_is_usable and not self._options.salvage:
             try:
-                for item in self._video(seek=first):
+                for item in self._video_frames(seek=first):
                     yield item
-                    at = item[0] + 1
+                    next_index = item[0] + 1
                 return
             except (SeekError, UnlayerError):
                 # Seeking can fail where decoding from the start works. A real fault of the file
                 # shows up again below.
                 pass
-        for item in self._video():
-            if item[0] >= at:
+        for item in self._video_frames():
+            if item[0] >= next_index:
                 yield item
 
-    def _video(self, seek: int | None = None) -> Generator[tuple[int, Fraction, VideoFrame]]:
+    def _video_frames(self, seek: int | None = None) -> Generator[tuple[int, Fraction, VideoFrame]]:
         """Decode the video and compare each frame with what earlier passes saw.
 
         seek: the index of a known frame to start from; ``None`` to start from the beginning.
@@ -261,12 +261,12 @@ class Clip:
             frames: Iterator[VideoFrame] = video_frames(
                 container, stream, path, options.salvage, options.max_pixels, self._note_damage
             )
-            if seek is not None and (wanted := known.timestamps[seek]) is not None:
+            if seek is not None and (timestamp := known.timestamps[seek]) is not None:
                 try:
-                    container.seek(wanted, stream=stream)
+                    container.seek(timestamp, stream=stream)
                 except MEDIA_ERRORS as error:
                     raise SeekError from error
-                frames = frames_from(frames, wanted)
+                frames = frames_from(frames, timestamp)
                 index = seek
             for frame in frames:
                 checksum = frame_pixels.frame_checksum(frame)
@@ -290,9 +290,11 @@ class Clip:
             self.salvaged = index
 
     def _note_damage(self) -> None:
+        """Take note that the file is damaged."""
         self._damaged = True
 
-    def _pictures(self, first: int) -> Generator[tuple[int, Fraction, VideoFrame]]:
+    def _picture_frames(self, first: int) -> Generator[tuple[int, Fraction, VideoFrame]]:
+        """Decode the pictures from number ``first`` on, each with its index and time."""
         options = self._options
         for index, path in enumerate(self.paths[first:], first):
             with open_media(path, options.max_pixels) as container:
@@ -303,6 +305,10 @@ class Clip:
                 yield index, index / self._picture_rate, frame
 
     def _check_size(self, frame: VideoFrame, index: int, path: Path | None = None) -> None:
+        """Raise UnlayerError for a frame of another size than the first one.
+
+        index: the frame's number. path: its file, where it is a picture.
+        """
         height, width = frame_pixels.upright_size(frame, self.info.crop)
         if (height, width) == (self.info.height, self.info.width):
             return

@@ -13,7 +13,7 @@ import math
 import os
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -109,13 +109,27 @@ def _by_child(
     except OSError:
         return
     members = list(groups.values())
+    for job, index, picture in _pictures_in(output, sizes):
+        for number in members[job]:
+            if index in requests[number].indices:
+                found[number][index] = _scaled(picture, requests[number].size)
+
+
+def _pictures_in(
+    output: bytes, sizes: Sequence[tuple[int, int]]
+) -> Iterator[tuple[int, int, Picture]]:
+    """Yield the number of the job, the frame's index and the picture, as the child wrote them.
+
+    output: for each picture a line with both numbers, and then its bytes. It may be cut off
+    anywhere, or damaged; then the rest is left out. sizes: ``(H, W)`` of each job's pictures.
+    """
     at = 0
     while (end := output.find(b"\n", at)) >= 0:
         words = output[at:end].split()
         if (
             len(words) != 2
             or not all(word.isdigit() for word in words)
-            or int(words[0]) >= len(jobs)
+            or int(words[0]) >= len(sizes)
         ):
             return
         job, index = map(int, words)
@@ -124,11 +138,7 @@ def _by_child(
         if at > len(output):
             return
         picture = np.frombuffer(output, np.uint8, height * width * 3, end + 1)
-        for number in members[job]:
-            if index in requests[number].indices:
-                found[number][index] = _scaled(
-                    picture.reshape(height, width, 3), requests[number].size
-                )
+        yield job, index, picture.reshape(height, width, 3)
 
 
 def _scaled(picture: Picture, size: tuple[int, int]) -> Picture:

@@ -50,7 +50,7 @@ def try_files(inputs: Sequence[Path], *, stream: int | None = None, max_pixels: 
     opening it later gives a better message.
     """
     files = []
-    for path, kind in _known(inputs, max_pixels):
+    for path, kind in _files_to_try(inputs, max_pixels):
         about = path.stat()
         key = (path.absolute(), about.st_ino, about.st_size, about.st_mtime_ns, stream, max_pixels)
         if key not in _tried:
@@ -60,7 +60,7 @@ def try_files(inputs: Sequence[Path], *, stream: int | None = None, max_pixels: 
     _tried.update(key for _, _, key in files)
 
 
-def _known(inputs: Sequence[Path], max_pixels: int) -> Iterator[tuple[Path, str | None]]:
+def _files_to_try(inputs: Sequence[Path], max_pixels: int) -> Iterator[tuple[Path, str | None]]:
     """Yield the files to try, each with its demuxer if it is a picture."""
     for given in inputs:
         try:

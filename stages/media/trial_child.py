@@ -21,7 +21,7 @@ from typing import Any
 OUT_OF_MEMORY = 3
 """The exit status where a file needs more memory than allowed."""
 FRAMES = 3  # decoded of each file
-_ENOUGH = 1.5  # processor seconds after which the rest of many files is not tried
+_ENOUGH_SECONDS = 1.5  # processor seconds after which the rest of many files is not tried
 
 
 def main() -> None:
@@ -46,7 +46,7 @@ def main() -> None:
                 sys.exit(OUT_OF_MEMORY)
             print(f"{type(error).__name__}: {error}", file=sys.stderr)
         print(url, flush=True)
-        if time.process_time() - began > _ENOUGH:
+        if time.process_time() - began > _ENOUGH_SECONDS:
             return
 
 
@@ -69,7 +69,7 @@ def _peak() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
-def _allow(seconds: int) -> None:
+def _limit_processor_seconds(seconds: int) -> None:
     """Limit this process to ``seconds`` more of processor time."""
     with contextlib.suppress(ImportError, ValueError, OSError):
         import resource
@@ -83,7 +83,7 @@ def _try(av: Any, url: str, kind: str | None, job: dict[str, Any]) -> None:
     options = job["options"]
     wanted = job["stream"]
     to_open, to_decode = job["seconds"]
-    _allow(to_open)
+    _limit_processor_seconds(to_open)
     with av.open(url, "r", format=kind, options=options, metadata_errors="ignore") as container:
         attached = int(av.stream.Disposition.attached_pic)
         videos = [
@@ -97,7 +97,7 @@ def _try(av: Any, url: str, kind: str | None, job: dict[str, Any]) -> None:
             return
         for _ in stream.index_entries:
             pass
-        _allow(to_decode)
+        _limit_processor_seconds(to_decode)
         stream.codec_context.options = {"max_pixels": options["max_pixels"]}
         stream.codec_context.thread_count = 1
         for count, frame in enumerate(container.decode(stream), 1):

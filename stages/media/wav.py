@@ -6,11 +6,13 @@ import contextlib
 import wave
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
 from av.audio.resampler import AudioResampler
 from av.container import InputContainer
+from numpy.typing import NDArray
 
 from stages import safe_files
 from stages.media.audio import WRITE_ERRORS
@@ -54,33 +56,47 @@ def _samples(source: InputContainer, number: int, span: SourceSpan, depth: int) 
     """
     stream = source.streams.audio[number]
     channels = stream.layout.nb_channels
+    count = int((span.end - span.start) * stream.rate)
+    written = 0
+    for begin, values in _timed_samples(source, number, span, depth):
+        # What overlaps with earlier samples, or lies outside the span, is left out.
+        values = values[max(0, written - begin) : max(0, count - begin)]
+        begin = max(begin, written)
+        if not len(values):
+            continue
+        while written < begin:
+            gap = min(_GAP, begin - written)
+            yield bytes(gap * channels * depth)
+            written += gap
+        written += len(values)
+        yield _packed(values, depth)
+        if written >= count:
+            return
+
+
+def _timed_samples(
+    source: InputContainer, number: int, span: SourceSpan, depth: int
+) -> Iterator[tuple[int, NDArray[Any]]]:
+    """Yield the samples ``(N, channels)`` of a track, and where they begin.
+
+    The place is counted in samples from the span's start; it is negative before the span. Only the
+    first frame's time is used, and later samples are counted from there. depth: in bytes.
+    """
+    stream = source.streams.audio[number]
     resampler = AudioResampler("s16" if depth == 2 else "s32", stream.layout, stream.rate)
     with contextlib.suppress(*WRITE_ERRORS):
         source.seek(max(0, int((span.start - _PREROLL) * av.time_base)))
-    count = int((span.end - span.start) * stream.rate)
-    done = 0
-    clock: int | None = None
+    position: int | None = None
     for packet in source.demux(stream):
         for frame in packet.decode():
-            if frame.pts is not None and frame.time_base is not None and clock is None:
-                clock = round((frame.pts * frame.time_base - span.start) * stream.rate)
+            if frame.pts is not None and frame.time_base is not None and position is None:
+                position = round((frame.pts * frame.time_base - span.start) * stream.rate)
             frame.pts = None
             for part in resampler.resample(frame):
-                values = part.to_ndarray().reshape(-1, channels)
-                begin = clock or 0
-                clock = begin + len(values)
-                values = values[max(0, done - begin) : max(0, count - begin)]
-                begin = max(begin, done)
-                if not len(values):
-                    continue
-                while done < begin:
-                    gap = min(_GAP, begin - done)
-                    yield bytes(gap * channels * depth)
-                    done += gap
-                done += len(values)
-                yield _packed(values, depth)
-        if done >= count:
-            return
+                values = part.to_ndarray().reshape(-1, stream.layout.nb_channels)
+                begin = position or 0
+                position = begin + len(values)
+                yield begin, values
 
 
 def _packed(values: np.ndarray, depth: int) -> bytes:

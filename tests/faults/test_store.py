@@ -40,13 +40,13 @@ def test_what_is_kept_is_sent_and_fetched_elsewhere() -> None:
 
 def test_nothing_is_sent_twice_and_checkpoints_go_last(monkeypatch: pytest.MonkeyPatch) -> None:
     store, sent = Store("memory://runs/a"), []
-    put = Store._put
+    send = Store.send
 
     def spy(self: Store, path: Path, name: str) -> None:
         sent.append(name)
-        put(self, path, name)
+        send(self, path, name)
 
-    monkeypatch.setattr(Store, "_put", spy)
+    monkeypatch.setattr(Store, "send", spy)
     folder = working("here")
     store.send_kept(folder)
     assert (
@@ -93,13 +93,13 @@ def test_a_finished_run_is_sent_with_its_manifest_last(monkeypatch: pytest.Monke
         "done", **{"manifest.json": "{}", "scene-001.mp4": "one", "sheet.png": "sheet", ".lock": ""}
     )
     order: list[str] = []
-    put = Store._put
+    send = Store.send
 
     def noted(self: Store, path: Path, name: str) -> None:
         order.append(name)
-        put(self, path, name)
+        send(self, path, name)
 
-    monkeypatch.setattr(Store, "_put", noted)
+    monkeypatch.setattr(Store, "send", noted)
     store.publish(folder)
     assert order == ["scene-001.mp4", "sheet.png", "manifest.json"]
     assert there() == {"manifest.json": "{}", "scene-001.mp4": "one", "sheet.png": "sheet"}

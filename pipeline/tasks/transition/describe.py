@@ -97,7 +97,7 @@ def describe_colors(analysis: Analysis) -> list[dict[str, object]]:
     ]
 
 
-def not_separated(analysis: Analysis, *, listed: bool = False) -> list[str]:
+def unseparated_warnings(analysis: Analysis, *, listed: bool = False) -> list[str]:
     """Return warnings, one line each, of frames that are in no scene or that stay mixed.
 
     listed: whether the shots and transitions come from the user's shot list.
@@ -113,7 +113,7 @@ def not_separated(analysis: Analysis, *, listed: bool = False) -> list[str]:
 
 
 def _unknown_change(transition: Transition, *, listed: bool) -> str:
-    """Return the warning about a change of an unknown kind; see :func:`not_separated`."""
+    """Return the warning about a change of an unknown kind; see :func:`unseparated_warnings`."""
     first, last = transition.first_frame, transition.last_frame
     frames = f"frame {first}" if first == last else f"frames {first} to {last}"
     shots = (transition.outgoing, transition.incoming)
@@ -138,7 +138,7 @@ def search_warnings(analysis: Analysis, *, listed: bool = False) -> list[str]:
 
     listed: whether the shots and transitions come from the user's shot list.
     """
-    warnings = not_separated(analysis, listed=listed)
+    warnings = unseparated_warnings(analysis, listed=listed)
     if not analysis.transitions:
         nothing = (
             "no transition was found; the clip is written as it is. "
@@ -251,11 +251,11 @@ def account(explained: object, entries: Sequence[Mapping[str, object]] = ()) -> 
         "the rest is inferred and may belong to the other scene."
     ]
     if len(entries) == 1 and "usable" in entries[0]:
-        sentences.append(_usable(entries[0]))
+        sentences.append(_usable_sentence(entries[0]))
     return {"account": " ".join(sentences)}
 
 
-def _usable(entry: Mapping[str, object]) -> str:
+def _usable_sentence(entry: Mapping[str, object]) -> str:
     """Return the sentence about the frames in which both scenes are expected to be usable."""
     usable = entry["usable"]
     assert isinstance(usable, Mapping)
@@ -273,12 +273,12 @@ def headline(summary: RunSummary) -> list[tuple[str, str]]:
     return [(str(count), "transition separated" if count == 1 else "transitions separated")]
 
 
-def described(analysis: Analysis) -> Mapping[str, object]:
+def describe_analysis(analysis: Analysis) -> Mapping[str, object]:
     """Return all that was found, as ``probe --json`` shows it."""
     return {
         "frames": analysis.frames,
         "shots": describe_shots(analysis),
         "transitions": [describe_transition(transition) for transition in analysis.transitions],
         "colors": describe_colors(analysis),
-        "warnings": not_separated(analysis),
+        "warnings": unseparated_warnings(analysis),
     }

@@ -15,8 +15,8 @@ from pipeline.tasks.transition.describe import (
     anchor_warnings,
     describe_colors,
     describe_transition,
-    not_separated,
     scene_name,
+    unseparated_warnings,
 )
 from pipeline.tasks.transition.search import search
 from pipeline.tasks.transition.separate import window_of
@@ -61,7 +61,7 @@ def dry_run(job: Job) -> DryRun:
     with job.stages.stage("measure"):
         estimate = estimate_transitions(job, analysis)
     estimate = replace(estimate, seconds={"find": search_seconds, **estimate.seconds})
-    notes = not_separated(analysis, listed=job.settings.shots is not None)
+    notes = unseparated_warnings(analysis, listed=job.settings.shots is not None)
     frames = analysis.frames
     if stopped_early:
         note = (

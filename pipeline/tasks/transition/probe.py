@@ -12,7 +12,7 @@ from pipeline.run.manifest import checksums
 from pipeline.runtime.progress import Step
 from pipeline.settings import Settings
 from pipeline.task import DiagnoseClip
-from pipeline.tasks.transition.describe import described
+from pipeline.tasks.transition.describe import describe_analysis
 from pipeline.tasks.transition.search import search
 from pipeline.tasks.transition.search_cache import SearchCache, cache_folder
 from stages.diagnosis import NOT_THERE, THERE, ClipSample, Diagnosis
@@ -32,6 +32,7 @@ def probe(
     before = states_of(settings.inputs)
     sums = checksums(settings.inputs, clip) if wants_cache else []
     if states_of(settings.inputs) != before:
+        # The input changed while it was read. Without checksums the cache keeps nothing.
         sums = []
     cache = SearchCache(clip, settings, sums)
     searched = cache.load()
@@ -39,7 +40,7 @@ def probe(
         searched = search(clip, settings, step)
         cache.save(searched)
     clip.frame_index = searched.frame_index
-    found = dict(described(searched.analysis))
+    found = dict(describe_analysis(searched.analysis))
     diagnosed = diagnose_clip(found, searched.diagnosed)
     if diagnosed is not None and diagnosed != searched.diagnosed:
         cache.save(replace(searched, diagnosed=diagnosed))

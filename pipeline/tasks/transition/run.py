@@ -61,6 +61,7 @@ def run(job: Job) -> Result:
             for number, transition in enumerate(mixed):
                 result = separate(job, analysis, mixed, number, plans[number], step)
                 results[transition] = result
+                # What an earlier process separated took no time of this one.
                 if result.fresh:
                     for name, spent in result.seconds.items():
                         seconds[name] += spent
@@ -78,7 +79,7 @@ def run(job: Job) -> Result:
         transitions=tuple(entries),
         sheets=tuple(job.work / item.sheet for item in separated),
         report=_report(separated, searched.source),
-        fits=tuple(_fit(item) for item in separated),
+        fits=tuple(_fit_record(item) for item in separated),
         colors=tuple(describe_colors(analysis)),
         variable_rate=is_variable_rate(searched.times, job.clip.info.rate),
     )
@@ -180,7 +181,7 @@ def _seconds_to_separate(job: Job) -> float | None:
     return seconds_left - min(WRITING_SHARE * seconds_left, writing)
 
 
-def _fit(item: SeparatedTransition) -> FitRecord:
+def _fit_record(item: SeparatedTransition) -> FitRecord:
     """Return the losses of one transition for the report."""
     transition = item.transition
     return FitRecord(transition.kind, transition.first_frame, transition.last_frame, item.trace)
@@ -192,18 +193,12 @@ def _report(separated: Sequence[SeparatedTransition], source: str) -> dict[str, 
     source: where the transitions come from, see :class:`SearchResult`. It is a figure of its own
     unless it is ``search``.
     """
-    means: dict[str, object] = {"reconstruction_psnr": None}
+    figures: dict[str, object] = {"reconstruction_psnr": None}
     if source != "search":
-        means["search"] = source
-    for name in sorted({name for item in separated for name in item.report}):
-        pairs = [
-            (item.report[name], len(item.transition)) for item in separated if name in item.report
-        ]
-        means[name] = round(
-            sum(value * weight for value, weight in pairs) / sum(weight for _, weight in pairs), 4
-        )
-    means |= account(means.get("explained"), [item.entry for item in separated])
-    means["transitions"] = [
+        figures["search"] = source
+    figures |= _means(separated)
+    figures |= account(figures.get("explained"), [item.entry for item in separated])
+    figures["transitions"] = [
         {
             "first_frame": item.transition.first_frame,
             **{name: round(value, 4) for name, value in item.report.items()},
@@ -213,4 +208,16 @@ def _report(separated: Sequence[SeparatedTransition], source: str) -> dict[str, 
         }
         for item in separated
     ]
+    return figures
+
+
+def _means(separated: Sequence[SeparatedTransition]) -> dict[str, float]:
+    """Return the mean of each figure over the transitions that have it, weighted by frames."""
+    means = {}
+    for name in sorted({name for item in separated for name in item.report}):
+        pairs = [
+            (item.report[name], len(item.transition)) for item in separated if name in item.report
+        ]
+        total = sum(weight for _, weight in pairs)
+        means[name] = round(sum(value * weight for value, weight in pairs) / total, 4)
     return means

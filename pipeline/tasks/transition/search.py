@@ -95,19 +95,26 @@ def search(
     try:
         found = find(renumbered, overrides=spans, state=state, on_block=save_state)
     except UsageError as error:
-        # Its message has the numbers of the search, which are the user's only without an offset.
-        message = f"--transition {error}"
-        if offset:
-            message = (
-                "--transition lies outside the frames that --start and --end leave, which begin "
-                f"at {offset}; choose others"
-            )
-        raise UsageError(message) from error
+        raise _error_about_transition(error, offset) from error
     analysis = shifted(found, offset) if offset else found
     # The index also has the frames before --start. Pictures have none, and lie evenly.
     if known_times := clip.frame_index.times:
         check_times(settings.transition, clip.info, known_times)
     return SearchResult(analysis, offset, times, clip.frame_index)
+
+
+def _error_about_transition(error: UsageError, offset: int) -> UsageError:
+    """Return the search's error about a ``--transition``, with numbers that the user knows.
+
+    The search counts from the first frame that it gets. That is the user's count only where
+    ``offset``, the number of that frame, is 0.
+    """
+    if not offset:
+        return UsageError(f"--transition {error}")
+    return UsageError(
+        "--transition lies outside the frames that --start and --end leave, which begin "
+        f"at {offset}; choose others"
+    )
 
 
 def _spans_from(offset: int, spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:

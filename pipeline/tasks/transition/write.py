@@ -127,13 +127,25 @@ class _Writing:
         # Without hard links a layer was moved away; then it is written again.
         if known is None or not os.path.lexists(self.kept.folder / known[0]):
             return False
-        (file_name, warnings, checksum), extra = known[:3], known[3:]
-        self.kept.verify(file_name, checksum)
-        pattern, sounds = extra or ("", ())
-        for name, checksum in sounds:
-            self.kept.verify(name, checksum)
+        file_name, warnings, checksum, *of_sequence = known
+        pattern, sounds = of_sequence or ("", ())
+        for name, expected in ((file_name, checksum), *sounds):
+            self.kept.verify(name, expected)
         self._complete(layer, (file_name, pattern, [name for name, _ in sounds]), warnings)
         return True
+
+    def _keep(self, layer: _PlannedLayer, writer: LayerWriter) -> None:
+        """Note a complete layer in the checkpoints, for :meth:`_take_kept` of a resumed run.
+
+        The entry is the file's name, the warnings and the checksum; that of a sequence also has the
+        pattern, and name and checksum of each sound.
+        """
+        of_sequence: tuple[object, ...] = ()
+        if writer.pattern:
+            sounds = [(path.name, safe_files.checksum(path)) for path in writer.sounds]
+            of_sequence = (writer.pattern, sounds)
+        checksum = safe_files.checksum(writer.path)
+        self.kept.save(layer.name, (writer.path.name, writer.warnings, checksum, *of_sequence))
 
     def _begin(self, layer: _PlannedLayer, stack: ExitStack) -> None:
         """Open the file of a layer."""
@@ -179,12 +191,7 @@ class _Writing:
             sounds = [sound.name for sound in writer.sounds]
             self._complete(layer, (name, writer.pattern, sounds), writer.warnings)
             if self.job.settings.store is None:
-                checksum = safe_files.checksum(writer.path)
-                extra: tuple[object, ...] = ()
-                if writer.pattern:
-                    checked = [(path.name, safe_files.checksum(path)) for path in writer.sounds]
-                    extra = (writer.pattern, checked)
-                self.kept.save(layer.name, (name, writer.warnings, checksum, *extra))
+                self._keep(layer, writer)
 
     def _complete(
         self, layer: _PlannedLayer, files: tuple[str, str, Sequence[str]], warnings: Sequence[str]

@@ -36,7 +36,7 @@ def quiet(fraction: float, note: str = "") -> None:
 def test_the_sample_is_spread_and_its_runs_lie_in_the_longest_shots(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, one_pass: int
 ) -> None:
-    monkeypatch.setattr(sampling, "ONE_PASS", one_pass)
+    monkeypatch.setattr(sampling, "ONE_PASS_FRAMES", one_pass)
     path = media.save(tmp_path / "a.mkv", moving(1, 100, (24, 32)))
     clip = open_clip([path])
     everything = torch.cat([block.pixels for block in clip.blocks()])
@@ -57,7 +57,7 @@ def test_one_long_shot_is_looked_at_in_two_places(tmp_path: Path) -> None:
 def test_without_a_seek_only_the_beginning_is_looked_at(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sampling, "ONE_PASS", 30)
+    monkeypatch.setattr(sampling, "ONE_PASS_FRAMES", 30)
     clip = open_clip([media.save(tmp_path / "a.mkv", moving(1, 60, (24, 32)))])
     made = read_sample(clip, search((0, 59)), quiet, seek=False)
     assert max(made.numbers) == 29 and all(start + 23 < 30 for start in made.run_starts)

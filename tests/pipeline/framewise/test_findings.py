@@ -17,7 +17,7 @@ from clips import dissolve, moving, plain_answer
 from torch import Tensor
 
 from pipeline.cli.main import main
-from pipeline.framewise.findings import Findings, runs
+from pipeline.framewise.findings import Findings, consecutive_ranges
 from pipeline.framewise.recipe import Output, Recipe, validated
 from pipeline.tasks.transition.describe import anchor_warnings
 from stages.context import Note, Separation, SeparationContext, notes_where
@@ -95,7 +95,7 @@ def test_notes_are_checked() -> None:
     assert notes_where("x", torch.tensor([False, True]), torch.tensor([0.1, 0.25])) == (
         Note("x", (1,), (0.25,)),
     )
-    assert runs([1, 2, 4], 1) == [(2, 3), (5, 5)]
+    assert consecutive_ranges([1, 2, 4], 1) == [(2, 3), (5, 5)]
     with pytest.raises(ValueError, match="2 frames has 1 amounts"):
         Note("x", (0, 1), (0.5,))
     frames = torch.rand(2, 3, 4, 5)
