@@ -34,7 +34,8 @@ from stages.shots import Transition
 from stages.transition import alternate
 from stages.transition.networks import NetworkOptions, fit_layers
 from stages.transition.plan import LARGEST, PLANS, Plan
-from stages.transition.separate import SeparatedFrame, open_mixture, separate_transition
+from stages.transition.separate import open_mixture, separate_transition
+from stages.transition.separated_frame import SeparatedFrame
 from stages.transition.window import Window
 
 SIZE = 108, 192

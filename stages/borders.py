@@ -131,9 +131,10 @@ class Border:
         return replace(separated, layers=layers)
 
 
-def dark_border(frames: Tensor) -> Border:
+def dark_border(frames: Tensor, ringing: int = RINGING) -> Border:
     """Return the dark, even border that frames ``(S, 3, H, W)`` share.
 
+    ringing: lines of a border next to the picture that may be uneven.
     A frame that is darker than :data:`DARK` as a whole, as in a fade, says nothing.
     """
     brightest = frames.amax(1)
@@ -143,7 +144,8 @@ def dark_border(frames: Tensor) -> Border:
     # Values of each line in all frames: (H, S * W) for rows, (W, S * H) for columns.
     rows = brightest.permute(1, 0, 2).flatten(1)
     columns = brightest.permute(2, 0, 1).flatten(1)
-    border = Border(_lines(rows), _lines(rows.flip(0)), _lines(columns), _lines(columns.flip(0)))
+    sides = (rows, rows.flip(0), columns, columns.flip(0))
+    border = Border(*(_lines(side, ringing) for side in sides))
     return _beside_lit_edges(border, (brightest > DARK).any(0))
 
 
@@ -173,8 +175,11 @@ def _beside_lit_edges(border: Border, lit: Tensor) -> Border:
     return border
 
 
-def _lines(lines: Tensor) -> int:
-    """Return how many lines from the first on are a border; ``lines`` is ``(n, values)``."""
+def _lines(lines: Tensor, ringing: int) -> int:
+    """Return how many lines from the first on are a border.
+
+    lines: ``(n, values)``. ringing: lines of it next to the picture that may be uneven.
+    """
     even, _ = _even_and_bright_end(lines[:1])
     if not bool(even):
         # Most pictures have no border, and quantiles of all lines take long.
@@ -182,7 +187,7 @@ def _lines(lines: Tensor) -> int:
     even, high = _even_and_bright_end(lines)
     dark = _prefix(high <= DARK)
     count = _prefix(even)
-    if dark - count <= RINGING:
+    if dark - count <= ringing:
         count = dark
     if count < max(1.0, LEAST_BORDER * len(lines)) or count > len(lines) // 2:
         return 0
@@ -218,27 +223,45 @@ class BorderWatch:
 
     def add(self, frame: Tensor) -> None:
         """Take the next frame ``(3, H, W)``."""
-        height, width = frame.shape[-2:]
-        so_far = self._dark or (
-            Border(height, height, width, width) if self._dark is None else None
-        )
-        if so_far is None:
-            return
-        self._dark = Border(
-            _dark_lines(frame[:, : so_far.top], 1),
-            _dark_lines(frame[:, height - so_far.bottom :].flip(1), 1),
-            _dark_lines(frame[..., : so_far.left], 2),
-            _dark_lines(frame[..., width - so_far.right :].flip(2), 2),
-        )
+        if self._dark is None or self._dark:
+            self._dark = dark_lines(frame, self._dark)
 
-    def border(self, sample: Tensor) -> Border:
+    @property
+    def has_dark_lines(self) -> bool:
+        """Whether there may be a border: all frames so far have dark lines at an edge."""
+        return bool(self._dark)
+
+    def border(self, sample: Tensor, ringing: int = RINGING) -> Border:
         """Return the border of the clip.
 
         sample: some of its frames, ``(S, 3, H, W)``, of the size of those that were added.
+        ringing: as for :func:`dark_border`.
         """
         if not self._dark:
             return Border()
-        return dark_border(sample).within(self._dark).paired()
+        return even_border(sample, self._dark, ringing)
+
+
+def dark_lines(frame: Tensor, at_most: Border | None = None) -> Border:
+    """Return how many lines at each side of a frame ``(3, H, W)`` are dark, up to ``at_most``."""
+    height, width = frame.shape[-2:]
+    most = at_most or Border(height, height, width, width)
+    return Border(
+        _dark_lines(frame[:, : most.top], 1),
+        _dark_lines(frame[:, height - most.bottom :].flip(1), 1),
+        _dark_lines(frame[..., : most.left], 2),
+        _dark_lines(frame[..., width - most.right :].flip(2), 2),
+    )
+
+
+def even_border(sample: Tensor, dark: Border, ringing: int = RINGING) -> Border:
+    """Return the border of frames that have dark lines at opposite sides.
+
+    sample: some of the frames, ``(S, 3, H, W)``. dark: the dark lines that all of them have.
+    ringing: as for :func:`dark_border`.
+    """
+    dark = dark.paired()
+    return dark_border(sample, ringing).within(dark).paired() if dark else Border()
 
 
 def _dark_lines(strip: Tensor, axis: int) -> int:

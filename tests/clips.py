@@ -21,13 +21,8 @@ from stages.mixing.psnr import mean_psnr
 from stages.mixing.psnr import psnr as one_psnr
 from stages.shots import Transition
 from stages.transition.plan import LARGEST
-from stages.transition.separate import (
-    PutFrame,
-    SeparatedFrame,
-    TransitionResult,
-    open_mixture,
-    separate_transition,
-)
+from stages.transition.separate import TransitionResult, open_mixture, separate_transition
+from stages.transition.separated_frame import PutFrame, SeparatedFrame
 from stages.transition.window import Window
 
 Stack = NDArray[np.uint8]

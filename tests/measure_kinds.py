@@ -56,7 +56,8 @@ from stages.context import FitSettings
 from stages.find.search import find, search_size
 from stages.media.clip import Frames
 from stages.shots import Analysis, Transition
-from stages.transition.separate import SeparatedFrame, separate_transition
+from stages.transition.separate import separate_transition
+from stages.transition.separated_frame import SeparatedFrame
 from stages.transition.window import Window
 
 RATE = 25

@@ -256,6 +256,11 @@ def plain_color(frame: Array) -> str | None:
     away = np.abs(pixels - color)
     if float(away.mean()) > PLAIN or float(np.quantile(away.mean(1), 1 - MARK)) > LETTERS:
         return None
+    return color_name(color)
+
+
+def color_name(color: npt.NDArray[np.floating]) -> str:
+    """Return a colour ``(3,)`` in [0, 1] as ``#rrggbb``."""
     return "#" + "".join(f"{round(float(part) * 255):02x}" for part in np.clip(color, 0, 1))
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from stages.errors import UsageError
 from stages.find.features import Array
 from stages.find.fit import fit_between
+from stages.find.recent_frames import between_bars, shared_bars
 from stages.find.timeline import TimelinePiece, TransitionEvent, name_halves
 from stages.kinds import TRANSITION_KINDS
 from stages.media.clip import Frames
@@ -112,6 +113,7 @@ def _measured(
         return TransitionEvent(item.first, item.last, item.kind, "gamma", mix)
     low = max(low, at, begin)
     stack = np.stack(held[low - at : high - at + 1])
+    stack = between_bars(stack, shared_bars(list(stack)))
     last = len(stack) - 1
     span = item.first - low, item.last - low
     sides = max(span[0] - 1, 0), min(span[1] + 1, last)

@@ -1,7 +1,7 @@
 """Find the shots of a clip and the transitions between them in one pass over small frames.
 
-Only the last few seconds are kept: a ring of frames and the distances between their blocks. Cuts
-are found first and are barriers. Between them lie dissolves, fades, wipes and irises
+Only the last few seconds are kept (:mod:`stages.find.recent_frames`). Cuts are found first and are
+barriers. Between them lie dissolves, fades, wipes and irises
 (:mod:`stages.find.gradual_transitions`). Where the picture has changed for good without any of
 these there is a boundary (:mod:`stages.find.boundaries`); where both scenes move as a whole
 (:mod:`stages.find.placements`) it has a known kind. What is found depends on the frames alone, not
@@ -16,23 +16,21 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import torch
 
 from stages.errors import UsageError
 from stages.find.boundaries import Boundary, BoundarySearch
-from stages.find.cuts import judge_step
+from stages.find.brighten import MOST_GAIN, BrightFrames, gain_around
+from stages.find.cuts import LEAST_STEP, NEAR, Verdict, judge_step
 from stages.find.features import (
-    PLAIN,
     Array,
     NccCache,
     OpticalFlow,
-    contents,
-    distances,
     plain_color,
     spread,
 )
 from stages.find.given import measure_given
 from stages.find.gradual_transitions import LONGEST, GradualSearch
+from stages.find.recent_frames import RecentFrames
 from stages.find.stills import StillSearch, StillTransition
 from stages.find.stretch import TransitionFit
 from stages.find.timeline import PlainFrame, TransitionEvent, build_timeline
@@ -44,14 +42,10 @@ SIDE = 96  # pixels of the longer side of a small frame
 CONTEXT = 20  # frames that have to be known after a transition before it is believed
 KEEP = LONGEST + 2 * CONTEXT  # frames that the ring holds
 LOOK_EVERY = 32  # frames between two looks
-NOT_PLAIN = 2 * PLAIN  # mean difference of a frame's cells from their mean: above, it is not plain
 SPREAD_DIGITS = 3  # decimals to which a plain frame's spread is kept
-_STACKS = ("frames", "contents")
 _LISTS = (
-    "first",
-    "steps",
-    "residuals",
     "judged",
+    "looked",
     "searched",
     "cuts",
     "flashes",
@@ -60,7 +54,7 @@ _LISTS = (
     "waiting",
     "plain",
 )
-"""Attributes of :class:`_Search` that are its state, as tensors and as they are."""
+"""Attributes of :class:`_Search` that are part of its state as they are."""
 
 
 def search_size(width: int, height: int) -> tuple[int, int]:
@@ -99,25 +93,25 @@ def find(
     if state is not None:
         search.restore(state)
     for block in blocks:
-        if on_block and search.frames:
+        if on_block and len(search.recent):
             on_block(search.state)
         pixels = block.pixels.permute(0, 2, 3, 1).cpu().numpy()
         search.add(np.ascontiguousarray(pixels))
         if progress:
-            progress(search.count)
+            progress(search.recent.count)
     for first, last in spans:
-        if last >= search.count:
+        if last >= search.recent.count:
             raise UsageError(
-                f"{first}:{last}: the clip's frames are 0 to {search.count - 1}; "
+                f"{first}:{last}: the clip's frames are 0 to {search.recent.count - 1}; "
                 "give a range inside them"
             )
-    if search.frames:
+    if len(search.recent):
         search.look(final=True)
         search.stills.end_run()
     plain = {
         number: color for first, last, color in search.plain for number in range(first, last + 1)
     }
-    return build_timeline(search.count, search.all_events(), plain)
+    return build_timeline(search.recent.count, search.all_events(), plain)
 
 
 def _check_spans(spans: Sequence[tuple[int, int]]) -> None:
@@ -144,10 +138,9 @@ class _Search:
     """The frames of the last few seconds, and what was found so far.
 
     spans: first and last frame of the transitions that the user gave.
-    first: the clip's number of the first frame in the lists.
-    frames, contents, steps, residuals: of these frames; see :mod:`stages.find.cuts`.
-    pairs: squared distances of their blocks, ``(T, T, K)``.
+    motion: measures optical flow. recent: the frames.
     judged: the first frame of which it is not known yet whether a cut is before it.
+    looked: the first frame of which it is not known yet whether it is plain.
     searched: the first frame that may be the last clean one before a boundary.
     cuts: first frames of shots, as far as these frames lie behind a cut.
     flashes: first frames of flashes and of what follows them; nothing is mixed across these.
@@ -157,47 +150,35 @@ class _Search:
     """
 
     spans: list[tuple[int, int]]
-    first: int = 0
-    frames: list[Array] = field(default_factory=list)
-    contents: list[Array] = field(default_factory=list)
-    steps: list[float] = field(default_factory=list)
-    residuals: list[float] = field(default_factory=list)
-    pairs: Array = field(default_factory=lambda: np.zeros((0, 0, 0), np.float32))
+    motion: OpticalFlow = field(default_factory=OpticalFlow)
     judged: int = 1
+    looked: int = 0
     searched: int = 0
     cuts: list[int] = field(default_factory=list)
     flashes: list[int] = field(default_factory=list)
     events: list[TransitionEvent] = field(default_factory=list)
     done: int = 0
     plain: list[tuple[int, int, PlainFrame]] = field(default_factory=list)
-    motion: OpticalFlow = field(default_factory=OpticalFlow)
+    recent: RecentFrames = field(init=False)
 
     def __post_init__(self) -> None:
+        self.recent = RecentFrames(self.motion)
         self.gradual = GradualSearch(self.motion)
         self.stills = StillSearch()
         self.waiting = list(self.spans)
         self.keep = max([KEEP, *(last - first + 2 * CONTEXT + 2 for first, last in self.spans)])
 
     @property
-    def count(self) -> int:
-        """Frames that were added so far."""
-        return self.first + len(self.frames)
+    def first(self) -> int:
+        """The clip's number of the first frame that is kept."""
+        return self.recent.first
 
     def add(self, new: Array) -> None:
         """Take the next frames ``(T, H, W, 3)``, and look whenever enough of them have come."""
-        for frame, content in zip(new, contents(new), strict=True):
-            if self.frames:
-                self.steps.append(float(np.sqrt(((content - self.contents[-1]) ** 2).mean())))
-                self.residuals.append(self.motion.residual(self.frames[-1], frame))
-            else:
-                self.steps.append(0.0)
-                self.residuals.append(0.0)
+        for frame in new:
             self.stills.add(frame)
-            if (plain := plain_frame(frame, content)) is not None:
-                self._add_plain(plain)
-            self.frames.append(frame)
-            self.contents.append(content)
-            if len(self.frames) == self.keep + LOOK_EVERY:
+            self.recent.add(frame)
+            if len(self.recent) == self.keep + LOOK_EVERY:
                 self.look(final=False)
 
     def all_events(self) -> list[TransitionEvent]:
@@ -217,58 +198,62 @@ class _Search:
             events.append(TransitionEvent(*span, kind, found.space, found.mix, effect=effect))
         return events
 
-    def _add_plain(self, plain: PlainFrame) -> None:
-        """Remember that the frame that comes next is plain."""
-        number = self.count
-        if self.plain and self.plain[-1][1:] == (number - 1, plain):
-            number = self.plain.pop()[0]
-        self.plain.append((number, self.count, plain))
-
     def state(self) -> dict[str, Any]:
         """Return all that the search consists of between two blocks."""
-        stacks = {name: torch.from_numpy(np.stack(getattr(self, name))) for name in _STACKS}
-        lists = {name: getattr(self, name) for name in _LISTS}
-        pairs = torch.from_numpy(self.pairs)
         return {
-            **stacks,
-            **lists,
-            "pairs": pairs,
+            **self.recent.state(),
+            **{name: getattr(self, name) for name in _LISTS},
             "rejected": self.gradual.rejected,
             "stills": self.stills.state(),
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Continue from the state of another search."""
-        for name in _STACKS:
-            setattr(self, name, list(state[name].numpy()))
+        self.recent.restore(state)
         for name in _LISTS:
             setattr(self, name, state[name])
-        self.pairs = state["pairs"].numpy()
         self.gradual.rejected = state["rejected"]
         self.stills.restore(state["stills"])
 
     def look(self, final: bool) -> None:
         """Decide what the frames at hand can tell; forget those that nothing later can need."""
-        self._grow_pairs()
-        known = len(self.frames) if final else len(self.frames) - CONTEXT // 2
-        ncc = NccCache(self.motion, self.frames)
+        recent = self.recent
+        recent.measure()
+        known = len(recent) if final else len(recent) - CONTEXT // 2
+        ncc = NccCache(self.motion, recent.frames)
         self._find_cuts(known, ncc)
-        stack = np.stack(self.frames[:known])
         cuts = [cut - self.first for cut in self.cuts if cut > self.first]
+        bright = BrightFrames.of(
+            np.stack(recent.frames[:known]), recent.pairs[:known, :known], cuts
+        )
+        if bright.are_changed:
+            ncc = NccCache(self.motion, list(bright.frames))
+        self._find_plain(bright)
         limit = known - 1 if final else known - CONTEXT
-        self._measure_spans(stack, cuts, limit)
+        self._measure_spans(bright, cuts, limit)
         flashes = [flash - self.first for flash in self.flashes if flash - self.first < known]
         barriers = sorted({*cuts, *flashes, *self._span_barriers(known)})
         within = range(max(0, self.done - self.first), limit + 1)
-        for found in self.gradual.find(
-            stack, self.pairs[:known, :known], self.first, barriers, within
-        ):
+        for found in self.gradual.find(bright.frames, bright.pairs, self.first, barriers, within):
             if not self._is_given(self.first + found.before + 1, self.first + found.after - 1):
-                self._add_event(stack, found)
+                self._add_event(bright, found)
                 self.done = self.first + int(found.after)
-        drop = max(0, len(self.frames) - self.keep)
-        self._find_boundaries(stack, barriers, known if final else CONTEXT + drop, ncc)
+        drop = max(0, len(recent) - self.keep)
+        self._find_boundaries(bright, barriers, known if final else CONTEXT + drop, ncc)
         self._forget(drop)
+
+    def _find_plain(self, bright: BrightFrames) -> None:
+        """Remember which of the frames that were not looked at before are plain."""
+        for place in range(max(0, self.looked - self.first), len(bright.frames)):
+            color = bright.plain_color(place)
+            if color is None:
+                continue
+            plain = PlainFrame(color, round(spread(bright.frames[place]), SPREAD_DIGITS))
+            first = last = self.first + place
+            if self.plain and self.plain[-1][1:] == (last - 1, plain):
+                first = self.plain.pop()[0]
+            self.plain.append((first, last, plain))
+        self.looked = max(self.looked, self.first + len(bright.frames))
 
     def _find_cuts(self, known: int, ncc: NccCache) -> None:
         """Judge every step once, when all that may decide it has come.
@@ -279,7 +264,7 @@ class _Search:
             number = self.first + place
             if self._is_given(number - 1, number):
                 continue
-            verdict = judge_step(self.steps, self.residuals, self.contents, ncc, place)
+            verdict = self._verdict(place, ncc)
             if verdict == "cut":
                 self.cuts.append(number)
                 self.events.append(TransitionEvent(number, number - 1, CUT))
@@ -287,13 +272,32 @@ class _Search:
                 self.flashes.append(number)
         self.judged = max(self.judged, self.first + known)
 
+    def _verdict(self, place: int, ncc: NccCache) -> Verdict:
+        """Return what the step to frame ``place`` is; steps between dark pictures count more."""
+        recent = self.recent
+        steps, residuals = recent.steps, recent.residuals
+        # No gain makes a smaller step large enough.
+        if steps[place] * MOST_GAIN < LEAST_STEP:
+            return ""
+        gain = gain_around(recent.frames, place, NEAR + 1)
+        if gain > 1 and gain * steps[place] >= LEAST_STEP:
+            bright = list(recent.frames)
+            for near in range(max(0, place - NEAR - 1), min(len(bright), place + NEAR + 1)):
+                bright[near] = np.minimum(gain * bright[near], 1).astype(np.float32)
+            # Frames of one colour have no structure that tells a cut from a fade.
+            if not any(plain_color(bright[side]) for side in (place - 1, place)):
+                steps, residuals = ([gain * size for size in sizes] for sizes in (steps, residuals))
+                ncc = NccCache(self.motion, bright)
+        return judge_step(steps, residuals, recent.contents, ncc, place)
+
     def _find_boundaries(
-        self, stack: Array, barriers: Sequence[int], until: int, ncc: NccCache
+        self, bright: BrightFrames, barriers: Sequence[int], until: int, ncc: NccCache
     ) -> None:
         """Look for boundaries whose last clean frame is before the place ``until``.
 
         The others come with a later look.
         """
+        stack = bright.frames
         known, start = len(stack), max(0, self.searched - self.first)
         taken = [
             (event.first_frame - self.first, event.last_frame - self.first)
@@ -303,7 +307,7 @@ class _Search:
         taken = [(first, last) for first, last in taken if last >= 0 and first < known]
         search = BoundarySearch(self.motion, ncc, stack, partial(self.gradual.explained, stack))
         starts = range(start, min(until, known))
-        boundaries = search.find(self.pairs[:known, :known], barriers, taken, starts)
+        boundaries = search.find(bright.pairs, barriers, taken, starts)
         for found in boundaries:
             if self._is_given(self.first + found.first, self.first + found.last):
                 continue
@@ -313,7 +317,7 @@ class _Search:
             if known_kind is None:
                 self._add_unknown(found)
             else:
-                self._add_event(stack, known_kind)
+                self._add_event(bright, known_kind)
                 taken.append((int(known_kind.before) + 1, int(known_kind.after) - 1))
                 self.done = max(self.done, self.first + int(known_kind.after))
         self.searched = max(self.searched, self.first + until)
@@ -335,18 +339,18 @@ class _Search:
         )
         return [place for place in frames if 0 < place < known]
 
-    def _measure_spans(self, stack: Array, cuts: Sequence[int], limit: int) -> None:
+    def _measure_spans(self, bright: BrightFrames, cuts: Sequence[int], limit: int) -> None:
         """Measure the spans given by the user whose surroundings are all known."""
         while self.waiting and self.waiting[0][1] - self.first <= limit:
             first, last = (number - self.first for number in self.waiting.pop(0))
-            before, after = max(first - 1, 0), min(last + 1, len(stack) - 1)
+            before, after = max(first - 1, 0), min(last + 1, len(bright.frames) - 1)
             low = max([0, *(cut for cut in cuts if cut <= before)])
-            high = min([len(stack) - 1, *(cut - 1 for cut in cuts if cut > after)])
-            for part in measure_given(stack, (first, last), (before, after), (low, high)):
-                self._add_event(stack, part.found, part.span)
+            high = min([len(bright.frames) - 1, *(cut - 1 for cut in cuts if cut > after)])
+            for part in measure_given(bright.frames, (first, last), (before, after), (low, high)):
+                self._add_event(bright, part.found, part.span)
 
     def _add_event(
-        self, stack: Array, found: TransitionFit, span: tuple[int, int] | None = None
+        self, bright: BrightFrames, found: TransitionFit, span: tuple[int, int] | None = None
     ) -> None:
         """Add a transition that fills ``span``, or the frames between its clean ones."""
         first, last = span or (found.before + 1, found.after - 1)
@@ -357,43 +361,14 @@ class _Search:
                 found.kind,
                 found.space,
                 tuple(float(weight) for weight in found.mix),
-                out_color=plain_color(stack[found.before]),
-                in_color=plain_color(stack[found.after]),
+                out_color=bright.plain_color(found.before),
+                in_color=bright.plain_color(found.after),
                 effect=found.effect,
             )
         )
 
-    def _grow_pairs(self) -> None:
-        """Add the distances of the frames that have come since the last look."""
-        old, new = len(self.pairs), len(self.frames)
-        stack = np.stack(self.contents)
-        grown = np.zeros((new, new, stack.shape[1]), np.float32)
-        if old:
-            grown[:old, :old] = self.pairs
-        for place in range(old, new):
-            grown[place, : place + 1] = distances(stack[place], stack[: place + 1])
-            grown[: place + 1, place] = grown[place, : place + 1]
-        self.pairs = grown
-
     def _forget(self, drop: int) -> None:
         """Drop the first frames and what was known of them."""
-        if drop:
-            self.first += drop
-            self.cuts = [cut for cut in self.cuts if cut > self.first]
-            self.flashes = [flash for flash in self.flashes if flash > self.first]
-            for part in (self.frames, self.contents, self.steps, self.residuals):
-                del part[:drop]
-            self.pairs = self.pairs[drop:, drop:].copy()
-
-
-def plain_frame(frame: Array, content: Array) -> PlainFrame | None:
-    """Return the colour of a frame that has only one, else None.
-
-    frame: ``(H, W, 3)``; content: its contents ``(K, D)``.
-    """
-    cells = content.reshape(-1, 3)
-    # Cells differ less than pixels do and are few, so that they rule out most frames cheaply.
-    if float(np.abs(cells - cells.mean(0)).mean()) > NOT_PLAIN:
-        return None
-    color = plain_color(frame)
-    return None if color is None else PlainFrame(color, round(spread(frame), SPREAD_DIGITS))
+        self.recent.forget(drop)
+        self.cuts = [cut for cut in self.cuts if cut > self.first]
+        self.flashes = [flash for flash in self.flashes if flash > self.first]

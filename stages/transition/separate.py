@@ -28,6 +28,7 @@ from stages.optim.timing import clocked
 from stages.published.transition import fit_transition
 from stages.shots import Space, Transition
 from stages.transition.alternate import AlternationResult, Reporting, alternate, no_motion
+from stages.transition.bars import between_bars, put_with_bars, shared_bars
 from stages.transition.by_matte import separate_by_matte
 from stages.transition.confidence import expected_psnr, expected_psnr_of_hidden
 from stages.transition.direct import DirectSeparation, PutLayers
@@ -37,6 +38,7 @@ from stages.transition.networks import fit_layers
 from stages.transition.placed import separate_placed
 from stages.transition.plan import LARGEST, Plan, networks_alone, plan_for
 from stages.transition.rearranged import compare_pieces, separate_rearranged
+from stages.transition.separated_frame import PutFrame, SeparatedFrame
 from stages.transition.still import (
     Pictures,
     explain_mixed_frames,
@@ -49,23 +51,6 @@ from stages.transition.window import Window, plain_color
 FIT_END = 0.98
 """Progress of a transition, 0 to 1, when the fit at the working size is done."""
 
-
-@dataclass(frozen=True)
-class SeparatedFrame:
-    """One mixed frame and its layers at full size.
-
-    frame, outgoing, incoming: ``(3, H, W)`` in [0, 1].
-    matte: weight of the incoming scene, ``(1, H, W)``, where it varies over the picture.
-    """
-
-    frame: Tensor
-    outgoing: Tensor
-    incoming: Tensor
-    matte: Tensor | None = None
-
-
-PutFrame = Callable[[int, SeparatedFrame], None]
-"""Takes the layers of one mixed frame; the first argument counts the mixed frames from 0."""
 
 Progress = Callable[[float, str], None]
 """Takes the fraction done and a note."""
@@ -113,7 +98,7 @@ def separate_transition(
     """Separate ``transition`` and pass its layers to ``put``, one frame at a time.
 
     The simplest method that explains the transition does it: placements, filters, still scenes, or
-    else a fit.
+    else a fit. Dark bars that all frames share are left out, and are as in the input in all scenes.
 
     window: the mixed frames with clean ones at both sides. Few are held at full size at a time.
     settings: preset or budget, seed and device. progress: takes the fraction done and a note.
@@ -122,6 +107,10 @@ def separate_transition(
 
     Raises FitError where a fit diverges and UsageError where the clip lacks frames of the window.
     """
+    bars = shared_bars(window)
+    if bars:
+        put = put_with_bars(put, window, transition, bars)
+        window = between_bars(window, bars)
     if transition.kind == DISSOLVE and (name := filter_in(window, transition)) is not None:
         filtered = replace(transition, kind=kind_of_filter(name), effect=name)
         method = _filter_method(window, filtered, progress)

@@ -22,7 +22,7 @@ from stages.errors import FitError
 from stages.motion.flow import shrunk
 from stages.optim.threads import side_by_side
 from stages.shots import Transition
-from stages.transition.separate import SeparatedFrame
+from stages.transition.separated_frame import SeparatedFrame
 
 SHEET_PIXELS = 512 * 512
 """Pixels, at most, of the copies that are kept for the contact sheet."""

@@ -20,7 +20,8 @@ from stages.kinds import PATTERNS, TRANSITION_KINDS, kind_of_pattern
 from stages.kinds.base import AffineMap, TransitionKind, pixel_places
 from stages.media.clip import Frames
 from stages.shots import Analysis, Transition
-from stages.transition.separate import SeparatedFrame, separate_transition
+from stages.transition.separate import separate_transition
+from stages.transition.separated_frame import SeparatedFrame
 from stages.transition.window import Window
 
 HEIGHT, WIDTH = 54, 96

@@ -16,7 +16,8 @@ from stages.kinds import TRANSITION_KINDS
 from stages.media.clip import Frames
 from stages.shots import Transition
 from stages.transition.rearranged import Pieces, compare_pieces
-from stages.transition.separate import SeparatedFrame, separate_transition
+from stages.transition.separate import separate_transition
+from stages.transition.separated_frame import SeparatedFrame
 from stages.transition.window import Window
 
 CLEAN, STEPS, SIZE = 6, 8, (48, 64)
